@@ -48,6 +48,7 @@ enum class KeyUse : std::uint8_t {
   modify,  // RW ACCESS UPDATE: returns (part of) the old value
   write,   // OW UPDATE: replaced whatever it was
   insert,  // RW INSERT
+  create,  // OW INSERT: only if it is missing
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
 };
