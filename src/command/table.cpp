@@ -51,6 +51,8 @@ std::uint64_t hash_name(const Name& name) {
   return hash ^ (hash >> 32);
 }
 
+bool is_subcommand(const Row& row) { return row.name.find('|') != std::string_view::npos; }
+
 struct Slot {
   Name name;
   const Row* row = nullptr;
@@ -72,6 +74,14 @@ class Table {
   }
 
   std::span<const Row* const> pointers() const { return pointers_; }
+  // Subcommands stand behind their container, up to the next row without a '|'.
+  std::span<const Row* const> subcommands(const Row& row) const {
+    const std::size_t first = index(row) + 1;
+    std::size_t end = first;
+    if (is_subcommand(row)) return {};
+    while (end < rows_.size() && is_subcommand(rows_[end])) ++end;
+    return pointers().subspan(first, end - first);
+  }
   std::size_t index(const Row& row) const { return static_cast<std::size_t>(&row - rows_.data()); }
 
   const Slot* find(std::string_view text) const {
@@ -96,10 +106,9 @@ class Table {
     assert(slot.row == nullptr && "a command is listed twice");
     slot.name = name;
     slot.row = &row;
-    const std::size_t bar = row.name.find('|');
-    if (bar != std::string_view::npos) {
+    if (is_subcommand(row)) {
       slot.subcommand = true;
-      Slot& container = slots_[place(lower_name(row.name.substr(0, bar)))];
+      Slot& container = slots_[place(lower_name(row.name.substr(0, row.name.find('|'))))];
       assert(container.row != nullptr && "a container stands before its subcommands");
       container.container = true;
     }
@@ -151,6 +160,10 @@ bool append_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& pos
 }  // namespace
 
 std::span<const Row* const> commands() { return table().pointers(); }
+
+std::span<const Row* const> subcommands(const Row& row) { return table().subcommands(row); }
+
+bool is_container(const Row& row) { return !subcommands(row).empty(); }
 
 std::size_t command_index(const Row& row) { return table().index(row); }
 

@@ -48,6 +48,7 @@ enum class KeyUse : std::uint8_t {
   modify,  // RW ACCESS UPDATE: returns (part of) the old value
   write,   // OW UPDATE: replaced whatever it was
   insert,  // RW INSERT
+  create,  // OW INSERT: only if it is missing
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
 };
@@ -95,6 +96,11 @@ std::span<const Row* const> commands();
 /// find_command(args) returns the subcommand's row where there is one, and the container's if it is unknown.
 const Row* find_command(Args args);
 const Row* find_command_by_name(std::string_view name);  // "client|kill" or "get"
+
+/// Whether `row` has subcommands.
+bool is_container(const Row& row);
+/// The subcommands of `row`, in the order of their family; empty if it has none.
+std::span<const Row* const> subcommands(const Row& row);
 
 /// The place of `row` in commands(), which it must be one of. O(1).
 std::size_t command_index(const Row& row);
