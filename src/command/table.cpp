@@ -144,19 +144,6 @@ bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::
   return true;
 }
 
-bool append_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
-  const auto size = static_cast<std::int64_t>(args.size());
-  if (spec.kind == KeySpec::Kind::range) {
-    const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
-    return append_range(args.size(), spec.first, last, spec.step, positions);
-  }
-  if (spec.first >= size) return false;
-  const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
-  if (!count || *count < 1 || *count > size) return false;  // before multiplying, which could overflow
-  const std::int64_t first = spec.first + 1;
-  return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
-}
-
 }  // namespace
 
 std::span<const Row* const> commands() { return table().pointers(); }
@@ -181,11 +168,24 @@ const Row* find_command_by_name(std::string_view name) {
   return slot != nullptr ? slot->row : nullptr;
 }
 
+bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
+  if (spec.kind == KeySpec::Kind::none) return true;
+  const auto size = static_cast<std::int64_t>(args.size());
+  if (spec.kind == KeySpec::Kind::range) {
+    const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
+    return append_range(args.size(), spec.first, last, spec.step, positions);
+  }
+  if (spec.first >= size) return false;
+  const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
+  if (!count || *count < 1 || *count > size) return false;  // before multiplying, which could overflow
+  const std::int64_t first = spec.first + 1;
+  return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
+}
+
 bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions) {
   const std::size_t before = positions.size();
   for (const KeySpec& spec : row.keys) {
-    if (spec.kind == KeySpec::Kind::none) continue;
-    if (append_keys(spec, args, positions)) continue;
+    if (extract_keys(spec, args, positions)) continue;
     positions.resize(before);
     return false;
   }

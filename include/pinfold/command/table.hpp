@@ -109,5 +109,7 @@ std::size_t command_index(const Row& row);
 /// that is no number or too large); then dispatch locks nothing and the handler replies with its own error.
 /// The one place where keys are extracted: locking, ACL and COMMAND GETKEYS all use it.
 bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
+/// The part of it that one of the row's specs is for.
+bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions);
 
 }  // namespace pinfold::command
