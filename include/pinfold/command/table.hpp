@@ -48,6 +48,7 @@ enum class KeyUse : std::uint8_t {
   modify,  // RW ACCESS UPDATE: returns (part of) the old value
   write,   // OW UPDATE: replaced whatever it was
   insert,  // RW INSERT
+  create,  // OW INSERT: only if it is missing
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
 };
@@ -96,7 +97,15 @@ std::span<const Row* const> commands();
 const Row* find_command(Args args);
 const Row* find_command_by_name(std::string_view name);  // "client|kill" or "get"
 
-/// Appends the positions of the keys in `args` to `positions`. False if the arguments do not fit the spec (a count
+/// Whether `row` has subcommands.
+bool is_container(const Row& row);
+/// The subcommands of `row`, in the order of their family; empty if it has none.
+std::span<const Row* const> subcommands(const Row& row);
+
+/// The place of `row` in commands(), which it must be one of. O(1).
+std::size_t command_index(const Row& row);
+
+/// Appends the positions of the keys in `args` to `positions`. False, with nothing appended, if the arguments do not fit the spec (a count
 /// that is no number or too large); then dispatch locks nothing and the handler replies with its own error.
 /// The one place where keys are extracted: locking, ACL and COMMAND GETKEYS all use it.
 bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
