@@ -8,12 +8,11 @@ std::vector<std::string_view> flag_names(const Row& row) {
     std::string_view name;
   };
   constexpr Named table[] = {
-      {kWrite, "write"},       {kReadOnly, "readonly"},
-      {kDenyOom, "denyoom"},   {kAdmin, "admin"},
-      {kNoScript, "noscript"}, {kLoading, "loading"},
-      {kLoading, "stale"},     {kFast, "fast"},
-      {kNoAuth, "no_auth"},    {kMayReplicate, "may_replicate"},
-      {kNoMulti, "no_multi"},
+      {kWrite, "write"},          {kReadOnly, "readonly"},          {kDenyOom, "denyoom"},
+      {kAdmin, "admin"},          {kNoScript, "noscript"},          {kLoading, "loading"},
+      {kLoading, "stale"},        {kSkipSlowlog, "skip_slowlog"},   {kFast, "fast"},
+      {kNoAuth, "no_auth"},       {kMayReplicate, "may_replicate"}, {kNoMulti, "no_multi"},
+      {kAllowBusy, "allow_busy"},
   };
   std::vector<std::string_view> names;
   for (const Named& entry : table) {
@@ -64,6 +63,9 @@ std::vector<std::string_view> key_use_names(KeyUse use) {
       return {"OW", "insert"};
     case KeyUse::remove:
       return {"RM", "delete"};
+    case KeyUse::set_get:
+    case KeyUse::bitfield:
+      return {"RW", "access", "update", "variable_flags"};
     case KeyUse::take:
       return {"RW", "access", "delete"};
   }

@@ -199,7 +199,7 @@ void get_keys(Call& call, bool with_flags) {
     for (const std::uint32_t position : positions) {
       if (with_flags) call.reply.array(2);
       call.reply.bulk(args[position]);
-      if (with_flags) reply_names(call.reply, key_use_names(spec.use));
+      if (with_flags) reply_names(call.reply, key_use_names(key_use(spec, args)));
     }
   }
 }

@@ -144,6 +144,30 @@ bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::
   return true;
 }
 
+KeyUse set_use(Args args) {
+  constexpr std::size_t options = 3;
+  for (std::size_t i = options; i < args.size(); ++i) {
+    if (iequals(args[i], "GET")) return KeyUse::modify;
+  }
+  return KeyUse::write;
+}
+
+// Whatever is not known to be harmless counts as a write.
+KeyUse bitfield_use(Args args) {
+  std::size_t at = 2;
+  while (at < args.size()) {
+    const std::size_t left = args.size() - at - 1;
+    if (iequals(args[at], "GET") && left >= 2) {
+      at += 3;
+    } else if (iequals(args[at], "OVERFLOW") && left >= 1) {
+      at += 2;
+    } else {
+      return KeyUse::modify;
+    }
+  }
+  return KeyUse::read;
+}
+
 }  // namespace
 
 std::span<const Row* const> commands() { return table().pointers(); }
@@ -180,6 +204,12 @@ bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& po
   if (!count || *count < 1 || *count > size) return false;  // before multiplying, which could overflow
   const std::int64_t first = spec.first + 1;
   return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
+}
+
+KeyUse key_use(const KeySpec& spec, Args args) {
+  if (spec.use == KeyUse::set_get) return set_use(args);
+  if (spec.use == KeyUse::bitfield) return bitfield_use(args);
+  return spec.use;
 }
 
 bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions) {
