@@ -22,10 +22,14 @@ std::optional<std::int64_t> parse_i64(std::string_view text) {
 }
 
 std::optional<std::uint64_t> parse_cursor(std::string_view text) {
+  text = text.substr(0, text.find('\0'));
+  if (text.empty()) return 0;
+  const bool negative = text[0] == '-';
+  if (negative || text[0] == '+') text.remove_prefix(1);
   std::uint64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  if (error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return negative ? 0 - value : value;
 }
 
 std::optional<long double> parse_real(std::string_view text) {

@@ -12,7 +12,8 @@ namespace pinfold {
 /// This is what Redis accepts as an integer argument and what it stores as an integer value.
 std::optional<std::int64_t> parse_i64(std::string_view text);
 
-/// As parse_i64, for unsigned values (SCAN cursors); leading zeros are accepted as strtoull does.
+/// A SCAN cursor, with the laxness of the strtoul that Redis reads it with: a sign and leading zeros are accepted,
+/// nothing at all is 0, and what follows a zero byte is not looked at. A leading space is refused.
 std::optional<std::uint64_t> parse_cursor(std::string_view text);
 
 /// A floating point number as INCRBYFLOAT takes it: all of the text, no leading space, not NaN.

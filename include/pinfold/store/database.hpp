@@ -52,6 +52,8 @@ class Database {
   bool set_expiry(const Key& key, UnixMs at);
 
  private:
+  bool put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
+
   Keyspace* keyspace_;
   unsigned number_;
   UnixMs now_;

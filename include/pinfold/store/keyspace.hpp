@@ -23,6 +23,7 @@
 
 namespace pinfold::store {
 
+class SegmentPool;
 class Shard;
 
 constexpr unsigned database_count = 16;
@@ -84,9 +85,11 @@ class Keyspace {
     bool empty() const { return held_.none(); }
 
    private:
-    void acquire_held();
+    void lock_held();
+
     Keyspace* keyspace_;
     std::bitset<max_shards> held_;
+    int single_ = -1;  // the shard, if acquire(key) took just one: the way of most commands
   };
 
   // Whole-keyspace operations. Each locks what `held` does not hold already, shard after shard.
@@ -133,9 +136,14 @@ class Keyspace {
  private:
   friend class Database;
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
+  template <class Action>
+  void for_each_shard(const Locks& held, Action&& action);
+  template <class Action>
+  void with_shard(unsigned index, const Locks& held, Action&& action);
 
   HashKey hash_key_;
   Memory memory_;
+  std::unique_ptr<SegmentPool> pool_;
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
   std::atomic<EvictionPolicy> policy_;
