@@ -9,6 +9,7 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/range.hpp"
 #include "pinfold/command/strings.hpp"
 #include "pinfold/command/value_condition.hpp"
 
@@ -251,7 +252,7 @@ void getrange(Call& call) {
   const auto last = parse_i64(call.args[3]);
   if (!first || !last) return call.not_an_integer();
   const auto value = call.db().read(call.key());
-  if (!value) return call.reply.bulk(std::string_view());
+  if (!value || is_backward(*first, *last)) return call.reply.bulk(std::string_view());
   const auto range = resolve_range(*first, *last, static_cast<std::int64_t>(value->text.size()));
   if (!range) return call.reply.bulk(std::string_view());
   // The whole of a large value is sent from the store, without a copy.

@@ -30,10 +30,13 @@ class Clients {
   void kill(SharedClient& client);
 
   /// CLIENT PAUSE: until `until` (wall clock) commands of `mode` wait. A longer or stricter pause in force stays.
-  void pause(PauseMode mode, UnixMs until);
+  void pause(PauseMode mode, UnixMs until, UnixMs now);
   void unpause();
   /// What is paused at `now`.
-  PauseMode paused(UnixMs now) const;
+  PauseMode paused(UnixMs now) const {
+    const PauseMode mode = pause_mode_.load(std::memory_order_acquire);
+    return mode != PauseMode::none && now < paused_until() ? mode : PauseMode::none;
+  }
   UnixMs paused_until() const { return pause_until_.load(std::memory_order_relaxed); }
 
   /// Set by the net room: wakes thread `thread` to close killed clients, or (all threads) to resume paused ones.

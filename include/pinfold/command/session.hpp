@@ -3,9 +3,11 @@
 // What CLIENT LIST shows of it to other threads is in `shared`, behind atomics and a mutex.
 
 #include <atomic>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,14 +59,17 @@ struct Queued {
 };
 
 struct Transaction {
-  bool failed = false;  // a command was refused while queueing: EXEC aborts
-  std::size_t bytes = 0;
+  bool failed = false;       // a command was refused while queueing: EXEC aborts
+  std::uint32_t flags = 0;   // of all queued commands
+  std::size_t bytes = 0;     // what the queue occupies, as counted in store::Use::clients
   std::vector<Queued> queue;
 };
 
 struct WatchedKey {
   unsigned db;
   std::string key;
+
+  auto operator<=>(const WatchedKey&) const = default;
 };
 
 enum class ReplyMode : std::uint8_t { on, off, skip_next, skip_this };
@@ -78,7 +83,7 @@ struct Session {
   bool close_after_reply = false;
   ReplyMode reply_mode = ReplyMode::on;
   std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
-  std::vector<WatchedKey> watched;
+  std::set<WatchedKey> watched;
   std::shared_ptr<store::WatchFlag> watch_flag;  // set while anything is watched
 };
 
