@@ -93,6 +93,7 @@ void reply_info(resp::Reply& reply, const Row& row) {
   reply.set(static_cast<std::size_t>(specs));
   for (int i = 0; i < specs; ++i) reply_key_spec(reply, row.keys[i]);
   const std::span<const Row* const> inner = subcommands(row);
+  if (inner.empty()) return reply.set(0);
   reply.array(inner.size());
   for (const Row* subcommand : inner) reply_info(reply, *subcommand);
 }
