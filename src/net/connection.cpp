@@ -175,13 +175,14 @@ void Connection::process() {
       close_when_sent_ = true;
       break;
     }
-    if (dispatcher.must_wait(session_, parser_.args(), now)) {
+    const command::Prepared prepared = dispatcher.prepare(parser_.args());
+    if (dispatcher.must_wait(session_, prepared, now)) {
       parser_.rewind(before);
       paused_ = true;
       thread_.wait_for_pause_end();
       break;
     }
-    dispatcher.execute(session_, parser_.args(), reply, now);
+    dispatcher.execute(session_, parser_.args(), prepared, reply, now);
     if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) {
       close_when_sent_ = true;
       break;
