@@ -189,6 +189,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, resp::Reply&
   transaction.bytes += bytes;
   engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(bytes));
   session.shared.queued.store(static_cast<int>(transaction.queue.size()), std::memory_order_relaxed);
+  session.shared.queued_bytes.store(transaction.bytes, std::memory_order_relaxed);
   reply.simple("QUEUED");
 }
 

@@ -1,5 +1,6 @@
 #include "pinfold/command/table.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cassert>
@@ -144,10 +145,13 @@ bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::
   return true;
 }
 
+// GET shows the old value, and the conditions on it tell whether it was guessed.
 KeyUse set_use(Args args) {
   constexpr std::size_t options = 3;
+  constexpr std::string_view looking[] = {"GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"};
   for (std::size_t i = options; i < args.size(); ++i) {
-    if (iequals(args[i], "GET")) return KeyUse::modify;
+    const auto same = [&](std::string_view word) { return iequals(args[i], word); };
+    if (std::any_of(std::begin(looking), std::end(looking), same)) return KeyUse::modify;
   }
   return KeyUse::write;
 }
