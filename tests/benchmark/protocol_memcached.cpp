@@ -15,6 +15,13 @@ bool read_length(std::string_view text, std::uint32_t& length) {
   return error == std::errc{} && end == text.data() + text.size();
 }
 
+// What memcached says to a SET it has no room for; the last is for values that it stores in several chunks.
+bool is_refusal(std::string_view line) {
+  return line.starts_with("SERVER_ERROR object too large for cache") ||
+         line.starts_with("SERVER_ERROR out of memory storing object") ||
+         line.starts_with("SERVER_ERROR Out of memory during read");
+}
+
 // The data block behind a reply line of `line` bytes, which `ending` must follow.
 Reply block(std::string_view in, std::size_t line, std::uint32_t length, std::string_view ending) {
   const std::size_t start = line + 2;
@@ -49,8 +56,7 @@ class Memcached : public Protocol {
       if (reply.kind != Reply::Kind::kError) return reply;
     } else if (line.text == "STORED") {
       return {Reply::Kind::kStored, line.text, used};
-    } else if (line.text.starts_with("SERVER_ERROR object too large for cache") ||
-               line.text.starts_with("SERVER_ERROR out of memory storing object")) {
+    } else if (is_refusal(line.text)) {
       return {Reply::Kind::kRefused, line.text, used};
     }
     for (const std::string_view known : {"ERROR", "NOT_STORED", "CLIENT_ERROR", "SERVER_ERROR", "STORED"}) {
