@@ -1,5 +1,6 @@
 #include "replay.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
@@ -29,7 +30,7 @@ class Replay {
         values_(trace.longest_value()),
         socket_(connect_to(options, 0)) {
     // A server that stops answering must not hold the run for ever.
-    const timeval patience{.tv_sec = kPatience.count(), .tv_usec = 0};
+    const timeval patience{.tv_sec = std::min(kPatience, options.max_time).count(), .tv_usec = 0};
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   }
