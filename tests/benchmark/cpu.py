@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from load import InvalidRun
+from proc import Disturbance
 from report import Report, Table
 from servers import CannotStart, Setup
 
@@ -72,10 +73,14 @@ def _round(context, number, failures):
 
 def run(context):
     results, failures = [], []
-    for number in range(1, context.rounds + 1):
-        context.say(f"cpu: round {number} of {context.rounds}")
-        results += _round(context, number, failures)
-    return report(context, results, failures)
+    with Disturbance() as disturbance:
+        for number in range(1, context.rounds + 1):
+            context.say(f"cpu: round {number} of {context.rounds}")
+            results += _round(context, number, failures)
+    found = report(context, results, failures)
+    found.notes.append(f"Meanwhile other processes used {disturbance.others:.0%} of the machine's cores, and "
+                       f"{disturbance.stolen:.0%} was stolen by other machines on the same host.")
+    return found
 
 
 def report(context, results, failures):

@@ -1,6 +1,7 @@
 """What the kernel knows about a process, and which cores a server and its load should run on."""
 
 import os
+import resource
 import threading
 
 
@@ -70,6 +71,38 @@ class ResidentSampler:
     @property
     def peak(self):
         return max(self.samples + [self.mark])
+
+
+def _machine_ticks():
+    """(busy, stolen, all) of every core, in ticks."""
+    with open("/proc/stat") as stat:
+        user, nice, system, idle, iowait, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    busy = user + nice + system + irq + softirq
+    return busy, steal, busy + idle + iowait + steal
+
+
+def _own_seconds():
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+class Disturbance:
+    """How much of the machine went to others while the `with` block ran.
+
+    Children count as own only once they have ended, so the block must include their end.
+    """
+
+    def __enter__(self):
+        self._ticks, self._own = _machine_ticks(), _own_seconds()
+        self.others = self.stolen = 0.0
+        return self
+
+    def __exit__(self, *unused):
+        busy, stolen, total = (now - then for now, then in zip(_machine_ticks(), self._ticks))
+        own = (_own_seconds() - self._own) * os.sysconf("SC_CLK_TCK")
+        if total > 0:
+            self.others = max(0.0, busy - own) / total
+            self.stolen = stolen / total
 
 
 def siblings(core):

@@ -19,11 +19,9 @@ namespace {
 
 constexpr std::uint32_t kConnectionsPerAddress = 10'000;
 
-[[noreturn]] void fail(const std::string& what) { throw Failure(what + ": " + std::strerror(errno)); }
-
 Descriptor open_socket(int family) {
   Descriptor socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  if (socket.get() < 0) fail("socket");
+  if (socket.get() < 0) fail_system("socket");
   return socket;
 }
 
@@ -34,7 +32,7 @@ Descriptor connect_unix(const std::string& path) {
   std::memcpy(address.sun_path, path.data(), path.size());
   Descriptor socket = open_socket(AF_UNIX);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    fail("connect " + path);
+    fail_system("connect " + path);
   }
   return socket;
 }
@@ -46,7 +44,8 @@ void leave_from(const Descriptor& socket, std::uint32_t address) {
   sockaddr_in source{};
   source.sin_family = AF_INET;
   source.sin_addr.s_addr = htonl(address);
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0) fail("bind");
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0)
+    fail_system("bind");
 }
 
 Descriptor connect_tcp(const Options& options, std::uint32_t n) {
@@ -63,7 +62,7 @@ Descriptor connect_tcp(const Options& options, std::uint32_t n) {
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    fail("connect " + options.host + ":" + std::to_string(options.port));
+    fail_system("connect " + options.host + ":" + std::to_string(options.port));
   }
   return socket;
 }
@@ -88,16 +87,17 @@ Descriptor connect_to(const Options& options, std::uint32_t n) {
 
 void make_nonblocking(const Descriptor& socket) {
   const int flags = ::fcntl(socket.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) fail("fcntl");
+  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) fail_system("fcntl");
 }
 
 void allow_descriptors(std::uint64_t count) {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) fail("getrlimit");
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) fail_system("getrlimit");
   if (limit.rlim_cur >= count) return;
   limit.rlim_cur = count;
   if (limit.rlim_max < count) limit.rlim_max = count;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) fail("cannot open " + std::to_string(count) + " descriptors");
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0)
+    fail_system("cannot open " + std::to_string(count) + " descriptors");
 }
 
 Inbox::Status Inbox::fill(const Descriptor& socket) {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
@@ -44,7 +43,7 @@ class Throughput {
         values_(options.value_bytes),
         random_(options.seed),
         poll_(::epoll_create1(EPOLL_CLOEXEC)) {
-    if (poll_.get() < 0) throw Failure(std::string("epoll_create1: ") + std::strerror(errno));
+    if (poll_.get() < 0) fail_system("epoll_create1");
     allow_descriptors(options.connections + 64);
     connections_.reserve(options.connections);
     for (std::uint32_t n = 0; n < options.connections; ++n) open(n);
@@ -80,7 +79,7 @@ class Throughput {
     event.events = events;
     event.data.ptr = &connection;
     if (::epoll_ctl(poll_.get(), action, connection.socket.get(), &event) != 0) {
-      throw Failure(std::string("epoll_ctl: ") + std::strerror(errno));
+      fail_system("epoll_ctl");
     }
   }
 
