@@ -1,5 +1,6 @@
 #include "pinfold/command/table.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cassert>
@@ -144,17 +145,31 @@ bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::
   return true;
 }
 
-bool append_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
-  const auto size = static_cast<std::int64_t>(args.size());
-  if (spec.kind == KeySpec::Kind::range) {
-    const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
-    return append_range(args.size(), spec.first, last, spec.step, positions);
+// GET shows the old value, and the conditions on it tell whether it was guessed.
+KeyUse set_use(Args args) {
+  constexpr std::size_t options = 3;
+  constexpr std::string_view looking[] = {"GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"};
+  for (std::size_t i = options; i < args.size(); ++i) {
+    const auto same = [&](std::string_view word) { return iequals(args[i], word); };
+    if (std::any_of(std::begin(looking), std::end(looking), same)) return KeyUse::modify;
   }
-  if (spec.first >= size) return false;
-  const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
-  if (!count || *count < 1 || *count > size) return false;  // before multiplying, which could overflow
-  const std::int64_t first = spec.first + 1;
-  return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
+  return KeyUse::write;
+}
+
+// Whatever is not known to be harmless counts as a write.
+KeyUse bitfield_use(Args args) {
+  std::size_t at = 2;
+  while (at < args.size()) {
+    const std::size_t left = args.size() - at - 1;
+    if (iequals(args[at], "GET") && left >= 2) {
+      at += 3;
+    } else if (iequals(args[at], "OVERFLOW") && left >= 1) {
+      at += 2;
+    } else {
+      return KeyUse::modify;
+    }
+  }
+  return KeyUse::read;
 }
 
 }  // namespace
@@ -181,11 +196,30 @@ const Row* find_command_by_name(std::string_view name) {
   return slot != nullptr ? slot->row : nullptr;
 }
 
+bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
+  if (spec.kind == KeySpec::Kind::none) return true;
+  const auto size = static_cast<std::int64_t>(args.size());
+  if (spec.kind == KeySpec::Kind::range) {
+    const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
+    return append_range(args.size(), spec.first, last, spec.step, positions);
+  }
+  if (spec.first >= size) return false;
+  const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
+  if (!count || *count < 1 || *count > size) return false;  // before multiplying, which could overflow
+  const std::int64_t first = spec.first + 1;
+  return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
+}
+
+KeyUse key_use(const KeySpec& spec, Args args) {
+  if (spec.use == KeyUse::set_get) return set_use(args);
+  if (spec.use == KeyUse::bitfield) return bitfield_use(args);
+  return spec.use;
+}
+
 bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions) {
   const std::size_t before = positions.size();
   for (const KeySpec& spec : row.keys) {
-    if (spec.kind == KeySpec::Kind::none) continue;
-    if (append_keys(spec, args, positions)) continue;
+    if (extract_keys(spec, args, positions)) continue;
     positions.resize(before);
     return false;
   }

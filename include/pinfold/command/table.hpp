@@ -28,6 +28,8 @@ enum Flag : std::uint32_t {
   kMovableKeys = 1 << 11,
   kSkipPause = 1 << 12, // runs while clients are paused
   kMayReplicate = 1 << 13,
+  kAllowBusy = 1 << 14,    // shown to clients as allowed while a script runs for too long
+  kSkipSlowlog = 1 << 15,  // shown to clients; its parts are what is slow (EXEC)
 };
 
 /// ACL categories beyond those that follow from flags (@read @write @fast @slow @admin @dangerous of kAdmin).
@@ -51,6 +53,9 @@ enum class KeyUse : std::uint8_t {
   create,  // OW INSERT: only if it is missing
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
+  // Depends on the arguments: see key_use().
+  set_get,   // SET: write, or with GET modify
+  bitfield,  // BITFIELD: modify, or with GETs only read
 };
 
 /// Where keys stand in the arguments.
@@ -109,5 +114,9 @@ std::size_t command_index(const Row& row);
 /// that is no number or too large); then dispatch locks nothing and the handler replies with its own error.
 /// The one place where keys are extracted: locking, ACL and COMMAND GETKEYS all use it.
 bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
+/// What the command does with the keys of `spec` when called with `args`; never one of those that depend.
+KeyUse key_use(const KeySpec& spec, Args args);
+/// The part of extract_keys that one of the row's specs is for.
+bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions);
 
 }  // namespace pinfold::command
