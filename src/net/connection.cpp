@@ -155,6 +155,8 @@ void Connection::resize_input(std::size_t capacity) {
 
 void Connection::read_done(std::size_t size) {
   filled_ += size;
+  // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
+  if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
   thread_.dispatcher().stats().net_input.add(size);
   add(session_.shared.net_input, size);
   process();
