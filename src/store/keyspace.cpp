@@ -305,9 +305,9 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
 
 // --- figures ---
 
-KeyspaceStats Keyspace::stats() {
+KeyspaceStats Keyspace::stats(const Locks& held) {
   KeyspaceStats sum;
-  for_each_shard(Locks(*this), [&](Shard& shard) {
+  for_each_shard(held, [&](Shard& shard) {
     sum.hits += shard.hits;
     sum.misses += shard.misses;
     sum.expired += shard.expired;
@@ -316,16 +316,16 @@ KeyspaceStats Keyspace::stats() {
   return sum;
 }
 
-void Keyspace::reset_stats() {
-  for_each_shard(Locks(*this), [](Shard& shard) { shard.hits = shard.misses = shard.expired = shard.evicted = 0; });
+void Keyspace::reset_stats(const Locks& held) {
+  for_each_shard(held, [](Shard& shard) { shard.hits = shard.misses = shard.expired = shard.evicted = 0; });
 }
 
-DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now) {
+DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& held) {
   constexpr unsigned samples_per_shard = 8;
   DatabaseStats sum;
   std::uint64_t sampled = 0;
   UnixMs ttl = 0;
-  for_each_shard(Locks(*this), [&](Shard& shard) {
+  for_each_shard(held, [&](Shard& shard) {
     Table* table = shard.tables[db].get();
     if (table == nullptr) return;
     sum.keys += table->size();

@@ -124,9 +124,10 @@ class Keyspace {
   EvictionPolicy policy() const { return policy_.load(std::memory_order_relaxed); }
   void set_policy(EvictionPolicy policy) { policy_.store(policy, std::memory_order_relaxed); }
 
-  KeyspaceStats stats();
-  void reset_stats();
-  DatabaseStats database_stats(unsigned db, UnixMs now);
+  KeyspaceStats stats(const Locks& held);
+  KeyspaceStats stats() { return stats(Locks(*this)); }
+  void reset_stats(const Locks& held);
+  DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
   /// What one entry costs: its share of log and index and its block. The key's shard must be held.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
 
