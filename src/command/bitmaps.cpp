@@ -1,4 +1,5 @@
-// The commands that see a value as an array of bits, or of small integers (BITFIELD). The arithmetic is in bits.cpp.
+// The commands that see a value as an array of bits, or of small integers (BITFIELD). bits.cpp has the
+// arithmetic.
 
 #include <algorithm>
 #include <cstring>
@@ -8,6 +9,7 @@
 
 #include "pinfold/command/bits.hpp"
 #include "pinfold/command/cursor.hpp"
+#include "pinfold/command/encoding.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/strings.hpp"
 
@@ -19,10 +21,7 @@ std::string_view text_of(const std::optional<store::Value>& value) {
 }
 
 // Whether writing in place would not change what OBJECT ENCODING shows.
-bool is_raw(const store::Value& value) {
-  constexpr std::size_t longest_embedded = 44;
-  return value.encoding == store::Encoding::raw || value.text.size() > longest_embedded;
-}
+bool is_raw(const store::Value& value) { return encoding_name(value) == "raw"; }
 
 // A bit's position, which must lie within the longest string. BITFIELD also takes "#n" for the n-th field of
 // `field_bits`. Nothing after an error reply.
@@ -79,7 +78,8 @@ std::optional<RangeUnit> take_unit(Cursor& options) {
 }
 
 // Positions in bits or bytes as a range of bits of `text`.
-std::optional<Range> resolve_bits(std::string_view text, std::int64_t first, std::int64_t last, RangeUnit unit) {
+std::optional<Range> resolve_bits(std::string_view text, std::int64_t first, std::int64_t last,
+                                  RangeUnit unit) {
   const auto size = static_cast<std::int64_t>(text.size());
   if (unit == RangeUnit::bits) return resolve_range(first, last, size * 8);
   const auto bytes = resolve_range(first, last, size);
@@ -114,7 +114,8 @@ struct Search {
   RangeUnit unit = RangeUnit::bytes;
 };
 
-// The arguments of BITPOS; nothing after an error reply. The unit is checked before the last position, as in Redis.
+// The arguments of BITPOS; nothing after an error reply. As in Redis the unit is checked before the last
+// position.
 std::optional<Search> parse_search(Call& call) {
   Search search;
   const auto bit = parse_i64(call.args[2]);
@@ -173,8 +174,8 @@ std::optional<BitOp> parse_operation(std::string_view name) {
   return std::nullopt;
 }
 
-// The result, as long as the longest source; an empty Blob if memory is exhausted. Made apart, since a write would
-// invalidate sources in the same shard.
+// The result, as long as the longest source; an empty Blob if memory is exhausted. Made apart, since a write
+// would invalidate sources in the same shard.
 Blob combine_all(const BitOp& op, const std::vector<std::string_view>& sources, std::size_t size) {
   Blob result = Blob::allocate(size, size);
   if (!result) return result;
@@ -290,8 +291,8 @@ std::optional<FieldOps> parse_field_ops(Call& call) {
   return ops;
 }
 
-// The bytes that BITFIELD works on. They are made writable at the first change only, so that operations that leave
-// everything as it was do not fail a WATCH; but a value that must grow does at once, as in Redis.
+// The bytes that BITFIELD works on. They are made writable at the first change only, so that operations that
+// leave everything as it was do not fail a WATCH; but a value that must grow does at once, as in Redis.
 class FieldBytes {
  public:
   FieldBytes(Call& call, const FieldOps& ops) : call_(call), size_(ops.bytes_needed) {
@@ -329,8 +330,8 @@ void run_field_op(Call& call, const FieldOp& op, FieldBytes& bytes) {
   const std::int64_t old = bytes.read(op);
   if (op.kind == FieldOp::Kind::get) return call.reply.integer(old);
   const bool sets = op.kind == FieldOp::Kind::set;
-  const auto value = sets ? fit_field(op.operand, op.type, op.overflow)
-                          : add_field(old, op.operand, op.type, op.overflow);
+  const auto value =
+      sets ? fit_field(op.operand, op.type, op.overflow) : add_field(old, op.operand, op.type, op.overflow);
   if (!value) return call.reply.null();
   bytes.write(op, *value);
   call.reply.integer(sets ? old : *value);
@@ -364,7 +365,7 @@ constexpr Row kRows[] = {
     {"bitcount", bitcount, -2, kReadOnly, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.6.0",
      "O(N) for N bytes looked at.", "Counts the bits that are set in a value or a range of it.",
      "key [start end [BYTE | BIT]]"},
-    {"bitfield", bitfield, -2, kWrite | kDenyOom, kBitmap, {KeySpec::one(KeyUse::modify)}, "bitmap", "3.2.0",
+    {"bitfield", bitfield, -2, kWrite | kDenyOom, kBitmap, {KeySpec::one(KeyUse::bitfield)}, "bitmap", "3.2.0",
      "O(1) for each operation, plus copying the value when it outgrows its room.",
      "Reads and changes integers of any width at any bits of a value.",
      "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding "

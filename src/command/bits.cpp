@@ -70,7 +70,7 @@ void apply(char* target, const char* source, std::size_t size, Operation operati
 std::uint64_t count_bits(std::string_view bytes) {
   const std::size_t words = bytes.size() / kWordSize;
   std::uint64_t count = count_words_best(bytes.data(), words);
-  for (const char byte : bytes.substr(words * kWordSize)) count += count_byte(static_cast<std::uint8_t>(byte));
+  for (std::uint64_t i = words * kWordSize; i < bytes.size(); ++i) count += count_byte(byte_at(bytes, i));
   return count;
 }
 
@@ -110,8 +110,12 @@ void combine(BitOperation operation, char* target, std::size_t size, std::string
       apply(target, from, source.size(), [](Word a, Word b) { return a & b; });
       if (source.size() < size) std::memset(target + source.size(), 0, size - source.size());
       break;
-    case BitOperation::either: apply(target, from, source.size(), [](Word a, Word b) { return a | b; }); break;
-    case BitOperation::one: apply(target, from, source.size(), [](Word a, Word b) { return a ^ b; }); break;
+    case BitOperation::either:
+      apply(target, from, source.size(), [](Word a, Word b) { return a | b; });
+      break;
+    case BitOperation::one:
+      apply(target, from, source.size(), [](Word a, Word b) { return a ^ b; });
+      break;
   }
 }
 
@@ -137,7 +141,8 @@ std::int64_t read_field(std::string_view bytes, std::uint64_t offset, FieldType 
     offset += take;
     left -= take;
   }
-  if (type.is_signed && type.bits < 64 && (value >> (type.bits - 1) & 1) != 0) value |= ~std::uint64_t{0} << type.bits;
+  const bool negative = type.is_signed && (value >> (type.bits - 1) & 1) != 0;
+  if (negative && type.bits < 64) value |= ~std::uint64_t{0} << type.bits;
   return static_cast<std::int64_t>(value);
 }
 
@@ -147,7 +152,8 @@ void write_field(char* bytes, std::uint64_t offset, FieldType type, std::int64_t
     const unsigned take = std::min(in_byte, left);
     const unsigned shift = in_byte - take;
     const unsigned mask = ((1U << take) - 1) << shift;
-    const auto part = static_cast<unsigned>(static_cast<std::uint64_t>(value) >> (left - take)) << shift & mask;
+    const auto part =
+        static_cast<unsigned>(static_cast<std::uint64_t>(value) >> (left - take)) << shift & mask;
     char& byte = bytes[offset / 8];
     byte = static_cast<char>((static_cast<std::uint8_t>(byte) & ~mask) | part);
     offset += take;
@@ -166,9 +172,12 @@ std::optional<std::int64_t> fit(Wide value, FieldType type, Overflow overflow) {
   const Wide highest = top - 1;
   if (value >= lowest && value <= highest) return static_cast<std::int64_t>(value);
   switch (overflow) {
-    case Overflow::fail: return std::nullopt;
-    case Overflow::saturate: return static_cast<std::int64_t>(value < lowest ? lowest : highest);
-    case Overflow::wrap: break;
+    case Overflow::fail:
+      return std::nullopt;
+    case Overflow::saturate:
+      return static_cast<std::int64_t>(value < lowest ? lowest : highest);
+    case Overflow::wrap:
+      break;
   }
   const Wide span = highest - lowest + 1;
   const Wide rest = (value - lowest) % span;
@@ -181,7 +190,8 @@ std::optional<std::int64_t> fit_field(std::int64_t value, FieldType type, Overfl
   return fit(type.is_signed ? Wide{value} : Wide{static_cast<std::uint64_t>(value)}, type, overflow);
 }
 
-std::optional<std::int64_t> add_field(std::int64_t value, std::int64_t increment, FieldType type, Overflow overflow) {
+std::optional<std::int64_t> add_field(std::int64_t value, std::int64_t increment, FieldType type,
+                                      Overflow overflow) {
   return fit(Wide{value} + increment, type, overflow);
 }
 

@@ -21,6 +21,11 @@ void Clients::for_each(const std::function<void(SharedClient&)>& visit) {
   for (const auto& [id, client] : clients_) visit(*client);
 }
 
+void Clients::with(std::uint64_t id, const std::function<void(SharedClient&)>& visit) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = clients_.find(id); found != clients_.end()) visit(*found->second);
+}
+
 void Clients::kill(SharedClient& client) {
   client.closing.store(true, std::memory_order_relaxed);
   if (wake_to_close) wake_to_close(client.thread, client.id);

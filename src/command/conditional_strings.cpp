@@ -57,11 +57,16 @@ bool ValueCondition::malformed() const {
 
 bool ValueCondition::holds(const std::optional<store::Value>& value) const {
   switch (kind_) {
-    case Kind::equal: return value && value->text == operand_;
-    case Kind::differs: return !value || value->text != operand_;
-    case Kind::digest_equal: return value && iequals(digest(value->text), operand_);
-    case Kind::digest_differs: return !value || !iequals(digest(value->text), operand_);
-    case Kind::none: break;
+    case Kind::equal:
+      return value && value->text == operand_;
+    case Kind::differs:
+      return !value || value->text != operand_;
+    case Kind::digest_equal:
+      return value && iequals(digest(value->text), operand_);
+    case Kind::digest_differs:
+      return !value || !iequals(digest(value->text), operand_);
+    case Kind::none:
+      break;
   }
   return true;
 }

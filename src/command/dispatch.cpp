@@ -87,6 +87,15 @@ Prepared Dispatcher::prepare(Args args) {
   return prepared;
 }
 
+void Dispatcher::prefetch(const Session& session, std::span<const Prepared> requests) const {
+  for (const Prepared& request : requests) {
+    if (request.one_key) engine_.keyspace.prefetch_index(session.db, request.key);
+  }
+  for (const Prepared& request : requests) {
+    if (request.one_key) engine_.keyspace.prefetch_entry(session.db, request.key);
+  }
+}
+
 void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
   constexpr auto relaxed = std::memory_order_relaxed;
   SharedClient& shared = session.shared;
@@ -189,6 +198,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, resp::Reply&
   transaction.bytes += bytes;
   engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(bytes));
   session.shared.queued.store(static_cast<int>(transaction.queue.size()), std::memory_order_relaxed);
+  session.shared.queued_bytes.store(transaction.bytes, std::memory_order_relaxed);
   reply.simple("QUEUED");
 }
 

@@ -1,11 +1,11 @@
 // LCS: what two strings have in common.
 //
-// Redis fills the table L[i][j], the length for the first i bytes of a and the first j of b, with 32-bit numbers.
-// Here a row is one bit per column: whether L[i][j] is more than L[i][j-1], which it can be by one at most. A row
-// follows from the one before with a few operations per 64 columns (Hyyrö, "Bit-parallel LCS-length computation
-// revisited", 2004), and these bits are all that the way back needs: where the bytes differ, L[i][j] is the larger
-// of the neighbours above and to the left, so the bit says which it is. That takes 1/32 of Redis' memory and about
-// 1/100 of its time, while other clients wait for the keys' shards.
+// Redis fills the table L[i][j], the length for the first i bytes of a and the first j of b, with 32-bit
+// numbers. Here a row is one bit per column: whether L[i][j] is more than L[i][j-1], which it can be by one
+// at most. A row follows from the one before with a few operations per 64 columns (Hyyrö, "Bit-parallel
+// LCS-length computation revisited", 2004), and these bits are all that the way back needs: where the bytes
+// differ, L[i][j] is the larger of the neighbours above and to the left, so the bit says which it is. That
+// takes 1/32 of Redis' memory and about 1/100 of its time, while other clients wait for the keys' shards.
 
 #include "pinfold/command/lcs.hpp"
 
@@ -181,8 +181,8 @@ std::optional<LcsOptions> parse(Call& call) {
   return options;
 }
 
-// Redis refuses what its own table would not fit into proto-max-bulk-len, and so do we, although ours is smaller:
-// the time under the lock is bounded by it as well.
+// Redis refuses what its own table would not fit into proto-max-bulk-len, and so do we, although ours is
+// smaller: the time under the lock is bounded by it as well.
 bool refuse_sizes(Call& call, std::string_view a, std::string_view b) {
   constexpr std::uint64_t longest = UINT32_MAX - 1;
   if (a.size() >= longest || b.size() >= longest) {

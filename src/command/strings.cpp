@@ -1,5 +1,7 @@
-// The commands on strings that Redis has had for long. Those that compare values are in conditional_strings.cpp, those
-// that look at bits in bitmaps.cpp, LCS in lcs.cpp.
+// The commands on strings that Redis has had for long. Those that compare values are in
+// conditional_strings.cpp, those that look at bits in bitmaps.cpp, LCS in lcs.cpp.
+
+#include "pinfold/command/strings.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -10,7 +12,6 @@
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/range.hpp"
-#include "pinfold/command/strings.hpp"
 #include "pinfold/command/value_condition.hpp"
 
 namespace pinfold::command {
@@ -81,8 +82,8 @@ bool admits(const SetOptions& options, const std::optional<store::Value>& old) {
   return !options.condition.given() || options.condition.holds(old);
 }
 
-// SET with options that need the old value. With GET the old value is the whole reply, whether or not the new one
-// was stored.
+// SET with options that need the old value. With GET the old value is the whole reply, whether or not the new
+// one was stored.
 void set_looking(Call& call, const SetOptions& options, const store::PutOptions& how) {
   store::Database db = call.db();
   const auto old = options.get ? db.read(call.key()) : db.peek(call.key());
@@ -168,8 +169,8 @@ void getex(Call& call) {
   }
 }
 
-// MSET and MSETNX. Dispatch has made room for the arguments; if memory runs out all the same, the pairs before that
-// stay written, as after a sequence of SETs.
+// MSET and MSETNX. Dispatch has made room for the arguments; if memory runs out all the same, the pairs
+// before that stay written, as after a sequence of SETs.
 
 bool put_pairs(Call& call) {
   store::Database db = call.db();
@@ -339,7 +340,7 @@ constexpr Row kRows[] = {
      "key value [key value ...]"},
     {"psetex", psetex, 4, kGrow, kString, {KeySpec::one(KeyUse::write)}, "string", "2.6.0", "O(1)",
      "Sets a key together with its time to live in milliseconds.", "key milliseconds value"},
-    {"set", set, -3, kGrow, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0",
+    {"set", set, -3, kGrow, kString, {KeySpec::one(KeyUse::set_get)}, "string", "1.0.0",
      "O(1); with a digest to compare, O(N) for N bytes of the old value.",
      "Sets the value of a key, on conditions and with a deadline if so asked.",
      "key value [NX | XX | IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest] [GET] "

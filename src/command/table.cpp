@@ -1,5 +1,6 @@
 #include "pinfold/command/table.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cassert>
@@ -65,7 +66,8 @@ class Table {
   Table() {
     for (const auto family : {string_commands, conditional_string_commands, lcs_commands, bitmap_commands,
                               key_commands, expiration_commands, command_commands, connection_commands,
-                              client_commands, transaction_commands, config_commands, server_commands}) {
+                              client_commands, transaction_commands, config_commands, server_commands,
+                              info_commands, memory_commands, debug_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }
@@ -144,10 +146,13 @@ bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::
   return true;
 }
 
+// GET shows the old value, and the conditions on it tell whether it was guessed.
 KeyUse set_use(Args args) {
   constexpr std::size_t options = 3;
+  constexpr std::string_view looking[] = {"GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"};
   for (std::size_t i = options; i < args.size(); ++i) {
-    if (iequals(args[i], "GET")) return KeyUse::modify;
+    const auto same = [&](std::string_view word) { return iequals(args[i], word); };
+    if (std::any_of(std::begin(looking), std::end(looking), same)) return KeyUse::modify;
   }
   return KeyUse::write;
 }

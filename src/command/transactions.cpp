@@ -20,6 +20,7 @@ void end_transaction(Session& session, Engine& engine) {
   engine.keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(session.transaction->bytes));
   session.transaction.reset();
   session.shared.queued.store(-1, std::memory_order_relaxed);
+  session.shared.queued_bytes.store(0, std::memory_order_relaxed);
 }
 
 void forget_watched(Session& session, Engine& engine) {

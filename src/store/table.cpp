@@ -1,7 +1,6 @@
 #include "pinfold/store/table.hpp"
 
 #include <algorithm>
-#include <cassert>
 
 #include "pinfold/base/random.hpp"
 
@@ -38,6 +37,18 @@ std::optional<Entry> Table::find(const Key& key) {
   const Index::Slot slot = find_slot(key);
   if (!slot) return std::nullopt;
   return entry(*slot.ref);
+}
+
+void Table::prefetch_entry(std::uint64_t hash) {
+  constexpr std::ptrdiff_t line = 64;
+  index_.find(hash, [this](Ref ref) {
+    const char* at = entry(ref).data();
+    // Header, key and the start of the value; longer values stream in by themselves.
+    __builtin_prefetch(at, 1);
+    __builtin_prefetch(at + line, 1);
+    __builtin_prefetch(at + 2 * line, 1);
+    return true;
+  });
 }
 
 std::uint64_t Table::memory_of(const Entry& e) const {
@@ -256,12 +267,10 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
   const Index::Slot slot = find_slot(key);
   if (!slot) return false;
   Entry old = entry(*slot.ref);
-  const UnixMs before = old.expires_at();
   if (old.set_deadline_in_place(at)) {
     note_deadline(segment_of(*slot.ref), at);
     return true;
   }
-  assert((before == 0) != (at == 0) || Entry::deadline_size(before) != Entry::deadline_size(at));
   // The layout changes. The value is copied aside first, because the entry may be rewritten where it lies.
   char aside[max_inline_entry];
   EntryParts parts;

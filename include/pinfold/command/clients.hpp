@@ -26,6 +26,9 @@ class Clients {
   /// Calls `visit` for each client in the order of ids, with the registry locked: clients cannot go away meanwhile.
   void for_each(const std::function<void(SharedClient&)>& visit);
 
+  /// Calls `visit` for the client of that id, if it is there, in the same way. O(log clients).
+  void with(std::uint64_t id, const std::function<void(SharedClient&)>& visit);
+
   /// Marks a client for closing and wakes its thread. For use inside for_each.
   void kill(SharedClient& client);
 

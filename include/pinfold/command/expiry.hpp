@@ -1,5 +1,6 @@
 #pragma once
-// Deadlines as commands name them: EX, PX, EXAT, PXAT and the EXPIRE family. Shared by SET, GETEX, MSETEX, SETEX ...
+// Deadlines as commands name them: EX, PX, EXAT, PXAT and the EXPIRE family. Shared by SET, GETEX, MSETEX,
+// SETEX ...
 
 #include <cstdint>
 #include <optional>
@@ -16,13 +17,13 @@ enum class TimeBase { relative, absolute };
 /// `value` as an absolute deadline in milliseconds, or nothing if it overflows. Does not check its sign.
 std::optional<UnixMs> deadline(std::int64_t value, TimeUnit unit, TimeBase base, UnixMs now);
 
-/// The deadline that the argument `text` asks for, which must be positive as it stands (SETEX, the options of SET).
-/// Nothing if it is wrong; then the error has been replied.
+/// The deadline that the argument `text` asks for, which must be positive as it stands (SETEX, the options of
+/// SET). Nothing if it is wrong; then the error has been replied.
 std::optional<UnixMs> read_deadline(Call& call, std::string_view text, TimeUnit unit, TimeBase base);
 
-/// What SET, GETEX and MSETEX are told about the deadline: at most one of EX, PX, EXAT, PXAT and either KEEPTTL or
-/// PERSIST. As in Redis the same option may be repeated (the last one counts), different ones exclude each other,
-/// and the number is only looked at when all options have been read.
+/// What SET, GETEX and MSETEX are told about the deadline: at most one of EX, PX, EXAT, PXAT and either
+/// KEEPTTL or PERSIST. As in Redis the same option may be repeated (the last one counts), different ones
+/// exclude each other, and the number is only looked at when all options have been read.
 class ExpiryOption {
  public:
   enum class Besides : std::uint8_t { keepttl, persist };

@@ -20,10 +20,10 @@ struct Lcs {
   std::vector<LcsMatch> matches;  // from the end of the strings to their start, as LCS IDX lists them
 };
 
-/// Of all longest common subsequences the one that Redis' LCS picks: going back from both ends it skips a byte of
-/// `b` unless only skipping one of `a` keeps the length. Without `with_matches` only the length is found.
-/// Time O(|a| x |b| / 64), memory O(min(256, |a|) x |b| / 8) and, with matches, |a| x |b| / 8 bytes more.
-/// Nothing if memory is exhausted.
+/// Of all longest common subsequences the one that Redis' LCS picks: going back from both ends it skips a
+/// byte of `b` unless only skipping one of `a` keeps the length. Without `with_matches` only the length is
+/// found. Time O(|a| x |b| / 64), memory O(min(256, |a|) x |b| / 8) and, with matches, |a| x |b| / 8 bytes
+/// more. Nothing if memory is exhausted.
 std::optional<Lcs> longest_common_subsequence(std::string_view a, std::string_view b, bool with_matches);
 
 }  // namespace pinfold::command

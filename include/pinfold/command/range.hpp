@@ -14,8 +14,8 @@ struct Range {
   std::uint64_t size() const { return last - first + 1; }
 };
 
-/// The range that `first` and `last` mean in `size` elements, negative ones counting from the end; nothing if it is
-/// empty. What lies before the start is taken for the start, so that (0, -100) is the first element.
+/// The range that `first` and `last` mean in `size` elements, negative ones counting from the end; nothing if
+/// it is empty. What lies before the start is taken for the start, so that (0, -100) is the first element.
 inline std::optional<Range> resolve_range(std::int64_t first, std::int64_t last, std::int64_t size) {
   if (first < 0) first = std::max<std::int64_t>(size + first, 0);
   if (last < 0) last = std::max<std::int64_t>(size + last, 0);
@@ -24,8 +24,10 @@ inline std::optional<Range> resolve_range(std::int64_t first, std::int64_t last,
   return Range{static_cast<std::uint64_t>(first), static_cast<std::uint64_t>(last)};
 }
 
-/// GETRANGE and BITCOUNT take two negative positions in the wrong order for nothing even where resolve_range would
-/// make both the first element; BITPOS does not.
-inline bool is_backward(std::int64_t first, std::int64_t last) { return first < 0 && last < 0 && first > last; }
+/// GETRANGE and BITCOUNT take two negative positions in the wrong order for nothing even where resolve_range
+/// would make both the first element; BITPOS does not.
+inline bool is_backward(std::int64_t first, std::int64_t last) {
+  return first < 0 && last < 0 && first > last;
+}
 
 }  // namespace pinfold::command

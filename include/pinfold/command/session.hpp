@@ -34,6 +34,7 @@ struct SharedClient {
   std::atomic<unsigned> db{0};
   std::atomic<int> protocol{2};
   std::atomic<int> queued{-1};  // commands in MULTI, -1 outside
+  std::atomic<std::uint64_t> queued_bytes{0};
   std::atomic<unsigned> watched{0};
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};

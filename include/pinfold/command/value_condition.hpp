@@ -1,6 +1,6 @@
 #pragma once
-// Conditions on the value that a key has now: IFEQ of Valkey 8.1, IFNE, IFDEQ and IFDNE of Redis 8.4. Shared by SET
-// and DELEX.
+// Conditions on the value that a key has now: IFEQ of Valkey 8.1, IFNE, IFDEQ and IFDNE of Redis 8.4. Shared
+// by SET and DELEX.
 
 #include <cstdint>
 #include <optional>
@@ -21,7 +21,8 @@ class ValueCondition {
   bool take(Cursor& options);
 
   bool given() const { return kind_ != Kind::none; }
-  /// Whether the operand is a digest that cannot be one. Redis looks at it only when there is a value to compare.
+  /// Whether the operand is a digest that cannot be one. Redis looks at it only when there is a value to
+  /// compare.
   bool malformed() const;
   /// Whether the condition holds for the value, or for there being none. Only if given() and not malformed().
   bool holds(const std::optional<store::Value>& value) const;
