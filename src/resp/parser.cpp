@@ -1,8 +1,8 @@
 #include "pinfold/resp/parser.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <limits>
+#include <optional>
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
@@ -79,6 +79,31 @@ bool split_words(std::string_view line, std::vector<std::string>& words) {
   }
 }
 
+// The line "*3\r\n" or "$5\r\n" that starts at `at`.
+struct Header {
+  bool complete;
+  bool valid;
+  std::int64_t value;
+  std::size_t end;  // after the line
+};
+
+Header read_header(std::string_view input, std::size_t at) {
+  // Nearly all are a few digits; only what is not goes the strict way.
+  constexpr std::size_t few = 9;
+  std::int64_t value = 0;
+  std::size_t i = at + 1;
+  const std::size_t last = std::min(input.size(), at + 1 + few);
+  for (; i < last && is_digit(input[i]); ++i) value = value * 10 + (input[i] - '0');
+  const std::size_t digits = i - at - 1;
+  const bool plain = digits > 0 && (input[at + 1] != '0' || digits == 1);
+  if (plain && i + 1 < input.size() && input[i] == '\r') return {true, true, value, i + 2};
+
+  const std::size_t end = input.find('\r', at);
+  if (end == std::string_view::npos || end + 1 >= input.size()) return {false, false, 0, 0};
+  const auto number = end == at ? std::nullopt : parse_i64(input.substr(at + 1, end - at - 1));
+  return {true, number.has_value(), number.value_or(0), end + 2};
+}
+
 }  // namespace
 
 void Parser::begin_next(std::size_t at) {
@@ -125,57 +150,39 @@ Parser::Result Parser::next(std::string_view input, const Limits& limits) {
 }
 
 Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
-  // Reads the decimal between the type byte at position_ and the line's end; false if the line is not complete.
-  std::int64_t value = 0;
-  bool valid = false;
-  const auto header = [&]() {
-    const auto* cr =
-        static_cast<const char*>(std::memchr(input.data() + position_, '\r', input.size() - position_));
-    if (cr == nullptr || cr + 1 == input.data() + input.size()) return false;
-    const auto number = parse_i64({input.data() + position_ + 1, cr});
-    valid = number.has_value();
-    value = number.value_or(0);
-    if (cr == input.data() + position_) valid = false;
-    return true;
-  };
-
   if (!in_multibulk_) {
-    if (!header()) {
+    const Header header = read_header(input, position_);
+    if (!header.complete) {
       return input.size() - position_ > longest_line ? fail("too big mbulk count string") : Result::need_more;
     }
-    if (!valid || value > limits.arguments) {
-      return fail(valid && !limits.authenticated && value <= std::numeric_limits<int>::max()
-                      ? "unauthenticated multibulk length"
-                      : "invalid multibulk length");
+    if (!header.valid || header.value > std::numeric_limits<int>::max()) return fail("invalid multibulk length");
+    if (header.value > limits.arguments) {
+      return fail(limits.authenticated ? "invalid multibulk length" : "unauthenticated multibulk length");
     }
-    position_ = static_cast<std::size_t>(
-        static_cast<const char*>(std::memchr(input.data() + position_, '\r', input.size() - position_)) -
-        input.data() + 2);
-    if (value <= 0) {
+    position_ = header.end;
+    if (header.value <= 0) {
       begin_next(position_);
       args_.clear();
       return Result::command;
     }
     in_multibulk_ = true;
-    remaining_ = value;
+    remaining_ = header.value;
   }
 
   while (remaining_ > 0) {
     if (bulk_length_ < 0) {
       if (position_ >= input.size()) return Result::need_more;
-      const bool complete = header();
-      if (!complete) {
+      const Header header = read_header(input, position_);
+      if (!header.complete) {
         return input.size() - position_ > longest_line ? fail("too big bulk count string") : Result::need_more;
       }
       if (input[position_] != '$') return fail(std::string("expected '$', got '") + input[position_] + "'");
-      if (!valid || value < 0 || value > limits.bulk) {
-        return fail(valid && !limits.authenticated && value > limits.bulk ? "unauthenticated bulk length"
-                                                                         : "invalid bulk length");
+      if (!header.valid || header.value < 0) return fail("invalid bulk length");
+      if (header.value > limits.bulk) {
+        return fail(limits.authenticated ? "invalid bulk length" : "unauthenticated bulk length");
       }
-      position_ = static_cast<std::size_t>(
-          static_cast<const char*>(std::memchr(input.data() + position_, '\r', input.size() - position_)) -
-          input.data() + 2);
-      bulk_length_ = value;
+      position_ = header.end;
+      bulk_length_ = header.value;
     }
     const auto length = static_cast<std::size_t>(bulk_length_);
     if (input.size() < position_ || input.size() - position_ < length + 2) return Result::need_more;

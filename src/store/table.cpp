@@ -1,7 +1,6 @@
 #include "pinfold/store/table.hpp"
 
 #include <algorithm>
-#include <cassert>
 
 #include "pinfold/base/random.hpp"
 
@@ -256,12 +255,10 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
   const Index::Slot slot = find_slot(key);
   if (!slot) return false;
   Entry old = entry(*slot.ref);
-  const UnixMs before = old.expires_at();
   if (old.set_deadline_in_place(at)) {
     note_deadline(segment_of(*slot.ref), at);
     return true;
   }
-  assert((before == 0) != (at == 0) || Entry::deadline_size(before) != Entry::deadline_size(at));
   // The layout changes. The value is copied aside first, because the entry may be rewritten where it lies.
   char aside[max_inline_entry];
   EntryParts parts;

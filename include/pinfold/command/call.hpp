@@ -39,6 +39,8 @@ class Call {
   /// The keys in the order in which the table finds them in the arguments, duplicates included.
   const std::span<const store::Key> keys;
   store::Keyspace::Locks& held;
+  /// Set by EXEC: the errors in its reply are those of the commands inside, and were counted with them.
+  bool errors_counted = false;
 
   const store::Key& key(std::size_t n = 0) const { return keys[n]; }
   store::Database db() const { return db(session.db); }

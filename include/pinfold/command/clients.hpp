@@ -26,14 +26,20 @@ class Clients {
   /// Calls `visit` for each client in the order of ids, with the registry locked: clients cannot go away meanwhile.
   void for_each(const std::function<void(SharedClient&)>& visit);
 
+  /// Calls `visit` for the client of that id, if it is there, in the same way. O(log clients).
+  void with(std::uint64_t id, const std::function<void(SharedClient&)>& visit);
+
   /// Marks a client for closing and wakes its thread. For use inside for_each.
   void kill(SharedClient& client);
 
   /// CLIENT PAUSE: until `until` (wall clock) commands of `mode` wait. A longer or stricter pause in force stays.
-  void pause(PauseMode mode, UnixMs until);
+  void pause(PauseMode mode, UnixMs until, UnixMs now);
   void unpause();
   /// What is paused at `now`.
-  PauseMode paused(UnixMs now) const;
+  PauseMode paused(UnixMs now) const {
+    const PauseMode mode = pause_mode_.load(std::memory_order_acquire);
+    return mode != PauseMode::none && now < paused_until() ? mode : PauseMode::none;
+  }
   UnixMs paused_until() const { return pause_until_.load(std::memory_order_relaxed); }
 
   /// Set by the net room: wakes thread `thread` to close killed clients, or (all threads) to resume paused ones.

@@ -3,9 +3,11 @@
 // What CLIENT LIST shows of it to other threads is in `shared`, behind atomics and a mutex.
 
 #include <atomic>
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -32,6 +34,7 @@ struct SharedClient {
   std::atomic<unsigned> db{0};
   std::atomic<int> protocol{2};
   std::atomic<int> queued{-1};  // commands in MULTI, -1 outside
+  std::atomic<std::uint64_t> queued_bytes{0};
   std::atomic<unsigned> watched{0};
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
@@ -57,14 +60,17 @@ struct Queued {
 };
 
 struct Transaction {
-  bool failed = false;  // a command was refused while queueing: EXEC aborts
-  std::size_t bytes = 0;
+  bool failed = false;       // a command was refused while queueing: EXEC aborts
+  std::uint32_t flags = 0;   // of all queued commands
+  std::size_t bytes = 0;     // what the queue occupies, as counted in store::Use::clients
   std::vector<Queued> queue;
 };
 
 struct WatchedKey {
   unsigned db;
   std::string key;
+
+  auto operator<=>(const WatchedKey&) const = default;
 };
 
 enum class ReplyMode : std::uint8_t { on, off, skip_next, skip_this };
@@ -78,7 +84,7 @@ struct Session {
   bool close_after_reply = false;
   ReplyMode reply_mode = ReplyMode::on;
   std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
-  std::vector<WatchedKey> watched;
+  std::set<WatchedKey> watched;
   std::shared_ptr<store::WatchFlag> watch_flag;  // set while anything is watched
 };
 

@@ -68,6 +68,7 @@ class Stats {
  private:
   std::vector<std::unique_ptr<ThreadStats>> threads_;
   mutable std::mutex mutex_;  // guards the rest
+  std::vector<std::unique_ptr<ThreadStats>> before_reset_;  // what threads_ said at the last reset
   std::map<std::string, std::uint64_t> errors_;
 };
 

@@ -2,7 +2,7 @@
 // A memory of what was evicted lately: fingerprints of hashes, no keys. Not thread-safe.
 //
 // Approximate on purpose. Each bucket of 8 words holds a 20-bit fingerprint and a 12-bit age; an entry is forgotten
-// after about `capacity` newer ones, or when its bucket overflows. A false memory (1 in ~130 000 look-ups) admits a
+// after about `capacity` newer ones, or when its bucket overflows. A false memory (1 in ~65 000 look-ups) admits a
 // key to the main queue that had not been there: harmless. 5 bytes per remembered entry.
 
 #include <cstddef>
@@ -26,7 +26,7 @@ class Ghost {
   static constexpr unsigned ways = 8;
   static constexpr unsigned age_bits = 12;
   static constexpr std::uint32_t age_mask = (1U << age_bits) - 1;
-  static constexpr std::uint32_t lifetime = 1U << (age_bits - 1);  // in ticks; half the range, so that age is decidable
+  static constexpr std::uint32_t lifetime = 1U << (age_bits - 2);  // in ticks; a quarter of the range: wrapped ages are rare
 
   std::uint32_t* bucket_of(std::uint64_t hash);
   std::uint32_t age(std::uint32_t word) const { return (tick_ - word) & age_mask; }

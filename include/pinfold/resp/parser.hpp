@@ -35,6 +35,8 @@ class Parser {
   const std::vector<std::string_view>& args() const { return args_; }
   /// How far input has been used by whole commands.
   std::size_t consumed() const { return start_; }
+  /// Goes back to where a command started, to have it parsed again.
+  void rewind(std::size_t consumed_before) { begin_next(consumed_before); }
   /// Tells the parser that the caller has dropped the consumed bytes from the front of its buffer.
   void drop_consumed();
   /// Bytes of input that the command in progress needs at least, counted from consumed(); 0 if unknown.
