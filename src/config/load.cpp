@@ -52,8 +52,7 @@ std::string help_text() {
 }
 
 std::string version_text() {
-  return "Pinfold server v=" + std::string(version) + ", compatible with Redis " +
-         std::string(redis_version) + "\n";
+  return "Pinfold server v=" + std::string(version) + "\n";
 }
 
 bool is_option(std::string_view argument) { return argument.starts_with("-") && argument.size() > 1; }

@@ -159,7 +159,7 @@ std::optional<std::string> Settings::set(Id id, std::string_view value, bool at_
   return std::nullopt;
 }
 
-std::optional<Refusal> Settings::check_names(std::span<const std::pair<Id, std::string>> values) const {
+std::optional<Refusal> Settings::check(std::span<const std::pair<Id, std::string>> values) const {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Id id = values[i].first;
     if (!row(id).runtime) return Refusal{i, "can't set immutable config"};
@@ -172,7 +172,7 @@ std::optional<Refusal> Settings::check_names(std::span<const std::pair<Id, std::
 }
 
 std::optional<Refusal> Settings::set_all(std::span<const std::pair<Id, std::string>> values) {
-  if (auto refusal = check_names(values)) return refusal;
+  if (auto refusal = check(values)) return refusal;
   const std::lock_guard lock(change_mutex_);
   std::vector<State> before;
   std::vector<State> next(values.size());

@@ -93,8 +93,6 @@ Error parse_flag(const Setting& setting, std::string_view value, Value& result) 
   return std::nullopt;
 }
 
-// --- texts ---
-
 // The length of the UTF-8 sequence at the start of `text`, 0 if it is none. Overlong forms and surrogates,
 // which some readers of YAML refuse, are refused here too.
 std::size_t utf8_length(std::string_view text) {
@@ -138,8 +136,6 @@ Error parse_mode(std::string_view value, Value& result) {
   result.number = mode;
   return std::nullopt;
 }
-
-// --- client-output-buffer-limit ---
 
 constexpr std::array<std::string_view, 3> classes = {"normal", "slave", "pubsub"};
 using Limits = std::array<OutputLimit, classes.size()>;
@@ -197,8 +193,6 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
       return std::nullopt;
   }
 }
-
-// --- names ---
 
 // How many letters must be changed, added or left out to make one name of the other (Levenshtein's distance).
 std::size_t distance(std::string_view a, std::string_view b) {

@@ -111,6 +111,9 @@ class Settings {
   /// or nothing. At run time (`at_runtime`) settings that cannot change are refused, and listeners are asked.
   std::optional<std::string> set(Id id, std::string_view value, bool at_runtime);
 
+  /// Whether these may be set together at run time, whatever their values: none is constant, none is there
+  /// twice.
+  std::optional<Refusal> check(std::span<const std::pair<Id, std::string>> values) const;
   /// All or nothing at run time, as CONFIG SET with several pairs: on an error nothing has changed.
   std::optional<Refusal> set_all(std::span<const std::pair<Id, std::string>> values);
 
@@ -147,7 +150,6 @@ class Settings {
   State state(Id id) const;
   void store(Id id, State state);
   std::optional<std::string> tell(Id id);
-  std::optional<Refusal> check_names(std::span<const std::pair<Id, std::string>> values) const;
   std::optional<std::string> load_options(std::span<const std::string_view> options);
   bool is_default(Id id) const;
   bool same_value(Id id, std::string_view value) const;
