@@ -141,7 +141,7 @@ void stats(Call& call, InfoText& info) {
   info.field("total_net_output_bytes", totals.total(&ThreadStats::net_output));
   info.real("instantaneous_input_kbps", static_cast<double>(rates.per_second(Rates::kNetInput)) / 1024, 2);
   info.real("instantaneous_output_kbps", static_cast<double>(rates.per_second(Rates::kNetOutput)) / 1024, 2);
-  info.field("rejected_connections", totals.total(&ThreadStats::connections_rejected));
+  info.field("rejected_connections", call.engine.clients.rejected());
   info.field("sync_full", 0);
   info.field("sync_partial_ok", 0);
   info.field("sync_partial_err", 0);

@@ -5,8 +5,8 @@ namespace {
 
 constexpr std::array counters_of_thread = {
     &ThreadStats::commands_processed,   &ThreadStats::connections_received,
-    &ThreadStats::connections_rejected, &ThreadStats::net_input,
-    &ThreadStats::net_output,           &ThreadStats::protocol_errors,
+    &ThreadStats::net_input,            &ThreadStats::net_output,
+    &ThreadStats::protocol_errors,
     &ThreadStats::output_limit_disconnections, &ThreadStats::query_limit_disconnections,
     &ThreadStats::idle_disconnections,
 };

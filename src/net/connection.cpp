@@ -3,13 +3,16 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <boost/asio/post.hpp>
+#include <unistd.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
+
+#include "pinfold/net/io_thread.hpp"
 
 namespace pinfold::net {
 
@@ -50,12 +53,11 @@ std::string name_of(const sockaddr_storage& address, const std::string& unix_pat
 
 }  // namespace
 
-Connection::Connection(IoThread& thread, Socket socket, bool unix_socket, std::uint64_t id)
-    : thread_(thread), socket_(std::move(socket)) {
+Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t id) : thread_(thread), fd_(fd) {
   command::Engine& engine = thread_.engine();
   command::SharedClient& shared = session_.shared;
   shared.id = id;
-  shared.fd = socket_.native_handle();
+  shared.fd = fd;
   shared.unix_socket = unix_socket;
   shared.thread = thread_.index();
   shared.created = unix_ms();
@@ -63,10 +65,10 @@ Connection::Connection(IoThread& thread, Socket socket, bool unix_socket, std::u
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   const std::string path = unix_socket ? engine.settings.text(config::Id::unixsocket) : "";
-  getpeername(shared.fd, reinterpret_cast<sockaddr*>(&address), &size);
+  getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size);
   shared.address = name_of(address, path);
   size = sizeof address;
-  getsockname(shared.fd, reinterpret_cast<sockaddr*>(&address), &size);
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
   shared.local_address = name_of(address, path);
   session_.authenticated = engine.settings.text(config::Id::requirepass).empty();
   shared.authenticated.store(session_.authenticated, std::memory_order_relaxed);
@@ -74,30 +76,36 @@ Connection::Connection(IoThread& thread, Socket socket, bool unix_socket, std::u
 }
 
 Connection::~Connection() {
+  if (!closed_) ::close(fd_);
   thread_.dispatcher().end_session(session_);
   thread_.engine().clients.remove(session_.shared);
   thread_.engine().keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(accounted_));
 }
 
 void Connection::start() {
-  boost::system::error_code ignored;
-  socket_.native_non_blocking(true, ignored);
   if (!session_.shared.unix_socket) {
     const int on = 1;
-    setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     const int idle = static_cast<int>(thread_.engine().settings.integer(config::Id::tcp_keepalive));
     if (idle > 0) {
       const int interval = std::max(idle / 3, 1);
       const int probes = 3;
-      setsockopt(socket_.native_handle(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-      setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-      setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-      setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
+      setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+      setsockopt(fd_, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+      setsockopt(fd_, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+      setsockopt(fd_, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
     }
   }
   thread_.dispatcher().stats().connections_received.add();
   resize_input(idle_input);
-  read();
+  events_ = EPOLLIN;
+  if (!thread_.loop().add(fd_, events_, this)) close();
+}
+
+void Connection::wait_for(std::uint32_t events) {
+  if (events == events_ || closed_) return;
+  events_ = events;
+  thread_.loop().change(fd_, events, this);
 }
 
 resp::Limits Connection::limits() const {
@@ -107,24 +115,23 @@ resp::Limits Connection::limits() const {
 
 // --- reading ---
 
-void Connection::read() {
-  if (closed_ || reading_ || paused_ || close_when_sent_) return;
+void Connection::receive() {
+  if (closed_ || paused_ || close_when_sent_) return;
   if (!make_room()) return close();
-  reading_ = true;
-  ++operations_;
-  socket_.async_read_some(asio::buffer(input_.get() + filled_, capacity_ - filled_),
-                          [this](const boost::system::error_code& error, std::size_t size) {
-                            reading_ = false;
-                            if (closed_) return operation_ended();
-                            --operations_;
-                            // Only an idle connection's read is cancelled: to go on with a smaller buffer.
-                            if (error == asio::error::operation_aborted) {
-                              if (filled_ == 0) resize_input(idle_input);
-                              return read();
-                            }
-                            if (error) return close();
-                            read_done(size);
-                          });
+  const ssize_t size = recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
+  if (size <= 0) {
+    const bool nothing_yet = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    return nothing_yet ? void() : close();
+  }
+  const auto received = static_cast<std::size_t>(size);
+  filled_ += received;
+  thread_.dispatcher().stats().net_input.add(received);
+  add(session_.shared.net_input, received);
+  // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
+  if (filled_ == capacity_ && capacity_ < busy_input) {
+    resize_input(busy_input);
+    receive();
+  }
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
@@ -153,83 +160,54 @@ void Connection::resize_input(std::size_t capacity) {
   account();
 }
 
-void Connection::read_done(std::size_t size) {
-  filled_ += size;
-  // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
-  if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
-  thread_.dispatcher().stats().net_input.add(size);
-  add(session_.shared.net_input, size);
-  process();
+void Connection::parse(Batch& batch) {
+  if (closed_ || paused_ || close_when_sent_ || filled_ == 0) return;
+  const resp::Limits most = limits();
+  parsed_ = resp::Parser::Result::command;
+  bool any = false;
+  while (!batch.full()) {
+    const std::size_t start = parser_.consumed();
+    parsed_ = parser_.next({input_.get(), filled_}, most);
+    if (parsed_ != resp::Parser::Result::command) break;
+    batch.add(*this, start, parser_.args());
+    any = true;
+    // An inline command's arguments do not outlast the next one, and what a stranger may send depends on its last
+    // command: one at a time then.
+    if (parser_.args_are_copies() || !session_.authenticated) break;
+  }
+  if (!any) finish();
 }
 
-void Connection::process() {
-  const UnixMs now = unix_ms();
+void Connection::execute(std::size_t start, command::Args args, const command::Prepared& prepared) {
+  if (closed_ || paused_ || close_when_sent_) return;
+  command::Dispatcher& dispatcher = thread_.dispatcher();
+  if (dispatcher.must_wait(session_, prepared, thread_.now())) {
+    parser_.rewind(start);
+    paused_ = true;
+    return thread_.await_pause_end();
+  }
   resp::Reply reply(thread_.output(), session_.protocol);
-  for (;;) {
-    const resp::Parser::Result result = parse_batch();
-    if (!execute_batch(reply, now)) break;
-    if (result == resp::Parser::Result::error) {
-      thread_.dispatcher().stats().protocol_errors.add();
-      reply.error("ERR Protocol error: " + parser_.error());
-      close_when_sent_ = true;
-    }
-    if (result != resp::Parser::Result::command) break;
-    if (thread_.output().size() > batch_output) {
-      send();
-      if (closed_) return;
-    }
+  dispatcher.execute(session_, args, prepared, reply, thread_.now());
+  if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) close_when_sent_ = true;
+  if (thread_.output().size() > batch_output) send();
+}
+
+void Connection::finish() {
+  if (closed_) return thread_.output().clear(kept_output);
+  if (!paused_ && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
+    thread_.dispatcher().stats().protocol_errors.add();
+    resp::Reply(thread_.output(), session_.protocol).error("ERR Protocol error: " + parser_.error());
+    close_when_sent_ = true;
   }
   drop_consumed();
   send();
   if (closed_) return;
-  if (!pending_.empty()) {
-    wait_writable();
-  } else if (close_when_sent_) {
-    return close();
-  }
-  read();  // also with replies waiting: a client may send all of its pipeline before it reads
-}
-
-// Parses requests from the input until the batch is full or the input used up, and prepares them. `command` if there
-// may be more.
-resp::Parser::Result Connection::parse_batch() {
-  Batch& batch = thread_.batch();
-  command::Dispatcher& dispatcher = thread_.dispatcher();
-  const resp::Limits most = limits();
-  batch.clear();
-  resp::Parser::Result result = resp::Parser::Result::command;
-  while (batch.size < Batch::capacity) {
-    const std::size_t start = parser_.consumed();
-    result = parser_.next({input_.get(), filled_}, most);
-    if (result != resp::Parser::Result::command) break;
-    batch.add(start, parser_.args());
-    // An inline command's arguments do not outlast the next one; what a stranger may send depends on its last
-    // command; and a huge argument list is a batch of its own.
-    if (parser_.args_are_copies() || !session_.authenticated || batch.args.size() > Batch::many_arguments) break;
-  }
-  for (std::size_t i = 0; i < batch.size; ++i) batch.prepared[i] = dispatcher.prepare(batch.args_of(i));
-  if (batch.size > 1) dispatcher.prefetch(session_, {batch.prepared.data(), batch.size});
-  return result;
-}
-
-// Executes the batch; false if the rest of the input must wait or will never be looked at.
-bool Connection::execute_batch(resp::Reply& reply, UnixMs now) {
-  Batch& batch = thread_.batch();
-  command::Dispatcher& dispatcher = thread_.dispatcher();
-  for (std::size_t i = 0; i < batch.size; ++i) {
-    if (dispatcher.must_wait(session_, batch.prepared[i], now)) {
-      parser_.rewind(batch.starts[i]);
-      paused_ = true;
-      thread_.wait_for_pause_end();
-      return false;
-    }
-    dispatcher.execute(session_, batch.args_of(i), batch.prepared[i], reply, now);
-    if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) {
-      close_when_sent_ = true;
-      return false;
-    }
-  }
-  return true;
+  const bool waiting = !pending_.empty();
+  if (close_when_sent_ && !waiting) return close();
+  // Input is read on even with replies waiting: a client may send all of its pipeline before it reads.
+  const bool wants_input = !paused_ && !close_when_sent_;
+  wait_for((wants_input ? EPOLLIN : 0U) | (waiting ? EPOLLOUT : 0U));
+  if (wants_input && parsed_ == resp::Parser::Result::command) thread_.serve_again(*this);
 }
 
 void Connection::drop_consumed() {
@@ -245,7 +223,8 @@ void Connection::drop_consumed() {
 void Connection::resume() {
   if (!paused_ || closed_) return;
   paused_ = false;
-  process();
+  parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
+  finish();
 }
 
 // --- writing ---
@@ -265,8 +244,8 @@ bool Connection::send_some(resp::Output& output, std::size_t& sent) {
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = count;
-    const ssize_t taken = count == 1 ? ::send(socket_.native_handle(), vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
-                                     : ::sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL);
+    const ssize_t taken = count == 1 ? ::send(fd_, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
+                                     : ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     if (taken < 0) {
       if (errno == EINTR) continue;
       return errno == EAGAIN || errno == EWOULDBLOCK;
@@ -297,24 +276,16 @@ void Connection::send() {
   }
 }
 
-void Connection::wait_writable() {
-  if (closed_ || writing_) return;
-  writing_ = true;
-  ++operations_;
-  socket_.async_wait(Socket::wait_write, [this](const boost::system::error_code& error) {
-    writing_ = false;
-    if (closed_) return operation_ended();
-    --operations_;
-    if (error == asio::error::operation_aborted) return wait_writable();
-    if (error || !send_some(pending_, sent_)) return close();
-    if (sent_ < pending_.size()) return wait_writable();
-    pending_.clear(0);
-    sent_ = 0;
-    over_soft_limit_since_ = 0;
-    account();
-    if (close_when_sent_) return close();
-    read();
-  });
+void Connection::writable() {
+  if (closed_ || pending_.empty()) return;
+  if (!send_some(pending_, sent_)) return close();
+  if (sent_ < pending_.size()) return;
+  pending_.clear(0);
+  sent_ = 0;
+  over_soft_limit_since_ = 0;
+  account();
+  if (close_when_sent_) return close();
+  wait_for(paused_ ? 0U : EPOLLIN);
 }
 
 void Connection::check_output_limit() {
@@ -351,20 +322,16 @@ void Connection::account() {
   session_.shared.output_bytes.store(pending_.size(), std::memory_order_relaxed);
 }
 
-void Connection::tick(UnixMs now) {
+void Connection::tick() {
   if (closed_) return;
-  const UnixMs idle = now - session_.shared.last_active.load(std::memory_order_relaxed);
+  const UnixMs idle = thread_.now() - session_.shared.last_active.load(std::memory_order_relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
   if (timeout > 0 && idle > timeout * 1000 && !paused_) {
     thread_.dispatcher().stats().idle_disconnections.add();
     return close();
   }
-  if (!pending_.empty()) {
-    check_output_limit();
-  } else if (idle > idle_after_ms && capacity_ > idle_input && filled_ == 0 && reading_) {
-    boost::system::error_code ignored;
-    socket_.cancel(ignored);
-  }
+  if (!pending_.empty()) check_output_limit();
+  if (idle > idle_after_ms && capacity_ > idle_input && filled_ == 0) resize_input(idle_input);
 }
 
 void Connection::log_closing(std::string_view reason) {
@@ -374,15 +341,8 @@ void Connection::log_closing(std::string_view reason) {
 void Connection::close() {
   if (closed_) return;
   closed_ = true;
-  boost::system::error_code ignored;
-  socket_.close(ignored);
-  // Never destroyed from within: the caller may be one of this object's own functions.
-  ++operations_;
-  asio::post(thread_.context(), [this] { operation_ended(); });
-}
-
-void Connection::operation_ended() {
-  if (--operations_ == 0) thread_.destroy(*this);
+  ::close(fd_);
+  thread_.bury(*this);
 }
 
 }  // namespace pinfold::net

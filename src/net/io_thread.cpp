@@ -1,88 +1,132 @@
 #include "pinfold/net/io_thread.hpp"
 
-#include <boost/asio/post.hpp>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "pinfold/net/connection.hpp"
 
 namespace pinfold::net {
 
+namespace {
+constexpr UnixMs tick_ms = 1000;
+}
+
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), context_(1), dispatcher_(engine, index), ticker_(context_), pause_timer_(context_) {}
+    : engine_(engine), index_(index), dispatcher_(engine, index) {}
 
 IoThread::~IoThread() { stop(); }
 
 void IoThread::start() {
-  schedule_tick();
-  thread_ = std::thread([this] { context_.run(); });
+  thread_ = std::thread([this] { run(); });
 }
 
 void IoThread::stop() {
   if (!thread_.joinable()) return;
-  asio::post(context_, [this] {
-    stopping_ = true;
-    ticker_.cancel();
-    pause_timer_.cancel();
-    // close() may destroy, so walk a copy of the ids.
-    std::vector<std::uint64_t> ids;
-    for (const auto& [id, connection] : connections_) ids.push_back(id);
-    for (const std::uint64_t id : ids) close(id);
-    context_.stop();
-  });
+  loop_.post([this] { stopping_ = true; });
   thread_.join();
   connections_.clear();
 }
 
-void IoThread::adopt(Socket socket, bool unix_socket) {
-  const std::uint64_t id = engine_.clients.next_id();
-  auto connection = std::make_unique<Connection>(*this, std::move(socket), unix_socket, id);
-  Connection& started = *connection;
-  connections_.emplace(id, std::move(connection));
-  started.start();
-}
-
-void IoThread::close(std::uint64_t id) {
-  const auto found = connections_.find(id);
-  if (found != connections_.end()) found->second->close();
-}
-
-void IoThread::destroy(Connection& connection) {
-  connections_.erase(connection.id());
-  load_.fetch_sub(1, std::memory_order_relaxed);
-}
-
-void IoThread::schedule_tick() {
-  ticker_.expires_after(std::chrono::seconds(1));
-  ticker_.async_wait([this](const boost::system::error_code& error) {
-    if (error || stopping_) return;
-    tick();
-    schedule_tick();
+void IoThread::adopt(int fd, bool unix_socket) {
+  load_.fetch_add(1, std::memory_order_relaxed);
+  loop_.post([this, fd, unix_socket] {
+    const std::uint64_t id = engine_.clients.next_id();
+    auto& connection = connections_[id] = std::make_unique<Connection>(*this, fd, unix_socket, id);
+    connection->start();
   });
 }
 
-void IoThread::tick() {
-  const UnixMs now = unix_ms();
-  for (auto it = connections_.begin(); it != connections_.end();) {
-    Connection& connection = *it->second;
-    ++it;  // the tick may destroy this one
-    connection.tick(now);
-  }
-}
-
-void IoThread::wait_for_pause_end() {
-  const UnixMs left = engine_.clients.paused_until() - unix_ms();
-  pause_timer_.expires_after(std::chrono::milliseconds(std::max<UnixMs>(left, 0) + 1));
-  pause_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) resume_paused();
+void IoThread::close(std::uint64_t id) {
+  loop_.post([this, id] {
+    const auto found = connections_.find(id);
+    if (found != connections_.end()) found->second->close();
   });
 }
 
 void IoThread::resume_paused() {
-  std::vector<std::uint64_t> ids;
-  for (const auto& [id, connection] : connections_) ids.push_back(id);
-  for (const std::uint64_t id : ids) {
-    const auto found = connections_.find(id);
-    if (found != connections_.end()) found->second->resume();
+  loop_.post([this] { look_at_paused(); });
+}
+
+void IoThread::run() {
+  now_ = unix_ms();
+  next_tick_ = now_ + tick_ms;
+  while (!stopping_) {
+    const std::span<const epoll_event> ready = loop_.wait(timeout_ms());
+    now_ = unix_ms();
+    serve(ready);
+    serve_unfinished();
+    if (now_ >= next_tick_) tick();
+    if (paused_ && engine_.clients.paused(now_) == command::PauseMode::none) look_at_paused();
+    remove_dead();
   }
+}
+
+int IoThread::timeout_ms() const {
+  if (!unfinished_.empty()) return 0;
+  UnixMs next = next_tick_;
+  if (paused_) next = std::min(next, engine_.clients.paused_until());
+  return static_cast<int>(std::clamp<UnixMs>(next - now_, 0, tick_ms));
+}
+
+void IoThread::serve(std::span<const epoll_event> ready) {
+  for (const epoll_event& event : ready) {
+    auto& connection = *static_cast<Connection*>(event.data.ptr);
+    if ((event.events & EPOLLOUT) != 0) connection.writable();
+    if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) connection.receive();
+    connection.parse(batch_);
+    if (batch_.full()) execute_batch();
+  }
+  execute_batch();
+}
+
+// Connections that had more input than a batch takes get a turn of one batch each before the sockets are looked at
+// again.
+void IoThread::serve_unfinished() {
+  std::vector<Connection*> waiting;
+  waiting.swap(unfinished_);
+  for (Connection* connection : waiting) {
+    connection->parse(batch_);
+    execute_batch();
+  }
+}
+
+void IoThread::execute_batch() {
+  const std::size_t size = batch_.size();
+  auto& prepared = batch_.prepared();
+  for (std::size_t i = 0; i < size; ++i) {
+    prepared[i] = dispatcher_.prepare(batch_.args(i));
+    if (size > 1) dispatcher_.prefetch_index(batch_.request(i).connection->session(), prepared[i]);
+  }
+  for (std::size_t i = 0; i < size && size > 1; ++i) {
+    dispatcher_.prefetch_entry(batch_.request(i).connection->session(), prepared[i]);
+  }
+  for (std::size_t i = 0; i < size; ++i) {
+    Connection& connection = *batch_.request(i).connection;
+    connection.execute(batch_.request(i).start, batch_.args(i), prepared[i]);
+    const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
+    if (last_of_connection) connection.finish();
+  }
+  batch_.clear();
+}
+
+void IoThread::tick() {
+  next_tick_ = now_ + tick_ms;
+  for (const auto& [id, connection] : connections_) connection->tick();
+}
+
+void IoThread::look_at_paused() {
+  paused_ = false;
+  for (const auto& [id, connection] : connections_) connection->resume();
+}
+
+void IoThread::remove_dead() {
+  for (const Connection* connection : dead_) {
+    std::erase(unfinished_, connection);
+    connections_.erase(connection->id());
+    load_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  dead_.clear();
 }
 
 }  // namespace pinfold::net

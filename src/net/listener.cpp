@@ -7,7 +7,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <boost/asio/post.hpp>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -16,8 +15,8 @@
 
 namespace pinfold::net {
 
-Listener::Listener(command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads)
-    : engine_(engine), threads_(threads), acceptor_(threads.front()->context()), retry_(threads.front()->context()) {}
+Listener::Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads)
+    : context_(context), engine_(engine), threads_(threads), acceptor_(context), retry_(context) {}
 
 Listener::~Listener() { close(); }
 
@@ -95,8 +94,8 @@ IoThread& Listener::least_loaded() {
 }
 
 void Listener::accept() {
-  IoThread& thread = least_loaded();
-  acceptor_.async_accept(thread.context(), [this, &thread](const boost::system::error_code& error, Socket socket) {
+  acceptor_.async_accept(context_, [this](const boost::system::error_code& error,
+                                          asio::generic::stream_protocol::socket socket) {
     if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
     if (error) {
       // Out of descriptors, or the peer is gone already: neither may stop us from accepting (CVE-2025-48367).
@@ -105,7 +104,9 @@ void Listener::accept() {
       spdlog::warn("cannot accept a connection: {}", error.message());
       return retry_later();
     }
-    hand_over(std::move(socket), thread);
+    boost::system::error_code failed;
+    socket.native_non_blocking(true, failed);
+    if (!failed) hand_over(socket.release(failed));
     accept();
   });
 }
@@ -117,22 +118,16 @@ void Listener::retry_later() {
   });
 }
 
-void Listener::hand_over(Socket socket, IoThread& thread) {
+void Listener::hand_over(int fd) {
   std::size_t connected = 0;
-  for (const auto& t : threads_) connected += t->load();
-  if (connected >= static_cast<std::size_t>(engine_.settings.integer(config::Id::maxclients))) {
-    engine_.stats.of_thread(0).connections_rejected.add();  // listeners run on thread 0
-    constexpr std::string_view refusal = "-ERR max number of clients reached\r\n";
-    boost::system::error_code ignored;
-    socket.native_non_blocking(true, ignored);
-    (void)::send(socket.native_handle(), refusal.data(), refusal.size(), MSG_NOSIGNAL);
-    return;
+  for (const auto& thread : threads_) connected += thread->load();
+  if (connected < static_cast<std::size_t>(engine_.settings.integer(config::Id::maxclients))) {
+    return least_loaded().adopt(fd, !unix_path_.empty());
   }
-  thread.expect_connection();
-  // A socket cannot be copied into a std::function, but post() takes move-only handlers.
-  asio::post(thread.context(), [&thread, s = std::move(socket), local = !unix_path_.empty()]() mutable {
-    thread.adopt(std::move(s), local);
-  });
+  engine_.clients.count_rejected();
+  constexpr std::string_view refusal = "-ERR max number of clients reached\r\n";
+  [[maybe_unused]] const ssize_t sent = ::send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL);
+  ::close(fd);
 }
 
 }  // namespace pinfold::net

@@ -1,7 +1,5 @@
 #include "pinfold/net/network.hpp"
 
-#include <boost/asio/post.hpp>
-
 #include <sstream>
 
 #include "pinfold/net/io_thread.hpp"
@@ -9,15 +7,14 @@
 
 namespace pinfold::net {
 
-Network::Network(command::Engine& engine) : engine_(engine) {
+Network::Network(boost::asio::io_context& context, command::Engine& engine) : context_(context), engine_(engine) {
   const auto count = static_cast<unsigned>(engine.settings.integer(config::Id::threads));
   for (unsigned i = 0; i < count; ++i) threads_.push_back(std::make_unique<IoThread>(engine, i));
   engine.clients.wake_to_close = [this](unsigned thread, std::uint64_t id) {
-    IoThread& owner = *threads_[thread];
-    asio::post(owner.context(), [&owner, id] { owner.close(id); });
+    threads_[thread]->close(id);
   };
   engine.clients.wake_paused = [this] {
-    for (const auto& thread : threads_) asio::post(thread->context(), [&t = *thread] { t.resume_paused(); });
+    for (const auto& thread : threads_) thread->resume_paused();
   };
 }
 
@@ -32,14 +29,14 @@ std::optional<std::string> Network::listen() {
       // "-::1": listen there if this machine has the address.
       const bool optional = address.front() == '-';
       if (optional) address.erase(0, 1);
-      auto listener = std::make_unique<Listener>(engine_, threads_);
+      auto listener = std::make_unique<Listener>(context_, engine_, threads_);
       const auto error = listener->listen_tcp(address, port, backlog);
       if (error && !optional) return error;
       if (!error) listeners_.push_back(std::move(listener));
     }
   }
   if (const std::string path = settings.text(config::Id::unixsocket); !path.empty()) {
-    listeners_.push_back(std::make_unique<Listener>(engine_, threads_));
+    listeners_.push_back(std::make_unique<Listener>(context_, engine_, threads_));
     const auto permissions = static_cast<unsigned>(settings.integer(config::Id::unixsocketperm));
     if (auto error = listeners_.back()->listen_unix(path, permissions, backlog)) return error;
   }
@@ -53,8 +50,8 @@ void Network::start() {
 }
 
 void Network::stop() {
-  for (const auto& thread : threads_) thread->stop();
   listeners_.clear();
+  for (const auto& thread : threads_) thread->stop();
 }
 
 }  // namespace pinfold::net

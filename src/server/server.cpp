@@ -1,5 +1,7 @@
 #include "pinfold/server/server.hpp"
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -80,14 +82,6 @@ unsigned shards_for(std::int64_t threads, std::uint64_t max_memory) {
   return static_cast<unsigned>(std::clamp<std::uint64_t>(shards, 2, store::max_shards));
 }
 
-sigset_t stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  return set;
-}
-
 void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
@@ -112,11 +106,7 @@ int run(int argc, char** argv, char** environment) {
   if (const auto error = set_up_log(settings)) return fail(*error);
   raise_descriptor_limit(settings);
 
-  // Signals are waited for by this thread alone; every other thread inherits the mask.
   std::signal(SIGPIPE, SIG_IGN);
-  const sigset_t stop = stop_signals();
-  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
-
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = shards_for(settings.integer(Id::threads), max_memory),
                             .max_memory = max_memory,
@@ -126,7 +116,10 @@ int run(int argc, char** argv, char** environment) {
   const pid_t self = getpid();
   engine.shut_down = [self] { kill(self, SIGTERM); };
 
-  net::Network network(engine);
+  // This thread's own loop: accepting and signals. Requests are served by the I/O threads.
+  boost::asio::io_context context(1);
+  boost::asio::signal_set signals(context, SIGTERM, SIGINT);
+  net::Network network(context, engine);
   if (const auto error = network.listen()) return fail(*error);
   Background background(engine);
   background.start();
@@ -135,14 +128,17 @@ int run(int argc, char** argv, char** environment) {
                settings.integer(Id::port), settings.integer(Id::threads), max_memory,
                settings.show(Id::maxmemory_policy));
 
-  int signal = 0;
-  sigwait(&stop, &signal);
-  spdlog::info("Signal {} received, shutting down", signal);
+  signals.async_wait([&](const boost::system::error_code& error, int number) {
+    if (error) return;
+    spdlog::info("Signal {} received, shutting down", number);
+    context.stop();
+  });
+  context.run();
   // A second signal ends the process at once, whatever still waits.
+  signals.clear();
   for (const int number : {SIGTERM, SIGINT}) {
     std::signal(number, [](int) { _exit(1); });
   }
-  pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
   network.stop();
   background.stop();
   spdlog::info("Bye");

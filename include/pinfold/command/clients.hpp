@@ -20,6 +20,10 @@ class Clients {
   std::uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
   void add(SharedClient& client);
   void remove(SharedClient& client);
+  /// Connections refused because there were maxclients already.
+  void count_rejected() { rejected_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t rejected() const { return rejected_.load(std::memory_order_relaxed); }
+  void reset_rejected() { rejected_.store(0, std::memory_order_relaxed); }
   std::size_t count() const { return count_.load(std::memory_order_relaxed); }
   std::uint64_t last_id() const { return next_id_.load(std::memory_order_relaxed) - 1; }
 
@@ -49,6 +53,7 @@ class Clients {
  private:
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::size_t> count_{0};
+  std::atomic<std::uint64_t> rejected_{0};
   std::atomic<PauseMode> pause_mode_{PauseMode::none};
   std::atomic<UnixMs> pause_until_{0};
   std::mutex mutex_;

@@ -4,7 +4,6 @@
 // The checks come in the order of Redis' processCommand, because a client sees which of them answers first.
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
 #include "pinfold/command/call.hpp"
@@ -29,8 +28,14 @@ class Dispatcher {
   /// Finds the command and hashes its key if there is one. Depends on nothing but `args`, which must stay where they
   /// are until execute.
   Prepared prepare(Args args);
-  /// Starts fetching what the requests will touch. Only a hint: the session may select another database meanwhile.
-  void prefetch(const Session& session, std::span<const Prepared> requests) const;
+  /// Starts fetching what a request will touch, in two steps some time apart: the index, then the entry. Only hints:
+  /// the session may select another database meanwhile.
+  void prefetch_index(const Session& session, const Prepared& request) const {
+    if (request.one_key) engine_.keyspace.prefetch_index(session.db, request.key);
+  }
+  void prefetch_entry(const Session& session, const Prepared& request) const {
+    if (request.one_key) engine_.keyspace.prefetch_entry(session.db, request.key);
+  }
 
   /// Executes one request and writes exactly one reply (none if the client turned replies off, or is to be closed).
   void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);

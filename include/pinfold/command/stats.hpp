@@ -29,7 +29,6 @@ struct alignas(64) ThreadStats {
   std::vector<CommandCounters> commands;  // by index in commands()
   Counter commands_processed;
   Counter connections_received;
-  Counter connections_rejected;
   Counter net_input;
   Counter net_output;
   Counter protocol_errors;

@@ -1,9 +1,10 @@
 #pragma once
-// The requests of one connection that are parsed ahead of their execution, so that the memory they will touch can be
-// fetched meanwhile. One per I/O thread, reused.
+// Requests that are parsed ahead of their execution, so that the memory they will touch can be fetched meanwhile:
+// those of one pipelining connection, and those of all connections that became ready together. One per I/O thread.
 
 #include <array>
 #include <cstddef>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -11,30 +12,43 @@
 
 namespace pinfold::net {
 
-struct Batch {
+class Connection;
+
+class Batch {
+ public:
   static constexpr std::size_t capacity = 32;
+
+  struct Request {
+    Connection* connection;
+    std::size_t start;  // where it starts in the connection's input
+    std::size_t first_arg;
+    std::size_t arg_count;
+  };
+
+  bool full() const { return size_ == capacity || args_.size() > many_arguments; }
+  std::size_t size() const { return size_; }
+  void clear() {
+    size_ = 0;
+    args_.clear();
+    if (args_.capacity() > 4 * many_arguments) args_.shrink_to_fit();
+  }
+  /// Adds a request whose arguments lie in the connection's input.
+  void add(Connection& connection, std::size_t start, const std::vector<std::string_view>& args) {
+    requests_[size_++] = {&connection, start, args_.size(), args.size()};
+    args_.insert(args_.end(), args.begin(), args.end());
+  }
+
+  const Request& request(std::size_t i) const { return requests_[i]; }
+  command::Args args(std::size_t i) const { return {args_.data() + requests_[i].first_arg, requests_[i].arg_count}; }
+  std::array<command::Prepared, capacity>& prepared() { return prepared_; }
+
+ private:
   static constexpr std::size_t many_arguments = 1024;
 
-  std::size_t size = 0;
-  std::array<std::size_t, capacity> starts;  // where each request starts in the input
-  std::array<std::size_t, capacity + 1> first_arg;
-  std::array<command::Prepared, capacity> prepared;
-  std::vector<std::string_view> args;  // of all requests, one behind the other
-
-  void clear() {
-    size = 0;
-    first_arg[0] = 0;
-    if (args.capacity() > 4 * many_arguments) std::vector<std::string_view>().swap(args);
-    args.clear();
-  }
-  void add(std::size_t start, const std::vector<std::string_view>& request) {
-    starts[size] = start;
-    args.insert(args.end(), request.begin(), request.end());
-    first_arg[++size] = args.size();
-  }
-  command::Args args_of(std::size_t i) const {
-    return {args.data() + first_arg[i], first_arg[i + 1] - first_arg[i]};
-  }
+  std::size_t size_ = 0;
+  std::array<Request, capacity> requests_;
+  std::array<command::Prepared, capacity> prepared_;
+  std::vector<std::string_view> args_;  // of all requests, one behind the other
 };
 
 }  // namespace pinfold::net

@@ -3,48 +3,54 @@
 //
 // The read buffer is small while a client is idle (10 000 idle clients must not cost more than 2 KB each) and grows
 // with what the client sends: to some KB for one that pipelines, and for a long request as its bytes arrive, never
-// because it announced them. Replies of all requests in a buffer are gathered in the thread's output and sent with
-// one system call; only what the socket does not take is kept here.
+// because it announced them. Replies of all requests of a round are gathered in the thread's output and sent with one
+// system call; only what the socket does not take is kept here.
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string_view>
 
 #include "pinfold/command/session.hpp"
-#include "pinfold/net/io_thread.hpp"
+#include "pinfold/net/batch.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/resp/parser.hpp"
-#include "pinfold/resp/reply.hpp"
 
 namespace pinfold::net {
 
+class IoThread;
+
 class Connection {
  public:
-  Connection(IoThread& thread, Socket socket, bool unix_socket, std::uint64_t id);
+  /// Owns `fd`.
+  Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t id);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
   std::uint64_t id() const { return session_.shared.id; }
+  const command::Session& session() const { return session_; }
   void start();
-  /// Closes the socket; the object goes away once its pending operations have ended.
+
+  // One round, in this order; each does nothing once the connection is closed.
+  void writable();
+  void receive();
+  /// Adds the requests that are complete in the input to the batch, as far as it takes them.
+  void parse(Batch& batch);
+  void execute(std::size_t start, command::Args args, const command::Prepared& prepared);
+  /// After the last request of a batch: sends the replies and makes ready for the next round.
+  void finish();
+
+  /// Closes the socket; the object is destroyed at the end of the round.
   void close();
   /// Goes on with requests that a pause has held up.
   void resume();
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
-  void tick(UnixMs now);
+  void tick();
 
  private:
-  void read();
-  void read_done(std::size_t size);
-  void process();
-  resp::Parser::Result parse_batch();
-  bool execute_batch(resp::Reply& reply, UnixMs now);
-  void wait_writable();
   void send();
   bool send_some(resp::Output& output, std::size_t& sent);
-  void operation_ended();
+  void wait_for(std::uint32_t events);
   bool make_room();
   void resize_input(std::size_t capacity);
   void drop_consumed();
@@ -54,21 +60,20 @@ class Connection {
   resp::Limits limits() const;
 
   IoThread& thread_;
-  Socket socket_;
+  int fd_;
+  std::uint32_t events_ = 0;  // waited for
   command::Session session_;
   resp::Parser parser_;
+  resp::Parser::Result parsed_ = resp::Parser::Result::need_more;  // how the last parse() ended
   std::unique_ptr<char[]> input_;
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
-  resp::Output pending_;   // replies that the socket did not take
-  std::size_t sent_ = 0;   // bytes of them that it has taken since
+  resp::Output pending_;  // replies that the socket did not take
+  std::size_t sent_ = 0;  // bytes of them that it has taken since
   UnixMs over_soft_limit_since_ = 0;
   std::size_t accounted_ = 0;
-  unsigned operations_ = 0;  // asynchronous operations under way
   bool closed_ = false;
-  bool reading_ = false;
-  bool writing_ = false;
-  bool paused_ = false;
+  bool paused_ = false;          // by CLIENT PAUSE
   bool close_when_sent_ = false;
 };
 

@@ -1,11 +1,9 @@
 #pragma once
 // One I/O thread: an event loop and the connections that live on it. A connection never changes threads.
-
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/basic_waitable_timer.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
+//
+// Each round serves what is ready in three passes: receive and parse every ready connection; fetch the memory that
+// the requests will touch; execute in order and send. So a cache miss of one request overlaps with the work for
+// others, also when no client pipelines.
 
 #include <atomic>
 #include <cstdint>
@@ -17,17 +15,10 @@
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/net/batch.hpp"
+#include "pinfold/net/event_loop.hpp"
 #include "pinfold/resp/output.hpp"
 
 namespace pinfold::net {
-
-namespace asio = boost::asio;
-
-// The concrete executor, not any_io_executor: a type-erased call per operation is a measurable part of a request.
-using Socket = asio::basic_stream_socket<asio::generic::stream_protocol, asio::io_context::executor_type>;
-using Timer =
-    asio::basic_waitable_timer<std::chrono::steady_clock, asio::wait_traits<std::chrono::steady_clock>,
-                               asio::io_context::executor_type>;
 
 class Connection;
 
@@ -42,43 +33,50 @@ class IoThread {
   /// Closes all connections and ends the loop; returns when the thread has ended.
   void stop();
 
-  asio::io_context& context() { return context_; }
+  // From any thread.
   std::size_t load() const { return load_.load(std::memory_order_relaxed); }
-  /// Counts a connection that is about to be handed over, so that the next one goes elsewhere.
-  void expect_connection() { load_.fetch_add(1, std::memory_order_relaxed); }
-
-  /// Takes over an accepted socket; called on this thread.
-  void adopt(Socket socket, bool unix_socket);
-  /// Closes the connection with this client id, if it still lives here. Called on this thread.
+  /// Takes over an accepted, non-blocking socket.
+  void adopt(int fd, bool unix_socket);
+  /// Closes the connection with this client id, if it still lives here.
   void close(std::uint64_t id);
-  /// Lets every connection that waits for the end of a pause look again. Called on this thread.
+  /// Has every connection that waits for the end of a pause look again.
   void resume_paused();
 
   // For connections, on this thread.
   command::Engine& engine() { return engine_; }
   command::Dispatcher& dispatcher() { return dispatcher_; }
+  EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
-  Batch& batch() { return batch_; }
+  UnixMs now() const { return now_; }
   unsigned index() const { return index_; }
-  void destroy(Connection& connection);
-  void wait_for_pause_end();
+  void bury(Connection& connection) { dead_.push_back(&connection); }
+  void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
+  void await_pause_end() { paused_ = true; }
 
  private:
   void run();
+  void serve(std::span<const epoll_event> ready);
+  void serve_unfinished();
+  void execute_batch();
   void tick();
-  void schedule_tick();
+  void look_at_paused();
+  void remove_dead();
+  int timeout_ms() const;
 
   command::Engine& engine_;
   const unsigned index_;
-  asio::io_context context_;
+  EventLoop loop_;
   command::Dispatcher dispatcher_;
-  Timer ticker_;
-  Timer pause_timer_;
-  resp::Output output_;  // replies of the command batch at hand
+  resp::Output output_;  // replies to the connection at hand
   Batch batch_;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
-  std::atomic<std::size_t> load_{0};
+  UnixMs now_ = 0;
+  UnixMs next_tick_ = 0;
+  bool paused_ = false;  // a connection waits for the end of a CLIENT PAUSE
   bool stopping_ = false;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  std::vector<Connection*> unfinished_;  // with input that did not fit the batch
+  std::vector<Connection*> dead_;        // closed, to be destroyed at the end of the round
+  std::atomic<std::size_t> load_{0};
   std::thread thread_;
 };
 

@@ -1,7 +1,11 @@
 #pragma once
-// A listening socket. Accepted connections go to the I/O thread that has the fewest.
+// A listening socket. Accepted connections go to the I/O thread that has the fewest. Lives on the loop that it is
+// given, which is not an I/O thread's: a storm of connections must not slow those who are connected.
 
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include <memory>
 #include <optional>
@@ -12,9 +16,11 @@
 
 namespace pinfold::net {
 
+namespace asio = boost::asio;
+
 class Listener {
  public:
-  Listener(command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads);
+  Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -23,23 +29,23 @@ class Listener {
   std::optional<std::string> listen_tcp(const std::string& address, unsigned port, int backlog);
   std::optional<std::string> listen_unix(const std::string& path, unsigned permissions, int backlog);
   void start();
-  /// Called when no loop runs any more.
   void close();
 
  private:
-  using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol, asio::io_context::executor_type>;
+  using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
   std::optional<std::string> bind(int family, const void* address, std::size_t size, const std::string& name,
                                   int backlog);
   void accept();
   void retry_later();
   IoThread& least_loaded();
-  void hand_over(Socket socket, IoThread& thread);
+  void hand_over(int fd);
 
+  asio::io_context& context_;
   command::Engine& engine_;
   std::vector<std::unique_ptr<IoThread>>& threads_;
   Acceptor acceptor_;
-  Timer retry_;
+  asio::steady_timer retry_;
   std::string unix_path_;
 };
 

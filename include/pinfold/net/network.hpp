@@ -1,6 +1,8 @@
 #pragma once
 // All I/O threads and the listeners that feed them.
 
+#include <boost/asio/io_context.hpp>
+
 #include <memory>
 #include <optional>
 #include <string>
@@ -15,7 +17,8 @@ class Listener;
 
 class Network {
  public:
-  explicit Network(command::Engine& engine);
+  /// Connections are accepted on `context`, which the caller runs.
+  Network(boost::asio::io_context& context, command::Engine& engine);
   ~Network();
 
   /// Binds every address and socket of the settings; returns what went wrong, or nothing.
@@ -25,6 +28,7 @@ class Network {
   void stop();
 
  private:
+  boost::asio::io_context& context_;
   command::Engine& engine_;
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::vector<std::unique_ptr<Listener>> listeners_;
