@@ -65,6 +65,19 @@ void Keyspace::Locks::release() {
   held_.reset();
 }
 
+void Keyspace::prefetch_index(unsigned db, const Key& key) {
+  Shard& at = shard(key);
+  // The lock is what keeps the index where it is; two uncontended ones cost less than the misses they hide.
+  const std::unique_lock lock(at.mutex, std::try_to_lock);
+  if (lock && at.tables[db]) at.tables[db]->index().prefetch(key.hash);
+}
+
+void Keyspace::prefetch_entry(unsigned db, const Key& key) {
+  Shard& at = shard(key);
+  const std::unique_lock lock(at.mutex, std::try_to_lock);
+  if (lock && at.tables[db]) at.tables[db]->prefetch_entry(key.hash);
+}
+
 // Runs `action` on every shard under its lock, taking the locks that are not held already one after the other.
 template <class Action>
 void Keyspace::for_each_shard(const Locks& held, Action&& action) {
@@ -335,7 +348,5 @@ std::optional<std::uint64_t> Keyspace::memory_usage(unsigned db, const Key& key,
   Table& table = shard(key).table(db);
   return table.memory_of(*table.find(key));
 }
-
-void Keyspace::prefetch(unsigned, const Key&) const {}
 
 }  // namespace pinfold::store
