@@ -87,41 +87,36 @@ std::optional<Range> resolve_bits(std::string_view text, std::int64_t first, std
   return Range{bytes->first * 8, bytes->last * 8 + 7};
 }
 
+// Up to version 7.2 Redis looks for the key before it looks at the range, for BITPOS likewise: whatever is
+// wrong with the range, a missing key has no bits.
 void bitcount(Call& call) {
+  const auto value = call.db().read(call.key());
+  if (!value) return call.reply.integer(0);
   const std::size_t count = call.args.size();
-  if (count == 2) {
-    const auto value = call.db().read(call.key());
-    return call.reply.integer(static_cast<std::int64_t>(count_bits(text_of(value))));
-  }
+  if (count == 2) return call.reply.integer(static_cast<std::int64_t>(count_bits(value->text)));
   if (count != 4 && count != 5) return call.syntax_error();
   Cursor options(call.args, 2);
   const auto first = options.take_integer();
   const auto last = options.take_integer();
   if (!first || !last) return call.not_an_integer();
+  if (is_backward(*first, *last)) return call.reply.integer(0);
   const auto unit = options.done() ? RangeUnit::bytes : take_unit(options);
   if (!unit) return call.syntax_error();
-  const auto value = call.db().read(call.key());
-  const auto range = resolve_bits(text_of(value), *first, *last, *unit);
-  const bool empty = !range || is_backward(*first, *last);
-  call.reply.integer(empty ? 0 : static_cast<std::int64_t>(count_bits(text_of(value), *range)));
+  const auto range = resolve_bits(value->text, *first, *last, *unit);
+  call.reply.integer(range ? static_cast<std::int64_t>(count_bits(value->text, *range)) : 0);
 }
 
 struct Search {
-  bool bit = false;
   std::int64_t first = 0;
   std::int64_t last = -1;
   bool last_given = false;
   RangeUnit unit = RangeUnit::bytes;
 };
 
-// The arguments of BITPOS; nothing after an error reply. As in Redis the unit is checked before the last
-// position.
+// The arguments of BITPOS behind the bit; nothing after an error reply. As in Redis the unit is checked
+// before the last position.
 std::optional<Search> parse_search(Call& call) {
   Search search;
-  const auto bit = parse_i64(call.args[2]);
-  if (!bit) return call.not_an_integer(), std::nullopt;
-  if (*bit != 0 && *bit != 1) return call.reply.error("ERR The bit argument must be 1 or 0."), std::nullopt;
-  search.bit = *bit == 1;
   const std::size_t count = call.args.size();
   if (count == 3) return search;
   if (count > 6) return call.syntax_error(), std::nullopt;
@@ -144,18 +139,22 @@ std::optional<Search> parse_search(Call& call) {
 }
 
 void bitpos(Call& call) {
-  const auto search = parse_search(call);
-  if (!search) return;
+  const auto bit = parse_i64(call.args[2]);
+  if (!bit) return call.not_an_integer();
+  if (*bit != 0 && *bit != 1) return call.reply.error("ERR The bit argument must be 1 or 0.");
+  const bool wanted = *bit == 1;
   const auto value = call.db().read(call.key());
   // A missing key is an endless row of clear bits.
-  if (!value) return call.reply.integer(search->bit ? -1 : 0);
+  if (!value) return call.reply.integer(wanted ? -1 : 0);
+  const auto search = parse_search(call);
+  if (!search) return;
   const auto range = resolve_bits(value->text, search->first, search->last, search->unit);
   if (!range) return call.reply.integer(-1);
-  if (const auto at = find_bit(value->text, search->bit, *range)) {
+  if (const auto at = find_bit(value->text, wanted, *range)) {
     return call.reply.integer(static_cast<std::int64_t>(*at));
   }
   // Without an end, the bits behind the value count as clear.
-  const bool behind = !search->bit && !search->last_given;
+  const bool behind = !wanted && !search->last_given;
   call.reply.integer(behind ? static_cast<std::int64_t>(range->last) + 1 : -1);
 }
 

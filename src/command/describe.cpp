@@ -39,7 +39,7 @@ std::vector<std::string_view> category_names(const Row& row) {
   add(has(kAdmin) || in(kAdministrative), "admin");
   add(has(kFast), "fast");
   add(!has(kFast), "slow");
-  add(has(kAdmin) || in(kAdministrative | kDangerous), "dangerous");
+  add(has(kAdmin) || in(kDangerous), "dangerous");
   add(in(kConnection), "connection");
   add(in(kTransaction), "transaction");
   return names;

@@ -93,6 +93,7 @@ void reply_info(resp::Reply& reply, const Row& row) {
   reply.set(static_cast<std::size_t>(specs));
   for (int i = 0; i < specs; ++i) reply_key_spec(reply, row.keys[i]);
   const std::span<const Row* const> inner = subcommands(row);
+  if (inner.empty()) return reply.set(0);
   reply.array(inner.size());
   for (const Row* subcommand : inner) reply_info(reply, *subcommand);
 }
@@ -216,10 +217,10 @@ constexpr Row kRows[] = {
     {"command|docs", command_docs, -2, kLoading, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
      "Documents some commands, or all: purpose, complexity and arguments.", "[command-name [command-name ...]]"},
     {"command|getkeys", command_getkeys, -4, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N arguments.",
-     "Finds the keys in a command with its arguments.", "command [arg [arg ...]]"},
+     "Finds the keys in a command with its arguments.", "command arg [arg ...]"},
     {"command|getkeysandflags", command_getkeysandflags, -4, kLoading, kConnection, {}, "server", "7.0.0",
      "O(N) for N arguments.",
-     "Finds the keys in a command with its arguments, and what it does with each.", "command [arg [arg ...]]"},
+     "Finds the keys in a command with its arguments, and what it does with each.", "command arg [arg ...]"},
     {"command|help", reply_help, 2, kLoading, kConnection, {}, "server", "5.0.0", "O(1)",
      "Prints the subcommands.", ""},
     {"command|info", command_info, -2, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",

@@ -102,11 +102,11 @@ void shutdown(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"lastsave", lastsave, 1, kLoading | kFast, kAdministrative, {}, "server", "1.0.0", "O(1)",
+    {"lastsave", lastsave, 1, kLoading | kFast, kAdministrative | kDangerous, {}, "server", "1.0.0", "O(1)",
      "Tells when data was last saved: as nothing is, when the server was started.", ""},
     {"lolwut", lolwut, -1, kReadOnly | kFast, 0, {}, "server", "5.0.0", "O(1)",
      "Shows a picture and the version of the server.", "[VERSION version]"},
-    {"role", role, 1, kNoScript | kLoading | kFast, kAdministrative, {}, "server", "2.8.12", "O(1)",
+    {"role", role, 1, kNoScript | kLoading | kFast, kAdministrative | kDangerous, {}, "server", "2.8.12", "O(1)",
      "Tells the role of this server in replication: always a master without replicas.", ""},
     {"shutdown", shutdown, -1, kAdmin | kNoScript | kLoading | kNoMulti | kAllowBusy, 0, {}, "server", "1.0.0",
      "O(1)",

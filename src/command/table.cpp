@@ -19,10 +19,16 @@ constexpr std::size_t kWords = 4;
 constexpr std::size_t kLongestName = kWords * sizeof(std::uint64_t);
 
 struct Name {
-  std::array<std::uint64_t, kWords> words{};
+  std::uint64_t hash = 0;
   std::size_t size = 0;
+  std::array<std::uint64_t, kWords> words{};
 
-  bool operator==(const Name&) const = default;
+  bool operator==(const Name& other) const {
+    if (hash != other.hash || size != other.size) return false;
+    std::uint64_t differences = 0;
+    for (std::size_t i = 0; i < kWords; ++i) differences |= words[i] ^ other.words[i];
+    return differences == 0;
+  }
 };
 
 // Lowers the ASCII letters among eight bytes at once: adding to the low seven bits of each byte carries into
@@ -37,19 +43,46 @@ constexpr std::uint64_t lower_word(std::uint64_t word) {
   return word | (letters >> 2);
 }
 
+template <typename Integer>
+std::uint64_t load(const char* from) {
+  Integer value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+// The `size` < 8 bytes at `from`, in the low bytes of a word. Two loads that overlap, not a copy of `size`
+// bytes: reading a word that was just written byte by byte would wait for the writes.
+std::uint64_t load_part(const char* from, std::size_t size) {
+  static_assert(std::endian::native == std::endian::little);
+  if (size >= 4) return load<std::uint32_t>(from) | load<std::uint32_t>(from + size - 4) << (8 * (size - 4));
+  if (size >= 2) return load<std::uint16_t>(from) | load<std::uint16_t>(from + size - 2) << (8 * (size - 2));
+  return load<std::uint8_t>(from);
+}
+
+constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t word) {
+  hash = (hash ^ word) * 0x9e3779b97f4a7c15;
+  return hash ^ (hash >> 32);
+}
+
 // `text` must fit.
 Name lower_name(std::string_view text) {
   Name name;
   name.size = text.size();
-  if (!text.empty()) std::memcpy(name.words.data(), text.data(), text.size());
-  for (std::uint64_t& word : name.words) word = lower_word(word);
+  std::uint64_t hash = text.size();
+  std::size_t at = 0;
+  std::size_t used = 0;
+  for (; at + 8 <= text.size(); at += 8) {
+    const std::uint64_t word = lower_word(load<std::uint64_t>(text.data() + at));
+    name.words[used++] = word;
+    hash = mix(hash, word);
+  }
+  if (at < text.size()) {
+    const std::uint64_t word = lower_word(load_part(text.data() + at, text.size() - at));
+    name.words[used] = word;
+    hash = mix(hash, word);
+  }
+  name.hash = hash;
   return name;
-}
-
-std::uint64_t hash_name(const Name& name) {
-  std::uint64_t hash = name.size;
-  for (const std::uint64_t word : name.words) hash = std::rotl(hash ^ word, 29) * 0x9e3779b97f4a7c15;
-  return hash ^ (hash >> 32);
 }
 
 bool is_subcommand(const Row& row) { return row.name.find('|') != std::string_view::npos; }
@@ -64,10 +97,10 @@ struct Slot {
 class Table {
  public:
   Table() {
-    for (const auto family : {string_commands, conditional_string_commands, lcs_commands, bitmap_commands,
-                              key_commands, expiration_commands, command_commands, connection_commands,
-                              client_commands, transaction_commands, config_commands, server_commands,
-                              info_commands, memory_commands, debug_commands}) {
+    for (const auto family :
+         {string_commands, conditional_string_commands, lcs_commands, bitmap_commands, key_commands,
+          expiration_commands, command_commands, connection_commands, client_commands, transaction_commands,
+          config_commands, server_commands, info_commands, memory_commands, debug_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }
@@ -96,7 +129,7 @@ class Table {
   // Where `name` is, or the empty slot where it would be.
   std::size_t place(const Name& name) const {
     const std::size_t mask = slots_.size() - 1;
-    std::size_t at = hash_name(name) & mask;
+    std::size_t at = name.hash & mask;
     while (slots_[at].row != nullptr && !(slots_[at].name == name)) at = (at + 1) & mask;
     return at;
   }

@@ -24,6 +24,16 @@ std::string to_upper(std::string_view text) {
   return result;
 }
 
+// Text from a table, with what Markdown would take for markup escaped.
+std::string prose(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    if (c == '*' || c == '_' || c == '<' || c == '`' || c == '[') result += '\\';
+    result += c;
+  }
+  return result;
+}
+
 // "CLIENT KILL" of "client|kill".
 std::string full_name(const Row& row) {
   std::string name = to_upper(row.name);
@@ -44,8 +54,8 @@ void print_command(const Row& row) {
   std::cout << "\n### " << full_name(row) << "\n\n";
   std::cout << "    " << full_name(row);
   if (!row.syntax.empty()) std::cout << ' ' << row.syntax;
-  std::cout << "\n\n" << row.summary << "\n\n";
-  std::cout << "- Complexity: " << row.complexity << (row.complexity.ends_with('.') ? "\n" : ".\n");
+  std::cout << "\n\n" << prose(row.summary) << "\n\n";
+  std::cout << "- Complexity: " << prose(row.complexity) << (row.complexity.ends_with('.') ? "\n" : ".\n");
   std::cout << "- Since: " << row.since << "\n";
   std::cout << "- Flags: " << join(command::flag_names(row), "") << "\n";
   std::cout << "- ACL categories: " << join(command::category_names(row), "@") << "\n";
@@ -145,7 +155,7 @@ void print_configuration() {
                "with one line\n"
                "on stderr.\n";
   for (const config::Setting& setting : config::settings_table()) {
-    std::cout << "\n## " << setting.name << "\n\n" << setting.help << "\n\n";
+    std::cout << "\n## " << setting.name << "\n\n" << prose(setting.help) << "\n\n";
     std::cout << "- Values: " << values_of(setting) << "\n";
     std::cout << "- Default: "
               << (setting.default_value.empty() ? "empty" : "`" + std::string(setting.default_value) + "`")

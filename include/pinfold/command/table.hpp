@@ -40,7 +40,7 @@ enum Category : std::uint32_t {
   kConnection = 1 << 3,
   kTransaction = 1 << 4,
   kDangerous = 1 << 5,
-  kAdministrative = 1 << 6,  // @admin and @dangerous without the flag admin
+  kAdministrative = 1 << 6,  // @admin of a command without kAdmin
 };
 
 /// What a command does with a key, in Redis' key-spec vocabulary.
