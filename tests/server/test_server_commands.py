@@ -5,7 +5,7 @@ import re
 import pytest
 
 from tests.support import resp
-from tests.support.servers import is_redis
+from tests.support.servers import eventually, is_redis
 
 from .conftest import info
 
@@ -174,3 +174,22 @@ def test_resp3_types_of_replies(connect):
     client.call("SET", "w", "1")
     client.call("MULTI")
     assert client.raw("EXEC") == b"_\r\n"
+
+
+def test_what_looks_at_all_shards_does_not_wait_for_itself_in_a_transaction(client):
+    """EXEC holds the shards of its keys while INFO and the like sum over all of them."""
+    client.call("CONFIG", "SET", "timeout", "0")
+    client.call("MULTI")
+    for command in (["SET", "k", "v"], ["INFO"], ["MEMORY", "STATS"], ["MEMORY", "DOCTOR"], ["CONFIG", "RESETSTAT"], ["DEBUG", "OBJECT", "k"], ["MEMORY", "USAGE", "k"], ["DBSIZE"]):
+        assert client.call(*command) == "QUEUED"
+    replies = client.call("EXEC")
+    assert len(replies) == 8 and replies[0] == "OK" and b"db0:keys=1," in replies[1] and replies[4] == "OK"
+    assert "encoding:embstr" in replies[5] and replies[6] > 0 and replies[7] == 1
+
+
+def test_instantaneous_rates_follow_the_load(client):
+    def rate():
+        client.pipeline([("PING",)] * 1000)
+        return int(info(client, "stats")["instantaneous_ops_per_sec"]) > 100
+
+    eventually(rate)

@@ -34,6 +34,12 @@ def eventually(condition, deadline=30.0, step=0.01):
         time.sleep(step)
 
 
+def environment(extra=None):
+    """The environment for a server: what the tests themselves are told by PINFOLD_ variables is no setting."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PINFOLD_")}
+    return {**inherited, **(extra or {})}
+
+
 class Server:
     """One server process on a free port, with its own directory for logs and sockets."""
 
@@ -49,7 +55,7 @@ class Server:
         if port != 0:
             self.args += ["--port", str(self.port)]
         self.args += [str(arg) for arg in args]
-        self.env = {**os.environ, **(env or {})}
+        self.env = environment(env)
         self.process = None
         self.start(wait)
 

@@ -1,0 +1,177 @@
+#include "temporary.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "pinfold/config/settings.hpp"
+#include "pinfold/config/values.hpp"
+
+namespace pinfold::config {
+namespace {
+
+// What is wrong with a file of this text, without its path.
+std::string problem(const std::string& text) {
+  const TemporaryDirectory directory;
+  const std::string path = directory.write("x.yaml", text);
+  Settings settings;
+  const std::string error = settings.load_file(path).value_or("none");
+  return error.starts_with(path) ? error.substr(path.size()) : error;
+}
+
+Start start(Settings& settings, std::vector<const char*> arguments,
+            std::vector<const char*> environment = {}) {
+  arguments.insert(arguments.begin(), "pinfold-server");
+  environment.push_back(nullptr);
+  return settings.load_command_line(static_cast<int>(arguments.size()), arguments.data(), environment.data());
+}
+
+TEST_CASE("a file sets what it names") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.write("x.yaml",
+                                           "# comment\n"
+                                           "port: 7000\n"
+                                           "bind: 127.0.0.1 -::1   # trailing\n"
+                                           "MaxMemory: 64mb\n"
+                                           "requirepass: \"a: # 'b'\"\n"
+                                           "unixsocketperm: 0770\n"
+                                           "enable-debug-command: local\n");
+  Settings settings;
+  CHECK(settings.load_file(path).value_or("") == "");
+  CHECK(settings.integer(Id::port) == 7000);
+  CHECK(settings.text(Id::bind) == "127.0.0.1 -::1");
+  CHECK(settings.integer(Id::maxmemory) == 64 << 20);
+  CHECK(settings.text(Id::requirepass) == "a: # 'b'");
+  CHECK(settings.integer(Id::unixsocketperm) == 0770);
+  CHECK(settings.show(Id::enable_debug_command) == "local");
+  CHECK(settings.file() == path);
+}
+
+TEST_CASE("an empty file, an empty value and YAML's own words for flags are fine") {
+  CHECK(problem("") == "none");
+  CHECK(problem("# nothing\n") == "none");
+  CHECK(problem("---\nport: 1\n") == "none");
+  CHECK(problem("logfile:\nrequirepass: ''\n") == "none");
+  for (const char* yes : {"yes", "true", "True", "YES"}) {
+    const TemporaryDirectory directory;
+    Settings settings;
+    REQUIRE_FALSE(settings.load_file(directory.write("x", "enable-debug-command: " + std::string(yes))));
+    CHECK(settings.show(Id::enable_debug_command) == "yes");
+  }
+  CHECK(problem("appendonly: false") == "none");
+}
+
+TEST_CASE("what is wrong with a file is said with its line") {
+  CHECK(problem("port: 1\n\nmaxmemori: 1\n") ==
+        ":3: unknown setting 'maxmemori' (did you mean 'maxmemory'?)");
+  CHECK(problem("# c\nport: abc\n") ==
+        ":2: bad value \"abc\" for 'port': argument couldn't be parsed into an integer");
+  CHECK(problem("port:\n") == ":1: bad value \"\" for 'port': argument couldn't be parsed into an integer");
+  CHECK(problem("timeout: 1\nport: [1, 2]\n") == ":2: 'port' must be a single value");
+  CHECK(problem("port: {a: 1}\n") == ":1: 'port' must be a single value");
+  CHECK(problem("port: 1\nport: 2\n") == ":2: 'port' is set twice");
+  CHECK(problem("[a]: 1\n") == ":1: expected the name of a setting");
+  CHECK(problem("- a\n- b\n") == ":1: expected lines of the form 'name: value'");
+  CHECK(problem("just text\n") == ":1: expected lines of the form 'name: value'");
+  CHECK_THAT(problem("port: 1\n---\ntimeout: 1\n"), Catch::Contains("more than one YAML document"));
+  CHECK_THAT(problem("port: 1\n  bad: x\n"), Catch::StartsWith(":2: not valid YAML: "));
+  CHECK_THAT(problem("port: \"1\" 2\n"), Catch::StartsWith(":") && Catch::Contains("not valid YAML: "));
+  CHECK_THAT(problem("requirepass: \"a\\nb\"\n"), Catch::StartsWith(":1: bad value for 'requirepass': "));
+}
+
+TEST_CASE("a file that cannot be read is named") {
+  Settings settings;
+  CHECK(settings.load_file("/nonexistent/x.yaml").value_or("") ==
+        "cannot read '/nonexistent/x.yaml': No such file or directory");
+  CHECK(settings.load_file("/").value_or("") == "cannot read '/': Is a directory");
+}
+
+TEST_CASE("a password never shows in a message") {
+  Settings settings;
+  const Start outcome = start(settings, {"--requirepass", "secret\nword"});
+  CHECK(outcome.outcome == Start::Outcome::refused);
+  CHECK(outcome.text.find("secret") == std::string::npos);
+  CHECK(outcome.text.find('\n') == std::string::npos);
+}
+
+TEST_CASE("the environment sets what it names and nothing else is accepted") {
+  Settings settings;
+  const char* good[] = {"PATH=/bin", "PINFOLD_MAXMEMORY_POLICY=noeviction", "PINFOLD_TCP_KEEPALIVE=7",
+                        nullptr};
+  CHECK(settings.load_environment(good).value_or("") == "");
+  CHECK(settings.show(Id::maxmemory_policy) == "noeviction");
+  CHECK(settings.integer(Id::tcp_keepalive) == 7);
+
+  const char* unknown[] = {"PINFOLD_PROT=1", nullptr};
+  CHECK(settings.load_environment(unknown).value_or("") ==
+        "environment variable PINFOLD_PROT: unknown setting 'prot' (did you mean 'port'?)");
+  const char* bad[] = {"PINFOLD_PORT=abc", nullptr};
+  CHECK(settings.load_environment(bad).value_or("") ==
+        "environment variable PINFOLD_PORT: bad value \"abc\" for 'port': argument couldn't be parsed into "
+        "an integer");
+  for (const Setting& setting : settings_table()) {
+    CHECK(environment_name(setting).find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == std::string::npos);
+  }
+}
+
+TEST_CASE("what Kubernetes says of a service called pinfold is no setting") {
+  Settings settings;
+  const char* service[] = {"PINFOLD_PORT=tcp://10.0.0.1:6379", "PINFOLD_SERVICE_HOST=10.0.0.1",
+                           "PINFOLD_SERVICE_PORT_REDIS=6379", "PINFOLD_PORT_6379_TCP_ADDR=10.0.0.1", nullptr};
+  CHECK(settings.load_environment(service).value_or("") == "");
+  CHECK(settings.integer(Id::port) == 6379);
+}
+
+TEST_CASE("the command line wins over the environment, and that over the file") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.write("x.yaml", "maxclients: 100\ntimeout: 10\nhz: 20\n");
+  Settings settings;
+  const Start outcome = start(settings, {path.c_str(), "--maxclients", "300", "--port=7000"},
+                              {"PINFOLD_MAXCLIENTS=200", "PINFOLD_TIMEOUT=20"});
+  CHECK(outcome.outcome == Start::Outcome::run);
+  CHECK(settings.integer(Id::hz) == 20);
+  CHECK(settings.integer(Id::timeout) == 20);
+  CHECK(settings.integer(Id::maxclients) == 300);
+  CHECK(settings.integer(Id::port) == 7000);
+}
+
+TEST_CASE("values of options may be empty or look like options") {
+  Settings settings;
+  CHECK(start(settings, {"--requirepass=a=b", "--logfile", "", "--bind", "-::1"}).outcome ==
+        Start::Outcome::run);
+  CHECK(settings.text(Id::requirepass) == "a=b");
+  CHECK(settings.text(Id::bind) == "-::1");
+  CHECK(start(settings, {"--requirepass", "--help"}).outcome == Start::Outcome::run);
+  CHECK(settings.text(Id::requirepass) == "--help");
+}
+
+TEST_CASE("a wrong command line is one clear line") {
+  Settings settings;
+  const auto refusal = [&](std::vector<const char*> arguments) {
+    const Start outcome = start(settings, std::move(arguments));
+    CHECK(outcome.outcome == Start::Outcome::refused);
+    return outcome.text;
+  };
+  CHECK(refusal({"--maxmemori", "1"}) == "unknown setting 'maxmemori' (did you mean 'maxmemory'?)");
+  CHECK(refusal({"--entirely-else", "1"}) == "unknown setting 'entirely-else'");
+  CHECK(refusal({"--port"}) == "option --port needs a value");
+  CHECK(refusal({"--port", "70000"}) ==
+        "bad value \"70000\" for 'port': argument must be between 0 and 65535 inclusive");
+  CHECK(refusal({"-x"}) == "unexpected argument \"-x\" (options are --name value; the file comes first)");
+  CHECK(refusal({"--port", "1", "late.yaml"}) ==
+        "unexpected argument \"late.yaml\" (options are --name value; the file comes first)");
+}
+
+TEST_CASE("help and version are printed and nothing is read") {
+  Settings settings;
+  for (const char* option : {"--help", "-h"}) {
+    const Start outcome = start(settings, {option}, {"PINFOLD_PORT=abc"});
+    CHECK(outcome.outcome == Start::Outcome::print);
+    for (const Setting& setting : settings_table())
+      CHECK_THAT(outcome.text, Catch::Contains(std::string(setting.name)));
+  }
+  for (const char* option : {"--version", "-v"}) {
+    CHECK_THAT(start(settings, {option}).text, Catch::StartsWith("Pinfold server v="));
+  }
+}
+
+}  // namespace
+}  // namespace pinfold::config

@@ -1,0 +1,142 @@
+#include "temporary.hpp"
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+
+#include "pinfold/config/settings.hpp"
+
+namespace pinfold::config {
+namespace {
+
+using Changes = std::vector<std::pair<Id, std::string>>;
+
+// The file after these changes at run time; what REWRITE says is in `error`.
+std::string rewritten(const std::string& text, const Changes& changes, std::string* error = nullptr) {
+  const TemporaryDirectory directory;
+  Settings settings;
+  REQUIRE(settings.load_file(directory.write("x.yaml", text)).value_or("") == "");
+  for (const auto& [id, value] : changes) REQUIRE(settings.set(id, value, false).value_or("") == "");
+  const std::string said = settings.rewrite().value_or("");
+  if (error != nullptr) {
+    *error = said;
+  } else {
+    CHECK(said == "");
+    Settings again;
+    CHECK(again.load_file(directory.path() + "/x.yaml").value_or("") == "");
+    for (const auto& [id, value] : changes) CHECK(again.show(id) == settings.show(id));
+  }
+  return directory.read("x.yaml");
+}
+
+TEST_CASE("without a file there is nothing to rewrite") {
+  Settings settings;
+  CHECK(settings.rewrite().value_or("") == "The server is running without a config file");
+}
+
+TEST_CASE("nothing changed leaves every byte as it is") {
+  const std::string text =
+      "  # odd\n\nport:   7000 # seven\nmaxmemory: \"64mb\"\nenable-debug-command: true\nthreads: auto";
+  CHECK(rewritten(text, {}) == text + "\n");  // but for the end of the last line
+}
+
+TEST_CASE("changes are made in place, comments and order stay") {
+  CHECK(rewritten(
+            "# head\n"
+            "timeout: 10   # why ten\n"
+            "\n"
+            "maxmemory: \"64mb\"\t# quoted\n"
+            "requirepass: 'it''s' # single\n"
+            "logfile: # null\n",
+            {{Id::timeout, "77"}, {Id::maxmemory, "1gb"}, {Id::requirepass, "new"}, {Id::logfile, "/l"}}) ==
+        "# head\n"
+        "timeout: 77   # why ten\n"
+        "\n"
+        "maxmemory: 1gb\t# quoted\n"
+        "requirepass: new # single\n"
+        "logfile: /l # null\n");
+}
+
+TEST_CASE("what differs from its default and has no line gets one") {
+  CHECK(rewritten("port: 1\n", {{Id::maxclients, "500"}, {Id::timeout, "0"}, {Id::bind, "* ::*"}}) ==
+        "port: 1\nbind: \"* ::*\"\nmaxclients: 500\n");
+  CHECK(rewritten("", {{Id::hz, "50"}}) == "hz: 50\n");
+}
+
+TEST_CASE("a line stays when its setting is back at the default") {
+  CHECK(rewritten("timeout: 10\n", {{Id::timeout, "0"}}) == "timeout: 0\n");
+}
+
+TEST_CASE("whatever a text holds comes back as it was") {
+  for (const std::string value :
+       {"a\"b\\c", "# no comment", "yes", "~", "null", "123",  "a: b", "- x", "",  " ", "'q'",
+        "{}",      "grün",         "%",   "@", "`",    "!tag", "&a",   "*a",  "|", ">"}) {
+    INFO(value);
+    rewritten("port: 1\n", {{Id::requirepass, value}});
+    rewritten("requirepass: old\n", {{Id::requirepass, value}});
+  }
+}
+
+TEST_CASE("a part of the output limits is written as the whole") {
+  CHECK(rewritten("", {{Id::client_output_buffer_limit, "normal 1mb 0 0"}}) ==
+        "client-output-buffer-limit: \"normal 1048576 0 0 slave 268435456 67108864 60 pubsub 33554432 "
+        "8388608 60\"\n");
+}
+
+TEST_CASE("a file in a form that cannot be edited safely is left alone") {
+  std::string error;
+  for (const std::string text :
+       {"{port: 1, timeout: 2}\n", "timeout: >-\n  5\n", "timeout: &t 5\nhz: *t\n"}) {
+    INFO(text);
+    const std::string after = rewritten(text, {{Id::timeout, "7"}}, &error);
+    if (error.empty()) continue;  // edited after all, and then checked by reading it back
+    CHECK(after == text);
+    CHECK(error.find('\n') == std::string::npos);
+  }
+}
+
+TEST_CASE("the file keeps its permissions and stays behind its link") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.write("real.yaml", "timeout: 1\n");
+  ::chmod(path.c_str(), 0640);
+  const std::string link = directory.path() + "/link.yaml";
+  std::filesystem::create_symlink(path, link);
+  Settings settings;
+  REQUIRE_FALSE(settings.load_file(link));
+  REQUIRE_FALSE(settings.set(Id::timeout, "2", true));
+  CHECK(settings.rewrite().value_or("") == "");
+  CHECK(directory.read("real.yaml") == "timeout: 2\n");
+  CHECK(std::filesystem::is_symlink(link));
+  struct stat status {};
+  ::stat(path.c_str(), &status);
+  CHECK((status.st_mode & 07777) == 0640);
+  CHECK(std::distance(std::filesystem::directory_iterator(directory.path()), {}) == 2);
+}
+
+TEST_CASE("a file that has gone is not written anew") {
+  const TemporaryDirectory directory;
+  const std::string path = directory.write("x.yaml", "timeout: 1\n");
+  Settings settings;
+  REQUIRE_FALSE(settings.load_file(path));
+  std::filesystem::remove(path);
+  CHECK_THAT(settings.rewrite().value_or(""), Catch::Contains("cannot read"));
+}
+
+TEST_CASE("the file that comes with Pinfold has every setting at its default") {
+  const Settings defaults;
+  Settings settings;
+  const std::string path = std::string(PINFOLD_SOURCE_DIR) + "/config/pinfold.yaml";
+  REQUIRE(settings.load_file(path).value_or("") == "");
+  const TemporaryDirectory directory;
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  for (const Setting& setting : settings_table()) {
+    INFO(setting.name);
+    CHECK(settings.show(setting.id) == defaults.show(setting.id));
+    const bool constant = setting.id == Id::save || setting.id == Id::appendonly;
+    const bool listed = text.find("\n" + std::string(setting.name) + ":") != std::string::npos;
+    CHECK(listed != constant);
+  }
+}
+
+}  // namespace
+}  // namespace pinfold::config

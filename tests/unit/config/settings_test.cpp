@@ -1,0 +1,219 @@
+#include "pinfold/config/settings.hpp"
+
+#include <atomic>
+#include <thread>
+
+#include <catch2/catch.hpp>
+
+#include "pinfold/config/machine.hpp"
+
+namespace pinfold::config {
+namespace {
+
+using Pairs = std::vector<std::pair<Id, std::string>>;
+
+std::string refused(Settings& settings, Id id, std::string_view value) {
+  return settings.set(id, value, true).value_or("taken");
+}
+
+constexpr std::string_view not_an_integer = "argument couldn't be parsed into an integer";
+constexpr std::string_view not_memory = "argument must be a memory value";
+
+TEST_CASE("every setting has a default that it accepts, and shows it") {
+  const Settings settings;
+  for (const Setting& setting : settings_table()) {
+    INFO(setting.name);
+    Settings other;
+    CHECK_FALSE(other.set(setting.id, settings.show(setting.id), false));
+    CHECK(other.show(setting.id) == settings.show(setting.id));
+    CHECK(find_setting(setting.name) == &setting);
+    CHECK_FALSE(setting.help.empty());
+  }
+  CHECK(settings.integer(Id::port) == 6379);
+  CHECK(settings.text(Id::bind) == "127.0.0.1 -::1");
+  CHECK(settings.show(Id::maxmemory_policy) == "allkeys-lfu");
+  CHECK(settings.integer(Id::proto_max_bulk_len) == 512 << 20);
+}
+
+TEST_CASE("auto is what the machine has") {
+  const Settings settings;
+  CHECK(settings.integer(Id::threads) == std::min(available_cores(), 256U));
+  CHECK(settings.integer(Id::maxmemory) == static_cast<std::int64_t>(available_memory() / 100 * 75));
+}
+
+TEST_CASE("names are found in any case") {
+  CHECK(find_setting("MaxMemory-Policy") == find_setting("maxmemory-policy"));
+  CHECK(find_setting("maxmemory_policy") == nullptr);
+  CHECK(find_setting("") == nullptr);
+}
+
+TEST_CASE("integers are read as strictly as in Redis") {
+  Settings settings;
+  for (const char* bad : {"", "abc", " 1", "1 ", "+1", "01", "1.5", "0x1", "1e3", "99999999999999999999"}) {
+    INFO(bad);
+    CHECK(refused(settings, Id::timeout, bad) == not_an_integer);
+  }
+  CHECK(refused(settings, Id::timeout, "-1") == "argument must be between 0 and 2147483647 inclusive");
+  CHECK(refused(settings, Id::timeout, "2147483648") ==
+        "argument must be between 0 and 2147483647 inclusive");
+  CHECK(settings.integer(Id::timeout) == 0);
+  CHECK(refused(settings, Id::timeout, "2147483647") == "taken");
+  CHECK(settings.show(Id::timeout) == "2147483647");
+}
+
+TEST_CASE("memory takes units, and maxmemory shares") {
+  Settings settings;
+  for (const char* bad :
+       {"", "-1", "1tb", "1.5gb", "1 mb", "x", "99999999999999999999", "0%", "101%", "%", "1e3"}) {
+    INFO(bad);
+    CHECK(refused(settings, Id::maxmemory, bad) == not_memory);
+  }
+  CHECK(refused(settings, Id::maxmemory, "100Mb") == "taken");
+  CHECK(settings.show(Id::maxmemory) == "104857600");
+  CHECK(refused(settings, Id::maxmemory, "0") == "taken");
+  CHECK(settings.integer(Id::maxmemory) == 0);
+  CHECK(refused(settings, Id::maxmemory, "50%") == "taken");
+  CHECK(settings.integer(Id::maxmemory) == static_cast<std::int64_t>(available_memory() / 100 * 50));
+  CHECK(refused(settings, Id::proto_max_bulk_len, "50%") == not_memory);
+  CHECK(refused(settings, Id::proto_max_bulk_len, "100") ==
+        "argument must be between 1048576 and 9223372036854775807 inclusive");
+}
+
+TEST_CASE("choices and flags take their words in any case and nothing else") {
+  Settings settings;
+  CHECK(refused(settings, Id::maxmemory_policy, "NoEviction") == "taken");
+  CHECK(settings.integer(Id::maxmemory_policy) == 1);
+  CHECK(refused(settings, Id::maxmemory_policy, "allkeys-lru") ==
+        "argument(s) must be one of the following: allkeys-lfu, noeviction");
+  CHECK(refused(settings, Id::maxmemory_policy, "") ==
+        "argument(s) must be one of the following: allkeys-lfu, noeviction");
+  CHECK(refused(settings, Id::appendonly, "NO") == "taken");
+  CHECK(refused(settings, Id::appendonly, "perhaps") == "argument must be 'yes' or 'no'");
+  CHECK(refused(settings, Id::appendonly, "yes") != "taken");
+  CHECK(refused(settings, Id::save, "") == "taken");
+  CHECK(refused(settings, Id::save, "900 1") != "taken");
+}
+
+TEST_CASE("no text can hold a line break or anything else that breaks a line of the file") {
+  Settings settings;
+  const std::string_view bad[] = {"a\nb",         "a\r",         std::string_view("a\0b", 3),
+                                  "\x1b[0m",      "\x7f",        "\xc2\x85",
+                                  "\xe2\x80\xa8", "\xff",        "\xc3",
+                                  "\xc0\xaf",     "\xed\xa0\x80"};
+  for (const std::string_view value : bad) {
+    CHECK(refused(settings, Id::requirepass, value) ==
+          "argument must be UTF-8 text without line breaks or control characters");
+  }
+  CHECK(settings.text(Id::requirepass).empty());
+  for (const std::string_view good : {"", "a b # c: 'd' \"e\" \\", "grün €  \xf0\x9f\x90\x91"}) {
+    CHECK(refused(settings, Id::requirepass, good) == "taken");
+    CHECK(settings.text(Id::requirepass) == good);
+  }
+}
+
+TEST_CASE("the socket's permissions are octal") {
+  Settings settings;
+  CHECK(settings.integer(Id::unixsocketperm) == 0700);
+  CHECK_FALSE(settings.set(Id::unixsocketperm, "0777", false));
+  CHECK(settings.integer(Id::unixsocketperm) == 0777);
+  CHECK(settings.show(Id::unixsocketperm) == "777");
+  for (const char* bad : {"", "8", "1000", "-1", "700 ", "rwx"})
+    CHECK(settings.set(Id::unixsocketperm, bad, false));
+}
+
+TEST_CASE("output limits are set by class, the others stay") {
+  Settings settings;
+  CHECK(settings.output_limit().hard == 0);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1mb 1kb 3 PUBSUB 1 2 3") == "taken");
+  CHECK(settings.show(Id::client_output_buffer_limit) ==
+        "normal 1048576 1024 3 slave 268435456 67108864 60 pubsub 1 2 3");
+  const OutputLimit limit = settings.output_limit();
+  CHECK(limit.hard == 1048576);
+  CHECK(limit.soft == 1024);
+  CHECK(limit.soft_seconds == 3);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "replica 0 0 0") == "taken");
+  CHECK(settings.show(Id::client_output_buffer_limit) == "normal 1048576 1024 3 slave 0 0 0 pubsub 1 2 3");
+
+  constexpr std::string_view wrong_count = "Wrong number of arguments in buffer limit configuration.";
+  constexpr std::string_view wrong_class = "Invalid client class specified in buffer limit configuration.";
+  constexpr std::string_view wrong_number =
+      "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+  CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2") == wrong_count);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "master 1 2 3") == wrong_class);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "normal x 2 3") == wrong_number);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2 -1") == wrong_number);
+  CHECK(settings.output_limit().hard == 1048576);
+}
+
+TEST_CASE("the three numbers of the output limit are always of one moment") {
+  Settings settings;
+  std::atomic<bool> stop{false};
+  std::atomic<bool> torn{false};
+  std::thread reader([&] {
+    while (!stop) {
+      const OutputLimit limit = settings.output_limit();
+      if (limit.hard != limit.soft || limit.soft != static_cast<std::uint64_t>(limit.soft_seconds))
+        torn = true;
+    }
+  });
+  for (int i = 0; i < 2000; ++i) {
+    const std::string n = std::to_string(i);
+    settings.set(Id::client_output_buffer_limit, "normal " + n + " " + n + " " + n, true);
+  }
+  stop = true;
+  reader.join();
+  CHECK_FALSE(torn);
+}
+
+TEST_CASE("what cannot change at run time is refused, even if it would not change") {
+  Settings settings;
+  CHECK(refused(settings, Id::databases, "16") == "can't set immutable config");
+  CHECK(refused(settings, Id::enable_debug_command, "nonsense") == "can't set immutable config");
+  CHECK_FALSE(settings.set(Id::databases, "8", false));
+}
+
+TEST_CASE("several settings change together or not at all") {
+  Settings settings;
+  const auto index = [&](const Pairs& pairs) {
+    const auto refusal = settings.set_all(pairs);
+    return refusal ? static_cast<int>(refusal->index) : -1;
+  };
+  CHECK(index({{Id::timeout, "5"}, {Id::maxclients, "none"}}) == 1);
+  CHECK(settings.integer(Id::timeout) == 0);
+  CHECK(index({{Id::timeout, "5"}, {Id::timeout, "6"}}) == 1);
+  CHECK(index({{Id::timeout, "none"}, {Id::port, "1"}}) == 1);  // names come before values
+  CHECK(index({{Id::timeout, "5"}, {Id::maxclients, "50"}}) == -1);
+  CHECK(settings.integer(Id::timeout) == 5);
+  CHECK(settings.integer(Id::maxclients) == 50);
+}
+
+TEST_CASE("a listener is told of changes and may refuse them") {
+  Settings settings;
+  std::vector<std::int64_t> seen;
+  settings.on_change(Id::timeout, [&] {
+    seen.push_back(settings.integer(Id::timeout));
+    return std::nullopt;
+  });
+  settings.on_change(Id::maxclients, [&]() -> std::optional<std::string> {
+    if (settings.integer(Id::maxclients) > 100'000) return "too many";
+    return std::nullopt;
+  });
+  CHECK(refused(settings, Id::timeout, "5") == "taken");
+  CHECK(refused(settings, Id::timeout, "5") == "taken");  // no change, not told
+  CHECK(seen == std::vector<std::int64_t>{5});
+
+  const Pairs pairs = {{Id::timeout, "7"}, {Id::maxclients, "1000000"}};
+  const auto refusal = settings.set_all(pairs);
+  REQUIRE(refusal);
+  CHECK(refusal->index == 1);
+  CHECK(refusal->reason == "too many");
+  CHECK(settings.integer(Id::timeout) == 5);
+  CHECK(settings.integer(Id::maxclients) == 10000);
+  CHECK(seen == std::vector<std::int64_t>{5, 7, 5});
+
+  CHECK_FALSE(settings.set(Id::timeout, "9", false));
+  CHECK(seen.size() == 3);  // at start nobody is told
+}
+
+}  // namespace
+}  // namespace pinfold::config
