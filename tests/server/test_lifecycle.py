@@ -16,7 +16,7 @@ only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold says it")
 
 def run(*args, env=None, cwd=None):
     return subprocess.run(
-        [pinfold_binary(), *map(str, args)], capture_output=True, text=True, timeout=60, env={**os.environ, **(env or {})}, cwd=cwd
+        [pinfold_binary(), *map(str, args)], capture_output=True, text=True, timeout=60, env=servers.environment(env), cwd=cwd
     )
 
 

@@ -34,6 +34,16 @@ def eventually(condition, deadline=30.0, step=0.01):
         time.sleep(step)
 
 
+def environment(extra=None):
+    """The environment without the suites' own PINFOLD_ variables, which the server would take for settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PINFOLD_")} | (extra or {})
+
+
+def bound(size):
+    """A limit on resident memory; sanitizers need several bytes of their own for each."""
+    return size * 10 if os.environ.get("PINFOLD_SANITIZED") else size
+
+
 class Server:
     """One server process on a free port, with its own directory for logs and sockets."""
 
@@ -49,7 +59,7 @@ class Server:
         if port != 0:
             self.args += ["--port", str(self.port)]
         self.args += [str(arg) for arg in args]
-        self.env = {**os.environ, **(env or {})}
+        self.env = environment(env)
         self.process = None
         self.start(wait)
 
