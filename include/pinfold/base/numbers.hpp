@@ -1,0 +1,37 @@
+#pragma once
+// Numbers to and from text, with the strictness that Redis applies to arguments and values. Thread-safe.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pinfold {
+
+/// A decimal integer in its canonical form only: no sign but '-', no leading zero, no space, no overflow.
+/// This is what Redis accepts as an integer argument and what it stores as an integer value.
+std::optional<std::int64_t> parse_i64(std::string_view text);
+
+/// A SCAN cursor, with the laxness of the strtoul that Redis reads it with: a sign and leading zeros are accepted,
+/// nothing at all is 0, and what follows a zero byte is not looked at. A leading space is refused.
+std::optional<std::uint64_t> parse_cursor(std::string_view text);
+
+/// A floating point number as INCRBYFLOAT takes it: all of the text, no leading space, not NaN.
+std::optional<long double> parse_real(std::string_view text);
+
+/// The text that Redis gives a long double in INCRBYFLOAT: 17 digits after the point, trailing zeros dropped.
+std::string format_real(long double value);
+
+/// A memory size: a non-negative integer with an optional unit b, k, kb, m, mb, g, gb (k = 1000, kb = 1024), any case.
+std::optional<std::uint64_t> parse_memory(std::string_view text);
+
+/// A size for people, as INFO prints it: "1.50M".
+std::string human_size(std::uint64_t bytes);
+
+/// Writes `value` in decimal and returns one past its end; `to` must have room for 20 characters.
+char* write_i64(char* to, std::int64_t value);
+
+/// How many characters write_i64 needs, 1-20.
+unsigned decimal_width(std::int64_t value);
+
+}  // namespace pinfold

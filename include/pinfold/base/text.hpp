@@ -1,0 +1,34 @@
+#pragma once
+// Small things about ASCII text. The C locale's functions are avoided: they depend on the process and are slow.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace pinfold {
+
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; }
+constexpr char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c & ~0x20) : c; }
+constexpr bool is_digit(char c) { return c >= '0' && c <= '9'; }
+constexpr bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+constexpr bool is_printable(char c) { return c >= 0x20 && c < 0x7f; }
+
+/// Equal but for the case of ASCII letters.
+constexpr bool iequals(std::string_view a, std::string_view b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower(b[i])) return false;
+  }
+  return true;
+}
+
+std::string to_lower(std::string_view text);
+
+/// `text` in double quotes with everything unprintable escaped as C and Redis' sdscatrepr do; safe for a log line.
+std::string quoted(std::string_view text);
+
+/// Whether `text` matches a Redis glob: * ? [abc] [^a-z] and \ to escape. Time O(pattern x text) at worst, no
+/// recursion (unlike Redis before CVE-2022-36021 and CVE-2024-31228), no allocation.
+bool glob_match(std::string_view pattern, std::string_view text, bool ignore_case = false);
+
+}  // namespace pinfold

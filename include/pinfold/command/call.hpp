@@ -1,0 +1,59 @@
+#pragma once
+// One command being executed: what a handler is given.
+//
+// When a handler runs, arity, authentication and memory have been checked, and the shards of all keys that the
+// command table names for it are locked. A handler parses its arguments (see cursor.hpp), then acts, then replies;
+// exactly one reply is written.
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+
+#include "pinfold/command/session.hpp"
+#include "pinfold/resp/reply.hpp"
+#include "pinfold/store/database.hpp"
+#include "pinfold/store/keyspace.hpp"
+
+namespace pinfold::command {
+
+struct Row;
+class Engine;
+
+using Args = std::span<const std::string_view>;
+
+class Call {
+ public:
+  Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, UnixMs time,
+       std::span<const store::Key> extracted, store::Keyspace::Locks& locks)
+      : row(command), args(arguments), reply(out), session(client), engine(services), now(time), keys(extracted),
+        held(locks) {}
+
+  const Row& row;
+  /// args[0] is the command's name as sent; the views last for the call.
+  const Args args;
+  resp::Reply& reply;
+  Session& session;
+  Engine& engine;
+  /// The time of this command; the same for all commands of a transaction.
+  const UnixMs now;
+  /// The keys in the order in which the table finds them in the arguments, duplicates included.
+  const std::span<const store::Key> keys;
+  store::Keyspace::Locks& held;
+  /// Set by EXEC: the errors in its reply are those of the commands inside, and were counted with them.
+  bool errors_counted = false;
+
+  const store::Key& key(std::size_t n = 0) const { return keys[n]; }
+  store::Database db() const { return db(session.db); }
+  store::Database db(unsigned number) const;
+
+  // Replies that many commands share, with Redis' texts.
+  void syntax_error() { reply.error("ERR syntax error"); }
+  void not_an_integer() { reply.error("ERR value is not an integer or out of range"); }
+  void out_of_memory() { reply.error("OOM command not allowed when used memory > 'maxmemory'."); }
+  /// "ERR invalid expire time in 'set' command"
+  void invalid_expire();
+  /// The value as a bulk string; large ones are shared with the store instead of copied.
+  void bulk(const store::Value& value);
+};
+
+}  // namespace pinfold::command

@@ -1,0 +1,58 @@
+#pragma once
+// The registry of connected clients: for CLIENT LIST, KILL and PAUSE, and for INFO. Thread-safe.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/command/session.hpp"
+
+namespace pinfold::command {
+
+enum class PauseMode { none, writes, all };
+
+class Clients {
+ public:
+  std::uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
+  void add(SharedClient& client);
+  void remove(SharedClient& client);
+  std::size_t count() const { return count_.load(std::memory_order_relaxed); }
+  std::uint64_t last_id() const { return next_id_.load(std::memory_order_relaxed) - 1; }
+
+  /// Calls `visit` for each client in the order of ids, with the registry locked: clients cannot go away meanwhile.
+  void for_each(const std::function<void(SharedClient&)>& visit);
+
+  /// Calls `visit` for the client of that id, if it is there, in the same way. O(log clients).
+  void with(std::uint64_t id, const std::function<void(SharedClient&)>& visit);
+
+  /// Marks a client for closing and wakes its thread. For use inside for_each.
+  void kill(SharedClient& client);
+
+  /// CLIENT PAUSE: until `until` (wall clock) commands of `mode` wait. A longer or stricter pause in force stays.
+  void pause(PauseMode mode, UnixMs until, UnixMs now);
+  void unpause();
+  /// What is paused at `now`.
+  PauseMode paused(UnixMs now) const {
+    const PauseMode mode = pause_mode_.load(std::memory_order_acquire);
+    return mode != PauseMode::none && now < paused_until() ? mode : PauseMode::none;
+  }
+  UnixMs paused_until() const { return pause_until_.load(std::memory_order_relaxed); }
+
+  /// Set by the net room: wakes thread `thread` to close killed clients, or (all threads) to resume paused ones.
+  std::function<void(unsigned thread, std::uint64_t id)> wake_to_close;
+  std::function<void()> wake_paused;
+
+ private:
+  std::atomic<std::uint64_t> next_id_{1};
+  std::atomic<std::size_t> count_{0};
+  std::atomic<PauseMode> pause_mode_{PauseMode::none};
+  std::atomic<UnixMs> pause_until_{0};
+  std::mutex mutex_;
+  std::map<std::uint64_t, SharedClient*> clients_;
+};
+
+}  // namespace pinfold::command

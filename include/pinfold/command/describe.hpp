@@ -1,0 +1,20 @@
+#pragma once
+// What a row of the command table says, in the words that clients know from Redis.
+
+#include <string_view>
+#include <vector>
+
+#include "pinfold/command/table.hpp"
+
+namespace pinfold::command {
+
+/// "write", "denyoom", "fast" ...
+std::vector<std::string_view> flag_names(const Row& row);
+
+/// The ACL categories of a command, without the '@', those that follow from its flags included.
+std::vector<std::string_view> category_names(const Row& row);
+
+/// "RW", "access", "update" ...
+std::vector<std::string_view> key_use_names(KeyUse use);
+
+}  // namespace pinfold::command

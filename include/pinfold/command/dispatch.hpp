@@ -1,0 +1,75 @@
+#pragma once
+// From a parsed request to its reply: lookup, arity, authentication, transactions, memory, locks, handler, counting.
+//
+// The checks come in the order of Redis' processCommand, because a client sees which of them answers first.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "pinfold/command/call.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/table.hpp"
+
+namespace pinfold::command {
+
+/// What can be found out about a request before its turn comes. A pipelined batch is prepared and prefetched some
+/// requests ahead and then executed in order, so that the memory of one request is on its way while others run.
+struct Prepared {
+  const Row* row = nullptr;  // null: there is no such command
+  bool one_key = false;      // the request has exactly one key:
+  store::Key key;            // a view into the arguments, and its hash
+};
+
+/// One per I/O thread; holds scratch space so that a command allocates nothing of its own. Not thread-safe.
+class Dispatcher {
+ public:
+  Dispatcher(Engine& engine, unsigned thread);
+
+  /// Finds the command and hashes its key if there is one. Depends on nothing but `args`, which must stay where they
+  /// are until execute.
+  Prepared prepare(Args args);
+  /// Starts fetching what the requests will touch. Only a hint: the session may select another database meanwhile.
+  void prefetch(const Session& session, std::span<const Prepared> requests) const;
+
+  /// Executes one request and writes exactly one reply (none if the client turned replies off, or is to be closed).
+  void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  void execute(Session& session, Args args, resp::Reply& reply, UnixMs now) {
+    execute(session, args, prepare(args), reply, now);
+  }
+
+  /// Whether the request must wait for the end of a CLIENT PAUSE.
+  bool must_wait(const Session& session, const Prepared& prepared, UnixMs now) const {
+    const PauseMode paused = engine_.clients.paused(now);
+    return paused != PauseMode::none && is_paused(session, prepared.row, paused);
+  }
+
+  /// Ends whatever the session holds in the keyspace (WATCH, MULTI); to be called before it goes away.
+  void end_session(Session& session);
+
+  ThreadStats& stats() { return stats_; }
+
+ private:
+  void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  bool queued_or_rejected(const Row& row, Session& session, Args args, resp::Reply& reply);
+  void queue(const Row& row, Session& session, Args args, resp::Reply& reply);
+  void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
+  void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
+  void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  bool is_paused(const Session& session, const Row* row, PauseMode mode) const;
+
+  Engine& engine_;
+  ThreadStats& stats_;
+  store::Keyspace::Locks locks_;
+  std::vector<std::uint32_t> positions_;
+  std::vector<store::Key> keys_;
+};
+
+/// What a command may need of memory: its arguments and what the store adds to each. EXEC asks for all of its queue.
+std::uint64_t memory_needed(Args args);
+
+/// Runs the handler of call.row and counts the call. Everything has been checked and locked.
+void invoke(Call& call);
+
+}  // namespace pinfold::command

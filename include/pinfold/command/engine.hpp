@@ -1,0 +1,40 @@
+#pragma once
+// What commands need of the server around them. One object, made by the server room, used by all I/O threads.
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/command/clients.hpp"
+#include "pinfold/command/rates.hpp"
+#include "pinfold/command/stats.hpp"
+#include "pinfold/config/settings.hpp"
+#include "pinfold/store/keyspace.hpp"
+
+namespace pinfold::command {
+
+class Engine {
+ public:
+  Engine(config::Settings& server_settings, store::Keyspace& server_keyspace, unsigned threads);
+
+  config::Settings& settings;
+  store::Keyspace& keyspace;
+  Clients clients;
+  Stats stats;
+  Rates rates;
+
+  const std::string run_id;  // 40 hexadecimal digits, random per process
+  const std::int64_t started_us = monotonic_us();
+  const UnixMs started_at = unix_ms();
+  const std::uint64_t memory_at_start;  // used before there was any data
+
+  /// Set by the server: asks for an orderly shutdown; returns at once.
+  std::function<void()> shut_down;
+};
+
+}  // namespace pinfold::command

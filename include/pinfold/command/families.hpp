@@ -1,0 +1,26 @@
+#pragma once
+// The families of commands. Each is a file in src/command/ that ends with its rows.
+
+#include <span>
+
+#include "pinfold/command/table.hpp"
+
+namespace pinfold::command {
+
+std::span<const Row> string_commands();
+std::span<const Row> conditional_string_commands();
+std::span<const Row> lcs_commands();
+std::span<const Row> bitmap_commands();
+std::span<const Row> key_commands();
+std::span<const Row> expiration_commands();
+std::span<const Row> command_commands();
+std::span<const Row> connection_commands();
+std::span<const Row> client_commands();
+std::span<const Row> transaction_commands();
+std::span<const Row> config_commands();
+std::span<const Row> server_commands();
+std::span<const Row> info_commands();
+std::span<const Row> memory_commands();
+std::span<const Row> debug_commands();
+
+}  // namespace pinfold::command

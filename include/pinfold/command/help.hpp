@@ -1,0 +1,11 @@
+#pragma once
+// The HELP subcommand of every container (OBJECT HELP, CLIENT HELP ...), made from the command table.
+
+#include "pinfold/command/call.hpp"
+
+namespace pinfold::command {
+
+/// Replies with the subcommands beside the one being called, their arguments and what they do.
+void reply_help(Call& call);
+
+}  // namespace pinfold::command

@@ -1,0 +1,91 @@
+#pragma once
+// What the server remembers of one client. Owned by its connection; written only by the connection's thread.
+// What CLIENT LIST shows of it to other threads is in `shared`, behind atomics and a mutex.
+
+#include <atomic>
+#include <compare>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/store/keyspace.hpp"
+
+namespace pinfold::command {
+
+struct Row;
+
+/// A client as others may see it. Strings are guarded by `mutex`, the rest is atomic.
+struct SharedClient {
+  std::uint64_t id = 0;
+  std::string address;        // "127.0.0.1:1234" or "/path:0"; constant
+  std::string local_address;  // constant
+  int fd = -1;                // constant
+  bool unix_socket = false;   // constant
+  UnixMs created = 0;         // constant
+  unsigned thread = 0;        // constant: the I/O thread that owns the connection
+
+  std::atomic<UnixMs> last_active{0};
+  std::atomic<const Row*> last_command{nullptr};
+  std::atomic<unsigned> db{0};
+  std::atomic<int> protocol{2};
+  std::atomic<int> queued{-1};  // commands in MULTI, -1 outside
+  std::atomic<std::uint64_t> queued_bytes{0};
+  std::atomic<unsigned> watched{0};
+  std::atomic<bool> no_evict{false};
+  std::atomic<bool> no_touch{false};
+  std::atomic<bool> authenticated{true};
+  std::atomic<bool> closing{false};  // set by CLIENT KILL; the owner's thread closes it
+  std::atomic<std::uint64_t> input_bytes{0};    // unfinished request
+  std::atomic<std::uint64_t> output_bytes{0};   // replies not yet sent
+  std::atomic<std::uint64_t> net_input{0};
+  std::atomic<std::uint64_t> net_output{0};
+  std::atomic<std::uint64_t> commands{0};
+
+  std::mutex mutex;
+  std::string name;
+  std::string user = "default";
+  std::string library_name;
+  std::string library_version;
+};
+
+/// A command waiting in MULTI: its row and a copy of its arguments.
+struct Queued {
+  const Row* row;
+  std::vector<std::string> args;
+};
+
+struct Transaction {
+  bool failed = false;       // a command was refused while queueing: EXEC aborts
+  std::uint32_t flags = 0;   // of all queued commands
+  std::size_t bytes = 0;     // what the queue occupies, as counted in store::Use::clients
+  std::vector<Queued> queue;
+};
+
+struct WatchedKey {
+  unsigned db;
+  std::string key;
+
+  auto operator<=>(const WatchedKey&) const = default;
+};
+
+enum class ReplyMode : std::uint8_t { on, off, skip_next, skip_this };
+
+struct Session {
+  SharedClient shared;
+  unsigned db = 0;
+  int protocol = 2;
+  bool authenticated = true;
+  bool no_touch = false;
+  bool close_after_reply = false;
+  ReplyMode reply_mode = ReplyMode::on;
+  std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
+  std::set<WatchedKey> watched;
+  std::shared_ptr<store::WatchFlag> watch_flag;  // set while anything is watched
+};
+
+}  // namespace pinfold::command

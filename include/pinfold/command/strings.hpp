@@ -1,0 +1,23 @@
+#pragma once
+// What the families of string commands share.
+
+#include <cstdint>
+#include <string>
+
+#include "pinfold/command/call.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/table.hpp"
+
+namespace pinfold::command {
+
+/// How long a value may become: proto-max-bulk-len.
+inline std::uint64_t longest_string(const Call& call) {
+  return static_cast<std::uint64_t>(call.engine.settings.integer(config::Id::proto_max_bulk_len));
+}
+
+/// For handlers whose arity is more than the table can say (pairs).
+inline void reply_wrong_arity(Call& call) {
+  call.reply.error("ERR wrong number of arguments for '" + std::string(call.row.name) + "' command");
+}
+
+}  // namespace pinfold::command

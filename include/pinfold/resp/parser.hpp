@@ -1,0 +1,71 @@
+#pragma once
+// The request side of RESP: arrays of bulk strings, and inline commands.
+//
+// The parser is resumable: it can be given any prefix of the stream, keeps how far it came, and never looks at a
+// byte twice but for an unfinished line. It owns no input; arguments are handed out as offsets into the caller's
+// buffer, which may move between calls. Not thread-safe.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pinfold::resp {
+
+/// What a client may announce. Before authentication far less than after it (CVE-2021-32675).
+struct Limits {
+  std::int64_t arguments;
+  std::int64_t bulk;
+  bool authenticated;
+};
+
+class Parser {
+ public:
+  enum class Result {
+    command,    // args() holds one; it ends at position()
+    need_more,  // everything was used, or lies unfinished from start() on
+    error,      // error() says what; the stream cannot be resynchronized
+  };
+
+  /// Continues at position() in `input`, which starts at the first byte not yet consumed().
+  Result next(std::string_view input, const Limits& limits);
+
+  /// The arguments of the command found. The vector is valid until next() is called; the bytes as long as `input`.
+  const std::vector<std::string_view>& args() const { return args_; }
+  /// Whether the arguments lie in the parser (an inline command) and not in the input: then they last only until the
+  /// next call of next().
+  bool args_are_copies() const { return !unquoted_.empty(); }
+  /// How far input has been used by whole commands.
+  std::size_t consumed() const { return start_; }
+  /// Goes back to where a command started, to have it parsed again.
+  void rewind(std::size_t consumed_before) { begin_next(consumed_before); }
+  /// Tells the parser that the caller has dropped the consumed bytes from the front of its buffer.
+  void drop_consumed();
+  /// Bytes of input that the command in progress needs at least, counted from consumed(); 0 if unknown.
+  std::size_t wanted() const;
+  const std::string& error() const { return error_; }
+
+ private:
+  struct Span {
+    std::size_t offset;
+    std::size_t size;
+  };
+  Result multibulk(std::string_view input, const Limits& limits);
+  Result inline_command(std::string_view input);
+  Result fail(std::string message);
+  Result finish(std::string_view input);
+  void begin_next(std::size_t at);
+
+  std::size_t start_ = 0;           // where the command in progress starts
+  std::size_t position_ = 0;        // where parsing goes on
+  std::int64_t remaining_ = 0;      // bulk strings still to come
+  std::int64_t bulk_length_ = -1;   // of the one in progress, -1 before its header
+  bool in_multibulk_ = false;
+  std::vector<Span> spans_;
+  std::vector<std::string_view> args_;
+  std::vector<std::string> unquoted_;  // storage for inline arguments
+  std::string error_;
+};
+
+}  // namespace pinfold::resp

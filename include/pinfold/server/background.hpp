@@ -1,0 +1,33 @@
+#pragma once
+// The one thread that does what no request should wait for: taking back expired and dead memory, sampling rates.
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "pinfold/command/engine.hpp"
+
+namespace pinfold::server {
+
+class Background {
+ public:
+  explicit Background(command::Engine& engine) : engine_(engine) {}
+  ~Background() { stop(); }
+  Background(const Background&) = delete;
+  Background& operator=(const Background&) = delete;
+
+  void start();
+  void stop();
+
+ private:
+  void run();
+
+  command::Engine& engine_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace pinfold::server

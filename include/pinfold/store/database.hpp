@@ -1,0 +1,63 @@
+#pragma once
+// One numbered database as a command sees it. A view of a few words, made for one command.
+//
+// Every function that takes a key requires that the shard of that key is locked by the caller (commands get this
+// from dispatch, which locks the shards of all keys that the command table names). An entry whose deadline has
+// passed does not exist for any function here: it is removed when met.
+//
+// Functions that store return false when memory could not be had; then nothing has changed.
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "pinfold/store/value.hpp"
+
+namespace pinfold::store {
+
+class Keyspace;
+
+class Database {
+ public:
+  /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH).
+  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true)
+      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch) {}
+
+  unsigned number() const { return number_; }
+  UnixMs now() const { return now_; }
+
+  /// The live entry under `key`, if any. O(1).
+  std::optional<Value> find(const Key& key, Access access);
+  /// GET's lookup.
+  std::optional<Value> read(const Key& key) { return find(key, Access::read()); }
+  /// The lookup inside a write: not counted as a hit or miss.
+  std::optional<Value> peek(const Key& key) { return find(key, Access::write()); }
+
+  /// Stores `text`, replacing whatever was there. `text` must not lie in this shard, unless it is the value of
+  /// another key of it.
+  bool put(const Key& key, std::string_view text, const PutOptions& options = {});
+  /// Stores a block without copying it.
+  bool put(const Key& key, Blob blob, const PutOptions& options = {});
+  /// Stores a copy of `value`, which may be another entry's; blocks are shared, not copied.
+  bool put(const Key& key, const Value& value, const PutOptions& options);
+
+  /// Makes the value `size` bytes long, keeping what fits and its deadline, filling up with zeros, and returns the
+  /// bytes to write to (nullptr: no memory). Creates the key if it is missing. The entry becomes Encoding::raw.
+  char* resize(const Key& key, std::size_t size);
+
+  /// True if there was a live entry.
+  bool remove(const Key& key);
+
+  /// Sets or (0) clears the deadline of a live entry. False if there is none, or no memory.
+  bool set_expiry(const Key& key, UnixMs at);
+
+ private:
+  bool put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
+
+  Keyspace* keyspace_;
+  unsigned number_;
+  UnixMs now_;
+  bool touch_;
+};
+
+}  // namespace pinfold::store

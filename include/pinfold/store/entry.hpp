@@ -1,0 +1,149 @@
+#pragma once
+// How one entry lies in the log: header, deadline, key and value in one run of bytes, a multiple of 4 long.
+//
+//   bytes   content
+//   2       extent in 4-byte words (14 bits), frequency (2 bits)
+//   2       size of an inline value (14 bits), encoding (2 bits)
+//   1       size of an inline key, 255: a 2-byte size stands before the key
+//   1       flags
+//   0/6/8   deadline in Unix milliseconds (8 bytes only for years after 10889)
+//   0/2     size of a key of 255 bytes or more
+//   n       key, or a pointer to its Blob
+//   n       value, or a pointer to its Blob
+//
+// So an entry costs 6 bytes (12 with a deadline) and 1.5 on average to round up. There are no pointers to other
+// entries and no time stamps: the position in the log says what was written before what.
+
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#include "pinfold/base/blob.hpp"
+#include "pinfold/store/value.hpp"
+
+namespace pinfold::store {
+
+constexpr std::size_t word = 4;
+constexpr std::size_t entry_header = 6;
+/// Larger entries keep their value (or key) in a Blob: a segment must hold several, or its end is wasted.
+constexpr std::size_t max_inline_entry = 8 * 1024;
+constexpr std::size_t max_inline_key = 2 * 1024;
+
+/// What an entry is to be made of. Blobs are raw pointers whose reference the entry takes over when it is written.
+struct EntryParts {
+  std::string_view key;    // inline, if !key_blob
+  std::string_view value;  // inline, if !value_blob
+  void* key_blob = nullptr;
+  void* value_blob = nullptr;
+  UnixMs expires_at = 0;
+  Encoding encoding = Encoding::natural;
+  std::uint8_t frequency = 0;
+};
+
+/// A view of an entry's bytes. Copying it copies a pointer.
+class Entry {
+ public:
+  explicit Entry(char* at) : at_(at) {}
+
+  static std::size_t deadline_size(UnixMs at) { return at == 0 ? 0 : (at > 0 && at < (1LL << 48) ? 6 : 8); }
+  /// Bytes that `parts` need, rounded up to words.
+  static std::size_t size_of(const EntryParts& parts) {
+    const std::size_t key = parts.key_blob != nullptr ? sizeof(void*) : parts.key.size();
+    const std::size_t long_key = parts.key_blob == nullptr && parts.key.size() >= long_key_mark ? 2 : 0;
+    const std::size_t value = parts.value_blob != nullptr ? sizeof(void*) : parts.value.size();
+    const std::size_t size = entry_header + deadline_size(parts.expires_at) + long_key + key + value;
+    return (size + word - 1) & ~(word - 1);
+  }
+  /// Writes an entry of `extent` bytes (at least size_of). The parts must not overlap it.
+  void write(const EntryParts& parts, std::size_t extent);
+
+  std::size_t extent() const { return (load<std::uint16_t>(0) & 0x3fffU) * word; }
+  std::uint8_t frequency() const { return static_cast<std::uint8_t>(load<std::uint16_t>(0) >> 14); }
+  void set_frequency(unsigned f) { store<std::uint16_t>(0, (load<std::uint16_t>(0) & 0x3fff) | f << 14); }
+  /// One more access, up to the 3 that two bits can say.
+  void touch() {
+    const unsigned f = frequency();
+    if (f < 3) set_frequency(f + 1);
+  }
+  Encoding encoding() const { return static_cast<Encoding>(load<std::uint16_t>(2) >> 14); }
+  void set_encoding(Encoding e) {
+    store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0x3fffU) | static_cast<unsigned>(e) << 14);
+  }
+
+  /// Only for an inline value, within the extent.
+  void set_value_size(std::size_t size) { store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0xc000U) | size); }
+
+  bool dead() const { return (flags() & kDead) != 0; }
+  void mark_dead() { at_[5] = static_cast<char>(flags() | kDead); }
+  UnixMs expires_at() const {
+    if ((flags() & kDeadline) == 0) return 0;
+    if ((flags() & kWideDeadline) != 0) return load<std::int64_t>(entry_header);
+    return static_cast<UnixMs>(load<std::uint32_t>(entry_header) |
+                               std::uint64_t{load<std::uint16_t>(entry_header + 4)} << 32);
+  }
+  bool expired(UnixMs now) const {
+    const UnixMs at = expires_at();
+    return at != 0 && at <= now;
+  }
+  /// Changes the deadline if that does not change the entry's layout.
+  bool set_deadline_in_place(UnixMs at);
+
+  std::string_view key() const {
+    const std::size_t at = key_offset();
+    if ((flags() & kKeyBlob) != 0) return blob_view(at);
+    return {at_ + at, key_size(at)};
+  }
+  std::string_view value_text() const {
+    const std::size_t at = value_offset();
+    if ((flags() & kValueBlob) != 0) return blob_view(at);
+    return {at_ + at, load<std::uint16_t>(2) & 0x3fffU};
+  }
+  void* key_blob() const { return (flags() & kKeyBlob) != 0 ? load<void*>(key_offset()) : nullptr; }
+  void* value_blob() const { return (flags() & kValueBlob) != 0 ? load<void*>(value_offset()) : nullptr; }
+  /// The inline value's bytes, to be changed in place.
+  char* value_data() { return at_ + value_offset(); }
+
+  Value value() const {
+    return {value_text(), expires_at(), encoding(), frequency(), value_blob()};
+  }
+  char* data() const { return at_; }
+
+ private:
+  enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kValueBlob = 8, kDead = 128 };
+  static constexpr std::size_t long_key_mark = 255;
+
+  template <class T>
+  T load(std::size_t offset) const {
+    T value;
+    std::memcpy(&value, at_ + offset, sizeof value);
+    return value;
+  }
+  template <class T>
+  void store(std::size_t offset, auto value) {
+    const T narrow = static_cast<T>(value);
+    std::memcpy(at_ + offset, &narrow, sizeof narrow);
+  }
+  unsigned flags() const { return static_cast<unsigned char>(at_[5]); }
+  bool long_key() const { return static_cast<unsigned char>(at_[4]) == long_key_mark; }
+  std::size_t deadline_bytes() const {
+    return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6);
+  }
+  std::size_t key_offset() const { return entry_header + deadline_bytes() + (long_key() ? 2 : 0); }
+  std::size_t key_size(std::size_t offset) const {
+    return long_key() ? load<std::uint16_t>(offset - 2) : static_cast<unsigned char>(at_[4]);
+  }
+  std::size_t value_offset() const {
+    const std::size_t key = key_offset();
+    return key + ((flags() & kKeyBlob) != 0 ? sizeof(void*) : key_size(key));
+  }
+  std::string_view blob_view(std::size_t offset) const {
+    Blob blob = Blob::attach(load<void*>(offset));
+    const std::string_view view = blob.view();
+    blob.detach();
+    return view;
+  }
+
+  char* at_;
+};
+
+}  // namespace pinfold::store

@@ -1,0 +1,172 @@
+#pragma once
+// The index of one table: from a key's hash to the entry's place in the log, in about 6 bytes per key.
+//
+// Extendible hashing (Fagin et al., 1979) over small groups of buckets. The top bits of the hash choose a group
+// through a directory; 16 other bits choose the home bucket in the group; a bucket is one cache line with 12 slots
+// of one tag byte and a 4-byte reference. A full home bucket spills to one alternate bucket that follows from home
+// and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13), so that entries can be moved between the
+// two without reading their keys. A lookup reads one cache line, and a second one if the home bucket ever spilled.
+//
+// A group grows in small steps (32, 40, 48, 56, 64 buckets, then two groups of 32), so the slots are 75-95 %
+// full at any number of keys: no doubling of the whole, and no operation touches more than one group (at most 768
+// entries), but for the doubling of the directory (8 bytes per ~600 keys).
+//
+// Not thread-safe. References are opaque 32-bit numbers, 0 is none. `equals(ref)` and `hash_of(ref)` are supplied by
+// the caller, who alone can read entries.
+
+#include <emmintrin.h>
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include "pinfold/store/memory.hpp"
+
+namespace pinfold::store {
+
+using Ref = std::uint32_t;
+
+class Index {
+ public:
+  explicit Index(Memory& memory);
+  ~Index();
+  Index(const Index&) = delete;
+  Index& operator=(const Index&) = delete;
+
+  /// A slot's address; valid until the next insert.
+  struct Slot {
+    Ref* ref = nullptr;
+    void* bucket = nullptr;
+    explicit operator bool() const { return ref != nullptr; }
+  };
+
+  /// The slot of the entry with this hash for which `equals` holds. O(1).
+  template <class Equals>
+  Slot find(std::uint64_t hash, Equals&& equals);
+
+  /// Adds a reference (the caller knows that the key is not there). False if memory could not be had; then nothing
+  /// has changed. O(1) amortized; at worst one group is rebuilt.
+  template <class HashOf>
+  bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of);
+
+  void erase(Slot slot);
+
+  /// Starts fetching the home bucket of `hash`.
+  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&home(group_of(hash), hash)); }
+
+  std::uint64_t memory() const { return memory_used_; }
+
+  // Iteration in the order of (directory prefix, tag), which growth does not disturb: see Keyspace::scan.
+  static constexpr unsigned prefix_bits = 24;
+  /// The group that covers `prefix`: its depth, and every reference in it whose tag is at least `tag`.
+  struct GroupView {
+    unsigned depth;
+    std::vector<std::pair<std::uint8_t, Ref>> entries;
+  };
+  GroupView view(std::uint32_t prefix, std::uint8_t tag) const;
+  /// A reference from a random bucket, 0 if that bucket is empty.
+  Ref sample(std::uint64_t random) const;
+
+ private:
+  static constexpr unsigned slots = 12;
+  static constexpr unsigned max_buckets = 64;
+  static constexpr unsigned step = 8;
+
+  struct alignas(64) Bucket {
+    std::uint8_t tags[slots];
+    std::uint16_t occupied;
+    std::uint8_t spilled;  // an entry at home here may be in its alternate bucket
+    std::uint8_t spare;
+    Ref refs[slots];
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  // A group as the directory knows it: pointer, number of buckets, depth (bits of the hash that lead to it) in one
+  // word, so that a lookup needs no other cache line before the bucket.
+  class Group {
+   public:
+    Group() = default;
+    Group(Bucket* buckets, unsigned count, unsigned depth)
+        : packed_(reinterpret_cast<std::uint64_t>(buckets) | std::uint64_t{count} << 48 | std::uint64_t{depth} << 56) {}
+    Bucket* buckets() const { return reinterpret_cast<Bucket*>(packed_ & ((1ULL << 48) - 1)); }
+    unsigned count() const { return packed_ >> 48 & 0xff; }
+    unsigned depth() const { return static_cast<unsigned>(packed_ >> 56); }
+
+   private:
+    std::uint64_t packed_ = 0;
+  };
+  struct Item {
+    std::uint64_t hash;
+    Ref ref;
+  };
+
+  static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 8); }
+  static unsigned home_of(std::uint64_t hash, unsigned count) {
+    return static_cast<unsigned>((hash >> 16 & 0xffff) * count >> 16);
+  }
+  // Its own inverse: the alternate of the alternate is the home.
+  static unsigned alternate_of(unsigned home, std::uint8_t tag, unsigned count) {
+    const unsigned sum = tag * count >> 8;
+    return sum >= home ? sum - home : sum + count - home;
+  }
+  static Bucket& home(Group group, std::uint64_t hash) { return group.buckets()[home_of(hash, group.count())]; }
+
+  std::size_t directory_slot(std::uint64_t hash) const { return (hash >> 1) >> (63 - depth_); }
+  Group group_of(std::uint64_t hash) const { return directory_[directory_slot(hash)]; }
+
+  template <class Equals>
+  static Slot match(Bucket& bucket, std::uint8_t tag, Equals&& equals) {
+    const __m128i tags = _mm_load_si128(reinterpret_cast<const __m128i*>(&bucket));
+    const __m128i wanted = _mm_set1_epi8(static_cast<char>(tag));
+    unsigned hits = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(tags, wanted))) & bucket.occupied;
+    for (; hits != 0; hits &= hits - 1) {
+      Ref& ref = bucket.refs[std::countr_zero(hits)];
+      if (equals(ref)) return {&ref, &bucket};
+    }
+    return {};
+  }
+  static bool put(Bucket& bucket, std::uint8_t tag, Ref ref);
+  static bool place(Group group, std::uint64_t hash, Ref ref);
+  static bool displace(Group group, unsigned from);
+
+  Bucket* allocate(unsigned count);
+  void release(Group group);
+  /// A new group of these items, or a null one if memory is exhausted. `least` buckets at least.
+  Group build(const Item* items, std::size_t size, unsigned least, unsigned depth);
+  bool grow(std::uint64_t hash, std::vector<Item>& items);
+  bool split(std::uint64_t hash, std::vector<Item>& items);
+  void point(std::uint64_t prefix, unsigned depth, Group group);
+  std::vector<Ref> references(Group group) const;
+
+  Memory& memory_;
+  std::uint64_t memory_used_ = 0;
+  unsigned depth_ = 0;
+  std::vector<Group> directory_;
+};
+
+template <class Equals>
+Index::Slot Index::find(std::uint64_t hash, Equals&& equals) {
+  const Group group = group_of(hash);
+  const unsigned at = home_of(hash, group.count());
+  Bucket& bucket = group.buckets()[at];
+  const std::uint8_t tag = tag_of(hash);
+  const Slot slot = match(bucket, tag, equals);
+  if (slot || bucket.spilled == 0) return slot;
+  return match(group.buckets()[alternate_of(at, tag, group.count())], tag, equals);
+}
+
+template <class HashOf>
+bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of) {
+  while (!place(group_of(hash), hash, ref)) {
+    const std::vector<Ref> refs = references(group_of(hash));
+    std::vector<Item> items;
+    items.reserve(refs.size() + 1);
+    for (const Ref r : refs) items.push_back({hash_of(r), r});
+    if (!grow(hash, items)) return false;
+  }
+  return true;
+}
+
+}  // namespace pinfold::store

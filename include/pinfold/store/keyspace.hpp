@@ -1,0 +1,157 @@
+#pragma once
+// All databases over all shards: locks, whole-keyspace operations, memory and background work.
+//
+// A shard is the unit of locking; a key's shard follows from its hash and is the same in every database. Operations
+// on several keys take their shards in index order, so they are atomic and cannot deadlock.
+
+#include <atomic>
+#include <bitset>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/base/hash.hpp"
+#include "pinfold/store/database.hpp"
+#include "pinfold/store/memory.hpp"
+#include "pinfold/store/value.hpp"
+
+namespace pinfold::store {
+
+class SegmentPool;
+class Shard;
+
+constexpr unsigned database_count = 16;
+constexpr unsigned max_shards = 256;
+
+enum class EvictionPolicy { allkeys_lfu, noeviction };
+
+struct KeyspaceOptions {
+  unsigned shards = 8;                 // a power of two, at most max_shards
+  std::uint64_t max_memory = 0;        // bytes; 0: no limit
+  EvictionPolicy policy = EvictionPolicy::allkeys_lfu;
+};
+
+/// Sums over shards at about one moment; counters since start or the last reset.
+struct KeyspaceStats {
+  std::uint64_t hits = 0;
+  std::uint64_t misses = 0;
+  std::uint64_t expired = 0;
+  std::uint64_t evicted = 0;
+};
+
+struct DatabaseStats {
+  std::uint64_t keys = 0;
+  std::uint64_t expires = 0;  // keys with a deadline
+  UnixMs average_ttl = 0;     // an estimate from a sample, 0 if none
+};
+
+/// Raised for a connection that WATCHes keys when one of them is written.
+struct WatchFlag {
+  std::atomic<bool> dirty{false};
+};
+
+class Keyspace {
+ public:
+  explicit Keyspace(const KeyspaceOptions& options);
+  ~Keyspace();
+  Keyspace(const Keyspace&) = delete;
+  Keyspace& operator=(const Keyspace&) = delete;
+
+  Key key(std::string_view text) const { return {text, siphash13(hash_key_, text)}; }
+  unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
+  unsigned shard_of(const Key& key) const { return static_cast<unsigned>(key.hash) & shard_mask_; }
+  /// Starts fetching what a lookup of `key` will touch: first the index (prefetch_index), and once that has come the
+  /// entry (prefetch_entry). Hints for a pipeline: they do nothing if the shard is busy. Call with nothing held.
+  void prefetch_index(unsigned db, const Key& key);
+  void prefetch_entry(unsigned db, const Key& key);
+
+  /// The shards held by one thread for one command or transaction.
+  class Locks {
+   public:
+    explicit Locks(Keyspace& keyspace) : keyspace_(&keyspace) {}
+    ~Locks() { release(); }
+    Locks(const Locks&) = delete;
+    Locks& operator=(const Locks&) = delete;
+
+    void acquire(const Key& key);                // only when nothing is held
+    void acquire(std::span<const Key> keys);     // only when nothing is held
+    void acquire_all();                          // only when nothing is held
+    void release();
+    bool holds(unsigned shard) const { return held_.test(shard); }
+    bool empty() const { return held_.none(); }
+
+   private:
+    void lock_held();
+
+    Keyspace* keyspace_;
+    std::bitset<max_shards> held_;
+    int single_ = -1;  // the shard, if acquire(key) took just one: the way of most commands
+  };
+
+  // Whole-keyspace operations. Each locks what `held` does not hold already, shard after shard.
+  std::uint64_t size(unsigned db, Locks& held);
+  /// Drops every entry of `db`. O(shards) under the locks; memory is freed outside of them.
+  void flush(unsigned db, Locks& held);
+  /// Exchanges two databases; all shards must be held.
+  void swap(unsigned a, unsigned b, Locks& held);
+  /// Calls `visit` for live entries from `cursor` on until about `count` were seen; returns where to go on, 0 at the
+  /// end. Guarantee as Redis': an entry present from start to end of a scan is seen at least once.
+  /// A cursor stays below 2^53.
+  std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t count, UnixMs now, Locks& held,
+                     const std::function<void(std::string_view key, const Value&)>& visit);
+  /// A random live key, or nothing if there is none.
+  std::optional<std::string> random_key(unsigned db, UnixMs now, Locks& held);
+
+  /// Raises `flag` at the next change of `key` in `db`. The key's shard must be held.
+  void watch(unsigned db, const Key& key, const std::shared_ptr<WatchFlag>& flag, UnixMs now);
+  /// Takes `flag` off again. The key's shard must be held.
+  void unwatch(unsigned db, const Key& key, const WatchFlag* flag);
+
+  /// Evicts until `bytes` more fit under the limit; false if that cannot be had. Call with nothing held.
+  bool make_room(std::uint64_t bytes);
+  /// Whether `bytes` more fit, without evicting.
+  bool has_room(std::uint64_t bytes) const { return memory_.fits(bytes); }
+
+  Memory& memory() { return memory_; }
+  const Memory& memory() const { return memory_; }
+  void set_max_memory(std::uint64_t bytes) { memory_.set_limit(bytes); }
+  EvictionPolicy policy() const { return policy_.load(std::memory_order_relaxed); }
+  void set_policy(EvictionPolicy policy) { policy_.store(policy, std::memory_order_relaxed); }
+
+  KeyspaceStats stats(const Locks& held);
+  KeyspaceStats stats() { return stats(Locks(*this)); }
+  void reset_stats(const Locks& held);
+  DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
+  /// What one entry costs: its share of log and index and its block. The key's shard must be held.
+  std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
+
+  /// Removes entries whose deadline has passed and gathers dead bytes, for at most about `budget_us` microseconds.
+  /// Returns true if more work is waiting. Called by the background worker; locks one shard at a time, briefly.
+  bool background_step(UnixMs now, std::int64_t budget_us);
+  void set_active_expire(bool on) { active_expire_.store(on, std::memory_order_relaxed); }
+
+ private:
+  friend class Database;
+  Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
+  template <class Action>
+  void for_each_shard(const Locks& held, Action&& action);
+  template <class Action>
+  void with_shard(unsigned index, const Locks& held, Action&& action);
+
+  HashKey hash_key_;
+  Memory memory_;
+  std::unique_ptr<SegmentPool> pool_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  unsigned shard_mask_;
+  std::atomic<EvictionPolicy> policy_;
+  std::atomic<bool> active_expire_{true};
+  unsigned background_shard_ = 0;
+};
+
+}  // namespace pinfold::store

@@ -1,0 +1,55 @@
+#pragma once
+// The account of memory that maxmemory bounds. Thread-safe; every figure is exact at the moment of the change.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+namespace pinfold::store {
+
+/// What memory is used for.
+enum class Use : unsigned {
+  segments,  // the log
+  index,     // buckets and directories
+  blobs,     // values and keys outside the log
+  ghosts,    // the eviction policy's memory of what it evicted
+  clients,   // connections: unfinished requests, replies not yet sent
+  count,
+};
+
+class Memory {
+ public:
+  explicit Memory(std::uint64_t limit) : limit_(limit) {}
+
+  void add(Use use, std::int64_t bytes) {
+    uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
+    const std::int64_t now = used_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+    if (bytes > 0 && now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
+  }
+  std::uint64_t used() const { return clamp(used_); }
+  std::uint64_t used(Use use) const { return clamp(uses_[static_cast<unsigned>(use)]); }
+  std::uint64_t peak() const { return clamp(peak_); }
+  void reset_peak() { peak_.store(used_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
+
+  /// 0: no limit.
+  std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
+  void set_limit(std::uint64_t bytes) { limit_.store(bytes, std::memory_order_relaxed); }
+  bool fits(std::uint64_t more) const {
+    const std::uint64_t most = limit();
+    return most == 0 || (more <= most && used() <= most - more);
+  }
+
+ private:
+  // A reader between the two halves of a move may see less than nothing.
+  static std::uint64_t clamp(const std::atomic<std::int64_t>& value) {
+    const std::int64_t now = value.load(std::memory_order_relaxed);
+    return now > 0 ? static_cast<std::uint64_t>(now) : 0;
+  }
+
+  std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Use::count)> uses_{};
+  std::atomic<std::int64_t> used_{0};
+  std::atomic<std::int64_t> peak_{0};
+  std::atomic<std::uint64_t> limit_;
+};
+
+}  // namespace pinfold::store

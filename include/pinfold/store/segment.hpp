@@ -1,0 +1,57 @@
+#pragma once
+// Segments: the fixed-size pieces of memory that logs are made of, and the pool that hands them out.
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <mutex>
+#include <vector>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/store/memory.hpp"
+
+namespace pinfold::store {
+
+/// Small enough that a shard of a few megabytes still has a queue of several segments, and that emptying one is a
+/// matter of microseconds; large enough that the unused end of a segment does not count.
+constexpr std::size_t segment_size = 64 * 1024;
+constexpr UnixMs no_deadline = std::numeric_limits<UnixMs>::max();
+constexpr std::uint32_t no_segment = 0;  // ids start at 1, so that a reference of 0 is none
+
+/// What is known of a segment without reading it. 48 bytes for 64 KB.
+struct Segment {
+  char* base = nullptr;         // null: the id is free
+  std::uint32_t used = 0;       // bytes from the start that hold entries, dead ones included
+  std::uint32_t dead = 0;       // bytes of dead entries among them
+  UnixMs earliest = no_deadline;  // no live entry expires before this
+  std::uint32_t older = no_segment;  // neighbours in its queue
+  std::uint32_t newer = no_segment;
+  std::uint8_t queue = 0;
+};
+
+/// Thread-safe. Memory comes from large reservations of address space; a freed segment's pages go back to the
+/// system unless it is one of a few kept for the next allocation.
+class SegmentPool {
+ public:
+  explicit SegmentPool(Memory& memory) : memory_(memory) {}
+  ~SegmentPool();
+  SegmentPool(const SegmentPool&) = delete;
+  SegmentPool& operator=(const SegmentPool&) = delete;
+
+  /// segment_size bytes, aligned to a page, contents undefined; null if the system has none.
+  char* allocate();
+  void free(char* base);
+
+ private:
+  static constexpr std::size_t region_size = 64 * 1024 * 1024;
+  static constexpr std::size_t kept_warm = 16;
+
+  Memory& memory_;
+  std::mutex mutex_;
+  std::vector<char*> regions_;
+  std::size_t carved_ = region_size;  // bytes of the last region handed out
+  std::vector<char*> warm_;
+  std::vector<char*> cold_;
+};
+
+}  // namespace pinfold::store

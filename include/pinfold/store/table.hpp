@@ -1,0 +1,147 @@
+#pragma once
+// The entries of one database in one shard: an index and the two logs (small and main queue) that hold them.
+//
+// Writes append to the newest segment of a queue, or overwrite in place where the new entry fits the old one's
+// extent. What is overwritten, deleted or expired is marked dead; a segment that is all dead is freed at once, one
+// that is partly dead when it reaches the old end of its queue (eviction) or when compaction picks it. Not
+// thread-safe: guarded by the shard's lock.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/base/hash.hpp"
+#include "pinfold/eviction/s3fifo.hpp"
+#include "pinfold/store/entry.hpp"
+#include "pinfold/store/index.hpp"
+#include "pinfold/store/segment.hpp"
+#include "pinfold/store/value.hpp"
+#include "pinfold/store/watchers.hpp"
+
+namespace pinfold::store {
+
+/// What removals on the store's own account (expiry, eviction) report to.
+struct Housekeeping {
+  UnixMs now;
+  unsigned db;
+  Watchers& watchers;
+  std::uint64_t& expired;
+  std::uint64_t& evicted;
+};
+
+class Table {
+ public:
+  /// `occupied` is kept at the bytes of all tables of the shard; it is not touched on destruction, which may happen
+  /// outside of the lock.
+  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, std::atomic<std::uint64_t>& occupied);
+  ~Table();
+  Table(const Table&) = delete;
+  Table& operator=(const Table&) = delete;
+
+  /// The entry under `key`, expired or not. O(1).
+  std::optional<Entry> find(const Key& key);
+
+  /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
+  /// nothing changed.
+  bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
+  char* resize(const Key& key, std::size_t size);
+  bool set_expiry(const Key& key, UnixMs at);
+  bool remove(const Key& key);
+
+  std::uint64_t size() const { return size_; }
+  std::uint64_t expires() const { return expires_; }
+  /// Bytes of segments and blocks.
+  std::uint64_t occupied() const { return queues_[0].bytes() + queues_[1].bytes(); }
+  const Index& index() const { return index_; }
+  /// Starts fetching the entry that most likely has this hash.
+  void prefetch_entry(std::uint64_t hash);
+  Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
+
+  /// Empties the oldest segment of the queue that must give way. False if there is nothing to evict.
+  bool evict_segment(const Housekeeping& keeping);
+  /// Removes what has expired from up to `most` segments that owe something; true if more are waiting.
+  bool expire_segments(const Housekeeping& keeping, unsigned most);
+  /// Rewrites the live entries of the emptiest segment if dead bytes have piled up; true if it did.
+  bool compact(const Housekeeping& keeping);
+
+  /// What the entry under `key` occupies, its share of the index included.
+  std::uint64_t memory_of(const Entry& entry) const;
+
+  struct Audit {
+    std::uint64_t live_entries = 0;
+    std::uint64_t live_bytes = 0;
+    std::uint64_t dead_bytes = 0;
+    std::uint64_t with_deadline = 0;
+    std::uint64_t segments = 0;
+    bool consistent = true;  // counters, index and log agree
+  };
+  /// Recounts everything from the log itself. O(entries); for tests.
+  Audit audit();
+
+ private:
+  static constexpr unsigned offset_bits = 14;  // 64 KB in words
+  static constexpr Ref offset_mask = (1U << offset_bits) - 1;
+  static constexpr std::uint32_t most_segments = (1U << (32 - offset_bits)) - 1;
+
+  struct QueueState {
+    std::uint32_t oldest = no_segment;
+    std::uint32_t newest = no_segment;
+    std::uint64_t segments = 0;
+    std::uint64_t blob_bytes = 0;
+    std::uint64_t bytes() const { return segments * segment_size + blob_bytes; }
+  };
+  /// An entry on its way from one segment to another.
+  struct Survivor {
+    std::size_t at;  // in the scratch buffer
+    Ref old_ref;
+    std::uint64_t hash;
+  };
+
+  Index::Slot find_slot(const Key& key);
+  std::uint64_t hash_of(Ref ref) const { return siphash13(hash_key_, entry(ref).key()); }
+  Segment& segment_of(Ref ref) { return segments_[ref >> offset_bits]; }
+  QueueState& queue_of(const Segment& segment) { return queues_[segment.queue]; }
+
+  void occupy(std::int64_t bytes) {
+    occupied_.store(occupied_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(bytes),
+                    std::memory_order_relaxed);
+  }
+  std::uint32_t open_segment(eviction::Queue queue);
+  void free_segment(std::uint32_t id);
+  Ref append(eviction::Queue queue, std::size_t extent);
+  bool store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent);
+  bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
+  char* resize_blob(const Key& key, Entry old, std::size_t size);
+  void retire(Ref ref, const EntryParts* successor);
+  void account_blobs(QueueState& queue, const Entry& entry, int sign);
+  void note_deadline(Segment& segment, UnixMs at);
+  void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
+
+  template <class Keep>
+  void empty_segment(std::uint32_t id, eviction::Queue to, const Housekeeping& keeping, Keep&& keep);
+  template <class Visit>
+  void walk(std::uint32_t id, Visit&& visit);
+  std::uint32_t emptiest_segment();
+
+  SegmentPool& pool_;
+  Memory& memory_;
+  const HashKey& hash_key_;
+  std::atomic<std::uint64_t>& occupied_;
+  Index index_;
+  eviction::S3Fifo policy_;
+  std::uint64_t ghost_bytes_ = 0;
+  std::vector<Segment> segments_;  // by id; 0 is none
+  std::vector<std::uint32_t> free_ids_;
+  std::array<QueueState, eviction::queue_count> queues_;
+  std::uint64_t size_ = 0;
+  std::uint64_t expires_ = 0;
+  std::uint64_t used_bytes_ = 0;  // in segments, dead ones included
+  std::uint64_t dead_bytes_ = 0;
+  std::uint64_t blobs_ = 0;       // entries that hold one
+  std::uint32_t sweep_at_ = 1;
+};
+
+}  // namespace pinfold::store

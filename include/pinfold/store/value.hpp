@@ -1,0 +1,57 @@
+#pragma once
+// What the store hands out and takes in: keys with their hash, values as views.
+
+#include <cstdint>
+#include <string_view>
+
+#include "pinfold/base/blob.hpp"
+#include "pinfold/base/clock.hpp"
+
+namespace pinfold::store {
+
+/// A key and its keyed hash. The hash is computed once per request; all decisions about a key use different bits of
+/// it: shard (lowest 8), tag (next 8), bucket (next 16), directory (from the top).
+struct Key {
+  std::string_view text;
+  std::uint64_t hash = 0;
+};
+
+/// How OBJECT ENCODING describes a string. Redis keeps the encoding that the last write left, not the one that the
+/// bytes would get, so the store remembers the difference.
+enum class Encoding : std::uint8_t {
+  natural = 0,   // by the bytes: int, embstr or raw
+  raw = 1,       // built in place (APPEND, SETRANGE, SETBIT ...)
+  embedded = 2,  // embstr or raw by length, never int (INCRBYFLOAT)
+};
+
+/// A live entry's value. The text lies in the store: it is valid while the shard's lock is held and until the next
+/// write to the same shard.
+struct Value {
+  std::string_view text;
+  UnixMs expires_at = 0;  // 0: never
+  Encoding encoding = Encoding::natural;
+  std::uint8_t frequency = 0;  // 0-3, as the eviction policy counts it
+  void* blob = nullptr;        // set if the value is a Blob of its own
+
+  /// A reference to the value's Blob that outlives the lock. Only if `blob` is set.
+  Blob share() const { return Blob::share(blob); }
+};
+
+/// How a lookup counts: in keyspace_hits / keyspace_misses, and in the entry's frequency.
+struct Access {
+  bool count;
+  bool touch;
+
+  static constexpr Access read() { return {true, true}; }   // GET
+  static constexpr Access look() { return {true, false}; }  // TTL, TYPE, EXISTS
+  static constexpr Access write() { return {false, true}; } // the lookup inside a write
+  static constexpr Access none() { return {false, false}; } // OBJECT, MEMORY USAGE
+};
+
+struct PutOptions {
+  UnixMs expires_at = 0;  // 0: never
+  bool keep_expiry = false;
+  Encoding encoding = Encoding::natural;
+};
+
+}  // namespace pinfold::store

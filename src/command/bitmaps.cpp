@@ -1,0 +1,398 @@
+// The commands that see a value as an array of bits, or of small integers (BITFIELD). bits.cpp has the
+// arithmetic.
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pinfold/command/bits.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/encoding.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/strings.hpp"
+
+namespace pinfold::command {
+namespace {
+
+std::string_view text_of(const std::optional<store::Value>& value) {
+  return value ? value->text : std::string_view();
+}
+
+// Whether writing in place would not change what OBJECT ENCODING shows.
+bool is_raw(const store::Value& value) { return encoding_name(value) == "raw"; }
+
+// A bit's position, which must lie within the longest string. BITFIELD also takes "#n" for the n-th field of
+// `field_bits`. Nothing after an error reply.
+std::optional<std::uint64_t> read_offset(Call& call, std::string_view text, unsigned field_bits = 0) {
+  const bool in_fields = field_bits > 0 && text.starts_with('#');
+  std::int64_t offset = -1;
+  if (const auto number = parse_i64(text.substr(in_fields ? 1 : 0))) {
+    const bool over = __builtin_mul_overflow(*number, in_fields ? field_bits : 1, &offset);
+    if (over) offset = -1;
+  }
+  if (offset < 0 || static_cast<std::uint64_t>(offset) / 8 >= longest_string(call)) {
+    call.reply.error("ERR bit offset is not an integer or out of range");
+    return std::nullopt;
+  }
+  return static_cast<std::uint64_t>(offset);
+}
+
+void getbit(Call& call) {
+  const auto offset = read_offset(call, call.args[2]);
+  if (!offset) return;
+  const auto value = call.db().read(call.key());
+  call.reply.integer(test_bit(text_of(value), *offset) ? 1 : 0);
+}
+
+void setbit(Call& call) {
+  constexpr FieldType one_bit{false, 1};
+  const auto offset = read_offset(call, call.args[2]);
+  if (!offset) return;
+  const auto bit = parse_i64(call.args[3]);
+  if (!bit || (*bit & ~std::int64_t{1}) != 0) {
+    return call.reply.error("ERR bit is not an integer or out of range");
+  }
+  store::Database db = call.db();
+  const auto old = db.peek(call.key());
+  const std::int64_t before = test_bit(text_of(old), *offset) ? 1 : 0;
+  const std::size_t size = std::max<std::size_t>(text_of(old).size(), *offset / 8 + 1);
+  // A bit that is set to what it is changes nothing, and so does not fail a WATCH either.
+  const bool unchanged = old && size == old->text.size() && before == *bit && is_raw(*old);
+  if (!unchanged) {
+    char* data = db.resize(call.key(), size);
+    if (data == nullptr) return call.out_of_memory();
+    write_field(data, *offset, one_bit, *bit);
+  }
+  call.reply.integer(before);
+}
+
+enum class RangeUnit : std::uint8_t { bytes, bits };
+
+// BYTE or BIT; nothing for anything else.
+std::optional<RangeUnit> take_unit(Cursor& options) {
+  if (options.take("BIT")) return RangeUnit::bits;
+  if (options.take("BYTE")) return RangeUnit::bytes;
+  return std::nullopt;
+}
+
+// Positions in bits or bytes as a range of bits of `text`.
+std::optional<Range> resolve_bits(std::string_view text, std::int64_t first, std::int64_t last,
+                                  RangeUnit unit) {
+  const auto size = static_cast<std::int64_t>(text.size());
+  if (unit == RangeUnit::bits) return resolve_range(first, last, size * 8);
+  const auto bytes = resolve_range(first, last, size);
+  if (!bytes) return std::nullopt;
+  return Range{bytes->first * 8, bytes->last * 8 + 7};
+}
+
+void bitcount(Call& call) {
+  const std::size_t count = call.args.size();
+  if (count == 2) {
+    const auto value = call.db().read(call.key());
+    return call.reply.integer(static_cast<std::int64_t>(count_bits(text_of(value))));
+  }
+  if (count != 4 && count != 5) return call.syntax_error();
+  Cursor options(call.args, 2);
+  const auto first = options.take_integer();
+  const auto last = options.take_integer();
+  if (!first || !last) return call.not_an_integer();
+  const auto unit = options.done() ? RangeUnit::bytes : take_unit(options);
+  if (!unit) return call.syntax_error();
+  const auto value = call.db().read(call.key());
+  const auto range = resolve_bits(text_of(value), *first, *last, *unit);
+  const bool empty = !range || is_backward(*first, *last);
+  call.reply.integer(empty ? 0 : static_cast<std::int64_t>(count_bits(text_of(value), *range)));
+}
+
+struct Search {
+  bool bit = false;
+  std::int64_t first = 0;
+  std::int64_t last = -1;
+  bool last_given = false;
+  RangeUnit unit = RangeUnit::bytes;
+};
+
+// The arguments of BITPOS; nothing after an error reply. As in Redis the unit is checked before the last
+// position.
+std::optional<Search> parse_search(Call& call) {
+  Search search;
+  const auto bit = parse_i64(call.args[2]);
+  if (!bit) return call.not_an_integer(), std::nullopt;
+  if (*bit != 0 && *bit != 1) return call.reply.error("ERR The bit argument must be 1 or 0."), std::nullopt;
+  search.bit = *bit == 1;
+  const std::size_t count = call.args.size();
+  if (count == 3) return search;
+  if (count > 6) return call.syntax_error(), std::nullopt;
+  const auto first = parse_i64(call.args[3]);
+  if (!first) return call.not_an_integer(), std::nullopt;
+  search.first = *first;
+  if (count == 6) {
+    Cursor options(call.args, 5);
+    const auto unit = take_unit(options);
+    if (!unit) return call.syntax_error(), std::nullopt;
+    search.unit = *unit;
+  }
+  if (count > 4) {
+    const auto last = parse_i64(call.args[4]);
+    if (!last) return call.not_an_integer(), std::nullopt;
+    search.last = *last;
+    search.last_given = true;
+  }
+  return search;
+}
+
+void bitpos(Call& call) {
+  const auto search = parse_search(call);
+  if (!search) return;
+  const auto value = call.db().read(call.key());
+  // A missing key is an endless row of clear bits.
+  if (!value) return call.reply.integer(search->bit ? -1 : 0);
+  const auto range = resolve_bits(value->text, search->first, search->last, search->unit);
+  if (!range) return call.reply.integer(-1);
+  if (const auto at = find_bit(value->text, search->bit, *range)) {
+    return call.reply.integer(static_cast<std::int64_t>(*at));
+  }
+  // Without an end, the bits behind the value count as clear.
+  const bool behind = !search->bit && !search->last_given;
+  call.reply.integer(behind ? static_cast<std::int64_t>(range->last) + 1 : -1);
+}
+
+// BITOP
+
+struct BitOp {
+  BitOperation operation = BitOperation::both;
+  bool inverts = false;
+};
+
+std::optional<BitOp> parse_operation(std::string_view name) {
+  if (iequals(name, "AND")) return BitOp{BitOperation::both, false};
+  if (iequals(name, "OR")) return BitOp{BitOperation::either, false};
+  if (iequals(name, "XOR")) return BitOp{BitOperation::one, false};
+  if (iequals(name, "NOT")) return BitOp{BitOperation::both, true};
+  return std::nullopt;
+}
+
+// The result, as long as the longest source; an empty Blob if memory is exhausted. Made apart, since a write
+// would invalidate sources in the same shard.
+Blob combine_all(const BitOp& op, const std::vector<std::string_view>& sources, std::size_t size) {
+  Blob result = Blob::allocate(size, size);
+  if (!result) return result;
+  const std::string_view first = sources[0];
+  if (!first.empty()) std::memcpy(result.data(), first.data(), first.size());
+  std::memset(result.data() + first.size(), 0, size - first.size());
+  if (op.inverts) invert(result.data(), size);
+  for (std::size_t i = 1; i < sources.size(); ++i) combine(op.operation, result.data(), size, sources[i]);
+  return result;
+}
+
+void bitop(Call& call) {
+  constexpr std::size_t worth_sharing = 8 * 1024;
+  const auto op = parse_operation(call.args[1]);
+  if (!op) return call.syntax_error();
+  if (op->inverts && call.args.size() != 4) {
+    return call.reply.error("ERR BITOP NOT must be called with a single source key.");
+  }
+  store::Database db = call.db();
+  std::vector<std::string_view> sources;
+  std::size_t size = 0;
+  for (const store::Key& key : call.keys.subspan(1)) {
+    sources.push_back(text_of(db.read(key)));
+    size = std::max(size, sources.back().size());
+  }
+  if (size == 0) {
+    db.remove(call.key());
+    return call.reply.integer(0);
+  }
+  Blob result = combine_all(*op, sources, size);
+  if (!result) return call.out_of_memory();
+  store::PutOptions how;
+  how.encoding = store::Encoding::raw;
+  const bool stored = size < worth_sharing ? db.put(call.key(), result.view(), how)
+                                           : db.put(call.key(), std::move(result), how);
+  stored ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
+}
+
+// BITFIELD
+
+struct FieldOp {
+  enum class Kind : std::uint8_t { get, set, increment };
+  Kind kind = Kind::get;
+  FieldType type{false, 1};
+  Overflow overflow = Overflow::wrap;
+  std::uint64_t offset = 0;
+  std::int64_t operand = 0;
+
+  std::uint64_t bytes_needed() const { return (offset + type.bits - 1) / 8 + 1; }
+};
+
+struct FieldOps {
+  std::vector<FieldOp> list;
+  std::uint64_t bytes_needed = 0;  // by those that write
+  bool writes = false;
+};
+
+std::optional<Overflow> parse_overflow(std::string_view name) {
+  if (iequals(name, "WRAP")) return Overflow::wrap;
+  if (iequals(name, "SAT")) return Overflow::saturate;
+  if (iequals(name, "FAIL")) return Overflow::fail;
+  return std::nullopt;
+}
+
+// What follows GET, SET or INCRBY. False after an error reply.
+bool parse_field_op(Call& call, Cursor& cursor, FieldOp& op) {
+  const auto type = parse_field_type(cursor.take());
+  if (!type) {
+    call.reply.error(
+        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
+    return false;
+  }
+  op.type = *type;
+  const auto offset = read_offset(call, cursor.take(), type->bits);
+  if (!offset) return false;
+  op.offset = *offset;
+  if (op.kind == FieldOp::Kind::get) return true;
+  const auto operand = cursor.take_integer();
+  if (!operand) return call.not_an_integer(), false;
+  op.operand = *operand;
+  return true;
+}
+
+// The subcommands of BITFIELD; nothing after an error reply.
+std::optional<FieldOps> parse_field_ops(Call& call) {
+  FieldOps ops;
+  Overflow overflow = Overflow::wrap;
+  for (Cursor cursor(call.args, 2); !cursor.done();) {
+    FieldOp op;
+    op.overflow = overflow;
+    const std::size_t left = cursor.left();
+    if (left >= 3 && cursor.take("GET")) {
+      op.kind = FieldOp::Kind::get;
+    } else if (left >= 4 && cursor.take("SET")) {
+      op.kind = FieldOp::Kind::set;
+    } else if (left >= 4 && cursor.take("INCRBY")) {
+      op.kind = FieldOp::Kind::increment;
+    } else if (cursor.take_with_value("OVERFLOW")) {
+      const auto named = parse_overflow(cursor.take());
+      if (!named) return call.reply.error("ERR Invalid OVERFLOW type specified"), std::nullopt;
+      overflow = *named;
+      continue;
+    } else {
+      return call.syntax_error(), std::nullopt;
+    }
+    if (!parse_field_op(call, cursor, op)) return std::nullopt;
+    if (op.kind != FieldOp::Kind::get) {
+      ops.writes = true;
+      ops.bytes_needed = std::max(ops.bytes_needed, op.bytes_needed());
+    }
+    ops.list.push_back(op);
+  }
+  return ops;
+}
+
+// The bytes that BITFIELD works on. They are made writable at the first change only, so that operations that
+// leave everything as it was do not fail a WATCH; but a value that must grow does at once, as in Redis.
+class FieldBytes {
+ public:
+  FieldBytes(Call& call, const FieldOps& ops) : call_(call), size_(ops.bytes_needed) {
+    store::Database db = call.db();
+    const auto value = ops.writes ? db.peek(call.key()) : db.read(call.key());
+    text_ = text_of(value);
+    size_ = std::max<std::size_t>(size_, text_.size());
+    if (ops.writes && (!value || size_ > text_.size() || !is_raw(*value))) make_writable();
+  }
+  bool failed() const { return failed_; }
+
+  std::int64_t read(const FieldOp& op) const { return read_field(text_, op.offset, op.type); }
+  void write(const FieldOp& op, std::int64_t value) {
+    if (value == read(op)) return;
+    if (data_ == nullptr && !make_writable()) return;
+    write_field(data_, op.offset, op.type, value);
+  }
+
+ private:
+  bool make_writable() {
+    data_ = call_.db().resize(call_.key(), size_);
+    failed_ = data_ == nullptr;
+    if (!failed_) text_ = {data_, size_};
+    return !failed_;
+  }
+
+  Call& call_;
+  std::size_t size_;
+  std::string_view text_;
+  char* data_ = nullptr;
+  bool failed_ = false;  // no memory; then nothing has been written
+};
+
+void run_field_op(Call& call, const FieldOp& op, FieldBytes& bytes) {
+  const std::int64_t old = bytes.read(op);
+  if (op.kind == FieldOp::Kind::get) return call.reply.integer(old);
+  const bool sets = op.kind == FieldOp::Kind::set;
+  const auto value =
+      sets ? fit_field(op.operand, op.type, op.overflow) : add_field(old, op.operand, op.type, op.overflow);
+  if (!value) return call.reply.null();
+  bytes.write(op, *value);
+  call.reply.integer(sets ? old : *value);
+}
+
+void run_field_ops(Call& call, const FieldOps& ops) {
+  const std::size_t mark = call.reply.output().mark();
+  FieldBytes bytes(call, ops);
+  call.reply.array(ops.list.size());
+  for (const FieldOp& op : ops.list) {
+    if (!bytes.failed()) run_field_op(call, op, bytes);
+  }
+  if (!bytes.failed()) return;
+  call.reply.output().truncate(mark);
+  call.out_of_memory();
+}
+
+void bitfield(Call& call) {
+  if (const auto ops = parse_field_ops(call)) run_field_ops(call, *ops);
+}
+
+void bitfield_ro(Call& call) {
+  const auto ops = parse_field_ops(call);
+  if (!ops) return;
+  if (ops->writes) return call.reply.error("ERR BITFIELD_RO only supports the GET subcommand");
+  run_field_ops(call, *ops);
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"bitcount", bitcount, -2, kReadOnly, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.6.0",
+     "O(N) for N bytes looked at.", "Counts the bits that are set in a value or a range of it.",
+     "key [start end [BYTE | BIT]]"},
+    {"bitfield", bitfield, -2, kWrite | kDenyOom, kBitmap, {KeySpec::one(KeyUse::bitfield)}, "bitmap", "3.2.0",
+     "O(1) for each operation, plus copying the value when it outgrows its room.",
+     "Reads and changes integers of any width at any bits of a value.",
+     "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding "
+     "offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | "
+     "INCRBY encoding offset increment> ...]]"},
+    {"bitfield_ro", bitfield_ro, -2, kReadOnly | kFast, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "6.0.0",
+     "O(1) for each operation.", "Reads integers of any width at any bits of a value.",
+     "key [GET encoding offset [GET encoding offset ...]]"},
+    {"bitop", bitop, -4, kWrite | kDenyOom, kBitmap,
+     {KeySpec::one(KeyUse::write, 2), KeySpec::range(KeyUse::read, 3, -1)}, "bitmap", "2.6.0",
+     "O(N) for N bytes in all values.",
+     "Combines the bits of several values, or inverts those of one, and stores the result.",
+     "<AND | OR | XOR | NOT> destkey key [key ...]"},
+    {"bitpos", bitpos, -3, kReadOnly, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.8.7",
+     "O(N) for N bytes looked at.", "Finds the first bit that is set, or clear, in a value or a range of it.",
+     "key bit [start [end [BYTE | BIT]]]"},
+    {"getbit", getbit, 3, kReadOnly | kFast, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.2.0", "O(1)",
+     "Reads one bit of a value; past its end all are clear.", "key offset"},
+    {"setbit", setbit, 4, kWrite | kDenyOom, kBitmap, {KeySpec::one(KeyUse::modify)}, "bitmap", "2.2.0",
+     "O(1), plus copying the value when it outgrows its room.",
+     "Sets or clears one bit of a value, making it longer if need be, and answers what it was.",
+     "key offset value"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> bitmap_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,380 @@
+// CLIENT: what clients say of themselves, and what operators do with them.
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/command/attributes.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/help.hpp"
+
+namespace pinfold::command {
+
+bool is_client_attribute(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c != ' ' && is_printable(c); });
+}
+
+void set_client_name(Session& session, std::string_view name) {
+  const std::lock_guard lock(session.shared.mutex);
+  session.shared.name = name;
+}
+
+namespace {
+
+// As C's %s takes a client's text.
+std::string until_nul(std::string_view text) { return std::string(text.substr(0, text.find('\0'))); }
+
+// --- about oneself ---
+
+void client_id(Call& call) { call.reply.integer(static_cast<std::int64_t>(call.session.shared.id)); }
+
+void client_getname(Call& call) {
+  const std::string& name = call.session.shared.name;  // written by this thread only
+  if (name.empty()) return call.reply.null();
+  call.reply.bulk(name);
+}
+
+void client_setname(Call& call) {
+  if (!is_client_attribute(call.args[2])) return call.reply.error(kBadClientName);
+  set_client_name(call.session, call.args[2]);
+  call.reply.ok();
+}
+
+void client_setinfo(Call& call) {
+  SharedClient& shared = call.session.shared;
+  const std::string_view option = call.args[2];
+  std::string* attribute = nullptr;
+  if (iequals(option, "lib-name")) attribute = &shared.library_name;
+  if (iequals(option, "lib-ver")) attribute = &shared.library_version;
+  if (attribute == nullptr) return call.reply.error("ERR Unrecognized option '" + until_nul(option) + "'");
+  if (!is_client_attribute(call.args[3])) {
+    return call.reply.error("ERR " + std::string(option) + " cannot contain spaces, newlines or special characters.");
+  }
+  {
+    const std::lock_guard lock(shared.mutex);
+    *attribute = call.args[3];
+  }
+  call.reply.ok();
+}
+
+void client_getredir(Call& call) { call.reply.integer(-1); }
+
+void client_reply(Call& call) {
+  ReplyMode& mode = call.session.reply_mode;
+  Cursor option(call.args, 2);
+  if (option.take("ON")) {
+    mode = ReplyMode::on;
+    call.reply.ok();
+  } else if (option.take("OFF")) {
+    mode = ReplyMode::off;
+  } else if (option.take("SKIP")) {
+    if (mode != ReplyMode::off) mode = ReplyMode::skip_next;
+  } else {
+    call.syntax_error();
+  }
+}
+
+// ON or OFF; anything else is answered with an error.
+std::optional<bool> parse_switch(Call& call) {
+  if (iequals(call.args[2], "ON")) return true;
+  if (iequals(call.args[2], "OFF")) return false;
+  call.syntax_error();
+  return std::nullopt;
+}
+
+void client_no_evict(Call& call) {
+  const std::optional<bool> on = parse_switch(call);
+  if (!on) return;
+  call.session.shared.no_evict.store(*on, std::memory_order_relaxed);
+  call.reply.ok();
+}
+
+void client_no_touch(Call& call) {
+  const std::optional<bool> on = parse_switch(call);
+  if (!on) return;
+  call.session.no_touch = *on;
+  call.session.shared.no_touch.store(*on, std::memory_order_relaxed);
+  call.reply.ok();
+}
+
+// --- lists ---
+
+std::string flags_of(const SharedClient& client) {
+  std::string flags;
+  if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
+  if (client.closing.load(std::memory_order_relaxed)) flags += 'A';
+  if (client.unix_socket) flags += 'U';
+  if (client.no_evict.load(std::memory_order_relaxed)) flags += 'e';
+  if (client.no_touch.load(std::memory_order_relaxed)) flags += 'T';
+  return flags.empty() ? "N" : flags;
+}
+
+// One line of CLIENT LIST. Fields of what this server does not have (subscriptions, replication, tracking) say so.
+void append_line(std::string& to, SharedClient& client, UnixMs now) {
+  const auto field = [&to](std::string_view name, auto value) {
+    to.append(" ").append(name).append("=");
+    if constexpr (std::is_arithmetic_v<decltype(value)>) {
+      to.append(std::to_string(value));
+    } else {
+      to.append(value);
+    }
+  };
+  const auto get = [](const auto& atomic) { return atomic.load(std::memory_order_relaxed); };
+  const auto seconds_since = [now](UnixMs then) { return std::max<UnixMs>(0, now - then) / 1000; };
+  const std::lock_guard lock(client.mutex);
+  const Row* last = get(client.last_command);
+  to.append("id=").append(std::to_string(client.id));
+  field("addr", client.address);
+  field("laddr", client.local_address);
+  field("fd", client.fd);
+  field("name", client.name);
+  field("age", seconds_since(client.created));
+  field("idle", seconds_since(get(client.last_active)));
+  field("flags", flags_of(client));
+  field("db", get(client.db));
+  to.append(" sub=0 psub=0 ssub=0");
+  field("multi", get(client.queued));
+  field("qbuf", get(client.input_bytes));
+  to.append(" qbuf-free=0 argv-mem=0");
+  field("multi-mem", get(client.queued_bytes));
+  field("rbs", get(client.output_bytes));
+  field("rbp", get(client.output_bytes));
+  field("obl", get(client.output_bytes));
+  to.append(" oll=0 omem=0");
+  field("tot-mem", sizeof(Session) + get(client.input_bytes) + get(client.output_bytes) + get(client.queued_bytes));
+  field("events", "r");
+  field("cmd", last != nullptr ? last->name : "NULL");
+  field("user", client.user);
+  to.append(" redir=-1");
+  field("resp", get(client.protocol));
+  field("lib-name", client.library_name);
+  field("lib-ver", client.library_version);
+  to.append("\n");
+}
+
+void client_info(Call& call) {
+  std::string line;
+  append_line(line, call.session.shared, call.now);
+  call.reply.verbatim(line);
+}
+
+// Kinds of clients in Redis; all of ours are normal ones.
+enum class ClientType { normal, other };
+
+std::optional<ClientType> parse_type(Call& call, std::string_view name) {
+  if (iequals(name, "normal")) return ClientType::normal;
+  for (const std::string_view other : {"master", "replica", "slave", "pubsub"}) {
+    if (iequals(name, other)) return ClientType::other;
+  }
+  call.reply.error("ERR Unknown client type '" + until_nul(name) + "'");
+  return std::nullopt;
+}
+
+// The lines of the clients named, in the order in which they are named.
+void list_by_id(Call& call, Cursor& ids) {
+  std::string lines;
+  while (!ids.done()) {
+    const std::optional<std::int64_t> id = ids.take_integer();
+    if (!id) return call.reply.error("ERR Invalid client ID");
+    call.engine.clients.with(static_cast<std::uint64_t>(*id),
+                             [&](SharedClient& client) { append_line(lines, client, call.now); });
+  }
+  call.reply.verbatim(lines);
+}
+
+void client_list(Call& call) {
+  Cursor options(call.args, 2);
+  if (options.take_with_value("ID")) return list_by_id(call, options);
+  bool any = true;
+  if (options.left() == 2 && options.take("TYPE")) {
+    const std::optional<ClientType> type = parse_type(call, options.take());
+    if (!type) return;
+    any = *type == ClientType::normal;
+  }
+  if (!options.done()) return call.syntax_error();
+  std::string lines;
+  if (any) call.engine.clients.for_each([&](SharedClient& client) { append_line(lines, client, call.now); });
+  call.reply.verbatim(lines);
+}
+
+// --- killing ---
+
+struct KillFilter {
+  std::optional<std::uint64_t> id;
+  std::optional<ClientType> type;
+  std::optional<std::string_view> user;
+  std::optional<std::string_view> address;
+  std::optional<std::string_view> local_address;
+  std::int64_t min_age = 0;  // seconds
+  bool skip_me = true;
+
+  bool matches(SharedClient& client, UnixMs now) const {
+    if (id && client.id != *id) return false;
+    if (type && *type != ClientType::normal) return false;
+    if (address && client.address != *address) return false;
+    if (local_address && client.local_address != *local_address) return false;
+    if ((now - client.created) / 1000 < min_age) return false;
+    if (!user) return true;
+    const std::lock_guard lock(client.mutex);
+    return client.user == *user;
+  }
+};
+
+// A number above zero, or nothing after an error: `not_integer` or `not_positive`.
+std::optional<std::int64_t> take_positive(Call& call, Cursor& options, std::string_view not_integer,
+                                          std::string_view not_positive) {
+  const std::optional<std::int64_t> number = options.take_integer();
+  if (number && *number > 0) return number;
+  call.reply.error(number ? not_positive : not_integer);
+  return std::nullopt;
+}
+
+// One option and its value into `filter`; false if an error has been sent.
+bool parse_kill_option(Call& call, Cursor& options, KillFilter& filter) {
+  if (options.take_with_value("ID")) {
+    constexpr std::string_view error = "ERR client-id should be greater than 0";
+    const auto id = take_positive(call, options, error, error);
+    if (id) filter.id = static_cast<std::uint64_t>(*id);
+    return id.has_value();
+  }
+  if (options.take_with_value("TYPE")) {
+    filter.type = parse_type(call, options.take());
+    return filter.type.has_value();
+  }
+  if (options.take_with_value("MAXAGE")) {
+    const auto age = take_positive(call, options, "ERR maxage is not an integer or out of range",
+                                   "ERR maxage should be greater than 0");
+    filter.min_age = age.value_or(0);
+    return age.has_value();
+  }
+  if (options.take_with_value("USER")) {
+    filter.user = options.take();
+    if (*filter.user == "default") return true;
+    call.reply.error("ERR No such user '" + until_nul(*filter.user) + "'");
+    return false;
+  }
+  if (options.take_with_value("ADDR")) return filter.address = options.take(), true;
+  if (options.take_with_value("LADDR")) return filter.local_address = options.take(), true;
+  if (options.take_with_value("SKIPME")) {
+    filter.skip_me = options.take("YES");
+    if (filter.skip_me || options.take("NO")) return true;
+  }
+  call.syntax_error();
+  return false;
+}
+
+// Marks all clients that match and returns their number. One that kills itself gets its reply first.
+std::int64_t kill_matching(Call& call, const KillFilter& filter) {
+  std::int64_t killed = 0;
+  call.engine.clients.for_each([&](SharedClient& client) {
+    const bool me = &client == &call.session.shared;
+    if ((me && filter.skip_me) || client.closing.load(std::memory_order_relaxed)) return;
+    if (!filter.matches(client, call.now)) return;
+    ++killed;
+    if (me) {
+      call.session.close_after_reply = true;
+    } else {
+      call.engine.clients.kill(client);
+    }
+  });
+  return killed;
+}
+
+void client_kill(Call& call) {
+  KillFilter filter;
+  if (call.args.size() == 3) {
+    filter.address = call.args[2];
+    filter.skip_me = false;
+    if (kill_matching(call, filter) == 0) return call.reply.error("ERR No such client");
+    return call.reply.ok();
+  }
+  Cursor options(call.args, 2);
+  while (!options.done()) {
+    if (!parse_kill_option(call, options, filter)) return;
+  }
+  call.reply.integer(kill_matching(call, filter));
+}
+
+// --- pausing ---
+
+void client_pause(Call& call) {
+  Cursor options(call.args, 2);
+  const std::string_view timeout = options.take();
+  PauseMode mode = PauseMode::all;
+  if (options.left() > 1) {
+    return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" +
+                            until_nul(call.args[1].substr(0, 128)) + "'. Try CLIENT HELP.");
+  }
+  if (options.take("WRITE")) mode = PauseMode::writes;
+  if (!options.done() && !options.take("ALL")) {
+    return call.reply.error("ERR CLIENT PAUSE mode must be WRITE or ALL");
+  }
+  const std::optional<std::int64_t> ms = parse_i64(timeout);
+  if (!ms) return call.reply.error("ERR timeout is not an integer or out of range");
+  if (*ms < 0) return call.reply.error("ERR timeout is negative");
+  UnixMs until = 0;
+  if (__builtin_add_overflow(*ms, call.now, &until)) return call.reply.error("ERR timeout is out of range");
+  if (*ms > 0) call.engine.clients.pause(mode, until, call.now);
+  call.reply.ok();
+}
+
+void client_unpause(Call& call) {
+  call.engine.clients.unpause();
+  call.reply.ok();
+}
+
+constexpr std::uint32_t kSelf = kNoScript | kLoading;
+constexpr std::uint32_t kOthers = kSelf | kAdmin;
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"client", nullptr, -2, 0, 0, {}, "connection", "2.4.0", "Depends on the subcommand.",
+     "Looks at and manages connections.", ""},
+    {"client|getname", client_getname, 2, kSelf, kConnection, {}, "connection", "2.6.9", "O(1)",
+     "Tells the name of the connection, if it was given one.", ""},
+    {"client|getredir", client_getredir, 2, kSelf, kConnection, {}, "connection", "6.0.0", "O(1)",
+     "Tells where invalidations are redirected to: always -1, as nothing is tracked.", ""},
+    {"client|help", reply_help, 2, kLoading, kConnection, {}, "connection", "5.0.0", "O(1)",
+     "Prints the subcommands.", ""},
+    {"client|id", client_id, 2, kSelf, kConnection, {}, "connection", "5.0.0", "O(1)",
+     "Tells the number of the connection; no two connections ever have the same.", ""},
+    {"client|info", client_info, 2, kSelf, kConnection, {}, "connection", "6.2.0", "O(1)",
+     "Describes the connection, as one line of CLIENT LIST.", ""},
+    {"client|kill", client_kill, -3, kOthers, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
+     "Closes connections, by address or by what they have in common.",
+     "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
+     "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> "
+     "[<[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
+     "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> ...]>"},
+    {"client|list", client_list, -2, kOthers, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
+     "Describes connections, one line each.",
+     "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]"},
+    {"client|no-evict", client_no_evict, 3, kOthers, kConnection, {}, "connection", "7.0.0", "O(1)",
+     "Protects the connection from being closed for memory.", "<ON | OFF>"},
+    {"client|no-touch", client_no_touch, 3, kSelf, kConnection, {}, "connection", "7.2.0", "O(1)",
+     "Lets the connection read without making keys count as used.", "<ON | OFF>"},
+    {"client|pause", client_pause, -3, kOthers, kConnection, {}, "connection", "2.9.50", "O(1)",
+     "Lets commands wait for some time: all of them, or only those that write.", "timeout [WRITE | ALL]"},
+    {"client|reply", client_reply, 3, kSelf, kConnection, {}, "connection", "3.2.0", "O(1)",
+     "Turns the replies to the connection on or off, or skips the next one.", "<ON | OFF | SKIP>"},
+    {"client|setinfo", client_setinfo, 4, kSelf, kConnection, {}, "connection", "7.2.0", "O(1)",
+     "Says which client library, of which version, is on the connection.",
+     "<LIB-NAME libname | LIB-VER libver>"},
+    {"client|setname", client_setname, 3, kSelf, kConnection, {}, "connection", "2.6.9", "O(1)",
+     "Gives the connection a name that others see in lists and logs.", "connection-name"},
+    {"client|unpause", client_unpause, 2, kOthers | kSkipPause, kConnection, {}, "connection", "6.2.0",
+     "O(N) for N paused connections.",
+     "Ends a CLIENT PAUSE. Runs although clients are paused.", ""},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> client_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,193 @@
+// Commands that act on what is there only if it is what the caller thinks: the safe release of a lock and its
+// relatives. DELIFEQ is Valkey's (9.0), the others are Redis' (8.4).
+
+#define XXH_INLINE_ALL
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include <xxhash.h>
+
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/expiry.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/strings.hpp"
+#include "pinfold/command/value_condition.hpp"
+
+namespace pinfold::command {
+
+namespace {
+
+constexpr std::size_t kDigestDigits = 16;
+
+bool is_hexadecimal(char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'f'); }
+
+}  // namespace
+
+std::string digest(std::string_view value) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  XXH64_hash_t hash = XXH3_64bits(value.data(), value.size());
+  std::string text(kDigestDigits, '0');
+  for (auto at = text.rbegin(); at != text.rend(); ++at, hash >>= 4) *at = digits[hash & 0xf];
+  return text;
+}
+
+bool ValueCondition::take(Cursor& options) {
+  if (given()) return false;
+  if (options.take_with_value("IFEQ")) {
+    kind_ = Kind::equal;
+  } else if (options.take_with_value("IFNE")) {
+    kind_ = Kind::differs;
+  } else if (options.take_with_value("IFDEQ")) {
+    kind_ = Kind::digest_equal;
+  } else if (options.take_with_value("IFDNE")) {
+    kind_ = Kind::digest_differs;
+  } else {
+    return false;
+  }
+  operand_ = options.take();
+  return true;
+}
+
+bool ValueCondition::malformed() const {
+  if (kind_ != Kind::digest_equal && kind_ != Kind::digest_differs) return false;
+  return operand_.size() != kDigestDigits || !std::all_of(operand_.begin(), operand_.end(), is_hexadecimal);
+}
+
+bool ValueCondition::holds(const std::optional<store::Value>& value) const {
+  switch (kind_) {
+    case Kind::equal:
+      return value && value->text == operand_;
+    case Kind::differs:
+      return !value || value->text != operand_;
+    case Kind::digest_equal:
+      return value && iequals(digest(value->text), operand_);
+    case Kind::digest_differs:
+      return !value || !iequals(digest(value->text), operand_);
+    case Kind::none:
+      break;
+  }
+  return true;
+}
+
+namespace {
+
+void digest_command(Call& call) {
+  const auto value = call.db().read(call.key());
+  value ? call.reply.bulk(digest(value->text)) : call.reply.null();
+}
+
+void delifeq(Call& call) {
+  store::Database db = call.db();
+  const auto value = db.peek(call.key());
+  if (!value || value->text != call.args[2]) return call.reply.integer(0);
+  db.remove(call.key());
+  call.reply.integer(1);
+}
+
+void delex(Call& call) {
+  ValueCondition condition;
+  if (call.args.size() != 2) {
+    if (call.args.size() != 4) return reply_wrong_arity(call);
+    Cursor options(call.args, 2);
+    if (!condition.take(options)) {
+      return call.reply.error("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
+    }
+  }
+  store::Database db = call.db();
+  if (condition.given()) {
+    const auto value = db.peek(call.key());
+    if (!value) return call.reply.integer(0);
+    if (condition.malformed()) return call.reply.error(malformed_digest);
+    if (!condition.holds(value)) return call.reply.integer(0);
+  }
+  call.reply.integer(db.remove(call.key()) ? 1 : 0);
+}
+
+// MSETEX
+
+struct PairOptions {
+  ExpiryOption expiry{ExpiryOption::Besides::keepttl};
+  bool nx = false;
+  bool xx = false;
+
+  bool parse(Cursor options) {
+    while (!options.done()) {
+      if (!xx && options.take("NX")) {
+        nx = true;
+      } else if (!nx && options.take("XX")) {
+        xx = true;
+      } else if (!expiry.take(options)) {
+        return false;
+      }
+    }
+    return true;
+  }
+};
+
+// Whether the keys are there (XX) or not (NX), all of them, as asked.
+bool admitted(Call& call, const PairOptions& options) {
+  if (!options.nx && !options.xx) return true;
+  store::Database db = call.db();
+  return std::all_of(call.keys.begin(), call.keys.end(),
+                     [&](const store::Key& key) { return db.peek(key).has_value() == options.xx; });
+}
+
+bool put_pairs(Call& call, const store::PutOptions& how) {
+  store::Database db = call.db();
+  const bool over = how.expires_at != 0 && how.expires_at <= call.now;
+  for (std::size_t i = 0; i < call.keys.size(); ++i) {
+    if (over) {
+      db.remove(call.keys[i]);
+    } else if (!db.put(call.keys[i], call.args[3 + 2 * i], how)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void msetex(Call& call) {
+  constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
+  const auto count = parse_i64(call.args[1]);
+  if (!count || *count < 1 || *count > most) return call.reply.error("ERR invalid numkeys value");
+  const auto pairs = static_cast<std::size_t>(*count);
+  if ((call.args.size() - 2) / 2 < pairs || call.keys.size() != pairs) {
+    return call.reply.error("ERR wrong number of key-value pairs");
+  }
+  PairOptions options;
+  if (!options.parse(Cursor(call.args, 2 + 2 * pairs))) return call.syntax_error();
+  store::PutOptions how;
+  how.keep_expiry = options.expiry.keeps();
+  if (options.expiry.has_time()) {
+    const auto at = options.expiry.deadline(call);
+    if (!at) return;
+    how.expires_at = *at;
+  }
+  if (!admitted(call, options)) return call.reply.integer(0);
+  put_pairs(call, how) ? call.reply.integer(1) : call.out_of_memory();
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"delex", delex, -2, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "8.4.0",
+     "O(1); with a digest to compare, O(N) for N bytes of the value.",
+     "Removes a key if its value, or the digest of it, is or is not the one given.",
+     "key [IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest]"},
+    {"delifeq", delifeq, 3, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "9.0.0", "O(1)",
+     "Removes a key if it has the value given. From Valkey.", "key value"},
+    {"digest", digest_command, 2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::read)}, "string", "8.4.0",
+     "O(N) for N bytes of the value.", "Answers the XXH3 hash of a value, in hexadecimal.", "key"},
+    {"msetex", msetex, -4, kWrite | kDenyOom | kMovableKeys, kString, {KeySpec::counted(KeyUse::write, 1, 2)},
+     "string", "8.4.0", "O(N) for N keys.",
+     "Sets several keys at one moment, on a condition and with one deadline for all if so asked.",
+     "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
+     "PXAT unix-time-milliseconds | KEEPTTL]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> conditional_string_commands() { return kRows; }
+
+}  // namespace pinfold::command

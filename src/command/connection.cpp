@@ -1,0 +1,236 @@
+// PING ECHO QUIT RESET SELECT SWAPDB HELLO AUTH: the connection itself.
+
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "pinfold/command/attributes.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/transaction.hpp"
+
+namespace pinfold::command {
+namespace {
+
+constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password pair or user is disabled.";
+
+void ping(Call& call) {
+  if (call.args.size() > 2) return call.reply.error("ERR wrong number of arguments for 'ping' command");
+  if (call.args.size() == 2) return call.reply.bulk(call.args[1]);
+  call.reply.simple("PONG");
+}
+
+void echo(Call& call) { call.reply.bulk(call.args[1]); }
+
+void quit(Call& call) {
+  call.session.close_after_reply = true;
+  call.reply.ok();
+}
+
+// --- databases ---
+
+bool is_database(const Call& call, std::int64_t number) {
+  return number >= 0 && number < call.engine.settings.integer(config::Id::databases);
+}
+
+void select_database(Session& session, unsigned number) {
+  session.db = number;
+  session.shared.db.store(number, std::memory_order_relaxed);
+}
+
+std::optional<int> parse_int(std::string_view text) {
+  const std::optional<std::int64_t> number = parse_i64(text);
+  constexpr std::numeric_limits<int> limits;
+  if (!number || *number < limits.min() || *number > limits.max()) return std::nullopt;
+  return static_cast<int>(*number);
+}
+
+void select(Call& call) {
+  if (!parse_i64(call.args[1])) return call.not_an_integer();
+  const std::optional<int> number = parse_int(call.args[1]);
+  if (!number) {
+    return call.reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+  }
+  if (!is_database(call, *number)) return call.reply.error("ERR DB index is out of range");
+  select_database(call.session, static_cast<unsigned>(*number));
+  call.reply.ok();
+}
+
+void swapdb(Call& call) {
+  const std::optional<int> first = parse_int(call.args[1]);
+  if (!first) return call.reply.error("ERR invalid first DB index");
+  const std::optional<int> second = parse_int(call.args[2]);
+  if (!second) return call.reply.error("ERR invalid second DB index");
+  if (!is_database(call, *first) || !is_database(call, *second)) {
+    return call.reply.error("ERR DB index is out of range");
+  }
+  if (*first != *second) {
+    if (call.held.empty()) call.held.acquire_all();
+    call.engine.keyspace.swap(static_cast<unsigned>(*first), static_cast<unsigned>(*second), call.held);
+  }
+  call.reply.ok();
+}
+
+// --- who is there ---
+
+// Takes as long for every text of the same length, so that the time of a refusal does not tell how much of a guess was
+// right (CVE-2026-47783 and its like).
+bool equal_in_constant_time(std::string_view given, std::string_view secret) {
+  volatile unsigned char difference = given.size() == secret.size() ? 0 : 1;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const char expected = secret.empty() ? '\0' : secret[i % secret.size()];
+    difference = static_cast<unsigned char>(difference | static_cast<unsigned char>(given[i] ^ expected));
+  }
+  return difference == 0;
+}
+
+// The one user there is. Without a password set, any password will do for it, as in Redis.
+bool authenticate(Call& call, std::string_view user, std::string_view password) {
+  const std::string secret = call.engine.settings.text(config::Id::requirepass);
+  const bool right = equal_in_constant_time(password, secret) || secret.empty();
+  if (!right || user != "default") {
+    call.reply.error(kWrongPassword);
+    return false;
+  }
+  call.session.authenticated = true;
+  call.session.shared.authenticated.store(true, std::memory_order_relaxed);
+  return true;
+}
+
+void auth(Call& call) {
+  if (call.args.size() > 3) return call.syntax_error();
+  if (call.args.size() == 2 && call.engine.settings.text(config::Id::requirepass).empty()) {
+    return call.reply.error("ERR AUTH <password> called without any password configured for the default user. "
+                            "Are you sure your configuration is correct?");
+  }
+  const bool named = call.args.size() == 3;
+  if (authenticate(call, named ? call.args[1] : "default", call.args.back())) call.reply.ok();
+}
+
+void set_protocol(Call& call, int version) {
+  call.session.protocol = version;
+  call.session.shared.protocol.store(version, std::memory_order_relaxed);
+  call.reply.set_protocol(version);
+}
+
+struct Hello {
+  std::optional<int> protocol;
+  bool login = false;
+  std::string_view user;
+  std::string_view password;
+  std::optional<std::string_view> name;
+};
+
+std::optional<Hello> parse_hello(Call& call) {
+  Hello hello;
+  Cursor options(call.args, 1);
+  if (!options.done()) {
+    const std::optional<std::int64_t> version = options.take_integer();
+    if (!version) {
+      return call.reply.error("ERR Protocol version is not an integer or out of range"), std::nullopt;
+    }
+    if (*version != 2 && *version != 3) {
+      return call.reply.error("NOPROTO unsupported protocol version"), std::nullopt;
+    }
+    hello.protocol = static_cast<int>(*version);
+  }
+  while (!options.done()) {
+    if (options.left() >= 3 && options.take("AUTH")) {
+      hello.login = true;
+      hello.user = options.take();
+      hello.password = options.take();
+    } else if (options.take_with_value("SETNAME")) {
+      hello.name = options.take();
+      if (!is_client_attribute(*hello.name)) return call.reply.error(kBadClientName), std::nullopt;
+    } else {
+      const std::string_view option = options.take();
+      call.reply.error("ERR Syntax error in HELLO option '" + std::string(option.substr(0, option.find('\0'))) + "'");
+      return std::nullopt;
+    }
+  }
+  return hello;
+}
+
+void describe_server(Call& call) {
+  resp::Reply& reply = call.reply;
+  reply.map(7);
+  reply.bulk("server");
+  reply.bulk("redis");
+  reply.bulk("version");
+  reply.bulk(kRedisVersion);
+  reply.bulk("proto");
+  reply.integer(call.session.protocol);
+  reply.bulk("id");
+  reply.integer(static_cast<std::int64_t>(call.session.shared.id));
+  reply.bulk("mode");
+  reply.bulk("standalone");
+  reply.bulk("role");
+  reply.bulk("master");
+  reply.bulk("modules");
+  reply.array(0);
+}
+
+void hello(Call& call) {
+  const std::optional<Hello> options = parse_hello(call);
+  if (!options) return;
+  if (options->login && !authenticate(call, options->user, options->password)) return;
+  if (!call.session.authenticated && !call.engine.settings.text(config::Id::requirepass).empty()) {
+    return call.reply.error("NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+                            "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
+                            "select the RESP protocol version at the same time");
+  }
+  if (options->name) set_client_name(call.session, *options->name);
+  if (options->protocol) set_protocol(call, *options->protocol);
+  describe_server(call);
+}
+
+// Back to the state of a fresh connection. What the client said of its library stays, as that does not change.
+void reset(Call& call) {
+  Session& session = call.session;
+  end_transaction(session, call.engine);
+  release_watched(session, call.engine, call.held);
+  select_database(session, 0);
+  set_protocol(call, 2);
+  set_client_name(session, "");
+  session.authenticated = call.engine.settings.text(config::Id::requirepass).empty();
+  session.shared.authenticated.store(session.authenticated, std::memory_order_relaxed);
+  session.no_touch = false;
+  session.shared.no_touch.store(false, std::memory_order_relaxed);
+  session.shared.no_evict.store(false, std::memory_order_relaxed);
+  if (session.reply_mode == ReplyMode::off) session.reply_mode = ReplyMode::on;
+  call.reply.simple("RESET");
+}
+
+constexpr std::uint32_t kHandshake = kNoScript | kLoading | kFast | kNoAuth | kAllowBusy;
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"auth", auth, -2, kHandshake, kConnection, {}, "connection", "1.0.0", "O(N) for a password of N bytes.",
+     "Logs in.", "[username] password"},
+    {"echo", echo, 2, kLoading | kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
+     "Answers with its argument.", "message"},
+    {"hello", hello, -1, kHandshake, kConnection, {}, "connection", "6.0.0", "O(1)",
+     "Greets the server: chooses the protocol, logs in and names the connection in one step.",
+     "[protover [AUTH username password] [SETNAME clientname]]"},
+    {"ping", ping, -1, kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
+     "Answers PONG or its argument, to show that the server is there.", "[message]"},
+    {"quit", quit, -1, kHandshake | kImmediate, kConnection, {}, "connection", "1.0.0", "O(1)",
+     "Closes the connection after the replies still under way.", ""},
+    {"reset", reset, 1, kHandshake | kImmediate, kConnection, {}, "connection", "6.2.0",
+     "O(N) for N queued commands and watched keys.",
+     "Puts the connection back into the state of a new one.", ""},
+    {"select", select, 2, kLoading | kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
+     "Chooses the database that the connection's next commands work on.", "index"},
+    {"swapdb", swapdb, 3, kWrite | kFast | kAllShards, kKeyspace | kDangerous, {}, "server", "4.0.0",
+     "O(N) for N watched keys in both databases.",
+     "Exchanges the contents of two databases, for all clients at once.", "index1 index2"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> connection_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,258 @@
+#include "pinfold/command/dispatch.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <string>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/transaction.hpp"
+
+namespace pinfold::command {
+namespace {
+
+constexpr std::string_view wrong_arity = "wrong number of arguments for '";
+constexpr std::string_view out_of_memory = "OOM command not allowed when used memory > 'maxmemory'.";
+
+// How often a call is timed, as a mask over the command's own count.
+constexpr std::uint64_t timing_mask = 15;
+
+bool arity_fits(const Row& row, std::size_t size) {
+  const auto given = static_cast<std::int64_t>(size);
+  return row.arity >= 0 ? given == row.arity : given >= -row.arity;
+}
+
+// Text of a client in an error, as C's %s takes it: up to a NUL, at most `most` characters.
+std::string_view excerpt(std::string_view text, std::size_t most) {
+  text = text.substr(0, text.find('\0'));
+  return text.substr(0, most);
+}
+
+// Browsers and other HTTP clients can be tricked into sending requests here whose body is Redis commands
+// (cross-protocol scripting); these two words are in every one of them.
+bool is_http(std::string_view name) { return iequals(name, "post") || iequals(name, "host:"); }
+
+bool is_exec(const Row& row) { return row.name == "exec"; }
+
+// Containers of subcommands have no keys of their own, which spares most requests the look into the table.
+bool is_unknown_subcommand(const Row& row, Args args) {
+  return row.arity < 0 && row.keys[0].kind == KeySpec::Kind::none && args.size() > 1 && is_container(row);
+}
+
+// The rest of the way of a call that replied with an error.
+[[gnu::cold]] void count_failure(const Call& call, CommandCounters& counters) {
+  if (call.errors_counted) return;
+  counters.failed.add();
+  call.engine.stats.count_error(call.reply.last_error_code());
+}
+
+}  // namespace
+
+std::uint64_t memory_needed(Args args) {
+  constexpr std::uint64_t overhead = 64;  // of an argument that becomes an entry
+  std::uint64_t bytes = 0;
+  for (const std::string_view arg : args) bytes += arg.size() + overhead;
+  return bytes;
+}
+
+void invoke(Call& call) {
+  ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
+  CommandCounters& counters = stats.commands[command_index(call.row)];
+  const std::uint64_t errors = call.reply.errors();
+  if ((counters.calls.get() & timing_mask) != 0) [[likely]] {
+    call.row.handler(call);
+  } else {
+    const auto start = std::chrono::steady_clock::now();
+    call.row.handler(call);
+    const auto spent = std::chrono::steady_clock::now() - start;
+    counters.timed_calls.add();
+    counters.timed_us_x1000.add(static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count()));
+  }
+  counters.calls.add();
+  stats.commands_processed.add();
+  if (call.reply.errors() != errors) [[unlikely]] count_failure(call, counters);
+}
+
+Dispatcher::Dispatcher(Engine& engine, unsigned thread)
+    : engine_(engine), stats_(engine.stats.of_thread(thread)), locks_(engine.keyspace) {}
+
+Prepared Dispatcher::prepare(Args args) {
+  Prepared prepared;
+  prepared.row = find_command(args);
+  if (prepared.row == nullptr || prepared.row->keys[0].kind == KeySpec::Kind::none) return prepared;
+  positions_.clear();
+  if (extract_keys(*prepared.row, args, positions_) && positions_.size() == 1) {
+    prepared.one_key = true;
+    prepared.key = engine_.keyspace.key(args[positions_[0]]);
+  }
+  return prepared;
+}
+
+void Dispatcher::prefetch(const Session& session, std::span<const Prepared> requests) const {
+  for (const Prepared& request : requests) {
+    if (request.one_key) engine_.keyspace.prefetch_index(session.db, request.key);
+  }
+  for (const Prepared& request : requests) {
+    if (request.one_key) engine_.keyspace.prefetch_entry(session.db, request.key);
+  }
+}
+
+void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  SharedClient& shared = session.shared;
+  shared.last_command.store(prepared.row, relaxed);
+  shared.last_active.store(now, relaxed);
+  shared.commands.store(shared.commands.load(relaxed) + 1, relaxed);
+  if (session.reply_mode == ReplyMode::on) [[likely]] return dispatch(session, args, prepared, reply, now);
+  execute_silenced(session, args, prepared, reply, now);
+}
+
+void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
+                                  UnixMs now) {
+  const std::size_t mark = reply.output().mark();
+  if (session.reply_mode == ReplyMode::skip_next) session.reply_mode = ReplyMode::skip_this;
+  dispatch(session, args, prepared, reply, now);
+  // CLIENT REPLY ON, which has changed the mode, answers for itself.
+  if (session.reply_mode != ReplyMode::on) reply.output().truncate(mark);
+  if (session.reply_mode == ReplyMode::skip_this) session.reply_mode = ReplyMode::on;
+}
+
+void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
+  const Row* row = prepared.row;
+  if (row == nullptr || is_unknown_subcommand(*row, args)) [[unlikely]] {
+    return reject_unknown(row, session, args, reply);
+  }
+  if (!arity_fits(*row, args.size())) [[unlikely]] {
+    return reject(row, session, reply, std::string(wrong_arity).append(row->name).append("' command"));
+  }
+  if (!session.authenticated && (row->flags & kNoAuth) == 0) [[unlikely]] {
+    // Once a password is no longer asked for, those who never gave one are welcome too.
+    if (!engine_.settings.text(config::Id::requirepass).empty()) {
+      return reject(row, session, reply, "NOAUTH Authentication required.");
+    }
+  }
+  if (session.transaction != nullptr) [[unlikely]] {
+    if (queued_or_rejected(*row, session, args, reply)) return;
+  } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_needed(args))) [[unlikely]] {
+    return reject(row, session, reply, out_of_memory);
+  }
+  run(*row, session, args, prepared, reply, now);
+}
+
+void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
+                     UnixMs now) {
+  // Released on every way out: a handler that allocates may throw.
+  struct Release {
+    store::Keyspace::Locks& locks;
+    ~Release() { locks.release(); }
+  } const release{locks_};
+
+  std::span<const store::Key> keys;
+  if (prepared.one_key) {
+    locks_.acquire(prepared.key);
+    keys = {&prepared.key, 1};
+  } else if (row.keys[0].kind != KeySpec::Kind::none) {
+    positions_.clear();
+    keys_.clear();
+    if (extract_keys(row, args, positions_)) {
+      for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
+      locks_.acquire(keys_);
+      keys = keys_;
+    }
+  }
+  Call call(row, args, reply, session, engine_, now, keys, locks_);
+  invoke(call);
+}
+
+// The part of dispatch that is different between MULTI and EXEC. True if the request has been answered.
+bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args, resp::Reply& reply) {
+  Transaction& transaction = *session.transaction;
+  if ((row.flags & kNoMulti) != 0) {
+    reject(&row, session, reply, "ERR Command not allowed inside a transaction");
+    return true;
+  }
+  const bool immediate = (row.flags & kImmediate) != 0;
+  // Whatever is queued takes memory, be it a read; EXEC needs it if a command inside does.
+  if (!immediate || (is_exec(row) && (transaction.flags & kDenyOom) != 0)) {
+    const std::uint64_t bytes = immediate ? transaction.bytes : memory_needed(args);
+    if (!engine_.keyspace.make_room(bytes)) {
+      reject(&row, session, reply, out_of_memory);
+      return true;
+    }
+  }
+  if (!immediate) queue(row, session, args, reply);
+  return !immediate;
+}
+
+void Dispatcher::queue(const Row& row, Session& session, Args args, resp::Reply& reply) {
+  Transaction& transaction = *session.transaction;
+  std::uint64_t bytes = sizeof(Queued);
+  for (const std::string_view arg : args) bytes += sizeof(std::string) + arg.size();
+  const auto limit = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::client_query_buffer_limit));
+  if (transaction.bytes + bytes > limit) {
+    stats_.query_limit_disconnections.add();
+    session.close_after_reply = true;
+    return;
+  }
+  transaction.queue.push_back({&row, {args.begin(), args.end()}});
+  transaction.flags |= row.flags;
+  transaction.bytes += bytes;
+  engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(bytes));
+  session.shared.queued.store(static_cast<int>(transaction.queue.size()), std::memory_order_relaxed);
+  session.shared.queued_bytes.store(transaction.bytes, std::memory_order_relaxed);
+  reply.simple("QUEUED");
+}
+
+void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
+  if (session.transaction != nullptr) session.transaction->failed = true;
+  if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
+  if (row != nullptr && is_exec(*row)) {
+    end_transaction(session, engine_);
+    release_watched(session, engine_, locks_);
+    locks_.release();
+    reply.error("EXECABORT Transaction discarded because of: " + std::string(error));
+  } else if (error.starts_with(wrong_arity)) {
+    reply.error("ERR " + std::string(error));
+  } else {
+    reply.error(error);
+  }
+  engine_.stats.count_error(reply.last_error_code());
+}
+
+void Dispatcher::reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply) {
+  constexpr std::size_t most = 128;
+  if (container == nullptr && is_http(args[0])) {
+    session.close_after_reply = true;
+    return;
+  }
+  std::string error = "ERR unknown ";
+  if (container != nullptr) {
+    std::string name(container->name);
+    std::transform(name.begin(), name.end(), name.begin(), upper);
+    error.append("subcommand '").append(excerpt(args[1], most)).append("'. Try ").append(name).append(" HELP.");
+  } else {
+    error.append("command '").append(excerpt(args[0], most)).append("', with args beginning with: ");
+    const std::size_t start = error.size();
+    for (const std::string_view arg : args.subspan(1)) {
+      const std::size_t shown = error.size() - start;
+      if (shown >= most) break;
+      error.append("'").append(excerpt(arg, most - shown)).append("' ");
+    }
+  }
+  reject(nullptr, session, reply, error);
+}
+
+bool Dispatcher::is_paused(const Session& session, const Row* row, PauseMode mode) const {
+  if (row == nullptr || (row->flags & kSkipPause) != 0) return false;
+  if (mode == PauseMode::all) return true;
+  constexpr std::uint32_t changes = kWrite | kMayReplicate;
+  if ((row->flags & changes) != 0) return true;
+  return is_exec(*row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
+}
+
+void Dispatcher::end_session(Session& session) {
+  end_transaction(session, engine_);
+  release_watched(session, engine_, locks_);
+  locks_.release();
+}
+
+}  // namespace pinfold::command

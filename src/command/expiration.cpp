@@ -1,0 +1,151 @@
+// Deadlines of keys: setting, dropping and reading them.
+
+#include <string>
+
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/expiry.hpp"
+#include "pinfold/command/families.hpp"
+
+namespace pinfold::command {
+namespace {
+
+using store::Access;
+using store::Database;
+using store::Value;
+
+struct Conditions {
+  bool missing = false;  // NX: only if there is no deadline
+  bool present = false;  // XX: only if there is one
+  bool later = false;    // GT: only if the new one is later; none at all is later than any
+  bool earlier = false;  // LT
+
+  bool allow(UnixMs now_at, UnixMs then_at) const {
+    if (missing && now_at != 0) return false;
+    if (present && now_at == 0) return false;
+    if (later && (now_at == 0 || then_at <= now_at)) return false;
+    if (earlier && now_at != 0 && then_at >= now_at) return false;
+    return true;
+  }
+};
+
+// Nothing if the options are wrong; then the error has been replied.
+std::optional<Conditions> take_conditions(Call& call) {
+  Conditions only;
+  Cursor options(call.args, 3);
+  while (!options.done()) {
+    if (options.take("NX")) {
+      only.missing = true;
+    } else if (options.take("XX")) {
+      only.present = true;
+    } else if (options.take("GT")) {
+      only.later = true;
+    } else if (options.take("LT")) {
+      only.earlier = true;
+    } else {
+      call.reply.error("ERR Unsupported option " + std::string(options.take()));
+      return std::nullopt;
+    }
+  }
+  if (only.missing && (only.present || only.later || only.earlier)) {
+    call.reply.error("ERR NX and XX, GT or LT options at the same time are not compatible");
+    return std::nullopt;
+  }
+  if (only.later && only.earlier) {
+    call.reply.error("ERR GT and LT options at the same time are not compatible");
+    return std::nullopt;
+  }
+  return only;
+}
+
+template <TimeUnit unit, TimeBase base>
+void expire(Call& call) {
+  const std::optional<Conditions> only = take_conditions(call);
+  if (!only) return;
+  Cursor time(call.args, 2);
+  const std::optional<std::int64_t> amount = time.take_integer();
+  if (!amount) return call.not_an_integer();
+  const std::optional<UnixMs> at = deadline(*amount, unit, base, call.now);
+  if (!at) return call.invalid_expire();
+
+  Database db = call.db();
+  const std::optional<Value> value = db.peek(call.key());
+  if (!value || !only->allow(value->expires_at, *at)) return call.reply.integer(0);
+  if (*at <= call.now) {
+    db.remove(call.key());
+  } else if (!db.set_expiry(call.key(), *at)) {
+    return call.out_of_memory();
+  }
+  call.reply.integer(1);
+}
+
+void persist(Call& call) {
+  Database db = call.db();
+  const std::optional<Value> value = db.peek(call.key());
+  if (!value || value->expires_at == 0) return call.reply.integer(0);
+  if (!db.set_expiry(call.key(), 0)) return call.out_of_memory();
+  call.reply.integer(1);
+}
+
+// Rounded to the nearest second, without overflow for the latest deadlines.
+std::int64_t in_unit(std::int64_t ms, TimeUnit unit) {
+  if (unit == TimeUnit::milliseconds) return ms;
+  return ms / 1000 + (ms % 1000 >= 500 ? 1 : 0);
+}
+
+template <TimeUnit unit, TimeBase base>
+void time_to_live(Call& call) {
+  const std::optional<Value> value = call.db().find(call.key(), Access::look());
+  if (!value) return call.reply.integer(-2);
+  if (value->expires_at == 0) return call.reply.integer(-1);
+  const std::int64_t ms = value->expires_at - (base == TimeBase::relative ? call.now : 0);
+  call.reply.integer(in_unit(ms, unit));
+}
+
+constexpr auto kSeconds = TimeUnit::seconds;
+constexpr auto kMs = TimeUnit::milliseconds;
+constexpr auto kFromNow = TimeBase::relative;
+constexpr auto kAt = TimeBase::absolute;
+constexpr std::uint32_t kWriteFast = kWrite | kFast;
+constexpr std::uint32_t kReadFast = kReadOnly | kFast;
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"expire", expire<kSeconds, kFromNow>, -3, kWriteFast, kKeyspace, {KeySpec::one(KeyUse::update)},
+     "generic", "1.0.0", "O(1)",
+     "Lets a key expire after a number of seconds; at once if it is not positive.",
+     "key seconds [NX | XX | GT | LT]"},
+    {"expireat", expire<kSeconds, kAt>, -3, kWriteFast, kKeyspace, {KeySpec::one(KeyUse::update)}, "generic",
+     "1.2.0", "O(1)",
+     "Lets a key expire at a Unix time in seconds; at once if it has passed.",
+     "key unix-time-seconds [NX | XX | GT | LT]"},
+    {"expiretime", time_to_live<kSeconds, kAt>, 2, kReadFast, kKeyspace, {KeySpec::one(KeyUse::read)},
+     "generic", "7.0.0", "O(1)",
+     "Tells when a key expires as a Unix time in seconds; -1 if never, -2 if it is missing.", "key"},
+    {"persist", persist, 2, kWriteFast, kKeyspace, {KeySpec::one(KeyUse::update)}, "generic", "2.2.0",
+     "O(1)",
+     "Takes the deadline off a key.", "key"},
+    {"pexpire", expire<kMs, kFromNow>, -3, kWriteFast, kKeyspace, {KeySpec::one(KeyUse::update)}, "generic",
+     "2.6.0", "O(1)",
+     "Lets a key expire after a number of milliseconds; at once if it is not positive.",
+     "key milliseconds [NX | XX | GT | LT]"},
+    {"pexpireat", expire<kMs, kAt>, -3, kWriteFast, kKeyspace, {KeySpec::one(KeyUse::update)}, "generic",
+     "2.6.0", "O(1)",
+     "Lets a key expire at a Unix time in milliseconds; at once if it has passed.",
+     "key unix-time-milliseconds [NX | XX | GT | LT]"},
+    {"pexpiretime", time_to_live<kMs, kAt>, 2, kReadFast, kKeyspace, {KeySpec::one(KeyUse::read)}, "generic",
+     "7.0.0", "O(1)",
+     "Tells when a key expires as a Unix time in milliseconds; -1 if never, -2 if it is missing.", "key"},
+    {"pttl", time_to_live<kMs, kFromNow>, 2, kReadFast, kKeyspace, {KeySpec::one(KeyUse::read)}, "generic",
+     "2.6.0", "O(1)",
+     "Tells how many milliseconds a key still lives; -1 if for ever, -2 if it is missing.", "key"},
+    {"ttl", time_to_live<kSeconds, kFromNow>, 2, kReadFast, kKeyspace, {KeySpec::one(KeyUse::read)},
+     "generic", "1.0.0", "O(1)",
+     "Tells how many seconds a key still lives; -1 if for ever, -2 if it is missing.", "key"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> expiration_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,257 @@
+// COMMAND and its subcommands, and HELP: what the command table tells clients about itself.
+
+#include "pinfold/command/introspection.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/describe.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/help.hpp"
+
+namespace pinfold::command {
+namespace {
+
+bool is_subcommand(const Row& row) { return row.name.find('|') != std::string_view::npos; }
+
+std::string to_upper(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = upper(c);
+  return result;
+}
+
+void reply_names(resp::Reply& reply, const std::vector<std::string_view>& names,
+                 std::string_view prefix = "") {
+  reply.set(names.size());
+  for (const std::string_view name : names) reply.simple(std::string(prefix) + std::string(name));
+}
+
+struct LegacyRange {
+  int first = 0;
+  int last = 0;
+  int step = 0;
+};
+
+// Before key specs a command had one range of keys. Specs that are ranges one behind the other fit into it; a
+// counted one does not.
+LegacyRange legacy_range(const Row& row) {
+  LegacyRange range;
+  for (const KeySpec& spec : row.keys) {
+    if (spec.kind == KeySpec::Kind::none) break;
+    if (spec.kind != KeySpec::Kind::range) return {};
+    const bool first = range.first == 0;
+    if (!first && spec.first != range.last + 1) break;
+    if (first) range.first = spec.first;
+    range.last = spec.last;
+    range.step = spec.step;
+  }
+  return range;
+}
+
+void reply_key_spec(resp::Reply& reply, const KeySpec& spec) {
+  const bool range = spec.kind == KeySpec::Kind::range;
+  reply.map(3);
+  reply.bulk("flags");
+  reply_names(reply, key_use_names(spec.use));
+  reply.bulk("begin_search");
+  reply.map(2);
+  reply.bulk("type");
+  reply.bulk("index");
+  reply.bulk("spec");
+  reply.map(1);
+  reply.bulk("index");
+  reply.integer(spec.first);
+  reply.bulk("find_keys");
+  reply.map(2);
+  reply.bulk("type");
+  reply.bulk(range ? "range" : "keynum");
+  reply.bulk("spec");
+  reply.map(3);
+  reply.bulk(range ? "lastkey" : "keynumidx");
+  reply.integer(range && spec.last > 0 ? spec.last - spec.first : spec.last);
+  reply.bulk(range ? "keystep" : "firstkey");
+  reply.integer(range ? spec.step : 1);
+  reply.bulk(range ? "limit" : "keystep");
+  reply.integer(range ? 0 : spec.step);
+}
+
+void reply_info(resp::Reply& reply, const Row& row) {
+  const LegacyRange range = legacy_range(row);
+  reply.array(10);
+  reply.bulk(row.name);
+  reply.integer(row.arity);
+  reply_names(reply, flag_names(row));
+  reply.integer(range.first);
+  reply.integer(range.last);
+  reply.integer(range.step);
+  reply_names(reply, category_names(row), "@");
+  reply.set(0);  // hints for routing in a cluster: there is none
+  const auto specs = std::count_if(std::begin(row.keys), std::end(row.keys),
+                                   [](const KeySpec& spec) { return spec.kind != KeySpec::Kind::none; });
+  reply.set(static_cast<std::size_t>(specs));
+  for (int i = 0; i < specs; ++i) reply_key_spec(reply, row.keys[i]);
+  const std::span<const Row* const> inner = subcommands(row);
+  reply.array(inner.size());
+  for (const Row* subcommand : inner) reply_info(reply, *subcommand);
+}
+
+void reply_all_info(Call& call) {
+  call.reply.array(command_count());
+  for (const Row* row : commands()) {
+    if (!is_subcommand(*row)) reply_info(call.reply, *row);
+  }
+}
+
+// COMMAND is the one container that is also a command.
+void command(Call& call) {
+  if (call.args.size() == 1) return reply_all_info(call);
+  constexpr std::size_t shown = 128;
+  call.reply.error("ERR unknown subcommand '" + std::string(call.args[1].substr(0, shown)) +
+                   "'. Try COMMAND HELP.");
+}
+
+void command_count_reply(Call& call) { call.reply.integer(static_cast<std::int64_t>(command_count())); }
+
+void command_info(Call& call) {
+  if (call.args.size() == 2) return reply_all_info(call);
+  call.reply.array(call.args.size() - 2);
+  for (const std::string_view name : call.args.subspan(2)) {
+    if (const Row* row = find_command_by_name(name)) {
+      reply_info(call.reply, *row);
+    } else {
+      call.reply.null();
+    }
+  }
+}
+
+bool in_category(const Row& row, std::string_view category) {
+  const std::vector<std::string_view> names = category_names(row);
+  return std::any_of(names.begin(), names.end(),
+                     [&](std::string_view name) { return iequals(name, category); });
+}
+
+void command_list(Call& call) {
+  enum class Filter { none, module, category, pattern } filter = Filter::none;
+  std::string_view wanted;
+  Cursor options(call.args, 2);
+  if (!options.done()) {
+    if (!options.take("FILTERBY") || options.left() != 2) return call.syntax_error();
+    if (options.take("MODULE")) {
+      filter = Filter::module;
+    } else if (options.take("ACLCAT")) {
+      filter = Filter::category;
+    } else if (options.take("PATTERN")) {
+      filter = Filter::pattern;
+    } else {
+      return call.syntax_error();
+    }
+    wanted = options.take();
+  }
+  std::vector<std::string_view> found;
+  for (const Row* row : commands()) {
+    const bool matches = filter == Filter::none ||
+                         (filter == Filter::category && in_category(*row, wanted)) ||
+                         (filter == Filter::pattern && glob_match(wanted, row->name, true));
+    if (matches) found.push_back(row->name);
+  }
+  call.reply.array(found.size());
+  for (const std::string_view name : found) call.reply.bulk(name);
+}
+
+bool arity_fits(const Row& row, Args args) {
+  const auto size = static_cast<int>(args.size());
+  return row.arity < 0 ? size >= -row.arity : size == row.arity;
+}
+
+// The row of the command given to GETKEYS, if it has keys that can be found; otherwise the error has been
+// replied.
+const Row* command_with_keys(Call& call, Args args) {
+  const Row* row = find_command(args);
+  if (row == nullptr || (is_container(*row) && args.size() > 1)) {
+    call.reply.error("ERR Invalid command specified");
+    return nullptr;
+  }
+  if (row->keys[0].kind == KeySpec::Kind::none) {
+    call.reply.error("ERR The command has no key arguments");
+    return nullptr;
+  }
+  if (!arity_fits(*row, args)) {
+    call.reply.error("ERR Invalid number of arguments specified for command");
+    return nullptr;
+  }
+  return row;
+}
+
+void get_keys(Call& call, bool with_flags) {
+  const Args args = call.args.subspan(2);
+  const Row* row = command_with_keys(call, args);
+  if (row == nullptr) return;
+  std::vector<std::uint32_t> positions;
+  if (!extract_keys(*row, args, positions)) {
+    return call.reply.error("ERR Invalid arguments specified for command");
+  }
+  call.reply.array(positions.size());
+  for (const KeySpec& spec : row->keys) {
+    positions.clear();
+    extract_keys(spec, args, positions);
+    for (const std::uint32_t position : positions) {
+      if (with_flags) call.reply.array(2);
+      call.reply.bulk(args[position]);
+      if (with_flags) reply_names(call.reply, key_use_names(key_use(spec, args)));
+    }
+  }
+}
+
+void command_getkeys(Call& call) { get_keys(call, false); }
+void command_getkeysandflags(Call& call) { get_keys(call, true); }
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"command", command, -1, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
+     "Describes every command.", ""},
+    {"command|count", command_count_reply, 2, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
+     "Counts the commands, without their subcommands.", ""},
+    {"command|docs", command_docs, -2, kLoading, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
+     "Documents some commands, or all: purpose, complexity and arguments.", "[command-name [command-name ...]]"},
+    {"command|getkeys", command_getkeys, -4, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N arguments.",
+     "Finds the keys in a command with its arguments.", "command [arg [arg ...]]"},
+    {"command|getkeysandflags", command_getkeysandflags, -4, kLoading, kConnection, {}, "server", "7.0.0",
+     "O(N) for N arguments.",
+     "Finds the keys in a command with its arguments, and what it does with each.", "command [arg [arg ...]]"},
+    {"command|help", reply_help, 2, kLoading, kConnection, {}, "server", "5.0.0", "O(1)",
+     "Prints the subcommands.", ""},
+    {"command|info", command_info, -2, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
+     "Describes some commands, or all: arity, flags, categories and where their keys are.",
+     "[command-name [command-name ...]]"},
+    {"command|list", command_list, -2, kLoading, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
+     "Lists the names of commands and subcommands.",
+     "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::size_t command_count() {
+  const std::span<const Row* const> all = commands();
+  return static_cast<std::size_t>(
+      std::count_if(all.begin(), all.end(), [](const Row* row) { return !is_subcommand(*row); }));
+}
+
+void reply_help(Call& call) {
+  const Row* container = find_command_by_name(call.row.name.substr(0, call.row.name.find('|')));
+  const std::span<const Row* const> inner = subcommands(*container);
+  call.reply.array(1 + 2 * inner.size());
+  call.reply.simple(to_upper(container->name) + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:");
+  for (const Row* row : inner) {
+    std::string usage = to_upper(row->name.substr(container->name.size() + 1));
+    if (!row->syntax.empty()) usage.append(" ").append(row->syntax);
+    call.reply.simple(usage);
+    call.reply.simple("    " + std::string(row->summary));
+  }
+}
+
+std::span<const Row> command_commands() { return kRows; }
+
+}  // namespace pinfold::command

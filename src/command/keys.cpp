@@ -1,0 +1,386 @@
+// Commands on keys whatever their value: existence, names, copies, and the keyspace as a whole.
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/databases.hpp"
+#include "pinfold/command/encoding.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/help.hpp"
+
+namespace pinfold::command {
+
+std::string_view encoding_name(const store::Value& value) {
+  constexpr std::size_t longest_embedded = 44;
+  constexpr std::size_t longest_integer = 20;
+  if (value.encoding == store::Encoding::raw) return "raw";
+  if (value.encoding == store::Encoding::natural && value.text.size() <= longest_integer &&
+      parse_i64(value.text)) {
+    return "int";
+  }
+  return value.text.size() <= longest_embedded ? "embstr" : "raw";
+}
+
+std::optional<unsigned> take_database(Call& call, Cursor& cursor) {
+  using Limits = std::numeric_limits<int>;
+  const std::optional<std::int64_t> number = cursor.take_integer();
+  if (!number) {
+    call.not_an_integer();
+  } else if (*number < Limits::min() || *number > Limits::max()) {
+    call.reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
+  } else if (*number < 0 || *number >= call.engine.settings.integer(config::Id::databases)) {
+    call.reply.error("ERR DB index is out of range");
+  } else {
+    return static_cast<unsigned>(*number);
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+using store::Access;
+using store::Database;
+using store::Value;
+
+// How many entries one step of a walk over the keyspace visits: short enough for a shard's lock to be held
+// for microseconds, long enough for the locking not to matter.
+constexpr std::uint64_t kStep = 256;
+
+void del(Call& call) {
+  Database db = call.db();
+  std::int64_t removed = 0;
+  for (const store::Key& key : call.keys) removed += db.remove(key) ? 1 : 0;
+  call.reply.integer(removed);
+}
+
+void exists(Call& call) {
+  Database db = call.db();
+  std::int64_t found = 0;
+  for (const store::Key& key : call.keys) found += db.find(key, Access::look()) ? 1 : 0;
+  call.reply.integer(found);
+}
+
+// TOUCH counts as a use even for a client that has turned CLIENT NO-TOUCH on: that is all it is for.
+void touch(Call& call) {
+  Database db(call.engine.keyspace, call.session.db, call.now);
+  std::int64_t found = 0;
+  for (const store::Key& key : call.keys) found += db.read(key) ? 1 : 0;
+  call.reply.integer(found);
+}
+
+void type(Call& call) { call.reply.simple(call.db().find(call.key(), Access::look()) ? "string" : "none"); }
+
+// Stores `value` under another key or in another database with its deadline and encoding.
+bool put_same(Database& db, const store::Key& key, const Value& value) {
+  store::PutOptions options;
+  options.expires_at = value.expires_at;
+  options.encoding = value.encoding;
+  return db.put(key, value, options);
+}
+
+void copy(Call& call) {
+  unsigned to_number = call.session.db;
+  bool replace = false;
+  Cursor options(call.args, 3);
+  while (!options.done()) {
+    if (options.take("REPLACE")) {
+      replace = true;
+    } else if (options.take_with_value("DB")) {
+      const std::optional<unsigned> number = take_database(call, options);
+      if (!number) return;
+      to_number = *number;
+    } else {
+      return call.syntax_error();
+    }
+  }
+  const store::Key& from_key = call.key(0);
+  const store::Key& to_key = call.key(1);
+  if (to_number == call.session.db && from_key.text == to_key.text) {
+    return call.reply.error("ERR source and destination objects are the same");
+  }
+
+  Database from = call.db();
+  Database to = call.db(to_number);
+  // The destination first: removing it if it has expired would make the value found in the source invalid.
+  const bool taken = to.peek(to_key).has_value();
+  const std::optional<Value> value = from.read(from_key);
+  if (!value || (taken && !replace)) return call.reply.integer(0);
+  if (!put_same(to, to_key, *value)) return call.out_of_memory();
+  call.reply.integer(1);
+}
+
+void move(Call& call) {
+  Cursor arguments(call.args, 2);
+  const std::optional<unsigned> number = take_database(call, arguments);
+  if (!number) return;
+  if (*number == call.session.db) {
+    return call.reply.error("ERR source and destination objects are the same");
+  }
+  Database from = call.db();
+  Database to = call.db(*number);
+  const bool taken = to.peek(call.key()).has_value();
+  const std::optional<Value> value = from.peek(call.key());
+  if (!value || taken) return call.reply.integer(0);
+  if (!put_same(to, call.key(), *value)) return call.out_of_memory();
+  from.remove(call.key());
+  call.reply.integer(1);
+}
+
+enum class Renamed { yes, taken, failed };
+
+// The shared part of RENAME and RENAMENX; has replied if the outcome is `failed`.
+Renamed rename_key(Call& call, bool replace) {
+  Database db = call.db();
+  const store::Key& from = call.key(0);
+  const store::Key& to = call.key(1);
+  const bool taken = db.peek(to).has_value();
+  const std::optional<Value> value = db.peek(from);
+  if (!value) {
+    call.reply.error("ERR no such key");
+    return Renamed::failed;
+  }
+  if (from.text == to.text) return replace ? Renamed::yes : Renamed::taken;
+  if (taken && !replace) return Renamed::taken;
+  if (!put_same(db, to, *value)) {
+    call.out_of_memory();
+    return Renamed::failed;
+  }
+  db.remove(from);
+  return Renamed::yes;
+}
+
+void rename(Call& call) {
+  if (rename_key(call, true) != Renamed::failed) call.reply.ok();
+}
+
+void renamenx(Call& call) {
+  const Renamed outcome = rename_key(call, false);
+  if (outcome != Renamed::failed) call.reply.integer(outcome == Renamed::yes ? 1 : 0);
+}
+
+// Replies with keys that were collected while shards were locked.
+void reply_keys(Call& call, const std::vector<std::string>& keys) {
+  call.reply.array(keys.size());
+  for (const std::string& key : keys) call.reply.bulk(key);
+}
+
+// KEYS goes through the keyspace in steps and lets others work in between, so it sees each key as it is when
+// it comes by. A scan may meet a key twice if the index grows meanwhile; sorting takes out such doubles.
+void keys(Call& call) {
+  const std::string_view pattern = call.args[1];
+  const bool all = pattern == "*";
+  std::vector<std::string> found;
+  std::uint64_t cursor = 0;
+  do {
+    cursor = call.engine.keyspace.scan(call.session.db, cursor, kStep, call.now, call.held,
+                                       [&](std::string_view key, const Value&) {
+                                         if (all || glob_match(pattern, key)) found.emplace_back(key);
+                                       });
+  } while (cursor != 0);
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  reply_keys(call, found);
+}
+
+struct ScanOptions {
+  std::uint64_t count = 10;
+  std::string_view pattern = "*";
+  bool strings = true;  // TYPE names the one type there is, or is not given
+};
+
+// Nothing if the options are wrong; then the error has been replied.
+std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
+  ScanOptions options;
+  while (!cursor.done()) {
+    if (cursor.take_with_value("COUNT")) {
+      const std::optional<std::int64_t> count = cursor.take_integer();
+      if (!count) return call.not_an_integer(), std::nullopt;
+      if (*count < 1) return call.syntax_error(), std::nullopt;
+      options.count = static_cast<std::uint64_t>(*count);
+    } else if (cursor.take_with_value("MATCH")) {
+      options.pattern = cursor.take();
+    } else if (cursor.take_with_value("TYPE")) {
+      options.strings = iequals(cursor.take(), "string");
+    } else {
+      return call.syntax_error(), std::nullopt;
+    }
+  }
+  return options;
+}
+
+void scan(Call& call) {
+  const std::optional<std::uint64_t> start = parse_cursor(call.args[1]);
+  if (!start) return call.reply.error("ERR invalid cursor");
+  Cursor arguments(call.args, 2);
+  const std::optional<ScanOptions> options = take_scan_options(call, arguments);
+  if (!options) return;
+
+  const bool all = options->pattern == "*";
+  std::vector<std::string> found;
+  std::uint64_t cursor = *start;
+  std::uint64_t left = options->count;
+  do {
+    const std::uint64_t step = std::min(left, kStep);
+    left -= step;
+    cursor = call.engine.keyspace.scan(call.session.db, cursor, step, call.now, call.held,
+                                       [&](std::string_view key, const Value&) {
+                                         if (!options->strings) return;
+                                         if (all || glob_match(options->pattern, key)) found.emplace_back(key);
+                                       });
+  } while (cursor != 0 && left > 0);
+
+  call.reply.array(2);
+  call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
+  reply_keys(call, found);
+}
+
+void randomkey(Call& call) {
+  const std::optional<std::string> key =
+      call.engine.keyspace.random_key(call.session.db, call.now, call.held);
+  if (key) {
+    call.reply.bulk(*key);
+  } else {
+    call.reply.null();
+  }
+}
+
+void dbsize(Call& call) {
+  call.reply.integer(static_cast<std::int64_t>(call.engine.keyspace.size(call.session.db, call.held)));
+}
+
+// ASYNC and SYNC are the same here: flushing is quick under the locks and frees memory outside of them.
+bool take_flush_mode(Call& call) {
+  Cursor options(call.args, 1);
+  if (!options.done() && !options.take("ASYNC") && !options.take("SYNC")) return call.syntax_error(), false;
+  if (!options.done()) return call.syntax_error(), false;
+  return true;
+}
+
+void flushdb(Call& call) {
+  if (!take_flush_mode(call)) return;
+  call.engine.keyspace.flush(call.session.db, call.held);
+  call.reply.ok();
+}
+
+void flushall(Call& call) {
+  if (!take_flush_mode(call)) return;
+  for (unsigned db = 0; db < store::database_count; ++db) call.engine.keyspace.flush(db, call.held);
+  call.reply.ok();
+}
+
+// The entry that an OBJECT subcommand asks about, looked at without leaving a trace; null has been replied if
+// there is none.
+std::optional<Value> object(Call& call) {
+  const std::optional<Value> value = call.db().find(call.key(), Access::none());
+  if (!value) call.reply.null();
+  return value;
+}
+
+void object_encoding(Call& call) {
+  if (const std::optional<Value> value = object(call)) call.reply.bulk(encoding_name(*value));
+}
+
+// No entry is ever shared between keys.
+void object_refcount(Call& call) {
+  if (object(call)) call.reply.integer(1);
+}
+
+constexpr std::string_view kAfterPolicyChange =
+    " Please note that when switching between policies at runtime LRU and LFU data will take some time to "
+    "adjust.";
+
+bool lfu(const Call& call) { return call.engine.keyspace.policy() == store::EvictionPolicy::allkeys_lfu; }
+
+void object_freq(Call& call) {
+  const std::optional<Value> value = object(call);
+  if (!value) return;
+  if (lfu(call)) return call.reply.integer(value->frequency);
+  call.reply.error("ERR An LFU maxmemory policy is not selected, access frequency not tracked." +
+                   std::string(kAfterPolicyChange));
+}
+
+// An entry remembers how often it was used, never when: under no policy is there a time to tell.
+void object_idletime(Call& call) {
+  if (!object(call)) return;
+  if (!lfu(call)) return call.reply.error("ERR idle time is not tracked under any maxmemory policy");
+  call.reply.error("ERR An LFU maxmemory policy is selected, idle time not tracked." +
+                   std::string(kAfterPolicyChange));
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"copy", copy, -3, kWrite | kDenyOom, kKeyspace,
+     {KeySpec::one(KeyUse::read, 1), KeySpec::one(KeyUse::write, 2)}, "generic", "6.2.0",
+     "O(1), plus copying the value if it is small enough to lie in the log.",
+     "Stores the value and deadline of a key under another key, in this or another database.",
+     "source destination [DB destination-db] [REPLACE]"},
+    {"dbsize", dbsize, 1, kReadOnly | kFast | kAllShards, kKeyspace, {}, "server", "1.0.0", "O(1)",
+     "Counts the keys of the selected database.", ""},
+    {"del", del, -2, kWrite, kKeyspace, {KeySpec::range(KeyUse::remove, 1, -1)}, "generic", "1.0.0",
+     "O(N) for N keys.",
+     "Removes keys and tells how many of them there were.", "key [key ...]"},
+    {"exists", exists, -2, kReadOnly | kFast, kKeyspace, {KeySpec::range(KeyUse::peek, 1, -1)}, "generic",
+     "1.0.0", "O(N) for N keys.",
+     "Counts how many of the named keys exist; a key named twice counts twice.", "key [key ...]"},
+    {"flushall", flushall, -1, kWrite | kAllShards, kKeyspace | kDangerous, {}, "server", "1.0.0",
+     "O(1) for the caller; the memory is freed outside of all locks.",
+     "Empties every database.", "[ASYNC | SYNC]"},
+    {"flushdb", flushdb, -1, kWrite | kAllShards, kKeyspace | kDangerous, {}, "server", "1.0.0",
+     "O(1) for the caller; the memory is freed outside of all locks.",
+     "Empties the selected database.", "[ASYNC | SYNC]"},
+    {"keys", keys, 2, kReadOnly | kAllShards, kKeyspace | kDangerous, {}, "generic", "1.0.0",
+     "O(N) for N keys in the database; other clients are served meanwhile.",
+     "Lists the keys that match a glob pattern.", "pattern"},
+    {"move", move, 3, kWrite | kFast, kKeyspace, {KeySpec::one(KeyUse::modify)}, "generic", "1.0.0", "O(1)",
+     "Moves a key to another database, unless it has one of that name.", "key db"},
+    {"object", nullptr, -2, 0, 0, {}, "generic", "2.2.3", "Depends on the subcommand.",
+     "Looks inside the entry of a key.", ""},
+    {"object|encoding", object_encoding, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
+     "2.2.3", "O(1)",
+     "Tells which of Redis' encodings a value would have.", "key"},
+    {"object|freq", object_freq, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
+     "4.0.0", "O(1)",
+     "Tells how often a key was used of late, from 0 to 3 as eviction counts it; needs an LFU policy.",
+     "key"},
+    {"object|help", reply_help, 2, kLoading, kKeyspace, {}, "generic", "6.2.0", "O(1)",
+     "Prints the subcommands.", ""},
+    {"object|idletime", object_idletime, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
+     "2.2.3", "O(1)",
+     "Always an error: entries do not remember when they were last used.", "key"},
+    {"object|refcount", object_refcount, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
+     "2.2.3", "O(1)",
+     "Answers 1 for a key that exists: values are never shared between keys.", "key"},
+    {"randomkey", randomkey, 1, kReadOnly | kAllShards, kKeyspace, {}, "generic", "1.0.0", "O(1)",
+     "Names a key of the selected database, picked at random.", ""},
+    {"rename", rename, 3, kWrite, kKeyspace, {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::write, 2)},
+     "generic", "1.0.0", "O(1), plus copying the value if it is small enough to lie in the log.",
+     "Gives a key another name, replacing whatever had that name.", "key newkey"},
+    {"renamenx", renamenx, 3, kWrite | kFast, kKeyspace,
+     {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::create, 2)}, "generic", "1.0.0",
+     "O(1), plus copying the value if it is small enough to lie in the log.",
+     "Gives a key another name, unless that name is taken.", "key newkey"},
+    {"scan", scan, -2, kReadOnly | kAllShards, kKeyspace, {}, "generic", "2.8.0",
+     "O(COUNT) per call, O(N) to go through N keys.",
+     "Goes through the keys of the selected database, some at each call.",
+     "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
+    {"touch", touch, -2, kReadOnly | kFast, kKeyspace, {KeySpec::range(KeyUse::peek, 1, -1)}, "generic",
+     "3.2.1", "O(N) for N keys.",
+     "Marks keys as used, as reading them would, and counts those that exist.", "key [key ...]"},
+    {"type", type, 2, kReadOnly | kFast, kKeyspace, {KeySpec::one(KeyUse::peek)}, "generic", "1.0.0", "O(1)",
+     "Tells the type of a value: string, or none if the key is missing.", "key"},
+    {"unlink", del, -2, kWrite | kFast, kKeyspace, {KeySpec::range(KeyUse::remove, 1, -1)}, "generic",
+     "4.0.0", "O(N) for N keys.",
+     "Removes keys as DEL does; neither waits for memory to be freed.", "key [key ...]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> key_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,92 @@
+#include "pinfold/command/stats.hpp"
+
+namespace pinfold::command {
+namespace {
+
+constexpr std::array counters_of_thread = {
+    &ThreadStats::commands_processed,   &ThreadStats::connections_received,
+    &ThreadStats::connections_rejected, &ThreadStats::net_input,
+    &ThreadStats::net_output,           &ThreadStats::protocol_errors,
+    &ThreadStats::output_limit_disconnections, &ThreadStats::query_limit_disconnections,
+    &ThreadStats::idle_disconnections,
+};
+
+constexpr std::array counters_of_command = {
+    &CommandCounters::calls,    &CommandCounters::timed_calls, &CommandCounters::timed_us_x1000,
+    &CommandCounters::rejected, &CommandCounters::failed,
+};
+
+}  // namespace
+
+Stats::Stats(unsigned threads) {
+  const std::size_t rows = command::commands().size();
+  for (unsigned i = 0; i < threads; ++i) {
+    threads_.push_back(std::make_unique<ThreadStats>(rows));
+    before_reset_.push_back(std::make_unique<ThreadStats>(rows));
+  }
+}
+
+std::uint64_t Stats::total(Counter ThreadStats::*counter) const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    sum += ((*threads_[i]).*counter).get() - ((*before_reset_[i]).*counter).get();
+  }
+  return sum;
+}
+
+Stats::CommandTotal Stats::command(std::size_t index) const {
+  const std::lock_guard lock(mutex_);
+  const auto since_reset = [&](Counter CommandCounters::*counter) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < threads_.size(); ++i) {
+      sum += (threads_[i]->commands[index].*counter).get() - (before_reset_[i]->commands[index].*counter).get();
+    }
+    return sum;
+  };
+  CommandTotal total;
+  total.calls = since_reset(&CommandCounters::calls);
+  total.rejected = since_reset(&CommandCounters::rejected);
+  total.failed = since_reset(&CommandCounters::failed);
+  if (const std::uint64_t timed = since_reset(&CommandCounters::timed_calls); timed > 0) {
+    const auto ns = static_cast<double>(since_reset(&CommandCounters::timed_us_x1000));
+    total.usec_per_call = ns / 1000.0 / static_cast<double>(timed);
+    total.usec = static_cast<std::uint64_t>(total.usec_per_call * static_cast<double>(total.calls) + 0.5);
+  }
+  return total;
+}
+
+void Stats::count_error(const std::string& code) {
+  const std::lock_guard lock(mutex_);
+  ++errors_[code];
+}
+
+std::map<std::string, std::uint64_t> Stats::errors() const {
+  const std::lock_guard lock(mutex_);
+  return errors_;
+}
+
+std::uint64_t Stats::error_total() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (const auto& [code, count] : errors_) sum += count;
+  return sum;
+}
+
+// The counters belong to their threads and cannot be set back from here: what they say now is remembered instead.
+void Stats::reset() {
+  const std::lock_guard lock(mutex_);
+  errors_.clear();
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    const ThreadStats& now = *threads_[i];
+    ThreadStats& base = *before_reset_[i];
+    for (const auto counter : counters_of_thread) (base.*counter).set((now.*counter).get());
+    for (std::size_t row = 0; row < now.commands.size(); ++row) {
+      for (const auto counter : counters_of_command) {
+        (base.commands[row].*counter).set((now.commands[row].*counter).get());
+      }
+    }
+  }
+}
+
+}  // namespace pinfold::command

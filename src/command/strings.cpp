@@ -1,0 +1,366 @@
+// The commands on strings that Redis has had for long. Those that compare values are in
+// conditional_strings.cpp, those that look at bits in bitmaps.cpp, LCS in lcs.cpp.
+
+#include "pinfold/command/strings.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/expiry.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/range.hpp"
+#include "pinfold/command/value_condition.hpp"
+
+namespace pinfold::command {
+namespace {
+
+void bulk_or_null(Call& call, const std::optional<store::Value>& value) {
+  value ? call.bulk(*value) : call.reply.null();
+}
+
+void get(Call& call) { bulk_or_null(call, call.db().read(call.key())); }
+
+void mget(Call& call) {
+  store::Database db = call.db();
+  call.reply.array(call.keys.size());
+  for (const store::Key& key : call.keys) bulk_or_null(call, db.read(key));
+}
+
+void strlen(Call& call) {
+  const auto value = call.db().read(call.key());
+  call.reply.integer(value ? static_cast<std::int64_t>(value->text.size()) : 0);
+}
+
+// Stores what SET and its relatives store: an entry whose deadline has passed already is not written at all.
+bool put(Call& call, const store::Key& key, std::string_view text, const store::PutOptions& options) {
+  store::Database db = call.db();
+  if (options.expires_at == 0 || options.expires_at > call.now) return db.put(key, text, options);
+  db.remove(key);
+  return true;
+}
+
+// Replies that memory ran out, in place of what was written since `mark`.
+void fail_instead(Call& call, std::size_t mark) {
+  call.reply.output().truncate(mark);
+  call.out_of_memory();
+}
+
+// SET
+
+struct SetOptions {
+  ExpiryOption expiry{ExpiryOption::Besides::keepttl};
+  ValueCondition condition;
+  bool nx = false;
+  bool xx = false;
+  bool get = false;
+
+  bool parse(Cursor options) {
+    while (!options.done()) {
+      if (!condition.given() && !xx && options.take("NX")) {
+        nx = true;
+      } else if (!condition.given() && !nx && options.take("XX")) {
+        xx = true;
+      } else if (options.take("GET")) {
+        get = true;
+      } else if (!expiry.take(options) && (nx || xx || !condition.take(options))) {
+        return false;
+      }
+    }
+    return true;
+  }
+  // Whether the value that is there must be looked at.
+  bool looks() const { return nx || xx || get || condition.given(); }
+};
+
+// Whether SET may go on, given what is there.
+bool admits(const SetOptions& options, const std::optional<store::Value>& old) {
+  if (options.nx) return !old;
+  if (options.xx) return old.has_value();
+  return !options.condition.given() || options.condition.holds(old);
+}
+
+// SET with options that need the old value. With GET the old value is the whole reply, whether or not the new
+// one was stored.
+void set_looking(Call& call, const SetOptions& options, const store::PutOptions& how) {
+  store::Database db = call.db();
+  const auto old = options.get ? db.read(call.key()) : db.peek(call.key());
+  if (old && options.condition.malformed()) return call.reply.error(malformed_digest);
+  const bool admitted = admits(options, old);
+  const std::size_t mark = call.reply.output().mark();
+  if (options.get) {
+    bulk_or_null(call, old);
+  } else if (admitted) {
+    call.reply.ok();
+  } else {
+    call.reply.null();
+  }
+  if (admitted && !put(call, call.key(), call.args[2], how)) fail_instead(call, mark);
+}
+
+void set(Call& call) {
+  SetOptions options;
+  if (!options.parse(Cursor(call.args, 3))) return call.syntax_error();
+  store::PutOptions how;
+  how.keep_expiry = options.expiry.keeps();
+  if (options.expiry.has_time()) {
+    const auto at = options.expiry.deadline(call);
+    if (!at) return;
+    how.expires_at = *at;
+  }
+  if (options.looks()) return set_looking(call, options, how);
+  put(call, call.key(), call.args[2], how) ? call.reply.ok() : call.out_of_memory();
+}
+
+void set_expiring(Call& call, TimeUnit unit) {
+  const auto at = read_deadline(call, call.args[2], unit, TimeBase::relative);
+  if (!at) return;
+  store::PutOptions how;
+  how.expires_at = *at;
+  put(call, call.key(), call.args[3], how) ? call.reply.ok() : call.out_of_memory();
+}
+
+void setex(Call& call) { set_expiring(call, TimeUnit::seconds); }
+void psetex(Call& call) { set_expiring(call, TimeUnit::milliseconds); }
+
+void setnx(Call& call) {
+  store::Database db = call.db();
+  if (db.peek(call.key())) return call.reply.integer(0);
+  db.put(call.key(), call.args[2]) ? call.reply.integer(1) : call.out_of_memory();
+}
+
+void getset(Call& call) {
+  store::Database db = call.db();
+  const std::size_t mark = call.reply.output().mark();
+  bulk_or_null(call, db.read(call.key()));
+  if (!db.put(call.key(), call.args[2])) fail_instead(call, mark);
+}
+
+void getdel(Call& call) {
+  store::Database db = call.db();
+  const auto value = db.read(call.key());
+  bulk_or_null(call, value);
+  if (value) db.remove(call.key());
+}
+
+void getex(Call& call) {
+  ExpiryOption expiry(ExpiryOption::Besides::persist);
+  for (Cursor options(call.args, 2); !options.done();) {
+    if (!expiry.take(options)) return call.syntax_error();
+  }
+  store::Database db = call.db();
+  const auto value = db.read(call.key());
+  if (!value) return call.reply.null();  // the time is not looked at without a value
+  UnixMs at = 0;
+  if (expiry.has_time()) {
+    const auto asked = expiry.deadline(call);
+    if (!asked) return;
+    at = *asked;
+  }
+  const bool persists = expiry.persists() && value->expires_at != 0;
+  const std::size_t mark = call.reply.output().mark();
+  call.bulk(*value);
+  if (at != 0 && at <= call.now) {
+    db.remove(call.key());
+  } else if ((at != 0 || persists) && !db.set_expiry(call.key(), at)) {
+    fail_instead(call, mark);
+  }
+}
+
+// MSET and MSETNX. Dispatch has made room for the arguments; if memory runs out all the same, the pairs
+// before that stay written, as after a sequence of SETs.
+
+bool put_pairs(Call& call) {
+  store::Database db = call.db();
+  for (std::size_t i = 0; i < call.keys.size(); ++i) {
+    if (!db.put(call.keys[i], call.args[2 + 2 * i])) return false;
+  }
+  return true;
+}
+
+void mset(Call& call) {
+  if (call.args.size() % 2 == 0) return reply_wrong_arity(call);
+  put_pairs(call) ? call.reply.ok() : call.out_of_memory();
+}
+
+void msetnx(Call& call) {
+  if (call.args.size() % 2 == 0) return reply_wrong_arity(call);
+  store::Database db = call.db();
+  for (const store::Key& key : call.keys) {
+    if (db.peek(key)) return call.reply.integer(0);
+  }
+  put_pairs(call) ? call.reply.integer(1) : call.out_of_memory();
+}
+
+// Counters
+
+void add(Call& call, std::int64_t increment) {
+  store::Database db = call.db();
+  std::int64_t sum = 0;
+  if (const auto old = db.peek(call.key())) {
+    const auto number = parse_i64(old->text);
+    if (!number) return call.not_an_integer();
+    sum = *number;
+  }
+  if (__builtin_add_overflow(sum, increment, &sum)) {
+    return call.reply.error("ERR increment or decrement would overflow");
+  }
+  char text[20];
+  const char* end = write_i64(text, sum);
+  store::PutOptions how;
+  how.keep_expiry = true;
+  const std::string_view digits(text, static_cast<std::size_t>(end - text));
+  db.put(call.key(), digits, how) ? call.reply.integer(sum) : call.out_of_memory();
+}
+
+void incr(Call& call) { add(call, 1); }
+void decr(Call& call) { add(call, -1); }
+
+void incrby(Call& call) {
+  const auto increment = parse_i64(call.args[2]);
+  increment ? add(call, *increment) : call.not_an_integer();
+}
+
+void decrby(Call& call) {
+  const auto decrement = parse_i64(call.args[2]);
+  if (!decrement) return call.not_an_integer();
+  if (*decrement == INT64_MIN) return call.reply.error("ERR decrement would overflow");
+  add(call, -*decrement);
+}
+
+void incrbyfloat(Call& call) {
+  store::Database db = call.db();
+  long double sum = 0;
+  const auto old = db.peek(call.key());
+  const auto number = old ? parse_real(old->text) : sum;
+  const auto increment = parse_real(call.args[2]);
+  if (!number || !increment) return call.reply.error("ERR value is not a valid float");
+  sum = *number + *increment;
+  if (!std::isfinite(sum)) return call.reply.error("ERR increment would produce NaN or Infinity");
+  store::PutOptions how;
+  how.keep_expiry = true;
+  how.encoding = store::Encoding::embedded;
+  const std::string text = format_real(sum);
+  db.put(call.key(), text, how) ? call.reply.bulk(text) : call.out_of_memory();
+}
+
+// Parts of values
+
+void getrange(Call& call) {
+  const auto first = parse_i64(call.args[2]);
+  const auto last = parse_i64(call.args[3]);
+  if (!first || !last) return call.not_an_integer();
+  const auto value = call.db().read(call.key());
+  if (!value || is_backward(*first, *last)) return call.reply.bulk(std::string_view());
+  const auto range = resolve_range(*first, *last, static_cast<std::int64_t>(value->text.size()));
+  if (!range) return call.reply.bulk(std::string_view());
+  // The whole of a large value is sent from the store, without a copy.
+  if (range->size() == value->text.size()) return call.bulk(*value);
+  call.reply.bulk(value->text.substr(range->first, range->size()));
+}
+
+// The reply if a string may not grow to `size` bytes.
+bool refuse_size(Call& call, std::uint64_t size) {
+  if (size <= longest_string(call)) return false;
+  call.reply.error("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+  return true;
+}
+
+void append(Call& call) {
+  store::Database db = call.db();
+  const std::string_view tail = call.args[2];
+  const auto old = db.peek(call.key());
+  const std::size_t before = old ? old->text.size() : 0;
+  if (!old) {
+    if (!db.put(call.key(), tail)) return call.out_of_memory();
+  } else {
+    if (refuse_size(call, before + tail.size())) return;
+    char* data = db.resize(call.key(), before + tail.size());
+    if (data == nullptr) return call.out_of_memory();
+    if (!tail.empty()) std::memcpy(data + before, tail.data(), tail.size());
+  }
+  call.reply.integer(static_cast<std::int64_t>(before + tail.size()));
+}
+
+void setrange(Call& call) {
+  const auto offset = parse_i64(call.args[2]);
+  if (!offset) return call.not_an_integer();
+  if (*offset < 0) return call.reply.error("ERR offset is out of range");
+  const std::string_view part = call.args[3];
+  store::Database db = call.db();
+  const auto old = db.peek(call.key());
+  const std::size_t before = old ? old->text.size() : 0;
+  if (part.empty()) return call.reply.integer(static_cast<std::int64_t>(before));
+  const std::uint64_t end = static_cast<std::uint64_t>(*offset) + part.size();
+  if (refuse_size(call, end)) return;
+  const std::size_t size = std::max<std::size_t>(before, end);
+  char* data = db.resize(call.key(), size);
+  if (data == nullptr) return call.out_of_memory();
+  std::memcpy(data + *offset, part.data(), part.size());
+  call.reply.integer(static_cast<std::int64_t>(size));
+}
+
+// clang-format off
+constexpr std::uint32_t kGrow = kWrite | kDenyOom;
+
+constexpr Row kRows[] = {
+    {"append", append, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::insert)}, "string", "2.0.0",
+     "O(M) for M bytes appended, plus copying the value when it outgrows its room.",
+     "Adds bytes to the end of a value; a missing key counts as empty.", "key value"},
+    {"decr", decr, 2, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
+     "Takes one from the number stored at a key.", "key"},
+    {"decrby", decrby, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
+     "Takes an integer from the number stored at a key.", "key decrement"},
+    {"get", get, 2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::read)}, "string", "1.0.0", "O(1)",
+     "Reads the value of a key.", "key"},
+    {"getdel", getdel, 2, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "6.2.0", "O(1)",
+     "Reads the value of a key and removes the key.", "key"},
+    {"getex", getex, -2, kWrite | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "6.2.0", "O(1)",
+     "Reads the value of a key and sets or clears its deadline.",
+     "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]"},
+    {"getrange", getrange, 4, kReadOnly, kString, {KeySpec::one(KeyUse::read)}, "string", "2.4.0",
+     "O(N) for N bytes returned; all of a large value is returned without a copy.",
+     "Reads a part of a value, between two positions.", "key start end"},
+    {"getset", getset, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
+     "Replaces the value of a key and answers the one before. SET with GET does the same.", "key value"},
+    {"incr", incr, 2, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
+     "Adds one to the number stored at a key; a missing key counts as 0.", "key"},
+    {"incrby", incrby, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
+     "Adds an integer to the number stored at a key.", "key increment"},
+    {"incrbyfloat", incrbyfloat, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "2.6.0",
+     "O(1)", "Adds a number with a fraction to the number stored at a key.", "key increment"},
+    {"mget", mget, -2, kReadOnly | kFast, kString, {KeySpec::range(KeyUse::read, 1, -1)}, "string", "1.0.0",
+     "O(N) for N keys.", "Reads the values of several keys at one moment.", "key [key ...]"},
+    {"mset", mset, -3, kGrow, kString, {KeySpec::range(KeyUse::write, 1, -1, 2)}, "string", "1.0.1",
+     "O(N) for N keys.", "Sets several keys at one moment.", "key value [key value ...]"},
+    {"msetnx", msetnx, -3, kGrow, kString, {KeySpec::range(KeyUse::create, 1, -1, 2)}, "string", "1.0.1",
+     "O(N) for N keys.", "Sets several keys at one moment, unless one of them exists.",
+     "key value [key value ...]"},
+    {"psetex", psetex, 4, kGrow, kString, {KeySpec::one(KeyUse::write)}, "string", "2.6.0", "O(1)",
+     "Sets a key together with its time to live in milliseconds.", "key milliseconds value"},
+    {"set", set, -3, kGrow, kString, {KeySpec::one(KeyUse::set_get)}, "string", "1.0.0",
+     "O(1); with a digest to compare, O(N) for N bytes of the old value.",
+     "Sets the value of a key, on conditions and with a deadline if so asked.",
+     "key value [NX | XX | IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest] [GET] "
+     "[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]"},
+    {"setex", setex, 4, kGrow, kString, {KeySpec::one(KeyUse::write)}, "string", "2.0.0", "O(1)",
+     "Sets a key together with its time to live in seconds.", "key seconds value"},
+    {"setnx", setnx, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::create)}, "string", "1.0.0", "O(1)",
+     "Sets a key unless it exists.", "key value"},
+    {"setrange", setrange, 4, kGrow, kString, {KeySpec::one(KeyUse::update)}, "string", "2.2.0",
+     "O(M) for M bytes written, plus copying the value when it outgrows its room.",
+     "Overwrites bytes of a value from a position on, filling a gap before it with zeros.", "key offset value"},
+    {"strlen", strlen, 2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::peek)}, "string", "2.2.0", "O(1)",
+     "Tells how many bytes a value has.", "key"},
+    {"substr", getrange, 4, kReadOnly, kString, {KeySpec::one(KeyUse::read)}, "string", "1.0.0",
+     "O(N) for N bytes returned.", "The old name of GETRANGE.", "key start end"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> string_commands() { return kRows; }
+
+}  // namespace pinfold::command

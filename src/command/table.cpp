@@ -1,0 +1,230 @@
+#include "pinfold/command/table.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cassert>
+#include <cstring>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/families.hpp"
+
+namespace pinfold::command {
+namespace {
+
+// A command's name in lower case, padded with zeros to whole words, so that hashing and comparing it are a
+// few instructions without a loop over bytes. Longer names cannot be a command.
+constexpr std::size_t kWords = 4;
+constexpr std::size_t kLongestName = kWords * sizeof(std::uint64_t);
+
+struct Name {
+  std::array<std::uint64_t, kWords> words{};
+  std::size_t size = 0;
+
+  bool operator==(const Name&) const = default;
+};
+
+// Lowers the ASCII letters among eight bytes at once: adding to the low seven bits of each byte carries into
+// its top bit exactly from 'A' on, or from past 'Z' on.
+constexpr std::uint64_t lower_word(std::uint64_t word) {
+  constexpr std::uint64_t each = 0x0101010101010101;
+  constexpr std::uint64_t top = each * 0x80;
+  const std::uint64_t low = word & ~top;
+  const std::uint64_t from_a = low + each * (0x80 - 'A');
+  const std::uint64_t past_z = low + each * (0x7f - 'Z');
+  const std::uint64_t letters = from_a & ~past_z & ~word & top;
+  return word | (letters >> 2);
+}
+
+// `text` must fit.
+Name lower_name(std::string_view text) {
+  Name name;
+  name.size = text.size();
+  if (!text.empty()) std::memcpy(name.words.data(), text.data(), text.size());
+  for (std::uint64_t& word : name.words) word = lower_word(word);
+  return name;
+}
+
+std::uint64_t hash_name(const Name& name) {
+  std::uint64_t hash = name.size;
+  for (const std::uint64_t word : name.words) hash = std::rotl(hash ^ word, 29) * 0x9e3779b97f4a7c15;
+  return hash ^ (hash >> 32);
+}
+
+bool is_subcommand(const Row& row) { return row.name.find('|') != std::string_view::npos; }
+
+struct Slot {
+  Name name;
+  const Row* row = nullptr;
+  bool container = false;   // has subcommands
+  bool subcommand = false;  // only found behind its container
+};
+
+class Table {
+ public:
+  Table() {
+    for (const auto family : {string_commands, conditional_string_commands, lcs_commands, bitmap_commands,
+                              key_commands, expiration_commands, command_commands, connection_commands,
+                              client_commands, transaction_commands, config_commands, server_commands,
+                              info_commands, memory_commands, debug_commands}) {
+      const std::span<const Row> more = family();
+      rows_.insert(rows_.end(), more.begin(), more.end());
+    }
+    slots_.resize(std::bit_ceil(rows_.size() * 4));
+    for (const Row& row : rows_) add(row);
+  }
+
+  std::span<const Row* const> pointers() const { return pointers_; }
+  // Subcommands stand behind their container, up to the next row without a '|'.
+  std::span<const Row* const> subcommands(const Row& row) const {
+    const std::size_t first = index(row) + 1;
+    std::size_t end = first;
+    if (is_subcommand(row)) return {};
+    while (end < rows_.size() && is_subcommand(rows_[end])) ++end;
+    return pointers().subspan(first, end - first);
+  }
+  std::size_t index(const Row& row) const { return static_cast<std::size_t>(&row - rows_.data()); }
+
+  const Slot* find(std::string_view text) const {
+    if (text.size() > kLongestName) return nullptr;
+    const Slot& slot = slots_[place(lower_name(text))];
+    return slot.row != nullptr ? &slot : nullptr;
+  }
+
+ private:
+  // Where `name` is, or the empty slot where it would be.
+  std::size_t place(const Name& name) const {
+    const std::size_t mask = slots_.size() - 1;
+    std::size_t at = hash_name(name) & mask;
+    while (slots_[at].row != nullptr && !(slots_[at].name == name)) at = (at + 1) & mask;
+    return at;
+  }
+
+  void add(const Row& row) {
+    assert(row.name.size() <= kLongestName);
+    const Name name = lower_name(row.name);
+    Slot& slot = slots_[place(name)];
+    assert(slot.row == nullptr && "a command is listed twice");
+    slot.name = name;
+    slot.row = &row;
+    if (is_subcommand(row)) {
+      slot.subcommand = true;
+      Slot& container = slots_[place(lower_name(row.name.substr(0, row.name.find('|'))))];
+      assert(container.row != nullptr && "a container stands before its subcommands");
+      container.container = true;
+    }
+    pointers_.push_back(&row);
+  }
+
+  std::vector<Row> rows_;  // copies, one behind the other: a row's index is the distance from the first
+  std::vector<const Row*> pointers_;
+  std::vector<Slot> slots_;
+};
+
+const Table& table() {
+  static const Table instance;
+  return instance;
+}
+
+const Row* find_subcommand(const Row& container, std::string_view name) {
+  std::array<char, kLongestName> full;
+  const std::size_t size = container.name.size() + 1 + name.size();
+  if (name.empty() || size > full.size()) return nullptr;
+  std::memcpy(full.data(), container.name.data(), container.name.size());
+  full[container.name.size()] = '|';
+  std::memcpy(full.data() + container.name.size() + 1, name.data(), name.size());
+  const Slot* slot = table().find({full.data(), size});
+  return slot != nullptr ? slot->row : nullptr;
+}
+
+// The keys at first, first + step ... up to and including last, all of which must exist.
+bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::int64_t step,
+                  std::vector<std::uint32_t>& positions) {
+  if (first < 1 || last < first || last >= static_cast<std::int64_t>(size)) return false;
+  for (std::int64_t at = first; at <= last; at += step) positions.push_back(static_cast<std::uint32_t>(at));
+  return true;
+}
+
+// GET shows the old value, and the conditions on it tell whether it was guessed.
+KeyUse set_use(Args args) {
+  constexpr std::size_t options = 3;
+  constexpr std::string_view looking[] = {"GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"};
+  for (std::size_t i = options; i < args.size(); ++i) {
+    const auto same = [&](std::string_view word) { return iequals(args[i], word); };
+    if (std::any_of(std::begin(looking), std::end(looking), same)) return KeyUse::modify;
+  }
+  return KeyUse::write;
+}
+
+// Whatever is not known to be harmless counts as a write.
+KeyUse bitfield_use(Args args) {
+  std::size_t at = 2;
+  while (at < args.size()) {
+    const std::size_t left = args.size() - at - 1;
+    if (iequals(args[at], "GET") && left >= 2) {
+      at += 3;
+    } else if (iequals(args[at], "OVERFLOW") && left >= 1) {
+      at += 2;
+    } else {
+      return KeyUse::modify;
+    }
+  }
+  return KeyUse::read;
+}
+
+}  // namespace
+
+std::span<const Row* const> commands() { return table().pointers(); }
+
+std::span<const Row* const> subcommands(const Row& row) { return table().subcommands(row); }
+
+bool is_container(const Row& row) { return !subcommands(row).empty(); }
+
+std::size_t command_index(const Row& row) { return table().index(row); }
+
+const Row* find_command(Args args) {
+  if (args.empty()) return nullptr;
+  const Slot* slot = table().find(args[0]);
+  if (slot == nullptr || slot->subcommand) return nullptr;
+  if (!slot->container || args.size() == 1) return slot->row;
+  const Row* subcommand = find_subcommand(*slot->row, args[1]);
+  return subcommand != nullptr ? subcommand : slot->row;
+}
+
+const Row* find_command_by_name(std::string_view name) {
+  const Slot* slot = table().find(name);
+  return slot != nullptr ? slot->row : nullptr;
+}
+
+bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
+  if (spec.kind == KeySpec::Kind::none) return true;
+  const auto size = static_cast<std::int64_t>(args.size());
+  if (spec.kind == KeySpec::Kind::range) {
+    const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
+    return append_range(args.size(), spec.first, last, spec.step, positions);
+  }
+  if (spec.first >= size) return false;
+  const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
+  if (!count || *count < 1 || *count > size) return false;  // before multiplying, which could overflow
+  const std::int64_t first = spec.first + 1;
+  return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
+}
+
+KeyUse key_use(const KeySpec& spec, Args args) {
+  if (spec.use == KeyUse::set_get) return set_use(args);
+  if (spec.use == KeyUse::bitfield) return bitfield_use(args);
+  return spec.use;
+}
+
+bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions) {
+  const std::size_t before = positions.size();
+  for (const KeySpec& spec : row.keys) {
+    if (extract_keys(spec, args, positions)) continue;
+    positions.resize(before);
+    return false;
+  }
+  return true;
+}
+
+}  // namespace pinfold::command

@@ -1,0 +1,191 @@
+// MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+//
+// EXEC is atomic and isolated because it holds, all at once, the shards of every key that its commands and its watches
+// name, taken in index order like any command with several keys. That a watched key was not written is checked under
+// the same locks: between the check and the first command nobody can write it.
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/command/dispatch.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/transaction.hpp"
+
+namespace pinfold::command {
+
+void end_transaction(Session& session, Engine& engine) {
+  if (session.transaction == nullptr) return;
+  engine.keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(session.transaction->bytes));
+  session.transaction.reset();
+  session.shared.queued.store(-1, std::memory_order_relaxed);
+  session.shared.queued_bytes.store(0, std::memory_order_relaxed);
+}
+
+void forget_watched(Session& session, Engine& engine) {
+  for (const WatchedKey& watched : session.watched) {
+    engine.keyspace.unwatch(watched.db, engine.keyspace.key(watched.key), session.watch_flag.get());
+  }
+  session.watched.clear();
+  session.watch_flag.reset();
+  session.shared.watched.store(0, std::memory_order_relaxed);
+}
+
+void release_watched(Session& session, Engine& engine, store::Keyspace::Locks& locks) {
+  if (session.watched.empty()) return;
+  std::vector<store::Key> keys;
+  for (const WatchedKey& watched : session.watched) keys.push_back(engine.keyspace.key(watched.key));
+  locks.acquire(keys);
+  forget_watched(session, engine);
+  locks.release();
+}
+
+namespace {
+
+// A queued command with its arguments as handlers want them, and where its keys lie among those of the transaction.
+struct Step {
+  const Row* row;
+  std::vector<std::string_view> args;
+  std::size_t first_key;
+  std::size_t key_count;
+};
+
+struct Plan {
+  std::vector<Step> steps;
+  std::vector<store::Key> keys;  // of the steps, then of the watches
+  bool whole_keyspace = false;
+};
+
+Plan make_plan(const Transaction& transaction, const Session& session, const store::Keyspace& keyspace) {
+  Plan plan;
+  plan.steps.reserve(transaction.queue.size());
+  std::vector<std::uint32_t> positions;
+  for (const Queued& queued : transaction.queue) {
+    Step step{queued.row, {queued.args.begin(), queued.args.end()}, plan.keys.size(), 0};
+    positions.clear();
+    if (extract_keys(*queued.row, step.args, positions)) {
+      for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(step.args[at]));
+      step.key_count = positions.size();
+    }
+    plan.whole_keyspace |= (queued.row->flags & kAllShards) != 0;
+    plan.steps.push_back(std::move(step));
+  }
+  for (const WatchedKey& watched : session.watched) plan.keys.push_back(keyspace.key(watched.key));
+  return plan;
+}
+
+// Whether a watched key has changed. One that was there and whose time is up has changed as well, although nobody
+// may have met it since: looking at it removes it and raises the flag.
+bool watched_changed(Call& call) {
+  if (call.session.watch_flag == nullptr) return false;
+  for (const WatchedKey& watched : call.session.watched) {
+    call.db(watched.db).find(call.engine.keyspace.key(watched.key), store::Access::none());
+  }
+  return call.session.watch_flag->dirty.load(std::memory_order_relaxed);
+}
+
+void run_steps(Call& call, const Plan& plan) {
+  call.errors_counted = true;
+  call.reply.array(plan.steps.size());
+  for (const Step& step : plan.steps) {
+    const std::span<const store::Key> keys(plan.keys.data() + step.first_key, step.key_count);
+    Call nested(*step.row, step.args, call.reply, call.session, call.engine, call.now, keys, call.held);
+    const std::size_t before = call.reply.output().size();
+    invoke(nested);
+    // CLIENT REPLY SKIP is silent, but the array has announced an element.
+    if (call.reply.output().size() == before) call.reply.ok();
+  }
+}
+
+void exec(Call& call) {
+  Session& session = call.session;
+  if (session.transaction == nullptr) return call.reply.error("ERR EXEC without MULTI");
+  if (session.transaction->failed) {
+    end_transaction(session, call.engine);
+    release_watched(session, call.engine, call.held);
+    return call.reply.error("EXECABORT Transaction discarded because of previous errors.");
+  }
+  const std::size_t mark = call.reply.output().mark();
+  const Plan plan = make_plan(*session.transaction, session, call.engine.keyspace);
+  if (plan.whole_keyspace) {
+    call.held.acquire_all();
+  } else {
+    call.held.acquire(plan.keys);
+  }
+  const bool changed = watched_changed(call);
+  forget_watched(session, call.engine);
+  if (changed) {
+    call.reply.null_array();
+  } else {
+    run_steps(call, plan);
+  }
+  // Before the queue is freed, which may take a while.
+  call.held.release();
+  end_transaction(session, call.engine);
+  // Once the header of the array is out there is no going silent halfway.
+  if (session.reply_mode == ReplyMode::off) call.reply.output().truncate(mark);
+}
+
+void multi(Call& call) {
+  Session& session = call.session;
+  if (session.transaction != nullptr) return call.reply.error("ERR MULTI calls can not be nested");
+  session.transaction = std::make_unique<Transaction>();
+  session.shared.queued.store(0, std::memory_order_relaxed);
+  call.reply.ok();
+}
+
+void discard(Call& call) {
+  if (call.session.transaction == nullptr) return call.reply.error("ERR DISCARD without MULTI");
+  end_transaction(call.session, call.engine);
+  release_watched(call.session, call.engine, call.held);
+  call.reply.ok();
+}
+
+void watch(Call& call) {
+  Session& session = call.session;
+  if (session.transaction != nullptr) return call.reply.error("ERR WATCH inside MULTI is not allowed");
+  // A transaction that is lost already needs no further watches.
+  const bool lost = session.watch_flag != nullptr && session.watch_flag->dirty.load(std::memory_order_relaxed);
+  if (!lost) {
+    if (session.watch_flag == nullptr) session.watch_flag = std::make_shared<store::WatchFlag>();
+    for (const store::Key& key : call.keys) {
+      if (!session.watched.insert({session.db, std::string(key.text)}).second) continue;
+      call.engine.keyspace.watch(session.db, key, session.watch_flag, call.now);
+    }
+    session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
+  }
+  call.reply.ok();
+}
+
+void unwatch(Call& call) {
+  // Inside EXEC nothing is watched any more, and locks are held already.
+  release_watched(call.session, call.engine, call.held);
+  call.reply.ok();
+}
+
+constexpr std::uint32_t kAnywhere = kNoScript | kLoading | kAllowBusy;
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"discard", discard, 1, kAnywhere | kFast | kImmediate, kTransaction, {}, "transactions", "2.0.0",
+     "O(N) for N queued commands and watched keys.",
+     "Leaves a transaction without executing what was queued.", ""},
+    {"exec", exec, 1, kNoScript | kLoading | kSkipSlowlog | kImmediate, kTransaction, {}, "transactions", "1.2.0",
+     "That of the queued commands.",
+     "Executes all queued commands at once, unless a watched key has changed.", ""},
+    {"multi", multi, 1, kAnywhere | kFast | kImmediate, kTransaction, {}, "transactions", "1.2.0", "O(1)",
+     "Begins a transaction: commands are queued until EXEC.", ""},
+    {"unwatch", unwatch, 1, kAnywhere | kFast, kTransaction, {}, "transactions", "2.2.0", "O(N) for N watched keys.",
+     "Stops watching all keys.", ""},
+    {"watch", watch, -2, kAnywhere | kFast | kImmediate, kTransaction, {KeySpec::range(KeyUse::peek, 1, -1)},
+     "transactions", "2.2.0", "O(log N) per key for N watched keys.",
+     "Makes the next EXEC depend on these keys staying as they are.", "key [key ...]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> transaction_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,138 @@
+#include "pinfold/net/listener.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace pinfold::net {
+
+Listener::Listener(command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads)
+    : engine_(engine), threads_(threads), acceptor_(threads.front()->context()), retry_(threads.front()->context()) {}
+
+Listener::~Listener() { close(); }
+
+void Listener::close() {
+  boost::system::error_code ignored;
+  acceptor_.close(ignored);
+  if (!unix_path_.empty()) unlink(unix_path_.c_str());
+  unix_path_.clear();
+}
+
+std::optional<std::string> Listener::bind(int family, const void* address, std::size_t size, const std::string& name,
+                                          int backlog) {
+  const auto failed = [&name](const char* what) {
+    return "cannot " + std::string(what) + " " + name + ": " + std::strerror(errno);
+  };
+  const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return failed("create a socket for");
+  const int on = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  // Each family has its own listener, so that "::" and "0.0.0.0" can stand side by side.
+  if (family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+  if (::bind(fd, static_cast<const sockaddr*>(address), static_cast<socklen_t>(size)) != 0 || listen(fd, backlog) != 0) {
+    auto error = failed("listen on");
+    ::close(fd);
+    return error;
+  }
+  boost::system::error_code error;
+  acceptor_.assign(asio::generic::stream_protocol(family, 0), fd, error);
+  if (error) return "cannot listen on " + name + ": " + error.message();
+  return std::nullopt;
+}
+
+std::optional<std::string> Listener::listen_tcp(const std::string& address, unsigned port, int backlog) {
+  const std::string name = address + " port " + std::to_string(port);
+  sockaddr_in v4{};
+  if (address == "*" || inet_pton(AF_INET, address.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(static_cast<std::uint16_t>(port));
+    return bind(AF_INET, &v4, sizeof v4, name, backlog);
+  }
+  sockaddr_in6 v6{};
+  if (address == "::*" || inet_pton(AF_INET6, address.c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = htons(static_cast<std::uint16_t>(port));
+    return bind(AF_INET6, &v6, sizeof v6, name, backlog);
+  }
+  return "cannot listen on " + name + ": not an IP address";
+}
+
+std::optional<std::string> Listener::listen_unix(const std::string& path, unsigned permissions, int backlog) {
+  sockaddr_un address{};
+  if (path.size() >= sizeof address.sun_path) return "cannot listen on " + path + ": the path is too long";
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  struct stat info {};
+  if (lstat(path.c_str(), &info) == 0) {
+    if (!S_ISSOCK(info.st_mode)) return "cannot listen on " + path + ": a file that is no socket is in the way";
+    unlink(path.c_str());
+  }
+  // Nobody may connect between bind and chmod (CVE-2023-45145).
+  const mode_t before = umask(0777);
+  auto error = bind(AF_UNIX, &address, sizeof address, path, backlog);
+  umask(before);
+  if (error) return error;
+  unix_path_ = path;
+  if (chmod(path.c_str(), permissions) != 0) return "cannot set the permissions of " + path + ": " + std::strerror(errno);
+  return std::nullopt;
+}
+
+void Listener::start() { accept(); }
+
+IoThread& Listener::least_loaded() {
+  const auto by_load = [](const auto& a, const auto& b) { return a->load() < b->load(); };
+  return **std::min_element(threads_.begin(), threads_.end(), by_load);
+}
+
+void Listener::accept() {
+  IoThread& thread = least_loaded();
+  acceptor_.async_accept(thread.context(), [this, &thread](const boost::system::error_code& error, Socket socket) {
+    if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
+    if (error) {
+      // Out of descriptors, or the peer is gone already: neither may stop us from accepting (CVE-2025-48367).
+      const bool peer_gone = error == asio::error::connection_aborted || error == asio::error::interrupted;
+      if (peer_gone) return accept();
+      spdlog::warn("cannot accept a connection: {}", error.message());
+      return retry_later();
+    }
+    hand_over(std::move(socket), thread);
+    accept();
+  });
+}
+
+void Listener::retry_later() {
+  retry_.expires_after(std::chrono::milliseconds(100));
+  retry_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) accept();
+  });
+}
+
+void Listener::hand_over(Socket socket, IoThread& thread) {
+  std::size_t connected = 0;
+  for (const auto& t : threads_) connected += t->load();
+  if (connected >= static_cast<std::size_t>(engine_.settings.integer(config::Id::maxclients))) {
+    engine_.stats.of_thread(0).connections_rejected.add();  // listeners run on thread 0
+    constexpr std::string_view refusal = "-ERR max number of clients reached\r\n";
+    boost::system::error_code ignored;
+    socket.native_non_blocking(true, ignored);
+    (void)::send(socket.native_handle(), refusal.data(), refusal.size(), MSG_NOSIGNAL);
+    return;
+  }
+  thread.expect_connection();
+  // A socket cannot be copied into a std::function, but post() takes move-only handlers.
+  asio::post(thread.context(), [&thread, s = std::move(socket), local = !unix_path_.empty()]() mutable {
+    thread.adopt(std::move(s), local);
+  });
+}
+
+}  // namespace pinfold::net

@@ -1,0 +1,60 @@
+#include "pinfold/net/network.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <sstream>
+
+#include "pinfold/net/io_thread.hpp"
+#include "pinfold/net/listener.hpp"
+
+namespace pinfold::net {
+
+Network::Network(command::Engine& engine) : engine_(engine) {
+  const auto count = static_cast<unsigned>(engine.settings.integer(config::Id::threads));
+  for (unsigned i = 0; i < count; ++i) threads_.push_back(std::make_unique<IoThread>(engine, i));
+  engine.clients.wake_to_close = [this](unsigned thread, std::uint64_t id) {
+    IoThread& owner = *threads_[thread];
+    asio::post(owner.context(), [&owner, id] { owner.close(id); });
+  };
+  engine.clients.wake_paused = [this] {
+    for (const auto& thread : threads_) asio::post(thread->context(), [&t = *thread] { t.resume_paused(); });
+  };
+}
+
+Network::~Network() { stop(); }
+
+std::optional<std::string> Network::listen() {
+  const config::Settings& settings = engine_.settings;
+  const auto backlog = static_cast<int>(settings.integer(config::Id::tcp_backlog));
+  if (const auto port = static_cast<unsigned>(settings.integer(config::Id::port)); port != 0) {
+    std::istringstream addresses(settings.text(config::Id::bind));
+    for (std::string address; addresses >> address;) {
+      // "-::1": listen there if this machine has the address.
+      const bool optional = address.front() == '-';
+      if (optional) address.erase(0, 1);
+      auto listener = std::make_unique<Listener>(engine_, threads_);
+      const auto error = listener->listen_tcp(address, port, backlog);
+      if (error && !optional) return error;
+      if (!error) listeners_.push_back(std::move(listener));
+    }
+  }
+  if (const std::string path = settings.text(config::Id::unixsocket); !path.empty()) {
+    listeners_.push_back(std::make_unique<Listener>(engine_, threads_));
+    const auto permissions = static_cast<unsigned>(settings.integer(config::Id::unixsocketperm));
+    if (auto error = listeners_.back()->listen_unix(path, permissions, backlog)) return error;
+  }
+  if (listeners_.empty()) return "nothing to listen on: port is 0 and no unixsocket is set";
+  return std::nullopt;
+}
+
+void Network::start() {
+  for (const auto& listener : listeners_) listener->start();
+  for (const auto& thread : threads_) thread->start();
+}
+
+void Network::stop() {
+  for (const auto& thread : threads_) thread->stop();
+  listeners_.clear();
+}
+
+}  // namespace pinfold::net

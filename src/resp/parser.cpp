@@ -1,0 +1,221 @@
+#include "pinfold/resp/parser.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/base/text.hpp"
+
+namespace pinfold::resp {
+
+namespace {
+
+constexpr std::size_t longest_line = 64 * 1024;
+constexpr std::size_t kept_arguments = 64;
+
+int hex_digit(char c) {
+  if (is_digit(c)) return c - '0';
+  const char l = lower(c);
+  return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+char escaped(char c) {
+  switch (c) {
+    case 'n': return '\n';
+    case 'r': return '\r';
+    case 't': return '\t';
+    case 'b': return '\b';
+    case 'a': return '\a';
+    default: return c;
+  }
+}
+
+// Splits a line into words; "..." takes C escapes and \xHH, '...' takes \'. False if a quote is not closed or
+// something follows a closing quote directly.
+bool split_words(std::string_view line, std::vector<std::string>& words) {
+  std::size_t i = 0;
+  for (;;) {
+    while (i < line.size() && is_space(line[i])) ++i;
+    if (i == line.size()) return true;
+    std::string word;
+    char quote = 0;
+    for (;; ++i) {
+      if (i == line.size()) {
+        if (quote != 0) return false;
+        break;
+      }
+      const char c = line[i];
+      if (quote == 0) {
+        if (is_space(c) || c == '\0') break;
+        if (c == '"' || c == '\'') {
+          quote = c;
+        } else {
+          word += c;
+        }
+      } else if (c == quote) {
+        if (i + 1 < line.size() && !is_space(line[i + 1])) return false;
+        ++i;
+        break;
+      } else if (quote == '\'' && c == '\\' && i + 1 < line.size() && line[i + 1] == '\'') {
+        word += '\'';
+        ++i;
+      } else if (quote == '"' && c == '\\' && i + 1 < line.size()) {
+        const bool hex = line[i + 1] == 'x' && i + 3 < line.size() && hex_digit(line[i + 2]) >= 0 &&
+                         hex_digit(line[i + 3]) >= 0;
+        if (hex) {
+          word += static_cast<char>(hex_digit(line[i + 2]) * 16 + hex_digit(line[i + 3]));
+          i += 3;
+        } else {
+          word += escaped(line[i + 1]);
+          ++i;
+        }
+      } else {
+        word += c;
+      }
+    }
+    words.push_back(std::move(word));
+    if (i < line.size() && line[i] == '\0') return true;  // a line ends at a NUL, as it does in C
+  }
+}
+
+// The line "*3\r\n" or "$5\r\n" that starts at `at`.
+struct Header {
+  bool complete;
+  bool valid;
+  std::int64_t value;
+  std::size_t end;  // after the line
+};
+
+Header read_header(std::string_view input, std::size_t at) {
+  // Nearly all are a few digits; only what is not goes the strict way.
+  constexpr std::size_t few = 9;
+  std::int64_t value = 0;
+  std::size_t i = at + 1;
+  const std::size_t last = std::min(input.size(), at + 1 + few);
+  for (; i < last && is_digit(input[i]); ++i) value = value * 10 + (input[i] - '0');
+  const std::size_t digits = i - at - 1;
+  const bool plain = digits > 0 && (input[at + 1] != '0' || digits == 1);
+  if (plain && i + 1 < input.size() && input[i] == '\r') return {true, true, value, i + 2};
+
+  const std::size_t end = input.find('\r', at);
+  if (end == std::string_view::npos || end + 1 >= input.size()) return {false, false, 0, 0};
+  const auto number = end == at ? std::nullopt : parse_i64(input.substr(at + 1, end - at - 1));
+  return {true, number.has_value(), number.value_or(0), end + 2};
+}
+
+}  // namespace
+
+void Parser::begin_next(std::size_t at) {
+  start_ = position_ = at;
+  remaining_ = 0;
+  bulk_length_ = -1;
+  in_multibulk_ = false;
+  spans_.clear();
+}
+
+void Parser::drop_consumed() {
+  for (Span& span : spans_) span.offset -= start_;
+  position_ -= start_;
+  start_ = 0;
+  // A connection that once sent a huge MGET must not keep the room for its arguments.
+  if (spans_.empty() && spans_.capacity() > kept_arguments) spans_.shrink_to_fit();
+  if (args_.capacity() > kept_arguments) std::vector<std::string_view>().swap(args_);
+  if (!unquoted_.empty()) std::vector<std::string>().swap(unquoted_);
+}
+
+std::size_t Parser::wanted() const {
+  return bulk_length_ < 0 ? 0 : position_ - start_ + static_cast<std::size_t>(bulk_length_) + 2;
+}
+
+Parser::Result Parser::fail(std::string message) {
+  error_ = std::move(message);
+  return Result::error;
+}
+
+Parser::Result Parser::next(std::string_view input, const Limits& limits) {
+  for (;;) {
+    if (!in_multibulk_) {
+      if (position_ == input.size()) return Result::need_more;
+      if (input[start_] != '*') {
+        const Result result = inline_command(input);
+        if (result == Result::command && args_.empty()) continue;  // an empty line is nothing
+        return result;
+      }
+    }
+    const Result result = multibulk(input, limits);
+    if (result == Result::command && args_.empty()) continue;  // "*0" and "*-1" are nothing
+    return result;
+  }
+}
+
+Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
+  if (!in_multibulk_) {
+    const Header header = read_header(input, position_);
+    if (!header.complete) {
+      return input.size() - position_ > longest_line ? fail("too big mbulk count string") : Result::need_more;
+    }
+    if (!header.valid || header.value > std::numeric_limits<int>::max()) return fail("invalid multibulk length");
+    if (header.value > limits.arguments) {
+      return fail(limits.authenticated ? "invalid multibulk length" : "unauthenticated multibulk length");
+    }
+    position_ = header.end;
+    if (header.value <= 0) {
+      begin_next(position_);
+      args_.clear();
+      return Result::command;
+    }
+    in_multibulk_ = true;
+    remaining_ = header.value;
+  }
+
+  while (remaining_ > 0) {
+    if (bulk_length_ < 0) {
+      if (position_ >= input.size()) return Result::need_more;
+      const Header header = read_header(input, position_);
+      if (!header.complete) {
+        return input.size() - position_ > longest_line ? fail("too big bulk count string") : Result::need_more;
+      }
+      if (input[position_] != '$') return fail(std::string("expected '$', got '") + input[position_] + "'");
+      if (!header.valid || header.value < 0) return fail("invalid bulk length");
+      if (header.value > limits.bulk) {
+        return fail(limits.authenticated ? "invalid bulk length" : "unauthenticated bulk length");
+      }
+      position_ = header.end;
+      bulk_length_ = header.value;
+    }
+    const auto length = static_cast<std::size_t>(bulk_length_);
+    if (input.size() < position_ || input.size() - position_ < length + 2) return Result::need_more;
+    spans_.push_back({position_, length});
+    position_ += length + 2;
+    bulk_length_ = -1;
+    --remaining_;
+  }
+  return finish(input);
+}
+
+Parser::Result Parser::finish(std::string_view input) {
+  args_.clear();
+  unquoted_.clear();
+  for (const Span& span : spans_) args_.push_back(input.substr(span.offset, span.size));
+  begin_next(position_);
+  return Result::command;
+}
+
+Parser::Result Parser::inline_command(std::string_view input) {
+  const std::size_t end = input.find('\n', position_);
+  if (end == std::string_view::npos) {
+    if (input.size() - start_ > longest_line) return fail("too big inline request");
+    return Result::need_more;
+  }
+  std::string_view line = input.substr(start_, end - start_);
+  if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+  unquoted_.clear();
+  args_.clear();
+  if (!split_words(line, unquoted_)) return fail("unbalanced quotes in request");
+  args_.assign(unquoted_.begin(), unquoted_.end());
+  begin_next(end + 1);
+  return Result::command;
+}
+
+}  // namespace pinfold::resp

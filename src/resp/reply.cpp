@@ -1,0 +1,107 @@
+#include "pinfold/resp/reply.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstring>
+
+#include "pinfold/base/numbers.hpp"
+
+namespace pinfold::resp {
+
+namespace {
+constexpr std::size_t longest_number = 24;  // type, 20 digits, CRLF
+
+char* crlf(char* to) {
+  *to++ = '\r';
+  *to++ = '\n';
+  return to;
+}
+}  // namespace
+
+void Reply::number(char type, std::int64_t value) {
+  char* to = out_->reserve(longest_number);
+  *to++ = type;
+  // Most counts and many integers have one digit.
+  if (value >= 0 && value < 10) {
+    *to++ = static_cast<char>('0' + value);
+  } else {
+    to = write_i64(to, value);
+  }
+  out_->commit(crlf(to));
+}
+
+void Reply::simple(std::string_view text) {
+  out_->append("+");
+  out_->append(text);
+  out_->append("\r\n");
+}
+
+void Reply::error(std::string_view text) {
+  ++errors_;
+  last_error_code_ = text.substr(0, text.find(' '));
+  out_->append("-");
+  char* to = out_->reserve(text.size() + 2);
+  to = std::transform(text.begin(), text.end(), to, [](char c) { return c == '\r' || c == '\n' ? ' ' : c; });
+  out_->commit(crlf(to));
+}
+
+void Reply::bulk(std::string_view bytes) {
+  char* to = out_->reserve(longest_number + bytes.size() + 2);
+  *to++ = '$';
+  to = crlf(write_i64(to, static_cast<std::int64_t>(bytes.size())));
+  if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
+  out_->commit(crlf(to + bytes.size()));
+}
+
+void Reply::bulk(Blob blob) {
+  number('$', static_cast<std::int64_t>(blob.size()));
+  out_->append(std::move(blob));
+  out_->append("\r\n");
+}
+
+void Reply::bulk_integer(std::int64_t value) {
+  char text[20];
+  const char* end = write_i64(text, value);
+  bulk({text, static_cast<std::size_t>(end - text)});
+}
+
+void Reply::map(std::size_t pairs) {
+  const bool typed = protocol_ >= 3;
+  number(typed ? '%' : '*', static_cast<std::int64_t>(typed ? pairs : pairs * 2));
+}
+
+void Reply::boolean(bool value) {
+  if (protocol_ >= 3) {
+    out_->append(value ? "#t\r\n" : "#f\r\n");
+  } else {
+    integer(value ? 1 : 0);
+  }
+}
+
+void Reply::real(double value) {
+  char text[32];
+  std::string_view shown;
+  if (std::isnan(value)) {
+    shown = "nan";
+  } else if (std::isinf(value)) {
+    shown = value > 0 ? "inf" : "-inf";
+  } else {
+    const auto result = std::to_chars(text, text + sizeof text, value);
+    shown = {text, static_cast<std::size_t>(result.ptr - text)};
+  }
+  if (protocol_ < 3) return bulk(shown);
+  out_->append(",");
+  out_->append(shown);
+  out_->append("\r\n");
+}
+
+void Reply::verbatim(std::string_view text) {
+  if (protocol_ < 3) return bulk(text);
+  number('=', static_cast<std::int64_t>(text.size() + 4));
+  out_->append("txt:");
+  out_->append(text);
+  out_->append("\r\n");
+}
+
+}  // namespace pinfold::resp

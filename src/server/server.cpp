@@ -1,0 +1,153 @@
+#include "pinfold/server/server.hpp"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <bit>
+#include <csignal>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unistd.h>
+
+#include "pinfold/command/engine.hpp"
+#include "pinfold/config/settings.hpp"
+#include "pinfold/net/network.hpp"
+#include "pinfold/server/background.hpp"
+#include "pinfold/store/keyspace.hpp"
+
+namespace pinfold::server {
+
+namespace {
+
+using config::Id;
+
+int fail(const std::string& what) {
+  std::fprintf(stderr, "pinfold-server: %s\n", what.c_str());
+  return 1;
+}
+
+// In the order of the setting's choices.
+constexpr spdlog::level::level_enum log_levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::info,
+                                                    spdlog::level::warn, spdlog::level::off};
+
+std::optional<std::string> set_up_log(config::Settings& settings) {
+  const std::string path = settings.text(Id::logfile);
+  try {
+    auto logger = path.empty() ? spdlog::stdout_logger_mt("pinfold") : spdlog::basic_logger_mt("pinfold", path);
+    logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+    logger->flush_on(spdlog::level::info);
+    spdlog::set_default_logger(std::move(logger));
+  } catch (const spdlog::spdlog_ex& error) {
+    return std::string("cannot write the log: ") + error.what();
+  }
+  const auto apply = [&settings]() -> std::optional<std::string> {
+    spdlog::set_level(log_levels[settings.integer(Id::loglevel)]);
+    return std::nullopt;
+  };
+  settings.on_change(Id::loglevel, apply);
+  return apply();
+}
+
+// Descriptors for every client and some for the server itself; fewer clients if the system does not give that many.
+void raise_descriptor_limit(config::Settings& settings) {
+  constexpr rlim_t own = 32;
+  const auto clients = static_cast<rlim_t>(settings.integer(Id::maxclients));
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= clients + own) return;
+  const rlim_t wanted = clients + own;
+  limit.rlim_max = std::max(limit.rlim_max, wanted);
+  limit.rlim_cur = wanted;
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = std::min(wanted, limit.rlim_max);
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur >= wanted) return;
+  const rlim_t possible = limit.rlim_cur > own ? limit.rlim_cur - own : 1;
+  spdlog::warn("the system allows {} open files: maxclients is {} instead of {}", limit.rlim_cur, possible, clients);
+  settings.set(Id::maxclients, std::to_string(possible), false);
+}
+
+// More shards mean less waiting for each other, but each has segments of its own that are not full yet, which a
+// small cache feels: about 64 segments a shard at least.
+unsigned shards_for(std::int64_t threads, std::uint64_t max_memory) {
+  std::uint64_t shards = std::bit_ceil(static_cast<std::uint64_t>(threads) * 8);
+  if (max_memory > 0) shards = std::min(shards, std::bit_floor(std::max<std::uint64_t>(max_memory >> 22, 1)));
+  return static_cast<unsigned>(std::clamp<std::uint64_t>(shards, 2, store::max_shards));
+}
+
+sigset_t stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  return set;
+}
+
+void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
+  settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
+    keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
+    return std::nullopt;
+  });
+  settings.on_change(Id::maxmemory_policy, [&]() -> std::optional<std::string> {
+    keyspace.set_policy(static_cast<store::EvictionPolicy>(settings.integer(Id::maxmemory_policy)));
+    return std::nullopt;
+  });
+}
+
+}  // namespace
+
+int run(int argc, char** argv, char** environment) {
+  config::Settings settings;
+  const config::Start start = settings.load_command_line(argc, argv, environment);
+  if (start.outcome == config::Start::Outcome::refused) return fail(start.text);
+  if (start.outcome == config::Start::Outcome::print) {
+    std::fputs(start.text.c_str(), stdout);
+    return 0;
+  }
+  if (const auto error = set_up_log(settings)) return fail(*error);
+  raise_descriptor_limit(settings);
+
+  // Signals are waited for by this thread alone; every other thread inherits the mask.
+  std::signal(SIGPIPE, SIG_IGN);
+  const sigset_t stop = stop_signals();
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);
+
+  const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
+  store::Keyspace keyspace({.shards = shards_for(settings.integer(Id::threads), max_memory),
+                            .max_memory = max_memory,
+                            .policy = static_cast<store::EvictionPolicy>(settings.integer(Id::maxmemory_policy))});
+  connect_settings(settings, keyspace);
+  command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
+  const pid_t self = getpid();
+  engine.shut_down = [self] { kill(self, SIGTERM); };
+
+  net::Network network(engine);
+  if (const auto error = network.listen()) return fail(*error);
+  Background background(engine);
+  background.start();
+  network.start();
+  spdlog::info("Ready to accept connections: port {}, {} threads, maxmemory {} bytes, policy {}",
+               settings.integer(Id::port), settings.integer(Id::threads), max_memory,
+               settings.show(Id::maxmemory_policy));
+
+  int signal = 0;
+  sigwait(&stop, &signal);
+  spdlog::info("Signal {} received, shutting down", signal);
+  // A second signal ends the process at once, whatever still waits.
+  for (const int number : {SIGTERM, SIGINT}) {
+    std::signal(number, [](int) { _exit(1); });
+  }
+  pthread_sigmask(SIG_UNBLOCK, &stop, nullptr);
+  network.stop();
+  background.stop();
+  spdlog::info("Bye");
+  spdlog::shutdown();
+  return 0;
+}
+
+}  // namespace pinfold::server

@@ -1,0 +1,70 @@
+#include "pinfold/store/database.hpp"
+
+#include "pinfold/store/shard.hpp"
+
+namespace pinfold::store {
+
+std::optional<Value> Database::find(const Key& key, Access access) {
+  Shard& shard = keyspace_->shard(key);
+  Table* table = shard.tables[number_].get();
+  std::optional<Entry> entry;
+  if (table != nullptr) entry = table->find(key);
+  if (entry && entry->expired(now_)) {
+    ++shard.expired;
+    shard.watchers.changed(number_, key.text);
+    table->remove(key);
+    entry.reset();
+  }
+  if (access.count) ++(entry ? shard.hits : shard.misses);
+  if (!entry) return std::nullopt;
+  if (access.touch && touch_) entry->touch();
+  return entry->value();
+}
+
+bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
+  // The deadline to keep must not be one that has passed.
+  if (options.keep_expiry) find(key, Access::none());
+  Shard& shard = keyspace_->shard(key);
+  if (!shard.table(number_).put(key, text, std::move(blob), options)) return false;
+  shard.watchers.changed(number_, key.text);
+  return true;
+}
+
+bool Database::put(const Key& key, std::string_view text, const PutOptions& options) {
+  return put_parts(key, text, {}, options);
+}
+
+bool Database::put(const Key& key, Blob blob, const PutOptions& options) {
+  return put_parts(key, {}, std::move(blob), options);
+}
+
+bool Database::put(const Key& key, const Value& value, const PutOptions& options) {
+  if (value.blob != nullptr) return put(key, value.share(), options);
+  return put(key, value.text, options);
+}
+
+char* Database::resize(const Key& key, std::size_t size) {
+  Shard& shard = keyspace_->shard(key);
+  char* bytes = shard.table(number_).resize(key, size);
+  if (bytes != nullptr) shard.watchers.changed(number_, key.text);
+  return bytes;
+}
+
+bool Database::remove(const Key& key) {
+  // Expired entries do not exist: find() takes them away first and counts them as what they are.
+  if (!find(key, Access::none())) return false;
+  Shard& shard = keyspace_->shard(key);
+  shard.tables[number_]->remove(key);
+  shard.watchers.changed(number_, key.text);
+  return true;
+}
+
+bool Database::set_expiry(const Key& key, UnixMs at) {
+  Shard& shard = keyspace_->shard(key);
+  Table* table = shard.tables[number_].get();
+  if (table == nullptr || !table->set_expiry(key, at)) return false;
+  shard.watchers.changed(number_, key.text);
+  return true;
+}
+
+}  // namespace pinfold::store

@@ -1,0 +1,49 @@
+#include "pinfold/store/entry.hpp"
+
+namespace pinfold::store {
+
+void Entry::write(const EntryParts& parts, std::size_t extent) {
+  const bool long_form = parts.key_blob == nullptr && parts.key.size() >= long_key_mark;
+  const std::size_t deadline = deadline_size(parts.expires_at);
+  unsigned flags = 0;
+  if (deadline != 0) flags |= kDeadline;
+  if (deadline == 8) flags |= kWideDeadline;
+  if (parts.key_blob != nullptr) flags |= kKeyBlob;
+  if (parts.value_blob != nullptr) flags |= kValueBlob;
+  const std::size_t value_size = parts.value_blob != nullptr ? 0 : parts.value.size();
+
+  store<std::uint16_t>(0, extent / word | static_cast<unsigned>(parts.frequency) << 14);
+  store<std::uint16_t>(2, value_size | static_cast<unsigned>(parts.encoding) << 14);
+  const std::size_t short_size = parts.key_blob != nullptr ? 0 : parts.key.size();
+  at_[4] = static_cast<char>(long_form ? long_key_mark : short_size);
+  at_[5] = static_cast<char>(flags);
+
+  char* to = at_ + entry_header;
+  std::memcpy(to, &parts.expires_at, deadline);
+  to += deadline;
+  if (long_form) {
+    const auto size = static_cast<std::uint16_t>(parts.key.size());
+    std::memcpy(to, &size, sizeof size);
+    to += sizeof size;
+  }
+  const auto part = [&to](void* blob, std::string_view bytes) {
+    if (blob != nullptr) {
+      std::memcpy(to, &blob, sizeof blob);
+      to += sizeof blob;
+    } else if (!bytes.empty()) {
+      std::memcpy(to, bytes.data(), bytes.size());
+      to += bytes.size();
+    }
+  };
+  part(parts.key_blob, parts.key);
+  part(parts.value_blob, parts.value);
+}
+
+bool Entry::set_deadline_in_place(UnixMs at) {
+  const std::size_t size = deadline_bytes();
+  if (size != deadline_size(at)) return false;
+  std::memcpy(at_ + entry_header, &at, size);
+  return true;
+}
+
+}  // namespace pinfold::store

@@ -1,0 +1,174 @@
+#include "pinfold/store/index.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace pinfold::store {
+
+Index::Index(Memory& memory) : memory_(memory), directory_(1) {
+  // A table is only made to receive an entry; its first bucket is part of it and not allowed to fail.
+  Bucket* first = allocate(1);
+  if (first == nullptr) std::abort();
+  directory_[0] = Group(first, 1, 0);
+}
+
+Index::~Index() {
+  // Neighbours in the directory may be the same group.
+  for (std::size_t i = 0; i < directory_.size(); i += std::size_t{1} << (depth_ - directory_[i].depth())) {
+    release(directory_[i]);
+  }
+  memory_.add(Use::index, -static_cast<std::int64_t>(memory_used_));  // what is left: the directory
+}
+
+Index::Bucket* Index::allocate(unsigned count) {
+  const std::size_t bytes = count * sizeof(Bucket);
+  void* raw = std::aligned_alloc(alignof(Bucket), bytes);
+  if (raw == nullptr) return nullptr;
+  std::memset(raw, 0, bytes);
+  memory_used_ += bytes;
+  memory_.add(Use::index, static_cast<std::int64_t>(bytes));
+  return static_cast<Bucket*>(raw);
+}
+
+void Index::release(Group group) {
+  const std::size_t bytes = group.count() * sizeof(Bucket);
+  memory_used_ -= bytes;
+  memory_.add(Use::index, -static_cast<std::int64_t>(bytes));
+  std::free(group.buckets());
+}
+
+bool Index::put(Bucket& bucket, std::uint8_t tag, Ref ref) {
+  const unsigned free = ~bucket.occupied & ((1U << slots) - 1);
+  if (free == 0) return false;
+  const int at = std::countr_zero(free);
+  bucket.tags[at] = tag;
+  bucket.refs[at] = ref;
+  bucket.occupied = static_cast<std::uint16_t>(bucket.occupied | 1U << at);
+  return true;
+}
+
+bool Index::place(Group group, std::uint64_t hash, Ref ref) {
+  const std::uint8_t tag = tag_of(hash);
+  const unsigned home = home_of(hash, group.count());
+  const unsigned alternate = alternate_of(home, tag, group.count());
+  if (put(group.buckets()[home], tag, ref)) return true;
+  if (put(group.buckets()[alternate], tag, ref) ||
+      (displace(group, alternate) && put(group.buckets()[alternate], tag, ref))) {
+    group.buckets()[home].spilled = 1;
+    return true;
+  }
+  return displace(group, home) && put(group.buckets()[home], tag, ref);
+}
+
+// Moves one entry of a full bucket to the other bucket that it may be in.
+bool Index::displace(Group group, unsigned from) {
+  Bucket& bucket = group.buckets()[from];
+  for (unsigned i = 0; i < slots; ++i) {
+    const unsigned other = alternate_of(from, bucket.tags[i], group.count());
+    if (other == from || !put(group.buckets()[other], bucket.tags[i], bucket.refs[i])) continue;
+    bucket.occupied = static_cast<std::uint16_t>(bucket.occupied & ~(1U << i));
+    bucket.spilled = 1;  // whether this was the entry's home or its alternate cannot be told
+    return true;
+  }
+  return false;
+}
+
+void Index::erase(Slot slot) {
+  auto& bucket = *static_cast<Bucket*>(slot.bucket);
+  const auto at = slot.ref - bucket.refs;
+  bucket.occupied = static_cast<std::uint16_t>(bucket.occupied & ~(1U << at));
+}
+
+std::vector<Ref> Index::references(Group group) const {
+  std::vector<Ref> refs;
+  refs.reserve(group.count() * slots);
+  for (unsigned b = 0; b < group.count(); ++b) {
+    const Bucket& bucket = group.buckets()[b];
+    for (unsigned hits = bucket.occupied; hits != 0; hits &= hits - 1) refs.push_back(bucket.refs[std::countr_zero(hits)]);
+  }
+  return refs;
+}
+
+Index::Group Index::build(const Item* items, std::size_t size, unsigned least, unsigned depth) {
+  for (unsigned count = least; count <= 2 * max_buckets; count = count < step ? count * 2 : count + step) {
+    Bucket* buckets = allocate(count);
+    if (buckets == nullptr) return {};
+    const Group group(buckets, count, depth);
+    const bool all = std::all_of(items, items + size, [&](const Item& i) { return place(group, i.hash, i.ref); });
+    if (all) return group;
+    release(group);
+  }
+  return {};
+}
+
+bool Index::grow(std::uint64_t hash, std::vector<Item>& items) {
+  const Group old = group_of(hash);
+  if (old.count() >= max_buckets) return split(hash, items);
+  const unsigned count = old.count() < step ? old.count() * 2 : old.count() + step;
+  const Group bigger = build(items.data(), items.size(), count, old.depth());
+  if (bigger.buckets() == nullptr) return false;
+  point(hash, old.depth(), bigger);
+  release(old);
+  return true;
+}
+
+bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
+  const Group old = group_of(hash);
+  const unsigned depth = old.depth() + 1;
+  if (depth > prefix_bits) return false;
+  const std::uint64_t bit = 1ULL << (64 - depth);
+  const auto middle = std::partition(items.begin(), items.end(), [bit](const Item& i) { return (i.hash & bit) == 0; });
+  const auto low_size = static_cast<std::size_t>(middle - items.begin());
+  constexpr unsigned half = max_buckets / 2;
+  const Group low = build(items.data(), low_size, half, depth);
+  if (low.buckets() == nullptr) return false;
+  const Group high = build(items.data() + low_size, items.size() - low_size, half, depth);
+  if (high.buckets() == nullptr) {
+    release(low);
+    return false;
+  }
+  if (depth > depth_) {
+    std::vector<Group> doubled(directory_.size() * 2);
+    for (std::size_t i = 0; i < doubled.size(); ++i) doubled[i] = directory_[i / 2];
+    memory_.add(Use::index, static_cast<std::int64_t>(directory_.size() * sizeof(Group)));
+    memory_used_ += directory_.size() * sizeof(Group);
+    directory_.swap(doubled);
+    ++depth_;
+  }
+  point(hash & ~bit, depth, low);
+  point(hash | bit, depth, high);
+  release(old);
+  return true;
+}
+
+// Makes every directory slot that shares the top `depth` bits of `prefix` lead to `group`.
+void Index::point(std::uint64_t prefix, unsigned depth, Group group) {
+  const std::size_t run = std::size_t{1} << (depth_ - depth);
+  const std::size_t first = directory_slot(prefix) & ~(run - 1);
+  std::fill_n(directory_.begin() + static_cast<std::ptrdiff_t>(first), run, group);
+}
+
+Index::GroupView Index::view(std::uint32_t prefix, std::uint8_t tag) const {
+  const Group group = group_of(std::uint64_t{prefix} << (64 - prefix_bits));
+  GroupView result{group.depth(), {}};
+  for (unsigned b = 0; b < group.count(); ++b) {
+    const Bucket& bucket = group.buckets()[b];
+    for (unsigned hits = bucket.occupied; hits != 0; hits &= hits - 1) {
+      const int at = std::countr_zero(hits);
+      if (bucket.tags[at] >= tag) result.entries.emplace_back(bucket.tags[at], bucket.refs[at]);
+    }
+  }
+  return result;
+}
+
+Ref Index::sample(std::uint64_t random) const {
+  const Group group = group_of(random);
+  const Bucket& bucket = group.buckets()[random % group.count()];
+  if (bucket.occupied == 0) return 0;
+  unsigned skip = static_cast<unsigned>(random >> 8) % static_cast<unsigned>(std::popcount(bucket.occupied));
+  unsigned hits = bucket.occupied;
+  while (skip-- > 0) hits &= hits - 1;
+  return bucket.refs[std::countr_zero(hits)];
+}
+
+}  // namespace pinfold::store

@@ -1,0 +1,352 @@
+#include "pinfold/store/keyspace.hpp"
+
+#include <algorithm>
+#include <cassert>
+#include <utility>
+
+#include "pinfold/base/random.hpp"
+#include "pinfold/store/shard.hpp"
+
+namespace pinfold::store {
+
+Keyspace::Keyspace(const KeyspaceOptions& options)
+    : hash_key_(random_hash_key()),
+      memory_(options.max_memory),
+      pool_(std::make_unique<SegmentPool>(memory_)),
+      shard_mask_(options.shards - 1),
+      policy_(options.policy) {
+  assert(options.shards > 0 && options.shards <= max_shards && (options.shards & shard_mask_) == 0);
+  shards_.reserve(options.shards);
+  for (unsigned i = 0; i < options.shards; ++i) {
+    shards_.push_back(std::make_unique<Shard>(*pool_, memory_, hash_key_));
+  }
+}
+
+Keyspace::~Keyspace() = default;
+
+// --- locks ---
+
+void Keyspace::Locks::acquire(const Key& key) {
+  const unsigned shard = keyspace_->shard_of(key);
+  keyspace_->shards_[shard]->mutex.lock();
+  held_.set(shard);
+  single_ = static_cast<int>(shard);
+}
+
+void Keyspace::Locks::acquire(std::span<const Key> keys) {
+  assert(held_.none());
+  for (const Key& key : keys) held_.set(keyspace_->shard_of(key));
+  lock_held();
+}
+
+void Keyspace::Locks::acquire_all() {
+  assert(held_.none());
+  for (unsigned i = 0; i < keyspace_->shard_count(); ++i) held_.set(i);
+  lock_held();
+}
+
+void Keyspace::Locks::lock_held() {
+  for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
+    if (held_.test(i)) keyspace_->shards_[i]->mutex.lock();
+  }
+}
+
+void Keyspace::Locks::release() {
+  if (single_ >= 0) {
+    keyspace_->shards_[static_cast<unsigned>(single_)]->mutex.unlock();
+    held_.reset(static_cast<unsigned>(single_));
+    single_ = -1;
+    return;
+  }
+  if (held_.none()) return;
+  for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
+    if (held_.test(i)) keyspace_->shards_[i]->mutex.unlock();
+  }
+  held_.reset();
+}
+
+void Keyspace::prefetch_index(unsigned db, const Key& key) {
+  Shard& at = shard(key);
+  // The lock is what keeps the index where it is; two uncontended ones cost less than the misses they hide.
+  const std::unique_lock lock(at.mutex, std::try_to_lock);
+  if (lock && at.tables[db]) at.tables[db]->index().prefetch(key.hash);
+}
+
+void Keyspace::prefetch_entry(unsigned db, const Key& key) {
+  Shard& at = shard(key);
+  const std::unique_lock lock(at.mutex, std::try_to_lock);
+  if (lock && at.tables[db]) at.tables[db]->prefetch_entry(key.hash);
+}
+
+// Runs `action` on every shard under its lock, taking the locks that are not held already one after the other.
+template <class Action>
+void Keyspace::for_each_shard(const Locks& held, Action&& action) {
+  for (unsigned i = 0; i < shard_count(); ++i) with_shard(i, held, action);
+}
+
+template <class Action>
+void Keyspace::with_shard(unsigned index, const Locks& held, Action&& action) {
+  Shard& shard = *shards_[index];
+  std::unique_lock lock(shard.mutex, std::defer_lock);
+  if (!held.holds(index)) lock.lock();
+  action(shard);
+}
+
+// --- the whole keyspace ---
+
+std::uint64_t Keyspace::size(unsigned db, Locks& held) {
+  std::uint64_t keys = 0;
+  for_each_shard(held, [&](Shard& shard) {
+    if (shard.tables[db]) keys += shard.tables[db]->size();
+  });
+  return keys;
+}
+
+void Keyspace::flush(unsigned db, Locks& held) {
+  std::vector<std::unique_ptr<Table>> dropped;
+  for_each_shard(held, [&](Shard& shard) {
+    if (!shard.tables[db]) return;
+    if (!shard.watchers.empty()) {
+      for (const std::string& name : shard.watchers.keys(db)) {
+        if (shard.tables[db]->find(key(name))) shard.watchers.changed(db, name);
+      }
+    }
+    dropped.push_back(shard.detach(db));
+  });
+}
+
+void Keyspace::swap(unsigned a, unsigned b, Locks& held) {
+  for_each_shard(held, [&](Shard& shard) {
+    for (const unsigned db : {a, b}) {
+      for (const std::string& name : shard.watchers.keys(db)) {
+        const Key k = key(name);
+        const bool in_either = (shard.tables[a] && shard.tables[a]->find(k)) || (shard.tables[b] && shard.tables[b]->find(k));
+        if (in_either) shard.watchers.changed(db, name);
+      }
+    }
+    std::swap(shard.tables[a], shard.tables[b]);
+  });
+}
+
+namespace {
+
+// A scan's place: shard, directory prefix and tag within the group, and the group's depth when it was last seen.
+struct Cursor {
+  unsigned shard = 0;
+  std::uint32_t prefix = 0;
+  unsigned tag = 0;
+  unsigned depth = 0;
+
+  static constexpr unsigned tag_bits = 8;
+  static constexpr unsigned depth_bits = 5;
+
+  static Cursor decode(std::uint64_t text) {
+    Cursor c;
+    c.depth = text & ((1U << depth_bits) - 1);
+    text >>= depth_bits;
+    c.tag = text & ((1U << tag_bits) - 1);
+    text >>= tag_bits;
+    c.prefix = static_cast<std::uint32_t>(text & ((1U << Index::prefix_bits) - 1));
+    c.shard = static_cast<unsigned>(std::min<std::uint64_t>(text >> Index::prefix_bits, max_shards));
+    return c;
+  }
+  std::uint64_t encode() const {
+    std::uint64_t text = shard;
+    text = text << Index::prefix_bits | prefix;
+    text = text << tag_bits | tag;
+    return text << depth_bits | depth;
+  }
+  void next_shard() { *this = {shard + 1, 0, 0, 0}; }
+  void next_group(unsigned group_depth) {
+    const std::uint32_t width = 1U << (Index::prefix_bits - group_depth);
+    prefix = (prefix & ~(width - 1)) + width;
+    tag = depth = 0;
+    if (prefix >> Index::prefix_bits != 0) next_shard();
+  }
+};
+
+// How many of the tags from `first` on to visit so that about `wanted` entries are seen: entries with equal tags are
+// visited together, because a cursor cannot stand between them.
+unsigned last_tag(const std::vector<std::pair<std::uint8_t, Ref>>& entries, std::uint64_t wanted) {
+  std::array<std::uint32_t, 256> per_tag{};
+  for (const auto& [tag, ref] : entries) ++per_tag[tag];
+  std::uint64_t seen = 0;
+  for (unsigned tag = 0; tag < per_tag.size(); ++tag) {
+    seen += per_tag[tag];
+    if (seen >= wanted) return tag;
+  }
+  return 255;
+}
+
+}  // namespace
+
+std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t count, UnixMs now, Locks& held,
+                             const std::function<void(std::string_view, const Value&)>& visit) {
+  Cursor at = Cursor::decode(cursor);
+  std::uint64_t seen = 0;
+  // Empty groups count a little, so that a call over an almost empty keyspace is bounded too.
+  std::uint64_t effort = 0;
+  while (at.shard < shard_count() && seen < count && effort < count * 10) {
+    with_shard(at.shard, held, [&](Shard& shard) {
+      Table* table = shard.tables[db].get();
+      if (table == nullptr) {
+        at.next_shard();
+        return;
+      }
+      Index::GroupView group = table->index().view(at.prefix, static_cast<std::uint8_t>(at.tag));
+      if (group.depth < at.depth) {
+        // Groups were merged or the table is new: nothing before the merged group's start needs to be seen again.
+        at.prefix &= ~((1U << (Index::prefix_bits - group.depth)) - 1);
+        if (at.tag > 0) group = table->index().view(at.prefix, 0);
+      }
+      const unsigned last = last_tag(group.entries, count - seen);
+      for (const auto& [tag, ref] : group.entries) {
+        if (tag > last) continue;
+        ++seen;
+        const Entry entry = table->entry(ref);
+        if (!entry.expired(now)) visit(entry.key(), entry.value());
+      }
+      ++effort;
+      if (last == 255) {
+        at.next_group(group.depth);
+      } else {
+        at.tag = last + 1;
+        at.depth = group.depth;
+      }
+    });
+  }
+  return at.shard >= shard_count() ? 0 : at.encode();
+}
+
+std::optional<std::string> Keyspace::random_key(unsigned db, UnixMs now, Locks& held) {
+  constexpr unsigned tries = 1000;
+  std::optional<std::string> found;
+  const std::uint64_t total = size(db, held);
+  if (total == 0) return found;
+  // Shards are near enough to equal in size that a random one is as good as a weighted one, once empty ones are passed.
+  for (unsigned i = 0; i < tries && !found; ++i) {
+    with_shard(static_cast<unsigned>(random_below(shard_count())), held, [&](Shard& shard) {
+      Table* table = shard.tables[db].get();
+      if (table == nullptr || table->size() == 0) return;
+      const Ref ref = table->index().sample(random_u64());
+      if (ref != 0 && !table->entry(ref).expired(now)) found = table->entry(ref).key();
+    });
+  }
+  // Few live keys among many expired ones, or very few at all: take the first that a scan meets.
+  for (std::uint64_t cursor = 0; !found;) {
+    cursor = scan(db, cursor, 100, now, held, [&](std::string_view key, const Value&) { found = key; });
+    if (cursor == 0) break;
+  }
+  return found;
+}
+
+// --- WATCH ---
+
+void Keyspace::watch(unsigned db, const Key& key, const std::shared_ptr<WatchFlag>& flag, UnixMs now) {
+  // An entry that is already past its deadline does not exist; its removal later must not look like a change.
+  Database(*this, db, now).find(key, Access::none());
+  shard(key).watchers.add(db, key.text, flag);
+}
+
+void Keyspace::unwatch(unsigned db, const Key& key, const WatchFlag* flag) { shard(key).watchers.remove(db, key.text, flag); }
+
+// --- memory ---
+
+bool Keyspace::make_room(std::uint64_t bytes) {
+  // A command may open a segment on top of what it announced.
+  const std::uint64_t wanted = bytes + segment_size;
+  if (memory_.fits(wanted)) return true;
+  if (bytes > memory_.limit()) return false;
+  const bool may_evict = policy() != EvictionPolicy::noeviction;
+  const UnixMs now = unix_ms();
+  std::bitset<max_shards> exhausted;
+  while (!memory_.fits(wanted)) {
+    // The fullest shard gives way, which keeps all of them level.
+    unsigned fullest = max_shards;
+    std::uint64_t most = 0;
+    for (unsigned i = 0; i < shard_count(); ++i) {
+      const std::uint64_t here = shards_[i]->occupied.load(std::memory_order_relaxed);
+      if (exhausted.test(i) || (fullest != max_shards && here <= most)) continue;
+      fullest = i;
+      most = here;
+    }
+    if (fullest == max_shards) return memory_.fits(bytes);
+    const std::lock_guard lock(shards_[fullest]->mutex);
+    if (!shards_[fullest]->reclaim(now, may_evict)) exhausted.set(fullest);
+  }
+  return true;
+}
+
+bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
+  constexpr unsigned segments_per_lock = 2;
+  const std::int64_t end = monotonic_us() + budget_us;
+  bool waiting = false;
+  for (unsigned i = 0; i < shard_count(); ++i) {
+    background_shard_ = (background_shard_ + 1) & shard_mask_;
+    Shard& shard = *shards_[background_shard_];
+    bool more = true;
+    while (more) {
+      more = false;
+      const std::lock_guard lock(shard.mutex);
+      for (unsigned db = 0; db < database_count; ++db) {
+        if (!shard.tables[db]) continue;
+        const Housekeeping keeping = shard.housekeeping(db, now);
+        if (active_expire_.load(std::memory_order_relaxed)) {
+          more |= shard.tables[db]->expire_segments(keeping, segments_per_lock);
+        }
+        more |= shard.tables[db]->compact(keeping);
+      }
+      waiting |= more;
+      if (monotonic_us() >= end) return waiting;
+    }
+  }
+  return waiting;
+}
+
+// --- figures ---
+
+KeyspaceStats Keyspace::stats(const Locks& held) {
+  KeyspaceStats sum;
+  for_each_shard(held, [&](Shard& shard) {
+    sum.hits += shard.hits;
+    sum.misses += shard.misses;
+    sum.expired += shard.expired;
+    sum.evicted += shard.evicted;
+  });
+  return sum;
+}
+
+void Keyspace::reset_stats(const Locks& held) {
+  for_each_shard(held, [](Shard& shard) { shard.hits = shard.misses = shard.expired = shard.evicted = 0; });
+}
+
+DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& held) {
+  constexpr unsigned samples_per_shard = 8;
+  DatabaseStats sum;
+  std::uint64_t sampled = 0;
+  UnixMs ttl = 0;
+  for_each_shard(held, [&](Shard& shard) {
+    Table* table = shard.tables[db].get();
+    if (table == nullptr) return;
+    sum.keys += table->size();
+    sum.expires += table->expires();
+    for (unsigned i = 0; i < samples_per_shard && table->expires() > 0; ++i) {
+      const Ref ref = table->index().sample(random_u64());
+      if (ref == 0) continue;
+      const UnixMs at = table->entry(ref).expires_at();
+      if (at <= now) continue;
+      ttl += at - now;
+      ++sampled;
+    }
+  });
+  if (sampled > 0) sum.average_ttl = ttl / static_cast<UnixMs>(sampled);
+  return sum;
+}
+
+std::optional<std::uint64_t> Keyspace::memory_usage(unsigned db, const Key& key, UnixMs now) {
+  if (!Database(*this, db, now).find(key, Access::none())) return std::nullopt;
+  Table& table = shard(key).table(db);
+  return table.memory_of(*table.find(key));
+}
+
+}  // namespace pinfold::store

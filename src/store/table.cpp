@@ -1,0 +1,548 @@
+#include "pinfold/store/table.hpp"
+
+#include <algorithm>
+
+#include "pinfold/base/random.hpp"
+
+namespace pinfold::store {
+
+using eviction::Queue;
+
+Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, std::atomic<std::uint64_t>& occupied)
+    : pool_(pool), memory_(memory), hash_key_(hash_key), occupied_(occupied), index_(memory), segments_(1) {}
+
+Table::~Table() {
+  for (std::uint32_t id = 1; id < segments_.size(); ++id) {
+    if (segments_[id].base == nullptr) continue;
+    if (blobs_ > 0) {
+      walk(id, [&](Ref, Entry entry) {
+        for (void* raw : {entry.key_blob(), entry.value_blob()}) {
+          const Blob last = Blob::attach(raw);
+          if (last) memory_.add(Use::blobs, -static_cast<std::int64_t>(last.memory()));
+        }
+      });
+    }
+    pool_.free(segments_[id].base);
+  }
+  memory_.add(Use::ghosts, -static_cast<std::int64_t>(ghost_bytes_));
+}
+
+// --- looking up ---
+
+Index::Slot Table::find_slot(const Key& key) {
+  return index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
+}
+
+std::optional<Entry> Table::find(const Key& key) {
+  const Index::Slot slot = find_slot(key);
+  if (!slot) return std::nullopt;
+  return entry(*slot.ref);
+}
+
+void Table::prefetch_entry(std::uint64_t hash) {
+  constexpr std::ptrdiff_t line = 64;
+  index_.find(hash, [this](Ref ref) {
+    const char* at = entry(ref).data();
+    // Header, key and the start of the value; longer values stream in by themselves.
+    __builtin_prefetch(at, 1);
+    __builtin_prefetch(at + line, 1);
+    __builtin_prefetch(at + 2 * line, 1);
+    return true;
+  });
+}
+
+std::uint64_t Table::memory_of(const Entry& e) const {
+  constexpr std::uint64_t index_share = 6;  // a 64-byte bucket of 12 slots, 75-95 % full
+  std::uint64_t bytes = e.extent() + index_share;
+  for (void* raw : {e.key_blob(), e.value_blob()}) {
+    if (raw != nullptr) bytes += Blob::share(raw).memory();
+  }
+  return bytes;
+}
+
+// --- the log ---
+
+template <class Visit>
+void Table::walk(std::uint32_t id, Visit&& visit) {
+  const Segment& segment = segments_[id];
+  for (std::uint32_t at = 0; at < segment.used;) {
+    Entry e(segment.base + at);
+    const std::size_t extent = e.extent();
+    if (!e.dead()) visit(static_cast<Ref>(id << offset_bits | at / word), e);
+    at += static_cast<std::uint32_t>(extent);
+  }
+}
+
+std::uint32_t Table::open_segment(Queue which) {
+  if (free_ids_.empty() && segments_.size() > most_segments) return no_segment;
+  char* base = pool_.allocate();
+  if (base == nullptr) return no_segment;
+  std::uint32_t id = 0;
+  if (free_ids_.empty()) {
+    id = static_cast<std::uint32_t>(segments_.size());
+    segments_.emplace_back();
+  } else {
+    id = free_ids_.back();
+    free_ids_.pop_back();
+  }
+  QueueState& queue = queues_[static_cast<unsigned>(which)];
+  segments_[id] = {};
+  segments_[id].base = base;
+  segments_[id].queue = static_cast<std::uint8_t>(which);
+  segments_[id].older = queue.newest;
+  if (queue.newest != no_segment) segments_[queue.newest].newer = id;
+  if (queue.oldest == no_segment) queue.oldest = id;
+  queue.newest = id;
+  ++queue.segments;
+  occupy(segment_size);
+  return id;
+}
+
+void Table::free_segment(std::uint32_t id) {
+  Segment& segment = segments_[id];
+  QueueState& queue = queue_of(segment);
+  if (segment.older != no_segment) segments_[segment.older].newer = segment.newer;
+  if (segment.newer != no_segment) segments_[segment.newer].older = segment.older;
+  if (queue.oldest == id) queue.oldest = segment.newer;
+  if (queue.newest == id) queue.newest = segment.older;
+  --queue.segments;
+  occupy(-static_cast<std::int64_t>(segment_size));
+  used_bytes_ -= segment.used;
+  dead_bytes_ -= segment.dead;
+  pool_.free(segment.base);
+  segment = {};
+  free_ids_.push_back(id);
+}
+
+Ref Table::append(Queue which, std::size_t extent) {
+  const auto bytes = static_cast<std::uint32_t>(extent);
+  std::uint32_t id = queues_[static_cast<unsigned>(which)].newest;
+  if (id == no_segment || segment_size - segments_[id].used < bytes) {
+    id = open_segment(which);
+    if (id == no_segment) return 0;
+  }
+  Segment& segment = segments_[id];
+  const Ref ref = id << offset_bits | segment.used / static_cast<std::uint32_t>(word);
+  segment.used += bytes;
+  used_bytes_ += bytes;
+  return ref;
+}
+
+void Table::note_deadline(Segment& segment, UnixMs at) {
+  if (at != 0) segment.earliest = std::min(segment.earliest, at);
+}
+
+void Table::account_blobs(QueueState& queue, const Entry& e, int sign) {
+  for (void* raw : {e.key_blob(), e.value_blob()}) {
+    if (raw == nullptr) continue;
+    const auto bytes = static_cast<std::int64_t>(Blob::share(raw).memory()) * sign;
+    memory_.add(Use::blobs, bytes);
+    queue.blob_bytes += static_cast<std::uint64_t>(bytes);
+    occupy(bytes);
+    blobs_ += static_cast<std::uint64_t>(static_cast<std::int64_t>(sign));
+  }
+}
+
+// Takes the entry at `ref` out of the live ones. Blocks that its successor took over are not released.
+void Table::retire(Ref ref, const EntryParts* successor) {
+  Entry e = entry(ref);
+  const std::uint32_t id = ref >> offset_bits;
+  Segment& segment = segments_[id];
+  account_blobs(queue_of(segment), e, -1);
+  if (successor == nullptr || successor->key_blob != e.key_blob()) Blob::attach(e.key_blob());
+  if (successor == nullptr || successor->value_blob != e.value_blob()) Blob::attach(e.value_blob());
+  if (e.expires_at() != 0) --expires_;
+  --size_;
+  e.mark_dead();
+  const auto extent = static_cast<std::uint32_t>(e.extent());
+  segment.dead += extent;
+  dead_bytes_ += extent;
+  if (segment.dead != segment.used) return;
+  if (queue_of(segment).newest != id) return free_segment(id);
+  // Nothing refers to the segment that is being written any more: start it again.
+  used_bytes_ -= segment.used;
+  dead_bytes_ -= segment.dead;
+  segment.used = segment.dead = 0;
+  segment.earliest = no_deadline;
+}
+
+// --- writing ---
+
+// Puts an entry of these parts under `key`: into the old entry's place if it fits there, else at the end of a log.
+// `slot` is the key's, if it has one. Owns the parts' blobs on success only.
+bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent) {
+  if (slot) {
+    Entry old = entry(*slot.ref);
+    const std::size_t room = old.extent();
+    const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && parts.key_blob == nullptr &&
+                       parts.value_blob == nullptr;
+    constexpr std::size_t negligible = 64;
+    if (plain && extent <= room && (extent * 2 >= room || room <= negligible)) {
+      if (old.expires_at() != 0) --expires_;
+      if (parts.expires_at != 0) ++expires_;
+      old.write(parts, room);
+      note_deadline(segment_of(*slot.ref), parts.expires_at);
+      return true;
+    }
+  }
+  const Queue queue = slot ? static_cast<Queue>(segment_of(*slot.ref).queue) : policy_.admit(key.hash);
+  const Ref ref = append(queue, extent);
+  if (ref == 0) return false;
+  Entry fresh = entry(ref);
+  fresh.write(parts, extent);
+  if (!slot && !index_.insert(key.hash, ref, [this](Ref r) { return hash_of(r); })) {
+    // An entry nobody can find is a dead one; its blobs stay the caller's.
+    EntryParts hollow;
+    fresh.write(hollow, extent);
+    fresh.mark_dead();
+    segment_of(ref).dead += static_cast<std::uint32_t>(extent);
+    dead_bytes_ += extent;
+    return false;
+  }
+  ++size_;
+  if (parts.expires_at != 0) ++expires_;
+  Segment& segment = segment_of(ref);
+  account_blobs(queue_of(segment), fresh, 1);
+  note_deadline(segment, parts.expires_at);
+  if (slot) {
+    const Ref old = *slot.ref;
+    *slot.ref = ref;
+    retire(old, &parts);
+  }
+  return true;
+}
+
+// Decides what lies in the entry and what in blobs of its own. Blobs made here belong to `parts`.
+bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob) {
+  if (parts.key_blob == nullptr && key.text.size() > max_inline_key) {
+    Blob copy = Blob::allocate(key.text.size(), key.text.size());
+    if (!copy) return false;
+    std::memcpy(copy.data(), key.text.data(), key.text.size());
+    parts.key_blob = copy.detach();
+  }
+  parts.key = key.text;
+  parts.value = text;
+  if (!blob && Entry::size_of(parts) > max_inline_entry) {
+    blob = Blob::allocate(text.size(), text.size());
+    if (!blob) return false;
+    std::memcpy(blob.data(), text.data(), text.size());
+  }
+  if (blob) {
+    parts.value = {};
+    parts.value_blob = blob.detach();
+  }
+  return true;
+}
+
+bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
+  const Index::Slot slot = find_slot(key);
+  EntryParts parts;
+  parts.expires_at = options.expires_at;
+  parts.encoding = options.encoding;
+  void* inherited_key = nullptr;
+  if (slot) {
+    const Entry old = entry(*slot.ref);
+    if (options.keep_expiry) parts.expires_at = old.expires_at();
+    parts.frequency = std::min<std::uint8_t>(static_cast<std::uint8_t>(old.frequency() + 1), 3);
+    parts.key_blob = inherited_key = old.key_blob();
+  }
+  const bool done = fill_parts(parts, key, text, blob) && store_entry(key, slot, parts, Entry::size_of(parts));
+  if (!done) {
+    if (parts.key_blob != inherited_key) Blob::attach(parts.key_blob);
+    Blob::attach(parts.value_blob);
+  }
+  return done;
+}
+
+bool Table::remove(const Key& key) {
+  const Index::Slot slot = find_slot(key);
+  if (!slot) return false;
+  const Ref ref = *slot.ref;
+  index_.erase(slot);
+  retire(ref, nullptr);
+  return true;
+}
+
+bool Table::set_expiry(const Key& key, UnixMs at) {
+  const Index::Slot slot = find_slot(key);
+  if (!slot) return false;
+  Entry old = entry(*slot.ref);
+  if (old.set_deadline_in_place(at)) {
+    note_deadline(segment_of(*slot.ref), at);
+    return true;
+  }
+  // The layout changes. The value is copied aside first, because the entry may be rewritten where it lies.
+  char aside[max_inline_entry];
+  EntryParts parts;
+  parts.key = key.text;
+  parts.key_blob = old.key_blob();
+  parts.value_blob = old.value_blob();
+  parts.expires_at = at;
+  parts.encoding = old.encoding();
+  parts.frequency = old.frequency();
+  if (parts.value_blob == nullptr) {
+    const std::string_view text = old.value_text();
+    std::memcpy(aside, text.data(), text.size());
+    parts.value = {aside, text.size()};
+  }
+  return store_entry(key, slot, parts, Entry::size_of(parts));
+}
+
+char* Table::resize_blob(const Key& key, Entry old, std::size_t size) {
+  const std::size_t before = old.value_text().size();
+  if (old.value_blob() != nullptr) {
+    Blob mine = Blob::attach(old.value_blob());
+    char* bytes = nullptr;
+    if (mine.unique() && size <= mine.capacity()) {
+      if (size > before) std::memset(mine.data() + before, 0, size - before);
+      mine.set_size(size);
+      bytes = mine.data();
+      old.set_encoding(Encoding::raw);
+    }
+    mine.detach();
+    if (bytes != nullptr) return bytes;
+  }
+  // Room to grow, so that appending piece by piece copies each byte a bounded number of times.
+  const std::size_t kept = std::min(before, size);
+  Blob grown = Blob::allocate(size, kept == 0 ? size : size + size / 4);
+  if (!grown) return nullptr;
+  std::memcpy(grown.data(), old.value_text().data(), kept);
+  std::memset(grown.data() + kept, 0, size - kept);
+  char* bytes = grown.data();
+  if (!put(key, {}, std::move(grown), {.keep_expiry = true, .encoding = Encoding::raw})) return nullptr;
+  return bytes;
+}
+
+char* Table::resize(const Key& key, std::size_t size) {
+  const auto data_of = [this](const Key& k) {
+    Entry e = *find(k);
+    return e.value_blob() != nullptr ? const_cast<char*>(e.value_text().data()) : e.value_data();
+  };
+  const Index::Slot slot = find_slot(key);
+  if (!slot) {
+    if (size <= max_inline_entry) {
+      char zeros[max_inline_entry] = {};
+      return put(key, {zeros, size}, {}, {.encoding = Encoding::raw}) ? data_of(key) : nullptr;
+    }
+    Blob blob = Blob::allocate(size, size);
+    if (!blob) return nullptr;
+    std::memset(blob.data(), 0, size);
+    return put(key, {}, std::move(blob), {.encoding = Encoding::raw}) ? data_of(key) : nullptr;
+  }
+  Entry old = entry(*slot.ref);
+  const std::size_t before = old.value_text().size();
+  EntryParts parts;
+  parts.key = old.key_blob() != nullptr ? std::string_view{} : key.text;
+  parts.key_blob = old.key_blob();
+  parts.expires_at = old.expires_at();
+  parts.encoding = Encoding::raw;
+  parts.frequency = old.frequency();
+  // size_of looks at the value's size only; the bytes are copied below.
+  parts.value = {old.value_text().data(), size};
+  const std::size_t needed = Entry::size_of(parts);
+  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, old, size);
+  old.touch();
+  if (needed <= old.extent()) {
+    old.set_value_size(size);
+    old.set_encoding(Encoding::raw);
+  } else {
+    char bytes[max_inline_entry] = {};
+    std::memcpy(bytes, old.value_text().data(), std::min(before, size));
+    parts.value = {bytes, size};
+    const std::size_t roomy = std::min((needed + needed / 4) & ~(word - 1), max_inline_entry);
+    if (!store_entry(key, slot, parts, roomy)) return nullptr;
+    return data_of(key);
+  }
+  if (size > before) std::memset(old.value_data() + before, 0, size - before);
+  return old.value_data();
+}
+
+// --- making room ---
+
+void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
+  const Entry e = entry(ref);
+  keeping.watchers.changed(keeping.db, e.key());
+  index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
+  retire(ref, nullptr);
+}
+
+// Takes every live entry out of a segment and frees it: those that `keep` wants (it may change their frequency) move
+// to the newest segment of queue `to`, the others are gone. Survivors wait in a scratch buffer, so that the freed
+// segment itself can take them and no memory beyond the limit is needed.
+template <class Keep>
+void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keeping, Keep&& keep) {
+  thread_local std::vector<char> scratch;
+  thread_local std::vector<Survivor> survivors;
+  scratch.clear();
+  survivors.clear();
+  QueueState& from = queue_of(segments_[id]);
+  // The segment must outlive its entries: as the newest of its queue it would be restarted by the last one's death.
+  const auto release = [&](Ref ref, std::uint64_t hash) {
+    Entry e = entry(ref);
+    keeping.watchers.changed(keeping.db, e.key());
+    index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
+    account_blobs(from, e, -1);
+    if (e.expires_at() != 0) --expires_;
+    --size_;
+    Blob::attach(e.key_blob());
+    Blob::attach(e.value_blob());
+  };
+  walk(id, [&](Ref ref, Entry e) {
+    const std::uint64_t hash = hash_of(ref);
+    if (e.expired(keeping.now)) {
+      ++keeping.expired;
+      return release(ref, hash);
+    }
+    unsigned frequency = e.frequency();
+    if (!keep(hash, frequency)) {
+      ++keeping.evicted;
+      return release(ref, hash);
+    }
+    e.set_frequency(frequency);
+    account_blobs(from, e, -1);
+    survivors.push_back({scratch.size(), ref, hash});
+    scratch.insert(scratch.end(), e.data(), e.data() + e.extent());
+  });
+  free_segment(id);
+  for (const Survivor& survivor : survivors) {
+    Entry waiting(scratch.data() + survivor.at);
+    const Index::Slot slot = index_.find(survivor.hash, [&](Ref other) { return other == survivor.old_ref; });
+    const Ref ref = append(to, waiting.extent());
+    if (ref == 0) {  // the system has taken even the segment just freed
+      ++keeping.evicted;
+      keeping.watchers.changed(keeping.db, waiting.key());
+      index_.erase(slot);
+      if (waiting.expires_at() != 0) --expires_;
+      --size_;
+      Blob::attach(waiting.key_blob());
+      Blob::attach(waiting.value_blob());
+      continue;
+    }
+    Entry moved = entry(ref);
+    std::memcpy(moved.data(), waiting.data(), waiting.extent());
+    *slot.ref = ref;
+    Segment& segment = segment_of(ref);
+    note_deadline(segment, moved.expires_at());
+    account_blobs(queue_of(segment), moved, 1);
+  }
+}
+
+bool Table::evict_segment(const Housekeeping& keeping) {
+  policy_.fit_ghost(size_);
+  if (policy_.memory() != ghost_bytes_) {
+    memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
+    ghost_bytes_ = policy_.memory();
+  }
+  const auto bytes = [this](Queue q) { return queues_[static_cast<unsigned>(q)].bytes(); };
+  Queue from = eviction::S3Fifo::victim(bytes(Queue::small), bytes(Queue::main));
+  if (queues_[static_cast<unsigned>(from)].oldest == no_segment) from = from == Queue::small ? Queue::main : Queue::small;
+  const std::uint32_t id = queues_[static_cast<unsigned>(from)].oldest;
+  if (id == no_segment || size_ == 0) return false;
+  empty_segment(id, Queue::main, keeping, [&](std::uint64_t hash, unsigned& frequency) {
+    if (eviction::S3Fifo::keep(from, frequency)) return true;
+    policy_.evicted(from, hash);
+    return false;
+  });
+  return true;
+}
+
+bool Table::expire_segments(const Housekeeping& keeping, unsigned most) {
+  // A segment is read again only when its oldest debt is this old: entries that expire one by one are taken together.
+  constexpr UnixMs patience_ms = 500;
+  if (expires_ == 0) return false;
+  unsigned visited = 0;
+  for (std::size_t n = segments_.size(); n > 0; --n) {
+    if (sweep_at_ >= segments_.size()) sweep_at_ = 1;
+    const std::uint32_t id = sweep_at_++;
+    if (id >= segments_.size()) return false;
+    if (segments_[id].base == nullptr || segments_[id].earliest > keeping.now - patience_ms) continue;
+    if (visited++ == most) {
+      --sweep_at_;
+      return true;
+    }
+    UnixMs earliest = no_deadline;
+    const char* const base = segments_[id].base;
+    std::uint32_t live = 0;
+    for (std::uint32_t at = 0; at < segments_[id].used;) {
+      Entry e(segments_[id].base + at);
+      const auto extent = static_cast<std::uint32_t>(e.extent());
+      const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+      at += extent;
+      if (e.dead()) continue;
+      if (e.expired(keeping.now)) {
+        ++keeping.expired;
+        drop(ref, hash_of(ref), keeping);
+        if (segments_[id].base != base) break;  // that was its last live entry
+      } else {
+        ++live;
+        if (e.expires_at() != 0) earliest = std::min(earliest, e.expires_at());
+      }
+    }
+    if (segments_[id].base == base && live > 0) segments_[id].earliest = earliest;
+  }
+  return false;
+}
+
+std::uint32_t Table::emptiest_segment() {
+  // All of a small table, a sample of a large one: the choice must not take longer than the work.
+  constexpr std::size_t most_looked_at = 256;
+  std::uint32_t best = no_segment;
+  double best_share = 0.25;  // less is not worth the copying
+  const auto look = [&](std::uint32_t id) {
+    const Segment& segment = segments_[id];
+    if (segment.base == nullptr || segment.used == 0 || queue_of(segment).newest == id) return;
+    const double share = static_cast<double>(segment.dead) / segment_size;
+    if (share > best_share) {
+      best = id;
+      best_share = share;
+    }
+  };
+  const std::size_t ids = segments_.size() - 1;
+  for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
+    look(static_cast<std::uint32_t>(ids <= most_looked_at ? i + 1 : random_below(ids) + 1));
+  }
+  return best;
+}
+
+bool Table::compact(const Housekeeping& keeping) {
+  constexpr std::uint64_t worthwhile = 4 * segment_size;
+  if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return false;
+  const std::uint32_t id = emptiest_segment();
+  if (id == no_segment) return false;
+  empty_segment(id, static_cast<Queue>(segments_[id].queue), keeping, [](std::uint64_t, unsigned&) { return true; });
+  return true;
+}
+
+// --- checking ---
+
+Table::Audit Table::audit() {
+  Audit result;
+  std::uint64_t used = 0;
+  for (std::uint32_t id = 1; id < segments_.size(); ++id) {
+    const Segment& segment = segments_[id];
+    if (segment.base == nullptr) continue;
+    ++result.segments;
+    used += segment.used;
+    std::uint64_t live = 0;
+    walk(id, [&](Ref ref, Entry e) {
+      ++result.live_entries;
+      live += e.extent();
+      if (e.expires_at() != 0) {
+        ++result.with_deadline;
+        if (e.expires_at() < segment.earliest) result.consistent = false;
+      }
+      const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
+      if (!slot || *slot.ref != ref) result.consistent = false;
+    });
+    if (live + segment.dead != segment.used) result.consistent = false;
+    result.live_bytes += live;
+    result.dead_bytes += segment.dead;
+  }
+  if (result.live_entries != size_ || result.with_deadline != expires_ || result.dead_bytes != dead_bytes_ ||
+      used != used_bytes_ || result.segments != queues_[0].segments + queues_[1].segments) {
+    result.consistent = false;
+  }
+  return result;
+}
+
+}  // namespace pinfold::store

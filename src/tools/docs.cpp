@@ -1,0 +1,171 @@
+// Prints a page of documentation from the tables in the code: pinfold-docs commands | configuration.
+// scripts/docs writes the pages into docs/.
+
+#include <algorithm>
+#include <cstdint>
+#include <iostream>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/describe.hpp"
+#include "pinfold/command/table.hpp"
+#include "pinfold/config/settings.hpp"
+
+namespace {
+
+using namespace pinfold;
+using command::Row;
+
+std::string to_upper(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) c = upper(c);
+  return result;
+}
+
+// "CLIENT KILL" of "client|kill".
+std::string full_name(const Row& row) {
+  std::string name = to_upper(row.name);
+  std::replace(name.begin(), name.end(), '|', ' ');
+  return name;
+}
+
+std::string join(const std::vector<std::string_view>& words, std::string_view prefix) {
+  std::string text;
+  for (const std::string_view word : words) {
+    if (!text.empty()) text += ' ';
+    text.append("`").append(prefix).append(word).append("`");
+  }
+  return text.empty() ? "none" : text;
+}
+
+void print_command(const Row& row) {
+  std::cout << "\n### " << full_name(row) << "\n\n";
+  std::cout << "    " << full_name(row);
+  if (!row.syntax.empty()) std::cout << ' ' << row.syntax;
+  std::cout << "\n\n" << row.summary << "\n\n";
+  std::cout << "- Complexity: " << row.complexity << (row.complexity.ends_with('.') ? "\n" : ".\n");
+  std::cout << "- Since: " << row.since << "\n";
+  std::cout << "- Flags: " << join(command::flag_names(row), "") << "\n";
+  std::cout << "- ACL categories: " << join(command::category_names(row), "@") << "\n";
+}
+
+// What can be sent: containers that only hold subcommands are left out.
+std::vector<const Row*> commands_of(std::string_view group) {
+  std::vector<const Row*> rows;
+  for (const Row* row : command::commands()) {
+    if (row->group == group && row->handler != nullptr) rows.push_back(row);
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const Row* a, const Row* b) { return full_name(*a) < full_name(*b); });
+  return rows;
+}
+
+struct Group {
+  std::string_view name;
+  std::string_view title;
+};
+
+std::vector<Group> groups() {
+  std::vector<Group> all = {{"string", "Strings"},         {"bitmap", "Bits"},
+                            {"generic", "Keys"},           {"transactions", "Transactions"},
+                            {"connection", "Connections"}, {"server", "Server"}};
+  // A group that is new here still gets its place.
+  for (const Row* row : command::commands()) {
+    const bool known =
+        std::any_of(all.begin(), all.end(), [&](const Group& group) { return group.name == row->group; });
+    if (!known) all.push_back({row->group, row->group});
+  }
+  return all;
+}
+
+void print_commands() {
+  std::cout << "# Commands\n\n"
+               "Made by `scripts/docs` from the command table. Replies and errors are those of Redis 7.2; "
+               "where they are\n"
+               "not, [differences.md](differences.md) says so. *Since* is the version of Redis that brought "
+               "a command\n"
+               "(of Valkey or a later Redis where 7.2 does not have it). In the syntax `[ ]` may be left "
+               "out, `< | >` is\n"
+               "a choice, and `...` may be repeated. `COMMAND DOCS` tells a client the same.\n";
+  for (const Group& group : groups()) {
+    const std::vector<const Row*> rows = commands_of(group.name);
+    if (rows.empty()) continue;
+    std::cout << "\n## " << group.title << "\n";
+    for (const Row* row : rows) print_command(*row);
+  }
+}
+
+std::string range_of(const config::Setting& setting) {
+  constexpr std::int64_t none = std::numeric_limits<std::int64_t>::max();
+  if (setting.max == none) return "at least " + std::to_string(setting.min);
+  return std::to_string(setting.min) + " to " + std::to_string(setting.max);
+}
+
+std::string values_of(const config::Setting& setting) {
+  switch (setting.type) {
+    case config::Type::text:
+      return "text";
+    case config::Type::integer:
+      return "a number, " + range_of(setting);
+    case config::Type::memory:
+      return "bytes, with an optional unit (`kb`, `mb`, `gb`), " + range_of(setting);
+    case config::Type::flag:
+      return "`yes` or `no`";
+    case config::Type::choice:
+      break;
+  }
+  std::string text;
+  std::string_view left = setting.choices;
+  while (!left.empty()) {
+    const std::string_view one = left.substr(0, left.find('|'));
+    left.remove_prefix(std::min(one.size() + 1, left.size()));
+    if (!text.empty()) text += left.empty() ? " or " : ", ";
+    text.append("`").append(one).append("`");
+  }
+  return text;
+}
+
+std::string environment_name(std::string_view name) {
+  std::string result = "PINFOLD_" + to_upper(name);
+  std::replace(result.begin(), result.end(), '-', '_');
+  return result;
+}
+
+void print_configuration() {
+  std::cout << "# Configuration\n\n"
+               "Made by `scripts/docs` from the settings table.\n\n"
+               "    pinfold-server [file.yaml] [--name value ...]\n\n"
+               "Every setting can be given in the file (`name: value`), in the environment, and on the "
+               "command line; the\n"
+               "later of these wins. Those that can change at run time are changed with `CONFIG SET name "
+               "value`, and\n"
+               "`CONFIG REWRITE` writes them into the file. An unknown name or a bad value ends the start "
+               "with one line\n"
+               "on stderr.\n";
+  for (const config::Setting& setting : config::settings_table()) {
+    std::cout << "\n## " << setting.name << "\n\n" << setting.help << "\n\n";
+    std::cout << "- Values: " << values_of(setting) << "\n";
+    std::cout << "- Default: "
+              << (setting.default_value.empty() ? "empty" : "`" + std::string(setting.default_value) + "`")
+              << "\n";
+    std::cout << "- Environment: `" << environment_name(setting.name) << "`\n";
+    std::cout << "- At run time: " << (setting.runtime ? "yes" : "no, only at start") << "\n";
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view page = argc == 2 ? argv[1] : "";
+  if (page == "commands") {
+    print_commands();
+  } else if (page == "configuration") {
+    print_configuration();
+  } else {
+    std::cerr << "usage: pinfold-docs commands | configuration\n";
+    return 1;
+  }
+  return std::cout.flush() ? 0 : 1;
+}

@@ -1,0 +1,121 @@
+"""Benchmarks of Pinfold beside redis-server and memcached; started by scripts/bench, which builds what it needs.
+
+Prints tables; a missed target is not an error. Exit status 1 only when a server could not be started or answered
+wrongly, so that there is no figure.
+"""
+
+import argparse
+import os
+import signal
+import sys
+
+import cpu
+import hits
+import idle
+import machine
+import memory
+import report
+import traces
+from context import Context
+from servers import KINDS
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
+SUBCOMMANDS = ["cpu", "idle", "memory", "hits"]
+
+
+def server_kinds(text):
+    kinds = text.split(",")
+    for kind in kinds:
+        if kind not in KINDS:
+            raise argparse.ArgumentTypeError(f"unknown server '{kind}'; known: {', '.join(KINDS)}")
+    return kinds
+
+
+def positive(kind):
+    def convert(text):
+        value = kind(text)
+        if value <= 0:
+            raise argparse.ArgumentTypeError("must be positive")
+        return value
+    return convert
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
+                        help="cpu (default): CPU time per request; idle: idle RSS and connections; memory: bytes per "
+                             "key; hits: replay traces; all: everything")
+    parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
+    parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
+                        help=f"which to measure, of {','.join(KINDS)}")
+    parser.add_argument("--rounds", type=positive(int), default=3, help="cpu: rounds, interleaved between servers")
+    parser.add_argument("--scale", type=positive(float), default=1.0,
+                        help="share of the work, to try the harness; figures below 1 are not comparable")
+    parser.add_argument("--keys", type=positive(int), default=memory.KEYS, help="memory: number of keys")
+    parser.add_argument("--traces", default=os.path.join(ROOT, "..", "shared", "traces"), metavar="DIR",
+                        help="hits: where the traces are (default: ../shared/traces)")
+    parser.add_argument("--value", type=int, help="hits: value bytes where the trace has none")
+    parser.add_argument("--mb", type=positive(int), help="hits: memory of every server")
+    parser.add_argument("--json", metavar="FILE", help="write every figure")
+    parser.add_argument("--markdown", metavar="FILE", help="write the tables")
+    parser.add_argument("--update-docs", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--load", default=os.path.join(ROOT, "build", "release", "pinfold-load"),
+                        help=argparse.SUPPRESS)
+    parser.add_argument("--pinfold", default=os.path.join(ROOT, "build", "release", "pinfold-server"),
+                        help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args(argv)  # trace files may stand before and after options
+    if options.files and options.what != "hits":
+        parser.error("trace files belong to 'hits'")
+    for file in options.files:
+        if not os.path.isfile(file):
+            parser.error(f"no such trace: {file}")
+    if options.what in ("hits", "all") and not options.files and not os.path.isdir(options.traces):
+        parser.error(f"no traces in {options.traces}; name files or use --traces")
+    return options
+
+
+def run_one(what, context, options):
+    if what == "cpu":
+        return cpu.run(context)
+    if what == "idle":
+        return idle.run(context)
+    if what == "memory":
+        return memory.run(context, options.keys)
+    files = options.files or traces.find(options.traces)
+    return hits.run(context, [traces.trace_of(file, options.value, options.mb) for file in files])
+
+
+def main(argv):
+    options = arguments(argv)
+    # A plain `kill` unwinds the stack like Ctrl-C does, and so stops every server.
+    signal.signal(signal.SIGTERM, lambda *unused: sys.exit(143))
+    context = Context(options.servers, os.path.abspath(options.load), os.path.abspath(options.pinfold),
+                      options.rounds, options.scale, options.quiet)
+    reports = []
+    for what in SUBCOMMANDS if options.what == "all" else [options.what]:
+        reports.append(run_one(what, context, options))
+        print(reports[-1].text(), flush=True)
+
+    described = machine.describe(context.versions)
+    sentence = machine.sentence(described)
+    print(sentence)
+    if options.json:
+        report.write_json(options.json, described, reports)
+    if options.markdown:
+        with open(options.markdown, "w") as out:
+            out.write("\n".join(found.markdown(sentence) for found in reports))
+    if options.update_docs:
+        for found in reports:
+            report.update_docs(DOCS, found.name, found.markdown(sentence))
+    return 1 if any(found.failures for found in reports) else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        sys.exit(130)

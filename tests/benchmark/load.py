@@ -1,0 +1,89 @@
+"""Runs pinfold-load and reads what it measured."""
+
+import json
+import subprocess
+
+
+class InvalidRun(Exception):
+    """The server was wrong, or the load could not be made: there is no figure."""
+
+
+class Load:
+    def __init__(self, binary, core=None, quiet=False):
+        self._binary = binary
+        self._core = core
+        self._quiet = quiet
+
+    def command(self, mode, server, **options):
+        # setpriv: a generator must not outlive a benchmark that was killed.
+        command = ["setpriv", "--pdeathsig", "KILL"]
+        if self._core is not None:
+            command += ["taskset", "-c", str(self._core)]
+        command += [self._binary, mode]
+        arguments = {"protocol": server.protocol, "port": server.port, **options}
+        for name, value in arguments.items():
+            command += ["--" + name.replace("_", "-"), str(value)]
+        return command + (["--quiet"] if self._quiet else [])
+
+    def run(self, mode, server, stdin=subprocess.DEVNULL, max_seconds=300, **options):
+        command = self.command(mode, server, max_seconds=max_seconds, **options)
+        try:
+            done = subprocess.run(command, stdin=stdin, stdout=subprocess.PIPE, timeout=max_seconds + 60)
+        except subprocess.TimeoutExpired:
+            raise InvalidRun(f"{server.name}: {mode} took longer than {max_seconds} s") from None
+        return self._result(done, mode, server)
+
+    def open_idle(self, server, connections):
+        return IdleConnections(self.command("idle", server, connections=connections), server)
+
+    @staticmethod
+    def _result(done, mode, server):
+        try:
+            result = json.loads(done.stdout)
+        except json.JSONDecodeError:
+            raise InvalidRun(f"{server.name}: {mode} could not be run") from None
+        if done.returncode != 0 or not result["valid"]:
+            raise InvalidRun(f"{server.name}: {mode} is invalid: {result['errors']} errors, {result['wrong']} wrong, "
+                             f"{result['misses']} misses, {result['refused']} refused: "
+                             f"{result['problem'] or result['refusal'] or 'keys are missing'}")
+        return result
+
+
+class IdleConnections:
+    """Connections held by a generator in the background; use it in a `with` block."""
+
+    def __init__(self, command, server):
+        self._server = server
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        try:
+            self._expect("open")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *unused):
+        try:
+            self._process.stdin.close()
+            self._process.wait(timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def ask_each(self):
+        """Every connection sends one GET and gets its reply."""
+        self._process.stdin.write("ask\n")
+        self._process.stdin.flush()
+        self._expect("asked")
+
+    def _expect(self, event):
+        line = self._process.stdout.readline()
+        if not line:
+            raise InvalidRun(f"{self._server.name}: the idle connections could not be opened")
+        result = json.loads(line)
+        if result["event"] != event or not result["valid"] or result["open"] != result["connections"]:
+            raise InvalidRun(f"{self._server.name}: {result['open']} of {result['connections']} connections are "
+                             f"open: {result['problem']}")

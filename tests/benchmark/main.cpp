@@ -1,0 +1,91 @@
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "failure.h"
+#include "idle.h"
+#include "json.h"
+#include "options.h"
+#include "replay.h"
+#include "tally.h"
+#include "throughput.h"
+
+namespace pinfold::load {
+namespace {
+
+double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
+
+double micros(std::chrono::nanoseconds time) {
+  return std::chrono::duration<double, std::micro>(time).count();
+}
+
+// A GET benchmark must find every key and a SET benchmark must store every value; a replay may miss, and may
+// have single values refused, which it reports.
+bool valid(const Options& options, const Tally& tally) {
+  if (!tally.right()) return false;
+  if (options.mode == Mode::kReplay) return true;
+  return tally.misses == 0 && tally.refused == 0;
+}
+
+void print(const Options& options, const Tally& tally) {
+  const double elapsed = seconds(tally.elapsed);
+  const auto requests = static_cast<double>(tally.requests);
+  JsonObject json;
+  json.add("mode", name_of(options.mode)).add("protocol", name_of(options.wire));
+  json.add("valid", valid(options, tally)).add("problem", tally.problem());
+  json.add("requests", tally.requests).add("seconds", elapsed);
+  json.add("requests_per_second", elapsed > 0 ? requests / elapsed : 0.0);
+  json.add("hits", tally.hits).add("misses", tally.misses).add("stored", tally.stored);
+  json.add("refused", tally.refused).add("refusal", tally.refusal());
+  json.add("errors", tally.errors).add("wrong", tally.wrong);
+  json.add("bytes_hit", tally.bytes_hit).add("bytes_miss", tally.bytes_miss);
+  if (tally.hits + tally.misses > 0) {
+    json.add("hit_ratio", static_cast<double>(tally.hits) / static_cast<double>(tally.hits + tally.misses));
+  }
+  if (options.mode != Mode::kReplay) {
+    json.add("connections", std::uint64_t{options.connections});
+    json.add("pipeline", std::uint64_t{options.pipeline});
+  }
+  if (tally.server_cpu_seconds >= 0) {
+    json.add("server_cpu_seconds", tally.server_cpu_seconds).add("cpu_clock", tally.cpu_clock);
+    if (tally.requests > 0) json.add("server_cpu_us_per_request", tally.server_cpu_seconds * 1e6 / requests);
+  }
+  JsonObject latency;
+  latency.add("p50", micros(tally.latency.percentile(0.5)));
+  latency.add("p99", micros(tally.latency.percentile(0.99)));
+  latency.add("p99.9", micros(tally.latency.percentile(0.999)));
+  latency.add("max", micros(tally.latency.max()));
+  json.add("latency_us", latency);
+  std::puts(json.line().c_str());
+}
+
+int run(int argc, char** argv) {
+  if (argc > 1 && std::string(argv[1]) == "--help") {
+    std::fputs(usage(), stdout);
+    return 0;
+  }
+  const Options options = parse_options(argc, argv);
+  if (options.mode == Mode::kIdle) return hold_idle(options) ? 0 : 2;
+  const Tally tally = options.mode == Mode::kReplay ? replay(options) : throughput(options);
+  print(options, tally);
+  if (valid(options, tally)) return 0;
+  std::fprintf(stderr, "pinfold-load: INVALID run: %llu errors, %llu wrong, %llu misses, %llu refused; %s\n",
+               static_cast<unsigned long long>(tally.errors), static_cast<unsigned long long>(tally.wrong),
+               static_cast<unsigned long long>(tally.misses), static_cast<unsigned long long>(tally.refused),
+               tally.problem().empty() ? tally.refusal().c_str() : tally.problem().c_str());
+  return 2;
+}
+
+}  // namespace
+}  // namespace pinfold::load
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return pinfold::load::run(argc, argv);
+  } catch (const std::exception& failure) {
+    std::fprintf(stderr, "pinfold-load: %s\n", failure.what());
+    return 1;
+  }
+}

@@ -1,0 +1,178 @@
+#include "options.h"
+
+#include <array>
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <string_view>
+
+#include "failure.h"
+
+namespace pinfold::load {
+namespace {
+
+struct ModeName {
+  const char* name;
+  Mode mode;
+};
+
+constexpr std::array<ModeName, 5> kModes{{{"get", Mode::kGet},
+                                          {"set", Mode::kSet},
+                                          {"fill", Mode::kFill},
+                                          {"idle", Mode::kIdle},
+                                          {"replay", Mode::kReplay}}};
+
+template <typename Number>
+Number number(std::string_view option, std::string_view text, Number least, Number most) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc{} || end != text.data() + text.size() || value < least || value > most) {
+    throw Failure("bad value for " + std::string(option) + ": '" + std::string(text) + "'");
+  }
+  return value;
+}
+
+// The arguments after the mode, taken in pairs.
+class Arguments {
+ public:
+  Arguments(int count, char** values) : count_(count), values_(values) {}
+
+  bool next() {
+    if (position_ >= count_) return false;
+    option_ = values_[position_++];
+    return true;
+  }
+  std::string_view option() const { return option_; }
+
+  std::string text() {
+    if (position_ >= count_) throw Failure("no value for " + std::string(option_));
+    return values_[position_++];
+  }
+  template <typename Number>
+  Number number_of(Number least, Number most = std::numeric_limits<Number>::max()) {
+    return number<Number>(option_, text(), least, most);
+  }
+
+ private:
+  int count_;
+  char** values_;
+  int position_ = 0;
+  std::string_view option_;
+};
+
+Mode mode_of(std::string_view name) {
+  for (const ModeName& mode : kModes) {
+    if (name == mode.name) return mode.mode;
+  }
+  throw Failure("unknown mode '" + std::string(name) + "'");
+}
+
+Wire wire_of(const std::string& name) {
+  if (name == "resp") return Wire::kResp;
+  if (name == "memcached") return Wire::kMemcached;
+  if (name == "memcached-meta") return Wire::kMeta;
+  throw Failure("unknown protocol '" + name + "'");
+}
+
+bool take(Options& options, Arguments& arguments) {
+  constexpr std::uint64_t kMostRequests = 10'000'000'000;
+  const std::string_view option = arguments.option();
+  if (option == "--protocol") {
+    options.wire = wire_of(arguments.text());
+  } else if (option == "--host") {
+    options.host = arguments.text();
+  } else if (option == "--port") {
+    options.port = arguments.number_of<std::uint16_t>(1);
+  } else if (option == "--unix") {
+    options.unix_socket = arguments.text();
+  } else if (option == "--requests") {
+    options.requests = arguments.number_of<std::uint64_t>(1, kMostRequests);
+  } else if (option == "--warmup") {
+    options.warmup = arguments.number_of<std::uint64_t>(0, kMostRequests);
+  } else if (option == "--connections") {
+    options.connections = arguments.number_of<std::uint32_t>(1, 1'000'000);
+  } else if (option == "--pipeline") {
+    options.pipeline = arguments.number_of<std::uint32_t>(1, 100'000);
+  } else if (option == "--keys") {
+    options.keys = arguments.number_of<std::uint64_t>(1, 999'999'999'999);
+  } else if (option == "--value") {
+    options.value_bytes = arguments.number_of<std::uint32_t>(0, 512U << 20U);
+  } else if (option == "--seed") {
+    options.seed = arguments.number_of<std::uint64_t>(0);
+  } else if (option == "--ttl") {
+    // memcached reads more than 30 days as a date.
+    options.ttl = std::chrono::seconds{arguments.number_of<std::int64_t>(0, 2'592'000)};
+  } else if (option == "--max-seconds") {
+    options.max_time = std::chrono::seconds{arguments.number_of<std::int64_t>(1, 86'400)};
+  } else if (option == "--pid") {
+    options.server = arguments.number_of<pid_t>(1);
+  } else if (option == "--trace") {
+    options.trace = arguments.text();
+  } else if (option == "--label") {
+    options.label = arguments.text();
+  } else if (option == "--quiet") {
+    options.quiet = true;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const char* name_of(Mode mode) {
+  for (const ModeName& entry : kModes) {
+    if (entry.mode == mode) return entry.name;
+  }
+  return "?";
+}
+
+const char* name_of(Wire wire) {
+  switch (wire) {
+    case Wire::kResp:
+      return "resp";
+    case Wire::kMemcached:
+      return "memcached";
+    case Wire::kMeta:
+      return "memcached-meta";
+  }
+  return "?";
+}
+
+Options parse_options(int argc, char** argv) {
+  if (argc < 2) throw Failure("no mode given; --help lists them");
+  Options options;
+  options.mode = mode_of(argv[1]);
+  Arguments arguments(argc - 2, argv + 2);
+  while (arguments.next()) {
+    if (!take(options, arguments)) throw Failure("unknown option " + std::string(arguments.option()));
+  }
+  return options;
+}
+
+const char* usage() {
+  return R"(pinfold-load MODE [options]: loads a cache server and prints one line of JSON about what it measured.
+
+Modes
+  get      GETs of uniformly random keys; every key must be there
+  set      SETs of uniformly random keys
+  fill     SETs every key once
+  idle     opens connections and holds them until standard input ends; a line on standard input makes each send
+           one GET; a line of JSON says when the connections are open and when each GET is answered
+  replay   reads a trace (lines of "key-id [value-bytes]"), GETs each key, and on a miss SETs it
+
+Options
+  --protocol resp|memcached|memcached-meta
+  --host ADDRESS     --port N            --unix PATH
+  --requests N       requests measured (get, set); most lines replayed of a trace (replay)
+  --warmup N         requests sent before the measurement starts (get, set)
+  --connections N    --pipeline N    --keys N    --value BYTES    --ttl SECONDS    --seed N
+  --trace FILE|-     --label TEXT    --quiet
+  --pid N            measure the CPU time of this process
+  --max-seconds N    give up after this time
+
+Exit status: 0 when every reply was right, 2 when the run is invalid, 1 when it could not be made.
+)";
+}
+
+}  // namespace pinfold::load

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include <sys/types.h>
+
+namespace pinfold::load {
+
+enum class Mode { kGet, kSet, kFill, kIdle, kReplay };
+// kMeta is memcached with its meta commands: memcached writes a reply to every pipelined `get` at once, but
+// collects the replies to pipelined `mg`s, so a client that pipelines uses those.
+enum class Wire { kResp, kMemcached, kMeta };
+
+// Everything the command line can say. `pinfold-load --help` prints the same list.
+struct Options {
+  Mode mode = Mode::kGet;
+  Wire wire = Wire::kResp;
+  std::string host = "127.0.0.1";
+  std::uint16_t port = 6379;
+  std::string unix_socket;  // used instead of host and port when set
+
+  std::uint64_t requests = 0;  // 0: 100 000, or the whole trace
+  std::uint64_t warmup = 0;    // requests sent before the measurement starts
+  std::uint32_t connections = 50;
+  std::uint32_t pipeline = 1;
+  std::uint64_t keys = 1'000'000;
+  std::uint32_t value_bytes = 100;
+  std::uint64_t seed = 1;
+  std::chrono::seconds ttl{0};  // 0: entries do not expire
+  std::chrono::seconds max_time{300};
+
+  pid_t server = 0;         // whose CPU time is measured; 0: nobody's
+  std::string trace = "-";  // replay: a file, or - for standard input
+  std::string label;        // what the progress bar calls the run
+  bool quiet = false;       // no progress
+};
+
+const char* name_of(Mode mode);
+const char* name_of(Wire wire);
+
+// Throws Failure with a one-line reason.
+Options parse_options(int argc, char** argv);
+
+const char* usage();
+
+}  // namespace pinfold::load

@@ -1,0 +1,93 @@
+#include <catch2/catch.hpp>
+
+#include <string>
+
+#include "pinfold/base/hash.hpp"
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/base/text.hpp"
+
+using namespace pinfold;
+
+TEST_CASE("integers are read only in their canonical form") {
+  CHECK(parse_i64("0") == 0);
+  CHECK(parse_i64("-1") == -1);
+  CHECK(parse_i64("9223372036854775807") == INT64_MAX);
+  CHECK(parse_i64("-9223372036854775808") == INT64_MIN);
+  for (const char* bad : {"", "-", "+1", " 1", "1 ", "01", "-0", "-01", "00", "9223372036854775808",
+                          "-9223372036854775809", "1e3", "0x10", "184467440737095516160"}) {
+    INFO(bad);
+    CHECK_FALSE(parse_i64(bad));
+  }
+}
+
+TEST_CASE("reals are read and shown as INCRBYFLOAT does") {
+  CHECK(format_real(*parse_real("3.0")) == "3");
+  CHECK(format_real(*parse_real("5.0e3")) == "5000");
+  CHECK(format_real(*parse_real("0.1")) == "0.1");
+  CHECK(format_real(*parse_real("-0.0")) == "0");
+  CHECK(parse_real("inf"));
+  for (const char* bad : {"", " 1", "1 ", "nan", "1e5000", "abc", "1.2.3"}) {
+    INFO(bad);
+    CHECK_FALSE(parse_real(bad));
+  }
+}
+
+TEST_CASE("memory sizes take Redis' units") {
+  CHECK(parse_memory("100") == 100);
+  CHECK(parse_memory("1k") == 1000);
+  CHECK(parse_memory("1KB") == 1024);
+  CHECK(parse_memory("2mb") == 2 << 20);
+  CHECK(parse_memory("1gb") == 1 << 30);
+  for (const char* bad : {"", "-1", "mb", "1 mb", "1tb", "99999999999999999999", "9999999999gb"}) {
+    INFO(bad);
+    CHECK_FALSE(parse_memory(bad));
+  }
+}
+
+TEST_CASE("globs match as Redis' do") {
+  CHECK(glob_match("*", ""));
+  CHECK(glob_match("h?llo", "hello"));
+  CHECK(glob_match("h*llo", "heeeello"));
+  CHECK(glob_match("h[ae]llo", "hallo"));
+  CHECK_FALSE(glob_match("h[^e]llo", "hello"));
+  CHECK(glob_match("h[a-c]llo", "hbllo"));
+  CHECK(glob_match("h[c-a]llo", "hbllo"));
+  CHECK(glob_match("a\\*b", "a*b"));
+  CHECK_FALSE(glob_match("a\\*b", "axb"));
+  CHECK(glob_match("HELLO", "hello", true));
+  CHECK_FALSE(glob_match("", "a"));
+  CHECK(glob_match("a*b*c", "axxbyyc"));
+  CHECK_FALSE(glob_match("a*b*c", "axxbyy"));
+}
+
+TEST_CASE("a pattern made to explode takes no longer than the product of the lengths") {
+  std::string pattern;
+  for (int i = 0; i < 2000; ++i) pattern += "a*";
+  pattern += "b";
+  CHECK_FALSE(glob_match(pattern, std::string(5000, 'a')));
+}
+
+TEST_CASE("SipHash-1-3 gives other hashes under another key, and differs in every length") {
+  const HashKey a{1, 2};
+  const HashKey b{1, 3};
+  std::string text;
+  std::uint64_t before = 0;
+  for (int i = 0; i < 64; ++i) {
+    CHECK(siphash13(a, text) != siphash13(b, text));
+    CHECK(siphash13(a, text) != before);
+    before = siphash13(a, text);
+    text += '\0';
+  }
+}
+
+TEST_CASE("SipHash-1-3 equals an independent implementation's figures") {
+  // hash(bytes(range(n))) of CPython 3.11, which is SipHash-1-3 under the zero key with PYTHONHASHSEED=0.
+  const std::pair<int, std::uint64_t> known[] = {
+      {1, 0x68a914128e01e473},  {2, 0x10bac45c41e3669},   {3, 0x4d4c9a4a8ef6e0ad},  {4, 0x7cc43f98813e4dbd},
+      {7, 0x2f098ab0c751325a},  {8, 0xead411e67ebe2eea},  {15, 0xf30eb725bb91c9ea}, {33, 0x7fb71d24dfa4c9f6}};
+  for (const auto& [size, hash] : known) {
+    std::string message;
+    for (char c = 0; c < size; ++c) message += c;
+    CHECK(siphash13({0, 0}, message) == hash);
+  }
+}

@@ -1,0 +1,228 @@
+#include "pinfold/command/table.hpp"
+
+#include <algorithm>
+#include <random>
+#include <set>
+
+#include <catch2/catch.hpp>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/describe.hpp"
+#include "pinfold/command/syntax.hpp"
+
+using namespace pinfold::command;
+
+namespace {
+
+using Words = std::vector<std::string_view>;
+
+const Row* find(const Words& words) { return find_command(words); }
+
+std::string name_of(const Row* row) { return row == nullptr ? "none" : std::string(row->name); }
+
+bool is_subcommand(const Row& row) { return row.name.find('|') != std::string_view::npos; }
+
+std::vector<std::uint32_t> keys_of(const Words& words) {
+  std::vector<std::uint32_t> positions;
+  const Row* row = find(words);
+  REQUIRE(row != nullptr);
+  REQUIRE(extract_keys(*row, words, positions));
+  return positions;
+}
+
+std::string in_random_case(std::string_view text, std::mt19937& random) {
+  std::string result(text);
+  for (char& c : result) {
+    if (random() % 2 == 0) c = pinfold::upper(c);
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("table: commands are found whatever their case") {
+  std::mt19937 random(1);
+  for (const Row* row : commands()) {
+    INFO(row->name);
+    for (int i = 0; i < 10; ++i) {
+      const std::string name = in_random_case(row->name, random);
+      CHECK(find_command_by_name(name) == row);
+      const std::size_t bar = name.find('|');
+      const std::string first = name.substr(0, bar);
+      const std::string second = bar == std::string::npos ? "x" : name.substr(bar + 1);
+      if (is_subcommand(*row)) CHECK(find({first, second}) == row);
+      if (!is_subcommand(*row)) CHECK(find({first}) == row);
+    }
+  }
+}
+
+TEST_CASE("table: what is no command is not found") {
+  using namespace std::string_literals;
+  const std::string names[] = {"",
+                               "g",
+                               "ge",
+                               "gett",
+                               "get ",
+                               " get",
+                               "get\0"s,
+                               "\0get"s,
+                               "g\xe5t",
+                               "client|kill",
+                               "client|",
+                               "|",
+                               "|kill",
+                               std::string(31, 'a'),
+                               std::string(32, 'a'),
+                               std::string(33, 'a'),
+                               std::string(100000, 'a'),
+                               "GET\r\n",
+                               "g@t",
+                               "[get",
+                               "`get"};
+  for (const std::string& name : names) {
+    INFO(name);
+    CHECK(find({name}) == nullptr);
+  }
+  CHECK(find({}) == nullptr);
+  // Letters are the only bytes whose case is ignored.
+  CHECK(find_command_by_name("client\\kill") == nullptr);
+}
+
+TEST_CASE("table: an unknown subcommand leads to its container") {
+  CHECK(name_of(find({"OBJECT", "freq", "key"})) == "object|freq");
+  CHECK(name_of(find({"OBJECT", "nope"})) == "object");
+  CHECK(name_of(find({"OBJECT", ""})) == "object");
+  CHECK(name_of(find({"OBJECT", std::string(1000, 'x')})) == "object");
+  CHECK(name_of(find({"OBJECT"})) == "object");
+  CHECK(name_of(find({"GET", "freq"})) == "get");
+}
+
+TEST_CASE("table: every row has its place") {
+  for (std::size_t i = 0; i < commands().size(); ++i) CHECK(command_index(*commands()[i]) == i);
+}
+
+TEST_CASE("table: containers know their subcommands") {
+  std::size_t inner = 0;
+  for (const Row* row : commands()) {
+    for (const Row* subcommand : subcommands(*row)) {
+      ++inner;
+      CHECK(subcommand->name.starts_with(std::string(row->name) + "|"));
+    }
+    CHECK(is_container(*row) == !subcommands(*row).empty());
+    // Without a handler of its own a container has to have something else to run.
+    if (row->handler == nullptr) CHECK(is_container(*row));
+  }
+  CHECK(inner == static_cast<std::size_t>(std::count_if(commands().begin(), commands().end(),
+                                                        [](const Row* row) { return is_subcommand(*row); })));
+}
+
+TEST_CASE("table: every row is complete and consistent") {
+  const std::set<std::string_view> groups = {"string", "generic",      "connection", "server",
+                                             "bitmap", "transactions", "cache"};
+  for (const Row* row : commands()) {
+    INFO(row->name);
+    CHECK(row->name == pinfold::to_lower(row->name));
+    CHECK(row->arity != 0);
+    if (is_subcommand(*row)) CHECK(std::abs(row->arity) >= 2);
+    CHECK(groups.count(row->group) == 1);
+    CHECK_FALSE(row->since.empty());
+    CHECK_FALSE(row->complexity.empty());
+    CHECK(row->summary.size() > 10);
+    CHECK(row->summary.back() == '.');
+    CHECK(row->summary.find_first_of("\r\n") == std::string_view::npos);
+    CHECK(parse_syntax(row->syntax));
+    CHECK_FALSE(((row->flags & kWrite) != 0 && (row->flags & kReadOnly) != 0));
+    if ((row->flags & kDenyOom) != 0) CHECK((row->flags & kWrite) != 0);
+    for (const KeySpec& spec : row->keys) {
+      if (spec.kind == KeySpec::Kind::none) continue;
+      CHECK(spec.first >= 1);
+      CHECK(spec.step >= 1);
+      CHECK_FALSE(key_use_names(spec.use).empty());
+    }
+    if (row->keys[0].kind == KeySpec::Kind::none) CHECK(row->keys[1].kind == KeySpec::Kind::none);
+    CHECK_FALSE(category_names(*row).empty());
+  }
+}
+
+TEST_CASE("table: the arity says how many arguments the syntax needs") {
+  // Counts the words that must be there; nothing if an alternative makes it depend.
+  const auto least = [](const std::vector<Argument>& arguments) {
+    int words = 0;
+    const auto count = [&](const auto& self, const std::vector<Argument>& list) -> void {
+      for (const Argument& argument : list) {
+        if (argument.optional) continue;
+        if (argument.type == ArgumentType::block) {
+          words += argument.token.empty() ? 0 : 1;
+          self(self, argument.arguments);
+        } else {
+          words += argument.token.empty() || argument.type == ArgumentType::pure_token ? 1 : 2;
+        }
+      }
+    };
+    count(count, arguments);
+    return words;
+  };
+  for (const Row* row : commands()) {
+    INFO(row->name);
+    if (is_container(*row)) continue;
+    const int name = is_subcommand(*row) ? 2 : 1;
+    // Redis lets the handler find some missing arguments.
+    CHECK(name + least(arguments_of(*row)) >= std::abs(row->arity));
+    if (row->arity > 0) CHECK(name + least(arguments_of(*row)) == row->arity);
+  }
+}
+
+TEST_CASE("table: keys are found where they stand") {
+  using Positions = std::vector<std::uint32_t>;
+  CHECK(keys_of({"get", "a"}) == Positions{1});
+  CHECK(keys_of({"del", "a", "b", "c"}) == Positions{1, 2, 3});
+  CHECK(keys_of({"copy", "a", "b", "REPLACE"}) == Positions{1, 2});
+  CHECK(keys_of({"mset", "a", "1", "b", "2"}) == Positions{1, 3});
+  CHECK(keys_of({"bitop", "and", "d", "a", "b"}) == Positions{2, 3, 4});
+  CHECK(keys_of({"object", "freq", "a"}) == Positions{2});
+  CHECK(keys_of({"msetex", "2", "a", "1", "b", "2", "EX", "5"}) == Positions{2, 4});
+  CHECK(keys_of({"ping", "a"}).empty());
+  CHECK(keys_of({"scan", "0"}).empty());
+}
+
+TEST_CASE("table: a count of keys that does not fit finds none") {
+  for (const char* count :
+       {"0", "-1", "3", "x", "", "9223372036854775807", "4611686018427387905", "99999999999999999999"}) {
+    INFO(count);
+    const Words words = {"msetex", count, "a", "1", "b", "2"};
+    std::vector<std::uint32_t> positions = {7};
+    CHECK_FALSE(extract_keys(*find(words), words, positions));
+    CHECK(positions == std::vector<std::uint32_t>{7});
+  }
+}
+
+TEST_CASE("table: keys are never looked for past the arguments") {
+  std::mt19937 random(7);
+  const std::string_view samples[] = {"",   "0", "1", "2", "-1", "5", "100", "key", "9223372036854775807",
+                                      "GET"};
+  for (const Row* row : commands()) {
+    for (int round = 0; round < 300; ++round) {
+      const std::size_t size = random() % 9;
+      // A copy of exactly this size, so that a sanitizer sees any step beyond it.
+      Words args(size);
+      for (std::string_view& arg : args) arg = samples[random() % std::size(samples)];
+      args.shrink_to_fit();
+      std::vector<std::uint32_t> positions;
+      const bool fits = extract_keys(*row, args, positions);
+      if (!fits) CHECK(positions.empty());
+      for (const std::uint32_t position : positions) REQUIRE(position < size);
+    }
+  }
+}
+
+TEST_CASE("table: what happens to a key may depend on the arguments") {
+  const auto use = [](const Words& words) { return key_use(find(words)->keys[0], words); };
+  CHECK(use({"set", "k", "v"}) == KeyUse::write);
+  CHECK(use({"set", "k", "get"}) == KeyUse::write);
+  CHECK(use({"set", "k", "v", "EX", "5", "Get"}) == KeyUse::modify);
+  CHECK(use({"bitfield", "k"}) == KeyUse::read);
+  CHECK(use({"bitfield", "k", "get", "u8", "0", "OVERFLOW", "wrap"}) == KeyUse::read);
+  CHECK(use({"bitfield", "k", "get", "u8"}) == KeyUse::modify);
+  CHECK(use({"bitfield", "k", "get", "u8", "0", "set", "u8", "0", "1"}) == KeyUse::modify);
+  CHECK(use({"get", "k"}) == KeyUse::read);
+}

@@ -1,0 +1,96 @@
+#include <catch2/catch.hpp>
+
+#include <string>
+#include <vector>
+
+#include "pinfold/resp/parser.hpp"
+
+using pinfold::resp::Limits;
+using pinfold::resp::Parser;
+
+namespace {
+
+constexpr Limits known{1 << 20, 512 << 20, true};
+constexpr Limits stranger{10, 16384, false};
+using Command = std::vector<std::string>;
+
+struct Outcome {
+  std::vector<Command> commands;
+  std::string error;
+};
+
+// Feeds `input` in pieces of `piece` bytes, dropping what was consumed as a connection does.
+Outcome feed(const std::string& input, std::size_t piece, const Limits& limits = known) {
+  Parser parser;
+  Outcome outcome;
+  std::string buffer;
+  for (std::size_t at = 0; at < input.size(); at += piece) {
+    buffer += input.substr(at, piece);
+    for (;;) {
+      const auto result = parser.next(buffer, limits);
+      if (result == Parser::Result::error) {
+        outcome.error = parser.error();
+        return outcome;
+      }
+      if (result == Parser::Result::need_more) break;
+      outcome.commands.emplace_back(parser.args().begin(), parser.args().end());
+    }
+    buffer.erase(0, parser.consumed());
+    parser.drop_consumed();
+  }
+  return outcome;
+}
+
+std::string error_of(const std::string& input, const Limits& limits = known) {
+  return feed(input, input.size(), limits).error;
+}
+
+}  // namespace
+
+TEST_CASE("pipelined requests parse the same however the stream is split") {
+  std::string long_value(1000, 'v');
+  const std::string input = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\n" + long_value +
+                            "\r\n*0\r\n*-1\r\n\r\nPING\r\n  set \"a b\" 'it\\'s' \"\\x41\\n\"\n*1\r\n$0\r\n\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+  const std::vector<Command> wanted = {
+      {"SET", "k", long_value}, {"PING"}, {"set", "a b", "it's", "A\n"}, {""}, {"GET", "k"}};
+  for (std::size_t piece = 1; piece <= 40; ++piece) CHECK(feed(input, piece).commands == wanted);
+  CHECK(feed(input, input.size()).commands == wanted);
+}
+
+TEST_CASE("hostile framing gets Redis' protocol errors") {
+  CHECK(error_of("*abc\r\n") == "invalid multibulk length");
+  CHECK(error_of("*2147483648\r\n") == "invalid multibulk length");
+  CHECK(error_of("*9223372036854775808\r\n") == "invalid multibulk length");
+  CHECK(error_of("*1\r\n:5\r\n") == "expected '$', got ':'");
+  CHECK(error_of("*1\r\n$-1\r\n") == "invalid bulk length");
+  CHECK(error_of("*1\r\n$abc\r\n") == "invalid bulk length");
+  CHECK(error_of("*1\r\n$536870913\r\n") == "invalid bulk length");
+  CHECK(error_of("*1\r\n$01\r\nx\r\n") == "invalid bulk length");
+  CHECK(error_of("*11\r\n", stranger) == "unauthenticated multibulk length");
+  CHECK(error_of("*1\r\n$16385\r\n", stranger) == "unauthenticated bulk length");
+  CHECK(error_of("get \"a\n") == "unbalanced quotes in request");
+  CHECK(error_of("get \"a\"b\n") == "unbalanced quotes in request");
+  CHECK(error_of(std::string(70000, 'a')) == "too big inline request");
+  CHECK(error_of("*" + std::string(70000, '1')) == "too big mbulk count string");
+  CHECK(error_of("*1\r\n$" + std::string(70000, '1')) == "too big bulk count string");
+}
+
+TEST_CASE("a long announced argument is not asked for before its header is known") {
+  Parser parser;
+  CHECK(parser.next("*2\r\n$3\r\nGET\r\n", known) == Parser::Result::need_more);
+  CHECK(parser.wanted() == 0);
+  const std::string head = "*2\r\n$3\r\nGET\r\n$1000\r\nabc";
+  CHECK(parser.next(head, known) == Parser::Result::need_more);
+  CHECK(parser.wanted() == head.size() - 3 + 1000 + 2);
+}
+
+TEST_CASE("a rewound command is parsed again") {
+  Parser parser;
+  const std::string input = "PING\r\nECHO x\r\n";
+  REQUIRE(parser.next(input, known) == Parser::Result::command);
+  const std::size_t before = parser.consumed();
+  REQUIRE(parser.next(input, known) == Parser::Result::command);
+  parser.rewind(before);
+  REQUIRE(parser.next(input, known) == Parser::Result::command);
+  CHECK(parser.args()[0] == "ECHO");
+}

@@ -1,0 +1,284 @@
+#include <catch2/catch.hpp>
+
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+
+#include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/shard.hpp"
+
+using namespace pinfold;
+using namespace pinfold::store;
+
+namespace {
+
+// Runs `action` on a database with the shard of `name` locked, as dispatch does.
+template <class Action>
+auto with(Keyspace& keyspace, const std::string& name, UnixMs now, Action&& action) {
+  const Key key = keyspace.key(name);
+  Keyspace::Locks locks(keyspace);
+  locks.acquire(key);
+  Database db(keyspace, 0, now);
+  return action(db, key);
+}
+
+bool put(Keyspace& keyspace, const std::string& name, const std::string& text, PutOptions options = {}, UnixMs now = 1) {
+  return with(keyspace, name, now, [&](Database& db, const Key& key) { return db.put(key, text, options); });
+}
+
+std::optional<std::string> get(Keyspace& keyspace, const std::string& name, UnixMs now = 1) {
+  return with(keyspace, name, now, [&](Database& db, const Key& key) -> std::optional<std::string> {
+    const auto value = db.read(key);
+    if (!value) return std::nullopt;
+    return std::string(value->text);
+  });
+}
+
+std::string text_of(std::mt19937_64& random, std::size_t size) {
+  std::string text(size, '\0');
+  for (char& c : text) c = static_cast<char>(random());
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("a value comes back as it was put, whatever its size") {
+  Keyspace keyspace({.shards = 4});
+  std::mt19937_64 random(7);
+  for (const std::size_t size : {0, 1, 3, 44, 45, 254, 255, 8000, 8192, 8193, 20000, 1 << 20}) {
+    const std::string name = "k" + std::to_string(size);
+    const std::string text = text_of(random, size);
+    REQUIRE(put(keyspace, name, text));
+    CHECK(get(keyspace, name) == text);
+  }
+}
+
+TEST_CASE("a key may have any length") {
+  Keyspace keyspace({.shards = 4});
+  for (const std::size_t size : {0, 1, 254, 255, 256, 2047, 2048, 2049, 70000}) {
+    const std::string name(size, 'k');
+    REQUIRE(put(keyspace, name, "v" + std::to_string(size)));
+    CHECK(get(keyspace, name) == "v" + std::to_string(size));
+    REQUIRE(put(keyspace, name, "again", {.expires_at = 100}));
+    CHECK(get(keyspace, name) == "again");
+    CHECK_FALSE(get(keyspace, name, 100));
+  }
+}
+
+TEST_CASE("a random history of writes, deletes, deadlines and compactions equals a plain map, and the accounts add up") {
+  const auto seed = static_cast<unsigned>(std::random_device{}());
+  INFO("seed " << seed);
+  std::mt19937_64 random(seed);
+  Keyspace keyspace({.shards = 2});
+  struct Model {
+    std::string text;
+    UnixMs expires_at;
+  };
+  std::map<std::string, Model> model;
+  UnixMs now = 1000;
+  const auto below = [&](std::uint64_t n) { return random() % n; };
+  const auto some_size = [&]() -> std::size_t {
+    switch (below(10)) {
+      case 0: return below(20000);
+      case 1: return 4000 + below(5000);
+      default: return below(200);
+    }
+  };
+  for (int i = 0; i < 60000; ++i) {
+    const std::string name = "key:" + std::string(below(50) == 0 ? 3000 : 0, 'x') + std::to_string(below(3000));
+    const auto found = model.find(name);
+    if (found != model.end() && found->second.expires_at != 0 && found->second.expires_at <= now) model.erase(found);
+    const bool present = model.count(name) > 0;
+    switch (below(8)) {
+      case 0:
+      case 1:
+      case 2: {
+        const std::string text = text_of(random, some_size());
+        const UnixMs at = below(3) == 0 ? now + static_cast<UnixMs>(below(3000)) + 1 : 0;
+        const bool keep = below(4) == 0;
+        REQUIRE(put(keyspace, name, text, {.expires_at = at, .keep_expiry = keep}, now));
+        model[name] = {text, keep && present ? model[name].expires_at : at};
+        break;
+      }
+      case 3: {
+        const bool removed = with(keyspace, name, now, [](Database& db, const Key& key) { return db.remove(key); });
+        REQUIRE(removed == present);
+        model.erase(name);
+        break;
+      }
+      case 4: {
+        const UnixMs at = below(2) == 0 ? 0 : now + 1 + static_cast<UnixMs>(below(5000));
+        const bool set = with(keyspace, name, now, [&](Database& db, const Key& key) {
+          return db.peek(key) && db.set_expiry(key, at);
+        });
+        REQUIRE(set == present);
+        if (present) model[name].expires_at = at;
+        break;
+      }
+      case 5: {
+        std::string& text = model[name].text;
+        const std::size_t size = text.size() + some_size();
+        with(keyspace, name, now, [&](Database& db, const Key& key) {
+          db.peek(key);
+          char* bytes = db.resize(key, size);
+          REQUIRE(bytes != nullptr);
+          const std::size_t before = text.size();
+          text.resize(size, '\0');
+          REQUIRE(std::string_view(bytes, size) == text);
+          if (size > before) {
+            bytes[before] = 'a';
+            text[before] = 'a';
+          }
+        });
+        break;
+      }
+      default: {
+        const auto value = get(keyspace, name, now);
+        REQUIRE(value.has_value() == present);
+        if (present) REQUIRE(*value == model[name].text);
+      }
+    }
+    if (below(100) == 0) now += static_cast<UnixMs>(below(200));
+    if (below(500) == 0) keyspace.background_step(now, 1000);
+  }
+  now += 501;  // the sweep takes debts of half a second
+  while (keyspace.background_step(now, 100000)) {
+  }
+  std::erase_if(model, [&](const auto& item) { return item.second.expires_at != 0 && item.second.expires_at <= now; });
+  Keyspace::Locks none(keyspace);
+  for (const auto& [name, value] : model) REQUIRE(get(keyspace, name, now) == value.text);
+
+  std::set<std::string> seen;
+  for (std::uint64_t cursor = 0;;) {
+    cursor = keyspace.scan(0, cursor, 10, now, none, [&](std::string_view key, const Value&) { seen.emplace(key); });
+    if (cursor == 0) break;
+    REQUIRE(cursor < (1ULL << 53));
+  }
+  REQUIRE(seen.size() == model.size());
+  keyspace.flush(0, none);
+  CHECK(keyspace.size(0, none) == 0);
+  CHECK(keyspace.memory().used() == 0);
+}
+
+TEST_CASE("a scan sees every key that stays, while others come and go and the index grows") {
+  Keyspace keyspace({.shards = 2});
+  Keyspace::Locks none(keyspace);
+  constexpr int lasting = 3000;
+  for (int i = 0; i < lasting; ++i) put(keyspace, "stay:" + std::to_string(i), "v");
+  std::set<std::string> seen;
+  int extra = 0;
+  for (std::uint64_t cursor = 0;;) {
+    cursor = keyspace.scan(0, cursor, 25, 1, none, [&](std::string_view key, const Value&) { seen.emplace(key); });
+    if (cursor == 0) break;
+    for (int i = 0; i < 20; ++i) put(keyspace, "new:" + std::to_string(extra++), "v");
+    with(keyspace, "new:" + std::to_string(extra - 10), 1, [](Database& db, const Key& key) { return db.remove(key); });
+  }
+  for (int i = 0; i < lasting; ++i) REQUIRE(seen.count("stay:" + std::to_string(i)) == 1);
+}
+
+TEST_CASE("memory stays under the limit and the server keeps what it can") {
+  constexpr std::uint64_t limit = 16 << 20;
+  Keyspace keyspace({.shards = 4, .max_memory = limit});
+  std::mt19937_64 random(3);
+  for (int i = 0; i < 200000; ++i) {
+    const std::string text(random() % 16 == 0 ? random() % 60000 : random() % 300, 'v');
+    REQUIRE(keyspace.make_room(text.size() + 100));
+    REQUIRE(put(keyspace, "k" + std::to_string(i), text));
+    REQUIRE(keyspace.memory().used() <= limit);
+  }
+  CHECK(keyspace.stats().evicted > 0);
+  CHECK(keyspace.memory().used() > limit / 2);
+}
+
+TEST_CASE("without eviction a full keyspace has no room") {
+  Keyspace keyspace({.shards = 2, .max_memory = 1 << 20, .policy = EvictionPolicy::noeviction});
+  bool refused = false;
+  for (int i = 0; i < 100000 && !refused; ++i) {
+    refused = !keyspace.make_room(200);
+    if (!refused) put(keyspace, "k" + std::to_string(i), std::string(100, 'v'));
+  }
+  CHECK(refused);
+  CHECK(keyspace.stats().evicted == 0);
+}
+
+TEST_CASE("a frequently read key survives a scan of keys that are read once") {
+  Keyspace keyspace({.shards = 1, .max_memory = 4 << 20});
+  for (int i = 0; i < 1000; ++i) put(keyspace, "hot:" + std::to_string(i), std::string(100, 'h'));
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 1000; ++i) get(keyspace, "hot:" + std::to_string(i));
+  }
+  for (int i = 0; i < 200000; ++i) {
+    REQUIRE(keyspace.make_room(200));
+    put(keyspace, "cold:" + std::to_string(i), std::string(100, 'c'));
+    get(keyspace, "hot:" + std::to_string(i % 1000));
+  }
+  int left = 0;
+  for (int i = 0; i < 1000; ++i) left += get(keyspace, "hot:" + std::to_string(i)).has_value();
+  CHECK(left == 1000);
+}
+
+TEST_CASE("expired entries give their memory back without being asked for") {
+  Keyspace keyspace({.shards = 2});
+  for (int i = 0; i < 50000; ++i) put(keyspace, "k" + std::to_string(i), std::string(100, 'v'), {.expires_at = 1000});
+  const auto before = keyspace.memory().used(Use::segments);
+  while (keyspace.background_step(2000, 100000)) {
+  }
+  Keyspace::Locks none(keyspace);
+  CHECK(keyspace.size(0, none) == 0);
+  CHECK(keyspace.memory().used(Use::segments) < before / 10);
+  CHECK(keyspace.stats().expired == 50000);
+}
+
+TEST_CASE("a watched key's flag rises with a write, a removal, an expiry and a flush, not with a read") {
+  Keyspace keyspace({.shards = 2});
+  Keyspace::Locks none(keyspace);
+  const auto watched = [&](auto&& change) {
+    put(keyspace, "w", "1", {.expires_at = 500});
+    auto flag = std::make_shared<WatchFlag>();
+    with(keyspace, "w", 1, [&](Database&, const Key& key) { keyspace.watch(0, key, flag, 1); });
+    change();
+    with(keyspace, "w", 1, [&](Database&, const Key& key) { keyspace.unwatch(0, key, flag.get()); });
+    return flag->dirty.load();
+  };
+  CHECK_FALSE(watched([&] { get(keyspace, "w"); }));
+  CHECK_FALSE(watched([&] { put(keyspace, "other", "1"); }));
+  CHECK(watched([&] { put(keyspace, "w", "2"); }));
+  CHECK(watched([&] { with(keyspace, "w", 1, [](Database& db, const Key& key) { return db.remove(key); }); }));
+  CHECK(watched([&] { get(keyspace, "w", 500); }));
+  CHECK(watched([&] { keyspace.flush(0, none); }));
+}
+
+TEST_CASE("counters of a table equal a recount of its log") {
+  const HashKey hash_key = random_hash_key();
+  Memory memory(0);
+  SegmentPool pool(memory);
+  std::atomic<std::uint64_t> occupied{0};
+  std::uint64_t expired = 0;
+  std::uint64_t evicted = 0;
+  Watchers watchers;
+  std::mt19937_64 random(11);
+  {
+    Table table(pool, memory, hash_key, occupied);
+    for (int i = 0; i < 100000; ++i) {
+      const std::string name = std::to_string(random() % 5000);
+      const Key key{name, siphash13(hash_key, name)};
+      const UnixMs at = random() % 2 == 0 ? 0 : static_cast<UnixMs>(i + random() % 1000 + 1);
+      if (random() % 4 == 0) {
+        table.remove(key);
+      } else {
+        REQUIRE(table.put(key, std::string(random() % 400, 'v'), {}, {.expires_at = at}));
+      }
+      const Housekeeping keeping{i, 0, watchers, expired, evicted};
+      if (random() % 50 == 0) table.compact(keeping);
+      if (random() % 100 == 0) table.expire_segments(keeping, 2);
+      if (random() % 1000 == 0) table.evict_segment(keeping);
+      if (i % 1000 == 0) REQUIRE(table.audit().consistent);
+    }
+    CHECK(table.audit().live_entries == table.size());
+    CHECK(occupied.load() == table.occupied());
+    CHECK(expired > 0);
+    CHECK(evicted > 0);
+  }
+  CHECK(memory.used() == 0);
+}
