@@ -61,6 +61,7 @@ class Server:
         self.args += [str(arg) for arg in args]
         self.env = environment(env)
         self.process = None
+        self.expected_exits = (0,)
         self.start(wait)
 
     def start(self, wait=True):
@@ -112,10 +113,10 @@ class Server:
             raise AssertionError(f"did not stop within {STOP_DEADLINE} s of SIGTERM: {self.log()[-4000:]}") from None
         self.check_exit()
 
-    def check_exit(self, expected=0):
+    def check_exit(self):
         log = self.log()
         assert not SANITIZER_REPORT.search(log), f"sanitizer report:\n{log[-8000:]}"
-        assert self.process.returncode == expected, f"exited {self.process.returncode}, not {expected}:\n{log[-4000:]}"
+        assert self.process.returncode in self.expected_exits, f"exited {self.process.returncode}, not {self.expected_exits}:\n{log[-4000:]}"
 
     def __enter__(self):
         return self
