@@ -45,7 +45,7 @@ def test_the_library_can_say_its_name_and_version(client):
     fields = client_line(client, client.call("CLIENT", "ID"))
     assert fields["lib-name"] == "redis-py" and fields["lib-ver"] == "5.0"
     assert client.call("CLIENT", "SETINFO", "BOGUS", "x") == "ERR Unrecognized option 'BOGUS'"
-    assert client.call("CLIENT", "SETINFO", "LIB-NAME", "a b") == "ERR lib-name cannot contain spaces, newlines or special characters."
+    assert client.call("CLIENT", "SETINFO", "Lib-Name", "a b") == "ERR Lib-Name cannot contain spaces, newlines or special characters."
     assert client.call("CLIENT", "SETINFO", "LIB-NAME") == "ERR wrong number of arguments for 'client|setinfo' command"
 
 
