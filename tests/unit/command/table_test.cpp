@@ -1,6 +1,7 @@
 #include "pinfold/command/table.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <random>
 #include <set>
 
@@ -145,21 +146,23 @@ TEST_CASE("table: every row is complete and consistent") {
 }
 
 TEST_CASE("table: the arity says how many arguments the syntax needs") {
-  // Counts the words that must be there; nothing if an alternative makes it depend.
+  // Counts the words that must be there; of alternatives, those of the shortest.
   const auto least = [](const std::vector<Argument>& arguments) {
-    int words = 0;
-    const auto count = [&](const auto& self, const std::vector<Argument>& list) -> void {
-      for (const Argument& argument : list) {
-        if (argument.optional) continue;
-        if (argument.type == ArgumentType::block) {
-          words += argument.token.empty() ? 0 : 1;
-          self(self, argument.arguments);
-        } else {
-          words += argument.token.empty() || argument.type == ArgumentType::pure_token ? 1 : 2;
-        }
+    const auto words_of = [](const auto& self, const Argument& argument) -> int {
+      if (argument.optional) return 0;
+      if (argument.type == ArgumentType::pure_token) return 1;
+      int words = argument.token.empty() ? 0 : 1;
+      if (argument.type == ArgumentType::oneof) {
+        int shortest = std::numeric_limits<int>::max();
+        for (const Argument& choice : argument.arguments) shortest = std::min(shortest, self(self, choice));
+        return words + std::max(1, shortest);  // a choice is made, even among what may be left out
       }
+      if (argument.type != ArgumentType::block) return words + 1;
+      for (const Argument& part : argument.arguments) words += self(self, part);
+      return words;
     };
-    count(count, arguments);
+    int words = 0;
+    for (const Argument& argument : arguments) words += words_of(words_of, argument);
     return words;
   };
   for (const Row* row : commands()) {

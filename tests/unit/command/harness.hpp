@@ -1,0 +1,83 @@
+#pragma once
+// Drives commands as a connection does, without a network: a server of one thread and any number of clients.
+//
+//   Server server;
+//   Client client(server);
+//   CHECK(client.run("SET", "a", "1") == "+OK\r\n");
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/command/dispatch.hpp"
+
+namespace pinfold::command {
+
+struct Server {
+  explicit Server(const store::KeyspaceOptions& options = {}) : keyspace(options), engine(settings, keyspace, 1) {}
+
+  void set(config::Id id, std::string_view value) {
+    if (const auto error = settings.set(id, value, false)) throw std::runtime_error(*error);
+  }
+  CommandCounters& counters(std::string_view command) {
+    return engine.stats.of_thread(0).commands[command_index(*find_command_by_name(command))];
+  }
+
+  config::Settings settings;
+  store::Keyspace keyspace;
+  Engine engine;
+  Dispatcher dispatcher{engine, 0};
+  UnixMs now = unix_ms();
+};
+
+class Client {
+ public:
+  explicit Client(Server& server) : server_(server) {
+    session.shared.id = server.engine.clients.next_id();
+    session.shared.address = "127.0.0.1:" + std::to_string(10'000 + session.shared.id);
+    session.shared.local_address = "127.0.0.1:6379";
+    session.shared.created = server.now;
+    session.authenticated = server.settings.text(config::Id::requirepass).empty();
+    server.engine.clients.add(session.shared);
+  }
+  ~Client() {
+    server_.dispatcher.end_session(session);
+    server_.engine.clients.remove(session.shared);
+  }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  std::string run_all(const std::vector<std::string_view>& args) {
+    resp::Output output;
+    resp::Reply reply(output, session.protocol);
+    server_.dispatcher.execute(session, args, reply, server_.now);
+    std::vector<resp::Output::Run> runs(64);
+    runs.resize(output.gather(0, runs.data(), runs.size()));
+    std::string text;
+    for (const resp::Output::Run& run : runs) text += run.bytes;
+    return text;
+  }
+  /// The bytes of the reply to one command.
+  template <class... Words>
+  std::string run(const Words&... words) {
+    return run_all({std::string_view(words)...});
+  }
+  /// Whether the command would have to wait for the end of a pause.
+  template <class... Words>
+  bool waits(const Words&... words) {
+    const std::vector<std::string_view> args{std::string_view(words)...};
+    return server_.dispatcher.must_wait(session, server_.dispatcher.prepare(args), server_.now);
+  }
+
+  Session session;
+
+ private:
+  Server& server_;
+};
+
+inline std::string bulk(std::string_view text) {
+  return "$" + std::to_string(text.size()) + "\r\n" + std::string(text) + "\r\n";
+}
+
+}  // namespace pinfold::command
