@@ -19,7 +19,7 @@ constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password
 void ping(Call& call) {
   if (call.args.size() > 2) return call.reply.error("ERR wrong number of arguments for 'ping' command");
   if (call.args.size() == 2) return call.reply.bulk(call.args[1]);
-  call.reply.simple("PONG");
+  call.reply.output().append("+PONG\r\n");
 }
 
 void echo(Call& call) { call.reply.bulk(call.args[1]); }

@@ -46,10 +46,35 @@ Name lower_name(std::string_view text) {
   return name;
 }
 
+constexpr std::uint64_t kMixer = 0x9e3779b97f4a7c15;
+
+// Every command that is sent often has a name of one word, so these have a way of their own.
+constexpr bool is_short(std::string_view name) { return name.size() <= sizeof(std::uint64_t); }
+
+// A short name as a word padded with zeros. Loads that overlap, because copying a number of bytes that is not known
+// beforehand is a call.
+std::uint64_t load_short(std::string_view name) {
+  const std::size_t size = name.size();
+  if (size >= sizeof(std::uint32_t)) {
+    std::uint32_t front = 0;
+    std::uint32_t back = 0;
+    std::memcpy(&front, name.data(), sizeof front);
+    std::memcpy(&back, name.data() + size - sizeof back, sizeof back);
+    return front | std::uint64_t{back} << (8 * (size - sizeof back));
+  }
+  if (size == 0) return 0;
+  const auto byte = [name](std::size_t at) { return std::uint64_t{static_cast<unsigned char>(name[at])} << (8 * at); };
+  return byte(0) | byte(size / 2) | byte(size - 1);
+}
+
+std::uint64_t hash_short(std::uint64_t word) { return (word * kMixer) >> 32; }
+
 std::uint64_t hash_name(const Name& name) {
-  std::uint64_t hash = name.size;
-  for (const std::uint64_t word : name.words) hash = std::rotl(hash ^ word, 29) * 0x9e3779b97f4a7c15;
-  return hash ^ (hash >> 32);
+  std::uint64_t hash = name.words[0];
+  if (name.size > sizeof(std::uint64_t)) {
+    for (std::size_t i = 1; i < kWords; ++i) hash = std::rotl(hash * kMixer, 29) ^ name.words[i];
+  }
+  return hash_short(hash);
 }
 
 bool is_subcommand(const Row& row) { return row.name.find('|') != std::string_view::npos; }
@@ -86,12 +111,22 @@ class Table {
   std::size_t index(const Row& row) const { return static_cast<std::size_t>(&row - rows_.data()); }
 
   const Slot* find(std::string_view text) const {
+    if (is_short(text)) return find_short(lower_word(load_short(text)), text.size());
     if (text.size() > kLongestName) return nullptr;
     const Slot& slot = slots_[place(lower_name(text))];
     return slot.row != nullptr ? &slot : nullptr;
   }
 
  private:
+  const Slot* find_short(std::uint64_t word, std::size_t size) const {
+    const std::size_t mask = slots_.size() - 1;
+    for (std::size_t at = hash_short(word) & mask; slots_[at].row != nullptr; at = (at + 1) & mask) {
+      const Name& name = slots_[at].name;
+      if (name.words[0] == word && name.size == size) return &slots_[at];
+    }
+    return nullptr;
+  }
+
   // Where `name` is, or the empty slot where it would be.
   std::size_t place(const Name& name) const {
     const std::size_t mask = slots_.size() - 1;

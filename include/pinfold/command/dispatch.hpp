@@ -27,7 +27,7 @@ class Dispatcher {
 
   /// Finds the command and hashes its key if there is one. Depends on nothing but `args`, which must stay where they
   /// are until execute.
-  Prepared prepare(Args args);
+  Prepared prepare(Args args) const;
   /// Starts fetching what the request will touch. Only a hint: the session may select another database before it.
   void prefetch(const Session& session, const Prepared& prepared) const {
     if (prepared.one_key) engine_.keyspace.prefetch(session.db, prepared.key);
@@ -70,7 +70,7 @@ class Dispatcher {
 /// What a command may need of memory: its arguments and what the store adds to each. EXEC asks for all of its queue.
 std::uint64_t memory_needed(Args args);
 
-/// Runs the handler of call.row and counts the call. Everything has been checked and locked.
-void invoke(Call& call);
+/// Runs the handler of call.row and counts the call in `stats`, which must be this thread's. Everything has been checked and locked.
+void invoke(Call& call, ThreadStats& stats);
 
 }  // namespace pinfold::command
