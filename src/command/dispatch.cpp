@@ -85,6 +85,15 @@ Prepared Dispatcher::prepare(Args args) const {
   return prepared;
 }
 
+void Dispatcher::prefetch(const Session& session, std::span<const Prepared> requests) const {
+  for (const Prepared& request : requests) {
+    if (request.one_key) engine_.keyspace.prefetch_index(session.db, request.key);
+  }
+  for (const Prepared& request : requests) {
+    if (request.one_key) engine_.keyspace.prefetch_entry(session.db, request.key);
+  }
+}
+
 void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
   constexpr auto relaxed = std::memory_order_relaxed;
   SharedClient& shared = session.shared;

@@ -16,6 +16,10 @@ std::string random_run_id() {
 }  // namespace
 
 Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspace, unsigned threads)
-    : settings(server_settings), keyspace(server_keyspace), stats(threads), run_id(random_run_id()) {}
+    : settings(server_settings),
+      keyspace(server_keyspace),
+      stats(threads),
+      run_id(random_run_id()),
+      memory_at_start(server_keyspace.memory().used()) {}
 
 }  // namespace pinfold::command

@@ -155,6 +155,8 @@ void Connection::resize_input(std::size_t capacity) {
 
 void Connection::read_done(std::size_t size) {
   filled_ += size;
+  // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
+  if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
   thread_.dispatcher().stats().net_input.add(size);
   add(session_.shared.net_input, size);
   process();
@@ -162,37 +164,21 @@ void Connection::read_done(std::size_t size) {
 
 void Connection::process() {
   const UnixMs now = unix_ms();
-  command::Dispatcher& dispatcher = thread_.dispatcher();
-  resp::Output& output = thread_.output();
-  resp::Reply reply(output, session_.protocol);
+  resp::Reply reply(thread_.output(), session_.protocol);
   for (;;) {
-    const std::size_t before = parser_.consumed();
-    const resp::Parser::Result result = parser_.next({input_.get(), filled_}, limits());
-    if (result == resp::Parser::Result::need_more) break;
+    const resp::Parser::Result result = parse_batch();
+    if (!execute_batch(reply, now)) break;
     if (result == resp::Parser::Result::error) {
-      dispatcher.stats().protocol_errors.add();
+      thread_.dispatcher().stats().protocol_errors.add();
       reply.error("ERR Protocol error: " + parser_.error());
       close_when_sent_ = true;
-      break;
     }
-    const command::Prepared prepared = dispatcher.prepare(parser_.args());
-    if (dispatcher.must_wait(session_, prepared, now)) {
-      parser_.rewind(before);
-      paused_ = true;
-      thread_.wait_for_pause_end();
-      break;
-    }
-    dispatcher.execute(session_, parser_.args(), prepared, reply, now);
-    if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) {
-      close_when_sent_ = true;
-      break;
-    }
-    if (output.size() > batch_output) {
+    if (result != resp::Parser::Result::command) break;
+    if (thread_.output().size() > batch_output) {
       send();
       if (closed_) return;
     }
   }
-  session_.shared.last_active.store(now, std::memory_order_relaxed);
   drop_consumed();
   send();
   if (closed_) return;
@@ -202,6 +188,48 @@ void Connection::process() {
     return close();
   }
   read();  // also with replies waiting: a client may send all of its pipeline before it reads
+}
+
+// Parses requests from the input until the batch is full or the input used up, and prepares them. `command` if there
+// may be more.
+resp::Parser::Result Connection::parse_batch() {
+  Batch& batch = thread_.batch();
+  command::Dispatcher& dispatcher = thread_.dispatcher();
+  const resp::Limits most = limits();
+  batch.clear();
+  resp::Parser::Result result = resp::Parser::Result::command;
+  while (batch.size < Batch::capacity) {
+    const std::size_t start = parser_.consumed();
+    result = parser_.next({input_.get(), filled_}, most);
+    if (result != resp::Parser::Result::command) break;
+    batch.add(start, parser_.args());
+    // An inline command's arguments do not outlast the next one; what a stranger may send depends on its last
+    // command; and a huge argument list is a batch of its own.
+    if (parser_.args_are_copies() || !session_.authenticated || batch.args.size() > Batch::many_arguments) break;
+  }
+  for (std::size_t i = 0; i < batch.size; ++i) batch.prepared[i] = dispatcher.prepare(batch.args_of(i));
+  if (batch.size > 1) dispatcher.prefetch(session_, {batch.prepared.data(), batch.size});
+  return result;
+}
+
+// Executes the batch; false if the rest of the input must wait or will never be looked at.
+bool Connection::execute_batch(resp::Reply& reply, UnixMs now) {
+  Batch& batch = thread_.batch();
+  command::Dispatcher& dispatcher = thread_.dispatcher();
+  for (std::size_t i = 0; i < batch.size; ++i) {
+    if (dispatcher.must_wait(session_, batch.prepared[i], now)) {
+      parser_.rewind(batch.starts[i]);
+      paused_ = true;
+      thread_.wait_for_pause_end();
+      return false;
+    }
+    dispatcher.execute(session_, batch.args_of(i), batch.prepared[i], reply, now);
+    if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) {
+      close_when_sent_ = true;
+      return false;
+    }
+  }
+  return true;
 }
 
 void Connection::drop_consumed() {

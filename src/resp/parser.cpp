@@ -196,6 +196,7 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
 
 Parser::Result Parser::finish(std::string_view input) {
   args_.clear();
+  unquoted_.clear();
   for (const Span& span : spans_) args_.push_back(input.substr(span.offset, span.size));
   begin_next(position_);
   return Result::command;

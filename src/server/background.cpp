@@ -26,7 +26,7 @@ void Background::run() {
     const std::int64_t start = monotonic_us();
     // A quarter of one core at most, as Redis' active expiry; less if there is less to do.
     engine_.keyspace.background_step(unix_ms(), period_us / 4);
-    engine_.stats.sample_rates(monotonic_us());
+    engine_.rates.sample(engine_.stats, monotonic_us());
     const std::int64_t left = period_us - (monotonic_us() - start);
     lock.lock();
     wake_.wait_for(lock, std::chrono::microseconds(std::max<std::int64_t>(left, 1000)), [this] { return stopping_; });

@@ -103,7 +103,12 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
 
 int run(int argc, char** argv, char** environment) {
   config::Settings settings;
-  if (const auto error = settings.load_command_line(argc, argv, environment)) return fail(*error);
+  const config::Start start = settings.load_command_line(argc, argv, environment);
+  if (start.outcome == config::Start::Outcome::refused) return fail(start.text);
+  if (start.outcome == config::Start::Outcome::print) {
+    std::fputs(start.text.c_str(), stdout);
+    return 0;
+  }
   if (const auto error = set_up_log(settings)) return fail(*error);
   raise_descriptor_limit(settings);
 

@@ -65,6 +65,19 @@ void Keyspace::Locks::release() {
   held_.reset();
 }
 
+void Keyspace::prefetch_index(unsigned db, const Key& key) {
+  Shard& at = shard(key);
+  // The lock is what keeps the index where it is; two uncontended ones cost less than the misses they hide.
+  const std::unique_lock lock(at.mutex, std::try_to_lock);
+  if (lock && at.tables[db]) at.tables[db]->index().prefetch(key.hash);
+}
+
+void Keyspace::prefetch_entry(unsigned db, const Key& key) {
+  Shard& at = shard(key);
+  const std::unique_lock lock(at.mutex, std::try_to_lock);
+  if (lock && at.tables[db]) at.tables[db]->prefetch_entry(key.hash);
+}
+
 // Runs `action` on every shard under its lock, taking the locks that are not held already one after the other.
 template <class Action>
 void Keyspace::for_each_shard(const Locks& held, Action&& action) {
@@ -292,9 +305,9 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
 
 // --- figures ---
 
-KeyspaceStats Keyspace::stats() {
+KeyspaceStats Keyspace::stats(const Locks& held) {
   KeyspaceStats sum;
-  for_each_shard(Locks(*this), [&](Shard& shard) {
+  for_each_shard(held, [&](Shard& shard) {
     sum.hits += shard.hits;
     sum.misses += shard.misses;
     sum.expired += shard.expired;
@@ -303,16 +316,16 @@ KeyspaceStats Keyspace::stats() {
   return sum;
 }
 
-void Keyspace::reset_stats() {
-  for_each_shard(Locks(*this), [](Shard& shard) { shard.hits = shard.misses = shard.expired = shard.evicted = 0; });
+void Keyspace::reset_stats(const Locks& held) {
+  for_each_shard(held, [](Shard& shard) { shard.hits = shard.misses = shard.expired = shard.evicted = 0; });
 }
 
-DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now) {
+DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& held) {
   constexpr unsigned samples_per_shard = 8;
   DatabaseStats sum;
   std::uint64_t sampled = 0;
   UnixMs ttl = 0;
-  for_each_shard(Locks(*this), [&](Shard& shard) {
+  for_each_shard(held, [&](Shard& shard) {
     Table* table = shard.tables[db].get();
     if (table == nullptr) return;
     sum.keys += table->size();
@@ -335,7 +348,5 @@ std::optional<std::uint64_t> Keyspace::memory_usage(unsigned db, const Key& key,
   Table& table = shard(key).table(db);
   return table.memory_of(*table.find(key));
 }
-
-void Keyspace::prefetch(unsigned, const Key&) const {}
 
 }  // namespace pinfold::store

@@ -39,6 +39,18 @@ std::optional<Entry> Table::find(const Key& key) {
   return entry(*slot.ref);
 }
 
+void Table::prefetch_entry(std::uint64_t hash) {
+  constexpr std::ptrdiff_t line = 64;
+  index_.find(hash, [this](Ref ref) {
+    const char* at = entry(ref).data();
+    // Header, key and the start of the value; longer values stream in by themselves.
+    __builtin_prefetch(at, 1);
+    __builtin_prefetch(at + line, 1);
+    __builtin_prefetch(at + 2 * line, 1);
+    return true;
+  });
+}
+
 std::uint64_t Table::memory_of(const Entry& e) const {
   constexpr std::uint64_t index_share = 6;  // a 64-byte bucket of 12 slots, 75-95 % full
   std::uint64_t bytes = e.extent() + index_share;

@@ -4,6 +4,7 @@
 // The checks come in the order of Redis' processCommand, because a client sees which of them answers first.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "pinfold/command/call.hpp"
@@ -28,10 +29,8 @@ class Dispatcher {
   /// Finds the command and hashes its key if there is one. Depends on nothing but `args`, which must stay where they
   /// are until execute.
   Prepared prepare(Args args) const;
-  /// Starts fetching what the request will touch. Only a hint: the session may select another database before it.
-  void prefetch(const Session& session, const Prepared& prepared) const {
-    if (prepared.one_key) engine_.keyspace.prefetch(session.db, prepared.key);
-  }
+  /// Starts fetching what the requests will touch. Only a hint: the session may select another database meanwhile.
+  void prefetch(const Session& session, std::span<const Prepared> requests) const;
 
   /// Executes one request and writes exactly one reply (none if the client turned replies off, or is to be closed).
   void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);

@@ -11,6 +11,7 @@
 
 #include "pinfold/base/clock.hpp"
 #include "pinfold/command/clients.hpp"
+#include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/store/keyspace.hpp"
@@ -25,10 +26,12 @@ class Engine {
   store::Keyspace& keyspace;
   Clients clients;
   Stats stats;
+  Rates rates;
 
   const std::string run_id;  // 40 hexadecimal digits, random per process
   const std::int64_t started_us = monotonic_us();
   const UnixMs started_at = unix_ms();
+  const std::uint64_t memory_at_start;  // used before there was any data
 
   /// Set by the server: asks for an orderly shutdown; returns at once.
   std::function<void()> shut_down;

@@ -19,5 +19,8 @@ std::span<const Row> client_commands();
 std::span<const Row> transaction_commands();
 std::span<const Row> config_commands();
 std::span<const Row> server_commands();
+std::span<const Row> info_commands();
+std::span<const Row> memory_commands();
+std::span<const Row> debug_commands();
 
 }  // namespace pinfold::command

@@ -1,13 +1,14 @@
 #pragma once
-// The settings of the server. One table (settings.cpp) names each: Redis' name where Redis has one, type, default,
-// range, whether it can change at run time, help. Command line, environment, YAML file, CONFIG GET/SET/REWRITE and
-// docs/configuration.md all read that table.
+// The settings of the server. One table (settings.cpp) names each: Redis' name where Redis has one, type,
+// default, range, whether it can change at run time, help. Command line, environment, YAML file, CONFIG
+// GET/SET/REWRITE and docs/configuration.md all read that table.
 //
-// Thread-safe. Numbers, flags and choices are single atomics (one relaxed load to read); texts are copied under a
-// mutex.
+// Thread-safe. Numbers, flags and choices are single atomics (one relaxed load to read); texts are copied
+// under a mutex.
 
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -16,6 +17,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pinfold::config {
@@ -42,14 +44,37 @@ enum class Id : unsigned {
   loglevel,
   logfile,
   enable_debug_command,
-  active_expire_effort,
-  lfu_decay_time,
   save,
   appendonly,
   count,
 };
 
 enum class Type { text, integer, memory, flag, choice };
+
+/// When a client that does not read its replies is let go: at once beyond `hard` bytes, beyond `soft` after a
+/// while. 0: never.
+struct OutputLimit {
+  std::uint64_t hard = 0;
+  std::uint64_t soft = 0;
+  std::int64_t soft_seconds = 0;
+};
+
+/// Why a value was not taken. `index` is its place among those given.
+struct Refusal {
+  std::size_t index;
+  std::string reason;  // in Redis' words, without the setting's name
+};
+
+/// What the command line came to.
+struct Start {
+  enum class Outcome {
+    run,      // everything is set
+    print,    // --help or --version: `text` is for stdout, and the exit status 0
+    refused,  // `text` is one line that says what is wrong
+  };
+  Outcome outcome = Outcome::run;
+  std::string text;
+};
 
 struct Setting {
   Id id;
@@ -70,45 +95,78 @@ class Settings {
  public:
   Settings();  // all defaults; "auto" values are resolved for this machine
 
-  std::int64_t integer(Id id) const { return numbers_[static_cast<unsigned>(id)].load(std::memory_order_relaxed); }
+  std::int64_t integer(Id id) const {
+    return numbers_[static_cast<unsigned>(id)].load(std::memory_order_relaxed);
+  }
   bool flag(Id id) const { return integer(id) != 0; }
   std::string text(Id id) const;
-  /// As CONFIG GET shows it.
+  /// As CONFIG GET shows it: memory in bytes, "auto" as what it came to.
   std::string show(Id id) const;
 
-  /// Parses, checks and sets; returns what is wrong with it, or nothing. At run time (`at_runtime`) settings that
-  /// cannot change are refused.
+  /// The normal class of client-output-buffer-limit, all three numbers from the same moment. Wait-free unless
+  /// the setting is being changed.
+  OutputLimit output_limit() const;
+
+  /// Parses, checks and sets; returns what is wrong with it, in Redis' words and without the setting's name,
+  /// or nothing. At run time (`at_runtime`) settings that cannot change are refused, and listeners are asked.
   std::optional<std::string> set(Id id, std::string_view value, bool at_runtime);
 
-  /// All or nothing, as CONFIG SET with several pairs: on an error nothing has changed. The error names the setting.
-  std::optional<std::string> set_all(std::span<const std::pair<Id, std::string>> values);
+  /// Whether these may be set together at run time, whatever their values: none is constant, none is there
+  /// twice.
+  std::optional<Refusal> check(std::span<const std::pair<Id, std::string>> values) const;
+  /// All or nothing at run time, as CONFIG SET with several pairs: on an error nothing has changed.
+  std::optional<Refusal> set_all(std::span<const std::pair<Id, std::string>> values);
 
-  /// Called after the setting has changed at run time, outside of any lock. It may refuse by returning an error, and
-  /// then the change is undone. Register before threads start.
+  /// Called after the setting has changed at run time. It may read the settings, but not set any. It may
+  /// refuse by returning an error, and then the change is undone (and it is called again). Register before
+  /// threads start.
   using Listener = std::function<std::optional<std::string>()>;
   void on_change(Id id, Listener listener);
 
-  /// A YAML mapping of names to scalars. The error has the line number.
+  /// A YAML mapping of names to scalars. The error has the file and the line.
   std::optional<std::string> load_file(const std::string& path);
-  /// PINFOLD_NAME=value for every setting; an unknown PINFOLD_ name is an error.
-  std::optional<std::string> load_environment(char** environment);
-  /// [file.yaml] [--name value ...]; the file first, then the environment, then the options.
-  std::optional<std::string> load_command_line(int argc, char** argv, char** environment);
+  /// PINFOLD_NAME=value for every setting; an unknown PINFOLD_ name is an error, but for those that
+  /// Kubernetes sets for a service called pinfold.
+  std::optional<std::string> load_environment(const char* const* environment);
+  /// [file.yaml] [--name value | --name=value ...]; the file first, then the environment, then the options.
+  Start load_command_line(int argc, const char* const* argv, const char* const* environment);
 
-  /// The file given at start, if any (CONFIG REWRITE, INFO).
+  /// The absolute path of the file given at start; empty if there was none (CONFIG REWRITE, INFO).
   const std::string& file() const { return file_; }
   /// Writes the settings that differ from their defaults into the file, keeping its other lines and comments.
+  /// The file is replaced at once and with the same permissions.
   std::optional<std::string> rewrite();
 
  private:
+  /// A setting's value: a number for all types but text, whose number is what the text says, if anything.
+  struct State {
+    std::int64_t number = 0;
+    std::string text;   // Type::text, as CONFIG GET shows it
+    std::string given;  // as it was written: "75%" stays that in the file
+  };
+
+  static std::optional<std::string> parse(Id id, std::string_view value, std::string_view current,
+                                          State& state);
+  State state(Id id) const;
+  void store(Id id, State state);
+  std::optional<std::string> tell(Id id);
+  std::optional<std::string> load_options(std::span<const std::string_view> options);
+  bool is_default(Id id) const;
+  bool same_value(Id id, std::string_view value) const;
+  std::optional<std::string> check_rewritten(const std::string& text) const;
+
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Id::count)> numbers_{};
+  std::atomic<std::uint64_t> output_limit_version_{0};  // odd while the limit is being written
+  std::atomic<std::uint64_t> output_hard_{0};
+  std::atomic<std::uint64_t> output_soft_{0};
+  std::atomic<std::int64_t> output_soft_seconds_{0};
+
+  std::mutex change_mutex_;  // one change at run time after the other; taken before mutex_
   mutable std::mutex mutex_;
   std::array<std::string, static_cast<unsigned>(Id::count)> texts_;
+  std::array<std::string, static_cast<unsigned>(Id::count)> given_;
   std::map<Id, Listener> listeners_;
   std::string file_;
 };
-
-/// Memory of the machine or, if smaller, of the cgroup (v2 or v1) this process is in, in bytes.
-std::uint64_t available_memory();
 
 }  // namespace pinfold::config

@@ -15,6 +15,7 @@
 #include "pinfold/net/io_thread.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/resp/parser.hpp"
+#include "pinfold/resp/reply.hpp"
 
 namespace pinfold::net {
 
@@ -38,6 +39,8 @@ class Connection {
   void read();
   void read_done(std::size_t size);
   void process();
+  resp::Parser::Result parse_batch();
+  bool execute_batch(resp::Reply& reply, UnixMs now);
   void wait_writable();
   void send();
   bool send_some(resp::Output& output, std::size_t& sent);

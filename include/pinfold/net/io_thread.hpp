@@ -16,6 +16,7 @@
 
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/net/batch.hpp"
 #include "pinfold/resp/output.hpp"
 
 namespace pinfold::net {
@@ -57,6 +58,7 @@ class IoThread {
   command::Engine& engine() { return engine_; }
   command::Dispatcher& dispatcher() { return dispatcher_; }
   resp::Output& output() { return output_; }
+  Batch& batch() { return batch_; }
   unsigned index() const { return index_; }
   void destroy(Connection& connection);
   void wait_for_pause_end();
@@ -73,6 +75,7 @@ class IoThread {
   Timer ticker_;
   Timer pause_timer_;
   resp::Output output_;  // replies of the command batch at hand
+  Batch batch_;
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::atomic<std::size_t> load_{0};
   bool stopping_ = false;

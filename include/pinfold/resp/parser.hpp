@@ -31,8 +31,11 @@ class Parser {
   /// Continues at position() in `input`, which starts at the first byte not yet consumed().
   Result next(std::string_view input, const Limits& limits);
 
-  /// The arguments of the command found. Valid until next() is called or `input` goes away.
+  /// The arguments of the command found. The vector is valid until next() is called; the bytes as long as `input`.
   const std::vector<std::string_view>& args() const { return args_; }
+  /// Whether the arguments lie in the parser (an inline command) and not in the input: then they last only until the
+  /// next call of next().
+  bool args_are_copies() const { return !unquoted_.empty(); }
   /// How far input has been used by whole commands.
   std::size_t consumed() const { return start_; }
   /// Goes back to where a command started, to have it parsed again.

@@ -66,8 +66,10 @@ class Keyspace {
   Key key(std::string_view text) const { return {text, siphash13(hash_key_, text)}; }
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   unsigned shard_of(const Key& key) const { return static_cast<unsigned>(key.hash) & shard_mask_; }
-  /// Starts fetching the memory that a lookup of `key` will touch first.
-  void prefetch(unsigned db, const Key& key) const;
+  /// Starts fetching what a lookup of `key` will touch: first the index (prefetch_index), and once that has come the
+  /// entry (prefetch_entry). Hints for a pipeline: they do nothing if the shard is busy. Call with nothing held.
+  void prefetch_index(unsigned db, const Key& key);
+  void prefetch_entry(unsigned db, const Key& key);
 
   /// The shards held by one thread for one command or transaction.
   class Locks {
@@ -122,9 +124,10 @@ class Keyspace {
   EvictionPolicy policy() const { return policy_.load(std::memory_order_relaxed); }
   void set_policy(EvictionPolicy policy) { policy_.store(policy, std::memory_order_relaxed); }
 
-  KeyspaceStats stats();
-  void reset_stats();
-  DatabaseStats database_stats(unsigned db, UnixMs now);
+  KeyspaceStats stats(const Locks& held);
+  KeyspaceStats stats() { return stats(Locks(*this)); }
+  void reset_stats(const Locks& held);
+  DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
   /// What one entry costs: its share of log and index and its block. The key's shard must be held.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
 

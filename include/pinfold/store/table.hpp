@@ -56,7 +56,8 @@ class Table {
   /// Bytes of segments and blocks.
   std::uint64_t occupied() const { return queues_[0].bytes() + queues_[1].bytes(); }
   const Index& index() const { return index_; }
-  void prefetch(std::uint64_t hash) const { index_.prefetch(hash); }
+  /// Starts fetching the entry that most likely has this hash.
+  void prefetch_entry(std::uint64_t hash);
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
   /// Empties the oldest segment of the queue that must give way. False if there is nothing to evict.

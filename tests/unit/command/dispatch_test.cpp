@@ -108,7 +108,8 @@ TEST_CASE("dispatch: a batch can be prepared ahead of its execution") {
   CHECK(second.one_key);
   CHECK(second.key.text == "a");
   CHECK_FALSE(third.one_key);
-  server.dispatcher.prefetch(client.session, second);
+  const Prepared batch[] = {first, second, third};
+  server.dispatcher.prefetch(client.session, batch);
   pinfold::resp::Output output;
   pinfold::resp::Reply reply(output);
   server.dispatcher.execute(client.session, set, first, reply, server.now);

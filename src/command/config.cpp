@@ -1,0 +1,117 @@
+// CONFIG: the settings table as Redis shows and changes it.
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/help.hpp"
+
+namespace pinfold::command {
+namespace {
+
+using config::Setting;
+
+// A setting and the name to show it under: the client's own spelling if it asked for exactly this one.
+struct Found {
+  const Setting* setting;
+  std::string_view name;
+};
+
+void add_once(std::vector<Found>& found, const Setting& setting, std::string_view name) {
+  const bool there = std::ranges::any_of(found, [&](const Found& one) { return one.setting == &setting; });
+  if (!there) found.push_back({&setting, name});
+}
+
+void config_get(Call& call) {
+  std::vector<Found> found;
+  for (const std::string_view pattern : call.args.subspan(2)) {
+    if (pattern.find_first_of("*?[") == std::string_view::npos) {
+      const Setting* setting = config::find_setting(pattern);
+      if (setting != nullptr) add_once(found, *setting, pattern);
+      continue;
+    }
+    for (const Setting& setting : config::settings_table()) {
+      if (glob_match(pattern, setting.name, true)) add_once(found, setting, setting.name);
+    }
+  }
+  call.reply.map(found.size());
+  for (const Found& one : found) {
+    call.reply.bulk(one.name);
+    call.reply.bulk(call.engine.settings.show(one.setting->id));
+  }
+}
+
+// As Redis prints a client's text: up to its first zero byte.
+std::string printed(std::string_view text) { return std::string(text.substr(0, text.find('\0'))); }
+
+void refuse(Call& call, std::string_view name, const std::string& reason) {
+  call.reply.error("ERR CONFIG SET failed (possibly related to argument '" + printed(name) + "') - " +
+                   reason);
+}
+
+// Redis goes through all names before it looks at any value, and of a wrong name and a constant setting the
+// first counts.
+void config_set(Call& call) {
+  const Args pairs = call.args.subspan(2);
+  if (pairs.size() % 2 != 0) return call.syntax_error();
+  std::vector<std::pair<config::Id, std::string>> values;
+  for (std::size_t i = 0; i < pairs.size(); i += 2) {
+    const Setting* setting = config::find_setting(pairs[i]);
+    if (setting == nullptr) {
+      return call.reply.error("ERR Unknown option or number of arguments for CONFIG SET - '" +
+                              printed(pairs[i]) + "'");
+    }
+    values.emplace_back(setting->id, pairs[i + 1]);
+    if (auto refusal = call.engine.settings.check(values)) return refuse(call, pairs[i], refusal->reason);
+  }
+  if (auto refusal = call.engine.settings.set_all(values)) {
+    return refuse(call, pairs[refusal->index * 2], refusal->reason);
+  }
+  call.reply.ok();
+}
+
+void config_resetstat(Call& call) {
+  call.engine.stats.reset();
+  call.engine.keyspace.reset_stats(call.held);
+  call.reply.ok();
+}
+
+void config_rewrite(Call& call) {
+  if (call.engine.settings.file().empty()) {
+    return call.reply.error("ERR The server is running without a config file");
+  }
+  if (const auto error = call.engine.settings.rewrite()) {
+    return call.reply.error("ERR Rewriting config file: " + *error);
+  }
+  call.reply.ok();
+}
+
+constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading;
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"config", nullptr, -2, 0, 0, {}, "server", "2.0.0", "Depends on the subcommand.",
+     "Shows and changes the server's settings.", ""},
+    {"config|get", config_get, -3, kAdministration, 0, {}, "server", "2.0.0", "O(N) for N patterns.",
+     "Shows the settings whose names match any of some glob patterns.", "parameter [parameter ...]"},
+    {"config|help", reply_help, 2, kLoading, 0, {}, "server", "5.0.0", "O(1)",
+     "Prints the subcommands.", ""},
+    {"config|resetstat", config_resetstat, 2, kAdministration | kAllShards, 0, {}, "server", "2.0.0", "O(1)",
+     "Sets the statistics that INFO shows back to zero.", ""},
+    {"config|rewrite", config_rewrite, 2, kAdministration, 0, {}, "server", "2.8.0", "O(1)",
+     "Writes the settings in force into the file that the server was started with.", ""},
+    {"config|set", config_set, -4, kAdministration, 0, {}, "server", "2.0.0", "O(N) for N settings.",
+     "Changes settings, all of them or, if one is refused, none.", "parameter value [parameter value ...]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> config_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,110 @@
+// DEBUG: what tests need and nobody else should have, so it is off unless the operator turns it on.
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <thread>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/encoding.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+
+namespace pinfold::command {
+namespace {
+
+bool is_local(const SharedClient& client) {
+  return client.unix_socket || client.address.starts_with("127.0.0.1:") ||
+         client.address.starts_with("[::1]:");
+}
+
+bool allowed(const Call& call) {
+  enum Choice : std::int64_t { no, yes, local };  // in the order of the setting's choices
+  const std::int64_t choice = call.engine.settings.integer(config::Id::enable_debug_command);
+  return choice == yes || (choice == local && is_local(call.session.shared));
+}
+
+// Redis reads numbers with strtod and atoi here: what is none is 0.
+void sleep(Call& call) {
+  constexpr double longest = 1e9;  // seconds; more does not fit into the clock's type
+  const double seconds = std::strtod(std::string(call.args[2]).c_str(), nullptr);
+  if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(std::min(seconds, longest)));
+  call.reply.ok();
+}
+
+void set_active_expire(Call& call) {
+  call.engine.keyspace.set_active_expire(std::atoi(std::string(call.args[2]).c_str()) != 0);
+  call.reply.ok();
+}
+
+// The command table knows no keys of DEBUG, as in Redis, so dispatch has locked nothing, unless this is
+// inside EXEC, which has then locked everything.
+void object(Call& call) {
+  const store::Key key = call.engine.keyspace.key(call.args[2]);
+  if (call.held.empty()) call.held.acquire(key);
+  const std::optional<store::Value> value = call.db().find(key, store::Access::none());
+  if (!value) return call.reply.error("ERR no such key");
+  std::array<char, 160> text{};
+  std::snprintf(text.data(), text.size(), "Value at:%p refcount:1 encoding:%.*s length:%zu frequency:%u",
+                static_cast<const void*>(value->text.data()), static_cast<int>(encoding_name(*value).size()),
+                encoding_name(*value).data(), value->text.size(), static_cast<unsigned>(value->frequency));
+  call.reply.simple(text.data());
+}
+
+void help(Call& call) {
+  constexpr std::string_view lines[] = {
+      "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+      "OBJECT <key>",
+      "    Tells how the value of a key is stored.",
+      "SET-ACTIVE-EXPIRE <0|1>",
+      "    Stops or starts the removal of expired keys in the background.",
+      "SLEEP <seconds>",
+      "    Keeps the thread that serves this client busy; fractions are allowed.",
+      "HELP",
+      "    Prints this.",
+  };
+  call.reply.array(std::size(lines));
+  for (const std::string_view line : lines) call.reply.simple(line);
+}
+
+void debug(Call& call) {
+  if (!allowed(call)) {
+    return call.reply.error(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
+        "it from "
+        "a local connection, otherwise you need to set this option in the configuration file, and then "
+        "restart the "
+        "server.");
+  }
+  Cursor words(call.args, 1);
+  if (words.left() == 1 && words.take("HELP")) return help(call);
+  if (words.left() == 2) {
+    if (words.take("SLEEP")) return sleep(call);
+    if (words.take("SET-ACTIVE-EXPIRE")) return set_active_expire(call);
+    if (words.take("OBJECT")) return object(call);
+  }
+  constexpr std::size_t most = 128;
+  const std::string_view name = call.args[1];
+  call.reply.error("ERR unknown subcommand or wrong number of arguments for '" +
+                   std::string(name.substr(0, std::min(name.find('\0'), most))) + "'. Try DEBUG HELP.");
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"debug", debug, -2, kAdmin | kNoScript | kLoading | kAllShards, 0, {}, "server", "1.0.0",
+     "Depends on the subcommand.",
+     "Does what only tests need: sleeping, stopping active expiry, looking at an entry.",
+     "subcommand [arg [arg ...]]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> debug_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,52 @@
+// INFO: which sections are shown. What is in them is in info_sections.cpp.
+
+#include "pinfold/command/info.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/families.hpp"
+
+namespace pinfold::command {
+namespace {
+
+// Sections may be named in any order and more than once; they are shown in their own, once. "default", "all"
+// and "everything" are sets of them (the last two differ only in what modules add, of which there are none).
+std::vector<const InfoSection*> choose(Args names) {
+  const auto named = [&](std::string_view name) {
+    return std::ranges::any_of(names, [&](std::string_view one) { return iequals(one, name); });
+  };
+  const bool all = named("all") || named("everything");
+  const bool standard = names.empty() || named("default");
+  std::vector<const InfoSection*> chosen;
+  for (const InfoSection& section : info_sections()) {
+    if (all || (standard && section.by_default) || named(section.name)) chosen.push_back(&section);
+  }
+  return chosen;
+}
+
+void info(Call& call) {
+  std::string text;
+  InfoText lines(text);
+  for (const InfoSection* section : choose(call.args.subspan(1))) {
+    if (!text.empty()) text += "\r\n";
+    lines.title(section->title);
+    section->write(call, lines);
+  }
+  call.reply.verbatim(text);
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"info", info, -1, kLoading | kAllShards, kDangerous, {}, "server", "1.0.0", "O(1)",
+     "Tells the state of the server and its statistics, in sections.", "[section [section ...]]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> info_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,181 @@
+// MEMORY: what memory is used for.
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/help.hpp"
+#include "pinfold/command/memory_report.hpp"
+
+namespace pinfold::command {
+
+std::uint64_t resident_memory() {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "r"),
+                                                             std::fclose);
+  unsigned long long pages = 0;  // the second field; the first is the address space
+  if (!file || std::fscanf(file.get(), "%*u %llu", &pages) != 1) return 0;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+double MemoryReport::dataset_percentage() const {
+  const std::uint64_t added = used > startup ? used - startup : 1;
+  return std::min(100.0, 100.0 * static_cast<double>(dataset) / static_cast<double>(added));
+}
+
+double MemoryReport::peak_percentage() const {
+  return peak > 0 ? 100.0 * static_cast<double>(used) / static_cast<double>(peak) : 0;
+}
+
+MemoryReport memory_report(const Engine& engine) {
+  using store::Use;
+  const store::Memory& memory = engine.keyspace.memory();
+  MemoryReport report{};
+  report.used = memory.used();
+  report.peak = std::max(memory.peak(), report.used);
+  report.startup = engine.memory_at_start;
+  report.dataset = std::min(memory.used(Use::segments) + memory.used(Use::blobs), report.used);
+  report.overhead = report.used - report.dataset;
+  report.resident = resident_memory();
+  return report;
+}
+
+namespace {
+
+using store::Use;
+
+// A value is one run of bytes, so there is nothing to sample; the option is read as Redis reads it.
+void memory_usage(Call& call) {
+  Cursor options(call.args, 3);
+  while (!options.done()) {
+    if (!options.take_with_value("SAMPLES")) return call.syntax_error();
+    const std::optional<std::int64_t> samples = options.take_integer();
+    if (!samples) return call.not_an_integer();
+    if (*samples < 0) return call.syntax_error();
+  }
+  const auto bytes = call.engine.keyspace.memory_usage(call.session.db, call.key(), call.now);
+  if (!bytes) return call.reply.null();
+  call.reply.integer(static_cast<std::int64_t>(*bytes));
+}
+
+std::uint64_t count_keys(Call& call) {
+  std::uint64_t keys = 0;
+  for (unsigned db = 0; db < store::database_count; ++db) keys += call.engine.keyspace.size(db, call.held);
+  return keys;
+}
+
+void memory_stats(Call& call) {
+  const MemoryReport report = memory_report(call.engine);
+  const store::Memory& memory = call.engine.keyspace.memory();
+  const std::uint64_t keys = count_keys(call);
+  const std::uint64_t added = report.used > report.startup ? report.used - report.startup : 0;
+  const std::pair<std::string_view, std::uint64_t> numbers[] = {
+      {"peak.allocated", report.peak},
+      {"total.allocated", report.used},
+      {"startup.allocated", report.startup},
+      {"replication.backlog", 0},
+      {"clients.slaves", 0},
+      {"clients.normal", memory.used(Use::clients)},
+      {"cluster.links", 0},
+      {"aof.buffer", 0},
+      {"lua.caches", 0},
+      {"functions.caches", 0},
+      {"segments.bytes", memory.used(Use::segments)},
+      {"blobs.bytes", memory.used(Use::blobs)},
+      {"index.bytes", memory.used(Use::index)},
+      {"ghosts.bytes", memory.used(Use::ghosts)},
+      {"overhead.total", report.overhead},
+      {"keys.count", keys},
+      {"keys.bytes-per-key", keys > 0 ? added / keys : 0},
+      {"dataset.bytes", report.dataset},
+  };
+  constexpr std::size_t after_numbers = 4;
+  call.reply.map(std::size(numbers) + after_numbers);
+  for (const auto& [name, value] : numbers) {
+    call.reply.bulk(name);
+    call.reply.integer(static_cast<std::int64_t>(value));
+  }
+  call.reply.bulk("dataset.percentage");
+  call.reply.real(report.dataset_percentage());
+  call.reply.bulk("peak.percentage");
+  call.reply.real(report.peak_percentage());
+  call.reply.bulk("fragmentation");
+  call.reply.real(report.fragmentation());
+  call.reply.bulk("fragmentation.bytes");
+  call.reply.integer(report.fragmentation_bytes());
+}
+
+// What an operator would want to be told about, in the order of urgency.
+std::string diagnose(const Engine& engine) {
+  constexpr std::uint64_t megabyte = 1024 * 1024;
+  const MemoryReport report = memory_report(engine);
+  const store::Memory& memory = engine.keyspace.memory();
+  const std::uint64_t limit = memory.limit();
+  const std::uint64_t clients = memory.used(Use::clients);
+  std::string text;
+  if (limit > 0 && engine.keyspace.policy() == store::EvictionPolicy::noeviction &&
+      report.used > limit / 10 * 9) {
+    text += "* Memory is nearly full (" + human_size(report.used) + " of " + human_size(limit) +
+            ") and nothing is evicted: writes are or will be refused. Raise maxmemory, or set "
+            "maxmemory-policy to "
+            "allkeys-lfu.\n";
+  }
+  if (limit == 0) {
+    text += "* There is no limit: memory grows until the kernel ends the process. Set maxmemory.\n";
+  }
+  if (clients > 32 * megabyte && clients > report.used / 4) {
+    text += "* Clients hold " + human_size(clients) +
+            " in unfinished requests and unread replies. CLIENT LIST shows who (qbuf, omem); see "
+            "client-output-buffer-limit.\n";
+  }
+  if (report.fragmentation() > 1.4 &&
+      report.fragmentation_bytes() > static_cast<std::int64_t>(100 * megabyte)) {
+    text += "* The process is " + human_size(static_cast<std::uint64_t>(report.fragmentation_bytes())) +
+            " larger than the memory accounted for. If that stays so after MEMORY PURGE, the allocator holds "
+            "on to "
+            "blocks of odd sizes.\n";
+  }
+  if (report.peak > report.used + report.used / 2 && report.peak > 100 * megabyte) {
+    text += "* In the past " + human_size(report.peak) + " were used, now " + human_size(report.used) +
+            ": a part of the process may stay resident until it is needed again.\n";
+  }
+  return text.empty() ? "Nothing is wrong with the memory of this server.\n" : text;
+}
+
+void memory_doctor(Call& call) { call.reply.verbatim(diagnose(call.engine)); }
+
+// Segments go back to the kernel when they are freed; what malloc keeps is given back here.
+void memory_purge(Call& call) {
+  ::malloc_trim(0);
+  call.reply.ok();
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"memory", nullptr, -2, 0, 0, {}, "server", "4.0.0", "Depends on the subcommand.",
+     "Looks into the server's memory.", ""},
+    {"memory|doctor", memory_doctor, 2, 0, 0, {}, "server", "4.0.0", "O(1)",
+     "Says in words what is wrong with the use of memory, if anything.", ""},
+    {"memory|help", reply_help, 2, kLoading, 0, {}, "server", "4.0.0", "O(1)",
+     "Prints the subcommands.", ""},
+    {"memory|purge", memory_purge, 2, 0, 0, {}, "server", "4.0.0", "O(N) for N free blocks of the allocator.",
+     "Gives memory that the allocator keeps for later back to the system.", ""},
+    {"memory|stats", memory_stats, 2, kAllShards, 0, {}, "server", "4.0.0", "O(1)",
+     "Tells in numbers what memory is used for.", ""},
+    {"memory|usage", memory_usage, -3, kReadOnly, 0, {KeySpec::one(KeyUse::peek, 2)}, "server", "4.0.0", "O(1)",
+     "Tells how many bytes a key takes with its value, its share of the index included.",
+     "key [SAMPLES count]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> memory_commands() { return kRows; }
+
+}  // namespace pinfold::command

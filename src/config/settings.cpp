@@ -1,0 +1,218 @@
+#include "pinfold/config/settings.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/config/values.hpp"
+
+namespace pinfold::config {
+namespace {
+
+using Error = std::optional<std::string>;
+
+constexpr std::int64_t unbounded = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t most_int = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t most_clients = std::numeric_limits<std::uint32_t>::max();
+constexpr std::int64_t megabyte = 1024 * 1024;
+
+// In the order of Id. Redis' names, defaults and ranges wherever Redis has the setting.
+// clang-format off
+constexpr Setting kTable[] = {
+    {Id::bind, "bind", Type::text, "127.0.0.1 -::1", 0, 0, "", false,
+     "The addresses to listen on, with spaces between them. One with a '-' in front may be missing on this "
+     "machine. '*' is every IPv4 address, '::*' every IPv6 one."},
+    {Id::port, "port", Type::integer, "6379", 0, 65535, "", false,
+     "The TCP port to listen on. 0: no TCP."},
+    {Id::unixsocket, "unixsocket", Type::text, "", 0, 0, "", false,
+     "The path of a unix socket to listen on. Empty: none."},
+    {Id::unixsocketperm, "unixsocketperm", Type::text, "700", 0, 0, "", false,
+     "The permissions of the unix socket, in octal."},
+    {Id::tcp_backlog, "tcp-backlog", Type::integer, "511", 0, most_int, "", false,
+     "How many connections may wait to be accepted. The kernel's net.core.somaxconn is the limit."},
+    {Id::tcp_keepalive, "tcp-keepalive", Type::integer, "300", 0, most_int, "", true,
+     "After how many seconds of silence the kernel asks whether a peer is still there, for connections made from "
+     "then on. 0: never."},
+    {Id::timeout, "timeout", Type::integer, "0", 0, most_int, "", true,
+     "Closes a connection that sent nothing for this many seconds. 0: never."},
+    {Id::maxclients, "maxclients", Type::integer, "10000", 1, most_clients, "", true,
+     "How many clients may be connected at once; one more gets an error."},
+    {Id::threads, "threads", Type::integer, "auto", 1, 256, "", false,
+     "How many threads serve connections. auto: as many as there are cores for this process, by its affinity and "
+     "its cgroup."},
+    {Id::requirepass, "requirepass", Type::text, "", 0, 0, "", true,
+     "The password that clients must give with AUTH or HELLO. Empty: none is asked for."},
+    {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
+     "How much memory data and client buffers may take together. Also a share of the machine's or the container's "
+     "memory, such as 50%; auto is 75%. 0: no limit."},
+    {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0, "allkeys-lfu|noeviction", true,
+     "What happens when memory is full: allkeys-lfu evicts what is used least, noeviction refuses writes."},
+    {Id::databases, "databases", Type::integer, "16", 1, 16, "", false,
+     "How many databases SELECT can choose from."},
+    {Id::hz, "hz", Type::integer, "10", 1, 500, "", true,
+     "How many times a second the background worker looks for expired entries and dead memory."},
+    {Id::proto_max_bulk_len, "proto-max-bulk-len", Type::memory, "512mb", megabyte, unbounded, "", true,
+     "The largest single argument of a command, and so the largest value."},
+    {Id::client_query_buffer_limit, "client-query-buffer-limit", Type::memory, "1gb", megabyte, unbounded, "", true,
+     "How much of a request that is not complete yet a client may send; beyond it the connection is closed."},
+    {Id::client_output_buffer_limit, "client-output-buffer-limit", Type::text,
+     "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", 0, 0, "", true,
+     "By class of client: hard limit, soft limit and seconds. A client whose unread replies exceed the hard limit, "
+     "or the soft one for that long, is disconnected. All clients are of the class normal; the others are kept for "
+     "tools that set them. 0: no limit."},
+    {Id::loglevel, "loglevel", Type::choice, "notice", 0, 0, "debug|verbose|notice|warning|nothing", true,
+     "The least important messages that are logged."},
+    {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,
+     "The file to log to. Empty: standard output."},
+    {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
+     "Who may use DEBUG: nobody, everybody, or connections from this machine."},
+    {Id::save, "save", Type::text, "", 0, 0, "", true,
+     "Always empty: there are no snapshots. Here because clients and redis-benchmark ask for it."},
+    {Id::appendonly, "appendonly", Type::flag, "no", 0, 0, "", true,
+     "Always no: there is no append-only file. Here because clients and redis-benchmark ask for it."},
+};
+// clang-format on
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < std::size(kTable); ++i) {
+    if (static_cast<std::size_t>(kTable[i].id) != i) return false;
+  }
+  return std::size(kTable) == static_cast<std::size_t>(Id::count);
+}
+static_assert(in_order(), "the table is in the order of Id");
+
+constexpr std::size_t place(Id id) { return static_cast<std::size_t>(id); }
+constexpr const Setting& row(Id id) { return kTable[place(id)]; }
+
+}  // namespace
+
+std::span<const Setting> settings_table() { return kTable; }
+
+const Setting* find_setting(std::string_view name) {
+  const auto found =
+      std::ranges::find_if(kTable, [&](const Setting& one) { return iequals(one.name, name); });
+  return found != std::end(kTable) ? found : nullptr;
+}
+
+Settings::Settings() {
+  for (const Setting& setting : kTable) set(setting.id, setting.default_value, false);
+}
+
+std::string Settings::text(Id id) const {
+  if (row(id).type != Type::text) return show_number(row(id), integer(id));
+  const std::lock_guard lock(mutex_);
+  return texts_[place(id)];
+}
+
+std::string Settings::show(Id id) const { return text(id); }
+
+OutputLimit Settings::output_limit() const {
+  // A sequence lock: the numbers are from one moment if no write began or ended while they were read.
+  for (;;) {
+    const std::uint64_t before = output_limit_version_.load();
+    const OutputLimit limit{output_hard_.load(), output_soft_.load(), output_soft_seconds_.load()};
+    if (before % 2 == 0 && output_limit_version_.load() == before) return limit;
+  }
+}
+
+// `current` is the text that a partial value adds to.
+std::optional<std::string> Settings::parse(Id id, std::string_view value, std::string_view current,
+                                           State& state) {
+  Value parsed;
+  if (Error error = parse_value(row(id), value, current, parsed)) return error;
+  std::string given(row(id).type == Type::text ? parsed.text : value);
+  state = {parsed.number, std::move(parsed.text), std::move(given)};
+  return std::nullopt;
+}
+
+Settings::State Settings::state(Id id) const {
+  const std::lock_guard lock(mutex_);
+  return {integer(id), texts_[place(id)], given_[place(id)]};
+}
+
+void Settings::store(Id id, State state) {
+  const std::lock_guard lock(mutex_);
+  numbers_[place(id)].store(state.number, std::memory_order_relaxed);
+  if (id == Id::client_output_buffer_limit) {
+    const OutputLimit limit = normal_output_limit(state.text);
+    output_limit_version_.fetch_add(1);
+    output_hard_.store(limit.hard);
+    output_soft_.store(limit.soft);
+    output_soft_seconds_.store(limit.soft_seconds);
+    output_limit_version_.fetch_add(1);
+  }
+  texts_[place(id)] = std::move(state.text);
+  given_[place(id)] = std::move(state.given);
+}
+
+std::optional<std::string> Settings::set(Id id, std::string_view value, bool at_runtime) {
+  if (at_runtime) {
+    const std::pair<Id, std::string> one(id, value);
+    std::optional<Refusal> refusal = set_all({&one, 1});
+    if (!refusal) return std::nullopt;
+    return std::move(refusal->reason);
+  }
+  State next;
+  if (Error error = parse(id, value, state(id).text, next)) return error;
+  store(id, std::move(next));
+  return std::nullopt;
+}
+
+std::optional<Refusal> Settings::check(std::span<const std::pair<Id, std::string>> values) const {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Id id = values[i].first;
+    if (!row(id).runtime) return Refusal{i, "can't set immutable config"};
+    const auto earlier = values.first(i);
+    if (std::ranges::any_of(earlier, [&](const auto& one) { return one.first == id; })) {
+      return Refusal{i, "duplicate parameter"};
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Refusal> Settings::set_all(std::span<const std::pair<Id, std::string>> values) {
+  if (auto refusal = check(values)) return refusal;
+  const std::lock_guard lock(change_mutex_);
+  std::vector<State> before;
+  std::vector<State> next(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto& [id, value] = values[i];
+    before.push_back(state(id));
+    if (Error error = parse(id, value, before[i].text, next[i])) return Refusal{i, std::move(*error)};
+  }
+
+  std::vector<std::size_t> changed;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Id id = values[i].first;
+    if (before[i].number != next[i].number || before[i].text != next[i].text) changed.push_back(i);
+    store(id, std::move(next[i]));
+  }
+  for (std::size_t told = 0; told < changed.size(); ++told) {
+    Error error = tell(values[changed[told]].first);
+    if (!error) continue;
+    for (std::size_t i = 0; i < values.size(); ++i) store(values[i].first, std::move(before[i]));
+    for (std::size_t again = 0; again <= told; ++again) tell(values[changed[again]].first);
+    return Refusal{changed[told], std::move(*error)};
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Settings::tell(Id id) {
+  const auto listener = listeners_.find(id);
+  return listener == listeners_.end() ? std::nullopt : listener->second();
+}
+
+void Settings::on_change(Id id, Listener listener) { listeners_[id] = std::move(listener); }
+
+bool Settings::same_value(Id id, std::string_view value) const {
+  const State now = state(id);
+  if (now.given == value) return true;  // "auto" may come to something else by now
+  State other;
+  if (parse(id, value, row(id).default_value, other)) return false;
+  return now.number == other.number && now.text == other.text;
+}
+
+bool Settings::is_default(Id id) const { return same_value(id, row(id).default_value); }
+
+}  // namespace pinfold::config

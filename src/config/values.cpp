@@ -1,0 +1,270 @@
+#include "pinfold/config/values.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <vector>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/base/text.hpp"
+#include "pinfold/config/machine.hpp"
+
+namespace pinfold::config {
+namespace {
+
+using Error = std::optional<std::string>;
+
+constexpr unsigned most_threads = 256;
+
+Error check_range(const Setting& setting, std::int64_t number) {
+  if (number >= setting.min && number <= setting.max) return std::nullopt;
+  return "argument must be between " + std::to_string(setting.min) + " and " + std::to_string(setting.max) +
+         " inclusive";
+}
+
+Error parse_integer(const Setting& setting, std::string_view value, Value& result) {
+  if (setting.id == Id::threads && iequals(value, "auto")) {
+    result.number = std::min(available_cores(), most_threads);
+    return std::nullopt;
+  }
+  const std::optional<std::int64_t> number = parse_i64(value);
+  if (!number) return "argument couldn't be parsed into an integer";
+  result.number = *number;
+  return check_range(setting, *number);
+}
+
+std::int64_t share_of_memory(unsigned percent) {
+  return static_cast<std::int64_t>(available_memory() / 100 * percent);
+}
+
+std::optional<std::int64_t> parse_percentage(std::string_view value) {
+  if (value.size() < 2 || value.back() != '%') return std::nullopt;
+  const std::optional<std::int64_t> percent = parse_i64(value.substr(0, value.size() - 1));
+  if (!percent || *percent < 1 || *percent > 100) return std::nullopt;
+  return percent;
+}
+
+Error parse_bytes(const Setting& setting, std::string_view value, Value& result) {
+  constexpr unsigned automatic_share = 75;  // the rest is for the kernel, its socket buffers and the program
+  if (setting.id == Id::maxmemory && iequals(value, "auto")) {
+    result.number = share_of_memory(automatic_share);
+    return std::nullopt;
+  }
+  if (const auto percent = parse_percentage(value); percent && setting.id == Id::maxmemory) {
+    result.number = share_of_memory(static_cast<unsigned>(*percent));
+    return std::nullopt;
+  }
+  const std::optional<std::uint64_t> bytes = parse_memory(value);
+  if (!bytes) return "argument must be a memory value";
+  result.number = static_cast<std::int64_t>(*bytes);
+  return check_range(setting, result.number);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  while (!text.empty()) {
+    const std::size_t size = std::min(text.find(separator), text.size());
+    if (size > 0) parts.push_back(text.substr(0, size));
+    text.remove_prefix(std::min(size + 1, text.size()));
+  }
+  return parts;
+}
+
+Error parse_choice(const Setting& setting, std::string_view value, Value& result) {
+  const std::vector<std::string_view> choices = split(setting.choices, '|');
+  std::string list;
+  for (std::size_t i = 0; i < choices.size(); ++i) {
+    if (iequals(value, choices[i])) {
+      result.number = static_cast<std::int64_t>(i);
+      return std::nullopt;
+    }
+    list.append(i == 0 ? "" : ", ").append(choices[i]);
+  }
+  return "argument(s) must be one of the following: " + list;
+}
+
+Error parse_flag(const Setting& setting, std::string_view value, Value& result) {
+  if (!iequals(value, "yes") && !iequals(value, "no")) return "argument must be 'yes' or 'no'";
+  result.number = iequals(value, "yes") ? 1 : 0;
+  if (setting.id == Id::appendonly && result.number != 0) {
+    return "there is no append-only file: argument must be 'no'";
+  }
+  return std::nullopt;
+}
+
+// The length of the UTF-8 sequence at the start of `text`, 0 if it is none. Overlong forms and surrogates,
+// which some readers of YAML refuse, are refused here too.
+std::size_t utf8_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t size = first >= 0xf0 ? 4 : (first >= 0xe0 ? 3 : 2);
+  if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  const bool overlong = (first == 0xe0 && byte(1) < 0xa0) || (first == 0xf0 && byte(1) < 0x90);
+  const bool surrogate = first == 0xed && byte(1) > 0x9f;
+  const bool too_large = first == 0xf4 && byte(1) > 0x8f;
+  return overlong || surrogate || too_large ? 0 : size;
+}
+
+// A line break in a value would become a line of its own in the file that CONFIG REWRITE writes.
+bool fits_in_a_line(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t size = utf8_length(text);
+    const auto first = static_cast<unsigned char>(text[0]);
+    if (size == 0 || first < 0x20 || first == 0x7f) return false;
+    if (first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0)
+      return false;  // C1 controls, NEL among them
+    if (text.starts_with("\u2028") || text.starts_with("\u2029")) return false;  // further line separators
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
+Error parse_mode(std::string_view value, Value& result) {
+  unsigned mode = 0;
+  const char* const last = value.data() + value.size();
+  const auto [end, error] = std::from_chars(value.data(), last, mode, 8);
+  if (error != std::errc{} || end != last || mode > 0777) {
+    return "argument must be an octal number between 0 and 777";
+  }
+  std::array<char, 4> digits{};
+  result.text.assign(digits.data(), std::to_chars(digits.data(), digits.data() + digits.size(), mode, 8).ptr);
+  result.number = mode;
+  return std::nullopt;
+}
+
+constexpr std::array<std::string_view, 3> classes = {"normal", "slave", "pubsub"};
+using Limits = std::array<OutputLimit, classes.size()>;
+
+std::optional<std::size_t> class_index(std::string_view name) {
+  if (iequals(name, "replica")) name = "slave";
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    if (iequals(name, classes[i])) return i;
+  }
+  return std::nullopt;
+}
+
+Error read_limits(std::string_view value, Limits& limits) {
+  const std::vector<std::string_view> words = split(value, ' ');
+  if (words.size() % 4 != 0) return "Wrong number of arguments in buffer limit configuration.";
+  for (std::size_t i = 0; i < words.size(); i += 4) {
+    const std::optional<std::size_t> index = class_index(words[i]);
+    if (!index) return "Invalid client class specified in buffer limit configuration.";
+    const std::optional<std::uint64_t> hard = parse_memory(words[i + 1]);
+    const std::optional<std::uint64_t> soft = parse_memory(words[i + 2]);
+    const std::optional<std::int64_t> seconds = parse_i64(words[i + 3]);
+    if (!hard || !soft || !seconds || *seconds < 0 || *seconds > std::numeric_limits<std::int32_t>::max()) {
+      return "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+    }
+    limits[*index] = {*hard, *soft, *seconds};
+  }
+  return std::nullopt;
+}
+
+Error parse_output_limit(std::string_view value, std::string_view current, Value& result) {
+  Limits limits{};
+  read_limits(current, limits);
+  if (Error error = read_limits(value, limits)) return error;
+  for (std::size_t i = 0; i < classes.size(); ++i) {
+    if (i > 0) result.text += ' ';
+    result.text.append(classes[i]).append(" ").append(std::to_string(limits[i].hard));
+    result.text.append(" ").append(std::to_string(limits[i].soft));
+    result.text.append(" ").append(std::to_string(limits[i].soft_seconds));
+  }
+  return std::nullopt;
+}
+
+Error parse_text(const Setting& setting, std::string_view value, std::string_view current, Value& result) {
+  if (!fits_in_a_line(value)) return "argument must be UTF-8 text without line breaks or control characters";
+  switch (setting.id) {
+    case Id::unixsocketperm:
+      return parse_mode(value, result);
+    case Id::client_output_buffer_limit:
+      return parse_output_limit(value, current, result);
+    case Id::save:
+      if (!value.empty()) return "there are no snapshots: argument must be empty";
+      return std::nullopt;
+    default:
+      result.text = value;
+      return std::nullopt;
+  }
+}
+
+// How many letters must be changed, added or left out to make one name of the other (Levenshtein's distance).
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+const Setting* nearest_setting(std::string_view name) {
+  constexpr std::size_t longest = 64;
+  if (name.size() > longest) return nullptr;
+  const Setting* nearest = nullptr;
+  std::size_t best = name.size() / 4 + 2;  // further apart than this is another word
+  for (const Setting& setting : settings_table()) {
+    const std::size_t away = distance(name, setting.name);
+    if (away >= best) continue;
+    best = away;
+    nearest = &setting;
+  }
+  return nearest;
+}
+
+}  // namespace
+
+Error parse_value(const Setting& setting, std::string_view value, std::string_view current, Value& result) {
+  switch (setting.type) {
+    case Type::text:
+      return parse_text(setting, value, current, result);
+    case Type::integer:
+      return parse_integer(setting, value, result);
+    case Type::memory:
+      return parse_bytes(setting, value, result);
+    case Type::flag:
+      return parse_flag(setting, value, result);
+    case Type::choice:
+      return parse_choice(setting, value, result);
+  }
+  return std::nullopt;
+}
+
+std::string show_number(const Setting& setting, std::int64_t number) {
+  if (setting.type == Type::flag) return number != 0 ? "yes" : "no";
+  if (setting.type != Type::choice) return std::to_string(number);
+  return std::string(split(setting.choices, '|')[static_cast<std::size_t>(number)]);
+}
+
+OutputLimit normal_output_limit(std::string_view canonical) {
+  Limits limits{};
+  read_limits(canonical, limits);
+  return limits[0];
+}
+
+std::string unknown_setting(std::string_view name) {
+  std::string error = "unknown setting '" + std::string(name) + "'";
+  if (const Setting* nearest = nearest_setting(name)) {
+    error.append(" (did you mean '").append(nearest->name).append("'?)");
+  }
+  return error;
+}
+
+std::string environment_name(const Setting& setting) {
+  std::string name = "PINFOLD_";
+  for (const char c : setting.name) name += c == '-' ? '_' : upper(c);
+  return name;
+}
+
+}  // namespace pinfold::config

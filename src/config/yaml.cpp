@@ -1,0 +1,89 @@
+#include "pinfold/config/yaml.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <system_error>
+
+#include <yaml-cpp/yaml.h>
+
+#include "pinfold/base/text.hpp"
+
+namespace pinfold::config {
+namespace {
+
+using Error = std::optional<std::string>;
+
+std::string at_line(std::string_view path, std::size_t line, const std::string& message) {
+  return std::string(path) + ":" + std::to_string(line) + ": " + message;
+}
+
+std::size_t line_of(const YAML::Mark& mark) {
+  return mark.line < 0 ? 1 : static_cast<std::size_t>(mark.line) + 1;
+}
+
+Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_view path,
+                 std::vector<YamlEntry>& entries) {
+  const std::size_t line = line_of(name.Mark());
+  if (!name.IsScalar()) return at_line(path, line, "expected the name of a setting");
+  if (!value.IsScalar() && !value.IsNull()) {
+    return at_line(path, line, "'" + name.Scalar() + "' must be a single value");
+  }
+  const bool twice =
+      std::ranges::any_of(entries, [&](const YamlEntry& one) { return one.name == name.Scalar(); });
+  if (twice) return at_line(path, line, "'" + name.Scalar() + "' is set twice");
+  const YAML::Mark mark = value.Mark();
+  // yaml-cpp gives what is quoted the tag "!" and what is plain the tag "?".
+  entries.push_back({.name = name.Scalar(),
+                     .value = value.IsNull() ? "" : value.Scalar(),
+                     .plain = value.Tag() != "!",
+                     .null = value.IsNull(),
+                     .line = line,
+                     .value_line = line_of(mark),
+                     .value_column = static_cast<std::size_t>(std::max(mark.column, 0))});
+  return std::nullopt;
+}
+
+Error read_documents(const std::vector<YAML::Node>& documents, std::string_view path,
+                     std::vector<YamlEntry>& entries) {
+  if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return std::nullopt;
+  if (documents.size() > 1) return at_line(path, line_of(documents[1].Mark()), "more than one YAML document");
+  if (!documents[0].IsMap()) {
+    return at_line(path, line_of(documents[0].Mark()), "expected lines of the form 'name: value'");
+  }
+  for (const auto& entry : documents[0]) {
+    if (Error error = read_entry(entry.first, entry.second, path, entries)) return error;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::string_view yaml_value(const Setting& setting, const YamlEntry& entry) {
+  const bool takes_flags = setting.type == Type::flag || setting.id == Id::enable_debug_command;
+  if (!takes_flags || !entry.plain) return entry.value;
+  if (iequals(entry.value, "true")) return "yes";
+  if (iequals(entry.value, "false")) return "no";
+  return entry.value;
+}
+
+Error parse_yaml(const std::string& text, std::string_view path, std::vector<YamlEntry>& entries) {
+  try {
+    return read_documents(YAML::LoadAll(text), path, entries);
+  } catch (const YAML::Exception& problem) {
+    return at_line(path, line_of(problem.mark), "not valid YAML: " + problem.msg);
+  }
+}
+
+Error read_whole(const std::string& path, std::string& text) {
+  const auto fail = [&] { return "cannot read '" + path + "': " + std::generic_category().message(errno); };
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+  if (!file) return fail();
+  char part[4096];
+  while (const std::size_t size = std::fread(part, 1, sizeof part, file.get())) text.append(part, size);
+  if (std::ferror(file.get()) != 0) return fail();
+  return std::nullopt;
+}
+
+}  // namespace pinfold::config

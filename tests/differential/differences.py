@@ -1,0 +1,176 @@
+"""Where a reply of Pinfold may differ from that of redis-server 7.0, and why. Everything else is byte-equal.
+
+Each Difference names the commands it covers, the reason, and a function that still compares what can be compared. The
+comparators get the arguments, the expected and the actual raw reply and the run (is it a sequence with relative times?).
+docs/differences.md is made from this list by tests/differential/document.py.
+"""
+
+import dataclasses
+import typing
+
+from tests.support import resp
+
+BY_NATURE = "No two servers can answer the same"
+NEWER = "Pinfold answers as Redis 7.2, the reference is 7.0"
+BY_DESIGN = "Pinfold answers differently on purpose"
+
+# Two servers are asked within this time of each other.
+CLOCK_TOLERANCE_MS = 20_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    commands: tuple
+    kind: str
+    reason: str
+    same: typing.Callable
+    when: typing.Callable = None
+
+
+def is_error(raw):
+    return raw[:1] == b"-"
+
+
+def same_type(args, expected, actual, run):
+    """The same type of reply; errors and nulls have to be equal."""
+    return expected[:1] == actual[:1] and not is_error(actual) and (expected in (b"$-1\r\n", b"*-1\r\n")) == (actual in (b"$-1\r\n", b"*-1\r\n"))
+
+
+def same_elements(args, expected, actual, run):
+    left, right = resp.elements(expected), resp.elements(actual)
+    return left is not None and right is not None and expected[:1] == actual[:1] and sorted(left) == sorted(right)
+
+
+def near(unit_ms):
+    """Integers within the clock's tolerance; -1, -2 and 0 are exact."""
+
+    def same(args, expected, actual, run):
+        if expected[:1] != b":" or actual[:1] != b":":
+            return False
+        left, right = int(expected[1:-2]), int(actual[1:-2])
+        return left > 0 and right > 0 and abs(left - right) * unit_ms <= CLOCK_TOLERANCE_MS
+
+    return same
+
+
+def near_if_relative(unit_ms):
+    close = near(unit_ms)
+    return lambda args, expected, actual, run: run.relative and close(args, expected, actual, run)
+
+
+def scan_page(args, expected, actual, run):
+    """One page: a cursor and an array, whatever is in them; what a full iteration returns is compared by its own step."""
+    left, right = resp.elements(expected), resp.elements(actual)
+    return left is not None and right is not None and len(left) == len(right) == 2 and left[1][:1] == right[1][:1] == b"*"
+
+
+def pairs_of(raw):
+    items = resp.decode(raw)
+    return items if isinstance(items, dict) else dict(zip(items[::2], items[1::2]))
+
+
+def hello(args, expected, actual, run):
+    if is_error(expected) or is_error(actual) or expected[:1] != actual[:1]:
+        return False
+    left, right = pairs_of(expected), pairs_of(actual)
+    return list(left) == list(right) and all(left[k] == right[k] for k in left if k not in (b"version", b"id"))
+
+
+# Settings that both servers are started with, or that sequences set on both.
+SHARED_SETTINGS = (b"maxmemory-policy", b"timeout", b"proto-max-bulk-len", b"maxmemory")
+
+
+def config_get(args, expected, actual, run):
+    if expected[:1] != actual[:1] or expected[:1] not in b"*%":
+        return False
+    left, right = pairs_of(expected), pairs_of(actual)
+    return all(left.get(name) == right.get(name) for name in SHARED_SETTINGS)
+
+
+def command_list(args, expected, actual, run):
+    """Every name that Pinfold lists exists in Redis; both list those that Pinfold has."""
+    if is_error(expected) or is_error(actual):
+        return False
+    return set(resp.decode(actual)) - NEWER_COMMANDS <= set(resp.decode(expected))
+
+
+NEWER_COMMANDS = {b"delifeq", b"delex", b"msetex", b"digest"}
+
+
+def command_info(args, expected, actual, run):
+    if is_error(expected) or is_error(actual):
+        return False
+    left, right = resp.decode(expected), resp.decode(actual)
+    if len(left) != len(right):
+        return False
+    for a, b in zip(left, right):
+        if (a is None) != (b is None):
+            return False
+        if a is None:
+            continue
+        if a[:2] != b[:2] or set(a[2]) != set(b[2]) or a[3:6] != b[3:6] or set(a[6]) != set(b[6]):
+            return False
+    return True
+
+
+def keys_and_flags(args, expected, actual, run):
+    """Keys in order, their flags as sets."""
+    if is_error(expected) or is_error(actual):
+        return False
+    left, right = resp.decode(expected), resp.decode(actual)
+    return [(k, set(f)) for k, f in left] == [(k, set(f)) for k, f in right]
+
+
+def both_errors(args, expected, actual, run):
+    return is_error(expected) and is_error(actual)
+
+
+def any_reply(args, expected, actual, run):
+    return True
+
+
+def word(at, *words):
+    """The argument at this place is one of the words."""
+    return lambda args: len(args) > at and args[at].upper() in words
+
+
+DIFFERENCES = [
+    Difference(("KEYS",), BY_NATURE, "The order of keys is that of the hash table.", same_elements),
+    Difference(("SCAN",), BY_NATURE, "Cursors and pages are the server's own; full iterations are compared as sets.", scan_page),
+    Difference(("RANDOMKEY",), BY_NATURE, "Random; that the answer is an existing key is checked by a step of its own.", same_type),
+    Difference(("TTL",), BY_NATURE, "The servers are asked at different moments.", near(1000)),
+    Difference(("PTTL",), BY_NATURE, "The servers are asked at different moments.", near(1)),
+    Difference(("EXPIRETIME",), BY_NATURE, "Only after a relative time to live, which starts at different moments.", near_if_relative(1000)),
+    Difference(("PEXPIRETIME",), BY_NATURE, "Only after a relative time to live, which starts at different moments.", near_if_relative(1)),
+    Difference(("CLIENT ID", "CLIENT INFO", "CLIENT LIST"), BY_NATURE, "Connections have other ids, ports and times.", same_type),
+    Difference(("HELLO",), BY_NATURE, "The version and the connection's id; all other fields are equal.", hello),
+    Difference(("INFO", "MEMORY USAGE", "MEMORY STATS", "MEMORY DOCTOR", "LOLWUT"), BY_NATURE, "They describe the server itself.", same_type),
+    Difference(("TIME", "LASTSAVE"), BY_NATURE, "The clock.", same_type),
+    Difference(("OBJECT FREQ", "OBJECT IDLETIME"), BY_NATURE, "The eviction policies count accesses in their own way.", same_type),
+    Difference(("OBJECT REFCOUNT",), BY_DESIGN, "Redis shares small integers when no eviction policy forbids it; Pinfold stores each value once per key.", same_type),
+    Difference(("DEBUG OBJECT",), BY_NATURE, "It prints addresses and serialized lengths.", same_type),
+    Difference(("CLIENT HELP", "OBJECT HELP"), BY_DESIGN, "Help lists what this server has.", same_type),
+    Difference(("COMMAND COUNT", "COMMAND DOCS"), BY_DESIGN, "Pinfold has fewer commands and describes them in its own words.", same_type),
+    Difference(("COMMAND LIST",), BY_DESIGN, "Pinfold has fewer commands: each of them is in Redis' list too.", command_list),
+    Difference(("COMMAND INFO",), BY_DESIGN, "Flags and categories are sets; tips and subcommands are the server's own.", command_info),
+    Difference(("COMMAND GETKEYSANDFLAGS",), BY_NATURE, "The flags of a key are a set.", keys_and_flags),
+    Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own; those shared with Redis are equal.", config_get),
+]
+
+_BY_NAME = {}
+for _difference in DIFFERENCES:
+    for _name in _difference.commands:
+        _BY_NAME.setdefault(_name.encode(), []).append(_difference)
+
+
+def acceptable(args, expected, actual, run):
+    """The documented difference that covers this pair of unequal replies, or None."""
+    if not args:
+        return None
+    name = args[0].upper()
+    for full in (name, name + b" " + args[1].upper() if len(args) > 1 else name):
+        for difference in _BY_NAME.get(full, ()):
+            if difference.when is None or difference.when(args):
+                if difference.same(args, expected, actual, run):
+                    return difference
+    return None

@@ -1,0 +1,47 @@
+#!/usr/bin/python3
+"""Writes docs/differences.md from tests/differential/differences.py; --check fails when it is out of date."""
+
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from tests.differential import differences
+
+TARGET = ROOT / "docs/differences.md"
+
+
+def render():
+    lines = [
+        "# Differences from Redis",
+        "",
+        "The differential checker (`tests/differential`) sends random command sequences to Pinfold and to redis-server 7.0 and wants every reply",
+        "byte for byte the same, and the same keys, values, expiry times and encodings left behind. These are the only exceptions. This page is made",
+        "from `tests/differential/differences.py` by `tests/differential/document.py`.",
+        "",
+        "Commands of other data types (lists, hashes, sets, sorted sets, streams), scripts and publish/subscribe are unknown commands.",
+        "",
+    ]
+    for kind in (differences.BY_DESIGN, differences.NEWER, differences.BY_NATURE):
+        rows = [d for d in differences.DIFFERENCES if d.kind == kind]
+        if rows:
+            lines += [f"## {kind}", "", "| commands | what differs, and why |", "|---|---|"]
+            lines += [f"| {', '.join(f'`{name}`' for name in d.commands)} | {d.reason} |" for d in rows]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def main():
+    text = render()
+    if "--check" in sys.argv:
+        if not TARGET.exists() or TARGET.read_text() != text:
+            print(f"{TARGET.relative_to(ROOT)} is out of date: run tests/differential/document.py", file=sys.stderr)
+            return 1
+        return 0
+    TARGET.parent.mkdir(exist_ok=True)
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""A server for each file of tests, connections to it, and servers with other settings on demand."""
+
+import contextlib
+
+import pytest
+
+from tests.support import servers
+
+
+@pytest.fixture(scope="module")
+def server():
+    with servers.pinfold("--enable-debug-command", "yes") as running:
+        yield running
+
+
+@pytest.fixture
+def connect(server):
+    """Opens connections that are closed when the test ends."""
+    with contextlib.ExitStack() as stack:
+
+        def open_connection(protocol=2, **options):
+            connection = stack.enter_context(server.connect(**options))
+            if protocol != 2:
+                connection.raw("HELLO", protocol)
+            return connection
+
+        yield open_connection
+
+
+@pytest.fixture
+def client(connect):
+    connection = connect()
+    assert connection.call("FLUSHALL") == "OK"
+    return connection
+
+
+@pytest.fixture
+def start():
+    """Starts servers with settings of the test's own; they have to stop cleanly."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(servers.pinfold(*args, **options))
+
+
+def info(connection, section="everything"):
+    """INFO as a dictionary."""
+    text = connection.call("INFO", section).decode()
+    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)

@@ -1,0 +1,141 @@
+"""CONFIG: patterns, errors, all-or-nothing changes, RESETSTAT, and REWRITE."""
+
+import pytest
+
+from tests.support import resp, servers
+from tests.support.servers import is_redis
+
+from .conftest import info
+
+only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold does it")
+
+
+def settings(connection, *patterns):
+    reply = connection.call("CONFIG", "GET", *patterns)
+    return dict(zip(reply[::2], reply[1::2]))
+
+
+def test_get_takes_patterns_and_any_case(client):
+    assert settings(client, "maxmemory").keys() == {b"maxmemory"}
+    assert {b"maxmemory", b"maxmemory-policy"} <= settings(client, "maxmem*").keys()
+    assert {name.lower() for name in settings(client, "TIMEOUT")} == {b"timeout"}
+    assert settings(client, "t[ia]meout", "port").keys() == {b"timeout", b"port"}
+    assert settings(client, "nosuch") == {}
+    everything = settings(client, "*")
+    assert {b"port", b"bind", b"maxclients", b"timeout", b"maxmemory", b"maxmemory-policy", b"tcp-keepalive", b"databases"} <= everything.keys()
+
+
+def test_a_setting_named_by_two_patterns_comes_once(client):
+    assert client.call("CONFIG", "GET", "timeout", "time*") == [b"timeout", b"0"]
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [("100mb", 104857600), ("100MB", 104857600), ("1gb", 1 << 30), ("100m", 100_000_000), ("50000k", 50_000_000), ("65536kb", 64 << 20), ("200000000", 200_000_000), ("200000000b", 200_000_000)],
+)
+def test_memory_takes_units(client, text, value):
+    before = settings(client, "maxmemory")[b"maxmemory"]
+    assert client.call("CONFIG", "SET", "maxmemory", text) == "OK"
+    assert settings(client, "maxmemory") == {b"maxmemory": str(value).encode()}
+    assert client.call("CONFIG", "SET", "maxmemory", before) == "OK"
+
+
+@pytest.mark.parametrize(
+    "args, error",
+    [
+        (["nosuch", "1"], "ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"),
+        (["timeout"], "ERR wrong number of arguments for 'config|set' command"),
+        (["timeout", "1", "nosuch"], "ERR syntax error"),
+        (["timeout", "1", "nosuch", "1"], "ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"),
+        (["timeout", "abc"], "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer"),
+        (["timeout", "-1"], "ERR CONFIG SET failed (possibly related to argument 'timeout') - argument must be between 0 and 2147483647 inclusive"),
+        (["maxmemory", "x"], "ERR CONFIG SET failed (possibly related to argument 'maxmemory') - argument must be a memory value"),
+        (["databases", "3"], "ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config"),
+        (["timeout", "1", "timeout", "2"], "ERR CONFIG SET failed (possibly related to argument 'timeout') - duplicate parameter"),
+    ],
+)
+def test_a_wrong_set_is_explained(client, args, error):
+    assert client.call("CONFIG", "SET", *args) == error
+    assert settings(client, "timeout") == {b"timeout": b"0"}
+
+
+def test_set_changes_all_or_nothing(client):
+    assert client.call("CONFIG", "SET", "timeout", "100", "maxclients", "nonsense").startswith("ERR CONFIG SET failed")
+    assert settings(client, "timeout") == {b"timeout": b"0"}
+    assert client.call("CONFIG", "SET", "timeout", "100", "tcp-keepalive", "30") == "OK"
+    assert settings(client, "timeout", "tcp-keepalive") == {b"timeout": b"100", b"tcp-keepalive": b"30"}
+    assert client.call("CONFIG", "SET", "timeout", "0", "tcp-keepalive", "300") == "OK"
+
+
+def test_a_policy_that_does_not_exist_is_refused_with_the_ones_that_do(client):
+    reply = client.call("CONFIG", "SET", "maxmemory-policy", "bogus")
+    assert reply.startswith("ERR CONFIG SET failed (possibly related to argument 'maxmemory-policy') - argument(s) must be one of the following: ")
+    assert "noeviction" in reply and "allkeys-lfu" in reply
+
+
+def test_every_setting_can_be_set_to_what_it_is_or_says_why_not(client):
+    for name, value in settings(client, "*").items():
+        reply = client.call("CONFIG", "SET", name, value)
+        assert reply == "OK" or reply.startswith("ERR CONFIG SET failed"), (name, value, reply)
+    assert client.call("PING") == "PONG"
+
+
+def test_odd_values_never_stop_the_server(connect, start):
+    server = start()
+    with server.connect() as connection:
+        names = settings(connection, "*")
+        for name, value in names.items():
+            if name in (b"requirepass", b"maxclients", b"enable-debug-command", b"timeout", b"dir", b"masterauth", b"proto-max-bulk-len"):
+                continue
+            for odd in (b"", b"-1", b"abc", b"99999999999999999999", b"\x00", b"a\r\nb", b"x" * 5000):
+                reply = connection.call("CONFIG", "SET", name, odd)
+                assert isinstance(reply, str), (name, odd)
+                if reply == "OK":
+                    assert connection.call("CONFIG", "SET", name, value) == "OK", (name, odd, value)
+        assert connection.call("PING") == "PONG"
+
+
+def test_resetstat_zeroes_the_counters(client):
+    client.call("SET", "k", "v")
+    client.call("GET", "k")
+    client.call("GET", "none")
+    before = info(client, "stats")
+    assert int(before["keyspace_hits"]) >= 1 and int(before["keyspace_misses"]) >= 1
+    assert client.call("CONFIG", "RESETSTAT") == "OK"
+    after = info(client, "stats")
+    assert after["keyspace_hits"] == after["keyspace_misses"] == "0"
+    assert int(after["total_commands_processed"]) <= 2
+
+
+@only_pinfold
+def test_rewrite_without_a_file_is_refused(client):
+    assert client.call("CONFIG", "REWRITE") == "ERR The server is running without a config file"
+
+
+@only_pinfold
+def test_rewrite_keeps_a_change_over_a_restart(tmp_path):
+    file = tmp_path / "pinfold.yaml"
+    file.write_text("# kept by hand\ntimeout: 10\nthreads: 2\n")
+    with servers.pinfold(file=file) as server, server.connect() as connection:
+        assert connection.call("CONFIG", "SET", "timeout", "77", "maxmemory", "123mb", "maxclients", "500") == "OK"
+        assert connection.call("CONFIG", "REWRITE") == "OK"
+    with servers.pinfold(file=file) as server, server.connect() as connection:
+        assert settings(connection, "timeout", "maxmemory", "maxclients") == {b"timeout": b"77", b"maxmemory": str(123 << 20).encode(), b"maxclients": b"500"}
+
+
+@only_pinfold
+def test_no_setting_can_smuggle_a_line_into_the_file(tmp_path):
+    file = tmp_path / "pinfold.yaml"
+    file.write_text("timeout: 10\n")
+    with servers.pinfold(file=file) as server, server.connect() as connection:
+        for name in settings(connection, "*"):
+            connection.call("CONFIG", "SET", name, b"x\nmaxclients: 7\n")
+        reply = connection.call("CONFIG", "REWRITE")
+        assert reply == "OK" or isinstance(reply, resp.ErrorReply)
+    assert "maxclients: 7" not in file.read_text().splitlines()
+
+
+def test_the_password_is_not_shown_to_a_glob_reader_without_authentication(start):
+    server = start("--requirepass", "pw")
+    with server.connect() as connection:
+        assert connection.call("CONFIG", "GET", "*") == "NOAUTH Authentication required."

@@ -1,0 +1,1 @@
+"""What the black-box suites share: a RESP codec, connections, and servers to talk to."""

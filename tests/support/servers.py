@@ -1,0 +1,146 @@
+"""Starts and stops the server under test and the peers it is compared with."""
+
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+from .connection import Connection
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SANITIZER_REPORT = re.compile(r"ERROR: AddressSanitizer|WARNING: ThreadSanitizer|ThreadSanitizer:|runtime error:|LeakSanitizer")
+START_DEADLINE = 60.0
+STOP_DEADLINE = 60.0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(condition, deadline=30.0, step=0.01):
+    """Polls until condition() is true and returns its value; fails after the deadline, never because of a short wait."""
+    end = time.monotonic() + deadline
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {deadline} s: {condition}"
+        time.sleep(step)
+
+
+class Server:
+    """One server process on a free port, with its own directory for logs and sockets."""
+
+    def __init__(self, binary, *args, port=None, file=None, env=None, host="127.0.0.1", wait=True):
+        self.binary = str(binary)
+        self.directory = tempfile.TemporaryDirectory(prefix="pinfold-test-")
+        self.path = pathlib.Path(self.directory.name)
+        self.host = host
+        self.port = free_port() if port is None else port
+        self.args = [self.binary]
+        if file is not None:
+            self.args.append(str(file))
+        if port != 0:
+            self.args += ["--port", str(self.port)]
+        self.args += [str(arg) for arg in args]
+        self.env = {**os.environ, **(env or {})}
+        self.process = None
+        self.start(wait)
+
+    def start(self, wait=True):
+        with open(self.path / "out", "ab") as out, open(self.path / "err", "ab") as err:
+            self.process = subprocess.Popen(
+                self.args, cwd=self.path, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env
+            )
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self):
+        def ready():
+            assert self.process.poll() is None, f"{self.args} exited {self.process.returncode}: {self.log()}"
+            try:
+                with self.connect(timeout=5) as connection:
+                    return connection.raw("PING")
+            except OSError:
+                return None
+
+        eventually(ready, START_DEADLINE, 0.02)
+
+    def connect(self, timeout=20.0, **where):
+        return Connection(**(where or {"port": self.port, "host": self.host}), timeout=timeout)
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def log(self):
+        return "".join((self.path / name).read_text(errors="replace") for name in ("out", "err"))
+
+    def rss(self):
+        """Resident bytes of the process."""
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) * 1024
+
+    def kill(self):
+        if self.alive():
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self):
+        """Asks for a clean exit and checks that it was one."""
+        if self.alive():
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_DEADLINE)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"did not stop within {STOP_DEADLINE} s of SIGTERM: {self.log()[-4000:]}") from None
+        self.check_exit()
+
+    def check_exit(self, expected=0):
+        log = self.log()
+        assert not SANITIZER_REPORT.search(log), f"sanitizer report:\n{log[-8000:]}"
+        assert self.process.returncode == expected, f"exited {self.process.returncode}, not {expected}:\n{log[-4000:]}"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.stop()
+        finally:
+            self.kill()
+            self.directory.cleanup()
+
+
+def pinfold_binary():
+    return os.environ.get("PINFOLD_SERVER") or str(ROOT / "build/release/pinfold-server")
+
+
+def is_redis():
+    """The suites can be pointed at Redis itself, to check the suites."""
+    return os.path.basename(pinfold_binary()) == "redis-server"
+
+
+def pinfold(*args, **options):
+    """The server under test."""
+    args = [str(arg) for arg in args]
+    if is_redis():
+        while "--threads" in args:
+            at = args.index("--threads")
+            del args[at : at + 2]
+        args += ["--save", ""]
+    elif "--threads" not in args and options.get("file") is None:
+        args += ["--threads", "2"]
+    return Server(pinfold_binary(), *args, **options)
+
+
+def redis(*args, **options):
+    """Debian's redis-server, without persistence."""
+    return Server("redis-server", "--save", "", "--appendonly", "no", *args, **options)
