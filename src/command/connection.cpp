@@ -19,7 +19,7 @@ constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password
 void ping(Call& call) {
   if (call.args.size() > 2) return call.reply.error("ERR wrong number of arguments for 'ping' command");
   if (call.args.size() == 2) return call.reply.bulk(call.args[1]);
-  call.reply.simple("PONG");
+  call.reply.output().append("+PONG\r\n");
 }
 
 void echo(Call& call) { call.reply.bulk(call.args[1]); }
@@ -208,7 +208,7 @@ constexpr std::uint32_t kHandshake = kNoScript | kLoading | kFast | kNoAuth | kA
 // clang-format off
 constexpr Row kRows[] = {
     {"auth", auth, -2, kHandshake, kConnection, {}, "connection", "1.0.0", "O(N) for a password of N bytes.",
-     "Logs in.", "[username] password"},
+     "Logs the connection in.", "[username] password"},
     {"echo", echo, 2, kLoading | kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
      "Answers with its argument.", "message"},
     {"hello", hello, -1, kHandshake, kConnection, {}, "connection", "6.0.0", "O(1)",

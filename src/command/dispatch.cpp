@@ -54,8 +54,7 @@ std::uint64_t memory_needed(Args args) {
   return bytes;
 }
 
-void invoke(Call& call) {
-  ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
+void invoke(Call& call, ThreadStats& stats) {
   CommandCounters& counters = stats.commands[command_index(call.row)];
   const std::uint64_t errors = call.reply.errors();
   if ((counters.calls.get() & timing_mask) != 0) [[likely]] {
@@ -75,14 +74,13 @@ void invoke(Call& call) {
 Dispatcher::Dispatcher(Engine& engine, unsigned thread)
     : engine_(engine), stats_(engine.stats.of_thread(thread)), locks_(engine.keyspace) {}
 
-Prepared Dispatcher::prepare(Args args) {
+Prepared Dispatcher::prepare(Args args) const {
   Prepared prepared;
   prepared.row = find_command(args);
-  if (prepared.row == nullptr || prepared.row->keys[0].kind == KeySpec::Kind::none) return prepared;
-  positions_.clear();
-  if (extract_keys(*prepared.row, args, positions_) && positions_.size() == 1) {
+  if (prepared.row == nullptr) return prepared;
+  if (const std::size_t at = only_key(*prepared.row, args.size()); at != 0) {
     prepared.one_key = true;
-    prepared.key = engine_.keyspace.key(args[positions_[0]]);
+    prepared.key = engine_.keyspace.key(args[at]);
   }
   return prepared;
 }
@@ -151,7 +149,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
     }
   }
   Call call(row, args, reply, session, engine_, now, keys, locks_);
-  invoke(call);
+  invoke(call, stats_);
 }
 
 // The part of dispatch that is different between MULTI and EXEC. True if the request has been answered.

@@ -86,13 +86,14 @@ bool watched_changed(Call& call) {
 }
 
 void run_steps(Call& call, const Plan& plan) {
+  ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
   call.errors_counted = true;
   call.reply.array(plan.steps.size());
   for (const Step& step : plan.steps) {
     const std::span<const store::Key> keys(plan.keys.data() + step.first_key, step.key_count);
     Call nested(*step.row, step.args, call.reply, call.session, call.engine, call.now, keys, call.held);
     const std::size_t before = call.reply.output().size();
-    invoke(nested);
+    invoke(nested, stats);
     // CLIENT REPLY SKIP is silent, but the array has announced an element.
     if (call.reply.output().size() == before) call.reply.ok();
   }

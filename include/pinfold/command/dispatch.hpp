@@ -27,7 +27,7 @@ class Dispatcher {
 
   /// Finds the command and hashes its key if there is one. Depends on nothing but `args`, which must stay where they
   /// are until execute.
-  Prepared prepare(Args args);
+  Prepared prepare(Args args) const;
   /// Starts fetching what a request will touch, in two steps some time apart: the index, then the entry. Only hints:
   /// the session may select another database meanwhile.
   void prefetch_index(const Session& session, const Prepared& request) const {
@@ -74,7 +74,7 @@ class Dispatcher {
 /// What a command may need of memory: its arguments and what the store adds to each. EXEC asks for all of its queue.
 std::uint64_t memory_needed(Args args);
 
-/// Runs the handler of call.row and counts the call. Everything has been checked and locked.
-void invoke(Call& call);
+/// Runs the handler of call.row and counts the call in `stats`, which must be this thread's. Everything has been checked and locked.
+void invoke(Call& call, ThreadStats& stats);
 
 }  // namespace pinfold::command

@@ -111,10 +111,21 @@ std::span<const Row* const> subcommands(const Row& row);
 /// The place of `row` in commands(), which it must be one of. O(1).
 std::size_t command_index(const Row& row);
 
-/// Appends the positions of the keys in `args` to `positions`. False, with nothing appended, if the arguments do not fit the spec (a count
-/// that is no number or too large); then dispatch locks nothing and the handler replies with its own error.
+/// Appends the positions of the keys in `args` to `positions`. False, with nothing appended, if the arguments do not fit
+/// the spec (a count that is no number or too large); then dispatch locks nothing and the handler replies with its own
+/// error.
 /// The one place where keys are extracted: locking, ACL and COMMAND GETKEYS all use it.
 bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
+/// The position of the key in a command of `size` arguments if the table tells without looking at them that it has
+/// exactly one; 0 for all others. The same rule as extract_keys', without a list to fill, as most requests have one key.
+inline std::size_t only_key(const Row& row, std::size_t size) {
+  const KeySpec& spec = row.keys[0];
+  if (spec.kind != KeySpec::Kind::range || row.keys[1].kind != KeySpec::Kind::none) return 0;
+  const auto count = static_cast<std::int64_t>(size);
+  const std::int64_t last = spec.last < 0 ? count + spec.last : spec.last;
+  if (spec.first < 1 || last < spec.first || last >= count || last - spec.first >= spec.step) return 0;
+  return static_cast<std::size_t>(spec.first);
+}
 /// What the command does with the keys of `spec` when called with `args`; never one of those that depend.
 KeyUse key_use(const KeySpec& spec, Args args);
 /// The part of extract_keys that one of the row's specs is for.

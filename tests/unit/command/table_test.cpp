@@ -174,6 +174,20 @@ TEST_CASE("table: the arity says how many arguments the syntax needs") {
   }
 }
 
+TEST_CASE("table: the only key of a request is the one that extract_keys finds") {
+  for (const Row* row : commands()) {
+    INFO(row->name);
+    for (std::size_t size = 1; size < 12; ++size) {
+      const Words words(size, "1");
+      std::vector<std::uint32_t> positions;
+      const bool found = extract_keys(*row, words, positions);
+      const std::size_t only = only_key(*row, size);
+      if (only != 0) CHECK(positions == std::vector<std::uint32_t>{static_cast<std::uint32_t>(only)});
+      if (row->keys[0].kind == KeySpec::Kind::range && found && positions.size() == 1) CHECK(only == positions[0]);
+    }
+  }
+}
+
 TEST_CASE("table: keys are found where they stand") {
   using Positions = std::vector<std::uint32_t>;
   CHECK(keys_of({"get", "a"}) == Positions{1});

@@ -1,0 +1,219 @@
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+
+#include "harness.hpp"
+
+using namespace pinfold::command;
+
+namespace {
+const std::string ok = "+OK\r\n";
+const std::string syntax_error = "-ERR syntax error\r\n";
+
+std::size_t lines(const std::string& text) {
+  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) - 2;  // without the bulk's own
+}
+bool shows(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+}  // namespace
+
+TEST_CASE("client: a name is shown until it is taken away") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("CLIENT", "GETNAME") == "$-1\r\n");
+  CHECK(client.run("CLIENT", "SETNAME", "me") == ok);
+  CHECK(client.run("CLIENT", "GETNAME") == bulk("me"));
+  for (const char* bad : {"a b", "a\nb", "a\x80", "\x7f"}) {
+    CHECK(client.run("CLIENT", "SETNAME", bad) ==
+          "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+  }
+  CHECK(client.run("CLIENT", "SETNAME", "") == ok);
+  CHECK(client.run("CLIENT", "GETNAME") == "$-1\r\n");
+}
+
+TEST_CASE("client: libraries introduce themselves") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("CLIENT", "SETINFO", "lib-name", "redis-py") == ok);
+  CHECK(client.run("CLIENT", "SETINFO", "LIB-VER", "5.0") == ok);
+  CHECK(shows(client.run("CLIENT", "INFO"), " lib-name=redis-py lib-ver=5.0\n"));
+  CHECK(client.run("CLIENT", "SETINFO", "LIB-NAME", "a b") ==
+        "-ERR LIB-NAME cannot contain spaces, newlines or special characters.\r\n");
+  CHECK(client.run("CLIENT", "SETINFO", "foo", "x") == "-ERR Unrecognized option 'foo'\r\n");
+}
+
+TEST_CASE("client: INFO and LIST show a line per client") {
+  Server server;
+  Client client(server);
+  Client other(server);
+  other.run("SELECT", "3");
+  other.run("MULTI");
+  other.run("GET", "a");
+  server.now += 5000;
+  const std::string info = client.run("CLIENT", "INFO");
+  CHECK(shows(info, "id=1 addr=127.0.0.1:10001 laddr=127.0.0.1:6379 fd=-1 name= age=5 idle=0 flags=N db=0 sub=0 psub=0 "
+                    "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs="));
+  CHECK(shows(info, " events=r cmd=client|info user=default redir=-1 resp=2 lib-name= lib-ver=\n"));
+  const std::string list = client.run("CLIENT", "LIST");
+  CHECK(lines(list) == 2);
+  CHECK(shows(list, "id=2 addr=127.0.0.1:10002 laddr=127.0.0.1:6379 fd=-1 name= age=5 idle=5 flags=x db=3 sub=0 psub=0 "
+                    "ssub=0 multi=1 "));
+  client.run("HELLO", "3");
+  CHECK(client.run("CLIENT", "INFO").starts_with("="));
+}
+
+TEST_CASE("client: LIST selects by type or id") {
+  Server server;
+  Client client(server);
+  Client other(server);
+  CHECK(lines(client.run("CLIENT", "LIST", "TYPE", "NORMAL")) == 2);
+  for (const char* type : {"master", "replica", "slave", "pubsub"}) {
+    CHECK(client.run("CLIENT", "LIST", "TYPE", type) == bulk(""));
+  }
+  CHECK(client.run("CLIENT", "LIST", "TYPE", "foo") == "-ERR Unknown client type 'foo'\r\n");
+  CHECK(lines(client.run("CLIENT", "LIST", "ID", "2", "7", "1", "-1")) == 2);
+  CHECK(client.run("CLIENT", "LIST", "ID", "1", "a") == "-ERR Invalid client ID\r\n");
+  CHECK(client.run("CLIENT", "LIST", "ID") == syntax_error);
+  CHECK(client.run("CLIENT", "LIST", "TYPE") == syntax_error);
+  CHECK(client.run("CLIENT", "LIST", "TYPE", "normal", "ID", "1") == syntax_error);
+  CHECK(client.run("CLIENT", "LIST", "foo") == syntax_error);
+}
+
+TEST_CASE("client: KILL marks those who match and wakes their threads") {
+  Server server;
+  Client client(server);
+  Client other(server);
+  std::vector<std::uint64_t> woken;
+  server.engine.clients.wake_to_close = [&](unsigned, std::uint64_t id) { woken.push_back(id); };
+  SECTION("by address") { CHECK(client.run("CLIENT", "KILL", "127.0.0.1:10002") == ok); }
+  SECTION("by id") { CHECK(client.run("CLIENT", "KILL", "ID", "2") == ":1\r\n"); }
+  SECTION("by address and type") {
+    CHECK(client.run("CLIENT", "KILL", "ADDR", "127.0.0.1:10002", "TYPE", "normal") == ":1\r\n");
+  }
+  SECTION("everybody but the caller") { CHECK(client.run("CLIENT", "KILL", "USER", "default") == ":1\r\n"); }
+  SECTION("by local address") { CHECK(client.run("CLIENT", "KILL", "LADDR", "127.0.0.1:6379") == ":1\r\n"); }
+  SECTION("by age") {
+    other.session.shared.created -= 100'000;
+    CHECK(client.run("CLIENT", "KILL", "SKIPME", "no", "MAXAGE", "100") == ":1\r\n");
+  }
+  CHECK(woken == std::vector<std::uint64_t>{2});
+  CHECK(other.session.shared.closing);
+  CHECK_FALSE(client.session.close_after_reply);
+  CHECK(client.run("CLIENT", "KILL", "ID", "2") == ":0\r\n");
+}
+
+TEST_CASE("client: one that kills itself gets its reply first") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("CLIENT", "KILL", "ID", "1") == ":0\r\n");
+  SECTION("by address") { CHECK(client.run("CLIENT", "KILL", "127.0.0.1:10001") == ok); }
+  SECTION("by filter") { CHECK(client.run("CLIENT", "KILL", "ID", "1", "SKIPME", "no") == ":1\r\n"); }
+  CHECK(client.session.close_after_reply);
+  CHECK_FALSE(client.session.shared.closing);
+}
+
+TEST_CASE("client: KILL refuses what it does not understand") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("CLIENT", "KILL", "1.2.3.4:5") == "-ERR No such client\r\n");
+  CHECK(client.run("CLIENT", "KILL", "ID") == "-ERR No such client\r\n");
+  CHECK(client.run("CLIENT", "KILL", "ID", "0") == "-ERR client-id should be greater than 0\r\n");
+  CHECK(client.run("CLIENT", "KILL", "ID", "x") == "-ERR client-id should be greater than 0\r\n");
+  CHECK(client.run("CLIENT", "KILL", "TYPE", "x") == "-ERR Unknown client type 'x'\r\n");
+  CHECK(client.run("CLIENT", "KILL", "USER", "x") == "-ERR No such user 'x'\r\n");
+  CHECK(client.run("CLIENT", "KILL", "MAXAGE", "x") == "-ERR maxage is not an integer or out of range\r\n");
+  CHECK(client.run("CLIENT", "KILL", "SKIPME", "x") == syntax_error);
+  CHECK(client.run("CLIENT", "KILL", "ID", "1", "SKIPME") == syntax_error);
+  CHECK(client.run("CLIENT", "KILL", "foo", "bar") == syntax_error);
+}
+
+TEST_CASE("client: REPLY turns replies off, on, and skips one") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("CLIENT", "REPLY", "ON") == ok);
+  CHECK(client.run("CLIENT", "REPLY", "foo") == syntax_error);
+  CHECK(client.run("CLIENT", "REPLY", "SKIP").empty());
+  CHECK(client.run("CLIENT", "REPLY", "foo").empty());
+  CHECK(client.run("PING") == "+PONG\r\n");
+  CHECK(client.run("CLIENT", "REPLY", "SKIP").empty());
+  CHECK(client.run("CLIENT", "REPLY", "SKIP").empty());
+  CHECK(client.run("PING").empty());
+  CHECK(client.run("PING") == "+PONG\r\n");
+  CHECK(client.run("CLIENT", "REPLY", "SKIP").empty());
+  CHECK(client.run("CLIENT", "REPLY", "ON") == ok);
+  CHECK(client.run("CLIENT", "REPLY", "OFF").empty());
+  CHECK(client.run("PING").empty());
+  CHECK(client.run("CLIENT", "REPLY", "SKIP").empty());
+  CHECK(client.run("nonsense").empty());
+  CHECK(client.run("CLIENT", "REPLY", "ON") == ok);
+}
+
+TEST_CASE("client: a pause holds back writes, or everything") {
+  Server server;
+  Client client(server);
+  bool resumed = false;
+  server.engine.clients.wake_paused = [&] { resumed = true; };
+  CHECK_FALSE(client.waits("SET", "a", "1"));
+  CHECK(client.run("CLIENT", "PAUSE", "1000", "WRITE") == ok);
+  CHECK(client.waits("SET", "a", "1"));
+  CHECK_FALSE(client.waits("GET", "a"));
+  CHECK_FALSE(client.waits("EXEC"));
+  server.now += 999;
+  CHECK(client.waits("SET", "a", "1"));
+  server.now += 1;
+  CHECK_FALSE(client.waits("SET", "a", "1"));
+
+  CHECK(client.run("CLIENT", "PAUSE", "1000") == ok);
+  CHECK(client.waits("GET", "a"));
+  CHECK_FALSE(client.waits("CLIENT", "UNPAUSE"));
+  CHECK(client.run("CLIENT", "UNPAUSE") == ok);
+  CHECK(resumed);
+  CHECK_FALSE(client.waits("SET", "a", "1"));
+}
+
+TEST_CASE("client: EXEC waits for a pause of writes if it holds a write") {
+  Server server;
+  Client client(server);
+  client.run("MULTI");
+  client.run("GET", "a");
+  Client other(server);
+  other.run("CLIENT", "PAUSE", "1000", "WRITE");
+  CHECK_FALSE(client.waits("EXEC"));
+  client.run("SET", "a", "1");
+  CHECK(client.waits("EXEC"));
+}
+
+TEST_CASE("client: a pause in force is neither shortened nor eased") {
+  Server server;
+  Client client(server);
+  client.run("CLIENT", "PAUSE", "1000", "ALL");
+  client.run("CLIENT", "PAUSE", "10", "WRITE");
+  server.now += 500;
+  CHECK(client.waits("GET", "a"));
+}
+
+TEST_CASE("client: PAUSE refuses what is no timeout or mode") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("CLIENT", "PAUSE", "a") == "-ERR timeout is not an integer or out of range\r\n");
+  CHECK(client.run("CLIENT", "PAUSE", "-1") == "-ERR timeout is negative\r\n");
+  CHECK(client.run("CLIENT", "PAUSE", "9223372036854775807") == "-ERR timeout is out of range\r\n");
+  CHECK(client.run("CLIENT", "PAUSE", "1", "foo") == "-ERR CLIENT PAUSE mode must be WRITE or ALL\r\n");
+  CHECK(client.run("CLIENT", "PAUSE", "1", "ALL", "x") ==
+        "-ERR unknown subcommand or wrong number of arguments for 'PAUSE'. Try CLIENT HELP.\r\n");
+  CHECK(client.run("CLIENT", "PAUSE", "0") == ok);
+  CHECK_FALSE(client.waits("GET", "a"));
+}
+
+TEST_CASE("client: switches are on or off") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("CLIENT", "NO-EVICT", "on") == ok);
+  CHECK(client.run("CLIENT", "NO-TOUCH", "ON") == ok);
+  CHECK(client.session.no_touch);
+  CHECK(shows(client.run("CLIENT", "INFO"), " flags=eT "));
+  CHECK(client.run("CLIENT", "NO-TOUCH", "OFF") == ok);
+  CHECK(client.run("CLIENT", "NO-TOUCH", "maybe") == syntax_error);
+  CHECK(client.run("CLIENT", "NO-EVICT", "maybe") == syntax_error);
+  CHECK(client.run("CLIENT", "GETREDIR") == ":-1\r\n");
+  CHECK(client.run("CLIENT", "ID") == ":1\r\n");
+}

@@ -1,0 +1,157 @@
+#include <catch2/catch.hpp>
+
+#include "harness.hpp"
+
+using namespace pinfold::command;
+using namespace std::string_literals;
+
+TEST_CASE("dispatch: an unknown command is named with the start of its arguments") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("foo") == "-ERR unknown command 'foo', with args beginning with: \r\n");
+  CHECK(client.run("foo", "a", "b") == "-ERR unknown command 'foo', with args beginning with: 'a' 'b' \r\n");
+  const std::string longest(128, 'a');
+  CHECK(client.run("foo", longest + "aaa", "b") ==
+        "-ERR unknown command 'foo', with args beginning with: '" + longest + "' \r\n");
+  CHECK(client.run(longest + "aaa") == "-ERR unknown command '" + longest + "', with args beginning with: \r\n");
+  CHECK(client.run("f\0g"s, "x\r\ny") == "-ERR unknown command 'f', with args beginning with: 'x  y' \r\n");
+  CHECK(client.run("") == "-ERR unknown command '', with args beginning with: \r\n");
+}
+
+TEST_CASE("dispatch: an unknown subcommand points to the help of its container") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("client", "foo") == "-ERR unknown subcommand 'foo'. Try CLIENT HELP.\r\n");
+  CHECK(client.run("command", "a\r\nb") == "-ERR unknown subcommand 'a  b'. Try COMMAND HELP.\r\n");
+  CHECK(client.run("client") == "-ERR wrong number of arguments for 'client' command\r\n");
+}
+
+TEST_CASE("dispatch: a wrong number of arguments is refused under the command's full name") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("GET") == "-ERR wrong number of arguments for 'get' command\r\n");
+  CHECK(client.run("GeT", "a", "b") == "-ERR wrong number of arguments for 'get' command\r\n");
+  CHECK(client.run("CLIENT", "KILL") == "-ERR wrong number of arguments for 'client|kill' command\r\n");
+}
+
+TEST_CASE("dispatch: HTTP on the port is cut off without an answer") {
+  Server server;
+  for (const char* word : {"POST", "Host:"}) {
+    Client client(server);
+    CHECK(client.run(word, "/").empty());
+    CHECK(client.session.close_after_reply);
+  }
+}
+
+TEST_CASE("dispatch: nothing but logging in is possible before authentication") {
+  Server server;
+  server.set(pinfold::config::Id::requirepass, "secret");
+  Client client(server);
+  CHECK(client.run("GET", "a") == "-NOAUTH Authentication required.\r\n");
+  CHECK(client.run("foo") == "-ERR unknown command 'foo', with args beginning with: \r\n");
+  CHECK(client.run("AUTH", "wrong") == "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+  CHECK(client.run("AUTH", "secre") == "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+  CHECK(client.run("AUTH", "secretsecret") == "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+  CHECK(client.run("AUTH", "") == "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+  CHECK(client.run("AUTH", "other", "secret") == "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
+  CHECK(client.run("GET", "a") == "-NOAUTH Authentication required.\r\n");
+  CHECK(client.run("AUTH", "default", "secret") == "+OK\r\n");
+  CHECK(client.run("GET", "a") == "$-1\r\n");
+  CHECK(client.run("RESET") == "+RESET\r\n");
+  CHECK(client.run("GET", "a") == "-NOAUTH Authentication required.\r\n");
+}
+
+TEST_CASE("dispatch: clients that never gave a password are let in once none is asked for") {
+  Server server;
+  server.set(pinfold::config::Id::requirepass, "secret");
+  Client client(server);
+  CHECK(client.run("PING") == "-NOAUTH Authentication required.\r\n");
+  server.set(pinfold::config::Id::requirepass, "");
+  CHECK(client.run("PING") == "+PONG\r\n");
+}
+
+TEST_CASE("dispatch: what needs memory is refused when there is none, all else is not") {
+  Server server;
+  Client client(server);
+  server.keyspace.set_policy(pinfold::store::EvictionPolicy::noeviction);
+  CHECK(client.run("SET", "a", "1") == "+OK\r\n");
+  server.keyspace.set_max_memory(1);
+  const std::string refusal = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+  CHECK(client.run("SET", "a", "2") == refusal);
+  CHECK(client.run("GET", "a") == bulk("1"));
+  CHECK(client.run("DEL", "a") == ":1\r\n");
+  SECTION("in a transaction even reads take memory, to be queued") {
+    CHECK(client.run("MULTI") == "+OK\r\n");
+    CHECK(client.run("GET", "a") == refusal);
+    CHECK(client.run("EXEC") == "-EXECABORT Transaction discarded because of previous errors.\r\n");
+  }
+  SECTION("EXEC is refused if a command inside needs memory") {
+    server.keyspace.set_max_memory(0);
+    CHECK(client.run("MULTI") == "+OK\r\n");
+    CHECK(client.run("SET", "a", "3") == "+QUEUED\r\n");
+    server.keyspace.set_max_memory(1);
+    CHECK(client.run("EXEC") ==
+          "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    CHECK(client.run("EXEC") == "-ERR EXEC without MULTI\r\n");
+  }
+}
+
+TEST_CASE("dispatch: a batch can be prepared ahead of its execution") {
+  Server server;
+  Client client(server);
+  const std::vector<std::string_view> set{"SET", "a", "1"};
+  const std::vector<std::string_view> get{"GET", "a"};
+  const std::vector<std::string_view> both{"MGET", "a", "b"};
+  const Prepared first = server.dispatcher.prepare(set);
+  const Prepared second = server.dispatcher.prepare(get);
+  const Prepared third = server.dispatcher.prepare(both);
+  CHECK(second.one_key);
+  CHECK(second.key.text == "a");
+  CHECK_FALSE(third.one_key);
+  const Prepared batch[] = {first, second, third};
+  server.dispatcher.prefetch(client.session, batch);
+  pinfold::resp::Output output;
+  pinfold::resp::Reply reply(output);
+  server.dispatcher.execute(client.session, set, first, reply, server.now);
+  server.dispatcher.execute(client.session, get, second, reply, server.now);
+  server.dispatcher.execute(client.session, both, third, reply, server.now);
+  pinfold::resp::Output::Run run;
+  REQUIRE(output.gather(0, &run, 1) == 1);
+  CHECK(run.bytes == "+OK\r\n$1\r\n1\r\n*2\r\n$1\r\n1\r\n$-1\r\n");
+}
+
+TEST_CASE("dispatch: calls, refusals and failures are counted, errors by their code") {
+  Server server;
+  Client client(server);
+  client.run("SET", "a", "x");
+  client.run("INCR", "a");
+  client.run("INCR");
+  client.run("MULTI");
+  client.run("INCR", "a");
+  client.run("EXEC");
+  client.run("nonsense");
+  CHECK(server.counters("set").calls.get() == 1);
+  CHECK(server.counters("incr").calls.get() == 2);
+  CHECK(server.counters("incr").failed.get() == 2);
+  CHECK(server.counters("incr").rejected.get() == 1);
+  CHECK(server.counters("exec").calls.get() == 1);
+  CHECK(server.counters("exec").failed.get() == 0);
+  CHECK(server.engine.stats.errors() == std::map<std::string, std::uint64_t>{{"ERR", 4}});
+  CHECK(server.engine.stats.total(&ThreadStats::commands_processed) == 5);
+
+  server.engine.stats.reset();
+  CHECK(server.engine.stats.error_total() == 0);
+  CHECK(server.engine.stats.total(&ThreadStats::commands_processed) == 0);
+  client.run("SET", "a", "x");
+  CHECK(server.engine.stats.command(command_index(*find_command_by_name("set"))).calls == 1);
+}
+
+TEST_CASE("dispatch: the time of calls is estimated from a sample") {
+  Server server;
+  Client client(server);
+  for (int i = 0; i < 160; ++i) client.run("PING");
+  CHECK(server.counters("ping").timed_calls.get() == 10);
+  const Stats::CommandTotal total = server.engine.stats.command(command_index(*find_command_by_name("ping")));
+  CHECK(total.calls == 160);
+  CHECK(total.usec_per_call > 0);
+}

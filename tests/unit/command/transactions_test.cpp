@@ -1,0 +1,265 @@
+#include <atomic>
+#include <thread>
+
+#include <catch2/catch.hpp>
+
+#include "harness.hpp"
+
+using namespace pinfold::command;
+
+namespace {
+const std::string queued = "+QUEUED\r\n";
+const std::string ok = "+OK\r\n";
+}  // namespace
+
+TEST_CASE("transactions: queued commands run at EXEC, errors among their replies") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("MULTI") == ok);
+  CHECK(client.run("SET", "a", "x") == queued);
+  CHECK(client.run("INCR", "a") == queued);
+  CHECK(client.run("GET", "a") == queued);
+  Client other(server);
+  CHECK(other.run("GET", "a") == "$-1\r\n");
+  CHECK(client.run("EXEC") == "*3\r\n+OK\r\n-ERR value is not an integer or out of range\r\n$1\r\nx\r\n");
+  CHECK(client.run("GET", "a") == bulk("x"));
+}
+
+TEST_CASE("transactions: words out of place are refused as Redis does") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("EXEC") == "-ERR EXEC without MULTI\r\n");
+  CHECK(client.run("DISCARD") == "-ERR DISCARD without MULTI\r\n");
+  CHECK(client.run("MULTI") == ok);
+  CHECK(client.run("MULTI") == "-ERR MULTI calls can not be nested\r\n");
+  CHECK(client.run("WATCH", "a") == "-ERR WATCH inside MULTI is not allowed\r\n");
+  CHECK(client.run("UNWATCH") == queued);
+  CHECK(client.run("EXEC") == "*1\r\n+OK\r\n");
+}
+
+TEST_CASE("transactions: an empty one is an empty array") {
+  Server server;
+  Client client(server);
+  client.run("MULTI");
+  CHECK(client.run("EXEC") == "*0\r\n");
+}
+
+TEST_CASE("transactions: a command refused while queueing aborts the whole") {
+  Server server;
+  Client client(server);
+  client.run("MULTI");
+  CHECK(client.run("SET", "a", "1") == queued);
+  SECTION("unknown") { client.run("foo"); }
+  SECTION("unknown subcommand") { client.run("CLIENT", "foo"); }
+  SECTION("arity") { client.run("GET"); }
+  CHECK(client.run("EXEC") == "-EXECABORT Transaction discarded because of previous errors.\r\n");
+  CHECK(client.run("GET", "a") == "$-1\r\n");
+}
+
+TEST_CASE("transactions: EXEC with arguments discards, with or without MULTI") {
+  Server server;
+  Client client(server);
+  const std::string refusal =
+      "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n";
+  CHECK(client.run("EXEC", "foo") == refusal);
+  client.run("MULTI");
+  CHECK(client.run("EXEC", "foo") == refusal);
+  CHECK(client.run("EXEC") == "-ERR EXEC without MULTI\r\n");
+}
+
+TEST_CASE("transactions: DISCARD, RESET and QUIT act at once") {
+  Server server;
+  Client client(server);
+  client.run("MULTI");
+  CHECK(client.run("SET", "a", "1") == queued);
+  CHECK(client.run("DISCARD") == ok);
+  CHECK(client.run("GET", "a") == "$-1\r\n");
+  client.run("MULTI");
+  CHECK(client.run("RESET") == "+RESET\r\n");
+  CHECK(client.run("EXEC") == "-ERR EXEC without MULTI\r\n");
+  client.run("MULTI");
+  CHECK(client.run("QUIT") == ok);
+  CHECK(client.session.close_after_reply);
+}
+
+TEST_CASE("transactions: SELECT counts for what is queued behind it, and after EXEC") {
+  Server server;
+  Client client(server);
+  client.run("MULTI");
+  client.run("SET", "a", "zero");
+  client.run("SELECT", "1");
+  client.run("SET", "a", "one");
+  CHECK(client.run("EXEC") == "*3\r\n+OK\r\n+OK\r\n+OK\r\n");
+  CHECK(client.run("GET", "a") == bulk("one"));
+  client.run("SELECT", "0");
+  CHECK(client.run("GET", "a") == bulk("zero"));
+}
+
+TEST_CASE("transactions: a watched key that was written makes EXEC answer nothing") {
+  Server server;
+  Client client(server);
+  Client other(server);
+  client.run("SET", "a", "1");
+  CHECK(client.run("WATCH", "a", "b") == ok);
+  SECTION("overwritten") { other.run("SET", "a", "1"); }
+  SECTION("created") { other.run("SET", "b", "1"); }
+  SECTION("deleted") { other.run("DEL", "a"); }
+  SECTION("given a deadline") { other.run("PEXPIRE", "a", "100000"); }
+  SECTION("flushed") { other.run("FLUSHALL"); }
+  SECTION("swapped") { other.run("SWAPDB", "0", "1"); }
+  SECTION("by the client itself") { client.run("APPEND", "a", "1"); }
+  SECTION("in another client's transaction") {
+    other.run("MULTI");
+    other.run("INCR", "a");
+    other.run("EXEC");
+  }
+  client.run("MULTI");
+  client.run("SET", "c", "1");
+  CHECK(client.run("EXEC") == "*-1\r\n");
+  CHECK(client.run("GET", "c") == "$-1\r\n");
+  client.run("MULTI");
+  CHECK(client.run("EXEC") == "*0\r\n");
+}
+
+TEST_CASE("transactions: the answer nothing is a null in RESP3") {
+  Server server;
+  Client client(server);
+  client.run("HELLO", "3");
+  client.run("WATCH", "a");
+  client.run("SET", "a", "1");
+  client.run("MULTI");
+  CHECK(client.run("EXEC") == "_\r\n");
+}
+
+TEST_CASE("transactions: what leaves a watched key alone leaves EXEC alone") {
+  Server server;
+  Client client(server);
+  Client other(server);
+  client.run("SET", "a", "1");
+  CHECK(client.run("WATCH", "a", "a") == ok);
+  SECTION("nothing happens") {}
+  SECTION("reading") { other.run("GET", "a"); }
+  SECTION("writing other keys") { other.run("MSET", "b", "1", "c", "1"); }
+  SECTION("writing the same name in another database") {
+    other.run("SELECT", "1");
+    other.run("SET", "a", "2");
+  }
+  SECTION("selecting another database") { client.run("SELECT", "3"); }
+  SECTION("UNWATCH") {
+    other.run("SET", "a", "2");
+    client.run("UNWATCH");
+  }
+  SECTION("DISCARD unwatches") {
+    other.run("SET", "a", "2");
+    client.run("MULTI");
+    client.run("DISCARD");
+  }
+  client.run("MULTI");
+  client.run("PING");
+  CHECK(client.run("EXEC") == "*1\r\n+PONG\r\n");
+}
+
+TEST_CASE("transactions: a watched key whose time runs out has changed") {
+  Server server;
+  Client client(server);
+  client.run("SET", "a", "1", "PX", "1000");
+  client.run("WATCH", "a");
+  client.run("MULTI");
+  client.run("PING");
+  server.now += 2000;
+  CHECK(client.run("EXEC") == "*-1\r\n");
+  SECTION("but one that was gone before WATCH has not") {
+    client.run("SET", "b", "1", "PX", "1000");
+    server.now += 2000;
+    client.run("WATCH", "b");
+    client.run("MULTI");
+    CHECK(client.run("EXEC") == "*0\r\n");
+  }
+}
+
+TEST_CASE("transactions: commands on the whole keyspace run inside") {
+  Server server;
+  Client client(server);
+  client.run("MULTI");
+  client.run("MSET", "a", "1", "b", "2");
+  client.run("DBSIZE");
+  client.run("SWAPDB", "0", "1");
+  client.run("DBSIZE");
+  client.run("FLUSHALL");
+  client.run("DBSIZE");
+  CHECK(client.run("EXEC") == "*6\r\n+OK\r\n:2\r\n+OK\r\n:0\r\n+OK\r\n:0\r\n");
+  CHECK(client.run("SET", "a", "1") == ok);
+}
+
+TEST_CASE("transactions: CLIENT REPLY inside leaves no half of an array") {
+  Server server;
+  Client client(server);
+  client.run("MULTI");
+  client.run("CLIENT", "REPLY", "OFF");
+  client.run("PING");
+  CHECK(client.run("EXEC").empty());
+  CHECK(client.run("PING").empty());
+  CHECK(client.run("CLIENT", "REPLY", "ON") == ok);
+  client.run("MULTI");
+  client.run("CLIENT", "REPLY", "SKIP");
+  client.run("PING");
+  CHECK(client.run("EXEC") == "*2\r\n+OK\r\n+PONG\r\n");
+  CHECK(client.run("PING").empty());
+  CHECK(client.run("PING") == "+PONG\r\n");
+}
+
+TEST_CASE("transactions: the queue is counted as clients' memory and bounded") {
+  Server server;
+  const auto used = [&] { return server.keyspace.memory().used(pinfold::store::Use::clients); };
+  {
+    Client client(server);
+    client.run("MULTI");
+    client.run("SET", "a", std::string(10'000, 'x'));
+    CHECK(used() > 10'000);
+    client.run("EXEC");
+    CHECK(used() == 0);
+    client.run("MULTI");
+    client.run("SET", "a", std::string(10'000, 'x'));
+    CHECK(client.session.shared.queued == 1);
+  }
+  CHECK(used() == 0);
+  server.set(pinfold::config::Id::client_query_buffer_limit, "1048576");
+  Client client(server);
+  client.run("MULTI");
+  const std::string part(300'000, 'x');
+  for (int i = 0; i < 3; ++i) CHECK(client.run("SET", "a", part) == queued);
+  CHECK(client.run("SET", "a", part).empty());
+  CHECK(client.session.close_after_reply);
+}
+
+TEST_CASE("transactions: no other thread sees half of one") {
+  Server server;
+  Engine engine(server.settings, server.keyspace, 2);
+  Dispatcher dispatchers[] = {{engine, 0}, {engine, 1}};
+  Client clients[] = {Client(server), Client(server)};
+  clients[1].session.shared.thread = 1;
+  const auto run = [&](unsigned thread, std::vector<std::string_view> args) {
+    pinfold::resp::Output output;
+    pinfold::resp::Reply reply(output);
+    dispatchers[thread].execute(clients[thread].session, args, reply, server.now);
+    pinfold::resp::Output::Run sent{};
+    output.gather(0, &sent, 1);
+    return std::string(sent.bytes);
+  };
+  std::atomic<bool> done{false};
+  std::thread writer([&] {
+    for (int i = 0; i < 2000; ++i) {
+      run(1, {"MULTI"});
+      for (const char* key : {"a", "b", "c", "d"}) run(1, {"SET", key, i % 2 == 0 ? "x" : "y"});
+      run(1, {"EXEC"});
+    }
+    done = true;
+  });
+  int torn = 0;
+  while (!done) {
+    const std::string seen = run(0, {"MGET", "a", "b", "c", "d"});
+    torn += seen.find('x') != std::string::npos && seen.find('y') != std::string::npos ? 1 : 0;
+  }
+  writer.join();
+  CHECK(torn == 0);
+}
