@@ -108,8 +108,10 @@ TEST_CASE("dispatch: a batch can be prepared ahead of its execution") {
   CHECK(second.one_key);
   CHECK(second.key.text == "a");
   CHECK_FALSE(third.one_key);
-  const Prepared batch[] = {first, second, third};
-  server.dispatcher.prefetch(client.session, batch);
+  for (const Prepared& prepared : {first, second, third}) {
+    server.dispatcher.prefetch_index(client.session, prepared);
+    server.dispatcher.prefetch_entry(client.session, prepared);
+  }
   pinfold::resp::Output output;
   pinfold::resp::Reply reply(output);
   server.dispatcher.execute(client.session, set, first, reply, server.now);
