@@ -58,10 +58,10 @@ void setbit(Call& call) {
   const auto old = db.peek(call.key());
   const std::int64_t before = test_bit(text_of(old), *offset) ? 1 : 0;
   const std::size_t size = std::max<std::size_t>(text_of(old).size(), *offset / 8 + 1);
-  // A bit that is set to what it is changes nothing, and so does not fail a WATCH either.
-  const bool unchanged = old && size == old->text.size() && before == *bit && is_raw(*old);
-  if (!unchanged) {
-    char* data = db.resize(call.key(), size);
+  // A bit that is set to what it is does not fail a WATCH, but leaves the value raw as any other.
+  const bool changes = !old || size > old->text.size() || before != *bit;
+  if (changes || !is_raw(*old)) {
+    char* data = db.resize(call.key(), size, changes);
     if (data == nullptr) return call.out_of_memory();
     write_field(data, *offset, one_bit, *bit);
   }
@@ -204,6 +204,7 @@ void bitop(Call& call) {
     db.remove(call.key());
     return call.reply.integer(0);
   }
+  if (!db.has_room(size)) return call.out_of_memory();
   Blob result = combine_all(*op, sources, size);
   if (!result) return call.out_of_memory();
   store::PutOptions how;
@@ -290,8 +291,8 @@ std::optional<FieldOps> parse_field_ops(Call& call) {
   return ops;
 }
 
-// The bytes that BITFIELD works on. They are made writable at the first change only, so that operations that
-// leave everything as it was do not fail a WATCH; but a value that must grow does at once, as in Redis.
+// The bytes that BITFIELD works on. They are made writable at the first change, or at once where the value must grow
+// or is not raw yet. As in Redis, a WATCH fails if an operation wrote something new, not if all of them were refused.
 class FieldBytes {
  public:
   FieldBytes(Call& call, const FieldOps& ops) : call_(call), size_(ops.bytes_needed) {
@@ -299,20 +300,23 @@ class FieldBytes {
     const auto value = ops.writes ? db.peek(call.key()) : db.read(call.key());
     text_ = text_of(value);
     size_ = std::max<std::size_t>(size_, text_.size());
+    grows_ = size_ > text_.size();
     if (ops.writes && (!value || size_ > text_.size() || !is_raw(*value))) make_writable();
   }
   bool failed() const { return failed_; }
 
   std::int64_t read(const FieldOp& op) const { return read_field(text_, op.offset, op.type); }
   void write(const FieldOp& op, std::int64_t value) {
-    if (value == read(op)) return;
+    if (value == read(op) && !grows_) return;
     if (data_ == nullptr && !make_writable()) return;
+    if (!changed_) call_.db().note_change(call_.key());
+    changed_ = true;
     write_field(data_, op.offset, op.type, value);
   }
 
  private:
   bool make_writable() {
-    data_ = call_.db().resize(call_.key(), size_);
+    data_ = call_.db().resize(call_.key(), size_, false);
     failed_ = data_ == nullptr;
     if (!failed_) text_ = {data_, size_};
     return !failed_;
@@ -322,6 +326,8 @@ class FieldBytes {
   std::size_t size_;
   std::string_view text_;
   char* data_ = nullptr;
+  bool grows_ = false;
+  bool changed_ = false;
   bool failed_ = false;  // no memory; then nothing has been written
 };
 

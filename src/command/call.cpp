@@ -8,7 +8,7 @@
 namespace pinfold::command {
 
 store::Database Call::db(unsigned number) const {
-  return store::Database(engine.keyspace, number, now, !session.no_touch);
+  return store::Database(engine.keyspace, number, now, !session.no_touch, &wanted);
 }
 
 void Call::invalid_expire() {

@@ -66,6 +66,8 @@ void invoke(Call& call, ThreadStats& stats) {
     counters.timed_calls.add();
     counters.timed_us_x1000.add(static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count()));
   }
+  // Refused for want of room: it will be tried again, or is counted by whoever answers.
+  if (call.wanted != 0 && call.may_retry) [[unlikely]] return;
   counters.calls.add();
   stats.commands_processed.add();
   if (call.reply.errors() != errors) [[unlikely]] count_failure(call, counters);
@@ -135,21 +137,31 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
     ~Release() { locks.release(); }
   } const release{locks_};
 
-  std::span<const store::Key> keys;
+  const std::size_t mark = reply.output().mark();
+  Call call(row, args, reply, session, engine_, now, lock_keys(row, args, prepared), locks_);
+  call.may_retry = true;
+  invoke(call, stats_);
+  if (call.wanted == 0) return;
+  // A value must grow by more than the request's own size. Room for that is made with nothing locked.
+  reply.output().truncate(mark);
+  locks_.release();
+  if (!engine_.keyspace.make_room(call.wanted)) return reject(&row, session, reply, out_of_memory);
+  Call again(row, args, reply, session, engine_, now, lock_keys(row, args, prepared), locks_);
+  invoke(again, stats_);
+}
+
+std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, const Prepared& prepared) {
   if (prepared.one_key) {
     locks_.acquire(prepared.key);
-    keys = {&prepared.key, 1};
-  } else if (row.keys[0].kind != KeySpec::Kind::none) {
-    positions_.clear();
-    keys_.clear();
-    if (extract_keys(row, args, positions_)) {
-      for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
-      locks_.acquire(keys_);
-      keys = keys_;
-    }
+    return {&prepared.key, 1};
   }
-  Call call(row, args, reply, session, engine_, now, keys, locks_);
-  invoke(call, stats_);
+  if (row.keys[0].kind == KeySpec::Kind::none) return {};
+  positions_.clear();
+  keys_.clear();
+  if (!extract_keys(row, args, positions_)) return {};
+  for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
+  locks_.acquire(keys_);
+  return keys_;
 }
 
 // The part of dispatch that is different between MULTI and EXEC. True if the request has been answered.

@@ -26,7 +26,7 @@ bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const
   if (options.keep_expiry) find(key, Access::none());
   Shard& shard = keyspace_->shard(key);
   if (!shard.table(number_).put(key, text, std::move(blob), options)) return false;
-  shard.watchers.changed(number_, key.text);
+  note_change(key);
   return true;
 }
 
@@ -43,19 +43,30 @@ bool Database::put(const Key& key, const Value& value, const PutOptions& options
   return put(key, value.text, options);
 }
 
-char* Database::resize(const Key& key, std::size_t size) {
+bool Database::has_room(std::uint64_t bytes) {
+  // Dispatch has made room for the request and a segment on top.
+  if (wanted_ == nullptr || bytes < segment_size || keyspace_->has_room(bytes)) return true;
+  *wanted_ = bytes;
+  return false;
+}
+
+char* Database::resize(const Key& key, std::size_t size, bool changes) {
   Shard& shard = keyspace_->shard(key);
-  char* bytes = shard.table(number_).resize(key, size);
-  if (bytes != nullptr) shard.watchers.changed(number_, key.text);
+  Table& table = shard.table(number_);
+  if (!table.fits_in_place(key, size) && !has_room(size)) return nullptr;
+  char* bytes = table.resize(key, size);
+  if (bytes != nullptr && changes) note_change(key);
   return bytes;
 }
+
+void Database::note_change(const Key& key) { keyspace_->shard(key).watchers.changed(number_, key.text); }
 
 bool Database::remove(const Key& key) {
   // Expired entries do not exist: find() takes them away first and counts them as what they are.
   if (!find(key, Access::none())) return false;
   Shard& shard = keyspace_->shard(key);
   shard.tables[number_]->remove(key);
-  shard.watchers.changed(number_, key.text);
+  note_change(key);
   return true;
 }
 
@@ -63,7 +74,7 @@ bool Database::set_expiry(const Key& key, UnixMs at) {
   Shard& shard = keyspace_->shard(key);
   Table* table = shard.tables[number_].get();
   if (table == nullptr || !table->set_expiry(key, at)) return false;
-  shard.watchers.changed(number_, key.text);
+  note_change(key);
   return true;
 }
 

@@ -313,6 +313,15 @@ char* Table::resize_blob(const Key& key, Entry old, std::size_t size) {
   return bytes;
 }
 
+bool Table::fits_in_place(const Key& key, std::size_t size) {
+  const auto old = find(key);
+  if (!old) return false;
+  if (old->value_blob() == nullptr) return size <= old->value_text().size();
+  const Blob blob = Blob::share(old->value_blob());
+  // This reference is one more than the entry's own.
+  return size <= blob.capacity() && blob.references() == 2;
+}
+
 char* Table::resize(const Key& key, std::size_t size) {
   const auto data_of = [this](const Key& k) {
     Entry e = *find(k);

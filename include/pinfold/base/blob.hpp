@@ -30,7 +30,8 @@ class Blob {
   std::string_view view() const { return {rep_->bytes(), rep_->size}; }
   std::size_t size() const { return rep_->size; }
   std::size_t capacity() const { return rep_->capacity; }
-  bool unique() const { return rep_->references.load(std::memory_order_acquire) == 1; }
+  std::size_t references() const { return rep_->references.load(std::memory_order_acquire); }
+  bool unique() const { return references() == 1; }
   /// Changes the size within the capacity. Only for the sole owner.
   void set_size(std::size_t size) { rep_->size = size; }
   /// What the block costs in memory, the allocator's own share included.

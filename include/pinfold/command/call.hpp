@@ -39,6 +39,10 @@ class Call {
   /// The keys in the order in which the table finds them in the arguments, duplicates included.
   const std::span<const store::Key> keys;
   store::Keyspace::Locks& held;
+  /// Bytes that a value would have to grow by, beyond what was made room for: set by the store, which refused it.
+  mutable std::uint64_t wanted = 0;
+  /// Set by dispatch: if something was `wanted`, room is made for it and the handler called once more.
+  bool may_retry = false;
   /// Set by EXEC: the errors in its reply are those of the commands inside, and were counted with them.
   bool errors_counted = false;
 

@@ -4,6 +4,7 @@
 // The checks come in the order of Redis' processCommand, because a client sees which of them answers first.
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "pinfold/command/call.hpp"
@@ -62,6 +63,7 @@ class Dispatcher {
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  std::span<const store::Key> lock_keys(const Row& row, Args args, const Prepared& prepared);
   bool is_paused(const Session& session, const Row* row, PauseMode mode) const;
 
   Engine& engine_;

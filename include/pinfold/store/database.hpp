@@ -19,9 +19,11 @@ class Keyspace;
 
 class Database {
  public:
-  /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH).
-  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true)
-      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch) {}
+  /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH). With `wanted`, a value that would have to grow
+  /// by more than there is room for is refused, and the bytes it takes are noted there: the caller can make that room
+  /// with nothing locked and try again.
+  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, std::uint64_t* wanted = nullptr)
+      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), wanted_(wanted) {}
 
   unsigned number() const { return number_; }
   UnixMs now() const { return now_; }
@@ -43,7 +45,12 @@ class Database {
 
   /// Makes the value `size` bytes long, keeping what fits and its deadline, filling up with zeros, and returns the
   /// bytes to write to (nullptr: no memory). Creates the key if it is missing. The entry becomes Encoding::raw.
-  char* resize(const Key& key, std::size_t size);
+  /// Counts as a change of the key unless `changes` is false; then note_change() says so later, if it is one.
+  char* resize(const Key& key, std::size_t size, bool changes = true);
+  void note_change(const Key& key);
+
+  /// Whether a block of `bytes`, which is not part of the request itself, may be stored now. If not, see `wanted`.
+  bool has_room(std::uint64_t bytes);
 
   /// True if there was a live entry.
   bool remove(const Key& key);
@@ -58,6 +65,7 @@ class Database {
   unsigned number_;
   UnixMs now_;
   bool touch_;
+  std::uint64_t* wanted_;
 };
 
 }  // namespace pinfold::store

@@ -48,6 +48,8 @@ class Table {
   /// nothing changed.
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
   char* resize(const Key& key, std::size_t size);
+  /// Whether resize() would need no memory.
+  bool fits_in_place(const Key& key, std::size_t size);
   bool set_expiry(const Key& key, UnixMs at);
   bool remove(const Key& key);
 
