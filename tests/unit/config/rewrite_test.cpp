@@ -124,7 +124,7 @@ TEST_CASE("a file that has gone is not written anew") {
 TEST_CASE("the file that comes with Pinfold has every setting at its default") {
   const Settings defaults;
   Settings settings;
-  const std::string path = std::string(PINFOLD_SOURCE_DIR) + "/config/pinfold.yaml";
+  const std::string path = PINFOLD_SOURCE_DIR "/config/pinfold.yaml";
   REQUIRE(settings.load_file(path).value_or("") == "");
   const TemporaryDirectory directory;
   std::ifstream file(path);
