@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/version.hpp"
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
@@ -159,7 +160,7 @@ void describe_server(Call& call) {
   reply.bulk("server");
   reply.bulk("redis");
   reply.bulk("version");
-  reply.bulk(kRedisVersion);
+  reply.bulk(redis_version);
   reply.bulk("proto");
   reply.integer(call.session.protocol);
   reply.bulk("id");

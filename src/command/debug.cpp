@@ -18,17 +18,6 @@
 namespace pinfold::command {
 namespace {
 
-bool is_local(const SharedClient& client) {
-  return client.unix_socket || client.address.starts_with("127.0.0.1:") ||
-         client.address.starts_with("[::1]:");
-}
-
-bool allowed(const Call& call) {
-  enum Choice : std::int64_t { no, yes, local };  // in the order of the setting's choices
-  const std::int64_t choice = call.engine.settings.integer(config::Id::enable_debug_command);
-  return choice == yes || (choice == local && is_local(call.session.shared));
-}
-
 // Redis reads numbers with strtod and atoi here: what is none is 0.
 void sleep(Call& call) {
   constexpr double longest = 1e9;  // seconds; more does not fit into the clock's type
@@ -73,14 +62,6 @@ void help(Call& call) {
 }
 
 void debug(Call& call) {
-  if (!allowed(call)) {
-    return call.reply.error(
-        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
-        "it from "
-        "a local connection, otherwise you need to set this option in the configuration file, and then "
-        "restart the "
-        "server.");
-  }
   Cursor words(call.args, 1);
   if (words.left() == 1 && words.take("HELP")) return help(call);
   if (words.left() == 2) {
@@ -96,7 +77,7 @@ void debug(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"debug", debug, -2, kAdmin | kNoScript | kLoading | kAllShards, 0, {}, "server", "1.0.0",
+    {"debug", debug, -2, kAdmin | kNoScript | kLoading | kAllShards | kProtected, 0, {}, "server", "1.0.0",
      "Depends on the subcommand.",
      "Does what only tests need: sleeping, stopping active expiry, looking at an entry.",
      "subcommand [arg [arg ...]]"},

@@ -11,6 +11,9 @@ namespace pinfold::command {
 namespace {
 
 constexpr std::string_view wrong_arity = "wrong number of arguments for '";
+constexpr std::string_view no_debugging =
+    "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
+    "connection, otherwise you need to set this option in the configuration file, and then restart the server.";
 constexpr std::string_view out_of_memory = "OOM command not allowed when used memory > 'maxmemory'.";
 
 // How often a call is timed, as a mask over the command's own count.
@@ -36,6 +39,16 @@ bool is_exec(const Row& row) { return row.name == "exec"; }
 // Containers of subcommands have no keys of their own, which spares most requests the look into the table.
 bool is_unknown_subcommand(const Row& row, Args args) {
   return row.arity < 0 && row.keys[0].kind == KeySpec::Kind::none && args.size() > 1 && is_container(row);
+}
+
+bool is_local(const SharedClient& client) {
+  return client.unix_socket || client.address.starts_with("127.0.0.1:") || client.address.starts_with("[::1]:");
+}
+
+bool allows_debugging(const config::Settings& settings, const SharedClient& client) {
+  enum Choice : std::int64_t { no, yes, local };  // in the order of the setting's choices
+  const std::int64_t choice = settings.integer(config::Id::enable_debug_command);
+  return choice == yes || (choice == local && is_local(client));
 }
 
 // The rest of the way of a call that replied with an error.
@@ -114,6 +127,9 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   }
   if (!arity_fits(*row, args.size())) [[unlikely]] {
     return reject(row, session, reply, std::string(wrong_arity).append(row->name).append("' command"));
+  }
+  if ((row->flags & kProtected) != 0 && !allows_debugging(engine_.settings, session.shared)) [[unlikely]] {
+    return reject(row, session, reply, no_debugging);
   }
   if (!session.authenticated && (row->flags & kNoAuth) == 0) [[unlikely]] {
     // Once a password is no longer asked for, those who never gave one are welcome too.

@@ -15,7 +15,6 @@
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/version.hpp"
-#include "pinfold/command/attributes.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/info.hpp"
 #include "pinfold/command/memory_report.hpp"
@@ -47,7 +46,7 @@ void server(Call& call, InfoText& info) {
   const Engine& engine = call.engine;
   const auto uptime = static_cast<std::uint64_t>((monotonic_us() - engine.started_us) / 1'000'000);
   std::error_code ignored;
-  info.field("redis_version", kRedisVersion);
+  info.field("redis_version", redis_version);
   info.field("pinfold_version", version);
   info.field("redis_mode", "standalone");
   info.field("os", system_name());

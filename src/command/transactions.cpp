@@ -27,6 +27,8 @@ void forget_watched(Session& session, Engine& engine) {
   for (const WatchedKey& watched : session.watched) {
     engine.keyspace.unwatch(watched.db, engine.keyspace.key(watched.key), session.watch_flag.get());
   }
+  engine.keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(session.watched_bytes));
+  session.watched_bytes = 0;
   session.watched.clear();
   session.watch_flag.reset();
   session.shared.watched.store(0, std::memory_order_relaxed);
@@ -143,17 +145,38 @@ void discard(Call& call) {
   call.reply.ok();
 }
 
+// What a watched key occupies, here and in its shard.
+std::size_t watched_size(const store::Key& key) {
+  constexpr std::size_t nodes = 192;
+  return 2 * key.text.size() + nodes;
+}
+
+// A connection that watches more than its share of memory is closed, like one that queues too much.
+bool may_watch(Call& call) {
+  std::size_t bytes = call.session.watched_bytes;
+  for (const store::Key& key : call.keys) bytes += watched_size(key);
+  const std::int64_t limit = call.engine.settings.integer(config::Id::client_query_buffer_limit);
+  if (bytes <= static_cast<std::uint64_t>(limit)) return true;
+  call.engine.stats.of_thread(call.session.shared.thread).query_limit_disconnections.add();
+  call.session.close_after_reply = true;
+  return false;
+}
+
 void watch(Call& call) {
   Session& session = call.session;
   if (session.transaction != nullptr) return call.reply.error("ERR WATCH inside MULTI is not allowed");
   // A transaction that is lost already needs no further watches.
   const bool lost = session.watch_flag != nullptr && session.watch_flag->dirty.load(std::memory_order_relaxed);
   if (!lost) {
+    if (!may_watch(call)) return;
     if (session.watch_flag == nullptr) session.watch_flag = std::make_shared<store::WatchFlag>();
+    const std::size_t before = session.watched_bytes;
     for (const store::Key& key : call.keys) {
       if (!session.watched.insert({session.db, std::string(key.text)}).second) continue;
+      session.watched_bytes += watched_size(key);
       call.engine.keyspace.watch(session.db, key, session.watch_flag, call.now);
     }
+    call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(session.watched_bytes - before));
     session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
   }
   call.reply.ok();

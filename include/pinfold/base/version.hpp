@@ -7,4 +7,7 @@ namespace pinfold {
 
 constexpr std::string_view version = "0.1.0";
 
+/// The version of Redis whose behaviour clients are told to expect.
+constexpr std::string_view redis_version = "7.2.4";
+
 }  // namespace pinfold

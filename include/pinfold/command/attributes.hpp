@@ -7,9 +7,6 @@
 
 namespace pinfold::command {
 
-/// The version of Redis whose behaviour clients are told to expect.
-constexpr std::string_view kRedisVersion = "7.2.4";
-
 constexpr std::string_view kBadClientName =
     "ERR Client names cannot contain spaces, newlines or special characters.";
 

@@ -85,6 +85,7 @@ struct Session {
   ReplyMode reply_mode = ReplyMode::on;
   std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
   std::set<WatchedKey> watched;
+  std::size_t watched_bytes = 0;  // what watched occupies, as counted in store::Use::clients
   std::shared_ptr<store::WatchFlag> watch_flag;  // set while anything is watched
 };
 

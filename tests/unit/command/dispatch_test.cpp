@@ -43,6 +43,19 @@ TEST_CASE("dispatch: HTTP on the port is cut off without an answer") {
   }
 }
 
+TEST_CASE("dispatch: DEBUG is refused, in a transaction at once, unless the settings allow it") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("DEBUG", "SLEEP", "0").starts_with("-ERR DEBUG command not allowed."));
+  client.run("MULTI");
+  CHECK(client.run("DEBUG", "SLEEP", "0").starts_with("-ERR DEBUG command not allowed."));
+  CHECK(client.run("EXEC").starts_with("-EXECABORT"));
+  server.set(pinfold::config::Id::enable_debug_command, "local");
+  CHECK(client.run("DEBUG", "SLEEP", "0") == "+OK\r\n");
+  client.session.shared.address = "192.0.2.1:5";
+  CHECK(client.run("DEBUG", "SLEEP", "0").starts_with("-ERR DEBUG command not allowed."));
+}
+
 TEST_CASE("dispatch: nothing but logging in is possible before authentication") {
   Server server;
   server.set(pinfold::config::Id::requirepass, "secret");

@@ -232,6 +232,26 @@ TEST_CASE("transactions: the queue is counted as clients' memory and bounded") {
   CHECK(client.session.close_after_reply);
 }
 
+TEST_CASE("transactions: watched keys are counted as clients' memory and bounded") {
+  Server server;
+  const auto used = [&] { return server.keyspace.memory().used(pinfold::store::Use::clients); };
+  server.set(pinfold::config::Id::client_query_buffer_limit, "1048576");
+  const std::string long_key(100'000, 'k');
+  {
+    Client client(server);
+    client.run("WATCH", long_key, "a");
+    CHECK(used() > 100'000);
+    client.run("UNWATCH");
+    CHECK(used() == 0);
+    client.run("WATCH", long_key, "a");
+  }
+  CHECK(used() == 0);
+  Client client(server);
+  for (int i = 0; i < 20 && !client.session.close_after_reply; ++i) client.run("WATCH", std::to_string(i) + long_key);
+  CHECK(client.session.close_after_reply);
+  CHECK(used() < 1'100'000);
+}
+
 TEST_CASE("transactions: no other thread sees half of one") {
   Server server;
   Engine engine(server.settings, server.keyspace, 2);
