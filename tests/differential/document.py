@@ -22,7 +22,7 @@ def render():
         "Commands of other data types (lists, hashes, sets, sorted sets, streams), scripts and publish/subscribe are unknown commands.",
         "",
     ]
-    for kind in (differences.BY_DESIGN, differences.NEWER, differences.BY_NATURE):
+    for kind in (differences.BY_DESIGN, differences.BY_NATURE):
         rows = [d for d in differences.DIFFERENCES if d.kind == kind]
         if rows:
             lines += [f"## {kind}", "", "| commands | what differs, and why |", "|---|---|"]
