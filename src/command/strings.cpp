@@ -38,7 +38,7 @@ void strlen(Call& call) {
 bool put(Call& call, const store::Key& key, std::string_view text, const store::PutOptions& options) {
   store::Database db = call.db();
   if (options.expires_at == 0 || options.expires_at > call.now) return db.put(key, text, options);
-  db.remove(key);
+  if (!db.remove(key)) db.note_change(key);  // to a WATCH it was written, and has expired since
   return true;
 }
 
