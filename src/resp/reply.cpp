@@ -38,6 +38,8 @@ void Reply::simple(std::string_view text) {
 }
 
 void Reply::error(std::string_view text) {
+  // As Redis treats what it formats into an error.
+  text = text.substr(0, text.find_last_not_of("\r\n") + 1);
   ++errors_;
   last_error_code_ = text.substr(0, text.find(' '));
   out_->append("-");

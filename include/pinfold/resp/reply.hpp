@@ -21,7 +21,7 @@ class Reply {
   /// A status line; `text` is the server's own and holds no line break.
   void simple(std::string_view text);
   /// An error with its code in front and no '-': "ERR syntax error". Line breaks in what a client sent are replaced
-  /// by spaces, so that it cannot smuggle in a reply of its own (CVE-2025-67733).
+  /// by spaces, so that it cannot smuggle in a reply of its own (CVE-2025-67733); those at the end are dropped.
   void error(std::string_view text);
   void integer(std::int64_t value) { number(':', value); }
   void bulk(std::string_view bytes);

@@ -57,6 +57,7 @@ TEST_CASE("each kind of reply has its form in RESP2 and RESP3") {
 
 TEST_CASE("an error reply cannot carry a line break from the client") {
   CHECK(written(2, [](Reply& r) { r.error("ERR bad 'x\r\n+OK\r\n'"); }) == "-ERR bad 'x  +OK  '\r\n");
+  CHECK(written(2, [](Reply& r) { r.error("ERR bad x\n\r\n"); }) == "-ERR bad x\r\n");
 }
 
 TEST_CASE("blobs are sent in their place, from any position, and survive a hand-over") {
