@@ -166,7 +166,7 @@ DIFFERENCES = [
         ("BITFIELD",), BY_DESIGN,
         "OVERFLOW SAT with a SET of a number near -2^63 or 2^63 saturates to the nearer end; in Redis the check overflows and takes the other.", never_sent,
     ),  # fmt: skip
-    Difference(("HELLO",), BY_DESIGN, "A HELLO that fails changes nothing; Redis keeps the name of a SETNAME before the wrong option.", never_sent),
+    Difference(("HELLO",), BY_DESIGN, "All options of HELLO are read before any takes effect, as in Redis 7.2; Redis 7.0 takes one after the other.", never_sent),
     Difference(("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), BY_DESIGN, "An unknown option with a NUL byte is shown whole; Redis cuts the text there.", cut_at_nul),
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own; those shared with Redis are equal.", config_get),
 ]

@@ -195,6 +195,8 @@ class Generator:
                 return False
         if name == b"HELLO" and len(args) > 4 and args[2].upper() == b"SETNAME":
             return False
+        if name == b"HELLO" and len(args) > 5 and args[2].upper() == b"AUTH":
+            return False
         ttls = []
         if name in _RELATIVE:
             at, seconds = _RELATIVE[name]
