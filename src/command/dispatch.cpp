@@ -77,7 +77,7 @@ void invoke(Call& call, ThreadStats& stats) {
     call.row.handler(call);
     const auto spent = std::chrono::steady_clock::now() - start;
     counters.timed_calls.add();
-    counters.timed_us_x1000.add(static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count()));
+    counters.timed_ns.add(static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count()));
   }
   // Refused for want of room: it will be tried again, or is counted by whoever answers.
   if (call.wanted != 0 && call.may_retry) [[unlikely]] return;

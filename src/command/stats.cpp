@@ -12,7 +12,7 @@ constexpr std::array counters_of_thread = {
 };
 
 constexpr std::array counters_of_command = {
-    &CommandCounters::calls,    &CommandCounters::timed_calls, &CommandCounters::timed_us_x1000,
+    &CommandCounters::calls,    &CommandCounters::timed_calls, &CommandCounters::timed_ns,
     &CommandCounters::rejected, &CommandCounters::failed,
 };
 
@@ -49,7 +49,7 @@ Stats::CommandTotal Stats::command(std::size_t index) const {
   total.rejected = since_reset(&CommandCounters::rejected);
   total.failed = since_reset(&CommandCounters::failed);
   if (const std::uint64_t timed = since_reset(&CommandCounters::timed_calls); timed > 0) {
-    const auto ns = static_cast<double>(since_reset(&CommandCounters::timed_us_x1000));
+    const auto ns = static_cast<double>(since_reset(&CommandCounters::timed_ns));
     total.usec_per_call = ns / 1000.0 / static_cast<double>(timed);
     total.usec = static_cast<std::uint64_t>(total.usec_per_call * static_cast<double>(total.calls) + 0.5);
   }

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "pinfold/net/io_thread.hpp"
 
@@ -20,7 +21,7 @@ namespace {
 
 constexpr std::size_t idle_input = 512;
 constexpr std::size_t busy_input = 16 * 1024;
-constexpr std::size_t kept_output = 256 * 1024;  // of the thread's buffer between batches
+constexpr std::size_t kept_output = 1024 * 1024; // of the thread's buffer between batches; more than a batch takes
 constexpr std::size_t batch_output = 256 * 1024; // send before going on with the next request
 constexpr UnixMs idle_after_ms = 2000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605), and may announce
@@ -108,15 +109,21 @@ void Connection::wait_for(std::uint32_t events) {
   thread_.loop().change(fd_, events, this);
 }
 
+// One who has not said the password, while one is asked for.
+bool Connection::stranger() const {
+  return !session_.authenticated && !thread_.engine().settings.text(config::Id::requirepass).empty();
+}
+
 resp::Limits Connection::limits() const {
-  if (!session_.authenticated) return {stranger_arguments, stranger_bulk, false};
+  if (stranger()) return {stranger_arguments, stranger_bulk, false};
   return {INT32_MAX, thread_.engine().settings.integer(config::Id::proto_max_bulk_len), true};
 }
 
 // --- reading ---
 
 void Connection::receive() {
-  if (closed_ || paused_ || close_when_sent_) return;
+  // What has been received is executed first: a client may send its requests and close.
+  if (closed_ || paused_ || close_when_sent_ || more_input_) return;
   if (!make_room()) return close();
   const ssize_t size = recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
   if (size <= 0) {
@@ -125,13 +132,16 @@ void Connection::receive() {
   }
   const auto received = static_cast<std::size_t>(size);
   filled_ += received;
+  session_.shared.last_active.store(thread_.now(), std::memory_order_relaxed);
   thread_.dispatcher().stats().net_input.add(received);
   add(session_.shared.net_input, received);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
-  if (filled_ == capacity_ && capacity_ < busy_input) {
-    resize_input(busy_input);
-    receive();
-  }
+  if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
+}
+
+void Connection::hung_up() {
+  // The replies can go nowhere. Requests received before are still executed, but not those that a pause holds up.
+  if (paused_ || close_when_sent_) close();
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
@@ -142,7 +152,7 @@ bool Connection::make_room() {
   // Grow towards an announced length only as its bytes arrive, and not past it.
   if (wanted > capacity_ && bigger > wanted) bigger = wanted;
   const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
-  if (capacity_ >= most) {
+  if (capacity_ + parser_.memory() >= most) {
     thread_.dispatcher().stats().query_limit_disconnections.add();
     log_closing("its unfinished request is larger than client-query-buffer-limit");
     return false;
@@ -161,6 +171,7 @@ void Connection::resize_input(std::size_t capacity) {
 }
 
 void Connection::parse(Batch& batch) {
+  more_input_ = false;
   if (closed_ || paused_ || close_when_sent_ || filled_ == 0) return;
   const resp::Limits most = limits();
   parsed_ = resp::Parser::Result::command;
@@ -173,7 +184,7 @@ void Connection::parse(Batch& batch) {
     any = true;
     // An inline command's arguments do not outlast the next one, and what a stranger may send depends on its last
     // command: one at a time then.
-    if (parser_.args_are_copies() || !session_.authenticated) break;
+    if (parser_.args_are_copies() || !most.authenticated) break;
   }
   if (!any) finish();
 }
@@ -186,9 +197,11 @@ void Connection::execute(std::size_t start, command::Args args, const command::P
     paused_ = true;
     return thread_.await_pause_end();
   }
+  thread_.output().set_cap(output_cap());
   resp::Reply reply(thread_.output(), session_.protocol);
   dispatcher.execute(session_, args, prepared, reply, thread_.now());
   if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) close_when_sent_ = true;
+  if (thread_.output().overflowed()) return cut_off();
   if (thread_.output().size() > batch_output) send();
 }
 
@@ -207,7 +220,9 @@ void Connection::finish() {
   // Input is read on even with replies waiting: a client may send all of its pipeline before it reads.
   const bool wants_input = !paused_ && !close_when_sent_;
   wait_for((wants_input ? EPOLLIN : 0U) | (waiting ? EPOLLOUT : 0U));
-  if (wants_input && parsed_ == resp::Parser::Result::command) thread_.serve_again(*this);
+  if (wants_input && parsed_ == resp::Parser::Result::command && !std::exchange(more_input_, true)) {
+    thread_.serve_again(*this);
+  }
 }
 
 void Connection::drop_consumed() {
@@ -253,6 +268,7 @@ bool Connection::send_some(resp::Output& output, std::size_t& sent) {
     sent += static_cast<std::size_t>(taken);
     thread_.dispatcher().stats().net_output.add(static_cast<std::uint64_t>(taken));
     add(session_.shared.net_output, static_cast<std::size_t>(taken));
+    session_.shared.last_active.store(thread_.now(), std::memory_order_relaxed);
     if (static_cast<std::size_t>(taken) < offered) return true;
   }
   return true;
@@ -279,7 +295,7 @@ void Connection::send() {
 void Connection::writable() {
   if (closed_ || pending_.empty()) return;
   if (!send_some(pending_, sent_)) return close();
-  if (sent_ < pending_.size()) return;
+  if (sent_ < pending_.size()) return drop_sent();
   pending_.clear(0);
   sent_ = 0;
   over_soft_limit_since_ = 0;
@@ -288,10 +304,37 @@ void Connection::writable() {
   wait_for(paused_ ? 0U : EPOLLIN);
 }
 
+// Forgets the part of the backlog that has gone out, once it is most of it: a backlog that never becomes empty must
+// not grow with all that was ever sent.
+void Connection::drop_sent() {
+  if (sent_ < 64 * 1024 || sent_ * 2 < pending_.size()) return;
+  resp::Output rest;
+  rest.move_from(pending_, sent_);
+  pending_ = std::move(rest);
+  sent_ = 0;
+  account();
+}
+
+// What one client may have waiting. Without a limit set, clients together still do not get more than a quarter of the
+// memory for this.
+std::size_t Connection::output_cap() const {
+  const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
+  const std::uint64_t hard = thread_.engine().settings.output_limit().hard;
+  if (hard > 0) return hard;
+  return memory == 0 ? SIZE_MAX : std::max(memory / 4, crowd_at_least);
+}
+
+void Connection::cut_off() {
+  thread_.output().clear(kept_output);
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  log_closing("the replies it waits for are too large (client-output-buffer-limit)");
+  close();
+}
+
 void Connection::check_output_limit() {
   const std::size_t waiting = pending_.size() - sent_;
   const config::OutputLimit limit = thread_.engine().settings.output_limit();
-  const bool stranger = !session_.authenticated && waiting > stranger_output;
+  const bool unknown = waiting > stranger_output && stranger();
   const bool hard = limit.hard > 0 && waiting > limit.hard;
   bool soft = false;
   if (limit.soft > 0 && waiting > limit.soft) {
@@ -301,11 +344,10 @@ void Connection::check_output_limit() {
   } else {
     over_soft_limit_since_ = 0;
   }
-  // Without limits set, clients together still do not get more than a quarter of the memory for this.
   const store::Memory& memory = thread_.engine().keyspace.memory();
   const bool crowded = memory.limit() > 0 && waiting > modest_output &&
                        memory.used(store::Use::clients) > std::max(memory.limit() / 4, crowd_at_least);
-  if (!stranger && !hard && !soft && !crowded) return;
+  if (!unknown && !hard && !soft && !crowded) return;
   thread_.dispatcher().stats().output_limit_disconnections.add();
   log_closing("it does not read its replies (client-output-buffer-limit)");
   close();
@@ -314,12 +356,12 @@ void Connection::check_output_limit() {
 // --- housekeeping ---
 
 void Connection::account() {
-  const std::size_t now = sizeof(Connection) + capacity_ + pending_.memory();
+  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + pending_.memory();
   thread_.engine().keyspace.memory().add(store::Use::clients,
                                          static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
   session_.shared.input_bytes.store(capacity_, std::memory_order_relaxed);
-  session_.shared.output_bytes.store(pending_.size(), std::memory_order_relaxed);
+  session_.shared.output_bytes.store(pending_.size() - sent_, std::memory_order_relaxed);
 }
 
 void Connection::tick() {
@@ -331,7 +373,10 @@ void Connection::tick() {
     return close();
   }
   if (!pending_.empty()) check_output_limit();
-  if (idle > idle_after_ms && capacity_ > idle_input && filled_ == 0) resize_input(idle_input);
+  if (idle > idle_after_ms && capacity_ > idle_input && filled_ == 0) {
+    parser_.release_memory();
+    resize_input(idle_input);
+  }
 }
 
 void Connection::log_closing(std::string_view reason) {

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <new>
 
 #include "pinfold/net/connection.hpp"
 
@@ -69,12 +70,27 @@ int IoThread::timeout_ms() const {
   return static_cast<int>(std::clamp<UnixMs>(next - now_, 0, tick_ms));
 }
 
+// Memory that cannot be had costs the connection that wanted it, not the server.
+template <class Work>
+void IoThread::guarded(Connection& connection, Work&& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    output_.clear(0);
+    connection.close();
+  }
+}
+
 void IoThread::serve(std::span<const epoll_event> ready) {
   for (const epoll_event& event : ready) {
     auto& connection = *static_cast<Connection*>(event.data.ptr);
     if ((event.events & EPOLLOUT) != 0) connection.writable();
-    if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) connection.receive();
-    connection.parse(batch_);
+    if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) connection.hung_up();
+    if (connection.has_more_input()) continue;  // has its turn in serve_unfinished
+    guarded(connection, [&] {
+      if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) connection.receive();
+      connection.parse(batch_);
+    });
     if (batch_.full()) execute_batch();
   }
   execute_batch();
@@ -86,7 +102,7 @@ void IoThread::serve_unfinished() {
   std::vector<Connection*> waiting;
   waiting.swap(unfinished_);
   for (Connection* connection : waiting) {
-    connection->parse(batch_);
+    guarded(*connection, [&] { connection->parse(batch_); });
     execute_batch();
   }
 }
@@ -103,9 +119,11 @@ void IoThread::execute_batch() {
   }
   for (std::size_t i = 0; i < size; ++i) {
     Connection& connection = *batch_.request(i).connection;
-    connection.execute(batch_.request(i).start, batch_.args(i), prepared[i]);
     const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
-    if (last_of_connection) connection.finish();
+    guarded(connection, [&] {
+      connection.execute(batch_.request(i).start, batch_.args(i), prepared[i]);
+      if (last_of_connection) connection.finish();
+    });
   }
   batch_.clear();
 }

@@ -6,11 +6,13 @@ namespace pinfold::resp {
 
 void Output::append(Blob blob) {
   if (blob.size() == 0) return;
+  if (blob.size() > cap_ || size() > cap_ - blob.size()) return overflow();
   blob_bytes_ += blob.size();
   blobs_.push_back({size_, std::move(blob)});
 }
 
 void Output::truncate(std::size_t mark) {
+  if (overflowed_) return;  // there is nothing left to cut
   size_ = mark;
   while (!blobs_.empty() && blobs_.back().at > mark) {
     blob_bytes_ -= blobs_.back().blob.size();
@@ -22,6 +24,7 @@ void Output::clear(std::size_t keep) {
   size_ = 0;
   blob_bytes_ = 0;
   blobs_.clear();
+  overflowed_ = false;
   if (capacity_ > keep) {
     text_.reset();
     capacity_ = 0;
@@ -66,7 +69,16 @@ void Output::move_from(Output& other, std::size_t skip) {
   other.clear(other.capacity_);
 }
 
+void Output::overflow() {
+  overflowed_ = true;
+  size_ = 0;
+  blob_bytes_ = 0;
+  blobs_.clear();
+}
+
 void Output::grow(std::size_t size) {
+  if (size > cap_ || this->size() > cap_ - size) overflow();
+  if (capacity_ - size_ >= size) return;
   const std::size_t capacity = std::max(size_ + size, std::max<std::size_t>(capacity_ * 2, 512));
   std::unique_ptr<char[]> bigger(new char[capacity]);
   if (size_ > 0) std::memcpy(bigger.get(), text_.get(), size_);

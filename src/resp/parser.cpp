@@ -12,7 +12,7 @@ namespace pinfold::resp {
 namespace {
 
 constexpr std::size_t longest_line = 64 * 1024;
-constexpr std::size_t kept_arguments = 64;
+constexpr std::size_t kept_memory = 16 * 1024;
 
 int hex_digit(char c) {
   if (is_digit(c)) return c - '0';
@@ -119,9 +119,13 @@ void Parser::drop_consumed() {
   position_ -= start_;
   start_ = 0;
   // A connection that once sent a huge MGET must not keep the room for its arguments.
-  if (spans_.empty() && spans_.capacity() > kept_arguments) spans_.shrink_to_fit();
-  if (args_.capacity() > kept_arguments) std::vector<std::string_view>().swap(args_);
-  if (!unquoted_.empty()) std::vector<std::string>().swap(unquoted_);
+  if (memory() > kept_memory && spans_.empty()) release_memory();
+}
+
+void Parser::release_memory() {
+  std::vector<Span>().swap(spans_);
+  std::vector<std::string_view>().swap(args_);
+  std::vector<std::string>().swap(unquoted_);
 }
 
 std::size_t Parser::wanted() const {

@@ -6,6 +6,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -14,7 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unistd.h>
+#include <system_error>
 
 #include "pinfold/command/engine.hpp"
 #include "pinfold/config/settings.hpp"
@@ -119,7 +120,13 @@ int run(int argc, char** argv, char** environment) {
   // This thread's own loop: accepting and signals. Requests are served by the I/O threads.
   boost::asio::io_context context(1);
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
-  net::Network network(context, engine);
+  std::unique_ptr<net::Network> made;
+  try {
+    made = std::make_unique<net::Network>(context, engine);
+  } catch (const std::system_error& error) {
+    return fail(error.what());
+  }
+  net::Network& network = *made;
   if (const auto error = network.listen()) return fail(*error);
   Background background(engine);
   background.start();

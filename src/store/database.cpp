@@ -39,13 +39,14 @@ bool Database::put(const Key& key, Blob blob, const PutOptions& options) {
 }
 
 bool Database::put(const Key& key, const Value& value, const PutOptions& options) {
+  // A copy's value is not part of the request, so nobody has made room for it yet.
+  if (!has_room(key.text.size() + (value.blob != nullptr ? 0 : value.text.size()))) return false;
   if (value.blob != nullptr) return put(key, value.share(), options);
   return put(key, value.text, options);
 }
 
 bool Database::has_room(std::uint64_t bytes) {
-  // Dispatch has made room for the request and a segment on top.
-  if (wanted_ == nullptr || bytes < segment_size || keyspace_->has_room(bytes)) return true;
+  if (wanted_ == nullptr || keyspace_->has_room(bytes)) return true;
   *wanted_ = bytes;
   return false;
 }

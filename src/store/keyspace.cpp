@@ -195,7 +195,7 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t co
       }
       Index::GroupView group = table->index().view(at.prefix, static_cast<std::uint8_t>(at.tag));
       if (group.depth < at.depth) {
-        // Groups were merged or the table is new: nothing before the merged group's start needs to be seen again.
+        // The table is a new one, after a flush: its groups are wider, and this one is seen from its start.
         at.prefix &= ~((1U << (Index::prefix_bits - group.depth)) - 1);
         if (at.tag > 0) group = table->index().view(at.prefix, 0);
       }
@@ -252,27 +252,39 @@ void Keyspace::unwatch(unsigned db, const Key& key, const WatchFlag* flag) { sha
 
 // --- memory ---
 
+// The fullest shard gives way, which keeps all of them level. False if none has anything to give.
+bool Keyspace::reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure,
+                                    std::bitset<max_shards>& exhausted) {
+  const bool may_evict = policy() != EvictionPolicy::noeviction;
+  unsigned fullest = max_shards;
+  std::uint64_t most = 0;
+  for (unsigned i = 0; i < shard_count(); ++i) {
+    const std::uint64_t here = shards_[i]->occupied.load(std::memory_order_relaxed);
+    if (exhausted.test(i) || (fullest != max_shards && here <= most)) continue;
+    fullest = i;
+    most = here;
+  }
+  if (fullest == max_shards) return false;
+  const std::lock_guard lock(shards_[fullest]->mutex);
+  if (!shards_[fullest]->reclaim(now, may_evict, wanted, pressure)) exhausted.set(fullest);
+  return true;
+}
+
 bool Keyspace::make_room(std::uint64_t bytes) {
   // A command may open a segment on top of what it announced.
   const std::uint64_t wanted = bytes + segment_size;
   if (memory_.fits(wanted)) return true;
   if (bytes > memory_.limit()) return false;
-  const bool may_evict = policy() != EvictionPolicy::noeviction;
+  // Steps without any gain, only entries that were worth keeping, before the bar is raised by one.
+  constexpr unsigned patience = 4;
   const UnixMs now = unix_ms();
   std::bitset<max_shards> exhausted;
-  while (!memory_.fits(wanted)) {
-    // The fullest shard gives way, which keeps all of them level.
-    unsigned fullest = max_shards;
-    std::uint64_t most = 0;
-    for (unsigned i = 0; i < shard_count(); ++i) {
-      const std::uint64_t here = shards_[i]->occupied.load(std::memory_order_relaxed);
-      if (exhausted.test(i) || (fullest != max_shards && here <= most)) continue;
-      fullest = i;
-      most = here;
-    }
-    if (fullest == max_shards) return memory_.fits(bytes);
-    const std::lock_guard lock(shards_[fullest]->mutex);
-    if (!shards_[fullest]->reclaim(now, may_evict)) exhausted.set(fullest);
+  std::uint64_t lowest = memory_.used();
+  for (unsigned fruitless = 0; !memory_.fits(wanted);) {
+    if (!reclaim_from_fullest(wanted, now, std::min(fruitless / patience, 3U), exhausted)) return memory_.fits(bytes);
+    const std::uint64_t used = memory_.used();
+    fruitless = used < lowest ? 0 : fruitless + 1;
+    lowest = std::min(lowest, used);
   }
   return true;
 }
@@ -281,6 +293,9 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   constexpr unsigned segments_per_lock = 2;
   const std::int64_t end = monotonic_us() + budget_us;
   bool waiting = false;
+  std::bitset<max_shards> exhausted;
+  while (memory_.over_limit() && monotonic_us() < end && reclaim_from_fullest(segment_size, now, 0, exhausted)) {
+  }
   for (unsigned i = 0; i < shard_count(); ++i) {
     background_shard_ = (background_shard_ + 1) & shard_mask_;
     Shard& shard = *shards_[background_shard_];

@@ -9,7 +9,7 @@ std::unique_ptr<Table> Shard::detach(unsigned db) {
   return std::move(tables[db]);
 }
 
-bool Shard::reclaim(UnixMs now, bool may_evict) {
+bool Shard::reclaim(UnixMs now, bool may_evict, std::uint64_t wanted, unsigned pressure) {
   unsigned largest = database_count;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!tables[db]) continue;
@@ -17,7 +17,8 @@ bool Shard::reclaim(UnixMs now, bool may_evict) {
     if (tables[db]->size() == 0) continue;
     if (largest == database_count || tables[db]->occupied() > tables[largest]->occupied()) largest = db;
   }
-  return may_evict && largest != database_count && tables[largest]->evict_segment(housekeeping(largest, now));
+  return may_evict && largest != database_count &&
+         tables[largest]->evict(housekeeping(largest, now), wanted, pressure);
 }
 
 }  // namespace pinfold::store

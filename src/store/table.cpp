@@ -146,13 +146,19 @@ void Table::account_blobs(QueueState& queue, const Entry& e, int sign) {
 // Takes the entry at `ref` out of the live ones. Blocks that its successor took over are not released.
 void Table::retire(Ref ref, const EntryParts* successor) {
   Entry e = entry(ref);
-  const std::uint32_t id = ref >> offset_bits;
-  Segment& segment = segments_[id];
-  account_blobs(queue_of(segment), e, -1);
+  account_blobs(queue_of(segment_of(ref)), e, -1);
   if (successor == nullptr || successor->key_blob != e.key_blob()) Blob::attach(e.key_blob());
   if (successor == nullptr || successor->value_blob != e.value_blob()) Blob::attach(e.value_blob());
   if (e.expires_at() != 0) --expires_;
   --size_;
+  mark_dead(ref);
+}
+
+// The bytes at `ref` are nobody's any more. Frees the segment with the last of them.
+void Table::mark_dead(Ref ref) {
+  Entry e = entry(ref);
+  const std::uint32_t id = ref >> offset_bits;
+  Segment& segment = segments_[id];
   e.mark_dead();
   const auto extent = static_cast<std::uint32_t>(e.extent());
   segment.dead += extent;
@@ -382,6 +388,10 @@ template <class Keep>
 void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keeping, Keep&& keep) {
   thread_local std::vector<char> scratch;
   thread_local std::vector<Survivor> survivors;
+  // All the room it may take comes first: nothing below may fail halfway.
+  constexpr std::size_t smallest_entry = 8;
+  scratch.reserve(segment_size);
+  survivors.reserve(segment_size / smallest_entry);
   scratch.clear();
   survivors.clear();
   QueueState& from = queue_of(segments_[id]);
@@ -436,22 +446,60 @@ void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keepin
   }
 }
 
-bool Table::evict_segment(const Housekeeping& keeping) {
+// As empty_segment, entry by entry from the old end, and only until enough has come back: the few bytes of a segment
+// may be the places of many large values.
+template <class Keep>
+void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep) {
+  const std::uint64_t before = occupied();
+  const char* const base = segments_[id].base;
+  for (std::uint32_t at = 0; at < segments_[id].used && before - std::min(before, occupied()) < wanted;) {
+    Entry e(segments_[id].base + at);
+    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+    at += static_cast<std::uint32_t>(e.extent());
+    if (e.dead()) continue;
+    const std::uint64_t hash = hash_of(ref);
+    unsigned frequency = e.frequency();
+    Ref moved = 0;
+    if (e.expired(keeping.now)) {
+      ++keeping.expired;
+    } else if (keep(hash, frequency) && (moved = append(Queue::main, e.extent())) != 0) {
+      Entry fresh = entry(moved);
+      std::memcpy(fresh.data(), e.data(), e.extent());
+      fresh.set_frequency(frequency);
+      note_deadline(segment_of(moved), fresh.expires_at());
+      account_blobs(queue_of(segment_of(ref)), e, -1);
+      account_blobs(queue_of(segment_of(moved)), fresh, 1);
+      *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
+      mark_dead(ref);
+    } else {
+      ++keeping.evicted;
+    }
+    if (moved == 0) drop(ref, hash, keeping);
+    if (segments_[id].base != base) return;  // that was its last entry
+  }
+}
+
+bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
   policy_.fit_ghost(size_);
   if (policy_.memory() != ghost_bytes_) {
     memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
     ghost_bytes_ = policy_.memory();
   }
-  const auto bytes = [this](Queue q) { return queues_[static_cast<unsigned>(q)].bytes(); };
-  Queue from = eviction::S3Fifo::victim(bytes(Queue::small), bytes(Queue::main));
-  if (queues_[static_cast<unsigned>(from)].oldest == no_segment) from = from == Queue::small ? Queue::main : Queue::small;
-  const std::uint32_t id = queues_[static_cast<unsigned>(from)].oldest;
+  const auto queue = [this](Queue q) -> QueueState& { return queues_[static_cast<unsigned>(q)]; };
+  Queue from = eviction::S3Fifo::victim(queue(Queue::small).bytes(), queue(Queue::main).bytes());
+  if (queue(from).oldest == no_segment) from = from == Queue::small ? Queue::main : Queue::small;
+  const std::uint32_t id = queue(from).oldest;
   if (id == no_segment || size_ == 0) return false;
-  empty_segment(id, Queue::main, keeping, [&](std::uint64_t hash, unsigned& frequency) {
-    if (eviction::S3Fifo::keep(from, frequency)) return true;
+  const auto keep = [&](std::uint64_t hash, unsigned& frequency) {
+    if (eviction::S3Fifo::keep(from, frequency, pressure)) return true;
     policy_.evicted(from, hash);
     return false;
-  });
+  };
+  if (queue(from).blob_bytes > queue(from).segments * segment_size) {
+    evict_large(id, keeping, wanted, keep);
+  } else {
+    empty_segment(id, Queue::main, keeping, keep);
+  }
   return true;
 }
 

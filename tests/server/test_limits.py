@@ -71,13 +71,6 @@ def test_an_idle_client_is_closed_after_the_timeout_and_a_busy_one_is_not(start)
         assert busy.call("PING") == "PONG"
 
 
-def test_without_a_timeout_nobody_is_closed(client, connect):
-    idle = connect()
-    idle.call("PING")
-    assert client.call("CONFIG", "GET", "timeout") == [b"timeout", b"0"]
-    assert idle.call("PING") == "PONG"
-
-
 def flood_until_stopped(connection, request, most):
     """Sends without reading until the server stops taking it or closes; returns the bytes sent."""
     sent = 0

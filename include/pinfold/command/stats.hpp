@@ -18,7 +18,7 @@ namespace pinfold::command {
 struct CommandCounters {
   Counter calls;
   Counter timed_calls;  // those of them that were timed (one in a few: reading a clock costs as much as a GET)
-  Counter timed_us_x1000;
+  Counter timed_ns;
   Counter rejected;  // refused before execution: arity, auth, OOM
   Counter failed;    // the handler replied with an error
 };

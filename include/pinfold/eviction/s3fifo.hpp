@@ -12,6 +12,7 @@
 //
 // This class decides; the queues themselves are the store's logs. Not thread-safe.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -33,7 +34,11 @@ class S3Fifo {
   }
 
   /// Whether an entry met at the old end of `from` stays (in the main queue then, with `frequency` as changed).
-  static bool keep(Queue from, unsigned& frequency) {
+  /// `pressure` raises the bar: a cache in which everything is used often would otherwise be read several times over
+  /// before the first entry goes. At 3, the most that a frequency can be, nothing stays.
+  static bool keep(Queue from, unsigned& frequency, unsigned pressure = 0) {
+    frequency -= std::min(frequency, pressure);
+    if (pressure >= 3) return false;
     if (from == Queue::small) {
       const bool proved = frequency >= 2;
       frequency = 0;

@@ -34,8 +34,9 @@ class Batch {
   }
   /// Adds a request whose arguments lie in the connection's input.
   void add(Connection& connection, std::size_t start, const std::vector<std::string_view>& args) {
-    requests_[size_++] = {&connection, start, args_.size(), args.size()};
+    const std::size_t first = args_.size();
     args_.insert(args_.end(), args.begin(), args.end());
+    requests_[size_++] = {&connection, start, first, args.size()};
   }
 
   const Request& request(std::size_t i) const { return requests_[i]; }

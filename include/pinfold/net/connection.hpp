@@ -29,11 +29,14 @@ class Connection {
 
   std::uint64_t id() const { return session_.shared.id; }
   const command::Session& session() const { return session_; }
+  bool has_more_input() const { return more_input_; }
   void start();
 
   // One round, in this order; each does nothing once the connection is closed.
   void writable();
   void receive();
+  /// The peer is gone for both directions.
+  void hung_up();
   /// Adds the requests that are complete in the input to the batch, as far as it takes them.
   void parse(Batch& batch);
   void execute(std::size_t start, command::Args args, const command::Prepared& prepared);
@@ -54,9 +57,13 @@ class Connection {
   bool make_room();
   void resize_input(std::size_t capacity);
   void drop_consumed();
+  void drop_sent();
+  std::size_t output_cap() const;
+  void cut_off();
   void check_output_limit();
   void account();
   void log_closing(std::string_view reason);
+  bool stranger() const;
   resp::Limits limits() const;
 
   IoThread& thread_;
@@ -75,6 +82,7 @@ class Connection {
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
   bool close_when_sent_ = false;
+  bool more_input_ = false;  // input holds requests that a batch had no room for; the thread will come back
 };
 
 }  // namespace pinfold::net

@@ -57,6 +57,8 @@ class IoThread {
   void run();
   void serve(std::span<const epoll_event> ready);
   void serve_unfinished();
+  template <class Work>
+  void guarded(Connection& connection, Work&& work);
   void execute_batch();
   void tick();
   void look_at_paused();

@@ -3,6 +3,7 @@
 // Not thread-safe; each I/O thread has one for the command at hand, each connection one for what is left over.
 
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string_view>
@@ -35,6 +36,10 @@ class Output {
   /// What the buffer itself occupies; blobs belong to the store until it lets go of them and count here as well.
   std::size_t memory() const { return capacity_ + blob_bytes_ + blobs_.capacity() * sizeof(Cut); }
 
+  /// Bytes beyond which everything is dropped and overflowed() says so: a reply may be larger than memory.
+  void set_cap(std::size_t bytes) { cap_ = bytes; }
+  bool overflowed() const { return overflowed_; }
+
   /// Where a later truncate() may cut back to, to take back what was written since.
   std::size_t mark() const { return size_; }
   void truncate(std::size_t mark);
@@ -58,11 +63,14 @@ class Output {
     Blob blob;
   };
   void grow(std::size_t size);
+  void overflow();
 
   std::unique_ptr<char[]> text_;
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
   std::size_t blob_bytes_ = 0;
+  std::size_t cap_ = SIZE_MAX;
+  bool overflowed_ = false;
   std::vector<Cut> blobs_;
 };
 

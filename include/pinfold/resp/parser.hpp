@@ -2,8 +2,8 @@
 // The request side of RESP: arrays of bulk strings, and inline commands.
 //
 // The parser is resumable: it can be given any prefix of the stream, keeps how far it came, and never looks at a
-// byte twice but for an unfinished line. It owns no input; arguments are handed out as offsets into the caller's
-// buffer, which may move between calls. Not thread-safe.
+// byte twice but for an unfinished line. Arguments are handed out as offsets into the caller's
+// buffer, which may move between calls (those of an inline command, which are unquoted, lie in the parser). Not thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -42,6 +42,12 @@ class Parser {
   void rewind(std::size_t consumed_before) { begin_next(consumed_before); }
   /// Tells the parser that the caller has dropped the consumed bytes from the front of its buffer.
   void drop_consumed();
+  /// What the arguments' places take beside the input itself.
+  std::size_t memory() const {
+    return spans_.capacity() * sizeof(Span) + args_.capacity() * sizeof(std::string_view);
+  }
+  /// Gives that back. Only between requests.
+  void release_memory();
   /// Bytes of input that the command in progress needs at least, counted from consumed(); 0 if unknown.
   std::size_t wanted() const;
   const std::string& error() const { return error_; }

@@ -8,13 +8,15 @@
 // two without reading their keys. A lookup reads one cache line, and a second one if the home bucket ever spilled.
 //
 // A group grows in small steps (32, 40, 48, 56, 64 buckets, then two groups of 32), so the slots are 75-95 %
-// full at any number of keys: no doubling of the whole, and no operation touches more than one group (at most 768
+// full at any number of keys: no doubling of the whole, and no operation touches more than one group (about 750
 // entries), but for the doubling of the directory (8 bytes per ~600 keys).
 //
 // Not thread-safe. References are opaque 32-bit numbers, 0 is none. `equals(ref)` and `hash_of(ref)` are supplied by
 // the caller, who alone can read entries.
 
+#ifdef __SSE2__
 #include <emmintrin.h>
+#endif
 
 #include <array>
 #include <bit>
@@ -116,11 +118,20 @@ class Index {
   std::size_t directory_slot(std::uint64_t hash) const { return (hash >> 1) >> (63 - depth_); }
   Group group_of(std::uint64_t hash) const { return directory_[directory_slot(hash)]; }
 
+  // A bit for each slot whose tag is `tag`, be it occupied or not.
+  static unsigned equal_tags(const Bucket& bucket, std::uint8_t tag) {
+#ifdef __SSE2__
+    const __m128i tags = _mm_load_si128(reinterpret_cast<const __m128i*>(&bucket));
+    return static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(tags, _mm_set1_epi8(static_cast<char>(tag)))));
+#else
+    unsigned hits = 0;
+    for (unsigned i = 0; i < slots; ++i) hits |= static_cast<unsigned>(bucket.tags[i] == tag) << i;
+    return hits;
+#endif
+  }
   template <class Equals>
   static Slot match(Bucket& bucket, std::uint8_t tag, Equals&& equals) {
-    const __m128i tags = _mm_load_si128(reinterpret_cast<const __m128i*>(&bucket));
-    const __m128i wanted = _mm_set1_epi8(static_cast<char>(tag));
-    unsigned hits = static_cast<unsigned>(_mm_movemask_epi8(_mm_cmpeq_epi8(tags, wanted))) & bucket.occupied;
+    unsigned hits = equal_tags(bucket, tag) & bucket.occupied;
     for (; hits != 0; hits &= hits - 1) {
       Ref& ref = bucket.refs[std::countr_zero(hits)];
       if (equals(ref)) return {&ref, &bucket};

@@ -131,7 +131,7 @@ class Keyspace {
   /// What one entry costs: its share of log and index and its block. The key's shard must be held.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
 
-  /// Removes entries whose deadline has passed and gathers dead bytes, for at most about `budget_us` microseconds.
+  /// Removes entries whose deadline has passed, gathers dead bytes, and evicts if the limit has been lowered, for at most about `budget_us` microseconds.
   /// Returns true if more work is waiting. Called by the background worker; locks one shard at a time, briefly.
   bool background_step(UnixMs now, std::int64_t budget_us);
   void set_active_expire(bool on) { active_expire_.store(on, std::memory_order_relaxed); }
@@ -139,6 +139,7 @@ class Keyspace {
  private:
   friend class Database;
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
+  bool reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure, std::bitset<max_shards>& exhausted);
   template <class Action>
   void for_each_shard(const Locks& held, Action&& action);
   template <class Action>

@@ -34,6 +34,12 @@ class Memory {
   /// 0: no limit.
   std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
   void set_limit(std::uint64_t bytes) { limit_.store(bytes, std::memory_order_relaxed); }
+  /// Whether what is stored is more than the limit, which has been lowered then. Buffers of clients come and go and
+  /// are no reason to evict before somebody needs the room.
+  bool over_limit() const {
+    const std::uint64_t most = limit();
+    return most != 0 && used() > most + used(Use::clients);
+  }
   bool fits(std::uint64_t more) const {
     const std::uint64_t most = limit();
     return most == 0 || (more <= most && used() <= most - more);

@@ -36,9 +36,9 @@ class alignas(64) Shard {
   }
   Housekeeping housekeeping(unsigned db, UnixMs now) { return {now, db, watchers, expired, evicted}; }
 
-  /// Frees memory: compaction if much is dead, else eviction (if `may_evict`) from the largest table. False if
-  /// nothing could be done.
-  bool reclaim(UnixMs now, bool may_evict);
+  /// Frees memory: compaction if much is dead, else eviction (if `may_evict`) from the largest table, as
+  /// Table::evict. False if nothing could be done.
+  bool reclaim(UnixMs now, bool may_evict, std::uint64_t wanted, unsigned pressure);
   /// Takes the table out; the caller destroys it, best without the lock.
   std::unique_ptr<Table> detach(unsigned db);
 

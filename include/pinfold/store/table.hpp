@@ -62,8 +62,9 @@ class Table {
   void prefetch_entry(std::uint64_t hash);
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
-  /// Empties the oldest segment of the queue that must give way. False if there is nothing to evict.
-  bool evict_segment(const Housekeeping& keeping);
+  /// Evicts from the oldest segment of the queue that must give way: all of it, or, where large values hang on it,
+  /// until `wanted` bytes have come back. `pressure` as S3Fifo::keep's. False if there is nothing to evict.
+  bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
   /// Removes what has expired from up to `most` segments that owe something; true if more are waiting.
   bool expire_segments(const Housekeeping& keeping, unsigned most);
   /// Rewrites the live entries of the emptiest segment if dead bytes have piled up; true if it did.
@@ -118,12 +119,15 @@ class Table {
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
   char* resize_blob(const Key& key, Entry old, std::size_t size);
   void retire(Ref ref, const EntryParts* successor);
+  void mark_dead(Ref ref);
   void account_blobs(QueueState& queue, const Entry& entry, int sign);
   void note_deadline(Segment& segment, UnixMs at);
   void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
 
   template <class Keep>
   void empty_segment(std::uint32_t id, eviction::Queue to, const Housekeeping& keeping, Keep&& keep);
+  template <class Keep>
+  void evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep);
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
   std::uint32_t emptiest_segment();
