@@ -2,10 +2,35 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+
 namespace pinfold::store {
 
 SegmentPool::~SegmentPool() {
-  for (char* region : regions_) munmap(region, region_size);
+  for (const Region& region : regions_) munmap(region.base, region_size);
+}
+
+bool SegmentPool::add_region() {
+  void* base =
+      mmap(nullptr, region_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return false;
+  // Entries are met in random order: with small pages most look-ups would walk the page tables first. A small cache
+  // would feel the rounding up to 2 MB.
+  const bool huge = memory_.limit() == 0 || memory_.limit() >= worth_huge_pages;
+  if (huge) madvise(base, region_size, MADV_HUGEPAGE);
+  regions_.push_back({static_cast<char*>(base), huge});
+  carved_ = 0;
+  return true;
+}
+
+// Pages given back stay so: the kernel would fill the holes again to make huge pages of them.
+void SegmentPool::keep_holes(const char* base) {
+  const auto found = std::find_if(regions_.begin(), regions_.end(), [base](const Region& region) {
+    return base >= region.base && base < region.base + region_size;
+  });
+  if (!found->huge) return;
+  madvise(found->base, region_size, MADV_NOHUGEPAGE);
+  found->huge = false;
 }
 
 char* SegmentPool::allocate() {
@@ -18,14 +43,8 @@ char* SegmentPool::allocate() {
     base = cold_.back();
     cold_.pop_back();
   } else {
-    if (carved_ == region_size) {
-      void* region = mmap(nullptr, region_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                          -1, 0);
-      if (region == MAP_FAILED) return nullptr;
-      regions_.push_back(static_cast<char*>(region));
-      carved_ = 0;
-    }
-    base = regions_.back() + carved_;
+    if (carved_ == region_size && !add_region()) return nullptr;
+    base = regions_.back().base + carved_;
     carved_ += segment_size;
   }
   memory_.add(Use::segments, segment_size);
@@ -40,6 +59,7 @@ void SegmentPool::free(char* base) {
       warm_.push_back(base);
       return;
     }
+    keep_holes(base);
   }
   madvise(base, segment_size, MADV_DONTNEED);
   const std::lock_guard lock(mutex_);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
 
 namespace pinfold::store {
@@ -44,9 +45,9 @@ void Table::prefetch_entry(std::uint64_t hash) {
   index_.find(hash, [this](Ref ref) {
     const char* at = entry(ref).data();
     // Header, key and the start of the value; longer values stream in by themselves.
-    __builtin_prefetch(at, 1);
-    __builtin_prefetch(at + line, 1);
-    __builtin_prefetch(at + 2 * line, 1);
+    prefetch(at);
+    prefetch(at + line);
+    prefetch(at + 2 * line);
     return true;
   });
 }

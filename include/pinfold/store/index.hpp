@@ -24,6 +24,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "pinfold/base/prefetch.hpp"
 #include "pinfold/store/memory.hpp"
 
 namespace pinfold::store {
@@ -56,7 +57,7 @@ class Index {
   void erase(Slot slot);
 
   /// Starts fetching the home bucket of `hash`.
-  void prefetch(std::uint64_t hash) const { __builtin_prefetch(&home(group_of(hash), hash)); }
+  void prefetch(std::uint64_t hash) const { pinfold::prefetch(&home(group_of(hash), hash)); }
 
   std::uint64_t memory() const { return memory_used_; }
 

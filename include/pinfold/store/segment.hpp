@@ -45,10 +45,18 @@ class SegmentPool {
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
   static constexpr std::size_t kept_warm = 16;
+  static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // of maxmemory
+
+  struct Region {
+    char* base;
+    bool huge;
+  };
+  bool add_region();
+  void keep_holes(const char* base);
 
   Memory& memory_;
   std::mutex mutex_;
-  std::vector<char*> regions_;
+  std::vector<Region> regions_;
   std::size_t carved_ = region_size;  // bytes of the last region handed out
   std::vector<char*> warm_;
   std::vector<char*> cold_;
