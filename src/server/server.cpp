@@ -14,6 +14,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <system_error>
 
@@ -83,6 +84,18 @@ unsigned shards_for(std::int64_t threads, std::uint64_t max_memory) {
   return static_cast<unsigned>(std::clamp<std::uint64_t>(shards, 2, store::max_shards));
 }
 
+void warn_if_open(const config::Settings& settings) {
+  std::istringstream addresses(settings.text(Id::bind));
+  bool open = false;
+  for (std::string address; addresses >> address;) {
+    if (address.front() == '-') address.erase(0, 1);
+    open |= !address.starts_with("127.") && address != "::1";
+  }
+  if (open && settings.integer(Id::port) != 0 && settings.text(Id::requirepass).empty()) {
+    spdlog::warn("Listening beyond this machine without a password: set requirepass, or bind to 127.0.0.1");
+  }
+}
+
 void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
@@ -108,6 +121,7 @@ int run(int argc, char** argv, char** environment) {
   raise_descriptor_limit(settings);
 
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // a closed terminal or a log rotation must not empty the cache
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = shards_for(settings.integer(Id::threads), max_memory),
                             .max_memory = max_memory,
@@ -128,6 +142,7 @@ int run(int argc, char** argv, char** environment) {
   }
   net::Network& network = *made;
   if (const auto error = network.listen()) return fail(*error);
+  warn_if_open(settings);
   Background background(engine);
   background.start();
   network.start();

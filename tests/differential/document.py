@@ -19,7 +19,11 @@ def render():
         "byte for byte the same, and the same keys, values, expiry times and encodings left behind. These are the only exceptions. This page is made",
         "from `tests/differential/differences.py` by `tests/differential/document.py`.",
         "",
-        "Commands of other data types (lists, hashes, sets, sorted sets, streams), scripts and publish/subscribe are unknown commands.",
+        "Unknown commands here are those of other data types (lists, hashes, sets, sorted sets, streams, geo, HyperLogLog), scripts (so a client",
+        "library's lock that releases itself by a script does not work: use `SET key token NX PX ms` and `DELEX key IFEQ token`), publish/subscribe,",
+        "replication and cluster, snapshots (SAVE, DUMP, RESTORE, MIGRATE ...), ACL, MODULE, MONITOR, SLOWLOG, LATENCY and SORT; of CLIENT the",
+        "subcommands TRACKING, CACHING, TRACKINGINFO and UNBLOCK. `docs/commands.md` lists what there is, which includes newer ones that 7.2 does",
+        "not have: DIGEST, DELEX, DELIFEQ, MSETEX and the IF conditions of SET. Those are tested from their documentation in `tests/server`.",
         "",
     ]
     for kind in (differences.BY_DESIGN, differences.BY_NATURE):
