@@ -160,6 +160,10 @@ void stats(Call& call, InfoText& info) {
              totals.total(&ThreadStats::output_limit_disconnections));
   info.field("idle_disconnections", totals.total(&ThreadStats::idle_disconnections));
   info.field("protocol_errors", totals.total(&ThreadStats::protocol_errors));
+  const store::LockTiming& locks = call.engine.keyspace.lock_timing();
+  constexpr std::int64_t ns_per_us = 1000;
+  info.field("shard_lock_longest_us", static_cast<std::uint64_t>(locks.longest_ns.load() / ns_per_us));
+  info.field("shard_lock_longest_cpu_us", static_cast<std::uint64_t>(locks.longest_cpu_ns.load() / ns_per_us));
 }
 
 void replication(Call& call, InfoText& info) {

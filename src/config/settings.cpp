@@ -67,6 +67,9 @@ constexpr Setting kTable[] = {
      "The file to log to. Empty: standard output."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
      "Who may use DEBUG: nobody, everybody, or connections from this machine."},
+    {Id::lock_timing, "lock-timing", Type::flag, "no", 0, 0, "", true,
+     "Whether the longest time that a shard's lock was held is measured, for shard_lock_longest_us in INFO stats. It "
+     "costs two system calls per request."},
     {Id::save, "save", Type::text, "", 0, 0, "", true,
      "Always empty: there are no snapshots. Here because clients and redis-benchmark ask for it."},
     {Id::appendonly, "appendonly", Type::flag, "no", 0, 0, "", true,

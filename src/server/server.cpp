@@ -102,6 +102,12 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
     return std::nullopt;
   });
+  const auto time_locks = [&]() -> std::optional<std::string> {
+    keyspace.lock_timing().on.store(settings.flag(Id::lock_timing), std::memory_order_relaxed);
+    return std::nullopt;
+  };
+  settings.on_change(Id::lock_timing, time_locks);
+  time_locks();
   settings.on_change(Id::maxmemory_policy, [&]() -> std::optional<std::string> {
     keyspace.set_policy(static_cast<store::EvictionPolicy>(settings.integer(Id::maxmemory_policy)));
     return std::nullopt;

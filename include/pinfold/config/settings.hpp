@@ -44,6 +44,7 @@ enum class Id : unsigned {
   loglevel,
   logfile,
   enable_debug_command,
+  lock_timing,
   save,
   appendonly,
   count,

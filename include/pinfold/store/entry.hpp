@@ -1,8 +1,8 @@
 #pragma once
-// How one entry lies in the log: header, deadline, key and value in one run of bytes, a multiple of 4 long.
+// How one entry lies in the log: header, deadline, key and value in one run of bytes, a multiple of 2 long.
 //
 //   bytes   content
-//   2       extent in 4-byte words (14 bits), frequency (2 bits)
+//   2       extent in 2-byte words (14 bits), frequency (2 bits)
 //   2       size of an inline value (14 bits), encoding (2 bits)
 //   1       size of an inline key, 255: a 2-byte size stands before the key
 //   1       flags
@@ -11,7 +11,7 @@
 //   n       key, or a pointer to its Blob
 //   n       value, or a pointer to its Blob
 //
-// So an entry costs 6 bytes (12 with a deadline) and 1.5 on average to round up. There are no pointers to other
+// So an entry costs 6 bytes (12 with a deadline) and half a byte on average to round up. There are no pointers to other
 // entries and no time stamps: the position in the log says what was written before what.
 
 #include <cstdint>
@@ -23,7 +23,7 @@
 
 namespace pinfold::store {
 
-constexpr std::size_t word = 4;
+constexpr std::size_t word = 2;
 constexpr std::size_t entry_header = 6;
 /// Larger entries keep their value (or key) in a Blob: a segment must hold several, or its end is wasted.
 constexpr std::size_t max_inline_entry = 8 * 1024;

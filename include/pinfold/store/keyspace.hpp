@@ -19,6 +19,7 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/store/database.hpp"
 #include "pinfold/store/memory.hpp"
+#include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
@@ -134,6 +135,8 @@ class Keyspace {
   /// Removes entries whose deadline has passed, gathers dead bytes, and evicts if the limit has been lowered, for at most about `budget_us` microseconds.
   /// Returns true if more work is waiting. Called by the background worker; locks one shard at a time, briefly.
   bool background_step(UnixMs now, std::int64_t budget_us);
+  /// How long shard locks are held. Off at first.
+  LockTiming& lock_timing() { return lock_timing_; }
   void set_active_expire(bool on) { active_expire_.store(on, std::memory_order_relaxed); }
 
  private:
@@ -146,6 +149,7 @@ class Keyspace {
   void with_shard(unsigned index, const Locks& held, Action&& action);
 
   HashKey hash_key_;
+  LockTiming lock_timing_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
   std::vector<std::unique_ptr<Shard>> shards_;

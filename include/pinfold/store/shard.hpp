@@ -5,9 +5,9 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 
 #include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/table.hpp"
 #include "pinfold/store/watchers.hpp"
 
@@ -15,10 +15,10 @@ namespace pinfold::store {
 
 class alignas(64) Shard {
  public:
-  Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key)
-      : pool_(pool), memory_(memory), hash_key_(hash_key) {}
+  Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, LockTiming& timing)
+      : mutex(timing), pool_(pool), memory_(memory), hash_key_(hash_key) {}
 
-  std::mutex mutex;  // guards everything below
+  ShardMutex mutex;  // guards everything below
 
   std::array<std::unique_ptr<Table>, database_count> tables;  // null until first written
   Watchers watchers;

@@ -85,7 +85,7 @@ class Table {
   Audit audit();
 
  private:
-  static constexpr unsigned offset_bits = 14;  // 64 KB in words
+  static constexpr unsigned offset_bits = 15;  // 64 KB in words
   static constexpr Ref offset_mask = (1U << offset_bits) - 1;
   static constexpr std::uint32_t most_segments = (1U << (32 - offset_bits)) - 1;
 
