@@ -1,29 +1,68 @@
 #include "pinfold/base/blob.hpp"
 
-#include <malloc.h>
-
-#include <cstdlib>
+#include <algorithm>
+#include <cstring>
 #include <limits>
 #include <new>
 
 namespace pinfold {
 
-Blob Blob::allocate(std::size_t size, std::size_t capacity) {
+Blob Blob::allocate(BlockHeap& heap, std::size_t size, std::size_t capacity) {
   Blob blob;
-  if (capacity > std::numeric_limits<std::size_t>::max() - sizeof(Rep)) return blob;
-  void* raw = std::malloc(sizeof(Rep) + capacity);
+  if (capacity > std::numeric_limits<std::ptrdiff_t>::max() - BlockHeap::own_mapping) return blob;
+  const std::size_t block = BlockHeap::rounded(sizeof(Rep) + capacity);
+  char* raw = heap.allocate(block);
   if (raw == nullptr) return blob;
-  blob.rep_ = new (raw) Rep{{1}, size, capacity};
+  blob.rep_ = new (raw) Rep{&heap, {1}, block, size, size};
   return blob;
 }
 
-std::size_t Blob::memory() const { return malloc_usable_size(rep_) + sizeof(std::size_t); }
+Blob Blob::zeroed(BlockHeap& heap, std::size_t size) {
+  Blob blob = allocate(heap, 0, size);
+  if (blob) blob.resize(size);
+  return blob;
+}
+
+Blob Blob::copy_of(BlockHeap& heap, std::string_view bytes) {
+  Blob blob = allocate(heap, bytes.size(), bytes.size());
+  if (blob) std::memcpy(blob.data(), bytes.data(), bytes.size());
+  return blob;
+}
+
+bool Blob::reserve(std::size_t capacity) {
+  if (capacity <= this->capacity()) return true;
+  const std::size_t block = BlockHeap::rounded(sizeof(Rep) + capacity);
+  char* moved = rep_->heap->grow(reinterpret_cast<char*>(rep_), rep_->block, block);
+  if (moved == nullptr) return false;
+  rep_ = reinterpret_cast<Rep*>(moved);
+  // Whatever lay in a small block has moved along; what a mapping grows by is fresh.
+  if (rep_->block < BlockHeap::own_mapping) rep_->written = rep_->block - sizeof(Rep);
+  rep_->block = block;
+  return true;
+}
+
+bool Blob::resize(std::size_t size) {
+  if (!reserve(size)) return false;
+  const std::size_t before = rep_->size;
+  const bool fresh = rep_->block >= BlockHeap::own_mapping;
+  const std::size_t dirty = fresh ? std::min(size, rep_->written) : size;
+  if (dirty > before) std::memset(rep_->bytes() + before, 0, dirty - before);
+  set_size(size);
+  return true;
+}
+
+void Blob::set_size(std::size_t size) {
+  rep_->size = size;
+  rep_->written = std::max(rep_->written, size);
+}
 
 void Blob::release() {
   if (rep_ == nullptr) return;
   if (rep_->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  BlockHeap& heap = *rep_->heap;
+  const std::size_t block = rep_->block;
   rep_->~Rep();
-  std::free(rep_);
+  heap.free(reinterpret_cast<char*>(rep_), block);
 }
 
 }  // namespace pinfold

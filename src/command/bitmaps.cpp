@@ -175,8 +175,8 @@ std::optional<BitOp> parse_operation(std::string_view name) {
 
 // The result, as long as the longest source; an empty Blob if memory is exhausted. Made apart, since a write
 // would invalidate sources in the same shard.
-Blob combine_all(const BitOp& op, const std::vector<std::string_view>& sources, std::size_t size) {
-  Blob result = Blob::allocate(size, size);
+Blob combine_all(BlockHeap& heap, const BitOp& op, const std::vector<std::string_view>& sources, std::size_t size) {
+  Blob result = Blob::allocate(heap, size, size);
   if (!result) return result;
   const std::string_view first = sources[0];
   if (!first.empty()) std::memcpy(result.data(), first.data(), first.size());
@@ -187,7 +187,6 @@ Blob combine_all(const BitOp& op, const std::vector<std::string_view>& sources, 
 }
 
 void bitop(Call& call) {
-  constexpr std::size_t worth_sharing = 8 * 1024;
   const auto op = parse_operation(call.args[1]);
   if (!op) return call.syntax_error();
   if (op->inverts && call.args.size() != 4) {
@@ -205,13 +204,11 @@ void bitop(Call& call) {
     return call.reply.integer(0);
   }
   if (!db.has_room(size)) return call.out_of_memory();
-  Blob result = combine_all(*op, sources, size);
+  Blob result = combine_all(call.engine.keyspace.memory().heap(), *op, sources, size);
   if (!result) return call.out_of_memory();
   store::PutOptions how;
   how.encoding = store::Encoding::raw;
-  const bool stored = size < worth_sharing ? db.put(call.key(), result.view(), how)
-                                           : db.put(call.key(), std::move(result), how);
-  stored ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
+  db.put(call.key(), std::move(result), how) ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
 }
 
 // BITFIELD

@@ -52,6 +52,9 @@ constexpr Setting kTable[] = {
      "How many databases SELECT can choose from."},
     {Id::hz, "hz", Type::integer, "10", 1, 500, "", true,
      "How many times a second the background worker looks for expired entries and dead memory."},
+    {Id::active_expire_effort, "active-expire-effort", Type::integer, "1", 1, 10, "", true,
+     "How much of one core the background worker may take to remove expired entries and gather dead memory: 25% at 1, "
+     "5% more with each step."},
     {Id::proto_max_bulk_len, "proto-max-bulk-len", Type::memory, "512mb", megabyte, unbounded, "", true,
      "The largest single argument of a command, and so the largest value."},
     {Id::client_query_buffer_limit, "client-query-buffer-limit", Type::memory, "1gb", megabyte, unbounded, "", true,

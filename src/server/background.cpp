@@ -5,7 +5,13 @@
 
 namespace pinfold::server {
 
+namespace {
+// A quarter of one core at most by default, as Redis' active expiry; seven tenths at the highest effort.
+std::int64_t share_percent(std::int64_t effort) { return 20 + 5 * effort; }
+}  // namespace
+
 void Background::start() {
+  engine_.keyspace.on_work([this] { wake(); });
   thread_ = std::thread([this] { run(); });
 }
 
@@ -14,22 +20,41 @@ void Background::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  wake_.notify_all();
+  changed_.notify_all();
   if (thread_.joinable()) thread_.join();
 }
 
+void Background::wake() {
+  {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  changed_.notify_all();
+}
+
 void Background::run() {
+  using std::chrono::microseconds;
+  // Work comes in slices this short, so that a request that finds the core taken does not wait long.
+  constexpr std::int64_t slice_us = 1000;
+  std::int64_t sampled_us = 0;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
+    woken_ = false;
     lock.unlock();
-    const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
     const std::int64_t start = monotonic_us();
-    // A quarter of one core at most, as Redis' active expiry; less if there is less to do.
-    engine_.keyspace.background_step(unix_ms(), period_us / 4);
-    engine_.rates.sample(engine_.stats, monotonic_us());
-    const std::int64_t left = period_us - (monotonic_us() - start);
+    const bool more = engine_.keyspace.background_step(unix_ms(), slice_us);
+    const std::int64_t worked = monotonic_us() - start;
+    const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
+    if (start - sampled_us >= period_us) {
+      engine_.rates.sample(engine_.stats, start);
+      sampled_us = start;
+    }
     lock.lock();
-    wake_.wait_for(lock, std::chrono::microseconds(std::max<std::int64_t>(left, 1000)), [this] { return stopping_; });
+    // However much there is to do, only a share of one core goes into it.
+    const std::int64_t percent = share_percent(engine_.settings.integer(config::Id::active_expire_effort));
+    changed_.wait_for(lock, microseconds(worked * (100 - percent) / percent), [this] { return stopping_; });
+    if (more) continue;
+    changed_.wait_for(lock, microseconds(period_us), [this] { return stopping_ || woken_; });
   }
 }
 

@@ -127,9 +127,9 @@ int run(int argc, char** argv, char** environment) {
   if (const auto error = set_up_log(settings)) return fail(*error);
   raise_descriptor_limit(settings);
 
-  // Values outside the log come and go in all sizes. With pages of their own they leave no holes in the heap, and what
-  // is freed is back with the system at once: RSS then follows the account.
-  constexpr int own_pages_from = 8 * 1024;
+  // Buffers of clients come and go in all sizes. With pages of their own the large ones leave no holes in the C library's
+  // heap, and what is freed is back with the system at once: RSS then follows the account.
+  constexpr int own_pages_from = 64 * 1024;
   mallopt(M_MMAP_THRESHOLD, own_pages_from);
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGHUP, SIG_IGN);  // a closed terminal or a log rotation must not empty the cache

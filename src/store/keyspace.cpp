@@ -103,7 +103,7 @@ std::uint64_t Keyspace::size(unsigned db, Locks& held) {
 }
 
 void Keyspace::flush(unsigned db, Locks& held) {
-  std::vector<std::unique_ptr<Table>> dropped;
+  std::vector<std::unique_ptr<Table>> tables;
   for_each_shard(held, [&](Shard& shard) {
     if (!shard.tables[db]) return;
     if (!shard.watchers.empty()) {
@@ -111,8 +111,9 @@ void Keyspace::flush(unsigned db, Locks& held) {
         if (shard.tables[db]->find(key(name))) shard.watchers.changed(db, name);
       }
     }
-    dropped.push_back(shard.detach(db));
+    tables.push_back(shard.detach(db));
   });
+  drop(std::move(tables), held.empty());
 }
 
 void Keyspace::swap(unsigned a, unsigned b, Locks& held) {
@@ -249,74 +250,6 @@ void Keyspace::watch(unsigned db, const Key& key, const std::shared_ptr<WatchFla
 }
 
 void Keyspace::unwatch(unsigned db, const Key& key, const WatchFlag* flag) { shard(key).watchers.remove(db, key.text, flag); }
-
-// --- memory ---
-
-// The fullest shard gives way, which keeps all of them level. False if none has anything to give.
-bool Keyspace::reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure,
-                                    std::bitset<max_shards>& exhausted) {
-  const bool may_evict = policy() != EvictionPolicy::noeviction;
-  unsigned fullest = max_shards;
-  std::uint64_t most = 0;
-  for (unsigned i = 0; i < shard_count(); ++i) {
-    const std::uint64_t here = shards_[i]->occupied.load(std::memory_order_relaxed);
-    if (exhausted.test(i) || (fullest != max_shards && here <= most)) continue;
-    fullest = i;
-    most = here;
-  }
-  if (fullest == max_shards) return false;
-  const std::lock_guard lock(shards_[fullest]->mutex);
-  if (!shards_[fullest]->reclaim(now, may_evict, wanted, pressure)) exhausted.set(fullest);
-  return true;
-}
-
-bool Keyspace::make_room(std::uint64_t bytes) {
-  // A command may open a segment on top of what it announced.
-  const std::uint64_t wanted = bytes + segment_size;
-  if (memory_.fits(wanted)) return true;
-  if (bytes > memory_.limit()) return false;
-  // Steps without any gain, only entries that were worth keeping, before the bar is raised by one.
-  constexpr unsigned patience = 4;
-  const UnixMs now = unix_ms();
-  std::bitset<max_shards> exhausted;
-  std::uint64_t lowest = memory_.used();
-  for (unsigned fruitless = 0; !memory_.fits(wanted);) {
-    if (!reclaim_from_fullest(wanted, now, std::min(fruitless / patience, 3U), exhausted)) return memory_.fits(bytes);
-    const std::uint64_t used = memory_.used();
-    fruitless = used < lowest ? 0 : fruitless + 1;
-    lowest = std::min(lowest, used);
-  }
-  return true;
-}
-
-bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
-  constexpr unsigned segments_per_lock = 2;
-  const std::int64_t end = monotonic_us() + budget_us;
-  bool waiting = false;
-  std::bitset<max_shards> exhausted;
-  while (memory_.over_limit() && monotonic_us() < end && reclaim_from_fullest(segment_size, now, 0, exhausted)) {
-  }
-  for (unsigned i = 0; i < shard_count(); ++i) {
-    background_shard_ = (background_shard_ + 1) & shard_mask_;
-    Shard& shard = *shards_[background_shard_];
-    bool more = true;
-    while (more) {
-      more = false;
-      const std::lock_guard lock(shard.mutex);
-      for (unsigned db = 0; db < database_count; ++db) {
-        if (!shard.tables[db]) continue;
-        const Housekeeping keeping = shard.housekeeping(db, now);
-        if (active_expire_.load(std::memory_order_relaxed)) {
-          more |= shard.tables[db]->expire_segments(keeping, segments_per_lock);
-        }
-        more |= shard.tables[db]->compact(keeping);
-      }
-      waiting |= more;
-      if (monotonic_us() >= end) return waiting;
-    }
-  }
-  return waiting;
-}
 
 // --- figures ---
 

@@ -1,6 +1,7 @@
 #include "pinfold/store/table.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
@@ -13,19 +14,29 @@ Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, std::at
     : pool_(pool), memory_(memory), hash_key_(hash_key), occupied_(occupied), index_(memory), segments_(1) {}
 
 Table::~Table() {
-  for (std::uint32_t id = 1; id < segments_.size(); ++id) {
-    if (segments_[id].base == nullptr) continue;
-    if (blobs_ > 0) {
-      walk(id, [&](Ref, Entry entry) {
-        for (void* raw : {entry.key_blob(), entry.value_blob()}) {
-          const Blob last = Blob::attach(raw);
-          if (last) memory_.add(Use::blobs, -static_cast<std::int64_t>(last.memory()));
-        }
-      });
-    }
-    pool_.free(segments_[id].base);
+  while (!dismantle(segments_.size())) {
   }
   memory_.add(Use::ghosts, -static_cast<std::int64_t>(ghost_bytes_));
+}
+
+bool Table::dismantle(std::size_t segments) {
+  if (!dismantling_) {
+    dismantling_ = true;
+    sweep_at_ = 1;
+  }
+  for (std::size_t freed = 0; freed < segments && sweep_at_ < segments_.size(); ++sweep_at_) {
+    char*& base = segments_[sweep_at_].base;
+    if (base == nullptr) continue;
+    if (blobs_ > 0) {
+      walk(sweep_at_, [&](Ref, Entry entry) {
+        Blob::attach(entry.key_blob());
+        Blob::attach(entry.value_blob());
+      });
+    }
+    pool_.free(std::exchange(base, nullptr));
+    ++freed;
+  }
+  return sweep_at_ >= segments_.size();
 }
 
 // --- looking up ---
@@ -52,11 +63,17 @@ void Table::prefetch_entry(std::uint64_t hash) {
   });
 }
 
+namespace {
+std::uint64_t memory_of_blob(void* raw) {
+  return Blob::borrow(raw, [](const Blob& blob) { return blob.memory(); });
+}
+}  // namespace
+
 std::uint64_t Table::memory_of(const Entry& e) const {
   constexpr std::uint64_t index_share = 6;  // a 64-byte bucket of 12 slots, 75-95 % full
   std::uint64_t bytes = e.extent() + index_share;
   for (void* raw : {e.key_blob(), e.value_blob()}) {
-    if (raw != nullptr) bytes += Blob::share(raw).memory();
+    if (raw != nullptr) bytes += memory_of_blob(raw);
   }
   return bytes;
 }
@@ -136,8 +153,7 @@ void Table::note_deadline(Segment& segment, UnixMs at) {
 void Table::account_blobs(QueueState& queue, const Entry& e, int sign) {
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw == nullptr) continue;
-    const auto bytes = static_cast<std::int64_t>(Blob::share(raw).memory()) * sign;
-    memory_.add(Use::blobs, bytes);
+    const auto bytes = static_cast<std::int64_t>(memory_of_blob(raw)) * sign;
     queue.blob_bytes += static_cast<std::uint64_t>(bytes);
     occupy(bytes);
     blobs_ += static_cast<std::uint64_t>(static_cast<std::int64_t>(sign));
@@ -222,19 +238,15 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
 // Decides what lies in the entry and what in blobs of its own. Blobs made here belong to `parts`.
 bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob) {
   if (parts.key_blob == nullptr && key.text.size() > max_inline_key) {
-    Blob copy = Blob::allocate(key.text.size(), key.text.size());
+    Blob copy = Blob::copy_of(memory_.heap(), key.text);
     if (!copy) return false;
-    std::memcpy(copy.data(), key.text.data(), key.text.size());
     parts.key_blob = copy.detach();
   }
   parts.key = key.text;
-  parts.value = text;
-  if (!blob && Entry::size_of(parts) > max_inline_entry) {
-    blob = Blob::allocate(text.size(), text.size());
+  parts.value = blob ? blob.view() : text;
+  if (Entry::size_of(parts) > max_inline_entry) {
+    if (!blob) blob = Blob::copy_of(memory_.heap(), text);
     if (!blob) return false;
-    std::memcpy(blob.data(), text.data(), text.size());
-  }
-  if (blob) {
     parts.value = {};
     parts.value_blob = blob.detach();
   }
@@ -253,6 +265,7 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
     parts.frequency = std::min<std::uint8_t>(static_cast<std::uint8_t>(old.frequency() + 1), 3);
     parts.key_blob = inherited_key = old.key_blob();
   }
+  // A block small enough for the log is copied there; its last reference goes with `blob`.
   const bool done = fill_parts(parts, key, text, blob) && store_entry(key, slot, parts, Entry::size_of(parts));
   if (!done) {
     if (parts.key_blob != inherited_key) Blob::attach(parts.key_blob);
@@ -295,38 +308,43 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
   return store_entry(key, slot, parts, Entry::size_of(parts));
 }
 
-char* Table::resize_blob(const Key& key, Entry old, std::size_t size) {
+// A value that is a block, or is to become one.
+char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size) {
+  Entry old = entry(*slot.ref);
   const std::size_t before = old.value_text().size();
-  if (old.value_blob() != nullptr) {
-    Blob mine = Blob::attach(old.value_blob());
-    char* bytes = nullptr;
-    if (mine.unique() && size <= mine.capacity()) {
-      if (size > before) std::memset(mine.data() + before, 0, size - before);
-      mine.set_size(size);
-      bytes = mine.data();
-      old.set_encoding(Encoding::raw);
-    }
-    mine.detach();
-    if (bytes != nullptr) return bytes;
-  }
   // Room to grow, so that appending piece by piece copies each byte a bounded number of times.
-  const std::size_t kept = std::min(before, size);
-  Blob grown = Blob::allocate(size, kept == 0 ? size : size + size / 4);
+  const std::size_t roomy = before == 0 ? size : size + size / 4;
+  void* const raw = old.value_blob();
+  if (raw != nullptr && Blob::borrow(raw, [](const Blob& blob) { return blob.unique(); })) {
+    QueueState& queue = queue_of(segment_of(*slot.ref));
+    account_blobs(queue, old, -1);
+    Blob mine = Blob::attach(raw);
+    if (size > mine.capacity()) mine.reserve(roomy);
+    const bool done = mine.resize(size);
+    char* const bytes = done ? mine.data() : nullptr;
+    old.move_value_blob(mine.detach());
+    account_blobs(queue, old, 1);
+    if (done) {
+      old.set_encoding(Encoding::raw);
+      old.touch();
+    }
+    return bytes;
+  }
+  Blob grown = Blob::allocate(memory_.heap(), 0, roomy);
   if (!grown) return nullptr;
+  const std::size_t kept = std::min(before, size);
   std::memcpy(grown.data(), old.value_text().data(), kept);
-  std::memset(grown.data() + kept, 0, size - kept);
-  char* bytes = grown.data();
+  grown.set_size(kept);
+  if (!grown.resize(size)) return nullptr;
   if (!put(key, {}, std::move(grown), {.keep_expiry = true, .encoding = Encoding::raw})) return nullptr;
-  return bytes;
+  return const_cast<char*>(find(key)->value_text().data());
 }
 
 bool Table::fits_in_place(const Key& key, std::size_t size) {
   const auto old = find(key);
   if (!old) return false;
   if (old->value_blob() == nullptr) return size <= old->value_text().size();
-  const Blob blob = Blob::share(old->value_blob());
-  // This reference is one more than the entry's own.
-  return size <= blob.capacity() && blob.references() == 2;
+  return Blob::borrow(old->value_blob(), [size](const Blob& blob) { return size <= blob.capacity() && blob.unique(); });
 }
 
 char* Table::resize(const Key& key, std::size_t size) {
@@ -340,9 +358,8 @@ char* Table::resize(const Key& key, std::size_t size) {
       char zeros[max_inline_entry] = {};
       return put(key, {zeros, size}, {}, {.encoding = Encoding::raw}) ? data_of(key) : nullptr;
     }
-    Blob blob = Blob::allocate(size, size);
+    Blob blob = Blob::zeroed(memory_.heap(), size);
     if (!blob) return nullptr;
-    std::memset(blob.data(), 0, size);
     return put(key, {}, std::move(blob), {.encoding = Encoding::raw}) ? data_of(key) : nullptr;
   }
   Entry old = entry(*slot.ref);
@@ -356,7 +373,7 @@ char* Table::resize(const Key& key, std::size_t size) {
   // size_of looks at the value's size only; the bytes are copied below.
   parts.value = {old.value_text().data(), size};
   const std::size_t needed = Entry::size_of(parts);
-  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, old, size);
+  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, slot, size);
   old.touch();
   if (needed <= old.extent()) {
     old.set_value_size(size);
@@ -389,12 +406,14 @@ template <class Keep>
 void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keeping, Keep&& keep) {
   thread_local std::vector<char> scratch;
   thread_local std::vector<Survivor> survivors;
+  thread_local std::vector<Resident> residents;
   // All the room it may take comes first: nothing below may fail halfway.
-  constexpr std::size_t smallest_entry = 8;
   scratch.reserve(segment_size);
-  survivors.reserve(segment_size / smallest_entry);
+  survivors.reserve(segment_size / entry_header);
+  residents.reserve(segment_size / entry_header);
   scratch.clear();
   survivors.clear();
+  residents.clear();
   QueueState& from = queue_of(segments_[id]);
   // The segment must outlive its entries: as the newest of its queue it would be restarted by the last one's death.
   const auto release = [&](Ref ref, std::uint64_t hash) {
@@ -407,22 +426,29 @@ void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keepin
     Blob::attach(e.key_blob());
     Blob::attach(e.value_blob());
   };
-  walk(id, [&](Ref ref, Entry e) {
-    const std::uint64_t hash = hash_of(ref);
+  // Keys lie in order, but their index buckets anywhere: those are fetched some entries ahead.
+  walk(id, [&](Ref ref, Entry) { residents.push_back({ref, hash_of(ref)}); });
+  constexpr std::size_t ahead = 8;
+  for (std::size_t i = 0; i < residents.size(); ++i) {
+    if (i + ahead < residents.size()) index_.prefetch(residents[i + ahead].hash);
+    const auto [ref, hash] = residents[i];
+    Entry e = entry(ref);
     if (e.expired(keeping.now)) {
       ++keeping.expired;
-      return release(ref, hash);
+      release(ref, hash);
+      continue;
     }
     unsigned frequency = e.frequency();
     if (!keep(hash, frequency)) {
       ++keeping.evicted;
-      return release(ref, hash);
+      release(ref, hash);
+      continue;
     }
     e.set_frequency(frequency);
     account_blobs(from, e, -1);
     survivors.push_back({scratch.size(), ref, hash});
     scratch.insert(scratch.end(), e.data(), e.data() + e.extent());
-  });
+  }
   free_segment(id);
   for (const Survivor& survivor : survivors) {
     Entry waiting(scratch.data() + survivor.at);
@@ -504,41 +530,42 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   return true;
 }
 
-bool Table::expire_segments(const Housekeeping& keeping, unsigned most) {
+bool Table::expire_some(const Housekeeping& keeping) {
   // A segment is read again only when its oldest debt is this old: entries that expire one by one are taken together.
   constexpr UnixMs patience_ms = 500;
+  constexpr unsigned most_looked_at = 4096;
   if (expires_ == 0) return false;
-  unsigned visited = 0;
-  for (std::size_t n = segments_.size(); n > 0; --n) {
-    if (sweep_at_ >= segments_.size()) sweep_at_ = 1;
+  for (unsigned looked_at = 0; sweep_at_ < segments_.size(); ++looked_at) {
+    if (looked_at == most_looked_at) return true;
     const std::uint32_t id = sweep_at_++;
-    if (id >= segments_.size()) return false;
     if (segments_[id].base == nullptr || segments_[id].earliest > keeping.now - patience_ms) continue;
-    if (visited++ == most) {
-      --sweep_at_;
-      return true;
-    }
-    UnixMs earliest = no_deadline;
-    const char* const base = segments_[id].base;
-    std::uint32_t live = 0;
-    for (std::uint32_t at = 0; at < segments_[id].used;) {
-      Entry e(segments_[id].base + at);
-      const auto extent = static_cast<std::uint32_t>(e.extent());
-      const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
-      at += extent;
-      if (e.dead()) continue;
-      if (e.expired(keeping.now)) {
-        ++keeping.expired;
-        drop(ref, hash_of(ref), keeping);
-        if (segments_[id].base != base) break;  // that was its last live entry
-      } else {
-        ++live;
-        if (e.expires_at() != 0) earliest = std::min(earliest, e.expires_at());
-      }
-    }
-    if (segments_[id].base == base && live > 0) segments_[id].earliest = earliest;
+    expire_segment(id, keeping);
+    return true;
   }
+  sweep_at_ = 1;
   return false;
+}
+
+void Table::expire_segment(std::uint32_t id, const Housekeeping& keeping) {
+  UnixMs earliest = no_deadline;
+  const char* const base = segments_[id].base;
+  std::uint32_t live = 0;
+  for (std::uint32_t at = 0; at < segments_[id].used;) {
+    Entry e(segments_[id].base + at);
+    const auto extent = static_cast<std::uint32_t>(e.extent());
+    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+    at += extent;
+    if (e.dead()) continue;
+    if (e.expired(keeping.now)) {
+      ++keeping.expired;
+      drop(ref, hash_of(ref), keeping);
+      if (segments_[id].base != base || segments_[id].used == 0) return;  // that was its last live entry
+    } else {
+      ++live;
+      if (e.expires_at() != 0) earliest = std::min(earliest, e.expires_at());
+    }
+  }
+  if (live > 0) segments_[id].earliest = earliest;
 }
 
 std::uint32_t Table::emptiest_segment() {

@@ -1,15 +1,18 @@
 #pragma once
-// Reference-counted bytes on the heap: the form of values too large to lie in the log, so that a reply can be sent
-// without copying them and without holding a lock.
+// Reference-counted bytes: the form of values too large to lie in the log, so that a reply can be sent without copying
+// them and without holding a lock.
 
 #include <atomic>
 #include <cstddef>
 #include <string_view>
 #include <utility>
 
+#include "pinfold/base/block_heap.hpp"
+
 namespace pinfold {
 
-/// A shared block of bytes with a size and a capacity. The count is atomic; the bytes are not guarded: whoever
+/// A shared block of bytes with a size and a capacity, in a BlockHeap that outlives it. The heap's account counts it
+/// once, from allocation until the last reference is gone. The count is atomic; the bytes are not guarded: whoever
 /// writes must hold the only reference (`unique()`), everybody else only reads.
 class Blob {
  public:
@@ -22,20 +25,29 @@ class Blob {
   }
   ~Blob() { release(); }
 
-  /// A block of `size` uninitialized bytes with room for `capacity`; an empty Blob if memory is exhausted.
-  static Blob allocate(std::size_t size, std::size_t capacity);
+  /// A block of `size` bytes with room for `capacity`, not initialized; an empty Blob if memory is exhausted.
+  static Blob allocate(BlockHeap& heap, std::size_t size, std::size_t capacity);
+  static Blob zeroed(BlockHeap& heap, std::size_t size);
+  static Blob copy_of(BlockHeap& heap, std::string_view bytes);
 
   explicit operator bool() const { return rep_ != nullptr; }
   char* data() { return rep_->bytes(); }
   std::string_view view() const { return {rep_->bytes(), rep_->size}; }
   std::size_t size() const { return rep_->size; }
-  std::size_t capacity() const { return rep_->capacity; }
+  std::size_t capacity() const { return rep_->block - sizeof(Rep); }
   std::size_t references() const { return rep_->references.load(std::memory_order_acquire); }
   bool unique() const { return references() == 1; }
-  /// Changes the size within the capacity. Only for the sole owner.
-  void set_size(std::size_t size) { rep_->size = size; }
-  /// What the block costs in memory, the allocator's own share included.
-  std::size_t memory() const;
+
+  // Only for the sole owner.
+  /// Sees to a capacity of at least this, moving the bytes if need be; from 1 MB on without a copy. False: no memory.
+  bool reserve(std::size_t capacity);
+  /// Changes the size. What is new is zero. False: no memory, nothing changed.
+  bool resize(std::size_t size);
+  /// Changes the size within the capacity. What is new is whatever was written there through data().
+  void set_size(std::size_t size);
+
+  /// What the block costs in memory.
+  std::size_t memory() const { return rep_->block; }
 
   /// Hands the reference over to a raw pointer (for the log, which keeps bytes, not objects) and back.
   void* detach() { return std::exchange(rep_, nullptr); }
@@ -50,12 +62,22 @@ class Blob {
     blob.acquire();
     return blob;
   }
+  /// Looks at a block that a raw pointer keeps alive, without counting.
+  template <class Look>
+  static auto borrow(void* raw, Look&& look) {
+    Blob blob = attach(raw);
+    const auto seen = look(std::as_const(blob));
+    blob.detach();
+    return seen;
+  }
 
  private:
   struct Rep {
+    BlockHeap* heap;
     std::atomic<std::size_t> references;
+    std::size_t block;    // bytes of the whole block, this header included
     std::size_t size;
-    std::size_t capacity;
+    std::size_t written;  // bytes beyond were never written to
     char* bytes() { return reinterpret_cast<char*>(this + 1); }
   };
 

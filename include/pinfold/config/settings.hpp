@@ -38,6 +38,7 @@ enum class Id : unsigned {
   maxmemory_policy,
   databases,
   hz,
+  active_expire_effort,
   proto_max_bulk_len,
   client_query_buffer_limit,
   client_output_buffer_limit,

@@ -22,10 +22,12 @@ class Background {
 
  private:
   void run();
+  void wake();
 
   command::Engine& engine_;
   std::mutex mutex_;
-  std::condition_variable wake_;
+  std::condition_variable changed_;
+  bool woken_ = false;
   bool stopping_ = false;
   std::thread thread_;
 };

@@ -25,8 +25,9 @@ namespace pinfold::store {
 
 constexpr std::size_t word = 2;
 constexpr std::size_t entry_header = 6;
-/// Larger entries keep their value (or key) in a Blob: a segment must hold several, or its end is wasted.
-constexpr std::size_t max_inline_entry = 8 * 1024;
+/// Larger entries keep their value in a Blob: a segment must hold several, or its end is wasted. The most that 14 bits
+/// can say of a value.
+constexpr std::size_t max_inline_entry = 16 * 1024 - 2;
 constexpr std::size_t max_inline_key = 2 * 1024;
 
 /// What an entry is to be made of. Blobs are raw pointers whose reference the entry takes over when it is written.
@@ -100,6 +101,8 @@ class Entry {
   }
   void* key_blob() const { return (flags() & kKeyBlob) != 0 ? load<void*>(key_offset()) : nullptr; }
   void* value_blob() const { return (flags() & kValueBlob) != 0 ? load<void*>(value_offset()) : nullptr; }
+  /// The value's block after it was moved. Only where there is one.
+  void move_value_blob(void* raw) { std::memcpy(at_ + value_offset(), &raw, sizeof raw); }
   /// The inline value's bytes, to be changed in place.
   char* value_data() { return at_ + value_offset(); }
 
@@ -137,10 +140,7 @@ class Entry {
     return key + ((flags() & kKeyBlob) != 0 ? sizeof(void*) : key_size(key));
   }
   std::string_view blob_view(std::size_t offset) const {
-    Blob blob = Blob::attach(load<void*>(offset));
-    const std::string_view view = blob.view();
-    blob.detach();
-    return view;
+    return Blob::borrow(load<void*>(offset), [](const Blob& blob) { return blob.view(); });
   }
 
   char* at_;

@@ -26,6 +26,7 @@ namespace pinfold::store {
 
 class SegmentPool;
 class Shard;
+class Table;
 
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
@@ -97,7 +98,8 @@ class Keyspace {
 
   // Whole-keyspace operations. Each locks what `held` does not hold already, shard after shard.
   std::uint64_t size(unsigned db, Locks& held);
-  /// Drops every entry of `db`. O(shards) under the locks; memory is freed outside of them.
+  /// Drops every entry of `db`. O(shards) under the locks; memory is freed outside of them, what is much of it in the
+  /// background.
   void flush(unsigned db, Locks& held);
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, Locks& held);
@@ -121,7 +123,9 @@ class Keyspace {
 
   Memory& memory() { return memory_; }
   const Memory& memory() const { return memory_; }
-  void set_max_memory(std::uint64_t bytes) { memory_.set_limit(bytes); }
+  /// If that is less than what is used, the background evicts the difference little by little; a request meanwhile makes
+  /// room for its own bytes only.
+  void set_max_memory(std::uint64_t bytes);
   EvictionPolicy policy() const { return policy_.load(std::memory_order_relaxed); }
   void set_policy(EvictionPolicy policy) { policy_.store(policy, std::memory_order_relaxed); }
 
@@ -132,9 +136,12 @@ class Keyspace {
   /// What one entry costs: its share of log and index and its block. The key's shard must be held.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
 
-  /// Removes entries whose deadline has passed, gathers dead bytes, and evicts if the limit has been lowered, for at most about `budget_us` microseconds.
-  /// Returns true if more work is waiting. Called by the background worker; locks one shard at a time, briefly.
+  /// Frees what was dropped, evicts if the limit has been lowered, removes entries whose deadline has passed and gathers
+  /// dead bytes, for at most about `budget_us` microseconds. Returns true if more work is waiting. Called by the
+  /// background worker; locks one shard at a time, each time for at most a segment's work.
   bool background_step(UnixMs now, std::int64_t budget_us);
+  /// `wake` is called, from any thread, when there is work for background_step. To be set before requests come.
+  void on_work(std::function<void()> wake);
   /// How long shard locks are held. Off at first.
   LockTiming& lock_timing() { return lock_timing_; }
   void set_active_expire(bool on) { active_expire_.store(on, std::memory_order_relaxed); }
@@ -142,6 +149,9 @@ class Keyspace {
  private:
   friend class Database;
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
+  void drop(std::vector<std::unique_ptr<Table>> tables, bool at_once);
+  bool free_dropped(std::size_t segments);
+  bool tend(Shard& shard, UnixMs now);
   bool reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure, std::bitset<max_shards>& exhausted);
   template <class Action>
   void for_each_shard(const Locks& held, Action&& action);
@@ -152,6 +162,9 @@ class Keyspace {
   LockTiming lock_timing_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
+  std::function<void()> wake_;
+  std::mutex dropped_mutex_;
+  std::vector<std::unique_ptr<Table>> dropped_;
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
   std::atomic<EvictionPolicy> policy_;

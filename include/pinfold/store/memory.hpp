@@ -1,9 +1,12 @@
 #pragma once
 // The account of memory that maxmemory bounds. Thread-safe; every figure is exact at the moment of the change.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
+
+#include "pinfold/base/block_heap.hpp"
 
 namespace pinfold::store {
 
@@ -11,7 +14,7 @@ namespace pinfold::store {
 enum class Use : unsigned {
   segments,  // the log
   index,     // buckets and directories
-  blobs,     // values and keys outside the log
+  blobs,     // values and keys outside the log: the pages in use
   ghosts,    // the eviction policy's memory of what it evicted
   clients,   // connections: unfinished requests, replies not yet sent
   count,
@@ -19,7 +22,11 @@ enum class Use : unsigned {
 
 class Memory {
  public:
-  explicit Memory(std::uint64_t limit) : limit_(limit) {}
+  explicit Memory(std::uint64_t limit)
+      : limit_(limit), heap_([this](std::int64_t bytes) { add(Use::blobs, bytes); }) {}
+
+  /// Where large values live; counted as Use::blobs.
+  BlockHeap& heap() { return heap_; }
 
   void add(Use use, std::int64_t bytes) {
     uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
@@ -33,7 +40,19 @@ class Memory {
 
   /// 0: no limit.
   std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
-  void set_limit(std::uint64_t bytes) { limit_.store(bytes, std::memory_order_relaxed); }
+  /// With `gradually`, a limit below what is used is not in force at once: the ceiling, which requests obey, starts at
+  /// what is used and comes down as lower_ceiling() is called.
+  void set_limit(std::uint64_t bytes, bool gradually = false) {
+    ceiling_.store(gradually && bytes != 0 ? used() : 0, std::memory_order_relaxed);
+    limit_.store(bytes, std::memory_order_relaxed);
+  }
+  /// What was freed since may not be taken again.
+  void lower_ceiling() {
+    const std::uint64_t now = used();
+    if (now < ceiling_.load(std::memory_order_relaxed)) ceiling_.store(now, std::memory_order_relaxed);
+  }
+  /// Nothing can be freed: the limit holds as it is.
+  void give_up_lowering() { ceiling_.store(0, std::memory_order_relaxed); }
   /// Whether what is stored is more than the limit, which has been lowered then. Buffers of clients come and go and
   /// are no reason to evict before somebody needs the room.
   bool over_limit() const {
@@ -41,7 +60,7 @@ class Memory {
     return most != 0 && used() > most + used(Use::clients);
   }
   bool fits(std::uint64_t more) const {
-    const std::uint64_t most = limit();
+    const std::uint64_t most = limit() == 0 ? 0 : std::max(limit(), ceiling_.load(std::memory_order_relaxed));
     return most == 0 || (more <= most && used() <= most - more);
   }
 
@@ -56,6 +75,8 @@ class Memory {
   std::atomic<std::int64_t> used_{0};
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::uint64_t> limit_;
+  std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above the limit
+  BlockHeap heap_;
 };
 
 }  // namespace pinfold::store

@@ -38,6 +38,8 @@ class Table {
   /// outside of the lock.
   Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, std::atomic<std::uint64_t>& occupied);
   ~Table();
+  /// Frees up to `segments` segments with what they hold; true when none is left. Only the destructor may follow.
+  bool dismantle(std::size_t segments);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
@@ -65,8 +67,9 @@ class Table {
   /// Evicts from the oldest segment of the queue that must give way: all of it, or, where large values hang on it,
   /// until `wanted` bytes have come back. `pressure` as S3Fifo::keep's. False if there is nothing to evict.
   bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
-  /// Removes what has expired from up to `most` segments that owe something; true if more are waiting.
-  bool expire_segments(const Housekeeping& keeping, unsigned most);
+  /// Looks for a segment that owes expired entries and removes them. Goes through all segments in as many calls as it
+  /// takes, each bounded; false at the end of such a round.
+  bool expire_some(const Housekeeping& keeping);
   /// Rewrites the live entries of the emptiest segment if dead bytes have piled up; true if it did.
   bool compact(const Housekeeping& keeping);
 
@@ -96,6 +99,10 @@ class Table {
     std::uint64_t blob_bytes = 0;
     std::uint64_t bytes() const { return segments * segment_size + blob_bytes; }
   };
+  struct Resident {
+    Ref ref;
+    std::uint64_t hash;
+  };
   /// An entry on its way from one segment to another.
   struct Survivor {
     std::size_t at;  // in the scratch buffer
@@ -117,7 +124,7 @@ class Table {
   Ref append(eviction::Queue queue, std::size_t extent);
   bool store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
-  char* resize_blob(const Key& key, Entry old, std::size_t size);
+  char* resize_blob(const Key& key, Index::Slot slot, std::size_t size);
   void retire(Ref ref, const EntryParts* successor);
   void mark_dead(Ref ref);
   void account_blobs(QueueState& queue, const Entry& entry, int sign);
@@ -131,6 +138,7 @@ class Table {
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
   std::uint32_t emptiest_segment();
+  void expire_segment(std::uint32_t id, const Housekeeping& keeping);
 
   SegmentPool& pool_;
   Memory& memory_;
@@ -147,7 +155,8 @@ class Table {
   std::uint64_t used_bytes_ = 0;  // in segments, dead ones included
   std::uint64_t dead_bytes_ = 0;
   std::uint64_t blobs_ = 0;       // entries that hold one
-  std::uint32_t sweep_at_ = 1;
+  bool dismantling_ = false;
+  std::uint32_t sweep_at_ = 1;    // the next segment that expire_some or dismantle looks at
 };
 
 }  // namespace pinfold::store

@@ -33,9 +33,8 @@ std::string written(int protocol, Write&& write) {
 }
 
 Blob blob_of(const std::string& text) {
-  Blob blob = Blob::allocate(text.size(), text.size());
-  text.copy(blob.data(), text.size());
-  return blob;
+  static pinfold::BlockHeap heap([](std::int64_t) {});
+  return Blob::copy_of(heap, text);
 }
 
 }  // namespace

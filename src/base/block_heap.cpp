@@ -1,0 +1,260 @@
+#include "pinfold/base/block_heap.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+namespace pinfold {
+
+namespace {
+
+constexpr std::size_t bits = 64;
+
+bool test(const std::vector<std::uint64_t>& map, std::size_t at) { return (map[at / bits] >> at % bits & 1) != 0; }
+
+// Sets or clears the bits [at, at + count).
+void fill(std::vector<std::uint64_t>& map, std::size_t at, std::size_t count, bool value) {
+  while (count > 0) {
+    const std::size_t offset = at % bits;
+    const std::size_t here = std::min(count, bits - offset);
+    const std::uint64_t mask = (here == bits ? ~0ULL : (1ULL << here) - 1) << offset;
+    if (value) {
+      map[at / bits] |= mask;
+    } else {
+      map[at / bits] &= ~mask;
+    }
+    at += here;
+    count -= here;
+  }
+}
+
+// The first bit from `at` on that is `value`, or `end`.
+std::size_t next(const std::vector<std::uint64_t>& map, std::size_t at, std::size_t end, bool value) {
+  while (at < end) {
+    const std::uint64_t word = (value ? map[at / bits] : ~map[at / bits]) >> at % bits;
+    if (word != 0) return std::min(end, at + static_cast<std::size_t>(std::countr_zero(word)));
+    at = (at / bits + 1) * bits;
+  }
+  return end;
+}
+
+// Where the clear bits that end at `at` (which is clear) begin.
+std::size_t clear_from(const std::vector<std::uint64_t>& map, std::size_t at) {
+  for (;;) {
+    const std::uint64_t below = map[at / bits] << (bits - 1 - at % bits);
+    if (below != 0) return at + 1 - static_cast<std::size_t>(std::countl_zero(below));
+    if (at < bits) return 0;
+    at = at / bits * bits - 1;
+  }
+}
+
+constexpr std::size_t units_per_page = BlockHeap::page / BlockHeap::unit;
+
+bool page_in_use(const std::vector<std::uint64_t>& used, std::size_t page) {
+  const std::size_t first = page * units_per_page;
+  return next(used, first, first + units_per_page, true) != first + units_per_page;
+}
+
+}  // namespace
+
+BlockHeap::BlockHeap(std::function<void(std::int64_t)> account) : account_(std::move(account)) {}
+
+BlockHeap::~BlockHeap() {
+  while (free_noted(region_size)) {
+  }
+  for (const auto& region : regions_) munmap(region->base, region_size);
+}
+
+char* BlockHeap::map(std::size_t bytes) {
+  void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return base == MAP_FAILED ? nullptr : static_cast<char*>(base);
+}
+
+bool BlockHeap::add_region() {
+  auto region = std::make_unique<Region>();
+  region->used.resize(region_units / word_bits);
+  region->resident.resize(region_pages / word_bits);
+  region->base = map(region_size);
+  if (region->base == nullptr) return false;
+  madvise(region->base, region_size, MADV_NOHUGEPAGE);  // holes would be filled again
+  const auto place = std::lower_bound(regions_.begin(), regions_.end(), region,
+                                      [](const auto& a, const auto& b) { return a->base < b->base; });
+  regions_.insert(place, std::move(region));
+  return true;
+}
+
+BlockHeap::Region& BlockHeap::region_of(const char* block) {
+  const auto above = std::upper_bound(regions_.begin(), regions_.end(), block,
+                                      [](const char* at, const auto& region) { return at < region->base; });
+  return **std::prev(above);
+}
+
+// The first hole of at least `units`, or region_units; knows the largest hole afterwards if there is none.
+std::size_t BlockHeap::find_hole(Region& region, std::size_t units) {
+  std::size_t largest = 0;
+  region.first_free = next(region.used, region.first_free, region_units, false);
+  for (std::size_t at = region.first_free; at < region_units;) {
+    const std::size_t end = next(region.used, at, region_units, true);
+    if (end - at >= units) return at;
+    largest = std::max(largest, end - at);
+    at = next(region.used, end, region_units, false);
+  }
+  region.largest = largest;
+  return region_units;
+}
+
+// Marks a run as used; returns the bytes of pages that nobody used before.
+std::int64_t BlockHeap::take(Region& region, std::size_t at, std::size_t units) {
+  const std::size_t first = at / units_per_page;
+  const std::size_t last = (at + units - 1) / units_per_page;
+  std::int64_t fresh = 0;
+  for (std::size_t p = first; p <= last; ++p) {
+    // Only the ends of a run share their page with others.
+    if ((p == first || p == last) && page_in_use(region.used, p)) continue;
+    ++fresh;
+    if (test(region.resident, p)) --spare_pages_;
+  }
+  fill(region.used, at, units, true);
+  fill(region.resident, first, last - first + 1, true);
+  return fresh * static_cast<std::int64_t>(page);
+}
+
+char* BlockHeap::allocate(std::size_t bytes) {
+  const std::size_t size = rounded(bytes);
+  if (size >= own_mapping) {
+    if (noted() > worth_noting) free_noted(2 * size);
+    char* block = map(size);
+    if (block != nullptr) account_(static_cast<std::int64_t>(size));
+    return block;
+  }
+  const std::size_t units = size / unit;
+  char* block = nullptr;
+  std::int64_t fresh = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto take_from = [&](Region& region) {
+      if (region.largest < units) return false;
+      const std::size_t at = find_hole(region, units);
+      if (at == region_units) return false;
+      fresh = take(region, at, units);
+      block = region.base + at * unit;
+      return true;
+    };
+    const bool found = std::any_of(regions_.begin(), regions_.end(), [&](auto& region) { return take_from(*region); });
+    if (!found) {
+      if (!add_region()) return nullptr;
+      std::any_of(regions_.begin(), regions_.end(), [&](auto& region) { return take_from(*region); });
+    }
+  }
+  account_(fresh);
+  return block;
+}
+
+char* BlockHeap::grow(char* block, std::size_t size, std::size_t bytes) {
+  const std::size_t wanted = rounded(bytes);
+  if (wanted <= size) return block;
+  if (size >= own_mapping) {
+    void* moved = mremap(block, size, wanted, MREMAP_MAYMOVE);
+    if (moved == MAP_FAILED) return nullptr;
+    account_(static_cast<std::int64_t>(wanted - size));
+    return static_cast<char*>(moved);
+  }
+  if (wanted < own_mapping) {
+    const std::size_t more = (wanted - size) / unit;
+    std::unique_lock lock(mutex_);
+    Region& region = region_of(block);
+    const std::size_t end = static_cast<std::size_t>(block - region.base + static_cast<std::ptrdiff_t>(size)) / unit;
+    if (end + more <= region_units && next(region.used, end, end + more, true) == end + more) {
+      const std::int64_t fresh = take(region, end, more);
+      lock.unlock();
+      account_(fresh);
+      return block;
+    }
+  }
+  char* moved = allocate(wanted);
+  if (moved == nullptr) return nullptr;
+  std::memcpy(moved, block, size);
+  free(block, size);
+  return moved;
+}
+
+void BlockHeap::free(char* block, std::size_t size) {
+  if (size < own_mapping) return free_run(block, size);
+  account_(-static_cast<std::int64_t>(size));
+  if (size < worth_noting) {
+    munmap(block, size);
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    noted_.push_back({block, size});
+    noted_bytes_ += size;
+  }
+  if (wake_) wake_();
+}
+
+void BlockHeap::purge(Region& region, std::size_t first_page, std::size_t pages) {
+  madvise(region.base + first_page * page, pages * page, MADV_DONTNEED);
+  fill(region.resident, first_page, pages, false);
+  spare_pages_ -= pages;
+}
+
+void BlockHeap::free_run(char* block, std::size_t size) {
+  std::int64_t freed = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    Region& region = region_of(block);
+    const std::size_t units = size / unit;
+    const std::size_t at = static_cast<std::size_t>(block - region.base) / unit;
+    fill(region.used, at, units, false);
+    region.first_free = std::min(region.first_free, at);
+    const std::size_t hole = next(region.used, at, region_units, true) - clear_from(region.used, at);
+    region.largest = std::max(region.largest, hole);
+
+    std::size_t first = at / units_per_page;
+    std::size_t end = (at + units - 1) / units_per_page + 1;
+    if (page_in_use(region.used, first)) ++first;
+    if (end > first && page_in_use(region.used, end - 1)) --end;
+    if (end > first) {
+      spare_pages_ += end - first;
+      freed = static_cast<std::int64_t>((end - first) * page);
+      if (spare_pages_ * page > most_spare) purge(region, first, end - first);
+    }
+  }
+  account_(-freed);
+}
+
+std::uint64_t BlockHeap::noted() const {
+  const std::lock_guard lock(mutex_);
+  return noted_bytes_;
+}
+
+bool BlockHeap::free_noted(std::size_t bytes) {
+  // Pages are given back in pieces: unmapping much at once would keep page faults of the whole process waiting.
+  constexpr std::size_t piece = 2 * 1024 * 1024;
+  for (std::size_t done = 0; done < bytes;) {
+    Mapping mapping{};
+    {
+      const std::lock_guard lock(mutex_);
+      if (noted_.empty()) return false;
+      mapping = noted_.back();
+      noted_.pop_back();
+    }
+    const std::size_t here = std::min(piece, mapping.size - mapping.given_back);
+    madvise(mapping.base + mapping.given_back, here, MADV_DONTNEED);
+    mapping.given_back += here;
+    done += here;
+    const bool last = mapping.given_back == mapping.size;
+    if (last) munmap(mapping.base, mapping.size);
+    const std::lock_guard lock(mutex_);
+    noted_bytes_ -= here;
+    if (!last) noted_.push_back(mapping);
+  }
+  const std::lock_guard lock(mutex_);
+  return !noted_.empty();
+}
+
+}  // namespace pinfold

@@ -1,0 +1,154 @@
+#include <catch2/catch.hpp>
+
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "pinfold/base/blob.hpp"
+
+using namespace pinfold;
+
+namespace {
+
+std::int64_t resident() {
+  long pages = 0;
+  std::FILE* file = std::fopen("/proc/self/statm", "r");
+  REQUIRE(file != nullptr);
+  REQUIRE(std::fscanf(file, "%*d %ld", &pages) == 1);
+  std::fclose(file);
+  return pages * sysconf(_SC_PAGESIZE);
+}
+
+struct Block {
+  char* data;
+  std::size_t size;
+  char mark;
+  bool intact() const { return data[0] == mark && data[size / 2] == mark && data[size - 1] == mark; }
+};
+
+std::size_t some_size(std::mt19937_64& random) {
+  switch (random() % 8) {
+    case 0: return 1 + random() % 3000;
+    case 1: return 200'000 + random() % 800'000;
+    case 2: return BlockHeap::own_mapping + random() % (6 * 1024 * 1024);
+    default: return 16'000 + random() % 60'000;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is what the account says") {
+  const auto seed = static_cast<unsigned>(std::random_device{}());
+  INFO("seed " << seed);
+  std::mt19937_64 random(seed);
+  std::atomic<std::int64_t> account{0};
+  BlockHeap heap([&](std::int64_t bytes) { account += bytes; });
+  std::vector<Block> blocks;
+  std::int64_t live = 0;
+  const std::int64_t before = resident();
+  for (int i = 0; i < 6000; ++i) {
+    // Sizes and fill shift with time, as a cache's do.
+    const std::int64_t most = (i / 1500 % 2 == 0 ? 150 : 40) * 1024 * 1024;
+    if (live < most && random() % 3 != 0) {
+      Block block{nullptr, some_size(random), static_cast<char>(random())};
+      block.data = heap.allocate(block.size);
+      REQUIRE(block.data != nullptr);
+      block.size = BlockHeap::rounded(block.size);
+      std::memset(block.data, block.mark, block.size);
+      live += static_cast<std::int64_t>(block.size);
+      blocks.push_back(block);
+    } else if (!blocks.empty()) {
+      const std::size_t at = random() % blocks.size();
+      Block& block = blocks[at];
+      REQUIRE(block.intact());
+      live -= static_cast<std::int64_t>(block.size);
+      if (random() % 5 == 0) {
+        const std::size_t wanted = block.size + some_size(random);
+        block.data = heap.grow(block.data, block.size, wanted);
+        REQUIRE(block.data != nullptr);
+        REQUIRE(block.intact());
+        block.size = BlockHeap::rounded(wanted);
+        std::memset(block.data, block.mark, block.size);
+        live += static_cast<std::int64_t>(block.size);
+      } else {
+        heap.free(block.data, block.size);
+        block = blocks.back();
+        blocks.pop_back();
+      }
+    }
+    if (i % 500 == 499) {
+      while (heap.free_noted(BlockHeap::own_mapping)) {
+      }
+      REQUIRE(account >= live);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+      constexpr std::int64_t own = 1024 * 1024;  // this test's
+      CHECK(resident() - before <= account + static_cast<std::int64_t>(BlockHeap::most_spare) + own);
+#endif
+    }
+  }
+  for (const Block& block : blocks) {
+    REQUIRE(block.intact());
+    heap.free(block.data, block.size);
+  }
+  CHECK(account == 0);
+}
+
+TEST_CASE("a huge block is given back piece by piece") {
+  std::int64_t account = 0;
+  int woken = 0;
+  BlockHeap heap([&](std::int64_t bytes) { account += bytes; });
+  heap.on_noted([&] { ++woken; });
+  constexpr std::size_t size = 32 * 1024 * 1024;
+  char* block = heap.allocate(size);
+  REQUIRE(block != nullptr);
+  std::memset(block, 1, size);
+  heap.free(block, size);
+  CHECK(account == 0);
+  CHECK(woken == 1);
+  CHECK(heap.noted() == size);
+  CHECK(heap.free_noted(4 * 1024 * 1024));
+  CHECK(heap.noted() == size - 4 * 1024 * 1024);
+  while (heap.free_noted(size)) {
+  }
+  CHECK(heap.noted() == 0);
+}
+
+TEST_CASE("a blob grows with zeros, whatever lay in the memory before, and keeps what it has") {
+  BlockHeap heap([](std::int64_t) {});
+  {
+    Blob dirty = Blob::allocate(heap, 900'000, 900'000);
+    std::memset(dirty.data(), 'x', 900'000);
+  }
+  for (const std::size_t start : {10UL, 50'000UL, 3'000'000UL}) {
+    Blob blob = Blob::zeroed(heap, start);
+    REQUIRE(blob);
+    CHECK(blob.view().find_first_not_of('\0') == std::string_view::npos);
+    std::memset(blob.data(), 'a', start);
+    REQUIRE(blob.resize(start / 2));
+    for (const std::size_t size : {start, start * 2, std::size_t{5'000'000}}) {
+      if (size < blob.size()) continue;
+      REQUIRE(blob.resize(size));
+      CHECK(blob.size() == size);
+      CHECK(blob.view().substr(0, start / 2).find_first_not_of('a') == std::string_view::npos);
+      CHECK(blob.view().substr(start / 2).find_first_not_of('\0') == std::string_view::npos);
+    }
+  }
+}
+
+TEST_CASE("a blob is counted until its last reference is gone") {
+  std::int64_t account = 0;
+  BlockHeap heap([&](std::int64_t bytes) { account += bytes; });
+  Blob first = Blob::copy_of(heap, std::string(20'000, 'v'));
+  Blob second = first;
+  const std::int64_t one = account;
+  CHECK(one >= 20'000);
+  first = {};
+  CHECK(account == one);
+  second = {};
+  CHECK(account == 0);
+}
