@@ -213,7 +213,9 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
   if (ref == 0) return false;
   Entry fresh = entry(ref);
   fresh.write(parts, extent);
-  if (!slot && !index_.insert(key.hash, ref, [this](Ref r) { return hash_of(r); })) {
+  const auto hash = [this](Ref r) { return hash_of(r); };
+  const auto fetch = [this](Ref r) { prefetch(entry(r).data()); };
+  if (!slot && !index_.insert(key.hash, ref, hash, fetch)) {
     // An entry nobody can find is a dead one; its blobs stay the caller's.
     EntryParts hollow;
     fresh.write(hollow, extent);

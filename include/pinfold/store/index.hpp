@@ -50,9 +50,9 @@ class Index {
   Slot find(std::uint64_t hash, Equals&& equals);
 
   /// Adds a reference (the caller knows that the key is not there). False if memory could not be had; then nothing
-  /// has changed. O(1) amortized; at worst one group is rebuilt.
-  template <class HashOf>
-  bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of);
+  /// has changed. O(1) amortized; at worst one group is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
+  template <class HashOf, class Fetch>
+  bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
   void erase(Slot slot);
 
@@ -169,13 +169,18 @@ Index::Slot Index::find(std::uint64_t hash, Equals&& equals) {
   return match(group.buckets()[alternate_of(at, tag, group.count())], tag, equals);
 }
 
-template <class HashOf>
-bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of) {
+template <class HashOf, class Fetch>
+bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
   while (!place(group_of(hash), hash, ref)) {
     const std::vector<Ref> refs = references(group_of(hash));
     std::vector<Item> items;
-    items.reserve(refs.size() + 1);
-    for (const Ref r : refs) items.push_back({hash_of(r), r});
+    items.reserve(refs.size());
+    // The entries lie anywhere in the log: without fetching ahead, waiting for them would be most of the work.
+    constexpr std::size_t ahead = 16;
+    for (std::size_t i = 0; i < refs.size(); ++i) {
+      if (i + ahead < refs.size()) fetch(refs[i + ahead]);
+      items.push_back({hash_of(refs[i]), refs[i]});
+    }
     if (!grow(hash, items)) return false;
   }
   return true;
