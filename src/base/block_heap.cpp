@@ -125,7 +125,6 @@ std::int64_t BlockHeap::take(Region& region, std::size_t at, std::size_t units) 
 char* BlockHeap::allocate(std::size_t bytes) {
   const std::size_t size = rounded(bytes);
   if (size >= own_mapping) {
-    if (noted() > worth_noting) free_noted(2 * size);
     char* block = map(size);
     if (block != nullptr) account_(static_cast<std::int64_t>(size));
     return block;
@@ -225,11 +224,6 @@ void BlockHeap::free_run(char* block, std::size_t size) {
     }
   }
   account_(-freed);
-}
-
-std::uint64_t BlockHeap::noted() const {
-  const std::lock_guard lock(mutex_);
-  return noted_bytes_;
 }
 
 bool BlockHeap::free_noted(std::size_t bytes) {

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdint>
 
 namespace pinfold::store {
 
@@ -11,16 +12,55 @@ SegmentPool::~SegmentPool() {
 }
 
 bool SegmentPool::add_region() {
-  void* base =
-      mmap(nullptr, region_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (base == MAP_FAILED) return false;
+  // Aligned to huge pages: mapped larger, and the ends cut off.
+  void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (raw == MAP_FAILED) return false;
+  char* const mapped = static_cast<char*>(raw);
+  const std::size_t before = (huge_page - reinterpret_cast<std::uintptr_t>(raw) % huge_page) % huge_page;
+  char* const base = mapped + before;
+  if (before > 0) munmap(mapped, before);
+  munmap(base + region_size, huge_page - before);
   // Entries are met in random order: with small pages most look-ups would walk the page tables first. A small cache
   // would feel the rounding up to 2 MB.
   const bool huge = memory_.limit() == 0 || memory_.limit() >= worth_huge_pages;
-  if (huge) madvise(base, region_size, MADV_HUGEPAGE);
-  regions_.push_back({static_cast<char*>(base), huge});
+  madvise(base, region_size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  regions_.push_back({base, huge});
   carved_ = 0;
   return true;
+}
+
+// A free segment without pages, or null. With mutex_.
+char* SegmentPool::take_cold() {
+  if (!cold_.empty()) {
+    char* base = cold_.back();
+    cold_.pop_back();
+    return base;
+  }
+  if (carved_ == region_size && !add_region()) return nullptr;
+  char* base = regions_.back().base + carved_;
+  carved_ += segment_size;
+  return base;
+}
+
+void SegmentPool::refill() {
+  const std::unique_lock alone(refill_mutex_, std::try_to_lock);
+  if (!alone) return;
+  std::vector<char*> fresh;
+  {
+    const std::lock_guard lock(mutex_);
+    char* base = take_cold();
+    const std::size_t most = !regions_.empty() && regions_.back().huge ? huge_page / segment_size : few;
+    for (; base != nullptr && fresh.size() < most; base = take_cold()) fresh.push_back(base);
+    if (base != nullptr) cold_.push_back(base);
+  }
+  constexpr std::size_t page = 4096;
+  for (char* base : fresh) {
+    for (std::size_t at = 0; at < segment_size; at += page) static_cast<volatile char*>(base)[at] = 0;
+  }
+  const std::lock_guard lock(mutex_);
+  warm_.insert(warm_.end(), fresh.begin(), fresh.end());
+  ready_.store(warm_.size(), std::memory_order_relaxed);
 }
 
 // Pages given back stay so: the kernel would fill the holes again to make huge pages of them.
@@ -39,13 +79,10 @@ char* SegmentPool::allocate() {
   if (!warm_.empty()) {
     base = warm_.back();
     warm_.pop_back();
-  } else if (!cold_.empty()) {
-    base = cold_.back();
-    cold_.pop_back();
+    ready_.store(warm_.size(), std::memory_order_relaxed);
   } else {
-    if (carved_ == region_size && !add_region()) return nullptr;
-    base = regions_.back().base + carved_;
-    carved_ += segment_size;
+    base = take_cold();
+    if (base == nullptr) return nullptr;
   }
   memory_.add(Use::segments, segment_size);
   return base;
@@ -57,6 +94,7 @@ void SegmentPool::free(char* base) {
     const std::lock_guard lock(mutex_);
     if (warm_.size() < kept_warm) {
       warm_.push_back(base);
+      ready_.store(warm_.size(), std::memory_order_relaxed);
       return;
     }
     keep_holes(base);

@@ -74,6 +74,9 @@ bool Keyspace::reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned p
 bool Keyspace::make_room(std::uint64_t bytes) {
   // A command may open a segment on top of what it announced.
   const std::uint64_t wanted = bytes + segment_size;
+  pool_->prepare();
+  // Who takes much helps to give back as much; the background does it for all others.
+  if (bytes >= BlockHeap::own_mapping && memory_.heap().noted() > 0) memory_.heap().free_noted(bytes);
   if (memory_.fits(wanted)) return true;
   if (wanted > memory_.limit()) return false;
   // Steps without any gain, only entries that were worth keeping, before the bar is raised by one.

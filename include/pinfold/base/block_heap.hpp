@@ -7,6 +7,7 @@
 // rounded to pages, and at most `most_spare` on top. The price is half a unit per block, and a search through bits:
 // 64 MB are 1024 words, and a region without a hole that is large enough is skipped.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -46,9 +47,10 @@ class BlockHeap {
   void free(char* block, std::size_t size);
 
   /// Gives up to about `bytes` of noted mappings back to the system; true if there are more. To be called in the
-  /// background; allocate() helps when that falls behind.
+  /// background, and by whoever is about to allocate as much, lest that falls behind.
   bool free_noted(std::size_t bytes);
-  std::uint64_t noted() const;
+  /// Bytes of mappings that still wait for that; they are out of the account already.
+  std::uint64_t noted() const { return noted_bytes_.load(std::memory_order_relaxed); }
   /// Called (with no lock held) when a block was noted.
   void on_noted(std::function<void()> wake) { wake_ = std::move(wake); }
 
@@ -83,11 +85,11 @@ class BlockHeap {
 
   std::function<void(std::int64_t)> account_;
   std::function<void()> wake_;
-  mutable std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards what follows
   std::vector<std::unique_ptr<Region>> regions_;  // by address
   std::size_t spare_pages_ = 0;
   std::vector<Mapping> noted_;
-  std::uint64_t noted_bytes_ = 0;
+  std::atomic<std::uint64_t> noted_bytes_{0};  // written with the lock
 };
 
 }  // namespace pinfold

@@ -1,6 +1,7 @@
 #pragma once
 // Segments: the fixed-size pieces of memory that logs are made of, and the pool that hands them out.
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -41,10 +42,17 @@ class SegmentPool {
   /// segment_size bytes, aligned to a page, contents undefined; null if the system has none.
   char* allocate();
   void free(char* base);
+  /// Sees to it that the next segments have their pages already: for a huge page the kernel takes longer than a shard's
+  /// lock may be held. To be called with nothing locked before segments may be needed; mostly one comparison.
+  void prepare() {
+    if (ready_.load(std::memory_order_relaxed) < few) [[unlikely]] refill();
+  }
 
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
   static constexpr std::size_t kept_warm = 16;
+  static constexpr std::size_t few = 8;
+  static constexpr std::size_t huge_page = 2 * 1024 * 1024;
   static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // of maxmemory
 
   struct Region {
@@ -52,14 +60,18 @@ class SegmentPool {
     bool huge;
   };
   bool add_region();
+  char* take_cold();
+  void refill();
   void keep_holes(const char* base);
 
   Memory& memory_;
   std::mutex mutex_;
   std::vector<Region> regions_;
   std::size_t carved_ = region_size;  // bytes of the last region handed out
-  std::vector<char*> warm_;
-  std::vector<char*> cold_;
+  std::vector<char*> warm_;  // free, with pages
+  std::vector<char*> cold_;  // free, pages given back
+  std::atomic<std::size_t> ready_{0};  // as many as warm_
+  std::mutex refill_mutex_;            // taken before mutex_, by one thread at a time
 };
 
 }  // namespace pinfold::store
