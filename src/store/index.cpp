@@ -89,6 +89,14 @@ std::vector<Ref> Index::references(Group group) const {
   return refs;
 }
 
+std::size_t Index::population(Group group) {
+  std::size_t entries = 0;
+  for (unsigned b = 0; b < group.count(); ++b) {
+    entries += static_cast<std::size_t>(std::popcount(group.buckets()[b].occupied));
+  }
+  return entries;
+}
+
 Index::Group Index::build(const Item* items, std::size_t size, unsigned least, unsigned depth) {
   for (unsigned count = least; count <= 2 * max_buckets; count = count < step ? count * 2 : count + step) {
     Bucket* buckets = allocate(count);

@@ -600,6 +600,14 @@ bool Table::compact(const Housekeeping& keeping) {
   return true;
 }
 
+bool Table::shrink_index() {
+  // Twice of what an entry's share normally is.
+  constexpr std::uint64_t too_much = 13;
+  constexpr std::uint64_t not_worth_it = 64 * 1024;
+  if (index_.memory() < not_worth_it || index_.memory() < size_ * too_much) return false;
+  return index_.shrink_some([this](Ref r) { return hash_of(r); }, [this](Ref r) { prefetch(entry(r).data()); });
+}
+
 // --- checking ---
 
 Table::Audit Table::audit() {

@@ -129,14 +129,23 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
 
 // A piece of work on each table of a shard, under its lock; true if there is more.
 bool Keyspace::tend(Shard& shard, UnixMs now) {
-  const std::lock_guard lock(shard.mutex);
   bool more = false;
-  for (unsigned db = 0; db < database_count; ++db) {
-    if (!shard.tables[db]) continue;
-    const Housekeeping keeping = shard.housekeeping(db, now);
-    if (active_expire_.load(std::memory_order_relaxed)) more |= shard.tables[db]->expire_some(keeping);
-    more |= shard.tables[db]->compact(keeping);
+  std::vector<std::unique_ptr<Table>> empty;
+  {
+    const std::lock_guard lock(shard.mutex);
+    for (unsigned db = 0; db < database_count; ++db) {
+      if (!shard.tables[db]) continue;
+      Table& table = *shard.tables[db];
+      if (table.size() == 0) {
+        empty.push_back(shard.detach(db));  // the next entry gets a new table, with an index of its size
+        continue;
+      }
+      const Housekeeping keeping = shard.housekeeping(db, now);
+      if (active_expire_.load(std::memory_order_relaxed)) more |= table.expire_some(keeping);
+      more |= table.compact(keeping) || table.shrink_index();
+    }
   }
+  drop(std::move(empty), true);
   return more;
 }
 

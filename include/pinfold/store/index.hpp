@@ -18,6 +18,7 @@
 #include <emmintrin.h>
 #endif
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -55,6 +56,11 @@ class Index {
   bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
   void erase(Slot slot);
+
+  /// Looks for a group that has become sparse and makes it smaller, or one with its neighbour. Goes through all groups
+  /// in as many calls as it takes, each bounded; false at the end of such a round. The directory stays as it is.
+  template <class HashOf, class Fetch>
+  bool shrink_some(HashOf&& hash_of, Fetch&& fetch);
 
   /// Starts fetching the home bucket of `hash`.
   void prefetch(std::uint64_t hash) const { pinfold::prefetch(&home(group_of(hash), hash)); }
@@ -151,11 +157,20 @@ class Index {
   bool split(std::uint64_t hash, std::vector<Item>& items);
   void point(std::uint64_t prefix, unsigned depth, Group group);
   std::vector<Ref> references(Group group) const;
+  static std::size_t population(Group group);
+  /// Buckets for `entries` that leave room to grow a little.
+  static unsigned fitting(std::size_t entries) {
+    const std::size_t buckets = entries * 4 / (3 * slots) + 1;
+    return static_cast<unsigned>((buckets + step - 1) / step * step);
+  }
+  template <class HashOf, class Fetch>
+  void collect(Group group, std::vector<Item>& items, HashOf&& hash_of, Fetch&& fetch) const;
 
   Memory& memory_;
   std::uint64_t memory_used_ = 0;
   unsigned depth_ = 0;
   std::vector<Group> directory_;
+  std::size_t shrink_at_ = 0;  // the directory slot that shrink_some looks at next
 };
 
 template <class Equals>
@@ -170,20 +185,60 @@ Index::Slot Index::find(std::uint64_t hash, Equals&& equals) {
 }
 
 template <class HashOf, class Fetch>
+void Index::collect(Group group, std::vector<Item>& items, HashOf&& hash_of, Fetch&& fetch) const {
+  const std::vector<Ref> refs = references(group);
+  items.reserve(items.size() + refs.size());
+  // The entries lie anywhere in the log: without fetching ahead, waiting for them would be most of the work.
+  constexpr std::size_t ahead = 16;
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    if (i + ahead < refs.size()) fetch(refs[i + ahead]);
+    items.push_back({hash_of(refs[i]), refs[i]});
+  }
+}
+
+template <class HashOf, class Fetch>
 bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
   while (!place(group_of(hash), hash, ref)) {
-    const std::vector<Ref> refs = references(group_of(hash));
     std::vector<Item> items;
-    items.reserve(refs.size());
-    // The entries lie anywhere in the log: without fetching ahead, waiting for them would be most of the work.
-    constexpr std::size_t ahead = 16;
-    for (std::size_t i = 0; i < refs.size(); ++i) {
-      if (i + ahead < refs.size()) fetch(refs[i + ahead]);
-      items.push_back({hash_of(refs[i]), refs[i]});
-    }
+    collect(group_of(hash), items, hash_of, fetch);
     if (!grow(hash, items)) return false;
   }
   return true;
+}
+
+template <class HashOf, class Fetch>
+bool Index::shrink_some(HashOf&& hash_of, Fetch&& fetch) {
+  constexpr unsigned most_looked_at = 64;
+  for (unsigned looked_at = 0; shrink_at_ < directory_.size(); ++looked_at) {
+    if (looked_at == most_looked_at) return true;
+    const std::size_t at = shrink_at_;
+    const Group group = directory_[at];
+    const std::size_t width = std::size_t{1} << (depth_ - group.depth());
+    shrink_at_ = at + width;
+    // The groups of a pair differ in the last bit of their prefix; the lower one looks after both.
+    const bool lower = group.depth() > 0 && (at & width) == 0;
+    const Group buddy = lower ? directory_[at + width] : Group();
+    const bool pair = lower && buddy.depth() == group.depth();
+    const std::size_t own = population(group);
+    const std::size_t both = own + (pair ? population(buddy) : max_buckets * slots);
+    const bool merge = pair && fitting(both) <= max_buckets / 2;
+    if (!merge && fitting(own) + step > group.count()) continue;
+    std::vector<Item> items;
+    collect(group, items, hash_of, fetch);
+    if (merge) collect(buddy, items, hash_of, fetch);
+    const unsigned depth = merge ? group.depth() - 1 : group.depth();
+    const Group smaller = build(items.data(), items.size(), fitting(items.size()), depth);
+    if (smaller.buckets() == nullptr) return true;
+    std::fill_n(directory_.begin() + static_cast<std::ptrdiff_t>(at), merge ? 2 * width : width, smaller);
+    release(group);
+    if (merge) {
+      release(buddy);
+      shrink_at_ = at & ~(2 * width);  // perhaps there is a pair again
+    }
+    return true;
+  }
+  shrink_at_ = 0;
+  return false;
 }
 
 }  // namespace pinfold::store

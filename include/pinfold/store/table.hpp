@@ -73,6 +73,9 @@ class Table {
   /// Rewrites the live entries of the emptiest segment if dead bytes have piled up; true if it did.
   bool compact(const Housekeeping& keeping);
 
+  /// Gives memory of the index back if it has become much too large for what is in it; bounded, and as expire_some.
+  bool shrink_index();
+
   /// What the entry under `key` occupies, its share of the index included.
   std::uint64_t memory_of(const Entry& entry) const;
 

@@ -163,6 +163,41 @@ TEST_CASE("a random history of writes, deletes, deadlines and compactions equals
   CHECK(keyspace.memory().used() == 0);
 }
 
+TEST_CASE("memory of log and index comes back after a drop in load, and what is left is found, by scans under way too") {
+  Keyspace keyspace({.shards = 2});
+  Keyspace::Locks none(keyspace);
+  constexpr int most = 200000;
+  constexpr int kept_of = 20;
+  const auto name = [](int i) { return "key:" + std::to_string(i); };
+  const auto tidy = [&] {
+    while (keyspace.background_step(1, 100000)) {
+    }
+  };
+  for (int i = 0; i < most; ++i) REQUIRE(put(keyspace, name(i), "value"));
+  const std::uint64_t full = keyspace.memory().used();
+  std::set<std::string> seen;
+  const auto note = [&](std::string_view key, const Value&) { seen.emplace(key); };
+  std::uint64_t cursor = 0;
+  while (seen.size() < most / 2) cursor = keyspace.scan(0, cursor, 100, 1, none, note);
+  for (int i = 0; i < most; ++i) {
+    if (i % kept_of == 0) continue;
+    REQUIRE(with(keyspace, name(i), 1, [](Database& db, const Key& key) { return db.remove(key); }));
+  }
+  tidy();
+  CHECK(keyspace.memory().used() < full / kept_of * 3);
+  CHECK(keyspace.memory().used(Use::index) < most / kept_of * 16);
+  while (cursor != 0) cursor = keyspace.scan(0, cursor, 100, 1, none, note);
+  for (int i = 0; i < most; i += kept_of) {
+    REQUIRE(get(keyspace, name(i)) == "value");
+    REQUIRE(seen.count(name(i)) == 1);
+  }
+  for (int i = 0; i < most; ++i) REQUIRE(put(keyspace, name(i), "again"));
+  for (int i = 0; i < most; ++i) REQUIRE(get(keyspace, name(i)) == "again");
+  for (int i = 0; i < most; ++i) with(keyspace, name(i), 1, [](Database& db, const Key& key) { return db.remove(key); });
+  tidy();
+  CHECK(keyspace.memory().used() == 0);
+}
+
 TEST_CASE("a scan sees every key that stays, while others come and go and the index grows") {
   Keyspace keyspace({.shards = 2});
   Keyspace::Locks none(keyspace);
