@@ -54,7 +54,12 @@ void Table::prefetch_entry(std::uint64_t hash) {
 
 std::uint64_t Table::memory_of(const Entry& e) const {
   constexpr std::uint64_t index_share = 6;  // a 64-byte bucket of 12 slots, 75-95 % full
-  std::uint64_t bytes = e.extent() + index_share;
+  return returned_by(e) + index_share;
+}
+
+// What its removal gives back, now or when its segment is freed.
+std::uint64_t Table::returned_by(const Entry& e) const {
+  std::uint64_t bytes = e.extent();
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw != nullptr) bytes += Blob::share(raw).memory();
   }
@@ -192,7 +197,9 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
       return true;
     }
   }
-  const Queue queue = slot ? static_cast<Queue>(segment_of(*slot.ref).queue) : policy_.admit(key.hash);
+  eviction::Candidate candidate{.hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at};
+  const Queue queue = slot ? policy_.requeue(static_cast<Queue>(segment_of(*slot.ref).queue), candidate)
+                           : policy_.admit(candidate);
   const Ref ref = append(queue, extent);
   if (ref == 0) return false;
   Entry fresh = entry(ref);
@@ -414,7 +421,7 @@ void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keepin
       return release(ref, hash);
     }
     unsigned frequency = e.frequency();
-    if (!keep(hash, frequency)) {
+    if (!keep(e, hash, frequency)) {
       ++keeping.evicted;
       return release(ref, hash);
     }
@@ -463,7 +470,7 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
     Ref moved = 0;
     if (e.expired(keeping.now)) {
       ++keeping.expired;
-    } else if (keep(hash, frequency) && (moved = append(Queue::main, e.extent())) != 0) {
+    } else if (keep(e, hash, frequency) && (moved = append(Queue::main, e.extent())) != 0) {
       Entry fresh = entry(moved);
       std::memcpy(fresh.data(), e.data(), e.extent());
       fresh.set_frequency(frequency);
@@ -481,22 +488,25 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
 }
 
 bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
-  policy_.fit_ghost(size_);
+  policy_.fit(size_, occupied());
   if (policy_.memory() != ghost_bytes_) {
     memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
     ghost_bytes_ = policy_.memory();
   }
-  const auto queue = [this](Queue q) -> QueueState& { return queues_[static_cast<unsigned>(q)]; };
-  Queue from = eviction::S3Fifo::victim(queue(Queue::small).bytes(), queue(Queue::main).bytes());
-  if (queue(from).oldest == no_segment) from = from == Queue::small ? Queue::main : Queue::small;
-  const std::uint32_t id = queue(from).oldest;
-  if (id == no_segment || size_ == 0) return false;
-  const auto keep = [&](std::uint64_t hash, unsigned& frequency) {
-    if (eviction::S3Fifo::keep(from, frequency, pressure)) return true;
-    policy_.evicted(from, hash);
-    return false;
+  const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
+  if (victim.pick != eviction::Pick::oldest || size_ == 0) return false;
+  const QueueState& queue = queues_[static_cast<unsigned>(victim.queue)];
+  const std::uint32_t id = queue.oldest;
+  const eviction::Reading reading{.from = victim.queue, .pressure = pressure};
+  const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) {
+    eviction::Candidate candidate{
+        .hash = hash, .bytes = returned_by(e), .frequency = frequency, .expires_at = e.expires_at()};
+    const bool stays = policy_.keep(reading, candidate).has_value();
+    frequency = candidate.frequency;
+    if (!stays) policy_.evicted(victim.queue, candidate);
+    return stays;
   };
-  if (queue(from).blob_bytes > queue(from).segments * segment_size) {
+  if (queue.blob_bytes > queue.segments * segment_size) {
     evict_large(id, keeping, wanted, keep);
   } else {
     empty_segment(id, Queue::main, keeping, keep);
@@ -567,7 +577,7 @@ bool Table::compact(const Housekeeping& keeping) {
   if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return false;
   const std::uint32_t id = emptiest_segment();
   if (id == no_segment) return false;
-  empty_segment(id, static_cast<Queue>(segments_[id].queue), keeping, [](std::uint64_t, unsigned&) { return true; });
+  empty_segment(id, static_cast<Queue>(segments_[id].queue), keeping, [](const Entry&, std::uint64_t, unsigned&) { return true; });
   return true;
 }
 
@@ -597,7 +607,7 @@ Table::Audit Table::audit() {
     result.dead_bytes += segment.dead;
   }
   if (result.live_entries != size_ || result.with_deadline != expires_ || result.dead_bytes != dead_bytes_ ||
-      used != used_bytes_ || result.segments != queues_[0].segments + queues_[1].segments) {
+      used != used_bytes_ || result.segments != queues_[0].segments + queues_[1].segments + queues_[2].segments) {
     result.consistent = false;
   }
   return result;

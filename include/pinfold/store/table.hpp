@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "pinfold/base/hash.hpp"
-#include "pinfold/eviction/s3fifo.hpp"
+#include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/index.hpp"
 #include "pinfold/store/segment.hpp"
@@ -56,14 +56,14 @@ class Table {
   std::uint64_t size() const { return size_; }
   std::uint64_t expires() const { return expires_; }
   /// Bytes of segments and blocks.
-  std::uint64_t occupied() const { return queues_[0].bytes() + queues_[1].bytes(); }
+  std::uint64_t occupied() const { return queues_[0].bytes() + queues_[1].bytes() + queues_[2].bytes(); }
   const Index& index() const { return index_; }
   /// Starts fetching the entry that most likely has this hash.
   void prefetch_entry(std::uint64_t hash);
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
   /// Evicts from the oldest segment of the queue that must give way: all of it, or, where large values hang on it,
-  /// until `wanted` bytes have come back. `pressure` as S3Fifo::keep's. False if there is nothing to evict.
+  /// until `wanted` bytes have come back. `pressure` as eviction::Reading's. False if there is nothing to evict.
   bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
   /// Removes what has expired from up to `most` segments that owe something; true if more are waiting.
   bool expire_segments(const Housekeeping& keeping, unsigned most);
@@ -128,6 +128,7 @@ class Table {
   void empty_segment(std::uint32_t id, eviction::Queue to, const Housekeeping& keeping, Keep&& keep);
   template <class Keep>
   void evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep);
+  std::uint64_t returned_by(const Entry& entry) const;
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
   std::uint32_t emptiest_segment();
@@ -137,7 +138,7 @@ class Table {
   const HashKey& hash_key_;
   std::atomic<std::uint64_t>& occupied_;
   Index index_;
-  eviction::S3Fifo policy_;
+  eviction::Policy policy_;
   std::uint64_t ghost_bytes_ = 0;
   std::vector<Segment> segments_;  // by id; 0 is none
   std::vector<std::uint32_t> free_ids_;

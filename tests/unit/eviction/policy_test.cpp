@@ -2,7 +2,7 @@
 
 #include "pinfold/base/hash.hpp"
 #include "pinfold/eviction/ghost.hpp"
-#include "pinfold/eviction/s3fifo.hpp"
+#include "pinfold/eviction/policy.hpp"
 
 using namespace pinfold;
 using namespace pinfold::eviction;
@@ -39,28 +39,31 @@ TEST_CASE("what a ghost gave back it has forgotten") {
 }
 
 TEST_CASE("only a proved entry leaves the small queue for the main queue, and goes round there while it is used") {
-  unsigned frequency = 1;
-  CHECK_FALSE(S3Fifo::keep(Queue::small, frequency));
-  frequency = 2;
-  CHECK(S3Fifo::keep(Queue::small, frequency));
-  CHECK(frequency == 0);
-  CHECK_FALSE(S3Fifo::keep(Queue::main, frequency));
-  frequency = 3;
-  CHECK(S3Fifo::keep(Queue::main, frequency));
-  CHECK(frequency == 2);
+  Policy policy;
+  Candidate entry{.frequency = 1};
+  CHECK_FALSE(policy.keep({.from = Queue::small}, entry));
+  entry.frequency = 2;
+  CHECK(policy.keep({.from = Queue::small}, entry) == Queue::main);
+  CHECK(entry.frequency == 0);
+  CHECK_FALSE(policy.keep({.from = Queue::main}, entry));
+  entry.frequency = 3;
+  CHECK(policy.keep({.from = Queue::main}, entry) == Queue::main);
+  CHECK(entry.frequency == 2);
 }
 
 TEST_CASE("a key that comes back soon after its eviction is admitted to the main queue") {
-  S3Fifo policy;
-  policy.fit_ghost(1000);
-  CHECK(policy.admit(hash_of(1)) == Queue::small);
-  policy.evicted(Queue::small, hash_of(1));
-  CHECK(policy.admit(hash_of(1)) == Queue::main);
-  CHECK(policy.admit(hash_of(1)) == Queue::small);
+  Policy policy;
+  policy.fit(1000, 1000);
+  Candidate entry{.hash = hash_of(1)};
+  CHECK(policy.admit(entry) == Queue::small);
+  policy.evicted(Queue::small, entry);
+  CHECK(policy.admit(entry) == Queue::main);
+  CHECK(policy.admit(entry) == Queue::small);
 }
 
 TEST_CASE("the small queue gives way first once it is more than a tenth") {
-  CHECK(S3Fifo::victim(11, 89) == Queue::small);
-  CHECK(S3Fifo::victim(9, 91) == Queue::main);
-  CHECK(S3Fifo::victim(1, 0) == Queue::small);
+  Policy policy;
+  CHECK(policy.victim({11, 89, 0}).queue == Queue::small);
+  CHECK(policy.victim({9, 91, 0}).queue == Queue::main);
+  CHECK(policy.victim({1, 0, 0}).queue == Queue::small);
 }
