@@ -197,7 +197,8 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
       return true;
     }
   }
-  eviction::Candidate candidate{.hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at};
+  eviction::Candidate candidate{
+      .hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at};
   const Queue queue = slot ? policy_.requeue(static_cast<Queue>(segment_of(*slot.ref).queue), candidate)
                            : policy_.admit(candidate);
   const Ref ref = append(queue, extent);
@@ -389,11 +390,11 @@ void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
   retire(ref, nullptr);
 }
 
-// Takes every live entry out of a segment and frees it: those that `keep` wants (it may change their frequency) move
-// to the newest segment of queue `to`, the others are gone. Survivors wait in a scratch buffer, so that the freed
+// Takes every live entry out of a segment and frees it: those for which `keep` names a queue (it may change their
+// frequency) move to the newest segment there, the others are gone. Survivors wait in a scratch buffer, so that the freed
 // segment itself can take them and no memory beyond the limit is needed.
 template <class Keep>
-void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keeping, Keep&& keep) {
+void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& keep) {
   thread_local std::vector<char> scratch;
   thread_local std::vector<Survivor> survivors;
   // All the room it may take comes first: nothing below may fail halfway.
@@ -421,20 +422,21 @@ void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keepin
       return release(ref, hash);
     }
     unsigned frequency = e.frequency();
-    if (!keep(e, hash, frequency)) {
+    const std::optional<Queue> to = keep(e, hash, frequency);
+    if (!to) {
       ++keeping.evicted;
       return release(ref, hash);
     }
     e.set_frequency(frequency);
     account_blobs(from, e, -1);
-    survivors.push_back({scratch.size(), ref, hash});
+    survivors.push_back({scratch.size(), ref, hash, *to});
     scratch.insert(scratch.end(), e.data(), e.data() + e.extent());
   });
   free_segment(id);
   for (const Survivor& survivor : survivors) {
     Entry waiting(scratch.data() + survivor.at);
     const Index::Slot slot = index_.find(survivor.hash, [&](Ref other) { return other == survivor.old_ref; });
-    const Ref ref = append(to, waiting.extent());
+    const Ref ref = append(survivor.to, waiting.extent());
     if (ref == 0) {  // the system has taken even the segment just freed
       ++keeping.evicted;
       keeping.watchers.changed(keeping.db, waiting.key());
@@ -468,9 +470,10 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
     const std::uint64_t hash = hash_of(ref);
     unsigned frequency = e.frequency();
     Ref moved = 0;
+    std::optional<Queue> to;
     if (e.expired(keeping.now)) {
       ++keeping.expired;
-    } else if (keep(e, hash, frequency) && (moved = append(Queue::main, e.extent())) != 0) {
+    } else if ((to = keep(e, hash, frequency)) && (moved = append(*to, e.extent())) != 0) {
       Entry fresh = entry(moved);
       std::memcpy(fresh.data(), e.data(), e.extent());
       fresh.set_frequency(frequency);
@@ -501,15 +504,15 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) {
     eviction::Candidate candidate{
         .hash = hash, .bytes = returned_by(e), .frequency = frequency, .expires_at = e.expires_at()};
-    const bool stays = policy_.keep(reading, candidate).has_value();
+    const std::optional<Queue> to = policy_.keep(reading, candidate);
     frequency = candidate.frequency;
-    if (!stays) policy_.evicted(victim.queue, candidate);
-    return stays;
+    if (!to) policy_.evicted(victim.queue, candidate);
+    return to;
   };
   if (queue.blob_bytes > queue.segments * segment_size) {
     evict_large(id, keeping, wanted, keep);
   } else {
-    empty_segment(id, Queue::main, keeping, keep);
+    empty_segment(id, keeping, keep);
   }
   return true;
 }
@@ -577,7 +580,8 @@ bool Table::compact(const Housekeeping& keeping) {
   if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return false;
   const std::uint32_t id = emptiest_segment();
   if (id == no_segment) return false;
-  empty_segment(id, static_cast<Queue>(segments_[id].queue), keeping, [](const Entry&, std::uint64_t, unsigned&) { return true; });
+  const std::optional<Queue> same = static_cast<Queue>(segments_[id].queue);
+  empty_segment(id, keeping, [same](const Entry&, std::uint64_t, unsigned&) { return same; });
   return true;
 }
 

@@ -10,14 +10,24 @@
 //                   through keep(): it is appended to the newest end of the queue answered, with the frequency that
 //                   the candidate has then, or it is removed and reported to evicted()
 //
-// allkeys-lfu is S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23): a small queue takes
-// in new entries, a main queue those that have proved themselves, and a ghost remembers what the small queue let go.
-// Most keys are asked for once and cost no more than a pass through the small queue, so a scan cannot push out the hot
-// set; a key that comes back soon after is known to the ghost and goes to the main queue at once.
+// allkeys-lfu grew from S3-FIFO (Yang et al., "FIFO queues are all you need for cache eviction", SOSP '23): a small queue
+// takes in new entries, a main queue those that have proved themselves, and ghosts remember what was let go. Most keys
+// are asked for once and cost no more than a pass through the small queue, so a scan cannot push out the hot set. It
+// differs where real traces showed how; docs/eviction.md has the figures:
+//   - an entry goes round either queue while its frequency lasts, one less each time; from the small queue it moves to
+//     the main queue when it is met with the highest frequency, or when it comes back while the ghost knows it
+//   - the ghost reaches as far back as the main queue holds an unused entry: who takes longer to come back would not
+//     have lasted there either
+//   - a quarter, chosen at random, of what the main queue lets go may come straight back to it. All of them would turn
+//     it over in a loop that is larger than the cache
+//   - keys that come back soon after they left one of the queues move the small queue's share, between 1 % and 30 %
+//   - an entry smaller than the mean goes round the small queue more often, in inverse proportion to its size
+//
 // allkeys-lru is one queue with a second chance for what was used since it was last read. The volatile policies do the
 // same to entries that have a deadline; others are set aside in a third queue when they are met, which is never read.
 //
-// It approximates: frequencies stop at 3, order within a queue is order of writing, not of use.
+// It approximates: frequencies stop at 3, order within a queue is order of writing, not of use. It costs 2 bits per
+// entry, the ghosts' ~6 bytes per entry once evictions happen, and nothing on a hit but an increment.
 
 #include <array>
 #include <cstdint>
@@ -25,6 +35,7 @@
 #include <span>
 
 #include "pinfold/base/clock.hpp"
+#include "pinfold/base/random.hpp"
 #include "pinfold/eviction/ghost.hpp"
 #include "pinfold/eviction/kind.hpp"
 
@@ -71,7 +82,8 @@ using Occupancy = std::array<std::uint64_t, queue_count>;
 
 class Policy {
  public:
-  explicit Policy(Kind kind = Kind::allkeys_lfu) : kind_(kind) {}
+  /// The seed is for replays that are to repeat themselves.
+  explicit Policy(Kind kind = Kind::allkeys_lfu, std::uint64_t seed = random_u64()) : kind_(kind), random_(seed | 1) {}
 
   Kind kind() const { return kind_; }
   /// Entries stay where they are; those of queues that the new policy does not use leave them first.
@@ -96,14 +108,30 @@ class Policy {
   /// Told now and then while evicting: how many entries there are, and all their bytes.
   void fit(std::uint64_t entries, std::uint64_t bytes);
   /// Bytes that the policy itself occupies.
-  std::size_t memory() const { return ghost_.memory(); }
+  std::size_t memory() const { return left_small_.memory() + left_main_.memory(); }
+  /// The part of the cache that the small queue may take; moves by itself.
+  double small_share() const { return small_share_; }
 
  private:
-  std::optional<Queue> keep_lfu(Queue from, Candidate& candidate) const;
+  Queue admit_lfu(std::uint64_t hash);
+  std::optional<Queue> keep_small(unsigned pressure, Candidate& candidate);
+  std::optional<Queue> keep_main(Candidate& candidate);
+  double main_pass() const;
+  double chance();
 
   Kind kind_;
   std::uint32_t decay_minutes_ = 1;
-  Ghost ghost_;
+  std::uint64_t random_;
+
+  Ghost left_small_;
+  Ghost left_main_;  // a random sample
+  double entries_ = 1;
+  double mean_bytes_ = 1;
+  double small_share_ = 0.1;
+  // The main queue's pace: entries that left the small queue while so many bytes of the main queue were read.
+  double pace_left_ = 0;
+  double pace_read_ = 0;
+  double main_bytes_ = 0;
 };
 
 /// The deadline that parts the nearer half of `deadlines` (reordered) from the rest; Reading::cutoff of volatile-ttl.

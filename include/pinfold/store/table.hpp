@@ -101,6 +101,7 @@ class Table {
     std::size_t at;  // in the scratch buffer
     Ref old_ref;
     std::uint64_t hash;
+    eviction::Queue to;
   };
 
   Index::Slot find_slot(const Key& key);
@@ -125,7 +126,7 @@ class Table {
   void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
 
   template <class Keep>
-  void empty_segment(std::uint32_t id, eviction::Queue to, const Housekeeping& keeping, Keep&& keep);
+  void empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& keep);
   template <class Keep>
   void evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep);
   std::uint64_t returned_by(const Entry& entry) const;
