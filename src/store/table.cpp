@@ -71,7 +71,12 @@ std::uint64_t memory_of_blob(void* raw) {
 
 std::uint64_t Table::memory_of(const Entry& e) const {
   constexpr std::uint64_t index_share = 6;  // a 64-byte bucket of 12 slots, 75-95 % full
-  std::uint64_t bytes = e.extent() + index_share;
+  return returned_by(e) + index_share;
+}
+
+// What its removal gives back, now or when its segment is freed.
+std::uint64_t Table::returned_by(const Entry& e) const {
+  std::uint64_t bytes = e.extent();
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw != nullptr) bytes += memory_of_blob(raw);
   }
@@ -208,7 +213,10 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
       return true;
     }
   }
-  const Queue queue = slot ? static_cast<Queue>(segment_of(*slot.ref).queue) : policy_.admit(key.hash);
+  eviction::Candidate candidate{
+      .hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at};
+  const Queue queue = slot ? policy_.requeue(static_cast<Queue>(segment_of(*slot.ref).queue), candidate)
+                           : policy_.admit(candidate);
   const Ref ref = append(queue, extent);
   if (ref == 0) return false;
   Entry fresh = entry(ref);
@@ -401,11 +409,11 @@ void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
   retire(ref, nullptr);
 }
 
-// Takes every live entry out of a segment and frees it: those that `keep` wants (it may change their frequency) move
-// to the newest segment of queue `to`, the others are gone. Survivors wait in a scratch buffer, so that the freed
+// Takes every live entry out of a segment and frees it: those for which `keep` names a queue (it may change their
+// frequency) move to the newest segment there, the others are gone. Survivors wait in a scratch buffer, so that the freed
 // segment itself can take them and no memory beyond the limit is needed.
 template <class Keep>
-void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keeping, Keep&& keep) {
+void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& keep) {
   thread_local std::vector<char> scratch;
   thread_local std::vector<Survivor> survivors;
   thread_local std::vector<Resident> residents;
@@ -441,21 +449,22 @@ void Table::empty_segment(std::uint32_t id, Queue to, const Housekeeping& keepin
       continue;
     }
     unsigned frequency = e.frequency();
-    if (!keep(hash, frequency)) {
+    const std::optional<Queue> to = keep(e, hash, frequency);
+    if (!to) {
       ++keeping.evicted;
       release(ref, hash);
       continue;
     }
     e.set_frequency(frequency);
     account_blobs(from, e, -1);
-    survivors.push_back({scratch.size(), ref, hash});
+    survivors.push_back({scratch.size(), ref, hash, *to});
     scratch.insert(scratch.end(), e.data(), e.data() + e.extent());
   }
   free_segment(id);
   for (const Survivor& survivor : survivors) {
     Entry waiting(scratch.data() + survivor.at);
     const Index::Slot slot = index_.find(survivor.hash, [&](Ref other) { return other == survivor.old_ref; });
-    const Ref ref = append(to, waiting.extent());
+    const Ref ref = append(survivor.to, waiting.extent());
     if (ref == 0) {  // the system has taken even the segment just freed
       ++keeping.evicted;
       keeping.watchers.changed(keeping.db, waiting.key());
@@ -489,9 +498,10 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
     const std::uint64_t hash = hash_of(ref);
     unsigned frequency = e.frequency();
     Ref moved = 0;
+    std::optional<Queue> to;
     if (e.expired(keeping.now)) {
       ++keeping.expired;
-    } else if (keep(hash, frequency) && (moved = append(Queue::main, e.extent())) != 0) {
+    } else if ((to = keep(e, hash, frequency)) && (moved = append(*to, e.extent())) != 0) {
       Entry fresh = entry(moved);
       std::memcpy(fresh.data(), e.data(), e.extent());
       fresh.set_frequency(frequency);
@@ -509,25 +519,28 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
 }
 
 bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
-  policy_.fit_ghost(size_);
+  policy_.fit(size_, occupied());
   if (policy_.memory() != ghost_bytes_) {
     memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
     ghost_bytes_ = policy_.memory();
   }
-  const auto queue = [this](Queue q) -> QueueState& { return queues_[static_cast<unsigned>(q)]; };
-  Queue from = eviction::S3Fifo::victim(queue(Queue::small).bytes(), queue(Queue::main).bytes());
-  if (queue(from).oldest == no_segment) from = from == Queue::small ? Queue::main : Queue::small;
-  const std::uint32_t id = queue(from).oldest;
-  if (id == no_segment || size_ == 0) return false;
-  const auto keep = [&](std::uint64_t hash, unsigned& frequency) {
-    if (eviction::S3Fifo::keep(from, frequency, pressure)) return true;
-    policy_.evicted(from, hash);
-    return false;
+  const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
+  if (victim.pick != eviction::Pick::oldest || size_ == 0) return false;
+  const QueueState& queue = queues_[static_cast<unsigned>(victim.queue)];
+  const std::uint32_t id = queue.oldest;
+  const eviction::Reading reading{.from = victim.queue, .pressure = pressure};
+  const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) {
+    eviction::Candidate candidate{
+        .hash = hash, .bytes = returned_by(e), .frequency = frequency, .expires_at = e.expires_at()};
+    const std::optional<Queue> to = policy_.keep(reading, candidate);
+    frequency = candidate.frequency;
+    if (!to) policy_.evicted(victim.queue, candidate);
+    return to;
   };
-  if (queue(from).blob_bytes > queue(from).segments * segment_size) {
+  if (queue.blob_bytes > queue.segments * segment_size) {
     evict_large(id, keeping, wanted, keep);
   } else {
-    empty_segment(id, Queue::main, keeping, keep);
+    empty_segment(id, keeping, keep);
   }
   return true;
 }
@@ -596,7 +609,8 @@ bool Table::compact(const Housekeeping& keeping) {
   if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return false;
   const std::uint32_t id = emptiest_segment();
   if (id == no_segment) return false;
-  empty_segment(id, static_cast<Queue>(segments_[id].queue), keeping, [](std::uint64_t, unsigned&) { return true; });
+  const std::optional<Queue> same = static_cast<Queue>(segments_[id].queue);
+  empty_segment(id, keeping, [same](const Entry&, std::uint64_t, unsigned&) { return same; });
   return true;
 }
 
@@ -634,7 +648,7 @@ Table::Audit Table::audit() {
     result.dead_bytes += segment.dead;
   }
   if (result.live_entries != size_ || result.with_deadline != expires_ || result.dead_bytes != dead_bytes_ ||
-      used != used_bytes_ || result.segments != queues_[0].segments + queues_[1].segments) {
+      used != used_bytes_ || result.segments != queues_[0].segments + queues_[1].segments + queues_[2].segments) {
     result.consistent = false;
   }
   return result;

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "pinfold/base/hash.hpp"
-#include "pinfold/eviction/s3fifo.hpp"
+#include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/index.hpp"
 #include "pinfold/store/segment.hpp"
@@ -58,14 +58,14 @@ class Table {
   std::uint64_t size() const { return size_; }
   std::uint64_t expires() const { return expires_; }
   /// Bytes of segments and blocks.
-  std::uint64_t occupied() const { return queues_[0].bytes() + queues_[1].bytes(); }
+  std::uint64_t occupied() const { return queues_[0].bytes() + queues_[1].bytes() + queues_[2].bytes(); }
   const Index& index() const { return index_; }
   /// Starts fetching the entry that most likely has this hash.
   void prefetch_entry(std::uint64_t hash);
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
   /// Evicts from the oldest segment of the queue that must give way: all of it, or, where large values hang on it,
-  /// until `wanted` bytes have come back. `pressure` as S3Fifo::keep's. False if there is nothing to evict.
+  /// until `wanted` bytes have come back. `pressure` as eviction::Reading's. False if there is nothing to evict.
   bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
   /// Looks for a segment that owes expired entries and removes them. Goes through all segments in as many calls as it
   /// takes, each bounded; false at the end of such a round.
@@ -111,6 +111,7 @@ class Table {
     std::size_t at;  // in the scratch buffer
     Ref old_ref;
     std::uint64_t hash;
+    eviction::Queue to;
   };
 
   Index::Slot find_slot(const Key& key);
@@ -135,9 +136,10 @@ class Table {
   void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
 
   template <class Keep>
-  void empty_segment(std::uint32_t id, eviction::Queue to, const Housekeeping& keeping, Keep&& keep);
+  void empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& keep);
   template <class Keep>
   void evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep);
+  std::uint64_t returned_by(const Entry& entry) const;
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
   std::uint32_t emptiest_segment();
@@ -148,7 +150,7 @@ class Table {
   const HashKey& hash_key_;
   std::atomic<std::uint64_t>& occupied_;
   Index index_;
-  eviction::S3Fifo policy_;
+  eviction::Policy policy_;
   std::uint64_t ghost_bytes_ = 0;
   std::vector<Segment> segments_;  // by id; 0 is none
   std::vector<std::uint32_t> free_ids_;
