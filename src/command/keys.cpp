@@ -294,7 +294,7 @@ constexpr std::string_view kAfterPolicyChange =
     " Please note that when switching between policies at runtime LRU and LFU data will take some time to "
     "adjust.";
 
-bool lfu(const Call& call) { return call.engine.keyspace.policy() == store::EvictionPolicy::allkeys_lfu; }
+bool lfu(const Call& call) { return eviction::is_lfu(call.engine.keyspace.policy()); }
 
 void object_freq(Call& call) {
   const std::optional<Value> value = object(call);
@@ -304,12 +304,17 @@ void object_freq(Call& call) {
                    std::string(kAfterPolicyChange));
 }
 
-// An entry remembers how often it was used, never when: under no policy is there a time to tell.
+// An entry that was written under an LFU policy does not say when it was used: it is taken for used just now.
 void object_idletime(Call& call) {
-  if (!object(call)) return;
-  if (!lfu(call)) return call.reply.error("ERR idle time is not tracked under any maxmemory policy");
-  call.reply.error("ERR An LFU maxmemory policy is selected, idle time not tracked." +
-                   std::string(kAfterPolicyChange));
+  const std::optional<Value> value = object(call);
+  if (!value) return;
+  if (lfu(call)) {
+    return call.reply.error("ERR An LFU maxmemory policy is selected, idle time not tracked." +
+                            std::string(kAfterPolicyChange));
+  }
+  const std::int64_t now = call.now / 1000;
+  const std::int64_t used = value->accessed != 0 ? value->accessed : now;
+  call.reply.integer(std::max<std::int64_t>(now - used, 0));
 }
 
 // clang-format off

@@ -119,7 +119,7 @@ std::string diagnose(const Engine& engine) {
   const std::uint64_t limit = memory.limit();
   const std::uint64_t clients = memory.used(Use::clients);
   std::string text;
-  if (limit > 0 && engine.keyspace.policy() == store::EvictionPolicy::noeviction &&
+  if (limit > 0 && engine.keyspace.policy() == eviction::Kind::noeviction &&
       report.used > limit / 10 * 9) {
     text += "* Memory is nearly full (" + human_size(report.used) + " of " + human_size(limit) +
             ") and nothing is evicted: writes are or will be refused. Raise maxmemory, or set "

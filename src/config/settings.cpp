@@ -46,8 +46,14 @@ constexpr Setting kTable[] = {
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
      "How much memory data and client buffers may take together. Also a share of the machine's or the container's "
      "memory, such as 50%; auto is 75%. 0: no limit."},
-    {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0, "allkeys-lfu|noeviction", true,
-     "What happens when memory is full: allkeys-lfu evicts what is used least, noeviction refuses writes."},
+    {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
+     "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,
+     "What happens when memory is full. lfu evicts what is used least, lru what was not used for longest, random "
+     "anything, ttl what expires soonest; allkeys among all keys, volatile among those with a deadline. noeviction, and "
+     "volatile where no key has a deadline, refuse writes."},
+    {Id::lfu_decay_time, "lfu-decay-time", Type::integer, "1", 0, most_int, "", true,
+     "How soon under the lfu policies a key that was used often counts as one that was used once: in about twenty "
+     "times this many minutes. 0: never."},
     {Id::databases, "databases", Type::integer, "16", 1, 16, "", false,
      "How many databases SELECT can choose from."},
     {Id::hz, "hz", Type::integer, "10", 1, 500, "", true,

@@ -161,7 +161,15 @@ UnixMs nearer_half(std::span<UnixMs> deadlines) {
   if (deadlines.empty()) return 0;
   const auto middle = deadlines.begin() + static_cast<std::ptrdiff_t>((deadlines.size() - 1) / 2);
   std::nth_element(deadlines.begin(), middle, deadlines.end());
-  return *middle;
+  // Many may be equal to the middle one; if any are nearer, only those go.
+  UnixMs cutoff = *middle;
+  bool nearer = false;
+  for (auto at = deadlines.begin(); at != middle; ++at) {
+    if (*at >= *middle) continue;
+    cutoff = nearer ? std::max(cutoff, *at) : *at;
+    nearer = true;
+  }
+  return cutoff;
 }
 
 }  // namespace pinfold::eviction

@@ -109,9 +109,15 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   settings.on_change(Id::lock_timing, time_locks);
   time_locks();
   settings.on_change(Id::maxmemory_policy, [&]() -> std::optional<std::string> {
-    keyspace.set_policy(static_cast<store::EvictionPolicy>(settings.integer(Id::maxmemory_policy)));
+    keyspace.set_policy(static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy)));
     return std::nullopt;
   });
+  const auto set_decay = [&]() -> std::optional<std::string> {
+    keyspace.set_lfu_decay(static_cast<std::uint32_t>(settings.integer(Id::lfu_decay_time)));
+    return std::nullopt;
+  };
+  settings.on_change(Id::lfu_decay_time, set_decay);
+  set_decay();
 }
 
 }  // namespace
@@ -136,7 +142,7 @@ int run(int argc, char** argv, char** environment) {
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = shards_for(settings.integer(Id::threads), max_memory),
                             .max_memory = max_memory,
-                            .policy = static_cast<store::EvictionPolicy>(settings.integer(Id::maxmemory_policy))});
+                            .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))});
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
   const pid_t self = getpid();

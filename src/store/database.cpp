@@ -17,7 +17,10 @@ std::optional<Value> Database::find(const Key& key, Access access) {
   }
   if (access.count) ++(entry ? shard.hits : shard.misses);
   if (!entry) return std::nullopt;
-  if (access.touch && touch_) entry->touch();
+  if (access.touch && touch_) {
+    entry->touch();
+    if (entry->accessed() != 0) entry->set_accessed(static_cast<std::uint32_t>(now_ / 1000));
+  }
   return entry->value();
 }
 

@@ -8,6 +8,7 @@ void Entry::write(const EntryParts& parts, std::size_t extent) {
   unsigned flags = 0;
   if (deadline != 0) flags |= kDeadline;
   if (deadline == 8) flags |= kWideDeadline;
+  if (parts.accessed != 0) flags |= kAccessed;
   if (parts.key_blob != nullptr) flags |= kKeyBlob;
   if (parts.value_blob != nullptr) flags |= kValueBlob;
   const std::size_t value_size = parts.value_blob != nullptr ? 0 : parts.value.size();
@@ -21,6 +22,10 @@ void Entry::write(const EntryParts& parts, std::size_t extent) {
   char* to = at_ + entry_header;
   std::memcpy(to, &parts.expires_at, deadline);
   to += deadline;
+  if (parts.accessed != 0) {
+    std::memcpy(to, &parts.accessed, sizeof parts.accessed);
+    to += sizeof parts.accessed;
+  }
   if (long_form) {
     const auto size = static_cast<std::uint16_t>(parts.key.size());
     std::memcpy(to, &size, sizeof size);

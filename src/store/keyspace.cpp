@@ -11,14 +11,14 @@ namespace pinfold::store {
 
 Keyspace::Keyspace(const KeyspaceOptions& options)
     : hash_key_(random_hash_key()),
+      policy_{options.policy},
       memory_(options.max_memory),
       pool_(std::make_unique<SegmentPool>(memory_)),
-      shard_mask_(options.shards - 1),
-      policy_(options.policy) {
+      shard_mask_(options.shards - 1) {
   assert(options.shards > 0 && options.shards <= max_shards && (options.shards & shard_mask_) == 0);
   shards_.reserve(options.shards);
   for (unsigned i = 0; i < options.shards; ++i) {
-    shards_.push_back(std::make_unique<Shard>(*pool_, memory_, hash_key_, lock_timing_));
+    shards_.push_back(std::make_unique<Shard>(*pool_, memory_, hash_key_, policy_, lock_timing_));
   }
 }
 
@@ -113,7 +113,7 @@ void Keyspace::flush(unsigned db, Locks& held) {
     }
     tables.push_back(shard.detach(db));
   });
-  drop(std::move(tables), held.empty());
+  drop(std::move(tables));
 }
 
 void Keyspace::swap(unsigned a, unsigned b, Locks& held) {

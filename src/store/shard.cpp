@@ -1,5 +1,8 @@
 #include "pinfold/store/shard.hpp"
 
+#include <algorithm>
+#include <functional>
+#include <span>
 #include <utility>
 
 namespace pinfold::store {
@@ -9,16 +12,20 @@ std::unique_ptr<Table> Shard::detach(unsigned db) {
   return std::move(tables[db]);
 }
 
-bool Shard::reclaim(UnixMs now, bool may_evict, std::uint64_t wanted, unsigned pressure) {
-  unsigned largest = database_count;
+bool Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure) {
+  std::array<unsigned, database_count> by_size{};
+  unsigned count = 0;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!tables[db]) continue;
     if (tables[db]->compact(housekeeping(db, now))) return true;
-    if (tables[db]->size() == 0) continue;
-    if (largest == database_count || tables[db]->occupied() > tables[largest]->occupied()) largest = db;
+    if (tables[db]->size() > 0) by_size[count++] = db;
   }
-  return may_evict && largest != database_count &&
-         tables[largest]->evict(housekeeping(largest, now), wanted, pressure);
+  const auto candidates = std::span(by_size).first(count);
+  std::ranges::sort(candidates, std::greater{}, [this](unsigned db) { return tables[db]->occupied(); });
+  // A large table may hold nothing that the policy lets go.
+  return std::ranges::any_of(candidates, [&](unsigned db) {
+    return tables[db]->evict(housekeeping(db, now), wanted, pressure);
+  });
 }
 
 }  // namespace pinfold::store

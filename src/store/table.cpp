@@ -10,8 +10,20 @@ namespace pinfold::store {
 
 using eviction::Queue;
 
-Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, std::atomic<std::uint64_t>& occupied)
-    : pool_(pool), memory_(memory), hash_key_(hash_key), occupied_(occupied), index_(memory), segments_(1) {}
+namespace {
+std::uint32_t unix_seconds() { return static_cast<std::uint32_t>(unix_ms() / 1000); }
+}  // namespace
+
+Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
+             std::atomic<std::uint64_t>& occupied)
+    : pool_(pool),
+      memory_(memory),
+      hash_key_(hash_key),
+      settings_(settings),
+      occupied_(occupied),
+      index_(memory),
+      policy_(settings.kind.load(std::memory_order_relaxed)),
+      segments_(1) {}
 
 Table::~Table() {
   while (!dismantle(segments_.size())) {
@@ -112,6 +124,7 @@ std::uint32_t Table::open_segment(Queue which) {
   segments_[id] = {};
   segments_[id].base = base;
   segments_[id].queue = static_cast<std::uint8_t>(which);
+  segments_[id].opened = unix_seconds();
   segments_[id].older = queue.newest;
   if (queue.newest != no_segment) segments_[queue.newest].newer = id;
   if (queue.oldest == no_segment) queue.oldest = id;
@@ -196,27 +209,38 @@ void Table::mark_dead(Ref ref) {
 
 // --- writing ---
 
+// Takes over what was changed at run time. Entries follow when they are next written or met.
+void Table::follow_policy() {
+  const eviction::Kind kind = settings_.kind.load(std::memory_order_relaxed);
+  if (kind != policy_.kind()) policy_.set_kind(kind);
+}
+
 // Puts an entry of these parts under `key`: into the old entry's place if it fits there, else at the end of a log.
 // `slot` is the key's, if it has one. Owns the parts' blobs on success only.
 bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent) {
+  follow_policy();
+  eviction::Candidate candidate{
+      .hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at};
+  Queue queue{};
   if (slot) {
     Entry old = entry(*slot.ref);
+    Segment& segment = segment_of(*slot.ref);
+    queue = policy_.requeue(static_cast<Queue>(segment.queue), candidate);
     const std::size_t room = old.extent();
     const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && parts.key_blob == nullptr &&
                        parts.value_blob == nullptr;
     constexpr std::size_t negligible = 64;
-    if (plain && extent <= room && (extent * 2 >= room || room <= negligible)) {
+    if (plain && static_cast<Queue>(segment.queue) == queue && extent <= room &&
+        (extent * 2 >= room || room <= negligible)) {
       if (old.expires_at() != 0) --expires_;
       if (parts.expires_at != 0) ++expires_;
       old.write(parts, room);
-      note_deadline(segment_of(*slot.ref), parts.expires_at);
+      note_deadline(segment, parts.expires_at);
       return true;
     }
+  } else {
+    queue = policy_.admit(candidate);
   }
-  eviction::Candidate candidate{
-      .hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at};
-  const Queue queue = slot ? policy_.requeue(static_cast<Queue>(segment_of(*slot.ref).queue), candidate)
-                           : policy_.admit(candidate);
   const Ref ref = append(queue, extent);
   if (ref == 0) return false;
   Entry fresh = entry(ref);
@@ -263,11 +287,17 @@ bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text,
   return true;
 }
 
+// The time that an entry written now is to carry: only policies without frequencies show one (OBJECT IDLETIME).
+std::uint32_t Table::access_to_keep() const {
+  return is_lfu(settings_.kind.load(std::memory_order_relaxed)) ? 0 : unix_seconds();
+}
+
 bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
   const Index::Slot slot = find_slot(key);
   EntryParts parts;
   parts.expires_at = options.expires_at;
   parts.encoding = options.encoding;
+  parts.accessed = access_to_keep();
   void* inherited_key = nullptr;
   if (slot) {
     const Entry old = entry(*slot.ref);
@@ -308,6 +338,7 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
   parts.key_blob = old.key_blob();
   parts.value_blob = old.value_blob();
   parts.expires_at = at;
+  parts.accessed = old.accessed();
   parts.encoding = old.encoding();
   parts.frequency = old.frequency();
   if (parts.value_blob == nullptr) {
@@ -378,6 +409,7 @@ char* Table::resize(const Key& key, std::size_t size) {
   parts.key = old.key_blob() != nullptr ? std::string_view{} : key.text;
   parts.key_blob = old.key_blob();
   parts.expires_at = old.expires_at();
+  parts.accessed = old.accessed();
   parts.encoding = Encoding::raw;
   parts.frequency = old.frequency();
   // size_of looks at the value's size only; the bytes are copied below.
@@ -518,25 +550,82 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
   }
 }
 
+std::uint64_t Table::occupied() const {
+  std::uint64_t bytes = 0;
+  for (const QueueState& queue : queues_) bytes += queue.bytes();
+  return bytes;
+}
+
+bool Table::evictable(std::uint32_t id) const {
+  const Segment& segment = segments_[id];
+  return segment.base != nullptr && segment.used > 0 && policy_.reads(static_cast<Queue>(segment.queue));
+}
+
+// Any segment that the policy reads, with nearly equal chances: from a random one on, the next.
+std::uint32_t Table::random_segment() const {
+  const std::size_t ids = segments_.size() - 1;
+  const std::uint64_t start = ids == 0 ? 0 : random_below(ids);
+  for (std::size_t i = 0; i < ids; ++i) {
+    const auto id = static_cast<std::uint32_t>((start + i) % ids + 1);
+    if (evictable(id)) return id;
+  }
+  return no_segment;
+}
+
+// The segment with the nearest deadline, of all or of a sample of a large table.
+std::uint32_t Table::soonest_segment() const {
+  constexpr std::size_t most_looked_at = 256;
+  const std::size_t ids = segments_.size() - 1;
+  std::uint32_t best = no_segment;
+  for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
+    const auto id = static_cast<std::uint32_t>(ids <= most_looked_at ? i + 1 : random_below(ids) + 1);
+    if (evictable(id) && (best == no_segment || segments_[id].earliest < segments_[best].earliest)) best = id;
+  }
+  return best != no_segment ? best : random_segment();
+}
+
+UnixMs Table::nearer_deadlines(std::uint32_t id) {
+  std::vector<UnixMs> deadlines;
+  walk(id, [&](Ref, Entry e) {
+    if (e.expires_at() != 0) deadlines.push_back(e.expires_at());
+  });
+  return eviction::nearer_half(deadlines);
+}
+
 bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
+  follow_policy();
+  policy_.set_decay(settings_.decay_minutes.load(std::memory_order_relaxed));
   policy_.fit(size_, occupied());
   if (policy_.memory() != ghost_bytes_) {
     memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
     ghost_bytes_ = policy_.memory();
   }
   const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
-  if (victim.pick != eviction::Pick::oldest || size_ == 0) return false;
-  const QueueState& queue = queues_[static_cast<unsigned>(victim.queue)];
-  const std::uint32_t id = queue.oldest;
-  const eviction::Reading reading{.from = victim.queue, .pressure = pressure};
+  std::uint32_t id = no_segment;
+  switch (victim.pick) {
+    case eviction::Pick::none: break;
+    case eviction::Pick::oldest: id = queues_[static_cast<unsigned>(victim.queue)].oldest; break;
+    case eviction::Pick::random: id = random_segment(); break;
+    case eviction::Pick::soonest: id = soonest_segment(); break;
+  }
+  if (id == no_segment || size_ == 0) return false;
+  const Segment& segment = segments_[id];
+  eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = pressure};
+  if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id);
+  const std::uint32_t seconds = unix_seconds();
+  const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) {
-    eviction::Candidate candidate{
-        .hash = hash, .bytes = returned_by(e), .frequency = frequency, .expires_at = e.expires_at()};
+    eviction::Candidate candidate{.hash = hash,
+                                  .bytes = returned_by(e),
+                                  .frequency = frequency,
+                                  .expires_at = e.expires_at(),
+                                  .minutes = minutes};
     const std::optional<Queue> to = policy_.keep(reading, candidate);
     frequency = candidate.frequency;
-    if (!to) policy_.evicted(victim.queue, candidate);
+    if (!to) policy_.evicted(reading.from, candidate);
     return to;
   };
+  const QueueState& queue = queue_of(segment);
   if (queue.blob_bytes > queue.segments * segment_size) {
     evict_large(id, keeping, wanted, keep);
   } else {

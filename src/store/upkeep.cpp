@@ -4,6 +4,7 @@
 #include <bitset>
 #include <utility>
 
+#include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/segment.hpp"
 #include "pinfold/store/shard.hpp"
@@ -12,16 +13,12 @@ namespace pinfold::store {
 
 // --- dropped tables ---
 
-// Takes over the tables of a flush. Small ones are freed at once if the caller holds nothing, so that the memory is back
-// when the command replies; the rest in the background.
-void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables, bool at_once) {
-  constexpr std::size_t bearable = 16;  // segments; some 0.1 ms
+// Takes over tables that nobody can reach any more; the background frees them.
+void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables) {
   if (tables.empty()) return;
   {
     const std::lock_guard lock(dropped_mutex_);
     for (auto& table : tables) dropped_.push_back(std::move(table));
-  }
-  for (std::size_t i = 0; at_once && i < bearable && free_dropped(1); ++i) {
   }
   if (wake_) wake_();
 }
@@ -49,14 +46,13 @@ void Keyspace::on_work(std::function<void()> wake) {
 // --- room ---
 
 void Keyspace::set_max_memory(std::uint64_t bytes) {
-  memory_.set_limit(bytes, policy() != EvictionPolicy::noeviction);
+  memory_.set_limit(bytes, policy() != eviction::Kind::noeviction);
   if (wake_) wake_();
 }
 
 // The fullest shard gives way, which keeps all of them level. False if none has anything to give.
 bool Keyspace::reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure,
                                     std::bitset<max_shards>& exhausted) {
-  const bool may_evict = policy() != EvictionPolicy::noeviction;
   unsigned fullest = max_shards;
   std::uint64_t most = 0;
   for (unsigned i = 0; i < shard_count(); ++i) {
@@ -67,13 +63,14 @@ bool Keyspace::reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned p
   }
   if (fullest == max_shards) return false;
   const std::lock_guard lock(shards_[fullest]->mutex);
-  if (!shards_[fullest]->reclaim(now, may_evict, wanted, pressure)) exhausted.set(fullest);
+  if (!shards_[fullest]->reclaim(now, wanted, pressure)) exhausted.set(fullest);
   return true;
 }
 
 bool Keyspace::make_room(std::uint64_t bytes) {
-  // A command may open a segment on top of what it announced.
-  const std::uint64_t wanted = bytes + segment_size;
+  // A command may open a segment and split a group of the index on top of what it announced.
+  constexpr std::uint64_t index_growth = 16 * 1024;
+  const std::uint64_t wanted = bytes + segment_size + index_growth;
   pool_->prepare();
   // Who takes much helps to give back as much; the background does it for all others.
   if (bytes >= BlockHeap::own_mapping && memory_.heap().noted() > 0) memory_.heap().free_noted(bytes);
@@ -81,13 +78,18 @@ bool Keyspace::make_room(std::uint64_t bytes) {
   if (wanted > memory_.limit()) return false;
   // Steps without any gain, only entries that were worth keeping, before the bar is raised by one.
   constexpr unsigned patience = 4;
+  // After a change of the policy much may have to be moved before anything goes: a request does not wait for all of it.
+  constexpr unsigned most_fruitless = 128;
   constexpr std::size_t segments_at_once = 4;
   const UnixMs now = unix_ms();
   std::bitset<max_shards> exhausted;
   std::uint64_t lowest = memory_.used();
   for (unsigned fruitless = 0; !memory_.fits(wanted);) {
     if (free_dropped(segments_at_once)) continue;
-    if (!reclaim_from_fullest(wanted, now, std::min(fruitless / patience, 3U), exhausted)) return memory_.fits(bytes);
+    if (fruitless > most_fruitless ||
+        !reclaim_from_fullest(wanted, now, std::min(fruitless / patience, eviction::most_frequency), exhausted)) {
+      return false;
+    }
     const std::uint64_t used = memory_.used();
     fruitless = used < lowest ? 0 : fruitless + 1;
     lowest = std::min(lowest, used);
@@ -115,7 +117,6 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
     memory_.lower_ceiling();
   }
-  bool waiting = garbage || memory_.over_limit();
   for (unsigned i = 0; i < shard_count(); ++i) {
     background_shard_ = (background_shard_ + 1) & shard_mask_;
     bool more = true;
@@ -124,7 +125,8 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
       if (monotonic_us() >= end) return true;
     }
   }
-  return waiting;
+  const std::lock_guard lock(dropped_mutex_);
+  return garbage || memory_.over_limit() || !dropped_.empty();
 }
 
 // A piece of work on each table of a shard, under its lock; true if there is more.
@@ -145,7 +147,7 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
       more |= table.compact(keeping) || table.shrink_index();
     }
   }
-  drop(std::move(empty), true);
+  drop(std::move(empty));
   return more;
 }
 

@@ -36,6 +36,7 @@ enum class Id : unsigned {
   requirepass,
   maxmemory,
   maxmemory_policy,
+  lfu_decay_time,
   databases,
   hz,
   active_expire_effort,

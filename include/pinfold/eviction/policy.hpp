@@ -134,7 +134,8 @@ class Policy {
   double main_bytes_ = 0;
 };
 
-/// The deadline that parts the nearer half of `deadlines` (reordered) from the rest; Reading::cutoff of volatile-ttl.
+/// The deadline that parts the nearer half of `deadlines` (reordered) from the rest; Reading::cutoff of volatile-ttl. Where
+/// many are equal, the nearer part is smaller than half.
 UnixMs nearer_half(std::span<UnixMs> deadlines);
 
 }  // namespace pinfold::eviction

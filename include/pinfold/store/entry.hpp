@@ -7,6 +7,7 @@
 //   1       size of an inline key, 255: a 2-byte size stands before the key
 //   1       flags
 //   0/6/8   deadline in Unix milliseconds (8 bytes only for years after 10889)
+//   0/4     last access in Unix seconds, if the entry was written under a policy that shows it
 //   0/2     size of a key of 255 bytes or more
 //   n       key, or a pointer to its Blob
 //   n       value, or a pointer to its Blob
@@ -37,6 +38,7 @@ struct EntryParts {
   void* key_blob = nullptr;
   void* value_blob = nullptr;
   UnixMs expires_at = 0;
+  std::uint32_t accessed = 0;  // 0: not kept
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;
 };
@@ -52,7 +54,8 @@ class Entry {
     const std::size_t key = parts.key_blob != nullptr ? sizeof(void*) : parts.key.size();
     const std::size_t long_key = parts.key_blob == nullptr && parts.key.size() >= long_key_mark ? 2 : 0;
     const std::size_t value = parts.value_blob != nullptr ? sizeof(void*) : parts.value.size();
-    const std::size_t size = entry_header + deadline_size(parts.expires_at) + long_key + key + value;
+    const std::size_t accessed = parts.accessed != 0 ? sizeof parts.accessed : 0;
+    const std::size_t size = entry_header + deadline_size(parts.expires_at) + accessed + long_key + key + value;
     return (size + word - 1) & ~(word - 1);
   }
   /// Writes an entry of `extent` bytes (at least size_of). The parts must not overlap it.
@@ -66,6 +69,10 @@ class Entry {
     const unsigned f = frequency();
     if (f < 3) set_frequency(f + 1);
   }
+  /// Unix seconds, 0 if that is not kept.
+  std::uint32_t accessed() const { return (flags() & kAccessed) != 0 ? load<std::uint32_t>(access_offset()) : 0; }
+  /// Only where it is kept.
+  void set_accessed(std::uint32_t seconds) { store<std::uint32_t>(access_offset(), seconds); }
   Encoding encoding() const { return static_cast<Encoding>(load<std::uint16_t>(2) >> 14); }
   void set_encoding(Encoding e) {
     store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0x3fffU) | static_cast<unsigned>(e) << 14);
@@ -107,12 +114,12 @@ class Entry {
   char* value_data() { return at_ + value_offset(); }
 
   Value value() const {
-    return {value_text(), expires_at(), encoding(), frequency(), value_blob()};
+    return {value_text(), expires_at(), accessed(), encoding(), frequency(), value_blob()};
   }
   char* data() const { return at_; }
 
  private:
-  enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kValueBlob = 8, kDead = 128 };
+  enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kValueBlob = 8, kAccessed = 16, kDead = 128 };
   static constexpr std::size_t long_key_mark = 255;
 
   template <class T>
@@ -131,7 +138,10 @@ class Entry {
   std::size_t deadline_bytes() const {
     return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6);
   }
-  std::size_t key_offset() const { return entry_header + deadline_bytes() + (long_key() ? 2 : 0); }
+  std::size_t access_offset() const { return entry_header + deadline_bytes(); }
+  std::size_t key_offset() const {
+    return access_offset() + ((flags() & kAccessed) != 0 ? sizeof(std::uint32_t) : 0) + (long_key() ? 2 : 0);
+  }
   std::size_t key_size(std::size_t offset) const {
     return long_key() ? load<std::uint16_t>(offset - 2) : static_cast<unsigned char>(at_[4]);
   }

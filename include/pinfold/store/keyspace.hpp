@@ -19,6 +19,7 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/store/database.hpp"
 #include "pinfold/store/memory.hpp"
+#include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/value.hpp"
 
@@ -31,12 +32,10 @@ class Table;
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
 
-enum class EvictionPolicy { allkeys_lfu, noeviction };
-
 struct KeyspaceOptions {
   unsigned shards = 8;                 // a power of two, at most max_shards
   std::uint64_t max_memory = 0;        // bytes; 0: no limit
-  EvictionPolicy policy = EvictionPolicy::allkeys_lfu;
+  eviction::Kind policy = eviction::Kind::allkeys_lfu;
 };
 
 /// Sums over shards at about one moment; counters since start or the last reset.
@@ -98,8 +97,7 @@ class Keyspace {
 
   // Whole-keyspace operations. Each locks what `held` does not hold already, shard after shard.
   std::uint64_t size(unsigned db, Locks& held);
-  /// Drops every entry of `db`. O(shards) under the locks; memory is freed outside of them, what is much of it in the
-  /// background.
+  /// Drops every entry of `db`. O(shards); the memory is freed in the background.
   void flush(unsigned db, Locks& held);
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, Locks& held);
@@ -126,8 +124,11 @@ class Keyspace {
   /// If that is less than what is used, the background evicts the difference little by little; a request meanwhile makes
   /// room for its own bytes only.
   void set_max_memory(std::uint64_t bytes);
-  EvictionPolicy policy() const { return policy_.load(std::memory_order_relaxed); }
-  void set_policy(EvictionPolicy policy) { policy_.store(policy, std::memory_order_relaxed); }
+  eviction::Kind policy() const { return policy_.kind.load(std::memory_order_relaxed); }
+  /// Entries stay where they are; the tables follow when they next write or evict.
+  void set_policy(eviction::Kind policy) { policy_.kind.store(policy, std::memory_order_relaxed); }
+  /// lfu-decay-time.
+  void set_lfu_decay(std::uint32_t minutes) { policy_.decay_minutes.store(minutes, std::memory_order_relaxed); }
 
   KeyspaceStats stats(const Locks& held);
   KeyspaceStats stats() { return stats(Locks(*this)); }
@@ -149,7 +150,7 @@ class Keyspace {
  private:
   friend class Database;
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
-  void drop(std::vector<std::unique_ptr<Table>> tables, bool at_once);
+  void drop(std::vector<std::unique_ptr<Table>> tables);
   bool free_dropped(std::size_t segments);
   bool tend(Shard& shard, UnixMs now);
   bool reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure, std::bitset<max_shards>& exhausted);
@@ -160,6 +161,7 @@ class Keyspace {
 
   HashKey hash_key_;
   LockTiming lock_timing_;
+  PolicySettings policy_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
   std::function<void()> wake_;
@@ -167,7 +169,6 @@ class Keyspace {
   std::vector<std::unique_ptr<Table>> dropped_;
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
-  std::atomic<EvictionPolicy> policy_;
   std::atomic<bool> active_expire_{true};
   unsigned background_shard_ = 0;
 };

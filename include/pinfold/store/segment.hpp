@@ -27,6 +27,7 @@ struct Segment {
   UnixMs earliest = no_deadline;  // no live entry expires before this
   std::uint32_t older = no_segment;  // neighbours in its queue
   std::uint32_t newer = no_segment;
+  std::uint32_t opened = 0;  // Unix seconds
   std::uint8_t queue = 0;
 };
 

@@ -15,8 +15,8 @@ namespace pinfold::store {
 
 class alignas(64) Shard {
  public:
-  Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, LockTiming& timing)
-      : mutex(timing), pool_(pool), memory_(memory), hash_key_(hash_key) {}
+  Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& policy, LockTiming& timing)
+      : mutex(timing), pool_(pool), memory_(memory), hash_key_(hash_key), policy_(policy) {}
 
   ShardMutex mutex;  // guards everything below
 
@@ -31,14 +31,14 @@ class alignas(64) Shard {
   std::atomic<std::uint64_t> occupied{0};
 
   Table& table(unsigned db) {
-    if (!tables[db]) tables[db] = std::make_unique<Table>(pool_, memory_, hash_key_, occupied);
+    if (!tables[db]) tables[db] = std::make_unique<Table>(pool_, memory_, hash_key_, policy_, occupied);
     return *tables[db];
   }
   Housekeeping housekeeping(unsigned db, UnixMs now) { return {now, db, watchers, expired, evicted}; }
 
-  /// Frees memory: compaction if much is dead, else eviction (if `may_evict`) from the largest table, as
+  /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give, as
   /// Table::evict. False if nothing could be done.
-  bool reclaim(UnixMs now, bool may_evict, std::uint64_t wanted, unsigned pressure);
+  bool reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure);
   /// Takes the table out; the caller destroys it, best without the lock.
   std::unique_ptr<Table> detach(unsigned db);
 
@@ -46,6 +46,7 @@ class alignas(64) Shard {
   SegmentPool& pool_;
   Memory& memory_;
   const HashKey& hash_key_;
+  const PolicySettings& policy_;
 };
 
 }  // namespace pinfold::store

@@ -17,6 +17,7 @@
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/index.hpp"
+#include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/segment.hpp"
 #include "pinfold/store/value.hpp"
 #include "pinfold/store/watchers.hpp"
@@ -36,7 +37,8 @@ class Table {
  public:
   /// `occupied` is kept at the bytes of all tables of the shard; it is not touched on destruction, which may happen
   /// outside of the lock.
-  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, std::atomic<std::uint64_t>& occupied);
+  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
+        std::atomic<std::uint64_t>& occupied);
   ~Table();
   /// Frees up to `segments` segments with what they hold; true when none is left. Only the destructor may follow.
   bool dismantle(std::size_t segments);
@@ -58,13 +60,13 @@ class Table {
   std::uint64_t size() const { return size_; }
   std::uint64_t expires() const { return expires_; }
   /// Bytes of segments and blocks.
-  std::uint64_t occupied() const { return queues_[0].bytes() + queues_[1].bytes() + queues_[2].bytes(); }
+  std::uint64_t occupied() const;
   const Index& index() const { return index_; }
   /// Starts fetching the entry that most likely has this hash.
   void prefetch_entry(std::uint64_t hash);
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
-  /// Evicts from the oldest segment of the queue that must give way: all of it, or, where large values hang on it,
+  /// Evicts from the segment that must give way by the policy: all that may go, or, where large values hang on its queue,
   /// until `wanted` bytes have come back. `pressure` as eviction::Reading's. False if there is nothing to evict.
   bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
   /// Looks for a segment that owes expired entries and removes them. Goes through all segments in as many calls as it
@@ -123,6 +125,8 @@ class Table {
     occupied_.store(occupied_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(bytes),
                     std::memory_order_relaxed);
   }
+  void follow_policy();
+  std::uint32_t access_to_keep() const;
   std::uint32_t open_segment(eviction::Queue queue);
   void free_segment(std::uint32_t id);
   Ref append(eviction::Queue queue, std::size_t extent);
@@ -143,11 +147,16 @@ class Table {
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
   std::uint32_t emptiest_segment();
+  std::uint32_t random_segment() const;
+  std::uint32_t soonest_segment() const;
+  UnixMs nearer_deadlines(std::uint32_t id);
+  bool evictable(std::uint32_t id) const;
   void expire_segment(std::uint32_t id, const Housekeeping& keeping);
 
   SegmentPool& pool_;
   Memory& memory_;
   const HashKey& hash_key_;
+  const PolicySettings& settings_;
   std::atomic<std::uint64_t>& occupied_;
   Index index_;
   eviction::Policy policy_;

@@ -28,7 +28,8 @@ enum class Encoding : std::uint8_t {
 /// write to the same shard.
 struct Value {
   std::string_view text;
-  UnixMs expires_at = 0;  // 0: never
+  UnixMs expires_at = 0;       // 0: never
+  std::uint32_t accessed = 0;  // Unix seconds of the last access; 0: not kept
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;  // 0-3, as the eviction policy counts it
   void* blob = nullptr;        // set if the value is a Blob of its own

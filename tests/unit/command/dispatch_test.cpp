@@ -86,7 +86,7 @@ TEST_CASE("dispatch: clients that never gave a password are let in once none is 
 TEST_CASE("dispatch: what needs memory is refused when there is none, all else is not") {
   Server server;
   Client client(server);
-  server.keyspace.set_policy(pinfold::store::EvictionPolicy::noeviction);
+  server.keyspace.set_policy(pinfold::eviction::Kind::noeviction);
   CHECK(client.run("SET", "a", "1") == "+OK\r\n");
   server.keyspace.set_max_memory(1);
   const std::string refusal = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
@@ -169,4 +169,10 @@ TEST_CASE("dispatch: the time of calls is estimated from a sample") {
   const Stats::CommandTotal total = server.engine.stats.command(command_index(*find_command_by_name("ping")));
   CHECK(total.calls == 160);
   CHECK(total.usec_per_call > 0);
+}
+
+TEST_CASE("maxmemory-policy's choices are in the order of the policies") {
+  std::string names;
+  for (const std::string_view name : pinfold::eviction::kind_names) names.append(names.empty() ? "" : "|").append(name);
+  CHECK(pinfold::config::find_setting("maxmemory-policy")->choices == names);
 }

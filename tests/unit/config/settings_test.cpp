@@ -82,11 +82,12 @@ TEST_CASE("memory takes units, and maxmemory shares") {
 TEST_CASE("choices and flags take their words in any case and nothing else") {
   Settings settings;
   CHECK(refused(settings, Id::maxmemory_policy, "NoEviction") == "taken");
-  CHECK(settings.integer(Id::maxmemory_policy) == 1);
-  CHECK(refused(settings, Id::maxmemory_policy, "allkeys-lru") ==
-        "argument(s) must be one of the following: allkeys-lfu, noeviction");
-  CHECK(refused(settings, Id::maxmemory_policy, "") ==
-        "argument(s) must be one of the following: allkeys-lfu, noeviction");
+  CHECK(settings.integer(Id::maxmemory_policy) == 7);
+  const std::string all =
+      "argument(s) must be one of the following: allkeys-lfu, allkeys-lru, allkeys-random, volatile-lfu, "
+      "volatile-lru, volatile-random, volatile-ttl, noeviction";
+  CHECK(refused(settings, Id::maxmemory_policy, "allkeys-lr") == all);
+  CHECK(refused(settings, Id::maxmemory_policy, "") == all);
   CHECK(refused(settings, Id::appendonly, "NO") == "taken");
   CHECK(refused(settings, Id::appendonly, "perhaps") == "argument must be 'yes' or 'no'");
   CHECK(refused(settings, Id::appendonly, "yes") != "taken");

@@ -229,7 +229,7 @@ TEST_CASE("memory stays under the limit and the server keeps what it can") {
 }
 
 TEST_CASE("without eviction a full keyspace has no room") {
-  Keyspace keyspace({.shards = 2, .max_memory = 1 << 20, .policy = EvictionPolicy::noeviction});
+  Keyspace keyspace({.shards = 2, .max_memory = 1 << 20, .policy = eviction::Kind::noeviction});
   bool refused = false;
   for (int i = 0; i < 100000 && !refused; ++i) {
     refused = !keyspace.make_room(200);
@@ -296,7 +296,8 @@ TEST_CASE("counters of a table equal a recount of its log") {
   Watchers watchers;
   std::mt19937_64 random(11);
   {
-    Table table(pool, memory, hash_key, occupied);
+    const PolicySettings policy{eviction::Kind::allkeys_lfu};
+    Table table(pool, memory, hash_key, policy, occupied);
     for (int i = 0; i < 100000; ++i) {
       const std::string name = std::to_string(random() % 5000);
       const Key key{name, siphash13(hash_key, name)};
