@@ -12,8 +12,8 @@ constexpr double most_share = 0.3;
 // A key that comes back within so much of a cache's worth of evictions would have been a hit in a slightly larger queue.
 constexpr double soon = 0.1;
 constexpr double remembered_of_main = 0.25;
-// A small entry goes round the small queue four times on average at most, or copying would cost more than it gains.
-constexpr double longest_stay = 0.75;
+// A small entry goes round the small queue eight times on average at most, or copying would cost more than it gains.
+constexpr double longest_stay = 0.875;
 // Minutes of `lfu-decay-time` that one of the three steps of the frequency is worth: a hundred hits make Redis' counter
 // ten, which is gone after ten times that setting.
 constexpr std::uint32_t decay_scale = 10;
