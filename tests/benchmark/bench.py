@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 
+import churn
 import cpu
 import hits
 import idle
@@ -21,6 +22,7 @@ from servers import KINDS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
+PLOTS = os.path.join(ROOT, "docs", "plots")
 SUBCOMMANDS = ["cpu", "idle", "memory", "hits"]
 
 
@@ -60,7 +62,8 @@ def arguments(argv):
     parser.add_argument("--mb", type=positive(int), help="hits: memory of every server")
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables")
-    parser.add_argument("--update-docs", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument("--plots", metavar="DIR", help="write the plots, as SVG")
+    parser.add_argument("--update-docs", action="store_true", help="put the tables into docs/benchmarks.md and the plots into docs/plots")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--load", default=os.path.join(ROOT, "build", "release", "pinfold-load"),
                         help=argparse.SUPPRESS)
@@ -77,15 +80,17 @@ def arguments(argv):
     return options
 
 
-def run_one(what, context, options):
+def benchmarks(what, context, options):
+    """What belongs to a subcommand: functions without arguments, each of which gives a Report."""
     if what == "cpu":
-        return cpu.run(context)
+        return [lambda: cpu.run(context)]
     if what == "idle":
-        return idle.run(context)
+        return [lambda: idle.run(context)]
     if what == "memory":
-        return memory.run(context, options.keys)
+        return [lambda: memory.run(context, options.keys), lambda: churn.run(context)]
     files = options.files or traces.find(options.traces)
-    return hits.run(context, [traces.trace_of(file, options.value, options.mb) for file in files])
+    selected = [traces.trace_of(file, options.value, options.mb) for file in files]
+    return [lambda: hits.run(context, selected)]
 
 
 def main(argv):
@@ -96,8 +101,9 @@ def main(argv):
                       options.rounds, options.scale, options.quiet)
     reports = []
     for what in SUBCOMMANDS if options.what == "all" else [options.what]:
-        reports.append(run_one(what, context, options))
-        print(reports[-1].text(), flush=True)
+        for benchmark in benchmarks(what, context, options):
+            reports.append(benchmark())
+            print(reports[-1].text(), flush=True)
 
     described = machine.describe(context.versions)
     sentence = machine.sentence(described)
@@ -107,7 +113,10 @@ def main(argv):
     if options.markdown:
         with open(options.markdown, "w") as out:
             out.write("\n".join(found.markdown(sentence) for found in reports))
+    if options.plots:
+        report.write_plots(options.plots, reports)
     if options.update_docs:
+        report.write_plots(PLOTS, reports)
         for found in reports:
             report.update_docs(DOCS, found.name, found.markdown(sentence))
     return 1 if any(found.failures for found in reports) else 0
