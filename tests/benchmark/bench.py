@@ -16,6 +16,7 @@ import idle
 import machine
 import memory
 import report
+import stalls
 import traces
 from context import Context
 from servers import KINDS
@@ -23,7 +24,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "idle", "memory", "hits"]
+SUBCOMMANDS = ["cpu", "idle", "memory", "stalls", "hits"]
 
 
 def server_kinds(text):
@@ -81,16 +82,18 @@ def arguments(argv):
 
 
 def benchmarks(what, context, options):
-    """What belongs to a subcommand: functions without arguments, each of which gives a Report."""
+    """What belongs to a subcommand: functions without arguments, each of which gives a list of reports."""
     if what == "cpu":
-        return [lambda: cpu.run(context)]
+        return [lambda: [cpu.run(context)]]
     if what == "idle":
-        return [lambda: idle.run(context)]
+        return [lambda: [idle.run(context)]]
     if what == "memory":
-        return [lambda: memory.run(context, options.keys), lambda: churn.run(context)]
+        return [lambda: [memory.run(context, options.keys)], lambda: [churn.run(context)]]
+    if what == "stalls":
+        return [lambda: stalls.run(context)]
     files = options.files or traces.find(options.traces)
     selected = [traces.trace_of(file, options.value, options.mb) for file in files]
-    return [lambda: hits.run(context, selected)]
+    return [lambda: [hits.run(context, selected)]]
 
 
 def main(argv):
@@ -102,8 +105,9 @@ def main(argv):
     reports = []
     for what in SUBCOMMANDS if options.what == "all" else [options.what]:
         for benchmark in benchmarks(what, context, options):
-            reports.append(benchmark())
-            print(reports[-1].text(), flush=True)
+            for found in benchmark():
+                reports.append(found)
+                print(found.text(), flush=True)
 
     described = machine.describe(context.versions)
     sentence = machine.sentence(described)

@@ -5,14 +5,14 @@ namespace pinfold::load {
 Entries::Entries(const Options& options)
     : lengths_(options.value_bytes, options.value_most),
       values_(lengths_.most()),
-      lengths_change_(options.writes == Writes::kResize) {}
+      any_length_(options.any_length || options.writes == Writes::kResize) {}
 
 std::string_view Entries::value(std::uint64_t n, std::uint64_t random) const {
   return values_.of(mix(n), lengths_.of(random));
 }
 
 bool Entries::right_length(std::uint64_t n, std::size_t length) const {
-  if (lengths_change_) return length >= lengths_.least() && length <= lengths_.most();
+  if (any_length_) return length >= lengths_.least() && length <= lengths_.most();
   return length == lengths_.of(mix(n));
 }
 

@@ -27,7 +27,7 @@ class Entries {
 
   Lengths lengths_;
   Values values_;
-  bool lengths_change_;  // a key's value may have any of the lengths
+  bool any_length_;
 };
 
 }  // namespace pinfold::load

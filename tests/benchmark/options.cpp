@@ -157,6 +157,8 @@ bool take_work(Options& options, Arguments& arguments) {
     options.write_rate = arguments.number_of<double>(1, 1e8);
   } else if (option == "--first-write") {
     options.first_write = arguments.number_of<std::uint64_t>(0, kMostKeys);
+  } else if (option == "--any-length") {
+    options.any_length = true;
   } else if (option == "--may-miss") {
     options.may_miss = true;
   } else if (option == "--may-refuse") {
@@ -241,6 +243,7 @@ Options
   --writes none|overwrite|resize|insert  SET random keys; SET to another length or DEL; SET new keys (paced)
   --write-rate N     --first-write N     writes per second, in batches of --pipeline; the first key inserted
   --may-miss         --may-refuse        misses, or SETs declined for memory, do not invalidate the run
+  --any-length       a value may have any length between the two, as after --writes resize
   --trace FILE|-     --label TEXT        --quiet
   --pid N            measure the CPU time of this process
   --max-seconds N    give up after this time

@@ -42,6 +42,7 @@ struct Options {
   std::uint64_t seed = 1;
   Expiry expiry;
   std::chrono::seconds max_time{300};
+  bool any_length = false;  // a value may have any length between the two bounds
   bool may_miss = false;    // a miss does not invalidate the run
   bool may_refuse = false;  // nor does a SET that the server declines
 

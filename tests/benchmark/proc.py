@@ -107,6 +107,10 @@ class Disturbance:
             self.others = max(0.0, busy - own) / total
             self.stolen = stolen / total
 
+    def sentence(self):
+        return f"Meanwhile other processes used {self.others:.0%} of the machine's cores, and {self.stolen:.0%} was " \
+               f"stolen by other machines on the same host."
+
 
 def siblings(core):
     """The cores that share their hardware with this one."""
