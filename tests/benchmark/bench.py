@@ -11,6 +11,7 @@ import sys
 
 import churn
 import cpu
+import evict
 import hits
 import idle
 import machine
@@ -84,7 +85,7 @@ def arguments(argv):
 def benchmarks(what, context, options):
     """What belongs to a subcommand: functions without arguments, each of which gives a list of reports."""
     if what == "cpu":
-        return [lambda: [cpu.run(context)]]
+        return [lambda: [cpu.run(context)], lambda: [evict.run(context)]]
     if what == "idle":
         return [lambda: [idle.run(context)]]
     if what == "memory":
