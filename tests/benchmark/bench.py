@@ -18,6 +18,7 @@ import machine
 import memory
 import report
 import stalls
+import sweep
 import traces
 from context import Context
 from servers import KINDS
@@ -45,12 +46,17 @@ def positive(kind):
     return convert
 
 
+def factors(text):
+    return [positive(float)(factor) for factor in text.split(",")]
+
+
 def arguments(argv):
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; idle: idle RSS and connections; memory: bytes per "
-                             "key; hits: replay traces; all: everything")
+                             "key, and RSS while sizes shift; stalls: latency while something happens; hits: replay "
+                             "traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
@@ -62,6 +68,9 @@ def arguments(argv):
                         help="hits: where the traces are (default: ../shared/traces)")
     parser.add_argument("--value", type=int, help="hits: value bytes where the trace has none")
     parser.add_argument("--mb", type=positive(int), help="hits: memory of every server")
+    parser.add_argument("--sweep", nargs="?", const=sweep.FACTORS, type=factors, metavar="F,F",
+                        help="hits: replay also at these multiples of each trace's memory, for the plots (default: "
+                             f"{','.join(f'{factor:g}' for factor in sweep.FACTORS)})")
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables")
     parser.add_argument("--plots", metavar="DIR", help="write the plots, as SVG")
@@ -94,7 +103,10 @@ def benchmarks(what, context, options):
         return [lambda: stalls.run(context)]
     files = options.files or traces.find(options.traces)
     selected = [traces.trace_of(file, options.value, options.mb) for file in files]
-    return [lambda: [hits.run(context, selected)]]
+    found = [lambda: [hits.run(context, selected)]]
+    if options.sweep:
+        found.append(lambda: [sweep.run(context, selected, options.sweep)])
+    return found
 
 
 def main(argv):

@@ -99,21 +99,30 @@ def report(context, data, failures):
         notes.append(f"Only {context.scale:g} of the SETs were sent.")
     found = Report("churn", "Peak RSS while the sizes of values shift", table, data, notes, failures)
     if data:
-        found.plots["memory-churn.svg"] = plot.svg([_panel(data, name) for name in names], columns=len(names))
+        found.plots["memory-churn.svg"] = plot.svg([_panel(data, names)], panel_width=860)
     return found
 
 
-def _thinned(samples, most=400):
+def _thinned(points, most=100):
     """As many points as a plot can show; of each stretch the highest, because peaks are what counts."""
-    size = max(1, -(-len(samples) // most))
-    return [max(samples[at:at + size], key=lambda sample: sample[1]) for at in range(0, len(samples), size)]
+    size = max(1, -(-len(points) // most))
+    return [max(points[at:at + size], key=lambda point: point[1]) for at in range(0, len(points), size)]
 
 
-def _panel(data, name):
-    own = [found for found in data if found["server"] == name]
-    samples = [sample for found in own for sample in found["samples"]]
-    top = max(found["peak_bytes"] for found in data) / 2**20
+def _points(data, server):
+    """Every phase gets the same width, however long it took the server: so servers can be compared in one panel."""
+    points = []
+    for number, phase in enumerate(PHASES):
+        for found in data:
+            if found["server"] == server and found["phase"] == phase.name:
+                length = found["ended"] - found["begun"]
+                points += _thinned([(number + min(1.0, (at - found["begun"]) / length), size / 2**20)
+                                    for at, size in found["samples"]])
+    return points
+
+
+def _panel(data, servers):
     return plot.Panel(
-        name, "seconds", "RSS MB", [plot.Line("RSS", [(at, size / 2**20) for at, size in _thinned(samples)])],
-        limit=LIMIT_BYTES / 2**20, limit_name="limit: maxmemory + 5 % + 12 MB", y_most=top,
-        spans=[(found["begun"], found["ended"], found["phase"]) for found in own])
+        f"RSS at maxmemory {MEMORY_MB} MB while the sizes of values shift", "phase, from its first SET to its last",
+        "RSS MB", [plot.Line(server, _points(data, server)) for server in servers], limit=LIMIT_BYTES / 2**20,
+        limit_name="limit for pinfold", spans=[(n, n + 1, phase.name) for n, phase in enumerate(PHASES)])

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 COLOURS = ["#2f7ed8", "#e0592a", "#c79100", "#3aa655", "#9b59b6", "#7f8c8d"]
-PANEL_WIDTH, PANEL_HEIGHT = 420, 260
+PANEL_WIDTH, PANEL_HEIGHT = 420, 260  # of one panel, unless it is told to be wider
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 44  # around the plotting area of a panel
 LEGEND_LINE = 20
 
 STYLE = """
-text { font: 12px sans-serif; fill: #666 }
+text { font: 12px sans-serif; fill: #777 }
 .title { font-weight: bold }
 .grid { stroke: #888; stroke-opacity: .25 }
 .axis { stroke: #888; fill: none }
@@ -39,9 +39,8 @@ class Panel:
     lines: list = field(default_factory=list)
     limit: float | None = None  # a horizontal line
     limit_name: str = ""
-    spans: list = field(default_factory=list)  # (from x, to x, name): named stretches of the x axis
+    spans: list = field(default_factory=list)  # (from x, to x, name): stretches of the x axis, instead of ticks
     from_zero: bool = True
-    y_most: float | None = None  # what the y axis reaches at least, so that panels can be compared
     logarithmic: bool = False  # the x axis doubles at equal distances; ticks stand at the points
 
 
@@ -78,8 +77,12 @@ def _axes(panel):
     """(x ticks, y ticks); the first and the last are the ends of the axis."""
     xs = [x for line in panel.lines for x, _ in line.points] or [0, 1]
     ys = [y for line in panel.lines for _, y in line.points] or [0, 1]
-    ys = ys + [bound for bound in (panel.limit, panel.y_most) if bound is not None]
-    xticks = sorted(set(xs)) if panel.logarithmic else nice_ticks(min(xs), max(xs), 6)
+    if panel.limit is not None:
+        ys = ys + [panel.limit]
+    if panel.spans:
+        xticks = [panel.spans[0][0], panel.spans[-1][1]]
+    else:
+        xticks = sorted(set(xs)) if panel.logarithmic else nice_ticks(min(xs), max(xs), 6)
     return xticks, nice_ticks(0 if panel.from_zero else min(ys), max(ys))
 
 
@@ -87,9 +90,9 @@ def _text(x, y, text, anchor="middle", more=""):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
-def _panel(panel, left, top, colours):
+def _panel(panel, left, top, width, colours):
     xticks, yticks = _axes(panel)
-    area_left, area_right = left + LEFT, left + PANEL_WIDTH - RIGHT
+    area_left, area_right = left + LEFT, left + width - RIGHT
     area_top, area_bottom = top + TOP, top + PANEL_HEIGHT - BOTTOM
     x_of = _Scale(xticks[0], xticks[-1], area_left, area_right, panel.logarithmic)
     y_of = _Scale(yticks[0], yticks[-1], area_bottom, area_top)
@@ -99,15 +102,14 @@ def _panel(panel, left, top, colours):
         y = y_of(tick)
         out.append(f'<path class="grid" d="M{area_left} {y:.1f}H{area_right}"/>')
         out.append(_text(area_left - 6, y + 4, _number(tick), "end"))
-    for tick in xticks:
+    for tick in () if panel.spans else xticks:
         x = x_of(tick)
         out.append(f'<path class="axis" d="M{x:.1f} {area_bottom}v4"/>')
         out.append(_text(x, area_bottom + 17, _number(tick)))
     out.append(f'<path class="axis" d="M{area_left} {area_top}V{area_bottom}H{area_right}"/>')
-    for number, (start, end, name) in enumerate(panel.spans):
+    for start, end, name in panel.spans:
         out.append(f'<path class="grid" d="M{x_of(end):.1f} {area_top}V{area_bottom}"/>')
-        # Names of short stretches would run into each other on one line.
-        out.append(_text((x_of(start) + x_of(end)) / 2, area_top + 10 + 12 * (number % 2), name))
+        out.append(_text((x_of(start) + x_of(end)) / 2, area_bottom + 17, name))
     out.append(_text(middle, area_bottom + 36, panel.x_label))
     y = (area_top + area_bottom) / 2
     out.append(_text(left + 14, y, panel.y_label, more=f' transform="rotate(-90 {left + 14} {y:.1f})"'))
@@ -135,18 +137,18 @@ def _legend(entries, top, width):
     return out, y + LEGEND_LINE - top
 
 
-def svg(panels, columns=1):
+def svg(panels, columns=1, panel_width=PANEL_WIDTH):
     """The panels in rows of so many columns, under one legend: a name has the same colour in all of them."""
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
     colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
     columns = min(columns, len(panels))
-    width = columns * PANEL_WIDTH
+    width = columns * panel_width
     entries = [(name, f'class="line" stroke="{colours[name]}"') for name in names]
     limits = dict.fromkeys(panel.limit_name for panel in panels if panel.limit is not None)
     body, top = _legend(entries + [(name, 'class="limit"') for name in limits], 0, width)
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
-        body += _panel(panel, column * PANEL_WIDTH, top + row * PANEL_HEIGHT, colours)
+        body += _panel(panel, column * panel_width, top + row * PANEL_HEIGHT, panel_width, colours)
     height = top + math.ceil(len(panels) / columns) * PANEL_HEIGHT
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" ' \
            f'height="{height:.0f}" role="img">'
