@@ -43,11 +43,12 @@ class _Side:
         self.server, self.policy, self.at_limit = server, policy, at_limit
         self._context, self._load = context, load
         self._next = 0
-        self.insert(context.scaled(LIMITED if at_limit else START))
+        # Fewer keys than this, and the buffers of the connections would be what memory is needed for.
+        self.insert(context.scaled(LIMITED, 60_000) if at_limit else context.scaled(START, 45_000))
         if at_limit:
             # Redis' buffers for this very load are counted in its memory too, and would be gone when it is limited.
             server.limit_memory(server.used_memory())
-            self.insert(context.scaled(TURNOVER))
+            self.insert(context.scaled(TURNOVER, 20_000))
 
     def insert(self, count, pipeline=16, **options):
         first, self._next = self._next, self._next + count
@@ -115,6 +116,12 @@ def _cpu(results, **wanted):
             if all(result[name] == value for name, value in wanted.items())}
 
 
+def _evictions_per_set(results, workload, server, policy):
+    found = [result for result in results if result["at_limit"] and
+             (result["workload"], result["server"], result["policy"]) == (workload, server, policy)]
+    return sum(result["evicted"] for result in found) / sum(result["requests"] for result in found)
+
+
 def report(context, results, failures):
     table = Table(["load", "server", "with room CPU us", "at the limit CPU us", "ratio", "least-most", "target",
                    "existing key CPU us"],
@@ -128,6 +135,7 @@ def report(context, results, failures):
             if not ratios:
                 continue
             found = {"workload": workload.name, "server": server, "policy": policy, "ratio": median(ratios),
+                     "evictions_per_set": _evictions_per_set(results, workload.name, server, policy),
                      "ratio_rounds": ratios, "room_cpu_us": median(room.values()), "limit_cpu_us": median(limit.values()),
                      "overwrite_cpu_us": median(_cpu(results, workload=f"{workload.name} overwrite", server=server,
                                                      policy=policy).values()),
