@@ -15,8 +15,8 @@ EVENT_SECONDS = 1.0  # from the start of a window to what happens in it
 
 # Half of the server's capacity is asked for: with GETs alone, or with fewer GETs and writes beside them.
 READS_SHARE = 0.5
-MIXED_READS_SHARE = 0.15
-MIXED_WRITES_SHARE = 0.35
+MIXED_READS_SHARE = 0.1
+MIXED_WRITES_SHARE = 0.4
 
 
 @dataclass
@@ -34,7 +34,8 @@ class Rig:
         self.context = context
         self.server = server
         self.rates = rates
-        self.keys = context.scaled(KEYS, 2000)
+        # With fewer, what a server needs for itself would be more than the dataset that its limit is made from.
+        self.keys = context.scaled(KEYS, 100_000)
         self.any_length = False  # values no longer have the length that their keys gave them
         self._load = context.load(context.cores()[1])
 
@@ -64,7 +65,7 @@ class Rig:
         with happening:
             result = self._load.run(
                 "paced", self.server, keys=keys or self.keys, value=VALUE_BYTES, value_most=VALUE_MOST,
-                rate=share * self.rates.gets, duration_ms=int(seconds * 1000), first_write=first_write, may_miss=True,
+                rate=share * self.rates.gets, duration_ms=math.ceil(seconds * 1000), first_write=first_write, may_miss=True,
                 any_length=self.any_length, pid=self.server.pid, max_seconds=math.ceil(seconds) + 60,
                 label=f"{self.server.name} {label}", **options)
         happening.check()
@@ -99,13 +100,14 @@ class _Event:
 
 
 def _write_all_seconds(rig, keys):
-    return min(60, max(0.4, keys / (MIXED_WRITES_SHARE * rig.rates.sets)))
+    return min(60, max(0.02, keys / (MIXED_WRITES_SHARE * rig.rates.sets)))
 
 
 def growth(rig, ready):
     ready()
     found = rig.window("growth", _write_all_seconds(rig, rig.keys), "insert")
-    if found["stored"] < 0.9 * rig.keys:
+    # A slow machine fills less in the longest window allowed; but the index must have grown a lot.
+    if found["stored"] < rig.keys / 4:
         raise InvalidRun(f"{rig.server.name}: only {found['stored']} of {rig.keys} keys were written")
     return found
 
@@ -113,7 +115,7 @@ def growth(rig, ready):
 def compaction(rig, ready):
     ready()
     rig.any_length = True
-    return rig.window("compaction", rig.seconds(8), "resize")
+    return rig.window("compaction", rig.seconds(6), "resize")
 
 
 def expiry(rig, ready):
@@ -122,7 +124,7 @@ def expiry(rig, ready):
     rig.fill(rig.keys, keys, expire_at=moment)
     time.sleep(max(0.0, moment - time.time() - rig.event_seconds()))
     ready()
-    found = rig.window("expiry", rig.seconds(6) + rig.event_seconds(), keys=rig.keys + keys)
+    found = rig.window("expiry", rig.seconds(5) + rig.event_seconds(), keys=rig.keys + keys)
     # Of the keys asked for, these are a sixth, and they are missing for most of the window.
     if found["misses"] < 0.2 * found["requests"] * keys / (rig.keys + keys):
         raise InvalidRun(f"{rig.server.name}: the keys did not expire")
@@ -132,25 +134,25 @@ def expiry(rig, ready):
 def large_delete(rig, ready):
     rig.server.store("large", rig.context.scaled(LARGE_VALUE, 100_000))
     ready()
-    return rig.window("delete", rig.seconds(4), event=lambda: rig.server.delete("large"))
+    return rig.window("delete", rig.seconds(3), event=lambda: rig.server.delete("large"))
 
 
 def flush(rig, ready):
     ready()
-    return rig.window("flush", rig.seconds(5), event=rig.server.flush)
+    return rig.window("flush", rig.seconds(4), event=rig.server.flush)
 
 
 def halve(rig, ready):
     half = rig.server.used_memory() // 2
     ready()
-    found = rig.window("halve", rig.seconds(6), event=lambda: rig.server.limit_memory(half))
+    found = rig.window("halve", rig.seconds(5), event=lambda: rig.server.limit_memory(half))
     return {**found, "limit_bytes": half, "used_after_bytes": rig.server.used_memory()}
 
 
 def churn(rig, ready):
     ready()
     before = rig.server.evictions()
-    found = rig.window("churn", rig.seconds(8), "insert", first_write=2 * rig.keys)
+    found = rig.window("churn", rig.seconds(6), "insert", first_write=2 * rig.keys)
     found["evicted"] = rig.server.evictions() - before
     if found["evicted"] < found["stored"] / 2:
         raise InvalidRun(f"{rig.server.name}: {found['evicted']} evictions for {found['stored']} SETs at the limit")
@@ -159,12 +161,12 @@ def churn(rig, ready):
 
 def quiet_reads(rig, ready):
     ready()
-    return rig.window("quiet", rig.seconds(4))
+    return rig.window("quiet", rig.seconds(3))
 
 
 def quiet_mixed(rig, ready):
     ready()
-    return rig.window("quiet, writes", rig.seconds(4), "overwrite")
+    return rig.window("quiet, writes", rig.seconds(3), "overwrite")
 
 
 @dataclass

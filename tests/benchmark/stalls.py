@@ -5,12 +5,13 @@ from statistics import mean
 from load import InvalidRun
 from proc import Disturbance
 from report import Report, Table
-from scenarios import ON_EMPTY, ON_FILLED, Rig
+from scenarios import KEYS, ON_EMPTY, ON_FILLED, Rig
 from servers import CannotStart, Setup
 
 MEMORY_MB = 4096
 TARGET_RATIO = 2.0
 TARGET_LOCK_US = 1000
+LATE_US = 500  # a generator that was later than this, at p99.9, measured the machine rather than the server
 LOCK_FIELDS = ("shard_lock_longest_us", "shard_lock_longest_cpu_us")
 
 
@@ -94,12 +95,12 @@ def _quiet(data, server, load):
 
 
 def _verdict(value, target):
-    return f"<= {target} {'met' if value <= target else 'missed'}"
+    return f"<= {target:,} {'met' if value <= target else 'missed'}"
 
 
 def report(context, data, failures):
     table = Table(["while", "server", "GETs/s", "writes/s", "p99.9 us", "longest ms", "p99.9 quiet us",
-                   "p99.9 vs quiet", "target"], left=("while", "server"))
+                   "p99.9 vs quiet", "target", "sent late us"], left=("while", "server"))
     summary = []
     for name in dict.fromkeys(run["scenario"] for run in data if not run["control"]):
         for run in data:
@@ -109,16 +110,22 @@ def report(context, data, failures):
             p999 = run["latency_us"]["p99.9"]
             ratio = p999 / mean(quiet) if quiet else None
             target = "" if ratio is None or run["server"] != "pinfold" else _verdict(ratio, TARGET_RATIO)
+            windows = [run] + [other for other in data if other["control"] and other["server"] == run["server"]
+                               and other["load"] == run["load"]]
+            late = max(window["late_us"]["p99.9"] for window in windows)
+            if target and late > LATE_US:
+                target += ", noisy"
             writes = (run["stored"] + run["deleted"] + run["refused"]) / run["seconds"]
-            summary.append({**run, "quiet_p999_us": quiet, "ratio": ratio})
+            summary.append({**run, "quiet_p999_us": quiet, "ratio": ratio, "late_p999_us": late})
             table.add(name, run["server"], f"{run['requests'] / run['seconds']:,.0f}", f"{writes:,.0f}" if writes else "",
                       f"{p999:,.0f}", f"{run['latency_us']['max'] / 1000:,.1f}",
-                      " and ".join(f"{value:,.0f}" for value in quiet), "" if ratio is None else f"{ratio:.1f}", target)
-    late = max((run["late_us"]["p99.9"] for run in data), default=0)
-    notes = [f"{context.scaled(5_000_000):,} keys of 16 B, values of 32 to 100 B; half of what each server can do, "
+                      " and ".join(f"{value:,.0f}" for value in quiet), "" if ratio is None else f"{ratio:.1f}", target,
+                      f"{late:,.0f}")
+    notes = [f"{context.scaled(KEYS, 100_000):,} keys of 16 B, values of 32 to 100 B; half of what each server can do, "
              f"measured first. Latency counts from the moment a GET was due. Quiet: the same load with nothing happening, "
              f"before and after; their mean is compared with. What differs between the two is noise.",
-             f"The generator sent its GETs up to {late:,.0f} us late (p99.9 of the worst window)."]
+             f"Sent late: how much later than it was due the generator sent a GET, p99.9, in this window or in those it "
+             f"is compared with, whichever was worse. Above {LATE_US} us the machine was too busy to judge a server."]
     return Report("stalls", "Latency of GETs while something happens", table, summary + [
         run for run in data if run["control"]], notes, failures)
 
