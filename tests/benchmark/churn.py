@@ -10,7 +10,7 @@ from report import Report, Table, mb
 from servers import CannotStart, Setup
 
 MEMORY_MB = 128
-KEYS = 10_000_000  # so many names that most SETs are of new keys, and some change the size of an old one
+KEYS = 50_000_000  # so many names that most SETs are of new keys, and a few change the size of an old one
 CONNECTIONS = 8
 LIMIT_BYTES = int(MEMORY_MB * 2**20 * 1.05) + 12 * 2**20
 

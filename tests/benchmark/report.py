@@ -53,7 +53,8 @@ class Report:
     def markdown(self, machine):
         # One paragraph each: what was measured on, the table, then remarks.
         parts = [f"{self.title}. Measured on: {machine}", self.table.markdown(), *self.notes]
-        return "\n\n".join(parts + [f"Failed: {failure}" for failure in self.failures]) + "\n"
+        parts += [f"Failed: {failure}" for failure in self.failures]
+        return "\n\n".join(parts + [f"![{self.title}](plots/{name})" for name in self.plots]) + "\n"
 
 
 def write_json(path, machine, reports):
