@@ -36,8 +36,8 @@ PHASES = [
 
 
 def _run_phase(context, server, phase, seed, started):
+    begun = time.monotonic() - started
     with ResidentSampler(server.pid) as sampler:
-        begun = time.monotonic() - started
         result = context.load().run(
             "set", server, keys=KEYS, value=phase.value_bytes, value_most=phase.value_most,
             requests=context.scaled(phase.requests, 100), connections=CONNECTIONS, pipeline=phase.pipeline, seed=seed,
