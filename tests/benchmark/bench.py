@@ -9,19 +9,24 @@ import os
 import signal
 import sys
 
+import churn
 import cpu
+import evict
 import hits
 import idle
 import machine
 import memory
 import report
+import stalls
+import sweep
 import traces
 from context import Context
 from servers import KINDS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
-SUBCOMMANDS = ["cpu", "idle", "memory", "hits"]
+PLOTS = os.path.join(ROOT, "docs", "plots")
+SUBCOMMANDS = ["cpu", "idle", "memory", "stalls", "hits"]
 
 
 def server_kinds(text):
@@ -41,12 +46,17 @@ def positive(kind):
     return convert
 
 
+def factors(text):
+    return [positive(float)(factor) for factor in text.split(",")]
+
+
 def arguments(argv):
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; idle: idle RSS and connections; memory: bytes per "
-                             "key; hits: replay traces; all: everything")
+                             "key, and RSS while sizes shift; stalls: latency while something happens; hits: replay "
+                             "traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
@@ -58,9 +68,13 @@ def arguments(argv):
                         help="hits: where the traces are (default: ../shared/traces)")
     parser.add_argument("--value", type=int, help="hits: value bytes where the trace has none")
     parser.add_argument("--mb", type=positive(int), help="hits: memory of every server")
+    parser.add_argument("--sweep", nargs="?", const=sweep.FACTORS, type=factors, metavar="F,F",
+                        help="hits: replay also at these multiples of each trace's memory, for the plots (default: "
+                             f"{','.join(f'{factor:g}' for factor in sweep.FACTORS)})")
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables")
-    parser.add_argument("--update-docs", action="store_true", help="put the tables into docs/benchmarks.md")
+    parser.add_argument("--plots", metavar="DIR", help="write the plots, as SVG")
+    parser.add_argument("--update-docs", action="store_true", help="put the tables into docs/benchmarks.md and the plots into docs/plots")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--load", default=os.path.join(ROOT, "build", "release", "pinfold-load"),
                         help=argparse.SUPPRESS)
@@ -77,15 +91,22 @@ def arguments(argv):
     return options
 
 
-def run_one(what, context, options):
+def benchmarks(what, context, options):
+    """What belongs to a subcommand: functions without arguments, each of which gives a list of reports."""
     if what == "cpu":
-        return cpu.run(context)
+        return [lambda: [cpu.run(context)], lambda: [evict.run(context)]]
     if what == "idle":
-        return idle.run(context)
+        return [lambda: [idle.run(context)]]
     if what == "memory":
-        return memory.run(context, options.keys)
+        return [lambda: [memory.run(context, options.keys)], lambda: [churn.run(context)]]
+    if what == "stalls":
+        return [lambda: stalls.run(context)]
     files = options.files or traces.find(options.traces)
-    return hits.run(context, [traces.trace_of(file, options.value, options.mb) for file in files])
+    selected = [traces.trace_of(file, options.value, options.mb) for file in files]
+    found = [lambda: [hits.run(context, selected)]]
+    if options.sweep:
+        found.append(lambda: [sweep.run(context, selected, options.sweep)])
+    return found
 
 
 def main(argv):
@@ -96,8 +117,10 @@ def main(argv):
                       options.rounds, options.scale, options.quiet)
     reports = []
     for what in SUBCOMMANDS if options.what == "all" else [options.what]:
-        reports.append(run_one(what, context, options))
-        print(reports[-1].text(), flush=True)
+        for benchmark in benchmarks(what, context, options):
+            for found in benchmark():
+                reports.append(found)
+                print(found.text(), flush=True)
 
     described = machine.describe(context.versions)
     sentence = machine.sentence(described)
@@ -107,7 +130,10 @@ def main(argv):
     if options.markdown:
         with open(options.markdown, "w") as out:
             out.write("\n".join(found.markdown(sentence) for found in reports))
+    if options.plots:
+        report.write_plots(options.plots, reports)
     if options.update_docs:
+        report.write_plots(PLOTS, reports)
         for found in reports:
             report.update_docs(DOCS, found.name, found.markdown(sentence))
     return 1 if any(found.failures for found in reports) else 0

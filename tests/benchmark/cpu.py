@@ -78,8 +78,7 @@ def run(context):
             context.say(f"cpu: round {number} of {context.rounds}")
             results += _round(context, number, failures)
     found = report(context, results, failures)
-    found.notes.append(f"Meanwhile other processes used {disturbance.others:.0%} of the machine's cores, and "
-                       f"{disturbance.stolen:.0%} was stolen by other machines on the same host.")
+    found.notes.append(disturbance.sentence())
     return found
 
 

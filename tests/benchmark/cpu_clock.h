@@ -1,7 +1,6 @@
 #pragma once
 
-#include <string>
-
+#include "tally.h"
 #include <sys/types.h>
 
 namespace pinfold::load {
@@ -22,5 +21,18 @@ class CpuClock {
   clockid_t clock_{};
   bool fine_ = false;
 };
+
+// Runs a load that gives a Tally, and notes in it the CPU time that the process used meanwhile; 0: nobody's.
+template <typename Run>
+Tally with_cpu_of(pid_t process, Run run) {
+  if (process == 0) return run();
+  const CpuClock clock(process);
+  const double before = clock.seconds();
+  Tally tally = run();
+  const double after = clock.seconds();
+  if (before >= 0 && after >= 0) tally.server_cpu_seconds = after - before;
+  tally.cpu_clock = clock.source();
+  return tally;
+}
 
 }  // namespace pinfold::load

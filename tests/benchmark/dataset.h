@@ -42,6 +42,22 @@ class KeyName {
 
 std::uint64_t hash_of(std::string_view text);
 
+// How long values are: all alike, or anything between two bounds, every power of two as often as the next.
+class Lengths {
+ public:
+  // `most` zero: all have `least` bytes.
+  Lengths(std::uint32_t least, std::uint32_t most);
+
+  std::uint32_t of(std::uint64_t random) const;
+  std::uint32_t least() const { return least_; }
+  std::uint32_t most() const { return most_; }
+
+ private:
+  std::uint32_t least_;
+  std::uint32_t most_;
+  double log_ratio_;  // of most + 1 to least; 0 when they are alike
+};
+
 // Values are windows into one block of random bytes, at an offset that the key decides. So a value is neither
 // made nor stored per key, does not compress, and can still be checked byte by byte, whatever its length.
 class Values {

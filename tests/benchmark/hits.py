@@ -15,7 +15,7 @@ POLICIES = {"pinfold": ["allkeys-lfu"], "redis": ["allkeys-lfu", "allkeys-lru"],
 SLOWEST = 1500  # requests/s below which a replay is given up
 
 
-def _replay(context, kind, policy, trace, file, requests, sized, longest):
+def replay(context, kind, policy, trace, file, requests, sized, longest, pipeline=1):
     setup = Setup(threads=2 if kind == "pinfold" else 1, memory_mb=trace.memory_mb, policy=policy,
                   longest_value=max(longest, trace.value_bytes))
     with context.server(kind, setup) as server:
@@ -25,7 +25,8 @@ def _replay(context, kind, policy, trace, file, requests, sized, longest):
         label = f"{trace.name} {server.name} {policy}".strip()
         with ResidentSampler(server.pid) as sampler:
             result = context.load().run(
-                "replay", server, trace=file, value=trace.value_bytes, requests=requests, pid=server.pid, label=label,
+                "replay", server, protocol=server.protocol if pipeline == 1 else server.pipelined_get_protocol,
+                pipeline=pipeline, trace=file, value=trace.value_bytes, requests=requests, pid=server.pid, label=label,
                 max_seconds=60 + requests // SLOWEST)
         if not server.alive():
             raise InvalidRun(f"{server.name}: ended during the replay")
@@ -70,7 +71,7 @@ def run(context, selected):
             for kind, policy in [(kind, policy) for kind in context.kinds for policy in POLICIES[kind]]:
                 context.say(f"hits: {trace.name}, {kind} {policy}")
                 try:
-                    data.append(_replay(context, kind, policy, trace, file, requests, sized, longest))
+                    data.append(replay(context, kind, policy, trace, file, requests, sized, longest))
                     table.add(*_row(data[-1]))
                 except (CannotStart, InvalidRun) as failure:
                     # It stays in the table: a server that cannot serve the trace is a finding too.

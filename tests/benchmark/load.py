@@ -22,7 +22,11 @@ class Load:
         command += [self._binary, mode]
         arguments = {"protocol": server.protocol, "port": server.port, **options}
         for name, value in arguments.items():
-            command += ["--" + name.replace("_", "-"), str(value)]
+            if value is False:
+                continue
+            command.append("--" + name.replace("_", "-"))
+            if value is not True:
+                command.append(str(value))
         return command + (["--quiet"] if self._quiet else [])
 
     def run(self, mode, server, stdin=subprocess.DEVNULL, max_seconds=300, **options):

@@ -7,6 +7,7 @@
 #include "idle.h"
 #include "json.h"
 #include "options.h"
+#include "paced.h"
 #include "replay.h"
 #include "tally.h"
 #include "throughput.h"
@@ -20,12 +21,30 @@ double micros(std::chrono::nanoseconds time) {
   return std::chrono::duration<double, std::micro>(time).count();
 }
 
-// A GET benchmark must find every key and a SET benchmark must store every value; a replay may miss, and may
-// have single values refused, which it reports.
+// A GET benchmark must find every key and a SET benchmark must store every value unless told otherwise; a
+// replay may miss, and may have single values refused, which it reports.
 bool valid(const Options& options, const Tally& tally) {
   if (!tally.right()) return false;
   if (options.mode == Mode::kReplay) return true;
-  return tally.misses == 0 && tally.refused == 0;
+  return (options.may_miss || tally.misses == 0) && (options.may_refuse || tally.refused == 0);
+}
+
+JsonObject percentiles(const Histogram& times) {
+  JsonObject json;
+  json.add("p50", micros(times.percentile(0.5))).add("p99", micros(times.percentile(0.99)));
+  json.add("p99.9", micros(times.percentile(0.999))).add("max", micros(times.max()));
+  return json;
+}
+
+Tally measure(const Options& options) {
+  switch (options.mode) {
+    case Mode::kReplay:
+      return replay(options);
+    case Mode::kPaced:
+      return paced(options);
+    default:
+      return throughput(options);
+  }
 }
 
 void print(const Options& options, const Tally& tally) {
@@ -37,6 +56,7 @@ void print(const Options& options, const Tally& tally) {
   json.add("requests", tally.requests).add("seconds", elapsed);
   json.add("requests_per_second", elapsed > 0 ? requests / elapsed : 0.0);
   json.add("hits", tally.hits).add("misses", tally.misses).add("stored", tally.stored);
+  json.add("deleted", tally.deleted);
   json.add("refused", tally.refused).add("refusal", tally.refusal());
   json.add("errors", tally.errors).add("wrong", tally.wrong);
   json.add("bytes_hit", tally.bytes_hit).add("bytes_miss", tally.bytes_miss);
@@ -51,12 +71,8 @@ void print(const Options& options, const Tally& tally) {
     json.add("server_cpu_seconds", tally.server_cpu_seconds).add("cpu_clock", tally.cpu_clock);
     if (tally.requests > 0) json.add("server_cpu_us_per_request", tally.server_cpu_seconds * 1e6 / requests);
   }
-  JsonObject latency;
-  latency.add("p50", micros(tally.latency.percentile(0.5)));
-  latency.add("p99", micros(tally.latency.percentile(0.99)));
-  latency.add("p99.9", micros(tally.latency.percentile(0.999)));
-  latency.add("max", micros(tally.latency.max()));
-  json.add("latency_us", latency);
+  json.add("latency_us", percentiles(tally.latency));
+  if (options.mode == Mode::kPaced) json.add("late_us", percentiles(tally.lateness));
   std::puts(json.line().c_str());
 }
 
@@ -67,7 +83,7 @@ int run(int argc, char** argv) {
   }
   const Options options = parse_options(argc, argv);
   if (options.mode == Mode::kIdle) return hold_idle(options) ? 0 : 2;
-  const Tally tally = options.mode == Mode::kReplay ? replay(options) : throughput(options);
+  const Tally tally = measure(options);
   print(options, tally);
   if (valid(options, tally)) return 0;
   std::fprintf(stderr, "pinfold-load: INVALID run: %llu errors, %llu wrong, %llu misses, %llu refused; %s\n",

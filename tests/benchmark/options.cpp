@@ -16,11 +16,12 @@ struct ModeName {
   Mode mode;
 };
 
-constexpr std::array<ModeName, 5> kModes{{{"get", Mode::kGet},
+constexpr std::array<ModeName, 6> kModes{{{"get", Mode::kGet},
                                           {"set", Mode::kSet},
                                           {"fill", Mode::kFill},
                                           {"idle", Mode::kIdle},
-                                          {"replay", Mode::kReplay}}};
+                                          {"replay", Mode::kReplay},
+                                          {"paced", Mode::kPaced}}};
 
 template <typename Number>
 Number number(std::string_view option, std::string_view text, Number least, Number most) {
@@ -74,8 +75,20 @@ Wire wire_of(const std::string& name) {
   throw Failure("unknown protocol '" + name + "'");
 }
 
-bool take(Options& options, Arguments& arguments) {
-  constexpr std::uint64_t kMostRequests = 10'000'000'000;
+Writes writes_of(const std::string& name) {
+  if (name == "none") return Writes::kNone;
+  if (name == "overwrite") return Writes::kOverwrite;
+  if (name == "resize") return Writes::kResize;
+  if (name == "insert") return Writes::kInsert;
+  throw Failure("unknown writes '" + name + "'");
+}
+
+constexpr std::uint64_t kMostRequests = 10'000'000'000;
+constexpr std::uint64_t kMostKeys = 999'999'999'999;  // twelve digits
+constexpr std::uint32_t kLongestValue = 512U << 20U;
+
+// Where the server is and how to speak to it, and how the run is shown.
+bool take_server(Options& options, Arguments& arguments) {
   const std::string_view option = arguments.option();
   if (option == "--protocol") {
     options.wire = wire_of(arguments.text());
@@ -85,29 +98,8 @@ bool take(Options& options, Arguments& arguments) {
     options.port = arguments.number_of<std::uint16_t>(1);
   } else if (option == "--unix") {
     options.unix_socket = arguments.text();
-  } else if (option == "--requests") {
-    options.requests = arguments.number_of<std::uint64_t>(1, kMostRequests);
-  } else if (option == "--warmup") {
-    options.warmup = arguments.number_of<std::uint64_t>(0, kMostRequests);
-  } else if (option == "--connections") {
-    options.connections = arguments.number_of<std::uint32_t>(1, 1'000'000);
-  } else if (option == "--pipeline") {
-    options.pipeline = arguments.number_of<std::uint32_t>(1, 100'000);
-  } else if (option == "--keys") {
-    options.keys = arguments.number_of<std::uint64_t>(1, 999'999'999'999);
-  } else if (option == "--value") {
-    options.value_bytes = arguments.number_of<std::uint32_t>(0, 512U << 20U);
-  } else if (option == "--seed") {
-    options.seed = arguments.number_of<std::uint64_t>(0);
-  } else if (option == "--ttl") {
-    // memcached reads more than 30 days as a date.
-    options.ttl = std::chrono::seconds{arguments.number_of<std::int64_t>(0, 2'592'000)};
-  } else if (option == "--max-seconds") {
-    options.max_time = std::chrono::seconds{arguments.number_of<std::int64_t>(1, 86'400)};
   } else if (option == "--pid") {
     options.server = arguments.number_of<pid_t>(1);
-  } else if (option == "--trace") {
-    options.trace = arguments.text();
   } else if (option == "--label") {
     options.label = arguments.text();
   } else if (option == "--quiet") {
@@ -116,6 +108,76 @@ bool take(Options& options, Arguments& arguments) {
     return false;
   }
   return true;
+}
+
+// Which keys and values there are.
+bool take_data(Options& options, Arguments& arguments) {
+  const std::string_view option = arguments.option();
+  if (option == "--keys") {
+    options.keys = arguments.number_of<std::uint64_t>(1, kMostKeys);
+  } else if (option == "--first") {
+    options.first = arguments.number_of<std::uint64_t>(0, kMostKeys);
+  } else if (option == "--value") {
+    options.value_bytes = arguments.number_of<std::uint32_t>(0, kLongestValue);
+  } else if (option == "--value-most") {
+    options.value_most = arguments.number_of<std::uint32_t>(1, kLongestValue);
+  } else if (option == "--seed") {
+    options.seed = arguments.number_of<std::uint64_t>(0);
+  } else if (option == "--ttl") {
+    // memcached reads more than 30 days as a date.
+    options.expiry = {arguments.number_of<std::int64_t>(0, 2'592'000), false};
+  } else if (option == "--expire-at") {
+    options.expiry = {arguments.number_of<std::int64_t>(2'592'001), true};
+  } else if (option == "--trace") {
+    options.trace = arguments.text();
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// How much is asked, how fast, and what may go wrong.
+bool take_work(Options& options, Arguments& arguments) {
+  const std::string_view option = arguments.option();
+  if (option == "--requests") {
+    options.requests = arguments.number_of<std::uint64_t>(1, kMostRequests);
+  } else if (option == "--warmup") {
+    options.warmup = arguments.number_of<std::uint64_t>(0, kMostRequests);
+  } else if (option == "--connections") {
+    options.connections = arguments.number_of<std::uint32_t>(1, 1'000'000);
+  } else if (option == "--pipeline") {
+    options.pipeline = arguments.number_of<std::uint32_t>(1, 100'000);
+  } else if (option == "--rate") {
+    options.rate = arguments.number_of<double>(1, 1e8);
+  } else if (option == "--duration-ms") {
+    options.duration = std::chrono::milliseconds{arguments.number_of<std::int64_t>(1, 86'400'000)};
+  } else if (option == "--writes") {
+    options.writes = writes_of(arguments.text());
+  } else if (option == "--write-rate") {
+    options.write_rate = arguments.number_of<double>(1, 1e8);
+  } else if (option == "--first-write") {
+    options.first_write = arguments.number_of<std::uint64_t>(0, kMostKeys);
+  } else if (option == "--any-length") {
+    options.any_length = true;
+  } else if (option == "--may-miss") {
+    options.may_miss = true;
+  } else if (option == "--may-refuse") {
+    options.may_refuse = true;
+  } else if (option == "--max-seconds") {
+    options.max_time = std::chrono::seconds{arguments.number_of<std::int64_t>(1, 86'400)};
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void check(const Options& options) {
+  if (options.value_most > 0 && (options.value_bytes == 0 || options.value_bytes > options.value_most)) {
+    throw Failure("--value must be from 1 to --value-most");
+  }
+  if (options.mode == Mode::kPaced && options.rate == 0) throw Failure("paced needs --rate");
+  if (options.writes != Writes::kNone && options.write_rate == 0)
+    throw Failure("--writes needs --write-rate");
 }
 
 }  // namespace
@@ -145,8 +207,12 @@ Options parse_options(int argc, char** argv) {
   options.mode = mode_of(argv[1]);
   Arguments arguments(argc - 2, argv + 2);
   while (arguments.next()) {
-    if (!take(options, arguments)) throw Failure("unknown option " + std::string(arguments.option()));
+    if (!take_server(options, arguments) && !take_data(options, arguments) &&
+        !take_work(options, arguments)) {
+      throw Failure("unknown option " + std::string(arguments.option()));
+    }
   }
+  check(options);
   return options;
 }
 
@@ -159,15 +225,26 @@ Modes
   fill     SETs every key once
   idle     opens connections and holds them until standard input ends; a line on standard input makes each send
            one GET; a line of JSON says when the connections are open and when each GET is answered
-  replay   reads a trace (lines of "key-id [value-bytes]"), GETs each key, and on a miss SETs it
+  replay   reads a trace (lines of "key-id [value-bytes]"), GETs each key, and on a miss SETs it; with --pipeline,
+           consecutive different keys are asked for at once, and then all that missed are SET at once
+  paced    GETs of uniformly random keys at a fixed rate, sent when they are due whether or not earlier ones were
+           answered; latency counts from the moment they were due. Writes may be sent beside them
 
 Options
   --protocol resp|memcached|memcached-meta
   --host ADDRESS     --port N            --unix PATH
   --requests N       requests measured (get, set); most lines replayed of a trace (replay)
   --warmup N         requests sent before the measurement starts (get, set)
-  --connections N    --pipeline N    --keys N    --value BYTES    --ttl SECONDS    --seed N
-  --trace FILE|-     --label TEXT    --quiet
+  --connections N    --pipeline N    --seed N
+  --keys N           --first N           how many keys, and the number of the first
+  --value BYTES      --value-most BYTES  length of the values; with the second, it varies by key between the two
+  --ttl SECONDS      --expire-at UNIX-SECONDS
+  --rate N           --duration-ms N     GETs per second, and for how long (paced)
+  --writes none|overwrite|resize|insert  SET random keys; SET to another length or DEL; SET new keys (paced)
+  --write-rate N     --first-write N     writes per second, in batches of --pipeline; the first key inserted
+  --may-miss         --may-refuse        misses, or SETs declined for memory, do not invalidate the run
+  --any-length       a value may have any length between the two, as after --writes resize
+  --trace FILE|-     --label TEXT        --quiet
   --pid N            measure the CPU time of this process
   --max-seconds N    give up after this time
 

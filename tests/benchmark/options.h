@@ -8,10 +8,20 @@
 
 namespace pinfold::load {
 
-enum class Mode { kGet, kSet, kFill, kIdle, kReplay };
+enum class Mode { kGet, kSet, kFill, kIdle, kReplay, kPaced };
 // kMeta is memcached with its meta commands: memcached writes a reply to every pipelined `get` at once, but
 // collects the replies to pipelined `mg`s, so a client that pipelines uses those.
 enum class Wire { kResp, kMemcached, kMeta };
+
+// What the writes of a paced run do: nothing; SET random keys to the length they have; SET random keys to a
+// random length, one in four DELeted instead; SET new keys one after the other.
+enum class Writes { kNone, kOverwrite, kResize, kInsert };
+
+// When an entry ends: so many seconds from now, or at a Unix time. Zero: never.
+struct Expiry {
+  std::int64_t seconds = 0;
+  bool absolute = false;
+};
 
 // Everything the command line can say. `pinfold-load --help` prints the same list.
 struct Options {
@@ -26,10 +36,21 @@ struct Options {
   std::uint32_t connections = 50;
   std::uint32_t pipeline = 1;
   std::uint64_t keys = 1'000'000;
+  std::uint64_t first = 0;  // number of the first key
   std::uint32_t value_bytes = 100;
+  std::uint32_t value_most = 0;  // 0: all values have value_bytes; else lengths vary by key, up to this
   std::uint64_t seed = 1;
-  std::chrono::seconds ttl{0};  // 0: entries do not expire
+  Expiry expiry;
   std::chrono::seconds max_time{300};
+  bool any_length = false;  // a value may have any length between the two bounds
+  bool may_miss = false;    // a miss does not invalidate the run
+  bool may_refuse = false;  // nor does a SET that the server declines
+
+  double rate = 0;  // paced: GETs per second, for so long:
+  std::chrono::milliseconds duration{1000};
+  Writes writes = Writes::kNone;
+  double write_rate = 0;          // writes per second, sent in batches of `pipeline`
+  std::uint64_t first_write = 0;  // insert: number of the first key written
 
   pid_t server = 0;         // whose CPU time is measured; 0: nobody's
   std::string trace = "-";  // replay: a file, or - for standard input

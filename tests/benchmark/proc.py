@@ -3,6 +3,7 @@
 import os
 import resource
 import threading
+import time
 
 
 def _status_kb(pid, field):
@@ -38,6 +39,7 @@ class ResidentSampler:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._marked = False
         self.samples = []
+        self.times = []  # of the samples, on the monotonic clock
         self.mark = 0
 
     def __enter__(self):
@@ -63,6 +65,7 @@ class ResidentSampler:
         while True:
             try:
                 self.samples.append(_status_kb(self._pid, "VmRSS") * 1024)
+                self.times.append(time.monotonic())
             except OSError:
                 return
             if self._done.wait(self._interval):
@@ -103,6 +106,10 @@ class Disturbance:
         if total > 0:
             self.others = max(0.0, busy - own) / total
             self.stolen = stolen / total
+
+    def sentence(self):
+        return f"Meanwhile other processes used {self.others:.0%} of the machine's cores, and {self.stolen:.0%} was " \
+               f"stolen by other machines on the same host."
 
 
 def siblings(core):

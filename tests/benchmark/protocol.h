@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -10,7 +9,7 @@
 
 namespace pinfold::load {
 
-enum class Request { kGet, kSet };
+enum class Request { kGet, kSet, kDelete };
 
 struct Reply {
   enum class Kind {
@@ -18,6 +17,7 @@ struct Reply {
     kValue,       // text is the value
     kMissing,
     kStored,
+    kDeleted,  // or it did not exist
     kRefused,  // a SET declined for memory or size; text is the server's reason
     kError,    // any other error, or a reply that does not answer the request; text quotes it
     kGarbage,  // the stream makes no sense from here on
@@ -33,8 +33,8 @@ class Protocol {
   virtual ~Protocol() = default;
 
   virtual void get(std::string& out, std::string_view key) const = 0;
-  virtual void set(std::string& out, std::string_view key, std::string_view value,
-                   std::chrono::seconds ttl) const = 0;
+  virtual void set(std::string& out, std::string_view key, std::string_view value, Expiry expiry) const = 0;
+  virtual void del(std::string& out, std::string_view key) const = 0;
 
   // Reads the reply at the start of `in`, which answers a request of the given kind for `key`.
   virtual Reply parse(std::string_view in, Request request, std::string_view key) const = 0;

@@ -34,16 +34,21 @@ Reply block(std::string_view in, std::size_t line, std::uint32_t length, std::st
 // commands share is here: SET in the text form, and the replies to it.
 class Memcached : public Protocol {
  public:
-  void set(std::string& out, std::string_view key, std::string_view value,
-           std::chrono::seconds ttl) const override {
+  void set(std::string& out, std::string_view key, std::string_view value, Expiry expiry) const override {
     out += "set ";
     out += key;
     out += " 0 ";
-    out += std::to_string(ttl.count());
+    out += std::to_string(expiry.seconds);
     out += ' ';
     out += std::to_string(value.size());
     out += "\r\n";
     out += value;
+    out += "\r\n";
+  }
+
+  void del(std::string& out, std::string_view key) const override {
+    out += "delete ";
+    out += key;
     out += "\r\n";
   }
 
@@ -54,12 +59,15 @@ class Memcached : public Protocol {
     if (request == Request::kGet) {
       const Reply reply = answer(in, line.text, key);
       if (reply.kind != Reply::Kind::kError) return reply;
+    } else if (request == Request::kDelete) {
+      if (line.text == "DELETED" || line.text == "NOT_FOUND") return {Reply::Kind::kDeleted, line.text, used};
     } else if (line.text == "STORED") {
       return {Reply::Kind::kStored, line.text, used};
     } else if (is_refusal(line.text)) {
       return {Reply::Kind::kRefused, line.text, used};
     }
-    for (const std::string_view known : {"ERROR", "NOT_STORED", "CLIENT_ERROR", "SERVER_ERROR", "STORED"}) {
+    for (const std::string_view known :
+         {"ERROR", "NOT_STORED", "CLIENT_ERROR", "SERVER_ERROR", "STORED", "DELETED"}) {
       if (line.text.starts_with(known)) return {Reply::Kind::kError, line.text, used};
     }
     return garbage(in);

@@ -27,15 +27,19 @@ class Resp final : public Protocol {
     append_bulk(out, key);
   }
 
-  void set(std::string& out, std::string_view key, std::string_view value,
-           std::chrono::seconds ttl) const override {
-    out += ttl.count() > 0 ? "*5\r\n$3\r\nSET\r\n" : "*3\r\n$3\r\nSET\r\n";
+  void set(std::string& out, std::string_view key, std::string_view value, Expiry expiry) const override {
+    out += expiry.seconds > 0 ? "*5\r\n$3\r\nSET\r\n" : "*3\r\n$3\r\nSET\r\n";
     append_bulk(out, key);
     append_bulk(out, value);
-    if (ttl.count() > 0) {
-      append_bulk(out, "EX");
-      append_bulk(out, std::to_string(ttl.count()));
+    if (expiry.seconds > 0) {
+      append_bulk(out, expiry.absolute ? "EXAT" : "EX");
+      append_bulk(out, std::to_string(expiry.seconds));
     }
+  }
+
+  void del(std::string& out, std::string_view key) const override {
+    out += "*2\r\n$3\r\nDEL\r\n";
+    append_bulk(out, key);
   }
 
   Reply parse(std::string_view in, Request request, std::string_view) const override {
@@ -56,8 +60,10 @@ class Resp final : public Protocol {
         const bool refused = request == Request::kSet && line.text.starts_with("-OOM ");
         return {refused ? Reply::Kind::kRefused : Reply::Kind::kError, line.text, used};
       }
-      case ':':
-        return {Reply::Kind::kError, line.text, used};
+      case ':': {
+        const bool deleted = request == Request::kDelete && (line.text == ":0" || line.text == ":1");
+        return {deleted ? Reply::Kind::kDeleted : Reply::Kind::kError, line.text, used};
+      }
       default:
         return garbage(in);
     }

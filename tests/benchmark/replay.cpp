@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "cpu_clock.h"
 #include "dataset.h"
@@ -39,10 +40,12 @@ class Replay {
     const std::string label = options_.label.empty() ? "replay" : options_.label;
     Progress progress(label, trace_.size(), options_.quiet);
     const auto start = Clock::now();
-    for (std::size_t n = 0; n < trace_.size() && !tally_.broken; ++n) {
-      request(trace_[n]);
-      if (n % 4096 != 4095) continue;
-      if (progress.due()) progress.show(n + 1, hit_ratio());
+    std::size_t looked = 0;
+    for (std::size_t n = 0; n < trace_.size() && !tally_.broken;) {
+      n += request(n);
+      if (n - looked < 4096) continue;
+      looked = n;
+      if (progress.due()) progress.show(n, hit_ratio());
       if (Clock::now() - start > options_.max_time) tally_.stop("out of time");
     }
     tally_.elapsed = Clock::now() - start;
@@ -59,92 +62,93 @@ class Replay {
     return text;
   }
 
-  void request(const Trace::Line& line) {
-    key_.assign("key:").append(line.id);
-    const std::uint64_t hash = hash_of(line.id);
-    out_.clear();
-    protocol_->get(out_, key_);
-    const Reply reply = ask(Request::kGet);
-    switch (reply.kind) {
-      case Reply::Kind::kValue:
-        hit(line, hash, reply.text);
-        break;
-      case Reply::Kind::kMissing:
-        ++tally_.misses;
-        tally_.bytes_miss += line.value_bytes;
-        break;
-      case Reply::Kind::kIncomplete:
-      case Reply::Kind::kGarbage:
-        return;  // ask() has recorded it
-      default:
-        tally_.error(reply.text);
+  // The next requests of the trace, all for different keys: GETs, then SETs of what was missing. Returns how
+  // many.
+  std::size_t request(std::size_t first) {
+    batch_.clear();
+    for (std::size_t n = first; n < trace_.size() && batch_.size() < options_.pipeline; ++n) {
+      const Trace::Line line = trace_[n];
+      const auto same = [&](const Trace::Line& other) { return other.id == line.id; };
+      if (std::any_of(batch_.begin(), batch_.end(), same)) break;
+      batch_.push_back(line);
     }
-    inbox_.drop(reply.used);
-    ++tally_.requests;
-    if (reply.kind == Reply::Kind::kMissing) store(line, hash);
+    missed_.clear();
+    for (const Trace::Line& line : batch_) protocol_->get(out_, key_of(line));
+    exchange(Request::kGet, batch_,
+             [this](const Trace::Line& line, const Reply& reply) { got(line, reply); });
+    if (missed_.empty() || tally_.broken) return batch_.size();
+    for (const Trace::Line& line : missed_) {
+      protocol_->set(out_, key_of(line), values_.of(hash_of(line.id), line.value_bytes), options_.expiry);
+    }
+    exchange(Request::kSet, missed_,
+             [this](const Trace::Line& line, const Reply& reply) { stored(line, reply); });
+    return batch_.size();
   }
 
-  void hit(const Trace::Line& line, std::uint64_t hash, std::string_view value) {
+  std::string_view key_of(const Trace::Line& line) { return key_.assign("key:").append(line.id); }
+
+  void got(const Trace::Line& line, const Reply& reply) {
+    ++tally_.requests;
+    if (reply.kind == Reply::Kind::kValue) {
+      hit(line, reply.text);
+    } else if (reply.kind == Reply::Kind::kMissing) {
+      ++tally_.misses;
+      tally_.bytes_miss += line.value_bytes;
+      missed_.push_back(line);
+    } else {
+      tally_.error(reply.text);
+    }
+  }
+
+  void hit(const Trace::Line& line, std::string_view value) {
     ++tally_.hits;
     tally_.bytes_hit += value.size();
     const auto last = last_stored_.find(line.id);
     if (last == last_stored_.end() || last->second != value.size()) {
       tally_.mismatch("a hit whose length is not the one last stored");
-    } else if (value != values_.of(hash, value.size())) {
+    } else if (value != values_.of(hash_of(line.id), value.size())) {
       tally_.mismatch("a hit whose content is not the one stored");
     }
   }
 
-  void store(const Trace::Line& line, std::uint64_t hash) {
-    out_.clear();
-    protocol_->set(out_, key_, values_.of(hash, line.value_bytes), options_.ttl);
-    const Reply reply = ask(Request::kSet);
-    switch (reply.kind) {
-      case Reply::Kind::kStored:
-        ++tally_.stored;
-        last_stored_[line.id] = line.value_bytes;
-        break;
-      case Reply::Kind::kRefused:
-        tally_.refuse(reply.text);
-        break;
-      case Reply::Kind::kIncomplete:
-      case Reply::Kind::kGarbage:
-        return;
-      default:
-        tally_.error(reply.text);
+  void stored(const Trace::Line& line, const Reply& reply) {
+    if (reply.kind == Reply::Kind::kStored) {
+      ++tally_.stored;
+      last_stored_[line.id] = line.value_bytes;
+    } else if (reply.kind == Reply::Kind::kRefused) {
+      tally_.refuse(reply.text);
+    } else {
+      tally_.error(reply.text);
     }
-    inbox_.drop(reply.used);
   }
 
-  // Sends out_ and waits for its reply; kIncomplete when the run is over.
-  Reply ask(Request request) {
+  // Sends out_, and hands each line its reply. Ends early, with the reason in the tally, when the stream
+  // breaks.
+  template <typename Take>
+  void exchange(Request request, const std::vector<Trace::Line>& lines, Take take) {
     const auto sent_at = Clock::now();
-    if (!send_all()) {
-      tally_.stop("the server closed the connection or does not read");
-      return {};
-    }
-    for (;;) {
-      const Inbox::Status status = inbox_.fill(socket_);
-      if (status != Inbox::Status::kRead) {
-        tally_.stop(status == Inbox::Status::kClosed ? "the server closed the connection"
-                                                     : "the server does not answer");
-        return {};
+    if (!send_all()) return tally_.stop("the server closed the connection or does not read");
+    out_.clear();
+    for (auto line = lines.begin(); line != lines.end();) {
+      const Reply reply = protocol_->parse(inbox_.view(), request, key_of(*line));
+      if (reply.kind == Reply::Kind::kIncomplete) {
+        const Inbox::Status status = inbox_.fill(socket_);
+        if (status == Inbox::Status::kRead) continue;
+        return tally_.stop(status == Inbox::Status::kClosed ? "the server closed the connection"
+                                                            : "the server does not answer");
       }
-      const Reply reply = protocol_->parse(inbox_.view(), request, key_);
-      if (reply.kind == Reply::Kind::kIncomplete) continue;
       if (reply.kind == Reply::Kind::kGarbage) {
         tally_.mismatch(reply.text);
-        tally_.stop("unreadable reply");
-        return reply;
+        return tally_.stop("unreadable reply");
       }
       tally_.latency.record(Clock::now() - sent_at);
-      if (inbox_.view().size() > reply.used) {
-        tally_.mismatch("bytes after the reply");
-        tally_.stop("more bytes than one reply");
-        return {};
-      }
-      return reply;
+      take(*line, reply);
+      inbox_.drop(reply.used);
+      ++line;
     }
+    if (inbox_.view().empty()) return;
+    tally_.mismatch("bytes after the reply");
+    tally_.stop("more bytes than were asked for");
   }
 
   bool send_all() {
@@ -166,6 +170,8 @@ class Replay {
   Inbox inbox_;
   std::string out_;
   std::string key_;
+  std::vector<Trace::Line> batch_;
+  std::vector<Trace::Line> missed_;
   std::unordered_map<std::string_view, std::uint32_t> last_stored_;  // keys point into the trace
   Tally tally_;
 };
@@ -175,14 +181,7 @@ class Replay {
 Tally replay(const Options& options) {
   const Trace trace(options.trace, options.requests, options.value_bytes);
   Replay run(options, trace);
-  if (options.server == 0) return run.run();
-  const CpuClock clock(options.server);
-  const double before = clock.seconds();
-  Tally tally = run.run();
-  const double after = clock.seconds();
-  if (before >= 0 && after >= 0) tally.server_cpu_seconds = after - before;
-  tally.cpu_clock = clock.source();
-  return tally;
+  return with_cpu_of(options.server, [&run] { return run.run(); });
 }
 
 }  // namespace pinfold::load

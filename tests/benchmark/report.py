@@ -1,6 +1,7 @@
 """Tables for the screen, for Markdown and for the generated parts of docs/benchmarks.md."""
 
 import json
+import os
 import re
 from dataclasses import dataclass, field
 
@@ -43,6 +44,7 @@ class Report:
     data: list
     notes: list = field(default_factory=list)
     failures: list = field(default_factory=list)
+    plots: dict = field(default_factory=dict)  # file name: SVG
 
     def text(self):
         parts = [f"== {self.title} ==", self.table.text(), *self.notes]
@@ -51,7 +53,8 @@ class Report:
     def markdown(self, machine):
         # One paragraph each: what was measured on, the table, then remarks.
         parts = [f"{self.title}. Measured on: {machine}", self.table.markdown(), *self.notes]
-        return "\n\n".join(parts + [f"Failed: {failure}" for failure in self.failures]) + "\n"
+        parts += [f"Failed: {failure}" for failure in self.failures]
+        return "\n\n".join(parts + [f"![{self.title}](plots/{name})" for name in self.plots]) + "\n"
 
 
 def write_json(path, machine, reports):
@@ -61,6 +64,14 @@ def write_json(path, machine, reports):
     with open(path, "w") as out:
         json.dump(document, out, indent=2)
         out.write("\n")
+
+
+def write_plots(directory, reports):
+    for report in reports:
+        for name, svg in report.plots.items():
+            os.makedirs(directory, exist_ok=True)
+            with open(os.path.join(directory, name), "w") as out:
+                out.write(svg)
 
 
 def update_docs(path, name, markdown):

@@ -10,6 +10,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 
+from load import InvalidRun
+
 
 class CannotStart(Exception):
     pass
@@ -25,6 +27,7 @@ class Setup:
     connections: int = 1000
     longest_value: int = 0  # memcached refuses values above 1 MB unless told otherwise
     core: int | None = None
+    pinfold_options: tuple = ()  # more of its command line
 
 
 def free_port():
@@ -102,11 +105,17 @@ class Server:
             time.sleep(0.02)
         return False
 
-    def ask(self, request):
+    def ask(self, request, timeout=2):
         """The first bytes that the server answers; enough for its short replies."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=2) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as connection:
             connection.sendall(request)
             return connection.recv(65536)
+
+    def order(self, request, expected=b"+OK"):
+        """Has the server do something that may take it long."""
+        reply = self.ask(request, timeout=60)
+        if not reply.startswith(expected):
+            raise InvalidRun(f"{self.name}: {request[:40]!r} was answered {reply[:80]!r}")
 
     def _end_process(self):
         if self._process is None or self._process.poll() is not None:
@@ -131,10 +140,41 @@ class _RespServer(Server):
     _version_field = ""
 
     def version(self):
-        for line in self.ask(b"INFO server\r\n").decode(errors="replace").splitlines():
-            if line.startswith(self._version_field + ":"):
+        return self._info("server", self._version_field) or "unknown"
+
+    def _info(self, section, name):
+        for line in self.ask(f"INFO {section}\r\n".encode(), timeout=60).decode(errors="replace").splitlines():
+            if line.startswith(name + ":"):
                 return line.split(":", 1)[1].strip()
-        return "unknown"
+        return None
+
+    def statistic(self, name):
+        """A number of INFO's section on statistics; None where the server has none of that name."""
+        found = self._info("stats", name)
+        return None if found is None else int(found)
+
+    def reset_statistics(self):
+        self.order(b"CONFIG RESETSTAT\r\n")
+
+    def used_memory(self):
+        return int(self._info("memory", "used_memory"))
+
+    def evictions(self):
+        return self.statistic("evicted_keys")
+
+    def limit_memory(self, limit):
+        self.order(f"CONFIG SET maxmemory {limit}\r\n".encode())
+
+    def flush(self):
+        self.order(b"FLUSHALL\r\n")
+
+    def store(self, key, size):
+        value = os.urandom(1 << 20) * (size // 2**20) + os.urandom(size % 2**20)
+        head = f"*3\r\n$3\r\nSET\r\n${len(key)}\r\n{key}\r\n${size}\r\n".encode()
+        self.order(head + value + b"\r\n")
+
+    def delete(self, key):
+        self.order(f"DEL {key}\r\n".encode(), b":1")
 
     def _common(self):
         setup = self.setup
@@ -150,7 +190,7 @@ class Pinfold(_RespServer):
     _version_field = "pinfold_version"
 
     def command(self):
-        return [self.binary, *self._common(), "--threads", str(self.setup.threads)]
+        return [self.binary, *self._common(), "--threads", str(self.setup.threads), *self.setup.pinfold_options]
 
 
 class Redis(_RespServer):
@@ -181,6 +221,25 @@ class Memcached(Server):
 
     def version(self):
         return self.ask(b"version\r\n").decode(errors="replace").split()[1]
+
+    def _stat(self, name):
+        for line in self.ask(b"stats\r\n", timeout=60).decode(errors="replace").splitlines():
+            if line.startswith(f"STAT {name} "):
+                return int(line.split()[2])
+        raise InvalidRun(f"{self.name}: no statistic '{name}'")
+
+    def used_memory(self):
+        return self._stat("bytes")
+
+    def evictions(self):
+        return self._stat("evictions")
+
+    def limit_memory(self, limit):
+        # In whole MB, and eight at least.
+        self.order(f"cache_memlimit {max(8, limit >> 20)}\r\n".encode(), b"OK")
+
+    def flush(self):
+        self.order(b"flush_all\r\n", b"OK")
 
 
 KINDS = {"pinfold": Pinfold, "redis": Redis, "memcached": Memcached}

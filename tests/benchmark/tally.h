@@ -17,6 +17,7 @@ class Tally {
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   std::uint64_t stored = 0;
+  std::uint64_t deleted = 0;
   std::uint64_t refused = 0;  // SETs the server declined for memory or size
   std::uint64_t errors = 0;   // other error replies
   std::uint64_t wrong = 0;    // replies of the wrong kind, length or content
@@ -29,6 +30,7 @@ class Tally {
   double server_cpu_seconds = -1;  // negative: not measured
   std::string cpu_clock;
   Histogram latency;
+  Histogram lateness;  // paced: how long after they were due GETs were sent
 
   void error(std::string_view reply);
   void refuse(std::string_view reply);

@@ -1,55 +1,21 @@
 """The benchmarks' own test: figures are only worth something if the generator counts right and notices a wrong server."""
 
-import gzip
 import json
 import os
 import signal
-import socket
 import subprocess
-import sys
-import threading
 import time
 
+import proc
 import pytest
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-ROOT = os.path.dirname(os.path.dirname(HERE))
-sys.path.insert(0, HERE)
-
-import proc  # noqa: E402
-import report  # noqa: E402
-import traces  # noqa: E402
-from servers import Memcached, Redis, Setup  # noqa: E402
-
-LOAD = os.environ.get("PINFOLD_LOAD", os.path.join(ROOT, "build", "release", "pinfold-load"))
-BENCH = [sys.executable, os.path.join(HERE, "bench.py"), "--load", LOAD, "--quiet"]
+import report
+import traces
+from servers import Memcached, Redis, Setup
+from support import BENCH, LOAD, FakeServer, load, run_bench, write_trace
 
 # Repeats, a loop, a key that is a word, and a size that changes while the key is cached.
 SIZED = [("1", 10), ("2", 0), ("1", 10), ("word", 5000), ("3", 1), ("2", 0), ("word", 7), ("1", 99), ("4", 100_000),
          ("4", 100_000), ("3", 1)] * 3
-
-
-@pytest.fixture(params=[Redis, Memcached], ids=["resp", "memcached"])
-def server(request):
-    with request.param(Setup(memory_mb=64)) as running:
-        yield running
-
-
-@pytest.fixture
-def redis():
-    with Redis(Setup(memory_mb=64)) as running:
-        yield running
-
-
-def load(mode, server, **options):
-    """(exit status, what was printed as JSON)"""
-    command = [LOAD, mode, "--quiet", "--port", str(server.port)]
-    for name, value in {"protocol": server.protocol, "max_seconds": 30, **options}.items():
-        command += ["--" + name.replace("_", "-"), str(value)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
-    assert done.stdout, done.stderr
-    assert done.stdout.count(b"\n") == 1
-    return done.returncode, json.loads(done.stdout)
 
 
 def expected(trace, default=0):
@@ -63,14 +29,6 @@ def expected(trace, default=0):
             cached[key] = default if size is None else size
             bytes_miss += cached[key]
     return hits, bytes_hit, bytes_miss
-
-
-def write_trace(path, trace):
-    opener = gzip.open if str(path).endswith(".gz") else open
-    with opener(path, "wt") as out:
-        for key, size in trace:
-            out.write(f"{key}\n" if size is None else f"{key} {size}\n")
-    return path
 
 
 def test_a_replay_counts_the_hits_and_bytes_of_a_trace_with_sizes(server, tmp_path):
@@ -168,42 +126,6 @@ def test_running_out_of_memory_makes_a_fill_invalid():
     assert status == 2 and got["refused"] > 0 and got["refusal"].startswith("-OOM")
 
 
-class FakeServer:
-    """Answers every GET and SET that arrives with the same bytes; None hangs up instead."""
-
-    protocol = "resp"
-    name = "fake"
-
-    def __init__(self, reply):
-        self._reply = reply
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-
-    def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(self, *unused):
-        self._listener.close()
-
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection):
-        with connection:
-            try:
-                while self._reply is not None and (data := connection.recv(65536)):
-                    for unused in range(data.count(b"GET\r\n") + data.count(b"SET\r\n") + data.count(b"get ")):
-                        connection.sendall(self._reply)
-            except OSError:
-                pass
-
-
 BAD_GETS = {
     "an error": (b"-ERR no\r\n", "errors"),
     "a status": (b"+OK\r\n", "errors"),
@@ -287,11 +209,6 @@ def test_idle_notices_a_server_that_hangs_up():
         holder.stdout.readline()
         out, _ = holder.communicate("ask\n", timeout=20)
     assert holder.returncode == 2 and not json.loads(out)["valid"]
-
-
-def run_bench(*arguments):
-    return subprocess.run([*BENCH, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=120)
 
 
 def test_bench_hits_reports_hits_and_memory_of_each_server(tmp_path):

@@ -2,19 +2,19 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "channel.h"
 #include "cpu_clock.h"
 #include "dataset.h"
+#include "entries.h"
 #include "failure.h"
 #include "progress.h"
 #include "protocol.h"
 #include "socket.h"
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 namespace pinfold::load {
 namespace {
@@ -22,11 +22,12 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Connection {
-  Descriptor socket;
-  Inbox inbox;
-  std::string out;
-  std::size_t written = 0;          // bytes of `out` that the kernel took
-  bool wants_room = false;          // waiting for EPOLLOUT
+  Connection(const Options& options, std::uint32_t n, const Descriptor& poll)
+      : channel(options, n, poll, this) {
+    keys.reserve(options.pipeline);
+  }
+
+  Channel channel;
   std::vector<std::uint64_t> keys;  // asked for in this batch
   std::size_t answered = 0;
   Clock::time_point sent_at;
@@ -40,13 +41,15 @@ class Throughput {
       : options_(options),
         request_(options.mode == Mode::kGet ? Request::kGet : Request::kSet),
         protocol_(make_protocol(options.wire)),
-        values_(options.value_bytes),
+        entries_(options),
         random_(options.seed),
         poll_(::epoll_create1(EPOLL_CLOEXEC)) {
     if (poll_.get() < 0) fail_system("epoll_create1");
     allow_descriptors(options.connections + 64);
     connections_.reserve(options.connections);
-    for (std::uint32_t n = 0; n < options.connections; ++n) open(n);
+    for (std::uint32_t n = 0; n < options.connections; ++n) {
+      connections_.push_back(std::make_unique<Connection>(options, n, poll_));
+    }
   }
 
   // May be called again: connections, random numbers and deadline go on, the counts start anew.
@@ -56,7 +59,7 @@ class Throughput {
     const std::string label = options_.label.empty() ? name_of(options_.mode) : options_.label;
     Progress progress(label, requests, options_.quiet);
     const auto start = Clock::now();
-    for (Connection& connection : connections_) send_batch(connection, start);
+    for (const auto& connection : connections_) send_batch(*connection, start);
     while (tally_.requests < requests && !tally_.broken) {
       step();
       if (++turns_ % 1024 == 0 && progress.due()) progress.show(tally_.requests);
@@ -66,23 +69,6 @@ class Throughput {
   }
 
  private:
-  void open(std::uint32_t n) {
-    Connection& connection = connections_.emplace_back();
-    connection.socket = connect_to(options_, n);
-    connection.keys.reserve(options_.pipeline);
-    make_nonblocking(connection.socket);
-    watch(EPOLL_CTL_ADD, connection, EPOLLIN);
-  }
-
-  void watch(int action, Connection& connection, std::uint32_t events) {
-    epoll_event event{};
-    event.events = events;
-    event.data.ptr = &connection;
-    if (::epoll_ctl(poll_.get(), action, connection.socket.get(), &event) != 0) {
-      fail_system("epoll_ctl");
-    }
-  }
-
   void step() {
     constexpr int kWaitMs = 100;
     std::array<epoll_event, 128> events;
@@ -96,7 +82,7 @@ class Throughput {
   }
 
   std::uint64_t choose_key() {
-    return options_.mode == Mode::kFill ? next_key_++ : random_.below(options_.keys);
+    return options_.first + (options_.mode == Mode::kFill ? next_key_++ : random_.below(options_.keys));
   }
 
   void send_batch(Connection& connection, Clock::time_point now) {
@@ -105,15 +91,14 @@ class Throughput {
     connection.answered = 0;
     if (size == 0) return;
     to_send_ -= size;
-    connection.out.clear();
-    connection.written = 0;
+    std::string& out = connection.channel.out();
     for (std::uint64_t i = 0; i < size; ++i) {
       const std::uint64_t n = choose_key();
       const KeyName key(n);
       if (request_ == Request::kGet) {
-        protocol_->get(connection.out, key.view());
+        protocol_->get(out, key.view());
       } else {
-        protocol_->set(connection.out, key.view(), values_.of(mix(n), options_.value_bytes), options_.ttl);
+        protocol_->set(out, key.view(), entries_.value(n), options_.expiry);
       }
       connection.keys.push_back(n);
     }
@@ -122,25 +107,11 @@ class Throughput {
   }
 
   void write(Connection& connection) {
-    while (connection.written < connection.out.size()) {
-      const ssize_t sent = ::send(connection.socket.get(), connection.out.data() + connection.written,
-                                  connection.out.size() - connection.written, MSG_NOSIGNAL);
-      if (sent >= 0) {
-        connection.written += static_cast<std::size_t>(sent);
-      } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-        break;
-      } else if (errno != EINTR) {
-        return tally_.stop("the server closed a connection");
-      }
-    }
-    const bool wants_room = connection.written < connection.out.size();
-    if (wants_room == connection.wants_room) return;
-    connection.wants_room = wants_room;
-    watch(EPOLL_CTL_MOD, connection, wants_room ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (!connection.channel.flush()) tally_.stop("the server closed a connection");
   }
 
   void read(Connection& connection) {
-    switch (connection.inbox.fill(connection.socket)) {
+    switch (connection.channel.fill()) {
       case Inbox::Status::kNothing:
         return;
       case Inbox::Status::kClosed:
@@ -149,61 +120,34 @@ class Throughput {
         break;
     }
     const auto now = Clock::now();
+    Inbox& inbox = connection.channel.inbox();
     while (connection.busy()) {
       const std::uint64_t n = connection.keys[connection.answered];
       const KeyName key(n);
-      const Reply reply = protocol_->parse(connection.inbox.view(), request_, key.view());
+      const Reply reply = protocol_->parse(inbox.view(), request_, key.view());
       if (reply.kind == Reply::Kind::kIncomplete) return;
-      count(reply, n);
+      entries_.count(reply, n, tally_);
       if (reply.kind == Reply::Kind::kGarbage) return tally_.stop("unreadable reply");
-      connection.inbox.drop(reply.used);
+      inbox.drop(reply.used);
       tally_.bytes_read += reply.used;
       tally_.latency.record(now - connection.sent_at);
       ++tally_.requests;
       ++connection.answered;
     }
-    if (!connection.inbox.view().empty()) {
+    if (!inbox.view().empty()) {
       tally_.mismatch("bytes after the last reply");
       return tally_.stop("more replies than requests");
     }
     if (!connection.keys.empty()) send_batch(connection, now);
   }
 
-  void count(const Reply& reply, std::uint64_t n) {
-    switch (reply.kind) {
-      case Reply::Kind::kValue:
-        ++tally_.hits;
-        tally_.bytes_hit += reply.text.size();
-        if (reply.text.size() != options_.value_bytes) {
-          tally_.mismatch("a value of the wrong length");
-        } else if (reply.text != values_.of(mix(n), options_.value_bytes)) {
-          tally_.mismatch("a value of the wrong content");
-        }
-        break;
-      case Reply::Kind::kMissing:
-        ++tally_.misses;
-        break;
-      case Reply::Kind::kStored:
-        ++tally_.stored;
-        break;
-      case Reply::Kind::kRefused:
-        tally_.refuse(reply.text);
-        break;
-      case Reply::Kind::kGarbage:
-        tally_.mismatch(reply.text);
-        break;
-      default:
-        tally_.error(reply.text);
-    }
-  }
-
   const Options& options_;
   Request request_;
   std::unique_ptr<Protocol> protocol_;
-  Values values_;
+  Entries entries_;
   Random random_;
   Descriptor poll_;
-  std::vector<Connection> connections_;
+  std::vector<std::unique_ptr<Connection>> connections_;
   Tally tally_;
   std::uint64_t to_send_ = 0;
   std::uint64_t next_key_ = 0;
@@ -223,14 +167,7 @@ Tally throughput(const Options& options) {
     Tally warmup = load.run(options.warmup);
     if (!warmup.right()) return warmup;
   }
-  if (options.server == 0) return load.run(requests);
-  const CpuClock clock(options.server);
-  const double before = clock.seconds();
-  Tally tally = load.run(requests);
-  const double after = clock.seconds();
-  if (before >= 0 && after >= 0) tally.server_cpu_seconds = after - before;
-  tally.cpu_clock = clock.source();
-  return tally;
+  return with_cpu_of(options.server, [&] { return load.run(requests); });
 }
 
 }  // namespace pinfold::load

@@ -1,0 +1,181 @@
+"""The scenarios of stalls make happen what they say, and the tables judge right."""
+
+import copy
+import json
+
+import pytest
+import scenarios
+import stalls
+from context import Context
+from load import InvalidRun
+from scenarios import Rates, Rig, Scenario
+from servers import Redis, Setup
+from support import LOAD, run_bench
+
+
+@pytest.fixture
+def rig():
+    context = Context(["redis"], LOAD, "", scale=0.0004, quiet=True)
+    with Redis(Setup(memory_mb=256, policy="allkeys-lru")) as server:
+        found = Rig(context, server, Rates(gets=10_000, sets=20_000))
+        found.keys = 2000
+        yield found
+
+
+def nothing():
+    pass
+
+
+def count(server):
+    return int(server.ask(b"DBSIZE\r\n")[1:])
+
+
+def test_rates_are_measured_on_a_full_server(rig):
+    rig.measure_rates()
+    assert count(rig.server) == rig.keys == 2000
+    assert rig.rates.gets > 0 and rig.rates.sets > 0
+
+
+def test_a_window_asks_for_half_of_what_the_server_can_do(rig):
+    rig.fill(0, rig.keys)
+    reads, mixed = rig.window("reads", 1), rig.window("mixed", 1, "overwrite")
+    assert (reads["load"], reads["requests"], reads["stored"]) == ("reads", 5000, 0)
+    assert (mixed["load"], mixed["requests"], mixed["stored"]) == ("mixed", 1000, 8000)
+
+
+def test_growth_fills_an_empty_server(rig):
+    found = scenarios.growth(rig, nothing)
+    assert found["stored"] == count(rig.server) and found["stored"] == pytest.approx(rig.keys, abs=16)
+
+
+def test_compaction_deletes_and_resizes_and_later_windows_know(rig):
+    rig.fill(0, rig.keys)
+    found = scenarios.compaction(rig, nothing)
+    assert found["deleted"] > 0 and found["stored"] > found["deleted"]
+    assert rig.any_length and scenarios.quiet_reads(rig, nothing)["hits"] > 0
+
+
+def test_keys_expire_while_they_are_asked_for(rig):
+    rig.fill(0, rig.keys)
+    before = []
+    found = scenarios.expiry(rig, lambda: before.append(count(rig.server)))
+    assert before == [rig.keys + 400]
+    assert 0 < found["misses"] < found["requests"] / 2
+
+
+def test_keys_that_do_not_expire_are_noticed(rig, monkeypatch):
+    rig.fill(0, rig.keys)
+    monkeypatch.setattr(rig, "fill", lambda first, keys, expire_at: Rig.fill(rig, first, keys))
+    with pytest.raises(InvalidRun, match="did not expire"):
+        scenarios.expiry(rig, nothing)
+
+
+def test_a_large_value_is_there_before_and_gone_after(rig):
+    rig.fill(0, rig.keys)
+    length = []
+    scenarios.large_delete(rig, lambda: length.append(rig.server.ask(b"STRLEN large\r\n")))
+    assert length == [b":214748\r\n"]
+    assert rig.server.ask(b"EXISTS large\r\n") == b":0\r\n"
+
+
+def test_a_flush_empties_the_server_within_the_window(rig):
+    rig.fill(0, rig.keys)
+    found = scenarios.flush(rig, nothing)
+    assert count(rig.server) == 0 and found["hits"] > 0 and found["misses"] > 0
+
+
+def test_halving_the_memory_limits_it_and_then_inserts_evict(rig):
+    rig.keys = 50_000
+    rig.fill(0, rig.keys)
+    found = scenarios.halve(rig, nothing)
+    assert found["used_after_bytes"] < 1.2 * found["limit_bytes"]
+    assert count(rig.server) < rig.keys * 0.8
+    rig.rates = Rates(10_000, 100_000)
+    found = scenarios.churn(rig, nothing)
+    assert found["evicted"] > found["stored"] / 2 > 0
+
+
+def test_churn_without_evictions_is_no_churn(rig):
+    rig.fill(0, rig.keys)
+    with pytest.raises(InvalidRun, match="0 evictions"):
+        scenarios.churn(rig, nothing)
+
+
+def test_an_event_that_the_server_refuses_makes_the_window_invalid(rig):
+    rig.fill(0, rig.keys)
+    with pytest.raises(InvalidRun, match="NOCOMMAND"):
+        rig.window("w", 0.4, event=lambda: rig.server.order(b"NOCOMMAND\r\n"))
+
+
+def window(scenario, server, p999, control=False, load="reads", late=10):
+    times = {"p50": 1, "p99": 2, "p99.9": p999, "max": p999 + 1}
+    return {"scenario": scenario, "server": server, "control": control, "load": load, "seconds": 2, "requests": 100,
+            "stored": 0, "deleted": 0, "refused": 0, "latency_us": times, "late_us": {**times, "p99.9": late}}
+
+
+CONTEXT = Context(["pinfold"], "", "")
+
+
+def test_a_window_is_compared_with_the_quiet_ones_of_the_same_server_and_load():
+    data = [window("quiet", "pinfold", 100, True), window("quiet", "pinfold", 300, True),
+            window("quiet, with writes", "pinfold", 10_000, True, "mixed"), window("quiet", "redis-server", 9, True),
+            window("FLUSHALL", "pinfold", 390), window("FLUSHALL", "redis-server", 900),
+            window("index growth", "pinfold", 20_100, load="mixed")]
+    found = stalls.report(CONTEXT, copy.deepcopy(data), [])
+    ratios = {(run["scenario"], run["server"]): run["ratio"] for run in found.data if not run["control"]}
+    assert ratios == {("FLUSHALL", "pinfold"): 1.95, ("FLUSHALL", "redis-server"): 100,
+                      ("index growth", "pinfold"): 2.01}
+    verdicts = {(row[0], row[1]): row[-2] for row in found.table.rows}
+    assert verdicts == {("FLUSHALL", "pinfold"): "<= 2.0 met", ("FLUSHALL", "redis-server"): "",
+                        ("index growth", "pinfold"): "<= 2.0 missed"}
+    data[1]["late_us"]["p99.9"] = 5000
+    assert stalls.report(CONTEXT, data, []).table.rows[0][-2] == "<= 2.0 met, noisy"
+
+
+def test_locks_are_judged_by_the_wall_clock_and_unknown_ones_not_at_all():
+    found = stalls.lock_report([{"scenario": "a", "wall_us": 1000, "cpu_us": 900},
+                                {"scenario": "b", "wall_us": 1001, "cpu_us": 4},
+                                {"scenario": "c", "wall_us": None, "cpu_us": None}], [])
+    assert [row[1:] for row in found.table.rows] == \
+        [["1,000", "900", "<= 1,000 met"], ["1,001", "4", "<= 1,000 missed"], ["n/a", "n/a", "<= 1,000"]]
+
+
+class TimedRedis(Redis):
+    """Redis with the statistics of a Pinfold that times its locks."""
+
+    name = "pinfold"
+
+    def ask(self, request, timeout=2):
+        if b"lock-timing" in request:
+            return b"*2\r\n$11\r\nlock-timing\r\n$3\r\nyes\r\n"
+        return super().ask(request, timeout)
+
+    def statistic(self, name):
+        return {"shard_lock_longest_us": 70, "shard_lock_longest_cpu_us": 50}.get(name) or super().statistic(name)
+
+
+def test_lock_times_are_read_for_every_scenario_on_servers_told_to_take_them(monkeypatch):
+    started = []
+
+    def start(context, kind, **more):
+        started.append(more.get("pinfold_options"))
+        return TimedRedis(Setup(memory_mb=256, policy="allkeys-lru"), "redis-server")
+
+    monkeypatch.setattr(stalls, "_start", start)
+    monkeypatch.setattr(stalls, "ON_FILLED", [Scenario("quiet", pytest.fail, control=True)])
+    monkeypatch.setattr(stalls, "ON_EMPTY", [Scenario("growth", scenarios.growth), Scenario("flush", scenarios.flush)])
+    context, data, failures = Context(["pinfold"], LOAD, "", scale=0.0004, quiet=True), [], []
+    stalls._locks(context, Rates(10_000, 500_000), data, failures)
+    assert not failures and started == [None] + [("--lock-timing", "yes")] * 2
+    assert data == [{"scenario": name, "wall_us": 70, "cpu_us": 50} for name in ("growth", "flush")]
+
+
+def test_bench_stalls_measures_every_scenario_of_each_server(tmp_path):
+    done = run_bench("stalls", "--scale", 0.001, "--json", tmp_path / "out.json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    names = {server: [row["scenario"] for row in found["stalls"]["results"] if row["server"] == server]
+             for server in ("pinfold", "redis-server", "memcached")}
+    assert sorted(names["pinfold"]) == sorted(names["redis-server"]) and len(names["pinfold"]) == 11
+    assert set(names["pinfold"]) - set(names["memcached"]) == {"DEL of 512 MB"}
+    assert len(found["locks"]["results"]) == 7
