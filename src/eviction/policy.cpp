@@ -161,15 +161,14 @@ UnixMs nearer_half(std::span<UnixMs> deadlines) {
   if (deadlines.empty()) return 0;
   const auto middle = deadlines.begin() + static_cast<std::ptrdiff_t>((deadlines.size() - 1) / 2);
   std::nth_element(deadlines.begin(), middle, deadlines.end());
-  // Many may be equal to the middle one; if any are nearer, only those go.
-  UnixMs cutoff = *middle;
-  bool nearer = false;
+  const bool tied = std::find(std::next(middle), deadlines.end(), *middle) != deadlines.end();
+  if (!tied) return *middle;
+  // Many are equal to the middle one: if any are nearer, only those go.
+  UnixMs cutoff = std::numeric_limits<UnixMs>::min();
   for (auto at = deadlines.begin(); at != middle; ++at) {
-    if (*at >= *middle) continue;
-    cutoff = nearer ? std::max(cutoff, *at) : *at;
-    nearer = true;
+    if (*at < *middle) cutoff = std::max(cutoff, *at);
   }
-  return cutoff;
+  return cutoff == std::numeric_limits<UnixMs>::min() ? *middle : cutoff;
 }
 
 }  // namespace pinfold::eviction
