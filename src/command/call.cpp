@@ -1,6 +1,7 @@
 #include "pinfold/command/call.hpp"
 
 #include <string>
+#include <utility>
 
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/table.hpp"
@@ -9,6 +10,12 @@ namespace pinfold::command {
 
 store::Database Call::db(unsigned number) const {
   return store::Database(engine.keyspace, number, now, !session.no_touch, &wanted);
+}
+
+bool Call::put_argument(store::Database& db, const store::Key& key, std::size_t index,
+                        const store::PutOptions& options) {
+  if (Blob blob = take_blob(index)) [[unlikely]] return db.put(key, std::move(blob), options);
+  return db.put(key, args[index], options);
 }
 
 void Call::invalid_expire() {

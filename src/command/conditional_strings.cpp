@@ -140,7 +140,7 @@ bool put_pairs(Call& call, const store::PutOptions& how) {
   for (std::size_t i = 0; i < call.keys.size(); ++i) {
     if (over) {
       db.remove(call.keys[i]);
-    } else if (!db.put(call.keys[i], call.args[3 + 2 * i], how)) {
+    } else if (!call.put_argument(db, call.keys[i], 3 + 2 * i, how)) {
       return false;
     }
   }

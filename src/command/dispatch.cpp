@@ -58,14 +58,17 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
   call.engine.stats.count_error(call.reply.last_error_code());
 }
 
-}  // namespace
-
+// What a command may need of memory: its arguments and what the store adds to each.
 std::uint64_t memory_needed(Args args) {
   constexpr std::uint64_t overhead = 64;  // of an argument that becomes an entry
   std::uint64_t bytes = 0;
   for (const std::string_view arg : args) bytes += arg.size() + overhead;
   return bytes;
 }
+
+bool is_refused(const Prepared& prepared) { return prepared.large != nullptr && prepared.large->refused(); }
+
+}  // namespace
 
 void invoke(Call& call, ThreadStats& stats) {
   CommandCounters& counters = stats.commands[command_index(call.row)];
@@ -137,9 +140,11 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
       return reject(row, session, reply, "NOAUTH Authentication required.");
     }
   }
+  if (is_refused(prepared)) [[unlikely]] return reject(row, session, reply, out_of_memory);
   if (session.transaction != nullptr) [[unlikely]] {
-    if (queued_or_rejected(*row, session, args, reply)) return;
-  } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_needed(args))) [[unlikely]] {
+    if (queued_or_rejected(*row, session, args, prepared, reply)) return;
+  } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared)))
+      [[unlikely]] {
     return reject(row, session, reply, out_of_memory);
   }
   run(*row, session, args, prepared, reply, now);
@@ -156,6 +161,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   const std::size_t mark = reply.output().mark();
   Call call(row, args, reply, session, engine_, now, lock_keys(row, args, prepared), locks_);
   call.may_retry = true;
+  call.large = prepared.large;
   invoke(call, stats_);
   if (call.wanted == 0) return;
   // A value must grow by more than the request's own size. Room for that is made with nothing locked.
@@ -163,6 +169,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   locks_.release();
   if (!engine_.keyspace.make_room(call.wanted)) return reject(&row, session, reply, out_of_memory);
   Call again(row, args, reply, session, engine_, now, lock_keys(row, args, prepared), locks_);
+  again.large = prepared.large;
   invoke(again, stats_);
 }
 
@@ -180,8 +187,24 @@ std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, con
   return keys_;
 }
 
+// Large arguments are in memory already, where they can stay as values. Only as keys they are copied. A command that
+// makes a value larger asks for that by itself.
+std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Prepared& prepared) {
+  std::uint64_t bytes = memory_needed(args);
+  if (prepared.large == nullptr) [[likely]] return bytes;
+  positions_.clear();
+  extract_keys(row, args, positions_);
+  for (std::size_t i = 0; i < prepared.large->count(); ++i) {
+    const std::size_t index = prepared.large->index(i);
+    const bool is_key = std::find(positions_.begin(), positions_.end(), index) != positions_.end();
+    if (!is_key) bytes -= args[index].size();
+  }
+  return bytes;
+}
+
 // The part of dispatch that is different between MULTI and EXEC. True if the request has been answered.
-bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args, resp::Reply& reply) {
+bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared,
+                                    resp::Reply& reply) {
   Transaction& transaction = *session.transaction;
   if ((row.flags & kNoMulti) != 0) {
     reject(&row, session, reply, "ERR Command not allowed inside a transaction");
@@ -190,29 +213,39 @@ bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args,
   const bool immediate = (row.flags & kImmediate) != 0;
   // Whatever is queued takes memory, be it a read; EXEC needs it if a command inside does.
   if (!immediate || (is_exec(row) && (transaction.flags & kDenyOom) != 0)) {
-    const std::uint64_t bytes = immediate ? transaction.bytes : memory_needed(args);
+    const std::uint64_t bytes = immediate ? transaction.needed : memory_for(row, args, prepared);
     if (!engine_.keyspace.make_room(bytes)) {
       reject(&row, session, reply, out_of_memory);
       return true;
     }
   }
-  if (!immediate) queue(row, session, args, reply);
+  if (!immediate) queue(row, session, args, prepared, reply);
   return !immediate;
 }
 
-void Dispatcher::queue(const Row& row, Session& session, Args args, resp::Reply& reply) {
+void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   Transaction& transaction = *session.transaction;
   std::uint64_t bytes = sizeof(Queued);
   for (const std::string_view arg : args) bytes += sizeof(std::string) + arg.size();
+  const std::uint64_t large = prepared.large != nullptr ? prepared.large->bytes() : 0;
   const auto limit = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::client_query_buffer_limit));
-  if (transaction.bytes + bytes > limit) {
+  if (transaction.bytes + transaction.large_bytes + bytes > limit) {
     stats_.query_limit_disconnections.add();
     session.close_after_reply = true;
     return;
   }
-  transaction.queue.push_back({&row, {args.begin(), args.end()}});
+  transaction.needed += memory_for(row, args, prepared);
+  Queued queued{&row, std::vector<std::string>(args.size()), {}};
+  if (prepared.large != nullptr) queued.large = std::move(*prepared.large);
+  for (std::size_t i = 0, next = 0; i < args.size(); ++i) {
+    const bool is_large = next < queued.large.count() && queued.large.index(next) == i;
+    is_large ? void(++next) : void(queued.args[i] = args[i]);
+  }
+  transaction.queue.push_back(std::move(queued));
   transaction.flags |= row.flags;
+  bytes -= large;
   transaction.bytes += bytes;
+  transaction.large_bytes += large;
   engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(bytes));
   session.shared.queued.store(static_cast<int>(transaction.queue.size()), std::memory_order_relaxed);
   session.shared.queued_bytes.store(transaction.bytes, std::memory_order_relaxed);

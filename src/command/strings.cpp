@@ -34,10 +34,11 @@ void strlen(Call& call) {
   call.reply.integer(value ? static_cast<std::int64_t>(value->text.size()) : 0);
 }
 
-// Stores what SET and its relatives store: an entry whose deadline has passed already is not written at all.
-bool put(Call& call, const store::Key& key, std::string_view text, const store::PutOptions& options) {
+// Stores the argument at `value` as SET and its relatives do: an entry whose deadline has passed already is not written at all.
+bool put(Call& call, std::size_t value, const store::PutOptions& options) {
   store::Database db = call.db();
-  if (options.expires_at == 0 || options.expires_at > call.now) return db.put(key, text, options);
+  const store::Key& key = call.key();
+  if (options.expires_at == 0 || options.expires_at > call.now) return call.put_argument(db, key, value, options);
   if (!db.remove(key)) db.note_change(key);  // to a WATCH it was written, and has expired since
   return true;
 }
@@ -97,7 +98,7 @@ void set_looking(Call& call, const SetOptions& options, const store::PutOptions&
   } else {
     call.reply.null();
   }
-  if (admitted && !put(call, call.key(), call.args[2], how)) fail_instead(call, mark);
+  if (admitted && !put(call, 2, how)) fail_instead(call, mark);
 }
 
 void set(Call& call) {
@@ -111,7 +112,7 @@ void set(Call& call) {
     how.expires_at = *at;
   }
   if (options.looks()) return set_looking(call, options, how);
-  put(call, call.key(), call.args[2], how) ? call.reply.ok() : call.out_of_memory();
+  put(call, 2, how) ? call.reply.ok() : call.out_of_memory();
 }
 
 void set_expiring(Call& call, TimeUnit unit) {
@@ -119,7 +120,7 @@ void set_expiring(Call& call, TimeUnit unit) {
   if (!at) return;
   store::PutOptions how;
   how.expires_at = *at;
-  put(call, call.key(), call.args[3], how) ? call.reply.ok() : call.out_of_memory();
+  put(call, 3, how) ? call.reply.ok() : call.out_of_memory();
 }
 
 void setex(Call& call) { set_expiring(call, TimeUnit::seconds); }
@@ -128,14 +129,14 @@ void psetex(Call& call) { set_expiring(call, TimeUnit::milliseconds); }
 void setnx(Call& call) {
   store::Database db = call.db();
   if (db.peek(call.key())) return call.reply.integer(0);
-  db.put(call.key(), call.args[2]) ? call.reply.integer(1) : call.out_of_memory();
+  call.put_argument(db, call.key(), 2) ? call.reply.integer(1) : call.out_of_memory();
 }
 
 void getset(Call& call) {
   store::Database db = call.db();
   const std::size_t mark = call.reply.output().mark();
   bulk_or_null(call, db.read(call.key()));
-  if (!db.put(call.key(), call.args[2])) fail_instead(call, mark);
+  if (!call.put_argument(db, call.key(), 2)) fail_instead(call, mark);
 }
 
 void getdel(Call& call) {
@@ -175,7 +176,7 @@ void getex(Call& call) {
 bool put_pairs(Call& call) {
   store::Database db = call.db();
   for (std::size_t i = 0; i < call.keys.size(); ++i) {
-    if (!db.put(call.keys[i], call.args[2 + 2 * i])) return false;
+    if (!call.put_argument(db, call.keys[i], 2 + 2 * i)) return false;
   }
   return true;
 }
@@ -274,7 +275,7 @@ void append(Call& call) {
   const auto old = db.peek(call.key());
   const std::size_t before = old ? old->text.size() : 0;
   if (!old) {
-    if (!db.put(call.key(), tail)) return call.out_of_memory();
+    if (!call.put_argument(db, call.key(), 2)) return call.out_of_memory();
   } else {
     if (refuse_size(call, before + tail.size())) return;
     char* data = db.resize(call.key(), before + tail.size());

@@ -49,6 +49,7 @@ namespace {
 struct Step {
   const Row* row;
   std::vector<std::string_view> args;
+  LargeArguments* large;
   std::size_t first_key;
   std::size_t key_count;
 };
@@ -59,12 +60,13 @@ struct Plan {
   bool whole_keyspace = false;
 };
 
-Plan make_plan(const Transaction& transaction, const Session& session, const store::Keyspace& keyspace) {
+Plan make_plan(Transaction& transaction, const Session& session, const store::Keyspace& keyspace) {
   Plan plan;
   plan.steps.reserve(transaction.queue.size());
   std::vector<std::uint32_t> positions;
-  for (const Queued& queued : transaction.queue) {
-    Step step{queued.row, {queued.args.begin(), queued.args.end()}, plan.keys.size(), 0};
+  for (Queued& queued : transaction.queue) {
+    Step step{queued.row, {queued.args.begin(), queued.args.end()}, &queued.large, plan.keys.size(), 0};
+    for (std::size_t i = 0; i < queued.large.count(); ++i) step.args[queued.large.index(i)] = queued.large.view(i);
     positions.clear();
     if (extract_keys(*queued.row, step.args, positions)) {
       for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(step.args[at]));
@@ -94,6 +96,7 @@ void run_steps(Call& call, const Plan& plan) {
   for (const Step& step : plan.steps) {
     const std::span<const store::Key> keys(plan.keys.data() + step.first_key, step.key_count);
     Call nested(*step.row, step.args, call.reply, call.session, call.engine, call.now, keys, call.held);
+    nested.large = step.large;
     const std::size_t before = call.reply.output().size();
     invoke(nested, stats);
     // CLIENT REPLY SKIP is silent, but the array has announced an element.

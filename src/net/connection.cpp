@@ -5,12 +5,14 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "pinfold/net/io_thread.hpp"
@@ -116,7 +118,7 @@ bool Connection::stranger() const {
 
 resp::Limits Connection::limits() const {
   if (stranger()) return {stranger_arguments, stranger_bulk, false};
-  return {INT32_MAX, thread_.engine().settings.integer(config::Id::proto_max_bulk_len), true};
+  return {INT32_MAX, thread_.engine().settings.integer(config::Id::proto_max_bulk_len), true, Arrival::least_size};
 }
 
 // --- reading ---
@@ -125,18 +127,58 @@ void Connection::receive() {
   // What has been received is executed first: a client may send its requests and close.
   if (closed_ || paused_ || close_when_sent_ || more_input_) return;
   if (!make_room()) return close();
-  const ssize_t size = recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
+  const bool large = large_ != nullptr && large_->arrival != nullptr;
+  const ssize_t size = large ? receive_large() : recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
   if (size <= 0) {
     const bool nothing_yet = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
     return nothing_yet ? void() : close();
   }
   const auto received = static_cast<std::size_t>(size);
-  filled_ += received;
+  if (!large) filled_ += received;
   session_.shared.last_active.store(thread_.now(), std::memory_order_relaxed);
   thread_.dispatcher().stats().net_input.add(received);
   add(session_.shared.net_input, received);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
   if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
+}
+
+// Reads on with a large argument, and if its end may come, with what follows it.
+ssize_t Connection::receive_large() {
+  Arrival& arrival = *large_->arrival;
+  char skipped[busy_input];
+  std::span<char> to = arrival.space();
+  if (arrival.refused()) to = {skipped, std::min(sizeof skipped, arrival.left())};
+  const iovec parts[] = {{to.data(), to.size()}, {input_.get() + filled_, capacity_ - filled_}};
+  const ssize_t size = readv(fd_, parts, to.size() == arrival.left() ? 2 : 1);
+  if (size <= 0) return size;
+  const std::size_t count = std::min(static_cast<std::size_t>(size), to.size());
+  arrival.add(count);
+  filled_ += static_cast<std::size_t>(size) - count;
+  return size;
+}
+
+// The parser has met a large argument. True if all of it has come, and the parser may go on.
+bool Connection::take_body() {
+  if (large_ == nullptr) large_ = std::make_unique<LargeRequest>();
+  LargeRequest& large = *large_;
+  command::LargeArguments& arguments = large.arguments;
+  if (large.parsed == arguments.count()) {
+    std::unique_ptr<Arrival>& arrival = large.arrival;
+    if (arrival == nullptr) {
+      arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size());
+      if (arguments.refused()) arrival->refuse();
+    }
+    const std::size_t at = parser_.position();
+    const std::size_t used = arrival->add({input_.get() + at, filled_ - at});
+    filled_ -= used;
+    if (used > 0) std::memmove(input_.get() + at, input_.get() + at + used, filled_ - at);
+    if (arrival->refused() && !arguments.refused()) arguments.refuse();
+    if (!arrival->complete()) return false;
+    arguments.add(parser_.body_index(), arrival->take());
+    arrival.reset();
+  }
+  parser_.set_body(arguments.view(large.parsed++));
+  return true;
 }
 
 void Connection::hung_up() {
@@ -146,18 +188,28 @@ void Connection::hung_up() {
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
 bool Connection::make_room() {
+  if (large_ != nullptr && query_limit_reached()) return false;
   if (filled_ < capacity_) return true;
   const std::size_t wanted = parser_.wanted();
   std::size_t bigger = capacity_ < busy_input ? busy_input : capacity_ * 2;
   // Grow towards an announced length only as its bytes arrive, and not past it.
   if (wanted > capacity_ && bigger > wanted) bigger = wanted;
+  if (query_limit_reached()) return false;
   const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
-  if (capacity_ + parser_.memory() >= most) {
-    thread_.dispatcher().stats().query_limit_disconnections.add();
-    log_closing("its unfinished request is larger than client-query-buffer-limit");
-    return false;
-  }
   resize_input(std::min(bigger, most));
+  return true;
+}
+
+bool Connection::query_limit_reached() {
+  const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
+  std::size_t held = capacity_ + parser_.memory();
+  if (large_ != nullptr) {
+    held += large_->arguments.bytes();
+    if (large_->arrival != nullptr && !large_->arrival->refused()) held += large_->arrival->received();
+  }
+  if (held < most) return false;
+  thread_.dispatcher().stats().query_limit_disconnections.add();
+  log_closing("its unfinished request is larger than client-query-buffer-limit");
   return true;
 }
 
@@ -178,28 +230,40 @@ void Connection::parse(Batch& batch) {
   bool any = false;
   while (!batch.full()) {
     const std::size_t start = parser_.consumed();
-    parsed_ = parser_.next({input_.get(), filled_}, most);
+    do {
+      parsed_ = parser_.next({input_.get(), filled_}, most);
+    } while (parsed_ == resp::Parser::Result::body && take_body());
     if (parsed_ != resp::Parser::Result::command) break;
     batch.add(*this, start, parser_.args());
     any = true;
-    // An inline command's arguments do not outlast the next one, and what a stranger may send depends on its last
-    // command: one at a time then.
-    if (parser_.args_are_copies() || !most.authenticated) break;
+    const bool large = large_ != nullptr && large_->parsed > 0;
+    if (large) large_->start = start;
+    // An inline command's arguments do not outlast the next one, what a stranger may send depends on its last
+    // command, and there is a place for one request's large arguments: one at a time then.
+    if (parser_.args_are_copies() || !most.authenticated || large) break;
   }
   if (!any) finish();
 }
 
-void Connection::execute(std::size_t start, command::Args args, const command::Prepared& prepared) {
+void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared) {
   if (closed_ || paused_ || close_when_sent_) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();
   if (dispatcher.must_wait(session_, prepared, thread_.now())) {
     parser_.rewind(start);
+    if (large_ != nullptr) {
+      // They have come, and will be given to the parser once more.
+      large_->parsed = 0;
+      large_->start = LargeRequest::unfinished;
+    }
     paused_ = true;
     return thread_.await_pause_end();
   }
   thread_.output().set_cap(output_cap());
   resp::Reply reply(thread_.output(), session_.protocol);
+  const bool large = large_ != nullptr && large_->start == start;
+  if (large) prepared.large = &large_->arguments;
   dispatcher.execute(session_, args, prepared, reply, thread_.now());
+  if (large) large_.reset();
   if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) close_when_sent_ = true;
   if (thread_.output().overflowed()) return cut_off();
   if (thread_.output().size() > batch_output) send();
@@ -387,6 +451,7 @@ void Connection::close() {
   if (closed_) return;
   closed_ = true;
   ::close(fd_);
+  large_.reset();
   thread_.bury(*this);
 }
 

@@ -114,6 +114,18 @@ void Parser::begin_next(std::size_t at) {
   spans_.clear();
 }
 
+void Parser::rewind(std::size_t consumed_before) {
+  begin_next(consumed_before);
+  awaits_body_ = false;
+  bodies_.clear();
+}
+
+void Parser::set_body(std::string_view bytes) {
+  bodies_.push_back({body_index(), bytes});
+  awaits_body_ = false;
+  bulk_length_ = 0;  // what is left of it in the input is its line end
+}
+
 void Parser::drop_consumed() {
   for (Span& span : spans_) span.offset -= start_;
   position_ -= start_;
@@ -124,12 +136,13 @@ void Parser::drop_consumed() {
 
 void Parser::release_memory() {
   std::vector<Span>().swap(spans_);
+  std::vector<Body>().swap(bodies_);
   std::vector<std::string_view>().swap(args_);
   std::vector<std::string>().swap(unquoted_);
 }
 
 std::size_t Parser::wanted() const {
-  return bulk_length_ < 0 ? 0 : position_ - start_ + static_cast<std::size_t>(bulk_length_) + 2;
+  return bulk_length_ < 0 || awaits_body_ ? 0 : position_ - start_ + static_cast<std::size_t>(bulk_length_) + 2;
 }
 
 Parser::Result Parser::fail(std::string message) {
@@ -146,6 +159,8 @@ Parser::Result Parser::next(std::string_view input, const Limits& limits) {
         if (result == Result::command && args_.empty()) continue;  // an empty line is nothing
         return result;
       }
+    } else if (awaits_body_) {
+      return Result::body;
     }
     const Result result = multibulk(input, limits);
     if (result == Result::command && args_.empty()) continue;  // "*0" and "*-1" are nothing
@@ -187,6 +202,10 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
       }
       position_ = header.end;
       bulk_length_ = header.value;
+      if (header.value >= limits.body) {
+        awaits_body_ = true;
+        return Result::body;
+      }
     }
     const auto length = static_cast<std::size_t>(bulk_length_);
     if (input.size() < position_ || input.size() - position_ < length + 2) return Result::need_more;
@@ -202,6 +221,10 @@ Parser::Result Parser::finish(std::string_view input) {
   args_.clear();
   unquoted_.clear();
   for (const Span& span : spans_) args_.push_back(input.substr(span.offset, span.size));
+  if (!bodies_.empty()) [[unlikely]] {
+    for (const Body& body : bodies_) args_[body.index] = body.bytes;
+    bodies_.clear();
+  }
   begin_next(position_);
   return Result::command;
 }

@@ -9,6 +9,7 @@
 #include <span>
 #include <string_view>
 
+#include "pinfold/command/large_arguments.hpp"
 #include "pinfold/command/session.hpp"
 #include "pinfold/resp/reply.hpp"
 #include "pinfold/store/database.hpp"
@@ -39,6 +40,8 @@ class Call {
   /// The keys in the order in which the table finds them in the arguments, duplicates included.
   const std::span<const store::Key> keys;
   store::Keyspace::Locks& held;
+  /// Those of the arguments that came in blocks of their own, if any did.
+  LargeArguments* large = nullptr;
   /// Bytes that a value would have to grow by, beyond what was made room for: set by the store, which refused it.
   mutable std::uint64_t wanted = 0;
   /// Set by dispatch: if something was `wanted`, room is made for it and the handler called once more.
@@ -49,6 +52,13 @@ class Call {
   const store::Key& key(std::size_t n = 0) const { return keys[n]; }
   store::Database db() const { return db(session.db); }
   store::Database db(unsigned number) const;
+
+  /// The block that the argument at `index` came in, to be stored without a copy; an empty Blob if it came otherwise.
+  /// args[index] lies in that block.
+  Blob take_blob(std::size_t index) { return large != nullptr ? large->take(index) : Blob(); }
+  /// Stores the argument at `index` as the whole value of a key.
+  bool put_argument(store::Database& db, const store::Key& key, std::size_t index,
+                    const store::PutOptions& options = {});
 
   // Replies that many commands share, with Redis' texts.
   void syntax_error() { reply.error("ERR syntax error"); }

@@ -19,6 +19,7 @@ struct Prepared {
   const Row* row = nullptr;  // null: there is no such command
   bool one_key = false;      // the request has exactly one key:
   store::Key key;            // a view into the arguments, and its hash
+  LargeArguments* large = nullptr;  // of the request, if it has any
 };
 
 /// One per I/O thread; holds scratch space so that a command allocates nothing of its own. Not thread-safe.
@@ -58,8 +59,9 @@ class Dispatcher {
  private:
   void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
   void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
-  bool queued_or_rejected(const Row& row, Session& session, Args args, resp::Reply& reply);
-  void queue(const Row& row, Session& session, Args args, resp::Reply& reply);
+  std::uint64_t memory_for(const Row& row, Args args, const Prepared& prepared);
+  bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
@@ -72,9 +74,6 @@ class Dispatcher {
   std::vector<std::uint32_t> positions_;
   std::vector<store::Key> keys_;
 };
-
-/// What a command may need of memory: its arguments and what the store adds to each. EXEC asks for all of its queue.
-std::uint64_t memory_needed(Args args);
 
 /// Runs the handler of call.row and counts the call in `stats`, which must be this thread's. Everything has been checked and locked.
 void invoke(Call& call, ThreadStats& stats);

@@ -3,14 +3,17 @@
 //
 // The read buffer is small while a client is idle (10 000 idle clients must not cost more than 2 KB each) and grows
 // with what the client sends: to some KB for one that pipelines, and for a long request as its bytes arrive, never
-// because it announced them. Replies of all requests of a round are gathered in the thread's output and sent with one
+// because it announced them. Large arguments do not pass through it (arrival.hpp). Replies of all requests of a round are gathered in the thread's output and sent with one
 // system call; only what the socket does not take is kept here.
+
+#include <sys/types.h>
 
 #include <cstdint>
 #include <memory>
 #include <string_view>
 
 #include "pinfold/command/session.hpp"
+#include "pinfold/net/arrival.hpp"
 #include "pinfold/net/batch.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/resp/parser.hpp"
@@ -39,7 +42,7 @@ class Connection {
   void hung_up();
   /// Adds the requests that are complete in the input to the batch, as far as it takes them.
   void parse(Batch& batch);
-  void execute(std::size_t start, command::Args args, const command::Prepared& prepared);
+  void execute(std::size_t start, command::Args args, command::Prepared& prepared);
   /// After the last request of a batch: sends the replies and makes ready for the next round.
   void finish();
 
@@ -54,7 +57,10 @@ class Connection {
   void send();
   bool send_some(resp::Output& output, std::size_t& sent);
   void wait_for(std::uint32_t events);
+  ssize_t receive_large();
+  bool take_body();
   bool make_room();
+  bool query_limit_reached();
   void resize_input(std::size_t capacity);
   void drop_consumed();
   void drop_sent();
@@ -75,6 +81,7 @@ class Connection {
   std::unique_ptr<char[]> input_;
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
+  std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
   resp::Output pending_;  // replies that the socket did not take
   std::size_t sent_ = 0;  // bytes of them that it has taken since
   UnixMs over_soft_limit_since_ = 0;

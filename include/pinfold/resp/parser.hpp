@@ -2,11 +2,14 @@
 // The request side of RESP: arrays of bulk strings, and inline commands.
 //
 // The parser is resumable: it can be given any prefix of the stream, keeps how far it came, and never looks at a
-// byte twice but for an unfinished line. Arguments are handed out as offsets into the caller's
-// buffer, which may move between calls (those of an inline command, which are unquoted, lie in the parser). Not thread-safe.
+// byte twice but for an unfinished line. Arguments are views into the caller's buffer, which may move between calls
+// (those of an inline command, which are unquoted, lie in the parser). A large argument does not go through that buffer:
+// the parser says that it comes, the caller receives its bytes elsewhere, and the parser goes on behind it. Not
+// thread-safe.
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,13 +21,16 @@ struct Limits {
   std::int64_t arguments;
   std::int64_t bulk;
   bool authenticated;
+  /// An argument of this many bytes or more is a body. At most `bulk`; beyond it, there are none.
+  std::int64_t body = std::numeric_limits<std::int64_t>::max();
 };
 
 class Parser {
  public:
   enum class Result {
     command,    // args() holds one; it ends at position()
-    need_more,  // everything was used, or lies unfinished from start() on
+    need_more,  // everything was used, or lies unfinished from consumed() on
+    body,       // the next body_size() bytes of the stream, from position() on, are the caller's: see set_body()
     error,      // error() says what; the stream cannot be resynchronized
   };
 
@@ -36,15 +42,24 @@ class Parser {
   /// Whether the arguments lie in the parser (an inline command) and not in the input: then they last only until the
   /// next call of next().
   bool args_are_copies() const { return !unquoted_.empty(); }
+  /// Where in the input parsing goes on.
+  std::size_t position() const { return position_; }
+  /// Of the body that is to come (Result::body): its size, and the argument that it is.
+  std::size_t body_size() const { return static_cast<std::size_t>(bulk_length_); }
+  std::size_t body_index() const { return spans_.size(); }
+  /// The body has come, and lies at `bytes` until the command is finished. Its bytes must not be in the input (any more):
+  /// parsing goes on at position() with what follows them in the stream.
+  void set_body(std::string_view bytes);
   /// How far input has been used by whole commands.
   std::size_t consumed() const { return start_; }
-  /// Goes back to where a command started, to have it parsed again.
-  void rewind(std::size_t consumed_before) { begin_next(consumed_before); }
+  /// Goes back to where a command started, to have it parsed again. Its bodies will be asked for again.
+  void rewind(std::size_t consumed_before);
   /// Tells the parser that the caller has dropped the consumed bytes from the front of its buffer.
   void drop_consumed();
   /// What the arguments' places take beside the input itself.
   std::size_t memory() const {
-    return spans_.capacity() * sizeof(Span) + args_.capacity() * sizeof(std::string_view);
+    return spans_.capacity() * sizeof(Span) + args_.capacity() * sizeof(std::string_view) +
+           bodies_.capacity() * sizeof(Body);
   }
   /// Gives that back. Only between requests.
   void release_memory();
@@ -57,6 +72,10 @@ class Parser {
     std::size_t offset;
     std::size_t size;
   };
+  struct Body {
+    std::size_t index;  // of the argument
+    std::string_view bytes;
+  };
   Result multibulk(std::string_view input, const Limits& limits);
   Result inline_command(std::string_view input);
   Result fail(std::string message);
@@ -68,7 +87,9 @@ class Parser {
   std::int64_t remaining_ = 0;      // bulk strings still to come
   std::int64_t bulk_length_ = -1;   // of the one in progress, -1 before its header
   bool in_multibulk_ = false;
+  bool awaits_body_ = false;
   std::vector<Span> spans_;
+  std::vector<Body> bodies_;
   std::vector<std::string_view> args_;
   std::vector<std::string> unquoted_;  // storage for inline arguments
   std::string error_;

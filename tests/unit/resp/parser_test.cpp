@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -93,4 +94,80 @@ TEST_CASE("a rewound command is parsed again") {
   parser.rewind(before);
   REQUIRE(parser.next(input, known) == Parser::Result::command);
   CHECK(parser.args()[0] == "ECHO");
+}
+
+namespace {
+
+constexpr Limits with_bodies{1 << 20, 512 << 20, true, 100};
+
+// As feed(), taking bodies out of the stream as a connection does.
+std::vector<Command> feed_with_bodies(const std::string& input, std::size_t piece) {
+  Parser parser;
+  std::vector<Command> commands;
+  std::string buffer;
+  std::vector<std::string> bodies;
+  bodies.reserve(100);
+  std::string arriving;
+  for (std::size_t at = 0; at < input.size(); at += piece) {
+    buffer += input.substr(at, piece);
+    for (;;) {
+      const auto result = parser.next(buffer, with_bodies);
+      if (result == Parser::Result::body) {
+        CHECK(parser.next(buffer, with_bodies) == Parser::Result::body);
+        const std::size_t count = std::min(parser.body_size() - arriving.size(), buffer.size() - parser.position());
+        arriving += buffer.substr(parser.position(), count);
+        buffer.erase(parser.position(), count);
+        if (arriving.size() < parser.body_size()) break;
+        bodies.push_back(std::move(arriving));
+        arriving.clear();
+        parser.set_body(bodies.back());
+        continue;
+      }
+      if (result != Parser::Result::command) break;
+      commands.emplace_back(parser.args().begin(), parser.args().end());
+    }
+    buffer.erase(0, parser.consumed());
+    parser.drop_consumed();
+  }
+  return commands;
+}
+
+}  // namespace
+
+TEST_CASE("bodies are handed to the caller however the stream is split") {
+  const std::string a(100, 'a'), b(99, 'b'), c = "*1\r\n$4\r\nPING\r\n" + std::string(250, 'c');
+  const auto bulk = [](const std::string& text) { return "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n"; };
+  const std::string input = "PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n" + bulk(a) + "*5\r\n$4\r\nMSET\r\n" + bulk(c) + bulk(b) +
+                            bulk(a) + bulk(c) + "*1\r\n" + bulk(a) + "*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\r\n";
+  const std::vector<Command> wanted = {{"PING"}, {"SET", "k", a}, {"MSET", c, b, a, c}, {a}, {"GET", "k"}, {"PING"}};
+  for (std::size_t piece = 1; piece <= 300; ++piece) CHECK(feed_with_bodies(input, piece) == wanted);
+  CHECK(feed_with_bodies(input, input.size()) == wanted);
+}
+
+TEST_CASE("a rewound command asks for its bodies again") {
+  Parser parser;
+  const std::string body(100, 'x');
+  const std::string input = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\n\r\nPING\r\n";  // as it is without the body
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(parser.next(input, with_bodies) == Parser::Result::body);
+    CHECK(parser.body_size() == 100);
+    CHECK(parser.body_index() == 2);
+    CHECK(parser.wanted() == 0);
+    if (i == 1) {
+      parser.rewind(0);
+      continue;
+    }
+    parser.set_body(body);
+    REQUIRE(parser.next(input, with_bodies) == Parser::Result::command);
+    CHECK(parser.args() == std::vector<std::string_view>{"SET", "k", body});
+    if (i == 0) parser.rewind(0);
+  }
+  REQUIRE(parser.next(input, with_bodies) == Parser::Result::command);
+  CHECK(parser.args() == std::vector<std::string_view>{"PING"});
+}
+
+TEST_CASE("an argument that is larger than allowed is no body") {
+  Parser parser;
+  CHECK(parser.next("*1\r\n$536870913\r\n", with_bodies) == Parser::Result::error);
+  CHECK(parser.error() == "invalid bulk length");
 }
