@@ -2,19 +2,9 @@
 
 namespace pinfold::command {
 
-// The one place where the memory of an argument that arrives is taken.
-ReceivedBlob ReceivedBlob::allocate(store::Keyspace& keyspace, std::size_t size) {
-  ReceivedBlob received;
-  received.blob_ = Blob::allocate(size, size);
-  if (!received.blob_) return received;
-  received.memory_ = &keyspace.memory();
-  received.memory_->add(store::Use::blobs, static_cast<std::int64_t>(received.blob_.memory()));
-  return received;
-}
-
 std::size_t LargeArguments::bytes() const {
   std::size_t sum = 0;
-  for (const Argument& argument : arguments_) sum += argument.blob.view().size();
+  for (const Argument& argument : arguments_) sum += view_of(argument.blob).size();
   return sum;
 }
 
@@ -25,7 +15,7 @@ void LargeArguments::refuse() {
 
 Blob LargeArguments::take(std::size_t index) {
   for (Argument& argument : arguments_) {
-    if (argument.index == index) return argument.blob.release();
+    if (argument.index == index) return std::move(argument.blob);
   }
   return {};
 }

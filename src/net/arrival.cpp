@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <utility>
 
 namespace pinfold::net {
@@ -17,45 +16,25 @@ Arrival::Arrival(store::Keyspace& keyspace, std::size_t size) : keyspace_(keyspa
 void Arrival::refuse() {
   refused_ = true;
   block_ = {};
-  drop_pieces();
 }
 
 std::span<char> Arrival::space() {
-  if (!refused_ && !block_ && received_ == gathered_ && !grow()) refuse();
+  if (!refused_ && received_ == room_ && !grow()) refuse();
   if (refused_) return {};
-  if (block_) return {block_.data() + received_, std::min(left(), most_per_round)};
-  const Piece& last = pieces_.back();
-  const std::size_t room = gathered_ - received_;
-  return {last.bytes.get() + last.size - room, std::min(room, most_per_round)};
+  return {block_.data() + received_, std::min(room_ - received_, most_per_round)};
 }
 
-// The next piece, or the block.
 bool Arrival::grow() {
-  const std::size_t half = size_ / 2;
-  if (size_ <= at_once || received_ >= half) {
-    if (!keyspace_.make_room(size_ - counted_)) return false;
-    count_pieces(0);
-    block_ = command::ReceivedBlob::allocate(keyspace_, size_);
-    return static_cast<bool>(block_);
+  const std::size_t room = std::min(size_, received_ + std::clamp(received_, at_once, BlockHeap::own_mapping));
+  if (!keyspace_.make_room(room - room_)) return false;
+  if (!block_) {
+    block_ = Blob::allocate(keyspace_.memory().heap(), 0, room);
+    if (!block_) return false;
   }
-  const std::size_t size = std::min({std::max(received_, at_once), largest_piece, half - received_});
-  if (!keyspace_.make_room(size)) return false;
-  std::unique_ptr<char[]> bytes(new (std::nothrow) char[size]);
-  if (!bytes) return false;
-  pieces_.push_back({std::move(bytes), size});
-  gathered_ += size;
-  count_pieces(counted_ + size);
+  block_.set_size(received_);
+  if (!block_.reserve(room)) return false;
+  room_ = room;
   return true;
-}
-
-void Arrival::count_pieces(std::size_t bytes) {
-  keyspace_.memory().add(store::Use::blobs, static_cast<std::int64_t>(bytes) - static_cast<std::int64_t>(counted_));
-  counted_ = bytes;
-}
-
-void Arrival::add(std::size_t count) {
-  received_ += count;
-  if (block_ && moved_ < gathered_) move_pieces(complete() ? gathered_ : std::max(count, at_once));
 }
 
 std::size_t Arrival::add(std::string_view bytes) {
@@ -70,25 +49,9 @@ std::size_t Arrival::add(std::string_view bytes) {
   return used;
 }
 
-void Arrival::move_pieces(std::size_t most) {
-  while (most > 0 && moved_ < gathered_) {
-    Piece& piece = pieces_.front();
-    const std::size_t count = std::min(most, piece.size - piece_moved_);
-    std::memcpy(block_.data() + moved_, piece.bytes.get() + piece_moved_, count);
-    moved_ += count;
-    piece_moved_ += count;
-    most -= count;
-    if (piece_moved_ < piece.size) continue;
-    pieces_.erase(pieces_.begin());
-    piece_moved_ = 0;
-  }
+Blob Arrival::take() {
+  if (block_) block_.set_size(size_);
+  return std::move(block_);
 }
-
-void Arrival::drop_pieces() {
-  pieces_.clear();
-  count_pieces(0);
-}
-
-command::ReceivedBlob Arrival::take() { return std::move(block_); }
 
 }  // namespace pinfold::net
