@@ -1,5 +1,5 @@
 #pragma once
-// The account of memory that maxmemory bounds. Thread-safe; every figure is exact at the moment of the change.
+// The account of memory. maxmemory bounds the data in it; clients have a share of their own. Thread-safe; every figure is exact at the moment of the change.
 
 #include <array>
 #include <atomic>
@@ -23,26 +23,28 @@ class Memory {
 
   void add(Use use, std::int64_t bytes) {
     uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
+    if (use != Use::clients) data_.fetch_add(bytes, std::memory_order_relaxed);
     const std::int64_t now = used_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
     if (bytes > 0 && now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
   }
   std::uint64_t used() const { return clamp(used_); }
   std::uint64_t used(Use use) const { return clamp(uses_[static_cast<unsigned>(use)]); }
+  /// All but what clients use.
+  std::uint64_t data() const { return clamp(data_); }
   std::uint64_t peak() const { return clamp(peak_); }
   void reset_peak() { peak_.store(used_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
 
   /// 0: no limit.
   std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
   void set_limit(std::uint64_t bytes) { limit_.store(bytes, std::memory_order_relaxed); }
-  /// Whether what is stored is more than the limit, which has been lowered then. Buffers of clients come and go and
-  /// are no reason to evict before somebody needs the room.
+  /// Whether what is stored is more than the limit, which has been lowered then.
   bool over_limit() const {
     const std::uint64_t most = limit();
-    return most != 0 && used() > most + used(Use::clients);
+    return most != 0 && data() > most;
   }
   bool fits(std::uint64_t more) const {
     const std::uint64_t most = limit();
-    return most == 0 || (more <= most && used() <= most - more);
+    return most == 0 || (more <= most && data() <= most - more);
   }
 
  private:
@@ -54,6 +56,7 @@ class Memory {
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Use::count)> uses_{};
   std::atomic<std::int64_t> used_{0};
+  std::atomic<std::int64_t> data_{0};
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::uint64_t> limit_;
 };
