@@ -1,6 +1,7 @@
 #include "pinfold/command/clients.hpp"
 
 #include <algorithm>
+#include <vector>
 
 namespace pinfold::command {
 
@@ -29,6 +30,40 @@ void Clients::with(std::uint64_t id, const std::function<void(SharedClient&)>& v
 void Clients::kill(SharedClient& client) {
   client.closing.store(true, std::memory_order_relaxed);
   if (wake_to_close) wake_to_close(client.thread, client.id);
+}
+
+bool Clients::evict_greediest(std::uint64_t share) {
+  struct Candidate {
+    std::uint64_t memory;
+    SharedClient* client;
+    bool operator<(const Candidate& other) const { return memory < other.memory; }
+  };
+  const std::lock_guard lock(mutex_);
+  std::vector<Candidate> candidates;
+  std::uint64_t sum = 0;     // of those who may have to go
+  std::uint64_t spared = 0;  // of those who may not
+  for (const auto& [id, client] : clients_) {
+    if (client->closing.load(std::memory_order_relaxed)) continue;  // its memory is as good as back
+    const std::uint64_t memory = client->memory();
+    if (client->no_evict.load(std::memory_order_relaxed)) {
+      spared += memory;
+    } else {
+      sum += memory;
+      candidates.push_back({memory, client});
+    }
+  }
+  // Those who are spared must not drive all others out.
+  const std::uint64_t others = std::max(share - std::min(share, spared), share / 4);
+  std::make_heap(candidates.begin(), candidates.end());
+  for (auto end = candidates.end(); sum > others && end != candidates.begin(); --end) {
+    std::pop_heap(candidates.begin(), end);
+    const Candidate& greediest = *(end - 1);
+    sum -= greediest.memory;
+    greediest.client->evicted.store(true, std::memory_order_relaxed);
+    count_evicted();
+    kill(*greediest.client);
+  }
+  return sum + spared <= share;
 }
 
 void Clients::pause(PauseMode mode, UnixMs until, UnixMs now) {

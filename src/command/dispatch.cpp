@@ -299,6 +299,11 @@ bool Dispatcher::is_paused(const Session& session, const Row* row, PauseMode mod
   return is_exec(*row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
 }
 
+void Dispatcher::release_memory() {
+  std::vector<std::uint32_t>().swap(positions_);
+  std::vector<store::Key>().swap(keys_);
+}
+
 void Dispatcher::end_session(Session& session) {
   end_transaction(session, engine_);
   release_watched(session, engine_, locks_);

@@ -1,5 +1,7 @@
 #include "pinfold/command/engine.hpp"
 
+#include <algorithm>
+
 #include "pinfold/base/random.hpp"
 
 namespace pinfold::command {
@@ -21,5 +23,18 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       stats(threads),
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {}
+
+std::uint64_t Engine::clients_share() const {
+  // As in Redis, a limit so low that nobody could say anything is not meant.
+  constexpr std::uint64_t least = 128 * 1024;
+  constexpr std::uint64_t least_as_percentage = 4 * 1024 * 1024;
+  constexpr std::uint64_t unlimited = UINT64_MAX;
+  const std::int64_t share = settings.integer(config::Id::maxmemory_clients);
+  if (share == 0) return unlimited;
+  if (share > 0) return std::max(static_cast<std::uint64_t>(share), least);
+  const std::uint64_t memory = keyspace.memory().limit();
+  if (memory == 0) return unlimited;
+  return std::max(memory / 100 * static_cast<std::uint64_t>(-share), least_as_percentage);
+}
 
 }  // namespace pinfold::command

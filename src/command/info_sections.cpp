@@ -70,7 +70,8 @@ void clients(Call& call, InfoText& info) {
   std::uint64_t largest_input = 0;
   std::uint64_t largest_output = 0;
   call.engine.clients.for_each([&](const SharedClient& client) {
-    largest_input = std::max(largest_input, client.input_bytes.load(std::memory_order_relaxed));
+    const std::uint64_t large = client.large_bytes.load(std::memory_order_relaxed);
+    largest_input = std::max(largest_input, client.input_bytes.load(std::memory_order_relaxed) + large);
     largest_output = std::max(largest_output, client.output_bytes.load(std::memory_order_relaxed));
   });
   info.field("connected_clients", call.engine.clients.count());
@@ -102,6 +103,9 @@ void memory(Call& call, InfoText& info) {
   info.bytes("total_system_memory", pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
   info.bytes("maxmemory", memory.limit());
   info.field("maxmemory_policy", call.engine.settings.show(Id::maxmemory_policy));
+  const std::uint64_t share = call.engine.clients_share();
+  info.field("maxmemory_clients", share == UINT64_MAX ? 0 : share);
+  info.field("mem_not_counted_for_evict", memory.used(store::Use::clients));
   info.real("mem_fragmentation_ratio", report.fragmentation(), 2);
   info.field("mem_fragmentation_bytes", std::to_string(report.fragmentation_bytes()));
   info.field("mem_clients_normal", memory.used(store::Use::clients));
@@ -146,7 +150,7 @@ void stats(Call& call, InfoText& info) {
   info.field("sync_partial_err", 0);
   info.field("expired_keys", keys.expired);
   info.field("evicted_keys", keys.evicted);
-  info.field("evicted_clients", 0);
+  info.field("evicted_clients", call.engine.clients.evicted());
   info.field("keyspace_hits", keys.hits);
   info.field("keyspace_misses", keys.misses);
   info.field("pubsub_channels", 0);

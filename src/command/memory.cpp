@@ -120,8 +120,8 @@ std::string diagnose(const Engine& engine) {
   const std::uint64_t clients = memory.used(Use::clients);
   std::string text;
   if (limit > 0 && engine.keyspace.policy() == eviction::Kind::noeviction &&
-      report.used > limit / 10 * 9) {
-    text += "* Memory is nearly full (" + human_size(report.used) + " of " + human_size(limit) +
+      memory.data() > limit / 10 * 9) {
+    text += "* Memory is nearly full (" + human_size(memory.data()) + " of " + human_size(limit) +
             ") and nothing is evicted: writes are or will be refused. Raise maxmemory, or set "
             "maxmemory-policy to "
             "allkeys-lfu.\n";
@@ -129,10 +129,10 @@ std::string diagnose(const Engine& engine) {
   if (limit == 0) {
     text += "* There is no limit: memory grows until the kernel ends the process. Set maxmemory.\n";
   }
-  if (clients > 32 * megabyte && clients > report.used / 4) {
+  if (clients > 32 * megabyte && clients > std::min(report.used / 4, engine.clients_share() / 2)) {
     text += "* Clients hold " + human_size(clients) +
-            " in unfinished requests and unread replies. CLIENT LIST shows who (qbuf, omem); see "
-            "client-output-buffer-limit.\n";
+            " in unfinished requests and unread replies. CLIENT LIST shows who (tot-mem); see "
+            "maxmemory-clients and client-output-buffer-limit.\n";
   }
   if (report.fragmentation() > 1.4 &&
       report.fragmentation_bytes() > static_cast<std::int64_t>(100 * megabyte)) {

@@ -29,6 +29,7 @@ void forget_watched(Session& session, Engine& engine) {
   }
   engine.keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(session.watched_bytes));
   session.watched_bytes = 0;
+  session.shared.watched_bytes.store(0, std::memory_order_relaxed);
   session.watched.clear();
   session.watch_flag.reset();
   session.shared.watched.store(0, std::memory_order_relaxed);
@@ -180,6 +181,7 @@ void watch(Call& call) {
       call.engine.keyspace.watch(session.db, key, session.watch_flag, call.now);
     }
     call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(session.watched_bytes - before));
+    session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
     session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
   }
   call.reply.ok();

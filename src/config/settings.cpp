@@ -44,8 +44,13 @@ constexpr Setting kTable[] = {
     {Id::requirepass, "requirepass", Type::text, "", 0, 0, "", true,
      "The password that clients must give with AUTH or HELLO. Empty: none is asked for."},
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
-     "How much memory data and client buffers may take together. Also a share of the machine's or the container's "
+     "How much memory data may take; clients have a share on top of it. Also a share of the machine's or the container's "
      "memory, such as 50%; auto is 75%. 0: no limit."},
+    {Id::maxmemory_clients, "maxmemory-clients", Type::memory, "5%", -100, unbounded, "", true,
+     "How much memory clients may take together, on top of maxmemory: unfinished requests, transactions being queued, "
+     "replies that were not read. Large values do not count, they are data. Beyond it those that take most are "
+     "disconnected, but for clients with CLIENT NO-EVICT on. In bytes, 128 KB at least, or in percent of maxmemory, "
+     "then 4 MB at least. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
      "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,
      "What happens when memory is full. lfu evicts what is used least, lru what was not used for longest, random "

@@ -38,11 +38,21 @@ std::int64_t share_of_memory(unsigned percent) {
   return static_cast<std::int64_t>(available_memory() / 100 * percent);
 }
 
-std::optional<std::int64_t> parse_percentage(std::string_view value) {
+// The number before a percent sign; none below `min`.
+std::optional<std::int64_t> parse_percentage(std::string_view value, std::int64_t min) {
   if (value.size() < 2 || value.back() != '%') return std::nullopt;
   const std::optional<std::int64_t> percent = parse_i64(value.substr(0, value.size() - 1));
-  if (!percent || *percent < 1 || *percent > 100) return std::nullopt;
+  if (!percent || *percent < min) return std::nullopt;
   return percent;
+}
+
+// A share of another setting's bytes is kept as a negative number of percent, as Redis does.
+Error parse_share(const Setting& setting, std::int64_t percent, Value& result) {
+  if (percent > -setting.min) {
+    return "percentage argument must be less or equal to " + std::to_string(-setting.min);
+  }
+  result.number = -percent;
+  return std::nullopt;
 }
 
 Error parse_bytes(const Setting& setting, std::string_view value, Value& result) {
@@ -51,12 +61,16 @@ Error parse_bytes(const Setting& setting, std::string_view value, Value& result)
     result.number = share_of_memory(automatic_share);
     return std::nullopt;
   }
-  if (const auto percent = parse_percentage(value); percent && setting.id == Id::maxmemory) {
+  if (const auto percent = parse_percentage(value, 1); percent && *percent <= 100 && setting.id == Id::maxmemory) {
     result.number = share_of_memory(static_cast<unsigned>(*percent));
     return std::nullopt;
   }
+  const bool may_be_share = setting.min < 0;
+  if (const auto percent = parse_percentage(value, 0); percent && may_be_share) {
+    return parse_share(setting, *percent, result);
+  }
   const std::optional<std::uint64_t> bytes = parse_memory(value);
-  if (!bytes) return "argument must be a memory value";
+  if (!bytes) return may_be_share ? "argument must be a memory or percent value" : "argument must be a memory value";
   result.number = static_cast<std::int64_t>(*bytes);
   return check_range(setting, result.number);
 }
@@ -243,6 +257,7 @@ Error parse_value(const Setting& setting, std::string_view value, std::string_vi
 
 std::string show_number(const Setting& setting, std::int64_t number) {
   if (setting.type == Type::flag) return number != 0 ? "yes" : "no";
+  if (setting.type == Type::memory && number < 0) return std::to_string(-number) + "%";
   if (setting.type != Type::choice) return std::to_string(number);
   return std::string(split(setting.choices, '|')[static_cast<std::size_t>(number)]);
 }

@@ -11,11 +11,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <span>
 #include <utility>
 
 #include "pinfold/net/io_thread.hpp"
+#include "pinfold/net/log_throttle.hpp"
 
 namespace pinfold::net {
 
@@ -23,21 +26,21 @@ namespace {
 
 constexpr std::size_t idle_input = 512;
 constexpr std::size_t busy_input = 16 * 1024;
-constexpr std::size_t kept_output = 1024 * 1024; // of the thread's buffer between batches; more than a batch takes
+constexpr std::size_t kept_output = 512 * 1024;  // of the thread's buffer between batches; more than a batch takes
+constexpr std::size_t copied_output = 64 * 1024; // a longer rest of replies is not copied out of the thread's buffer
 constexpr std::size_t batch_output = 256 * 1024; // send before going on with the next request
 constexpr UnixMs idle_after_ms = 2000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605), and may announce
 // this little (CVE-2021-32675).
 constexpr std::size_t stranger_output = 64 * 1024;
 constexpr std::size_t modest_output = 1024 * 1024;
-constexpr std::uint64_t crowd_at_least = 64ULL * 1024 * 1024;
 constexpr std::int64_t stranger_arguments = 10;
 constexpr std::int64_t stranger_bulk = 16 * 1024;
 
+constexpr auto relaxed = std::memory_order_relaxed;
+
 // For a counter that only this thread writes: no locked instruction.
-void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {
-  counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
+void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) { counter.store(counter.load(relaxed) + n, relaxed); }
 
 std::string name_of(const sockaddr_storage& address, const std::string& unix_path) {
   char text[INET6_ADDRSTRLEN] = "";
@@ -64,7 +67,7 @@ Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t
   shared.unix_socket = unix_socket;
   shared.thread = thread_.index();
   shared.created = unix_ms();
-  shared.last_active.store(shared.created, std::memory_order_relaxed);
+  shared.last_active.store(shared.created, relaxed);
   sockaddr_storage address{};
   socklen_t size = sizeof address;
   const std::string path = unix_socket ? engine.settings.text(config::Id::unixsocket) : "";
@@ -74,7 +77,7 @@ Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t
   getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
   shared.local_address = name_of(address, path);
   session_.authenticated = engine.settings.text(config::Id::requirepass).empty();
-  shared.authenticated.store(session_.authenticated, std::memory_order_relaxed);
+  shared.authenticated.store(session_.authenticated, relaxed);
   engine.clients.add(shared);
 }
 
@@ -83,6 +86,7 @@ Connection::~Connection() {
   thread_.dispatcher().end_session(session_);
   thread_.engine().clients.remove(session_.shared);
   thread_.engine().keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(accounted_));
+  thread_.engine().clients.unread_blobs.fetch_sub(static_cast<std::int64_t>(accounted_blobs_), relaxed);
 }
 
 void Connection::start() {
@@ -135,7 +139,8 @@ void Connection::receive() {
   }
   const auto received = static_cast<std::size_t>(size);
   if (!large) filled_ += received;
-  session_.shared.last_active.store(thread_.now(), std::memory_order_relaxed);
+  session_.shared.input_bytes.store(filled_, relaxed);
+  session_.shared.last_active.store(thread_.now(), relaxed);
   thread_.dispatcher().stats().net_input.add(received);
   add(session_.shared.net_input, received);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
@@ -153,6 +158,7 @@ ssize_t Connection::receive_large() {
   if (size <= 0) return size;
   const std::size_t count = std::min(static_cast<std::size_t>(size), to.size());
   arrival.add(count);
+  if (!arrival.refused()) add(session_.shared.large_bytes, count);
   filled_ += static_cast<std::size_t>(size) - count;
   return size;
 }
@@ -171,6 +177,7 @@ bool Connection::take_body() {
     const std::size_t at = parser_.position();
     const std::size_t used = arrival->add({input_.get() + at, filled_ - at});
     filled_ -= used;
+    if (!arrival->refused()) add(session_.shared.large_bytes, used);
     if (used > 0) std::memmove(input_.get() + at, input_.get() + at + used, filled_ - at);
     if (arrival->refused() && !arguments.refused()) arguments.refuse();
     if (!arrival->complete()) return false;
@@ -179,6 +186,11 @@ bool Connection::take_body() {
   }
   parser_.set_body(arguments.view(large.parsed++));
   return true;
+}
+
+void Connection::forget_large() {
+  large_.reset();
+  session_.shared.large_bytes.store(0, relaxed);
 }
 
 void Connection::hung_up() {
@@ -194,7 +206,7 @@ bool Connection::make_room() {
   std::size_t bigger = capacity_ < busy_input ? busy_input : capacity_ * 2;
   // Grow towards an announced length only as its bytes arrive, and not past it.
   if (wanted > capacity_ && bigger > wanted) bigger = wanted;
-  if (query_limit_reached()) return false;
+  if (query_limit_reached() || too_greedy(bigger)) return false;
   const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
   resize_input(std::min(bigger, most));
   return true;
@@ -215,9 +227,16 @@ bool Connection::query_limit_reached() {
 
 void Connection::resize_input(std::size_t capacity) {
   if (capacity == capacity_) return;
-  std::unique_ptr<char[]> fresh(new char[capacity]);
-  if (filled_ > 0) std::memcpy(fresh.get(), input_.get(), filled_);
-  input_ = std::move(fresh);
+  // The kernel moves the pages of a buffer that grows, nothing is copied. One that shrinks may leave them altogether.
+  const bool shrinks = capacity < capacity_;
+  void* const resized = shrinks ? std::malloc(capacity) : std::realloc(input_.get(), capacity);
+  if (resized == nullptr) throw std::bad_alloc();
+  if (shrinks) {
+    std::memcpy(resized, input_.get(), filled_);
+    input_.reset();
+  }
+  static_cast<void>(input_.release());
+  input_.reset(static_cast<char*>(resized));
   capacity_ = capacity;
   account();
 }
@@ -258,13 +277,14 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     paused_ = true;
     return thread_.await_pause_end();
   }
-  thread_.output().set_cap(output_cap());
+  const IoThread::Limits& limits = thread_.limits();
+  thread_.output().set_caps(spared() ? limits.output : limits.output_text, limits.output);
   resp::Reply reply(thread_.output(), session_.protocol);
   const bool large = large_ != nullptr && large_->start == start;
   if (large) prepared.large = &large_->arguments;
   dispatcher.execute(session_, args, prepared, reply, thread_.now());
-  if (large) large_.reset();
-  if (session_.close_after_reply || session_.shared.closing.load(std::memory_order_relaxed)) close_when_sent_ = true;
+  if (large) forget_large();
+  if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
   if (thread_.output().overflowed()) return cut_off();
   if (thread_.output().size() > batch_output) send();
 }
@@ -277,6 +297,7 @@ void Connection::finish() {
     close_when_sent_ = true;
   }
   drop_consumed();
+  session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (closed_) return;
   const bool waiting = !pending_.empty();
@@ -332,7 +353,7 @@ bool Connection::send_some(resp::Output& output, std::size_t& sent) {
     sent += static_cast<std::size_t>(taken);
     thread_.dispatcher().stats().net_output.add(static_cast<std::uint64_t>(taken));
     add(session_.shared.net_output, static_cast<std::size_t>(taken));
-    session_.shared.last_active.store(thread_.now(), std::memory_order_relaxed);
+    session_.shared.last_active.store(thread_.now(), relaxed);
     if (static_cast<std::size_t>(taken) < offered) return true;
   }
   return true;
@@ -344,7 +365,13 @@ void Connection::send() {
   if (pending_.empty()) {
     std::size_t sent = 0;
     ok = send_some(output, sent);
-    if (ok && sent < output.size()) pending_.move_from(output, sent);
+    if (ok && output.size() - sent > copied_output) {
+      std::swap(pending_, output);
+      pending_.set_caps(SIZE_MAX, SIZE_MAX);
+      sent_ = sent;
+    } else if (ok && sent < output.size()) {
+      pending_.move_from(output, sent);
+    }
   } else if (!output.empty()) {
     pending_.move_from(output, 0);
   }
@@ -379,20 +406,25 @@ void Connection::drop_sent() {
   account();
 }
 
-// What one client may have waiting. Without a limit set, clients together still do not get more than a quarter of the
-// memory for this.
-std::size_t Connection::output_cap() const {
-  const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
-  const std::uint64_t hard = thread_.engine().settings.output_limit().hard;
-  if (hard > 0) return hard;
-  return memory == 0 ? SIZE_MAX : std::max(memory / 4, crowd_at_least);
-}
-
 void Connection::cut_off() {
   thread_.output().clear(kept_output);
-  thread_.dispatcher().stats().output_limit_disconnections.add();
-  log_closing("the replies it waits for are too large (client-output-buffer-limit)");
+  if (!spared() && thread_.limits().output_text < thread_.limits().output) {
+    thread_.engine().clients.count_evicted();
+    log_closing("its reply is larger than what is left of the memory for clients (maxmemory-clients)");
+  } else {
+    thread_.dispatcher().stats().output_limit_disconnections.add();
+    log_closing("the replies it waits for are too large (client-output-buffer-limit)");
+  }
   close();
+}
+
+// Whether an input buffer of this size is more than all clients may take together. Where others take more, they go
+// first: see IoThread::make_clients_fit.
+bool Connection::too_greedy(std::size_t input) {
+  if (input <= thread_.limits().clients || spared()) return false;
+  thread_.engine().clients.count_evicted();
+  log_closing("its unfinished request is larger than the memory for clients (maxmemory-clients)");
+  return true;
 }
 
 void Connection::check_output_limit() {
@@ -408,9 +440,11 @@ void Connection::check_output_limit() {
   } else {
     over_soft_limit_since_ = 0;
   }
-  const store::Memory& memory = thread_.engine().keyspace.memory();
-  const bool crowded = memory.limit() > 0 && waiting > modest_output &&
-                       memory.used(store::Use::clients) > std::max(memory.limit() / 4, crowd_at_least);
+  // Blobs that only wait to be read take room from data that nobody can evict. All clients together may hold half.
+  const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
+  const std::int64_t unread_blobs = thread_.engine().clients.unread_blobs.load(relaxed);
+  const bool crowded = memory > 0 && pending_.held_bytes() > modest_output && unread_blobs > static_cast<std::int64_t>(memory / 2) &&
+                       pending_.abandoned_bytes() > modest_output;
   if (!unknown && !hard && !soft && !crowded) return;
   thread_.dispatcher().stats().output_limit_disconnections.add();
   log_closing("it does not read its replies (client-output-buffer-limit)");
@@ -420,17 +454,24 @@ void Connection::check_output_limit() {
 // --- housekeeping ---
 
 void Connection::account() {
+  command::Engine& engine = thread_.engine();
   const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + pending_.memory();
-  thread_.engine().keyspace.memory().add(store::Use::clients,
-                                         static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
+  engine.keyspace.memory().add(store::Use::clients,
+                               static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
-  session_.shared.input_bytes.store(capacity_, std::memory_order_relaxed);
-  session_.shared.output_bytes.store(pending_.size() - sent_, std::memory_order_relaxed);
+  if (const std::size_t blobs = pending_.held_bytes(); blobs != accounted_blobs_) {
+    engine.clients.unread_blobs.fetch_add(
+        static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);
+    accounted_blobs_ = blobs;
+  }
+  session_.shared.input_room.store(capacity_, relaxed);
+  session_.shared.output_bytes.store(pending_.size() - sent_, relaxed);
+  session_.shared.buffer_memory.store(now, relaxed);
 }
 
 void Connection::tick() {
   if (closed_) return;
-  const UnixMs idle = thread_.now() - session_.shared.last_active.load(std::memory_order_relaxed);
+  const UnixMs idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
   if (timeout > 0 && idle > timeout * 1000 && !paused_) {
     thread_.dispatcher().stats().idle_disconnections.add();
@@ -444,14 +485,21 @@ void Connection::tick() {
 }
 
 void Connection::log_closing(std::string_view reason) {
-  spdlog::warn("closing client {} ({}): {}", session_.shared.id, session_.shared.address, reason);
+  static LogThrottle throttle;  // of all threads
+  if (const std::optional<std::string> note = throttle.admit(thread_.now())) {
+    spdlog::warn("closing client {} ({}): {}{}", session_.shared.id, session_.shared.address, reason, *note);
+  }
 }
 
 void Connection::close() {
   if (closed_) return;
   closed_ = true;
   ::close(fd_);
-  large_.reset();
+  forget_large();
+  pending_.clear(0);
+  sent_ = 0;
+  account();
+  if (session_.shared.evicted.load(relaxed)) log_closing("it takes the most of the memory for clients (maxmemory-clients)");
   thread_.bury(*this);
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "pinfold/net/connection.hpp"
 
@@ -55,12 +56,30 @@ void IoThread::run() {
   while (!stopping_) {
     const std::span<const epoll_event> ready = loop_.wait(timeout_ms());
     now_ = unix_ms();
+    update_limits();
     serve(ready);
     serve_unfinished();
+    if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
     if (now_ >= next_tick_) tick();
     if (paused_ && engine_.clients.paused(now_) == command::PauseMode::none) look_at_paused();
     remove_dead();
   }
+}
+
+void IoThread::update_limits() {
+  const std::uint64_t hard = engine_.settings.output_limit().hard;
+  const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
+  limits_.output = hard > 0 ? hard : SIZE_MAX;
+  limits_.clients = engine_.clients_share();
+  // Where others have used up the share, it is for them to go: a reply of some size may still be made.
+  const std::uint64_t left = limits_.clients > used ? limits_.clients - used : 0;
+  limits_.output_text = std::min<std::uint64_t>(std::max(left, limits_.clients / 4), limits_.output);
+}
+
+void IoThread::make_clients_fit() {
+  constexpr UnixMs patience_ms = 100;  // to look again when those who must not go take too much
+  if (now_ < next_client_eviction_) return;
+  if (!engine_.clients.evict_greediest(limits_.clients)) next_client_eviction_ = now_ + patience_ms;
 }
 
 int IoThread::timeout_ms() const {
@@ -99,12 +118,12 @@ void IoThread::serve(std::span<const epoll_event> ready) {
 // Connections that had more input than a batch takes get a turn of one batch each before the sockets are looked at
 // again.
 void IoThread::serve_unfinished() {
-  std::vector<Connection*> waiting;
-  waiting.swap(unfinished_);
-  for (Connection* connection : waiting) {
+  resumed_.swap(unfinished_);
+  for (Connection* connection : resumed_) {
     guarded(*connection, [&] { connection->parse(batch_); });
     execute_batch();
   }
+  resumed_.clear();
 }
 
 void IoThread::execute_batch() {
@@ -125,12 +144,15 @@ void IoThread::execute_batch() {
       if (last_of_connection) connection.finish();
     });
   }
+  if (batch_.is_large()) dispatcher_.release_memory();
   batch_.clear();
+  busy_ |= size > 0;
 }
 
 void IoThread::tick() {
   next_tick_ = now_ + tick_ms;
   for (const auto& [id, connection] : connections_) connection->tick();
+  if (!std::exchange(busy_, false)) output_.clear(0);
 }
 
 void IoThread::look_at_paused() {

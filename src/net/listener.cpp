@@ -101,7 +101,9 @@ void Listener::accept() {
       // Out of descriptors, or the peer is gone already: neither may stop us from accepting (CVE-2025-48367).
       const bool peer_gone = error == asio::error::connection_aborted || error == asio::error::interrupted;
       if (peer_gone) return accept();
-      spdlog::warn("cannot accept a connection: {}", error.message());
+      if (const std::optional<std::string> note = throttle_.admit(unix_ms())) {
+        spdlog::warn("cannot accept a connection: {}{}", error.message(), *note);
+      }
       return retry_later();
     }
     boost::system::error_code failed;

@@ -83,14 +83,14 @@ bool Keyspace::make_room(std::uint64_t bytes) {
   constexpr std::size_t segments_at_once = 4;
   const UnixMs now = unix_ms();
   std::bitset<max_shards> exhausted;
-  std::uint64_t lowest = memory_.used();
+  std::uint64_t lowest = memory_.data();
   for (unsigned fruitless = 0; !memory_.fits(wanted);) {
     if (free_dropped(segments_at_once)) continue;
     if (fruitless > most_fruitless ||
         !reclaim_from_fullest(wanted, now, std::min(fruitless / patience, eviction::most_frequency), exhausted)) {
       return false;
     }
-    const std::uint64_t used = memory_.used();
+    const std::uint64_t used = memory_.data();
     fruitless = used < lowest ? 0 : fruitless + 1;
     lowest = std::min(lowest, used);
   }

@@ -120,6 +120,7 @@ std::string values_of(const config::Setting& setting) {
     case config::Type::integer:
       return "a number, " + range_of(setting);
     case config::Type::memory:
+      if (setting.min < 0) return "bytes, with an optional unit (`kb`, `mb`, `gb`), or a percentage";
       return "bytes, with an optional unit (`kb`, `mb`, `gb`), " + range_of(setting);
     case config::Type::flag:
       return "`yes` or `no`";

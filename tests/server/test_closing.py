@@ -71,7 +71,8 @@ def test_a_transaction_cannot_take_more_than_the_memory(start):
         connection.pipeline([("SETRANGE", f"key:{i}", "65000", "x") for i in range(3000)])
         replies = connection.call("EXEC")
         assert any("OOM" in str(reply) for reply in replies)
-        assert int(info(connection)["used_memory"]) <= 64 << 20
+        fields = info(connection)
+        assert int(fields["used_memory"]) - int(fields["mem_not_counted_for_evict"]) <= (64 << 20) + 4096
 
 
 def test_a_reply_larger_than_the_memory_closes_the_connection(start):

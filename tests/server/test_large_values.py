@@ -193,9 +193,9 @@ def test_an_announced_value_costs_what_has_come_of_it(start):
 
 
 @pytest.mark.skipif(is_redis(), reason="Redis counts otherwise")
-@pytest.mark.parametrize("size", [5 * MB, 40 * MB])
+@pytest.mark.parametrize("size", [5 * MB, 64 * MB])
 def test_a_value_is_counted_once_while_it_comes_and_when_it_is_there(start, size):
-    server = start("--maxmemory", "400mb")
+    server = start("--maxmemory", "100mb")
     value = value_of(6, size)
     with server.connect() as connection:
         before = number(connection, "used_memory")

@@ -1,4 +1,4 @@
-"""maxmemory: used_memory stays under it while the server goes on serving, and what cannot fit is refused."""
+"""maxmemory: data stays under it while the server goes on serving, and what cannot fit is refused."""
 
 import random
 
@@ -13,8 +13,9 @@ POLICIES = ["allkeys-lfu"] + (["allkeys-lru"] if is_redis() else [])
 
 
 def used(connection):
+    """What maxmemory bounds, and maxmemory. Clients have memory of their own beside that."""
     fields = info(connection, "memory")
-    return int(fields["used_memory"]), int(fields["maxmemory"])
+    return int(fields["used_memory"]) - int(fields["mem_not_counted_for_evict"]), int(fields["maxmemory"])
 
 
 @pytest.mark.parametrize("size", [10, 100, 1000, 20_000, 300_000])

@@ -36,6 +36,17 @@ class Clients {
   /// Marks a client for closing and wakes its thread. For use inside for_each.
   void kill(SharedClient& client);
 
+  /// Kills those who take most memory until all together take no more than `share`. Clients with CLIENT NO-EVICT on are
+  /// spared; the others keep a quarter of the share, whatever those take. False if they are the reason that it is still
+  /// too much. O(clients).
+  bool evict_greediest(std::uint64_t share);
+  void count_evicted() { evicted_.fetch_add(1, std::memory_order_relaxed); }
+  std::uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
+  void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }
+
+  /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice.
+  std::atomic<std::int64_t> unread_blobs{0};
+
   /// CLIENT PAUSE: until `until` (wall clock) commands of `mode` wait. A longer or stricter pause in force stays.
   void pause(PauseMode mode, UnixMs until, UnixMs now);
   void unpause();
@@ -54,6 +65,7 @@ class Clients {
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::size_t> count_{0};
   std::atomic<std::uint64_t> rejected_{0};
+  std::atomic<std::uint64_t> evicted_{0};
   std::atomic<PauseMode> pause_mode_{PauseMode::none};
   std::atomic<UnixMs> pause_until_{0};
   std::mutex mutex_;

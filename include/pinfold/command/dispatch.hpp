@@ -54,6 +54,9 @@ class Dispatcher {
   /// Ends whatever the session holds in the keyspace (WATCH, MULTI); to be called before it goes away.
   void end_session(Session& session);
 
+  /// Gives back what a command with very many keys has left behind.
+  void release_memory();
+
   ThreadStats& stats() { return stats_; }
 
  private:

@@ -33,6 +33,9 @@ class Engine {
   const UnixMs started_at = unix_ms();
   const std::uint64_t memory_at_start;  // used before there was any data
 
+  /// What clients may take of memory together (maxmemory-clients); UINT64_MAX if there is no limit.
+  std::uint64_t clients_share() const;
+
   /// Set by the server: asks for an orderly shutdown; returns at once.
   std::function<void()> shut_down;
 };

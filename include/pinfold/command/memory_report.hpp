@@ -9,7 +9,7 @@ namespace pinfold::command {
 
 /// All in bytes, but for the ratio.
 struct MemoryReport {
-  std::uint64_t used;  // what maxmemory bounds: log, index, blocks, ghosts, clients
+  std::uint64_t used;  // log, index, blocks, ghosts, which maxmemory bounds, and clients
   std::uint64_t peak;
   std::uint64_t startup;   // used before there was any data
   std::uint64_t overhead;  // of used, what is neither keys nor values

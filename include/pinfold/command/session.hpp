@@ -41,8 +41,19 @@ struct SharedClient {
   std::atomic<bool> no_touch{false};
   std::atomic<bool> authenticated{true};
   std::atomic<bool> closing{false};  // set by CLIENT KILL; the owner's thread closes it
-  std::atomic<std::uint64_t> input_bytes{0};    // unfinished request
+  std::atomic<std::uint64_t> watched_bytes{0};
+  std::atomic<bool> evicted{false};             // is being closed for the memory that it takes
+  std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, but for large arguments
+  std::atomic<std::uint64_t> input_room{0};     // what the buffer for that can hold
+  std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have come; they are data
   std::atomic<std::uint64_t> output_bytes{0};   // replies not yet sent
+  std::atomic<std::uint64_t> buffer_memory{0};  // the connection with its buffers
+
+  /// What it takes of the memory for clients.
+  std::uint64_t memory() const {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed);
+  }
   std::atomic<std::uint64_t> net_input{0};
   std::atomic<std::uint64_t> net_output{0};
   std::atomic<std::uint64_t> commands{0};

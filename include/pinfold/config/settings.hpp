@@ -35,6 +35,7 @@ enum class Id : unsigned {
   threads,
   requirepass,
   maxmemory,
+  maxmemory_clients,
   maxmemory_policy,
   lfu_decay_time,
   databases,

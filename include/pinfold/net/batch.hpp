@@ -30,8 +30,10 @@ class Batch {
   void clear() {
     size_ = 0;
     args_.clear();
-    if (args_.capacity() > 4 * many_arguments) args_.shrink_to_fit();
+    if (is_large()) args_.shrink_to_fit();
   }
+  /// Whether it holds room for more arguments than it keeps.
+  bool is_large() const { return args_.capacity() > 4 * many_arguments; }
   /// Adds a request whose arguments lie in the connection's input.
   void add(Connection& connection, std::size_t start, const std::vector<std::string_view>& args) {
     const std::size_t first = args_.size();

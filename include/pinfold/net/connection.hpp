@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string_view>
 
@@ -59,13 +60,15 @@ class Connection {
   void wait_for(std::uint32_t events);
   ssize_t receive_large();
   bool take_body();
+  void forget_large();
   bool make_room();
   bool query_limit_reached();
   void resize_input(std::size_t capacity);
   void drop_consumed();
   void drop_sent();
-  std::size_t output_cap() const;
+  bool spared() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
   void cut_off();
+  bool too_greedy(std::size_t input);
   void check_output_limit();
   void account();
   void log_closing(std::string_view reason);
@@ -78,7 +81,10 @@ class Connection {
   command::Session session_;
   resp::Parser parser_;
   resp::Parser::Result parsed_ = resp::Parser::Result::need_more;  // how the last parse() ended
-  std::unique_ptr<char[]> input_;
+  struct Free {
+    void operator()(char* bytes) const { std::free(bytes); }
+  };
+  std::unique_ptr<char[], Free> input_;  // of malloc, so that it can grow without being copied
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
   std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
@@ -86,6 +92,7 @@ class Connection {
   std::size_t sent_ = 0;  // bytes of them that it has taken since
   UnixMs over_soft_limit_since_ = 0;
   std::size_t accounted_ = 0;
+  std::size_t accounted_blobs_ = 0;
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
   bool close_when_sent_ = false;

@@ -48,6 +48,13 @@ class IoThread {
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
   UnixMs now() const { return now_; }
+  /// Bytes that follow from settings and the use of memory, as of the start of the round.
+  struct Limits {
+    std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
+    std::size_t output_text = SIZE_MAX;  // of those of them that are not blobs: what is left of the clients' share
+    std::uint64_t clients = UINT64_MAX;  // the clients' share of memory
+  };
+  const Limits& limits() const { return limits_; }
   unsigned index() const { return index_; }
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
@@ -61,6 +68,8 @@ class IoThread {
   void guarded(Connection& connection, Work&& work);
   void execute_batch();
   void tick();
+  void update_limits();
+  void make_clients_fit();
   void look_at_paused();
   void remove_dead();
   int timeout_ms() const;
@@ -73,10 +82,14 @@ class IoThread {
   Batch batch_;
   UnixMs now_ = 0;
   UnixMs next_tick_ = 0;
+  UnixMs next_client_eviction_ = 0;
+  Limits limits_;
   bool paused_ = false;  // a connection waits for the end of a CLIENT PAUSE
+  bool busy_ = false;    // something was executed since the last tick
   bool stopping_ = false;
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
+  std::vector<Connection*> resumed_;     // those of them whose turn it is
   std::vector<Connection*> dead_;        // closed, to be destroyed at the end of the round
   std::atomic<std::size_t> load_{0};
   std::thread thread_;

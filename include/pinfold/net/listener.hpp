@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "pinfold/net/io_thread.hpp"
+#include "pinfold/net/log_throttle.hpp"
 
 namespace pinfold::net {
 
@@ -46,6 +47,7 @@ class Listener {
   std::vector<std::unique_ptr<IoThread>>& threads_;
   Acceptor acceptor_;
   asio::steady_timer retry_;
+  LogThrottle throttle_;
   std::string unix_path_;
 };
 

@@ -4,9 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pinfold/base/blob.hpp"
@@ -28,16 +30,24 @@ class Output {
     size_ += bytes.size();
   }
   /// Sends the bytes of `blob` at this place without copying them.
-  void append(Blob blob);
+  void append(Blob blob) { append(std::move(blob), 0); }
 
   /// Bytes waiting, blobs included.
   std::size_t size() const { return size_ + blob_bytes_; }
   bool empty() const { return size() == 0; }
-  /// What the buffer itself occupies; blobs belong to the store until it lets go of them and count here as well.
-  std::size_t memory() const { return capacity_ + blob_bytes_ + blobs_.capacity() * sizeof(Cut); }
+  /// What the buffer itself occupies. Blobs are data, whoever holds them.
+  std::size_t memory() const { return capacity_ + blobs_.capacity() * sizeof(Cut); }
+  /// Bytes of all blobs that it holds, those parts included that are not to be sent (any more).
+  std::size_t held_bytes() const { return held_bytes_; }
+  /// Those that nobody else holds any more.
+  std::size_t abandoned_bytes() const;
 
-  /// Bytes beyond which everything is dropped and overflowed() says so: a reply may be larger than memory.
-  void set_cap(std::size_t bytes) { cap_ = bytes; }
+  /// Bytes of text, and of everything, beyond which all is dropped and overflowed() says so: a reply may be larger than
+  /// memory.
+  void set_caps(std::size_t text, std::size_t all) {
+    text_cap_ = text;
+    cap_ = all;
+  }
   bool overflowed() const { return overflowed_; }
 
   /// Where a later truncate() may cut back to, to take back what was written since.
@@ -54,21 +64,30 @@ class Output {
   /// The runs from byte `skip` on, at most `limit`, written to `runs`; returns how many.
   std::size_t gather(std::size_t skip, Run* runs, std::size_t limit) const;
 
-  /// Takes over everything in `other` from byte `skip` on, which is then empty.
+  /// Takes over everything in `other` from byte `skip` on, which is then empty. Copies text, and of blobs no more than the
+  /// last bytes, to let go of them.
   void move_from(Output& other, std::size_t skip);
 
  private:
   struct Cut {
     std::size_t at;  // text bytes before the blob
     Blob blob;
+    std::size_t skip;  // bytes of the blob that are not meant
+    std::string_view bytes() const { return blob.view().substr(skip); }
   };
+  struct Free {
+    void operator()(char* text) const { std::free(text); }
+  };
+  void append(Blob blob, std::size_t skip);
   void grow(std::size_t size);
   void overflow();
 
-  std::unique_ptr<char[]> text_;
+  std::unique_ptr<char[], Free> text_;  // of malloc, so that it can grow without being copied
   std::size_t size_ = 0;
   std::size_t capacity_ = 0;
-  std::size_t blob_bytes_ = 0;
+  std::size_t blob_bytes_ = 0;  // to be sent
+  std::size_t held_bytes_ = 0;
+  std::size_t text_cap_ = SIZE_MAX;
   std::size_t cap_ = SIZE_MAX;
   bool overflowed_ = false;
   std::vector<Cut> blobs_;

@@ -1,5 +1,5 @@
 #pragma once
-// The account of memory that maxmemory bounds. Thread-safe; every figure is exact at the moment of the change.
+// The account of memory. maxmemory bounds the data in it; clients have a share of their own. Thread-safe; every figure is exact at the moment of the change.
 
 #include <algorithm>
 #include <array>
@@ -30,11 +30,14 @@ class Memory {
 
   void add(Use use, std::int64_t bytes) {
     uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
+    if (use != Use::clients) data_.fetch_add(bytes, std::memory_order_relaxed);
     const std::int64_t now = used_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
     if (bytes > 0 && now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
   }
   std::uint64_t used() const { return clamp(used_); }
   std::uint64_t used(Use use) const { return clamp(uses_[static_cast<unsigned>(use)]); }
+  /// All but what clients use.
+  std::uint64_t data() const { return clamp(data_); }
   std::uint64_t peak() const { return clamp(peak_); }
   void reset_peak() { peak_.store(used_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
 
@@ -43,25 +46,24 @@ class Memory {
   /// With `gradually`, a limit below what is used is not in force at once: the ceiling, which requests obey, starts at
   /// what is used and comes down as lower_ceiling() is called.
   void set_limit(std::uint64_t bytes, bool gradually = false) {
-    ceiling_.store(gradually && bytes != 0 ? used() : 0, std::memory_order_relaxed);
+    ceiling_.store(gradually && bytes != 0 ? data() : 0, std::memory_order_relaxed);
     limit_.store(bytes, std::memory_order_relaxed);
   }
   /// What was freed since may not be taken again.
   void lower_ceiling() {
-    const std::uint64_t now = used();
+    const std::uint64_t now = data();
     if (now < ceiling_.load(std::memory_order_relaxed)) ceiling_.store(now, std::memory_order_relaxed);
   }
   /// Nothing can be freed: the limit holds as it is.
   void give_up_lowering() { ceiling_.store(0, std::memory_order_relaxed); }
-  /// Whether what is stored is more than the limit, which has been lowered then. Buffers of clients come and go and
-  /// are no reason to evict before somebody needs the room.
+  /// Whether what is stored is more than the limit, which has been lowered then.
   bool over_limit() const {
     const std::uint64_t most = limit();
-    return most != 0 && used() > most + used(Use::clients);
+    return most != 0 && data() > most;
   }
   bool fits(std::uint64_t more) const {
     const std::uint64_t most = limit() == 0 ? 0 : std::max(limit(), ceiling_.load(std::memory_order_relaxed));
-    return most == 0 || (more <= most && used() <= most - more);
+    return most == 0 || (more <= most && data() <= most - more);
   }
 
  private:
@@ -73,6 +75,7 @@ class Memory {
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Use::count)> uses_{};
   std::atomic<std::int64_t> used_{0};
+  std::atomic<std::int64_t> data_{0};
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::uint64_t> limit_;
   std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above the limit

@@ -79,6 +79,23 @@ TEST_CASE("memory takes units, and maxmemory shares") {
         "argument must be between 1048576 and 9223372036854775807 inclusive");
 }
 
+TEST_CASE("the clients' share is in bytes or a percentage of maxmemory") {
+  Settings settings;
+  CHECK(settings.show(Id::maxmemory_clients) == "5%");
+  for (const char* bad : {"", "-1", "-1%", "%", "1.5%", "x", "5 %", "1tb"}) {
+    INFO(bad);
+    CHECK(refused(settings, Id::maxmemory_clients, bad) == "argument must be a memory or percent value");
+  }
+  CHECK(refused(settings, Id::maxmemory_clients, "101%") == "percentage argument must be less or equal to 100");
+  CHECK(settings.show(Id::maxmemory_clients) == "5%");
+  const std::pair<const char*, const char*> good[] = {
+      {"0", "0"}, {"0%", "0"}, {"1%", "1%"}, {"100%", "100%"}, {"10mb", "10485760"}, {"1", "1"}};
+  for (const auto& [value, shown] : good) {
+    CHECK(refused(settings, Id::maxmemory_clients, value) == "taken");
+    CHECK(settings.show(Id::maxmemory_clients) == shown);
+  }
+}
+
 TEST_CASE("choices and flags take their words in any case and nothing else") {
   Settings settings;
   CHECK(refused(settings, Id::maxmemory_policy, "NoEviction") == "taken");

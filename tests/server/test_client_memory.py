@@ -1,0 +1,213 @@
+"""maxmemory-clients: clients have memory of their own, and those that take most of it have to go."""
+
+import socket
+
+import pytest
+
+from tests.support import resp
+from tests.support.connection import Closed
+from tests.support.servers import bound, eventually, is_redis
+
+from .conftest import info
+
+MB = 1 << 20
+pytestmark = pytest.mark.skipif(is_redis(), reason="Redis counts otherwise")
+
+
+def number(connection, field, section="everything"):
+    return int(info(connection, section)[field])
+
+
+def clients(connection):
+    """CLIENT LIST by name."""
+    lines = connection.call("CLIENT", "LIST").decode().splitlines()
+    listed = [dict(field.split("=", 1) for field in line.split(" ")) for line in lines]
+    return {fields["name"]: fields for fields in listed}
+
+
+def named(server, name):
+    connection = server.connect()
+    assert connection.call("CLIENT", "SETNAME", name) == "OK"
+    return connection
+
+
+def is_closed(connection):
+    try:
+        connection.read_until_closed()
+        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+def half_send(connection, size):
+    """The beginning of a request of arguments that are all small, and so are gathered in the input buffer."""
+    parts = size // 10_000
+    connection.send(b"*%d\r\n$4\r\nMGET\r\n" % (parts + 10) + (b"$9990\r\n" + b"x" * 9990 + b"\r\n") * parts)
+
+
+def test_the_greediest_client_goes_first_and_data_stays(start):
+    server = start("--maxmemory", "64mb", "--maxmemory-clients", "4mb")
+    with named(server, "admin") as admin, named(server, "modest") as modest, named(server, "greedy") as greedy:
+        admin.pipeline([("SET", f"k{i}", "x" * 1000) for i in range(50_000)])
+        keys, evicted = admin.call("DBSIZE"), number(admin, "evicted_keys")
+        half_send(modest, 900_000)
+        half_send(greedy, 1_500_000)
+        eventually(lambda: int(clients(admin)["greedy"]["tot-mem"]) > 1_500_000)
+        with named(server, "third") as third:
+            half_send(third, 1_400_000)
+            eventually(lambda: "greedy" not in clients(admin))
+            assert is_closed(greedy)
+            assert {"admin", "modest", "third"} <= clients(admin).keys()
+            assert number(admin, "evicted_clients") == 1
+            assert number(admin, "mem_clients_normal") < 4 * MB
+        assert admin.call("DBSIZE") == keys
+        assert number(admin, "evicted_keys") == evicted
+        assert "maxmemory-clients" in server.log()
+        assert admin.call("CONFIG", "RESETSTAT") == "OK"
+        assert number(admin, "evicted_clients") == 0
+
+
+def test_queued_commands_and_watched_keys_count(start):
+    server = start("--maxmemory", "64mb", "--maxmemory-clients", "1mb")
+    with named(server, "admin") as admin, named(server, "queueing") as queueing, named(server, "watching") as watching:
+        queueing.call("MULTI")
+        with pytest.raises((Closed, OSError)):
+            for i in range(200):
+                queueing.call("SET", f"k{i}", "x" * 10_000)
+        with pytest.raises((Closed, OSError)):
+            for i in range(200):
+                watching.call("WATCH", f"{i}" + "x" * 10_000)
+        assert admin.call("DBSIZE") == 0
+        assert number(admin, "evicted_clients") == 2
+        eventually(lambda: number(admin, "mem_clients_normal") < MB // 4)
+
+
+def test_a_client_that_asked_not_to_be_evicted_stays(start):
+    server = start("--maxmemory", "64mb", "--maxmemory-clients", "1mb")
+    with named(server, "admin") as admin, named(server, "spared") as spared, named(server, "other") as other:
+        assert spared.call("CLIENT", "NO-EVICT", "ON") == "OK"
+        half_send(spared, 3_000_000)
+        eventually(lambda: int(clients(admin)["spared"]["tot-mem"]) > 3_000_000)
+        half_send(other, 600_000)
+        eventually(lambda: number(admin, "mem_clients_normal") > 3 * MB and "spared" in clients(admin))
+        for connection in (named(server, "late"), named(server, "later")):
+            connection.close()
+        assert "spared" in clients(admin)
+
+
+def test_without_a_limit_nobody_goes(start):
+    server = start("--maxmemory", "64mb", "--maxmemory-clients", "0")
+    with named(server, "admin") as admin, named(server, "greedy") as greedy:
+        half_send(greedy, 30_000_000)
+        eventually(lambda: int(clients(admin)["greedy"]["tot-mem"]) > 30_000_000)
+        assert number(admin, "evicted_clients") == 0
+        assert admin.call("CONFIG", "SET", "maxmemory-clients", "2mb") == "OK"
+        eventually(lambda: admin.call("PING") and "greedy" not in clients(admin))
+        assert number(admin, "evicted_clients") == 1
+
+
+def test_a_percentage_follows_maxmemory_and_is_four_megabytes_at_least(start):
+    server = start("--maxmemory", "1gb")
+    with server.connect() as admin:
+        def share(*settings):
+            if settings:
+                assert admin.call("CONFIG", "SET", *settings) == "OK"
+            return number(admin, "maxmemory_clients")
+
+        assert admin.call("CONFIG", "GET", "maxmemory-clients") == [b"maxmemory-clients", b"5%"]
+        assert share() == pytest.approx(1024 * MB / 20, abs=100)
+        assert share("maxmemory", "400mb") == pytest.approx(20 * MB, abs=100)
+        assert share("maxmemory", "10mb") == 4 * MB
+        assert share("maxmemory-clients", "100%") == pytest.approx(10 * MB, abs=100)
+        assert admin.call("CONFIG", "GET", "maxmemory-clients") == [b"maxmemory-clients", b"100%"]
+        assert share("maxmemory", "0") == 0
+        assert share("maxmemory-clients", "1mb") == MB
+        assert share("maxmemory-clients", "1") == 128 * 1024
+        assert share("maxmemory-clients", "0") == 0
+        for bad, reason in (("101%", "percentage argument must be less or equal to 100"), ("x", "argument must be a memory or percent value"), ("-5%", "argument must be a memory or percent value")):
+            assert admin.call("CONFIG", "SET", "maxmemory-clients", bad) == "ERR CONFIG SET failed (possibly related to argument 'maxmemory-clients') - " + reason
+
+
+def test_a_reply_beyond_the_share_closes_its_client_alone(start):
+    server = start("--maxmemory", "64mb", "--maxmemory-clients", "4mb")
+    with named(server, "admin") as admin, named(server, "other") as other:
+        admin.pipeline([("SET", f"k{i}", "x" * 1000) for i in range(3000)])
+        every_key = ["MGET"] + [f"k{i}" for i in range(3000)]
+        assert admin.call(*every_key) == [b"x" * 1000] * 3000
+        before = server.rss()
+        greedy = named(server, "greedy")
+        greedy.send(resp.encode(["MGET"] + [f"k{i}" for i in range(3000)] * 3))
+        assert is_closed(greedy)
+        assert server.rss() - before < bound(12 * MB)
+        assert number(admin, "evicted_clients") == 1
+        assert other.call("PING") == "PONG"
+        spared = named(server, "spared")
+        spared.call("CLIENT", "NO-EVICT", "ON")
+        assert len(spared.call("MGET", *[f"k{i}" for i in range(3000)] * 3)) == 9000
+        assert "spared" in clients(admin)
+
+
+def test_large_values_in_replies_are_data_and_are_not_copied(start):
+    server = start("--maxmemory", "100mb", "--maxmemory-clients", "1mb", "--threads", "1")
+    with named(server, "admin") as admin:
+        value = b"x" * (10 * MB)
+        admin.call("SET", "large", value)
+        slow = [named(server, f"slow{n}") for n in range(4)]
+        for connection in slow:
+            connection.send(resp.encode(["GET", "large"]))
+        eventually(lambda: all(int(clients(admin)[f"slow{n}"]["omem"]) > 0 for n in range(4)))
+        assert number(admin, "mem_clients_normal") < MB // 2
+        assert number(admin, "used_memory") < 12 * MB
+        for connection in slow:
+            assert connection.read() == value
+        assert number(admin, "evicted_clients") == 0
+        assert number(admin, "used_memory_peak") < 12 * MB
+
+
+def test_values_that_only_wait_to_be_read_hold_half_of_the_memory_at_most(start):
+    server = start("--maxmemory", "64mb", "--threads", "1")
+    with named(server, "admin") as admin:
+        deaf = []
+        for n in range(40):
+            # What waits to be read is memory in use: there is room again once the first have been let go.
+            eventually(lambda: admin.call("SET", "large", bytes([n]) * (4 * MB)) == "OK")
+            deaf.append(named(server, f"deaf{n}"))
+            deaf[-1].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf[-1].send(resp.encode(["GET", "large"]))
+            deaf[-1].send(resp.encode(["PING"]))
+        admin.call("DEL", "large")
+        eventually(lambda: len(clients(admin)) < 16)
+        assert admin.call("SET", "large", b"x" * (20 * MB)) == "OK"
+
+
+def test_buffers_show_what_is_unread_and_what_is_free(start):
+    server = start()
+    with named(server, "admin") as admin, named(server, "half") as half, named(server, "large") as large:
+        half.send(b"*2\r\n$4\r\nECHO\r\n$100\r\n" + b"x" * 50)
+        eventually(lambda: clients(admin)["half"]["qbuf"] == "70")
+        fields = clients(admin)
+        assert int(fields["half"]["qbuf"]) + int(fields["half"]["qbuf-free"]) == 512
+        assert int(fields["admin"]["qbuf"]) == len(resp.encode(["CLIENT", "LIST"]))
+        assert fields["half"]["argv-mem"] == "0"
+        large.send(b"*2\r\n$4\r\nECHO\r\n$1000000\r\n" + b"x" * 300_000)
+        eventually(lambda: clients(admin)["large"]["argv-mem"] == "300000")
+        fields = clients(admin)["large"]
+        assert int(fields["qbuf"]) < 100 and int(fields["tot-mem"]) < 20_000
+        large.send(b"x" * 700_000 + b"\r\n")
+        assert large.read() == b"x" * 1_000_000
+        eventually(lambda: clients(admin)["large"]["argv-mem"] == "0" and clients(admin)["large"]["qbuf"] == "0")
+
+
+def test_lines_about_closed_clients_are_few(start):
+    server = start("--client-output-buffer-limit", "normal 1mb 0 0", "--threads", "1")
+    with server.connect() as admin:
+        admin.call("SET", "k", "x" * 7000)
+        for _ in range(60):
+            with server.connect() as greedy:
+                greedy.send(resp.encode(["MGET"] + ["k"] * 300))
+                assert is_closed(greedy)
+        assert number(admin, "client_output_buffer_limit_disconnections") == 60
+        lines = [line for line in server.log().splitlines() if "closing client" in line]
+        assert 1 <= len(lines) < 40
