@@ -12,9 +12,8 @@ store::Database Call::db(unsigned number) const {
   return store::Database(engine.keyspace, number, now, !session.no_touch, &wanted);
 }
 
-bool Call::put_argument(store::Database& db, const store::Key& key, std::size_t index,
-                        const store::PutOptions& options) {
-  if (Blob blob = take_blob(index)) [[unlikely]] return db.put(key, std::move(blob), options);
+bool Call::put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options) {
+  if (Blob blob = take_blob(index)) return db.put(key, std::move(blob), options);
   return db.put(key, args[index], options);
 }
 

@@ -123,6 +123,11 @@ void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& p
   if (session.reply_mode == ReplyMode::skip_this) session.reply_mode = ReplyMode::on;
 }
 
+inline std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Prepared& prepared) {
+  if (prepared.large == nullptr) [[likely]] return memory_needed(args);
+  return memory_beside_large(row, args, *prepared.large);
+}
+
 void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
   const Row* row = prepared.row;
   if (row == nullptr || is_unknown_subcommand(*row, args)) [[unlikely]] {
@@ -189,13 +194,12 @@ std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, con
 
 // Large arguments are in memory already, where they can stay as values. Only as keys they are copied. A command that
 // makes a value larger asks for that by itself.
-std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Prepared& prepared) {
+std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const LargeArguments& large) {
   std::uint64_t bytes = memory_needed(args);
-  if (prepared.large == nullptr) [[likely]] return bytes;
   positions_.clear();
   extract_keys(row, args, positions_);
-  for (std::size_t i = 0; i < prepared.large->count(); ++i) {
-    const std::size_t index = prepared.large->index(i);
+  for (std::size_t i = 0; i < large.count(); ++i) {
+    const std::size_t index = large.index(i);
     const bool is_key = std::find(positions_.begin(), positions_.end(), index) != positions_.end();
     if (!is_key) bytes -= args[index].size();
   }

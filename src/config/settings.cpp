@@ -161,6 +161,7 @@ void Settings::store(Id id, State state) {
   }
   texts_[place(id)] = std::move(state.text);
   given_[place(id)] = std::move(state.given);
+  version_.fetch_add(1, std::memory_order_release);
 }
 
 std::optional<std::string> Settings::set(Id id, std::string_view value, bool at_runtime) {

@@ -130,7 +130,7 @@ resp::Limits Connection::limits() const {
 void Connection::receive() {
   // What has been received is executed first: a client may send its requests and close.
   if (closed_ || paused_ || close_when_sent_ || more_input_) return;
-  if (!make_room()) return close();
+  if ((filled_ == capacity_ || large_ != nullptr) && !make_room()) return close();
   const bool large = large_ != nullptr && large_->arrival != nullptr;
   const ssize_t size = large ? receive_large() : recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
   if (size <= 0) {
@@ -359,19 +359,21 @@ bool Connection::send_some(resp::Output& output, std::size_t& sent) {
   return true;
 }
 
+// The socket has taken `sent` bytes and no more.
+void Connection::keep_unsent(resp::Output& output, std::size_t sent) {
+  if (output.size() - sent <= copied_output) return pending_.move_from(output, sent);
+  std::swap(pending_, output);
+  pending_.set_caps(SIZE_MAX, SIZE_MAX);
+  sent_ = sent;
+}
+
 void Connection::send() {
   resp::Output& output = thread_.output();
   bool ok = true;
   if (pending_.empty()) {
     std::size_t sent = 0;
     ok = send_some(output, sent);
-    if (ok && output.size() - sent > copied_output) {
-      std::swap(pending_, output);
-      pending_.set_caps(SIZE_MAX, SIZE_MAX);
-      sent_ = sent;
-    } else if (ok && sent < output.size()) {
-      pending_.move_from(output, sent);
-    }
+    if (ok && sent < output.size()) keep_unsent(output, sent);
   } else if (!output.empty()) {
     pending_.move_from(output, 0);
   }

@@ -56,9 +56,9 @@ void IoThread::run() {
   while (!stopping_) {
     const std::span<const epoll_event> ready = loop_.wait(timeout_ms());
     now_ = unix_ms();
-    update_limits();
+    if (now_ != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
     serve(ready);
-    serve_unfinished();
+    if (!unfinished_.empty()) serve_unfinished();
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
     if (now_ >= next_tick_) tick();
     if (paused_ && engine_.clients.paused(now_) == command::PauseMode::none) look_at_paused();
@@ -67,6 +67,8 @@ void IoThread::run() {
 }
 
 void IoThread::update_limits() {
+  limits_from_ = now_;
+  limits_version_ = engine_.settings.version();
   const std::uint64_t hard = engine_.settings.output_limit().hard;
   const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
   limits_.output = hard > 0 ? hard : SIZE_MAX;

@@ -58,7 +58,10 @@ class Call {
   Blob take_blob(std::size_t index) { return large != nullptr ? large->take(index) : Blob(); }
   /// Stores the argument at `index` as the whole value of a key.
   bool put_argument(store::Database& db, const store::Key& key, std::size_t index,
-                    const store::PutOptions& options = {});
+                    const store::PutOptions& options = {}) {
+    if (large == nullptr) [[likely]] return db.put(key, args[index], options);
+    return put_large(db, key, index, options);
+  }
 
   // Replies that many commands share, with Redis' texts.
   void syntax_error() { reply.error("ERR syntax error"); }
@@ -68,6 +71,9 @@ class Call {
   void invalid_expire();
   /// The value as a bulk string; large ones are shared with the store instead of copied.
   void bulk(const store::Value& value);
+
+ private:
+  bool put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options);
 };
 
 }  // namespace pinfold::command

@@ -63,6 +63,7 @@ class Dispatcher {
   void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
   void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
   std::uint64_t memory_for(const Row& row, Args args, const Prepared& prepared);
+  std::uint64_t memory_beside_large(const Row& row, Args args, const LargeArguments& large);
   bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);

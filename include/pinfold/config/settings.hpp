@@ -107,6 +107,9 @@ class Settings {
   /// As CONFIG GET shows it: memory in bytes, "auto" as what it came to.
   std::string show(Id id) const;
 
+  /// Grows with every change, so that what follows from settings need not be worked out each time.
+  std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
+
   /// The normal class of client-output-buffer-limit, all three numbers from the same moment. Wait-free unless
   /// the setting is being changed.
   OutputLimit output_limit() const;
@@ -160,6 +163,7 @@ class Settings {
   std::optional<std::string> check_rewritten(const std::string& text) const;
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Id::count)> numbers_{};
+  std::atomic<std::uint64_t> version_{0};
   std::atomic<std::uint64_t> output_limit_version_{0};  // odd while the limit is being written
   std::atomic<std::uint64_t> output_hard_{0};
   std::atomic<std::uint64_t> output_soft_{0};

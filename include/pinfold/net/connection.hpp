@@ -57,6 +57,7 @@ class Connection {
  private:
   void send();
   bool send_some(resp::Output& output, std::size_t& sent);
+  void keep_unsent(resp::Output& output, std::size_t sent);
   void wait_for(std::uint32_t events);
   ssize_t receive_large();
   bool take_body();

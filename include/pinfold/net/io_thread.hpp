@@ -48,7 +48,7 @@ class IoThread {
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
   UnixMs now() const { return now_; }
-  /// Bytes that follow from settings and the use of memory, as of the start of the round.
+  /// Bytes that follow from settings and the use of memory, at most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
     std::size_t output_text = SIZE_MAX;  // of those of them that are not blobs: what is left of the clients' share
@@ -84,6 +84,8 @@ class IoThread {
   UnixMs next_tick_ = 0;
   UnixMs next_client_eviction_ = 0;
   Limits limits_;
+  UnixMs limits_from_ = 0;
+  std::uint64_t limits_version_ = 0;  // of the settings
   bool paused_ = false;  // a connection waits for the end of a CLIENT PAUSE
   bool busy_ = false;    // something was executed since the last tick
   bool stopping_ = false;

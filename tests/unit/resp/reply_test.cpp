@@ -94,3 +94,44 @@ TEST_CASE("what was written since a mark can be taken back, blobs included") {
   output.truncate(mark);
   CHECK(text_of(output) == "+OK\r\n");
 }
+
+TEST_CASE("what a socket did not take is handed on without copying blobs") {
+  const Blob blob = blob_of(std::string(1 << 20, 'b'));
+  for (const std::size_t sent : {0, 3, 10, 500'000}) {
+    Output output;
+    Reply reply(output, 2);
+    reply.ok();
+    reply.bulk(blob);
+    const std::string whole = text_of(output);
+    Output rest;
+    rest.move_from(output, sent);
+    CHECK(output.empty());
+    CHECK(text_of(rest) == whole.substr(sent));
+    CHECK(rest.memory() < 10'000);
+    CHECK(rest.held_bytes() == blob.size());
+    CHECK(rest.abandoned_bytes() == 0);
+    Output last;
+    last.move_from(rest, whole.size() - sent - 100);
+    CHECK(text_of(last) == whole.substr(whole.size() - 100));
+    CHECK(last.held_bytes() == 0);
+    CHECK(blob.unique());
+  }
+}
+
+TEST_CASE("text has a cap of its own") {
+  Output output;
+  output.set_caps(10'000, SIZE_MAX);
+  output.append(blob_of(std::string(1 << 20, 'b')));
+  output.append(std::string(9'000, 'a'));
+  CHECK_FALSE(output.overflowed());
+  CHECK(output.size() == 9'000 + (1 << 20));
+  output.append(std::string(9'000, 'a'));
+  CHECK(output.overflowed());
+  output.clear(0);
+  output.set_caps(SIZE_MAX, 2 << 20);
+  output.append(blob_of(std::string(1 << 20, 'b')));
+  CHECK_FALSE(output.overflowed());
+  output.append(blob_of(std::string(1 << 20, 'b')));
+  output.append(std::string(100'000, 'a'));
+  CHECK(output.overflowed());
+}
