@@ -11,8 +11,8 @@ namespace {
 constexpr std::size_t ways = 8;
 constexpr unsigned age_bits = 12;
 constexpr std::uint32_t age_mask = (1U << age_bits) - 1;
-// In ticks; a quarter of what the bits can count. A word that old has 36 newer ones in a bucket of 8: ages that have
-// wrapped do not occur.
+// In ticks; a quarter of what the bits can count. A word is the oldest of sixteen and gone long before: ages
+// that have wrapped do not occur.
 constexpr std::uint64_t lifetime = 1U << (age_bits - 2);
 
 // 0 marks a free word, so a fingerprint is never 0.
@@ -30,12 +30,14 @@ Ghost::Words::~Words() {
 }
 
 Ghost::Table::Table(std::size_t capacity)
-    : words_((capacity + capacity / 8 + ways - 1) / ways * ways), per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
+    : words_((capacity + ways - 1) / ways * ways), per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
 
-std::span<std::uint32_t> Ghost::Table::bucket_of(std::uint64_t hash) const {
-  // The upper half of the hash chooses the bucket, the lower half gives the fingerprint.
-  const std::uint64_t bucket = (hash >> 32) * (words_.all().size() / ways) >> 32;
-  return words_.all().subspan(bucket * ways, ways);
+std::array<std::span<std::uint32_t>, 2> Ghost::Table::buckets_of(std::uint64_t hash) const {
+  // The bits under the fingerprint's are left out, the others mixed: a store may have chosen its shard by some of them.
+  const std::uint64_t mixed = hash * 0x9e3779b97f4a7c15ULL;
+  const std::uint64_t buckets = words_.all().size() / ways;
+  const auto bucket = [&](std::uint64_t bits) { return words_.all().subspan((bits * buckets >> 32) * ways, ways); };
+  return {bucket(mixed >> 32), bucket((mixed ^ mixed >> 32) & 0xffffffff)};
 }
 
 std::uint32_t Ghost::Table::age(std::uint32_t word) const {
@@ -43,24 +45,23 @@ std::uint32_t Ghost::Table::age(std::uint32_t word) const {
 }
 
 void Ghost::Table::put(std::uint64_t hash) {
-  const auto bucket = bucket_of(hash);
   const std::uint32_t mark = fingerprint(hash);
-  std::uint32_t* oldest = bucket.data();
-  for (std::uint32_t& word : bucket) {
-    if (word == 0 || word >> age_bits == mark) {
-      oldest = &word;
-      break;
+  const auto buckets = buckets_of(hash);
+  std::uint32_t* oldest = buckets[0].data();
+  for (const auto bucket : buckets) {
+    for (std::uint32_t& word : bucket) {
+      if (*oldest != 0 && (word == 0 || age(word) > age(*oldest))) oldest = &word;
     }
-    if (age(word) > age(*oldest)) oldest = &word;
   }
   *oldest = mark << age_bits | (static_cast<std::uint32_t>(clock_ / per_tick_) & age_mask);
 }
 
 std::optional<std::uint64_t> Ghost::Table::take(std::uint64_t hash) {
   const std::uint32_t mark = fingerprint(hash);
-  for (std::uint32_t& word : bucket_of(hash)) {
-    if (word == 0 || word >> age_bits != mark) continue;
-    return age(std::exchange(word, 0)) * per_tick_;
+  for (const auto bucket : buckets_of(hash)) {
+    for (std::uint32_t& word : bucket) {
+      if (word != 0 && word >> age_bits == mark) return age(std::exchange(word, 0)) * per_tick_;
+    }
   }
   return std::nullopt;
 }

@@ -149,9 +149,10 @@ void Policy::fit(std::uint64_t entries, std::uint64_t bytes) {
   constexpr std::uint64_t least = 64;
   entries_ = static_cast<double>(std::max(entries, least));
   mean_bytes_ = static_cast<double>(bytes) / static_cast<double>(std::max<std::uint64_t>(entries, 1));
+  // With room to grow: while the number of entries rises, each resizing loses what the one before it had kept.
   const auto fit_ghost = [least](Ghost& ghost, std::uint64_t wanted) {
     wanted = std::max(wanted, least);
-    if (ghost.capacity() < wanted || ghost.capacity() > wanted * 2 + wanted / 4) ghost.resize(wanted + wanted / 8);
+    if (ghost.capacity() < wanted || ghost.capacity() > wanted * 3) ghost.resize(wanted + wanted / 2);
   };
   fit_ghost(left_small_, entries);
   fit_ghost(left_main_, static_cast<std::uint64_t>(static_cast<double>(entries) * remembered_of_main));

@@ -1,13 +1,15 @@
 #pragma once
 // A memory of what was evicted lately: fingerprints of hashes, no keys. Not thread-safe.
 //
-// Approximate on purpose. Each bucket of 8 words holds a 20-bit fingerprint and a 12-bit age per word; an entry is
-// forgotten after about `capacity` newer ones, or a little earlier when its bucket overflows. A false memory (1 in
-// ~65 000 look-ups) admits a key to the main queue that had not been there: harmless. 4.5 bytes per remembered entry.
+// Approximate on purpose. A word holds a 20-bit fingerprint and a 12-bit age, and lies in the one of two buckets of 8
+// that had room or else the older word; an entry is forgotten after about `capacity` newer ones. A false memory
+// (1 in ~30 000 look-ups) admits a key to the main queue that had not been there: harmless. 4 bytes per remembered
+// entry.
 //
 // Nothing takes time with the size: a table is fresh memory of the system, which is zero without being written, and a
 // table that was outgrown is asked beside its successor until everything in it is too old.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -59,7 +61,7 @@ class Ghost {
     std::optional<std::uint64_t> take(std::uint64_t hash);
 
    private:
-    std::span<std::uint32_t> bucket_of(std::uint64_t hash) const;
+    std::array<std::span<std::uint32_t>, 2> buckets_of(std::uint64_t hash) const;
     std::uint32_t age(std::uint32_t word) const;
 
     Words words_;

@@ -27,7 +27,7 @@
 // same to entries that have a deadline; others are set aside in a third queue when they are met, which is never read.
 //
 // It approximates: frequencies stop at 3, order within a queue is order of writing, not of use. It costs 2 bits per
-// entry, the ghosts' ~6 bytes per entry once evictions happen, and nothing on a hit but an increment.
+// entry, the ghosts' 5 to 7.5 bytes per entry once evictions happen, and nothing on a hit but an increment.
 
 #include <array>
 #include <cstdint>

@@ -28,7 +28,7 @@ TEST_CASE("a ghost remembers about as many as it is told, and forgets what is ol
     for (std::size_t i = 0; i < 5 * capacity; ++i) ghost.remember(hash_of(i));
     CHECK(known(ghost, 0, 3 * capacity) <= capacity / 1000 + 1);
     CHECK(known(ghost, 4 * capacity, 5 * capacity) >= capacity * 85 / 100);
-    CHECK(ghost.memory() <= capacity * 9 / 2 + 32);
+    CHECK(ghost.memory() <= capacity * 4 + 32);
   }
 }
 
@@ -86,7 +86,7 @@ TEST_CASE("a ghost that is resized forgets nothing that fits, and gives the old 
     REQUIRE(age);
     CHECK(*age == 400);
     for (std::size_t i = 0; i < next; ++i) ghost.remember(hash_of(10 * capacity + i));
-    CHECK(ghost.memory() <= next * 9 / 2 + 32);
+    CHECK(ghost.memory() <= next * 4 + 32);
   }
 }
 
