@@ -7,6 +7,7 @@ import churn
 import evict
 import pytest
 import report
+import sweep
 from context import Context
 from support import run_bench, write_trace
 
@@ -112,6 +113,11 @@ def test_a_sweep_replays_every_setting_and_more_memory_gives_more_hits(tmp_path)
     assert all(ratios["unsized", mb, "allkeys-lru"] == 0.98 for mb in (8, 32))
     root = ElementTree.parse(tmp_path / "hit-ratio.svg")
     assert len(list(root.iter("{http://www.w3.org/2000/svg}polyline"))) == 4
+
+
+def test_only_replays_that_bear_it_go_in_batches():
+    assert sweep.pipeline_of("allkeys-lfu", False) == sweep.pipeline_of("", False) == sweep.PIPELINE > 1
+    assert sweep.pipeline_of("allkeys-lfu", True) == sweep.pipeline_of("allkeys-lru", False) == 1
 
 
 def test_plots_stand_in_the_markdown_under_their_table(tmp_path):
