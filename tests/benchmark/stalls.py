@@ -117,14 +117,14 @@ def report(context, data, failures):
                 target += ", noisy"
             writes = (run["stored"] + run["deleted"] + run["refused"]) / run["seconds"]
             summary.append({**run, "quiet_p999_us": quiet, "ratio": ratio, "late_p999_us": late})
-            table.add(name, run["server"], f"{run['requests'] / run['seconds']:,.0f}", f"{writes:,.0f}" if writes else "",
-                      f"{p999:,.0f}", f"{run['latency_us']['max'] / 1000:,.1f}",
+            table.add(name, run["server"], f"{run['requests'] / run['seconds']:,.0f}",
+                      f"{writes:,.0f}" if writes else "", f"{p999:,.0f}", f"{run['latency_us']['max'] / 1000:,.1f}",
                       " and ".join(f"{value:,.0f}" for value in quiet), "" if ratio is None else f"{ratio:.1f}", target,
                       f"{late:,.0f}")
     notes = [f"{context.scaled(KEYS, 100_000):,} keys of 16 B, values of 32 to 100 B; half of what each server can do, "
-             f"measured first. Latency counts from the moment a GET was due. Quiet: the same load with nothing happening, "
-             f"before and after; their mean is compared with. What differs between the two is noise.",
-             f"Sent late: how much later than it was due the generator sent a GET, p99.9, in this window or in those it "
+             "measured first. Latency counts from the moment a GET was due. Quiet: the same load with nothing "
+             "happening, measured twice; their mean is compared with. What differs between the two is noise.",
+             "Sent late: how much later than it was due the generator sent a GET, p99.9, in this window or in those it "
              f"is compared with, whichever was worse. Above {LATE_US} us the machine was too busy to judge a server."]
     return Report("stalls", "Latency of GETs while something happens", table, summary + [
         run for run in data if run["control"]], notes, failures)
@@ -136,8 +136,8 @@ def lock_report(data, failures):
         cells = ["n/a" if found[field] is None else f"{found[field]:,}" for field in ("wall_us", "cpu_us")]
         target = f"<= {TARGET_LOCK_US:,}" if found["wall_us"] is None else _verdict(found["wall_us"], TARGET_LOCK_US)
         table.add(found["scenario"], *cells, target)
-    notes = ["The longest time that any shard's lock was held, and the CPU time that its holder used meanwhile: where the "
-             "first is longer, the kernel gave the core to another thread."]
+    notes = ["The longest time that any shard's lock was held, and the CPU time that its holder used meanwhile: where "
+             "the first is longer, the kernel gave the core to another thread."]
     if any(found["wall_us"] is None for found in data):
         notes.append("n/a: this Pinfold has no setting `lock-timing`.")
     return Report("locks", "The longest time a lock is held", table, data, notes, failures)
