@@ -21,7 +21,8 @@ std::uint32_t fingerprint(std::uint64_t hash) { return (static_cast<std::uint32_
 }  // namespace
 
 Ghost::Words::Words(std::size_t count) {
-  void* const pages = mmap(nullptr, count * sizeof(std::uint32_t), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  constexpr int access = PROT_READ | PROT_WRITE;
+  void* const pages = mmap(nullptr, count * sizeof(std::uint32_t), access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages != MAP_FAILED) words_ = {static_cast<std::uint32_t*>(pages), count};
 }
 
@@ -30,7 +31,8 @@ Ghost::Words::~Words() {
 }
 
 Ghost::Table::Table(std::size_t capacity)
-    : words_((capacity + ways - 1) / ways * ways), per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
+    : words_((capacity + ways - 1) / ways * ways),
+      per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
 
 std::array<std::span<std::uint32_t>, 2> Ghost::Table::buckets_of(std::uint64_t hash) const {
   // The bits under the fingerprint's are left out, the others mixed: a store may have chosen its shard by some of them.

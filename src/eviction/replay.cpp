@@ -56,7 +56,8 @@ bool Replay::make_room(std::uint64_t size) {
     policy_.fit(entries(), used());
     const Victim victim = policy_.victim(occupancy_);
     if (victim.pick == Pick::none) return false;
-    Reading reading{.pressure = static_cast<unsigned>(std::min<std::uint64_t>(in_vain / options_.patience, most_frequency))};
+    const std::uint64_t pressure = std::min<std::uint64_t>(in_vain / options_.patience, most_frequency);
+    Reading reading{.pressure = static_cast<unsigned>(pressure)};
     const Segment segment = choose(victim, reading.from);
     if (victim.pick == Pick::soonest) {
       std::vector<UnixMs> deadlines;

@@ -33,7 +33,6 @@ constexpr UnixMs idle_after_ms = 2000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605), and may announce
 // this little (CVE-2021-32675).
 constexpr std::size_t stranger_output = 64 * 1024;
-constexpr std::size_t modest_output = 1024 * 1024;
 constexpr std::int64_t stranger_arguments = 10;
 constexpr std::int64_t stranger_bulk = 16 * 1024;
 
@@ -442,14 +441,18 @@ void Connection::check_output_limit() {
   } else {
     over_soft_limit_since_ = 0;
   }
-  // Blobs that only wait to be read take room from data that nobody can evict. All clients together may hold half.
-  const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
-  const std::int64_t unread_blobs = thread_.engine().clients.unread_blobs.load(relaxed);
-  const bool crowded = memory > 0 && pending_.held_bytes() > modest_output && unread_blobs > static_cast<std::int64_t>(memory / 2) &&
-                       pending_.abandoned_bytes() > modest_output;
-  if (!unknown && !hard && !soft && !crowded) return;
+  if (!unknown && !hard && !soft) return;
   thread_.dispatcher().stats().output_limit_disconnections.add();
   log_closing("it does not read its replies (client-output-buffer-limit)");
+  close();
+}
+
+// Blobs that only wait to be read, and are not stored any more, take room that eviction cannot get back.
+void Connection::give_way() {
+  constexpr std::size_t harmless = 64 * 1024;
+  if (closed_ || pending_.held_bytes() <= harmless || pending_.abandoned_bytes() <= harmless) return;
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  log_closing("it does not read its replies, whose values are no longer stored but take too much memory");
   close();
 }
 

@@ -60,6 +60,7 @@ void IoThread::run() {
     serve(ready);
     if (!unfinished_.empty()) serve_unfinished();
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
+    if (too_many_unread_blobs()) [[unlikely]] free_unread_blobs();
     if (now_ >= next_tick_) tick();
     if (paused_ && engine_.clients.paused(now_) == command::PauseMode::none) look_at_paused();
     remove_dead();
@@ -73,6 +74,8 @@ void IoThread::update_limits() {
   const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
   limits_.output = hard > 0 ? hard : SIZE_MAX;
   limits_.clients = engine_.clients_share();
+  const std::uint64_t memory = engine_.keyspace.memory().limit();
+  limits_.unread_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
   // Where others have used up the share, it is for them to go: a reply of some size may still be made.
   const std::uint64_t left = limits_.clients > used ? limits_.clients - used : 0;
   limits_.output_text = std::min<std::uint64_t>(std::max(left, limits_.clients / 4), limits_.output);
@@ -82,6 +85,17 @@ void IoThread::make_clients_fit() {
   constexpr UnixMs patience_ms = 100;  // to look again when those who must not go take too much
   if (now_ < next_client_eviction_) return;
   if (!engine_.clients.evict_greediest(limits_.clients)) next_client_eviction_ = now_ + patience_ms;
+}
+
+// Each thread looks at its own connections.
+void IoThread::free_unread_blobs() {
+  constexpr UnixMs patience_ms = 10;
+  if (now_ < next_unread_check_) return;
+  next_unread_check_ = now_ + patience_ms;
+  for (const auto& [id, connection] : connections_) {
+    if (!too_many_unread_blobs()) return;
+    connection->give_way();
+  }
 }
 
 int IoThread::timeout_ms() const {

@@ -55,8 +55,8 @@ def arguments(argv):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; idle: idle RSS and connections; memory: bytes per "
-                             "key, and RSS while sizes shift; stalls: latency while something happens; hits: replay "
-                             "traces; all: everything")
+                             "key, and RSS while sizes shift; stalls: latency while something happens, and lock "
+                             "times; hits: replay traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
@@ -74,7 +74,8 @@ def arguments(argv):
     parser.add_argument("--json", metavar="FILE", help="write every figure")
     parser.add_argument("--markdown", metavar="FILE", help="write the tables")
     parser.add_argument("--plots", metavar="DIR", help="write the plots, as SVG")
-    parser.add_argument("--update-docs", action="store_true", help="put the tables into docs/benchmarks.md and the plots into docs/plots")
+    parser.add_argument("--update-docs", action="store_true",
+                        help="put the tables into docs/benchmarks.md and the plots into docs/plots")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--load", default=os.path.join(ROOT, "build", "release", "pinfold-load"),
                         help=argparse.SUPPRESS)

@@ -46,8 +46,9 @@ class Rig:
     def measure_rates(self):
         """Fills the server, and notes how fast it can be written and read."""
         sets = self.fill(0, self.keys)["requests_per_second"]
-        gets = self._load.run("get", self.server, keys=self.keys, value=VALUE_BYTES, value_most=VALUE_MOST,
-                              requests=self.context.scaled(300_000, 2000), label=f"{self.server.name} capacity")
+        gets = self._load.run(
+            "get", self.server, keys=self.keys, value=VALUE_BYTES, value_most=VALUE_MOST,
+            requests=self.context.scaled(300_000, 2000), label=f"{self.server.name} capacity")
         self.rates = Rates(gets["requests_per_second"], sets)
 
     def seconds(self, full):
@@ -59,17 +60,19 @@ class Rig:
     def window(self, label, seconds, writes="none", keys=None, first_write=0, event=None):
         """Load for so long; `event` is called from another thread a little after the start."""
         mixed = writes != "none"
-        options = {"writes": writes, "write_rate": MIXED_WRITES_SHARE * self.rates.sets, "pipeline": 16} if mixed else {}
+        options = {}
+        if mixed:
+            options = {"writes": writes, "write_rate": MIXED_WRITES_SHARE * self.rates.sets, "pipeline": 16}
         share = MIXED_READS_SHARE if mixed else READS_SHARE
         happening = _Event(event, self.event_seconds())
         with happening:
             result = self._load.run(
                 "paced", self.server, keys=keys or self.keys, value=VALUE_BYTES, value_most=VALUE_MOST,
-                rate=share * self.rates.gets, duration_ms=math.ceil(seconds * 1000), first_write=first_write, may_miss=True,
-                any_length=self.any_length, pid=self.server.pid, max_seconds=math.ceil(seconds) + 60,
+                rate=share * self.rates.gets, duration_ms=math.ceil(seconds * 1000), first_write=first_write,
+                may_miss=True, any_length=self.any_length, pid=self.server.pid, max_seconds=math.ceil(seconds) + 60,
                 label=f"{self.server.name} {label}", **options)
         happening.check()
-        return {"load": "mixed" if mixed else "reads", "seconds": seconds, **result}
+        return {**result, "load": "mixed" if mixed else "reads", "seconds": seconds, "elapsed": result["seconds"]}
 
 
 class _Event:

@@ -89,45 +89,46 @@ def run(context):
     return [found, lock_report(locks, lock_failures)]
 
 
-def _quiet(data, server, load):
-    return [run["latency_us"]["p99.9"] for run in data
-            if run["control"] and run["server"] == server and run["load"] == load]
-
-
 def _verdict(value, target):
     return f"<= {target:,} {'met' if value <= target else 'missed'}"
+
+
+def _compared(run, data):
+    """The window with what it is compared with: those of the same server and load in which nothing happened."""
+    quiet = [other for other in data if other["control"] and
+             (other["server"], other["load"]) == (run["server"], run["load"])]
+    p999 = [window["latency_us"]["p99.9"] for window in quiet]
+    return {**run, "quiet_p999_us": p999, "ratio": run["latency_us"]["p99.9"] / mean(p999) if quiet else None,
+            "late_p999_us": max(window["late_us"]["p99.9"] for window in [run, *quiet])}
+
+
+def _cells(found):
+    writes = (found["stored"] + found["deleted"] + found["refused"]) / found["seconds"]
+    ratio, target = found["ratio"], ""
+    if ratio is not None and found["server"] == "pinfold":
+        target = _verdict(ratio, TARGET_RATIO) + (", noisy" if found["late_p999_us"] > LATE_US else "")
+    return (found["scenario"], found["server"], f"{found['requests'] / found['seconds']:,.0f}",
+            f"{writes:,.0f}" if writes else "", f"{found['latency_us']['p99.9']:,.0f}",
+            f"{found['latency_us']['max'] / 1000:,.1f}",
+            " and ".join(f"{value:,.0f}" for value in found["quiet_p999_us"]),
+            "" if ratio is None else f"{ratio:.1f}", target, f"{found['late_p999_us']:,.0f}")
 
 
 def report(context, data, failures):
     table = Table(["while", "server", "GETs/s", "writes/s", "p99.9 us", "longest ms", "p99.9 quiet us",
                    "p99.9 vs quiet", "target", "sent late us"], left=("while", "server"))
-    summary = []
-    for name in dict.fromkeys(run["scenario"] for run in data if not run["control"]):
-        for run in data:
-            if run["scenario"] != name:
-                continue
-            quiet = _quiet(data, run["server"], run["load"])
-            p999 = run["latency_us"]["p99.9"]
-            ratio = p999 / mean(quiet) if quiet else None
-            target = "" if ratio is None or run["server"] != "pinfold" else _verdict(ratio, TARGET_RATIO)
-            windows = [run] + [other for other in data if other["control"] and other["server"] == run["server"]
-                               and other["load"] == run["load"]]
-            late = max(window["late_us"]["p99.9"] for window in windows)
-            if target and late > LATE_US:
-                target += ", noisy"
-            writes = (run["stored"] + run["deleted"] + run["refused"]) / run["seconds"]
-            summary.append({**run, "quiet_p999_us": quiet, "ratio": ratio, "late_p999_us": late})
-            table.add(name, run["server"], f"{run['requests'] / run['seconds']:,.0f}", f"{writes:,.0f}" if writes else "",
-                      f"{p999:,.0f}", f"{run['latency_us']['max'] / 1000:,.1f}",
-                      " and ".join(f"{value:,.0f}" for value in quiet), "" if ratio is None else f"{ratio:.1f}", target,
-                      f"{late:,.0f}")
+    windows = [_compared(run, data) for run in data if not run["control"]]
+    for name in dict.fromkeys(found["scenario"] for found in windows):
+        for found in windows:
+            if found["scenario"] == name:
+                table.add(*_cells(found))
     notes = [f"{context.scaled(KEYS, 100_000):,} keys of 16 B, values of 32 to 100 B; half of what each server can do, "
-             f"measured first. Latency counts from the moment a GET was due. Quiet: the same load with nothing happening, "
-             f"before and after; their mean is compared with. What differs between the two is noise.",
-             f"Sent late: how much later than it was due the generator sent a GET, p99.9, in this window or in those it "
+             "measured first. Latency counts from the moment a GET was due. Quiet: the same load with nothing "
+             "happening, measured twice; their mean is compared with. What differs between the two is noise.",
+             "Sent late: how much later than it was due the generator sent a GET, p99.9, in this window or in those it "
              f"is compared with, whichever was worse. Above {LATE_US} us the machine was too busy to judge a server."]
-    return Report("stalls", "Latency of GETs while something happens", table, summary + [
-        run for run in data if run["control"]], notes, failures)
+    return Report("stalls", "Latency of GETs while something happens", table,
+                  windows + [run for run in data if run["control"]], notes, failures)
 
 
 def lock_report(data, failures):
@@ -136,8 +137,8 @@ def lock_report(data, failures):
         cells = ["n/a" if found[field] is None else f"{found[field]:,}" for field in ("wall_us", "cpu_us")]
         target = f"<= {TARGET_LOCK_US:,}" if found["wall_us"] is None else _verdict(found["wall_us"], TARGET_LOCK_US)
         table.add(found["scenario"], *cells, target)
-    notes = ["The longest time that any shard's lock was held, and the CPU time that its holder used meanwhile: where the "
-             "first is longer, the kernel gave the core to another thread."]
+    notes = ["The longest time that any shard's lock was held, and the CPU time that its holder used meanwhile: where "
+             "the first is longer, the kernel gave the core to another thread."]
     if any(found["wall_us"] is None for found in data):
         notes.append("n/a: this Pinfold has no setting `lock-timing`.")
     return Report("locks", "The longest time a lock is held", table, data, notes, failures)

@@ -64,7 +64,8 @@ def _name(found):
 def report(context, data, failures):
     names = list(dict.fromkeys(map(_name, data)))
     table = Table(["trace", "value B", "MB", *names], left=("trace",))
-    settings = dict.fromkeys((found["trace"], found["value_bytes"], found["sized"], found["memory_mb"]) for found in data)
+    settings = dict.fromkeys((found["trace"], found["value_bytes"], found["sized"], found["memory_mb"])
+                             for found in data)
     for trace, value, sized, memory_mb in settings:
         ratios = {_name(found): found["hit_ratio"] for found in data
                   if (found["trace"], found["memory_mb"]) == (trace, memory_mb)}

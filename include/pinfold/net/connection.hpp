@@ -51,6 +51,8 @@ class Connection {
   void close();
   /// Goes on with requests that a pause has held up.
   void resume();
+  /// Closes if it holds much memory in blobs that nobody else needs.
+  void give_way();
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
   void tick();
 

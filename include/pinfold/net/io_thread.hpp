@@ -53,6 +53,7 @@ class IoThread {
     std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
     std::size_t output_text = SIZE_MAX;  // of those of them that are not blobs: what is left of the clients' share
     std::uint64_t clients = UINT64_MAX;  // the clients' share of memory
+    std::int64_t unread_blobs = INT64_MAX;  // of all clients' replies, before they have to be read or given up
   };
   const Limits& limits() const { return limits_; }
   unsigned index() const { return index_; }
@@ -70,6 +71,10 @@ class IoThread {
   void tick();
   void update_limits();
   void make_clients_fit();
+  bool too_many_unread_blobs() const {
+    return engine_.clients.unread_blobs.load(std::memory_order_relaxed) > limits_.unread_blobs;
+  }
+  void free_unread_blobs();
   void look_at_paused();
   void remove_dead();
   int timeout_ms() const;
@@ -83,6 +88,7 @@ class IoThread {
   UnixMs now_ = 0;
   UnixMs next_tick_ = 0;
   UnixMs next_client_eviction_ = 0;
+  UnixMs next_unread_check_ = 0;
   Limits limits_;
   UnixMs limits_from_ = 0;
   std::uint64_t limits_version_ = 0;  // of the settings

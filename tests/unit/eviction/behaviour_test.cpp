@@ -229,7 +229,7 @@ TEST_CASE("volatile policies never evict an entry without a deadline, and refuse
     for (const std::uint64_t segment : {1, 64}) {
       Replay cache({.kind = Kind::allkeys_lfu, .capacity = 1000, .segment = segment});
       // Some are there before the policy is switched, in segments that they share with others.
-      for (std::uint64_t key = 0; key < 800; ++key) cache.request(key, 1, key < 400 ? 0 : 1000 + static_cast<UnixMs>(key));
+      for (std::uint64_t key = 0; key < 800; ++key) cache.request(key, 1, key < 400 ? 0 : 1 + static_cast<UnixMs>(key));
       cache.policy().set_kind(kind);
       for (std::uint64_t key = 0; key < 3000; ++key) cache.request(scan + key, 1, 1000 + static_cast<UnixMs>(key));
       CHECK(cached(cache, 0, 400) == 1);
