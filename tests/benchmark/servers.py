@@ -82,10 +82,12 @@ class Server:
             if self.setup.core is not None:
                 prefix += ["taskset", "-c", str(self.setup.core)]
             log = os.path.join(self._directory, "log")
+            # What is measured does not depend on settings that the shell happens to have.
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("PINFOLD_")}
             with open(log, "wb") as out:
                 self._process = subprocess.Popen(
                     prefix + self.command(), cwd=self._directory, stdin=subprocess.DEVNULL, stdout=out,
-                    stderr=subprocess.STDOUT)
+                    stderr=subprocess.STDOUT, env=environment)
             self.pid = self._process.pid
             if self._answers():
                 return
