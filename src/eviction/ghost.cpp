@@ -30,6 +30,17 @@ Ghost::Words::~Words() {
   if (!words_.empty()) munmap(words_.data(), words_.size_bytes());
 }
 
+bool Ghost::Words::provide() {
+  constexpr std::size_t page = 4096 / sizeof(std::uint32_t);
+  constexpr std::size_t at_once = 16 * page;
+  const std::size_t end = std::min(words_.size(), provided_ + at_once);
+  for (; provided_ < end; provided_ += page) {
+    volatile std::uint32_t& word = words_[provided_];
+    word = word;
+  }
+  return provided_ < words_.size();
+}
+
 Ghost::Table::Table(std::size_t capacity)
     : words_((capacity + ways - 1) / ways * ways),
       per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
@@ -74,6 +85,8 @@ void Ghost::resize(std::size_t capacity) {
   current_ = Table(capacity);
   until_forgotten_ = capacity;
 }
+
+bool Ghost::provide() { return !current_.empty() && current_.provide(); }
 
 void Ghost::remember(std::uint64_t hash) {
   if (current_.empty()) return;

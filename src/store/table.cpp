@@ -592,14 +592,22 @@ UnixMs Table::nearer_deadlines(std::uint32_t id) {
   return eviction::nearer_half(deadlines);
 }
 
-bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
+void Table::fit_policy() {
   follow_policy();
   policy_.set_decay(settings_.decay_minutes.load(std::memory_order_relaxed));
   policy_.fit(size_, occupied());
-  if (policy_.memory() != ghost_bytes_) {
-    memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
-    ghost_bytes_ = policy_.memory();
-  }
+  if (policy_.memory() == ghost_bytes_) return;
+  memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
+  ghost_bytes_ = policy_.memory();
+}
+
+bool Table::prepare_eviction() {
+  fit_policy();
+  return policy_.provide();
+}
+
+bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
+  fit_policy();
   const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
   std::uint32_t id = no_segment;
   switch (victim.pick) {

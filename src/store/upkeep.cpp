@@ -109,8 +109,9 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     const bool mappings = memory_.heap().free_noted(bytes_at_once);
     garbage = free_dropped(1) || mappings;
   }
+  const bool preparing = prepare_eviction(start + budget_us / 2);
   std::bitset<max_shards> exhausted;
-  while (memory_.over_limit() && monotonic_us() < end) {
+  while (!preparing && memory_.over_limit() && monotonic_us() < end) {
     if (!reclaim_from_fullest(segment_size, now, 0, exhausted)) {
       memory_.give_up_lowering();
       break;
@@ -126,7 +127,23 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
   }
   const std::lock_guard lock(dropped_mutex_);
-  return garbage || memory_.over_limit() || !dropped_.empty();
+  return garbage || preparing || memory_.over_limit() || !dropped_.empty();
+}
+
+// Has tables that may soon have to evict get ready for it; true if there is more to do than there was time for.
+bool Keyspace::prepare_eviction(std::int64_t end_us) {
+  const std::uint64_t limit = memory_.limit();
+  if (limit == 0 || memory_.data() < limit / 8 * 7) return false;
+  for (const auto& shard : shards_) {
+    for (unsigned db = 0; db < database_count; ++db) {
+      for (bool more = true; more;) {
+        if (monotonic_us() >= end_us) return true;
+        const std::lock_guard lock(shard->mutex);
+        more = shard->tables[db] && shard->tables[db]->prepare_eviction();
+      }
+    }
+  }
+  return false;
 }
 
 // A piece of work on each table of a shard, under its lock; true if there is more.

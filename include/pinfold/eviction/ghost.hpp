@@ -26,6 +26,10 @@ class Ghost {
   std::size_t capacity() const { return capacity_; }
   std::size_t memory() const { return current_.memory() + previous_.memory(); }
 
+  /// Has the system provide the next few pages of a new table, which each of the first insertions would otherwise wait
+  /// for; false when all are there.
+  bool provide();
+
   void remember(std::uint64_t hash);
   /// How many entries were remembered after that of `hash`, within 1/1024 of the capacity; none if it is not known.
   /// It is forgotten by being asked for.
@@ -38,15 +42,19 @@ class Ghost {
     Words() = default;
     explicit Words(std::size_t count);
     ~Words();
-    Words(Words&& other) noexcept : words_(std::exchange(other.words_, {})) {}
+    Words(Words&& other) noexcept
+        : words_(std::exchange(other.words_, {})), provided_(std::exchange(other.provided_, 0)) {}
     Words& operator=(Words&& other) noexcept {
       std::swap(words_, other.words_);
+      std::swap(provided_, other.provided_);
       return *this;
     }
     std::span<std::uint32_t> all() const { return words_; }
+    bool provide();
 
    private:
     std::span<std::uint32_t> words_;
+    std::size_t provided_ = 0;  // words
   };
 
   class Table {
@@ -55,6 +63,7 @@ class Ghost {
     explicit Table(std::size_t capacity);
     std::size_t memory() const { return words_.all().size_bytes(); }
     bool empty() const { return words_.all().empty(); }
+    bool provide() { return words_.provide(); }
     /// One more entry was remembered, here or in a successor.
     void advance() { ++clock_; }
     void put(std::uint64_t hash);

@@ -107,6 +107,8 @@ class Policy {
 
   /// Told now and then while evicting: how many entries there are, and all their bytes.
   void fit(std::uint64_t entries, std::uint64_t bytes);
+  /// As Ghost::provide, after fit(): to be called before evictions begin, until it is false.
+  bool provide() { return left_small_.provide() || left_main_.provide(); }
   /// Bytes that the policy itself occupies.
   std::size_t memory() const { return left_small_.memory() + left_main_.memory(); }
   /// The part of the cache that the small queue may take; moves by itself.

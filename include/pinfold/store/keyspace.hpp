@@ -152,6 +152,7 @@ class Keyspace {
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
   void drop(std::vector<std::unique_ptr<Table>> tables);
   bool free_dropped(std::size_t segments);
+  bool prepare_eviction(std::int64_t end_us);
   bool tend(Shard& shard, UnixMs now);
   bool reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure, std::bitset<max_shards>& exhausted);
   template <class Action>

@@ -69,6 +69,8 @@ class Table {
   /// Evicts from the segment that must give way by the policy: all that may go, or, where large values hang on its queue,
   /// until `wanted` bytes have come back. `pressure` as eviction::Reading's. False if there is nothing to evict.
   bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
+  /// Gets ready to evict soon, a little each time: without it the first evictions wait for pages. False when it is.
+  bool prepare_eviction();
   /// Looks for a segment that owes expired entries and removes them. Goes through all segments in as many calls as it
   /// takes, each bounded; false at the end of such a round.
   bool expire_some(const Housekeeping& keeping);
@@ -126,6 +128,7 @@ class Table {
                     std::memory_order_relaxed);
   }
   void follow_policy();
+  void fit_policy();
   std::uint32_t access_to_keep() const;
   std::uint32_t open_segment(eviction::Queue queue);
   void free_segment(std::uint32_t id);
