@@ -48,6 +48,15 @@ def test_growth_fills_an_empty_server(rig):
     assert found["stored"] == count(rig.server) and found["stored"] == pytest.approx(rig.keys, abs=16)
 
 
+def test_growth_that_takes_too_long_is_cut_and_the_dataset_completed(rig, monkeypatch):
+    monkeypatch.setattr(scenarios, "LONGEST_GROWTH_SECONDS", 0.1)
+    found = scenarios.growth(rig, nothing)
+    assert found["stored"] == 800 and count(rig.server) == rig.keys
+    monkeypatch.setattr(scenarios, "LONGEST_GROWTH_SECONDS", 0.01)
+    with pytest.raises(InvalidRun, match="only"):
+        scenarios.growth(rig, nothing)
+
+
 def test_compaction_deletes_and_resizes_and_later_windows_know(rig):
     rig.fill(0, rig.keys)
     found = scenarios.compaction(rig, nothing)
