@@ -3,8 +3,8 @@
 //
 // The read buffer is small while a client is idle (10 000 idle clients must not cost more than 2 KB each) and grows
 // with what the client sends: to some KB for one that pipelines, and for a long request as its bytes arrive, never
-// because it announced them. Large arguments do not pass through it (arrival.hpp). Replies of all requests of a round are gathered in the thread's output and sent with one
-// system call; only what the socket does not take is kept here.
+// because it announced them. Large arguments do not pass through it (arrival.hpp). Replies of all requests of a round
+// are gathered in the thread's output and sent with one system call; only what the socket does not take is kept here.
 
 #include <sys/types.h>
 

@@ -15,8 +15,8 @@ class LogThrottle {
  public:
   static constexpr unsigned per_second = 5;
 
-  /// What to add to the line about to be written: nothing, or how many were left out before it. No value: leave this one
-  /// out too.
+  /// What to add to the line about to be written: nothing, or how many were left out before it. No value: leave this
+  /// one out too.
   std::optional<std::string> admit(UnixMs now) {
     const std::lock_guard lock(mutex_);
     if (now - second_ >= 1000 || now < second_) {

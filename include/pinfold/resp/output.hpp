@@ -64,8 +64,8 @@ class Output {
   /// The runs from byte `skip` on, at most `limit`, written to `runs`; returns how many.
   std::size_t gather(std::size_t skip, Run* runs, std::size_t limit) const;
 
-  /// Takes over everything in `other` from byte `skip` on, which is then empty. Copies text, and of blobs no more than the
-  /// last bytes, to let go of them.
+  /// Takes over everything in `other` from byte `skip` on, which is then empty. Copies text, and of blobs no more than
+  /// the last bytes, to let go of them.
   void move_from(Output& other, std::size_t skip);
 
  private:

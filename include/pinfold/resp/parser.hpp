@@ -47,8 +47,8 @@ class Parser {
   /// Of the body that is to come (Result::body): its size, and the argument that it is.
   std::size_t body_size() const { return static_cast<std::size_t>(bulk_length_); }
   std::size_t body_index() const { return spans_.size(); }
-  /// The body has come, and lies at `bytes` until the command is finished. Its bytes must not be in the input (any more):
-  /// parsing goes on at position() with what follows them in the stream.
+  /// The body has come, and lies at `bytes` until the command is finished. Its bytes must not be in the input (any
+  /// more): parsing goes on at position() with what follows them in the stream.
   void set_body(std::string_view bytes);
   /// How far input has been used by whole commands.
   std::size_t consumed() const { return start_; }

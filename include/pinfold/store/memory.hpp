@@ -1,5 +1,6 @@
 #pragma once
-// The account of memory. maxmemory bounds the data in it; clients have a share of their own. Thread-safe; every figure is exact at the moment of the change.
+// The account of memory. maxmemory bounds the data in it; clients have a share of their own. Thread-safe; every figure
+// is exact at the moment of the change.
 
 #include <algorithm>
 #include <array>

@@ -14,6 +14,32 @@ std::size_t lines(const std::string& text) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) - 2;  // without the bulk's own
 }
 bool shows(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+TEST_CASE("the greediest clients are evicted first, and none that is spared") {
+  Server server;
+  std::vector<std::pair<unsigned, std::uint64_t>> woken;
+  server.engine.clients.wake_to_close = [&](unsigned thread, std::uint64_t id) { woken.emplace_back(thread, id); };
+  Client a(server), b(server), c(server), spared(server);
+  std::uint64_t memory = 100;
+  for (Client* client : {&a, &b, &c, &spared}) client->session.shared.buffer_memory = memory *= 2;  // 200 to 1600
+  spared.run("CLIENT", "NO-EVICT", "ON");
+  const auto evict = [&](std::uint64_t share) {
+    woken.clear();
+    return server.engine.clients.evict_greediest(share);
+  };
+  CHECK(evict(3000));
+  CHECK(woken.empty());
+  CHECK(evict(2999));
+  CHECK(woken == std::vector<std::pair<unsigned, std::uint64_t>>{{0, c.session.shared.id}});
+  CHECK(c.session.shared.evicted);
+  CHECK(evict(2999));
+  CHECK(woken.empty());
+  CHECK_FALSE(evict(1000));  // the others may take a quarter
+  CHECK(woken == std::vector<std::pair<unsigned, std::uint64_t>>{{0, b.session.shared.id}});
+  CHECK_FALSE(evict(400));
+  CHECK(woken == std::vector<std::pair<unsigned, std::uint64_t>>{{0, a.session.shared.id}});
+  CHECK(server.engine.clients.evicted() == 3);
+}
+
 }  // namespace
 
 TEST_CASE("client: a name is shown until it is taken away") {
