@@ -99,6 +99,7 @@ void memory(Call& call, InfoText& info) {
   info.field("used_memory_index", memory.used(store::Use::index));
   info.field("used_memory_ghosts", memory.used(store::Use::ghosts));
   info.field("used_memory_clients", memory.used(store::Use::clients));
+  info.field("used_memory_unaccounted", memory.unaccounted());
   const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
   info.bytes("total_system_memory", pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
   info.bytes("maxmemory", memory.limit());

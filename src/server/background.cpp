@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "pinfold/command/memory_report.hpp"
+
 namespace pinfold::server {
 
 namespace {
@@ -12,6 +14,7 @@ std::int64_t share_percent(std::int64_t effort) { return 20 + 5 * effort; }
 
 void Background::start() {
   engine_.keyspace.on_work([this] { wake(); });
+  resident_at_start_ = command::resident_memory();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -45,6 +48,8 @@ void Background::run() {
     const bool more = engine_.keyspace.background_step(unix_ms(), slice_us);
     const std::int64_t worked = monotonic_us() - start;
     const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
+    const std::uint64_t resident = command::resident_memory();
+    engine_.keyspace.memory().observe_growth(resident - std::min(resident, resident_at_start_));
     if (start - sampled_us >= period_us) {
       engine_.rates.sample(engine_.stats, start);
       sampled_us = start;

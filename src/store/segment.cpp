@@ -50,7 +50,7 @@ void SegmentPool::refill() {
   {
     const std::lock_guard lock(mutex_);
     char* base = take_cold();
-    const std::size_t most = !regions_.empty() && regions_.back().huge ? huge_page / segment_size : few;
+    const std::size_t most = !regions_.empty() && regions_.back().huge ? huge_page / segment_size : kept_warm() / 2;
     for (; base != nullptr && fresh.size() < most; base = take_cold()) fresh.push_back(base);
     if (base != nullptr) cold_.push_back(base);
   }
@@ -92,7 +92,7 @@ void SegmentPool::free(char* base) {
   memory_.add(Use::segments, -static_cast<std::int64_t>(segment_size));
   {
     const std::lock_guard lock(mutex_);
-    if (warm_.size() < kept_warm) {
+    if (warm_.size() < kept_warm()) {
       warm_.push_back(base);
       ready_.store(warm_.size(), std::memory_order_relaxed);
       return;

@@ -67,6 +67,15 @@ bool Keyspace::reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned p
   return true;
 }
 
+// While memory is taken and given back, what the process really occupies moves faster than the background looks at it.
+void Keyspace::ask_for_measurement() {
+  constexpr std::int64_t fresh_us = 10'000;
+  const std::int64_t now = monotonic_us();
+  std::int64_t asked = measurement_asked_us_.load(std::memory_order_relaxed);
+  if (now - asked < fresh_us || !wake_) return;
+  if (measurement_asked_us_.compare_exchange_strong(asked, now, std::memory_order_relaxed)) wake_();
+}
+
 bool Keyspace::make_room(std::uint64_t bytes) {
   // A command may open a segment and split a group of the index on top of what it announced.
   constexpr std::uint64_t index_growth = 16 * 1024;
@@ -76,6 +85,7 @@ bool Keyspace::make_room(std::uint64_t bytes) {
   if (bytes >= BlockHeap::own_mapping && memory_.heap().noted() > 0) memory_.heap().free_noted(bytes);
   if (memory_.fits(wanted)) return true;
   if (wanted > memory_.limit()) return false;
+  ask_for_measurement();
   // Steps without any gain, only entries that were worth keeping, before the bar is raised by one.
   constexpr unsigned patience = 4;
   // After a change of the policy much may have to be moved before anything goes: a request does not wait for all of it.

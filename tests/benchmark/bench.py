@@ -16,6 +16,7 @@ import hits
 import idle
 import machine
 import memory
+import policies
 import report
 import stalls
 import sweep
@@ -105,6 +106,8 @@ def benchmarks(what, context, options):
     files = options.files or traces.find(options.traces)
     selected = [traces.trace_of(file, options.value, options.mb) for file in files]
     found = [lambda: [hits.run(context, selected)]]
+    if "pinfold" in options.servers and not options.files:
+        found.append(lambda: [policies.run(context, options.traces)])
     if options.sweep:
         found.append(lambda: [sweep.run(context, selected, options.sweep)])
     return found

@@ -2,6 +2,7 @@
 // The one thread that does what no request should wait for: taking back expired and dead memory, sampling rates.
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -25,6 +26,7 @@ class Background {
   void wake();
 
   command::Engine& engine_;
+  std::uint64_t resident_at_start_ = 0;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool woken_ = false;

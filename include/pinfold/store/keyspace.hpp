@@ -141,7 +141,8 @@ class Keyspace {
   /// dead bytes, for at most about `budget_us` microseconds. Returns true if more work is waiting. Called by the
   /// background worker; locks one shard at a time, each time for at most a segment's work.
   bool background_step(UnixMs now, std::int64_t budget_us);
-  /// `wake` is called, from any thread, when there is work for background_step. To be set before requests come.
+  /// `wake` is called, from any thread, when there is work for background_step, or when Memory::observe_growth should be
+  /// told anew. To be set before requests come.
   void on_work(std::function<void()> wake);
   /// How long shard locks are held. Off at first.
   LockTiming& lock_timing() { return lock_timing_; }
@@ -152,6 +153,7 @@ class Keyspace {
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
   void drop(std::vector<std::unique_ptr<Table>> tables);
   bool free_dropped(std::size_t segments);
+  void ask_for_measurement();
   bool prepare_eviction(std::int64_t end_us);
   bool tend(Shard& shard, UnixMs now);
   bool reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure, std::bitset<max_shards>& exhausted);
@@ -166,6 +168,7 @@ class Keyspace {
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
   std::function<void()> wake_;
+  std::atomic<std::int64_t> measurement_asked_us_{0};
   std::mutex dropped_mutex_;
   std::vector<std::unique_ptr<Table>> dropped_;
   std::vector<std::unique_ptr<Shard>> shards_;

@@ -42,6 +42,20 @@ class Memory {
   std::uint64_t peak() const { return clamp(peak_); }
   void reset_peak() { peak_.store(used_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
 
+  /// Told now and then by how much the process has grown, as the kernel sees it. What of that is not in the account (pages
+  /// kept for the next allocation, the C library's heap, stacks) is taken off the limit, within a sixteenth of it: so
+  /// maxmemory bounds what is really there, and a wrong measurement cannot empty the cache.
+  void observe_growth(std::uint64_t resident_growth) {
+    // Between two looks, while values of other sizes come in: measured, with room to spare.
+    constexpr std::uint64_t least = 128 * 1024;
+    constexpr std::uint64_t most = 4 * 1024 * 1024;
+    const std::uint64_t fluctuation = std::clamp(limit() / 100, least, most);
+    const std::uint64_t known = used() + heap_.noted();
+    const std::uint64_t found = resident_growth > known ? resident_growth - known + fluctuation : 0;
+    unaccounted_.store(std::min(found, limit() / 16), std::memory_order_relaxed);
+  }
+  std::uint64_t unaccounted() const { return unaccounted_.load(std::memory_order_relaxed); }
+
   /// 0: no limit.
   std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
   /// With `gradually`, a limit below what is used is not in force at once: the ceiling, which requests obey, starts at
@@ -60,10 +74,11 @@ class Memory {
   /// Whether what is stored is more than the limit, which has been lowered then.
   bool over_limit() const {
     const std::uint64_t most = limit();
-    return most != 0 && data() > most;
+    return most != 0 && data() + unaccounted() > most;
   }
   bool fits(std::uint64_t more) const {
     const std::uint64_t most = limit() == 0 ? 0 : std::max(limit(), ceiling_.load(std::memory_order_relaxed));
+    more += unaccounted();
     return most == 0 || (more <= most && data() <= most - more);
   }
 
@@ -78,6 +93,7 @@ class Memory {
   std::atomic<std::int64_t> used_{0};
   std::atomic<std::int64_t> data_{0};
   std::atomic<std::int64_t> peak_{0};
+  std::atomic<std::uint64_t> unaccounted_{0};
   std::atomic<std::uint64_t> limit_;
   std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above the limit
   BlockHeap heap_;

@@ -1,6 +1,7 @@
 #pragma once
 // Segments: the fixed-size pieces of memory that logs are made of, and the pool that hands them out.
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -46,13 +47,17 @@ class SegmentPool {
   /// Sees to it that the next segments have their pages already: for a huge page the kernel takes longer than a shard's
   /// lock may be held. To be called with nothing locked before segments may be needed; mostly one comparison.
   void prepare() {
-    if (ready_.load(std::memory_order_relaxed) < few) [[unlikely]] refill();
+    if (ready_.load(std::memory_order_relaxed) < kept_warm() / 2) [[unlikely]] refill();
   }
 
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
-  static constexpr std::size_t kept_warm = 16;
-  static constexpr std::size_t few = 8;
+  /// Few enough that a small cache does not feel them.
+  std::size_t kept_warm() const {
+    constexpr std::size_t most = 16;
+    const std::uint64_t limit = memory_.limit();
+    return limit == 0 ? most : std::clamp<std::size_t>(limit / 64 / segment_size, 2, most);
+  }
   static constexpr std::size_t huge_page = 2 * 1024 * 1024;
   static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // of maxmemory
 
