@@ -212,7 +212,16 @@ void Table::mark_dead(Ref ref) {
 // Takes over what was changed at run time. Entries follow when they are next written or met.
 void Table::follow_policy() {
   const eviction::Kind kind = settings_.kind.load(std::memory_order_relaxed);
-  if (kind != policy_.kind()) policy_.set_kind(kind);
+  if (kind == policy_.kind()) return;
+  policy_.set_kind(kind);
+  account_ghosts();
+}
+
+void Table::account_ghosts() {
+  const std::uint64_t now = policy_.memory();
+  if (now == ghost_bytes_) return;
+  memory_.add(Use::ghosts, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(ghost_bytes_));
+  ghost_bytes_ = now;
 }
 
 // Puts an entry of these parts under `key`: into the old entry's place if it fits there, else at the end of a log.
@@ -596,10 +605,7 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   follow_policy();
   policy_.set_decay(settings_.decay_minutes.load(std::memory_order_relaxed));
   policy_.fit(size_, occupied());
-  if (policy_.memory() != ghost_bytes_) {
-    memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
-    ghost_bytes_ = policy_.memory();
-  }
+  account_ghosts();
   const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
   std::uint32_t id = no_segment;
   switch (victim.pick) {
@@ -631,6 +637,7 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   } else {
     empty_segment(id, keeping, keep);
   }
+  account_ghosts();  // what they remembered until now may have become too old
   return true;
 }
 

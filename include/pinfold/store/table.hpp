@@ -126,6 +126,7 @@ class Table {
                     std::memory_order_relaxed);
   }
   void follow_policy();
+  void account_ghosts();
   std::uint32_t access_to_keep() const;
   std::uint32_t open_segment(eviction::Queue queue);
   void free_segment(std::uint32_t id);
