@@ -359,11 +359,10 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
 }
 
 // A value that is a block, or is to become one.
-char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size) {
+char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity) {
   Entry old = entry(*slot.ref);
   const std::size_t before = old.value_text().size();
-  // Room to grow, so that appending piece by piece copies each byte a bounded number of times.
-  const std::size_t roomy = before == 0 ? size : size + size / 4;
+  const std::size_t roomy = before == 0 ? size : capacity;
   void* const raw = old.value_blob();
   if (raw != nullptr && Blob::borrow(raw, [](const Blob& blob) { return blob.unique(); })) {
     QueueState& queue = queue_of(segment_of(*slot.ref));
@@ -397,7 +396,7 @@ bool Table::fits_in_place(const Key& key, std::size_t size) {
   return Blob::borrow(old->value_blob(), [size](const Blob& blob) { return size <= blob.capacity() && blob.unique(); });
 }
 
-char* Table::resize(const Key& key, std::size_t size) {
+char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
   const auto data_of = [this](const Key& k) {
     Entry e = *find(k);
     return e.value_blob() != nullptr ? const_cast<char*>(e.value_text().data()) : e.value_data();
@@ -424,7 +423,7 @@ char* Table::resize(const Key& key, std::size_t size) {
   // size_of looks at the value's size only; the bytes are copied below.
   parts.value = {old.value_text().data(), size};
   const std::size_t needed = Entry::size_of(parts);
-  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, slot, size);
+  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, slot, size, capacity);
   old.touch();
   if (needed <= old.extent()) {
     old.set_value_size(size);

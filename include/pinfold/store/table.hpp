@@ -51,7 +51,8 @@ class Table {
   /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
   /// nothing changed.
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
-  char* resize(const Key& key, std::size_t size);
+  /// As Database::resize. A value that is a block, and has to grow, gets room for `capacity` bytes.
+  char* resize(const Key& key, std::size_t size, std::size_t capacity);
   /// Whether resize() would need no memory.
   bool fits_in_place(const Key& key, std::size_t size);
   bool set_expiry(const Key& key, UnixMs at);
@@ -133,7 +134,7 @@ class Table {
   Ref append(eviction::Queue queue, std::size_t extent);
   bool store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
-  char* resize_blob(const Key& key, Index::Slot slot, std::size_t size);
+  char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
   void retire(Ref ref, const EntryParts* successor);
   void mark_dead(Ref ref);
   void account_blobs(QueueState& queue, const Entry& entry, int sign);
