@@ -717,36 +717,4 @@ bool Table::shrink_index() {
   return index_.shrink_some([this](Ref r) { return hash_of(r); }, [this](Ref r) { prefetch(entry(r).data()); });
 }
 
-// --- checking ---
-
-Table::Audit Table::audit() {
-  Audit result;
-  std::uint64_t used = 0;
-  for (std::uint32_t id = 1; id < segments_.size(); ++id) {
-    const Segment& segment = segments_[id];
-    if (segment.base == nullptr) continue;
-    ++result.segments;
-    used += segment.used;
-    std::uint64_t live = 0;
-    walk(id, [&](Ref ref, Entry e) {
-      ++result.live_entries;
-      live += e.extent();
-      if (e.expires_at() != 0) {
-        ++result.with_deadline;
-        if (e.expires_at() < segment.earliest) result.consistent = false;
-      }
-      const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
-      if (!slot || *slot.ref != ref) result.consistent = false;
-    });
-    if (live + segment.dead != segment.used) result.consistent = false;
-    result.live_bytes += live;
-    result.dead_bytes += segment.dead;
-  }
-  if (result.live_entries != size_ || result.with_deadline != expires_ || result.dead_bytes != dead_bytes_ ||
-      used != used_bytes_ || result.segments != queues_[0].segments + queues_[1].segments + queues_[2].segments) {
-    result.consistent = false;
-  }
-  return result;
-}
-
 }  // namespace pinfold::store

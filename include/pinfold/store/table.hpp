@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -88,9 +89,14 @@ class Table {
     std::uint64_t dead_bytes = 0;
     std::uint64_t with_deadline = 0;
     std::uint64_t segments = 0;
-    bool consistent = true;  // counters, index and log agree
+    std::uint64_t index_bytes = 0;
+    std::uint64_t ghost_bytes = 0;
+    std::uint64_t block_references = 0;
+    std::map<const void*, std::size_t> blocks;  // each block once, with its bytes
+    bool consistent = true;                     // counters, queues, index and log agree
   };
-  /// Recounts everything from the log itself. O(entries); for tests.
+  /// Recounts everything from the log itself; of a table that is being dismantled, what is left of it. O(entries); for
+  /// tests.
   Audit audit();
 
  private:
@@ -148,6 +154,8 @@ class Table {
   std::uint64_t returned_by(const Entry& entry) const;
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
+  bool audit_segment(std::uint32_t id, Audit& sums, QueueState& queue);
+  bool audit_queues() const;
   std::uint32_t emptiest_segment();
   std::uint32_t random_segment() const;
   std::uint32_t soonest_segment() const;
