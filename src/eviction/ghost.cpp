@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "pinfold/base/prefetch.hpp"
+
 namespace pinfold::eviction {
 
 namespace {
@@ -55,6 +57,10 @@ std::array<std::span<std::uint32_t>, 2> Ghost::Table::buckets_of(std::uint64_t h
 
 std::uint32_t Ghost::Table::age(std::uint32_t word) const {
   return (static_cast<std::uint32_t>(clock_ / per_tick_) - word) & age_mask;
+}
+
+void Ghost::Table::prefetch(std::uint64_t hash) const {
+  for (const auto bucket : buckets_of(hash)) pinfold::prefetch(bucket.data());
 }
 
 void Ghost::Table::put(std::uint64_t hash) {

@@ -1,5 +1,7 @@
 #include "pinfold/store/database.hpp"
 
+#include <algorithm>
+
 #include "pinfold/store/shard.hpp"
 
 namespace pinfold::store {
@@ -57,8 +59,16 @@ bool Database::has_room(std::uint64_t bytes) {
 char* Database::resize(const Key& key, std::size_t size, bool changes) {
   Shard& shard = keyspace_->shard(key);
   Table& table = shard.table(number_);
-  if (!table.fits_in_place(key, size) && !has_room(size)) return nullptr;
-  char* bytes = table.resize(key, size);
+  std::size_t capacity = size;
+  if (!table.fits_in_place(key, size)) {
+    // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where
+    // it is to be had anyway.
+    constexpr std::size_t modest = BlockHeap::own_mapping / 4;
+    capacity = size + std::min(size / 4, modest);
+    if (!has_room(capacity)) return nullptr;
+    if (keyspace_->has_room(size + size / 4)) capacity = size + size / 4;
+  }
+  char* bytes = table.resize(key, size, capacity);
   if (bytes != nullptr && changes) note_change(key);
   return bytes;
 }

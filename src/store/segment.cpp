@@ -49,8 +49,10 @@ void SegmentPool::refill() {
   std::vector<char*> fresh;
   {
     const std::lock_guard lock(mutex_);
+    const bool carving = cold_.empty();
     char* base = take_cold();
-    const std::size_t most = !regions_.empty() && regions_.back().huge ? huge_page / segment_size : kept_warm() / 2;
+    const bool huge = carving && !regions_.empty() && regions_.back().huge;
+    const std::size_t most = huge ? huge_page / segment_size : kept_warm() / 2;
     for (; base != nullptr && fresh.size() < most; base = take_cold()) fresh.push_back(base);
     if (base != nullptr) cold_.push_back(base);
   }

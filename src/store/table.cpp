@@ -212,7 +212,16 @@ void Table::mark_dead(Ref ref) {
 // Takes over what was changed at run time. Entries follow when they are next written or met.
 void Table::follow_policy() {
   const eviction::Kind kind = settings_.kind.load(std::memory_order_relaxed);
-  if (kind != policy_.kind()) policy_.set_kind(kind);
+  if (kind == policy_.kind()) return;
+  policy_.set_kind(kind);
+  account_ghosts();
+}
+
+void Table::account_ghosts() {
+  const std::uint64_t now = policy_.memory();
+  if (now == ghost_bytes_) return;
+  memory_.add(Use::ghosts, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(ghost_bytes_));
+  ghost_bytes_ = now;
 }
 
 // Puts an entry of these parts under `key`: into the old entry's place if it fits there, else at the end of a log.
@@ -293,6 +302,7 @@ std::uint32_t Table::access_to_keep() const {
 }
 
 bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
+  policy_.prefetch_admit(key.hash);
   const Index::Slot slot = find_slot(key);
   EntryParts parts;
   parts.expires_at = options.expires_at;
@@ -350,11 +360,10 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
 }
 
 // A value that is a block, or is to become one.
-char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size) {
+char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity) {
   Entry old = entry(*slot.ref);
   const std::size_t before = old.value_text().size();
-  // Room to grow, so that appending piece by piece copies each byte a bounded number of times.
-  const std::size_t roomy = before == 0 ? size : size + size / 4;
+  const std::size_t roomy = before == 0 ? size : capacity;
   void* const raw = old.value_blob();
   if (raw != nullptr && Blob::borrow(raw, [](const Blob& blob) { return blob.unique(); })) {
     QueueState& queue = queue_of(segment_of(*slot.ref));
@@ -388,7 +397,7 @@ bool Table::fits_in_place(const Key& key, std::size_t size) {
   return Blob::borrow(old->value_blob(), [size](const Blob& blob) { return size <= blob.capacity() && blob.unique(); });
 }
 
-char* Table::resize(const Key& key, std::size_t size) {
+char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
   const auto data_of = [this](const Key& k) {
     Entry e = *find(k);
     return e.value_blob() != nullptr ? const_cast<char*>(e.value_text().data()) : e.value_data();
@@ -415,7 +424,7 @@ char* Table::resize(const Key& key, std::size_t size) {
   // size_of looks at the value's size only; the bytes are copied below.
   parts.value = {old.value_text().data(), size};
   const std::size_t needed = Entry::size_of(parts);
-  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, slot, size);
+  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, slot, size, capacity);
   old.touch();
   if (needed <= old.extent()) {
     old.set_value_size(size);
@@ -456,6 +465,7 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& 
   scratch.clear();
   survivors.clear();
   residents.clear();
+  const Queue which{segments_[id].queue};
   QueueState& from = queue_of(segments_[id]);
   // The segment must outlive its entries: as the newest of its queue it would be restarted by the last one's death.
   const auto release = [&](Ref ref, std::uint64_t hash) {
@@ -472,7 +482,10 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& 
   walk(id, [&](Ref ref, Entry) { residents.push_back({ref, hash_of(ref)}); });
   constexpr std::size_t ahead = 8;
   for (std::size_t i = 0; i < residents.size(); ++i) {
-    if (i + ahead < residents.size()) index_.prefetch(residents[i + ahead].hash);
+    if (i + ahead < residents.size()) {
+      index_.prefetch(residents[i + ahead].hash);
+      policy_.prefetch_evicted(which, residents[i + ahead].hash);
+    }
     const auto [ref, hash] = residents[i];
     Entry e = entry(ref);
     if (e.expired(keeping.now)) {
@@ -596,9 +609,7 @@ void Table::fit_policy() {
   follow_policy();
   policy_.set_decay(settings_.decay_minutes.load(std::memory_order_relaxed));
   policy_.fit(size_, occupied());
-  if (policy_.memory() == ghost_bytes_) return;
-  memory_.add(Use::ghosts, static_cast<std::int64_t>(policy_.memory()) - static_cast<std::int64_t>(ghost_bytes_));
-  ghost_bytes_ = policy_.memory();
+  account_ghosts();
 }
 
 bool Table::prepare_eviction() {
@@ -639,6 +650,7 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   } else {
     empty_segment(id, keeping, keep);
   }
+  account_ghosts();  // what they remembered until now may have become too old
   return true;
 }
 
@@ -717,38 +729,6 @@ bool Table::shrink_index() {
   constexpr std::uint64_t not_worth_it = 64 * 1024;
   if (index_.memory() < not_worth_it || index_.memory() < size_ * too_much) return false;
   return index_.shrink_some([this](Ref r) { return hash_of(r); }, [this](Ref r) { prefetch(entry(r).data()); });
-}
-
-// --- checking ---
-
-Table::Audit Table::audit() {
-  Audit result;
-  std::uint64_t used = 0;
-  for (std::uint32_t id = 1; id < segments_.size(); ++id) {
-    const Segment& segment = segments_[id];
-    if (segment.base == nullptr) continue;
-    ++result.segments;
-    used += segment.used;
-    std::uint64_t live = 0;
-    walk(id, [&](Ref ref, Entry e) {
-      ++result.live_entries;
-      live += e.extent();
-      if (e.expires_at() != 0) {
-        ++result.with_deadline;
-        if (e.expires_at() < segment.earliest) result.consistent = false;
-      }
-      const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
-      if (!slot || *slot.ref != ref) result.consistent = false;
-    });
-    if (live + segment.dead != segment.used) result.consistent = false;
-    result.live_bytes += live;
-    result.dead_bytes += segment.dead;
-  }
-  if (result.live_entries != size_ || result.with_deadline != expires_ || result.dead_bytes != dead_bytes_ ||
-      used != used_bytes_ || result.segments != queues_[0].segments + queues_[1].segments + queues_[2].segments) {
-    result.consistent = false;
-  }
-  return result;
 }
 
 }  // namespace pinfold::store

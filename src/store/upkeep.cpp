@@ -128,6 +128,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
     memory_.lower_ceiling();
   }
+  memory_.lower_ceiling();  // clients may have freed what was too much
   for (unsigned i = 0; i < shard_count(); ++i) {
     background_shard_ = (background_shard_ + 1) & shard_mask_;
     bool more = true;

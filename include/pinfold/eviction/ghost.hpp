@@ -30,6 +30,10 @@ class Ghost {
   /// for; false when all are there.
   bool provide();
 
+  /// Starts fetching what remember() and take() will read.
+  void prefetch(std::uint64_t hash) const {
+    if (!current_.empty()) current_.prefetch(hash);
+  }
   void remember(std::uint64_t hash);
   /// How many entries were remembered after that of `hash`, within 1/1024 of the capacity; none if it is not known.
   /// It is forgotten by being asked for.
@@ -66,6 +70,7 @@ class Ghost {
     bool provide() { return words_.provide(); }
     /// One more entry was remembered, here or in a successor.
     void advance() { ++clock_; }
+    void prefetch(std::uint64_t hash) const;
     void put(std::uint64_t hash);
     std::optional<std::uint64_t> take(std::uint64_t hash);
 

@@ -91,6 +91,16 @@ class Policy {
   /// `lfu-decay-time`: 0 never.
   void set_decay(std::uint32_t minutes) { decay_minutes_ = minutes; }
 
+  /// Starts fetching what admit() will read.
+  void prefetch_admit(std::uint64_t hash) const {
+    left_small_.prefetch(hash);
+    left_main_.prefetch(hash);
+  }
+  /// Starts fetching what evicted() will write to for most entries.
+  void prefetch_evicted(Queue from, std::uint64_t hash) const {
+    if (from == Queue::small) left_small_.prefetch(hash);
+  }
+
   /// The queue for a key that is not in the cache. May set the candidate's frequency.
   Queue admit(Candidate& candidate);
   /// The queue for an entry that is written anew and was in `at`: one that got a deadline leaves the pinned queue.

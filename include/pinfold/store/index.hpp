@@ -67,6 +67,14 @@ class Index {
 
   std::uint64_t memory() const { return memory_used_; }
 
+  struct Audit {
+    std::uint64_t entries = 0;
+    std::uint64_t bytes = 0;  // of buckets and directory
+    bool consistent = true;   // counters and directory agree with the groups
+  };
+  /// Recounts everything from the groups themselves. O(buckets); for tests.
+  Audit audit() const;
+
   // Iteration in the order of (directory prefix, tag), which growth does not disturb: see Keyspace::scan.
   static constexpr unsigned prefix_bits = 24;
   /// The group that covers `prefix`: its depth, and every reference in it whose tag is at least `tag`.

@@ -52,6 +52,15 @@ struct DatabaseStats {
   UnixMs average_ttl = 0;     // an estimate from a sample, 0 if none
 };
 
+/// What a recount of everything in the keyspace comes to, in bytes; each figure is to equal Memory::used().
+struct KeyspaceAudit {
+  std::uint64_t segments = 0;
+  std::uint64_t index = 0;
+  std::uint64_t blobs = 0;  // the pages of all blocks; those that only a reader or an arriving request holds are missing
+  std::uint64_t ghosts = 0;
+  bool consistent = true;  // the counters of every table and shard equal the recount
+};
+
 /// Raised for a connection that WATCHes keys when one of them is written.
 struct WatchFlag {
   std::atomic<bool> dirty{false};
@@ -136,6 +145,9 @@ class Keyspace {
   DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
   /// What one entry costs: its share of log and index and its block. The key's shard must be held.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
+
+  /// Recounts everything, with all shards locked. O(entries); for tests.
+  KeyspaceAudit audit();
 
   /// Frees what was dropped, evicts if the limit has been lowered, removes entries whose deadline has passed and gathers
   /// dead bytes, for at most about `budget_us` microseconds. Returns true if more work is waiting. Called by the

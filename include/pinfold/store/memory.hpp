@@ -52,7 +52,12 @@ class Memory {
     const std::uint64_t fluctuation = std::clamp(limit() / 100, least, most);
     const std::uint64_t known = used() + heap_.noted();
     const std::uint64_t found = resident_growth > known ? resident_growth - known + fluctuation : 0;
-    unaccounted_.store(std::min(found, limit() / 16), std::memory_order_relaxed);
+    // In small steps: what requests must make room for on this account at once stays little.
+    constexpr std::int64_t step = 256 * 1024;
+    const auto before = static_cast<std::int64_t>(unaccounted());
+    const auto next = static_cast<std::int64_t>(std::min(found, limit() / 16));
+    unaccounted_.store(static_cast<std::uint64_t>(std::clamp(next, std::max<std::int64_t>(before - step, 0), before + step)),
+                       std::memory_order_relaxed);
   }
   std::uint64_t unaccounted() const { return unaccounted_.load(std::memory_order_relaxed); }
 
@@ -71,18 +76,19 @@ class Memory {
   }
   /// Nothing can be freed: the limit holds as it is.
   void give_up_lowering() { ceiling_.store(0, std::memory_order_relaxed); }
-  /// Whether what is stored is more than the limit, which has been lowered then.
+  /// Whether what is stored is clearly more than the limit, which has been lowered then.
   bool over_limit() const {
-    const std::uint64_t most = limit();
-    return most != 0 && data() + unaccounted() > most;
+    constexpr std::uint64_t clearly = 512 * 1024;
+    return limit() != 0 && data() > for_data() + std::min(clearly, limit() / 64);
   }
   bool fits(std::uint64_t more) const {
-    const std::uint64_t most = limit() == 0 ? 0 : std::max(limit(), ceiling_.load(std::memory_order_relaxed));
-    more += unaccounted();
-    return most == 0 || (more <= most && data() <= most - more);
+    if (limit() == 0) return true;
+    const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed));
+    return more <= most && data() <= most - more;
   }
 
  private:
+  std::uint64_t for_data() const { return limit() - std::min(limit(), unaccounted()); }
   // A reader between the two halves of a move may see less than nothing.
   static std::uint64_t clamp(const std::atomic<std::int64_t>& value) {
     const std::int64_t now = value.load(std::memory_order_relaxed);

@@ -9,6 +9,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -51,7 +52,8 @@ class Table {
   /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
   /// nothing changed.
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
-  char* resize(const Key& key, std::size_t size);
+  /// As Database::resize. A value that is a block, and has to grow, gets room for `capacity` bytes.
+  char* resize(const Key& key, std::size_t size, std::size_t capacity);
   /// Whether resize() would need no memory.
   bool fits_in_place(const Key& key, std::size_t size);
   bool set_expiry(const Key& key, UnixMs at);
@@ -89,9 +91,14 @@ class Table {
     std::uint64_t dead_bytes = 0;
     std::uint64_t with_deadline = 0;
     std::uint64_t segments = 0;
-    bool consistent = true;  // counters, index and log agree
+    std::uint64_t index_bytes = 0;
+    std::uint64_t ghost_bytes = 0;
+    std::uint64_t block_references = 0;
+    std::map<const void*, std::size_t> blocks;  // each block once, with its bytes
+    bool consistent = true;                     // counters, queues, index and log agree
   };
-  /// Recounts everything from the log itself. O(entries); for tests.
+  /// Recounts everything from the log itself; of a table that is being dismantled, what is left of it. O(entries); for
+  /// tests.
   Audit audit();
 
  private:
@@ -129,13 +136,14 @@ class Table {
   }
   void follow_policy();
   void fit_policy();
+  void account_ghosts();
   std::uint32_t access_to_keep() const;
   std::uint32_t open_segment(eviction::Queue queue);
   void free_segment(std::uint32_t id);
   Ref append(eviction::Queue queue, std::size_t extent);
   bool store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
-  char* resize_blob(const Key& key, Index::Slot slot, std::size_t size);
+  char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
   void retire(Ref ref, const EntryParts* successor);
   void mark_dead(Ref ref);
   void account_blobs(QueueState& queue, const Entry& entry, int sign);
@@ -149,6 +157,8 @@ class Table {
   std::uint64_t returned_by(const Entry& entry) const;
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
+  bool audit_segment(std::uint32_t id, Audit& sums, QueueState& queue);
+  bool audit_queues() const;
   std::uint32_t emptiest_segment();
   std::uint32_t random_segment() const;
   std::uint32_t soonest_segment() const;

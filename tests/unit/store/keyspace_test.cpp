@@ -186,6 +186,9 @@ TEST_CASE("memory of log and index comes back after a drop in load, and what is 
   tidy();
   CHECK(keyspace.memory().used() < full / kept_of * 3);
   CHECK(keyspace.memory().used(Use::index) < most / kept_of * 16);
+  const KeyspaceAudit recount = keyspace.audit();
+  CHECK(recount.consistent);
+  CHECK(recount.segments + recount.index == keyspace.memory().used());
   while (cursor != 0) cursor = keyspace.scan(0, cursor, 100, 1, none, note);
   for (int i = 0; i < most; i += kept_of) {
     REQUIRE(get(keyspace, name(i)) == "value");

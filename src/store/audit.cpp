@@ -1,0 +1,156 @@
+// Recounts of what the store counts as it goes, from the data themselves: the proof behind every figure of memory.
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <set>
+
+#include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/shard.hpp"
+#include "pinfold/store/table.hpp"
+
+namespace pinfold::store {
+
+Index::Audit Index::audit() const {
+  Audit result;
+  result.bytes = (directory_.size() - 1) * sizeof(Group);
+  for (std::size_t at = 0; at < directory_.size();) {
+    const Group group = directory_[at];
+    if (group.buckets() == nullptr || group.depth() > depth_) return {0, 0, false};
+    const std::size_t width = std::size_t{1} << (depth_ - group.depth());
+    for (std::size_t i = at; i < at + width; ++i) {
+      if (directory_[i].buckets() != group.buckets() || at % width != 0) result.consistent = false;
+    }
+    result.entries += population(group);
+    result.bytes += group.count() * sizeof(Bucket);
+    at += width;
+  }
+  if (directory_.size() != std::size_t{1} << depth_ || result.bytes != memory_used_) result.consistent = false;
+  return result;
+}
+
+// Adds one segment to the sums, and its blocks to those of its queue.
+bool Table::audit_segment(std::uint32_t id, Audit& sums, QueueState& queue) {
+  const Segment& segment = segments_[id];
+  std::uint64_t live = 0;
+  std::uint64_t dead = 0;
+  bool good = segment.used <= segment_size;
+  for (std::uint32_t at = 0; at < segment.used;) {
+    const Entry e(segment.base + at);
+    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+    at += static_cast<std::uint32_t>(e.extent());
+    if (e.dead()) {
+      dead += e.extent();
+      continue;
+    }
+    ++sums.live_entries;
+    live += e.extent();
+    if (e.expires_at() != 0) {
+      ++sums.with_deadline;
+      if (e.expires_at() < segment.earliest) good = false;
+    }
+    for (void* raw : {e.key_blob(), e.value_blob()}) {
+      if (raw == nullptr) continue;
+      const std::size_t bytes = Blob::borrow(raw, [](const Blob& blob) { return blob.memory(); });
+      sums.blocks[raw] = bytes;
+      ++sums.block_references;
+      queue.blob_bytes += bytes;
+    }
+    if (dismantling_) continue;
+    const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
+    if (!slot || *slot.ref != ref) good = false;
+  }
+  sums.live_bytes += live;
+  sums.dead_bytes += dead;
+  ++sums.segments;
+  ++queue.segments;
+  return good && live + dead == segment.used && dead == segment.dead;
+}
+
+// Whether each queue's list leads through as many segments as it counts, both ways.
+bool Table::audit_queues() const {
+  std::size_t listed = 0;
+  for (unsigned q = 0; q < queues_.size(); ++q) {
+    std::uint32_t before = no_segment;
+    std::uint64_t count = 0;
+    for (std::uint32_t id = queues_[q].oldest; id != no_segment; id = segments_[id].newer) {
+      const Segment& segment = segments_[id];
+      if (++count > queues_[q].segments || segment.base == nullptr || segment.queue != q || segment.older != before) return false;
+      before = id;
+    }
+    if (count != queues_[q].segments || queues_[q].newest != before) return false;
+    listed += count;
+  }
+  return listed + free_ids_.size() + 1 == segments_.size();
+}
+
+Table::Audit Table::audit() {
+  Audit result;
+  std::array<QueueState, eviction::queue_count> queues;
+  for (std::uint32_t id = 1; id < segments_.size(); ++id) {
+    if (segments_[id].base == nullptr) continue;
+    if (!audit_segment(id, result, queues[segments_[id].queue])) result.consistent = false;
+  }
+  const Index::Audit index = index_.audit();
+  result.index_bytes = index.bytes;
+  result.ghost_bytes = policy_.memory();
+  if (dismantling_) return result;
+  for (unsigned q = 0; q < queues.size(); ++q) {
+    if (queues[q].segments != queues_[q].segments || queues[q].blob_bytes != queues_[q].blob_bytes) result.consistent = false;
+  }
+  if (!audit_queues() || !index.consistent || index.entries != size_ || result.live_entries != size_ ||
+      result.with_deadline != expires_ || result.dead_bytes != dead_bytes_ ||
+      result.live_bytes + result.dead_bytes != used_bytes_ || result.block_references != blobs_ || result.ghost_bytes != ghost_bytes_) {
+    result.consistent = false;
+  }
+  return result;
+}
+
+namespace {
+
+// What the heap counts for these blocks: small ones share pages.
+std::uint64_t pages_of(const std::map<const void*, std::size_t>& blocks) {
+  std::set<std::uintptr_t> pages;
+  std::uint64_t own = 0;
+  for (const auto& [raw, bytes] : blocks) {
+    const auto at = reinterpret_cast<std::uintptr_t>(raw);
+    if (bytes >= BlockHeap::own_mapping) {
+      own += bytes;
+    } else {
+      for (auto page = at / BlockHeap::page; page <= (at + bytes - 1) / BlockHeap::page; ++page) pages.insert(page);
+    }
+  }
+  return own + pages.size() * BlockHeap::page;
+}
+
+}  // namespace
+
+KeyspaceAudit Keyspace::audit() {
+  Locks locks(*this);
+  locks.acquire_all();
+  const std::lock_guard lock(dropped_mutex_);
+  KeyspaceAudit result;
+  std::map<const void*, std::size_t> blocks;
+  const auto add = [&](Table& table) {
+    Table::Audit part = table.audit();
+    result.segments += part.segments * segment_size;
+    result.index += part.index_bytes;
+    result.ghosts += part.ghost_bytes;
+    result.consistent &= part.consistent;
+    blocks.merge(part.blocks);
+  };
+  for (const auto& shard : shards_) {
+    std::uint64_t occupied = 0;
+    for (const auto& table : shard->tables) {
+      if (!table) continue;
+      add(*table);
+      occupied += table->occupied();
+    }
+    if (occupied != shard->occupied.load()) result.consistent = false;
+  }
+  for (const auto& table : dropped_) add(*table);
+  result.blobs = pages_of(blocks);
+  return result;
+}
+
+}  // namespace pinfold::store
