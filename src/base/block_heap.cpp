@@ -228,7 +228,7 @@ void BlockHeap::free_run(char* block, std::size_t size) {
 
 bool BlockHeap::free_noted(std::size_t bytes) {
   // Pages are given back in pieces: unmapping much at once would keep page faults of the whole process waiting.
-  constexpr std::size_t piece = 2 * 1024 * 1024;
+  constexpr std::size_t piece = 512 * 1024;
   for (std::size_t done = 0; done < bytes;) {
     Mapping mapping{};
     {

@@ -38,7 +38,9 @@ void Background::wake() {
 void Background::run() {
   using std::chrono::microseconds;
   // Work comes in slices this short, so that a request that finds the core taken does not wait long.
-  constexpr std::int64_t slice_us = 1000;
+  constexpr std::int64_t slice_us = 250;
+  constexpr std::int64_t measured_every_us = 5000;
+  std::int64_t measured_us = 0;
   std::int64_t sampled_us = 0;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
@@ -48,8 +50,11 @@ void Background::run() {
     const bool more = engine_.keyspace.background_step(unix_ms(), slice_us);
     const std::int64_t worked = monotonic_us() - start;
     const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
-    const std::uint64_t resident = command::resident_memory();
-    engine_.keyspace.memory().observe_growth(resident - std::min(resident, resident_at_start_));
+    if (start - measured_us >= measured_every_us) {
+      const std::uint64_t resident = command::resident_memory();
+      engine_.keyspace.memory().observe_growth(resident - std::min(resident, resident_at_start_));
+      measured_us = start;
+    }
     if (start - sampled_us >= period_us) {
       engine_.rates.sample(engine_.stats, start);
       sampled_us = start;

@@ -110,7 +110,7 @@ bool Keyspace::make_room(std::uint64_t bytes) {
 // --- the background ---
 
 bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
-  constexpr std::size_t bytes_at_once = 2 * 1024 * 1024;
+  constexpr std::size_t bytes_at_once = 512 * 1024;
   const std::int64_t start = monotonic_us();
   const std::int64_t end = start + budget_us;
   // What was dropped leaves half of the time to the rest.
