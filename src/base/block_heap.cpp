@@ -226,6 +226,16 @@ void BlockHeap::free_run(char* block, std::size_t size) {
   account_(-freed);
 }
 
+void BlockHeap::release_spare() {
+  const std::lock_guard lock(mutex_);
+  for (const auto& region : regions_) {
+    for (std::size_t p = next(region->resident, 0, region_pages, true); p < region_pages;
+         p = next(region->resident, p + 1, region_pages, true)) {
+      if (!page_in_use(region->used, p)) purge(*region, p, 1);
+    }
+  }
+}
+
 bool BlockHeap::free_noted(std::size_t bytes) {
   // Pages are given back in pieces: unmapping much at once would keep page faults of the whole process waiting.
   constexpr std::size_t piece = 512 * 1024;

@@ -90,9 +90,4 @@ std::string human_size(std::uint64_t bytes) {
 
 char* write_i64(char* to, std::int64_t value) { return std::to_chars(to, to + 20, value).ptr; }
 
-unsigned decimal_width(std::int64_t value) {
-  char text[20];
-  return static_cast<unsigned>(write_i64(text, value) - text);
-}
-
 }  // namespace pinfold

@@ -90,6 +90,17 @@ char* SegmentPool::allocate() {
   return base;
 }
 
+void SegmentPool::release_spare() {
+  const std::lock_guard lock(mutex_);
+  for (char* base : warm_) {
+    keep_holes(base);
+    madvise(base, segment_size, MADV_DONTNEED);
+    cold_.push_back(base);
+  }
+  warm_.clear();
+  ready_.store(0, std::memory_order_relaxed);
+}
+
 void SegmentPool::free(char* base) {
   memory_.add(Use::segments, -static_cast<std::int64_t>(segment_size));
   {

@@ -43,6 +43,11 @@ void Keyspace::on_work(std::function<void()> wake) {
   memory_.heap().on_noted(wake_);
 }
 
+void Keyspace::release_spare() {
+  pool_->release_spare();
+  memory_.heap().release_spare();
+}
+
 // --- room ---
 
 void Keyspace::set_max_memory(std::uint64_t bytes) {

@@ -51,6 +51,8 @@ class BlockHeap {
   bool free_noted(std::size_t bytes);
   /// Bytes of mappings that still wait for that; they are out of the account already.
   std::uint64_t noted() const { return noted_bytes_.load(std::memory_order_relaxed); }
+  /// Gives all pages that are kept for the next block back to the system.
+  void release_spare();
   /// Called (with no lock held) when a block was noted.
   void on_noted(std::function<void()> wake) { wake_ = std::move(wake); }
 

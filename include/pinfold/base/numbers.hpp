@@ -31,7 +31,4 @@ std::string human_size(std::uint64_t bytes);
 /// Writes `value` in decimal and returns one past its end; `to` must have room for 20 characters.
 char* write_i64(char* to, std::int64_t value);
 
-/// How many characters write_i64 needs, 1-20.
-unsigned decimal_width(std::int64_t value);
-
 }  // namespace pinfold

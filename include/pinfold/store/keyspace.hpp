@@ -118,6 +118,9 @@ class Keyspace {
   /// A random live key, or nothing if there is none.
   std::optional<std::string> random_key(unsigned db, UnixMs now, Locks& held);
 
+  /// Gives memory that is kept for later back to the system.
+  void release_spare();
+
   /// Raises `flag` at the next change of `key` in `db`. The key's shard must be held.
   void watch(unsigned db, const Key& key, const std::shared_ptr<WatchFlag>& flag, UnixMs now);
   /// Takes `flag` off again. The key's shard must be held.

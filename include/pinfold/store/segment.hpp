@@ -44,6 +44,8 @@ class SegmentPool {
   /// segment_size bytes, aligned to a page, contents undefined; null if the system has none.
   char* allocate();
   void free(char* base);
+  /// Gives the pages of all free segments back to the system.
+  void release_spare();
   /// Sees to it that the next segments have their pages already: for a huge page the kernel takes longer than a shard's
   /// lock may be held. To be called with nothing locked before segments may be needed; mostly one comparison.
   void prepare() {

@@ -98,6 +98,24 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
   CHECK(account == 0);
 }
 
+TEST_CASE("spare pages go back when they are asked for, and what is in use stays") {
+  BlockHeap heap([](std::int64_t) {});
+  char* kept = heap.allocate(30'000);
+  char* freed = heap.allocate(500'000);
+  char* above = heap.allocate(30'000);
+  REQUIRE(above != nullptr);
+  std::memset(kept, 'k', 30'000);
+  std::memset(freed, 'f', 500'000);
+  std::memset(above, 'a', 30'000);
+  heap.free(freed, BlockHeap::rounded(500'000));
+  heap.release_spare();
+  CHECK(kept[29'999] == 'k');
+  CHECK(above[0] == 'a');
+  freed = heap.allocate(500'000);
+  CHECK(freed[250'000] == '\0');  // fresh pages
+  heap.free(freed, BlockHeap::rounded(500'000));
+}
+
 TEST_CASE("a huge block is given back piece by piece") {
   std::int64_t account = 0;
   int woken = 0;
