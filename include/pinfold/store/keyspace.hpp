@@ -25,6 +25,7 @@
 
 namespace pinfold::store {
 
+class ScratchPool;
 class SegmentPool;
 class Shard;
 class Table;
@@ -176,6 +177,7 @@ class Keyspace {
   PolicySettings policy_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
+  std::unique_ptr<ScratchPool> scratches_;
   std::function<void()> wake_;
   std::mutex dropped_mutex_;
   std::vector<std::unique_ptr<Table>> dropped_;
