@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <new>
 #include <utility>
 
 namespace pinfold {
@@ -74,9 +75,15 @@ char* BlockHeap::map(std::size_t bytes) {
 }
 
 bool BlockHeap::add_region() {
-  auto region = std::make_unique<Region>();
-  region->used.resize(region_units / word_bits);
-  region->resident.resize(region_pages / word_bits);
+  std::unique_ptr<Region> region;
+  try {
+    region = std::make_unique<Region>();
+    region->used.resize(region_units / word_bits);
+    region->resident.resize(region_pages / word_bits);
+    regions_.reserve(regions_.size() + 1);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   region->base = map(region_size);
   if (region->base == nullptr) return false;
   madvise(region->base, region_size, MADV_NOHUGEPAGE);  // holes would be filled again
@@ -189,10 +196,21 @@ void BlockHeap::free(char* block, std::size_t size) {
   }
   {
     const std::lock_guard lock(mutex_);
-    noted_.push_back({block, size});
+    if (!note({block, size})) return;
     noted_bytes_ += size;
   }
   if (wake_) wake_();
+}
+
+// Keeps a mapping for free_noted(), or frees it at once where there is no memory for a note. With mutex_.
+bool BlockHeap::note(const Mapping& mapping) {
+  try {
+    noted_.push_back(mapping);
+    return true;
+  } catch (const std::bad_alloc&) {
+    munmap(mapping.base, mapping.size);
+    return false;
+  }
 }
 
 void BlockHeap::purge(Region& region, std::size_t first_page, std::size_t pages) {
@@ -255,7 +273,7 @@ bool BlockHeap::free_noted(std::size_t bytes) {
     if (last) munmap(mapping.base, mapping.size);
     const std::lock_guard lock(mutex_);
     noted_bytes_ -= here;
-    if (!last) noted_.push_back(mapping);
+    if (!last && !note(mapping)) noted_bytes_ -= mapping.size - mapping.given_back;
   }
   const std::lock_guard lock(mutex_);
   return !noted_.empty();

@@ -30,7 +30,8 @@ bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const
   // The deadline to keep must not be one that has passed.
   if (options.keep_expiry) find(key, Access::none());
   Shard& shard = keyspace_->shard(key);
-  if (!shard.table(number_).put(key, text, std::move(blob), options)) return false;
+  Table* const table = shard.table(number_);
+  if (table == nullptr || !table->put(key, text, std::move(blob), options)) return false;
   note_change(key);
   return true;
 }
@@ -58,9 +59,10 @@ bool Database::has_room(std::uint64_t bytes) {
 
 char* Database::resize(const Key& key, std::size_t size, bool changes) {
   Shard& shard = keyspace_->shard(key);
-  Table& table = shard.table(number_);
+  Table* const table = shard.table(number_);
+  if (table == nullptr) return nullptr;
   std::size_t capacity = size;
-  if (!table.fits_in_place(key, size)) {
+  if (!table->fits_in_place(key, size)) {
     // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where
     // it is to be had anyway.
     constexpr std::size_t modest = BlockHeap::own_mapping / 4;
@@ -68,7 +70,7 @@ char* Database::resize(const Key& key, std::size_t size, bool changes) {
     if (!has_room(capacity)) return nullptr;
     if (keyspace_->has_room(size + size / 4)) capacity = size + size / 4;
   }
-  char* bytes = table.resize(key, size, capacity);
+  char* bytes = table->resize(key, size, capacity);
   if (bytes != nullptr && changes) note_change(key);
   return bytes;
 }

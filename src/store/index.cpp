@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
 namespace pinfold::store {
 
 Index::Index(Memory& memory) : memory_(memory), directory_(1) {
-  // A table is only made to receive an entry; its first bucket is part of it and not allowed to fail.
   Bucket* first = allocate(1);
-  if (first == nullptr) std::abort();
+  if (first == nullptr) throw std::bad_alloc();
   directory_[0] = Group(first, 1, 0);
 }
 
@@ -127,6 +127,8 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
   const std::uint64_t bit = 1ULL << (64 - depth);
   const auto middle = std::partition(items.begin(), items.end(), [bit](const Item& i) { return (i.hash & bit) == 0; });
   const auto low_size = static_cast<std::size_t>(middle - items.begin());
+  std::vector<Group> doubled;
+  if (depth > depth_) doubled.resize(directory_.size() * 2);
   constexpr unsigned half = max_buckets / 2;
   const Group low = build(items.data(), low_size, half, depth);
   if (low.buckets() == nullptr) return false;
@@ -136,7 +138,6 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
     return false;
   }
   if (depth > depth_) {
-    std::vector<Group> doubled(directory_.size() * 2);
     for (std::size_t i = 0; i < doubled.size(); ++i) doubled[i] = directory_[i / 2];
     memory_.add(Use::index, static_cast<std::int64_t>(directory_.size() * sizeof(Group)));
     memory_used_ += directory_.size() * sizeof(Group);

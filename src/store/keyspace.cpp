@@ -14,11 +14,12 @@ Keyspace::Keyspace(const KeyspaceOptions& options)
       policy_{options.policy},
       memory_(options.max_memory),
       pool_(std::make_unique<SegmentPool>(memory_)),
+      scratches_(std::make_unique<ScratchPool>()),
       shard_mask_(options.shards - 1) {
   assert(options.shards > 0 && options.shards <= max_shards && (options.shards & shard_mask_) == 0);
   shards_.reserve(options.shards);
   for (unsigned i = 0; i < options.shards; ++i) {
-    shards_.push_back(std::make_unique<Shard>(*pool_, memory_, hash_key_, policy_, lock_timing_));
+    shards_.push_back(std::make_unique<Shard>(*pool_, *scratches_, memory_, hash_key_, policy_, lock_timing_));
   }
 }
 
@@ -104,13 +105,10 @@ std::uint64_t Keyspace::size(unsigned db, Locks& held) {
 
 void Keyspace::flush(unsigned db, Locks& held) {
   std::vector<std::unique_ptr<Table>> tables;
+  tables.reserve(shard_count());
   for_each_shard(held, [&](Shard& shard) {
     if (!shard.tables[db]) return;
-    if (!shard.watchers.empty()) {
-      for (const std::string& name : shard.watchers.keys(db)) {
-        if (shard.tables[db]->find(key(name))) shard.watchers.changed(db, name);
-      }
-    }
+    shard.watchers.changed_where(db, [&](std::string_view name) { return shard.tables[db]->find(key(name)).has_value(); });
     tables.push_back(shard.detach(db));
   });
   drop(std::move(tables));
@@ -118,13 +116,11 @@ void Keyspace::flush(unsigned db, Locks& held) {
 
 void Keyspace::swap(unsigned a, unsigned b, Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
-    for (const unsigned db : {a, b}) {
-      for (const std::string& name : shard.watchers.keys(db)) {
-        const Key k = key(name);
-        const bool in_either = (shard.tables[a] && shard.tables[a]->find(k)) || (shard.tables[b] && shard.tables[b]->find(k));
-        if (in_either) shard.watchers.changed(db, name);
-      }
-    }
+    const auto in_either = [&](std::string_view name) {
+      const Key k = key(name);
+      return (shard.tables[a] && shard.tables[a]->find(k)) || (shard.tables[b] && shard.tables[b]->find(k));
+    };
+    for (const unsigned db : {a, b}) shard.watchers.changed_where(db, in_either);
     std::swap(shard.tables[a], shard.tables[b]);
   });
 }
@@ -293,7 +289,7 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
 
 std::optional<std::uint64_t> Keyspace::memory_usage(unsigned db, const Key& key, UnixMs now) {
   if (!Database(*this, db, now).find(key, Access::none())) return std::nullopt;
-  Table& table = shard(key).table(db);
+  Table& table = *shard(key).tables[db];
   return table.memory_of(*table.find(key));
 }
 

@@ -3,7 +3,10 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <new>
+#include <span>
 
 namespace pinfold::store {
 
@@ -12,6 +15,15 @@ SegmentPool::~SegmentPool() {
 }
 
 bool SegmentPool::add_region() {
+  // Room to note everything that may ever be free: to give memory back must not take any.
+  try {
+    const std::size_t segments = (regions_.size() + 1) * (region_size / segment_size);
+    regions_.reserve(regions_.size() + 1);
+    warm_.reserve(std::min(segments, most_kept_warm + huge_page / segment_size));
+    cold_.reserve(segments);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
   // Aligned to huge pages: mapped larger, and the ends cut off.
   void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -46,17 +58,19 @@ char* SegmentPool::take_cold() {
 void SegmentPool::refill() {
   const std::unique_lock alone(refill_mutex_, std::try_to_lock);
   if (!alone) return;
-  std::vector<char*> fresh;
+  std::array<char*, huge_page / segment_size> taken{};
+  std::size_t count = 0;
   {
     const std::lock_guard lock(mutex_);
     const bool carving = cold_.empty();
     char* base = take_cold();
     const bool huge = carving && !regions_.empty() && regions_.back().huge;
-    const std::size_t most = huge ? huge_page / segment_size : kept_warm() / 2;
-    for (; base != nullptr && fresh.size() < most; base = take_cold()) fresh.push_back(base);
+    const std::size_t most = huge ? taken.size() : kept_warm() / 2;
+    for (; base != nullptr && count < most; base = take_cold()) taken[count++] = base;
     if (base != nullptr) cold_.push_back(base);
   }
   constexpr std::size_t page = 4096;
+  const std::span<char*> fresh = std::span(taken).first(count);
   for (char* base : fresh) {
     for (std::size_t at = 0; at < segment_size; at += page) static_cast<volatile char*>(base)[at] = 0;
   }

@@ -1,6 +1,7 @@
 #include "pinfold/store/table.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "pinfold/base/prefetch.hpp"
@@ -14,9 +15,10 @@ namespace {
 std::uint32_t unix_seconds() { return static_cast<std::uint32_t>(unix_ms() / 1000); }
 }  // namespace
 
-Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
+Table::Table(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
              std::atomic<std::uint64_t>& occupied)
     : pool_(pool),
+      scratches_(scratches),
       memory_(memory),
       hash_key_(hash_key),
       settings_(settings),
@@ -108,18 +110,25 @@ void Table::walk(std::uint32_t id, Visit&& visit) {
   }
 }
 
+// One more id, and room to note that it is free: to free a segment must not take memory.
+bool Table::add_id() {
+  try {
+    if (free_ids_.capacity() < segments_.size()) free_ids_.reserve(2 * segments_.size());
+    segments_.emplace_back();
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  free_ids_.push_back(static_cast<std::uint32_t>(segments_.size() - 1));
+  return true;
+}
+
 std::uint32_t Table::open_segment(Queue which) {
   if (free_ids_.empty() && segments_.size() > most_segments) return no_segment;
+  if (free_ids_.empty() && !add_id()) return no_segment;
   char* base = pool_.allocate();
   if (base == nullptr) return no_segment;
-  std::uint32_t id = 0;
-  if (free_ids_.empty()) {
-    id = static_cast<std::uint32_t>(segments_.size());
-    segments_.emplace_back();
-  } else {
-    id = free_ids_.back();
-    free_ids_.pop_back();
-  }
+  const std::uint32_t id = free_ids_.back();
+  free_ids_.pop_back();
   QueueState& queue = queues_[static_cast<unsigned>(which)];
   segments_[id] = {};
   segments_[id].base = base;
@@ -454,17 +463,8 @@ void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
 // frequency) move to the newest segment there, the others are gone. Survivors wait in a scratch buffer, so that the freed
 // segment itself can take them and no memory beyond the limit is needed.
 template <class Keep>
-void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& keep) {
-  thread_local std::vector<char> scratch;
-  thread_local std::vector<Survivor> survivors;
-  thread_local std::vector<Resident> residents;
-  // All the room it may take comes first: nothing below may fail halfway.
-  scratch.reserve(segment_size);
-  survivors.reserve(segment_size / entry_header);
-  residents.reserve(segment_size / entry_header);
-  scratch.clear();
-  survivors.clear();
-  residents.clear();
+void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch& scratch, Keep&& keep) {
+  auto& [bytes, survivors, residents, deadlines] = scratch;
   const Queue which{segments_[id].queue};
   QueueState& from = queue_of(segments_[id]);
   // The segment must outlive its entries: as the newest of its queue it would be restarted by the last one's death.
@@ -502,12 +502,12 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& 
     }
     e.set_frequency(frequency);
     account_blobs(from, e, -1);
-    survivors.push_back({scratch.size(), ref, hash, *to});
-    scratch.insert(scratch.end(), e.data(), e.data() + e.extent());
+    survivors.push_back({bytes.size(), ref, hash, *to});
+    bytes.insert(bytes.end(), e.data(), e.data() + e.extent());
   }
   free_segment(id);
-  for (const Survivor& survivor : survivors) {
-    Entry waiting(scratch.data() + survivor.at);
+  for (const Scratch::Survivor& survivor : survivors) {
+    Entry waiting(bytes.data() + survivor.at);
     const Index::Slot slot = index_.find(survivor.hash, [&](Ref other) { return other == survivor.old_ref; });
     const Ref ref = append(survivor.to, waiting.extent());
     if (ref == 0) {  // the system has taken even the segment just freed
@@ -597,12 +597,11 @@ std::uint32_t Table::soonest_segment() const {
   return best != no_segment ? best : random_segment();
 }
 
-UnixMs Table::nearer_deadlines(std::uint32_t id) {
-  std::vector<UnixMs> deadlines;
+UnixMs Table::nearer_deadlines(std::uint32_t id, Scratch& scratch) {
   walk(id, [&](Ref, Entry e) {
-    if (e.expires_at() != 0) deadlines.push_back(e.expires_at());
+    if (e.expires_at() != 0) scratch.deadlines.push_back(e.expires_at());
   });
-  return eviction::nearer_half(deadlines);
+  return eviction::nearer_half(scratch.deadlines);
 }
 
 void Table::fit_policy() {
@@ -628,9 +627,11 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
     case eviction::Pick::soonest: id = soonest_segment(); break;
   }
   if (id == no_segment || size_ == 0) return false;
+  const ScratchPool::Handle scratch = scratches_.borrow();
+  if (!scratch) return false;
   const Segment& segment = segments_[id];
   eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = pressure};
-  if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id);
+  if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id, *scratch);
   const std::uint32_t seconds = unix_seconds();
   const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) {
@@ -648,7 +649,7 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   if (queue.blob_bytes > queue.segments * segment_size) {
     evict_large(id, keeping, wanted, keep);
   } else {
-    empty_segment(id, keeping, keep);
+    empty_segment(id, keeping, *scratch, keep);
   }
   account_ghosts();  // what they remembered until now may have become too old
   return true;
@@ -718,8 +719,10 @@ bool Table::compact(const Housekeeping& keeping) {
   if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return false;
   const std::uint32_t id = emptiest_segment();
   if (id == no_segment) return false;
+  const ScratchPool::Handle scratch = scratches_.borrow();
+  if (!scratch) return false;
   const std::optional<Queue> same = static_cast<Queue>(segments_[id].queue);
-  empty_segment(id, keeping, [same](const Entry&, std::uint64_t, unsigned&) { return same; });
+  empty_segment(id, keeping, *scratch, [same](const Entry&, std::uint64_t, unsigned&) { return same; });
   return true;
 }
 

@@ -83,6 +83,7 @@ class BlockHeap {
   std::size_t find_hole(Region& region, std::size_t units);
   std::int64_t take(Region& region, std::size_t at, std::size_t units);
   void free_run(char* block, std::size_t size);
+  bool note(const Mapping& mapping);
   void purge(Region& region, std::size_t first_page, std::size_t pages);
 
   std::function<void(std::int64_t)> account_;

@@ -23,6 +23,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <new>
 #include <vector>
 
 #include "pinfold/base/prefetch.hpp"
@@ -206,12 +207,16 @@ void Index::collect(Group group, std::vector<Item>& items, HashOf&& hash_of, Fet
 
 template <class HashOf, class Fetch>
 bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
-  while (!place(group_of(hash), hash, ref)) {
-    std::vector<Item> items;
-    collect(group_of(hash), items, hash_of, fetch);
-    if (!grow(hash, items)) return false;
+  try {
+    while (!place(group_of(hash), hash, ref)) {
+      std::vector<Item> items;
+      collect(group_of(hash), items, hash_of, fetch);
+      if (!grow(hash, items)) return false;
+    }
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
   }
-  return true;
 }
 
 template <class HashOf, class Fetch>
@@ -232,8 +237,12 @@ bool Index::shrink_some(HashOf&& hash_of, Fetch&& fetch) {
     const bool merge = pair && fitting(both) <= max_buckets / 2;
     if (!merge && fitting(own) + step > group.count()) continue;
     std::vector<Item> items;
-    collect(group, items, hash_of, fetch);
-    if (merge) collect(buddy, items, hash_of, fetch);
+    try {
+      collect(group, items, hash_of, fetch);
+      if (merge) collect(buddy, items, hash_of, fetch);
+    } catch (const std::bad_alloc&) {
+      return true;
+    }
     const unsigned depth = merge ? group.depth() - 1 : group.depth();
     const Group smaller = build(items.data(), items.size(), fitting(items.size()), depth);
     if (smaller.buckets() == nullptr) return true;

@@ -25,6 +25,7 @@
 
 namespace pinfold::store {
 
+class ScratchPool;
 class SegmentPool;
 class Shard;
 class Table;
@@ -182,6 +183,7 @@ class Keyspace {
   PolicySettings policy_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
+  std::unique_ptr<ScratchPool> scratches_;
   std::function<void()> wake_;
   std::atomic<std::int64_t> measurement_asked_us_{0};
   std::mutex dropped_mutex_;

@@ -54,11 +54,11 @@ class SegmentPool {
 
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
+  static constexpr std::size_t most_kept_warm = 16;
   /// Few enough that a small cache does not feel them.
   std::size_t kept_warm() const {
-    constexpr std::size_t most = 16;
     const std::uint64_t limit = memory_.limit();
-    return limit == 0 ? most : std::clamp<std::size_t>(limit / 64 / segment_size, 2, most);
+    return limit == 0 ? most_kept_warm : std::clamp<std::size_t>(limit / 64 / segment_size, 2, most_kept_warm);
   }
   static constexpr std::size_t huge_page = 2 * 1024 * 1024;
   static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // of maxmemory

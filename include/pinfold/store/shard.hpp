@@ -5,8 +5,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <new>
 
 #include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/scratch.hpp"
 #include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/table.hpp"
 #include "pinfold/store/watchers.hpp"
@@ -15,8 +17,9 @@ namespace pinfold::store {
 
 class alignas(64) Shard {
  public:
-  Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& policy, LockTiming& timing)
-      : mutex(timing), pool_(pool), memory_(memory), hash_key_(hash_key), policy_(policy) {}
+  Shard(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& policy,
+        LockTiming& timing)
+      : mutex(timing), pool_(pool), scratches_(scratches), memory_(memory), hash_key_(hash_key), policy_(policy) {}
 
   ShardMutex mutex;  // guards everything below
 
@@ -30,9 +33,14 @@ class alignas(64) Shard {
   /// Bytes of segments and blocks here. Written under the lock, read without it to choose which shard gives way.
   std::atomic<std::uint64_t> occupied{0};
 
-  Table& table(unsigned db) {
-    if (!tables[db]) tables[db] = std::make_unique<Table>(pool_, memory_, hash_key_, policy_, occupied);
-    return *tables[db];
+  /// The table to write to; null if there is no memory for one.
+  Table* table(unsigned db) {
+    if (tables[db]) [[likely]] return tables[db].get();
+    try {
+      tables[db] = std::make_unique<Table>(pool_, scratches_, memory_, hash_key_, policy_, occupied);
+    } catch (const std::bad_alloc&) {
+    }
+    return tables[db].get();
   }
   Housekeeping housekeeping(unsigned db, UnixMs now) { return {now, db, watchers, expired, evicted}; }
 
@@ -44,6 +52,7 @@ class alignas(64) Shard {
 
  private:
   SegmentPool& pool_;
+  ScratchPool& scratches_;
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& policy_;

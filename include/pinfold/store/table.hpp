@@ -19,6 +19,7 @@
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/index.hpp"
 #include "pinfold/store/policy_settings.hpp"
+#include "pinfold/store/scratch.hpp"
 #include "pinfold/store/segment.hpp"
 #include "pinfold/store/value.hpp"
 #include "pinfold/store/watchers.hpp"
@@ -38,7 +39,7 @@ class Table {
  public:
   /// `occupied` is kept at the bytes of all tables of the shard; it is not touched on destruction, which may happen
   /// outside of the lock.
-  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
+  Table(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
         std::atomic<std::uint64_t>& occupied);
   ~Table();
   /// Frees up to `segments` segments with what they hold; true when none is left. Only the destructor may follow.
@@ -69,7 +70,8 @@ class Table {
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
   /// Evicts from the segment that must give way by the policy: all that may go, or, where large values hang on its queue,
-  /// until `wanted` bytes have come back. `pressure` as eviction::Reading's. False if there is nothing to evict.
+  /// until `wanted` bytes have come back. `pressure` as eviction::Reading's. False if there is nothing to evict, or no memory to
+  /// do it.
   bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
   /// Gets ready to evict soon, a little each time: without it the first evictions wait for pages. False when it is.
   bool prepare_eviction();
@@ -113,17 +115,6 @@ class Table {
     std::uint64_t blob_bytes = 0;
     std::uint64_t bytes() const { return segments * segment_size + blob_bytes; }
   };
-  struct Resident {
-    Ref ref;
-    std::uint64_t hash;
-  };
-  /// An entry on its way from one segment to another.
-  struct Survivor {
-    std::size_t at;  // in the scratch buffer
-    Ref old_ref;
-    std::uint64_t hash;
-    eviction::Queue to;
-  };
 
   Index::Slot find_slot(const Key& key);
   std::uint64_t hash_of(Ref ref) const { return siphash13(hash_key_, entry(ref).key()); }
@@ -138,6 +129,7 @@ class Table {
   void fit_policy();
   void account_ghosts();
   std::uint32_t access_to_keep() const;
+  bool add_id();
   std::uint32_t open_segment(eviction::Queue queue);
   void free_segment(std::uint32_t id);
   Ref append(eviction::Queue queue, std::size_t extent);
@@ -151,7 +143,7 @@ class Table {
   void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
 
   template <class Keep>
-  void empty_segment(std::uint32_t id, const Housekeeping& keeping, Keep&& keep);
+  void empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch& scratch, Keep&& keep);
   template <class Keep>
   void evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep);
   std::uint64_t returned_by(const Entry& entry) const;
@@ -162,11 +154,12 @@ class Table {
   std::uint32_t emptiest_segment();
   std::uint32_t random_segment() const;
   std::uint32_t soonest_segment() const;
-  UnixMs nearer_deadlines(std::uint32_t id);
+  UnixMs nearer_deadlines(std::uint32_t id, Scratch& scratch);
   bool evictable(std::uint32_t id) const;
   void expire_segment(std::uint32_t id, const Housekeeping& keeping);
 
   SegmentPool& pool_;
+  ScratchPool& scratches_;
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& settings_;

@@ -1,11 +1,15 @@
 #pragma once
-// Who WATCHes which key of one shard. Guarded by the shard's lock.
+// Who WATCHes which key of one shard. Guarded by the shard's lock. Only add() takes memory: a change that has happened
+// is always told.
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "pinfold/base/hash.hpp"
 
 namespace pinfold::store {
 
@@ -21,14 +25,42 @@ class Watchers {
   void changed(unsigned db, std::string_view key) {
     if (!flags_.empty()) raise(db, key);
   }
+  /// Raises those of all watched keys of `db` for which `is_changed` holds.
+  template <class Predicate>
+  void changed_where(unsigned db, Predicate&& is_changed) {
+    for (const auto& [name, flags] : flags_) {
+      if (name.db == db && is_changed(std::string_view(name.key))) raise(flags);
+    }
+  }
   bool empty() const { return flags_.empty(); }
-  /// The keys of `db` that somebody watches.
-  std::vector<std::string> keys(unsigned db) const;
 
  private:
-  void raise(unsigned db, std::string_view key);
+  using Flags = std::vector<std::shared_ptr<WatchFlag>>;
+  struct Name {
+    unsigned db;
+    std::string key;
+  };
+  struct NameView {
+    unsigned db;
+    std::string_view key;
+    NameView(unsigned number, std::string_view text) : db(number), key(text) {}
+    NameView(const Name& name) : db(name.db), key(name.key) {}
+  };
+  struct Hash {
+    using is_transparent = void;
+    Hash() : secret(random_hash_key()) {}
+    HashKey secret;
+    std::size_t operator()(const NameView& name) const { return siphash13(secret, name.key) + name.db; }
+  };
+  struct Equal {
+    using is_transparent = void;
+    bool operator()(const NameView& a, const NameView& b) const { return a.db == b.db && a.key == b.key; }
+  };
 
-  std::unordered_map<std::string, std::vector<std::shared_ptr<WatchFlag>>> flags_;  // by database byte and key
+  void raise(unsigned db, std::string_view key);
+  static void raise(const Flags& flags);
+
+  std::unordered_map<Name, Flags, Hash, Equal> flags_;
 };
 
 }  // namespace pinfold::store

@@ -300,7 +300,8 @@ TEST_CASE("counters of a table equal a recount of its log") {
   std::mt19937_64 random(11);
   {
     const PolicySettings policy{eviction::Kind::allkeys_lfu};
-    Table table(pool, memory, hash_key, policy, occupied);
+    ScratchPool scratches;
+    Table table(pool, scratches, memory, hash_key, policy, occupied);
     for (int i = 0; i < 100000; ++i) {
       const std::string name = std::to_string(random() % 5000);
       const Key key{name, siphash13(hash_key, name)};
