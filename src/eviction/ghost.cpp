@@ -86,8 +86,14 @@ std::optional<std::uint64_t> Ghost::Table::take(std::uint64_t hash) {
 }
 
 void Ghost::resize(std::size_t capacity) {
+  // Beside a smaller one the old table would only take memory, just when that is being given back.
+  if (capacity < capacity_) {
+    previous_ = {};
+  } else if (!current_.empty()) {
+    previous_ = std::move(current_);
+  }
+  current_ = {};
   capacity_ = capacity;
-  if (!current_.empty()) previous_ = std::move(current_);
   current_ = Table(capacity);
   until_forgotten_ = capacity;
 }

@@ -94,7 +94,7 @@ bool Keyspace::make_room(std::uint64_t bytes) {
   // Steps without any gain, only entries that were worth keeping, before the bar is raised by one.
   constexpr unsigned patience = 4;
   // After a change of the policy much may have to be moved before anything goes: a request does not wait for all of it.
-  constexpr unsigned most_fruitless = 128;
+  constexpr unsigned most_fruitless = 512;
   constexpr std::size_t segments_at_once = 4;
   const UnixMs now = unix_ms();
   std::bitset<max_shards> exhausted;

@@ -20,8 +20,8 @@ namespace pinfold::eviction {
 
 class Ghost {
  public:
-  /// Remembers `capacity` entries from now on; what is remembered stays so, within the new capacity. Without memory
-  /// from the system it remembers nothing.
+  /// Remembers `capacity` entries from now on; what is remembered stays so if the capacity grows. Without memory from the
+  /// system it remembers nothing.
   void resize(std::size_t capacity);
   std::size_t capacity() const { return capacity_; }
   std::size_t memory() const { return current_.memory() + previous_.memory(); }
