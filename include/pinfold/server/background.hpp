@@ -2,6 +2,7 @@
 // The one thread that does what no request should wait for: taking back expired and dead memory, sampling rates.
 
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <thread>
@@ -22,6 +23,7 @@ class Background {
 
  private:
   void run();
+  bool step(std::int64_t budget_us);
   void wake();
 
   command::Engine& engine_;
