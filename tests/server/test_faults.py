@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from tests.support import faults
+from tests.support import faults, resp
 from tests.support.connection import Closed
 from tests.support.resp import ErrorReply
 from tests.support.servers import eventually, is_redis
@@ -28,6 +28,7 @@ class Writer:
 
     def __init__(self, server, name, seed, evicts):
         self.server, self.name, self.evicts = server, name, evicts
+        self.database = int(name[1:]) + 1
         self.rng = random.Random(f"{seed}:{name}")
         self.connection = None
         self.may_be = {}  # by key: possible values
@@ -50,7 +51,7 @@ class Writer:
             return True
         try:
             self.connection = self.server.connect(timeout=0.3)
-            if self.connection.call("PING") != "PONG":
+            if self.connection.call("SELECT", self.database) != "OK":
                 raise Closed
             self.connection.timeout = 60.0
             self.connection.socket.settimeout(60.0)
@@ -69,8 +70,7 @@ class Writer:
         if not self.connect():
             return None
         try:
-            for command in commands:
-                self.connection.send_command(*command)
+            self.connection.send(b"".join(map(resp.encode, commands)))
             return [self.connection.read() for _ in commands]
         except (Closed, ConnectionError):
             self.broken += 1
@@ -99,6 +99,22 @@ class Writer:
         for key in keys:
             self.may_be[key] = {value} if whole else self.states(key) | {value}
 
+    def write_many(self):
+        """New keys, so that the index grows."""
+        first, count = self.rng.randrange(3000), 100
+        keys = [f"{self.name}:many:{number}" for number in range(first, first + count)]
+        replies = self.call(*[("SET", key, key) for key in keys])
+        for key, reply in zip(keys, replies or [None] * count):
+            if reply is None:
+                self.may_be[key] = self.states(key) | {key.encode()}
+            elif reply == "OK":
+                self.may_be[key] = {key.encode()}
+
+    def flush(self):
+        reply = self.call(("FLUSHDB",))
+        for key, states in self.may_be.items():
+            self.may_be[key] = {MISSING} if reply == ["OK"] else states | {MISSING}
+
     def check(self, key, found):
         allowed = self.states(key) | ({MISSING} if self.evicts else set())
         assert found in allowed, f"{key[:40]}: {brief(found)} is none of {[brief(v) for v in allowed]}"
@@ -106,7 +122,7 @@ class Writer:
 
     def step(self):
         key, rng = self.key(), self.rng
-        kind = rng.randrange(14)
+        kind = rng.randrange(16)
         if kind < 4:
             value = self.value()
             self.write(key, rng.choice((("SET", key, value), ("SETEX", key, "1000000", value), ("SET", key, value, "KEEPTTL"))), lambda _: value)
@@ -132,6 +148,11 @@ class Writer:
                 self.write_several((key,), [("MULTI",), ("SET", key, value), ("EXEC",)], value)
         elif kind == 11:
             self.call(rng.choice((("SCAN", "0", "COUNT", "100"), ("INFO",), ("CLIENT", "LIST"), ("MEMORY", "STATS"), ("RANDOMKEY",), ("COMMAND", "DOCS", "get"))))
+        elif kind == 12:
+            if rng.random() < 0.2:
+                self.flush()
+            else:
+                self.write_many()
         else:
             reply = self.call(("GET", key))
             if reply is not None:
@@ -188,6 +209,8 @@ SCHEDULES = [
     {"chance": 0.5, "kinds": faults.MAPPING},
     {"chance": 1.0, "kinds": faults.MAPPING},
     {"chance": 0.3, "least": 4096},
+    {"chance": 0.05, "least": 600},
+    {"chance": 0.5, "least": 600},
     {"chance": 1.0, "least": 60_000},
     {"chance": 1.0},
     {"chance": 0.01},
@@ -203,10 +226,10 @@ def test_refused_memory_loses_nothing_that_was_acknowledged(start, tmp_path, set
     with server.connect() as admin:
         before = int(info(admin, "memory")["used_memory_clients"])
     writers = [Writer(server, f"w{n}", seed, settings[1] != "0") for n in range(3)]
-    run(writers, 60)
+    run(writers, 100)
     for schedule in SCHEDULES:
         injected.fail(**schedule)
-        run(writers, 60)
+        run(writers, 100)
         assert server.alive(), server.log()
     injected.off()
     assert injected.failed() > 100

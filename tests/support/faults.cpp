@@ -1,5 +1,5 @@
-// Makes the system refuse memory: loaded into a server with LD_PRELOAD, for tests. Which calls fail is said by a file that
-// both sides map (tests/support/faults.py), named by FAULTS_FILE, so it can be changed at any time.
+// Loaded into a server with LD_PRELOAD, or linked into a unit test. For a server, the schedule is a file that both sides map
+// (tests/support/faults.py), named by FAULTS_FILE.
 //
 // Of the heap, what fails is malloc and its relatives as the program and its libraries call them; what the C library
 // allocates inside itself goes another way. Of mappings, only anonymous ones fail.
@@ -16,6 +16,8 @@
 #include <cstdint>
 #include <cstdlib>
 
+#include "faults.hpp"
+
 extern "C" {
 void* __libc_malloc(std::size_t);
 void* __libc_calloc(std::size_t, std::size_t);
@@ -25,16 +27,10 @@ void* __libc_memalign(std::size_t, std::size_t);
 
 namespace {
 
-enum Kind : std::uint32_t { heap = 1, mapping = 2 };
-
-struct Schedule {
-  std::atomic<std::uint32_t> chance;  // of a failure, in 2^-32; 0: none
-  std::atomic<std::uint32_t> kinds;   // which calls, as bits of Kind
-  std::atomic<std::uint64_t> seed;
-  std::atomic<std::uint64_t> least;   // smaller requests do not fail
-  std::atomic<std::uint64_t> calls;   // since the start, while there was a chance
-  std::atomic<std::uint64_t> failed;
-};
+using faults::heap;
+using faults::Kind;
+using faults::mapping;
+using faults::Schedule;
 
 std::atomic<Schedule*> schedule{nullptr};
 
@@ -70,6 +66,8 @@ bool fails(Kind kind, std::size_t size) {
 }
 
 }  // namespace
+
+void faults::follow(Schedule* other) { schedule = other; }
 
 extern "C" {
 
