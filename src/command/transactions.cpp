@@ -23,10 +23,10 @@ void end_transaction(Session& session, Engine& engine) {
   session.shared.queued_bytes.store(0, std::memory_order_relaxed);
 }
 
-void forget_watched(Session& session, Engine& engine) {
-  for (const WatchedKey& watched : session.watched) {
-    engine.keyspace.unwatch(watched.db, engine.keyspace.key(watched.key), session.watch_flag.get());
-  }
+namespace {
+
+// Nothing is watched any more, and the shards know.
+void end_watching(Session& session, Engine& engine) {
   engine.keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(session.watched_bytes));
   session.watched_bytes = 0;
   session.shared.watched_bytes.store(0, std::memory_order_relaxed);
@@ -35,13 +35,24 @@ void forget_watched(Session& session, Engine& engine) {
   session.shared.watched.store(0, std::memory_order_relaxed);
 }
 
+}  // namespace
+
+void forget_watched(Session& session, Engine& engine) {
+  for (const WatchedKey& watched : session.watched) {
+    engine.keyspace.unwatch(watched.db, engine.keyspace.key(watched.key), session.watch_flag.get());
+  }
+  end_watching(session, engine);
+}
+
 void release_watched(Session& session, Engine& engine, store::Keyspace::Locks& locks) {
-  if (session.watched.empty()) return;
-  std::vector<store::Key> keys;
-  for (const WatchedKey& watched : session.watched) keys.push_back(engine.keyspace.key(watched.key));
-  locks.acquire(keys);
-  forget_watched(session, engine);
-  locks.release();
+  // One after the other: a closing connection comes here, and must not need memory.
+  for (const WatchedKey& watched : session.watched) {
+    const store::Key key = engine.keyspace.key(watched.key);
+    locks.acquire(key);
+    engine.keyspace.unwatch(watched.db, key, session.watch_flag.get());
+    locks.release();
+  }
+  end_watching(session, engine);
 }
 
 namespace {
@@ -174,13 +185,12 @@ void watch(Call& call) {
   if (!lost) {
     if (!may_watch(call)) return;
     if (session.watch_flag == nullptr) session.watch_flag = std::make_shared<store::WatchFlag>();
-    const std::size_t before = session.watched_bytes;
     for (const store::Key& key : call.keys) {
       if (!session.watched.insert({session.db, std::string(key.text)}).second) continue;
       session.watched_bytes += watched_size(key);
+      call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(watched_size(key)));
       call.engine.keyspace.watch(session.db, key, session.watch_flag, call.now);
     }
-    call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(session.watched_bytes - before));
     session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
     session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
   }

@@ -229,6 +229,7 @@ void Connection::resize_input(std::size_t capacity) {
   // The kernel moves the pages of a buffer that grows, nothing is copied. One that shrinks may leave them altogether.
   const bool shrinks = capacity < capacity_;
   void* const resized = shrinks ? std::malloc(capacity) : std::realloc(input_.get(), capacity);
+  if (resized == nullptr && shrinks) return;
   if (resized == nullptr) throw std::bad_alloc();
   if (shrinks) {
     std::memcpy(resized, input_.get(), filled_);
@@ -476,6 +477,7 @@ void Connection::account() {
 
 void Connection::tick() {
   if (closed_) return;
+  if (session_.shared.closing.load(relaxed)) return close();
   const UnixMs idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
   if (timeout > 0 && idle > timeout * 1000 && !paused_) {
@@ -491,8 +493,11 @@ void Connection::tick() {
 
 void Connection::log_closing(std::string_view reason) {
   static LogThrottle throttle;  // of all threads
-  if (const std::optional<std::string> note = throttle.admit(thread_.now())) {
+  try {
+    const std::optional<std::string> note = throttle.admit(thread_.now());
+    if (!note) return;
     spdlog::warn("closing client {} ({}): {}{}", session_.shared.id, session_.shared.address, reason, *note);
+  } catch (const std::bad_alloc&) {  // without memory nothing is said
   }
 }
 

@@ -55,6 +55,10 @@ void EventLoop::post(std::function<void()> work) {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(work));
   }
+  wake();
+}
+
+void EventLoop::wake() {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t size = write(wake_, &one, sizeof one);
 }

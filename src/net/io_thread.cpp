@@ -25,30 +25,65 @@ void IoThread::start() {
 
 void IoThread::stop() {
   if (!thread_.joinable()) return;
-  loop_.post([this] { stopping_ = true; });
+  stopping_ = true;
+  loop_.wake();
   thread_.join();
   connections_.clear();
 }
 
+// Memory that cannot be had costs the connection that wanted it, not the server.
+template <class Work>
+void IoThread::guarded(Connection& connection, Work&& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+    output_.clear(0);
+    connection.close();
+  }
+}
+
 void IoThread::adopt(int fd, bool unix_socket) {
   load_.fetch_add(1, std::memory_order_relaxed);
-  loop_.post([this, fd, unix_socket] {
+  try {
+    loop_.post([this, fd, unix_socket] { welcome(fd, unix_socket); });
+  } catch (const std::bad_alloc&) {
+    load_.fetch_sub(1, std::memory_order_relaxed);
+    ::close(fd);
+  }
+}
+
+void IoThread::welcome(int fd, bool unix_socket) {
+  Connection* connection = nullptr;
+  try {
     const std::uint64_t id = engine_.clients.next_id();
-    auto& connection = connections_[id] = std::make_unique<Connection>(*this, fd, unix_socket, id);
-    connection->start();
-  });
+    dead_.reserve(connections_.size() + 1);  // to close one must not take memory
+    const auto place = connections_.try_emplace(id).first;
+    try {
+      place->second = std::make_unique<Connection>(*this, fd, unix_socket, id);
+    } catch (const std::bad_alloc&) {
+      connections_.erase(place);
+      throw;
+    }
+    connection = place->second.get();
+  } catch (const std::bad_alloc&) {
+    load_.fetch_sub(1, std::memory_order_relaxed);
+    ::close(fd);
+    return;
+  }
+  guarded(*connection, [connection] { connection->start(); });
 }
 
 void IoThread::close(std::uint64_t id) {
-  loop_.post([this, id] {
-    const auto found = connections_.find(id);
-    if (found != connections_.end()) found->second->close();
-  });
+  try {
+    loop_.post([this, id] {
+      const auto found = connections_.find(id);
+      if (found != connections_.end()) found->second->close();
+    });
+  } catch (const std::bad_alloc&) {  // the next tick finds it
+  }
 }
 
-void IoThread::resume_paused() {
-  loop_.post([this] { look_at_paused(); });
-}
+void IoThread::resume_paused() { loop_.wake(); }
 
 void IoThread::run() {
   now_ = unix_ms();
@@ -84,7 +119,12 @@ void IoThread::update_limits() {
 void IoThread::make_clients_fit() {
   constexpr UnixMs patience_ms = 100;  // to look again when those who must not go take too much
   if (now_ < next_client_eviction_) return;
-  if (!engine_.clients.evict_greediest(limits_.clients)) next_client_eviction_ = now_ + patience_ms;
+  bool fit = false;
+  try {
+    fit = engine_.clients.evict_greediest(limits_.clients);
+  } catch (const std::bad_alloc&) {
+  }
+  if (!fit) next_client_eviction_ = now_ + patience_ms;
 }
 
 // Each thread looks at its own connections.
@@ -105,21 +145,10 @@ int IoThread::timeout_ms() const {
   return static_cast<int>(std::clamp<UnixMs>(next - now_, 0, tick_ms));
 }
 
-// Memory that cannot be had costs the connection that wanted it, not the server.
-template <class Work>
-void IoThread::guarded(Connection& connection, Work&& work) {
-  try {
-    work();
-  } catch (const std::bad_alloc&) {
-    output_.clear(0);
-    connection.close();
-  }
-}
-
 void IoThread::serve(std::span<const epoll_event> ready) {
   for (const epoll_event& event : ready) {
     auto& connection = *static_cast<Connection*>(event.data.ptr);
-    if ((event.events & EPOLLOUT) != 0) connection.writable();
+    if ((event.events & EPOLLOUT) != 0) guarded(connection, [&] { connection.writable(); });
     if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) connection.hung_up();
     if (connection.has_more_input()) continue;  // has its turn in serve_unfinished
     guarded(connection, [&] {
@@ -167,13 +196,13 @@ void IoThread::execute_batch() {
 
 void IoThread::tick() {
   next_tick_ = now_ + tick_ms;
-  for (const auto& [id, connection] : connections_) connection->tick();
+  for (const auto& [id, connection] : connections_) guarded(*connection, [&] { connection->tick(); });
   if (!std::exchange(busy_, false)) output_.clear(0);
 }
 
 void IoThread::look_at_paused() {
   paused_ = false;
-  for (const auto& [id, connection] : connections_) connection->resume();
+  for (const auto& [id, connection] : connections_) guarded(*connection, [&] { connection->resume(); });
 }
 
 void IoThread::remove_dead() {

@@ -88,6 +88,12 @@ std::optional<std::string> Listener::listen_unix(const std::string& path, unsign
 
 void Listener::start() { accept(); }
 
+void Listener::restart() {
+  boost::system::error_code ignored;
+  acceptor_.cancel(ignored);
+  accept();
+}
+
 IoThread& Listener::least_loaded() {
   const auto by_load = [](const auto& a, const auto& b) { return a->load() < b->load(); };
   return **std::min_element(threads_.begin(), threads_.end(), by_load);

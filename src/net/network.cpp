@@ -49,6 +49,10 @@ void Network::start() {
   for (const auto& thread : threads_) thread->start();
 }
 
+void Network::accept_again() {
+  for (const auto& listener : listeners_) listener->restart();
+}
+
 void Network::stop() {
   listeners_.clear();
   for (const auto& thread : threads_) thread->stop();

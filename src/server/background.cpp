@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 
 #include "pinfold/command/memory_report.hpp"
 
@@ -35,6 +36,15 @@ void Background::wake() {
   changed_.notify_all();
 }
 
+// True if more work is waiting. What cannot be done for want of memory is tried again later.
+bool Background::step(std::int64_t budget_us) {
+  try {
+    return engine_.keyspace.background_step(unix_ms(), budget_us);
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 void Background::run() {
   using std::chrono::microseconds;
   // Work comes in slices this short, so that a request that finds the core taken does not wait long.
@@ -47,7 +57,7 @@ void Background::run() {
     woken_ = false;
     lock.unlock();
     const std::int64_t start = monotonic_us();
-    const bool more = engine_.keyspace.background_step(unix_ms(), slice_us);
+    const bool more = step(slice_us);
     const std::int64_t worked = monotonic_us() - start;
     const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
     if (start - measured_us >= measured_every_us) {

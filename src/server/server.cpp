@@ -11,13 +11,16 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <memory>
+#include <new>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include "pinfold/command/engine.hpp"
 #include "pinfold/config/settings.hpp"
@@ -120,6 +123,21 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   set_decay();
 }
 
+// Without memory a connection cannot be accepted; the server goes on, and so does accepting as soon as there is some.
+void run_to_the_end(boost::asio::io_context& context, net::Network& network) {
+  bool interrupted = false;
+  while (!context.stopped()) {
+    try {
+      if (interrupted) network.accept_again();
+      interrupted = false;
+      context.run();
+    } catch (const std::bad_alloc&) {
+      interrupted = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+  }
+}
+
 }  // namespace
 
 int run(int argc, char** argv, char** environment) {
@@ -172,7 +190,7 @@ int run(int argc, char** argv, char** environment) {
     spdlog::info("Signal {} received, shutting down", number);
     context.stop();
   });
-  context.run();
+  run_to_the_end(context, network);
   // A second signal ends the process at once, whatever still waits.
   signals.clear();
   for (const int number : {SIGTERM, SIGINT}) {

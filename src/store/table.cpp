@@ -269,9 +269,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
     // An entry nobody can find is a dead one; its blobs stay the caller's.
     EntryParts hollow;
     fresh.write(hollow, extent);
-    fresh.mark_dead();
-    segment_of(ref).dead += static_cast<std::uint32_t>(extent);
-    dead_bytes_ += extent;
+    mark_dead(ref);
     return false;
   }
   ++size_;

@@ -30,8 +30,10 @@ class EventLoop {
   /// Waits for at most `timeout_ms` and returns what is ready; work from other threads is done before it returns.
   std::span<const epoll_event> wait(int timeout_ms);
 
-  /// Has `work` done on the loop's thread. From any thread.
+  /// Has `work`, which must not throw, done on the loop's thread. From any thread. Throws std::bad_alloc.
   void post(std::function<void()> work);
+  /// Has wait() return soon. From any thread; takes no memory.
+  void wake();
 
  private:
   static constexpr int most_events = 64;

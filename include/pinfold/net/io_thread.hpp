@@ -35,9 +35,9 @@ class IoThread {
 
   // From any thread.
   std::size_t load() const { return load_.load(std::memory_order_relaxed); }
-  /// Takes over an accepted, non-blocking socket.
+  /// Takes over an accepted, non-blocking socket; closes it if there is no memory for a connection.
   void adopt(int fd, bool unix_socket);
-  /// Closes the connection with this client id, if it still lives here.
+  /// Closes the connection with this client id, which has been marked for that, if it still lives here.
   void close(std::uint64_t id);
   /// Has every connection that waits for the end of a pause look again.
   void resume_paused();
@@ -67,6 +67,7 @@ class IoThread {
   void serve_unfinished();
   template <class Work>
   void guarded(Connection& connection, Work&& work);
+  void welcome(int fd, bool unix_socket);
   void execute_batch();
   void tick();
   void update_limits();
@@ -94,7 +95,7 @@ class IoThread {
   std::uint64_t limits_version_ = 0;  // of the settings
   bool paused_ = false;  // a connection waits for the end of a CLIENT PAUSE
   bool busy_ = false;    // something was executed since the last tick
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
   std::vector<Connection*> resumed_;     // those of them whose turn it is

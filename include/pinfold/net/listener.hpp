@@ -30,6 +30,8 @@ class Listener {
   std::optional<std::string> listen_tcp(const std::string& address, unsigned port, int backlog);
   std::optional<std::string> listen_unix(const std::string& path, unsigned permissions, int backlog);
   void start();
+  /// Begins to accept anew, after something failed that may have ended it.
+  void restart();
   void close();
 
  private:

@@ -24,6 +24,8 @@ class Network {
   /// Binds every address and socket of the settings; returns what went wrong, or nothing.
   std::optional<std::string> listen();
   void start();
+  /// To be called when the context threw: for want of memory, after which nobody may be accepting.
+  void accept_again();
   /// Stops listening, closes every connection, ends the threads.
   void stop();
 

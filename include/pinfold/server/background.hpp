@@ -23,6 +23,7 @@ class Background {
 
  private:
   void run();
+  bool step(std::int64_t budget_us);
   void wake();
 
   command::Engine& engine_;

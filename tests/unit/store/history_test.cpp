@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <new>
 #include <random>
 #include <string>
 #include <unordered_map>
@@ -15,6 +16,9 @@
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "support/seed.hpp"
+#ifdef PINFOLD_FAULTS
+#include "faults.hpp"
+#endif
 
 using namespace pinfold;
 using namespace pinfold::store;
@@ -22,13 +26,57 @@ using eviction::Kind;
 
 namespace {
 
+// The chance that an allocation fails while the store is at work; the test's own do not.
+class Failures {
+ public:
+  explicit Failures(double chance, std::uint64_t seed) : chance_(chance) {
+#ifdef PINFOLD_FAULTS
+    schedule_.kinds = faults::heap | faults::mapping;
+    schedule_.seed = seed;
+    faults::follow(&schedule_);
+#else
+    static_cast<void>(seed);
+#endif
+  }
+#ifdef PINFOLD_FAULTS
+  ~Failures() { faults::follow(nullptr); }
+  void on() { schedule_.chance = static_cast<std::uint32_t>(chance_ * 4294967295.0); }
+  void off() { schedule_.chance = 0; }
+  std::uint64_t count() const { return schedule_.failed; }
+#else
+  void on() {}
+  void off() {}
+  std::uint64_t count() const { return 0; }
+#endif
+  bool possible() const { return chance_ > 0; }
+  /// What `work` returns, or `otherwise` if memory could not be had.
+  template <class Work>
+  auto during(Work&& work, decltype(work()) otherwise) {
+    on();
+    try {
+      auto result = work();
+      off();
+      return result;
+    } catch (const std::bad_alloc&) {
+      off();
+      return otherwise;
+    }
+  }
+
+ private:
+  double chance_;
+#ifdef PINFOLD_FAULTS
+  faults::Schedule schedule_{};
+#endif
+};
+
 constexpr std::uint64_t MB = 1 << 20;
 constexpr unsigned databases = 2;
 
 class History {
  public:
-  History(std::uint64_t seed, Kind kind, unsigned shards, std::uint64_t limit)
-      : random_(seed), keyspace_({.shards = shards, .max_memory = limit, .policy = kind}), bytes_(3 * MB, '\0'), allowed_(limit) {
+  History(std::uint64_t seed, Kind kind, unsigned shards, std::uint64_t limit, double failures = 0)
+      : failures_(failures, seed), random_(seed), keyspace_({.shards = shards, .max_memory = limit, .policy = kind}), bytes_(3 * MB, '\0'), allowed_(limit) {
     for (std::size_t i = 0; i + sizeof(std::uint64_t) <= bytes_.size(); i += sizeof(std::uint64_t)) {
       const std::uint64_t word = random_();
       std::memcpy(bytes_.data() + i, &word, sizeof word);
@@ -46,6 +94,7 @@ class History {
     }
     finish();
   }
+  std::uint64_t failures() const { return failures_.count(); }
 
  private:
   struct Expected {
@@ -77,7 +126,7 @@ class History {
   }
   std::string some_text(std::size_t size) { return bytes_.substr(below(bytes_.size() - size), size); }
   std::string some_name() {
-    const std::uint64_t n = below(4000);
+    const std::uint64_t n = below(failures_.possible() && below(2) == 0 ? 50'000 : 4000);  // an index that grows asks for memory
     std::string name = std::to_string(n);
     if (n % 499 == 0) return name.append(70'000, 'l');
     if (n % 97 == 0) return name.append(max_inline_key - name.size() - 2 + n % 5, 'k');
@@ -85,6 +134,10 @@ class History {
     return name;
   }
   UnixMs some_deadline() { return below(3) == 0 ? now_ + 1 + static_cast<UnixMs>(below(below(8) == 0 ? 1'000'000 : 4000)) : 0; }
+
+  bool make_room(std::uint64_t bytes) {
+    return failures_.during([&] { return keyspace_.make_room(bytes); }, false);
+  }
 
   // Runs `action` with the shards of the names locked, as dispatch does.
   template <class Action>
@@ -128,21 +181,25 @@ class History {
   void attempt(const std::function<bool()>& action) {
     wanted_ = 0;
     if (action()) return;
-    require(wanted_ != 0, "no memory from the system");
-    if (keyspace_.make_room(wanted_)) action();
+    require(wanted_ != 0 || failures_.possible(), "no memory from the system");
+    if (wanted_ != 0 && make_room(wanted_)) action();
   }
 
   void write(unsigned db, const std::string& name) {
     const std::string text = some_text(some_size());
-    if (!keyspace_.make_room(name.size() + text.size() + 200)) return;
+    if (!make_room(name.size() + text.size() + 200)) return;
     const bool present = meet(db, name);  // making room may have taken it
     const PutOptions options{.expires_at = some_deadline(), .keep_expiry = below(4) == 0};
     const bool as_block = text.size() >= 16'000 && below(2) == 0;
     const bool done = with(db, {&name}, [&](Database& database, const auto& keys) {
-      if (as_block) return database.put(keys[0], Blob::copy_of(keyspace_.memory().heap(), text), options);
-      return database.put(keys[0], text, options);
+      Blob block;
+      if (as_block) block = Blob::copy_of(keyspace_.memory().heap(), text);
+      return failures_.during([&] {
+        return block ? database.put(keys[0], std::move(block), options) : database.put(keys[0], text, options);
+      }, false);
     });
-    require(done, "no memory from the system");
+    require(done || failures_.possible(), "no memory from the system");
+    if (!done) return;
     Expected& expected = model_[db][name];
     if (!present || !options.keep_expiry) expected.expires_at = options.expires_at;
     expected.text = text;
@@ -150,20 +207,26 @@ class History {
 
   void remove(unsigned db, const std::string& name) {
     const bool present = meet(db, name);
-    require(with(db, {&name}, [](Database& d, const auto& k) { return d.remove(k[0]); }) == present, "removed or not");
+    const bool removed = with(db, {&name}, [&](Database& d, const auto& k) {
+      return failures_.during([&] { return d.remove(k[0]); }, !present);
+    });
+    require(removed == present, "removed what was not there, or not what was");
     model_[db].erase(name);
   }
 
   void set_deadline(unsigned db, const std::string& name) {
     if (!meet(db, name)) return;
     const UnixMs at = some_deadline();
-    if (!with(db, {&name}, [at](Database& d, const auto& k) { return d.set_expiry(k[0], at); })) FAIL("no memory");
-    model_[db][name].expires_at = at;
+    const bool done = with(db, {&name}, [&](Database& d, const auto& k) {
+      return failures_.during([&] { return d.set_expiry(k[0], at); }, false);
+    });
+    require(done || failures_.possible(), "no memory from the system");
+    if (done) model_[db][name].expires_at = at;
   }
 
   // Grows a value as SETRANGE and APPEND do, or cuts it.
   void resize(unsigned db, const std::string& name) {
-    if (!keyspace_.make_room(name.size() + 200)) return;
+    if (!make_room(name.size() + 200)) return;
     const bool cut = below(4) == 0;
     const std::size_t more = below(8) * some_size() / 4;
     attempt([&] {
@@ -171,7 +234,7 @@ class History {
       if (meet(db, name)) now = model_[db][name];
       const std::size_t size = cut ? now.text.size() / 3 : std::min(now.text.size() + more, 2 * MB);
       return with(db, {&name}, [&](Database& database, const auto& keys) {
-        char* const bytes = database.resize(keys[0], size);
+        char* const bytes = failures_.during([&] { return database.resize(keys[0], size); }, nullptr);
         if (bytes == nullptr) return false;
         now.text.resize(size, '\0');
         require(std::string_view(bytes, size) == now.text, "a resized value lost bytes, or is not filled up with zeros");
@@ -184,7 +247,7 @@ class History {
 
   // Blocks are shared by the copies until one of them is changed.
   void copy(unsigned from, const std::string& name, unsigned to, const std::string& other) {
-    if ((from == to && name == other) || !keyspace_.make_room(name.size() + other.size() + 200)) return;
+    if ((from == to && name == other) || !make_room(name.size() + other.size() + 200)) return;
     const PutOptions options{.expires_at = some_deadline()};
     attempt([&] {
       meet(to, other);
@@ -192,7 +255,8 @@ class History {
       return with(from, {&name, &other}, [&](Database& database, const auto& keys) {
         const auto value = database.find(keys[0], Access::none());
         const std::string text(value->text);
-        if (!Database(keyspace_, to, now_, true, &wanted_).put(keys[1], *value, options)) return false;
+        Database target(keyspace_, to, now_, true, &wanted_);
+        if (!failures_.during([&] { return target.put(keys[1], *value, options); }, false)) return false;
         model_[to][other] = {text, options.expires_at};
         return true;
       });
@@ -258,7 +322,7 @@ class History {
 
   // A limit that was lowered is in force for what is there at once, and for everything as far as it has been reached.
   void background() {
-    keyspace_.background_step(now_, 2000);
+    failures_.during([&] { return keyspace_.background_step(now_, 2000); }, false);
     allowed_ = std::max(keyspace_.memory().limit(), std::min(allowed_, keyspace_.memory().data()));
   }
   void check_limit() {
@@ -296,6 +360,7 @@ class History {
 
   static constexpr std::uint64_t segment_slack_ = 3 * 64 * 1024;
 
+  Failures failures_;
   std::mt19937_64 random_;
   Keyspace keyspace_;
   std::string bytes_;  // what values are cut from
@@ -310,6 +375,22 @@ class History {
 };
 
 }  // namespace
+
+#ifdef PINFOLD_FAULTS
+TEST_CASE("a random history while memory is refused now and then: what fails changes nothing, and the accounts add up") {
+  const std::uint64_t seed = test_seed();
+  std::uint64_t failures = 0;
+  for (const double chance : {0.05, 0.3, 0.9}) {
+    for (const Kind kind : {Kind::allkeys_lfu, Kind::volatile_ttl, Kind::noeviction}) {
+      INFO(seed_note(seed) << ", begun under " << eviction::name_of(kind) << ", failures " << chance);
+      History history(seed + failures, kind, 8, 4 * MB, chance);
+      history.run(8000);
+      failures += history.failures();
+    }
+  }
+  CHECK(failures > 100);
+}
+#endif
 
 TEST_CASE("a random history at the limit equals plain maps under every policy, and a recount equals the account") {
   const std::uint64_t seed = test_seed();
