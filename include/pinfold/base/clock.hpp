@@ -11,6 +11,9 @@ using UnixMs = std::int64_t;
 /// The wall clock, in milliseconds, plus whatever a test has added to it.
 UnixMs unix_ms();
 
+/// The wall clock in seconds, as an entry can keep it; wraps in 2106.
+inline std::uint32_t unix_seconds() { return static_cast<std::uint32_t>(unix_ms() / 1000); }
+
 /// The wall clock in microseconds (for TIME), with the same shift.
 std::int64_t unix_us();
 

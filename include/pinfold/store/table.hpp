@@ -179,4 +179,15 @@ class Table {
   std::uint32_t sweep_at_ = 1;    // the next segment that expire_some or dismantle looks at
 };
 
+template <class Visit>
+void Table::walk(std::uint32_t id, Visit&& visit) {
+  const Segment& segment = segments_[id];
+  for (std::uint32_t at = 0; at < segment.used;) {
+    Entry e(segment.base + at);
+    const std::size_t extent = e.extent();
+    if (!e.dead()) visit(static_cast<Ref>(id << offset_bits | at / word), e);
+    at += static_cast<std::uint32_t>(extent);
+  }
+}
+
 }  // namespace pinfold::store
