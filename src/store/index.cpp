@@ -54,10 +54,22 @@ bool Index::place(Group group, std::uint64_t hash, Ref ref) {
   if (put(group.buckets()[home], tag, ref)) return true;
   if (put(group.buckets()[alternate], tag, ref) ||
       (displace(group, alternate) && put(group.buckets()[alternate], tag, ref))) {
-    group.buckets()[home].spilled = 1;
+    group.buckets()[home].spilled = std::max<std::uint8_t>(group.buckets()[home].spilled, to_alternate);
     return true;
   }
-  return displace(group, home) && put(group.buckets()[home], tag, ref);
+  if (displace(group, home) && put(group.buckets()[home], tag, ref)) return true;
+  return group.buckets()[home].spilled == anywhere && place_anywhere(group, hash, ref);
+}
+
+// Where there are too many of one home and tag: the next free slot of the group.
+bool Index::place_anywhere(Group group, std::uint64_t hash, Ref ref) {
+  const unsigned home = home_of(hash, group.count());
+  for (unsigned i = 0; i < group.count(); ++i) {
+    if (!put(group.buckets()[(home + i) % group.count()], tag_of(hash), ref)) continue;
+    group.buckets()[home].spilled = anywhere;
+    return true;
+  }
+  return false;
 }
 
 // Moves one entry of a full bucket to the other bucket that it may be in.
@@ -67,7 +79,8 @@ bool Index::displace(Group group, unsigned from) {
     const unsigned other = alternate_of(from, bucket.tags[i], group.count());
     if (other == from || !put(group.buckets()[other], bucket.tags[i], bucket.refs[i])) continue;
     bucket.occupied = static_cast<std::uint16_t>(bucket.occupied & ~(1U << i));
-    bucket.spilled = 1;  // whether this was the entry's home or its alternate cannot be told
+    // Whether this was the entry's home or its alternate cannot be told. (One that overflowed is found anywhere.)
+    bucket.spilled = std::max<std::uint8_t>(bucket.spilled, to_alternate);
     return true;
   }
   return false;
@@ -106,7 +119,15 @@ Index::Group Index::build(const Item* items, std::size_t size, unsigned least, u
     if (all) return group;
     release(group);
   }
-  return {};
+  // Too many have home and tag in common, whatever the number of buckets.
+  const unsigned count = std::max(least, fitting(size));
+  Bucket* buckets = count <= 2 * max_buckets ? allocate(count) : nullptr;
+  if (buckets == nullptr) return {};
+  const Group group(buckets, count, depth);
+  for (std::size_t i = 0; i < size; ++i) {
+    if (!place(group, items[i].hash, items[i].ref)) place_anywhere(group, items[i].hash, items[i].ref);
+  }
+  return group;
 }
 
 bool Index::grow(std::uint64_t hash, std::vector<Item>& items) {
