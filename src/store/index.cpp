@@ -149,13 +149,26 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
   const auto middle = std::partition(items.begin(), items.end(), [bit](const Item& i) { return (i.hash & bit) == 0; });
   const auto low_size = static_cast<std::size_t>(middle - items.begin());
   std::vector<Group> doubled;
-  if (depth > depth_) doubled.resize(directory_.size() * 2);
-  constexpr unsigned half = max_buckets / 2;
-  const Group low = build(items.data(), low_size, half, depth);
+  if (depth > depth_) {
+    // Random keys need an eighth of a byte of directory each. Some that were chosen to lie close together get by with
+    // more, but cannot buy a directory of any size.
+    constexpr std::uint64_t most_times = 16;
+    constexpr std::uint64_t negligible = 64 * 1024;
+    const std::uint64_t groups = memory_used_ - (directory_.size() - 1) * sizeof(Group);
+    if (2 * directory_.size() * sizeof(Group) > groups * most_times + negligible) return false;
+    doubled.resize(directory_.size() * 2);
+  }
+  // Where all lie on one side, the group stays as it is, with a neighbour for the other.
+  const bool whole = low_size == 0 || low_size == items.size();
+  const auto half = [&](std::size_t first, std::size_t size) {
+    if (whole && size > 0) return Group(old.buckets(), old.count(), depth);
+    return build(items.data() + first, size, whole ? 1 : max_buckets / 2, depth);
+  };
+  const Group low = half(0, low_size);
   if (low.buckets() == nullptr) return false;
-  const Group high = build(items.data() + low_size, items.size() - low_size, half, depth);
+  const Group high = half(low_size, items.size() - low_size);
   if (high.buckets() == nullptr) {
-    release(low);
+    if (low.buckets() != old.buckets()) release(low);
     return false;
   }
   if (depth > depth_) {
@@ -167,7 +180,7 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
   }
   point(hash & ~bit, depth, low);
   point(hash | bit, depth, high);
-  release(old);
+  if (!whole) release(old);
   return true;
 }
 

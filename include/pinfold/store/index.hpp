@@ -53,8 +53,8 @@ class Index {
   template <class Equals>
   Slot find(std::uint64_t hash, Equals&& equals);
 
-  /// Adds a reference (the caller knows that the key is not there). False if memory could not be had; then nothing
-  /// has changed. O(1) amortized; at worst one group is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
+  /// Adds a reference (the caller knows that the key is not there). False if memory could not be had, or (but only for
+  /// hashes that were chosen so) far too many lie close together; then nothing has changed. O(1) amortized; at worst one group is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
   template <class HashOf, class Fetch>
   bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
