@@ -54,10 +54,22 @@ bool Index::place(Group group, std::uint64_t hash, Ref ref) {
   if (put(group.buckets()[home], tag, ref)) return true;
   if (put(group.buckets()[alternate], tag, ref) ||
       (displace(group, alternate) && put(group.buckets()[alternate], tag, ref))) {
-    group.buckets()[home].spilled = 1;
+    group.buckets()[home].spilled = std::max<std::uint8_t>(group.buckets()[home].spilled, to_alternate);
     return true;
   }
-  return displace(group, home) && put(group.buckets()[home], tag, ref);
+  if (displace(group, home) && put(group.buckets()[home], tag, ref)) return true;
+  return group.buckets()[home].spilled == anywhere && place_anywhere(group, hash, ref);
+}
+
+// Where there are too many of one home and tag: the next free slot of the group.
+bool Index::place_anywhere(Group group, std::uint64_t hash, Ref ref) {
+  const unsigned home = home_of(hash, group.count());
+  for (unsigned i = 0; i < group.count(); ++i) {
+    if (!put(group.buckets()[(home + i) % group.count()], tag_of(hash), ref)) continue;
+    group.buckets()[home].spilled = anywhere;
+    return true;
+  }
+  return false;
 }
 
 // Moves one entry of a full bucket to the other bucket that it may be in.
@@ -67,7 +79,8 @@ bool Index::displace(Group group, unsigned from) {
     const unsigned other = alternate_of(from, bucket.tags[i], group.count());
     if (other == from || !put(group.buckets()[other], bucket.tags[i], bucket.refs[i])) continue;
     bucket.occupied = static_cast<std::uint16_t>(bucket.occupied & ~(1U << i));
-    bucket.spilled = 1;  // whether this was the entry's home or its alternate cannot be told
+    // Whether this was the entry's home or its alternate cannot be told. (One that overflowed is found anywhere.)
+    bucket.spilled = std::max<std::uint8_t>(bucket.spilled, to_alternate);
     return true;
   }
   return false;
@@ -106,7 +119,15 @@ Index::Group Index::build(const Item* items, std::size_t size, unsigned least, u
     if (all) return group;
     release(group);
   }
-  return {};
+  // Too many have home and tag in common, whatever the number of buckets.
+  const unsigned count = std::max(least, fitting(size));
+  Bucket* buckets = count <= 2 * max_buckets ? allocate(count) : nullptr;
+  if (buckets == nullptr) return {};
+  const Group group(buckets, count, depth);
+  for (std::size_t i = 0; i < size; ++i) {
+    if (!place(group, items[i].hash, items[i].ref)) place_anywhere(group, items[i].hash, items[i].ref);
+  }
+  return group;
 }
 
 bool Index::grow(std::uint64_t hash, std::vector<Item>& items) {
@@ -128,13 +149,26 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
   const auto middle = std::partition(items.begin(), items.end(), [bit](const Item& i) { return (i.hash & bit) == 0; });
   const auto low_size = static_cast<std::size_t>(middle - items.begin());
   std::vector<Group> doubled;
-  if (depth > depth_) doubled.resize(directory_.size() * 2);
-  constexpr unsigned half = max_buckets / 2;
-  const Group low = build(items.data(), low_size, half, depth);
+  if (depth > depth_) {
+    // Random keys need an eighth of a byte of directory each. Some that were chosen to lie close together get by with
+    // more, but cannot buy a directory of any size.
+    constexpr std::uint64_t most_times = 16;
+    constexpr std::uint64_t negligible = 64 * 1024;
+    const std::uint64_t groups = memory_used_ - (directory_.size() - 1) * sizeof(Group);
+    if (2 * directory_.size() * sizeof(Group) > groups * most_times + negligible) return false;
+    doubled.resize(directory_.size() * 2);
+  }
+  // Where all lie on one side, the group stays as it is, with a neighbour for the other.
+  const bool whole = low_size == 0 || low_size == items.size();
+  const auto half = [&](std::size_t first, std::size_t size) {
+    if (whole && size > 0) return Group(old.buckets(), old.count(), depth);
+    return build(items.data() + first, size, whole ? 1 : max_buckets / 2, depth);
+  };
+  const Group low = half(0, low_size);
   if (low.buckets() == nullptr) return false;
-  const Group high = build(items.data() + low_size, items.size() - low_size, half, depth);
+  const Group high = half(low_size, items.size() - low_size);
   if (high.buckets() == nullptr) {
-    release(low);
+    if (low.buckets() != old.buckets()) release(low);
     return false;
   }
   if (depth > depth_) {
@@ -146,7 +180,7 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
   }
   point(hash & ~bit, depth, low);
   point(hash | bit, depth, high);
-  release(old);
+  if (!whole) release(old);
   return true;
 }
 

@@ -6,6 +6,8 @@
 // of one tag byte and a 4-byte reference. A full home bucket spills to one alternate bucket that follows from home
 // and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13), so that entries can be moved between the
 // two without reading their keys. A lookup reads one cache line, and a second one if the home bucket ever spilled.
+// More than 24 keys of one home and tag do not happen, but to one who knows the hash key: then they overflow into the rest
+// of the group, and a lookup of such a key reads all of it, 128 cache lines at most.
 //
 // A group grows in small steps (32, 40, 48, 56, 64 buckets, then two groups of 32), so the slots are 75-95 %
 // full at any number of keys: no doubling of the whole, and no operation touches more than one group (about 750
@@ -51,8 +53,8 @@ class Index {
   template <class Equals>
   Slot find(std::uint64_t hash, Equals&& equals);
 
-  /// Adds a reference (the caller knows that the key is not there). False if memory could not be had; then nothing
-  /// has changed. O(1) amortized; at worst one group is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
+  /// Adds a reference (the caller knows that the key is not there). False if memory could not be had, or (but only for
+  /// hashes that were chosen so) far too many lie close together; then nothing has changed. O(1) amortized; at worst one group is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
   template <class HashOf, class Fetch>
   bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
@@ -92,10 +94,11 @@ class Index {
   static constexpr unsigned max_buckets = 64;
   static constexpr unsigned step = 8;
 
+  enum Spilled : std::uint8_t { nowhere, to_alternate, anywhere };
   struct alignas(64) Bucket {
     std::uint8_t tags[slots];
     std::uint16_t occupied;
-    std::uint8_t spilled;  // an entry at home here may be in its alternate bucket
+    std::uint8_t spilled;  // a Spilled: where else an entry at home here may be
     std::uint8_t spare;
     Ref refs[slots];
   };
@@ -157,10 +160,12 @@ class Index {
   static bool put(Bucket& bucket, std::uint8_t tag, Ref ref);
   static bool place(Group group, std::uint64_t hash, Ref ref);
   static bool displace(Group group, unsigned from);
+  static bool place_anywhere(Group group, std::uint64_t hash, Ref ref);
 
   Bucket* allocate(unsigned count);
   void release(Group group);
-  /// A new group of these items, or a null one if memory is exhausted. `least` buckets at least.
+  /// A new group of these items, or a null one if memory is exhausted or no group can hold so many. `least` buckets at
+  /// least.
   Group build(const Item* items, std::size_t size, unsigned least, unsigned depth);
   bool grow(std::uint64_t hash, std::vector<Item>& items);
   bool split(std::uint64_t hash, std::vector<Item>& items);
@@ -189,8 +194,12 @@ Index::Slot Index::find(std::uint64_t hash, Equals&& equals) {
   Bucket& bucket = group.buckets()[at];
   const std::uint8_t tag = tag_of(hash);
   const Slot slot = match(bucket, tag, equals);
-  if (slot || bucket.spilled == 0) return slot;
-  return match(group.buckets()[alternate_of(at, tag, group.count())], tag, equals);
+  if (slot || bucket.spilled == nowhere) return slot;
+  if (bucket.spilled == to_alternate) return match(group.buckets()[alternate_of(at, tag, group.count())], tag, equals);
+  for (unsigned i = 0; i < group.count(); ++i) {
+    if (const Slot found = match(group.buckets()[i], tag, equals)) return found;
+  }
+  return {};
 }
 
 template <class HashOf, class Fetch>
@@ -209,8 +218,11 @@ template <class HashOf, class Fetch>
 bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
   try {
     while (!place(group_of(hash), hash, ref)) {
+      const Group group = group_of(hash);
+      // Keys that have all in common would still have it after any growth.
+      if (population(group) * 2 <= group.count() * slots) return place_anywhere(group, hash, ref);
       std::vector<Item> items;
-      collect(group_of(hash), items, hash_of, fetch);
+      collect(group, items, hash_of, fetch);
       if (!grow(hash, items)) return false;
     }
     return true;
