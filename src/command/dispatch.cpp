@@ -198,10 +198,10 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
   std::uint64_t bytes = memory_needed(args);
   positions_.clear();
   extract_keys(row, args, positions_);
+  std::sort(positions_.begin(), positions_.end());
   for (std::size_t i = 0; i < large.count(); ++i) {
     const std::size_t index = large.index(i);
-    const bool is_key = std::find(positions_.begin(), positions_.end(), index) != positions_.end();
-    if (!is_key) bytes -= args[index].size();
+    if (!std::binary_search(positions_.begin(), positions_.end(), index)) bytes -= args[index].size();
   }
   return bytes;
 }

@@ -1,5 +1,7 @@
 #include "pinfold/command/large_arguments.hpp"
 
+#include <algorithm>
+
 namespace pinfold::command {
 
 std::size_t LargeArguments::bytes() const {
@@ -8,16 +10,9 @@ std::size_t LargeArguments::bytes() const {
   return sum;
 }
 
-void LargeArguments::refuse() {
-  refused_ = true;
-  for (Argument& argument : arguments_) argument.blob = {};
-}
-
 Blob LargeArguments::take(std::size_t index) {
-  for (Argument& argument : arguments_) {
-    if (argument.index == index) return std::move(argument.blob);
-  }
-  return {};
+  const auto found = std::ranges::lower_bound(arguments_, index, {}, &Argument::index);
+  return found != arguments_.end() && found->index == index ? std::move(found->blob) : Blob{};
 }
 
 }  // namespace pinfold::command

@@ -8,9 +8,8 @@ namespace pinfold::net {
 
 Arrival::Arrival(store::Keyspace& keyspace, std::size_t size) : keyspace_(keyspace), size_(size) {
   // For one that can never fit, nothing is evicted.
-  const store::Memory& memory = keyspace_.memory();
-  const std::uint64_t fixed = memory.used(store::Use::index) + memory.used(store::Use::ghosts);
-  if (memory.limit() != 0 && size_ + fixed > memory.limit()) refused_ = true;
+  constexpr std::uint64_t beside = 256 * 1024;  // what else a command may need, as Keyspace::make_room
+  refused_ = !keyspace_.memory().could_fit(size_ + beside);
 }
 
 void Arrival::refuse() {
@@ -18,14 +17,14 @@ void Arrival::refuse() {
   block_ = {};
 }
 
-std::span<char> Arrival::space() {
-  if (!refused_ && received_ == room_ && !grow()) refuse();
+std::span<char> Arrival::space(std::size_t expected) {
+  if (!refused_ && received_ == room_ && !grow(expected)) refuse();
   if (refused_) return {};
   return {block_.data() + received_, std::min(room_ - received_, most_per_round)};
 }
 
-bool Arrival::grow() {
-  const std::size_t room = std::min(size_, received_ + std::clamp(received_, at_once, BlockHeap::own_mapping));
+bool Arrival::grow(std::size_t expected) {
+  const std::size_t room = std::min(size_, received_ + std::clamp(received_, expected, BlockHeap::own_mapping));
   if (!keyspace_.make_room(room - room_)) return false;
   if (!block_) {
     block_ = Blob::allocate(keyspace_.memory().heap(), 0, room);
@@ -40,7 +39,7 @@ bool Arrival::grow() {
 std::size_t Arrival::add(std::string_view bytes) {
   std::size_t used = 0;
   while (used < bytes.size() && !complete()) {
-    const std::span<char> to = space();
+    const std::span<char> to = space(bytes.size() - used);
     const std::size_t count = std::min(refused_ ? left() : to.size(), bytes.size() - used);
     if (!refused_) std::memcpy(to.data(), bytes.data() + used, count);
     add(count);

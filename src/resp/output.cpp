@@ -18,7 +18,7 @@ void Output::append(Blob blob, std::size_t skip) {
 
 std::size_t Output::abandoned_bytes() const {
   std::size_t bytes = 0;
-  for (const Cut& cut : blobs_) bytes += cut.blob.unique() ? cut.blob.size() : 0;
+  for (const Cut& cut : blobs_) bytes += cut.blob.stored() ? 0 : cut.blob.size();
   return bytes;
 }
 

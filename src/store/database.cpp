@@ -61,14 +61,16 @@ char* Database::resize(const Key& key, std::size_t size, bool changes) {
   Shard& shard = keyspace_->shard(key);
   Table* const table = shard.table(number_);
   if (table == nullptr) return nullptr;
-  std::size_t capacity = size;
-  if (!table->fits_in_place(key, size)) {
-    // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where
-    // it is to be had anyway.
-    constexpr std::size_t modest = BlockHeap::own_mapping / 4;
-    capacity = size + std::min(size / 4, modest);
-    if (!has_room(capacity)) return nullptr;
-    if (keyspace_->has_room(size + size / 4)) capacity = size + size / 4;
+  // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where it is
+  // to be had anyway.
+  constexpr std::size_t modest = BlockHeap::own_mapping / 4;
+  std::size_t capacity = size + std::min(size / 4, modest);
+  const std::size_t cost = table->cost_of_resizing(key, size, capacity);
+  if (cost == 0) {
+    capacity = size;
+  } else {
+    if (!has_room(cost)) return nullptr;
+    if (keyspace_->has_room(cost + size / 4)) capacity = size + size / 4;
   }
   char* bytes = table->resize(key, size, capacity);
   if (bytes != nullptr && changes) note_change(key);

@@ -165,6 +165,7 @@ void Table::account_blobs(QueueState& queue, const Entry& e, int sign) {
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw == nullptr) continue;
     const auto bytes = static_cast<std::int64_t>(memory_of_blob(raw)) * sign;
+    Blob::note_stored(raw, sign);
     queue.blob_bytes += static_cast<std::uint64_t>(bytes);
     occupy(bytes);
     blobs_ += static_cast<std::uint64_t>(static_cast<std::int64_t>(sign));
@@ -381,11 +382,16 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   return const_cast<char*>(find(key)->value_text().data());
 }
 
-bool Table::fits_in_place(const Key& key, std::size_t size) {
+std::size_t Table::cost_of_resizing(const Key& key, std::size_t size, std::size_t capacity) {
   const auto old = find(key);
-  if (!old) return false;
-  if (old->value_blob() == nullptr) return size <= old->value_text().size();
-  return Blob::borrow(old->value_blob(), [size](const Blob& blob) { return size <= blob.capacity() && blob.unique(); });
+  if (!old) return capacity;
+  if (old->value_blob() == nullptr) return size <= old->value_text().size() ? 0 : capacity;
+  return Blob::borrow(old->value_blob(), [&](const Blob& blob) -> std::size_t {
+    if (!blob.unique()) return capacity;
+    if (size <= blob.capacity()) return 0;
+    // A mapping grows; anything smaller may have to move.
+    return blob.memory() >= BlockHeap::own_mapping ? capacity - blob.capacity() : capacity;
+  });
 }
 
 char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {

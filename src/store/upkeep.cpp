@@ -52,24 +52,48 @@ void Keyspace::release_spare() {
 
 void Keyspace::set_max_memory(std::uint64_t bytes) {
   memory_.set_limit(bytes, policy() != eviction::Kind::noeviction);
+  gave_up_at_.store(0, std::memory_order_relaxed);
   if (wake_) wake_();
 }
 
-// The fullest shard gives way, which keeps all of them level. False if none has anything to give.
-bool Keyspace::reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure,
-                                    std::bitset<max_shards>& exhausted) {
-  unsigned fullest = max_shards;
-  std::uint64_t most = 0;
-  for (unsigned i = 0; i < shard_count(); ++i) {
-    const std::uint64_t here = shards_[i]->occupied.load(std::memory_order_relaxed);
-    if (exhausted.test(i) || (fullest != max_shards && here <= most)) continue;
-    fullest = i;
-    most = here;
+void Keyspace::set_policy(eviction::Kind policy) {
+  policy_.kind.store(policy, std::memory_order_relaxed);
+  set_max_memory(memory_.limit());  // what could not go so far may go little by little
+}
+
+// The fullest shard gives way, which keeps all of them level; one in which that brought nothing, because all in it is used
+// often, has to wait until all others were asked. Then the bar is raised.
+bool Keyspace::Reclaiming::step() {
+  for (;;) {
+    unsigned fullest = max_shards;
+    std::uint64_t most = 0;
+    for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
+      const std::uint64_t here = keyspace_.shards_[i]->occupied.load(std::memory_order_relaxed);
+      if (exhausted_.test(i) || tried_.test(i) || (fullest != max_shards && here <= most)) continue;
+      fullest = i;
+      most = here;
+    }
+    if (fullest != max_shards) {
+      Shard& shard = *keyspace_.shards_[fullest];
+      const std::lock_guard lock(shard.mutex);
+      const std::uint64_t before = shard.occupied.load(std::memory_order_relaxed);
+      if (!shard.reclaim(now_, wanted_, pressure())) {
+        exhausted_.set(fullest);
+      } else if (shard.occupied.load(std::memory_order_relaxed) >= before) {
+        tried_.set(fullest);
+        ++fruitless_;
+      }
+      return true;
+    }
+    if (tried_.none() || fruitless_ > most_fruitless) return false;
+    tried_.reset();
   }
-  if (fullest == max_shards) return false;
-  const std::lock_guard lock(shards_[fullest]->mutex);
-  if (!shards_[fullest]->reclaim(now, wanted, pressure)) exhausted.set(fullest);
-  return true;
+}
+
+unsigned Keyspace::Reclaiming::pressure() const {
+  // A few steps more where there are few shards: what stays is moved, and the next segment may have more to give.
+  constexpr unsigned least_patience = 4;
+  return std::min(fruitless_ / std::max(keyspace_.shard_count(), least_patience), eviction::most_frequency);
 }
 
 // While memory is taken and given back, what the process really occupies moves faster than the background looks at it.
@@ -89,25 +113,12 @@ bool Keyspace::make_room(std::uint64_t bytes) {
   // Who takes much helps to give back as much; the background does it for all others.
   if (bytes >= BlockHeap::own_mapping && memory_.heap().noted() > 0) memory_.heap().free_noted(bytes);
   if (memory_.fits(wanted)) return true;
-  if (wanted > memory_.limit()) return false;
+  if (!memory_.could_fit(wanted)) return false;
   ask_for_measurement();
-  // Steps without any gain, only entries that were worth keeping, before the bar is raised by one.
-  constexpr unsigned patience = 4;
-  // After a change of the policy much may have to be moved before anything goes: a request does not wait for all of it.
-  constexpr unsigned most_fruitless = 512;
   constexpr std::size_t segments_at_once = 4;
-  const UnixMs now = unix_ms();
-  std::bitset<max_shards> exhausted;
-  std::uint64_t lowest = memory_.data();
-  for (unsigned fruitless = 0; !memory_.fits(wanted);) {
-    if (free_dropped(segments_at_once)) continue;
-    if (fruitless > most_fruitless ||
-        !reclaim_from_fullest(wanted, now, std::min(fruitless / patience, eviction::most_frequency), exhausted)) {
-      return false;
-    }
-    const std::uint64_t used = memory_.data();
-    fruitless = used < lowest ? 0 : fruitless + 1;
-    lowest = std::min(lowest, used);
+  Reclaiming reclaiming(*this, unix_ms(), wanted);
+  while (!memory_.fits(wanted)) {
+    if (!free_dropped(segments_at_once) && !reclaiming.step()) return false;
   }
   return true;
 }
@@ -125,10 +136,11 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     garbage = free_dropped(1) || mappings;
   }
   const bool preparing = prepare_eviction(start + budget_us / 2);
-  std::bitset<max_shards> exhausted;
-  while (!preparing && memory_.over_limit() && monotonic_us() < end) {
-    if (!reclaim_from_fullest(segment_size, now, 0, exhausted)) {
+  Reclaiming reclaiming(*this, now, segment_size);
+  while (!preparing && lowering() && monotonic_us() < end) {
+    if (!reclaiming.step()) {
       memory_.give_up_lowering();
+      gave_up_at_.store(memory_.data(), std::memory_order_relaxed);
       break;
     }
     memory_.lower_ceiling();
@@ -143,7 +155,12 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
   }
   const std::lock_guard lock(dropped_mutex_);
-  return garbage || preparing || memory_.over_limit() || !dropped_.empty();
+  return garbage || preparing || lowering() || !dropped_.empty();
+}
+
+// Whether there is more than the limit allows, and something about that can be done.
+bool Keyspace::lowering() const {
+  return memory_.over_limit() && memory_.data() > gave_up_at_.load(std::memory_order_relaxed);
 }
 
 // Has tables that may soon have to evict get ready for it; true if there is more to do than there was time for.

@@ -46,6 +46,13 @@ class Blob {
   /// Changes the size within the capacity. What is new is whatever was written there through data().
   void set_size(std::size_t size);
 
+  /// Whether a store keeps it: it may be held by others as well.
+  bool stored() const { return rep_->stores.load(std::memory_order_relaxed) != 0; }
+  /// A store has come to keep the block (+1), or does so no longer (-1).
+  static void note_stored(void* raw, int sign) {
+    static_cast<Rep*>(raw)->stores.fetch_add(sign, std::memory_order_relaxed);
+  }
+
   /// What the block costs in memory.
   std::size_t memory() const { return rep_->block; }
 
@@ -78,6 +85,7 @@ class Blob {
     std::size_t block;    // bytes of the whole block, this header included
     std::size_t size;
     std::size_t written;  // bytes beyond were never written to
+    std::atomic<int> stores{0};
     char* bytes() { return reinterpret_cast<char*>(this + 1); }
   };
 

@@ -21,11 +21,13 @@ class LargeArguments {
 
   /// Adds the argument at `index` of the request.
   void add(std::size_t index, Blob blob) { arguments_.push_back({index, std::move(blob)}); }
-  /// Drops the bytes of all, because there was no room for one of them: the request is to be refused.
-  void refuse();
+  /// There was no room for one of them: the request is to be refused. Those that have come stay, because the request is
+  /// still looked at.
+  void refuse() { refused_ = true; }
   bool refused() const { return refused_; }
 
   /// The block of the argument at `index`, whose bytes stay where they are; an empty Blob if it has none (any more).
+  /// O(log of the count).
   Blob take(std::size_t index);
 
  private:

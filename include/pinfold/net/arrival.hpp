@@ -1,7 +1,8 @@
 #pragma once
 // A large argument while it comes in: its bytes go from the socket to where the store will keep them.
 //
-// Its block grows as bytes come, never because they were announced: by as much as has come, within 64 KB and 1 MB a time.
+// Its block grows as bytes come, never because they were announced: by as much as has come, 16 KB at least once something
+// has, and 1 MB at most.
 // From 1 MB on it grows without a copy (base/block_heap.hpp). The argument is data from its first byte:
 // room is made for it among the entries. If there is none, or can never be, it is refused, and its remaining bytes are
 // only counted.
@@ -32,7 +33,7 @@ class Arrival {
 
   /// Where the next bytes are to be put: never empty before the last unless the argument is (now) refused. At most
   /// what one round may take. Call with no shard held.
-  std::span<char> space();
+  std::span<char> space(std::size_t expected = at_once);
   /// `count` bytes have been put there, or skipped if the argument is refused.
   void add(std::size_t count) { received_ += count; }
   /// Copies or skips from the front of `bytes`, as many as are wanted; returns their number.
@@ -41,10 +42,10 @@ class Arrival {
   Blob take();
 
  private:
-  static constexpr std::size_t at_once = 64 * 1024;  // the least that is allocated, if there is as much
+  static constexpr std::size_t at_once = 16 * 1024;
   static constexpr std::size_t most_per_round = 256 * 1024;
 
-  bool grow();
+  bool grow(std::size_t expected);
 
   store::Keyspace& keyspace_;
   const std::size_t size_;

@@ -39,7 +39,7 @@ class Output {
   std::size_t memory() const { return capacity_ + blobs_.capacity() * sizeof(Cut); }
   /// Bytes of all blobs that it holds, those parts included that are not to be sent (any more).
   std::size_t held_bytes() const { return held_bytes_; }
-  /// Those that nobody else holds any more.
+  /// Those that no store keeps any more.
   std::size_t abandoned_bytes() const;
 
   /// Bytes of text, and of everything, beyond which all is dropped and overflowed() says so: a reply may be larger than

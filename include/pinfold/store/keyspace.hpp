@@ -139,7 +139,7 @@ class Keyspace {
   void set_max_memory(std::uint64_t bytes);
   eviction::Kind policy() const { return policy_.kind.load(std::memory_order_relaxed); }
   /// Entries stay where they are; the tables follow when they next write or evict.
-  void set_policy(eviction::Kind policy) { policy_.kind.store(policy, std::memory_order_relaxed); }
+  void set_policy(eviction::Kind policy);
   /// lfu-decay-time.
   void set_lfu_decay(std::uint32_t minutes) { policy_.decay_minutes.store(minutes, std::memory_order_relaxed); }
 
@@ -172,7 +172,27 @@ class Keyspace {
   void ask_for_measurement();
   bool prepare_eviction(std::int64_t end_us);
   bool tend(Shard& shard, UnixMs now);
-  bool reclaim_from_fullest(std::uint64_t wanted, UnixMs now, unsigned pressure, std::bitset<max_shards>& exhausted);
+  /// One request's (or slice's) way to memory: steps of at most a segment's work each.
+  class Reclaiming {
+   public:
+    Reclaiming(Keyspace& keyspace, UnixMs now, std::uint64_t wanted)
+        : keyspace_(keyspace), now_(now), wanted_(wanted) {}
+    /// False if nothing more can be done.
+    bool step();
+
+   private:
+    // After a change of the policy much may have to be moved before anything goes: a request does not wait for all of it.
+    static constexpr unsigned most_fruitless = 512;
+    unsigned pressure() const;
+
+    Keyspace& keyspace_;
+    const UnixMs now_;
+    const std::uint64_t wanted_;
+    std::bitset<max_shards> exhausted_;  // shards without anything that may go
+    std::bitset<max_shards> tried_;      // in vain, since all were last tried
+    unsigned fruitless_ = 0;
+  };
+  bool lowering() const;
   template <class Action>
   void for_each_shard(const Locks& held, Action&& action);
   template <class Action>
@@ -186,6 +206,7 @@ class Keyspace {
   std::unique_ptr<ScratchPool> scratches_;
   std::function<void()> wake_;
   std::atomic<std::int64_t> measurement_asked_us_{0};
+  std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data with which nothing more could be evicted
   std::mutex dropped_mutex_;
   std::vector<std::unique_ptr<Table>> dropped_;
   std::vector<std::unique_ptr<Shard>> shards_;

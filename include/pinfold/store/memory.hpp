@@ -81,6 +81,11 @@ class Memory {
     constexpr std::uint64_t clearly = 512 * 1024;
     return limit() != 0 && data() > for_data() + std::min(clearly, limit() / 64);
   }
+  /// Whether `bytes` could ever fit, were there nothing else but what cannot be evicted.
+  bool could_fit(std::uint64_t bytes) const {
+    const std::uint64_t fixed = used(Use::index) + used(Use::ghosts);
+    return limit() == 0 || (bytes <= for_data() && fixed <= for_data() - bytes);
+  }
   bool fits(std::uint64_t more) const {
     if (limit() == 0) return true;
     const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed));

@@ -55,8 +55,8 @@ class Table {
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
   /// As Database::resize. A value that is a block, and has to grow, gets room for `capacity` bytes.
   char* resize(const Key& key, std::size_t size, std::size_t capacity);
-  /// Whether resize() would need no memory.
-  bool fits_in_place(const Key& key, std::size_t size);
+  /// What resize() to `size` with room for `capacity` would take of memory, 0 if it can be done in place.
+  std::size_t cost_of_resizing(const Key& key, std::size_t size, std::size_t capacity);
   bool set_expiry(const Key& key, UnixMs at);
   bool remove(const Key& key);
 
