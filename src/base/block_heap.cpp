@@ -61,7 +61,8 @@ bool page_in_use(const std::vector<std::uint64_t>& used, std::size_t page) {
 
 }  // namespace
 
-BlockHeap::BlockHeap(std::function<void(std::int64_t)> account) : account_(std::move(account)) {}
+BlockHeap::BlockHeap(std::function<void(std::int64_t)> account, std::size_t spare)
+    : account_(std::move(account)), spare_(spare) {}
 
 BlockHeap::~BlockHeap() {
   while (free_noted(region_size)) {
@@ -238,7 +239,7 @@ void BlockHeap::free_run(char* block, std::size_t size) {
     if (end > first) {
       spare_pages_ += end - first;
       freed = static_cast<std::int64_t>((end - first) * page);
-      if (spare_pages_ * page > most_spare) purge(region, first, end - first);
+      if (spare_pages_ * page > spare_) purge(region, first, end - first);
     }
   }
   account_(-freed);

@@ -9,7 +9,7 @@
 namespace pinfold::command {
 
 store::Database Call::db(unsigned number) const {
-  return store::Database(engine.keyspace, number, now, !session.no_touch, &wanted);
+  return store::Database(engine.keyspace, number, now, !session.no_touch, &wanted, may_exceed);
 }
 
 bool Call::put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options) {

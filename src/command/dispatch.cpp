@@ -6,6 +6,7 @@
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/transaction.hpp"
+#include "pinfold/store/entry.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -64,6 +65,13 @@ std::uint64_t memory_needed(Args args) {
   std::uint64_t bytes = 0;
   for (const std::string_view arg : args) bytes += arg.size() + overhead;
   return bytes;
+}
+
+// Commands that change a deadline may have to write the entry anew. They are never refused for that: what they take is
+// little, but must not add up.
+bool may_grow(const Row& row) {
+  const KeyUse use = row.keys[0].use;
+  return (row.flags & kDenyOom) == 0 && (use == KeyUse::update || use == KeyUse::modify);
 }
 
 bool is_refused(const Prepared& prepared) { return prepared.large != nullptr && prepared.large->refused(); }
@@ -151,6 +159,8 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared)))
       [[unlikely]] {
     return reject(row, session, reply, out_of_memory);
+  } else if (may_grow(*row)) {
+    engine_.keyspace.make_room(store::max_inline_entry);
   }
   run(*row, session, args, prepared, reply, now);
 }

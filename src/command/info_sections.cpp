@@ -94,11 +94,11 @@ void memory(Call& call, InfoText& info) {
   info.field("used_memory_startup", report.startup);
   info.field("used_memory_dataset", report.dataset);
   info.real("used_memory_dataset_perc", report.dataset_percentage(), 2, "%");
-  info.field("used_memory_segments", memory.used(store::Use::segments));
-  info.field("used_memory_blobs", memory.used(store::Use::blobs));
-  info.field("used_memory_index", memory.used(store::Use::index));
-  info.field("used_memory_ghosts", memory.used(store::Use::ghosts));
-  info.field("used_memory_clients", memory.used(store::Use::clients));
+  info.field("used_memory_segments", report.segments);
+  info.field("used_memory_blobs", report.blobs);
+  info.field("used_memory_index", report.index);
+  info.field("used_memory_ghosts", report.ghosts);
+  info.field("used_memory_clients", report.clients);
   info.field("used_memory_unaccounted", memory.unaccounted());
   const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
   info.bytes("total_system_memory", pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)));
@@ -106,10 +106,10 @@ void memory(Call& call, InfoText& info) {
   info.field("maxmemory_policy", call.engine.settings.show(Id::maxmemory_policy));
   const std::uint64_t share = call.engine.clients_share();
   info.field("maxmemory_clients", share == UINT64_MAX ? 0 : share);
-  info.field("mem_not_counted_for_evict", memory.used(store::Use::clients));
+  info.field("mem_not_counted_for_evict", report.clients);
   info.real("mem_fragmentation_ratio", report.fragmentation(), 2);
   info.field("mem_fragmentation_bytes", std::to_string(report.fragmentation_bytes()));
-  info.field("mem_clients_normal", memory.used(store::Use::clients));
+  info.field("mem_clients_normal", report.clients);
   info.field("mem_clients_slaves", 0);
   info.field("mem_allocator", "libc");
 }

@@ -37,10 +37,15 @@ MemoryReport memory_report(const Engine& engine) {
   using store::Use;
   const store::Memory& memory = engine.keyspace.memory();
   MemoryReport report{};
-  report.used = memory.used();
+  report.segments = memory.used(Use::segments);
+  report.blobs = memory.used(Use::blobs);
+  report.index = memory.used(Use::index);
+  report.ghosts = memory.used(Use::ghosts);
+  report.clients = memory.used(Use::clients);
+  report.used = report.segments + report.blobs + report.index + report.ghosts + report.clients;
   report.peak = std::max(memory.peak(), report.used);
   report.startup = engine.memory_at_start;
-  report.dataset = std::min(memory.used(Use::segments) + memory.used(Use::blobs), report.used);
+  report.dataset = report.segments + report.blobs;
   report.overhead = report.used - report.dataset;
   report.resident = resident_memory();
   return report;
@@ -72,7 +77,6 @@ std::uint64_t count_keys(Call& call) {
 
 void memory_stats(Call& call) {
   const MemoryReport report = memory_report(call.engine);
-  const store::Memory& memory = call.engine.keyspace.memory();
   const std::uint64_t keys = count_keys(call);
   const std::uint64_t added = report.used > report.startup ? report.used - report.startup : 0;
   const std::pair<std::string_view, std::uint64_t> numbers[] = {
@@ -81,15 +85,15 @@ void memory_stats(Call& call) {
       {"startup.allocated", report.startup},
       {"replication.backlog", 0},
       {"clients.slaves", 0},
-      {"clients.normal", memory.used(Use::clients)},
+      {"clients.normal", report.clients},
       {"cluster.links", 0},
       {"aof.buffer", 0},
       {"lua.caches", 0},
       {"functions.caches", 0},
-      {"segments.bytes", memory.used(Use::segments)},
-      {"blobs.bytes", memory.used(Use::blobs)},
-      {"index.bytes", memory.used(Use::index)},
-      {"ghosts.bytes", memory.used(Use::ghosts)},
+      {"segments.bytes", report.segments},
+      {"blobs.bytes", report.blobs},
+      {"index.bytes", report.index},
+      {"ghosts.bytes", report.ghosts},
       {"overhead.total", report.overhead},
       {"keys.count", keys},
       {"keys.bytes-per-key", keys > 0 ? added / keys : 0},

@@ -105,10 +105,13 @@ void run_steps(Call& call, const Plan& plan) {
   ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
   call.errors_counted = true;
   call.reply.array(plan.steps.size());
+  // Other requests, or the background, bring the memory down again.
+  const std::uint64_t may_exceed = call.engine.keyspace.memory().limit() / 64;
   for (const Step& step : plan.steps) {
     const std::span<const store::Key> keys(plan.keys.data() + step.first_key, step.key_count);
     Call nested(*step.row, step.args, call.reply, call.session, call.engine, call.now, keys, call.held);
     nested.large = step.large;
+    nested.may_exceed = may_exceed;
     const std::size_t before = call.reply.output().size();
     invoke(nested, stats);
     // CLIENT REPLY SKIP is silent, but the array has announced an element.

@@ -6,10 +6,10 @@
 
 namespace pinfold::net {
 
-Arrival::Arrival(store::Keyspace& keyspace, std::size_t size) : keyspace_(keyspace), size_(size) {
+Arrival::Arrival(store::Keyspace& keyspace, std::size_t size, std::size_t others) : keyspace_(keyspace), size_(size) {
   // For one that can never fit, nothing is evicted.
   constexpr std::uint64_t beside = 256 * 1024;  // what else a command may need, as Keyspace::make_room
-  refused_ = !keyspace_.memory().could_fit(size_ + beside);
+  refused_ = !keyspace_.memory().could_fit(size_ + others + beside);
 }
 
 void Arrival::refuse() {

@@ -170,7 +170,7 @@ bool Connection::take_body() {
   if (large.parsed == arguments.count()) {
     std::unique_ptr<Arrival>& arrival = large.arrival;
     if (arrival == nullptr) {
-      arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size());
+      arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size(), arguments.bytes());
       if (arguments.refused()) arrival->refuse();
     }
     const std::size_t at = parser_.position();
@@ -470,9 +470,30 @@ void Connection::account() {
         static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);
     accounted_blobs_ = blobs;
   }
+  if (const std::size_t large = closed_ ? 0 : arriving(); large != accounted_arriving_) {
+    engine.clients.arriving.fetch_add(
+        static_cast<std::int64_t>(large) - static_cast<std::int64_t>(accounted_arriving_), relaxed);
+    accounted_arriving_ = large;
+  }
   session_.shared.input_room.store(capacity_, relaxed);
   session_.shared.output_bytes.store(pending_.size() - sent_, relaxed);
   session_.shared.buffer_memory.store(now, relaxed);
+}
+
+// Bytes of large arguments that have come: of the request at hand, and of those that wait for EXEC.
+std::size_t Connection::arriving() const {
+  const std::size_t queued = session_.transaction != nullptr ? session_.transaction->large_bytes : 0;
+  return session_.shared.large_bytes.load(relaxed) + queued;
+}
+
+// Values on their way in are data and push other data out, but not for nothing: when they come to half of the memory, those
+// that have stopped coming are let go.
+bool Connection::holds_up_memory(UnixMs idle) const {
+  constexpr UnixMs patience_ms = 1000;
+  constexpr std::size_t harmless = 64 * 1024;
+  const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
+  return memory > 0 && idle > patience_ms && arriving() > harmless &&
+         thread_.engine().clients.arriving.load(relaxed) > static_cast<std::int64_t>(memory / 2);
 }
 
 void Connection::tick() {
@@ -482,6 +503,11 @@ void Connection::tick() {
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
   if (timeout > 0 && idle > timeout * 1000 && !paused_) {
     thread_.dispatcher().stats().idle_disconnections.add();
+    return close();
+  }
+  if (holds_up_memory(idle)) {
+    thread_.engine().clients.count_evicted();
+    log_closing("its large request has stopped coming, and all such take half of the memory");
     return close();
   }
   if (!pending_.empty()) check_output_limit();

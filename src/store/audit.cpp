@@ -13,19 +13,21 @@ namespace pinfold::store {
 
 Index::Audit Index::audit() const {
   Audit result;
-  result.bytes = (directory_.size() - 1) * sizeof(Group);
+  result.directory = (directory_.size() - 1) * sizeof(Group);
+  std::uint64_t bytes = result.directory;
   for (std::size_t at = 0; at < directory_.size();) {
     const Group group = directory_[at];
-    if (group.buckets() == nullptr || group.depth() > depth_) return {0, 0, false};
+    if (group.buckets() == nullptr || group.depth() > depth_) return {.consistent = false};
     const std::size_t width = std::size_t{1} << (depth_ - group.depth());
     for (std::size_t i = at; i < at + width; ++i) {
       if (directory_[i].buckets() != group.buckets() || at % width != 0) result.consistent = false;
     }
     result.entries += population(group);
-    result.bytes += group.count() * sizeof(Bucket);
+    result.blocks[group.buckets()] = block_of(group.count());
+    bytes += block_of(group.count());
     at += width;
   }
-  if (directory_.size() != std::size_t{1} << depth_ || result.bytes != memory_used_) result.consistent = false;
+  if (directory_.size() != std::size_t{1} << depth_ || bytes != memory_used_) result.consistent = false;
   return result;
 }
 
@@ -91,8 +93,9 @@ Table::Audit Table::audit() {
     if (segments_[id].base == nullptr) continue;
     if (!audit_segment(id, result, queues[segments_[id].queue])) result.consistent = false;
   }
-  const Index::Audit index = index_.audit();
-  result.index_bytes = index.bytes;
+  Index::Audit index = index_.audit();
+  result.directory = index.directory;
+  result.index_blocks = std::move(index.blocks);
   result.ghost_bytes = policy_.memory();
   if (dismantling_) return result;
   for (unsigned q = 0; q < queues.size(); ++q) {
@@ -131,10 +134,12 @@ KeyspaceAudit Keyspace::audit() {
   const std::lock_guard lock(dropped_mutex_);
   KeyspaceAudit result;
   std::map<const void*, std::size_t> blocks;
+  std::map<const void*, std::size_t> index_blocks;
   const auto add = [&](Table& table) {
     Table::Audit part = table.audit();
     result.segments += part.segments * segment_size;
-    result.index += part.index_bytes;
+    result.index += part.directory;
+    index_blocks.merge(part.index_blocks);
     result.ghosts += part.ghost_bytes;
     result.consistent &= part.consistent;
     blocks.merge(part.blocks);
@@ -150,6 +155,7 @@ KeyspaceAudit Keyspace::audit() {
   }
   for (const auto& table : dropped_) add(*table);
   result.blobs = pages_of(blocks);
+  result.index += pages_of(index_blocks);
   return result;
 }
 

@@ -52,7 +52,7 @@ bool Database::put(const Key& key, const Value& value, const PutOptions& options
 }
 
 bool Database::has_room(std::uint64_t bytes) {
-  if (wanted_ == nullptr || keyspace_->has_room(bytes)) return true;
+  if (wanted_ == nullptr || keyspace_->has_room(bytes, beyond_)) return true;
   *wanted_ = bytes;
   return false;
 }

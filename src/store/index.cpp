@@ -21,20 +21,18 @@ Index::~Index() {
 }
 
 Index::Bucket* Index::allocate(unsigned count) {
-  const std::size_t bytes = count * sizeof(Bucket);
-  void* raw = std::aligned_alloc(alignof(Bucket), bytes);
+  const std::size_t bytes = block_of(count);
+  char* raw = memory_.index_heap().allocate(bytes);
   if (raw == nullptr) return nullptr;
   std::memset(raw, 0, bytes);
   memory_used_ += bytes;
-  memory_.add(Use::index, static_cast<std::int64_t>(bytes));
-  return static_cast<Bucket*>(raw);
+  return reinterpret_cast<Bucket*>(raw);
 }
 
 void Index::release(Group group) {
-  const std::size_t bytes = group.count() * sizeof(Bucket);
+  const std::size_t bytes = block_of(group.count());
   memory_used_ -= bytes;
-  memory_.add(Use::index, -static_cast<std::int64_t>(bytes));
-  std::free(group.buckets());
+  memory_.index_heap().free(reinterpret_cast<char*>(group.buckets()), bytes);
 }
 
 bool Index::put(Bucket& bucket, std::uint8_t tag, Ref ref) {

@@ -26,13 +26,12 @@ template <class Keep>
 void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch& scratch, Keep&& keep) {
   auto& [bytes, survivors, residents, deadlines] = scratch;
   const Queue which{segments_[id].queue};
-  QueueState& from = queue_of(segments_[id]);
   // The segment must outlive its entries: as the newest of its queue it would be restarted by the last one's death.
   const auto release = [&](Ref ref, std::uint64_t hash) {
     Entry e = entry(ref);
     keeping.watchers.changed(keeping.db, e.key());
     index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
-    account_blobs(from, e, -1);
+    account_blobs(segments_[id], e, -1);
     if (e.expires_at() != 0) --expires_;
     --size_;
     Blob::attach(e.key_blob());
@@ -61,7 +60,7 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
       continue;
     }
     e.set_frequency(frequency);
-    account_blobs(from, e, -1);
+    account_blobs(segments_[id], e, -1);
     survivors.push_back({bytes.size(), ref, hash, *to});
     bytes.insert(bytes.end(), e.data(), e.data() + e.extent());
   }
@@ -85,7 +84,7 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
     *slot.ref = ref;
     Segment& segment = segment_of(ref);
     note_deadline(segment, moved.expires_at());
-    account_blobs(queue_of(segment), moved, 1);
+    account_blobs(segment, moved, 1);
   }
 }
 
@@ -111,8 +110,8 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
       std::memcpy(fresh.data(), e.data(), e.extent());
       fresh.set_frequency(frequency);
       note_deadline(segment_of(moved), fresh.expires_at());
-      account_blobs(queue_of(segment_of(ref)), e, -1);
-      account_blobs(queue_of(segment_of(moved)), fresh, 1);
+      account_blobs(segment_of(ref), e, -1);
+      account_blobs(segment_of(moved), fresh, 1);
       *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
       mark_dead(ref);
     } else {
@@ -205,9 +204,10 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
     if (!to) policy_.evicted(reading.from, candidate);
     return to;
   };
-  const QueueState& queue = queue_of(segment);
-  if (queue.blob_bytes > queue.segments * segment_size) {
-    evict_large(id, keeping, wanted, keep);
+  // What is freed while the lock is held is bounded, be it in bytes.
+  constexpr std::uint64_t most_at_once = 1024 * 1024;
+  if (segment.blobs > 0) {
+    evict_large(id, keeping, std::min(wanted, most_at_once), keep);
   } else {
     empty_segment(id, keeping, *scratch, keep);
   }
@@ -232,9 +232,11 @@ bool Table::expire_some(const Housekeeping& keeping) {
 }
 
 void Table::expire_segment(std::uint32_t id, const Housekeeping& keeping) {
+  constexpr unsigned most_blobs = 64;
   UnixMs earliest = no_deadline;
   const char* const base = segments_[id].base;
   std::uint32_t live = 0;
+  unsigned freed = 0;
   for (std::uint32_t at = 0; at < segments_[id].used;) {
     Entry e(segments_[id].base + at);
     const auto extent = static_cast<std::uint32_t>(e.extent());
@@ -243,8 +245,13 @@ void Table::expire_segment(std::uint32_t id, const Housekeeping& keeping) {
     if (e.dead()) continue;
     if (e.expired(keeping.now)) {
       ++keeping.expired;
+      freed += e.value_blob() != nullptr ? 1 : 0;
       drop(ref, hash_of(ref), keeping);
       if (segments_[id].base != base || segments_[id].used == 0) return;  // that was its last live entry
+      if (freed == most_blobs) {  // the rest when the lock has been free for a moment
+        sweep_at_ = id;
+        return;
+      }
     } else {
       ++live;
       if (e.expires_at() != 0) earliest = std::min(earliest, e.expires_at());

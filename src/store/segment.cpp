@@ -62,12 +62,9 @@ void SegmentPool::refill() {
   std::size_t count = 0;
   {
     const std::lock_guard lock(mutex_);
-    const bool carving = cold_.empty();
-    char* base = take_cold();
-    const bool huge = carving && !regions_.empty() && regions_.back().huge;
+    const bool huge = cold_.empty() && !regions_.empty() && regions_.back().huge;
     const std::size_t most = huge ? taken.size() : kept_warm() / 2;
-    for (; base != nullptr && count < most; base = take_cold()) taken[count++] = base;
-    if (base != nullptr) cold_.push_back(base);
+    while (count < most && (taken[count] = take_cold()) != nullptr) ++count;
   }
   constexpr std::size_t page = 4096;
   const std::span<char*> fresh = std::span(taken).first(count);

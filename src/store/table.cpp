@@ -161,11 +161,13 @@ void Table::note_deadline(Segment& segment, UnixMs at) {
   if (at != 0) segment.earliest = std::min(segment.earliest, at);
 }
 
-void Table::account_blobs(QueueState& queue, const Entry& e, int sign) {
+void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
+  QueueState& queue = queue_of(segment);
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw == nullptr) continue;
     const auto bytes = static_cast<std::int64_t>(memory_of_blob(raw)) * sign;
     Blob::note_stored(raw, sign);
+    segment.blobs += static_cast<std::uint32_t>(sign);
     queue.blob_bytes += static_cast<std::uint64_t>(bytes);
     occupy(bytes);
     blobs_ += static_cast<std::uint64_t>(static_cast<std::int64_t>(sign));
@@ -175,7 +177,7 @@ void Table::account_blobs(QueueState& queue, const Entry& e, int sign) {
 // Takes the entry at `ref` out of the live ones. Blocks that its successor took over are not released.
 void Table::retire(Ref ref, const EntryParts* successor) {
   Entry e = entry(ref);
-  account_blobs(queue_of(segment_of(ref)), e, -1);
+  account_blobs(segment_of(ref), e, -1);
   if (successor == nullptr || successor->key_blob != e.key_blob()) Blob::attach(e.key_blob());
   if (successor == nullptr || successor->value_blob != e.value_blob()) Blob::attach(e.value_blob());
   if (e.expires_at() != 0) --expires_;
@@ -260,7 +262,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
   ++size_;
   if (parts.expires_at != 0) ++expires_;
   Segment& segment = segment_of(ref);
-  account_blobs(queue_of(segment), fresh, 1);
+  account_blobs(segment, fresh, 1);
   note_deadline(segment, parts.expires_at);
   if (slot) {
     const Ref old = *slot.ref;
@@ -358,14 +360,14 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   const std::size_t roomy = before == 0 ? size : capacity;
   void* const raw = old.value_blob();
   if (raw != nullptr && Blob::borrow(raw, [](const Blob& blob) { return blob.unique(); })) {
-    QueueState& queue = queue_of(segment_of(*slot.ref));
-    account_blobs(queue, old, -1);
+    Segment& segment = segment_of(*slot.ref);
+    account_blobs(segment, old, -1);
     Blob mine = Blob::attach(raw);
     if (size > mine.capacity()) mine.reserve(roomy);
     const bool done = mine.resize(size);
     char* const bytes = done ? mine.data() : nullptr;
     old.move_value_blob(mine.detach());
-    account_blobs(queue, old, 1);
+    account_blobs(segment, old, 1);
     if (done) {
       old.set_encoding(Encoding::raw);
       old.touch();

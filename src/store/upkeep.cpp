@@ -46,11 +46,13 @@ void Keyspace::on_work(std::function<void()> wake) {
 void Keyspace::release_spare() {
   pool_->release_spare();
   memory_.heap().release_spare();
+  memory_.index_heap().release_spare();
 }
 
 // --- room ---
 
 void Keyspace::set_max_memory(std::uint64_t bytes) {
+  if (bytes != 0 && bytes < memory_.limit()) release_spare();
   memory_.set_limit(bytes, policy() != eviction::Kind::noeviction);
   gave_up_at_.store(0, std::memory_order_relaxed);
   if (wake_) wake_();

@@ -1,11 +1,11 @@
 #pragma once
 // Where large values live: contiguous blocks whose free space costs no resident memory.
 //
-// Blocks below 1 MB are runs of 1 KB units in reservations of 64 MB, first fit by address, with a bit for each unit.
+// Blocks below 1 MB are runs of 512 B units in reservations of 64 MB, first fit by address, with a bit for each unit.
 // Larger ones are mappings of their own. A general allocator keeps the holes that a change of value sizes leaves, and so
 // grows past any limit; here the pages of a hole go back to the system, so that what is resident is what is in use,
 // rounded to pages, and at most `most_spare` on top. The price is half a unit per block, and a search through bits:
-// 64 MB are 1024 words, and a region without a hole that is large enough is skipped.
+// 64 MB are 2048 words, and a region without a hole that is large enough is skipped.
 
 #include <atomic>
 #include <cstddef>
@@ -20,7 +20,7 @@ namespace pinfold {
 /// Thread-safe.
 class BlockHeap {
  public:
-  static constexpr std::size_t unit = 1024;
+  static constexpr std::size_t unit = 512;
   static constexpr std::size_t page = 4096;
   /// From here on a block is a mapping of its own; fresh ones are zero.
   static constexpr std::size_t own_mapping = 1024 * 1024;
@@ -28,7 +28,8 @@ class BlockHeap {
   static constexpr std::size_t most_spare = 1024 * 1024;
 
   /// `account` is told of every change of the pages in use, in bytes; from any thread, and it must not call back.
-  explicit BlockHeap(std::function<void(std::int64_t)> account);
+  /// `spare`: bytes of free pages that may stay resident for the next block.
+  explicit BlockHeap(std::function<void(std::int64_t)> account, std::size_t spare = most_spare);
   ~BlockHeap();
   BlockHeap(const BlockHeap&) = delete;
   BlockHeap& operator=(const BlockHeap&) = delete;
@@ -86,7 +87,8 @@ class BlockHeap {
   bool note(const Mapping& mapping);
   void purge(Region& region, std::size_t first_page, std::size_t pages);
 
-  std::function<void(std::int64_t)> account_;
+  const std::function<void(std::int64_t)> account_;
+  const std::size_t spare_;
   std::function<void()> wake_;
   std::mutex mutex_;  // guards what follows
   std::vector<std::unique_ptr<Region>> regions_;  // by address

@@ -44,6 +44,8 @@ class Call {
   LargeArguments* large = nullptr;
   /// Bytes that a value would have to grow by, beyond what was made room for: set by the store, which refused it.
   mutable std::uint64_t wanted = 0;
+  /// Bytes that values may grow by beyond the limit: inside EXEC nothing can be evicted any more.
+  std::uint64_t may_exceed = 0;
   /// Set by dispatch: if something was `wanted`, room is made for it and the handler called once more.
   bool may_retry = false;
   /// Set by EXEC: the errors in its reply are those of the commands inside, and were counted with them.

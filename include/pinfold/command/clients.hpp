@@ -44,6 +44,8 @@ class Clients {
   std::uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
   void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }
 
+  /// Bytes of large arguments that have come and were not executed yet, over all clients.
+  std::atomic<std::int64_t> arriving{0};
   /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice.
   std::atomic<std::int64_t> unread_blobs{0};
 

@@ -9,7 +9,13 @@ namespace pinfold::command {
 
 /// All in bytes, but for the ratio.
 struct MemoryReport {
-  std::uint64_t used;  // log, index, blocks, ghosts, which maxmemory bounds, and clients
+  // Each is read once, so that they add up while others work.
+  std::uint64_t segments;
+  std::uint64_t blobs;
+  std::uint64_t index;
+  std::uint64_t ghosts;
+  std::uint64_t clients;
+  std::uint64_t used;  // all of these: what maxmemory bounds, and clients
   std::uint64_t peak;
   std::uint64_t startup;   // used before there was any data
   std::uint64_t overhead;  // of used, what is neither keys nor values

@@ -22,7 +22,8 @@ class Arrival {
   /// Arguments from this size on come this way.
   static constexpr std::size_t least_size = 16 * 1024;
 
-  Arrival(store::Keyspace& keyspace, std::size_t size);
+  /// `others`: bytes of large arguments of the same request that have come.
+  Arrival(store::Keyspace& keyspace, std::size_t size, std::size_t others);
 
   std::size_t size() const { return size_; }
   std::size_t received() const { return received_; }

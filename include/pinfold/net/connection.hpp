@@ -64,6 +64,8 @@ class Connection {
   ssize_t receive_large();
   bool take_body();
   void forget_large();
+  std::size_t arriving() const;
+  bool holds_up_memory(UnixMs idle) const;
   bool make_room();
   bool query_limit_reached();
   void resize_input(std::size_t capacity);
@@ -96,6 +98,7 @@ class Connection {
   UnixMs over_soft_limit_since_ = 0;
   std::size_t accounted_ = 0;
   std::size_t accounted_blobs_ = 0;
+  std::size_t accounted_arriving_ = 0;
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
   bool close_when_sent_ = false;

@@ -22,8 +22,10 @@ class Database {
   /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH). With `wanted`, a value that would have to grow
   /// by more than there is room for is refused, and the bytes it takes are noted there: the caller can make that room
   /// with nothing locked and try again.
-  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, std::uint64_t* wanted = nullptr)
-      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), wanted_(wanted) {}
+  /// With `beyond`, it may take so much more than there is room for, because the caller cannot make room any more.
+  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, std::uint64_t* wanted = nullptr,
+           std::uint64_t beyond = 0)
+      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), wanted_(wanted), beyond_(beyond) {}
 
   unsigned number() const { return number_; }
   UnixMs now() const { return now_; }
@@ -66,6 +68,7 @@ class Database {
   UnixMs now_;
   bool touch_;
   std::uint64_t* wanted_;
+  std::uint64_t beyond_;
 };
 
 }  // namespace pinfold::store

@@ -24,7 +24,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
-#include <cstdlib>
+#include <map>
 #include <new>
 #include <vector>
 
@@ -72,7 +72,8 @@ class Index {
 
   struct Audit {
     std::uint64_t entries = 0;
-    std::uint64_t bytes = 0;  // of buckets and directory
+    std::uint64_t directory = 0;                    // bytes
+    std::map<const void*, std::size_t> blocks{};    // each group's, with its bytes
     bool consistent = true;   // counters and directory agree with the groups
   };
   /// Recounts everything from the groups themselves. O(buckets); for tests.
@@ -172,6 +173,7 @@ class Index {
   void point(std::uint64_t prefix, unsigned depth, Group group);
   std::vector<Ref> references(Group group) const;
   static std::size_t population(Group group);
+  static std::size_t block_of(unsigned count) { return BlockHeap::rounded(count * sizeof(Bucket)); }
   /// Buckets for `entries` that leave room to grow a little.
   static unsigned fitting(std::size_t entries) {
     const std::size_t buckets = entries * 4 / (3 * slots) + 1;

@@ -129,8 +129,8 @@ class Keyspace {
 
   /// Evicts until `bytes` more fit under the limit; false if that cannot be had. Call with nothing held.
   bool make_room(std::uint64_t bytes);
-  /// Whether `bytes` more fit, without evicting.
-  bool has_room(std::uint64_t bytes) const { return memory_.fits(bytes); }
+  /// Whether `bytes` more fit, without evicting; with `beyond`, so far beyond the limit.
+  bool has_room(std::uint64_t bytes, std::uint64_t beyond = 0) const { return memory_.fits(bytes, beyond); }
 
   Memory& memory() { return memory_; }
   const Memory& memory() const { return memory_; }

@@ -24,10 +24,14 @@ enum class Use : unsigned {
 class Memory {
  public:
   explicit Memory(std::uint64_t limit)
-      : limit_(limit), heap_([this](std::int64_t bytes) { add(Use::blobs, bytes); }) {}
+      : limit_(limit),
+        heap_([this](std::int64_t bytes) { add(Use::blobs, bytes); }),
+        index_heap_([this](std::int64_t bytes) { add(Use::index, bytes); }, index_spare) {}
 
   /// Where large values live; counted as Use::blobs.
   BlockHeap& heap() { return heap_; }
+  /// Where the buckets of indexes live: they come and go in many sizes too. Counted as Use::index.
+  BlockHeap& index_heap() { return index_heap_; }
 
   void add(Use use, std::int64_t bytes) {
     uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
@@ -86,13 +90,15 @@ class Memory {
     const std::uint64_t fixed = used(Use::index) + used(Use::ghosts);
     return limit() == 0 || (bytes <= for_data() && fixed <= for_data() - bytes);
   }
-  bool fits(std::uint64_t more) const {
+  bool fits(std::uint64_t more, std::uint64_t beyond = 0) const {
     if (limit() == 0) return true;
-    const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed));
+    const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed)) + beyond;
     return more <= most && data() <= most - more;
   }
 
  private:
+  static constexpr std::size_t index_spare = 128 * 1024;
+
   std::uint64_t for_data() const { return limit() - std::min(limit(), unaccounted()); }
   // A reader between the two halves of a move may see less than nothing.
   static std::uint64_t clamp(const std::atomic<std::int64_t>& value) {
@@ -108,6 +114,7 @@ class Memory {
   std::atomic<std::uint64_t> limit_;
   std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above the limit
   BlockHeap heap_;
+  BlockHeap index_heap_;
 };
 
 }  // namespace pinfold::store

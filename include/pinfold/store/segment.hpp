@@ -29,6 +29,7 @@ struct Segment {
   std::uint32_t older = no_segment;  // neighbours in its queue
   std::uint32_t newer = no_segment;
   std::uint32_t opened = 0;  // Unix seconds
+  std::uint32_t blobs = 0;   // that live entries here hold
   std::uint8_t queue = 0;
 };
 

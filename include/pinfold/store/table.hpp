@@ -93,7 +93,8 @@ class Table {
     std::uint64_t dead_bytes = 0;
     std::uint64_t with_deadline = 0;
     std::uint64_t segments = 0;
-    std::uint64_t index_bytes = 0;
+    std::uint64_t directory = 0;  // bytes
+    std::map<const void*, std::size_t> index_blocks;
     std::uint64_t ghost_bytes = 0;
     std::uint64_t block_references = 0;
     std::map<const void*, std::size_t> blocks;  // each block once, with its bytes
@@ -138,7 +139,7 @@ class Table {
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
   void retire(Ref ref, const EntryParts* successor);
   void mark_dead(Ref ref);
-  void account_blobs(QueueState& queue, const Entry& entry, int sign);
+  void account_blobs(Segment& segment, const Entry& entry, int sign);
   void note_deadline(Segment& segment, UnixMs at);
   void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
 
