@@ -75,6 +75,21 @@ char* BlockHeap::map(std::size_t bytes) {
   return base == MAP_FAILED ? nullptr : static_cast<char*>(base);
 }
 
+// A larger mapping with the same bytes; null if it cannot be had.
+char* BlockHeap::remap(char* block, std::size_t size, std::size_t bytes) {
+#ifdef __SANITIZE_THREAD__
+  // It does not follow mremap: to it, whoever gets the old place next would race with whoever wrote there.
+  char* const moved = map(bytes);
+  if (moved == nullptr) return nullptr;
+  std::memcpy(moved, block, size);
+  munmap(block, size);
+  return moved;
+#else
+  void* const moved = mremap(block, size, bytes, MREMAP_MAYMOVE);
+  return moved == MAP_FAILED ? nullptr : static_cast<char*>(moved);
+#endif
+}
+
 bool BlockHeap::add_region() {
   std::unique_ptr<Region> region;
   try {
@@ -164,10 +179,9 @@ char* BlockHeap::grow(char* block, std::size_t size, std::size_t bytes) {
   const std::size_t wanted = rounded(bytes);
   if (wanted <= size) return block;
   if (size >= own_mapping) {
-    void* moved = mremap(block, size, wanted, MREMAP_MAYMOVE);
-    if (moved == MAP_FAILED) return nullptr;
-    account_(static_cast<std::int64_t>(wanted - size));
-    return static_cast<char*>(moved);
+    char* const moved = remap(block, size, wanted);
+    if (moved != nullptr) account_(static_cast<std::int64_t>(wanted - size));
+    return moved;
   }
   if (wanted < own_mapping) {
     const std::size_t more = (wanted - size) / unit;

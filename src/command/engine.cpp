@@ -31,13 +31,10 @@ std::uint64_t Engine::clients_share() const {
   constexpr std::uint64_t unlimited = UINT64_MAX;
   const std::int64_t share = settings.integer(config::Id::maxmemory_clients);
   if (share == 0) return unlimited;
-  // A connection costs something before it asks for anything; maxclients bounds that.
-  constexpr std::uint64_t idle_client = 1536;
-  const std::uint64_t idle = clients.count() * idle_client;
-  if (share > 0) return std::max(static_cast<std::uint64_t>(share), least) + idle;
+  if (share > 0) return std::max(static_cast<std::uint64_t>(share), least);
   const std::uint64_t memory = keyspace.memory().limit();
   if (memory == 0) return unlimited;
-  return std::max(memory / 100 * static_cast<std::uint64_t>(-share), least_as_percentage) + idle;
+  return std::max(memory / 100 * static_cast<std::uint64_t>(-share), least_as_percentage);
 }
 
 }  // namespace pinfold::command

@@ -165,19 +165,22 @@ bool Keyspace::lowering() const {
   return memory_.over_limit() && memory_.data() > gave_up_at_.load(std::memory_order_relaxed);
 }
 
-// Has tables that may soon have to evict get ready for it; true if there is more to do than there was time for.
+// Has tables that will soon have to evict get ready for it while there is room; true if there is more to do than there was
+// time for.
 bool Keyspace::prepare_eviction(std::int64_t end_us) {
   const std::uint64_t limit = memory_.limit();
-  if (limit == 0 || memory_.data() < limit / 8 * 7) return false;
-  for (const auto& shard : shards_) {
-    for (unsigned db = 0; db < database_count; ++db) {
-      for (bool more = true; more;) {
-        if (monotonic_us() >= end_us) return true;
-        const std::lock_guard lock(shard->mutex);
-        more = shard->tables[db] && shard->tables[db]->prepare_eviction();
-      }
+  if (limit == 0 || memory_.data() < limit / 4 * 3) return false;
+  for (; prepared_shards_ < shard_count(); ++prepared_shards_) {
+    Shard& shard = *shards_[prepared_shards_];
+    for (bool more = true; more;) {
+      if (memory_.data() > limit / 8 * 7) return false;
+      if (monotonic_us() >= end_us) return true;
+      more = false;
+      const std::lock_guard lock(shard.mutex);
+      for (const auto& table : shard.tables) more |= table && table->prepare_eviction();
     }
   }
+  prepared_shards_ = 0;
   return false;
 }
 

@@ -72,7 +72,7 @@ def test_a_transaction_cannot_take_more_than_the_memory(start):
         replies = connection.call("EXEC")
         assert any("OOM" in str(reply) for reply in replies)
         fields = info(connection)
-        assert int(fields["used_memory"]) - int(fields["mem_not_counted_for_evict"]) <= (64 << 20) + 4096
+        assert int(fields["used_memory"]) - int(fields["mem_not_counted_for_evict"]) <= (64 << 20) * 65 // 64 + 4096  # what was queued cannot be refused one by one
 
 
 def test_a_reply_larger_than_the_memory_closes_the_connection(start):

@@ -87,8 +87,8 @@ def test_memory_usage_of_all_keys_explains_what_they_added(start, size, count):
         assert total - explained <= ends + max(0, added["index"] - 6 * count), (total, explained, added)
         assert 64 * count // 12 <= added["index"] <= 9 * count + shards * 64 * 32
         if size >= 16_400:
-            # A block is its header and the value, rounded to a kilobyte, from a megabyte on to pages; pages are counted once.
-            block = -(-(size + 40) // 1024) * 1024 if size < MB else -(-(size + 40) // 4096) * 4096
+            # A block is its header and the value, rounded to half a kilobyte, from a megabyte on to pages; pages are counted once.
+            block = -(-(size + 48) // 512) * 512 if size < MB else -(-(size + 48) // 4096) * 4096
             assert block * count <= added["blobs"] <= block * count + 4096 * (count if size < MB else 0)
         assert connection.call("FLUSHALL") == "OK"
         eventually(lambda: all(both(connection)[0][f"{part}.bytes"] == 0 for part in PARTS if part != "clients"))

@@ -79,6 +79,7 @@ class BlockHeap {
   };
 
   char* map(std::size_t bytes);
+  char* remap(char* block, std::size_t size, std::size_t bytes);
   bool add_region();
   Region& region_of(const char* block);
   std::size_t find_hole(Region& region, std::size_t units);

@@ -213,6 +213,7 @@ class Keyspace {
   unsigned shard_mask_;
   std::atomic<bool> active_expire_{true};
   unsigned background_shard_ = 0;
+  unsigned prepared_shards_ = 0;  // in this round of prepare_eviction
 };
 
 }  // namespace pinfold::store

@@ -89,7 +89,7 @@ TEST_CASE("entries of one bucket and tag are found whatever their number, and ta
   INFO(seed_note(seed));
   std::mt19937_64 random(seed);
   Hashes all;
-  for (int i = 0; i < 50'000; ++i) REQUIRE(all.insert((random() & ~0xffff'ff00ULL) | 0x4243'4400ULL));
+  for (int i = 0; i < 20'000; ++i) REQUIRE(all.insert((random() & ~0xffff'ff00ULL) | 0x4243'4400ULL));
   CHECK(all.all_found());
   CHECK(all.index.audit().consistent);
   CHECK(all.bytes_per_key() < 40);
@@ -159,9 +159,9 @@ namespace {
 
 // The share of hits of a skewed load that fills what it misses, while another client does `attack` as often.
 double others_hits(eviction::Kind kind, const std::function<void(const std::function<bool(const std::string&)>&)>& attack) {
-  constexpr std::uint64_t limit = 2 << 20;
-  constexpr int keys = 20'000;
-  constexpr int requests = 120'000;
+  constexpr std::uint64_t limit = 1 << 20;
+  constexpr int keys = 10'000;
+  constexpr int requests = 60'000;
   Keyspace keyspace({.shards = 1, .max_memory = limit, .policy = kind});
   const std::string value(200, 'v');
   const std::function<bool(const std::string&)> read_through = [&](const std::string& name) {
@@ -197,7 +197,7 @@ TEST_CASE("admission is not held hostage by a client that asks for keys of its o
   CAPTURE(alone, scanned, scanned_lru);
   CHECK(scanned > alone - 0.1);
   CHECK(scanned > scanned_lru + 0.03);
-  for (const std::uint64_t distance : {2, 1000, 6000}) {
+  for (const std::uint64_t distance : {2, 500, 3000}) {
     // Each key is asked for twice, the second time so many of its requests later.
     std::uint64_t m = 0;
     const auto twice = [&](const auto& read) {
