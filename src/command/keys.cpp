@@ -356,7 +356,7 @@ constexpr Row kRows[] = {
      "Prints the subcommands.", ""},
     {"object|idletime", object_idletime, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
      "2.2.3", "O(1)",
-     "Always an error: entries do not remember when they were last used.", "key"},
+     "Tells for how many seconds a key was not used. An error under the lfu policies; 0 for a key written under one.", "key"},
     {"object|refcount", object_refcount, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
      "2.2.3", "O(1)",
      "Answers 1 for a key that exists: values are never shared between keys.", "key"},

@@ -505,6 +505,7 @@ void Connection::tick() {
     thread_.dispatcher().stats().idle_disconnections.add();
     return close();
   }
+  if (arriving() != accounted_arriving_) account();
   if (holds_up_memory(idle)) {
     thread_.engine().clients.count_evicted();
     log_closing("its large request has stopped coming, and all such take half of the memory");

@@ -152,7 +152,7 @@ DIFFERENCES = [
     Difference(("INFO", "MEMORY USAGE", "MEMORY STATS", "MEMORY DOCTOR"), BY_NATURE, "They describe the server itself.", same_type),
     Difference(("LOLWUT",), BY_DESIGN, "It draws another picture, and ignores the numbers that Redis' pictures take.", picture),
     Difference(("TIME", "LASTSAVE"), BY_NATURE, "The clock.", same_type),
-    Difference(("OBJECT FREQ", "OBJECT IDLETIME"), BY_NATURE, "The eviction policies count accesses in their own way.", same_type),
+    Difference(("OBJECT FREQ", "OBJECT IDLETIME"), BY_NATURE, "The eviction policies count accesses in their own way: FREQ is 0 to 3, and IDLETIME 0 for a key written under an lfu policy.", same_type),
     Difference(("OBJECT REFCOUNT",), BY_DESIGN, "Redis shares small integers when no eviction policy forbids it; Pinfold stores each value once per key.", same_type),
     Difference(("DEBUG OBJECT",), BY_NATURE, "It prints addresses and serialized lengths.", same_type),
     Difference(("CLIENT HELP", "OBJECT HELP"), BY_DESIGN, "Help lists what this server has.", same_type),

@@ -59,7 +59,7 @@ class Memory {
     // In small steps: what requests must make room for on this account at once stays little.
     constexpr std::int64_t step = 256 * 1024;
     const auto before = static_cast<std::int64_t>(unaccounted());
-    const auto next = static_cast<std::int64_t>(std::min(found, limit() / 16));
+    const auto next = static_cast<std::int64_t>(std::min(found, most_unaccounted()));
     unaccounted_.store(static_cast<std::uint64_t>(std::clamp(next, std::max<std::int64_t>(before - step, 0), before + step)),
                        std::memory_order_relaxed);
   }
@@ -85,10 +85,12 @@ class Memory {
     constexpr std::uint64_t clearly = 512 * 1024;
     return limit() != 0 && data() > for_data() + std::min(clearly, limit() / 64);
   }
-  /// Whether `bytes` could ever fit, were there nothing else but what cannot be evicted.
+  /// Whether `bytes` could ever fit, were there nothing else but what cannot be evicted, and the process as large as it
+  /// may be beside the account.
   bool could_fit(std::uint64_t bytes) const {
+    const std::uint64_t most = limit() - most_unaccounted();
     const std::uint64_t fixed = used(Use::index) + used(Use::ghosts);
-    return limit() == 0 || (bytes <= for_data() && fixed <= for_data() - bytes);
+    return limit() == 0 || (bytes <= most && fixed <= most - bytes);
   }
   bool fits(std::uint64_t more, std::uint64_t beyond = 0) const {
     if (limit() == 0) return true;
@@ -99,6 +101,7 @@ class Memory {
  private:
   static constexpr std::size_t index_spare = 128 * 1024;
 
+  std::uint64_t most_unaccounted() const { return limit() / 16; }
   std::uint64_t for_data() const { return limit() - std::min(limit(), unaccounted()); }
   // A reader between the two halves of a move may see less than nothing.
   static std::uint64_t clamp(const std::atomic<std::int64_t>& value) {
@@ -112,7 +115,7 @@ class Memory {
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::uint64_t> unaccounted_{0};
   std::atomic<std::uint64_t> limit_;
-  std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above the limit
+  std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above what the limit leaves to data
   BlockHeap heap_;
   BlockHeap index_heap_;
 };

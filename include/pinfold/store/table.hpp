@@ -1,5 +1,6 @@
 #pragma once
-// The entries of one database in one shard: an index and the two logs (small and main queue) that hold them.
+// The entries of one database in one shard: an index and the logs (small, main and pinned queue) that
+// hold them.
 //
 // Writes append to the newest segment of a queue, or overwrite in place where the new entry fits the old one's
 // extent. What is overwritten, deleted or expired is marked dead; a segment that is all dead is freed at once, one
