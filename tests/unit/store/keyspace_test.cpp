@@ -175,6 +175,7 @@ TEST_CASE("memory of log and index comes back after a drop in load, and what is 
   };
   for (int i = 0; i < most; ++i) REQUIRE(put(keyspace, name(i), "value"));
   const std::uint64_t full = keyspace.memory().used();
+  const std::uint64_t full_index = keyspace.memory().used(Use::index);
   std::set<std::string> seen;
   const auto note = [&](std::string_view key, const Value&) { seen.emplace(key); };
   std::uint64_t cursor = 0;
@@ -185,7 +186,8 @@ TEST_CASE("memory of log and index comes back after a drop in load, and what is 
   }
   tidy();
   CHECK(keyspace.memory().used() < full / kept_of * 3);
-  CHECK(keyspace.memory().used(Use::index) < most / kept_of * 20);  // in pages
+  // A twentieth of the keys is left; groups that shrank in place leave holes in the pages they share.
+  CHECK(keyspace.memory().used(Use::index) < full_index / 5);
   const KeyspaceAudit recount = keyspace.audit();
   CHECK(recount.consistent);
   CHECK(recount.segments + recount.index == keyspace.memory().used());
