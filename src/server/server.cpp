@@ -123,6 +123,22 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   set_decay();
 }
 
+void connect_cache_settings(config::Settings& settings, cache::Cache& cache) {
+  const auto follow = [&settings](Id id, auto apply) {
+    const auto listener = [&settings, id, apply]() -> std::optional<std::string> {
+      apply(settings.integer(id));
+      return std::nullopt;
+    };
+    settings.on_change(id, listener);
+    listener();
+  };
+  follow(Id::lease_duration, [&cache](std::int64_t ms) { cache.lease_ms.store(ms); });
+  follow(Id::max_leases, [&cache](std::int64_t n) { cache.max_leases.store(static_cast<std::uint64_t>(n)); });
+  follow(Id::max_lease_waiters, [&cache](std::int64_t n) { cache.max_waiters.store(static_cast<std::uint64_t>(n)); });
+  follow(Id::negative_memory, [&cache](std::int64_t percent) { cache.negative_percent.store(static_cast<unsigned>(percent)); });
+  follow(Id::serve_stale, [&cache](std::int64_t on) { cache.set_serve_stale(on != 0); });
+}
+
 // Without memory a connection cannot be accepted; the server goes on, and so does accepting as soon as there is some.
 void run_to_the_end(boost::asio::io_context& context, net::Network& network) {
   bool interrupted = false;
@@ -163,6 +179,8 @@ int run(int argc, char** argv, char** environment) {
                             .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))});
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
+  connect_cache_settings(settings, engine.cache);
+  engine.audit = [](const std::string& line) { spdlog::info("{}", line); };
   const pid_t self = getpid();
   engine.shut_down = [self] { kill(self, SIGTERM); };
 
