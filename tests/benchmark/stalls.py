@@ -7,7 +7,7 @@ from load import InvalidRun
 from proc import Disturbance
 from report import Report, Table
 from scenarios import KEYS, ON_EMPTY, ON_FILLED, Rig
-from servers import CannotStart, Setup
+from servers import CannotStart, Setup, may_be_realtime
 
 MEMORY_MB = 4096
 TARGET_RATIO = 2.0
@@ -60,7 +60,7 @@ def _locks(context, rates, data, failures):
                      for scenario in ON_FILLED + ON_EMPTY if not scenario.control]
             return
     for scenarios in (ON_FILLED, ON_EMPTY):
-        with _start(context, "pinfold", pinfold_options=("--lock-timing", "yes")) as server:
+        with _start(context, "pinfold", realtime=True, pinfold_options=("--lock-timing", "yes")) as server:
             rig = Rig(context, server, rates)
             if scenarios is ON_FILLED:
                 rig.fill(0, rig.keys)
@@ -175,7 +175,9 @@ def lock_report(data, failures):
         table.add(name, f"{wall:,.0f}", f"{cpu:,.0f}", f"{least:,.0f}", _verdict(least, TARGET_LOCK_US))
     notes = ["The longest time that any shard's lock was held in each round, its median and the CPU time of its holder "
              "meanwhile. What the server does with the lock it does in every round, so the least of them bounds it; what is "
-             "above that is the kernel or the host giving the core to somebody else."]
+             "above that is the host giving the core to somebody else."]
+    if may_be_realtime():
+        notes.append("The server has real-time priority (SCHED_FIFO), so the kernel does not give its core away while it holds a lock.")
     if any(found["wall_us"] is None for found in data):
         notes.append("n/a: this Pinfold has no setting `lock-timing`.")
     return Report("locks", "The longest time a lock is held", table, data, notes, failures)
