@@ -27,12 +27,7 @@ class Setup:
     connections: int = 1000
     longest_value: int = 0  # memcached refuses values above 1 MB unless told otherwise
     core: int | None = None
-    realtime: bool = False  # nothing else may take its core meanwhile, where the system allows that
     pinfold_options: tuple = ()  # more of its command line
-
-
-def may_be_realtime():
-    return subprocess.run(["chrt", "-f", "1", "true"], stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def free_port():
@@ -86,8 +81,6 @@ class Server:
             prefix = ["setpriv", "--pdeathsig", "KILL"]
             if self.setup.core is not None:
                 prefix += ["taskset", "-c", str(self.setup.core)]
-            if self.setup.realtime and may_be_realtime():
-                prefix += ["chrt", "-f", "1"]
             log = os.path.join(self._directory, "log")
             # What is measured does not depend on settings that the shell happens to have.
             environment = {name: value for name, value in os.environ.items() if not name.startswith("PINFOLD_")}
