@@ -307,10 +307,19 @@ void Leases::answer_all(State& state, const Answer& answer) {
   while (!state.waiters.empty()) answer_first(state, answer);
 }
 
-void Leases::answer_first(State& state, Answer answer) {
-  const auto first = state.waiters.begin();
-  deliveries_.push_back({first->second.thread, {first->second.client, first->first, std::move(answer)}});
-  state.waiters.erase(first);
+// To a plain reader what is stale has expired, unless its policy says otherwise.
+void Leases::answer_stale(State& state, const Answer& answer) {
+  for (auto at = state.waiters.begin(); at != state.waiters.end();) {
+    const auto here = at++;
+    if (here->second.takes_stale) this->answer(state, here, answer);
+  }
+}
+
+void Leases::answer_first(State& state, Answer answer) { this->answer(state, state.waiters.begin(), std::move(answer)); }
+
+void Leases::answer(State& state, Waiters::iterator who, Answer answer) {
+  deliveries_.push_back({who->second.thread, {who->second.client, who->first, std::move(answer)}});
+  state.waiters.erase(who);
   cache_.waiters_.fetch_sub(1, relaxed);
   cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(waiter_bytes));
 }
@@ -347,13 +356,17 @@ void Leases::settle_key(States::iterator at, UnixMs now) {
   const bool fresh = found && (found->expires_at == 0 || found->expires_at > now);
   if (fresh && found->absent) {
     answer_all(state, {Status::absent, 0, left(found->expires_at), nullptr, {}});
-  } else if (found && !found->absent) {
+    return forget_if_idle(at, now);
+  }
+  if (found && !found->absent) {
     auto value = std::make_shared<SharedValue>();
     found->blob != nullptr ? void(value->blob = found->share()) : void(value->text = found->text);
     const UnixMs gone = store::EntryParts::after(
         found->expires_at, found->extra != nullptr ? store::Extra::stale_at(found->extra) : 0);
-    answer_all(state, {fresh ? Status::hit : Status::stale, 0, left(fresh ? found->expires_at : gone), std::move(value), {}});
-  } else if (state.retry_at > now) {
+    const Answer answer{fresh ? Status::hit : Status::stale, 0, left(fresh ? found->expires_at : gone), std::move(value), {}};
+    fresh ? answer_all(state, answer) : answer_stale(state, answer);
+  }
+  if (state.retry_at > now) {
     answer_all(state, {Status::miss, 0, state.retry_at - now, nullptr, {}});
   } else {
     while (state.token == 0 && hand_over(at, now)) {

@@ -63,7 +63,8 @@ bool chosen_to_refresh(const store::Value& value, double beta, UnixMs now) {
   return static_cast<double>(now) - load_ms * beta * std::log(u) >= static_cast<double>(value.expires_at);
 }
 
-bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, WaitKind kind) {
+bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, WaitKind kind,
+              bool takes_stale) {
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
   const SharedClient& client = call.session.shared;
   auto wait = std::make_unique<Wait>();
@@ -71,7 +72,7 @@ bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_
   wait->db = db;
   wait->key = key.text;
   wait->kind = kind;
-  wait->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms}, call.now);
+  wait->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms, takes_stale}, call.now);
   if (wait->ticket == 0) return false;
   call.session.wait = std::move(wait);
   return true;
@@ -122,7 +123,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
     grant = {Grant::Outcome::held, 0, left};
   }
   if (grant.outcome == Grant::Outcome::held &&
-      wait_for(call, db.number(), key, options.wait_ms, lease_ms, WaitKind::cache_read)) {
+      wait_for(call, db.number(), key, options.wait_ms, lease_ms, WaitKind::cache_read, true)) {
     return false;
   }
   reply_nothing(call.reply, Status::miss, grant.token, grant.ms);
@@ -163,7 +164,8 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   if (policy == nullptr || policy->coalesce_ms == 0) return {};
   const Grant grant = lease();
   const bool waits = grant.outcome == Grant::Outcome::held && waiting_allowed &&
-                     wait_for(call, db.number(), key, policy->coalesce_ms, grant.ms, WaitKind::plain_read);
+                     wait_for(call, db.number(), key, policy->coalesce_ms, grant.ms, WaitKind::plain_read,
+                              serves_stale || policy->stale_ms > 0);
   return {std::nullopt, waits};
 }
 

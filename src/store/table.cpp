@@ -339,7 +339,7 @@ bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text,
 namespace {
 // An entry's parts must not lie where it may be rewritten.
 std::string_view copy_aside(std::string_view bytes, ExtraBuffer& to) {
-  std::memcpy(to.data(), bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(to.data(), bytes.data(), bytes.size());
   return {to.data(), bytes.size()};
 }
 }  // namespace

@@ -32,6 +32,7 @@ struct Waiter {
   std::uint64_t client = 0;
   unsigned thread = 0;         // where it lives
   std::int64_t lease_ms = 0;   // of the lease that it gets if it must load
+  bool takes_stale = true;     // a stale value is an answer
 };
 
 /// What asking for a lease came to.
@@ -111,6 +112,7 @@ class Leases final : public store::KeyListener {
     static NameView view(const NameView& name) { return name; }
     bool operator()(const auto& a, const auto& b) const { return view(a) < view(b); }
   };
+  using Waiters = std::map<std::uint64_t, Waiter>;
   struct State {
     std::uint64_t token = 0;  // 0: no lease
     UnixMs granted = 0;
@@ -120,7 +122,7 @@ class Leases final : public store::KeyListener {
     UnixMs retry_at = 0;      // no lease before that
     std::uint64_t refused = 0;  // versions up to this one
     UnixMs refused_until = 0;
-    std::map<std::uint64_t, Waiter> waiters;  // by ticket, which is the order of their coming
+    Waiters waiters;  // by ticket, which is the order of their coming
     std::uint64_t alarm = 0;  // its number; 0: none is set
     UnixMs alarm_at = 0;
     bool unsettled = false;
@@ -141,7 +143,9 @@ class Leases final : public store::KeyListener {
   void cancel_alarm(State& state);
   void settle_key(States::iterator at, UnixMs now);
   void answer_all(State& state, const Answer& answer);
+  void answer_stale(State& state, const Answer& answer);
   void answer_first(State& state, Answer answer);
+  void answer(State& state, Waiters::iterator who, Answer answer);
   bool hand_over(States::iterator at, UnixMs now);
 
   Cache& cache_;
