@@ -92,7 +92,7 @@ def command_list(args, expected, actual, run):
     return set(resp.decode(actual)) - NEWER_COMMANDS <= set(resp.decode(expected))
 
 
-NEWER_COMMANDS = {b"delifeq", b"delex", b"msetex", b"digest", b"client|setinfo", b"client|no-touch"}
+NEWER_COMMANDS = {b"delifeq", b"delex", b"msetex", b"digest", b"cl.throttle", b"client|setinfo", b"client|no-touch"}
 
 
 def command_info(args, expected, actual, run):

@@ -22,5 +22,6 @@ std::span<const Row> server_commands();
 std::span<const Row> info_commands();
 std::span<const Row> memory_commands();
 std::span<const Row> debug_commands();
+std::span<const Row> throttle_commands();
 
 }  // namespace pinfold::command
