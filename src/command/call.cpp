@@ -9,7 +9,9 @@
 namespace pinfold::command {
 
 store::Database Call::db(unsigned number) const {
-  return store::Database(engine.keyspace, number, now, !session.no_touch, &wanted, may_exceed);
+  store::Database database(engine.keyspace, number, now, !session.no_touch, &wanted, may_exceed);
+  database.set_rules(engine.cache.policies(), &too_large);
+  return database;
 }
 
 bool Call::put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options) {

@@ -106,6 +106,7 @@ void client_no_touch(Call& call) {
 
 std::string flags_of(const SharedClient& client) {
   std::string flags;
+  if (client.blocked.load(std::memory_order_relaxed)) flags += 'b';
   if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
   if (client.closing.load(std::memory_order_relaxed)) flags += 'A';
   if (client.unix_socket) flags += 'U';
@@ -303,6 +304,19 @@ void client_kill(Call& call) {
   call.reply.integer(kill_matching(call, filter));
 }
 
+void client_unblock(Call& call) {
+  const auto id = parse_i64(call.args[2]);
+  if (!id) return call.not_an_integer();
+  Cursor options(call.args, 3);
+  const bool with_error = options.take("ERROR");
+  if (!with_error) options.take("TIMEOUT");
+  if (!options.done()) return call.reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+  bool unblocked = false;
+  call.engine.clients.with(static_cast<std::uint64_t>(*id),
+                           [&](SharedClient& client) { unblocked = call.engine.clients.unblock(client, with_error); });
+  call.reply.integer(unblocked ? 1 : 0);
+}
+
 // --- pausing ---
 
 void client_pause(Call& call) {
@@ -370,6 +384,8 @@ constexpr Row kRows[] = {
      "<LIB-NAME libname | LIB-VER libver>"},
     {"client|setname", client_setname, 3, kSelf, kConnection, {}, "connection", "2.6.9", "O(1)",
      "Gives the connection a name that others see in lists and logs.", "connection-name"},
+    {"client|unblock", client_unblock, -3, kOthers, kConnection, {}, "connection", "5.0.0", "O(log N) for N connections.",
+     "Ends the wait of a connection for a key that somebody else is loading.", "client-id [TIMEOUT | ERROR]"},
     {"client|unpause", client_unpause, 2, kOthers | kSkipPause, kConnection, {}, "connection", "6.2.0",
      "O(N) for N paused connections.",
      "Ends a CLIENT PAUSE. Runs although clients are paused.", ""},

@@ -32,6 +32,12 @@ void Clients::kill(SharedClient& client) {
   if (wake_to_close) wake_to_close(client.thread, client.id);
 }
 
+bool Clients::unblock(SharedClient& client, bool with_error) {
+  if (!client.blocked.load(std::memory_order_relaxed)) return false;
+  if (wake_to_unblock) wake_to_unblock(client.thread, client.id, with_error);
+  return true;
+}
+
 bool Clients::evict_greediest(std::uint64_t share) {
   struct Candidate {
     std::uint64_t memory;

@@ -20,6 +20,7 @@ std::string random_run_id() {
 Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspace, unsigned threads)
     : settings(server_settings),
       keyspace(server_keyspace),
+      cache(server_keyspace),
       stats(threads),
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {}

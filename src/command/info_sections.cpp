@@ -79,7 +79,7 @@ void clients(Call& call, InfoText& info) {
   info.field("maxclients", call.engine.settings.show(Id::maxclients));
   info.field("client_recent_max_input_buffer", largest_input);
   info.field("client_recent_max_output_buffer", largest_output);
-  info.field("blocked_clients", 0);
+  info.field("blocked_clients", call.engine.cache.waiters());
   info.field("tracking_clients", 0);
 }
 
@@ -98,6 +98,7 @@ void memory(Call& call, InfoText& info) {
   info.field("used_memory_blobs", report.blobs);
   info.field("used_memory_index", report.index);
   info.field("used_memory_ghosts", report.ghosts);
+  info.field("used_memory_herd", report.herd);
   info.field("used_memory_clients", report.clients);
   info.field("used_memory_unaccounted", memory.unaccounted());
   const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
@@ -200,6 +201,31 @@ void cpu(Call&, InfoText& info) {
   info.real("used_cpu_user_children", seconds(children.ru_utime), 6);
 }
 
+void cache(Call& call, InfoText& info) {
+  cache::Cache& cache = call.engine.cache;
+  const cache::CacheCounters& counters = cache.counters;
+  info.field("leases", cache.leases_alive());
+  info.field("lease_waiters", cache.waiters());
+  info.field("lease_granted", counters.granted.load());
+  info.field("lease_filled", counters.filled.load());
+  info.field("lease_voided", counters.voided.load());
+  info.field("lease_expired", counters.expired.load());
+  info.field("lease_released", counters.released.load());
+  info.field("lease_refused", counters.used_up.load());
+  info.field("lease_waits_refused", counters.waits_refused.load());
+  info.field("fill_refused", counters.fill_refused.load());
+  info.field("early_refreshes", counters.early_refreshes.load());
+  info.field("stale_hits", counters.stale_hits.load());
+  info.field("negative_hits", counters.negative_hits.load());
+  const store::EntryUse negatives = call.engine.keyspace.negative_use(call.held);
+  info.field("negative_entries", negatives.keys);
+  info.field("negative_bytes", negatives.bytes);
+  info.field("purges_tags", counters.purges_tags.load());
+  info.field("purges_prefix", counters.purges_prefix.load());
+  info.field("purges_pending", cache.purges_pending());
+  info.field("serve_stale", call.engine.keyspace.serves_stale() ? 1 : 0);
+}
+
 void modules(Call&, InfoText&) {}
 
 // Times are estimates from the calls that were timed, one in a few.
@@ -246,6 +272,7 @@ constexpr InfoSection kSections[] = {
     {"stats", "Stats", true, stats},
     {"replication", "Replication", true, replication},
     {"cpu", "CPU", true, cpu},
+    {"cache", "Cache", true, cache},
     {"modules", "Modules", true, modules},
     {"commandstats", "Commandstats", false, commandstats},
     {"errorstats", "Errorstats", true, errorstats},

@@ -41,8 +41,9 @@ MemoryReport memory_report(const Engine& engine) {
   report.blobs = memory.used(Use::blobs);
   report.index = memory.used(Use::index);
   report.ghosts = memory.used(Use::ghosts);
+  report.herd = memory.used(Use::herd);
   report.clients = memory.used(Use::clients);
-  report.used = report.segments + report.blobs + report.index + report.ghosts + report.clients;
+  report.used = report.segments + report.blobs + report.index + report.ghosts + report.herd + report.clients;
   report.peak = std::max(memory.peak(), report.used);
   report.startup = engine.memory_at_start;
   report.dataset = report.segments + report.blobs;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
@@ -21,12 +22,16 @@ void bulk_or_null(Call& call, const std::optional<store::Value>& value) {
   value ? call.bulk(*value) : call.reply.null();
 }
 
-void get(Call& call) { bulk_or_null(call, call.db().read(call.key())); }
+void get(Call& call) {
+  store::Database db = call.db();
+  const PlainRead read = read_plain(call, db, call.key(), true);
+  if (!read.waits) bulk_or_null(call, read.value);
+}
 
 void mget(Call& call) {
   store::Database db = call.db();
   call.reply.array(call.keys.size());
-  for (const store::Key& key : call.keys) bulk_or_null(call, db.read(key));
+  for (const store::Key& key : call.keys) bulk_or_null(call, read_plain(call, db, key).value);
 }
 
 void strlen(Call& call) {
@@ -152,7 +157,7 @@ void getex(Call& call) {
     if (!expiry.take(options)) return call.syntax_error();
   }
   store::Database db = call.db();
-  const auto value = db.read(call.key());
+  const auto value = read_plain(call, db, call.key()).value;
   if (!value) return call.reply.null();  // the time is not looked at without a value
   UnixMs at = 0;
   if (expiry.has_time()) {
@@ -163,8 +168,11 @@ void getex(Call& call) {
   const bool persists = expiry.persists() && value->expires_at != 0;
   const std::size_t mark = call.reply.output().mark();
   call.bulk(*value);
+  const bool stale = value->expires_at != 0 && value->expires_at <= call.now;  // its deadline is not the reader's to set
   if (at != 0 && at <= call.now) {
     db.remove(call.key());
+  } else if (stale) {
+    return;
   } else if ((at != 0 || persists) && !db.set_expiry(call.key(), at)) {
     fail_instead(call, mark);
   }

@@ -112,6 +112,7 @@ void run_steps(Call& call, const Plan& plan) {
     Call nested(*step.row, step.args, call.reply, call.session, call.engine, call.now, keys, call.held);
     nested.large = step.large;
     nested.may_exceed = may_exceed;
+    nested.in_transaction = true;
     const std::size_t before = call.reply.output().size();
     invoke(nested, stats);
     // CLIENT REPLY SKIP is silent, but the array has announced an element.

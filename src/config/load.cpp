@@ -65,13 +65,20 @@ std::optional<std::string> Settings::load_file(const std::string& path) {
   std::string text;
   if (Error error = read_whole(path, text)) return error;
   std::vector<YamlEntry> entries;
-  if (Error error = parse_yaml(text, path, entries)) return error;
+  std::vector<std::vector<YamlEntry>> policies;
+  if (Error error = parse_yaml(text, path, entries, policies)) return error;
   for (const YamlEntry& entry : entries) {
     const std::string where = path + ":" + std::to_string(entry.line) + ": ";
     const Setting* setting = find_setting(entry.name);
     if (setting == nullptr) return where + unknown_setting(entry.name);
     if (Error error = set(setting->id, yaml_value(*setting, entry), false)) {
       return where + bad_value(*setting, entry.value, *error);
+    }
+  }
+  for (const std::vector<YamlEntry>& policy : policies) {
+    std::vector<PolicyField>& fields = policies_.emplace_back();
+    for (const YamlEntry& field : policy) {
+      fields.push_back({field.name, field.value, path + ":" + std::to_string(field.line) + ": "});
     }
   }
   std::error_code ignored;

@@ -138,7 +138,8 @@ std::optional<std::string> Settings::rewrite() {
   std::string text;
   if (Error error = read_whole(file_, text)) return error;
   std::vector<YamlEntry> entries;
-  if (Error error = parse_yaml(text, file_, entries)) return error;
+  std::vector<std::vector<YamlEntry>> policies;  // stay as they are
+  if (Error error = parse_yaml(text, file_, entries, policies)) return error;
 
   std::vector<std::string> lines = split_lines(text);
   for (const Setting& setting : settings_table()) {
@@ -160,7 +161,8 @@ std::optional<std::string> Settings::rewrite() {
 
 std::optional<std::string> Settings::check_rewritten(const std::string& text) const {
   std::vector<YamlEntry> entries;
-  if (Error error = parse_yaml(text, file_, entries)) return error;
+  std::vector<std::vector<YamlEntry>> policies;  // stay as they are
+  if (Error error = parse_yaml(text, file_, entries, policies)) return error;
   for (const Setting& setting : settings_table()) {
     const auto entry =
         std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });

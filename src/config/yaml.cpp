@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 #include <yaml-cpp/yaml.h>
 
@@ -45,15 +46,36 @@ Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_vi
   return std::nullopt;
 }
 
-Error read_documents(const std::vector<YAML::Node>& documents, std::string_view path,
-                     std::vector<YamlEntry>& entries) {
+// policies: a list of mappings of scalars.
+Error read_policies(const YAML::Node& list, std::size_t line, std::string_view path,
+                    std::vector<std::vector<YamlEntry>>& policies) {
+  if (list.IsNull()) return std::nullopt;
+  if (!list.IsSequence()) return at_line(path, line, "'policies' must be a list");
+  for (const YAML::Node& item : list) {
+    if (!item.IsMap()) return at_line(path, line_of(item.Mark()), "a policy must be lines of the form 'field: value'");
+    std::vector<YamlEntry>& fields = policies.emplace_back();
+    for (const auto& field : item) {
+      if (Error error = read_entry(field.first, field.second, path, fields)) return error;
+    }
+  }
+  return std::nullopt;
+}
+
+Error read_documents(const std::vector<YAML::Node>& documents, std::string_view path, std::vector<YamlEntry>& entries,
+                     std::vector<std::vector<YamlEntry>>& policies) {
   if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return std::nullopt;
   if (documents.size() > 1) return at_line(path, line_of(documents[1].Mark()), "more than one YAML document");
   if (!documents[0].IsMap()) {
     return at_line(path, line_of(documents[0].Mark()), "expected lines of the form 'name: value'");
   }
+  bool has_policies = false;
   for (const auto& entry : documents[0]) {
-    if (Error error = read_entry(entry.first, entry.second, path, entries)) return error;
+    const bool is_list = entry.first.IsScalar() && entry.first.Scalar() == "policies";
+    const std::size_t line = line_of(entry.first.Mark());
+    if (is_list && std::exchange(has_policies, true)) return at_line(path, line, "'policies' is set twice");
+    Error error = is_list ? read_policies(entry.second, line, path, policies)
+                          : read_entry(entry.first, entry.second, path, entries);
+    if (error) return error;
   }
   return std::nullopt;
 }
@@ -68,9 +90,10 @@ std::string_view yaml_value(const Setting& setting, const YamlEntry& entry) {
   return entry.value;
 }
 
-Error parse_yaml(const std::string& text, std::string_view path, std::vector<YamlEntry>& entries) {
+Error parse_yaml(const std::string& text, std::string_view path, std::vector<YamlEntry>& entries,
+                 std::vector<std::vector<YamlEntry>>& policies) {
   try {
-    return read_documents(YAML::LoadAll(text), path, entries);
+    return read_documents(YAML::LoadAll(text), path, entries, policies);
   } catch (const YAML::Exception& problem) {
     return at_line(path, line_of(problem.mark), "not valid YAML: " + problem.msg);
   }

@@ -17,6 +17,7 @@
 #include <span>
 #include <utility>
 
+#include "pinfold/command/cache_reads.hpp"
 #include "pinfold/net/io_thread.hpp"
 #include "pinfold/net/log_throttle.hpp"
 
@@ -82,6 +83,7 @@ Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t
 
 Connection::~Connection() {
   if (!closed_) ::close(fd_);
+  command::forget_wait(session_, thread_.engine());
   thread_.dispatcher().end_session(session_);
   thread_.engine().clients.remove(session_.shared);
   thread_.engine().keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(accounted_));
@@ -193,8 +195,8 @@ void Connection::forget_large() {
 }
 
 void Connection::hung_up() {
-  // The replies can go nowhere. Requests received before are still executed, but not those that a pause holds up.
-  if (paused_ || close_when_sent_) close();
+  // The replies can go nowhere. Requests received before are still executed, but not those that are held up.
+  if (paused_ || waits() || close_when_sent_) close();
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
@@ -243,7 +245,7 @@ void Connection::resize_input(std::size_t capacity) {
 
 void Connection::parse(Batch& batch) {
   more_input_ = false;
-  if (closed_ || paused_ || close_when_sent_ || filled_ == 0) return;
+  if (closed_ || paused_ || waits() || close_when_sent_ || filled_ == 0) return;
   const resp::Limits most = limits();
   parsed_ = resp::Parser::Result::command;
   bool any = false;
@@ -266,14 +268,13 @@ void Connection::parse(Batch& batch) {
 
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared) {
   if (closed_ || paused_ || close_when_sent_) return;
+  if (waits()) [[unlikely]] {
+    if (!std::exchange(held_up_, true)) hold_up(start);
+    return;
+  }
   command::Dispatcher& dispatcher = thread_.dispatcher();
   if (dispatcher.must_wait(session_, prepared, thread_.now())) {
-    parser_.rewind(start);
-    if (large_ != nullptr) {
-      // They have come, and will be given to the parser once more.
-      large_->parsed = 0;
-      large_->start = LargeRequest::unfinished;
-    }
+    hold_up(start);
     paused_ = true;
     return thread_.await_pause_end();
   }
@@ -284,9 +285,19 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   if (large) prepared.large = &large_->arguments;
   dispatcher.execute(session_, args, prepared, reply, thread_.now());
   if (large) forget_large();
+  if (waits()) [[unlikely]] begin_wait();
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
   if (thread_.output().overflowed()) return cut_off();
   if (thread_.output().size() > batch_output) send();
+}
+
+// The request at `start` and those behind it are parsed again later.
+void Connection::hold_up(std::size_t start) {
+  parser_.rewind(start);
+  if (large_ == nullptr) return;
+  // They have come, and will be given to the parser once more.
+  large_->parsed = 0;
+  large_->start = LargeRequest::unfinished;
 }
 
 void Connection::finish() {
@@ -303,8 +314,9 @@ void Connection::finish() {
   const bool waiting = !pending_.empty();
   if (close_when_sent_ && !waiting) return close();
   // Input is read on even with replies waiting: a client may send all of its pipeline before it reads.
-  const bool wants_input = !paused_ && !close_when_sent_;
-  wait_for((wants_input ? EPOLLIN : 0U) | (waiting ? EPOLLOUT : 0U));
+  const bool wants_input = !paused_ && !waits() && !close_when_sent_;
+  // Whoever goes away while it waits is not to be given a lease.
+  wait_for((wants_input ? EPOLLIN : 0U) | (waiting ? EPOLLOUT : 0U) | (waits() ? EPOLLRDHUP : 0U));
   if (wants_input && parsed_ == resp::Parser::Result::command && !std::exchange(more_input_, true)) {
     thread_.serve_again(*this);
   }
@@ -325,6 +337,43 @@ void Connection::resume() {
   paused_ = false;
   parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
   finish();
+}
+
+// --- waiting ---
+
+void Connection::begin_wait() {
+  session_.shared.blocked.store(true, relaxed);
+  wait_until_ = session_.wait->until;
+  if (wait_until_ != 0) thread_.await(wait_until_, *this);
+}
+
+// Writes the reply that was waited for, and goes on with what came behind it.
+void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
+  if (wait_until_ != 0) thread_.await_no_longer(std::exchange(wait_until_, 0), *this);
+  held_up_ = false;
+  const IoThread::Limits& limits = thread_.limits();
+  thread_.output().set_caps(spared() ? limits.output : limits.output_text, limits.output);
+  resp::Reply reply(thread_.output(), session_.protocol);
+  write(reply);
+  session_.shared.last_active.store(thread_.now(), relaxed);
+  if (thread_.output().overflowed()) return cut_off();
+  parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
+  finish();
+}
+
+bool Connection::answer(const cache::Delivery& delivery) {
+  if (closed_ || !waits() || session_.wait->ticket != delivery.ticket) return false;
+  reply_late([&](resp::Reply& reply) { command::answer_wait(session_, delivery.answer, reply); });
+  return true;
+}
+
+void Connection::end_wait(bool with_error) {
+  if (closed_ || !waits()) return;
+  if (with_error) {
+    command::forget_wait(session_, thread_.engine());
+    return reply_late([](resp::Reply& reply) { reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"); });
+  }
+  reply_late([&](resp::Reply& reply) { command::end_wait(session_, thread_.engine(), reply); });
 }
 
 // --- writing ---
@@ -394,7 +443,7 @@ void Connection::writable() {
   over_soft_limit_since_ = 0;
   account();
   if (close_when_sent_) return close();
-  wait_for(paused_ ? 0U : EPOLLIN);
+  wait_for(waits() ? EPOLLRDHUP : (paused_ ? 0U : EPOLLIN));
 }
 
 // Forgets the part of the backlog that has gone out, once it is most of it: a backlog that never becomes empty must
@@ -501,7 +550,7 @@ void Connection::tick() {
   if (session_.shared.closing.load(relaxed)) return close();
   const UnixMs idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
-  if (timeout > 0 && idle > timeout * 1000 && !paused_) {
+  if (timeout > 0 && idle > timeout * 1000 && !paused_ && !waits()) {
     thread_.dispatcher().stats().idle_disconnections.add();
     return close();
   }
@@ -532,6 +581,8 @@ void Connection::close() {
   if (closed_) return;
   closed_ = true;
   ::close(fd_);
+  if (wait_until_ != 0) thread_.await_no_longer(std::exchange(wait_until_, 0), *this);
+  command::forget_wait(session_, thread_.engine());
   forget_large();
   pending_.clear(0);
   sent_ = 0;

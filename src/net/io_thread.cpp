@@ -85,6 +85,38 @@ void IoThread::close(std::uint64_t id) {
 
 void IoThread::resume_paused() { loop_.wake(); }
 
+void IoThread::deliver(std::vector<cache::Delivery>&& answers) {
+  // Into a shared place, because a std::function must be copyable.
+  auto shared = std::make_shared<std::vector<cache::Delivery>>(std::move(answers));
+  loop_.post([this, shared] {
+    for (const cache::Delivery& delivery : *shared) {
+      const auto found = connections_.find(delivery.client);
+      bool taken = false;
+      if (found != connections_.end()) guarded(*found->second, [&] { taken = found->second->answer(delivery); });
+      // Whoever was to load has gone: the next one is to.
+      if (!taken && delivery.answer.token != 0) engine_.cache.return_token(delivery.answer.token_of);
+    }
+  });
+}
+
+void IoThread::unblock(std::uint64_t id, bool with_error) {
+  try {
+    loop_.post([this, id, with_error] {
+      const auto found = connections_.find(id);
+      if (found != connections_.end()) guarded(*found->second, [&] { found->second->end_wait(with_error); });
+    });
+  } catch (const std::bad_alloc&) {  // its time will come
+  }
+}
+
+void IoThread::end_waits() {
+  while (!waiting_.empty() && waiting_.begin()->first <= now_) {
+    Connection& connection = *waiting_.begin()->second;
+    waiting_.erase(waiting_.begin());
+    guarded(connection, [&] { connection.end_wait(false); });
+  }
+}
+
 void IoThread::run() {
   now_ = unix_ms();
   next_tick_ = now_ + tick_ms;
@@ -97,6 +129,7 @@ void IoThread::run() {
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
     if (too_many_unread_blobs()) [[unlikely]] free_unread_blobs();
     if (now_ >= next_tick_) tick();
+    if (!waiting_.empty()) end_waits();
     if (paused_ && engine_.clients.paused(now_) == command::PauseMode::none) look_at_paused();
     remove_dead();
   }
@@ -144,6 +177,7 @@ void IoThread::free_unread_blobs() {
 int IoThread::timeout_ms() const {
   if (!unfinished_.empty()) return 0;
   UnixMs next = next_tick_;
+  if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (paused_) next = std::min(next, engine_.clients.paused_until());
   return static_cast<int>(std::clamp<UnixMs>(next - now_, 0, tick_ms));
 }
@@ -152,7 +186,7 @@ void IoThread::serve(std::span<const epoll_event> ready) {
   for (const epoll_event& event : ready) {
     auto& connection = *static_cast<Connection*>(event.data.ptr);
     if ((event.events & EPOLLOUT) != 0) guarded(connection, [&] { connection.writable(); });
-    if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) connection.hung_up();
+    if ((event.events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) connection.hung_up();
     if (connection.has_more_input()) continue;  // has its turn in serve_unfinished
     guarded(connection, [&] {
       if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) connection.receive();

@@ -15,6 +15,7 @@ std::int64_t share_percent(std::int64_t effort) { return 20 + 5 * effort; }
 
 void Background::start() {
   engine_.keyspace.on_work([this] { wake(); });
+  engine_.cache.wake = [this] { wake(); };
   resident_at_start_ = command::resident_memory();
   thread_ = std::thread([this] { run(); });
 }
@@ -39,7 +40,11 @@ void Background::wake() {
 // True if more work is waiting. What cannot be done for want of memory is tried again later.
 bool Background::step(std::int64_t budget_us) {
   try {
-    return engine_.keyspace.background_step(unix_ms(), budget_us);
+    const UnixMs now = unix_ms();
+    if (engine_.cache.next_alarm() <= now) engine_.cache.run_alarms(now);
+    const bool more = engine_.keyspace.background_step(now, budget_us);
+    engine_.cache.tell_finished();
+    return more;
   } catch (const std::bad_alloc&) {
     return false;
   }
@@ -67,14 +72,21 @@ void Background::run() {
     }
     if (start - sampled_us >= period_us) {
       engine_.rates.sample(engine_.stats, start);
+      engine_.cache.tend(unix_ms());
       sampled_us = start;
     }
     lock.lock();
     // However much there is to do, only a share of one core goes into it.
     const std::int64_t percent = share_percent(engine_.settings.integer(config::Id::active_expire_effort));
-    changed_.wait_for(lock, microseconds(worked * (100 - percent) / percent), [this] { return stopping_; });
+    // But a lease that runs out is not to be waited for.
+    const auto until_alarm = [this] {
+      const UnixMs now = unix_ms();
+      return microseconds(std::clamp<UnixMs>(engine_.cache.next_alarm() - now, 0, 1000) * 1000);
+    };
+    const auto rest = microseconds(worked * (100 - percent) / percent);
+    changed_.wait_for(lock, std::min(rest, until_alarm()), [this] { return stopping_; });
     if (more) continue;
-    changed_.wait_for(lock, microseconds(period_us), [this] { return stopping_ || woken_; });
+    changed_.wait_for(lock, std::min(microseconds(period_us), until_alarm()), [this] { return stopping_ || woken_; });
   }
 }
 

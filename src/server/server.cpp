@@ -123,6 +123,44 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   set_decay();
 }
 
+void connect_cache_settings(config::Settings& settings, cache::Cache& cache) {
+  const auto follow = [&settings](Id id, auto apply) {
+    const auto listener = [&settings, id, apply]() -> std::optional<std::string> {
+      apply(settings.integer(id));
+      return std::nullopt;
+    };
+    settings.on_change(id, listener);
+    listener();
+  };
+  follow(Id::lease_duration, [&cache](std::int64_t ms) { cache.lease_ms.store(ms); });
+  follow(Id::max_leases, [&cache](std::int64_t n) { cache.max_leases.store(static_cast<std::uint64_t>(n)); });
+  follow(Id::max_lease_waiters, [&cache](std::int64_t n) { cache.max_waiters.store(static_cast<std::uint64_t>(n)); });
+  follow(Id::negative_memory, [&cache](std::int64_t percent) { cache.negative_percent.store(static_cast<unsigned>(percent)); });
+  follow(Id::serve_stale, [&cache](std::int64_t on) { cache.set_serve_stale(on != 0); });
+}
+
+// The policies of the settings file; what is wrong with them.
+std::optional<std::string> read_policies(const config::Settings& settings, std::vector<cache::Policy>& policies) {
+  for (const auto& fields : settings.policies()) {
+    cache::Policy& policy = policies.emplace_back();
+    for (const config::PolicyField& field : fields) {
+      if (field.name != "name") {
+        if (const auto error = cache::set_field(policy, field.name, field.value)) return field.where + *error;
+        continue;
+      }
+      if (!cache::is_policy_name(field.value)) {
+        return field.where + "a policy's name must have 1 to 64 letters, digits and '-', '_' or '.'";
+      }
+      const bool taken = std::any_of(policies.begin(), policies.end(), [&](const auto& p) { return p.name == field.value; });
+      if (taken) return field.where + "there is another policy '" + field.value + "'";
+      policy.name = field.value;
+    }
+    if (policy.name.empty()) return (fields.empty() ? std::string() : fields[0].where) + "a policy needs a name";
+    if (policies.size() > cache::most_policies) return fields[0].where + "there are too many policies";
+  }
+  return std::nullopt;
+}
+
 // Without memory a connection cannot be accepted; the server goes on, and so does accepting as soon as there is some.
 void run_to_the_end(boost::asio::io_context& context, net::Network& network) {
   bool interrupted = false;
@@ -148,6 +186,8 @@ int run(int argc, char** argv, char** environment) {
     std::fputs(start.text.c_str(), stdout);
     return 0;
   }
+  std::vector<cache::Policy> policies;
+  if (const auto error = read_policies(settings, policies)) return fail(*error);
   if (const auto error = set_up_log(settings)) return fail(*error);
   raise_descriptor_limit(settings);
 
@@ -163,6 +203,9 @@ int run(int argc, char** argv, char** environment) {
                             .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))});
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
+  connect_cache_settings(settings, engine.cache);
+  engine.cache.set_policies(std::move(policies));
+  engine.audit = [](const std::string& line) { spdlog::info("{}", line); };
   const pid_t self = getpid();
   engine.shut_down = [self] { kill(self, SIGTERM); };
 

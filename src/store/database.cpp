@@ -3,20 +3,42 @@
 #include <algorithm>
 
 #include "pinfold/store/shard.hpp"
+#include "pinfold/store/write_rules.hpp"
 
 namespace pinfold::store {
 
-std::optional<Value> Database::find(const Key& key, Access access) {
+// The entry, unless its time is over.
+std::optional<Entry> Database::lookup(const Key& key) {
   Shard& shard = keyspace_->shard(key);
   Table* table = shard.tables[number_].get();
   std::optional<Entry> entry;
   if (table != nullptr) entry = table->find(key);
-  if (entry && entry->expired(now_)) {
+  if (entry && entry->expired(now_) && !keyspace_->serves_stale()) {
     ++shard.expired;
     shard.watchers.changed(number_, key.text);
     table->remove(key);
     entry.reset();
   }
+  return entry;
+}
+
+std::optional<Value> Database::find_any(const Key& key, Access access) {
+  Shard& shard = keyspace_->shard(key);
+  const std::optional<Entry> found = lookup(key);
+  if (access.count) ++(found && found->live(now_) ? shard.hits : shard.misses);
+  if (!found) return std::nullopt;
+  Entry entry = *found;
+  if (access.touch && touch_) {
+    entry.touch();
+    if (entry.accessed() != 0) entry.set_accessed(static_cast<std::uint32_t>(now_ / 1000));
+  }
+  return entry.value();
+}
+
+std::optional<Value> Database::find(const Key& key, Access access) {
+  Shard& shard = keyspace_->shard(key);
+  std::optional<Entry> entry = lookup(key);
+  if (entry && !entry->live(now_)) [[unlikely]] entry.reset();
   if (access.count) ++(entry ? shard.hits : shard.misses);
   if (!entry) return std::nullopt;
   if (access.touch && touch_) {
@@ -26,12 +48,25 @@ std::optional<Value> Database::find(const Key& key, Access access) {
   return entry->value();
 }
 
+bool Database::obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const {
+  if (rules_->on_write(key, bytes, now_, expires_at, extra)) return true;
+  if (too_large_ != nullptr) *too_large_ = true;
+  return false;
+}
+
 bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
-  // The deadline to keep must not be one that has passed.
-  if (options.keep_expiry) find(key, Access::none());
   Shard& shard = keyspace_->shard(key);
+  PutOptions how = options;
+  // The deadline to keep must not be one that has passed.
+  if (options.keep_expiry) how.keep_expiry = find(key, Access::none()).has_value();
+  Extra extra;
+  if (rules_ != nullptr && !how.keep_expiry) [[unlikely]] {
+    if (options.extra != nullptr) extra = *options.extra;
+    if (!obey_rules(key, blob ? blob.size() : text.size(), how.expires_at, extra)) return false;
+    how.extra = &extra;
+  }
   Table* const table = shard.table(number_);
-  if (table == nullptr || !table->put(key, text, std::move(blob), options)) return false;
+  if (table == nullptr || !table->put(key, text, std::move(blob), how)) return false;
   note_change(key);
   return true;
 }
@@ -47,8 +82,17 @@ bool Database::put(const Key& key, Blob blob, const PutOptions& options) {
 bool Database::put(const Key& key, const Value& value, const PutOptions& options) {
   // A copy's value is not part of the request, so nobody has made room for it yet.
   if (!has_room(key.text.size() + (value.blob != nullptr ? 0 : value.text.size()))) return false;
-  if (value.blob != nullptr) return put(key, value.share(), options);
-  return put(key, value.text, options);
+  PutOptions how = options;
+  const Extra extra = value.extra != nullptr ? Extra::read(value.extra) : Extra{};
+  ExtraBuffer aside;  // where it lies may be written to
+  Extra copy;
+  if (value.extra != nullptr) {
+    extra.write(aside.data());
+    copy = Extra::read(aside.data());
+    how.extra = &copy;
+  }
+  if (value.blob != nullptr) return put(key, value.share(), how);
+  return put(key, value.text, how);
 }
 
 bool Database::has_room(std::uint64_t bytes) {
@@ -59,6 +103,17 @@ bool Database::has_room(std::uint64_t bytes) {
 
 char* Database::resize(const Key& key, std::size_t size, bool changes) {
   Shard& shard = keyspace_->shard(key);
+  // A stale entry, or a negative one, must not be what grows.
+  const bool there = find(key, Access::none()).has_value();
+  if (rules_ != nullptr) [[unlikely]] {
+    Extra extra;
+    UnixMs expires_at = 0;
+    if (!obey_rules(key, size, expires_at, extra)) return nullptr;
+    // A new value is written as such first, so that it gets what the policy gives.
+    if (!there && !put(key, std::string_view(), {})) return nullptr;
+  } else if (!there && shard.tables[number_]) {
+    shard.tables[number_]->remove(key);
+  }
   Table* const table = shard.table(number_);
   if (table == nullptr) return nullptr;
   // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where it is
@@ -77,22 +132,44 @@ char* Database::resize(const Key& key, std::size_t size, bool changes) {
   return bytes;
 }
 
-void Database::note_change(const Key& key) { keyspace_->shard(key).watchers.changed(number_, key.text); }
+void Database::note_change(const Key& key) {
+  Shard& shard = keyspace_->shard(key);
+  shard.watchers.changed(number_, key.text);
+  shard.listening.written(number_, key);
+}
 
 bool Database::remove(const Key& key) {
-  // Expired entries do not exist: find() takes them away first and counts them as what they are.
-  if (!find(key, Access::none())) return false;
   Shard& shard = keyspace_->shard(key);
-  shard.tables[number_]->remove(key);
-  note_change(key);
-  return true;
+  // Expired entries do not exist: they are taken away first and counted as what they are.
+  const std::optional<Entry> entry = lookup(key);
+  const bool live = entry && entry->live(now_);
+  if (live) shard.watchers.changed(number_, key.text);
+  if (entry) shard.tables[number_]->remove(key);
+  shard.listening.written(number_, key);
+  return live;
+}
+
+void Database::void_lease(const Key& key) { keyspace_->shard(key).listening.written(number_, key); }
+
+bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
+  Shard& shard = keyspace_->shard(key);
+  const std::optional<Entry> entry = lookup(key);
+  const bool live = entry && entry->live(now_);
+  if (live) {
+    shard.watchers.changed(number_, key.text);
+    // Without memory to write it anew it goes.
+    if (!shard.tables[number_]->make_stale(key, now_, stale_ms)) shard.tables[number_]->remove(key);
+  }
+  shard.listening.written(number_, key);
+  return live;
 }
 
 bool Database::set_expiry(const Key& key, UnixMs at) {
   Shard& shard = keyspace_->shard(key);
   Table* table = shard.tables[number_].get();
+  if (rules_ != nullptr) [[unlikely]] at = rules_->on_expiry(key, now_, at);
   if (table == nullptr || !table->set_expiry(key, at)) return false;
-  note_change(key);
+  shard.watchers.changed(number_, key.text);
   return true;
 }
 

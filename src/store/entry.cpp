@@ -9,6 +9,8 @@ void Entry::write(const EntryParts& parts, std::size_t extent) {
   if (deadline != 0) flags |= kDeadline;
   if (deadline == 8) flags |= kWideDeadline;
   if (parts.accessed != 0) flags |= kAccessed;
+  if (!parts.extra.empty()) flags |= kExtra;
+  if (parts.absent) flags |= kAbsent;
   if (parts.key_blob != nullptr) flags |= kKeyBlob;
   if (parts.value_blob != nullptr) flags |= kValueBlob;
   const std::size_t value_size = parts.value_blob != nullptr ? 0 : parts.value.size();
@@ -25,6 +27,10 @@ void Entry::write(const EntryParts& parts, std::size_t extent) {
   if (parts.accessed != 0) {
     std::memcpy(to, &parts.accessed, sizeof parts.accessed);
     to += sizeof parts.accessed;
+  }
+  if (!parts.extra.empty()) {
+    std::memcpy(to, parts.extra.data(), parts.extra.size());
+    to += parts.extra.size();
   }
   if (long_form) {
     const auto size = static_cast<std::uint16_t>(parts.key.size());

@@ -52,16 +52,22 @@ void Keyspace::Locks::lock_held() {
   }
 }
 
+// Whoever has written sees to those who waited for it before others come.
+void Keyspace::Locks::unlock(unsigned shard) {
+  Shard& held = *keyspace_->shards_[shard];
+  held.listening.settle();
+  held.mutex.unlock();
+}
+
 void Keyspace::Locks::release() {
   if (single_ >= 0) {
-    keyspace_->shards_[static_cast<unsigned>(single_)]->mutex.unlock();
-    held_.reset(static_cast<unsigned>(single_));
-    single_ = -1;
-    return;
+    const auto shard = static_cast<unsigned>(std::exchange(single_, -1));
+    held_.reset(shard);
+    return unlock(shard);
   }
   if (held_.none()) return;
   for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
-    if (held_.test(i)) keyspace_->shards_[i]->mutex.unlock();
+    if (held_.test(i)) unlock(i);
   }
   held_.reset();
 }
@@ -91,6 +97,18 @@ void Keyspace::with_shard(unsigned index, const Locks& held, Action&& action) {
   std::unique_lock lock(shard.mutex, std::defer_lock);
   if (!held.holds(index)) lock.lock();
   action(shard);
+  if (lock) shard.listening.settle();
+}
+
+Listening& Keyspace::listen(unsigned shard, KeyListener* listener) {
+  shards_[shard]->listening.listener = listener;
+  return shards_[shard]->listening;
+}
+
+void Keyspace::with_locked(unsigned shard, const std::function<void()>& action) {
+  const std::lock_guard lock(shards_[shard]->mutex);
+  action();
+  shards_[shard]->listening.settle();
 }
 
 // --- the whole keyspace ---
@@ -107,11 +125,32 @@ void Keyspace::flush(unsigned db, Locks& held) {
   std::vector<std::unique_ptr<Table>> tables;
   tables.reserve(shard_count());
   for_each_shard(held, [&](Shard& shard) {
+    if (shard.listening.attentive) shard.listening.listener->flushed(db);
     if (!shard.tables[db]) return;
     shard.watchers.changed_where(db, [&](std::string_view name) { return shard.tables[db]->find(key(name)).has_value(); });
     tables.push_back(shard.detach(db));
   });
   drop(std::move(tables));
+}
+
+bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held) {
+  bool room = true;
+  for_each_shard(held, [&](Shard& shard) { room &= !shard.tables[db] || shard.tables[db]->can_purge(*purge); });
+  if (!room) return false;
+  for_each_shard(held, [&](Shard& shard) {
+    Table* const table = shard.tables[db].get();
+    if (table != nullptr) {
+      shard.watchers.changed_where(db, [&](std::string_view name) {
+        const auto entry = table->find(key(name));
+        return entry && purge->covers(name, entry->has_extra() ? Extra::read(entry->extra()) : Extra{});
+      });
+    }
+    // First those who hold leases: they look at entries to tell whether those are meant.
+    if (shard.listening.attentive) shard.listening.listener->purged(db, *purge);
+    if (table != nullptr) table->purge(purge);
+  });
+  if (wake_) wake_();
+  return true;
 }
 
 void Keyspace::swap(unsigned a, unsigned b, Locks& held) {
@@ -122,6 +161,9 @@ void Keyspace::swap(unsigned a, unsigned b, Locks& held) {
     };
     for (const unsigned db : {a, b}) shard.watchers.changed_where(db, in_either);
     std::swap(shard.tables[a], shard.tables[b]);
+    for (const unsigned db : {a, b}) {
+      if (shard.listening.attentive) shard.listening.listener->flushed(db);
+    }
   });
 }
 
@@ -201,7 +243,7 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t co
         if (tag > last) continue;
         ++seen;
         const Entry entry = table->entry(ref);
-        if (!entry.expired(now)) visit(entry.key(), entry.value());
+        if (table->visible(ref, now)) visit(entry.key(), entry.value());
       }
       ++effort;
       if (last == 255) {
@@ -226,7 +268,7 @@ std::optional<std::string> Keyspace::random_key(unsigned db, UnixMs now, Locks& 
       Table* table = shard.tables[db].get();
       if (table == nullptr || table->size() == 0) return;
       const Ref ref = table->index().sample(random_u64());
-      if (ref != 0 && !table->entry(ref).expired(now)) found = table->entry(ref).key();
+      if (ref != 0 && table->visible(ref, now)) found = table->entry(ref).key();
     });
   }
   // Few live keys among many expired ones, or very few at all: take the first that a scan meets.
@@ -262,6 +304,30 @@ KeyspaceStats Keyspace::stats(const Locks& held) {
 
 void Keyspace::reset_stats(const Locks& held) {
   for_each_shard(held, [](Shard& shard) { shard.hits = shard.misses = shard.expired = shard.evicted = 0; });
+}
+
+EntryUse Keyspace::use_of(std::uint8_t slot, const Locks& held) {
+  EntryUse sum;
+  for_each_shard(held, [&](Shard& shard) {
+    for (const auto& table : shard.tables) {
+      if (!table) continue;
+      sum.keys += table->use_of(slot).keys;
+      sum.bytes += table->use_of(slot).bytes;
+    }
+  });
+  return sum;
+}
+
+EntryUse Keyspace::negative_use(const Locks& held) {
+  EntryUse sum;
+  for_each_shard(held, [&](Shard& shard) {
+    for (const auto& table : shard.tables) {
+      if (!table) continue;
+      sum.keys += table->negatives().keys;
+      sum.bytes += table->negatives().bytes;
+    }
+  });
+  return sum;
 }
 
 DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& held) {

@@ -52,6 +52,12 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
       release(ref, hash);
       continue;
     }
+    if (Purge* const purge = purges_ != nullptr ? purge_of(ref) : nullptr; purge != nullptr) [[unlikely]] {
+      // Its place is about to change, and with it what was written before it. One that is only stale goes as well.
+      note_purged(e, *purge);
+      release(ref, hash);
+      continue;
+    }
     unsigned frequency = e.frequency();
     const std::optional<Queue> to = keep(e, hash, frequency);
     if (!to) {
@@ -83,7 +89,7 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
     std::memcpy(moved.data(), waiting.data(), waiting.extent());
     *slot.ref = ref;
     Segment& segment = segment_of(ref);
-    note_deadline(segment, moved.expires_at());
+    note_deadline(segment, moved.gone_at());
     account_blobs(segment, moved, 1);
   }
 }
@@ -105,11 +111,13 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
     std::optional<Queue> to;
     if (e.expired(keeping.now)) {
       ++keeping.expired;
+    } else if (Purge* const purge = purges_ != nullptr ? purge_of(ref) : nullptr; purge != nullptr) {
+      note_purged(e, *purge);
     } else if ((to = keep(e, hash, frequency)) && (moved = append(*to, e.extent())) != 0) {
       Entry fresh = entry(moved);
       std::memcpy(fresh.data(), e.data(), e.extent());
       fresh.set_frequency(frequency);
-      note_deadline(segment_of(moved), fresh.expires_at());
+      note_deadline(segment_of(moved), fresh.gone_at());
       account_blobs(segment_of(ref), e, -1);
       account_blobs(segment_of(moved), fresh, 1);
       *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
@@ -175,6 +183,12 @@ bool Table::prepare_eviction() {
   return policy_.provide();
 }
 
+// What the policy that the entry fell under, or that it is a negative one, has to say about its eviction.
+Standing Table::standing_of(const Entry& e) const {
+  if (e.absent()) return settings_.negative_standing.load(std::memory_order_relaxed);
+  return settings_.standing[Extra::read(e.extra()).policy].load(std::memory_order_relaxed);
+}
+
 bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
   fit_policy();
   const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
@@ -193,13 +207,16 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id, *scratch);
   const std::uint32_t seconds = unix_seconds();
   const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
-  const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) {
+  const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) -> std::optional<Queue> {
+    const Standing standing = e.has_extra() || e.absent() ? standing_of(e) : Standing::normal;
+    if (standing == Standing::last && pressure < eviction::most_frequency) return reading.from;
     eviction::Candidate candidate{.hash = hash,
                                   .bytes = returned_by(e),
                                   .frequency = frequency,
                                   .expires_at = e.expires_at(),
                                   .minutes = minutes};
-    const std::optional<Queue> to = policy_.keep(reading, candidate);
+    std::optional<Queue> to = policy_.keep(reading, candidate);
+    if (standing == Standing::first && to != Queue::pinned) to.reset();
     frequency = candidate.frequency;
     if (!to) policy_.evicted(reading.from, candidate);
     return to;
@@ -254,7 +271,7 @@ void Table::expire_segment(std::uint32_t id, const Housekeeping& keeping) {
       }
     } else {
       ++live;
-      if (e.expires_at() != 0) earliest = std::min(earliest, e.expires_at());
+      if (const UnixMs gone = e.gone_at(); gone != 0) earliest = std::min(earliest, gone);
     }
   }
   if (live > 0) segments_[id].earliest = earliest;

@@ -26,6 +26,7 @@ Table::~Table() {
   while (!dismantle(segments_.size())) {
   }
   memory_.add(Use::ghosts, -static_cast<std::int64_t>(ghost_bytes_));
+  memory_.add(Use::herd, -static_cast<std::int64_t>(purges_bytes_));
 }
 
 bool Table::dismantle(std::size_t segments) {
@@ -51,7 +52,9 @@ bool Table::dismantle(std::size_t segments) {
 // --- looking up ---
 
 Index::Slot Table::find_slot(const Key& key) {
-  return index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
+  const Index::Slot slot = index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
+  if (purges_ != nullptr && slot) [[unlikely]] return settle_purges(key, slot);
+  return slot;
 }
 
 std::optional<Entry> Table::find(const Key& key) {
@@ -118,6 +121,7 @@ std::uint32_t Table::open_segment(Queue which) {
   segments_[id].base = base;
   segments_[id].queue = static_cast<std::uint8_t>(which);
   segments_[id].opened = unix_seconds();
+  segments_[id].sequence = ++sequence_;
   segments_[id].older = queue.newest;
   if (queue.newest != no_segment) segments_[queue.newest].newer = id;
   if (queue.oldest == no_segment) queue.oldest = id;
@@ -161,7 +165,23 @@ void Table::note_deadline(Segment& segment, UnixMs at) {
   if (at != 0) segment.earliest = std::min(segment.earliest, at);
 }
 
+bool Table::provide_uses() {
+  if (uses_ == nullptr) uses_.reset(new (std::nothrow) std::array<EntryUse, 256>{});
+  return uses_ != nullptr;
+}
+
+void Table::count_use(const Entry& e, int sign) {
+  const auto add = [&](EntryUse& use) {
+    use.keys += static_cast<std::uint64_t>(std::int64_t{sign});
+    use.bytes += static_cast<std::uint64_t>(static_cast<std::int64_t>(returned_by(e)) * sign);
+  };
+  if (e.absent()) add(negatives_);
+  if (!e.has_extra() || uses_ == nullptr) return;
+  if (const std::uint8_t slot = Extra::read(e.extra()).policy; slot != 0) add((*uses_)[slot]);
+}
+
 void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
+  if (e.has_extra() || e.absent()) [[unlikely]] count_use(e, sign);
   QueueState& queue = queue_of(segment);
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw == nullptr) continue;
@@ -176,13 +196,18 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
 
 // Takes the entry at `ref` out of the live ones. Blocks that its successor took over are not released.
 void Table::retire(Ref ref, const EntryParts* successor) {
+  let_go(ref, successor);
+  mark_dead(ref);
+}
+
+// All of that but for its bytes.
+void Table::let_go(Ref ref, const EntryParts* successor) {
   Entry e = entry(ref);
   account_blobs(segment_of(ref), e, -1);
   if (successor == nullptr || successor->key_blob != e.key_blob()) Blob::attach(e.key_blob());
   if (successor == nullptr || successor->value_blob != e.value_blob()) Blob::attach(e.value_blob());
   if (e.expires_at() != 0) --expires_;
   --size_;
-  mark_dead(ref);
 }
 
 // The bytes at `ref` are nobody's any more. Frees the segment with the last of them.
@@ -201,6 +226,7 @@ void Table::mark_dead(Ref ref) {
   dead_bytes_ -= segment.dead;
   segment.used = segment.dead = 0;
   segment.earliest = no_deadline;
+  segment.sequence = ++sequence_;  // what comes was not there before
 }
 
 // --- writing ---
@@ -235,12 +261,16 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
     const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && parts.key_blob == nullptr &&
                        parts.value_blob == nullptr;
     constexpr std::size_t negligible = 64;
-    if (plain && static_cast<Queue>(segment.queue) == queue && extent <= room &&
+    // To a purge of tags that is under way, what lies here was written before it.
+    const bool timeless = purges_ == nullptr || parts.extra.empty();
+    if (plain && timeless && static_cast<Queue>(segment.queue) == queue && extent <= room &&
         (extent * 2 >= room || room <= negligible)) {
       if (old.expires_at() != 0) --expires_;
       if (parts.expires_at != 0) ++expires_;
+      if (old.has_extra() || old.absent()) count_use(old, -1);
       old.write(parts, room);
-      note_deadline(segment, parts.expires_at);
+      if (old.has_extra() || old.absent()) count_use(old, 1);
+      note_deadline(segment, parts.gone_at());
       return true;
     }
   } else {
@@ -263,7 +293,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
   if (parts.expires_at != 0) ++expires_;
   Segment& segment = segment_of(ref);
   account_blobs(segment, fresh, 1);
-  note_deadline(segment, parts.expires_at);
+  note_deadline(segment, parts.gone_at());
   if (slot) {
     const Ref old = *slot.ref;
     *slot.ref = ref;
@@ -290,6 +320,14 @@ bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text,
   return true;
 }
 
+namespace {
+// An entry's parts must not lie where it may be rewritten.
+std::string_view copy_aside(std::string_view bytes, ExtraBuffer& to) {
+  std::memcpy(to.data(), bytes.data(), bytes.size());
+  return {to.data(), bytes.size()};
+}
+}  // namespace
+
 // The time that an entry written now is to carry: only policies without frequencies show one (OBJECT IDLETIME).
 std::uint32_t Table::access_to_keep() const {
   return is_lfu(settings_.kind.load(std::memory_order_relaxed)) ? 0 : unix_seconds();
@@ -302,10 +340,20 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
   parts.expires_at = options.expires_at;
   parts.encoding = options.encoding;
   parts.accessed = access_to_keep();
+  parts.absent = options.absent;
+  ExtraBuffer extra;
+  if (options.extra != nullptr && options.extra->size() > 0) {
+    if (options.extra->policy != 0 && !provide_uses()) return false;
+    options.extra->write(extra.data());
+    parts.extra = {extra.data(), options.extra->size()};
+  }
   void* inherited_key = nullptr;
   if (slot) {
     const Entry old = entry(*slot.ref);
-    if (options.keep_expiry) parts.expires_at = old.expires_at();
+    if (options.keep_expiry) {
+      parts.expires_at = old.expires_at();
+      if (options.extra == nullptr) parts.extra = copy_aside(old.extra_bytes(), extra);
+    }
     parts.frequency = std::min<std::uint8_t>(static_cast<std::uint8_t>(old.frequency() + 1), 3);
     parts.key_blob = inherited_key = old.key_blob();
   }
@@ -332,17 +380,26 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
   if (!slot) return false;
   Entry old = entry(*slot.ref);
   if (old.set_deadline_in_place(at)) {
-    note_deadline(segment_of(*slot.ref), at);
+    note_deadline(segment_of(*slot.ref), old.gone_at());
     return true;
   }
-  // The layout changes. The value is copied aside first, because the entry may be rewritten where it lies.
+  return rewrite(key, slot, at, old.extra_bytes());
+}
+
+// Writes an entry anew because its layout changes.
+bool Table::rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra) {
+  const Entry old = entry(*slot.ref);
+  // Value and extra are copied aside first, because the entry may be rewritten where it lies.
   char aside[max_inline_entry];
+  ExtraBuffer extra_aside;
   EntryParts parts;
   parts.key = key.text;
   parts.key_blob = old.key_blob();
   parts.value_blob = old.value_blob();
-  parts.expires_at = at;
+  parts.expires_at = expires_at;
   parts.accessed = old.accessed();
+  parts.extra = copy_aside(extra, extra_aside);
+  parts.absent = old.absent();
   parts.encoding = old.encoding();
   parts.frequency = old.frequency();
   if (parts.value_blob == nullptr) {
@@ -351,6 +408,22 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
     parts.value = {aside, text.size()};
   }
   return store_entry(key, slot, parts, Entry::size_of(parts));
+}
+
+bool Table::make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms) {
+  const Index::Slot slot = find_slot(key);
+  return slot && stale_entry(key, slot, at, stale_ms);
+}
+
+bool Table::stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms) {
+  const Entry old = entry(*slot.ref);
+  if (!old.live(at)) return false;
+  Extra extra = old.has_extra() ? Extra::read(old.extra()) : Extra{};
+  const UnixMs gone = old.gone_at();
+  extra.stale_ms = gone == 0 ? stale_ms : static_cast<std::uint32_t>(std::min<UnixMs>(gone - at, UINT32_MAX));
+  ExtraBuffer bytes;
+  extra.write(bytes.data());
+  return rewrite(key, slot, at, {bytes.data(), extra.size()});
 }
 
 // A value that is a block, or is to become one.
@@ -418,6 +491,8 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
   parts.key_blob = old.key_blob();
   parts.expires_at = old.expires_at();
   parts.accessed = old.accessed();
+  ExtraBuffer extra;
+  parts.extra = copy_aside(old.extra_bytes(), extra);
   parts.encoding = Encoding::raw;
   parts.frequency = old.frequency();
   // size_of looks at the value's size only; the bytes are copied below.

@@ -199,6 +199,7 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
       }
       const Housekeeping keeping = shard.housekeeping(db, now);
       if (active_expire_.load(std::memory_order_relaxed)) more |= table.expire_some(keeping);
+      more |= table.purge_some();
       more |= table.compact(keeping) || table.shrink_index();
     }
   }

@@ -61,7 +61,8 @@ def arguments(argv):
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
-    parser.add_argument("--rounds", type=positive(int), default=3, help="cpu: rounds, interleaved between servers")
+    parser.add_argument("--rounds", type=positive(int), default=3,
+                        help="cpu: rounds, interleaved between servers; stalls: rounds of Pinfold")
     parser.add_argument("--scale", type=positive(float), default=1.0,
                         help="share of the work, to try the harness; figures below 1 are not comparable")
     parser.add_argument("--keys", type=positive(int), default=memory.KEYS, help="memory: number of keys")

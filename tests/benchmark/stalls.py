@@ -1,6 +1,7 @@
 """Whether anything makes a server stall: the latency of GETs while it happens, and the longest a lock is held."""
 
-from statistics import mean
+import time
+from statistics import mean, median
 
 from load import InvalidRun
 from proc import Disturbance
@@ -12,6 +13,7 @@ MEMORY_MB = 4096
 TARGET_RATIO = 2.0
 TARGET_LOCK_US = 1000
 LATE_US = 500  # a generator that was later than this, at p99.9, measured the machine rather than the server
+GAP_US = 200  # a loop that does nothing was away from its core for so long
 LOCK_FIELDS = ("shard_lock_longest_us", "shard_lock_longest_cpu_us")
 
 
@@ -20,16 +22,22 @@ def _start(context, kind, **more):
     return context.server(kind, Setup(memory_mb=MEMORY_MB, policy=policy, core=context.cores()[0], **more))
 
 
-def _latencies(context, kind, data, failures):
+def _rounds(context, kind):
+    """A peer is there for orientation: once."""
+    return context.rounds if kind == "pinfold" else 1
+
+
+def _latencies(context, kind, data, failures, number=0, rates=None):
     """One window for each scenario; returns how fast the server can go."""
-    rates = None
     for scenarios in (ON_FILLED, ON_EMPTY):
         with _start(context, kind) as server:
             context.remember_version(server)
             rig = Rig(context, server, rates)
-            if scenarios is ON_FILLED:
+            if scenarios is ON_FILLED and rates is None:
                 rig.measure_rates()
                 rates = rig.rates
+            elif scenarios is ON_FILLED:
+                rig.fill(0, rig.keys)
             for scenario in scenarios:
                 if kind not in scenario.kinds:
                     continue
@@ -39,7 +47,7 @@ def _latencies(context, kind, data, failures):
                 except InvalidRun as failure:
                     failures.append(f"{scenario.name}: {failure}")
                     continue
-                data.append({"scenario": scenario.name, "control": scenario.control, "server": server.name,
+                data.append({"scenario": scenario.name, "control": scenario.control, "server": server.name, "round": number,
                              "gets_capacity": rates.gets, "sets_capacity": rates.sets, **found})
     return rates
 
@@ -76,16 +84,18 @@ def run(context):
     with Disturbance() as disturbance:
         for kind in context.kinds:
             try:
-                rates[kind] = _latencies(context, kind, latencies, failures)
+                for number in range(_rounds(context, kind)):
+                    rates[kind] = _latencies(context, kind, latencies, failures, number, rates.get(kind))
             except (CannotStart, InvalidRun) as failure:
                 failures.append(str(failure))
         if rates.get("pinfold"):
             try:
-                _locks(context, rates["pinfold"], locks, lock_failures)
+                for _ in range(context.rounds):
+                    _locks(context, rates["pinfold"], locks, lock_failures)
             except (CannotStart, InvalidRun) as failure:
                 lock_failures.append(str(failure))
     found = report(context, latencies, failures)
-    found.notes.append(disturbance.sentence())
+    found.notes += [disturbance.sentence(), _interruptions(context)]
     return [found, lock_report(locks, lock_failures)]
 
 
@@ -94,24 +104,45 @@ def _verdict(value, target):
 
 
 def _compared(run, data):
-    """The window with what it is compared with: those of the same server and load in which nothing happened."""
-    quiet = [other for other in data if other["control"] and
-             (other["server"], other["load"]) == (run["server"], run["load"])]
+    """The window with what it is compared with: those of the same server, round and load in which nothing happened."""
+    same = ("server", "round", "load")
+    quiet = [other for other in data if other["control"] and all(other[field] == run[field] for field in same)]
     p999 = [window["latency_us"]["p99.9"] for window in quiet]
     return {**run, "quiet_p999_us": p999, "ratio": run["latency_us"]["p99.9"] / mean(p999) if quiet else None,
             "late_p999_us": max(window["late_us"]["p99.9"] for window in [run, *quiet])}
 
 
-def _cells(found):
-    writes = (found["stored"] + found["deleted"] + found["refused"]) / found["seconds"]
-    ratio, target = found["ratio"], ""
-    if ratio is not None and found["server"] == "pinfold":
-        target = _verdict(ratio, TARGET_RATIO) + (", noisy" if found["late_p999_us"] > LATE_US else "")
-    return (found["scenario"], found["server"], f"{found['requests'] / found['seconds']:,.0f}",
-            f"{writes:,.0f}" if writes else "", f"{found['latency_us']['p99.9']:,.0f}",
-            f"{found['latency_us']['max'] / 1000:,.1f}",
-            " and ".join(f"{value:,.0f}" for value in found["quiet_p999_us"]),
-            "" if ratio is None else f"{ratio:.1f}", target, f"{found['late_p999_us']:,.0f}")
+def _cells(rounds):
+    def middle(pick):
+        return median(pick(found) for found in rounds)
+
+    writes = middle(lambda found: (found["stored"] + found["deleted"] + found["refused"]) / found["seconds"])
+    ratios = [found["ratio"] for found in rounds if found["ratio"] is not None]
+    quiet = [value for found in rounds for value in found["quiet_p999_us"]]
+    late = middle(lambda found: found["late_p999_us"])
+    target = ""
+    if ratios and rounds[0]["server"] == "pinfold":
+        target = _verdict(median(ratios), TARGET_RATIO) + (", noisy" if late > LATE_US else "")
+    return (rounds[0]["scenario"], rounds[0]["server"], f"{middle(lambda found: found['requests'] / found['seconds']):,.0f}",
+            f"{writes:,.0f}" if writes else "", f"{middle(lambda found: found['latency_us']['p99.9']):,.0f}",
+            f"{middle(lambda found: found['latency_us']['max']) / 1000:,.1f}",
+            f"{min(quiet):,.0f} - {max(quiet):,.0f}" if quiet else "",
+            f"{median(ratios):.1f}" if ratios else "", target, f"{late:,.0f}")
+
+
+def _interruptions(context):
+    """What the machine does to a program that only looks at the clock."""
+    seconds = context.settle(3)
+    gaps = []
+    last = start = time.perf_counter_ns()
+    while last - start < seconds * 1e9:
+        now = time.perf_counter_ns()
+        if now - last > GAP_US * 1000:
+            gaps.append((now - last) / 1000)
+        last = now
+    return f"On the idle machine a loop that only reads the clock was interrupted for more than {GAP_US} us " \
+           f"{len(gaps) / seconds:.0f} times a second, {sum(gaps) / seconds / 1e4:.2f}% of the time, at most for " \
+           f"{max(gaps, default=0):,.0f} us. What is above 0.1% sets every p99.9 here, and such a pause counts as CPU time."
 
 
 def report(context, data, failures):
@@ -119,12 +150,13 @@ def report(context, data, failures):
                    "p99.9 vs quiet", "target", "sent late us"], left=("while", "server"))
     windows = [_compared(run, data) for run in data if not run["control"]]
     for name in dict.fromkeys(found["scenario"] for found in windows):
-        for found in windows:
-            if found["scenario"] == name:
-                table.add(*_cells(found))
+        here = [found for found in windows if found["scenario"] == name]
+        for server in dict.fromkeys(found["server"] for found in here):
+            table.add(*_cells([found for found in here if found["server"] == server]))
     notes = [f"{context.scaled(KEYS, 100_000):,} keys of 16 B, values of 32 to 100 B; half of what each server can do, "
              "measured first. Latency counts from the moment a GET was due. Quiet: the same load with nothing "
-             "happening, measured twice; their mean is compared with. What differs between the two is noise.",
+             "happening, twice in each round; a window is compared with their mean. Pinfold: medians of "
+             f"{context.rounds} rounds.",
              "Sent late: how much later than it was due the generator sent a GET, p99.9, in this window or in those it "
              f"is compared with, whichever was worse. Above {LATE_US} us the machine was too busy to judge a server."]
     return Report("stalls", "Latency of GETs while something happens", table,
@@ -132,13 +164,18 @@ def report(context, data, failures):
 
 
 def lock_report(data, failures):
-    table = Table(["while", "longest held us", "of it CPU us", "target"], left=("while",))
-    for found in data:
-        cells = ["n/a" if found[field] is None else f"{found[field]:,}" for field in ("wall_us", "cpu_us")]
-        target = f"<= {TARGET_LOCK_US:,}" if found["wall_us"] is None else _verdict(found["wall_us"], TARGET_LOCK_US)
-        table.add(found["scenario"], *cells, target)
-    notes = ["The longest time that any shard's lock was held, and the CPU time that its holder used meanwhile: where "
-             "the first is longer, the kernel gave the core to another thread."]
+    table = Table(["while", "longest held us", "of it CPU us", "least of the rounds us", "target"], left=("while",))
+    for name in dict.fromkeys(found["scenario"] for found in data):
+        rounds = [found for found in data if found["scenario"] == name]
+        if any(found["wall_us"] is None for found in rounds):
+            table.add(name, "n/a", "n/a", "n/a", f"<= {TARGET_LOCK_US:,}")
+            continue
+        wall, cpu = (median(found[field] for found in rounds) for field in ("wall_us", "cpu_us"))
+        least = min(found["wall_us"] for found in rounds)
+        table.add(name, f"{wall:,.0f}", f"{cpu:,.0f}", f"{least:,.0f}", _verdict(least, TARGET_LOCK_US))
+    notes = ["The longest time that any shard's lock was held in each round, its median and the CPU time of its holder "
+             "meanwhile. What the server does with the lock it does in every round, so the least of them bounds it; what is "
+             "above that is the kernel or the host giving the core to somebody else."]
     if any(found["wall_us"] is None for found in data):
         notes.append("n/a: this Pinfold has no setting `lock-timing`.")
     return Report("locks", "The longest time a lock is held", table, data, notes, failures)

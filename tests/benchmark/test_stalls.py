@@ -116,9 +116,9 @@ def test_an_event_that_the_server_refuses_makes_the_window_invalid(rig):
         rig.window("w", 0.4, event=lambda: rig.server.order(b"NOCOMMAND\r\n"))
 
 
-def window(scenario, server, p999, control=False, load="reads", late=10):
+def window(scenario, server, p999, control=False, load="reads", late=10, number=0):
     times = {"p50": 1, "p99": 2, "p99.9": p999, "max": p999 + 1}
-    return {"scenario": scenario, "server": server, "control": control, "load": load, "seconds": 2, "requests": 100,
+    return {"scenario": scenario, "server": server, "control": control, "load": load, "round": number, "seconds": 2, "requests": 100,
             "stored": 0, "deleted": 0, "refused": 0, "latency_us": times, "late_us": {**times, "p99.9": late}}
 
 
@@ -137,16 +137,28 @@ def test_a_window_is_compared_with_the_quiet_ones_of_the_same_server_and_load():
     verdicts = {(row[0], row[1]): row[-2] for row in found.table.rows}
     assert verdicts == {("FLUSHALL", "pinfold"): "<= 2.0 met", ("FLUSHALL", "redis-server"): "",
                         ("index growth", "pinfold"): "<= 2.0 missed"}
+    assert [row[6] for row in found.table.rows if row[1] == "pinfold"] == ["100 - 300", "10,000 - 10,000"]
     data[1]["late_us"]["p99.9"] = 5000
     assert stalls.report(CONTEXT, data, []).table.rows[0][-2] == "<= 2.0 met, noisy"
 
 
-def test_locks_are_judged_by_the_wall_clock_and_unknown_ones_not_at_all():
+def test_rounds_are_compared_with_their_own_quiet_windows_and_the_median_counts():
+    data = []
+    for number, (quiet, busy) in enumerate([(100, 150), (1000, 9000), (10, 30)]):
+        data += [window("quiet", "pinfold", quiet, True, number=number), window("FLUSHALL", "pinfold", busy, number=number)]
+    row = stalls.report(CONTEXT, data, []).table.rows[0]
+    assert (row[4], row[6], row[7], row[8]) == ("150", "10 - 1,000", "3.0", "<= 2.0 missed")
+
+
+def test_locks_are_judged_by_what_every_round_shows_and_unknown_ones_not_at_all():
     found = stalls.lock_report([{"scenario": "a", "wall_us": 1000, "cpu_us": 900},
+                                {"scenario": "a", "wall_us": 7000, "cpu_us": 10},
+                                {"scenario": "a", "wall_us": 2000, "cpu_us": 20},
                                 {"scenario": "b", "wall_us": 1001, "cpu_us": 4},
                                 {"scenario": "c", "wall_us": None, "cpu_us": None}], [])
     assert [row[1:] for row in found.table.rows] == \
-        [["1,000", "900", "<= 1,000 met"], ["1,001", "4", "<= 1,000 missed"], ["n/a", "n/a", "<= 1,000"]]
+        [["2,000", "20", "1,000", "<= 1,000 met"], ["1,001", "4", "1,001", "<= 1,000 missed"],
+         ["n/a", "n/a", "n/a", "<= 1,000"]]
 
 
 class TimedRedis(Redis):
@@ -180,11 +192,12 @@ def test_lock_times_are_read_for_every_scenario_on_servers_told_to_take_them(mon
 
 
 def test_bench_stalls_measures_every_scenario_of_each_server(tmp_path):
-    done = run_bench("stalls", "--scale", 0.001, "--json", tmp_path / "out.json")
+    done = run_bench("stalls", "--scale", 0.001, "--rounds", 2, "--json", tmp_path / "out.json")
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / "out.json").read_text())
-    names = {server: [row["scenario"] for row in found["stalls"]["results"] if row["server"] == server]
+    names = {server: [row["scenario"] for row in found["stalls"]["results"] if row["server"] == server and row["round"] == 0]
              for server in ("pinfold", "redis-server", "memcached")}
     assert sorted(names["pinfold"]) == sorted(names["redis-server"]) and len(names["pinfold"]) == 11
     assert set(names["pinfold"]) - set(names["memcached"]) == {"DEL of 512 MB"}
-    assert len(found["locks"]["results"]) == 7
+    assert sum(row["round"] == 1 for row in found["stalls"]["results"]) == 11
+    assert len(found["locks"]["results"]) == 14

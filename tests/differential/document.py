@@ -22,8 +22,9 @@ def render():
         "Unknown commands here are those of other data types (lists, hashes, sets, sorted sets, streams, geo, HyperLogLog), scripts (so a client",
         "library's lock that releases itself by a script does not work: use `SET key token NX PX ms` and `DELEX key IFEQ token`), publish/subscribe,",
         "replication and cluster, snapshots (SAVE, DUMP, RESTORE, MIGRATE ...), ACL, MODULE, MONITOR, SLOWLOG, LATENCY and SORT; of CLIENT the",
-        "subcommands TRACKING, CACHING, TRACKINGINFO and UNBLOCK. `docs/commands.md` lists what there is, which includes newer ones that 7.2 does",
-        "not have: DIGEST, DELEX, DELIFEQ, MSETEX and the IF conditions of SET. Those are tested from their documentation in `tests/server`.",
+        "subcommands TRACKING, CACHING and TRACKINGINFO. `docs/commands.md` lists what there is, which includes newer ones that 7.2 does",
+        "not have: DIGEST, DELEX, DELIFEQ, MSETEX and the IF conditions of SET. Those are tested from their documentation in `tests/server`, and",
+        "the CACHE commands, which no Redis has, from [their contract](cache-commands.md).",
         "",
     ]
     for kind in (differences.BY_DESIGN, differences.BY_NATURE):

@@ -44,10 +44,14 @@ class Call {
   LargeArguments* large = nullptr;
   /// Bytes that a value would have to grow by, beyond what was made room for: set by the store, which refused it.
   mutable std::uint64_t wanted = 0;
+  /// A value was refused because of its key's policy. Set by the store.
+  mutable bool too_large = false;
   /// Bytes that values may grow by beyond the limit: inside EXEC nothing can be evicted any more.
   std::uint64_t may_exceed = 0;
   /// Set by dispatch: if something was `wanted`, room is made for it and the handler called once more.
   bool may_retry = false;
+  /// Set by EXEC: nobody can wait for a reply.
+  bool in_transaction = false;
   /// Set by EXEC: the errors in its reply are those of the commands inside, and were counted with them.
   bool errors_counted = false;
 
@@ -68,7 +72,11 @@ class Call {
   // Replies that many commands share, with Redis' texts.
   void syntax_error() { reply.error("ERR syntax error"); }
   void not_an_integer() { reply.error("ERR value is not an integer or out of range"); }
-  void out_of_memory() { reply.error("OOM command not allowed when used memory > 'maxmemory'."); }
+  /// After a write that was refused.
+  void out_of_memory() {
+    if (too_large) return reply.error("ERR value is larger than the policy of its key allows (max-value)");
+    reply.error("OOM command not allowed when used memory > 'maxmemory'.");
+  }
   /// "ERR invalid expire time in 'set' command"
   void invalid_expire();
   /// The value as a bulk string; large ones are shared with the store instead of copied.

@@ -36,6 +36,10 @@ class Clients {
   /// Marks a client for closing and wakes its thread. For use inside for_each.
   void kill(SharedClient& client);
 
+  /// Has a client that waits for its reply wait no longer: it gets what it would get when its time is up, or an error.
+  /// False if it does not wait. For use inside with().
+  bool unblock(SharedClient& client, bool with_error);
+
   /// Kills those who take most memory until all together take no more than `share`. Clients with CLIENT NO-EVICT on are
   /// spared; the others keep a quarter of the share, whatever those take. False if they are the reason that it is still
   /// too much. O(clients).
@@ -62,6 +66,7 @@ class Clients {
   /// Set by the net room: wakes thread `thread` to close killed clients, or (all threads) to resume paused ones.
   std::function<void(unsigned thread, std::uint64_t id)> wake_to_close;
   std::function<void()> wake_paused;
+  std::function<void(unsigned thread, std::uint64_t id, bool with_error)> wake_to_unblock;
 
  private:
   std::atomic<std::uint64_t> next_id_{1};

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pinfold/base/clock.hpp"
+#include "pinfold/cache/cache.hpp"
 #include "pinfold/command/clients.hpp"
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
@@ -24,6 +25,7 @@ class Engine {
 
   config::Settings& settings;
   store::Keyspace& keyspace;
+  cache::Cache cache;
   Clients clients;
   Stats stats;
   Rates rates;
@@ -36,6 +38,8 @@ class Engine {
   /// What clients may take of memory together (maxmemory-clients); UINT64_MAX if there is no limit.
   std::uint64_t clients_share() const;
 
+  /// Set by the server: a line about what somebody did, for the log.
+  std::function<void(const std::string& line)> audit;
   /// Set by the server: asks for an orderly shutdown; returns at once.
   std::function<void()> shut_down;
 };

@@ -22,6 +22,9 @@ std::span<const Row> server_commands();
 std::span<const Row> info_commands();
 std::span<const Row> memory_commands();
 std::span<const Row> debug_commands();
+std::span<const Row> cache_commands();
+std::span<const Row> cache_purge_commands();
+std::span<const Row> cache_policy_commands();
 std::span<const Row> throttle_commands();
 
 }  // namespace pinfold::command

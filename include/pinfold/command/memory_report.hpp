@@ -14,6 +14,7 @@ struct MemoryReport {
   std::uint64_t blobs;
   std::uint64_t index;
   std::uint64_t ghosts;
+  std::uint64_t herd;      // leases, invalidated versions, purges under way
   std::uint64_t clients;
   std::uint64_t used;  // all of these: what maxmemory bounds, and clients
   std::uint64_t peak;

@@ -40,6 +40,7 @@ struct SharedClient {
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
   std::atomic<bool> authenticated{true};
+  std::atomic<bool> blocked{false};  // waits for its reply
   std::atomic<bool> closing{false};  // set by CLIENT KILL; the owner's thread closes it
   std::atomic<std::uint64_t> watched_bytes{0};
   std::atomic<bool> evicted{false};             // is being closed for the memory that it takes
@@ -88,6 +89,21 @@ struct WatchedKey {
   auto operator<=>(const WatchedKey&) const = default;
 };
 
+enum class WaitKind : std::uint8_t {
+  cache_read,  // CACHE.GET
+  plain_read,  // GET under a policy
+  purge,       // the end of a purge's sweep
+};
+
+/// What a client that has to wait for its reply waits for. Whoever answers names the ticket.
+struct Wait {
+  WaitKind kind = WaitKind::cache_read;
+  std::uint64_t ticket = 0;
+  UnixMs until = 0;  // then it is answered as it is; 0: no limit
+  unsigned db = 0;
+  std::string key;
+};
+
 enum class ReplyMode : std::uint8_t { on, off, skip_next, skip_this };
 
 struct Session {
@@ -102,6 +118,8 @@ struct Session {
   std::set<WatchedKey> watched;
   std::size_t watched_bytes = 0;  // what watched occupies, as counted in store::Use::clients
   std::shared_ptr<store::WatchFlag> watch_flag;  // set while anything is watched
+  /// Set by a command whose reply comes later: until then the connection executes nothing.
+  std::unique_ptr<Wait> wait;
 };
 
 }  // namespace pinfold::command

@@ -47,6 +47,13 @@ enum class Id : unsigned {
   loglevel,
   logfile,
   enable_debug_command,
+  lease_duration,
+  max_leases,
+  max_lease_waiters,
+  negative_ttl_max,
+  negative_memory,
+  invalidation_memory,
+  serve_stale,
   lock_timing,
   save,
   appendonly,
@@ -67,6 +74,13 @@ struct OutputLimit {
 struct Refusal {
   std::size_t index;
   std::string reason;  // in Redis' words, without the setting's name
+};
+
+/// A field of a policy in the settings file; what policies are is the cache's business.
+struct PolicyField {
+  std::string name;
+  std::string value;
+  std::string where;  // "file.yaml:12: ", for what is wrong with it
 };
 
 /// What the command line came to.
@@ -140,6 +154,8 @@ class Settings {
 
   /// The absolute path of the file given at start; empty if there was none (CONFIG REWRITE, INFO).
   const std::string& file() const { return file_; }
+  /// The policies in that file, in its order.
+  const std::vector<std::vector<PolicyField>>& policies() const { return policies_; }
   /// Writes the settings that differ from their defaults into the file, keeping its other lines and comments.
   /// The file is replaced at once and with the same permissions.
   std::optional<std::string> rewrite();
@@ -175,6 +191,7 @@ class Settings {
   std::array<std::string, static_cast<unsigned>(Id::count)> given_;
   std::map<Id, Listener> listeners_;
   std::string file_;
+  std::vector<std::vector<PolicyField>> policies_;
 };
 
 }  // namespace pinfold::config

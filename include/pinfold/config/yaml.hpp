@@ -21,10 +21,10 @@ struct YamlEntry {
   std::size_t value_column;  // in bytes, from 0
 };
 
-/// The entries of a YAML mapping of scalars, in the file's order. The error is one line that starts with
-/// `path` and the line's number.
-std::optional<std::string> parse_yaml(const std::string& text, std::string_view path,
-                                      std::vector<YamlEntry>& entries);
+/// The entries of a YAML mapping of scalars, in the file's order, and those of each mapping in the list `policies`, which
+/// are left as they are. The error is one line that starts with `path` and the line's number.
+std::optional<std::string> parse_yaml(const std::string& text, std::string_view path, std::vector<YamlEntry>& entries,
+                                      std::vector<std::vector<YamlEntry>>& policies);
 
 /// The entry's value as `setting` takes it: where yes and no are meant, YAML's true and false are understood.
 std::string_view yaml_value(const Setting& setting, const YamlEntry& entry);

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -51,12 +52,20 @@ class Connection {
   void close();
   /// Goes on with requests that a pause has held up.
   void resume();
+  /// The answer that its client waits for has come. False if that is not the wait it is for.
+  bool answer(const cache::Delivery& delivery);
+  /// Its client has waited long enough, or (CLIENT UNBLOCK) is to wait no longer.
+  void end_wait(bool with_error);
   /// Closes if it holds much memory in blobs that nobody else needs.
   void give_way();
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
   void tick();
 
  private:
+  void hold_up(std::size_t start);
+  void begin_wait();
+  void reply_late(const std::function<void(resp::Reply&)>& write);
+  bool waits() const { return session_.wait != nullptr; }
   void send();
   bool send_some(resp::Output& output, std::size_t& sent);
   void keep_unsent(resp::Output& output, std::size_t sent);
@@ -101,6 +110,8 @@ class Connection {
   std::size_t accounted_arriving_ = 0;
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
+  bool held_up_ = false;         // requests behind the one that waits are to be parsed again
+  UnixMs wait_until_ = 0;        // as the thread knows it; 0: it does not
   bool close_when_sent_ = false;
   bool more_input_ = false;  // input holds requests that a batch had no room for; the thread will come back
 };

@@ -8,8 +8,10 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "pinfold/command/dispatch.hpp"
@@ -39,6 +41,10 @@ class IoThread {
   void adopt(int fd, bool unix_socket);
   /// Closes the connection with this client id, which has been marked for that, if it still lives here.
   void close(std::uint64_t id);
+  /// Gives clients that wait what they wait for. Takes memory.
+  void deliver(std::vector<cache::Delivery>&& answers);
+  /// Has the client wait no longer, if it does.
+  void unblock(std::uint64_t id, bool with_error);
   /// Has every connection that waits for the end of a pause look again.
   void resume_paused();
 
@@ -60,6 +66,9 @@ class IoThread {
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   void await_pause_end() { paused_ = true; }
+  /// Ends the wait of the connection's client at that time, unless told not to.
+  void await(UnixMs until, Connection& connection) { waiting_.emplace(until, &connection); }
+  void await_no_longer(UnixMs until, Connection& connection) { waiting_.erase({until, &connection}); }
 
  private:
   void run();
@@ -77,6 +86,7 @@ class IoThread {
   }
   void free_unread_blobs();
   void look_at_paused();
+  void end_waits();
   void remove_dead();
   int timeout_ms() const;
 
@@ -99,6 +109,7 @@ class IoThread {
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
   std::vector<Connection*> resumed_;     // those of them whose turn it is
+  std::set<std::pair<UnixMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
   std::vector<Connection*> dead_;        // closed, to be destroyed at the end of the round
   std::atomic<std::size_t> load_{0};
   std::thread thread_;

@@ -11,11 +11,13 @@
 #include <optional>
 #include <string_view>
 
+#include "pinfold/store/entry.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
 
 class Keyspace;
+class WriteRules;
 
 class Database {
  public:
@@ -27,11 +29,19 @@ class Database {
            std::uint64_t beyond = 0)
       : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), wanted_(wanted), beyond_(beyond) {}
 
+  /// What writes have to obey from now on. `too_large` is set if one was refused for the value's size.
+  void set_rules(const WriteRules* rules, bool* too_large = nullptr) {
+    rules_ = rules;
+    too_large_ = too_large;
+  }
+
   unsigned number() const { return number_; }
   UnixMs now() const { return now_; }
 
   /// The live entry under `key`, if any. O(1).
   std::optional<Value> find(const Key& key, Access access);
+  /// The same, but stale entries and negative ones are found as well; they count as misses.
+  std::optional<Value> find_any(const Key& key, Access access);
   /// GET's lookup.
   std::optional<Value> read(const Key& key) { return find(key, Access::read()); }
   /// The lookup inside a write: not counted as a hit or miss.
@@ -54,13 +64,19 @@ class Database {
   /// Whether a block of `bytes`, which is not part of the request itself, may be stored now. If not, see `wanted`.
   bool has_room(std::uint64_t bytes);
 
-  /// True if there was a live entry.
+  /// True if there was a live entry. Ends leases of the key in any case.
   bool remove(const Key& key);
+  /// Ends leases of the key, and nothing else.
+  void void_lease(const Key& key);
+  /// Makes a live entry stale; one without a deadline can then be used for `stale_ms`. Ends leases in any case.
+  bool make_stale(const Key& key, std::uint32_t stale_ms);
 
   /// Sets or (0) clears the deadline of a live entry. False if there is none, or no memory.
   bool set_expiry(const Key& key, UnixMs at);
 
  private:
+  std::optional<Entry> lookup(const Key& key);
+  bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
   bool put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
 
   Keyspace* keyspace_;
@@ -69,6 +85,8 @@ class Database {
   bool touch_;
   std::uint64_t* wanted_;
   std::uint64_t beyond_;
+  const WriteRules* rules_ = nullptr;
+  bool* too_large_ = nullptr;
 };
 
 }  // namespace pinfold::store

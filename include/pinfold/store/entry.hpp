@@ -8,6 +8,7 @@
 //   1       flags
 //   0/6/8   deadline in Unix milliseconds (8 bytes only for years after 10889)
 //   0/4     last access in Unix seconds, if the entry was written under a policy that shows it
+//   0/n     what it carries beside its value (extra.hpp)
 //   0/2     size of a key of 255 bytes or more
 //   n       key, or a pointer to its Blob
 //   n       value, or a pointer to its Blob
@@ -17,9 +18,11 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <string_view>
 
 #include "pinfold/base/blob.hpp"
+#include "pinfold/store/extra.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
@@ -39,8 +42,20 @@ struct EntryParts {
   void* value_blob = nullptr;
   UnixMs expires_at = 0;
   std::uint32_t accessed = 0;  // 0: not kept
+  std::string_view extra;      // as Extra::write has written it; empty: none
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;
+  bool absent = false;  // a negative entry: it says that there is no value
+
+  /// As Entry::gone_at().
+  UnixMs gone_at() const {
+    return expires_at == 0 || extra.empty() ? expires_at : after(expires_at, Extra::stale_at(extra.data()));
+  }
+  /// `at` and so much later, or the last moment there is.
+  static UnixMs after(UnixMs at, std::int64_t ms) {
+    UnixMs sum = 0;
+    return __builtin_add_overflow(at, ms, &sum) ? std::numeric_limits<UnixMs>::max() : sum;
+  }
 };
 
 /// A view of an entry's bytes. Copying it copies a pointer.
@@ -55,7 +70,8 @@ class Entry {
     const std::size_t long_key = parts.key_blob == nullptr && parts.key.size() >= long_key_mark ? 2 : 0;
     const std::size_t value = parts.value_blob != nullptr ? sizeof(void*) : parts.value.size();
     const std::size_t accessed = parts.accessed != 0 ? sizeof parts.accessed : 0;
-    const std::size_t size = entry_header + deadline_size(parts.expires_at) + accessed + long_key + key + value;
+    const std::size_t size =
+        entry_header + deadline_size(parts.expires_at) + accessed + parts.extra.size() + long_key + key + value;
     return (size + word - 1) & ~(word - 1);
   }
   /// Writes an entry of `extent` bytes (at least size_of). The parts must not overlap it.
@@ -89,9 +105,27 @@ class Entry {
     return static_cast<UnixMs>(load<std::uint32_t>(entry_header) |
                                std::uint64_t{load<std::uint16_t>(entry_header + 4)} << 32);
   }
-  bool expired(UnixMs now) const {
+  /// When nobody may see it any more: after its stale window, if it has one. 0: never.
+  UnixMs gone_at() const {
     const UnixMs at = expires_at();
+    return at == 0 || !has_extra() ? at : EntryParts::after(at, Extra::stale_at(extra()));
+  }
+  bool expired(UnixMs now) const {
+    const UnixMs at = gone_at();
     return at != 0 && at <= now;
+  }
+  /// Not stale, and with a value: what plain commands call existing.
+  bool live(UnixMs now) const {
+    const UnixMs at = expires_at();
+    return (at == 0 || at > now) && !absent();
+  }
+  bool absent() const { return (flags() & kAbsent) != 0; }
+  bool has_extra() const { return (flags() & kExtra) != 0; }
+  /// Where its Extra was written; null if it has none.
+  const char* extra() const { return has_extra() ? at_ + extra_offset() : nullptr; }
+  /// The same as bytes, for another entry's parts.
+  std::string_view extra_bytes() const {
+    return has_extra() ? std::string_view(extra(), Extra::size_at(extra())) : std::string_view();
   }
   /// Changes the deadline if that does not change the entry's layout.
   bool set_deadline_in_place(UnixMs at);
@@ -114,12 +148,18 @@ class Entry {
   char* value_data() { return at_ + value_offset(); }
 
   Value value() const {
-    return {value_text(), expires_at(), accessed(), encoding(), frequency(), value_blob()};
+    return {value_text(), expires_at(), accessed(), encoding(), frequency(), absent(), value_blob(), extra()};
   }
   char* data() const { return at_; }
+  /// Overwrites all but what a walk through the segment needs. Only for an entry that is dead or dies next.
+  void wipe() {
+    const unsigned dead = flags() & kDead;
+    std::memset(at_ + 2, 0, extent() - 2);
+    at_[5] = static_cast<char>(dead);
+  }
 
  private:
-  enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kValueBlob = 8, kAccessed = 16, kDead = 128 };
+  enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kValueBlob = 8, kAccessed = 16, kExtra = 32, kAbsent = 64, kDead = 128 };
   static constexpr std::size_t long_key_mark = 255;
 
   template <class T>
@@ -139,8 +179,12 @@ class Entry {
     return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6);
   }
   std::size_t access_offset() const { return entry_header + deadline_bytes(); }
+  std::size_t extra_offset() const {
+    return access_offset() + ((flags() & kAccessed) != 0 ? sizeof(std::uint32_t) : 0);
+  }
   std::size_t key_offset() const {
-    return access_offset() + ((flags() & kAccessed) != 0 ? sizeof(std::uint32_t) : 0) + (long_key() ? 2 : 0);
+    const std::size_t at = extra_offset() + (long_key() ? 2 : 0);
+    return has_extra() ? at + Extra::size_at(at_ + extra_offset()) : at;
   }
   std::size_t key_size(std::size_t offset) const {
     return long_key() ? load<std::uint16_t>(offset - 2) : static_cast<unsigned char>(at_[4]);

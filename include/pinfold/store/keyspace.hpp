@@ -18,6 +18,7 @@
 
 #include "pinfold/base/hash.hpp"
 #include "pinfold/store/database.hpp"
+#include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/memory.hpp"
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/shard_mutex.hpp"
@@ -25,10 +26,13 @@
 
 namespace pinfold::store {
 
+class KeyListener;
 class ScratchPool;
 class SegmentPool;
 class Shard;
 class Table;
+struct Listening;
+struct Purge;
 
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
@@ -99,6 +103,7 @@ class Keyspace {
 
    private:
     void lock_held();
+    void unlock(unsigned shard);
 
     Keyspace* keyspace_;
     std::bitset<max_shards> held_;
@@ -109,6 +114,9 @@ class Keyspace {
   std::uint64_t size(unsigned db, Locks& held);
   /// Drops every entry of `db`. O(shards); the memory is freed in the background.
   void flush(unsigned db, Locks& held);
+  /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept; nothing was done.
+  /// O(shards + watched keys + leases).
+  bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held);
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, Locks& held);
   /// Calls `visit` for live entries from `cursor` on until about `count` were seen; returns where to go on, 0 at the
@@ -140,12 +148,29 @@ class Keyspace {
   eviction::Kind policy() const { return policy_.kind.load(std::memory_order_relaxed); }
   /// Entries stay where they are; the tables follow when they next write or evict.
   void set_policy(eviction::Kind policy);
+  /// Whether entries outlast their deadlines: serve-stale.
+  void set_serve_stale(bool on) {
+    policy_.serve_stale.store(on, std::memory_order_relaxed);
+    if (!on && wake_) wake_();
+  }
+  bool serves_stale() const { return policy_.serve_stale.load(std::memory_order_relaxed); }
+  /// Has `listener` told of writes in one shard. Before requests come.
+  Listening& listen(unsigned shard, KeyListener* listener);
+  /// Looks at a shard under its lock, as whoever writes to it does.
+  void with_locked(unsigned shard, const std::function<void()>& action);
   /// lfu-decay-time.
   void set_lfu_decay(std::uint32_t minutes) { policy_.decay_minutes.store(minutes, std::memory_order_relaxed); }
 
   KeyspaceStats stats(const Locks& held);
   KeyspaceStats stats() { return stats(Locks(*this)); }
   void reset_stats(const Locks& held);
+  /// Of the entries with this policy slot; of negative ones. O(shards).
+  EntryUse use_of(std::uint8_t slot, const Locks& held);
+  EntryUse use_of(std::uint8_t slot) { return use_of(slot, Locks(*this)); }
+  EntryUse negative_use(const Locks& held);
+  EntryUse negative_use() { return negative_use(Locks(*this)); }
+  void set_standing(std::uint8_t slot, Standing standing) { policy_.standing[slot].store(standing, std::memory_order_relaxed); }
+  void set_negative_standing(Standing standing) { policy_.negative_standing.store(standing, std::memory_order_relaxed); }
   DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
   /// What one entry costs: its share of log and index and its block. The key's shard must be held.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);

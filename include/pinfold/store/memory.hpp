@@ -17,6 +17,7 @@ enum class Use : unsigned {
   index,     // buckets and directories
   blobs,     // values and keys outside the log: the pages in use
   ghosts,    // the eviction policy's memory of what it evicted
+  herd,      // leases, versions of what was invalidated, purges under way
   clients,   // connections: unfinished requests, replies not yet sent
   count,
 };

@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 
+#include "pinfold/store/key_listener.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/scratch.hpp"
 #include "pinfold/store/shard_mutex.hpp"
@@ -25,6 +26,7 @@ class alignas(64) Shard {
 
   std::array<std::unique_ptr<Table>, database_count> tables;  // null until first written
   Watchers watchers;
+  Listening listening;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   std::uint64_t expired = 0;
@@ -42,7 +44,10 @@ class alignas(64) Shard {
     }
     return tables[db].get();
   }
-  Housekeeping housekeeping(unsigned db, UnixMs now) { return {now, db, watchers, expired, evicted}; }
+  /// While stale values are served, nothing counts as expired.
+  Housekeeping housekeeping(unsigned db, UnixMs now) {
+    return {policy_.serve_stale.load(std::memory_order_relaxed) ? 0 : now, db, watchers, expired, evicted};
+  }
 
   /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give, as
   /// Table::evict. False if nothing could be done.

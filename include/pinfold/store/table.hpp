@@ -11,6 +11,7 @@
 #include <atomic>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -18,8 +19,10 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/entry.hpp"
+#include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/index.hpp"
 #include "pinfold/store/policy_settings.hpp"
+#include "pinfold/store/purges.hpp"
 #include "pinfold/store/scratch.hpp"
 #include "pinfold/store/segment.hpp"
 #include "pinfold/store/value.hpp"
@@ -59,15 +62,28 @@ class Table {
   /// What resize() to `size` with room for `capacity` would take of memory, 0 if it can be done in place.
   std::size_t cost_of_resizing(const Key& key, std::size_t size, std::size_t capacity);
   bool set_expiry(const Key& key, UnixMs at);
+  /// Makes a live entry stale from `at` on; one without a deadline can then be used for `stale_ms`. False if there is no
+  /// live one, or no memory.
+  bool make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms);
   bool remove(const Key& key);
+
+  /// Takes effect for every look-up at once; purge_some() finds the rest. False: too many are waiting for that.
+  bool can_purge(const Purge& purge) const { return purges_ == nullptr || purges_->has_room_for(purge); }
+  void purge(const std::shared_ptr<Purge>& purge);
+  /// Goes through the segments that a purge may be for, a segment each time. False when all has been seen.
+  bool purge_some();
 
   std::uint64_t size() const { return size_; }
   std::uint64_t expires() const { return expires_; }
+  EntryUse use_of(std::uint8_t slot) const { return uses_ != nullptr ? (*uses_)[slot] : EntryUse{}; }
+  EntryUse negatives() const { return negatives_; }
   /// Bytes of segments and blocks.
   std::uint64_t occupied() const;
   const Index& index() const { return index_; }
   /// Starts fetching the entry that most likely has this hash.
   void prefetch_entry(std::uint64_t hash);
+  /// Whether the entry, met without looking up its key, is there for plain commands.
+  bool visible(Ref ref, UnixMs now) const { return entry(ref).live(now) && (purges_ == nullptr || !purge_of(ref)); }
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
   /// Evicts from the segment that must give way by the policy: all that may go, or, where large values hang on its queue,
@@ -119,6 +135,16 @@ class Table {
   };
 
   Index::Slot find_slot(const Key& key);
+  Index::Slot settle_purges(const Key& key, Index::Slot slot);
+  Purge* purge_of(Ref ref) const;
+  bool written_before(Ref ref, const LogPosition& position) const;
+  void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
+  bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
+  void note_purged(const Entry& entry, Purge& purge) const;
+  void account_purges();
+  bool provide_uses();
+  void count_use(const Entry& entry, int sign);
+  Standing standing_of(const Entry& entry) const;
   std::uint64_t hash_of(Ref ref) const { return siphash13(hash_key_, entry(ref).key()); }
   Segment& segment_of(Ref ref) { return segments_[ref >> offset_bits]; }
   QueueState& queue_of(const Segment& segment) { return queues_[segment.queue]; }
@@ -137,8 +163,10 @@ class Table {
   Ref append(eviction::Queue queue, std::size_t extent);
   bool store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
+  bool rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra);
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
   void retire(Ref ref, const EntryParts* successor);
+  void let_go(Ref ref, const EntryParts* successor);
   void mark_dead(Ref ref);
   void account_blobs(Segment& segment, const Entry& entry, int sign);
   void note_deadline(Segment& segment, UnixMs at);
@@ -179,6 +207,11 @@ class Table {
   std::uint64_t blobs_ = 0;       // entries that hold one
   bool dismantling_ = false;
   std::uint32_t sweep_at_ = 1;    // the next segment that expire_some or dismantle looks at
+  std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; only once there was one
+  EntryUse negatives_;
+  std::uint32_t sequence_ = 0;    // of the segment started last
+  std::unique_ptr<Purges> purges_;  // only while there are any
+  std::uint64_t purges_bytes_ = 0;  // as accounted
 };
 
 template <class Visit>

@@ -24,7 +24,9 @@ enum class Encoding : std::uint8_t {
   embedded = 2,  // embstr or raw by length, never int (INCRBYFLOAT)
 };
 
-/// A live entry's value. The text lies in the store: it is valid while the shard's lock is held and until the next
+struct Extra;
+
+/// An entry's value. The text lies in the store: it is valid while the shard's lock is held and until the next
 /// write to the same shard.
 struct Value {
   std::string_view text;
@@ -32,7 +34,9 @@ struct Value {
   std::uint32_t accessed = 0;  // Unix seconds of the last access; 0: not kept
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;  // 0-3, as the eviction policy counts it
+  bool absent = false;         // a negative entry: known not to exist. Only Database::find_any gives such
   void* blob = nullptr;        // set if the value is a Blob of its own
+  const char* extra = nullptr; // set if there is an Extra to be read
 
   /// A reference to the value's Blob that outlives the lock. Only if `blob` is set.
   Blob share() const { return Blob::share(blob); }
@@ -50,9 +54,12 @@ struct Access {
 };
 
 struct PutOptions {
-  UnixMs expires_at = 0;  // 0: never
+  UnixMs expires_at = 0;  // 0: never; then, if it has a stale window, that
+  /// The old entry's deadline stays, and what else it carries beside its value.
   bool keep_expiry = false;
   Encoding encoding = Encoding::natural;
+  bool absent = false;          // a negative entry
+  const Extra* extra = nullptr; // to be kept beside the value
 };
 
 }  // namespace pinfold::store

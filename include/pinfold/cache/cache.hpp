@@ -1,0 +1,183 @@
+#pragma once
+// What makes it a cache: leases of all shards, policies, purges. One object, used by all I/O threads.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "pinfold/cache/answer.hpp"
+#include "pinfold/cache/leases.hpp"
+#include "pinfold/cache/policies.hpp"
+#include "pinfold/store/keyspace.hpp"
+
+namespace pinfold::cache {
+
+/// Since start or the last reset. Any thread may add.
+struct CacheCounters {
+  std::atomic<std::uint64_t> granted{0};
+  std::atomic<std::uint64_t> filled{0};
+  std::atomic<std::uint64_t> voided{0};
+  std::atomic<std::uint64_t> expired{0};
+  std::atomic<std::uint64_t> released{0};
+  std::atomic<std::uint64_t> used_up{0};       // asked for when max-leases were out
+  std::atomic<std::uint64_t> fill_refused{0};  // void token, or a version that is not newer
+  std::atomic<std::uint64_t> waits_refused{0};
+  std::atomic<std::uint64_t> stale_hits{0};
+  std::atomic<std::uint64_t> negative_hits{0};
+  std::atomic<std::uint64_t> early_refreshes{0};
+  std::atomic<std::uint64_t> purges_tags{0};
+  std::atomic<std::uint64_t> purges_prefix{0};
+
+  void reset();
+};
+
+/// What is counted of one policy.
+struct PolicyCounters {
+  std::atomic<std::uint64_t> hits{0};
+  std::atomic<std::uint64_t> stale_hits{0};
+  std::atomic<std::uint64_t> misses{0};
+  std::atomic<std::uint64_t> leases{0};       // granted
+  std::atomic<std::int64_t> leases_alive{0};
+};
+
+class Cache {
+ public:
+  explicit Cache(store::Keyspace& keyspace);
+  ~Cache();
+  Cache(const Cache&) = delete;
+  Cache& operator=(const Cache&) = delete;
+
+  store::Keyspace& keyspace() { return keyspace_; }
+  /// Those of the shard of a key. Only with that shard locked.
+  Leases& leases(const store::Key& key) { return *shards_[keyspace_.shard_of(key)]; }
+
+  // Settings; changed at run time.
+  std::atomic<std::uint64_t> max_leases{100'000};
+  std::atomic<std::uint64_t> max_waiters{100'000};
+  std::atomic<std::int64_t> lease_ms{10'000};
+
+  /// Whether plain reads have to look at policies, or at serve-stale.
+  bool guards_reads() const { return guards_reads_.load(std::memory_order_relaxed); }
+  /// serve-stale.
+  void set_serve_stale(bool on);
+  /// negative-memory: the part of maxmemory that negative entries may take before they go first.
+  std::atomic<unsigned> negative_percent{5};
+  std::uint64_t next_ticket() { return tickets_.fetch_add(1, std::memory_order_relaxed); }
+
+  CacheCounters counters;
+  std::uint64_t leases_alive() const { return positive(leases_alive_); }
+  std::uint64_t waiters() const { return positive(waiters_); }
+  std::uint64_t purges_pending() const { return positive(*purges_pending_); }
+
+  // --- policies ---
+
+  /// Null where there are none: then plain commands pay nothing. Only while at least one shard is locked, which is what
+  /// keeps a set in place.
+  const PolicySet* policies() const { return policies_.load(std::memory_order_acquire); }
+  const Policy* policy_of(std::string_view key) const {
+    const PolicySet* const set = policies();
+    return set != nullptr ? set->match(key) : nullptr;
+  }
+  PolicyCounters& counters_of(std::uint8_t slot) { return slots_[slot]; }
+  /// In force for every command when it returns. Takes all shards: nothing may be held.
+  void set_policies(std::vector<Policy> policies);
+  /// A copy, for showing and changing. Whoever changes holds policies_mutex() from then until set_policies().
+  std::vector<Policy> policies_copy() const;
+  std::mutex& policies_mutex() { return policies_mutex_; }
+
+  // --- purges ---
+
+  /// In force for every reader when it returns. Returns what is swept in the background; null: too many are pending.
+  std::shared_ptr<store::Purge> purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
+                                      std::function<void(const store::Purge&)> done, store::Keyspace::Locks& held);
+
+  // --- waiting ---
+
+  /// Where answers go to those who waited; set by the net room. Called with a shard locked.
+  std::function<void(unsigned thread, std::vector<Delivery>&& answers)> deliver;
+  /// Asks the background to come back in time for next_alarm(). Set by the server.
+  std::function<void()> wake;
+  /// When run_alarms() is due next; none if INT64_MAX. Any thread.
+  UnixMs next_alarm() const { return next_alarm_.load(std::memory_order_relaxed); }
+  void run_alarms(UnixMs now);
+  /// Forgets what has run out, some of it, and looks who is over its quota. Called by the background now and then.
+  void tend(UnixMs now);
+  /// Tells of purges whose sweep has ended. Called by the background.
+  void tell_finished();
+  /// Ends a wait from outside; the client must not be answered for it any more.
+  void give_up(unsigned db, std::string_view key, std::uint64_t ticket);
+  /// A token that did not reach anybody.
+  void return_token(const TokenOf& token);
+
+ private:
+  friend class Leases;
+
+  static std::uint64_t positive(const std::atomic<std::int64_t>& n) {
+    const std::int64_t now = n.load(std::memory_order_relaxed);
+    return now > 0 ? static_cast<std::uint64_t>(now) : 0;
+  }
+  std::uint64_t next_token() { return tokens_.fetch_add(1, std::memory_order_relaxed); }
+  void update_standing();
+  /// A lease begins, at the epoch that it returns; epochs begin with purges of tags.
+  std::uint64_t begin_lease();
+  void end_lease(std::uint64_t epoch);
+  void note_tag_purge(const std::vector<std::string>& tags);
+  bool purged_since(std::uint64_t epoch, std::string_view encoded_tags);
+  /// Identified by its moment and the number that is returned.
+  std::uint64_t add_alarm(UnixMs at, unsigned shard, unsigned db, std::string_view key);
+  void cancel_alarm(UnixMs at, std::uint64_t number);
+  /// Memory that leases and the like may take.
+  bool has_room(std::size_t bytes) const;
+
+  struct Alarm {
+    unsigned shard;
+    unsigned db;
+    std::string key;
+  };
+
+  store::Keyspace& keyspace_;
+  std::vector<std::unique_ptr<Leases>> shards_;
+  std::atomic<std::uint64_t> tokens_;
+  std::atomic<std::uint64_t> tickets_{1};
+  std::atomic<std::int64_t> leases_alive_{0};
+  std::atomic<std::int64_t> waiters_{0};
+  std::shared_ptr<std::atomic<std::int64_t>> purges_pending_ = std::make_shared<std::atomic<std::int64_t>>(0);
+
+  std::atomic<bool> guards_reads_{false};
+  std::atomic<const PolicySet*> policies_{nullptr};
+  std::unique_ptr<const PolicySet> policies_owner_;
+  mutable std::mutex policies_mutex_;
+  std::array<PolicyCounters, 256> slots_;
+
+  struct Finished {
+    std::mutex mutex;
+    std::vector<std::function<void()>> purges;
+  };
+  std::shared_ptr<Finished> finished_ = std::make_shared<Finished>();
+
+  mutable std::mutex alarms_mutex_;
+  std::map<std::pair<UnixMs, std::uint64_t>, Alarm> alarms_;
+  std::uint64_t alarm_number_ = 0;
+  std::atomic<UnixMs> next_alarm_{INT64_MAX};
+
+  // Purges of tags that a lease which is still alive may have been granted before.
+  std::mutex tags_mutex_;
+  std::uint64_t epoch_ = 1;
+  std::uint64_t barrier_ = 0;  // leases from before that may not fill with any tags: too many were purged to remember
+  std::map<std::uint64_t, std::uint64_t> alive_by_epoch_;
+  std::unordered_map<std::string, std::uint64_t> purged_tags_;  // the epoch that began with the purge
+  std::deque<std::pair<std::uint64_t, std::string>> purged_order_;
+};
+
+}  // namespace pinfold::cache

@@ -1,0 +1,157 @@
+#pragma once
+// The leases of one shard, and who waits for them. Guarded by the shard's lock.
+//
+// A lease is the right, and the duty, to fill a key: a token and a deadline. At most one per key is alive. It ends when its
+// holder fills the key or gives it back, when its deadline passes, and when the key is written, removed, flushed or purged by
+// anybody else: then it is void, and a fill with its token is refused. So what was read from the origin before a change
+// cannot be stored after it (Nishtala et al., "Scaling Memcache at Facebook", 2013, section 3.2.1).
+//
+// Who waits is answered in order: all of them when there is a value, the one who has waited longest with a new lease when the
+// old one ended without. A key is in the map only while there is something to know about it.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/cache/answer.hpp"
+#include "pinfold/store/key_listener.hpp"
+#include "pinfold/store/value.hpp"
+
+namespace pinfold::cache {
+
+class Cache;
+struct Policy;
+
+/// Somebody who waits for a key.
+struct Waiter {
+  std::uint64_t client = 0;
+  unsigned thread = 0;         // where it lives
+  std::int64_t lease_ms = 0;   // of the lease that it gets if it must load
+};
+
+/// What asking for a lease came to.
+struct Grant {
+  enum class Outcome : std::uint8_t { granted, held, backing_off, used_up };
+  Outcome outcome = Outcome::used_up;
+  std::uint64_t token = 0;
+  std::int64_t ms = 0;  // how long it lasts, or when to ask again
+};
+
+class Leases final : public store::KeyListener {
+ public:
+  Leases(Cache& cache, unsigned shard) : cache_(cache), shard_(shard) {}
+  void attach(store::Listening& listening) { listening_ = &listening; }
+
+  /// A lease of `key`, unless somebody has one. O(log leases).
+  Grant grant(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now);
+  /// Whether the lease can be used to fill the key.
+  bool is_valid(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
+  /// Whether what its holder has read may be older than a purge of one of these tags.
+  bool outdated(unsigned db, std::string_view key, std::string_view tags);
+  /// When the lease was granted; 0 if it is not alive.
+  UnixMs granted_at(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
+  /// While one exists, writes to the key are its lease holder's own. If the fill took place, the lease ends with it.
+  class Filling {
+   public:
+    Filling(Leases& leases, unsigned db, std::string_view key) : leases_(leases), db_(db), key_(key) { leases_.filling_ = this; }
+    ~Filling();
+    Filling(const Filling&) = delete;
+    Filling& operator=(const Filling&) = delete;
+
+   private:
+    friend class Leases;
+    Leases& leases_;
+    unsigned db_;
+    std::string_view key_;
+    bool written_ = false;
+  };
+
+  /// Gives a lease back: to the one who has waited longest, or with `retry_ms` to nobody for that long. False if the token
+  /// is not alive.
+  bool release(unsigned db, const store::Key& key, std::uint64_t token, std::int64_t retry_ms, UnixMs now);
+  bool renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, UnixMs now);
+
+  /// Fills with a version up to this one are refused until then. False: no room to remember that.
+  bool refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until);
+  /// The version up to which fills are refused; 0 if there is none.
+  std::uint64_t refused_version(unsigned db, std::string_view key, UnixMs now) const;
+
+  /// Waits for the key, on which somebody holds a lease; returns the ticket of the wait, 0 if too many wait already.
+  std::uint64_t wait(unsigned db, const store::Key& key, const Waiter& waiter, UnixMs now);
+  /// Gives up a wait. False if it is over: the answer is on its way, or was given.
+  bool give_up(unsigned db, std::string_view key, std::uint64_t ticket);
+
+  struct Look {
+    std::int64_t lease_ms = 0;  // left of the lease, 0 if there is none
+    std::uint64_t waiters = 0;
+  };
+  Look look(unsigned db, std::string_view key, UnixMs now) const;
+
+  /// Looks whether the lease of a key somebody waits for has run out.
+  void alarm(unsigned db, std::string_view key, UnixMs now);
+  /// Forgets what has run out, a little each time; true if it has seen all since it last said so.
+  bool tend(UnixMs now);
+
+  void written(unsigned db, const store::Key& key) override;
+  void flushed(unsigned db) override;
+  void purged(unsigned db, const store::Purge& purge) override;
+  void settle() override;
+
+ private:
+  using Name = std::pair<unsigned, std::string>;
+  using NameView = std::pair<unsigned, std::string_view>;
+  struct Less {
+    using is_transparent = void;
+    static NameView view(const Name& name) { return {name.first, name.second}; }
+    static NameView view(const NameView& name) { return name; }
+    bool operator()(const auto& a, const auto& b) const { return view(a) < view(b); }
+  };
+  struct State {
+    std::uint64_t token = 0;  // 0: no lease
+    UnixMs granted = 0;
+    UnixMs deadline = 0;
+    std::uint64_t epoch = 0;  // as Cache::begin_lease() gave it
+    std::uint8_t policy = 0;  // slot
+    UnixMs retry_at = 0;      // no lease before that
+    std::uint64_t refused = 0;  // versions up to this one
+    UnixMs refused_until = 0;
+    std::map<std::uint64_t, Waiter> waiters;  // by ticket, which is the order of their coming
+    std::uint64_t alarm = 0;  // its number; 0: none is set
+    UnixMs alarm_at = 0;
+    bool unsettled = false;
+  };
+  using States = std::map<Name, State, Less>;
+
+  State* find(unsigned db, std::string_view key);
+  const State* find(unsigned db, std::string_view key) const;
+  State* alive(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
+  States::iterator add(unsigned db, std::string_view key);
+  void erase(States::iterator at);
+  void forget_if_idle(States::iterator at, UnixMs now);
+  void end_lease(State& state);
+  void end_expired(States::iterator at, UnixMs now);
+  void disturb(States::iterator at);
+  void want_settling(States::iterator at);
+  void set_alarm(States::iterator at);
+  void cancel_alarm(State& state);
+  void settle_key(States::iterator at, UnixMs now);
+  void answer_all(State& state, const Answer& answer);
+  void answer_first(State& state, Answer answer);
+  bool hand_over(States::iterator at, UnixMs now);
+
+  Cache& cache_;
+  const unsigned shard_;
+  store::Listening* listening_ = nullptr;
+  States states_;
+  std::vector<Name> unsettled_;
+  std::vector<std::pair<unsigned, Delivery>> deliveries_;  // with the thread
+  Filling* filling_ = nullptr;
+  Name tended_;
+};
+
+}  // namespace pinfold::cache

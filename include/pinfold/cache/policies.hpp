@@ -1,0 +1,86 @@
+#pragma once
+// Policies: how keys that match a glob are to be cached. The first that matches wins.
+//
+// A set of policies does not change; another one takes its place. PolicySet::match walks a trie of what the patterns
+// begin with, so that a key that falls under none of a hundred policies is done after a byte or two.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pinfold/store/write_rules.hpp"
+
+namespace pinfold::cache {
+
+enum class Priority : std::uint8_t { protect, normal, first_out };
+
+struct Policy {
+  std::string name;
+  std::string match = "*";
+  std::int64_t ttl_ms = 0;          // for writes that set none; 0: none
+  std::int64_t max_ttl_ms = 0;      // 0: any
+  unsigned jitter_percent = 0;      // of a time to live, which is shortened by up to so much
+  std::int64_t stale_ms = 0;        // of entries that plain commands write
+  std::int64_t coalesce_ms = 0;     // how long a plain GET waits for the first one's SET
+  std::int64_t lease_ms = 0;        // 0: lease-duration
+  double early_refresh = 1.0;       // XFetch's beta
+  std::int64_t negative_ttl_ms = 0; // 0: negative-ttl-max
+  std::uint64_t max_leases = 0;     // 0: any number
+  std::uint64_t max_value = 0;      // bytes; 0: any size
+  std::uint64_t max_memory = 0;     // bytes; 0: any
+  unsigned max_memory_percent = 0;  // of maxmemory, in place of bytes
+  Priority priority = Priority::normal;
+  /// Identifies it in counters and entries while it exists, from 1 on.
+  std::uint8_t slot = 0;
+
+  bool operator==(const Policy&) const = default;
+};
+
+/// "match", "max-ttl" ... in the order in which they are shown.
+std::span<const std::string_view> policy_fields();
+/// What is wrong with the value, or nothing.
+std::optional<std::string> set_field(Policy& policy, std::string_view field, std::string_view value);
+/// As set_field takes it: "5m", "10%", "normal".
+std::string show_field(const Policy& policy, std::string_view field);
+/// Whether `name` can be a policy's: 1 to 64 letters, digits and "-_.".
+bool is_policy_name(std::string_view name);
+
+constexpr std::size_t most_policies = 250;
+
+class PolicySet final : public store::WriteRules {
+ public:
+  /// Slots are given to those that have none.
+  explicit PolicySet(std::vector<Policy> policies);
+
+  std::span<const Policy> all() const { return policies_; }
+  bool empty() const { return policies_.empty(); }
+  const Policy* find(std::string_view name) const;
+  /// The first policy whose pattern matches; null if none does. O(key), and the patterns that begin like it.
+  const Policy* match(std::string_view key) const;
+
+  bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
+                store::Extra& extra) const override;
+  UnixMs on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
+
+ private:
+  struct Node {
+    std::vector<std::pair<char, std::uint32_t>> children;  // by byte, in order
+    std::vector<std::uint16_t> prefixes;  // policies that match whatever follows
+    std::vector<std::uint16_t> patterns;  // policies whose pattern must be compared
+  };
+  void insert(std::uint16_t policy);
+
+  std::vector<Policy> policies_;
+  std::vector<Node> nodes_;
+};
+
+/// The deadline that `policy` leaves of one that a writer asks for (0: none).
+UnixMs limited_deadline(const Policy& policy, UnixMs now, UnixMs expires_at);
+
+}  // namespace pinfold::cache

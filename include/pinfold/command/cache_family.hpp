@@ -1,0 +1,44 @@
+#pragma once
+// What the files of the CACHE family share.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "pinfold/command/call.hpp"
+#include "pinfold/command/cursor.hpp"
+
+namespace pinfold::command {
+
+constexpr std::int64_t longest_lease_ms = 3'600'000;
+constexpr std::int64_t longest_wait_ms = 86'400'000;
+/// So that all integers stay exact in JavaScript.
+constexpr std::int64_t most_exact = (std::int64_t{1} << 53) - 1;
+
+struct CacheReadOptions {
+  std::int64_t lease_ms = -1;  // negative: the policy's
+  std::int64_t wait_ms = 0;
+  double beta = -1;  // negative: the policy's
+};
+
+/// CACHE.GET of one key. False if the reply comes later.
+bool cache_read(Call& call, store::Database& db, const store::Key& key, const CacheReadOptions& options);
+
+/// TAGS n tag ...: in the form in which entries keep them.
+class TagsOption {
+ public:
+  /// Takes the option if it comes next. False: an error was replied.
+  bool take(Call& call, Cursor& options);
+  bool given() const { return given_; }
+  std::string_view encoded() const { return encoded_; }
+
+ private:
+  bool given_ = false;
+  std::string encoded_;
+};
+
+/// The next argument as a number within bounds; if it is none, the error, with `what` in it, has been replied.
+std::optional<std::int64_t> take_number(Call& call, Cursor& options, std::string_view what, std::int64_t least,
+                                        std::int64_t most);
+
+}  // namespace pinfold::command

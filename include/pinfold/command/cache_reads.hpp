@@ -1,0 +1,40 @@
+#pragma once
+// Reading through the cache: CACHE.GET, plain reads under policies, and replies that come later. Shared by cache.cpp and
+// strings.cpp; answer_wait() and the like are for the net room.
+
+#include <optional>
+
+#include "pinfold/cache/answer.hpp"
+#include "pinfold/command/call.hpp"
+#include "pinfold/command/engine.hpp"
+
+namespace pinfold::command {
+
+/// What a plain read of a key that may be under a policy came to.
+struct PlainRead {
+  std::optional<store::Value> value;
+  bool waits = false;  // the reply comes later
+};
+
+/// As db.read(), with what policies and serve-stale make of it. Only with `may_wait` it can end in waiting.
+PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool may_wait);
+
+/// GET's lookup. Where nothing is configured it costs a comparison.
+inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool may_wait = false) {
+  if (call.engine.cache.guards_reads()) [[unlikely]] return read_protected(call, db, key, may_wait);
+  return {db.read(key), false};
+}
+
+/// Whether the caller may wait for its reply at all.
+inline bool may_wait(const Call& call) {
+  return !call.in_transaction && call.session.reply_mode == ReplyMode::on && call.session.transaction == nullptr;
+}
+
+/// Replies to a session that has waited; it does so no longer.
+void answer_wait(Session& session, const cache::Answer& answer, resp::Reply& reply);
+/// Its time is up, or it was told to wait no longer.
+void end_wait(Session& session, Engine& engine, resp::Reply& reply);
+/// Nobody is there to be told any more.
+void forget_wait(Session& session, Engine& engine);
+
+}  // namespace pinfold::command

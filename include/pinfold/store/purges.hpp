@@ -1,0 +1,132 @@
+#pragma once
+// Purges that one table has still to be swept for: which entries are gone, or stale, although they are still there.
+//
+// A purge takes no time for the entries that it is for: it remembers how far the logs had been written, and every look-up
+// compares. What was written later is not meant. When the background has gone through all that was there at the time,
+// the purge is forgotten. Guarded by the shard's lock; Purge itself is shared by the tables of all shards.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "pinfold/base/hash.hpp"
+#include "pinfold/eviction/policy.hpp"
+#include "pinfold/store/extra.hpp"
+
+namespace pinfold::store {
+
+/// What was asked for. Constant but for the sums.
+struct Purge {
+  bool by_prefix = false;
+  std::vector<std::string> names;  // the prefix, or tags
+  bool soft = false;               // entries become stale instead of gone
+  bool wipe = false;               // what was overwritten or removed before is to be erased from memory too
+  UnixMs at = 0;
+  /// For soft: how long an entry without a deadline may be used from then on, in milliseconds.
+  std::function<std::uint32_t(std::string_view key)> stale_for;
+
+  std::atomic<std::uint64_t> entries{0};  // that it took away
+  std::atomic<std::uint64_t> bytes{0};    // that those occupied
+  std::atomic<unsigned> unswept{0};       // tables
+  /// Called, with a shard locked, when the last table has been swept. May be empty.
+  std::function<void(const Purge&)> done;
+
+  bool covers(std::string_view key, const Extra& extra) const;
+  /// One more table has been swept, or is gone.
+  void swept();
+};
+
+/// How far the logs of a table had been written.
+struct LogPosition {
+  std::uint32_t sequence = 0;  // of the newest segment
+  std::array<std::uint32_t, eviction::queue_count> segment{};  // that was being written, by queue
+  std::array<std::uint32_t, eviction::queue_count> used{};
+};
+
+class Purges {
+ public:
+  /// So many prefixes are compared with each key, so many tags remembered.
+  static constexpr std::size_t most_prefixes = 64;
+  static constexpr std::size_t most_tags = 16 * 1024;
+
+  Purges() : secret_(random_hash_key()), tags_(0, Hash{&secret_}) {}
+  ~Purges();
+  Purges(const Purges&) = delete;
+  Purges& operator=(const Purges&) = delete;
+
+  bool has_room_for(const Purge& purge) const;
+  void add(const std::shared_ptr<Purge>& purge, const LogPosition& position);
+  bool empty() const { return waiting_.empty(); }
+
+  struct Mark {
+    LogPosition position;
+    std::shared_ptr<Purge> purge;
+    std::uint64_t number = 0;
+  };
+  /// The purge that takes away the entry, or makes it stale; null if none does. `before` tells whether it was written
+  /// before a position. O(prefixes + tags of the entry).
+  template <class Before>
+  Purge* match(std::string_view key, const char* extra, Before&& before) const {
+    Purge* soft = nullptr;
+    const auto look = [&](const Mark& mark) {
+      if (mark.purge == nullptr || !before(mark.position)) return false;
+      if (mark.purge->soft) soft = mark.purge.get();
+      return !mark.purge->soft;
+    };
+    for (const Mark& mark : prefixes_) {
+      if (key.starts_with(mark.purge->names[0]) && look(mark)) return mark.purge.get();
+    }
+    if (extra == nullptr || tags_.empty()) return soft;
+    Purge* hard = nullptr;
+    Extra::read(extra).for_each_tag([&](std::string_view tag) {
+      const auto found = tags_.find(tag);
+      if (found == tags_.end()) return;
+      if (look(found->second.hard)) hard = found->second.hard.purge.get();
+      look(found->second.soft);
+    });
+    return hard != nullptr ? hard : soft;
+  }
+
+  /// The newest segment that a sweep has to look at.
+  std::uint32_t newest() const { return newest_; }
+  bool wipes() const;
+  /// A sweep starts; what is added from now on is for the next.
+  void begin_round() { round_ = number_; }
+  bool in_round() const { return round_ != 0; }
+  /// It has seen everything: its purges are forgotten.
+  void end_round();
+  std::uint32_t sweep_at = 1;  // the next segment to look at
+
+  std::size_t memory() const;
+
+ private:
+  struct TagMarks {
+    Mark hard;
+    Mark soft;
+  };
+  struct Hash {
+    using is_transparent = void;
+    const HashKey* secret;
+    std::size_t operator()(std::string_view tag) const { return siphash13(*secret, tag); }
+  };
+  struct Waiting {
+    std::shared_ptr<Purge> purge;
+    std::uint64_t number;
+  };
+
+  HashKey secret_;
+  std::vector<Mark> prefixes_;
+  std::unordered_map<std::string, TagMarks, Hash, std::equal_to<>> tags_;
+  std::vector<Waiting> waiting_;
+  std::uint64_t number_ = 0;
+  std::uint64_t round_ = 0;
+  std::uint32_t newest_ = 0;
+};
+
+}  // namespace pinfold::store

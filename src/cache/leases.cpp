@@ -1,0 +1,390 @@
+#include "pinfold/cache/leases.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "pinfold/cache/cache.hpp"
+#include "pinfold/store/database.hpp"
+#include "pinfold/store/purges.hpp"
+
+namespace pinfold::cache {
+
+using store::Key;
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+// What a key's state costs beside its name: a node of the map and the state, rounded by malloc.
+constexpr std::size_t state_bytes = 256;
+constexpr std::size_t waiter_bytes = 80;
+// When to ask again where nobody can say better.
+constexpr std::int64_t soon_ms = 100;
+
+void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, relaxed); }
+
+}  // namespace
+
+// --- the map ---
+
+Leases::State* Leases::find(unsigned db, std::string_view key) {
+  const auto found = states_.find(NameView(db, key));
+  return found == states_.end() ? nullptr : &found->second;
+}
+
+const Leases::State* Leases::find(unsigned db, std::string_view key) const {
+  const auto found = states_.find(NameView(db, key));
+  return found == states_.end() ? nullptr : &found->second;
+}
+
+Leases::State* Leases::alive(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
+  State* const state = find(db, key);
+  return state != nullptr && token != 0 && state->token == token && now < state->deadline ? state : nullptr;
+}
+
+Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
+  const auto [at, fresh] = states_.try_emplace(Name(db, key));
+  if (fresh) {
+    listening_->attentive = true;
+    cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(state_bytes + key.size()));
+  }
+  return at;
+}
+
+void Leases::erase(States::iterator at) {
+  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(state_bytes + at->first.second.size()));
+  states_.erase(at);
+  listening_->attentive = !states_.empty();
+}
+
+void Leases::forget_if_idle(States::iterator at, UnixMs now) {
+  const State& state = at->second;
+  if (state.token == 0 && state.waiters.empty() && state.retry_at <= now && state.refused_until <= now) erase(at);
+}
+
+// --- a lease's life ---
+
+Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now) {
+  auto at = states_.find(NameView(db, key.text));
+  if (at != states_.end()) {
+    end_expired(at, now);
+    const State& state = at->second;
+    if (state.token != 0) return {Grant::Outcome::held, 0, state.deadline - now};
+    // Those who wait go first; one of them is about to be given it.
+    if (!state.waiters.empty()) return {Grant::Outcome::held, 0, soon_ms};
+    if (state.retry_at > now) return {Grant::Outcome::backing_off, 0, state.retry_at - now};
+  }
+  const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
+  const auto alive = static_cast<std::uint64_t>(std::max<std::int64_t>(cache_.counters_of(slot).leases_alive.load(relaxed), 0));
+  const bool none_left = cache_.leases_alive() >= cache_.max_leases.load(relaxed) ||
+                         (policy != nullptr && policy->max_leases != 0 && alive >= policy->max_leases);
+  if (none_left) {
+    count(cache_.counters.used_up);
+    return {Grant::Outcome::used_up, 0, soon_ms};
+  }
+  if (at == states_.end()) at = add(db, key.text);
+  State& state = at->second;
+  state.epoch = cache_.begin_lease();
+  state.token = cache_.next_token();
+  state.granted = now;
+  state.deadline = now + lease_ms;
+  state.policy = slot;
+  cache_.leases_alive_.fetch_add(1, relaxed);
+  cache_.counters_of(slot).leases_alive.fetch_add(1, relaxed);
+  count(cache_.counters_of(slot).leases);
+  count(cache_.counters.granted);
+  return {Grant::Outcome::granted, state.token, lease_ms};
+}
+
+void Leases::end_lease(State& state) {
+  if (state.token == 0) return;
+  state.token = 0;
+  cancel_alarm(state);
+  cache_.end_lease(state.epoch);
+  cache_.leases_alive_.fetch_sub(1, relaxed);
+  cache_.counters_of(state.policy).leases_alive.fetch_sub(1, relaxed);
+}
+
+void Leases::end_expired(States::iterator at, UnixMs now) {
+  State& state = at->second;
+  if (state.token == 0 || state.deadline > now) return;
+  count(cache_.counters.expired);
+  end_lease(state);
+  if (!state.waiters.empty()) want_settling(at);
+}
+
+bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
+  return alive(db, key, token, now) != nullptr;
+}
+
+bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
+  const State* const state = find(db, key);
+  return state != nullptr && cache_.purged_since(state->epoch, tags);
+}
+
+UnixMs Leases::granted_at(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
+  const State* const state = alive(db, key, token, now);
+  return state != nullptr ? state->granted : 0;
+}
+
+Leases::Filling::~Filling() {
+  leases_.filling_ = nullptr;
+  if (!written_) return;
+  const auto at = leases_.states_.find(NameView(db_, key_));
+  if (at == leases_.states_.end()) return;
+  count(leases_.cache_.counters.filled);
+  leases_.end_lease(at->second);
+  at->second.retry_at = 0;
+  at->second.waiters.empty() ? leases_.forget_if_idle(at, unix_ms()) : leases_.want_settling(at);
+}
+
+bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int64_t retry_ms, UnixMs now) {
+  if (alive(db, key.text, token, now) == nullptr) return false;
+  const auto at = states_.find(NameView(db, key.text));
+  end_lease(at->second);
+  count(cache_.counters.released);
+  at->second.retry_at = retry_ms > 0 ? now + retry_ms : 0;
+  at->second.waiters.empty() ? forget_if_idle(at, now) : want_settling(at);
+  return true;
+}
+
+bool Leases::renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, UnixMs now) {
+  State* const state = alive(db, key, token, now);
+  if (state == nullptr) return false;
+  state->deadline = now + ms;
+  if (!state->waiters.empty()) {
+    cancel_alarm(*state);
+    set_alarm(states_.find(NameView(db, key)));
+  }
+  return true;
+}
+
+// --- versions ---
+
+bool Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until) {
+  if (find(db, key) == nullptr && !cache_.has_room(state_bytes + key.size())) return false;
+  State& state = add(db, key)->second;
+  state.refused = std::max(version, state.refused_until > unix_ms() ? state.refused : 0);
+  state.refused_until = std::max(state.refused_until, until);
+  return true;
+}
+
+std::uint64_t Leases::refused_version(unsigned db, std::string_view key, UnixMs now) const {
+  const State* const state = find(db, key);
+  return state != nullptr && state->refused_until > now ? state->refused : 0;
+}
+
+// --- waiting ---
+
+std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter, UnixMs) {
+  const auto at = states_.find(NameView(db, key.text));
+  if (at == states_.end() || cache_.waiters() >= cache_.max_waiters.load(relaxed)) {
+    count(cache_.counters.waits_refused);
+    return 0;
+  }
+  const std::uint64_t ticket = cache_.next_ticket();
+  at->second.waiters.emplace(ticket, waiter);
+  cache_.waiters_.fetch_add(1, relaxed);
+  cache_.keyspace().memory().add(store::Use::herd, waiter_bytes);
+  set_alarm(at);
+  return ticket;
+}
+
+bool Leases::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
+  const auto at = states_.find(NameView(db, key));
+  if (at == states_.end() || at->second.waiters.erase(ticket) == 0) return false;
+  cache_.waiters_.fetch_sub(1, relaxed);
+  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(waiter_bytes));
+  forget_if_idle(at, unix_ms());
+  return true;
+}
+
+// Sees to it that somebody looks when the lease has run out.
+void Leases::set_alarm(States::iterator at) {
+  State& state = at->second;
+  if (state.alarm != 0 || state.token == 0) return;
+  state.alarm_at = state.deadline;
+  state.alarm = cache_.add_alarm(state.alarm_at, shard_, at->first.first, at->first.second);
+}
+
+void Leases::cancel_alarm(State& state) {
+  if (state.alarm != 0) cache_.cancel_alarm(state.alarm_at, std::exchange(state.alarm, 0));
+}
+
+void Leases::alarm(unsigned db, std::string_view key, UnixMs now) {
+  const auto at = states_.find(NameView(db, key));
+  if (at == states_.end()) return;
+  // It may be one from before, which was on its way when it was cancelled.
+  if (at->second.alarm_at <= now) at->second.alarm = 0;
+  end_expired(at, now);
+  if (!at->second.waiters.empty()) set_alarm(at);
+}
+
+Leases::Look Leases::look(unsigned db, std::string_view key, UnixMs now) const {
+  const State* const state = find(db, key);
+  if (state == nullptr) return {};
+  return {state->token != 0 ? std::max<std::int64_t>(state->deadline - now, 0) : 0, state->waiters.size()};
+}
+
+bool Leases::tend(UnixMs now) {
+  constexpr unsigned at_once = 64;
+  auto at = states_.upper_bound(NameView(tended_.first, tended_.second));
+  for (unsigned i = 0; i < at_once && at != states_.end(); ++i) {
+    const auto here = at++;
+    tended_ = here->first;
+    end_expired(here, now);
+    forget_if_idle(here, now);
+  }
+  if (at != states_.end()) return false;
+  tended_ = {};
+  return true;
+}
+
+// --- what others do ---
+
+// Somebody else has changed the key: whoever holds a lease of it may have read what was there before.
+void Leases::disturb(States::iterator at) {
+  State& state = at->second;
+  if (state.token != 0) {
+    count(cache_.counters.voided);
+    end_lease(state);
+  }
+  state.retry_at = 0;
+  if (!state.waiters.empty()) want_settling(at);
+}
+
+void Leases::want_settling(States::iterator at) {
+  if (at->second.unsettled) return;
+  unsettled_.push_back(at->first);
+  at->second.unsettled = true;
+  listening_->unsettled = true;
+}
+
+// Every write goes through here.
+void Leases::written(unsigned db, const Key& key) {
+  if (filling_ != nullptr && filling_->db_ == db && filling_->key_ == key.text) {
+    filling_->written_ = true;
+    return;
+  }
+#ifdef PINFOLD_BREAK_VOID
+  return;  // for the test that shows that the race checker notices
+#endif
+  const auto at = states_.find(NameView(db, key.text));
+  if (at == states_.end()) return;
+  disturb(at);
+  forget_if_idle(at, unix_ms());
+}
+
+void Leases::flushed(unsigned db) {
+  const UnixMs now = unix_ms();
+  for (auto at = states_.lower_bound(NameView(db, {})); at != states_.end() && at->first.first == db;) {
+    const auto here = at++;
+    disturb(here);
+    forget_if_idle(here, now);
+  }
+}
+
+void Leases::purged(unsigned db, const store::Purge& purge) {
+  const UnixMs now = unix_ms();
+  store::Database database(cache_.keyspace(), db, now);
+  const std::string_view first = purge.by_prefix ? std::string_view(purge.names[0]) : std::string_view();
+  for (auto at = states_.lower_bound(NameView(db, first)); at != states_.end() && at->first.first == db;) {
+    const auto here = at++;
+    const std::string& name = here->first.second;
+    if (purge.by_prefix && !name.starts_with(first)) break;
+    if (!purge.by_prefix) {
+      // The tags of a value that is not there yet are named with the fill, and judged then.
+      const auto value = database.find_any(cache_.keyspace().key(name), store::Access::none());
+      if (!value || value->extra == nullptr || !purge.covers(name, store::Extra::read(value->extra))) continue;
+    }
+    disturb(here);
+    forget_if_idle(here, now);
+  }
+}
+
+// --- answering those who wait ---
+
+void Leases::answer_all(State& state, const Answer& answer) {
+  while (!state.waiters.empty()) answer_first(state, answer);
+}
+
+void Leases::answer_first(State& state, Answer answer) {
+  const auto first = state.waiters.begin();
+  deliveries_.push_back({first->second.thread, {first->second.client, first->first, std::move(answer)}});
+  state.waiters.erase(first);
+  cache_.waiters_.fetch_sub(1, relaxed);
+  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(waiter_bytes));
+}
+
+// There is nothing to answer with: the one who has waited longest is to load. False if there is nobody left.
+bool Leases::hand_over(States::iterator at, UnixMs now) {
+  State& state = at->second;
+  if (state.waiters.empty()) return false;
+  const Key key = cache_.keyspace().key(at->first.second);
+  const std::int64_t lease_ms = state.waiters.begin()->second.lease_ms;
+  if (lease_ms == 0) {  // it never wanted one
+    answer_first(state, {});
+    return true;
+  }
+  const Policy* const policy = cache_.policy_of(key.text);
+  // grant() leaves it to those who wait.
+  auto waiters = std::exchange(state.waiters, {});
+  const Grant grant = this->grant(at->first.first, key, policy, lease_ms, now);
+  state.waiters = std::move(waiters);
+  answer_first(state, {Status::miss, grant.token, grant.ms, nullptr, {grant.token, at->first.first, at->first.second}});
+  if (grant.token == 0) return true;
+  set_alarm(at);
+  return false;
+}
+
+void Leases::settle_key(States::iterator at, UnixMs now) {
+  State& state = at->second;
+  state.unsettled = false;
+  if (state.waiters.empty()) return forget_if_idle(at, now);
+  const unsigned db = at->first.first;
+  const Key key = cache_.keyspace().key(at->first.second);
+  const auto found = store::Database(cache_.keyspace(), db, now).find_any(key, store::Access::none());
+  const auto left = [now](UnixMs until) { return until == 0 ? -1 : until - now; };
+  const bool fresh = found && (found->expires_at == 0 || found->expires_at > now);
+  if (fresh && found->absent) {
+    answer_all(state, {Status::absent, 0, left(found->expires_at), nullptr, {}});
+  } else if (found && !found->absent) {
+    auto value = std::make_shared<SharedValue>();
+    found->blob != nullptr ? void(value->blob = found->share()) : void(value->text = found->text);
+    const UnixMs gone = store::EntryParts::after(
+        found->expires_at, found->extra != nullptr ? store::Extra::stale_at(found->extra) : 0);
+    answer_all(state, {fresh ? Status::hit : Status::stale, 0, left(fresh ? found->expires_at : gone), std::move(value), {}});
+  } else if (state.retry_at > now) {
+    answer_all(state, {Status::miss, 0, state.retry_at - now, nullptr, {}});
+  } else {
+    while (state.token == 0 && hand_over(at, now)) {
+    }
+  }
+  forget_if_idle(at, now);
+}
+
+void Leases::settle() {
+  const UnixMs now = unix_ms();
+  listening_->unsettled = false;
+  try {
+    // What is done for one may make another necessary.
+    for (std::size_t i = 0; i < unsettled_.size(); ++i) {
+      const auto at = states_.find(NameView(unsettled_[i].first, unsettled_[i].second));
+      if (at != states_.end()) settle_key(at, now);
+    }
+    unsettled_.clear();
+    std::stable_sort(deliveries_.begin(), deliveries_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (auto first = deliveries_.begin(); first != deliveries_.end();) {
+      std::vector<Delivery> together;
+      const unsigned thread = first->first;
+      for (; first != deliveries_.end() && first->first == thread; ++first) together.push_back(std::move(first->second));
+      if (cache_.deliver) cache_.deliver(thread, std::move(together));
+    }
+  } catch (const std::bad_alloc&) {
+    // Who is not answered now is when its time is up.
+    unsettled_.clear();
+  }
+  deliveries_.clear();
+  listening_->unsettled = false;
+}
+
+}  // namespace pinfold::cache

@@ -1,0 +1,281 @@
+#include "pinfold/cache/policies.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/base/random.hpp"
+#include "pinfold/base/text.hpp"
+#include "pinfold/store/extra.hpp"
+#include "pinfold/store/value.hpp"
+
+namespace pinfold::cache {
+
+namespace {
+
+using Error = std::optional<std::string>;
+
+struct Unit {
+  std::string_view name;
+  std::int64_t ms;
+};
+constexpr std::array<Unit, 5> units = {{{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
+// A hundred years: what is added to the time of day stays far from overflowing.
+constexpr std::int64_t longest_ms = 100LL * 366 * 86'400'000;
+
+std::optional<std::int64_t> parse_duration(std::string_view text) {
+  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const auto number = parse_i64(text.substr(0, digits));
+  if (!number) return std::nullopt;
+  if (*number == 0 && digits == text.size()) return 0;
+  for (const Unit& unit : units) {
+    if (!iequals(text.substr(digits), unit.name)) continue;
+    if (*number > longest_ms / unit.ms) return std::nullopt;
+    return *number * unit.ms;
+  }
+  return std::nullopt;
+}
+
+std::string show_duration(std::int64_t ms) {
+  if (ms == 0) return "0";
+  for (const Unit& unit : units) {
+    if (ms % unit.ms == 0) return std::to_string(ms / unit.ms) + std::string(unit.name);
+  }
+  return {};
+}
+
+std::optional<std::int64_t> parse_percent(std::string_view text, std::int64_t most) {
+  if (!text.ends_with('%')) return std::nullopt;
+  const auto number = parse_i64(text.substr(0, text.size() - 1));
+  if (!number || *number < 0 || *number > most) return std::nullopt;
+  return number;
+}
+
+Error read_duration(std::int64_t& to, std::string_view value) {
+  const auto ms = parse_duration(value);
+  if (!ms) return "must be a duration such as 50ms, 30s, 5m, 1h or 1d";
+  to = *ms;
+  return std::nullopt;
+}
+
+template <std::int64_t Policy::* member>
+Error read_duration(Policy& policy, std::string_view value) {
+  return read_duration(policy.*member, value);
+}
+template <std::int64_t Policy::* member>
+std::string show_duration(const Policy& policy) {
+  return show_duration(policy.*member);
+}
+
+Error read_match(Policy& policy, std::string_view value) {
+  constexpr std::size_t longest = 1024;
+  if (value.empty() || value.size() > longest) return "must be a glob of 1 to 1024 bytes";
+  policy.match = value;
+  return std::nullopt;
+}
+
+Error read_jitter(Policy& policy, std::string_view value) {
+  const auto percent = parse_percent(value, 90);
+  if (!percent) return "must be a percentage from 0% to 90%";
+  policy.jitter_percent = static_cast<unsigned>(*percent);
+  return std::nullopt;
+}
+
+Error read_beta(Policy& policy, std::string_view value) {
+  const auto beta = parse_real(value);
+  if (!beta || *beta < 0 || *beta > 1000) return "must be a number from 0 to 1000";
+  policy.early_refresh = static_cast<double>(*beta);
+  return std::nullopt;
+}
+
+Error read_max_leases(Policy& policy, std::string_view value) {
+  const auto number = parse_i64(value);
+  if (!number || *number < 0) return "must be a number that is not negative";
+  policy.max_leases = static_cast<std::uint64_t>(*number);
+  return std::nullopt;
+}
+
+Error read_max_value(Policy& policy, std::string_view value) {
+  const auto bytes = parse_memory(value);
+  if (!bytes) return "must be a size such as 1mb";
+  policy.max_value = *bytes;
+  return std::nullopt;
+}
+
+Error read_max_memory(Policy& policy, std::string_view value) {
+  const auto percent = parse_percent(value, 100);
+  const auto bytes = parse_memory(value);
+  if (!percent && !bytes) return "must be a size such as 100mb, or a percentage of maxmemory";
+  policy.max_memory = percent ? 0 : *bytes;
+  policy.max_memory_percent = percent ? static_cast<unsigned>(*percent) : 0;
+  return std::nullopt;
+}
+
+constexpr std::array<std::string_view, 3> priorities = {"protected", "normal", "first-out"};
+
+Error read_priority(Policy& policy, std::string_view value) {
+  const auto found = std::find_if(priorities.begin(), priorities.end(), [&](auto name) { return iequals(name, value); });
+  if (found == priorities.end()) return "must be one of: protected, normal, first-out";
+  policy.priority = static_cast<Priority>(found - priorities.begin());
+  return std::nullopt;
+}
+
+std::string show_beta(const Policy& policy) {
+  char text[32];
+  const auto [end, error] = std::to_chars(text, text + sizeof text, policy.early_refresh);
+  return {text, end};
+}
+
+// One row per field: how it is read and how it is shown.
+struct Field {
+  std::string_view name;
+  Error (*read)(Policy&, std::string_view);
+  std::string (*show)(const Policy&);
+};
+
+constexpr Field kFields[] = {
+    {"match", read_match, [](const Policy& p) { return p.match; }},
+    {"ttl", read_duration<&Policy::ttl_ms>, show_duration<&Policy::ttl_ms>},
+    {"max-ttl", read_duration<&Policy::max_ttl_ms>, show_duration<&Policy::max_ttl_ms>},
+    {"jitter", read_jitter, [](const Policy& p) { return std::to_string(p.jitter_percent) + "%"; }},
+    {"stale", read_duration<&Policy::stale_ms>, show_duration<&Policy::stale_ms>},
+    {"coalesce", read_duration<&Policy::coalesce_ms>, show_duration<&Policy::coalesce_ms>},
+    {"lease", read_duration<&Policy::lease_ms>, show_duration<&Policy::lease_ms>},
+    {"early-refresh", read_beta, show_beta},
+    {"negative-ttl", read_duration<&Policy::negative_ttl_ms>, show_duration<&Policy::negative_ttl_ms>},
+    {"max-leases", read_max_leases, [](const Policy& p) { return std::to_string(p.max_leases); }},
+    {"max-value", read_max_value, [](const Policy& p) { return std::to_string(p.max_value); }},
+    {"max-memory", read_max_memory,
+     [](const Policy& p) {
+       return p.max_memory_percent != 0 ? std::to_string(p.max_memory_percent) + "%" : std::to_string(p.max_memory);
+     }},
+    {"priority", read_priority, [](const Policy& p) { return std::string(priorities[static_cast<unsigned>(p.priority)]); }},
+};
+
+const Field* find(std::string_view name) {
+  const auto found = std::find_if(std::begin(kFields), std::end(kFields), [&](const Field& f) { return iequals(f.name, name); });
+  return found == std::end(kFields) ? nullptr : found;
+}
+
+bool is_special(char c) { return c == '*' || c == '?' || c == '[' || c == '\\'; }
+
+}  // namespace
+
+std::span<const std::string_view> policy_fields() {
+  static const auto names = [] {
+    std::array<std::string_view, std::size(kFields)> all;
+    std::transform(std::begin(kFields), std::end(kFields), all.begin(), [](const Field& field) { return field.name; });
+    return all;
+  }();
+  return names;
+}
+
+Error set_field(Policy& policy, std::string_view field, std::string_view value) {
+  const Field* const row = find(field);
+  if (row == nullptr) return "unknown field '" + std::string(field) + "'";
+  if (Error error = row->read(policy, value)) return "'" + std::string(row->name) + "' " + *error;
+  return std::nullopt;
+}
+
+std::string show_field(const Policy& policy, std::string_view field) {
+  const Field* const row = find(field);
+  return row != nullptr ? row->show(policy) : std::string();
+}
+
+bool is_policy_name(std::string_view name) {
+  constexpr std::size_t longest = 64;
+  return !name.empty() && name.size() <= longest && std::all_of(name.begin(), name.end(), [](char c) {
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '-' || c == '_' || c == '.';
+  });
+}
+
+PolicySet::PolicySet(std::vector<Policy> policies) : policies_(std::move(policies)), nodes_(1) {
+  std::array<bool, 256> taken{};
+  for (const Policy& policy : policies_) taken[policy.slot] = true;
+  taken[0] = true;
+  for (Policy& policy : policies_) {
+    if (policy.slot != 0) continue;
+    policy.slot = static_cast<std::uint8_t>(std::find(taken.begin(), taken.end(), false) - taken.begin());
+    taken[policy.slot] = true;
+  }
+  for (std::uint16_t i = 0; i < policies_.size(); ++i) insert(i);
+}
+
+void PolicySet::insert(std::uint16_t policy) {
+  const std::string& pattern = policies_[policy].match;
+  std::uint32_t at = 0;
+  std::size_t size = 0;
+  for (; size < pattern.size() && !is_special(pattern[size]); ++size) {
+    auto& children = nodes_[at].children;
+    const auto place = std::lower_bound(children.begin(), children.end(), pattern[size],
+                                        [](const auto& child, char byte) { return child.first < byte; });
+    if (place != children.end() && place->first == pattern[size]) {
+      at = place->second;
+      continue;
+    }
+    const auto fresh = static_cast<std::uint32_t>(nodes_.size());
+    children.insert(place, {pattern[size], fresh});
+    nodes_.emplace_back();
+    at = fresh;
+  }
+  const bool anything = std::string_view(pattern).substr(size) == "*";
+  (anything ? nodes_[at].prefixes : nodes_[at].patterns).push_back(policy);
+}
+
+const Policy* PolicySet::find(std::string_view name) const {
+  const auto found = std::find_if(policies_.begin(), policies_.end(), [&](const Policy& p) { return p.name == name; });
+  return found == policies_.end() ? nullptr : &*found;
+}
+
+const Policy* PolicySet::match(std::string_view key) const {
+  constexpr std::uint16_t none = std::numeric_limits<std::uint16_t>::max();
+  std::uint16_t best = none;
+  std::uint32_t at = 0;
+  for (std::size_t i = 0;; ++i) {
+    const Node& node = nodes_[at];
+    if (!node.prefixes.empty()) best = std::min(best, node.prefixes.front());
+    for (const std::uint16_t policy : node.patterns) {
+      if (policy < best && glob_match(policies_[policy].match, key)) best = policy;
+    }
+    if (i == key.size() || node.children.empty()) break;
+    const auto child = std::lower_bound(node.children.begin(), node.children.end(), key[i],
+                                        [](const auto& one, char byte) { return one.first < byte; });
+    if (child == node.children.end() || child->first != key[i]) break;
+    at = child->second;
+  }
+  return best == none ? nullptr : &policies_[best];
+}
+
+UnixMs limited_deadline(const Policy& policy, UnixMs now, UnixMs expires_at) {
+  std::int64_t left = expires_at == 0 ? policy.ttl_ms : expires_at - now;
+  if (policy.max_ttl_ms != 0 && (left == 0 || left > policy.max_ttl_ms)) left = policy.max_ttl_ms;
+  if (left <= 0) return expires_at;
+  if (policy.jitter_percent != 0) {
+    const std::int64_t most = static_cast<std::int64_t>(static_cast<double>(left) * policy.jitter_percent / 100);
+    left = std::max<std::int64_t>(left - static_cast<std::int64_t>(random_below(static_cast<std::uint64_t>(most) + 1)), 1);
+  }
+  return now + left;
+}
+
+bool PolicySet::on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
+                         store::Extra& extra) const {
+  const Policy* const policy = match(key.text);
+  if (policy == nullptr) return true;
+  if (policy->max_value != 0 && value_bytes > policy->max_value) return false;
+  expires_at = limited_deadline(*policy, now, expires_at);
+  constexpr std::int64_t longest = std::numeric_limits<std::uint32_t>::max();
+  if (extra.stale_ms == 0 && expires_at != 0) extra.stale_ms = static_cast<std::uint32_t>(std::min(policy->stale_ms, longest));
+  extra.policy = policy->slot;
+  return true;
+}
+
+UnixMs PolicySet::on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const {
+  const Policy* const policy = match(key.text);
+  if (policy == nullptr || policy->max_ttl_ms == 0) return expires_at;
+  if (expires_at == 0 || expires_at > now + policy->max_ttl_ms) return now + policy->max_ttl_ms;
+  return expires_at;
+}
+
+}  // namespace pinfold::cache

@@ -1,0 +1,403 @@
+// CACHE.*: reading with a lease, filling, giving back, invalidating. docs/cache-commands.md is the contract.
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "pinfold/command/cache_family.hpp"
+#include "pinfold/command/cache_reads.hpp"
+#include "pinfold/command/expiry.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/strings.hpp"
+#include "pinfold/store/extra.hpp"
+
+namespace pinfold::command {
+
+std::optional<std::int64_t> take_number(Call& call, Cursor& options, std::string_view what, std::int64_t least,
+                                        std::int64_t most) {
+  const auto number = options.take_integer();
+  if (!number) {
+    call.not_an_integer();
+    return std::nullopt;
+  }
+  if (*number >= least && *number <= most) return number;
+  call.reply.error("ERR invalid " + std::string(what) + " in '" + std::string(call.row.name) + "' command, must be from " +
+                   std::to_string(least) + " to " + std::to_string(most));
+  return std::nullopt;
+}
+
+bool TagsOption::take(Call& call, Cursor& options) {
+  const auto count = take_number(call, options, "number of tags", 1, 1024);
+  if (!count) return false;
+  if (options.left() < static_cast<std::size_t>(*count)) {
+    call.syntax_error();
+    return false;
+  }
+  given_ = true;
+  encoded_.clear();
+  for (std::int64_t i = 0; i < *count; ++i) {
+    const std::string_view tag = options.take();
+    if (tag.empty() || tag.size() > store::most_tag_bytes) {
+      call.reply.error("ERR a tag must have 1 to 255 bytes");
+      return false;
+    }
+    encoded_.push_back(static_cast<char>(tag.size()));
+    encoded_.append(tag);
+  }
+  if (encoded_.size() <= store::most_tags_bytes) return true;
+  call.reply.error("ERR the tags of an entry must not have more than 4096 bytes in all");
+  return false;
+}
+
+namespace {
+
+// --- reading ---
+
+// LEASE, WAIT and BETA. False: an error was replied.
+bool read_options(Call& call, Cursor options, bool may_wait, CacheReadOptions& read) {
+  while (!options.done()) {
+    if (options.take_with_value("LEASE")) {
+      const auto ms = take_number(call, options, "lease time", 0, longest_lease_ms);
+      if (!ms) return false;
+      read.lease_ms = *ms;
+    } else if (may_wait && options.take_with_value("WAIT")) {
+      const auto ms = take_number(call, options, "wait time", 0, longest_wait_ms);
+      if (!ms) return false;
+      read.wait_ms = *ms;
+    } else if (options.take_with_value("BETA")) {
+      const auto beta = parse_real(options.take());
+      if (!beta || *beta < 0 || *beta > 1000) {
+        call.reply.error("ERR BETA must be a number from 0 to 1000");
+        return false;
+      }
+      read.beta = static_cast<double>(*beta);
+    } else {
+      call.syntax_error();
+      return false;
+    }
+  }
+  return true;
+}
+
+void cache_get(Call& call) {
+  CacheReadOptions options;
+  if (call.args.size() > 2 && !read_options(call, Cursor(call.args, 2), true, options)) return;
+  store::Database db = call.db();
+  cache_read(call, db, call.key(), options);
+}
+
+// The number of keys that the argument at 1 announces; they must all be there. Nothing: an error was replied.
+std::optional<std::size_t> counted_keys(Call& call) {
+  const auto count = parse_i64(call.args[1]);
+  if (!count) {
+    call.not_an_integer();
+    return std::nullopt;
+  }
+  if (*count <= 0) {
+    call.reply.error("ERR numkeys should be greater than 0");
+    return std::nullopt;
+  }
+  if (static_cast<std::uint64_t>(*count) > call.args.size() - 2) {
+    call.reply.error("ERR Number of keys can't be greater than number of args");
+    return std::nullopt;
+  }
+  return static_cast<std::size_t>(*count);
+}
+
+void cache_mget(Call& call) {
+  const auto count = counted_keys(call);
+  if (!count) return;
+  CacheReadOptions options;
+  if (!read_options(call, Cursor(call.args, 2 + *count), false, options)) return;
+  store::Database db = call.db();
+  call.reply.array(*count);
+  for (const store::Key& key : call.keys) cache_read(call, db, key, options);
+}
+
+// --- filling ---
+
+struct FillOptions {
+  bool has_token = false;
+  std::uint64_t token = 0;
+  ExpiryOption expiry{ExpiryOption::Besides::keepttl};
+  std::int64_t stale_ms = 0;
+  std::uint64_t version = 0;
+  TagsOption tags;
+};
+
+// `full`: also what only CACHE.SET knows. False: an error was replied.
+bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
+  while (!options.done()) {
+    if (options.take_with_value("TOKEN")) {
+      const auto token = options.take_integer();
+      if (!token) return call.not_an_integer(), false;
+      fill.has_token = true;
+      fill.token = *token > 0 ? static_cast<std::uint64_t>(*token) : 0;
+    } else if (options.take_with_value("TAGS")) {
+      if (!fill.tags.take(call, options)) return false;
+    } else if (full && options.take_with_value("STALE")) {
+      const auto ms = take_number(call, options, "stale time", 0, UINT32_MAX);
+      if (!ms) return false;
+      fill.stale_ms = *ms;
+    } else if (full && options.take_with_value("VERSION")) {
+      const auto version = take_number(call, options, "version", 1, most_exact);
+      if (!version) return false;
+      fill.version = static_cast<std::uint64_t>(*version);
+    } else if (!fill.expiry.take(options)) {
+      return call.syntax_error(), false;
+    }
+  }
+  return true;
+}
+
+// Whether a fill may go on. If not it was refused, and its lease, which would keep others waiting for nothing, has ended.
+bool admits_fill(Call& call, store::Database& db, const FillOptions& fill) {
+  cache::Leases& leases = call.engine.cache.leases(call.key());
+  const store::Key& key = call.key();
+  bool admitted = !fill.has_token || leases.is_valid(db.number(), key.text, fill.token, call.now);
+  const bool holds = fill.has_token && admitted;
+  if (holds && leases.outdated(db.number(), key.text, fill.tags.encoded())) admitted = false;
+  if (admitted && fill.version != 0) {
+    const auto old = db.find_any(key, store::Access::none());
+    const std::uint64_t there = old && old->extra != nullptr ? store::Extra::read(old->extra).version : 0;
+    admitted = fill.version > std::max(there, leases.refused_version(db.number(), key.text, call.now));
+  }
+  if (admitted) return true;
+  call.engine.cache.counters.fill_refused.fetch_add(1, std::memory_order_relaxed);
+  if (holds) leases.release(db.number(), key, fill.token, 0, call.now);
+  return false;
+}
+
+// Stores what was admitted: as its lease holder's own write, or as anybody's.
+template <class Store>
+bool store_fill(Call& call, store::Database& db, const FillOptions& fill, Store&& store) {
+  if (!fill.has_token) return store();
+  const cache::Leases::Filling filling(call.engine.cache.leases(call.key()), db.number(), call.key().text);
+  return store();
+}
+
+store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, UnixMs expires_at) {
+  store::Extra extra;
+  extra.stale_ms = static_cast<std::uint32_t>(fill.stale_ms);
+  extra.version = fill.version;
+  extra.tags = fill.tags.encoded();
+  extra.written = store::Extra::tenths(call.now);
+  if (fill.has_token && expires_at != 0) {
+    const UnixMs since = call.engine.cache.leases(call.key()).granted_at(db.number(), call.key().text, fill.token, call.now);
+    extra.load_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(call.now - since, 1, UINT32_MAX));
+  }
+  return extra;
+}
+
+void cache_set(Call& call) {
+  FillOptions fill;
+  if (!fill_options(call, Cursor(call.args, 3), true, fill)) return;
+  store::PutOptions how;
+  how.keep_expiry = fill.expiry.keeps();
+  if (fill.expiry.has_time()) {
+    const auto at = fill.expiry.deadline(call);
+    if (!at) return;
+    how.expires_at = *at;
+  }
+  store::Database db = call.db();
+  if (!admits_fill(call, db, fill)) return call.reply.null();
+  const store::Extra extra = extra_of(call, db, fill, how.expires_at);
+  how.extra = &extra;
+  const bool done = store_fill(call, db, fill, [&] {
+    if (how.expires_at == 0 || how.expires_at > call.now) return call.put_argument(db, call.key(), 2, how);
+    db.remove(call.key());  // its time is over before it began
+    return true;
+  });
+  done ? call.reply.ok() : call.out_of_memory();
+}
+
+void cache_absent(Call& call) {
+  FillOptions fill;
+  if (!fill_options(call, Cursor(call.args, 2), false, fill)) return;
+  if (fill.expiry.keeps()) return call.syntax_error();
+  const cache::Policy* const policy = call.engine.cache.policy_of(call.key().text);
+  const std::int64_t most = call.engine.settings.integer(config::Id::negative_ttl_max);
+  const std::int64_t usual = policy != nullptr && policy->negative_ttl_ms > 0 ? policy->negative_ttl_ms : most;
+  store::PutOptions how;
+  how.expires_at = call.now + std::min(usual, most);
+  if (fill.expiry.has_time()) {
+    const auto at = fill.expiry.deadline(call);
+    if (!at) return;
+    how.expires_at = std::min(*at, call.now + most);
+  }
+  how.absent = true;
+  store::Database db = call.db();
+  db.set_rules(nullptr);  // they are about values
+  if (!admits_fill(call, db, fill)) return call.reply.null();
+  const store::Extra extra = extra_of(call, db, fill, how.expires_at);
+  how.extra = &extra;
+  const bool done = store_fill(call, db, fill, [&] {
+    if (how.expires_at > call.now) return db.put(call.key(), std::string_view(), how);
+    db.remove(call.key());
+    return true;
+  });
+  done ? call.reply.ok() : call.out_of_memory();
+}
+
+// --- giving back ---
+
+void cache_release(Call& call) {
+  const auto token = parse_i64(call.args[2]);
+  if (!token) return call.not_an_integer();
+  std::int64_t retry_ms = 0;
+  Cursor options(call.args, 3);
+  while (!options.done()) {
+    if (!options.take_with_value("RETRY")) return call.syntax_error();
+    const auto ms = take_number(call, options, "retry time", 0, longest_lease_ms);
+    if (!ms) return;
+    retry_ms = *ms;
+  }
+  cache::Leases& leases = call.engine.cache.leases(call.key());
+  const bool held = *token > 0 && leases.release(call.session.db, call.key(), static_cast<std::uint64_t>(*token), retry_ms, call.now);
+  call.reply.integer(held ? 1 : 0);
+}
+
+void cache_renew(Call& call) {
+  const auto token = parse_i64(call.args[2]);
+  if (!token) return call.not_an_integer();
+  Cursor options(call.args, 3);
+  const auto ms = take_number(call, options, "lease time", 1, longest_lease_ms);
+  if (!ms) return;
+  cache::Leases& leases = call.engine.cache.leases(call.key());
+  const bool held = *token > 0 && leases.renew(call.session.db, call.key().text, static_cast<std::uint64_t>(*token), *ms, call.now);
+  call.reply.integer(held ? 1 : 0);
+}
+
+// --- invalidating ---
+
+struct Invalidation {
+  bool soft = false;
+  std::uint64_t version = 0;
+  UnixMs remembered_until = 0;
+};
+
+// True if there was an entry that was not newer.
+bool invalidate(Call& call, store::Database& db, const store::Key& key, const Invalidation& what) {
+  const auto old = db.find_any(key, store::Access::none());
+  const std::uint64_t there = old && old->extra != nullptr ? store::Extra::read(old->extra).version : 0;
+  if (what.version != 0 && there > what.version) {
+    db.void_lease(key);
+    return false;
+  }
+  if (!what.soft || (old && old->absent)) {
+    db.remove(key);
+    return old.has_value();
+  }
+  const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
+  constexpr std::int64_t usual_ms = 60'000;
+  const std::int64_t stale_ms = policy != nullptr && policy->stale_ms > 0 ? policy->stale_ms : usual_ms;
+  db.make_stale(key, static_cast<std::uint32_t>(std::min<std::int64_t>(stale_ms, UINT32_MAX)));
+  return old.has_value();
+}
+
+void cache_invalidate(Call& call) {
+  const auto count = counted_keys(call);
+  if (!count) return;
+  Invalidation what;
+  Cursor options(call.args, 2 + *count);
+  while (!options.done()) {
+    if (options.take("SOFT")) {
+      what.soft = true;
+    } else if (options.take_with_value("VERSION")) {
+      const auto version = take_number(call, options, "version", 1, most_exact);
+      if (!version) return;
+      what.version = static_cast<std::uint64_t>(*version);
+    } else {
+      return call.syntax_error();
+    }
+  }
+  if (what.version != 0) {
+    // Before anything else: it is refused as a whole where it could not be remembered.
+    const UnixMs until = call.now + call.engine.settings.integer(config::Id::invalidation_memory);
+    for (const store::Key& key : call.keys) {
+      if (!call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until)) {
+        return call.out_of_memory();
+      }
+    }
+  }
+  store::Database db = call.db();
+  std::int64_t hit = 0;
+  for (const store::Key& key : call.keys) hit += invalidate(call, db, key, what) ? 1 : 0;
+  call.reply.integer(hit);
+}
+
+// --- looking ---
+
+void cache_inspect(Call& call) {
+  store::Database db = call.db();
+  const store::Key& key = call.key();
+  const auto value = db.find_any(key, store::Access::none());
+  const store::Extra extra = value && value->extra != nullptr ? store::Extra::read(value->extra) : store::Extra{};
+  const bool fresh = value && (value->expires_at == 0 || value->expires_at > call.now);
+  const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
+  const cache::Leases::Look lease = call.engine.cache.leases(key).look(db.number(), key.text, call.now);
+  const auto remaining = [&](UnixMs until) { return std::max<std::int64_t>(until - call.now, 0); };
+  const std::int64_t stale_ms =
+      value && value->expires_at != 0 ? remaining(store::EntryParts::after(value->expires_at, extra.stale_ms)) : (value ? -1 : 0);
+  std::string_view status = "miss";
+  if (value) status = value->absent ? (fresh ? "absent" : "miss") : (fresh ? "hit" : "stale");
+  std::size_t tags = 0;
+  extra.for_each_tag([&](std::string_view) { ++tags; });
+  resp::Reply& reply = call.reply;
+  const auto number = [&reply](std::string_view name, std::int64_t n) {
+    reply.bulk(name);
+    reply.integer(n);
+  };
+  reply.map(13);
+  reply.bulk("status");
+  reply.bulk(status);
+  reply.bulk("type");
+  reply.bulk(value && !value->absent ? "string" : "none");
+  number("bytes", value ? static_cast<std::int64_t>(value->text.size()) : 0);
+  number("version", static_cast<std::int64_t>(extra.version));
+  number("age-ms", extra.written != 0 ? extra.age_ms(call.now) : -1);
+  number("fresh-ms", !value ? 0 : (value->expires_at == 0 ? -1 : remaining(value->expires_at)));
+  number("stale-ms", stale_ms);
+  number("frequency", value ? value->frequency : 0);
+  number("load-ms", extra.load_ms);
+  reply.bulk("tags");
+  reply.array(tags);
+  extra.for_each_tag([&](std::string_view tag) { reply.bulk(tag); });
+  reply.bulk("policy");
+  policy != nullptr ? reply.bulk(policy->name) : reply.null();
+  number("lease-ms", lease.lease_ms);
+  number("waiters", static_cast<std::int64_t>(lease.waiters));
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"cache.absent", cache_absent, -2, kWrite | kDenyOom | kFast, kString, {KeySpec::one(KeyUse::write)}, "cache", "0.1.0", "O(1)",
+     "Remembers that a key is known not to exist, for a while.",
+     "key [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds] [TAGS numtags tag [tag ...]]"},
+    {"cache.get", cache_get, -2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::read)}, "cache", "0.1.0", "O(1)",
+     "Reads a key; on a miss one caller gets the lease to load it, others can wait.",
+     "key [LEASE milliseconds] [WAIT milliseconds] [BETA beta]"},
+    {"cache.inspect", cache_inspect, 2, kReadOnly, kString, {KeySpec::one(KeyUse::peek)}, "cache", "0.1.0", "O(1)",
+     "Shows what is known about an entry and its lease.", "key"},
+    {"cache.invalidate", cache_invalidate, -3, kWrite, kString, {KeySpec::counted(KeyUse::remove, 1)}, "cache", "0.1.0",
+     "O(N) for N keys.",
+     "Removes keys, or makes them stale, and voids their leases.", "numkeys key [key ...] [SOFT] [VERSION version]"},
+    {"cache.mget", cache_mget, -3, kReadOnly | kFast, kString, {KeySpec::counted(KeyUse::read, 1)}, "cache", "0.1.0", "O(N) for N keys.",
+     "Reads several keys as CACHE.GET does; never waits.", "numkeys key [key ...] [LEASE milliseconds] [BETA beta]"},
+    {"cache.release", cache_release, -3, kWrite | kFast, kString, {KeySpec::one(KeyUse::update)}, "cache", "0.1.0", "O(log N) for N leases.",
+     "Gives a lease back because the load failed.", "key token [RETRY milliseconds]"},
+    {"cache.renew", cache_renew, 4, kWrite | kFast, kString, {KeySpec::one(KeyUse::update)}, "cache", "0.1.0", "O(log N) for N leases.",
+     "Lets a lease last for so long from now on.", "key token milliseconds"},
+    {"cache.set", cache_set, -3, kWrite | kDenyOom, kString, {KeySpec::one(KeyUse::write)}, "cache", "0.1.0", "O(1)",
+     "Fills a key, as holder of its lease or without one.",
+     "key value [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] "
+     "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> cache_commands() { return kRows; }
+
+}  // namespace pinfold::command

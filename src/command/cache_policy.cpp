@@ -1,0 +1,113 @@
+// CACHE.POLICY: the policies, at run time.
+
+#include <algorithm>
+#include <mutex>
+#include <string>
+
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/help.hpp"
+
+namespace pinfold::command {
+namespace {
+
+void reply_policy(Call& call, const cache::Policy& policy) {
+  const cache::PolicyCounters& counters = call.engine.cache.counters_of(policy.slot);
+  const auto fields = cache::policy_fields();
+  const auto number = [&](std::string_view name, std::int64_t n) {
+    call.reply.bulk(name);
+    call.reply.integer(n);
+  };
+  constexpr std::size_t statistics = 7;
+  call.reply.map(1 + fields.size() + statistics);
+  call.reply.bulk("name");
+  call.reply.bulk(policy.name);
+  for (const std::string_view field : fields) {
+    call.reply.bulk(field);
+    call.reply.bulk(cache::show_field(policy, field));
+  }
+  const store::EntryUse use = call.engine.keyspace.use_of(policy.slot, call.held);
+  number("keys", static_cast<std::int64_t>(use.keys));
+  number("bytes", static_cast<std::int64_t>(use.bytes));
+  number("hits", static_cast<std::int64_t>(counters.hits.load()));
+  number("stale-hits", static_cast<std::int64_t>(counters.stale_hits.load()));
+  number("misses", static_cast<std::int64_t>(counters.misses.load()));
+  number("leases-granted", static_cast<std::int64_t>(counters.leases.load()));
+  number("leases", counters.leases_alive.load());
+}
+
+void policy_list(Call& call) {
+  const std::lock_guard lock(call.engine.cache.policies_mutex());
+  const auto policies = call.engine.cache.policies_copy();
+  call.reply.array(policies.size());
+  for (const cache::Policy& policy : policies) reply_policy(call, policy);
+}
+
+void policy_show(Call& call) {
+  const std::lock_guard lock(call.engine.cache.policies_mutex());
+  const auto policies = call.engine.cache.policies_copy();
+  const auto found = std::find_if(policies.begin(), policies.end(), [&](const auto& p) { return p.name == call.args[2]; });
+  found != policies.end() ? reply_policy(call, *found) : call.reply.null();
+}
+
+void policy_match(Call& call) {
+  const cache::Policy* const policy = call.engine.cache.policy_of(call.key().text);
+  policy != nullptr ? call.reply.bulk(policy->name) : call.reply.null();
+}
+
+void policy_set(Call& call) {
+  const std::string_view name = call.args[2];
+  if (call.args.size() % 2 == 0) return call.syntax_error();
+  if (!cache::is_policy_name(name)) {
+    return call.reply.error("ERR a policy's name must have 1 to 64 letters, digits and '-', '_' or '.'");
+  }
+  const std::lock_guard lock(call.engine.cache.policies_mutex());
+  auto policies = call.engine.cache.policies_copy();
+  auto found = std::find_if(policies.begin(), policies.end(), [&](const auto& p) { return p.name == name; });
+  if (found == policies.end()) {
+    if (policies.size() == cache::most_policies) return call.reply.error("ERR there are too many policies already");
+    policies.emplace_back().name = name;
+    found = std::prev(policies.end());
+  }
+  for (std::size_t i = 3; i < call.args.size(); i += 2) {
+    if (const auto error = cache::set_field(*found, call.args[i], call.args[i + 1])) {
+      return call.reply.error("ERR policy '" + std::string(name) + "': " + *error);
+    }
+  }
+  call.engine.cache.set_policies(std::move(policies));
+  call.reply.ok();
+}
+
+void policy_del(Call& call) {
+  const std::lock_guard lock(call.engine.cache.policies_mutex());
+  auto policies = call.engine.cache.policies_copy();
+  const bool found = std::erase_if(policies, [&](const auto& p) { return p.name == call.args[2]; }) > 0;
+  if (found) call.engine.cache.set_policies(std::move(policies));
+  call.reply.integer(found ? 1 : 0);
+}
+
+constexpr std::uint32_t kOperator = kAdmin | kNoScript | kLoading | kNoMulti;
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"cache.policy", nullptr, -2, 0, 0, {}, "cache", "0.1.0", "Depends on subcommand.",
+     "A container for commands about cache policies.", ""},
+    {"cache.policy|del", policy_del, 3, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.", "Removes a policy.", "name"},
+    {"cache.policy|help", reply_help, 2, kLoading, 0, {}, "cache", "0.1.0", "O(1)", "Tells which subcommands there are.", ""},
+    {"cache.policy|list", policy_list, 2, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.",
+     "All policies with their statistics, in the order in which they are compared.", ""},
+    {"cache.policy|match", policy_match, 3, kReadOnly | kFast, 0, {KeySpec::one(KeyUse::peek, 2)}, "cache", "0.1.0",
+     "O(N) for N patterns that begin as the key does.", "The name of the policy that a key falls under.", "key"},
+    {"cache.policy|set", policy_set, -5, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.",
+     "Changes fields of a policy, or adds one behind the others.", "name field value [field value ...]"},
+    {"cache.policy|show", policy_show, 3, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.",
+     "One policy with its statistics.", "name"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> cache_policy_commands() { return kRows; }
+
+}  // namespace pinfold::command

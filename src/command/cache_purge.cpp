@@ -1,0 +1,110 @@
+// CACHE.PURGE: all entries with a tag, or whose keys have a prefix, at once.
+
+#include <string>
+#include <vector>
+
+#include "pinfold/command/cache_family.hpp"
+#include "pinfold/command/cache_reads.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/store/purges.hpp"
+
+namespace pinfold::command {
+namespace {
+
+struct PurgeRequest {
+  bool by_prefix = false;
+  std::vector<std::string> names;
+  bool soft = false;
+  bool sync = false;
+};
+
+// Nothing: an error was replied.
+std::optional<PurgeRequest> read_request(Call& call) {
+  PurgeRequest request;
+  Cursor options(call.args, 1);
+  if (options.take("TAGS")) {
+    TagsOption tags;
+    if (!tags.take(call, options)) return std::nullopt;
+    store::Extra encoded;
+    encoded.tags = tags.encoded();
+    encoded.for_each_tag([&](std::string_view tag) { request.names.emplace_back(tag); });
+  } else if (options.take_with_value("PREFIX")) {
+    constexpr std::size_t longest = 4096;
+    const std::string_view prefix = options.take();
+    if (prefix.empty() || prefix.size() > longest) {
+      call.reply.error("ERR a prefix must have 1 to 4096 bytes");
+      return std::nullopt;
+    }
+    request.by_prefix = true;
+    request.names.emplace_back(prefix);
+  } else {
+    call.syntax_error();
+    return std::nullopt;
+  }
+  while (!options.done()) {
+    if (options.take("SOFT")) {
+      request.soft = true;
+    } else if (options.take("SYNC")) {
+      request.sync = true;
+    } else {
+      call.syntax_error();
+      return std::nullopt;
+    }
+  }
+  return request;
+}
+
+std::string who(Call& call) {
+  const SharedClient& client = call.session.shared;
+  return "client " + std::to_string(client.id) + " (" + client.address + ", user " + client.user + ")";
+}
+
+std::string what(const PurgeRequest& request) {
+  std::string text = request.by_prefix ? "PREFIX" : "TAGS";
+  for (const std::string& name : request.names) text += " " + quoted(name);
+  return text + (request.soft ? " SOFT" : "");
+}
+
+void cache_purge(Call& call) {
+  const auto request = read_request(call);
+  if (!request) return;
+  if (request->sync && !may_wait(call)) return call.reply.error("ERR SYNC is not possible in a transaction");
+  Engine& engine = call.engine;
+  const SharedClient& client = call.session.shared;
+  const std::uint64_t ticket = request->sync ? engine.cache.next_ticket() : 0;
+  const auto done = [&engine, line = who(call) + " purged " + what(*request), ticket, id = client.id,
+                     thread = client.thread](const store::Purge& purge) {
+    const auto bytes = static_cast<std::int64_t>(purge.bytes.load());
+    if (engine.audit) engine.audit(line + ": " + std::to_string(purge.entries.load()) + " entries, " + std::to_string(bytes) + " bytes");
+    if (ticket == 0) return;
+    // Segments that wait to be used again may still hold what was purged.
+    engine.keyspace.release_spare();
+    engine.cache.deliver(thread, std::vector<cache::Delivery>{{id, ticket, {cache::Status::hit, 0, bytes, nullptr, {}}}});
+  };
+  if (request->sync) {
+    auto wait = std::make_unique<Wait>();
+    wait->ticket = ticket;
+    wait->kind = WaitKind::purge;
+    call.session.wait = std::move(wait);
+  }
+  if (!engine.cache.purge(call.session.db, request->by_prefix, request->names, request->soft, request->sync, done, call.held)) {
+    call.session.wait.reset();
+    return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
+  }
+  if (!request->sync) call.reply.ok();
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"cache.purge", cache_purge, -3, kWrite | kAllShards, kKeyspace | kDangerous, {}, "cache", "0.1.0",
+     "O(1) in the number of entries, O(N) for N leases; the entries' memory comes back in the background.",
+     "Removes all entries with a tag or with a prefix, or makes them stale, at once.",
+     "<TAGS numtags tag [tag ...] | PREFIX prefix> [SOFT] [SYNC]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> cache_purge_commands() { return kRows; }
+
+}  // namespace pinfold::command

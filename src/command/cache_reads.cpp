@@ -1,0 +1,205 @@
+// Reading through the cache: which answer a reader gets, who gets a lease, who waits.
+
+#include "pinfold/command/cache_reads.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "pinfold/base/random.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/cache_family.hpp"
+#include "pinfold/store/extra.hpp"
+
+namespace pinfold::command {
+
+using cache::Answer;
+using cache::Grant;
+using cache::Status;
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+// Whoever waits keeps a copy of the key.
+constexpr std::size_t longest_key_waited_for = 4096;
+
+void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, relaxed); }
+
+std::string_view name_of(Status status) {
+  constexpr std::array<std::string_view, 4> names = {"hit", "stale", "absent", "miss"};
+  return names[static_cast<unsigned>(status)];
+}
+
+void end_answer(resp::Reply& reply, std::uint64_t token, std::int64_t ms) {
+  reply.integer(static_cast<std::int64_t>(token));
+  reply.integer(ms);
+}
+
+void reply_value(Call& call, Status status, const store::Value& value, std::uint64_t token, std::int64_t ms) {
+  call.reply.array(4);
+  call.reply.bulk(name_of(status));
+  call.bulk(value);
+  end_answer(call.reply, token, ms);
+}
+
+void reply_nothing(resp::Reply& reply, Status status, std::uint64_t token, std::int64_t ms) {
+  reply.array(4);
+  reply.bulk(name_of(status));
+  reply.null();
+  end_answer(reply, token, ms);
+}
+
+UnixMs gone_at(const store::Value& value) {
+  return store::EntryParts::after(value.expires_at, value.extra != nullptr ? store::Extra::stale_at(value.extra) : 0);
+}
+
+// XFetch (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", 2015): the closer to the end
+// and the longer a load takes, the likelier.
+bool chosen_to_refresh(const store::Value& value, double beta, UnixMs now) {
+  if (value.expires_at == 0 || value.extra == nullptr || beta <= 0) return false;
+  const double load_ms = store::Extra::read(value.extra).load_ms;
+  if (load_ms == 0) return false;
+  const double u = static_cast<double>((random_u64() >> 11) + 1) * 0x1p-53;  // in (0, 1]
+  return static_cast<double>(now) - load_ms * beta * std::log(u) >= static_cast<double>(value.expires_at);
+}
+
+bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, WaitKind kind) {
+  if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
+  const SharedClient& client = call.session.shared;
+  auto wait = std::make_unique<Wait>();
+  wait->until = store::EntryParts::after(call.now, wait_ms);
+  wait->db = db;
+  wait->key = key.text;
+  wait->kind = kind;
+  wait->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms}, call.now);
+  if (wait->ticket == 0) return false;
+  call.session.wait = std::move(wait);
+  return true;
+}
+
+}  // namespace
+
+bool cache_read(Call& call, store::Database& db, const store::Key& key, const CacheReadOptions& options) {
+  cache::Cache& cache = call.engine.cache;
+  const cache::Policy* const policy = cache.policy_of(key.text);
+  const UnixMs now = call.now;
+  const auto value = db.find_any(key, store::Access::read());
+  const bool fresh = value && (value->expires_at == 0 || value->expires_at > now);
+  std::int64_t lease_ms = options.lease_ms;
+  if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
+  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms, now); };
+  const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
+
+  if (fresh) {
+    std::uint64_t token = 0;
+    const double beta = options.beta >= 0 ? options.beta : (policy != nullptr ? policy->early_refresh : 1.0);
+    if (lease_ms > 0 && chosen_to_refresh(*value, beta, now)) {
+      token = lease().token;
+      if (token != 0) count(cache.counters.early_refreshes);
+    }
+    if (slot != 0) count(cache.counters_of(slot).hits);
+    const std::int64_t left = value->expires_at == 0 ? -1 : value->expires_at - now;
+    if (!value->absent) {
+      reply_value(call, Status::hit, *value, token, left);
+    } else {
+      count(cache.counters.negative_hits);
+      reply_nothing(call.reply, Status::absent, token, left);
+    }
+    return true;
+  }
+  if (value && !value->absent) {
+    count(cache.counters.stale_hits);
+    if (slot != 0) count(cache.counters_of(slot).stale_hits);
+    const std::uint64_t token = lease_ms > 0 ? lease().token : 0;
+    reply_value(call, Status::stale, *value, token, std::max<std::int64_t>(gone_at(*value) - now, 0));
+    return true;
+  }
+  if (slot != 0) count(cache.counters_of(slot).misses);
+  Grant grant;
+  if (lease_ms > 0) {
+    grant = lease();
+  } else if (const std::int64_t left = cache.leases(key).look(db.number(), key.text, now).lease_ms; left > 0) {
+    grant = {Grant::Outcome::held, 0, left};
+  }
+  if (grant.outcome == Grant::Outcome::held &&
+      wait_for(call, db.number(), key, options.wait_ms, lease_ms, WaitKind::cache_read)) {
+    return false;
+  }
+  reply_nothing(call.reply, Status::miss, grant.token, grant.ms);
+  return true;
+}
+
+PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed) {
+  cache::Cache& cache = call.engine.cache;
+  const cache::Policy* const policy = cache.policy_of(key.text);
+  const bool serves_stale = call.engine.keyspace.serves_stale();
+  if (policy == nullptr && !serves_stale) return {db.read(key), false};
+  auto value = db.find_any(key, store::Access::read());
+  const bool fresh = value && (value->expires_at == 0 || value->expires_at > call.now);
+  cache::PolicyCounters& counters = cache.counters_of(policy != nullptr ? policy->slot : 0);
+  if (fresh && !value->absent) {
+    count(counters.hits);
+    return {value, false};
+  }
+  if (fresh) {
+    count(cache.counters.negative_hits);
+    return {};
+  }
+  const auto lease = [&] {
+    const std::int64_t ms = policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
+    return cache.leases(key).grant(db.number(), key, policy, ms, call.now);
+  };
+  if (value && !value->absent && (serves_stale || policy->stale_ms > 0)) {
+    // One reader in each lease's time is told nothing, and will write the value anew.
+    if (!serves_stale && lease().token != 0) {
+      count(counters.misses);
+      return {};
+    }
+    count(counters.stale_hits);
+    count(cache.counters.stale_hits);
+    return {value, false};
+  }
+  count(counters.misses);
+  if (policy == nullptr || policy->coalesce_ms == 0) return {};
+  const Grant grant = lease();
+  const bool waits = grant.outcome == Grant::Outcome::held && waiting_allowed &&
+                     wait_for(call, db.number(), key, policy->coalesce_ms, grant.ms, WaitKind::plain_read);
+  return {std::nullopt, waits};
+}
+
+// --- replies that come later ---
+
+void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
+  const WaitKind kind = session.wait->kind;
+  session.wait.reset();
+  session.shared.blocked.store(false, relaxed);
+  const auto value = [&] {
+    if (answer.value->blob) return reply.bulk(answer.value->blob);
+    reply.bulk(answer.value->text);
+  };
+  switch (kind) {
+    case WaitKind::purge: return reply.integer(answer.ms);
+    case WaitKind::plain_read: return answer.value != nullptr ? value() : reply.null();
+    case WaitKind::cache_read:
+      if (answer.value == nullptr) return reply_nothing(reply, answer.status, answer.token, answer.ms);
+      reply.array(4);
+      reply.bulk(name_of(answer.status));
+      value();
+      end_answer(reply, answer.token, answer.ms);
+  }
+}
+
+void end_wait(Session& session, Engine& engine, resp::Reply& reply) {
+  const Wait& wait = *session.wait;
+  if (wait.kind != WaitKind::purge) engine.cache.give_up(wait.db, wait.key, wait.ticket);
+  answer_wait(session, {}, reply);
+}
+
+void forget_wait(Session& session, Engine& engine) {
+  if (session.wait == nullptr) return;
+  const std::unique_ptr<Wait> wait = std::move(session.wait);
+  session.shared.blocked.store(false, relaxed);
+  if (wait->kind != WaitKind::purge) engine.cache.give_up(wait->db, wait->key, wait->ticket);
+}
+
+}  // namespace pinfold::command

@@ -1,0 +1,115 @@
+// What a table does about purges: judging what a look-up finds, and sweeping.
+
+#include <cstring>
+#include <string>
+
+#include "pinfold/store/table.hpp"
+
+namespace pinfold::store {
+
+bool Table::written_before(Ref ref, const LogPosition& position) const {
+  const std::uint32_t id = ref >> offset_bits;
+  const Segment& segment = segments_[id];
+  if (segment.sequence > position.sequence) return false;
+  const auto queue = static_cast<unsigned>(segment.queue);
+  return position.segment[queue] != id || (ref & offset_mask) * word < position.used[queue];
+}
+
+// The purge that is for the entry; null if there is none.
+Purge* Table::purge_of(Ref ref) const {
+  const Entry e = entry(ref);
+  return purges_->match(e.key(), e.extra(), [&](const LogPosition& position) { return written_before(ref, position); });
+}
+
+void Table::note_purged(const Entry& e, Purge& purge) const {
+  purge.entries.fetch_add(1, std::memory_order_relaxed);
+  purge.bytes.fetch_add(returned_by(e), std::memory_order_relaxed);
+}
+
+// A look-up has found an entry: whether it may.
+Index::Slot Table::settle_purges(const Key& key, Index::Slot slot) {
+  const Ref ref = *slot.ref;
+  Purge* const purge = purge_of(ref);
+  if (purge == nullptr) return slot;
+  const auto find = [&] { return index_.find(key.hash, [&](Ref other) { return entry(other).key() == key.text; }); };
+  const bool was_live = entry(ref).live(purge->at);
+  const bool stays = purge->soft && !entry(ref).absent();
+  if (stays && (!was_live || stale_entry(key, slot, purge->at, purge->stale_for(key.text)))) return find();
+  purge_entry(ref, key.hash, *purge);
+  return {};
+}
+
+// Removes an entry and its bytes.
+void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
+  Entry e = entry(ref);
+  note_purged(e, purge);
+  index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
+  for (void* raw : {e.key_blob(), e.value_blob()}) {
+    // The last holder of a block leaves nothing readable behind. Large ones go back to the system as they are.
+    Blob blob = Blob::attach(raw);
+    if (blob && blob.unique() && blob.memory() < BlockHeap::own_mapping) std::memset(blob.data(), 0, blob.size());
+    blob.detach();
+  }
+  let_go(ref, nullptr);
+  e.wipe();
+  mark_dead(ref);
+}
+
+void Table::purge(const std::shared_ptr<Purge>& purge) {
+  if (size_ == 0) return;
+  if (purges_ == nullptr) purges_ = std::make_unique<Purges>();
+  LogPosition position{.sequence = sequence_, .segment = {}, .used = {}};
+  for (unsigned q = 0; q < queues_.size(); ++q) {
+    position.segment[q] = queues_[q].newest;
+    position.used[q] = queues_[q].newest != no_segment ? segments_[queues_[q].newest].used : 0;
+  }
+  purge->unswept.fetch_add(1, std::memory_order_relaxed);
+  try {
+    purges_->add(purge, position);
+  } catch (...) {
+    purge->swept();
+    throw;
+  }
+  account_purges();
+}
+
+void Table::account_purges() {
+  const std::uint64_t now = purges_ != nullptr ? purges_->memory() : 0;
+  memory_.add(Use::herd, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(purges_bytes_));
+  purges_bytes_ = now;
+}
+
+bool Table::purge_some() {
+  constexpr unsigned most_looked_at = 4096;
+  if (purges_ == nullptr) return false;
+  if (!purges_->in_round()) purges_->begin_round();
+  const bool wiping = purges_->wipes();
+  for (unsigned looked_at = 0; purges_->sweep_at < segments_.size(); ++looked_at) {
+    if (looked_at == most_looked_at) return true;
+    const std::uint32_t id = purges_->sweep_at++;
+    if (segments_[id].base == nullptr || segments_[id].sequence > purges_->newest()) continue;
+    const char* const base = segments_[id].base;
+    const std::uint32_t sequence = segments_[id].sequence;
+    const std::uint32_t used = segments_[id].used;  // what is added from now on is not meant
+    for (std::uint32_t at = 0; at < used;) {
+      Entry e(segments_[id].base + at);
+      const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+      at += static_cast<std::uint32_t>(e.extent());
+      if (e.dead()) {
+        if (wiping) e.wipe();
+        continue;
+      }
+      if (purge_of(ref) == nullptr) continue;
+      const std::string key(e.key());  // which is wiped
+      settle_purges({key, hash_of(ref)}, index_.find(hash_of(ref), [ref](Ref other) { return other == ref; }));
+      if (segments_[id].base != base || segments_[id].sequence != sequence) break;  // that was its last entry
+    }
+    return true;
+  }
+  purges_->end_round();
+  if (purges_->empty()) purges_.reset();
+  account_purges();
+  return purges_ != nullptr;
+}
+
+}  // namespace pinfold::store
