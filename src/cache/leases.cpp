@@ -332,7 +332,7 @@ bool Leases::hand_over(States::iterator at, UnixMs now) {
   state.waiters = std::move(waiters);
   answer_first(state, {Status::miss, grant.token, grant.ms, nullptr, {grant.token, at->first.first, at->first.second}});
   if (grant.token == 0) return true;
-  set_alarm(at);
+  if (!state.waiters.empty()) set_alarm(at);
   return false;
 }
 

@@ -136,6 +136,7 @@ bool admitted(Call& call, const PairOptions& options) {
 
 bool put_pairs(Call& call, const store::PutOptions& how) {
   store::Database db = call.db();
+  if (!call.accepts_values(db, 3, 2)) return false;
   const bool over = how.expires_at != 0 && how.expires_at <= call.now;
   for (std::size_t i = 0; i < call.keys.size(); ++i) {
     if (over) {

@@ -169,6 +169,8 @@ void stats(Call& call, InfoText& info) {
   const store::LockTiming& locks = call.engine.keyspace.lock_timing();
   constexpr std::int64_t ns_per_us = 1000;
   info.field("shard_lock_longest_us", static_cast<std::uint64_t>(locks.longest_ns.load() / ns_per_us));
+  info.field("shard_lock_holds", locks.holds.load());
+  info.field("shard_lock_holds_over_1ms", locks.long_holds.load());
   info.field("shard_lock_longest_cpu_us", static_cast<std::uint64_t>(locks.longest_cpu_ns.load() / ns_per_us));
 }
 

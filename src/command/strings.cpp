@@ -183,6 +183,7 @@ void getex(Call& call) {
 
 bool put_pairs(Call& call) {
   store::Database db = call.db();
+  if (!call.accepts_values(db, 2, 2)) return false;
   for (std::size_t i = 0; i < call.keys.size(); ++i) {
     if (!call.put_argument(db, call.keys[i], 2 + 2 * i)) return false;
   }

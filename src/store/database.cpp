@@ -54,6 +54,12 @@ bool Database::obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at,
   return false;
 }
 
+bool Database::accepts(const Key& key, std::size_t bytes) const {
+  UnixMs expires_at = 0;
+  Extra extra;
+  return rules_ == nullptr || obey_rules(key, bytes, expires_at, extra);
+}
+
 bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
@@ -106,9 +112,7 @@ char* Database::resize(const Key& key, std::size_t size, bool changes) {
   // A stale entry, or a negative one, must not be what grows.
   const bool there = find(key, Access::none()).has_value();
   if (rules_ != nullptr) [[unlikely]] {
-    Extra extra;
-    UnixMs expires_at = 0;
-    if (!obey_rules(key, size, expires_at, extra)) return nullptr;
+    if (!accepts(key, size)) return nullptr;
     // A new value is written as such first, so that it gets what the policy gives.
     if (!there && !put(key, std::string_view(), {})) return nullptr;
   } else if (!there && shard.tables[number_]) {

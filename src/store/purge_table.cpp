@@ -79,31 +79,44 @@ void Table::account_purges() {
   purges_bytes_ = now;
 }
 
+// Does to the entries of one segment what purges want.
+void Table::sweep_segment(std::uint32_t id, bool wiping) {
+  const char* const base = segments_[id].base;
+  const std::uint32_t sequence = segments_[id].sequence;
+  const std::uint32_t used = segments_[id].used;  // what is added from now on is not meant
+  for (std::uint32_t at = 0; at < used;) {
+    Entry e(segments_[id].base + at);
+    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+    at += static_cast<std::uint32_t>(e.extent());
+    if (e.dead()) {
+      if (wiping) e.wipe();
+      continue;
+    }
+    if (purge_of(ref) == nullptr) continue;
+    const std::string key(e.key());  // which may be wiped
+    const std::uint64_t hash = hash_of(ref);
+    settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+    if (segments_[id].base != base || segments_[id].sequence != sequence) return;  // that was its last entry
+  }
+}
+
+// Entries that move are younger than any purge afterwards. False if the segment is empty now, or another one.
+bool Table::sweep_before_moving(std::uint32_t id) {
+  if (purges_ == nullptr) return true;
+  const std::uint32_t sequence = segments_[id].sequence;
+  sweep_segment(id, false);
+  return segments_[id].base != nullptr && segments_[id].sequence == sequence;
+}
+
 bool Table::purge_some() {
   constexpr unsigned most_looked_at = 4096;
   if (purges_ == nullptr) return false;
   if (!purges_->in_round()) purges_->begin_round();
-  const bool wiping = purges_->wipes();
   for (unsigned looked_at = 0; purges_->sweep_at < segments_.size(); ++looked_at) {
     if (looked_at == most_looked_at) return true;
     const std::uint32_t id = purges_->sweep_at++;
     if (segments_[id].base == nullptr || segments_[id].sequence > purges_->newest()) continue;
-    const char* const base = segments_[id].base;
-    const std::uint32_t sequence = segments_[id].sequence;
-    const std::uint32_t used = segments_[id].used;  // what is added from now on is not meant
-    for (std::uint32_t at = 0; at < used;) {
-      Entry e(segments_[id].base + at);
-      const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
-      at += static_cast<std::uint32_t>(e.extent());
-      if (e.dead()) {
-        if (wiping) e.wipe();
-        continue;
-      }
-      if (purge_of(ref) == nullptr) continue;
-      const std::string key(e.key());  // which is wiped
-      settle_purges({key, hash_of(ref)}, index_.find(hash_of(ref), [ref](Ref other) { return other == ref; }));
-      if (segments_[id].base != base || segments_[id].sequence != sequence) break;  // that was its last entry
-    }
+    sweep_segment(id, purges_->wipes());
     return true;
   }
   purges_->end_round();

@@ -21,23 +21,30 @@ Purges::~Purges() {
 }
 
 bool Purges::has_room_for(const Purge& purge) const {
-  return purge.by_prefix ? prefixes_.size() < most_prefixes : tags_.size() + purge.names.size() <= most_tags;
+  if (purge.by_prefix) return prefixes_.size() < most_prefixes;
+  if (tags_.size() + purge.names.size() > most_tags) return false;
+  return std::all_of(purge.names.begin(), purge.names.end(), [this](const std::string& tag) {
+    const auto found = tags_.find(tag);
+    return found == tags_.end() || found->second.size() < most_soft;
+  });
+}
+
+// Entries that an older purge takes away are taken away by the same purge asked for again; but when one became stale is to be
+// remembered.
+void Purges::add(Marks& marks, const Mark& mark) {
+  const auto same = std::find_if(marks.begin(), marks.end(), [&](const Mark& other) {
+    return !mark.purge->soft && !other.purge->soft && (!mark.purge->by_prefix || other.purge->names == mark.purge->names);
+  });
+  same != marks.end() ? void(*same = mark) : marks.push_back(mark);
 }
 
 void Purges::add(const std::shared_ptr<Purge>& purge, const LogPosition& position) {
   waiting_.push_back({purge, number_ + 1});
   const Mark mark{position, purge, number_ + 1};
   if (purge->by_prefix) {
-    // The same prefix again: all that the older purge was for is for this one too.
-    const auto same = std::find_if(prefixes_.begin(), prefixes_.end(), [&](const Mark& other) {
-      return other.purge->names == purge->names && other.purge->soft == purge->soft;
-    });
-    same != prefixes_.end() ? void(*same = mark) : prefixes_.push_back(mark);
+    add(prefixes_, mark);
   } else {
-    for (const std::string& tag : purge->names) {
-      TagMarks& marks = tags_[tag];
-      (purge->soft ? marks.soft : marks.hard) = mark;
-    }
+    for (const std::string& tag : purge->names) add(tags_[tag], mark);
   }
   ++number_;
   newest_ = position.sequence;
@@ -48,14 +55,11 @@ bool Purges::wipes() const {
 }
 
 void Purges::end_round() {
-  const auto over = [this](const Mark& mark) { return mark.purge != nullptr && mark.number <= round_; };
+  const auto over = [this](const Mark& mark) { return mark.number <= round_; };
   std::erase_if(prefixes_, over);
   for (auto at = tags_.begin(); at != tags_.end();) {
-    TagMarks& marks = at->second;
-    if (over(marks.hard)) marks.hard = {};
-    if (over(marks.soft)) marks.soft = {};
-    const bool none = marks.hard.purge == nullptr && marks.soft.purge == nullptr;
-    at = none ? tags_.erase(at) : std::next(at);
+    std::erase_if(at->second, over);
+    at = at->second.empty() ? tags_.erase(at) : std::next(at);
   }
   const auto still = std::partition(waiting_.begin(), waiting_.end(),
                                     [this](const Waiting& waiting) { return waiting.number > round_; });
@@ -70,7 +74,7 @@ std::size_t Purges::memory() const {
   constexpr std::size_t node = 64;
   std::size_t bytes = sizeof *this + prefixes_.capacity() * sizeof(Mark) + waiting_.capacity() * sizeof(Waiting) +
                       tags_.bucket_count() * sizeof(void*);
-  for (const auto& [tag, marks] : tags_) bytes += node + sizeof marks + tag.capacity();
+  for (const auto& [tag, marks] : tags_) bytes += node + marks.capacity() * sizeof(Mark) + tag.capacity();
   return bytes;
 }
 

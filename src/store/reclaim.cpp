@@ -52,12 +52,6 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
       release(ref, hash);
       continue;
     }
-    if (Purge* const purge = purges_ != nullptr ? purge_of(ref) : nullptr; purge != nullptr) [[unlikely]] {
-      // Its place is about to change, and with it what was written before it. One that is only stale goes as well.
-      note_purged(e, *purge);
-      release(ref, hash);
-      continue;
-    }
     unsigned frequency = e.frequency();
     const std::optional<Queue> to = keep(e, hash, frequency);
     if (!to) {
@@ -111,8 +105,6 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
     std::optional<Queue> to;
     if (e.expired(keeping.now)) {
       ++keeping.expired;
-    } else if (Purge* const purge = purges_ != nullptr ? purge_of(ref) : nullptr; purge != nullptr) {
-      note_purged(e, *purge);
     } else if ((to = keep(e, hash, frequency)) && (moved = append(*to, e.extent())) != 0) {
       Entry fresh = entry(moved);
       std::memcpy(fresh.data(), e.data(), e.extent());
@@ -202,6 +194,7 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   if (id == no_segment || size_ == 0) return false;
   const ScratchPool::Handle scratch = scratches_.borrow();
   if (!scratch) return false;
+  if (!sweep_before_moving(id)) return true;
   const Segment& segment = segments_[id];
   eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = pressure};
   if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id, *scratch);
@@ -305,6 +298,7 @@ bool Table::compact(const Housekeeping& keeping) {
   if (id == no_segment) return false;
   const ScratchPool::Handle scratch = scratches_.borrow();
   if (!scratch) return false;
+  if (!sweep_before_moving(id)) return true;
   const std::optional<Queue> same = static_cast<Queue>(segments_[id].queue);
   empty_segment(id, keeping, *scratch, [same](const Entry&, std::uint64_t, unsigned&) { return same; });
   return true;

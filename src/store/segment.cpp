@@ -63,7 +63,9 @@ void SegmentPool::refill() {
   {
     const std::lock_guard lock(mutex_);
     const bool huge = cold_.empty() && !regions_.empty() && regions_.back().huge;
-    const std::size_t most = huge ? taken.size() : kept_warm() / 2;
+    // To the end of a huge page: one that is begun is there as a whole.
+    const std::size_t rest = (huge_page - carved_ % huge_page) / segment_size;
+    const std::size_t most = huge ? rest : kept_warm() / 2;
     while (count < most && (taken[count] = take_cold()) != nullptr) ++count;
   }
   constexpr std::size_t page = 4096;

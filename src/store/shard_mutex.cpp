@@ -26,7 +26,11 @@ void ShardMutex::start() {
 }
 
 void ShardMutex::note() {
-  raise_to(timing_.longest_cpu_ns, nanoseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_since_);
+  constexpr std::int64_t ms = 1'000'000;
+  const std::int64_t cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_since_;
+  raise_to(timing_.longest_cpu_ns, cpu);
+  timing_.holds.fetch_add(1, std::memory_order_relaxed);
+  if (cpu > ms) timing_.long_holds.fetch_add(1, std::memory_order_relaxed);
   raise_to(timing_.longest_ns, nanoseconds(CLOCK_MONOTONIC) - since_);
   since_ = 0;
 }

@@ -261,9 +261,8 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
     const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && parts.key_blob == nullptr &&
                        parts.value_blob == nullptr;
     constexpr std::size_t negligible = 64;
-    // To a purge of tags that is under way, what lies here was written before it.
-    const bool timeless = purges_ == nullptr || parts.extra.empty();
-    if (plain && timeless && static_cast<Queue>(segment.queue) == queue && extent <= room &&
+    // To a purge that is under way, what lies here was written before it.
+    if (plain && purges_ == nullptr && static_cast<Queue>(segment.queue) == queue && extent <= room &&
         (extent * 2 >= room || room <= negligible)) {
       if (old.expires_at() != 0) --expires_;
       if (parts.expires_at != 0) ++expires_;

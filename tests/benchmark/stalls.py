@@ -14,7 +14,8 @@ TARGET_RATIO = 2.0
 TARGET_LOCK_US = 1000
 LATE_US = 500  # a generator that was later than this, at p99.9, measured the machine rather than the server
 GAP_US = 200  # a loop that does nothing was away from its core for so long
-LOCK_FIELDS = ("shard_lock_longest_us", "shard_lock_longest_cpu_us")
+LOCK_FIELDS = {"wall_us": "shard_lock_longest_us", "cpu_us": "shard_lock_longest_cpu_us", "holds": "shard_lock_holds",
+               "long_holds": "shard_lock_holds_over_1ms"}
 
 
 def _start(context, kind, **more):
@@ -56,8 +57,8 @@ def _locks(context, rates, data, failures):
     """The same scenarios on a Pinfold that times its locks, which costs: so not in the run that is timed outside."""
     with _start(context, "pinfold") as server:
         if b"lock-timing" not in server.ask(b"CONFIG GET lock-timing\r\n"):
-            data += [{"scenario": scenario.name, "wall_us": None, "cpu_us": None}
-                     for scenario in ON_FILLED + ON_EMPTY if not scenario.control]
+            data += [{"scenario": scenario.name, "control": scenario.control, **dict.fromkeys(LOCK_FIELDS)}
+                     for scenario in ON_FILLED + ON_EMPTY]
             return
     for scenarios in (ON_FILLED, ON_EMPTY):
         with _start(context, "pinfold", pinfold_options=("--lock-timing", "yes")) as server:
@@ -65,16 +66,14 @@ def _locks(context, rates, data, failures):
             if scenarios is ON_FILLED:
                 rig.fill(0, rig.keys)
             for scenario in scenarios:
-                if scenario.control:
-                    continue
                 context.say(f"stalls: locks, {scenario.name}")
                 try:
                     scenario.run(rig, server.reset_statistics)
                 except InvalidRun as failure:
                     failures.append(f"locks, {scenario.name}: {failure}")
                     continue
-                wall, cpu = map(server.statistic, LOCK_FIELDS)
-                data.append({"scenario": scenario.name, "wall_us": wall, "cpu_us": cpu})
+                data.append({"scenario": scenario.name, "control": scenario.control,
+                             **{name: server.statistic(field) for name, field in LOCK_FIELDS.items()}})
 
 
 def run(context):
@@ -164,18 +163,22 @@ def report(context, data, failures):
 
 
 def lock_report(data, failures):
-    table = Table(["while", "longest held us", "of it CPU us", "least of the rounds us", "target"], left=("while",))
+    table = Table(["while", "longest held us", "of it CPU us", "least of the rounds: CPU us", "over 1 ms of CPU", "target"], left=("while",))
     for name in dict.fromkeys(found["scenario"] for found in data):
         rounds = [found for found in data if found["scenario"] == name]
+        control = rounds[0]["control"]
         if any(found["wall_us"] is None for found in rounds):
-            table.add(name, "n/a", "n/a", "n/a", f"<= {TARGET_LOCK_US:,}")
+            table.add(name, "n/a", "n/a", "n/a", "n/a", "" if control else f"<= {TARGET_LOCK_US:,}")
             continue
         wall, cpu = (median(found[field] for found in rounds) for field in ("wall_us", "cpu_us"))
-        least = min(found["wall_us"] for found in rounds)
-        table.add(name, f"{wall:,.0f}", f"{cpu:,.0f}", f"{least:,.0f}", _verdict(least, TARGET_LOCK_US))
-    notes = ["The longest time that any shard's lock was held in each round, its median and the CPU time of its holder "
-             "meanwhile. What the server does with the lock it does in every round, so the least of them bounds it; what is "
-             "above that is the kernel or the host giving the core to somebody else."]
+        least = min(found["cpu_us"] for found in rounds)
+        long_holds, holds = (sum(found[field] for found in rounds) for field in ("long_holds", "holds"))
+        table.add(name, f"{wall:,.0f}", f"{cpu:,.0f}", f"{least:,.0f}", f"{long_holds:,} of {holds:,}",
+                  "" if control else _verdict(wall, TARGET_LOCK_US))
+    notes = ["The longest time that any shard's lock was held, and the longest CPU time of a holder meanwhile; medians of the rounds. By the clock "
+             "there is what the kernel gave the core to other threads for; in both there is what the host did (see above). What "
+             "the server does with a lock it does in every round and not when nothing happens: so the least of the rounds "
+             "bounds it, and the rows in which nothing happens show what is the machine's."]
     if any(found["wall_us"] is None for found in data):
         notes.append("n/a: this Pinfold has no setting `lock-timing`.")
     return Report("locks", "The longest time a lock is held", table, data, notes, failures)

@@ -150,15 +150,15 @@ def test_rounds_are_compared_with_their_own_quiet_windows_and_the_median_counts(
     assert (row[4], row[6], row[7], row[8]) == ("150", "10 - 1,000", "3.0", "<= 2.0 missed")
 
 
-def test_locks_are_judged_by_what_every_round_shows_and_unknown_ones_not_at_all():
-    found = stalls.lock_report([{"scenario": "a", "wall_us": 1000, "cpu_us": 900},
-                                {"scenario": "a", "wall_us": 7000, "cpu_us": 10},
-                                {"scenario": "a", "wall_us": 2000, "cpu_us": 20},
-                                {"scenario": "b", "wall_us": 1001, "cpu_us": 4},
-                                {"scenario": "c", "wall_us": None, "cpu_us": None}], [])
+def test_locks_are_judged_by_the_clock_and_unknown_ones_not_at_all():
+    def hold(scenario, wall, cpu, control=False):
+        return {"scenario": scenario, "control": control, "wall_us": wall, "cpu_us": cpu, "holds": wall and 50, "long_holds": wall and 2}
+
+    found = stalls.lock_report([hold("a", 1000, 900), hold("a", 7000, 10), hold("a", 900, 20), hold("b", 1001, 4),
+                                hold("quiet", 5000, 40, True), hold("c", None, None)], [])
     assert [row[1:] for row in found.table.rows] == \
-        [["2,000", "20", "1,000", "<= 1,000 met"], ["1,001", "4", "1,001", "<= 1,000 missed"],
-         ["n/a", "n/a", "n/a", "<= 1,000"]]
+        [["1,000", "20", "10", "6 of 150", "<= 1,000 met"], ["1,001", "4", "4", "2 of 50", "<= 1,000 missed"],
+         ["5,000", "40", "40", "2 of 50", ""], ["n/a", "n/a", "n/a", "n/a", "<= 1,000"]]
 
 
 class TimedRedis(Redis):
@@ -172,7 +172,8 @@ class TimedRedis(Redis):
         return super().ask(request, timeout)
 
     def statistic(self, name):
-        return {"shard_lock_longest_us": 70, "shard_lock_longest_cpu_us": 50}.get(name) or super().statistic(name)
+        ours = {"shard_lock_longest_us": 70, "shard_lock_longest_cpu_us": 50, "shard_lock_holds": 9, "shard_lock_holds_over_1ms": 1}
+        return ours.get(name) or super().statistic(name)
 
 
 def test_lock_times_are_read_for_every_scenario_on_servers_told_to_take_them(monkeypatch):
@@ -183,12 +184,13 @@ def test_lock_times_are_read_for_every_scenario_on_servers_told_to_take_them(mon
         return TimedRedis(Setup(memory_mb=256, policy="allkeys-lru"), "redis-server")
 
     monkeypatch.setattr(stalls, "_start", start)
-    monkeypatch.setattr(stalls, "ON_FILLED", [Scenario("quiet", pytest.fail, control=True)])
+    monkeypatch.setattr(stalls, "ON_FILLED", [Scenario("quiet", scenarios.quiet_reads, control=True)])
     monkeypatch.setattr(stalls, "ON_EMPTY", [Scenario("growth", scenarios.growth), Scenario("flush", scenarios.flush)])
     context, data, failures = Context(["pinfold"], LOAD, "", scale=0.0004, quiet=True), [], []
     stalls._locks(context, Rates(10_000, 500_000), data, failures)
     assert not failures and started == [None] + [("--lock-timing", "yes")] * 2
-    assert data == [{"scenario": name, "wall_us": 70, "cpu_us": 50} for name in ("growth", "flush")]
+    assert data == [{"scenario": name, "control": name == "quiet", "wall_us": 70, "cpu_us": 50, "holds": 9, "long_holds": 1}
+                    for name in ("quiet", "growth", "flush")]
 
 
 def test_bench_stalls_measures_every_scenario_of_each_server(tmp_path):
@@ -200,4 +202,4 @@ def test_bench_stalls_measures_every_scenario_of_each_server(tmp_path):
     assert sorted(names["pinfold"]) == sorted(names["redis-server"]) and len(names["pinfold"]) == 11
     assert set(names["pinfold"]) - set(names["memcached"]) == {"DEL of 512 MB"}
     assert sum(row["round"] == 1 for row in found["stalls"]["results"]) == 11
-    assert len(found["locks"]["results"]) == 14
+    assert len(found["locks"]["results"]) == 22

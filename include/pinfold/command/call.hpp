@@ -69,6 +69,15 @@ class Call {
     return put_large(db, key, index, options);
   }
 
+  /// Whether the policies allow the arguments from `first` on, each `step` behind the one before, as values of all keys: what
+  /// writes several keys writes all or none.
+  bool accepts_values(const store::Database& db, std::size_t first, std::size_t step) const {
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (!db.accepts(keys[i], args[first + i * step].size())) return false;
+    }
+    return true;
+  }
+
   // Replies that many commands share, with Redis' texts.
   void syntax_error() { reply.error("ERR syntax error"); }
   void not_an_integer() { reply.error("ERR value is not an integer or out of range"); }

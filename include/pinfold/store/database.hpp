@@ -47,6 +47,8 @@ class Database {
   /// The lookup inside a write: not counted as a hit or miss.
   std::optional<Value> peek(const Key& key) { return find(key, Access::write()); }
 
+  /// Whether the rules allow a value of that size; put() asks by itself.
+  bool accepts(const Key& key, std::size_t bytes) const;
   /// Stores `text`, replacing whatever was there. `text` must not lie in this shard, unless it is the value of
   /// another key of it.
   bool put(const Key& key, std::string_view text, const PutOptions& options = {});

@@ -5,6 +5,7 @@
 // compares. What was written later is not meant. When the background has gone through all that was there at the time,
 // the purge is forgotten. Guarded by the shard's lock; Purge itself is shared by the tables of all shards.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -54,6 +55,7 @@ class Purges {
   /// So many prefixes are compared with each key, so many tags remembered.
   static constexpr std::size_t most_prefixes = 64;
   static constexpr std::size_t most_tags = 16 * 1024;
+  static constexpr std::size_t most_soft = 64;  // of one tag
 
   Purges() : secret_(random_hash_key()), tags_(0, Hash{&secret_}) {}
   ~Purges();
@@ -69,28 +71,30 @@ class Purges {
     std::shared_ptr<Purge> purge;
     std::uint64_t number = 0;
   };
-  /// The purge that takes away the entry, or makes it stale; null if none does. `before` tells whether it was written
-  /// before a position. O(prefixes + tags of the entry).
+  /// The purge that takes away the entry, or else the first that makes it stale; null if none does. `before` tells whether
+  /// it was written before a position. O(prefixes + tags of the entry).
   template <class Before>
   Purge* match(std::string_view key, const char* extra, Before&& before) const {
-    Purge* soft = nullptr;
+    Purge* hard = nullptr;
+    const Mark* soft = nullptr;
     const auto look = [&](const Mark& mark) {
-      if (mark.purge == nullptr || !before(mark.position)) return false;
-      if (mark.purge->soft) soft = mark.purge.get();
-      return !mark.purge->soft;
+      if (!before(mark.position)) return;
+      if (!mark.purge->soft) {
+        hard = mark.purge.get();
+      } else if (soft == nullptr || mark.number < soft->number) {
+        soft = &mark;
+      }
     };
     for (const Mark& mark : prefixes_) {
-      if (key.starts_with(mark.purge->names[0]) && look(mark)) return mark.purge.get();
+      if (key.starts_with(mark.purge->names[0])) look(mark);
     }
-    if (extra == nullptr || tags_.empty()) return soft;
-    Purge* hard = nullptr;
-    Extra::read(extra).for_each_tag([&](std::string_view tag) {
-      const auto found = tags_.find(tag);
-      if (found == tags_.end()) return;
-      if (look(found->second.hard)) hard = found->second.hard.purge.get();
-      look(found->second.soft);
-    });
-    return hard != nullptr ? hard : soft;
+    if (extra != nullptr && !tags_.empty()) {
+      Extra::read(extra).for_each_tag([&](std::string_view tag) {
+        const auto found = tags_.find(tag);
+        if (found != tags_.end()) std::for_each(found->second.begin(), found->second.end(), look);
+      });
+    }
+    return hard != nullptr || soft == nullptr ? hard : soft->purge.get();
   }
 
   /// The newest segment that a sweep has to look at.
@@ -106,10 +110,8 @@ class Purges {
   std::size_t memory() const;
 
  private:
-  struct TagMarks {
-    Mark hard;
-    Mark soft;
-  };
+  using Marks = std::vector<Mark>;
+  static void add(Marks& marks, const Mark& mark);
   struct Hash {
     using is_transparent = void;
     const HashKey* secret;
@@ -121,8 +123,8 @@ class Purges {
   };
 
   HashKey secret_;
-  std::vector<Mark> prefixes_;
-  std::unordered_map<std::string, TagMarks, Hash, std::equal_to<>> tags_;
+  Marks prefixes_;
+  std::unordered_map<std::string, Marks, Hash, std::equal_to<>> tags_;
   std::vector<Waiting> waiting_;
   std::uint64_t number_ = 0;
   std::uint64_t round_ = 0;

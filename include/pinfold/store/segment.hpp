@@ -51,12 +51,13 @@ class SegmentPool {
   /// Sees to it that the next segments have their pages already: for a huge page the kernel takes longer than a shard's
   /// lock may be held. To be called with nothing locked before segments may be needed; mostly one comparison.
   void prepare() {
-    if (ready_.load(std::memory_order_relaxed) < kept_warm() / 2) [[unlikely]] refill();
+    if (ready_.load(std::memory_order_relaxed) < least_warm) [[unlikely]] refill();
   }
 
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
   static constexpr std::size_t most_kept_warm = 16;
+  static constexpr std::size_t least_warm = 2;  // a huge page more than needed is a few bytes per key
   /// Few enough that a small cache does not feel them.
   std::size_t kept_warm() const {
     const std::uint64_t limit = memory_.limit();

@@ -7,12 +7,16 @@
 
 namespace pinfold::store {
 
-/// The longest time that any lock was held since the last reset, while `on`. Thread-safe.
+/// How long locks were held since the last reset, while `on`. Thread-safe.
 struct LockTiming {
   std::atomic<bool> on{false};
   std::atomic<std::int64_t> longest_ns{0};      // by the clock: with what the holder was made to wait by the system
   std::atomic<std::int64_t> longest_cpu_ns{0};  // CPU time of the holder
+  std::atomic<std::uint64_t> holds{0};
+  std::atomic<std::uint64_t> long_holds{0};  // whose holder used more than a millisecond of CPU
   void reset() {
+    holds.store(0, std::memory_order_relaxed);
+    long_holds.store(0, std::memory_order_relaxed);
     longest_ns.store(0, std::memory_order_relaxed);
     longest_cpu_ns.store(0, std::memory_order_relaxed);
   }

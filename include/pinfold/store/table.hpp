@@ -141,6 +141,8 @@ class Table {
   void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
   bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
   void note_purged(const Entry& entry, Purge& purge) const;
+  void sweep_segment(std::uint32_t id, bool wiping);
+  bool sweep_before_moving(std::uint32_t id);
   void account_purges();
   bool provide_uses();
   void count_use(const Entry& entry, int sign);

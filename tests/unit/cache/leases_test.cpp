@@ -1,0 +1,287 @@
+#include <catch2/catch.hpp>
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "pinfold/cache/cache.hpp"
+#include "pinfold/store/purges.hpp"
+
+using namespace pinfold;
+using namespace pinfold::cache;
+using store::Database;
+using store::Key;
+using store::Keyspace;
+
+namespace {
+
+// A cache whose answers are kept for the test to look at.
+struct Rig {
+  Keyspace keyspace{{.shards = 2}};
+  Cache cache{keyspace};
+  std::vector<Delivery> answers;
+  std::string name = "key";
+
+  Rig() {
+    cache.deliver = [this](unsigned, std::vector<Delivery>&& more) {
+      for (Delivery& answer : more) answers.push_back(std::move(answer));
+    };
+  }
+  template <class Action>
+  auto locked(Action&& action) {
+    const Key key = keyspace.key(name);
+    Keyspace::Locks locks(keyspace);
+    locks.acquire(key);
+    return action(cache.leases(key), key);
+  }
+  Grant grant(std::int64_t ms = 10'000) {
+    return locked([&](Leases& leases, const Key& key) { return leases.grant(0, key, cache.policy_of(key.text), ms, unix_ms()); });
+  }
+  std::uint64_t wait(std::uint64_t client, std::int64_t lease_ms = 10'000) {
+    return locked([&](Leases& leases, const Key& key) { return leases.wait(0, key, {client, 0, lease_ms}, unix_ms()); });
+  }
+  bool fill(std::uint64_t token, const std::string& value) {
+    return locked([&](Leases& leases, const Key& key) {
+      if (!leases.is_valid(0, key.text, token, unix_ms())) return false;
+      const Leases::Filling filling(leases, 0, key.text);
+      return Database(keyspace, 0, unix_ms()).put(key, value);
+    });
+  }
+  template <class Action>
+  void write(Action&& action) {
+    locked([&](Leases&, const Key& key) {
+      Database db(keyspace, 0, unix_ms());
+      action(db, key);
+      return 0;
+    });
+  }
+  bool release(std::uint64_t token, std::int64_t retry_ms = 0) {
+    return locked([&](Leases& leases, const Key& key) { return leases.release(0, key, token, retry_ms, unix_ms()); });
+  }
+};
+
+}  // namespace
+
+TEST_CASE("one lease of a key is alive, and tokens grow") {
+  Rig rig;
+  const Grant first = rig.grant();
+  CHECK(first.outcome == Grant::Outcome::granted);
+  CHECK(first.token < (1ULL << 53));
+  CHECK(rig.grant().outcome == Grant::Outcome::held);
+  CHECK(rig.grant().token == 0);
+  REQUIRE(rig.release(first.token));
+  const Grant second = rig.grant();
+  CHECK(second.token > first.token);
+  CHECK_FALSE(rig.release(first.token));
+  CHECK(rig.cache.leases_alive() == 1);
+  rig.name = "another";
+  CHECK(rig.grant().token > second.token);
+}
+
+TEST_CASE("a lease is void after any write to its key, also after a removal of nothing, and not after a deadline") {
+  const std::vector<std::function<void(Database&, const Key&)>> writes = {
+      [](Database& db, const Key& key) { db.put(key, "v"); },
+      [](Database& db, const Key& key) { db.remove(key); },
+      [](Database& db, const Key& key) { db.resize(key, 3); },
+      [](Database& db, const Key& key) { db.make_stale(key, 100); },
+      [](Database& db, const Key& key) { db.void_lease(key); },
+  };
+  for (const auto& write : writes) {
+    Rig rig;
+    const Grant grant = rig.grant();
+    rig.write(write);
+    CHECK_FALSE(rig.fill(grant.token, "late"));
+    CHECK(rig.cache.leases_alive() == 0);
+    CHECK(rig.cache.counters.voided == 1);
+  }
+  Rig rig;
+  rig.write([](Database& db, const Key& key) { db.put(key, "v"); });
+  const Grant grant = rig.grant();
+  rig.write([](Database& db, const Key& key) { db.set_expiry(key, unix_ms() + 1000); });
+  CHECK(rig.fill(grant.token, "new"));
+}
+
+TEST_CASE("flushing and swapping databases voids their leases") {
+  Rig rig;
+  const Grant flushed = rig.grant();
+  Keyspace::Locks none(rig.keyspace);
+  rig.keyspace.flush(1, none);
+  CHECK(rig.cache.leases_alive() == 1);
+  rig.keyspace.flush(0, none);
+  CHECK_FALSE(rig.fill(flushed.token, "late"));
+  const Grant swapped = rig.grant();
+  Keyspace::Locks all(rig.keyspace);
+  all.acquire_all();
+  rig.keyspace.swap(0, 3, all);
+  all.release();
+  CHECK_FALSE(rig.fill(swapped.token, "late"));
+}
+
+TEST_CASE("a fill answers everybody who waits, in the order of their coming") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  std::vector<std::uint64_t> tickets;
+  for (std::uint64_t client = 10; client < 15; ++client) tickets.push_back(rig.wait(client));
+  CHECK(rig.cache.waiters() == 5);
+  REQUIRE(rig.fill(grant.token, "value"));
+  REQUIRE(rig.answers.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) {
+    CHECK(rig.answers[i].client == 10 + i);
+    CHECK(rig.answers[i].ticket == tickets[i]);
+    CHECK(rig.answers[i].answer.status == Status::hit);
+    CHECK(rig.answers[i].answer.value->text == "value");
+    CHECK(rig.answers[i].answer.value == rig.answers[0].answer.value);
+  }
+  CHECK(rig.cache.waiters() == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}
+
+TEST_CASE("when a lease ends without a value the longest waiter gets the next, and the others go on waiting") {
+  Rig rig;
+  Grant grant = rig.grant();
+  for (std::uint64_t client = 1; client <= 3; ++client) rig.wait(client);
+  REQUIRE(rig.release(grant.token));
+  REQUIRE(rig.answers.size() == 1);
+  CHECK(rig.answers[0].client == 1);
+  CHECK(rig.answers[0].answer.status == Status::miss);
+  CHECK(rig.answers[0].answer.token > grant.token);
+  CHECK(rig.cache.waiters() == 2);
+  rig.write([](Database& db, const Key& key) { db.remove(key); });
+  REQUIRE(rig.answers.size() == 2);
+  CHECK(rig.answers[1].client == 2);
+  CHECK(rig.answers[1].answer.token > rig.answers[0].answer.token);
+  CHECK_FALSE(rig.fill(rig.answers[0].answer.token, "late"));
+  REQUIRE(rig.fill(rig.answers[1].answer.token, "value"));
+  REQUIRE(rig.answers.size() == 3);
+  CHECK(rig.answers[2].answer.status == Status::hit);
+}
+
+TEST_CASE("a waiter that wants no lease is not given one") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  rig.wait(1, 0);
+  rig.wait(2);
+  REQUIRE(rig.release(grant.token));
+  REQUIRE(rig.answers.size() == 2);
+  CHECK(rig.answers[0].answer.token == 0);
+  CHECK(rig.answers[1].answer.token != 0);
+}
+
+TEST_CASE("after a release with a time to retry nobody gets a lease until then, and who waits is told") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  rig.wait(1);
+  REQUIRE(rig.release(grant.token, 500));
+  REQUIRE(rig.answers.size() == 1);
+  CHECK(rig.answers[0].answer.token == 0);
+  CHECK(rig.answers[0].answer.ms > 0);
+  CHECK(rig.grant().outcome == Grant::Outcome::backing_off);
+  advance_clock_for_test(501);
+  CHECK(rig.grant().outcome == Grant::Outcome::granted);
+}
+
+TEST_CASE("a lease that runs out goes to whoever waits, when the alarm says so") {
+  Rig rig;
+  rig.grant(1000);
+  rig.wait(1, 2000);
+  const UnixMs due = rig.cache.next_alarm();
+  CHECK(due <= unix_ms() + 1000);
+  rig.cache.run_alarms(unix_ms());
+  CHECK(rig.answers.empty());
+  advance_clock_for_test(1001);
+  rig.cache.run_alarms(unix_ms());
+  REQUIRE(rig.answers.size() == 1);
+  CHECK(rig.answers[0].answer.token != 0);
+  CHECK(rig.cache.counters.expired == 1);
+  CHECK(rig.cache.next_alarm() == INT64_MAX);
+}
+
+TEST_CASE("a wait that is given up leaves nothing behind") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  const std::uint64_t ticket = rig.wait(1);
+  rig.cache.give_up(0, rig.name, ticket);
+  CHECK(rig.cache.waiters() == 0);
+  REQUIRE(rig.release(grant.token));
+  CHECK(rig.answers.empty());
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}
+
+TEST_CASE("no more leases are out than are allowed, in all and under a policy") {
+  Rig rig;
+  Policy policy;
+  policy.name = "p";
+  policy.match = "p:*";
+  policy.max_leases = 2;
+  rig.cache.set_policies({policy});
+  rig.cache.max_leases = 3;
+  const auto granted = [&](const std::string& name) {
+    rig.name = name;
+    return rig.grant().outcome == Grant::Outcome::granted;
+  };
+  CHECK(granted("p:1"));
+  CHECK(granted("p:2"));
+  CHECK_FALSE(granted("p:3"));
+  CHECK(granted("q:1"));
+  CHECK_FALSE(granted("q:2"));
+  rig.cache.max_leases = 100;
+  rig.name = "p:1";
+  rig.write([](Database& db, const Key& key) { db.put(key, "v"); });
+  CHECK(granted("p:3"));
+}
+
+TEST_CASE("what a lease's holder has read may be older than a purge that came after it") {
+  Rig rig;
+  Keyspace::Locks none(rig.keyspace);
+  const auto outdated = [&](std::string_view tags) {
+    return rig.locked([&](Leases& leases, const Key& key) { return leases.outdated(0, key.text, tags); });
+  };
+  rig.cache.purge(0, false, {"old"}, false, false, {}, none);
+  const Grant grant = rig.grant();
+  CHECK_FALSE(outdated("\3old"));
+  rig.cache.purge(0, false, {"tag"}, false, false, {}, none);
+  CHECK(outdated("\3tag"));
+  CHECK(outdated("\1x\3tag"));
+  CHECK_FALSE(outdated("\1x"));
+  CHECK_FALSE(outdated(""));
+  REQUIRE(rig.release(grant.token));
+  rig.grant();
+  CHECK_FALSE(outdated("\3tag"));
+}
+
+TEST_CASE("a purge of a prefix voids the leases of its keys, one of a tag those of entries that carry it") {
+  Rig rig;
+  Keyspace::Locks none(rig.keyspace);
+  rig.name = "a:1";
+  const Grant a = rig.grant();
+  rig.name = "b:1";
+  const std::string tags = "\3tag";
+  rig.write([&](Database& db, const Key& key) {
+    store::Extra extra;
+    extra.tags = tags;
+    db.put(key, "v", {.extra = &extra});
+  });
+  const Grant b = rig.grant();
+  rig.cache.purge(0, true, {"a:"}, false, false, {}, none);
+  rig.name = "a:1";
+  CHECK_FALSE(rig.fill(a.token, "late"));
+  rig.cache.purge(0, false, {"tag"}, false, false, {}, none);
+  rig.name = "b:1";
+  CHECK_FALSE(rig.fill(b.token, "late"));
+}
+
+TEST_CASE("versions are refused for as long as they are remembered") {
+  Rig rig;
+  const UnixMs now = unix_ms();
+  rig.locked([&](Leases& leases, const Key& key) {
+    CHECK(leases.refuse_versions(0, key.text, 7, now + 1000));
+    CHECK(leases.refuse_versions(0, key.text, 5, now + 500));
+    CHECK(leases.refused_version(0, key.text, now) == 7);
+    CHECK(leases.refused_version(0, key.text, now + 999) == 7);
+    CHECK(leases.refused_version(0, key.text, now + 1001) == 0);
+    return 0;
+  });
+  advance_clock_for_test(2000);
+  rig.cache.tend(unix_ms());
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}

@@ -1,0 +1,141 @@
+#include <catch2/catch.hpp>
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/cache/policies.hpp"
+#include "pinfold/store/extra.hpp"
+#include "pinfold/store/value.hpp"
+#include "support/seed.hpp"
+
+using namespace pinfold;
+using namespace pinfold::cache;
+
+namespace {
+
+Policy named(std::string name, std::string match) {
+  Policy policy;
+  policy.name = std::move(name);
+  policy.match = std::move(match);
+  return policy;
+}
+
+}  // namespace
+
+TEST_CASE("the first policy that matches wins, as comparing one pattern after the other would find") {
+  std::mt19937_64 random(test_seed());
+  const auto some = [&](std::string_view letters, std::size_t most) {
+    std::string text;
+    for (std::size_t n = random() % (most + 1); n > 0; --n) text += letters[random() % letters.size()];
+    return text;
+  };
+  for (int round = 0; round < 300; ++round) {
+    std::vector<Policy> policies;
+    for (std::size_t n = random() % 12; n > 0; --n) {
+      std::string pattern = some("ab:", 4) + some("ab:*?[]\\", 4);
+      if (random() % 2 == 0) pattern += "*";
+      if (!pattern.empty()) policies.push_back(named("p" + std::to_string(n), pattern));
+    }
+    const PolicySet set(policies);
+    for (int i = 0; i < 60; ++i) {
+      const std::string key = some("ab:", 7);
+      const Policy* expected = nullptr;
+      for (const Policy& policy : set.all()) {
+        if (glob_match(policy.match, key)) {
+          expected = &policy;
+          break;
+        }
+      }
+      REQUIRE(set.match(key) == expected);
+    }
+  }
+}
+
+TEST_CASE("slots are given once, and stay with those who have one") {
+  std::vector<Policy> policies = {named("a", "a*"), named("b", "b*"), named("c", "c*")};
+  policies[1].slot = 1;
+  const PolicySet set(policies);
+  CHECK(set.find("b")->slot == 1);
+  CHECK(set.find("a")->slot != set.find("c")->slot);
+  CHECK(set.find("a")->slot > 1);
+  CHECK(set.find("c")->slot > 1);
+}
+
+TEST_CASE("every field is shown as it can be set, and what makes no sense is refused") {
+  Policy policy;
+  const std::vector<std::pair<std::string, std::string>> good = {
+      {"match", "x:*"}, {"ttl", "5m"}, {"max-ttl", "1d"}, {"jitter", "10%"}, {"stale", "90s"}, {"coalesce", "50ms"},
+      {"lease", "10s"}, {"early-refresh", "1.5"}, {"negative-ttl", "30s"}, {"max-leases", "200"}, {"max-value", "1048576"},
+      {"max-memory", "25%"}, {"priority", "first-out"}};
+  REQUIRE(good.size() == policy_fields().size());
+  for (const auto& [field, value] : good) {
+    CHECK_FALSE(set_field(policy, field, value));
+    CHECK(show_field(policy, field) == value);
+    Policy again;
+    CHECK_FALSE(set_field(again, field, show_field(policy, field)));
+    CHECK(show_field(again, field) == value);
+  }
+  CHECK(policy.ttl_ms == 300'000);
+  CHECK(policy.max_memory_percent == 25);
+  for (const auto& [field, value] : std::vector<std::pair<std::string, std::string>>{
+           {"match", ""}, {"ttl", "5"}, {"ttl", "-5s"}, {"ttl", "99999999999999999d"}, {"jitter", "91%"}, {"jitter", "10"},
+           {"early-refresh", "x"}, {"early-refresh", "-1"}, {"max-leases", "-1"}, {"max-value", "big"}, {"max-memory", "101%"},
+           {"priority", "high"}, {"colour", "blue"}}) {
+    const Policy before = policy;
+    CHECK(set_field(policy, field, value));
+    CHECK(policy == before);
+  }
+}
+
+TEST_CASE("a deadline is given where none is, cut to the longest and shortened by chance, never lengthened") {
+  Policy policy = named("p", "*");
+  constexpr UnixMs now = 1'000'000;
+  CHECK(limited_deadline(policy, now, 0) == 0);
+  CHECK(limited_deadline(policy, now, now + 5) == now + 5);
+  policy.ttl_ms = 1000;
+  CHECK(limited_deadline(policy, now, 0) == now + 1000);
+  CHECK(limited_deadline(policy, now, now + 5000) == now + 5000);
+  policy.max_ttl_ms = 2000;
+  CHECK(limited_deadline(policy, now, now + 5000) == now + 2000);
+  policy.ttl_ms = 0;
+  CHECK(limited_deadline(policy, now, 0) == now + 2000);
+  policy.jitter_percent = 10;
+  UnixMs least = now + 2000;
+  UnixMs most = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const UnixMs at = limited_deadline(policy, now, now + 2000);
+    least = std::min(least, at);
+    most = std::max(most, at);
+  }
+  CHECK(least >= now + 1800);
+  CHECK(least < now + 1850);
+  CHECK(most <= now + 2000);
+  CHECK(most > now + 1950);
+  CHECK(limited_deadline(policy, now, now + 1) >= now + 1);
+}
+
+TEST_CASE("a write gets what its policy says, and one that is too large is refused") {
+  Policy policy = named("p", "p:*");
+  policy.ttl_ms = 1000;
+  policy.stale_ms = 500;
+  policy.max_value = 10;
+  policy.max_ttl_ms = 3000;
+  const PolicySet set({policy});
+  UnixMs expires_at = 0;
+  store::Extra extra;
+  CHECK(set.on_write({"p:1"}, 10, 1, expires_at, extra));
+  CHECK(expires_at == 1001);
+  CHECK(extra.stale_ms == 500);
+  CHECK(extra.policy == set.find("p")->slot);
+  CHECK_FALSE(set.on_write({"p:1"}, 11, 1, expires_at, extra));
+  store::Extra untouched;
+  expires_at = 0;
+  CHECK(set.on_write({"q:1"}, 11, 1, expires_at, untouched));
+  CHECK(expires_at == 0);
+  CHECK(untouched.size() == 0);
+  CHECK(set.on_expiry({"p:1"}, 1, 0) == 3001);
+  CHECK(set.on_expiry({"p:1"}, 1, 100) == 100);
+  CHECK(set.on_expiry({"q:1"}, 1, 0) == 0);
+}
