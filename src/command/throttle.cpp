@@ -16,6 +16,7 @@
 #include <string>
 
 #include "pinfold/command/cursor.hpp"
+#include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 
 namespace pinfold::command {
@@ -105,7 +106,11 @@ bool store_arrival(Call& call, Nanoseconds arrival) {
   store::PutOptions how;
   how.expires_at = arrival / kMillisecond + (arrival % kMillisecond != 0 ? 1 : 0);
   store::Database db = call.db();
-  return db.put(call.key(), std::string_view(text, static_cast<std::size_t>(end - text)), how);
+  if (!db.put(call.key(), std::string_view(text, static_cast<std::size_t>(end - text)), how)) return false;
+  if (call.engine.cache.policies() == nullptr) return true;
+  // A policy gives it its priority, but not its times: a limit forgotten early would let too much pass.
+  db.set_rules(nullptr);
+  return db.set_expiry(call.key(), how.expires_at);
 }
 
 void throttle(Call& call) {

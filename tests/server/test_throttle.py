@@ -58,16 +58,27 @@ def test_a_limit_can_be_copied_renamed_and_forgiven(client):
     assert client.call("CL.THROTTLE", "other", 1, 1, 3600)[:3] == [0, 2, 1]
 
 
+def test_a_policy_does_not_let_a_limit_be_forgotten_early(client):
+    assert client.call("CACHE.POLICY", "SET", "p", "match", "limit:*", "max-ttl", "1s", "ttl", "1s", "jitter", "90%", "stale", "1m") == "OK"
+    try:
+        assert client.call("CL.THROTTLE", "limit:1", 9, 1, 60)[0] == 0
+        assert 50_000 < client.call("PTTL", "limit:1") <= 60_000
+        assert client.call("CL.THROTTLE", "limit:1", 9, 1, 60)[:3] == [0, 10, 8]
+        assert client.call("CACHE.INSPECT", "limit:1")[21] == b"p"
+    finally:
+        assert client.call("CACHE.POLICY", "DEL", "p") == 1
+
+
 def test_limits_are_bounded_as_all_entries_are(start):
-    with start("--maxmemory", "16mb", "--maxmemory-policy", "allkeys-lfu").connect() as connection:
-        for first in range(0, 300_000, 1000):
+    with start("--maxmemory", "8mb", "--maxmemory-policy", "allkeys-lfu").connect() as connection:
+        for first in range(0, 200_000, 1000):
             replies = connection.pipeline([["CL.THROTTLE", f"client:{i}", 9, 10, 3600] for i in range(first, first + 1000)])
             assert all(reply[0] == 0 for reply in replies)
         fields = dict(line.split(":", 1) for line in connection.call("INFO", "everything").decode().splitlines() if ":" in line)
-        assert int(fields["evicted_keys"]) > 0 and int(fields["used_memory"]) <= 16 << 20
-    with start("--maxmemory", "16mb", "--maxmemory-policy", "noeviction").connect() as connection:
+        assert int(fields["evicted_keys"]) > 0 and int(fields["used_memory"]) <= 8 << 20
+    with start("--maxmemory", "8mb", "--maxmemory-policy", "noeviction").connect() as connection:
         replies = []
-        for first in range(0, 600_000, 1000):
+        for first in range(0, 250_000, 1000):
             replies += connection.pipeline([["CL.THROTTLE", f"client:{i}", 9, 10, 3600] for i in range(first, first + 1000)])
         assert replies[0] == [0, 10, 9, -1, 360] and replies[-1] == "OOM command not allowed when used memory > 'maxmemory'."
 
