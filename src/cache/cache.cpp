@@ -17,11 +17,20 @@ constexpr std::uint32_t default_soft_stale_ms = 60'000;
 
 }  // namespace
 
+void PolicyCounters::reset() {
+  for (auto* counter : {&hits, &stale_hits, &misses, &leases}) counter->store(0, relaxed);
+}
+
 void CacheCounters::reset() {
   for (auto* counter : {&granted, &filled, &voided, &expired, &released, &used_up, &fill_refused, &waits_refused, &stale_hits,
                         &negative_hits, &early_refreshes, &purges_tags, &purges_prefix}) {
     counter->store(0, relaxed);
   }
+}
+
+void Cache::reset_counters() {
+  counters.reset();
+  for (PolicyCounters& policy : slots_) policy.reset();
 }
 
 Cache::Cache(store::Keyspace& keyspace)
@@ -47,6 +56,12 @@ bool Cache::has_room(std::size_t bytes) const {
 
 void Cache::set_policies(std::vector<Policy> policies) {
   auto fresh = policies.empty() ? nullptr : std::make_unique<const PolicySet>(std::move(policies));
+  if (fresh != nullptr) {
+    for (const Policy& policy : fresh->all()) {
+      const Policy* const before = policies_owner_ != nullptr ? policies_owner_->at(policy.slot) : nullptr;
+      if (before == nullptr || before->name != policy.name) slots_[policy.slot].reset();
+    }
+  }
   store::Keyspace::Locks locks(keyspace_);
   locks.acquire_all();
   policies_.store(fresh.get(), std::memory_order_release);
@@ -66,18 +81,22 @@ void Cache::update_standing() {
   using store::Standing;
   const std::uint64_t limit = keyspace_.memory().limit();
   const PolicySet* const set = policies();
+  for (unsigned slot = 1; slot < slots_.size(); ++slot) {
+    const bool taken = set != nullptr && set->at(static_cast<std::uint8_t>(slot)) != nullptr;
+    if (!taken) keyspace_.set_standing(static_cast<std::uint8_t>(slot), Standing::normal, 0);
+  }
+  keyspace_.set_has_standing(set != nullptr);
   if (set != nullptr) {
     for (const Policy& policy : set->all()) {
-      Standing standing = policy.priority == Priority::protect ? Standing::last
-                          : policy.priority == Priority::first_out ? Standing::first : Standing::normal;
-      const std::uint64_t quota = policy.max_memory_percent != 0 ? limit / 100 * policy.max_memory_percent : policy.max_memory;
-      if (quota != 0 && keyspace_.use_of(policy.slot).bytes > quota) standing = Standing::first;
-      keyspace_.set_standing(policy.slot, standing);
+      Standing standing = Standing::normal;
+      if (policy.priority == Priority::protect) standing = Standing::last;
+      if (policy.priority == Priority::first_out) standing = Standing::first;
+      const std::uint64_t share = limit / 100 * policy.max_memory_percent;
+      keyspace_.set_standing(policy.slot, standing, policy.max_memory_percent != 0 ? share : policy.max_memory);
     }
   }
-  const std::uint64_t negatives = keyspace_.negative_use().bytes;
-  const bool many = limit != 0 && negatives > limit / 100 * negative_percent.load(relaxed);
-  keyspace_.set_negative_standing(many ? Standing::first : Standing::normal);
+  const std::uint64_t share = limit / 100 * negative_percent.load(relaxed);
+  keyspace_.set_negative_quota(limit != 0 ? std::max<std::uint64_t>(share, 1) : 0);
 }
 
 std::vector<Policy> Cache::policies_copy() const {

@@ -229,6 +229,11 @@ const Policy* PolicySet::find(std::string_view name) const {
   return found == policies_.end() ? nullptr : &*found;
 }
 
+const Policy* PolicySet::at(std::uint8_t slot) const {
+  const auto found = std::find_if(policies_.begin(), policies_.end(), [slot](const Policy& p) { return p.slot == slot; });
+  return found == policies_.end() ? nullptr : &*found;
+}
+
 const Policy* PolicySet::match(std::string_view key) const {
   constexpr std::uint16_t none = std::numeric_limits<std::uint16_t>::max();
   std::uint16_t best = none;

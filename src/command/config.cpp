@@ -79,7 +79,7 @@ void config_resetstat(Call& call) {
   call.engine.stats.reset();
   call.engine.clients.reset_rejected();
   call.engine.clients.reset_evicted();
-  call.engine.cache.counters.reset();
+  call.engine.cache.reset_counters();
   call.engine.keyspace.reset_stats(call.held);
   call.engine.keyspace.lock_timing().reset();
   call.reply.ok();

@@ -175,13 +175,40 @@ bool Table::prepare_eviction() {
   return policy_.provide();
 }
 
-// What the policy that the entry fell under, or that it is a negative one, has to say about its eviction.
-Standing Table::standing_of(const Entry& e) const {
-  if (e.absent()) return settings_.negative_standing.load(std::memory_order_relaxed);
-  return settings_.standing[Extra::read(e.extra()).policy].load(std::memory_order_relaxed);
+Table::Order Table::eviction_order() const {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  Order order;
+  const std::uint64_t negative_quota = settings_.negative_quota.load(relaxed);
+  order.some_first = negative_quota != 0 && memory_.used_by_negatives() > negative_quota;
+  if (!settings_.has_standing.load(relaxed)) return order;
+  std::uint64_t last = 0;
+  for (unsigned slot = 1; slot < settings_.standing.size(); ++slot) {
+    const std::uint64_t bytes = memory_.used_by_policy(static_cast<std::uint8_t>(slot));
+    if (bytes == 0) continue;
+    const Standing standing = settings_.standing[slot].load(relaxed);
+    const std::uint64_t quota = settings_.quota[slot].load(relaxed);
+    order.some_first |= standing == Standing::first || (quota != 0 && bytes > quota);
+    if (standing == Standing::last) last += bytes;
+  }
+  order.protects = last <= memory_.limit() / 2;
+  return order;
 }
 
-bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure) {
+// What the policy that the entry fell under, or that it is a negative one, has to say about its eviction.
+Standing Table::standing_of(const Entry& e, const Order& order) const {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  if (e.absent()) {
+    const std::uint64_t quota = settings_.negative_quota.load(relaxed);
+    return quota != 0 && memory_.used_by_negatives() > quota ? Standing::first : Standing::normal;
+  }
+  const std::uint8_t slot = Extra::read(e.extra()).policy;
+  const std::uint64_t quota = settings_.quota[slot].load(relaxed);
+  if (quota != 0 && memory_.used_by_policy(slot) > quota) return Standing::first;
+  const Standing standing = settings_.standing[slot].load(relaxed);
+  return standing == Standing::last && !order.protects ? Standing::normal : standing;
+}
+
+bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient) {
   fit_policy();
   const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
   std::uint32_t id = no_segment;
@@ -196,13 +223,14 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   if (!scratch) return false;
   if (!sweep_before_moving(id)) return true;
   const Segment& segment = segments_[id];
-  eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = pressure};
+  const Order order = eviction_order();
+  eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = order.some_first && patient ? 0 : pressure};
   if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id, *scratch);
   const std::uint32_t seconds = unix_seconds();
   const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) -> std::optional<Queue> {
-    const Standing standing = e.has_extra() || e.absent() ? standing_of(e) : Standing::normal;
-    if (standing == Standing::last && pressure < eviction::most_frequency) return reading.from;
+    const Standing standing = e.has_extra() || e.absent() ? standing_of(e, order) : Standing::normal;
+    if (standing == Standing::last) return reading.from;
     eviction::Candidate candidate{.hash = hash,
                                   .bytes = returned_by(e),
                                   .frequency = frequency,

@@ -9,10 +9,11 @@ namespace pinfold::store {
 
 std::unique_ptr<Table> Shard::detach(unsigned db) {
   occupied.store(occupied.load(std::memory_order_relaxed) - tables[db]->occupied(), std::memory_order_relaxed);
+  tables[db]->leave_policies();
   return std::move(tables[db]);
 }
 
-bool Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure) {
+bool Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient) {
   std::array<unsigned, database_count> by_size{};
   unsigned count = 0;
   for (unsigned db = 0; db < database_count; ++db) {
@@ -24,7 +25,7 @@ bool Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure) {
   std::ranges::sort(candidates, std::greater{}, [this](unsigned db) { return tables[db]->occupied(); });
   // A large table may hold nothing that the policy lets go.
   return std::ranges::any_of(candidates, [&](unsigned db) {
-    return tables[db]->evict(housekeeping(db, now), wanted, pressure);
+    return tables[db]->evict(housekeeping(db, now), wanted, pressure, patient);
   });
 }
 

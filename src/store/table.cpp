@@ -171,13 +171,30 @@ bool Table::provide_uses() {
 }
 
 void Table::count_use(const Entry& e, int sign) {
+  const std::int64_t bytes = static_cast<std::int64_t>(returned_by(e)) * sign;
   const auto add = [&](EntryUse& use) {
     use.keys += static_cast<std::uint64_t>(std::int64_t{sign});
-    use.bytes += static_cast<std::uint64_t>(static_cast<std::int64_t>(returned_by(e)) * sign);
+    use.bytes += static_cast<std::uint64_t>(bytes);
   };
-  if (e.absent()) add(negatives_);
+  if (e.absent()) {
+    add(negatives_);
+    memory_.add_to_negatives(bytes);
+  }
   if (!e.has_extra() || uses_ == nullptr) return;
-  if (const std::uint8_t slot = Extra::read(e.extra()).policy; slot != 0) add((*uses_)[slot]);
+  const std::uint8_t slot = Extra::read(e.extra()).policy;
+  if (slot == 0) return;
+  add((*uses_)[slot]);
+  memory_.add_to_policy(slot, bytes);
+}
+
+void Table::leave_policies() {
+  memory_.add_to_negatives(-static_cast<std::int64_t>(negatives_.bytes));
+  negatives_ = {};
+  if (uses_ == nullptr) return;
+  for (std::size_t slot = 1; slot < uses_->size(); ++slot) {
+    memory_.add_to_policy(static_cast<std::uint8_t>(slot), -static_cast<std::int64_t>((*uses_)[slot].bytes));
+  }
+  uses_.reset();
 }
 
 void Table::account_blobs(Segment& segment, const Entry& e, int sign) {

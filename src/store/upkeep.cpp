@@ -79,7 +79,7 @@ bool Keyspace::Reclaiming::step() {
       Shard& shard = *keyspace_.shards_[fullest];
       const std::lock_guard lock(shard.mutex);
       const std::uint64_t before = shard.occupied.load(std::memory_order_relaxed);
-      if (!shard.reclaim(now_, wanted_, pressure())) {
+      if (!shard.reclaim(now_, wanted_, pressure(), fruitless_ < most_patience)) {
         exhausted_.set(fullest);
       } else if (shard.occupied.load(std::memory_order_relaxed) >= before) {
         tried_.set(fullest);

@@ -139,3 +139,24 @@ def test_the_password_is_not_shown_to_a_glob_reader_without_authentication(start
     server = start("--requirepass", "pw")
     with server.connect() as connection:
         assert connection.call("CONFIG", "GET", "*") == "NOAUTH Authentication required."
+
+
+@only_pinfold
+def test_policies_come_from_the_file_in_its_order_and_outlast_a_rewrite(tmp_path):
+    file = tmp_path / "pinfold.yaml"
+    file.write_text(
+        'timeout: 5\npolicies:\n  - name: products\n    match: "product:*"\n    ttl: 5m\n    stale: 60s\n    jitter: 0%\n'
+        '  - name: rest\n    match: "*"\n    max-leases: 7\n')
+    with servers.pinfold(file=file) as server, server.connect() as connection:
+        listed = [dict(zip(policy[::2], policy[1::2])) for policy in connection.call("CACHE.POLICY", "LIST")]
+        assert [policy[b"name"] for policy in listed] == [b"products", b"rest"]
+        assert (listed[0][b"match"], listed[0][b"ttl"], listed[1][b"max-leases"]) == (b"product:*", b"5m", b"7")
+        connection.call("SET", "product:1", "v")
+        assert 0 < connection.call("PTTL", "product:1") <= 300_000
+        assert connection.call("CACHE.POLICY", "MATCH", "product:1") == b"products"
+        assert connection.call("CACHE.POLICY", "MATCH", "other") == b"rest"
+        connection.call("CONFIG", "SET", "timeout", "6")
+        assert connection.call("CONFIG", "REWRITE") == "OK"
+    assert "timeout: 6\n" in file.read_text() and "max-leases: 7\n" in file.read_text()
+    with servers.pinfold(file=file) as server, server.connect() as connection:
+        assert len(connection.call("CACHE.POLICY", "LIST")) == 2

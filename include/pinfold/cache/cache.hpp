@@ -49,6 +49,9 @@ struct PolicyCounters {
   std::atomic<std::uint64_t> misses{0};
   std::atomic<std::uint64_t> leases{0};       // granted
   std::atomic<std::int64_t> leases_alive{0};
+
+  /// But for the leases that are alive.
+  void reset();
 };
 
 class Cache {
@@ -75,6 +78,8 @@ class Cache {
   std::atomic<unsigned> negative_percent{5};
   std::uint64_t next_ticket() { return tickets_.fetch_add(1, std::memory_order_relaxed); }
 
+  /// CONFIG RESETSTAT.
+  void reset_counters();
   CacheCounters counters;
   std::uint64_t leases_alive() const { return positive(leases_alive_); }
   std::uint64_t waiters() const { return positive(waiters_); }

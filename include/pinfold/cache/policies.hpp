@@ -61,6 +61,8 @@ class PolicySet final : public store::WriteRules {
   std::span<const Policy> all() const { return policies_; }
   bool empty() const { return policies_.empty(); }
   const Policy* find(std::string_view name) const;
+  /// The policy with that slot; null if there is none.
+  const Policy* at(std::uint8_t slot) const;
   /// The first policy whose pattern matches; null if none does. O(key), and the patterns that begin like it.
   const Policy* match(std::string_view key) const;
 

@@ -169,8 +169,14 @@ class Keyspace {
   EntryUse use_of(std::uint8_t slot) { return use_of(slot, Locks(*this)); }
   EntryUse negative_use(const Locks& held);
   EntryUse negative_use() { return negative_use(Locks(*this)); }
-  void set_standing(std::uint8_t slot, Standing standing) { policy_.standing[slot].store(standing, std::memory_order_relaxed); }
-  void set_negative_standing(Standing standing) { policy_.negative_standing.store(standing, std::memory_order_relaxed); }
+  /// How soon entries with a policy slot go, and beyond how many bytes first (0: any number).
+  void set_standing(std::uint8_t slot, Standing standing, std::uint64_t quota) {
+    policy_.standing[slot].store(standing, std::memory_order_relaxed);
+    policy_.quota[slot].store(quota, std::memory_order_relaxed);
+  }
+  /// Whether there are policies, and so standings to be looked at.
+  void set_has_standing(bool any) { policy_.has_standing.store(any, std::memory_order_relaxed); }
+  void set_negative_quota(std::uint64_t bytes) { policy_.negative_quota.store(bytes, std::memory_order_relaxed); }
   DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
   /// What one entry costs: its share of log and index and its block. The key's shard must be held.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
@@ -208,6 +214,8 @@ class Keyspace {
    private:
     // After a change of the policy much may have to be moved before anything goes: a request does not wait for all of it.
     static constexpr unsigned most_fruitless = 512;
+    // So long it looks for entries that are to go before others.
+    static constexpr unsigned most_patience = 128;
     unsigned pressure() const;
 
     Keyspace& keyspace_;

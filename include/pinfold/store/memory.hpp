@@ -40,6 +40,11 @@ class Memory {
     const std::int64_t now = used_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
     if (bytes > 0 && now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
   }
+  /// Of that, what entries under a cache policy occupy, by its slot, and negative entries.
+  void add_to_policy(std::uint8_t slot, std::int64_t bytes) { policies_[slot].fetch_add(bytes, std::memory_order_relaxed); }
+  void add_to_negatives(std::int64_t bytes) { negatives_.fetch_add(bytes, std::memory_order_relaxed); }
+  std::uint64_t used_by_policy(std::uint8_t slot) const { return clamp(policies_[slot]); }
+  std::uint64_t used_by_negatives() const { return clamp(negatives_); }
   std::uint64_t used() const { return clamp(used_); }
   std::uint64_t used(Use use) const { return clamp(uses_[static_cast<unsigned>(use)]); }
   /// All but what clients use.
@@ -111,6 +116,8 @@ class Memory {
   }
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Use::count)> uses_{};
+  std::array<std::atomic<std::int64_t>, 256> policies_{};
+  std::atomic<std::int64_t> negatives_{0};
   std::atomic<std::int64_t> used_{0};
   std::atomic<std::int64_t> data_{0};
   std::atomic<std::int64_t> peak_{0};

@@ -17,7 +17,10 @@ struct PolicySettings {
   std::atomic<std::uint32_t> decay_minutes{1};  // lfu-decay-time
   std::atomic<bool> serve_stale{false};         // entries outlast their deadlines
   std::array<std::atomic<Standing>, 256> standing{};  // by the slot of an entry's cache policy
-  std::atomic<Standing> negative_standing{Standing::normal};
+  // Bytes beyond which such entries go first; 0: any number.
+  std::array<std::atomic<std::uint64_t>, 256> quota{};
+  std::atomic<std::uint64_t> negative_quota{0};
+  std::atomic<bool> has_standing{false};  // any of these says something
 };
 
 }  // namespace pinfold::store

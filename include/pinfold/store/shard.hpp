@@ -51,7 +51,7 @@ class alignas(64) Shard {
 
   /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give, as
   /// Table::evict. False if nothing could be done.
-  bool reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure);
+  bool reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient);
   /// Takes the table out; the caller destroys it, best without the lock.
   std::unique_ptr<Table> detach(unsigned db);
 

@@ -77,6 +77,8 @@ class Table {
   std::uint64_t expires() const { return expires_; }
   EntryUse use_of(std::uint8_t slot) const { return uses_ != nullptr ? (*uses_)[slot] : EntryUse{}; }
   EntryUse negatives() const { return negatives_; }
+  /// Before it is dropped: its entries no longer count for policies.
+  void leave_policies();
   /// Bytes of segments and blocks.
   std::uint64_t occupied() const;
   const Index& index() const { return index_; }
@@ -87,9 +89,10 @@ class Table {
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
   /// Evicts from the segment that must give way by the policy: all that may go, or, where large values hang on its queue,
-  /// until `wanted` bytes have come back. `pressure` as eviction::Reading's. False if there is nothing to evict, or no memory to
+  /// until `wanted` bytes have come back. `pressure` as eviction::Reading's; with `patient`, it does not count while there are
+  /// entries that are to go before others. False if there is nothing to evict, or no memory to
   /// do it.
-  bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure);
+  bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient);
   /// Gets ready to evict soon, a little each time: without it the first evictions wait for pages. False when it is.
   bool prepare_eviction();
   /// Looks for a segment that owes expired entries and removes them. Goes through all segments in as many calls as it
@@ -146,7 +149,13 @@ class Table {
   void account_purges();
   bool provide_uses();
   void count_use(const Entry& entry, int sign);
-  Standing standing_of(const Entry& entry) const;
+  /// What the standings of policies come to at the moment.
+  struct Order {
+    bool some_first = false;    // there are entries that go before others
+    bool protects = true;       // protected ones are not too many to be kept
+  };
+  Order eviction_order() const;
+  Standing standing_of(const Entry& entry, const Order& order) const;
   std::uint64_t hash_of(Ref ref) const { return siphash13(hash_key_, entry(ref).key()); }
   Segment& segment_of(Ref ref) { return segments_[ref >> offset_bits]; }
   QueueState& queue_of(const Segment& segment) { return queues_[segment.queue]; }
