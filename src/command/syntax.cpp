@@ -127,12 +127,12 @@ class Parser {
 };
 
 ArgumentType type_of_value(std::string_view name) {
-  constexpr std::array<std::string_view, 26> integers = {
+  constexpr std::array<std::string_view, 29> integers = {
       "seconds", "milliseconds", "increment", "decrement", "offset",         "count",
       "numkeys", "cursor",       "db",        "index",     "index1",         "index2",
       "start",   "end",          "bit",       "protover",  "timeout",        "client-id",
       "len",     "numreplicas",  "numlocal",  "version",   "destination-db", "min-match-len",
-      "maxage",  "samples"};
+      "maxage",  "samples",     "max-burst", "period",   "quantity"};
   if (name == "pattern") return ArgumentType::pattern;
   if (name.starts_with("unix-time")) return ArgumentType::unix_time;
   const bool integer = std::find(integers.begin(), integers.end(), name) != integers.end();

@@ -101,7 +101,7 @@ class Table {
          {string_commands, conditional_string_commands, lcs_commands, bitmap_commands, key_commands,
           expiration_commands, command_commands, connection_commands, client_commands, transaction_commands,
           config_commands, server_commands, info_commands, memory_commands, debug_commands, cache_commands,
-          cache_purge_commands, cache_policy_commands}) {
+          cache_purge_commands, cache_policy_commands, throttle_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }

@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from tests.support import servers
+from tests.support.cache import Cache, Reader
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +33,32 @@ def client(connect):
     connection = connect()
     assert connection.call("FLUSHALL") == "OK"
     return connection
+
+
+@pytest.fixture(params=[2, 3], ids=["RESP2", "RESP3"])
+def cache(request, client, connect):
+    """CACHE.* in either protocol, on a server without entries."""
+    return Cache(connect(protocol=request.param), request.param)
+
+
+@pytest.fixture
+def park(cache, connect):
+    """park(key, options ...) is one more reader that waits for the key."""
+    return lambda key, *options, **how: Reader(connect(protocol=cache.protocol), cache, key, *options, **how)
+
+
+@pytest.fixture
+def policy(cache):
+    """policy(name, field, value ...) sets one that lasts until the test ends."""
+    names = []
+
+    def set_policy(name, *fields):
+        assert cache.policy("SET", name, *fields) == "OK"
+        names.append(name)
+
+    yield set_policy
+    for name in names:
+        cache.policy("DEL", name)
 
 
 @pytest.fixture

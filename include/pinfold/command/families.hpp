@@ -25,5 +25,6 @@ std::span<const Row> debug_commands();
 std::span<const Row> cache_commands();
 std::span<const Row> cache_purge_commands();
 std::span<const Row> cache_policy_commands();
+std::span<const Row> throttle_commands();
 
 }  // namespace pinfold::command

@@ -1,0 +1,136 @@
+"""CACHE.INSPECT, and COMMAND GETKEYS of all CACHE.* commands, as docs/cache-commands.md has them."""
+
+import pytest
+
+from tests.support.cache import LONG, mapping, text
+from tests.support.servers import eventually, is_redis
+
+pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
+
+# | `CACHE.INSPECT key` | map: status, type, bytes, version, age-ms, fresh-ms, stale-ms, frequency, load-ms (measured), tags, policy, lease-ms, waiters |
+FIELDS = [
+    "status", "type", "bytes", "version", "age-ms", "fresh-ms", "stale-ms", "frequency", "load-ms", "tags", "policy", "lease-ms", "waiters",
+]  # fmt: skip
+
+
+def status(inspected):
+    return text(inspected["status"])
+
+
+def test_the_fields_are_always_the_same(cache):
+    cache.set("hit", "v")
+    cache.stale("stale")
+    cache.absent("absent", "PX", LONG)
+    for key in ("hit", "stale", "absent", "miss"):
+        inspected = cache.inspect(key)
+        assert list(inspected) == FIELDS
+        assert status(inspected) == key
+
+
+def test_of_a_fresh_entry(cache, client):
+    cache.set("k", "x" * 100, "PX", LONG, "STALE", LONG, "TAGS", 1, "t", "VERSION", 5)
+    inspected = cache.inspect("k")
+    assert text(inspected["type"]) == "string"
+    assert inspected["bytes"] == client.call("STRLEN", "k") == 100
+    assert inspected["version"] == 5 and inspected["tags"] == [b"t"] and inspected["waiters"] == 0
+    assert 0 < inspected["fresh-ms"] <= LONG and inspected["stale-ms"] > 0
+    assert inspected["age-ms"] >= 0 and inspected["frequency"] >= 0
+
+
+def test_the_age_grows_and_what_is_left_shrinks(cache):
+    cache.set("k", "v", "PX", LONG)
+    first = cache.inspect("k")
+    later = eventually(lambda: (now := cache.inspect("k"))["age-ms"] > first["age-ms"] and now)
+    assert later["fresh-ms"] < LONG
+    cache.set("k", "v", "PX", LONG)
+    assert cache.inspect("k")["age-ms"] < later["age-ms"] + LONG
+
+
+def test_the_time_of_the_load_was_measured(cache):
+    """load-ms (measured)"""
+    cache.loaded("k")
+    assert 50 <= cache.inspect("k")["load-ms"] < LONG
+
+
+def test_the_lease_and_who_waits_for_it(cache, park):
+    token = cache.lease("k")
+    assert 0 < cache.inspect("k")["lease-ms"] <= LONG
+    readers = [park("k") for _ in range(3)]
+    assert cache.inspect("k")["waiters"] == 3
+    cache.fill("k", "v", token)
+    assert [reader.answer().value for reader in readers] == [b"v"] * 3
+    assert cache.inspect("k")["waiters"] == 0
+    cache.stale("old")
+    assert cache.get("old", "LEASE", LONG).token
+    assert 0 < cache.inspect("old")["lease-ms"] <= LONG
+
+
+def test_the_policy_that_the_key_falls_under(cache):
+    assert cache.policy("SET", "inspected", "match", "inspected:*", "ttl", "5m") == "OK"
+    try:
+        cache.call("SET", "inspected:1", "v")
+        assert text(cache.inspect("inspected:1")["policy"]) == "inspected"
+        assert text(cache.inspect("inspected:missing")["policy"]) == "inspected"
+        assert text(cache.inspect("other")["policy"]) in (None, "")
+    finally:
+        cache.policy("DEL", "inspected")
+
+
+def test_looking_changes_nothing(cache):
+    """It takes no lease and counts as no use."""
+    before = cache.counts()
+    cache.set("k", "v")
+    frequency = cache.inspect("k")["frequency"]
+    for _ in range(20):
+        cache.inspect("k")
+        cache.inspect("missing")
+    assert cache.inspect("k")["frequency"] == frequency
+    assert cache.counts()["lease_granted"] == before["lease_granted"]
+    assert cache.lease("missing")
+
+
+def test_it_is_a_map_in_resp3_and_pairs_in_resp2(cache):
+    reply = cache.call("CACHE.INSPECT", "k")
+    assert isinstance(reply, dict) == (cache.protocol == 3)
+    assert list(mapping(reply)) == FIELDS
+
+
+@pytest.mark.parametrize("args", [[], ["a", "b"]])
+def test_it_takes_one_key(cache, args):
+    assert cache.call("CACHE.INSPECT", *args) == "ERR wrong number of arguments for 'cache.inspect' command"
+
+
+# "`key` is always where `COMMAND GETKEYS` says it is."
+
+KEYS = {
+    "cache.get": [(["k"], ["k"]), (["LEASE", "LEASE", "1"], ["LEASE"]), (["k", "WAIT", "1", "LEASE", "2", "BETA", "1"], ["k"])],
+    "cache.mget": [(["1", "k"], ["k"]), (["2", "a", "b", "LEASE", "1"], ["a", "b"])],
+    "cache.set": [(["k", "v"], ["k"]), (["k", "v", "TOKEN", "1", "EX", "1", "TAGS", "2", "a", "b"], ["k"])],
+    "cache.absent": [(["k"], ["k"]), (["k", "TOKEN", "1"], ["k"])],
+    "cache.release": [(["k", "1"], ["k"]), (["k", "1", "RETRY", "5"], ["k"])],
+    "cache.renew": [(["k", "1", "100"], ["k"])],
+    "cache.invalidate": [(["1", "k"], ["k"]), (["2", "a", "b", "SOFT", "VERSION", "1"], ["a", "b"])],
+    "cache.purge": [(["TAGS", "1", "t"], None), (["PREFIX", "p"], None)],
+    "cache.inspect": [(["k"], ["k"])],
+    "cache.policy": [(["LIST"], None), (["SHOW", "p"], None), (["SET", "p", "match", "*"], None), (["DEL", "p"], None), (["MATCH", "k"], ["k"])],
+}
+
+
+def test_getkeys_finds_the_keys_of_all_of_them(cache):
+    names = {name.decode() for name in cache.call("COMMAND", "LIST") if name.startswith(b"cache.")}
+    assert {name.split("|")[0] for name in names} == set(KEYS)
+    for name, cases in KEYS.items():
+        for args, keys in cases:
+            reply = cache.call("COMMAND", "GETKEYS", name, *args)
+            expected = [key.encode() for key in keys] if keys else "ERR The command has no key arguments"
+            assert reply == expected, (name, args)
+
+
+def test_documentation_of_all_of_them(cache):
+    """COMMAND DOCS describes each."""
+    for name in KEYS:
+        docs = mapping(cache.call("COMMAND", "DOCS", name))
+        assert list(docs) == [name]
+        fields = mapping(docs[name])
+        assert fields["summary"] and text(fields["group"]) == "cache"
+        assert ("subcommands" in fields) or fields["arguments"]

@@ -1,0 +1,233 @@
+"""CACHE.INVALIDATE, row by row of docs/cache-commands.md."""
+
+import itertools
+
+import pytest
+
+from tests.support.cache import LONG, setting
+from tests.support.servers import eventually, is_redis
+
+pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
+
+INTEGER = "ERR value is not an integer or out of range"
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def key():
+    """One that no other test has invalidated: versions are remembered for a while."""
+    return f"key:{next(_numbers)}"
+
+
+# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | number of entries hit. Voids leases. ... |
+
+
+def test_it_answers_how_many_entries_it_hit(cache, client):
+    cache.set("a", "1")
+    client.call("SET", "b", "2")
+    assert cache.call("CACHE.INVALIDATE", 3, "a", "b", "missing") == 2
+    assert client.call("EXISTS", "a", "b") == 0
+    assert cache.invalidate(["a"]) == 0
+
+
+def test_it_voids_leases(cache):
+    """Voids leases."""
+    tokens = {key: cache.lease(key) for key in ("a", "b", "c")}
+    voided = cache.counts()["lease_voided"]
+    assert cache.invalidate(["a", "b"]) == 0
+    assert cache.counts()["lease_voided"] == voided + 2
+    assert not cache.fill("a", "old", tokens["a"]) and not cache.fill("b", "old", tokens["b"])
+    assert cache.fill("c", "v", tokens["c"])
+
+
+def test_it_voids_the_lease_of_a_refresh_too(cache):
+    for key, token in (("stale", cache.stale_lease("stale")), ("fresh", cache.early_lease("fresh"))):
+        assert cache.invalidate([key]) == 1
+        assert not cache.fill(key, "old", token) and cache.look(key).status == "miss"
+
+
+def test_it_removes_a_negative_entry(cache):
+    cache.absent("k", "PX", LONG)
+    assert cache.invalidate(["k"]) == 1
+    assert cache.look("k").status == "miss"
+
+
+def test_a_key_that_is_named_twice_is_hit_once(cache):
+    cache.set("k", "v")
+    assert cache.invalidate(["k", "k"]) == 1
+
+
+def test_the_longest_waiter_loads_anew(cache, park):
+    token = cache.lease("k")
+    first, second = park("k"), park("k")
+    cache.invalidate(["k"])
+    found = first.answer()
+    assert found[:2] == ("miss", None) and found.token > token
+    assert cache.waiters("k") == 1
+    assert cache.fill("k", "new", found.token)
+    assert second.answer()[:2] == ("hit", b"new")
+
+
+# "SOFT: the entry becomes stale now instead of gone, usable until its expiry or, if it has none, for the policy's `stale` (60 s ...)"
+
+
+def test_soft_makes_the_entry_stale(cache, client):
+    cache.set("k", "v", "PX", LONG)
+    assert cache.call("CACHE.INVALIDATE", 1, "k", "SOFT") == 1
+    assert client.call("EXISTS", "k") == 0
+    found = cache.get("k", "LEASE", LONG)
+    assert found[:2] == ("stale", b"v") and found.token > 0 and 0 < found.ms <= LONG
+    assert cache.get("k")[:3] == ("stale", b"v", 0)
+    assert cache.fill("k", "new", found.token)
+    assert cache.get("k") == ("hit", b"new", 0, -1)
+
+
+def test_soft_is_usable_until_the_stale_window_ends(cache):
+    cache.set("k", "v", "PX", LONG, "STALE", LONG)
+    cache.invalidate(["k"], "SOFT")
+    assert LONG < cache.look("k").ms <= 2 * LONG
+
+
+def test_soft_of_an_entry_without_expiry(cache):
+    cache.set("k", "v")
+    cache.invalidate(["k"], "SOFT")
+    found = cache.look("k")
+    assert found[:3] == ("stale", b"v", 0) and 0 < found.ms <= 60_000
+
+
+def test_soft_of_an_entry_under_a_policy(cache):
+    """usable ... for the policy's `stale`"""
+    assert cache.policy("SET", "soft", "match", "soft:*", "stale", "20s") == "OK"
+    try:
+        cache.set("soft:k", "v")
+        cache.invalidate(["soft:k"], "SOFT")
+        found = cache.look("soft:k")
+        assert found.status == "stale" and 0 < found.ms <= 20_000
+    finally:
+        cache.policy("DEL", "soft")
+
+
+def test_soft_voids_leases(cache):
+    token = cache.lease("missing")
+    assert cache.invalidate(["missing"], "SOFT") == 0
+    assert not cache.fill("missing", "old", token)
+    token = cache.early_lease("k", "v")
+    assert cache.invalidate(["k"], "SOFT") == 1
+    assert not cache.fill("k", "old", token)
+    token = cache.get("k").token
+    assert token > 0
+    cache.invalidate(["k"], "SOFT")
+    assert not cache.fill("k", "old", token) and cache.look("k")[:2] == ("stale", b"v")
+
+
+def test_soft_entries_end_when_they_would_have(cache):
+    cache.set("k", "v", "PX", 200)
+    cache.invalidate(["k"], "SOFT")
+    eventually(lambda: cache.look("k").status == "miss")
+
+
+# "VERSION: fills with a version <= n are refused from now on, for at least `invalidation-memory` (default 10 min)"
+
+
+def test_version_refuses_fills_that_are_not_newer(cache, key):
+    assert cache.invalidate([key], "VERSION", 10) == 0
+    refused = cache.counts()["fill_refused"]
+    for version in (1, 9, 10):
+        assert cache.call("CACHE.SET", key, "old", "VERSION", version) is None
+    token = cache.lease(key)
+    assert cache.call("CACHE.SET", key, "old", "TOKEN", token, "VERSION", 10) is None
+    assert cache.counts()["fill_refused"] == refused + 4
+    assert cache.look(key).status == "miss"
+    assert cache.set(key, "new", "VERSION", 11)
+
+
+def test_version_removes_an_entry_that_is_not_newer(cache, key):
+    for version in (9, 10):
+        cache.set(key, "old", "VERSION", version)
+        assert cache.invalidate([key], "VERSION", version) == 1
+        assert cache.look(key).status == "miss"
+
+
+def test_an_entry_that_is_newer_than_the_invalidation_stays(cache, key):
+    """An invalidation that comes late says nothing about what was written after it."""
+    cache.set(key, "new", "VERSION", 11)
+    assert cache.invalidate([key], "VERSION", 10) == 0
+    assert cache.get(key).value == b"new"
+
+
+def test_the_newest_invalidation_counts(cache, key):
+    cache.invalidate([key], "VERSION", 10)
+    cache.invalidate([key], "VERSION", 5)
+    assert cache.call("CACHE.SET", key, "old", "VERSION", 8) is None
+    cache.invalidate([key], "VERSION", 20)
+    assert cache.call("CACHE.SET", key, "old", "VERSION", 15) is None
+    assert cache.set(key, "new", "VERSION", 21)
+
+
+def test_versions_are_remembered_per_key(cache, key):
+    cache.invalidate([key, key + ":b"], "VERSION", 10)
+    assert cache.call("CACHE.SET", key, "old", "VERSION", 10) is None
+    assert cache.call("CACHE.SET", key + ":b", "old", "VERSION", 10) is None
+    assert cache.set(key + ":c", "v", "VERSION", 1)
+
+
+def test_a_version_is_remembered_while_the_entry_comes_and_goes(cache, client, key):
+    cache.invalidate([key], "VERSION", 10)
+    assert cache.set(key, "new", "VERSION", 11)
+    client.call("DEL", key)
+    assert cache.call("CACHE.SET", key, "old", "VERSION", 10) is None
+
+
+def test_a_version_is_remembered_for_ten_minutes_by_default(client):
+    value = client.call("CONFIG", "GET", "invalidation-memory")[1]
+    assert int(value) in (600, 600_000), value
+
+
+def test_soft_and_version_together(cache, key):
+    cache.set(key, "old", "VERSION", 10, "PX", LONG)
+    assert cache.invalidate([key], "SOFT", "VERSION", 10) == 1
+    found = cache.get(key, "LEASE", LONG)
+    assert found[:2] == ("stale", b"old") and found.token > 0
+    assert not cache.fill(key, "old", found.token, "VERSION", 10)
+    cache.set(key, "old", "VERSION", 11)
+    assert cache.invalidate([key], "VERSION", 11, "SOFT") == 1
+
+
+def test_many_keys_at_once(cache):
+    keys = [f"many:{i}" for i in range(1000)]
+    for key in keys[::2]:
+        cache.set(key, "v")
+    assert cache.invalidate(keys) == 500
+    assert all(found.status == "miss" for found in cache.mget(keys, "LEASE", 0))
+
+
+# Bad input
+
+
+@pytest.mark.parametrize("numkeys", ["0", "-1", "x", "", "3", "9223372036854775807", "9223372036854775808"])
+def test_a_wrong_number_of_keys_is_refused(cache, numkeys):
+    cache.set("a", "v")
+    assert cache.call("CACHE.INVALIDATE", numkeys, "a", "b").startswith("ERR ")
+    assert cache.get("a").status == "hit"
+
+
+@pytest.mark.parametrize("text", ["x", "", "1.5", "9223372036854775808"])
+def test_a_version_that_is_no_integer_is_refused(cache, text):
+    cache.set("a", "v")
+    assert cache.call("CACHE.INVALIDATE", 1, "a", "VERSION", text) == INTEGER
+    assert cache.get("a").status == "hit"
+
+
+@pytest.mark.parametrize("options", [["BOGUS"], ["VERSION"], ["SOFT", "BOGUS"], ["HARD"]])
+def test_wrong_options_are_a_syntax_error(cache, options):
+    cache.set("a", "v")
+    assert cache.call("CACHE.INVALIDATE", 1, "a", *options) == "ERR syntax error"
+    assert cache.get("a").status == "hit"
+
+
+def test_invalidations_are_forgotten_in_time(cache, client, key):
+    """for at least `invalidation-memory`: what is kept of them does not grow without end"""
+    with setting(client, "invalidation-memory", 1):
+        cache.invalidate([key], "VERSION", 10)
+        eventually(lambda: cache.set(key, "v", "VERSION", 9))

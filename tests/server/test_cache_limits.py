@@ -1,0 +1,190 @@
+"""What bounds leases, readers that wait and negative entries; what is counted of them; what an operator can switch."""
+
+import pytest
+
+from tests.support.cache import LONG, Cache, setting
+from tests.support.servers import bound, eventually, is_redis
+
+pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
+
+COUNTS = [
+    "lease_granted", "lease_filled", "lease_voided", "lease_expired", "lease_released", "lease_refused", "fill_refused", "leases", "lease_waiters", "lease_waits_refused", "stale_hits",
+    "negative_hits", "early_refreshes", "purges_tags", "purges_prefix", "purges_pending", "negative_entries",
+]  # fmt: skip
+
+
+def test_info_has_a_section_on_the_cache(cache):
+    counts = cache.counts()
+    assert set(COUNTS) <= set(counts)
+    assert all(type(counts[name]) is int for name in COUNTS)
+    text = cache.call("INFO", "everything").decode()
+    assert "# Cache\r\n" in text and "lease_granted:" in text
+    assert "lease_granted:" in cache.call("INFO").decode()
+
+
+def test_each_event_is_counted_once(cache, client):
+    before = cache.counts()
+    token = cache.lease("a")
+    cache.fill("a", "v", token)
+    cache.fill("a", "v", token)
+    cache.lease("b")
+    client.call("DEL", "b")
+    cache.release("c", cache.lease("c"))
+    cache.lease("d", "LEASE", 5)
+    eventually(lambda: cache.counts()["leases"] == 0)
+    cache.stale("e")
+    cache.look("e")
+    cache.absent("f", "PX", LONG)
+    cache.get("f")
+    after = cache.counts()
+    gone = {name: after[name] - before[name] for name in COUNTS}
+    # cache.stale() reads until the entry is stale, which is a stale hit too.
+    assert gone.pop("stale_hits") >= 2
+    expected = {
+        "lease_granted": 4, "lease_filled": 1, "lease_voided": 1, "lease_expired": 1, "lease_released": 1, "lease_refused": 0, "fill_refused": 1, "leases": 0,
+        "lease_waiters": 0, "lease_waits_refused": 0, "negative_hits": 1, "early_refreshes": 0, "purges_tags": 0, "purges_prefix": 0, "purges_pending": 0, "negative_entries": 1,
+    }  # fmt: skip
+    assert gone == expected
+
+
+def test_early_refreshes_are_counted(cache):
+    before = cache.counts()["early_refreshes"]
+    cache.early_lease("k")
+    assert cache.counts()["early_refreshes"] == before + 1
+
+
+def test_config_resetstat_sets_the_counts_back(cache):
+    token = cache.lease("k")
+    cache.call("CONFIG", "RESETSTAT")
+    counts = cache.counts()
+    assert counts["lease_granted"] == 0 and counts["leases"] == 1
+    assert cache.fill("k", "v", token)
+
+
+def test_outstanding_leases_are_bounded(cache, client):
+    """limits on outstanding leases and waiters, globally and per policy"""
+    with setting(client, "max-leases", 100):
+        tokens = [cache.get(f"k{i}", "LEASE", LONG).token for i in range(150)]
+        assert all(tokens[:100]) and not any(tokens[100:])
+        assert cache.counts()["leases"] == 100
+        # Stale entries and early refreshes take no more either, and are served.
+        cache.stale("stale")
+        assert cache.get("stale")[:3] == ("stale", b"old", 0)
+        assert cache.fill("k0", "v", tokens[0])
+        assert cache.get("k120", "LEASE", LONG).token
+
+
+def test_a_limit_may_be_lowered_below_what_is_out(cache, client):
+    tokens = [cache.lease(f"k{i}") for i in range(10)]
+    with setting(client, "max-leases", 5):
+        assert cache.get("more").token == 0
+        assert all(cache.fill(f"k{i}", "v", token) for i, token in enumerate(tokens[:6]))
+        assert cache.get("more").token
+
+
+def test_waiting_readers_are_bounded(cache, client, park):
+    with setting(client, "max-lease-waiters", 2):
+        cache.lease("k")
+        cache.lease("other")
+        readers = [park("k"), park("other")]
+        refused = cache.counts()["lease_waits_refused"]
+        for key in ("k", "other"):
+            assert cache.get(key, "WAIT", LONG)[:3] == ("miss", None, 0)
+        assert cache.counts()["lease_waits_refused"] == refused + 2
+        client.call("MSET", "k", "v", "other", "v")
+        assert [reader.answer().status for reader in readers] == ["hit", "hit"]
+        cache.lease("again")
+        assert park("again")
+
+
+def test_leases_that_nobody_comes_back_for_leave_nothing_behind(cache, server):
+    """A client that asks for ever more keys costs memory only for as long as its leases last."""
+    before = server.rss()
+    for start in range(0, 50_000, 1000):
+        cache.connection.pipeline([["CACHE.GET", f"absent:{i}", "LEASE", 50] for i in range(start, start + 1000)])
+    eventually(lambda: cache.counts()["leases"] == 0)
+    assert cache.call("DBSIZE") == 0
+    eventually(lambda: server.rss() < before + bound(16 << 20))
+
+
+@pytest.mark.xfail(strict=True, reason="only max-leases bounds them")
+def test_leases_take_a_bounded_part_of_memory(start):
+    """may take an eighth of `maxmemory`; beyond that no leases are granted"""
+    limit = 16 << 20
+    with start("--maxmemory", limit).connect() as connection:
+        cache = Cache(connection)
+        found = []
+        for first in range(0, 40_000, 1000):
+            found += connection.pipeline([["CACHE.GET", f"k{i}", "LEASE", LONG] for i in range(first, first + 1000)])
+        granted = [reply for reply in found if reply[2]]
+        assert 1000 < len(granted) < 40_000 and cache.counts()["leases"] == len(granted)
+        herd = int(connection.call("INFO", "memory").split(b"used_memory_herd:")[1].split()[0])
+        assert herd <= limit / 8
+        connection.call("FLUSHALL")
+        eventually(lambda: cache.counts()["leases"] == 0)
+        assert cache.lease("again")
+
+
+# Negative entries: "no value bytes, own TTL cap and own memory share, evicted first"
+
+
+@pytest.mark.xfail(strict=True, reason="entries go when they are met, which is not more often than others")
+def test_negative_entries_have_a_share_of_memory(start):
+    """As many keys are probed for as it takes, and values are written meanwhile."""
+    limit, percent = 32 << 20, 5
+    with start("--maxmemory", limit, "--negative-memory", percent).connect() as connection:
+        for batch in range(400):
+            connection.pipeline([["CACHE.ABSENT", f"probe:{batch}:{i}", "PX", LONG] for i in range(1000)])
+            connection.pipeline([["SET", f"real:{batch}:{i}", "x" * 500] for i in range(100)])
+        cache = Cache(connection)
+        assert cache.get("probe:399:999").status == "absent"
+        assert cache.counts()["negative_bytes"] < 2 * limit * percent / 100
+
+
+def test_a_negative_entry_has_no_value(cache, client):
+    cache.absent("key:of:some:length", "PX", LONG)
+    client.call("SET", "key:of:some:lengtj", "", "PX", LONG)
+    assert cache.inspect("key:of:some:length")["bytes"] <= cache.inspect("key:of:some:lengtj")["bytes"] + 8
+
+
+# "an operator's switch that serves stale everywhere while the origin is down"
+
+
+def test_serve_stale_asks_no_plain_reader_to_rebuild(cache, client, policy):
+    policy("p", "match", "p:*", "stale", "10m")
+    cache.stale("k", "old")
+    client.call("SET", "p:k", "old", "PX", 1)
+    eventually(lambda: cache.look("p:k").status == "stale")
+    assert cache.counts()["serve_stale"] in (0, "no")
+    with setting(client, "serve-stale", "yes"):
+        assert cache.counts()["serve_stale"] in (1, "yes")
+        assert [client.call("GET", "p:k") for _ in range(5)] == [b"old"] * 5
+        # CACHE.GET still grants its one lease, so that the origin's return is noticed.
+        assert cache.get("k", "LEASE", LONG).token
+        assert [cache.get("k")[:3] for _ in range(5)] == [("stale", b"old", 0)] * 5
+    assert client.call("GET", "p:k") is None
+
+
+def test_serve_stale_outlives_the_stale_window(cache, client):
+    """While it is on, entries that are past it are kept as long as memory allows."""
+    with setting(client, "serve-stale", "yes"):
+        cache.set("k", "old", "PX", 1, "STALE", 20)
+        witness = cache.lease("witness", "LEASE", 100)
+        eventually(lambda: cache.get("witness").token > witness)
+        assert cache.get("k")[:2] == ("stale", b"old")
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    "name, values",
+    [("lease-duration", ["0", "-1", "x", ""]), ("max-leases", ["-1", "x", ""]), ("max-lease-waiters", ["-1", "x"]), ("negative-ttl-max", ["-1", "x"]),
+     ("negative-memory", ["-1", "lots"]), ("invalidation-memory", ["-1", "x"]), ("serve-stale", ["maybe", "2"])],
+)  # fmt: skip
+def test_wrong_settings_are_refused(client, name, values):
+    before = client.call("CONFIG", "GET", name)
+    assert len(before) == 2
+    for value in values:
+        assert client.call("CONFIG", "SET", name, value).startswith("ERR CONFIG SET failed"), value
+    assert client.call("CONFIG", "GET", name) == before

@@ -1,0 +1,354 @@
+"""CACHE.PURGE, row by row of docs/cache-commands.md."""
+
+import threading
+
+import pytest
+
+from tests.support.cache import LONG, is_error
+from tests.support.servers import eventually, is_redis
+
+pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
+
+
+def statuses(cache, *keys):
+    return [found.status for found in cache.mget(keys, "LEASE", 0)]
+
+
+# | `CACHE.PURGE TAGS n tag [tag ...] [SOFT] [SYNC]` / `CACHE.PURGE PREFIX prefix [SOFT] [SYNC]` | `OK`. In force for every reader when it returns ... |
+
+
+def test_a_tag_takes_its_entries_along(cache):
+    cache.set("product:42", "v", "TAGS", 2, "product:42", "category:electronics")
+    cache.set("category:electronics:page:1", "v", "TAGS", 1, "category:electronics")
+    cache.set("product:42:reviews", "v", "TAGS", 1, "product:42")
+    cache.set("untagged", "v")
+    assert cache.call("CACHE.PURGE", "TAGS", 1, "product:42") == "OK"
+    assert statuses(cache, "product:42", "category:electronics:page:1", "product:42:reviews", "untagged") == ["miss", "hit", "miss", "hit"]
+    assert cache.purge_tags(["category:electronics"]) == "OK"
+    assert statuses(cache, "category:electronics:page:1", "untagged") == ["miss", "hit"]
+
+
+def test_several_tags_at_once(cache):
+    for tag in "abc":
+        cache.set(tag, "v", "TAGS", 1, tag)
+    assert cache.call("CACHE.PURGE", "TAGS", 2, "a", "b") == "OK"
+    assert statuses(cache, "a", "b", "c") == ["miss", "miss", "hit"]
+
+
+def test_a_prefix_takes_its_entries_along(cache, client):
+    client.call("MSET", "user:1", "v", "user:12", "v", "user", "v", "other", "v")
+    cache.absent("user:none", "PX", LONG)
+    assert cache.call("CACHE.PURGE", "PREFIX", "user:1") == "OK"
+    assert client.call("MGET", "user:1", "user:12", "user", "other") == [None, None, b"v", b"v"]
+    assert cache.purge_prefix("user:") == "OK"
+    assert statuses(cache, "user:none", "user") == ["miss", "hit"]
+
+
+def test_a_prefix_is_bytes_and_no_pattern(cache, client):
+    client.call("MSET", "a*b", "v", "axb", "v", b"\x00\xffk", "v", b"\x00\xfek", "v")
+    assert cache.purge_prefix("a*") == "OK"
+    assert client.call("MGET", "a*b", "axb") == [None, b"v"]
+    assert cache.purge_prefix(b"\x00\xff") == "OK"
+    assert client.call("MGET", b"\x00\xffk", b"\x00\xfek") == [None, b"v"]
+
+
+def test_what_is_purged_is_gone_for_every_command(cache, client):
+    """In force for every reader when it returns"""
+
+    def purged():
+        client.call("FLUSHALL")
+        cache.set("k", "v", "TAGS", 1, "t", "PX", LONG)
+        assert cache.purge_tags(["t"]) == "OK"
+
+    for command, reply in [
+        (["GET", "k"], None), (["MGET", "k"], [None]), (["EXISTS", "k"], 0), (["TYPE", "k"], "none"), (["TTL", "k"], -2), (["STRLEN", "k"], 0),
+        (["DEL", "k"], 0), (["KEYS", "*"], []), (["RANDOMKEY"], None), (["SET", "k", "w", "NX"], "OK"), (["SET", "k", "w", "XX"], None), (["INCR", "k"], 1),
+        (["APPEND", "k", "x"], 1), (["RENAME", "k", "x"], "ERR no such key"), (["COPY", "k", "x"], 0), (["GETDEL", "k"], None), (["EXPIRE", "k", 10], 0),
+        (["OBJECT", "ENCODING", "k"], None), (["GETRANGE", "k", 0, -1], b""), (["GETBIT", "k", 1], 0), (["MEMORY", "USAGE", "k"], None), (["DBSIZE"], 0),
+    ]:  # fmt: skip
+        purged()
+        assert client.call(*command) == reply, command
+    purged()
+    cursor, keys = client.call("SCAN", 0, "COUNT", 1000)
+    assert keys == []
+    purged()
+    assert cache.get("k").status == "miss"
+
+
+def test_what_is_written_afterwards_stays(cache):
+    for i in range(20):
+        cache.set("k", "old", "TAGS", 1, "t")
+        cache.purge_tags(["t"])
+        assert cache.set("k", "new", "TAGS", 1, "t")
+        assert cache.get("k").value == b"new"
+        cache.purge_prefix("k")
+        assert cache.look("k").status == "miss"
+        assert cache.set("k", "newer")
+        assert cache.get("k").value == b"newer"
+
+
+def test_tags_are_those_of_the_last_write(cache, client):
+    cache.set("k", "v", "TAGS", 1, "old")
+    cache.set("k", "v", "TAGS", 1, "new")
+    cache.purge_tags(["old"])
+    assert cache.get("k").status == "hit"
+    client.call("SET", "k", "v")
+    cache.purge_tags(["new"])
+    assert cache.get("k").status == "hit"
+
+
+def test_negative_entries_have_tags_too(cache):
+    """`CACHE.ABSENT key ... [TAGS n tag ...]`"""
+    cache.absent("k", "PX", LONG, "TAGS", 1, "t")
+    assert cache.purge_tags(["t"]) == "OK"
+    assert cache.get("k").status == "miss"
+
+
+def test_an_unknown_tag_is_ok(cache):
+    assert cache.purge_tags(["nobody has it"]) == "OK" and cache.purge_prefix("nothing:") == "OK"
+
+
+def test_every_reader_sees_it_when_it_returns(cache, server):
+    """No reader sees one after: many read while tags are purged again and again."""
+    keys = [f"k{i}" for i in range(200)]
+    generation = [0]
+    stop, wrong = threading.Event(), []
+
+    def read():
+        with server.connect() as connection:
+            while not stop.is_set():
+                oldest = generation[0]
+                values = connection.call("MGET", *keys)
+                wrong.extend(value for value in values if value is not None and int(value) < oldest)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for n in range(1, 40):
+            for key in keys:
+                cache.set(key, n, "TAGS", 1, "t")
+            assert cache.purge_tags(["t"]) == "OK"
+            generation[0] = n + 1
+    finally:
+        stop.set()
+        for reader in readers:
+            reader.join()
+    assert not wrong, wrong[:5]
+
+
+# "a fill is refused if any of its tags, or a prefix of its key, was purged after its lease was granted"
+
+
+def test_a_fill_whose_tag_was_purged_since_its_lease_is_refused(cache):
+    token = cache.lease("k")
+    refused = cache.counts()["fill_refused"]
+    assert cache.purge_tags(["t"]) == "OK"
+    assert not cache.fill("k", "old", token, "TAGS", 2, "other", "t")
+    assert cache.counts()["fill_refused"] == refused + 1
+    assert cache.look("k").status == "miss"
+
+
+def test_a_fill_with_other_tags_is_not(cache):
+    token = cache.lease("k")
+    cache.purge_tags(["t"])
+    assert cache.fill("k", "v", token, "TAGS", 1, "other")
+    later = cache.lease("later")
+    assert cache.fill("later", "v", later, "TAGS", 1, "t")
+
+
+def test_a_fill_whose_prefix_was_purged_since_its_lease_is_refused(cache):
+    token = cache.lease("user:1")
+    other = cache.lease("order:1")
+    cache.purge_prefix("user:")
+    assert not cache.fill("user:1", "old", token)
+    assert cache.fill("order:1", "v", other)
+
+
+def test_a_purge_voids_the_lease_of_an_entry_that_it_takes(cache):
+    """A lease is void as soon as its key is ... purged by anyone but its holder"""
+    token = cache.early_lease("fresh")
+    assert cache.purge_prefix("fre") == "OK"
+    assert not cache.fill("fresh", "old", token)
+    token = cache.stale_lease("stale", "old", "TAGS", 1, "t")
+    assert cache.purge_tags(["t"]) == "OK"
+    assert not cache.fill("stale", "old", token) and cache.look("stale").status == "miss"
+
+
+def test_a_purge_of_a_prefix_hands_the_load_to_the_longest_waiter(cache, park):
+    token = cache.lease("user:1")
+    reader = park("user:1")
+    cache.purge_prefix("user:")
+    found = reader.answer()
+    assert found[:2] == ("miss", None) and found.token > token
+    assert cache.fill("user:1", "new", found.token)
+
+
+def test_writes_without_a_lease_are_not_refused(cache, client):
+    cache.purge_prefix("k")
+    cache.purge_tags(["t"])
+    assert cache.set("k", "v", "TAGS", 1, "t") and client.call("SET", "k2", "v") == "OK"
+    assert statuses(cache, "k", "k2") == ["hit", "hit"]
+
+
+# SOFT
+
+
+@pytest.mark.parametrize("how", [["TAGS", 1, "t"], ["PREFIX", "k"]])
+def test_soft_makes_the_entries_stale(cache, client, how):
+    cache.set("k1", "v", "PX", LONG, "TAGS", 1, "t")
+    cache.set("k2", "v", "TAGS", 1, "t")
+    assert cache.call("CACHE.PURGE", *how, "SOFT") == "OK"
+    assert client.call("EXISTS", "k1", "k2") == 0
+    for key in ("k1", "k2"):
+        found = cache.get(key, "LEASE", LONG)
+        assert found[:2] == ("stale", b"v") and found.token > 0 and 0 < found.ms <= LONG
+        assert cache.get(key)[:3] == ("stale", b"v", 0)
+        assert cache.fill(key, "new", found.token, "TAGS", 1, "t")
+        assert cache.get(key)[:3] == ("hit", b"new", 0)
+
+
+def test_soft_voids_leases(cache):
+    token = cache.lease("k")
+    assert cache.purge_prefix("k", "SOFT") == "OK"
+    assert not cache.fill("k", "old", token)
+    token = cache.early_lease("tagged")
+    assert cache.fill("tagged", "v", token, "TAGS", 1, "t", "PX", LONG)
+    missing = cache.lease("missing")
+    assert cache.purge_tags(["t"], "SOFT") == "OK"
+    assert not cache.fill("missing", "old", missing, "TAGS", 1, "t")
+
+
+# SYNC
+
+
+def test_sync_answers_how_many_bytes_it_erased(cache):
+    """SYNC returns once the bytes are gone, with their count: proof of erasure"""
+    for i in range(500):
+        cache.set(f"user:{i:03}", "x" * 100, "TAGS", 1, f"user:{i % 5}")
+    assert 100 * 108 < cache.purge_tags(["user:1"], "SYNC") < 100 * 200
+    assert cache.call("DBSIZE") == 400
+    assert cache.purge_tags(["user:1"], "SYNC") == 0
+    assert 200 * 108 < cache.purge_tags(["user:2", "user:3"], "SYNC") < 200 * 200
+    assert 200 * 108 < cache.purge_prefix("user:", "SYNC") < 200 * 200
+    assert cache.call("DBSIZE") == 0
+    cache.set("large", "x" * 1_000_000, "TAGS", 1, "t")
+    assert cache.purge_tags(["t"], "SYNC") >= 1_000_000
+
+
+def test_sync_leaves_no_bytes(start):
+    """proof of erasure: the value is nowhere in the memory of the server"""
+    server = start("--maxmemory", "64mb")
+    secret = b"card number 4929"
+    pieces = (secret[:8], secret[8:])
+
+    def found():
+        """Whether the secret is in any writable mapping of the process."""
+        with open(f"/proc/{server.process.pid}/maps") as maps, open(f"/proc/{server.process.pid}/mem", "rb", 0) as memory:
+            for line in maps:
+                span, permissions = line.split()[:2]
+                if not permissions.startswith("rw") or "[v" in line:
+                    continue
+                first, last = (int(part, 16) for part in span.split("-"))
+                try:
+                    memory.seek(first)
+                    if pieces[0] + pieces[1] in memory.read(last - first):
+                        return True
+                except OSError:
+                    continue
+        return False
+
+    with server.connect() as connection:
+        for i in range(50):
+            connection.call("CACHE.SET", f"user:{i}", secret * 20, "TAGS", 1, "user")
+        assert found()
+        # Buffers of connections hold the last requests: this one pushes the secret out.
+        for _ in range(50):
+            connection.call("ECHO", "x" * 15_000)
+        assert connection.call("CACHE.PURGE", "TAGS", 1, "user", "SYNC") >= 50 * 20 * len(secret)
+        assert not found()
+
+
+def test_sync_cannot_be_had_in_a_transaction(cache):
+    cache.set("k", "v", "TAGS", 1, "t")
+    cache.call("MULTI")
+    cache.call("CACHE.PURGE", "TAGS", 1, "t")
+    cache.call("CACHE.PURGE", "TAGS", 1, "t", "SYNC")
+    done, refused = cache.call("EXEC")
+    assert done == "OK" and is_error(refused)
+    assert cache.look("k").status == "miss"
+
+
+def test_a_purge_is_for_the_selected_database(cache):
+    cache.set("k", "v", "TAGS", 1, "t")
+    cache.call("SELECT", 1)
+    assert cache.purge_tags(["t"]) == cache.purge_prefix("k") == "OK"
+    cache.call("SELECT", 0)
+    assert cache.get("k").status == "hit"
+
+
+def test_options_go_together(cache):
+    cache.set("k", "v", "TAGS", 1, "t", "PX", LONG)
+    assert not is_error(cache.call("CACHE.PURGE", "TAGS", 1, "t", "sync", "soft"))
+    assert cache.look("k").status == "stale"
+    assert cache.call("CACHE.PURGE", "tags", 1, "SOFT") == "OK"
+    assert cache.look("k").status == "stale"
+
+
+def test_purges_are_counted_and_end(cache):
+    before = cache.counts()
+    for i in range(100):
+        cache.set(f"k{i}", "v", "TAGS", 1, "t")
+    cache.purge_tags(["t"])
+    cache.purge_prefix("k")
+    cache.purge_prefix("j", "SYNC")
+    after = cache.counts()
+    assert after["purges_tags"] == before["purges_tags"] + 1 and after["purges_prefix"] == before["purges_prefix"] + 2
+    eventually(lambda: cache.counts()["purges_pending"] == 0)
+    assert cache.call("DBSIZE") == 0
+
+
+def test_memory_comes_back_in_the_background(cache, client):
+    def used():
+        return int(client.call("INFO", "memory").split(b"used_memory_dataset:")[1].split()[0])
+
+    before = used()
+    for i in range(2000):
+        cache.set(f"k{i}", "x" * 2000, "TAGS", 1, "t")
+    assert used() > before + 4_000_000
+    cache.purge_tags(["t"])
+    eventually(lambda: used() < before + 400_000)
+
+
+def test_each_purge_leaves_a_line_in_the_log(cache, server, client):
+    """an audit line for each purge (who, what, how many)"""
+    client.call("CLIENT", "SETNAME", "eraser")
+    cache.set("audited:1", "v", "TAGS", 1, "audited tag")
+    for purge, what in ((["TAGS", 1, "audited tag", "SYNC"], "audited tag"), (["PREFIX", "audited:", "SYNC"], "audited:")):
+        client.call("CACHE.PURGE", *purge)
+        eventually(lambda: [line for line in server.log().splitlines() if "purge" in line.lower() and what in line and "127.0.0.1" in line])
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["BOGUS", "x"], ["TAGS", "1", "a", "BOGUS"], ["PREFIX", "a", "BOGUS"], ["PREFIX", "a", "b"], ["TAGS", "1", "a", "b"]],
+)
+def test_wrong_options_are_a_syntax_error(cache, args):
+    cache.set("a", "v", "TAGS", 1, "a")
+    assert cache.call("CACHE.PURGE", *args) == "ERR syntax error"
+    assert cache.get("a").status == "hit"
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "", "2", "9223372036854775807", "9223372036854775808"])
+def test_a_wrong_number_of_tags_is_refused(cache, number):
+    cache.set("a", "v", "TAGS", 1, "a")
+    assert cache.call("CACHE.PURGE", "TAGS", number, "a").startswith("ERR ")
+    assert cache.get("a").status == "hit"
+
+
+@pytest.mark.parametrize("args", [[], ["TAGS"], ["PREFIX"]])
+def test_arguments_that_are_missing_are_said_to_be(cache, args):
+    assert is_error(cache.call("CACHE.PURGE", *args))

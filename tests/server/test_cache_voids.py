@@ -1,0 +1,240 @@
+"""Every write that there is voids the lease of its key.
+
+The list of writes is the server's own, so that one which is added without a case here fails the test.
+"""
+
+import dataclasses
+import itertools
+import time
+
+import pytest
+
+from tests.support.cache import LONG, Cache, is_error, text
+from tests.support.servers import eventually, is_redis
+
+pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
+
+
+@dataclasses.dataclass
+class Case:
+    """A write and the state of `k`, whose lease it should void or, where `voids` is false, leave alone."""
+
+    args: list
+    state: str = "missing"  # or fresh: `k` holds "value" and is being refreshed early; or stale
+    voids: bool = True
+
+    def __str__(self):
+        return f"{' '.join(map(str, self.args))} ({self.state})"
+
+
+FRESH, STALE = "fresh", "stale"
+DIGEST = "ffffffffffffffff"
+NOW = int(time.time())
+
+CASES = {
+    "append": [Case(["k", "x"]), Case(["k", "x"], FRESH), Case(["k", "x"], STALE)],
+    "bitfield": [Case(["k", "SET", "u8", 0, 1]), Case(["k", "SET", "u8", 0, 1], FRESH), Case(["k", "GET", "u8", 0], FRESH, voids=False)],
+    "bitop": [Case(["AND", "k", "source"]), Case(["AND", "k", "source"], FRESH), Case(["OR", "k", "none"], FRESH), Case(["OR", "k", "none"])],
+    "cache.absent": [Case(["k"]), Case(["k"], FRESH), Case(["k", "TOKEN", 1], FRESH, voids=False)],
+    "cache.get": [Case(["k"], voids=False), Case(["k", "LEASE", 0], FRESH, voids=False), Case(["k"], STALE, voids=False)],
+    "cache.invalidate": [Case([1, "k"]), Case([1, "k"], FRESH), Case([2, "other", "k", "SOFT"], FRESH), Case([1, "k"], STALE)],
+    "cache.mget": [Case([1, "k"], voids=False), Case([1, "k"], STALE, voids=False)],
+    "cache.purge": [Case(["PREFIX", "k"]), Case(["PREFIX", "k"], FRESH), Case(["PREFIX", "k", "SOFT", "SYNC"], FRESH), Case(["PREFIX", "z"], voids=False)],
+    "cache.release": [Case(["k", 1], voids=False), Case(["source", 1], voids=False)],
+    "cache.renew": [Case(["k", 1, 1], voids=False)],
+    "cache.set": [Case(["k", "v"]), Case(["k", "v"], FRESH), Case(["k", "v"], STALE), Case(["k", "v", "TOKEN", 1], voids=False)],
+    "cl.throttle": [Case(["k", 1, 1, 1]), Case(["k", 1, 1, 1], STALE), Case(["k", 1, 1, 1, 0], voids=False)],
+    "copy": [Case(["source", "k"]), Case(["source", "k", "REPLACE"], FRESH), Case(["k", "target"], FRESH, voids=False), Case(["source", "k"], FRESH, voids=False)],
+    "decr": [Case(["k"]), Case(["k"], STALE)],
+    "decrby": [Case(["k", 5])],
+    "del": [Case(["k"]), Case(["other", "k"], FRESH), Case(["k"], STALE)],
+    "delex": [Case(["k"]), Case(["k"], FRESH), Case(["k", "IFEQ", "value"], FRESH), Case(["k", "IFEQ", "another"], FRESH, voids=False)],
+    "delifeq": [Case(["k", "value"], FRESH), Case(["k", "another"], FRESH, voids=False)],
+    "expire": [Case(["k", 0], FRESH), Case(["k", -1], FRESH), Case(["k", 1000], FRESH, voids=False)],
+    "expireat": [Case(["k", 1], FRESH), Case(["k", NOW + 1000], FRESH, voids=False)],
+    "flushall": [Case([]), Case(["ASYNC"], FRESH), Case(["SYNC"], STALE)],
+    "flushdb": [Case([]), Case(["ASYNC"], FRESH), Case([], STALE)],
+    "getdel": [Case(["k"], FRESH)],
+    "getex": [Case(["k", "PXAT", 1], FRESH), Case(["k", "EX", 1000], FRESH, voids=False), Case(["k", "PERSIST"], FRESH, voids=False), Case(["k"], FRESH, voids=False)],
+    "getset": [Case(["k", "x"]), Case(["k", "x"], FRESH), Case(["k", "x"], STALE)],
+    "incr": [Case(["k"]), Case(["k"], STALE)],
+    "incrby": [Case(["k", 5])],
+    "incrbyfloat": [Case(["k", "0.5"])],
+    "move": [Case(["k", 1], FRESH)],
+    "mset": [Case(["other", "x", "k", "x"]), Case(["k", "x"], FRESH), Case(["k", "x"], STALE)],
+    "msetex": [Case([1, "k", "x"]), Case([1, "k", "x", "EX", 100], FRESH), Case([1, "k", "x", "PXAT", 1], FRESH), Case([1, "k", "x", "NX"], FRESH, voids=False)],
+    "msetnx": [Case(["k", "x", "other", "x"]), Case(["k", "x"], STALE), Case(["k", "x"], FRESH, voids=False)],
+    "persist": [Case(["k"], FRESH, voids=False)],
+    "pexpire": [Case(["k", 0], FRESH), Case(["k", LONG], FRESH, voids=False)],
+    "pexpireat": [Case(["k", 1], FRESH), Case(["k", (NOW + 1000) * 1000], FRESH, voids=False)],
+    "psetex": [Case(["k", LONG, "x"]), Case(["k", LONG, "x"], FRESH)],
+    "rename": [Case(["source", "k"]), Case(["source", "k"], FRESH), Case(["k", "target"], FRESH)],
+    "renamenx": [Case(["source", "k"]), Case(["k", "target"], FRESH), Case(["source", "k"], STALE), Case(["source", "k"], FRESH, voids=False)],
+    "set": [
+        Case(["k", "x"]), Case(["k", "x"], FRESH), Case(["k", "x"], STALE), Case(["k", "x", "NX"]), Case(["k", "x", "NX"], STALE), Case(["k", "x", "PXAT", 1]),
+        Case(["k", "x", "PXAT", 1], FRESH), Case(["k", "x", "XX"], FRESH), Case(["k", "x", "GET", "KEEPTTL"], FRESH), Case(["k", "x", "IFEQ", "value"], FRESH),
+        Case(["k", "value"], FRESH), Case(["k", "x", "NX"], FRESH, voids=False), Case(["k", "x", "XX"], voids=False), Case(["k", "x", "IFEQ", "y"], FRESH, voids=False),
+        Case(["k", "x", "IFDNE", DIGEST], FRESH),
+    ],
+    "setbit": [Case(["k", 7, 1]), Case(["k", 7, 1], FRESH)],
+    "setex": [Case(["k", 1000, "x"]), Case(["k", 1000, "x"], FRESH)],
+    "setnx": [Case(["k", "x"]), Case(["k", "x"], STALE), Case(["k", "x"], FRESH, voids=False)],
+    "setrange": [Case(["k", 2, "x"]), Case(["k", 0, "x"], FRESH), Case(["k", 0, ""], FRESH, voids=False)],
+    "swapdb": [Case([0, 1]), Case([1, 0], FRESH), Case([0, 1], STALE), Case([2, 3], FRESH, voids=False)],
+    "unlink": [Case(["k"]), Case(["k"], FRESH), Case(["k"], STALE)],
+}  # fmt: skip
+
+# Those that can't change what a lease is about.
+NEVER_VOID = {"persist", "cache.get", "cache.mget", "cache.release", "cache.renew"}
+
+
+def writes(connection):
+    """The names of all commands that are flagged as writes."""
+    for entry in connection.call("COMMAND"):
+        flags = {flag.decode() if isinstance(flag, bytes) else flag for flag in entry[2]}
+        if "write" in flags:
+            yield entry[0].decode()
+        for subcommand in entry[9] if len(entry) > 9 else []:
+            if "write" in {flag.decode() if isinstance(flag, bytes) else flag for flag in subcommand[2]}:
+                yield entry[0].decode()
+
+
+def test_every_write_has_a_case_that_voids(client):
+    missing = sorted(set(writes(client)) - set(CASES))
+    assert not missing, f"writes without a case: {missing}"
+    without = sorted(name for name, cases in CASES.items() if name not in NEVER_VOID and not any(case.voids for case in cases))
+    assert not without
+
+
+def test_no_case_is_of_a_command_that_is_gone(client):
+    known = {name.decode().split("|")[0] for name in client.call("COMMAND", "LIST")}
+    assert set(CASES) <= known
+
+
+def lease_in_state(cache, state):
+    cache.call("SET", "source", "another")
+    if state == FRESH:
+        return cache.early_lease("k", "value")
+    return cache.stale_lease("k", "value") if state == STALE else cache.lease("k")
+
+
+@pytest.mark.parametrize("name, case", [(name, case) for name, cases in CASES.items() for case in cases], ids=str)
+def test_a_write_voids_the_lease(cache, connect, name, case):
+    """A lease is void as soon as its key is written, deleted, expired by command, flushed, invalidated or purged by anyone but its holder"""
+    token = lease_in_state(cache, case.state)
+    other = connect()
+    assert not is_error(reply := other.call(name, *case.args)), reply
+    before = cache.look("k")[:2]
+    if not case.voids:
+        assert cache.fill("k", "filled", token) and cache.look("k").value == b"filled"
+        return
+    assert not cache.holds("k", token)
+    assert cache.call("CACHE.SET", "k", "old", "TOKEN", token) is None
+    assert cache.call("CACHE.ABSENT", "k", "TOKEN", token) is None
+    assert cache.call("CACHE.RELEASE", "k", token) == 0
+    assert cache.look("k")[:2] == before and before[1] != b"old"
+
+
+@pytest.mark.parametrize("name, case", [(name, cases[0]) for name, cases in CASES.items() if cases[0].voids and name not in ("swapdb", "flushall", "flushdb")], ids=str)
+def test_a_write_in_a_transaction_voids_the_lease(cache, connect, name, case):
+    token = lease_in_state(cache, case.state)
+    other = connect()
+    other.pipeline([["MULTI"], [name, *case.args]])
+    assert cache.holds("k", token)
+    assert not is_error(other.call("EXEC")[0])
+    assert not cache.fill("k", "old", token)
+
+
+@pytest.mark.parametrize("name, case", [(name, cases[0]) for name, cases in CASES.items() if cases[0].voids and name not in ("flushall", "swapdb")], ids=str)
+def test_a_write_in_another_database_voids_nothing(cache, connect, name, case):
+    token = lease_in_state(cache, case.state)
+    other = connect()
+    other.call("SELECT", 5)
+    other.call("MSET", "source", "1", "k", "value")
+    if case.state == "missing":
+        other.call("DEL", "k")
+    assert not is_error(reply := other.call(name, *case.args)), reply
+    assert cache.fill("k", "filled", token)
+
+
+@pytest.mark.parametrize(
+    "command", [["INCR", "k"], ["INCRBY", "k", "x"], ["SET", "k", "v", "EX", "0"], ["SET", "k", "v", "BOGUS"], ["SETRANGE", "k", -1, "x"], ["EXPIRE", "k", "x"], ["DEL"]]
+)
+def test_a_write_that_fails_voids_nothing(cache, client, command):
+    token = cache.early_lease("k", "value")
+    assert is_error(client.call(*command))
+    assert cache.fill("k", "filled", token)
+
+
+@pytest.mark.parametrize("command", [["GETDEL", "k"], ["EXPIRE", "k", 0], ["PEXPIREAT", "k", 1]])
+@pytest.mark.xfail(strict=True, reason="a removal that finds nothing to remove voids only as DEL, UNLINK, DELEX or CACHE.INVALIDATE")
+def test_a_removal_that_finds_nothing_voids_too(cache, client, command):
+    """Somebody says that the key has changed, whatever the words."""
+    token = cache.lease("k")
+    client.call(*command)
+    assert not cache.fill("k", "old", token)
+
+
+@pytest.mark.xfail(strict=True, reason="it is as if nothing were there")
+def test_getdel_removes_a_stale_value(cache, client):
+    """Whoever removes a key does not want to see what was there again."""
+    token = cache.stale_lease("k", "old")
+    assert client.call("GETDEL", "k") is None
+    assert cache.look("k").status == "miss" and not cache.fill("k", "old", token)
+
+
+def test_expiry_does_not_void(cache):
+    """That an entry ends by itself says nothing about what the holder reads."""
+    assert cache.fill("k", "v", cache.lease("k"), "PX", 400, "STALE", 0)
+    token = cache.early("k")
+    eventually(lambda: cache.look("k").status == "miss")
+    assert cache.fill("k", "filled", token)
+
+
+def test_eviction_does_not_void(start):
+    """Eviction does not void a lease."""
+    with start("--maxmemory", "16mb").connect() as connection:
+        cache = Cache(connection)
+        token = cache.stale_lease("k", "old")
+        batches = itertools.count()
+
+        def evicted():
+            # Read as well, as entries that nobody reads push out nobody else's.
+            keys = [f"{next(batches)}:{i}" for i in range(500)]
+            connection.pipeline([["SET", key, "x" * 500] for key in keys] + [["MGET", *keys]] * 3)
+            return text(cache.inspect("k")["status"]) == "miss"
+
+        eventually(evicted, step=0)
+        assert cache.fill("k", "filled", token)
+
+
+def test_watch_sees_a_fill(cache, connect):
+    """A fill is a write like any other."""
+    watcher = connect()
+    token = cache.lease("k")
+    watcher.call("WATCH", "k")
+    cache.fill("k", "v", token)
+    watcher.pipeline([["MULTI"], ["GET", "k"]])
+    assert watcher.call("EXEC") is None
+
+
+def test_a_transaction_of_reads_and_fills(cache, connect):
+    """Inside MULTI/EXEC and scripts WAIT is 0."""
+    token = cache.lease("busy")
+    other = connect()
+    other.pipeline([
+        ["MULTI"], ["CACHE.GET", "busy", "WAIT", LONG], ["CACHE.GET", "k", "LEASE", LONG], ["CACHE.GET", "k", "WAIT", LONG],
+        ["CACHE.SET", "busy", "v", "TOKEN", token], ["CACHE.GET", "busy", "WAIT", LONG], ["CACHE.INSPECT", "busy"], ["CACHE.MGET", 1, "busy"],
+    ])  # fmt: skip
+    busy, mine, again, stored, filled, _, several = other.call("EXEC")
+    assert busy[:3] == again[:3] == [b"miss", None, 0] and mine[2] > token
+    assert stored == "OK" and filled == [b"hit", b"v", 0, -1] and several == [filled]
+    assert cache.fill("k", "v", mine[2])
+
+
+def test_a_fill_is_atomic_with_the_rest_of_its_transaction(cache, connect):
+    token = cache.lease("k")
+    other = connect()
+    other.pipeline([["MULTI"], ["DEL", "k"], ["CACHE.SET", "k", "v", "TOKEN", token]])
+    assert other.call("EXEC") == [0, None]
+    assert cache.look("k").status == "miss"
