@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "pinfold/store/purges.hpp"
 
@@ -14,6 +15,12 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // granted. They stay below 2^53 until the year 2109.
 constexpr std::uint64_t tokens_per_ms = 2048;
 constexpr std::uint32_t default_soft_stale_ms = 60'000;
+
+// In the map and in the queue.
+std::size_t remembered_tag_bytes(const std::string& tag) {
+  constexpr std::size_t nodes = 160;
+  return nodes + 2 * tag.size();
+}
 
 }  // namespace
 
@@ -55,6 +62,16 @@ bool Cache::has_room(std::size_t bytes) const {
 // --- policies ---
 
 void Cache::set_policies(std::vector<Policy> policies) {
+  // A new policy gets a slot that no entries name any more, if there is one.
+  std::array<bool, 256> taken{};
+  for (const Policy& policy : policies) taken[policy.slot] = true;
+  for (Policy& policy : policies) {
+    for (unsigned slot = 1; policy.slot == 0 && slot < taken.size(); ++slot) {
+      if (taken[slot] || keyspace_.memory().used_by_policy(static_cast<std::uint8_t>(slot)) != 0) continue;
+      policy.slot = static_cast<std::uint8_t>(slot);
+      taken[slot] = true;
+    }
+  }
   auto fresh = policies.empty() ? nullptr : std::make_unique<const PolicySet>(std::move(policies));
   if (fresh != nullptr) {
     for (const Policy& policy : fresh->all()) {
@@ -72,6 +89,7 @@ void Cache::set_policies(std::vector<Policy> policies) {
 }
 
 void Cache::set_serve_stale(bool on) {
+  const std::lock_guard lock(policies_mutex_);
   keyspace_.set_serve_stale(on);
   guards_reads_.store(on || policies() != nullptr, relaxed);
 }
@@ -109,7 +127,7 @@ std::vector<Policy> Cache::policies_copy() const {
 // --- purges ---
 
 std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
-                                           std::function<void(const store::Purge&)> done, store::Keyspace::Locks& held) {
+                                           std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held) {
   auto purge = std::make_shared<store::Purge>();
   purge->by_prefix = by_prefix;
   purge->names = std::move(names);
@@ -122,39 +140,45 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
     if (policy == nullptr || policy->stale_ms == 0) return default_soft_stale_ms;
     return static_cast<std::uint32_t>(std::min<std::int64_t>(policy->stale_ms, UINT32_MAX));
   };
-  // The last to finish is this function itself, so that nothing is done before all tables know.
+  std::sort(purge->names.begin(), purge->names.end());
+  // The last to finish is this function itself, so that nothing is done before all tables know, and something in any case.
   purge->unswept.store(1, relaxed);
   purges_pending_->fetch_add(1, relaxed);
-  // Told by the background, with nothing locked; the tables may outlast this object.
-  std::weak_ptr<store::Purge> self = purge;
-  purge->done = [pending = purges_pending_, finished = finished_, self, done = std::move(done)](const store::Purge&) {
+  // The tables may outlast this object.
+  purge->done = [pending = purges_pending_, finished = finished_](const std::shared_ptr<store::Purge>& over) {
     pending->fetch_sub(1, relaxed);
-    if (!done) return;
     const std::lock_guard lock(finished->mutex);
-    finished->purges.push_back([purge = self.lock(), done] {
-      if (purge != nullptr) done(*purge);
-    });
+    over->next = std::exchange(finished->first, over);
   };
+  purge->tell = std::move(tell);
+  struct Finish {
+    std::shared_ptr<store::Purge> purge;
+    ~Finish() { store::Purge::swept(purge); }
+  } const finish{purge};
   if (!by_prefix) note_tag_purge(purge->names);
-  const bool taken = keyspace_.purge(db, purge, held);
-  if (!taken) {
-    purges_pending_->fetch_sub(1, relaxed);
-    purge->done = nullptr;
+  if (!keyspace_.purge(db, purge, held)) {
+    purge->tell = nullptr;
     return nullptr;
   }
   (by_prefix ? counters.purges_prefix : counters.purges_tags).fetch_add(1, relaxed);
-  purge->swept();
-  if (wake) wake();
   return purge;
 }
 
 void Cache::tell_finished() {
-  std::vector<std::function<void()>> purges;
+  std::shared_ptr<store::Purge> first;
   {
     const std::lock_guard lock(finished_->mutex);
-    purges.swap(finished_->purges);
+    first.swap(finished_->first);
   }
-  for (const auto& tell : purges) tell();
+  while (first != nullptr) {
+    const std::shared_ptr<store::Purge> purge = std::exchange(first, std::move(first->next));
+    try {
+      if (purge->tell) purge->tell(*purge);
+    } catch (const std::bad_alloc&) {  // once more, later
+      const std::lock_guard lock(finished_->mutex);
+      purge->next = std::exchange(finished_->first, purge);
+    }
+  }
 }
 
 std::uint64_t Cache::begin_lease() {
@@ -172,6 +196,7 @@ void Cache::end_lease(std::uint64_t epoch) {
   const std::uint64_t oldest = alive_by_epoch_.empty() ? epoch_ : alive_by_epoch_.begin()->first;
   while (!purged_order_.empty() && purged_order_.front().first <= oldest) {
     const auto& [when, tag] = purged_order_.front();
+    keyspace_.memory().add(store::Use::herd, -static_cast<std::int64_t>(remembered_tag_bytes(tag)));
     if (const auto found = purged_tags_.find(tag); found != purged_tags_.end() && found->second == when) {
       purged_tags_.erase(found);
     }
@@ -184,15 +209,25 @@ void Cache::note_tag_purge(const std::vector<std::string>& tags) {
   const std::lock_guard lock(tags_mutex_);
   ++epoch_;
   if (alive_by_epoch_.empty()) return;
-  if (purged_order_.size() + tags.size() > most_remembered) {
+  const auto forget_all = [this] {
     barrier_ = epoch_;
+    for (const auto& [when, tag] : purged_order_) {
+      keyspace_.memory().add(store::Use::herd, -static_cast<std::int64_t>(remembered_tag_bytes(tag)));
+    }
     purged_tags_.clear();
     purged_order_.clear();
-    return;
-  }
-  for (const std::string& tag : tags) {
-    purged_tags_[tag] = epoch_;
-    purged_order_.emplace_back(epoch_, tag);
+  };
+  std::size_t bytes = 0;
+  for (const std::string& tag : tags) bytes += remembered_tag_bytes(tag);
+  if (purged_order_.size() + tags.size() > most_remembered || !has_room(bytes)) return forget_all();
+  try {
+    for (const std::string& tag : tags) {
+      purged_order_.emplace_back(epoch_, tag);
+      keyspace_.memory().add(store::Use::herd, static_cast<std::int64_t>(remembered_tag_bytes(tag)));
+      purged_tags_[tag] = epoch_;
+    }
+  } catch (const std::bad_alloc&) {
+    forget_all();
   }
 }
 
@@ -254,9 +289,15 @@ void Cache::tend(UnixMs now) {
   if (lock) update_standing();
 }
 
-void Cache::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
+std::int64_t Cache::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
+  constexpr std::int64_t soon_ms = 100;
   const unsigned shard = keyspace_.shard_of(keyspace_.key(key));
-  keyspace_.with_locked(shard, [&] { shards_[shard]->give_up(db, key, ticket); });
+  std::int64_t ms = 0;
+  keyspace_.with_locked(shard, [&] {
+    shards_[shard]->give_up(db, key, ticket);
+    ms = shards_[shard]->look(db, key, unix_ms()).lease_ms;
+  });
+  return ms > 0 ? ms : soon_ms;
 }
 
 void Cache::return_token(const TokenOf& token) {

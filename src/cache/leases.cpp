@@ -17,6 +17,7 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // What a key's state costs beside its name: a node of the map and the state, rounded by malloc.
 constexpr std::size_t state_bytes = 256;
 constexpr std::size_t waiter_bytes = 80;
+constexpr std::size_t refused_bytes = 112;
 // When to ask again where nobody can say better.
 constexpr std::int64_t soon_ms = 100;
 
@@ -44,6 +45,7 @@ Leases::State* Leases::alive(unsigned db, std::string_view key, std::uint64_t to
 Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
   const auto [at, fresh] = states_.try_emplace(Name(db, key));
   if (fresh) {
+    at->second.name = &at->first;
     listening_->attentive = true;
     cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(state_bytes + key.size()));
   }
@@ -58,32 +60,45 @@ void Leases::erase(States::iterator at) {
 
 void Leases::forget_if_idle(States::iterator at, UnixMs now) {
   const State& state = at->second;
-  if (state.token == 0 && state.waiters.empty() && state.retry_at <= now && state.refused_until <= now) erase(at);
+  if (state.token == 0 && state.waiters.empty() && state.retry_at <= now && !state.unsettled) erase(at);
 }
 
 // --- a lease's life ---
 
 Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now) {
+  return grant_to(db, key, policy, lease_ms, now, false);
+}
+
+// `waited`: to the one who has waited longest, who goes before others.
+Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, bool waited) {
   auto at = states_.find(NameView(db, key.text));
   if (at != states_.end()) {
     end_expired(at, now);
     const State& state = at->second;
     if (state.token != 0) return {Grant::Outcome::held, 0, state.deadline - now};
-    // Those who wait go first; one of them is about to be given it.
-    if (!state.waiters.empty()) return {Grant::Outcome::held, 0, soon_ms};
+    if (!waited && !state.waiters.empty()) return {Grant::Outcome::held, 0, soon_ms};
     if (state.retry_at > now) return {Grant::Outcome::backing_off, 0, state.retry_at - now};
   }
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
-  const auto alive = static_cast<std::uint64_t>(std::max<std::int64_t>(cache_.counters_of(slot).leases_alive.load(relaxed), 0));
-  const bool none_left = cache_.leases_alive() >= cache_.max_leases.load(relaxed) ||
-                         (policy != nullptr && policy->max_leases != 0 && alive >= policy->max_leases);
-  if (none_left) {
+  const auto none_left = [&] {
+    const auto alive = static_cast<std::uint64_t>(std::max<std::int64_t>(cache_.counters_of(slot).leases_alive.load(relaxed), 0));
+    return cache_.leases_alive() >= cache_.max_leases.load(relaxed) ||
+           (policy != nullptr && policy->max_leases != 0 && alive >= policy->max_leases);
+  };
+  if (none_left()) end_some_expired(now);
+  const bool new_state = at == states_.end();
+  if (none_left() || (new_state && !cache_.has_room(state_bytes + key.text.size()))) {
     count(cache_.counters.used_up);
     return {Grant::Outcome::used_up, 0, soon_ms};
   }
-  if (at == states_.end()) at = add(db, key.text);
+  if (new_state) at = add(db, key.text);
   State& state = at->second;
-  state.epoch = cache_.begin_lease();
+  try {
+    state.epoch = cache_.begin_lease();
+  } catch (const std::bad_alloc&) {
+    forget_if_idle(at, now);
+    throw;
+  }
   state.token = cache_.next_token();
   state.granted = now;
   state.deadline = now + lease_ms;
@@ -93,6 +108,15 @@ Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int6
   count(cache_.counters_of(slot).leases);
   count(cache_.counters.granted);
   return {Grant::Outcome::granted, state.token, lease_ms};
+}
+
+// Where leases are used up, those that have run out here do not count. Once a millisecond at most.
+void Leases::end_some_expired(UnixMs now) {
+  constexpr unsigned most = 4096;
+  if (ended_expired_ == now) return;
+  ended_expired_ = now;
+  unsigned looked_at = 0;
+  for (auto at = states_.begin(); at != states_.end() && looked_at < most; ++at, ++looked_at) end_expired(at, now);
 }
 
 void Leases::end_lease(State& state) {
@@ -160,24 +184,27 @@ bool Leases::renew(unsigned db, std::string_view key, std::uint64_t token, std::
 
 // --- versions ---
 
-bool Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until) {
-  if (find(db, key) == nullptr && !cache_.has_room(state_bytes + key.size())) return false;
-  State& state = add(db, key)->second;
-  state.refused = std::max(version, state.refused_until > unix_ms() ? state.refused : 0);
-  state.refused_until = std::max(state.refused_until, until);
-  return true;
+std::size_t Leases::memory_of_refused(std::string_view key) { return refused_bytes + key.size(); }
+
+void Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until, UnixMs now) {
+  const auto [at, fresh] = refused_.try_emplace(Name(db, key));
+  if (fresh) cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(memory_of_refused(key)));
+  Refused& refused = at->second;
+  refused.version = std::max(version, refused.until > now ? refused.version : 0);
+  refused.until = std::max(refused.until, until);
 }
 
 std::uint64_t Leases::refused_version(unsigned db, std::string_view key, UnixMs now) const {
-  const State* const state = find(db, key);
-  return state != nullptr && state->refused_until > now ? state->refused : 0;
+  const auto at = refused_.find(NameView(db, key));
+  return at != refused_.end() && at->second.until > now ? at->second.version : 0;
 }
 
 // --- waiting ---
 
-std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter, UnixMs) {
+std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter) {
   const auto at = states_.find(NameView(db, key.text));
-  if (at == states_.end() || cache_.waiters() >= cache_.max_waiters.load(relaxed)) {
+  const bool full = cache_.waiters() >= cache_.max_waiters.load(relaxed) || !cache_.has_room(waiter_bytes + key.text.size());
+  if (at == states_.end() || full) {
     count(cache_.counters.waits_refused);
     return 0;
   }
@@ -225,18 +252,26 @@ Leases::Look Leases::look(unsigned db, std::string_view key, UnixMs now) const {
   return {state->token != 0 ? std::max<std::int64_t>(state->deadline - now, 0) : 0, state->waiters.size()};
 }
 
-bool Leases::tend(UnixMs now) {
-  constexpr unsigned at_once = 64;
+void Leases::tend(UnixMs now) {
+  // All of them within a second or so, however many there are.
+  const auto at_once = [](std::size_t size) { return std::clamp<std::size_t>(size / 8, 64, 8192); };
   auto at = states_.upper_bound(NameView(tended_.first, tended_.second));
-  for (unsigned i = 0; i < at_once && at != states_.end(); ++i) {
+  for (std::size_t left = at_once(states_.size()); left > 0 && at != states_.end(); --left) {
     const auto here = at++;
     tended_ = here->first;
     end_expired(here, now);
     forget_if_idle(here, now);
   }
-  if (at != states_.end()) return false;
-  tended_ = {};
-  return true;
+  if (at == states_.end()) tended_ = {};
+  auto refused = refused_.upper_bound(NameView(tended_refused_.first, tended_refused_.second));
+  for (std::size_t left = at_once(refused_.size()); left > 0 && refused != refused_.end(); --left) {
+    const auto here = refused++;
+    tended_refused_ = here->first;
+    if (here->second.until > now) continue;
+    cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(memory_of_refused(here->first.second)));
+    refused_.erase(here);
+  }
+  if (refused == refused_.end()) tended_refused_ = {};
 }
 
 // --- what others do ---
@@ -253,9 +288,10 @@ void Leases::disturb(States::iterator at) {
 }
 
 void Leases::want_settling(States::iterator at) {
-  if (at->second.unsettled) return;
-  unsettled_.push_back(at->first);
-  at->second.unsettled = true;
+  State& state = at->second;
+  if (state.unsettled) return;
+  state.unsettled = true;
+  state.next_unsettled = std::exchange(unsettled_, &state);
   listening_->unsettled = true;
 }
 
@@ -292,6 +328,7 @@ void Leases::purged(unsigned db, const store::Purge& purge) {
     const std::string& name = here->first.second;
     if (purge.by_prefix && !name.starts_with(first)) break;
     if (!purge.by_prefix) {
+      if (here->second.token == 0 && here->second.waiters.empty()) continue;
       // The tags of a value that is not there yet are named with the fill, and judged then.
       const auto value = database.find_any(cache_.keyspace().key(name), store::Access::none());
       if (!value || value->extra == nullptr || !purge.covers(name, store::Extra::read(value->extra))) continue;
@@ -304,7 +341,7 @@ void Leases::purged(unsigned db, const store::Purge& purge) {
 // --- answering those who wait ---
 
 void Leases::answer_all(State& state, const Answer& answer) {
-  while (!state.waiters.empty()) answer_first(state, answer);
+  while (!state.waiters.empty()) this->answer(state, state.waiters.begin(), answer);
 }
 
 // To a plain reader what is stale has expired, unless its policy says otherwise.
@@ -315,8 +352,6 @@ void Leases::answer_stale(State& state, const Answer& answer) {
   }
 }
 
-void Leases::answer_first(State& state, Answer answer) { this->answer(state, state.waiters.begin(), std::move(answer)); }
-
 void Leases::answer(State& state, Waiters::iterator who, Answer answer) {
   deliveries_.push_back({who->second.thread, {who->second.client, who->first, std::move(answer)}});
   state.waiters.erase(who);
@@ -324,22 +359,19 @@ void Leases::answer(State& state, Waiters::iterator who, Answer answer) {
   cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(waiter_bytes));
 }
 
-// There is nothing to answer with: the one who has waited longest is to load. False if there is nobody left.
+// There is nothing to answer with: the one who has waited longest, and wants a lease, is to load. False if nobody is left to
+// be given one, or one was.
 bool Leases::hand_over(States::iterator at, UnixMs now) {
   State& state = at->second;
-  if (state.waiters.empty()) return false;
-  const Key key = cache_.keyspace().key(at->first.second);
-  const std::int64_t lease_ms = state.waiters.begin()->second.lease_ms;
-  if (lease_ms == 0) {  // it never wanted one
-    answer_first(state, {});
-    return true;
+  const auto wants = [](const auto& waiter) { return waiter.second.lease_ms > 0; };
+  const auto next = std::find_if(state.waiters.begin(), state.waiters.end(), wants);
+  if (next == state.waiters.end()) {
+    answer_all(state, {});
+    return false;
   }
-  const Policy* const policy = cache_.policy_of(key.text);
-  // grant() leaves it to those who wait.
-  auto waiters = std::exchange(state.waiters, {});
-  const Grant grant = this->grant(at->first.first, key, policy, lease_ms, now);
-  state.waiters = std::move(waiters);
-  answer_first(state, {Status::miss, grant.token, grant.ms, nullptr, {grant.token, at->first.first, at->first.second}});
+  const Key key = cache_.keyspace().key(at->first.second);
+  const Grant grant = grant_to(at->first.first, key, cache_.policy_of(key.text), next->second.lease_ms, now, true);
+  answer(state, next, {Status::miss, grant.token, grant.ms, nullptr, {grant.token, at->first.first, at->first.second}});
   if (grant.token == 0) return true;
   if (!state.waiters.empty()) set_alarm(at);
   return false;
@@ -347,7 +379,6 @@ bool Leases::hand_over(States::iterator at, UnixMs now) {
 
 void Leases::settle_key(States::iterator at, UnixMs now) {
   State& state = at->second;
-  state.unsettled = false;
   if (state.waiters.empty()) return forget_if_idle(at, now);
   const unsigned db = at->first.first;
   const Key key = cache_.keyspace().key(at->first.second);
@@ -377,14 +408,13 @@ void Leases::settle_key(States::iterator at, UnixMs now) {
 
 void Leases::settle() {
   const UnixMs now = unix_ms();
-  listening_->unsettled = false;
   try {
     // What is done for one may make another necessary.
-    for (std::size_t i = 0; i < unsettled_.size(); ++i) {
-      const auto at = states_.find(NameView(unsettled_[i].first, unsettled_[i].second));
-      if (at != states_.end()) settle_key(at, now);
+    while (unsettled_ != nullptr) {
+      State& state = *std::exchange(unsettled_, unsettled_->next_unsettled);
+      state.unsettled = false;
+      settle_key(states_.find(*state.name), now);
     }
-    unsettled_.clear();
     std::stable_sort(deliveries_.begin(), deliveries_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     for (auto first = deliveries_.begin(); first != deliveries_.end();) {
       std::vector<Delivery> together;
@@ -394,7 +424,7 @@ void Leases::settle() {
     }
   } catch (const std::bad_alloc&) {
     // Who is not answered now is when its time is up.
-    unsettled_.clear();
+    while (unsettled_ != nullptr) std::exchange(unsettled_, unsettled_->next_unsettled)->unsettled = false;
   }
   deliveries_.clear();
   listening_->unsettled = false;

@@ -72,6 +72,18 @@ std::string show_duration(const Policy& policy) {
 Error read_match(Policy& policy, std::string_view value) {
   constexpr std::size_t longest = 1024;
   if (value.empty() || value.size() > longest) return "must be a glob of 1 to 1024 bytes";
+  // As glob_match reads it: what is open at the end is no pattern that anybody means.
+  bool open = false;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    if (value[i] == '\\') {
+      if (++i == value.size()) return "must not end with a backslash";
+    } else if (value[i] == '[') {
+      open = true;
+    } else if (value[i] == ']') {
+      open = false;
+    }
+  }
+  if (open) return "has a '[' without a ']'";
   policy.match = value;
   return std::nullopt;
 }

@@ -183,7 +183,9 @@ store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, 
   extra.version = fill.version;
   extra.tags = fill.tags.encoded();
   extra.written = store::Extra::tenths(call.now);
-  if (fill.has_token && expires_at != 0) {
+  // Without a deadline nobody will refresh early. The policy may give one.
+  const bool may_expire = expires_at != 0 || fill.expiry.keeps() || call.engine.cache.policy_of(call.key().text) != nullptr;
+  if (fill.has_token && may_expire) {
     const UnixMs since = call.engine.cache.leases(call.key()).granted_at(db.number(), call.key().text, fill.token, call.now);
     extra.load_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(call.now - since, 1, UINT32_MAX));
   }
@@ -315,10 +317,11 @@ void cache_invalidate(Call& call) {
   if (what.version != 0) {
     // Before anything else: it is refused as a whole where it could not be remembered.
     const UnixMs until = call.now + call.engine.settings.integer(config::Id::invalidation_memory);
+    std::size_t bytes = 0;
+    for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_refused(key.text);
+    if (!call.engine.cache.has_room(bytes)) return call.out_of_memory();
     for (const store::Key& key : call.keys) {
-      if (!call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until)) {
-        return call.out_of_memory();
-      }
+      call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.now);
     }
   }
   store::Database db = call.db();

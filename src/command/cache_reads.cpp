@@ -72,7 +72,7 @@ bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_
   wait->db = db;
   wait->key = key.text;
   wait->kind = kind;
-  wait->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms, takes_stale}, call.now);
+  wait->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms, takes_stale});
   if (wait->ticket == 0) return false;
   call.session.wait = std::move(wait);
   return true;
@@ -146,10 +146,8 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
     count(cache.counters.negative_hits);
     return {};
   }
-  const auto lease = [&] {
-    const std::int64_t ms = policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
-    return cache.leases(key).grant(db.number(), key, policy, ms, call.now);
-  };
+  const auto lease_ms = [&] { return policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed); };
+  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms(), call.now); };
   if (value && !value->absent && (serves_stale || policy->stale_ms > 0)) {
     // One reader in each lease's time is told nothing, and will write the value anew.
     if (!serves_stale && lease().token != 0) {
@@ -164,7 +162,7 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   if (policy == nullptr || policy->coalesce_ms == 0) return {};
   const Grant grant = lease();
   const bool waits = grant.outcome == Grant::Outcome::held && waiting_allowed &&
-                     wait_for(call, db.number(), key, policy->coalesce_ms, grant.ms, WaitKind::plain_read,
+                     wait_for(call, db.number(), key, policy->coalesce_ms, lease_ms(), WaitKind::plain_read,
                               serves_stale || policy->stale_ms > 0);
   return {std::nullopt, waits};
 }
@@ -174,7 +172,7 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
 void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
   const WaitKind kind = session.wait->kind;
   session.wait.reset();
-  session.shared.blocked.store(false, relaxed);
+  session.shared.waiting.store(0, relaxed);
   const auto value = [&] {
     if (answer.value->blob) return reply.bulk(answer.value->blob);
     reply.bulk(answer.value->text);
@@ -193,14 +191,15 @@ void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
 
 void end_wait(Session& session, Engine& engine, resp::Reply& reply) {
   const Wait& wait = *session.wait;
-  if (wait.kind != WaitKind::purge) engine.cache.give_up(wait.db, wait.key, wait.ticket);
-  answer_wait(session, {}, reply);
+  Answer answer;
+  if (wait.kind != WaitKind::purge) answer.ms = engine.cache.give_up(wait.db, wait.key, wait.ticket);
+  answer_wait(session, answer, reply);
 }
 
 void forget_wait(Session& session, Engine& engine) {
   if (session.wait == nullptr) return;
   const std::unique_ptr<Wait> wait = std::move(session.wait);
-  session.shared.blocked.store(false, relaxed);
+  session.shared.waiting.store(0, relaxed);
   if (wait->kind != WaitKind::purge) engine.cache.give_up(wait->db, wait->key, wait->ticket);
 }
 

@@ -106,7 +106,7 @@ void client_no_touch(Call& call) {
 
 std::string flags_of(const SharedClient& client) {
   std::string flags;
-  if (client.blocked.load(std::memory_order_relaxed)) flags += 'b';
+  if (client.waiting.load(std::memory_order_relaxed) != 0) flags += 'b';
   if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
   if (client.closing.load(std::memory_order_relaxed)) flags += 'A';
   if (client.unix_socket) flags += 'U';

@@ -33,8 +33,9 @@ void Clients::kill(SharedClient& client) {
 }
 
 bool Clients::unblock(SharedClient& client, bool with_error) {
-  if (!client.blocked.load(std::memory_order_relaxed)) return false;
-  if (wake_to_unblock) wake_to_unblock(client.thread, client.id, with_error);
+  const std::uint64_t ticket = client.waiting.load(std::memory_order_relaxed);
+  if (ticket == 0) return false;
+  if (wake_to_unblock) wake_to_unblock(client.thread, client.id, ticket, with_error);
   return true;
 }
 

@@ -69,6 +69,7 @@ void expire(Call& call) {
 
   Database db = call.db();
   const std::optional<Value> value = db.peek(call.key());
+  if (!value && *at <= call.now) db.remove(call.key());  // what is stale, and a lease
   if (!value || !only->allow(value->expires_at, *at)) return call.reply.integer(0);
   if (*at <= call.now) {
     db.remove(call.key());

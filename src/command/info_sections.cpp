@@ -218,7 +218,7 @@ void cache(Call& call, InfoText& info) {
   info.field("fill_refused", counters.fill_refused.load());
   info.field("early_refreshes", counters.early_refreshes.load());
   info.field("stale_hits", counters.stale_hits.load());
-  info.field("negative_hits", counters.negative_hits.load());
+  info.field("negative_hits", counters.negative_hits.load() + call.engine.keyspace.stats(call.held).negative_hits);
   const store::EntryUse negatives = call.engine.keyspace.negative_use(call.held);
   info.field("negative_entries", negatives.keys);
   info.field("negative_bytes", negatives.bytes);

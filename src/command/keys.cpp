@@ -269,6 +269,7 @@ void flushdb(Call& call) {
 
 void flushall(Call& call) {
   if (!take_flush_mode(call)) return;
+  if (call.held.empty()) call.held.acquire_all();  // or MOVE could carry a value past it
   for (unsigned db = 0; db < store::database_count; ++db) call.engine.keyspace.flush(db, call.held);
   call.reply.ok();
 }

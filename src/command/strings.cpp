@@ -148,7 +148,7 @@ void getdel(Call& call) {
   store::Database db = call.db();
   const auto value = db.read(call.key());
   bulk_or_null(call, value);
-  if (value) db.remove(call.key());
+  db.remove(call.key());  // also what is stale, and a lease
 }
 
 void getex(Call& call) {

@@ -96,7 +96,8 @@ Plan make_plan(Transaction& transaction, const Session& session, const store::Ke
 bool watched_changed(Call& call) {
   if (call.session.watch_flag == nullptr) return false;
   for (const WatchedKey& watched : call.session.watched) {
-    call.db(watched.db).find(call.engine.keyspace.key(watched.key), store::Access::none());
+    const bool live = call.db(watched.db).find(call.engine.keyspace.key(watched.key), store::Access::none()).has_value();
+    if (watched.live && !live) return true;
   }
   return call.session.watch_flag->dirty.load(std::memory_order_relaxed);
 }
@@ -190,7 +191,8 @@ void watch(Call& call) {
     if (!may_watch(call)) return;
     if (session.watch_flag == nullptr) session.watch_flag = std::make_shared<store::WatchFlag>();
     for (const store::Key& key : call.keys) {
-      if (!session.watched.insert({session.db, std::string(key.text)}).second) continue;
+      const bool live = call.db().find(key, store::Access::none()).has_value();
+      if (!session.watched.insert({session.db, std::string(key.text), live}).second) continue;
       session.watched_bytes += watched_size(key);
       call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(watched_size(key)));
       call.engine.keyspace.watch(session.db, key, session.watch_flag, call.now);

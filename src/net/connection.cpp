@@ -302,7 +302,7 @@ void Connection::hold_up(std::size_t start) {
 
 void Connection::finish() {
   if (closed_) return thread_.output().clear(kept_output);
-  if (!paused_ && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
+  if (!paused_ && !waits() && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
     thread_.dispatcher().stats().protocol_errors.add();
     resp::Reply(thread_.output(), session_.protocol).error("ERR Protocol error: " + parser_.error());
     close_when_sent_ = true;
@@ -342,7 +342,7 @@ void Connection::resume() {
 // --- waiting ---
 
 void Connection::begin_wait() {
-  session_.shared.blocked.store(true, relaxed);
+  session_.shared.waiting.store(session_.wait->ticket, relaxed);
   wait_until_ = session_.wait->until;
   if (wait_until_ != 0) thread_.await(wait_until_, *this);
 }

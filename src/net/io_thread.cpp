@@ -94,16 +94,21 @@ void IoThread::deliver(std::vector<cache::Delivery>&& answers) {
       bool taken = false;
       if (found != connections_.end()) guarded(*found->second, [&] { taken = found->second->answer(delivery); });
       // Whoever was to load has gone: the next one is to.
-      if (!taken && delivery.answer.token != 0) engine_.cache.return_token(delivery.answer.token_of);
+      if (taken || delivery.answer.token == 0) continue;
+      try {
+        engine_.cache.return_token(delivery.answer.token_of);
+      } catch (const std::bad_alloc&) {  // it will run out
+      }
     }
   });
 }
 
-void IoThread::unblock(std::uint64_t id, bool with_error) {
+void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) {
   try {
-    loop_.post([this, id, with_error] {
+    loop_.post([this, id, ticket, with_error] {
       const auto found = connections_.find(id);
-      if (found != connections_.end()) guarded(*found->second, [&] { found->second->end_wait(with_error); });
+      if (found == connections_.end() || found->second->session().shared.waiting != ticket) return;
+      guarded(*found->second, [&] { found->second->end_wait(with_error); });
     });
   } catch (const std::bad_alloc&) {  // its time will come
   }

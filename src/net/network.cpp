@@ -13,8 +13,8 @@ Network::Network(boost::asio::io_context& context, command::Engine& engine) : co
   engine.clients.wake_to_close = [this](unsigned thread, std::uint64_t id) {
     threads_[thread]->close(id);
   };
-  engine.clients.wake_to_unblock = [this](unsigned thread, std::uint64_t id, bool with_error) {
-    threads_[thread]->unblock(id, with_error);
+  engine.clients.wake_to_unblock = [this](unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error) {
+    threads_[thread]->unblock(id, ticket, with_error);
   };
   engine.cache.deliver = [this](unsigned thread, std::vector<cache::Delivery>&& answers) {
     threads_[thread]->deliver(std::move(answers));

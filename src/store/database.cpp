@@ -38,7 +38,10 @@ std::optional<Value> Database::find_any(const Key& key, Access access) {
 std::optional<Value> Database::find(const Key& key, Access access) {
   Shard& shard = keyspace_->shard(key);
   std::optional<Entry> entry = lookup(key);
-  if (entry && !entry->live(now_)) [[unlikely]] entry.reset();
+  if (entry && !entry->live(now_)) [[unlikely]] {
+    if (access.count && entry->absent()) ++shard.negative_hits;
+    entry.reset();
+  }
   if (access.count) ++(entry ? shard.hits : shard.misses);
   if (!entry) return std::nullopt;
   if (access.touch && touch_) {
@@ -66,10 +69,13 @@ bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const
   // The deadline to keep must not be one that has passed.
   if (options.keep_expiry) how.keep_expiry = find(key, Access::none()).has_value();
   Extra extra;
-  if (rules_ != nullptr && !how.keep_expiry) [[unlikely]] {
+  if (rules_ != nullptr) [[unlikely]] {
     if (options.extra != nullptr) extra = *options.extra;
-    if (!obey_rules(key, blob ? blob.size() : text.size(), how.expires_at, extra)) return false;
-    how.extra = &extra;
+    // A deadline that is kept has been given by the rules before.
+    UnixMs kept = how.expires_at;
+    UnixMs& deadline = how.keep_expiry ? kept : how.expires_at;
+    if (!obey_rules(key, blob ? blob.size() : text.size(), deadline, extra)) return false;
+    if (!how.keep_expiry || options.extra != nullptr) how.extra = &extra;
   }
   Table* const table = shard.table(number_);
   if (table == nullptr || !table->put(key, text, std::move(blob), how)) return false;
@@ -95,6 +101,7 @@ bool Database::put(const Key& key, const Value& value, const PutOptions& options
   if (value.extra != nullptr) {
     extra.write(aside.data());
     copy = Extra::read(aside.data());
+    copy.policy = 0;  // that of the other key
     how.extra = &copy;
   }
   if (value.blob != nullptr) return put(key, value.share(), how);

@@ -27,8 +27,9 @@ Keyspace::~Keyspace() = default;
 
 // --- locks ---
 
-void Keyspace::Locks::acquire(const Key& key) {
-  const unsigned shard = keyspace_->shard_of(key);
+void Keyspace::Locks::acquire(const Key& key) { acquire_shard(keyspace_->shard_of(key)); }
+
+void Keyspace::Locks::acquire_shard(unsigned shard) {
   keyspace_->shards_[shard]->mutex.lock();
   held_.set(shard);
   single_ = static_cast<int>(shard);
@@ -105,23 +106,40 @@ Listening& Keyspace::listen(unsigned shard, KeyListener* listener) {
   return shards_[shard]->listening;
 }
 
-void Keyspace::with_locked(unsigned shard, const std::function<void()>& action) {
-  const std::lock_guard lock(shards_[shard]->mutex);
-  action();
-  shards_[shard]->listening.settle();
-}
 
 // --- the whole keyspace ---
+
+namespace {
+
+// All shards: a value must not be carried from one that comes later into one that came before.
+class All {
+ public:
+  explicit All(Keyspace::Locks& held) : held_(held), taken_(held.empty()) {
+    if (taken_) held_.acquire_all();
+  }
+  ~All() {
+    if (taken_) held_.release();
+  }
+  All(const All&) = delete;
+  All& operator=(const All&) = delete;
+
+ private:
+  Keyspace::Locks& held_;
+  const bool taken_;
+};
+
+}  // namespace
 
 std::uint64_t Keyspace::size(unsigned db, Locks& held) {
   std::uint64_t keys = 0;
   for_each_shard(held, [&](Shard& shard) {
-    if (shard.tables[db]) keys += shard.tables[db]->size();
+    if (shard.tables[db]) keys += shard.tables[db]->size() - shard.tables[db]->negatives().keys;
   });
   return keys;
 }
 
 void Keyspace::flush(unsigned db, Locks& held) {
+  const All all(held);
   std::vector<std::unique_ptr<Table>> tables;
   tables.reserve(shard_count());
   for_each_shard(held, [&](Shard& shard) {
@@ -134,6 +152,7 @@ void Keyspace::flush(unsigned db, Locks& held) {
 }
 
 bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held) {
+  const All all(held);
   bool room = true;
   for_each_shard(held, [&](Shard& shard) { room &= !shard.tables[db] || shard.tables[db]->can_purge(*purge); });
   if (!room) return false;
@@ -296,6 +315,7 @@ KeyspaceStats Keyspace::stats(const Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
     sum.hits += shard.hits;
     sum.misses += shard.misses;
+    sum.negative_hits += shard.negative_hits;
     sum.expired += shard.expired;
     sum.evicted += shard.evicted;
   });
@@ -303,7 +323,7 @@ KeyspaceStats Keyspace::stats(const Locks& held) {
 }
 
 void Keyspace::reset_stats(const Locks& held) {
-  for_each_shard(held, [](Shard& shard) { shard.hits = shard.misses = shard.expired = shard.evicted = 0; });
+  for_each_shard(held, [](Shard& shard) { shard.hits = shard.misses = shard.negative_hits = shard.expired = shard.evicted = 0; });
 }
 
 EntryUse Keyspace::use_of(std::uint8_t slot, const Locks& held) {
@@ -338,7 +358,7 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
   for_each_shard(held, [&](Shard& shard) {
     Table* table = shard.tables[db].get();
     if (table == nullptr) return;
-    sum.keys += table->size();
+    sum.keys += table->size() - table->negatives().keys;
     sum.expires += table->expires();
     for (unsigned i = 0; i < samples_per_shard && table->expires() > 0; ++i) {
       const Ref ref = table->index().sample(random_u64());

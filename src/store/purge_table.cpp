@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "pinfold/store/table.hpp"
 
@@ -34,7 +35,11 @@ Index::Slot Table::settle_purges(const Key& key, Index::Slot slot) {
   const auto find = [&] { return index_.find(key.hash, [&](Ref other) { return entry(other).key() == key.text; }); };
   const bool was_live = entry(ref).live(purge->at);
   const bool stays = purge->soft && !entry(ref).absent();
-  if (stays && (!was_live || stale_entry(key, slot, purge->at, purge->stale_for(key.text)))) return find();
+  if (stays && !was_live) return slot;
+  if (stays && stale_entry(key, slot, purge->at, purge->stale_for(key.text))) {
+    purge->entries.fetch_add(1, std::memory_order_relaxed);
+    return find();
+  }
   purge_entry(ref, key.hash, *purge);
   return {};
 }
@@ -67,7 +72,7 @@ void Table::purge(const std::shared_ptr<Purge>& purge) {
   try {
     purges_->add(purge, position);
   } catch (...) {
-    purge->swept();
+    Purge::swept(purge);
     throw;
   }
   account_purges();
@@ -79,12 +84,17 @@ void Table::account_purges() {
   purges_bytes_ = now;
 }
 
-// Does to the entries of one segment what purges want.
-void Table::sweep_segment(std::uint32_t id, bool wiping) {
+// Does to the entries of one segment, from `at` on, what purges want. False if there is more to do than a lock may be held for;
+// `at` is then where to go on.
+bool Table::sweep_segment(std::uint32_t id, bool wiping, std::uint32_t& at) {
+  constexpr std::uint64_t most_bytes = 1024 * 1024;  // of blocks, which are wiped
+  constexpr unsigned most_blobs = 64;
   const char* const base = segments_[id].base;
-  const std::uint32_t sequence = segments_[id].sequence;
+  const std::uint64_t sequence = segments_[id].sequence;
   const std::uint32_t used = segments_[id].used;  // what is added from now on is not meant
-  for (std::uint32_t at = 0; at < used;) {
+  const std::uint64_t before = blobs_;
+  std::uint64_t bytes = 0;
+  while (at < used) {
     Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
     at += static_cast<std::uint32_t>(e.extent());
@@ -93,18 +103,22 @@ void Table::sweep_segment(std::uint32_t id, bool wiping) {
       continue;
     }
     if (purge_of(ref) == nullptr) continue;
+    bytes += returned_by(e);
     const std::string key(e.key());  // which may be wiped
     const std::uint64_t hash = hash_of(ref);
     settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
-    if (segments_[id].base != base || segments_[id].sequence != sequence) return;  // that was its last entry
+    if (segments_[id].base != base || segments_[id].sequence != sequence) return true;  // that was its last entry
+    if (bytes > most_bytes || before - blobs_ > most_blobs) return at >= used;
   }
+  return true;
 }
 
-// Entries that move are younger than any purge afterwards. False if the segment is empty now, or another one.
+// Entries that move are younger than any purge afterwards. False if the segment is empty now, another one, or not done.
 bool Table::sweep_before_moving(std::uint32_t id) {
   if (purges_ == nullptr) return true;
-  const std::uint32_t sequence = segments_[id].sequence;
-  sweep_segment(id, false);
+  const std::uint64_t sequence = segments_[id].sequence;
+  std::uint32_t at = 0;
+  if (!sweep_segment(id, false, at)) return false;
   return segments_[id].base != nullptr && segments_[id].sequence == sequence;
 }
 
@@ -114,10 +128,14 @@ bool Table::purge_some() {
   if (!purges_->in_round()) purges_->begin_round();
   for (unsigned looked_at = 0; purges_->sweep_at < segments_.size(); ++looked_at) {
     if (looked_at == most_looked_at) return true;
-    const std::uint32_t id = purges_->sweep_at++;
-    if (segments_[id].base == nullptr || segments_[id].sequence > purges_->newest()) continue;
-    sweep_segment(id, purges_->wipes());
-    return true;
+    const std::uint32_t id = purges_->sweep_at;
+    std::uint32_t& at = purges_->sweep_offset;
+    if (segments_[id].sequence != std::exchange(purges_->sweep_sequence, segments_[id].sequence)) at = 0;
+    const bool meant = segments_[id].base != nullptr && segments_[id].sequence <= purges_->newest();
+    if (meant && !sweep_segment(id, purges_->wipes(), at)) return true;
+    ++purges_->sweep_at;
+    at = 0;
+    if (meant) return true;
   }
   purges_->end_round();
   if (purges_->empty()) purges_.reset();

@@ -1,23 +1,24 @@
 #include "pinfold/store/purges.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace pinfold::store {
 
 bool Purge::covers(std::string_view key, const Extra& extra) const {
   if (by_prefix) return key.starts_with(names[0]);
   bool found = false;
-  extra.for_each_tag([&](std::string_view tag) { found |= std::find(names.begin(), names.end(), tag) != names.end(); });
+  extra.for_each_tag([&](std::string_view tag) { found |= std::binary_search(names.begin(), names.end(), tag); });
   return found;
 }
 
-void Purge::swept() {
-  if (unswept.fetch_sub(1, std::memory_order_acq_rel) == 1 && done) done(*this);
+void Purge::swept(const std::shared_ptr<Purge>& purge) {
+  if (purge->unswept.fetch_sub(1, std::memory_order_acq_rel) == 1 && purge->done) purge->done(purge);
 }
 
 // With the table goes all that was to be swept.
 Purges::~Purges() {
-  for (const Waiting& waiting : waiting_) waiting.purge->swept();
+  for (const Waiting& waiting : waiting_) Purge::swept(waiting.purge);
 }
 
 bool Purges::has_room_for(const Purge& purge) const {
@@ -39,15 +40,22 @@ void Purges::add(Marks& marks, const Mark& mark) {
 }
 
 void Purges::add(const std::shared_ptr<Purge>& purge, const LogPosition& position) {
-  waiting_.push_back({purge, number_ + 1});
+  // What is noted of a purge that then cannot be noted in full is swept, and forgotten, with the next.
   const Mark mark{position, purge, number_ + 1};
+  if (waiting_.size() == waiting_.capacity()) waiting_.reserve(2 * waiting_.size() + 4);
+  newest_ = position.sequence;
   if (purge->by_prefix) {
     add(prefixes_, mark);
   } else {
-    for (const std::string& tag : purge->names) add(tags_[tag], mark);
+    for (const std::string& tag : purge->names) {
+      const auto [at, fresh] = tags_.try_emplace(tag);
+      if (fresh) tag_bytes_ += tag.size();
+      const std::size_t before = at->second.size();
+      add(at->second, mark);
+      marks_ += at->second.size() - before;
+    }
   }
-  ++number_;
-  newest_ = position.sequence;
+  waiting_.push_back({purge, ++number_});
 }
 
 bool Purges::wipes() const {
@@ -58,24 +66,24 @@ void Purges::end_round() {
   const auto over = [this](const Mark& mark) { return mark.number <= round_; };
   std::erase_if(prefixes_, over);
   for (auto at = tags_.begin(); at != tags_.end();) {
-    std::erase_if(at->second, over);
+    marks_ -= std::erase_if(at->second, over);
+    if (at->second.empty()) tag_bytes_ -= at->first.size();
     at = at->second.empty() ? tags_.erase(at) : std::next(at);
   }
-  const auto still = std::partition(waiting_.begin(), waiting_.end(),
-                                    [this](const Waiting& waiting) { return waiting.number > round_; });
-  std::vector<Waiting> finished(std::make_move_iterator(still), std::make_move_iterator(waiting_.end()));
-  waiting_.erase(still, waiting_.end());
-  round_ = 0;
+  const std::uint64_t round = std::exchange(round_, 0);
   sweep_at = 1;
-  for (const Waiting& waiting : finished) waiting.purge->swept();
+  sweep_offset = 0;
+  std::erase_if(waiting_, [round](const Waiting& waiting) {
+    if (waiting.number > round) return false;
+    Purge::swept(waiting.purge);
+    return true;
+  });
 }
 
 std::size_t Purges::memory() const {
-  constexpr std::size_t node = 64;
-  std::size_t bytes = sizeof *this + prefixes_.capacity() * sizeof(Mark) + waiting_.capacity() * sizeof(Waiting) +
-                      tags_.bucket_count() * sizeof(void*);
-  for (const auto& [tag, marks] : tags_) bytes += node + marks.capacity() * sizeof(Mark) + tag.capacity();
-  return bytes;
+  constexpr std::size_t node = 128;
+  return sizeof *this + prefixes_.capacity() * sizeof(Mark) + waiting_.capacity() * sizeof(Waiting) +
+         tags_.bucket_count() * sizeof(void*) + tags_.size() * node + tag_bytes_ + marks_ * sizeof(Mark);
 }
 
 }  // namespace pinfold::store

@@ -130,7 +130,10 @@ std::uint64_t Table::occupied() const {
 
 bool Table::evictable(std::uint32_t id) const {
   const Segment& segment = segments_[id];
-  return segment.base != nullptr && segment.used > 0 && policy_.reads(static_cast<Queue>(segment.queue));
+  if (segment.base == nullptr || segment.used == 0 || !policy_.reads(static_cast<Queue>(segment.queue))) return false;
+  // What is written next must not lie before what is there: the newest segment goes last.
+  const QueueState& queue = queues_[segment.queue];
+  return queue.newest != id || queue.oldest == id;
 }
 
 // Any segment that the policy reads, with nearly equal chances: from a random one on, the next.

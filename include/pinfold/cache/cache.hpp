@@ -85,6 +85,9 @@ class Cache {
   std::uint64_t waiters() const { return positive(waiters_); }
   std::uint64_t purges_pending() const { return positive(*purges_pending_); }
 
+  /// Whether leases and the like may take so many bytes more.
+  bool has_room(std::size_t bytes) const;
+
   // --- policies ---
 
   /// Null where there are none: then plain commands pay nothing. Only while at least one shard is locked, which is what
@@ -103,9 +106,10 @@ class Cache {
 
   // --- purges ---
 
-  /// In force for every reader when it returns. Returns what is swept in the background; null: too many are pending.
+  /// In force for every reader when it returns. Returns what is swept in the background; null: too many are pending. `tell` is
+  /// called from tell_finished() when that is done.
   std::shared_ptr<store::Purge> purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
-                                      std::function<void(const store::Purge&)> done, store::Keyspace::Locks& held);
+                                      std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held);
 
   // --- waiting ---
 
@@ -120,8 +124,8 @@ class Cache {
   void tend(UnixMs now);
   /// Tells of purges whose sweep has ended. Called by the background.
   void tell_finished();
-  /// Ends a wait from outside; the client must not be answered for it any more.
-  void give_up(unsigned db, std::string_view key, std::uint64_t ticket);
+  /// Ends a wait from outside; the client must not be answered for it any more. Returns when to ask again, in milliseconds.
+  std::int64_t give_up(unsigned db, std::string_view key, std::uint64_t ticket);
   /// A token that did not reach anybody.
   void return_token(const TokenOf& token);
 
@@ -142,9 +146,6 @@ class Cache {
   /// Identified by its moment and the number that is returned.
   std::uint64_t add_alarm(UnixMs at, unsigned shard, unsigned db, std::string_view key);
   void cancel_alarm(UnixMs at, std::uint64_t number);
-  /// Memory that leases and the like may take.
-  bool has_room(std::size_t bytes) const;
-
   struct Alarm {
     unsigned shard;
     unsigned db;
@@ -167,7 +168,7 @@ class Cache {
 
   struct Finished {
     std::mutex mutex;
-    std::vector<std::function<void()>> purges;
+    std::shared_ptr<store::Purge> first;  // a list: to note one more takes no memory
   };
   std::shared_ptr<Finished> finished_ = std::make_shared<Finished>();
 

@@ -77,13 +77,14 @@ class Leases final : public store::KeyListener {
   bool release(unsigned db, const store::Key& key, std::uint64_t token, std::int64_t retry_ms, UnixMs now);
   bool renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, UnixMs now);
 
-  /// Fills with a version up to this one are refused until then. False: no room to remember that.
-  bool refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until);
+  /// Fills with a version up to this one are refused until then. Whether there is room to remember that is the caller's to ask.
+  static std::size_t memory_of_refused(std::string_view key);
+  void refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until, UnixMs now);
   /// The version up to which fills are refused; 0 if there is none.
   std::uint64_t refused_version(unsigned db, std::string_view key, UnixMs now) const;
 
   /// Waits for the key, on which somebody holds a lease; returns the ticket of the wait, 0 if too many wait already.
-  std::uint64_t wait(unsigned db, const store::Key& key, const Waiter& waiter, UnixMs now);
+  std::uint64_t wait(unsigned db, const store::Key& key, const Waiter& waiter);
   /// Gives up a wait. False if it is over: the answer is on its way, or was given.
   bool give_up(unsigned db, std::string_view key, std::uint64_t ticket);
 
@@ -95,8 +96,8 @@ class Leases final : public store::KeyListener {
 
   /// Looks whether the lease of a key somebody waits for has run out.
   void alarm(unsigned db, std::string_view key, UnixMs now);
-  /// Forgets what has run out, a little each time; true if it has seen all since it last said so.
-  bool tend(UnixMs now);
+  /// Forgets what has run out, a part each time.
+  void tend(UnixMs now);
 
   void written(unsigned db, const store::Key& key) override;
   void flushed(unsigned db) override;
@@ -120,14 +121,19 @@ class Leases final : public store::KeyListener {
     std::uint64_t epoch = 0;  // as Cache::begin_lease() gave it
     std::uint8_t policy = 0;  // slot
     UnixMs retry_at = 0;      // no lease before that
-    std::uint64_t refused = 0;  // versions up to this one
-    UnixMs refused_until = 0;
     Waiters waiters;  // by ticket, which is the order of their coming
     std::uint64_t alarm = 0;  // its number; 0: none is set
     UnixMs alarm_at = 0;
+    const Name* name = nullptr;
     bool unsettled = false;
+    State* next_unsettled = nullptr;
   };
   using States = std::map<Name, State, Less>;
+  /// Versions of one key up to which fills are refused.
+  struct Refused {
+    std::uint64_t version = 0;
+    UnixMs until = 0;
+  };
 
   State* find(unsigned db, std::string_view key);
   const State* find(unsigned db, std::string_view key) const;
@@ -137,6 +143,8 @@ class Leases final : public store::KeyListener {
   void forget_if_idle(States::iterator at, UnixMs now);
   void end_lease(State& state);
   void end_expired(States::iterator at, UnixMs now);
+  void end_some_expired(UnixMs now);
+  Grant grant_to(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, bool waited);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);
   void set_alarm(States::iterator at);
@@ -144,7 +152,6 @@ class Leases final : public store::KeyListener {
   void settle_key(States::iterator at, UnixMs now);
   void answer_all(State& state, const Answer& answer);
   void answer_stale(State& state, const Answer& answer);
-  void answer_first(State& state, Answer answer);
   void answer(State& state, Waiters::iterator who, Answer answer);
   bool hand_over(States::iterator at, UnixMs now);
 
@@ -152,10 +159,13 @@ class Leases final : public store::KeyListener {
   const unsigned shard_;
   store::Listening* listening_ = nullptr;
   States states_;
-  std::vector<Name> unsettled_;
+  std::map<Name, Refused, Less> refused_;
+  State* unsettled_ = nullptr;  // a list: to note one more takes no memory
   std::vector<std::pair<unsigned, Delivery>> deliveries_;  // with the thread
   Filling* filling_ = nullptr;
   Name tended_;
+  Name tended_refused_;
+  UnixMs ended_expired_ = 0;  // when all were last looked at because leases were used up
 };
 
 }  // namespace pinfold::cache

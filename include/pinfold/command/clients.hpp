@@ -66,7 +66,7 @@ class Clients {
   /// Set by the net room: wakes thread `thread` to close killed clients, or (all threads) to resume paused ones.
   std::function<void(unsigned thread, std::uint64_t id)> wake_to_close;
   std::function<void()> wake_paused;
-  std::function<void(unsigned thread, std::uint64_t id, bool with_error)> wake_to_unblock;
+  std::function<void(unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error)> wake_to_unblock;
 
  private:
   std::atomic<std::uint64_t> next_id_{1};

@@ -3,12 +3,12 @@
 // What CLIENT LIST shows of it to other threads is in `shared`, behind atomics and a mutex.
 
 #include <atomic>
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -40,7 +40,7 @@ struct SharedClient {
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
   std::atomic<bool> authenticated{true};
-  std::atomic<bool> blocked{false};  // waits for its reply
+  std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for its reply; 0: it does not wait
   std::atomic<bool> closing{false};  // set by CLIENT KILL; the owner's thread closes it
   std::atomic<std::uint64_t> watched_bytes{0};
   std::atomic<bool> evicted{false};             // is being closed for the memory that it takes
@@ -85,8 +85,9 @@ struct Transaction {
 struct WatchedKey {
   unsigned db;
   std::string key;
+  bool live = false;  // when the watch began: what has become stale since has changed
 
-  auto operator<=>(const WatchedKey&) const = default;
+  bool operator<(const WatchedKey& other) const { return std::tie(db, key) < std::tie(other.db, other.key); }
 };
 
 enum class WaitKind : std::uint8_t {

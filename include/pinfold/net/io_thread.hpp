@@ -43,8 +43,8 @@ class IoThread {
   void close(std::uint64_t id);
   /// Gives clients that wait what they wait for. Takes memory.
   void deliver(std::vector<cache::Delivery>&& answers);
-  /// Has the client wait no longer, if it does.
-  void unblock(std::uint64_t id, bool with_error);
+  /// Ends that wait of the client, if it still waits.
+  void unblock(std::uint64_t id, std::uint64_t ticket, bool with_error);
   /// Has every connection that waits for the end of a pause look again.
   void resume_paused();
 

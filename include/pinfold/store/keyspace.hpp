@@ -47,6 +47,7 @@ struct KeyspaceOptions {
 struct KeyspaceStats {
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  std::uint64_t negative_hits = 0;  // of the misses, by plain reads
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
 };
@@ -97,6 +98,7 @@ class Keyspace {
     void acquire(const Key& key);                // only when nothing is held
     void acquire(std::span<const Key> keys);     // only when nothing is held
     void acquire_all();                          // only when nothing is held
+    void acquire_shard(unsigned shard);          // only when nothing is held
     void release();
     bool holds(unsigned shard) const { return held_.test(shard); }
     bool empty() const { return held_.none(); }
@@ -112,9 +114,10 @@ class Keyspace {
 
   // Whole-keyspace operations. Each locks what `held` does not hold already, shard after shard.
   std::uint64_t size(unsigned db, Locks& held);
-  /// Drops every entry of `db`. O(shards); the memory is freed in the background.
+  /// Drops every entry of `db`, with all shards locked meanwhile. O(shards); the memory is freed in the background.
   void flush(unsigned db, Locks& held);
-  /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept; nothing was done.
+  /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept; nothing was done. With
+  /// all shards locked meanwhile.
   /// O(shards + watched keys + leases).
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held);
   /// Exchanges two databases; all shards must be held.
@@ -157,7 +160,12 @@ class Keyspace {
   /// Has `listener` told of writes in one shard. Before requests come.
   Listening& listen(unsigned shard, KeyListener* listener);
   /// Looks at a shard under its lock, as whoever writes to it does.
-  void with_locked(unsigned shard, const std::function<void()>& action);
+  template <class Action>
+  void with_locked(unsigned shard, Action&& action) {
+    Locks locks(*this);
+    locks.acquire_shard(shard);
+    action();
+  }
   /// lfu-decay-time.
   void set_lfu_decay(std::uint32_t minutes) { policy_.decay_minutes.store(minutes, std::memory_order_relaxed); }
 

@@ -25,7 +25,7 @@ namespace pinfold::store {
 /// What was asked for. Constant but for the sums.
 struct Purge {
   bool by_prefix = false;
-  std::vector<std::string> names;  // the prefix, or tags
+  std::vector<std::string> names;  // the prefix, or tags in order
   bool soft = false;               // entries become stale instead of gone
   bool wipe = false;               // what was overwritten or removed before is to be erased from memory too
   UnixMs at = 0;
@@ -35,17 +35,19 @@ struct Purge {
   std::atomic<std::uint64_t> entries{0};  // that it took away
   std::atomic<std::uint64_t> bytes{0};    // that those occupied
   std::atomic<unsigned> unswept{0};       // tables
-  /// Called, with a shard locked, when the last table has been swept. May be empty.
-  std::function<void(const Purge&)> done;
+  /// Called when the last table has been swept, mostly with a shard locked. Must not throw. May be empty.
+  std::function<void(const std::shared_ptr<Purge>&)> done;
+  std::shared_ptr<Purge> next;  // for whoever keeps it in a list
+  std::function<void(const Purge&)> tell;  // for whoever has it told later
 
   bool covers(std::string_view key, const Extra& extra) const;
   /// One more table has been swept, or is gone.
-  void swept();
+  static void swept(const std::shared_ptr<Purge>& purge);
 };
 
 /// How far the logs of a table had been written.
 struct LogPosition {
-  std::uint32_t sequence = 0;  // of the newest segment
+  std::uint64_t sequence = 0;  // of the newest segment
   std::array<std::uint32_t, eviction::queue_count> segment{};  // that was being written, by queue
   std::array<std::uint32_t, eviction::queue_count> used{};
 };
@@ -98,14 +100,16 @@ class Purges {
   }
 
   /// The newest segment that a sweep has to look at.
-  std::uint32_t newest() const { return newest_; }
+  std::uint64_t newest() const { return newest_; }
   bool wipes() const;
   /// A sweep starts; what is added from now on is for the next.
   void begin_round() { round_ = number_; }
   bool in_round() const { return round_ != 0; }
   /// It has seen everything: its purges are forgotten.
   void end_round();
-  std::uint32_t sweep_at = 1;  // the next segment to look at
+  std::uint32_t sweep_at = 1;      // the next segment to look at
+  std::uint32_t sweep_offset = 0;  // and where in it, if it is still the one with this sequence
+  std::uint64_t sweep_sequence = 0;
 
   std::size_t memory() const;
 
@@ -126,9 +130,11 @@ class Purges {
   Marks prefixes_;
   std::unordered_map<std::string, Marks, Hash, std::equal_to<>> tags_;
   std::vector<Waiting> waiting_;
+  std::size_t tag_bytes_ = 0;
+  std::size_t marks_ = 0;  // of tags
   std::uint64_t number_ = 0;
   std::uint64_t round_ = 0;
-  std::uint32_t newest_ = 0;
+  std::uint64_t newest_ = 0;
 };
 
 }  // namespace pinfold::store

@@ -20,17 +20,17 @@ constexpr std::size_t segment_size = 64 * 1024;
 constexpr UnixMs no_deadline = std::numeric_limits<UnixMs>::max();
 constexpr std::uint32_t no_segment = 0;  // ids start at 1, so that a reference of 0 is none
 
-/// What is known of a segment without reading it. 48 bytes for 64 KB.
+/// What is known of a segment without reading it. 56 bytes for 64 KB.
 struct Segment {
   char* base = nullptr;         // null: the id is free
   std::uint32_t used = 0;       // bytes from the start that hold entries, dead ones included
   std::uint32_t dead = 0;       // bytes of dead entries among them
   UnixMs earliest = no_deadline;  // no live entry expires before this
+  std::uint64_t sequence = 0;     // higher than that of any segment of its table that was started before
   std::uint32_t older = no_segment;  // neighbours in its queue
   std::uint32_t newer = no_segment;
   std::uint32_t opened = 0;  // Unix seconds
   std::uint32_t blobs = 0;   // that live entries here hold
-  std::uint32_t sequence = 0;  // higher than that of any segment of its table that was started before
   std::uint8_t queue = 0;
 };
 

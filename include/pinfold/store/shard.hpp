@@ -29,6 +29,7 @@ class alignas(64) Shard {
   Listening listening;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  std::uint64_t negative_hits = 0;  // misses that met a negative entry
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
 

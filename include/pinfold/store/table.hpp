@@ -144,7 +144,7 @@ class Table {
   void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
   bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
   void note_purged(const Entry& entry, Purge& purge) const;
-  void sweep_segment(std::uint32_t id, bool wiping);
+  bool sweep_segment(std::uint32_t id, bool wiping, std::uint32_t& at);
   bool sweep_before_moving(std::uint32_t id);
   void account_purges();
   bool provide_uses();
@@ -220,7 +220,7 @@ class Table {
   std::uint32_t sweep_at_ = 1;    // the next segment that expire_some or dismantle looks at
   std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; only once there was one
   EntryUse negatives_;
-  std::uint32_t sequence_ = 0;    // of the segment started last
+  std::uint64_t sequence_ = 0;    // of the segment started last
   std::unique_ptr<Purges> purges_;  // only while there are any
   std::uint64_t purges_bytes_ = 0;  // as accounted
 };

@@ -38,7 +38,7 @@ struct Rig {
     return locked([&](Leases& leases, const Key& key) { return leases.grant(0, key, cache.policy_of(key.text), ms, unix_ms()); });
   }
   std::uint64_t wait(std::uint64_t client, std::int64_t lease_ms = 10'000) {
-    return locked([&](Leases& leases, const Key& key) { return leases.wait(0, key, {client, 0, lease_ms}, unix_ms()); });
+    return locked([&](Leases& leases, const Key& key) { return leases.wait(0, key, {client, 0, lease_ms}); });
   }
   bool fill(std::uint64_t token, const std::string& value) {
     return locked([&](Leases& leases, const Key& key) {
@@ -54,6 +54,14 @@ struct Rig {
       action(db, key);
       return 0;
     });
+  }
+  void flush(unsigned db) {
+    Keyspace::Locks locks(keyspace);
+    keyspace.flush(db, locks);
+  }
+  void purge(bool by_prefix, const std::string& what) {
+    Keyspace::Locks locks(keyspace);
+    REQUIRE(cache.purge(0, by_prefix, {what}, false, false, {}, locks));
   }
   bool release(std::uint64_t token, std::int64_t retry_ms = 0) {
     return locked([&](Leases& leases, const Key& key) { return leases.release(0, key, token, retry_ms, unix_ms()); });
@@ -104,10 +112,9 @@ TEST_CASE("a lease is void after any write to its key, also after a removal of n
 TEST_CASE("flushing and swapping databases voids their leases") {
   Rig rig;
   const Grant flushed = rig.grant();
-  Keyspace::Locks none(rig.keyspace);
-  rig.keyspace.flush(1, none);
+  rig.flush(1);
   CHECK(rig.cache.leases_alive() == 1);
-  rig.keyspace.flush(0, none);
+  rig.flush(0);
   CHECK_FALSE(rig.fill(flushed.token, "late"));
   const Grant swapped = rig.grant();
   Keyspace::Locks all(rig.keyspace);
@@ -156,15 +163,19 @@ TEST_CASE("when a lease ends without a value the longest waiter gets the next, a
   CHECK(rig.answers[2].answer.status == Status::hit);
 }
 
-TEST_CASE("a waiter that wants no lease is not given one") {
+TEST_CASE("a waiter that wants no lease is not given one and goes on waiting") {
   Rig rig;
   const Grant grant = rig.grant();
   rig.wait(1, 0);
   rig.wait(2);
   REQUIRE(rig.release(grant.token));
+  REQUIRE(rig.answers.size() == 1);
+  CHECK(rig.answers[0].client == 2);
+  CHECK(rig.answers[0].answer.token != 0);
+  CHECK(rig.cache.waiters() == 1);
+  REQUIRE(rig.fill(rig.answers[0].answer.token, "value"));
   REQUIRE(rig.answers.size() == 2);
-  CHECK(rig.answers[0].answer.token == 0);
-  CHECK(rig.answers[1].answer.token != 0);
+  CHECK(rig.answers[1].answer.status == Status::hit);
 }
 
 TEST_CASE("after a release with a time to retry nobody gets a lease until then, and who waits is told") {
@@ -232,14 +243,13 @@ TEST_CASE("no more leases are out than are allowed, in all and under a policy") 
 
 TEST_CASE("what a lease's holder has read may be older than a purge that came after it") {
   Rig rig;
-  Keyspace::Locks none(rig.keyspace);
   const auto outdated = [&](std::string_view tags) {
     return rig.locked([&](Leases& leases, const Key& key) { return leases.outdated(0, key.text, tags); });
   };
-  rig.cache.purge(0, false, {"old"}, false, false, {}, none);
+  rig.purge(false, "old");
   const Grant grant = rig.grant();
   CHECK_FALSE(outdated("\3old"));
-  rig.cache.purge(0, false, {"tag"}, false, false, {}, none);
+  rig.purge(false, "tag");
   CHECK(outdated("\3tag"));
   CHECK(outdated("\1x\3tag"));
   CHECK_FALSE(outdated("\1x"));
@@ -251,7 +261,6 @@ TEST_CASE("what a lease's holder has read may be older than a purge that came af
 
 TEST_CASE("a purge of a prefix voids the leases of its keys, one of a tag those of entries that carry it") {
   Rig rig;
-  Keyspace::Locks none(rig.keyspace);
   rig.name = "a:1";
   const Grant a = rig.grant();
   rig.name = "b:1";
@@ -262,10 +271,10 @@ TEST_CASE("a purge of a prefix voids the leases of its keys, one of a tag those 
     db.put(key, "v", {.extra = &extra});
   });
   const Grant b = rig.grant();
-  rig.cache.purge(0, true, {"a:"}, false, false, {}, none);
+  rig.purge(true, "a:");
   rig.name = "a:1";
   CHECK_FALSE(rig.fill(a.token, "late"));
-  rig.cache.purge(0, false, {"tag"}, false, false, {}, none);
+  rig.purge(false, "tag");
   rig.name = "b:1";
   CHECK_FALSE(rig.fill(b.token, "late"));
 }
@@ -274,8 +283,8 @@ TEST_CASE("versions are refused for as long as they are remembered") {
   Rig rig;
   const UnixMs now = unix_ms();
   rig.locked([&](Leases& leases, const Key& key) {
-    CHECK(leases.refuse_versions(0, key.text, 7, now + 1000));
-    CHECK(leases.refuse_versions(0, key.text, 5, now + 500));
+    leases.refuse_versions(0, key.text, 7, now + 1000, now);
+    leases.refuse_versions(0, key.text, 5, now + 500, now);
     CHECK(leases.refused_version(0, key.text, now) == 7);
     CHECK(leases.refused_version(0, key.text, now + 999) == 7);
     CHECK(leases.refused_version(0, key.text, now + 1001) == 0);

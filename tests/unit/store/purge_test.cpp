@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
@@ -116,8 +117,11 @@ class PurgeHistory {
       for (const std::string& tag : some_tags()) purge->names.push_back(tag);
       if (purge->names.empty()) purge->names.emplace_back("t0");
     }
-    Keyspace::Locks none(keyspace_);
-    if (!keyspace_.purge(0, purge, none)) return;
+    std::sort(purge->names.begin(), purge->names.end());
+    {
+      Keyspace::Locks locks(keyspace_);
+      if (!keyspace_.purge(0, purge, locks)) return;
+    }
     purges_.push_back(purge);
     for (auto at = model_.begin(); at != model_.end();) {
       forget_gone_at(at);
