@@ -41,6 +41,7 @@ class Panel:
     limit_name: str = ""
     spans: list = field(default_factory=list)  # (from x, to x, name): stretches of the x axis, instead of ticks
     from_zero: bool = True
+    reach: float | None = None  # the y axis goes at least so far, so that panels can have the same
     logarithmic: bool = False  # the x axis doubles at equal distances; ticks stand at the points
 
 
@@ -79,6 +80,8 @@ def _axes(panel):
     ys = [y for line in panel.lines for _, y in line.points] or [0, 1]
     if panel.limit is not None:
         ys = ys + [panel.limit]
+    if panel.reach is not None:
+        ys = ys + [panel.reach]
     if panel.spans:
         xticks = [panel.spans[0][0], panel.spans[-1][1]]
     else:

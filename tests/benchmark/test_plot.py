@@ -50,6 +50,12 @@ def test_a_limit_above_all_lines_is_inside():
     assert "100" in texts(root)
 
 
+def test_panels_that_reach_equally_far_have_the_same_axis():
+    low, high = (plot.Panel("t", "x", "y", [plot.Line("a", [(0, 0), (1, most)])], reach=90) for most in (3, 90))
+    ticks = [[text for text in texts(parsed([panel])) if text not in "atxy"] for panel in (low, high)]
+    assert ticks[0] == ticks[1] and "100" in ticks[0]
+
+
 def test_a_logarithmic_axis_puts_doublings_at_equal_distances():
     line = plot.Line("a", [(8, .5), (16, .6), (32, .7)])
     root = parsed([plot.Panel("t", "x", "y", [line], logarithmic=True, from_zero=False)])
