@@ -107,7 +107,6 @@ def test_leases_that_nobody_comes_back_for_leave_nothing_behind(cache, server):
     eventually(lambda: server.rss() < before + bound(16 << 20))
 
 
-@pytest.mark.xfail(strict=True, reason="only max-leases bounds them")
 def test_leases_take_a_bounded_part_of_memory(start):
     """may take an eighth of `maxmemory`; beyond that no leases are granted"""
     limit = 16 << 20

@@ -385,7 +385,6 @@ def test_a_negative_entry_does_not_exist_for_plain_commands(cache, client):
     assert client.call("COPY", "source", "k") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="DBSIZE counts negative entries")
 def test_dbsize_does_not_count_negative_entries(cache, client):
     assert cache.absent("k", "PX", LONG)
     assert client.call("DBSIZE") == 0
@@ -399,7 +398,6 @@ def test_negative_hits_are_counted(cache):
     assert cache.counts()["negative_hits"] == before + 2
 
 
-@pytest.mark.xfail(strict=True, reason="counted only where policies are configured")
 def test_a_plain_read_of_a_negative_entry_is_a_negative_hit(cache, client):
     """it is counted as a negative hit"""
     cache.absent("k", "PX", LONG)

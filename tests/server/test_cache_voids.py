@@ -167,7 +167,6 @@ def test_a_write_that_fails_voids_nothing(cache, client, command):
 
 
 @pytest.mark.parametrize("command", [["GETDEL", "k"], ["EXPIRE", "k", 0], ["PEXPIREAT", "k", 1]])
-@pytest.mark.xfail(strict=True, reason="a removal that finds nothing to remove voids only as DEL, UNLINK, DELEX or CACHE.INVALIDATE")
 def test_a_removal_that_finds_nothing_voids_too(cache, client, command):
     """Somebody says that the key has changed, whatever the words."""
     token = cache.lease("k")
@@ -175,7 +174,6 @@ def test_a_removal_that_finds_nothing_voids_too(cache, client, command):
     assert not cache.fill("k", "old", token)
 
 
-@pytest.mark.xfail(strict=True, reason="it is as if nothing were there")
 def test_getdel_removes_a_stale_value(cache, client):
     """Whoever removes a key does not want to see what was there again."""
     token = cache.stale_lease("k", "old")

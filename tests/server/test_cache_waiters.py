@@ -64,7 +64,6 @@ def test_after_its_time_a_reader_is_answered_miss(cache, park):
     assert cache.waiters("k") == 0 and cache.counts()["lease_waiters"] == 0
 
 
-@pytest.mark.xfail(strict=True, reason="it is 0, and who goes by it asks again without a pause")
 def test_after_its_time_a_reader_is_told_when_to_ask_again(cache, park):
     """somebody else is loading ...: retry | lease lasts / retry within |"""
     cache.lease("k")
@@ -103,7 +102,6 @@ def test_who_only_reads_is_never_made_the_loader(cache, park):
     assert only.answer().token == 0
 
 
-@pytest.mark.xfail(strict=True, reason="who came with LEASE 0 and is first in the row is answered miss")
 def test_who_only_reads_goes_on_waiting_while_somebody_loads(cache, park):
     """the longest waiter gets `miss` with a token, the others go on waiting"""
     token = cache.lease("k")
