@@ -12,6 +12,7 @@ import sys
 import churn
 import cpu
 import evict
+import herd
 import hits
 import idle
 import machine
@@ -27,7 +28,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "idle", "memory", "stalls", "hits"]
+SUBCOMMANDS = ["cpu", "idle", "memory", "stalls", "herd", "hits"]
 
 
 def server_kinds(text):
@@ -57,12 +58,13 @@ def arguments(argv):
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; idle: idle RSS and connections; memory: bytes per "
                              "key, and RSS while sizes shift; stalls: latency while something happens, and lock "
-                             "times; hits: replay traces; all: everything")
+                             "times; herd: leases, stale windows, policies and tags; hits: replay traces; all: "
+                             "everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
     parser.add_argument("--rounds", type=positive(int), default=3,
-                        help="cpu: rounds, interleaved between servers; stalls: rounds of Pinfold")
+                        help="cpu, herd: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
     parser.add_argument("--scale", type=positive(float), default=1.0,
                         help="share of the work, to try the harness; figures below 1 are not comparable")
     parser.add_argument("--keys", type=positive(int), default=memory.KEYS, help="memory: number of keys")
@@ -104,6 +106,8 @@ def benchmarks(what, context, options):
         return [lambda: [memory.run(context, options.keys)], lambda: [churn.run(context)]]
     if what == "stalls":
         return [lambda: stalls.run(context)]
+    if what == "herd":
+        return [lambda: [herd.run(context)]] if "pinfold" in options.servers else []
     files = options.files or traces.find(options.traces)
     selected = [traces.trace_of(file, options.value, options.mb) for file in files]
     found = [lambda: [hits.run(context, selected)]]

@@ -71,7 +71,7 @@ void report(const char* event, const std::vector<Descriptor>& sockets, Tally& ta
 
 bool hold_idle(const Options& options) {
   allow_descriptors(std::uint64_t{options.connections} + 64);
-  const std::unique_ptr<Protocol> protocol = make_protocol(options.wire);
+  const std::unique_ptr<Protocol> protocol = make_protocol(options);
   std::vector<Descriptor> sockets;
   sockets.reserve(options.connections);
   const timeval patience{.tv_sec = 10, .tv_usec = 0};

@@ -3,7 +3,9 @@
 #include <exception>
 #include <string>
 
+#include "expiring.h"
 #include "failure.h"
+#include "herd.h"
 #include "idle.h"
 #include "json.h"
 #include "options.h"
@@ -83,6 +85,8 @@ int run(int argc, char** argv) {
   }
   const Options options = parse_options(argc, argv);
   if (options.mode == Mode::kIdle) return hold_idle(options) ? 0 : 2;
+  if (options.mode == Mode::kHerd) return herd(options) ? 0 : 2;
+  if (options.mode == Mode::kExpiring) return expiring(options) ? 0 : 2;
   const Tally tally = measure(options);
   print(options, tally);
   if (valid(options, tally)) return 0;

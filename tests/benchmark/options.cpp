@@ -16,12 +16,14 @@ struct ModeName {
   Mode mode;
 };
 
-constexpr std::array<ModeName, 6> kModes{{{"get", Mode::kGet},
+constexpr std::array<ModeName, 8> kModes{{{"get", Mode::kGet},
                                           {"set", Mode::kSet},
                                           {"fill", Mode::kFill},
                                           {"idle", Mode::kIdle},
                                           {"replay", Mode::kReplay},
-                                          {"paced", Mode::kPaced}}};
+                                          {"paced", Mode::kPaced},
+                                          {"herd", Mode::kHerd},
+                                          {"expiring", Mode::kExpiring}}};
 
 template <typename Number>
 Number number(std::string_view option, std::string_view text, Number least, Number most) {
@@ -72,6 +74,7 @@ Wire wire_of(const std::string& name) {
   if (name == "resp") return Wire::kResp;
   if (name == "memcached") return Wire::kMemcached;
   if (name == "memcached-meta") return Wire::kMeta;
+  if (name == "resp-cache") return Wire::kCache;
   throw Failure("unknown protocol '" + name + "'");
 }
 
@@ -128,6 +131,8 @@ bool take_data(Options& options, Arguments& arguments) {
     options.expiry = {arguments.number_of<std::int64_t>(0, 2'592'000), false};
   } else if (option == "--expire-at") {
     options.expiry = {arguments.number_of<std::int64_t>(2'592'001), true};
+  } else if (option == "--tag") {
+    options.tag = arguments.text();
   } else if (option == "--trace") {
     options.trace = arguments.text();
   } else {
@@ -171,6 +176,24 @@ bool take_work(Options& options, Arguments& arguments) {
   return true;
 }
 
+// What a herd meets: how long loads and entries last.
+bool take_herd(Options& options, Arguments& arguments) {
+  constexpr std::int64_t kLongestMs = 3'600'000;
+  const std::string_view option = arguments.option();
+  if (option == "--origin-ms") {
+    options.origin = std::chrono::milliseconds{arguments.number_of<std::int64_t>(0, kLongestMs)};
+  } else if (option == "--wait-ms") {
+    options.wait = std::chrono::milliseconds{arguments.number_of<std::int64_t>(1, kLongestMs)};
+  } else if (option == "--fresh-ms") {
+    options.fresh = std::chrono::milliseconds{arguments.number_of<std::int64_t>(1, kLongestMs)};
+  } else if (option == "--expiries") {
+    options.expiries = arguments.number_of<std::uint32_t>(1, 1'000'000);
+  } else {
+    return false;
+  }
+  return true;
+}
+
 void check(const Options& options) {
   if (options.value_most > 0 && (options.value_bytes == 0 || options.value_bytes > options.value_most)) {
     throw Failure("--value must be from 1 to --value-most");
@@ -178,6 +201,11 @@ void check(const Options& options) {
   if (options.mode == Mode::kPaced && options.rate == 0) throw Failure("paced needs --rate");
   if (options.writes != Writes::kNone && options.write_rate == 0)
     throw Failure("--writes needs --write-rate");
+  const bool resp = options.wire == Wire::kResp;
+  if (options.mode == Mode::kExpiring && !resp) throw Failure("expiring speaks resp only");
+  if (options.mode == Mode::kHerd && !resp && options.wire != Wire::kCache) {
+    throw Failure("herd speaks resp and resp-cache only");
+  }
 }
 
 }  // namespace
@@ -197,6 +225,8 @@ const char* name_of(Wire wire) {
       return "memcached";
     case Wire::kMeta:
       return "memcached-meta";
+    case Wire::kCache:
+      return "resp-cache";
   }
   return "?";
 }
@@ -208,7 +238,7 @@ Options parse_options(int argc, char** argv) {
   Arguments arguments(argc - 2, argv + 2);
   while (arguments.next()) {
     if (!take_server(options, arguments) && !take_data(options, arguments) &&
-        !take_work(options, arguments)) {
+        !take_work(options, arguments) && !take_herd(options, arguments)) {
       throw Failure("unknown option " + std::string(arguments.option()));
     }
   }
@@ -229,9 +259,13 @@ Modes
            consecutive different keys are asked for at once, and then all that missed are SET at once
   paced    GETs of uniformly random keys at a fixed rate, sent when they are due whether or not earlier ones were
            answered; latency counts from the moment they were due. Writes may be sent beside them
+  herd     every connection asks for the same missing key at once; who is told to load stores it a while later
+  expiring every connection GETs the same key as fast as it can; it expires again and again, and who is answered
+           nil loads for a while and stores it
 
 Options
-  --protocol resp|memcached|memcached-meta
+  --protocol resp|memcached|memcached-meta|resp-cache
+                     the last is RESP with CACHE.GET and CACHE.SET, and for herd CACHE.GET WAIT
   --host ADDRESS     --port N            --unix PATH
   --requests N       requests measured (get, set); most lines replayed of a trace (replay)
   --warmup N         requests sent before the measurement starts (get, set)
@@ -239,10 +273,13 @@ Options
   --keys N           --first N           how many keys, and the number of the first
   --value BYTES      --value-most BYTES  length of the values; with the second, it varies by key between the two
   --ttl SECONDS      --expire-at UNIX-SECONDS
+  --tag TEXT         of what CACHE.SET stores
   --rate N           --duration-ms N     GETs per second, and for how long (paced)
   --writes none|overwrite|resize|insert  SET random keys; SET to another length or DEL; SET new keys (paced)
   --write-rate N     --first-write N     writes per second, in batches of --pipeline; the first key inserted
   --may-miss         --may-refuse        misses, or SETs declined for memory, do not invalidate the run
+  --origin-ms N      --wait-ms N         how long a load takes; how long a CACHE.GET waits for another's (herd)
+  --fresh-ms N       --expiries N        what the key lives after each load, and after how many it ends (expiring)
   --any-length       a value may have any length between the two, as after --writes resize
   --trace FILE|-     --label TEXT        --quiet
   --pid N            measure the CPU time of this process

@@ -8,10 +8,11 @@
 
 namespace pinfold::load {
 
-enum class Mode { kGet, kSet, kFill, kIdle, kReplay, kPaced };
+enum class Mode { kGet, kSet, kFill, kIdle, kReplay, kPaced, kHerd, kExpiring };
 // kMeta is memcached with its meta commands: memcached writes a reply to every pipelined `get` at once, but
-// collects the replies to pipelined `mg`s, so a client that pipelines uses those.
-enum class Wire { kResp, kMemcached, kMeta };
+// collects the replies to pipelined `mg`s, so a client that pipelines uses those. kCache is RESP with
+// CACHE.GET and CACHE.SET in place of GET and SET.
+enum class Wire { kResp, kMemcached, kMeta, kCache };
 
 // What the writes of a paced run do: nothing; SET random keys to the length they have; SET random keys to a
 // random length, one in four DELeted instead; SET new keys one after the other.
@@ -51,6 +52,13 @@ struct Options {
   Writes writes = Writes::kNone;
   double write_rate = 0;          // writes per second, sent in batches of `pipeline`
   std::uint64_t first_write = 0;  // insert: number of the first key written
+
+  std::string tag;  // of what CACHE.SET stores; empty: none
+
+  std::chrono::milliseconds origin{200};   // herd, expiring: how long a load takes
+  std::chrono::milliseconds wait{30'000};  // herd: how long a CACHE.GET may wait for somebody else's load
+  std::chrono::milliseconds fresh{200};    // expiring: what the key lives after each load
+  std::uint32_t expiries = 20;             // expiring: loads after which the run ends
 
   pid_t server = 0;         // whose CPU time is measured; 0: nobody's
   std::string trace = "-";  // replay: a file, or - for standard input

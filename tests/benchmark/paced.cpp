@@ -59,7 +59,7 @@ class Paced {
  public:
   explicit Paced(const Options& options)
       : options_(options),
-        protocol_(make_protocol(options.wire)),
+        protocol_(make_protocol(options)),
         entries_(options),
         random_(options.seed),
         poll_(::epoll_create1(EPOLL_CLOEXEC)) {

@@ -2,12 +2,14 @@
 
 namespace pinfold::load {
 
-std::unique_ptr<Protocol> make_protocol(Wire wire) {
-  switch (wire) {
+std::unique_ptr<Protocol> make_protocol(const Options& options) {
+  switch (options.wire) {
     case Wire::kMemcached:
       return make_memcached();
     case Wire::kMeta:
       return make_meta();
+    case Wire::kCache:
+      return make_cache(options.tag);
     case Wire::kResp:
       break;
   }

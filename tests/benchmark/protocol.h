@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -40,8 +41,11 @@ class Protocol {
   virtual Reply parse(std::string_view in, Request request, std::string_view key) const = 0;
 };
 
-std::unique_ptr<Protocol> make_protocol(Wire wire);
+std::unique_ptr<Protocol> make_protocol(const Options& options);
 std::unique_ptr<Protocol> make_resp();
+// RESP with Pinfold's CACHE.GET and CACHE.SET in place of GET and SET; entries get the tag, unless it is
+// empty.
+std::unique_ptr<Protocol> make_cache(std::string tag);
 std::unique_ptr<Protocol> make_memcached();
 std::unique_ptr<Protocol> make_meta();
 
@@ -51,5 +55,20 @@ struct Line {
   std::string_view text{};
 };
 Line first_line(std::string_view in);
+
+// Appends a RESP bulk string.
+void append_bulk(std::string& out, std::string_view text);
+
+// What CACHE.GET answers: a status, a value unless it is nil, a token. The views point into the bytes given.
+struct CacheAnswer {
+  enum class Kind { kIncomplete, kAnswer, kError, kGarbage };
+  Kind kind = Kind::kIncomplete;
+  std::string_view status{};  // or the text of the error
+  std::string_view value{};
+  bool has_value = false;
+  std::uint64_t token = 0;
+  std::size_t used = 0;  // bytes of the input that the answer took
+};
+CacheAnswer parse_cache_answer(std::string_view in);
 
 }  // namespace pinfold::load

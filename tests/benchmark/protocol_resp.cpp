@@ -12,14 +12,6 @@ void append_number(std::string& out, std::uint64_t number) {
   out.append(digits, end);
 }
 
-void append_bulk(std::string& out, std::string_view text) {
-  out += '$';
-  append_number(out, text.size());
-  out += "\r\n";
-  out += text;
-  out += "\r\n";
-}
-
 class Resp final : public Protocol {
  public:
   void get(std::string& out, std::string_view key) const override {
@@ -89,6 +81,14 @@ class Resp final : public Protocol {
 };
 
 }  // namespace
+
+void append_bulk(std::string& out, std::string_view text) {
+  out += '$';
+  append_number(out, text.size());
+  out += "\r\n";
+  out += text;
+  out += "\r\n";
+}
 
 std::unique_ptr<Protocol> make_resp() { return std::make_unique<Resp>(); }
 

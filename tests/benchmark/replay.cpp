@@ -27,7 +27,7 @@ class Replay {
   Replay(const Options& options, const Trace& trace)
       : options_(options),
         trace_(trace),
-        protocol_(make_protocol(options.wire)),
+        protocol_(make_protocol(options)),
         values_(trace.longest_value()),
         socket_(connect_to(options, 0)) {
     // A server that stops answering must not hold the run for ever.

@@ -40,7 +40,7 @@ class Throughput {
   explicit Throughput(const Options& options)
       : options_(options),
         request_(options.mode == Mode::kGet ? Request::kGet : Request::kSet),
-        protocol_(make_protocol(options.wire)),
+        protocol_(make_protocol(options)),
         entries_(options),
         random_(options.seed),
         poll_(::epoll_create1(EPOLL_CLOEXEC)) {

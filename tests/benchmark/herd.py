@@ -1,0 +1,306 @@
+"""What leases, stale windows, policies and tags do to a herd of readers, and what they cost.
+
+Pinfold alone: the others have none of it.
+"""
+
+import socket
+import time
+from contextlib import ExitStack
+from statistics import median
+
+from load import InvalidRun
+from proc import Disturbance
+from report import Report, Table
+from servers import CannotStart, Setup
+
+CONNECTIONS = 5000
+ORIGIN_MS = 200
+LAST_ANSWER_MS = 100
+
+EXPIRIES = 20
+FRESH_MS = 200
+REBUILD_MS = 50
+
+KEYS = 1_000_000
+VALUE_BYTES = 100
+POLICIES = 100
+CACHE_GET_RATIO = 1.15
+POLICIES_RATIO = 1.03
+PIPELINES = {1: 300_000, 16: 2_500_000}  # requests of a round
+TURNS = 6  # in which each side of a comparison makes its requests of a round
+
+PURGE_ANSWER_MS = 1.0
+PURGE_SECONDS = 5
+PURGE_PATIENCE = 60  # seconds after which bytes that did not come back are given up
+OPEN_SEGMENTS = 2**20  # what shards may have begun to fill meanwhile
+
+
+class Client:
+    """A connection that speaks as much RESP as is needed here: replies are a line or a bulk string."""
+
+    def __init__(self, server):
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._file = self._socket.makefile("rb")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self._file.close()
+        self._socket.close()
+
+    def call(self, *words):
+        return self.pipeline([words])[0]
+
+    def pipeline(self, commands):
+        self._socket.sendall(b"".join(self._encode(words) for words in commands))
+        return [self._reply() for unused in commands]
+
+    @staticmethod
+    def _encode(words):
+        parts = [str(word).encode() for word in words]
+        return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+    def _reply(self):
+        line = self._file.readline().rstrip(b"\r\n")
+        if line[:1] != b"$":
+            return line
+        length = int(line[1:])
+        return None if length < 0 else self._file.read(length + 2)[:-2]
+
+
+def _policy(server, name, *fields):
+    with Client(server) as client:
+        reply = client.call("CACHE.POLICY", "SET", name, *fields)
+    if reply != b"+OK":
+        raise InvalidRun(f"CACHE.POLICY SET {name} was answered {reply!r}")
+
+
+def _row(what, figure, shown, value, target, met):
+    """`target` is how it is shown; `met` a function of the value, None where there is no target."""
+    verdict = "" if met is None else f"{target} {'met' if met(value) else 'missed'}"
+    return {"what": what, "figure": figure, "value": value, "shown": shown, "verdict": verdict}
+
+
+def _spread(values, digits=1):
+    return f"{median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+# --- one missing key ---
+
+
+def _one_missing_key(context, leases):
+    connections = context.scaled(CONNECTIONS, 50)
+    load = context.load(context.cores()[1])
+    setup = Setup(core=context.cores()[0], connections=connections + 100)
+    runs = []
+    with context.server("pinfold", setup) as server:
+        context.remember_version(server)
+        if not leases:
+            _policy(server, "herd", "match", "key:*", "coalesce", "30s")
+        for number in range(context.rounds):
+            runs.append(load.run("herd", server, protocol="resp-cache" if leases else "resp", connections=connections,
+                                 first=number, value=VALUE_BYTES, origin_ms=ORIGIN_MS))
+    what = f"{connections:,} connections, {'CACHE.GET WAIT' if leases else 'GET under `coalesce`'}, one missing key"
+    loads = max(run["loads_before_fill"] for run in runs)
+    # Who was told to load asks again after the fill; so everybody can have the value.
+    value = min(run["hits"] for run in runs)
+    last = [run["fill_to_last_ms"] for run in runs]
+    return [
+        _row(what, "tokens" if leases else "answers of nil before the fill", f"{loads:,}", loads, "1",
+             lambda n: n == 1),
+        _row(what, "answered `hit`" if leases else "answered with the value", f"{value:,}", value, f"{connections:,}",
+             lambda n: n == connections),
+        _row(what, "last answer after the fill, ms", _spread(last), median(last), f"<= {LAST_ANSWER_MS}",
+             (lambda ms: ms <= LAST_ANSWER_MS) if leases else None),
+    ], runs
+
+
+# --- a key that expires ---
+
+
+def _expiring_key(context):
+    expiries = context.scaled(EXPIRIES, 3)
+    load = context.load(context.cores()[1])
+    runs = []
+    with context.server("pinfold", Setup(core=context.cores()[0])) as server:
+        _policy(server, "herd", "match", "key:*", "stale", "10s", "lease", "10s")
+        load.run("fill", server, keys=1, first=1, value=VALUE_BYTES)
+        for unused in range(context.rounds):
+            # How long a reader waits for a key that does not expire: what the machine does.
+            quiet = load.run("get", server, keys=1, first=1, value=VALUE_BYTES, requests=context.scaled(500_000, 2000))
+            runs.append(load.run("expiring", server, value=VALUE_BYTES, expiries=expiries, fresh_ms=FRESH_MS,
+                                 origin_ms=REBUILD_MS, label="herd: expiries"))
+            runs[-1]["quiet_latency_us"] = quiet["latency_us"]
+    what = f"key with `stale` read at full speed over {expiries} expiries"
+    rebuilds = max(run["loads"] for run in runs)
+    early = sum(run["loads_too_early"] for run in runs)
+    longest, usual = ([run[name]["max"] / 1000 for run in runs] for name in ("latency_us", "quiet_latency_us"))
+    return [
+        _row(what, "rebuilds", f"{rebuilds}", rebuilds, f"{expiries}", lambda n: n == expiries and not early),
+        _row(what, "longest GET, ms", _spread(longest), median(longest), f"< the rebuild's {REBUILD_MS}",
+             lambda ms: ms < REBUILD_MS),
+        _row(what, "of a key that does not expire", _spread(usual), median(usual), "", None),
+    ], runs
+
+
+# --- CPU ---
+
+
+def _cpu_round(context, number, results):
+    """Servers with and without policies on one core, every load against one right after the other."""
+    server_core, load_core = context.cores()
+    load = context.load(load_core)
+    keys = context.scaled(KEYS, 1000)
+    with ExitStack() as running:
+        bare, burdened = (running.enter_context(context.server("pinfold", Setup(core=server_core))) for unused in "ab")
+        for policy in range(POLICIES):
+            _policy(burdened, f"unrelated-{policy}", "match", f"unrelated-{policy}:*", "ttl", "1h",
+                    "coalesce", "50ms")
+        for server in (bare, burdened):
+            load.run("fill", server, keys=keys, value=VALUE_BYTES, pipeline=16, label="herd: fill")
+        for pipeline, full in PIPELINES.items():
+            requests = context.scaled(full, 1000)
+            sides = [("GET", bare, "resp"), ("CACHE.GET", bare, "resp-cache"), ("GET, policies", burdened, "resp")]
+            cost = dict.fromkeys((name for name, *unused in sides), 0.0)
+            for turn in range(TURNS):
+                for name, server, protocol in sides[turn % 3:] + sides[:turn % 3]:
+                    result = load.run("get", server, keys=keys, value=VALUE_BYTES, pipeline=pipeline,
+                                      requests=requests // TURNS, warmup=requests // TURNS // 10, seed=turn,
+                                      pid=server.pid, protocol=protocol, label=f"herd: {name} p{pipeline}")
+                    cost[name] += result["server_cpu_us_per_request"] / TURNS
+            for name, us in cost.items():
+                results[number, name, pipeline] = us
+
+
+def _cpu(context):
+    results = {}
+    for number in range(1, context.rounds + 1):
+        context.say(f"herd: CPU, round {number} of {context.rounds}")
+        _cpu_round(context, number, results)
+    rows, data = [], []
+    comparisons = [("CACHE.GET", "CACHE.GET hit against GET", CACHE_GET_RATIO),
+                   ("GET, policies", f"GET with {POLICIES} policies, none matching, against none", POLICIES_RATIO)]
+    for other, what, target in comparisons:
+        for pipeline in PIPELINES:
+            pairs = [(results[number, other, pipeline], results[number, "GET", pipeline])
+                     for number in range(1, context.rounds + 1)]
+            ratios = [one / base for one, base in pairs]
+            ratio = median(ratios)
+            cost, base = (median(side) for side in zip(*pairs))
+            rows.append(_row(what, f"CPU ratio, pipeline {pipeline} ({cost:.3f} us against {base:.3f})",
+                             _spread(ratios, 3), ratio, f"<= {target}",
+                             lambda value, target=target: value <= target))
+            data.append({"what": what, "pipeline": pipeline, "cpu_us_pairs": pairs, "ratio": ratio})
+    return rows, data
+
+
+# --- purge ---
+
+
+def _used(client):
+    """Bytes by what they are for: all, those of entries, those that remember purges."""
+    return {name: _number(client, "memory", field) for name, field in
+            (("all", "used_memory"), ("entries", "used_memory_dataset"), ("herd", "used_memory_herd"))}
+
+
+def _number(client, section, name):
+    for line in client.call("INFO", section).decode().splitlines():
+        if line.startswith(name + ":"):
+            return int(line.split(":")[1])
+    raise InvalidRun(f"INFO {section} has no {name}")
+
+
+def _purge_once(context, load, server, client, number):
+    half = context.scaled(KEYS, 1000)
+    before = _used(client)
+    tag = f"tag-{number}"
+    load.run("fill", server, keys=half, first=half, value=VALUE_BYTES, pipeline=16, protocol="resp-cache", tag=tag,
+             label="herd: fill with a tag")
+    full = _used(client)
+    begun = time.perf_counter()
+    reply = client.call("CACHE.PURGE", "TAGS", 1, tag)
+    answered = time.perf_counter()
+    if reply != b"+OK":
+        raise InvalidRun(f"CACHE.PURGE was answered {reply!r}")
+    # At once, on the same connection; then from others, while the bytes come back.
+    seen = sum(value is not None for value in
+               client.pipeline([("GET", f"key:{half + n * 997 % half:012}") for n in range(1000)]))
+    back = None
+    while back is None and time.perf_counter() - answered < PURGE_PATIENCE:
+        if _used(client)["entries"] - before["entries"] <= OPEN_SEGMENTS:
+            back = time.perf_counter() - answered
+        time.sleep(0.01)
+    readers = load.run("get", server, keys=half, first=half, value=VALUE_BYTES, requests=context.scaled(500_000, 2000),
+                       pipeline=16, may_miss=True, label="herd: read what was purged")
+    kept = load.run("get", server, keys=half, value=VALUE_BYTES, requests=context.scaled(200_000, 2000), pipeline=16,
+                    label="herd: read the rest")
+    return {"entries": half, "answer_ms": (answered - begun) * 1000, "seen": seen + readers["hits"],
+            "kept_hits": kept["hits"], "used_before": before, "used_full": full, "used_after": _used(client),
+            "seconds_until_back": back, "purges_pending": _number(client, "cache", "purges_pending")}
+
+
+def _purge(context):
+    load = context.load(context.cores()[1])
+    runs = []
+    with context.server("pinfold", Setup(core=context.cores()[0])) as server, Client(server) as client:
+        load.run("fill", server, keys=context.scaled(KEYS, 1000), value=VALUE_BYTES, pipeline=16, label="herd: fill")
+        for number in range(1, context.rounds + 1):
+            context.say(f"herd: purge, round {number} of {context.rounds}")
+            runs.append(_purge_once(context, load, server, client, number))
+    what = f"purge of a tag on {runs[0]['entries']:,} of {2 * runs[0]['entries']:,} entries"
+    answer = max(run["answer_ms"] for run in runs)
+    seen = sum(run["seen"] for run in runs)
+    back = [run["seconds_until_back"] for run in runs]
+    longest = None if None in back else max(back)
+    kept = {name: max(run["used_after"][name] - run["used_before"][name] for run in runs) for name in ("all", "herd")}
+    pending = max(run["purges_pending"] for run in runs)
+    rows = [
+        _row(what, "answered after, ms", f"{answer:.2f}", answer, f"< {PURGE_ANSWER_MS:g}",
+             lambda ms: ms < PURGE_ANSWER_MS),
+        _row(what, "seen by a reader after that", f"{seen:,}", seen, "0", lambda n: n == 0),
+        _row(what, "bytes back after, s", f"over {PURGE_PATIENCE}" if longest is None else f"{longest:.2f}", longest,
+             f"<= {PURGE_SECONDS}", lambda seconds: seconds is not None and seconds <= PURGE_SECONDS),
+        _row(what, "purges, and bytes to remember them, after that", f"{pending}, {kept['herd']:,}",
+             pending + max(kept["herd"], 0), "0", lambda n: n == 0),
+        _row(what, "used_memory after less before: the index keeps its room, MB", f"{kept['all'] / 1e6:.1f}",
+             kept["all"], "", None),
+    ]
+    return rows, runs
+
+
+def run(context):
+    parts = {
+        "leases": lambda: _one_missing_key(context, leases=True),
+        "coalesce": lambda: _one_missing_key(context, leases=False),
+        "stale": lambda: _expiring_key(context),
+        "cpu": lambda: _cpu(context),
+        "purge": lambda: _purge(context),
+    }
+    rows, details, failures = [], {}, []
+    with Disturbance() as disturbance:
+        for name, part in parts.items():
+            context.say(f"herd: {name}")
+            try:
+                found, details[name] = part()
+                rows += found
+            except (CannotStart, InvalidRun) as failure:
+                failures.append(f"{name}: {failure}")
+    found = report(context, rows, details, failures)
+    found.notes.append(disturbance.sentence())
+    return found
+
+
+def report(context, rows, details, failures):
+    table = Table(["what", "figure", "pinfold", "target"], left=("what", "figure"))
+    for row in rows:
+        table.add(row["what"], row["figure"], row["shown"], row["verdict"])
+    notes = [f"The origin takes {ORIGIN_MS} ms. Who loads asks again after its fill, so that everybody can have the "
+             f"value. A rebuild of the expiring key takes {REBUILD_MS} ms, and the key lives {FRESH_MS} ms after each.",
+             f"{context.rounds} rounds: counts are the worst of them, times and ratios the median, with the least and "
+             "the most; of purges the worst is shown. For CPU ratios each round has fresh servers, with "
+             f"{context.scaled(KEYS, 1000):,} keys of 16 B and values of {VALUE_BYTES} B. The bytes of a purge are back "
+             f"when used_memory_dataset is within {OPEN_SEGMENTS / 2**20:.0f} MB of what it was before the tagged "
+             "entries came."]
+    return Report("herd", "A herd of readers", table, {"rows": rows, **details}, notes, failures)
