@@ -50,6 +50,13 @@ bool Background::step(std::int64_t budget_us) {
   }
 }
 
+void Background::tend_cache() {
+  try {
+    engine_.cache.tend(unix_ms());
+  } catch (const std::bad_alloc&) {  // the next time
+  }
+}
+
 void Background::run() {
   using std::chrono::microseconds;
   // Work comes in slices this short, so that a request that finds the core taken does not wait long.
@@ -72,7 +79,7 @@ void Background::run() {
     }
     if (start - sampled_us >= period_us) {
       engine_.rates.sample(engine_.stats, start);
-      engine_.cache.tend(unix_ms());
+      tend_cache();
       sampled_us = start;
     }
     lock.lock();

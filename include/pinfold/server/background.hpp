@@ -24,6 +24,7 @@ class Background {
  private:
   void run();
   bool step(std::int64_t budget_us);
+  void tend_cache();
   void wake();
 
   command::Engine& engine_;
