@@ -143,7 +143,6 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   std::sort(purge->names.begin(), purge->names.end());
   // The last to finish is this function itself, so that nothing is done before all tables know, and something in any case.
   purge->unswept.store(1, relaxed);
-  purges_pending_->fetch_add(1, relaxed);
   // The tables may outlast this object.
   purge->done = [pending = purges_pending_, finished = finished_](const std::shared_ptr<store::Purge>& over) {
     pending->fetch_sub(1, relaxed);
@@ -151,6 +150,7 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
     over->next = std::exchange(finished->first, over);
   };
   purge->tell = std::move(tell);
+  purges_pending_->fetch_add(1, relaxed);
   struct Finish {
     std::shared_ptr<store::Purge> purge;
     ~Finish() { store::Purge::swept(purge); }

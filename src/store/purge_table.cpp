@@ -97,16 +97,17 @@ bool Table::sweep_segment(std::uint32_t id, bool wiping, std::uint32_t& at) {
   while (at < used) {
     Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
-    at += static_cast<std::uint32_t>(e.extent());
-    if (e.dead()) {
-      if (wiping) e.wipe();
+    const auto extent = static_cast<std::uint32_t>(e.extent());
+    if (e.dead() && wiping) e.wipe();
+    if (e.dead() || purge_of(ref) == nullptr) {
+      at += extent;
       continue;
     }
-    if (purge_of(ref) == nullptr) continue;
     bytes += returned_by(e);
     const std::string key(e.key());  // which may be wiped
     const std::uint64_t hash = hash_of(ref);
     settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+    at += extent;  // only now: for want of memory it may have to be done once more
     if (segments_[id].base != base || segments_[id].sequence != sequence) return true;  // that was its last entry
     if (bytes > most_bytes || before - blobs_ > most_blobs) return at >= used;
   }

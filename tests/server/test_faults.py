@@ -277,3 +277,53 @@ def test_an_address_space_that_ends_is_survived(start):
     for writer in writers:
         writer.drop()
     is_empty_after_flush(server, before)
+
+
+def read_and_fill(server, seed, rounds, wrong):
+    """Takes leases, fills, purges, and often leaves before its answer comes. What it may never see: another key's value."""
+    rng = random.Random(seed)
+    for number in range(rounds):
+        key = f"k{rng.randrange(7)}"
+        try:
+            with server.connect(timeout=0.3) as connection:
+                if rng.random() < 0.05:
+                    connection.call("CACHE.PURGE", "PREFIX", key) if rng.random() < 0.5 else connection.call("CACHE.PURGE", "TAGS", 1, key)
+                connection.send_command("CACHE.GET", key, "WAIT", 50, "LEASE", 40)
+                if rng.random() < 0.3:
+                    continue
+                reply = connection.read()
+                if isinstance(reply, ErrorReply):
+                    continue
+                if reply[1] not in (None, key.encode()):
+                    wrong.append((key, reply))
+                if reply[0] == b"miss" and reply[2] > 0:
+                    connection.call("CACHE.SET", key, key, "TOKEN", reply[2], "PX", rng.randrange(1, 20), "STALE", 20, "TAGS", 1, key)
+        except (Closed, OSError):
+            continue
+
+
+def test_leases_and_those_who_wait_outlast_refused_memory(start, tmp_path):
+    seed = faults.seed()
+    print(f"repeat with PINFOLD_SEED={seed}")
+    injected = faults.Faults(tmp_path, seed)
+    server = start("--maxmemory", "64mb", env=injected.environment())
+    wrong = []
+    for chance in (0.01, 0.2, 1.0):
+        injected.fail(chance, faults.HEAP)
+        readers = [threading.Thread(target=read_and_fill, args=(server, f"{seed}:{chance}:{n}", 150, wrong)) for n in range(6)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        assert server.alive(), server.log()
+    injected.off()
+    assert injected.failed() > 100
+    assert not wrong
+    with server.connect() as connection:
+        connection.call("FLUSHALL")
+        eventually(lambda: info(connection, "cache")["lease_waiters"] == "0" and info(connection, "cache")["purges_pending"] == "0")
+        token = eventually(lambda: connection.call("CACHE.GET", "k1", "LEASE", 10_000)[2])
+        assert connection.call("CACHE.SET", "k1", "v", "TOKEN", token) == "OK"
+        connection.call("FLUSHALL")
+        eventually(lambda: info(connection, "cache")["leases"] == "0")
+        eventually(lambda: int(info(connection, "memory")["used_memory_herd"]) == 0)
