@@ -83,6 +83,7 @@ class Expiring {
     json.add("connections", std::uint64_t{options_.connections}).add("requests", tally_.requests);
     json.add("expiries", std::uint64_t{expiries_}).add("loads", tally_.misses);
     json.add("loads_beside_another", beside_another_).add("loads_too_early", too_early_);
+    json.add("slow", slow_);
     json.add("hits", tally_.hits).add("misses", tally_.misses);
     json.add("errors", tally_.errors).add("wrong", tally_.wrong);
     json.add("refused", tally_.refused).add("refusal", tally_.refusal());
@@ -154,6 +155,7 @@ class Expiring {
     if (member.asked == Request::kSet) return stored(member, reply);
     ++tally_.requests;
     tally_.latency.record(now - member.sent_at);
+    if (now - member.sent_at >= options_.origin) ++slow_;
     if (reply.kind == Reply::Kind::kMissing) return load(member, now);
     get(member);
   }
@@ -191,6 +193,7 @@ class Expiring {
   std::uint32_t loading_ = 0;
   std::uint64_t beside_another_ = 0;
   std::uint64_t too_early_ = 0;
+  std::uint64_t slow_ = 0;  // GETs that took as long as a load
   std::uint64_t turns_ = 0;
   bool begun_ = false;
   Clock::time_point stored_at_;

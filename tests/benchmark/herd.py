@@ -5,7 +5,7 @@ Pinfold alone: the others have none of it.
 
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import contextmanager
 from statistics import median
 
 from load import InvalidRun
@@ -136,42 +136,49 @@ def _expiring_key(context):
     what = f"key with `stale` read at full speed over {expiries} expiries"
     rebuilds = max(run["loads"] for run in runs)
     early = sum(run["loads_too_early"] for run in runs)
+    slow = median(run["slow"] for run in runs)
     longest, usual = ([run[name]["max"] / 1000 for run in runs] for name in ("latency_us", "quiet_latency_us"))
     return [
         _row(what, "rebuilds", f"{rebuilds}", rebuilds, f"{expiries}", lambda n: n == expiries and not early),
-        _row(what, "longest GET, ms", _spread(longest), median(longest), f"< the rebuild's {REBUILD_MS}",
-             lambda ms: ms < REBUILD_MS),
-        _row(what, "of a key that does not expire", _spread(usual), median(usual), "", None),
+        _row(what, f"GETs that took as long as a rebuild, {REBUILD_MS} ms", f"{slow:g}", slow, "0", lambda n: n == 0),
+        _row(what, "longest GET, ms", _spread(longest), median(longest), "", None),
+        _row(what, "longest GET of a key that does not expire, ms", _spread(usual), median(usual), "", None),
     ], runs
 
 
 # --- CPU ---
 
 
+@contextmanager
+def _policies(server, count):
+    """Policies that no key falls under, for as long as the block runs."""
+    names = [f"unrelated-{number}" for number in range(count)]
+    for name in names:
+        _policy(server, name, "match", f"{name}:*", "ttl", "1h", "coalesce", "50ms")
+    yield
+    with Client(server) as client:
+        if client.pipeline([("CACHE.POLICY", "DEL", name) for name in names]) != [b":1"] * count:
+            raise InvalidRun("the policies could not be removed")
+
+
 def _cpu_round(context, number, results):
-    """Servers with and without policies on one core, every load against one right after the other."""
+    """Every load against the same server, one right after the other: so that memory lies alike for all of them."""
     server_core, load_core = context.cores()
     load = context.load(load_core)
     keys = context.scaled(KEYS, 1000)
-    with ExitStack() as running:
-        bare, burdened = (running.enter_context(context.server("pinfold", Setup(core=server_core))) for unused in "ab")
-        for policy in range(POLICIES):
-            _policy(burdened, f"unrelated-{policy}", "match", f"unrelated-{policy}:*", "ttl", "1h",
-                    "coalesce", "50ms")
-        for server in (bare, burdened):
-            load.run("fill", server, keys=keys, value=VALUE_BYTES, pipeline=16, label="herd: fill")
+    sides = [("GET", "resp", 0), ("CACHE.GET", "resp-cache", 0), ("GET, policies", "resp", POLICIES)]
+    with context.server("pinfold", Setup(core=server_core)) as server:
+        load.run("fill", server, keys=keys, value=VALUE_BYTES, pipeline=16, label="herd: fill")
         for pipeline, full in PIPELINES.items():
-            requests = context.scaled(full, 1000)
-            sides = [("GET", bare, "resp"), ("CACHE.GET", bare, "resp-cache"), ("GET, policies", burdened, "resp")]
-            cost = dict.fromkeys((name for name, *unused in sides), 0.0)
+            requests = context.scaled(full, 1000) // TURNS
             for turn in range(TURNS):
-                for name, server, protocol in sides[turn % 3:] + sides[:turn % 3]:
-                    result = load.run("get", server, keys=keys, value=VALUE_BYTES, pipeline=pipeline,
-                                      requests=requests // TURNS, warmup=requests // TURNS // 10, seed=turn,
-                                      pid=server.pid, protocol=protocol, label=f"herd: {name} p{pipeline}")
-                    cost[name] += result["server_cpu_us_per_request"] / TURNS
-            for name, us in cost.items():
-                results[number, name, pipeline] = us
+                for name, protocol, policies in sides[turn % 3:] + sides[:turn % 3]:
+                    with _policies(server, policies):
+                        result = load.run("get", server, keys=keys, value=VALUE_BYTES, pipeline=pipeline,
+                                          requests=requests, warmup=requests // 10, seed=turn, pid=server.pid,
+                                          protocol=protocol, label=f"herd: {name} p{pipeline}")
+                    side = number, name, pipeline
+                    results[side] = results.get(side, 0.0) + result["server_cpu_us_per_request"] / TURNS
 
 
 def _cpu(context):
@@ -299,7 +306,7 @@ def report(context, rows, details, failures):
     notes = [f"The origin takes {ORIGIN_MS} ms. Who loads asks again after its fill, so that everybody can have the "
              f"value. A rebuild of the expiring key takes {REBUILD_MS} ms, and the key lives {FRESH_MS} ms after each.",
              f"{context.rounds} rounds: counts are the worst of them, times and ratios the median, with the least and "
-             "the most; of purges the worst is shown. For CPU ratios each round has fresh servers, with "
+             "the most; of purges the worst is shown. For CPU ratios each round has a fresh server, with "
              f"{context.scaled(KEYS, 1000):,} keys of 16 B and values of {VALUE_BYTES} B. The bytes of a purge are back "
              f"when used_memory_dataset is within {OPEN_SEGMENTS / 2**20:.0f} MB of what it was before the tagged "
              "entries came."]

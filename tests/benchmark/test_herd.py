@@ -61,6 +61,14 @@ def test_loads_before_the_key_can_have_expired_are_counted(redis):
     assert status == 0 and got["loads_too_early"] >= 1
 
 
+def test_gets_that_wait_as_long_as_a_load_are_counted(redis):
+    pause = threading.Timer(0.2, redis.ask, [b"CLIENT PAUSE 200 ALL\r\n"])
+    pause.start()
+    status, got = load("expiring", redis, connections=5, fresh_ms=500, origin_ms=100, expiries=1, value=10)
+    pause.join()
+    assert status == 0 and got["slow"] >= 1 and got["latency_us"]["max"] >= 100_000
+
+
 def test_a_row_says_whether_its_target_was_met():
     assert herd._row("a", "b", "1", 1, "1", lambda n: n == 1)["verdict"] == "1 met"
     assert herd._row("a", "b", "2", 2, "1", lambda n: n == 1)["verdict"] == "1 missed"
