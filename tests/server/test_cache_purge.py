@@ -1,5 +1,6 @@
 """CACHE.PURGE, row by row of docs/cache-commands.md."""
 
+import os
 import threading
 
 import pytest
@@ -237,6 +238,7 @@ def test_sync_answers_how_many_bytes_it_erased(cache):
     assert cache.purge_tags(["t"], "SYNC") >= 1_000_000
 
 
+@pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="sanitizers map terabytes of their own, and keep what was freed")
 def test_sync_leaves_no_bytes(start):
     """proof of erasure: the value is nowhere in the memory of the server"""
     server = start("--maxmemory", "64mb")
