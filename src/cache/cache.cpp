@@ -144,8 +144,10 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   // The last to finish is this function itself, so that nothing is done before all tables know, and something in any case.
   purge->unswept.store(1, relaxed);
   // The tables may outlast this object.
-  purge->done = [pending = purges_pending_, finished = finished_](const std::shared_ptr<store::Purge>& over) {
+  purge->done = [pending = purges_pending_, list = std::weak_ptr(finished_)](const std::shared_ptr<store::Purge>& over) {
     pending->fetch_sub(1, relaxed);
+    const std::shared_ptr<Finished> finished = list.lock();
+    if (finished == nullptr) return;
     const std::lock_guard lock(finished->mutex);
     over->next = std::exchange(finished->first, over);
   };

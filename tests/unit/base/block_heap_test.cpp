@@ -34,6 +34,11 @@ std::int64_t process_figure(const char* path, const std::string& field) {
 
 std::int64_t resident() { return process_figure("/proc/self/smaps_rollup", "Rss:"); }
 
+// A report keeps every assertion that Catch sees, and of a char* all that it points to: that would be measured here.
+void require(bool holds, const char* what) {
+  if (!holds) FAIL(what);
+}
+
 struct Block {
   char* data;
   std::size_t size;
@@ -67,7 +72,7 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
     if (live < most && random() % 3 != 0) {
       Block block{nullptr, some_size(random), static_cast<char>(random())};
       block.data = heap.allocate(block.size);
-      REQUIRE(block.data != nullptr);
+      require(block.data != nullptr, "no memory");
       block.size = BlockHeap::rounded(block.size);
       std::memset(block.data, block.mark, block.size);
       live += static_cast<std::int64_t>(block.size);
@@ -75,13 +80,13 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
     } else if (!blocks.empty()) {
       const std::size_t at = random() % blocks.size();
       Block& block = blocks[at];
-      REQUIRE(block.intact());
+      require(block.intact(), "bytes have changed");
       live -= static_cast<std::int64_t>(block.size);
       if (random() % 5 == 0) {
         const std::size_t wanted = block.size + some_size(random);
         block.data = heap.grow(block.data, block.size, wanted);
-        REQUIRE(block.data != nullptr);
-        REQUIRE(block.intact());
+        require(block.data != nullptr, "no memory");
+        require(block.intact(), "bytes have changed");
         block.size = BlockHeap::rounded(wanted);
         std::memset(block.data, block.mark, block.size);
         live += static_cast<std::int64_t>(block.size);
@@ -102,7 +107,7 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
     }
   }
   for (const Block& block : blocks) {
-    REQUIRE(block.intact());
+    require(block.intact(), "bytes have changed");
     heap.free(block.data, block.size);
   }
   CHECK(account == 0);
@@ -113,7 +118,7 @@ TEST_CASE("spare pages go back when they are asked for, and what is in use stays
   char* kept = heap.allocate(30'000);
   char* freed = heap.allocate(500'000);
   char* above = heap.allocate(30'000);
-  REQUIRE(above != nullptr);
+  REQUIRE((above != nullptr));
   std::memset(kept, 'k', 30'000);
   std::memset(freed, 'f', 500'000);
   std::memset(above, 'a', 30'000);
@@ -133,7 +138,7 @@ TEST_CASE("a huge block is given back piece by piece") {
   heap.on_noted([&] { ++woken; });
   constexpr std::size_t size = 32 * 1024 * 1024;
   char* block = heap.allocate(size);
-  REQUIRE(block != nullptr);
+  REQUIRE((block != nullptr));
   std::memset(block, 1, size);
   heap.free(block, size);
   CHECK(account == 0);

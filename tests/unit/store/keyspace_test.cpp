@@ -122,7 +122,7 @@ TEST_CASE("a random history of writes, deletes, deadlines and compactions equals
         with(keyspace, name, now, [&](Database& db, const Key& key) {
           db.peek(key);
           char* bytes = db.resize(key, size);
-          REQUIRE(bytes != nullptr);
+          REQUIRE((bytes != nullptr));
           const std::size_t before = text.size();
           text.resize(size, '\0');
           REQUIRE(std::string_view(bytes, size) == text);

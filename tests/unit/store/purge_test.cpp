@@ -169,7 +169,7 @@ class PurgeHistory {
     const std::size_t before = live ? found->second.text.size() : 0;
     with(name, [&](Database& db, const Key& key) {
       char* const bytes = db.resize(key, before + 3);
-      REQUIRE(bytes != nullptr);
+      REQUIRE((bytes != nullptr));
       std::memcpy(bytes + before, "end", 3);
       return 0;
     });
