@@ -342,7 +342,8 @@ void Connection::resume() {
 // --- waiting ---
 
 void Connection::begin_wait() {
-  session_.shared.waiting.store(session_.wait->ticket, relaxed);
+  // What has been asked for of a purge is done; CLIENT UNBLOCK must not answer that its bytes are gone.
+  if (session_.wait->kind != command::WaitKind::purge) session_.shared.waiting.store(session_.wait->ticket, relaxed);
   wait_until_ = session_.wait->until;
   if (wait_until_ != 0) thread_.await(wait_until_, *this);
 }
