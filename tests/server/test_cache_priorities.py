@@ -37,6 +37,12 @@ def write(client, prefix, count, first=0):
         assert set(replies) == {"OK"}
 
 
+def read_often(client, prefix, count):
+    for _ in range(3):
+        for at in range(0, count, 500):
+            client.pipeline([("GET", f"{prefix}:{n}") for n in range(at, min(at + 500, count))])
+
+
 def present(client, prefix, count):
     found = 0
     for at in range(0, count, 500):
@@ -72,8 +78,7 @@ def test_first_out_goes_before_others_and_protected_after_them(full):
     policy(full, "cheap", match="cheap:*", priority="first-out")
     write(full, "keep", 3000)
     write(full, "cheap", 3000)
-    for _ in range(3):  # used as often as can be
-        full.pipeline([("GET", f"cheap:{n}") for n in range(3000)])
+    read_often(full, "cheap", 3000)
     write(full, "other", 40_000)
     assert int(info(full, "stats")["evicted_keys"]) > 30_000
     assert present(full, "keep", 3000) == 3000
@@ -83,8 +88,7 @@ def test_first_out_goes_before_others_and_protected_after_them(full):
 def test_over_its_quota_a_policys_own_entries_go_first(full):
     policy(full, "big", match="big:*", max_memory="4mb")
     write(full, "other", 4000)
-    for _ in range(3):
-        full.pipeline([("GET", f"other:{n}") for n in range(4000)])
+    read_often(full, "other", 4000)
     write(full, "big", 12_000)
     assert use(full, "big")[1] > 4 << 20  # there is room: nothing has to go yet
     write(full, "big", 30_000, first=12_000)
@@ -93,8 +97,7 @@ def test_over_its_quota_a_policys_own_entries_go_first(full):
 
 def test_negative_entries_beyond_their_share_are_the_first_to_go(full):
     write(full, "live", 8000)
-    for _ in range(3):
-        full.pipeline([("GET", f"live:{n}") for n in range(8000)])
+    read_often(full, "live", 8000)
     for at in range(0, 100_000, 1000):
         full.pipeline([("CACHE.ABSENT", f"absent:{n}:{'x' * 40}") for n in range(at, at + 1000)])
     assert int(info(full, "cache")["negative_entries"]) > 0

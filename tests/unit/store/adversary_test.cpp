@@ -133,7 +133,7 @@ TEST_CASE("a table takes keys that collide under its own hash key: one bucket an
     for (const std::string& name : names) REQUIRE(table.find(key(name))->value_text() == name);
     for (std::size_t i = 0; i < names.size(); i += 2) REQUIRE(table.remove(key(names[i])));
     for (std::size_t i = 0; i < names.size(); ++i) REQUIRE(table.find(key(names[i])).has_value() == (i % 2 == 1));
-    while (table.size() > 1000 && table.evict({1, 0, watchers, expired, evicted}, 1, 3)) {
+    while (table.size() > 1000 && table.evict({1, 0, watchers, expired, evicted}, 1, 3, false)) {
     }
     CHECK(table.audit().consistent);
   }

@@ -316,7 +316,7 @@ TEST_CASE("counters of a table equal a recount of its log") {
       const Housekeeping keeping{i, 0, watchers, expired, evicted};
       if (random() % 50 == 0) table.compact(keeping);
       if (random() % 100 == 0) table.expire_some(keeping);
-      if (random() % 1000 == 0) table.evict(keeping, 1000, 0);
+      if (random() % 1000 == 0) table.evict(keeping, 1000, 0, false);
       if (i % 1000 == 0) REQUIRE(table.audit().consistent);
     }
     CHECK(table.audit().live_entries == table.size());
