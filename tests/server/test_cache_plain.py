@@ -197,6 +197,17 @@ def test_an_absent_answer_ends_the_wait(cache, client, connect, policy):
     assert client.call("GET", "p:k") is None and cache.waiters("p:k") == 0
 
 
+@pytest.mark.parametrize("how, reply", [([], None), (["ERROR"], "UNBLOCKED client unblocked via CLIENT UNBLOCK")])
+def test_client_unblock_ends_the_wait(cache, client, connect, policy, how, reply):
+    policy("p", "match", "p:*", "coalesce", "10m", "lease", "10m")
+    assert client.call("GET", "p:k") is None
+    other = connect()
+    identity = other.call("CLIENT", "ID")
+    sent(cache, [other], "p:k")
+    assert client.call("CLIENT", "UNBLOCK", identity, *how) == 1
+    assert other.read() == reply and cache.waiters("p:k") == 0
+
+
 def test_plain_readers_wait_for_a_lease_too(cache, client, connect, policy):
     policy("p", "match", "p:*", "coalesce", "10m")
     token = cache.lease("p:k")

@@ -14,7 +14,7 @@ LARGEST = 2**53 - 1
 # Long enough to outlast any test; whatever ends sooner ended for another reason.
 LONG = 600_000
 # As much early refresh as there is, and a fresh time and a load time at which about one reader in three is chosen by it.
-EAGER, FRESH, LOAD_SECONDS = 1000, 60_000, 0.05
+EAGER, FRESH, LOAD_MS = 1000, 30_000, 30
 
 
 class Answer(typing.NamedTuple):
@@ -148,7 +148,7 @@ class Cache:
     def stale(self, key, value="old", *options):
         """Leaves a stale entry that nobody refreshes."""
         assert self.set(key, value, "PX", 1, "STALE", LONG, *options)
-        eventually(lambda: self.look(key).status == "stale")
+        eventually(lambda: self.look(key).status == "stale", step=0.001)
 
     def stale_lease(self, key, value="old", *options):
         """The token of a lease on a stale entry."""
@@ -160,7 +160,7 @@ class Cache:
     def loaded(self, key, value="v", *options):
         """Fills the key with a load time that was measured, which is what early refresh goes by."""
         token = self.lease(key)
-        time.sleep(LOAD_SECONDS)
+        time.sleep(LOAD_MS / 1000)
         assert self.fill(key, value, token, *(options or ("PX", FRESH)))
 
     def early(self, key):
@@ -171,7 +171,7 @@ class Cache:
             assert found.status in ("hit", "absent"), found
             return found.token
 
-        return eventually(chosen)
+        return eventually(chosen, step=0.001)
 
     def early_lease(self, key, value="v"):
         """The token of a lease on an entry that is still fresh."""
