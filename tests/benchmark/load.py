@@ -45,7 +45,7 @@ class Load:
         try:
             result = json.loads(done.stdout)
         except json.JSONDecodeError:
-            raise InvalidRun(f"{server.name}: {mode} could not be run") from None
+            raise InvalidRun(f"{server.name}: {mode} could not be run, exit status {done.returncode}") from None
         if done.returncode != 0 or not result["valid"]:
             raise InvalidRun(f"{server.name}: {mode} is invalid: {result['errors']} errors, {result['wrong']} wrong, "
                              f"{result['misses']} misses, {result['refused']} refused: "
