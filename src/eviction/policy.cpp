@@ -30,6 +30,7 @@ void Policy::set_kind(Kind kind) {
 }
 
 Queue Policy::admit(Candidate& candidate) {
+  if (candidate.negative) return Queue::negative;
   if (is_volatile(kind_) && candidate.expires_at == 0) return Queue::pinned;
   if (kind_ == Kind::noeviction) return Queue::small;
   if (!is_lfu(kind_)) return Queue::main;
@@ -64,21 +65,25 @@ double Policy::chance() {
   return static_cast<double>(random_ >> 11) * 0x1p-53;
 }
 
-Queue Policy::requeue(Queue at, const Candidate& candidate) const {
+Queue Policy::requeue(Queue at, Candidate& candidate) {
+  if (candidate.negative || at == Queue::negative) return admit(candidate);
   if (is_volatile(kind_) && candidate.expires_at == 0) return Queue::pinned;
   return at == Queue::pinned ? Queue::main : at;
 }
 
 bool Policy::reads(Queue queue) const {
-  if (kind_ == Kind::noeviction) return false;
+  if (kind_ == Kind::noeviction || queue == Queue::negative) return false;
   return queue != Queue::pinned || !is_volatile(kind_);
 }
 
-Victim Policy::victim(const Occupancy& bytes) {
+Victim Policy::victim(const Occupancy& bytes, bool negatives_first) {
+  if (kind_ == Kind::noeviction) return {};
   const std::uint64_t small = of(bytes, Queue::small);
   const std::uint64_t main = of(bytes, Queue::main);
   const std::uint64_t pinned = reads(Queue::pinned) ? of(bytes, Queue::pinned) : 0;
-  if (kind_ == Kind::noeviction || small + main + pinned == 0) return {};
+  const bool others = small + main + pinned > 0;
+  if (of(bytes, Queue::negative) > 0 && (negatives_first || !others)) return {Pick::oldest, Queue::negative};
+  if (!others) return {};
   if (is_random(kind_)) return {Pick::random};
   if (kind_ == Kind::volatile_ttl) return {Pick::soonest};
   if (pinned > 0) return {Pick::oldest, Queue::pinned};
@@ -89,6 +94,11 @@ Victim Policy::victim(const Occupancy& bytes) {
 }
 
 std::optional<Queue> Policy::keep(const Reading& reading, Candidate& candidate) {
+  if (reading.from == Queue::negative) {
+    if (candidate.frequency <= reading.pressure) return std::nullopt;
+    candidate.frequency -= reading.pressure + 1;
+    return Queue::negative;
+  }
   if (is_volatile(kind_) && candidate.expires_at == 0) return Queue::pinned;
   if (reading.pressure >= most_frequency || is_random(kind_)) return std::nullopt;
   if (kind_ == Kind::volatile_ttl) {
@@ -135,7 +145,7 @@ std::optional<Queue> Policy::keep_main(Candidate& candidate) {
 }
 
 void Policy::evicted(Queue from, const Candidate& candidate) {
-  if (!is_lfu(kind_)) return;
+  if (!is_lfu(kind_) || from == Queue::negative) return;
   if (from == Queue::small) {
     ++pace_left_;
     left_small_.remember(candidate.hash);

@@ -169,7 +169,7 @@ UnixMs Table::nearer_deadlines(std::uint32_t id, Scratch& scratch) {
 void Table::fit_policy() {
   follow_policy();
   policy_.set_decay(settings_.decay_minutes.load(std::memory_order_relaxed));
-  policy_.fit(size_, occupied());
+  policy_.fit(size_ - negatives_.keys, occupied() - queues_[static_cast<unsigned>(Queue::negative)].bytes());
   account_ghosts();
 }
 
@@ -181,8 +181,6 @@ bool Table::prepare_eviction() {
 Table::Order Table::eviction_order() const {
   constexpr auto relaxed = std::memory_order_relaxed;
   Order order;
-  const std::uint64_t negative_quota = settings_.negative_quota.load(relaxed);
-  order.some_first = negative_quota != 0 && memory_.used_by_negatives() > negative_quota;
   if (!settings_.has_standing.load(relaxed)) return order;
   std::uint64_t last = 0;
   for (unsigned slot = 1; slot < settings_.standing.size(); ++slot) {
@@ -197,13 +195,9 @@ Table::Order Table::eviction_order() const {
   return order;
 }
 
-// What the policy that the entry fell under, or that it is a negative one, has to say about its eviction.
+// What the policy that the entry fell under has to say about its eviction.
 Standing Table::standing_of(const Entry& e, const Order& order) const {
   constexpr auto relaxed = std::memory_order_relaxed;
-  if (e.absent()) {
-    const std::uint64_t quota = settings_.negative_quota.load(relaxed);
-    return quota != 0 && memory_.used_by_negatives() > quota ? Standing::first : Standing::normal;
-  }
   const std::uint8_t slot = Extra::read(e.extra()).policy;
   const std::uint64_t quota = settings_.quota[slot].load(relaxed);
   if (quota != 0 && memory_.used_by_policy(slot) > quota) return Standing::first;
@@ -213,7 +207,10 @@ Standing Table::standing_of(const Entry& e, const Order& order) const {
 
 bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient) {
   fit_policy();
-  const eviction::Victim victim = policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes()});
+  const std::uint64_t negative_quota = settings_.negative_quota.load(std::memory_order_relaxed);
+  const bool negatives_first = negative_quota != 0 && memory_.used_by_negatives() > negative_quota;
+  const eviction::Victim victim =
+      policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes(), queues_[3].bytes()}, negatives_first);
   std::uint32_t id = no_segment;
   switch (victim.pick) {
     case eviction::Pick::none: break;
@@ -232,7 +229,7 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   const std::uint32_t seconds = unix_seconds();
   const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) -> std::optional<Queue> {
-    const Standing standing = e.has_extra() || e.absent() ? standing_of(e, order) : Standing::normal;
+    const Standing standing = e.has_extra() && !e.absent() ? standing_of(e, order) : Standing::normal;
     if (standing == Standing::last) return reading.from;
     eviction::Candidate candidate{.hash = hash,
                                   .bytes = returned_by(e),

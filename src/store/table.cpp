@@ -268,7 +268,7 @@ void Table::account_ghosts() {
 bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent) {
   follow_policy();
   eviction::Candidate candidate{
-      .hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at};
+      .hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at, .negative = parts.absent};
   Queue queue{};
   if (slot) {
     Entry old = entry(*slot.ref);

@@ -26,6 +26,9 @@
 // allkeys-lru is one queue with a second chance for what was used since it was last read. The volatile policies do the
 // same to entries that have a deadline; others are set aside in a third queue when they are met, which is never read.
 //
+// Under each of them negative entries have a queue of their own, with a second chance for what was used: probing for keys
+// that do not exist costs other negative entries, and no value.
+//
 // It approximates: frequencies stop at 3, order within a queue is order of writing, not of use. It costs 2 bits per
 // entry, the ghosts' 5 to 7.5 bytes per entry once evictions happen, and nothing on a hit but an increment.
 
@@ -41,8 +44,8 @@
 
 namespace pinfold::eviction {
 
-enum class Queue : std::uint8_t { small = 0, main = 1, pinned = 2 };
-constexpr unsigned queue_count = 3;
+enum class Queue : std::uint8_t { small = 0, main = 1, pinned = 2, negative = 3 };
+constexpr unsigned queue_count = 4;
 constexpr unsigned most_frequency = 3;
 
 /// What a policy may know of an entry.
@@ -52,6 +55,7 @@ struct Candidate {
   unsigned frequency = 0;       // 0-3; admit() and keep() may change it
   UnixMs expires_at = 0;        // 0: never
   std::uint32_t minutes = 0;    // since it was written to where it lies
+  bool negative = false;        // says that there is no value (CACHE.ABSENT)
 };
 
 /// How to choose a segment among those that the policy reads().
@@ -104,18 +108,18 @@ class Policy {
   /// The queue for a key that is not in the cache. May set the candidate's frequency.
   Queue admit(Candidate& candidate);
   /// The queue for an entry that is written anew and was in `at`: one that got a deadline leaves the pinned queue.
-  Queue requeue(Queue at, const Candidate& candidate) const;
+  Queue requeue(Queue at, Candidate& candidate);
 
   /// Whether the policy may choose segments of that queue.
   bool reads(Queue queue) const;
-  /// Never names a queue without bytes.
-  Victim victim(const Occupancy& bytes);
+  /// Never names a queue without bytes. Negative entries go if they have more than their share, or there is nothing else.
+  Victim victim(const Occupancy& bytes, bool negatives_first = false);
   /// The queue in which an entry met in a victim segment goes on; none if it goes.
   std::optional<Queue> keep(const Reading& reading, Candidate& candidate);
   /// An entry that did not stay is gone.
   void evicted(Queue from, const Candidate& candidate);
 
-  /// Told now and then while evicting: how many entries there are, and all their bytes.
+  /// Told now and then while evicting: how many entries with values there are, and all their bytes.
   void fit(std::uint64_t entries, std::uint64_t bytes);
   /// As Ghost::provide, after fit(): to be called before evictions begin, until it is false.
   bool provide() { return left_small_.provide() || left_main_.provide(); }

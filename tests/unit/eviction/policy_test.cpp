@@ -224,3 +224,39 @@ TEST_CASE("only the lfu policies remember, with at most 8 bytes per entry of a l
     CHECK(policy.memory() == 0);
   }
 }
+
+TEST_CASE("negative entries have a queue of their own, which gives way when they have too much or there is nothing else") {
+  for (const Kind kind : all_kinds) {
+    Policy policy(kind);
+    Candidate negative{.expires_at = 1, .negative = true};
+    Candidate valued{.expires_at = 1};
+    CHECK(policy.admit(negative) == Queue::negative);
+    CHECK(policy.requeue(Queue::main, negative) == Queue::negative);
+    CHECK(policy.requeue(Queue::negative, valued) != Queue::negative);
+    CHECK_FALSE(policy.reads(Queue::negative));
+    if (kind == Kind::noeviction) {
+      CHECK(policy.victim({100, 100, 0, 100}, true).pick == Pick::none);
+      continue;
+    }
+    const auto names_negatives = [&policy](const Occupancy& bytes, bool first) {
+      const Victim victim = policy.victim(bytes, first);
+      return victim.pick == Pick::oldest && victim.queue == Queue::negative;
+    };
+    CHECK(names_negatives({100, 100, 0, 1}, true));
+    CHECK(names_negatives({0, 0, 0, 1}, false));
+    CHECK_FALSE(names_negatives({100, 100, 0, 1000}, false));
+    CHECK_FALSE(names_negatives({100, 100, 0, 0}, true));
+  }
+}
+
+TEST_CASE("negative entries that were asked for get a second chance, unless much was read in vain") {
+  Policy policy;
+  unsigned frequency = 2;
+  CHECK(keep(policy, Queue::negative, frequency) == Queue::negative);
+  CHECK(keep(policy, Queue::negative, frequency) == Queue::negative);
+  CHECK_FALSE(keep(policy, Queue::negative, frequency));
+  for (unsigned pressure = 1; pressure <= most_frequency; ++pressure) {
+    frequency = pressure;
+    CHECK_FALSE(keep(policy, Queue::negative, frequency, pressure));
+  }
+}
