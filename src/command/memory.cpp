@@ -95,6 +95,7 @@ void memory_stats(Call& call) {
       {"blobs.bytes", report.blobs},
       {"index.bytes", report.index},
       {"ghosts.bytes", report.ghosts},
+      {"herd.bytes", report.herd},
       {"overhead.total", report.overhead},
       {"keys.count", keys},
       {"keys.bytes-per-key", keys > 0 ? added / keys : 0},

@@ -10,7 +10,7 @@ from .conftest import info
 
 MB = 1 << 20
 SEGMENT = 64 * 1024
-PARTS = ("segments", "blobs", "index", "ghosts", "clients")
+PARTS = ("segments", "blobs", "index", "ghosts", "herd", "clients")
 OURS = {part: f"{part}.bytes" for part in PARTS} | {"clients": "clients.normal"}
 pytestmark = pytest.mark.skipif(is_redis(), reason="Redis counts otherwise")
 
