@@ -8,14 +8,18 @@ import time
 from contextlib import contextmanager
 from statistics import median
 
-from load import InvalidRun
-from proc import Disturbance
+from load import PARKED_KEY, InvalidRun
+from proc import Disturbance, cpu_seconds, resident
 from report import Report, Table
 from servers import CannotStart, Setup
 
 CONNECTIONS = 5000
 ORIGIN_MS = 200
 LAST_ANSWER_MS = 100
+
+PARKED = 100_000
+PARKED_SECONDS = 10  # of watching
+PARKED_CPU = 1.0     # ms per second, beyond what the server takes with the same connections idle
 
 EXPIRIES = 20
 FRESH_MS = 200
@@ -36,7 +40,7 @@ OPEN_SEGMENTS = 2**20  # what shards may have begun to fill meanwhile
 
 
 class Client:
-    """A connection that speaks as much RESP as is needed here: replies are a line or a bulk string."""
+    """A connection that speaks as much RESP as is needed here."""
 
     def __init__(self, server):
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
@@ -64,6 +68,10 @@ class Client:
 
     def _reply(self):
         line = self._file.readline().rstrip(b"\r\n")
+        if line[:1] == b"*":
+            return [self._reply() for unused in range(int(line[1:]))]
+        if line[:1] == b":":
+            return int(line[1:])
         if line[:1] != b"$":
             return line
         length = int(line[1:])
@@ -117,6 +125,61 @@ def _one_missing_key(context, leases):
     ], runs
 
 
+# --- parked for long ---
+
+
+def _cpu_ms_per_second(context, server):
+    before, begun = cpu_seconds(server.pid), time.monotonic()
+    time.sleep(context.settle(PARKED_SECONDS))
+    return (cpu_seconds(server.pid) - before) * 1000 / (time.monotonic() - begun)
+
+
+def _until(what, condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise InvalidRun(f"not after {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def _parked_once(context, server, client, load, connections):
+    with load.open_idle(server, connections, protocol="resp-cache", value=VALUE_BYTES) as held:
+        time.sleep(context.settle(2))
+        idle, rss = _cpu_ms_per_second(context, server), resident(server.pid)
+        token = client.call("CACHE.GET", PARKED_KEY, "LEASE", 600_000)[2]
+        held.park()
+        _until(f"{connections} are waiting", lambda: _number(client, "cache", "lease_waiters") == connections)
+        time.sleep(context.settle(2))
+        parked, parked_rss = _cpu_ms_per_second(context, server), resident(server.pid)
+        begun = time.perf_counter()
+        if client.call("CACHE.SET", PARKED_KEY, "x" * VALUE_BYTES, "TOKEN", token) != b"+OK":
+            raise InvalidRun("the fill was refused")
+        held.receive_answers()
+        answered = (time.perf_counter() - begun) * 1000
+    client.call("DEL", PARKED_KEY)
+    _until("the connections are gone", lambda: _number(client, "clients", "connected_clients") == 1)
+    return {"connections": connections, "idle_cpu": idle, "parked_cpu": parked, "answered_ms": answered,
+            "bytes_per_waiter": (parked_rss - rss) / connections}
+
+
+def _parked(context):
+    connections = context.scaled(PARKED, 200)
+    server_core, load_core = context.cores()
+    setup = Setup(core=server_core, connections=connections + 100)
+    with context.server("pinfold", setup) as server, Client(server) as client:
+        runs = [_parked_once(context, server, client, context.load(load_core), connections)
+                for unused in range(context.rounds)]
+    what = f"{connections:,} clients parked on one key"
+    idle, parked = ([run[name] for run in runs] for name in ("idle_cpu", "parked_cpu"))
+    more = median(run["parked_cpu"] - run["idle_cpu"] for run in runs)
+    return [
+        _row(what, f"CPU, ms per second (the same connections idle: {_spread(idle, 2)})", _spread(parked, 2), more,
+             f"<= {PARKED_CPU:g} more than idle", lambda ms: ms <= PARKED_CPU),
+        _row(what, "all have the value after, ms", _spread([run["answered_ms"] for run in runs]), None, "", None),
+        _row(what, "memory of a waiter, B of RSS", _spread([run["bytes_per_waiter"] for run in runs], 0), None, "", None),
+    ], runs
+
+
 # --- a key that expires ---
 
 
@@ -157,7 +220,7 @@ def _policies(server, count):
         _policy(server, name, "match", f"{name}:*", "ttl", "1h", "coalesce", "50ms")
     yield
     with Client(server) as client:
-        if client.pipeline([("CACHE.POLICY", "DEL", name) for name in names]) != [b":1"] * count:
+        if client.pipeline([("CACHE.POLICY", "DEL", name) for name in names]) != [1] * count:
             raise InvalidRun("the policies could not be removed")
 
 
@@ -280,6 +343,7 @@ def run(context):
     parts = {
         "leases": lambda: _one_missing_key(context, leases=True),
         "coalesce": lambda: _one_missing_key(context, leases=False),
+        "parked": lambda: _parked(context),
         "stale": lambda: _expiring_key(context),
         "cpu": lambda: _cpu(context),
         "purge": lambda: _purge(context),

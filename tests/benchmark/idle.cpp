@@ -17,14 +17,17 @@ namespace {
 
 constexpr std::string_view kAbsentKey = "pinfold-load:idle";
 
-// Whether a connection got its answer: the key does not exist, so anything but "missing" is wrong.
-bool ask_once(const Descriptor& socket, const Protocol& protocol, Tally& tally) {
-  std::string out;
-  protocol.get(out, kAbsentKey);
-  if (::send(socket.get(), out.data(), out.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(out.size())) {
-    tally.stop("the server closed a connection");
-    return false;
-  }
+constexpr std::string_view kParkedKey = "pinfold-load:parked";
+constexpr std::string_view kLongWait = "600000";  // ms
+
+bool send_all(const Descriptor& socket, const std::string& out, Tally& tally) {
+  if (::send(socket.get(), out.data(), out.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(out.size())) return true;
+  tally.stop("the server closed a connection");
+  return false;
+}
+
+// Whether the connection's next answer is of that kind.
+bool expect(const Descriptor& socket, const Protocol& protocol, std::string_view key, Reply::Kind kind, Tally& tally) {
   Inbox inbox;
   for (;;) {
     const Inbox::Status status = inbox.fill(socket);
@@ -32,13 +35,28 @@ bool ask_once(const Descriptor& socket, const Protocol& protocol, Tally& tally) 
       tally.stop(status == Inbox::Status::kClosed ? "the server closed a connection" : "no answer");
       return false;
     }
-    const Reply reply = protocol.parse(inbox.view(), Request::kGet, kAbsentKey);
+    const Reply reply = protocol.parse(inbox.view(), Request::kGet, key);
     if (reply.kind == Reply::Kind::kIncomplete) continue;
     ++tally.requests;
-    if (reply.kind == Reply::Kind::kMissing) return true;
+    if (reply.kind == kind) return true;
     tally.error(reply.text);
     return false;
   }
+}
+
+bool ask_once(const Descriptor& socket, const Protocol& protocol, Tally& tally) {
+  std::string out;
+  protocol.get(out, kAbsentKey);
+  return send_all(socket, out, tally) && expect(socket, protocol, kAbsentKey, Reply::Kind::kMissing, tally);
+}
+
+// Has it wait for somebody else's load.
+bool park(const Descriptor& socket, Tally& tally) {
+  std::string out = "*4\r\n$9\r\nCACHE.GET\r\n";
+  append_bulk(out, kParkedKey);
+  append_bulk(out, "WAIT");
+  append_bulk(out, kLongWait);
+  return send_all(socket, out, tally);
 }
 
 // A server that accepts and hangs up at once (over its connection limit) must not pass for one that holds
@@ -84,10 +102,15 @@ bool hold_idle(const Options& options) {
   report("open", sockets, tally);
   std::string line;
   while (std::getline(std::cin, line)) {
+    const bool parking = line == "park";
+    const bool answered = line == "answered";
     for (const Descriptor& socket : sockets) {
-      if (!ask_once(socket, *protocol, tally)) break;
+      const bool good = parking    ? park(socket, tally)
+                        : answered ? expect(socket, *protocol, kParkedKey, Reply::Kind::kValue, tally)
+                                   : ask_once(socket, *protocol, tally);
+      if (!good) break;
     }
-    report("asked", sockets, tally);
+    report(parking ? "parked" : answered ? "answered" : "asked", sockets, tally);
   }
   return tally.right();
 }

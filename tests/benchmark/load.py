@@ -37,8 +37,8 @@ class Load:
             raise InvalidRun(f"{server.name}: {mode} took longer than {max_seconds} s") from None
         return self._result(done, mode, server)
 
-    def open_idle(self, server, connections):
-        return IdleConnections(self.command("idle", server, connections=connections), server)
+    def open_idle(self, server, connections, **options):
+        return IdleConnections(self.command("idle", server, connections=connections, **options), server)
 
     @staticmethod
     def _result(done, mode, server):
@@ -51,6 +51,9 @@ class Load:
                              f"{result['misses']} misses, {result['refused']} refused: "
                              f"{result['problem'] or result['refusal'] or 'keys are missing'}")
         return result
+
+
+PARKED_KEY = "pinfold-load:parked"
 
 
 class IdleConnections:
@@ -79,9 +82,20 @@ class IdleConnections:
 
     def ask_each(self):
         """Every connection sends one GET and gets its reply."""
-        self._process.stdin.write("ask\n")
+        self._do("ask", "asked")
+
+    def park(self):
+        """Every connection waits for the same missing key, PARKED_KEY."""
+        self._do("park", "parked")
+
+    def receive_answers(self):
+        """Every parked connection receives the value."""
+        self._do("answered", "answered")
+
+    def _do(self, line, event):
+        self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        self._expect("asked")
+        self._expect(event)
 
     def _expect(self, event):
         line = self._process.stdout.readline()

@@ -254,7 +254,8 @@ Modes
   set      SETs of uniformly random keys
   fill     SETs every key once
   idle     opens connections and holds them until standard input ends; a line on standard input makes each send
-           one GET; a line of JSON says when the connections are open and when each GET is answered
+           one GET, "park" has each wait for a missing key (resp-cache), "answered" has each receive its value;
+           a line of JSON says when the connections are open and when each line is done
   replay   reads a trace (lines of "key-id [value-bytes]"), GETs each key, and on a miss SETs it; with --pipeline,
            consecutive different keys are asked for at once, and then all that missed are SET at once
   paced    GETs of uniformly random keys at a fixed rate, sent when they are due whether or not earlier ones were

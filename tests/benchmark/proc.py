@@ -26,6 +26,15 @@ def resident(pid):
     return _status_kb(pid, "VmRSS") * 1024
 
 
+def cpu_seconds(pid):
+    """What all threads of a process, those that are still there, have run for."""
+    nanoseconds = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/schedstat") as stat:
+            nanoseconds += int(stat.read().split()[0])
+    return nanoseconds / 1e9
+
+
 class ResidentSampler:
     """Samples a process' RSS every 50 ms while the `with` block runs.
 

@@ -3,11 +3,12 @@
 import resource
 import select
 import signal
+import time
 
 import pytest
 
 from tests.support import resp
-from tests.support.cache import LONG, Reader, answer
+from tests.support.cache import LONG, Cache, Reader, answer
 from tests.support.connection import Closed
 from tests.support.servers import eventually, is_redis
 
@@ -453,6 +454,27 @@ def test_a_thousand_who_wait_are_answered_in_order_and_once(cache, connect, many
         reader.connection.send_command("PING")
     assert all(reader.connection.read() == "PONG" for reader in readers)
     assert cache.counts()["lease_waiters"] == 0
+
+
+def test_who_waits_costs_no_cpu(start, many_files):
+    """100 000 parked waiters cost no CPU
+
+    `scripts/bench herd` measures that many; a server that polled for the waiters in any way would show with these, and be
+    far above the bound, which leaves room for what an idle server under a sanitizer does.
+    """
+    server = start("--maxclients", "5000")
+    with server.connect() as admin:
+        cache = Cache(admin)
+        token = cache.lease("k", "LEASE", LONG)
+        readers = [server.connect() for _ in range(4000)]
+        for reader in readers:
+            reader.send_command("CACHE.GET", "k", "WAIT", LONG)
+        eventually(lambda: cache.counts()["lease_waiters"] == len(readers))
+        before, begun = server.cpu_seconds(), time.monotonic()
+        time.sleep(2)
+        assert server.cpu_seconds() - before < 0.1 * (time.monotonic() - begun)
+        assert cache.fill("k", "v", token)
+        assert all(answer(reader.read())[:2] == ("hit", b"v") for reader in readers)
 
 
 def test_one_load_for_many_who_come_at_once(cache, connect, many_files):
