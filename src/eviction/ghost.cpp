@@ -32,10 +32,9 @@ Ghost::Words::~Words() {
   if (!words_.empty()) munmap(words_.data(), words_.size_bytes());
 }
 
-bool Ghost::Words::provide() {
+bool Ghost::Words::provide(std::size_t pages) {
   constexpr std::size_t page = 4096 / sizeof(std::uint32_t);
-  constexpr std::size_t at_once = 16 * page;
-  const std::size_t end = std::min(words_.size(), provided_ + at_once);
+  const std::size_t end = std::min(words_.size(), provided_ + pages * page);
   for (; provided_ < end; provided_ += page) {
     volatile std::uint32_t& word = words_[provided_];
     word = word;
@@ -86,19 +85,30 @@ std::optional<std::uint64_t> Ghost::Table::take(std::uint64_t hash) {
 }
 
 void Ghost::resize(std::size_t capacity) {
-  // Beside a smaller one the old table would only take memory, just when that is being given back.
-  if (capacity < capacity_) {
-    previous_ = {};
-  } else if (!current_.empty()) {
-    previous_ = std::move(current_);
-  }
-  current_ = {};
+  // Beside a smaller one an old table would only take memory, just when that is being given back.
+  if (capacity < capacity_) previous_ = {};
   capacity_ = capacity;
-  current_ = Table(capacity);
-  until_forgotten_ = capacity;
+  next_ = {};
+  next_ = Table(capacity);
+  if (next_.empty()) return;
+  if (!next_.provide(few_pages)) install();
 }
 
-bool Ghost::provide() { return !current_.empty() && current_.provide(); }
+bool Ghost::provide(std::size_t pages) {
+  if (next_.empty()) return false;
+  if (next_.provide(pages)) return true;
+  install();
+  return false;
+}
+
+void Ghost::install() {
+  previous_ = {};
+  if (!current_.empty() && current_.memory() <= next_.memory()) previous_ = std::move(current_);
+  current_ = {};
+  current_ = std::move(next_);
+  next_ = {};
+  until_forgotten_ = capacity_;
+}
 
 void Ghost::remember(std::uint64_t hash) {
   if (current_.empty()) return;

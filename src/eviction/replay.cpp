@@ -54,6 +54,8 @@ bool Replay::make_room(std::uint64_t size) {
   std::uint64_t in_vain = 0;
   while (used() + size > options_.capacity) {
     policy_.fit(entries(), used());
+    while (policy_.provide()) {
+    }
     const Victim victim = policy_.victim(occupancy_);
     if (victim.pick == Pick::none) return false;
     const std::uint64_t pressure = std::min<std::uint64_t>(in_vain / options_.patience, most_frequency);

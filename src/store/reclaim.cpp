@@ -207,6 +207,7 @@ Standing Table::standing_of(const Entry& e, const Order& order) const {
 
 bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient) {
   fit_policy();
+  policy_.provide_a_little();
   const std::uint64_t negative_quota = settings_.negative_quota.load(std::memory_order_relaxed);
   const bool negatives_first = negative_quota != 0 && memory_.used_by_negatives() > negative_quota;
   const eviction::Victim victim =

@@ -20,15 +20,16 @@ namespace pinfold::eviction {
 
 class Ghost {
  public:
-  /// Remembers `capacity` entries from now on; what is remembered stays so if the capacity grows. Without memory from the
-  /// system it remembers nothing.
+  /// Remembers `capacity` entries: at once if those take a few pages, else once provide() has gone through them, and until
+  /// then as many as before. What is remembered stays so if the capacity grows. Without memory from the system it
+  /// goes on as before.
   void resize(std::size_t capacity);
   std::size_t capacity() const { return capacity_; }
-  std::size_t memory() const { return current_.memory() + previous_.memory(); }
+  std::size_t memory() const { return current_.memory() + previous_.memory() + next_.memory(); }
 
-  /// Has the system provide the next few pages of a new table, which each of the first insertions would otherwise wait
-  /// for; false when all are there.
-  bool provide();
+  /// Has the system provide up to so many pages of a table of another size: each insertion would otherwise wait for one,
+  /// and whoever evicts inserts by the hundred. False when all are there.
+  bool provide(std::size_t pages = few_pages);
 
   /// Starts fetching what remember() and take() will read.
   void prefetch(std::uint64_t hash) const {
@@ -40,6 +41,8 @@ class Ghost {
   std::optional<std::uint64_t> take(std::uint64_t hash);
 
  private:
+  static constexpr std::size_t few_pages = 16;
+
   /// Zeroed pages of their own, not from the heap: that might have to clear them.
   class Words {
    public:
@@ -54,7 +57,7 @@ class Ghost {
       return *this;
     }
     std::span<std::uint32_t> all() const { return words_; }
-    bool provide();
+    bool provide(std::size_t pages);
 
    private:
     std::span<std::uint32_t> words_;
@@ -67,7 +70,7 @@ class Ghost {
     explicit Table(std::size_t capacity);
     std::size_t memory() const { return words_.all().size_bytes(); }
     bool empty() const { return words_.all().empty(); }
-    bool provide() { return words_.provide(); }
+    bool provide(std::size_t pages) { return words_.provide(pages); }
     /// One more entry was remembered, here or in a successor.
     void advance() { ++clock_; }
     void prefetch(std::uint64_t hash) const;
@@ -83,10 +86,13 @@ class Ghost {
     std::uint64_t per_tick_ = 1;
   };
 
+  void install();
+
   std::size_t capacity_ = 0;
   std::size_t until_forgotten_ = 0;  // insertions until `previous_` holds nothing of use
   Table current_;
   Table previous_;
+  Table next_;  // takes over when its pages are there
 };
 
 }  // namespace pinfold::eviction

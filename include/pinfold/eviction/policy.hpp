@@ -121,8 +121,13 @@ class Policy {
 
   /// Told now and then while evicting: how many entries with values there are, and all their bytes.
   void fit(std::uint64_t entries, std::uint64_t bytes);
-  /// As Ghost::provide, after fit(): to be called before evictions begin, until it is false.
+  /// As Ghost::provide, after fit(): what fit() asked of the ghosts is in force when it is false.
   bool provide() { return left_small_.provide() || left_main_.provide(); }
+  /// A step of that on the way to evict something.
+  void provide_a_little() {
+    constexpr std::size_t pages = 4;
+    if (!left_small_.provide(pages)) left_main_.provide(pages);
+  }
   /// Bytes that the policy itself occupies.
   std::size_t memory() const { return left_small_.memory() + left_main_.memory(); }
   /// The part of the cache that the small queue may take; moves by itself.

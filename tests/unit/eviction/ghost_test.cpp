@@ -17,13 +17,19 @@ std::size_t known(Ghost& ghost, std::size_t from, std::size_t to) {
   for (std::size_t i = from; i < to; ++i) count += ghost.take(hash_of(i)).has_value();
   return count;
 }
+
+void resize(Ghost& ghost, std::size_t capacity) {
+  ghost.resize(capacity);
+  while (ghost.provide()) {
+  }
+}
 }  // namespace
 
 TEST_CASE("a ghost remembers about as many as it is told, and forgets what is older") {
   for (const std::size_t capacity : {64, 100, 5000, 100000}) {
     CAPTURE(capacity);
     Ghost ghost;
-    ghost.resize(capacity);
+    resize(ghost, capacity);
     for (std::size_t i = 0; i < 5 * capacity; ++i) ghost.remember(hash_of(i));
     CHECK(known(ghost, 0, 3 * capacity) <= capacity / 1000 + 1);
     CHECK(known(ghost, 4 * capacity, 5 * capacity) >= capacity * 85 / 100);
@@ -34,7 +40,7 @@ TEST_CASE("a ghost remembers about as many as it is told, and forgets what is ol
 TEST_CASE("of the younger half of a ghost next to nothing is lost") {
   constexpr std::size_t capacity = 20000;
   Ghost ghost;
-  ghost.resize(capacity);
+  resize(ghost, capacity);
   for (std::size_t i = 0; i < 3 * capacity; ++i) ghost.remember(hash_of(i));
   CHECK(known(ghost, 3 * capacity - capacity / 2, 3 * capacity) >= capacity / 2 * 99 / 100);
 }
@@ -42,7 +48,7 @@ TEST_CASE("of the younger half of a ghost next to nothing is lost") {
 TEST_CASE("a ghost tells how many were remembered since") {
   for (const std::size_t capacity : {100, 50000}) {
     Ghost ghost;
-    ghost.resize(capacity);
+    resize(ghost, capacity);
     for (std::size_t i = 0; i < 2 * capacity; ++i) ghost.remember(hash_of(i));
     for (const std::size_t back : {capacity / 100, capacity / 10, capacity / 2}) {
       const auto age = ghost.take(hash_of(2 * capacity - 1 - back));
@@ -57,7 +63,7 @@ TEST_CASE("what a ghost gave back it has forgotten, and without a size it rememb
   ghost.remember(hash_of(1));
   CHECK_FALSE(ghost.take(hash_of(1)));
   CHECK(ghost.memory() == 0);
-  ghost.resize(100);
+  resize(ghost, 100);
   ghost.remember(hash_of(1));
   CHECK(ghost.take(hash_of(1)) == 0);
   CHECK_FALSE(ghost.take(hash_of(1)));
@@ -66,7 +72,7 @@ TEST_CASE("what a ghost gave back it has forgotten, and without a size it rememb
 TEST_CASE("a ghost seldom takes a stranger for somebody it knows") {
   constexpr std::size_t capacity = 20000;
   Ghost ghost;
-  ghost.resize(capacity);
+  resize(ghost, capacity);
   for (std::size_t i = 0; i < 2 * capacity; ++i) ghost.remember(hash_of(i));
   CHECK(known(ghost, 10 * capacity, 60 * capacity) < 50);  // of a million
 }
@@ -75,9 +81,9 @@ TEST_CASE("a ghost that grows forgets nothing, and gives the old table back in t
   constexpr std::size_t capacity = 1000;
   constexpr std::size_t next = capacity * 2;
   Ghost ghost;
-  ghost.resize(capacity);
+  resize(ghost, capacity);
   for (std::size_t i = 0; i < capacity; ++i) ghost.remember(hash_of(i));
-  ghost.resize(next);
+  resize(ghost, next);
   for (std::size_t i = capacity; i < capacity + 100; ++i) ghost.remember(hash_of(i));
   CHECK(known(ghost, capacity - 300, capacity + 100) >= 390);
   const auto age = ghost.take(hash_of(capacity - 301));
@@ -90,21 +96,40 @@ TEST_CASE("a ghost that grows forgets nothing, and gives the old table back in t
 TEST_CASE("a ghost that shrinks takes less memory at once, and works on") {
   constexpr std::size_t capacity = 1000;
   Ghost ghost;
-  ghost.resize(capacity);
+  resize(ghost, capacity);
   for (std::size_t i = 0; i < capacity; ++i) ghost.remember(hash_of(i));
-  ghost.resize(capacity / 4);
+  resize(ghost, capacity / 4);
   CHECK(ghost.memory() <= capacity + 32);
   for (std::size_t i = 0; i < 100; ++i) ghost.remember(hash_of(5 * capacity + i));
   CHECK(known(ghost, 5 * capacity, 5 * capacity + 100) == 100);
 }
 
-TEST_CASE("a ghost's pages are provided a few at a time, and nothing is forgotten by that") {
+TEST_CASE("a large ghost takes over when its pages are there, and nothing is forgotten by that") {
   Ghost ghost;
   CHECK_FALSE(ghost.provide());
+  resize(ghost, 1000);
+  for (std::size_t i = 0; i < 500; ++i) ghost.remember(hash_of(i));
   ghost.resize(100'000);  // 98 pages
-  for (std::size_t i = 0; i < 1000; ++i) ghost.remember(hash_of(i));
+  CHECK(ghost.capacity() == 100'000);
+  CHECK(ghost.memory() > 100'000 * 4);
   int calls = 1;
-  while (ghost.provide()) ++calls;
-  CHECK(calls == 7);
-  CHECK(known(ghost, 0, 1000) == 1000);
+  for (std::size_t i = 500; ghost.provide(); ++i, ++calls) ghost.remember(hash_of(i));
+  CHECK(calls == 6);  // and one when it was resized
+  CHECK(known(ghost, 0, 500) >= 495);
+  CHECK(known(ghost, 500, 505) == 5);
+  for (std::size_t i = 1000; i < 91'000; ++i) ghost.remember(hash_of(i));
+  CHECK(known(ghost, 1000, 91'000) > 80'000);
+}
+
+TEST_CASE("a ghost that is resized again before its pages are there takes the last size") {
+  Ghost ghost;
+  resize(ghost, 1000);
+  ghost.resize(100'000);
+  CHECK(ghost.provide());
+  ghost.resize(200'000);
+  CHECK(ghost.provide());
+  resize(ghost, 50'000);
+  CHECK(ghost.memory() <= 50'000 * 4 + 1000 * 4 + 64);
+  for (std::size_t i = 0; i < 60'000; ++i) ghost.remember(hash_of(i));
+  CHECK(known(ghost, 30'000, 60'000) > 29'000);
 }
