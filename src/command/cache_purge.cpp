@@ -79,7 +79,10 @@ void cache_purge(Call& call) {
     if (ticket == 0) return;
     // Segments that wait to be used again may still hold what was purged.
     engine.keyspace.release_spare();
-    engine.cache.deliver(thread, std::vector<cache::Delivery>{{id, ticket, {cache::Status::hit, 0, bytes, nullptr, {}}}});
+    auto answers = std::make_shared<cache::Answers>();
+    answers->to.emplace(ticket, cache::Waiter{.client = id, .thread = thread});
+    answers->answer = {cache::Status::hit, 0, bytes, nullptr, {}};
+    engine.cache.deliver(answers);
   };
   if (request->sync) {
     auto wait = std::make_unique<Wait>();
