@@ -172,9 +172,8 @@ void IoThread::update_limits() {
   const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
   limits_.output = hard > 0 ? hard : SIZE_MAX;
   // A connection costs something before it asks for anything. maxclients bounds that, the share is for more.
-  constexpr std::uint64_t idle_client = 1536;
   const std::uint64_t share = engine_.clients_share();
-  limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.count() * idle_client;
+  limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.idle_bytes();
   const std::uint64_t memory = engine_.keyspace.memory().limit();
   limits_.unread_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
   // Where others have used up the share, it is for them to go: a reply of some size may still be made.

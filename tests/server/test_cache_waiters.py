@@ -1,6 +1,5 @@
 """Readers that wait (CACHE.GET ... WAIT): who is answered what, in which order, and what ends a wait."""
 
-import resource
 import select
 import signal
 import time
@@ -420,14 +419,6 @@ def test_a_transaction_answers_those_who_wait(cache, connect, park):
 
 
 # Many
-
-
-@pytest.fixture
-def many_files():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_thousand_who_wait_are_answered_in_order_and_once(cache, connect, many_files):
