@@ -7,7 +7,11 @@ from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
-# | `CACHE.INSPECT key` | map: status, type, bytes, version, age-ms, fresh-ms, stale-ms, frequency, load-ms (measured), tags, policy, lease-ms, waiters |
+# | `CACHE.INSPECT key` | a map, see below |
+#
+# "`CACHE.INSPECT` tells `status` (`hit`, `stale`, `absent`, `miss`), `type`, `bytes` (of the value), `version`, `age-ms` (to 100 ms; -1 where it is not kept, as
+# for plain writes), `fresh-ms` (-1: no expiry), `stale-ms` (until it is gone; -1: never), `frequency` (0-3), `load-ms` (measured; 0: not), `tags`, `policy`,
+# `lease-ms` (left of the lease, 0: none) and `waiters`."
 FIELDS = [
     "status", "type", "bytes", "version", "age-ms", "fresh-ms", "stale-ms", "frequency", "load-ms", "tags", "policy", "lease-ms", "waiters",
 ]  # fmt: skip
@@ -47,7 +51,7 @@ def test_the_age_grows_and_what_is_left_shrinks(cache):
 
 
 def test_the_time_of_the_load_was_measured(cache):
-    """load-ms (measured)"""
+    """`load-ms` (measured; 0: not)"""
     cache.loaded("k")
     assert LOAD_MS <= cache.inspect("k")["load-ms"] < LONG
 
@@ -100,7 +104,7 @@ def test_it_takes_one_key(cache, args):
     assert cache.call("CACHE.INSPECT", *args) == "ERR wrong number of arguments for 'cache.inspect' command"
 
 
-# "`key` is always where `COMMAND GETKEYS` says it is."
+# "`COMMAND GETKEYS` tells where the keys are."
 
 KEYS = {
     "cache.get": [(["k"], ["k"]), (["LEASE", "LEASE", "1"], ["LEASE"]), (["k", "WAIT", "1", "LEASE", "2", "BETA", "1"], ["k"])],

@@ -20,7 +20,7 @@ def key():
     return f"key:{next(_numbers)}"
 
 
-# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | number of entries hit. Voids leases. ... |
+# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | how many keys had an entry that it was for. Voids the keys' leases in any case |
 
 
 def test_it_answers_how_many_entries_it_hit(cache, client):
@@ -32,7 +32,7 @@ def test_it_answers_how_many_entries_it_hit(cache, client):
 
 
 def test_it_voids_leases(cache):
-    """Voids leases."""
+    """Voids the keys' leases in any case"""
     tokens = {key: cache.lease(key) for key in ("a", "b", "c")}
     voided = cache.counts()["lease_voided"]
     assert cache.invalidate(["a", "b"]) == 0
@@ -69,7 +69,8 @@ def test_the_longest_waiter_loads_anew(cache, park):
     assert second.answer()[:2] == ("hit", b"new")
 
 
-# "SOFT: the entry becomes stale now instead of gone, usable until its expiry or, if it has none, for the policy's `stale` (60 s ...)"
+# "`INVALIDATE ... SOFT`: a live entry becomes stale now and is usable until its expiry or, if it has none, for the policy's `stale` (60 s where no policy says).
+# One that is stale already stays as it is; a negative one goes."
 
 
 def test_soft_makes_the_entry_stale(cache, client):
@@ -127,7 +128,7 @@ def test_soft_entries_end_when_they_would_have(cache):
     eventually(lambda: cache.look("k").status == "miss")
 
 
-# "VERSION: fills with a version <= n are refused from now on, for at least `invalidation-memory` (default 10 min)"
+# "`INVALIDATE ... VERSION n`: entries with a higher version stay; fills with a version up to n are refused for `invalidation-memory` (10 minutes by default)."
 
 
 def test_version_refuses_fills_that_are_not_newer(cache, key):
@@ -227,7 +228,9 @@ def test_wrong_options_are_a_syntax_error(cache, options):
 
 
 def test_invalidations_are_forgotten_in_time(cache, client, key):
-    """for at least `invalidation-memory`: what is kept of them does not grow without end"""
+    """refused for `invalidation-memory` ...
+
+    What is kept of them does not grow without end."""
     with setting(client, "invalidation-memory", 1):
         cache.invalidate([key], "VERSION", 10)
         eventually(lambda: cache.set(key, "v", "VERSION", 9))

@@ -64,7 +64,7 @@ def test_config_resetstat_sets_the_counts_back(cache):
 
 
 def test_outstanding_leases_are_bounded(cache, client):
-    """limits on outstanding leases and waiters, globally and per policy"""
+    """leases are used up: ask again"""
     with setting(client, "max-leases", 100):
         tokens = [cache.get(f"k{i}", "LEASE", LONG).token for i in range(150)]
         assert all(tokens[:100]) and not any(tokens[100:])
@@ -126,7 +126,7 @@ def test_leases_take_a_bounded_part_of_memory(start):
         assert cache.lease("again")
 
 
-# Negative entries: "no value bytes, own TTL cap and own memory share, evicted first"
+# "While negative entries take more than `negative-memory` percent of `maxmemory`, they and nothing else are evicted."
 
 
 def test_negative_entries_have_a_share_of_memory(start):
@@ -165,7 +165,8 @@ def test_a_negative_entry_has_no_value(cache, client):
     assert cache.inspect("key:of:some:length")["bytes"] <= cache.inspect("key:of:some:lengtj")["bytes"] + 8
 
 
-# "an operator's switch that serves stale everywhere while the origin is down"
+# "`serve-stale yes` is for while the origin is down: entries outlast their deadlines, whether or not they have a stale window, nothing expires, and plain reads
+# as well as CACHE.GET get them; CACHE.GET marks them `stale` and still grants its one lease, so that the origin's return is noticed."
 
 
 def test_serve_stale_asks_no_plain_reader_to_rebuild(cache, client, policy):

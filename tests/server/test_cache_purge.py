@@ -15,7 +15,8 @@ def statuses(cache, *keys):
     return [found.status for found in cache.mget(keys, "LEASE", 0)]
 
 
-# | `CACHE.PURGE TAGS n tag [tag ...] [SOFT] [SYNC]` / `CACHE.PURGE PREFIX prefix [SOFT] [SYNC]` | `OK`. In force for every reader when it returns ... |
+# | `CACHE.PURGE TAGS n tag [tag ...] [SOFT] [SYNC]`, `CACHE.PURGE PREFIX prefix [SOFT] [SYNC]` | `OK`; with SYNC the number of bytes that entries gave back, once they
+# are gone |
 
 
 def test_a_tag_takes_its_entries_along(cache):
@@ -54,7 +55,7 @@ def test_a_prefix_is_bytes_and_no_pattern(cache, client):
 
 
 def test_what_is_purged_is_gone_for_every_command(cache, client):
-    """In force for every reader when it returns"""
+    """A purge is in force for every reader when it returns"""
 
     def purged():
         client.call("FLUSHALL")
@@ -139,7 +140,7 @@ def test_every_reader_sees_it_when_it_returns(cache, server):
     assert not wrong, wrong[:5]
 
 
-# "a fill is refused if any of its tags, or a prefix of its key, was purged after its lease was granted"
+# "**A fill is refused as well if one of its tags was purged after its lease was granted** ... (A purge of a prefix voids the leases of all keys that begin with it.)"
 
 
 def test_a_fill_whose_tag_was_purged_since_its_lease_is_refused(cache):
@@ -168,7 +169,7 @@ def test_a_fill_whose_prefix_was_purged_since_its_lease_is_refused(cache):
 
 
 def test_a_purge_voids_the_lease_of_an_entry_that_it_takes(cache):
-    """A lease is void as soon as its key is ... purged by anyone but its holder"""
+    """the key is written, ... invalidated or purged by anybody else | it is **void**"""
     token = cache.early_lease("fresh")
     assert cache.purge_prefix("fre") == "OK"
     assert not cache.fill("fresh", "old", token)
@@ -225,7 +226,7 @@ def test_soft_voids_leases(cache):
 
 
 def test_sync_answers_how_many_bytes_it_erased(cache):
-    """SYNC returns once the bytes are gone, with their count: proof of erasure"""
+    """with SYNC the number of bytes that entries gave back, once they are gone"""
     for i in range(500):
         cache.set(f"user:{i:03}", "x" * 100, "TAGS", 1, f"user:{i % 5}")
     assert 100 * 108 < cache.purge_tags(["user:1"], "SYNC") < 100 * 200
@@ -240,7 +241,7 @@ def test_sync_answers_how_many_bytes_it_erased(cache):
 
 @pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="sanitizers map terabytes of their own, and keep what was freed")
 def test_sync_leaves_no_bytes(start):
-    """proof of erasure: the value is nowhere in the memory of the server"""
+    """no byte of the entries, of older values that were overwritten, or of segments waiting to be used again is left in the store."""
     server = start("--maxmemory", "64mb")
     secret = b"card number 4929"
     pieces = (secret[:8], secret[8:])
