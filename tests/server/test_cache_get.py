@@ -279,6 +279,25 @@ def test_a_duration_that_is_negative_or_overflows_is_refused(cache, option, text
     assert cache.lease("k")
 
 
+@pytest.mark.parametrize("option, what, most", [("LEASE", "lease time", 3_600_000), ("WAIT", "wait time", 86_400_000)])
+def test_a_duration_out_of_its_bounds_is_answered_with_them(cache, option, what, most):
+    """a number out of its bounds is answered with the bounds"""
+    for wrong in (-1, most + 1):
+        assert cache.call("CACHE.GET", "k", option, wrong) == f"ERR invalid {what} in 'cache.get' command, must be from 0 to {most}"
+    if option == "LEASE":
+        assert cache.call("CACHE.MGET", 1, "k", option, most + 1) == f"ERR invalid {what} in 'cache.mget' command, must be from 0 to {most}"
+    assert cache.get("none", option, 0).status == cache.get("most", option, most).status == "miss"
+    if option == "LEASE":
+        assert 3_400_000 < cache.inspect("most")["lease-ms"] <= most
+
+
+def test_a_beta_out_of_its_bounds_is_answered_with_them(cache):
+    for wrong in ("-0.001", "1000.001", "1e9", "inf"):
+        assert cache.call("CACHE.GET", "k", "BETA", wrong) == "ERR BETA must be a number from 0 to 1000"
+    for right in ("0", "0.0", "1000", "1e3"):
+        assert cache.get(f"k{right}", "BETA", right).token > 0
+
+
 @pytest.mark.parametrize("text", ["x", "", "-1", "nan", "1.5.5", "-inf"])
 def test_a_wrong_beta_is_refused(cache, text):
     assert cache.call("CACHE.GET", "k", "BETA", text).startswith("ERR ")

@@ -41,6 +41,26 @@ def test_of_a_fresh_entry(cache, client):
     assert inspected["age-ms"] >= 0 and inspected["frequency"] >= 0
 
 
+def test_what_is_not_kept_and_what_never_ends_is_minus_one(cache, client):
+    """`age-ms` (to 100 ms; -1 where it is not kept, as for plain writes), `fresh-ms` (-1: no expiry), `stale-ms` (until it is gone; -1: never)"""
+    client.call("SET", "plain", "v")
+    client.call("SET", "brief", "v", "PX", LONG)
+    cache.set("ours", "v")
+    cache.set("stale", "v", "STALE", LONG)  # without a deadline there is no window
+
+    def found(key):
+        inspected = cache.inspect(key)
+        return inspected["age-ms"], inspected["fresh-ms"], inspected["stale-ms"]
+
+    assert found("plain") == (-1, -1, -1)
+    age, fresh, gone = found("brief")
+    assert age == -1 and 0 < gone <= fresh <= LONG
+    for key in ("ours", "stale"):
+        age, fresh, gone = found(key)
+        assert age >= 0 and (fresh, gone) == (-1, -1), key
+    assert found("missing") == (-1, 0, 0)
+
+
 def test_the_age_grows_and_what_is_left_shrinks(cache):
     cache.set("k", "v", "PX", LONG)
     first = cache.inspect("k")

@@ -193,6 +193,28 @@ def test_serve_stale_outlives_the_stale_window(cache, client):
         assert cache.get("k")[:2] == ("stale", b"old")
 
 
+def test_serve_stale_needs_neither_a_stale_window_nor_a_policy(cache, client, connect):
+    """entries outlast their deadlines, whether or not they have a stale window, nothing expires, and plain reads as well as CACHE.GET get them"""
+    expired = int(info(client, "stats")["expired_keys"])
+    other = connect()
+    with setting(client, "serve-stale", "yes"):
+        client.call("SET", "plain", "old", "PX", 1)
+        cache.set("ours", "old", "PX", 1)
+        eventually(lambda: cache.look("plain").status == cache.look("ours").status == "stale")
+        for key in ("plain", "ours"):
+            for reader in (client, other):
+                assert reader.call("GET", key) == reader.call("GETEX", key) == b"old"
+                assert reader.call("MGET", key, "missing") == [b"old", None]
+            found = cache.get(key, "LEASE", LONG)
+            assert found[:2] == ("stale", b"old") and found.token > 0
+            assert cache.get(key)[:3] == ("stale", b"old", 0)
+        assert cache.call("DBSIZE") == 2 and int(info(client, "stats")["expired_keys"]) == expired
+        assert cache.fill("ours", "new", found.token, "PX", LONG)
+        assert client.call("GET", "ours") == b"new"
+    assert client.call("GET", "plain") is None and client.call("GET", "ours") == b"new"
+    eventually(lambda: int(info(client, "stats")["expired_keys"]) == expired + 1)
+
+
 # Settings
 
 

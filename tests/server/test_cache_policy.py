@@ -124,6 +124,19 @@ def test_longer_times_are_shortened(cache, policy, client):
     assert 0 < client.call("PTTL", "p:k") <= 60_000
 
 
+def test_persist_is_shortened(cache, policy, client):
+    """max-ttl: 1d  # longer ones, and PERSIST, are shortened"""
+    policy("p", "match", "p:*", "max-ttl", "10m")
+    for command in (["PERSIST", "p:k"], ["GETEX", "p:k", "PERSIST"]):
+        client.call("SET", "p:k", "v", "PX", 60_000)
+        assert client.call(*command) in (1, b"v")
+        assert 60_000 < client.call("PTTL", "p:k") <= 600_000, command
+    client.call("SET", "p:k", "v")
+    assert 0 < client.call("PTTL", "p:k") <= 600_000
+    client.call("SET", "other", "v", "PX", LONG)
+    assert client.call("PERSIST", "other") == 1 and client.call("TTL", "other") == -1
+
+
 def test_jitter_only_shortens_and_spreads(cache, policy, client):
     """jitter: 10%  # a time to live is shortened by a random 0-10 %, never lengthened"""
     policy("p", "match", "p:*", "jitter", "10%")
@@ -221,6 +234,18 @@ def test_larger_values_are_refused(cache, policy, client):
     assert client.call("SET", "other", "x" * 5000) == "OK"
     reply = client.call("RENAME", "other", "p:renamed")
     assert is_error(reply) and client.call("EXISTS", "p:renamed") == 0
+
+
+def test_a_refusal_in_exec_is_of_one_command(cache, policy, connect):
+    """What a write violates of a policy in EXEC is found when its turn comes; the other commands of the transaction are executed, as with any error."""
+    policy("p", "match", "p:*", "max-value", "1kb")
+    other = connect()
+    queued = other.pipeline([["MULTI"], ["SET", "before", "1"], ["SET", "p:k", "x" * 1025], ["CACHE.SET", "p:c", "x" * 1025], ["SET", "p:small", "x"], ["SET", "after", "1"]])
+    assert queued == ["OK"] + ["QUEUED"] * 5
+    first, plain, ours, small, last = other.call("EXEC")
+    assert first == small == last == "OK"
+    assert is_error(plain) and is_error(ours) and "max-value" in plain and "max-value" in ours
+    assert cache.call("EXISTS", "before", "p:k", "p:c", "p:small", "after") == 3
 
 
 @pytest.mark.parametrize("command", ["SET", "CACHE.SET"])
@@ -323,6 +348,17 @@ def test_policies_come_from_the_file(tmp_path, start):
         ("policies:\n  - name: 'a b'\n    match: 'a*'\n", 2),
         ("policies:\n  - match: 'a*'\n", 2),
         ("policies:\n  a: 1\n", 1),
+        ("policies:\n  - a\n", 2),
+        ("policies:\n  - name: a\n    match: 'a[0-9'\n", 3),
+        ("policies:\n  - name: a\n    match: 'a\\'\n", 3),
+        ("policies:\n  - name: a\n    match: ''\n", 3),
+        ("timeout: 5\npolicies:\n  - name: a\n    match: 'a*'\n  - name: b\n    colour: red\n", 6),
+        ("policies:\n  - name: a\n    match: 'a*'\n    ttl: 5m\n   stale: 5s\n", 5),
+        ("policies:\n  - name: a\n    match: [a\n    ttl: 5m\n", 4),
+        ("policies:\n  - name: a\n    match: *a\n", 3),
+        ("policies:\n  - name: a\n    ttl: [5m, 6m]\n", 3),
+        ("policies:\n  - name: a\n    ttl: 5m\n    ttl: 6m\n", 4),
+        ("".join(["policies:\n", *(f"  - name: p{i}\n    match: '{i}:*'\n" for i in range(251))]), 502),
     ],
 )
 def test_a_wrong_policy_in_the_file_is_refused_with_its_line(tmp_path, yaml, line):
@@ -334,7 +370,7 @@ def test_a_wrong_policy_in_the_file_is_refused_with_its_line(tmp_path, yaml, lin
     )  # fmt: skip
     lines = result.stderr.splitlines()
     assert result.returncode == 1 and len(lines) == 1, result.stderr
-    assert "bad.yaml" in lines[0] and str(line) in lines[0].replace(str(file), ""), lines[0]
+    assert f"{file}:{line}: " in lines[0], lines[0]
 
 
 def test_a_rewrite_of_the_file_keeps_its_policies(tmp_path, start):
@@ -397,6 +433,19 @@ def test_a_policy_without_a_match_is_for_all_keys(cache, policy):
     assert text(cache.policy("MATCH", "any")) == "all"
     policy("later", "match", "later:*")
     assert text(cache.policy("MATCH", "later:1")) == "all"
+
+
+def test_there_are_at_most_250(cache, policy):
+    """At most 250."""
+    for i in range(250):
+        policy(f"p{i}", "match", f"p{i}:*")
+    assert cache.policy("SET", "more", "match", "more:*") == "ERR there are too many policies already"
+    assert len(listed(cache)) == 250 and cache.policy("MATCH", "more:1") is None
+    assert text(cache.policy("MATCH", "p249:k")) == "p249"
+    policy("p7", "ttl", "5m")
+    assert cache.policy("DEL", "p0") == 1
+    policy("more", "match", "more:*")
+    assert text(cache.policy("MATCH", "more:1")) == "more"
 
 
 def test_an_unknown_policy_is_nil(cache):

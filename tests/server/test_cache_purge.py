@@ -324,6 +324,37 @@ def test_memory_comes_back_in_the_background(cache, client):
     eventually(lambda: used() < before + 400_000)
 
 
+def refused_beyond(cache, commands):
+    """The replies to all of them, none of which is swept before the last: a transaction keeps the sweep out."""
+    cache.set("k", "v", "TAGS", 1, "kept")  # where there is nothing, nothing is remembered
+    eventually(lambda: cache.counts()["purges_pending"] == 0)
+    assert set(cache.connection.pipeline([["MULTI"], *commands])) == {"OK", "QUEUED"}
+    return cache.call("EXEC")
+
+
+TOO_MANY = "ERR too many purges are waiting to be swept, try again in a moment"
+
+
+def test_64_prefixes_can_wait(cache):
+    """64 prefixes ... can wait to be swept at once; one more is refused with an error."""
+    purges = [["CACHE.PURGE", "PREFIX", f"none:{i}:"] for i in range(64)]
+    replies = refused_beyond(cache, [*purges, ["CACHE.PURGE", "PREFIX", "k"]])
+    assert replies == ["OK"] * 64 + [TOO_MANY]
+    assert cache.look("k").status == "hit", "what is refused does nothing"
+    eventually(lambda: cache.counts()["purges_pending"] == 0)
+    assert cache.purge_prefix("k") == "OK" and cache.look("k").status == "miss"
+
+
+def test_16384_tags_can_wait(cache):
+    """16 384 tags can wait to be swept at once; one more is refused with an error."""
+    purges = [["CACHE.PURGE", "TAGS", 512, *(f"{i * 512 + n:05}" for n in range(512))] for i in range(32)]
+    replies = refused_beyond(cache, [*purges, ["CACHE.PURGE", "TAGS", 1, "kept"]])
+    assert replies == ["OK"] * 32 + [TOO_MANY]
+    assert cache.look("k").status == "hit"
+    eventually(lambda: cache.counts()["purges_pending"] == 0)
+    assert cache.purge_tags(["kept"]) == "OK" and cache.look("k").status == "miss"
+
+
 def test_each_purge_leaves_a_line_in_the_log(cache, server, client):
     """an audit line for each purge (who, what, how many)"""
     client.call("CLIENT", "SETNAME", "eraser")

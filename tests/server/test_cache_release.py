@@ -172,6 +172,19 @@ def test_a_duration_that_is_negative_or_overflows_is_refused(cache, text):
     assert cache.fill("k", "v", token)
 
 
+def test_a_duration_out_of_its_bounds_is_answered_with_them(cache):
+    """a number out of its bounds is answered with the bounds"""
+    token = cache.lease("k")
+    for wrong in (0, -1, 3_600_001):
+        assert cache.call("CACHE.RENEW", "k", token, wrong) == "ERR invalid lease time in 'cache.renew' command, must be from 1 to 3600000"
+    for wrong in (-1, 3_600_001):
+        assert cache.call("CACHE.RELEASE", "k", token, "RETRY", wrong) == "ERR invalid retry time in 'cache.release' command, must be from 0 to 3600000"
+    assert cache.renew("k", token, 3_600_000) == 1
+    assert cache.release("k", token, "RETRY", 0) == 1
+    token = cache.lease("k")
+    assert cache.release("k", token, "RETRY", 3_600_000) == 1
+
+
 @pytest.mark.parametrize("options", [["RETRY"], ["BOGUS"], ["RETRY", "1", "BOGUS"], ["1"]])
 def test_wrong_options_are_a_syntax_error(cache, options):
     token = cache.lease("k")

@@ -278,6 +278,18 @@ def test_commands_that_change_a_value_keep_its_version_and_tags(cache, client):
     assert client.call("EXISTS", "copy", "other") == 0
 
 
+def test_a_plain_set_drops_the_version(cache, client):
+    """a plain SET without KEEPTTL drops it"""
+    assert cache.set("k", "ten", "VERSION", 10, "TAGS", 1, "t")
+    assert client.call("SET", "k", "plain") == "OK"
+    assert cache.inspect("k")["version"] == 0 and cache.inspect("k")["tags"] == []
+    assert cache.call("CACHE.SET", "k", "five", "VERSION", 5) == "OK"
+    assert cache.get("k").value == b"five"
+    assert client.call("SET", "k", "kept", "KEEPTTL") == "OK"
+    assert cache.inspect("k")["version"] == 5
+    assert cache.call("CACHE.SET", "k", "old", "VERSION", 5) is None
+
+
 def test_the_largest_version_that_javascript_knows(cache):
     assert cache.set("k", "v", "VERSION", 2**53 - 1)
     assert cache.inspect("k")["version"] == 2**53 - 1
@@ -348,6 +360,31 @@ def test_absent_expires(cache):
     eventually(lambda: cache.look("k").status == "miss")
     assert cache.absent("k", "EX", 1)
     assert 0 < cache.get("k").ms <= 1000
+
+
+def milliseconds(client):
+    """The server's time of day."""
+    seconds, micros = client.call("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def test_absent_takes_the_time_at_which_it_ends(cache, client):
+    """| `CACHE.ABSENT key [TOKEN token] [EX s / PX ms / EXAT t / PXAT t] ..."""
+    with setting(client, "negative-ttl-max", 2**31 - 1):
+        begun = milliseconds(client)
+        for option, unit in (("PXAT", 1), ("EXAT", 1000)):
+            at = (begun + LONG) // unit
+            token = cache.lease("k")
+            assert cache.absent("k", "TOKEN", token, option, at)
+            found = cache.get("k")
+            assert found[:3] == ("absent", None, 0)
+            assert at * unit - milliseconds(client) - 1 <= found.ms <= at * unit - begun, option
+            client.call("DEL", "k")
+    for option, at in (("EXAT", FAR), ("PXAT", FAR * 1000)):
+        assert cache.absent("k", option, at)
+        assert 0 < cache.get("k").ms <= 60_000, "negative-ttl-max"
+        assert cache.absent("k", option, 1)
+        assert cache.look("k").status == "miss", "that time has passed"
 
 
 def test_the_time_of_a_negative_entry_is_capped(cache, client):
@@ -455,6 +492,19 @@ def test_a_duration_that_is_negative_or_overflows_is_refused(cache, option, text
 def test_no_time_at_all_is_refused_as_by_set(cache, option):
     assert cache.call("CACHE.SET", "k", "w", option, 0) == "ERR invalid expire time in 'cache.set' command"
     assert cache.call("EXISTS", "k") == 0
+
+
+@pytest.mark.parametrize(
+    "option, what, least, most",
+    [("VERSION", "version", 1, 2**53 - 1), ("STALE", "stale time", 0, 2**32 - 1)],
+)
+def test_a_number_out_of_its_bounds_is_answered_with_them(cache, option, what, least, most):
+    error = f"ERR invalid {what} in 'cache.set' command, must be from {least} to {most}"
+    for wrong in (least - 1, most + 1):
+        assert cache.call("CACHE.SET", "k", "v", "PX", LONG, option, wrong) == error
+        assert cache.look("k").status == "miss"
+    for right in (least, most):
+        assert cache.set(f"k{right}", "v", "PX", LONG, option, right)
 
 
 def test_deadlines_that_overflow_together_are_refused(cache):

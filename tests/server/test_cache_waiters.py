@@ -3,6 +3,7 @@
 import resource
 import select
 import signal
+import socket
 import time
 
 import pytest
@@ -324,6 +325,31 @@ def test_a_key_that_is_too_long_to_wait_for_is_answered_at_once(cache):
     key = "k" * 4097
     cache.lease(key)
     assert cache.get(key, "WAIT", LONG)[:3] == ("miss", None, 0)
+
+
+def test_nobody_waits_with_client_reply_off(cache, connect):
+    """Nobody waits inside MULTI, with CLIENT REPLY OFF, ..."""
+    cache.lease("k")
+    silent = connect(protocol=cache.protocol)
+    for command in (["CLIENT", "REPLY", "OFF"], ["CACHE.GET", "k", "WAIT", LONG], ["SET", "behind", "1"], ["CLIENT", "REPLY", "ON"]):
+        silent.send_command(*command)
+    # Whoever waited would not come to the command that turns replies on.
+    assert silent.read() == "OK"
+    assert silent.call("GET", "behind") == b"1" and cache.waiters("k") == 0
+    for command in (["CLIENT", "REPLY", "SKIP"], ["CACHE.GET", "k", "WAIT", LONG], ["PING", "seen"]):
+        silent.send_command(*command)
+    assert silent.read() == b"seen"
+
+
+def test_who_closes_only_its_sending_side_counts_as_gone(cache, park):
+    """Who closes only its sending side counts as gone."""
+    token = cache.lease("k")
+    gone, other = park("k"), park("k")
+    gone.connection.socket.shutdown(socket.SHUT_WR)
+    eventually(lambda: cache.waiters("k") == 1)
+    assert gone.connection.read_until_closed() == b""
+    assert cache.release("k", token) == 1
+    assert other.answer().token > token
 
 
 # CLIENT PAUSE
