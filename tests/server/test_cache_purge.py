@@ -2,6 +2,7 @@
 
 import os
 import threading
+import uuid
 
 import pytest
 
@@ -355,13 +356,28 @@ def test_16384_tags_can_wait(cache):
     assert cache.purge_tags(["kept"]) == "OK" and cache.look("k").status == "miss"
 
 
-def test_each_purge_leaves_a_line_in_the_log(cache, server, client):
-    """an audit line for each purge (who, what, how many)"""
-    client.call("CLIENT", "SETNAME", "eraser")
-    cache.set("audited:1", "v", "TAGS", 1, "audited tag")
-    for purge, what in ((["TAGS", 1, "audited tag", "SYNC"], "audited tag"), (["PREFIX", "audited:", "SYNC"], "audited:")):
-        client.call("CACHE.PURGE", *purge)
-        eventually(lambda: [line for line in server.log().splitlines() if "purge" in line.lower() and what in line and "127.0.0.1" in line])
+@pytest.mark.parametrize("how", ["TAGS", "PREFIX"])
+@pytest.mark.parametrize("options", [[], ["SOFT"]], ids=" ".join)
+@pytest.mark.parametrize("name", ["", "eraser"])
+def test_each_purge_leaves_a_line_in_the_log(cache, server, connect, how, options, name):
+    """Each purge writes a line to the log when its sweep ends: who, what, how many entries and bytes."""
+    mark = f"audited:{uuid.uuid4()}"  # of this run: the log has lines of others
+    client, bystander = connect(), connect()
+    bystander.call("CLIENT", "SETNAME", "bystander")
+    if name:
+        client.call("CLIENT", "SETNAME", name)
+    who = dict(field.split("=", 1) for field in client.call("CLIENT", "INFO").decode().split())
+    for i in range(3):
+        cache.set(f"{mark}:{i}", "x" * 100, "TAGS", 2, mark, f"and {i}")
+    cache.set("other", "v", "TAGS", 1, "other")
+    erased = client.call("CACHE.PURGE", *(["TAGS", 2, mark, "b\r\n"] if how == "TAGS" else ["PREFIX", mark + ":"]), *options, "SYNC")
+    assert type(erased) is int
+    lines = eventually(lambda: [line for line in server.log().splitlines() if mark in line])
+    what = f'TAGS "{mark}" "b\\r\\n"' if how == "TAGS" else f'PREFIX "{mark}:"'
+    said = ", name " + f'"{name}"' if name else ""
+    expected = f"client {who['id']} ({who['addr']}, user default{said}) purged {' '.join([what, *options])}: 3 entries, {erased} bytes"
+    assert len(lines) == 1 and lines[0].endswith(expected), (lines, expected)
+    assert erased == 0 if options else 300 < erased < 3 * 250
 
 
 # Bad input
