@@ -4,7 +4,6 @@ import math
 
 import pytest
 
-from tests.support import resp
 from tests.support.cache import EAGER, LARGEST, LOAD_MS, LONG, is_error, setting
 from tests.support.servers import eventually, is_redis
 
@@ -231,31 +230,6 @@ def test_the_chance_to_be_chosen_is_that_of_xfetch(cache):
             assert cache.release("k", token) == 1
     # The variance of a sum of chances is below its mean: six deviations leave one failure in some hundred million runs.
     assert expected > 10 and abs(chosen - expected) < 6 * math.sqrt(expected), (chosen, expected)
-
-
-# Replies byte for byte
-
-
-def raw_fields(connection, *args):
-    return resp.elements(connection.raw(*args))
-
-
-def test_what_the_replies_are_made_of(cache):
-    """Everything here works over RESP2 and RESP3, from any client that can send a custom command."""
-    connection = cache.connection
-    null = b"_\r\n" if cache.protocol == 3 else b"$-1\r\n"
-    cache.set("k", "v")
-    assert connection.raw("CACHE.GET", "k") == b"*4\r\n$3\r\nhit\r\n$1\r\nv\r\n:0\r\n:-1\r\n"
-    status, value, token, ms = raw_fields(connection, "CACHE.GET", "missing", "LEASE", LONG)
-    assert (status, value) == (b"$4\r\nmiss\r\n", null) and token[:1] == ms[:1] == b":"
-    assert connection.raw("CACHE.SET", "missing", "v", "TOKEN", "1") == null
-    assert connection.raw("CACHE.SET", "missing", "v") == connection.raw("CACHE.ABSENT", "gone") == b"+OK\r\n"
-    assert raw_fields(connection, "CACHE.GET", "gone")[:3] == [b"$6\r\nabsent\r\n", null, b":0\r\n"]
-    assert connection.raw("CACHE.RELEASE", "k", "1") == connection.raw("CACHE.RENEW", "k", "1", "1") == b":0\r\n"
-    assert connection.raw("CACHE.INVALIDATE", "1", "k") == b":1\r\n"
-    assert connection.raw("CACHE.INSPECT", "missing")[:1] == (b"%" if cache.protocol == 3 else b"*")
-    assert connection.raw("CACHE.PURGE", "TAGS", "1", "t") == b"+OK\r\n"
-    assert connection.raw("CACHE.PURGE", "PREFIX", "none:", "SYNC")[:1] == b":"
 
 
 # Bad input

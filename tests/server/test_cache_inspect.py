@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.cache import LOAD_MS, LONG, mapping, text
+from tests.support.cache import LOAD_MS, LONG, text
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -116,7 +116,7 @@ def test_looking_changes_nothing(cache):
 def test_it_is_a_map_in_resp3_and_pairs_in_resp2(cache):
     reply = cache.call("CACHE.INSPECT", "k")
     assert isinstance(reply, dict) == (cache.protocol == 3)
-    assert list(mapping(reply)) == FIELDS
+    assert list(cache.mapping(reply)) == FIELDS
 
 
 @pytest.mark.parametrize("args", [[], ["a", "b"]])
@@ -153,8 +153,8 @@ def test_getkeys_finds_the_keys_of_all_of_them(cache):
 def test_documentation_of_all_of_them(cache):
     """COMMAND DOCS describes each."""
     for name in KEYS:
-        docs = mapping(cache.call("COMMAND", "DOCS", name))
+        docs = cache.mapping(cache.call("COMMAND", "DOCS", name))
         assert list(docs) == [name]
-        fields = mapping(docs[name])
+        fields = cache.mapping(docs[name])
         assert fields["summary"] and text(fields["group"]) == "cache"
         assert ("subcommands" in fields) or fields["arguments"]

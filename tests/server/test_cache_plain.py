@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.support.cache import LONG, mapping
+from tests.support.cache import LONG
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -76,7 +76,7 @@ def test_many_readers_over_many_expiries_rebuild_once_each(cache, client, server
     for reader in readers:
         reader.join(60)
     assert not any(reader.is_alive() for reader in readers)
-    granted = mapping(cache.policy("SHOW", "p"))["keys"]
+    granted = cache.mapping(cache.policy("SHOW", "p"))["keys"]
     assert granted == 1 and len(rebuilds) == 21
 
 

@@ -15,11 +15,11 @@ pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
 
 def shown(cache, name):
-    return mapping(cache.policy("SHOW", name))
+    return cache.mapping(cache.policy("SHOW", name))
 
 
 def listed(cache):
-    return [text(mapping(entry)["name"]) for entry in cache.policy("LIST")]
+    return [text(cache.mapping(entry)["name"]) for entry in cache.policy("LIST")]
 
 
 # | `CACHE.POLICY LIST`, `SHOW name`, `MATCH key`, `SET name field value [field value ...]`, `DEL name` | the policies with their statistics; one; the name of the one
