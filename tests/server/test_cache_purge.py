@@ -212,6 +212,16 @@ def test_soft_makes_the_entries_stale(cache, client, how):
         assert cache.get(key)[:3] == ("hit", b"new", 0)
 
 
+@pytest.mark.parametrize("how", [["TAGS", 1, "t"], ["PREFIX", "k"]])
+def test_soft_removes_negative_entries(cache, how):
+    """SOFT makes live entries stale as INVALIDATE does."""
+    cache.absent("k1", "PX", LONG, "TAGS", 1, "t")
+    cache.set("k2", "v", "PX", LONG, "TAGS", 1, "t")
+    assert cache.call("CACHE.PURGE", *how, "SOFT") == "OK"
+    assert statuses(cache, "k1", "k2") == ["miss", "stale"]
+    eventually(lambda: cache.counts()["negative_entries"] == 0)
+
+
 def test_soft_voids_leases(cache):
     token = cache.lease("k")
     assert cache.purge_prefix("k", "SOFT") == "OK"
