@@ -56,7 +56,8 @@ std::optional<PurgeRequest> read_request(Call& call) {
 
 std::string who(Call& call) {
   const SharedClient& client = call.session.shared;
-  return "client " + std::to_string(client.id) + " (" + client.address + ", user " + client.user + ")";
+  const std::string name = client.name.empty() ? "" : ", name " + quoted(client.name);
+  return "client " + std::to_string(client.id) + " (" + client.address + ", user " + client.user + name + ")";
 }
 
 std::string what(const PurgeRequest& request) {
