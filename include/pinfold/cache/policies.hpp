@@ -63,7 +63,7 @@ class PolicySet final : public store::WriteRules {
   const Policy* find(std::string_view name) const;
   /// The policy with that slot; null if there is none.
   const Policy* at(std::uint8_t slot) const;
-  /// The first policy whose pattern matches; null if none does. O(key), and the patterns that begin like it.
+  /// The first policy whose pattern matches; null if none does. O(key), and the patterns that begin and end like it.
   const Policy* match(std::string_view key) const;
 
   bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
@@ -71,12 +71,18 @@ class PolicySet final : public store::WriteRules {
   UnixMs on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
 
  private:
+  // Patterns are found by the bytes before their first wildcard, in a trie; those that do not end with it, by the bytes after
+  // their last one, in another trie that hangs on the end of the first and is read backwards.
   struct Node {
     std::vector<std::pair<char, std::uint32_t>> children;  // by byte, in order
     std::vector<std::uint16_t> prefixes;  // policies that match whatever follows
     std::vector<std::uint16_t> patterns;  // policies whose pattern must be compared
+    std::uint32_t tails = 0;  // the root of the other trie; 0: there is none
   };
   void insert(std::uint16_t policy);
+  std::uint32_t child_of(std::uint32_t node, char byte) const;
+  std::uint32_t provide_child(std::uint32_t node, char byte);
+  std::uint16_t match_tails(std::uint32_t root, std::string_view key, std::uint16_t best) const;
 
   std::vector<Policy> policies_;
   std::vector<Node> nodes_;
