@@ -83,15 +83,8 @@ void Cache::set_policies(std::vector<Policy> policies) {
   locks.acquire_all();
   policies_.store(fresh.get(), std::memory_order_release);
   policies_owner_.swap(fresh);
-  guards_reads_.store(policies_owner_ != nullptr || keyspace_.serves_stale(), relaxed);
   locks.release();
   update_standing();
-}
-
-void Cache::set_serve_stale(bool on) {
-  const std::lock_guard lock(policies_mutex_);
-  keyspace_.set_serve_stale(on);
-  guards_reads_.store(on || policies() != nullptr, relaxed);
 }
 
 // Whose entries go first, and whose last. With policies_mutex_, or before requests come.

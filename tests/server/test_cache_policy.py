@@ -4,6 +4,8 @@ What policies do for plain reads is in test_cache_plain.py.
 """
 
 import subprocess
+import threading
+import time
 
 import pytest
 
@@ -388,6 +390,46 @@ def test_a_rewrite_of_the_file_keeps_its_policies(tmp_path, start):
     with server.connect() as connection:
         assert connection.call("CONFIG", "GET", "lease-duration")[1] == b"5000"
         assert [mapping(entry) for entry in connection.call("CACHE.POLICY", "LIST")] == before
+
+
+def test_settings_changed_in_transactions_do_not_lock_each_other_out(start):
+    """CONFIG SET inside EXEC, with shards held, against CACHE.POLICY and other CONFIG SETs: each is answered, as is everybody else."""
+    settings = [("serve-stale", "yes", "no"), ("negative-memory", "5", "6"), ("maxmemory", "64mb", "65mb"), ("maxmemory-policy", "allkeys-lru", "allkeys-lfu")]
+    rounds = 400
+    server = start("--threads", 4)
+
+    def transactions(connection, name, values):
+        for i in range(rounds):
+            queued = [["SET", f"p:{i}:{j}", "v"] for j in range(8)]
+            replies = connection.pipeline([["MULTI"], *queued, ["CONFIG", "SET", name, values[i % 2]], ["EXEC"]])
+            assert replies[-1] == ["OK"] * 9
+
+    def outside(connection):
+        for i in range(rounds):
+            connection.pipeline([["CONFIG", "SET", name, values[i % 2]] for name, *values in settings])
+
+    def policies(connection):
+        for i in range(rounds):
+            replies = connection.pipeline([["CACHE.POLICY", "SET", "p", "match", "p:*"], ["CACHE.POLICY", "LIST"], ["CACHE.POLICY", "DEL", "p"]])
+            assert replies[0] == "OK" and replies[2] in (0, 1)
+
+    work = [(transactions, name, values) for name, *values in settings] + [(outside,), (policies,), (policies,)]
+    done = []
+
+    def run(action, *arguments):
+        with server.connect() as connection:
+            action(connection, *arguments)
+            done.append(action)
+
+    threads = [threading.Thread(target=run, args=one, daemon=True) for one in work]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 40
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+    if any(thread.is_alive() for thread in threads):
+        server.kill()  # it would not stop
+    assert len(done) == len(work)
 
 
 # Bad input
