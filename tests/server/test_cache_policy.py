@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.support import servers
-from tests.support.cache import EAGER, LONG, is_error, mapping, text
+from tests.support.cache import EAGER, LONG, Cache, Reader, is_error, mapping, text
 from tests.support.servers import eventually, is_redis, pinfold_binary
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -390,6 +390,20 @@ def test_a_rewrite_of_the_file_keeps_its_policies(tmp_path, start):
     with server.connect() as connection:
         assert connection.call("CONFIG", "GET", "lease-duration")[1] == b"5000"
         assert [mapping(entry) for entry in connection.call("CACHE.POLICY", "LIST")] == before
+
+
+@pytest.mark.parametrize("write", [["SETRANGE", "p:k", 40 << 20, "x"], ["SETBIT", "p:k", 40 << 23, 1], ["BITFIELD", "p:k", "SET", "u8", 40 << 23, 1]], ids=lambda write: write[0])
+def test_a_missing_key_that_cannot_grow_stays_missing(start, write):
+    """Nobody sees a value before there is one, and a lease lives on."""
+    server = start("--maxmemory", "16mb")
+    with server.connect() as connection, server.connect() as waiting:
+        cache = Cache(connection)
+        assert cache.policy("SET", "p", "match", "p:*", "ttl", "5m") == "OK"
+        token = cache.lease("p:k")
+        reader = Reader(waiting, cache, "p:k")
+        assert connection.call(*write).startswith("OOM ")
+        assert connection.call("EXISTS", "p:k") == 0
+        assert cache.holds("p:k", token) and cache.waiters("p:k") == 1 and not reader.has_answer()
 
 
 def test_settings_changed_in_transactions_do_not_lock_each_other_out(start):

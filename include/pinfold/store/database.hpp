@@ -79,6 +79,8 @@ class Database {
  private:
   std::optional<Entry> lookup(const Key& key);
   bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
+  char* create(const Key& key, std::size_t size);
+  char* grow(const Key& key, std::size_t size);
   bool put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
 
   Keyspace* keyspace_;
