@@ -67,12 +67,13 @@ bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
   // The deadline to keep must not be one that has passed.
-  if (options.keep_expiry) how.keep_expiry = find(key, Access::none()).has_value();
+  const auto old = options.keep_expiry ? find(key, Access::none()) : std::nullopt;
+  how.keep_expiry = old.has_value();
   Extra extra;
   if (rules_ != nullptr) [[unlikely]] {
     if (options.extra != nullptr) extra = *options.extra;
-    // A deadline that is kept has been given by the rules before.
-    UnixMs kept = how.expires_at;
+    // A deadline that is kept has been given by the rules before; what they say beside it holds anew.
+    UnixMs kept = old ? old->expires_at : 0;
     UnixMs& deadline = how.keep_expiry ? kept : how.expires_at;
     if (!obey_rules(key, blob ? blob.size() : text.size(), deadline, extra)) return false;
     if (!how.keep_expiry || options.extra != nullptr) how.extra = &extra;

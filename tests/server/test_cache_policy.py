@@ -406,6 +406,13 @@ def test_a_missing_key_that_cannot_grow_stays_missing(start, write):
         assert cache.holds("p:k", token) and cache.waiters("p:k") == 1 and not reader.has_answer()
 
 
+def test_keepttl_keeps_the_stale_window_too(cache, policy):
+    policy("p", "match", "p:*", "stale", "60s")
+    assert cache.set("p:k", "v", "EX", 10)
+    assert cache.set("p:k", "w", "KEEPTTL")
+    assert 60_000 < cache.inspect("p:k")["stale-ms"] <= 70_000
+
+
 def test_settings_changed_in_transactions_do_not_lock_each_other_out(start):
     """CONFIG SET inside EXEC, with shards held, against CACHE.POLICY and other CONFIG SETs: each is answered, as is everybody else."""
     settings = [("serve-stale", "yes", "no"), ("negative-memory", "5", "6"), ("maxmemory", "64mb", "65mb"), ("maxmemory-policy", "allkeys-lru", "allkeys-lfu")]
