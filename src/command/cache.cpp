@@ -1,7 +1,7 @@
 // CACHE.*: reading with a lease, filling, giving back, invalidating. docs/cache-commands.md is the contract.
 
 #include <algorithm>
-#include <array>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -276,7 +276,6 @@ void cache_renew(Call& call) {
 struct Invalidation {
   bool soft = false;
   std::uint64_t version = 0;
-  UnixMs remembered_until = 0;
 };
 
 // True if there was an entry that was not newer.
@@ -296,6 +295,36 @@ bool invalidate(Call& call, store::Database& db, const store::Key& key, const In
   const std::int64_t stale_ms = policy != nullptr && policy->stale_ms > 0 ? policy->stale_ms : usual_ms;
   db.make_stale(key, static_cast<std::uint32_t>(std::min<std::int64_t>(stale_ms, UINT32_MAX)));
   return old.has_value();
+}
+
+// What entries under these keys may take when they are written anew.
+std::uint64_t memory_to_rewrite(store::Database db, std::span<const store::Key> keys) {
+  constexpr std::size_t overhead = 64;
+  std::uint64_t bytes = 0;
+  for (const store::Key& key : keys) {
+    const auto value = db.find(key, store::Access::none());
+    if (value) bytes += key.text.size() + (value->blob != nullptr ? 0 : value->text.size()) + overhead;
+  }
+  return bytes;
+}
+
+// SOFT, some keys at a time: the room that one part takes comes back for the next. It is made with nothing locked, which EXEC
+// cannot do: there, and if nothing can be evicted, entries for which there is no room go.
+std::int64_t invalidate_softly(Call& call, const Invalidation& what) {
+  constexpr std::size_t at_once = 64;
+  std::int64_t hit = 0;
+  for (std::size_t first = 0; first < call.keys.size(); first += at_once) {
+    const auto keys = call.keys.subspan(first, std::min(at_once, call.keys.size() - first));
+    const std::uint64_t bytes = memory_to_rewrite(call.db(), keys);
+    if (!call.in_transaction && !call.engine.keyspace.has_room(bytes)) {
+      call.held.release();
+      call.engine.keyspace.make_room(bytes);
+      call.held.acquire(call.keys);
+    }
+    store::Database db = call.db();  // by now there may be other policies
+    for (const store::Key& key : keys) hit += invalidate(call, db, key, what) ? 1 : 0;
+  }
+  return hit;
 }
 
 void cache_invalidate(Call& call) {
@@ -324,6 +353,7 @@ void cache_invalidate(Call& call) {
       call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.now);
     }
   }
+  if (what.soft) return call.reply.integer(invalidate_softly(call, what));
   store::Database db = call.db();
   std::int64_t hit = 0;
   for (const store::Key& key : call.keys) hit += invalidate(call, db, key, what) ? 1 : 0;

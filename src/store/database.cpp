@@ -176,8 +176,10 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
   const bool live = entry && entry->live(now_);
   if (live) {
     shard.watchers.changed(number_, key.text);
-    // Without memory to write it anew it goes.
-    if (!shard.tables[number_]->make_stale(key, now_, stale_ms)) shard.tables[number_]->remove(key);
+    // Without room to write it anew it goes.
+    Table& table = *shard.tables[number_];
+    const bool fits = keyspace_->has_room(entry->extent(), beyond_);
+    if (!fits || !table.make_stale(key, now_, stale_ms)) table.remove(key);
   }
   shard.listening.written(number_, key);
   return live;

@@ -70,7 +70,8 @@ class Database {
   bool remove(const Key& key);
   /// Ends leases of the key, and nothing else.
   void void_lease(const Key& key);
-  /// Makes a live entry stale; one without a deadline can then be used for `stale_ms`. Ends leases in any case.
+  /// Makes a live entry stale; one without a deadline can then be used for `stale_ms`. It is written anew: without room for
+  /// that it is removed. Ends leases in any case.
   bool make_stale(const Key& key, std::uint32_t stale_ms);
 
   /// Sets or (0) clears the deadline of a live entry. False if there is none, or no memory.
