@@ -258,6 +258,16 @@ def test_soft_in_a_transaction_removes_what_there_is_no_room_for(start):
         assert set(statuses(cache, keys)) == {"stale", "miss"}
 
 
+def test_giving_a_lease_back_makes_no_room(start):
+    with start("--maxmemory", "16mb").connect() as connection:
+        fill_up(connection, 20_000, 1000)
+        for turn in range(30):
+            connection.call("SET", f"more{turn}", b"v" * 1000)
+            before = info(connection, "stats")["evicted_keys"]
+            assert connection.pipeline([["CACHE.RENEW", "k", 1, 1000], ["CACHE.RELEASE", "k", 1]]) == [0, 0]
+            assert info(connection, "stats")["evicted_keys"] == before
+
+
 # Settings
 
 
