@@ -34,7 +34,6 @@ bool TagsOption::take(Call& call, Cursor& options) {
     call.syntax_error();
     return false;
   }
-  given_ = true;
   encoded_.clear();
   for (std::int64_t i = 0; i < *count; ++i) {
     const std::string_view tag = options.take();
@@ -195,19 +194,14 @@ store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, 
 void cache_set(Call& call) {
   FillOptions fill;
   if (!fill_options(call, Cursor(call.args, 3), true, fill)) return;
-  store::PutOptions how;
-  how.keep_expiry = fill.expiry.keeps();
-  if (fill.expiry.has_time()) {
-    const auto at = fill.expiry.deadline(call);
-    if (!at) return;
-    how.expires_at = *at;
-  }
+  auto how = fill.expiry.put_options(call);
+  if (!how) return;
   store::Database db = call.db();
   if (!admits_fill(call, db, fill)) return call.reply.null();
-  const store::Extra extra = extra_of(call, db, fill, how.expires_at);
-  how.extra = &extra;
+  const store::Extra extra = extra_of(call, db, fill, how->expires_at);
+  how->extra = &extra;
   const bool done = store_fill(call, db, fill, [&] {
-    if (how.expires_at == 0 || how.expires_at > call.now) return call.put_argument(db, call.key(), 2, how);
+    if (how->expires_at == 0 || how->expires_at > call.now) return call.put_argument(db, call.key(), 2, *how);
     db.remove(call.key());  // its time is over before it began
     return true;
   });
@@ -290,10 +284,7 @@ bool invalidate(Call& call, store::Database& db, const store::Key& key, const In
     db.remove(key);
     return old.has_value();
   }
-  const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
-  constexpr std::int64_t usual_ms = 60'000;
-  const std::int64_t stale_ms = policy != nullptr && policy->stale_ms > 0 ? policy->stale_ms : usual_ms;
-  db.make_stale(key, static_cast<std::uint32_t>(std::min<std::int64_t>(stale_ms, UINT32_MAX)));
+  db.make_stale(key, call.engine.cache.soft_stale_ms(key.text));
   return old.has_value();
 }
 
@@ -367,12 +358,14 @@ void cache_inspect(Call& call) {
   const store::Key& key = call.key();
   const auto value = db.find_any(key, store::Access::none());
   const store::Extra extra = value && value->extra != nullptr ? store::Extra::read(value->extra) : store::Extra{};
-  const bool fresh = value && (value->expires_at == 0 || value->expires_at > call.now);
+  const bool fresh = value && value->fresh(call.now);
   const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
   const cache::Leases::Look lease = call.engine.cache.leases(key).look(db.number(), key.text, call.now);
-  const auto remaining = [&](UnixMs until) { return std::max<std::int64_t>(until - call.now, 0); };
-  const std::int64_t stale_ms =
-      value && value->expires_at != 0 ? remaining(store::EntryParts::after(value->expires_at, extra.stale_ms)) : (value ? -1 : 0);
+  // 0 of what is not there, -1 of what never ends.
+  const auto remaining = [&](UnixMs until) -> std::int64_t {
+    if (!value || until == 0) return value ? -1 : 0;
+    return std::max<std::int64_t>(until - call.now, 0);
+  };
   std::string_view status = "miss";
   if (value) status = value->absent ? (fresh ? "absent" : "miss") : (fresh ? "hit" : "stale");
   std::size_t tags = 0;
@@ -390,8 +383,8 @@ void cache_inspect(Call& call) {
   number("bytes", value ? static_cast<std::int64_t>(value->text.size()) : 0);
   number("version", static_cast<std::int64_t>(extra.version));
   number("age-ms", extra.written != 0 ? extra.age_ms(call.now) : -1);
-  number("fresh-ms", !value ? 0 : (value->expires_at == 0 ? -1 : remaining(value->expires_at)));
-  number("stale-ms", stale_ms);
+  number("fresh-ms", remaining(value ? value->expires_at : 0));
+  number("stale-ms", remaining(value ? value->gone_at() : 0));
   number("frequency", value ? value->frequency : 0);
   number("load-ms", extra.load_ms);
   reply.bulk("tags");

@@ -9,7 +9,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -95,6 +94,8 @@ class Cache {
     const PolicySet* const set = policies();
     return set != nullptr ? set->match(key) : nullptr;
   }
+  /// How long an entry without a deadline can be used after SOFT has made it stale. As policies().
+  std::uint32_t soft_stale_ms(std::string_view key) const;
   PolicyCounters& counters_of(std::uint8_t slot) { return slots_[slot]; }
   /// In force for every command when it returns. Takes all shards: nothing may be held.
   void set_policies(std::vector<Policy> policies);
