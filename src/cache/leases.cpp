@@ -413,7 +413,8 @@ void Leases::settle_key(States::iterator at, UnixMs now) {
   const unsigned db = at->first.first;
   const Key key = cache_.keyspace().key(at->first.second);
   const auto found = store::Database(cache_.keyspace(), db, now).find_any(key, store::Access::none());
-  const auto left = [now](UnixMs until) { return until == 0 ? -1 : until - now; };
+  // What serve-stale keeps may be past its end.
+  const auto left = [now](UnixMs until) { return until == 0 ? -1 : std::max<std::int64_t>(until - now, 0); };
   const bool fresh = found && found->fresh(now);
   if (fresh && found->absent) {
     answer_all(state, {Status::absent, 0, left(found->expires_at), nullptr, {}});

@@ -364,7 +364,7 @@ void cache_inspect(Call& call) {
   // 0 of what is not there, -1 of what never ends.
   const auto remaining = [&](UnixMs until) -> std::int64_t {
     if (!value || until == 0) return value ? -1 : 0;
-    return std::max<std::int64_t>(until - call.now, 0);
+    return std::clamp<std::int64_t>(until - call.now, 0, most_exact);
   };
   std::string_view status = "miss";
   if (value) status = value->absent ? (fresh ? "absent" : "miss") : (fresh ? "hit" : "stale");

@@ -32,7 +32,7 @@ std::string_view name_of(Status status) {
 
 void end_answer(resp::Reply& reply, std::uint64_t token, std::int64_t ms) {
   reply.integer(static_cast<std::int64_t>(token));
-  reply.integer(ms);
+  reply.integer(std::min(ms, most_exact));
 }
 
 void reply_value(Call& call, Status status, const store::Value& value, std::uint64_t token, std::int64_t ms) {

@@ -218,6 +218,16 @@ def test_serve_stale_needs_neither_a_stale_window_nor_a_policy(cache, client, co
     eventually(lambda: int(info(client, "stats")["expired_keys"]) == expired + 1)
 
 
+def test_what_serve_stale_keeps_beyond_its_end_is_usable_for_no_time(cache, client, park):
+    with setting(client, "serve-stale", "yes"):
+        client.pipeline([["SELECT", 1], ["CACHE.SET", "k", "old", "PX", 1], ["SELECT", 0]])
+        cache.lease("k")
+        reader = park("k")
+        time.sleep(0.05)
+        assert client.call("SWAPDB", 0, 1) == "OK"
+        assert reader.answer() == ("stale", b"old", 0, 0)
+
+
 # What makes room, and what does not
 
 
@@ -266,6 +276,14 @@ def test_giving_a_lease_back_makes_no_room(start):
             before = info(connection, "stats")["evicted_keys"]
             assert connection.pipeline([["CACHE.RENEW", "k", 1, 1000], ["CACHE.RELEASE", "k", 1]]) == [0, 0]
             assert info(connection, "stats")["evicted_keys"] == before
+
+
+def test_negative_entries_are_not_counted_as_keys_with_a_deadline(cache, client):
+    for i in range(5):
+        cache.absent(f"none{i}", "PX", LONG)
+    client.call("SET", "k", "v", "EX", 100)
+    client.call("SET", "l", "v")
+    assert info(client, "keyspace")["db0"].startswith("keys=2,expires=1,")
 
 
 # Settings
