@@ -205,6 +205,9 @@ void cache_set(Call& call) {
     db.remove(call.key());  // its time is over before it began
     return true;
   });
+  if (call.too_large && fill.has_token) {  // the next one's value may be smaller
+    call.engine.cache.leases(call.key()).release(db.number(), call.key(), fill.token, 0, call.now);
+  }
   done ? call.reply.ok() : call.out_of_memory();
 }
 

@@ -257,13 +257,6 @@ def test_larger_values_are_refused_with_keepttl_too(cache, policy, command):
     assert is_error(cache.call(command, "p:k", "x" * 1025, "KEEPTTL"))
 
 
-def test_a_refused_value_leaves_the_lease_alone(cache, policy):
-    policy("p", "match", "p:*", "max-value", "1kb")
-    token = cache.lease("p:k")
-    assert is_error(cache.call("CACHE.SET", "p:k", "x" * 2000, "TOKEN", token))
-    assert cache.fill("p:k", "small", token)
-
-
 def fill_memory(connection, *families, each=2000, reads=0):
     """Entries of some 1 KB: `each` of every family, read so often."""
     for i in range(0, each, 100):
@@ -411,6 +404,20 @@ def test_keepttl_keeps_the_stale_window_too(cache, policy):
     assert cache.set("p:k", "v", "EX", 10)
     assert cache.set("p:k", "w", "KEEPTTL")
     assert 60_000 < cache.inspect("p:k")["stale-ms"] <= 70_000
+
+
+def test_a_fill_that_is_too_large_ends_the_lease(cache, policy, park):
+    """A refused fill of a lease's holder ends the lease, so that whoever waits need not wait for its deadline."""
+    policy("p", "match", "p:*", "max-value", "1kb")
+    for size in (1025, 100_000):
+        token = cache.lease("p:k")
+        reader = park("p:k")
+        assert is_error(cache.call("CACHE.SET", "p:k", b"v" * size, "TOKEN", token))
+        assert not cache.holds("p:k", token)
+        following = reader.answer()
+        assert following.status == "miss" and following.token > token
+        assert cache.fill("p:k", "small", following.token)
+        cache.invalidate(["p:k"])
 
 
 def test_settings_changed_in_transactions_do_not_lock_each_other_out(start):
