@@ -1,6 +1,7 @@
 #include "pinfold/cache/policies.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>

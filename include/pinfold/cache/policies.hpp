@@ -4,9 +4,7 @@
 // A set of policies does not change; another one takes its place. PolicySet::match walks a trie of what the patterns
 // begin with, so that a key that falls under none of a hundred policies is done after a byte or two.
 
-#include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,7 +24,7 @@ struct Policy {
   std::int64_t ttl_ms = 0;          // for writes that set none; 0: none
   std::int64_t max_ttl_ms = 0;      // 0: any
   unsigned jitter_percent = 0;      // of a time to live, which is shortened by up to so much
-  std::int64_t stale_ms = 0;        // of entries that plain commands write
+  std::int64_t stale_ms = 0;        // of entries that do not name one
   std::int64_t coalesce_ms = 0;     // how long a plain GET waits for the first one's SET
   std::int64_t lease_ms = 0;        // 0: lease-duration
   double early_refresh = 1.0;       // XFetch's beta
