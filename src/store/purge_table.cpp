@@ -103,10 +103,12 @@ bool Table::sweep_segment(std::uint32_t id, bool wiping, std::uint32_t& at) {
       at += extent;
       continue;
     }
-    bytes += returned_by(e);
+    const std::uint64_t here = returned_by(e);
     const std::string key(e.key());  // which may be wiped
     const std::uint64_t hash = hash_of(ref);
-    settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+    const Index::Slot left = settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+    // What is stale already stays as it is, and must not keep those behind it waiting.
+    if (!left || *left.ref != ref) bytes += here;
     at += extent;  // only now: for want of memory it may have to be done once more
     if (segments_[id].base != base || segments_[id].sequence != sequence) return true;  // that was its last entry
     if (bytes > most_bytes || before - blobs_ > most_blobs) return at >= used;
