@@ -142,7 +142,7 @@ bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, Un
 
 bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
   const State* const state = find(db, key);
-  return state != nullptr && cache_.purged_since(state->epoch, tags);
+  return state != nullptr && cache_.purged_since(db, state->epoch, tags);
 }
 
 UnixMs Leases::granted_at(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {

@@ -49,6 +49,38 @@ struct Rig {
 
 }  // namespace
 
+TEST_CASE("what waits for two purges counts for the first") {
+  for (const bool by_prefix : {false, true}) {
+    Rig rig;
+    const std::string name = by_prefix ? "k" : "t";
+    for (int i = 0; i < 100; ++i) rig.put_tagged("k" + std::to_string(i), "v");
+    const auto first = rig.purge(name, by_prefix);
+    rig.put_tagged("k-new", "v");
+    const auto second = rig.purge(name, by_prefix);
+    rig.work();
+    CHECK(first->entries == 100);
+    CHECK(second->entries == 1);
+  }
+}
+
+TEST_CASE("the same purge again and again takes no more marks, and others still have room") {
+  Rig rig;
+  rig.put_tagged("k", "v");
+  const auto grown = [&](bool by_prefix) {
+    const std::string name = by_prefix ? "k" : "t";
+    for (int i = 0; i < 2; ++i) REQUIRE(rig.purge(name, by_prefix));
+    const std::uint64_t before = rig.keyspace.memory().used(Use::herd);
+    for (int i = 0; i < 1000; ++i) REQUIRE(rig.purge(name, by_prefix));
+    return rig.keyspace.memory().used(Use::herd) - before;
+  };
+  constexpr std::uint64_t waiting = 2 * 24;  // of each, in a vector that doubles
+  CHECK(grown(false) <= 1000 * waiting + 512);
+  CHECK(grown(true) <= 2000 * waiting);
+  CHECK(rig.purge("other", true));
+  rig.work();
+  CHECK(rig.keyspace.memory().used(Use::herd) == 0);
+}
+
 TEST_CASE("large values that were stale before a soft purge can be evicted while it waits") {
   Rig rig(16 * 1024 * 1024);
   for (int i = 0; i < 100; ++i) rig.put_tagged("k" + std::to_string(i), std::string(100'000, 'v'), rig.now - 1000, 1'000'000'000);
