@@ -14,9 +14,10 @@ using store::Key;
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-// What a key's state costs beside its name: a node of the map and the state, rounded by malloc.
-constexpr std::size_t state_bytes = 256;
-constexpr std::size_t waiter_bytes = 80;
+// A node of the map with the state, rounded by malloc, and the key's name there and in an alarm.
+constexpr std::int64_t memory_of_state(std::size_t name) { return static_cast<std::int64_t>(272 + 2 * name); }
+// A node of the map, and the name in the client's session.
+constexpr std::int64_t memory_of_waiter(std::size_t name) { return static_cast<std::int64_t>(80 + name); }
 constexpr std::size_t refused_bytes = 112;
 // When to ask again where nobody can say better.
 constexpr std::int64_t soon_ms = 100;
@@ -27,33 +28,38 @@ void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, relaxed);
 
 // --- the map ---
 
-Leases::State* Leases::find(unsigned db, std::string_view key) {
+// Nobody was told of a flush, key by key: whoever looks at one next finds that it has been.
+Leases::States::iterator Leases::find(unsigned db, std::string_view key) {
   const auto found = states_.find(NameView(db, key));
-  return found == states_.end() ? nullptr : &found->second;
+  if (found != states_.end()) notice_flush(found);
+  return found;
 }
 
-const Leases::State* Leases::find(unsigned db, std::string_view key) const {
-  const auto found = states_.find(NameView(db, key));
-  return found == states_.end() ? nullptr : &found->second;
+void Leases::notice_flush(States::iterator at) {
+  const std::uint64_t now = generations_[at->first.first];
+  if (std::exchange(at->second.generation, now) != now) disturb(at);
 }
 
 Leases::State* Leases::alive(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
-  State* const state = find(db, key);
-  return state != nullptr && token != 0 && state->token == token && now < state->deadline ? state : nullptr;
+  const auto at = find(db, key);
+  if (at == states_.end() || token == 0) return nullptr;
+  return at->second.token == token && now < at->second.deadline ? &at->second : nullptr;
 }
 
 Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
   const auto [at, fresh] = states_.try_emplace(Name(db, key));
   if (fresh) {
     at->second.name = &at->first;
+    at->second.generation = generations_[db];
     listening_->attentive = true;
-    cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(state_bytes + key.size()));
+    cache_.keyspace().memory().add(store::Use::herd, memory_of_state(key.size()));
   }
   return at;
 }
 
 void Leases::erase(States::iterator at) {
-  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(state_bytes + at->first.second.size()));
+  cache_.keyspace().memory().add(store::Use::herd, -memory_of_state(at->first.second.size()));
+  if (tended_ == at) ++tended_;
   states_.erase(at);
   listening_->attentive = !states_.empty();
 }
@@ -71,7 +77,7 @@ Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int6
 
 // `waited`: to the one who has waited longest, who goes before others.
 Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, bool waited) {
-  auto at = states_.find(NameView(db, key.text));
+  auto at = find(db, key.text);
   if (at != states_.end()) {
     end_expired(at, now);
     const State& state = at->second;
@@ -87,7 +93,7 @@ Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::i
   };
   if (none_left()) end_some_expired(now);
   const bool new_state = at == states_.end();
-  if (none_left() || (new_state && !cache_.has_room(state_bytes + key.text.size()))) {
+  if (none_left() || (new_state && !cache_.has_room(static_cast<std::size_t>(memory_of_state(key.text.size()))))) {
     count(cache_.counters.used_up);
     return {Grant::Outcome::used_up, 0, soon_ms};
   }
@@ -110,13 +116,10 @@ Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::i
   return {Grant::Outcome::granted, state.token, lease_ms};
 }
 
-// Where leases are used up, those that have run out here do not count. Once a millisecond at most.
+// Where leases are used up, those that have run out do not count. Some are looked at, once a millisecond at most.
 void Leases::end_some_expired(UnixMs now) {
-  constexpr unsigned most = 4096;
-  if (ended_expired_ == now) return;
-  ended_expired_ = now;
-  unsigned looked_at = 0;
-  for (auto at = states_.begin(); at != states_.end() && looked_at < most; ++at, ++looked_at) end_expired(at, now);
+  constexpr std::size_t some = 256;
+  if (std::exchange(ended_expired_, now) != now) tend_states(some, now);
 }
 
 void Leases::end_lease(State& state) {
@@ -141,8 +144,8 @@ bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, Un
 }
 
 bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
-  const State* const state = find(db, key);
-  return state != nullptr && cache_.purged_since(db, state->epoch, tags);
+  const auto at = find(db, key);
+  return at != states_.end() && cache_.purged_since(db, at->second.epoch, tags);
 }
 
 UnixMs Leases::granted_at(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
@@ -153,7 +156,7 @@ UnixMs Leases::granted_at(unsigned db, std::string_view key, std::uint64_t token
 Leases::Filling::~Filling() {
   leases_.filling_ = nullptr;
   if (!written_) return;
-  const auto at = leases_.states_.find(NameView(db_, key_));
+  const auto at = leases_.find(db_, key_);
   if (at == leases_.states_.end()) return;
   count(leases_.cache_.counters.filled);
   leases_.end_lease(at->second);
@@ -163,7 +166,7 @@ Leases::Filling::~Filling() {
 
 bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int64_t retry_ms, UnixMs now) {
   if (alive(db, key.text, token, now) == nullptr) return false;
-  const auto at = states_.find(NameView(db, key.text));
+  const auto at = find(db, key.text);
   end_lease(at->second);
   count(cache_.counters.released);
   at->second.retry_at = retry_ms > 0 ? now + retry_ms : 0;
@@ -175,10 +178,7 @@ bool Leases::renew(unsigned db, std::string_view key, std::uint64_t token, std::
   State* const state = alive(db, key, token, now);
   if (state == nullptr) return false;
   state->deadline = now + ms;
-  if (!state->waiters.empty()) {
-    cancel_alarm(*state);
-    set_alarm(states_.find(NameView(db, key)));
-  }
+  if (!state->waiters.empty()) set_alarm(find(db, key));
   return true;
 }
 
@@ -202,25 +202,26 @@ std::uint64_t Leases::refused_version(unsigned db, std::string_view key, UnixMs 
 // --- waiting ---
 
 std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter) {
-  const auto at = states_.find(NameView(db, key.text));
-  const bool full = cache_.waiters() >= cache_.max_waiters.load(relaxed) || !cache_.has_room(waiter_bytes + key.text.size());
+  const auto at = find(db, key.text);
+  const std::int64_t bytes = memory_of_waiter(key.text.size());
+  const bool full = cache_.waiters() >= cache_.max_waiters.load(relaxed) || !cache_.has_room(static_cast<std::size_t>(bytes));
   if (at == states_.end() || full) {
     count(cache_.counters.waits_refused);
     return 0;
   }
+  set_alarm(at);
   const std::uint64_t ticket = cache_.next_ticket();
   at->second.waiters.emplace(ticket, waiter);
   cache_.waiters_.fetch_add(1, relaxed);
-  cache_.keyspace().memory().add(store::Use::herd, waiter_bytes);
-  set_alarm(at);
+  cache_.keyspace().memory().add(store::Use::herd, bytes);
   return ticket;
 }
 
 bool Leases::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
-  const auto at = states_.find(NameView(db, key));
+  const auto at = find(db, key);
   if (at == states_.end() || at->second.waiters.erase(ticket) == 0) return false;
   cache_.waiters_.fetch_sub(1, relaxed);
-  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(waiter_bytes));
+  cache_.keyspace().memory().add(store::Use::herd, -memory_of_waiter(key.size()));
   forget_if_idle(at, unix_ms());
   return true;
 }
@@ -228,7 +229,8 @@ bool Leases::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
 // Sees to it that somebody looks when the lease has run out.
 void Leases::set_alarm(States::iterator at) {
   State& state = at->second;
-  if (state.alarm != 0 || state.token == 0) return;
+  if (state.token == 0 || (state.alarm != 0 && state.alarm_at == state.deadline)) return;
+  cancel_alarm(state);
   state.alarm_at = state.deadline;
   state.alarm = cache_.add_alarm(state.alarm_at, shard_, at->first.first, at->first.second);
 }
@@ -238,7 +240,7 @@ void Leases::cancel_alarm(State& state) {
 }
 
 void Leases::alarm(unsigned db, std::string_view key, UnixMs now) {
-  const auto at = states_.find(NameView(db, key));
+  const auto at = find(db, key);
   if (at == states_.end()) return;
   // It may be one from before, which was on its way when it was cancelled.
   if (at->second.alarm_at <= now) at->second.alarm = 0;
@@ -246,32 +248,37 @@ void Leases::alarm(unsigned db, std::string_view key, UnixMs now) {
   if (!at->second.waiters.empty()) set_alarm(at);
 }
 
-Leases::Look Leases::look(unsigned db, std::string_view key, UnixMs now) const {
-  const State* const state = find(db, key);
-  if (state == nullptr) return {};
-  return {state->token != 0 ? std::max<std::int64_t>(state->deadline - now, 0) : 0, state->waiters.size()};
+Leases::Look Leases::look(unsigned db, std::string_view key, UnixMs now) {
+  const auto at = find(db, key);
+  if (at == states_.end()) return {};
+  const State& state = at->second;
+  return {state.token != 0 ? std::max<std::int64_t>(state.deadline - now, 0) : 0, state.waiters.size()};
+}
+
+void Leases::tend_states(std::size_t count, UnixMs now) {
+  if (tended_ == states_.end()) tended_ = states_.begin();
+  for (; count > 0 && tended_ != states_.end(); --count) {
+    const auto here = tended_++;
+    State& state = here->second;
+    notice_flush(here);
+    end_expired(here, now);
+    // Who could not be answered for want of memory.
+    if (state.token == 0 && !state.waiters.empty()) want_settling(here);
+    forget_if_idle(here, now);
+  }
 }
 
 void Leases::tend(UnixMs now) {
   // All of them within a second or so, however many there are.
   const auto at_once = [](std::size_t size) { return std::clamp<std::size_t>(size / 8, 64, 8192); };
-  auto at = states_.upper_bound(NameView(tended_.first, tended_.second));
-  for (std::size_t left = at_once(states_.size()); left > 0 && at != states_.end(); --left) {
-    const auto here = at++;
-    tended_ = here->first;
-    end_expired(here, now);
-    forget_if_idle(here, now);
-  }
-  if (at == states_.end()) tended_ = {};
-  auto refused = refused_.upper_bound(NameView(tended_refused_.first, tended_refused_.second));
-  for (std::size_t left = at_once(refused_.size()); left > 0 && refused != refused_.end(); --left) {
-    const auto here = refused++;
-    tended_refused_ = here->first;
+  tend_states(at_once(states_.size()), now);
+  if (tended_refused_ == refused_.end()) tended_refused_ = refused_.begin();
+  for (std::size_t left = at_once(refused_.size()); left > 0 && tended_refused_ != refused_.end(); --left) {
+    const auto here = tended_refused_++;
     if (here->second.until > now) continue;
     cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(memory_of_refused(here->first.second)));
     refused_.erase(here);
   }
-  if (refused == refused_.end()) tended_refused_ = {};
 }
 
 // --- what others do ---
@@ -311,10 +318,14 @@ void Leases::written(unsigned db, const Key& key) {
 }
 
 void Leases::flushed(unsigned db) {
+  // A few at once, so that who waits does not wait for tend().
+  constexpr unsigned a_few = 64;
   const UnixMs now = unix_ms();
-  for (auto at = states_.lower_bound(NameView(db, {})); at != states_.end() && at->first.first == db;) {
+  ++generations_[db];
+  auto at = states_.lower_bound(NameView(db, {}));
+  for (unsigned left = a_few; left > 0 && at != states_.end() && at->first.first == db; --left) {
     const auto here = at++;
-    disturb(here);
+    notice_flush(here);
     forget_if_idle(here, now);
   }
 }
@@ -340,23 +351,42 @@ void Leases::purged(unsigned db, const store::Purge& purge) {
 
 // --- answering those who wait ---
 
-void Leases::answer_all(State& state, const Answer& answer) {
-  while (!state.waiters.empty()) this->answer(state, state.waiters.begin(), answer);
+void Leases::answer_all(State& state, Answer answer) {
+  const auto answers = std::make_shared<Answers>();
+  answers->answer = std::move(answer);
+  answers->to.swap(state.waiters);
+  deliver(state, answers);
 }
 
 // To a plain reader what is stale has expired, unless its policy says otherwise.
-void Leases::answer_stale(State& state, const Answer& answer) {
+void Leases::answer_stale(State& state, Answer answer) {
+  const auto answers = std::make_shared<Answers>();
+  answers->answer = std::move(answer);
   for (auto at = state.waiters.begin(); at != state.waiters.end();) {
     const auto here = at++;
-    if (here->second.takes_stale) this->answer(state, here, answer);
+    if (here->second.takes_stale) answers->to.insert(answers->to.end(), state.waiters.extract(here));
   }
+  deliver(state, answers);
 }
 
 void Leases::answer(State& state, Waiters::iterator who, Answer answer) {
-  deliveries_.push_back({who->second.thread, {who->second.client, who->first, std::move(answer)}});
-  state.waiters.erase(who);
-  cache_.waiters_.fetch_sub(1, relaxed);
-  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(waiter_bytes));
+  const auto answers = std::make_shared<Answers>();
+  answers->answer = std::move(answer);
+  answers->to.insert(state.waiters.extract(who));
+  deliver(state, answers);
+}
+
+void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
+  if (answers->to.empty()) return;
+  try {
+    if (cache_.deliver) cache_.deliver(answers);
+  } catch (const std::bad_alloc&) {
+    state.waiters.merge(answers->to);  // tend() tries again
+    throw;
+  }
+  const auto count = static_cast<std::int64_t>(answers->to.size());
+  cache_.waiters_.fetch_sub(count, relaxed);
+  cache_.keyspace().memory().add(store::Use::herd, -count * memory_of_waiter(state.name->second.size()));
 }
 
 // There is nothing to answer with: the one who has waited longest, and wants a lease, is to load. False if nobody is left to
@@ -394,8 +424,8 @@ void Leases::settle_key(States::iterator at, UnixMs now) {
     found->blob != nullptr ? void(value->blob = found->share()) : void(value->text = found->text);
     const UnixMs gone = store::EntryParts::after(
         found->expires_at, found->extra != nullptr ? store::Extra::stale_at(found->extra) : 0);
-    const Answer answer{fresh ? Status::hit : Status::stale, 0, left(fresh ? found->expires_at : gone), std::move(value), {}};
-    fresh ? answer_all(state, answer) : answer_stale(state, answer);
+    Answer answer{fresh ? Status::hit : Status::stale, 0, left(fresh ? found->expires_at : gone), std::move(value), {}};
+    fresh ? answer_all(state, std::move(answer)) : answer_stale(state, std::move(answer));
   }
   if (state.retry_at > now) {
     answer_all(state, {Status::miss, 0, state.retry_at - now, nullptr, {}});
@@ -415,18 +445,10 @@ void Leases::settle() {
       state.unsettled = false;
       settle_key(states_.find(*state.name), now);
     }
-    std::stable_sort(deliveries_.begin(), deliveries_.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    for (auto first = deliveries_.begin(); first != deliveries_.end();) {
-      std::vector<Delivery> together;
-      const unsigned thread = first->first;
-      for (; first != deliveries_.end() && first->first == thread; ++first) together.push_back(std::move(first->second));
-      if (cache_.deliver) cache_.deliver(thread, std::move(together));
-    }
   } catch (const std::bad_alloc&) {
-    // Who is not answered now is when its time is up.
+    // tend() finds who was not answered.
     while (unsettled_ != nullptr) std::exchange(unsettled_, unsettled_->next_unsettled)->unsettled = false;
   }
-  deliveries_.clear();
   listening_->unsettled = false;
 }
 

@@ -63,7 +63,8 @@ std::optional<PurgeRequest> read_request(Call& call) {
 
 std::string who(Call& call) {
   const SharedClient& client = call.session.shared;
-  return "client " + std::to_string(client.id) + " (" + client.address + ", user " + client.user + ")";
+  const std::string name = client.name.empty() ? "" : ", name " + quoted(client.name);
+  return "client " + std::to_string(client.id) + " (" + client.address + ", user " + client.user + name + ")";
 }
 
 std::string what(const PurgeRequest& request) {
@@ -87,7 +88,10 @@ void cache_purge(Call& call) {
     const auto bytes = static_cast<std::int64_t>(purge.bytes.load());
     if (engine.audit) engine.audit(line + ": " + std::to_string(purge.entries.load()) + " entries, " + std::to_string(bytes) + " bytes");
     if (ticket == 0) return;
-    engine.cache.deliver(thread, std::vector<cache::Delivery>{{id, ticket, {cache::Status::hit, 0, bytes, nullptr, {}}}});
+    auto answers = std::make_shared<cache::Answers>();
+    answers->to.emplace(ticket, cache::Waiter{.client = id, .thread = thread});
+    answers->answer = {cache::Status::hit, 0, bytes, nullptr, {}};
+    engine.cache.deliver(answers);
   };
   if (request->sync) {
     auto wait = std::make_unique<Wait>();

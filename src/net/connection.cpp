@@ -362,9 +362,9 @@ void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   finish();
 }
 
-bool Connection::answer(const cache::Delivery& delivery) {
-  if (closed_ || !waits() || session_.wait->ticket != delivery.ticket) return false;
-  reply_late([&](resp::Reply& reply) { command::answer_wait(session_, delivery.answer, reply); });
+bool Connection::answer(std::uint64_t ticket, const cache::Answer& answer) {
+  if (closed_ || !waits() || session_.wait->ticket != ticket) return false;
+  reply_late([&](resp::Reply& reply) { command::answer_wait(session_, answer, reply); });
   return true;
 }
 

@@ -85,22 +85,45 @@ void IoThread::close(std::uint64_t id) {
 
 void IoThread::resume_paused() { loop_.wake(); }
 
-void IoThread::deliver(std::vector<cache::Delivery>&& answers) {
-  // Into a shared place, because a std::function must be copyable.
-  auto shared = std::make_shared<std::vector<cache::Delivery>>(std::move(answers));
-  loop_.post([this, shared] {
-    for (const cache::Delivery& delivery : *shared) {
-      const auto found = connections_.find(delivery.client);
-      bool taken = false;
-      if (found != connections_.end()) guarded(*found->second, [&] { taken = found->second->answer(delivery); });
-      // Whoever was to load has gone: the next one is to.
-      if (taken || delivery.answer.token == 0) continue;
-      try {
-        engine_.cache.return_token(delivery.answer.token_of);
-      } catch (const std::bad_alloc&) {  // it will run out
-      }
+void IoThread::deliver(const std::shared_ptr<const cache::Answers>& answers) {
+  loop_.post([this, answers] {
+    try {
+      handing_out_.push_back({answers, answers->to.begin()});
+    } catch (const std::bad_alloc&) {
+      for (const auto& [ticket, waiter] : answers->to) hand_out(ticket, waiter, answers->answer);
     }
   });
+}
+
+// Many may have waited for one value: others who are connected here have their turn in between.
+void IoThread::hand_out_answers() {
+  constexpr unsigned most_answered = 128;
+  constexpr unsigned most_looked_at = 4096;
+  unsigned answered = 0;
+  for (unsigned looked_at = 0; looked_at < most_looked_at && answered < most_answered && !handing_out_.empty(); ++looked_at) {
+    auto& [answers, next] = handing_out_.front();
+    if (next == answers->to.end()) {
+      handing_out_.pop_front();
+      continue;
+    }
+    const auto& [ticket, waiter] = *next++;
+    if (waiter.thread != index_) continue;
+    ++answered;
+    hand_out(ticket, waiter, answers->answer);
+  }
+}
+
+void IoThread::hand_out(std::uint64_t ticket, const cache::Waiter& waiter, const cache::Answer& answer) {
+  if (waiter.thread != index_) return;
+  const auto found = connections_.find(waiter.client);
+  bool taken = false;
+  if (found != connections_.end()) guarded(*found->second, [&] { taken = found->second->answer(ticket, answer); });
+  // Whoever was to load has gone: the next one is to.
+  if (taken || answer.token == 0) return;
+  try {
+    engine_.cache.return_token(answer.token_of);
+  } catch (const std::bad_alloc&) {  // it will run out
+  }
 }
 
 void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) {
@@ -115,7 +138,8 @@ void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) 
 }
 
 void IoThread::end_waits() {
-  while (!waiting_.empty() && waiting_.begin()->first <= now_) {
+  constexpr unsigned most_at_once = 128;
+  for (unsigned ended = 0; ended < most_at_once && !waiting_.empty() && waiting_.begin()->first <= now_; ++ended) {
     Connection& connection = *waiting_.begin()->second;
     waiting_.erase(waiting_.begin());
     guarded(connection, [&] { connection.end_wait(false); });
@@ -131,6 +155,7 @@ void IoThread::run() {
     if (now_ != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
     serve(ready);
     if (!unfinished_.empty()) serve_unfinished();
+    if (!handing_out_.empty()) hand_out_answers();
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
     if (too_many_unread_blobs()) [[unlikely]] free_unread_blobs();
     if (now_ >= next_tick_) tick();
@@ -147,9 +172,8 @@ void IoThread::update_limits() {
   const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
   limits_.output = hard > 0 ? hard : SIZE_MAX;
   // A connection costs something before it asks for anything. maxclients bounds that, the share is for more.
-  constexpr std::uint64_t idle_client = 1536;
   const std::uint64_t share = engine_.clients_share();
-  limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.count() * idle_client;
+  limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.idle_bytes();
   const std::uint64_t memory = engine_.keyspace.memory().limit();
   limits_.unread_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
   // Where others have used up the share, it is for them to go: a reply of some size may still be made.
@@ -180,7 +204,7 @@ void IoThread::free_unread_blobs() {
 }
 
 int IoThread::timeout_ms() const {
-  if (!unfinished_.empty()) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty()) return 0;
   UnixMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (paused_) next = std::min(next, engine_.clients.paused_until());

@@ -16,8 +16,9 @@ Network::Network(boost::asio::io_context& context, command::Engine& engine) : co
   engine.clients.wake_to_unblock = [this](unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error) {
     threads_[thread]->unblock(id, ticket, with_error);
   };
-  engine.cache.deliver = [this](unsigned thread, std::vector<cache::Delivery>&& answers) {
-    threads_[thread]->deliver(std::move(answers));
+  engine.cache.deliver = [this](const std::shared_ptr<const cache::Answers>& answers) {
+    if (answers->to.size() == 1) return threads_[answers->to.begin()->second.thread]->deliver(answers);
+    for (const auto& thread : threads_) thread->deliver(answers);
   };
   engine.clients.wake_paused = [this] {
     for (const auto& thread : threads_) thread->resume_paused();

@@ -74,7 +74,8 @@ void Background::run() {
     const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
     if (start - measured_us >= measured_every_us) {
       const std::uint64_t resident = command::resident_memory();
-      engine_.keyspace.memory().observe_growth(resident - std::min(resident, resident_at_start_));
+      engine_.keyspace.memory().observe_growth(resident - std::min(resident, resident_at_start_),
+                                                  engine_.clients.idle_bytes());
       measured_us = start;
     }
     if (start - sampled_us >= period_us) {

@@ -140,13 +140,13 @@ bool Table::evictable(std::uint32_t id) const {
   return queue.newest != id || queue.oldest == id;
 }
 
-// Any segment that the policy reads, with nearly equal chances: from a random one on, the next.
-std::uint32_t Table::random_segment() const {
+// Any segment that the policy reads, or of a queue that it reads, with nearly equal chances: from a random one on, the next.
+std::uint32_t Table::random_segment(std::optional<Queue> only) const {
   const std::size_t ids = segments_.size() - 1;
   const std::uint64_t start = ids == 0 ? 0 : random_below(ids);
   for (std::size_t i = 0; i < ids; ++i) {
     const auto id = static_cast<std::uint32_t>((start + i) % ids + 1);
-    if (evictable(id)) return id;
+    if (evictable(id) && (!only || static_cast<Queue>(segments_[id].queue) == *only)) return id;
   }
   return no_segment;
 }
@@ -219,7 +219,14 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   std::uint32_t id = no_segment;
   switch (victim.pick) {
     case eviction::Pick::none: break;
-    case eviction::Pick::oldest: id = queues_[static_cast<unsigned>(victim.queue)].oldest; break;
+    case eviction::Pick::oldest:
+      id = queues_[static_cast<unsigned>(victim.queue)].oldest;
+      // What lies at the old end is used often. Before some of that goes: there may be what is not, further on.
+      if (victim.queue == Queue::small && pressure > 0 && pressure < eviction::most_frequency) {
+        if (const std::uint32_t other = random_segment(Queue::small); other != no_segment) id = other;
+        pressure = 0;
+      }
+      break;
     case eviction::Pick::random: id = random_segment(); break;
     case eviction::Pick::soonest: id = soonest_segment(); break;
   }

@@ -1,6 +1,7 @@
 """A server for each file of tests, connections to it, and servers with other settings on demand."""
 
 import contextlib
+import resource
 
 import pytest
 
@@ -26,6 +27,15 @@ def connect(server):
             return connection
 
         yield open_connection
+
+
+@pytest.fixture
+def many_files():
+    """For tests that open thousands of connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.fixture

@@ -4,18 +4,23 @@ import math
 
 import pytest
 
-from tests.support import resp
 from tests.support.cache import EAGER, LARGEST, LOAD_MS, LONG, is_error, setting
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
 
-# CACHE.GET: | status | value | token > 0 means | token 0 means | ms |
+# | `CACHE.GET key [LEASE ms] [WAIT ms] [BETA x]` | `[status, value, token, ms]`, see below |
+#
+# | status | value | token > 0 means | token 0 means | ms |
+# | `hit` | the value | you were chosen to refresh early; the value is still fresh | nothing to do | fresh for; -1: no expiry |
+# | `stale` | the stale value | you refresh | somebody else does, or is not to yet | usable for |
+# | `absent` | nil | you were chosen to check again early | known not to exist | negative for |
+# | `miss` | nil | you load and CACHE.SET, or ABSENT, or RELEASE | somebody else is loading, or leases are used up: ask again | the lease lasts; or ask again within |
 
 
 def test_a_hit_that_leaves_nothing_to_do(cache):
-    """| `hit` | the value | ... | nothing to do | fresh for, -1 no expiry |"""
+    """| `hit` | the value | ... | nothing to do | fresh for; -1: no expiry |"""
     cache.set("k", "v", "PX", LONG)
     found = cache.get("k")
     assert (found.status, found.value, found.token) == ("hit", b"v", 0) and 0 < found.ms <= LONG
@@ -33,14 +38,14 @@ def test_a_hit_that_asks_one_reader_to_refresh_early(cache):
         return found.token
 
     token = eventually(chosen)
-    # "At most one lease results."
+    # "Chosen readers get a lease like any other, so at most one refreshes."
     assert all(cache.get("k", "BETA", EAGER)[:3] == ("hit", b"old", 0) for _ in range(50))
     assert cache.fill("k", "new", token, "PX", LONG)
     assert cache.look("k").value == b"new"
 
 
 def test_a_stale_value_is_refreshed_by_one_reader(cache):
-    """| `stale` | the stale value | you refresh | somebody else is refreshing | usable for |"""
+    """| `stale` | the stale value | you refresh | somebody else does, or is not to yet | usable for |"""
     cache.stale("k", "old")
     found = cache.get("k", "LEASE", LONG)
     assert (found.status, found.value) == ("stale", b"old") and found.token > 0 and 0 < found.ms <= LONG
@@ -59,7 +64,7 @@ def test_an_absent_key_is_known_not_to_exist(cache):
 
 
 def test_an_absent_key_is_rechecked_early_by_one_reader(cache):
-    """| `absent` | nil | you were chosen to re-check early | ... |"""
+    """| `absent` | nil | you were chosen to check again early | ... |"""
     token = cache.lease("k")
     # The time from lease to fill is what early refresh goes by.
     eventually(lambda: cache.inspect("k")["lease-ms"] <= LONG - LOAD_MS)
@@ -71,7 +76,7 @@ def test_an_absent_key_is_rechecked_early_by_one_reader(cache):
 
 
 def test_a_miss_makes_one_reader_the_loader(cache):
-    """| `miss` | nil | you load and CACHE.SET (or ABSENT, or RELEASE) | somebody else is loading ... | lease lasts / retry within |"""
+    """| `miss` | nil | you load and CACHE.SET, or ABSENT, or RELEASE | somebody else is loading, ... | the lease lasts; or ask again within |"""
     found = cache.get("k", "LEASE", LONG)
     assert (found.status, found.value) == ("miss", None) and found.token > 0 and 0 < found.ms <= LONG
     for _ in range(10):
@@ -82,7 +87,7 @@ def test_a_miss_makes_one_reader_the_loader(cache):
 
 
 def test_a_miss_while_leases_are_used_up(cache, client):
-    """| `miss` | ... | ... or leases are used up: retry | ... retry within |"""
+    """| `miss` | nil | ... or leases are used up: ask again | ... or ask again within |"""
     with setting(client, "max-leases", 1):
         token = cache.lease("a")
         refused = cache.counts()["lease_refused"]
@@ -97,7 +102,7 @@ def test_a_miss_while_leases_are_used_up(cache, client):
 
 
 def test_a_lease_lasts_as_long_as_asked(cache):
-    """- `LEASE ms`: lease duration if one is granted."""
+    """`LEASE ms`, 0 to 3 600 000: how long a lease lasts if one is granted"""
     found = cache.get("short", "LEASE", 25)
     assert found.token > 0 and found.ms <= 25
     after = eventually(lambda: (now := cache.get("short", "LEASE", LONG)).token and now)
@@ -107,7 +112,7 @@ def test_a_lease_lasts_as_long_as_asked(cache):
 
 
 def test_a_lease_lasts_ten_seconds_by_default(cache, client):
-    """default from the policy (10 000)"""
+    """otherwise the policy's `lease`, otherwise `lease-duration`"""
     assert client.call("CONFIG", "GET", "lease-duration") == [b"lease-duration", b"10000"]
     assert 5_000 < cache.get("k").ms <= 10_000
     with setting(client, "lease-duration", LONG):
@@ -115,7 +120,7 @@ def test_a_lease_lasts_ten_seconds_by_default(cache, client):
 
 
 def test_lease_0_only_reads(cache):
-    """`LEASE 0`: read only, never take a lease."""
+    """`LEASE 0` reads only and never takes one."""
     assert cache.get("k", "LEASE", 0)[:3] == ("miss", None, 0)
     cache.stale("old")
     assert cache.get("old", "LEASE", 0)[:3] == ("stale", b"old", 0)
@@ -125,7 +130,7 @@ def test_lease_0_only_reads(cache):
 
 
 def test_beta_0_never_refreshes_early(cache):
-    """Default BETA from the policy (1.0); 0 turns it off."""
+    """x comes from the policy, 1.0 without one; 0 turns it off."""
     cache.loaded("k")
     assert all(cache.get("k", "BETA", 0)[:3] == ("hit", b"v", 0) for _ in range(200))
     # With a load of some 30 ms and half a minute to go, nobody is chosen at the default of 1 either.
@@ -133,7 +138,7 @@ def test_beta_0_never_refreshes_early(cache):
 
 
 def test_entries_whose_load_time_is_unknown_are_not_refreshed_early(cache, client):
-    """d the measured time from lease to fill of this key"""
+    """d the measured time from lease to fill of this entry"""
     client.call("SET", "plain", "v", "PX", LONG)
     cache.set("unasked", "v", "PX", LONG)
     for key in ("plain", "unasked"):
@@ -167,7 +172,7 @@ def test_values_are_any_bytes_of_any_size(cache):
 
 
 def test_mget_answers_each_key_in_order(cache):
-    """| `CACHE.MGET numkeys key [key ...] [LEASE ms] [BETA x]` | array of the same, in order; never waits |"""
+    """| `CACHE.MGET numkeys key [key ...] [LEASE ms] [BETA x]` | an array of the same, in order; never waits |"""
     cache.set("fresh", "1", "PX", LONG)
     cache.stale("stale", "2")
     cache.absent("absent", "PX", LONG)
@@ -209,7 +214,8 @@ def test_a_wrong_number_of_keys_is_refused(cache, numkeys):
     assert cache.counts()["leases"] == 0
 
 
-# XFetch: "A reader is chosen if `now - d * BETA * ln(u) >= fresh-until`, u uniform in (0,1], d the measured time from lease to fill of this key."
+# "`BETA x`: early refresh is XFetch. A reader is chosen if `now - d * x * ln(u) >= fresh-until`, with u uniform in (0,1] and d the measured time from lease to
+# fill of this entry."
 
 
 def test_the_chance_to_be_chosen_is_that_of_xfetch(cache):
@@ -224,31 +230,6 @@ def test_the_chance_to_be_chosen_is_that_of_xfetch(cache):
             assert cache.release("k", token) == 1
     # The variance of a sum of chances is below its mean: six deviations leave one failure in some hundred million runs.
     assert expected > 10 and abs(chosen - expected) < 6 * math.sqrt(expected), (chosen, expected)
-
-
-# Replies byte for byte
-
-
-def raw_fields(connection, *args):
-    return resp.elements(connection.raw(*args))
-
-
-def test_what_the_replies_are_made_of(cache):
-    """Everything here works over RESP2 and RESP3."""
-    connection = cache.connection
-    null = b"_\r\n" if cache.protocol == 3 else b"$-1\r\n"
-    cache.set("k", "v")
-    assert connection.raw("CACHE.GET", "k") == b"*4\r\n$3\r\nhit\r\n$1\r\nv\r\n:0\r\n:-1\r\n"
-    status, value, token, ms = raw_fields(connection, "CACHE.GET", "missing", "LEASE", LONG)
-    assert (status, value) == (b"$4\r\nmiss\r\n", null) and token[:1] == ms[:1] == b":"
-    assert connection.raw("CACHE.SET", "missing", "v", "TOKEN", "1") == null
-    assert connection.raw("CACHE.SET", "missing", "v") == connection.raw("CACHE.ABSENT", "gone") == b"+OK\r\n"
-    assert raw_fields(connection, "CACHE.GET", "gone")[:3] == [b"$6\r\nabsent\r\n", null, b":0\r\n"]
-    assert connection.raw("CACHE.RELEASE", "k", "1") == connection.raw("CACHE.RENEW", "k", "1", "1") == b":0\r\n"
-    assert connection.raw("CACHE.INVALIDATE", "1", "k") == b":1\r\n"
-    assert connection.raw("CACHE.INSPECT", "missing")[:1] == (b"%" if cache.protocol == 3 else b"*")
-    assert connection.raw("CACHE.PURGE", "TAGS", "1", "t") == b"+OK\r\n"
-    assert connection.raw("CACHE.PURGE", "PREFIX", "none:", "SYNC")[:1] == b":"
 
 
 # Bad input
@@ -270,6 +251,25 @@ def test_a_duration_that_is_no_integer_is_refused(cache, option, text):
 def test_a_duration_that_is_negative_or_overflows_is_refused(cache, option, text):
     assert cache.call("CACHE.GET", "k", option, text).startswith("ERR ")
     assert cache.lease("k")
+
+
+@pytest.mark.parametrize("option, what, most", [("LEASE", "lease time", 3_600_000), ("WAIT", "wait time", 86_400_000)])
+def test_a_duration_out_of_its_bounds_is_answered_with_them(cache, option, what, most):
+    """a number out of its bounds is answered with the bounds"""
+    for wrong in (-1, most + 1):
+        assert cache.call("CACHE.GET", "k", option, wrong) == f"ERR invalid {what} in 'cache.get' command, must be from 0 to {most}"
+    if option == "LEASE":
+        assert cache.call("CACHE.MGET", 1, "k", option, most + 1) == f"ERR invalid {what} in 'cache.mget' command, must be from 0 to {most}"
+    assert cache.get("none", option, 0).status == cache.get("most", option, most).status == "miss"
+    if option == "LEASE":
+        assert 3_400_000 < cache.inspect("most")["lease-ms"] <= most
+
+
+def test_a_beta_out_of_its_bounds_is_answered_with_them(cache):
+    for wrong in ("-0.001", "1000.001", "1e9", "inf"):
+        assert cache.call("CACHE.GET", "k", "BETA", wrong) == "ERR BETA must be a number from 0 to 1000"
+    for right in ("0", "0.0", "1000", "1e3"):
+        assert cache.get(f"k{right}", "BETA", right).token > 0
 
 
 @pytest.mark.parametrize("text", ["x", "", "-1", "nan", "1.5.5", "-inf"])
@@ -320,7 +320,7 @@ def test_databases_have_leases_of_their_own(cache):
 
 
 def test_tokens_grow_and_stay_exact_in_javascript(cache, connect):
-    """a token (integer > 0, strictly increasing over the whole server ...)"""
+    """Tokens are positive and strictly increase over the whole server ..."""
     others = [connect() for _ in range(4)]
     tokens = []
     for i in range(400):
@@ -330,7 +330,7 @@ def test_tokens_grow_and_stay_exact_in_javascript(cache, connect):
 
 
 def test_tokens_grow_across_restarts(start):
-    """... and across restarts, hence also a fencing token"""
+    """... and across restarts, so they are fencing tokens too."""
     server = start()
 
     def token(key):

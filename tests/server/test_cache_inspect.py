@@ -2,12 +2,16 @@
 
 import pytest
 
-from tests.support.cache import LOAD_MS, LONG, mapping, text
+from tests.support.cache import LOAD_MS, LONG, text
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
-# | `CACHE.INSPECT key` | map: status, type, bytes, version, age-ms, fresh-ms, stale-ms, frequency, load-ms (measured), tags, policy, lease-ms, waiters |
+# | `CACHE.INSPECT key` | a map, see below |
+#
+# "`CACHE.INSPECT` tells `status` (`hit`, `stale`, `absent`, `miss`), `type`, `bytes` (of the value), `version`, `age-ms` (to 100 ms; -1 where it is not kept, as
+# for plain writes), `fresh-ms` (-1: no expiry), `stale-ms` (until it is gone; -1: never), `frequency` (0-3), `load-ms` (measured; 0: not), `tags`, `policy`,
+# `lease-ms` (left of the lease, 0: none) and `waiters`."
 FIELDS = [
     "status", "type", "bytes", "version", "age-ms", "fresh-ms", "stale-ms", "frequency", "load-ms", "tags", "policy", "lease-ms", "waiters",
 ]  # fmt: skip
@@ -37,6 +41,26 @@ def test_of_a_fresh_entry(cache, client):
     assert inspected["age-ms"] >= 0 and inspected["frequency"] >= 0
 
 
+def test_what_is_not_kept_and_what_never_ends_is_minus_one(cache, client):
+    """`age-ms` (to 100 ms; -1 where it is not kept, as for plain writes), `fresh-ms` (-1: no expiry), `stale-ms` (until it is gone; -1: never)"""
+    client.call("SET", "plain", "v")
+    client.call("SET", "brief", "v", "PX", LONG)
+    cache.set("ours", "v")
+    cache.set("stale", "v", "STALE", LONG)  # without a deadline there is no window
+
+    def found(key):
+        inspected = cache.inspect(key)
+        return inspected["age-ms"], inspected["fresh-ms"], inspected["stale-ms"]
+
+    assert found("plain") == (-1, -1, -1)
+    age, fresh, gone = found("brief")
+    assert age == -1 and 0 < gone <= fresh <= LONG
+    for key in ("ours", "stale"):
+        age, fresh, gone = found(key)
+        assert age >= 0 and (fresh, gone) == (-1, -1), key
+    assert found("missing") == (-1, 0, 0)
+
+
 def test_the_age_grows_and_what_is_left_shrinks(cache):
     cache.set("k", "v", "PX", LONG)
     first = cache.inspect("k")
@@ -47,7 +71,7 @@ def test_the_age_grows_and_what_is_left_shrinks(cache):
 
 
 def test_the_time_of_the_load_was_measured(cache):
-    """load-ms (measured)"""
+    """`load-ms` (measured; 0: not)"""
     cache.loaded("k")
     assert LOAD_MS <= cache.inspect("k")["load-ms"] < LONG
 
@@ -92,7 +116,7 @@ def test_looking_changes_nothing(cache):
 def test_it_is_a_map_in_resp3_and_pairs_in_resp2(cache):
     reply = cache.call("CACHE.INSPECT", "k")
     assert isinstance(reply, dict) == (cache.protocol == 3)
-    assert list(mapping(reply)) == FIELDS
+    assert list(cache.mapping(reply)) == FIELDS
 
 
 @pytest.mark.parametrize("args", [[], ["a", "b"]])
@@ -100,7 +124,7 @@ def test_it_takes_one_key(cache, args):
     assert cache.call("CACHE.INSPECT", *args) == "ERR wrong number of arguments for 'cache.inspect' command"
 
 
-# "`key` is always where `COMMAND GETKEYS` says it is."
+# "`COMMAND GETKEYS` tells where the keys are."
 
 KEYS = {
     "cache.get": [(["k"], ["k"]), (["LEASE", "LEASE", "1"], ["LEASE"]), (["k", "WAIT", "1", "LEASE", "2", "BETA", "1"], ["k"])],
@@ -129,8 +153,8 @@ def test_getkeys_finds_the_keys_of_all_of_them(cache):
 def test_documentation_of_all_of_them(cache):
     """COMMAND DOCS describes each."""
     for name in KEYS:
-        docs = mapping(cache.call("COMMAND", "DOCS", name))
+        docs = cache.mapping(cache.call("COMMAND", "DOCS", name))
         assert list(docs) == [name]
-        fields = mapping(docs[name])
+        fields = cache.mapping(docs[name])
         assert fields["summary"] and text(fields["group"]) == "cache"
         assert ("subcommands" in fields) or fields["arguments"]

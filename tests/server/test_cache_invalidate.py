@@ -4,8 +4,10 @@ import itertools
 
 import pytest
 
-from tests.support.cache import LONG, setting
+from tests.support.cache import LONG, Cache, setting
 from tests.support.servers import eventually, is_redis
+
+from .conftest import info
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
@@ -20,7 +22,7 @@ def key():
     return f"key:{next(_numbers)}"
 
 
-# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | number of entries hit. Voids leases. ... |
+# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | how many keys had an entry that it was for. Voids the keys' leases in any case |
 
 
 def test_it_answers_how_many_entries_it_hit(cache, client):
@@ -32,7 +34,7 @@ def test_it_answers_how_many_entries_it_hit(cache, client):
 
 
 def test_it_voids_leases(cache):
-    """Voids leases."""
+    """Voids the keys' leases in any case"""
     tokens = {key: cache.lease(key) for key in ("a", "b", "c")}
     voided = cache.counts()["lease_voided"]
     assert cache.invalidate(["a", "b"]) == 0
@@ -69,7 +71,8 @@ def test_the_longest_waiter_loads_anew(cache, park):
     assert second.answer()[:2] == ("hit", b"new")
 
 
-# "SOFT: the entry becomes stale now instead of gone, usable until its expiry or, if it has none, for the policy's `stale` (60 s ...)"
+# "`INVALIDATE ... SOFT`: a live entry becomes stale now and is usable until its expiry or, if it has none, for the policy's `stale` (60 s where no policy says).
+# One that is stale already stays as it is; a negative one goes."
 
 
 def test_soft_makes_the_entry_stale(cache, client):
@@ -108,6 +111,16 @@ def test_soft_of_an_entry_under_a_policy(cache):
         cache.policy("DEL", "soft")
 
 
+def test_soft_removes_a_negative_entry(cache):
+    """One that is stale already stays as it is; a negative one goes."""
+    cache.absent("absent", "PX", LONG)
+    cache.stale("stale", "old")
+    before = cache.inspect("stale")["stale-ms"]
+    assert cache.invalidate(["absent", "stale"], "SOFT") == 2
+    assert cache.look("absent").status == "miss" and cache.counts()["negative_entries"] == 0
+    assert cache.look("stale")[:2] == ("stale", b"old") and cache.inspect("stale")["stale-ms"] <= before
+
+
 def test_soft_voids_leases(cache):
     token = cache.lease("missing")
     assert cache.invalidate(["missing"], "SOFT") == 0
@@ -127,7 +140,7 @@ def test_soft_entries_end_when_they_would_have(cache):
     eventually(lambda: cache.look("k").status == "miss")
 
 
-# "VERSION: fills with a version <= n are refused from now on, for at least `invalidation-memory` (default 10 min)"
+# "`INVALIDATE ... VERSION n`: entries with a higher version stay; fills with a version up to n are refused for `invalidation-memory` (10 minutes by default)."
 
 
 def test_version_refuses_fills_that_are_not_newer(cache, key):
@@ -202,6 +215,38 @@ def test_many_keys_at_once(cache):
     assert all(found.status == "miss" for found in cache.mget(keys, "LEASE", 0))
 
 
+def test_what_cannot_be_remembered_is_refused_as_a_whole(start):
+    """If that cannot be remembered for want of memory, the command is refused as a whole. ... and may take an eighth of `maxmemory`"""
+    limit = 8 << 20
+    oom = "OOM command not allowed when used memory > 'maxmemory'."
+
+    def herd():
+        return int(info(connection, "memory")["used_memory_herd"])
+
+    with start("--maxmemory", limit).connect() as connection:
+        cache = Cache(connection)
+        cache.set("victim", "v", "VERSION", 1)
+        token = cache.lease("missing")
+        step, remembered = 200, 0
+        while True:
+            reply = cache.invalidate([f"{'k' * 200}:{remembered + i}" for i in range(step)], "VERSION", 7)
+            if reply != 0:
+                break
+            remembered += step
+            assert herd() <= limit / 8
+        assert reply == oom and remembered > 0
+        assert limit / 16 < herd() <= limit / 8
+        before = herd()
+        more = ["victim", "missing", *(f"{'m' * 200}:{i}" for i in range(step * 10))]
+        assert cache.invalidate(more, "VERSION", 7) == oom
+        assert herd() == before
+        assert cache.get("victim")[:2] == ("hit", b"v") and cache.holds("missing", token)
+        assert cache.set(more[-1], "v", "VERSION", 1)
+        # What was accepted is kept, and an invalidation that has nothing to remember goes on.
+        assert cache.call("CACHE.SET", f"{'k' * 200}:{remembered - 1}", "old", "VERSION", 7) is None
+        assert cache.invalidate(more) == 2 and not cache.fill("missing", "old", token)
+
+
 # Bad input
 
 
@@ -219,6 +264,16 @@ def test_a_version_that_is_no_integer_is_refused(cache, text):
     assert cache.get("a").status == "hit"
 
 
+def test_a_version_out_of_its_bounds_is_answered_with_them(cache, key):
+    cache.set(key, "v")
+    for wrong in ("0", "-1", str(2**53)):
+        assert cache.call("CACHE.INVALIDATE", 1, key, "VERSION", wrong) == f"ERR invalid version in 'cache.invalidate' command, must be from 1 to {2**53 - 1}"
+        assert cache.get(key).status == "hit"
+    assert cache.invalidate([key], "VERSION", 1) == 1
+    assert cache.invalidate([key], "VERSION", 2**53 - 1) == 0
+    assert cache.call("CACHE.SET", key, "v", "VERSION", 2**53 - 1) is None
+
+
 @pytest.mark.parametrize("options", [["BOGUS"], ["VERSION"], ["SOFT", "BOGUS"], ["HARD"]])
 def test_wrong_options_are_a_syntax_error(cache, options):
     cache.set("a", "v")
@@ -227,7 +282,9 @@ def test_wrong_options_are_a_syntax_error(cache, options):
 
 
 def test_invalidations_are_forgotten_in_time(cache, client, key):
-    """for at least `invalidation-memory`: what is kept of them does not grow without end"""
+    """refused for `invalidation-memory` ...
+
+    What is kept of them does not grow without end."""
     with setting(client, "invalidation-memory", 1):
         cache.invalidate([key], "VERSION", 10)
         eventually(lambda: cache.set(key, "v", "VERSION", 9))

@@ -64,7 +64,7 @@ def test_config_resetstat_sets_the_counts_back(cache):
 
 
 def test_outstanding_leases_are_bounded(cache, client):
-    """limits on outstanding leases and waiters, globally and per policy"""
+    """leases are used up: ask again"""
     with setting(client, "max-leases", 100):
         tokens = [cache.get(f"k{i}", "LEASE", LONG).token for i in range(150)]
         assert all(tokens[:100]) and not any(tokens[100:])
@@ -126,7 +126,7 @@ def test_leases_take_a_bounded_part_of_memory(start):
         assert cache.lease("again")
 
 
-# Negative entries: "no value bytes, own TTL cap and own memory share, evicted first"
+# "While negative entries take more than `negative-memory` percent of `maxmemory`, they and nothing else are evicted."
 
 
 def test_negative_entries_have_a_share_of_memory(start):
@@ -165,7 +165,8 @@ def test_a_negative_entry_has_no_value(cache, client):
     assert cache.inspect("key:of:some:length")["bytes"] <= cache.inspect("key:of:some:lengtj")["bytes"] + 8
 
 
-# "an operator's switch that serves stale everywhere while the origin is down"
+# "`serve-stale yes` is for while the origin is down: entries outlast their deadlines, whether or not they have a stale window, nothing expires, and plain reads
+# as well as CACHE.GET get them; CACHE.GET marks them `stale` and still grants its one lease, so that the origin's return is noticed."
 
 
 def test_serve_stale_asks_no_plain_reader_to_rebuild(cache, client, policy):
@@ -190,6 +191,28 @@ def test_serve_stale_outlives_the_stale_window(cache, client):
         witness = cache.lease("witness", "LEASE", 100)
         eventually(lambda: cache.get("witness").token > witness)
         assert cache.get("k")[:2] == ("stale", b"old")
+
+
+def test_serve_stale_needs_neither_a_stale_window_nor_a_policy(cache, client, connect):
+    """entries outlast their deadlines, whether or not they have a stale window, nothing expires, and plain reads as well as CACHE.GET get them"""
+    expired = int(info(client, "stats")["expired_keys"])
+    other = connect()
+    with setting(client, "serve-stale", "yes"):
+        client.call("SET", "plain", "old", "PX", 1)
+        cache.set("ours", "old", "PX", 1)
+        eventually(lambda: cache.look("plain").status == cache.look("ours").status == "stale")
+        for key in ("plain", "ours"):
+            for reader in (client, other):
+                assert reader.call("GET", key) == reader.call("GETEX", key) == b"old"
+                assert reader.call("MGET", key, "missing") == [b"old", None]
+            found = cache.get(key, "LEASE", LONG)
+            assert found[:2] == ("stale", b"old") and found.token > 0
+            assert cache.get(key)[:3] == ("stale", b"old", 0)
+        assert cache.call("DBSIZE") == 2 and int(info(client, "stats")["expired_keys"]) == expired
+        assert cache.fill("ours", "new", found.token, "PX", LONG)
+        assert client.call("GET", "ours") == b"new"
+    assert client.call("GET", "plain") is None and client.call("GET", "ours") == b"new"
+    eventually(lambda: int(info(client, "stats")["expired_keys"]) == expired + 1)
 
 
 # Settings

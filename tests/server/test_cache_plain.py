@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tests.support.cache import LONG, mapping
+from tests.support.cache import LONG
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -16,7 +16,7 @@ def make_stale(cache, client, key, value="old"):
     eventually(lambda: cache.look(key).status == "stale")
 
 
-# "`stale`: in the stale window exactly one plain reader per lease period is answered nil (it will rebuild and SET); all others get the stale value."
+# "`stale`: in the stale window exactly one plain reader per lease is answered nil, and will write the value anew; all others get the stale value."
 
 READS = [["GET"], ["GETEX"], ["GETEX", "EX", 100], ["MGET"]]
 
@@ -40,7 +40,7 @@ def test_one_plain_reader_rebuilds_and_the_others_get_the_stale_value(cache, cli
 
 
 def test_another_reader_is_chosen_when_the_first_does_not_rebuild(cache, client, policy):
-    """exactly one plain reader per lease period"""
+    """exactly one plain reader per lease"""
     policy("p", "match", "p:*", "stale", "10m", "lease", "30ms")
     make_stale(cache, client, "p:k")
     answers = []
@@ -76,12 +76,12 @@ def test_many_readers_over_many_expiries_rebuild_once_each(cache, client, server
     for reader in readers:
         reader.join(60)
     assert not any(reader.is_alive() for reader in readers)
-    granted = mapping(cache.policy("SHOW", "p"))["keys"]
+    granted = cache.mapping(cache.policy("SHOW", "p"))["keys"]
     assert granted == 1 and len(rebuilds) == 21
 
 
 def test_to_every_other_command_the_stale_entry_has_expired(cache, client, policy):
-    """To every other command the entry has expired (SET NX succeeds, EXISTS is 0, TTL is -2)."""
+    """To plain commands an entry expires when it stops being fresh: ... in the stale window `EXISTS` is 0 and `SET NX` succeeds."""
     policy("p", "match", "p:*", "stale", "10m")
     for command, reply in [
         (["EXISTS", "p:k"], 0), (["TTL", "p:k"], -2), (["PTTL", "p:k"], -2), (["TYPE", "p:k"], "none"), (["STRLEN", "p:k"], 0), (["SET", "p:k", "v", "NX"], "OK"),
@@ -96,7 +96,7 @@ def test_to_every_other_command_the_stale_entry_has_expired(cache, client, polic
 
 
 def test_a_stale_window_starts_when_the_entry_is_written(cache, client, policy):
-    """stale: 60s  # stale window of entries written by plain commands"""
+    """stale: 60s  # stale window of entries that do not name one"""
     policy("p", "match", "p:*", "stale", "10m")
     for write in (["SET", "p:k", "v", "PX", 1], ["PSETEX", "p:k", 1, "v"], ["CACHE.SET", "p:k", "v", "PX", 1]):
         client.call(*write)
@@ -126,7 +126,7 @@ def test_plain_readers_and_leases_share_one_rebuild(cache, client, policy):
 
 
 def test_plain_readers_are_bounded_by_max_leases(cache, client, policy):
-    """max-leases: 200  # at most so many loads in flight for this policy: protects the origin"""
+    """max-leases: 200  # so many loads in flight: protects the origin"""
     policy("p", "match", "p:*", "stale", "10m", "lease", "10m", "max-leases", "1")
     make_stale(cache, client, "p:a")
     make_stale(cache, client, "p:b")
@@ -135,7 +135,7 @@ def test_plain_readers_are_bounded_by_max_leases(cache, client, policy):
     assert [client.call("GET", key) for key in ("p:b", "p:b", "p:a")] == [None, b"old", b"new"]
 
 
-# "`coalesce`: the first plain GET of a missing key is answered nil at once; further GETs of it wait up to that long for the SET, then are answered nil as well."
+# "`coalesce`: the first GET of a missing key is answered nil at once; further GETs of it wait up to that long for the SET, then are answered nil as well."
 
 
 def sent(cache, connections, key, *command):
@@ -175,7 +175,7 @@ def test_they_wait_no_longer_than_that(cache, client, connect, policy):
 
 
 def test_a_delete_sends_one_of_those_who_wait_to_rebuild(cache, client, connect, policy):
-    """A plain write or DEL voids leases as any other."""
+    """the key is written, deleted, ... by anybody else | it is **void**"""
     policy("p", "match", "p:*", "coalesce", "10m", "lease", "10m")
     assert client.call("GET", "p:k") is None
     first, second = connect(), connect()
@@ -225,7 +225,7 @@ def test_a_transaction_does_not_wait(cache, client, policy):
 
 
 def test_a_policy_is_in_force_when_set_returns_and_gone_when_del_returns(cache, client, policy):
-    """changes at run time, in force when it returns"""
+    """changed with CACHE.POLICY, which ... is in force when it returns"""
     for _ in range(20):
         policy("p", "match", "p:*", "ttl", "1m")
         client.call("SET", "p:k", "v")
@@ -246,7 +246,7 @@ def test_readers_who_wait_are_answered_when_the_policy_goes(cache, client, conne
 
 
 def test_keys_under_no_policy_are_as_ever(cache, client, policy):
-    """With no policy configured, plain commands behave exactly as Redis"""
+    """Without any policy plain commands behave exactly as in Redis."""
     policy("p", "match", "p:*", "stale", "10m", "coalesce", "10m")
     assert client.call("GET", "k") is None and client.call("GET", "k") is None
     client.call("SET", "k", "v", "PX", 1)
@@ -254,7 +254,7 @@ def test_keys_under_no_policy_are_as_ever(cache, client, policy):
     assert client.call("GET", "k") is None and cache.look("k").status == "miss"
 
 
-# "A plain SET (or any write that leaves a live value) answers parked readers with `hit`."
+# "Any write that leaves a value counts as a fill."
 
 WRITES = [
     ["SET", "k", "v"], ["SET", "k", "v", "NX"], ["SETNX", "k", "v"], ["SETEX", "k", 100, "v"], ["PSETEX", "k", LONG, "v"], ["GETSET", "k", "v"], ["SET", "k", "v", "GET"],

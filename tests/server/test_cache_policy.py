@@ -15,14 +15,15 @@ pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
 
 def shown(cache, name):
-    return mapping(cache.policy("SHOW", name))
+    return cache.mapping(cache.policy("SHOW", name))
 
 
 def listed(cache):
-    return [text(mapping(entry)["name"]) for entry in cache.policy("LIST")]
+    return [text(cache.mapping(entry)["name"]) for entry in cache.policy("LIST")]
 
 
-# | `CACHE.POLICY LIST / SHOW name / MATCH key / SET name field value [field value ...] / DEL name` | the policies with their statistics; ... |
+# | `CACHE.POLICY LIST`, `SHOW name`, `MATCH key`, `SET name field value [field value ...]`, `DEL name` | the policies with their statistics; one; the name of the one
+# that a key falls under, or nil; `OK`; 1 or 0 |
 
 
 def test_there_is_none_at_first(cache):
@@ -42,7 +43,7 @@ def test_set_show_list_and_del(cache, policy):
 
 
 def test_match_tells_the_first_that_fits(cache, policy):
-    """first match wins; glob on the key ... the one a key falls under"""
+    """first match wins; a glob on the key ... the name of the one that a key falls under"""
     policy("special", "match", "product:[0-9]")
     policy("products", "match", "product:*")
     policy("all", "match", "*")
@@ -72,7 +73,7 @@ def test_each_field_of_the_example_is_accepted_and_shown(cache, policy, field, v
 
 
 def test_every_statistic_is_shown(cache, policy, client):
-    """shown with how many keys and bytes, hits, stale hits, misses and leases they have"""
+    """the policies with their statistics"""
     policy("p", "match", "p:*", "stale", "10m")
     client.call("MSET", "p:1", "v", "p:2", "v", "other", "v")
     client.call("GET", "p:1")
@@ -112,7 +113,7 @@ def test_ttl_holds_for_fills(cache, policy):
 
 
 def test_longer_times_are_shortened(cache, policy, client):
-    """max-ttl: 1d  # longer ones are shortened"""
+    """max-ttl: 1d  # longer ones, and PERSIST, are shortened"""
     policy("p", "match", "p:*", "max-ttl", "1m")
     for write in (["SET", "p:k", "v", "EX", 600], ["SETEX", "p:k", 600, "v"], ["CACHE.SET", "p:k", "v", "EX", 600], ["SET", "p:k", "v", "EXAT", 4_000_000_000]):
         client.call(*write)
@@ -123,8 +124,21 @@ def test_longer_times_are_shortened(cache, policy, client):
     assert 0 < client.call("PTTL", "p:k") <= 60_000
 
 
+def test_persist_is_shortened(cache, policy, client):
+    """max-ttl: 1d  # longer ones, and PERSIST, are shortened"""
+    policy("p", "match", "p:*", "max-ttl", "10m")
+    for command in (["PERSIST", "p:k"], ["GETEX", "p:k", "PERSIST"]):
+        client.call("SET", "p:k", "v", "PX", 60_000)
+        assert client.call(*command) in (1, b"v")
+        assert 60_000 < client.call("PTTL", "p:k") <= 600_000, command
+    client.call("SET", "p:k", "v")
+    assert 0 < client.call("PTTL", "p:k") <= 600_000
+    client.call("SET", "other", "v", "PX", LONG)
+    assert client.call("PERSIST", "other") == 1 and client.call("TTL", "other") == -1
+
+
 def test_jitter_only_shortens_and_spreads(cache, policy, client):
-    """jitter: 10%  # a TTL is shortened by a random 0-10 %, never lengthened"""
+    """jitter: 10%  # a time to live is shortened by a random 0-10 %, never lengthened"""
     policy("p", "match", "p:*", "jitter", "10%")
     for i in range(300):
         client.call("SET", f"p:{i}", "v", "EXAT", 4_000_000_000)
@@ -156,7 +170,7 @@ def test_the_lease_of_the_policy(cache, policy):
 
 
 def test_the_early_refresh_of_the_policy(cache, policy):
-    """early-refresh: 1.0 ... Default BETA from the policy; 0 turns it off."""
+    """early-refresh: 1.0 ... x comes from the policy, 1.0 without one; 0 turns it off."""
     policy("eager", "match", "eager:*", "early-refresh", "1000")
     policy("never", "match", "never:*", "early-refresh", "0")
     for key in ("eager:k", "never:k"):
@@ -176,7 +190,7 @@ def test_the_negative_ttl_of_the_policy(cache, policy):
 
 
 def test_max_leases_bounds_the_loads_in_flight(cache, policy):
-    """max-leases: 200  # at most so many loads in flight for this policy: protects the origin"""
+    """max-leases: 200  # so many loads in flight: protects the origin"""
     policy("p", "match", "p:*", "max-leases", "3")
     tokens = [cache.lease(f"p:{i}") for i in range(3)]
     refused = cache.counts()["lease_refused"]
@@ -204,7 +218,7 @@ def test_a_lease_that_runs_out_makes_room_for_another(cache, policy):
 
 
 def test_larger_values_are_refused(cache, policy, client):
-    """max-value: 1mb  # larger values are refused with a clear error"""
+    """max-value: 1mb  # larger values are refused with an error"""
     policy("p", "match", "p:*", "max-value", "1kb")
     token = cache.lease("p:k")
     for write in (
@@ -220,6 +234,18 @@ def test_larger_values_are_refused(cache, policy, client):
     assert client.call("SET", "other", "x" * 5000) == "OK"
     reply = client.call("RENAME", "other", "p:renamed")
     assert is_error(reply) and client.call("EXISTS", "p:renamed") == 0
+
+
+def test_a_refusal_in_exec_is_of_one_command(cache, policy, connect):
+    """What a write violates of a policy in EXEC is found when its turn comes; the other commands of the transaction are executed, as with any error."""
+    policy("p", "match", "p:*", "max-value", "1kb")
+    other = connect()
+    queued = other.pipeline([["MULTI"], ["SET", "before", "1"], ["SET", "p:k", "x" * 1025], ["CACHE.SET", "p:c", "x" * 1025], ["SET", "p:small", "x"], ["SET", "after", "1"]])
+    assert queued == ["OK"] + ["QUEUED"] * 5
+    first, plain, ours, small, last = other.call("EXEC")
+    assert first == small == last == "OK"
+    assert is_error(plain) and is_error(ours) and "max-value" in plain and "max-value" in ours
+    assert cache.call("EXISTS", "before", "p:k", "p:c", "p:small", "after") == 3
 
 
 @pytest.mark.parametrize("command", ["SET", "CACHE.SET"])
@@ -251,7 +277,7 @@ def left(connection, family, each=2000):
 
 
 def test_a_quota_is_what_its_own_entries_pay_for(start):
-    """max-memory: 25%  # quota; over it this policy's own entries are evicted first"""
+    """max-memory: 25%  # of maxmemory, or bytes; over it this policy's entries go first when memory is needed"""
     with start("--maxmemory", "24mb").connect() as connection:
         assert connection.call("CACHE.POLICY", "SET", "p", "match", "p:*", "max-memory", "25%") == "OK"
         # They are read more often than the others, and have to go all the same.
@@ -264,7 +290,7 @@ def test_a_quota_is_what_its_own_entries_pay_for(start):
 
 
 def test_priorities(start):
-    """priority: normal  # protected | normal | first-out"""
+    """priority: normal  # protected: kept up to half of maxmemory | normal | first-out"""
     with start("--maxmemory", "24mb").connect() as connection:
         for name in ("protected", "first-out"):
             assert connection.call("CACHE.POLICY", "SET", name, "match", f"{name}:*", "priority", name) == "OK"
@@ -322,10 +348,21 @@ def test_policies_come_from_the_file(tmp_path, start):
         ("policies:\n  - name: 'a b'\n    match: 'a*'\n", 2),
         ("policies:\n  - match: 'a*'\n", 2),
         ("policies:\n  a: 1\n", 1),
+        ("policies:\n  - a\n", 2),
+        ("policies:\n  - name: a\n    match: 'a[0-9'\n", 3),
+        ("policies:\n  - name: a\n    match: 'a\\'\n", 3),
+        ("policies:\n  - name: a\n    match: ''\n", 3),
+        ("timeout: 5\npolicies:\n  - name: a\n    match: 'a*'\n  - name: b\n    colour: red\n", 6),
+        ("policies:\n  - name: a\n    match: 'a*'\n    ttl: 5m\n   stale: 5s\n", 5),
+        ("policies:\n  - name: a\n    match: [a\n    ttl: 5m\n", 4),
+        ("policies:\n  - name: a\n    match: *a\n", 3),
+        ("policies:\n  - name: a\n    ttl: [5m, 6m]\n", 3),
+        ("policies:\n  - name: a\n    ttl: 5m\n    ttl: 6m\n", 4),
+        ("".join(["policies:\n", *(f"  - name: p{i}\n    match: '{i}:*'\n" for i in range(251))]), 502),
     ],
 )
 def test_a_wrong_policy_in_the_file_is_refused_with_its_line(tmp_path, yaml, line):
-    """Names of policies, globs and YAML that do not parse: refused with the line number"""
+    """A file with a policy that does not parse is refused with the number of the line."""
     file = tmp_path / "bad.yaml"
     file.write_text(yaml)
     result = subprocess.run(
@@ -333,7 +370,7 @@ def test_a_wrong_policy_in_the_file_is_refused_with_its_line(tmp_path, yaml, lin
     )  # fmt: skip
     lines = result.stderr.splitlines()
     assert result.returncode == 1 and len(lines) == 1, result.stderr
-    assert "bad.yaml" in lines[0] and str(line) in lines[0].replace(str(file), ""), lines[0]
+    assert f"{file}:{line}: " in lines[0], lines[0]
 
 
 def test_a_rewrite_of_the_file_keeps_its_policies(tmp_path, start):
@@ -373,7 +410,7 @@ def test_a_wrong_value_is_refused_and_changes_nothing(cache, policy, fields):
 
 
 def test_a_glob_that_does_not_parse_is_refused(cache):
-    """Names of policies, globs and YAML that do not parse: refused"""
+    """What is no glob in the file is none here."""
     reply = cache.policy("SET", "p", "match", "p:[0-9")
     cache.policy("DEL", "p")
     assert is_error(reply)
@@ -396,6 +433,19 @@ def test_a_policy_without_a_match_is_for_all_keys(cache, policy):
     assert text(cache.policy("MATCH", "any")) == "all"
     policy("later", "match", "later:*")
     assert text(cache.policy("MATCH", "later:1")) == "all"
+
+
+def test_there_are_at_most_250(cache, policy):
+    """At most 250."""
+    for i in range(250):
+        policy(f"p{i}", "match", f"p{i}:*")
+    assert cache.policy("SET", "more", "match", "more:*") == "ERR there are too many policies already"
+    assert len(listed(cache)) == 250 and cache.policy("MATCH", "more:1") is None
+    assert text(cache.policy("MATCH", "p249:k")) == "p249"
+    policy("p7", "ttl", "5m")
+    assert cache.policy("DEL", "p0") == 1
+    policy("more", "match", "more:*")
+    assert text(cache.policy("MATCH", "more:1")) == "more"
 
 
 def test_an_unknown_policy_is_nil(cache):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import threading
+import uuid
 
 import pytest
 
@@ -16,7 +17,8 @@ def statuses(cache, *keys):
     return [found.status for found in cache.mget(keys, "LEASE", 0)]
 
 
-# | `CACHE.PURGE TAGS n tag [tag ...] [SOFT] [SYNC]` / `CACHE.PURGE PREFIX prefix [SOFT] [SYNC]` | `OK`. In force for every reader when it returns ... |
+# | `CACHE.PURGE TAGS n tag [tag ...] [SOFT] [SYNC]`, `CACHE.PURGE PREFIX prefix [SOFT] [SYNC]` | `OK`; with SYNC the number of bytes that entries gave back, once they
+# are gone |
 
 
 def test_a_tag_takes_its_entries_along(cache):
@@ -55,7 +57,7 @@ def test_a_prefix_is_bytes_and_no_pattern(cache, client):
 
 
 def test_what_is_purged_is_gone_for_every_command(cache, client):
-    """In force for every reader when it returns"""
+    """A purge is in force for every reader when it returns"""
 
     def purged():
         client.call("FLUSHALL")
@@ -140,7 +142,7 @@ def test_every_reader_sees_it_when_it_returns(cache, server):
     assert not wrong, wrong[:5]
 
 
-# "a fill is refused if any of its tags, or a prefix of its key, was purged after its lease was granted"
+# "**A fill is refused as well if one of its tags was purged after its lease was granted** ... (A purge of a prefix voids the leases of all keys that begin with it.)"
 
 
 def test_a_fill_whose_tag_was_purged_since_its_lease_is_refused(cache):
@@ -177,7 +179,7 @@ def test_a_fill_whose_prefix_was_purged_since_its_lease_is_refused(cache):
 
 
 def test_a_purge_voids_the_lease_of_an_entry_that_it_takes(cache):
-    """A lease is void as soon as its key is ... purged by anyone but its holder"""
+    """the key is written, ... invalidated or purged by anybody else | it is **void**"""
     token = cache.early_lease("fresh")
     assert cache.purge_prefix("fre") == "OK"
     assert not cache.fill("fresh", "old", token)
@@ -219,6 +221,16 @@ def test_soft_makes_the_entries_stale(cache, client, how):
         assert cache.get(key)[:3] == ("hit", b"new", 0)
 
 
+@pytest.mark.parametrize("how", [["TAGS", 1, "t"], ["PREFIX", "k"]])
+def test_soft_removes_negative_entries(cache, how):
+    """SOFT makes live entries stale as INVALIDATE does."""
+    cache.absent("k1", "PX", LONG, "TAGS", 1, "t")
+    cache.set("k2", "v", "PX", LONG, "TAGS", 1, "t")
+    assert cache.call("CACHE.PURGE", *how, "SOFT") == "OK"
+    assert statuses(cache, "k1", "k2") == ["miss", "stale"]
+    eventually(lambda: cache.counts()["negative_entries"] == 0)
+
+
 def test_soft_voids_leases(cache):
     token = cache.lease("k")
     assert cache.purge_prefix("k", "SOFT") == "OK"
@@ -234,7 +246,7 @@ def test_soft_voids_leases(cache):
 
 
 def test_sync_answers_how_many_bytes_it_erased(cache):
-    """SYNC returns once the bytes are gone, with their count: proof of erasure"""
+    """with SYNC the number of bytes that entries gave back, once they are gone"""
     for i in range(500):
         cache.set(f"user:{i:03}", "x" * 100, "TAGS", 1, f"user:{i % 5}")
     assert 100 * 108 < cache.purge_tags(["user:1"], "SYNC") < 100 * 200
@@ -372,7 +384,7 @@ WAYS = [
 @pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="sanitizers map terabytes of their own, and keep what was freed")
 @pytest.mark.parametrize("write", WAYS, ids=lambda write: write.__name__)
 def test_sync_leaves_no_bytes(start, write):
-    """no byte of the entries, of older values that were overwritten, or of segments waiting to be used again is left in the store"""
+    """No byte of the entries, of older values that were overwritten or deleted, or of memory waiting to be used again is then in the store."""
     server = start("--maxmemory", "256mb")
     with server.connect() as connection:
         # Buffers of connections hold the last requests, but are not the store's: they grow first, and then are filled with these.
@@ -438,13 +450,59 @@ def test_memory_comes_back_in_the_background(cache, client):
     eventually(lambda: used() < before + 400_000)
 
 
-def test_each_purge_leaves_a_line_in_the_log(cache, server, client):
-    """an audit line for each purge (who, what, how many)"""
-    client.call("CLIENT", "SETNAME", "eraser")
-    cache.set("audited:1", "v", "TAGS", 1, "audited tag")
-    for purge, what in ((["TAGS", 1, "audited tag", "SYNC"], "audited tag"), (["PREFIX", "audited:", "SYNC"], "audited:")):
-        client.call("CACHE.PURGE", *purge)
-        eventually(lambda: [line for line in server.log().splitlines() if "purge" in line.lower() and what in line and "127.0.0.1" in line])
+def refused_beyond(cache, commands):
+    """The replies to all of them, none of which is swept before the last: a transaction keeps the sweep out."""
+    cache.set("k", "v", "TAGS", 1, "kept")  # where there is nothing, nothing is remembered
+    eventually(lambda: cache.counts()["purges_pending"] == 0)
+    assert set(cache.connection.pipeline([["MULTI"], *commands])) == {"OK", "QUEUED"}
+    return cache.call("EXEC")
+
+
+TOO_MANY = "ERR too many purges are waiting to be swept, try again in a moment"
+
+
+def test_64_prefixes_can_wait(cache):
+    """64 prefixes ... can wait to be swept at once; one more is refused with an error."""
+    purges = [["CACHE.PURGE", "PREFIX", f"none:{i}:"] for i in range(64)]
+    replies = refused_beyond(cache, [*purges, ["CACHE.PURGE", "PREFIX", "k"]])
+    assert replies == ["OK"] * 64 + [TOO_MANY]
+    assert cache.look("k").status == "hit", "what is refused does nothing"
+    eventually(lambda: cache.counts()["purges_pending"] == 0)
+    assert cache.purge_prefix("k") == "OK" and cache.look("k").status == "miss"
+
+
+def test_16384_tags_can_wait(cache):
+    """16 384 tags can wait to be swept at once; one more is refused with an error."""
+    purges = [["CACHE.PURGE", "TAGS", 512, *(f"{i * 512 + n:05}" for n in range(512))] for i in range(32)]
+    replies = refused_beyond(cache, [*purges, ["CACHE.PURGE", "TAGS", 1, "kept"]])
+    assert replies == ["OK"] * 32 + [TOO_MANY]
+    assert cache.look("k").status == "hit"
+    eventually(lambda: cache.counts()["purges_pending"] == 0)
+    assert cache.purge_tags(["kept"]) == "OK" and cache.look("k").status == "miss"
+
+
+@pytest.mark.parametrize("how", ["TAGS", "PREFIX"])
+@pytest.mark.parametrize("options", [[], ["SOFT"]], ids=" ".join)
+@pytest.mark.parametrize("name", ["", "eraser"])
+def test_each_purge_leaves_a_line_in_the_log(cache, server, connect, how, options, name):
+    """Each purge writes a line to the log when its sweep ends: who, what, how many entries and bytes."""
+    mark = f"audited:{uuid.uuid4()}"  # of this run: the log has lines of others
+    client, bystander = connect(), connect()
+    bystander.call("CLIENT", "SETNAME", "bystander")
+    if name:
+        client.call("CLIENT", "SETNAME", name)
+    who = dict(field.split("=", 1) for field in client.call("CLIENT", "INFO").decode().split())
+    for i in range(3):
+        cache.set(f"{mark}:{i}", "x" * 100, "TAGS", 2, mark, f"and {i}")
+    cache.set("other", "v", "TAGS", 1, "other")
+    erased = client.call("CACHE.PURGE", *(["TAGS", 2, mark, "b\r\n"] if how == "TAGS" else ["PREFIX", mark + ":"]), *options, "SYNC")
+    assert type(erased) is int
+    lines = eventually(lambda: [line for line in server.log().splitlines() if mark in line])
+    what = f'TAGS "{mark}" "b\\r\\n"' if how == "TAGS" else f'PREFIX "{mark}:"'
+    said = ", name " + f'"{name}"' if name else ""
+    expected = f"client {who['id']} ({who['addr']}, user default{said}) purged {' '.join([what, *options])}: 3 entries, {erased} bytes"
+    assert len(lines) == 1 and lines[0].endswith(expected), (lines, expected)
+    assert erased == 0 if options else 300 < erased < 3 * 250
 
 
 def test_a_purge_may_name_more_tags_than_an_entry_has(cache):

@@ -10,7 +10,8 @@ pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 INTEGER = "ERR value is not an integer or out of range"
 
 
-# | `CACHE.RELEASE key token [RETRY ms]` | 1 released, 0 not the holder. ... |
+# | `CACHE.RELEASE key token [RETRY ms]` | 1 released, 0 not the holder. The load failed: the longest waiter gets a new lease. With RETRY nobody gets one for so
+# long: stale values are served, misses are answered at once, and a write ends it |
 
 
 def test_the_holder_releases_once(cache):
@@ -41,7 +42,7 @@ def test_a_release_of_an_early_refresh_leaves_the_value(cache):
 
 @pytest.mark.parametrize("token", ["0", "1", "-1", "9007199254740991"])
 def test_an_unknown_token_is_0(cache, token):
-    """Unknown or void token: nil/0"""
+    """A token that is unknown, ... is never an error: nil or 0"""
     mine = cache.lease("k")
     for key in ("k", "other"):
         assert cache.release(key, token) == 0
@@ -66,7 +67,7 @@ def test_a_token_that_was_used_or_voided_is_0(cache):
     assert cache.get("used").value == b"v"
 
 
-# "with RETRY nobody gets one for that long, stale is served, misses answer at once"
+# "With RETRY nobody gets one for so long: stale values are served, misses are answered at once, and a write ends it"
 
 
 def test_retry_grants_nobody_a_lease_for_that_long(cache):
@@ -100,7 +101,7 @@ def test_during_retry_misses_answer_at_once_although_they_would_wait(cache):
 
 
 def test_retry_answers_those_who_wait(cache, park):
-    """nobody gets one for that long, ... misses answer at once"""
+    """With RETRY nobody gets one for so long: ... misses are answered at once"""
     token = cache.lease("k")
     readers = [park("k") for _ in range(3)]
     assert cache.release("k", token, "RETRY", LONG) == 1
@@ -120,7 +121,7 @@ def test_during_retry_an_early_refresh_is_not_tried_again(cache):
     assert all(cache.get("k", "BETA", EAGER)[:3] == ("hit", b"v", 0) for _ in range(50))
 
 
-# | `CACHE.RENEW key token ms` | 1 or 0 |
+# | `CACHE.RENEW key token ms` | 1, and the lease lasts so long from now; 0 not the holder |
 
 
 def test_renew_sets_how_long_the_lease_still_lasts(cache):
@@ -169,6 +170,19 @@ def test_a_duration_that_is_negative_or_overflows_is_refused(cache, text):
     assert cache.call("CACHE.RELEASE", "k", token, "RETRY", text).startswith("ERR ")
     assert cache.call("CACHE.RENEW", "k", token, text).startswith("ERR ")
     assert cache.fill("k", "v", token)
+
+
+def test_a_duration_out_of_its_bounds_is_answered_with_them(cache):
+    """a number out of its bounds is answered with the bounds"""
+    token = cache.lease("k")
+    for wrong in (0, -1, 3_600_001):
+        assert cache.call("CACHE.RENEW", "k", token, wrong) == "ERR invalid lease time in 'cache.renew' command, must be from 1 to 3600000"
+    for wrong in (-1, 3_600_001):
+        assert cache.call("CACHE.RELEASE", "k", token, "RETRY", wrong) == "ERR invalid retry time in 'cache.release' command, must be from 0 to 3600000"
+    assert cache.renew("k", token, 3_600_000) == 1
+    assert cache.release("k", token, "RETRY", 0) == 1
+    token = cache.lease("k")
+    assert cache.release("k", token, "RETRY", 3_600_000) == 1
 
 
 @pytest.mark.parametrize("options", [["RETRY"], ["BOGUS"], ["RETRY", "1", "BOGUS"], ["1"]])

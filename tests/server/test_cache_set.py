@@ -14,7 +14,8 @@ INTEGER = "ERR value is not an integer or out of range"
 FAR = 4_000_000_000  # a Unix time in seconds, in the year 2096
 
 
-# | `CACHE.SET key value [TOKEN token] [...]` | `OK`, or nil: nothing stored, because the token is void or the version is not newer |
+# | `CACHE.SET key value [TOKEN token] [EX s / PX ms / EXAT t / PXAT t / KEEPTTL] [STALE ms] [VERSION n] [TAGS n tag ...]` | `OK`; nil if nothing was stored, because
+# the token is not alive or the version is not newer |
 
 
 def test_set_without_options_stores(cache, client):
@@ -34,7 +35,7 @@ def test_set_with_the_token_fills_once(cache):
 
 
 def test_a_void_token_stores_nothing(cache, client):
-    """reader misses, gets token 7, reads the old row; writer commits and deletes the key (token 7 is void); reader `CACHE.SET ... TOKEN 7` → nil"""
+    """a reader misses and gets token 7; it reads the old row; a writer commits and deletes the key, which voids token 7; the reader's `CACHE.SET ... TOKEN 7` is answered nil."""
     token = cache.lease("k")
     refused = cache.counts()["fill_refused"]
     assert client.call("DEL", "k") == 0
@@ -53,7 +54,7 @@ STEPS = ("miss", "read", "fill", "commit", "delete")
     ids=" ".join,
 )  # fmt: skip
 def test_no_order_of_a_fill_and_an_invalidation_leaves_the_old_value(cache, client, order):
-    """Every order of these steps must end with either no entry or the new value."""
+    """Every order of these steps ends with no entry or with the new value."""
     origin, reader = {"k": "old"}, {}
     for step in order:
         if step == "miss":
@@ -71,7 +72,7 @@ def test_no_order_of_a_fill_and_an_invalidation_leaves_the_old_value(cache, clie
 
 @pytest.mark.parametrize("token", ["0", "1", "-1", "9007199254740991", "9223372036854775807"])
 def test_an_unknown_token_is_nil_and_counted(cache, token):
-    """Unknown or void token: nil/0, never an error that a client must parse, and counted."""
+    """A token that is unknown, void or another key's is never an error: nil or 0, and counted as `fill_refused`."""
     refused = cache.counts()["fill_refused"]
     mine = cache.lease("k")
     for key in ("k", "other"):
@@ -82,7 +83,7 @@ def test_an_unknown_token_is_nil_and_counted(cache, token):
 
 
 def test_the_token_of_another_key_is_refused(cache):
-    """Token of another key: refused."""
+    """A token that is ... another key's is never an error: nil or 0"""
     token = cache.lease("a")
     cache.lease("b")
     for key in ("b", "c"):
@@ -93,7 +94,7 @@ def test_the_token_of_another_key_is_refused(cache):
 
 
 def test_anyone_who_has_the_token_may_fill(cache, client, connect):
-    """A lease is the right of whoever has the token; the connection that took it may be gone."""
+    """It does not belong to a connection."""
     taker = connect()
     token = taker.call("CACHE.GET", "k", "LEASE", LONG)[2]
     taker.close()
@@ -101,7 +102,7 @@ def test_anyone_who_has_the_token_may_fill(cache, client, connect):
 
 
 def test_a_write_without_a_token_voids_the_lease(cache):
-    """A lease is void as soon as its key is written ... by anyone but its holder"""
+    """the key is written, ... by anybody else | it is **void**"""
     for write in (lambda: cache.set("k", "new"), lambda: cache.absent("k", "PX", LONG)):
         token = cache.lease("k")
         voided = cache.counts()["lease_voided"]
@@ -142,7 +143,7 @@ def test_a_fill_for_which_there_is_no_memory_leaves_the_lease_alone(start):
     [(["EX", 600], 600_000), (["PX", 600_000], 600_000), (["ex", "600"], 600_000), (["STALE", 1, "PX", 600_000], 600_000)],
 )
 def test_ex_and_px_say_how_long_the_entry_is_fresh(cache, client, options, pttl):
-    """`EX`/`PX` set how long the entry is fresh."""
+    """`EX`, `PX`, `EXAT` or `PXAT` set until when an entry is **fresh**."""
     assert cache.set("k", "v", *options)
     assert 0 < cache.get("k").ms <= pttl
     assert 0 < client.call("PTTL", "k") <= pttl
@@ -188,10 +189,10 @@ def test_a_change_of_the_time_keeps_the_stale_window(cache, client):
 
 
 def test_a_stale_window_follows_the_fresh_time(cache, client):
-    """`STALE ms` (or a policy) adds a stale window after that."""
+    """`STALE ms`, or a policy, adds a **stale** window after that."""
     assert cache.set("k", "v", "PX", LONG, "STALE", LONG)
     assert 0 < cache.get("k").ms <= LONG
-    # For plain commands an entry expires when it stops being fresh.
+    # "To plain commands an entry expires when it stops being fresh"
     assert 0 < client.call("PTTL", "k") <= LONG
     cache.stale("old", "v")
     assert cache.get("old", "LEASE", 0)[:2] == ("stale", b"v")
@@ -199,7 +200,7 @@ def test_a_stale_window_follows_the_fresh_time(cache, client):
 
 
 def test_after_the_stale_window_the_entry_is_gone(cache):
-    """│───────── fresh ─────────│──────── stale ────────│── gone"""
+    """│──────── fresh ─────────│──────── stale ────────│"""
     assert cache.set("k", "v", "PX", 1, "STALE", 20)
     eventually(lambda: cache.look("k").status == "miss")
     assert cache.lease("k")
@@ -224,7 +225,7 @@ def test_a_fill_starts_another_life(cache):
 
 
 def test_a_version_must_be_newer(cache):
-    """nil: nothing stored, because ... the version is not newer"""
+    """nil if nothing was stored, because ... the version is not newer"""
     assert cache.set("k", "ten", "VERSION", 10)
     for older in (10, 9, 1):
         assert cache.call("CACHE.SET", "k", "older", "VERSION", older) is None
@@ -243,7 +244,7 @@ def test_a_fill_may_name_its_version_too(cache):
 
 
 def test_two_writers_cannot_leave_the_older_value(cache, connect):
-    """never an older version over a newer one"""
+    """stored only if n is higher than the version of the entry that is there"""
     writers = [connect() for _ in range(4)]
     versions = [n * 7919 % 500 + 1 for n in range(500)]
     for i, version in enumerate(versions):
@@ -275,6 +276,18 @@ def test_commands_that_change_a_value_keep_its_version_and_tags(cache, client):
         assert (cache.inspect(key)["version"], cache.inspect(key)["tags"]) == (5, [b"t"])
     cache.purge_tags(["t"])
     assert client.call("EXISTS", "copy", "other") == 0
+
+
+def test_a_plain_set_drops_the_version(cache, client):
+    """a plain SET without KEEPTTL drops it"""
+    assert cache.set("k", "ten", "VERSION", 10, "TAGS", 1, "t")
+    assert client.call("SET", "k", "plain") == "OK"
+    assert cache.inspect("k")["version"] == 0 and cache.inspect("k")["tags"] == []
+    assert cache.call("CACHE.SET", "k", "five", "VERSION", 5) == "OK"
+    assert cache.get("k").value == b"five"
+    assert client.call("SET", "k", "kept", "KEEPTTL") == "OK"
+    assert cache.inspect("k")["version"] == 5
+    assert cache.call("CACHE.SET", "k", "old", "VERSION", 5) is None
 
 
 def test_the_largest_version_that_javascript_knows(cache):
@@ -318,7 +331,7 @@ def test_all_options_together_in_any_order(cache):
     assert cache.inspect("other")["tags"] == [b"t"]
 
 
-# | `CACHE.ABSENT key [TOKEN token] [EX s / PX ms] [TAGS n tag ...]` | as CACHE.SET; stores a negative entry, its TTL capped by `negative-ttl-max` |
+# | `CACHE.ABSENT key [TOKEN token] [EX s / PX ms / EXAT t / PXAT t] [TAGS n tag ...]` | as CACHE.SET; stores a negative entry, for at most `negative-ttl-max` |
 
 
 def test_absent_with_the_token(cache):
@@ -349,8 +362,33 @@ def test_absent_expires(cache):
     assert 0 < cache.get("k").ms <= 1000
 
 
+def milliseconds(client):
+    """The server's time of day."""
+    seconds, micros = client.call("TIME")
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
+def test_absent_takes_the_time_at_which_it_ends(cache, client):
+    """| `CACHE.ABSENT key [TOKEN token] [EX s / PX ms / EXAT t / PXAT t] ..."""
+    with setting(client, "negative-ttl-max", 2**31 - 1):
+        begun = milliseconds(client)
+        for option, unit in (("PXAT", 1), ("EXAT", 1000)):
+            at = (begun + LONG) // unit
+            token = cache.lease("k")
+            assert cache.absent("k", "TOKEN", token, option, at)
+            found = cache.get("k")
+            assert found[:3] == ("absent", None, 0)
+            assert at * unit - milliseconds(client) - 1 <= found.ms <= at * unit - begun, option
+            client.call("DEL", "k")
+    for option, at in (("EXAT", FAR), ("PXAT", FAR * 1000)):
+        assert cache.absent("k", option, at)
+        assert 0 < cache.get("k").ms <= 60_000, "negative-ttl-max"
+        assert cache.absent("k", option, 1)
+        assert cache.look("k").status == "miss", "that time has passed"
+
+
 def test_the_time_of_a_negative_entry_is_capped(cache, client):
-    """its TTL capped by `negative-ttl-max`"""
+    """stores a negative entry, for at most `negative-ttl-max`"""
     with setting(client, "negative-ttl-max", 5000):
         for options in ([], ["PX", LONG], ["EX", 600], ["TAGS", 1, "t"]):
             assert cache.absent("k", *options)
@@ -360,7 +398,7 @@ def test_the_time_of_a_negative_entry_is_capped(cache, client):
 
 
 def test_a_negative_entry_does_not_exist_for_plain_commands(cache, client):
-    """To every plain command a negative entry does not exist (GET nil, EXISTS 0, SET NX succeeds)"""
+    """To every plain command there is nothing"""
 
     def absent():
         client.call("FLUSHALL")
@@ -399,7 +437,7 @@ def test_negative_hits_are_counted(cache):
 
 
 def test_a_plain_read_of_a_negative_entry_is_a_negative_hit(cache, client):
-    """it is counted as a negative hit"""
+    """a plain read of it counts as a negative hit."""
     cache.absent("k", "PX", LONG)
     before = cache.counts()["negative_hits"]
     client.call("GET", "k")
@@ -454,6 +492,19 @@ def test_a_duration_that_is_negative_or_overflows_is_refused(cache, option, text
 def test_no_time_at_all_is_refused_as_by_set(cache, option):
     assert cache.call("CACHE.SET", "k", "w", option, 0) == "ERR invalid expire time in 'cache.set' command"
     assert cache.call("EXISTS", "k") == 0
+
+
+@pytest.mark.parametrize(
+    "option, what, least, most",
+    [("VERSION", "version", 1, 2**53 - 1), ("STALE", "stale time", 0, 2**32 - 1)],
+)
+def test_a_number_out_of_its_bounds_is_answered_with_them(cache, option, what, least, most):
+    error = f"ERR invalid {what} in 'cache.set' command, must be from {least} to {most}"
+    for wrong in (least - 1, most + 1):
+        assert cache.call("CACHE.SET", "k", "v", "PX", LONG, option, wrong) == error
+        assert cache.look("k").status == "miss"
+    for right in (least, most):
+        assert cache.set(f"k{right}", "v", "PX", LONG, option, right)
 
 
 def test_deadlines_that_overflow_together_are_refused(cache):

@@ -120,7 +120,9 @@ def lease_in_state(cache, state):
 
 @pytest.mark.parametrize("name, case", [(name, case) for name, cases in CASES.items() for case in cases], ids=str)
 def test_a_write_voids_the_lease(cache, connect, name, case):
-    """A lease is void as soon as its key is written, deleted, expired by command, flushed, invalidated or purged by anyone but its holder"""
+    """| the key is written, deleted, made to expire at once, renamed or copied onto, flushed, swapped away, invalidated or purged by anybody else
+    | it is **void**: a fill with its token stores nothing. Also when a DEL or an invalidation finds nothing to remove |
+    """
     token = lease_in_state(cache, case.state)
     other = connect()
     assert not is_error(reply := other.call(name, *case.args)), reply
@@ -182,7 +184,10 @@ def test_getdel_removes_a_stale_value(cache, client):
 
 
 def test_expiry_does_not_void(cache):
-    """That an entry ends by itself says nothing about what the holder reads."""
+    """A lease outlasts ... its natural expiry
+
+    That an entry ends by itself says nothing about what the holder reads.
+    """
     assert cache.fill("k", "v", cache.lease("k"), "PX", 400, "STALE", 0)
     token = cache.early("k")
     eventually(lambda: cache.look("k").status == "miss")
@@ -190,7 +195,7 @@ def test_expiry_does_not_void(cache):
 
 
 def test_eviction_does_not_void(start):
-    """Eviction does not void a lease."""
+    """A lease outlasts the eviction of its key"""
     with start("--maxmemory", "16mb").connect() as connection:
         cache = Cache(connection)
         token = cache.stale_lease("k", "old")
@@ -217,7 +222,7 @@ def test_watch_sees_a_fill(cache, connect):
 
 
 def test_a_transaction_of_reads_and_fills(cache, connect):
-    """Inside MULTI/EXEC and scripts WAIT is 0."""
+    """Nobody waits inside MULTI"""
     token = cache.lease("busy")
     other = connect()
     other.pipeline([

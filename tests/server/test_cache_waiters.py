@@ -1,8 +1,8 @@
 """Readers that wait (CACHE.GET ... WAIT): who is answered what, in which order, and what ends a wait."""
 
-import resource
 import select
 import signal
+import socket
 import time
 
 import pytest
@@ -15,8 +15,13 @@ from tests.support.servers import eventually, is_redis
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
 
-# "`WAIT ms`: on a miss that somebody else is loading, park here until the fill (answer `hit`), ABSENT (`absent`), a release, a void or an expired
-# lease (the longest waiter gets `miss` with a token, the others go on waiting), or until ms have passed (`miss`, token 0)."
+# "`WAIT ms`, up to a day: on a miss that somebody else is loading, the client is parked until there is a value (`hit`), CACHE.ABSENT (`absent`), a release with
+# RETRY (`miss`, token 0), or until ms have passed (`miss`, token 0). Any write that leaves a value counts as a fill. When the lease ends without one, the longest
+# waiter gets `miss` with a token and the others go on waiting."
+#
+# "At most one lease of a key is alive. It ends ...
+# | its holder fills the key, or releases it | the others who wait get the value, or the longest waiter the next lease | ...
+# | its deadline passes | the longest waiter gets the next one |"
 
 
 def test_the_fill_answers_all_with_hit(cache, park):
@@ -66,7 +71,7 @@ def test_after_its_time_a_reader_is_answered_miss(cache, park):
 
 
 def test_after_its_time_a_reader_is_told_when_to_ask_again(cache, park):
-    """somebody else is loading ...: retry | lease lasts / retry within |"""
+    """somebody else is loading, ...: ask again | the lease lasts; or ask again within |"""
     cache.lease("k")
     assert 0 < park("k", wait=20).answer().ms <= LONG
 
@@ -94,7 +99,7 @@ def test_nobody_waits_when_there_is_nothing_to_wait_for(cache):
 
 
 def test_who_only_reads_is_never_made_the_loader(cache, park):
-    """`LEASE 0`: read only, never take a lease."""
+    """`LEASE 0` reads only and never takes one."""
     token = cache.lease("k")
     only, loader = park("k", "LEASE", 0), park("k", "LEASE", LONG)
     cache.release("k", token)
@@ -104,7 +109,7 @@ def test_who_only_reads_is_never_made_the_loader(cache, park):
 
 
 def test_who_only_reads_goes_on_waiting_while_somebody_loads(cache, park):
-    """the longest waiter gets `miss` with a token, the others go on waiting"""
+    """the longest waiter gets `miss` with a token and the others go on waiting."""
     token = cache.lease("k")
     only, loader = park("k", "LEASE", 0), park("k", "LEASE", LONG)
     cache.release("k", token)
@@ -194,7 +199,7 @@ def test_a_reader_may_wait_again_and_again(cache, connect, park):
     assert reader.answer().value == b"end"
 
 
-# "CLIENT UNBLOCK, disconnect and shutdown end the wait cleanly."
+# "CLIENT UNBLOCK, a disconnect and a shutdown end the wait."
 
 
 @pytest.mark.parametrize("how", [[], ["TIMEOUT"], ["timeout"]])
@@ -274,7 +279,7 @@ def test_a_shutdown_ends_the_wait(start, how):
 
 
 def test_reset_and_quit_cannot_be_reached_by_who_waits(cache, connect):
-    """What a client sends while it waits is done afterwards."""
+    """what it sends meanwhile is executed afterwards."""
     token = cache.lease("k")
     reader = connect(protocol=cache.protocol)
     reader.send_command("CACHE.GET", "k", "WAIT", LONG)
@@ -286,7 +291,7 @@ def test_reset_and_quit_cannot_be_reached_by_who_waits(cache, connect):
 
 
 def test_who_waits_is_not_idle(start):
-    """`timeout` closes connections that do nothing; those that wait for a reply do not."""
+    """Those that wait for a reply do something, which `timeout` does not end."""
     server = start("--timeout", 1)
     with server.connect() as holder, server.connect() as waiting, server.connect() as idle:
         token = holder.call("CACHE.GET", "k", "LEASE", LONG)[2]
@@ -319,6 +324,31 @@ def test_a_key_that_is_too_long_to_wait_for_is_answered_at_once(cache):
     key = "k" * 4097
     cache.lease(key)
     assert cache.get(key, "WAIT", LONG)[:3] == ("miss", None, 0)
+
+
+def test_nobody_waits_with_client_reply_off(cache, connect):
+    """Nobody waits inside MULTI, with CLIENT REPLY OFF, ..."""
+    cache.lease("k")
+    silent = connect(protocol=cache.protocol)
+    for command in (["CLIENT", "REPLY", "OFF"], ["CACHE.GET", "k", "WAIT", LONG], ["SET", "behind", "1"], ["CLIENT", "REPLY", "ON"]):
+        silent.send_command(*command)
+    # Whoever waited would not come to the command that turns replies on.
+    assert silent.read() == "OK"
+    assert silent.call("GET", "behind") == b"1" and cache.waiters("k") == 0
+    for command in (["CLIENT", "REPLY", "SKIP"], ["CACHE.GET", "k", "WAIT", LONG], ["PING", "seen"]):
+        silent.send_command(*command)
+    assert silent.read() == b"seen"
+
+
+def test_who_closes_only_its_sending_side_counts_as_gone(cache, park):
+    """Who closes only its sending side counts as gone."""
+    token = cache.lease("k")
+    gone, other = park("k"), park("k")
+    gone.connection.socket.shutdown(socket.SHUT_WR)
+    eventually(lambda: cache.waiters("k") == 1)
+    assert gone.connection.read_until_closed() == b""
+    assert cache.release("k", token) == 1
+    assert other.answer().token > token
 
 
 # CLIENT PAUSE
@@ -422,14 +452,6 @@ def test_a_transaction_answers_those_who_wait(cache, connect, park):
 # Many
 
 
-@pytest.fixture
-def many_files():
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_a_thousand_who_wait_are_answered_in_order_and_once(cache, connect, many_files):
     token = cache.lease("k")
     readers = [Reader(connect(protocol=cache.protocol), cache, "k", "LEASE", LONG) for _ in range(1000)]
@@ -457,7 +479,7 @@ def test_a_thousand_who_wait_are_answered_in_order_and_once(cache, connect, many
 
 
 def test_who_waits_costs_no_cpu(start, many_files):
-    """100 000 parked waiters cost no CPU
+    """A parked client costs no thread and no polling
 
     `scripts/bench herd` measures that many; a server that polled for the waiters in any way would show with these, and be
     far above the bound, which leaves room for what an idle server under a sanitizer does.
@@ -478,7 +500,7 @@ def test_who_waits_costs_no_cpu(start, many_files):
 
 
 def test_one_load_for_many_who_come_at_once(cache, connect, many_files):
-    """one rebuild per key"""
+    """At most one lease of a key is alive."""
     readers = [connect(protocol=cache.protocol) for _ in range(500)]
     for reader in readers:
         reader.send_command("CACHE.GET", "hot", "WAIT", LONG, "LEASE", LONG)

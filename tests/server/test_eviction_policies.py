@@ -63,6 +63,19 @@ def test_the_policy_is_changed_at_run_time_and_serves_at_once(start):
         assert info(connection, "memory")["maxmemory_policy"] == ALLKEYS[-1]
 
 
+def test_a_scan_does_not_push_out_the_hot_set(start):
+    """A scan of one-hit keys, also when it comes before anything was ever evicted."""
+    with start("--maxmemory", "16mb").connect() as connection:
+        hot, scanned = 16_000, 64_000  # half of the memory, and twice all of it
+        assert not fill(connection, "hot", hot)
+        for _ in range(3):
+            for first in range(0, hot, 1000):
+                connection.call("MGET", *(f"hot:{n}" for n in range(first, first + 1000)))
+        assert not fill(connection, "scan", scanned)
+        assert int(info(connection, "stats")["evicted_keys"]) > 0
+        assert present(connection, "hot", hot) > 0.95 * hot
+
+
 def test_idle_time_is_told_under_policies_without_frequencies(start):
     server = start("--maxmemory", "16mb", "--maxmemory-policy", "allkeys-lru")
     with server.connect() as connection, server.connect() as quiet:

@@ -37,7 +37,22 @@ def test_eviction_keeps_the_memory_under_the_limit(start, size):
         assert int(info(connection, "stats")["evicted_keys"]) > 0
         assert connection.call("DBSIZE") > 10
         assert connection.call("GET", f"key:{n - 1}") is not None, "the last one written is there"
-        assert server.rss() < bound(limit + (64 << 20))
+        assert server.rss() < bound(limit * 105 // 100 + (12 << 20))
+
+
+@pytest.mark.skipif(is_redis(), reason="Redis does not bound what is resident")
+def test_idle_connections_are_within_the_bound_too(start, many_files):
+    limit = 48 << 20
+    server = start("--maxmemory", str(limit), "--maxclients", "10000")
+    with server.connect() as connection:
+        connections = [server.connect() for _ in range(6000)]
+        for n in range(120):
+            connection.pipeline([("SET", f"key:{n}:{i}", "x" * 500) for i in range(1000)])
+        assert int(info(connection, "stats")["evicted_keys"]) > 0
+        eventually(lambda: server.rss() < bound(limit * 105 // 100 + (12 << 20)))
+        assert connection.call("GET", "key:119:999") is not None
+        for other in connections:
+            other.close()
 
 
 def test_hot_keys_survive_a_scan_of_cold_ones(start):

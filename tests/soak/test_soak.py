@@ -21,8 +21,8 @@ POLICIES = ["allkeys-lfu", "allkeys-lru", "allkeys-random", "volatile-lfu", "vol
 pytestmark = pytest.mark.skipif(is_redis(), reason="Redis counts otherwise")
 
 
-def figures(connection):
-    text = connection.call("INFO", "memory").decode()
+def figures(connection, section="memory"):
+    text = connection.call("INFO", section).decode()
     return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
@@ -47,7 +47,7 @@ class Operator:
         assert used <= self.allowed + SLACK, f"{used / MB:.1f} MB are used, {self.allowed / MB:.1f} allowed"
 
     def step(self):
-        kind = self.rng.randrange(40)
+        kind = self.rng.randrange(50)
         if kind < 6:
             self.limit = self.rng.choice((12, 24, 32, 48)) * MB
             self.allowed = max(self.limit, self.allowed)  # until it has been reached
@@ -70,7 +70,28 @@ class Operator:
             self.call(*self.rng.choice((("MEMORY", "STATS"), ("MEMORY", "DOCTOR"), ("INFO", "everything"), ("CLIENT", "LIST"), ("COMMAND", "COUNT"))))
         elif kind == 19:
             assert self.call("CLIENT", "PAUSE", "20", self.rng.choice(("ALL", "WRITE"))) == "OK"
+        elif kind < 24:
+            self.change_policies()
+        elif kind < 26:
+            assert self.call("CONFIG", "SET", "serve-stale", self.rng.choice(("yes", "no", "no"))) == "OK"
+        elif kind < 28:
+            name, values = self.rng.choice((("max-leases", (3, 100, 1_000_000)), ("max-lease-waiters", (0, 2, 100_000)), ("negative-memory", (1, 5, 50)), ("lease-duration", (50, 1000))))
+            assert self.call("CONFIG", "SET", name, self.rng.choice(values)) == "OK"
         self.check_memory()
+
+    def change_policies(self):
+        """Of keys of which nobody expects more than whole values."""
+        name, match = self.rng.choice((("hot", "v:[0-9]"), ("warm", "v:[0-9][0-9]*"), ("counters", "n:*"), ("copies", "c:*")))
+        fields = {
+            "ttl": ("0", "300ms", "1m"), "max-ttl": ("0", "2s", "1h"), "jitter": ("0%", "50%"), "stale": ("0", "100ms", "10s"), "coalesce": ("0", "5ms"), "lease": ("0", "20ms"),
+            "early-refresh": ("0", "1", "1000"), "negative-ttl": ("0", "50ms"), "max-leases": ("0", "1", "50"), "max-value": ("0", "10kb", "1mb"), "max-memory": ("0", "5%", "4mb"),
+            "priority": ("protected", "normal", "first-out"),
+        }  # fmt: skip
+        if self.rng.random() < 0.2:
+            assert self.call("CACHE.POLICY", "DEL", name) in (0, 1)
+            return
+        chosen = self.rng.sample(sorted(fields), 4)
+        assert self.call("CACHE.POLICY", "SET", name, "match", match, *(part for field in chosen for part in (field, self.rng.choice(fields[field])))) == "OK"
 
     def scan(self):
         cursor, calls = "0", 0
@@ -86,7 +107,8 @@ class Operator:
 def test_everything_at_once_at_the_limit():
     seed = int(os.environ.get("PINFOLD_SEED") or int.from_bytes(os.urandom(4), "little"))
     print(f"repeat with PINFOLD_SEED={seed}")
-    with servers.pinfold("--maxmemory", 32 * MB, "--threads", "2") as server:
+    # Leases, and versions that are refused, last for a moment: so many come and go.
+    with servers.pinfold("--maxmemory", 32 * MB, "--threads", "2", "--lease-duration", "1000", "--invalidation-memory", "2000") as server:
         until = time.monotonic() + SECONDS
         context = multiprocessing.get_context("fork")
         results = context.Queue()
@@ -108,12 +130,18 @@ def test_everything_at_once_at_the_limit():
         done = sum(count for _, count, _, _ in reports)
         print(f"{done} commands, {sum(closed for _, _, closed, _ in reports)} connections lost, at most {operator.most_over} bytes over the limit")
         assert done > 100
+        herd = figures(operator.connection, "cache")
+        print(" ".join(f"{name}={herd[name]}" for name in herd if herd[name] != "0"))
+        # All of it happened, so that a sanitizer has seen it.
+        assert all(int(herd[name]) > 0 for name in ("lease_granted", "lease_filled", "lease_voided", "fill_refused", "purges_tags", "purges_prefix")), herd
         check_the_end(operator)
 
 
 def check_the_end(operator):
     """With a policy that evicts the limit is reached; what is there is whole; and all of it can be given back."""
-    operator.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu")
+    assert operator.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lfu", "serve-stale", "no") == "OK"
+    for name in ("hot", "warm", "counters", "copies"):
+        operator.call("CACHE.POLICY", "DEL", name)
     eventually(lambda: int(figures(operator.connection)["used_memory"]) - int(figures(operator.connection)["mem_not_counted_for_evict"]) <= operator.limit + SLACK)
     reader = Worker(operator.server.port, 99, 0)
     reader.connect()
@@ -125,6 +153,10 @@ def check_the_end(operator):
     reader.drop()
     # What a client sent before it went away may still be executed.
     eventually(lambda: len(operator.call("CLIENT", "LIST").splitlines()) == 1, deadline=60)
+    # Nobody asks for anything any more: leases run out, refused versions are forgotten and purges swept, and what they took is back.
+    quiet = ("leases", "lease_waiters", "purges_pending")
+    eventually(lambda: all(figures(operator.connection, "cache")[name] == "0" for name in quiet), deadline=60)
+    eventually(lambda: int(figures(operator.connection)["used_memory_herd"]) < 100_000, deadline=60)
     assert operator.call("FLUSHALL") == "OK"
     parts = ("segments", "blobs", "index", "ghosts")
     eventually(lambda: all(figures(operator.connection)[f"used_memory_{part}"] == "0" for part in parts), deadline=60)

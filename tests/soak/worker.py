@@ -4,12 +4,14 @@ Nobody knows which value a key has, because all write and the server evicts. So 
 are, which version, how long, and a checksum.
 """
 
+import collections
 import random
 import re
 import time
 import traceback
 import zlib
 
+from tests.support.cache import answer, mapping
 from tests.support.connection import Closed, Connection
 from tests.support.resp import ErrorReply, encode
 
@@ -17,7 +19,10 @@ KEYS = 3000
 FILLER = random.Random(0).randbytes(1 << 21)
 RECORD = 24
 # What may be refused, and why.
-REFUSALS = re.compile(r"OOM |ERR value is not an integer or out of range|ERR increment or decrement would overflow|ERR no such key|EXECABORT |ERR No such user|ERR string exceeds")
+REFUSALS = re.compile(
+    r"OOM |ERR value is not an integer or out of range|ERR increment or decrement would overflow|ERR no such key|EXECABORT |ERR No such user|ERR string exceeds"
+    r"|ERR too many purges are waiting|ERR .*max-value"
+)
 
 
 def value_of(key, writer, version, size):
@@ -58,6 +63,8 @@ class Worker:
         self.rng = random.Random(f"{seed}:{number}")
         self.connection = None
         self.version = 0
+        self.protocol = 2 + number % 2
+        self.leases = collections.deque(maxlen=100)  # (key, token): granted, and not yet filled by this worker
         self.done = self.closed = 0
 
     # --- commands, each with a check of its reply ---
@@ -172,13 +179,93 @@ class Worker:
     def a_scan(self):
         yield ("SCAN", self.rng.choice(("0", str(self.rng.getrandbits(53)))), "COUNT", "200", "MATCH", "*1*"), None
 
+    # --- CACHE.* on the same keys ---
+
+    def check_answer(self, key, reply):
+        """A whole value or none; what was granted is filled, given back or forgotten later."""
+        found = answer(reply)
+        check_value(key, found.value)
+        if found.token:
+            self.leases.append((key, found.token))
+
+    def tags(self):
+        names = {b"tag:%d" % int(200 * self.rng.random() ** 2) for _ in range(self.rng.randrange(4))}
+        return ["TAGS", len(names), *names] if names else []
+
+    def a_cached_read(self):
+        # Hot keys, so that several workers come for the same one and wait.
+        key, rng = self.key(), self.rng
+        options = rng.choice(([], [], ["LEASE", rng.choice((0, 5, 100, 1500))], ["WAIT", rng.randrange(1, 30)], ["LEASE", 200, "WAIT", 10], ["BETA", "1000"], ["BETA", "0"]))
+        if rng.random() < 0.8:
+            yield ("CACHE.GET", key, *options), lambda reply: self.check_answer(key, reply)
+            return
+        keys = [self.key() for _ in range(rng.randrange(1, 12))]
+
+        def check(reply):
+            assert len(reply) == len(keys), reply
+            for name, element in zip(keys, reply):
+                self.check_answer(name, element)
+
+        yield ("CACHE.MGET", len(keys), *keys, *(options if "WAIT" not in options else [])), check
+
+    def a_fill(self):
+        """With a token, if there is one that this worker was given: mostly in time, and sometimes when others have written."""
+        rng = self.rng
+        key, token = self.leases.popleft() if self.leases and rng.random() < 0.9 else (self.key(), None)
+        held = ["TOKEN", token] if token else []
+        time_to_live = rng.choice(([], ["PX", rng.choice((1, 30, 700))], ["EX", self.ttl()]))
+        kind = rng.random()
+        if token and kind < 0.1:
+            yield ("CACHE.RELEASE", key, token, *rng.choice(([], ["RETRY", rng.choice((0, 20, 300))]))), is_flag
+        elif token and kind < 0.2:
+            self.leases.append((key, token))
+            yield ("CACHE.RENEW", key, token, rng.choice((1, 50, 1000))), is_flag
+        elif kind < 0.35:
+            yield ("CACHE.ABSENT", key, *held, *time_to_live, *self.tags()), is_stored
+        else:
+            stale = rng.choice(([], ["STALE", rng.choice((0, 20, 5000))]))
+            version = ["VERSION", rng.randrange(1, 1000)] if rng.random() < 0.2 else []
+            yield ("CACHE.SET", key, self.value(key), *held, *(time_to_live or rng.choice(([], ["KEEPTTL"]))), *stale, *version, *self.tags()), is_stored
+
+    def an_invalidation(self):
+        keys, rng = [self.key() for _ in range(self.rng.randrange(1, 8))], self.rng
+
+        def check(reply):
+            assert type(reply) is int and 0 <= reply <= len(keys), reply
+
+        options = rng.choice(([], ["SOFT"], ["VERSION", rng.randrange(1, 1000)], ["SOFT", "VERSION", rng.randrange(1, 1000)]))
+        yield ("CACHE.INVALIDATE", len(keys), *keys, *options), check
+
+    def a_purge(self):
+        rng = self.rng
+        options = rng.choice(([], [], ["SOFT"], ["SYNC"], ["SOFT", "SYNC"]))
+        what = ["PREFIX", self.key() if rng.random() < 0.9 else b"v:%d" % rng.randrange(10)] if rng.random() < 0.5 else (self.tags() or ["TAGS", 1, b"tag:0"])
+
+        def check(reply):
+            assert reply == "OK" if "SYNC" not in options else type(reply) is int and reply >= 0, reply
+
+        yield ("CACHE.PURGE", *what, *options), check
+
+    def a_cached_look(self):
+        key = self.key()
+
+        def check(reply):
+            fields = mapping(reply, self.protocol)
+            assert fields["status"] in (b"hit", b"stale", b"absent", b"miss") and fields["waiters"] >= 0, fields
+
+        yield ("CACHE.INSPECT", key), check
+        yield self.rng.choice((("CACHE.POLICY", "MATCH", key), ("CACHE.POLICY", "LIST"), ("CACHE.POLICY", "SHOW", "hot"))), None
+
     FAMILIES = (a_write,) * 8 + (a_read,) * 8 + (several,) * 2 + (a_look,) * 2 + (a_change_of_time,) * 2 + (a_removal, records, records, bits, counters, copies, comparison, transaction, transaction, database, a_scan)
+    FAMILIES += (a_cached_read,) * 8 + (a_fill,) * 8 + (an_invalidation, a_purge, a_cached_look)
 
     # --- talking ---
 
     def connect(self):
         if self.connection is None:
             self.connection = Connection(self.port, timeout=120.0)
+            if self.protocol == 3:
+                self.connection.raw("HELLO", 3)
 
     def drop(self):
         if self.connection is not None:
@@ -227,6 +314,14 @@ class Worker:
         except (Closed, ConnectionError):
             self.closed += 1
             self.drop()
+
+
+def is_flag(reply):
+    assert reply in (0, 1), reply
+
+
+def is_stored(reply):
+    assert reply in ("OK", None), reply
 
 
 def is_state(reply):

@@ -46,14 +46,17 @@ def is_error(reply):
     return isinstance(reply, resp.ErrorReply)
 
 
-def mapping(reply):
-    """A map in RESP3, a flat array of pairs in RESP2."""
-    if isinstance(reply, dict):
-        pairs = reply.items()
+def mapping(reply, protocol=2):
+    """A map, as it has to be in RESP3, or a flat array of pairs, as in RESP2. No name comes twice."""
+    if protocol == 3:
+        assert type(reply) is dict, reply
+        pairs = list(reply.items())
     else:
         assert type(reply) is list and len(reply) % 2 == 0, reply
-        pairs = zip(reply[::2], reply[1::2])
-    return {text(name): value for name, value in pairs}
+        pairs = list(zip(reply[::2], reply[1::2]))
+    found = {text(name): value for name, value in pairs}
+    assert len(found) == len(pairs), reply
+    return found
 
 
 @contextlib.contextmanager
@@ -123,7 +126,10 @@ class Cache:
         return self.call("CACHE.PURGE", "PREFIX", prefix, *options)
 
     def inspect(self, key):
-        return mapping(self.call("CACHE.INSPECT", key))
+        return self.mapping(self.call("CACHE.INSPECT", key))
+
+    def mapping(self, reply):
+        return mapping(reply, self.protocol)
 
     def policy(self, *args):
         return self.call("CACHE.POLICY", *args)
@@ -183,12 +189,21 @@ class Reader:
     """A connection with a CACHE.GET that waits. Made one after the other, they wait in that order."""
 
     def __init__(self, connection, observer, key, *options, wait=LONG):
-        """Returns once the server has parked it, as `observer` sees."""
+        """Returns once the server has parked it, as `observer` sees. A wait that was over before that is tried again with twice the time."""
         self.connection = connection
         self.identity = connection.call("CLIENT", "ID")
-        before = observer.waiters(key)
-        connection.send_command("CACHE.GET", key, "WAIT", wait, *options)
-        eventually(lambda: observer.waiters(key) == before + 1)
+
+        def is_parked():
+            return b" flags=b " in observer.call("CLIENT", "LIST", "ID", self.identity)
+
+        while True:
+            connection.send_command("CACHE.GET", key, "WAIT", wait, *options)
+            eventually(lambda: is_parked() or self.has_answer())
+            if is_parked():
+                return
+            missed = self.answer()
+            wait *= 2
+            assert wait < LONG, missed
 
     def answer(self):
         return answer(self.connection.read())

@@ -2,10 +2,9 @@
 // What a reader of the cache is told, at once or after having waited.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "pinfold/base/blob.hpp"
 
@@ -35,10 +34,20 @@ struct Answer {
   TokenOf token_of;  // filled in where there is a token, so that it can be given back
 };
 
-/// An answer on its way to a client that waits.
-struct Delivery {
+/// Somebody who waits for a key.
+struct Waiter {
   std::uint64_t client = 0;
-  std::uint64_t ticket = 0;  // of the wait that it is for
+  unsigned thread = 0;        // where it lives
+  std::int64_t lease_ms = 0;  // of the lease that it gets if it must load
+  bool takes_stale = true;    // a stale value is an answer
+};
+/// By ticket, which is the order of their coming.
+using Waiters = std::map<std::uint64_t, Waiter>;
+
+/// An answer on its way to all who waited for it. The threads on which they live share it: to hand it over takes no longer
+/// for many than for one.
+struct Answers {
+  Waiters to;
   Answer answer;
 };
 

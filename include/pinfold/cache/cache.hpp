@@ -116,7 +116,7 @@ class Cache {
   // --- waiting ---
 
   /// Where answers go to those who waited; set by the net room. Called with a shard locked.
-  std::function<void(unsigned thread, std::vector<Delivery>&& answers)> deliver;
+  std::function<void(const std::shared_ptr<const Answers>& answers)> deliver;
   /// Asks the background to come back in time for next_alarm(). Set by the server.
   std::function<void()> wake;
   /// When run_alarms() is due next; none if INT64_MAX. Any thread.

@@ -9,31 +9,24 @@
 // Who waits is answered in order: all of them when there is a value, the one who has waited longest with a new lease when the
 // old one ended without. A key is in the map only while there is something to know about it.
 
+#include <array>
 #include <cstdint>
 #include <map>
-#include <optional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
 #include "pinfold/base/clock.hpp"
 #include "pinfold/cache/answer.hpp"
 #include "pinfold/store/key_listener.hpp"
+#include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::cache {
 
 class Cache;
 struct Policy;
-
-/// Somebody who waits for a key.
-struct Waiter {
-  std::uint64_t client = 0;
-  unsigned thread = 0;         // where it lives
-  std::int64_t lease_ms = 0;   // of the lease that it gets if it must load
-  bool takes_stale = true;     // a stale value is an answer
-};
 
 /// What asking for a lease came to.
 struct Grant {
@@ -92,7 +85,7 @@ class Leases final : public store::KeyListener {
     std::int64_t lease_ms = 0;  // left of the lease, 0 if there is none
     std::uint64_t waiters = 0;
   };
-  Look look(unsigned db, std::string_view key, UnixMs now) const;
+  Look look(unsigned db, std::string_view key, UnixMs now);
 
   /// Looks whether the lease of a key somebody waits for has run out.
   void alarm(unsigned db, std::string_view key, UnixMs now);
@@ -113,7 +106,6 @@ class Leases final : public store::KeyListener {
     static NameView view(const NameView& name) { return name; }
     bool operator()(const auto& a, const auto& b) const { return view(a) < view(b); }
   };
-  using Waiters = std::map<std::uint64_t, Waiter>;
   struct State {
     std::uint64_t token = 0;  // 0: no lease
     UnixMs granted = 0;
@@ -121,10 +113,11 @@ class Leases final : public store::KeyListener {
     std::uint64_t epoch = 0;  // as Cache::begin_lease() gave it
     std::uint8_t policy = 0;  // slot
     UnixMs retry_at = 0;      // no lease before that
-    Waiters waiters;  // by ticket, which is the order of their coming
+    Waiters waiters;
     std::uint64_t alarm = 0;  // its number; 0: none is set
     UnixMs alarm_at = 0;
     const Name* name = nullptr;
+    std::uint64_t generation = 0;  // of its database when it was last looked at
     bool unsettled = false;
     State* next_unsettled = nullptr;
   };
@@ -134,9 +127,9 @@ class Leases final : public store::KeyListener {
     std::uint64_t version = 0;
     UnixMs until = 0;
   };
+  using RefusedVersions = std::map<Name, Refused, Less>;
 
-  State* find(unsigned db, std::string_view key);
-  const State* find(unsigned db, std::string_view key) const;
+  States::iterator find(unsigned db, std::string_view key);
   State* alive(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
   States::iterator add(unsigned db, std::string_view key);
   void erase(States::iterator at);
@@ -144,28 +137,31 @@ class Leases final : public store::KeyListener {
   void end_lease(State& state);
   void end_expired(States::iterator at, UnixMs now);
   void end_some_expired(UnixMs now);
+  void tend_states(std::size_t count, UnixMs now);
+  void notice_flush(States::iterator at);
   Grant grant_to(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, bool waited);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);
   void set_alarm(States::iterator at);
   void cancel_alarm(State& state);
   void settle_key(States::iterator at, UnixMs now);
-  void answer_all(State& state, const Answer& answer);
-  void answer_stale(State& state, const Answer& answer);
+  void answer_all(State& state, Answer answer);
+  void answer_stale(State& state, Answer answer);
   void answer(State& state, Waiters::iterator who, Answer answer);
+  void deliver(State& state, const std::shared_ptr<Answers>& answers);
   bool hand_over(States::iterator at, UnixMs now);
 
   Cache& cache_;
   const unsigned shard_;
   store::Listening* listening_ = nullptr;
   States states_;
-  std::map<Name, Refused, Less> refused_;
+  RefusedVersions refused_;
   State* unsettled_ = nullptr;  // a list: to note one more takes no memory
-  std::vector<std::pair<unsigned, Delivery>> deliveries_;  // with the thread
   Filling* filling_ = nullptr;
-  Name tended_;
-  Name tended_refused_;
-  UnixMs ended_expired_ = 0;  // when all were last looked at because leases were used up
+  std::array<std::uint64_t, store::database_count> generations_{};  // a flush is a new one
+  States::iterator tended_ = states_.end();  // the next that tend() looks at
+  RefusedVersions::iterator tended_refused_ = refused_.end();
+  UnixMs ended_expired_ = 0;  // when some were last looked at because leases were used up
 };
 
 }  // namespace pinfold::cache

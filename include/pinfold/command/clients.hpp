@@ -25,6 +25,11 @@ class Clients {
   std::uint64_t rejected() const { return rejected_.load(std::memory_order_relaxed); }
   void reset_rejected() { rejected_.store(0, std::memory_order_relaxed); }
   std::size_t count() const { return count_.load(std::memory_order_relaxed); }
+  /// What they cost before they ask for anything.
+  std::uint64_t idle_bytes() const {
+    constexpr std::uint64_t one = 1536;  // measured: scripts/bench idle
+    return count() * one;
+  }
   std::uint64_t last_id() const { return next_id_.load(std::memory_order_relaxed) - 1; }
 
   /// Calls `visit` for each client in the order of ids, with the registry locked: clients cannot go away meanwhile.

@@ -53,7 +53,7 @@ class Connection {
   /// Goes on with requests that a pause has held up.
   void resume();
   /// The answer that its client waits for has come. False if that is not the wait it is for.
-  bool answer(const cache::Delivery& delivery);
+  bool answer(std::uint64_t ticket, const cache::Answer& answer);
   /// Its client has waited long enough, or (CLIENT UNBLOCK) is to wait no longer.
   void end_wait(bool with_error);
   /// Closes if it holds much memory in blobs that nobody else needs.

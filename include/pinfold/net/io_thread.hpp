@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <set>
 #include <thread>
@@ -41,8 +42,8 @@ class IoThread {
   void adopt(int fd, bool unix_socket);
   /// Closes the connection with this client id, which has been marked for that, if it still lives here.
   void close(std::uint64_t id);
-  /// Gives clients that wait what they wait for. Takes memory.
-  void deliver(std::vector<cache::Delivery>&& answers);
+  /// Gives those of the clients that live here what they wait for, some each round. Takes memory.
+  void deliver(const std::shared_ptr<const cache::Answers>& answers);
   /// Ends that wait of the client, if it still waits.
   void unblock(std::uint64_t id, std::uint64_t ticket, bool with_error);
   /// Has every connection that waits for the end of a pause look again.
@@ -86,6 +87,8 @@ class IoThread {
   }
   void free_unread_blobs();
   void look_at_paused();
+  void hand_out_answers();
+  void hand_out(std::uint64_t ticket, const cache::Waiter& waiter, const cache::Answer& answer);
   void end_waits();
   void remove_dead();
   int timeout_ms() const;
@@ -110,6 +113,12 @@ class IoThread {
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
   std::vector<Connection*> resumed_;     // those of them whose turn it is
   std::set<std::pair<UnixMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
+  /// Answers for several, and the next of those who are to have them.
+  struct HandingOut {
+    std::shared_ptr<const cache::Answers> answers;
+    cache::Waiters::const_iterator next;
+  };
+  std::deque<HandingOut> handing_out_;
   std::vector<Connection*> dead_;        // closed, to be destroyed at the end of the round
   std::atomic<std::size_t> load_{0};
   std::thread thread_;

@@ -61,14 +61,18 @@ class Memory {
 
   /// Told now and then by how much the process has grown, as the kernel sees it. What of that is not in the account (pages
   /// kept for the next allocation, the C library's heap, stacks) is taken off the limit, within a sixteenth of it: so
-  /// maxmemory bounds what is really there, and a wrong measurement cannot empty the cache.
-  void observe_growth(std::uint64_t resident_growth) {
+  /// maxmemory bounds what is really there, and a wrong measurement cannot empty the cache. `connections` is what these
+  /// take while they are idle: about a thousand are part of the bound, more come off the data, up to a quarter of it.
+  void observe_growth(std::uint64_t resident_growth, std::uint64_t connections = 0) {
     // Between two looks, while values of other sizes come in: measured, with room to spare.
     constexpr std::uint64_t least = 128 * 1024;
     constexpr std::uint64_t most = 4 * 1024 * 1024;
     const std::uint64_t fluctuation = std::clamp(limit() / 100, least, most);
     const std::uint64_t known = used() + heap_.noted();
-    const std::uint64_t found = resident_growth > known ? resident_growth - known + fluctuation : 0;
+    constexpr std::uint64_t within_bound = 2 * 1024 * 1024;
+    const std::uint64_t many = std::min(connections - std::min(connections, within_bound), limit() / 4);
+    many_connections_.store(many, std::memory_order_relaxed);
+    const std::uint64_t found = (resident_growth > known ? resident_growth - known + fluctuation : 0) + many;
     // In small steps: what requests must make room for on this account at once stays little.
     constexpr std::int64_t step = 256 * 1024;
     const auto before = static_cast<std::int64_t>(unaccounted());
@@ -114,7 +118,7 @@ class Memory {
  private:
   static constexpr std::size_t index_spare = 128 * 1024;
 
-  std::uint64_t most_unaccounted() const { return limit() / 16; }
+  std::uint64_t most_unaccounted() const { return limit() / 16 + many_connections_.load(std::memory_order_relaxed); }
   std::uint64_t for_data() const { return limit() - std::min(limit(), unaccounted()); }
   // A reader between the two halves of a move may see less than nothing.
   static std::uint64_t clamp(const std::atomic<std::int64_t>& value) {
@@ -129,6 +133,7 @@ class Memory {
   std::atomic<std::int64_t> data_{0};
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::uint64_t> unaccounted_{0};
+  std::atomic<std::uint64_t> many_connections_{0};
   std::atomic<std::uint64_t> limit_;
   std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above what the limit leaves to data
   std::atomic<bool> erasing_{false};

@@ -199,7 +199,7 @@ class Table {
   bool audit_segment(std::uint32_t id, Audit& sums, QueueState& queue);
   bool audit_queues() const;
   std::uint32_t emptiest_segment();
-  std::uint32_t random_segment() const;
+  std::uint32_t random_segment(std::optional<eviction::Queue> only = {}) const;
   std::uint32_t soonest_segment() const;
   UnixMs nearer_deadlines(std::uint32_t id, Scratch& scratch);
   bool evictable(std::uint32_t id) const;

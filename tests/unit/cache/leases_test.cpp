@@ -15,16 +15,24 @@ using store::Keyspace;
 
 namespace {
 
+struct Delivered {
+  std::uint64_t client;
+  std::uint64_t ticket;
+  Answer answer;
+};
+
 // A cache whose answers are kept for the test to look at.
 struct Rig {
   Keyspace keyspace;
   Cache cache{keyspace};
-  std::vector<Delivery> answers;
+  std::vector<Delivered> answers;
   std::string name = "key";
+  bool refusing_memory = false;
 
   explicit Rig(std::uint64_t max_memory = 0) : keyspace({.shards = 2, .max_memory = max_memory}) {
-    cache.deliver = [this](unsigned, std::vector<Delivery>&& more) {
-      for (Delivery& answer : more) answers.push_back(std::move(answer));
+    cache.deliver = [this](const std::shared_ptr<const Answers>& more) {
+      if (refusing_memory) throw std::bad_alloc();
+      for (const auto& [ticket, waiter] : more->to) answers.push_back({waiter.client, ticket, more->answer});
     };
   }
   template <class Action>
@@ -349,5 +357,73 @@ TEST_CASE("versions are refused for as long as they are remembered") {
   });
   advance_clock_for_test(2000);
   rig.cache.tend(unix_ms());
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}
+
+TEST_CASE("a flush voids any number of leases, and takes no longer for many") {
+  Rig rig;
+  constexpr int count = 2000;
+  std::vector<std::uint64_t> tokens;
+  for (int i = 0; i < count; ++i) {
+    rig.name = "key:" + std::to_string(i);
+    tokens.push_back(rig.grant().token);
+    REQUIRE(rig.wait(1) != 0);
+  }
+  rig.flush(0);
+  CHECK(rig.answers.size() < count);  // the rest is for tend()
+  for (int i = 0; i < count; i += 7) {
+    rig.name = "key:" + std::to_string(i);
+    CHECK_FALSE(rig.fill(tokens[static_cast<std::size_t>(i)], "late"));
+  }
+  for (int i = 0; i < 100; ++i) rig.cache.tend(unix_ms());
+  CHECK(rig.answers.size() == count);
+  CHECK(rig.cache.counters.voided == count);
+  CHECK(rig.cache.waiters() == 0);
+  std::set<std::uint64_t> fresh;
+  for (const Delivered& delivered : rig.answers) fresh.insert(delivered.answer.token);
+  CHECK(fresh.size() == count);
+  CHECK(*fresh.begin() > tokens.back());
+}
+
+TEST_CASE("whoever could not be answered for want of memory is answered later") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  rig.wait(1);
+  rig.wait(2);
+  rig.refusing_memory = true;
+  REQUIRE(rig.fill(grant.token, "value"));
+  CHECK(rig.answers.empty());
+  CHECK(rig.cache.waiters() == 2);
+  rig.refusing_memory = false;
+  rig.cache.tend(unix_ms());
+  REQUIRE(rig.answers.size() == 2);
+  CHECK(rig.answers[0].client == 1);
+  CHECK(rig.answers[1].answer.status == Status::hit);
+  CHECK(rig.cache.waiters() == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}
+
+TEST_CASE("a lease that is renewed for a shorter time wakes whoever waits that much sooner") {
+  Rig rig;
+  const Grant grant = rig.grant(60'000);
+  const std::uint64_t ticket = rig.wait(1);
+  rig.cache.give_up(0, rig.name, ticket);  // leaves its alarm behind
+  rig.locked([&](Leases& leases, const Key& key) { return leases.renew(0, key.text, grant.token, 100, unix_ms()); });
+  rig.wait(2);
+  CHECK(rig.cache.next_alarm() <= unix_ms() + 100);
+  advance_clock_for_test(101);
+  rig.cache.run_alarms(unix_ms());
+  REQUIRE(rig.answers.size() == 1);
+  CHECK(rig.answers[0].client == 2);
+}
+
+TEST_CASE("all that leases and waiters take is counted, and comes back") {
+  Rig rig;
+  rig.name = std::string(4000, 'k');
+  const Grant grant = rig.grant();
+  for (std::uint64_t client = 1; client <= 10; ++client) rig.wait(client);
+  CHECK(rig.keyspace.memory().used(store::Use::herd) > 12 * rig.name.size());
+  REQUIRE(rig.fill(grant.token, "value"));
+  CHECK(rig.answers.size() == 10);
   CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
 }
