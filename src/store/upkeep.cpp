@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bitset>
+#include <new>
 #include <utility>
 
 #include "pinfold/eviction/policy.hpp"
@@ -41,7 +42,12 @@ bool Keyspace::free_dropped(std::size_t segments) {
     return true;
   }
   const std::lock_guard lock(dropped_mutex_);
-  dropped_.push_back(std::move(table));
+  try {
+    dropped_.push_back(std::move(table));
+  } catch (const std::bad_alloc&) {  // then it goes as a whole
+    table.reset();
+    --dropped_tables_;
+  }
   return true;
 }
 
