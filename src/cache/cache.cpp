@@ -14,7 +14,6 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // Tokens grow across restarts because they start from the time of day: 2 048 a millisecond, which is more than are
 // granted. They stay below 2^53 until the year 2109.
 constexpr std::uint64_t tokens_per_ms = 2048;
-constexpr std::uint32_t default_soft_stale_ms = 60'000;
 
 }  // namespace
 
@@ -80,15 +79,8 @@ void Cache::set_policies(std::vector<Policy> policies) {
   locks.acquire_all();
   policies_.store(fresh.get(), std::memory_order_release);
   policies_owner_.swap(fresh);
-  guards_reads_.store(policies_owner_ != nullptr || keyspace_.serves_stale(), relaxed);
   locks.release();
   update_standing();
-}
-
-void Cache::set_serve_stale(bool on) {
-  const std::lock_guard lock(policies_mutex_);
-  keyspace_.set_serve_stale(on);
-  guards_reads_.store(on || policies() != nullptr, relaxed);
 }
 
 // Whose entries go first, and whose last. With policies_mutex_, or before requests come.
@@ -121,6 +113,13 @@ std::vector<Policy> Cache::policies_copy() const {
   return {set->all().begin(), set->all().end()};
 }
 
+std::uint32_t Cache::soft_stale_ms(std::string_view key) const {
+  constexpr std::int64_t usual_ms = 60'000;
+  const Policy* const policy = policy_of(key);
+  const std::int64_t ms = policy != nullptr && policy->stale_ms > 0 ? policy->stale_ms : usual_ms;
+  return static_cast<std::uint32_t>(std::min<std::int64_t>(ms, UINT32_MAX));
+}
+
 // --- purges ---
 
 namespace {
@@ -149,11 +148,7 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   purge->wipe = wipe;
   purge->at = unix_ms();
   // Asked for with the key's shard locked.
-  purge->stale_for = [this](std::string_view key) {
-    const Policy* const policy = policy_of(key);
-    if (policy == nullptr || policy->stale_ms == 0) return default_soft_stale_ms;
-    return static_cast<std::uint32_t>(std::min<std::int64_t>(policy->stale_ms, UINT32_MAX));
-  };
+  purge->stale_for = [this](std::string_view key) { return soft_stale_ms(key); };
   std::sort(purge->names.begin(), purge->names.end());
   purge->names.erase(std::unique(purge->names.begin(), purge->names.end()), purge->names.end());
   // Leases that fill their share must not keep anybody from purging, so what purges take has a bound of its own.

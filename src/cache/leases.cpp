@@ -413,8 +413,9 @@ void Leases::settle_key(States::iterator at, UnixMs now) {
   const unsigned db = at->first.first;
   const Key key = cache_.keyspace().key(at->first.second);
   const auto found = store::Database(cache_.keyspace(), db, now).find_any(key, store::Access::none());
-  const auto left = [now](UnixMs until) { return until == 0 ? -1 : until - now; };
-  const bool fresh = found && (found->expires_at == 0 || found->expires_at > now);
+  // What serve-stale keeps may be past its end.
+  const auto left = [now](UnixMs until) { return until == 0 ? -1 : std::max<std::int64_t>(until - now, 0); };
+  const bool fresh = found && found->fresh(now);
   if (fresh && found->absent) {
     answer_all(state, {Status::absent, 0, left(found->expires_at), nullptr, {}});
     return forget_if_idle(at, now);
@@ -422,9 +423,8 @@ void Leases::settle_key(States::iterator at, UnixMs now) {
   if (found && !found->absent) {
     auto value = std::make_shared<SharedValue>();
     found->blob != nullptr ? void(value->blob = found->share()) : void(value->text = found->text);
-    const UnixMs gone = store::EntryParts::after(
-        found->expires_at, found->extra != nullptr ? store::Extra::stale_at(found->extra) : 0);
-    Answer answer{fresh ? Status::hit : Status::stale, 0, left(fresh ? found->expires_at : gone), std::move(value), {}};
+    const std::int64_t ms = left(fresh ? found->expires_at : found->gone_at());
+    Answer answer{fresh ? Status::hit : Status::stale, 0, ms, std::move(value), {}};
     fresh ? answer_all(state, std::move(answer)) : answer_stale(state, std::move(answer));
   }
   if (state.retry_at > now) {

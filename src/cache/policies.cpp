@@ -1,6 +1,7 @@
 #include "pinfold/cache/policies.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -215,25 +216,38 @@ PolicySet::PolicySet(std::vector<Policy> policies) : policies_(std::move(policie
   for (std::uint16_t i = 0; i < policies_.size(); ++i) insert(i);
 }
 
+// 0, which is the root, if there is none.
+std::uint32_t PolicySet::child_of(std::uint32_t node, char byte) const {
+  const auto& children = nodes_[node].children;
+  const auto place = std::ranges::lower_bound(children, byte, {}, &std::pair<char, std::uint32_t>::first);
+  return place != children.end() && place->first == byte ? place->second : 0;
+}
+
+std::uint32_t PolicySet::provide_child(std::uint32_t node, char byte) {
+  if (const std::uint32_t known = child_of(node, byte); known != 0) return known;
+  const auto fresh = static_cast<std::uint32_t>(nodes_.size());
+  auto& children = nodes_[node].children;
+  children.insert(std::ranges::lower_bound(children, byte, {}, &std::pair<char, std::uint32_t>::first), {byte, fresh});
+  nodes_.emplace_back();
+  return fresh;
+}
+
 void PolicySet::insert(std::uint16_t policy) {
-  const std::string& pattern = policies_[policy].match;
+  const std::string_view pattern = policies_[policy].match;
+  const auto head = static_cast<std::size_t>(std::ranges::find_if(pattern, is_special) - pattern.begin());
   std::uint32_t at = 0;
-  std::size_t size = 0;
-  for (; size < pattern.size() && !is_special(pattern[size]); ++size) {
-    auto& children = nodes_[at].children;
-    const auto place = std::lower_bound(children.begin(), children.end(), pattern[size],
-                                        [](const auto& child, char byte) { return child.first < byte; });
-    if (place != children.end() && place->first == pattern[size]) {
-      at = place->second;
-      continue;
-    }
-    const auto fresh = static_cast<std::uint32_t>(nodes_.size());
-    children.insert(place, {pattern[size], fresh});
+  for (const char byte : pattern.substr(0, head)) at = provide_child(at, byte);
+  if (pattern.substr(head) == "*") return nodes_[at].prefixes.push_back(policy);
+  if (head == pattern.size()) return nodes_[at].patterns.push_back(policy);
+  if (nodes_[at].tails == 0) {
+    nodes_[at].tails = static_cast<std::uint32_t>(nodes_.size());
     nodes_.emplace_back();
-    at = fresh;
   }
-  const bool anything = std::string_view(pattern).substr(size) == "*";
-  (anything ? nodes_[at].prefixes : nodes_[at].patterns).push_back(policy);
+  at = nodes_[at].tails;
+  // Where its last wildcard ends is not always plain to see: such a pattern is always compared.
+  const bool plain = pattern.find_first_of("[\\") == std::string_view::npos;
+  for (auto byte = pattern.rbegin(); plain && !is_special(*byte); ++byte) at = provide_child(at, *byte);
+  nodes_[at].patterns.push_back(policy);
 }
 
 const Policy* PolicySet::find(std::string_view name) const {
@@ -246,23 +260,31 @@ const Policy* PolicySet::at(std::uint8_t slot) const {
   return found == policies_.end() ? nullptr : &*found;
 }
 
+namespace {
+constexpr std::uint16_t no_policy = std::numeric_limits<std::uint16_t>::max();
+}  // namespace
+
 const Policy* PolicySet::match(std::string_view key) const {
-  constexpr std::uint16_t none = std::numeric_limits<std::uint16_t>::max();
-  std::uint16_t best = none;
+  std::uint16_t best = no_policy;
   std::uint32_t at = 0;
   for (std::size_t i = 0;; ++i) {
     const Node& node = nodes_[at];
     if (!node.prefixes.empty()) best = std::min(best, node.prefixes.front());
-    for (const std::uint16_t policy : node.patterns) {
+    if (i == key.size() && !node.patterns.empty()) best = std::min(best, node.patterns.front());
+    if (node.tails != 0) best = match_tails(node.tails, key, best);
+    if (i == key.size() || (at = child_of(at, key[i])) == 0) break;
+  }
+  return best == no_policy ? nullptr : &policies_[best];
+}
+
+std::uint16_t PolicySet::match_tails(std::uint32_t root, std::string_view key, std::uint16_t best) const {
+  std::uint32_t at = root;
+  for (auto byte = key.rbegin();; ++byte) {
+    for (const std::uint16_t policy : nodes_[at].patterns) {
       if (policy < best && glob_match(policies_[policy].match, key)) best = policy;
     }
-    if (i == key.size() || node.children.empty()) break;
-    const auto child = std::lower_bound(node.children.begin(), node.children.end(), key[i],
-                                        [](const auto& one, char byte) { return one.first < byte; });
-    if (child == node.children.end() || child->first != key[i]) break;
-    at = child->second;
+    if (byte == key.rend() || (at = child_of(at, *byte)) == 0) return best;
   }
-  return best == none ? nullptr : &policies_[best];
 }
 
 UnixMs limited_deadline(const Policy& policy, UnixMs now, UnixMs expires_at) {

@@ -298,7 +298,7 @@ class FieldBytes {
     text_ = text_of(value);
     size_ = std::max<std::size_t>(size_, text_.size());
     grows_ = size_ > text_.size();
-    if (ops.writes && (!value || size_ > text_.size() || !is_raw(*value))) make_writable();
+    if (ops.writes && (grows_ || !is_raw(*value))) make_writable();
   }
   bool failed() const { return failed_; }
 
@@ -315,8 +315,10 @@ class FieldBytes {
   bool make_writable() {
     data_ = call_.db().resize(call_.key(), size_, false);
     failed_ = data_ == nullptr;
-    if (!failed_) text_ = {data_, size_};
-    return !failed_;
+    if (failed_) return false;
+    text_ = {data_, size_};
+    if (grows_) call_.db().void_lease(call_.key());  // there is a new value, whatever becomes of the operations
+    return true;
   }
 
   Call& call_;

@@ -1,7 +1,7 @@
 // CACHE.*: reading with a lease, filling, giving back, invalidating. docs/cache-commands.md is the contract.
 
 #include <algorithm>
-#include <array>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -41,7 +41,6 @@ bool TagsOption::take(Call& call, Cursor& options) {
     call.syntax_error();
     return false;
   }
-  given_ = true;
   encoded_.clear();
   for (std::int64_t i = 0; i < *count; ++i) {
     const auto tag = take_tag(call, options);
@@ -199,22 +198,20 @@ store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, 
 void cache_set(Call& call) {
   FillOptions fill;
   if (!fill_options(call, Cursor(call.args, 3), true, fill)) return;
-  store::PutOptions how;
-  how.keep_expiry = fill.expiry.keeps();
-  if (fill.expiry.has_time()) {
-    const auto at = fill.expiry.deadline(call);
-    if (!at) return;
-    how.expires_at = *at;
-  }
+  auto how = fill.expiry.put_options(call);
+  if (!how) return;
   store::Database db = call.db();
   if (!admits_fill(call, db, fill)) return call.reply.null();
-  const store::Extra extra = extra_of(call, db, fill, how.expires_at);
-  how.extra = &extra;
+  const store::Extra extra = extra_of(call, db, fill, how->expires_at);
+  how->extra = &extra;
   const bool done = store_fill(call, db, fill, [&] {
-    if (how.expires_at == 0 || how.expires_at > call.now) return call.put_argument(db, call.key(), 2, how);
+    if (how->expires_at == 0 || how->expires_at > call.now) return call.put_argument(db, call.key(), 2, *how);
     db.remove(call.key());  // its time is over before it began
     return true;
   });
+  if (call.too_large && fill.has_token) {  // the next one's value may be smaller
+    call.engine.cache.leases(call.key()).release(db.number(), call.key(), fill.token, 0, call.now);
+  }
   done ? call.reply.ok() : call.out_of_memory();
 }
 
@@ -280,7 +277,6 @@ void cache_renew(Call& call) {
 struct Invalidation {
   bool soft = false;
   std::uint64_t version = 0;
-  UnixMs remembered_until = 0;
 };
 
 // True if there was an entry that was not newer.
@@ -295,11 +291,38 @@ bool invalidate(Call& call, store::Database& db, const store::Key& key, const In
     db.remove(key);
     return old.has_value();
   }
-  const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
-  constexpr std::int64_t usual_ms = 60'000;
-  const std::int64_t stale_ms = policy != nullptr && policy->stale_ms > 0 ? policy->stale_ms : usual_ms;
-  db.make_stale(key, static_cast<std::uint32_t>(std::min<std::int64_t>(stale_ms, UINT32_MAX)));
+  db.make_stale(key, call.engine.cache.soft_stale_ms(key.text));
   return old.has_value();
+}
+
+// What entries under these keys may take when they are written anew.
+std::uint64_t memory_to_rewrite(store::Database db, std::span<const store::Key> keys) {
+  constexpr std::size_t overhead = 64;
+  std::uint64_t bytes = 0;
+  for (const store::Key& key : keys) {
+    const auto value = db.find(key, store::Access::none());
+    if (value) bytes += key.text.size() + (value->blob != nullptr ? 0 : value->text.size()) + overhead;
+  }
+  return bytes;
+}
+
+// SOFT, some keys at a time: the room that one part takes comes back for the next. It is made with nothing locked, which EXEC
+// cannot do: there, and if nothing can be evicted, entries for which there is no room go.
+std::int64_t invalidate_softly(Call& call, const Invalidation& what) {
+  constexpr std::size_t at_once = 64;
+  std::int64_t hit = 0;
+  for (std::size_t first = 0; first < call.keys.size(); first += at_once) {
+    const auto keys = call.keys.subspan(first, std::min(at_once, call.keys.size() - first));
+    const std::uint64_t bytes = memory_to_rewrite(call.db(), keys);
+    if (!call.in_transaction && !call.engine.keyspace.has_room(bytes)) {
+      call.held.release();
+      call.engine.keyspace.make_room(bytes);
+      call.held.acquire(call.keys);
+    }
+    store::Database db = call.db();  // by now there may be other policies
+    for (const store::Key& key : keys) hit += invalidate(call, db, key, what) ? 1 : 0;
+  }
+  return hit;
 }
 
 void cache_invalidate(Call& call) {
@@ -328,6 +351,7 @@ void cache_invalidate(Call& call) {
       call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.now);
     }
   }
+  if (what.soft) return call.reply.integer(invalidate_softly(call, what));
   store::Database db = call.db();
   std::int64_t hit = 0;
   for (const store::Key& key : call.keys) hit += invalidate(call, db, key, what) ? 1 : 0;
@@ -341,12 +365,14 @@ void cache_inspect(Call& call) {
   const store::Key& key = call.key();
   const auto value = db.find_any(key, store::Access::none());
   const store::Extra extra = value && value->extra != nullptr ? store::Extra::read(value->extra) : store::Extra{};
-  const bool fresh = value && (value->expires_at == 0 || value->expires_at > call.now);
+  const bool fresh = value && value->fresh(call.now);
   const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
   const cache::Leases::Look lease = call.engine.cache.leases(key).look(db.number(), key.text, call.now);
-  const auto remaining = [&](UnixMs until) { return std::max<std::int64_t>(until - call.now, 0); };
-  const std::int64_t stale_ms =
-      value && value->expires_at != 0 ? remaining(store::EntryParts::after(value->expires_at, extra.stale_ms)) : (value ? -1 : 0);
+  // 0 of what is not there, -1 of what never ends.
+  const auto remaining = [&](UnixMs until) -> std::int64_t {
+    if (!value || until == 0) return value ? -1 : 0;
+    return std::clamp<std::int64_t>(until - call.now, 0, most_exact);
+  };
   std::string_view status = "miss";
   if (value) status = value->absent ? (fresh ? "absent" : "miss") : (fresh ? "hit" : "stale");
   std::size_t tags = 0;
@@ -364,8 +390,8 @@ void cache_inspect(Call& call) {
   number("bytes", value ? static_cast<std::int64_t>(value->text.size()) : 0);
   number("version", static_cast<std::int64_t>(extra.version));
   number("age-ms", extra.written != 0 ? extra.age_ms(call.now) : -1);
-  number("fresh-ms", !value ? 0 : (value->expires_at == 0 ? -1 : remaining(value->expires_at)));
-  number("stale-ms", stale_ms);
+  number("fresh-ms", remaining(value ? value->expires_at : 0));
+  number("stale-ms", remaining(value ? value->gone_at() : 0));
   number("frequency", value ? value->frequency : 0);
   number("load-ms", extra.load_ms);
   reply.bulk("tags");
@@ -392,9 +418,9 @@ constexpr Row kRows[] = {
      "Removes keys, or makes them stale, and voids their leases.", "numkeys key [key ...] [SOFT] [VERSION version]"},
     {"cache.mget", cache_mget, -3, kReadOnly | kFast, kString, {KeySpec::counted(KeyUse::read, 1)}, "cache", "0.1.0", "O(N) for N keys.",
      "Reads several keys as CACHE.GET does; never waits.", "numkeys key [key ...] [LEASE milliseconds] [BETA beta]"},
-    {"cache.release", cache_release, -3, kWrite | kFast, kString, {KeySpec::one(KeyUse::update)}, "cache", "0.1.0", "O(log N) for N leases.",
+    {"cache.release", cache_release, -3, kWrite | kFast, kString, {KeySpec::one(KeyUse::lease)}, "cache", "0.1.0", "O(log N) for N leases.",
      "Gives a lease back because the load failed.", "key token [RETRY milliseconds]"},
-    {"cache.renew", cache_renew, 4, kWrite | kFast, kString, {KeySpec::one(KeyUse::update)}, "cache", "0.1.0", "O(log N) for N leases.",
+    {"cache.renew", cache_renew, 4, kWrite | kFast, kString, {KeySpec::one(KeyUse::lease)}, "cache", "0.1.0", "O(log N) for N leases.",
      "Lets a lease last for so long from now on.", "key token milliseconds"},
     {"cache.set", cache_set, -3, kWrite | kDenyOom, kString, {KeySpec::one(KeyUse::write)}, "cache", "0.1.0", "O(1)",
      "Fills a key, as holder of its lease or without one.",

@@ -32,7 +32,7 @@ std::string_view name_of(Status status) {
 
 void end_answer(resp::Reply& reply, std::uint64_t token, std::int64_t ms) {
   reply.integer(static_cast<std::int64_t>(token));
-  reply.integer(ms);
+  reply.integer(std::min(ms, most_exact));
 }
 
 void reply_value(Call& call, Status status, const store::Value& value, std::uint64_t token, std::int64_t ms) {
@@ -47,10 +47,6 @@ void reply_nothing(resp::Reply& reply, Status status, std::uint64_t token, std::
   reply.bulk(name_of(status));
   reply.null();
   end_answer(reply, token, ms);
-}
-
-UnixMs gone_at(const store::Value& value) {
-  return store::EntryParts::after(value.expires_at, value.extra != nullptr ? store::Extra::stale_at(value.extra) : 0);
 }
 
 // XFetch (Vattani, Chierichetti, Lowenstein: "Optimal Probabilistic Cache Stampede Prevention", 2015): the closer to the end
@@ -68,7 +64,7 @@ bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
   const SharedClient& client = call.session.shared;
   auto wait = std::make_unique<Wait>();
-  wait->until = store::EntryParts::after(call.now, wait_ms);
+  wait->until = later(call.now, wait_ms);
   wait->db = db;
   wait->key = key.text;
   wait->kind = kind;
@@ -85,7 +81,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   const cache::Policy* const policy = cache.policy_of(key.text);
   const UnixMs now = call.now;
   const auto value = db.find_any(key, store::Access::read());
-  const bool fresh = value && (value->expires_at == 0 || value->expires_at > now);
+  const bool fresh = value && value->fresh(now);
   std::int64_t lease_ms = options.lease_ms;
   if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
   const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms, now); };
@@ -112,7 +108,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
     count(cache.counters.stale_hits);
     if (slot != 0) count(cache.counters_of(slot).stale_hits);
     const std::uint64_t token = lease_ms > 0 ? lease().token : 0;
-    reply_value(call, Status::stale, *value, token, std::max<std::int64_t>(gone_at(*value) - now, 0));
+    reply_value(call, Status::stale, *value, token, std::max<std::int64_t>(value->gone_at() - now, 0));
     return true;
   }
   if (slot != 0) count(cache.counters_of(slot).misses);
@@ -136,7 +132,7 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   const bool serves_stale = call.engine.keyspace.serves_stale();
   if (policy == nullptr && !serves_stale) return {db.read(key), false};
   auto value = db.find_any(key, store::Access::read());
-  const bool fresh = value && (value->expires_at == 0 || value->expires_at > call.now);
+  const bool fresh = value && value->fresh(call.now);
   cache::PolicyCounters& counters = cache.counters_of(policy != nullptr ? policy->slot : 0);
   if (fresh && !value->absent) {
     count(counters.hits);

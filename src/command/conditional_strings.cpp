@@ -158,15 +158,10 @@ void msetex(Call& call) {
   }
   PairOptions options;
   if (!options.parse(Cursor(call.args, 2 + 2 * pairs))) return call.syntax_error();
-  store::PutOptions how;
-  how.keep_expiry = options.expiry.keeps();
-  if (options.expiry.has_time()) {
-    const auto at = options.expiry.deadline(call);
-    if (!at) return;
-    how.expires_at = *at;
-  }
+  const auto how = options.expiry.put_options(call);
+  if (!how) return;
   if (!admitted(call, options)) return call.reply.integer(0);
-  put_pairs(call, how) ? call.reply.integer(1) : call.out_of_memory();
+  put_pairs(call, *how) ? call.reply.integer(1) : call.out_of_memory();
 }
 
 // clang-format off

@@ -52,6 +52,7 @@ std::vector<std::string_view> key_use_names(KeyUse use) {
     case KeyUse::peek:
       return {"RO"};
     case KeyUse::update:
+    case KeyUse::lease:
       return {"RW", "update"};
     case KeyUse::modify:
       return {"RW", "access", "update"};

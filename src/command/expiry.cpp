@@ -45,4 +45,15 @@ std::optional<UnixMs> ExpiryOption::deadline(Call& call) const {
                        relative ? TimeBase::relative : TimeBase::absolute);
 }
 
+std::optional<store::PutOptions> ExpiryOption::put_options(Call& call) const {
+  store::PutOptions how;
+  how.keep_expiry = keeps();
+  if (has_time()) {
+    const auto at = deadline(call);
+    if (!at) return std::nullopt;
+    how.expires_at = *at;
+  }
+  return how;
+}
+
 }  // namespace pinfold::command

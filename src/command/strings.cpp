@@ -109,15 +109,10 @@ void set_looking(Call& call, const SetOptions& options, const store::PutOptions&
 void set(Call& call) {
   SetOptions options;
   if (!options.parse(Cursor(call.args, 3))) return call.syntax_error();
-  store::PutOptions how;
-  how.keep_expiry = options.expiry.keeps();
-  if (options.expiry.has_time()) {
-    const auto at = options.expiry.deadline(call);
-    if (!at) return;
-    how.expires_at = *at;
-  }
-  if (options.looks()) return set_looking(call, options, how);
-  put(call, 2, how) ? call.reply.ok() : call.out_of_memory();
+  const auto how = options.expiry.put_options(call);
+  if (!how) return;
+  if (options.looks()) return set_looking(call, options, *how);
+  put(call, 2, *how) ? call.reply.ok() : call.out_of_memory();
 }
 
 void set_expiring(Call& call, TimeUnit unit) {
@@ -168,7 +163,7 @@ void getex(Call& call) {
   const bool persists = expiry.persists() && value->expires_at != 0;
   const std::size_t mark = call.reply.output().mark();
   call.bulk(*value);
-  const bool stale = value->expires_at != 0 && value->expires_at <= call.now;  // its deadline is not the reader's to set
+  const bool stale = !value->fresh(call.now);  // its deadline is not the reader's to set
   if (at != 0 && at <= call.now) {
     db.remove(call.key());
   } else if (stale) {

@@ -123,7 +123,7 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   set_decay();
 }
 
-void connect_cache_settings(config::Settings& settings, cache::Cache& cache) {
+void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspace, cache::Cache& cache) {
   const auto follow = [&settings](Id id, auto apply) {
     const auto listener = [&settings, id, apply]() -> std::optional<std::string> {
       apply(settings.integer(id));
@@ -136,7 +136,7 @@ void connect_cache_settings(config::Settings& settings, cache::Cache& cache) {
   follow(Id::max_leases, [&cache](std::int64_t n) { cache.max_leases.store(static_cast<std::uint64_t>(n)); });
   follow(Id::max_lease_waiters, [&cache](std::int64_t n) { cache.max_waiters.store(static_cast<std::uint64_t>(n)); });
   follow(Id::negative_memory, [&cache](std::int64_t percent) { cache.negative_percent.store(static_cast<unsigned>(percent)); });
-  follow(Id::serve_stale, [&cache](std::int64_t on) { cache.set_serve_stale(on != 0); });
+  follow(Id::serve_stale, [&keyspace](std::int64_t on) { keyspace.set_serve_stale(on != 0); });
 }
 
 // The policies of the settings file; what is wrong with them.
@@ -203,7 +203,7 @@ int run(int argc, char** argv, char** environment) {
                             .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))});
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
-  connect_cache_settings(settings, engine.cache);
+  connect_cache_settings(settings, keyspace, engine.cache);
   engine.cache.set_policies(std::move(policies));
   engine.audit = [](const std::string& line) { spdlog::info("{}", line); };
   const pid_t self = getpid();

@@ -67,12 +67,13 @@ bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
   // The deadline to keep must not be one that has passed.
-  if (options.keep_expiry) how.keep_expiry = find(key, Access::none()).has_value();
+  const auto old = options.keep_expiry ? find(key, Access::none()) : std::nullopt;
+  how.keep_expiry = old.has_value();
   Extra extra;
   if (rules_ != nullptr) [[unlikely]] {
     if (options.extra != nullptr) extra = *options.extra;
-    // A deadline that is kept has been given by the rules before.
-    UnixMs kept = how.expires_at;
+    // A deadline that is kept has been given by the rules before; what they say beside it holds anew.
+    UnixMs kept = old ? old->expires_at : 0;
     UnixMs& deadline = how.keep_expiry ? kept : how.expires_at;
     if (!obey_rules(key, blob ? blob.size() : text.size(), deadline, extra)) return false;
     if (!how.keep_expiry || options.extra != nullptr) how.extra = &extra;
@@ -115,18 +116,27 @@ bool Database::has_room(std::uint64_t bytes) {
 }
 
 char* Database::resize(const Key& key, std::size_t size, bool changes) {
-  Shard& shard = keyspace_->shard(key);
-  // A stale entry, or a negative one, must not be what grows.
-  const bool there = find(key, Access::none()).has_value();
+  // A stale entry, or a negative one, must not be what grows: the value is a new one.
+  char* const bytes = find(key, Access::none()) ? grow(key, size) : create(key, size);
+  if (bytes != nullptr && changes) note_change(key);
+  return bytes;
+}
+
+char* Database::create(const Key& key, std::size_t size) {
+  PutOptions how{.encoding = Encoding::raw};
+  Extra extra;
   if (rules_ != nullptr) [[unlikely]] {
-    if (!accepts(key, size)) return nullptr;
-    // A new value is written as such first, so that it gets what the policy gives.
-    if (!there && !put(key, std::string_view(), {})) return nullptr;
-  } else if (!there && shard.tables[number_]) {
-    shard.tables[number_]->remove(key);
+    if (!obey_rules(key, size, how.expires_at, extra)) return nullptr;
+    how.extra = &extra;
   }
-  Table* const table = shard.table(number_);
-  if (table == nullptr) return nullptr;
+  if (!has_room(size)) return nullptr;
+  Table* const table = keyspace_->shard(key).table(number_);
+  return table != nullptr ? table->create(key, size, how) : nullptr;
+}
+
+char* Database::grow(const Key& key, std::size_t size) {
+  if (!accepts(key, size)) return nullptr;
+  Table* const table = keyspace_->shard(key).tables[number_].get();
   // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where it is
   // to be had anyway.
   constexpr std::size_t modest = BlockHeap::own_mapping / 4;
@@ -138,9 +148,7 @@ char* Database::resize(const Key& key, std::size_t size, bool changes) {
     if (!has_room(cost)) return nullptr;
     if (keyspace_->has_room(cost + size / 4)) capacity = size + size / 4;
   }
-  char* bytes = table->resize(key, size, capacity);
-  if (bytes != nullptr && changes) note_change(key);
-  return bytes;
+  return table->resize(key, size, capacity);
 }
 
 void Database::note_change(const Key& key) {
@@ -168,8 +176,10 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
   const bool live = entry && entry->live(now_);
   if (live) {
     shard.watchers.changed(number_, key.text);
-    // Without memory to write it anew it goes.
-    if (!shard.tables[number_]->make_stale(key, now_, stale_ms)) shard.tables[number_]->remove(key);
+    // Without room to write it anew it goes.
+    Table& table = *shard.tables[number_];
+    const bool fits = keyspace_->has_room(entry->extent(), beyond_);
+    if (!fits || !table.make_stale(key, now_, stale_ms)) table.remove(key);
   }
   shard.listening.written(number_, key);
   return live;

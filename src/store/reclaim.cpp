@@ -212,8 +212,7 @@ Standing Table::standing_of(const Entry& e, const Order& order) const {
 bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient) {
   fit_policy();
   policy_.provide_a_little();
-  const std::uint64_t negative_quota = settings_.negative_quota.load(std::memory_order_relaxed);
-  const bool negatives_first = negative_quota != 0 && memory_.used_by_negatives() > negative_quota;
+  const bool negatives_first = settings_.negatives_first(memory_.used_by_negatives());
   const eviction::Victim victim =
       policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes(), queues_[3].bytes()}, negatives_first);
   std::uint32_t id = no_segment;

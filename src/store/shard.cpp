@@ -22,7 +22,10 @@ bool Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool pa
     if (tables[db]->size() > 0) by_size[count++] = db;
   }
   const auto candidates = std::span(by_size).first(count);
-  std::ranges::sort(candidates, std::greater{}, [this](unsigned db) { return tables[db]->occupied(); });
+  const bool negatives_first = policy_.negatives_first(memory_.used_by_negatives());
+  std::ranges::sort(candidates, std::greater{}, [&](unsigned db) {
+    return std::pair(negatives_first ? tables[db]->negatives().bytes : 0, tables[db]->occupied());
+  });
   // A large table may hold nothing that the policy lets go.
   return std::ranges::any_of(candidates, [&](unsigned db) {
     return tables[db]->evict(housekeeping(db, now), wanted, pressure, patient);

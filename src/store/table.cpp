@@ -471,12 +471,11 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   grown.set_size(kept);
   if (!grown.resize(size)) return nullptr;
   if (!put(key, {}, std::move(grown), {.keep_expiry = true, .encoding = Encoding::raw})) return nullptr;
-  return const_cast<char*>(find(key)->value_text().data());
+  return value_bytes(key);
 }
 
 std::size_t Table::cost_of_resizing(const Key& key, std::size_t size, std::size_t capacity) {
   const auto old = find(key);
-  if (!old) return capacity;
   if (old->value_blob() == nullptr) return size <= old->value_text().size() ? 0 : capacity;
   return Blob::borrow(old->value_blob(), [&](const Blob& blob) -> std::size_t {
     if (!blob.unique()) return capacity;
@@ -486,21 +485,23 @@ std::size_t Table::cost_of_resizing(const Key& key, std::size_t size, std::size_
   });
 }
 
-char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
-  const auto data_of = [this](const Key& k) {
-    Entry e = *find(k);
-    return e.value_blob() != nullptr ? const_cast<char*>(e.value_text().data()) : e.value_data();
-  };
-  const Index::Slot slot = find_slot(key);
-  if (!slot) {
-    if (size <= max_inline_entry) {
-      char zeros[max_inline_entry] = {};
-      return put(key, {zeros, size}, {}, {.encoding = Encoding::raw}) ? data_of(key) : nullptr;
-    }
-    Blob blob = Blob::zeroed(memory_.heap(), size);
-    if (!blob) return nullptr;
-    return put(key, {}, std::move(blob), {.encoding = Encoding::raw}) ? data_of(key) : nullptr;
+char* Table::value_bytes(const Key& key) {
+  Entry e = *find(key);
+  return e.value_blob() != nullptr ? const_cast<char*>(e.value_text().data()) : e.value_data();
+}
+
+char* Table::create(const Key& key, std::size_t size, const PutOptions& options) {
+  if (size <= max_inline_entry) {
+    char zeros[max_inline_entry] = {};
+    return put(key, {zeros, size}, {}, options) ? value_bytes(key) : nullptr;
   }
+  Blob blob = Blob::zeroed(memory_.heap(), size);
+  if (!blob) return nullptr;
+  return put(key, {}, std::move(blob), options) ? value_bytes(key) : nullptr;
+}
+
+char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
+  const Index::Slot slot = find_slot(key);
   Entry old = entry(*slot.ref);
   const std::size_t before = old.value_text().size();
   EntryParts parts;
@@ -526,7 +527,7 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
     parts.value = {bytes, size};
     const std::size_t roomy = std::min((needed + needed / 4) & ~(word - 1), max_inline_entry);
     if (!store_entry(key, slot, parts, roomy)) return nullptr;
-    return data_of(key);
+    return value_bytes(key);
   }
   if (size > before) std::memset(old.value_data() + before, 0, size - before);
   return old.value_data();

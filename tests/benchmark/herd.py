@@ -31,6 +31,9 @@ POLICIES = 100
 CACHE_GET_RATIO = 1.15
 POLICIES_RATIO = 1.03
 PIPELINES = {1: 300_000, 16: 2_500_000}  # requests of a round
+# Of policies that no key (key:000000000000 and so on) falls under: they begin otherwise, or as the keys do, or have to be told
+# from them by how they end.
+PATTERNS = {"unlike": "unrelated-{}:*", "alike": "key:{}x*", "by their ends": "key:*:{}"}
 TURNS = 6  # in which each side of a comparison makes its requests of a round
 
 PURGE_ANSWER_MS = 1.0
@@ -213,14 +216,14 @@ def _expiring_key(context):
 
 
 @contextmanager
-def _policies(server, count):
-    """Policies that no key falls under, for as long as the block runs."""
-    names = [f"unrelated-{number}" for number in range(count)]
-    for name in names:
-        _policy(server, name, "match", f"{name}:*", "ttl", "1h", "coalesce", "50ms")
+def _policies(server, pattern):
+    """Policies that no key falls under, for as long as the block runs. `pattern` is a format; without one there are none."""
+    names = [f"unrelated-{number}" for number in range(POLICIES if pattern else 0)]
+    for number, name in enumerate(names):
+        _policy(server, name, "match", pattern.format(number), "ttl", "1h", "coalesce", "50ms")
     yield
     with Client(server) as client:
-        if client.pipeline([("CACHE.POLICY", "DEL", name) for name in names]) != [1] * count:
+        if client.pipeline([("CACHE.POLICY", "DEL", name) for name in names]) != [1] * len(names):
             raise InvalidRun("the policies could not be removed")
 
 
@@ -229,14 +232,16 @@ def _cpu_round(context, number, results):
     server_core, load_core = context.cores()
     load = context.load(load_core)
     keys = context.scaled(KEYS, 1000)
-    sides = [("GET", "resp", 0), ("CACHE.GET", "resp-cache", 0), ("GET, policies", "resp", POLICIES)]
+    sides = [("GET", "resp", ""), ("CACHE.GET", "resp-cache", "")] + \
+        [(name, "resp", pattern) for name, pattern in PATTERNS.items()]
     with context.server("pinfold", Setup(core=server_core)) as server:
         load.run("fill", server, keys=keys, value=VALUE_BYTES, pipeline=16, label="herd: fill")
         for pipeline, full in PIPELINES.items():
             requests = context.scaled(full, 1000) // TURNS
             for turn in range(TURNS):
-                for name, protocol, policies in sides[turn % 3:] + sides[:turn % 3]:
-                    with _policies(server, policies):
+                at = turn % len(sides)
+                for name, protocol, pattern in sides[at:] + sides[:at]:
+                    with _policies(server, pattern):
                         result = load.run("get", server, keys=keys, value=VALUE_BYTES, pipeline=pipeline,
                                           requests=requests, warmup=requests // 10, seed=turn, pid=server.pid,
                                           protocol=protocol, label=f"herd: {name} p{pipeline}")
@@ -249,8 +254,9 @@ def _cpu(context):
         context.say(f"herd: CPU, round {number} of {context.rounds}")
         _cpu_round(context, number, results)
     rows, data = [], []
-    comparisons = [("CACHE.GET", "CACHE.GET hit against GET", CACHE_GET_RATIO),
-                   ("GET, policies", f"GET with {POLICIES} policies, none matching, against none", POLICIES_RATIO)]
+    comparisons = [("CACHE.GET", "CACHE.GET hit against GET", CACHE_GET_RATIO)] + \
+        [(name, f"GET with {POLICIES} policies `{pattern.format('N')}`, none matching, against none", POLICIES_RATIO)
+         for name, pattern in PATTERNS.items()]
     for other, what, target in comparisons:
         for pipeline in PIPELINES:
             # Of each turn with the same turn, so that what disturbs for a while disturbs both.

@@ -91,4 +91,5 @@ def test_bench_herd_measures_every_row(tmp_path):
     assert by_figure["rebuilds"] == 3
     assert by_figure["seen by a reader after that"] == 0
     assert by_figure["purges, and bytes to remember them, after that"] == 0
-    assert sum("CPU ratio" in figure for _, figure in values) == 4
+    assert sum("CPU ratio" in figure for _, figure in values) == 8
+    assert [what for what, figure in values if figure == "memory of a waiter, B of RSS"] == ["1,000 clients parked on one key"]

@@ -71,8 +71,8 @@ def test_the_longest_waiter_loads_anew(cache, park):
     assert second.answer()[:2] == ("hit", b"new")
 
 
-# "`INVALIDATE ... SOFT`: a live entry becomes stale now and is usable until its expiry or, if it has none, for the policy's `stale` (60 s where no policy says).
-# One that is stale already stays as it is; a negative one goes."
+# "`INVALIDATE ... SOFT`: a live entry becomes stale now and is usable until its expiry, but for 49 days at most, or, if it has none, for the policy's
+# `stale` (60 s where no policy says). One that is stale already stays as it is; a negative one goes."
 
 
 def test_soft_makes_the_entry_stale(cache, client):

@@ -1,5 +1,8 @@
 """What bounds leases, readers that wait and negative entries; what is counted of them; what an operator can switch."""
 
+import random
+import time
+
 import pytest
 
 from tests.support.cache import LONG, Cache, setting
@@ -213,6 +216,74 @@ def test_serve_stale_needs_neither_a_stale_window_nor_a_policy(cache, client, co
         assert client.call("GET", "ours") == b"new"
     assert client.call("GET", "plain") is None and client.call("GET", "ours") == b"new"
     eventually(lambda: int(info(client, "stats")["expired_keys"]) == expired + 1)
+
+
+def test_what_serve_stale_keeps_beyond_its_end_is_usable_for_no_time(cache, client, park):
+    with setting(client, "serve-stale", "yes"):
+        client.pipeline([["SELECT", 1], ["CACHE.SET", "k", "old", "PX", 1], ["SELECT", 0]])
+        cache.lease("k")
+        reader = park("k")
+        time.sleep(0.05)
+        assert client.call("SWAPDB", 0, 1) == "OK"
+        assert reader.answer() == ("stale", b"old", 0, 0)
+
+
+# What makes room, and what does not
+
+
+def fill_up(connection, count, size):
+    """Writes so many keys, of which the oldest may be gone afterwards."""
+    for first in range(0, count, 200):
+        connection.pipeline([["SET", f"k{i}", b"v" * size] for i in range(first, min(first + 200, count))])
+
+
+def statuses(cache, keys):
+    return [found.status for i in range(0, len(keys), 100) for found in cache.mget(keys[i : i + 100], "LEASE", 0)]
+
+
+def test_soft_stays_within_maxmemory(start):
+    """Entries are written anew, the old ones' bytes come back later: room for that is made, and little has to go for it."""
+    limit = 64 << 20
+    with start("--maxmemory", limit).connect() as connection:
+        cache = Cache(connection)
+        fill_up(connection, 7000, 10_000)
+        before = connection.call("DBSIZE")
+        assert before > 5000
+        keys = [f"k{i}" for i in range(7000)]
+        random.Random(1).shuffle(keys)
+        assert cache.invalidate(keys, "SOFT") > before * 0.7
+        assert int(info(connection, "memory")["used_memory_peak"]) <= limit + (1 << 20)
+        assert statuses(cache, keys).count("stale") > before * 0.7
+
+
+def test_soft_in_a_transaction_removes_what_there_is_no_room_for(start):
+    limit = 64 << 20
+    with start("--maxmemory", limit).connect() as connection:
+        cache = Cache(connection)
+        fill_up(connection, 7000, 10_000)
+        keys = [f"k{i}" for i in range(7000)]
+        random.Random(1).shuffle(keys)
+        connection.pipeline([["MULTI"], ["CACHE.INVALIDATE", len(keys), *keys, "SOFT"], ["EXEC"]])
+        assert int(info(connection, "memory")["used_memory_peak"]) <= limit + limit / 64 + (1 << 20)
+        assert set(statuses(cache, keys)) == {"stale", "miss"}
+
+
+def test_giving_a_lease_back_makes_no_room(start):
+    with start("--maxmemory", "16mb").connect() as connection:
+        fill_up(connection, 20_000, 1000)
+        for turn in range(30):
+            connection.call("SET", f"more{turn}", b"v" * 1000)
+            before = info(connection, "stats")["evicted_keys"]
+            assert connection.pipeline([["CACHE.RENEW", "k", 1, 1000], ["CACHE.RELEASE", "k", 1]]) == [0, 0]
+            assert info(connection, "stats")["evicted_keys"] == before
+
+
+def test_negative_entries_are_not_counted_as_keys_with_a_deadline(cache, client):
+    for i in range(5):
+        cache.absent(f"none{i}", "PX", LONG)
+    client.call("SET", "k", "v", "EX", 100)
+    client.call("SET", "l", "v")
+    assert info(client, "keyspace")["db0"].startswith("keys=2,expires=1,")
 
 
 # Settings

@@ -4,11 +4,13 @@ What policies do for plain reads is in test_cache_plain.py.
 """
 
 import subprocess
+import threading
+import time
 
 import pytest
 
 from tests.support import servers
-from tests.support.cache import EAGER, LONG, is_error, mapping, text
+from tests.support.cache import EAGER, LONG, Cache, Reader, is_error, mapping, text
 from tests.support.servers import eventually, is_redis, pinfold_binary
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -255,13 +257,6 @@ def test_larger_values_are_refused_with_keepttl_too(cache, policy, command):
     assert is_error(cache.call(command, "p:k", "x" * 1025, "KEEPTTL"))
 
 
-def test_a_refused_value_leaves_the_lease_alone(cache, policy):
-    policy("p", "match", "p:*", "max-value", "1kb")
-    token = cache.lease("p:k")
-    assert is_error(cache.call("CACHE.SET", "p:k", "x" * 2000, "TOKEN", token))
-    assert cache.fill("p:k", "small", token)
-
-
 def fill_memory(connection, *families, each=2000, reads=0):
     """Entries of some 1 KB: `each` of every family, read so often."""
     for i in range(0, each, 100):
@@ -388,6 +383,81 @@ def test_a_rewrite_of_the_file_keeps_its_policies(tmp_path, start):
     with server.connect() as connection:
         assert connection.call("CONFIG", "GET", "lease-duration")[1] == b"5000"
         assert [mapping(entry) for entry in connection.call("CACHE.POLICY", "LIST")] == before
+
+
+@pytest.mark.parametrize("write", [["SETRANGE", "p:k", 40 << 20, "x"], ["SETBIT", "p:k", 40 << 23, 1], ["BITFIELD", "p:k", "SET", "u8", 40 << 23, 1]], ids=lambda write: write[0])
+def test_a_missing_key_that_cannot_grow_stays_missing(start, write):
+    """Nobody sees a value before there is one, and a lease lives on."""
+    server = start("--maxmemory", "16mb")
+    with server.connect() as connection, server.connect() as waiting:
+        cache = Cache(connection)
+        assert cache.policy("SET", "p", "match", "p:*", "ttl", "5m") == "OK"
+        token = cache.lease("p:k")
+        reader = Reader(waiting, cache, "p:k")
+        assert connection.call(*write).startswith("OOM ")
+        assert connection.call("EXISTS", "p:k") == 0
+        assert cache.holds("p:k", token) and cache.waiters("p:k") == 1 and not reader.has_answer()
+
+
+def test_keepttl_keeps_the_stale_window_too(cache, policy):
+    policy("p", "match", "p:*", "stale", "60s")
+    assert cache.set("p:k", "v", "EX", 10)
+    assert cache.set("p:k", "w", "KEEPTTL")
+    assert 60_000 < cache.inspect("p:k")["stale-ms"] <= 70_000
+
+
+def test_a_fill_that_is_too_large_ends_the_lease(cache, policy, park):
+    """A refused fill of a lease's holder ends the lease, so that whoever waits need not wait for its deadline."""
+    policy("p", "match", "p:*", "max-value", "1kb")
+    for size in (1025, 100_000):
+        token = cache.lease("p:k")
+        reader = park("p:k")
+        assert is_error(cache.call("CACHE.SET", "p:k", b"v" * size, "TOKEN", token))
+        assert not cache.holds("p:k", token)
+        following = reader.answer()
+        assert following.status == "miss" and following.token > token
+        assert cache.fill("p:k", "small", following.token)
+        cache.invalidate(["p:k"])
+
+
+def test_settings_changed_in_transactions_do_not_lock_each_other_out(start):
+    """CONFIG SET inside EXEC, with shards held, against CACHE.POLICY and other CONFIG SETs: each is answered, as is everybody else."""
+    settings = [("serve-stale", "yes", "no"), ("negative-memory", "5", "6"), ("maxmemory", "64mb", "65mb"), ("maxmemory-policy", "allkeys-lru", "allkeys-lfu")]
+    rounds = 400
+    server = start("--threads", 4)
+
+    def transactions(connection, name, values):
+        for i in range(rounds):
+            queued = [["SET", f"p:{i}:{j}", "v"] for j in range(8)]
+            replies = connection.pipeline([["MULTI"], *queued, ["CONFIG", "SET", name, values[i % 2]], ["EXEC"]])
+            assert replies[-1] == ["OK"] * 9
+
+    def outside(connection):
+        for i in range(rounds):
+            connection.pipeline([["CONFIG", "SET", name, values[i % 2]] for name, *values in settings])
+
+    def policies(connection):
+        for i in range(rounds):
+            replies = connection.pipeline([["CACHE.POLICY", "SET", "p", "match", "p:*"], ["CACHE.POLICY", "LIST"], ["CACHE.POLICY", "DEL", "p"]])
+            assert replies[0] == "OK" and replies[2] in (0, 1)
+
+    work = [(transactions, name, values) for name, *values in settings] + [(outside,), (policies,), (policies,)]
+    done = []
+
+    def run(action, *arguments):
+        with server.connect() as connection:
+            action(connection, *arguments)
+            done.append(action)
+
+    threads = [threading.Thread(target=run, args=one, daemon=True) for one in work]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 40
+    for thread in threads:
+        thread.join(max(end - time.monotonic(), 0))
+    if any(thread.is_alive() for thread in threads):
+        server.kill()  # it would not stop
+    assert len(done) == len(work)
 
 
 # Bad input

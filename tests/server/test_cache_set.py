@@ -5,13 +5,23 @@ import time
 
 import pytest
 
-from tests.support.cache import LONG, Cache, setting
+from tests.support.cache import LARGEST, LONG, Cache, setting
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
 INTEGER = "ERR value is not an integer or out of range"
 FAR = 4_000_000_000  # a Unix time in seconds, in the year 2096
+
+
+def test_a_deadline_far_away_is_told_as_far_as_integers_are_exact(cache, park):
+    """All integers stay below 2^53"""
+    cache.lease("k")
+    reader = park("k")
+    cache.set("k", "v", "PXAT", 2**63 - 2, "STALE", 1000)
+    assert cache.get("k").ms == reader.answer().ms == LARGEST
+    found = cache.inspect("k")
+    assert found["fresh-ms"] == found["stale-ms"] == LARGEST
 
 
 # | `CACHE.SET key value [TOKEN token] [EX s / PX ms / EXAT t / PXAT t / KEEPTTL] [STALE ms] [VERSION n] [TAGS n tag ...]` | `OK`; nil if nothing was stored, because

@@ -28,12 +28,14 @@ class Case:
 
 
 FRESH, STALE = "fresh", "stale"
+FAIL = ["OVERFLOW", "FAIL"]
 DIGEST = "ffffffffffffffff"
 NOW = int(time.time())
 
 CASES = {
     "append": [Case(["k", "x"]), Case(["k", "x"], FRESH), Case(["k", "x"], STALE)],
-    "bitfield": [Case(["k", "SET", "u8", 0, 1]), Case(["k", "SET", "u8", 0, 1], FRESH), Case(["k", "GET", "u8", 0], FRESH, voids=False)],
+    "bitfield": [Case(["k", "SET", "u8", 0, 1]), Case(["k", "SET", "u8", 0, 1], FRESH), Case(["k", "GET", "u8", 0], FRESH, voids=False), Case(["k", *FAIL, "SET", "u1", 0, 2]), Case(["k", *FAIL, "SET", "u1", 99, 2], FRESH),
+                 Case(["k", *FAIL, "SET", "u1", 0, 2], FRESH, voids=False)],
     "bitop": [Case(["AND", "k", "source"]), Case(["AND", "k", "source"], FRESH), Case(["OR", "k", "none"], FRESH), Case(["OR", "k", "none"])],
     "cache.absent": [Case(["k"]), Case(["k"], FRESH), Case(["k", "TOKEN", 1], FRESH, voids=False)],
     "cache.get": [Case(["k"], voids=False), Case(["k", "LEASE", 0], FRESH, voids=False), Case(["k"], STALE, voids=False)],

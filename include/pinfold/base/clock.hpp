@@ -2,11 +2,18 @@
 // Time as the server sees it. Thread-safe.
 
 #include <cstdint>
+#include <limits>
 
 namespace pinfold {
 
 /// Milliseconds since the Unix epoch. Deadlines of entries are kept in this unit.
 using UnixMs = std::int64_t;
+
+/// `at` and so much later, or the last moment there is.
+inline UnixMs later(UnixMs at, std::int64_t ms) {
+  UnixMs sum = 0;
+  return __builtin_add_overflow(at, ms, &sum) ? std::numeric_limits<UnixMs>::max() : sum;
+}
 
 /// The wall clock, in milliseconds, plus whatever a test has added to it.
 UnixMs unix_ms();

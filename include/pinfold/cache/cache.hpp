@@ -7,7 +7,6 @@
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -69,9 +68,7 @@ class Cache {
   std::atomic<std::int64_t> lease_ms{10'000};
 
   /// Whether plain reads have to look at policies, or at serve-stale.
-  bool guards_reads() const { return guards_reads_.load(std::memory_order_relaxed); }
-  /// serve-stale.
-  void set_serve_stale(bool on);
+  bool guards_reads() const { return policies() != nullptr || keyspace_.serves_stale(); }
   /// negative-memory: the part of maxmemory that negative entries may take before they go first.
   std::atomic<unsigned> negative_percent{5};
   std::uint64_t next_ticket() { return tickets_.fetch_add(1, std::memory_order_relaxed); }
@@ -96,10 +93,13 @@ class Cache {
     const PolicySet* const set = policies();
     return set != nullptr ? set->match(key) : nullptr;
   }
+  /// How long an entry without a deadline can be used after SOFT has made it stale. As policies().
+  std::uint32_t soft_stale_ms(std::string_view key) const;
   PolicyCounters& counters_of(std::uint8_t slot) { return slots_[slot]; }
   /// In force for every command when it returns. Takes all shards: nothing may be held.
   void set_policies(std::vector<Policy> policies);
-  /// A copy, for showing and changing. Whoever changes holds policies_mutex() from then until set_policies().
+  /// A copy, for showing and changing. Whoever changes holds policies_mutex() from then until set_policies(). That mutex
+  /// comes before the shards: whoever holds one, as all of EXEC does, must not wait for it.
   std::vector<Policy> policies_copy() const;
   std::mutex& policies_mutex() { return policies_mutex_; }
 
@@ -162,7 +162,6 @@ class Cache {
   std::atomic<std::uint64_t> purges_pending_{0};
   std::atomic<std::uint64_t> purges_cost_{0};  // of those, in bytes
 
-  std::atomic<bool> guards_reads_{false};
   std::atomic<const PolicySet*> policies_{nullptr};
   std::unique_ptr<const PolicySet> policies_owner_;
   mutable std::mutex policies_mutex_;

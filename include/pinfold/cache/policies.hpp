@@ -4,9 +4,7 @@
 // A set of policies does not change; another one takes its place. PolicySet::match walks a trie of what the patterns
 // begin with, so that a key that falls under none of a hundred policies is done after a byte or two.
 
-#include <array>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -26,7 +24,7 @@ struct Policy {
   std::int64_t ttl_ms = 0;          // for writes that set none; 0: none
   std::int64_t max_ttl_ms = 0;      // 0: any
   unsigned jitter_percent = 0;      // of a time to live, which is shortened by up to so much
-  std::int64_t stale_ms = 0;        // of entries that plain commands write
+  std::int64_t stale_ms = 0;        // of entries that do not name one
   std::int64_t coalesce_ms = 0;     // how long a plain GET waits for the first one's SET
   std::int64_t lease_ms = 0;        // 0: lease-duration
   double early_refresh = 1.0;       // XFetch's beta
@@ -63,7 +61,7 @@ class PolicySet final : public store::WriteRules {
   const Policy* find(std::string_view name) const;
   /// The policy with that slot; null if there is none.
   const Policy* at(std::uint8_t slot) const;
-  /// The first policy whose pattern matches; null if none does. O(key), and the patterns that begin like it.
+  /// The first policy whose pattern matches; null if none does. O(key), and the patterns that begin and end like it.
   const Policy* match(std::string_view key) const;
 
   bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
@@ -71,12 +69,18 @@ class PolicySet final : public store::WriteRules {
   UnixMs on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
 
  private:
+  // Patterns are found by the bytes before their first wildcard, in a trie; those that do not end with it, by the bytes after
+  // their last one, in another trie that hangs on the end of the first and is read backwards.
   struct Node {
     std::vector<std::pair<char, std::uint32_t>> children;  // by byte, in order
     std::vector<std::uint16_t> prefixes;  // policies that match whatever follows
     std::vector<std::uint16_t> patterns;  // policies whose pattern must be compared
+    std::uint32_t tails = 0;  // the root of the other trie; 0: there is none
   };
   void insert(std::uint16_t policy);
+  std::uint32_t child_of(std::uint32_t node, char byte) const;
+  std::uint32_t provide_child(std::uint32_t node, char byte);
+  std::uint16_t match_tails(std::uint32_t root, std::string_view key, std::uint16_t best) const;
 
   std::vector<Policy> policies_;
   std::vector<Node> nodes_;

@@ -30,13 +30,11 @@ std::optional<std::string_view> take_tag(Call& call, Cursor& options);
 /// TAGS n tag ...: in the form in which entries keep them.
 class TagsOption {
  public:
-  /// Takes the option if it comes next. False: an error was replied.
+  /// Reads what follows TAGS, in place of what was read before. False: an error was replied.
   bool take(Call& call, Cursor& options);
-  bool given() const { return given_; }
   std::string_view encoded() const { return encoded_; }
 
  private:
-  bool given_ = false;
   std::string encoded_;
 };
 

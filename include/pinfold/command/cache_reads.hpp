@@ -16,12 +16,13 @@ struct PlainRead {
   bool waits = false;  // the reply comes later
 };
 
-/// As db.read(), with what policies and serve-stale make of it. Only with `may_wait` it can end in waiting.
-PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool may_wait);
+/// As db.read(), with what policies and serve-stale make of it. Only with `waiting_allowed`, and where may_wait(), it can end
+/// in waiting.
+PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed);
 
 /// GET's lookup. Where nothing is configured it costs a comparison.
-inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool may_wait = false) {
-  if (call.engine.cache.guards_reads()) [[unlikely]] return read_protected(call, db, key, may_wait);
+inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed = false) {
+  if (call.engine.cache.guards_reads()) [[unlikely]] return read_protected(call, db, key, waiting_allowed);
   return {db.read(key), false};
 }
 

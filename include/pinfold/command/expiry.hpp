@@ -41,6 +41,8 @@ class ExpiryOption {
 
   /// The time given, as read_deadline() reads it. Only if has_time().
   std::optional<UnixMs> deadline(Call& call) const;
+  /// What a write that was told so is to do. Nothing if the time is wrong; then the error has been replied.
+  std::optional<store::PutOptions> put_options(Call& call) const;
 
  private:
   enum class Kind : std::uint8_t { none, word, ex, px, exat, pxat };

@@ -55,6 +55,7 @@ enum class KeyUse : std::uint8_t {
   create,  // OW INSERT: only if it is missing
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
+  lease,   // RW UPDATE: of the key's lease, never of its entry
   // Depends on the arguments: see key_use().
   set_get,   // SET: write, or with GET modify
   bitfield,  // BITFIELD: modify, or with GETs only read

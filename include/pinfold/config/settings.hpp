@@ -139,8 +139,9 @@ class Settings {
   std::optional<Refusal> set_all(std::span<const std::pair<Id, std::string>> values);
 
   /// Called after the setting has changed at run time. It may read the settings, but not set any. It may
-  /// refuse by returning an error, and then the change is undone (and it is called again). Register before
-  /// threads start.
+  /// refuse by returning an error, and then the change is undone (and it is called again). CONFIG SET inside
+  /// EXEC calls it with shards locked: it must not wait for a shard, nor for anything that is held while waiting
+  /// for one. Register before threads start.
   using Listener = std::function<std::optional<std::string>()>;
   void on_change(Id id, Listener listener);
 

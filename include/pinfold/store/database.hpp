@@ -70,7 +70,8 @@ class Database {
   bool remove(const Key& key);
   /// Ends leases of the key, and nothing else.
   void void_lease(const Key& key);
-  /// Makes a live entry stale; one without a deadline can then be used for `stale_ms`. Ends leases in any case.
+  /// Makes a live entry stale; one without a deadline can then be used for `stale_ms`. It is written anew: without room for
+  /// that it is removed. Ends leases in any case.
   bool make_stale(const Key& key, std::uint32_t stale_ms);
 
   /// Sets or (0) clears the deadline of a live entry. False if there is none, or no memory.
@@ -79,6 +80,8 @@ class Database {
  private:
   std::optional<Entry> lookup(const Key& key);
   bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
+  char* create(const Key& key, std::size_t size);
+  char* grow(const Key& key, std::size_t size);
   bool put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
 
   Keyspace* keyspace_;

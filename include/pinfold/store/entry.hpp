@@ -18,7 +18,6 @@
 
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <string_view>
 
 #include "pinfold/base/blob.hpp"
@@ -47,15 +46,8 @@ struct EntryParts {
   std::uint8_t frequency = 0;
   bool absent = false;  // a negative entry: it says that there is no value
 
-  /// As Entry::gone_at().
-  UnixMs gone_at() const {
-    return expires_at == 0 || extra.empty() ? expires_at : after(expires_at, Extra::stale_at(extra.data()));
-  }
-  /// `at` and so much later, or the last moment there is.
-  static UnixMs after(UnixMs at, std::int64_t ms) {
-    UnixMs sum = 0;
-    return __builtin_add_overflow(at, ms, &sum) ? std::numeric_limits<UnixMs>::max() : sum;
-  }
+  /// As Extra::gone_at().
+  UnixMs gone_at() const { return Extra::gone_at(expires_at, extra.empty() ? nullptr : extra.data()); }
 };
 
 /// A view of an entry's bytes. Copying it copies a pointer.
@@ -105,11 +97,8 @@ class Entry {
     return static_cast<UnixMs>(load<std::uint32_t>(entry_header) |
                                std::uint64_t{load<std::uint16_t>(entry_header + 4)} << 32);
   }
-  /// When nobody may see it any more: after its stale window, if it has one. 0: never.
-  UnixMs gone_at() const {
-    const UnixMs at = expires_at();
-    return at == 0 || !has_extra() ? at : EntryParts::after(at, Extra::stale_at(extra()));
-  }
+  /// As Extra::gone_at(). 0: never.
+  UnixMs gone_at() const { return Extra::gone_at(expires_at(), extra()); }
   bool expired(UnixMs now) const {
     const UnixMs at = gone_at();
     return at != 0 && at <= now;

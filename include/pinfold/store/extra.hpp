@@ -61,6 +61,12 @@ struct Extra {
     return stale;
   }
 
+  /// When an entry with that deadline (0: none) may be seen no more: after its stale window, if what lies at `from` has one.
+  /// `from` may be null.
+  static UnixMs gone_at(UnixMs expires_at, const char* from) {
+    return expires_at == 0 || from == nullptr ? expires_at : later(expires_at, stale_at(from));
+  }
+
   template <class Visit>
   void for_each_tag(Visit&& visit) const {
     for (std::size_t at = 0; at < tags.size();) {

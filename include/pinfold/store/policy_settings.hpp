@@ -21,6 +21,12 @@ struct PolicySettings {
   std::array<std::atomic<std::uint64_t>, 256> quota{};
   std::atomic<std::uint64_t> negative_quota{0};
   std::atomic<bool> has_standing{false};  // any of these says something
+
+  /// Whether negative entries of so many bytes are to go before anything else.
+  bool negatives_first(std::uint64_t bytes) const {
+    const std::uint64_t most = negative_quota.load(std::memory_order_relaxed);
+    return most != 0 && bytes > most;
+  }
 };
 
 }  // namespace pinfold::store

@@ -50,8 +50,8 @@ class alignas(64) Shard {
     return {policy_.serve_stale.load(std::memory_order_relaxed) ? 0 : now, db, watchers, expired, evicted};
   }
 
-  /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give, as
-  /// Table::evict. False if nothing could be done.
+  /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give (or,
+  /// while those must go first, from the one with the most negative entries), as Table::evict. False if nothing could be done.
   bool reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient);
   /// Takes the table out; the caller destroys it, best without the lock.
   std::unique_ptr<Table> detach(unsigned db);

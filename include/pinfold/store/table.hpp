@@ -57,7 +57,9 @@ class Table {
   /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
   /// nothing changed.
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
-  /// As Database::resize. A value that is a block, and has to grow, gets room for `capacity` bytes.
+  /// put() of `size` zeros. Returns them, to be written to; null: no memory, nothing changed.
+  char* create(const Key& key, std::size_t size, const PutOptions& options);
+  /// As Database::resize, of an entry that is there. A value that is a block, and has to grow, gets room for `capacity` bytes.
   char* resize(const Key& key, std::size_t size, std::size_t capacity);
   /// What resize() to `size` with room for `capacity` would take of memory, 0 if it can be done in place.
   std::size_t cost_of_resizing(const Key& key, std::size_t size, std::size_t capacity);
@@ -181,6 +183,7 @@ class Table {
   bool store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
   bool rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra);
+  char* value_bytes(const Key& key);
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
   void retire(Ref ref, const EntryParts* successor);
   void let_go(Ref ref, const EntryParts* successor);

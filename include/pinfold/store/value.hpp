@@ -6,6 +6,7 @@
 
 #include "pinfold/base/blob.hpp"
 #include "pinfold/base/clock.hpp"
+#include "pinfold/store/extra.hpp"
 
 namespace pinfold::store {
 
@@ -24,8 +25,6 @@ enum class Encoding : std::uint8_t {
   embedded = 2,  // embstr or raw by length, never int (INCRBYFLOAT)
 };
 
-struct Extra;
-
 /// An entry's value. The text lies in the store: it is valid while the shard's lock is held and until the next
 /// write to the same shard.
 struct Value {
@@ -38,6 +37,10 @@ struct Value {
   void* blob = nullptr;        // set if the value is a Blob of its own
   const char* extra = nullptr; // set if there is an Extra to be read
 
+  /// Its deadline has not passed; a negative one is fresh too.
+  bool fresh(UnixMs now) const { return expires_at == 0 || expires_at > now; }
+  /// As Extra::gone_at(). 0: never.
+  UnixMs gone_at() const { return Extra::gone_at(expires_at, extra); }
   /// A reference to the value's Blob that outlives the lock. Only if `blob` is set.
   Blob share() const { return Blob::share(blob); }
 };

@@ -1,5 +1,5 @@
 #pragma once
-// What the cache's policies have to say about writes by plain commands.
+// What the cache's policies have to say about writes of values, by whatever command.
 
 #include <cstddef>
 

@@ -70,6 +70,22 @@ TEST_CASE("under a volatile policy only keys with a deadline go, and writes are 
   }
 }
 
+TEST_CASE("while negative entries have more than their share they alone go, also from the smaller of two databases") {
+  Cache cache(Kind::allkeys_lfu);
+  constexpr unsigned other = 1;
+  for (int i = 0; i < 20000; ++i) {
+    const Key key = cache.keyspace.key("none:" + std::to_string(i));
+    Keyspace::Locks locks(cache.keyspace);
+    locks.acquire(key);
+    REQUIRE(Database(cache.keyspace, other, cache.now).put(key, "", {.expires_at = cache.now + 1000000, .absent = true}));
+  }
+  cache.keyspace.set_negative_quota(limit / 20);
+  int kept = 0;
+  while (cache.keyspace.memory().used_by_negatives() > limit / 20) REQUIRE(cache.set("keep:" + std::to_string(kept++)));
+  CHECK(kept > 1000);
+  CHECK(cache.present("keep:", kept) == kept);
+}
+
 TEST_CASE("an entry is volatile from the moment that it gets a deadline, and no longer when it loses it") {
   Cache cache(Kind::volatile_lru);
   for (int i = 0; i < 2000; ++i) {
