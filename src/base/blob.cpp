@@ -56,11 +56,21 @@ void Blob::set_size(std::size_t size) {
   rep_->written = std::max(rep_->written, size);
 }
 
+std::size_t Blob::wipe_slack() const {
+  // Of a mapping only what was written to: the rest has no pages yet.
+  const std::size_t end = rep_->block < BlockHeap::own_mapping ? capacity() : rep_->written;
+  if (end <= rep_->size) return 0;
+  rep_->heap->wipe(rep_->bytes() + rep_->size, end - rep_->size);
+  return end - rep_->size;
+}
+
 void Blob::release() {
   if (rep_ == nullptr) return;
   if (rep_->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   BlockHeap& heap = *rep_->heap;
   const std::size_t block = rep_->block;
+  // The pages of a mapping go back to the system.
+  if (rep_->wipe.load(std::memory_order_relaxed) && block < BlockHeap::own_mapping) std::memset(rep_->bytes(), 0, capacity());
   rep_->~Rep();
   heap.free(reinterpret_cast<char*>(rep_), block);
 }

@@ -238,6 +238,8 @@ void BlockHeap::free_run(char* block, std::size_t size) {
   std::int64_t freed = 0;
   {
     const std::lock_guard lock(mutex_);
+    // With the lock, so that wipe_free() meets all that was freed before it began.
+    if (wiping_.load(std::memory_order_relaxed)) [[unlikely]] std::memset(block, 0, size);
     Region& region = region_of(block);
     const std::size_t units = size / unit;
     const std::size_t at = static_cast<std::size_t>(block - region.base) / unit;
@@ -267,6 +269,35 @@ void BlockHeap::release_spare() {
       if (!page_in_use(region->used, p)) purge(*region, p, 1);
     }
   }
+}
+
+void BlockHeap::wipe(char* at, std::size_t size) {
+  const std::lock_guard lock(mutex_);
+  std::memset(at, 0, size);
+}
+
+const char* BlockHeap::wipe_free(const char* at) {
+  constexpr std::size_t pages_at_once = 256;
+  const std::lock_guard lock(mutex_);
+  const auto found = std::find_if(regions_.begin(), regions_.end(),
+                                  [at](const auto& region) { return at < region->base + region_size; });
+  if (found == regions_.end()) return nullptr;
+  Region& region = **found;
+  const std::size_t first = at > region.base ? static_cast<std::size_t>(at - region.base) / page : 0;
+  const std::size_t end = std::min(first + pages_at_once, region_pages);
+  for (std::size_t p = next(region.resident, first, end, true); p < end; p = next(region.resident, p + 1, end, true)) {
+    if (!page_in_use(region.used, p)) {
+      purge(region, p, 1);
+      continue;
+    }
+    const std::size_t last_unit = (p + 1) * units_per_page;
+    for (std::size_t u = next(region.used, p * units_per_page, last_unit, false); u < last_unit;) {
+      const std::size_t used = next(region.used, u, last_unit, true);
+      std::memset(region.base + u * unit, 0, (used - u) * unit);
+      u = next(region.used, used, last_unit, false);
+    }
+  }
+  return region.base + end * page;
 }
 
 bool BlockHeap::free_noted(std::size_t bytes) {

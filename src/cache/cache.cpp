@@ -15,12 +15,6 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // granted. They stay below 2^53 until the year 2109.
 constexpr std::uint64_t tokens_per_ms = 2048;
 
-// In the map and in the queue.
-std::size_t remembered_tag_bytes(const std::string& tag) {
-  constexpr std::size_t nodes = 160;
-  return nodes + 2 * tag.size();
-}
-
 }  // namespace
 
 void PolicyCounters::reset() {
@@ -40,7 +34,7 @@ void Cache::reset_counters() {
 }
 
 Cache::Cache(store::Keyspace& keyspace)
-    : keyspace_(keyspace), tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms) {
+    : keyspace_(keyspace), tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms), purged_tags_(keyspace.memory()) {
   for (unsigned i = 0; i < keyspace.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Leases>(*this, i));
     shards_[i]->attach(keyspace.listen(i, shards_[i].get()));
@@ -51,11 +45,14 @@ Cache::~Cache() {
   for (unsigned i = 0; i < keyspace_.shard_count(); ++i) keyspace_.listen(i, nullptr) = {};
 }
 
-bool Cache::has_room(std::size_t bytes) const {
+std::uint64_t Cache::herd_share() const {
   constexpr std::uint64_t unlimited = 1ULL << 30;
   const std::uint64_t limit = keyspace_.memory().limit();
-  const std::uint64_t share = limit == 0 ? unlimited : limit / 8;
-  return keyspace_.memory().used(store::Use::herd) + bytes <= share;
+  return limit == 0 ? unlimited : limit / 8;
+}
+
+bool Cache::has_room(std::size_t bytes) const {
+  return keyspace_.memory().used(store::Use::herd) + bytes <= herd_share();
 }
 
 // --- policies ---
@@ -125,6 +122,23 @@ std::uint32_t Cache::soft_stale_ms(std::string_view key) const {
 
 // --- purges ---
 
+namespace {
+
+// What a purge takes beside its marks in the tables: itself, its names, and those once more in what it tells.
+std::uint64_t own_memory_of(const store::Purge& purge) {
+  constexpr std::uint64_t fixed = 512;
+  std::uint64_t bytes = sizeof purge + fixed;
+  for (const std::string& name : purge.names) bytes += sizeof name + 2 * name.size();
+  return bytes;
+}
+
+}  // namespace
+
+// The most that it may take, in all tables.
+std::uint64_t Cache::cost_of(const store::Purge& purge) const {
+  return own_memory_of(purge) + keyspace_.shard_count() * std::uint64_t{store::Purges::most_memory_of(purge)};
+}
+
 std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
                                            std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held) {
   auto purge = std::make_shared<store::Purge>();
@@ -136,29 +150,40 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   // Asked for with the key's shard locked.
   purge->stale_for = [this](std::string_view key) { return soft_stale_ms(key); };
   std::sort(purge->names.begin(), purge->names.end());
+  purge->names.erase(std::unique(purge->names.begin(), purge->names.end()), purge->names.end());
+  // Leases that fill their share must not keep anybody from purging, so what purges take has a bound of its own.
+  const std::uint64_t cost = cost_of(*purge);
+  if (purges_pending() >= most_purges || purges_cost_.load(relaxed) + cost > herd_share()) return nullptr;
   // The last to finish is this function itself, so that nothing is done before all tables know, and something in any case.
   purge->unswept.store(1, relaxed);
+  struct Finish {
+    std::shared_ptr<store::Purge> purge;
+    ~Finish() { store::Purge::swept(purge); }
+  } const finish{purge};
+  const auto note = [&] {
+    if (!by_prefix) purged_tags_.note(db, purge->names, has_room(PurgedTags::memory_of(purge->names)));
+  };
+  if (!keyspace_.purge(db, purge, held, note)) return nullptr;
   // The tables may outlast this object.
-  purge->done = [pending = purges_pending_, list = std::weak_ptr(finished_)](const std::shared_ptr<store::Purge>& over) {
-    pending->fetch_sub(1, relaxed);
+  purge->done = [list = std::weak_ptr(finished_)](const std::shared_ptr<store::Purge>& over) {
     const std::shared_ptr<Finished> finished = list.lock();
     if (finished == nullptr) return;
     const std::lock_guard lock(finished->mutex);
     over->next = std::exchange(finished->first, over);
   };
   purge->tell = std::move(tell);
-  purges_pending_->fetch_add(1, relaxed);
-  struct Finish {
-    std::shared_ptr<store::Purge> purge;
-    ~Finish() { store::Purge::swept(purge); }
-  } const finish{purge};
-  if (!by_prefix) note_tag_purge(purge->names);
-  if (!keyspace_.purge(db, purge, held)) {
-    purge->tell = nullptr;
-    return nullptr;
-  }
+  purges_pending_.fetch_add(1, relaxed);
+  purges_cost_.fetch_add(cost, relaxed);
+  keyspace_.memory().add(store::Use::herd, static_cast<std::int64_t>(own_memory_of(*purge)));
   (by_prefix ? counters.purges_prefix : counters.purges_tags).fetch_add(1, relaxed);
   return purge;
+}
+
+// Whether nothing more is to be done for a purge that has been swept.
+bool Cache::is_over(store::Purge& purge) {
+  if (!purge.wipe) return true;
+  if (purge.erasure == 0) purge.erasure = keyspace_.erase();
+  return keyspace_.erased(purge.erasure);
 }
 
 void Cache::tell_finished() {
@@ -169,118 +194,48 @@ void Cache::tell_finished() {
   }
   while (first != nullptr) {
     const std::shared_ptr<store::Purge> purge = std::exchange(first, std::move(first->next));
-    try {
-      if (purge->tell) purge->tell(*purge);
-    } catch (const std::bad_alloc&) {  // once more, later
+    const auto later = [&] {
       const std::lock_guard lock(finished_->mutex);
       purge->next = std::exchange(finished_->first, purge);
+    };
+    if (!is_over(*purge)) {
+      later();
+      continue;
     }
+    try {
+      if (purge->tell) purge->tell(*purge);
+    } catch (const std::bad_alloc&) {
+      later();
+      continue;
+    }
+    purges_pending_.fetch_sub(1, relaxed);
+    purges_cost_.fetch_sub(cost_of(*purge), relaxed);
+    keyspace_.memory().add(store::Use::herd, -static_cast<std::int64_t>(own_memory_of(*purge)));
   }
-}
-
-std::uint64_t Cache::begin_lease() {
-  const std::lock_guard lock(tags_mutex_);
-  ++alive_by_epoch_[epoch_];
-  return epoch_;
-}
-
-void Cache::end_lease(std::uint64_t epoch) {
-  const std::lock_guard lock(tags_mutex_);
-  const auto here = alive_by_epoch_.find(epoch);
-  if (here == alive_by_epoch_.end() || --here->second > 0) return;
-  alive_by_epoch_.erase(here);
-  // What every lease that is alive was granted after can be forgotten.
-  const std::uint64_t oldest = alive_by_epoch_.empty() ? epoch_ : alive_by_epoch_.begin()->first;
-  while (!purged_order_.empty() && purged_order_.front().first <= oldest) {
-    const auto& [when, tag] = purged_order_.front();
-    keyspace_.memory().add(store::Use::herd, -static_cast<std::int64_t>(remembered_tag_bytes(tag)));
-    if (const auto found = purged_tags_.find(tag); found != purged_tags_.end() && found->second == when) {
-      purged_tags_.erase(found);
-    }
-    purged_order_.pop_front();
-  }
-}
-
-void Cache::note_tag_purge(const std::vector<std::string>& tags) {
-  constexpr std::size_t most_remembered = 100'000;
-  const std::lock_guard lock(tags_mutex_);
-  ++epoch_;
-  if (alive_by_epoch_.empty()) return;
-  const auto forget_all = [this] {
-    barrier_ = epoch_;
-    for (const auto& [when, tag] : purged_order_) {
-      keyspace_.memory().add(store::Use::herd, -static_cast<std::int64_t>(remembered_tag_bytes(tag)));
-    }
-    purged_tags_.clear();
-    purged_order_.clear();
-  };
-  std::size_t bytes = 0;
-  for (const std::string& tag : tags) bytes += remembered_tag_bytes(tag);
-  if (purged_order_.size() + tags.size() > most_remembered || !has_room(bytes)) return forget_all();
-  try {
-    for (const std::string& tag : tags) {
-      purged_order_.emplace_back(epoch_, tag);
-      keyspace_.memory().add(store::Use::herd, static_cast<std::int64_t>(remembered_tag_bytes(tag)));
-      purged_tags_[tag] = epoch_;
-    }
-  } catch (const std::bad_alloc&) {
-    forget_all();
-  }
-}
-
-bool Cache::purged_since(std::uint64_t epoch, std::string_view encoded_tags) {
-  if (encoded_tags.empty()) return false;
-  const std::lock_guard lock(tags_mutex_);
-  if (epoch < barrier_) return true;
-  bool found = false;
-  store::Extra extra;
-  extra.tags = encoded_tags;
-  extra.for_each_tag([&](std::string_view tag) {
-    const auto purged = purged_tags_.find(std::string(tag));
-    found |= purged != purged_tags_.end() && purged->second > epoch;
-  });
-  return found;
 }
 
 // --- waiting ---
 
 std::uint64_t Cache::add_alarm(UnixMs at, unsigned shard, unsigned db, std::string_view key) {
-  bool sooner = false;
-  std::uint64_t number = 0;
-  {
-    const std::lock_guard lock(alarms_mutex_);
-    number = ++alarm_number_;
-    const auto here = alarms_.emplace(std::pair(at, number), Alarm{shard, db, std::string(key)}).first;
-    sooner = here == alarms_.begin();
-    if (sooner) next_alarm_.store(at, relaxed);
-  }
-  if (sooner && wake) wake();
-  return number;
-}
-
-void Cache::cancel_alarm(UnixMs at, std::uint64_t number) {
-  const std::lock_guard lock(alarms_mutex_);
-  alarms_.erase({at, number});
+  const Alarms::Set set = alarms_.set(at, {shard, db, std::string(key)});
+  if (set.first && wake) wake();
+  return set.number;
 }
 
 void Cache::run_alarms(UnixMs now) {
-  for (;;) {
-    Alarm due;
-    {
-      const std::lock_guard lock(alarms_mutex_);
-      if (alarms_.empty() || alarms_.begin()->first.first > now) {
-        next_alarm_.store(alarms_.empty() ? INT64_MAX : alarms_.begin()->first.first, relaxed);
-        return;
-      }
-      due = std::move(alarms_.extract(alarms_.begin()).mapped());
-    }
-    keyspace_.with_locked(due.shard, [&] { shards_[due.shard]->alarm(due.db, due.key, now); });
+  while (const auto due = alarms_.take_due(now)) {
+    keyspace_.with_locked(due->shard, [&] { shards_[due->shard]->alarm(due->db, due->key, now); });
   }
 }
 
 void Cache::tend(UnixMs now) {
   for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
     keyspace_.with_locked(i, [&] { shards_[i]->tend(now); });
+  }
+  // All within a second, without keeping those who grant leases waiting.
+  constexpr std::size_t at_once = 256;
+  constexpr unsigned most_times = 64;
+  for (unsigned times = 0; times < most_times && purged_tags_.forget_some(at_once); ++times) {
   }
   const std::unique_lock lock(policies_mutex_, std::try_to_lock);
   if (lock) update_standing();

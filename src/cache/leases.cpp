@@ -145,7 +145,7 @@ bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, Un
 
 bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
   const auto at = find(db, key);
-  return at != states_.end() && cache_.purged_since(at->second.epoch, tags);
+  return at != states_.end() && cache_.purged_since(db, at->second.epoch, tags);
 }
 
 UnixMs Leases::granted_at(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {

@@ -27,6 +27,13 @@ std::optional<std::int64_t> take_number(Call& call, Cursor& options, std::string
   return std::nullopt;
 }
 
+std::optional<std::string_view> take_tag(Call& call, Cursor& options) {
+  const std::string_view tag = options.take();
+  if (!tag.empty() && tag.size() <= store::most_tag_bytes) return tag;
+  call.reply.error("ERR a tag must have 1 to 255 bytes");
+  return std::nullopt;
+}
+
 bool TagsOption::take(Call& call, Cursor& options) {
   const auto count = take_number(call, options, "number of tags", 1, 1024);
   if (!count) return false;
@@ -36,13 +43,10 @@ bool TagsOption::take(Call& call, Cursor& options) {
   }
   encoded_.clear();
   for (std::int64_t i = 0; i < *count; ++i) {
-    const std::string_view tag = options.take();
-    if (tag.empty() || tag.size() > store::most_tag_bytes) {
-      call.reply.error("ERR a tag must have 1 to 255 bytes");
-      return false;
-    }
-    encoded_.push_back(static_cast<char>(tag.size()));
-    encoded_.append(tag);
+    const auto tag = take_tag(call, options);
+    if (!tag) return false;
+    encoded_.push_back(static_cast<char>(tag->size()));
+    encoded_.append(*tag);
   }
   if (encoded_.size() <= store::most_tags_bytes) return true;
   call.reply.error("ERR the tags of an entry must not have more than 4096 bytes in all");

@@ -1,5 +1,6 @@
 // CACHE.PURGE: all entries with a tag, or whose keys have a prefix, at once.
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -23,11 +24,17 @@ std::optional<PurgeRequest> read_request(Call& call) {
   PurgeRequest request;
   Cursor options(call.args, 1);
   if (options.take("TAGS")) {
-    TagsOption tags;
-    if (!tags.take(call, options)) return std::nullopt;
-    store::Extra encoded;
-    encoded.tags = tags.encoded();
-    encoded.for_each_tag([&](std::string_view tag) { request.names.emplace_back(tag); });
+    const auto count = take_number(call, options, "number of tags", 1, store::Purges::most_tags);
+    if (!count) return std::nullopt;
+    if (options.left() < static_cast<std::size_t>(*count)) {
+      call.syntax_error();
+      return std::nullopt;
+    }
+    while (request.names.size() < static_cast<std::size_t>(*count)) {
+      const auto tag = take_tag(call, options);
+      if (!tag) return std::nullopt;
+      request.names.emplace_back(*tag);
+    }
   } else if (options.take_with_value("PREFIX")) {
     constexpr std::size_t longest = 4096;
     const std::string_view prefix = options.take();
@@ -62,7 +69,10 @@ std::string who(Call& call) {
 
 std::string what(const PurgeRequest& request) {
   std::string text = request.by_prefix ? "PREFIX" : "TAGS";
-  for (const std::string& name : request.names) text += " " + quoted(name);
+  constexpr std::size_t most_named = 100;
+  const std::size_t named = std::min(request.names.size(), most_named);
+  for (std::size_t i = 0; i < named; ++i) text += " " + quoted(request.names[i]);
+  if (named < request.names.size()) text += " and " + std::to_string(request.names.size() - named) + " more";
   return text + (request.soft ? " SOFT" : "");
 }
 
@@ -78,8 +88,6 @@ void cache_purge(Call& call) {
     const auto bytes = static_cast<std::int64_t>(purge.bytes.load());
     if (engine.audit) engine.audit(line + ": " + std::to_string(purge.entries.load()) + " entries, " + std::to_string(bytes) + " bytes");
     if (ticket == 0) return;
-    // Segments that wait to be used again may still hold what was purged.
-    engine.keyspace.release_spare();
     auto answers = std::make_shared<cache::Answers>();
     answers->to.emplace(ticket, cache::Waiter{.client = id, .thread = thread});
     answers->answer = {cache::Status::hit, 0, bytes, nullptr, {}};

@@ -151,11 +151,12 @@ void Keyspace::flush(unsigned db, Locks& held) {
   drop(std::move(tables));
 }
 
-bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held) {
+bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted) {
   const All all(held);
   bool room = true;
   for_each_shard(held, [&](Shard& shard) { room &= !shard.tables[db] || shard.tables[db]->can_purge(*purge); });
   if (!room) return false;
+  if (accepted) accepted();
   for_each_shard(held, [&](Shard& shard) {
     Table* const table = shard.tables[db].get();
     if (table != nullptr) {

@@ -50,9 +50,9 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   note_purged(e, purge);
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   for (void* raw : {e.key_blob(), e.value_blob()}) {
-    // The last holder of a block leaves nothing readable behind. Large ones go back to the system as they are.
+    // A reply may hold it as well.
     Blob blob = Blob::attach(raw);
-    if (blob && blob.unique() && blob.memory() < BlockHeap::own_mapping) std::memset(blob.data(), 0, blob.size());
+    if (blob) blob.wipe_when_freed();
     blob.detach();
   }
   let_go(ref, nullptr);
@@ -86,7 +86,7 @@ void Table::account_purges() {
 
 // Does to the entries of one segment, from `at` on, what purges want. False if there is more to do than a lock may be held for;
 // `at` is then where to go on.
-bool Table::sweep_segment(std::uint32_t id, bool wiping, std::uint32_t& at) {
+bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at) {
   constexpr std::uint64_t most_bytes = 1024 * 1024;  // of blocks, which are wiped
   constexpr unsigned most_blobs = 64;
   const char* const base = segments_[id].base;
@@ -98,15 +98,16 @@ bool Table::sweep_segment(std::uint32_t id, bool wiping, std::uint32_t& at) {
     Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
     const auto extent = static_cast<std::uint32_t>(e.extent());
-    if (e.dead() && wiping) e.wipe();
     if (e.dead() || purge_of(ref) == nullptr) {
       at += extent;
       continue;
     }
-    bytes += returned_by(e);
+    const std::uint64_t here = returned_by(e);
     const std::string key(e.key());  // which may be wiped
     const std::uint64_t hash = hash_of(ref);
-    settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+    const Index::Slot left = settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+    // What is stale already stays as it is, and must not keep those behind it waiting.
+    if (!left || *left.ref != ref) bytes += here;
     at += extent;  // only now: for want of memory it may have to be done once more
     if (segments_[id].base != base || segments_[id].sequence != sequence) return true;  // that was its last entry
     if (bytes > most_bytes || before - blobs_ > most_blobs) return at >= used;
@@ -119,7 +120,7 @@ bool Table::sweep_before_moving(std::uint32_t id) {
   if (purges_ == nullptr) return true;
   const std::uint64_t sequence = segments_[id].sequence;
   std::uint32_t at = 0;
-  if (!sweep_segment(id, false, at)) return false;
+  if (!sweep_segment(id, at)) return false;
   return segments_[id].base != nullptr && segments_[id].sequence == sequence;
 }
 
@@ -133,7 +134,7 @@ bool Table::purge_some() {
     std::uint32_t& at = purges_->sweep_offset;
     if (segments_[id].sequence != std::exchange(purges_->sweep_sequence, segments_[id].sequence)) at = 0;
     const bool meant = segments_[id].base != nullptr && segments_[id].sequence <= purges_->newest();
-    if (meant && !sweep_segment(id, purges_->wipes(), at)) return true;
+    if (meant && !sweep_segment(id, at)) return true;
     ++purges_->sweep_at;
     at = 0;
     if (meant) return true;

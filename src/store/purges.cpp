@@ -21,22 +21,41 @@ Purges::~Purges() {
   for (const Waiting& waiting : waiting_) Purge::swept(waiting.purge);
 }
 
-bool Purges::has_room_for(const Purge& purge) const {
-  if (purge.by_prefix) return prefixes_.size() < most_prefixes;
-  if (tags_.size() + purge.names.size() > most_tags) return false;
-  return std::all_of(purge.names.begin(), purge.names.end(), [this](const std::string& tag) {
+bool Purges::has_room_for(const Purge& purge) {
+  const auto fits = [&purge](Marks& marks, std::size_t most) {
+    return marks.size() < most || replaceable(marks, purge, most) != nullptr;
+  };
+  if (purge.by_prefix) return fits(prefixes_, most_prefixes);
+  std::size_t fresh = 0;
+  for (const std::string& tag : purge.names) {
     const auto found = tags_.find(tag);
-    return found == tags_.end() || found->second.size() < most_soft;
-  });
+    if (found == tags_.end()) {
+      ++fresh;
+    } else if (!fits(found->second, most_marks)) {
+      return false;
+    }
+  }
+  return tags_.size() + fresh <= most_tags;
 }
 
-// Entries that an older purge takes away are taken away by the same purge asked for again; but when one became stale is to be
-// remembered.
-void Purges::add(Marks& marks, const Mark& mark) {
-  const auto same = std::find_if(marks.begin(), marks.end(), [&](const Mark& other) {
-    return !mark.purge->soft && !other.purge->soft && (!mark.purge->by_prefix || other.purge->names == mark.purge->names);
-  });
-  same != marks.end() ? void(*same = mark) : marks.push_back(mark);
+// The mark that one for the same, asked for again, can do without: null if there is none, or no need. What a purge takes away the
+// same purge asked for later takes away too, but the first of them keeps its mark, so that what is there now counts for it. And
+// when an entry became stale is to be remembered, so marks of soft purges stay.
+Purges::Mark* Purges::replaceable(Marks& marks, const Purge& purge, std::size_t most) {
+  if (purge.soft) return nullptr;
+  Mark* last = nullptr;
+  std::size_t count = 0;
+  for (Mark& mark : marks) {
+    if (mark.purge->soft || (purge.by_prefix && mark.purge->names != purge.names)) continue;
+    last = &mark;
+    ++count;
+  }
+  return count > 1 || marks.size() >= most ? last : nullptr;
+}
+
+void Purges::add(Marks& marks, const Mark& mark, std::size_t most) {
+  Mark* const same = replaceable(marks, *mark.purge, most);
+  same != nullptr ? void(*same = mark) : marks.push_back(mark);
 }
 
 void Purges::add(const std::shared_ptr<Purge>& purge, const LogPosition& position) {
@@ -45,21 +64,17 @@ void Purges::add(const std::shared_ptr<Purge>& purge, const LogPosition& positio
   if (waiting_.size() == waiting_.capacity()) waiting_.reserve(2 * waiting_.size() + 4);
   newest_ = position.sequence;
   if (purge->by_prefix) {
-    add(prefixes_, mark);
+    add(prefixes_, mark, most_prefixes);
   } else {
     for (const std::string& tag : purge->names) {
       const auto [at, fresh] = tags_.try_emplace(tag);
       if (fresh) tag_bytes_ += tag.size();
       const std::size_t before = at->second.size();
-      add(at->second, mark);
+      add(at->second, mark, most_marks);
       marks_ += at->second.size() - before;
     }
   }
   waiting_.push_back({purge, ++number_});
-}
-
-bool Purges::wipes() const {
-  return std::any_of(waiting_.begin(), waiting_.end(), [](const Waiting& waiting) { return waiting.purge->wipe; });
 }
 
 void Purges::end_round() {
@@ -80,8 +95,19 @@ void Purges::end_round() {
   });
 }
 
+namespace {
+constexpr std::size_t node = 128;  // of a tag
+}  // namespace
+
+std::size_t Purges::most_memory_of(const Purge& purge) {
+  constexpr std::size_t growth = 2;  // of vectors
+  std::size_t bytes = growth * sizeof(Waiting);
+  if (purge.by_prefix) return bytes + growth * sizeof(Mark);
+  for (const std::string& tag : purge.names) bytes += node + sizeof(void*) + tag.size() + sizeof(Mark);
+  return bytes;
+}
+
 std::size_t Purges::memory() const {
-  constexpr std::size_t node = 128;
   return sizeof *this + prefixes_.capacity() * sizeof(Mark) + waiting_.capacity() * sizeof(Waiting) +
          tags_.bucket_count() * sizeof(void*) + tags_.size() * node + tag_bytes_ + marks_ * sizeof(Mark);
 }

@@ -24,7 +24,9 @@ void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
 // segment itself can take them and no memory beyond the limit is needed.
 template <class Keep>
 void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch& scratch, Keep&& keep) {
-  auto& [bytes, survivors, residents, deadlines] = scratch;
+  auto& bytes = scratch.bytes;
+  auto& survivors = scratch.survivors;
+  auto& residents = scratch.residents;
   const Queue which{segments_[id].queue};
   // The segment must outlive its entries: as the newest of its queue it would be restarted by the last one's death.
   const auto release = [&](Ref ref, std::uint64_t hash) {
@@ -61,6 +63,7 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
     }
     e.set_frequency(frequency);
     account_blobs(segments_[id], e, -1);
+    if (memory_.erasing()) [[unlikely]] e.wipe_slack();
     survivors.push_back({bytes.size(), ref, hash, *to});
     bytes.insert(bytes.end(), e.data(), e.data() + e.extent());
   }
@@ -107,6 +110,7 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
       ++keeping.expired;
     } else if ((to = keep(e, hash, frequency)) && (moved = append(*to, e.extent())) != 0) {
       Entry fresh = entry(moved);
+      if (memory_.erasing()) [[unlikely]] e.wipe_slack();
       std::memcpy(fresh.data(), e.data(), e.extent());
       fresh.set_frequency(frequency);
       note_deadline(segment_of(moved), fresh.gone_at());

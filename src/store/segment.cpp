@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <span>
 
@@ -114,11 +115,27 @@ void SegmentPool::release_spare() {
   ready_.store(0, std::memory_order_relaxed);
 }
 
+void SegmentPool::wipe_spare() {
+  std::unique_lock lock(mutex_);
+  // One at a time, and as often as there were any at first: what comes meanwhile is clean and goes to the end.
+  for (std::size_t left = warm_.size(); left > 0 && !warm_.empty(); --left) {
+    char* const base = warm_.front();
+    warm_.erase(warm_.begin());
+    ready_.store(warm_.size(), std::memory_order_relaxed);
+    lock.unlock();
+    std::memset(base, 0, segment_size);
+    lock.lock();
+    warm_.push_back(base);
+    ready_.store(warm_.size(), std::memory_order_relaxed);
+  }
+}
+
 void SegmentPool::free(char* base) {
   memory_.add(Use::segments, -static_cast<std::int64_t>(segment_size));
   {
     const std::lock_guard lock(mutex_);
     if (warm_.size() < kept_warm()) {
+      if (memory_.erasing()) [[unlikely]] std::memset(base, 0, segment_size);
       warm_.push_back(base);
       ready_.store(warm_.size(), std::memory_order_relaxed);
       return;

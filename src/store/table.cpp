@@ -204,6 +204,7 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
     if (raw == nullptr) continue;
     const auto bytes = static_cast<std::int64_t>(memory_of_blob(raw)) * sign;
     Blob::note_stored(raw, sign);
+    if (sign > 0 && memory_.erasing()) [[unlikely]] Blob::borrow(raw, [](const Blob& blob) { return blob.wipe_slack(); });
     segment.blobs += static_cast<std::uint32_t>(sign);
     queue.blob_bytes += static_cast<std::uint64_t>(bytes);
     occupy(bytes);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bitset>
+#include <new>
 #include <utility>
 
 #include "pinfold/eviction/policy.hpp"
@@ -18,7 +19,10 @@ void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables) {
   if (tables.empty()) return;
   {
     const std::lock_guard lock(dropped_mutex_);
-    for (auto& table : tables) dropped_.push_back(std::move(table));
+    for (auto& table : tables) {
+      dropped_.push_back(std::move(table));
+      ++dropped_tables_;
+    }
   }
   if (wake_) wake_();
 }
@@ -32,9 +36,18 @@ bool Keyspace::free_dropped(std::size_t segments) {
     table = std::move(dropped_.back());
     dropped_.pop_back();
   }
-  if (table->dismantle(segments)) return true;
+  if (table->dismantle(segments)) {
+    table.reset();
+    --dropped_tables_;
+    return true;
+  }
   const std::lock_guard lock(dropped_mutex_);
-  dropped_.push_back(std::move(table));
+  try {
+    dropped_.push_back(std::move(table));
+  } catch (const std::bad_alloc&) {  // then it goes as a whole
+    table.reset();
+    --dropped_tables_;
+  }
   return true;
 }
 
@@ -148,6 +161,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     memory_.lower_ceiling();
   }
   memory_.lower_ceiling();  // clients may have freed what was too much
+  const bool erasing = erase_some(monotonic_us() + budget_us / 4);
   for (unsigned i = 0; i < shard_count(); ++i) {
     background_shard_ = (background_shard_ + 1) & shard_mask_;
     bool more = true;
@@ -157,7 +171,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
   }
   const std::lock_guard lock(dropped_mutex_);
-  return garbage || preparing || lowering() || !dropped_.empty();
+  return garbage || preparing || lowering() || erasing || !dropped_.empty();
 }
 
 // Whether there is more than the limit allows, and something about that can be done.

@@ -1,6 +1,7 @@
 """CACHE.PURGE, row by row of docs/cache-commands.md."""
 
 import os
+import pathlib
 import threading
 import uuid
 
@@ -153,6 +154,14 @@ def test_a_fill_whose_tag_was_purged_since_its_lease_is_refused(cache):
     assert cache.look("k").status == "miss"
 
 
+def test_a_fill_is_not_refused_for_a_purge_of_another_database(cache):
+    token = cache.lease("k")
+    cache.call("SELECT", 1)
+    assert cache.purge_tags(["t"]) == "OK"
+    cache.call("SELECT", 0)
+    assert cache.fill("k", "v", token, "TAGS", 1, "t")
+
+
 def test_a_fill_with_other_tags_is_not(cache):
     token = cache.lease("k")
     cache.purge_tags(["t"])
@@ -250,38 +259,144 @@ def test_sync_answers_how_many_bytes_it_erased(cache):
     assert cache.purge_tags(["t"], "SYNC") >= 1_000_000
 
 
+SECRET = b"card number 4929"
+OTHERS = b"nothing to see here"
+
+
+def in_memory(server, wanted):
+    """Whether the bytes are in any writable mapping of the server's process but the stacks, where registers were saved."""
+    stacks = []
+    for task in pathlib.Path(f"/proc/{server.process.pid}/task").iterdir():
+        blocked = eventually(lambda: [field for field in (task / "syscall").read_text().split() if field.startswith("0x")])
+        stacks.append(int(blocked[-2], 16))
+    with open(f"/proc/{server.process.pid}/maps") as maps, open(f"/proc/{server.process.pid}/mem", "rb", 0) as memory:
+        for line in maps:
+            span, permissions = line.split()[:2]
+            if not permissions.startswith("rw") or "[v" in line:
+                continue
+            first, last = (int(part, 16) for part in span.split("-"))
+            if any(first <= stack < last for stack in stacks):
+                continue
+            try:
+                memory.seek(first)
+                if wanted in memory.read(last - first):
+                    return True
+            except OSError:
+                continue
+    return False
+
+
+def tagged(call, key, size):
+    call("CACHE.SET", key, SECRET * (size // len(SECRET)), "TAGS", 1, "user")
+
+
+def others(call, key, size):
+    call("SET", key, OTHERS * (size // len(OTHERS)))
+
+
+def alive(call):
+    for i in range(50):
+        tagged(call, f"user:{i}", 320)
+
+
+def deleted(call):
+    others(call, "other", 40)
+    for i in range(50):
+        tagged(call, f"user:{i}", 320)
+    for i in range(50):
+        call("DEL", f"user:{i}")
+
+
+def deleted_and_begun_anew(call):
+    for i in range(50):
+        tagged(call, f"user:{i}", 320)
+    for i in range(50):
+        call("DEL", f"user:{i}")
+    for i in range(8):
+        others(call, f"other:{i}", 40)
+
+
+def deleted_and_taken_by_another_database(call):
+    for i in range(2000):
+        tagged(call, f"user:{i}", 1600)
+    tagged(call, "user", 320)
+    for i in range(2000):
+        call("DEL", f"user:{i}")
+    call("SELECT", 1)
+    for i in range(8):
+        others(call, f"other:{i}", 40)
+    call("SELECT", 0)
+
+
+def overwritten_with_more(call):
+    for i in range(50):
+        tagged(call, f"user:{i}", 320)
+        others(call, f"user:{i}", 640)
+
+
+def overwritten_with_less(call):
+    for i in range(50):
+        tagged(call, f"user:{i}", 320)
+        others(call, f"user:{i}", 200)
+
+
+def compacted(call):
+    for i in range(6000):
+        (tagged if i % 3 else others)(call, f"key:{i}", 700)
+        if i % 3 == 0:  # shorter, in the same place
+            tagged(call, f"key:{i}", 700)
+            others(call, f"key:{i}", 500)
+    for i in range(6000):
+        if i % 3 == 1:
+            call("DEL", f"key:{i}")
+
+
+def evicted(call):
+    call("CONFIG", "SET", "maxmemory", "8mb")
+    for i in range(30_000):
+        tagged(call, f"user:{i}", 640)
+    for i in range(3000):
+        others(call, f"other:{i}", 640)
+
+
+def large(size):
+    def write(call):
+        for i in range(6):
+            tagged(call, f"alive:{i}", size)
+            tagged(call, f"deleted:{i}", size)
+            tagged(call, f"shorter:{i}", size)
+            tagged(call, f"longer:{i}", size)
+        for i in range(6):
+            call("DEL", f"deleted:{i}")
+            others(call, f"shorter:{i}", size - 4000)
+            others(call, f"longer:{i}", size + 4000)
+
+    write.__name__ = f"large_{size}"
+    return write
+
+
+WAYS = [
+    alive, deleted, deleted_and_begun_anew, deleted_and_taken_by_another_database, overwritten_with_more, overwritten_with_less, compacted, evicted,
+    large(20_000), large(300_000), large(1_500_000), large(5_000_000),
+]  # fmt: skip
+
+
 @pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="sanitizers map terabytes of their own, and keep what was freed")
-def test_sync_leaves_no_bytes(start):
-    """no byte of the entries, of older values that were overwritten, or of segments waiting to be used again is left in the store."""
-    server = start("--maxmemory", "64mb")
-    secret = b"card number 4929"
-    pieces = (secret[:8], secret[8:])
-
-    def found():
-        """Whether the secret is in any writable mapping of the process."""
-        with open(f"/proc/{server.process.pid}/maps") as maps, open(f"/proc/{server.process.pid}/mem", "rb", 0) as memory:
-            for line in maps:
-                span, permissions = line.split()[:2]
-                if not permissions.startswith("rw") or "[v" in line:
-                    continue
-                first, last = (int(part, 16) for part in span.split("-"))
-                try:
-                    memory.seek(first)
-                    if pieces[0] + pieces[1] in memory.read(last - first):
-                        return True
-                except OSError:
-                    continue
-        return False
-
+@pytest.mark.parametrize("write", WAYS, ids=lambda write: write.__name__)
+def test_sync_leaves_no_bytes(start, write):
+    """No byte of the entries, of older values that were overwritten or deleted, or of memory waiting to be used again is then in the store."""
+    server = start("--maxmemory", "256mb")
     with server.connect() as connection:
-        for i in range(50):
-            connection.call("CACHE.SET", f"user:{i}", secret * 20, "TAGS", 1, "user")
-        assert found()
-        # Buffers of connections hold the last requests: this one pushes the secret out.
+        # Buffers of connections hold the last requests, but are not the store's: they grow first, and then are filled with these.
         for _ in range(50):
             connection.call("ECHO", "x" * 15_000)
-        assert connection.call("CACHE.PURGE", "TAGS", 1, "user", "SYNC") >= 50 * 20 * len(secret)
-        assert not found()
+        write(connection.call)
+        for _ in range(50):
+            connection.call("ECHO", "x" * 15_000)
+        assert in_memory(server, SECRET)
+        assert connection.call("CACHE.PURGE", "TAGS", 1, "user", "SYNC") >= 0
+        assert not in_memory(server, SECRET)
+        assert connection.call("DBSIZE") == 0 or in_memory(server, OTHERS)
 
 
 def test_sync_cannot_be_had_in_a_transaction(cache):
@@ -388,6 +503,18 @@ def test_each_purge_leaves_a_line_in_the_log(cache, server, connect, how, option
     expected = f"client {who['id']} ({who['addr']}, user default{said}) purged {' '.join([what, *options])}: 3 entries, {erased} bytes"
     assert len(lines) == 1 and lines[0].endswith(expected), (lines, expected)
     assert erased == 0 if options else 300 < erased < 3 * 250
+
+
+def test_a_purge_may_name_more_tags_than_an_entry_has(cache):
+    tags = [f"{i:04}" + "x" * 200 for i in range(3000)]
+    for i in (0, 1500, 2999):
+        cache.set(f"k{i}", "v", "TAGS", 1, tags[i])
+    cache.set("other", "v", "TAGS", 1, "other")
+    assert cache.purge_tags(tags) == "OK"
+    assert statuses(cache, "k0", "k1500", "k2999", "other") == ["miss", "miss", "miss", "hit"]
+    assert cache.purge_tags(["other", "x" * 256]) == "ERR a tag must have 1 to 255 bytes"
+    assert cache.purge_tags(["other", ""]) == "ERR a tag must have 1 to 255 bytes"
+    assert cache.get("other").status == "hit"
 
 
 # Bad input

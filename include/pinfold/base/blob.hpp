@@ -53,6 +53,12 @@ class Blob {
     static_cast<Rep*>(raw)->stores.fetch_add(sign, std::memory_order_relaxed);
   }
 
+  /// Has the last holder overwrite the bytes. For whoever holds a reference; thread-safe.
+  void wipe_when_freed() { rep_->wipe.store(true, std::memory_order_relaxed); }
+  /// Overwrites what older values have left behind this one; returns how many bytes. Others may hold the block, and do this,
+  /// at the same time, but nobody may change it.
+  std::size_t wipe_slack() const;
+
   /// What the block costs in memory.
   std::size_t memory() const { return rep_->block; }
 
@@ -86,6 +92,7 @@ class Blob {
     std::size_t size;
     std::size_t written;  // bytes beyond were never written to
     std::atomic<int> stores{0};
+    std::atomic<bool> wipe{false};  // when it is freed
     char* bytes() { return reinterpret_cast<char*>(this + 1); }
   };
 

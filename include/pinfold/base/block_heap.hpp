@@ -54,6 +54,15 @@ class BlockHeap {
   std::uint64_t noted() const { return noted_bytes_.load(std::memory_order_relaxed); }
   /// Gives all pages that are kept for the next block back to the system.
   void release_spare();
+
+  /// While it is on, blocks are overwritten when they are freed.
+  void wipe_freed(bool on) { wiping_.store(on, std::memory_order_relaxed); }
+  /// Overwrites free bytes, or gives their pages back, in about a megabyte from `at` on (null: from the start). Returns where to
+  /// go on; null: that was all. What is mapped only now, or freed behind `at`, is left to wipe_freed().
+  const char* wipe_free(const char* at);
+  /// Overwrites bytes of a block that several may be overwriting.
+  void wipe(char* at, std::size_t size);
+
   /// Called (with no lock held) when a block was noted.
   void on_noted(std::function<void()> wake) { wake_ = std::move(wake); }
 
@@ -96,6 +105,7 @@ class BlockHeap {
   std::size_t spare_pages_ = 0;
   std::vector<Mapping> noted_;
   std::atomic<std::uint64_t> noted_bytes_{0};  // written with the lock
+  std::atomic<bool> wiping_{false};
 };
 
 }  // namespace pinfold

@@ -4,20 +4,18 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <utility>
 #include <vector>
 
+#include "pinfold/cache/alarms.hpp"
 #include "pinfold/cache/answer.hpp"
 #include "pinfold/cache/leases.hpp"
 #include "pinfold/cache/policies.hpp"
+#include "pinfold/cache/purged_tags.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::cache {
@@ -80,7 +78,8 @@ class Cache {
   CacheCounters counters;
   std::uint64_t leases_alive() const { return positive(leases_alive_); }
   std::uint64_t waiters() const { return positive(waiters_); }
-  std::uint64_t purges_pending() const { return positive(*purges_pending_); }
+  /// Those that were not told of yet.
+  std::uint64_t purges_pending() const { return purges_pending_.load(std::memory_order_relaxed); }
 
   /// Whether leases and the like may take so many bytes more.
   bool has_room(std::size_t bytes) const;
@@ -106,8 +105,11 @@ class Cache {
 
   // --- purges ---
 
-  /// In force for every reader when it returns. Returns what is swept in the background; null: too many are pending. `tell` is
-  /// called from tell_finished() when that is done.
+  /// So many may wait to be swept, if what they take of memory is not more than the share of leases and the like.
+  static constexpr std::uint64_t most_purges = 4096;
+  /// In force for every reader when it returns. Returns what is swept in the background; null: too many are pending, and nothing
+  /// was done. With `wipe`, what the entries leave behind in memory is erased afterwards. `tell` is called from tell_finished()
+  /// when all that is done. Throws std::bad_alloc; then it is in force for a part of the entries.
   std::shared_ptr<store::Purge> purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
                                       std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held);
 
@@ -118,11 +120,11 @@ class Cache {
   /// Asks the background to come back in time for next_alarm(). Set by the server.
   std::function<void()> wake;
   /// When run_alarms() is due next; none if INT64_MAX. Any thread.
-  UnixMs next_alarm() const { return next_alarm_.load(std::memory_order_relaxed); }
+  UnixMs next_alarm() const { return alarms_.next(); }
   void run_alarms(UnixMs now);
   /// Forgets what has run out, some of it, and looks who is over its quota. Called by the background now and then.
   void tend(UnixMs now);
-  /// Tells of purges whose sweep has ended. Called by the background.
+  /// Tells of purges that are over. Called by the background.
   void tell_finished();
   /// Ends a wait from outside; the client must not be answered for it any more. Returns when to ask again, in milliseconds.
   std::int64_t give_up(unsigned db, std::string_view key, std::uint64_t ticket);
@@ -138,19 +140,18 @@ class Cache {
   }
   std::uint64_t next_token() { return tokens_.fetch_add(1, std::memory_order_relaxed); }
   void update_standing();
-  /// A lease begins, at the epoch that it returns; epochs begin with purges of tags.
-  std::uint64_t begin_lease();
-  void end_lease(std::uint64_t epoch);
-  void note_tag_purge(const std::vector<std::string>& tags);
-  bool purged_since(std::uint64_t epoch, std::string_view encoded_tags);
-  /// Identified by its moment and the number that is returned.
+  std::uint64_t herd_share() const;
+  std::uint64_t cost_of(const store::Purge& purge) const;
+  bool is_over(store::Purge& purge);
+  // What Leases calls.
+  std::uint64_t begin_lease() { return purged_tags_.begin_lease(); }
+  void end_lease(std::uint64_t epoch) { purged_tags_.end_lease(epoch); }
+  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const {
+    return purged_tags_.purged_since(db, epoch, encoded_tags);
+  }
+  /// As Alarms::set.
   std::uint64_t add_alarm(UnixMs at, unsigned shard, unsigned db, std::string_view key);
-  void cancel_alarm(UnixMs at, std::uint64_t number);
-  struct Alarm {
-    unsigned shard;
-    unsigned db;
-    std::string key;
-  };
+  void cancel_alarm(UnixMs at, std::uint64_t number) { alarms_.cancel(at, number); }
 
   store::Keyspace& keyspace_;
   std::vector<std::unique_ptr<Leases>> shards_;
@@ -158,7 +159,8 @@ class Cache {
   std::atomic<std::uint64_t> tickets_{1};
   std::atomic<std::int64_t> leases_alive_{0};
   std::atomic<std::int64_t> waiters_{0};
-  std::shared_ptr<std::atomic<std::int64_t>> purges_pending_ = std::make_shared<std::atomic<std::int64_t>>(0);
+  std::atomic<std::uint64_t> purges_pending_{0};
+  std::atomic<std::uint64_t> purges_cost_{0};  // of those, in bytes
 
   std::atomic<const PolicySet*> policies_{nullptr};
   std::unique_ptr<const PolicySet> policies_owner_;
@@ -171,18 +173,8 @@ class Cache {
   };
   std::shared_ptr<Finished> finished_ = std::make_shared<Finished>();
 
-  mutable std::mutex alarms_mutex_;
-  std::map<std::pair<UnixMs, std::uint64_t>, Alarm> alarms_;
-  std::uint64_t alarm_number_ = 0;
-  std::atomic<UnixMs> next_alarm_{INT64_MAX};
-
-  // Purges of tags that a lease which is still alive may have been granted before.
-  std::mutex tags_mutex_;
-  std::uint64_t epoch_ = 1;
-  std::uint64_t barrier_ = 0;  // leases from before that may not fill with any tags: too many were purged to remember
-  std::map<std::uint64_t, std::uint64_t> alive_by_epoch_;
-  std::unordered_map<std::string, std::uint64_t> purged_tags_;  // the epoch that began with the purge
-  std::deque<std::pair<std::uint64_t, std::string>> purged_order_;
+  Alarms alarms_;
+  PurgedTags purged_tags_;
 };
 
 }  // namespace pinfold::cache

@@ -24,6 +24,9 @@ struct CacheReadOptions {
 /// CACHE.GET of one key. False if the reply comes later.
 bool cache_read(Call& call, store::Database& db, const store::Key& key, const CacheReadOptions& options);
 
+/// The next argument, of which there must be one, as a tag; if it is none, the error has been replied.
+std::optional<std::string_view> take_tag(Call& call, Cursor& options);
+
 /// TAGS n tag ...: in the form in which entries keep them.
 class TagsOption {
  public:

@@ -140,6 +140,12 @@ class Entry {
     return {value_text(), expires_at(), accessed(), encoding(), frequency(), absent(), value_blob(), extra()};
   }
   char* data() const { return at_; }
+  /// Overwrites what an older, longer entry has left behind this one.
+  void wipe_slack() {
+    const std::size_t value = (flags() & kValueBlob) != 0 ? sizeof(void*) : load<std::uint16_t>(2) & 0x3fffU;
+    const std::size_t end = value_offset() + value;
+    std::memset(at_ + end, 0, extent() - end);
+  }
   /// Overwrites all but what a walk through the segment needs. Only for an entry that is dead or dies next.
   void wipe() {
     const unsigned dead = flags() & kDead;

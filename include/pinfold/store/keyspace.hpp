@@ -117,8 +117,9 @@ class Keyspace {
   /// Drops every entry of `db`, with all shards locked meanwhile. O(shards); the memory is freed in the background.
   void flush(unsigned db, Locks& held);
   /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept, and nothing was done.
-  /// `held` must hold all shards or none; then they are locked meanwhile. O(shards + watched keys + leases).
-  bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held);
+  /// `accepted` is called, if there is room, before any look-up is affected. `held` must hold all shards or none; then they are
+  /// locked meanwhile. O(shards + watched keys + leases).
+  bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, Locks& held);
   /// Calls `visit` for live entries from `cursor` on until about `count` were seen; returns where to go on, 0 at the
@@ -131,6 +132,12 @@ class Keyspace {
 
   /// Gives memory that is kept for later back to the system.
   void release_spare();
+
+  /// Has the background overwrite whatever entries that are gone by now have left anywhere in the store; returns a number to ask
+  /// erased() for. Any thread.
+  std::uint64_t erase();
+  /// Whether the erasure with this number, and so all before it, has come to its end. Any thread.
+  bool erased(std::uint64_t number) const { return erasures_done_.load(std::memory_order_acquire) >= number; }
 
   /// Raises `flag` at the next change of `key` in `db`. The key's shard must be held.
   void watch(unsigned db, const Key& key, const std::shared_ptr<WatchFlag>& flag, UnixMs now);
@@ -205,6 +212,9 @@ class Keyspace {
  private:
   friend class Database;
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
+  bool erase_some(std::int64_t end_us);
+  void begin_erasure(std::uint64_t number);
+  bool erase_shards(std::int64_t end_us);
   void drop(std::vector<std::unique_ptr<Table>> tables);
   bool free_dropped(std::size_t segments);
   void ask_for_measurement();
@@ -249,11 +259,20 @@ class Keyspace {
   std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data with which nothing more could be evicted
   std::mutex dropped_mutex_;
   std::vector<std::unique_ptr<Table>> dropped_;
+  std::atomic<std::size_t> dropped_tables_{0};  // those, and the ones that are being freed at this moment
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
   std::atomic<bool> active_expire_{true};
   unsigned background_shard_ = 0;
   unsigned prepared_shards_ = 0;  // in this round of prepare_eviction
+  std::atomic<std::uint64_t> erasures_asked_{0};
+  std::atomic<std::uint64_t> erasures_done_{0};
+  struct {
+    std::uint64_t number = 0;  // of the pass that is under way, or was the last
+    unsigned shard = 0;        // the next to go through
+    bool blocks = false;       // what is free among blocks is done
+    const char* block = nullptr;  // where to go on there
+  } erasing_;  // the background's own
 };
 
 }  // namespace pinfold::store

@@ -34,6 +34,13 @@ class Memory {
   /// Where the buckets of indexes live: they come and go in many sizes too. Counted as Use::index.
   BlockHeap& index_heap() { return index_heap_; }
 
+  /// Whether Keyspace::erase() is under way: what is freed now, or moves, must not leave older bytes behind.
+  bool erasing() const { return erasing_.load(std::memory_order_relaxed); }
+  void set_erasing(bool on) {
+    erasing_.store(on, std::memory_order_relaxed);
+    heap_.wipe_freed(on);
+  }
+
   void add(Use use, std::int64_t bytes) {
     uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
     if (use != Use::clients) data_.fetch_add(bytes, std::memory_order_relaxed);
@@ -129,6 +136,7 @@ class Memory {
   std::atomic<std::uint64_t> many_connections_{0};
   std::atomic<std::uint64_t> limit_;
   std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above what the limit leaves to data
+  std::atomic<bool> erasing_{false};
   BlockHeap heap_;
   BlockHeap index_heap_;
 };

@@ -27,7 +27,7 @@ struct Purge {
   bool by_prefix = false;
   std::vector<std::string> names;  // the prefix, or tags in order
   bool soft = false;               // entries become stale instead of gone
-  bool wipe = false;               // what was overwritten or removed before is to be erased from memory too
+  bool wipe = false;               // is over only when Keyspace::erase() has followed the sweep
   UnixMs at = 0;
   /// For soft: how long an entry without a deadline may be used from then on, in milliseconds.
   std::function<std::uint32_t(std::string_view key)> stale_for;
@@ -38,6 +38,7 @@ struct Purge {
   /// Called when the last table has been swept, mostly with a shard locked. Must not throw. May be empty.
   std::function<void(const std::shared_ptr<Purge>&)> done;
   std::shared_ptr<Purge> next;  // for whoever keeps it in a list
+  std::uint64_t erasure = 0;    // for whoever waits for Keyspace::erase() to be over
   std::function<void(const Purge&)> tell;  // for whoever has it told later
 
   bool covers(std::string_view key, const Extra& extra) const;
@@ -57,14 +58,16 @@ class Purges {
   /// So many prefixes are compared with each key, so many tags remembered.
   static constexpr std::size_t most_prefixes = 64;
   static constexpr std::size_t most_tags = 16 * 1024;
-  static constexpr std::size_t most_soft = 64;  // of one tag
+  static constexpr std::size_t most_marks = 64;  // of one tag
+  /// What one more may take in each table.
+  static std::size_t most_memory_of(const Purge& purge);
 
   Purges() : secret_(random_hash_key()), tags_(0, Hash{&secret_}) {}
   ~Purges();
   Purges(const Purges&) = delete;
   Purges& operator=(const Purges&) = delete;
 
-  bool has_room_for(const Purge& purge) const;
+  bool has_room_for(const Purge& purge);
   void add(const std::shared_ptr<Purge>& purge, const LogPosition& position);
   bool empty() const { return waiting_.empty(); }
 
@@ -73,19 +76,15 @@ class Purges {
     std::shared_ptr<Purge> purge;
     std::uint64_t number = 0;
   };
-  /// The purge that takes away the entry, or else the first that makes it stale; null if none does. `before` tells whether
-  /// it was written before a position. O(prefixes + tags of the entry).
+  /// The first purge that takes away the entry, or else the first that makes it stale; null if none does. `before` tells
+  /// whether it was written before a position. O(prefixes + tags of the entry).
   template <class Before>
   Purge* match(std::string_view key, const char* extra, Before&& before) const {
-    Purge* hard = nullptr;
+    const Mark* hard = nullptr;
     const Mark* soft = nullptr;
     const auto look = [&](const Mark& mark) {
-      if (!before(mark.position)) return;
-      if (!mark.purge->soft) {
-        hard = mark.purge.get();
-      } else if (soft == nullptr || mark.number < soft->number) {
-        soft = &mark;
-      }
+      const Mark*& first = mark.purge->soft ? soft : hard;
+      if ((first == nullptr || mark.number < first->number) && before(mark.position)) first = &mark;
     };
     for (const Mark& mark : prefixes_) {
       if (key.starts_with(mark.purge->names[0])) look(mark);
@@ -96,12 +95,12 @@ class Purges {
         if (found != tags_.end()) std::for_each(found->second.begin(), found->second.end(), look);
       });
     }
-    return hard != nullptr || soft == nullptr ? hard : soft->purge.get();
+    const Mark* const found = hard != nullptr ? hard : soft;
+    return found != nullptr ? found->purge.get() : nullptr;
   }
 
   /// The newest segment that a sweep has to look at.
   std::uint64_t newest() const { return newest_; }
-  bool wipes() const;
   /// A sweep starts; what is added from now on is for the next.
   void begin_round() { round_ = number_; }
   bool in_round() const { return round_ != 0; }
@@ -115,7 +114,8 @@ class Purges {
 
  private:
   using Marks = std::vector<Mark>;
-  static void add(Marks& marks, const Mark& mark);
+  static Mark* replaceable(Marks& marks, const Purge& purge, std::size_t most);
+  static void add(Marks& marks, const Mark& mark, std::size_t most);
   struct Hash {
     using is_transparent = void;
     const HashKey* secret;

@@ -36,6 +36,11 @@ struct Scratch {
     residents.reserve(most_entries);
     deadlines.reserve(most_entries);
   }
+  /// Overwrites what survivors have left here.
+  void wipe() {
+    bytes.assign(bytes.capacity(), 0);
+    bytes.clear();
+  }
   void clear() {
     bytes.clear();
     survivors.clear();
@@ -47,6 +52,7 @@ struct Scratch {
   std::vector<Survivor> survivors;
   std::vector<Resident> residents;
   std::vector<UnixMs> deadlines;
+  std::uint64_t wiped = 0;  // the last of ScratchPool's wipings that it has seen
 };
 
 /// As many as threads were at work at the same time. Thread-safe.
@@ -70,6 +76,7 @@ class ScratchPool {
     try {
       free_.reserve(made_ + 1);
       Handle handle(new Scratch, Return{this});
+      handle->wiped = wiping_;
       ++made_;
       return handle;
     } catch (const std::bad_alloc&) {
@@ -77,15 +84,38 @@ class ScratchPool {
     }
   }
 
+  /// Overwrites all of them; those at work now when they are given back.
+  void wipe() {
+    const std::lock_guard lock(mutex_);
+    ++wiping_;
+    for (const auto& scratch : free_) wipe(*scratch);
+    unwiped_ = made_ - free_.size();
+  }
+  /// Whether that has come to an end.
+  bool wiped() {
+    const std::lock_guard lock(mutex_);
+    return unwiped_ == 0;
+  }
+
  private:
+  void wipe(Scratch& scratch) {
+    scratch.wipe();
+    scratch.wiped = wiping_;
+  }
   void give_back(Scratch* scratch) {
     const std::lock_guard lock(mutex_);
+    if (scratch->wiped != wiping_) [[unlikely]] {
+      wipe(*scratch);
+      --unwiped_;
+    }
     free_.emplace_back(scratch);
   }
 
   std::mutex mutex_;
   std::vector<std::unique_ptr<Scratch>> free_;
   std::size_t made_ = 0;
+  std::uint64_t wiping_ = 0;
+  std::size_t unwiped_ = 0;
 };
 
 }  // namespace pinfold::store

@@ -48,6 +48,8 @@ class SegmentPool {
   void free(char* base);
   /// Gives the pages of all free segments back to the system.
   void release_spare();
+  /// Overwrites the free segments that keep their pages. While Memory::erasing(), those freed from then on are overwritten too.
+  void wipe_spare();
   /// Sees to it that the next segments have their pages already: for a huge page the kernel takes longer than a shard's
   /// lock may be held. To be called with nothing locked before segments may be needed; mostly one comparison.
   void prepare() {

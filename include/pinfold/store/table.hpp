@@ -70,10 +70,14 @@ class Table {
   bool remove(const Key& key);
 
   /// Takes effect for every look-up at once; purge_some() finds the rest. False: too many are waiting for that.
-  bool can_purge(const Purge& purge) const { return purges_ == nullptr || purges_->has_room_for(purge); }
+  bool can_purge(const Purge& purge) { return purges_ == nullptr || purges_->has_room_for(purge); }
   void purge(const std::shared_ptr<Purge>& purge);
   /// Goes through the segments that a purge may be for, a segment each time. False when all has been seen.
   bool purge_some();
+
+  /// Overwrites what is left of entries that are gone, a segment's worth each time: dead ones, what lies behind live ones and
+  /// their blocks, the rest of each segment. `pass` tells one time from the next. False when all has been seen.
+  bool erase_some(std::uint64_t pass);
 
   std::uint64_t size() const { return size_; }
   std::uint64_t expires() const { return expires_; }
@@ -146,7 +150,9 @@ class Table {
   void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
   bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
   void note_purged(const Entry& entry, Purge& purge) const;
-  bool sweep_segment(std::uint32_t id, bool wiping, std::uint32_t& at);
+  bool sweep_segment(std::uint32_t id, std::uint32_t& at);
+  bool erase_segment(std::uint32_t id);
+  static std::size_t erase_behind(Entry entry);
   bool sweep_before_moving(std::uint32_t id);
   void account_purges();
   bool provide_uses();
@@ -226,6 +232,14 @@ class Table {
   std::uint64_t sequence_ = 0;    // of the segment started last
   std::unique_ptr<Purges> purges_;  // only while there are any
   std::uint64_t purges_bytes_ = 0;  // as accounted
+  struct Erasing {
+    std::uint64_t pass = 0;
+    std::uint32_t at = 1;        // the next segment to look at
+    std::uint32_t end = 1;       // those from here on were opened during the pass
+    std::uint32_t offset = 0;    // where to go on in it, if it is still the one with this sequence
+    std::uint64_t sequence = 0;
+  };
+  Erasing erasing_;
 };
 
 template <class Visit>

@@ -185,3 +185,53 @@ TEST_CASE("a blob is counted until its last reference is gone") {
   second = {};
   CHECK(account == 0);
 }
+
+TEST_CASE("what is free is overwritten, and what is freed while that is wanted") {
+  BlockHeap heap([](std::int64_t) {});
+  constexpr std::size_t size = 3 * BlockHeap::unit;  // so that pages are shared
+  std::vector<char*> blocks;
+  for (int i = 0; i < 2000; ++i) {
+    blocks.push_back(heap.allocate(size));
+    std::memset(blocks.back(), 'x', size);
+  }
+  const auto all = [](const char* block, char byte) {
+    for (std::size_t i = 0; i < size; ++i) {
+      if (block[i] != byte) return false;
+    }
+    return true;
+  };
+  for (std::size_t i = 0; i < blocks.size(); i += 3) heap.free(blocks[i], size);
+  require(all(blocks[0], 'x'), "a freed block keeps its bytes, or this test shows nothing");
+  heap.wipe_freed(true);
+  heap.free(blocks[1], size);
+  require(all(blocks[1], 0), "freed meanwhile");
+  const char* at = nullptr;
+  do {
+    at = heap.wipe_free(at);
+  } while (at != nullptr);
+  heap.wipe_freed(false);
+  for (std::size_t i = 0; i < blocks.size(); ++i) require(all(blocks[i], i % 3 == 0 || i == 1 ? 0 : 'x'), "free or not");
+  for (std::size_t i = 2; i < blocks.size(); ++i) {
+    if (i % 3 != 0) heap.free(blocks[i], size);
+  }
+}
+
+TEST_CASE("a blob that is to be wiped is wiped by its last holder, and slack without touching the value") {
+  BlockHeap heap([](std::int64_t) {});
+  const Blob neighbour = Blob::copy_of(heap, std::string(100, 'n'));  // keeps the page
+  Blob blob = Blob::copy_of(heap, std::string(300, 's'));
+  char* const bytes = blob.data();
+  Blob held = blob;
+  blob.wipe_when_freed();
+  blob = {};
+  require(held.view() == std::string(300, 's'), "still held");
+  held = {};
+  require(std::string(bytes, 300) == std::string(300, '\0'), "wiped");
+
+  Blob longer = Blob::copy_of(heap, std::string(400, 'l'));
+  longer.set_size(100);
+  const std::size_t slack = longer.capacity() - 100;
+  require(longer.wipe_slack() == slack, "bytes of slack");
+  require(longer.view() == std::string(100, 'l'), "the value");
+  require(std::string(longer.data() + 100, slack) == std::string(slack, '\0'), "the slack");
+}

@@ -23,13 +23,13 @@ struct Delivered {
 
 // A cache whose answers are kept for the test to look at.
 struct Rig {
-  Keyspace keyspace{{.shards = 2}};
+  Keyspace keyspace;
   Cache cache{keyspace};
   std::vector<Delivered> answers;
   std::string name = "key";
   bool refusing_memory = false;
 
-  Rig() {
+  explicit Rig(std::uint64_t max_memory = 0) : keyspace({.shards = 2, .max_memory = max_memory}) {
     cache.deliver = [this](const std::shared_ptr<const Answers>& more) {
       if (refusing_memory) throw std::bad_alloc();
       for (const auto& [ticket, waiter] : more->to) answers.push_back({waiter.client, ticket, more->answer});
@@ -265,6 +265,63 @@ TEST_CASE("what a lease's holder has read may be older than a purge that came af
   REQUIRE(rig.release(grant.token));
   rig.grant();
   CHECK_FALSE(outdated("\3tag"));
+}
+
+TEST_CASE("a purge that is refused, or of another database, does not refuse fills") {
+  Rig rig;
+  store::Extra extra;
+  extra.tags = "\3tag";
+  for (int i = 0; i < 64; ++i) {  // in both shards
+    rig.name = std::to_string(i);
+    rig.write([&](Database& db, const Key& key) { db.put(key, "v", {.extra = &extra}); });
+  }
+  const auto purge = [&](unsigned db) {
+    Keyspace::Locks locks(rig.keyspace);
+    return rig.cache.purge(db, false, {"tag"}, true, false, {}, locks) != nullptr;
+  };
+  const auto outdated = [&](unsigned db) {
+    return rig.locked([&](Leases& leases, const Key& key) { return leases.outdated(db, key.text, "\3tag"); });
+  };
+  while (purge(0)) {
+  }
+  rig.name = "key";
+  rig.grant();
+  REQUIRE_FALSE(purge(0));
+  CHECK_FALSE(outdated(0));
+  REQUIRE(purge(1));
+  CHECK_FALSE(outdated(0));
+}
+
+TEST_CASE("purges that wait are bounded, in number and in bytes, and leases do not take their place") {
+  const auto purge = [](Rig& rig, const std::vector<std::string>& tags) {
+    Keyspace::Locks locks(rig.keyspace);
+    return rig.cache.purge(0, false, tags, false, false, {}, locks) != nullptr;
+  };
+  const auto until_refused = [&](Rig& rig, std::size_t tag_bytes, bool same) {
+    rig.write([&](Database& db, const Key& key) { db.put(key, "v"); });
+    std::uint64_t count = 0;
+    while (count < 100'000 && purge(rig, {(same ? "" : std::to_string(count)) + std::string(tag_bytes, 't')})) ++count;
+    CHECK(rig.cache.purges_pending() == count);
+    // There is room again when they were swept.
+    while (rig.keyspace.background_step(unix_ms(), 100'000)) {
+    }
+    rig.cache.tell_finished();
+    CHECK(rig.cache.purges_pending() == 0);
+    CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+    CHECK(purge(rig, {"t"}));
+    return count;
+  };
+  Rig roomy;
+  CHECK(until_refused(roomy, 10, true) == Cache::most_purges);
+  constexpr std::uint64_t share = 1024 * 1024;
+  Rig narrow(8 * share);
+  const std::uint64_t count = until_refused(narrow, 200, false);
+  CHECK(count > 100);
+  CHECK(count * 200 * 2 < share);
+  Rig full(8 * share);
+  full.keyspace.memory().add(store::Use::herd, share);
+  CHECK(full.grant().outcome == Grant::Outcome::used_up);
+  CHECK(purge(full, {"t"}));
 }
 
 TEST_CASE("a purge of a prefix voids the leases of its keys, one of a tag those of entries that carry it") {

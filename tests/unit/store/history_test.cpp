@@ -322,6 +322,7 @@ class History {
 
   // A limit that was lowered is in force for what is there at once, and for everything as far as it has been reached.
   void background() {
+    if (below(16) == 0) erasure_ = keyspace_.erase();
     failures_.during([&] { return keyspace_.background_step(now_, 2000); }, false);
     allowed_ = std::max(keyspace_.memory().limit(), std::min(allowed_, keyspace_.memory().data()));
   }
@@ -356,11 +357,13 @@ class History {
     while (keyspace_.background_step(now_, 100'000)) {
     }
     CHECK(keyspace_.memory().used() == 0);
+    CHECK(keyspace_.erased(erasure_));
   }
 
   static constexpr std::uint64_t segment_slack_ = 3 * 64 * 1024;
 
   Failures failures_;
+  std::uint64_t erasure_ = 0;  // that was asked for last
   std::mt19937_64 random_;
   Keyspace keyspace_;
   std::string bytes_;  // what values are cut from

@@ -36,6 +36,7 @@ class PurgeHistory {
       step();
       if (below(40) == 0) now_ += static_cast<UnixMs>(below(200));
       if (below(50) == 0) keyspace_.background_step(now_, 200);
+      if (below(1000) == 0) keyspace_.erase();
       if (below(1500) == 0) check_all();
     }
     check_all();

@@ -1,0 +1,82 @@
+#pragma once
+// Which tags were purged since a lease was granted: a fill names its tags only when it comes, and what it brings may have been read
+// before the purge.
+//
+// Each purge of tags begins an epoch, and a lease is known by the epoch in which it was granted: one number, however many leases
+// there are. Remembered are the tags of purges that came after the oldest lease that is alive, each with the last epoch that
+// one of its purges began. Where there is no room for that, a barrier takes their place: leases from before it may not fill
+// with any tags, which refuses some fills that could be let through and never the other way round. What need not be remembered any
+// longer is dropped a few at a time, because leases end and begin with a shard locked; keeping it longer refuses nothing more.
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "pinfold/store/memory.hpp"
+
+namespace pinfold::cache {
+
+/// Thread-safe, and may be used with shards locked. Counts what it takes as store::Use::herd in `memory`, which must outlive it.
+class PurgedTags {
+ public:
+  /// So many purges of a tag are remembered, those included that wait to be dropped.
+  static constexpr std::size_t most_remembered = 100'000;
+  /// So many are dropped by a call of anything but forget_some().
+  static constexpr std::size_t most_dropped = 64;
+
+  explicit PurgedTags(store::Memory& memory) : memory_(memory) {}
+  ~PurgedTags();
+  PurgedTags(const PurgedTags&) = delete;
+  PurgedTags& operator=(const PurgedTags&) = delete;
+
+  /// A lease is granted, in the epoch that is returned. Throws std::bad_alloc, and then there is none. O(log epochs).
+  std::uint64_t begin_lease();
+  /// It has ended.
+  void end_lease(std::uint64_t epoch);
+
+  /// What note() may take for them, in bytes.
+  static std::size_t memory_of(const std::vector<std::string>& tags);
+  /// Tags of a database are purged now; whether there is `room` to remember them is the caller's to say. Never fails.
+  /// O(tags log tags remembered).
+  void note(unsigned db, const std::vector<std::string>& tags, bool room);
+  /// Whether one of the tags, encoded as in store::Extra, was purged after the lease's epoch, or may have been.
+  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const;
+
+  /// Drops up to so many that need not be remembered any longer; true if there are more.
+  bool forget_some(std::size_t most);
+  /// Purges of a tag that are remembered.
+  std::size_t remembered() const;
+
+ private:
+  using Name = std::pair<unsigned, std::string>;  // database and tag
+  using NameView = std::pair<unsigned, std::string_view>;
+  struct Less {
+    using is_transparent = void;
+    static NameView view(const Name& name) { return {name.first, name.second}; }
+    static NameView view(const NameView& name) { return name; }
+    bool operator()(const auto& a, const auto& b) const { return view(a) < view(b); }
+  };
+  using Tags = std::map<Name, std::uint64_t, Less>;  // the epoch that began with the last purge
+  struct Noted {
+    std::uint64_t epoch;
+    Tags::iterator tag;
+  };
+
+  void remember(unsigned db, const std::string& tag);
+  bool drop(std::size_t most);
+
+  store::Memory& memory_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::uint64_t epoch_ = 1;
+  std::uint64_t barrier_ = 0;
+  std::map<std::uint64_t, std::uint64_t> alive_;  // leases, by epoch
+  Tags tags_;
+  std::deque<Noted> order_;  // by epoch; a tag is forgotten with the last of its purges
+};
+
+}  // namespace pinfold::cache

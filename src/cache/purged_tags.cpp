@@ -1,0 +1,113 @@
+#include "pinfold/cache/purged_tags.hpp"
+
+#include <algorithm>
+#include <new>
+
+#include "pinfold/store/extra.hpp"
+
+namespace pinfold::cache {
+
+namespace {
+
+// In the map and in the queue.
+std::size_t bytes_of(const std::string& tag) {
+  constexpr std::size_t nodes = 160;
+  return nodes + tag.size();
+}
+
+}  // namespace
+
+PurgedTags::~PurgedTags() {
+  for (const Noted& noted : order_) {
+    memory_.add(store::Use::herd, -static_cast<std::int64_t>(bytes_of(noted.tag->first.second)));
+  }
+}
+
+std::uint64_t PurgedTags::begin_lease() {
+  const std::lock_guard lock(mutex_);
+  ++alive_[epoch_];
+  return epoch_;
+}
+
+void PurgedTags::end_lease(std::uint64_t epoch) {
+  const std::lock_guard lock(mutex_);
+  const auto here = alive_.find(epoch);
+  if (here == alive_.end() || --here->second > 0) return;
+  alive_.erase(here);
+  drop(most_dropped);
+}
+
+std::size_t PurgedTags::memory_of(const std::vector<std::string>& tags) {
+  std::size_t bytes = 0;
+  for (const std::string& tag : tags) bytes += bytes_of(tag);
+  return bytes;
+}
+
+void PurgedTags::note(unsigned db, const std::vector<std::string>& tags, bool room) {
+  const std::lock_guard lock(mutex_);
+  ++epoch_;
+  drop(most_dropped);
+  if (alive_.empty()) return;
+  if (!room || order_.size() + tags.size() > most_remembered) {
+    barrier_ = epoch_;
+    return;
+  }
+  try {
+    for (const std::string& tag : tags) remember(db, tag);
+  } catch (const std::bad_alloc&) {
+    barrier_ = epoch_;
+  }
+}
+
+void PurgedTags::remember(unsigned db, const std::string& tag) {
+  order_.push_back({epoch_, tags_.end()});
+  try {
+    order_.back().tag = tags_.try_emplace(Name(db, tag)).first;
+  } catch (const std::bad_alloc&) {
+    order_.pop_back();
+    throw;
+  }
+  std::uint64_t& last = order_.back().tag->second;
+  if (last == epoch_) return order_.pop_back();  // named twice
+  last = epoch_;
+  memory_.add(store::Use::herd, static_cast<std::int64_t>(bytes_of(tag)));
+}
+
+// Whatever every lease that may still fill was granted after. With mutex_.
+bool PurgedTags::drop(std::size_t most) {
+  const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? epoch_ : alive_.begin()->first);
+  for (; !order_.empty() && order_.front().epoch <= oldest; --most) {
+    if (most == 0) return true;
+    const Noted noted = order_.front();
+    order_.pop_front();
+    memory_.add(store::Use::herd, -static_cast<std::int64_t>(bytes_of(noted.tag->first.second)));
+    if (noted.tag->second == noted.epoch) tags_.erase(noted.tag);
+  }
+  return false;
+}
+
+bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const {
+  if (encoded_tags.empty()) return false;
+  const std::lock_guard lock(mutex_);
+  if (epoch < barrier_) return true;
+  bool found = false;
+  store::Extra extra;
+  extra.tags = encoded_tags;
+  extra.for_each_tag([&](std::string_view tag) {
+    const auto purged = tags_.find(NameView(db, tag));
+    found |= purged != tags_.end() && purged->second > epoch;
+  });
+  return found;
+}
+
+bool PurgedTags::forget_some(std::size_t most) {
+  const std::lock_guard lock(mutex_);
+  return drop(most);
+}
+
+std::size_t PurgedTags::remembered() const {
+  const std::lock_guard lock(mutex_);
+  return order_.size();
+}
+
+}  // namespace pinfold::cache

@@ -1,0 +1,112 @@
+// Proof of erasure: overwriting what entries that are gone have left in memory.
+//
+// A deleted, overwritten or moved entry leaves its bytes behind until their place is used again: in the log as a dead entry, or
+// behind a live one that is shorter, or behind the end of a segment that was begun anew; in segments and blocks that are free; in
+// the buffers of eviction. One pass goes through all of that, a segment at a time under its shard's lock. While it is under way,
+// whatever is freed is overwritten at once and whatever moves takes no older bytes along (Memory::erasing()), so a place that the
+// pass has seen stays clean. At its end nothing that was gone when it began can be read in the store's memory any more; a block that
+// a reply still holds is the exception. Without a pass all this costs a comparison where a segment or a block is freed or moved.
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/scratch.hpp"
+#include "pinfold/store/segment.hpp"
+#include "pinfold/store/shard.hpp"
+
+namespace pinfold::store {
+
+// --- a table ---
+
+// Behind the entry and its blocks; returns about how many bytes that were.
+std::size_t Table::erase_behind(Entry e) {
+  e.wipe_slack();
+  std::size_t bytes = 0;
+  for (void* raw : {e.key_blob(), e.value_blob()}) {
+    if (raw != nullptr) bytes += Blob::borrow(raw, [](const Blob& blob) { return blob.wipe_slack(); });
+  }
+  return bytes;
+}
+
+// False if there is more to do than a lock may be held for.
+bool Table::erase_segment(std::uint32_t id) {
+  constexpr std::size_t most_bytes = 1024 * 1024;  // behind values in blocks
+  const Segment& segment = segments_[id];
+  if (std::exchange(erasing_.sequence, segment.sequence) != segment.sequence) erasing_.offset = 0;
+  for (std::size_t bytes = 0; erasing_.offset < segment.used;) {
+    if (bytes > most_bytes) return false;
+    Entry e(segment.base + erasing_.offset);
+    erasing_.offset += static_cast<std::uint32_t>(e.extent());
+    e.dead() ? e.wipe() : void(bytes += erase_behind(e));
+  }
+  std::memset(segment.base + segment.used, 0, segment_size - segment.used);
+  return true;
+}
+
+bool Table::erase_some(std::uint64_t pass) {
+  constexpr unsigned most_looked_at = 4096;
+  if (erasing_.pass != pass) erasing_ = {.pass = pass, .end = static_cast<std::uint32_t>(segments_.size())};
+  for (unsigned looked_at = 0; erasing_.at < erasing_.end; ++looked_at) {
+    if (looked_at == most_looked_at) return true;
+    const bool meant = segments_[erasing_.at].base != nullptr;
+    if (meant && !erase_segment(erasing_.at)) return true;
+    ++erasing_.at;
+    if (meant) return true;
+  }
+  return false;
+}
+
+// --- all of them ---
+
+std::uint64_t Keyspace::erase() {
+  const std::uint64_t number = erasures_asked_.fetch_add(1, std::memory_order_acq_rel) + 1;
+  if (wake_) wake_();
+  return number;
+}
+
+void Keyspace::begin_erasure(std::uint64_t number) {
+  erasing_ = {};
+  erasing_.number = number;
+  memory_.set_erasing(true);
+  pool_->wipe_spare();  // before tables are looked at: what they take from there afterwards is clean
+  scratches_->wipe();
+}
+
+// False when all tables have been seen.
+bool Keyspace::erase_shards(std::int64_t end_us) {
+  for (; erasing_.shard < shard_count(); ++erasing_.shard) {
+    Shard& shard = *shards_[erasing_.shard];
+    for (bool more = true; more;) {
+      if (monotonic_us() >= end_us) return true;
+      const std::lock_guard lock(shard.mutex);
+      // Each time all of them: databases may be swapped in between.
+      more = std::any_of(shard.tables.begin(), shard.tables.end(),
+                         [this](const auto& table) { return table && table->erase_some(erasing_.number); });
+    }
+  }
+  return false;
+}
+
+// The pass that was asked for, for as long as there is time. True if there is more to do.
+bool Keyspace::erase_some(std::int64_t end_us) {
+  if (erased(erasing_.number)) {
+    const std::uint64_t asked = erasures_asked_.load(std::memory_order_acquire);
+    if (erased(asked)) return false;
+    begin_erasure(asked);
+  }
+  if (erase_shards(end_us)) return true;
+  while (!erasing_.blocks) {
+    if (monotonic_us() >= end_us) return true;
+    erasing_.block = memory_.heap().wipe_free(erasing_.block);
+    erasing_.blocks = erasing_.block == nullptr;
+  }
+  // Others see to the rest.
+  if (dropped_tables_ != 0 || memory_.heap().noted() != 0 || !scratches_->wiped()) return true;
+  memory_.set_erasing(false);
+  erasures_done_.store(erasing_.number, std::memory_order_release);
+  return !erased(erasures_asked_.load(std::memory_order_acquire));
+}
+
+}  // namespace pinfold::store
