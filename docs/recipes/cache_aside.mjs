@@ -41,6 +41,7 @@ const load = (key) => async () => {
   await new Promise((done) => setTimeout(done, 200));
   return row;
 };
+await cache.del(['user:1', 'user:2', 'user:3']);
 const found = await Promise.all(Array.from({ length: 50 }, () => readThrough('user:1', load('user:1'))));
 console.log(`${found.length} readers, ${loads} load, ${found.filter((name) => name === 'Ada').length} answers`);
 await cache.del('user:1');

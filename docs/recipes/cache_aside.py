@@ -46,8 +46,8 @@ if __name__ == "__main__":
         time.sleep(0.2)
         return row
 
-    with ThreadPoolExecutor(50) as readers:
-        found = list(readers.map(lambda _: read_through("user:1", lambda: load("user:1")), range(50)))
+    cache.delete("user:1", "user:2", "user:3")
+    found = list(ThreadPoolExecutor(50).map(lambda _: read_through("user:1", lambda: load("user:1")), range(50)))
     print(f"{len(found)} readers, {len(loads)} load, {found.count('Ada')} answers")
     cache.delete("user:1")
     reader = refreshers.submit(read_through, "user:1", lambda: load("user:1"))

@@ -45,6 +45,7 @@ load = lambda do |key|
   row
 end
 
+cache.del("user:1", "user:2", "user:3")
 found = Array.new(50) { Thread.new { read_through("user:1") { load["user:1"] } } }.map(&:value)
 puts "#{found.size} readers, #{loads} load, #{found.count('Ada')} answers"
 cache.del("user:1")

@@ -40,6 +40,7 @@ if __name__ == "__main__":
         queries.append(1)
         return table.get("sku:9")
 
+    cache.delete("sku:9", "sku:10")
     found = [find("sku:9", query) for _ in range(1_000)]
     print(f"{len(found)} look-ups, {len(queries)} query, {found.count(None)} times nothing")
     create(table, "sku:9", "pen")

@@ -48,6 +48,7 @@ if __name__ == "__main__":
             render(key, page_of(key), *tags)
         return made.copy()
 
+    cache.delete(*pages)
     print("first:", len(show_all()), "then:", len(show_all()))
     changed("product:42")  # the category's page is not tagged with it
     print("after a change of product:42:", show_all())

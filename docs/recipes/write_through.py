@@ -41,9 +41,10 @@ def read(item):
 
 
 if __name__ == "__main__":
-    first, second = write("pen", 10), write("pen", 9)  # two writers commit in this order,
-    print("second:", put("pen", 9, second), "first:", put("pen", 10, first))  # and reach the cache in the other
-    print("read:", read("pen"))
-    third = write("pen", 8)
-    cache.execute_command("CACHE.INVALIDATE", 1, "pen", "VERSION", second)  # an invalidation by another service
-    print("late:", put("pen", 9, second), "read:", read("pen"), "same version again:", put("pen", 8, third))
+    pen = f"pen:{cache.incr('runs')}"  # the versions of an earlier run are remembered
+    first, second = write(pen, 10), write(pen, 9)  # two writers commit in this order,
+    print("second:", put(pen, 9, second), "first:", put(pen, 10, first))  # and reach the cache in the other
+    print("read:", read(pen))
+    third = write(pen, 8)
+    cache.execute_command("CACHE.INVALIDATE", 1, pen, "VERSION", second)  # an invalidation by another service
+    print("late:", put(pen, 9, second), "read:", read(pen), "same version again:", put(pen, 8, third))

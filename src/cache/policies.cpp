@@ -290,12 +290,13 @@ std::uint16_t PolicySet::match_tails(std::uint32_t root, std::string_view key, s
 UnixMs limited_deadline(const Policy& policy, UnixMs now, UnixMs expires_at) {
   std::int64_t left = expires_at == 0 ? policy.ttl_ms : expires_at - now;
   if (policy.max_ttl_ms != 0 && (left == 0 || left > policy.max_ttl_ms)) left = policy.max_ttl_ms;
-  if (left <= 0) return expires_at;
-  if (policy.jitter_percent != 0) {
-    const std::int64_t most = static_cast<std::int64_t>(static_cast<double>(left) * policy.jitter_percent / 100);
-    left = std::max<std::int64_t>(left - static_cast<std::int64_t>(random_below(static_cast<std::uint64_t>(most) + 1)), 1);
-  }
-  return now + left;
+  return left > 0 ? now + shortened(policy, left) : expires_at;
+}
+
+std::int64_t shortened(const Policy& policy, std::int64_t ms) {
+  if (policy.jitter_percent == 0) return ms;
+  const auto most = static_cast<std::uint64_t>(static_cast<double>(ms) * policy.jitter_percent / 100);
+  return std::max<std::int64_t>(ms - static_cast<std::int64_t>(random_below(most + 1)), 1);
 }
 
 bool PolicySet::on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
@@ -312,9 +313,9 @@ bool PolicySet::on_write(const store::Key& key, std::size_t value_bytes, UnixMs 
 
 UnixMs PolicySet::on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const {
   const Policy* const policy = match(key.text);
-  if (policy == nullptr || policy->max_ttl_ms == 0) return expires_at;
-  if (expires_at == 0 || expires_at > now + policy->max_ttl_ms) return now + policy->max_ttl_ms;
-  return expires_at;
+  if (policy == nullptr) return expires_at;
+  if (expires_at != 0) return limited_deadline(*policy, now, expires_at);
+  return policy->max_ttl_ms != 0 ? now + shortened(*policy, policy->max_ttl_ms) : 0;
 }
 
 }  // namespace pinfold::cache

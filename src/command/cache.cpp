@@ -229,6 +229,7 @@ void cache_absent(Call& call) {
     if (!at) return;
     how.expires_at = std::min(*at, call.now + most);
   }
+  if (policy != nullptr && how.expires_at > call.now) how.expires_at = call.now + cache::shortened(*policy, how.expires_at - call.now);
   how.absent = true;
   store::Database db = call.db();
   db.set_rules(nullptr);  // they are about values

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 
+#include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
@@ -71,10 +72,15 @@ void policy_set(Call& call) {
     found = std::prev(policies.end());
   }
   for (std::size_t i = 3; i < call.args.size(); i += 2) {
+    for (std::size_t before = 3; before < i; before += 2) {
+      if (!iequals(call.args[before], call.args[i])) continue;
+      return call.reply.error("ERR policy '" + std::string(name) + "': " + std::string(call.args[i]) + " is set twice");
+    }
     if (const auto error = cache::set_field(*found, call.args[i], call.args[i + 1])) {
       return call.reply.error("ERR policy '" + std::string(name) + "': " + *error);
     }
   }
+  if (found->match.empty()) return call.reply.error("ERR there is no policy '" + std::string(name) + "', and a new one needs a match");
   call.engine.cache.set_policies(std::move(policies));
   call.reply.ok();
 }

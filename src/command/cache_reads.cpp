@@ -157,7 +157,8 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   count(counters.misses);
   if (policy == nullptr || policy->coalesce_ms == 0) return {};
   const Grant grant = lease();
-  const bool waits = grant.outcome == Grant::Outcome::held && waiting_allowed &&
+  // What is behind it may be the SET that it would wait for; and of a pipeline the waits would add up.
+  const bool waits = grant.outcome == Grant::Outcome::held && waiting_allowed && !call.session.more_to_come &&
                      wait_for(call, db.number(), key, policy->coalesce_ms, lease_ms(), WaitKind::plain_read,
                               serves_stale || policy->stale_ms > 0);
   return {std::nullopt, waits};

@@ -266,7 +266,7 @@ void Connection::parse(Batch& batch) {
   if (!any) finish();
 }
 
-void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared) {
+void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (closed_ || paused_ || close_when_sent_) return;
   if (waits()) [[unlikely]] {
     if (!std::exchange(held_up_, true)) hold_up(start);
@@ -283,6 +283,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   resp::Reply reply(thread_.output(), session_.protocol);
   const bool large = large_ != nullptr && large_->start == start;
   if (large) prepared.large = &large_->arguments;
+  session_.more_to_come = !last || more_input_;
   dispatcher.execute(session_, args, prepared, reply, thread_.now());
   if (large) forget_large();
   if (waits()) [[unlikely]] begin_wait();

@@ -251,7 +251,7 @@ void IoThread::execute_batch() {
     Connection& connection = *batch_.request(i).connection;
     const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
     guarded(connection, [&] {
-      connection.execute(batch_.request(i).start, batch_.args(i), prepared[i]);
+      connection.execute(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
       if (last_of_connection) connection.finish();
     });
   }

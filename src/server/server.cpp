@@ -156,6 +156,7 @@ std::optional<std::string> read_policies(const config::Settings& settings, std::
       policy.name = field.value;
     }
     if (policy.name.empty()) return (fields.empty() ? std::string() : fields[0].where) + "a policy needs a name";
+    if (policy.match.empty()) return fields[0].where + "policy '" + policy.name + "' needs a match";
     if (policies.size() > cache::most_policies) return fields[0].where + "there are too many policies";
   }
   return std::nullopt;
@@ -207,7 +208,10 @@ int run(int argc, char** argv, char** environment) {
   engine.cache.set_policies(std::move(policies));
   engine.audit = [](const std::string& line) { spdlog::info("{}", line); };
   const pid_t self = getpid();
-  engine.shut_down = [self] { kill(self, SIGTERM); };
+  engine.shut_down = [self] {
+    spdlog::info("A client asked for SHUTDOWN");
+    kill(self, SIGTERM);
+  };
 
   // This thread's own loop: accepting and signals. Requests are served by the I/O threads.
   boost::asio::io_context context(1);

@@ -58,7 +58,8 @@ def run(server, command):
 
 @pytest.mark.parametrize("program", [name for name in PRINTED if name.endswith(".py")])
 def test_python(empty, program):
-    assert run(empty, [*PYTHON, RECIPES / program]) == PRINTED[program]
+    for _ in range(2):  # what one run leaves in the cache is nothing to the next
+        assert run(empty, [*PYTHON, RECIPES / program]) == PRINTED[program]
 
 
 def test_ruby(empty):

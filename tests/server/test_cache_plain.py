@@ -154,8 +154,15 @@ def test_readers_of_a_missing_key_wait_for_the_first(cache, client, connect, pol
     assert [other.read() for other in others] == [b"v"] * 5
 
 
+def test_a_get_does_not_wait_for_what_is_behind_it(cache, client, policy):
+    """a GET does not behind which its client has sent more already: that may be the very SET."""
+    policy("p", "match", "p:*", "coalesce", "10m", "lease", "10m")
+    assert client.call("GET", "p:k") is None
+    assert client.pipeline([("GET", "p:k"), ("GET", "p:k"), ("SET", "p:k", "v"), ("GET", "p:k")]) == [None, None, "OK", b"v"]
+
+
 def test_mget_and_getex_never_wait(cache, client, policy):
-    """MGET and GETEX never wait."""
+    """MGET and GETEX never wait"""
     policy("p", "match", "p:*", "coalesce", "10m", "lease", "10m")
     assert client.call("GET", "p:k") is None
     assert client.call("GETEX", "p:k", "EX", 100) is None

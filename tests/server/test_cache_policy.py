@@ -140,7 +140,7 @@ def test_persist_is_shortened(cache, policy, client):
 
 
 def test_jitter_only_shortens_and_spreads(cache, policy, client):
-    """jitter: 10%  # a time to live is shortened by a random 0-10 %, never lengthened"""
+    """jitter: 10%  # a time to live is shortened by a random 0-10 % (up to 90 %), never lengthened; EXPIRE's too"""
     policy("p", "match", "p:*", "jitter", "10%")
     for i in range(300):
         client.call("SET", f"p:{i}", "v", "EXAT", 4_000_000_000)
@@ -158,6 +158,18 @@ def test_jitter_of_the_ttl_of_the_policy(cache, policy, client):
         client.call("SET", f"p:{i}", "v")
     left = [client.call("PTTL", f"p:{i}") for i in range(100)]
     assert all(0 < ms <= 600_000 for ms in left) and len(set(left)) > 50
+
+
+@pytest.mark.parametrize("command", ["EXPIRE", "PEXPIREAT", "GETEX", "PERSIST", "CACHE.ABSENT"])
+def test_jitter_of_deadlines_that_are_set_later(cache, policy, client, command):
+    policy("p", "match", "p:*", "jitter", "50%", "max-ttl", "50s")
+    deadline = (int(client.call("TIME")[0]) + 50) * 1000
+    options = {"EXPIRE": [50], "PEXPIREAT": [deadline], "GETEX": ["EX", 50], "PERSIST": [], "CACHE.ABSENT": ["EX", 50]}[command]
+    for i in range(50):
+        client.call("SET", f"p:{i}", "v", "PX", LONG)
+        client.call(command, f"p:{i}", *options)
+    left = [cache.inspect(f"p:{i}")["fresh-ms"] for i in range(50)]
+    assert all(0 < ms <= 50_000 for ms in left) and len({ms // 1000 for ms in left}) > 5
 
 
 # lease, early-refresh, negative-ttl, max-leases
@@ -347,6 +359,7 @@ def test_policies_come_from_the_file(tmp_path, start):
         ("policies:\n  - name: a\n    match: 'a[0-9'\n", 3),
         ("policies:\n  - name: a\n    match: 'a\\'\n", 3),
         ("policies:\n  - name: a\n    match: ''\n", 3),
+        ("policies:\n  - name: a\n    ttl: 5m\n", 2),
         ("timeout: 5\npolicies:\n  - name: a\n    match: 'a*'\n  - name: b\n    colour: red\n", 6),
         ("policies:\n  - name: a\n    match: 'a*'\n    ttl: 5m\n   stale: 5s\n", 5),
         ("policies:\n  - name: a\n    match: [a\n    ttl: 5m\n", 4),
@@ -498,11 +511,24 @@ def test_a_wrong_name_is_refused(cache, name):
     assert listed(cache) == []
 
 
-def test_a_policy_without_a_match_is_for_all_keys(cache, policy):
-    policy("all", "ttl", "5m")
-    assert text(cache.policy("MATCH", "any")) == "all"
+def test_a_name_that_was_mistyped_is_no_new_policy(cache, policy):
+    """every policy needs one"""
+    policy("products", "match", "product:*")
+    assert cache.policy("SET", "prodcts", "ttl", "1s") == "ERR there is no policy 'prodcts', and a new one needs a match"
+    assert listed(cache) == ["products"]
+    assert cache.policy("SET", "products", "ttl", "1s") == "OK"
+
+
+def test_a_field_is_set_once(cache, policy):
+    policy("p", "match", "p:*", "ttl", "5m")
+    assert cache.policy("SET", "p", "ttl", "6m", "stale", "1s", "TTL", "7m") == "ERR policy 'p': TTL is set twice"
+    assert text(shown(cache, "p")["ttl"]) == "5m"
+
+
+def test_the_first_policy_that_matches_wins(cache, policy):
+    policy("all", "match", "*", "ttl", "5m")
     policy("later", "match", "later:*")
-    assert text(cache.policy("MATCH", "later:1")) == "all"
+    assert text(cache.policy("MATCH", "later:1")) == text(cache.policy("MATCH", "any")) == "all"
 
 
 def test_there_are_at_most_250(cache, policy):

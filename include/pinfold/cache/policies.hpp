@@ -20,7 +20,7 @@ enum class Priority : std::uint8_t { protect, normal, first_out };
 
 struct Policy {
   std::string name;
-  std::string match = "*";
+  std::string match;                // a glob; every policy needs one
   std::int64_t ttl_ms = 0;          // for writes that set none; 0: none
   std::int64_t max_ttl_ms = 0;      // 0: any
   unsigned jitter_percent = 0;      // of a time to live, which is shortened by up to so much
@@ -86,6 +86,8 @@ class PolicySet final : public store::WriteRules {
   std::vector<Node> nodes_;
 };
 
+/// A time to live of `ms` less the policy's jitter.
+std::int64_t shortened(const Policy& policy, std::int64_t ms);
 /// The deadline that `policy` leaves of one that a writer asks for (0: none).
 UnixMs limited_deadline(const Policy& policy, UnixMs now, UnixMs expires_at);
 

@@ -114,6 +114,7 @@ struct Session {
   bool authenticated = true;
   bool no_touch = false;
   bool close_after_reply = false;
+  bool more_to_come = false;  // requests behind the one at hand have been received already
   ReplyMode reply_mode = ReplyMode::on;
   std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
   std::set<WatchedKey> watched;

@@ -44,7 +44,7 @@ class Connection {
   void hung_up();
   /// Adds the requests that are complete in the input to the batch, as far as it takes them.
   void parse(Batch& batch);
-  void execute(std::size_t start, command::Args args, command::Prepared& prepared);
+  void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
   /// After the last request of a batch: sends the replies and makes ready for the next round.
   void finish();
 
