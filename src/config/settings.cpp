@@ -44,9 +44,9 @@ constexpr Setting kTable[] = {
     {Id::requirepass, "requirepass", Type::text, "", 0, 0, "", true,
      "The password that clients must give with AUTH or HELLO. Empty: none is asked for."},
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
-     "How much memory data may take; clients have a share on top of it. What the process occupies beside its account is "
-     "taken off, within a sixteenth, so that resident memory stays within this, 5% and 12 MB. Also a share of the machine's or the container's "
-     "memory, such as 50%; auto is 75%. 0: no limit."},
+     "How much memory data may take, in bytes or as a share of the machine's or the container's memory, such as 50%; auto "
+     "is 75%. 0: no limit. The resident memory of the process stays within this and 5% and 12 MB more: clients have a share of their own, and what the "
+     "process needs beside the data is taken off the data."},
     {Id::maxmemory_clients, "maxmemory-clients", Type::memory, "5%", -100, unbounded, "", true,
      "How much memory clients may take together, on top of maxmemory: unfinished requests, transactions being queued, "
      "replies that were not read. Large values do not count, they are data. Beyond it those that take most are "

@@ -22,7 +22,7 @@ def key():
     return f"key:{next(_numbers)}"
 
 
-# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | how many keys had an entry that it was for. Voids the keys' leases in any case |
+# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | how many of the keys had an entry that was removed or made stale. Voids the keys' leases in any case |
 
 
 def test_it_answers_how_many_entries_it_hit(cache, client):
