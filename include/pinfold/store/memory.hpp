@@ -67,7 +67,7 @@ class Memory {
     // Between two looks, while values of other sizes come in: measured, with room to spare.
     constexpr std::uint64_t least = 128 * 1024;
     constexpr std::uint64_t most = 4 * 1024 * 1024;
-    const std::uint64_t fluctuation = std::clamp(limit() / 100, least, most);
+    const std::uint64_t fluctuation = std::clamp(limit() / 64, least, most);
     const std::uint64_t known = used() + heap_.noted();
     constexpr std::uint64_t within_bound = 2 * 1024 * 1024;
     const std::uint64_t many = std::min(connections - std::min(connections, within_bound), limit() / 4);
