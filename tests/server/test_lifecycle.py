@@ -69,7 +69,7 @@ def test_a_wrong_command_line_is_one_clear_line_and_exit_1(args, words):
         ("- a\n- b\n", ["bad.yaml"]),
         ("policies:\n  - name: a\n    ttl: soon\n", ["bad.yaml:3:", "'ttl'", "duration"]),
         ("policies:\n  - name: a\n    colour: blue\n", ["bad.yaml:3:", "colour"]),
-        ("policies:\n  - name: a\n  - match: 'b*'\n    name: a\n", ["bad.yaml:4:", "another policy 'a'"]),
+        ("policies:\n  - name: a\n    match: 'a*'\n  - match: 'b*'\n    name: a\n", ["bad.yaml:5:", "another policy 'a'"]),
         ("policies:\n  - match: 'b*'\n", ["bad.yaml:2:", "needs a name"]),
         ("policies:\n  - name: 'a b'\n", ["bad.yaml:2:", "name"]),
         ("policies: 5\n", ["bad.yaml:1:", "list"]),
