@@ -91,7 +91,10 @@ Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::i
     return cache_.leases_alive() >= cache_.max_leases.load(relaxed) ||
            (policy != nullptr && policy->max_leases != 0 && alive >= policy->max_leases);
   };
-  if (none_left()) end_some_expired(now);
+  if (none_left()) {
+    end_some_expired(now);
+    at = states_.find(NameView(db, key.text));  // it may have been idle
+  }
   const bool new_state = at == states_.end();
   if (none_left() || (new_state && !cache_.has_room(static_cast<std::size_t>(memory_of_state(key.text.size()))))) {
     count(cache_.counters.used_up);

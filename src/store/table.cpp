@@ -435,12 +435,16 @@ bool Table::make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms) {
 bool Table::stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms) {
   const Entry old = entry(*slot.ref);
   if (!old.live(at)) return false;
+  // As if it had expired long ago: so it is fresh to no thread, however old that one's reading of the clock.
+  constexpr UnixMs long_ago = 3'600'000;
   Extra extra = old.has_extra() ? Extra::read(old.extra()) : Extra{};
   const UnixMs gone = old.gone_at();
-  extra.stale_ms = gone == 0 ? stale_ms : static_cast<std::uint32_t>(std::min<UnixMs>(gone - at, UINT32_MAX));
+  const UnixMs since = std::max<UnixMs>(at - long_ago, 1);
+  const UnixMs window = (gone == 0 ? UnixMs{stale_ms} : gone - at) + (at - since);
+  extra.stale_ms = static_cast<std::uint32_t>(std::min<UnixMs>(window, UINT32_MAX));
   ExtraBuffer bytes;
   extra.write(bytes.data());
-  return rewrite(key, slot, at, {bytes.data(), extra.size()});
+  return rewrite(key, slot, since, {bytes.data(), extra.size()});
 }
 
 // A value that is a block, or is to become one.

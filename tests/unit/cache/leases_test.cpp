@@ -427,3 +427,40 @@ TEST_CASE("all that leases and waiters take is counted, and comes back") {
   CHECK(rig.answers.size() == 10);
   CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
 }
+
+TEST_CASE("where leases are used up, one that has run out makes room, and what was known of the key may have gone with it") {
+  Rig rig;
+  rig.cache.max_leases = 1;
+  const auto shard = [&](const std::string& name) { return rig.keyspace.shard_of(rig.keyspace.key(name)); };
+  rig.name = "a";
+  REQUIRE(rig.release(rig.grant().token, 10));
+  int other = 0;
+  do {
+    rig.name = "b" + std::to_string(other++);
+  } while (shard(rig.name) != shard("a"));
+  REQUIRE(rig.grant(50).token != 0);
+  advance_clock_for_test(100);
+  rig.name = "a";
+  const Grant grant = rig.grant();
+  REQUIRE(grant.outcome == Grant::Outcome::granted);
+  CHECK(rig.cache.leases_alive() == 1);
+  CHECK(rig.fill(grant.token, "value"));
+  CHECK(rig.cache.leases_alive() == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}
+
+TEST_CASE("what was made stale is stale also to a reader whose clock was read a little earlier") {
+  Rig rig;
+  const UnixMs now = unix_ms();
+  const auto usable = [&](UnixMs at) {
+    return rig.locked([&](Leases&, const Key& key) {
+      const auto value = Database(rig.keyspace, 0, at).find_any(key, store::Access::none());
+      return value ? std::pair(value->fresh(at), value->gone_at() - now) : std::pair(true, UnixMs{0});
+    });
+  };
+  rig.write([&](Database&, const Key& key) { Database(rig.keyspace, 0, now).put(key, "v", {.expires_at = now + 9000}); });
+  CHECK(usable(now).first);
+  rig.write([&](Database&, const Key& key) { Database(rig.keyspace, 0, now).make_stale(key, 5000); });
+  CHECK(usable(now) == std::pair(false, UnixMs{9000}));
+  CHECK(usable(now - 2000) == std::pair(false, UnixMs{9000}));
+}

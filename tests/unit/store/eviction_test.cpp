@@ -74,7 +74,8 @@ TEST_CASE("while negative entries have more than their share they alone go, also
   Cache cache(Kind::allkeys_lfu);
   constexpr unsigned other = 1;
   for (int i = 0; i < 20000; ++i) {
-    const Key key = cache.keyspace.key("none:" + std::to_string(i));
+    const std::string name = "none:" + std::to_string(i);
+    const Key key = cache.keyspace.key(name);
     Keyspace::Locks locks(cache.keyspace);
     locks.acquire(key);
     REQUIRE(Database(cache.keyspace, other, cache.now).put(key, "", {.expires_at = cache.now + 1000000, .absent = true}));
