@@ -31,6 +31,7 @@ POLICIES = 100
 CACHE_GET_RATIO = 1.15
 POLICIES_RATIO = 1.03
 PIPELINES = {1: 300_000, 16: 2_500_000}  # requests of a round
+LEAST_REQUESTS = {1: 30_000, 16: 150_000}  # at any scale: of less than some ms of another process the clock may tell nothing
 # Of policies that no key (key:000000000000 and so on) falls under: they begin otherwise, or as the keys do, or have to be told
 # from them by how they end.
 PATTERNS = {"unlike": "unrelated-{}:*", "alike": "key:{}x*", "by their ends": "key:*:{}"}
@@ -237,7 +238,7 @@ def _cpu_round(context, number, results):
     with context.server("pinfold", Setup(core=server_core)) as server:
         load.run("fill", server, keys=keys, value=VALUE_BYTES, pipeline=16, label="herd: fill")
         for pipeline, full in PIPELINES.items():
-            requests = context.scaled(full, 1000) // TURNS
+            requests = context.scaled(full, LEAST_REQUESTS[pipeline]) // TURNS
             for turn in range(TURNS):
                 at = turn % len(sides)
                 for name, protocol, pattern in sides[at:] + sides[:at]:
@@ -262,6 +263,8 @@ def _cpu(context):
             # Of each turn with the same turn, so that what disturbs for a while disturbs both.
             pairs = [list(zip(results[number, other, pipeline], results[number, "GET", pipeline]))
                      for number in range(1, context.rounds + 1)]
+            if any(base == 0 for turns in pairs for _, base in turns):
+                raise InvalidRun("the server's CPU time was too short to be measured")
             ratios = [median(one / base for one, base in turns) for turns in pairs]
             ratio = median(ratios)
             cost, base = (median(side) for side in zip(*(pair for turns in pairs for pair in turns)))
