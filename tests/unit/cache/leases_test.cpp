@@ -28,10 +28,12 @@ struct Rig {
   std::vector<Delivered> answers;
   std::string name = "key";
   bool refusing_memory = false;
+  int deliveries = 0;
 
   explicit Rig(std::uint64_t max_memory = 0) : keyspace({.shards = 2, .max_memory = max_memory}) {
     cache.deliver = [this](const std::shared_ptr<const Answers>& more) {
       if (refusing_memory) throw std::bad_alloc();
+      ++deliveries;
       for (const auto& [ticket, waiter] : more->to) answers.push_back({waiter.client, ticket, more->answer});
     };
   }
@@ -463,4 +465,24 @@ TEST_CASE("what was made stale is stale also to a reader whose clock was read a 
   rig.write([&](Database&, const Key& key) { Database(rig.keyspace, 0, now).make_stale(key, 5000); });
   CHECK(usable(now) == std::pair(false, UnixMs{9000}));
   CHECK(usable(now - 2000) == std::pair(false, UnixMs{9000}));
+}
+
+TEST_CASE("a hundred thousand who wait for one key set one alarm, cost nothing meanwhile, and are answered at once") {
+  Rig rig;
+  constexpr std::uint64_t count = 100'000;
+  const Grant grant = rig.grant(60'000);
+  for (std::uint64_t client = 1; client <= count; ++client) REQUIRE(rig.wait(client) != 0);
+  CHECK(rig.cache.waiters() == count);
+  CHECK(rig.wait(count + 1) == 0);
+  const UnixMs due = rig.cache.next_alarm();
+  CHECK(due > unix_ms() + 50'000);
+  rig.cache.run_alarms(unix_ms());
+  rig.cache.tend(unix_ms());
+  CHECK(rig.answers.empty());
+  CHECK(rig.cache.next_alarm() == due);
+  REQUIRE(rig.fill(grant.token, "value"));
+  CHECK(rig.deliveries == 1);
+  CHECK(rig.answers.size() == count);
+  CHECK(rig.cache.waiters() == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
 }
