@@ -384,7 +384,7 @@ void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
   try {
     if (cache_.deliver) cache_.deliver(answers);
   } catch (const std::bad_alloc&) {
-    state.waiters.merge(answers->to);  // tend() tries again
+    state.waiters.merge(answers->to);  // nobody has them; tend() tries again
     throw;
   }
   const auto count = static_cast<std::int64_t>(answers->to.size());

@@ -1,5 +1,6 @@
 #include "pinfold/net/network.hpp"
 
+#include <new>
 #include <sstream>
 
 #include "pinfold/net/io_thread.hpp"
@@ -18,7 +19,16 @@ Network::Network(boost::asio::io_context& context, command::Engine& engine) : co
   };
   engine.cache.deliver = [this](const std::shared_ptr<const cache::Answers>& answers) {
     if (answers->to.size() == 1) return threads_[answers->to.begin()->second.thread]->deliver(answers);
-    for (const auto& thread : threads_) thread->deliver(answers);
+    bool shared = false;
+    for (const auto& thread : threads_) {
+      try {
+        thread->deliver(answers);
+        shared = true;
+      } catch (const std::bad_alloc&) {
+        // Once a thread reads them they can no longer be taken back: clients of this one are answered when their time is up.
+        if (!shared) throw;
+      }
+    }
   };
   engine.clients.wake_paused = [this] {
     for (const auto& thread : threads_) thread->resume_paused();

@@ -115,7 +115,8 @@ class Cache {
 
   // --- waiting ---
 
-  /// Where answers go to those who waited; set by the net room. Called with a shard locked.
+  /// Where answers go to those who waited; set by the net room. Called with a shard locked. Throws std::bad_alloc, and nobody
+  /// has them then.
   std::function<void(const std::shared_ptr<const Answers>& answers)> deliver;
   /// Asks the background to come back in time for next_alarm(). Set by the server.
   std::function<void()> wake;
