@@ -15,10 +15,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "pinfold/base/clock.hpp"
 #include "pinfold/cache/answer.hpp"
+#include "pinfold/cache/db_name.hpp"
 #include "pinfold/store/key_listener.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/value.hpp"
@@ -98,14 +98,8 @@ class Leases final : public store::KeyListener {
   void settle() override;
 
  private:
-  using Name = std::pair<unsigned, std::string>;
-  using NameView = std::pair<unsigned, std::string_view>;
-  struct Less {
-    using is_transparent = void;
-    static NameView view(const Name& name) { return {name.first, name.second}; }
-    static NameView view(const NameView& name) { return name; }
-    bool operator()(const auto& a, const auto& b) const { return view(a) < view(b); }
-  };
+  using Name = DbName;
+  using NameView = DbNameView;
   struct State {
     std::uint64_t token = 0;  // 0: no lease
     UnixMs granted = 0;
@@ -121,13 +115,13 @@ class Leases final : public store::KeyListener {
     bool unsettled = false;
     State* next_unsettled = nullptr;
   };
-  using States = std::map<Name, State, Less>;
+  using States = std::map<Name, State, DbNameLess>;
   /// Versions of one key up to which fills are refused.
   struct Refused {
     std::uint64_t version = 0;
     UnixMs until = 0;
   };
-  using RefusedVersions = std::map<Name, Refused, Less>;
+  using RefusedVersions = std::map<Name, Refused, DbNameLess>;
 
   States::iterator find(unsigned db, std::string_view key);
   State* alive(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);

@@ -14,9 +14,9 @@
 #include <mutex>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
+#include "pinfold/cache/db_name.hpp"
 #include "pinfold/store/memory.hpp"
 
 namespace pinfold::cache {
@@ -53,15 +53,9 @@ class PurgedTags {
   std::size_t remembered() const;
 
  private:
-  using Name = std::pair<unsigned, std::string>;  // database and tag
-  using NameView = std::pair<unsigned, std::string_view>;
-  struct Less {
-    using is_transparent = void;
-    static NameView view(const Name& name) { return {name.first, name.second}; }
-    static NameView view(const NameView& name) { return name; }
-    bool operator()(const auto& a, const auto& b) const { return view(a) < view(b); }
-  };
-  using Tags = std::map<Name, std::uint64_t, Less>;  // the epoch that began with the last purge
+  using Name = DbName;
+  using NameView = DbNameView;
+  using Tags = std::map<Name, std::uint64_t, DbNameLess>;  // the epoch that began with the last purge
   struct Noted {
     std::uint64_t epoch;
     Tags::iterator tag;

@@ -1,0 +1,21 @@
+#pragma once
+// Names that belong to a database (keys, tags), for ordered maps that are searched without making a string.
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace pinfold::cache {
+
+using DbName = std::pair<unsigned, std::string>;
+using DbNameView = std::pair<unsigned, std::string_view>;
+
+/// By database, then by bytes.
+struct DbNameLess {
+  using is_transparent = void;
+  static DbNameView view(const DbName& name) { return {name.first, name.second}; }
+  static DbNameView view(const DbNameView& name) { return name; }
+  bool operator()(const auto& a, const auto& b) const { return view(a) < view(b); }
+};
+
+}  // namespace pinfold::cache
