@@ -23,7 +23,8 @@ Index::Audit Index::audit() const {
       if (directory_[i].buckets() != group.buckets() || at % width != 0) result.consistent = false;
     }
     result.entries += population(group);
-    result.blocks[group.buckets()] = block_of(group.count());
+    const bool first = result.blocks.emplace(group.buckets(), block_of(group.count())).second;
+    if (!first) result.consistent = false;
     bytes += block_of(group.count());
     at += width;
   }

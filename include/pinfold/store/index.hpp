@@ -61,7 +61,7 @@ class Index {
   void erase(Slot slot);
 
   /// Looks for a group that has become sparse and makes it smaller, or one with its neighbour. Goes through all groups
-  /// in as many calls as it takes, each bounded; false at the end of such a round. The directory stays as it is.
+  /// in as many calls as it takes, each bounded; false with the last group of such a round. The directory stays as it is.
   template <class HashOf, class Fetch>
   bool shrink_some(HashOf&& hash_of, Fetch&& fetch);
 
@@ -135,6 +135,8 @@ class Index {
   }
   static Bucket& home(Group group, std::uint64_t hash) { return group.buckets()[home_of(hash, group.count())]; }
 
+  /// How many hashes a group of this depth covers: a power of two, 0 for all of them.
+  static std::uint64_t span_of(unsigned depth) { return depth == 0 ? 0 : 1ULL << (64 - depth); }
   std::size_t directory_slot(std::uint64_t hash) const { return (hash >> 1) >> (63 - depth_); }
   Group group_of(std::uint64_t hash) const { return directory_[directory_slot(hash)]; }
 
@@ -186,7 +188,9 @@ class Index {
   std::uint64_t memory_used_ = 0;
   unsigned depth_ = 0;
   std::vector<Group> directory_;
-  std::size_t shrink_at_ = 0;  // the directory slot that shrink_some looks at next
+  // The least hash of the group that shrink_some looks at next. Not its slot: the directory may double in between, and
+  // groups may split or be joined.
+  std::uint64_t shrink_at_ = 0;
 };
 
 template <class Equals>
@@ -236,40 +240,42 @@ bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch)
 template <class HashOf, class Fetch>
 bool Index::shrink_some(HashOf&& hash_of, Fetch&& fetch) {
   constexpr unsigned most_looked_at = 64;
-  for (unsigned looked_at = 0; shrink_at_ < directory_.size(); ++looked_at) {
-    if (looked_at == most_looked_at) return true;
-    const std::size_t at = shrink_at_;
-    const Group group = directory_[at];
-    const std::size_t width = std::size_t{1} << (depth_ - group.depth());
-    shrink_at_ = at + width;
+  for (unsigned looked_at = 0; looked_at < most_looked_at; ++looked_at) {
+    const Group group = group_of(shrink_at_);
+    const std::uint64_t span = span_of(group.depth());
+    const std::uint64_t start = shrink_at_ & ~(span - 1);
+    shrink_at_ = start + span;  // 0 after the last group
     // The groups of a pair differ in the last bit of their prefix; the lower one looks after both.
-    const bool lower = group.depth() > 0 && (at & width) == 0;
-    const Group buddy = lower ? directory_[at + width] : Group();
+    const bool lower = group.depth() > 0 && (start & span) == 0;
+    const Group buddy = lower ? group_of(start + span) : Group();
     const bool pair = lower && buddy.depth() == group.depth();
     const std::size_t own = population(group);
     const std::size_t both = own + (pair ? population(buddy) : max_buckets * slots);
     const bool merge = pair && fitting(both) <= max_buckets / 2;
-    if (!merge && fitting(own) + step > group.count()) continue;
+    if (!merge && fitting(own) + step > group.count()) {
+      if (shrink_at_ == 0) return false;
+      continue;
+    }
     std::vector<Item> items;
     try {
       collect(group, items, hash_of, fetch);
       if (merge) collect(buddy, items, hash_of, fetch);
     } catch (const std::bad_alloc&) {
-      return true;
+      return shrink_at_ != 0;
     }
     const unsigned depth = merge ? group.depth() - 1 : group.depth();
     const Group smaller = build(items.data(), items.size(), fitting(items.size()), depth);
-    if (smaller.buckets() == nullptr) return true;
-    std::fill_n(directory_.begin() + static_cast<std::ptrdiff_t>(at), merge ? 2 * width : width, smaller);
+    if (smaller.buckets() == nullptr) return shrink_at_ != 0;
+    point(start, depth, smaller);
     release(group);
     if (merge) {
       release(buddy);
-      shrink_at_ = at & ~(2 * width);  // perhaps there is a pair again
+      shrink_at_ = start & ~span_of(depth);  // perhaps there is a pair again
+      return true;
     }
-    return true;
+    return shrink_at_ != 0;
   }
-  shrink_at_ = 0;
-  return false;
+  return true;
 }
 
 }  // namespace pinfold::store

@@ -13,6 +13,7 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/table.hpp"
+#include "support/hashes.hpp"
 #include "support/seed.hpp"
 
 using namespace pinfold;
@@ -21,31 +22,6 @@ using namespace pinfold::store;
 namespace {
 
 constexpr unsigned largest_group = 128 * 12;  // slots
-
-// An index of hashes alone: the reference is the place in the list, plus one.
-struct Hashes {
-  Memory memory{0};
-  Index index{memory};
-  std::vector<std::uint64_t> hashes;
-
-  bool insert(std::uint64_t hash) {
-    hashes.push_back(hash);
-    const auto ref = static_cast<Ref>(hashes.size());
-    if (index.insert(hash, ref, [this](Ref r) { return hashes[r - 1]; }, [](Ref) {})) return true;
-    hashes.pop_back();
-    return false;
-  }
-  Index::Slot find(std::size_t at) {
-    return index.find(hashes[at], [at](Ref r) { return r == at + 1; });
-  }
-  bool all_found() {
-    for (std::size_t i = 0; i < hashes.size(); ++i) {
-      if (!find(i)) return false;
-    }
-    return true;
-  }
-  std::uint64_t bytes_per_key() const { return index.memory() / hashes.size(); }
-};
 
 std::string name_of(std::uint64_t n) { return "user:" + std::to_string(n); }
 
@@ -77,11 +53,10 @@ TEST_CASE("entries whose hashes are all equal are found while a group can hold t
   CHECK(all.index.audit().consistent);
   CHECK_FALSE(all.insert(0x1234'5678'9abc'def0));
   CHECK(all.insert(0xf234'5678'9abc'def0));
-  all.index.erase(all.find(5));
+  CHECK(all.erase(5));
   CHECK(all.insert(0x1234'5678'9abc'def0));
   CHECK_FALSE(all.find(5));
-  CHECK(all.index.audit().entries == all.hashes.size() - 1);
-  CHECK(all.index.audit().consistent);
+  CHECK(all.consistent());
 }
 
 TEST_CASE("entries of one bucket and tag are found whatever their number, and take a bounded amount of memory") {
@@ -97,7 +72,7 @@ TEST_CASE("entries of one bucket and tag are found whatever their number, and ta
   for (int i = 0; i < 50'000; ++i) REQUIRE(all.insert(random()));
   CHECK(all.all_found());
   CHECK(all.index.audit().consistent);
-  while (all.index.shrink_some([&](Ref r) { return all.hashes[r - 1]; }, [](Ref) {})) {
+  while (all.shrink_some()) {
   }
   CHECK(all.all_found());
   CHECK(all.index.audit().consistent);
