@@ -241,15 +241,15 @@ void Cache::tend(UnixMs now) {
   if (lock) update_standing();
 }
 
-std::int64_t Cache::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
+Cache::GivenUp Cache::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
   constexpr std::int64_t soon_ms = 100;
   const unsigned shard = keyspace_.shard_of(keyspace_.key(key));
-  std::int64_t ms = 0;
+  Leases::Look left;
   keyspace_.with_locked(shard, [&] {
     shards_[shard]->give_up(db, key, ticket);
-    ms = shards_[shard]->look(db, key, unix_ms()).lease_ms;
+    left = shards_[shard]->look(db, key, unix_ms());
   });
-  return ms > 0 ? ms : soon_ms;
+  return {left.lease_ms > 0 ? left.lease_ms : soon_ms, left.token};
 }
 
 void Cache::return_token(const TokenOf& token) {

@@ -71,17 +71,21 @@ void Leases::forget_if_idle(States::iterator at, UnixMs now) {
 
 // --- a lease's life ---
 
-Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now) {
-  return grant_to(db, key, policy, lease_ms, now, false);
+Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now,
+                    std::uint64_t client) {
+  return grant_to(db, key, policy, lease_ms, now, client, false);
 }
 
 // `waited`: to the one who has waited longest, who goes before others.
-Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, bool waited) {
+Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now,
+                       std::uint64_t client, bool waited) {
   auto at = find(db, key.text);
   if (at != states_.end()) {
     end_expired(at, now);
     const State& state = at->second;
-    if (state.token != 0) return {Grant::Outcome::held, 0, state.deadline - now};
+    if (state.token != 0) {
+      return {Grant::Outcome::held, 0, state.deadline - now, {state.token, state.holder, state.granted}};
+    }
     if (!waited && !state.waiters.empty()) return {Grant::Outcome::held, 0, soon_ms};
     if (state.retry_at > now) return {Grant::Outcome::backing_off, 0, state.retry_at - now};
   }
@@ -109,6 +113,7 @@ Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::i
     throw;
   }
   state.token = cache_.next_token();
+  state.holder = client;
   state.granted = now;
   state.deadline = now + lease_ms;
   state.policy = slot;
@@ -255,7 +260,7 @@ Leases::Look Leases::look(unsigned db, std::string_view key, UnixMs now) {
   const auto at = find(db, key);
   if (at == states_.end()) return {};
   const State& state = at->second;
-  return {state.token != 0 ? std::max<std::int64_t>(state.deadline - now, 0) : 0, state.waiters.size()};
+  return {state.token != 0 ? std::max<std::int64_t>(state.deadline - now, 0) : 0, state.waiters.size(), state.token};
 }
 
 void Leases::tend_states(std::size_t count, UnixMs now) {
@@ -403,7 +408,8 @@ bool Leases::hand_over(States::iterator at, UnixMs now) {
     return false;
   }
   const Key key = cache_.keyspace().key(at->first.second);
-  const Grant grant = grant_to(at->first.first, key, cache_.policy_of(key.text), next->second.lease_ms, now, true);
+  const Grant grant = grant_to(at->first.first, key, cache_.policy_of(key.text), next->second.lease_ms, now,
+                               next->second.client, true);
   answer(state, next, {Status::miss, grant.token, grant.ms, nullptr, {grant.token, at->first.first, at->first.second}});
   if (grant.token == 0) return true;
   if (!state.waiters.empty()) set_alarm(at);

@@ -84,7 +84,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   const bool fresh = value && value->fresh(now);
   std::int64_t lease_ms = options.lease_ms;
   if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
-  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms, now); };
+  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms, now, call.session.shared.id); };
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
 
   if (fresh) {
@@ -126,6 +126,21 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   return true;
 }
 
+namespace {
+
+// How long a plain read of a missing key waits for the one that came first; 0: not at all. All who wait do so until the same
+// moment, counted from the grant of the lease: a row that does not exist holds readers up once in each lease.
+std::int64_t plain_wait(const Session& session, const cache::Policy& policy, const Grant& grant, UnixMs now) {
+  if (grant.outcome != Grant::Outcome::held || grant.held.token == 0) return 0;
+  // What is behind it may be the SET that it would wait for.
+  if (session.more_to_come) return 0;
+  // This client is to load, or does so because it was told nil before.
+  if (grant.held.holder == session.shared.id || session.told_nil.has(grant.held.token)) return 0;
+  return std::max<std::int64_t>(grant.held.granted + policy.coalesce_ms - now, 0);
+}
+
+}  // namespace
+
 PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed) {
   cache::Cache& cache = call.engine.cache;
   const cache::Policy* const policy = cache.policy_of(key.text);
@@ -143,7 +158,9 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
     return {};
   }
   const auto lease_ms = [&] { return policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed); };
-  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms(), call.now); };
+  const auto lease = [&] {
+    return cache.leases(key).grant(db.number(), key, policy, lease_ms(), call.now, call.session.shared.id);
+  };
   if (value && !value->absent && (serves_stale || policy->stale_ms > 0)) {
     // One reader in each lease's time is told nothing, and will write the value anew.
     if (!serves_stale && lease().token != 0) {
@@ -157,10 +174,9 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   count(counters.misses);
   if (policy == nullptr || policy->coalesce_ms == 0) return {};
   const Grant grant = lease();
-  // What is behind it may be the SET that it would wait for; and of a pipeline the waits would add up.
-  const bool waits = grant.outcome == Grant::Outcome::held && waiting_allowed && !call.session.more_to_come &&
-                     wait_for(call, db.number(), key, policy->coalesce_ms, lease_ms(), WaitKind::plain_read,
-                              serves_stale || policy->stale_ms > 0);
+  const std::int64_t wait_ms = waiting_allowed ? plain_wait(call.session, *policy, grant, call.now) : 0;
+  const bool waits = wait_for(call, db.number(), key, wait_ms, lease_ms(), WaitKind::plain_read, serves_stale || policy->stale_ms > 0);
+  if (!waits) call.session.told_nil.add(grant.held.token);
   return {std::nullopt, waits};
 }
 
@@ -189,7 +205,11 @@ void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
 void end_wait(Session& session, Engine& engine, resp::Reply& reply) {
   const Wait& wait = *session.wait;
   Answer answer;
-  if (wait.kind != WaitKind::purge) answer.ms = engine.cache.give_up(wait.db, wait.key, wait.ticket);
+  if (wait.kind != WaitKind::purge) {
+    const cache::Cache::GivenUp given_up = engine.cache.give_up(wait.db, wait.key, wait.ticket);
+    answer.ms = given_up.ms;
+    if (wait.kind == WaitKind::plain_read) session.told_nil.add(given_up.token);
+  }
   answer_wait(session, answer, reply);
 }
 

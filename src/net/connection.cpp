@@ -144,6 +144,7 @@ void Connection::receive() {
   session_.shared.last_active.store(thread_.now(), relaxed);
   thread_.dispatcher().stats().net_input.add(received);
   add(session_.shared.net_input, received);
+  if (waits()) [[unlikely]] end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
   if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
 }
@@ -196,7 +197,7 @@ void Connection::forget_large() {
 
 void Connection::hung_up() {
   // The replies can go nowhere. Requests received before are still executed, but not those that are held up.
-  if (paused_ || waits() || close_when_sent_) close();
+  if (paused_ || (waits() && !reads_on()) || close_when_sent_) close();
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
@@ -283,7 +284,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   resp::Reply reply(thread_.output(), session_.protocol);
   const bool large = large_ != nullptr && large_->start == start;
   if (large) prepared.large = &large_->arguments;
-  session_.more_to_come = !last || more_input_;
+  session_.more_to_come = !last || filled_ > parser_.consumed();
   dispatcher.execute(session_, args, prepared, reply, thread_.now());
   if (large) forget_large();
   if (waits()) [[unlikely]] begin_wait();
@@ -315,12 +316,23 @@ void Connection::finish() {
   const bool waiting = !pending_.empty();
   if (close_when_sent_ && !waiting) return close();
   // Input is read on even with replies waiting: a client may send all of its pipeline before it reads.
-  const bool wants_input = !paused_ && !waits() && !close_when_sent_;
-  // Whoever goes away while it waits is not to be given a lease.
-  wait_for((wants_input ? EPOLLIN : 0U) | (waiting ? EPOLLOUT : 0U) | (waits() ? EPOLLRDHUP : 0U));
-  if (wants_input && parsed_ == resp::Parser::Result::command && !std::exchange(more_input_, true)) {
+  wait_for(wanted_events() | (waiting ? EPOLLOUT : 0U));
+  if (!paused_ && !waits() && !close_when_sent_ && parsed_ == resp::Parser::Result::command && !std::exchange(more_input_, true)) {
     thread_.serve_again(*this);
   }
+}
+
+// A plain read waits only while its client has nothing more to say: the client may share the connection, and what comes next may
+// be the very SET.
+bool Connection::reads_on() const {
+  if (paused_ || close_when_sent_) return false;
+  return !waits() || session_.wait->kind == command::WaitKind::plain_read;
+}
+
+// Whoever goes away while it waits is not to be given a lease.
+std::uint32_t Connection::wanted_events() const {
+  if (reads_on()) return EPOLLIN;
+  return waits() ? EPOLLRDHUP : 0U;
 }
 
 void Connection::drop_consumed() {
@@ -445,7 +457,7 @@ void Connection::writable() {
   over_soft_limit_since_ = 0;
   account();
   if (close_when_sent_) return close();
-  wait_for(waits() ? EPOLLRDHUP : (paused_ ? 0U : EPOLLIN));
+  wait_for(wanted_events());
 }
 
 // Forgets the part of the backlog that has gone out, once it is most of it: a backlog that never becomes empty must

@@ -219,7 +219,7 @@ void IoThread::serve(std::span<const epoll_event> ready) {
     if (connection.has_more_input()) continue;  // has its turn in serve_unfinished
     guarded(connection, [&] {
       if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) connection.receive();
-      connection.parse(batch_);
+      if (!connection.has_more_input()) connection.parse(batch_);
     });
     if (batch_.full()) execute_batch();
   }

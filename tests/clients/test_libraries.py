@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 
 import pytest
+import redis
 
 from tests.support import servers
 
@@ -65,6 +66,23 @@ def test_node_redis(server, node_modules, protocol):
 
 def test_ioredis(server, node_modules):
     run(server, ["node", HERE / "node/ioredis.mjs"], 2)
+
+
+@pytest.mark.parametrize("program, protocol", [("coalesce_ioredis.mjs", 2), ("coalesce_node_redis.mjs", 2), ("coalesce_node_redis.mjs", 3)])
+def test_a_node_client_that_is_shared_does_not_wait_for_its_own_set(server, node_modules, program, protocol):
+    run(server, ["node", HERE / "node" / program], protocol)
+
+
+def test_a_redis_py_pipeline_does_not_wait_for_its_own_set(server):
+    with redis.Redis(port=server.port, socket_timeout=30) as client, redis.Redis(port=server.port) as other:
+        client.execute_command("CACHE.POLICY", "SET", "pipelined", "match", "pipelined:*", "coalesce", "10m", "lease", "10m")
+        assert other.get("pipelined:k") is None
+        pipeline = client.pipeline(transaction=False)
+        for _ in range(40):
+            pipeline.get("pipelined:k")
+        pipeline.set("pipelined:k", "v")
+        assert pipeline.execute() == [None] * 40 + [True]
+        client.execute_command("CACHE.POLICY", "DEL", "pipelined")
 
 
 def test_all_of_them_at_once(server, node_modules, hiredis_program):

@@ -135,7 +135,7 @@ def test_plain_readers_are_bounded_by_max_leases(cache, client, policy):
     assert [client.call("GET", key) for key in ("p:b", "p:b", "p:a")] == [None, b"old", b"new"]
 
 
-# "`coalesce`: the first GET of a missing key is answered nil at once; further GETs of it wait up to that long for the SET, then are answered nil as well."
+# "`coalesce`: the first GET of a missing key is answered nil at once, and takes the key's lease; further GETs of it wait for the SET, then are answered nil as well."
 
 
 def sent(cache, connections, key, *command):
@@ -155,7 +155,7 @@ def test_readers_of_a_missing_key_wait_for_the_first(cache, client, connect, pol
 
 
 def test_a_get_does_not_wait_for_what_is_behind_it(cache, client, policy):
-    """a GET does not behind which its client has sent more already: that may be the very SET."""
+    """what is there already lets no wait begin"""
     policy("p", "match", "p:*", "coalesce", "10m", "lease", "10m")
     assert client.call("GET", "p:k") is None
     assert client.pipeline([("GET", "p:k"), ("GET", "p:k"), ("SET", "p:k", "v"), ("GET", "p:k")]) == [None, None, "OK", b"v"]
@@ -171,7 +171,7 @@ def test_mget_and_getex_never_wait(cache, client, policy):
 
 
 def test_they_wait_no_longer_than_that(cache, client, connect, policy):
-    """further GETs of it wait up to that long for the SET, then are answered nil as well"""
+    """further GETs of it wait for the SET, then are answered nil as well"""
     policy("p", "match", "p:*", "coalesce", "30ms", "lease", "10m")
     assert client.call("GET", "p:k") is None
     others = [connect() for _ in range(3)]

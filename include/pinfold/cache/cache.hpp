@@ -127,8 +127,12 @@ class Cache {
   void tend(UnixMs now);
   /// Tells of purges that are over. Called by the background.
   void tell_finished();
-  /// Ends a wait from outside; the client must not be answered for it any more. Returns when to ask again, in milliseconds.
-  std::int64_t give_up(unsigned db, std::string_view key, std::uint64_t ticket);
+  struct GivenUp {
+    std::int64_t ms = 0;      // when to ask again
+    std::uint64_t token = 0;  // of the lease that was waited for, 0 if it has ended
+  };
+  /// Ends a wait from outside; the client must not be answered for it any more.
+  GivenUp give_up(unsigned db, std::string_view key, std::uint64_t ticket);
   /// A token that did not reach anybody.
   void return_token(const TokenOf& token);
 

@@ -34,6 +34,12 @@ struct Grant {
   Outcome outcome = Outcome::used_up;
   std::uint64_t token = 0;
   std::int64_t ms = 0;  // how long it lasts, or when to ask again
+  struct Held {
+    std::uint64_t token = 0;   // of the lease that is alive; 0: there is none
+    std::uint64_t holder = 0;  // the client that it was granted to
+    UnixMs granted = 0;
+  };
+  Held held = {};  // only if the outcome is `held`
 };
 
 class Leases final : public store::KeyListener {
@@ -41,8 +47,8 @@ class Leases final : public store::KeyListener {
   Leases(Cache& cache, unsigned shard) : cache_(cache), shard_(shard) {}
   void attach(store::Listening& listening) { listening_ = &listening; }
 
-  /// A lease of `key`, unless somebody has one. O(log leases).
-  Grant grant(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now);
+  /// A lease of `key` for `client`, unless somebody has one. O(log leases).
+  Grant grant(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, std::uint64_t client = 0);
   /// Whether the lease can be used to fill the key.
   bool is_valid(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
   /// Whether what its holder has read may be older than a purge of one of these tags.
@@ -84,6 +90,7 @@ class Leases final : public store::KeyListener {
   struct Look {
     std::int64_t lease_ms = 0;  // left of the lease, 0 if there is none
     std::uint64_t waiters = 0;
+    std::uint64_t token = 0;  // of the lease, 0 if there is none
   };
   Look look(unsigned db, std::string_view key, UnixMs now);
 
@@ -101,7 +108,8 @@ class Leases final : public store::KeyListener {
   using Name = DbName;
   using NameView = DbNameView;
   struct State {
-    std::uint64_t token = 0;  // 0: no lease
+    std::uint64_t token = 0;   // 0: no lease
+    std::uint64_t holder = 0;  // the client that it was granted to
     UnixMs granted = 0;
     UnixMs deadline = 0;
     std::uint64_t epoch = 0;  // as Cache::begin_lease() gave it
@@ -133,7 +141,8 @@ class Leases final : public store::KeyListener {
   void end_some_expired(UnixMs now);
   void tend_states(std::size_t count, UnixMs now);
   void notice_flush(States::iterator at);
-  Grant grant_to(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, bool waited);
+  Grant grant_to(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, std::uint64_t client,
+                 bool waited);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);
   void set_alarm(States::iterator at);

@@ -2,6 +2,8 @@
 // What the server remembers of one client. Owned by its connection; written only by the connection's thread.
 // What CLIENT LIST shows of it to other threads is in `shared`, behind atomics and a mutex.
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -105,6 +107,20 @@ struct Wait {
   std::string key;
 };
 
+/// The leases for whose keys a client was last told nil: it does not wait when it asks again. A few suffice, because whatever
+/// the client sends ends a plain read's wait.
+class ToldNil {
+ public:
+  void add(std::uint64_t token) {
+    if (token != 0 && !has(token)) tokens_[next_++ % tokens_.size()] = token;
+  }
+  bool has(std::uint64_t token) const { return std::find(tokens_.begin(), tokens_.end(), token) != tokens_.end(); }
+
+ private:
+  std::array<std::uint64_t, 8> tokens_{};
+  unsigned next_ = 0;
+};
+
 enum class ReplyMode : std::uint8_t { on, off, skip_next, skip_this };
 
 struct Session {
@@ -122,6 +138,7 @@ struct Session {
   std::shared_ptr<store::WatchFlag> watch_flag;  // set while anything is watched
   /// Set by a command whose reply comes later: until then the connection executes nothing.
   std::unique_ptr<Wait> wait;
+  ToldNil told_nil;
 };
 
 }  // namespace pinfold::command

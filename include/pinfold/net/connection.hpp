@@ -66,6 +66,8 @@ class Connection {
   void begin_wait();
   void reply_late(const std::function<void(resp::Reply&)>& write);
   bool waits() const { return session_.wait != nullptr; }
+  bool reads_on() const;
+  std::uint32_t wanted_events() const;
   void send();
   bool send_some(resp::Output& output, std::size_t& sent);
   void keep_unsent(resp::Output& output, std::size_t sent);
