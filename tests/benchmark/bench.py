@@ -15,6 +15,7 @@ import evict
 import herd
 import hits
 import idle
+import instructions
 import machine
 import memory
 import policies
@@ -28,7 +29,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "idle", "memory", "stalls", "herd", "hits"]
+SUBCOMMANDS = ["cpu", "instructions", "idle", "memory", "stalls", "herd", "hits"]
 
 
 def server_kinds(text):
@@ -56,10 +57,10 @@ def arguments(argv):
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
-                        help="cpu (default): CPU time per request; idle: idle RSS and connections; memory: bytes per "
-                             "key, and RSS while sizes shift; stalls: latency while something happens, and lock "
-                             "times; herd: leases, stale windows, policies and tags; hits: replay traces; all: "
-                             "everything")
+                        help="cpu (default): CPU time per request; instructions: instructions per request; idle: idle RSS "
+                             "and connections; memory: bytes per key, and RSS while sizes shift; stalls: latency while "
+                             "something happens, and lock times; herd: leases, stale windows, policies and tags; hits: "
+                             "replay traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
@@ -100,6 +101,8 @@ def benchmarks(what, context, options):
     """What belongs to a subcommand: functions without arguments, each of which gives a list of reports."""
     if what == "cpu":
         return [lambda: [cpu.run(context)], lambda: [evict.run(context)]]
+    if what == "instructions":
+        return [lambda: [instructions.run(context)]] if "pinfold" in options.servers else []
     if what == "idle":
         return [lambda: [idle.run(context)]]
     if what == "memory":

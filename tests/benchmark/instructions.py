@@ -1,0 +1,178 @@
+"""Instructions per request, counted by callgrind on a fixed replay: what the clock of a busy machine cannot say, to a part in a thousand.
+
+The server runs under valgrind with one I/O thread. Counted is that thread alone, in user mode; the background worker's
+share depends on how long the replay takes, which says nothing. The figure of a load is the least of its rounds, because
+what else happens (once a millisecond, once a second) only adds.
+"""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+from load import InvalidRun
+from report import Report, Table
+from servers import CannotStart, Pinfold, Setup
+
+KEYS = 4096
+VALUE = b"v" * 100
+REQUESTS = 8192  # of each load and round
+ROUNDS = 3
+ALLOWED = 1.05  # of the recorded figure
+
+# What a request cost before the work under a shard's lock was bounded.
+BEFORE = {"GET": 3111, "SET": 3675, "GET 16 deep": 2280, "SET 16 deep": 2845, "CACHE.GET hit": 3455}
+
+
+def _request(*words):
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
+def _key(number):
+    return b"key:%012d" % number
+
+
+GET_REPLY = b"$%d\r\n%s\r\n" % (len(VALUE), VALUE)
+
+
+def _get(key):
+    return _request(b"GET", key)
+
+
+def _set(key):
+    return _request(b"SET", key, VALUE)
+
+
+def _cache_get(key):
+    return _request(b"CACHE.GET", key)
+
+
+# Name: the request, the reply (None: what the first of them is answered), how many are sent at once.
+LOADS = {
+    "GET": (_get, GET_REPLY, 1),
+    "SET": (_set, b"+OK\r\n", 1),
+    "GET 16 deep": (_get, GET_REPLY, 16),
+    "SET 16 deep": (_set, b"+OK\r\n", 16),
+    "CACHE.GET hit": (_cache_get, None, 1),
+}
+
+
+class Counted(Pinfold):
+    """Pinfold under callgrind, which starts slowly."""
+
+    _START_SECONDS = 60
+
+    def command(self):
+        return ["valgrind", "--tool=callgrind", "--separate-threads=yes", f"--vgdb-prefix={self._prefix()}",
+                f"--callgrind-out-file={self._profile()}", *super().command()]
+
+    def _prefix(self):
+        return os.path.join(self._directory, "vgdb")
+
+    def _profile(self):
+        return os.path.join(self._directory, "callgrind.out")
+
+    def _control(self, order):
+        done = subprocess.run(["vgdb", f"--pid={self.pid}", f"--vgdb-prefix={self._prefix()}", order],
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise InvalidRun(f"callgrind did not {order}: {done.stderr.strip()}")
+
+    def count(self, work):
+        """The instructions of the busiest thread while `work` is done."""
+        self._control("zero")
+        work()
+        self._control("dump")
+        totals = []
+        for name in os.listdir(self._directory):
+            if name.startswith("callgrind.out"):
+                path = os.path.join(self._directory, name)
+                with open(path) as profile:
+                    totals += [int(total) for total in re.findall(r"^totals: (\d+)", profile.read(), re.MULTILINE)]
+                os.remove(path)
+        if not totals:
+            raise InvalidRun("callgrind left no profile")
+        return max(totals)
+
+
+class Replay:
+    def __init__(self, server):
+        self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self):
+        self._socket.close()
+
+    def ask(self, requests, expected):
+        """Sends them in one write, and reads the replies."""
+        self._socket.sendall(requests)
+        got = b""
+        while len(got) < len(expected):
+            more = self._socket.recv(len(expected) - len(got))
+            if not more:
+                break
+            got += more
+        if got != expected:
+            raise InvalidRun(f"{requests[:40]!r} was answered {got[:80]!r}")
+
+    def answer(self, request):
+        self._socket.sendall(request)
+        return self._socket.recv(65536)
+
+    def run(self, request, reply, depth, count):
+        for start in range(0, count, depth):
+            # Every key once before any comes again, in an order without neighbours.
+            self.ask(b"".join(request(_key(at * 1597 % KEYS)) for at in range(start, start + depth)), reply * depth)
+
+
+def measure(binary, rounds=ROUNDS, requests=REQUESTS, started=lambda server: None):
+    """Instructions per request of each load. `started` is told the server."""
+    if shutil.which("valgrind") is None:
+        raise CannotStart("no program valgrind; scripts/setup installs it")
+    found = {name: [] for name in LOADS}
+    with Counted(Setup(memory_mb=128, threads=1), binary) as server:
+        started(server)
+        replay = Replay(server)
+        try:
+            replay.run(_set, b"+OK\r\n", 16, KEYS)
+            for number in range(rounds):
+                for name, (request, reply, depth) in LOADS.items():
+                    reply = reply or replay.answer(request(_key(0)))
+                    count = server.count(lambda: replay.run(request, reply, depth, requests))
+                    found[name].append(count / requests)
+        finally:
+            replay.close()
+    return {name: min(counts) for name, counts in found.items()}
+
+
+def recorded(page):
+    """The figures that docs/benchmarks.md has."""
+    with open(page) as text:
+        block = re.search("<!-- begin instructions -->(.*?)<!-- end instructions -->", text.read(), re.DOTALL)
+    figures = {}
+    for line in block[1].splitlines() if block else []:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in LOADS:
+            figures[cells[0]] = float(cells[2].replace(",", ""))
+    return figures
+
+
+def run(context):
+    table = Table(["load", "before", "instructions", "vs before"], left=("load",))
+    requests = context.scaled(REQUESTS, 512) // 16 * 16
+    try:
+        found = measure(context.pinfold_binary, requests=requests, started=context.remember_version)
+    except (CannotStart, InvalidRun) as failure:
+        return Report("instructions", "Instructions per request", table, [], [], [str(failure)])
+    data = []
+    for name, count in found.items():
+        data.append({"load": name, "instructions": count, "before": BEFORE[name]})
+        table.add(name, f"{BEFORE[name]:,.0f}", f"{count:,.0f}", f"{count / BEFORE[name] - 1:+.1%}")
+    return Report("instructions", "Instructions per request", table, data)
+
+
+if __name__ == "__main__":
+    for load, figure in measure(sys.argv[1]).items():
+        print(f"{load:16}{figure:10.1f}")
