@@ -75,6 +75,7 @@ void Cache::set_policies(std::vector<Policy> policies) {
       if (before == nullptr || before->name != policy.name) slots_[policy.slot].reset();
     }
   }
+  const store::HoldCause cause("set-policies");
   store::Keyspace::Locks locks(keyspace_);
   locks.acquire_all();
   policies_.store(fresh.get(), std::memory_order_release);
@@ -223,12 +224,14 @@ std::uint64_t Cache::add_alarm(UnixMs at, unsigned shard, unsigned db, std::stri
 }
 
 void Cache::run_alarms(UnixMs now) {
+  const store::HoldCause cause("alarms");
   while (const auto due = alarms_.take_due(now)) {
     keyspace_.with_locked(due->shard, [&] { shards_[due->shard]->alarm(due->db, due->key, now); });
   }
 }
 
 void Cache::tend(UnixMs now) {
+  const store::HoldCause cause("tend-leases");
   for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
     keyspace_.with_locked(i, [&] { shards_[i]->tend(now); });
   }
@@ -244,6 +247,7 @@ void Cache::tend(UnixMs now) {
 Cache::GivenUp Cache::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
   constexpr std::int64_t soon_ms = 100;
   const unsigned shard = keyspace_.shard_of(keyspace_.key(key));
+  const store::HoldCause cause("give-up-waiting", {.keys = 1, .bytes = key.size()});
   Leases::Look left;
   keyspace_.with_locked(shard, [&] {
     shards_[shard]->give_up(db, key, ticket);
@@ -254,6 +258,7 @@ Cache::GivenUp Cache::give_up(unsigned db, std::string_view key, std::uint64_t t
 
 void Cache::return_token(const TokenOf& token) {
   const store::Key key = keyspace_.key(token.key);
+  const store::HoldCause cause("return-token", {.keys = 1, .bytes = token.key.size()});
   const unsigned shard = keyspace_.shard_of(key);
   keyspace_.with_locked(shard, [&] { shards_[shard]->release(token.db, key, token.token, 0, unix_ms()); });
 }

@@ -81,7 +81,8 @@ void config_resetstat(Call& call) {
   call.engine.clients.reset_evicted();
   call.engine.cache.reset_counters();
   call.engine.keyspace.reset_stats(call.held);
-  call.engine.keyspace.lock_timing().reset();
+  call.engine.keyspace.lock_watch().timing.reset();
+  call.engine.keyspace.lock_watch().account.reset();
   call.reply.ok();
 }
 

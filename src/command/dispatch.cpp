@@ -117,8 +117,39 @@ void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, 
   shared.last_command.store(prepared.row, relaxed);
   shared.last_active.store(now, relaxed);
   shared.commands.store(shared.commands.load(relaxed) + 1, relaxed);
+  if (engine_.keyspace.lock_watch().accounting()) [[unlikely]] {
+    return execute_accounted(session, args, prepared, reply, now);
+  }
   if (session.reply_mode == ReplyMode::on) [[likely]] return dispatch(session, args, prepared, reply, now);
   execute_silenced(session, args, prepared, reply, now);
+}
+
+void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
+  const std::string_view name = prepared.row != nullptr ? prepared.row->name : "unknown";
+  const store::HoldCause cause(name, named(session, args, prepared));
+  if (session.reply_mode == ReplyMode::on) return dispatch(session, args, prepared, reply, now);
+  execute_silenced(session, args, prepared, reply, now);
+}
+
+// What a request asks for by name: its keys and arguments, those of the commands that EXEC executes, and the keys watched.
+store::Named Dispatcher::named(const Session& session, Args args, const Prepared& prepared) {
+  store::Named sum;
+  if (prepared.row == nullptr) return sum;
+  sum.keys = session.watched.size();
+  const auto add = [&](const Row& row, Args of) {
+    positions_.clear();
+    extract_keys(row, of, positions_);
+    sum.keys += positions_.size();
+    for (const std::string_view arg : of) sum.bytes += arg.size();
+  };
+  add(*prepared.row, args);
+  if (!is_exec(*prepared.row) || session.transaction == nullptr) return sum;
+  for (const Queued& queued : session.transaction->queue) {
+    std::vector<std::string_view> of(queued.args.begin(), queued.args.end());
+    for (std::size_t i = 0; i < queued.large.count(); ++i) of[queued.large.index(i)] = queued.large.view(i);
+    add(*queued.row, of);
+  }
+  return sum;
 }
 
 void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
@@ -319,6 +350,7 @@ void Dispatcher::release_memory() {
 }
 
 void Dispatcher::end_session(Session& session) {
+  const store::HoldCause cause("disconnect", {.keys = session.watched.size()});
   end_transaction(session, engine_);
   release_watched(session, engine_, locks_);
   locks_.release();

@@ -166,7 +166,7 @@ void stats(Call& call, InfoText& info) {
              totals.total(&ThreadStats::output_limit_disconnections));
   info.field("idle_disconnections", totals.total(&ThreadStats::idle_disconnections));
   info.field("protocol_errors", totals.total(&ThreadStats::protocol_errors));
-  const store::LockTiming& locks = call.engine.keyspace.lock_timing();
+  const store::LockTiming& locks = call.engine.keyspace.lock_watch().timing;
   constexpr std::int64_t ns_per_us = 1000;
   info.field("shard_lock_longest_us", static_cast<std::uint64_t>(locks.longest_ns.load() / ns_per_us));
   info.field("shard_lock_holds", locks.holds.load());
@@ -245,6 +245,25 @@ void commandstats(Call& call, InfoText& info) {
   }
 }
 
+// The most that was done in one hold, beyond what its request names: see store/lock_account.hpp.
+void locks(Call& call, InfoText& info) {
+  for (const auto& [name, cause] : call.engine.keyspace.lock_watch().account.causes()) {
+    std::string text;
+    const auto add = [&](std::string_view what, std::uint64_t count) {
+      if (!text.empty()) text += ',';
+      text.append(what).append("=").append(std::to_string(count));
+    };
+    add("holds", cause.holds);
+    add("over_budget", cause.over);
+    add("entries", cause.most.entries);
+    add("bytes", cause.most.bytes);
+    add("nodes", cause.most.nodes);
+    add("allocations", cause.most.allocations);
+    add("system_calls", cause.most.system_calls);
+    info.field(std::string("lock_work_").append(name), text);
+  }
+}
+
 void errorstats(Call& call, InfoText& info) {
   for (const auto& [code, count] : call.engine.stats.errors()) {
     info.field("errorstat_" + code, "count=" + std::to_string(count));
@@ -277,6 +296,7 @@ constexpr InfoSection kSections[] = {
     {"cache", "Cache", true, cache},
     {"modules", "Modules", true, modules},
     {"commandstats", "Commandstats", false, commandstats},
+    {"locks", "Locks", false, locks},
     {"errorstats", "Errorstats", true, errorstats},
     {"latencystats", "Latencystats", false, latencystats},
     {"cluster", "Cluster", true, cluster},

@@ -99,6 +99,9 @@ constexpr Setting kTable[] = {
     {Id::lock_timing, "lock-timing", Type::flag, "no", 0, 0, "", true,
      "Whether the longest time that a shard's lock was held is measured, for shard_lock_longest_us in INFO stats. It "
      "costs two system calls per request."},
+    {Id::lock_accounting, "lock-accounting", Type::flag, "no", 0, 0, "", true,
+     "Whether the work that is done while shards are locked is counted, by command and background job, for INFO locks. It "
+     "makes requests slower."},
     {Id::save, "save", Type::text, "", 0, 0, "", true,
      "Always empty: there are no snapshots. Here because clients and redis-benchmark ask for it."},
     {Id::appendonly, "appendonly", Type::flag, "no", 0, 0, "", true,

@@ -105,12 +105,14 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
     return std::nullopt;
   });
-  const auto time_locks = [&]() -> std::optional<std::string> {
-    keyspace.lock_timing().on.store(settings.flag(Id::lock_timing), std::memory_order_relaxed);
+  const auto watch_locks = [&]() -> std::optional<std::string> {
+    keyspace.lock_watch().set_timing(settings.flag(Id::lock_timing));
+    keyspace.lock_watch().set_accounting(settings.flag(Id::lock_accounting));
     return std::nullopt;
   };
-  settings.on_change(Id::lock_timing, time_locks);
-  time_locks();
+  settings.on_change(Id::lock_timing, watch_locks);
+  settings.on_change(Id::lock_accounting, watch_locks);
+  watch_locks();
   settings.on_change(Id::maxmemory_policy, [&]() -> std::optional<std::string> {
     keyspace.set_policy(static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy)));
     return std::nullopt;

@@ -76,6 +76,7 @@ void Keyspace::begin_erasure(std::uint64_t number) {
 
 // False when all tables have been seen.
 bool Keyspace::erase_shards(std::int64_t end_us) {
+  const HoldCause cause("erase");
   for (; erasing_.shard < shard_count(); ++erasing_.shard) {
     Shard& shard = *shards_[erasing_.shard];
     for (bool more = true; more;) {

@@ -19,7 +19,7 @@ Keyspace::Keyspace(const KeyspaceOptions& options)
   assert(options.shards > 0 && options.shards <= max_shards && (options.shards & shard_mask_) == 0);
   shards_.reserve(options.shards);
   for (unsigned i = 0; i < options.shards; ++i) {
-    shards_.push_back(std::make_unique<Shard>(*pool_, *scratches_, memory_, hash_key_, policy_, lock_timing_));
+    shards_.push_back(std::make_unique<Shard>(*pool_, *scratches_, memory_, hash_key_, policy_, lock_watch_));
   }
 }
 

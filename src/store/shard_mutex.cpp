@@ -21,18 +21,27 @@ void raise_to(std::atomic<std::int64_t>& longest, std::int64_t value) {
 }  // namespace
 
 void ShardMutex::start() {
+  watched_ = watch_.what();
+  if ((watched_ & LockWatch::counted) != 0) watch_.account.begin();
+  if ((watched_ & LockWatch::timed) == 0) return;
   since_ = nanoseconds(CLOCK_MONOTONIC);
   cpu_since_ = nanoseconds(CLOCK_THREAD_CPUTIME_ID);
 }
 
 void ShardMutex::note() {
+  if ((watched_ & LockWatch::timed) != 0) note_time();
+  if ((watched_ & LockWatch::counted) != 0) watch_.account.end();
+  watched_ = 0;
+}
+
+void ShardMutex::note_time() {
   constexpr std::int64_t ms = 1'000'000;
+  LockTiming& timing = watch_.timing;
   const std::int64_t cpu = nanoseconds(CLOCK_THREAD_CPUTIME_ID) - cpu_since_;
-  raise_to(timing_.longest_cpu_ns, cpu);
-  timing_.holds.fetch_add(1, std::memory_order_relaxed);
-  if (cpu > ms) timing_.long_holds.fetch_add(1, std::memory_order_relaxed);
-  raise_to(timing_.longest_ns, nanoseconds(CLOCK_MONOTONIC) - since_);
-  since_ = 0;
+  raise_to(timing.longest_cpu_ns, cpu);
+  timing.holds.fetch_add(1, std::memory_order_relaxed);
+  if (cpu > ms) timing.long_holds.fetch_add(1, std::memory_order_relaxed);
+  raise_to(timing.longest_ns, nanoseconds(CLOCK_MONOTONIC) - since_);
 }
 
 }  // namespace pinfold::store

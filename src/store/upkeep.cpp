@@ -130,6 +130,7 @@ bool Keyspace::make_room(std::uint64_t bytes) {
   if (memory_.fits(wanted)) return true;
   if (!memory_.could_fit(wanted)) return false;
   ask_for_measurement();
+  const HoldCause cause("evict");
   constexpr std::size_t segments_at_once = 4;
   Reclaiming reclaiming(*this, unix_ms(), wanted);
   while (!memory_.fits(wanted)) {
@@ -153,6 +154,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   const bool preparing = prepare_eviction(start + budget_us / 2);
   Reclaiming reclaiming(*this, now, segment_size);
   while (!preparing && lowering() && monotonic_us() < end) {
+    const HoldCause cause("lower-memory");
     if (!reclaiming.step()) {
       memory_.give_up_lowering();
       gave_up_at_.store(memory_.data(), std::memory_order_relaxed);
@@ -184,6 +186,7 @@ bool Keyspace::lowering() const {
 bool Keyspace::prepare_eviction(std::int64_t end_us) {
   const std::uint64_t limit = memory_.limit();
   if (limit == 0 || memory_.data() < limit / 4 * 3) return false;
+  const HoldCause cause("prepare-eviction");
   for (; prepared_shards_ < shard_count(); ++prepared_shards_) {
     Shard& shard = *shards_[prepared_shards_];
     for (bool more = true; more;) {
@@ -198,26 +201,41 @@ bool Keyspace::prepare_eviction(std::int64_t end_us) {
   return false;
 }
 
-// A piece of work on each table of a shard, under its lock; true if there is more.
+// A piece of work on one table, in a hold of its own; false, and nothing done, if the table has gone.
+template <class Work>
+bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name, Work&& work) {
+  const HoldCause cause(cause_name);
+  const std::lock_guard lock(shard.mutex);
+  Table* const table = shard.tables[db].get();
+  return table != nullptr && work(*table);
+}
+
+// A piece of each kind of work on each table of a shard; true if there is more.
 bool Keyspace::tend(Shard& shard, UnixMs now) {
-  bool more = false;
+  std::bitset<database_count> used;
   std::vector<std::unique_ptr<Table>> empty;
   {
+    const HoldCause cause("look-for-work");
     const std::lock_guard lock(shard.mutex);
     for (unsigned db = 0; db < database_count; ++db) {
       if (!shard.tables[db]) continue;
-      Table& table = *shard.tables[db];
-      if (table.size() == 0) {
-        empty.push_back(shard.detach(db));  // the next entry gets a new table, with an index of its size
-        continue;
-      }
-      const Housekeeping keeping = shard.housekeeping(db, now);
-      if (active_expire_.load(std::memory_order_relaxed)) more |= table.expire_some(keeping);
-      more |= table.purge_some();
-      more |= table.compact(keeping) || table.shrink_index();
+      used.set(db);
+      // The next entry gets a new table, with an index of its size.
+      if (shard.tables[db]->size() == 0) empty.push_back(shard.detach(db));
     }
   }
   drop(std::move(empty));
+  bool more = false;
+  for (unsigned db = 0; db < database_count; ++db) {
+    if (!used.test(db)) continue;
+    const Housekeeping keeping = shard.housekeeping(db, now);
+    if (active_expire_.load(std::memory_order_relaxed)) {
+      more |= tend_table(shard, db, "expire", [&](Table& table) { return table.expire_some(keeping); });
+    }
+    more |= tend_table(shard, db, "sweep-purges", [](Table& table) { return table.purge_some(); });
+    const bool compacted = tend_table(shard, db, "compact", [&](Table& table) { return table.compact(keeping); });
+    more |= compacted || tend_table(shard, db, "shrink-index", [](Table& table) { return table.shrink_index(); });
+  }
   return more;
 }
 

@@ -9,7 +9,7 @@ from tests.support import servers
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "info.md"
 # One for each command, error and database that there is.
-NAMED_BY_USE = re.compile(r"cmdstat_|errorstat_|db\d+$")
+NAMED_BY_USE = re.compile(r"cmdstat_|errorstat_|lock_work_|db\d+$")
 
 
 def fields(server):

@@ -60,6 +60,8 @@ class Dispatcher {
   ThreadStats& stats() { return stats_; }
 
  private:
+  void execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  store::Named named(const Session& session, Args args, const Prepared& prepared);
   void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
   void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
   std::uint64_t memory_for(const Row& row, Args args, const Prepared& prepared);

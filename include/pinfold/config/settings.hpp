@@ -55,6 +55,7 @@ enum class Id : unsigned {
   invalidation_memory,
   serve_stale,
   lock_timing,
+  lock_accounting,
   save,
   appendonly,
   count,

@@ -205,8 +205,8 @@ class Keyspace {
   /// `wake` is called, from any thread, when there is work for background_step, or when Memory::observe_growth should be
   /// told anew. To be set before requests come.
   void on_work(std::function<void()> wake);
-  /// How long shard locks are held. Off at first.
-  LockTiming& lock_timing() { return lock_timing_; }
+  /// How long shard locks are held, and what is done meanwhile.
+  LockWatch& lock_watch() { return lock_watch_; }
   void set_active_expire(bool on) { active_expire_.store(on, std::memory_order_relaxed); }
 
  private:
@@ -220,6 +220,8 @@ class Keyspace {
   void ask_for_measurement();
   bool prepare_eviction(std::int64_t end_us);
   bool tend(Shard& shard, UnixMs now);
+  template <class Work>
+  bool tend_table(Shard& shard, unsigned db, std::string_view cause_name, Work&& work);
   /// One request's (or slice's) way to memory: steps of at most a segment's work each.
   class Reclaiming {
    public:
@@ -249,7 +251,7 @@ class Keyspace {
   void with_shard(unsigned index, const Locks& held, Action&& action);
 
   HashKey hash_key_;
-  LockTiming lock_timing_;
+  LockWatch lock_watch_;
   PolicySettings policy_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;

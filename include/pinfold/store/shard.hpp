@@ -19,8 +19,8 @@ namespace pinfold::store {
 class alignas(64) Shard {
  public:
   Shard(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& policy,
-        LockTiming& timing)
-      : mutex(timing), pool_(pool), scratches_(scratches), memory_(memory), hash_key_(hash_key), policy_(policy) {}
+        LockWatch& watch)
+      : mutex(watch), pool_(pool), scratches_(scratches), memory_(memory), hash_key_(hash_key), policy_(policy) {}
 
   ShardMutex mutex;  // guards everything below
 

@@ -1,15 +1,16 @@
 #pragma once
-// The lock of a shard, which can tell how long it was held at most.
+// The lock of a shard, which can tell how long it was held at most and what was done meanwhile.
 
 #include <atomic>
 #include <cstdint>
 #include <mutex>
 
+#include "pinfold/store/lock_account.hpp"
+
 namespace pinfold::store {
 
-/// How long locks were held since the last reset, while `on`. Thread-safe.
+/// How long locks were held since the last reset, while that is measured. Thread-safe.
 struct LockTiming {
-  std::atomic<bool> on{false};
   std::atomic<std::int64_t> longest_ns{0};      // by the clock: with what the holder was made to wait by the system
   std::atomic<std::int64_t> longest_cpu_ns{0};  // CPU time of the holder
   std::atomic<std::uint64_t> holds{0};
@@ -22,35 +23,59 @@ struct LockTiming {
   }
 };
 
-/// A std::mutex; meets Lockable. Timing off costs a comparison, on two system calls.
+/// What is noted of the holds of all shards' locks. Off at first. Thread-safe.
+class LockWatch {
+ public:
+  LockTiming timing;
+  LockAccount account;
+
+  /// lock-timing and lock-accounting.
+  void set_timing(bool on) { set(timed, on); }
+  void set_accounting(bool on) { set(counted, on); }
+  bool accounting() const { return (what() & counted) != 0; }
+
+ private:
+  friend class ShardMutex;
+  static constexpr std::uint8_t timed = 1;
+  static constexpr std::uint8_t counted = 2;
+
+  std::uint8_t what() const { return what_.load(std::memory_order_relaxed); }
+  void set(std::uint8_t one, bool on) { on ? what_.fetch_or(one) : what_.fetch_and(static_cast<std::uint8_t>(~one)); }
+
+  std::atomic<std::uint8_t> what_{0};
+};
+
+/// A std::mutex; meets Lockable. Nothing being watched costs a comparison.
 class ShardMutex {
  public:
-  explicit ShardMutex(LockTiming& timing) : timing_(timing) {}
+  explicit ShardMutex(LockWatch& watch) : watch_(watch) {}
   ShardMutex(const ShardMutex&) = delete;
   ShardMutex& operator=(const ShardMutex&) = delete;
 
   void lock() {
     mutex_.lock();
-    if (timing_.on.load(std::memory_order_relaxed)) [[unlikely]] start();
+    if (watch_.what() != 0) [[unlikely]] start();
   }
   bool try_lock() {
     if (!mutex_.try_lock()) return false;
-    if (timing_.on.load(std::memory_order_relaxed)) [[unlikely]] start();
+    if (watch_.what() != 0) [[unlikely]] start();
     return true;
   }
   void unlock() {
-    if (since_ != 0) [[unlikely]] note();
+    if (watched_ != 0) [[unlikely]] note();
     mutex_.unlock();
   }
 
  private:
   void start();
   void note();
+  void note_time();
 
   std::mutex mutex_;
-  std::int64_t since_ = 0;  // 0: not timed; guarded by mutex_, as the next
+  std::uint8_t watched_ = 0;  // what of this hold; guarded by mutex_, as the next two
+  std::int64_t since_ = 0;
   std::int64_t cpu_since_ = 0;
-  LockTiming& timing_;
+  LockWatch& watch_;
 };
 
 }  // namespace pinfold::store
