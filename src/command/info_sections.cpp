@@ -172,6 +172,9 @@ void stats(Call& call, InfoText& info) {
   info.field("shard_lock_holds", locks.holds.load());
   info.field("shard_lock_holds_over_1ms", locks.long_holds.load());
   info.field("shard_lock_longest_cpu_us", static_cast<std::uint64_t>(locks.longest_cpu_ns.load() / ns_per_us));
+  info.field("shard_lock_waits", locks.waits.load());
+  info.field("shard_lock_waits_slept", locks.waits_slept.load());
+  info.field("shard_lock_longest_wait_us", static_cast<std::uint64_t>(locks.longest_wait_ns.load() / ns_per_us));
 }
 
 void replication(Call& call, InfoText& info) {

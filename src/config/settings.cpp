@@ -97,8 +97,8 @@ constexpr Setting kTable[] = {
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
      "For while the origin is down: entries outlast their deadlines, and every reader gets them, as stale ones."},
     {Id::lock_timing, "lock-timing", Type::flag, "no", 0, 0, "", true,
-     "Whether the longest time that a shard's lock was held is measured, for shard_lock_longest_us in INFO stats. It "
-     "costs two system calls per request."},
+     "Whether the longest time that a shard's lock was held, and waited for, is measured, for shard_lock_longest_us and others in "
+     "INFO stats. It costs two system calls per request."},
     {Id::lock_accounting, "lock-accounting", Type::flag, "no", 0, 0, "", true,
      "Whether the work that is done while shards are locked is counted, by command and background job, for INFO locks. It "
      "makes requests slower."},

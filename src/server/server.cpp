@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <bit>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -78,14 +77,6 @@ void raise_descriptor_limit(config::Settings& settings) {
   const rlim_t possible = limit.rlim_cur > own ? limit.rlim_cur - own : 1;
   spdlog::warn("the system allows {} open files: maxclients is {} instead of {}", limit.rlim_cur, possible, clients);
   settings.set(Id::maxclients, std::to_string(possible), false);
-}
-
-// More shards mean less waiting for each other, but each has segments of its own that are not full yet, which a
-// small cache feels: about 64 segments a shard at least.
-unsigned shards_for(std::int64_t threads, std::uint64_t max_memory) {
-  std::uint64_t shards = std::bit_ceil(static_cast<std::uint64_t>(threads) * 8);
-  if (max_memory > 0) shards = std::min(shards, std::bit_floor(std::max<std::uint64_t>(max_memory >> 22, 1)));
-  return static_cast<unsigned>(std::clamp<std::uint64_t>(shards, 2, store::max_shards));
 }
 
 void warn_if_open(const config::Settings& settings) {
@@ -201,7 +192,7 @@ int run(int argc, char** argv, char** environment) {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGHUP, SIG_IGN);  // a closed terminal or a log rotation must not empty the cache
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
-  store::Keyspace keyspace({.shards = shards_for(settings.integer(Id::threads), max_memory),
+  store::Keyspace keyspace({.shards = store::shards_for(static_cast<unsigned>(settings.integer(Id::threads)), max_memory),
                             .max_memory = max_memory,
                             .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))});
   connect_settings(settings, keyspace);

@@ -81,7 +81,7 @@ bool Keyspace::erase_shards(std::int64_t end_us) {
     Shard& shard = *shards_[erasing_.shard];
     for (bool more = true; more;) {
       if (monotonic_us() >= end_us) return true;
-      const std::lock_guard lock(shard.mutex);
+      const LockAfterWaiters lock(shard.mutex);
       // Each time all of them: databases may be swapped in between.
       more = std::any_of(shard.tables.begin(), shard.tables.end(),
                          [this](const auto& table) { return table && table->erase_some(erasing_.number); });

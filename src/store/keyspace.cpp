@@ -1,6 +1,7 @@
 #include "pinfold/store/keyspace.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cassert>
 #include <utility>
 
@@ -8,6 +9,12 @@
 #include "pinfold/store/shard.hpp"
 
 namespace pinfold::store {
+
+unsigned shards_for(unsigned threads, std::uint64_t max_memory) {
+  std::uint64_t shards = std::bit_ceil(std::uint64_t{threads} * 8);
+  if (max_memory > 0) shards = std::min(shards, std::bit_floor(std::max<std::uint64_t>(max_memory >> 22, 1)));
+  return static_cast<unsigned>(std::clamp<std::uint64_t>(shards, 2, max_shards));
+}
 
 Keyspace::Keyspace(const KeyspaceOptions& options)
     : hash_key_(random_hash_key()),
@@ -26,6 +33,8 @@ Keyspace::Keyspace(const KeyspaceOptions& options)
 Keyspace::~Keyspace() = default;
 
 // --- locks ---
+
+unsigned Keyspace::waiting(unsigned shard) const { return shards_[shard]->mutex.waiting(); }
 
 void Keyspace::Locks::acquire(const Key& key) { acquire_shard(keyspace_->shard_of(key)); }
 

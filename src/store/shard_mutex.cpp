@@ -20,6 +20,18 @@ void raise_to(std::atomic<std::int64_t>& longest, std::int64_t value) {
 
 }  // namespace
 
+void ShardMutex::wait_and_lock() {
+  if ((watch_.what() & LockWatch::timed) == 0) {
+    mutex_.wait_and_lock();
+    return;
+  }
+  LockTiming& timing = watch_.timing;
+  timing.waits.fetch_add(1, std::memory_order_relaxed);
+  const std::int64_t begun = nanoseconds(CLOCK_MONOTONIC);
+  if (mutex_.wait_and_lock()) timing.waits_slept.fetch_add(1, std::memory_order_relaxed);
+  raise_to(timing.longest_wait_ns, nanoseconds(CLOCK_MONOTONIC) - begun);
+}
+
 void ShardMutex::start() {
   watched_ = watch_.what();
   if ((watched_ & LockWatch::counted) != 0) watch_.account.begin();

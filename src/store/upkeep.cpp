@@ -90,7 +90,7 @@ bool Keyspace::Reclaiming::step() {
     }
     if (fullest != max_shards) {
       Shard& shard = *keyspace_.shards_[fullest];
-      const std::lock_guard lock(shard.mutex);
+      const LockAfterWaiters lock(shard.mutex);
       const std::uint64_t before = shard.occupied.load(std::memory_order_relaxed);
       if (!shard.reclaim(now_, wanted_, pressure(), fruitless_ < most_patience)) {
         exhausted_.set(fullest);
@@ -193,7 +193,7 @@ bool Keyspace::prepare_eviction(std::int64_t end_us) {
       if (memory_.data() > limit / 8 * 7) return false;
       if (monotonic_us() >= end_us) return true;
       more = false;
-      const std::lock_guard lock(shard.mutex);
+      const LockAfterWaiters lock(shard.mutex);
       for (const auto& table : shard.tables) more |= table && table->prepare_eviction();
     }
   }
@@ -205,7 +205,7 @@ bool Keyspace::prepare_eviction(std::int64_t end_us) {
 template <class Work>
 bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name, Work&& work) {
   const HoldCause cause(cause_name);
-  const std::lock_guard lock(shard.mutex);
+  const LockAfterWaiters lock(shard.mutex);
   Table* const table = shard.tables[db].get();
   return table != nullptr && work(*table);
 }
@@ -216,7 +216,7 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
   std::vector<std::unique_ptr<Table>> empty;
   {
     const HoldCause cause("look-for-work");
-    const std::lock_guard lock(shard.mutex);
+    const LockAfterWaiters lock(shard.mutex);
     for (unsigned db = 0; db < database_count; ++db) {
       if (!shard.tables[db]) continue;
       used.set(db);

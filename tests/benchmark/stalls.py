@@ -15,7 +15,8 @@ TARGET_LOCK_US = 1000
 LATE_US = 500  # a generator that was later than this, at p99.9, measured the machine rather than the server
 GAP_US = 200  # a loop that does nothing was away from its core for so long
 LOCK_FIELDS = {"wall_us": "shard_lock_longest_us", "cpu_us": "shard_lock_longest_cpu_us", "holds": "shard_lock_holds",
-               "long_holds": "shard_lock_holds_over_1ms"}
+               "long_holds": "shard_lock_holds_over_1ms", "wait_us": "shard_lock_longest_wait_us", "waits": "shard_lock_waits",
+               "slept": "shard_lock_waits_slept"}
 
 
 def _start(context, kind, **more):
@@ -173,22 +174,25 @@ def report(context, data, failures):
 
 
 def lock_report(data, failures):
-    table = Table(["while", "longest held us", "of it CPU us", "least of the rounds: CPU us", "over 1 ms of CPU", "target"], left=("while",))
+    table = Table(["while", "longest held us", "of it CPU us", "least of the rounds: CPU us", "over 1 ms of CPU", "longest waited us",
+                   "waits that slept", "target"], left=("while",))
     for name in dict.fromkeys(found["scenario"] for found in data):
         rounds = [found for found in data if found["scenario"] == name]
         control = rounds[0]["control"]
         if any(found["wall_us"] is None for found in rounds):
-            table.add(name, "n/a", "n/a", "n/a", "n/a", "" if control else f"<= {TARGET_LOCK_US:,}")
+            table.add(name, *["n/a"] * 6, "" if control else f"<= {TARGET_LOCK_US:,}")
             continue
-        wall, cpu = (median(found[field] for found in rounds) for field in ("wall_us", "cpu_us"))
+        wall, cpu, wait = (median(found[field] for found in rounds) for field in ("wall_us", "cpu_us", "wait_us"))
         least = min(found["cpu_us"] for found in rounds)
-        long_holds, holds = (sum(found[field] for found in rounds) for field in ("long_holds", "holds"))
-        table.add(name, f"{wall:,.0f}", f"{cpu:,.0f}", f"{least:,.0f}", f"{long_holds:,} of {holds:,}",
-                  "" if control else _verdict(wall, TARGET_LOCK_US))
+        long_holds, holds, slept, waits = (sum(found[field] for found in rounds)
+                                           for field in ("long_holds", "holds", "slept", "waits"))
+        table.add(name, f"{wall:,.0f}", f"{cpu:,.0f}", f"{least:,.0f}", f"{long_holds:,} of {holds:,}", f"{wait:,.0f}",
+                  f"{slept:,} of {waits:,}", "" if control else _verdict(wall, TARGET_LOCK_US))
     notes = ["The longest time that any shard's lock was held, and the longest CPU time of a holder meanwhile; medians of the rounds. By the clock "
              "there is what the kernel gave the core to other threads for; in both there is what the host did (see above). What "
              "the server does with a lock it does in every round and not when nothing happens: so the least of the rounds "
-             "bounds it, and the rows in which nothing happens show what is the machine's."]
+             "bounds it, and the rows in which nothing happens show what is the machine's. Longest waited: by the clock, for a lock that "
+             "another thread held."]
     if any(found["wall_us"] is None for found in data):
         notes.append("n/a: this Pinfold has no setting `lock-timing`.")
     return Report("locks", "The longest time a lock is held", table, data, notes, failures)

@@ -160,13 +160,15 @@ def test_rounds_are_compared_with_their_own_quiet_windows_and_the_median_counts(
 
 def test_locks_are_judged_by_the_clock_and_unknown_ones_not_at_all():
     def hold(scenario, wall, cpu, control=False):
-        return {"scenario": scenario, "control": control, "wall_us": wall, "cpu_us": cpu, "holds": wall and 50, "long_holds": wall and 2}
+        return {"scenario": scenario, "control": control, "wall_us": wall, "cpu_us": cpu, "holds": wall and 50, "long_holds": wall and 2,
+                "wait_us": wall and 12, "waits": wall and 6, "slept": wall and 1}
 
     found = stalls.lock_report([hold("a", 1000, 900), hold("a", 7000, 10), hold("a", 900, 20), hold("b", 1001, 4),
                                 hold("quiet", 5000, 40, True), hold("c", None, None)], [])
     assert [row[1:] for row in found.table.rows] == \
-        [["1,000", "20", "10", "6 of 150", "<= 1,000 met"], ["1,001", "4", "4", "2 of 50", "<= 1,000 missed"],
-         ["5,000", "40", "40", "2 of 50", ""], ["n/a", "n/a", "n/a", "n/a", "<= 1,000"]]
+        [["1,000", "20", "10", "6 of 150", "12", "3 of 18", "<= 1,000 met"],
+         ["1,001", "4", "4", "2 of 50", "12", "1 of 6", "<= 1,000 missed"],
+         ["5,000", "40", "40", "2 of 50", "12", "1 of 6", ""], ["n/a"] * 6 + ["<= 1,000"]]
 
 
 class TimedRedis(Redis):
@@ -180,7 +182,8 @@ class TimedRedis(Redis):
         return super().ask(request, timeout)
 
     def statistic(self, name):
-        ours = {"shard_lock_longest_us": 70, "shard_lock_longest_cpu_us": 50, "shard_lock_holds": 9, "shard_lock_holds_over_1ms": 1}
+        ours = {"shard_lock_longest_us": 70, "shard_lock_longest_cpu_us": 50, "shard_lock_holds": 9, "shard_lock_holds_over_1ms": 1,
+                "shard_lock_longest_wait_us": 30, "shard_lock_waits": 5, "shard_lock_waits_slept": 2}
         return ours.get(name) or super().statistic(name)
 
 
@@ -197,8 +200,8 @@ def test_lock_times_are_read_for_every_scenario_on_servers_told_to_take_them(mon
     context, data, failures = Context(["pinfold"], LOAD, "", scale=0.0004, quiet=True), [], []
     stalls._locks(context, Rates(10_000, 500_000), data, failures)
     assert not failures and started == [None] + [("--lock-timing", "yes")] * 2
-    assert data == [{"scenario": name, "control": name == "quiet", "wall_us": 70, "cpu_us": 50, "holds": 9, "long_holds": 1}
-                    for name in ("quiet", "growth", "flush")]
+    assert data == [{"scenario": name, "control": name == "quiet", "wall_us": 70, "cpu_us": 50, "holds": 9, "long_holds": 1,
+                     "wait_us": 30, "waits": 5, "slept": 2} for name in ("quiet", "growth", "flush")]
 
 
 def test_bench_stalls_measures_every_scenario_of_each_server(tmp_path):

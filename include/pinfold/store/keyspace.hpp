@@ -37,6 +37,10 @@ struct Purge;
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
 
+/// How many shards suit so many threads and so much memory (0: no limit). More of them mean less waiting for each other, but each
+/// has segments of its own that are not full yet, which a small cache feels: about 64 segments a shard at least.
+unsigned shards_for(unsigned threads, std::uint64_t max_memory);
+
 struct KeyspaceOptions {
   unsigned shards = 8;                 // a power of two, at most max_shards
   std::uint64_t max_memory = 0;        // bytes; 0: no limit
@@ -207,6 +211,8 @@ class Keyspace {
   void on_work(std::function<void()> wake);
   /// How long shard locks are held, and what is done meanwhile.
   LockWatch& lock_watch() { return lock_watch_; }
+  /// How many threads wait for the lock of a shard at this moment.
+  unsigned waiting(unsigned shard) const;
   void set_active_expire(bool on) { active_expire_.store(on, std::memory_order_relaxed); }
 
  private:

@@ -16,6 +16,8 @@
 
 namespace pinfold::store {
 
+/// No cache line belongs to two shards. The first one has what every request writes, the lock and the counters of reads; a thread
+/// that waits reads it all the time, so what a request only reads begins on the next.
 class alignas(64) Shard {
  public:
   Shard(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& policy,
@@ -23,12 +25,12 @@ class alignas(64) Shard {
       : mutex(watch), pool_(pool), scratches_(scratches), memory_(memory), hash_key_(hash_key), policy_(policy) {}
 
   ShardMutex mutex;  // guards everything below
-
-  std::array<std::unique_ptr<Table>, database_count> tables;  // null until first written
-  Watchers watchers;
-  Listening listening;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+
+  alignas(64) std::array<std::unique_ptr<Table>, database_count> tables;  // null until first written
+  Watchers watchers;
+  Listening listening;
   std::uint64_t negative_hits = 0;  // misses that met a negative entry
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
@@ -63,5 +65,7 @@ class alignas(64) Shard {
   const HashKey& hash_key_;
   const PolicySettings& policy_;
 };
+
+static_assert(sizeof(ShardMutex) + 2 * sizeof(std::uint64_t) <= 64);
 
 }  // namespace pinfold::store

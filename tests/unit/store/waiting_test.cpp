@@ -1,0 +1,89 @@
+// Who waits for a shard's lock: that it is measured, and that work which comes back for more lets others in first.
+
+#include <catch2/catch.hpp>
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/shard.hpp"
+#include "pinfold/store/shard_mutex.hpp"
+
+using namespace pinfold;
+using namespace pinfold::store;
+
+namespace {
+
+void wait_until(const auto& condition) {
+  while (!condition()) std::this_thread::yield();
+}
+
+void fill(Keyspace& keyspace, int count, UnixMs expires_at) {
+  for (int i = 0; i < count; ++i) {
+    const std::string name = "key:" + std::to_string(i);
+    const Key key = keyspace.key(name);
+    Keyspace::Locks locks(keyspace);
+    locks.acquire(key);
+    Database db(keyspace, 0, unix_ms());
+    REQUIRE(db.put(key, std::string(100, 'v'), {.expires_at = expires_at}));
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a wait for a shard's lock is counted and measured while that is asked for") {
+  LockWatch watch;
+  ShardMutex mutex(watch);
+  for (const bool timed : {false, true}) {
+    watch.set_timing(timed);
+    mutex.lock();
+    std::thread other([&] { const std::lock_guard lock(mutex); });
+    wait_until([&] { return mutex.waiting() == 1; });
+    for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+    mutex.unlock();
+    other.join();
+    CHECK(watch.timing.waits == (timed ? 1 : 0));
+    CHECK((watch.timing.longest_wait_ns > 0) == timed);
+    CHECK(watch.timing.waits_slept <= watch.timing.waits);
+  }
+  { const std::lock_guard lock(mutex); }
+  CHECK(watch.timing.waits == 1);  // nobody held it
+  watch.timing.reset();
+  CHECK(watch.timing.waits == 0);
+  CHECK(watch.timing.longest_wait_ns == 0);
+}
+
+TEST_CASE("a request that waits for a shard goes before the background's next piece of work there") {
+  constexpr int keys = 20'000;
+  Keyspace keyspace({.shards = 1});
+  const UnixMs now = unix_ms();
+  fill(keyspace, keys, now + 60'000);
+  const UnixMs later = now + 120'000;  // when all of them have expired
+  Keyspace::Locks locks(keyspace);
+  locks.acquire_shard(0);
+  std::uint64_t expired = 0;
+  std::thread request([&] {
+    Keyspace::Locks mine(keyspace);
+    mine.acquire_shard(0);
+    expired = keyspace.stats(mine).expired;
+  });
+  wait_until([&] { return keyspace.waiting(0) == 1; });
+  // Long enough to have it sleep: one that is awake might be quick enough by itself.
+  for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+  locks.release();
+  while (keyspace.background_step(later, 1'000'000)) {
+  }
+  request.join();
+  CHECK(expired == 0);
+  CHECK(keyspace.stats().expired == keys);
+}
+
+TEST_CASE("the number of shards follows the threads, and the memory where that is small") {
+  CHECK(shards_for(2, 0) == 16);
+  CHECK(shards_for(3, 0) == 32);
+  CHECK(shards_for(1, 16 << 20) == 4);
+  CHECK(shards_for(1, 1 << 20) == 2);
+  CHECK(shards_for(64, 1ULL << 40) == max_shards);
+}
