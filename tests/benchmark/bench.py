@@ -20,6 +20,7 @@ import machine
 import memory
 import policies
 import report
+import scale
 import stalls
 import sweep
 import traces
@@ -29,7 +30,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "instructions", "idle", "memory", "stalls", "herd", "hits"]
+SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "herd", "hits"]
 
 
 def server_kinds(text):
@@ -57,8 +58,8 @@ def arguments(argv):
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
-                        help="cpu (default): CPU time per request; instructions: instructions per request; idle: idle RSS "
-                             "and connections; memory: bytes per key, and RSS while sizes shift; stalls: latency while "
+                        help="cpu (default): CPU time per request; instructions: instructions per request; scale: two threads "
+                             "beside one; idle: idle RSS and connections; memory: bytes per key, and RSS while sizes shift; stalls: latency while "
                              "something happens, and lock times; herd: leases, stale windows, policies and tags; hits: "
                              "replay traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
@@ -103,6 +104,8 @@ def benchmarks(what, context, options):
         return [lambda: [cpu.run(context)], lambda: [evict.run(context)]]
     if what == "instructions":
         return [lambda: [instructions.run(context)]] if "pinfold" in options.servers else []
+    if what == "scale":
+        return [lambda: [scale.run(context)]] if "pinfold" in options.servers else []
     if what == "idle":
         return [lambda: [idle.run(context)]]
     if what == "memory":
