@@ -2,7 +2,7 @@
 
 namespace pinfold::cache {
 
-Alarms::Set Alarms::set(UnixMs at, Place place) {
+Alarms::Set Alarms::set(MonoMs at, Place place) {
   const std::lock_guard lock(mutex_);
   const auto here = alarms_.emplace(std::pair(at, number_ + 1), std::move(place)).first;
   const bool first = here == alarms_.begin();
@@ -10,16 +10,16 @@ Alarms::Set Alarms::set(UnixMs at, Place place) {
   return {++number_, first};
 }
 
-void Alarms::cancel(UnixMs at, std::uint64_t number) {
+void Alarms::cancel(MonoMs at, std::uint64_t number) {
   const std::lock_guard lock(mutex_);
   alarms_.erase({at, number});
 }
 
-std::optional<Alarms::Place> Alarms::take_due(UnixMs now) {
+std::optional<Alarms::Place> Alarms::take_due(MonoMs now) {
   const std::lock_guard lock(mutex_);
   const auto next = alarms_.begin();
   if (next == alarms_.end() || next->first.first > now) {
-    next_.store(next == alarms_.end() ? never : next->first.first, std::memory_order_relaxed);
+    next_.store(next == alarms_.end() ? MonoMs::never() : next->first.first, std::memory_order_relaxed);
     return std::nullopt;
   }
   return std::move(alarms_.extract(next).mapped());

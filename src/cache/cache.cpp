@@ -217,20 +217,20 @@ void Cache::tell_finished() {
 
 // --- waiting ---
 
-std::uint64_t Cache::add_alarm(UnixMs at, unsigned shard, unsigned db, std::string_view key) {
+std::uint64_t Cache::add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key) {
   const Alarms::Set set = alarms_.set(at, {shard, db, std::string(key)});
   if (set.first && wake) wake();
   return set.number;
 }
 
-void Cache::run_alarms(UnixMs now) {
+void Cache::run_alarms(MonoMs now) {
   const store::HoldCause cause("alarms");
   while (const auto due = alarms_.take_due(now)) {
     keyspace_.with_locked(due->shard, [&] { shards_[due->shard]->alarm(due->db, due->key, now); });
   }
 }
 
-void Cache::tend(UnixMs now) {
+void Cache::tend(MonoMs now) {
   const store::HoldCause cause("tend-leases");
   for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
     keyspace_.with_locked(i, [&] { shards_[i]->tend(now); });
@@ -251,7 +251,7 @@ Cache::GivenUp Cache::give_up(unsigned db, std::string_view key, std::uint64_t t
   Leases::Look left;
   keyspace_.with_locked(shard, [&] {
     shards_[shard]->give_up(db, key, ticket);
-    left = shards_[shard]->look(db, key, unix_ms());
+    left = shards_[shard]->look(db, key, monotonic_ms());
   });
   return {left.lease_ms > 0 ? left.lease_ms : soon_ms, left.token};
 }
@@ -260,7 +260,7 @@ void Cache::return_token(const TokenOf& token) {
   const store::Key key = keyspace_.key(token.key);
   const store::HoldCause cause("return-token", {.keys = 1, .bytes = token.key.size()});
   const unsigned shard = keyspace_.shard_of(key);
-  keyspace_.with_locked(shard, [&] { shards_[shard]->release(token.db, key, token.token, 0, unix_ms()); });
+  keyspace_.with_locked(shard, [&] { shards_[shard]->release(token.db, key, token.token, 0, monotonic_ms()); });
 }
 
 }  // namespace pinfold::cache

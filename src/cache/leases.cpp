@@ -40,7 +40,7 @@ void Leases::notice_flush(States::iterator at) {
   if (std::exchange(at->second.generation, now) != now) disturb(at);
 }
 
-Leases::State* Leases::alive(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
+Leases::State* Leases::alive(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
   const auto at = find(db, key);
   if (at == states_.end() || token == 0) return nullptr;
   return at->second.token == token && now < at->second.deadline ? &at->second : nullptr;
@@ -64,20 +64,20 @@ void Leases::erase(States::iterator at) {
   listening_->attentive = !states_.empty();
 }
 
-void Leases::forget_if_idle(States::iterator at, UnixMs now) {
+void Leases::forget_if_idle(States::iterator at, MonoMs now) {
   const State& state = at->second;
   if (state.token == 0 && state.waiters.empty() && state.retry_at <= now && !state.unsettled) erase(at);
 }
 
 // --- a lease's life ---
 
-Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now,
+Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now,
                     std::uint64_t client) {
   return grant_to(db, key, policy, lease_ms, now, client, false);
 }
 
 // `waited`: to the one who has waited longest, who goes before others.
-Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now,
+Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now,
                        std::uint64_t client, bool waited) {
   auto at = find(db, key.text);
   if (at != states_.end()) {
@@ -125,7 +125,7 @@ Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::i
 }
 
 // Where leases are used up, those that have run out do not count. Some are looked at, once a millisecond at most.
-void Leases::end_some_expired(UnixMs now) {
+void Leases::end_some_expired(MonoMs now) {
   constexpr std::size_t some = 256;
   if (std::exchange(ended_expired_, now) != now) tend_states(some, now);
 }
@@ -139,7 +139,7 @@ void Leases::end_lease(State& state) {
   cache_.counters_of(state.policy).leases_alive.fetch_sub(1, relaxed);
 }
 
-void Leases::end_expired(States::iterator at, UnixMs now) {
+void Leases::end_expired(States::iterator at, MonoMs now) {
   State& state = at->second;
   if (state.token == 0 || state.deadline > now) return;
   count(cache_.counters.expired);
@@ -147,7 +147,7 @@ void Leases::end_expired(States::iterator at, UnixMs now) {
   if (!state.waiters.empty()) want_settling(at);
 }
 
-bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
+bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
   return alive(db, key, token, now) != nullptr;
 }
 
@@ -156,9 +156,9 @@ bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) 
   return at != states_.end() && cache_.purged_since(db, at->second.epoch, tags);
 }
 
-UnixMs Leases::granted_at(unsigned db, std::string_view key, std::uint64_t token, UnixMs now) {
+std::int64_t Leases::age_ms(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
   const State* const state = alive(db, key, token, now);
-  return state != nullptr ? state->granted : 0;
+  return state != nullptr ? now - state->granted : 0;
 }
 
 Leases::Filling::~Filling() {
@@ -168,21 +168,21 @@ Leases::Filling::~Filling() {
   if (at == leases_.states_.end()) return;
   count(leases_.cache_.counters.filled);
   leases_.end_lease(at->second);
-  at->second.retry_at = 0;
-  at->second.waiters.empty() ? leases_.forget_if_idle(at, unix_ms()) : leases_.want_settling(at);
+  at->second.retry_at = {};
+  at->second.waiters.empty() ? leases_.forget_if_idle(at, monotonic_ms()) : leases_.want_settling(at);
 }
 
-bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int64_t retry_ms, UnixMs now) {
+bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int64_t retry_ms, MonoMs now) {
   if (alive(db, key.text, token, now) == nullptr) return false;
   const auto at = find(db, key.text);
   end_lease(at->second);
   count(cache_.counters.released);
-  at->second.retry_at = retry_ms > 0 ? now + retry_ms : 0;
+  at->second.retry_at = retry_ms > 0 ? now + retry_ms : MonoMs{};
   at->second.waiters.empty() ? forget_if_idle(at, now) : want_settling(at);
   return true;
 }
 
-bool Leases::renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, UnixMs now) {
+bool Leases::renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, MonoMs now) {
   State* const state = alive(db, key, token, now);
   if (state == nullptr) return false;
   state->deadline = now + ms;
@@ -194,7 +194,7 @@ bool Leases::renew(unsigned db, std::string_view key, std::uint64_t token, std::
 
 std::size_t Leases::memory_of_refused(std::string_view key) { return refused_bytes + key.size(); }
 
-void Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until, UnixMs now) {
+void Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t version, MonoMs until, MonoMs now) {
   const auto [at, fresh] = refused_.try_emplace(Name(db, key));
   if (fresh) cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(memory_of_refused(key)));
   Refused& refused = at->second;
@@ -202,7 +202,7 @@ void Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t ve
   refused.until = std::max(refused.until, until);
 }
 
-std::uint64_t Leases::refused_version(unsigned db, std::string_view key, UnixMs now) const {
+std::uint64_t Leases::refused_version(unsigned db, std::string_view key, MonoMs now) const {
   const auto at = refused_.find(NameView(db, key));
   return at != refused_.end() && at->second.until > now ? at->second.version : 0;
 }
@@ -230,7 +230,7 @@ bool Leases::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
   if (at == states_.end() || at->second.waiters.erase(ticket) == 0) return false;
   cache_.waiters_.fetch_sub(1, relaxed);
   cache_.keyspace().memory().add(store::Use::herd, -memory_of_waiter(key.size()));
-  forget_if_idle(at, unix_ms());
+  forget_if_idle(at, monotonic_ms());
   return true;
 }
 
@@ -247,7 +247,7 @@ void Leases::cancel_alarm(State& state) {
   if (state.alarm != 0) cache_.cancel_alarm(state.alarm_at, std::exchange(state.alarm, 0));
 }
 
-void Leases::alarm(unsigned db, std::string_view key, UnixMs now) {
+void Leases::alarm(unsigned db, std::string_view key, MonoMs now) {
   const auto at = find(db, key);
   if (at == states_.end()) return;
   // It may be one from before, which was on its way when it was cancelled.
@@ -256,14 +256,14 @@ void Leases::alarm(unsigned db, std::string_view key, UnixMs now) {
   if (!at->second.waiters.empty()) set_alarm(at);
 }
 
-Leases::Look Leases::look(unsigned db, std::string_view key, UnixMs now) {
+Leases::Look Leases::look(unsigned db, std::string_view key, MonoMs now) {
   const auto at = find(db, key);
   if (at == states_.end()) return {};
   const State& state = at->second;
   return {state.token != 0 ? std::max<std::int64_t>(state.deadline - now, 0) : 0, state.waiters.size(), state.token};
 }
 
-void Leases::tend_states(std::size_t count, UnixMs now) {
+void Leases::tend_states(std::size_t count, MonoMs now) {
   if (tended_ == states_.end()) tended_ = states_.begin();
   for (; count > 0 && tended_ != states_.end(); --count) {
     const auto here = tended_++;
@@ -276,7 +276,7 @@ void Leases::tend_states(std::size_t count, UnixMs now) {
   }
 }
 
-void Leases::tend(UnixMs now) {
+void Leases::tend(MonoMs now) {
   // All of them within a second or so, however many there are.
   const auto at_once = [](std::size_t size) { return std::clamp<std::size_t>(size / 8, 64, 8192); };
   tend_states(at_once(states_.size()), now);
@@ -298,7 +298,7 @@ void Leases::disturb(States::iterator at) {
     count(cache_.counters.voided);
     end_lease(state);
   }
-  state.retry_at = 0;
+  state.retry_at = {};
   if (!state.waiters.empty()) want_settling(at);
 }
 
@@ -322,13 +322,13 @@ void Leases::written(unsigned db, const Key& key) {
   const auto at = states_.find(NameView(db, key.text));
   if (at == states_.end()) return;
   disturb(at);
-  forget_if_idle(at, unix_ms());
+  forget_if_idle(at, monotonic_ms());
 }
 
 void Leases::flushed(unsigned db) {
   // A few at once, so that who waits does not wait for tend().
   constexpr unsigned a_few = 64;
-  const UnixMs now = unix_ms();
+  const MonoMs now = monotonic_ms();
   ++generations_[db];
   auto at = states_.lower_bound(NameView(db, {}));
   for (unsigned left = a_few; left > 0 && at != states_.end() && at->first.first == db; --left) {
@@ -339,8 +339,8 @@ void Leases::flushed(unsigned db) {
 }
 
 void Leases::purged(unsigned db, const store::Purge& purge) {
-  const UnixMs now = unix_ms();
-  store::Database database(cache_.keyspace(), db, now);
+  const MonoMs now = monotonic_ms();
+  store::Database database(cache_.keyspace(), db, unix_ms());
   const std::string_view first = purge.by_prefix ? std::string_view(purge.names[0]) : std::string_view();
   for (auto at = states_.lower_bound(NameView(db, first)); at != states_.end() && at->first.first == db;) {
     const auto here = at++;
@@ -399,7 +399,7 @@ void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
 
 // There is nothing to answer with: the one who has waited longest, and wants a lease, is to load. False if nobody is left to
 // be given one, or one was.
-bool Leases::hand_over(States::iterator at, UnixMs now) {
+bool Leases::hand_over(States::iterator at, MonoMs now) {
   State& state = at->second;
   const auto wants = [](const auto& waiter) { return waiter.second.lease_ms > 0; };
   const auto next = std::find_if(state.waiters.begin(), state.waiters.end(), wants);
@@ -416,18 +416,18 @@ bool Leases::hand_over(States::iterator at, UnixMs now) {
   return false;
 }
 
-void Leases::settle_key(States::iterator at, UnixMs now) {
+void Leases::settle_key(States::iterator at, const Moment& now) {
   State& state = at->second;
-  if (state.waiters.empty()) return forget_if_idle(at, now);
+  if (state.waiters.empty()) return forget_if_idle(at, now.mono);
   const unsigned db = at->first.first;
   const Key key = cache_.keyspace().key(at->first.second);
-  const auto found = store::Database(cache_.keyspace(), db, now).find_any(key, store::Access::none());
+  const auto found = store::Database(cache_.keyspace(), db, now.unix).find_any(key, store::Access::none());
   // What serve-stale keeps may be past its end.
-  const auto left = [now](UnixMs until) { return until == 0 ? -1 : std::max<std::int64_t>(until - now, 0); };
-  const bool fresh = found && found->fresh(now);
+  const auto left = [&now](UnixMs until) { return until == 0 ? -1 : std::max<std::int64_t>(until - now.unix, 0); };
+  const bool fresh = found && found->fresh(now.unix);
   if (fresh && found->absent) {
     answer_all(state, {Status::absent, 0, left(found->expires_at), nullptr, {}});
-    return forget_if_idle(at, now);
+    return forget_if_idle(at, now.mono);
   }
   if (found && !found->absent) {
     auto value = std::make_shared<SharedValue>();
@@ -436,17 +436,17 @@ void Leases::settle_key(States::iterator at, UnixMs now) {
     Answer answer{fresh ? Status::hit : Status::stale, 0, ms, std::move(value), {}};
     fresh ? answer_all(state, std::move(answer)) : answer_stale(state, std::move(answer));
   }
-  if (state.retry_at > now) {
-    answer_all(state, {Status::miss, 0, state.retry_at - now, nullptr, {}});
+  if (state.retry_at > now.mono) {
+    answer_all(state, {Status::miss, 0, state.retry_at - now.mono, nullptr, {}});
   } else {
-    while (state.token == 0 && hand_over(at, now)) {
+    while (state.token == 0 && hand_over(at, now.mono)) {
     }
   }
-  forget_if_idle(at, now);
+  forget_if_idle(at, now.mono);
 }
 
 void Leases::settle() {
-  const UnixMs now = unix_ms();
+  const Moment now = moment();
   try {
     // What is done for one may make another necessary.
     while (unsettled_ != nullptr) {

@@ -158,17 +158,17 @@ bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
 bool admits_fill(Call& call, store::Database& db, const FillOptions& fill) {
   cache::Leases& leases = call.engine.cache.leases(call.key());
   const store::Key& key = call.key();
-  bool admitted = !fill.has_token || leases.is_valid(db.number(), key.text, fill.token, call.now);
+  bool admitted = !fill.has_token || leases.is_valid(db.number(), key.text, fill.token, call.mono);
   const bool holds = fill.has_token && admitted;
   if (holds && leases.outdated(db.number(), key.text, fill.tags.encoded())) admitted = false;
   if (admitted && fill.version != 0) {
     const auto old = db.find_any(key, store::Access::none());
     const std::uint64_t there = old && old->extra != nullptr ? store::Extra::read(old->extra).version : 0;
-    admitted = fill.version > std::max(there, leases.refused_version(db.number(), key.text, call.now));
+    admitted = fill.version > std::max(there, leases.refused_version(db.number(), key.text, call.mono));
   }
   if (admitted) return true;
   call.engine.cache.counters.fill_refused.fetch_add(1, std::memory_order_relaxed);
-  if (holds) leases.release(db.number(), key, fill.token, 0, call.now);
+  if (holds) leases.release(db.number(), key, fill.token, 0, call.mono);
   return false;
 }
 
@@ -189,8 +189,8 @@ store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, 
   // Without a deadline nobody will refresh early. The policy may give one.
   const bool may_expire = expires_at != 0 || fill.expiry.keeps() || call.engine.cache.policy_of(call.key().text) != nullptr;
   if (fill.has_token && may_expire) {
-    const UnixMs since = call.engine.cache.leases(call.key()).granted_at(db.number(), call.key().text, fill.token, call.now);
-    extra.load_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(call.now - since, 1, UINT32_MAX));
+    const std::int64_t ms = call.engine.cache.leases(call.key()).age_ms(db.number(), call.key().text, fill.token, call.mono);
+    extra.load_ms = static_cast<std::uint32_t>(std::clamp<std::int64_t>(ms, 1, UINT32_MAX));
   }
   return extra;
 }
@@ -210,7 +210,7 @@ void cache_set(Call& call) {
     return true;
   });
   if (call.too_large && fill.has_token) {  // the next one's value may be smaller
-    call.engine.cache.leases(call.key()).release(db.number(), call.key(), fill.token, 0, call.now);
+    call.engine.cache.leases(call.key()).release(db.number(), call.key(), fill.token, 0, call.mono);
   }
   done ? call.reply.ok() : call.out_of_memory();
 }
@@ -258,7 +258,7 @@ void cache_release(Call& call) {
     retry_ms = *ms;
   }
   cache::Leases& leases = call.engine.cache.leases(call.key());
-  const bool held = *token > 0 && leases.release(call.session.db, call.key(), static_cast<std::uint64_t>(*token), retry_ms, call.now);
+  const bool held = *token > 0 && leases.release(call.session.db, call.key(), static_cast<std::uint64_t>(*token), retry_ms, call.mono);
   call.reply.integer(held ? 1 : 0);
 }
 
@@ -269,7 +269,7 @@ void cache_renew(Call& call) {
   const auto ms = take_number(call, options, "lease time", 1, longest_lease_ms);
   if (!ms) return;
   cache::Leases& leases = call.engine.cache.leases(call.key());
-  const bool held = *token > 0 && leases.renew(call.session.db, call.key().text, static_cast<std::uint64_t>(*token), *ms, call.now);
+  const bool held = *token > 0 && leases.renew(call.session.db, call.key().text, static_cast<std::uint64_t>(*token), *ms, call.mono);
   call.reply.integer(held ? 1 : 0);
 }
 
@@ -344,12 +344,12 @@ void cache_invalidate(Call& call) {
   }
   if (what.version != 0) {
     // Before anything else: it is refused as a whole where it could not be remembered.
-    const UnixMs until = call.now + call.engine.settings.integer(config::Id::invalidation_memory);
+    const MonoMs until = call.mono + call.engine.settings.integer(config::Id::invalidation_memory);
     std::size_t bytes = 0;
     for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_refused(key.text);
     if (!call.engine.cache.has_room(bytes)) return call.out_of_memory();
     for (const store::Key& key : call.keys) {
-      call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.now);
+      call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.mono);
     }
   }
   if (what.soft) return call.reply.integer(invalidate_softly(call, what));
@@ -368,7 +368,7 @@ void cache_inspect(Call& call) {
   const store::Extra extra = value && value->extra != nullptr ? store::Extra::read(value->extra) : store::Extra{};
   const bool fresh = value && value->fresh(call.now);
   const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
-  const cache::Leases::Look lease = call.engine.cache.leases(key).look(db.number(), key.text, call.now);
+  const cache::Leases::Look lease = call.engine.cache.leases(key).look(db.number(), key.text, call.mono);
   // 0 of what is not there, -1 of what never ends.
   const auto remaining = [&](UnixMs until) -> std::int64_t {
     if (!value || until == 0) return value ? -1 : 0;

@@ -64,7 +64,7 @@ bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
   const SharedClient& client = call.session.shared;
   auto wait = std::make_unique<Wait>();
-  wait->until = later(call.now, wait_ms);
+  wait->until = call.mono + wait_ms;
   wait->db = db;
   wait->key = key.text;
   wait->kind = kind;
@@ -84,7 +84,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   const bool fresh = value && value->fresh(now);
   std::int64_t lease_ms = options.lease_ms;
   if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
-  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms, now, call.session.shared.id); };
+  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms, call.mono, call.session.shared.id); };
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
 
   if (fresh) {
@@ -115,7 +115,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   Grant grant;
   if (lease_ms > 0) {
     grant = lease();
-  } else if (const std::int64_t left = cache.leases(key).look(db.number(), key.text, now).lease_ms; left > 0) {
+  } else if (const std::int64_t left = cache.leases(key).look(db.number(), key.text, call.mono).lease_ms; left > 0) {
     grant = {Grant::Outcome::held, 0, left};
   }
   if (grant.outcome == Grant::Outcome::held &&
@@ -130,7 +130,7 @@ namespace {
 
 // How long a plain read of a missing key waits for the one that came first; 0: not at all. All who wait do so until the same
 // moment, counted from the grant of the lease: a row that does not exist holds readers up once in each lease.
-std::int64_t plain_wait(const Session& session, const cache::Policy& policy, const Grant& grant, UnixMs now) {
+std::int64_t plain_wait(const Session& session, const cache::Policy& policy, const Grant& grant, MonoMs now) {
   if (grant.outcome != Grant::Outcome::held || grant.held.token == 0) return 0;
   // What is behind it may be the SET that it would wait for.
   if (session.more_to_come) return 0;
@@ -159,7 +159,7 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   }
   const auto lease_ms = [&] { return policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed); };
   const auto lease = [&] {
-    return cache.leases(key).grant(db.number(), key, policy, lease_ms(), call.now, call.session.shared.id);
+    return cache.leases(key).grant(db.number(), key, policy, lease_ms(), call.mono, call.session.shared.id);
   };
   if (value && !value->absent && (serves_stale || policy->stale_ms > 0)) {
     // One reader in each lease's time is told nothing, and will write the value anew.
@@ -174,7 +174,7 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   count(counters.misses);
   if (policy == nullptr || policy->coalesce_ms == 0) return {};
   const Grant grant = lease();
-  const std::int64_t wait_ms = waiting_allowed ? plain_wait(call.session, *policy, grant, call.now) : 0;
+  const std::int64_t wait_ms = waiting_allowed ? plain_wait(call.session, *policy, grant, call.mono) : 0;
   const bool waits = wait_for(call, db.number(), key, wait_ms, lease_ms(), WaitKind::plain_read, serves_stale || policy->stale_ms > 0);
   if (!waits) call.session.told_nil.add(grant.held.token);
   return {std::nullopt, waits};

@@ -116,7 +116,7 @@ std::string flags_of(const SharedClient& client) {
 }
 
 // One line of CLIENT LIST. Fields of what this server does not have (subscriptions, replication, tracking) say so.
-void append_line(std::string& to, SharedClient& client, UnixMs now) {
+void append_line(std::string& to, SharedClient& client, MonoMs now) {
   const auto field = [&to](std::string_view name, auto value) {
     to.append(" ").append(name).append("=");
     if constexpr (std::is_arithmetic_v<decltype(value)>) {
@@ -126,7 +126,7 @@ void append_line(std::string& to, SharedClient& client, UnixMs now) {
     }
   };
   const auto get = [](const auto& atomic) { return atomic.load(std::memory_order_relaxed); };
-  const auto seconds_since = [now](UnixMs then) { return std::max<UnixMs>(0, now - then) / 1000; };
+  const auto seconds_since = [now](MonoMs then) { return std::max<std::int64_t>(0, now - then) / 1000; };
   const std::lock_guard lock(client.mutex);
   const Row* last = get(client.last_command);
   to.append("id=").append(std::to_string(client.id));
@@ -163,7 +163,7 @@ void append_line(std::string& to, SharedClient& client, UnixMs now) {
 
 void client_info(Call& call) {
   std::string line;
-  append_line(line, call.session.shared, call.now);
+  append_line(line, call.session.shared, call.mono);
   call.reply.verbatim(line);
 }
 
@@ -186,7 +186,7 @@ void list_by_id(Call& call, Cursor& ids) {
     const std::optional<std::int64_t> id = ids.take_integer();
     if (!id) return call.reply.error("ERR Invalid client ID");
     call.engine.clients.with(static_cast<std::uint64_t>(*id),
-                             [&](SharedClient& client) { append_line(lines, client, call.now); });
+                             [&](SharedClient& client) { append_line(lines, client, call.mono); });
   }
   call.reply.verbatim(lines);
 }
@@ -202,7 +202,7 @@ void client_list(Call& call) {
   }
   if (!options.done()) return call.syntax_error();
   std::string lines;
-  if (any) call.engine.clients.for_each([&](SharedClient& client) { append_line(lines, client, call.now); });
+  if (any) call.engine.clients.for_each([&](SharedClient& client) { append_line(lines, client, call.mono); });
   call.reply.verbatim(lines);
 }
 
@@ -217,7 +217,7 @@ struct KillFilter {
   std::int64_t min_age = 0;  // seconds
   bool skip_me = true;
 
-  bool matches(SharedClient& client, UnixMs now) const {
+  bool matches(SharedClient& client, MonoMs now) const {
     if (id && client.id != *id) return false;
     if (type && *type != ClientType::normal) return false;
     if (address && client.address != *address) return false;
@@ -278,7 +278,7 @@ std::int64_t kill_matching(Call& call, const KillFilter& filter) {
   call.engine.clients.for_each([&](SharedClient& client) {
     const bool me = &client == &call.session.shared;
     if ((me && filter.skip_me) || client.closing.load(std::memory_order_relaxed)) return;
-    if (!filter.matches(client, call.now)) return;
+    if (!filter.matches(client, call.mono)) return;
     ++killed;
     if (me) {
       call.session.close_after_reply = true;
@@ -334,9 +334,8 @@ void client_pause(Call& call) {
   const std::optional<std::int64_t> ms = parse_i64(timeout);
   if (!ms) return call.reply.error("ERR timeout is not an integer or out of range");
   if (*ms < 0) return call.reply.error("ERR timeout is negative");
-  UnixMs until = 0;
-  if (__builtin_add_overflow(*ms, call.now, &until)) return call.reply.error("ERR timeout is out of range");
-  if (*ms > 0) call.engine.clients.pause(mode, until, call.now);
+  if (*ms > std::numeric_limits<std::int64_t>::max() - call.now) return call.reply.error("ERR timeout is out of range");
+  if (*ms > 0) call.engine.clients.pause(mode, call.mono + *ms, call.mono);
   call.reply.ok();
 }
 

@@ -73,10 +73,10 @@ bool Clients::evict_greediest(std::uint64_t share) {
   return sum + spared <= share;
 }
 
-void Clients::pause(PauseMode mode, UnixMs until, UnixMs now) {
+void Clients::pause(PauseMode mode, MonoMs until, MonoMs now) {
   const std::lock_guard lock(mutex_);
   const PauseMode before = paused(now);
-  const UnixMs end = before == PauseMode::none ? until : std::max(until, paused_until());
+  const MonoMs end = before == PauseMode::none ? until : std::max(until, paused_until());
   // The end first: whoever sees the mode must not see the end of a pause that is over.
   pause_until_.store(end, std::memory_order_relaxed);
   pause_mode_.store(std::max(mode, before), std::memory_order_release);

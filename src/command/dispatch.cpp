@@ -111,11 +111,11 @@ Prepared Dispatcher::prepare(Args args) const {
   return prepared;
 }
 
-void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
+void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now) {
   constexpr auto relaxed = std::memory_order_relaxed;
   SharedClient& shared = session.shared;
   shared.last_command.store(prepared.row, relaxed);
-  shared.last_active.store(now, relaxed);
+  shared.last_active.store(now.mono, relaxed);
   shared.commands.store(shared.commands.load(relaxed) + 1, relaxed);
   if (engine_.keyspace.lock_watch().accounting()) [[unlikely]] {
     return execute_accounted(session, args, prepared, reply, now);
@@ -124,7 +124,7 @@ void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, 
   execute_silenced(session, args, prepared, reply, now);
 }
 
-void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
+void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now) {
   const std::string_view name = prepared.row != nullptr ? prepared.row->name : "unknown";
   const store::HoldCause cause(name, named(session, args, prepared));
   if (session.reply_mode == ReplyMode::on) return dispatch(session, args, prepared, reply, now);
@@ -153,7 +153,7 @@ store::Named Dispatcher::named(const Session& session, Args args, const Prepared
 }
 
 void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
-                                  UnixMs now) {
+                                  const Moment& now) {
   const std::size_t mark = reply.output().mark();
   if (session.reply_mode == ReplyMode::skip_next) session.reply_mode = ReplyMode::skip_this;
   dispatch(session, args, prepared, reply, now);
@@ -167,7 +167,7 @@ inline std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Pre
   return memory_beside_large(row, args, *prepared.large);
 }
 
-void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now) {
+void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now) {
   const Row* row = prepared.row;
   if (row == nullptr || is_unknown_subcommand(*row, args)) [[unlikely]] {
     return reject_unknown(row, session, args, reply);
@@ -197,7 +197,7 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
 }
 
 void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
-                     UnixMs now) {
+                     const Moment& now) {
   // Released on every way out: a handler that allocates may throw.
   struct Release {
     store::Keyspace::Locks& locks;

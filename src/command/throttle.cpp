@@ -9,7 +9,8 @@
 // entry does, so that is when the entry expires: callers that stay away cost nothing.
 //
 // Times are kept in nanoseconds, so that rates up to a thousand million a second have an interval; now is a
-// multiple of a millisecond, as for all commands.
+// multiple of a millisecond, as for all commands. They are of the clock that never goes back: a step of the
+// wall clock must not refuse everybody for as long. Only the entry's deadline is of the wall clock.
 
 #include <algorithm>
 #include <optional>
@@ -100,11 +101,11 @@ std::optional<Nanoseconds> read_ahead(Call& call, Nanoseconds now) {
   return *arrival > now ? *arrival - now : 0;
 }
 
-bool store_arrival(Call& call, Nanoseconds arrival) {
+bool store_arrival(Call& call, Nanoseconds now, Nanoseconds ahead) {
   char text[20];
-  const char* end = write_i64(text, arrival);
+  const char* end = write_i64(text, now + ahead);
   store::PutOptions how;
-  how.expires_at = arrival / kMillisecond + (arrival % kMillisecond != 0 ? 1 : 0);
+  how.expires_at = call.now + ahead / kMillisecond + (ahead % kMillisecond != 0 ? 1 : 0);
   store::Database db = call.db();
   if (!db.put(call.key(), std::string_view(text, static_cast<std::size_t>(end - text)), how)) return false;
   if (call.engine.cache.policies() == nullptr) return true;
@@ -116,7 +117,7 @@ bool store_arrival(Call& call, Nanoseconds arrival) {
 void throttle(Call& call) {
   Request request;
   if (!read_request(call, request)) return;
-  const Nanoseconds now = call.now * kMillisecond;
+  const Nanoseconds now = call.mono.ms * kMillisecond;
   const auto limit = make_limit(request, now);
   if (!limit) return call.reply.error("ERR rate is out of range");
   const auto found = read_ahead(call, now);
@@ -131,7 +132,7 @@ void throttle(Call& call) {
     if (wait == 0) ahead += step;
   }
   const bool admitted = wait == 0;
-  if (ahead != *found && !store_arrival(call, now + ahead)) return call.out_of_memory();
+  if (ahead != *found && !store_arrival(call, now, ahead)) return call.out_of_memory();
   call.reply.array(5);
   call.reply.integer(admitted ? 0 : 1);
   call.reply.integer(limit->actions);

@@ -110,7 +110,7 @@ void run_steps(Call& call, const Plan& plan) {
   const std::uint64_t may_exceed = call.engine.keyspace.memory().limit() / 64;
   for (const Step& step : plan.steps) {
     const std::span<const store::Key> keys(plan.keys.data() + step.first_key, step.key_count);
-    Call nested(*step.row, step.args, call.reply, call.session, call.engine, call.now, keys, call.held);
+    Call nested(*step.row, step.args, call.reply, call.session, call.engine, {call.now, call.mono}, keys, call.held);
     nested.large = step.large;
     nested.may_exceed = may_exceed;
     nested.in_transaction = true;

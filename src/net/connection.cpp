@@ -30,7 +30,7 @@ constexpr std::size_t busy_input = 16 * 1024;
 constexpr std::size_t kept_output = 512 * 1024;  // of the thread's buffer between batches; more than a batch takes
 constexpr std::size_t copied_output = 64 * 1024; // a longer rest of replies is not copied out of the thread's buffer
 constexpr std::size_t batch_output = 256 * 1024; // send before going on with the next request
-constexpr UnixMs idle_after_ms = 2000;
+constexpr std::int64_t idle_after_ms = 2000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605), and may announce
 // this little (CVE-2021-32675).
 constexpr std::size_t stranger_output = 64 * 1024;
@@ -66,7 +66,7 @@ Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t
   shared.fd = fd;
   shared.unix_socket = unix_socket;
   shared.thread = thread_.index();
-  shared.created = unix_ms();
+  shared.created = monotonic_ms();
   shared.last_active.store(shared.created, relaxed);
   sockaddr_storage address{};
   socklen_t size = sizeof address;
@@ -274,7 +274,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     return;
   }
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  if (dispatcher.must_wait(session_, prepared, thread_.now())) {
+  if (dispatcher.must_wait(session_, prepared, thread_.moment())) {
     hold_up(start);
     paused_ = true;
     return thread_.await_pause_end();
@@ -285,7 +285,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   const bool large = large_ != nullptr && large_->start == start;
   if (large) prepared.large = &large_->arguments;
   session_.more_to_come = !last || filled_ > parser_.consumed();
-  dispatcher.execute(session_, args, prepared, reply, thread_.now());
+  dispatcher.execute(session_, args, prepared, reply, thread_.moment());
   if (large) forget_large();
   if (waits()) [[unlikely]] begin_wait();
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
@@ -358,12 +358,12 @@ void Connection::begin_wait() {
   // What has been asked for of a purge is done; CLIENT UNBLOCK must not answer that its bytes are gone.
   if (session_.wait->kind != command::WaitKind::purge) session_.shared.waiting.store(session_.wait->ticket, relaxed);
   wait_until_ = session_.wait->until;
-  if (wait_until_ != 0) thread_.await(wait_until_, *this);
+  if (wait_until_ != MonoMs{}) thread_.await(wait_until_, *this);
 }
 
 // Writes the reply that was waited for, and goes on with what came behind it.
 void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
-  if (wait_until_ != 0) thread_.await_no_longer(std::exchange(wait_until_, 0), *this);
+  if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
   held_up_ = false;
   const IoThread::Limits& limits = thread_.limits();
   thread_.output().set_caps(spared() ? limits.output : limits.output_text, limits.output);
@@ -454,7 +454,7 @@ void Connection::writable() {
   if (sent_ < pending_.size()) return drop_sent();
   pending_.clear(0);
   sent_ = 0;
-  over_soft_limit_since_ = 0;
+  over_soft_limit_since_ = {};
   account();
   if (close_when_sent_) return close();
   wait_for(wanted_events());
@@ -499,11 +499,11 @@ void Connection::check_output_limit() {
   const bool hard = limit.hard > 0 && waiting > limit.hard;
   bool soft = false;
   if (limit.soft > 0 && waiting > limit.soft) {
-    const UnixMs now = unix_ms();
-    if (over_soft_limit_since_ == 0) over_soft_limit_since_ = now;
+    const MonoMs now = thread_.now();
+    if (over_soft_limit_since_ == MonoMs{}) over_soft_limit_since_ = now;
     soft = now - over_soft_limit_since_ >= limit.soft_seconds * 1000;
   } else {
-    over_soft_limit_since_ = 0;
+    over_soft_limit_since_ = {};
   }
   if (!unknown && !hard && !soft) return;
   thread_.dispatcher().stats().output_limit_disconnections.add();
@@ -551,18 +551,18 @@ std::size_t Connection::arriving() const {
 
 // Values on their way in are data and push other data out, but not for nothing: when they come to half of the memory, those
 // that have stopped coming are let go.
-bool Connection::holds_up_memory(UnixMs idle) const {
-  constexpr UnixMs patience_ms = 1000;
+bool Connection::holds_up_memory(std::int64_t idle_ms) const {
+  constexpr std::int64_t patience_ms = 1000;
   constexpr std::size_t harmless = 64 * 1024;
   const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
-  return memory > 0 && idle > patience_ms && arriving() > harmless &&
+  return memory > 0 && idle_ms > patience_ms && arriving() > harmless &&
          thread_.engine().clients.arriving.load(relaxed) > static_cast<std::int64_t>(memory / 2);
 }
 
 void Connection::tick() {
   if (closed_) return;
   if (session_.shared.closing.load(relaxed)) return close();
-  const UnixMs idle = thread_.now() - session_.shared.last_active.load(relaxed);
+  const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
   if (timeout > 0 && idle > timeout * 1000 && !paused_ && !waits()) {
     thread_.dispatcher().stats().idle_disconnections.add();
@@ -595,7 +595,7 @@ void Connection::close() {
   if (closed_) return;
   closed_ = true;
   ::close(fd_);
-  if (wait_until_ != 0) thread_.await_no_longer(std::exchange(wait_until_, 0), *this);
+  if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
   command::forget_wait(session_, thread_.engine());
   forget_large();
   pending_.clear(0);

@@ -11,7 +11,7 @@
 namespace pinfold::net {
 
 namespace {
-constexpr UnixMs tick_ms = 1000;
+constexpr std::int64_t tick_ms = 1000;
 }
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
@@ -139,7 +139,7 @@ void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) 
 
 void IoThread::end_waits() {
   constexpr unsigned most_at_once = 128;
-  for (unsigned ended = 0; ended < most_at_once && !waiting_.empty() && waiting_.begin()->first <= now_; ++ended) {
+  for (unsigned ended = 0; ended < most_at_once && !waiting_.empty() && waiting_.begin()->first <= now(); ++ended) {
     Connection& connection = *waiting_.begin()->second;
     waiting_.erase(waiting_.begin());
     guarded(connection, [&] { connection.end_wait(false); });
@@ -147,26 +147,26 @@ void IoThread::end_waits() {
 }
 
 void IoThread::run() {
-  now_ = unix_ms();
-  next_tick_ = now_ + tick_ms;
+  now_ = pinfold::moment();
+  next_tick_ = now() + tick_ms;
   while (!stopping_) {
     const std::span<const epoll_event> ready = loop_.wait(timeout_ms());
-    now_ = unix_ms();
-    if (now_ != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
+    now_ = pinfold::moment();
+    if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
     serve(ready);
     if (!unfinished_.empty()) serve_unfinished();
     if (!handing_out_.empty()) hand_out_answers();
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
     if (too_many_unread_blobs()) [[unlikely]] free_unread_blobs();
-    if (now_ >= next_tick_) tick();
+    if (now() >= next_tick_) tick();
     if (!waiting_.empty()) end_waits();
-    if (paused_ && engine_.clients.paused(now_) == command::PauseMode::none) look_at_paused();
+    if (paused_ && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
     remove_dead();
   }
 }
 
 void IoThread::update_limits() {
-  limits_from_ = now_;
+  limits_from_ = now();
   limits_version_ = engine_.settings.version();
   const std::uint64_t hard = engine_.settings.output_limit().hard;
   const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
@@ -182,21 +182,21 @@ void IoThread::update_limits() {
 }
 
 void IoThread::make_clients_fit() {
-  constexpr UnixMs patience_ms = 100;  // to look again when those who must not go take too much
-  if (now_ < next_client_eviction_) return;
+  constexpr std::int64_t patience_ms = 100;  // to look again when those who must not go take too much
+  if (now() < next_client_eviction_) return;
   bool fit = false;
   try {
     fit = engine_.clients.evict_greediest(limits_.clients);
   } catch (const std::bad_alloc&) {
   }
-  if (!fit) next_client_eviction_ = now_ + patience_ms;
+  if (!fit) next_client_eviction_ = now() + patience_ms;
 }
 
 // Each thread looks at its own connections.
 void IoThread::free_unread_blobs() {
-  constexpr UnixMs patience_ms = 10;
-  if (now_ < next_unread_check_) return;
-  next_unread_check_ = now_ + patience_ms;
+  constexpr std::int64_t patience_ms = 10;
+  if (now() < next_unread_check_) return;
+  next_unread_check_ = now() + patience_ms;
   for (const auto& [id, connection] : connections_) {
     if (!too_many_unread_blobs()) return;
     connection->give_way();
@@ -205,10 +205,10 @@ void IoThread::free_unread_blobs() {
 
 int IoThread::timeout_ms() const {
   if (!unfinished_.empty() || !handing_out_.empty()) return 0;
-  UnixMs next = next_tick_;
+  MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (paused_) next = std::min(next, engine_.clients.paused_until());
-  return static_cast<int>(std::clamp<UnixMs>(next - now_, 0, tick_ms));
+  return static_cast<int>(std::clamp<std::int64_t>(next - now(), 0, tick_ms));
 }
 
 void IoThread::serve(std::span<const epoll_event> ready) {
@@ -261,7 +261,7 @@ void IoThread::execute_batch() {
 }
 
 void IoThread::tick() {
-  next_tick_ = now_ + tick_ms;
+  next_tick_ = now() + tick_ms;
   for (const auto& [id, connection] : connections_) guarded(*connection, [&] { connection->tick(); });
   if (!std::exchange(busy_, false)) output_.clear(0);
 }

@@ -107,7 +107,7 @@ void Listener::accept() {
       // Out of descriptors, or the peer is gone already: neither may stop us from accepting (CVE-2025-48367).
       const bool peer_gone = error == asio::error::connection_aborted || error == asio::error::interrupted;
       if (peer_gone) return accept();
-      if (const std::optional<std::string> note = throttle_.admit(unix_ms())) {
+      if (const std::optional<std::string> note = throttle_.admit(monotonic_ms())) {
         spdlog::warn("cannot accept a connection: {}{}", error.message(), *note);
       }
       return retry_later();

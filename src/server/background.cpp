@@ -40,9 +40,9 @@ void Background::wake() {
 // True if more work is waiting. What cannot be done for want of memory is tried again later.
 bool Background::step(std::int64_t budget_us) {
   try {
-    const UnixMs now = unix_ms();
+    const MonoMs now = monotonic_ms();
     if (engine_.cache.next_alarm() <= now) engine_.cache.run_alarms(now);
-    const bool more = engine_.keyspace.background_step(now, budget_us);
+    const bool more = engine_.keyspace.background_step(unix_ms(), budget_us);
     engine_.cache.tell_finished();
     return more;
   } catch (const std::bad_alloc&) {
@@ -52,7 +52,7 @@ bool Background::step(std::int64_t budget_us) {
 
 void Background::tend_cache() {
   try {
-    engine_.cache.tend(unix_ms());
+    engine_.cache.tend(monotonic_ms());
   } catch (const std::bad_alloc&) {  // the next time
   }
 }
@@ -88,8 +88,7 @@ void Background::run() {
     const std::int64_t percent = share_percent(engine_.settings.integer(config::Id::active_expire_effort));
     // But a lease that runs out is not to be waited for.
     const auto until_alarm = [this] {
-      const UnixMs now = unix_ms();
-      return microseconds(std::clamp<UnixMs>(engine_.cache.next_alarm() - now, 0, 1000) * 1000);
+      return microseconds(std::clamp<std::int64_t>(engine_.cache.next_alarm() - monotonic_ms(), 0, 1000) * 1000);
     };
     const auto rest = microseconds(worked * (100 - percent) / percent);
     changed_.wait_for(lock, std::min(rest, until_alarm()), [this] { return stopping_; });

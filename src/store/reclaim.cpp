@@ -237,7 +237,7 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
   const Order order = eviction_order();
   eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = order.some_first && patient ? 0 : pressure};
   if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id, *scratch);
-  const std::uint32_t seconds = unix_seconds();
+  const std::uint32_t seconds = monotonic_seconds();
   const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) -> std::optional<Queue> {
     const Standing standing = e.has_extra() && !e.absent() ? standing_of(e, order) : Standing::normal;

@@ -120,7 +120,7 @@ std::uint32_t Table::open_segment(Queue which) {
   segments_[id] = {};
   segments_[id].base = base;
   segments_[id].queue = static_cast<std::uint8_t>(which);
-  segments_[id].opened = unix_seconds();
+  segments_[id].opened = monotonic_seconds();
   segments_[id].sequence = ++sequence_;
   segments_[id].older = queue.newest;
   if (queue.newest != no_segment) segments_[queue.newest].newer = id;

@@ -20,9 +20,7 @@ namespace pinfold::cache {
 /// Thread-safe; calls nothing, so it may be used with any lock held.
 class Alarms {
  public:
-  static constexpr UnixMs never = INT64_MAX;
-
-  /// Where to look.
+    /// Where to look.
   struct Place {
     unsigned shard = 0;
     unsigned db = 0;
@@ -33,19 +31,19 @@ class Alarms {
     bool first;            // it is the next one now
   };
   /// Throws std::bad_alloc, and has set none then.
-  Set set(UnixMs at, Place place);
+  Set set(MonoMs at, Place place);
   /// Nothing happens if it was taken already.
-  void cancel(UnixMs at, std::uint64_t number);
+  void cancel(MonoMs at, std::uint64_t number);
   /// Takes one that is due out; nothing if none is.
-  std::optional<Place> take_due(UnixMs now);
-  /// When the next is due, in Unix milliseconds, or a moment before that.
-  UnixMs next() const { return next_.load(std::memory_order_relaxed); }
+  std::optional<Place> take_due(MonoMs now);
+  /// When the next is due, or a moment before that.
+  MonoMs next() const { return next_.load(std::memory_order_relaxed); }
 
  private:
   std::mutex mutex_;  // guards what follows
-  std::map<std::pair<UnixMs, std::uint64_t>, Place> alarms_;
+  std::map<std::pair<MonoMs, std::uint64_t>, Place> alarms_;
   std::uint64_t number_ = 0;
-  std::atomic<UnixMs> next_{never};  // written with the lock
+  std::atomic<MonoMs> next_{MonoMs::never()};  // written with the lock
 };
 
 }  // namespace pinfold::cache

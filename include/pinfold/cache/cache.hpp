@@ -120,11 +120,11 @@ class Cache {
   std::function<void(const std::shared_ptr<const Answers>& answers)> deliver;
   /// Asks the background to come back in time for next_alarm(). Set by the server.
   std::function<void()> wake;
-  /// When run_alarms() is due next; none if INT64_MAX. Any thread.
-  UnixMs next_alarm() const { return alarms_.next(); }
-  void run_alarms(UnixMs now);
+  /// When run_alarms() is due next; MonoMs::never() if there is none. Any thread.
+  MonoMs next_alarm() const { return alarms_.next(); }
+  void run_alarms(MonoMs now);
   /// Forgets what has run out, some of it, and looks who is over its quota. Called by the background now and then.
-  void tend(UnixMs now);
+  void tend(MonoMs now);
   /// Tells of purges that are over. Called by the background.
   void tell_finished();
   struct GivenUp {
@@ -155,8 +155,8 @@ class Cache {
     return purged_tags_.purged_since(db, epoch, encoded_tags);
   }
   /// As Alarms::set.
-  std::uint64_t add_alarm(UnixMs at, unsigned shard, unsigned db, std::string_view key);
-  void cancel_alarm(UnixMs at, std::uint64_t number) { alarms_.cancel(at, number); }
+  std::uint64_t add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key);
+  void cancel_alarm(MonoMs at, std::uint64_t number) { alarms_.cancel(at, number); }
 
   store::Keyspace& keyspace_;
   std::vector<std::unique_ptr<Leases>> shards_;

@@ -37,7 +37,7 @@ struct Grant {
   struct Held {
     std::uint64_t token = 0;   // of the lease that is alive; 0: there is none
     std::uint64_t holder = 0;  // the client that it was granted to
-    UnixMs granted = 0;
+    MonoMs granted;
   };
   Held held = {};  // only if the outcome is `held`
 };
@@ -48,13 +48,13 @@ class Leases final : public store::KeyListener {
   void attach(store::Listening& listening) { listening_ = &listening; }
 
   /// A lease of `key` for `client`, unless somebody has one. O(log leases).
-  Grant grant(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, std::uint64_t client = 0);
+  Grant grant(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now, std::uint64_t client = 0);
   /// Whether the lease can be used to fill the key.
-  bool is_valid(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
+  bool is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
   /// Whether what its holder has read may be older than a purge of one of these tags.
   bool outdated(unsigned db, std::string_view key, std::string_view tags);
-  /// When the lease was granted; 0 if it is not alive.
-  UnixMs granted_at(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
+  /// For how long the lease has been alive, in milliseconds; 0 if it is not.
+  std::int64_t age_ms(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
   /// While one exists, writes to the key are its lease holder's own. If the fill took place, the lease ends with it.
   class Filling {
    public:
@@ -73,14 +73,14 @@ class Leases final : public store::KeyListener {
 
   /// Gives a lease back: to the one who has waited longest, or with `retry_ms` to nobody for that long. False if the token
   /// is not alive.
-  bool release(unsigned db, const store::Key& key, std::uint64_t token, std::int64_t retry_ms, UnixMs now);
-  bool renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, UnixMs now);
+  bool release(unsigned db, const store::Key& key, std::uint64_t token, std::int64_t retry_ms, MonoMs now);
+  bool renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, MonoMs now);
 
   /// Fills with a version up to this one are refused until then. Whether there is room to remember that is the caller's to ask.
   static std::size_t memory_of_refused(std::string_view key);
-  void refuse_versions(unsigned db, std::string_view key, std::uint64_t version, UnixMs until, UnixMs now);
+  void refuse_versions(unsigned db, std::string_view key, std::uint64_t version, MonoMs until, MonoMs now);
   /// The version up to which fills are refused; 0 if there is none.
-  std::uint64_t refused_version(unsigned db, std::string_view key, UnixMs now) const;
+  std::uint64_t refused_version(unsigned db, std::string_view key, MonoMs now) const;
 
   /// Waits for the key, on which somebody holds a lease; returns the ticket of the wait, 0 if too many wait already.
   std::uint64_t wait(unsigned db, const store::Key& key, const Waiter& waiter);
@@ -92,12 +92,12 @@ class Leases final : public store::KeyListener {
     std::uint64_t waiters = 0;
     std::uint64_t token = 0;  // of the lease, 0 if there is none
   };
-  Look look(unsigned db, std::string_view key, UnixMs now);
+  Look look(unsigned db, std::string_view key, MonoMs now);
 
   /// Looks whether the lease of a key somebody waits for has run out.
-  void alarm(unsigned db, std::string_view key, UnixMs now);
+  void alarm(unsigned db, std::string_view key, MonoMs now);
   /// Forgets what has run out, a part each time.
-  void tend(UnixMs now);
+  void tend(MonoMs now);
 
   void written(unsigned db, const store::Key& key) override;
   void flushed(unsigned db) override;
@@ -110,14 +110,14 @@ class Leases final : public store::KeyListener {
   struct State {
     std::uint64_t token = 0;   // 0: no lease
     std::uint64_t holder = 0;  // the client that it was granted to
-    UnixMs granted = 0;
-    UnixMs deadline = 0;
+    MonoMs granted;
+    MonoMs deadline;
     std::uint64_t epoch = 0;  // as Cache::begin_lease() gave it
     std::uint8_t policy = 0;  // slot
-    UnixMs retry_at = 0;      // no lease before that
+    MonoMs retry_at;          // no lease before that
     Waiters waiters;
     std::uint64_t alarm = 0;  // its number; 0: none is set
-    UnixMs alarm_at = 0;
+    MonoMs alarm_at;
     const Name* name = nullptr;
     std::uint64_t generation = 0;  // of its database when it was last looked at
     bool unsettled = false;
@@ -127,32 +127,32 @@ class Leases final : public store::KeyListener {
   /// Versions of one key up to which fills are refused.
   struct Refused {
     std::uint64_t version = 0;
-    UnixMs until = 0;
+    MonoMs until;
   };
   using RefusedVersions = std::map<Name, Refused, DbNameLess>;
 
   States::iterator find(unsigned db, std::string_view key);
-  State* alive(unsigned db, std::string_view key, std::uint64_t token, UnixMs now);
+  State* alive(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
   States::iterator add(unsigned db, std::string_view key);
   void erase(States::iterator at);
-  void forget_if_idle(States::iterator at, UnixMs now);
+  void forget_if_idle(States::iterator at, MonoMs now);
   void end_lease(State& state);
-  void end_expired(States::iterator at, UnixMs now);
-  void end_some_expired(UnixMs now);
-  void tend_states(std::size_t count, UnixMs now);
+  void end_expired(States::iterator at, MonoMs now);
+  void end_some_expired(MonoMs now);
+  void tend_states(std::size_t count, MonoMs now);
   void notice_flush(States::iterator at);
-  Grant grant_to(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, UnixMs now, std::uint64_t client,
+  Grant grant_to(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now, std::uint64_t client,
                  bool waited);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);
   void set_alarm(States::iterator at);
   void cancel_alarm(State& state);
-  void settle_key(States::iterator at, UnixMs now);
+  void settle_key(States::iterator at, const Moment& now);
   void answer_all(State& state, Answer answer);
   void answer_stale(State& state, Answer answer);
   void answer(State& state, Waiters::iterator who, Answer answer);
   void deliver(State& state, const std::shared_ptr<Answers>& answers);
-  bool hand_over(States::iterator at, UnixMs now);
+  bool hand_over(States::iterator at, MonoMs now);
 
   Cache& cache_;
   const unsigned shard_;
@@ -164,7 +164,7 @@ class Leases final : public store::KeyListener {
   std::array<std::uint64_t, store::database_count> generations_{};  // a flush is a new one
   States::iterator tended_ = states_.end();  // the next that tend() looks at
   RefusedVersions::iterator tended_refused_ = refused_.end();
-  UnixMs ended_expired_ = 0;  // when some were last looked at because leases were used up
+  MonoMs ended_expired_;  // when some were last looked at because leases were used up
 };
 
 }  // namespace pinfold::cache

@@ -24,10 +24,10 @@ using Args = std::span<const std::string_view>;
 
 class Call {
  public:
-  Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, UnixMs time,
+  Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, const Moment& time,
        std::span<const store::Key> extracted, store::Keyspace::Locks& locks)
-      : row(command), args(arguments), reply(out), session(client), engine(services), now(time), keys(extracted),
-        held(locks) {}
+      : row(command), args(arguments), reply(out), session(client), engine(services), now(time.unix),
+        mono(time.mono), keys(extracted), held(locks) {}
 
   const Row& row;
   /// args[0] is the command's name as sent; the views last for the call.
@@ -35,8 +35,9 @@ class Call {
   resp::Reply& reply;
   Session& session;
   Engine& engine;
-  /// The time of this command; the same for all commands of a transaction.
+  /// The time of this command, the same for all commands of a transaction: for deadlines of entries, and for what lasts so long.
   const UnixMs now;
+  const MonoMs mono;
   /// The keys in the order in which the table finds them in the arguments, duplicates included.
   const std::span<const store::Key> keys;
   store::Keyspace::Locks& held;

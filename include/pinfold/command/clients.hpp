@@ -58,15 +58,15 @@ class Clients {
   /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice.
   std::atomic<std::int64_t> unread_blobs{0};
 
-  /// CLIENT PAUSE: until `until` (wall clock) commands of `mode` wait. A longer or stricter pause in force stays.
-  void pause(PauseMode mode, UnixMs until, UnixMs now);
+  /// CLIENT PAUSE: until `until` commands of `mode` wait. A longer or stricter pause in force stays.
+  void pause(PauseMode mode, MonoMs until, MonoMs now);
   void unpause();
   /// What is paused at `now`.
-  PauseMode paused(UnixMs now) const {
+  PauseMode paused(MonoMs now) const {
     const PauseMode mode = pause_mode_.load(std::memory_order_acquire);
     return mode != PauseMode::none && now < paused_until() ? mode : PauseMode::none;
   }
-  UnixMs paused_until() const { return pause_until_.load(std::memory_order_relaxed); }
+  MonoMs paused_until() const { return pause_until_.load(std::memory_order_relaxed); }
 
   /// Set by the net room: wakes thread `thread` to close killed clients, or (all threads) to resume paused ones.
   std::function<void(unsigned thread, std::uint64_t id)> wake_to_close;
@@ -79,7 +79,7 @@ class Clients {
   std::atomic<std::uint64_t> rejected_{0};
   std::atomic<std::uint64_t> evicted_{0};
   std::atomic<PauseMode> pause_mode_{PauseMode::none};
-  std::atomic<UnixMs> pause_until_{0};
+  std::atomic<MonoMs> pause_until_{};
   std::mutex mutex_;
   std::map<std::uint64_t, SharedClient*> clients_;
 };

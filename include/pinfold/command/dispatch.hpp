@@ -40,14 +40,14 @@ class Dispatcher {
   }
 
   /// Executes one request and writes exactly one reply (none if the client turned replies off, or is to be closed).
-  void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
-  void execute(Session& session, Args args, resp::Reply& reply, UnixMs now) {
+  void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
+  void execute(Session& session, Args args, resp::Reply& reply, const Moment& now) {
     execute(session, args, prepare(args), reply, now);
   }
 
   /// Whether the request must wait for the end of a CLIENT PAUSE.
-  bool must_wait(const Session& session, const Prepared& prepared, UnixMs now) const {
-    const PauseMode paused = engine_.clients.paused(now);
+  bool must_wait(const Session& session, const Prepared& prepared, const Moment& now) const {
+    const PauseMode paused = engine_.clients.paused(now.mono);
     return paused != PauseMode::none && is_paused(session, prepared.row, paused);
   }
 
@@ -60,17 +60,17 @@ class Dispatcher {
   ThreadStats& stats() { return stats_; }
 
  private:
-  void execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  void execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
   store::Named named(const Session& session, Args args, const Prepared& prepared);
-  void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
-  void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
+  void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
   std::uint64_t memory_for(const Row& row, Args args, const Prepared& prepared);
   std::uint64_t memory_beside_large(const Row& row, Args args, const LargeArguments& large);
   bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
-  void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, UnixMs now);
+  void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
   std::span<const store::Key> lock_keys(const Row& row, Args args, const Prepared& prepared);
   bool is_paused(const Session& session, const Row* row, PauseMode mode) const;
 

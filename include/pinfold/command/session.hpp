@@ -29,10 +29,10 @@ struct SharedClient {
   std::string local_address;  // constant
   int fd = -1;                // constant
   bool unix_socket = false;   // constant
-  UnixMs created = 0;         // constant
+  MonoMs created;             // constant
   unsigned thread = 0;        // constant: the I/O thread that owns the connection
 
-  std::atomic<UnixMs> last_active{0};
+  std::atomic<MonoMs> last_active{};
   std::atomic<const Row*> last_command{nullptr};
   std::atomic<unsigned> db{0};
   std::atomic<int> protocol{2};
@@ -102,7 +102,7 @@ enum class WaitKind : std::uint8_t {
 struct Wait {
   WaitKind kind = WaitKind::cache_read;
   std::uint64_t ticket = 0;
-  UnixMs until = 0;  // then it is answered as it is; 0: no limit
+  MonoMs until;  // then it is answered as it is; 0: no limit
   unsigned db = 0;
   std::string key;
 };

@@ -76,7 +76,7 @@ class Connection {
   bool take_body();
   void forget_large();
   std::size_t arriving() const;
-  bool holds_up_memory(UnixMs idle) const;
+  bool holds_up_memory(std::int64_t idle_ms) const;
   bool make_room();
   bool query_limit_reached();
   void resize_input(std::size_t capacity);
@@ -106,14 +106,14 @@ class Connection {
   std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
   resp::Output pending_;  // replies that the socket did not take
   std::size_t sent_ = 0;  // bytes of them that it has taken since
-  UnixMs over_soft_limit_since_ = 0;
+  MonoMs over_soft_limit_since_;  // 0: it is not
   std::size_t accounted_ = 0;
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
   bool held_up_ = false;         // requests behind the one that waits are to be parsed again
-  UnixMs wait_until_ = 0;        // as the thread knows it; 0: it does not
+  MonoMs wait_until_;            // as the thread knows it; 0: it does not
   bool close_when_sent_ = false;
   bool more_input_ = false;  // input holds requests that a batch had no room for; the thread will come back
 };

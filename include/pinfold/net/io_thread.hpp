@@ -54,7 +54,8 @@ class IoThread {
   command::Dispatcher& dispatcher() { return dispatcher_; }
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
-  UnixMs now() const { return now_; }
+  MonoMs now() const { return now_.mono; }
+  const Moment& moment() const { return now_; }
   /// Bytes that follow from settings and the use of memory, at most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
@@ -68,8 +69,8 @@ class IoThread {
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   void await_pause_end() { paused_ = true; }
   /// Ends the wait of the connection's client at that time, unless told not to.
-  void await(UnixMs until, Connection& connection) { waiting_.emplace(until, &connection); }
-  void await_no_longer(UnixMs until, Connection& connection) { waiting_.erase({until, &connection}); }
+  void await(MonoMs until, Connection& connection) { waiting_.emplace(until, &connection); }
+  void await_no_longer(MonoMs until, Connection& connection) { waiting_.erase({until, &connection}); }
 
  private:
   void run();
@@ -99,12 +100,12 @@ class IoThread {
   command::Dispatcher dispatcher_;
   resp::Output output_;  // replies to the connection at hand
   Batch batch_;
-  UnixMs now_ = 0;
-  UnixMs next_tick_ = 0;
-  UnixMs next_client_eviction_ = 0;
-  UnixMs next_unread_check_ = 0;
+  Moment now_;
+  MonoMs next_tick_;
+  MonoMs next_client_eviction_;
+  MonoMs next_unread_check_;
   Limits limits_;
-  UnixMs limits_from_ = 0;
+  MonoMs limits_from_;
   std::uint64_t limits_version_ = 0;  // of the settings
   bool paused_ = false;  // a connection waits for the end of a CLIENT PAUSE
   bool busy_ = false;    // something was executed since the last tick
@@ -112,7 +113,7 @@ class IoThread {
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
   std::vector<Connection*> resumed_;     // those of them whose turn it is
-  std::set<std::pair<UnixMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
+  std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
   /// Answers for several, and the next of those who are to have them.
   struct HandingOut {
     std::shared_ptr<const cache::Answers> answers;

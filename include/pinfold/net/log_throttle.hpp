@@ -17,9 +17,9 @@ class LogThrottle {
 
   /// What to add to the line about to be written: nothing, or how many were left out before it. No value: leave this
   /// one out too.
-  std::optional<std::string> admit(UnixMs now) {
+  std::optional<std::string> admit(MonoMs now) {
     const std::lock_guard lock(mutex_);
-    if (now - second_ >= 1000 || now < second_) {
+    if (now - second_ >= 1000) {
       second_ = now;
       admitted_ = 0;
     }
@@ -36,7 +36,7 @@ class LogThrottle {
 
  private:
   std::mutex mutex_;  // guards the rest
-  UnixMs second_ = 0; // when the current second began
+  MonoMs second_;     // when the current second began
   unsigned admitted_ = 0;
   std::uint64_t left_out_ = 0;
 };

@@ -29,7 +29,7 @@ struct Segment {
   std::uint64_t sequence = 0;     // higher than that of any segment of its table that was started before
   std::uint32_t older = no_segment;  // neighbours in its queue
   std::uint32_t newer = no_segment;
-  std::uint32_t opened = 0;  // Unix seconds
+  std::uint32_t opened = 0;  // monotonic seconds
   std::uint32_t blobs = 0;   // that live entries here hold
   std::uint8_t queue = 0;
 };

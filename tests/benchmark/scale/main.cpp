@@ -76,7 +76,7 @@ class Driver {
   Driver(Server& server, unsigned thread) : dispatcher_(server.engine, thread) {}
 
   void serve(std::string_view bytes, std::size_t reply_bytes) {
-    const UnixMs now = unix_ms();
+    const Moment now = moment();
     const std::size_t size = parse(bytes);
     for (std::size_t i = 0; i < size; ++i) {
       prepared_[i] = dispatcher_.prepare(args_of(i));

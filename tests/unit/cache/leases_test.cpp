@@ -45,14 +45,14 @@ struct Rig {
     return action(cache.leases(key), key);
   }
   Grant grant(std::int64_t ms = 10'000) {
-    return locked([&](Leases& leases, const Key& key) { return leases.grant(0, key, cache.policy_of(key.text), ms, unix_ms()); });
+    return locked([&](Leases& leases, const Key& key) { return leases.grant(0, key, cache.policy_of(key.text), ms, monotonic_ms()); });
   }
   std::uint64_t wait(std::uint64_t client, std::int64_t lease_ms = 10'000) {
     return locked([&](Leases& leases, const Key& key) { return leases.wait(0, key, {client, 0, lease_ms}); });
   }
   bool fill(std::uint64_t token, const std::string& value) {
     return locked([&](Leases& leases, const Key& key) {
-      if (!leases.is_valid(0, key.text, token, unix_ms())) return false;
+      if (!leases.is_valid(0, key.text, token, monotonic_ms())) return false;
       const Leases::Filling filling(leases, 0, key.text);
       return Database(keyspace, 0, unix_ms()).put(key, value);
     });
@@ -74,7 +74,7 @@ struct Rig {
     REQUIRE(cache.purge(0, by_prefix, {what}, false, false, {}, locks));
   }
   bool release(std::uint64_t token, std::int64_t retry_ms = 0) {
-    return locked([&](Leases& leases, const Key& key) { return leases.release(0, key, token, retry_ms, unix_ms()); });
+    return locked([&](Leases& leases, const Key& key) { return leases.release(0, key, token, retry_ms, monotonic_ms()); });
   }
 };
 
@@ -205,16 +205,16 @@ TEST_CASE("a lease that runs out goes to whoever waits, when the alarm says so")
   Rig rig;
   rig.grant(1000);
   rig.wait(1, 2000);
-  const UnixMs due = rig.cache.next_alarm();
-  CHECK(due <= unix_ms() + 1000);
-  rig.cache.run_alarms(unix_ms());
+  const MonoMs due = rig.cache.next_alarm();
+  CHECK(due <= monotonic_ms() + 1000);
+  rig.cache.run_alarms(monotonic_ms());
   CHECK(rig.answers.empty());
   advance_clock_for_test(1001);
-  rig.cache.run_alarms(unix_ms());
+  rig.cache.run_alarms(monotonic_ms());
   REQUIRE(rig.answers.size() == 1);
   CHECK(rig.answers[0].answer.token != 0);
   CHECK(rig.cache.counters.expired == 1);
-  CHECK(rig.cache.next_alarm() == INT64_MAX);
+  CHECK(rig.cache.next_alarm() == MonoMs::never());
 }
 
 TEST_CASE("a wait that is given up leaves nothing behind") {
@@ -348,7 +348,7 @@ TEST_CASE("a purge of a prefix voids the leases of its keys, one of a tag those 
 
 TEST_CASE("versions are refused for as long as they are remembered") {
   Rig rig;
-  const UnixMs now = unix_ms();
+  const MonoMs now = monotonic_ms();
   rig.locked([&](Leases& leases, const Key& key) {
     leases.refuse_versions(0, key.text, 7, now + 1000, now);
     leases.refuse_versions(0, key.text, 5, now + 500, now);
@@ -358,7 +358,7 @@ TEST_CASE("versions are refused for as long as they are remembered") {
     return 0;
   });
   advance_clock_for_test(2000);
-  rig.cache.tend(unix_ms());
+  rig.cache.tend(monotonic_ms());
   CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
 }
 
@@ -377,7 +377,7 @@ TEST_CASE("a flush voids any number of leases, and takes no longer for many") {
     rig.name = "key:" + std::to_string(i);
     CHECK_FALSE(rig.fill(tokens[static_cast<std::size_t>(i)], "late"));
   }
-  for (int i = 0; i < 100; ++i) rig.cache.tend(unix_ms());
+  for (int i = 0; i < 100; ++i) rig.cache.tend(monotonic_ms());
   CHECK(rig.answers.size() == count);
   CHECK(rig.cache.counters.voided == count);
   CHECK(rig.cache.waiters() == 0);
@@ -397,7 +397,7 @@ TEST_CASE("whoever could not be answered for want of memory is answered later") 
   CHECK(rig.answers.empty());
   CHECK(rig.cache.waiters() == 2);
   rig.refusing_memory = false;
-  rig.cache.tend(unix_ms());
+  rig.cache.tend(monotonic_ms());
   REQUIRE(rig.answers.size() == 2);
   CHECK(rig.answers[0].client == 1);
   CHECK(rig.answers[1].answer.status == Status::hit);
@@ -410,11 +410,11 @@ TEST_CASE("a lease that is renewed for a shorter time wakes whoever waits that m
   const Grant grant = rig.grant(60'000);
   const std::uint64_t ticket = rig.wait(1);
   rig.cache.give_up(0, rig.name, ticket);  // leaves its alarm behind
-  rig.locked([&](Leases& leases, const Key& key) { return leases.renew(0, key.text, grant.token, 100, unix_ms()); });
+  rig.locked([&](Leases& leases, const Key& key) { return leases.renew(0, key.text, grant.token, 100, monotonic_ms()); });
   rig.wait(2);
-  CHECK(rig.cache.next_alarm() <= unix_ms() + 100);
+  CHECK(rig.cache.next_alarm() <= monotonic_ms() + 100);
   advance_clock_for_test(101);
-  rig.cache.run_alarms(unix_ms());
+  rig.cache.run_alarms(monotonic_ms());
   REQUIRE(rig.answers.size() == 1);
   CHECK(rig.answers[0].client == 2);
 }
@@ -474,10 +474,10 @@ TEST_CASE("a hundred thousand who wait for one key set one alarm, cost nothing m
   for (std::uint64_t client = 1; client <= count; ++client) REQUIRE(rig.wait(client) != 0);
   CHECK(rig.cache.waiters() == count);
   CHECK(rig.wait(count + 1) == 0);
-  const UnixMs due = rig.cache.next_alarm();
-  CHECK(due > unix_ms() + 50'000);
-  rig.cache.run_alarms(unix_ms());
-  rig.cache.tend(unix_ms());
+  const MonoMs due = rig.cache.next_alarm();
+  CHECK(due > monotonic_ms() + 50'000);
+  rig.cache.run_alarms(monotonic_ms());
+  rig.cache.tend(monotonic_ms());
   CHECK(rig.answers.empty());
   CHECK(rig.cache.next_alarm() == due);
   REQUIRE(rig.fill(grant.token, "value"));
@@ -485,4 +485,54 @@ TEST_CASE("a hundred thousand who wait for one key set one alarm, cost nothing m
   CHECK(rig.answers.size() == count);
   CHECK(rig.cache.waiters() == 0);
   CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}
+
+TEST_CASE("a step of the wall clock neither ends a lease nor makes it last longer") {
+  const std::int64_t hour_ms = 3'600'000;
+  for (const std::int64_t step : {hour_ms, -hour_ms}) {
+    INFO("stepped by " << step);
+    Rig rig;
+    const Grant first = rig.grant(1000);
+    REQUIRE(rig.wait(7) != 0);
+    step_wall_clock_for_test(step);
+    rig.cache.run_alarms(monotonic_ms());
+    rig.cache.tend(monotonic_ms());
+    CHECK(rig.answers.empty());
+    CHECK(rig.cache.leases_alive() == 1);
+    advance_clock_for_test(1001);
+    rig.cache.run_alarms(rig.cache.next_alarm());
+    REQUIRE(rig.answers.size() == 1);
+    const std::uint64_t next = rig.answers[0].answer.token;
+    CHECK(next > first.token);
+    CHECK_FALSE(rig.fill(first.token, "late"));
+    CHECK(rig.release(next, 500));
+    CHECK(rig.grant().outcome == Grant::Outcome::backing_off);
+    step_wall_clock_for_test(-step);
+    CHECK(rig.grant().outcome == Grant::Outcome::backing_off);
+    advance_clock_for_test(501);
+    const Grant last = rig.grant();
+    CHECK(last.outcome == Grant::Outcome::granted);
+    CHECK(last.token > next);
+    CHECK(rig.fill(last.token, "value"));
+  }
+}
+
+TEST_CASE("versions are refused for as long as was asked, whatever becomes of the wall clock") {
+  const std::int64_t hour_ms = 3'600'000;
+  Rig rig;
+  const auto refused = [&] {
+    return rig.locked([&](Leases& leases, const Key& key) { return leases.refused_version(0, key.text, monotonic_ms()); });
+  };
+  rig.locked([&](Leases& leases, const Key& key) {
+    leases.refuse_versions(0, key.text, 5, monotonic_ms() + 1000, monotonic_ms());
+    return 0;
+  });
+  step_wall_clock_for_test(hour_ms);
+  rig.cache.tend(monotonic_ms());
+  CHECK(refused() == 5);
+  step_wall_clock_for_test(-2 * hour_ms);
+  CHECK(refused() == 5);
+  advance_clock_for_test(1001);
+  CHECK(refused() == 0);
+  step_wall_clock_for_test(hour_ms);
 }

@@ -127,9 +127,9 @@ TEST_CASE("dispatch: a batch can be prepared ahead of its execution") {
   }
   pinfold::resp::Output output;
   pinfold::resp::Reply reply(output);
-  server.dispatcher.execute(client.session, set, first, reply, server.now);
-  server.dispatcher.execute(client.session, get, second, reply, server.now);
-  server.dispatcher.execute(client.session, both, third, reply, server.now);
+  server.dispatcher.execute(client.session, set, first, reply, server.moment());
+  server.dispatcher.execute(client.session, get, second, reply, server.moment());
+  server.dispatcher.execute(client.session, both, third, reply, server.moment());
   pinfold::resp::Output::Run run;
   REQUIRE(output.gather(0, &run, 1) == 1);
   CHECK(run.bytes == "+OK\r\n$1\r\n1\r\n*2\r\n$1\r\n1\r\n$-1\r\n");

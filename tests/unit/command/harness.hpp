@@ -28,7 +28,9 @@ struct Server {
   store::Keyspace keyspace;
   Engine engine;
   Dispatcher dispatcher{engine, 0};
-  UnixMs now = unix_ms();
+  Moment moment() const { return {now, started.mono + (now - started.unix)}; }
+  const Moment started = pinfold::moment();
+  UnixMs now = started.unix;  // tests let time pass by adding to it
 };
 
 class Client {
@@ -37,7 +39,7 @@ class Client {
     session.shared.id = server.engine.clients.next_id();
     session.shared.address = "127.0.0.1:" + std::to_string(10'000 + session.shared.id);
     session.shared.local_address = "127.0.0.1:6379";
-    session.shared.created = server.now;
+    session.shared.created = server.moment().mono;
     session.authenticated = server.settings.text(config::Id::requirepass).empty();
     server.engine.clients.add(session.shared);
   }
@@ -51,7 +53,7 @@ class Client {
   std::string run_all(const std::vector<std::string_view>& args) {
     resp::Output output;
     resp::Reply reply(output, session.protocol);
-    server_.dispatcher.execute(session, args, reply, server_.now);
+    server_.dispatcher.execute(session, args, reply, server_.moment());
     std::vector<resp::Output::Run> runs(64);
     runs.resize(output.gather(0, runs.data(), runs.size()));
     std::string text;
@@ -67,7 +69,7 @@ class Client {
   template <class... Words>
   bool waits(const Words&... words) {
     const std::vector<std::string_view> args{std::string_view(words)...};
-    return server_.dispatcher.must_wait(session, server_.dispatcher.prepare(args), server_.now);
+    return server_.dispatcher.must_wait(session, server_.dispatcher.prepare(args), server_.moment());
   }
 
   Session session;
