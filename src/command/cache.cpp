@@ -319,6 +319,7 @@ std::int64_t invalidate_softly(Call& call, const Invalidation& what) {
       call.held.release();
       call.engine.keyspace.make_room(bytes);
       call.held.acquire(call.keys);
+      call.read_clock();
     }
     store::Database db = call.db();  // by now there may be other policies
     for (const store::Key& key : keys) hit += invalidate(call, db, key, what) ? 1 : 0;

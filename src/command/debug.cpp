@@ -36,6 +36,7 @@ void set_active_expire(Call& call) {
 void object(Call& call) {
   const store::Key key = call.engine.keyspace.key(call.args[2]);
   if (call.held.empty()) call.held.acquire(key);
+  call.read_clock();
   const std::optional<store::Value> value = call.db().find(key, store::Access::none());
   if (!value) return call.reply.error("ERR no such key");
   std::array<char, 160> text{};

@@ -111,24 +111,24 @@ Prepared Dispatcher::prepare(Args args) const {
   return prepared;
 }
 
-void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now) {
+void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   constexpr auto relaxed = std::memory_order_relaxed;
   SharedClient& shared = session.shared;
   shared.last_command.store(prepared.row, relaxed);
-  shared.last_active.store(now.mono, relaxed);
+  shared.last_active.store(clock_.last().mono, relaxed);
   shared.commands.store(shared.commands.load(relaxed) + 1, relaxed);
   if (engine_.keyspace.lock_watch().accounting()) [[unlikely]] {
-    return execute_accounted(session, args, prepared, reply, now);
+    return execute_accounted(session, args, prepared, reply);
   }
-  if (session.reply_mode == ReplyMode::on) [[likely]] return dispatch(session, args, prepared, reply, now);
-  execute_silenced(session, args, prepared, reply, now);
+  if (session.reply_mode == ReplyMode::on) [[likely]] return dispatch(session, args, prepared, reply);
+  execute_silenced(session, args, prepared, reply);
 }
 
-void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now) {
+void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   const std::string_view name = prepared.row != nullptr ? prepared.row->name : "unknown";
   const store::HoldCause cause(name, named(session, args, prepared));
-  if (session.reply_mode == ReplyMode::on) return dispatch(session, args, prepared, reply, now);
-  execute_silenced(session, args, prepared, reply, now);
+  if (session.reply_mode == ReplyMode::on) return dispatch(session, args, prepared, reply);
+  execute_silenced(session, args, prepared, reply);
 }
 
 // What a request asks for by name: its keys and arguments, those of the commands that EXEC executes, and the keys watched.
@@ -152,11 +152,10 @@ store::Named Dispatcher::named(const Session& session, Args args, const Prepared
   return sum;
 }
 
-void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
-                                  const Moment& now) {
+void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   const std::size_t mark = reply.output().mark();
   if (session.reply_mode == ReplyMode::skip_next) session.reply_mode = ReplyMode::skip_this;
-  dispatch(session, args, prepared, reply, now);
+  dispatch(session, args, prepared, reply);
   // CLIENT REPLY ON, which has changed the mode, answers for itself.
   if (session.reply_mode != ReplyMode::on) reply.output().truncate(mark);
   if (session.reply_mode == ReplyMode::skip_this) session.reply_mode = ReplyMode::on;
@@ -167,7 +166,7 @@ inline std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Pre
   return memory_beside_large(row, args, *prepared.large);
 }
 
-void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now) {
+void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   const Row* row = prepared.row;
   if (row == nullptr || is_unknown_subcommand(*row, args)) [[unlikely]] {
     return reject_unknown(row, session, args, reply);
@@ -193,11 +192,10 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   } else if (may_grow(*row)) {
     engine_.keyspace.make_room(store::max_inline_entry);
   }
-  run(*row, session, args, prepared, reply, now);
+  run(*row, session, args, prepared, reply);
 }
 
-void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
-                     const Moment& now) {
+void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   // Released on every way out: a handler that allocates may throw.
   struct Release {
     store::Keyspace::Locks& locks;
@@ -205,7 +203,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   } const release{locks_};
 
   const std::size_t mark = reply.output().mark();
-  Call call(row, args, reply, session, engine_, now, lock_keys(row, args, prepared), locks_);
+  Call call(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
   call.may_retry = true;
   call.large = prepared.large;
   invoke(call, stats_);
@@ -214,7 +212,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   reply.output().truncate(mark);
   locks_.release();
   if (!engine_.keyspace.make_room(call.wanted)) return reject(&row, session, reply, out_of_memory);
-  Call again(row, args, reply, session, engine_, now, lock_keys(row, args, prepared), locks_);
+  Call again(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
   again.large = prepared.large;
   invoke(again, stats_);
 }

@@ -177,6 +177,7 @@ void keys(Call& call) {
   std::vector<std::string> found;
   std::uint64_t cursor = 0;
   do {
+    call.read_clock();
     cursor = call.engine.keyspace.scan(call.session.db, cursor, kStep, call.now, call.held,
                                        [&](std::string_view key, const Value&) {
                                          if (all || glob_match(pattern, key)) found.emplace_back(key);
@@ -227,6 +228,7 @@ void scan(Call& call) {
   do {
     const std::uint64_t step = std::min(left, kStep);
     left -= step;
+    call.read_clock();
     cursor = call.engine.keyspace.scan(call.session.db, cursor, step, call.now, call.held,
                                        [&](std::string_view key, const Value&) {
                                          if (!options->strings) return;

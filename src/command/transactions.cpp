@@ -110,10 +110,9 @@ void run_steps(Call& call, const Plan& plan) {
   const std::uint64_t may_exceed = call.engine.keyspace.memory().limit() / 64;
   for (const Step& step : plan.steps) {
     const std::span<const store::Key> keys(plan.keys.data() + step.first_key, step.key_count);
-    Call nested(*step.row, step.args, call.reply, call.session, call.engine, {call.now, call.mono}, keys, call.held);
+    Call nested(call, *step.row, step.args, keys);
     nested.large = step.large;
     nested.may_exceed = may_exceed;
-    nested.in_transaction = true;
     const std::size_t before = call.reply.output().size();
     invoke(nested, stats);
     // CLIENT REPLY SKIP is silent, but the array has announced an element.
@@ -136,6 +135,7 @@ void exec(Call& call) {
   } else {
     call.held.acquire(plan.keys);
   }
+  call.read_clock();
   const bool changed = watched_changed(call);
   forget_watched(session, call.engine);
   if (changed) {

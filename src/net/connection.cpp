@@ -274,7 +274,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     return;
   }
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  if (dispatcher.must_wait(session_, prepared, thread_.moment())) {
+  if (dispatcher.must_wait(session_, prepared)) {
     hold_up(start);
     paused_ = true;
     return thread_.await_pause_end();
@@ -285,7 +285,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   const bool large = large_ != nullptr && large_->start == start;
   if (large) prepared.large = &large_->arguments;
   session_.more_to_come = !last || filled_ > parser_.consumed();
-  dispatcher.execute(session_, args, prepared, reply, thread_.moment());
+  dispatcher.execute(session_, args, prepared, reply);
   if (large) forget_large();
   if (waits()) [[unlikely]] begin_wait();
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;

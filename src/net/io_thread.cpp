@@ -147,11 +147,11 @@ void IoThread::end_waits() {
 }
 
 void IoThread::run() {
-  now_ = pinfold::moment();
+  read_clock();
   next_tick_ = now() + tick_ms;
   while (!stopping_) {
     const std::span<const epoll_event> ready = loop_.wait(timeout_ms());
-    now_ = pinfold::moment();
+    read_clock();
     if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
     serve(ready);
     if (!unfinished_.empty()) serve_unfinished();
@@ -163,6 +163,11 @@ void IoThread::run() {
     if (paused_ && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
     remove_dead();
   }
+}
+
+void IoThread::read_clock() {
+  dispatcher_.clock().read();
+  now_ = dispatcher_.clock().last().mono;
 }
 
 void IoThread::update_limits() {

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.support import clock
+from tests.support import clock, resp
 from tests.support.cache import LONG, Cache, Reader
 from tests.support.connection import Closed
 from tests.support.servers import eventually, is_redis
@@ -104,11 +104,13 @@ def test_deadlines_of_entries_follow_the_wall_clock(start, tmp_path):
         now = int(client.call("TIME")[0])
         client.call("SET", "relative", "v", "EX", HOUR // 2)
         client.call("SET", "absolute", "v", "EXAT", now + HOUR // 2)
+        client.call("CACHE.SET", "tagged", "v")
         wall.step(-HOUR)
+        eventually(lambda: client.call("TTL", "absolute") > HOUR)
         assert client.call("MGET", "relative", "absolute") == [b"v", b"v"]
-        assert int(client.call("TTL", "absolute")) > HOUR
+        assert client.call("CACHE.INSPECT", "tagged")[9] == 0, "its age"
         wall.step(2 * HOUR)
-        assert client.call("MGET", "relative", "absolute") == [None, None]
+        eventually(lambda: client.call("MGET", "relative", "absolute") == [None, None])
 
 
 def test_tokens_grow_although_the_clock_went_back(start, tmp_path):
@@ -119,3 +121,19 @@ def test_tokens_grow_although_the_clock_went_back(start, tmp_path):
         before = cache.lease("a")
         wall.step(-HOUR)
         assert cache.lease("b") > before
+
+
+@pytest.mark.parametrize("slow", [["DEBUG", "SLEEP", "2"]], ids=["sleep"])
+def test_a_deadline_behind_a_long_command_counts_from_when_it_is_set(start, slow):
+    """All in one write, so the thread knows of all of it before the long command."""
+    server = start("--threads", "2", "--enable-debug-command", "yes")
+    with server.connect() as one, server.connect() as other:
+        ms = 1900
+        one.send(b"".join(resp.encode(command) for command in (slow, ("SET", "lock", "one", "NX", "PX", ms), ("CACHE.GET", "m", "LEASE", ms))))
+        assert one.read() == "OK"
+        assert one.read() == "OK"
+        token = one.read()[2]
+        assert token > 0
+        assert other.call("SET", "lock", "other", "NX", "PX", ms) is None
+        assert other.call("CACHE.GET", "m", "LEASE", ms)[2] == 0
+        assert other.call("CACHE.SET", "m", "v", "TOKEN", token) == "OK", "the lease is alive"

@@ -9,6 +9,7 @@
 #include <span>
 #include <string_view>
 
+#include "pinfold/base/thread_clock.hpp"
 #include "pinfold/command/large_arguments.hpp"
 #include "pinfold/command/session.hpp"
 #include "pinfold/resp/reply.hpp"
@@ -24,10 +25,15 @@ using Args = std::span<const std::string_view>;
 
 class Call {
  public:
-  Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, const Moment& time,
+  /// Its time is that of its making, so `locks` must be held by then.
+  Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, ThreadClock& time,
        std::span<const store::Key> extracted, store::Keyspace::Locks& locks)
-      : row(command), args(arguments), reply(out), session(client), engine(services), now(time.unix),
-        mono(time.mono), keys(extracted), held(locks) {}
+      : row(command), args(arguments), reply(out), session(client), engine(services), clock(time), now(time.now().unix),
+        mono(time.last().mono), keys(extracted), held(locks) {}
+  /// One command of the transaction `exec`, whose time it shares.
+  Call(const Call& exec, const Row& command, Args arguments, std::span<const store::Key> extracted)
+      : row(command), args(arguments), reply(exec.reply), session(exec.session), engine(exec.engine), clock(exec.clock), now(exec.now),
+        mono(exec.mono), keys(extracted), held(exec.held), in_transaction(true) {}
 
   const Row& row;
   /// args[0] is the command's name as sent; the views last for the call.
@@ -35,9 +41,10 @@ class Call {
   resp::Reply& reply;
   Session& session;
   Engine& engine;
+  ThreadClock& clock;
   /// The time of this command, the same for all commands of a transaction: for deadlines of entries, and for what lasts so long.
-  const UnixMs now;
-  const MonoMs mono;
+  UnixMs now;
+  MonoMs mono;
   /// The keys in the order in which the table finds them in the arguments, duplicates included.
   const std::span<const store::Key> keys;
   store::Keyspace::Locks& held;
@@ -55,6 +62,13 @@ class Call {
   bool in_transaction = false;
   /// Set by EXEC: the errors in its reply are those of the commands inside, and were counted with them.
   bool errors_counted = false;
+
+  /// Brings its time up to date: after it took long, or waited for locks. Inside EXEC time stands still.
+  void read_clock() {
+    if (in_transaction) return;
+    now = clock.now().unix;
+    mono = clock.last().mono;
+  }
 
   const store::Key& key(std::size_t n = 0) const { return keys[n]; }
   store::Database db() const { return db(session.db); }

@@ -40,14 +40,12 @@ class Dispatcher {
   }
 
   /// Executes one request and writes exactly one reply (none if the client turned replies off, or is to be closed).
-  void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
-  void execute(Session& session, Args args, resp::Reply& reply, const Moment& now) {
-    execute(session, args, prepare(args), reply, now);
-  }
+  void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  void execute(Session& session, Args args, resp::Reply& reply) { execute(session, args, prepare(args), reply); }
 
   /// Whether the request must wait for the end of a CLIENT PAUSE.
-  bool must_wait(const Session& session, const Prepared& prepared, const Moment& now) const {
-    const PauseMode paused = engine_.clients.paused(now.mono);
+  bool must_wait(const Session& session, const Prepared& prepared) const {
+    const PauseMode paused = engine_.clients.paused(clock_.last().mono);
     return paused != PauseMode::none && is_paused(session, prepared.row, paused);
   }
 
@@ -58,24 +56,27 @@ class Dispatcher {
   void release_memory();
 
   ThreadStats& stats() { return stats_; }
+  /// The thread's, which is to read it once a round.
+  ThreadClock& clock() { return clock_; }
 
  private:
-  void execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
+  void execute_accounted(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   store::Named named(const Session& session, Args args, const Prepared& prepared);
-  void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
-  void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
+  void execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   std::uint64_t memory_for(const Row& row, Args args, const Prepared& prepared);
   std::uint64_t memory_beside_large(const Row& row, Args args, const LargeArguments& large);
   bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
-  void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, const Moment& now);
+  void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   std::span<const store::Key> lock_keys(const Row& row, Args args, const Prepared& prepared);
   bool is_paused(const Session& session, const Row* row, PauseMode mode) const;
 
   Engine& engine_;
   ThreadStats& stats_;
+  ThreadClock clock_;
   store::Keyspace::Locks locks_;
   std::vector<std::uint32_t> positions_;
   std::vector<store::Key> keys_;

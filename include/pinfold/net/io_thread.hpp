@@ -54,8 +54,8 @@ class IoThread {
   command::Dispatcher& dispatcher() { return dispatcher_; }
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
-  MonoMs now() const { return now_.mono; }
-  const Moment& moment() const { return now_; }
+  /// When this round began.
+  MonoMs now() const { return now_; }
   /// Bytes that follow from settings and the use of memory, at most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
@@ -81,6 +81,7 @@ class IoThread {
   void welcome(int fd, bool unix_socket);
   void execute_batch();
   void tick();
+  void read_clock();
   void update_limits();
   void make_clients_fit();
   bool too_many_unread_blobs() const {
@@ -100,7 +101,7 @@ class IoThread {
   command::Dispatcher dispatcher_;
   resp::Output output_;  // replies to the connection at hand
   Batch batch_;
-  Moment now_;
+  MonoMs now_;
   MonoMs next_tick_;
   MonoMs next_client_eviction_;
   MonoMs next_unread_check_;

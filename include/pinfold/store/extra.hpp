@@ -36,8 +36,11 @@ struct Extra {
   std::string_view tags;
 
   static std::uint32_t tenths(UnixMs now) { return static_cast<std::uint32_t>(now / 100) | 1U; }
-  /// Milliseconds since it was written, to a fifth of a second.
-  std::int64_t age_ms(UnixMs now) const { return std::int64_t{static_cast<std::uint32_t>(tenths(now) - written)} * 100; }
+  /// Milliseconds since it was written, to a fifth of a second; 0 if the clock was set back to before that.
+  std::int64_t age_ms(UnixMs now) const {
+    const auto age = static_cast<std::int32_t>(tenths(now) - written);
+    return age > 0 ? std::int64_t{age} * 100 : 0;
+  }
 
   /// Bytes that write() takes; 0 if there is nothing to keep.
   std::size_t size() const {

@@ -76,7 +76,7 @@ class Driver {
   Driver(Server& server, unsigned thread) : dispatcher_(server.engine, thread) {}
 
   void serve(std::string_view bytes, std::size_t reply_bytes) {
-    const Moment now = moment();
+    dispatcher_.clock().read();
     const std::size_t size = parse(bytes);
     for (std::size_t i = 0; i < size; ++i) {
       prepared_[i] = dispatcher_.prepare(args_of(i));
@@ -85,7 +85,7 @@ class Driver {
     for (std::size_t i = 0; i < size && size > 1; ++i) dispatcher_.prefetch_entry(session_, prepared_[i]);
     for (std::size_t i = 0; i < size; ++i) {
       resp::Reply reply(output_, session_.protocol);
-      dispatcher_.execute(session_, args_of(i), prepared_[i], reply, now);
+      dispatcher_.execute(session_, args_of(i), prepared_[i], reply);
     }
     if (output_.size() != reply_bytes) fail("a reply is wrong");
     output_.clear(kept_output);

@@ -53,7 +53,8 @@ class Client {
   std::string run_all(const std::vector<std::string_view>& args) {
     resp::Output output;
     resp::Reply reply(output, session.protocol);
-    server_.dispatcher.execute(session, args, reply, server_.moment());
+    server_.dispatcher.clock().hold_for_test(server_.moment());
+    server_.dispatcher.execute(session, args, reply);
     std::vector<resp::Output::Run> runs(64);
     runs.resize(output.gather(0, runs.data(), runs.size()));
     std::string text;
@@ -69,7 +70,8 @@ class Client {
   template <class... Words>
   bool waits(const Words&... words) {
     const std::vector<std::string_view> args{std::string_view(words)...};
-    return server_.dispatcher.must_wait(session, server_.dispatcher.prepare(args), server_.moment());
+    server_.dispatcher.clock().hold_for_test(server_.moment());
+    return server_.dispatcher.must_wait(session, server_.dispatcher.prepare(args));
   }
 
   Session session;

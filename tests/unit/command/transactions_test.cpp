@@ -261,7 +261,7 @@ TEST_CASE("transactions: no other thread sees half of one") {
   const auto run = [&](unsigned thread, std::vector<std::string_view> args) {
     pinfold::resp::Output output;
     pinfold::resp::Reply reply(output);
-    dispatchers[thread].execute(clients[thread].session, args, reply, server.moment());
+    dispatchers[thread].execute(clients[thread].session, args, reply);
     pinfold::resp::Output::Run sent{};
     output.gather(0, &sent, 1);
     return std::string(sent.bytes);

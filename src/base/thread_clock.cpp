@@ -1,0 +1,25 @@
+#include "pinfold/base/thread_clock.hpp"
+
+namespace pinfold {
+
+std::uint64_t ThreadClock::allowed_ticks() {
+#if defined(__x86_64__)
+  return 200'000;  // such counters run at 1 to 5 GHz
+#elif defined(__aarch64__)
+  std::uint64_t a_second = 0;
+  asm("mrs %0, cntfrq_el0" : "=r"(a_second));
+  return a_second / 5000;
+#else
+  return 200;
+#endif
+}
+
+void ThreadClock::read() {
+  read_at_ = ticks();
+  const MonoMs mono = monotonic_ms();
+  // Of one millisecond one reading of the wall clock is enough.
+  if (mono == moment_.mono) return;
+  moment_ = {unix_ms(), mono};
+}
+
+}  // namespace pinfold

@@ -1,0 +1,45 @@
+#include <catch2/catch.hpp>
+
+#include <chrono>
+#include <thread>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/base/thread_clock.hpp"
+
+using namespace pinfold;
+
+namespace {
+
+// More than a thread's clock may be old.
+void let_counter_run() { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
+
+}  // namespace
+
+TEST_CASE("time passes on both clocks, a step changes the wall clock alone") {
+  const Moment before = moment();
+  advance_clock_for_test(10'000);
+  CHECK(unix_ms() >= before.unix + 10'000);
+  CHECK(monotonic_ms() >= before.mono + 10'000);
+  const Moment passed = moment();
+  step_wall_clock_for_test(-3'600'000);
+  CHECK(unix_ms() < passed.unix);
+  CHECK(monotonic_ms() >= passed.mono);
+  CHECK(monotonic_ms() < passed.mono + 3'600'000);
+  step_wall_clock_for_test(3'600'000);
+}
+
+TEST_CASE("a moment so far away that it cannot be counted is never") {
+  CHECK(MonoMs{5} + INT64_MAX == MonoMs::never());
+  CHECK(MonoMs{5} + 3 == MonoMs{8});
+  CHECK(MonoMs{8} - MonoMs{5} == 3);
+}
+
+TEST_CASE("a thread's clock is read anew when it may be old") {
+  ThreadClock clock;
+  const Moment before = clock.now();
+  advance_clock_for_test(10'000);
+  let_counter_run();
+  CHECK(clock.last().mono == before.mono);
+  CHECK(clock.now().mono >= before.mono + 10'000);
+  CHECK(clock.last().unix >= before.unix + 10'000);
+}
