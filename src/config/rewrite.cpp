@@ -44,9 +44,10 @@ std::string join_lines(const std::vector<std::string>& lines) {
   return text;
 }
 
-// Bare where no reader of YAML could take it for anything else, else in double quotes. Values hold no control
-// characters (see values.cpp), so quotes and backslashes are all there is to escape.
+// Bare where no reader of YAML could take it for anything else, else in double quotes. Of all values only a password may hold control
+// characters (see values.cpp); one that is not UTF-8 cannot be written in YAML, which reading back finds.
 std::string yaml_scalar(std::string_view value) {
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   const auto harmless = [](char c) {
     return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '-' || c == '_' || c == '/' ||
            c == '.';
@@ -56,6 +57,11 @@ std::string yaml_scalar(std::string_view value) {
   if (bare && !iequals(value, "null")) return std::string(value);
   std::string text = "\"";
   for (const char c : value) {
+    if (is_control(c)) {
+      constexpr std::string_view digits = "0123456789abcdef";
+      text.append("\\x").append(1, digits[static_cast<unsigned char>(c) >> 4]).append(1, digits[c & 15]);
+      continue;
+    }
     if (c == '"' || c == '\\') text += '\\';
     text += c;
   }

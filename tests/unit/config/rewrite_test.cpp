@@ -69,7 +69,7 @@ TEST_CASE("a line stays when its setting is back at the default") {
 TEST_CASE("whatever a text holds comes back as it was") {
   for (const std::string value :
        {"a\"b\\c", "# no comment", "yes", "~", "null", "123",  "a: b", "- x", "",  " ", "'q'",
-        "{}",      "grün",         "%",   "@", "`",    "!tag", "&a",   "*a",  "|", ">"}) {
+        "{}",      "grün",         "a\r\nb\x7f", "%",   "@", "`",    "!tag", "&a",   "*a",  "|", ">"}) {
     INFO(value);
     rewritten("port: 1\n", {{Id::requirepass, value}});
     rewritten("requirepass: old\n", {{Id::requirepass, value}});
