@@ -106,7 +106,8 @@ void client_no_touch(Call& call) {
 
 std::string flags_of(const SharedClient& client) {
   std::string flags;
-  if (client.waiting.load(std::memory_order_relaxed) != 0) flags += 'b';
+  constexpr auto relaxed = std::memory_order_relaxed;
+  if (client.waiting.load(relaxed) != 0 || client.paused.load(relaxed)) flags += 'b';
   if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
   if (client.closing.load(std::memory_order_relaxed)) flags += 'A';
   if (client.unix_socket) flags += 'U';
@@ -335,11 +336,15 @@ void client_pause(Call& call) {
   if (!ms) return call.reply.error("ERR timeout is not an integer or out of range");
   if (*ms < 0) return call.reply.error("ERR timeout is negative");
   if (*ms > std::numeric_limits<std::int64_t>::max() - call.now) return call.reply.error("ERR timeout is out of range");
-  if (*ms > 0) call.engine.clients.pause(mode, call.mono + *ms, call.mono);
+  if (*ms > 0) {
+    call.engine.clients.pause(mode, call.mono + *ms, call.mono);
+    call.engine.keyspace.keep_expired(call.engine.clients.paused_until());
+  }
   call.reply.ok();
 }
 
 void client_unpause(Call& call) {
+  call.engine.keyspace.keep_expired({});
   call.engine.clients.unpause();
   call.reply.ok();
 }

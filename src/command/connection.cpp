@@ -69,7 +69,8 @@ void swapdb(Call& call) {
   }
   if (*first != *second) {
     if (call.held.empty()) call.held.acquire_all();
-    call.engine.keyspace.swap(static_cast<unsigned>(*first), static_cast<unsigned>(*second), call.held);
+    call.read_clock();
+    call.engine.keyspace.swap(static_cast<unsigned>(*first), static_cast<unsigned>(*second), call.now, call.held);
   }
   call.reply.ok();
 }

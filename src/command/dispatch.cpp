@@ -52,6 +52,15 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
   return choice == yes || (choice == local && is_local(client));
 }
 
+bool is_forbidden(const Row& row, const Session& session, const config::Settings& settings) {
+  return (row.flags & kProtected) != 0 && !allows_debugging(settings, session.shared);
+}
+
+// Once a password is no longer asked for, a client that never gave one is welcome too.
+bool is_stranger(const Row& row, const Session& session, const config::Settings& settings) {
+  return !session.authenticated && (row.flags & kNoAuth) == 0 && !settings.text(config::Id::requirepass).empty();
+}
+
 // The rest of the way of a call that replied with an error.
 [[gnu::cold]] void count_failure(const Call& call, CommandCounters& counters) {
   if (call.errors_counted) return;
@@ -174,14 +183,9 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (!arity_fits(*row, args.size())) [[unlikely]] {
     return reject(row, session, reply, std::string(wrong_arity).append(row->name).append("' command"));
   }
-  if ((row->flags & kProtected) != 0 && !allows_debugging(engine_.settings, session.shared)) [[unlikely]] {
-    return reject(row, session, reply, no_debugging);
-  }
-  if (!session.authenticated && (row->flags & kNoAuth) == 0) [[unlikely]] {
-    // Once a password is no longer asked for, those who never gave one are welcome too.
-    if (!engine_.settings.text(config::Id::requirepass).empty()) {
-      return reject(row, session, reply, "NOAUTH Authentication required.");
-    }
+  if (is_forbidden(*row, session, engine_.settings)) [[unlikely]] return reject(row, session, reply, no_debugging);
+  if (is_stranger(*row, session, engine_.settings)) [[unlikely]] {
+    return reject(row, session, reply, "NOAUTH Authentication required.");
   }
   if (is_refused(prepared)) [[unlikely]] return reject(row, session, reply, out_of_memory);
   if (session.transaction != nullptr) [[unlikely]] {
@@ -334,8 +338,10 @@ void Dispatcher::reject_unknown(const Row* container, Session& session, Args arg
   reject(nullptr, session, reply, error);
 }
 
-bool Dispatcher::is_paused(const Session& session, const Row* row, PauseMode mode) const {
+bool Dispatcher::is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const {
   if (row == nullptr || (row->flags & kSkipPause) != 0) return false;
+  const bool malformed = is_unknown_subcommand(*row, args) || !arity_fits(*row, args.size());
+  if (malformed || is_forbidden(*row, session, engine_.settings) || is_stranger(*row, session, engine_.settings)) return false;
   if (mode == PauseMode::all) return true;
   constexpr std::uint32_t changes = kWrite | kMayReplicate;
   if ((row->flags & changes) != 0) return true;

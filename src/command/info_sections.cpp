@@ -61,6 +61,8 @@ void server(Call& call, InfoText& info) {
   info.field("uptime_in_days", uptime / (24 * 60 * 60));
   info.field("hz", engine.settings.show(Id::hz));
   info.field("configured_hz", engine.settings.show(Id::hz));
+  // The clock by which entries say when they were used.
+  info.field("lru_clock", std::uint64_t{unix_seconds() & 0xFF'FFFF});
   info.field("threads", engine.stats.thread_count());
   info.field("executable", std::filesystem::read_symlink("/proc/self/exe", ignored).string());
   info.field("config_file", engine.settings.file());
@@ -79,8 +81,10 @@ void clients(Call& call, InfoText& info) {
   info.field("maxclients", call.engine.settings.show(Id::maxclients));
   info.field("client_recent_max_input_buffer", largest_input);
   info.field("client_recent_max_output_buffer", largest_output);
-  info.field("blocked_clients", call.engine.cache.waiters());
+  const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(call.engine.clients.held_by_pause.load(), 0));
+  info.field("blocked_clients", call.engine.cache.waiters() + paused);
   info.field("tracking_clients", 0);
+  info.field("clients_in_timeout_table", call.engine.cache.waiters());  // each of their waits has an end
 }
 
 void memory(Call& call, InfoText& info) {
@@ -166,6 +170,9 @@ void stats(Call& call, InfoText& info) {
              totals.total(&ThreadStats::output_limit_disconnections));
   info.field("idle_disconnections", totals.total(&ThreadStats::idle_disconnections));
   info.field("protocol_errors", totals.total(&ThreadStats::protocol_errors));
+  info.field("total_reads_processed", totals.total(&ThreadStats::reads));
+  info.field("total_writes_processed", totals.total(&ThreadStats::writes));
+  info.field("eventloop_cycles", totals.total(&ThreadStats::cycles));
   const store::LockTiming& locks = call.engine.keyspace.lock_watch().timing;
   constexpr std::int64_t ns_per_us = 1000;
   info.field("shard_lock_longest_us", static_cast<std::uint64_t>(locks.longest_ns.load() / ns_per_us));

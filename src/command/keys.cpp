@@ -276,10 +276,10 @@ void flushall(Call& call) {
   call.reply.ok();
 }
 
-// The entry that an OBJECT subcommand asks about, looked at without leaving a trace; null has been replied if
+// The entry that an OBJECT subcommand asks about, which counts as a hit or miss but not as a use; null has been replied if
 // there is none.
 std::optional<Value> object(Call& call) {
-  const std::optional<Value> value = call.db().find(call.key(), Access::none());
+  const std::optional<Value> value = call.db().find(call.key(), Access::look());
   if (!value) call.reply.null();
   return value;
 }

@@ -163,6 +163,9 @@ void memory_purge(Call& call) {
   call.reply.ok();
 }
 
+// The C library's allocator has no such report, and Redis says the same when it is built with it.
+void memory_malloc_stats(Call& call) { call.reply.bulk("Stats not supported for the current allocator"); }
+
 // clang-format off
 constexpr Row kRows[] = {
     {"memory", nullptr, -2, 0, 0, {}, "server", "4.0.0", "Depends on the subcommand.",
@@ -171,6 +174,8 @@ constexpr Row kRows[] = {
      "Says in words what is wrong with the use of memory, if anything.", ""},
     {"memory|help", reply_help, 2, kLoading, 0, {}, "server", "4.0.0", "O(1)",
      "Prints the subcommands.", ""},
+    {"memory|malloc-stats", memory_malloc_stats, 2, 0, 0, {}, "server", "4.0.0", "O(1)",
+     "Says that the allocator keeps no statistics.", ""},
     {"memory|purge", memory_purge, 2, 0, 0, {}, "server", "4.0.0", "O(N) for N free blocks of the allocator.",
      "Gives memory that the allocator keeps for later back to the system.", ""},
     {"memory|stats", memory_stats, 2, kAllShards, 0, {}, "server", "4.0.0", "O(1)",

@@ -113,7 +113,7 @@ constexpr Row kRows[] = {
      "Stops the server.", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]"},
     {"time", time, 1, kLoading | kFast, 0, {}, "server", "2.6.0", "O(1)",
      "Tells the server's time in seconds and microseconds since 1970.", ""},
-    {"wait", wait, 3, kNoScript, kConnection, {}, "generic", "3.0.0", "O(1)",
+    {"wait", wait, 3, 0, kConnection, {}, "generic", "3.0.0", "O(1)",
      "Counts the replicas that have received this client's writes: always 0, as there are none.",
      "numreplicas timeout"},
 };

@@ -6,7 +6,8 @@ namespace {
 constexpr std::array counters_of_thread = {
     &ThreadStats::commands_processed,   &ThreadStats::connections_received,
     &ThreadStats::net_input,            &ThreadStats::net_output,
-    &ThreadStats::protocol_errors,
+    &ThreadStats::reads,                &ThreadStats::writes,
+    &ThreadStats::cycles,               &ThreadStats::protocol_errors,
     &ThreadStats::output_limit_disconnections, &ThreadStats::query_limit_disconnections,
     &ThreadStats::idle_disconnections,
 };

@@ -83,6 +83,7 @@ Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t
 
 Connection::~Connection() {
   if (!closed_) ::close(fd_);
+  set_paused(false);
   command::forget_wait(session_, thread_.engine());
   thread_.dispatcher().end_session(session_);
   thread_.engine().clients.remove(session_.shared);
@@ -133,6 +134,7 @@ void Connection::receive() {
   if (closed_ || paused_ || close_when_sent_ || more_input_) return;
   if ((filled_ == capacity_ || large_ != nullptr) && !make_room()) return close();
   const bool large = large_ != nullptr && large_->arrival != nullptr;
+  thread_.dispatcher().stats().reads.add();
   const ssize_t size = large ? receive_large() : recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
   if (size <= 0) {
     const bool nothing_yet = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
@@ -274,9 +276,9 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     return;
   }
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  if (dispatcher.must_wait(session_, prepared)) {
+  if (dispatcher.must_wait(session_, args, prepared)) {
     hold_up(start);
-    paused_ = true;
+    set_paused(true);
     return thread_.await_pause_end();
   }
   const IoThread::Limits& limits = thread_.limits();
@@ -345,9 +347,15 @@ void Connection::drop_consumed() {
   if (capacity_ > busy_input && filled_ <= busy_input) resize_input(busy_input);
 }
 
+void Connection::set_paused(bool paused) {
+  if (std::exchange(paused_, paused) == paused) return;
+  session_.shared.paused.store(paused, relaxed);
+  thread_.engine().clients.held_by_pause.fetch_add(paused ? 1 : -1, relaxed);
+}
+
 void Connection::resume() {
   if (!paused_ || closed_) return;
-  paused_ = false;
+  set_paused(false);
   parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
   finish();
 }
@@ -407,6 +415,7 @@ bool Connection::send_some(resp::Output& output, std::size_t& sent) {
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = count;
+    thread_.dispatcher().stats().writes.add();
     const ssize_t taken = count == 1 ? ::send(fd_, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
                                      : ::sendmsg(fd_, &message, MSG_NOSIGNAL);
     if (taken < 0) {
@@ -595,6 +604,7 @@ void Connection::close() {
   if (closed_) return;
   closed_ = true;
   ::close(fd_);
+  set_paused(false);
   if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
   command::forget_wait(session_, thread_.engine());
   forget_large();

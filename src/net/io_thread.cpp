@@ -152,6 +152,7 @@ void IoThread::run() {
   while (!stopping_) {
     const std::span<const epoll_event> ready = loop_.wait(timeout_ms());
     read_clock();
+    dispatcher_.stats().cycles.add();
     if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
     serve(ready);
     if (!unfinished_.empty()) serve_unfinished();

@@ -14,9 +14,9 @@ std::optional<Entry> Database::lookup(const Key& key) {
   std::optional<Entry> entry;
   if (table != nullptr) entry = table->find(key);
   if (entry && entry->expired(now_) && !keyspace_->serves_stale()) {
+    if (keyspace_->keeps_expired()) return std::nullopt;
     ++shard.expired;
-    shard.watchers.changed(number_, key.text);
-    table->remove(key);
+    table->remove(key);  // EXEC finds by itself that what was watched is over
     entry.reset();
   }
   return entry;

@@ -182,11 +182,16 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
   return true;
 }
 
-void Keyspace::swap(unsigned a, unsigned b, Locks& held) {
+void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
+    // What cannot be read any more is not there, although nobody may have removed it yet.
     const auto in_either = [&](std::string_view name) {
       const Key k = key(name);
-      return (shard.tables[a] && shard.tables[a]->find(k)) || (shard.tables[b] && shard.tables[b]->find(k));
+      const auto in = [&](unsigned db) {
+        const auto entry = shard.tables[db] ? shard.tables[db]->find(k) : std::nullopt;
+        return entry && entry->live(now);
+      };
+      return in(a) || in(b);
     };
     for (const unsigned db : {a, b}) shard.watchers.changed_where(db, in_either);
     std::swap(shard.tables[a], shard.tables[b]);

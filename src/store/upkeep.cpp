@@ -212,6 +212,7 @@ bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name
 
 // A piece of each kind of work on each table of a shard; true if there is more.
 bool Keyspace::tend(Shard& shard, UnixMs now) {
+  const bool keeps = keeps_expired();
   std::bitset<database_count> used;
   std::vector<std::unique_ptr<Table>> empty;
   {
@@ -228,8 +229,8 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
   bool more = false;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!used.test(db)) continue;
-    const Housekeeping keeping = shard.housekeeping(db, now);
-    if (active_expire_.load(std::memory_order_relaxed)) {
+    const Housekeeping keeping = shard.housekeeping(db, keeps ? 0 : now);
+    if (active_expire_.load(std::memory_order_relaxed) && !keeps) {
       more |= tend_table(shard, db, "expire", [&](Table& table) { return table.expire_some(keeping); });
     }
     more |= tend_table(shard, db, "sweep-purges", [](Table& table) { return table.purge_some(); });

@@ -26,6 +26,16 @@ def render():
         "not have: DIGEST, DELEX, DELIFEQ, MSETEX and the IF conditions of SET. Those are tested from their documentation in `tests/server`, and",
         "the CACHE commands, which no Redis has, from [their contract](cache-commands.md).",
         "",
+        "Beside these, a user of Redis 7.2 will notice:",
+        "",
+        "- `CONFIG SET port` and `bind` are refused: the addresses that a server listens on are those that it was started with.",
+        "- Settings of what there is not are unknown to `CONFIG SET`, so that nobody believes to have set them: `protected-mode` (the server listens on",
+        "  127.0.0.1 unless it is told otherwise, and warns when it listens beyond the machine without a password), `latency-tracking`, `slowlog-*`, `notify-keyspace-events`,",
+        "  those for other data types and for replication.",
+        "- `rdb_changes_since_last_save` in INFO is always 0, and some fields are left out: [info.md](info.md) says which, and why.",
+        "- `MEMORY MALLOC-STATS` has nothing to tell, as in a Redis that was built with the allocator of the C library.",
+        "- While clients are paused nothing is removed for its age, but a lowered `maxmemory` still evicts.",
+        "",
     ]
     for kind in (differences.BY_DESIGN, differences.BY_NATURE):
         rows = [d for d in differences.DIFFERENCES if d.kind == kind]

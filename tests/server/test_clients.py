@@ -8,6 +8,8 @@ from tests.support import resp
 from tests.support.connection import Closed
 from tests.support.servers import eventually, is_redis
 
+from .conftest import info
+
 
 def client_line(connection, identity):
     for line in connection.call("CLIENT", "LIST").decode().splitlines():
@@ -247,3 +249,50 @@ def test_closed_connections_leave_the_list(client, server):
         with server.connect() as passing:
             passing.raw("PING")
     eventually(lambda: len(client.call("CLIENT", "LIST").splitlines()) == 1)
+
+
+def test_requests_that_are_rejected_anyway_are_answered_during_a_pause(client, connect):
+    other = connect()
+    mode = "WRITE" if is_redis() else "ALL"  # which in Redis holds up UNPAUSE too
+    assert client.call("CLIENT", "PAUSE", "60000", mode) == "OK"
+    try:
+        assert other.call("SET", "p") == "ERR wrong number of arguments for 'set' command"
+        assert other.call("CLIENT", "NOSUCH").startswith("ERR unknown subcommand 'NOSUCH'")
+        assert other.call("NOSUCH").startswith("ERR unknown command 'NOSUCH'")
+    finally:
+        assert client.call("CLIENT", "UNPAUSE") == "OK"
+
+
+def test_clients_that_a_pause_holds_up_count_as_blocked(client, connect):
+    held, other = connect(), connect()
+    identity = held.call("CLIENT", "ID")
+    assert client.call("CLIENT", "PAUSE", "60000", "WRITE") == "OK"
+    try:
+        held.send_command("SET", "p", "v")
+        other.send_command("SET", "p", "w")
+        eventually(lambda: client_line(client, identity)["flags"] == "b")
+        eventually(lambda: info(client, "clients")["blocked_clients"] == "2")
+        assert client.call("CLIENT", "UNBLOCK", identity) == 0
+    finally:
+        assert client.call("CLIENT", "UNPAUSE") == "OK"
+    assert held.read() == "OK"
+    assert client_line(client, identity)["flags"] == "N"
+    assert info(client, "clients")["blocked_clients"] == "0"
+
+
+def test_nothing_is_removed_for_its_age_during_a_pause(client):
+    client.call("SET", "kept", "v")
+    client.call("MSET", "a", "1", "b", "2")
+    expired = info(client, "stats")["expired_keys"]
+    client.call("PEXPIRE", "a", 1000)
+    client.call("PEXPIRE", "b", 1000)
+    assert client.call("CLIENT", "PAUSE", "60000", "WRITE") == "OK"
+    try:
+        eventually(lambda: client.call("EXISTS", "a", "b") == 0)
+        assert client.call("GET", "a") is None
+        assert client.call("DBSIZE") == 3
+        assert info(client, "stats")["expired_keys"] == expired
+    finally:
+        assert client.call("CLIENT", "UNPAUSE") == "OK"
+    eventually(lambda: client.call("DBSIZE") == 1)
+    assert int(info(client, "stats")["expired_keys"]) == int(expired) + 2

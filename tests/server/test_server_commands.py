@@ -193,3 +193,49 @@ def test_instantaneous_rates_follow_the_load(client):
         return int(info(client, "stats")["instantaneous_ops_per_sec"]) > 100
 
     eventually(rate)
+
+
+@pytest.mark.skipif(is_redis(), reason="as in Redis 7.2, the one for comparison is 7.0")
+@pytest.mark.parametrize("line, error", [
+    (["ping"], "ERR The command has no key arguments"), (["nosuch"], "ERR Invalid command specified"),
+    (["get"], "ERR Invalid number of arguments specified for command"),
+])
+def test_getkeys_of_a_command_without_arguments(client, line, error):
+    for subcommand in ("GETKEYS", "GETKEYSANDFLAGS"):
+        assert client.call("COMMAND", subcommand, *line) == error
+
+
+def test_object_counts_hits_and_misses(client):
+    client.call("SET", "k", "v")
+    before = {name: int(info(client, "stats")[name]) for name in ("keyspace_hits", "keyspace_misses")}
+    assert client.call("OBJECT", "ENCODING", "k") == b"embstr"
+    assert client.call("OBJECT", "REFCOUNT", "none") is None
+    after = {name: int(info(client, "stats")[name]) for name in before}
+    assert after == {"keyspace_hits": before["keyspace_hits"] + 1, "keyspace_misses": before["keyspace_misses"] + 1}
+
+
+def test_the_allocator_has_no_statistics(client):
+    if not is_redis():
+        assert client.call("MEMORY", "MALLOC-STATS") == b"Stats not supported for the current allocator"
+
+
+def test_info_counts_reads_writes_and_rounds(client):
+    names = ("total_reads_processed", "total_writes_processed") + (() if is_redis() else ("eventloop_cycles",))
+    before = [int(info(client, "stats")[name]) for name in names]
+    for _ in range(5):
+        client.call("PING")
+    after = [int(info(client, "stats")[name]) for name in names]
+    assert all(b - a >= 5 for a, b in zip(before, after))
+    assert 0 <= int(info(client, "server")["lru_clock"]) < 1 << 24
+    assert info(client, "clients")["clients_in_timeout_table"] == "0"
+
+
+def test_a_password_can_be_any_bytes(start):
+    server = start()
+    password = bytes(range(256))
+    with server.connect() as admin:
+        assert admin.call("CONFIG", "SET", "requirepass", password) == "OK"
+        with server.connect() as stranger:
+            assert stranger.call("PING").startswith("NOAUTH")
+            assert stranger.call("AUTH", password[:-1]).startswith("WRONGPASS")
+            assert stranger.call("AUTH", password) == "OK"

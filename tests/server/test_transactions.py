@@ -239,3 +239,29 @@ def test_a_large_transaction(client):
     commands = [("MULTI",)] + [("SET", f"t{i}", "x" * 100) for i in range(20_000)] + [("EXEC",)]
     assert client.pipeline(commands)[-1] == ["OK"] * 20_000
     assert client.call("DBSIZE") == 20_000
+
+
+@pytest.mark.parametrize("here, there, aborts", [
+    ("", "", False), ("", "stale", False), ("stale", "", False), ("stale", "stale", False),
+    ("live", "", True), ("", "live", True), ("stale", "live", True), ("live", "stale", True), ("live", "live", True),
+])
+def test_swapdb_changes_a_watched_key_only_if_it_can_be_read_in_either_database(client, connect, here, there, aborts):
+    """What has expired is not there, although nobody has removed it yet."""
+    other = connect()
+    client.call("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    try:
+        for database, state in ((1, here), (2, there)):
+            other.call("SELECT", database)
+            other.call("FLUSHDB")
+            if state:
+                other.call("SET", "k", state, *(("PX", 1) if state == "stale" else ()))
+        client.call("SET", "passes", "v", "PX", 1)
+        eventually(lambda: client.call("EXISTS", "passes") == 0)
+        client.call("SELECT", 1)
+        client.call("WATCH", "k")
+        other.call("SWAPDB", 1, 2)
+        replies = client.pipeline([("MULTI",), ("PING",), ("EXEC",)])
+        assert (replies[-1] is None) == aborts
+    finally:
+        client.call("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+        client.call("SELECT", 0)

@@ -58,6 +58,9 @@ class Clients {
   /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice.
   std::atomic<std::int64_t> unread_blobs{0};
 
+  /// Clients that wait for the end of a CLIENT PAUSE.
+  std::atomic<std::int64_t> held_by_pause{0};
+
   /// CLIENT PAUSE: until `until` commands of `mode` wait. A longer or stricter pause in force stays.
   void pause(PauseMode mode, MonoMs until, MonoMs now);
   void unpause();

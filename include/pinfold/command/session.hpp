@@ -43,6 +43,7 @@ struct SharedClient {
   std::atomic<bool> no_touch{false};
   std::atomic<bool> authenticated{true};
   std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for its reply; 0: it does not wait
+  std::atomic<bool> paused{false};        // a request of its waits for the end of a CLIENT PAUSE
   std::atomic<bool> closing{false};  // set by CLIENT KILL; the owner's thread closes it
   std::atomic<std::uint64_t> watched_bytes{0};
   std::atomic<bool> evicted{false};             // is being closed for the memory that it takes

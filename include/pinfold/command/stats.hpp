@@ -31,6 +31,9 @@ struct alignas(64) ThreadStats {
   Counter connections_received;
   Counter net_input;
   Counter net_output;
+  Counter reads;   // looks for input of a client
+  Counter writes;  // of replies to a client
+  Counter cycles;  // of the event loop
   Counter protocol_errors;
   Counter output_limit_disconnections;
   Counter query_limit_disconnections;

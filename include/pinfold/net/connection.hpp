@@ -63,6 +63,7 @@ class Connection {
 
  private:
   void hold_up(std::size_t start);
+  void set_paused(bool paused);
   void begin_wait();
   void reply_late(const std::function<void(resp::Reply&)>& write);
   bool waits() const { return session_.wait != nullptr; }

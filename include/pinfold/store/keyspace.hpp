@@ -125,7 +125,7 @@ class Keyspace {
   /// locked meanwhile. O(shards + watched keys + leases).
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
   /// Exchanges two databases; all shards must be held.
-  void swap(unsigned a, unsigned b, Locks& held);
+  void swap(unsigned a, unsigned b, UnixMs now, Locks& held);
   /// Calls `visit` for live entries from `cursor` on until about `count` were seen; returns where to go on, 0 at the
   /// end. Guarantee as Redis': an entry present from start to end of a scan is seen at least once.
   /// A cursor stays below 2^53.
@@ -206,6 +206,12 @@ class Keyspace {
   /// dead bytes, for at most about `budget_us` microseconds. Returns true if more work is waiting. Called by the
   /// background worker; locks one shard at a time, each time for at most a segment's work.
   bool background_step(UnixMs now, std::int64_t budget_us);
+  /// Until then nothing is removed because its time is over (CLIENT PAUSE); it is not found all the same. {}: from now on it is again.
+  void keep_expired(MonoMs until) { keep_expired_until_.store(until, std::memory_order_relaxed); }
+  bool keeps_expired() const {
+    const MonoMs until = keep_expired_until_.load(std::memory_order_relaxed);
+    return until != MonoMs{} && monotonic_ms() < until;
+  }
   /// `wake` is called, from any thread, when there is work for background_step, or when Memory::observe_growth should be
   /// told anew. To be set before requests come.
   void on_work(std::function<void()> wake);
@@ -271,6 +277,7 @@ class Keyspace {
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
   std::atomic<bool> active_expire_{true};
+  std::atomic<MonoMs> keep_expired_until_{};
   unsigned background_shard_ = 0;
   unsigned prepared_shards_ = 0;  // in this round of prepare_eviction
   std::atomic<std::uint64_t> erasures_asked_{0};

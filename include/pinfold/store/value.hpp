@@ -51,9 +51,9 @@ struct Access {
   bool touch;
 
   static constexpr Access read() { return {true, true}; }   // GET
-  static constexpr Access look() { return {true, false}; }  // TTL, TYPE, EXISTS
+  static constexpr Access look() { return {true, false}; }  // TTL, TYPE, EXISTS, OBJECT
   static constexpr Access write() { return {false, true}; } // the lookup inside a write
-  static constexpr Access none() { return {false, false}; } // OBJECT, MEMORY USAGE
+  static constexpr Access none() { return {false, false}; } // MEMORY USAGE
 };
 
 struct PutOptions {

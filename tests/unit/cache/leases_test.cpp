@@ -129,7 +129,7 @@ TEST_CASE("flushing and swapping databases voids their leases") {
   const Grant swapped = rig.grant();
   Keyspace::Locks all(rig.keyspace);
   all.acquire_all();
-  rig.keyspace.swap(0, 3, all);
+  rig.keyspace.swap(0, 3, unix_ms(), all);
   all.release();
   CHECK_FALSE(rig.fill(swapped.token, "late"));
 }

@@ -71,7 +71,7 @@ class Client {
   bool waits(const Words&... words) {
     const std::vector<std::string_view> args{std::string_view(words)...};
     server_.dispatcher.clock().hold_for_test(server_.moment());
-    return server_.dispatcher.must_wait(session, server_.dispatcher.prepare(args));
+    return server_.dispatcher.must_wait(session, args, server_.dispatcher.prepare(args));
   }
 
   Session session;

@@ -308,7 +308,7 @@ class History {
       }
       case 1:
         locks.acquire_all();
-        keyspace_.swap(0, 1, locks);
+        keyspace_.swap(0, 1, now_, locks);
         std::swap(model_[0], model_[1]);
         return;
       case 2:
