@@ -54,10 +54,13 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, QueueState& queue) {
     }
     for (void* raw : {e.key_blob(), e.value_blob()}) {
       if (raw == nullptr) continue;
-      const std::size_t bytes = Blob::borrow(raw, [](const Blob& blob) { return blob.memory(); });
-      sums.blocks[raw] = bytes;
+      Audit::Block& block = sums.blocks[raw];
+      const std::size_t entries = block.entries + 1;
+      block = Blob::borrow(raw, [entries](const Blob& blob) -> Audit::Block {
+        return {blob.memory(), entries, blob.stores(), blob.references()};
+      });
       ++sums.block_references;
-      queue.blob_bytes += bytes;
+      queue.blob_bytes += block.bytes;
     }
     if (dismantling_) continue;
     const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
@@ -130,11 +133,12 @@ std::uint64_t pages_of(const std::map<const void*, std::size_t>& blocks) {
 }  // namespace
 
 KeyspaceAudit Keyspace::audit() {
+  using Block = Table::Audit::Block;
   Locks locks(*this);
   locks.acquire_all();
   const std::lock_guard lock(dropped_mutex_);
   KeyspaceAudit result;
-  std::map<const void*, std::size_t> blocks;
+  std::map<void*, Block> blocks;  // several tables may hold one
   std::map<const void*, std::size_t> index_blocks;
   const auto add = [&](Table& table) {
     Table::Audit part = table.audit();
@@ -143,7 +147,11 @@ KeyspaceAudit Keyspace::audit() {
     index_blocks.merge(part.index_blocks);
     result.ghosts += part.ghost_bytes;
     result.consistent &= part.consistent;
-    blocks.merge(part.blocks);
+    for (const auto& [raw, block] : part.blocks) {
+      const std::size_t before = blocks[raw].entries;
+      blocks[raw] = block;
+      blocks[raw].entries += before;
+    }
   };
   for (const auto& shard : shards_) {
     std::uint64_t occupied = 0;
@@ -155,7 +163,13 @@ KeyspaceAudit Keyspace::audit() {
     if (occupied != shard->occupied.load()) result.consistent = false;
   }
   for (const auto& table : dropped_) add(*table);
-  result.blobs = pages_of(blocks);
+  std::map<const void*, std::size_t> block_sizes;
+  for (const auto& [raw, block] : blocks) {
+    block_sizes[raw] = block.bytes;
+    if (block.stores != block.entries || block.references < block.entries) result.consistent = false;
+    result.readers += block.references - block.entries;
+  }
+  result.blobs = pages_of(block_sizes);
   result.index += pages_of(index_blocks);
   return result;
 }

@@ -2,8 +2,8 @@
 
 namespace pinfold::store {
 
-void Entry::write(const EntryParts& parts, std::size_t extent) {
-  const bool long_form = parts.key_blob == nullptr && parts.key.size() >= long_key_mark;
+void Entry::write(EntryParts&& parts, std::size_t extent) {
+  const bool long_form = !parts.key_blob && parts.key.size() >= long_key_mark;
   const std::size_t deadline = deadline_size(parts.expires_at);
   unsigned flags = 0;
   if (deadline != 0) flags |= kDeadline;
@@ -11,13 +11,13 @@ void Entry::write(const EntryParts& parts, std::size_t extent) {
   if (parts.accessed != 0) flags |= kAccessed;
   if (!parts.extra.empty()) flags |= kExtra;
   if (parts.absent) flags |= kAbsent;
-  if (parts.key_blob != nullptr) flags |= kKeyBlob;
-  if (parts.value_blob != nullptr) flags |= kValueBlob;
-  const std::size_t value_size = parts.value_blob != nullptr ? 0 : parts.value.size();
+  if (parts.key_blob) flags |= kKeyBlob;
+  if (parts.value_blob) flags |= kValueBlob;
+  const std::size_t value_size = parts.value_blob ? 0 : parts.value.size();
 
   store<std::uint16_t>(0, extent / word | static_cast<unsigned>(parts.frequency) << 14);
   store<std::uint16_t>(2, value_size | static_cast<unsigned>(parts.encoding) << 14);
-  const std::size_t short_size = parts.key_blob != nullptr ? 0 : parts.key.size();
+  const std::size_t short_size = parts.key_blob ? 0 : parts.key.size();
   at_[4] = static_cast<char>(long_form ? long_key_mark : short_size);
   at_[5] = static_cast<char>(flags);
 
@@ -37,10 +37,11 @@ void Entry::write(const EntryParts& parts, std::size_t extent) {
     std::memcpy(to, &size, sizeof size);
     to += sizeof size;
   }
-  const auto part = [&to](void* blob, std::string_view bytes) {
-    if (blob != nullptr) {
-      std::memcpy(to, &blob, sizeof blob);
-      to += sizeof blob;
+  const auto part = [&to](Blob& blob, std::string_view bytes) {
+    if (blob) {
+      void* const raw = blob.detach();
+      std::memcpy(to, &raw, sizeof raw);
+      to += sizeof raw;
     } else if (!bytes.empty()) {
       std::memcpy(to, bytes.data(), bytes.size());
       to += bytes.size();

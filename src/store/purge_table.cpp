@@ -51,11 +51,9 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     // A reply may hold it as well.
-    Blob blob = Blob::attach(raw);
-    if (blob) blob.wipe_when_freed();
-    blob.detach();
+    if (raw != nullptr) Blob::wipe_when_freed(raw);
   }
-  let_go(ref, nullptr);
+  let_go(ref);
   e.wipe();
   mark_dead(ref);
 }

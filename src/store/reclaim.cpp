@@ -16,7 +16,7 @@ void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
   const Entry e = entry(ref);
   keeping.watchers.changed(keeping.db, e.key());
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
-  retire(ref, nullptr);
+  retire(ref);
 }
 
 // Takes every live entry out of a segment and frees it: those for which `keep` names a queue (it may change their
@@ -36,8 +36,7 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
     account_blobs(segments_[id], e, -1);
     if (e.expires_at() != 0) --expires_;
     --size_;
-    Blob::attach(e.key_blob());
-    Blob::attach(e.value_blob());
+    e.release_blobs();
   };
   // Keys lie in order, but their index buckets anywhere: those are fetched some entries ahead.
   walk(id, [&](Ref ref, Entry) { residents.push_back({ref, hash_of(ref)}); });
@@ -78,8 +77,7 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
       index_.erase(slot);
       if (waiting.expires_at() != 0) --expires_;
       --size_;
-      Blob::attach(waiting.key_blob());
-      Blob::attach(waiting.value_blob());
+      waiting.release_blobs();
       continue;
     }
     Entry moved = entry(ref);

@@ -39,8 +39,10 @@ bool Table::dismantle(std::size_t segments) {
     if (base == nullptr) continue;
     if (blobs_ > 0) {
       walk(sweep_at_, [&](Ref, Entry entry) {
-        Blob::attach(entry.key_blob());
-        Blob::attach(entry.value_blob());
+        for (void* raw : {entry.key_blob(), entry.value_blob()}) {
+          if (raw != nullptr) Blob::note_stored(raw, -1);
+        }
+        entry.release_blobs();
       });
     }
     pool_.free(std::exchange(base, nullptr));
@@ -212,20 +214,19 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
   }
 }
 
-// Takes the entry at `ref` out of the live ones. Blocks that its successor took over are not released.
-void Table::retire(Ref ref, const EntryParts* successor) {
-  let_go(ref, successor);
+// Takes the entry at `ref` out of the live ones.
+void Table::retire(Ref ref) {
+  let_go(ref);
   mark_dead(ref);
 }
 
 // All of that but for its bytes.
-void Table::let_go(Ref ref, const EntryParts* successor) {
+void Table::let_go(Ref ref) {
   Entry e = entry(ref);
   account_blobs(segment_of(ref), e, -1);
-  if (successor == nullptr || successor->key_blob != e.key_blob()) Blob::attach(e.key_blob());
-  if (successor == nullptr || successor->value_blob != e.value_blob()) Blob::attach(e.value_blob());
   if (e.expires_at() != 0) --expires_;
   --size_;
+  e.release_blobs();
 }
 
 // The bytes at `ref` are nobody's any more. Frees the segment with the last of them.
@@ -265,9 +266,11 @@ void Table::account_ghosts() {
 }
 
 // Puts an entry of these parts under `key`: into the old entry's place if it fits there, else at the end of a log.
-// `slot` is the key's, if it has one. Owns the parts' blobs on success only.
-bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent) {
+// `slot` is the key's, if it has one.
+bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, std::size_t extent) {
   follow_policy();
+  const UnixMs expires_at = parts.expires_at;
+  const UnixMs gone_at = parts.gone_at();
   eviction::Candidate candidate{
       .hash = key.hash, .bytes = extent, .frequency = parts.frequency, .expires_at = parts.expires_at, .negative = parts.absent};
   Queue queue{};
@@ -276,18 +279,17 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
     Segment& segment = segment_of(*slot.ref);
     queue = policy_.requeue(static_cast<Queue>(segment.queue), candidate);
     const std::size_t room = old.extent();
-    const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && parts.key_blob == nullptr &&
-                       parts.value_blob == nullptr;
+    const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && !parts.key_blob && !parts.value_blob;
     constexpr std::size_t negligible = 64;
     // To a purge that is under way, what lies here was written before it.
     if (plain && purges_ == nullptr && static_cast<Queue>(segment.queue) == queue && extent <= room &&
         (extent * 2 >= room || room <= negligible)) {
       if (old.expires_at() != 0) --expires_;
-      if (parts.expires_at != 0) ++expires_;
+      if (expires_at != 0) ++expires_;
       if (old.has_extra() || old.absent()) count_use(old, -1);
-      old.write(parts, room);
+      old.write(std::move(parts), room);
       if (old.has_extra() || old.absent()) count_use(old, 1);
-      note_deadline(segment, parts.gone_at());
+      note_deadline(segment, gone_at);
       return true;
     }
   } else {
@@ -296,35 +298,32 @@ bool Table::store_entry(const Key& key, Index::Slot slot, const EntryParts& part
   const Ref ref = append(queue, extent);
   if (ref == 0) return false;
   Entry fresh = entry(ref);
-  fresh.write(parts, extent);
+  fresh.write(std::move(parts), extent);
   const auto hash = [this](Ref r) { return hash_of(r); };
   const auto fetch = [this](Ref r) { prefetch(entry(r).data()); };
   if (!slot && !index_.insert(key.hash, ref, hash, fetch)) {
-    // An entry nobody can find is a dead one; its blobs stay the caller's.
-    EntryParts hollow;
-    fresh.write(hollow, extent);
+    fresh.release_blobs();
     mark_dead(ref);
     return false;
   }
   ++size_;
-  if (parts.expires_at != 0) ++expires_;
+  if (expires_at != 0) ++expires_;
   Segment& segment = segment_of(ref);
   account_blobs(segment, fresh, 1);
-  note_deadline(segment, parts.gone_at());
+  note_deadline(segment, gone_at);
   if (slot) {
     const Ref old = *slot.ref;
     *slot.ref = ref;
-    retire(old, &parts);
+    retire(old);
   }
   return true;
 }
 
-// Decides what lies in the entry and what in blobs of its own. Blobs made here belong to `parts`.
+// Decides what lies in the entry and what in blobs of its own. `blob` is moved from if it becomes the value as it is.
 bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob) {
-  if (parts.key_blob == nullptr && key.text.size() > max_inline_key) {
-    Blob copy = Blob::copy_of(memory_.heap(), key.text);
-    if (!copy) return false;
-    parts.key_blob = copy.detach();
+  if (!parts.key_blob && key.text.size() > max_inline_key) {
+    parts.key_blob = Blob::copy_of(memory_.heap(), key.text);
+    if (!parts.key_blob) return false;
   }
   parts.key = key.text;
   parts.value = blob ? blob.view() : text;
@@ -332,7 +331,7 @@ bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text,
     if (!blob) blob = Blob::copy_of(memory_.heap(), text);
     if (!blob) return false;
     parts.value = {};
-    parts.value_blob = blob.detach();
+    parts.value_blob = std::move(blob);
   }
   return true;
 }
@@ -364,7 +363,6 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
     options.extra->write(extra.data());
     parts.extra = {extra.data(), options.extra->size()};
   }
-  void* inherited_key = nullptr;
   if (slot) {
     const Entry old = entry(*slot.ref);
     if (options.keep_expiry) {
@@ -372,15 +370,12 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
       if (options.extra == nullptr) parts.extra = copy_aside(old.extra_bytes(), extra);
     }
     parts.frequency = std::min<std::uint8_t>(static_cast<std::uint8_t>(old.frequency() + 1), 3);
-    parts.key_blob = inherited_key = old.key_blob();
+    parts.key_blob = Blob::share(old.key_blob());
   }
   // A block small enough for the log is copied there; its last reference goes with `blob`.
-  const bool done = fill_parts(parts, key, text, blob) && store_entry(key, slot, parts, Entry::size_of(parts));
-  if (!done) {
-    if (parts.key_blob != inherited_key) Blob::attach(parts.key_blob);
-    Blob::attach(parts.value_blob);
-  }
-  return done;
+  if (!fill_parts(parts, key, text, blob)) return false;
+  const std::size_t extent = Entry::size_of(parts);
+  return store_entry(key, slot, std::move(parts), extent);
 }
 
 bool Table::remove(const Key& key) {
@@ -388,7 +383,7 @@ bool Table::remove(const Key& key) {
   if (!slot) return false;
   const Ref ref = *slot.ref;
   index_.erase(slot);
-  retire(ref, nullptr);
+  retire(ref);
   return true;
 }
 
@@ -411,20 +406,21 @@ bool Table::rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::st
   ExtraBuffer extra_aside;
   EntryParts parts;
   parts.key = key.text;
-  parts.key_blob = old.key_blob();
-  parts.value_blob = old.value_blob();
+  parts.key_blob = Blob::share(old.key_blob());
+  parts.value_blob = Blob::share(old.value_blob());
   parts.expires_at = expires_at;
   parts.accessed = old.accessed();
   parts.extra = copy_aside(extra, extra_aside);
   parts.absent = old.absent();
   parts.encoding = old.encoding();
   parts.frequency = old.frequency();
-  if (parts.value_blob == nullptr) {
+  if (!parts.value_blob) {
     const std::string_view text = old.value_text();
     std::memcpy(aside, text.data(), text.size());
     parts.value = {aside, text.size()};
   }
-  return store_entry(key, slot, parts, Entry::size_of(parts));
+  const std::size_t extent = Entry::size_of(parts);
+  return store_entry(key, slot, std::move(parts), extent);
 }
 
 bool Table::make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms) {
@@ -456,11 +452,11 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   if (raw != nullptr && Blob::borrow(raw, [](const Blob& blob) { return blob.unique(); })) {
     Segment& segment = segment_of(*slot.ref);
     account_blobs(segment, old, -1);
-    Blob mine = Blob::attach(raw);
+    Blob mine = old.take_value_blob();
     if (size > mine.capacity()) mine.reserve(roomy);
     const bool done = mine.resize(size);
     char* const bytes = done ? mine.data() : nullptr;
-    old.move_value_blob(mine.detach());
+    old.return_value_blob(std::move(mine));
     account_blobs(segment, old, 1);
     if (done) {
       old.set_encoding(Encoding::raw);
@@ -510,7 +506,7 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
   const std::size_t before = old.value_text().size();
   EntryParts parts;
   parts.key = old.key_blob() != nullptr ? std::string_view{} : key.text;
-  parts.key_blob = old.key_blob();
+  parts.key_blob = Blob::share(old.key_blob());
   parts.expires_at = old.expires_at();
   parts.accessed = old.accessed();
   ExtraBuffer extra;
@@ -530,7 +526,7 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
     std::memcpy(bytes, old.value_text().data(), std::min(before, size));
     parts.value = {bytes, size};
     const std::size_t roomy = std::min((needed + needed / 4) & ~(word - 1), max_inline_entry);
-    if (!store_entry(key, slot, parts, roomy)) return nullptr;
+    if (!store_entry(key, slot, std::move(parts), roomy)) return nullptr;
     return value_bytes(key);
   }
   if (size > before) std::memset(old.value_data() + before, 0, size - before);

@@ -106,6 +106,33 @@ def test_a_value_that_two_keys_share_is_counted_once(client):
     assert check(client)["blobs.bytes"] == 0
 
 
+COPIES = {
+    "COPY REPLACE again": [("COPY", "a", "b", "REPLACE")] * 3,
+    "RENAME onto a copy": [("COPY", "a", "b"), ("RENAME", "a", "b")],
+    "RENAME there and back": [("RENAME", "a", "b"), ("RENAME", "b", "a")],
+    "COPY to another database": [("COPY", "a", "a", "DB", "1", "REPLACE")] * 2,
+    "MOVE": [("MOVE", "a", "2")],
+    "inside EXEC": [("MULTI",), ("COPY", "a", "b", "REPLACE"), ("COPY", "a", "b", "REPLACE"), ("RENAME", "b", "a"), ("EXEC",)],
+    "a deadline set on a copy": [("COPY", "a", "b"), ("EXPIRE", "b", "100"), ("PERSIST", "b"), ("COPY", "b", "a", "REPLACE")],
+}
+
+
+@pytest.mark.parametrize("name", [b"", b"n" * 5000], ids=["short names", "long names"])
+@pytest.mark.parametrize("commands", COPIES.values(), ids=COPIES)
+def test_however_a_block_came_to_a_key_it_goes_with_its_last_key(client, commands, name):
+    eventually(lambda: check(client)["blobs.bytes"] == 0)
+    keys = {"a", "b"}
+    for _ in range(20):
+        client.call("SET", b"a" + name, b"x" * MB)
+        for command in commands:
+            client.raw(*(word.encode() + name if word in keys else word for word in command))
+    assert check(client)["blobs.bytes"] <= 4 * (MB + 16 * 1024)
+    for database in (2, 1, 0):
+        client.call("SELECT", database)
+        client.call("DEL", b"a" + name, b"b" + name)
+    assert check(client)["blobs.bytes"] == 0
+
+
 def test_the_doctor_names_what_is_wrong_and_only_that(start):
     server = start("--maxmemory", "16mb", "--maxmemory-policy", "noeviction")
     with server.connect() as connection:

@@ -47,14 +47,17 @@ class Blob {
   void set_size(std::size_t size);
 
   /// Whether a store keeps it: it may be held by others as well.
-  bool stored() const { return rep_->stores.load(std::memory_order_relaxed) != 0; }
+  bool stored() const { return stores() != 0; }
+  /// How many entries keep it.
+  std::size_t stores() const { return static_cast<std::size_t>(rep_->stores.load(std::memory_order_relaxed)); }
   /// A store has come to keep the block (+1), or does so no longer (-1).
   static void note_stored(void* raw, int sign) {
     static_cast<Rep*>(raw)->stores.fetch_add(sign, std::memory_order_relaxed);
   }
 
   /// Has the last holder overwrite the bytes. For whoever holds a reference; thread-safe.
-  void wipe_when_freed() { rep_->wipe.store(true, std::memory_order_relaxed); }
+  void wipe_when_freed() { wipe_when_freed(rep_); }
+  static void wipe_when_freed(void* raw) { static_cast<Rep*>(raw)->wipe.store(true, std::memory_order_relaxed); }
   /// Overwrites what older values have left behind this one; returns how many bytes. Others may hold the block, and do this,
   /// at the same time, but nobody may change it.
   std::size_t wipe_slack() const;

@@ -33,12 +33,13 @@ constexpr std::size_t entry_header = 6;
 constexpr std::size_t max_inline_entry = 16 * 1024 - 2;
 constexpr std::size_t max_inline_key = 2 * 1024;
 
-/// What an entry is to be made of. Blobs are raw pointers whose reference the entry takes over when it is written.
+/// What an entry is to be made of. Each part that is a block holds a reference of its own, also where another entry
+/// holds the same block; Entry::write() moves these references into the entry.
 struct EntryParts {
   std::string_view key;    // inline, if !key_blob
   std::string_view value;  // inline, if !value_blob
-  void* key_blob = nullptr;
-  void* value_blob = nullptr;
+  Blob key_blob;
+  Blob value_blob;
   UnixMs expires_at = 0;
   std::uint32_t accessed = 0;  // 0: not kept
   std::string_view extra;      // as Extra::write has written it; empty: none
@@ -58,16 +59,22 @@ class Entry {
   static std::size_t deadline_size(UnixMs at) { return at == 0 ? 0 : (at > 0 && at < (1LL << 48) ? 6 : 8); }
   /// Bytes that `parts` need, rounded up to words.
   static std::size_t size_of(const EntryParts& parts) {
-    const std::size_t key = parts.key_blob != nullptr ? sizeof(void*) : parts.key.size();
-    const std::size_t long_key = parts.key_blob == nullptr && parts.key.size() >= long_key_mark ? 2 : 0;
-    const std::size_t value = parts.value_blob != nullptr ? sizeof(void*) : parts.value.size();
+    const std::size_t key = parts.key_blob ? sizeof(void*) : parts.key.size();
+    const std::size_t long_key = !parts.key_blob && parts.key.size() >= long_key_mark ? 2 : 0;
+    const std::size_t value = parts.value_blob ? sizeof(void*) : parts.value.size();
     const std::size_t accessed = parts.accessed != 0 ? sizeof parts.accessed : 0;
     const std::size_t size =
         entry_header + deadline_size(parts.expires_at) + accessed + parts.extra.size() + long_key + key + value;
     return (size + word - 1) & ~(word - 1);
   }
-  /// Writes an entry of `extent` bytes (at least size_of). The parts must not overlap it.
-  void write(const EntryParts& parts, std::size_t extent);
+  /// Writes an entry of `extent` bytes (at least size_of), which owns the parts' blocks from then on. The parts must not
+  /// overlap it.
+  void write(EntryParts&& parts, std::size_t extent);
+  /// Gives up the references to its blocks. The entry must not be used afterwards, but for its extent and mark_dead().
+  void release_blobs() {
+    Blob::attach(key_blob());
+    Blob::attach(value_blob());
+  }
 
   std::size_t extent() const { return (load<std::uint16_t>(0) & 0x3fffU) * word; }
   std::uint8_t frequency() const { return static_cast<std::uint8_t>(load<std::uint16_t>(0) >> 14); }
@@ -131,8 +138,13 @@ class Entry {
   }
   void* key_blob() const { return (flags() & kKeyBlob) != 0 ? load<void*>(key_offset()) : nullptr; }
   void* value_blob() const { return (flags() & kValueBlob) != 0 ? load<void*>(value_offset()) : nullptr; }
-  /// The value's block after it was moved. Only where there is one.
-  void move_value_blob(void* raw) { std::memcpy(at_ + value_offset(), &raw, sizeof raw); }
+  /// Takes the value's block out of the entry, and puts it back when it was changed; it may have moved meanwhile. Only
+  /// where there is one.
+  Blob take_value_blob() { return Blob::attach(value_blob()); }
+  void return_value_blob(Blob blob) {
+    void* const raw = blob.detach();
+    std::memcpy(at_ + value_offset(), &raw, sizeof raw);
+  }
   /// The inline value's bytes, to be changed in place.
   char* value_data() { return at_ + value_offset(); }
 

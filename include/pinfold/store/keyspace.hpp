@@ -68,6 +68,7 @@ struct KeyspaceAudit {
   std::uint64_t index = 0;
   std::uint64_t blobs = 0;  // the pages of all blocks; those that only a reader or an arriving request holds are missing
   std::uint64_t ghosts = 0;
+  std::uint64_t readers = 0;  // references to stored blocks that are not entries'
   bool consistent = true;  // the counters of every table and shard equal the recount
 };
 

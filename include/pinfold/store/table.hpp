@@ -123,7 +123,13 @@ class Table {
     std::map<const void*, std::size_t> index_blocks;
     std::uint64_t ghost_bytes = 0;
     std::uint64_t block_references = 0;
-    std::map<const void*, std::size_t> blocks;  // each block once, with its bytes
+    struct Block {
+      std::size_t bytes = 0;
+      std::size_t entries = 0;     // that hold it
+      std::size_t stores = 0;      // how many of them the block itself knows of
+      std::size_t references = 0;  // by those and by readers
+    };
+    std::map<void*, Block> blocks;
     bool consistent = true;                     // counters, queues, index and log agree
   };
   /// Recounts everything from the log itself; of a table that is being dismantled, what is left of it. O(entries); for
@@ -180,13 +186,13 @@ class Table {
   std::uint32_t open_segment(eviction::Queue queue);
   void free_segment(std::uint32_t id);
   Ref append(eviction::Queue queue, std::size_t extent);
-  bool store_entry(const Key& key, Index::Slot slot, const EntryParts& parts, std::size_t extent);
+  bool store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, std::size_t extent);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
   bool rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra);
   char* value_bytes(const Key& key);
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
-  void retire(Ref ref, const EntryParts* successor);
-  void let_go(Ref ref, const EntryParts* successor);
+  void retire(Ref ref);
+  void let_go(Ref ref);
   void mark_dead(Ref ref);
   void account_blobs(Segment& segment, const Entry& entry, int sign);
   void note_deadline(Segment& segment, UnixMs at);

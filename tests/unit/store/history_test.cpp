@@ -263,6 +263,15 @@ class History {
     });
   }
 
+  // COPY onto what is a copy already, and RENAME, which copies and then removes. The blocks on both sides may be the same.
+  void copy_again(unsigned from, const std::string& name, unsigned to, const std::string& other) {
+    copy(from, name, to, other);
+    if (from == to && name == other) return;
+    copy(from, name, to, other);
+    if (below(2) == 0) copy(to, other, from, name);
+    if (below(2) == 0) remove(from, name);
+  }
+
   // A reader that holds a value while it is overwritten or evicted.
   void hold(unsigned db, const std::string& name) {
     if (!meet(db, name)) return;
@@ -287,7 +296,7 @@ class History {
       case 3: return set_deadline(db, name);
       case 4:
       case 5: return resize(db, name);
-      case 6: return copy(db, name, static_cast<unsigned>(below(databases)), some_name());
+      case 6: return copy_again(db, name, static_cast<unsigned>(below(databases)), some_name());
       case 7: return hold(db, name);
       case 8:
       case 9:
@@ -338,6 +347,7 @@ class History {
     const Memory& memory = keyspace_.memory();
     const KeyspaceAudit recount = keyspace_.audit();
     CHECK(recount.consistent);
+    CHECK(recount.readers == 0);
     CHECK(recount.segments == memory.used(Use::segments));
     CHECK(recount.index == memory.used(Use::index));
     CHECK(recount.blobs == memory.used(Use::blobs));
