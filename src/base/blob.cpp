@@ -1,5 +1,7 @@
 #include "pinfold/base/blob.hpp"
 
+#include "pinfold/base/work.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -26,6 +28,7 @@ Blob Blob::zeroed(BlockHeap& heap, std::size_t size) {
 Blob Blob::copy_of(BlockHeap& heap, std::string_view bytes) {
   Blob blob = allocate(heap, bytes.size(), bytes.size());
   if (blob) std::memcpy(blob.data(), bytes.data(), bytes.size());
+  work::bytes(bytes.size());
   return blob;
 }
 
@@ -46,7 +49,10 @@ bool Blob::resize(std::size_t size) {
   const std::size_t before = rep_->size;
   const bool fresh = rep_->block >= BlockHeap::own_mapping;
   const std::size_t dirty = fresh ? std::min(size, rep_->written) : size;
-  if (dirty > before) std::memset(rep_->bytes() + before, 0, dirty - before);
+  if (dirty > before) {
+    std::memset(rep_->bytes() + before, 0, dirty - before);
+    work::bytes(dirty - before);
+  }
   set_size(size);
   return true;
 }
@@ -61,6 +67,7 @@ std::size_t Blob::wipe_slack() const {
   const std::size_t end = rep_->block < BlockHeap::own_mapping ? capacity() : rep_->written;
   if (end <= rep_->size) return 0;
   rep_->heap->wipe(rep_->bytes() + rep_->size, end - rep_->size);
+  work::bytes(end - rep_->size);
   return end - rep_->size;
 }
 
@@ -70,7 +77,10 @@ void Blob::release() {
   BlockHeap& heap = *rep_->heap;
   const std::size_t block = rep_->block;
   // The pages of a mapping go back to the system.
-  if (rep_->wipe.load(std::memory_order_relaxed) && block < BlockHeap::own_mapping) std::memset(rep_->bytes(), 0, capacity());
+  if (rep_->wipe.load(std::memory_order_relaxed) && block < BlockHeap::own_mapping) {
+    std::memset(rep_->bytes(), 0, capacity());
+    work::bytes(capacity());
+  }
   rep_->~Rep();
   heap.free(reinterpret_cast<char*>(rep_), block);
 }

@@ -1,5 +1,7 @@
 #include "pinfold/base/block_heap.hpp"
 
+#include "pinfold/base/work.hpp"
+
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -71,12 +73,14 @@ BlockHeap::~BlockHeap() {
 }
 
 char* BlockHeap::map(std::size_t bytes) {
+  work::system_call();
   void* base = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   return base == MAP_FAILED ? nullptr : static_cast<char*>(base);
 }
 
 // A larger mapping with the same bytes; null if it cannot be had.
 char* BlockHeap::remap(char* block, std::size_t size, std::size_t bytes) {
+  work::system_call();
 #ifdef __SANITIZE_THREAD__
   // It does not follow mremap: to it, whoever gets the old place next would race with whoever wrote there.
   char* const moved = map(bytes);
@@ -102,6 +106,7 @@ bool BlockHeap::add_region() {
   }
   region->base = map(region_size);
   if (region->base == nullptr) return false;
+  work::system_call();
   madvise(region->base, region_size, MADV_NOHUGEPAGE);  // holes would be filled again
   const auto place = std::lower_bound(regions_.begin(), regions_.end(), region,
                                       [](const auto& a, const auto& b) { return a->base < b->base; });
@@ -123,6 +128,7 @@ std::size_t BlockHeap::find_hole(Region& region, std::size_t units) {
     const std::size_t end = next(region.used, at, region_units, true);
     if (end - at >= units) return at;
     largest = std::max(largest, end - at);
+    work::nodes();
     at = next(region.used, end, region_units, false);
   }
   region.largest = largest;
@@ -146,6 +152,7 @@ std::int64_t BlockHeap::take(Region& region, std::size_t at, std::size_t units) 
 }
 
 char* BlockHeap::allocate(std::size_t bytes) {
+  work::allocation();
   const std::size_t size = rounded(bytes);
   if (size >= own_mapping) {
     char* block = map(size);
@@ -198,6 +205,7 @@ char* BlockHeap::grow(char* block, std::size_t size, std::size_t bytes) {
   char* moved = allocate(wanted);
   if (moved == nullptr) return nullptr;
   std::memcpy(moved, block, size);
+  work::bytes(size);
   free(block, size);
   return moved;
 }
@@ -206,6 +214,7 @@ void BlockHeap::free(char* block, std::size_t size) {
   if (size < own_mapping) return free_run(block, size);
   account_(-static_cast<std::int64_t>(size));
   if (size < worth_noting) {
+    work::system_call();
     munmap(block, size);
     return;
   }
@@ -223,12 +232,14 @@ bool BlockHeap::note(const Mapping& mapping) {
     noted_.push_back(mapping);
     return true;
   } catch (const std::bad_alloc&) {
+    work::system_call();
     munmap(mapping.base, mapping.size);
     return false;
   }
 }
 
 void BlockHeap::purge(Region& region, std::size_t first_page, std::size_t pages) {
+  work::system_call();
   madvise(region.base + first_page * page, pages * page, MADV_DONTNEED);
   fill(region.resident, first_page, pages, false);
   spare_pages_ -= pages;
@@ -239,7 +250,10 @@ void BlockHeap::free_run(char* block, std::size_t size) {
   {
     const std::lock_guard lock(mutex_);
     // With the lock, so that wipe_free() meets all that was freed before it began.
-    if (wiping_.load(std::memory_order_relaxed)) [[unlikely]] std::memset(block, 0, size);
+    if (wiping_.load(std::memory_order_relaxed)) [[unlikely]] {
+      std::memset(block, 0, size);
+      work::bytes(size);
+    }
     Region& region = region_of(block);
     const std::size_t units = size / unit;
     const std::size_t at = static_cast<std::size_t>(block - region.base) / unit;
@@ -312,10 +326,12 @@ bool BlockHeap::free_noted(std::size_t bytes) {
       noted_.pop_back();
     }
     const std::size_t here = std::min(piece, mapping.size - mapping.given_back);
+    work::system_call();
     madvise(mapping.base + mapping.given_back, here, MADV_DONTNEED);
     mapping.given_back += here;
     done += here;
     const bool last = mapping.given_back == mapping.size;
+    if (last) work::system_call();
     if (last) munmap(mapping.base, mapping.size);
     const std::lock_guard lock(mutex_);
     noted_bytes_ -= here;

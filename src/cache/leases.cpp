@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/cache/cache.hpp"
 #include "pinfold/store/database.hpp"
 #include "pinfold/store/purges.hpp"
@@ -266,6 +267,7 @@ Leases::Look Leases::look(unsigned db, std::string_view key, MonoMs now) {
 void Leases::tend_states(std::size_t count, MonoMs now) {
   if (tended_ == states_.end()) tended_ = states_.begin();
   for (; count > 0 && tended_ != states_.end(); --count) {
+    work::nodes();
     const auto here = tended_++;
     State& state = here->second;
     notice_flush(here);
@@ -282,6 +284,7 @@ void Leases::tend(MonoMs now) {
   tend_states(at_once(states_.size()), now);
   if (tended_refused_ == refused_.end()) tended_refused_ = refused_.begin();
   for (std::size_t left = at_once(refused_.size()); left > 0 && tended_refused_ != refused_.end(); --left) {
+    work::nodes();
     const auto here = tended_refused_++;
     if (here->second.until > now) continue;
     cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(memory_of_refused(here->first.second)));
@@ -332,6 +335,7 @@ void Leases::flushed(unsigned db) {
   ++generations_[db];
   auto at = states_.lower_bound(NameView(db, {}));
   for (unsigned left = a_few; left > 0 && at != states_.end() && at->first.first == db; --left) {
+    work::nodes();
     const auto here = at++;
     notice_flush(here);
     forget_if_idle(here, now);
@@ -343,6 +347,7 @@ void Leases::purged(unsigned db, const store::Purge& purge) {
   store::Database database(cache_.keyspace(), db, unix_ms());
   const std::string_view first = purge.by_prefix ? std::string_view(purge.names[0]) : std::string_view();
   for (auto at = states_.lower_bound(NameView(db, first)); at != states_.end() && at->first.first == db;) {
+    work::nodes();
     const auto here = at++;
     const std::string& name = here->first.second;
     if (purge.by_prefix && !name.starts_with(first)) break;
@@ -370,6 +375,7 @@ void Leases::answer_all(State& state, Answer answer) {
 void Leases::answer_stale(State& state, Answer answer) {
   const auto answers = std::make_shared<Answers>();
   answers->answer = std::move(answer);
+  work::nodes(state.waiters.size());
   for (auto at = state.waiters.begin(); at != state.waiters.end();) {
     const auto here = at++;
     if (here->second.takes_stale) answers->to.insert(answers->to.end(), state.waiters.extract(here));
@@ -417,6 +423,7 @@ bool Leases::hand_over(States::iterator at, MonoMs now) {
 }
 
 void Leases::settle_key(States::iterator at, const Moment& now) {
+  work::nodes();
   State& state = at->second;
   if (state.waiters.empty()) return forget_if_idle(at, now.mono);
   const unsigned db = at->first.first;
@@ -432,6 +439,7 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
   if (found && !found->absent) {
     auto value = std::make_shared<SharedValue>();
     found->blob != nullptr ? void(value->blob = found->share()) : void(value->text = found->text);
+    work::bytes(value->text.size());
     const std::int64_t ms = left(fresh ? found->expires_at : found->gone_at());
     Answer answer{fresh ? Status::hit : Status::stale, 0, ms, std::move(value), {}};
     fresh ? answer_all(state, std::move(answer)) : answer_stale(state, std::move(answer));

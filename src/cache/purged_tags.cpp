@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/extra.hpp"
 
 namespace pinfold::cache {
@@ -52,6 +53,7 @@ void PurgedTags::note(unsigned db, const std::vector<std::string>& tags, bool ro
     barrier_ = epoch_;
     return;
   }
+  work::nodes(tags.size());
   try {
     for (const std::string& tag : tags) remember(db, tag);
   } catch (const std::bad_alloc&) {
@@ -77,6 +79,7 @@ void PurgedTags::remember(unsigned db, const std::string& tag) {
 bool PurgedTags::drop(std::size_t most) {
   const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? epoch_ : alive_.begin()->first);
   for (; !order_.empty() && order_.front().epoch <= oldest; --most) {
+    work::nodes();
     if (most == 0) return true;
     const Noted noted = order_.front();
     order_.pop_front();

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/bits.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/encoding.hpp"
@@ -181,6 +182,7 @@ Blob combine_all(BlockHeap& heap, const BitOp& op, const std::vector<std::string
   const std::string_view first = sources[0];
   if (!first.empty()) std::memcpy(result.data(), first.data(), first.size());
   std::memset(result.data() + first.size(), 0, size - first.size());
+  work::bytes(size);
   if (op.inverts) invert(result.data(), size);
   for (std::size_t i = 1; i < sources.size(); ++i) combine(op.operation, result.data(), size, sources[i]);
   return result;

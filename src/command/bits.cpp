@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::command {
 
@@ -68,6 +69,7 @@ void apply(char* target, const char* source, std::size_t size, Operation operati
 }  // namespace
 
 std::uint64_t count_bits(std::string_view bytes) {
+  work::bytes(bytes.size());
   const std::size_t words = bytes.size() / kWordSize;
   std::uint64_t count = count_words_best(bytes.data(), words);
   for (std::uint64_t i = words * kWordSize; i < bytes.size(); ++i) count += count_byte(byte_at(bytes, i));
@@ -86,6 +88,7 @@ std::optional<std::uint64_t> find_bit(std::string_view bytes, bool bit, Range bi
   const Word flip = bit ? 0 : ~Word{0};  // turns the search for a clear bit into one for a set bit
   const std::uint64_t end = bits.last / 8 + 1;
   std::uint64_t i = bits.first / 8;
+  work::bytes(end - i);  // at most: it may be found sooner
   unsigned byte = (byte_at(bytes, i) ^ (flip & 0xff)) & (0xffU >> (bits.first % 8));
   while (byte == 0 && ++i < end) {
     while (i + kWordSize <= end && load(bytes.data() + i) == flip) i += kWordSize;
@@ -105,6 +108,7 @@ bool test_bit(std::string_view bytes, std::uint64_t offset) {
 
 void combine(BitOperation operation, char* target, std::size_t size, std::string_view source) {
   const char* from = source.data();
+  work::bytes(size);
   switch (operation) {
     case BitOperation::both:
       apply(target, from, source.size(), [](Word a, Word b) { return a & b; });
@@ -120,6 +124,7 @@ void combine(BitOperation operation, char* target, std::size_t size, std::string
 }
 
 void invert(char* target, std::size_t size) {
+  work::bytes(size);
   apply(target, target, size, [](Word a, Word) { return ~a; });
 }
 

@@ -9,6 +9,7 @@
 
 #include <xxhash.h>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
@@ -27,6 +28,7 @@ bool is_hexadecimal(char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c)
 
 std::string digest(std::string_view value) {
   constexpr std::string_view digits = "0123456789abcdef";
+  work::bytes(value.size());
   XXH64_hash_t hash = XXH3_64bits(value.data(), value.size());
   std::string text(kDigestDigits, '0');
   for (auto at = text.rbegin(); at != text.rend(); ++at, hash >>= 4) *at = digits[hash & 0xf];
@@ -56,6 +58,7 @@ bool ValueCondition::malformed() const {
 }
 
 bool ValueCondition::holds(const std::optional<store::Value>& value) const {
+  if (value && value->text.size() == operand_.size()) work::bytes(operand_.size());
   switch (kind_) {
     case Kind::equal:
       return value && value->text == operand_;

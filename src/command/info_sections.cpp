@@ -15,6 +15,7 @@
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/version.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/info.hpp"
 #include "pinfold/command/memory_report.hpp"
@@ -43,6 +44,7 @@ std::string system_name() {
 }
 
 void server(Call& call, InfoText& info) {
+  work::system_call();
   const Engine& engine = call.engine;
   const auto uptime = static_cast<std::uint64_t>((monotonic_us() - engine.started_us) / 1'000'000);
   std::error_code ignored;
@@ -203,6 +205,7 @@ double seconds(const timeval& time) {
 }
 
 void cpu(Call&, InfoText& info) {
+  work::system_call();
   rusage self{};
   rusage children{};
   ::getrusage(RUSAGE_SELF, &self);

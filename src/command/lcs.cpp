@@ -17,6 +17,7 @@
 #include <new>
 #include <string>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/strings.hpp"
@@ -137,6 +138,7 @@ std::optional<Lcs> longest_common_subsequence(std::string_view a, std::string_vi
     if (rows.bytes == nullptr) return std::nullopt;
   }
   std::memset(row.get(), 0xff, words * sizeof(Word));
+  work::bytes(a.size() * words * sizeof(Word));
   for (std::size_t i = 0; i < a.size(); ++i) {
     next_row(row.get(), positions.of(byte_at(a, i)), words);
     if (with_matches) std::memcpy(&rows.bytes[i * rows.stride], row.get(), rows.stride);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
@@ -17,6 +18,7 @@
 namespace pinfold::command {
 
 std::uint64_t resident_memory() {
+  work::system_call();
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "r"),
                                                              std::fclose);
   unsigned long long pages = 0;  // the second field; the first is the address space

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <string>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/expiry.hpp"
@@ -285,6 +286,7 @@ void append(Call& call) {
     char* data = db.resize(call.key(), before + tail.size());
     if (data == nullptr) return call.out_of_memory();
     if (!tail.empty()) std::memcpy(data + before, tail.data(), tail.size());
+    work::bytes(tail.size());
   }
   call.reply.integer(static_cast<std::int64_t>(before + tail.size()));
 }
@@ -304,6 +306,7 @@ void setrange(Call& call) {
   char* data = db.resize(call.key(), size);
   if (data == nullptr) return call.out_of_memory();
   std::memcpy(data + *offset, part.data(), part.size());
+  work::bytes(part.size());
   call.reply.integer(static_cast<std::int64_t>(size));
 }
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/config/values.hpp"
 #include "pinfold/config/yaml.hpp"
@@ -139,6 +140,7 @@ Error replace_file(const std::string& path, std::string_view text) {
 }  // namespace
 
 std::optional<std::string> Settings::rewrite() {
+  work::system_call();  // and more
   const std::lock_guard lock(change_mutex_);
   if (file_.empty()) return "The server is running without a config file";
   std::string text;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "pinfold/base/prefetch.hpp"
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::eviction {
 
@@ -23,19 +24,23 @@ std::uint32_t fingerprint(std::uint64_t hash) { return (static_cast<std::uint32_
 }  // namespace
 
 Ghost::Words::Words(std::size_t count) {
+  work::system_call();
   constexpr int access = PROT_READ | PROT_WRITE;
   void* const pages = mmap(nullptr, count * sizeof(std::uint32_t), access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages != MAP_FAILED) words_ = {static_cast<std::uint32_t*>(pages), count};
 }
 
 Ghost::Words::~Words() {
-  if (!words_.empty()) munmap(words_.data(), words_.size_bytes());
+  if (words_.empty()) return;
+  work::system_call();
+  munmap(words_.data(), words_.size_bytes());
 }
 
 bool Ghost::Words::provide(std::size_t pages) {
   constexpr std::size_t page = 4096 / sizeof(std::uint32_t);
   const std::size_t end = std::min(words_.size(), provided_ + pages * page);
   for (; provided_ < end; provided_ += page) {
+    work::nodes();
     volatile std::uint32_t& word = words_[provided_];
     word = word;
   }

@@ -1,5 +1,7 @@
 #include "pinfold/eviction/policy.hpp"
 
+#include "pinfold/base/work.hpp"
+
 #include <algorithm>
 #include <limits>
 
@@ -170,6 +172,7 @@ void Policy::fit(std::uint64_t entries, std::uint64_t bytes) {
 
 UnixMs nearer_half(std::span<UnixMs> deadlines) {
   if (deadlines.empty()) return 0;
+  work::bytes(deadlines.size_bytes());
   const auto middle = deadlines.begin() + static_cast<std::ptrdiff_t>((deadlines.size() - 1) / 2);
   std::nth_element(deadlines.begin(), middle, deadlines.end());
   const bool tied = std::find(std::next(middle), deadlines.end(), *middle) != deadlines.end();

@@ -1,5 +1,7 @@
 #include "pinfold/net/event_loop.hpp"
 
+#include "pinfold/base/work.hpp"
+
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -59,6 +61,7 @@ void EventLoop::post(std::function<void()> work) {
 }
 
 void EventLoop::wake() {
+  work::system_call();
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t size = write(wake_, &one, sizeof one);
 }

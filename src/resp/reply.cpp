@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::resp {
 
@@ -49,6 +50,7 @@ void Reply::error(std::string_view text) {
 }
 
 void Reply::bulk(std::string_view bytes) {
+  work::bytes(bytes.size());
   char* to = out_->reserve(longest_number + bytes.size() + 2);
   *to++ = '$';
   to = crlf(write_i64(to, static_cast<std::int64_t>(bytes.size())));
@@ -100,6 +102,7 @@ void Reply::real(double value) {
 
 void Reply::verbatim(std::string_view text) {
   if (protocol_ < 3) return bulk(text);
+  work::bytes(text.size());
   number('=', static_cast<std::int64_t>(text.size() + 4));
   out_->append("txt:");
   out_->append(text);

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <new>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/memory_report.hpp"
 
 namespace pinfold::server {
@@ -30,6 +31,7 @@ void Background::stop() {
 }
 
 void Background::wake() {
+  work::system_call();  // if the thread is asleep
   {
     const std::lock_guard lock(mutex_);
     woken_ = true;

@@ -1,8 +1,11 @@
 #include "pinfold/store/entry.hpp"
 
+#include "pinfold/base/work.hpp"
+
 namespace pinfold::store {
 
 void Entry::write(EntryParts&& parts, std::size_t extent) {
+  work::bytes(extent);
   const bool long_form = !parts.key_blob && parts.key.size() >= long_key_mark;
   const std::size_t deadline = deadline_size(parts.expires_at);
   unsigned flags = 0;

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <utility>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/scratch.hpp"
 #include "pinfold/store/segment.hpp"
@@ -37,11 +38,13 @@ bool Table::erase_segment(std::uint32_t id) {
   if (std::exchange(erasing_.sequence, segment.sequence) != segment.sequence) erasing_.offset = 0;
   for (std::size_t bytes = 0; erasing_.offset < segment.used;) {
     if (bytes > most_bytes) return false;
+    work::entries();
     Entry e(segment.base + erasing_.offset);
     erasing_.offset += static_cast<std::uint32_t>(e.extent());
     e.dead() ? e.wipe() : void(bytes += erase_behind(e));
   }
   std::memset(segment.base + segment.used, 0, segment_size - segment.used);
+  work::bytes(segment_size);  // with what was dead or behind others
   return true;
 }
 
@@ -50,6 +53,7 @@ bool Table::erase_some(std::uint64_t pass) {
   if (erasing_.pass != pass) erasing_ = {.pass = pass, .end = static_cast<std::uint32_t>(segments_.size())};
   for (unsigned looked_at = 0; erasing_.at < erasing_.end; ++looked_at) {
     if (looked_at == most_looked_at) return true;
+    work::nodes();
     const bool meant = segments_[erasing_.at].base != nullptr;
     if (meant && !erase_segment(erasing_.at)) return true;
     ++erasing_.at;

@@ -1,5 +1,7 @@
 #include "pinfold/store/index.hpp"
 
+#include "pinfold/base/work.hpp"
+
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -25,11 +27,13 @@ Index::Bucket* Index::allocate(unsigned count) {
   char* raw = memory_.index_heap().allocate(bytes);
   if (raw == nullptr) return nullptr;
   std::memset(raw, 0, bytes);
+  work::bytes(bytes);
   memory_used_ += bytes;
   return reinterpret_cast<Bucket*>(raw);
 }
 
 void Index::release(Group group) {
+  work::nodes();
   const std::size_t bytes = block_of(group.count());
   memory_used_ -= bytes;
   memory_.index_heap().free(reinterpret_cast<char*>(group.buckets()), bytes);
@@ -171,6 +175,7 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
   }
   if (depth > depth_) {
     for (std::size_t i = 0; i < doubled.size(); ++i) doubled[i] = directory_[i / 2];
+    work::bytes(doubled.size() * sizeof(Group));
     memory_.add(Use::index, static_cast<std::int64_t>(directory_.size() * sizeof(Group)));
     memory_used_ += directory_.size() * sizeof(Group);
     directory_.swap(doubled);
@@ -186,6 +191,7 @@ bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
 void Index::point(std::uint64_t prefix, unsigned depth, Group group) {
   const std::size_t run = std::size_t{1} << (depth_ - depth);
   const std::size_t first = directory_slot(prefix) & ~(run - 1);
+  work::bytes(run * sizeof(Group));
   std::fill_n(directory_.begin() + static_cast<std::ptrdiff_t>(first), run, group);
 }
 
@@ -199,6 +205,7 @@ Index::GroupView Index::view(std::uint32_t prefix, std::uint8_t tag) const {
       if (bucket.tags[at] >= tag) result.entries.emplace_back(bucket.tags[at], bucket.refs[at]);
     }
   }
+  work::entries(result.entries.size());
   return result;
 }
 

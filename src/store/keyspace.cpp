@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pinfold/base/random.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/shard.hpp"
 
 namespace pinfold::store {
@@ -276,6 +277,7 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t co
       for (const auto& [tag, ref] : group.entries) {
         if (tag > last) continue;
         ++seen;
+        work::entries();
         const Entry entry = table->entry(ref);
         if (table->visible(ref, now)) visit(entry.key(), entry.value());
       }

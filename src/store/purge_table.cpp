@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/table.hpp"
 
 namespace pinfold::store {
@@ -54,6 +55,7 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
     if (raw != nullptr) Blob::wipe_when_freed(raw);
   }
   let_go(ref);
+  work::bytes(e.extent());
   e.wipe();
   mark_dead(ref);
 }
@@ -93,6 +95,7 @@ bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at) {
   const std::uint64_t before = blobs_;
   std::uint64_t bytes = 0;
   while (at < used) {
+    work::entries();
     Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
     const auto extent = static_cast<std::uint32_t>(e.extent());
@@ -128,6 +131,7 @@ bool Table::purge_some() {
   if (!purges_->in_round()) purges_->begin_round();
   for (unsigned looked_at = 0; purges_->sweep_at < segments_.size(); ++looked_at) {
     if (looked_at == most_looked_at) return true;
+    work::nodes();
     const std::uint32_t id = purges_->sweep_at;
     std::uint32_t& at = purges_->sweep_offset;
     if (segments_[id].sequence != std::exchange(purges_->sweep_sequence, segments_[id].sequence)) at = 0;

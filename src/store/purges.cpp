@@ -1,11 +1,14 @@
 #include "pinfold/store/purges.hpp"
 
+#include "pinfold/base/work.hpp"
+
 #include <algorithm>
 #include <utility>
 
 namespace pinfold::store {
 
 bool Purge::covers(std::string_view key, const Extra& extra) const {
+  work::nodes();
   if (by_prefix) return key.starts_with(names[0]);
   bool found = false;
   extra.for_each_tag([&](std::string_view tag) { found |= std::binary_search(names.begin(), names.end(), tag); });
@@ -27,6 +30,7 @@ bool Purges::has_room_for(const Purge& purge) {
   };
   if (purge.by_prefix) return fits(prefixes_, most_prefixes);
   std::size_t fresh = 0;
+  work::nodes(purge.names.size());
   for (const std::string& tag : purge.names) {
     const auto found = tags_.find(tag);
     if (found == tags_.end()) {
@@ -66,6 +70,7 @@ void Purges::add(const std::shared_ptr<Purge>& purge, const LogPosition& positio
   if (purge->by_prefix) {
     add(prefixes_, mark, most_prefixes);
   } else {
+    work::nodes(purge->names.size());
     for (const std::string& tag : purge->names) {
       const auto [at, fresh] = tags_.try_emplace(tag);
       if (fresh) tag_bytes_ += tag.size();
@@ -79,6 +84,7 @@ void Purges::add(const std::shared_ptr<Purge>& purge, const LogPosition& positio
 
 void Purges::end_round() {
   const auto over = [this](const Mark& mark) { return mark.number <= round_; };
+  work::nodes(prefixes_.size() + tags_.size() + waiting_.size());
   std::erase_if(prefixes_, over);
   for (auto at = tags_.begin(); at != tags_.end();) {
     marks_ -= std::erase_if(at->second, over);

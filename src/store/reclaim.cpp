@@ -5,6 +5,7 @@
 
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/scratch.hpp"
 #include "pinfold/store/table.hpp"
 
@@ -67,6 +68,8 @@ void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch
     bytes.insert(bytes.end(), e.data(), e.data() + e.extent());
   }
   free_segment(id);
+  work::entries(survivors.size());
+  work::bytes(2 * bytes.size());
   for (const Scratch::Survivor& survivor : survivors) {
     Entry waiting(bytes.data() + survivor.at);
     const Index::Slot slot = index_.find(survivor.hash, [&](Ref other) { return other == survivor.old_ref; });
@@ -96,6 +99,7 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
   const std::uint64_t before = occupied();
   const char* const base = segments_[id].base;
   for (std::uint32_t at = 0; at < segments_[id].used && before - std::min(before, occupied()) < wanted;) {
+    work::entries();
     Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
     at += static_cast<std::uint32_t>(e.extent());
@@ -110,6 +114,7 @@ void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint
       Entry fresh = entry(moved);
       if (memory_.erasing()) [[unlikely]] e.wipe_slack();
       std::memcpy(fresh.data(), e.data(), e.extent());
+      work::bytes(e.extent());
       fresh.set_frequency(frequency);
       note_deadline(segment_of(moved), fresh.gone_at());
       account_blobs(segment_of(ref), e, -1);
@@ -144,6 +149,7 @@ std::uint32_t Table::random_segment(std::optional<Queue> only) const {
   const std::uint64_t start = ids == 0 ? 0 : random_below(ids);
   for (std::size_t i = 0; i < ids; ++i) {
     const auto id = static_cast<std::uint32_t>((start + i) % ids + 1);
+    work::nodes();
     if (evictable(id) && (!only || static_cast<Queue>(segments_[id].queue) == *only)) return id;
   }
   return no_segment;
@@ -269,6 +275,7 @@ bool Table::expire_some(const Housekeeping& keeping) {
   if (expires_ == 0) return false;
   for (unsigned looked_at = 0; sweep_at_ < segments_.size(); ++looked_at) {
     if (looked_at == most_looked_at) return true;
+    work::nodes();
     const std::uint32_t id = sweep_at_++;
     if (segments_[id].base == nullptr || segments_[id].earliest > keeping.now - patience_ms) continue;
     expire_segment(id, keeping);
@@ -285,6 +292,7 @@ void Table::expire_segment(std::uint32_t id, const Housekeeping& keeping) {
   std::uint32_t live = 0;
   unsigned freed = 0;
   for (std::uint32_t at = 0; at < segments_[id].used;) {
+    work::entries();
     Entry e(segments_[id].base + at);
     const auto extent = static_cast<std::uint32_t>(e.extent());
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);

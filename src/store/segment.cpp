@@ -1,5 +1,7 @@
 #include "pinfold/store/segment.hpp"
 
+#include "pinfold/base/work.hpp"
+
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -25,6 +27,7 @@ bool SegmentPool::add_region() {
   } catch (const std::bad_alloc&) {
     return false;
   }
+  work::system_call();
   // Aligned to huge pages: mapped larger, and the ends cut off.
   void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -85,11 +88,13 @@ void SegmentPool::keep_holes(const char* base) {
     return base >= region.base && base < region.base + region_size;
   });
   if (!found->huge) return;
+  work::system_call();
   madvise(found->base, region_size, MADV_NOHUGEPAGE);
   found->huge = false;
 }
 
 char* SegmentPool::allocate() {
+  work::allocation();
   const std::lock_guard lock(mutex_);
   char* base = nullptr;
   if (!warm_.empty()) {
@@ -108,6 +113,7 @@ void SegmentPool::release_spare() {
   const std::lock_guard lock(mutex_);
   for (char* base : warm_) {
     keep_holes(base);
+    work::system_call();
     madvise(base, segment_size, MADV_DONTNEED);
     cold_.push_back(base);
   }
@@ -135,13 +141,17 @@ void SegmentPool::free(char* base) {
   {
     const std::lock_guard lock(mutex_);
     if (warm_.size() < kept_warm()) {
-      if (memory_.erasing()) [[unlikely]] std::memset(base, 0, segment_size);
+      if (memory_.erasing()) [[unlikely]] {
+        std::memset(base, 0, segment_size);
+        work::bytes(segment_size);
+      }
       warm_.push_back(base);
       ready_.store(warm_.size(), std::memory_order_relaxed);
       return;
     }
     keep_holes(base);
   }
+  work::system_call();
   madvise(base, segment_size, MADV_DONTNEED);
   const std::lock_guard lock(mutex_);
   cold_.push_back(base);

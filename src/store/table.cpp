@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pinfold/base/prefetch.hpp"
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::store {
 
@@ -35,6 +36,7 @@ bool Table::dismantle(std::size_t segments) {
     sweep_at_ = 1;
   }
   for (std::size_t freed = 0; freed < segments && sweep_at_ < segments_.size(); ++sweep_at_) {
+    work::nodes();
     char*& base = segments_[sweep_at_].base;
     if (base == nullptr) continue;
     if (blobs_ > 0) {
@@ -54,6 +56,7 @@ bool Table::dismantle(std::size_t segments) {
 // --- looking up ---
 
 Index::Slot Table::find_slot(const Key& key) {
+  work::entries();
   const Index::Slot slot = index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
   if (purges_ != nullptr && slot) [[unlikely]] return settle_purges(key, slot);
   return slot;
@@ -417,6 +420,7 @@ bool Table::rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::st
   if (!parts.value_blob) {
     const std::string_view text = old.value_text();
     std::memcpy(aside, text.data(), text.size());
+    work::bytes(text.size());
     parts.value = {aside, text.size()};
   }
   const std::size_t extent = Entry::size_of(parts);
@@ -468,6 +472,7 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   if (!grown) return nullptr;
   const std::size_t kept = std::min(before, size);
   std::memcpy(grown.data(), old.value_text().data(), kept);
+  work::bytes(kept);
   grown.set_size(kept);
   if (!grown.resize(size)) return nullptr;
   if (!put(key, {}, std::move(grown), {.keep_expiry = true, .encoding = Encoding::raw})) return nullptr;
@@ -529,7 +534,10 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
     if (!store_entry(key, slot, std::move(parts), roomy)) return nullptr;
     return value_bytes(key);
   }
-  if (size > before) std::memset(old.value_data() + before, 0, size - before);
+  if (size > before) {
+    std::memset(old.value_data() + before, 0, size - before);
+    work::bytes(size - before);
+  }
   return old.value_data();
 }
 

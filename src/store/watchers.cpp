@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::store {
@@ -19,6 +20,7 @@ void Watchers::add(unsigned db, std::string_view key, std::shared_ptr<WatchFlag>
 void Watchers::remove(unsigned db, std::string_view key, const WatchFlag* flag) {
   const auto found = flags_.find(NameView{db, key});
   if (found == flags_.end()) return;
+  work::nodes(found->second.size());
   std::erase_if(found->second, [flag](const auto& f) { return f.get() == flag; });
   if (found->second.empty()) flags_.erase(found);
 }
@@ -29,6 +31,7 @@ void Watchers::raise(unsigned db, std::string_view key) {
 }
 
 void Watchers::raise(const Flags& flags) {
+  work::nodes(flags.size());
   for (const auto& flag : flags) flag->dirty.store(true, std::memory_order_relaxed);
 }
 

@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "pinfold/base/prefetch.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/store/memory.hpp"
 
 namespace pinfold::store {
@@ -202,6 +203,7 @@ Index::Slot Index::find(std::uint64_t hash, Equals&& equals) {
   const Slot slot = match(bucket, tag, equals);
   if (slot || bucket.spilled == nowhere) return slot;
   if (bucket.spilled == to_alternate) return match(group.buckets()[alternate_of(at, tag, group.count())], tag, equals);
+  work::entries(group.count());
   for (unsigned i = 0; i < group.count(); ++i) {
     if (const Slot found = match(group.buckets()[i], tag, equals)) return found;
   }
@@ -212,6 +214,7 @@ template <class HashOf, class Fetch>
 void Index::collect(Group group, std::vector<Item>& items, HashOf&& hash_of, Fetch&& fetch) const {
   const std::vector<Ref> refs = references(group);
   items.reserve(items.size() + refs.size());
+  work::entries(refs.size());
   // The entries lie anywhere in the log: without fetching ahead, waiting for them would be most of the work.
   constexpr std::size_t ahead = 16;
   for (std::size_t i = 0; i < refs.size(); ++i) {

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "pinfold/base/hash.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/entry_use.hpp"
@@ -252,6 +253,7 @@ template <class Visit>
 void Table::walk(std::uint32_t id, Visit&& visit) {
   const Segment& segment = segments_[id];
   for (std::uint32_t at = 0; at < segment.used;) {
+    work::entries();
     Entry e(segment.base + at);
     const std::size_t extent = e.extent();
     if (!e.dead()) visit(static_cast<Ref>(id << offset_bits | at / word), e);

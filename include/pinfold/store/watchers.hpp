@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pinfold/base/hash.hpp"
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::store {
 
@@ -28,6 +29,7 @@ class Watchers {
   /// Raises those of all watched keys of `db` for which `is_changed` holds.
   template <class Predicate>
   void changed_where(unsigned db, Predicate&& is_changed) {
+    work::nodes(flags_.size());
     for (const auto& [name, flags] : flags_) {
       if (name.db == db && is_changed(std::string_view(name.key))) raise(flags);
     }
