@@ -1,0 +1,348 @@
+"""Random requests for every row of the command table, over random data: what the budget of a lock is checked with.
+
+Each row has a function that returns one request as a list of arguments; they are picked to be as hard on the server as a request of that
+kind can be: large values, long names, many watches, tags and leases.
+"""
+
+import itertools
+
+LONG_MS = 600_000
+REQUESTS = {}
+
+
+def row(*names):
+    """Registers what makes requests of these rows: a function of (world, rng, words of the name)."""
+
+    def register(function):
+        for name in names:
+            assert name not in REQUESTS, name
+            REQUESTS[name] = function
+        return function
+
+    return register
+
+
+class World:
+    """The names of what is in the server, and how it got there."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.small = [b"s%d" % i for i in range(500)]
+        self.long = [b"n%d:" % i + b"x" * rng.choice((300, 2000, 2100, 20_000, 65_000)) for i in range(60)]
+        self.middle = [b"m%d" % i for i in range(60)]  # kept inside an entry, as large as that can be
+        self.blobs = [b"b%d" % i for i in range(30)]
+        self.huge = [b"h%d" % i for i in range(3)]
+        self.absent = [b"a%d" % i for i in range(50)]
+        self.missing = [b"missing%d" % i for i in range(50)]
+        self.tags = [b"t%d" % i for i in range(200)]
+        self.token = itertools.count(1)
+
+    def value(self, least=0, most=100):
+        return self.rng.randbytes(self.rng.randint(least, most))
+
+    def fill(self):
+        """The requests that make it."""
+        rng = self.rng
+        for key in self.small:
+            yield ["SET", key, rng.choice((b"%d" % rng.randint(-99, 99), self.value()))]
+        for key in self.long:
+            yield ["SET", key, self.value(0, 20_000), *(["PX", LONG_MS] if rng.random() < 0.5 else [])]
+        for key in self.middle:
+            yield ["CACHE.SET", key, self.value(10_000, 15_000), "PX", LONG_MS, "STALE", LONG_MS, "TAGS", 2, rng.choice(self.tags), rng.choice(self.tags)]
+        for key in self.blobs:
+            yield ["SET", key, self.value(17_000, 400_000)]
+        for key in self.huge:
+            yield ["SET", key, bytes(rng.randint(8 << 20, 12 << 20))]
+        for key in self.absent:
+            yield ["CACHE.ABSENT", key, "PX", LONG_MS]
+
+    def key(self):
+        kinds = (self.small, self.small, self.long, self.middle, self.blobs, self.huge, self.absent, self.missing)
+        return self.rng.choice(self.rng.choice(kinds))
+
+    def keys(self, most=40):
+        return [self.key() for _ in range(self.rng.randint(1, most))]
+
+    def written(self):
+        """One that may be overwritten: the huge ones stay."""
+        return self.rng.choice(self.rng.choice((self.small, self.long, self.middle, self.blobs, self.missing)))
+
+    def big(self):
+        return self.rng.choice(self.rng.choice((self.blobs, self.huge)))
+
+    def content(self):
+        return self.value(0, self.rng.choice((10, 1000, 16_000, 16_500, 300_000)))
+
+    def deadline(self):
+        return self.rng.choice(([], ["PX", LONG_MS], ["EX", 600], ["PX", self.rng.randint(1, 50)]))
+
+
+# --- strings ---
+
+
+@row("get", "strlen", "getdel", "incr", "decr", "persist", "ttl", "pttl", "type", "digest", "expiretime", "pexpiretime", "cache.inspect")
+def one_key(world, rng, words):
+    return [*words, world.written() if words[0] in ("getdel", "incr", "decr") else world.key()]
+
+
+@row("set", "setnx", "getset", "append")
+def key_and_value(world, rng, words):
+    options = world.deadline() + rng.choice(([], ["GET"], ["XX"], ["IFNE", world.content()], ["IFEQ", world.content()])) if words[0] == "set" else []
+    key = world.big() if words[0] == "append" and rng.random() < 0.3 else world.written()
+    return [*words, key, world.content(), *options]
+
+
+@row("setex", "psetex")
+def with_deadline(world, rng, words):
+    return [*words, world.written(), LONG_MS, world.content()]
+
+
+@row("getex")
+def getex(world, rng, words):
+    return [*words, world.key(), *rng.choice(([], ["PX", LONG_MS], ["PERSIST"]))]
+
+
+@row("getrange", "substr")
+def ranges(world, rng, words):
+    return [*words, world.key(), rng.choice((0, 1, 1000)), rng.choice((-1, -2, 500, 100_000))]
+
+
+@row("setrange")
+def setrange(world, rng, words):
+    return [*words, world.big() if rng.random() < 0.5 else world.written(), rng.choice((0, 10, 20_000, 3_000_000)), world.content()]
+
+
+@row("incrby", "decrby", "incrbyfloat")
+def increments(world, rng, words):
+    return [*words, world.written(), rng.randint(-9, 9)]
+
+
+@row("mget", "exists", "touch", "del", "unlink")
+def many_keys(world, rng, words):
+    if words[0] in ("del", "unlink"):
+        return [*words, *(world.written() for _ in range(rng.randint(1, 40)))]
+    return [*words, *world.keys()]
+
+
+@row("mset", "msetnx")
+def mset(world, rng, words):
+    return [*words, *(part for _ in range(rng.randint(1, 40)) for part in (world.written(), world.value(0, 3000)))]
+
+
+@row("msetex")
+def msetex(world, rng, words):
+    pairs = [part for _ in range(rng.randint(1, 40)) for part in (world.written(), world.value(0, 3000))]
+    return [*words, len(pairs) // 2, *pairs, "PX", LONG_MS]
+
+
+@row("lcs")
+def lcs(world, rng, words):
+    return [*words, rng.choice(world.middle), rng.choice(world.middle), *rng.choice(([], ["LEN"], ["IDX"]))]
+
+
+@row("delex")
+def delex(world, rng, words):
+    return [*words, world.big() if rng.random() < 0.5 else world.written(), rng.choice(("IFEQ", "IFDEQ")), b"0123456789abcdef"]
+
+
+@row("delifeq")
+def delifeq(world, rng, words):
+    return [*words, world.written(), world.content()]
+
+
+# --- bits ---
+
+
+@row("setbit", "getbit")
+def one_bit(world, rng, words):
+    key = world.key() if words[0] == "getbit" or rng.random() < 0.2 else world.written()
+    return [*words, key, rng.choice((0, 100, 500_000, 30_000_000)), *([1] if words[0] == "setbit" else [])]
+
+
+@row("bitcount", "bitpos")
+def bit_ranges(world, rng, words):
+    return [*words, world.key(), *([1] if words[0] == "bitpos" else []), *rng.choice(([0, -1], [1, -2], [0, 1000]))]
+
+
+@row("bitop")
+def bitop(world, rng, words):
+    operation = rng.choice(("AND", "OR", "XOR", "NOT"))
+    sources = [world.key() for _ in range(1 if operation == "NOT" else rng.randint(1, 4))]
+    return [*words, operation, world.written(), *sources]
+
+
+@row("bitfield", "bitfield_ro")
+def bitfield(world, rng, words):
+    fields = [part for _ in range(rng.randint(1, 200)) for part in ("GET", "u8", rng.randint(0, 10_000))]
+    return [*words, world.key(), *fields]
+
+
+# --- keys ---
+
+
+@row("expire", "pexpire", "expireat", "pexpireat")
+def expire(world, rng, words):
+    time = {"expire": 600, "pexpire": LONG_MS, "expireat": 4_000_000_000, "pexpireat": 4_000_000_000_000}[words[0]]
+    return [*words, world.written(), rng.choice((time, time, time, 1))]
+
+
+@row("rename", "renamenx")
+def rename(world, rng, words):
+    return [*words, world.written(), world.written()]
+
+
+@row("copy")
+def copy(world, rng, words):
+    return [*words, world.key(), world.written(), *rng.choice(([], ["REPLACE"], ["DB", 3, "REPLACE"]))]
+
+
+@row("move")
+def move(world, rng, words):
+    return [*words, world.written(), 3]
+
+
+@row("keys")
+def keys(world, rng, words):
+    return [*words, rng.choice((b"*", b"s*", b"n1*x*x*x", b"[ab]*", b"nothing*"))]
+
+
+@row("scan")
+def scan(world, rng, words):
+    return [*words, 0, *rng.choice(([], ["MATCH", b"*x*x*"], ["TYPE", "string"])), "COUNT", rng.choice((1, 10, 1000, 100_000))]
+
+
+@row("randomkey", "dbsize", "echo", "ping", "time", "lastsave", "lolwut", "role", "flushdb", "flushall", "swapdb", "select")
+def plain(world, rng, words):
+    return [*words, *{"echo": [world.content()], "ping": [world.content()], "select": [0], "swapdb": [5, 6]}.get(words[0], [])]
+
+
+@row("object|encoding", "object|freq", "object|idletime", "object|refcount", "memory|usage")
+def about_a_key(world, rng, words):
+    return [*words, world.key()]
+
+
+# --- CACHE.* ---
+
+
+@row("cache.get")
+def cache_get(world, rng, words):
+    return [*words, world.key(), *rng.choice(([], ["LEASE", 50], ["LEASE", LONG_MS], ["WAIT", 1], ["BETA", 1000]))]
+
+
+@row("cache.mget")
+def cache_mget(world, rng, words):
+    names = world.keys()
+    return [*words, len(names), *names, *rng.choice(([], ["LEASE", 50]))]
+
+
+@row("cache.set")
+def cache_set(world, rng, words):
+    tags = [rng.choice(world.tags) for _ in range(rng.randint(0, 16))]
+    return [*words, world.written(), world.content(), *world.deadline(), *(["TAGS", len(tags), *tags] if tags else [])]
+
+
+@row("cache.absent")
+def cache_absent(world, rng, words):
+    return [*words, rng.choice(world.absent), *rng.choice(([], ["PX", LONG_MS]))]
+
+
+@row("cache.release", "cache.renew")
+def with_token(world, rng, words):
+    return [*words, world.key(), rng.randint(1, 2**50), *([LONG_MS] if words[0] == "cache.renew" else [])]
+
+
+@row("cache.invalidate")
+def cache_invalidate(world, rng, words):
+    names = [world.written() for _ in range(rng.randint(1, 40))]
+    return [*words, len(names), *names, *rng.choice(([], ["SOFT"], ["VERSION", 7]))]
+
+
+@row("cache.purge")
+def cache_purge(world, rng, words):
+    tags = rng.sample(world.tags, rng.randint(1, 20))
+    return [*words, *rng.choice((["TAGS", len(tags), *tags], ["PREFIX", b"missing"])), *rng.choice(([], ["SOFT"]))]
+
+
+@row("cache.policy", "client", "config", "memory", "object", "command")
+def container(world, rng, words):
+    return [*words, *([] if words[0] == "command" else ["NOSUCH"])]
+
+
+@row("cache.policy|del", "cache.policy|show")
+def policy_by_name(world, rng, words):
+    return [*words, b"p%d" % rng.randint(0, 20)]
+
+
+@row("cache.policy|match")
+def policy_match(world, rng, words):
+    return [*words, world.key()]
+
+
+@row("cache.policy|set")
+def policy_set(world, rng, words):
+    return [*words, b"p%d" % rng.randint(0, 20), "match", b"p%d:*" % rng.randint(0, 20)]
+
+
+@row("cl.throttle")
+def throttle(world, rng, words):
+    return [*words, rng.choice(world.missing) + b":throttle", 5, 10, 60]
+
+
+# --- the rest ---
+
+
+@row(
+    "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|help", "client|id", "client|info", "client|list",
+    "command|count", "command|help", "command|list", "config|help", "config|rewrite", "config|resetstat", "memory|doctor", "memory|help", "memory|purge",
+    "memory|stats", "object|help", "unwatch", "multi", "discard", "exec", "client|unpause", "reset", "quit", "hello", "command|docs", "command|info",
+)  # fmt: skip
+def without_arguments(world, rng, words):
+    return list(words)
+
+
+@row("info")
+def info(world, rng, words):
+    return [*words, rng.choice(("everything", "stats", "keyspace", "commandstats"))]
+
+
+@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch")
+def client_settings(world, rng, words):
+    return [*words, *{
+        "auth": ["wrong"], "setname": ["name"], "unblock": [10**9], "kill": ["ID", 10**9], "pause": [1, "WRITE"], "reply": ["ON"],
+        "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"],
+    }[words[-1]]]  # fmt: skip
+
+
+@row("command|getkeys", "command|getkeysandflags")
+def getkeys(world, rng, words):
+    return [*words, "mget", *world.keys()]
+
+
+@row("config|get")
+def config_get(world, rng, words):
+    return [*words, rng.choice(("*", "max*", "lock-accounting"))]
+
+
+@row("config|set")
+def config_set(world, rng, words):
+    return [*words, "lfu-decay-time", rng.randint(0, 5)]
+
+
+@row("debug")
+def debug(world, rng, words):
+    return [*words, *rng.choice((["OBJECT", world.key()], ["SLEEP", 0], ["HELP"]))]
+
+
+@row("shutdown")
+def shutdown(world, rng, words):
+    return [*words, "ABORT"]  # refused: there is none under way
+
+
+@row("wait")
+def wait(world, rng, words):
+    return [*words, 0, 0]
+
+
+@row("watch")
+def watch(world, rng, words):
+    return [*words, *world.keys()]
