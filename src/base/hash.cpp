@@ -1,7 +1,5 @@
 #include "pinfold/base/hash.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <sys/random.h>
 
 #include <bit>
@@ -61,7 +59,6 @@ HashKey random_hash_key() {
 }
 
 std::uint64_t siphash13(const HashKey& key, std::string_view data) {
-  work::bytes(data.size());
   State s{0x736f6d6570736575ULL ^ key.k0, 0x646f72616e646f6dULL ^ key.k1, 0x6c7967656e657261ULL ^ key.k0,
           0x7465646279746573ULL ^ key.k1};
   const char* at = data.data();

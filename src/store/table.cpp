@@ -56,7 +56,7 @@ bool Table::dismantle(std::size_t segments) {
 // --- looking up ---
 
 Index::Slot Table::find_slot(const Key& key) {
-  work::entries();
+  work::entry(key.text.size());
   const Index::Slot slot = index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
   if (purges_ != nullptr && slot) [[unlikely]] return settle_purges(key, slot);
   return slot;

@@ -42,6 +42,12 @@ inline bool counted() { return detail::counts != nullptr; }
 inline void entries(std::uint64_t n = 1) {
   if (detail::counts != nullptr) [[unlikely]] detail::counts->entries += n;
 }
+/// An entry of which so many bytes are looked at.
+inline void entry(std::uint64_t bytes) {
+  if (detail::counts == nullptr) [[likely]] return;
+  ++detail::counts->entries;
+  detail::counts->bytes += bytes;
+}
 inline void bytes(std::uint64_t n) {
   if (detail::counts != nullptr) [[unlikely]] detail::counts->bytes += n;
 }

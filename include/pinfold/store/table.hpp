@@ -171,7 +171,11 @@ class Table {
   };
   Order eviction_order() const;
   Standing standing_of(const Entry& entry, const Order& order) const;
-  std::uint64_t hash_of(Ref ref) const { return siphash13(hash_key_, entry(ref).key()); }
+  std::uint64_t hash_of(Ref ref) const {
+    const std::string_view key = entry(ref).key();
+    work::bytes(key.size());
+    return siphash13(hash_key_, key);
+  }
   Segment& segment_of(Ref ref) { return segments_[ref >> offset_bits]; }
   QueueState& queue_of(const Segment& segment) { return queues_[segment.queue]; }
 

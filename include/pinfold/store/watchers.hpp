@@ -52,7 +52,10 @@ class Watchers {
     using is_transparent = void;
     Hash() : secret(random_hash_key()) {}
     HashKey secret;
-    std::size_t operator()(const NameView& name) const { return siphash13(secret, name.key) + name.db; }
+    std::size_t operator()(const NameView& name) const {
+      work::bytes(name.key.size());
+      return siphash13(secret, name.key) + name.db;
+    }
   };
   struct Equal {
     using is_transparent = void;
