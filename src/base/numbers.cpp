@@ -1,5 +1,7 @@
 #include "pinfold/base/numbers.hpp"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -57,12 +59,61 @@ std::string format_real(long double value) {
   return view == "-0" ? "0" : std::string(view);
 }
 
-std::optional<std::uint64_t> parse_memory(std::string_view text) {
-  std::uint64_t value = 0;
+namespace {
+
+struct Measure {
+  std::uint64_t number;
+  std::string_view unit;
+};
+
+// "64 mb" as 64 and "mb".
+std::optional<Measure> parse_measure(std::string_view text) {
+  Measure measure{};
   const char* const last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, value);
+  const auto [end, error] = std::from_chars(text.data(), last, measure.number);
   if (text.empty() || error != std::errc{}) return std::nullopt;
-  const std::string unit = to_lower({end, static_cast<std::size_t>(last - end)});
+  measure.unit = {end, static_cast<std::size_t>(last - end)};
+  const std::size_t spaces = std::min(measure.unit.find_first_not_of(' '), measure.unit.size());
+  if (spaces > 0 && spaces == measure.unit.size()) return std::nullopt;
+  measure.unit.remove_prefix(spaces);
+  return measure;
+}
+
+struct DurationUnit {
+  std::string_view name;
+  std::int64_t ms;
+};
+constexpr std::array<DurationUnit, 5> duration_units = {
+    {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
+
+}  // namespace
+
+std::optional<std::int64_t> parse_duration(std::string_view text) {
+  constexpr std::uint64_t longest_ms = 100ULL * 366 * 86'400'000;
+  const std::optional<Measure> measure = parse_measure(text);
+  if (!measure) return std::nullopt;
+  if (measure->unit.empty() && measure->number == 0) return 0;
+  for (const DurationUnit& unit : duration_units) {
+    if (!iequals(measure->unit, unit.name)) continue;
+    if (measure->number > longest_ms / static_cast<std::uint64_t>(unit.ms)) return std::nullopt;
+    return static_cast<std::int64_t>(measure->number) * unit.ms;
+  }
+  return std::nullopt;
+}
+
+std::string show_duration(std::int64_t ms) {
+  if (ms == 0) return "0";
+  for (const DurationUnit& unit : duration_units) {
+    if (ms % unit.ms == 0) return std::to_string(ms / unit.ms) + std::string(unit.name);
+  }
+  return {};
+}
+
+std::optional<std::uint64_t> parse_memory(std::string_view text) {
+  const std::optional<Measure> measure = parse_measure(text);
+  if (!measure) return std::nullopt;
+  const std::uint64_t value = measure->number;
+  const std::string unit = to_lower(measure->unit);
   std::uint64_t factor = 0;
   if (unit.empty() || unit == "b") factor = 1;
   if (unit == "k") factor = 1000;

@@ -18,35 +18,6 @@ namespace {
 
 using Error = std::optional<std::string>;
 
-struct Unit {
-  std::string_view name;
-  std::int64_t ms;
-};
-constexpr std::array<Unit, 5> units = {{{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
-// A hundred years: what is added to the time of day stays far from overflowing.
-constexpr std::int64_t longest_ms = 100LL * 366 * 86'400'000;
-
-std::optional<std::int64_t> parse_duration(std::string_view text) {
-  const std::size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
-  const auto number = parse_i64(text.substr(0, digits));
-  if (!number) return std::nullopt;
-  if (*number == 0 && digits == text.size()) return 0;
-  for (const Unit& unit : units) {
-    if (!iequals(text.substr(digits), unit.name)) continue;
-    if (*number > longest_ms / unit.ms) return std::nullopt;
-    return *number * unit.ms;
-  }
-  return std::nullopt;
-}
-
-std::string show_duration(std::int64_t ms) {
-  if (ms == 0) return "0";
-  for (const Unit& unit : units) {
-    if (ms % unit.ms == 0) return std::to_string(ms / unit.ms) + std::string(unit.name);
-  }
-  return {};
-}
-
 std::optional<std::int64_t> parse_percent(std::string_view text, std::int64_t most) {
   if (!text.ends_with('%')) return std::nullopt;
   const auto number = parse_i64(text.substr(0, text.size() - 1));
@@ -67,7 +38,7 @@ Error read_duration(Policy& policy, std::string_view value) {
 }
 template <std::int64_t Policy::* member>
 std::string show_duration(const Policy& policy) {
-  return show_duration(policy.*member);
+  return pinfold::show_duration(policy.*member);
 }
 
 Error read_match(Policy& policy, std::string_view value) {

@@ -366,7 +366,7 @@ constexpr Row kRows[] = {
      "Tells the number of the connection; no two connections ever have the same.", ""},
     {"client|info", client_info, 2, kSelf, kConnection, {}, "connection", "6.2.0", "O(1)",
      "Describes the connection, as one line of CLIENT LIST.", ""},
-    {"client|kill", client_kill, -3, kOthers, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
+    {"client|kill", client_kill, -3, kOthers | kLogged, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
      "Closes connections, by address or by what they have in common.",
      "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
      "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> "
@@ -379,7 +379,7 @@ constexpr Row kRows[] = {
      "Protects the connection from being closed for memory.", "<ON | OFF>"},
     {"client|no-touch", client_no_touch, 3, kSelf, kConnection, {}, "connection", "7.2.0", "O(1)",
      "Lets the connection read without making keys count as used.", "<ON | OFF>"},
-    {"client|pause", client_pause, -3, kOthers, kConnection, {}, "connection", "2.9.50", "O(1)",
+    {"client|pause", client_pause, -3, kOthers | kLogged, kConnection, {}, "connection", "2.9.50", "O(1)",
      "Lets commands wait for some time: all of them, or only those that write.", "timeout [WRITE | ALL]"},
     {"client|reply", client_reply, 3, kSelf, kConnection, {}, "connection", "3.2.0", "O(1)",
      "Turns the replies to the connection on or off, or skips the next one.", "<ON | OFF | SKIP>"},
@@ -390,7 +390,7 @@ constexpr Row kRows[] = {
      "Gives the connection a name that others see in lists and logs.", "connection-name"},
     {"client|unblock", client_unblock, -3, kOthers, kConnection, {}, "connection", "5.0.0", "O(log N) for N connections.",
      "Ends the wait of a connection for a key that somebody else is loading.", "client-id [TIMEOUT | ERROR]"},
-    {"client|unpause", client_unpause, 2, kOthers | kSkipPause, kConnection, {}, "connection", "6.2.0",
+    {"client|unpause", client_unpause, 2, kOthers | kSkipPause | kLogged, kConnection, {}, "connection", "6.2.0",
      "O(N) for N paused connections.",
      "Ends a CLIENT PAUSE. Runs although clients are paused.", ""},
 };

@@ -106,11 +106,11 @@ constexpr Row kRows[] = {
      "Shows the settings whose names match any of some glob patterns.", "parameter [parameter ...]"},
     {"config|help", reply_help, 2, kLoading, 0, {}, "server", "5.0.0", "O(1)",
      "Prints the subcommands.", ""},
-    {"config|resetstat", config_resetstat, 2, kAdministration | kAllShards, 0, {}, "server", "2.0.0", "O(1)",
+    {"config|resetstat", config_resetstat, 2, kAdministration | kAllShards | kLogged, 0, {}, "server", "2.0.0", "O(1)",
      "Sets the statistics that INFO shows back to zero.", ""},
-    {"config|rewrite", config_rewrite, 2, kAdministration, 0, {}, "server", "2.8.0", "O(1)",
+    {"config|rewrite", config_rewrite, 2, kAdministration | kLogged, 0, {}, "server", "2.8.0", "O(1)",
      "Writes the settings in force into the file that the server was started with.", ""},
-    {"config|set", config_set, -4, kAdministration, 0, {}, "server", "2.0.0", "O(N) for N settings.",
+    {"config|set", config_set, -4, kAdministration | kLogged, 0, {}, "server", "2.0.0", "O(N) for N settings.",
      "Changes settings, all of them or, if one is refused, none.", "parameter value [parameter value ...]"},
 };
 // clang-format on

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
 
@@ -103,7 +104,8 @@ void invoke(Call& call, ThreadStats& stats) {
   if (call.wanted != 0 && call.may_retry) [[unlikely]] return;
   counters.calls.add();
   stats.commands_processed.add();
-  if (call.reply.errors() != errors) [[unlikely]] count_failure(call, counters);
+  if (call.reply.errors() != errors) [[unlikely]] return count_failure(call, counters);
+  if ((call.row.flags & kLogged) != 0) [[unlikely]] note_request(call);
 }
 
 Dispatcher::Dispatcher(Engine& engine, unsigned thread)
@@ -302,6 +304,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
 void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
   if (session.transaction != nullptr) session.transaction->failed = true;
   if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
+  if (row != nullptr && error == out_of_memory) note_out_of_memory(session, *row, engine_);
   if (row != nullptr && is_exec(*row)) {
     end_transaction(session, engine_);
     release_watched(session, engine_, locks_);
@@ -318,6 +321,7 @@ void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, st
 void Dispatcher::reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply) {
   constexpr std::size_t most = 128;
   if (container == nullptr && is_http(args[0])) {
+    note_http(session, engine_);
     session.close_after_reply = true;
     return;
   }

@@ -17,10 +17,22 @@ using Error = std::optional<std::string>;
 
 constexpr unsigned most_threads = 256;
 
+// What a number of this setting counts, for errors: " milliseconds", or nothing.
+std::string_view unit_of(Type type) {
+  switch (type) {
+    case Type::percent: return " percent";
+    case Type::milliseconds: return " milliseconds";
+    case Type::seconds: return " seconds";
+    case Type::minutes: return " minutes";
+    case Type::memory: return " bytes";
+    default: return "";
+  }
+}
+
 Error check_range(const Setting& setting, std::int64_t number) {
   if (number >= setting.min && number <= setting.max) return std::nullopt;
   return "argument must be between " + std::to_string(setting.min) + " and " + std::to_string(setting.max) +
-         " inclusive";
+         " inclusive" + (unit_of(setting.type).empty() ? "" : "," + std::string(unit_of(setting.type)));
 }
 
 Error parse_integer(const Setting& setting, std::string_view value, Value& result) {
@@ -30,6 +42,28 @@ Error parse_integer(const Setting& setting, std::string_view value, Value& resul
   }
   const std::optional<std::int64_t> number = parse_i64(value);
   if (!number) return "argument couldn't be parsed into an integer";
+  result.number = *number;
+  return check_range(setting, *number);
+}
+
+// A bare number counts `unit_ms`, which is what the setting is kept in.
+Error parse_time(const Setting& setting, std::int64_t unit_ms, std::string_view value, Value& result) {
+  const std::string unit(unit_of(setting.type));
+  if (const std::optional<std::int64_t> number = parse_i64(value)) {
+    result.number = *number;
+    return check_range(setting, *number);
+  }
+  const std::optional<std::int64_t> ms = parse_duration(value);
+  if (!ms) return "argument couldn't be parsed into an integer or a duration: it takes" + unit + ", or 50ms, 30s, 5m, 1h, 1d";
+  if (*ms % unit_ms != 0) return "argument must be a whole number of" + unit;
+  result.number = *ms / unit_ms;
+  return check_range(setting, result.number);
+}
+
+Error parse_percent(const Setting& setting, std::string_view value, Value& result) {
+  const std::string_view digits = value.ends_with('%') ? value.substr(0, value.size() - 1) : value;
+  const std::optional<std::int64_t> number = parse_i64(digits);
+  if (!number) return "argument couldn't be parsed into a percentage, such as 5 or 5%";
   result.number = *number;
   return check_range(setting, *number);
 }
@@ -55,6 +89,14 @@ Error parse_share(const Setting& setting, std::int64_t percent, Value& result) {
   return std::nullopt;
 }
 
+// With less than this nothing can be stored, and a number of bytes that small is one whose unit was forgotten.
+Error check_maxmemory(std::uint64_t bytes) {
+  constexpr std::uint64_t least = 1024 * 1024;
+  if (bytes == 0 || bytes >= least) return std::nullopt;
+  return "argument must be at least 1mb, or 0 for no limit: " + std::to_string(bytes) + " is a number of bytes (did you mean " +
+         std::to_string(bytes) + "mb?)";
+}
+
 Error parse_bytes(const Setting& setting, std::string_view value, Value& result) {
   constexpr unsigned automatic_share = 75;  // the rest is for the kernel, its socket buffers and the program
   if (setting.id == Id::maxmemory && iequals(value, "auto")) {
@@ -70,9 +112,13 @@ Error parse_bytes(const Setting& setting, std::string_view value, Value& result)
     return parse_share(setting, *percent, result);
   }
   const std::optional<std::uint64_t> bytes = parse_memory(value);
-  if (!bytes) return may_be_share ? "argument must be a memory or percent value" : "argument must be a memory value";
+  if (!bytes) {
+    return std::string(may_be_share ? "argument must be a memory or percent value" : "argument must be a memory value") +
+           ": a number of bytes with a unit b, kb, mb, gb (k, m, g are powers of 1000), such as 100mb" +
+           (may_be_share || setting.id == Id::maxmemory ? ", or a percentage" : "");
+  }
   result.number = static_cast<std::int64_t>(*bytes);
-  return check_range(setting, result.number);
+  return setting.id == Id::maxmemory ? check_maxmemory(*bytes) : check_range(setting, result.number);
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
@@ -247,6 +293,14 @@ Error parse_value(const Setting& setting, std::string_view value, std::string_vi
       return parse_text(setting, value, current, result);
     case Type::integer:
       return parse_integer(setting, value, result);
+    case Type::percent:
+      return parse_percent(setting, value, result);
+    case Type::milliseconds:
+      return parse_time(setting, 1, value, result);
+    case Type::seconds:
+      return parse_time(setting, 1000, value, result);
+    case Type::minutes:
+      return parse_time(setting, 60'000, value, result);
     case Type::memory:
       return parse_bytes(setting, value, result);
     case Type::flag:

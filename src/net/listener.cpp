@@ -46,11 +46,13 @@ std::optional<std::string> Listener::bind(int family, const void* address, std::
   boost::system::error_code error;
   acceptor_.assign(asio::generic::stream_protocol(family, 0), fd, error);
   if (error) return "cannot listen on " + name + ": " + error.message();
+  name_ = name;
   return std::nullopt;
 }
 
 std::optional<std::string> Listener::listen_tcp(const std::string& address, unsigned port, int backlog) {
-  const std::string name = address + " port " + std::to_string(port);
+  const bool v6_address = address.find(':') != std::string::npos;
+  const std::string name = (v6_address ? "[" + address + "]" : address) + ":" + std::to_string(port);
   sockaddr_in v4{};
   if (address == "*" || inet_pton(AF_INET, address.c_str(), &v4.sin_addr) == 1) {
     v4.sin_family = AF_INET;
@@ -133,6 +135,9 @@ void Listener::hand_over(int fd) {
     return least_loaded().adopt(fd, !unix_path_.empty());
   }
   engine_.clients.count_rejected();
+  engine_.events.note(EventLog::Kind::max_clients, [this] {
+    return "refused a connection: maxclients (" + engine_.settings.show(config::Id::maxclients) + ") are connected";
+  });
   constexpr std::string_view refusal = "-ERR max number of clients reached\r\n";
   [[maybe_unused]] const ssize_t sent = ::send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL);
   ::close(fd);

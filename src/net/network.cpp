@@ -61,6 +61,12 @@ std::optional<std::string> Network::listen() {
   return std::nullopt;
 }
 
+std::string Network::addresses() const {
+  std::string all;
+  for (const auto& listener : listeners_) all.append(all.empty() ? "" : " and ").append(listener->name());
+  return all;
+}
+
 void Network::start() {
   for (const auto& listener : listeners_) listener->start();
   for (const auto& thread : threads_) thread->start();

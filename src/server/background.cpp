@@ -1,5 +1,7 @@
 #include "pinfold/server/background.hpp"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <chrono>
 #include <new>
@@ -28,6 +30,7 @@ void Background::stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
+  write_events();
 }
 
 void Background::wake() {
@@ -49,6 +52,14 @@ bool Background::step(std::int64_t budget_us) {
     return more;
   } catch (const std::bad_alloc&) {
     return false;
+  }
+}
+
+// Writes what threads have noted for the log.
+void Background::write_events() {
+  for (const EventLog::Line& line : engine_.events.take()) {
+    const bool warns = line.kind != EventLog::Kind::administration;
+    spdlog::default_logger_raw()->log(line.at, spdlog::source_loc{}, warns ? spdlog::level::warn : spdlog::level::info, line.text);
   }
 }
 
@@ -83,6 +94,7 @@ void Background::run() {
     if (start - sampled_us >= period_us) {
       engine_.rates.sample(engine_.stats, start);
       tend_cache();
+      write_events();
       sampled_us = start;
     }
     lock.lock();

@@ -2,7 +2,6 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <malloc.h>
@@ -21,10 +20,14 @@
 #include <system_error>
 #include <thread>
 
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/base/version.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/config/machine.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/net/network.hpp"
 #include "pinfold/server/background.hpp"
+#include "pinfold/server/log_file.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::server {
@@ -42,16 +45,15 @@ int fail(const std::string& what) {
 constexpr spdlog::level::level_enum log_levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::info,
                                                     spdlog::level::warn, spdlog::level::off};
 
-std::optional<std::string> set_up_log(config::Settings& settings) {
-  const std::string path = settings.text(Id::logfile);
-  try {
-    auto logger = path.empty() ? spdlog::stdout_logger_mt("pinfold") : spdlog::basic_logger_mt("pinfold", path);
-    logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
-    logger->flush_on(spdlog::level::info);
-    spdlog::set_default_logger(std::move(logger));
-  } catch (const spdlog::spdlog_ex& error) {
-    return std::string("cannot write the log: ") + error.what();
+// To `file`, or, if there is none, to standard output.
+std::optional<std::string> set_up_log(config::Settings& settings, const std::shared_ptr<LogFile>& file) {
+  if (file != nullptr) {
+    if (const auto error = file->open()) return error;
   }
+  auto logger = file != nullptr ? std::make_shared<spdlog::logger>("pinfold", file) : spdlog::stdout_logger_mt("pinfold");
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
   const auto apply = [&settings]() -> std::optional<std::string> {
     spdlog::set_level(log_levels[settings.integer(Id::loglevel)]);
     return std::nullopt;
@@ -60,23 +62,43 @@ std::optional<std::string> set_up_log(config::Settings& settings) {
   return apply();
 }
 
-// Descriptors for every client and some for the server itself; fewer clients if the system does not give that many.
-void raise_descriptor_limit(config::Settings& settings) {
+// Asks the system for descriptors for so many clients and some for the server itself; returns for how many there are.
+rlim_t raise_descriptor_limit(rlim_t clients) {
   constexpr rlim_t own = 32;
-  const auto clients = static_cast<rlim_t>(settings.integer(Id::maxclients));
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= clients + own) return;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= clients + own) return clients;
   const rlim_t wanted = clients + own;
   limit.rlim_max = std::max(limit.rlim_max, wanted);
   limit.rlim_cur = wanted;
-  if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return;
+  if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return clients;
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = std::min(wanted, limit.rlim_max);
   setrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur >= wanted) return;
-  const rlim_t possible = limit.rlim_cur > own ? limit.rlim_cur - own : 1;
-  spdlog::warn("the system allows {} open files: maxclients is {} instead of {}", limit.rlim_cur, possible, clients);
-  settings.set(Id::maxclients, std::to_string(possible), false);
+  if (limit.rlim_cur >= wanted) return clients;
+  return limit.rlim_cur > own ? limit.rlim_cur - own : 1;
+}
+
+// At start there are fewer clients if the system does not give that many; at run time such a change is refused.
+void allow_clients(config::Settings& settings) {
+  const auto wanted = [&settings] { return static_cast<rlim_t>(settings.integer(Id::maxclients)); };
+  if (const rlim_t possible = raise_descriptor_limit(wanted()); possible < wanted()) {
+    spdlog::warn("the system allows too few open files (ulimit -n): maxclients is {} instead of {}", possible, wanted());
+    settings.set(Id::maxclients, std::to_string(possible), false);
+  }
+  settings.on_change(Id::maxclients, [wanted]() -> std::optional<std::string> {
+    const rlim_t possible = raise_descriptor_limit(wanted());
+    if (possible >= wanted()) return std::nullopt;
+    return "The operating system is not able to handle the specified number of clients, try with " + std::to_string(possible);
+  });
+}
+
+void warn_if_too_large(const config::Settings& settings) {
+  const auto memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
+  const std::uint64_t available = config::available_memory();
+  if (available == 0 || memory <= available / 100 * 90) return;
+  spdlog::warn("maxmemory {} leaves too little of the {} that this machine or container has: the system may kill the server when "
+               "it fills up; 75% or less is safe",
+               human_size(memory), human_size(available));
 }
 
 void warn_if_open(const config::Settings& settings) {
@@ -93,6 +115,7 @@ void warn_if_open(const config::Settings& settings) {
 
 void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
+    warn_if_too_large(settings);
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
     return std::nullopt;
   });
@@ -155,6 +178,18 @@ std::optional<std::string> read_policies(const config::Settings& settings, std::
   return std::nullopt;
 }
 
+// A SIGHUP, of a closed terminal or of whoever rotates logs, has the log's file opened anew.
+void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file) {
+  hangups.async_wait([&hangups, file](const boost::system::error_code& error, int) {
+    if (error) return;
+    if (file != nullptr) {
+      const auto failed = file->open();
+      failed ? spdlog::warn("SIGHUP: {}; the log goes on in the old file", *failed) : spdlog::info("SIGHUP: the log was opened anew");
+    }
+    reopen_on(hangups, file);
+  });
+}
+
 // Without memory a connection cannot be accepted; the server goes on, and so does accepting as soon as there is some.
 void run_to_the_end(boost::asio::io_context& context, net::Network& network) {
   bool interrupted = false;
@@ -182,15 +217,17 @@ int run(int argc, char** argv, char** environment) {
   }
   std::vector<cache::Policy> policies;
   if (const auto error = read_policies(settings, policies)) return fail(*error);
-  if (const auto error = set_up_log(settings)) return fail(*error);
-  raise_descriptor_limit(settings);
+  const std::string log_path = settings.text(Id::logfile);
+  const auto log_file = log_path.empty() ? nullptr : std::make_shared<LogFile>(log_path);
+  if (const auto error = set_up_log(settings, log_file)) return fail(*error);
+  allow_clients(settings);
 
   // Buffers of clients come and go in all sizes. With pages of their own the large ones leave no holes in the C library's
   // heap, and what is freed is back with the system at once: RSS then follows the account.
   constexpr int own_pages_from = 64 * 1024;
   mallopt(M_MMAP_THRESHOLD, own_pages_from);
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // a closed terminal or a log rotation must not empty the cache
+  std::signal(SIGHUP, SIG_IGN);  // until it is listened to
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = store::shards_for(static_cast<unsigned>(settings.integer(Id::threads)), max_memory),
                             .max_memory = max_memory,
@@ -198,6 +235,7 @@ int run(int argc, char** argv, char** environment) {
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
   connect_cache_settings(settings, keyspace, engine.cache);
+  const std::size_t policy_count = policies.size();
   engine.cache.set_policies(std::move(policies));
   engine.audit = [](const std::string& line) { spdlog::info("{}", line); };
   const pid_t self = getpid();
@@ -209,6 +247,8 @@ int run(int argc, char** argv, char** environment) {
   // This thread's own loop: accepting and signals. Requests are served by the I/O threads.
   boost::asio::io_context context(1);
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
+  boost::asio::signal_set hangups(context, SIGHUP);
+  reopen_on(hangups, log_file);
   std::unique_ptr<net::Network> made;
   try {
     made = std::make_unique<net::Network>(context, engine);
@@ -218,12 +258,13 @@ int run(int argc, char** argv, char** environment) {
   net::Network& network = *made;
   if (const auto error = network.listen()) return fail(*error);
   warn_if_open(settings);
+  warn_if_too_large(settings);
   Background background(engine);
   background.start();
   network.start();
-  spdlog::info("Ready to accept connections: port {}, {} threads, maxmemory {} bytes, policy {}",
-               settings.integer(Id::port), settings.integer(Id::threads), max_memory,
-               settings.show(Id::maxmemory_policy));
+  spdlog::info("Ready to accept connections: Pinfold {}, process {}, on {}, {} threads, maxmemory {}, {}, {} cache policies", version,
+               self, network.addresses(), settings.integer(Id::threads), max_memory == 0 ? "unlimited" : human_size(max_memory),
+               settings.show(Id::maxmemory_policy), policy_count);
 
   signals.async_wait([&](const boost::system::error_code& error, int number) {
     if (error) return;

@@ -119,6 +119,14 @@ std::string values_of(const config::Setting& setting) {
       return "text";
     case config::Type::integer:
       return "a number, " + range_of(setting);
+    case config::Type::percent:
+      return "a percentage, " + range_of(setting);
+    case config::Type::milliseconds:
+      return "milliseconds, or a duration (`500ms`, `10s`, `5m`), " + range_of(setting);
+    case config::Type::seconds:
+      return "seconds, or a duration (`30s`, `5m`, `1h`), " + range_of(setting);
+    case config::Type::minutes:
+      return "minutes, or a duration (`30m`, `1h`), " + range_of(setting);
     case config::Type::memory:
       if (setting.min < 0) return "bytes, with an optional unit (`kb`, `mb`, `gb`), or a percentage";
       return "bytes, with an optional unit (`kb`, `mb`, `gb`), " + range_of(setting);

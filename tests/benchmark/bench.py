@@ -94,7 +94,10 @@ def arguments(argv):
         if not os.path.isfile(file):
             parser.error(f"no such trace: {file}")
     if options.what in ("hits", "all") and not options.files and not os.path.isdir(options.traces):
-        parser.error(f"no traces in {options.traces}; name files or use --traces")
+        parser.error(f"no traces in {options.traces}. Name trace files, or a folder of them with --traces: text, one request a line: a "
+                     "number for the key and, if wanted, one for the bytes of its value; gzipped or not. Published ones can be made so, such as those of the Caffeine "
+                     "simulator (github.com/ben-manes/caffeine, simulator/src/main/resources) or of Twitter's caches "
+                     "(github.com/twitter/cache-trace)")
     return options
 
 

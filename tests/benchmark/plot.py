@@ -8,7 +8,10 @@ import math
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-COLOURS = ["#2f7ed8", "#e0592a", "#c79100", "#3aa655", "#9b59b6", "#7f8c8d"]
+# A server has the same colour in every plot; its policies or variants differ in their dashes.
+SERVER_COLOURS = {"pinfold": "#2f7ed8", "redis": "#e0592a", "memcached": "#3aa655"}
+COLOURS = ["#9b59b6", "#c79100", "#7f8c8d", "#17a2a2", "#b0487a", "#6b8e23"]  # of everything else
+DASHES = ["", "7 3", "2 3", "9 3 2 3"]
 PANEL_WIDTH, PANEL_HEIGHT = 420, 260  # of one panel, unless it is told to be wider
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 44  # around the plotting area of a panel
 LEGEND_LINE = 20
@@ -74,6 +77,24 @@ class _Scale:
         return self._start + (self._convert(value) - self._low) * self._factor
 
 
+def _styles(names):
+    """name -> (colour, dashes) for all lines of a plot."""
+    styles, variants, others = {}, {}, iter(range(len(names)))
+    for name in names:
+        server = name.split()[0].lower() if name else ""
+        if server in SERVER_COLOURS:
+            variant = variants[server] = variants.get(server, -1) + 1
+            styles[name] = (SERVER_COLOURS[server], DASHES[variant % len(DASHES)])
+        else:
+            styles[name] = (COLOURS[next(others) % len(COLOURS)], "")
+    return styles
+
+
+def _stroke(style):
+    colour, dashes = style
+    return f'stroke="{colour}"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
+
+
 def _axes(panel):
     """(x ticks, y ticks); the first and the last are the ends of the axis."""
     xs = [x for line in panel.lines for x, _ in line.points] or [0, 1]
@@ -93,7 +114,7 @@ def _text(x, y, text, anchor="middle", more=""):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{more}>{escape(text)}</text>'
 
 
-def _panel(panel, left, top, width, colours):
+def _panel(panel, left, top, width, styles):
     xticks, yticks = _axes(panel)
     area_left, area_right = left + LEFT, left + width - RIGHT
     area_top, area_bottom = top + TOP, top + PANEL_HEIGHT - BOTTOM
@@ -115,15 +136,20 @@ def _panel(panel, left, top, width, colours):
         out.append(_text((x_of(start) + x_of(end)) / 2, area_bottom + 17, name))
     out.append(_text(middle, area_bottom + 36, panel.x_label))
     y = (area_top + area_bottom) / 2
-    out.append(_text(left + 14, y, panel.y_label, more=f' transform="rotate(-90 {left + 14} {y:.1f})"'))
+    # An axis that does not begin at zero says so, and is broken at its foot.
+    cut_off = yticks[0] > 0
+    if cut_off:
+        out.append(f'<path class="axis" d="M{area_left - 4} {area_bottom - 6}l8 -4M{area_left - 4} {area_bottom - 10}l8 -4"/>')
+    label = panel.y_label + (f", from {_number(yticks[0])} on" if cut_off else "")
+    out.append(_text(left + 14, y, label, more=f' transform="rotate(-90 {left + 14} {y:.1f})"'))
     if panel.limit is not None:
         out.append(f'<path class="limit" d="M{area_left} {y_of(panel.limit):.1f}H{area_right}"/>')
     for line in panel.lines:
         places = [(x_of(x), y_of(y)) for x, y in line.points]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        out.append(f'<polyline class="line" stroke="{colours[line.name]}" points="{path}"/>')
+        out.append(f'<polyline class="line" {_stroke(styles[line.name])} points="{path}"/>')
         if line.marks:
-            out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colours[line.name]}"/>' for x, y in places]
+            out += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{styles[line.name][0]}"/>' for x, y in places]
     return out
 
 
@@ -141,17 +167,17 @@ def _legend(entries, top, width):
 
 
 def svg(panels, columns=1, panel_width=PANEL_WIDTH):
-    """The panels in rows of so many columns, under one legend: a name has the same colour in all of them."""
+    """The panels in rows of so many columns, under one legend: a name looks the same in all of them."""
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
-    colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(names)}
+    styles = _styles(names)
     columns = min(columns, len(panels))
     width = columns * panel_width
-    entries = [(name, f'class="line" stroke="{colours[name]}"') for name in names]
+    entries = [(name, f'class="line" {_stroke(styles[name])}') for name in names]
     limits = dict.fromkeys(panel.limit_name for panel in panels if panel.limit is not None)
     body, top = _legend(entries + [(name, 'class="limit"') for name in limits], 0, width)
     for number, panel in enumerate(panels):
         row, column = divmod(number, columns)
-        body += _panel(panel, column * panel_width, top + row * PANEL_HEIGHT, panel_width, colours)
+        body += _panel(panel, column * panel_width, top + row * PANEL_HEIGHT, panel_width, styles)
     height = top + math.ceil(len(panels) / columns) * PANEL_HEIGHT
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" ' \
            f'height="{height:.0f}" role="img">'

@@ -83,6 +83,25 @@ def test_a_name_has_one_colour_in_all_panels_and_one_place_in_the_legend():
         assert all(0 <= x <= width and 0 <= y <= height for x, y in points(line))
 
 
+def test_a_server_has_its_colour_in_every_plot_and_its_policies_differ_in_their_dashes():
+    names = ["redis allkeys-lru", "pinfold allkeys-lfu", "something else", "redis allkeys-lfu"]
+    roots = [parsed([plot.Panel("t", "x", "y", [plot.Line(name, [(0, 1), (1, 2)]) for name in order])]) for order in (names, names[::-1])]
+    for root, order in zip(roots, (names, names[::-1])):
+        lines = dict(zip(order, root.iter(SVG + "polyline")))
+        assert lines["pinfold allkeys-lfu"].get("stroke") == plot.SERVER_COLOURS["pinfold"]
+        redis = [lines["redis allkeys-lru"], lines["redis allkeys-lfu"]]
+        assert {line.get("stroke") for line in redis} == {plot.SERVER_COLOURS["redis"]}
+        assert len({line.get("stroke-dasharray") for line in redis}) == 2
+        assert lines["something else"].get("stroke") not in plot.SERVER_COLOURS.values()
+
+
+def test_an_axis_that_does_not_begin_at_zero_says_so():
+    points_far_up = [plot.Line("a", [(0, 50), (1, 60)])]
+    cut, whole = (parsed([plot.Panel("t", "x", "hit ratio", points_far_up, from_zero=from_zero)]) for from_zero in (False, True))
+    assert any(text.startswith("hit ratio, from ") for text in texts(cut))
+    assert "hit ratio" in texts(whole)
+
+
 def test_names_are_escaped_and_single_points_and_nothing_can_be_drawn():
     root = parsed([plot.Panel("<&>", "x", "y", [plot.Line('a"<b', [(3, 3)])]), plot.Panel("none", "x", "y")])
     assert "<&>" in texts(root) and 'a"<b' in texts(root)

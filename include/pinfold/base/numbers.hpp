@@ -22,8 +22,16 @@ std::optional<long double> parse_real(std::string_view text);
 /// The text that Redis gives a long double in INCRBYFLOAT: 17 digits after the point, trailing zeros dropped.
 std::string format_real(long double value);
 
-/// A memory size: a non-negative integer with an optional unit b, k, kb, m, mb, g, gb (k = 1000, kb = 1024), any case.
+/// A memory size: a non-negative integer with an optional unit b, k, kb, m, mb, g, gb (k = 1000, kb = 1024), any case,
+/// with or without spaces before the unit.
 std::optional<std::uint64_t> parse_memory(std::string_view text);
+
+/// A duration in milliseconds: a non-negative integer with a unit ms, s, m, h or d, any case, with or without spaces before
+/// the unit; 0 needs none. At most a hundred years, so that it can be added to a time of day.
+std::optional<std::int64_t> parse_duration(std::string_view text);
+
+/// The shortest text that parse_duration reads as `ms`: "90s", "5m".
+std::string show_duration(std::int64_t ms);
 
 /// A size for people, as INFO prints it: "1.50M".
 std::string human_size(std::uint64_t bytes);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "pinfold/base/clock.hpp"
+#include "pinfold/base/event_log.hpp"
 #include "pinfold/cache/cache.hpp"
 #include "pinfold/command/clients.hpp"
 #include "pinfold/command/rates.hpp"
@@ -29,6 +30,7 @@ class Engine {
   Clients clients;
   Stats stats;
   Rates rates;
+  EventLog events;
 
   const std::string run_id;  // 40 hexadecimal digits, random per process
   const std::int64_t started_us = monotonic_us();

@@ -31,6 +31,7 @@ enum Flag : std::uint32_t {
   kAllowBusy = 1 << 14,    // shown to clients as allowed while a script runs for too long
   kSkipSlowlog = 1 << 15,  // shown to clients; its parts are what is slow (EXEC)
   kProtected = 1 << 16,    // only where enable-debug-command allows it
+  kLogged = 1 << 17,       // what an administrator does: a line in the log says who did it
 };
 
 /// ACL categories beyond those that follow from flags (@read @write @fast @slow @admin @dangerous of kAdmin).

@@ -61,7 +61,8 @@ enum class Id : unsigned {
   count,
 };
 
-enum class Type { text, integer, memory, flag, choice };
+/// Durations are integers in the unit of their name, as Redis has them, and may be written with any unit ("30s", "5m").
+enum class Type { text, integer, percent, milliseconds, seconds, minutes, memory, flag, choice };
 
 /// When a client that does not read its replies is let go: at once beyond `hard` bytes, beyond `soft` after a
 /// while. 0: never.
@@ -100,7 +101,7 @@ struct Setting {
   std::string_view name;  // "maxmemory-policy"; the environment has PINFOLD_MAXMEMORY_POLICY
   Type type;
   std::string_view default_value;
-  std::int64_t min;  // integer, memory
+  std::int64_t min;  // of numbers
   std::int64_t max;
   std::string_view choices;  // choice: "a|b|c", in the order of its numbers
   bool runtime;              // CONFIG SET may change it

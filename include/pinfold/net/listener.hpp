@@ -29,6 +29,8 @@ class Listener {
   /// Each returns what went wrong, or nothing.
   std::optional<std::string> listen_tcp(const std::string& address, unsigned port, int backlog);
   std::optional<std::string> listen_unix(const std::string& path, unsigned permissions, int backlog);
+  /// Where it listens, for people: "127.0.0.1:6379", a path. After listen_tcp() or listen_unix().
+  const std::string& name() const { return name_; }
   void start();
   /// Begins to accept anew, after something failed that may have ended it.
   void restart();
@@ -50,6 +52,7 @@ class Listener {
   Acceptor acceptor_;
   asio::steady_timer retry_;
   LogThrottle throttle_;
+  std::string name_;
   std::string unix_path_;
 };
 

@@ -23,6 +23,8 @@ class Network {
 
   /// Binds every address and socket of the settings; returns what went wrong, or nothing.
   std::optional<std::string> listen();
+  /// Where it listens, for people: "127.0.0.1:6379 and [::1]:6379". After listen().
+  std::string addresses() const;
   void start();
   /// To be called when the context threw: for want of memory, after which nobody may be accepting.
   void accept_again();

@@ -25,6 +25,7 @@ class Background {
   void run();
   bool step(std::int64_t budget_us);
   void tend_cache();
+  void write_events();
   void wake();
 
   command::Engine& engine_;

@@ -38,10 +38,24 @@ TEST_CASE("memory sizes take Redis' units") {
   CHECK(parse_memory("1KB") == 1024);
   CHECK(parse_memory("2mb") == 2 << 20);
   CHECK(parse_memory("1gb") == 1 << 30);
-  for (const char* bad : {"", "-1", "mb", "1 mb", "1tb", "99999999999999999999", "9999999999gb"}) {
+  CHECK(parse_memory("64 mb") == 64 << 20);
+  for (const char* bad : {"", "-1", "mb", "1 ", " 1", "1mb ", "1GBB", "1tb", "99999999999999999999", "9999999999gb"}) {
     INFO(bad);
     CHECK_FALSE(parse_memory(bad));
   }
+}
+
+TEST_CASE("durations need a unit, and are shown with the largest that fits") {
+  CHECK(parse_duration("0") == 0);
+  CHECK(parse_duration("50ms") == 50);
+  CHECK(parse_duration("30 S") == 30'000);
+  CHECK(parse_duration("5m") == 300'000);
+  CHECK(parse_duration("36600d") == 36600LL * 86'400'000);
+  for (const char* bad : {"", "1", "-1s", "s", "1sec", "1.5s", "1s ", " 1s", "36601d", "99999999999999999999ms"}) {
+    INFO(bad);
+    CHECK_FALSE(parse_duration(bad));
+  }
+  for (const char* text : {"0", "50ms", "90s", "5m", "36h", "7d"}) CHECK(show_duration(*parse_duration(text)) == text);
 }
 
 TEST_CASE("globs match as Redis' do") {

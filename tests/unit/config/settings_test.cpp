@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <thread>
+#include <tuple>
 
 #include <catch2/catch.hpp>
 
@@ -10,14 +11,16 @@
 namespace pinfold::config {
 namespace {
 
+using Catch::Matchers::Contains;
+using Catch::Matchers::StartsWith;
 using Pairs = std::vector<std::pair<Id, std::string>>;
 
 std::string refused(Settings& settings, Id id, std::string_view value) {
   return settings.set(id, value, true).value_or("taken");
 }
 
-constexpr std::string_view not_an_integer = "argument couldn't be parsed into an integer";
-constexpr std::string_view not_memory = "argument must be a memory value";
+const std::string not_an_integer = "argument couldn't be parsed into an integer";
+const std::string not_memory = "argument must be a memory value";
 
 TEST_CASE("every setting has a default that it accepts, and shows it") {
   const Settings settings;
@@ -51,22 +54,51 @@ TEST_CASE("integers are read as strictly as in Redis") {
   Settings settings;
   for (const char* bad : {"", "abc", " 1", "1 ", "+1", "01", "1.5", "0x1", "1e3", "99999999999999999999"}) {
     INFO(bad);
-    CHECK(refused(settings, Id::timeout, bad) == not_an_integer);
+    CHECK(refused(settings, Id::maxclients, bad) == not_an_integer);
+    CHECK_THAT(refused(settings, Id::timeout, bad), StartsWith(not_an_integer) && Contains("seconds"));
   }
-  CHECK(refused(settings, Id::timeout, "-1") == "argument must be between 0 and 2147483647 inclusive");
-  CHECK(refused(settings, Id::timeout, "2147483648") ==
-        "argument must be between 0 and 2147483647 inclusive");
+  CHECK(refused(settings, Id::hz, "501") == "argument must be between 1 and 500 inclusive");
+  CHECK(refused(settings, Id::timeout, "-1") == "argument must be between 0 and 2147483647 inclusive, seconds");
+  CHECK(refused(settings, Id::timeout, "2147483648") == "argument must be between 0 and 2147483647 inclusive, seconds");
   CHECK(settings.integer(Id::timeout) == 0);
   CHECK(refused(settings, Id::timeout, "2147483647") == "taken");
   CHECK(settings.show(Id::timeout) == "2147483647");
 }
 
+TEST_CASE("durations take units, and keep the one of their name") {
+  Settings settings;
+  const std::tuple<Id, const char*, const char*> good[] = {
+      {Id::timeout, "5s", "5"},           {Id::timeout, "2 m", "120"},          {Id::timeout, "3000ms", "3"},
+      {Id::tcp_keepalive, "1h", "3600"},  {Id::lease_duration, "10s", "10000"}, {Id::lease_duration, "250MS", "250"},
+      {Id::lfu_decay_time, "2h", "120"},  {Id::negative_ttl_max, "1m", "60000"}, {Id::invalidation_memory, "1d", "86400000"},
+      {Id::negative_memory, "7%", "7"},   {Id::negative_memory, "8", "8"},      {Id::timeout, "0", "0"}};
+  for (const auto& [id, value, shown] : good) {
+    INFO(value);
+    CHECK(refused(settings, id, value) == "taken");
+    CHECK(settings.show(id) == shown);
+  }
+  CHECK(refused(settings, Id::timeout, "1500ms") == "argument must be a whole number of seconds");
+  CHECK(refused(settings, Id::lease_duration, "2h") == "argument must be between 1 and 3600000 inclusive, milliseconds");
+  CHECK_THAT(refused(settings, Id::lease_duration, "10sec"), Contains("milliseconds, or 50ms, 30s"));
+  CHECK_THAT(refused(settings, Id::negative_memory, "x%"), Contains("5 or 5%"));
+  CHECK(refused(settings, Id::negative_memory, "101%") == "argument must be between 0 and 100 inclusive, percent");
+}
+
+TEST_CASE("a maxmemory whose unit was forgotten is refused") {
+  Settings settings;
+  CHECK_THAT(refused(settings, Id::maxmemory, "64"), Contains("at least 1mb") && Contains("did you mean 64mb?"));
+  CHECK_THAT(refused(settings, Id::maxmemory, "1048575"), Contains("at least 1mb"));
+  CHECK(refused(settings, Id::maxmemory, "1mb") == "taken");
+  CHECK(refused(settings, Id::maxmemory, "64 mb") == "taken");
+  CHECK(settings.show(Id::maxmemory) == "67108864");
+}
+
 TEST_CASE("memory takes units, and maxmemory shares") {
   Settings settings;
   for (const char* bad :
-       {"", "-1", "1tb", "1.5gb", "1 mb", "x", "99999999999999999999", "0%", "101%", "%", "1e3"}) {
+       {"", "-1", "1tb", "1.5gb", "1 ", " 1mb", "1mb ", "1GBB", "x", "99999999999999999999", "0%", "101%", "%", "1e3"}) {
     INFO(bad);
-    CHECK(refused(settings, Id::maxmemory, bad) == not_memory);
+    CHECK_THAT(refused(settings, Id::maxmemory, bad), StartsWith(not_memory) && Contains("b, kb, mb, gb"));
   }
   CHECK(refused(settings, Id::maxmemory, "100Mb") == "taken");
   CHECK(settings.show(Id::maxmemory) == "104857600");
@@ -74,17 +106,17 @@ TEST_CASE("memory takes units, and maxmemory shares") {
   CHECK(settings.integer(Id::maxmemory) == 0);
   CHECK(refused(settings, Id::maxmemory, "50%") == "taken");
   CHECK(settings.integer(Id::maxmemory) == static_cast<std::int64_t>(available_memory() / 100 * 50));
-  CHECK(refused(settings, Id::proto_max_bulk_len, "50%") == not_memory);
+  CHECK_THAT(refused(settings, Id::proto_max_bulk_len, "50%"), StartsWith(not_memory));
   CHECK(refused(settings, Id::proto_max_bulk_len, "100") ==
-        "argument must be between 1048576 and 9223372036854775807 inclusive");
+        "argument must be between 1048576 and 9223372036854775807 inclusive, bytes");
 }
 
 TEST_CASE("the clients' share is in bytes or a percentage of maxmemory") {
   Settings settings;
   CHECK(settings.show(Id::maxmemory_clients) == "5%");
-  for (const char* bad : {"", "-1", "-1%", "%", "1.5%", "x", "5 %", "1tb"}) {
+  for (const char* bad : {"", "-1", "-1%", "%", "1.5%", "x", "5 %", "1tb", "1GBB"}) {
     INFO(bad);
-    CHECK(refused(settings, Id::maxmemory_clients, bad) == "argument must be a memory or percent value");
+    CHECK_THAT(refused(settings, Id::maxmemory_clients, bad), StartsWith("argument must be a memory or percent value"));
   }
   CHECK(refused(settings, Id::maxmemory_clients, "101%") == "percentage argument must be less or equal to 100");
   CHECK(settings.show(Id::maxmemory_clients) == "5%");

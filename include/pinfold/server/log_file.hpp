@@ -1,0 +1,36 @@
+#pragma once
+// The file that the log goes to, which can be opened anew while it is in use: programs that rotate logs rename the file and send
+// SIGHUP. Thread-safe.
+
+#include <spdlog/sinks/base_sink.h>
+
+#include <cstdio>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+namespace pinfold::server {
+
+class LogFile : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit LogFile(std::string path) : path_(std::move(path)) {}
+
+  /// Opens the file under its path, to append to it. Returns what went wrong, or nothing; then a file that was open before
+  /// stays in use.
+  std::optional<std::string> open();
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override;
+  void flush_() override;
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+
+  const std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
+};
+
+}  // namespace pinfold::server

@@ -1,0 +1,167 @@
+"""What the log tells an operator: when it is ready, who changed what, what was refused; and that it can be rotated."""
+
+import re
+import resource
+import signal
+import socket
+
+import pytest
+
+from tests.support import servers
+from tests.support.servers import eventually, is_redis
+
+pytestmark = pytest.mark.skipif(is_redis(), reason="how Pinfold says it")
+
+
+def lines(server, *words):
+    return [line for line in server.log().splitlines() if all(word in line for word in words)]
+
+
+def test_the_ready_line_says_what_runs_where(tmp_path):
+    file = tmp_path / "pinfold.yaml"
+    file.write_text('threads: 2\nmaxmemory: 100mb\npolicies:\n  - name: all\n    match: "*"\n    ttl: 1h\n')
+    with servers.pinfold(file=file) as server:
+        (ready,) = lines(server, "Ready to accept connections")
+        for word in ("Pinfold 0.1.0", f"process {server.process.pid}", f"127.0.0.1:{server.port}", "2 threads", "maxmemory 100.00M", "allkeys-lfu", "1 cache policies"):
+            assert word in ready, (word, ready)
+
+
+@pytest.mark.parametrize(
+    "command, told",
+    [
+        (["CONFIG", "SET", "timeout", "100"], "CONFIG SET timeout 100"),
+        (["CONFIG", "RESETSTAT"], "CONFIG RESETSTAT"),
+        (["FLUSHALL"], "FLUSHALL"),
+        (["FLUSHDB", "ASYNC"], "FLUSHDB ASYNC"),
+        (["SWAPDB", "0", "1"], "SWAPDB 0 1"),
+        (["CACHE.POLICY", "SET", "p", "match", "p:*", "ttl", "5m"], "CACHE.POLICY SET p match p:* ttl 5m"),
+        (["CACHE.POLICY", "DEL", "p"], "CACHE.POLICY DEL p"),
+        (["CLIENT", "PAUSE", "1"], "CLIENT PAUSE 1"),
+        (["config", "set", "requirepass", "secret"], "config set requirepass (hidden)"),
+    ],
+)
+def test_what_an_administrator_does_is_logged_with_who_did_it(start, command, told):
+    server = start()
+    with server.connect() as connection:
+        number = connection.call("CLIENT", "ID")
+        connection.call(*command)
+        eventually(lambda: lines(server, f"client {number} (127.0.0.1:", told))
+    assert not lines(server, "secret")
+
+
+def test_what_was_refused_is_not_told_as_done(start):
+    server = start()
+    with server.connect() as connection:
+        connection.call("CONFIG", "SET", "timeout", "nonsense")
+        connection.call("CONFIG", "SET", "timeout", "7")
+        eventually(lambda: lines(server, "CONFIG SET timeout 7"))
+    assert not lines(server, "nonsense")
+
+
+def test_long_requests_are_shortened_and_cannot_break_a_line(start):
+    server = start()
+    with server.connect() as connection:
+        connection.call("CACHE.POLICY", "SET", "p", "match", "x" * 1000)
+        connection.call("CONFIG", "SET", *["timeout", "1"] * 1)
+        connection.call("CLIENT", "KILL", "ADDR", "evil\r\n2026-01-01 forged line")
+        connection.call("CONFIG", "SET", "logfile", "x" * 100_000)
+        connection.call("CONFIG", "SET", "timeout", "2")
+        eventually(lambda: lines(server, "CONFIG SET timeout 2"))
+    assert max(map(len, server.log().splitlines())) < 1500
+    assert not [line for line in server.log().splitlines() if line.startswith("2026-01-01 forged")]
+
+
+def test_transactions_are_logged_by_what_they_do(start):
+    server = start()
+    with server.connect() as connection:
+        connection.call("MULTI")
+        connection.call("CONFIG", "SET", "timeout", "11")
+        connection.call("FLUSHALL")
+        assert connection.call("EXEC") == ["OK", "OK"]
+        eventually(lambda: lines(server, "CONFIG SET timeout 11") and lines(server, "FLUSHALL"))
+
+
+def test_refusals_are_told_once_in_a_while_with_their_number(start):
+    server = start("--maxmemory", "2mb", "--maxmemory-policy", "noeviction")
+    with server.connect() as connection:
+        refused = 0
+        for i in range(3000):
+            reply = connection.call("SET", f"key:{i}", "x" * 2000)
+            refused += str(reply).startswith("OOM")
+        assert refused > 1000
+        (first, *others) = eventually(lambda: lines(server, "refused 'set' of client", "for want of memory"))
+        assert "maxmemory 2097152" in first and "noeviction" in first
+    assert 1 + len(others) < refused / 10
+
+
+def test_connections_beyond_maxclients_are_told(start):
+    server = start("--maxclients", "2")
+    with server.connect() as one, server.connect() as two:
+        one.call("PING")
+        two.call("PING")
+        with socket.create_connection(("127.0.0.1", server.port)) as third:
+            assert b"max number of clients reached" in third.recv(100)
+        eventually(lambda: lines(server, "refused a connection: maxclients (2) are connected"))
+
+
+def test_http_is_told(start):
+    server = start()
+    with socket.create_connection(("127.0.0.1", server.port)) as browser:
+        browser.sendall(b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\nFLUSHALL\r\n")
+        assert browser.recv(100) == b""
+    eventually(lambda: lines(server, "sends HTTP"))
+    assert not lines(server, "FLUSHALL")
+
+
+def test_sighup_opens_the_log_anew(start, tmp_path):
+    log = tmp_path / "pinfold.log"
+    server = start("--logfile", log)
+    with server.connect() as connection:
+        eventually(lambda: "Ready" in log.read_text())
+        log.rename(tmp_path / "old")
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: log.exists() and "opened anew" in log.read_text())
+        connection.call("CONFIG", "SET", "timeout", "3")
+        eventually(lambda: "CONFIG SET timeout 3" in log.read_text())
+    assert "timeout 3" not in (tmp_path / "old").read_text()
+
+
+def test_a_log_that_cannot_be_opened_anew_goes_on_in_the_old_file(start, tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    server = start("--logfile", folder / "pinfold.log")
+    with server.connect() as connection:
+        eventually(lambda: "Ready" in (folder / "pinfold.log").read_text())
+        folder.rename(tmp_path / "moved")
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "goes on in the old file" in (tmp_path / "moved/pinfold.log").read_text())
+        assert connection.call("PING") == "PONG"
+
+
+def test_sighup_without_a_file_changes_nothing(start):
+    server = start()
+    with server.connect() as connection:
+        server.process.send_signal(signal.SIGHUP)
+        assert connection.call("PING") == "PONG"
+
+
+def test_a_maxmemory_beyond_what_there_is_is_warned_of(start):
+    server = start("--maxmemory", "100000gb")
+    eventually(lambda: lines(server, "warning", "maxmemory", "may kill the server"))
+    server = start("--maxmemory", "100mb")
+    with server.connect() as connection:
+        assert not lines(server, "may kill the server")
+        assert connection.call("CONFIG", "SET", "maxmemory", "100000gb") == "OK"
+        eventually(lambda: lines(server, "may kill the server"))
+
+
+def test_more_clients_than_the_system_has_descriptors_for_are_refused(tmp_path):
+    """Where the limit cannot be raised (not as root), a change that could not be kept is refused with the number that can."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most_of_kernel = int(open("/proc/sys/fs/nr_open").read())
+    with servers.pinfold() as server, server.connect() as connection:
+        reply = connection.call("CONFIG", "SET", "maxclients", str(most_of_kernel + 1))
+        found = re.search(r"The operating system is not able to handle the specified number of clients, try with (\d+)", reply)
+        assert found, reply
+        assert connection.call("CONFIG", "GET", "maxclients") == [b"maxclients", b"10000"]
+        assert connection.call("CONFIG", "SET", "maxclients", found[1]) == "OK"
