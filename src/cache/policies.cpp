@@ -9,6 +9,7 @@
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/random.hpp"
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/store/extra.hpp"
 #include "pinfold/store/value.hpp"
 
@@ -92,6 +93,10 @@ Error read_max_memory(Policy& policy, std::string_view value) {
   const auto percent = parse_percent(value, 100);
   const auto bytes = parse_memory(value);
   if (!percent && !bytes) return "must be a size such as 100mb, or a percentage of maxmemory";
+  if (bytes && *bytes != 0 && is_digit(value.back())) {
+    return "must be a size with a unit, or a percentage of maxmemory: '" + excerpt(value) + "' may be meant as " + excerpt(value) + "% or as " +
+           excerpt(value) + "mb, or is " + excerpt(value) + "b";
+  }
   policy.max_memory = percent ? 0 : *bytes;
   policy.max_memory_percent = percent ? static_cast<unsigned>(*percent) : 0;
   return std::nullopt;
@@ -105,6 +110,9 @@ Error read_priority(Policy& policy, std::string_view value) {
   policy.priority = static_cast<Priority>(found - priorities.begin());
   return std::nullopt;
 }
+
+// As read_max_memory takes it, in bytes: the unit is part of it.
+std::string show_bytes(std::uint64_t bytes) { return bytes != 0 ? std::to_string(bytes) + "b" : "0"; }
 
 std::string show_beta(const Policy& policy) {
   char text[32];
@@ -133,7 +141,7 @@ constexpr Field kFields[] = {
     {"max-value", read_max_value, [](const Policy& p) { return std::to_string(p.max_value); }},
     {"max-memory", read_max_memory,
      [](const Policy& p) {
-       return p.max_memory_percent != 0 ? std::to_string(p.max_memory_percent) + "%" : std::to_string(p.max_memory);
+       return p.max_memory_percent != 0 ? std::to_string(p.max_memory_percent) + "%" : show_bytes(p.max_memory);
      }},
     {"priority", read_priority, [](const Policy& p) { return std::string(priorities[static_cast<unsigned>(p.priority)]); }},
 };
@@ -158,7 +166,10 @@ std::span<const std::string_view> policy_fields() {
 
 Error set_field(Policy& policy, std::string_view field, std::string_view value) {
   const Field* const row = find(field);
-  if (row == nullptr) return "unknown field '" + std::string(field) + "'";
+  if (row == nullptr) {
+    const auto nearest = nearest_word(field, policy_fields());
+    return "unknown field '" + excerpt(field) + "'" + (nearest ? " (did you mean '" + std::string(*nearest) + "'?)" : "");
+  }
   if (Error error = row->read(policy, value)) return "'" + std::string(row->name) + "' " + *error;
   return std::nullopt;
 }
@@ -166,6 +177,43 @@ Error set_field(Policy& policy, std::string_view field, std::string_view value) 
 std::string show_field(const Policy& policy, std::string_view field) {
   const Field* const row = find(field);
   return row != nullptr ? row->show(policy) : std::string();
+}
+
+namespace {
+
+// The policy before this one that leaves no key to it; null if none does. Patterns that end with their only wildcard are told.
+const Policy* covered_by(std::span<const Policy> before, const Policy& policy) {
+  const auto head = [](std::string_view pattern) { return pattern.substr(0, std::ranges::find_if(pattern, is_special) - pattern.begin()); };
+  const auto covers = [&](const Policy& other) {
+    const std::string_view prefix = head(other.match);
+    const bool whole = std::string_view(other.match).substr(prefix.size()).find_first_not_of('*') == std::string_view::npos;
+    if (!whole) return false;
+    return prefix.size() == other.match.size() ? other.match == policy.match : head(policy.match).starts_with(prefix);
+  };
+  const auto found = std::ranges::find_if(before, covers);
+  return found != before.end() ? &*found : nullptr;
+}
+
+}  // namespace
+
+std::vector<PolicyWarning> warnings_about(std::span<const Policy> policies, std::int64_t lease_ms) {
+  std::vector<PolicyWarning> warnings;
+  for (std::size_t i = 0; i < policies.size(); ++i) {
+    Policy policy = policies[i];
+    if (policy.lease_ms == 0) policy.lease_ms = lease_ms;
+    const auto shown = [&](std::string_view field) { return "'" + std::string(field) + "' (" + show_field(policy, field) + ")"; };
+    const auto warn = [&](const std::string& text) { warnings.push_back({policy.name, text}); };
+    if (policy.max_ttl_ms != 0 && policy.ttl_ms > policy.max_ttl_ms) {
+      warn(shown("ttl") + " is above " + shown("max-ttl") + ", which shortens it");
+    }
+    if (policy.coalesce_ms > policy.lease_ms) {
+      warn(shown("coalesce") + " is longer than " + shown("lease") + ": who waits is sent to load when the lease ends");
+    }
+    if (const Policy* const other = covered_by(policies.first(i), policy)) {
+      warn("no key falls under it: '" + other->match + "' of policy '" + other->name + "' comes first and matches all that '" + policy.match + "' does");
+    }
+  }
+  return warnings;
 }
 
 bool is_policy_name(std::string_view name) {

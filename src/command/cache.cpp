@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/cache_family.hpp"
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/expiry.hpp"
@@ -14,19 +15,6 @@
 
 namespace pinfold::command {
 
-std::optional<std::int64_t> take_number(Call& call, Cursor& options, std::string_view what, std::int64_t least,
-                                        std::int64_t most) {
-  const auto number = options.take_integer();
-  if (!number) {
-    call.not_an_integer();
-    return std::nullopt;
-  }
-  if (*number >= least && *number <= most) return number;
-  call.reply.error("ERR invalid " + std::string(what) + " in '" + std::string(call.row.name) + "' command, must be from " +
-                   std::to_string(least) + " to " + std::to_string(most));
-  return std::nullopt;
-}
-
 std::optional<std::string_view> take_tag(Call& call, Cursor& options) {
   const std::string_view tag = options.take();
   if (!tag.empty() && tag.size() <= store::most_tag_bytes) return tag;
@@ -35,10 +23,10 @@ std::optional<std::string_view> take_tag(Call& call, Cursor& options) {
 }
 
 bool TagsOption::take(Call& call, Cursor& options) {
-  const auto count = take_number(call, options, "number of tags", 1, 1024);
+  const auto count = take_number(call, options, {"TAGS", "the number of tags", 1, 1024});
   if (!count) return false;
   if (options.left() < static_cast<std::size_t>(*count)) {
-    call.syntax_error();
+    call.reply.error("ERR TAGS " + std::to_string(*count) + " must be followed by as many tags, not " + std::to_string(options.left()));
     return false;
   }
   encoded_.clear();
@@ -55,28 +43,36 @@ bool TagsOption::take(Call& call, Cursor& options) {
 
 namespace {
 
+// A token as CACHE.GET gave it, or a number that is none.
+std::optional<std::int64_t> take_token(Call& call, std::string_view text) {
+  const auto token = parse_i64(text);
+  if (!token) call.reply.error("ERR a token is a number, as CACHE.GET answers it, not '" + excerpt(text) + "'");
+  return token;
+}
+
 // --- reading ---
 
 // LEASE, WAIT and BETA. False: an error was replied.
 bool read_options(Call& call, Cursor options, bool may_wait, CacheReadOptions& read) {
   while (!options.done()) {
     if (options.take_with_value("LEASE")) {
-      const auto ms = take_number(call, options, "lease time", 0, longest_lease_ms);
+      const auto ms = take_number(call, options, {"LEASE", "milliseconds", 0, longest_lease_ms});
       if (!ms) return false;
       read.lease_ms = *ms;
     } else if (may_wait && options.take_with_value("WAIT")) {
-      const auto ms = take_number(call, options, "wait time", 0, longest_wait_ms);
+      const auto ms = take_number(call, options, {"WAIT", "milliseconds", 0, longest_wait_ms});
       if (!ms) return false;
       read.wait_ms = *ms;
     } else if (options.take_with_value("BETA")) {
-      const auto beta = parse_real(options.take());
+      const std::string_view text = options.take();
+      const auto beta = parse_real(text);
       if (!beta || *beta < 0 || *beta > 1000) {
-        call.reply.error("ERR BETA must be a number from 0 to 1000");
+        call.reply.error("ERR BETA takes a number, 0 to 1000, not '" + excerpt(text) + "'");
         return false;
       }
       read.beta = static_cast<double>(*beta);
     } else {
-      call.syntax_error();
+      wrong_option(call, options);
       return false;
     }
   }
@@ -133,22 +129,22 @@ struct FillOptions {
 bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
   while (!options.done()) {
     if (options.take_with_value("TOKEN")) {
-      const auto token = options.take_integer();
-      if (!token) return call.not_an_integer(), false;
+      const auto token = take_token(call, options.take());
+      if (!token) return false;
       fill.has_token = true;
       fill.token = *token > 0 ? static_cast<std::uint64_t>(*token) : 0;
     } else if (options.take_with_value("TAGS")) {
       if (!fill.tags.take(call, options)) return false;
     } else if (full && options.take_with_value("STALE")) {
-      const auto ms = take_number(call, options, "stale time", 0, UINT32_MAX);
+      const auto ms = take_number(call, options, {"STALE", "milliseconds", 0, UINT32_MAX});
       if (!ms) return false;
       fill.stale_ms = *ms;
     } else if (full && options.take_with_value("VERSION")) {
-      const auto version = take_number(call, options, "version", 1, most_exact);
+      const auto version = take_number(call, options, {"VERSION", "a number", 1, most_exact});
       if (!version) return false;
       fill.version = static_cast<std::uint64_t>(*version);
     } else if (!fill.expiry.take(options)) {
-      return call.syntax_error(), false;
+      return wrong_option(call, options), false;
     }
   }
   return true;
@@ -218,7 +214,7 @@ void cache_set(Call& call) {
 void cache_absent(Call& call) {
   FillOptions fill;
   if (!fill_options(call, Cursor(call.args, 2), false, fill)) return;
-  if (fill.expiry.keeps()) return call.syntax_error();
+  if (fill.expiry.keeps()) return call.reply.error("ERR KEEPTTL is not possible: a negative entry has a deadline of its own");
   const cache::Policy* const policy = call.engine.cache.policy_of(call.key().text);
   const std::int64_t most = call.engine.settings.integer(config::Id::negative_ttl_max);
   const std::int64_t usual = policy != nullptr && policy->negative_ttl_ms > 0 ? policy->negative_ttl_ms : most;
@@ -247,13 +243,13 @@ void cache_absent(Call& call) {
 // --- giving back ---
 
 void cache_release(Call& call) {
-  const auto token = parse_i64(call.args[2]);
-  if (!token) return call.not_an_integer();
+  const auto token = take_token(call, call.args[2]);
+  if (!token) return;
   std::int64_t retry_ms = 0;
   Cursor options(call.args, 3);
   while (!options.done()) {
-    if (!options.take_with_value("RETRY")) return call.syntax_error();
-    const auto ms = take_number(call, options, "retry time", 0, longest_lease_ms);
+    if (!options.take_with_value("RETRY")) return wrong_option(call, options);
+    const auto ms = take_number(call, options, {"RETRY", "milliseconds", 0, longest_lease_ms});
     if (!ms) return;
     retry_ms = *ms;
   }
@@ -263,10 +259,10 @@ void cache_release(Call& call) {
 }
 
 void cache_renew(Call& call) {
-  const auto token = parse_i64(call.args[2]);
-  if (!token) return call.not_an_integer();
+  const auto token = take_token(call, call.args[2]);
+  if (!token) return;
   Cursor options(call.args, 3);
-  const auto ms = take_number(call, options, "lease time", 1, longest_lease_ms);
+  const auto ms = take_number(call, options, {"CACHE.RENEW", "milliseconds", 1, longest_lease_ms});
   if (!ms) return;
   cache::Leases& leases = call.engine.cache.leases(call.key());
   const bool held = *token > 0 && leases.renew(call.session.db, call.key().text, static_cast<std::uint64_t>(*token), *ms, call.mono);
@@ -336,11 +332,11 @@ void cache_invalidate(Call& call) {
     if (options.take("SOFT")) {
       what.soft = true;
     } else if (options.take_with_value("VERSION")) {
-      const auto version = take_number(call, options, "version", 1, most_exact);
+      const auto version = take_number(call, options, {"VERSION", "a number", 1, most_exact});
       if (!version) return;
       what.version = static_cast<std::uint64_t>(*version);
     } else {
-      return call.syntax_error();
+      return wrong_option(call, options);
     }
   }
   if (what.version != 0) {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <mutex>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
@@ -13,7 +16,7 @@
 namespace pinfold::command {
 namespace {
 
-void reply_policy(Call& call, const cache::Policy& policy) {
+void reply_policy(Call& call, const cache::Policy& policy, std::span<const cache::PolicyWarning> warnings) {
   const cache::PolicyCounters& counters = call.engine.cache.counters_of(policy.slot);
   const auto fields = cache::policy_fields();
   const auto number = [&](std::string_view name, std::int64_t n) {
@@ -21,7 +24,7 @@ void reply_policy(Call& call, const cache::Policy& policy) {
     call.reply.integer(n);
   };
   constexpr std::size_t statistics = 7;
-  call.reply.map(1 + fields.size() + statistics);
+  call.reply.map(1 + fields.size() + statistics + 1);
   call.reply.bulk("name");
   call.reply.bulk(policy.name);
   for (const std::string_view field : fields) {
@@ -36,20 +39,31 @@ void reply_policy(Call& call, const cache::Policy& policy) {
   number("misses", static_cast<std::int64_t>(counters.misses.load()));
   number("leases-granted", static_cast<std::int64_t>(counters.leases.load()));
   number("leases", counters.leases_alive.load());
+  const auto own = [&](const cache::PolicyWarning& warning) { return warning.policy == policy.name; };
+  call.reply.bulk("warnings");
+  call.reply.array(static_cast<std::size_t>(std::ranges::count_if(warnings, own)));
+  for (const cache::PolicyWarning& warning : warnings) {
+    if (own(warning)) call.reply.bulk(warning.text);
+  }
+}
+
+std::vector<cache::PolicyWarning> warnings_about(Call& call, std::span<const cache::Policy> policies) {
+  return cache::warnings_about(policies, call.engine.cache.lease_ms.load());
 }
 
 void policy_list(Call& call) {
   const std::lock_guard lock(call.engine.cache.policies_mutex());
   const auto policies = call.engine.cache.policies_copy();
   call.reply.array(policies.size());
-  for (const cache::Policy& policy : policies) reply_policy(call, policy);
+  const auto warnings = warnings_about(call, policies);
+  for (const cache::Policy& policy : policies) reply_policy(call, policy, warnings);
 }
 
 void policy_show(Call& call) {
   const std::lock_guard lock(call.engine.cache.policies_mutex());
   const auto policies = call.engine.cache.policies_copy();
   const auto found = std::find_if(policies.begin(), policies.end(), [&](const auto& p) { return p.name == call.args[2]; });
-  found != policies.end() ? reply_policy(call, *found) : call.reply.null();
+  found != policies.end() ? reply_policy(call, *found, warnings_about(call, policies)) : call.reply.null();
 }
 
 void policy_match(Call& call) {
@@ -59,7 +73,7 @@ void policy_match(Call& call) {
 
 void policy_set(Call& call) {
   const std::string_view name = call.args[2];
-  if (call.args.size() % 2 == 0) return call.syntax_error();
+  if (call.args.size() % 2 == 0) return call.reply.error("ERR field '" + excerpt(call.args.back()) + "' needs a value");
   if (!cache::is_policy_name(name)) {
     return call.reply.error("ERR a policy's name must have 1 to 64 letters, digits and '-', '_' or '.'");
   }
@@ -74,13 +88,16 @@ void policy_set(Call& call) {
   for (std::size_t i = 3; i < call.args.size(); i += 2) {
     for (std::size_t before = 3; before < i; before += 2) {
       if (!iequals(call.args[before], call.args[i])) continue;
-      return call.reply.error("ERR policy '" + std::string(name) + "': " + std::string(call.args[i]) + " is set twice");
+      return call.reply.error("ERR policy '" + std::string(name) + "': " + excerpt(call.args[i]) + " is set twice");
     }
     if (const auto error = cache::set_field(*found, call.args[i], call.args[i + 1])) {
       return call.reply.error("ERR policy '" + std::string(name) + "': " + *error);
     }
   }
   if (found->match.empty()) return call.reply.error("ERR there is no policy '" + std::string(name) + "', and a new one needs a match");
+  for (const cache::PolicyWarning& warning : warnings_about(call, policies)) {
+    if (warning.policy == name && call.engine.audit) call.engine.audit("policy '" + warning.policy + "': " + warning.text);
+  }
   call.engine.cache.set_policies(std::move(policies));
   call.reply.ok();
 }

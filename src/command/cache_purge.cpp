@@ -23,11 +23,11 @@ struct PurgeRequest {
 std::optional<PurgeRequest> read_request(Call& call) {
   PurgeRequest request;
   Cursor options(call.args, 1);
-  if (options.take("TAGS")) {
-    const auto count = take_number(call, options, "number of tags", 1, store::Purges::most_tags);
+  if (options.take_with_value("TAGS")) {
+    const auto count = take_number(call, options, {"TAGS", "the number of tags", 1, store::Purges::most_tags});
     if (!count) return std::nullopt;
     if (options.left() < static_cast<std::size_t>(*count)) {
-      call.syntax_error();
+      call.reply.error("ERR TAGS " + std::to_string(*count) + " must be followed by as many tags, not " + std::to_string(options.left()));
       return std::nullopt;
     }
     while (request.names.size() < static_cast<std::size_t>(*count)) {
@@ -45,7 +45,7 @@ std::optional<PurgeRequest> read_request(Call& call) {
     request.by_prefix = true;
     request.names.emplace_back(prefix);
   } else {
-    call.syntax_error();
+    wrong_option(call, options);
     return std::nullopt;
   }
   while (!options.done()) {
@@ -54,24 +54,30 @@ std::optional<PurgeRequest> read_request(Call& call) {
     } else if (options.take("SYNC")) {
       request.sync = true;
     } else {
-      call.syntax_error();
+      wrong_option(call, options);
       return std::nullopt;
     }
   }
   return request;
 }
 
+// What a client named, for a line of the log.
+std::string shown(std::string_view name) {
+  constexpr std::size_t longest = 128;
+  return quoted(name.substr(0, longest));
+}
+
 std::string who(Call& call) {
   const SharedClient& client = call.session.shared;
-  const std::string name = client.name.empty() ? "" : ", name " + quoted(client.name);
+  const std::string name = client.name.empty() ? "" : ", name " + shown(client.name);
   return "client " + std::to_string(client.id) + " (" + client.address + ", user " + client.user + name + ")";
 }
 
 std::string what(const PurgeRequest& request) {
   std::string text = request.by_prefix ? "PREFIX" : "TAGS";
-  constexpr std::size_t most_named = 100;
+  constexpr std::size_t most_named = 5;
   const std::size_t named = std::min(request.names.size(), most_named);
-  for (std::size_t i = 0; i < named; ++i) text += " " + quoted(request.names[i]);
+  for (std::size_t i = 0; i < named; ++i) text += " " + shown(request.names[i]);
   if (named < request.names.size()) text += " and " + std::to_string(request.names.size() - named) + " more";
   return text + (request.soft ? " SOFT" : "");
 }
@@ -109,7 +115,7 @@ void cache_purge(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {"cache.purge", cache_purge, -3, kWrite | kAllShards, kKeyspace | kDangerous, {}, "cache", "0.1.0",
-     "O(1) in the number of entries, O(N) for N leases; the entries' memory comes back in the background.",
+     "O(N) for N tags, however many entries and leases there are; the entries' memory comes back in the background.",
      "Removes all entries with a tag or with a prefix, or makes them stale, at once.",
      "<TAGS numtags tag [tag ...] | PREFIX prefix> [SOFT] [SYNC]"},
 };

@@ -8,6 +8,7 @@
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/config/machine.hpp"
 
 namespace pinfold::config {
@@ -256,33 +257,13 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
   }
 }
 
-// How many letters must be changed, added or left out to make one name of the other (Levenshtein's distance).
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i);
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (lower(a[i - 1]) == lower(b[j - 1]) ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 const Setting* nearest_setting(std::string_view name) {
-  constexpr std::size_t longest = 64;
-  if (name.size() > longest) return nullptr;
-  const Setting* nearest = nullptr;
-  std::size_t best = name.size() / 4 + 2;  // further apart than this is another word
-  for (const Setting& setting : settings_table()) {
-    const std::size_t away = distance(name, setting.name);
-    if (away >= best) continue;
-    best = away;
-    nearest = &setting;
-  }
-  return nearest;
+  std::vector<std::string_view> names;
+  for (const Setting& setting : settings_table()) names.push_back(setting.name);
+  const std::optional<std::string_view> nearest = nearest_word(name, names);
+  if (!nearest) return nullptr;
+  const auto found = std::ranges::find(settings_table(), *nearest, &Setting::name);
+  return &*found;
 }
 
 }  // namespace

@@ -25,6 +25,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/config/machine.hpp"
 #include "pinfold/config/settings.hpp"
+#include "pinfold/net/log_throttle.hpp"
 #include "pinfold/net/network.hpp"
 #include "pinfold/server/background.hpp"
 #include "pinfold/server/log_file.hpp"
@@ -237,7 +238,13 @@ int run(int argc, char** argv, char** environment) {
   connect_cache_settings(settings, keyspace, engine.cache);
   const std::size_t policy_count = policies.size();
   engine.cache.set_policies(std::move(policies));
-  engine.audit = [](const std::string& line) { spdlog::info("{}", line); };
+  constexpr unsigned audit_lines_per_second = 20;
+  engine.audit = [throttle = std::make_shared<net::LogThrottle>(audit_lines_per_second)](const std::string& line) {
+    if (const auto note = throttle->admit(monotonic_ms())) spdlog::info("{}{}", line, *note);
+  };
+  for (const auto& warning : cache::warnings_about(engine.cache.policies_copy(), engine.cache.lease_ms.load())) {
+    spdlog::warn("policy '{}': {}", warning.policy, warning.text);
+  }
   const pid_t self = getpid();
   engine.shut_down = [self] {
     spdlog::info("A client asked for SHUTDOWN");

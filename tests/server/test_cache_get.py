@@ -235,14 +235,14 @@ def test_the_chance_to_be_chosen_is_that_of_xfetch(cache):
 # Bad input
 
 
-INTEGER = "ERR value is not an integer or out of range"
 NOT_INTEGERS = ["x", "", "1.5", " 1", "0x10", "9223372036854775808", "-9223372036854775809", "1e3"]
 
 
 @pytest.mark.parametrize("option", ["LEASE", "WAIT"])
 @pytest.mark.parametrize("text", NOT_INTEGERS)
 def test_a_duration_that_is_no_integer_is_refused(cache, option, text):
-    assert cache.call("CACHE.GET", "k", option, text) == INTEGER
+    most = {"LEASE": 3_600_000, "WAIT": 86_400_000}[option]
+    assert cache.call("CACHE.GET", "k", option, text) == f"ERR {option} takes milliseconds, 0 to {most}, not '{text}'"
     assert cache.lease("k")
 
 
@@ -253,13 +253,13 @@ def test_a_duration_that_is_negative_or_overflows_is_refused(cache, option, text
     assert cache.lease("k")
 
 
-@pytest.mark.parametrize("option, what, most", [("LEASE", "lease time", 3_600_000), ("WAIT", "wait time", 86_400_000)])
-def test_a_duration_out_of_its_bounds_is_answered_with_them(cache, option, what, most):
-    """a number out of its bounds is answered with the bounds"""
+@pytest.mark.parametrize("option, most", [("LEASE", 3_600_000), ("WAIT", 86_400_000)])
+def test_a_duration_out_of_its_bounds_is_answered_with_them(cache, option, most):
+    """a number that is none, or out of its bounds, with its unit and its bounds (`ERR WAIT takes milliseconds, 0 to 86400000, not '10s'`)"""
     for wrong in (-1, most + 1):
-        assert cache.call("CACHE.GET", "k", option, wrong) == f"ERR invalid {what} in 'cache.get' command, must be from 0 to {most}"
+        assert cache.call("CACHE.GET", "k", option, wrong) == f"ERR {option} takes milliseconds, 0 to {most}, not '{wrong}'"
     if option == "LEASE":
-        assert cache.call("CACHE.MGET", 1, "k", option, most + 1) == f"ERR invalid {what} in 'cache.mget' command, must be from 0 to {most}"
+        assert cache.call("CACHE.MGET", 1, "k", option, most + 1) == f"ERR {option} takes milliseconds, 0 to {most}, not '{most + 1}'"
     assert cache.get("none", option, 0).status == cache.get("most", option, most).status == "miss"
     if option == "LEASE":
         assert 3_400_000 < cache.inspect("most")["lease-ms"] <= most
@@ -267,7 +267,7 @@ def test_a_duration_out_of_its_bounds_is_answered_with_them(cache, option, what,
 
 def test_a_beta_out_of_its_bounds_is_answered_with_them(cache):
     for wrong in ("-0.001", "1000.001", "1e9", "inf"):
-        assert cache.call("CACHE.GET", "k", "BETA", wrong) == "ERR BETA must be a number from 0 to 1000"
+        assert cache.call("CACHE.GET", "k", "BETA", wrong) == f"ERR BETA takes a number, 0 to 1000, not '{wrong}'"
     for right in ("0", "0.0", "1000", "1e3"):
         assert cache.get(f"k{right}", "BETA", right).token > 0
 
@@ -279,10 +279,27 @@ def test_a_wrong_beta_is_refused(cache, text):
     assert cache.lease("k")
 
 
-@pytest.mark.parametrize("options", [["LEASE"], ["WAIT"], ["BETA"], ["BOGUS"], ["LEASE", "1", "BOGUS"], ["VALUE", "1"]])
-def test_wrong_options_are_a_syntax_error(cache, options):
-    assert cache.call("CACHE.GET", "k", *options) == "ERR syntax error"
-    assert cache.call("CACHE.MGET", 1, "k", *options) == "ERR syntax error"
+GET = "; usage: CACHE.GET key [LEASE milliseconds] [WAIT milliseconds] [BETA beta]"
+MGET = "; usage: CACHE.MGET numkeys key [key ...] [LEASE milliseconds] [BETA beta]"
+
+
+@pytest.mark.parametrize(
+    "options, wrong",
+    [(["LEASE"], "LEASE needs a value"), (["lease"], "LEASE needs a value"), (["BETA"], "BETA needs a value"), (["BOGUS"], "unknown option 'BOGUS'"),
+     (["LEASE", "1", "BOGUS"], "unknown option 'BOGUS'"), (["LEASE", "1", "1"], "unknown option '1'"), (["VALUE", "1"], "unknown option 'VALUE'"),
+     (["LAESE", "1"], "unknown option 'LAESE' (did you mean 'LEASE'?)"), (["B" * 1000], f"unknown option '{'B' * 128}'"), ([""], "unknown option ''")],
+)  # fmt: skip
+def test_a_wrong_option_is_named(cache, options, wrong):
+    assert cache.call("CACHE.GET", "k", *options) == f"ERR {wrong}{GET}"
+    assert cache.call("CACHE.MGET", 1, "k", *options) == f"ERR {wrong}{MGET}"
+    assert cache.lease("k")
+
+
+def test_an_option_of_another_command_is_unknown(cache):
+    """the word that is wrong is named (`ERR unknown option 'WIAT' (did you mean 'WAIT'?)`)"""
+    assert cache.call("CACHE.GET", "k", "WAIT") == f"ERR WAIT needs a value{GET}"
+    assert cache.call("CACHE.GET", "k", "WIAT", 1) == f"ERR unknown option 'WIAT' (did you mean 'WAIT'?){GET}"
+    assert cache.call("CACHE.MGET", 1, "k", "WAIT", 1) == f"ERR unknown option 'WAIT'{MGET}"
     assert cache.lease("k")
 
 

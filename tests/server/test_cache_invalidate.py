@@ -11,7 +11,6 @@ from .conftest import info
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
-INTEGER = "ERR value is not an integer or out of range"
 
 _numbers = itertools.count()
 
@@ -260,24 +259,29 @@ def test_a_wrong_number_of_keys_is_refused(cache, numkeys):
 @pytest.mark.parametrize("text", ["x", "", "1.5", "9223372036854775808"])
 def test_a_version_that_is_no_integer_is_refused(cache, text):
     cache.set("a", "v")
-    assert cache.call("CACHE.INVALIDATE", 1, "a", "VERSION", text) == INTEGER
+    assert cache.call("CACHE.INVALIDATE", 1, "a", "VERSION", text) == f"ERR VERSION takes a number, 1 to {2**53 - 1}, not '{text}'"
     assert cache.get("a").status == "hit"
 
 
 def test_a_version_out_of_its_bounds_is_answered_with_them(cache, key):
     cache.set(key, "v")
     for wrong in ("0", "-1", str(2**53)):
-        assert cache.call("CACHE.INVALIDATE", 1, key, "VERSION", wrong) == f"ERR invalid version in 'cache.invalidate' command, must be from 1 to {2**53 - 1}"
+        assert cache.call("CACHE.INVALIDATE", 1, key, "VERSION", wrong) == f"ERR VERSION takes a number, 1 to {2**53 - 1}, not '{wrong}'"
         assert cache.get(key).status == "hit"
     assert cache.invalidate([key], "VERSION", 1) == 1
     assert cache.invalidate([key], "VERSION", 2**53 - 1) == 0
     assert cache.call("CACHE.SET", key, "v", "VERSION", 2**53 - 1) is None
 
 
-@pytest.mark.parametrize("options", [["BOGUS"], ["VERSION"], ["SOFT", "BOGUS"], ["HARD"]])
-def test_wrong_options_are_a_syntax_error(cache, options):
+@pytest.mark.parametrize(
+    "options, wrong",
+    [(["BOGUS"], "unknown option 'BOGUS'"), (["VERSION"], "VERSION needs a value"), (["SOFT", "BOGUS"], "unknown option 'BOGUS'"),
+     (["HARD"], "unknown option 'HARD'"), (["SOFTT"], "unknown option 'SOFTT' (did you mean 'SOFT'?)")],
+)  # fmt: skip
+def test_a_wrong_option_is_named(cache, options, wrong):
     cache.set("a", "v")
-    assert cache.call("CACHE.INVALIDATE", 1, "a", *options) == "ERR syntax error"
+    error = cache.call("CACHE.INVALIDATE", 1, "a", *options)
+    assert error == f"ERR {wrong}; usage: CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION version]"
     assert cache.get("a").status == "hit"
 
 

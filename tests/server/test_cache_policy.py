@@ -284,7 +284,7 @@ def left(connection, family, each=2000):
 
 
 def test_a_quota_is_what_its_own_entries_pay_for(start):
-    """max-memory: 25%  # of maxmemory, or bytes; over it this policy's entries go first when memory is needed"""
+    """max-memory: 25%  # of maxmemory, or a size with a unit; over it this policy's entries go first when memory is needed"""
     with start("--maxmemory", "24mb").connect() as connection:
         assert connection.call("CACHE.POLICY", "SET", "p", "match", "p:*", "max-memory", "25%") == "OK"
         # They are read more often than the others, and have to go all the same.
@@ -490,6 +490,65 @@ def test_a_wrong_value_is_refused_and_changes_nothing(cache, policy, fields):
     assert cache.policy("SHOW", "p") == before
     assert is_error(cache.policy("SET", "q", "match", "q:*", *fields))
     assert listed(cache) == ["p"]
+
+
+def test_a_field_that_is_wrong_is_named(cache, policy):
+    policy("p", "match", "p:*")
+    assert cache.policy("SET", "p", "coalsce", "1s") == "ERR policy 'p': unknown field 'coalsce' (did you mean 'coalesce'?)"
+    assert cache.policy("SET", "p", "bogus", "1s") == "ERR policy 'p': unknown field 'bogus'"
+    assert cache.policy("SET", "p", "x" * 1000, "1s") == f"ERR policy 'p': unknown field '{'x' * 128}'"
+    assert cache.policy("SET", "p", "ttl", "1s", "stale") == "ERR field 'stale' needs a value"
+
+
+def test_bytes_need_a_unit_where_a_percentage_may_be_meant(cache, policy):
+    policy("p", "match", "p:*", "max-memory", "25b")
+    assert shown(cache, "p")["max-memory"] == b"25b"
+    for wrong in ("25", "1048576"):
+        assert cache.policy("SET", "p", "max-memory", wrong).startswith("ERR policy 'p': 'max-memory' must be a size with a unit, or a percentage of maxmemory")
+    for right, seen in (("25%", b"25%"), ("1mb", b"1048576b"), ("0", b"0")):
+        assert cache.policy("SET", "p", "max-memory", right) == "OK"
+        assert shown(cache, "p")["max-memory"] == seen
+        assert cache.policy("SET", "p", "max-memory", seen) == "OK"
+
+
+# "What contradicts itself is allowed, but warned of"
+
+
+@pytest.mark.parametrize(
+    "fields, warning",
+    [(["ttl", "2h", "max-ttl", "1h"], "'ttl' (2h) is above 'max-ttl' (1h)"), (["coalesce", "20s"], "'coalesce' (20s) is longer than 'lease' (10s)"),
+     (["coalesce", "2s", "lease", "1s"], "'coalesce' (2s) is longer than 'lease' (1s)")],
+)  # fmt: skip
+def test_a_policy_that_contradicts_itself_is_warned_of(cache, policy, fields, warning):
+    policy("p", "match", "p:*", *fields)
+    (found,) = shown(cache, "p")["warnings"]
+    assert text(found).startswith(warning)
+
+
+@pytest.mark.parametrize("fields", [["ttl", "1h", "max-ttl", "1h"], ["coalesce", "10s"], ["coalesce", "1m", "lease", "1m"], ["max-ttl", "1h"], ["ttl", "1h"]])
+def test_a_policy_that_makes_sense_is_not(cache, policy, fields):
+    policy("p", "match", "p:*", *fields)
+    assert shown(cache, "p")["warnings"] == []
+
+
+@pytest.mark.parametrize("first, second, covered", [
+    ("*", "p:*", True), ("p:*", "p:1:*", True), ("p:*", "p:?x*y", True), ("p:*", "p:*", True), ("p:1", "p:1", True), ("p:**", "p:1", True),
+    ("p:*", "q:*", False), ("p:1:*", "p:*", False), ("p:*x", "p:*", False), ("?", "p", False), ("p:1", "p:1*", False), ("p:*", "*", False),
+])  # fmt: skip
+def test_a_policy_that_no_key_reaches_is_warned_of(cache, policy, first, second, covered):
+    policy("first", "match", first)
+    policy("second", "match", second)
+    assert shown(cache, "first")["warnings"] == []
+    found = [text(warning) for warning in shown(cache, "second")["warnings"]]
+    assert found == ([f"no key falls under it: '{first}' of policy 'first' comes first and matches all that '{second}' does"] if covered else [])
+
+
+def test_contradictions_in_the_file_are_in_the_log(start, tmp_path):
+    file = tmp_path / "pinfold.yaml"
+    file.write_text('policies:\n  - name: all\n    match: "*"\n    ttl: 2h\n    max-ttl: 1h\n  - name: p\n    match: "p:*"\n')
+    server = start(file=file)
+    eventually(lambda: "policy 'all': 'ttl' (2h) is above 'max-ttl' (1h)" in server.log())
+    assert "policy 'p': no key falls under it: '*' of policy 'all' comes first" in server.log()
 
 
 def test_a_glob_that_does_not_parse_is_refused(cache):

@@ -3,11 +3,11 @@
 import os
 import pathlib
 import threading
-import uuid
+import time
 
 import pytest
 
-from tests.support.cache import LONG, is_error
+from tests.support.cache import LONG, Cache, is_error
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -484,10 +484,12 @@ def test_16384_tags_can_wait(cache):
 @pytest.mark.parametrize("how", ["TAGS", "PREFIX"])
 @pytest.mark.parametrize("options", [[], ["SOFT"]], ids=" ".join)
 @pytest.mark.parametrize("name", ["", "eraser"])
-def test_each_purge_leaves_a_line_in_the_log(cache, server, connect, how, options, name):
+def test_each_purge_leaves_a_line_in_the_log(start, how, options, name):
     """Each purge writes a line to the log when its sweep ends: who, what, how many entries and bytes."""
-    mark = f"audited:{uuid.uuid4()}"  # of this run: the log has lines of others
-    client, bystander = connect(), connect()
+    mark = "audited"
+    server = start()
+    client, bystander = server.connect(), server.connect()
+    cache = Cache(server.connect(), 2)
     bystander.call("CLIENT", "SETNAME", "bystander")
     if name:
         client.call("CLIENT", "SETNAME", name)
@@ -503,6 +505,26 @@ def test_each_purge_leaves_a_line_in_the_log(cache, server, connect, how, option
     expected = f"client {who['id']} ({who['addr']}, user default{said}) purged {' '.join([what, *options])}: 3 entries, {erased} bytes"
     assert len(lines) == 1 and lines[0].endswith(expected), (lines, expected)
     assert erased == 0 if options else 300 < erased < 3 * 250
+
+
+def test_the_log_grows_by_little_however_many_tags_are_purged_how_often(start):
+    """It names up to five of the tags, and of more than 20 purges in a second it tells only how many there were."""
+    server = start()
+    with server.connect() as client:
+        client.call("CLIENT", "SETNAME", "n" * 10_000)
+        before = len(server.log())
+        seconds = time.monotonic()
+        purges = 400
+        tags = [f"{n:03}" + "\x01" * 252 for n in range(100)]
+        for _ in range(purges):
+            assert client.call("CACHE.PURGE", "TAGS", len(tags), *tags) == "OK"
+        eventually(lambda: client.call("INFO", "cache").decode().count("purges_pending:0"))
+        eventually(lambda: client.call("CACHE.PURGE", "TAGS", 1, "last") == "OK" and "such lines before this one were left out" in server.log())
+        lines = [line for line in server.log()[before:].splitlines() if "purged TAGS" in line]
+        seconds = time.monotonic() - seconds
+    assert all(len(line) < 4000 for line in lines)
+    assert any(" and 95 more" in line for line in lines)
+    assert len(lines) <= 20 * (seconds + 2) < purges
 
 
 def test_a_purge_may_name_more_tags_than_an_entry_has(cache):
@@ -521,12 +543,13 @@ def test_a_purge_may_name_more_tags_than_an_entry_has(cache):
 
 
 @pytest.mark.parametrize(
-    "args",
-    [["BOGUS", "x"], ["TAGS", "1", "a", "BOGUS"], ["PREFIX", "a", "BOGUS"], ["PREFIX", "a", "b"], ["TAGS", "1", "a", "b"]],
-)
-def test_wrong_options_are_a_syntax_error(cache, args):
+    "args, wrong",
+    [(["BOGUS", "x"], "unknown option 'BOGUS'"), (["TAGS", "1", "a", "BOGUS"], "unknown option 'BOGUS'"), (["PREFIX", "a", "SFOT"], "unknown option 'SFOT' (did you mean 'SOFT'?)"),
+     (["PREFIX", "a", "b"], "unknown option 'b'"), (["TAGS", "1", "a", "b"], "unknown option 'b'"), (["TAG", "1"], "unknown option 'TAG' (did you mean 'TAGS'?)")],
+)  # fmt: skip
+def test_a_wrong_option_is_named(cache, args, wrong):
     cache.set("a", "v", "TAGS", 1, "a")
-    assert cache.call("CACHE.PURGE", *args) == "ERR syntax error"
+    assert cache.call("CACHE.PURGE", *args) == f"ERR {wrong}; usage: CACHE.PURGE <TAGS numtags tag [tag ...] | PREFIX prefix> [SOFT] [SYNC]"
     assert cache.get("a").status == "hit"
 
 

@@ -7,7 +7,6 @@ from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
-INTEGER = "ERR value is not an integer or out of range"
 
 
 # | `CACHE.RELEASE key token [RETRY ms]` | 1 released, 0 not the holder. The load failed: the longest waiter gets a new lease. With RETRY nobody gets one for so
@@ -157,10 +156,10 @@ def test_a_lease_that_ran_out_cannot_be_renewed(cache):
 @pytest.mark.parametrize("text", ["x", "", "1.5", " 1", "9223372036854775808"])
 def test_a_number_that_is_no_integer_is_refused(cache, text):
     token = cache.lease("k")
-    assert cache.call("CACHE.RELEASE", "k", text) == INTEGER
-    assert cache.call("CACHE.RELEASE", "k", token, "RETRY", text) == INTEGER
-    assert cache.call("CACHE.RENEW", "k", text, 100) == INTEGER
-    assert cache.call("CACHE.RENEW", "k", token, text) == INTEGER
+    no_token = f"ERR a token is a number, as CACHE.GET answers it, not '{text}'"
+    assert cache.call("CACHE.RELEASE", "k", text) == cache.call("CACHE.RENEW", "k", text, 100) == no_token
+    assert cache.call("CACHE.RELEASE", "k", token, "RETRY", text) == f"ERR RETRY takes milliseconds, 0 to 3600000, not '{text}'"
+    assert cache.call("CACHE.RENEW", "k", token, text) == f"ERR CACHE.RENEW takes milliseconds, 1 to 3600000, not '{text}'"
     assert cache.fill("k", "v", token)
 
 
@@ -173,22 +172,25 @@ def test_a_duration_that_is_negative_or_overflows_is_refused(cache, text):
 
 
 def test_a_duration_out_of_its_bounds_is_answered_with_them(cache):
-    """a number out of its bounds is answered with the bounds"""
+    """a number that is none, or out of its bounds, with its unit and its bounds"""
     token = cache.lease("k")
     for wrong in (0, -1, 3_600_001):
-        assert cache.call("CACHE.RENEW", "k", token, wrong) == "ERR invalid lease time in 'cache.renew' command, must be from 1 to 3600000"
+        assert cache.call("CACHE.RENEW", "k", token, wrong) == f"ERR CACHE.RENEW takes milliseconds, 1 to 3600000, not '{wrong}'"
     for wrong in (-1, 3_600_001):
-        assert cache.call("CACHE.RELEASE", "k", token, "RETRY", wrong) == "ERR invalid retry time in 'cache.release' command, must be from 0 to 3600000"
+        assert cache.call("CACHE.RELEASE", "k", token, "RETRY", wrong) == f"ERR RETRY takes milliseconds, 0 to 3600000, not '{wrong}'"
     assert cache.renew("k", token, 3_600_000) == 1
     assert cache.release("k", token, "RETRY", 0) == 1
     token = cache.lease("k")
     assert cache.release("k", token, "RETRY", 3_600_000) == 1
 
 
-@pytest.mark.parametrize("options", [["RETRY"], ["BOGUS"], ["RETRY", "1", "BOGUS"], ["1"]])
-def test_wrong_options_are_a_syntax_error(cache, options):
+@pytest.mark.parametrize(
+    "options, wrong",
+    [(["RETRY"], "RETRY needs a value"), (["BOGUS"], "unknown option 'BOGUS'"), (["RETRY", "1", "BOGUS"], "unknown option 'BOGUS'"), (["1"], "unknown option '1'")],
+)
+def test_a_wrong_option_is_named(cache, options, wrong):
     token = cache.lease("k")
-    assert cache.call("CACHE.RELEASE", "k", token, *options) == "ERR syntax error"
+    assert cache.call("CACHE.RELEASE", "k", token, *options) == f"ERR {wrong}; usage: CACHE.RELEASE key token [RETRY milliseconds]"
     assert cache.fill("k", "v", token)
 
 

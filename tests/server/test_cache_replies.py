@@ -161,7 +161,9 @@ def test_policy(raw, cache, policy):
         (b"early-refresh", b"1"), (b"negative-ttl", b"0"), (b"max-leases", b"0"), (b"max-value", b"0"), (b"max-memory", b"0"), (b"priority", b"normal"),
     ]  # fmt: skip
     numbers = [(b"keys", ONE), (b"bytes", POSITIVE), (b"hits", ONE), (b"stale-hits", ZERO), (b"misses", ONE), (b"leases-granted", ZERO), (b"leases", ZERO)]
-    shown = raw.mapping(*(bulk(part) for pair in texts for part in pair), *(part for name, number in numbers for part in (bulk(name), number)))
+    shown = raw.mapping(
+        *(bulk(part) for pair in texts for part in pair), *(part for name, number in numbers for part in (bulk(name), number)), bulk(b"warnings"), b"*0\r\n"
+    )
     check(raw.call("CACHE.POLICY", "SHOW", "p"), shown)
     check(raw.call("CACHE.POLICY", "LIST"), [b"*1\r\n", *shown])
     assert raw.call("CACHE.POLICY", "DEL", "p") == ONE

@@ -51,6 +51,14 @@ bool is_policy_name(std::string_view name);
 
 constexpr std::size_t most_policies = 250;
 
+/// Something in a policy that cannot be meant, though it is allowed.
+struct PolicyWarning {
+  std::string policy;  // its name
+  std::string text;
+};
+/// What is contradictory in policies, in their order; `lease_ms` is what those get that name no lease.
+std::vector<PolicyWarning> warnings_about(std::span<const Policy> policies, std::int64_t lease_ms);
+
 class PolicySet final : public store::WriteRules {
  public:
   /// Slots are given to those that have none.

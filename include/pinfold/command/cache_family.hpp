@@ -7,6 +7,7 @@
 
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/cursor.hpp"
+#include "pinfold/command/option_errors.hpp"
 
 namespace pinfold::command {
 
@@ -37,9 +38,5 @@ class TagsOption {
  private:
   std::string encoded_;
 };
-
-/// The next argument as a number within bounds; if it is none, the error, with `what` in it, has been replied.
-std::optional<std::int64_t> take_number(Call& call, Cursor& options, std::string_view what, std::int64_t least,
-                                        std::int64_t most);
 
 }  // namespace pinfold::command

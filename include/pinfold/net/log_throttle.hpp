@@ -13,7 +13,9 @@ namespace pinfold::net {
 /// Admits a few lines of one kind a second.
 class LogThrottle {
  public:
-  static constexpr unsigned per_second = 5;
+  static constexpr unsigned usual = 5;
+
+  explicit LogThrottle(unsigned per_second = usual) : per_second_(per_second) {}
 
   /// What to add to the line about to be written: nothing, or how many were left out before it. No value: leave this
   /// one out too.
@@ -23,7 +25,7 @@ class LogThrottle {
       second_ = now;
       admitted_ = 0;
     }
-    if (admitted_ == per_second) {
+    if (admitted_ == per_second_) {
       ++left_out_;
       return std::nullopt;
     }
@@ -35,6 +37,7 @@ class LogThrottle {
   }
 
  private:
+  const unsigned per_second_;
   std::mutex mutex_;  // guards the rest
   MonoMs second_;     // when the current second began
   unsigned admitted_ = 0;
