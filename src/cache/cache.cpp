@@ -14,6 +14,8 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // Tokens grow across restarts because they start from the time of day: 2 048 a millisecond, which is more than are
 // granted. They stay below 2^53 until the year 2109.
 constexpr std::uint64_t tokens_per_ms = 2048;
+// Leases that the background looks at while it holds a shard's lock, and as many refused versions.
+constexpr std::size_t most_in_one_hold = 256;
 
 }  // namespace
 
@@ -34,7 +36,8 @@ void Cache::reset_counters() {
 }
 
 Cache::Cache(store::Keyspace& keyspace)
-    : keyspace_(keyspace), tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms), purged_tags_(keyspace.memory()) {
+    : keyspace_(keyspace), tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms), purged_tags_(keyspace.memory()),
+      purged_prefixes_(keyspace.memory()) {
   for (unsigned i = 0; i < keyspace.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Leases>(*this, i));
     shards_[i]->attach(keyspace.listen(i, shards_[i].get()));
@@ -137,7 +140,8 @@ std::uint64_t own_memory_of(const store::Purge& purge) {
 
 // The most that it may take, in all tables.
 std::uint64_t Cache::cost_of(const store::Purge& purge) const {
-  return own_memory_of(purge) + keyspace_.shard_count() * std::uint64_t{store::Purges::most_memory_of(purge)};
+  return own_memory_of(purge) + store::TagMarks::most_memory_of(purge) +
+         keyspace_.shard_count() * std::uint64_t{store::Purges::most_memory_of(purge)};
 }
 
 std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
@@ -162,7 +166,8 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
     ~Finish() { store::Purge::swept(purge); }
   } const finish{purge};
   const auto note = [&] {
-    if (!by_prefix) purged_tags_.note(db, purge->names, has_room(PurgedTags::memory_of(purge->names)));
+    note_purge(db, *purge);
+    if (waiters() > 0) ask_to_tell();
   };
   if (!keyspace_.purge(db, purge, held, note)) return nullptr;
   // The tables may outlast this object.
@@ -178,6 +183,14 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   keyspace_.memory().add(store::Use::herd, static_cast<std::int64_t>(own_memory_of(*purge)));
   (by_prefix ? counters.purges_prefix : counters.purges_tags).fetch_add(1, relaxed);
   return purge;
+}
+
+// Leases find out when somebody looks at them. With all shards locked.
+void Cache::note_purge(unsigned db, const store::Purge& purge) {
+  if (!purge.by_prefix) return purged_tags_.note(db, purge.names, has_room(PurgedTags::memory_of(purge.names)));
+  const std::string& prefix = purge.names[0];
+  const std::uint64_t oldest = purged_tags_.oldest();
+  purged_prefixes_.note(db, prefix, purged_tags_.begin_epoch(), oldest, has_room(PurgedPrefixes::memory_of(prefix)));
 }
 
 // Whether nothing more is to be done for a purge that has been swept.
@@ -230,11 +243,33 @@ void Cache::run_alarms(MonoMs now) {
   }
 }
 
+void Cache::ask_to_tell() {
+  if (!to_tell_.exchange(true) && wake) wake();
+}
+
+void Cache::tell_waiting() {
+  if (!to_tell_.load(relaxed)) return;
+  to_tell_.store(false);
+  const store::HoldCause cause("tell-waiting");
+  const MonoMs now = monotonic_ms();
+  for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
+    bool more = true;
+    while (more) keyspace_.with_locked_after_waiters(i, [&] { more = shards_[i]->tell_waiting(most_in_one_hold, now); });
+  }
+}
+
 void Cache::tend(MonoMs now) {
   const store::HoldCause cause("tend-leases");
   for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
-    keyspace_.with_locked(i, [&] { shards_[i]->tend(now); });
+    std::size_t due = 1;
+    for (std::size_t done = 0; done < due; done += most_in_one_hold) {
+      keyspace_.with_locked_after_waiters(i, [&] {
+        due = shards_[i]->due();
+        shards_[i]->tend(most_in_one_hold, now);
+      });
+    }
   }
+  purged_prefixes_.forget(purged_tags_.oldest());
   // All within a second, without keeping those who grant leases waiting.
   constexpr std::size_t at_once = 256;
   constexpr unsigned most_times = 64;

@@ -6,7 +6,7 @@
 #include "pinfold/base/work.hpp"
 #include "pinfold/cache/cache.hpp"
 #include "pinfold/store/database.hpp"
-#include "pinfold/store/purges.hpp"
+#include "pinfold/store/extra.hpp"
 
 namespace pinfold::cache {
 
@@ -16,7 +16,7 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 // A node of the map with the state, rounded by malloc, and the key's name there and in an alarm.
-constexpr std::int64_t memory_of_state(std::size_t name) { return static_cast<std::int64_t>(272 + 2 * name); }
+constexpr std::int64_t memory_of_state(std::size_t name) { return static_cast<std::int64_t>(336 + 2 * name); }
 // A node of the map, and the name in the client's session.
 constexpr std::int64_t memory_of_waiter(std::size_t name) { return static_cast<std::int64_t>(80 + name); }
 constexpr std::size_t refused_bytes = 112;
@@ -29,16 +29,22 @@ void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, relaxed);
 
 // --- the map ---
 
-// Nobody was told of a flush, key by key: whoever looks at one next finds that it has been.
 Leases::States::iterator Leases::find(unsigned db, std::string_view key) {
   const auto found = states_.find(NameView(db, key));
-  if (found != states_.end()) notice_flush(found);
+  if (found != states_.end()) notice_others(found);
   return found;
 }
 
-void Leases::notice_flush(States::iterator at) {
-  const std::uint64_t now = generations_[at->first.first];
-  if (std::exchange(at->second.generation, now) != now) disturb(at);
+// Nobody was told key by key of flushes and purges.
+void Leases::notice_others(States::iterator at) {
+  State& state = at->second;
+  const unsigned db = at->first.first;
+  bool disturbed = std::exchange(state.generation, generations_[db]) != generations_[db];
+  if (const std::uint64_t epoch = cache_.epoch(); state.noticed != epoch) {
+    disturbed |= cache_.purged_since(db, state.noticed, at->first.second, state.tags);
+    state.noticed = epoch;
+  }
+  if (disturbed) disturb(at);
 }
 
 Leases::State* Leases::alive(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
@@ -52,6 +58,7 @@ Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
   if (fresh) {
     at->second.name = &at->first;
     at->second.generation = generations_[db];
+    at->second.noticed = cache_.epoch();
     listening_->attentive = true;
     cache_.keyspace().memory().add(store::Use::herd, memory_of_state(key.size()));
   }
@@ -61,6 +68,7 @@ Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
 void Leases::erase(States::iterator at) {
   cache_.keyspace().memory().add(store::Use::herd, -memory_of_state(at->first.second.size()));
   if (tended_ == at) ++tended_;
+  if (at->second.listed) waited_for_.erase(&at->second);
   states_.erase(at);
   listening_->attentive = !states_.empty();
 }
@@ -72,14 +80,13 @@ void Leases::forget_if_idle(States::iterator at, MonoMs now) {
 
 // --- a lease's life ---
 
-Grant Leases::grant(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now,
-                    std::uint64_t client) {
-  return grant_to(db, key, policy, lease_ms, now, client, false);
+Grant Leases::grant(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now) {
+  return grant_to(db, key, request, now, false);
 }
 
 // `waited`: to the one who has waited longest, who goes before others.
-Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now,
-                       std::uint64_t client, bool waited) {
+Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now, bool waited) {
+  const Policy* const policy = request.policy;
   auto at = find(db, key.text);
   if (at != states_.end()) {
     end_expired(at, now);
@@ -101,28 +108,33 @@ Grant Leases::grant_to(unsigned db, const Key& key, const Policy* policy, std::i
     at = states_.find(NameView(db, key.text));  // it may have been idle
   }
   const bool new_state = at == states_.end();
-  if (none_left() || (new_state && !cache_.has_room(static_cast<std::size_t>(memory_of_state(key.text.size()))))) {
+  const std::size_t bytes = request.tags.size() + (new_state ? static_cast<std::size_t>(memory_of_state(key.text.size())) : 0);
+  if (none_left() || (bytes > 0 && !cache_.has_room(bytes))) {
     count(cache_.counters.used_up);
     return {Grant::Outcome::used_up, 0, soon_ms};
   }
   if (new_state) at = add(db, key.text);
   State& state = at->second;
   try {
+    state.tags = request.tags;
     state.epoch = cache_.begin_lease();
   } catch (const std::bad_alloc&) {
+    state.tags.clear();
     forget_if_idle(at, now);
     throw;
   }
+  cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(state.tags.size()));
+  state.noticed = state.epoch;
   state.token = cache_.next_token();
-  state.holder = client;
+  state.holder = request.client;
   state.granted = now;
-  state.deadline = now + lease_ms;
+  state.deadline = now + request.ms;
   state.policy = slot;
   cache_.leases_alive_.fetch_add(1, relaxed);
   cache_.counters_of(slot).leases_alive.fetch_add(1, relaxed);
   count(cache_.counters_of(slot).leases);
   count(cache_.counters.granted);
-  return {Grant::Outcome::granted, state.token, lease_ms};
+  return {Grant::Outcome::granted, state.token, request.ms};
 }
 
 // Where leases are used up, those that have run out do not count. Some are looked at, once a millisecond at most.
@@ -135,6 +147,8 @@ void Leases::end_lease(State& state) {
   if (state.token == 0) return;
   state.token = 0;
   cancel_alarm(state);
+  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(state.tags.size()));
+  state.tags = {};
   cache_.end_lease(state.epoch);
   cache_.leases_alive_.fetch_sub(1, relaxed);
   cache_.counters_of(state.policy).leases_alive.fetch_sub(1, relaxed);
@@ -154,7 +168,7 @@ bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, Mo
 
 bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
   const auto at = find(db, key);
-  return at != states_.end() && cache_.purged_since(db, at->second.epoch, tags);
+  return at != states_.end() && cache_.tags_purged_since(db, at->second.epoch, tags);
 }
 
 std::int64_t Leases::age_ms(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
@@ -218,6 +232,7 @@ std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter) {
     count(cache_.counters.waits_refused);
     return 0;
   }
+  if (!at->second.listed) at->second.listed = waited_for_.insert(&at->second).second;
   set_alarm(at);
   const std::uint64_t ticket = cache_.next_ticket();
   at->second.waiters.emplace(ticket, waiter);
@@ -270,7 +285,7 @@ void Leases::tend_states(std::size_t count, MonoMs now) {
     work::nodes();
     const auto here = tended_++;
     State& state = here->second;
-    notice_flush(here);
+    notice_others(here);
     end_expired(here, now);
     // Who could not be answered for want of memory.
     if (state.token == 0 && !state.waiters.empty()) want_settling(here);
@@ -278,12 +293,12 @@ void Leases::tend_states(std::size_t count, MonoMs now) {
   }
 }
 
-void Leases::tend(MonoMs now) {
-  // All of them within a second or so, however many there are.
-  const auto at_once = [](std::size_t size) { return std::clamp<std::size_t>(size / 8, 64, 8192); };
-  tend_states(at_once(states_.size()), now);
+std::size_t Leases::due() const { return std::clamp<std::size_t>(std::max(states_.size(), refused_.size()) / 8, 64, 8192); }
+
+void Leases::tend(std::size_t count, MonoMs now) {
+  tend_states(count, now);
   if (tended_refused_ == refused_.end()) tended_refused_ = refused_.begin();
-  for (std::size_t left = at_once(refused_.size()); left > 0 && tended_refused_ != refused_.end(); --left) {
+  for (std::size_t left = count; left > 0 && tended_refused_ != refused_.end(); --left) {
     work::nodes();
     const auto here = tended_refused_++;
     if (here->second.until > now) continue;
@@ -329,37 +344,25 @@ void Leases::written(unsigned db, const Key& key) {
 }
 
 void Leases::flushed(unsigned db) {
-  // A few at once, so that who waits does not wait for tend().
-  constexpr unsigned a_few = 64;
-  const MonoMs now = monotonic_ms();
   ++generations_[db];
-  auto at = states_.lower_bound(NameView(db, {}));
-  for (unsigned left = a_few; left > 0 && at != states_.end() && at->first.first == db; --left) {
-    work::nodes();
-    const auto here = at++;
-    notice_flush(here);
-    forget_if_idle(here, now);
-  }
+  if (!waited_for_.empty()) cache_.ask_to_tell();
 }
 
-void Leases::purged(unsigned db, const store::Purge& purge) {
-  const MonoMs now = monotonic_ms();
-  store::Database database(cache_.keyspace(), db, unix_ms());
-  const std::string_view first = purge.by_prefix ? std::string_view(purge.names[0]) : std::string_view();
-  for (auto at = states_.lower_bound(NameView(db, first)); at != states_.end() && at->first.first == db;) {
-    work::nodes();
-    const auto here = at++;
-    const std::string& name = here->first.second;
-    if (purge.by_prefix && !name.starts_with(first)) break;
-    if (!purge.by_prefix) {
-      if (here->second.token == 0 && here->second.waiters.empty()) continue;
-      // The tags of a value that is not there yet are named with the fill, and judged then.
-      const auto value = database.find_any(cache_.keyspace().key(name), store::Access::none());
-      if (!value || value->extra == nullptr || !purge.covers(name, store::Extra::read(value->extra))) continue;
+bool Leases::tell_waiting(std::size_t most, MonoMs now) {
+  for (; most > 0; --most) {
+    const auto next = waited_for_.upper_bound(told_);
+    told_ = next != waited_for_.end() ? *next : nullptr;
+    if (told_ == nullptr) return false;
+    work::entries();
+    const auto at = states_.find(*told_->name);
+    notice_others(at);
+    if (at->second.waiters.empty()) {
+      at->second.listed = false;
+      waited_for_.erase(next);
     }
-    disturb(here);
-    forget_if_idle(here, now);
+    forget_if_idle(at, now);
   }
+  return true;
 }
 
 // --- answering those who wait ---
@@ -405,7 +408,7 @@ void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
 
 // There is nothing to answer with: the one who has waited longest, and wants a lease, is to load. False if nobody is left to
 // be given one, or one was.
-bool Leases::hand_over(States::iterator at, MonoMs now) {
+bool Leases::hand_over(States::iterator at, std::string_view tags, MonoMs now) {
   State& state = at->second;
   const auto wants = [](const auto& waiter) { return waiter.second.lease_ms > 0; };
   const auto next = std::find_if(state.waiters.begin(), state.waiters.end(), wants);
@@ -414,8 +417,8 @@ bool Leases::hand_over(States::iterator at, MonoMs now) {
     return false;
   }
   const Key key = cache_.keyspace().key(at->first.second);
-  const Grant grant = grant_to(at->first.first, key, cache_.policy_of(key.text), next->second.lease_ms, now,
-                               next->second.client, true);
+  const LeaseRequest request{cache_.policy_of(key.text), next->second.lease_ms, next->second.client, tags};
+  const Grant grant = grant_to(at->first.first, key, request, now, true);
   answer(state, next, {Status::miss, grant.token, grant.ms, nullptr, {grant.token, at->first.first, at->first.second}});
   if (grant.token == 0) return true;
   if (!state.waiters.empty()) set_alarm(at);
@@ -444,10 +447,11 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
     Answer answer{fresh ? Status::hit : Status::stale, 0, ms, std::move(value), {}};
     fresh ? answer_all(state, std::move(answer)) : answer_stale(state, std::move(answer));
   }
+  const std::string_view tags = found && found->extra != nullptr ? store::Extra::read(found->extra).tags : std::string_view();
   if (state.retry_at > now.mono) {
     answer_all(state, {Status::miss, 0, state.retry_at - now.mono, nullptr, {}});
   } else {
-    while (state.token == 0 && hand_over(at, now.mono)) {
+    while (state.token == 0 && hand_over(at, tags, now.mono)) {
     }
   }
   forget_if_idle(at, now.mono);

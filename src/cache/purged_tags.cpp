@@ -30,6 +30,16 @@ std::uint64_t PurgedTags::begin_lease() {
   return epoch_;
 }
 
+std::uint64_t PurgedTags::begin_epoch() {
+  const std::lock_guard lock(mutex_);
+  return ++epoch_;
+}
+
+std::uint64_t PurgedTags::oldest() const {
+  const std::lock_guard lock(mutex_);
+  return alive_.empty() ? epoch() : alive_.begin()->first;
+}
+
 void PurgedTags::end_lease(std::uint64_t epoch) {
   const std::lock_guard lock(mutex_);
   const auto here = alive_.find(epoch);
@@ -62,7 +72,7 @@ void PurgedTags::note(unsigned db, const std::vector<std::string>& tags, bool ro
 }
 
 void PurgedTags::remember(unsigned db, const std::string& tag) {
-  order_.push_back({epoch_, tags_.end()});
+  order_.push_back({epoch(), tags_.end()});
   try {
     order_.back().tag = tags_.try_emplace(Name(db, tag)).first;
   } catch (const std::bad_alloc&) {
@@ -77,7 +87,7 @@ void PurgedTags::remember(unsigned db, const std::string& tag) {
 
 // Whatever every lease that may still fill was granted after. With mutex_.
 bool PurgedTags::drop(std::size_t most) {
-  const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? epoch_ : alive_.begin()->first);
+  const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? epoch() : alive_.begin()->first);
   for (; !order_.empty() && order_.front().epoch <= oldest; --most) {
     work::nodes();
     if (most == 0) return true;

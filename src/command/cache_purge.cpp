@@ -24,7 +24,7 @@ std::optional<PurgeRequest> read_request(Call& call) {
   PurgeRequest request;
   Cursor options(call.args, 1);
   if (options.take_with_value("TAGS")) {
-    const auto count = take_number(call, options, {"TAGS", "the number of tags", 1, store::Purges::most_tags});
+    const auto count = take_number(call, options, {"TAGS", "the number of tags", 1, store::TagMarks::most_tags});
     if (!count) return std::nullopt;
     if (options.left() < static_cast<std::size_t>(*count)) {
       call.reply.error("ERR TAGS " + std::to_string(*count) + " must be followed by as many tags, not " + std::to_string(options.left()));

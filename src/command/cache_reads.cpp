@@ -59,6 +59,11 @@ bool chosen_to_refresh(const store::Value& value, double beta, UnixMs now) {
   return static_cast<double>(now) - load_ms * beta * std::log(u) >= static_cast<double>(value.expires_at);
 }
 
+// Of the entry that is there, as store::Extra keeps them.
+std::string_view tags_of(const std::optional<store::Value>& value) {
+  return value && value->extra != nullptr ? store::Extra::read(value->extra).tags : std::string_view();
+}
+
 bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, WaitKind kind,
               bool takes_stale) {
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
@@ -84,7 +89,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   const bool fresh = value && value->fresh(now);
   std::int64_t lease_ms = options.lease_ms;
   if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
-  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, policy, lease_ms, call.mono, call.session.shared.id); };
+  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, {policy, lease_ms, call.session.shared.id, tags_of(value)}, call.mono); };
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
 
   if (fresh) {
@@ -159,7 +164,7 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
   }
   const auto lease_ms = [&] { return policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed); };
   const auto lease = [&] {
-    return cache.leases(key).grant(db.number(), key, policy, lease_ms(), call.mono, call.session.shared.id);
+    return cache.leases(key).grant(db.number(), key, {policy, lease_ms(), call.session.shared.id, tags_of(value)}, call.mono);
   };
   if (value && !value->absent && (serves_stale || policy->stale_ms > 0)) {
     // One reader in each lease's time is told nothing, and will write the value anew.

@@ -47,6 +47,7 @@ bool Background::step(std::int64_t budget_us) {
   try {
     const MonoMs now = monotonic_ms();
     if (engine_.cache.next_alarm() <= now) engine_.cache.run_alarms(now);
+    engine_.cache.tell_waiting();
     const bool more = engine_.keyspace.background_step(unix_ms(), budget_us);
     engine_.cache.tell_finished();
     return more;

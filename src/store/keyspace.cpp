@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <numeric>
 #include <utility>
 
 #include "pinfold/base/random.hpp"
@@ -23,8 +24,10 @@ Keyspace::Keyspace(const KeyspaceOptions& options)
       memory_(options.max_memory),
       pool_(std::make_unique<SegmentPool>(memory_)),
       scratches_(std::make_unique<ScratchPool>()),
+      tag_marks_(memory_),
       shard_mask_(options.shards - 1) {
   assert(options.shards > 0 && options.shards <= max_shards && (options.shards & shard_mask_) == 0);
+  std::iota(databases_.begin(), databases_.end(), std::uint64_t{0});
   shards_.reserve(options.shards);
   for (unsigned i = 0; i < options.shards; ++i) {
     shards_.push_back(std::make_unique<Shard>(*pool_, *scratches_, memory_, hash_key_, policy_, lock_watch_));
@@ -111,6 +114,8 @@ void Keyspace::with_shard(unsigned index, const Locks& held, Action&& action) {
   if (lock) shard.listening.settle();
 }
 
+void Keyspace::let_waiters_in(unsigned shard) { shards_[shard]->mutex.let_waiters_in(); }
+
 Listening& Keyspace::listen(unsigned shard, KeyListener* listener) {
   shards_[shard]->listening.listener = listener;
   return shards_[shard]->listening;
@@ -155,7 +160,7 @@ void Keyspace::flush(unsigned db, Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
     if (shard.listening.attentive) shard.listening.listener->flushed(db);
     if (!shard.tables[db]) return;
-    shard.watchers.changed_where(db, [&](std::string_view name) { return shard.tables[db]->find(key(name)).has_value(); });
+    shard.watchers.changed_where(db, [&](const Key& name) { return shard.tables[db]->find(name).has_value(); });
     tables.push_back(shard.detach(db));
   });
   drop(std::move(tables));
@@ -165,19 +170,22 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
   const All all(held);
   bool room = true;
   for_each_shard(held, [&](Shard& shard) { room &= !shard.tables[db] || shard.tables[db]->can_purge(*purge); });
-  if (!room) return false;
+  purge->database = databases_[db];
+  if (!room || (!purge->by_prefix && !tag_marks_.has_room_for(*purge))) return false;
+  purge->number = ++purges_;
+  purge->marks = &tag_marks_;
+  // Until a table knows of the purge, its marks there mean nothing.
+  if (!purge->by_prefix) tag_marks_.add(*purge);
   if (accepted) accepted();
   for_each_shard(held, [&](Shard& shard) {
     Table* const table = shard.tables[db].get();
     if (table != nullptr) {
-      shard.watchers.changed_where(db, [&](std::string_view name) {
-        const auto entry = table->find(key(name));
-        return entry && purge->covers(name, entry->has_extra() ? Extra::read(entry->extra()) : Extra{});
+      shard.watchers.changed_where(db, [&](const Key& name) {
+        const auto entry = table->find(name);
+        return entry && purge->covers(name.text, entry->has_extra() ? Extra::read(entry->extra()) : Extra{});
       });
     }
-    // First those who hold leases: they look at entries to tell whether those are meant.
-    if (shard.listening.attentive) shard.listening.listener->purged(db, *purge);
-    if (table != nullptr) table->purge(purge);
+    if (table != nullptr) table->purge(purge, tag_marks_);
   });
   if (wake_) wake_();
   return true;
@@ -186,8 +194,7 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
 void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
     // What cannot be read any more is not there, although nobody may have removed it yet.
-    const auto in_either = [&](std::string_view name) {
-      const Key k = key(name);
+    const auto in_either = [&](const Key& k) {
       const auto in = [&](unsigned db) {
         const auto entry = shard.tables[db] ? shard.tables[db]->find(k) : std::nullopt;
         return entry && entry->live(now);
@@ -200,6 +207,7 @@ void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
       if (shard.listening.attentive) shard.listening.listener->flushed(db);
     }
   });
+  for (const unsigned db : {a, b}) databases_[db] = next_database_++;
 }
 
 namespace {
@@ -320,7 +328,7 @@ std::optional<std::string> Keyspace::random_key(unsigned db, UnixMs now, Locks& 
 void Keyspace::watch(unsigned db, const Key& key, const std::shared_ptr<WatchFlag>& flag, UnixMs now) {
   // An entry that is already past its deadline does not exist; its removal later must not look like a change.
   Database(*this, db, now).find(key, Access::none());
-  shard(key).watchers.add(db, key.text, flag);
+  shard(key).watchers.add(db, key, flag);
 }
 
 void Keyspace::unwatch(unsigned db, const Key& key, const WatchFlag* flag) { shard(key).watchers.remove(db, key.text, flag); }

@@ -60,9 +60,9 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   mark_dead(ref);
 }
 
-void Table::purge(const std::shared_ptr<Purge>& purge) {
+void Table::purge(const std::shared_ptr<Purge>& purge, const TagMarks& tags) {
   if (size_ == 0) return;
-  if (purges_ == nullptr) purges_ = std::make_unique<Purges>();
+  if (purges_ == nullptr) purges_ = std::make_unique<Purges>(tags);
   LogPosition position{.sequence = sequence_, .segment = {}, .used = {}};
   for (unsigned q = 0; q < queues_.size(); ++q) {
     position.segment[q] = queues_[q].newest;
@@ -141,10 +141,10 @@ bool Table::purge_some() {
     at = 0;
     if (meant) return true;
   }
-  purges_->end_round();
+  const bool more = purges_->end_round();
   if (purges_->empty()) purges_.reset();
   account_purges();
-  return purges_ != nullptr;
+  return more || purges_ != nullptr;
 }
 
 }  // namespace pinfold::store

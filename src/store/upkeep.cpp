@@ -164,6 +164,10 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   }
   memory_.lower_ceiling();  // clients may have freed what was too much
   const bool erasing = erase_some(monotonic_us() + budget_us / 4);
+  bool forgetting = false;
+  do {
+    forgetting = tag_marks_.forget_some();
+  } while (forgetting && monotonic_us() < end);
   for (unsigned i = 0; i < shard_count(); ++i) {
     background_shard_ = (background_shard_ + 1) & shard_mask_;
     bool more = true;
@@ -173,7 +177,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
   }
   const std::lock_guard lock(dropped_mutex_);
-  return garbage || preparing || lowering() || erasing || !dropped_.empty();
+  return garbage || preparing || lowering() || erasing || forgetting || tag_marks_.has_swept() || !dropped_.empty();
 }
 
 // Whether there is more than the limit allows, and something about that can be done.

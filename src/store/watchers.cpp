@@ -7,8 +7,8 @@
 
 namespace pinfold::store {
 
-void Watchers::add(unsigned db, std::string_view key, std::shared_ptr<WatchFlag> flag) {
-  const auto found = flags_.try_emplace(Name{db, std::string(key)}).first;
+void Watchers::add(unsigned db, const Key& key, std::shared_ptr<WatchFlag> flag) {
+  const auto found = flags_.try_emplace(Name{db, std::string(key.text), key.hash}).first;
   try {
     found->second.push_back(std::move(flag));
   } catch (...) {

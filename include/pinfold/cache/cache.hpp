@@ -15,6 +15,7 @@
 #include "pinfold/cache/answer.hpp"
 #include "pinfold/cache/leases.hpp"
 #include "pinfold/cache/policies.hpp"
+#include "pinfold/cache/purged_prefixes.hpp"
 #include "pinfold/cache/purged_tags.hpp"
 #include "pinfold/store/keyspace.hpp"
 
@@ -125,6 +126,9 @@ class Cache {
   void run_alarms(MonoMs now);
   /// Forgets what has run out, some of it, and looks who is over its quota. Called by the background now and then.
   void tend(MonoMs now);
+  /// Looks at the keys that clients wait for after a flush or a purge, some at a time. Called by the background in each round; costs
+  /// a comparison if there was none.
+  void tell_waiting();
   /// Tells of purges that are over. Called by the background.
   void tell_finished();
   struct GivenUp {
@@ -145,15 +149,22 @@ class Cache {
   }
   std::uint64_t next_token() { return tokens_.fetch_add(1, std::memory_order_relaxed); }
   void update_standing();
+  void note_purge(unsigned db, const store::Purge& purge);
   std::uint64_t herd_share() const;
   std::uint64_t cost_of(const store::Purge& purge) const;
   bool is_over(store::Purge& purge);
   // What Leases calls.
   std::uint64_t begin_lease() { return purged_tags_.begin_lease(); }
   void end_lease(std::uint64_t epoch) { purged_tags_.end_lease(epoch); }
-  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const {
+  std::uint64_t epoch() const { return purged_tags_.epoch(); }
+  bool tags_purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const {
     return purged_tags_.purged_since(db, epoch, encoded_tags);
   }
+  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::string_view encoded_tags) const {
+    return purged_prefixes_.purged_since(db, epoch, key) || tags_purged_since(db, epoch, encoded_tags);
+  }
+  /// Has the background call tell_waiting().
+  void ask_to_tell();
   /// As Alarms::set.
   std::uint64_t add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key);
   void cancel_alarm(MonoMs at, std::uint64_t number) { alarms_.cancel(at, number); }
@@ -180,6 +191,8 @@ class Cache {
 
   Alarms alarms_;
   PurgedTags purged_tags_;
+  PurgedPrefixes purged_prefixes_;
+  std::atomic<bool> to_tell_{false};
 };
 
 }  // namespace pinfold::cache

@@ -6,6 +6,10 @@
 // anybody else: then it is void, and a fill with its token is refused. So what was read from the origin before a change
 // cannot be stored after it (Nishtala et al., "Scaling Memcache at Facebook", 2013, section 3.2.1).
 //
+// Leases are not visited when their database is flushed, or tags or a prefix are purged, because there may be any number of
+// them: whoever looks at one next finds that it has been (notice_others). Only those that somebody waits for are visited soon, by
+// the background.
+//
 // Who waits is answered in order: all of them when there is a value, the one who has waited longest with a new lease when the
 // old one ended without. A key is in the map only while there is something to know about it.
 
@@ -13,6 +17,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -27,6 +32,15 @@ namespace pinfold::cache {
 
 class Cache;
 struct Policy;
+
+/// Who asks for a lease, and for which.
+struct LeaseRequest {
+  const Policy* policy = nullptr;  // of the key
+  std::int64_t ms = 0;             // how long it is to last
+  std::uint64_t client = 0;
+  /// Of the entry that a fill would replace, as store::Extra keeps them: a purge of one of them voids the lease.
+  std::string_view tags = {};
+};
 
 /// What asking for a lease came to.
 struct Grant {
@@ -47,8 +61,8 @@ class Leases final : public store::KeyListener {
   Leases(Cache& cache, unsigned shard) : cache_(cache), shard_(shard) {}
   void attach(store::Listening& listening) { listening_ = &listening; }
 
-  /// A lease of `key` for `client`, unless somebody has one. O(log leases).
-  Grant grant(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now, std::uint64_t client = 0);
+  /// A lease of `key`, unless somebody has one. O(log leases).
+  Grant grant(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now);
   /// Whether the lease can be used to fill the key.
   bool is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
   /// Whether what its holder has read may be older than a purge of one of these tags.
@@ -96,12 +110,15 @@ class Leases final : public store::KeyListener {
 
   /// Looks whether the lease of a key somebody waits for has run out.
   void alarm(unsigned db, std::string_view key, MonoMs now);
-  /// Forgets what has run out, a part each time.
-  void tend(MonoMs now);
+  /// Looks at up to so many keys that somebody waits for, because of a flush or a purge. True if there are more.
+  bool tell_waiting(std::size_t most, MonoMs now);
+  /// How many leases and refused versions to look at now, so that it is all of them within a second or so.
+  std::size_t due() const;
+  /// Forgets what has run out among so many leases, and among as many refused versions.
+  void tend(std::size_t count, MonoMs now);
 
   void written(unsigned db, const store::Key& key) override;
   void flushed(unsigned db) override;
-  void purged(unsigned db, const store::Purge& purge) override;
   void settle() override;
 
  private:
@@ -112,7 +129,9 @@ class Leases final : public store::KeyListener {
     std::uint64_t holder = 0;  // the client that it was granted to
     MonoMs granted;
     MonoMs deadline;
-    std::uint64_t epoch = 0;  // as Cache::begin_lease() gave it
+    std::uint64_t epoch = 0;    // as Cache::begin_lease() gave it
+    std::uint64_t noticed = 0;  // the epoch up to which purges were noticed
+    std::string tags;           // of the entry that it is to replace
     std::uint8_t policy = 0;  // slot
     MonoMs retry_at;          // no lease before that
     Waiters waiters;
@@ -121,6 +140,7 @@ class Leases final : public store::KeyListener {
     const Name* name = nullptr;
     std::uint64_t generation = 0;  // of its database when it was last looked at
     bool unsettled = false;
+    bool listed = false;  // in waited_for_
     State* next_unsettled = nullptr;
   };
   using States = std::map<Name, State, DbNameLess>;
@@ -140,9 +160,8 @@ class Leases final : public store::KeyListener {
   void end_expired(States::iterator at, MonoMs now);
   void end_some_expired(MonoMs now);
   void tend_states(std::size_t count, MonoMs now);
-  void notice_flush(States::iterator at);
-  Grant grant_to(unsigned db, const store::Key& key, const Policy* policy, std::int64_t lease_ms, MonoMs now, std::uint64_t client,
-                 bool waited);
+  void notice_others(States::iterator at);
+  Grant grant_to(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now, bool waited);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);
   void set_alarm(States::iterator at);
@@ -152,7 +171,7 @@ class Leases final : public store::KeyListener {
   void answer_stale(State& state, Answer answer);
   void answer(State& state, Waiters::iterator who, Answer answer);
   void deliver(State& state, const std::shared_ptr<Answers>& answers);
-  bool hand_over(States::iterator at, MonoMs now);
+  bool hand_over(States::iterator at, std::string_view tags, MonoMs now);
 
   Cache& cache_;
   const unsigned shard_;
@@ -160,6 +179,8 @@ class Leases final : public store::KeyListener {
   States states_;
   RefusedVersions refused_;
   State* unsettled_ = nullptr;  // a list: to note one more takes no memory
+  std::set<State*> waited_for_;  // those with waiters, and some that had any
+  State* told_ = nullptr;        // the last that tell_waiting() has looked at; it may be gone
   Filling* filling_ = nullptr;
   std::array<std::uint64_t, store::database_count> generations_{};  // a flush is a new one
   States::iterator tended_ = states_.end();  // the next that tend() looks at

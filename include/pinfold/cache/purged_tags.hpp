@@ -8,6 +8,7 @@
 // with any tags, which refuses some fills that could be let through and never the other way round. What need not be remembered any
 // longer is dropped a few at a time, because leases end and begin with a shard locked; keeping it longer refuses nothing more.
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -36,6 +37,12 @@ class PurgedTags {
 
   /// A lease is granted, in the epoch that is returned. Throws std::bad_alloc, and then there is none. O(log epochs).
   std::uint64_t begin_lease();
+  /// The present epoch.
+  std::uint64_t epoch() const { return epoch_.load(std::memory_order_relaxed); }
+  /// Begins one, for a purge of something else than tags.
+  std::uint64_t begin_epoch();
+  /// The epoch of the oldest lease that is alive; the present one if there is none.
+  std::uint64_t oldest() const;
   /// It has ended.
   void end_lease(std::uint64_t epoch);
 
@@ -66,7 +73,7 @@ class PurgedTags {
 
   store::Memory& memory_;
   mutable std::mutex mutex_;  // guards what follows
-  std::uint64_t epoch_ = 1;
+  std::atomic<std::uint64_t> epoch_{1};  // written with the lock
   std::uint64_t barrier_ = 0;
   std::map<std::uint64_t, std::uint64_t> alive_;  // leases, by epoch
   Tags tags_;

@@ -6,7 +6,6 @@
 namespace pinfold::store {
 
 struct Key;
-struct Purge;
 
 class KeyListener {
  public:
@@ -17,8 +16,6 @@ class KeyListener {
   virtual void written(unsigned db, const Key& key) = 0;
   /// All keys of a database are gone or others.
   virtual void flushed(unsigned db) = 0;
-  /// A purge is in force; the entries that it is for can still be told by looking at them.
-  virtual void purged(unsigned db, const Purge& purge) = 0;
   /// The lock is about to be given back, after `unsettled` was set.
   virtual void settle() = 0;
 };

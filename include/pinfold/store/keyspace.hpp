@@ -4,6 +4,7 @@
 // A shard is the unit of locking; a key's shard follows from its hash and is the same in every database. Operations
 // on several keys take their shards in index order, so they are atomic and cannot deadlock.
 
+#include <array>
 #include <atomic>
 #include <bitset>
 #include <cstdint>
@@ -22,6 +23,7 @@
 #include "pinfold/store/memory.hpp"
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/shard_mutex.hpp"
+#include "pinfold/store/tag_marks.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
@@ -123,7 +125,7 @@ class Keyspace {
   void flush(unsigned db, Locks& held);
   /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept, and nothing was done.
   /// `accepted` is called, if there is room, before any look-up is affected. `held` must hold all shards or none; then they are
-  /// locked meanwhile. O(shards + watched keys + leases).
+  /// locked meanwhile. O(shards + tags + watched keys).
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, UnixMs now, Locks& held);
@@ -177,6 +179,12 @@ class Keyspace {
     locks.acquire_shard(shard);
     action();
   }
+  /// As with_locked(), but those who wait for the lock go first: for work that comes back for more, piece by piece.
+  template <class Action>
+  void with_locked_after_waiters(unsigned shard, Action&& action) {
+    let_waiters_in(shard);
+    with_locked(shard, action);
+  }
   /// lfu-decay-time.
   void set_lfu_decay(std::uint32_t minutes) { policy_.decay_minutes.store(minutes, std::memory_order_relaxed); }
 
@@ -224,6 +232,7 @@ class Keyspace {
 
  private:
   friend class Database;
+  void let_waiters_in(unsigned shard);
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
   bool erase_some(std::int64_t end_us);
   void begin_erasure(std::uint64_t number);
@@ -269,12 +278,16 @@ class Keyspace {
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
   std::unique_ptr<ScratchPool> scratches_;
+  TagMarks tag_marks_;  // outlives all tables
   std::function<void()> wake_;
   std::atomic<std::int64_t> measurement_asked_us_{0};
   std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data with which nothing more could be evicted
   std::mutex dropped_mutex_;
   std::vector<std::unique_ptr<Table>> dropped_;
   std::atomic<std::size_t> dropped_tables_{0};  // those, and the ones that are being freed at this moment
+  std::uint64_t purges_ = 0;  // so many there were; written with all shards locked, as the next
+  std::array<std::uint64_t, database_count> databases_;  // what identifies their entries: SWAPDB gives new ones
+  std::uint64_t next_database_ = database_count;
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
   std::atomic<bool> active_expire_{true};

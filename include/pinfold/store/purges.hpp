@@ -9,16 +9,16 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
-#include "pinfold/base/hash.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/extra.hpp"
+#include "pinfold/store/tag_marks.hpp"
 
 namespace pinfold::store {
 
@@ -32,10 +32,15 @@ struct Purge {
   /// For soft: how long an entry without a deadline may be used from then on, in milliseconds.
   std::function<std::uint32_t(std::string_view key)> stale_for;
 
+  std::uint64_t number = 0;    // grows with each purge; given by Keyspace::purge(), as the next two
+  std::uint64_t database = 0;  // identifies the entries that it can be for: not the number, which SWAPDB gives to others
+  TagMarks* marks = nullptr;   // null until it has been accepted
+
   std::atomic<std::uint64_t> entries{0};  // that it took away
   std::atomic<std::uint64_t> bytes{0};    // that those occupied
   std::atomic<unsigned> unswept{0};       // tables
-  /// Called when the last table has been swept, mostly with a shard locked. Must not throw. May be empty.
+  /// Called by the background when the last table has been swept and its marks are taken back, with nothing locked. Must not
+  /// throw. May be empty.
   std::function<void(const std::shared_ptr<Purge>&)> done;
   std::shared_ptr<Purge> next;  // for whoever keeps it in a list
   std::uint64_t erasure = 0;    // for whoever waits for Keyspace::erase() to be over
@@ -55,19 +60,21 @@ struct LogPosition {
 
 class Purges {
  public:
-  /// So many prefixes are compared with each key, so many tags remembered.
+  /// So many prefixes are compared with each key.
   static constexpr std::size_t most_prefixes = 64;
-  static constexpr std::size_t most_tags = 16 * 1024;
-  static constexpr std::size_t most_marks = 64;  // of one tag
+  /// So many purges are forgotten by one call of end_round().
+  static constexpr std::size_t most_forgotten = 512;
   /// What one more may take in each table.
   static std::size_t most_memory_of(const Purge& purge);
 
-  Purges() : secret_(random_hash_key()), tags_(0, Hash{&secret_}) {}
+  explicit Purges(const TagMarks& tags) : tags_(tags) {}
   ~Purges();
   Purges(const Purges&) = delete;
   Purges& operator=(const Purges&) = delete;
 
+  /// Prefixes only; tags are for TagMarks to judge.
   bool has_room_for(const Purge& purge);
+  /// The marks of its tags have been made.
   void add(const std::shared_ptr<Purge>& purge, const LogPosition& position);
   bool empty() const { return waiting_.empty(); }
 
@@ -77,7 +84,7 @@ class Purges {
     std::uint64_t number = 0;
   };
   /// The first purge that takes away the entry, or else the first that makes it stale; null if none does. `before` tells
-  /// whether it was written before a position. O(prefixes + tags of the entry).
+  /// whether it was written before a position. O(prefixes + tags of the entry * purges of each).
   template <class Before>
   Purge* match(std::string_view key, const char* extra, Before&& before) const {
     const Mark* hard = nullptr;
@@ -89,10 +96,11 @@ class Purges {
     for (const Mark& mark : prefixes_) {
       if (key.starts_with(mark.purge->names[0])) look(mark);
     }
-    if (extra != nullptr && !tags_.empty()) {
+    if (extra != nullptr && purges_of_tags_ > 0) {
       Extra::read(extra).for_each_tag([&](std::string_view tag) {
-        const auto found = tags_.find(tag);
-        if (found != tags_.end()) std::for_each(found->second.begin(), found->second.end(), look);
+        tags_.for_each(tag, [&](std::uint64_t number) {
+          if (const Mark* const mark = find(number)) look(*mark);
+        });
       });
     }
     const Mark* const found = hard != nullptr ? hard : soft;
@@ -102,10 +110,10 @@ class Purges {
   /// The newest segment that a sweep has to look at.
   std::uint64_t newest() const { return newest_; }
   /// A sweep starts; what is added from now on is for the next.
-  void begin_round() { round_ = number_; }
+  void begin_round() { round_ = waiting_.empty() ? 0 : waiting_.back().number; }
   bool in_round() const { return round_ != 0; }
-  /// It has seen everything: its purges are forgotten.
-  void end_round();
+  /// It has seen everything: its purges are forgotten, some of them each time. True if there are more.
+  bool end_round();
   std::uint32_t sweep_at = 1;      // the next segment to look at
   std::uint32_t sweep_offset = 0;  // and where in it, if it is still the one with this sequence
   std::uint64_t sweep_sequence = 0;
@@ -113,26 +121,17 @@ class Purges {
   std::size_t memory() const;
 
  private:
-  using Marks = std::vector<Mark>;
-  static Mark* replaceable(Marks& marks, const Purge& purge, std::size_t most);
-  static void add(Marks& marks, const Mark& mark, std::size_t most);
-  struct Hash {
-    using is_transparent = void;
-    const HashKey* secret;
-    std::size_t operator()(std::string_view tag) const { return siphash13(*secret, tag); }
-  };
-  struct Waiting {
-    std::shared_ptr<Purge> purge;
-    std::uint64_t number;
-  };
+  Mark* replaceable(const Purge& purge);
+  /// Null if that purge is not waited for here: it is of other entries, or this table has been swept for it.
+  const Mark* find(std::uint64_t number) const {
+    const auto at = std::ranges::lower_bound(waiting_, number, {}, &Mark::number);
+    return at != waiting_.end() && at->number == number ? &*at : nullptr;
+  }
 
-  HashKey secret_;
-  Marks prefixes_;
-  std::unordered_map<std::string, Marks, Hash, std::equal_to<>> tags_;
-  std::vector<Waiting> waiting_;
-  std::size_t tag_bytes_ = 0;
-  std::size_t marks_ = 0;  // of tags
-  std::uint64_t number_ = 0;
+  const TagMarks& tags_;
+  std::vector<Mark> prefixes_;
+  std::deque<Mark> waiting_;  // all of them, by number
+  std::size_t purges_of_tags_ = 0;  // among those
   std::uint64_t round_ = 0;
   std::uint64_t newest_ = 0;
 };

@@ -72,7 +72,7 @@ class Table {
 
   /// Takes effect for every look-up at once; purge_some() finds the rest. False: too many are waiting for that.
   bool can_purge(const Purge& purge) { return purges_ == nullptr || purges_->has_room_for(purge); }
-  void purge(const std::shared_ptr<Purge>& purge);
+  void purge(const std::shared_ptr<Purge>& purge, const TagMarks& tags);
   /// Goes through the segments that a purge may be for, a segment each time. False when all has been seen.
   bool purge_some();
 

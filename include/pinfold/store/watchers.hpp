@@ -3,6 +3,7 @@
 // is always told.
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/work.hpp"
+#include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
 
@@ -18,7 +20,7 @@ struct WatchFlag;
 
 class Watchers {
  public:
-  void add(unsigned db, std::string_view key, std::shared_ptr<WatchFlag> flag);
+  void add(unsigned db, const Key& key, std::shared_ptr<WatchFlag> flag);
   void remove(unsigned db, std::string_view key, const WatchFlag* flag);
 
   /// Raises the flags of everybody who watches `key`. The one place that every change of an entry goes through; with
@@ -31,7 +33,7 @@ class Watchers {
   void changed_where(unsigned db, Predicate&& is_changed) {
     work::nodes(flags_.size());
     for (const auto& [name, flags] : flags_) {
-      if (name.db == db && is_changed(std::string_view(name.key))) raise(flags);
+      if (name.db == db && is_changed(Key{name.key, name.hash})) raise(flags);
     }
   }
   bool empty() const { return flags_.empty(); }
@@ -41,6 +43,7 @@ class Watchers {
   struct Name {
     unsigned db;
     std::string key;
+    std::uint64_t hash;  // as the key's, so that changed_where() need not hash all of them anew
   };
   struct NameView {
     unsigned db;

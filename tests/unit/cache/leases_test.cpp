@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/cache/cache.hpp"
 #include "pinfold/store/purges.hpp"
 
@@ -44,8 +45,8 @@ struct Rig {
     locks.acquire(key);
     return action(cache.leases(key), key);
   }
-  Grant grant(std::int64_t ms = 10'000) {
-    return locked([&](Leases& leases, const Key& key) { return leases.grant(0, key, cache.policy_of(key.text), ms, monotonic_ms()); });
+  Grant grant(std::int64_t ms = 10'000, std::string_view tags = {}) {
+    return locked([&](Leases& leases, const Key& key) { return leases.grant(0, key, {cache.policy_of(key.text), ms, 0, tags}, monotonic_ms()); });
   }
   std::uint64_t wait(std::uint64_t client, std::int64_t lease_ms = 10'000) {
     return locked([&](Leases& leases, const Key& key) { return leases.wait(0, key, {client, 0, lease_ms}); });
@@ -337,13 +338,130 @@ TEST_CASE("a purge of a prefix voids the leases of its keys, one of a tag those 
     extra.tags = tags;
     db.put(key, "v", {.extra = &extra});
   });
-  const Grant b = rig.grant();
+  const Grant b = rig.grant(10'000, tags);
   rig.purge(true, "a:");
   rig.name = "a:1";
   CHECK_FALSE(rig.fill(a.token, "late"));
   rig.purge(false, "tag");
   rig.name = "b:1";
   CHECK_FALSE(rig.fill(b.token, "late"));
+}
+
+TEST_CASE("a purge visits no lease, and voids those that it is for") {
+  constexpr int count = 3000;
+  const bool by_prefix = GENERATE(true, false);
+  Rig rig;
+  std::vector<std::uint64_t> tokens;
+  for (int i = 0; i < count; ++i) {
+    rig.name = (i % 2 == 0 ? "a:" : "b:") + std::to_string(i);
+    tokens.push_back(rig.grant(10'000, i % 2 == 0 ? "\3old" : "\5other").token);
+  }
+  {
+    const work::Counting counting;
+    by_prefix ? rig.purge(true, "a:") : rig.purge(false, "old");
+    CHECK(counting.counts().entries <= 1);  // the tag
+  }
+  CHECK(rig.cache.counters.voided == 0);
+  for (int i = 0; i < count; ++i) {
+    rig.name = (i % 2 == 0 ? "a:" : "b:") + std::to_string(i);
+    REQUIRE(rig.fill(tokens[static_cast<std::size_t>(i)], "late") == (i % 2 == 1));
+  }
+  CHECK(rig.cache.counters.voided == count / 2);
+  CHECK(rig.cache.leases_alive() == 0);
+}
+
+TEST_CASE("a lease that a purge has voided does not keep the next reader from one") {
+  Rig rig;
+  const Grant first = rig.grant(10'000, "\3tag");
+  CHECK(rig.grant().outcome == Grant::Outcome::held);
+  SECTION("by a tag") { rig.purge(false, "tag"); }
+  SECTION("by a prefix") { rig.purge(true, "ke"); }
+  const Grant second = rig.grant();
+  REQUIRE(second.outcome == Grant::Outcome::granted);
+  CHECK_FALSE(rig.fill(first.token, "old"));
+  CHECK(rig.fill(second.token, "new"));
+}
+
+TEST_CASE("a lease outlasts purges of other tags, prefixes and databases, however many") {
+  Rig rig;
+  const Grant grant = rig.grant(10'000, "\3tag");
+  const auto purge = [&](unsigned db, bool by_prefix, const std::string& name) {
+    Keyspace::Locks locks(rig.keyspace);
+    REQUIRE(rig.cache.purge(db, by_prefix, {name}, false, false, {}, locks));
+  };
+  purge(1, false, "tag");
+  purge(1, true, "ke");
+  for (int i = 0; i < 200; ++i) {
+    purge(0, false, "other" + std::to_string(i));
+    purge(0, true, "kex" + std::to_string(i));
+    rig.locked([](Leases& leases, const Key& key) { return leases.look(0, key.text, monotonic_ms()).waiters; });
+  }
+  CHECK(rig.fill(grant.token, "value"));
+}
+
+TEST_CASE("a lease that more prefixes were purged after than are remembered is void") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  for (std::size_t i = 0; i <= PurgedPrefixes::most_remembered; ++i) rig.purge(true, "other");
+  CHECK_FALSE(rig.fill(grant.token, "value"));
+  const Grant next = rig.grant();
+  CHECK(rig.fill(next.token, "value"));
+}
+
+TEST_CASE("whoever waits for a purged key is told in bounded pieces") {
+  Rig rig;
+  constexpr std::size_t count = 2000;
+  for (std::size_t i = 0; i < count; ++i) {
+    rig.name = "key:" + std::to_string(i);
+    REQUIRE(rig.grant().token != 0);
+    REQUIRE(rig.wait(i) != 0);
+  }
+  for (std::size_t i = 0; i < count; ++i) {  // nobody waits for these
+    rig.name = "key:alone:" + std::to_string(i);
+    REQUIRE(rig.grant().token != 0);
+  }
+  rig.purge(true, "key:");
+  CHECK(rig.answers.empty());
+  constexpr std::size_t at_once = 100;
+  const work::Counting counting;
+  CHECK(rig.locked([](Leases& leases, const Key&) { return leases.tell_waiting(at_once, monotonic_ms()); }));
+  CHECK(counting.counts().entries <= 2 * at_once);  // and each is settled
+  CHECK(rig.answers.size() == at_once);
+  rig.cache.tell_waiting();
+  CHECK(rig.answers.size() == count);
+  CHECK(rig.cache.counters.voided == count);
+}
+
+TEST_CASE("leases that have run out are forgotten in bounded pieces") {
+  Rig rig;
+  constexpr std::size_t count = 20'000;
+  for (std::size_t i = 0; i < count; ++i) {
+    rig.name = std::to_string(i);
+    REQUIRE(rig.grant(10).token != 0);
+  }
+  advance_clock_for_test(11);
+  const std::uint64_t alive = rig.cache.leases_alive();
+  {
+    const work::Counting counting;
+    rig.locked([](Leases& leases, const Key&) { return leases.tend(256, monotonic_ms()), 0; });
+    CHECK(counting.counts().entries <= 512);
+  }
+  CHECK(alive - rig.cache.leases_alive() == 256);
+  for (int i = 0; i < 100; ++i) rig.cache.tend(monotonic_ms());
+  CHECK(rig.cache.leases_alive() == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+}
+
+TEST_CASE("the tags that a lease carries are in the account") {
+  Rig rig;
+  const std::string tags = "\3tag" + std::string(1, '\x64') + std::string(100, 'x');
+  const Grant plain = rig.grant();
+  const std::uint64_t without = rig.keyspace.memory().used(store::Use::herd);
+  REQUIRE(rig.release(plain.token));
+  const Grant grant = rig.grant(10'000, tags);
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == without + tags.size());
+  REQUIRE(rig.release(grant.token));
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
 }
 
 TEST_CASE("versions are refused for as long as they are remembered") {
@@ -372,12 +490,13 @@ TEST_CASE("a flush voids any number of leases, and takes no longer for many") {
     REQUIRE(rig.wait(1) != 0);
   }
   rig.flush(0);
-  CHECK(rig.answers.size() < count);  // the rest is for tend()
+  CHECK(rig.answers.empty());
+  CHECK(rig.cache.counters.voided == 0);  // nobody has looked at one
   for (int i = 0; i < count; i += 7) {
     rig.name = "key:" + std::to_string(i);
     CHECK_FALSE(rig.fill(tokens[static_cast<std::size_t>(i)], "late"));
   }
-  for (int i = 0; i < 100; ++i) rig.cache.tend(monotonic_ms());
+  rig.cache.tell_waiting();
   CHECK(rig.answers.size() == count);
   CHECK(rig.cache.counters.voided == count);
   CHECK(rig.cache.waiters() == 0);
