@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "pinfold/base/work.hpp"
 
 namespace pinfold::store {
 

@@ -14,6 +14,7 @@ import cpu
 import evict
 import herd
 import hits
+import hostile
 import idle
 import instructions
 import machine
@@ -30,7 +31,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "herd", "hits"]
+SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "herd", "hits"]
 
 
 def server_kinds(text):
@@ -115,6 +116,8 @@ def benchmarks(what, context, options):
         return [lambda: [memory.run(context, options.keys)], lambda: [churn.run(context)]]
     if what == "stalls":
         return [lambda: stalls.run(context)]
+    if what == "hostile":
+        return [lambda: [hostile.run(context)]] if "pinfold" in options.servers else []
     if what == "herd":
         return [lambda: [herd.run(context)]] if "pinfold" in options.servers else []
     files = options.files or traces.find(options.traces)

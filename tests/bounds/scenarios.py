@@ -1,0 +1,438 @@
+"""Requests that are made to hurt others, and large ones that are not: what both must leave alone.
+
+Each scenario is a server's settings, data, and an attack. `tests/bounds/test_hostile.py` asserts what can be counted (memory, work
+under locks, replies); `scripts/bench hostile` prints the longest that another connection waited meanwhile.
+"""
+
+import contextlib
+import random
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Callable
+
+from tests.support import resp
+from tests.support.connection import Closed
+
+MB = 1 << 20
+
+
+@dataclass
+class Scenario:
+    name: str
+    attack: Callable  # (server): to its end
+    prepare: Callable = lambda server: None
+    memory_mb: int = 100
+    options: tuple = ()
+    well_behaved: bool = False  # a request that must succeed: the attack asserts its replies
+
+
+def pipeline(server, commands, timeout=300.0):
+    """Decoded replies of commands that are sent while replies are read."""
+    with server.connect(timeout=timeout) as connection:
+        replies = connection.pipeline(commands)
+        assert len(replies) == len(commands), f"{len(replies)} replies of {len(commands)}"
+        return replies
+
+
+def attempt(server, *command, timeout=300.0):
+    """The reply, or None if the server closed the connection instead: an attacker takes what comes."""
+    try:
+        with server.connect(timeout=timeout) as connection:
+            return connection.call(*command)
+    except (Closed, ConnectionError):
+        return None
+
+
+def set_many(server, names, value=b"x", *more):
+    with server.connect(timeout=300.0) as connection:
+        names = list(names)
+        for first in range(0, len(names), 5000):
+            part = names[first : first + 5000]
+            connection.exchange(b"".join(resp.encode(["SET", name, value, *more]) for name in part), len(part))
+
+
+def together(count, work):
+    """Runs `work(number)` in so many threads."""
+    failures = []
+
+    def guarded(number):
+        try:
+            work(number)
+        except Exception as failure:  # told below, in the thread that can fail the test
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+# --- patterns ---
+
+LONG_KEY = "a" * 80_000
+BACKTRACKING = "*" + "a" * 40_000 + "b"
+
+
+def prepare_long_key(server):
+    set_many(server, [LONG_KEY])
+
+
+def attack_scan_pattern(server):
+    with server.connect(timeout=300.0) as connection:
+        cursor = b"0"
+        while True:
+            cursor, found = connection.call("SCAN", cursor, "MATCH", BACKTRACKING, "COUNT", "100000")
+            assert found == []
+            if cursor == b"0":
+                return
+
+
+def attack_keys_pattern(server):
+    assert attempt(server, "KEYS", BACKTRACKING) == []
+
+
+def attack_class_pattern(server):
+    attempt(server, "KEYS", "[" + "a" * MB + "]*")
+    attempt(server, "CONFIG", "GET", "[" + "b" * MB + "]" * 100)
+    attempt(server, "CONFIG", "GET", *["*" + "a*" * 200 + "q"] * 2000)
+
+
+def prepare_policies(server):
+    with server.connect() as connection:
+        for n in range(250):
+            reply = connection.call("CACHE.POLICY", "SET", f"p{n}", "match", "*" + "a" * 900 + f"[b]{n}", "ttl", "1h")
+            assert reply == "OK" or str(reply).startswith("ERR"), reply
+
+
+def attack_policies(server):
+    with server.connect(timeout=300.0) as connection:
+        for _ in range(20):
+            connection.call("CACHE.GET", "a" * 2000)
+            connection.call("SET", "a" * 2000, "x")
+
+
+# --- replies ---
+
+
+def prepare_value(size, name="big"):
+    def prepare(server):
+        assert attempt(server, "SET", name, b"v" * size) == "OK"
+
+    return prepare
+
+
+def attack_mget_of_one_value(server):
+    """20 KB a hundred thousand times: 2 GB of reply from one block."""
+    with server.connect(timeout=300.0) as connection:
+        connection.send_command("MGET", *["big"] * 100_000)
+        left = None
+        received = 0
+        try:
+            while left is None or left > 0:
+                data = connection.socket.recv(MB)
+                if not data:
+                    return
+                if left is None:
+                    if data.startswith(b"-"):
+                        return
+                    left = len(b"*100000\r\n") + 100_000 * (len(b"$20480\r\n") + 20_480 + 2)
+                received += len(data)
+                left -= len(data)
+        except ConnectionError:
+            return
+
+
+def attack_keys(server):
+    """Four clients at once ask a full cache for all its names."""
+    together(4, lambda _: attempt(server, "KEYS", "*"))
+
+
+def prepare_full_of_small_keys(server):
+    """Small keys until it evicts."""
+    with server.connect(timeout=300.0) as connection:
+        n = 0
+        while True:
+            connection.exchange(b"".join(b"SET key:%d x\r\n" % i for i in range(n, n + 20_000)), 20_000)
+            n += 20_000
+            text = connection.call("INFO", "stats").decode()
+            if int(text.split("evicted_keys:")[1].split()[0]) > 10_000:
+                return
+
+
+def prepare_long_names(server):
+    set_many(server, (f"{n:06}" + "k" * 8000 for n in range(8000)))
+
+
+def attack_scan_of_everything(server):
+    together(2, lambda _: attempt(server, "SCAN", "0", "COUNT", "1000000000"))
+
+
+def prepare_lcs(server):
+    make = random.Random(1)
+    for name in ("lcs:a", "lcs:b"):
+        attempt(server, "SET", name, bytes(make.choice(b"ab") for _ in range(4000)))
+
+
+def attack_lcs(server):
+    together(4, lambda _: attempt(server, "LCS", "lcs:a", "lcs:b", "IDX"))
+
+
+def attack_echo(server):
+    attempt(server, "ECHO", b"e" * (60 * MB))
+    together(3, lambda _: attempt(server, "PING", b"p" * (30 * MB)))
+
+
+def attack_getrange(server):
+    together(3, lambda _: attempt(server, "GETRANGE", "big", "1", "-2"))
+
+
+def attack_errors(server):
+    """Errors that repeat what the client sent."""
+    long = b"w" * (8 * MB)
+    for command in (["CONFIG", "SET", long, "1"], ["CONFIG", "SET", "timeout", long], [long], ["CLIENT", long], ["OBJECT", long, "k"],
+                    ["CACHE.GET", "k", long], ["CACHE.POLICY", "SET", "p", long, "x"], ["SET", "k", "v", long], ["SELECT", long],
+                    ["CLIENT", "KILL", "ID", long], ["COMMAND", "GETKEYS", long], ["CACHE.POLICY", "SHOW", long],
+                    ["HELLO", "3", "AUTH", "u", long], ["CLIENT", "NO-EVICT", long], ["BITFIELD", "k", "GET", long, "0"]):
+        attempt(server, *command)
+
+
+def attack_digest(server):
+    with contextlib.suppress(Closed, ConnectionError), server.connect(timeout=300.0) as connection:
+        connection.exchange(resp.encode(["DIGEST", "big"]) * 32, 32)
+
+
+def attack_bits(server):
+    with contextlib.suppress(Closed, ConnectionError), server.connect(timeout=300.0) as connection:
+        connection.exchange(resp.encode(["BITCOUNT", "big"]) * 16 + resp.encode(["BITPOS", "big", "1"]) * 16 +
+                            resp.encode(["BITOP", "NOT", "other", "big"]) * 8, 40)
+
+
+def attack_client_list_of_one(server):
+    with server.connect(timeout=300.0) as connection:
+        number = connection.call("CLIENT", "ID")
+    attempt(server, "CLIENT", "LIST", "ID", *[number] * 300_000)
+
+
+def attack_client_list(server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(800):
+            stack.enter_context(server.connect())
+        with contextlib.suppress(Closed, ConnectionError), server.connect(timeout=300.0) as connection:
+            connection.exchange(resp.encode(["CLIENT", "LIST"]) * 50, 50)
+
+
+def attack_names(server):
+    for _ in range(3):
+        attempt(server, "CLIENT", "SETNAME", b"n" * (30 * MB))
+        attempt(server, "CLIENT", "SETINFO", "LIB-NAME", b"n" * (30 * MB))
+    with contextlib.ExitStack() as stack:
+        for _ in range(6):
+            connection = stack.enter_context(server.connect(timeout=300.0))
+            with contextlib.suppress(Closed, ConnectionError):
+                connection.call("CLIENT", "SETNAME", b"n" * (10 * MB))
+
+
+def attack_reader_that_stops(server):
+    """Asks for much and reads nothing, from several connections."""
+    with contextlib.ExitStack() as stack:
+        readers = [stack.enter_context(server.connect(timeout=5.0)) for _ in range(8)]
+        for reader in readers:
+            reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with contextlib.suppress(ConnectionError, OSError):
+                for _ in range(20):
+                    reader.send(resp.encode(["LRANGE-NONE", "x" * 100]) * 20_000)
+        attempt(server, "PING")
+
+
+# --- the herd ---
+
+
+def prepare_tagged(server):
+    """20 000 leased entries, most with many tags."""
+    with server.connect(timeout=300.0) as connection:
+        tags = [f"t{n}" for n in range(500)]
+        for first in range(0, 20_000, 500):
+            for n in range(first, first + 500):
+                connection.send_command("CACHE.SET", f"e:{n}", "v", "PX", "3600000", "STALE", "3600000", "TAGS", "2", tags[n % 500], tags[n * 7 % 500])
+            for _ in range(500):
+                connection.read()
+            connection.exchange(b"".join(resp.encode(["CACHE.GET", f"missing:{n}", "LEASE", "600000"]) for n in range(first, first + 500)), 500)
+
+
+def attack_purge(server):
+    with server.connect(timeout=300.0) as connection:
+        connection.call("CACHE.PURGE", "TAGS", "16000", *[f"t{n}" for n in range(16_000)])
+        for _ in range(20):
+            connection.call("CACHE.PURGE", "TAGS", "1", "t1")
+            connection.call("CACHE.PURGE", "PREFIX", "missing:1")
+
+
+def attack_flush(server):
+    pipeline(server, [["FLUSHALL"], ["PING"]])
+
+
+# --- requests that must succeed ---
+
+BIG = 20 * MB
+
+
+def fine_getrange(server):
+    with server.connect(timeout=300.0) as connection:
+        assert len(connection.call("GETRANGE", "big", "1", "-1")) == BIG - 1
+
+
+def fine_echo(server):
+    with server.connect(timeout=300.0) as connection:
+        assert connection.call("ECHO", b"e" * (10 * MB)) == b"e" * (10 * MB)
+
+
+def wait_until_idle(server):
+    """Until the server has stopped executing, because it is done or because somebody has to read first."""
+    with server.connect(timeout=300.0) as control:
+        before, same = -1, 0
+        while same < 5:
+            done = int(control.call("INFO", "stats").decode().split("total_commands_processed:")[1].split()[0])
+            same = same + 1 if done - before <= 100 else 0  # neighbours ask too
+            before = done
+            time.sleep(0.05)
+
+
+def fine_pipeline(server):
+    """All of it is sent, and the server left to itself, before a single reply is read: as redis-py's pipeline does, but slower."""
+    attempt(server, "SET", "k", b"v" * 1024)
+    with server.connect(timeout=300.0) as connection:
+        connection.send(resp.encode(["GET", "k"]) * 100_000)
+        wait_until_idle(server)
+        for n in range(100_000):
+            assert connection.read_raw()[:6] == b"$1024\r", n
+
+
+def fine_transaction(server):
+    key = "session:" + "k" * 32
+    attempt(server, "SET", key, b"v" * 16)
+    with server.connect(timeout=300.0) as connection:
+        connection.send(resp.encode(["MULTI"]) + resp.encode(["GET", key]) * 100_000 + resp.encode(["EXEC"]))
+        wait_until_idle(server)
+        assert connection.read() == "OK"
+        for _ in range(100_000):
+            assert connection.read_raw() == b"+QUEUED\r\n"
+        assert connection.read() == [b"v" * 16] * 100_000
+
+
+def prepare_hundred_values(server):
+    set_many(server, (f"v:{n}" for n in range(100)), b"v" * MB)
+
+
+def fine_mget(server):
+    with server.connect(timeout=300.0) as connection:
+        found = connection.call("MGET", *[f"v:{n}" for n in range(100)])
+        assert [len(value) for value in found] == [MB] * 100
+
+
+# --- strangers ---
+
+
+def wait_until_idle_with_password(server):
+    """Some rounds of the threads, in each of which somebody might be let go."""
+    with server.connect(timeout=300.0) as control:
+        assert control.call("AUTH", "pw") == "OK"
+        for _ in range(50):
+            control.call("PING")
+            time.sleep(0.01)
+
+
+def fine_users_among_strangers(server):
+    """Those who have not authenticated send what they never finish; users go on."""
+    users, strangers = [], []
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            user = stack.enter_context(server.connect(timeout=60.0))
+            assert user.call("AUTH", "pw") == "OK"
+            user.send(b"*21\r\n$6\r\nEXISTS\r\n" + b"$15000\r\n" + (b"u" * 15_000 + b"\r\n$15000\r\n") * 18)
+            users.append(user)
+        for _ in range(60):
+            with contextlib.suppress(OSError):
+                stranger = stack.enter_context(server.connect(timeout=60.0))
+                stranger.send(b"*10\r\n" + b"".join(b"$16000\r\n" + b"s" * 16_000 + b"\r\n" for _ in range(6)))
+                strangers.append(stranger)
+        wait_until_idle_with_password(server)
+        for user in users:
+            user.send(b"u" * 15_000 + b"\r\n$15000\r\n" + b"u" * 15_000 + b"\r\n")
+            assert user.read() == 0
+
+
+ALL = [
+    Scenario("SCAN with a pattern that backtracks", attack_scan_pattern, prepare_long_key),
+    Scenario("KEYS with a pattern that backtracks", attack_keys_pattern, prepare_long_key),
+    Scenario("classes of a megabyte", attack_class_pattern, lambda server: set_many(server, (f"{n}" for n in range(1000)))),
+    Scenario("250 policies that backtrack", attack_policies, prepare_policies),
+    Scenario("MGET of one value 100 000 times", attack_mget_of_one_value, prepare_value(20_480)),
+    Scenario("KEYS of a full cache", attack_keys, prepare_full_of_small_keys),
+    Scenario("KEYS of long names", attack_keys, prepare_long_names),
+    Scenario("SCAN of everything at once", attack_scan_of_everything, prepare_full_of_small_keys),
+    Scenario("LCS IDX", attack_lcs, prepare_lcs, memory_mb=64),
+    Scenario("ECHO and PING of much", attack_echo),
+    Scenario("GETRANGE of much", attack_getrange, prepare_value(70 * MB)),
+    Scenario("errors that repeat much", attack_errors),
+    Scenario("DIGEST of much", attack_digest, prepare_value(60 * MB)),
+    Scenario("bit commands on much", attack_bits, prepare_value(30 * MB)),
+    Scenario("CLIENT LIST ID of oneself 300 000 times", attack_client_list_of_one),
+    Scenario("CLIENT LIST of 800, 50 times", attack_client_list),
+    Scenario("names of 30 MB", attack_names),
+    Scenario("readers that stop", attack_reader_that_stops),
+    Scenario("PURGE of 16 000 tags", attack_purge, prepare_tagged),
+    Scenario("FLUSHALL of a full cache", attack_flush, prepare_full_of_small_keys),
+    Scenario("GETRANGE of 20 MB", fine_getrange, prepare_value(BIG), memory_mb=256, well_behaved=True),
+    Scenario("ECHO of 10 MB", fine_echo, memory_mb=256, well_behaved=True),
+    Scenario("a pipeline of 100 000 GETs", fine_pipeline, memory_mb=256, well_behaved=True),
+    Scenario("a transaction of 100 000 GETs", fine_transaction, memory_mb=256, well_behaved=True),
+    Scenario("MGET of 100 MB", fine_mget, prepare_hundred_values, memory_mb=256, well_behaved=True),
+    Scenario("users among strangers", fine_users_among_strangers, memory_mb=20, options=("--requirepass", "pw", "--maxmemory-clients", "2mb"),
+             well_behaved=True),
+]
+
+
+class Neighbours:
+    """A client on each I/O thread that asks for a small value all the time, and how long it waited at most."""
+
+    def __init__(self, server, clock, password=None, count=2):
+        self._clock = clock
+        self._stop = threading.Event()
+        self.longest = [0.0] * count
+        self.answered = [0] * count
+        self.failures = []
+        self._connections = [server.connect(timeout=300.0) for _ in range(count)]  # the least loaded thread takes each
+        for connection in self._connections:
+            if password:
+                assert connection.call("AUTH", password) == "OK"
+        self._threads = [threading.Thread(target=self._ask, args=(n,)) for n in range(count)]
+
+    def _ask(self, number):
+        request = resp.encode(["GET", "neighbour"])
+        try:
+            while not self._stop.is_set():
+                start = self._clock()
+                self._connections[number].send(request)
+                self._connections[number].read_raw()
+                self.longest[number] = max(self.longest[number], self._clock() - start)
+                self.answered[number] += 1
+                self._stop.wait(0.001)
+        except (Closed, OSError) as failure:
+            self.failures.append(failure)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        for connection in self._connections:
+            connection.close()
