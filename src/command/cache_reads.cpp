@@ -64,6 +64,8 @@ std::string_view tags_of(const std::optional<store::Value>& value) {
   return value && value->extra != nullptr ? store::Extra::read(value->extra).tags : std::string_view();
 }
 
+bool waits_for_key(const Wait& wait) { return wait.kind == WaitKind::cache_read || wait.kind == WaitKind::plain_read; }
+
 bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, WaitKind kind,
               bool takes_stale) {
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
@@ -196,6 +198,7 @@ void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
     reply.bulk(answer.value->text);
   };
   switch (kind) {
+    case WaitKind::task: return;
     case WaitKind::purge: return reply.integer(answer.ms);
     case WaitKind::plain_read: return answer.value != nullptr ? value() : reply.null();
     case WaitKind::cache_read:
@@ -210,7 +213,7 @@ void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
 void end_wait(Session& session, Engine& engine, resp::Reply& reply) {
   const Wait& wait = *session.wait;
   Answer answer;
-  if (wait.kind != WaitKind::purge) {
+  if (waits_for_key(wait)) {
     const cache::Cache::GivenUp given_up = engine.cache.give_up(wait.db, wait.key, wait.ticket);
     answer.ms = given_up.ms;
     if (wait.kind == WaitKind::plain_read) session.told_nil.add(given_up.token);
@@ -222,7 +225,7 @@ void forget_wait(Session& session, Engine& engine) {
   if (session.wait == nullptr) return;
   const std::unique_ptr<Wait> wait = std::move(session.wait);
   session.shared.waiting.store(0, relaxed);
-  if (wait->kind != WaitKind::purge) engine.cache.give_up(wait->db, wait->key, wait->ticket);
+  if (waits_for_key(*wait)) engine.cache.give_up(wait->db, wait->key, wait->ticket);
 }
 
 }  // namespace pinfold::command

@@ -19,6 +19,13 @@ bool Call::put_large(store::Database& db, const store::Key& key, std::size_t ind
   return db.put(key, args[index], options);
 }
 
+void Call::park(std::unique_ptr<Task> task) {
+  task->row = &row;
+  session.wait = std::make_unique<Wait>();
+  session.wait->kind = WaitKind::task;
+  session.wait->task = std::move(task);
+}
+
 void Call::invalid_expire() {
   reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command");
 }

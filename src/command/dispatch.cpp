@@ -69,6 +69,12 @@ bool is_stranger(const Row& row, const Session& session, const config::Settings&
   call.engine.stats.count_error(call.reply.last_error_code());
 }
 
+std::uint64_t nanoseconds_since(std::chrono::steady_clock::time_point start) {
+  return static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
+}
+
+bool is_task(const Session& session) { return session.wait != nullptr && session.wait->task != nullptr; }
+
 // What a command may need of memory: its arguments and what the store adds to each.
 std::uint64_t memory_needed(Args args) {
   constexpr std::uint64_t overhead = 64;  // of an argument that becomes an entry
@@ -84,6 +90,12 @@ bool may_grow(const Row& row) {
   return (row.flags & kDenyOom) == 0 && (use == KeyUse::update || use == KeyUse::modify);
 }
 
+// Releases on every way out: a handler that allocates may throw.
+struct Release {
+  store::Keyspace::Locks& locks;
+  ~Release() { locks.release(); }
+};
+
 bool is_refused(const Prepared& prepared) { return prepared.large != nullptr && prepared.large->refused(); }
 
 }  // namespace
@@ -96,9 +108,9 @@ void invoke(Call& call, ThreadStats& stats) {
   } else {
     const auto start = std::chrono::steady_clock::now();
     call.row.handler(call);
-    const auto spent = std::chrono::steady_clock::now() - start;
     counters.timed_calls.add();
-    counters.timed_ns.add(static_cast<std::uint64_t>(std::chrono::nanoseconds(spent).count()));
+    counters.timed_ns.add(nanoseconds_since(start));
+    if (is_task(call.session)) call.session.wait->task->timed = true;
   }
   // Refused for want of room: it will be tried again, or is counted by whoever answers.
   if (call.wanted != 0 && call.may_retry) [[unlikely]] return;
@@ -169,6 +181,7 @@ void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& p
   dispatch(session, args, prepared, reply);
   // CLIENT REPLY ON, which has changed the mode, answers for itself.
   if (session.reply_mode != ReplyMode::on) reply.output().truncate(mark);
+  if (is_task(session)) session.wait->task->silent = true;
   if (session.reply_mode == ReplyMode::skip_this) session.reply_mode = ReplyMode::on;
 }
 
@@ -202,12 +215,7 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
 }
 
 void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
-  // Released on every way out: a handler that allocates may throw.
-  struct Release {
-    store::Keyspace::Locks& locks;
-    ~Release() { locks.release(); }
-  } const release{locks_};
-
+  const Release release{locks_};
   const std::size_t mark = reply.output().mark();
   Call call(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
   call.may_retry = true;
@@ -221,6 +229,22 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   Call again(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
   again.large = prepared.large;
   invoke(again, stats_);
+}
+
+bool Dispatcher::step(Session& session, resp::Reply& reply) {
+  Task& task = *session.wait->task;
+  const std::size_t mark = reply.output().mark();
+  const std::uint64_t errors = reply.errors();
+  const auto start = std::chrono::steady_clock::now();
+  Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_);
+  const Release release{locks_};
+  const bool done = task.step(call);
+  CommandCounters& counters = stats_.commands[command_index(*task.row)];
+  if (task.timed) counters.timed_ns.add(nanoseconds_since(start));
+  if (reply.errors() != errors) count_failure(call, counters);
+  if (task.silent) reply.output().truncate(mark);
+  if (done) session.wait.reset();
+  return done;
 }
 
 std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, const Prepared& prepared) {
@@ -343,13 +367,18 @@ void Dispatcher::reject_unknown(const Row* container, Session& session, Args arg
 }
 
 bool Dispatcher::is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const {
-  if (row == nullptr || (row->flags & kSkipPause) != 0) return false;
+  if (row == nullptr) return false;
   const bool malformed = is_unknown_subcommand(*row, args) || !arity_fits(*row, args.size());
   if (malformed || is_forbidden(*row, session, engine_.settings) || is_stranger(*row, session, engine_.settings)) return false;
+  return is_paused(session, *row, mode);
+}
+
+bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mode) const {
+  if ((row.flags & kSkipPause) != 0) return false;
   if (mode == PauseMode::all) return true;
   constexpr std::uint32_t changes = kWrite | kMayReplicate;
-  if ((row->flags & changes) != 0) return true;
-  return is_exec(*row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
+  if ((row.flags & changes) != 0) return true;
+  return is_exec(row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
 }
 
 void Dispatcher::release_memory() {

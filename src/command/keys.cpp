@@ -47,10 +47,6 @@ using store::Access;
 using store::Database;
 using store::Value;
 
-// How many entries one step of a walk over the keyspace visits: short enough for a shard's lock to be held
-// for microseconds, long enough for the locking not to matter.
-constexpr std::uint64_t kStep = 256;
-
 void del(Call& call) {
   Database db = call.db();
   std::int64_t removed = 0;
@@ -163,94 +159,6 @@ void renamenx(Call& call) {
   if (outcome != Renamed::failed) call.reply.integer(outcome == Renamed::yes ? 1 : 0);
 }
 
-// Replies with keys that were collected while shards were locked.
-void reply_keys(Call& call, const std::vector<std::string>& keys) {
-  call.reply.array(keys.size());
-  for (const std::string& key : keys) call.reply.bulk(key);
-}
-
-// KEYS goes through the keyspace in steps and lets others work in between, so it sees each key as it is when
-// it comes by. A scan may meet a key twice if the index grows meanwhile; sorting takes out such doubles.
-void keys(Call& call) {
-  const std::string_view pattern = call.args[1];
-  const bool all = pattern == "*";
-  std::vector<std::string> found;
-  std::uint64_t cursor = 0;
-  do {
-    call.read_clock();
-    cursor = call.engine.keyspace.scan(call.session.db, cursor, kStep, call.now, call.held,
-                                       [&](std::string_view key, const Value&) {
-                                         if (all || glob_match(pattern, key)) found.emplace_back(key);
-                                       });
-  } while (cursor != 0);
-  std::sort(found.begin(), found.end());
-  found.erase(std::unique(found.begin(), found.end()), found.end());
-  reply_keys(call, found);
-}
-
-struct ScanOptions {
-  std::uint64_t count = 10;
-  std::string_view pattern = "*";
-  bool strings = true;  // TYPE names the one type there is, or is not given
-};
-
-// Nothing if the options are wrong; then the error has been replied.
-std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
-  ScanOptions options;
-  while (!cursor.done()) {
-    if (cursor.take_with_value("COUNT")) {
-      const std::optional<std::int64_t> count = cursor.take_integer();
-      if (!count) return call.not_an_integer(), std::nullopt;
-      if (*count < 1) return call.syntax_error(), std::nullopt;
-      options.count = static_cast<std::uint64_t>(*count);
-    } else if (cursor.take_with_value("MATCH")) {
-      options.pattern = cursor.take();
-    } else if (cursor.take_with_value("TYPE")) {
-      options.strings = iequals(cursor.take(), "string");
-    } else {
-      return call.syntax_error(), std::nullopt;
-    }
-  }
-  return options;
-}
-
-void scan(Call& call) {
-  const std::optional<std::uint64_t> start = parse_cursor(call.args[1]);
-  if (!start) return call.reply.error("ERR invalid cursor");
-  Cursor arguments(call.args, 2);
-  const std::optional<ScanOptions> options = take_scan_options(call, arguments);
-  if (!options) return;
-
-  const bool all = options->pattern == "*";
-  std::vector<std::string> found;
-  std::uint64_t cursor = *start;
-  std::uint64_t left = options->count;
-  do {
-    const std::uint64_t step = std::min(left, kStep);
-    left -= step;
-    call.read_clock();
-    cursor = call.engine.keyspace.scan(call.session.db, cursor, step, call.now, call.held,
-                                       [&](std::string_view key, const Value&) {
-                                         if (!options->strings) return;
-                                         if (all || glob_match(options->pattern, key)) found.emplace_back(key);
-                                       });
-  } while (cursor != 0 && left > 0);
-
-  call.reply.array(2);
-  call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
-  reply_keys(call, found);
-}
-
-void randomkey(Call& call) {
-  const std::optional<std::string> key =
-      call.engine.keyspace.random_key(call.session.db, call.now, call.held);
-  if (key) {
-    call.reply.bulk(*key);
-  } else {
-    call.reply.null();
-  }
-}
-
 void dbsize(Call& call) {
   call.reply.integer(static_cast<std::int64_t>(call.engine.keyspace.size(call.session.db, call.held)));
 }
@@ -341,9 +249,6 @@ constexpr Row kRows[] = {
     {"flushdb", flushdb, -1, kWrite | kAllShards | kLogged, kKeyspace | kDangerous, {}, "server", "1.0.0",
      "O(1) for the caller; the memory is freed outside of all locks.",
      "Empties the selected database.", "[ASYNC | SYNC]"},
-    {"keys", keys, 2, kReadOnly | kAllShards, kKeyspace | kDangerous, {}, "generic", "1.0.0",
-     "O(N) for N keys in the database; other clients are served meanwhile.",
-     "Lists the keys that match a glob pattern.", "pattern"},
     {"move", move, 3, kWrite | kFast, kKeyspace, {KeySpec::one(KeyUse::modify)}, "generic", "1.0.0", "O(1)",
      "Moves a key to another database, unless it has one of that name.", "key db"},
     {"object", nullptr, -2, 0, 0, {}, "generic", "2.2.3", "Depends on the subcommand.",
@@ -363,8 +268,6 @@ constexpr Row kRows[] = {
     {"object|refcount", object_refcount, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
      "2.2.3", "O(1)",
      "Answers 1 for a key that exists: values are never shared between keys.", "key"},
-    {"randomkey", randomkey, 1, kReadOnly | kAllShards, kKeyspace, {}, "generic", "1.0.0", "O(1)",
-     "Names a key of the selected database, picked at random.", ""},
     {"rename", rename, 3, kWrite, kKeyspace, {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::write, 2)},
      "generic", "1.0.0", "O(1), plus copying the value if it is small enough to lie in the log.",
      "Gives a key another name, replacing whatever had that name.", "key newkey"},
@@ -372,10 +275,6 @@ constexpr Row kRows[] = {
      {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::create, 2)}, "generic", "1.0.0",
      "O(1), plus copying the value if it is small enough to lie in the log.",
      "Gives a key another name, unless that name is taken.", "key newkey"},
-    {"scan", scan, -2, kReadOnly | kAllShards, kKeyspace, {}, "generic", "2.8.0",
-     "O(COUNT) per call, O(N) to go through N keys.",
-     "Goes through the keys of the selected database, some at each call.",
-     "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
     {"touch", touch, -2, kReadOnly | kFast, kKeyspace, {KeySpec::range(KeyUse::peek, 1, -1)}, "generic",
      "3.2.1", "O(N) for N keys.",
      "Marks keys as used, as reading them would, and counts those that exist.", "key [key ...]"},

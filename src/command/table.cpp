@@ -98,7 +98,7 @@ class Table {
  public:
   Table() {
     for (const auto family :
-         {string_commands, conditional_string_commands, lcs_commands, bitmap_commands, key_commands,
+         {string_commands, conditional_string_commands, lcs_commands, bitmap_commands, key_commands, scan_commands,
           expiration_commands, command_commands, connection_commands, client_commands, transaction_commands,
           config_commands, server_commands, info_commands, memory_commands, debug_commands, cache_commands,
           cache_purge_commands, cache_policy_commands, throttle_commands}) {

@@ -131,7 +131,7 @@ resp::Limits Connection::limits() const {
 
 void Connection::receive() {
   // What has been received is executed first: a client may send its requests and close.
-  if (closed_ || paused_ || close_when_sent_ || more_input_) return;
+  if (closed_ || !reads_on() || more_input_) return;
   if ((filled_ == capacity_ || large_ != nullptr) && !make_room()) return close();
   const bool large = large_ != nullptr && large_->arrival != nullptr;
   thread_.dispatcher().stats().reads.add();
@@ -356,6 +356,7 @@ void Connection::set_paused(bool paused) {
 void Connection::resume() {
   if (!paused_ || closed_) return;
   set_paused(false);
+  if (has_task()) return thread_.serve_task(*this);
   parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
   finish();
 }
@@ -363,6 +364,7 @@ void Connection::resume() {
 // --- waiting ---
 
 void Connection::begin_wait() {
+  if (has_task()) return thread_.serve_task(*this);
   // What has been asked for of a purge is done; CLIENT UNBLOCK must not answer that its bytes are gone.
   if (session_.wait->kind != command::WaitKind::purge) session_.shared.waiting.store(session_.wait->ticket, relaxed);
   wait_until_ = session_.wait->until;
@@ -372,12 +374,18 @@ void Connection::begin_wait() {
 // Writes the reply that was waited for, and goes on with what came behind it.
 void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
-  held_up_ = false;
   const IoThread::Limits& limits = thread_.limits();
   thread_.output().set_caps(spared() ? limits.output : limits.output_text, limits.output);
   resp::Reply reply(thread_.output(), session_.protocol);
   write(reply);
+  go_on();
+}
+
+// After the reply to a command that held up those behind it.
+void Connection::go_on() {
+  held_up_ = false;
   session_.shared.last_active.store(thread_.now(), relaxed);
+  if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
   if (thread_.output().overflowed()) return cut_off();
   parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
   finish();
@@ -396,6 +404,26 @@ void Connection::end_wait(bool with_error) {
     return reply_late([](resp::Reply& reply) { reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"); });
   }
   reply_late([&](resp::Reply& reply) { command::end_wait(session_, thread_.engine(), reply); });
+}
+
+// --- long commands ---
+
+void Connection::work() {
+  if (closed_ || paused_ || !has_task() || !pending_.empty()) return;
+  command::Dispatcher& dispatcher = thread_.dispatcher();
+  if (dispatcher.task_must_wait(session_)) {
+    set_paused(true);
+    return thread_.await_pause_end();
+  }
+  // What it replies with was in the account already.
+  thread_.output().set_caps(thread_.limits().output, thread_.limits().output);
+  resp::Reply reply(thread_.output(), session_.protocol);
+  if (dispatcher.step(session_, reply)) return go_on();
+  if (thread_.output().overflowed()) return cut_off();
+  send();
+  if (closed_) return;
+  if (pending_.empty()) return thread_.serve_task(*this);
+  wait_for(EPOLLOUT | EPOLLRDHUP);  // the next piece when this one has been read
 }
 
 // --- writing ---
@@ -466,6 +494,7 @@ void Connection::writable() {
   over_soft_limit_since_ = {};
   account();
   if (close_when_sent_) return close();
+  if (has_task()) thread_.serve_task(*this);
   wait_for(wanted_events());
 }
 

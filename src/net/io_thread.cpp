@@ -157,6 +157,7 @@ void IoThread::run() {
     serve(ready);
     if (!unfinished_.empty()) serve_unfinished();
     if (!handing_out_.empty()) hand_out_answers();
+    if (!tasks_.empty()) serve_tasks();
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
     if (too_many_unread_blobs()) [[unlikely]] free_unread_blobs();
     if (now() >= next_tick_) tick();
@@ -210,7 +211,7 @@ void IoThread::free_unread_blobs() {
 }
 
 int IoThread::timeout_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty()) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty()) return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (paused_) next = std::min(next, engine_.clients.paused_until());
@@ -241,6 +242,17 @@ void IoThread::serve_unfinished() {
     execute_batch();
   }
   resumed_.clear();
+}
+
+// However many clients have long commands, the others wait for about one step of one of them.
+void IoThread::serve_tasks() {
+  const std::int64_t end = monotonic_us() + command::Task::step_us;
+  for (std::size_t left = tasks_.size(); left > 0; --left) {
+    Connection& connection = *tasks_.front();
+    tasks_.pop_front();
+    guarded(connection, [&] { connection.work(); });
+    if (monotonic_us() >= end) return;
+  }
 }
 
 void IoThread::execute_batch() {
@@ -280,6 +292,7 @@ void IoThread::look_at_paused() {
 void IoThread::remove_dead() {
   for (const Connection* connection : dead_) {
     std::erase(unfinished_, connection);
+    std::erase(tasks_, connection);
     connections_.erase(connection->id());
     load_.fetch_sub(1, std::memory_order_relaxed);
   }

@@ -153,6 +153,14 @@ std::uint64_t Keyspace::size(unsigned db, Locks& held) {
   return keys;
 }
 
+std::uint64_t Keyspace::entries(unsigned db, Locks& held) {
+  std::uint64_t entries = 0;
+  for_each_shard(held, [&](Shard& shard) {
+    if (shard.tables[db]) entries += shard.tables[db]->size();
+  });
+  return entries;
+}
+
 void Keyspace::flush(unsigned db, Locks& held) {
   const All all(held);
   std::vector<std::unique_ptr<Table>> tables;

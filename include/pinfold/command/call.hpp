@@ -6,6 +6,7 @@
 // exactly one reply is written.
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -73,6 +74,14 @@ class Call {
   const store::Key& key(std::size_t n = 0) const { return keys[n]; }
   store::Database db() const { return db(session.db); }
   store::Database db(unsigned number) const;
+
+  /// Leaves the rest of a long command to `task`: its steps come later, when nothing is locked, and write the reply. Not inside
+  /// EXEC.
+  void park(std::unique_ptr<Task> task);
+  /// Runs all of a task at once: for what is known to be little.
+  void run_whole(Task& task) {
+    while (!task.step(*this)) continue;
+  }
 
   /// The block that the argument at `index` came in, to be stored without a copy; an empty Blob if it came otherwise.
   /// args[index] lies in that block.

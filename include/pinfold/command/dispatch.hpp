@@ -43,10 +43,20 @@ class Dispatcher {
   void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void execute(Session& session, Args args, resp::Reply& reply) { execute(session, args, prepare(args), reply); }
 
+  /// Runs one step of the task that the session has (Wait::task). True if it was the last one: the reply has been written, and
+  /// the session waits no longer.
+  bool step(Session& session, resp::Reply& reply);
+
   /// Whether the request must wait for the end of a CLIENT PAUSE. What would be rejected in any case need not.
   bool must_wait(const Session& session, Args args, const Prepared& prepared) const {
     const PauseMode paused = engine_.clients.paused(clock_.last().mono);
     return paused != PauseMode::none && is_paused(session, args, prepared.row, paused);
+  }
+
+  /// Whether the session's task must wait for that before its next step.
+  bool task_must_wait(const Session& session) const {
+    const PauseMode paused = engine_.clients.paused(clock_.last().mono);
+    return paused != PauseMode::none && is_paused(session, *session.wait->task->row, paused);
   }
 
   /// Ends whatever the session holds in the keyspace (WATCH, MULTI); to be called before it goes away.
@@ -73,6 +83,7 @@ class Dispatcher {
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   std::span<const store::Key> lock_keys(const Row& row, Args args, const Prepared& prepared);
   bool is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const;
+  bool is_paused(const Session& session, const Row& row, PauseMode mode) const;
 
   Engine& engine_;
   ThreadStats& stats_;

@@ -12,6 +12,7 @@ std::span<const Row> conditional_string_commands();
 std::span<const Row> lcs_commands();
 std::span<const Row> bitmap_commands();
 std::span<const Row> key_commands();
+std::span<const Row> scan_commands();
 std::span<const Row> expiration_commands();
 std::span<const Row> command_commands();
 std::span<const Row> connection_commands();

@@ -16,6 +16,7 @@
 
 #include "pinfold/base/clock.hpp"
 #include "pinfold/command/large_arguments.hpp"
+#include "pinfold/command/task.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::command {
@@ -52,11 +53,13 @@ struct SharedClient {
   std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have come; they are data
   std::atomic<std::uint64_t> output_bytes{0};   // replies not yet sent
   std::atomic<std::uint64_t> buffer_memory{0};  // the connection with its buffers
+  std::atomic<std::uint64_t> task_bytes{0};     // what the task of a long command has collected
 
   /// What it takes of the memory for clients.
   std::uint64_t memory() const {
     constexpr auto relaxed = std::memory_order_relaxed;
-    return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed);
+    return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) +
+           task_bytes.load(relaxed);
   }
   std::atomic<std::uint64_t> net_input{0};
   std::atomic<std::uint64_t> net_output{0};
@@ -97,6 +100,7 @@ enum class WaitKind : std::uint8_t {
   cache_read,  // CACHE.GET
   plain_read,  // GET under a policy
   purge,       // the end of a purge's sweep
+  task,        // the end of a long command of its own: `task` is set, the ticket is 0
 };
 
 /// What a client that has to wait for its reply waits for. Whoever answers names the ticket.
@@ -106,6 +110,7 @@ struct Wait {
   MonoMs until;  // then it is answered as it is; 0: no limit
   unsigned db = 0;
   std::string key;
+  std::unique_ptr<Task> task;
 };
 
 /// The leases for whose keys a client was last told nil: it does not wait when it asks again. A few suffice, because whatever

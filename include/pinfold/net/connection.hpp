@@ -56,6 +56,8 @@ class Connection {
   bool answer(std::uint64_t ticket, const cache::Answer& answer);
   /// Its client has waited long enough, or (CLIENT UNBLOCK) is to wait no longer.
   void end_wait(bool with_error);
+  /// Goes a step further with its long command, if it has one.
+  void work();
   /// Closes if it holds much memory in blobs that nobody else needs.
   void give_way();
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
@@ -66,6 +68,8 @@ class Connection {
   void set_paused(bool paused);
   void begin_wait();
   void reply_late(const std::function<void(resp::Reply&)>& write);
+  void go_on();
+  bool has_task() const { return waits() && session_.wait->task != nullptr; }
   bool waits() const { return session_.wait != nullptr; }
   bool reads_on() const;
   std::uint32_t wanted_events() const;

@@ -67,6 +67,8 @@ class IoThread {
   unsigned index() const { return index_; }
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
+  /// Runs a step of the connection's long command, in a while.
+  void serve_task(Connection& connection) { tasks_.push_back(&connection); }
   void await_pause_end() { paused_ = true; }
   /// Ends the wait of the connection's client at that time, unless told not to.
   void await(MonoMs until, Connection& connection) { waiting_.emplace(until, &connection); }
@@ -76,6 +78,7 @@ class IoThread {
   void run();
   void serve(std::span<const epoll_event> ready);
   void serve_unfinished();
+  void serve_tasks();
   template <class Work>
   void guarded(Connection& connection, Work&& work);
   void welcome(int fd, bool unix_socket);
@@ -113,6 +116,7 @@ class IoThread {
   std::atomic<bool> stopping_{false};
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
+  std::deque<Connection*> tasks_;        // whose long commands can go on, in the order of their turns
   std::vector<Connection*> resumed_;     // those of them whose turn it is
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
   /// Answers for several, and the next of those who are to have them.

@@ -33,6 +33,8 @@ class ScratchPool;
 class SegmentPool;
 class Shard;
 class Table;
+class Names;
+class Walk;
 struct Listening;
 struct Purge;
 
@@ -121,6 +123,8 @@ class Keyspace {
 
   // Whole-keyspace operations. Each locks what `held` does not hold already, shard after shard.
   std::uint64_t size(unsigned db, Locks& held);
+  /// The same with negative entries, and with those whose time is up.
+  std::uint64_t entries(unsigned db, Locks& held);
   /// Drops every entry of `db`, with all shards locked meanwhile. O(shards); the memory is freed in the background.
   void flush(unsigned db, Locks& held);
   /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept, and nothing was done.
@@ -134,6 +138,9 @@ class Keyspace {
   /// A cursor stays below 2^53.
   std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t count, UnixMs now, Locks& held,
                      const std::function<void(std::string_view key, const Value&)>& visit);
+  /// Goes on with a walk: names of live keys, of 512 entries or so at most, with one shard locked meanwhile. May bring none
+  /// although there are more: see Walk::done(). Unlike scan(), a walk does not meet a key twice.
+  void collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names);
   /// A random live key, or nothing if there is none.
   std::optional<std::string> random_key(unsigned db, UnixMs now, Locks& held);
 

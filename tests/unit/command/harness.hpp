@@ -55,6 +55,7 @@ class Client {
     resp::Reply reply(output, session.protocol);
     server_.dispatcher.clock().hold_for_test(server_.moment());
     server_.dispatcher.execute(session, args, reply);
+    while (session.wait != nullptr && session.wait->task != nullptr) server_.dispatcher.step(session, reply);
     std::vector<resp::Output::Run> runs(64);
     runs.resize(output.gather(0, runs.data(), runs.size()));
     std::string text;

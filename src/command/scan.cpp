@@ -1,0 +1,222 @@
+// Commands that go through the keys of a database: KEYS, SCAN, RANDOMKEY. Names are copied in short holds of a shard's lock, and
+// matched with nothing locked.
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/task.hpp"
+#include "pinfold/store/walk.hpp"
+
+namespace pinfold::command {
+namespace {
+
+using store::Value;
+
+// How many entries one step of a walk over the keyspace visits: short enough for a shard's lock to be held
+// for microseconds, long enough for the locking not to matter.
+constexpr std::uint64_t kStep = 256;
+// A database of no more entries is gone through at once, also inside EXEC, which holds all locks meanwhile.
+constexpr std::uint64_t few_entries = 512;
+
+// Names on their way to a client, in blocks of text as they will be sent. In the account before they are taken.
+class FoundKeys {
+ public:
+  explicit FoundKeys(const Call& call) : memory_(call.engine, call.session.shared), protocol_(call.reply.protocol()) {}
+
+  /// False if the account does not allow it.
+  bool add(const store::Names& names, std::size_t i) {
+    constexpr std::size_t header = 32;  // and the end of the line
+    constexpr std::size_t most_blocks = 64;
+    const Blob& block = names.block(i);
+    const std::size_t wanted = header + (block ? 0 : names[i].size());
+    if (parts_.empty() || room_ < wanted || (block && blocks_ == most_blocks)) {
+      if (!begin_part(wanted)) return false;
+    }
+    // What the output notes about a block beside the text.
+    constexpr std::size_t note = 128;
+    if (block && !memory_.ask(note)) return false;
+    blocks_ += block ? 1 : 0;
+    room_ -= wanted;
+    ++count_;
+    resp::Reply reply(parts_.back(), protocol_);
+    block ? reply.bulk(block) : reply.bulk(names[i]);
+    return true;
+  }
+  std::size_t count() const { return count_; }
+  bool empty() const { return parts_.empty(); }
+  /// Moves the first part of what is left to `to`.
+  void move_part(resp::Output& to) {
+    to.move_from(parts_.front(), 0);
+    parts_.pop_front();
+    if (parts_.empty()) memory_.give_back(memory_.held());
+  }
+  void clear() {
+    parts_.clear();
+    memory_.give_back(memory_.held());
+  }
+
+ private:
+  bool begin_part(std::size_t least) {
+    // A short list should not cost much.
+    const std::size_t size = std::max<std::size_t>(least, parts_.empty() ? 4 * 1024 : 64 * 1024);
+    if (!memory_.ask(size + sizeof(resp::Output))) return false;
+    parts_.emplace_back().reserve(size);
+    room_ = size;
+    blocks_ = 0;
+    return true;
+  }
+
+  ClientMemory memory_;
+  const int protocol_;
+  std::deque<resp::Output> parts_;
+  std::size_t room_ = 0;    // left in the last part
+  std::size_t blocks_ = 0;  // in the last part
+  std::size_t count_ = 0;
+};
+
+// KEYS sees each key as it is when it comes by.
+class KeysTask : public Task {
+ public:
+  KeysTask(const Call& call, std::string_view pattern) : found_(call), db_(call.session.db), pattern_(pattern) {}
+
+  bool step(Call& call) override {
+    const unsigned shards = call.engine.keyspace.shard_count();
+    const std::int64_t end = monotonic_us() + step_us;
+    while (!walk_.done(shards)) {
+      if (!visit(call)) return true;
+      if (monotonic_us() >= end && !call.in_transaction) return false;
+    }
+    if (!std::exchange(announced_, true)) call.reply.array(found_.count());
+    for (std::size_t sent = 0; !found_.empty() && (sent < reply_piece || call.in_transaction);) {
+      const std::size_t before = call.reply.output().size();
+      found_.move_part(call.reply.output());
+      sent += call.reply.output().size() - before;
+    }
+    return found_.empty();
+  }
+
+ private:
+  // False if there is no memory for what was found; then the error has been replied.
+  bool visit(Call& call) {
+    call.read_clock();
+    call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+      if (pattern_ != "*" && !glob_match(pattern_, names_[i])) continue;
+      if (found_.add(names_, i)) continue;
+      found_.clear();
+      call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): use SCAN");
+      return false;
+    }
+    return true;
+  }
+
+  FoundKeys found_;
+  const unsigned db_;
+  const std::string pattern_;
+  store::Walk walk_;
+  store::Names names_;
+  bool announced_ = false;
+};
+
+void keys(Call& call) {
+  auto task = std::make_unique<KeysTask>(call, call.args[1]);
+  if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
+  if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
+  call.park(std::move(task));
+}
+
+// Replies with keys that were collected while shards were locked.
+void reply_keys(Call& call, const std::vector<std::string>& keys) {
+  call.reply.array(keys.size());
+  for (const std::string& key : keys) call.reply.bulk(key);
+}
+
+struct ScanOptions {
+  std::uint64_t count = 10;
+  std::string_view pattern = "*";
+  bool strings = true;  // TYPE names the one type there is, or is not given
+};
+
+// Nothing if the options are wrong; then the error has been replied.
+std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
+  ScanOptions options;
+  while (!cursor.done()) {
+    if (cursor.take_with_value("COUNT")) {
+      const std::optional<std::int64_t> count = cursor.take_integer();
+      if (!count) return call.not_an_integer(), std::nullopt;
+      if (*count < 1) return call.syntax_error(), std::nullopt;
+      options.count = static_cast<std::uint64_t>(*count);
+    } else if (cursor.take_with_value("MATCH")) {
+      options.pattern = cursor.take();
+    } else if (cursor.take_with_value("TYPE")) {
+      options.strings = iequals(cursor.take(), "string");
+    } else {
+      return call.syntax_error(), std::nullopt;
+    }
+  }
+  return options;
+}
+
+void scan(Call& call) {
+  const std::optional<std::uint64_t> start = parse_cursor(call.args[1]);
+  if (!start) return call.reply.error("ERR invalid cursor");
+  Cursor arguments(call.args, 2);
+  const std::optional<ScanOptions> options = take_scan_options(call, arguments);
+  if (!options) return;
+
+  const bool all = options->pattern == "*";
+  std::vector<std::string> found;
+  std::uint64_t cursor = *start;
+  std::uint64_t left = options->count;
+  do {
+    const std::uint64_t step = std::min(left, kStep);
+    left -= step;
+    call.read_clock();
+    cursor = call.engine.keyspace.scan(call.session.db, cursor, step, call.now, call.held,
+                                       [&](std::string_view key, const Value&) {
+                                         if (!options->strings) return;
+                                         if (all || glob_match(options->pattern, key)) found.emplace_back(key);
+                                       });
+  } while (cursor != 0 && left > 0);
+
+  call.reply.array(2);
+  call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
+  reply_keys(call, found);
+}
+
+void randomkey(Call& call) {
+  const std::optional<std::string> key =
+      call.engine.keyspace.random_key(call.session.db, call.now, call.held);
+  if (key) {
+    call.reply.bulk(*key);
+  } else {
+    call.reply.null();
+  }
+}
+
+// clang-format off
+constexpr Row kRows[] = {
+    {"keys", keys, 2, kReadOnly | kAllShards, kKeyspace | kDangerous, {}, "generic", "1.0.0",
+     "O(N) for N keys in the database; other clients are served meanwhile.",
+     "Lists the keys that match a glob pattern.", "pattern"},
+    {"randomkey", randomkey, 1, kReadOnly | kAllShards, kKeyspace, {}, "generic", "1.0.0", "O(1)",
+     "Names a key of the selected database, picked at random.", ""},
+    {"scan", scan, -2, kReadOnly | kAllShards, kKeyspace, {}, "generic", "2.8.0",
+     "O(COUNT) per call, O(N) to go through N keys.",
+     "Goes through the keys of the selected database, some at each call.",
+     "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> scan_commands() { return kRows; }
+
+}  // namespace pinfold::command

@@ -1,0 +1,30 @@
+#include "pinfold/command/task.hpp"
+
+#include "pinfold/command/engine.hpp"
+
+namespace pinfold::command {
+
+bool ClientMemory::ask(std::uint64_t bytes) {
+  constexpr std::uint64_t always = 64 * 1024;
+  if (held_ + bytes > always) {
+    const std::uint64_t most = engine_.clients_share();
+    const std::uint64_t idle = engine_.clients.idle_bytes();
+    const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
+    if (most != UINT64_MAX && (bytes > most || used > most + idle - bytes)) return false;
+  }
+  held_ += bytes;
+  add(static_cast<std::int64_t>(bytes));
+  return true;
+}
+
+void ClientMemory::give_back(std::uint64_t bytes) {
+  held_ -= bytes;
+  add(-static_cast<std::int64_t>(bytes));
+}
+
+void ClientMemory::add(std::int64_t bytes) {
+  engine_.keyspace.memory().add(store::Use::clients, bytes);
+  client_.task_bytes.store(held_, std::memory_order_relaxed);
+}
+
+}  // namespace pinfold::command
