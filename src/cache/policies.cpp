@@ -45,7 +45,7 @@ std::string show_duration(const Policy& policy) {
 Error read_match(Policy& policy, std::string_view value) {
   constexpr std::size_t longest = 1024;
   if (value.empty() || value.size() > longest) return "must be a glob of 1 to 1024 bytes";
-  // As glob_match reads it: what is open at the end is no pattern that anybody means.
+  // As Glob reads it: what is open at the end is no pattern that anybody means.
   bool open = false;
   for (std::size_t i = 0; i < value.size(); ++i) {
     if (value[i] == '\\') {
@@ -57,6 +57,12 @@ Error read_match(Policy& policy, std::string_view value) {
     }
   }
   if (open) return "has a '[' without a ']'";
+  // Patterns are compared while a shard is locked.
+  constexpr unsigned most_cost = 2;
+  const Glob glob(value);
+  if (glob.refused() != nullptr || glob.cost() > most_cost) {
+    return "must not have more than 64 characters with a '?' or '[' among them between two '*'";
+  }
   policy.match = value;
   return std::nullopt;
 }
@@ -232,6 +238,8 @@ PolicySet::PolicySet(std::vector<Policy> policies) : policies_(std::move(policie
     policy.slot = static_cast<std::uint8_t>(std::find(taken.begin(), taken.end(), false) - taken.begin());
     taken[policy.slot] = true;
   }
+  globs_.reserve(policies_.size());
+  for (const Policy& policy : policies_) globs_.emplace_back(policy.match);
   for (std::uint16_t i = 0; i < policies_.size(); ++i) insert(i);
 }
 
@@ -300,7 +308,7 @@ std::uint16_t PolicySet::match_tails(std::uint32_t root, std::string_view key, s
   std::uint32_t at = root;
   for (auto byte = key.rbegin();; ++byte) {
     for (const std::uint16_t policy : nodes_[at].patterns) {
-      if (policy < best && glob_match(policies_[policy].match, key)) best = policy;
+      if (policy < best && globs_[policy].matches(key)) best = policy;
     }
     if (byte == key.rend() || (at = child_of(at, *byte)) == 0) return best;
   }

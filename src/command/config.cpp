@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
@@ -28,15 +29,22 @@ void add_once(std::vector<Found>& found, const Setting& setting, std::string_vie
 }
 
 void config_get(Call& call) {
+  constexpr std::size_t most_patterns = 1024;
+  if (call.args.size() - 2 > most_patterns) return call.reply.error("ERR CONFIG GET takes 1024 patterns at most");
   std::vector<Found> found;
+  std::size_t left = Glob::longest;  // bytes of patterns
   for (const std::string_view pattern : call.args.subspan(2)) {
     if (pattern.find_first_of("*?[") == std::string_view::npos) {
       const Setting* setting = config::find_setting(pattern);
       if (setting != nullptr) add_once(found, *setting, pattern);
       continue;
     }
+    if (pattern.size() > left) return call.reply.error("ERR the patterns together are longer than 65536 bytes");
+    left -= pattern.size();
+    const Glob glob(pattern, true);
+    if (glob.refused() != nullptr) return call.reply.error("ERR a pattern " + std::string(glob.refused()));
     for (const Setting& setting : config::settings_table()) {
-      if (glob_match(pattern, setting.name, true)) add_once(found, setting, setting.name);
+      if (glob.matches(setting.name)) add_once(found, setting, setting.name);
     }
   }
   call.reply.map(found.size());

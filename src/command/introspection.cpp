@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/describe.hpp"
@@ -150,11 +151,13 @@ void command_list(Call& call) {
     }
     wanted = options.take();
   }
+  const Glob pattern(filter == Filter::pattern ? wanted : "", true);
+  if (pattern.refused() != nullptr) return call.reply.error("ERR the pattern " + std::string(pattern.refused()));
   std::vector<std::string_view> found;
   for (const Row* row : commands()) {
     const bool matches = filter == Filter::none ||
                          (filter == Filter::category && in_category(*row, wanted)) ||
-                         (filter == Filter::pattern && glob_match(wanted, row->name, true));
+                         (filter == Filter::pattern && pattern.matches(row->name));
     if (matches) found.push_back(row->name);
   }
   call.reply.array(found.size());

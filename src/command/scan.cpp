@@ -1,12 +1,14 @@
 // Commands that go through the keys of a database: KEYS, SCAN, RANDOMKEY. Names are copied in short holds of a shard's lock, and
 // matched with nothing locked.
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
@@ -17,11 +19,6 @@
 namespace pinfold::command {
 namespace {
 
-using store::Value;
-
-// How many entries one step of a walk over the keyspace visits: short enough for a shard's lock to be held
-// for microseconds, long enough for the locking not to matter.
-constexpr std::uint64_t kStep = 256;
 // A database of no more entries is gone through at once, also inside EXEC, which holds all locks meanwhile.
 constexpr std::uint64_t few_entries = 512;
 
@@ -81,10 +78,12 @@ class FoundKeys {
   std::size_t count_ = 0;
 };
 
+void bad_pattern(Call& call, const Glob& pattern) { call.reply.error("ERR the pattern " + std::string(pattern.refused())); }
+
 // KEYS sees each key as it is when it comes by.
 class KeysTask : public Task {
  public:
-  KeysTask(const Call& call, std::string_view pattern) : found_(call), db_(call.session.db), pattern_(pattern) {}
+  KeysTask(const Call& call, Glob pattern) : found_(call), db_(call.session.db), pattern_(std::move(pattern)) {}
 
   bool step(Call& call) override {
     const unsigned shards = call.engine.keyspace.shard_count();
@@ -108,7 +107,7 @@ class KeysTask : public Task {
     call.read_clock();
     call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
     for (std::size_t i = 0; i < names_.size(); ++i) {
-      if (pattern_ != "*" && !glob_match(pattern_, names_[i])) continue;
+      if (!pattern_.matches(names_[i])) continue;
       if (found_.add(names_, i)) continue;
       found_.clear();
       call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): use SCAN");
@@ -119,23 +118,19 @@ class KeysTask : public Task {
 
   FoundKeys found_;
   const unsigned db_;
-  const std::string pattern_;
+  const Glob pattern_;
   store::Walk walk_;
   store::Names names_;
   bool announced_ = false;
 };
 
 void keys(Call& call) {
-  auto task = std::make_unique<KeysTask>(call, call.args[1]);
+  Glob pattern(call.args[1]);
+  if (pattern.refused() != nullptr) return bad_pattern(call, pattern);
+  auto task = std::make_unique<KeysTask>(call, std::move(pattern));
   if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
   if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
   call.park(std::move(task));
-}
-
-// Replies with keys that were collected while shards were locked.
-void reply_keys(Call& call, const std::vector<std::string>& keys) {
-  call.reply.array(keys.size());
-  for (const std::string& key : keys) call.reply.bulk(key);
 }
 
 struct ScanOptions {
@@ -171,34 +166,69 @@ void scan(Call& call) {
   const std::optional<ScanOptions> options = take_scan_options(call, arguments);
   if (!options) return;
 
-  const bool all = options->pattern == "*";
-  std::vector<std::string> found;
+  const Glob pattern(options->pattern);
+  if (pattern.refused() != nullptr) return bad_pattern(call, pattern);
+
+  // COUNT is a hint: nobody waits longer for others because it is large.
+  constexpr std::uint64_t most_visited = 10'000;
+  constexpr std::size_t most_bytes = 1024 * 1024;
+  std::uint64_t left = std::min(options->count, call.in_transaction ? few_entries : most_visited);
+  // A call over an almost empty keyspace is bounded too.
+  std::uint64_t holds_left = std::min<std::uint64_t>(left * 10, 1000);
+  resp::Output found;
+  resp::Reply list(found, call.reply.protocol());
+  std::size_t size = 0;
+  store::Names names;
   std::uint64_t cursor = *start;
-  std::uint64_t left = options->count;
+  std::size_t bytes = 0;
   do {
-    const std::uint64_t step = std::min(left, kStep);
-    left -= step;
     call.read_clock();
-    cursor = call.engine.keyspace.scan(call.session.db, cursor, step, call.now, call.held,
-                                       [&](std::string_view key, const Value&) {
-                                         if (!options->strings) return;
-                                         if (all || glob_match(options->pattern, key)) found.emplace_back(key);
-                                       });
-  } while (cursor != 0 && left > 0);
+    cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names);
+    bytes += names.bytes();
+    for (std::size_t i = 0; i < names.size() && options->strings; ++i) {
+      if (!pattern.matches(names[i])) continue;
+      names.block(i) ? list.bulk(names.block(i)) : list.bulk(names[i]);
+      ++size;
+    }
+  } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes);
 
   call.reply.array(2);
   call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
-  reply_keys(call, found);
+  call.reply.array(size);
+  call.reply.output().move_from(found, 0);
 }
 
-void randomkey(Call& call) {
-  const std::optional<std::string> key =
-      call.engine.keyspace.random_key(call.session.db, call.now, call.held);
-  if (key) {
-    call.reply.bulk(*key);
-  } else {
-    call.reply.null();
+// Few live keys among many whose time is up, or very few at all: takes the first that a scan meets.
+class FirstKeyTask : public Task {
+ public:
+  explicit FirstKeyTask(unsigned db) : db_(db) {}
+
+  bool step(Call& call) override {
+    const std::int64_t end = monotonic_us() + step_us;
+    do {
+      std::uint64_t many = few_entries;  // as many as one hold of a lock allows
+      cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
+      if (names_.size() > 0) return call.reply.bulk(names_[0]), true;
+      if (cursor_ == 0) return call.reply.null(), true;
+    } while (monotonic_us() < end);
+    return false;
   }
+
+ private:
+  const unsigned db_;
+  std::uint64_t cursor_ = 0;
+  store::Names names_;
+};
+
+void randomkey(Call& call) {
+  store::Keyspace& keyspace = call.engine.keyspace;
+  if (const auto key = keyspace.random_key(call.session.db, call.now, call.held)) return call.reply.bulk(*key);
+  auto task = std::make_unique<FirstKeyTask>(call.session.db);
+  if (keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
+  if (call.in_transaction) {
+    return call.reply.error("ERR RANDOMKEY inside MULTI found only keys whose time is up: ask outside of it");
+  }
+  call.park(std::move(task));
 }
 
 // clang-format off
@@ -209,7 +239,7 @@ constexpr Row kRows[] = {
     {"randomkey", randomkey, 1, kReadOnly | kAllShards, kKeyspace, {}, "generic", "1.0.0", "O(1)",
      "Names a key of the selected database, picked at random.", ""},
     {"scan", scan, -2, kReadOnly | kAllShards, kKeyspace, {}, "generic", "2.8.0",
-     "O(COUNT) per call, O(N) to go through N keys.",
+     "O(COUNT) per call, of 10 000 keys and 1 MB of names at most; O(N) to go through N keys.",
      "Goes through the keys of the selected database, some at each call.",
      "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
 };

@@ -16,12 +16,14 @@ namespace pinfold::store {
 
 void Names::clear() {
   text_.clear();
+  bytes_ = 0;
   names_.clear();
 }
 
 void Names::add(const Entry& entry) {
-  if (void* const block = entry.key_blob()) return names_.push_back({0, 0, Blob::share(block)});
   const std::string_view key = entry.key();
+  bytes_ += key.size();
+  if (void* const block = entry.key_blob()) return names_.push_back({0, 0, Blob::share(block)});
   names_.push_back({text_.size(), key.size(), Blob()});
   text_ += key;
 }
@@ -50,6 +52,10 @@ void Walk::next_shard() {
 
 namespace {
 
+// In one hold of a lock: entries, and bytes of their names.
+constexpr std::size_t most_entries = 512;
+constexpr std::size_t most_bytes = 192 * 1024;
+
 // The references of a group in the order of their tags.
 class ByTag {
  public:
@@ -64,6 +70,11 @@ class ByTag {
   std::size_t size() const { return refs_.size(); }
   std::size_t start_of(unsigned tag) const { return starts_[tag]; }
   Ref operator[](std::size_t i) const { return refs_[i]; }
+  // The entries lie anywhere in the log.
+  void prefetch_ahead(const Table& table, std::size_t i) const {
+    constexpr std::size_t ahead = 8;
+    if (i + ahead < refs_.size()) prefetch(table.entry(refs_[i + ahead]).data());
+  }
 
  private:
   std::array<std::size_t, tags + 1> starts_{};
@@ -73,9 +84,6 @@ class ByTag {
 }  // namespace
 
 void Keyspace::collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names) {
-  constexpr std::size_t most_entries = 512;
-  constexpr std::size_t most_bytes = 192 * 1024;
-  constexpr std::size_t ahead = 8;
   names.clear();
   bool foreign = false;  // the group holds entries of other prefixes too
   const std::uint32_t begin = walk.prefix_;
@@ -99,12 +107,12 @@ void Keyspace::collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& 
       const std::size_t next = entries.start_of(part.tag + 1);
       if (at > first && (next - first > most_entries || names.bytes() > most_bytes)) break;
       for (; at < next; ++at) {
-        if (at + ahead < entries.size()) prefetch(table->entry(entries[at + ahead]).data());
+        entries.prefetch_ahead(*table, at);
         if (table->visible(entries[at], now)) names.add(table->entry(entries[at]));
       }
     }
     work::entries(at - first);
-    work::bytes(names.bytes());
+    work::bytes(names.copied());
     if (part.tag == ByTag::tags) walk.leave();
   }
   if (!foreign) return;
@@ -112,6 +120,127 @@ void Keyspace::collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& 
     const auto prefix = static_cast<std::uint32_t>(key(name).hash >> (64 - Index::prefix_bits));
     return prefix >= begin && prefix < end;
   });
+}
+
+namespace {
+
+// A scan's place: shard, directory prefix and tag within the group, and the group's depth when it was last seen.
+struct Cursor {
+  unsigned shard = 0;
+  std::uint32_t prefix = 0;
+  unsigned tag = 0;
+  unsigned depth = 0;
+
+  static constexpr unsigned tag_bits = 8;
+  static constexpr unsigned depth_bits = 5;
+
+  static Cursor decode(std::uint64_t text) {
+    Cursor c;
+    c.depth = text & ((1U << depth_bits) - 1);
+    text >>= depth_bits;
+    c.tag = text & ((1U << tag_bits) - 1);
+    text >>= tag_bits;
+    c.prefix = static_cast<std::uint32_t>(text & ((1U << Index::prefix_bits) - 1));
+    c.shard = static_cast<unsigned>(std::min<std::uint64_t>(text >> Index::prefix_bits, max_shards));
+    return c;
+  }
+  std::uint64_t encode() const {
+    std::uint64_t text = shard;
+    text = text << Index::prefix_bits | prefix;
+    text = text << tag_bits | tag;
+    return text << depth_bits | depth;
+  }
+  void next_shard() { *this = {shard + 1, 0, 0, 0}; }
+  void next_group(unsigned group_depth) {
+    const std::uint32_t width = 1U << (Index::prefix_bits - group_depth);
+    prefix = (prefix & ~(width - 1)) + width;
+    tag = depth = 0;
+    if (prefix >> Index::prefix_bits != 0) next_shard();
+  }
+};
+
+}  // namespace
+
+std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names) {
+  constexpr std::uint64_t most = 256;
+  constexpr std::size_t most_removed = 64;
+  names.clear();
+  Cursor at = Cursor::decode(cursor);
+  if (at.shard >= shard_count()) return 0;
+  Shard& shard = *shards_[at.shard];
+  std::unique_lock lock(shard.mutex, std::defer_lock);
+  if (!held.holds(at.shard)) lock.lock();
+  Table* const table = shard.tables[db].get();
+  if (table == nullptr) {
+    at.next_shard();
+    return at.shard >= shard_count() ? 0 : at.encode();
+  }
+  const Index::GroupView group = table->index().view(at.prefix, 0);
+  if (group.depth < at.depth) {
+    // The table is a new one, after a flush: its groups are wider, and this one is seen from its start.
+    at.prefix &= ~((1U << (Index::prefix_bits - group.depth)) - 1);
+  }
+  const ByTag entries(group);
+  Names expired;
+  const std::size_t first = entries.start_of(at.tag);
+  std::size_t seen = first;
+  // Entries with equal tags are visited together, because a cursor cannot stand between them.
+  for (; at.tag < ByTag::tags && seen - first < std::min(left, most) && names.bytes() <= most_bytes; ++at.tag) {
+    for (; seen < entries.start_of(at.tag + 1); ++seen) {
+      entries.prefetch_ahead(*table, seen);
+      const Entry entry = table->entry(entries[seen]);
+      if (table->visible(entries[seen], now)) {
+        names.add(entry);
+      } else if (entry.expired(now) && entry.key_blob() == nullptr && expired.size() < most_removed) {
+        expired.add(entry);
+      }
+    }
+  }
+  left -= std::min<std::uint64_t>(left, seen - first);
+  work::entries(seen - first);
+  work::bytes(names.copied());
+  if (at.tag == ByTag::tags) {
+    at.next_group(group.depth);
+  } else {
+    at.depth = group.depth;
+  }
+  remove_expired(db, expired, now);
+  if (lock) shard.listening.settle();
+  return at.shard >= shard_count() ? 0 : at.encode();
+}
+
+// Their shard is locked.
+void Keyspace::remove_expired(unsigned db, const Names& names, UnixMs now) {
+  Database database(*this, db, now);
+  for (std::size_t i = 0; i < names.size(); ++i) database.find(key(names[i]), Access::none());
+}
+
+std::optional<std::string> Keyspace::random_key(unsigned db, UnixMs now, Locks& held) {
+  constexpr unsigned tries = 500;
+  std::optional<std::string> found;
+  if (size(db, held) == 0) return found;
+  Names expired;
+  // Shards are near enough to equal in size that a random one is as good as a weighted one, once empty ones are passed.
+  for (unsigned i = 0; i < tries && !found; ++i) {
+    const auto index = static_cast<unsigned>(random_below(shard_count()));
+    Shard& shard = *shards_[index];
+    std::unique_lock lock(shard.mutex, std::defer_lock);
+    if (!held.holds(index)) lock.lock();
+    Table* const table = shard.tables[db].get();
+    if (table == nullptr || table->size() == 0) continue;
+    const Ref ref = table->index().sample(random_u64());
+    if (ref == 0) continue;
+    const Entry entry = table->entry(ref);
+    if (table->visible(ref, now)) {
+      found = entry.key();
+    } else if (entry.expired(now) && entry.key_blob() == nullptr) {
+      expired.clear();
+      expired.add(entry);
+      remove_expired(db, expired, now);
+    }
+    if (lock) shard.listening.settle();
+  }
+  return found;
 }
 
 }  // namespace pinfold::store

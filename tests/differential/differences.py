@@ -184,8 +184,12 @@ DIFFERENCES = [
     Difference(("HELLO",), BY_DESIGN, "All options of HELLO are read before any takes effect, as in Redis 7.2; Redis 7.0 takes one after the other.", never_sent),
     Difference(("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), BY_DESIGN, "An unknown option with a NUL byte is shown whole; Redis cuts the text there.", cut_at_nul),
     Difference(
+        ("KEYS", "SCAN", "CONFIG GET", "COMMAND LIST"), BY_DESIGN,
+        "A pattern is at most 64 KB long, with at most 1024 characters with a `?` or `[` among them between two `*`. SCAN visits at most 10 000 keys a call (512 inside EXEC) or 1 MB of names; CONFIG GET takes 1024 patterns.", never_sent,
+    ),  # fmt: skip
+    Difference(
         ("EXEC",), BY_DESIGN,
-        "A command that takes long is run in steps with nothing locked, which EXEC cannot: there KEYS is refused in a database of more than 512 keys.", never_sent,
+        "A command that takes long is run in steps with nothing locked, which EXEC cannot: there KEYS is refused in a database of more than 512 keys, and RANDOMKEY if it meets only keys whose time is up.", never_sent,
     ),  # fmt: skip
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save.", config_get),
 ]

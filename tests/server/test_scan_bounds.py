@@ -145,3 +145,74 @@ def test_keys_on_a_full_cache_takes_no_more_memory_than_clients_may_have():
             assert isinstance(refused, resp.ErrorReply) and "maxmemory-clients" in refused and "SCAN" in refused
         assert server.rss() <= bound(24 * MB + 24 * MB // 20 + 12 * MB)
         assert connection.call("KEYS", "key:0:11111") in ([], [b"key:0:11111"])
+
+
+@pytest.fixture
+def hostile():
+    """A key on which patterns nearly fit at each place."""
+    with pinfold("--threads", "2") as server, server.connect() as connection:
+        fill(connection, 2000)
+        assert connection.call("SET", "a" * 60_000, "x") == "OK"
+        assert connection.call("SET", "a" * 80_000, "x") == "OK"
+        yield connection
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["*" + "a" * 40_000 + "b", "*" + "a" * 40_000 + "b*", "*" + "a*" * 30_000 + "b", "[" + "a" * 60_000 + "]", "*" + "a" * 1000 + "[bc]*"],
+    ids=["end", "middle", "stars", "class", "bits"],
+)
+def test_a_hostile_pattern_matches_nothing_in_linear_time(hostile, pattern):
+    for _ in range(20):  # each took seconds when the time was the product of the lengths
+        assert hostile.call("KEYS", pattern) == []
+        assert hostile.call("SCAN", "0", "MATCH", pattern, "COUNT", "100000")[1] == []
+    assert hostile.call("CONFIG", "GET", pattern) == []
+    assert hostile.call("COMMAND", "LIST", "FILTERBY", "PATTERN", pattern) == []
+
+
+def test_a_pattern_that_would_be_costly_is_refused_with_the_reason(hostile):
+    for pattern, reason in (("a" * 65_537, "65536"), ("*" + "?" * 1024 + "a*", "1024")):
+        requests = [("KEYS", pattern), ("SCAN", "0", "MATCH", pattern), ("COMMAND", "LIST", "FILTERBY", "PATTERN", pattern)]
+        for reply in hostile.pipeline(requests):
+            assert isinstance(reply, resp.ErrorReply) and reason in reply
+    refused = hostile.call("CONFIG", "GET", *["*a*"] * 2000)
+    assert isinstance(refused, resp.ErrorReply) and "1024" in refused
+    assert hostile.call("PING") == "PONG"
+
+
+def test_count_is_a_hint_and_one_scan_is_bounded(many):
+    with many.connect() as connection:
+        found, cursor, calls = set(), b"0", 0
+        while calls == 0 or cursor != b"0":
+            cursor, names = connection.call("SCAN", cursor, "COUNT", "1000000000")
+            assert len(names) <= 10_000 + 512
+            found.update(names)
+            calls += 1
+        assert len(found) == KEYS
+
+
+def test_a_scan_of_long_names_is_bounded_by_their_bytes():
+    with pinfold("--maxmemory", "100mb") as server, server.connect() as connection:
+        for i in range(4000):
+            assert connection.call("SET", f"{i:06}" + "n" * 2000, "v") == "OK"
+        cursor, names = connection.call("SCAN", "0", "COUNT", "1000000")
+        assert cursor != b"0"
+        assert sum(map(len, names)) <= 2 * MB
+
+
+def test_scan_and_randomkey_remove_what_has_expired():
+    with pinfold("--enable-debug-command", "yes") as server, server.connect() as connection:
+        connection.call("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        connection.pipeline([("SET", f"k{i}", "v", "PX", "1") for i in range(1000)])
+        connection.call("SET", "live", "v")
+        eventually(lambda: connection.call("GET", "k999") is None)
+        before = connection.call("DBSIZE")
+        assert before > 500
+        assert connection.call("RANDOMKEY") == b"live"
+        cursor = b"0"
+        for _ in range(1000):
+            cursor, _names = connection.call("SCAN", cursor, "COUNT", "1000")
+            if cursor == b"0":
+                break
+        assert connection.call("DBSIZE") < before
+        assert connection.call("RANDOMKEY") == b"live"

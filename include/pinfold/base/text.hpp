@@ -27,8 +27,4 @@ std::string to_lower(std::string_view text);
 /// `text` in double quotes with everything unprintable escaped as C and Redis' sdscatrepr do; safe for a log line.
 std::string quoted(std::string_view text);
 
-/// Whether `text` matches a Redis glob: * ? [abc] [^a-z] and \ to escape. Time O(pattern x text) at worst, no
-/// recursion (unlike Redis before CVE-2022-36021 and CVE-2024-31228), no allocation.
-bool glob_match(std::string_view pattern, std::string_view text, bool ignore_case = false);
-
 }  // namespace pinfold

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/glob.hpp"
 #include "pinfold/store/write_rules.hpp"
 
 namespace pinfold::cache {
@@ -69,7 +70,8 @@ class PolicySet final : public store::WriteRules {
   const Policy* find(std::string_view name) const;
   /// The policy with that slot; null if there is none.
   const Policy* at(std::uint8_t slot) const;
-  /// The first policy whose pattern matches; null if none does. O(key), and the patterns that begin and end like it.
+  /// The first policy whose pattern matches; null if none does. O(key), and up to twice that for each pattern
+  /// that begins and ends like it.
   const Policy* match(std::string_view key) const;
 
   bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
@@ -91,6 +93,7 @@ class PolicySet final : public store::WriteRules {
   std::uint16_t match_tails(std::uint32_t root, std::string_view key, std::uint16_t best) const;
 
   std::vector<Policy> policies_;
+  std::vector<Glob> globs_;  // their patterns
   std::vector<Node> nodes_;
 };
 

@@ -133,15 +133,14 @@ class Keyspace {
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, UnixMs now, Locks& held);
-  /// Calls `visit` for live entries from `cursor` on until about `count` were seen; returns where to go on, 0 at the
-  /// end. Guarantee as Redis': an entry present from start to end of a scan is seen at least once.
-  /// A cursor stays below 2^53.
-  std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t count, UnixMs now, Locks& held,
-                     const std::function<void(std::string_view key, const Value&)>& visit);
+  /// Names of live keys from `cursor` on, of about `left` entries but no more than one hold of a lock allows, which may be none;
+  /// takes as many as were seen off `left`, and returns where to go on, 0 at the end. Guarantee as Redis': an entry present from start to end of a scan is seen at least
+  /// once. Some of those that it meets and whose time is up are removed. A cursor stays below 2^53.
+  std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names);
   /// Goes on with a walk: names of live keys, of 512 entries or so at most, with one shard locked meanwhile. May bring none
   /// although there are more: see Walk::done(). Unlike scan(), a walk does not meet a key twice.
   void collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names);
-  /// A random live key, or nothing if there is none.
+  /// A random live key; nothing if none was found in some hundred tries.
   std::optional<std::string> random_key(unsigned db, UnixMs now, Locks& held);
 
   /// Gives memory that is kept for later back to the system.
@@ -245,6 +244,7 @@ class Keyspace {
   void begin_erasure(std::uint64_t number);
   bool erase_shards(std::int64_t end_us);
   void drop(std::vector<std::unique_ptr<Table>> tables);
+  void remove_expired(unsigned db, const Names& names, UnixMs now);
   bool free_dropped(std::size_t segments);
   void ask_for_measurement();
   bool prepare_eviction(std::int64_t end_us);

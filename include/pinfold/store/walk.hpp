@@ -21,8 +21,9 @@ class Names {
   void clear();
   void add(const Entry& entry);
   std::size_t size() const { return names_.size(); }
-  /// Bytes that were copied.
-  std::size_t bytes() const { return text_.size(); }
+  /// Of all of them, shared ones included.
+  std::size_t bytes() const { return bytes_; }
+  std::size_t copied() const { return text_.size(); }
   std::string_view operator[](std::size_t i) const {
     const Name& name = names_[i];
     return name.block ? name.block.view() : std::string_view(text_).substr(name.offset, name.size);
@@ -47,6 +48,7 @@ class Names {
     Blob block;
   };
   std::string text_;
+  std::size_t bytes_ = 0;
   std::vector<Name> names_;
 };
 

@@ -58,29 +58,6 @@ TEST_CASE("durations need a unit, and are shown with the largest that fits") {
   for (const char* text : {"0", "50ms", "90s", "5m", "36h", "7d"}) CHECK(show_duration(*parse_duration(text)) == text);
 }
 
-TEST_CASE("globs match as Redis' do") {
-  CHECK(glob_match("*", ""));
-  CHECK(glob_match("h?llo", "hello"));
-  CHECK(glob_match("h*llo", "heeeello"));
-  CHECK(glob_match("h[ae]llo", "hallo"));
-  CHECK_FALSE(glob_match("h[^e]llo", "hello"));
-  CHECK(glob_match("h[a-c]llo", "hbllo"));
-  CHECK(glob_match("h[c-a]llo", "hbllo"));
-  CHECK(glob_match("a\\*b", "a*b"));
-  CHECK_FALSE(glob_match("a\\*b", "axb"));
-  CHECK(glob_match("HELLO", "hello", true));
-  CHECK_FALSE(glob_match("", "a"));
-  CHECK(glob_match("a*b*c", "axxbyyc"));
-  CHECK_FALSE(glob_match("a*b*c", "axxbyy"));
-}
-
-TEST_CASE("a pattern made to explode takes no longer than the product of the lengths") {
-  std::string pattern;
-  for (int i = 0; i < 2000; ++i) pattern += "a*";
-  pattern += "b";
-  CHECK_FALSE(glob_match(pattern, std::string(5000, 'a')));
-}
-
 TEST_CASE("SipHash-1-3 gives other hashes under another key, and differs in every length") {
   const HashKey a{1, 2};
   const HashKey b{1, 3};

@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "pinfold/base/text.hpp"
+#include "pinfold/base/glob.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/cache/policies.hpp"
 #include "pinfold/store/extra.hpp"
 #include "pinfold/store/value.hpp"
@@ -43,7 +44,7 @@ TEST_CASE("the first policy that matches wins, as comparing one pattern after th
       const std::string key = some("ab:", 7);
       const Policy* expected = nullptr;
       for (const Policy& policy : set.all()) {
-        if (glob_match(policy.match, key)) {
+        if (Glob(policy.match).matches(key)) {
           expected = &policy;
           break;
         }
@@ -138,4 +139,27 @@ TEST_CASE("a write gets what its policy says, and one that is too large is refus
   CHECK(set.on_expiry({"p:1"}, 1, 0) == 3001);
   CHECK(set.on_expiry({"p:1"}, 1, 100) == 100);
   CHECK(set.on_expiry({"q:1"}, 1, 0) == 0);
+}
+
+TEST_CASE("the work to find the policy of a key is bounded by the policies and the key") {
+  std::vector<Policy> policies;
+  for (std::size_t i = 0; i < most_policies; ++i) {
+    // Nearly fits at each place of the key.
+    policies.push_back(named("p" + std::to_string(i), "*" + std::string(900, 'a') + "[b]" + std::to_string(i) + "*"));
+  }
+  const PolicySet set(policies);
+  const std::string key(2048, 'a');
+  work::Counting counting;
+  CHECK(set.match(key) == nullptr);
+  CHECK(counting.counts().bytes <= 2 * most_policies * key.size());
+}
+
+TEST_CASE("a policy's pattern that costs more than two comparisons a byte is refused") {
+  Policy policy;
+  CHECK_FALSE(set_field(policy, "match", "*" + std::string(63, 'a') + "?*"));
+  const auto refused = set_field(policy, "match", "*" + std::string(1000, 'a') + "[bc]n*");
+  REQUIRE(refused);
+  CHECK(refused->find("64") != std::string::npos);
+  // Where it ends, or begins, it is compared once.
+  CHECK_FALSE(set_field(policy, "match", "*" + std::string(1000, 'a') + "[bc]n"));
 }

@@ -14,6 +14,7 @@
 
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
+#include "pinfold/store/walk.hpp"
 #include "support/seed.hpp"
 
 using namespace pinfold;
@@ -217,8 +218,11 @@ class PurgeHistory {
     std::set<std::string> seen;
     Keyspace::Locks none(keyspace_);
     std::uint64_t cursor = 0;
+    Names found;
     do {
-      cursor = keyspace_.scan(0, cursor, 50, now_, none, [&](std::string_view key, const Value&) { seen.emplace(key); });
+      std::uint64_t left = 50;
+      cursor = keyspace_.scan(0, cursor, left, now_, none, found);
+      for (std::size_t i = 0; i < found.size(); ++i) seen.emplace(found[i]);
     } while (cursor != 0);
     std::set<std::string> live;
     for (const auto& [name, value] : model_) {

@@ -20,8 +20,10 @@ class WalkedKeyspace {
  public:
   explicit WalkedKeyspace(unsigned shards) : keyspace({.shards = shards}) {}
 
-  void put(const std::string& name) {
-    REQUIRE(with(name, [](Database& db, const Key& key) { return db.put(key, "v"); }));
+  void put(const std::string& name, UnixMs expires_at = 0) {
+    PutOptions options;
+    options.expires_at = expires_at;
+    REQUIRE(with(name, [&](Database& db, const Key& key) { return db.put(key, "v", options); }));
   }
   void remove(const std::string& name) {
     with(name, [](Database& db, const Key& key) { return db.remove(key); });
@@ -98,4 +100,37 @@ TEST_CASE("a step of a walk over long keys copies a bounded number of bytes") {
   for (int i = 0; i < 100; ++i, ++keys) w.put(std::string(100'000, 'b') + std::to_string(i));
   while (!w.done()) w.step();
   CHECK(w.seen.size() == keys);
+}
+
+TEST_CASE("one call of scan keeps within the budget of a hold, and removes some of what has expired") {
+  WalkedKeyspace w(1);
+  constexpr std::uint64_t live = 4000;
+  constexpr std::uint64_t expired = 4000;
+  for (std::uint64_t i = 0; i < live; ++i) w.put("live:" + std::to_string(i));
+  for (std::uint64_t i = 0; i < expired; ++i) w.put("expired:" + std::to_string(i), 50);
+  Keyspace::Locks none(w.keyspace);
+  constexpr UnixMs later = 100;
+  std::map<std::string, int> seen;
+  for (std::uint64_t cursor = 0;;) {
+    std::uint64_t left = 1'000'000'000;
+    work::Counting counting;
+    cursor = w.keyspace.scan(0, cursor, left, later, none, w.names);
+    REQUIRE(counting.counts().entries <= most_entries);
+    REQUIRE(counting.counts().bytes <= most_bytes);
+    for (std::size_t i = 0; i < w.names.size(); ++i) ++seen[std::string(w.names[i])];
+    if (cursor == 0) break;
+  }
+  CHECK(seen.size() == live);
+  CHECK(w.keyspace.size(0, none) < live + expired / 2);
+}
+
+TEST_CASE("a random key removes what has expired when it meets it") {
+  WalkedKeyspace w(1);
+  for (int i = 0; i < 200; ++i) w.put("expired:" + std::to_string(i), 50);
+  w.put("live");
+  Keyspace::Locks none(w.keyspace);
+  for (int i = 0; i < 100; ++i) {
+    if (const auto key = w.keyspace.random_key(0, 100, none)) REQUIRE(*key == "live");
+  }
+  CHECK(w.keyspace.size(0, none) == 1);
 }
