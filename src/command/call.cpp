@@ -35,4 +35,11 @@ void Call::bulk(const store::Value& value) {
   reply.bulk(value.text);
 }
 
+void Call::bulk_argument(std::size_t index) {
+  if (large != nullptr) {
+    if (Blob blob = large->share(index)) return reply.bulk(std::move(blob));
+  }
+  reply.bulk(args[index]);
+}
+
 }  // namespace pinfold::command

@@ -19,11 +19,11 @@ constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password
 
 void ping(Call& call) {
   if (call.args.size() > 2) return call.reply.error("ERR wrong number of arguments for 'ping' command");
-  if (call.args.size() == 2) return call.reply.bulk(call.args[1]);
+  if (call.args.size() == 2) return call.bulk_argument(1);
   call.reply.output().append("+PONG\r\n");
 }
 
-void echo(Call& call) { call.reply.bulk(call.args[1]); }
+void echo(Call& call) { call.bulk_argument(1); }
 
 void quit(Call& call) {
   call.session.close_after_reply = true;

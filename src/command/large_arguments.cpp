@@ -4,15 +4,21 @@
 
 namespace pinfold::command {
 
-std::size_t LargeArguments::bytes() const {
-  std::size_t sum = 0;
-  for (const Argument& argument : arguments_) sum += view_of(argument.blob).size();
-  return sum;
+void LargeArguments::add(std::size_t index, Blob blob) {
+  bytes_ += view_of(blob).size();
+  arguments_.push_back({index, std::move(blob)});
 }
 
 Blob LargeArguments::take(std::size_t index) {
   const auto found = std::ranges::lower_bound(arguments_, index, {}, &Argument::index);
-  return found != arguments_.end() && found->index == index ? std::move(found->blob) : Blob{};
+  if (found == arguments_.end() || found->index != index) return {};
+  bytes_ -= view_of(found->blob).size();
+  return std::move(found->blob);
+}
+
+Blob LargeArguments::share(std::size_t index) const {
+  const auto found = std::ranges::lower_bound(arguments_, index, {}, &Argument::index);
+  return found != arguments_.end() && found->index == index ? found->blob : Blob{};
 }
 
 }  // namespace pinfold::command

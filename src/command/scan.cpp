@@ -50,7 +50,7 @@ class FoundKeys {
   bool empty() const { return parts_.empty(); }
   /// Moves the first part of what is left to `to`.
   void move_part(resp::Output& to) {
-    to.move_from(parts_.front(), 0);
+    to.move_from(parts_.front());
     parts_.pop_front();
     if (parts_.empty()) memory_.give_back(memory_.held());
   }

@@ -262,8 +262,8 @@ void getrange(Call& call) {
   if (!value || is_backward(*first, *last)) return call.reply.bulk(std::string_view());
   const auto range = resolve_range(*first, *last, static_cast<std::int64_t>(value->text.size()));
   if (!range) return call.reply.bulk(std::string_view());
-  // The whole of a large value is sent from the store, without a copy.
-  if (range->size() == value->text.size()) return call.bulk(*value);
+  // A large value is sent from where it lies, without a copy.
+  if (value->blob != nullptr) return call.reply.bulk(value->share(), range->first, range->size());
   call.reply.bulk(value->text.substr(range->first, range->size()));
 }
 

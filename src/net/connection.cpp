@@ -27,7 +27,6 @@ namespace {
 
 constexpr std::size_t idle_input = 512;
 constexpr std::size_t busy_input = 16 * 1024;
-constexpr std::size_t kept_output = 512 * 1024;  // of the thread's buffer between batches; more than a batch takes
 constexpr std::size_t copied_output = 64 * 1024; // a longer rest of replies is not copied out of the thread's buffer
 constexpr std::size_t batch_output = 256 * 1024; // send before going on with the next request
 constexpr std::int64_t idle_after_ms = 2000;
@@ -281,8 +280,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     set_paused(true);
     return thread_.await_pause_end();
   }
-  const IoThread::Limits& limits = thread_.limits();
-  thread_.output().set_caps(spared() ? limits.output : limits.output_text, limits.output);
+  begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   const bool large = large_ != nullptr && large_->start == start;
   if (large) prepared.large = &large_->arguments;
@@ -291,8 +289,27 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   if (large) forget_large();
   if (waits()) [[unlikely]] begin_wait();
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
-  if (thread_.output().overflowed()) return cut_off();
+  end_reply(reply);
   if (thread_.output().size() > batch_output) send();
+}
+
+void Connection::begin_reply() {
+  thread_.reply_memory().spare(spared());
+  thread_.output().begin_reply(thread_.limits().output);
+}
+
+// A reply for which there is no memory is answered with an error in its place.
+void Connection::end_reply(resp::Reply& reply) {
+  const resp::Output::Overflow overflow = thread_.output().overflow();
+  if (overflow == resp::Output::Overflow::none) [[likely]] return;
+  if (overflow == resp::Output::Overflow::cap) return cut_off();
+  thread_.output().take_back_reply();
+  const command::Row* const row = session_.shared.last_command.load(relaxed);
+  const bool executed = row != nullptr && row->name == "exec";
+  reply.error(executed ? "ERR the transaction was executed, but its replies would take more memory than clients may have "
+                         "(maxmemory-clients)"
+                       : "ERR the reply would take more memory than clients may have (maxmemory-clients)");
+  thread_.engine().stats.count_error(reply.last_error_code());
 }
 
 // The request at `start` and those behind it are parsed again later.
@@ -305,7 +322,7 @@ void Connection::hold_up(std::size_t start) {
 }
 
 void Connection::finish() {
-  if (closed_) return thread_.output().clear(kept_output);
+  if (closed_) return drop_output();
   if (!paused_ && !waits() && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
     thread_.dispatcher().stats().protocol_errors.add();
     resp::Reply(thread_.output(), session_.protocol).error("ERR Protocol error: " + parser_.error());
@@ -374,11 +391,11 @@ void Connection::begin_wait() {
 // Writes the reply that was waited for, and goes on with what came behind it.
 void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
-  const IoThread::Limits& limits = thread_.limits();
-  thread_.output().set_caps(spared() ? limits.output : limits.output_text, limits.output);
+  begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   write(reply);
-  go_on();
+  end_reply(reply);
+  if (!closed_) go_on();
 }
 
 // After the reply to a command that held up those behind it.
@@ -386,7 +403,6 @@ void Connection::go_on() {
   held_up_ = false;
   session_.shared.last_active.store(thread_.now(), relaxed);
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
-  if (thread_.output().overflowed()) return cut_off();
   parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
   finish();
 }
@@ -415,11 +431,15 @@ void Connection::work() {
     set_paused(true);
     return thread_.await_pause_end();
   }
-  // What it replies with was in the account already.
-  thread_.output().set_caps(thread_.limits().output, thread_.limits().output);
-  resp::Reply reply(thread_.output(), session_.protocol);
-  if (dispatcher.step(session_, reply)) return go_on();
-  if (thread_.output().overflowed()) return cut_off();
+  // What it replies with is in the account already.
+  resp::Output& output = thread_.output();
+  output.set_account(nullptr);
+  output.begin_reply(thread_.limits().output);
+  resp::Reply reply(output, session_.protocol);
+  const bool done = dispatcher.step(session_, reply);
+  output.set_account(&thread_.reply_memory());
+  if (output.overflow() != resp::Output::Overflow::none) return cut_off();
+  if (done) return go_on();
   send();
   if (closed_) return;
   if (pending_.empty()) return thread_.serve_task(*this);
@@ -429,12 +449,12 @@ void Connection::work() {
 // --- writing ---
 
 // Sends what the socket takes; false if the connection is broken.
-bool Connection::send_some(resp::Output& output, std::size_t& sent) {
+bool Connection::send_some(resp::Output& output) {
   constexpr std::size_t most_runs = 64;
   resp::Output::Run runs[most_runs];
   iovec vectors[most_runs];
-  while (sent < output.size()) {
-    const std::size_t count = output.gather(sent, runs, most_runs);
+  while (!output.empty()) {
+    const std::size_t count = output.gather(runs, most_runs);
     std::size_t offered = 0;
     for (std::size_t i = 0; i < count; ++i) {
       vectors[i] = {const_cast<char*>(runs[i].bytes.data()), runs[i].bytes.size()};
@@ -450,7 +470,7 @@ bool Connection::send_some(resp::Output& output, std::size_t& sent) {
       if (errno == EINTR) continue;
       return errno == EAGAIN || errno == EWOULDBLOCK;
     }
-    sent += static_cast<std::size_t>(taken);
+    output.consume(static_cast<std::size_t>(taken));
     thread_.dispatcher().stats().net_output.add(static_cast<std::uint64_t>(taken));
     add(session_.shared.net_output, static_cast<std::size_t>(taken));
     session_.shared.last_active.store(thread_.now(), relaxed);
@@ -459,25 +479,30 @@ bool Connection::send_some(resp::Output& output, std::size_t& sent) {
   return true;
 }
 
-// The socket has taken `sent` bytes and no more.
-void Connection::keep_unsent(resp::Output& output, std::size_t sent) {
-  if (output.size() - sent <= copied_output) return pending_.move_from(output, sent);
+// The socket has taken some bytes and no more.
+void Connection::keep_unsent(resp::Output& output) {
+  if (output.size() <= copied_output) return pending_.move_from(output);
   std::swap(pending_, output);
-  pending_.set_caps(SIZE_MAX, SIZE_MAX);
-  sent_ = sent;
+  pending_.set_account(nullptr);
+  pending_.begin_reply(SIZE_MAX);
+  output.set_account(&thread_.reply_memory());
+}
+
+void Connection::drop_output() {
+  thread_.output().clear(ReplyMemory::kept);
+  thread_.reply_memory().settle(thread_.output().memory());
 }
 
 void Connection::send() {
   resp::Output& output = thread_.output();
   bool ok = true;
   if (pending_.empty()) {
-    std::size_t sent = 0;
-    ok = send_some(output, sent);
-    if (ok && sent < output.size()) keep_unsent(output, sent);
+    ok = send_some(output);
+    if (ok && !output.empty()) keep_unsent(output);
   } else if (!output.empty()) {
-    pending_.move_from(output, 0);
+    pending_.move_from(output);
   }
-  output.clear(kept_output);
+  drop_output();
   if (!ok) return close();
   if (!pending_.empty()) {
     account();
@@ -487,10 +512,13 @@ void Connection::send() {
 
 void Connection::writable() {
   if (closed_ || pending_.empty()) return;
-  if (!send_some(pending_, sent_)) return close();
-  if (sent_ < pending_.size()) return drop_sent();
+  if (!send_some(pending_)) return close();
+  if (!pending_.empty()) {
+    // A backlog that never becomes empty must not grow with all that was ever sent.
+    pending_.compact();
+    return account();
+  }
   pending_.clear(0);
-  sent_ = 0;
   over_soft_limit_since_ = {};
   account();
   if (close_when_sent_) return close();
@@ -498,26 +526,10 @@ void Connection::writable() {
   wait_for(wanted_events());
 }
 
-// Forgets the part of the backlog that has gone out, once it is most of it: a backlog that never becomes empty must
-// not grow with all that was ever sent.
-void Connection::drop_sent() {
-  if (sent_ < 64 * 1024 || sent_ * 2 < pending_.size()) return;
-  resp::Output rest;
-  rest.move_from(pending_, sent_);
-  pending_ = std::move(rest);
-  sent_ = 0;
-  account();
-}
-
 void Connection::cut_off() {
-  thread_.output().clear(kept_output);
-  if (!spared() && thread_.limits().output_text < thread_.limits().output) {
-    thread_.engine().clients.count_evicted();
-    log_closing("its reply is larger than what is left of the memory for clients (maxmemory-clients)");
-  } else {
-    thread_.dispatcher().stats().output_limit_disconnections.add();
-    log_closing("the replies it waits for are too large (client-output-buffer-limit)");
-  }
+  drop_output();
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  log_closing("the replies it waits for are too large (client-output-buffer-limit)");
   close();
 }
 
@@ -531,7 +543,7 @@ bool Connection::too_greedy(std::size_t input) {
 }
 
 void Connection::check_output_limit() {
-  const std::size_t waiting = pending_.size() - sent_;
+  const std::size_t waiting = pending_.size();
   const config::OutputLimit limit = thread_.engine().settings.output_limit();
   const bool unknown = waiting > stranger_output && stranger();
   const bool hard = limit.hard > 0 && waiting > limit.hard;
@@ -577,7 +589,7 @@ void Connection::account() {
     accounted_arriving_ = large;
   }
   session_.shared.input_room.store(capacity_, relaxed);
-  session_.shared.output_bytes.store(pending_.size() - sent_, relaxed);
+  session_.shared.output_bytes.store(pending_.size(), relaxed);
   session_.shared.buffer_memory.store(now, relaxed);
 }
 
@@ -638,7 +650,6 @@ void Connection::close() {
   command::forget_wait(session_, thread_.engine());
   forget_large();
   pending_.clear(0);
-  sent_ = 0;
   account();
   if (session_.shared.evicted.load(relaxed)) log_closing("it takes the most of the memory for clients (maxmemory-clients)");
   thread_.bury(*this);

@@ -15,7 +15,9 @@ constexpr std::int64_t tick_ms = 1000;
 }
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), dispatcher_(engine, index) {}
+    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine.keyspace.memory()) {
+  output_.set_account(&reply_memory_);
+}
 
 IoThread::~IoThread() { stop(); }
 
@@ -37,7 +39,7 @@ void IoThread::guarded(Connection& connection, Work&& work) {
   try {
     work();
   } catch (const std::bad_alloc&) {
-    output_.clear(0);
+    drop_output();
     connection.close();
   }
 }
@@ -176,16 +178,13 @@ void IoThread::update_limits() {
   limits_from_ = now();
   limits_version_ = engine_.settings.version();
   const std::uint64_t hard = engine_.settings.output_limit().hard;
-  const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
   limits_.output = hard > 0 ? hard : SIZE_MAX;
   // A connection costs something before it asks for anything. maxclients bounds that, the share is for more.
   const std::uint64_t share = engine_.clients_share();
   limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.idle_bytes();
   const std::uint64_t memory = engine_.keyspace.memory().limit();
   limits_.unread_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
-  // Where others have used up the share, it is for them to go: a reply of some size may still be made.
-  const std::uint64_t left = limits_.clients > used ? limits_.clients - used : 0;
-  limits_.output_text = std::min<std::uint64_t>(std::max(left, limits_.clients / 4), limits_.output);
+  reply_memory_.set_limits(limits_.clients, limits_.clients / 4 / engine_.stats.thread_count());
 }
 
 void IoThread::make_clients_fit() {
@@ -281,7 +280,12 @@ void IoThread::execute_batch() {
 void IoThread::tick() {
   next_tick_ = now() + tick_ms;
   for (const auto& [id, connection] : connections_) guarded(*connection, [&] { connection->tick(); });
-  if (!std::exchange(busy_, false)) output_.clear(0);
+  if (!std::exchange(busy_, false)) drop_output();
+}
+
+void IoThread::drop_output() {
+  output_.clear(0);
+  reply_memory_.settle(0);
 }
 
 void IoThread::look_at_paused() {

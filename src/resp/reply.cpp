@@ -12,6 +12,9 @@ namespace pinfold::resp {
 
 namespace {
 constexpr std::size_t longest_number = 24;  // type, 20 digits, CRLF
+constexpr std::size_t longest_error = 1024;
+constexpr std::size_t longest_in_place = 4096;  // a bulk string that is written with its header in one piece
+static_assert(longest_in_place + longest_number + 2 <= Output::least_room);
 
 char* crlf(char* to) {
   *to++ = '\r';
@@ -39,6 +42,7 @@ void Reply::simple(std::string_view text) {
 }
 
 void Reply::error(std::string_view text) {
+  text = text.substr(0, longest_error);
   // As Redis treats what it formats into an error.
   text = text.substr(0, text.find_last_not_of("\r\n") + 1);
   ++errors_;
@@ -51,6 +55,11 @@ void Reply::error(std::string_view text) {
 
 void Reply::bulk(std::string_view bytes) {
   work::bytes(bytes.size());
+  if (bytes.size() > longest_in_place) {
+    number('$', static_cast<std::int64_t>(bytes.size()));
+    out_->append(bytes);
+    return out_->append("\r\n");
+  }
   char* to = out_->reserve(longest_number + bytes.size() + 2);
   *to++ = '$';
   to = crlf(write_i64(to, static_cast<std::int64_t>(bytes.size())));
@@ -59,8 +68,13 @@ void Reply::bulk(std::string_view bytes) {
 }
 
 void Reply::bulk(Blob blob) {
-  number('$', static_cast<std::int64_t>(blob.size()));
-  out_->append(std::move(blob));
+  const std::size_t size = blob.size();
+  bulk(std::move(blob), 0, size);
+}
+
+void Reply::bulk(Blob blob, std::size_t skip, std::size_t length) {
+  number('$', static_cast<std::int64_t>(length));
+  out_->append(std::move(blob), skip, length);
   out_->append("\r\n");
 }
 

@@ -130,7 +130,10 @@ def test_a_percentage_follows_maxmemory_and_is_four_megabytes_at_least(start):
             assert admin.call("CONFIG", "SET", "maxmemory-clients", bad) == "ERR CONFIG SET failed (possibly related to argument 'maxmemory-clients') - " + reason
 
 
-def test_a_reply_beyond_the_share_closes_its_client_alone(start):
+TOO_LARGE = "ERR the reply would take more memory than clients may have (maxmemory-clients)"
+
+
+def test_a_reply_beyond_the_share_is_an_error_in_its_place(start):
     server = start("--maxmemory", "64mb", "--maxmemory-clients", "4mb")
     with named(server, "admin") as admin, named(server, "other") as other:
         admin.pipeline([("SET", f"k{i}", "x" * 1000) for i in range(3000)])
@@ -138,10 +141,15 @@ def test_a_reply_beyond_the_share_closes_its_client_alone(start):
         assert admin.call(*every_key) == [b"x" * 1000] * 3000
         before = server.rss()
         greedy = named(server, "greedy")
-        greedy.send(resp.encode(["MGET"] + [f"k{i}" for i in range(3000)] * 3))
-        assert is_closed(greedy)
+        too_much = ["MGET"] + [f"k{i}" for i in range(3000)] * 3
+        for _ in range(5):
+            assert greedy.pipeline([("ECHO", "before"), too_much, ("ECHO", "behind")]) == [b"before", TOO_LARGE, b"behind"]
+        greedy.pipeline([("MULTI",), ("SET", "done", "1"), too_much])
+        assert greedy.call("EXEC").startswith("ERR the transaction was executed, but its replies would take more memory")
+        assert greedy.call("GET", "done") == b"1"
+        assert greedy.call(*every_key) == [b"x" * 1000] * 3000
         assert server.rss() - before < bound(12 * MB)
-        assert number(admin, "evicted_clients") == 1
+        assert number(admin, "evicted_clients") == 0
         assert other.call("PING") == "PONG"
         spared = named(server, "spared")
         spared.call("CLIENT", "NO-EVICT", "ON")

@@ -114,6 +114,8 @@ class Call {
   void invalid_expire();
   /// The value as a bulk string; large ones are shared with the store instead of copied.
   void bulk(const store::Value& value);
+  /// The argument at `index` as a bulk string; one that came in a block of its own is sent from there.
+  void bulk_argument(std::size_t index);
 
  private:
   bool put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options);

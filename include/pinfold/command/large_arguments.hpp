@@ -17,10 +17,10 @@ class LargeArguments {
   std::size_t index(std::size_t n) const { return arguments_[n].index; }
   std::string_view view(std::size_t n) const { return view_of(arguments_[n].blob); }
   /// Of all that have come and not been taken.
-  std::size_t bytes() const;
+  std::size_t bytes() const { return bytes_; }
 
   /// Adds the argument at `index` of the request.
-  void add(std::size_t index, Blob blob) { arguments_.push_back({index, std::move(blob)}); }
+  void add(std::size_t index, Blob blob);
   /// There was no room for one of them: the request is to be refused. Those that have come stay, because the request is
   /// still looked at.
   void refuse() { refused_ = true; }
@@ -29,6 +29,8 @@ class LargeArguments {
   /// The block of the argument at `index`, whose bytes stay where they are; an empty Blob if it has none (any more).
   /// O(log of the count).
   Blob take(std::size_t index);
+  /// Another reference to that block, in the same way: for a reply that repeats the argument.
+  Blob share(std::size_t index) const;
 
  private:
   struct Argument {
@@ -38,6 +40,7 @@ class LargeArguments {
   static std::string_view view_of(const Blob& blob) { return blob ? blob.view() : std::string_view{}; }
 
   std::vector<Argument> arguments_;
+  std::size_t bytes_ = 0;
   bool refused_ = false;
 };
 

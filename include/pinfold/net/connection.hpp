@@ -74,8 +74,10 @@ class Connection {
   bool reads_on() const;
   std::uint32_t wanted_events() const;
   void send();
-  bool send_some(resp::Output& output, std::size_t& sent);
-  void keep_unsent(resp::Output& output, std::size_t sent);
+  bool send_some(resp::Output& output);
+  void keep_unsent(resp::Output& output);
+  void begin_reply();
+  void end_reply(resp::Reply& reply);
   void wait_for(std::uint32_t events);
   ssize_t receive_large();
   bool take_body();
@@ -86,9 +88,9 @@ class Connection {
   bool query_limit_reached();
   void resize_input(std::size_t capacity);
   void drop_consumed();
-  void drop_sent();
   bool spared() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
   void cut_off();
+  void drop_output();
   bool too_greedy(std::size_t input);
   void check_output_limit();
   void account();
@@ -110,7 +112,6 @@ class Connection {
   std::size_t filled_ = 0;
   std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
   resp::Output pending_;  // replies that the socket did not take
-  std::size_t sent_ = 0;  // bytes of them that it has taken since
   MonoMs over_soft_limit_since_;  // 0: it is not
   std::size_t accounted_ = 0;
   std::size_t accounted_blobs_ = 0;

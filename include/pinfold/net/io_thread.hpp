@@ -19,6 +19,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_loop.hpp"
+#include "pinfold/net/reply_memory.hpp"
 #include "pinfold/resp/output.hpp"
 
 namespace pinfold::net {
@@ -54,12 +55,12 @@ class IoThread {
   command::Dispatcher& dispatcher() { return dispatcher_; }
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
-  /// When this round began.
-  MonoMs now() const { return now_; }
+  ReplyMemory& reply_memory() { return reply_memory_; }
+  MonoMs now() const { return now_.mono; }
+  const Moment& moment() const { return now_; }
   /// Bytes that follow from settings and the use of memory, at most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
-    std::size_t output_text = SIZE_MAX;  // of those of them that are not blobs: what is left of the clients' share
     std::uint64_t clients = UINT64_MAX;  // the clients' share of memory
     std::int64_t unread_blobs = INT64_MAX;  // of all clients' replies, before they have to be read or given up
   };
@@ -86,6 +87,7 @@ class IoThread {
   void tick();
   void read_clock();
   void update_limits();
+  void drop_output();
   void make_clients_fit();
   bool too_many_unread_blobs() const {
     return engine_.clients.unread_blobs.load(std::memory_order_relaxed) > limits_.unread_blobs;
@@ -102,6 +104,7 @@ class IoThread {
   const unsigned index_;
   EventLoop loop_;
   command::Dispatcher dispatcher_;
+  ReplyMemory reply_memory_;
   resp::Output output_;  // replies to the connection at hand
   Batch batch_;
   MonoMs now_;

@@ -21,12 +21,15 @@ class Reply {
   /// A status line; `text` is the server's own and holds no line break.
   void simple(std::string_view text);
   /// An error with its code in front and no '-': "ERR syntax error". Line breaks in what a client sent are replaced
-  /// by spaces, so that it cannot smuggle in a reply of its own (CVE-2025-67733); those at the end are dropped.
+  /// by spaces, so that it cannot smuggle in a reply of its own (CVE-2025-67733); those at the end are dropped. Cut off
+  /// after 1 KB.
   void error(std::string_view text);
   void integer(std::int64_t value) { number(':', value); }
   void bulk(std::string_view bytes);
   /// A bulk string that is sent from the blob itself.
   void bulk(Blob blob);
+  /// A part of the blob.
+  void bulk(Blob blob, std::size_t skip, std::size_t length);
   void bulk_integer(std::int64_t value);
   /// Nothing: "$-1" in RESP2, "_" in RESP3.
   void null() { out_->append(protocol_ >= 3 ? "_\r\n" : "$-1\r\n"); }

@@ -137,7 +137,7 @@ TEST_CASE("dispatch: a batch can be prepared ahead of its execution") {
   server.dispatcher.execute(client.session, get, second, reply);
   server.dispatcher.execute(client.session, both, third, reply);
   pinfold::resp::Output::Run run;
-  REQUIRE(output.gather(0, &run, 1) == 1);
+  REQUIRE(output.gather(&run, 1) == 1);
   CHECK(run.bytes == "+OK\r\n$1\r\n1\r\n*2\r\n$1\r\n1\r\n$-1\r\n");
 }
 

@@ -57,7 +57,7 @@ class Client {
     server_.dispatcher.execute(session, args, reply);
     while (session.wait != nullptr && session.wait->task != nullptr) server_.dispatcher.step(session, reply);
     std::vector<resp::Output::Run> runs(64);
-    runs.resize(output.gather(0, runs.data(), runs.size()));
+    runs.resize(output.gather(runs.data(), runs.size()));
     std::string text;
     for (const resp::Output::Run& run : runs) text += run.bytes;
     return text;

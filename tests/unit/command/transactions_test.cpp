@@ -263,7 +263,7 @@ TEST_CASE("transactions: no other thread sees half of one") {
     pinfold::resp::Reply reply(output);
     dispatchers[thread].execute(clients[thread].session, args, reply);
     pinfold::resp::Output::Run sent{};
-    output.gather(0, &sent, 1);
+    output.gather(&sent, 1);
     return std::string(sent.bytes);
   };
   std::atomic<bool> done{false};

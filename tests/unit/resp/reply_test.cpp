@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/resp/reply.hpp"
 
 using pinfold::Blob;
@@ -11,15 +12,19 @@ using pinfold::resp::Reply;
 
 namespace {
 
-std::string text_of(const Output& output, std::size_t skip = 0) {
+// What would be sent, in pieces of `piece` bytes; the output is empty then.
+std::string sent_of(Output& output, std::size_t piece = SIZE_MAX) {
   std::string text;
   Output::Run runs[2];  // fewer than there may be: gather must be callable piece by piece
-  while (skip < output.size()) {
-    const std::size_t count = output.gather(skip, runs, 2);
-    for (std::size_t i = 0; i < count; ++i) {
-      text += runs[i].bytes;
-      skip += runs[i].bytes.size();
+  while (!output.empty()) {
+    const std::size_t count = output.gather(runs, 2);
+    std::size_t taken = 0;
+    for (std::size_t i = 0; i < count && taken < piece; ++i) {
+      const std::string_view part = runs[i].bytes.substr(0, piece - taken);
+      text += part;
+      taken += part.size();
     }
+    output.consume(taken);
   }
   return text;
 }
@@ -29,7 +34,7 @@ std::string written(int protocol, Write&& write) {
   Output output;
   Reply reply(output, protocol);
   write(reply);
-  return text_of(output);
+  return sent_of(output);
 }
 
 Blob blob_of(const std::string& text) {
@@ -59,29 +64,31 @@ TEST_CASE("an error reply cannot carry a line break from the client") {
   CHECK(written(2, [](Reply& r) { r.error("ERR bad x\n\r\n"); }) == "-ERR bad x\r\n");
 }
 
-TEST_CASE("blobs are sent in their place, from any position, and survive a hand-over") {
-  Output output;
-  Reply reply(output, 2);
-  reply.bulk("a");
-  reply.bulk(blob_of("0123456789"));
-  reply.integer(5);
-  reply.bulk(blob_of("xyz"));
+TEST_CASE("blobs are sent in their place, in pieces of any size, and survive a hand-over") {
+  const auto fill = [](Output& output) {
+    Reply reply(output, 2);
+    reply.bulk("a");
+    reply.bulk(blob_of("0123456789"));
+    reply.integer(5);
+    reply.bulk(blob_of("xyz"));
+  };
   const std::string whole = "$1\r\na\r\n$10\r\n0123456789\r\n:5\r\n$3\r\nxyz\r\n";
-  CHECK(text_of(output) == whole);
-  CHECK(output.size() == whole.size());
-  for (std::size_t skip = 0; skip <= whole.size(); ++skip) CHECK(text_of(output, skip) == whole.substr(skip));
-  for (std::size_t skip : {0, 3, 12, 15, 30}) {
+  for (std::size_t piece = 1; piece <= whole.size(); ++piece) {
+    Output output;
+    fill(output);
+    CHECK(output.size() == whole.size());
+    CHECK(sent_of(output, piece) == whole);
+  }
+  for (std::size_t sent = 0; sent < whole.size(); ++sent) {
     Output from;
-    Reply again(from, 2);
-    again.bulk("a");
-    again.bulk(blob_of("0123456789"));
-    again.integer(5);
-    again.bulk(blob_of("xyz"));
+    fill(from);
+    from.consume(sent);
     Output to;
     to.append("before ");
-    to.move_from(from, skip);
-    CHECK(text_of(to) == "before " + whole.substr(skip));
+    to.move_from(from);
     CHECK(from.empty());
+    CHECK(sent_of(to, 2) == "before " + whole.substr(sent));
+    CHECK(to.held_bytes() == 0);
   }
 }
 
@@ -92,7 +99,7 @@ TEST_CASE("what was written since a mark can be taken back, blobs included") {
   const std::size_t mark = output.mark();
   reply.bulk(blob_of("0123456789"));
   output.truncate(mark);
-  CHECK(text_of(output) == "+OK\r\n");
+  CHECK(sent_of(output) == "+OK\r\n");
 }
 
 TEST_CASE("what a socket did not take is handed on without copying blobs") {
@@ -100,41 +107,168 @@ TEST_CASE("what a socket did not take is handed on without copying blobs") {
   void* const raw = blob.detach();
   pinfold::Blob::note_stored(raw, 1);
   blob = Blob::attach(raw);
+  const std::string whole = "+OK\r\n" + written(2, [&](Reply& r) { r.bulk(blob); });
   for (const std::size_t sent : {0, 3, 10, 500'000}) {
     Output output;
     Reply reply(output, 2);
     reply.ok();
     reply.bulk(blob);
-    const std::string whole = text_of(output);
+    output.consume(sent);
     Output rest;
-    rest.move_from(output, sent);
+    rest.move_from(output);
     CHECK(output.empty());
-    CHECK(text_of(rest) == whole.substr(sent));
     CHECK(rest.memory() < 10'000);
     CHECK(rest.held_bytes() == blob.size());
     CHECK(rest.abandoned_bytes() == 0);
+    rest.consume(whole.size() - sent - 100);
     Output last;
-    last.move_from(rest, whole.size() - sent - 100);
-    CHECK(text_of(last) == whole.substr(whole.size() - 100));
+    last.move_from(rest);
     CHECK(last.held_bytes() == 0);
+    CHECK(sent_of(last) == whole.substr(whole.size() - 100));
     CHECK(blob.unique());
   }
 }
 
-TEST_CASE("text has a cap of its own") {
+TEST_CASE("sending and handing on a reply of many blobs looks at each of them once") {
+  const Blob blob = blob_of(std::string(20'000, 'b'));
+  constexpr std::size_t count = 100'000;
   Output output;
-  output.set_caps(10'000, SIZE_MAX);
-  output.append(blob_of(std::string(1 << 20, 'b')));
-  output.append(std::string(9'000, 'a'));
-  CHECK_FALSE(output.overflowed());
-  CHECK(output.size() == 9'000 + (1 << 20));
-  output.append(std::string(9'000, 'a'));
-  CHECK(output.overflowed());
+  Reply reply(output, 2);
+  reply.array(count);
+  for (std::size_t i = 0; i < count; ++i) reply.bulk(blob);
+  output.consume(1'000'000);
+  Output rest;
+  const pinfold::work::Counting counting;
+  rest.move_from(output);
+  CHECK(counting.counts().entries <= count);
+  Output::Run runs[64];
+  std::size_t calls = 0;
+  for (; !rest.empty(); ++calls) {
+    std::size_t bytes = 0;
+    for (std::size_t i = 0, n = rest.gather(runs, 64); i < n; ++i) bytes += runs[i].bytes.size();
+    rest.consume(bytes);
+    rest.compact();
+  }
+  CHECK(counting.counts().entries <= 4 * count);
+  CHECK(calls <= 2 * count / 64 + 2);
+  CHECK(blob.unique());
+  rest.clear(0);
+  CHECK(rest.memory() == 0);
+}
+
+TEST_CASE("an output does not keep the room for many blobs") {
+  Output output;
+  const Blob blob = blob_of(std::string(20'000, 'b'));
+  for (int i = 0; i < 10'000; ++i) output.append(blob);
+  CHECK(output.memory() > 100'000);
+  output.clear(64 * 1024);
+  CHECK(output.memory() <= 64 * 1024);
+}
+
+TEST_CASE("a backlog that never becomes empty keeps what is unsent, and memory for that alone") {
+  Output backlog;
+  const Blob blob = blob_of(std::string(20'000, 'b'));
+  std::string expected;
+  std::string sent;
+  for (int round = 0; round < 2000; ++round) {
+    Output more;
+    Reply reply(more, 2);
+    reply.bulk(std::string(500, static_cast<char>('a' + round % 26)));
+    if (round % 7 == 0) reply.bulk(blob);
+    backlog.move_from(more);
+    if (round < 10) continue;
+    Output::Run runs[3];
+    const std::size_t count = backlog.gather(runs, 3);
+    std::size_t bytes = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      sent += runs[i].bytes;
+      bytes += runs[i].bytes.size();
+    }
+    backlog.consume(bytes);
+    backlog.compact();
+    REQUIRE(backlog.memory() < 400'000);
+  }
+  sent += sent_of(backlog);
+  for (int round = 0; round < 2000; ++round) {
+    expected += "$500\r\n" + std::string(500, static_cast<char>('a' + round % 26)) + "\r\n";
+    if (round % 7 == 0) expected += "$20000\r\n" + std::string(blob.view()) + "\r\n";
+  }
+  CHECK(sent == expected);
+}
+
+TEST_CASE("a part of a large blob is sent from there, a short part is copied and lets go of it") {
+  const Blob blob = blob_of(std::string(500'000, 'x') + std::string(500'000, 'y'));
+  Output output;
+  Reply reply(output, 2);
+  reply.bulk(blob, 499'999, 300'000);
+  CHECK(output.memory() < 10'000);
+  CHECK_FALSE(blob.unique());
+  CHECK(sent_of(output, 7777) == "$300000\r\nx" + std::string(299'999, 'y') + "\r\n");
   output.clear(0);
-  output.set_caps(SIZE_MAX, 2 << 20);
+  reply.bulk(blob, 499'998, 5);
+  CHECK(blob.unique());
+  CHECK(sent_of(output) == "$5\r\nxxyyy\r\n");
+  reply.bulk(blob, 10, 0);
+  CHECK(sent_of(output) == "$0\r\n\r\n");
+}
+
+namespace {
+struct Allowance final : Output::Account {
+  explicit Allowance(std::size_t bytes) : most(bytes) {}
+  bool allows(std::size_t bytes) override {
+    largest = std::max(largest, bytes);
+    return bytes <= most;
+  }
+  std::size_t most;
+  std::size_t largest = 0;
+};
+}  // namespace
+
+TEST_CASE("a reply that the account does not allow is taken back, before its bytes take memory") {
+  Allowance allowance(100'000);
+  Output output;
+  output.set_account(&allowance);
+  Reply reply(output, 2);
+  output.begin_reply(SIZE_MAX);
+  reply.bulk("before");
+  const auto refused = [&](auto&& write) {
+    output.begin_reply(SIZE_MAX);
+    const std::size_t size = output.size();
+    write();
+    CHECK(output.overflow() == Output::Overflow::account);
+    CHECK(output.size() <= size + Output::least_room);
+    CHECK(output.memory() <= allowance.most + Output::least_room);
+    output.take_back_reply();
+    CHECK(output.overflow() == Output::Overflow::none);
+    CHECK(output.size() == size);
+    reply.error("ERR no");
+  };
+  refused([&] { reply.bulk(std::string(200'000, 'x')); });
+  refused([&] {
+    reply.array(1000);
+    for (int i = 0; i < 1000; ++i) reply.bulk(std::string(1000, 'x'));
+  });
+  const Blob blob = blob_of(std::string(20'000, 'b'));
+  refused([&] {
+    for (int i = 0; i < 100'000; ++i) reply.bulk(blob);
+  });
+  CHECK(blob.unique());
+  output.begin_reply(SIZE_MAX);
+  reply.bulk(blob);
+  CHECK(output.overflow() == Output::Overflow::none);
+  const std::string expected =
+      "$6\r\nbefore\r\n-ERR no\r\n-ERR no\r\n-ERR no\r\n$20000\r\n" + std::string(blob.view()) + "\r\n";
+  CHECK((sent_of(output) == expected));
+}
+
+TEST_CASE("a reply beyond the cap overflows, blobs included") {
+  Output output;
+  output.begin_reply(2 << 20);
   output.append(blob_of(std::string(1 << 20, 'b')));
-  CHECK_FALSE(output.overflowed());
+  CHECK(output.overflow() == Output::Overflow::none);
   output.append(blob_of(std::string(1 << 20, 'b')));
   output.append(std::string(100'000, 'a'));
-  CHECK(output.overflowed());
+  CHECK(output.overflow() == Output::Overflow::cap);
+  output.clear(0);
+  CHECK(output.overflow() == Output::Overflow::none);
 }

@@ -1,0 +1,27 @@
+#include "pinfold/net/reply_memory.hpp"
+
+#include <algorithm>
+
+namespace pinfold::net {
+
+// Counted first and looked at then: threads that ask at the same time see each other.
+bool ReplyMemory::allows(std::size_t bytes) {
+  const std::size_t wanted = bytes - std::min(bytes, kept);
+  if (wanted <= counted_) return true;
+  const auto more = static_cast<std::int64_t>(wanted - counted_);
+  memory_.add(store::Use::clients, more);
+  if (!spared_ && wanted > small_ && memory_.used(store::Use::clients) > share_) {
+    memory_.add(store::Use::clients, -more);
+    return false;
+  }
+  counted_ = wanted;
+  return true;
+}
+
+void ReplyMemory::recount(std::size_t bytes) {
+  const std::size_t wanted = std::min(counted_, bytes - std::min(bytes, kept));
+  memory_.add(store::Use::clients, static_cast<std::int64_t>(wanted) - static_cast<std::int64_t>(counted_));
+  counted_ = wanted;
+}
+
+}  // namespace pinfold::net
