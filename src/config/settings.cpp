@@ -50,7 +50,9 @@ constexpr Setting kTable[] = {
     {Id::maxmemory_clients, "maxmemory-clients", Type::memory, "5%", -100, unbounded, "", true,
      "How much memory clients may take together, on top of maxmemory: unfinished requests, transactions being queued, "
      "replies that were not read. Large values do not count, they are data. Beyond it those that take most are "
-     "disconnected, but for clients with CLIENT NO-EVICT on. In bytes, 128 KB at least, or in percent of maxmemory, "
+     "disconnected, first clients that have not authenticated, but for clients with CLIENT NO-EVICT on. A client with more than "
+     "a sixteenth of it in unread replies (at least 1 MB, at most 16 MB) must read before it is served further, and a reply for "
+     "which there is no room is answered with an error. In bytes, 128 KB at least, or in percent of maxmemory, "
      "then 4 MB at least. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
      "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,
@@ -74,7 +76,8 @@ constexpr Setting kTable[] = {
     {Id::client_output_buffer_limit, "client-output-buffer-limit", Type::text,
      "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", 0, 0, "", true,
      "By class of client: hard limit, soft limit and seconds. A client whose unread replies exceed the hard limit, "
-     "or the soft one for that long, is disconnected. All clients are of the class normal; the others are kept for "
+     "or the soft one for that long, is disconnected; but a client with half of either waiting must read before it is served "
+     "further, so that only single replies exceed them. All clients are of the class normal; the others are kept for "
      "tools that set them. 0: no limit."},
     {Id::loglevel, "loglevel", Type::choice, "notice", 0, 0, "debug|verbose|notice|warning|nothing", true,
      "The least important messages that are logged."},

@@ -130,13 +130,21 @@ resp::Limits Connection::limits() const {
 
 void Connection::receive() {
   // What has been received is executed first: a client may send its requests and close.
-  if (closed_ || !reads_on() || more_input_) return;
-  if ((filled_ == capacity_ || large_ != nullptr) && !make_room()) return close();
+  if (closed_ || close_when_sent_ || more_input_ || input_ended_) return;
+  if (held()) [[unlikely]] {
+    if (!make_room_while_held()) {
+      input_full_ = true;
+      return update_events();
+    }
+  } else if (must_grow() && !make_room()) {
+    return close();
+  }
   const bool large = large_ != nullptr && large_->arrival != nullptr;
   thread_.dispatcher().stats().reads.add();
   const ssize_t size = large ? receive_large() : recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
-  if (size <= 0) {
-    const bool nothing_yet = size < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+  if (size == 0) return end_input();
+  if (size < 0) {
+    const bool nothing_yet = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
     return nothing_yet ? void() : close();
   }
   const auto received = static_cast<std::size_t>(size);
@@ -145,9 +153,18 @@ void Connection::receive() {
   session_.shared.last_active.store(thread_.now(), relaxed);
   thread_.dispatcher().stats().net_input.add(received);
   add(session_.shared.net_input, received);
-  if (waits()) [[unlikely]] end_wait(false);
+  if (waits_in_silence()) [[unlikely]] end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
   if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
+}
+
+// The client has closed its side, for sending at least. What it is still to get is sent.
+void Connection::end_input() {
+  // Whoever goes away while it waits is not to be given a lease.
+  if (waits() || (!held() && pending_.empty())) return close();
+  input_ended_ = true;
+  if (!held()) close_when_sent_ = true;  // what has come is an unfinished request
+  update_events();
 }
 
 // Reads on with a large argument, and if its end may come, with what follows it.
@@ -179,15 +196,19 @@ bool Connection::take_body() {
     }
     const std::size_t at = parser_.position();
     const std::size_t used = arrival->add({input_.get() + at, filled_ - at});
-    filled_ -= used;
     if (!arrival->refused()) add(session_.shared.large_bytes, used);
-    if (used > 0) std::memmove(input_.get() + at, input_.get() + at + used, filled_ - at);
     if (arrival->refused() && !arguments.refused()) arguments.refuse();
-    if (!arrival->complete()) return false;
+    if (!arrival->complete()) {
+      filled_ -= used;  // that was all of the input
+      return false;
+    }
+    // What came with the requests before it stays there until they are dropped: much may lie behind it.
+    large.in_input.push_back(used);
     arguments.add(parser_.body_index(), arrival->take());
     arrival.reset();
   }
-  parser_.set_body(arguments.view(large.parsed++));
+  parser_.set_body(arguments.view(large.parsed), large.in_input[large.parsed]);
+  ++large.parsed;
   return true;
 }
 
@@ -198,11 +219,12 @@ void Connection::forget_large() {
 
 void Connection::hung_up() {
   // The replies can go nowhere. Requests received before are still executed, but not those that are held up.
-  if (paused_ || (waits() && !reads_on()) || close_when_sent_) close();
+  if (paused_ || behind_ || (waits() && !waits_in_silence()) || close_when_sent_) close();
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
 bool Connection::make_room() {
+  drop_consumed(true);
   if (large_ != nullptr && query_limit_reached()) return false;
   if (filled_ < capacity_) return true;
   const std::size_t wanted = parser_.wanted();
@@ -212,6 +234,24 @@ bool Connection::make_room() {
   if (query_limit_reached() || too_greedy(bigger)) return false;
   const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
   resize_input(std::min(bigger, most));
+  return true;
+}
+
+// The same while nothing is executed: a client may send all of its requests before it reads a reply. As much as the query buffer
+// limit and the clients' share allow; what is beyond stays in the socket.
+bool Connection::make_room_while_held() {
+  constexpr std::size_t most_at_once = 256 * 1024;
+  if (filled_ < capacity_) return true;
+  if (large_ != nullptr && large_->arrival != nullptr && !large_->arrival->complete()) return true;
+  drop_consumed(true);
+  if (filled_ < capacity_) return true;
+  const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
+  const std::size_t more = std::clamp(capacity_, busy_input, most_at_once);
+  const std::uint64_t share = thread_.limits().clients;
+  const std::uint64_t used = thread_.engine().keyspace.memory().used(store::Use::clients);
+  const std::size_t bigger = capacity_ + more;
+  if (stranger() || bigger > most || bigger > share / 2 || used + more > share - share / 4) return false;
+  resize_input(bigger);
   return true;
 }
 
@@ -247,7 +287,11 @@ void Connection::resize_input(std::size_t capacity) {
 
 void Connection::parse(Batch& batch) {
   more_input_ = false;
-  if (closed_ || paused_ || waits() || close_when_sent_ || filled_ == 0) return;
+  if (closed_ || held() || close_when_sent_) return;
+  if (filled_ == 0) {
+    if (input_ended_) finish();
+    return;
+  }
   const resp::Limits most = limits();
   parsed_ = resp::Parser::Result::command;
   bool any = false;
@@ -270,7 +314,7 @@ void Connection::parse(Batch& batch) {
 
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (closed_ || paused_ || close_when_sent_) return;
-  if (waits()) [[unlikely]] {
+  if (waits() || behind_) [[unlikely]] {
     if (!std::exchange(held_up_, true)) hold_up(start);
     return;
   }
@@ -323,45 +367,49 @@ void Connection::hold_up(std::size_t start) {
 
 void Connection::finish() {
   if (closed_) return drop_output();
-  if (!paused_ && !waits() && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
+  held_up_ = false;
+  if (!held() && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
     thread_.dispatcher().stats().protocol_errors.add();
     resp::Reply(thread_.output(), session_.protocol).error("ERR Protocol error: " + parser_.error());
     close_when_sent_ = true;
   }
-  drop_consumed();
+  drop_consumed(false);
   session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (closed_) return;
-  const bool waiting = !pending_.empty();
-  if (close_when_sent_ && !waiting) return close();
-  // Input is read on even with replies waiting: a client may send all of its pipeline before it reads.
-  wait_for(wanted_events() | (waiting ? EPOLLOUT : 0U));
-  if (!paused_ && !waits() && !close_when_sent_ && parsed_ == resp::Parser::Result::command && !std::exchange(more_input_, true)) {
-    thread_.serve_again(*this);
+  const bool more = parsed_ == resp::Parser::Result::command;
+  if (!held()) {
+    input_full_ = false;
+    if (input_ended_ && (!more || filled_ == 0)) close_when_sent_ = true;
   }
+  if (close_when_sent_ && pending_.empty()) return close();
+  update_events();
+  if (more && !held() && !close_when_sent_ && !std::exchange(more_input_, true)) thread_.serve_again(*this);
+}
+
+// Input is received even with replies waiting: a client may send all of its requests before it reads.
+void Connection::update_events() {
+  const bool receives = !close_when_sent_ && !input_ended_ && !(held() && input_full_);
+  // Whoever goes away while it waits is not to be given a lease.
+  const bool may_leave = waits() && !waits_in_silence() && !has_task();
+  wait_for((receives ? EPOLLIN : 0U) | (pending_.empty() ? 0U : EPOLLOUT) | (may_leave ? EPOLLRDHUP : 0U));
 }
 
 // A plain read waits only while its client has nothing more to say: the client may share the connection, and what comes next may
 // be the very SET.
-bool Connection::reads_on() const {
-  if (paused_ || close_when_sent_) return false;
-  return !waits() || session_.wait->kind == command::WaitKind::plain_read;
+bool Connection::waits_in_silence() const {
+  return waits() && session_.wait->kind == command::WaitKind::plain_read;
 }
 
-// Whoever goes away while it waits is not to be given a lease.
-std::uint32_t Connection::wanted_events() const {
-  if (reads_on()) return EPOLLIN;
-  return waits() ? EPOLLRDHUP : 0U;
-}
-
-void Connection::drop_consumed() {
+// Much may lie behind the first requests of a long pipeline. It is moved only when that halves it, or room is needed.
+void Connection::drop_consumed(bool now) {
   const std::size_t used = parser_.consumed();
-  if (used == 0) return;
+  if (used == 0 || (!now && filled_ > busy_input && used < filled_ / 2)) return;
   filled_ -= used;
   if (filled_ > 0) std::memmove(input_.get(), input_.get() + used, filled_);
   parser_.drop_consumed();
   // A long request is over: give its room back.
-  if (capacity_ > busy_input && filled_ <= busy_input) resize_input(busy_input);
+  if (capacity_ > busy_input && filled_ <= capacity_ / 4) resize_input(std::max(filled_, busy_input));
 }
 
 void Connection::set_paused(bool paused) {
@@ -374,7 +422,12 @@ void Connection::resume() {
   if (!paused_ || closed_) return;
   set_paused(false);
   if (has_task()) return thread_.serve_task(*this);
-  parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
+  go_on();
+}
+
+// What was held up is still in the input.
+void Connection::go_on() {
+  parsed_ = resp::Parser::Result::command;
   finish();
 }
 
@@ -394,17 +447,9 @@ void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   write(reply);
+  session_.shared.last_active.store(thread_.now(), relaxed);
   end_reply(reply);
   if (!closed_) go_on();
-}
-
-// After the reply to a command that held up those behind it.
-void Connection::go_on() {
-  held_up_ = false;
-  session_.shared.last_active.store(thread_.now(), relaxed);
-  if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
-  parsed_ = resp::Parser::Result::command;  // what was held up is still in the input
-  finish();
 }
 
 bool Connection::answer(std::uint64_t ticket, const cache::Answer& answer) {
@@ -439,11 +484,15 @@ void Connection::work() {
   const bool done = dispatcher.step(session_, reply);
   output.set_account(&thread_.reply_memory());
   if (output.overflow() != resp::Output::Overflow::none) return cut_off();
-  if (done) return go_on();
+  if (done) {
+    session_.shared.last_active.store(thread_.now(), relaxed);
+    if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
+    return go_on();
+  }
   send();
   if (closed_) return;
   if (pending_.empty()) return thread_.serve_task(*this);
-  wait_for(EPOLLOUT | EPOLLRDHUP);  // the next piece when this one has been read
+  update_events();  // the next piece when this one has been read
 }
 
 // --- writing ---
@@ -471,6 +520,7 @@ bool Connection::send_some(resp::Output& output) {
       return errno == EAGAIN || errno == EWOULDBLOCK;
     }
     output.consume(static_cast<std::size_t>(taken));
+    read_since_ += static_cast<std::size_t>(taken);
     thread_.dispatcher().stats().net_output.add(static_cast<std::uint64_t>(taken));
     add(session_.shared.net_output, static_cast<std::size_t>(taken));
     session_.shared.last_active.store(thread_.now(), relaxed);
@@ -498,7 +548,11 @@ void Connection::send() {
   bool ok = true;
   if (pending_.empty()) {
     ok = send_some(output);
-    if (ok && !output.empty()) keep_unsent(output);
+    if (ok && !output.empty()) {
+      keep_unsent(output);
+      reading_since_ = thread_.now();
+      read_since_ = 0;
+    }
   } else if (!output.empty()) {
     pending_.move_from(output);
   }
@@ -506,6 +560,7 @@ void Connection::send() {
   if (!ok) return close();
   if (!pending_.empty()) {
     account();
+    if (pending_.size() > thread_.limits().unread && !stranger()) behind_ = true;
     check_output_limit();
   }
 }
@@ -513,17 +568,18 @@ void Connection::send() {
 void Connection::writable() {
   if (closed_ || pending_.empty()) return;
   if (!send_some(pending_)) return close();
-  if (!pending_.empty()) {
-    // A backlog that never becomes empty must not grow with all that was ever sent.
-    pending_.compact();
-    return account();
+  if (pending_.empty()) {
+    pending_.clear(0);
+    over_soft_limit_since_ = {};
+  } else {
+    pending_.compact();  // a backlog that never becomes empty must not grow with all that was ever sent
   }
-  pending_.clear(0);
-  over_soft_limit_since_ = {};
   account();
-  if (close_when_sent_) return close();
-  if (has_task()) thread_.serve_task(*this);
-  wait_for(wanted_events());
+  if (pending_.empty() && close_when_sent_) return close();
+  if (pending_.empty() && has_task()) thread_.serve_task(*this);
+  if (!behind_ || pending_.size() > thread_.limits().unread / 2) return update_events();
+  behind_ = false;
+  held() ? update_events() : go_on();
 }
 
 void Connection::cut_off() {
@@ -561,10 +617,40 @@ void Connection::check_output_limit() {
   close();
 }
 
+// Whether it was given this long and has not even read `good_part` of its replies.
+bool Connection::reads_slowly(std::int64_t patience) const {
+  return !pending_.empty() && thread_.now() - reading_since_ >= patience;
+}
+
+// A client that does not read is closed when what it keeps is missing elsewhere, or when it will never read: one that goes on sending
+// requests, more than may be kept, waits for them to be taken.
+bool Connection::is_hopeless() {
+  constexpr std::int64_t patience_ms = 10'000;
+  constexpr std::size_t harmless = 64 * 1024;
+  constexpr std::size_t good_part = 64 * 1024;
+  if (read_since_ >= good_part) {
+    reading_since_ = thread_.now();
+    read_since_ = 0;
+  }
+  if (!reads_slowly(patience_ms)) return false;
+  const std::uint64_t share = thread_.limits().clients;
+  if (behind_ && input_full_) {
+    log_closing("it sends requests without reading the replies, and more of both than may be kept for it");
+  } else if (!spared() && pending_.memory() > harmless &&
+             thread_.engine().keyspace.memory().used(store::Use::clients) > share - share / 4) {
+    log_closing("it does not read its replies while the memory for clients is short (maxmemory-clients)");
+  } else {
+    return false;
+  }
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  return true;
+}
+
 // Blobs that only wait to be read, and are not stored any more, take room that eviction cannot get back.
 void Connection::give_way() {
   constexpr std::size_t harmless = 64 * 1024;
-  if (closed_ || pending_.held_bytes() <= harmless || pending_.abandoned_bytes() <= harmless) return;
+  constexpr std::int64_t patience_ms = 1000;
+  if (closed_ || pending_.held_bytes() <= harmless || !reads_slowly(patience_ms) || pending_.abandoned_bytes() <= harmless) return;
   thread_.dispatcher().stats().output_limit_disconnections.add();
   log_closing("it does not read its replies, whose values are no longer stored but take too much memory");
   close();
@@ -614,7 +700,7 @@ void Connection::tick() {
   if (session_.shared.closing.load(relaxed)) return close();
   const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
-  if (timeout > 0 && idle > timeout * 1000 && !paused_ && !waits()) {
+  if (timeout > 0 && idle > timeout * 1000 && !paused_ && !waits()) {  // a client that is behind could read
     thread_.dispatcher().stats().idle_disconnections.add();
     return close();
   }
@@ -624,7 +710,13 @@ void Connection::tick() {
     log_closing("its large request has stopped coming, and all such take half of the memory");
     return close();
   }
-  if (!pending_.empty()) check_output_limit();
+  if (!pending_.empty()) {
+    if (is_hopeless()) return close();
+    check_output_limit();
+    if (closed_) return;
+  }
+  // There may be room again.
+  if (std::exchange(input_full_, false)) update_events();
   if (idle > idle_after_ms && capacity_ > idle_input && filled_ == 0) {
     parser_.release_memory();
     resize_input(idle_input);

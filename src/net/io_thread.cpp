@@ -12,7 +12,18 @@ namespace pinfold::net {
 
 namespace {
 constexpr std::int64_t tick_ms = 1000;
+
+// How much of unread replies a client may have: enough to keep its socket busy, a small part of what all clients may take together,
+// and well below what it would be closed for.
+std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) {
+  constexpr std::uint64_t usual = 1024 * 1024;
+  constexpr std::uint64_t most = 16 * 1024 * 1024;
+  std::uint64_t unread = std::min(std::clamp(share / 16, usual, most), share / 4);
+  if (limit.hard > 0) unread = std::min<std::uint64_t>(unread, limit.hard / 2);
+  if (limit.soft > 0) unread = std::min<std::uint64_t>(unread, limit.soft / 2);
+  return unread;
 }
+}  // namespace
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
     : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine.keyspace.memory()) {
@@ -177,13 +188,14 @@ void IoThread::read_clock() {
 void IoThread::update_limits() {
   limits_from_ = now();
   limits_version_ = engine_.settings.version();
-  const std::uint64_t hard = engine_.settings.output_limit().hard;
-  limits_.output = hard > 0 ? hard : SIZE_MAX;
+  const config::OutputLimit output = engine_.settings.output_limit();
+  limits_.output = output.hard > 0 ? output.hard : SIZE_MAX;
   // A connection costs something before it asks for anything. maxclients bounds that, the share is for more.
   const std::uint64_t share = engine_.clients_share();
   limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.idle_bytes();
   const std::uint64_t memory = engine_.keyspace.memory().limit();
   limits_.unread_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
+  limits_.unread = unread_limit(share, output);
   reply_memory_.set_limits(limits_.clients, limits_.clients / 4 / engine_.stats.thread_count());
 }
 

@@ -120,8 +120,9 @@ void Parser::rewind(std::size_t consumed_before) {
   bodies_.clear();
 }
 
-void Parser::set_body(std::string_view bytes) {
+void Parser::set_body(std::string_view bytes, std::size_t in_input) {
   bodies_.push_back({body_index(), bytes});
+  position_ += in_input;
   awaits_body_ = false;
   bulk_length_ = 0;  // what is left of it in the input is its line end
 }

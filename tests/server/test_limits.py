@@ -99,15 +99,27 @@ def test_a_hard_limit_on_output_disconnects_and_is_counted(start):
     server = start("--client-output-buffer-limit", "normal 1mb 0 0")
     with server.connect() as admin, server.connect() as deaf:
         deaf.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        admin.call("SET", "big", "x" * 500_000)
+        admin.call("SET", "big", "x" * 3_000_000)
         deaf.call("PING")
-        deaf.send(resp.encode(["GET", "big"]) * 200)
+        deaf.send(resp.encode(["GET", "big"]))
 
         def disconnected():
             return len(admin.call("CLIENT", "LIST").splitlines()) == 1
 
         eventually(disconnected)
         assert admin.call("PING") == "PONG"
+        assert info(admin, "stats")["client_output_buffer_limit_disconnections"] == "1"
+
+
+def test_replies_that_together_exceed_a_hard_limit_wait_for_their_reader(start):
+    server = start("--client-output-buffer-limit", "normal 1mb 0 0")
+    with server.connect() as admin, server.connect() as late:
+        admin.call("SET", "big", "x" * 400_000)
+        late.send(resp.encode(["GET", "big"]) * 100)
+        assert admin.call("PING") == "PONG"
+        for _ in range(100):
+            assert late.read() == b"x" * 400_000
+        assert info(admin, "stats")["client_output_buffer_limit_disconnections"] == "0"
 
 
 def test_a_limit_on_output_spares_a_client_that_reads(start):

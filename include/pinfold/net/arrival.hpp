@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "pinfold/command/large_arguments.hpp"
 #include "pinfold/store/keyspace.hpp"
@@ -63,6 +64,7 @@ struct LargeRequest {
   command::LargeArguments arguments;
   std::unique_ptr<Arrival> arrival;  // of the next one
   std::size_t parsed = 0;            // of the arguments, those that the parser has been given
+  std::vector<std::size_t> in_input; // of each argument, the bytes that still lie in the input as well
   std::size_t start = unfinished;    // where in the input the request starts, once it is complete
 };
 

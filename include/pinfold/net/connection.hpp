@@ -65,14 +65,19 @@ class Connection {
 
  private:
   void hold_up(std::size_t start);
-  void set_paused(bool paused);
+  /// Nothing is executed for the time being; what comes in is kept.
+  bool held() const { return paused_ || behind_ || waits(); }
+  void go_on();
+  void end_input();
+  bool make_room_while_held();
+  void update_events();
+  bool reads_slowly(std::int64_t patience) const;
+  bool is_hopeless();
   void begin_wait();
   void reply_late(const std::function<void(resp::Reply&)>& write);
-  void go_on();
   bool has_task() const { return waits() && session_.wait->task != nullptr; }
   bool waits() const { return session_.wait != nullptr; }
-  bool reads_on() const;
-  std::uint32_t wanted_events() const;
+  bool waits_in_silence() const;
   void send();
   bool send_some(resp::Output& output);
   void keep_unsent(resp::Output& output);
@@ -85,9 +90,10 @@ class Connection {
   std::size_t arriving() const;
   bool holds_up_memory(std::int64_t idle_ms) const;
   bool make_room();
+  bool must_grow() const { return filled_ == capacity_ || large_ != nullptr; }
   bool query_limit_reached();
   void resize_input(std::size_t capacity);
-  void drop_consumed();
+  void drop_consumed(bool now);
   bool spared() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
   void cut_off();
   void drop_output();
@@ -112,13 +118,18 @@ class Connection {
   std::size_t filled_ = 0;
   std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
   resp::Output pending_;  // replies that the socket did not take
+  MonoMs reading_since_;        // when it had last read a good part of them
+  std::size_t read_since_ = 0;  // bytes of them that it has read since
   MonoMs over_soft_limit_since_;  // 0: it is not
   std::size_t accounted_ = 0;
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
-  bool held_up_ = false;         // requests behind the one that waits are to be parsed again
+  bool behind_ = false;          // it has as many unread replies as it may, and must read before it is served
+  bool held_up_ = false;         // the rest of the batch is to be parsed again
+  bool input_full_ = false;      // no more is received before something was executed
+  bool input_ended_ = false;     // it sends no more, but reads
   MonoMs wait_until_;            // as the thread knows it; 0: it does not
   bool close_when_sent_ = false;
   bool more_input_ = false;  // input holds requests that a batch had no room for; the thread will come back

@@ -47,9 +47,9 @@ class Parser {
   /// Of the body that is to come (Result::body): its size, and the argument that it is.
   std::size_t body_size() const { return static_cast<std::size_t>(bulk_length_); }
   std::size_t body_index() const { return spans_.size(); }
-  /// The body has come, and lies at `bytes` until the command is finished. Its bytes must not be in the input (any
-  /// more): parsing goes on at position() with what follows them in the stream.
-  void set_body(std::string_view bytes);
+  /// The body has come, and lies at `bytes` until the command is finished. Parsing goes on with what follows it in the stream:
+  /// `in_input` bytes behind position(), as many of the body's as are in the input (still).
+  void set_body(std::string_view bytes, std::size_t in_input = 0);
   /// How far input has been used by whole commands.
   std::size_t consumed() const { return start_; }
   /// Goes back to where a command started, to have it parsed again. Its bodies will be asked for again.
