@@ -10,6 +10,7 @@
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
 
@@ -25,9 +26,6 @@ void set_client_name(Session& session, std::string_view name) {
 }
 
 namespace {
-
-// As C's %s takes a client's text.
-std::string until_nul(std::string_view text) { return std::string(text.substr(0, text.find('\0'))); }
 
 // --- about oneself ---
 
@@ -51,7 +49,7 @@ void client_setinfo(Call& call) {
   std::string* attribute = nullptr;
   if (iequals(option, "lib-name")) attribute = &shared.library_name;
   if (iequals(option, "lib-ver")) attribute = &shared.library_version;
-  if (attribute == nullptr) return call.reply.error("ERR Unrecognized option '" + until_nul(option) + "'");
+  if (attribute == nullptr) return call.reply.error("ERR Unrecognized option '" + excerpt(option) + "'");
   if (!is_client_attribute(call.args[3])) {
     return call.reply.error("ERR " + std::string(option) + " cannot contain spaces, newlines or special characters.");
   }
@@ -176,7 +174,7 @@ std::optional<ClientType> parse_type(Call& call, std::string_view name) {
   for (const std::string_view other : {"master", "replica", "slave", "pubsub"}) {
     if (iequals(name, other)) return ClientType::other;
   }
-  call.reply.error("ERR Unknown client type '" + until_nul(name) + "'");
+  call.reply.error("ERR Unknown client type '" + excerpt(name) + "'");
   return std::nullopt;
 }
 
@@ -260,7 +258,7 @@ bool parse_kill_option(Call& call, Cursor& options, KillFilter& filter) {
   if (options.take_with_value("USER")) {
     filter.user = options.take();
     if (*filter.user == "default") return true;
-    call.reply.error("ERR No such user '" + until_nul(*filter.user) + "'");
+    call.reply.error("ERR No such user '" + excerpt(*filter.user) + "'");
     return false;
   }
   if (options.take_with_value("ADDR")) return filter.address = options.take(), true;
@@ -326,7 +324,7 @@ void client_pause(Call& call) {
   PauseMode mode = PauseMode::all;
   if (options.left() > 1) {
     return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" +
-                            until_nul(call.args[1].substr(0, 128)) + "'. Try CLIENT HELP.");
+                            excerpt(call.args[1]) + "'. Try CLIENT HELP.");
   }
   if (options.take("WRITE")) mode = PauseMode::writes;
   if (!options.done() && !options.take("ALL")) {

@@ -9,6 +9,7 @@
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
 
@@ -55,7 +56,7 @@ void config_get(Call& call) {
 }
 
 // As Redis prints a client's text: up to its first zero byte.
-std::string printed(std::string_view text) { return std::string(text.substr(0, text.find('\0'))); }
+std::string printed(std::string_view text) { return excerpt(text); }
 
 void refuse(Call& call, std::string_view name, const std::string& reason) {
   call.reply.error("ERR CONFIG SET failed (possibly related to argument '" + printed(name) + "') - " +

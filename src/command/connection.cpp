@@ -9,6 +9,7 @@
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/transaction.hpp"
 
@@ -148,7 +149,7 @@ std::optional<Hello> parse_hello(Call& call) {
       if (!is_client_attribute(*hello.name)) return call.reply.error(kBadClientName), std::nullopt;
     } else {
       const std::string_view option = options.take();
-      call.reply.error("ERR Syntax error in HELLO option '" + std::string(option.substr(0, option.find('\0'))) + "'");
+      call.reply.error("ERR Syntax error in HELLO option '" + excerpt(option) + "'");
       return std::nullopt;
     }
   }

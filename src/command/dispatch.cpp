@@ -6,6 +6,7 @@
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/audit.hpp"
+#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
 
@@ -24,12 +25,6 @@ constexpr std::uint64_t timing_mask = 15;
 bool arity_fits(const Row& row, std::size_t size) {
   const auto given = static_cast<std::int64_t>(size);
   return row.arity >= 0 ? given == row.arity : given >= -row.arity;
-}
-
-// Text of a client in an error, as C's %s takes it: up to a NUL, at most `most` characters.
-std::string_view excerpt(std::string_view text, std::size_t most) {
-  text = text.substr(0, text.find('\0'));
-  return text.substr(0, most);
 }
 
 // Browsers and other HTTP clients can be tricked into sending requests here whose body is Redis commands
@@ -63,10 +58,10 @@ bool is_stranger(const Row& row, const Session& session, const config::Settings&
 }
 
 // The rest of the way of a call that replied with an error.
-[[gnu::cold]] void count_failure(const Call& call, CommandCounters& counters) {
+[[gnu::cold]] void count_failure(const Call& call, ThreadStats& stats, CommandCounters& counters) {
   if (call.errors_counted) return;
   counters.failed.add();
-  call.engine.stats.count_error(call.reply.last_error_code());
+  stats.errors.add(call.reply.last_error_code());
 }
 
 std::uint64_t nanoseconds_since(std::chrono::steady_clock::time_point start) {
@@ -116,7 +111,7 @@ void invoke(Call& call, ThreadStats& stats) {
   if (call.wanted != 0 && call.may_retry) [[unlikely]] return;
   counters.calls.add();
   stats.commands_processed.add();
-  if (call.reply.errors() != errors) [[unlikely]] return count_failure(call, counters);
+  if (call.reply.errors() != errors) [[unlikely]] return count_failure(call, stats, counters);
   if ((call.row.flags & kLogged) != 0) [[unlikely]] note_request(call);
 }
 
@@ -241,7 +236,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const bool done = task.step(call);
   CommandCounters& counters = stats_.commands[command_index(*task.row)];
   if (task.timed) counters.timed_ns.add(nanoseconds_since(start));
-  if (reply.errors() != errors) count_failure(call, counters);
+  if (reply.errors() != errors) count_failure(call, stats_, counters);
   if (task.silent) reply.output().truncate(mark);
   if (done) session.wait.reset();
   return done;
@@ -339,11 +334,11 @@ void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, st
   } else {
     reply.error(error);
   }
-  engine_.stats.count_error(reply.last_error_code());
+  stats_.errors.add(reply.last_error_code());
 }
 
 void Dispatcher::reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply) {
-  constexpr std::size_t most = 128;
+  constexpr std::size_t most = longest_excerpt;
   if (container == nullptr && is_http(args[0])) {
     note_http(session, engine_);
     session.close_after_reply = true;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "pinfold/command/cursor.hpp"
+#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
 
@@ -42,7 +43,7 @@ std::optional<Conditions> take_conditions(Call& call) {
     } else if (options.take("LT")) {
       only.earlier = true;
     } else {
-      call.reply.error("ERR Unsupported option " + std::string(options.take()));
+      call.reply.error("ERR Unsupported option " + std::string(options.take().substr(0, longest_excerpt)));
       return std::nullopt;
     }
   }

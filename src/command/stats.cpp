@@ -19,6 +19,24 @@ constexpr std::array counters_of_command = {
 
 }  // namespace
 
+void ErrorCounts::add(std::string_view code) {
+  const std::lock_guard lock(mutex_);
+  for (auto& [known, count] : counts_) {
+    if (known == code) return void(++count);
+  }
+  counts_.emplace_back(code, 1);
+}
+
+void ErrorCounts::add_to(std::map<std::string, std::uint64_t>& sums) const {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [code, count] : counts_) sums[code] += count;
+}
+
+void ErrorCounts::clear() {
+  const std::lock_guard lock(mutex_);
+  counts_.clear();
+}
+
 Stats::Stats(unsigned threads) {
   const std::size_t rows = command::commands().size();
   for (unsigned i = 0; i < threads; ++i) {
@@ -57,27 +75,22 @@ Stats::CommandTotal Stats::command(std::size_t index) const {
   return total;
 }
 
-void Stats::count_error(const std::string& code) {
-  const std::lock_guard lock(mutex_);
-  ++errors_[code];
-}
-
 std::map<std::string, std::uint64_t> Stats::errors() const {
-  const std::lock_guard lock(mutex_);
-  return errors_;
+  std::map<std::string, std::uint64_t> sums;
+  for (const auto& thread : threads_) thread->errors.add_to(sums);
+  return sums;
 }
 
 std::uint64_t Stats::error_total() const {
-  const std::lock_guard lock(mutex_);
   std::uint64_t sum = 0;
-  for (const auto& [code, count] : errors_) sum += count;
+  for (const auto& [code, count] : errors()) sum += count;
   return sum;
 }
 
 // The counters belong to their threads and cannot be set back from here: what they say now is remembered instead.
 void Stats::reset() {
   const std::lock_guard lock(mutex_);
-  errors_.clear();
+  for (const auto& thread : threads_) thread->errors.clear();
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     const ThreadStats& now = *threads_[i];
     ThreadStats& base = *before_reset_[i];

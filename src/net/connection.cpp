@@ -353,7 +353,7 @@ void Connection::end_reply(resp::Reply& reply) {
   reply.error(executed ? "ERR the transaction was executed, but its replies would take more memory than clients may have "
                          "(maxmemory-clients)"
                        : "ERR the reply would take more memory than clients may have (maxmemory-clients)");
-  thread_.engine().stats.count_error(reply.last_error_code());
+  thread_.dispatcher().stats().errors.add(reply.last_error_code());
 }
 
 // The request at `start` and those behind it are parsed again later.

@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "pinfold/base/counter.hpp"
@@ -21,6 +22,19 @@ struct CommandCounters {
   Counter timed_ns;
   Counter rejected;  // refused before execution: arity, auth, OOM
   Counter failed;    // the handler replied with an error
+};
+
+/// Errors by their code ("ERR", "WRONGTYPE"), of one thread: others only look. Codes are bounded in number, as a client can make them
+/// up through nothing but the server's own errors.
+class ErrorCounts {
+ public:
+  void add(std::string_view code);
+  void add_to(std::map<std::string, std::uint64_t>& sums) const;
+  void clear();
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::pair<std::string, std::uint64_t>> counts_;
 };
 
 /// One I/O thread's counters. Only that thread adds.
@@ -38,6 +52,7 @@ struct alignas(64) ThreadStats {
   Counter output_limit_disconnections;
   Counter query_limit_disconnections;
   Counter idle_disconnections;
+  ErrorCounts errors;
 };
 
 class Stats {
@@ -58,9 +73,6 @@ class Stats {
   };
   CommandTotal command(std::size_t index) const;
 
-  /// Counts an error reply by its code ("ERR", "WRONGTYPE"); codes are bounded in number, as a client can make them
-  /// up through nothing but the server's own errors.
-  void count_error(const std::string& code);
   std::map<std::string, std::uint64_t> errors() const;
   std::uint64_t error_total() const;
 
@@ -71,7 +83,6 @@ class Stats {
   std::vector<std::unique_ptr<ThreadStats>> threads_;
   mutable std::mutex mutex_;  // guards the rest
   std::vector<std::unique_ptr<ThreadStats>> before_reset_;  // what threads_ said at the last reset
-  std::map<std::string, std::uint64_t> errors_;
 };
 
 }  // namespace pinfold::command
