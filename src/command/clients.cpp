@@ -1,6 +1,7 @@
 #include "pinfold/command/clients.hpp"
 
 #include <algorithm>
+#include <tuple>
 #include <vector>
 
 namespace pinfold::command {
@@ -41,9 +42,12 @@ bool Clients::unblock(SharedClient& client, bool with_error) {
 
 bool Clients::evict_greediest(std::uint64_t share) {
   struct Candidate {
+    bool stranger;
     std::uint64_t memory;
     SharedClient* client;
-    bool operator<(const Candidate& other) const { return memory < other.memory; }
+    bool operator<(const Candidate& other) const {
+      return std::tie(stranger, memory) < std::tie(other.stranger, other.memory);
+    }
   };
   const std::lock_guard lock(mutex_);
   std::vector<Candidate> candidates;
@@ -56,7 +60,7 @@ bool Clients::evict_greediest(std::uint64_t share) {
       spared += memory;
     } else {
       sum += memory;
-      candidates.push_back({memory, client});
+      candidates.push_back({!client->authenticated.load(std::memory_order_relaxed), memory, client});
     }
   }
   // Those who are spared must not drive all others out.

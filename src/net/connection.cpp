@@ -88,6 +88,7 @@ Connection::~Connection() {
   thread_.engine().clients.remove(session_.shared);
   thread_.engine().keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(accounted_));
   thread_.engine().clients.unread_blobs.fetch_sub(static_cast<std::int64_t>(accounted_blobs_), relaxed);
+  thread_.engine().clients.strangers.fetch_sub(static_cast<std::int64_t>(accounted_stranger_), relaxed);
 }
 
 void Connection::start() {
@@ -119,6 +120,11 @@ void Connection::wait_for(std::uint32_t events) {
 // One who has not said the password, while one is asked for.
 bool Connection::stranger() const {
   return !session_.authenticated && !thread_.engine().settings.text(config::Id::requirepass).empty();
+}
+
+// Whether those who have not authenticated would take more than they may together, if this one took `more`.
+bool Connection::too_many_strangers(std::size_t more) const {
+  return thread_.engine().clients.strangers.load(relaxed) + static_cast<std::int64_t>(more) > thread_.limits().strangers;
 }
 
 resp::Limits Connection::limits() const {
@@ -155,7 +161,7 @@ void Connection::receive() {
   add(session_.shared.net_input, received);
   if (waits_in_silence()) [[unlikely]] end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
-  if (filled_ == capacity_ && capacity_ < busy_input) resize_input(busy_input);
+  if (filled_ == capacity_ && capacity_ < busy_input && session_.authenticated) resize_input(busy_input);
 }
 
 // The client has closed its side, for sending at least. What it is still to get is sent.
@@ -377,6 +383,7 @@ void Connection::finish() {
   session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (closed_) return;
+  if (accounted_stranger_ > 0 && session_.authenticated) [[unlikely]] account();
   const bool more = parsed_ == resp::Parser::Result::command;
   if (!held()) {
     input_full_ = false;
@@ -592,6 +599,11 @@ void Connection::cut_off() {
 // Whether an input buffer of this size is more than all clients may take together. Where others take more, they go
 // first: see IoThread::make_clients_fit.
 bool Connection::too_greedy(std::size_t input) {
+  if (stranger() && too_many_strangers(input - capacity_)) {
+    thread_.engine().clients.count_evicted();
+    log_closing("unauthenticated clients together take as much memory as they may (an eighth of maxmemory-clients)");
+    return true;
+  }
   if (input <= thread_.limits().clients || spared()) return false;
   thread_.engine().clients.count_evicted();
   log_closing("its unfinished request is larger than the memory for clients (maxmemory-clients)");
@@ -601,7 +613,7 @@ bool Connection::too_greedy(std::size_t input) {
 void Connection::check_output_limit() {
   const std::size_t waiting = pending_.size();
   const config::OutputLimit limit = thread_.engine().settings.output_limit();
-  const bool unknown = waiting > stranger_output && stranger();
+  const bool unknown = stranger() && (waiting > stranger_output || too_many_strangers(0));
   const bool hard = limit.hard > 0 && waiting > limit.hard;
   bool soft = false;
   if (limit.soft > 0 && waiting > limit.soft) {
@@ -673,6 +685,12 @@ void Connection::account() {
     engine.clients.arriving.fetch_add(
         static_cast<std::int64_t>(large) - static_cast<std::int64_t>(accounted_arriving_), relaxed);
     accounted_arriving_ = large;
+  }
+  const std::size_t beyond = now - std::min(now, sizeof(Connection) + idle_input);
+  if (const std::size_t strange = closed_ || !stranger() ? 0 : beyond; strange != accounted_stranger_) [[unlikely]] {
+    engine.clients.strangers.fetch_add(
+        static_cast<std::int64_t>(strange) - static_cast<std::int64_t>(accounted_stranger_), relaxed);
+    accounted_stranger_ = strange;
   }
   session_.shared.input_room.store(capacity_, relaxed);
   session_.shared.output_bytes.store(pending_.size(), relaxed);

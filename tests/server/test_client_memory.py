@@ -1,5 +1,6 @@
 """maxmemory-clients: clients have memory of their own, and those that take most of it have to go."""
 
+import contextlib
 import socket
 
 import pytest
@@ -219,3 +220,38 @@ def test_lines_about_closed_clients_are_few(start):
         assert number(admin, "client_output_buffer_limit_disconnections") == 60
         lines = [line for line in server.log().splitlines() if "closing client" in line]
         assert 1 <= len(lines) < 40
+
+
+def test_strangers_do_not_push_out_those_who_have_authenticated(start):
+    server = start("--maxmemory", "64mb", "--maxmemory-clients", "4mb", "--requirepass", "secret", "--threads", "1")
+
+    def authenticated():
+        connection = server.connect()
+        assert connection.call("AUTH", "secret") == "OK"
+        return connection
+
+    with authenticated() as admin:
+        users = [authenticated() for _ in range(5)]
+        for user in users:
+            half_send(user, 300_000)
+        eventually(lambda: number(admin, "mem_clients_normal") > 1_500_000)
+        strangers = [server.connect() for _ in range(60)]
+        for stranger in strangers:
+            with contextlib.suppress(OSError):
+                stranger.send(b"*10\r\n" + (b"$16000\r\n" + b"x" * 16000 + b"\r\n") * 9)
+        eventually(lambda: number(admin, "connected_clients") < 6 + 60)
+        assert number(admin, "mem_clients_normal") < 3 * MB
+        for user in users:
+            assert not is_closed_at_once(user)
+        assert "unauthenticated clients" in server.log()
+        # There is room for a newcomer who knows the password.
+        with authenticated() as late:
+            assert late.call("PING") == "PONG"
+        for stranger in strangers:
+            stranger.close()
+        eventually(lambda: number(admin, "connected_clients") == 6)
+
+
+def is_closed_at_once(connection):
+    connection.socket.settimeout(0.1)
+    return is_closed(connection)

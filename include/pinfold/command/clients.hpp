@@ -45,14 +45,16 @@ class Clients {
   /// False if it does not wait. For use inside with().
   bool unblock(SharedClient& client, bool with_error);
 
-  /// Kills those who take most memory until all together take no more than `share`. Clients with CLIENT NO-EVICT on are
-  /// spared; the others keep a quarter of the share, whatever those take. False if they are the reason that it is still
-  /// too much. O(clients).
+  /// Kills those who take most memory until all together take no more than `share`: first clients that have not authenticated,
+  /// then the others. Clients with CLIENT NO-EVICT on are spared; the others keep a quarter of the share, whatever those take. False
+  /// if they are the reason that it is still too much. O(clients).
   bool evict_greediest(std::uint64_t share);
   void count_evicted() { evicted_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
   void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }
 
+  /// What clients that have not authenticated take together beyond what a connection costs.
+  std::atomic<std::int64_t> strangers{0};
   /// Bytes of large arguments that have come and were not executed yet, over all clients.
   std::atomic<std::int64_t> arriving{0};
   /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice.

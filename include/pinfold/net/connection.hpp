@@ -102,6 +102,7 @@ class Connection {
   void account();
   void log_closing(std::string_view reason);
   bool stranger() const;
+  bool too_many_strangers(std::size_t more) const;
   resp::Limits limits() const;
 
   IoThread& thread_;
@@ -124,6 +125,7 @@ class Connection {
   std::size_t accounted_ = 0;
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
+  std::size_t accounted_stranger_ = 0;
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
   bool behind_ = false;          // it has as many unread replies as it may, and must read before it is served

@@ -40,6 +40,24 @@ TEST_CASE("the greediest clients are evicted first, and none that is spared") {
   CHECK(server.engine.clients.evicted() == 3);
 }
 
+TEST_CASE("whoever has not authenticated is evicted first, however little it takes") {
+  Server server;
+  std::vector<std::uint64_t> woken;
+  server.engine.clients.wake_to_close = [&](unsigned, std::uint64_t id) { woken.push_back(id); };
+  Client user(server), greedy(server), small(server), large(server);
+  user.session.shared.buffer_memory = 500;
+  greedy.session.shared.buffer_memory = 5000;
+  small.session.shared.buffer_memory = 100;
+  large.session.shared.buffer_memory = 200;
+  small.session.shared.authenticated = large.session.shared.authenticated = false;
+  CHECK(server.engine.clients.evict_greediest(5700));
+  CHECK(woken == std::vector<std::uint64_t>{large.session.shared.id});
+  CHECK(server.engine.clients.evict_greediest(5500));
+  CHECK(woken == std::vector<std::uint64_t>{large.session.shared.id, small.session.shared.id});
+  CHECK(server.engine.clients.evict_greediest(5000));
+  CHECK(woken.back() == greedy.session.shared.id);
+}
+
 }  // namespace
 
 TEST_CASE("client: a name is shown until it is taken away") {
