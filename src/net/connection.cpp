@@ -325,10 +325,11 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     return;
   }
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  if (dispatcher.must_wait(session_, args, prepared)) {
+  if (dispatcher.must_wait(session_, prepared, thread_.moment())) {
+    thread_.await_pause_end(*this);
     hold_up(start);
-    set_paused(true);
-    return thread_.await_pause_end();
+    paused_ = true;
+    return;
   }
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
@@ -481,7 +482,7 @@ void Connection::work() {
   command::Dispatcher& dispatcher = thread_.dispatcher();
   if (dispatcher.task_must_wait(session_)) {
     set_paused(true);
-    return thread_.await_pause_end();
+    return thread_.await_pause_end(*this);
   }
   // What it replies with is in the account already.
   resp::Output& output = thread_.output();

@@ -70,6 +70,7 @@ void IoThread::welcome(int fd, bool unix_socket) {
   try {
     const std::uint64_t id = engine_.clients.next_id();
     dead_.reserve(connections_.size() + 1);  // to close one must not take memory
+    if (row_.size() == row_.capacity()) row_.reserve(std::max<std::size_t>(row_.size() * 2, 16));
     const auto place = connections_.try_emplace(id).first;
     try {
       place->second = std::make_unique<Connection>(*this, fd, unix_socket, id);
@@ -78,6 +79,8 @@ void IoThread::welcome(int fd, bool unix_socket) {
       throw;
     }
     connection = place->second.get();
+    connection->place = row_.size();
+    row_.push_back(connection);
   } catch (const std::bad_alloc&) {
     load_.fetch_sub(1, std::memory_order_relaxed);
     ::close(fd);
@@ -173,9 +176,10 @@ void IoThread::run() {
     if (!tasks_.empty()) serve_tasks();
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
     if (too_many_unread_blobs()) [[unlikely]] free_unread_blobs();
-    if (now() >= next_tick_) tick();
+    if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
+    if (to_tick_ > 0) tick_some();
     if (!waiting_.empty()) end_waits();
-    if (paused_ && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
+    if (!paused_.empty() && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
     remove_dead();
   }
 }
@@ -212,22 +216,26 @@ void IoThread::make_clients_fit() {
   if (!fit) next_client_eviction_ = now() + patience_ms;
 }
 
-// Each thread looks at its own connections.
+// Each thread looks at its own connections, some at a time.
 void IoThread::free_unread_blobs() {
   constexpr std::int64_t patience_ms = 10;
+  constexpr std::size_t most_at_once = 128;
   if (now() < next_unread_check_) return;
   next_unread_check_ = now() + patience_ms;
-  for (const auto& [id, connection] : connections_) {
-    if (!too_many_unread_blobs()) return;
-    connection->give_way();
+  for (std::size_t left = std::min(most_at_once, row_.size()); left > 0 && too_many_unread_blobs(); --left) {
+    if (looked_at_ >= row_.size()) looked_at_ = 0;
+    row_[looked_at_++]->give_way();
   }
 }
 
 int IoThread::timeout_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty()) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || to_tick_ > 0) return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
-  if (paused_) next = std::min(next, engine_.clients.paused_until());
+  if (!paused_.empty()) {
+    if (engine_.clients.paused(now()) == command::PauseMode::none) return 0;
+    next = std::min(next, engine_.clients.paused_until());
+  }
   return static_cast<int>(std::clamp<std::int64_t>(next - now(), 0, tick_ms));
 }
 
@@ -291,10 +299,20 @@ void IoThread::execute_batch() {
   busy_ |= size > 0;
 }
 
-void IoThread::tick() {
+void IoThread::begin_tick() {
   next_tick_ = now() + tick_ms;
-  for (const auto& [id, connection] : connections_) guarded(*connection, [&] { connection->tick(); });
+  to_tick_ = row_.size();
   if (!std::exchange(busy_, false)) drop_output();
+}
+
+void IoThread::tick_some() {
+  constexpr std::size_t most_at_once = 512;
+  for (std::size_t left = std::min({most_at_once, to_tick_, row_.size()}); left > 0; --left, --to_tick_) {
+    if (ticked_ >= row_.size()) ticked_ = 0;
+    Connection& connection = *row_[ticked_++];
+    guarded(connection, [&] { connection.tick(); });
+  }
+  to_tick_ = std::min(to_tick_, row_.size());
 }
 
 void IoThread::drop_output() {
@@ -302,15 +320,29 @@ void IoThread::drop_output() {
   reply_memory_.settle(0);
 }
 
+void IoThread::await_pause_end(const Connection& connection) {
+  // Connections come and go during a long pause.
+  constexpr std::size_t few = 1024;
+  if (paused_.size() > 2 * row_.size() + few) std::erase_if(paused_, [this](std::uint64_t id) { return !connections_.contains(id); });
+  paused_.push_back(connection.id());
+}
+
 void IoThread::look_at_paused() {
-  paused_ = false;
-  for (const auto& [id, connection] : connections_) guarded(*connection, [&] { connection->resume(); });
+  constexpr std::size_t most_at_once = 512;
+  for (std::size_t left = std::min(most_at_once, paused_.size()); left > 0; --left) {
+    const auto found = connections_.find(paused_.front());
+    paused_.pop_front();
+    if (found != connections_.end()) guarded(*found->second, [&] { found->second->resume(); });
+  }
 }
 
 void IoThread::remove_dead() {
   for (const Connection* connection : dead_) {
-    std::erase(unfinished_, connection);
-    std::erase(tasks_, connection);
+    if (connection->has_more_input()) std::erase(unfinished_, connection);
+    if (!tasks_.empty()) std::erase(tasks_, connection);
+    row_[connection->place] = row_.back();
+    row_[connection->place]->place = connection->place;
+    row_.pop_back();
     connections_.erase(connection->id());
     load_.fetch_sub(1, std::memory_order_relaxed);
   }

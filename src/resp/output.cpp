@@ -47,9 +47,15 @@ bool Output::room_for_cut() {
   return true;
 }
 
-std::size_t Output::abandoned_bytes() const {
+std::size_t Output::abandoned_bytes() {
+  constexpr std::size_t most = 512;
   std::size_t bytes = 0;
-  for (std::size_t i = first_; i < cuts_.size(); ++i) bytes += cuts_[i].blob.stored() ? 0 : cuts_[i].blob.size();
+  const std::size_t count = std::min(most, cuts_.size() - first_);
+  work::entries(count);
+  for (std::size_t i = 0; i < count; ++i, ++look_) {
+    if (look_ < first_ || look_ >= cuts_.size()) look_ = first_;
+    bytes += cuts_[look_].blob.stored() ? 0 : cuts_[look_].blob.size();
+  }
   return bytes;
 }
 

@@ -204,3 +204,30 @@ def test_ten_thousand_idle_connections_are_served(start):
         for connection in crowd:
             connection.close()
         eventually(lambda: int(info(admin, "clients")["connected_clients"]) == 1)
+
+
+def test_every_one_of_many_idle_connections_is_met(start, many_files):
+    """They are gone through in slices: more than two of them, on each thread."""
+    server = start("--timeout", "1", "--threads", "1", "--maxclients", "3000")
+    crowd = [server.connect() for _ in range(1500)]
+    with server.connect() as busy:
+        eventually(lambda: info(busy, "clients")["connected_clients"] == "1", step=0.2)
+        for connection in crowd:
+            connection.close()
+
+
+def test_every_one_of_many_paused_connections_goes_on(start, many_files):
+    server = start("--threads", "1", "--maxclients", "3000")
+    crowd = [server.connect() for _ in range(1500)]
+    with server.connect() as admin:
+        assert admin.call("CLIENT", "PAUSE", "600000", "WRITE") == "OK"
+        for connection in crowd:
+            connection.send(resp.encode(["INCR", "counter"]) * 3)
+        for connection in crowd[::7]:
+            connection.close()
+        eventually(lambda: info(admin, "clients")["connected_clients"] == str(1501 - len(crowd[::7])))
+        assert admin.call("CLIENT", "UNPAUSE") == "OK"
+        seen = [connection.read() for i, connection in enumerate(crowd) if i % 7 for _ in range(3)]
+        assert sorted(seen) == list(range(1, len(seen) + 1))
+        for connection in crowd:
+            connection.close()

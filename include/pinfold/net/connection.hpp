@@ -58,8 +58,10 @@ class Connection {
   void end_wait(bool with_error);
   /// Goes a step further with its long command, if it has one.
   void work();
-  /// Closes if it holds much memory in blobs that nobody else needs.
+  /// Closes if it holds much memory in blobs that nobody else needs. Looks at some of them each time.
   void give_way();
+  /// Where it stands in its thread's list.
+  std::size_t place = 0;
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
   void tick();
 

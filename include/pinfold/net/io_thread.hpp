@@ -72,7 +72,8 @@ class IoThread {
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   /// Runs a step of the connection's long command, in a while.
   void serve_task(Connection& connection) { tasks_.push_back(&connection); }
-  void await_pause_end() { paused_ = true; }
+  /// Has the connection look again when the pause is over.
+  void await_pause_end(const Connection& connection);
   /// Ends the wait of the connection's client at that time, unless told not to.
   void await(MonoMs until, Connection& connection) { waiting_.emplace(until, &connection); }
   void await_no_longer(MonoMs until, Connection& connection) { waiting_.erase({until, &connection}); }
@@ -86,8 +87,8 @@ class IoThread {
   void guarded(Connection& connection, Work&& work);
   void welcome(int fd, bool unix_socket);
   void execute_batch();
-  void tick();
-  void read_clock();
+  void begin_tick();
+  void tick_some();
   void update_limits();
   void drop_output();
   void make_clients_fit();
@@ -116,10 +117,16 @@ class IoThread {
   Limits limits_;
   MonoMs limits_from_;
   std::uint64_t limits_version_ = 0;  // of the settings
-  bool paused_ = false;  // a connection waits for the end of a CLIENT PAUSE
   bool busy_ = false;    // something was executed since the last tick
   std::atomic<bool> stopping_{false};
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
+  // The same in one row, to go through them in slices. A place that becomes free is taken by the last of them, so a cursor may miss one,
+  // which is met the next time round.
+  std::vector<Connection*> row_;
+  std::size_t ticked_ = 0;       // cursor of tick_some()
+  std::size_t to_tick_ = 0;      // connections left for this tick
+  std::size_t looked_at_ = 0;    // cursor of free_unread_blobs()
+  std::deque<std::uint64_t> paused_;  // ids of connections that wait for the end of a CLIENT PAUSE
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
   std::deque<Connection*> tasks_;        // whose long commands can go on, in the order of their turns
   std::vector<Connection*> resumed_;     // those of them whose turn it is

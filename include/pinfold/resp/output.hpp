@@ -62,8 +62,8 @@ class Output {
   std::size_t memory() const { return capacity_ + cuts_.capacity() * sizeof(Cut); }
   /// Bytes of all blobs that it holds, those parts included that are not to be sent (any more).
   std::size_t held_bytes() const { return held_bytes_; }
-  /// Those that no store keeps any more.
-  std::size_t abandoned_bytes() const;
+  /// Bytes of those that no store keeps any more, among the next 512 blobs: each call looks on where the last one ended.
+  std::size_t abandoned_bytes();
 
   /// Null: nobody is asked.
   void set_account(Account* account) { account_ = account; }
@@ -136,6 +136,7 @@ class Output {
   Account* account_ = nullptr;
   Overflow overflow_ = Overflow::none;
   std::size_t first_ = 0;  // of the cuts: those before were sent and hold no blob
+  std::size_t look_ = 0;   // where abandoned_bytes() goes on
   std::vector<Cut> cuts_;
 };
 

@@ -156,6 +156,22 @@ TEST_CASE("sending and handing on a reply of many blobs looks at each of them on
   CHECK(rest.memory() == 0);
 }
 
+TEST_CASE("abandoned blobs are looked for in slices, all of them in turn") {
+  const Blob blob = blob_of(std::string(20'000, 'b'));
+  Output output;
+  for (int i = 0; i < 5000; ++i) {
+    void* const raw = Blob(blob).detach();
+    if (i == 0) pinfold::Blob::note_stored(raw, 1);
+    output.append(Blob::attach(raw));
+  }
+  const Blob abandoned = blob_of(std::string(100'000, 'a'));
+  output.append(abandoned);
+  const pinfold::work::Counting counting;
+  std::size_t calls = 0;
+  while (output.abandoned_bytes() == 0) REQUIRE(++calls < 20);
+  CHECK(counting.counts().entries <= (calls + 1) * 512);
+}
+
 TEST_CASE("an output does not keep the room for many blobs") {
   Output output;
   const Blob blob = blob_of(std::string(20'000, 'b'));
