@@ -20,6 +20,10 @@ bool is_client_attribute(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c != ' ' && is_printable(c); });
 }
 
+std::size_t attribute_memory(const SharedClient& client) {
+  return client.name.size() + client.library_name.size() + client.library_version.size();
+}
+
 void set_client_name(Session& session, std::string_view name) {
   const std::lock_guard lock(session.shared.mutex);
   session.shared.name = name;
@@ -38,6 +42,7 @@ void client_getname(Call& call) {
 }
 
 void client_setname(Call& call) {
+  if (call.args[2].size() > longest_attribute) return call.reply.error(kLongAttribute);
   if (!is_client_attribute(call.args[2])) return call.reply.error(kBadClientName);
   set_client_name(call.session, call.args[2]);
   call.reply.ok();
@@ -50,6 +55,7 @@ void client_setinfo(Call& call) {
   if (iequals(option, "lib-name")) attribute = &shared.library_name;
   if (iequals(option, "lib-ver")) attribute = &shared.library_version;
   if (attribute == nullptr) return call.reply.error("ERR Unrecognized option '" + excerpt(option) + "'");
+  if (call.args[3].size() > longest_attribute) return call.reply.error(kLongAttribute);
   if (!is_client_attribute(call.args[3])) {
     return call.reply.error("ERR " + std::string(option) + " cannot contain spaces, newlines or special characters.");
   }

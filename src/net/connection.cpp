@@ -17,6 +17,7 @@
 #include <span>
 #include <utility>
 
+#include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/net/io_thread.hpp"
 #include "pinfold/net/log_throttle.hpp"
@@ -673,7 +674,8 @@ void Connection::give_way() {
 
 void Connection::account() {
   command::Engine& engine = thread_.engine();
-  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + pending_.memory();
+  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + pending_.memory() +
+                          command::attribute_memory(session_.shared);
   engine.keyspace.memory().add(store::Use::clients,
                                static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
@@ -723,7 +725,7 @@ void Connection::tick() {
     thread_.dispatcher().stats().idle_disconnections.add();
     return close();
   }
-  if (arriving() != accounted_arriving_) account();
+  account();
   if (holds_up_memory(idle)) {
     thread_.engine().clients.count_evicted();
     log_closing("its large request has stopped coming, and all such take half of the memory");

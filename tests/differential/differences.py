@@ -181,6 +181,8 @@ DIFFERENCES = [
         ("BITFIELD",), BY_DESIGN,
         "OVERFLOW SAT with a SET of a number near -2^63 or 2^63 saturates to the nearer end; in Redis the check overflows and takes the other.", never_sent,
     ),  # fmt: skip
+    Difference(("CLIENT SETNAME", "CLIENT SETINFO", "HELLO"), BY_DESIGN, "A name of more than 1024 characters is refused.", never_sent),
+    Difference(("CLIENT SETINFO", "CLIENT KILL", "CONFIG SET", "HELLO", "EXPIRE"), BY_DESIGN, "Of an argument that an error repeats, it shows the first 128 characters; no error is longer than 1 KB.", never_sent),
     Difference(("HELLO",), BY_DESIGN, "All options of HELLO are read before any takes effect, as in Redis 7.2; Redis 7.0 takes one after the other.", never_sent),
     Difference(("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), BY_DESIGN, "An unknown option with a NUL byte is shown whole; Redis cuts the text there.", cut_at_nul),
     Difference(

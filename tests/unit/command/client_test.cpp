@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "harness.hpp"
+#include "pinfold/command/attributes.hpp"
 
 using namespace pinfold::command;
 
@@ -72,6 +73,22 @@ TEST_CASE("client: a name is shown until it is taken away") {
   }
   CHECK(client.run("CLIENT", "SETNAME", "") == ok);
   CHECK(client.run("CLIENT", "GETNAME") == "$-1\r\n");
+}
+
+TEST_CASE("client: what it says of itself is no longer than 1024 characters") {
+  Server server;
+  Client client(server);
+  const std::string longest(1024, 'n');
+  const std::string refused = "-ERR Names of clients and of their libraries cannot be longer than 1024 characters.\r\n";
+  CHECK(client.run("CLIENT", "SETNAME", longest) == ok);
+  CHECK(client.run("CLIENT", "SETNAME", longest + "n") == refused);
+  CHECK(client.run("HELLO", "2", "SETNAME", longest + "n") == refused);
+  CHECK(client.run("CLIENT", "GETNAME") == bulk(longest));
+  for (const char* attribute : {"LIB-NAME", "LIB-VER"}) {
+    CHECK(client.run("CLIENT", "SETINFO", attribute, longest) == ok);
+    CHECK(client.run("CLIENT", "SETINFO", attribute, longest + "n") == refused);
+  }
+  CHECK(attribute_memory(client.session.shared) == 3 * 1024);
 }
 
 TEST_CASE("client: libraries introduce themselves") {
