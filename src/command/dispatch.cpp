@@ -162,10 +162,10 @@ store::Named Dispatcher::named(const Session& session, Args args, const Prepared
   };
   add(*prepared.row, args);
   if (!is_exec(*prepared.row) || session.transaction == nullptr) return sum;
+  std::vector<std::string_view> of;
   for (const Queued& queued : session.transaction->queue) {
-    std::vector<std::string_view> of(queued.args.begin(), queued.args.end());
-    for (std::size_t i = 0; i < queued.large.count(); ++i) of[queued.large.index(i)] = queued.large.view(i);
-    add(*queued.row, of);
+    queued.arguments(of);
+    add(queued.row(), of);
   }
   return sum;
 }
@@ -293,25 +293,17 @@ bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args,
 
 void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   Transaction& transaction = *session.transaction;
-  std::uint64_t bytes = sizeof(Queued);
-  for (const std::string_view arg : args) bytes += sizeof(std::string) + arg.size();
   const std::uint64_t large = prepared.large != nullptr ? prepared.large->bytes() : 0;
+  const std::uint64_t bytes = Queued::memory(args, large);
   const auto limit = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::client_query_buffer_limit));
-  if (transaction.bytes + transaction.large_bytes + bytes > limit) {
+  if (transaction.bytes + transaction.large_bytes + bytes + large > limit) {
     stats_.query_limit_disconnections.add();
     session.close_after_reply = true;
     return;
   }
   transaction.needed += memory_for(row, args, prepared);
-  Queued queued{&row, std::vector<std::string>(args.size()), {}};
-  if (prepared.large != nullptr) queued.large = std::move(*prepared.large);
-  for (std::size_t i = 0, next = 0; i < args.size(); ++i) {
-    const bool is_large = next < queued.large.count() && queued.large.index(next) == i;
-    is_large ? void(++next) : void(queued.args[i] = args[i]);
-  }
-  transaction.queue.push_back(std::move(queued));
+  transaction.queue.emplace_back(row, args, prepared.large);
   transaction.flags |= row.flags;
-  bytes -= large;
   transaction.bytes += bytes;
   transaction.large_bytes += large;
   engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(bytes));

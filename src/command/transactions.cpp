@@ -57,35 +57,25 @@ void release_watched(Session& session, Engine& engine, store::Keyspace::Locks& l
 
 namespace {
 
-// A queued command with its arguments as handlers want them, and where its keys lie among those of the transaction.
-struct Step {
-  const Row* row;
-  std::vector<std::string_view> args;
-  LargeArguments* large;
-  std::size_t first_key;
-  std::size_t key_count;
-};
-
 struct Plan {
-  std::vector<Step> steps;
-  std::vector<store::Key> keys;  // of the steps, then of the watches
+  std::vector<std::uint32_t> key_counts;  // of each queued command
+  std::vector<store::Key> keys;  // of the commands, then of the watches
   bool whole_keyspace = false;
 };
 
 Plan make_plan(Transaction& transaction, const Session& session, const store::Keyspace& keyspace) {
   Plan plan;
-  plan.steps.reserve(transaction.queue.size());
+  plan.key_counts.reserve(transaction.queue.size());
+  plan.keys.reserve(transaction.queue.size() + session.watched.size());  // most have one
   std::vector<std::uint32_t> positions;
-  for (Queued& queued : transaction.queue) {
-    Step step{queued.row, {queued.args.begin(), queued.args.end()}, &queued.large, plan.keys.size(), 0};
-    for (std::size_t i = 0; i < queued.large.count(); ++i) step.args[queued.large.index(i)] = queued.large.view(i);
+  std::vector<std::string_view> args;
+  for (const Queued& queued : transaction.queue) {
+    queued.arguments(args);
     positions.clear();
-    if (extract_keys(*queued.row, step.args, positions)) {
-      for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(step.args[at]));
-      step.key_count = positions.size();
-    }
-    plan.whole_keyspace |= (queued.row->flags & kAllShards) != 0;
-    plan.steps.push_back(std::move(step));
+    if (!extract_keys(queued.row(), args, positions)) positions.clear();
+    for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(args[at]));
+    plan.key_counts.push_back(static_cast<std::uint32_t>(positions.size()));
+    plan.whole_keyspace |= (queued.row().flags & kAllShards) != 0;
   }
   for (const WatchedKey& watched : session.watched) plan.keys.push_back(keyspace.key(watched.key));
   return plan;
@@ -105,13 +95,18 @@ bool watched_changed(Call& call) {
 void run_steps(Call& call, const Plan& plan) {
   ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
   call.errors_counted = true;
-  call.reply.array(plan.steps.size());
+  call.reply.array(plan.key_counts.size());
   // Other requests, or the background, bring the memory down again.
   const std::uint64_t may_exceed = call.engine.keyspace.memory().limit() / 64;
-  for (const Step& step : plan.steps) {
-    const std::span<const store::Key> keys(plan.keys.data() + step.first_key, step.key_count);
-    Call nested(call, *step.row, step.args, keys);
-    nested.large = step.large;
+  const store::Key* first = plan.keys.data();
+  const std::uint32_t* key_count = plan.key_counts.data();
+  std::vector<std::string_view> args;
+  for (const Queued& queued : call.session.transaction->queue) {
+    queued.arguments(args);
+    const std::span<const store::Key> keys(first, *key_count);
+    first += *key_count++;
+    Call nested(queued.row(), args, call.reply, call.session, call.engine, {call.now, call.mono}, keys, call.held);
+    nested.large = queued.large();
     nested.may_exceed = may_exceed;
     const std::size_t before = call.reply.output().size();
     invoke(nested, stats);

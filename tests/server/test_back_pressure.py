@@ -66,6 +66,19 @@ def test_large_replies_succeed_where_a_copy_would_not_fit(quarter):
     assert number(admin, "evicted_keys") == 0
 
 
+def test_a_transaction_of_a_hundred_thousand_small_reads_succeeds(quarter):
+    server, admin = quarter
+    admin.pipeline([("SET", f"key:{i}", f"value:{i}") for i in range(1000)])
+    before = server.rss()
+    with server.connect(timeout=60) as client:
+        requests = [resp.encode(["MULTI"])] + [resp.encode(["GET", f"key:{i % 1000}"]) for i in range(100_000)] + [resp.encode(["EXEC"])]
+        replies = send_then_read(client, b"".join(requests), 100_002)
+        assert replies[0] == "OK" and set(replies[1:-1]) == {"QUEUED"}
+        assert replies[-1] == [b"value:%d" % (i % 1000) for i in range(100_000)]
+    assert server.rss() - before < bound(24 * MB)
+    assert number(admin, "evicted_clients") == 0
+
+
 def test_requests_of_every_kind_keep_their_order_while_they_are_held_up(quarter):
     server, admin = quarter
     large = b"y" * 300_000

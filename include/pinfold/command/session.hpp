@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -16,6 +17,7 @@
 
 #include "pinfold/base/clock.hpp"
 #include "pinfold/command/large_arguments.hpp"
+#include "pinfold/command/queued.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/store/keyspace.hpp"
 
@@ -72,20 +74,13 @@ struct SharedClient {
   std::string library_version;
 };
 
-/// A command waiting in MULTI: its row and a copy of its arguments, but for large ones, which are kept as they came.
-struct Queued {
-  const Row* row;
-  std::vector<std::string> args;
-  LargeArguments large;
-};
-
 struct Transaction {
   bool failed = false;       // a command was refused while queueing: EXEC aborts
   std::uint32_t flags = 0;   // of all queued commands
   std::size_t bytes = 0;     // what the queue occupies, as counted in store::Use::clients
   std::size_t large_bytes = 0;  // large arguments, which are counted as data
   std::uint64_t needed = 0;  // what the commands may need of memory when they are executed
-  std::vector<Queued> queue;
+  std::deque<Queued> queue;
 };
 
 struct WatchedKey {

@@ -283,3 +283,23 @@ TEST_CASE("transactions: no other thread sees half of one") {
   writer.join();
   CHECK(torn == 0);
 }
+
+TEST_CASE("transactions: a queued command gives back its arguments, empty and large ones too") {
+  pinfold::BlockHeap heap([](std::int64_t) {});
+  const std::string block(20'000, 'b');
+  LargeArguments large;
+  large.add(2, pinfold::Blob::copy_of(heap, block));
+  large.add(4, pinfold::Blob::copy_of(heap, block + "!"));
+  const std::string end = block + "!";
+  const std::vector<std::string_view> args{"MSET", "", block, "key", end, std::string_view("a\0b", 3)};
+  const Queued queued(*find_command_by_name("mset"), args, &large);
+  std::vector<std::string_view> back{"left over"};
+  queued.arguments(back);
+  CHECK(back == args);
+  CHECK(back[2].data() != block.data());
+  CHECK(queued.large()->count() == 2);
+  CHECK(Queued::memory(args, 2 * block.size() + 1) < 200);
+  const Queued plain(*find_command_by_name("mset"), args, nullptr);
+  plain.arguments(back);
+  CHECK(back == args);
+}
