@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "pinfold/command/attributes.hpp"
@@ -184,14 +185,20 @@ std::optional<ClientType> parse_type(Call& call, std::string_view name) {
   return std::nullopt;
 }
 
-// The lines of the clients named, in the order in which they are named.
+// One that was killed is as good as gone.
+void list(std::string& to, SharedClient& client, MonoMs now) {
+  if (!client.closing.load(std::memory_order_relaxed)) append_line(to, client, now);
+}
+
+// The lines of the clients named, in the order in which they are named; a client that is named again has its line already.
 void list_by_id(Call& call, Cursor& ids) {
   std::string lines;
+  std::unordered_set<std::int64_t> listed;
   while (!ids.done()) {
     const std::optional<std::int64_t> id = ids.take_integer();
     if (!id) return call.reply.error("ERR Invalid client ID");
-    call.engine.clients.with(static_cast<std::uint64_t>(*id),
-                             [&](SharedClient& client) { append_line(lines, client, call.mono); });
+    if (!listed.insert(*id).second) continue;
+    call.engine.clients.with(static_cast<std::uint64_t>(*id), [&](SharedClient& client) { list(lines, client, call.mono); });
   }
   call.reply.verbatim(lines);
 }
@@ -207,7 +214,10 @@ void client_list(Call& call) {
   }
   if (!options.done()) return call.syntax_error();
   std::string lines;
-  if (any) call.engine.clients.for_each([&](SharedClient& client) { append_line(lines, client, call.mono); });
+  constexpr std::size_t at_once = 64;
+  for (std::uint64_t next = any ? 1 : 0; next != 0;) {
+    next = call.engine.clients.for_some(next, at_once, [&](SharedClient& client) { list(lines, client, call.mono); });
+  }
   call.reply.verbatim(lines);
 }
 

@@ -23,6 +23,13 @@ void Clients::for_each(const std::function<void(SharedClient&)>& visit) {
   for (const auto& [id, client] : clients_) visit(*client);
 }
 
+std::uint64_t Clients::for_some(std::uint64_t from, std::size_t most, const std::function<void(SharedClient&)>& visit) {
+  const std::lock_guard lock(mutex_);
+  auto next = clients_.lower_bound(from);
+  for (; most > 0 && next != clients_.end(); ++next, --most) visit(*next->second);
+  return next == clients_.end() ? 0 : next->first;
+}
+
 void Clients::with(std::uint64_t id, const std::function<void(SharedClient&)>& visit) {
   const std::lock_guard lock(mutex_);
   if (const auto found = clients_.find(id); found != clients_.end()) visit(*found->second);

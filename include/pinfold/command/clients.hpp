@@ -35,6 +35,10 @@ class Clients {
   /// Calls `visit` for each client in the order of ids, with the registry locked: clients cannot go away meanwhile.
   void for_each(const std::function<void(SharedClient&)>& visit);
 
+  /// The same for at most `most` clients, from the id `from` on. Returns the id to go on from; 0: that was all. So that whoever connects
+  /// does not wait for a long list to be made.
+  std::uint64_t for_some(std::uint64_t from, std::size_t most, const std::function<void(SharedClient&)>& visit);
+
   /// Calls `visit` for the client of that id, if it is there, in the same way. O(log clients).
   void with(std::uint64_t id, const std::function<void(SharedClient&)>& visit);
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 
 #include <catch2/catch.hpp>
 
@@ -277,4 +278,22 @@ TEST_CASE("client: switches are on or off") {
   CHECK(client.run("CLIENT", "NO-EVICT", "maybe") == syntax_error);
   CHECK(client.run("CLIENT", "GETREDIR") == ":-1\r\n");
   CHECK(client.run("CLIENT", "ID") == ":1\r\n");
+}
+
+TEST_CASE("client: a list has each client once, and none that was killed") {
+  Server server;
+  server.engine.clients.wake_to_close = [](unsigned, std::uint64_t) {};
+  Client admin(server);
+  std::vector<std::unique_ptr<Client>> others;
+  for (int i = 0; i < 200; ++i) others.push_back(std::make_unique<Client>(server));
+  CHECK(lines(admin.run("CLIENT", "LIST")) == 201);
+  CHECK(lines(admin.run("CLIENT", "LIST", "TYPE", "NORMAL")) == 201);
+  const std::string me = std::to_string(admin.session.shared.id);
+  std::vector<std::string_view> request{"CLIENT", "LIST", "ID"};
+  request.resize(3000, me);
+  CHECK(lines(admin.run_all(request)) == 1);
+  const std::string killed = std::to_string(others[70]->session.shared.id);
+  CHECK(admin.run("CLIENT", "KILL", "ID", killed) == ":1\r\n");
+  CHECK(lines(admin.run("CLIENT", "LIST")) == 200);
+  CHECK_FALSE(shows(admin.run("CLIENT", "LIST", "ID", killed), "id="));
 }
