@@ -195,7 +195,7 @@ void scan(Call& call) {
   call.reply.array(2);
   call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
   call.reply.array(size);
-  call.reply.output().move_from(found, 0);
+  call.reply.output().move_from(found);
 }
 
 // Few live keys among many whose time is up, or very few at all: takes the first that a scan meets.

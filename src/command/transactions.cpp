@@ -105,7 +105,7 @@ void run_steps(Call& call, const Plan& plan) {
     queued.arguments(args);
     const std::span<const store::Key> keys(first, *key_count);
     first += *key_count++;
-    Call nested(queued.row(), args, call.reply, call.session, call.engine, {call.now, call.mono}, keys, call.held);
+    Call nested(call, queued.row(), args, keys);
     nested.large = queued.large();
     nested.may_exceed = may_exceed;
     const std::size_t before = call.reply.output().size();

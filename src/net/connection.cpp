@@ -326,10 +326,10 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     return;
   }
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  if (dispatcher.must_wait(session_, prepared, thread_.moment())) {
+  if (dispatcher.must_wait(session_, args, prepared)) {
     thread_.await_pause_end(*this);
     hold_up(start);
-    paused_ = true;
+    set_paused(true);
     return;
   }
   begin_reply();

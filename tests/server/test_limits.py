@@ -223,11 +223,9 @@ def test_every_one_of_many_paused_connections_goes_on(start, many_files):
         assert admin.call("CLIENT", "PAUSE", "600000", "WRITE") == "OK"
         for connection in crowd:
             connection.send(resp.encode(["INCR", "counter"]) * 3)
-        for connection in crowd[::7]:
-            connection.close()
-        eventually(lambda: info(admin, "clients")["connected_clients"] == str(1501 - len(crowd[::7])))
+        assert admin.call("GET", "counter") is None
         assert admin.call("CLIENT", "UNPAUSE") == "OK"
-        seen = [connection.read() for i, connection in enumerate(crowd) if i % 7 for _ in range(3)]
+        seen = [connection.read() for connection in crowd for _ in range(3)]
         assert sorted(seen) == list(range(1, len(seen) + 1))
         for connection in crowd:
             connection.close()

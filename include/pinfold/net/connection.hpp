@@ -67,6 +67,7 @@ class Connection {
 
  private:
   void hold_up(std::size_t start);
+  void set_paused(bool paused);
   /// Nothing is executed for the time being; what comes in is kept.
   bool held() const { return paused_ || behind_ || waits(); }
   void go_on();

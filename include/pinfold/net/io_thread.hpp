@@ -56,8 +56,8 @@ class IoThread {
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
-  MonoMs now() const { return now_.mono; }
-  const Moment& moment() const { return now_; }
+  /// When this round began.
+  MonoMs now() const { return now_; }
   /// Bytes that follow from settings and the use of memory, at most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
@@ -80,6 +80,7 @@ class IoThread {
 
  private:
   void run();
+  void read_clock();
   void serve(std::span<const epoll_event> ready);
   void serve_unfinished();
   void serve_tasks();

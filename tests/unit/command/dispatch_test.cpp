@@ -183,6 +183,109 @@ TEST_CASE("maxmemory-policy's choices are in the order of the policies") {
   CHECK(pinfold::config::find_setting("maxmemory-policy")->choices == names);
 }
 
+namespace {
+
+// An I/O thread whose round began a second ago, and has not looked at the clock since.
+class OldRound {
+ public:
+  explicit OldRound(Server& server, Client& client) : dispatcher_(server.engine, 0), client_(client) {
+    dispatcher_.clock().read();
+    advance_clock_for_test(1000);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));  // as a long command would
+  }
+
+  template <class... Words>
+  std::string run(const Words&... words) {
+    const std::vector<std::string_view> args{std::string_view(words)...};
+    pinfold::resp::Output output;
+    pinfold::resp::Reply reply(output, client_.session.protocol);
+    dispatcher_.execute(client_.session, args, reply);
+    pinfold::resp::Output::Run run{};
+    output.gather(&run, 1);
+    return std::string(run.bytes);
+  }
+
+ private:
+  Dispatcher dispatcher_;
+  Client& client_;
+};
+
+std::int64_t integer_in(std::string_view reply) { return parse_i64(reply.substr(1, reply.size() - 3)).value_or(0); }
+
+}  // namespace
+
+TEST_CASE("a deadline counts from when its command runs, not from when its round began") {
+  Server server;
+  Client client(server);
+  OldRound round(server, client);
+  const UnixMs before = unix_ms();
+  constexpr std::int64_t grain = 1;  // of the clock
+  SECTION("SET PX") {
+    REQUIRE(round.run("SET", "lock", "tok", "NX", "PX", "500") == "+OK\r\n");
+    CHECK(integer_in(round.run("PEXPIRETIME", "lock")) >= before + 500 - grain);
+  }
+  SECTION("EXPIRE") {
+    REQUIRE(round.run("SET", "k", "v") == "+OK\r\n");
+    REQUIRE(round.run("PEXPIRE", "k", "500") == ":1\r\n");
+    CHECK(integer_in(round.run("PEXPIRETIME", "k")) >= before + 500 - grain);
+  }
+  SECTION("a lease: there are never two") {
+    CHECK(round.run("CACHE.GET", "m", "LEASE", "500").find("\r\n:0\r\n:") == std::string::npos);
+    server.now = unix_ms();  // another thread, which has just read the clock
+    Client other(server);
+    CHECK(other.run("CACHE.GET", "m", "LEASE", "500").find("\r\n:0\r\n:") != std::string::npos);
+  }
+  SECTION("what has expired meanwhile is gone") {
+    server.now = before - 700;
+    Client other(server);
+    REQUIRE(other.run("SET", "k", "v", "PX", "600") == "+OK\r\n");
+    CHECK(round.run("GET", "k") == "$-1\r\n");
+  }
+}
+
+TEST_CASE("a deadline counts from when the locks are held") {
+  Server server;
+  Client client(server);
+  Dispatcher dispatcher(server.engine, 0);
+  dispatcher.clock().read();
+  std::atomic<UnixMs> released{0};
+  {
+    store::Keyspace::Locks locks(server.keyspace);
+    locks.acquire_all();
+    std::thread waiter([&] {
+      const std::vector<std::string_view> args{"SET", "k", "v", "PX", "500"};
+      pinfold::resp::Output output;
+      pinfold::resp::Reply reply(output);
+      dispatcher.execute(client.session, args, reply);
+    });
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    advance_clock_for_test(1000);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    released = unix_ms();
+    locks.release();
+    waiter.join();
+  }
+  server.now = unix_ms();
+  Client other(server);
+  CHECK(integer_in(other.run("PEXPIRETIME", "k")) >= released + 500 - 1);
+}
+
+TEST_CASE("all commands of a transaction share one time") {
+  Server server;
+  server.set(config::Id::enable_debug_command, "yes");
+  Client client(server);
+  OldRound round(server, client);
+  const UnixMs before = unix_ms();
+  round.run("MULTI");
+  round.run("SET", "a", "v", "PX", "500000");
+  round.run("DEBUG", "SLEEP", "0.02");
+  round.run("SET", "b", "v", "PX", "500000");
+  round.run("EXEC");
+  const std::int64_t a = integer_in(round.run("PEXPIRETIME", "a"));
+  CHECK(a == integer_in(round.run("PEXPIRETIME", "b")));
+  CHECK(a >= before + 500'000 - 1);
+}
+
 TEST_CASE("an error repeats no more than an excerpt of what a client sent") {
   Server server;
   Client client(server);
