@@ -74,7 +74,7 @@ TEST_CASE("what is wrong with a file is said with its line") {
   CHECK_THAT(problem("port: 1\n---\ntimeout: 1\n"), Catch::Contains("more than one YAML document"));
   CHECK_THAT(problem("port: 1\n  bad: x\n"), Catch::StartsWith(":2: not valid YAML: "));
   CHECK_THAT(problem("port: \"1\" 2\n"), Catch::StartsWith(":") && Catch::Contains("not valid YAML: "));
-  CHECK_THAT(problem("logfile: \"a\\nb\"\n"), Catch::StartsWith(":1: bad value \"a\nb\" for 'logfile': "));
+  CHECK_THAT(problem("logfile: \"a\\nb\"\n"), Catch::StartsWith(":1: bad value \"a\\nb\" for 'logfile': "));
 }
 
 TEST_CASE("a file that cannot be read is named") {

@@ -13,7 +13,8 @@ using namespace pinfold::store;
 
 namespace {
 
-constexpr std::uint64_t most_entries = 512;
+// Besides 512 entries, a group of the index is looked at as a whole.
+constexpr std::uint64_t most_entries = 512 + 64 * 12;
 constexpr std::uint64_t most_bytes = 256 * 1024;
 
 class WalkedKeyspace {

@@ -9,6 +9,7 @@
 #include "pinfold/store/database.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
+#include "pinfold/store/walk.hpp"
 
 using namespace pinfold;
 using store::Access;
@@ -77,7 +78,13 @@ TEST_CASE("a scan counts every entry that it visits") {
   store.put_many(many);
   const work::Counting counting;
   std::uint64_t seen = 0;
-  store.keyspace.scan(0, 0, many * 2, store.now, store.locks, [&](std::string_view, const store::Value&) { ++seen; });
+  std::uint64_t cursor = 0;
+  store::Names names;
+  do {
+    std::uint64_t left = many;
+    cursor = store.keyspace.scan(0, cursor, left, store.now, store.locks, names);
+    seen += names.size();
+  } while (cursor != 0);
   CHECK(seen == many);
   CHECK(counting.counts().entries >= many);
 }
