@@ -16,10 +16,9 @@ std::uint64_t ThreadClock::allowed_ticks() {
 
 void ThreadClock::read() {
   read_at_ = ticks();
-  const MonoMs mono = monotonic_ms();
-  // Of one millisecond one reading of the wall clock is enough.
-  if (mono == moment_.mono) return;
-  moment_ = {unix_ms(), mono};
+  // Both, each time: their milliseconds do not begin together, and a client that saw on one connection that a key's time is up
+  // must not see it alive on another.
+  moment_ = {unix_ms(), monotonic_ms()};
 }
 
 }  // namespace pinfold

@@ -49,7 +49,7 @@ def assert_one_line_and_exit_1(result, *words):
         (["/nonexistent/file.yaml"], ["/nonexistent/file.yaml"]),
         (["-x"], ["-x"]),
         (["--unixsocket", "/nonexistent/dir/socket"], ["/nonexistent/dir/socket"]),
-        (["--requirepass", "two\nlines"], ["requirepass"]),
+        (["--logfile", "two\nlines"], ["logfile"]),
     ],
 )
 def test_a_wrong_command_line_is_one_clear_line_and_exit_1(args, words):
