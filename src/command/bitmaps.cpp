@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,7 +14,9 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/encoding.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/strings.hpp"
+#include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -88,13 +92,63 @@ std::optional<Range> resolve_bits(std::string_view text, std::int64_t first, std
   return Range{bytes->first * 8, bytes->last * 8 + 7};
 }
 
+// What a task does between two looks at the clock: some tens of microseconds.
+constexpr std::uint64_t piece_bytes = 256 * 1024;
+
+// Goes through a range of the bits of a large value, piece by piece.
+class BitsTask : public Task {
+ public:
+  BitsTask(const store::Value& value, Range bits) : value_(value), left_(bits) {}
+
+  bool step(Call& call) final {
+    const std::int64_t end = monotonic_us() + step_us;
+    for (;;) {
+      const std::uint64_t last = std::min(left_.last, (left_.first / 8 + piece_bytes) * 8 - 1);
+      const bool over = last == left_.last;
+      if (look(value_.text(), {left_.first, last}) || over) return reply(call), true;
+      left_.first = last + 1;
+      if (monotonic_us() >= end) return false;
+    }
+  }
+
+ private:
+  // True if nothing behind this piece matters any more.
+  virtual bool look(std::string_view text, Range piece) = 0;
+  virtual void reply(Call& call) = 0;
+
+  const KeptValue value_;
+  Range left_;
+};
+
+class CountTask : public BitsTask {
+ public:
+  using BitsTask::BitsTask;
+
+ private:
+  bool look(std::string_view text, Range piece) override {
+    count_ += count_bits(text, piece);
+    return false;
+  }
+  void reply(Call& call) override { call.reply.integer(static_cast<std::int64_t>(count_)); }
+
+  std::uint64_t count_ = 0;
+};
+
+void reply_count(Call& call, const store::Value& value, Range bits) {
+  if (bits.size() / 8 <= most_locked_bytes) return call.reply.integer(static_cast<std::int64_t>(count_bits(value.text, bits)));
+  if (!refuse_long_inside_exec(call)) call.park(std::make_unique<CountTask>(value, bits));
+}
+
 // Up to version 7.2 Redis looks for the key before it looks at the range, for BITPOS likewise: whatever is
 // wrong with the range, a missing key has no bits.
 void bitcount(Call& call) {
   const auto value = call.db().read(call.key());
   if (!value) return call.reply.integer(0);
   const std::size_t count = call.args.size();
-  if (count == 2) return call.reply.integer(static_cast<std::int64_t>(count_bits(value->text)));
+  if (count == 2) {
+    const auto all = resolve_bits(value->text, 0, -1, RangeUnit::bytes);
+    return all ? reply_count(call, *value, *all) : call.reply.integer(0);
+  }
   if (count != 4 && count != 5) return call.syntax_error();
   Cursor options(call.args, 2);
   const auto first = options.take_integer();
@@ -104,7 +158,7 @@ void bitcount(Call& call) {
   const auto unit = options.done() ? RangeUnit::bytes : take_unit(options);
   if (!unit) return call.syntax_error();
   const auto range = resolve_bits(value->text, *first, *last, *unit);
-  call.reply.integer(range ? static_cast<std::int64_t>(count_bits(value->text, *range)) : 0);
+  range ? reply_count(call, *value, *range) : call.reply.integer(0);
 }
 
 struct Search {
@@ -139,6 +193,29 @@ std::optional<Search> parse_search(Call& call) {
   return search;
 }
 
+// What BITPOS answers if there is no such bit in `range`: without an end, the bits behind the value count as clear.
+std::int64_t position_beyond(const Search& search, bool wanted, Range range) {
+  const bool behind = !wanted && !search.last_given;
+  return behind ? static_cast<std::int64_t>(range.last) + 1 : -1;
+}
+
+class FindTask : public BitsTask {
+ public:
+  FindTask(const store::Value& value, Range bits, bool wanted, std::int64_t otherwise)
+      : BitsTask(value, bits), wanted_(wanted), position_(otherwise) {}
+
+ private:
+  bool look(std::string_view text, Range piece) override {
+    const auto at = find_bit(text, wanted_, piece);
+    if (at) position_ = static_cast<std::int64_t>(*at);
+    return at.has_value();
+  }
+  void reply(Call& call) override { call.reply.integer(position_); }
+
+  const bool wanted_;
+  std::int64_t position_;
+};
+
 void bitpos(Call& call) {
   const auto bit = parse_i64(call.args[2]);
   if (!bit) return call.not_an_integer();
@@ -151,12 +228,13 @@ void bitpos(Call& call) {
   if (!search) return;
   const auto range = resolve_bits(value->text, search->first, search->last, search->unit);
   if (!range) return call.reply.integer(-1);
-  if (const auto at = find_bit(value->text, wanted, *range)) {
-    return call.reply.integer(static_cast<std::int64_t>(*at));
+  const std::int64_t otherwise = position_beyond(*search, wanted, *range);
+  if (range->size() / 8 > most_locked_bytes) {
+    if (refuse_long_inside_exec(call)) return;
+    return call.park(std::make_unique<FindTask>(*value, *range, wanted, otherwise));
   }
-  // Without an end, the bits behind the value count as clear.
-  const bool behind = !wanted && !search->last_given;
-  call.reply.integer(behind ? static_cast<std::int64_t>(range->last) + 1 : -1);
+  const auto at = find_bit(value->text, wanted, *range);
+  call.reply.integer(at ? static_cast<std::int64_t>(*at) : otherwise);
 }
 
 // BITOP
@@ -174,19 +252,142 @@ std::optional<BitOp> parse_operation(std::string_view name) {
   return std::nullopt;
 }
 
+// Bytes of the sources combined into those of `to`, where they all begin at `at`.
+void combine_piece(const BitOp& op, std::span<const std::string_view> sources, std::size_t at, char* to, std::size_t size) {
+  const auto part = [&](std::string_view source) { return source.substr(std::min(at, source.size()), size); };
+  const std::string_view first = part(sources[0]);
+  if (!first.empty()) std::memcpy(to, first.data(), first.size());
+  std::memset(to + first.size(), 0, size - first.size());
+  if (op.inverts) invert(to, size);
+  for (const std::string_view source : sources.subspan(1)) combine(op.operation, to, size, part(source));
+}
+
 // The result, as long as the longest source; an empty Blob if memory is exhausted. Made apart, since a write
 // would invalidate sources in the same shard.
-Blob combine_all(BlockHeap& heap, const BitOp& op, const std::vector<std::string_view>& sources, std::size_t size) {
+Blob combine_all(BlockHeap& heap, const BitOp& op, std::span<const std::string_view> sources, std::size_t size) {
   Blob result = Blob::allocate(heap, size, size);
-  if (!result) return result;
-  const std::string_view first = sources[0];
-  if (!first.empty()) std::memcpy(result.data(), first.data(), first.size());
-  std::memset(result.data() + first.size(), 0, size - first.size());
   work::bytes(size);
-  if (op.inverts) invert(result.data(), size);
-  for (std::size_t i = 1; i < sources.size(); ++i) combine(op.operation, result.data(), size, sources[i]);
+  if (result) combine_piece(op, sources, 0, result.data(), size);
   return result;
 }
+
+std::size_t longest_of(std::span<const std::string_view> sources) {
+  std::size_t size = 0;
+  for (const std::string_view source : sources) size = std::max(size, source.size());
+  return size;
+}
+
+void store_result(Call& call, const store::Key& target, Blob result) {
+  const std::size_t size = result.size();
+  store::PutOptions how;
+  how.encoding = store::Encoding::raw;
+  store::Database db = call.db();
+  db.put(target, std::move(result), how) ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
+}
+
+// The whole of BITOP, with everything locked. `keys`: the target, then the sources.
+void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> keys, std::span<const std::string_view> sources) {
+  const std::size_t size = longest_of(sources);
+  store::Database db = call.db();
+  if (size == 0) {
+    db.remove(keys[0]);
+    return call.reply.integer(0);
+  }
+  if (!db.has_room(size)) return call.out_of_memory();
+  Blob result = combine_all(call.engine.keyspace.memory().heap(), op, sources, size);
+  result ? store_result(call, keys[0], std::move(result)) : call.out_of_memory();
+}
+
+// BITOP of large values. They are combined with nothing locked, and the result is stored if the sources are then still what they
+// were, so that the answer is of one moment. Otherwise it begins anew; after some tries it keeps everything locked, rather than
+// lose to writers for ever.
+class BitOpTask : public Task {
+ public:
+  BitOpTask(const Call& call, const BitOp& op) : op_(op), memory_(call.engine, call.session.shared) {}
+  /// Keeps the names of the keys. False: there is no memory for them.
+  bool keep_names(const Call& call) {
+    std::uint64_t bytes = 0;
+    for (const store::Key& key : call.keys) bytes += sizeof(std::string) + key.text.size();
+    if (!memory_.ask(bytes)) return false;
+    names_.reserve(call.keys.size());
+    for (const store::Key& key : call.keys) names_.emplace_back(key.text);
+    return true;
+  }
+
+  bool step(Call& call) override {
+    const std::int64_t end = monotonic_us() + step_us;
+    if (sources_.empty() && meet_sources(call)) return true;
+    while (at_ < result_.size()) {
+      const std::size_t size = std::min<std::size_t>(std::max<std::size_t>(piece_bytes / texts_.size(), 1), result_.size() - at_);
+      combine_piece(op_, texts_, at_, result_.data() + at_, size);
+      at_ += size;
+      if (monotonic_us() >= end) return false;
+    }
+    return store_if_same(call);
+  }
+
+ private:
+  static constexpr unsigned most_tries = 4;
+
+  std::vector<store::Key> lock(Call& call) const {
+    std::vector<store::Key> keys;
+    for (const std::string& name : names_) keys.push_back(call.engine.keyspace.key(name));
+    call.held.acquire(keys);
+    return keys;
+  }
+
+  // True if that was all.
+  bool meet_sources(Call& call) {
+    const std::vector<store::Key> keys = lock(call);
+    store::Database db = call.db();
+    texts_.clear();
+    for (const store::Key& key : std::span(keys).subspan(1)) {
+      const auto value = db.peek(key);
+      if (!memory_.ask(sizeof(KeptValue) + sizeof(std::string_view) + (value ? KeptValue::cost(*value) : 0))) {
+        call.reply.error(beyond_clients_memory);
+        return true;
+      }
+      sources_.push_back(value ? KeptValue(*value) : KeptValue());
+    }
+    for (const KeptValue& source : sources_) texts_.push_back(source.text());
+    const std::size_t size = longest_of(texts_);
+    if (size == 0 || ++tries_ == most_tries) {
+      combine_locked(call, op_, keys, texts_);
+      return true;
+    }
+    call.held.release();
+    store::Memory& memory = call.engine.keyspace.memory();
+    if (call.engine.keyspace.make_room(size)) result_ = Blob::allocate(memory.heap(), size, size);
+    if (!result_) call.out_of_memory();
+    at_ = 0;
+    return !result_;
+  }
+
+  // False if the sources have changed.
+  bool store_if_same(Call& call) {
+    const std::vector<store::Key> keys = lock(call);
+    store::Database db = call.db();
+    for (std::size_t i = 0; i < sources_.size(); ++i) {
+      const auto value = db.peek(keys[i + 1]);
+      if (value ? sources_[i].is(*value) : sources_[i].text().empty()) continue;
+      call.held.release();
+      sources_.clear();
+      result_ = Blob();
+      return false;
+    }
+    store_result(call, keys[0], std::move(result_));
+    return true;
+  }
+
+  const BitOp op_;
+  ClientMemory memory_;
+  std::vector<std::string> names_;  // of the target, then of the sources
+  std::vector<KeptValue> sources_;
+  std::vector<std::string_view> texts_;
+  Blob result_;
+  std::size_t at_ = 0;
+  unsigned tries_ = 0;
+};
 
 void bitop(Call& call) {
   const auto op = parse_operation(call.args[1]);
@@ -196,21 +397,16 @@ void bitop(Call& call) {
   }
   store::Database db = call.db();
   std::vector<std::string_view> sources;
-  std::size_t size = 0;
+  std::size_t bytes = 0;
   for (const store::Key& key : call.keys.subspan(1)) {
     sources.push_back(text_of(db.read(key)));
-    size = std::max(size, sources.back().size());
+    bytes += sources.back().size();
   }
-  if (size == 0) {
-    db.remove(call.key());
-    return call.reply.integer(0);
-  }
-  if (!db.has_room(size)) return call.out_of_memory();
-  Blob result = combine_all(call.engine.keyspace.memory().heap(), *op, sources, size);
-  if (!result) return call.out_of_memory();
-  store::PutOptions how;
-  how.encoding = store::Encoding::raw;
-  db.put(call.key(), std::move(result), how) ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
+  if (bytes <= most_locked_bytes) return combine_locked(call, *op, call.keys, sources);
+  if (refuse_long_inside_exec(call)) return;
+  auto task = std::make_unique<BitOpTask>(call, *op);
+  if (!task->keep_names(call)) return call.reply.error(beyond_clients_memory);
+  call.park(std::move(task));
 }
 
 // BITFIELD

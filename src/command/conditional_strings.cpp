@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
+#include <new>
 #include <string>
 
 #include <xxhash.h>
@@ -13,7 +15,9 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/strings.hpp"
+#include "pinfold/command/task.hpp"
 #include "pinfold/command/value_condition.hpp"
 
 namespace pinfold::command {
@@ -26,13 +30,49 @@ bool is_hexadecimal(char c) { return is_digit(c) || (lower(c) >= 'a' && lower(c)
 
 }  // namespace
 
-std::string digest(std::string_view value) {
+namespace {
+
+std::string in_hexadecimal(XXH64_hash_t hash) {
   constexpr std::string_view digits = "0123456789abcdef";
-  work::bytes(value.size());
-  XXH64_hash_t hash = XXH3_64bits(value.data(), value.size());
   std::string text(kDigestDigits, '0');
   for (auto at = text.rbegin(); at != text.rend(); ++at, hash >>= 4) *at = digits[hash & 0xf];
   return text;
+}
+
+// The digest of a large value, piece by piece.
+class DigestTask : public Task {
+ public:
+  explicit DigestTask(const store::Value& value) : value_(value), state_(XXH3_createState()) {
+    if (state_ == nullptr || XXH3_64bits_reset(state_.get()) != XXH_OK) throw std::bad_alloc();
+  }
+
+  bool step(Call& call) override {
+    constexpr std::size_t piece = 256 * 1024;
+    const std::int64_t end = monotonic_us() + step_us;
+    for (const std::string_view text = value_.text(); at_ < text.size(); at_ += piece) {
+      if (monotonic_us() >= end) return false;
+      const std::string_view part = text.substr(at_, piece);
+      XXH3_64bits_update(state_.get(), part.data(), part.size());
+    }
+    call.reply.bulk(in_hexadecimal(XXH3_64bits_digest(state_.get())));
+    return true;
+  }
+
+ private:
+  struct Free {
+    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
+  };
+
+  const KeptValue value_;
+  const std::unique_ptr<XXH3_state_t, Free> state_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace
+
+std::string digest(std::string_view value) {
+  work::bytes(value.size());
+  return in_hexadecimal(XXH3_64bits(value.data(), value.size()));
 }
 
 bool ValueCondition::take(Cursor& options) {
@@ -78,7 +118,9 @@ namespace {
 
 void digest_command(Call& call) {
   const auto value = call.db().read(call.key());
-  value ? call.reply.bulk(digest(value->text)) : call.reply.null();
+  if (!value) return call.reply.null();
+  if (value->text.size() <= most_locked_bytes) return call.reply.bulk(digest(value->text));
+  if (!refuse_long_inside_exec(call)) call.park(std::make_unique<DigestTask>(*value));
 }
 
 void delifeq(Call& call) {

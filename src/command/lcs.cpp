@@ -5,10 +5,11 @@
 // at most. A row follows from the one before with a few operations per 64 columns (Hyyrö, "Bit-parallel
 // LCS-length computation revisited", 2004), and these bits are all that the way back needs: where the bytes
 // differ, L[i][j] is the larger of the neighbours above and to the left, so the bit says which it is. That
-// takes 1/32 of Redis' memory and about 1/100 of its time, while other clients wait for the keys' shards.
+// takes 1/32 of Redis' memory and about 1/100 of its time. Where that is still long, it is made in pieces, of copies of the values.
 
 #include "pinfold/command/lcs.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -16,11 +17,14 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/strings.hpp"
+#include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
 
@@ -125,28 +129,75 @@ std::vector<LcsMatch> walk_back(std::string_view a, std::string_view b, const Ro
 
 }  // namespace
 
-std::optional<Lcs> longest_common_subsequence(std::string_view a, std::string_view b, bool with_matches) {
-  if (a.empty() || b.empty()) return Lcs{};
-  const std::size_t words = words_for(b.size());
+struct LcsSearch::State {
+  std::string_view a;
+  std::string_view b;
+  bool with_matches = false;
+  std::size_t words = 0;
   Positions positions;
-  const auto row = allocate<Word>(words);
-  if (row == nullptr || !positions.build(a, b)) return std::nullopt;
+  std::unique_ptr<Word[]> row;
   Rows rows;
+  std::size_t done = 0;  // rows
+};
+
+LcsSearch::LcsSearch() = default;
+LcsSearch::~LcsSearch() = default;
+
+std::uint64_t LcsSearch::memory(std::size_t a, std::size_t b, bool with_matches) {
+  constexpr std::uint64_t bytes = 256;
+  const std::uint64_t words = words_for(b);
+  const std::uint64_t sets = (1 + std::min<std::uint64_t>(a, bytes)) * words * sizeof(Word);
+  // A match is followed by a byte that is none, in one of the strings.
+  const std::uint64_t matches = std::min<std::uint64_t>(a, b) * sizeof(LcsMatch) * 2;
+  return sizeof(State) + sets + (with_matches ? a * ((b + 7) / 8) + matches : 0);
+}
+
+bool LcsSearch::begin(std::string_view a, std::string_view b, bool with_matches) {
+  state_ = std::make_unique<State>();
+  State& state = *state_;
+  state.a = a;
+  state.b = b;
+  state.with_matches = with_matches;
+  if (a.empty() || b.empty()) return true;
+  state.words = words_for(b.size());
+  state.row = allocate<Word>(state.words);
+  if (state.row == nullptr || !state.positions.build(a, b)) return false;
   if (with_matches) {
-    rows.stride = (b.size() + 7) / 8;
-    rows.bytes.reset(new (std::nothrow) std::uint8_t[a.size() * rows.stride]);
-    if (rows.bytes == nullptr) return std::nullopt;
+    state.rows.stride = (b.size() + 7) / 8;
+    state.rows.bytes.reset(new (std::nothrow) std::uint8_t[a.size() * state.rows.stride]);
+    if (state.rows.bytes == nullptr) return false;
   }
-  std::memset(row.get(), 0xff, words * sizeof(Word));
-  work::bytes(a.size() * words * sizeof(Word));
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    next_row(row.get(), positions.of(byte_at(a, i)), words);
-    if (with_matches) std::memcpy(&rows.bytes[i * rows.stride], row.get(), rows.stride);
+  std::memset(state.row.get(), 0xff, state.words * sizeof(Word));
+  return true;
+}
+
+bool LcsSearch::advance(std::size_t steps) {
+  State& state = *state_;
+  if (state.b.empty()) return true;
+  for (std::size_t made = 0; state.done < state.a.size(); ++state.done) {
+    if (made >= steps) return false;
+    next_row(state.row.get(), state.positions.of(byte_at(state.a, state.done)), state.words);
+    if (state.with_matches) std::memcpy(&state.rows.bytes[state.done * state.rows.stride], state.row.get(), state.rows.stride);
+    made += state.words;
+    work::bytes(state.words * sizeof(Word));
   }
+  return true;
+}
+
+Lcs LcsSearch::result() const {
+  const State& state = *state_;
+  if (state.a.empty() || state.b.empty()) return {};
   Lcs lcs;
-  lcs.length = count_clear(row.get(), b.size());
-  if (with_matches) lcs.matches = walk_back(a, b, rows);
+  lcs.length = count_clear(state.row.get(), state.b.size());
+  if (state.with_matches) lcs.matches = walk_back(state.a, state.b, state.rows);
   return lcs;
+}
+
+std::optional<Lcs> longest_common_subsequence(std::string_view a, std::string_view b, bool with_matches) {
+  LcsSearch search;
+  if (!search.begin(a, b, with_matches)) return std::nullopt;
+  search.advance(SIZE_MAX);
+  return search.result();
 }
 
 namespace {
@@ -184,7 +235,7 @@ std::optional<LcsOptions> parse(Call& call) {
 }
 
 // Redis refuses what its own table would not fit into proto-max-bulk-len, and so do we, although ours is
-// smaller: the time under the lock is bounded by it as well.
+// smaller: the time that it takes is bounded by it as well.
 bool refuse_sizes(Call& call, std::string_view a, std::string_view b) {
   constexpr std::uint64_t longest = UINT32_MAX - 1;
   if (a.size() >= longest || b.size() >= longest) {
@@ -229,6 +280,54 @@ std::string text_of(std::string_view a, const Lcs& lcs) {
   return text;
 }
 
+void reply_result(Call& call, std::string_view a, const LcsOptions& options, Lcs lcs) {
+  if (options.indexes) return reply_indexes(call.reply, lcs, options);
+  if (options.length) return call.reply.integer(static_cast<std::int64_t>(lcs.length));
+  call.reply.bulk(text_of(a, lcs));
+}
+
+constexpr std::string_view exhausted = "ERR Insufficient memory, failed allocating transient memory for LCS";
+
+// The search in copies of two values, piece by piece.
+class LcsTask : public Task {
+ public:
+  LcsTask(Call& call, const LcsOptions& options) : options_(options), memory_(call.engine, call.session.shared) {}
+
+  /// False: there is no memory for it.
+  bool keep(const std::optional<store::Value>& a, const std::optional<store::Value>& b) {
+    if (!memory_.ask((a ? KeptValue::cost(*a) : 0) + (b ? KeptValue::cost(*b) : 0))) return false;
+    if (a) a_ = KeptValue(*a);
+    if (b) b_ = KeptValue(*b);
+    return true;
+  }
+
+  bool step(Call& call) override {
+    constexpr std::size_t steps = 16 * 1024;
+    const std::int64_t end = monotonic_us() + step_us;
+    if (!std::exchange(begun_, true)) {
+      const std::uint64_t bytes = LcsSearch::memory(a_.text().size(), b_.text().size(), !options_.length);
+      if (!memory_.ask(bytes) || !search_.begin(a_.text(), b_.text(), !options_.length)) return call.reply.error(exhausted), true;
+    }
+    while (!search_.advance(steps)) {
+      if (monotonic_us() >= end) return false;
+    }
+    // The reply is made in one piece: at most this for a match, or the text itself.
+    constexpr std::uint64_t reply_of_match = 96;
+    Lcs lcs = search_.result();
+    if (!memory_.ask(options_.indexes ? lcs.matches.size() * reply_of_match : 2 * lcs.length)) return call.reply.error(exhausted), true;
+    reply_result(call, a_.text(), options_, std::move(lcs));
+    return true;
+  }
+
+ private:
+  const LcsOptions options_;
+  ClientMemory memory_;
+  KeptValue a_;
+  KeptValue b_;
+  LcsSearch search_;
+  bool begun_ = false;
+};
+
 void lcs_command(Call& call) {
   const auto options = parse(call);
   if (!options) return;
@@ -238,11 +337,14 @@ void lcs_command(Call& call) {
   const std::string_view a = first ? first->text : std::string_view();
   const std::string_view b = second ? second->text : std::string_view();
   if (refuse_sizes(call, a, b)) return;
+  if (LcsSearch::memory(a.size(), b.size(), true) > most_locked_bytes) {
+    if (refuse_long_inside_exec(call)) return;
+    auto task = std::make_unique<LcsTask>(call, *options);
+    return task->keep(first, second) ? call.park(std::move(task)) : call.reply.error(exhausted);
+  }
   auto lcs = longest_common_subsequence(a, b, !options->length);
-  if (!lcs) return call.reply.error("ERR Insufficient memory, failed allocating transient memory for LCS");
-  if (options->indexes) return reply_indexes(call.reply, *lcs, *options);
-  if (options->length) return call.reply.integer(static_cast<std::int64_t>(lcs->length));
-  call.reply.bulk(text_of(a, *lcs));
+  if (!lcs) return call.reply.error(exhausted);
+  reply_result(call, a, *options, std::move(*lcs));
 }
 
 // clang-format off
