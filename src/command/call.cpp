@@ -21,6 +21,8 @@ bool Call::put_large(store::Database& db, const store::Key& key, std::size_t ind
 
 void Call::park(std::unique_ptr<Task> task) {
   task->row = &row;
+  task->named.keys = keys.size();
+  for (const std::string_view arg : args) task->named.bytes += arg.size();
   session.wait = std::make_unique<Wait>();
   session.wait->kind = WaitKind::task;
   session.wait->task = std::move(task);

@@ -149,7 +149,7 @@ void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& 
   execute_silenced(session, args, prepared, reply);
 }
 
-// What a request asks for by name: its keys and arguments, those of the commands that EXEC executes, and the keys watched.
+// What a request asks for by name: its keys, or the tags and clients that its arguments name, and the arguments, those of the commands that EXEC executes, and the keys watched.
 store::Named Dispatcher::named(const Session& session, Args args, const Prepared& prepared) {
   store::Named sum;
   if (prepared.row == nullptr) return sum;
@@ -157,7 +157,8 @@ store::Named Dispatcher::named(const Session& session, Args args, const Prepared
   const auto add = [&](const Row& row, Args of) {
     positions_.clear();
     extract_keys(row, of, positions_);
-    sum.keys += positions_.size();
+    // Where there are no keys, what an argument names is as good: a tag, a client.
+    sum.keys += row.keys[0].kind == KeySpec::Kind::none ? of.size() : positions_.size();
     for (const std::string_view arg : of) sum.bytes += arg.size();
   };
   add(*prepared.row, args);
@@ -231,6 +232,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const std::size_t mark = reply.output().mark();
   const std::uint64_t errors = reply.errors();
   const auto start = std::chrono::steady_clock::now();
+  const store::HoldCause cause(task.row->name, task.named);
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_);
   const Release release{locks_};
   const bool done = task.step(call);

@@ -177,8 +177,10 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
   }
   const Index::GroupView group = table->index().view(at.prefix, 0);
   if (group.depth < at.depth) {
-    // The table is a new one, after a flush: its groups are wider, and this one is seen from its start.
+    // Groups have been joined, or the table is a new one: this group is wider than the one that the cursor stands in, and is seen
+    // from its start. Of what has come from the neighbour no tag was seen.
     at.prefix &= ~((1U << (Index::prefix_bits - group.depth)) - 1);
+    at.tag = 0;
   }
   const ByTag entries(group);
   Names expired;

@@ -7,6 +7,7 @@ under locks, replies); `scripts/bench hostile` prints the longest that another c
 import contextlib
 import random
 import socket
+import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -154,14 +155,12 @@ def attack_keys(server):
 
 def prepare_full_of_small_keys(server):
     """Small keys until it evicts."""
+    command = ["redis-benchmark", "-p", str(server.port), "-c", "1", "-P", "500", "-n", "500000", "-r", "1000000000", "-q", "SET", "key:__rand_int__", "x"]
     with server.connect(timeout=300.0) as connection:
-        n = 0
-        while True:
-            connection.exchange(b"".join(b"SET key:%d x\r\n" % i for i in range(n, n + 20_000)), 20_000)
-            n += 20_000
-            text = connection.call("INFO", "stats").decode()
-            if int(text.split("evicted_keys:")[1].split()[0]) > 10_000:
-                return
+        evicted = 0
+        while evicted < 10_000:
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=300)
+            evicted = int(connection.call("INFO", "stats").decode().split("evicted_keys:")[1].split()[0])
 
 
 def prepare_long_names(server):
@@ -313,7 +312,7 @@ def fine_pipeline(server):
 
 
 def fine_transaction(server):
-    key = "session:" + "k" * 32
+    key = "user:1001"
     attempt(server, "SET", key, b"v" * 16)
     with server.connect(timeout=300.0) as connection:
         connection.send(resp.encode(["MULTI"]) + resp.encode(["GET", key]) * 100_000 + resp.encode(["EXEC"]))

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.bounds import scenarios
+from tests.bounds import scenarios, test_budget
 from tests.support import servers
 from tests.support.servers import bound, is_redis
 
@@ -14,7 +14,6 @@ pytestmark = pytest.mark.skipif(is_redis(), reason="what Pinfold promises")
 
 MB = 1 << 20
 PROMISED_BESIDE = 12 * MB  # beside maxmemory and 5 % of it
-OVER_BUDGET = re.compile(r"lock_work_([^:]+):holds=(\d+),over_budget=(\d+),(.*)")
 
 
 def status(server, field):
@@ -22,14 +21,13 @@ def status(server, field):
     return int(re.search(rf"{field}:\s+(\d+) kB", text)[1]) * 1024
 
 
-def holds_over_budget(connection):
-    """{cause: figures} of the holds of locks that did more than the budget and what their request named."""
-    found = {}
-    for line in connection.call("INFO", "locks").decode().splitlines():
-        match = OVER_BUDGET.fullmatch(line)
-        if match and int(match[3]) > 0:
-            found[match[1]] = match[4]
-    return found
+def over_budget(connection):
+    """What holds of locks did beyond the budget and what their request named, but for what test_budget.py says is not mended yet."""
+    known = {(cause, field) for excuse in test_budget.NOT_YET for cause in excuse.causes for field in excuse.fields}
+    # System calls are test_budget.py's to judge: whoever meets the right moment makes them.
+    fields = set(test_budget.BUDGET) - {"system_calls"}
+    return {(cause, field): counts[field] for cause, counts in test_budget.work(connection).items() for field in fields
+            if counts[field] > test_budget.BUDGET[field] and (cause, field) not in known}
 
 
 @pytest.mark.parametrize("scenario", scenarios.ALL, ids=lambda scenario: scenario.name.replace(" ", "-"))
@@ -44,7 +42,7 @@ def test_others_are_left_alone(scenario):
             answered = sum(neighbours.answered)
             scenario.attack(server)
             assert control.call("PING") == "PONG"
-            over = holds_over_budget(control)
+            over = over_budget(control)
         assert not neighbours.failures
         assert sum(neighbours.answered) > answered
         most = scenario.memory_mb * MB

@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "pinfold/store/lock_account.hpp"
+
 namespace pinfold::command {
 
 class Call;
@@ -38,6 +40,7 @@ class Task {
 
   // For whoever runs the steps.
   const Row* row = nullptr;
+  store::Named named;   // what its request named
   bool timed = false;   // its steps count in the command's time
   bool silent = false;  // CLIENT REPLY OFF or SKIP: what it replies is dropped
 };
