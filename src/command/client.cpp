@@ -43,8 +43,8 @@ void client_getname(Call& call) {
 }
 
 void client_setname(Call& call) {
-  if (call.args[2].size() > longest_attribute) return call.reply.error(kLongAttribute);
   if (!is_client_attribute(call.args[2])) return call.reply.error(kBadClientName);
+  if (call.args[2].size() > longest_attribute) return call.reply.error(kLongAttribute);
   set_client_name(call.session, call.args[2]);
   call.reply.ok();
 }
@@ -56,10 +56,10 @@ void client_setinfo(Call& call) {
   if (iequals(option, "lib-name")) attribute = &shared.library_name;
   if (iequals(option, "lib-ver")) attribute = &shared.library_version;
   if (attribute == nullptr) return call.reply.error("ERR Unrecognized option '" + excerpt(option) + "'");
-  if (call.args[3].size() > longest_attribute) return call.reply.error(kLongAttribute);
   if (!is_client_attribute(call.args[3])) {
     return call.reply.error("ERR " + std::string(option) + " cannot contain spaces, newlines or special characters.");
   }
+  if (call.args[3].size() > longest_attribute) return call.reply.error(kLongAttribute);
   {
     const std::lock_guard lock(shared.mutex);
     *attribute = call.args[3];

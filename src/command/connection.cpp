@@ -146,8 +146,8 @@ std::optional<Hello> parse_hello(Call& call) {
       hello.password = options.take();
     } else if (options.take_with_value("SETNAME")) {
       hello.name = options.take();
-      if (hello.name->size() > longest_attribute) return call.reply.error(kLongAttribute), std::nullopt;
       if (!is_client_attribute(*hello.name)) return call.reply.error(kBadClientName), std::nullopt;
+      if (hello.name->size() > longest_attribute) return call.reply.error(kLongAttribute), std::nullopt;
     } else {
       const std::string_view option = options.take();
       call.reply.error("ERR Syntax error in HELLO option '" + excerpt(option) + "'");

@@ -371,7 +371,7 @@ def _(g):
 
 @command(b"CLIENT SETNAME", 0.7)
 def _(g):
-    return [g.pick((b"me", b"other", b"", b"a b", b"a\nb", b"\x00", b"~", b"\x7f", b"!", g.value()))]
+    return [g.pick((b"me", b"other", b"", b"a b", b"a\nb", b"\x00", b"~", b"\x7f", b"!", g.value()[:1000]))]  # longer ones: differences.py
 
 
 @command(b"CLIENT REPLY", 0.2, mutate=False)
@@ -823,14 +823,20 @@ def command_line(g):
     return args
 
 
+def command_line_of_two(g):
+    """A name and nothing more is an error of another kind, which fails a transaction or does not: see differences.py."""
+    args = command_line(g)
+    return args if len(args) > 1 else [*args, g.key(), g.key()]
+
+
 @command(b"COMMAND GETKEYS", 2, mutate=False)
 def _(g):
-    return command_line(g)
+    return command_line_of_two(g)
 
 
 @command(b"COMMAND GETKEYSANDFLAGS", 1, mutate=False)
 def _(g):
-    return command_line(g)
+    return command_line_of_two(g)
 
 
 @command(b"COMMAND BOGUS", 0.1)
