@@ -50,7 +50,7 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, QueueState& queue) {
     live += e.extent();
     if (e.expires_at() != 0) {
       ++sums.with_deadline;
-      if (e.gone_at() < segment.earliest) good = false;
+      if (e.gone_at() < earliest_of(id)) good = false;
     }
     for (void* raw : {e.key_blob(), e.value_blob()}) {
       if (raw == nullptr) continue;

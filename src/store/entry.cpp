@@ -5,7 +5,7 @@
 namespace pinfold::store {
 
 void Entry::write(EntryParts&& parts, std::size_t extent) {
-  work::bytes(extent);
+  if (work::counted()) work::bytes(size_of(parts));
   const bool long_form = !parts.key_blob && parts.key.size() >= long_key_mark;
   const std::size_t deadline = deadline_size(parts.expires_at);
   unsigned flags = 0;
@@ -37,8 +37,9 @@ void Entry::write(EntryParts&& parts, std::size_t extent) {
   }
   if (long_form) {
     const auto size = static_cast<std::uint16_t>(parts.key.size());
-    std::memcpy(to, &size, sizeof size);
-    to += sizeof size;
+    std::memcpy(to, &parts.hash, sizeof parts.hash);
+    std::memcpy(to + sizeof parts.hash, &size, sizeof size);
+    to += long_key_head;
   }
   const auto part = [&to](Blob& blob, std::string_view bytes) {
     if (blob) {
@@ -50,7 +51,12 @@ void Entry::write(EntryParts&& parts, std::size_t extent) {
       to += bytes.size();
     }
   };
+  const bool has_key_blob = static_cast<bool>(parts.key_blob);
   part(parts.key_blob, parts.key);
+  if (has_key_blob) {
+    std::memcpy(to, &parts.hash, sizeof parts.hash);
+    to += sizeof parts.hash;
+  }
   part(parts.value_blob, parts.value);
 }
 

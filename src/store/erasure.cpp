@@ -1,8 +1,8 @@
 // Proof of erasure: overwriting what entries that are gone have left in memory.
 //
 // A deleted, overwritten or moved entry leaves its bytes behind until their place is used again: in the log as a dead entry, or
-// behind a live one that is shorter, or behind the end of a segment that was begun anew; in segments and blocks that are free; in
-// the buffers of eviction. One pass goes through all of that, a segment at a time under its shard's lock. While it is under way,
+// behind a live one that is shorter, or behind the end of a segment that was begun anew; in segments and blocks that are free.
+// One pass goes through all of that, a piece at a time under its shard's lock. While it is under way,
 // whatever is freed is overwritten at once and whatever moves takes no older bytes along (Memory::erasing()), so a place that the
 // pass has seen stays clean. At its end nothing that was gone when it began can be read in the store's memory any more; a block that
 // a reply still holds is the exception. Without a pass all this costs a comparison where a segment or a block is freed or moved.
@@ -11,9 +11,7 @@
 #include <cstring>
 #include <utility>
 
-#include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"
-#include "pinfold/store/scratch.hpp"
 #include "pinfold/store/segment.hpp"
 #include "pinfold/store/shard.hpp"
 
@@ -32,32 +30,34 @@ std::size_t Table::erase_behind(Entry e) {
 }
 
 // False if there is more to do than a lock may be held for.
-bool Table::erase_segment(std::uint32_t id) {
-  constexpr std::size_t most_bytes = 1024 * 1024;  // behind values in blocks
+bool Table::erase_segment(std::uint32_t id, Budget& budget) {
   const Segment& segment = segments_[id];
   if (std::exchange(erasing_.sequence, segment.sequence) != segment.sequence) erasing_.offset = 0;
-  for (std::size_t bytes = 0; erasing_.offset < segment.used;) {
-    if (bytes > most_bytes) return false;
-    work::entries();
+  while (erasing_.offset < segment.used) {
+    if (budget.spent()) return false;
     Entry e(segment.base + erasing_.offset);
-    erasing_.offset += static_cast<std::uint32_t>(e.extent());
-    e.dead() ? e.wipe() : void(bytes += erase_behind(e));
+    const std::size_t extent = e.extent();
+    erasing_.offset += static_cast<std::uint32_t>(extent);
+    budget.spend(1);
+    if (e.dead()) {
+      e.wipe();
+      budget.spend(0, extent);
+    } else {
+      budget.take(0, erase_behind(e));
+    }
   }
+  if (budget.spent()) return false;
   std::memset(segment.base + segment.used, 0, segment_size - segment.used);
-  work::bytes(segment_size);  // with what was dead or behind others
+  budget.spend(0, segment_size - segment.used);
   return true;
 }
 
-bool Table::erase_some(std::uint64_t pass) {
-  constexpr unsigned most_looked_at = 4096;
+bool Table::erase_some(std::uint64_t pass, Budget& budget) {
   if (erasing_.pass != pass) erasing_ = {.pass = pass, .end = static_cast<std::uint32_t>(segments_.size())};
-  for (unsigned looked_at = 0; erasing_.at < erasing_.end; ++looked_at) {
-    if (looked_at == most_looked_at) return true;
-    work::nodes();
-    const bool meant = segments_[erasing_.at].base != nullptr;
-    if (meant && !erase_segment(erasing_.at)) return true;
-    ++erasing_.at;
-    if (meant) return true;
+  for (; erasing_.at < erasing_.end; ++erasing_.at) {
+    if (budget.spent()) return true;
+    budget.spend(1);
+    if (segments_[erasing_.at].base != nullptr && !erase_segment(erasing_.at, budget)) return true;
   }
   return false;
 }
@@ -75,7 +75,6 @@ void Keyspace::begin_erasure(std::uint64_t number) {
   erasing_.number = number;
   memory_.set_erasing(true);
   pool_->wipe_spare();  // before tables are looked at: what they take from there afterwards is clean
-  scratches_->wipe();
 }
 
 // False when all tables have been seen.
@@ -85,10 +84,11 @@ bool Keyspace::erase_shards(std::int64_t end_us) {
     Shard& shard = *shards_[erasing_.shard];
     for (bool more = true; more;) {
       if (monotonic_us() >= end_us) return true;
+      Budget budget;
       const LockAfterWaiters lock(shard.mutex);
       // Each time all of them: databases may be swapped in between.
       more = std::any_of(shard.tables.begin(), shard.tables.end(),
-                         [this](const auto& table) { return table && table->erase_some(erasing_.number); });
+                         [&](const auto& table) { return table && table->erase_some(erasing_.number, budget); });
     }
   }
   return false;
@@ -108,7 +108,7 @@ bool Keyspace::erase_some(std::int64_t end_us) {
     erasing_.blocks = erasing_.block == nullptr;
   }
   // Others see to the rest.
-  if (dropped_tables_ != 0 || memory_.heap().noted() != 0 || !scratches_->wiped()) return true;
+  if (dropped_tables_ != 0 || memory_.heap().noted() != 0) return true;
   memory_.set_erasing(false);
   erasures_done_.store(erasing_.number, std::memory_order_release);
   return !erased(erasures_asked_.load(std::memory_order_acquire));

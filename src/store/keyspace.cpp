@@ -23,14 +23,13 @@ Keyspace::Keyspace(const KeyspaceOptions& options)
       policy_{options.policy},
       memory_(options.max_memory),
       pool_(std::make_unique<SegmentPool>(memory_)),
-      scratches_(std::make_unique<ScratchPool>()),
       tag_marks_(memory_),
       shard_mask_(options.shards - 1) {
   assert(options.shards > 0 && options.shards <= max_shards && (options.shards & shard_mask_) == 0);
   std::iota(databases_.begin(), databases_.end(), std::uint64_t{0});
   shards_.reserve(options.shards);
   for (unsigned i = 0; i < options.shards; ++i) {
-    shards_.push_back(std::make_unique<Shard>(*pool_, *scratches_, memory_, hash_key_, policy_, lock_watch_));
+    shards_.push_back(std::make_unique<Shard>(*pool_, memory_, hash_key_, policy_, lock_watch_));
   }
 }
 
@@ -165,10 +164,14 @@ void Keyspace::flush(unsigned db, Locks& held) {
   const All all(held);
   std::vector<std::unique_ptr<Table>> tables;
   tables.reserve(shard_count());
+  const UnixMs now = unix_ms();
   for_each_shard(held, [&](Shard& shard) {
     if (shard.listening.attentive) shard.listening.listener->flushed(db);
     if (!shard.tables[db]) return;
-    shard.watchers.changed_where(db, [&](const Key& name) { return shard.tables[db]->find(name).has_value(); });
+    shard.watchers.changed_where(db, [&](const Key& name) {
+      const auto entry = shard.tables[db]->find(name);
+      return entry && entry->live(now);
+    });
     tables.push_back(shard.detach(db));
   });
   drop(std::move(tables));
@@ -190,7 +193,7 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
     if (table != nullptr) {
       shard.watchers.changed_where(db, [&](const Key& name) {
         const auto entry = table->find(name);
-        return entry && purge->covers(name.text, entry->has_extra() ? Extra::read(entry->extra()) : Extra{});
+        return entry && entry->live(purge->at) && purge->covers(name.text, entry->has_extra() ? Extra::read(entry->extra()) : Extra{});
       });
     }
     if (table != nullptr) table->purge(purge, tag_marks_);
@@ -274,7 +277,6 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
   constexpr unsigned samples_per_shard = 8;
   DatabaseStats sum;
   std::uint64_t sampled = 0;
-  UnixMs ttl = 0;
   for_each_shard(held, [&](Shard& shard) {
     Table* table = shard.tables[db].get();
     if (table == nullptr) return;
@@ -285,11 +287,11 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
       if (ref == 0) continue;
       const UnixMs at = table->entry(ref).expires_at();
       if (at <= now) continue;
-      ttl += at - now;
       ++sampled;
+      // Not from a sum, which may be more than the type holds.
+      sum.average_ttl += (at - now - sum.average_ttl) / static_cast<UnixMs>(sampled);
     }
   });
-  if (sampled > 0) sum.average_ttl = ttl / static_cast<UnixMs>(sampled);
   return sum;
 }
 

@@ -84,62 +84,43 @@ void Table::account_purges() {
   purges_bytes_ = now;
 }
 
-// Does to the entries of one segment, from `at` on, what purges want. False if there is more to do than a lock may be held for;
-// `at` is then where to go on.
-bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at) {
-  constexpr std::uint64_t most_bytes = 1024 * 1024;  // of blocks, which are wiped
-  constexpr unsigned most_blobs = 64;
-  const char* const base = segments_[id].base;
+// Does to an entry what purges want. True if it is where it was: no purge is for it, or it was stale already.
+bool Table::sweep_entry(Ref ref) {
+  if (purge_of(ref) == nullptr) return true;
+  const std::string key(entry(ref).key());  // which may be wiped
+  const std::uint64_t hash = hash_of(ref);
+  const Index::Slot left = settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+  return left && *left.ref == ref;
+}
+
+// Sweeps the entries of one segment from `at` on. False if the budget ended before; `at` is then where to go on.
+bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
   const std::uint64_t sequence = segments_[id].sequence;
   const std::uint32_t used = segments_[id].used;  // what is added from now on is not meant
-  const std::uint64_t before = blobs_;
-  std::uint64_t bytes = 0;
   while (at < used) {
-    work::entries();
-    Entry e(segments_[id].base + at);
+    if (budget.spent()) return false;
+    const Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
-    const auto extent = static_cast<std::uint32_t>(e.extent());
-    if (e.dead() || purge_of(ref) == nullptr) {
-      at += extent;
-      continue;
-    }
-    const std::uint64_t here = returned_by(e);
-    const std::string key(e.key());  // which may be wiped
-    const std::uint64_t hash = hash_of(ref);
-    const Index::Slot left = settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
-    // What is stale already stays as it is, and must not keep those behind it waiting.
-    if (!left || *left.ref != ref) bytes += here;
-    at += extent;  // only now: for want of memory it may have to be done once more
-    if (segments_[id].base != base || segments_[id].sequence != sequence) return true;  // that was its last entry
-    if (bytes > most_bytes || before - blobs_ > most_blobs) return at >= used;
+    const std::size_t extent = e.extent();
+    budget.spend(1, e.dead() ? 0 : e.key().size());
+    if (!e.dead() && !sweep_entry(ref)) budget.take(0, extent);
+    at += static_cast<std::uint32_t>(extent);  // only now: for want of memory it may have to be done once more
+    if (segments_[id].sequence != sequence) return true;  // that was its last entry
   }
   return true;
 }
 
-// Entries that move are younger than any purge afterwards. False if the segment is empty now, another one, or not done.
-bool Table::sweep_before_moving(std::uint32_t id) {
-  if (purges_ == nullptr) return true;
-  const std::uint64_t sequence = segments_[id].sequence;
-  std::uint32_t at = 0;
-  if (!sweep_segment(id, at)) return false;
-  return segments_[id].base != nullptr && segments_[id].sequence == sequence;
-}
-
-bool Table::purge_some() {
-  constexpr unsigned most_looked_at = 4096;
+bool Table::purge_some(Budget& budget) {
   if (purges_ == nullptr) return false;
   if (!purges_->in_round()) purges_->begin_round();
-  for (unsigned looked_at = 0; purges_->sweep_at < segments_.size(); ++looked_at) {
-    if (looked_at == most_looked_at) return true;
-    work::nodes();
+  for (; purges_->sweep_at < segments_.size(); ++purges_->sweep_at, purges_->sweep_offset = 0) {
+    if (budget.spent()) return true;
+    budget.spend(1);
     const std::uint32_t id = purges_->sweep_at;
     std::uint32_t& at = purges_->sweep_offset;
     if (segments_[id].sequence != std::exchange(purges_->sweep_sequence, segments_[id].sequence)) at = 0;
     const bool meant = segments_[id].base != nullptr && segments_[id].sequence <= purges_->newest();
-    if (meant && !sweep_segment(id, at)) return true;
-    ++purges_->sweep_at;
-    at = 0;
-    if (meant) return true;
+    if (meant && !sweep_segment(id, at, budget)) return true;
   }
   const bool more = purges_->end_round();
   if (purges_->empty()) purges_.reset();

@@ -1,12 +1,15 @@
-// How a table gives memory back: eviction, expiry, compaction, a smaller index. Each call does a segment's work at most.
+// How a table gives memory back: eviction, expiry, compaction, a smaller index. Each call does what its Budget allows and
+// keeps a place in a segment where the next one goes on.
 
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <limits>
+#include <span>
 
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
 #include "pinfold/base/work.hpp"
-#include "pinfold/store/scratch.hpp"
 #include "pinfold/store/table.hpp"
 
 namespace pinfold::store {
@@ -15,118 +18,145 @@ using eviction::Queue;
 
 void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
   const Entry e = entry(ref);
-  keeping.watchers.changed(keeping.db, e.key());
+  if (keeping.noticed(e)) keeping.watchers.changed(keeping.db, e.key());
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   retire(ref);
 }
 
-// Takes every live entry out of a segment and frees it: those for which `keep` names a queue (it may change their
-// frequency) move to the newest segment there, the others are gone. Survivors wait in a scratch buffer, so that the freed
-// segment itself can take them and no memory beyond the limit is needed.
-template <class Keep>
-void Table::empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch& scratch, Keep&& keep) {
-  auto& bytes = scratch.bytes;
-  auto& survivors = scratch.survivors;
-  auto& residents = scratch.residents;
-  const Queue which{segments_[id].queue};
-  // The segment must outlive its entries: as the newest of its queue it would be restarted by the last one's death.
-  const auto release = [&](Ref ref, std::uint64_t hash) {
-    Entry e = entry(ref);
-    keeping.watchers.changed(keeping.db, e.key());
-    index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
-    account_blobs(segments_[id], e, -1);
-    if (e.expires_at() != 0) --expires_;
-    --size_;
-    e.release_blobs();
-  };
-  // Keys lie in order, but their index buckets anywhere: those are fetched some entries ahead.
-  walk(id, [&](Ref ref, Entry) { residents.push_back({ref, hash_of(ref)}); });
-  constexpr std::size_t ahead = 8;
-  for (std::size_t i = 0; i < residents.size(); ++i) {
-    if (i + ahead < residents.size()) {
-      index_.prefetch(residents[i + ahead].hash);
-      policy_.prefetch_evicted(which, residents[i + ahead].hash);
-    }
-    const auto [ref, hash] = residents[i];
-    Entry e = entry(ref);
-    if (e.expired(keeping.now)) {
-      ++keeping.expired;
-      release(ref, hash);
-      continue;
-    }
-    unsigned frequency = e.frequency();
-    const std::optional<Queue> to = keep(e, hash, frequency);
-    if (!to) {
-      ++keeping.evicted;
-      release(ref, hash);
-      continue;
-    }
-    e.set_frequency(frequency);
-    account_blobs(segments_[id], e, -1);
-    if (memory_.erasing()) [[unlikely]] e.wipe_slack();
-    survivors.push_back({bytes.size(), ref, hash, *to});
-    bytes.insert(bytes.end(), e.data(), e.data() + e.extent());
-  }
-  free_segment(id);
-  work::entries(survivors.size());
-  work::bytes(2 * bytes.size());
-  for (const Scratch::Survivor& survivor : survivors) {
-    Entry waiting(bytes.data() + survivor.at);
-    const Index::Slot slot = index_.find(survivor.hash, [&](Ref other) { return other == survivor.old_ref; });
-    const Ref ref = append(survivor.to, waiting.extent());
-    if (ref == 0) {  // the system has taken even the segment just freed
-      ++keeping.evicted;
-      keeping.watchers.changed(keeping.db, waiting.key());
-      index_.erase(slot);
-      if (waiting.expires_at() != 0) --expires_;
-      --size_;
-      waiting.release_blobs();
-      continue;
-    }
-    Entry moved = entry(ref);
-    std::memcpy(moved.data(), waiting.data(), waiting.extent());
-    *slot.ref = ref;
-    Segment& segment = segment_of(ref);
-    note_deadline(segment, moved.gone_at());
-    account_blobs(segment, moved, 1);
+// Some entries of a segment that are looked at together: their keys lie in order, but their index buckets anywhere, and those
+// are fetched some entries ahead.
+struct Table::Batch {
+  static constexpr std::size_t most = Budget::most_entries / 2;
+  std::array<Resident, most> live;
+  std::size_t count = 0;
+  std::uint32_t end = 0;  // behind the last entry that was looked at
+};
+
+// Starts to empty a segment. What is moved out of the one that is being written must not come to lie there again: its rest is
+// filled up with dead entries.
+void Table::begin(Emptying& place, std::uint32_t id) {
+  place = {};
+  place.id = id;
+  place.sequence = segments_[id].sequence;
+  Segment& segment = segments_[id];
+  if (queue_of(segment).newest != id || segment.used == 0) return;
+  constexpr std::uint32_t longest = 0x3fff * word;
+  for (std::uint32_t rest = 0; (rest = segment_size - segment.used) >= entry_header;) {
+    // The last one must not be too short for a header.
+    const std::uint32_t extent = rest > longest ? std::min<std::uint32_t>(longest, rest - entry_header) & ~1U : rest & ~1U;
+    Entry filler(segment.base + segment.used);
+    filler.write({}, extent);
+    filler.mark_dead();
+    segment.used += extent;
+    segment.dead += extent;
+    used_bytes_ += extent;
+    dead_bytes_ += extent;
   }
 }
 
-// As empty_segment, entry by entry from the old end, and only until enough has come back: the few bytes of a segment
-// may be the places of many large values.
-template <class Keep>
-void Table::evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep) {
-  const std::uint64_t before = occupied();
-  const char* const base = segments_[id].base;
-  for (std::uint32_t at = 0; at < segments_[id].used && before - std::min(before, occupied()) < wanted;) {
-    work::entries();
-    Entry e(segments_[id].base + at);
-    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
-    at += static_cast<std::uint32_t>(e.extent());
-    if (e.dead()) continue;
-    const std::uint64_t hash = hash_of(ref);
-    unsigned frequency = e.frequency();
-    Ref moved = 0;
-    std::optional<Queue> to;
-    if (e.expired(keeping.now)) {
-      ++keeping.expired;
-    } else if ((to = keep(e, hash, frequency)) && (moved = append(*to, e.extent())) != 0) {
-      Entry fresh = entry(moved);
-      if (memory_.erasing()) [[unlikely]] e.wipe_slack();
-      std::memcpy(fresh.data(), e.data(), e.extent());
-      work::bytes(e.extent());
-      fresh.set_frequency(frequency);
-      note_deadline(segment_of(moved), fresh.gone_at());
-      account_blobs(segment_of(ref), e, -1);
-      account_blobs(segment_of(moved), fresh, 1);
-      *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
-      mark_dead(ref);
-    } else {
-      ++keeping.evicted;
+// The next entries of a segment that is being emptied.
+void Table::collect(const Place& place, Batch& batch, Budget& budget) const {
+  const Segment& segment = segments_[place.id];
+  const std::size_t most = std::min<std::size_t>(Batch::most, budget.entries_left());
+  std::uint32_t at = place.offset;
+  std::uint64_t hashed = 0;
+  std::size_t visited = 0;
+  batch.count = 0;
+  for (; visited < most && at < segment.used; ++visited) {
+    const Entry e(segment.base + at);
+    if (!e.dead()) {
+      const Ref ref = place.id << offset_bits | at / static_cast<std::uint32_t>(word);
+      batch.live[batch.count++] = {ref, hash_of(ref)};
+      if (!e.keeps_hash()) hashed += e.key().size();
     }
-    if (moved == 0) drop(ref, hash, keeping);
-    if (segments_[id].base != base) return;  // that was its last entry
+    at += static_cast<std::uint32_t>(e.extent());
   }
+  batch.end = at;
+  budget.spend(visited);
+  budget.take(0, hashed);
+}
+
+namespace {
+// Deadlines up to this one are the nearer half.
+template <class EntryAt, class Live>
+UnixMs nearer_deadlines(std::span<const Live> live, EntryAt&& entry_at) {
+  std::array<UnixMs, Budget::most_entries / 2> deadlines{};
+  std::size_t count = 0;
+  for (const auto& resident : live) {
+    if (const UnixMs at = entry_at(resident.ref).expires_at(); at != 0) deadlines[count++] = at;
+  }
+  return eviction::nearer_half(std::span(deadlines).first(count));
+}
+}  // namespace
+
+// Takes live entries out of a segment, from `place` on: those for which `keep` names a queue (it may change their frequency)
+// move to the newest segment there, the others are gone. With the last of them goes the segment; then the answer is true.
+// Else the budget is spent, or `wanted` bytes have come back. `cutoff`, if there is one, is set for the entries that come
+// next as for eviction::Reading.
+template <class Keep>
+bool Table::empty_some(Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep) {
+  constexpr std::size_t ahead = 8;
+  const Queue which{segments_[place.id].queue};
+  const std::uint64_t before = occupied();
+  Batch batch;
+  while (valid(place) && place.offset < segments_[place.id].used) {
+    if (budget.spent()) return false;
+    collect(place, batch, budget);
+    const std::span<const Resident> live = std::span(batch.live).first(batch.count);
+    if (cutoff != nullptr) *cutoff = nearer_deadlines(live, [this](Ref ref) { return entry(ref); });
+    for (std::size_t i = 0; i < live.size() && valid(place); ++i) {
+      if (budget.bytes_spent() || (wanted != no_bound && before - std::min(before, occupied()) >= wanted)) return false;
+      if (i + ahead < live.size()) {
+        index_.prefetch(live[i + ahead].hash);
+        policy_.prefetch_evicted(which, live[i + ahead].hash);
+      }
+      place.offset = static_cast<std::uint32_t>((live[i].ref & offset_mask) * word + entry(live[i].ref).extent());
+      empty_entry(live[i], keeping, budget, keep);
+    }
+    place.offset = batch.end;
+  }
+  // The last of its queue was begun anew when it became empty.
+  Segment& segment = segments_[place.id];
+  if (segment.base != nullptr && segment.used == 0 && segment.queue == static_cast<std::uint8_t>(which)) free_segment(place.id);
+  return true;
+}
+
+template <class Keep>
+void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep) {
+  const auto [ref, hash] = resident;
+  // What moves is younger than any purge afterwards.
+  if (purges_ != nullptr && !sweep_entry(ref)) [[unlikely]] return;
+  Entry e = entry(ref);
+  if (e.expired(keeping.now)) {
+    ++keeping.expired;
+    return drop(ref, hash, keeping);
+  }
+  unsigned frequency = e.frequency();
+  const std::optional<Queue> to = keep(e, hash, frequency);
+  const std::size_t extent = e.extent();
+  const Ref moved = to ? append(*to, extent) : 0;
+  if (moved == 0) {  // it is to go, or the system has no memory for a place
+    ++keeping.evicted;
+    return drop(ref, hash, keeping);
+  }
+  if (memory_.erasing()) [[unlikely]] e.wipe_slack();
+  Entry fresh = entry(moved);
+  std::memcpy(fresh.data(), e.data(), extent);
+  budget.spend(0, extent);
+  fresh.set_frequency(frequency);
+  note_deadline(segment_of(moved), fresh.gone_at());
+  account_blobs(segment_of(ref), e, -1);
+  account_blobs(segment_of(moved), fresh, 1);
+  *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
+  mark_dead(ref);
+}
+
+Reclaimed Table::note_emptied(Emptying& place, std::uint64_t before, bool done) {
+  place.change += static_cast<std::int64_t>(occupied()) - static_cast<std::int64_t>(before);
+  if (!done) return Reclaimed::unfinished;
+  const bool gave = place.change < 0;
+  place = {};
+  return gave ? Reclaimed::something : Reclaimed::nothing;
 }
 
 std::uint64_t Table::occupied() const {
@@ -143,14 +173,22 @@ bool Table::evictable(std::uint32_t id) const {
   return queue.newest != id || queue.oldest == id;
 }
 
-// Any segment that the policy reads, or of a queue that it reads, with nearly equal chances: from a random one on, the next.
+// Any segment that the policy reads, or of a queue that it reads, with nearly equal chances: from a random one on, the next; if
+// none is near, the oldest of a queue.
 std::uint32_t Table::random_segment(std::optional<Queue> only) const {
+  constexpr std::size_t most_looked_at = 256;
   const std::size_t ids = segments_.size() - 1;
   const std::uint64_t start = ids == 0 ? 0 : random_below(ids);
-  for (std::size_t i = 0; i < ids; ++i) {
+  const auto meant = [&](std::uint32_t id) {
+    return evictable(id) && (!only || static_cast<Queue>(segments_[id].queue) == *only);
+  };
+  for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
     const auto id = static_cast<std::uint32_t>((start + i) % ids + 1);
     work::nodes();
-    if (evictable(id) && (!only || static_cast<Queue>(segments_[id].queue) == *only)) return id;
+    if (meant(id)) return id;
+  }
+  for (const QueueState& queue : queues_) {
+    if (queue.oldest != no_segment && meant(queue.oldest)) return queue.oldest;
   }
   return no_segment;
 }
@@ -162,16 +200,10 @@ std::uint32_t Table::soonest_segment() const {
   std::uint32_t best = no_segment;
   for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
     const auto id = static_cast<std::uint32_t>(ids <= most_looked_at ? i + 1 : random_below(ids) + 1);
-    if (evictable(id) && (best == no_segment || segments_[id].earliest < segments_[best].earliest)) best = id;
+    work::nodes();
+    if (evictable(id) && (best == no_segment || earliest_of(id) < earliest_of(best))) best = id;
   }
   return best != no_segment ? best : random_segment();
-}
-
-UnixMs Table::nearer_deadlines(std::uint32_t id, Scratch& scratch) {
-  walk(id, [&](Ref, Entry e) {
-    if (e.expires_at() != 0) scratch.deadlines.push_back(e.expires_at());
-  });
-  return eviction::nearer_half(scratch.deadlines);
 }
 
 void Table::fit_policy() {
@@ -213,34 +245,41 @@ Standing Table::standing_of(const Entry& e, const Order& order) const {
   return standing == Standing::last && !order.protects ? Standing::normal : standing;
 }
 
-bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient) {
+// The segment to be emptied next: the one that was begun in the queue that must give way, else one as the policy picks it. False:
+// there is none.
+bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying*& place) {
+  std::uint32_t id = no_segment;
+  // What lies at the old end is used often. Before some of that goes: there may be what is not, further on.
+  const bool further = victim.pick == eviction::Pick::oldest && victim.queue == Queue::small && pressure > 0 &&
+                       pressure < eviction::most_frequency;
+  switch (victim.pick) {
+    case eviction::Pick::none: return false;
+    case eviction::Pick::oldest:
+      id = queues_[static_cast<unsigned>(victim.queue)].oldest;
+      if (!further || valid(evicting_[static_cast<unsigned>(victim.queue)])) break;
+      if (const std::uint32_t other = random_segment(Queue::small); other != no_segment) id = other;
+      break;
+    case eviction::Pick::random: id = random_segment(); break;
+    case eviction::Pick::soonest: id = soonest_segment(); break;
+  }
+  if (further) pressure = 0;
+  if (id == no_segment) return false;
+  place = &evicting_[segments_[id].queue];
+  if (!valid(*place)) begin(*place, id);
+  return true;
+}
+
+Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget) {
   fit_policy();
   policy_.provide_a_little();
   const bool negatives_first = settings_.negatives_first(memory_.used_by_negatives());
   const eviction::Victim victim =
       policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes(), queues_[3].bytes()}, negatives_first);
-  std::uint32_t id = no_segment;
-  switch (victim.pick) {
-    case eviction::Pick::none: break;
-    case eviction::Pick::oldest:
-      id = queues_[static_cast<unsigned>(victim.queue)].oldest;
-      // What lies at the old end is used often. Before some of that goes: there may be what is not, further on.
-      if (victim.queue == Queue::small && pressure > 0 && pressure < eviction::most_frequency) {
-        if (const std::uint32_t other = random_segment(Queue::small); other != no_segment) id = other;
-        pressure = 0;
-      }
-      break;
-    case eviction::Pick::random: id = random_segment(); break;
-    case eviction::Pick::soonest: id = soonest_segment(); break;
-  }
-  if (id == no_segment || size_ == 0) return false;
-  const ScratchPool::Handle scratch = scratches_.borrow();
-  if (!scratch) return false;
-  if (!sweep_before_moving(id)) return true;
-  const Segment& segment = segments_[id];
+  Emptying* place = nullptr;
+  if (size_ == 0 || !choose_segment(victim, pressure, place)) return Reclaimed::impossible;
+  const Segment& segment = segments_[place->id];
   const Order order = eviction_order();
   eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = order.some_first && patient ? 0 : pressure};
-  if (victim.pick == eviction::Pick::soonest) reading.cutoff = nearer_deadlines(id, *scratch);
   const std::uint32_t seconds = monotonic_seconds();
   const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) -> std::optional<Queue> {
@@ -257,62 +296,63 @@ bool Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pr
     if (!to) policy_.evicted(reading.from, candidate);
     return to;
   };
-  // What is freed while the lock is held is bounded, be it in bytes.
+  // The few bytes of a segment may be the places of many large values: no more of them go than is wanted.
   constexpr std::uint64_t most_at_once = 1024 * 1024;
-  if (segment.blobs > 0) {
-    evict_large(id, keeping, std::min(wanted, most_at_once), keep);
-  } else {
-    empty_segment(id, keeping, *scratch, keep);
-  }
+  const std::uint64_t bound = segment.blobs > 0 ? std::min(wanted, most_at_once) : no_bound;
+  const std::uint64_t before = occupied();
+  UnixMs* const cutoff = victim.pick == eviction::Pick::soonest ? &reading.cutoff : nullptr;
+  const bool done = empty_some(*place, keeping, bound, cutoff, budget, keep);
   account_ghosts();  // what they remembered until now may have become too old
+  return note_emptied(*place, before, done);
+}
+
+bool Table::expire_some(const Housekeeping& keeping, Budget& budget) {
+  // A segment is read again only when its oldest debt is this old: entries that expire one by one are taken together.
+  constexpr UnixMs patience_ms = 500;
+  if (expires_ == 0) return false;
+  while (!budget.spent()) {
+    if (valid(expiring_)) {
+      expire_segment(keeping, budget);
+      continue;
+    }
+    if (sweep_at_ >= segments_.size()) {
+      sweep_at_ = 1;
+      return false;
+    }
+    const std::uint32_t id = sweep_at_++;
+    Segment& segment = segments_[id];
+    budget.spend(1);
+    if (segment.base == nullptr || segment.earliest > keeping.now - patience_ms) continue;
+    expiring_ = {};
+    expiring_.id = id;
+    expiring_.sequence = segment.sequence;
+    expiring_.before = segment.earliest;
+    segment.earliest = no_deadline;  // takes what is written from now on
+  }
   return true;
 }
 
-bool Table::expire_some(const Housekeeping& keeping) {
-  // A segment is read again only when its oldest debt is this old: entries that expire one by one are taken together.
-  constexpr UnixMs patience_ms = 500;
-  constexpr unsigned most_looked_at = 4096;
-  if (expires_ == 0) return false;
-  for (unsigned looked_at = 0; sweep_at_ < segments_.size(); ++looked_at) {
-    if (looked_at == most_looked_at) return true;
-    work::nodes();
-    const std::uint32_t id = sweep_at_++;
-    if (segments_[id].base == nullptr || segments_[id].earliest > keeping.now - patience_ms) continue;
-    expire_segment(id, keeping);
-    return true;
-  }
-  sweep_at_ = 1;
-  return false;
-}
-
-void Table::expire_segment(std::uint32_t id, const Housekeeping& keeping) {
-  constexpr unsigned most_blobs = 64;
-  UnixMs earliest = no_deadline;
-  const char* const base = segments_[id].base;
-  std::uint32_t live = 0;
-  unsigned freed = 0;
-  for (std::uint32_t at = 0; at < segments_[id].used;) {
-    work::entries();
-    Entry e(segments_[id].base + at);
-    const auto extent = static_cast<std::uint32_t>(e.extent());
-    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
-    at += extent;
+// Goes on in the segment that is looked through for what has expired.
+void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
+  const std::uint32_t id = expiring_.id;
+  while (expiring_.offset < segments_[id].used) {
+    if (budget.spent()) return;
+    const Entry e(segments_[id].base + expiring_.offset);
+    const Ref ref = id << offset_bits | expiring_.offset / static_cast<std::uint32_t>(word);
+    expiring_.offset += static_cast<std::uint32_t>(e.extent());
+    budget.spend(1);
     if (e.dead()) continue;
-    if (e.expired(keeping.now)) {
-      ++keeping.expired;
-      freed += e.value_blob() != nullptr ? 1 : 0;
-      drop(ref, hash_of(ref), keeping);
-      if (segments_[id].base != base || segments_[id].used == 0) return;  // that was its last live entry
-      if (freed == most_blobs) {  // the rest when the lock has been free for a moment
-        sweep_at_ = id;
-        return;
-      }
-    } else {
-      ++live;
-      if (const UnixMs gone = e.gone_at(); gone != 0) earliest = std::min(earliest, gone);
+    if (!e.expired(keeping.now)) {
+      if (const UnixMs gone = e.gone_at(); gone != 0) expiring_.earliest = std::min(expiring_.earliest, gone);
+      continue;
     }
+    ++keeping.expired;
+    if (!e.keeps_hash()) budget.take(0, e.key().size());
+    drop(ref, hash_of(ref), keeping);
+    if (!valid(expiring_)) return;  // that was its last live entry
   }
-  if (live > 0) segments_[id].earliest = earliest;
+  segments_[id].earliest = std::min(segments_[id].earliest, expiring_.earliest);
+  expiring_ = {};
 }
 
 std::uint32_t Table::emptiest_segment() {
@@ -336,17 +376,19 @@ std::uint32_t Table::emptiest_segment() {
   return best;
 }
 
-bool Table::compact(const Housekeeping& keeping) {
+Reclaimed Table::compact(const Housekeeping& keeping, Budget& budget) {
   constexpr std::uint64_t worthwhile = 4 * segment_size;
-  if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return false;
-  const std::uint32_t id = emptiest_segment();
-  if (id == no_segment) return false;
-  const ScratchPool::Handle scratch = scratches_.borrow();
-  if (!scratch) return false;
-  if (!sweep_before_moving(id)) return true;
-  const std::optional<Queue> same = static_cast<Queue>(segments_[id].queue);
-  empty_segment(id, keeping, *scratch, [same](const Entry&, std::uint64_t, unsigned&) { return same; });
-  return true;
+  if (!valid(compacting_)) {
+    if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return Reclaimed::impossible;
+    const std::uint32_t id = emptiest_segment();
+    if (id == no_segment) return Reclaimed::impossible;
+    begin(compacting_, id);
+  }
+  const std::uint64_t before = occupied();
+  const std::optional<Queue> same = static_cast<Queue>(segments_[compacting_.id].queue);
+  const auto keep = [same](const Entry&, std::uint64_t, unsigned&) { return same; };
+  const bool done = empty_some(compacting_, keeping, no_bound, nullptr, budget, keep);
+  return note_emptied(compacting_, before, done);
 }
 
 bool Table::shrink_index() {

@@ -13,12 +13,13 @@ std::unique_ptr<Table> Shard::detach(unsigned db) {
   return std::move(tables[db]);
 }
 
-bool Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient) {
+Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget) {
   std::array<unsigned, database_count> by_size{};
   unsigned count = 0;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!tables[db]) continue;
-    if (tables[db]->compact(housekeeping(db, now))) return true;
+    const Reclaimed compacted = tables[db]->compact(housekeeping(db, now), budget);
+    if (compacted != Reclaimed::impossible) return compacted;
     if (tables[db]->size() > 0) by_size[count++] = db;
   }
   const auto candidates = std::span(by_size).first(count);
@@ -27,9 +28,11 @@ bool Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool pa
     return std::pair(negatives_first ? tables[db]->negatives().bytes : 0, tables[db]->occupied());
   });
   // A large table may hold nothing that the policy lets go.
-  return std::ranges::any_of(candidates, [&](unsigned db) {
-    return tables[db]->evict(housekeeping(db, now), wanted, pressure, patient);
-  });
+  for (const unsigned db : candidates) {
+    const Reclaimed evicted = tables[db]->evict(housekeeping(db, now), wanted, pressure, patient, budget);
+    if (evicted != Reclaimed::impossible) return evicted;
+  }
+  return Reclaimed::impossible;
 }
 
 }  // namespace pinfold::store

@@ -11,10 +11,9 @@ namespace pinfold::store {
 
 using eviction::Queue;
 
-Table::Table(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
+Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
              std::atomic<std::uint64_t>& occupied)
     : pool_(pool),
-      scratches_(scratches),
       memory_(memory),
       hash_key_(hash_key),
       settings_(settings),
@@ -24,33 +23,39 @@ Table::Table(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const Ha
       segments_(1) {}
 
 Table::~Table() {
-  while (!dismantle(segments_.size())) {
+  for (Budget budget; !dismantle(budget); budget = {}) {
   }
   memory_.add(Use::ghosts, -static_cast<std::int64_t>(ghost_bytes_));
   memory_.add(Use::herd, -static_cast<std::int64_t>(purges_bytes_));
 }
 
-bool Table::dismantle(std::size_t segments) {
+bool Table::dismantle(Budget& budget) {
   if (!dismantling_) {
     dismantling_ = true;
     sweep_at_ = 1;
+    dismantled_ = 0;
   }
-  for (std::size_t freed = 0; freed < segments && sweep_at_ < segments_.size(); ++sweep_at_) {
-    work::nodes();
-    char*& base = segments_[sweep_at_].base;
-    if (base == nullptr) continue;
-    if (blobs_ > 0) {
-      walk(sweep_at_, [&](Ref, Entry entry) {
-        for (void* raw : {entry.key_blob(), entry.value_blob()}) {
-          if (raw != nullptr) Blob::note_stored(raw, -1);
-        }
-        entry.release_blobs();
-      });
+  for (; sweep_at_ < segments_.size(); ++sweep_at_, dismantled_ = 0) {
+    Segment& segment = segments_[sweep_at_];
+    if (segment.base == nullptr) continue;
+    while (blobs_ > 0 && dismantled_ < segment.used) {
+      if (budget.spent()) return false;
+      Entry e(segment.base + dismantled_);
+      dismantled_ += static_cast<std::uint32_t>(e.extent());
+      budget.spend(1);
+      if (e.dead()) continue;
+      for (void* raw : {e.key_blob(), e.value_blob()}) {
+        if (raw != nullptr) Blob::note_stored(raw, -1);
+      }
+      e.release_blobs();
+      e.mark_dead();
+      segment.dead += static_cast<std::uint32_t>(e.extent());
     }
-    pool_.free(std::exchange(base, nullptr));
-    ++freed;
+    if (budget.spent()) return false;
+    budget.spend(1, segment_size);  // giving its pages back takes about as long as copying it
+    pool_.free(std::exchange(segment.base, nullptr));
   }
-  return sweep_at_ >= segments_.size();
+  return true;
 }
 
 // --- looking up ---
@@ -356,6 +361,7 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
   policy_.prefetch_admit(key.hash);
   const Index::Slot slot = find_slot(key);
   EntryParts parts;
+  parts.hash = key.hash;
   parts.expires_at = options.expires_at;
   parts.encoding = options.encoding;
   parts.accessed = access_to_keep();
@@ -409,6 +415,7 @@ bool Table::rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::st
   ExtraBuffer extra_aside;
   EntryParts parts;
   parts.key = key.text;
+  parts.hash = key.hash;
   parts.key_blob = Blob::share(old.key_blob());
   parts.value_blob = Blob::share(old.value_blob());
   parts.expires_at = expires_at;
@@ -511,6 +518,7 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
   const std::size_t before = old.value_text().size();
   EntryParts parts;
   parts.key = old.key_blob() != nullptr ? std::string_view{} : key.text;
+  parts.hash = key.hash;
   parts.key_blob = Blob::share(old.key_blob());
   parts.expires_at = old.expires_at();
   parts.accessed = old.accessed();

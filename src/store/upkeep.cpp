@@ -27,8 +27,8 @@ void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables) {
   if (wake_) wake_();
 }
 
-// Frees up to `segments` segments of one dropped table; false if there is none.
-bool Keyspace::free_dropped(std::size_t segments) {
+// Frees a piece of one dropped table; false if there is none.
+bool Keyspace::free_dropped() {
   std::unique_ptr<Table> table;
   {
     const std::lock_guard lock(dropped_mutex_);
@@ -36,7 +36,7 @@ bool Keyspace::free_dropped(std::size_t segments) {
     table = std::move(dropped_.back());
     dropped_.pop_back();
   }
-  if (table->dismantle(segments)) {
+  if (Budget budget; table->dismantle(budget)) {
     table.reset();
     --dropped_tables_;
     return true;
@@ -90,11 +90,11 @@ bool Keyspace::Reclaiming::step() {
     }
     if (fullest != max_shards) {
       Shard& shard = *keyspace_.shards_[fullest];
+      Budget budget;
       const LockAfterWaiters lock(shard.mutex);
-      const std::uint64_t before = shard.occupied.load(std::memory_order_relaxed);
-      if (!shard.reclaim(now_, wanted_, pressure(), fruitless_ < most_patience)) {
-        exhausted_.set(fullest);
-      } else if (shard.occupied.load(std::memory_order_relaxed) >= before) {
+      const Reclaimed result = shard.reclaim(now_, wanted_, pressure(), fruitless_ < most_patience, budget);
+      if (result == Reclaimed::impossible) exhausted_.set(fullest);
+      if (result == Reclaimed::nothing) {
         tried_.set(fullest);
         ++fruitless_;
       }
@@ -131,10 +131,9 @@ bool Keyspace::make_room(std::uint64_t bytes) {
   if (!memory_.could_fit(wanted)) return false;
   ask_for_measurement();
   const HoldCause cause("evict");
-  constexpr std::size_t segments_at_once = 4;
   Reclaiming reclaiming(*this, unix_ms(), wanted);
   while (!memory_.fits(wanted)) {
-    if (!free_dropped(segments_at_once) && !reclaiming.step()) return false;
+    if (!free_dropped() && !reclaiming.step()) return false;
   }
   return true;
 }
@@ -149,7 +148,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   bool garbage = true;
   while (garbage && monotonic_us() < start + budget_us / 2) {
     const bool mappings = memory_.heap().free_noted(bytes_at_once);
-    garbage = free_dropped(1) || mappings;
+    garbage = free_dropped() || mappings;
   }
   const bool preparing = prepare_eviction(start + budget_us / 2);
   Reclaiming reclaiming(*this, now, segment_size);
@@ -211,7 +210,8 @@ bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name
   const HoldCause cause(cause_name);
   const LockAfterWaiters lock(shard.mutex);
   Table* const table = shard.tables[db].get();
-  return table != nullptr && work(*table);
+  Budget budget;
+  return table != nullptr && work(*table, budget);
 }
 
 // A piece of each kind of work on each table of a shard; true if there is more.
@@ -233,13 +233,15 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
   bool more = false;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!used.test(db)) continue;
-    const Housekeeping keeping = shard.housekeeping(db, keeps ? 0 : now);
+    const Housekeeping keeping = shard.housekeeping(db, now, keeps);
     if (active_expire_.load(std::memory_order_relaxed) && !keeps) {
-      more |= tend_table(shard, db, "expire", [&](Table& table) { return table.expire_some(keeping); });
+      more |= tend_table(shard, db, "expire", [&](Table& table, Budget& budget) { return table.expire_some(keeping, budget); });
     }
-    more |= tend_table(shard, db, "sweep-purges", [](Table& table) { return table.purge_some(); });
-    const bool compacted = tend_table(shard, db, "compact", [&](Table& table) { return table.compact(keeping); });
-    more |= compacted || tend_table(shard, db, "shrink-index", [](Table& table) { return table.shrink_index(); });
+    more |= tend_table(shard, db, "sweep-purges", [](Table& table, Budget& budget) { return table.purge_some(budget); });
+    const bool compacted = tend_table(shard, db, "compact", [&](Table& table, Budget& budget) {
+      return table.compact(keeping, budget) != Reclaimed::impossible;
+    });
+    more |= compacted || tend_table(shard, db, "shrink-index", [](Table& table, Budget&) { return table.shrink_index(); });
   }
   return more;
 }

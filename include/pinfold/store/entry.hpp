@@ -9,8 +9,8 @@
 //   0/6/8   deadline in Unix milliseconds (8 bytes only for years after 10889)
 //   0/4     last access in Unix seconds, if the entry was written under a policy that shows it
 //   0/n     what it carries beside its value (extra.hpp)
-//   0/2     size of a key of 255 bytes or more
-//   n       key, or a pointer to its Blob
+//   0/10    hash and size of a key of 255 bytes or more
+//   n       key, or a pointer to its Blob and its hash
 //   n       value, or a pointer to its Blob
 //
 // So an entry costs 6 bytes (12 with a deadline) and half a byte on average to round up. There are no pointers to other
@@ -40,6 +40,7 @@ struct EntryParts {
   std::string_view value;  // inline, if !value_blob
   Blob key_blob;
   Blob value_blob;
+  std::uint64_t hash = 0;  // of the key
   UnixMs expires_at = 0;
   std::uint32_t accessed = 0;  // 0: not kept
   std::string_view extra;      // as Extra::write has written it; empty: none
@@ -59,8 +60,8 @@ class Entry {
   static std::size_t deadline_size(UnixMs at) { return at == 0 ? 0 : (at > 0 && at < (1LL << 48) ? 6 : 8); }
   /// Bytes that `parts` need, rounded up to words.
   static std::size_t size_of(const EntryParts& parts) {
-    const std::size_t key = parts.key_blob ? sizeof(void*) : parts.key.size();
-    const std::size_t long_key = !parts.key_blob && parts.key.size() >= long_key_mark ? 2 : 0;
+    const std::size_t key = parts.key_blob ? key_blob_size : parts.key.size();
+    const std::size_t long_key = !parts.key_blob && parts.key.size() >= long_key_mark ? long_key_head : 0;
     const std::size_t value = parts.value_blob ? sizeof(void*) : parts.value.size();
     const std::size_t accessed = parts.accessed != 0 ? sizeof parts.accessed : 0;
     const std::size_t size =
@@ -126,6 +127,13 @@ class Entry {
   /// Changes the deadline if that does not change the entry's layout.
   bool set_deadline_in_place(UnixMs at);
 
+  /// A long key's hash lies beside it: computing it anew would take too long for a lock that is held.
+  bool keeps_hash() const { return long_key() || (flags() & kKeyBlob) != 0; }
+  /// Only where it is kept.
+  std::uint64_t kept_hash() const {
+    const std::size_t key = key_offset();
+    return load<std::uint64_t>((flags() & kKeyBlob) != 0 ? key + sizeof(void*) : key - long_key_head);
+  }
   std::string_view key() const {
     const std::size_t at = key_offset();
     if ((flags() & kKeyBlob) != 0) return blob_view(at);
@@ -168,6 +176,8 @@ class Entry {
  private:
   enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kValueBlob = 8, kAccessed = 16, kExtra = 32, kAbsent = 64, kDead = 128 };
   static constexpr std::size_t long_key_mark = 255;
+  static constexpr std::size_t long_key_head = sizeof(std::uint64_t) + sizeof(std::uint16_t);
+  static constexpr std::size_t key_blob_size = sizeof(void*) + sizeof(std::uint64_t);
 
   template <class T>
   T load(std::size_t offset) const {
@@ -190,7 +200,7 @@ class Entry {
     return access_offset() + ((flags() & kAccessed) != 0 ? sizeof(std::uint32_t) : 0);
   }
   std::size_t key_offset() const {
-    const std::size_t at = extra_offset() + (long_key() ? 2 : 0);
+    const std::size_t at = extra_offset() + (long_key() ? long_key_head : 0);
     return has_extra() ? at + Extra::size_at(at_ + extra_offset()) : at;
   }
   std::size_t key_size(std::size_t offset) const {
@@ -198,7 +208,7 @@ class Entry {
   }
   std::size_t value_offset() const {
     const std::size_t key = key_offset();
-    return key + ((flags() & kKeyBlob) != 0 ? sizeof(void*) : key_size(key));
+    return key + ((flags() & kKeyBlob) != 0 ? key_blob_size : key_size(key));
   }
   std::string_view blob_view(std::size_t offset) const {
     return Blob::borrow(load<void*>(offset), [](const Blob& blob) { return blob.view(); });

@@ -29,7 +29,6 @@
 namespace pinfold::store {
 
 class KeyListener;
-class ScratchPool;
 class SegmentPool;
 class Shard;
 class Table;
@@ -245,7 +244,7 @@ class Keyspace {
   bool erase_shards(std::int64_t end_us);
   void drop(std::vector<std::unique_ptr<Table>> tables);
   void remove_expired(unsigned db, const Names& names, UnixMs now);
-  bool free_dropped(std::size_t segments);
+  bool free_dropped();
   void ask_for_measurement();
   bool prepare_eviction(std::int64_t end_us);
   bool tend(Shard& shard, UnixMs now);
@@ -284,7 +283,6 @@ class Keyspace {
   PolicySettings policy_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
-  std::unique_ptr<ScratchPool> scratches_;
   TagMarks tag_marks_;  // outlives all tables
   std::function<void()> wake_;
   std::atomic<std::int64_t> measurement_asked_us_{0};

@@ -9,7 +9,6 @@
 
 #include "pinfold/store/key_listener.hpp"
 #include "pinfold/store/keyspace.hpp"
-#include "pinfold/store/scratch.hpp"
 #include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/table.hpp"
 #include "pinfold/store/watchers.hpp"
@@ -20,9 +19,8 @@ namespace pinfold::store {
 /// that waits reads it all the time, so what a request only reads begins on the next.
 class alignas(64) Shard {
  public:
-  Shard(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& policy,
-        LockWatch& watch)
-      : mutex(watch), pool_(pool), scratches_(scratches), memory_(memory), hash_key_(hash_key), policy_(policy) {}
+  Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& policy, LockWatch& watch)
+      : mutex(watch), pool_(pool), memory_(memory), hash_key_(hash_key), policy_(policy) {}
 
   ShardMutex mutex;  // guards everything below
   std::uint64_t hits = 0;
@@ -42,25 +40,25 @@ class alignas(64) Shard {
   Table* table(unsigned db) {
     if (tables[db]) [[likely]] return tables[db].get();
     try {
-      tables[db] = std::make_unique<Table>(pool_, scratches_, memory_, hash_key_, policy_, occupied);
+      tables[db] = std::make_unique<Table>(pool_, memory_, hash_key_, policy_, occupied);
     } catch (const std::bad_alloc&) {
     }
     return tables[db].get();
   }
-  /// While stale values are served, nothing counts as expired.
-  Housekeeping housekeeping(unsigned db, UnixMs now) {
-    return {policy_.serve_stale.load(std::memory_order_relaxed) ? 0 : now, db, watchers, expired, evicted};
+  /// While stale values are served, or `keeps_expired`, nothing counts as expired.
+  Housekeeping housekeeping(unsigned db, UnixMs now, bool keeps_expired = false) {
+    const bool keeps = keeps_expired || policy_.serve_stale.load(std::memory_order_relaxed);
+    return {keeps ? 0 : now, db, watchers, expired, evicted, now};
   }
 
   /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give (or,
-  /// while those must go first, from the one with the most negative entries), as Table::evict. False if nothing could be done.
-  bool reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient);
+  /// while those must go first, from the one with the most negative entries), as Table::evict.
+  Reclaimed reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
   /// Takes the table out; the caller destroys it, best without the lock.
   std::unique_ptr<Table> detach(unsigned db);
 
  private:
   SegmentPool& pool_;
-  ScratchPool& scratches_;
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& policy_;

@@ -19,12 +19,12 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/eviction/policy.hpp"
+#include "pinfold/store/budget.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/index.hpp"
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/purges.hpp"
-#include "pinfold/store/scratch.hpp"
 #include "pinfold/store/segment.hpp"
 #include "pinfold/store/value.hpp"
 #include "pinfold/store/watchers.hpp"
@@ -38,17 +38,33 @@ struct Housekeeping {
   Watchers& watchers;
   std::uint64_t& expired;
   std::uint64_t& evicted;
+  UnixMs clock = now;  // `now` is 0 while nothing expires
+
+  /// Whether plain commands see a difference when the entry is taken away: not if it is negative, or was stale already.
+  bool noticed(const Entry& entry) const {
+    if (entry.absent()) return false;
+    return entry.live(clock) || (entry.expired(now) && entry.gone_at() == entry.expires_at());
+  }
+};
+
+/// What a step of eviction or compaction has come to.
+enum class Reclaimed : std::uint8_t {
+  impossible,  // there is nothing to be had
+  unfinished,  // the segment is not empty yet
+  nothing,     // it is, and what stayed takes up as much as it did
+  something,
 };
 
 class Table {
  public:
   /// `occupied` is kept at the bytes of all tables of the shard; it is not touched on destruction, which may happen
   /// outside of the lock.
-  Table(SegmentPool& pool, ScratchPool& scratches, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
+  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
         std::atomic<std::uint64_t>& occupied);
   ~Table();
-  /// Frees up to `segments` segments with what they hold; true when none is left. Only the destructor may follow.
-  bool dismantle(std::size_t segments);
+  /// Frees what the segments hold and then them, as far as the budget goes; true when none is left. Only the destructor may
+  /// follow.
+  bool dismantle(Budget& budget);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
@@ -73,12 +89,12 @@ class Table {
   /// Takes effect for every look-up at once; purge_some() finds the rest. False: too many are waiting for that.
   bool can_purge(const Purge& purge) { return purges_ == nullptr || purges_->has_room_for(purge); }
   void purge(const std::shared_ptr<Purge>& purge, const TagMarks& tags);
-  /// Goes through the segments that a purge may be for, a segment each time. False when all has been seen.
-  bool purge_some();
+  /// Goes through the segments that a purge may be for. False when all has been seen.
+  bool purge_some(Budget& budget);
 
-  /// Overwrites what is left of entries that are gone, a segment's worth each time: dead ones, what lies behind live ones and
-  /// their blocks, the rest of each segment. `pass` tells one time from the next. False when all has been seen.
-  bool erase_some(std::uint64_t pass);
+  /// Overwrites what is left of entries that are gone: dead ones, what lies behind live ones and their blocks, the rest of each
+  /// segment. `pass` tells one time from the next. False when all has been seen.
+  bool erase_some(std::uint64_t pass, Budget& budget);
 
   std::uint64_t size() const { return size_; }
   std::uint64_t expires() const { return expires_; }
@@ -95,18 +111,17 @@ class Table {
   bool visible(Ref ref, UnixMs now) const { return entry(ref).live(now) && (purges_ == nullptr || !purge_of(ref)); }
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
-  /// Evicts from the segment that must give way by the policy: all that may go, or, where large values hang on its queue,
-  /// until `wanted` bytes have come back. `pressure` as eviction::Reading's; with `patient`, it does not count while there are
-  /// entries that are to go before others. False if there is nothing to evict, or no memory to
-  /// do it.
-  bool evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient);
+  /// Evicts from the segment that must give way by the policy, entry by entry from its old end: as far as the budget goes, or,
+  /// where large values hang on the segment, until `wanted` bytes have come back. The next call goes on there. `pressure` as
+  /// eviction::Reading's; with `patient`, it does not count while there are entries that are to go before others.
+  Reclaimed evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
   /// Gets ready to evict soon, a little each time: without it the first evictions wait for pages. False when it is.
   bool prepare_eviction();
-  /// Looks for a segment that owes expired entries and removes them. Goes through all segments in as many calls as it
-  /// takes, each bounded; false at the end of such a round.
-  bool expire_some(const Housekeeping& keeping);
-  /// Rewrites the live entries of the emptiest segment if dead bytes have piled up; true if it did.
-  bool compact(const Housekeeping& keeping);
+  /// Looks for segments that owe expired entries and removes them. Goes through all segments in as many calls as it takes;
+  /// false at the end of such a round.
+  bool expire_some(const Housekeeping& keeping, Budget& budget);
+  /// Rewrites the live entries of the emptiest segment if dead bytes have piled up.
+  Reclaimed compact(const Housekeeping& keeping, Budget& budget);
 
   /// Gives memory of the index back if it has become much too large for what is in it; bounded, and as expire_some.
   bool shrink_index();
@@ -157,10 +172,10 @@ class Table {
   void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
   bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
   void note_purged(const Entry& entry, Purge& purge) const;
-  bool sweep_segment(std::uint32_t id, std::uint32_t& at);
-  bool erase_segment(std::uint32_t id);
+  bool sweep_entry(Ref ref);
+  bool sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget);
+  bool erase_segment(std::uint32_t id, Budget& budget);
   static std::size_t erase_behind(Entry entry);
-  bool sweep_before_moving(std::uint32_t id);
   void account_purges();
   bool provide_uses();
   void count_use(const Entry& entry, int sign);
@@ -172,9 +187,10 @@ class Table {
   Order eviction_order() const;
   Standing standing_of(const Entry& entry, const Order& order) const;
   std::uint64_t hash_of(Ref ref) const {
-    const std::string_view key = entry(ref).key();
-    work::bytes(key.size());
-    return siphash13(hash_key_, key);
+    const Entry e = entry(ref);
+    if (e.keeps_hash()) return e.kept_hash();
+    work::bytes(e.key().size());
+    return siphash13(hash_key_, e.key());
   }
   Segment& segment_of(Ref ref) { return segments_[ref >> offset_bits]; }
   QueueState& queue_of(const Segment& segment) { return queues_[segment.queue]; }
@@ -203,10 +219,35 @@ class Table {
   void note_deadline(Segment& segment, UnixMs at);
   void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
 
+  /// A place in a segment where work goes on under a later hold of the lock. The sequence tells whether the segment is still
+  /// the one that it was; then its entries lie where they lay.
+  struct Place {
+    std::uint32_t id = no_segment;
+    std::uint32_t offset = 0;
+    std::uint64_t sequence = 0;
+  };
+  struct Emptying : Place {
+    std::int64_t change = 0;  // of occupied() so far
+  };
+  struct Expiring : Place {
+    UnixMs before = no_deadline;    // what Segment::earliest was
+    UnixMs earliest = no_deadline;  // of the entries passed
+  };
+  struct Resident {
+    Ref ref;
+    std::uint64_t hash;
+  };
+  struct Batch;
+  static constexpr std::uint64_t no_bound = UINT64_MAX;
+  bool valid(const Place& place) const { return place.sequence != 0 && segments_[place.id].sequence == place.sequence; }
+  void begin(Emptying& place, std::uint32_t id);
+  Reclaimed note_emptied(Emptying& place, std::uint64_t before, bool done);
+  void collect(const Place& place, Batch& batch, Budget& budget) const;
   template <class Keep>
-  void empty_segment(std::uint32_t id, const Housekeeping& keeping, Scratch& scratch, Keep&& keep);
+  bool empty_some(Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep);
   template <class Keep>
-  void evict_large(std::uint32_t id, const Housekeeping& keeping, std::uint64_t wanted, Keep&& keep);
+  void empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep);
+  bool choose_segment(eviction::Victim victim, unsigned& pressure, Emptying*& place);
   std::uint64_t returned_by(const Entry& entry) const;
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
@@ -215,12 +256,14 @@ class Table {
   std::uint32_t emptiest_segment();
   std::uint32_t random_segment(std::optional<eviction::Queue> only = {}) const;
   std::uint32_t soonest_segment() const;
-  UnixMs nearer_deadlines(std::uint32_t id, Scratch& scratch);
   bool evictable(std::uint32_t id) const;
-  void expire_segment(std::uint32_t id, const Housekeeping& keeping);
+  void expire_segment(const Housekeeping& keeping, Budget& budget);
+  UnixMs earliest_of(std::uint32_t id) const {
+    const UnixMs earliest = segments_[id].earliest;
+    return valid(expiring_) && expiring_.id == id ? std::min(earliest, expiring_.before) : earliest;
+  }
 
   SegmentPool& pool_;
-  ScratchPool& scratches_;
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& settings_;
@@ -237,7 +280,11 @@ class Table {
   std::uint64_t dead_bytes_ = 0;
   std::uint64_t blobs_ = 0;       // entries that hold one
   bool dismantling_ = false;
+  std::array<Emptying, eviction::queue_count> evicting_;  // by queue
+  Emptying compacting_;
+  Expiring expiring_;
   std::uint32_t sweep_at_ = 1;    // the next segment that expire_some or dismantle looks at
+  std::uint32_t dismantled_ = 0;  // how far dismantle has come in it
   std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; only once there was one
   EntryUse negatives_;
   std::uint64_t sequence_ = 0;    // of the segment started last

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "pinfold/store/keyspace.hpp"
-#include "pinfold/store/scratch.hpp"
 #include "pinfold/store/segment.hpp"
 
 using namespace pinfold;
@@ -36,23 +35,6 @@ TEST_CASE("free segments are overwritten, and those that are freed while that is
   pool.free(during);
   CHECK(is_clean(before, segment_size));
   CHECK(is_clean(during, segment_size));
-}
-
-TEST_CASE("buffers of eviction are overwritten, those at work when they are given back") {
-  ScratchPool pool;
-  ScratchPool::Handle idle = pool.borrow();
-  ScratchPool::Handle working = pool.borrow();
-  const char* const bytes = idle->bytes.data();
-  const char* const work = working->bytes.data();
-  for (const auto& scratch : {&idle, &working}) (*scratch)->bytes.assign(segment_size, 'x');
-  idle.reset();
-  pool.wipe();
-  CHECK(is_clean(bytes, segment_size));
-  CHECK_FALSE(pool.wiped());
-  CHECK(work[0] == 'x');
-  working.reset();
-  CHECK(pool.wiped());
-  CHECK(is_clean(work, segment_size));
 }
 
 TEST_CASE("an erasure comes to its end, also one that is asked for during another") {

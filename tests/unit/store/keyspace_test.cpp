@@ -1,11 +1,13 @@
 #include <catch2/catch.hpp>
 
+#include <limits>
 #include <map>
 #include <random>
 #include <set>
 #include <string>
 
 #include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/purges.hpp"
 #include "pinfold/store/shard.hpp"
 #include "pinfold/store/walk.hpp"
 
@@ -288,8 +290,9 @@ TEST_CASE("expired entries give their memory back without being asked for") {
 TEST_CASE("a watched key's flag rises with a write, a removal and a flush, not with a read") {
   Keyspace keyspace({.shards = 2});
   Keyspace::Locks none(keyspace);
+  const UnixMs deadline = unix_ms() + 1'000'000;
   const auto watched = [&](auto&& change) {
-    put(keyspace, "w", "1", {.expires_at = 500});
+    put(keyspace, "w", "1", {.expires_at = deadline});
     auto flag = std::make_shared<WatchFlag>();
     with(keyspace, "w", 1, [&](Database&, const Key& key) { keyspace.watch(0, key, flag, 1); });
     change();
@@ -300,8 +303,52 @@ TEST_CASE("a watched key's flag rises with a write, a removal and a flush, not w
   CHECK_FALSE(watched([&] { put(keyspace, "other", "1"); }));
   CHECK(watched([&] { put(keyspace, "w", "2"); }));
   CHECK(watched([&] { with(keyspace, "w", 1, [](Database& db, const Key& key) { return db.remove(key); }); }));
-  CHECK_FALSE(watched([&] { get(keyspace, "w", 500); }));  // EXEC sees for itself whose time is up
+  CHECK_FALSE(watched([&] { get(keyspace, "w", deadline); }));  // EXEC sees for itself whose time is up
   CHECK(watched([&] { keyspace.flush(0, none); }));
+}
+
+TEST_CASE("whoever watches a key is not told when a negative entry or a stale one goes") {
+  Keyspace keyspace({.shards = 1});
+  Keyspace::Locks none(keyspace);
+  const UnixMs now = unix_ms();
+  const Extra stale{.stale_ms = 1000};
+  const auto watched = [&](const PutOptions& options, auto&& change) {
+    put(keyspace, "w", "1", options, now);
+    auto flag = std::make_shared<WatchFlag>();
+    with(keyspace, "w", now, [&](Database&, const Key& key) { keyspace.watch(0, key, flag, now); });
+    change();
+    with(keyspace, "w", now, [&](Database&, const Key& key) { keyspace.unwatch(0, key, flag.get()); });
+    CHECK_FALSE(get(keyspace, "w", now + 2000));
+    return flag->dirty.load();
+  };
+  const auto expire = [&] {
+    while (keyspace.background_step(now + 5000, 100'000)) {
+    }
+  };
+  const auto purge = [&] {
+    auto all = std::make_shared<Purge>();
+    all->by_prefix = true;
+    all->names = {""};
+    all->at = now;
+    keyspace.purge(0, all, none);
+  };
+  for (const bool absent : {false, true}) {
+    const PutOptions options{.expires_at = absent ? now + 1000 : now - 10, .absent = absent, .extra = absent ? nullptr : &stale};
+    CHECK_FALSE(watched(options, [&] { get(keyspace, "w", now + 2000); }));
+    CHECK_FALSE(watched(options, expire));
+    CHECK_FALSE(watched(options, [&] { keyspace.flush(0, none); }));
+    CHECK_FALSE(watched(options, purge));
+  }
+  CHECK(watched({.expires_at = now + 1000}, expire));
+  CHECK(watched({.expires_at = now + 1000}, purge));
+}
+
+TEST_CASE("the mean of lifetimes does not overflow") {
+  Keyspace keyspace({.shards = 1});
+  Keyspace::Locks none(keyspace);
+  constexpr UnixMs far = std::numeric_limits<UnixMs>::max();
+  for (int i = 0; i < 100; ++i) put(keyspace, std::to_string(i), "1", {.expires_at = far});
+  CHECK(keyspace.database_stats(0, 1, none).average_ttl == far - 1);
 }
 
 TEST_CASE("counters of a table equal a recount of its log") {
@@ -315,8 +362,7 @@ TEST_CASE("counters of a table equal a recount of its log") {
   std::mt19937_64 random(11);
   {
     const PolicySettings policy{eviction::Kind::allkeys_lfu};
-    ScratchPool scratches;
-    Table table(pool, scratches, memory, hash_key, policy, occupied);
+    Table table(pool, memory, hash_key, policy, occupied);
     for (int i = 0; i < 100000; ++i) {
       const std::string name = std::to_string(random() % 5000);
       const Key key{name, siphash13(hash_key, name)};
@@ -327,9 +373,10 @@ TEST_CASE("counters of a table equal a recount of its log") {
         REQUIRE(table.put(key, std::string(random() % 400, 'v'), {}, {.expires_at = at}));
       }
       const Housekeeping keeping{i, 0, watchers, expired, evicted};
-      if (random() % 50 == 0) table.compact(keeping);
-      if (random() % 100 == 0) table.expire_some(keeping);
-      if (random() % 1000 == 0) table.evict(keeping, 1000, 0, false);
+      Budget budget;
+      if (random() % 50 == 0) table.compact(keeping, budget);
+      if (random() % 100 == 0) table.expire_some(keeping, budget);
+      if (random() % 1000 == 0) table.evict(keeping, 1000, 0, false, budget);
       if (i % 1000 == 0) REQUIRE(table.audit().consistent);
     }
     CHECK(table.audit().live_entries == table.size());
