@@ -110,6 +110,8 @@ void run_steps(Call& call, const Plan& plan) {
     nested.may_exceed = may_exceed;
     const std::size_t before = call.reply.output().size();
     invoke(nested, stats);
+    // What was stored belongs to the key alone, so that the next command can change it where it is.
+    if (nested.large != nullptr) *nested.large = LargeArguments();
     // CLIENT REPLY SKIP is silent, but the array has announced an element.
     if (call.reply.output().size() == before) call.reply.ok();
   }

@@ -29,8 +29,8 @@ Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bo
   });
   // A large table may hold nothing that the policy lets go.
   for (const unsigned db : candidates) {
-    const Reclaimed evicted = tables[db]->evict(housekeeping(db, now), wanted, pressure, patient, budget);
-    if (evicted != Reclaimed::impossible) return evicted;
+    const Reclaimed result = tables[db]->evict(housekeeping(db, now), wanted, pressure, patient, budget);
+    if (result != Reclaimed::impossible) return result;
   }
   return Reclaimed::impossible;
 }

@@ -84,7 +84,7 @@ class Call {
   }
 
   /// The block that the argument at `index` came in, to be stored without a copy; an empty Blob if it came otherwise.
-  /// args[index] lies in that block.
+  /// args[index] lies in that block, and stays valid.
   Blob take_blob(std::size_t index) { return large != nullptr ? large->take(index) : Blob(); }
   /// Stores the argument at `index` as the whole value of a key.
   bool put_argument(store::Database& db, const store::Key& key, std::size_t index,

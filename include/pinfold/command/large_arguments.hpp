@@ -26,8 +26,8 @@ class LargeArguments {
   void refuse() { refused_ = true; }
   bool refused() const { return refused_; }
 
-  /// The block of the argument at `index`, whose bytes stay where they are; an empty Blob if it has none (any more).
-  /// O(log of the count).
+  /// Another reference to the block of the argument at `index`, for the store to keep; an empty Blob if it did not come in one.
+  /// The argument itself can be read until the request ends. O(log of the count).
   Blob take(std::size_t index);
   /// Another reference to that block, in the same way: for a reply that repeats the argument.
   Blob share(std::size_t index) const;
@@ -36,6 +36,7 @@ class LargeArguments {
   struct Argument {
     std::size_t index;
     Blob blob;
+    bool taken = false;
   };
   static std::string_view view_of(const Blob& blob) { return blob ? blob.view() : std::string_view{}; }
 

@@ -311,7 +311,8 @@ TEST_CASE("whoever watches a key is not told when a negative entry or a stale on
   Keyspace keyspace({.shards = 1});
   Keyspace::Locks none(keyspace);
   const UnixMs now = unix_ms();
-  const Extra stale{.stale_ms = 1000};
+  Extra stale;
+  stale.stale_ms = 1000;
   const auto watched = [&](const PutOptions& options, auto&& change) {
     put(keyspace, "w", "1", options, now);
     auto flag = std::make_shared<WatchFlag>();
