@@ -76,13 +76,9 @@ void Blob::release() {
   if (rep_->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   BlockHeap& heap = *rep_->heap;
   const std::size_t block = rep_->block;
-  // The pages of a mapping go back to the system.
-  if (rep_->wipe.load(std::memory_order_relaxed) && block < BlockHeap::own_mapping) {
-    std::memset(rep_->bytes(), 0, capacity());
-    work::bytes(capacity());
-  }
+  const bool wipe = rep_->wipe.load(std::memory_order_relaxed);
   rep_->~Rep();
-  heap.free(reinterpret_cast<char*>(rep_), block);
+  heap.free(reinterpret_cast<char*>(rep_), block, wipe);
 }
 
 }  // namespace pinfold

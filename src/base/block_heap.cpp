@@ -10,6 +10,8 @@
 #include <new>
 #include <utility>
 
+#include "pinfold/base/work.hpp"
+
 namespace pinfold {
 
 namespace {
@@ -67,7 +69,7 @@ BlockHeap::BlockHeap(std::function<void(std::int64_t)> account, std::size_t spar
     : account_(std::move(account)), spare_(spare) {}
 
 BlockHeap::~BlockHeap() {
-  while (free_noted(region_size)) {
+  while (give_back(region_size)) {
   }
   for (const auto& region : regions_) munmap(region->base, region_size);
 }
@@ -86,9 +88,11 @@ char* BlockHeap::remap(char* block, std::size_t size, std::size_t bytes) {
   char* const moved = map(bytes);
   if (moved == nullptr) return nullptr;
   std::memcpy(moved, block, size);
+  work::system_call();
   munmap(block, size);
   return moved;
 #else
+  work::system_call();
   void* const moved = mremap(block, size, bytes, MREMAP_MAYMOVE);
   return moved == MAP_FAILED ? nullptr : static_cast<char*>(moved);
 #endif
@@ -144,7 +148,9 @@ std::int64_t BlockHeap::take(Region& region, std::size_t at, std::size_t units) 
     // Only the ends of a run share their page with others.
     if ((p == first || p == last) && page_in_use(region.used, p)) continue;
     ++fresh;
-    if (test(region.resident, p)) --spare_pages_;
+    if (!test(region.resident, p)) continue;
+    --region.spare;
+    spare_pages_.fetch_sub(1, std::memory_order_relaxed);
   }
   fill(region.used, at, units, true);
   fill(region.resident, first, last - first + 1, true);
@@ -210,50 +216,40 @@ char* BlockHeap::grow(char* block, std::size_t size, std::size_t bytes) {
   return moved;
 }
 
-void BlockHeap::free(char* block, std::size_t size) {
-  if (size < own_mapping) return free_run(block, size);
-  account_(-static_cast<std::int64_t>(size));
-  if (size < worth_noting) {
-    work::system_call();
-    munmap(block, size);
-    return;
-  }
-  {
-    const std::lock_guard lock(mutex_);
-    if (!note({block, size})) return;
-    noted_bytes_ += size;
-  }
-  if (wake_) wake_();
+void BlockHeap::free(char* block, std::size_t size, bool wipe) {
+  const bool mapping = size >= own_mapping;
+  // The pages of a mapping are gone when it is given back; a run is to be overwritten by then.
+  if (!mapping && !wipe && !wiping_.load(std::memory_order_relaxed)) return free_run(block, size);
+  if (mapping) account_(-static_cast<std::int64_t>(size));
+  note(block, size);
+  if (size >= worth_news) news_.store(true, std::memory_order_relaxed);
 }
 
-// Keeps a mapping for free_noted(), or frees it at once where there is no memory for a note. With mutex_.
-bool BlockHeap::note(const Mapping& mapping) {
-  try {
-    noted_.push_back(mapping);
-    return true;
-  } catch (const std::bad_alloc&) {
-    work::system_call();
-    munmap(mapping.base, mapping.size);
-    return false;
-  }
+// Keeps a block for give_back().
+void BlockHeap::note(char* block, std::size_t size) {
+  auto* const noted = new (block) Noted{nullptr, size, size};
+  const std::lock_guard lock(mutex_);
+  (newest_noted_ != nullptr ? newest_noted_->next : oldest_noted_) = noted;
+  newest_noted_ = noted;
+  ++noted_count_;
+  noted_bytes_ += size;
 }
 
-void BlockHeap::purge(Region& region, std::size_t first_page, std::size_t pages) {
-  work::system_call();
-  madvise(region.base + first_page * page, pages * page, MADV_DONTNEED);
-  fill(region.resident, first_page, pages, false);
-  spare_pages_ -= pages;
+std::uint64_t BlockHeap::last_noted() const {
+  const std::lock_guard alone(giving_);  // pages that are on their way back have gone then
+  const std::lock_guard lock(mutex_);
+  return noted_count_;
+}
+
+bool BlockHeap::given_back(std::uint64_t number) const {
+  const std::lock_guard lock(mutex_);
+  return given_count_ >= number;
 }
 
 void BlockHeap::free_run(char* block, std::size_t size) {
   std::int64_t freed = 0;
   {
     const std::lock_guard lock(mutex_);
-    // With the lock, so that wipe_free() meets all that was freed before it began.
-    if (wiping_.load(std::memory_order_relaxed)) [[unlikely]] {
-      std::memset(block, 0, size);
-      work::bytes(size);
-    }
     Region& region = region_of(block);
     const std::size_t units = size / unit;
     const std::size_t at = static_cast<std::size_t>(block - region.base) / unit;
@@ -267,21 +263,62 @@ void BlockHeap::free_run(char* block, std::size_t size) {
     if (page_in_use(region.used, first)) ++first;
     if (end > first && page_in_use(region.used, end - 1)) --end;
     if (end > first) {
-      spare_pages_ += end - first;
+      region.spare += end - first;
+      spare_pages_.fetch_add(end - first, std::memory_order_relaxed);
       freed = static_cast<std::int64_t>((end - first) * page);
-      if (spare_pages_ * page > spare_) purge(region, first, end - first);
     }
   }
   account_(-freed);
 }
 
-void BlockHeap::release_spare() {
-  const std::lock_guard lock(mutex_);
-  for (const auto& region : regions_) {
-    for (std::size_t p = next(region->resident, 0, region_pages, true); p < region_pages;
-         p = next(region->resident, p + 1, region_pages, true)) {
-      if (!page_in_use(region->used, p)) purge(*region, p, 1);
+// The first run of spare pages, up to `most` of them, from trim_at_ on; region_pages if there is none. With mutex_.
+std::size_t BlockHeap::find_spare(Region& region, std::size_t most, std::size_t& pages) {
+  constexpr std::size_t looked_at_once = 1024;
+  const std::size_t end = std::min(trim_at_ + looked_at_once, region_pages);
+  for (std::size_t p = next(region.resident, trim_at_, end, true); p < end; p = next(region.resident, p + 1, end, true)) {
+    if (page_in_use(region.used, p)) continue;
+    pages = 1;
+    while (pages < most && p + pages < region_pages && test(region.resident, p + pages) && !page_in_use(region.used, p + pages)) {
+      ++pages;
     }
+    trim_at_ = p + pages;
+    return p;
+  }
+  trim_at_ = end;
+  return region_pages;
+}
+
+// Gives a run of spare pages back, up to about `bytes`, if there are more than `keep`. Returns how many bytes, 0 if none are left
+// or to be found in this step.
+std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
+  std::unique_lock lock(mutex_);
+  if (spare_pages_.load(std::memory_order_relaxed) * page <= keep) return 0;
+  const auto found = std::find_if(regions_.begin(), regions_.end(), [](const auto& region) { return region->spare > 0; });
+  Region& region = **found;
+  if (trim_at_ >= region_pages) trim_at_ = 0;
+  std::size_t pages = 0;
+  const std::size_t first = find_spare(region, std::max<std::size_t>(bytes / page, 1), pages);
+  if (pages == 0) return page;  // perhaps further on
+  // Nobody may take them meanwhile.
+  const std::size_t at = first * units_per_page;
+  const std::size_t units = pages * units_per_page;
+  fill(region.used, at, units, true);
+  fill(region.resident, first, pages, false);
+  region.spare -= pages;
+  spare_pages_.fetch_sub(pages, std::memory_order_relaxed);
+  lock.unlock();
+  work::system_call();
+  madvise(region.base + first * page, pages * page, MADV_DONTNEED);
+  lock.lock();
+  fill(region.used, at, units, false);
+  region.first_free = std::min(region.first_free, at);
+  region.largest = std::max(region.largest, next(region.used, at, region_units, true) - clear_from(region.used, at));
+  return pages * page;
+}
+
+void BlockHeap::release_spare() {
+  const std::lock_guard alone(giving_);
+  while (trim(region_size, 0) != 0) {
   }
 }
 
@@ -291,19 +328,16 @@ void BlockHeap::wipe(char* at, std::size_t size) {
 }
 
 const char* BlockHeap::wipe_free(const char* at) {
-  constexpr std::size_t pages_at_once = 256;
+  constexpr std::size_t pages_at_once = 16;  // others wait for the lock meanwhile
   const std::lock_guard lock(mutex_);
   const auto found = std::find_if(regions_.begin(), regions_.end(),
                                   [at](const auto& region) { return at < region->base + region_size; });
   if (found == regions_.end()) return nullptr;
   Region& region = **found;
   const std::size_t first = at > region.base ? static_cast<std::size_t>(at - region.base) / page : 0;
-  const std::size_t end = std::min(first + pages_at_once, region_pages);
-  for (std::size_t p = next(region.resident, first, end, true); p < end; p = next(region.resident, p + 1, end, true)) {
-    if (!page_in_use(region.used, p)) {
-      purge(region, p, 1);
-      continue;
-    }
+  const std::size_t start = next(region.resident, first, region_pages, true);
+  const std::size_t end = std::min(start + pages_at_once, region_pages);
+  for (std::size_t p = start; p < end; p = next(region.resident, p + 1, end, true)) {
     const std::size_t last_unit = (p + 1) * units_per_page;
     for (std::size_t u = next(region.used, p * units_per_page, last_unit, false); u < last_unit;) {
       const std::size_t used = next(region.used, u, last_unit, true);
@@ -314,31 +348,60 @@ const char* BlockHeap::wipe_free(const char* at) {
   return region.base + end * page;
 }
 
-bool BlockHeap::free_noted(std::size_t bytes) {
-  // Pages are given back in pieces: unmapping much at once would keep page faults of the whole process waiting.
-  constexpr std::size_t piece = 512 * 1024;
-  for (std::size_t done = 0; done < bytes;) {
-    Mapping mapping{};
-    {
-      const std::lock_guard lock(mutex_);
-      if (noted_.empty()) return false;
-      mapping = noted_.back();
-      noted_.pop_back();
-    }
-    const std::size_t here = std::min(piece, mapping.size - mapping.given_back);
-    work::system_call();
-    madvise(mapping.base + mapping.given_back, here, MADV_DONTNEED);
-    mapping.given_back += here;
-    done += here;
-    const bool last = mapping.given_back == mapping.size;
-    if (last) work::system_call();
-    if (last) munmap(mapping.base, mapping.size);
+// Gives the oldest noted block back, or up to about `bytes` of it. Returns how many bytes, 0 if there is none. With giving_: the
+// block stays in the list, and nobody else takes it from there.
+std::size_t BlockHeap::give_back_noted(std::size_t bytes) {
+  Noted* noted = nullptr;
+  {
     const std::lock_guard lock(mutex_);
+    noted = oldest_noted_;
+  }
+  if (noted == nullptr) return 0;
+  char* const block = reinterpret_cast<char*>(noted);
+  const std::size_t size = noted->size;
+  const bool mapping = size >= own_mapping;
+  const std::size_t here = mapping ? std::min(bytes, noted->left) : size;
+  if (mapping && noted->left > here) {
+    noted->left -= here;
+    work::system_call();
+    madvise(block + noted->left, here, MADV_DONTNEED);
     noted_bytes_ -= here;
-    if (!last && !note(mapping)) noted_bytes_ -= mapping.size - mapping.given_back;
+    return here;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    oldest_noted_ = noted->next;
+    if (oldest_noted_ == nullptr) newest_noted_ = nullptr;
+  }
+  if (mapping) {
+    work::system_call();
+    munmap(block, size);
+  } else {
+    work::bytes(size);
+    std::memset(block, 0, size);
+    free_run(block, size);
   }
   const std::lock_guard lock(mutex_);
-  return !noted_.empty();
+  noted_bytes_ -= here;
+  ++given_count_;
+  return here;
+}
+
+bool BlockHeap::give_back(std::size_t bytes) {
+  // Pages are given back in pieces: unmapping much at once would keep page faults of the whole process waiting.
+  constexpr std::size_t piece = 512 * 1024;
+  const std::lock_guard alone(giving_);
+  for (std::size_t done = 0; done < bytes;) {
+    const std::size_t here = give_back_noted(piece);
+    done += here;
+    if (here == 0) break;
+  }
+  for (std::size_t done = 0; done < bytes;) {
+    const std::size_t here = trim(std::min(piece, bytes), spare_);
+    done += here;
+    if (here == 0) break;
+  }
+  return noted() != 0;
 }
 
 }  // namespace pinfold

@@ -162,7 +162,7 @@ KeyspaceAudit Keyspace::audit() {
     }
     if (occupied != shard->occupied.load()) result.consistent = false;
   }
-  for (const auto& table : dropped_) add(*table);
+  for (const Dropped& dropped : dropped_) add(*dropped.table);
   std::map<const void*, std::size_t> block_sizes;
   for (const auto& [raw, block] : blocks) {
     block_sizes[raw] = block.bytes;

@@ -94,6 +94,15 @@ bool Keyspace::erase_shards(std::int64_t end_us) {
   return false;
 }
 
+void Keyspace::note_rest() {
+  {
+    const std::lock_guard lock(dropped_mutex_);
+    erasing_.dropped = dropped_count_;
+  }
+  erasing_.noted_blocks = memory_.heap().last_noted();
+  erasing_.noted_segments = pool_->last_noted();
+}
+
 // The pass that was asked for, for as long as there is time. True if there is more to do.
 bool Keyspace::erase_some(std::int64_t end_us) {
   if (erased(erasing_.number)) {
@@ -107,8 +116,13 @@ bool Keyspace::erase_some(std::int64_t end_us) {
     erasing_.block = memory_.heap().wipe_free(erasing_.block);
     erasing_.blocks = erasing_.block == nullptr;
   }
-  // Others see to the rest.
-  if (dropped_tables_ != 0 || memory_.heap().noted() != 0) return true;
+  // The rest is what was freed until now; what is freed from now on is not waited for, or this would never end where large values
+  // come and go.
+  if (!std::exchange(erasing_.rest, true)) note_rest();
+  if (dropped_before(erasing_.dropped) || !memory_.heap().given_back(erasing_.noted_blocks) ||
+      !pool_->given_back(erasing_.noted_segments)) {
+    return true;
+  }
   memory_.set_erasing(false);
   erasures_done_.store(erasing_.number, std::memory_order_release);
   return !erased(erasures_asked_.load(std::memory_order_acquire));

@@ -76,13 +76,16 @@ void Keyspace::Locks::release() {
   if (single_ >= 0) {
     const auto shard = static_cast<unsigned>(std::exchange(single_, -1));
     held_.reset(shard);
-    return unlock(shard);
+    unlock(shard);
+    if (keyspace_->memory_.heap().has_news()) [[unlikely]] keyspace_->wake();
+    return;
   }
   if (held_.none()) return;
   for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
     if (held_.test(i)) unlock(i);
   }
   held_.reset();
+  if (keyspace_->memory_.heap().has_news()) keyspace_->wake();
 }
 
 void Keyspace::prefetch_index(unsigned db, const Key& key) {

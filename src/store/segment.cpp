@@ -11,6 +11,8 @@
 #include <new>
 #include <span>
 
+#include "pinfold/base/work.hpp"
+
 namespace pinfold::store {
 
 SegmentPool::~SegmentPool() {
@@ -27,8 +29,8 @@ bool SegmentPool::add_region() {
   } catch (const std::bad_alloc&) {
     return false;
   }
-  work::system_call();
   // Aligned to huge pages: mapped larger, and the ends cut off.
+  work::system_call();
   void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return false;
@@ -110,15 +112,14 @@ char* SegmentPool::allocate() {
 }
 
 void SegmentPool::release_spare() {
-  const std::lock_guard lock(mutex_);
-  for (char* base : warm_) {
-    keep_holes(base);
-    work::system_call();
-    madvise(base, segment_size, MADV_DONTNEED);
-    cold_.push_back(base);
+  {
+    const std::lock_guard lock(mutex_);
+    for (char* base : warm_) note(base);
+    warm_.clear();
+    ready_.store(0, std::memory_order_relaxed);
   }
-  warm_.clear();
-  ready_.store(0, std::memory_order_relaxed);
+  while (give_back(1)) {
+  }
 }
 
 void SegmentPool::wipe_spare() {
@@ -138,23 +139,54 @@ void SegmentPool::wipe_spare() {
 
 void SegmentPool::free(char* base) {
   memory_.add(Use::segments, -static_cast<std::int64_t>(segment_size));
-  {
-    const std::lock_guard lock(mutex_);
-    if (warm_.size() < kept_warm()) {
-      if (memory_.erasing()) [[unlikely]] {
-        std::memset(base, 0, segment_size);
-        work::bytes(segment_size);
-      }
-      warm_.push_back(base);
-      ready_.store(warm_.size(), std::memory_order_relaxed);
-      return;
-    }
-    keep_holes(base);
-  }
-  work::system_call();
-  madvise(base, segment_size, MADV_DONTNEED);
   const std::lock_guard lock(mutex_);
-  cold_.push_back(base);
+  // While bytes are erased, none may be handed out again before they are overwritten.
+  if (warm_.size() < kept_warm() && !memory_.erasing()) {
+    warm_.push_back(base);
+    ready_.store(warm_.size(), std::memory_order_relaxed);
+    return;
+  }
+  note(base);
+}
+
+// With mutex_.
+void SegmentPool::note(char* base) {
+  auto* const noted = new (base) Noted{nullptr};
+  (newest_noted_ != nullptr ? newest_noted_->next : oldest_noted_) = noted;
+  newest_noted_ = noted;
+  noted_count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool SegmentPool::give_back(std::size_t segments) {
+  if (given_count_.load(std::memory_order_relaxed) == noted_count_.load(std::memory_order_relaxed)) return false;
+  const std::lock_guard alone(giving_);
+  for (std::size_t done = 0; done < segments; ++done) {
+    Noted* noted = nullptr;
+    {
+      const std::lock_guard lock(mutex_);
+      noted = oldest_noted_;
+      if (noted == nullptr) return false;
+      oldest_noted_ = noted->next;
+      if (oldest_noted_ == nullptr) newest_noted_ = nullptr;
+      keep_holes(reinterpret_cast<char*>(noted));
+    }
+    work::system_call();
+    madvise(noted, segment_size, MADV_DONTNEED);
+    const std::lock_guard lock(mutex_);
+    cold_.push_back(reinterpret_cast<char*>(noted));
+    given_count_.fetch_add(1, std::memory_order_relaxed);
+  }
+  return given_count_.load(std::memory_order_relaxed) != noted_count_.load(std::memory_order_relaxed);
+}
+
+std::uint64_t SegmentPool::last_noted() {
+  const std::lock_guard lock(mutex_);
+  return noted_count_.load(std::memory_order_relaxed);
+}
+
+bool SegmentPool::given_back(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  return given_count_.load(std::memory_order_relaxed) >= number;
 }
 
 }  // namespace pinfold::store

@@ -52,7 +52,8 @@ bool Table::dismantle(Budget& budget) {
       segment.dead += static_cast<std::uint32_t>(e.extent());
     }
     if (budget.spent()) return false;
-    budget.spend(1, segment_size);  // giving its pages back takes about as long as copying it
+    budget.spend(1);
+    budget.take(0, segment_size);  // giving its pages back takes about as long as copying it
     pool_.free(std::exchange(segment.base, nullptr));
   }
   return true;

@@ -19,41 +19,41 @@ void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables) {
   if (tables.empty()) return;
   {
     const std::lock_guard lock(dropped_mutex_);
-    for (auto& table : tables) {
-      dropped_.push_back(std::move(table));
-      ++dropped_tables_;
-    }
+    for (auto& table : tables) dropped_.push_back({++dropped_count_, std::move(table)});
   }
   if (wake_) wake_();
 }
 
-// Frees a piece of one dropped table; false if there is none.
+// Frees a piece of the oldest dropped table that nobody else is at work at; false if there is none.
 bool Keyspace::free_dropped() {
-  std::unique_ptr<Table> table;
+  std::list<Dropped>::iterator at;
   {
     const std::lock_guard lock(dropped_mutex_);
     if (dropped_.empty()) return false;
-    table = std::move(dropped_.back());
-    dropped_.pop_back();
+    at = dropped_.begin();
+    freeing_.splice(freeing_.end(), dropped_, at);
   }
-  if (Budget budget; table->dismantle(budget)) {
-    table.reset();
-    --dropped_tables_;
-    return true;
-  }
+  Budget budget;
+  const bool done = at->table->dismantle(budget);
+  if (done) at->table.reset();
   const std::lock_guard lock(dropped_mutex_);
-  try {
-    dropped_.push_back(std::move(table));
-  } catch (const std::bad_alloc&) {  // then it goes as a whole
-    table.reset();
-    --dropped_tables_;
+  if (done) {
+    freeing_.erase(at);
+  } else {
+    dropped_.splice(dropped_.begin(), freeing_, at);
   }
   return true;
 }
 
+// Whether a table up to this number is still to be freed.
+bool Keyspace::dropped_before(std::uint64_t number) {
+  const std::lock_guard lock(dropped_mutex_);
+  const auto before = [number](const Dropped& dropped) { return dropped.number <= number; };
+  return std::any_of(dropped_.begin(), dropped_.end(), before) || std::any_of(freeing_.begin(), freeing_.end(), before);
+}
+
 void Keyspace::on_work(std::function<void()> wake) {
   wake_ = std::move(wake);
-  memory_.heap().on_noted(wake_);
 }
 
 void Keyspace::release_spare() {
@@ -120,20 +120,34 @@ void Keyspace::ask_for_measurement() {
   if (measurement_asked_us_.compare_exchange_strong(asked, now, std::memory_order_relaxed)) wake_();
 }
 
+// Gives back to the system some of what was freed while shards were locked; true if there is more.
+bool Keyspace::give_back(std::size_t bytes) {
+  const bool segments = pool_->give_back(bytes / segment_size);
+  const bool index = memory_.index_heap().give_back(bytes);
+  return memory_.heap().give_back(bytes) || segments || index;
+}
+
 bool Keyspace::make_room(std::uint64_t bytes) {
   // A command may open a segment and split a group of the index on top of what it announced.
   constexpr std::uint64_t index_growth = 16 * 1024;
   const std::uint64_t wanted = bytes + segment_size + index_growth;
+  constexpr std::uint64_t worth_helping = 64 * 1024;
   pool_->prepare();
   // Who takes much helps to give back as much; the background does it for all others.
-  if (bytes >= BlockHeap::own_mapping && memory_.heap().noted() > 0) memory_.heap().free_noted(bytes);
+  if (bytes >= worth_helping && memory_.heap().noted() > 0) memory_.heap().give_back(bytes);
   if (memory_.fits(wanted)) return true;
   if (!memory_.could_fit(wanted)) return false;
   ask_for_measurement();
   const HoldCause cause("evict");
   Reclaiming reclaiming(*this, unix_ms(), wanted);
+  std::uint64_t data = memory_.data();
   while (!memory_.fits(wanted)) {
     if (!free_dropped() && !reclaiming.step()) return false;
+    // What a step has freed, about; the rest is the background's.
+    if (const std::uint64_t now = memory_.data(); now < data) {
+      give_back(std::max<std::uint64_t>(data - now, segment_size));
+      data = now;
+    }
   }
   return true;
 }
@@ -147,8 +161,8 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   // What was dropped leaves half of the time to the rest.
   bool garbage = true;
   while (garbage && monotonic_us() < start + budget_us / 2) {
-    const bool mappings = memory_.heap().free_noted(bytes_at_once);
-    garbage = free_dropped() || mappings;
+    const bool noted = give_back(bytes_at_once);
+    garbage = free_dropped() || noted;
   }
   const bool preparing = prepare_eviction(start + budget_us / 2);
   Reclaiming reclaiming(*this, now, segment_size);

@@ -6,6 +6,9 @@
 // grows past any limit; here the pages of a hole go back to the system, so that what is resident is what is in use,
 // rounded to pages, and at most `most_spare` on top. The price is half a unit per block, and a search through bits:
 // 64 MB are 2048 words, and a region without a hole that is large enough is skipped.
+//
+// To free a block takes no system call, because whoever frees it may hold a lock that others wait for: pages and mappings
+// are only noted, and give_back() returns them to the system.
 
 #include <atomic>
 #include <cstddef>
@@ -44,14 +47,20 @@ class BlockHeap {
   /// Makes a block of `size` bytes (as rounded) larger, moving it if need be: the bytes move along. Null if that cannot
   /// be had; then the block is as it was. Without a copy from `own_mapping` on.
   char* grow(char* block, std::size_t size, std::size_t bytes);
-  /// Huge mappings are only noted here, and freed by free_noted(), a piece at a time.
-  void free(char* block, std::size_t size);
+  /// `wipe`: give_back() overwrites it first; until then it stays in the account, unless it is a mapping. Takes no memory.
+  void free(char* block, std::size_t size, bool wipe = false);
 
-  /// Gives up to about `bytes` of noted mappings back to the system; true if there are more. To be called in the
-  /// background, and by whoever is about to allocate as much, lest that falls behind.
-  bool free_noted(std::size_t bytes);
-  /// Bytes of mappings that still wait for that; they are out of the account already.
-  std::uint64_t noted() const { return noted_bytes_.load(std::memory_order_relaxed); }
+  /// Gives up to about `bytes` of what was freed back to the system; true if there is more. With no lock held that others wait
+  /// for: in the background, and by whoever is about to allocate as much, lest that falls behind.
+  bool give_back(std::size_t bytes);
+  /// Bytes that wait for that, in blocks that were noted and in pages beyond those kept for the next block.
+  std::uint64_t noted() const {
+    const std::uint64_t spare = spare_pages_.load(std::memory_order_relaxed) * page;
+    return noted_bytes_.load(std::memory_order_relaxed) + (spare > spare_ ? spare - spare_ : 0);
+  }
+  /// The number of the block that was noted last; whether that and all before it have been given back.
+  std::uint64_t last_noted() const;
+  bool given_back(std::uint64_t number) const;
   /// Gives all pages that are kept for the next block back to the system.
   void release_spare();
 
@@ -63,16 +72,18 @@ class BlockHeap {
   /// Overwrites bytes of a block that several may be overwriting.
   void wipe(char* at, std::size_t size);
 
-  /// Called (with no lock held) when a block was noted.
-  void on_noted(std::function<void()> wake) { wake_ = std::move(wake); }
+  /// Whether a large block has been noted since this was last asked: somebody is to see to it soon.
+  bool has_news() {
+    return news_.load(std::memory_order_relaxed) && news_.exchange(false, std::memory_order_relaxed);
+  }
 
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
   static constexpr std::size_t region_units = region_size / unit;
   static constexpr std::size_t region_pages = region_size / page;
   static constexpr std::size_t word_bits = 64;
-  /// Freeing less takes no longer than a request may.
-  static constexpr std::size_t worth_noting = 4 * 1024 * 1024;
+  /// The background sees to less when it comes by.
+  static constexpr std::size_t worth_news = 4 * 1024 * 1024;
 
   struct Region {
     char* base = nullptr;
@@ -80,11 +91,13 @@ class BlockHeap {
     std::size_t first_free = 0;            // no unit below is free
     std::vector<std::uint64_t> used;       // by unit
     std::vector<std::uint64_t> resident;   // by page: in use, or spare
+    std::size_t spare = 0;                 // pages that are resident and not in use
   };
-  struct Mapping {
-    char* base;
+  /// Lies in the block itself.
+  struct Noted {
+    Noted* next;
     std::size_t size;
-    std::size_t given_back = 0;  // bytes from the start
+    std::size_t left;  // of a mapping, which is given back from its end
   };
 
   char* map(std::size_t bytes);
@@ -94,17 +107,24 @@ class BlockHeap {
   std::size_t find_hole(Region& region, std::size_t units);
   std::int64_t take(Region& region, std::size_t at, std::size_t units);
   void free_run(char* block, std::size_t size);
-  bool note(const Mapping& mapping);
-  void purge(Region& region, std::size_t first_page, std::size_t pages);
+  void note(char* block, std::size_t size);
+  std::size_t give_back_noted(std::size_t bytes);
+  std::size_t trim(std::size_t bytes, std::size_t keep);
+  std::size_t find_spare(Region& region, std::size_t most, std::size_t& pages);
 
   const std::function<void(std::int64_t)> account_;
   const std::size_t spare_;
-  std::function<void()> wake_;
-  std::mutex mutex_;  // guards what follows
+  mutable std::mutex giving_;  // taken before mutex_, by one thread that gives back at a time
+  mutable std::mutex mutex_;  // guards what follows
   std::vector<std::unique_ptr<Region>> regions_;  // by address
-  std::size_t spare_pages_ = 0;
-  std::vector<Mapping> noted_;
-  std::atomic<std::uint64_t> noted_bytes_{0};  // written with the lock
+  std::size_t trim_at_ = 0;  // the page of its region where trim() looks next
+  Noted* oldest_noted_ = nullptr;
+  Noted* newest_noted_ = nullptr;
+  std::uint64_t noted_count_ = 0;  // ever
+  std::uint64_t given_count_ = 0;
+  std::atomic<std::size_t> spare_pages_{0};  // written with the lock, as the next
+  std::atomic<std::uint64_t> noted_bytes_{0};
+  std::atomic<bool> news_{false};
   std::atomic<bool> wiping_{false};
 };
 

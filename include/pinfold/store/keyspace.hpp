@@ -9,6 +9,7 @@
 #include <bitset>
 #include <cstdint>
 #include <functional>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -218,7 +219,7 @@ class Keyspace {
 
   /// Frees what was dropped, evicts if the limit has been lowered, removes entries whose deadline has passed and gathers
   /// dead bytes, for at most about `budget_us` microseconds. Returns true if more work is waiting. Called by the
-  /// background worker; locks one shard at a time, each time for at most a segment's work.
+  /// background worker; locks one shard at a time, each time for what a Budget allows.
   bool background_step(UnixMs now, std::int64_t budget_us);
   /// Until then nothing is removed because its time is over (CLIENT PAUSE); it is not found all the same. {}: from now on it is again.
   void keep_expired(MonoMs until) { keep_expired_until_.store(until, std::memory_order_relaxed); }
@@ -242,15 +243,21 @@ class Keyspace {
   bool erase_some(std::int64_t end_us);
   void begin_erasure(std::uint64_t number);
   bool erase_shards(std::int64_t end_us);
+  void note_rest();
   void drop(std::vector<std::unique_ptr<Table>> tables);
   void remove_expired(unsigned db, const Names& names, UnixMs now);
   bool free_dropped();
+  bool dropped_before(std::uint64_t number);
+  bool give_back(std::size_t bytes);
+  void wake() {
+    if (wake_) wake_();
+  }
   void ask_for_measurement();
   bool prepare_eviction(std::int64_t end_us);
   bool tend(Shard& shard, UnixMs now);
   template <class Work>
   bool tend_table(Shard& shard, unsigned db, std::string_view cause_name, Work&& work);
-  /// One request's (or slice's) way to memory: steps of at most a segment's work each.
+  /// One request's (or slice's) way to memory: steps of a Budget each.
   class Reclaiming {
    public:
     Reclaiming(Keyspace& keyspace, UnixMs now, std::uint64_t wanted)
@@ -288,8 +295,13 @@ class Keyspace {
   std::atomic<std::int64_t> measurement_asked_us_{0};
   std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data with which nothing more could be evicted
   std::mutex dropped_mutex_;
-  std::vector<std::unique_ptr<Table>> dropped_;
-  std::atomic<std::size_t> dropped_tables_{0};  // those, and the ones that are being freed at this moment
+  struct Dropped {
+    std::uint64_t number;
+    std::unique_ptr<Table> table;
+  };
+  std::list<Dropped> dropped_;  // the oldest first
+  std::list<Dropped> freeing_;  // those at which threads are at work at this moment
+  std::uint64_t dropped_count_ = 0;  // ever
   std::uint64_t purges_ = 0;  // so many there were; written with all shards locked, as the next
   std::array<std::uint64_t, database_count> databases_;  // what identifies their entries: SWAPDB gives new ones
   std::uint64_t next_database_ = database_count;
@@ -306,6 +318,11 @@ class Keyspace {
     unsigned shard = 0;        // the next to go through
     bool blocks = false;       // what is free among blocks is done
     const char* block = nullptr;  // where to go on there
+    // What was freed before all of that had been gone through, and is still to be given back.
+    bool rest = false;
+    std::uint64_t dropped = 0;
+    std::uint64_t noted_blocks = 0;
+    std::uint64_t noted_segments = 0;
   } erasing_;  // the background's own
 };
 

@@ -35,7 +35,7 @@ struct Segment {
 };
 
 /// Thread-safe. Memory comes from large reservations of address space; a freed segment's pages go back to the
-/// system unless it is one of a few kept for the next allocation.
+/// system unless it is one of a few kept for the next allocation. free() takes no system call: give_back() does that later.
 class SegmentPool {
  public:
   explicit SegmentPool(Memory& memory) : memory_(memory) {}
@@ -46,6 +46,11 @@ class SegmentPool {
   /// segment_size bytes, aligned to a page, contents undefined; null if the system has none.
   char* allocate();
   void free(char* base);
+  /// Gives the pages of up to `segments` freed segments back; true if there are more. With no shard locked.
+  bool give_back(std::size_t segments);
+  /// The number of the segment whose pages were last to be given back; whether that and all before it have been.
+  std::uint64_t last_noted();
+  bool given_back(std::uint64_t number);
   /// Gives the pages of all free segments back to the system.
   void release_spare();
   /// Overwrites the free segments that keep their pages. While Memory::erasing(), those freed from then on are overwritten too.
@@ -72,6 +77,11 @@ class SegmentPool {
     char* base;
     bool huge;
   };
+  /// Lies in the segment itself.
+  struct Noted {
+    Noted* next;
+  };
+  void note(char* base);
   bool add_region();
   char* take_cold();
   void refill();
@@ -83,6 +93,11 @@ class SegmentPool {
   std::size_t carved_ = region_size;  // bytes of the last region handed out
   std::vector<char*> warm_;  // free, with pages
   std::vector<char*> cold_;  // free, pages given back
+  Noted* oldest_noted_ = nullptr;  // free, pages to be given back
+  Noted* newest_noted_ = nullptr;
+  std::atomic<std::uint64_t> noted_count_{0};  // ever; written with mutex_, as the next
+  std::atomic<std::uint64_t> given_count_{0};
+  std::mutex giving_;                  // taken before mutex_, by one thread that gives back at a time
   std::atomic<std::size_t> ready_{0};  // as many as warm_
   std::mutex refill_mutex_;            // taken before mutex_, by one thread at a time
 };

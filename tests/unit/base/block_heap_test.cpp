@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pinfold/base/blob.hpp"
+#include "pinfold/base/work.hpp"
 
 using namespace pinfold;
 
@@ -97,7 +98,7 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
       }
     }
     if (i % 500 == 499) {
-      while (heap.free_noted(BlockHeap::own_mapping)) {
+      while (heap.give_back(BlockHeap::own_mapping)) {
       }
       REQUIRE(account >= live);
       constexpr std::int64_t own = 1024 * 1024;  // this test's
@@ -133,22 +134,46 @@ TEST_CASE("spare pages go back when they are asked for, and what is in use stays
 
 TEST_CASE("a huge block is given back piece by piece") {
   std::int64_t account = 0;
-  int woken = 0;
   BlockHeap heap([&](std::int64_t bytes) { account += bytes; });
-  heap.on_noted([&] { ++woken; });
   constexpr std::size_t size = 32 * 1024 * 1024;
   char* block = heap.allocate(size);
   REQUIRE((block != nullptr));
   std::memset(block, 1, size);
   heap.free(block, size);
   CHECK(account == 0);
-  CHECK(woken == 1);
+  CHECK(heap.has_news());
+  CHECK_FALSE(heap.has_news());
   CHECK(heap.noted() == size);
-  CHECK(heap.free_noted(4 * 1024 * 1024));
+  CHECK(heap.give_back(4 * 1024 * 1024));
   CHECK(heap.noted() == size - 4 * 1024 * 1024);
-  while (heap.free_noted(size)) {
+  while (heap.give_back(size)) {
   }
   CHECK(heap.noted() == 0);
+}
+
+TEST_CASE("to free a block takes no system call, and what was freed is given back in the order in which it was") {
+  BlockHeap heap([](std::int64_t) {});
+  std::vector<Block> blocks;
+  for (const std::size_t size : {2UL << 20, 500'000UL, 700'000UL, 900'000UL, 40UL << 20, 20'000UL, 3UL << 20}) {
+    blocks.push_back({heap.allocate(size), BlockHeap::rounded(size), 'b'});
+    std::memset(blocks.back().data, 'b', size);
+  }
+  {
+    const work::Counting counting;
+    for (const Block& block : blocks) heap.free(block.data, block.size);
+    CHECK(counting.counts().system_calls == 0);
+    CHECK(counting.counts().bytes == 0);
+  }
+  const std::uint64_t last = heap.last_noted();
+  CHECK_FALSE(heap.given_back(1));
+  // More comes and goes all the time: what was freed before has its end all the same.
+  for (int i = 0; i < 200 && !heap.given_back(last); ++i) {
+    constexpr std::size_t churn = 4UL << 20;
+    heap.free(heap.allocate(churn), churn);
+    heap.give_back(churn);
+  }
+  CHECK(heap.given_back(last));
+  CHECK(heap.noted() > 0);
 }
 
 TEST_CASE("a blob grows with zeros, whatever lay in the memory before, and keeps what it has") {
@@ -204,6 +229,7 @@ TEST_CASE("what is free is overwritten, and what is freed while that is wanted")
   require(all(blocks[0], 'x'), "a freed block keeps its bytes, or this test shows nothing");
   heap.wipe_freed(true);
   heap.free(blocks[1], size);
+  heap.give_back(size);
   require(all(blocks[1], 0), "freed meanwhile");
   const char* at = nullptr;
   do {
@@ -226,6 +252,7 @@ TEST_CASE("a blob that is to be wiped is wiped by its last holder, and slack wit
   blob = {};
   require(held.view() == std::string(300, 's'), "still held");
   held = {};
+  heap.give_back(BlockHeap::own_mapping);
   require(std::string(bytes, 300) == std::string(300, '\0'), "wiped");
 
   Blob longer = Blob::copy_of(heap, std::string(400, 'l'));

@@ -33,8 +33,29 @@ TEST_CASE("free segments are overwritten, and those that are freed while that is
   memory.set_erasing(true);
   pool.wipe_spare();
   pool.free(during);
+  while (pool.give_back(1)) {
+  }
   CHECK(is_clean(before, segment_size));
   CHECK(is_clean(during, segment_size));
+}
+
+TEST_CASE("an erasure comes to its end while large values come and go, and databases are flushed") {
+  Keyspace keyspace({.shards = 1});
+  const UnixMs now = unix_ms();
+  Keyspace::Locks none(keyspace);
+  const std::uint64_t erasure = keyspace.erase();
+  for (int i = 0; i < 500 && !keyspace.erased(erasure); ++i) {
+    const Key key = keyspace.key("k");
+    {
+      Keyspace::Locks locks(keyspace);
+      locks.acquire(key);
+      Database(keyspace, 0, now).put(key, std::string(4 << 20, 'v'));
+      Database(keyspace, 0, now).put(key, std::string(4 << 20, 'w'));
+    }
+    if (i % 2 == 0) keyspace.flush(0, none);
+    keyspace.background_step(now, 500);
+  }
+  CHECK(keyspace.erased(erasure));
 }
 
 TEST_CASE("an erasure comes to its end, also one that is asked for during another") {
