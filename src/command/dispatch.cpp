@@ -199,9 +199,10 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
     return reject(row, session, reply, "NOAUTH Authentication required.");
   }
   if (is_refused(prepared)) [[unlikely]] return reject(row, session, reply, out_of_memory);
+  store::Room room;
   if (session.transaction != nullptr) [[unlikely]] {
     if (queued_or_rejected(*row, session, args, prepared, reply)) return;
-  } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared)))
+  } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared), &room))
       [[unlikely]] {
     return reject(row, session, reply, out_of_memory);
   } else if (may_grow(*row)) {
@@ -221,7 +222,8 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   // A value must grow by more than the request's own size. Room for that is made with nothing locked.
   reply.output().truncate(mark);
   locks_.release();
-  if (!engine_.keyspace.make_room(call.wanted)) return reject(&row, session, reply, out_of_memory);
+  store::Room room;
+  if (!engine_.keyspace.make_room(call.wanted, &room)) return reject(&row, session, reply, out_of_memory);
   Call again(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
   again.large = prepared.large;
   invoke(again, stats_);

@@ -25,7 +25,8 @@ std::span<char> Arrival::space(std::size_t expected) {
 
 bool Arrival::grow(std::size_t expected) {
   const std::size_t room = std::min(size_, received_ + std::clamp(received_, expected, BlockHeap::own_mapping));
-  if (!keyspace_.make_room(room - room_)) return false;
+  store::Room promise;
+  if (!keyspace_.make_room(room - room_, &promise)) return false;
   if (!block_) {
     block_ = Blob::allocate(keyspace_.memory().heap(), 0, room);
     if (!block_) return false;

@@ -127,21 +127,22 @@ bool Keyspace::give_back(std::size_t bytes) {
   return memory_.heap().give_back(bytes) || segments || index;
 }
 
-bool Keyspace::make_room(std::uint64_t bytes) {
+bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
   // A command may open a segment and split a group of the index on top of what it announced.
   constexpr std::uint64_t index_growth = 16 * 1024;
   const std::uint64_t wanted = bytes + segment_size + index_growth;
-  constexpr std::uint64_t worth_helping = 64 * 1024;
+  constexpr std::uint64_t much = 64 * 1024;
   pool_->prepare();
   // Who takes much helps to give back as much; the background does it for all others.
-  if (bytes >= worth_helping && memory_.heap().noted() > 0) memory_.heap().give_back(bytes);
-  if (memory_.fits(wanted)) return true;
+  if (bytes >= much && memory_.heap().noted() > 0) memory_.heap().give_back(bytes);
+  const auto fits = [&] { return room != nullptr && bytes >= much ? room->take(memory_, wanted) : memory_.fits(wanted); };
+  if (fits()) return true;
   if (!memory_.could_fit(wanted)) return false;
   ask_for_measurement();
   const HoldCause cause("evict");
   Reclaiming reclaiming(*this, unix_ms(), wanted);
   std::uint64_t data = memory_.data();
-  while (!memory_.fits(wanted)) {
+  while (!fits()) {
     if (!free_dropped() && !reclaiming.step()) return false;
     // What a step has freed, about; the rest is the background's.
     if (const std::uint64_t now = memory_.data(); now < data) {

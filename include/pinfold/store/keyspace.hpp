@@ -157,8 +157,9 @@ class Keyspace {
   /// Takes `flag` off again. The key's shard must be held.
   void unwatch(unsigned db, const Key& key, const WatchFlag* flag);
 
-  /// Evicts until `bytes` more fit under the limit; false if that cannot be had. Call with nothing held.
-  bool make_room(std::uint64_t bytes);
+  /// Evicts until `bytes` more fit under the limit; false if that cannot be had. Call with nothing held. With `room`, much is
+  /// promised to the caller until that is gone; many small requests may together take a few hundred KB more than there is.
+  bool make_room(std::uint64_t bytes, Room* room = nullptr);
   /// Whether `bytes` more fit, without evicting; with `beyond`, so far beyond the limit.
   bool has_room(std::uint64_t bytes, std::uint64_t beyond = 0) const { return memory_.fits(bytes, beyond); }
 

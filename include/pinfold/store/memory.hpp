@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "pinfold/base/block_heap.hpp"
+#include "pinfold/store/room.hpp"
 
 namespace pinfold::store {
 
@@ -45,6 +46,7 @@ class Memory {
     uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
     if (use != Use::clients) data_.fetch_add(bytes, std::memory_order_relaxed);
     const std::int64_t now = used_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
+    if (bytes > 0 && use != Use::clients) Room::consume(*this, static_cast<std::uint64_t>(bytes));
     if (bytes > 0 && now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
   }
   /// Of that, what entries under a cache policy occupy, by its slot, and negative entries.
@@ -109,14 +111,22 @@ class Memory {
     const std::uint64_t fixed = used(Use::index) + used(Use::ghosts);
     return limit() == 0 || (bytes <= most && fixed <= most - bytes);
   }
+  /// Beside what is there, and what was promised to other threads (Room).
   bool fits(std::uint64_t more, std::uint64_t beyond = 0) const {
     if (limit() == 0) return true;
     const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed)) + beyond;
-    return more <= most && data() <= most - more;
+    return more <= most && data() + promised_to_others() <= most - more;
   }
 
  private:
   static constexpr std::size_t index_spare = 128 * 1024;
+
+  friend class Room;
+  void promise(std::int64_t bytes) { promised_.fetch_add(bytes); }
+  std::uint64_t promised_to_others() const {
+    const std::int64_t all = promised_.load();
+    return all == 0 ? 0 : static_cast<std::uint64_t>(all) - std::min(static_cast<std::uint64_t>(all), Room::promised_here(*this));
+  }
 
   std::uint64_t most_unaccounted() const { return limit() / 16 + many_connections_.load(std::memory_order_relaxed); }
   std::uint64_t for_data() const { return limit() - std::min(limit(), unaccounted()); }
@@ -137,6 +147,7 @@ class Memory {
   std::atomic<std::uint64_t> limit_;
   std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above what the limit leaves to data
   std::atomic<bool> erasing_{false};
+  std::atomic<std::int64_t> promised_{0};
   BlockHeap heap_;
   BlockHeap index_heap_;
 };
