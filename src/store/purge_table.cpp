@@ -98,11 +98,12 @@ bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
   const std::uint64_t sequence = segments_[id].sequence;
   const std::uint32_t used = segments_[id].used;  // what is added from now on is not meant
   while (at < used) {
-    if (budget.spent()) return false;
     const Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
     const std::size_t extent = e.extent();
-    budget.spend(1, e.dead() ? 0 : e.key().size());
+    const std::size_t compared = e.dead() ? 0 : e.key().size();
+    if (budget.spent() || !budget.allows(compared)) return false;
+    budget.spend(1, compared);
     if (!e.dead() && !sweep_entry(ref)) budget.take(0, extent);
     at += static_cast<std::uint32_t>(extent);  // only now: for want of memory it may have to be done once more
     if (segments_[id].sequence != sequence) return true;  // that was its last entry

@@ -22,6 +22,15 @@ Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bo
     if (compacted != Reclaimed::impossible) return compacted;
     if (tables[db]->size() > 0) by_size[count++] = db;
   }
+  const auto reclaim_from = [&](unsigned db) {
+    const Reclaimed result = tables[db]->evict(housekeeping(db, now), wanted, pressure, patient, budget);
+    unfinished_ = result == Reclaimed::unfinished ? db : database_count;
+    return result;
+  };
+  // A segment that is half empty gives nothing back until it is empty.
+  if (unfinished_ != database_count && tables[unfinished_] && tables[unfinished_]->size() > 0) {
+    if (const Reclaimed result = reclaim_from(unfinished_); result != Reclaimed::impossible) return result;
+  }
   const auto candidates = std::span(by_size).first(count);
   const bool negatives_first = policy_.negatives_first(memory_.used_by_negatives());
   std::ranges::sort(candidates, std::greater{}, [&](unsigned db) {
@@ -29,8 +38,7 @@ Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bo
   });
   // A large table may hold nothing that the policy lets go.
   for (const unsigned db : candidates) {
-    const Reclaimed result = tables[db]->evict(housekeeping(db, now), wanted, pressure, patient, budget);
-    if (result != Reclaimed::impossible) return result;
+    if (const Reclaimed result = reclaim_from(db); result != Reclaimed::impossible) return result;
   }
   return Reclaimed::impossible;
 }

@@ -27,6 +27,8 @@ class Budget {
     bytes_ += bytes;
   }
   bool spent() const { return entries_ >= most_entries || bytes_ >= most_bytes; }
+  /// Whether so many bytes more may be done: always some, however many, where none have been.
+  bool allows(std::uint64_t bytes) const { return bytes_ == 0 || bytes_ + bytes <= most_bytes; }
   bool bytes_spent() const { return bytes_ >= most_bytes; }
   std::uint64_t entries_left() const { return entries_ >= most_entries ? 0 : most_entries - entries_; }
 

@@ -62,6 +62,7 @@ class alignas(64) Shard {
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& policy_;
+  unsigned unfinished_ = database_count;  // the database in whose table reclaim() has begun a segment
 };
 
 static_assert(sizeof(ShardMutex) + 2 * sizeof(std::uint64_t) <= 64);
