@@ -51,6 +51,7 @@ void IoThread::guarded(Connection& connection, Work&& work) {
     work();
   } catch (const std::bad_alloc&) {
     drop_output();
+    output_.set_account(&reply_memory_);  // a long command's step may have taken it away
     connection.close();
   }
 }
