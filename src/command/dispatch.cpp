@@ -242,7 +242,10 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   if (task.timed) counters.timed_ns.add(nanoseconds_since(start));
   if (reply.errors() != errors) count_failure(call, stats_, counters);
   if (task.silent) reply.output().truncate(mark);
-  if (done) session.wait.reset();
+  if (done) {
+    locks_.release();  // what the task lets go of is freed with nothing locked
+    session.wait.reset();
+  }
   return done;
 }
 

@@ -38,7 +38,8 @@ class FoundKeys {
     }
     // What the output notes about a block beside the text.
     constexpr std::size_t note = 128;
-    if (block && !memory_.ask(note)) return false;
+    // It would keep the block alive, which its entry may not do any more.
+    if (block && !memory_.ask(note + names[i].size())) return false;
     blocks_ += block ? 1 : 0;
     room_ -= wanted;
     ++count_;
@@ -92,7 +93,7 @@ class KeysTask : public Task {
       if (!visit(call)) return true;
       if (monotonic_us() >= end && !call.in_transaction) return false;
     }
-    if (!std::exchange(announced_, true)) call.reply.array(found_.count());
+    if (!std::exchange(replying, true)) call.reply.array(found_.count());
     for (std::size_t sent = 0; !found_.empty() && (sent < reply_piece || call.in_transaction);) {
       const std::size_t before = call.reply.output().size();
       found_.move_part(call.reply.output());
@@ -121,7 +122,6 @@ class KeysTask : public Task {
   const Glob pattern_;
   store::Walk walk_;
   store::Names names_;
-  bool announced_ = false;
 };
 
 void keys(Call& call) {

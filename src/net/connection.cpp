@@ -168,7 +168,7 @@ void Connection::receive() {
 // The client has closed its side, for sending at least. What it is still to get is sent.
 void Connection::end_input() {
   // Whoever goes away while it waits is not to be given a lease.
-  if (waits() || (!held() && pending_.empty())) return close();
+  if ((waits() && !has_task()) || (!held() && pending_.empty())) return close();
   input_ended_ = true;
   if (!held()) close_when_sent_ = true;  // what has come is an unfinished request
   update_events();
@@ -226,7 +226,7 @@ void Connection::forget_large() {
 
 void Connection::hung_up() {
   // The replies can go nowhere. Requests received before are still executed, but not those that are held up.
-  if (paused_ || behind_ || (waits() && !waits_in_silence()) || close_when_sent_) close();
+  if (paused_ || behind_ || (waits() && (!waits_in_silence() || input_ended_)) || close_when_sent_) close();
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
@@ -321,17 +321,21 @@ void Connection::parse(Batch& batch) {
 
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (closed_ || paused_ || close_when_sent_) return;
-  if (waits() || behind_) [[unlikely]] {
+  command::Dispatcher& dispatcher = thread_.dispatcher();
+  // Whoever has taken a millisecond of this round lets others go before the rest of its requests.
+  const bool spent = served_ && dispatcher.clock().last().mono - thread_.now() > 1;
+  if (waits() || behind_ || spent) [[unlikely]] {
+    spent_ |= spent;
     if (!std::exchange(held_up_, true)) hold_up(start);
     return;
   }
-  command::Dispatcher& dispatcher = thread_.dispatcher();
   if (dispatcher.must_wait(session_, args, prepared)) {
     thread_.await_pause_end(*this);
     hold_up(start);
     set_paused(true);
     return;
   }
+  served_ = true;
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   const bool large = large_ != nullptr && large_->start == start;
@@ -375,10 +379,15 @@ void Connection::hold_up(std::size_t start) {
 
 void Connection::finish() {
   if (closed_) return drop_output();
-  held_up_ = false;
+  held_up_ = served_ = false;
+  if (std::exchange(spent_, false)) parsed_ = resp::Parser::Result::command;  // the rest is still in the input
   if (!held() && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
     thread_.dispatcher().stats().protocol_errors.add();
-    resp::Reply(thread_.output(), session_.protocol).error("ERR Protocol error: " + parser_.error());
+    begin_reply();
+    resp::Reply reply(thread_.output(), session_.protocol);
+    reply.error("ERR Protocol error: " + parser_.error());
+    end_reply(reply);
+    if (closed_) return;
     close_when_sent_ = true;
   }
   drop_consumed(false);
@@ -479,7 +488,9 @@ void Connection::end_wait(bool with_error) {
 // --- long commands ---
 
 void Connection::work() {
-  if (closed_ || paused_ || !has_task() || !pending_.empty()) return;
+  in_tasks = false;
+  // A reply that has begun goes on when the client has read so far; before, nothing is gained by waiting for that.
+  if (closed_ || paused_ || !has_task() || (!pending_.empty() && session_.wait->task->replying)) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();
   if (dispatcher.task_must_wait(session_)) {
     set_paused(true);
@@ -500,7 +511,7 @@ void Connection::work() {
   }
   send();
   if (closed_) return;
-  if (pending_.empty()) return thread_.serve_task(*this);
+  if (pending_.empty() || !session_.wait->task->replying) return thread_.serve_task(*this);
   update_events();  // the next piece when this one has been read
 }
 

@@ -266,6 +266,10 @@ void IoThread::serve_unfinished() {
   resumed_.clear();
 }
 
+void IoThread::serve_task(Connection& connection) {
+  if (!std::exchange(connection.in_tasks, true)) tasks_.push_back(&connection);
+}
+
 // However many clients have long commands, the others wait for about one step of one of them.
 void IoThread::serve_tasks() {
   const std::int64_t end = monotonic_us() + command::Task::step_us;

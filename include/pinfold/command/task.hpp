@@ -41,6 +41,7 @@ class Task {
   // For whoever runs the steps.
   const Row* row = nullptr;
   store::Named named;   // what its request named
+  bool replying = false;  // set by step() with the first piece of a reply that has several
   bool timed = false;   // its steps count in the command's time
   bool silent = false;  // CLIENT REPLY OFF or SKIP: what it replies is dropped
 };

@@ -62,6 +62,8 @@ class Connection {
   void give_way();
   /// Where it stands in its thread's list.
   std::size_t place = 0;
+  /// Whether it stands in its thread's list of those with long commands.
+  bool in_tasks = false;
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
   void tick();
 
@@ -132,6 +134,8 @@ class Connection {
   bool closed_ = false;
   bool paused_ = false;          // by CLIENT PAUSE
   bool behind_ = false;          // it has as many unread replies as it may, and must read before it is served
+  bool served_ = false;          // a request of this batch has been executed
+  bool spent_ = false;           // it has taken its time of this round
   bool held_up_ = false;         // the rest of the batch is to be parsed again
   bool input_full_ = false;      // no more is received before something was executed
   bool input_ended_ = false;     // it sends no more, but reads

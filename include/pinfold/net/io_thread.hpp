@@ -71,7 +71,7 @@ class IoThread {
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   /// Runs a step of the connection's long command, in a while.
-  void serve_task(Connection& connection) { tasks_.push_back(&connection); }
+  void serve_task(Connection& connection);
   /// Has the connection look again when the pause is over.
   void await_pause_end(const Connection& connection);
   /// Ends the wait of the connection's client at that time, unless told not to.
