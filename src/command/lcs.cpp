@@ -45,21 +45,23 @@ std::unique_ptr<T[]> allocate(std::size_t count) {
 // For each byte that `a` contains, the positions in `b` where it stands, as a bit set.
 class Positions {
  public:
-  // False if memory is exhausted.
-  bool build(std::string_view a, std::string_view b) {
-    words_ = words_for(b.size());
+  // Sets for the bytes of `a`, empty as yet. False if memory is exhausted.
+  bool prepare(std::string_view a, std::size_t b_size) {
+    words_ = words_for(b_size);
     std::size_t distinct = 0;
     for (std::size_t i = 0; i < a.size() && distinct < index_.size(); ++i) {
       std::uint16_t& index = index_[byte_at(a, i)];
       if (index == 0) index = static_cast<std::uint16_t>(++distinct);
     }
     sets_ = allocate<Word>(distinct * words_);
-    if (sets_ == nullptr) return false;
-    for (std::size_t j = 0; j < b.size(); ++j) {
+    return sets_ != nullptr;
+  }
+  // Notes where the bytes of `b` from `first` to before `last` stand.
+  void place(std::string_view b, std::size_t first, std::size_t last) {
+    for (std::size_t j = first; j < last; ++j) {
       const std::size_t index = index_[byte_at(b, j)];
       if (index != 0) sets_[(index - 1) * words_ + j / kBits] |= Word{1} << (j % kBits);
     }
-    return true;
   }
   // Only for bytes of `a`.
   const Word* of(std::uint8_t byte) const { return &sets_[(index_[byte] - std::size_t{1}) * words_]; }
@@ -104,16 +106,18 @@ struct Rows {
   }
 };
 
-std::vector<LcsMatch> walk_back(std::string_view a, std::string_view b, const Rows& rows) {
-  std::vector<LcsMatch> matches;
+// The way back from the last row, which finds the matches.
+struct WayBack {
+  std::size_t i = 0;
+  std::size_t j = 0;
   bool in_match = false;
-  std::size_t i = a.size();
-  std::size_t j = b.size();
-  while (i > 0 && j > 0) {
+
+  bool over() const { return i == 0 || j == 0; }
+  void step(std::string_view a, std::string_view b, const Rows& rows, std::vector<LcsMatch>& matches) {
     if (a[i - 1] != b[j - 1]) {
       rows.grows(i - 1, j - 1) ? --i : --j;
       in_match = false;
-      continue;
+      return;
     }
     --i;
     --j;
@@ -124,8 +128,7 @@ std::vector<LcsMatch> walk_back(std::string_view a, std::string_view b, const Ro
       in_match = true;
     }
   }
-  return matches;
-}
+};
 
 }  // namespace
 
@@ -137,7 +140,10 @@ struct LcsSearch::State {
   Positions positions;
   std::unique_ptr<Word[]> row;
   Rows rows;
-  std::size_t done = 0;  // rows
+  std::size_t placed = 0;  // bytes of b
+  std::size_t done = 0;    // rows
+  WayBack back;
+  Lcs found;
 };
 
 LcsSearch::LcsSearch() = default;
@@ -161,37 +167,45 @@ bool LcsSearch::begin(std::string_view a, std::string_view b, bool with_matches)
   if (a.empty() || b.empty()) return true;
   state.words = words_for(b.size());
   state.row = allocate<Word>(state.words);
-  if (state.row == nullptr || !state.positions.build(a, b)) return false;
+  if (state.row == nullptr || !state.positions.prepare(a, b.size())) return false;
   if (with_matches) {
     state.rows.stride = (b.size() + 7) / 8;
     state.rows.bytes.reset(new (std::nothrow) std::uint8_t[a.size() * state.rows.stride]);
     if (state.rows.bytes == nullptr) return false;
   }
   std::memset(state.row.get(), 0xff, state.words * sizeof(Word));
+  state.back = {a.size(), b.size()};
   return true;
 }
 
 bool LcsSearch::advance(std::size_t steps) {
   State& state = *state_;
-  if (state.b.empty()) return true;
-  for (std::size_t made = 0; state.done < state.a.size(); ++state.done) {
+  if (state.a.empty() || state.b.empty()) return true;
+  std::size_t made = 0;
+  while (state.placed < state.b.size()) {
+    constexpr std::size_t piece = 32 * 1024;
+    constexpr std::size_t bytes_of_a_step = 4;
+    if (made >= steps) return false;
+    const std::size_t first = std::exchange(state.placed, std::min(state.placed + piece, state.b.size()));
+    state.positions.place(state.b, first, state.placed);
+    made += (state.placed - first) / bytes_of_a_step;
+  }
+  for (; state.done < state.a.size(); ++state.done) {
     if (made >= steps) return false;
     next_row(state.row.get(), state.positions.of(byte_at(state.a, state.done)), state.words);
     if (state.with_matches) std::memcpy(&state.rows.bytes[state.done * state.rows.stride], state.row.get(), state.rows.stride);
     made += state.words;
     work::bytes(state.words * sizeof(Word));
   }
+  for (; state.with_matches && !state.back.over(); ++made) {
+    if (made >= steps) return false;
+    state.back.step(state.a, state.b, state.rows, state.found.matches);
+  }
+  state.found.length = count_clear(state.row.get(), state.b.size());
   return true;
 }
 
-Lcs LcsSearch::result() const {
-  const State& state = *state_;
-  if (state.a.empty() || state.b.empty()) return {};
-  Lcs lcs;
-  lcs.length = count_clear(state.row.get(), state.b.size());
-  if (state.with_matches) lcs.matches = walk_back(state.a, state.b, state.rows);
-  return lcs;
-}
+Lcs LcsSearch::result() { return std::move(state_->found); }
 
 std::optional<Lcs> longest_common_subsequence(std::string_view a, std::string_view b, bool with_matches) {
   LcsSearch search;
@@ -340,7 +354,7 @@ void lcs_command(Call& call) {
   if (LcsSearch::memory(a.size(), b.size(), true) > most_locked_bytes) {
     if (refuse_long_inside_exec(call)) return;
     auto task = std::make_unique<LcsTask>(call, *options);
-    return task->keep(first, second) ? call.park(std::move(task)) : call.reply.error(exhausted);
+    return task->keep(first, second) ? call.begin(std::move(task)) : call.reply.error(exhausted);
   }
   auto lcs = longest_common_subsequence(a, b, !options->length);
   if (!lcs) return call.reply.error(exhausted);

@@ -35,8 +35,8 @@ class LcsSearch {
   bool begin(std::string_view a, std::string_view b, bool with_matches);
   /// Goes on with about so many steps of 64 columns; true when all is done.
   bool advance(std::size_t steps);
-  /// After the end.
-  Lcs result() const;
+  /// What was found. After the end, once.
+  Lcs result();
 
  private:
   struct State;
