@@ -136,7 +136,7 @@ class CountTask : public BitsTask {
 
 void reply_count(Call& call, const store::Value& value, Range bits) {
   if (bits.size() / 8 <= most_locked_bytes) return call.reply.integer(static_cast<std::int64_t>(count_bits(value.text, bits)));
-  if (!refuse_long_inside_exec(call)) call.park(std::make_unique<CountTask>(value, bits));
+  if (!refuse_long_inside_exec(call)) call.begin(std::make_unique<CountTask>(value, bits));
 }
 
 // Up to version 7.2 Redis looks for the key before it looks at the range, for BITPOS likewise: whatever is
@@ -231,7 +231,7 @@ void bitpos(Call& call) {
   const std::int64_t otherwise = position_beyond(*search, wanted, *range);
   if (range->size() / 8 > most_locked_bytes) {
     if (refuse_long_inside_exec(call)) return;
-    return call.park(std::make_unique<FindTask>(*value, *range, wanted, otherwise));
+    return call.begin(std::make_unique<FindTask>(*value, *range, wanted, otherwise));
   }
   const auto at = find_bit(value->text, wanted, *range);
   call.reply.integer(at ? static_cast<std::int64_t>(*at) : otherwise);
@@ -309,6 +309,7 @@ class BitOpTask : public Task {
     std::uint64_t bytes = 0;
     for (const store::Key& key : call.keys) bytes += sizeof(std::string) + key.text.size();
     if (!memory_.ask(bytes)) return false;
+    names_memory_ = bytes;
     names_.reserve(call.keys.size());
     for (const store::Key& key : call.keys) names_.emplace_back(key.text);
     return true;
@@ -338,6 +339,8 @@ class BitOpTask : public Task {
 
   // True if that was all.
   bool meet_sources(Call& call) {
+    // The last try makes its result with everything locked, so it makes room before.
+    if (tries_ + 1 == most_tries) call.engine.keyspace.make_room(result_size_);
     const std::vector<store::Key> keys = lock(call);
     store::Database db = call.db();
     texts_.clear();
@@ -371,8 +374,10 @@ class BitOpTask : public Task {
       const auto value = db.peek(keys[i + 1]);
       if (value ? sources_[i].is(*value) : sources_[i].text().empty()) continue;
       call.held.release();
+      result_size_ = result_.size();
       sources_.clear();
       result_ = Blob();
+      memory_.give_back(memory_.held() - names_memory_);
       return false;
     }
     store_result(call, keys[0], std::move(result_));
@@ -385,8 +390,10 @@ class BitOpTask : public Task {
   std::vector<KeptValue> sources_;
   std::vector<std::string_view> texts_;
   Blob result_;
+  std::size_t result_size_ = 0;  // of the try before
   std::size_t at_ = 0;
   unsigned tries_ = 0;
+  std::uint64_t names_memory_ = 0;
 };
 
 void bitop(Call& call) {
@@ -406,7 +413,7 @@ void bitop(Call& call) {
   if (refuse_long_inside_exec(call)) return;
   auto task = std::make_unique<BitOpTask>(call, *op);
   if (!task->keep_names(call)) return call.reply.error(beyond_clients_memory);
-  call.park(std::move(task));
+  call.begin(std::move(task));
 }
 
 // BITFIELD

@@ -28,6 +28,11 @@ void Call::park(std::unique_ptr<Task> task) {
   session.wait->task = std::move(task);
 }
 
+void Call::begin(std::unique_ptr<Task> task) {
+  held.release();
+  if (!task->step(*this)) park(std::move(task));
+}
+
 void Call::invalid_expire() {
   reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command");
 }

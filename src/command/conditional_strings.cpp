@@ -120,7 +120,7 @@ void digest_command(Call& call) {
   const auto value = call.db().read(call.key());
   if (!value) return call.reply.null();
   if (value->text.size() <= most_locked_bytes) return call.reply.bulk(digest(value->text));
-  if (!refuse_long_inside_exec(call)) call.park(std::make_unique<DigestTask>(*value));
+  if (!refuse_long_inside_exec(call)) call.begin(std::make_unique<DigestTask>(*value));
 }
 
 void delifeq(Call& call) {
