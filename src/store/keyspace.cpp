@@ -201,6 +201,7 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
     }
     if (table != nullptr) table->purge(purge, tag_marks_);
   });
+  if (!purge->by_prefix) tag_marks_.supersede(*purge);
   if (wake_) wake_();
   return true;
 }

@@ -48,7 +48,7 @@ TagMarks::Mark* TagMarks::replaceable(Marks& marks, const Purge& purge) {
   std::size_t hard = 0;
   std::size_t all = 0;
   for (Mark& mark : marks) {
-    if (mark.database != purge.database) continue;
+    if (mark.database != purge.database || mark.number == purge.number) continue;
     ++all;
     if (mark.soft) continue;
     last = &mark;
@@ -62,10 +62,6 @@ void TagMarks::mark(const std::string& tag, const Purge& purge) {
   Marks& marks = at->second;
   const Mark mark{purge.number, purge.database, purge.soft};
   try {
-    if (Mark* const same = replaceable(marks, purge); same != nullptr) {
-      *same = mark;
-      return;
-    }
     marks.push_back(mark);
   } catch (const std::bad_alloc&) {
     if (fresh) tags_.erase(at);
@@ -79,6 +75,17 @@ void TagMarks::add(const Purge& purge) {
   if (tags_.empty()) tags_.reserve(most_tags);  // so that it never grows with all shards locked
   for (const std::string& tag : purge.names) mark(tag, purge);
   work::entries(purge.names.size());
+}
+
+void TagMarks::supersede(const Purge& purge) {
+  const std::unique_lock lock(mutex_);
+  for (const std::string& tag : purge.names) {
+    Marks& marks = tags_.find(tag)->second;
+    Mark* const old = replaceable(marks, purge);
+    if (old == nullptr) continue;
+    marks.erase(marks.begin() + (old - marks.data()));
+    account(0, -1, 0);
+  }
 }
 
 void TagMarks::forget(const Purge& purge, std::size_t first, std::size_t count) {

@@ -40,6 +40,9 @@ class TagMarks {
   bool has_room_for(const Purge& purge) const;
   /// Marks the tags of a purge. Throws std::bad_alloc; then none is marked. O(tags of the purge).
   void add(const Purge& purge);
+  /// All tables know of the purge: marks that it makes needless go. Before, they must not: a purge that fails halfway for want of
+  /// memory takes nothing back.
+  void supersede(const Purge& purge);
   /// Calls `visit` with the number of each purge of the tag.
   template <class Visit>
   void for_each(std::string_view tag, Visit&& visit) const {
