@@ -16,7 +16,9 @@ std::optional<Entry> Database::lookup(const Key& key) {
   if (entry && entry->expired(now_) && !keyspace_->serves_stale()) {
     if (keyspace_->keeps_expired()) return std::nullopt;
     ++shard.expired;
-    table->remove(key);  // EXEC finds by itself that what was watched is over
+    // To plain commands nothing changes when a negative entry goes, or what was stale already.
+    if (!entry->absent() && entry->gone_at() == entry->expires_at()) shard.watchers.changed(number_, key.text);
+    table->remove(key);
     entry.reset();
   }
   return entry;
