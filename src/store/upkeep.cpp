@@ -140,7 +140,7 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
   if (!memory_.could_fit(wanted)) return false;
   ask_for_measurement();
   const HoldCause cause("evict");
-  Reclaiming reclaiming(*this, unix_ms(), wanted);
+  Reclaiming reclaiming(*this, keeps_expired() ? 0 : unix_ms(), wanted);
   std::uint64_t data = memory_.data();
   while (!fits()) {
     if (!free_dropped() && !reclaiming.step()) return false;
@@ -166,7 +166,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     garbage = free_dropped() || noted;
   }
   const bool preparing = prepare_eviction(start + budget_us / 2);
-  Reclaiming reclaiming(*this, now, segment_size);
+  Reclaiming reclaiming(*this, keeps_expired() ? 0 : now, segment_size);
   while (!preparing && lowering() && monotonic_us() < end) {
     const HoldCause cause("lower-memory");
     if (!reclaiming.step()) {
