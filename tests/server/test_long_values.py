@@ -1,12 +1,13 @@
 """Commands that look at large values: what they answer, that it is of one moment, and that others do not wait for them."""
 
 import random
+import socket
 import threading
 
 import pytest
 
 from tests.support import resp
-from tests.support.servers import is_redis
+from tests.support.servers import eventually, is_redis
 
 MB = 1 << 20
 
@@ -173,3 +174,40 @@ def test_a_neighbour_is_answered_between_long_commands(start, command):
         assert answered < many - 1
         for _ in range(many - 1):
             greedy.read_raw()
+
+
+def test_who_closes_its_sending_side_still_gets_the_reply_of_a_long_command(start):
+    server = start("--threads", "1")
+    with server.connect(timeout=120) as filler:
+        filler.exchange(b"".join(b"SET key:%d x\r\n" % n for n in range(150_000)), 150_000)
+    with server.connect(timeout=120) as client:
+        client.send(resp.encode(["KEYS", "zzz*"]))
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.read_until_closed() == b"*0\r\n"
+
+
+def test_a_long_command_behind_unread_replies_ends_and_keeps_nothing(start):
+    """The value that it looks at is given back although its client does not read."""
+    server = start("--threads", "1", "--maxmemory", "300mb")
+    with server.connect(timeout=60) as control, server.connect(timeout=60) as lazy:
+        control.call("SET", "v", b"v" * 100_000)
+        control.call("SET", "big", bytes(60 * MB))
+        lazy.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        number = lazy.call("CLIENT", "ID")
+
+        def unread():
+            line = control.call("CLIENT", "LIST", "ID", number).decode()
+            return int(line.split(" omem=")[1].split()[0])
+
+        while unread() == 0:
+            lazy.send_command("GET", "v")
+        lazy.send_command("BITCOUNT", "big")
+        before = used_blobs(control)
+        assert before > 60 * MB
+        control.call("DEL", "big")
+        eventually(lambda: used_blobs(control) < 10 * MB)
+
+
+def used_blobs(connection):
+    text = connection.call("INFO", "memory").decode()
+    return int(text.split("used_memory_blobs:")[1].split()[0])
