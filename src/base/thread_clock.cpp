@@ -16,9 +16,13 @@ std::uint64_t ThreadClock::allowed_ticks() {
 
 void ThreadClock::read() {
   read_at_ = ticks();
-  // Both, each time: their milliseconds do not begin together, and a client that saw on one connection that a key's time is up
-  // must not see it alive on another.
-  moment_ = {unix_ms(), monotonic_ms()};
+  // Which millisecond of the wall clock it is must be known to the microsecond: a client that saw on one connection that a key's
+  // time is up must not see it alive on another. What lies between the clocks changes slowly, so it is measured once a millisecond.
+  const std::int64_t mono_us = monotonic_us();
+  const MonoMs mono{mono_us / 1000};
+  static thread_local std::int64_t ahead_us = 0;
+  if (mono != moment_.mono) ahead_us = unix_us() - mono_us;
+  moment_ = {(mono_us + ahead_us) / 1000, mono};
 }
 
 }  // namespace pinfold
