@@ -409,7 +409,8 @@ void bitop(Call& call) {
     sources.push_back(text_of(db.read(key)));
     bytes += sources.back().size();
   }
-  if (bytes <= most_locked_bytes) return combine_locked(call, *op, call.keys, sources);
+  // Each byte is read, and those of the result are written.
+  if (bytes + longest_of(sources) <= most_locked_bytes) return combine_locked(call, *op, call.keys, sources);
   if (refuse_long_inside_exec(call)) return;
   auto task = std::make_unique<BitOpTask>(call, *op);
   if (!task->keep_names(call)) return call.reply.error(beyond_clients_memory);

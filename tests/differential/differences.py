@@ -184,7 +184,7 @@ DIFFERENCES = [
     Difference(("CONFIG SET",), BY_DESIGN, "Behind Redis' words an error says which units the value may have. Sizes and durations take units everywhere; a maxmemory below 1 MB is refused.", says_more),
     Difference(
         ("BITCOUNT", "BITPOS", "BITOP", "DIGEST", "LCS"), BY_DESIGN,
-        "Values of more than 256 KB are looked at in steps with nothing locked, which EXEC cannot: there they are refused (LCS: where its table would be larger).", never_sent,
+        "Values of more than 256 KB are looked at in steps with nothing locked, which EXEC cannot: there they are refused (BITOP: together with its result; LCS: where its table would be larger).", never_sent,
     ),  # fmt: skip
     Difference(("BITFIELD", "BITFIELD_RO"), BY_DESIGN, "An offset `#n` that overflows 64 bits is refused; Redis multiplies it and wraps.", never_sent),
     Difference(
