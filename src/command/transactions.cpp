@@ -82,14 +82,16 @@ Plan make_plan(Transaction& transaction, const Session& session, const store::Ke
 }
 
 // Whether a watched key has changed. One that was there and whose time is up has changed as well, although nobody
-// may have met it since: looking at it removes it and raises the flag.
+// may have met it since. The flag is asked first: looking at what is over removes it and raises the flag, also where that came with
+// SWAPDB and was never to be seen.
 bool watched_changed(Call& call) {
   if (call.session.watch_flag == nullptr) return false;
+  if (call.session.watch_flag->dirty.load(std::memory_order_relaxed)) return true;
   for (const WatchedKey& watched : call.session.watched) {
     const bool live = call.db(watched.db).find(call.engine.keyspace.key(watched.key), store::Access::none()).has_value();
     if (watched.live && !live) return true;
   }
-  return call.session.watch_flag->dirty.load(std::memory_order_relaxed);
+  return false;
 }
 
 void run_steps(Call& call, const Plan& plan) {
