@@ -44,11 +44,8 @@ bool SpinningMutex::wait_and_lock() {
 }
 
 void SpinningMutex::await_turn() {
-  constexpr int most_yields = 64;  // who sleeps may take long to come
   const std::uint32_t before = let_in_.load(std::memory_order_relaxed);
-  for (int yields = 0; yields < most_yields && waiting() > 0 && let_in_.load(std::memory_order_relaxed) == before; ++yields) {
-    std::this_thread::yield();
-  }
+  while (waiting() > 0 && let_in_.load(std::memory_order_relaxed) == before) std::this_thread::yield();
 }
 
 }  // namespace pinfold
