@@ -520,21 +520,21 @@ void Connection::work() {
 // Sends what the socket takes; false if the connection is broken.
 bool Connection::send_some(resp::Output& output) {
   constexpr std::size_t most_runs = 64;
-  resp::Output::Run runs[most_runs];
-  iovec vectors[most_runs];
+  iovec runs[most_runs];
   while (!output.empty()) {
     const std::size_t count = output.gather(runs, most_runs);
     std::size_t offered = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      vectors[i] = {const_cast<char*>(runs[i].bytes.data()), runs[i].bytes.size()};
-      offered += runs[i].bytes.size();
-    }
-    msghdr message{};
-    message.msg_iov = vectors;
-    message.msg_iovlen = count;
+    for (std::size_t i = 0; i < count; ++i) offered += runs[i].iov_len;
     thread_.dispatcher().stats().writes.add();
-    const ssize_t taken = count == 1 ? ::send(fd_, vectors[0].iov_base, vectors[0].iov_len, MSG_NOSIGNAL)
-                                     : ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+    ssize_t taken = 0;
+    if (count == 1) {
+      taken = ::send(fd_, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL);
+    } else {
+      msghdr message{};
+      message.msg_iov = runs;
+      message.msg_iovlen = count;
+      taken = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+    }
     if (taken < 0) {
       if (errno == EINTR) continue;
       return errno == EAGAIN || errno == EWOULDBLOCK;

@@ -106,20 +106,21 @@ void Output::clear(std::size_t keep) {
   end_ = capacity_;
 }
 
-std::size_t Output::gather(Run* runs, std::size_t limit) const {
+std::size_t Output::gather(iovec* runs, std::size_t limit) const {
+  const auto run = [](const char* bytes, std::size_t size) { return iovec{const_cast<char*>(bytes), size}; };
   std::size_t count = 0;
   std::size_t text = text_sent_;
   std::size_t hidden = blob_sent_;
   for (std::size_t i = first_; i < cuts_.size() && count < limit; ++i) {
     work::entries();
     const Cut& cut = cuts_[i];
-    if (cut.at > text) runs[count++] = {{text_.get() + text, cut.at - text}, nullptr};
+    if (cut.at > text) runs[count++] = run(text_.get() + text, cut.at - text);
     text = cut.at;
     if (count == limit) return count;
-    runs[count++] = {cut.bytes().substr(hidden), &cut.blob};
+    runs[count++] = run(cut.bytes().data() + hidden, cut.length - hidden);
     hidden = 0;
   }
-  if (count < limit && text < size_) runs[count++] = {{text_.get() + text, size_ - text}, nullptr};
+  if (count < limit && text < size_) runs[count++] = run(text_.get() + text, size_ - text);
   return count;
 }
 

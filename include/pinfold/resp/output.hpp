@@ -7,6 +7,8 @@
 // goes back to where that reply began and takes no more of it, and what was there before stays.
 // Not thread-safe; each I/O thread has one for the command at hand, each connection one for what is left over.
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -84,13 +86,8 @@ class Output {
   /// Forgets everything; gives the buffer back if it has grown past `keep`.
   void clear(std::size_t keep);
 
-  /// A run of bytes to send. `blob` is set if the run lies in one.
-  struct Run {
-    std::string_view bytes;
-    const Blob* blob;
-  };
-  /// The first runs, at most `limit`, written to `runs`; returns how many.
-  std::size_t gather(Run* runs, std::size_t limit) const;
+  /// The first runs of bytes to send, at most `limit`, written to `runs`; returns how many. Valid until the output changes.
+  std::size_t gather(iovec* runs, std::size_t limit) const;
   /// The first `count` bytes have been sent. Lets go of their blobs.
   void consume(std::size_t count);
   /// Gives back the memory of what was consumed, once that is most of it.

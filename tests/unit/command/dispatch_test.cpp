@@ -136,9 +136,7 @@ TEST_CASE("dispatch: a batch can be prepared ahead of its execution") {
   server.dispatcher.execute(client.session, set, first, reply);
   server.dispatcher.execute(client.session, get, second, reply);
   server.dispatcher.execute(client.session, both, third, reply);
-  pinfold::resp::Output::Run run;
-  REQUIRE(output.gather(&run, 1) == 1);
-  CHECK(run.bytes == "+OK\r\n$1\r\n1\r\n*2\r\n$1\r\n1\r\n$-1\r\n");
+  CHECK(text_of(output) == "+OK\r\n$1\r\n1\r\n*2\r\n$1\r\n1\r\n$-1\r\n");
 }
 
 TEST_CASE("dispatch: calls, refusals and failures are counted, errors by their code") {
@@ -200,9 +198,7 @@ class OldRound {
     pinfold::resp::Output output;
     pinfold::resp::Reply reply(output, client_.session.protocol);
     dispatcher_.execute(client_.session, args, reply);
-    pinfold::resp::Output::Run run{};
-    output.gather(&run, 1);
-    return std::string(run.bytes);
+    return text_of(output);
   }
 
  private:

@@ -5,6 +5,7 @@
 //   Client client(server);
 //   CHECK(client.run("SET", "a", "1") == "+OK\r\n");
 
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -33,6 +34,15 @@ struct Server {
   UnixMs now = started.unix;  // tests let time pass by adding to it
 };
 
+/// What waits in `output`: its first 64 runs of bytes.
+inline std::string text_of(const resp::Output& output) {
+  iovec runs[64];
+  std::string text;
+  const std::size_t count = output.gather(runs, std::size(runs));
+  for (std::size_t i = 0; i < count; ++i) text.append(static_cast<const char*>(runs[i].iov_base), runs[i].iov_len);
+  return text;
+}
+
 class Client {
  public:
   explicit Client(Server& server) : server_(server) {
@@ -56,11 +66,7 @@ class Client {
     server_.dispatcher.clock().hold_for_test(server_.moment());
     server_.dispatcher.execute(session, args, reply);
     while (session.wait != nullptr && session.wait->task != nullptr) server_.dispatcher.step(session, reply);
-    std::vector<resp::Output::Run> runs(64);
-    runs.resize(output.gather(runs.data(), runs.size()));
-    std::string text;
-    for (const resp::Output::Run& run : runs) text += run.bytes;
-    return text;
+    return text_of(output);
   }
   /// The bytes of the reply to one command.
   template <class... Words>

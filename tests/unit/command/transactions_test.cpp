@@ -262,9 +262,7 @@ TEST_CASE("transactions: no other thread sees half of one") {
     pinfold::resp::Output output;
     pinfold::resp::Reply reply(output);
     dispatchers[thread].execute(clients[thread].session, args, reply);
-    pinfold::resp::Output::Run sent{};
-    output.gather(&sent, 1);
-    return std::string(sent.bytes);
+    return text_of(output);
   };
   std::atomic<bool> done{false};
   std::thread writer([&] {

@@ -12,15 +12,17 @@ using pinfold::resp::Reply;
 
 namespace {
 
+std::string_view view_of(const iovec& run) { return {static_cast<const char*>(run.iov_base), run.iov_len}; }
+
 // What would be sent, in pieces of `piece` bytes; the output is empty then.
 std::string sent_of(Output& output, std::size_t piece = SIZE_MAX) {
   std::string text;
-  Output::Run runs[2];  // fewer than there may be: gather must be callable piece by piece
+  iovec runs[2];  // fewer than there may be: gather must be callable piece by piece
   while (!output.empty()) {
     const std::size_t count = output.gather(runs, 2);
     std::size_t taken = 0;
     for (std::size_t i = 0; i < count && taken < piece; ++i) {
-      const std::string_view part = runs[i].bytes.substr(0, piece - taken);
+      const std::string_view part = view_of(runs[i]).substr(0, piece - taken);
       text += part;
       taken += part.size();
     }
@@ -141,11 +143,11 @@ TEST_CASE("sending and handing on a reply of many blobs looks at each of them on
   const pinfold::work::Counting counting;
   rest.move_from(output);
   CHECK(counting.counts().entries <= count);
-  Output::Run runs[64];
+  iovec runs[64];
   std::size_t calls = 0;
   for (; !rest.empty(); ++calls) {
     std::size_t bytes = 0;
-    for (std::size_t i = 0, n = rest.gather(runs, 64); i < n; ++i) bytes += runs[i].bytes.size();
+    for (std::size_t i = 0, n = rest.gather(runs, 64); i < n; ++i) bytes += runs[i].iov_len;
     rest.consume(bytes);
     rest.compact();
   }
@@ -193,12 +195,12 @@ TEST_CASE("a backlog that never becomes empty keeps what is unsent, and memory f
     if (round % 7 == 0) reply.bulk(blob);
     backlog.move_from(more);
     if (round < 10) continue;
-    Output::Run runs[3];
+    iovec runs[3];
     const std::size_t count = backlog.gather(runs, 3);
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < count; ++i) {
-      sent += runs[i].bytes;
-      bytes += runs[i].bytes.size();
+      sent += view_of(runs[i]);
+      bytes += runs[i].iov_len;
     }
     backlog.consume(bytes);
     backlog.compact();
