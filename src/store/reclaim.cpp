@@ -77,22 +77,24 @@ void Table::collect(const Place& place, Batch& batch, Budget& budget) const {
 }
 
 namespace {
-// Deadlines up to this one are the nearer half.
+// Sets the cutoff for a batch: deadlines up to it are the batch's nearer half. A few entries at the end of a segment may all be of
+// one kind: they go by the cutoff of those before them, if there is one.
 template <class EntryAt, class Live>
-UnixMs nearer_deadlines(std::span<const Live> live, EntryAt&& entry_at) {
+void set_cutoff(UnixMs& cutoff, std::span<const Live> live, EntryAt&& entry_at) {
+  constexpr std::size_t few = 64;
   std::array<UnixMs, Budget::most_entries / 2> deadlines{};
   std::size_t count = 0;
   for (const auto& resident : live) {
     if (const UnixMs at = entry_at(resident.ref).expires_at(); at != 0) deadlines[count++] = at;
   }
-  return eviction::nearer_half(std::span(deadlines).first(count));
+  if (cutoff == 0 || count >= few) cutoff = eviction::nearer_half(std::span(deadlines).first(count));
 }
 }  // namespace
 
 // Takes live entries out of a segment, from `place` on: those for which `keep` names a queue (it may change their frequency)
 // move to the newest segment there, the others are gone. With the last of them goes the segment; then the answer is true.
-// Else the budget is spent, or `wanted` bytes have come back. `cutoff`, if there is one, is set for the entries that come
-// next as for eviction::Reading.
+// Else the budget is spent, or `wanted` bytes have come back. `cutoff`, if there is one, is that of the entries before, and is set for
+// those that come next.
 template <class Keep>
 bool Table::empty_some(Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep) {
   constexpr std::size_t ahead = 8;
@@ -103,7 +105,7 @@ bool Table::empty_some(Place& place, const Housekeeping& keeping, std::uint64_t 
     if (budget.spent()) return false;
     collect(place, batch, budget);
     const std::span<const Resident> live = std::span(batch.live).first(batch.count);
-    if (cutoff != nullptr) *cutoff = nearer_deadlines(live, [this](Ref ref) { return entry(ref); });
+    if (cutoff != nullptr) set_cutoff(*cutoff, live, [this](Ref ref) { return entry(ref); });
     for (std::size_t i = 0; i < live.size() && valid(place); ++i) {
       if (budget.bytes_spent() || (wanted != no_bound && before - std::min(before, occupied()) >= wanted)) return false;
       if (i + ahead < live.size()) {
@@ -300,8 +302,10 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
   constexpr std::uint64_t most_at_once = 1024 * 1024;
   const std::uint64_t bound = segment.blobs > 0 ? std::min(wanted, most_at_once) : no_bound;
   const std::uint64_t before = occupied();
+  reading.cutoff = place->cutoff;
   UnixMs* const cutoff = victim.pick == eviction::Pick::soonest ? &reading.cutoff : nullptr;
   const bool done = empty_some(*place, keeping, bound, cutoff, budget, keep);
+  place->cutoff = reading.cutoff;
   account_ghosts();  // what they remembered until now may have become too old
   return note_emptied(*place, before, done);
 }

@@ -228,6 +228,7 @@ class Table {
   };
   struct Emptying : Place {
     std::int64_t change = 0;  // of occupied() so far
+    UnixMs cutoff = 0;        // of the entries read last, if the segment was picked for its deadlines (eviction::Reading)
   };
   struct Expiring : Place {
     UnixMs before = no_deadline;    // what Segment::earliest was
