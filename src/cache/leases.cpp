@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/cache/cache.hpp"
@@ -66,6 +67,7 @@ Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
 }
 
 void Leases::erase(States::iterator at) {
+  forget_tags(at->second);
   cache_.keyspace().memory().add(store::Use::herd, -memory_of_state(at->first.second.size()));
   if (tended_ == at) ++tended_;
   if (at->second.listed) waited_for_.erase(&at->second);
@@ -115,6 +117,7 @@ Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request,
   }
   if (new_state) at = add(db, key.text);
   State& state = at->second;
+  forget_tags(state);
   try {
     state.tags = request.tags;
     state.epoch = cache_.begin_lease();
@@ -147,11 +150,16 @@ void Leases::end_lease(State& state) {
   if (state.token == 0) return;
   state.token = 0;
   cancel_alarm(state);
-  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(state.tags.size()));
-  state.tags = {};
-  cache_.end_lease(state.epoch);
   cache_.leases_alive_.fetch_sub(1, relaxed);
   cache_.counters_of(state.policy).leases_alive.fetch_sub(1, relaxed);
+}
+
+// From now on no purge can be noticed by the tags of what was to be replaced.
+void Leases::forget_tags(State& state) {
+  if (state.epoch == 0) return;
+  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(state.tags.size()));
+  state.tags = {};
+  cache_.end_lease(std::exchange(state.epoch, 0));
 }
 
 void Leases::end_expired(States::iterator at, MonoMs now) {
@@ -159,6 +167,7 @@ void Leases::end_expired(States::iterator at, MonoMs now) {
   if (state.token == 0 || state.deadline > now) return;
   count(cache_.counters.expired);
   end_lease(state);
+  forget_tags(state);
   if (!state.waiters.empty()) want_settling(at);
 }
 
@@ -183,6 +192,7 @@ Leases::Filling::~Filling() {
   if (at == leases_.states_.end()) return;
   count(leases_.cache_.counters.filled);
   leases_.end_lease(at->second);
+  leases_.forget_tags(at->second);
   at->second.retry_at = {};
   at->second.waiters.empty() ? leases_.forget_if_idle(at, monotonic_ms()) : leases_.want_settling(at);
 }
@@ -193,6 +203,7 @@ bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int6
   end_lease(at->second);
   count(cache_.counters.released);
   at->second.retry_at = retry_ms > 0 ? now + retry_ms : MonoMs{};
+  if (retry_ms == 0) forget_tags(at->second);  // else a purge of them ends that time, too
   at->second.waiters.empty() ? forget_if_idle(at, now) : want_settling(at);
   return true;
 }
@@ -316,6 +327,7 @@ void Leases::disturb(States::iterator at) {
     count(cache_.counters.voided);
     end_lease(state);
   }
+  forget_tags(state);
   state.retry_at = {};
   if (!state.waiters.empty()) want_settling(at);
 }

@@ -129,7 +129,7 @@ class Leases final : public store::KeyListener {
     std::uint64_t holder = 0;  // the client that it was granted to
     MonoMs granted;
     MonoMs deadline;
-    std::uint64_t epoch = 0;    // as Cache::begin_lease() gave it
+    std::uint64_t epoch = 0;    // as Cache::begin_lease() gave it; 0: purges need not be remembered for it any longer
     std::uint64_t noticed = 0;  // the epoch up to which purges were noticed
     std::string tags;           // of the entry that it is to replace
     std::uint8_t policy = 0;  // slot
@@ -157,6 +157,7 @@ class Leases final : public store::KeyListener {
   void erase(States::iterator at);
   void forget_if_idle(States::iterator at, MonoMs now);
   void end_lease(State& state);
+  void forget_tags(State& state);
   void end_expired(States::iterator at, MonoMs now);
   void end_some_expired(MonoMs now);
   void tend_states(std::size_t count, MonoMs now);

@@ -135,6 +135,37 @@ TEST_CASE("flushing and swapping databases voids their leases") {
   CHECK_FALSE(rig.fill(swapped.token, "late"));
 }
 
+TEST_CASE("the time to back off that a release has set ends with a purge of what was to be replaced") {
+  const std::string tags = "\x01t";
+  for (const bool by_prefix : {false, true}) {
+    INFO("by prefix " << by_prefix);
+    Rig rig;
+    REQUIRE(rig.release(rig.grant(10'000, tags).token, 60'000));
+    rig.purge(by_prefix, "other");
+    CHECK(rig.grant().outcome == Grant::Outcome::backing_off);
+    rig.purge(by_prefix, by_prefix ? "ke" : "t");
+    // More of them, and leases of others, so that nothing is remembered but for who needs it.
+    const std::string name = std::exchange(rig.name, "another");
+    for (int i = 0; i < 3; ++i) {
+      rig.purge(!by_prefix, "something");
+      REQUIRE(rig.release(rig.grant().token));
+    }
+    rig.name = name;
+    CHECK(rig.grant(10'000, tags).outcome == Grant::Outcome::granted);
+  }
+}
+
+TEST_CASE("what a release remembers is forgotten when its time to back off is over") {
+  Rig rig;
+  const std::int64_t before = static_cast<std::int64_t>(rig.keyspace.memory().used(store::Use::herd));
+  REQUIRE(rig.release(rig.grant(10'000, "\x01t").token, 1));
+  while (rig.grant(10'000, "\x01t").outcome == Grant::Outcome::backing_off) {
+  }
+  rig.flush(0);
+  rig.cache.tend(monotonic_ms() + 10'000);
+  CHECK(static_cast<std::int64_t>(rig.keyspace.memory().used(store::Use::herd)) == before);
+}
+
 TEST_CASE("a fill answers everybody who waits, in the order of their coming") {
   Rig rig;
   const Grant grant = rig.grant();
