@@ -167,9 +167,9 @@ void Connection::receive() {
 
 // The client has closed its side, for sending at least. What it is still to get is sent.
 void Connection::end_input() {
-  // Whoever goes away while it waits is not to be given a lease.
-  if ((waits() && !has_task()) || (!held() && pending_.empty())) return close();
+  if (!held() && pending_.empty()) return close();
   input_ended_ = true;
+  if (waits_for_key()) return end_wait(false);
   if (!held()) close_when_sent_ = true;  // what has come is an unfinished request
   update_events();
 }
@@ -227,6 +227,12 @@ void Connection::forget_large() {
 void Connection::hung_up() {
   // The replies can go nowhere. Requests received before are still executed, but not those that are held up.
   if (paused_ || behind_ || (waits() && (!waits_in_silence() || input_ended_)) || close_when_sent_) close();
+}
+
+// No request comes behind those that were sent. If the client is gone altogether, it is not to be given a lease: a wait for a key
+// ends as if its time were up, and what was sent behind it is executed.
+void Connection::input_ends() {
+  if (waits_for_key()) end_wait(false);
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
@@ -408,8 +414,8 @@ void Connection::finish() {
 // Input is received even with replies waiting: a client may send all of its requests before it reads.
 void Connection::update_events() {
   const bool receives = !close_when_sent_ && !input_ended_ && !(held() && input_full_);
-  // Whoever goes away while it waits is not to be given a lease.
-  const bool may_leave = waits() && !waits_in_silence() && !has_task();
+  // The end of a silent client's input is received, unless that was before it began to wait.
+  const bool may_leave = waits_for_key() && (!waits_in_silence() || input_ended_);
   wait_for((receives ? EPOLLIN : 0U) | (pending_.empty() ? 0U : EPOLLOUT) | (may_leave ? EPOLLRDHUP : 0U));
 }
 
@@ -417,6 +423,10 @@ void Connection::update_events() {
 // be the very SET.
 bool Connection::waits_in_silence() const {
   return waits() && session_.wait->kind == command::WaitKind::plain_read;
+}
+
+bool Connection::waits_for_key() const {
+  return waits_in_silence() || (waits() && session_.wait->kind == command::WaitKind::cache_read);
 }
 
 // Much may lie behind the first requests of a long pipeline. It is moved only when that halves it, or room is needed.

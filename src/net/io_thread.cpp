@@ -244,7 +244,8 @@ void IoThread::serve(std::span<const epoll_event> ready) {
   for (const epoll_event& event : ready) {
     auto& connection = *static_cast<Connection*>(event.data.ptr);
     if ((event.events & EPOLLOUT) != 0) guarded(connection, [&] { connection.writable(); });
-    if ((event.events & (EPOLLERR | EPOLLHUP | EPOLLRDHUP)) != 0) connection.hung_up();
+    if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) connection.hung_up();
+    if ((event.events & EPOLLRDHUP) != 0) guarded(connection, [&] { connection.input_ends(); });
     if (connection.has_more_input()) continue;  // has its turn in serve_unfinished
     guarded(connection, [&] {
       if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) connection.receive();

@@ -78,6 +78,7 @@ def test_who_only_closes_waits_no_longer(cache, connect, held):
     shared = connect()
     parked(cache, shared, held)
     shared.socket.shutdown(socket.SHUT_WR)
+    assert shared.read() is None
     assert shared.read_until_closed() == b""
     eventually(lambda: cache.waiters(held) == 0)
 

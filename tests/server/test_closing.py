@@ -7,7 +7,8 @@ import pytest
 
 from tests.server.conftest import info
 from tests.support import resp
-from tests.support.servers import bound, eventually
+from tests.support.cache import LONG
+from tests.support.servers import bound, eventually, is_redis
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 33, 64, 65, 300, 5000])
@@ -31,6 +32,30 @@ def test_a_request_of_the_size_of_a_buffer_is_executed_before_the_close(client, 
         assert sender.read_until_closed() == b"+OK\r\n"
     assert client.call("EXISTS", "exact") == 1
 
+
+
+@pytest.mark.skipif(is_redis(), reason="Redis has no leases")
+@pytest.mark.parametrize("request_, reply", [
+    (("PING",), b"+PONG\r\n"),
+    (("CACHE.GET", "held", "WAIT", LONG), b"*4\r\n$4\r\nmiss\r\n$-1\r\n:0\r\n:"),
+    (("CACHE.PURGE", "PREFIX", "nothing", "SYNC"), b":0\r\n"),
+], ids=lambda value: value[0] if isinstance(value, tuple) else "")  # fmt: skip
+def test_a_client_that_sends_its_pipeline_and_closes_its_side_gets_all_replies(client, connect, request_, reply):
+    """Behind more replies than a client may leave unread before it is served further."""
+    client.call("FLUSHALL")
+    value = b"v" * 1_000_000
+    client.call("SET", "big", value)
+    assert client.call("CACHE.GET", "held", "LEASE", LONG)[2] > 0
+    sender = connect(timeout=60)
+    sender.send(b"".join(resp.encode(request) for request in [("GET", "big")] * 60 + [request_, ("ECHO", "between"), request_, ("ECHO", "end")]))
+    sender.socket.shutdown(socket.SHUT_WR)
+    held_up = lambda line: b" cmd=get " in line and b" omem=0 " not in line  # noqa: E731
+    eventually(lambda: any(map(held_up, client.call("CLIENT", "LIST").splitlines())))
+    for _ in range(60):
+        assert sender.read() == value
+    left = sender.read_until_closed()
+    assert left.startswith(reply) and left.endswith(b"$3\r\nend\r\n")
+    assert left.count(reply) == 2 and b"$7\r\nbetween\r\n" in left
 
 
 def test_a_paused_client_that_resets_its_connection_is_let_go(client, server, connect):

@@ -42,6 +42,8 @@ class Connection {
   void receive();
   /// The peer is gone for both directions.
   void hung_up();
+  /// The peer sends no more, but what it has sent may be still to be received.
+  void input_ends();
   /// Adds the requests that are complete in the input to the batch, as far as it takes them.
   void parse(Batch& batch);
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
@@ -83,6 +85,7 @@ class Connection {
   bool has_task() const { return waits() && session_.wait->task != nullptr; }
   bool waits() const { return session_.wait != nullptr; }
   bool waits_in_silence() const;
+  bool waits_for_key() const;
   void send();
   bool send_some(resp::Output& output);
   void keep_unsent(resp::Output& output);
