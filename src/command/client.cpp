@@ -351,15 +351,13 @@ void client_pause(Call& call) {
   if (*ms < 0) return call.reply.error("ERR timeout is negative");
   if (*ms > std::numeric_limits<std::int64_t>::max() - call.now) return call.reply.error("ERR timeout is out of range");
   if (*ms > 0) {
-    call.engine.clients.pause(mode, call.mono + *ms, call.mono);
-    call.engine.keyspace.keep_expired(call.engine.clients.paused_until());
+    call.engine.clients.pause(mode, call.mono + *ms, call.mono, call.engine.keyspace);
   }
   call.reply.ok();
 }
 
 void client_unpause(Call& call) {
-  call.engine.keyspace.keep_expired({});
-  call.engine.clients.unpause();
+  call.engine.clients.unpause(call.engine.keyspace);
   call.reply.ok();
 }
 

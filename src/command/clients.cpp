@@ -84,17 +84,22 @@ bool Clients::evict_greediest(std::uint64_t share) {
   return sum + spared <= share;
 }
 
-void Clients::pause(PauseMode mode, MonoMs until, MonoMs now) {
+void Clients::pause(PauseMode mode, MonoMs until, MonoMs now, store::Keyspace& keyspace) {
   const std::lock_guard lock(mutex_);
   const PauseMode before = paused(now);
   const MonoMs end = before == PauseMode::none ? until : std::max(until, paused_until());
   // The end first: whoever sees the mode must not see the end of a pause that is over.
   pause_until_.store(end, std::memory_order_relaxed);
   pause_mode_.store(std::max(mode, before), std::memory_order_release);
+  keyspace.keep_expired(end);
 }
 
-void Clients::unpause() {
-  pause_mode_.store(PauseMode::none, std::memory_order_relaxed);
+void Clients::unpause(store::Keyspace& keyspace) {
+  {
+    const std::lock_guard lock(mutex_);
+    keyspace.keep_expired({});
+    pause_mode_.store(PauseMode::none, std::memory_order_relaxed);
+  }
   if (wake_paused) wake_paused();
 }
 

@@ -67,9 +67,10 @@ class Clients {
   /// Clients that wait for the end of a CLIENT PAUSE.
   std::atomic<std::int64_t> held_by_pause{0};
 
-  /// CLIENT PAUSE: until `until` commands of `mode` wait. A longer or stricter pause in force stays.
-  void pause(PauseMode mode, MonoMs until, MonoMs now);
-  void unpause();
+  /// CLIENT PAUSE: until `until` commands of `mode` wait, and `keyspace` removes nothing for its age. A longer or stricter pause
+  /// in force stays.
+  void pause(PauseMode mode, MonoMs until, MonoMs now, store::Keyspace& keyspace);
+  void unpause(store::Keyspace& keyspace);
   /// What is paused at `now`.
   PauseMode paused(MonoMs now) const {
     const PauseMode mode = pause_mode_.load(std::memory_order_acquire);
