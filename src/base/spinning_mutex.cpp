@@ -43,6 +43,10 @@ bool SpinningMutex::wait_and_lock() {
   return slept;
 }
 
+// Any one of those who wait will do. One that spins has the lock as soon as it is free. One that sleeps is woken by the release of
+// whoever holds the lock; if somebody else was faster, by that one's release. So this takes a few holds, which have a budget, and what the
+// system takes to give a woken thread a core. That cannot be bounded by a count of looks or holds: a thread that gave up would take the
+// lock again before the sleeper has come, each time.
 void SpinningMutex::await_turn() {
   const std::uint32_t before = let_in_.load(std::memory_order_relaxed);
   while (waiting() > 0 && let_in_.load(std::memory_order_relaxed) == before) std::this_thread::yield();
