@@ -31,7 +31,6 @@ void end_watching(Session& session, Engine& engine) {
   session.watched_bytes = 0;
   session.shared.watched_bytes.store(0, std::memory_order_relaxed);
   session.watched.clear();
-  session.watch_flag.reset();
   session.shared.watched.store(0, std::memory_order_relaxed);
 }
 
@@ -39,7 +38,7 @@ void end_watching(Session& session, Engine& engine) {
 
 void forget_watched(Session& session, Engine& engine) {
   for (const WatchedKey& watched : session.watched) {
-    engine.keyspace.unwatch(watched.db, engine.keyspace.key(watched.key), session.watch_flag.get());
+    engine.keyspace.unwatch(watched.db, engine.keyspace.key(watched.key));
   }
   end_watching(session, engine);
 }
@@ -49,7 +48,7 @@ void release_watched(Session& session, Engine& engine, store::Keyspace::Locks& l
   for (const WatchedKey& watched : session.watched) {
     const store::Key key = engine.keyspace.key(watched.key);
     locks.acquire(key);
-    engine.keyspace.unwatch(watched.db, key, session.watch_flag.get());
+    engine.keyspace.unwatch(watched.db, key);
     locks.release();
   }
   end_watching(session, engine);
@@ -81,17 +80,11 @@ Plan make_plan(Transaction& transaction, const Session& session, const store::Ke
   return plan;
 }
 
-// Whether a watched key has changed. One that was there and whose time is up has changed as well, although nobody
-// may have met it since. The flag is asked first: looking at what is over removes it and raises the flag, also where that came with
-// SWAPDB and was never to be seen.
-bool watched_changed(Call& call) {
-  if (call.session.watch_flag == nullptr) return false;
-  if (call.session.watch_flag->dirty.load(std::memory_order_relaxed)) return true;
-  for (const WatchedKey& watched : call.session.watched) {
-    const bool live = call.db(watched.db).find(call.engine.keyspace.key(watched.key), store::Access::none()).has_value();
-    if (watched.live && !live) return true;
-  }
-  return false;
+bool watched_changed(const Call& call) {
+  store::Keyspace& keyspace = call.engine.keyspace;
+  return std::any_of(call.session.watched.begin(), call.session.watched.end(), [&](const WatchedKey& watched) {
+    return keyspace.has_changed(watched.db, keyspace.key(watched.key), watched.watch, call.now);
+  });
 }
 
 void run_steps(Call& call, const Plan& plan) {
@@ -181,24 +174,29 @@ bool may_watch(Call& call) {
   return false;
 }
 
+// A key that is watched already stays as it was then.
+void watch_key(Call& call, const store::Key& key) {
+  Session& session = call.session;
+  WatchedKey watched{session.db, std::string(key.text), {}};
+  if (session.watched.contains(watched)) return;
+  watched.watch = call.engine.keyspace.watch(session.db, key, call.now);
+  try {
+    session.watched.insert(std::move(watched));
+  } catch (...) {
+    call.engine.keyspace.unwatch(session.db, key);
+    throw;
+  }
+  session.watched_bytes += watched_size(key);
+  call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(watched_size(key)));
+}
+
 void watch(Call& call) {
   Session& session = call.session;
   if (session.transaction != nullptr) return call.reply.error("ERR WATCH inside MULTI is not allowed");
-  // A transaction that is lost already needs no further watches.
-  const bool lost = session.watch_flag != nullptr && session.watch_flag->dirty.load(std::memory_order_relaxed);
-  if (!lost) {
-    if (!may_watch(call)) return;
-    if (session.watch_flag == nullptr) session.watch_flag = std::make_shared<store::WatchFlag>();
-    for (const store::Key& key : call.keys) {
-      const bool live = call.db().find(key, store::Access::none()).has_value();
-      if (!session.watched.insert({session.db, std::string(key.text), live}).second) continue;
-      session.watched_bytes += watched_size(key);
-      call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(watched_size(key)));
-      call.engine.keyspace.watch(session.db, key, session.watch_flag, call.now);
-    }
-    session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
-    session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
-  }
+  if (!may_watch(call)) return;
+  for (const store::Key& key : call.keys) watch_key(call, key);
+  session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
+  session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
   call.reply.ok();
 }
 

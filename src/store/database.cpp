@@ -16,8 +16,7 @@ std::optional<Entry> Database::lookup(const Key& key) {
   if (entry && entry->expired(now_) && !keyspace_->serves_stale()) {
     if (keyspace_->keeps_expired()) return std::nullopt;
     ++shard.expired;
-    // To plain commands nothing changes when a negative entry goes, or what was stale already.
-    if (!entry->absent() && entry->gone_at() == entry->expires_at()) shard.watchers.changed(number_, key.text);
+    if (!entry->absent()) shard.watchers.expired(number_, key, entry->expires_at());
     table->remove(key);
     entry.reset();
   }
@@ -155,7 +154,7 @@ char* Database::grow(const Key& key, std::size_t size) {
 
 void Database::note_change(const Key& key) {
   Shard& shard = keyspace_->shard(key);
-  shard.watchers.changed(number_, key.text);
+  shard.watchers.changed(number_, key);
   shard.listening.written(number_, key);
 }
 
@@ -164,7 +163,7 @@ bool Database::remove(const Key& key) {
   // Expired entries do not exist: they are taken away first and counted as what they are.
   const std::optional<Entry> entry = lookup(key);
   const bool live = entry && entry->live(now_);
-  if (live) shard.watchers.changed(number_, key.text);
+  if (live) shard.watchers.changed(number_, key);
   if (entry) shard.tables[number_]->remove(key);
   shard.listening.written(number_, key);
   return live;
@@ -177,7 +176,7 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
   const std::optional<Entry> entry = lookup(key);
   const bool live = entry && entry->live(now_);
   if (live) {
-    shard.watchers.changed(number_, key.text);
+    shard.watchers.changed(number_, key);
     // Without room to write it anew it goes.
     Table& table = *shard.tables[number_];
     const bool fits = keyspace_->has_room(entry->extent(), beyond_);
@@ -192,7 +191,7 @@ bool Database::set_expiry(const Key& key, UnixMs at) {
   Table* table = shard.tables[number_].get();
   if (rules_ != nullptr) [[unlikely]] at = rules_->on_expiry(key, now_, at);
   if (table == nullptr || !table->set_expiry(key, at)) return false;
-  shard.watchers.changed(number_, key.text);
+  shard.watchers.changed(number_, key);
   return true;
 }
 

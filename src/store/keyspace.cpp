@@ -167,15 +167,10 @@ void Keyspace::flush(unsigned db, Locks& held) {
   const All all(held);
   std::vector<std::unique_ptr<Table>> tables;
   tables.reserve(shard_count());
-  const UnixMs now = unix_ms();
+  ++histories_[db].epoch;
   for_each_shard(held, [&](Shard& shard) {
     if (shard.listening.attentive) shard.listening.listener->flushed(db);
-    if (!shard.tables[db]) return;
-    shard.watchers.changed_where(db, [&](const Key& name) {
-      const auto entry = shard.tables[db]->find(name);
-      return entry && entry->live(now);
-    });
-    tables.push_back(shard.detach(db));
+    if (shard.tables[db]) tables.push_back(shard.detach(db));
   });
   drop(std::move(tables));
 }
@@ -191,15 +186,9 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
   // Until a table knows of the purge, its marks there mean nothing.
   if (!purge->by_prefix) tag_marks_.add(*purge);
   if (accepted) accepted();
+  histories_[db].purged = histories_[db].epoch;
   for_each_shard(held, [&](Shard& shard) {
-    Table* const table = shard.tables[db].get();
-    if (table != nullptr) {
-      shard.watchers.changed_where(db, [&](const Key& name) {
-        const auto entry = table->find(name);
-        return entry && entry->live(purge->at) && purge->covers(name.text, entry->has_extra() ? Extra::read(entry->extra()) : Extra{});
-      });
-    }
-    if (table != nullptr) table->purge(purge, tag_marks_);
+    if (shard.tables[db]) shard.tables[db]->purge(purge, tag_marks_);
   });
   if (!purge->by_prefix) tag_marks_.supersede(*purge);
   if (wake_) wake_();
@@ -208,32 +197,44 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
 
 void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
-    // What cannot be read any more is not there, although nobody may have removed it yet.
-    const auto in_either = [&](const Key& k) {
-      const auto in = [&](unsigned db) {
-        const auto entry = shard.tables[db] ? shard.tables[db]->find(k) : std::nullopt;
-        return entry && entry->live(now);
-      };
-      return in(a) || in(b);
-    };
-    for (const unsigned db : {a, b}) shard.watchers.changed_where(db, in_either);
     std::swap(shard.tables[a], shard.tables[b]);
     for (const unsigned db : {a, b}) {
       if (shard.listening.attentive) shard.listening.listener->flushed(db);
     }
   });
-  for (const unsigned db : {a, b}) databases_[db] = next_database_++;
+  for (const unsigned db : {a, b}) {
+    databases_[db] = next_database_++;
+    DatabaseHistory& history = histories_[db];
+    history.exchanged_before = std::exchange(history.exchanged, ++history.epoch);
+    history.exchanged_at = now;
+  }
 }
 
 // --- WATCH ---
 
-void Keyspace::watch(unsigned db, const Key& key, const std::shared_ptr<WatchFlag>& flag, UnixMs now) {
-  // An entry that is already past its deadline does not exist; its removal later must not look like a change.
-  Database(*this, db, now).find(key, Access::none());
-  shard(key).watchers.add(db, key, flag);
+Watch Keyspace::watch(unsigned db, const Key& key, UnixMs now) {
+  const bool live = Database(*this, db, now).find(key, Access::none()).has_value();
+  return {live, shard(key).watchers.add(db, key), histories_[db].epoch};
 }
 
-void Keyspace::unwatch(unsigned db, const Key& key, const WatchFlag* flag) { shard(key).watchers.remove(db, key.text, flag); }
+void Keyspace::unwatch(unsigned db, const Key& key) { shard(key).watchers.remove(db, key); }
+
+bool Keyspace::has_changed(unsigned db, const Key& key, const Watch& watch, UnixMs now) {
+  Shard& at = shard(key);
+  const Watchers::Seen seen = at.watchers.look(db, key);
+  if (seen.changes != watch.changes) return true;
+  const DatabaseHistory& history = histories_[db];
+  // A key that existed went with its database, or is not found any more if it was purged or its time is up.
+  if (watch.live) return history.epoch != watch.epoch || !Database(*this, db, now).find(key, Access::none());
+  // One that did not exist can only have come with another database.
+  if (history.exchanged <= watch.epoch) return false;
+  const bool disturbed_since = history.epoch != history.exchanged || history.purged == history.exchanged;
+  if (history.exchanged_before > watch.epoch || disturbed_since) return true;  // nobody knows any more what was there
+  // What has not changed since was there then, if its time was not up.
+  const auto entry = at.tables[db] ? at.tables[db]->find(key) : std::nullopt;
+  const auto outlasted = [&history](UnixMs deadline) { return deadline > history.exchanged_at; };
+  return outlasted(seen.expired) || (entry && !entry->absent() && (entry->expires_at() == 0 || outlasted(entry->expires_at())));
+}
 
 // --- figures ---
 

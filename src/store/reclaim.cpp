@@ -18,7 +18,11 @@ using eviction::Queue;
 
 void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
   const Entry e = entry(ref);
-  if (keeping.noticed(e)) keeping.watchers.changed(keeping.db, e.key());
+  // To plain commands a negative entry is none.
+  if (!e.absent()) {
+    const Key key{e.key(), hash};
+    e.live(keeping.clock) ? keeping.watchers.changed(keeping.db, key) : keeping.watchers.expired(keeping.db, key, e.expires_at());
+  }
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   retire(ref);
 }

@@ -2,37 +2,34 @@
 
 #include <algorithm>
 
-#include "pinfold/base/work.hpp"
-#include "pinfold/store/keyspace.hpp"
-
 namespace pinfold::store {
 
-void Watchers::add(unsigned db, const Key& key, std::shared_ptr<WatchFlag> flag) {
-  const auto found = flags_.try_emplace(Name{db, std::string(key.text), key.hash}).first;
-  try {
-    found->second.push_back(std::move(flag));
-  } catch (...) {
-    if (found->second.empty()) flags_.erase(found);
-    throw;
-  }
+std::uint64_t Watchers::add(unsigned db, const Key& key) {
+  const NameView name{db, key.text, key.hash};
+  auto found = keys_.find(name);
+  if (found == keys_.end()) found = keys_.emplace(Name(name), Watched()).first;
+  ++found->second.watches;
+  return found->second.seen.changes;
 }
 
-void Watchers::remove(unsigned db, std::string_view key, const WatchFlag* flag) {
-  const auto found = flags_.find(NameView{db, key});
-  if (found == flags_.end()) return;
-  work::nodes(found->second.size());
-  std::erase_if(found->second, [flag](const auto& f) { return f.get() == flag; });
-  if (found->second.empty()) flags_.erase(found);
+void Watchers::remove(unsigned db, const Key& key) {
+  const auto found = keys_.find(NameView{db, key.text, key.hash});
+  if (found != keys_.end() && --found->second.watches == 0) keys_.erase(found);
 }
 
-void Watchers::raise(unsigned db, std::string_view key) {
-  const auto found = flags_.find(NameView{db, key});
-  if (found != flags_.end()) raise(found->second);
+void Watchers::note_change(unsigned db, const Key& key) {
+  const auto found = keys_.find(NameView{db, key.text, key.hash});
+  if (found != keys_.end()) ++found->second.seen.changes;
 }
 
-void Watchers::raise(const Flags& flags) {
-  work::nodes(flags.size());
-  for (const auto& flag : flags) flag->dirty.store(true, std::memory_order_relaxed);
+void Watchers::note_expiry(unsigned db, const Key& key, UnixMs deadline) {
+  const auto found = keys_.find(NameView{db, key.text, key.hash});
+  if (found != keys_.end()) found->second.seen.expired = std::max(found->second.seen.expired, deadline);
+}
+
+Watchers::Seen Watchers::look(unsigned db, const Key& key) const {
+  const auto found = keys_.find(NameView{db, key.text, key.hash});
+  return found != keys_.end() ? found->second.seen : Seen();
 }
 
 }  // namespace pinfold::store

@@ -55,7 +55,6 @@ NOT_YET = [
     Excuse("IFDEQ and IFDNE make the digest of a large value under the lock", {"bytes"}, {"delex", "set"}),
     Excuse("a large value that is shared, or grows, is copied under the lock", {"bytes"}, {"append", "setrange", "setbit"}, sometimes=True),
     Excuse("BITOP keeps copies of small sources and compares them before it stores its result", {"bytes"}, {"bitop"}, sometimes=True),
-    Excuse("every watched key of the database is looked up", {"entries", "bytes", "nodes"}, {"cache.purge", "flushall", "flushdb", "swapdb"}),
     Excuse("a group of the index is rebuilt as a whole", {"entries"}, {"writes"}),
     Excuse("a hole among blocks is searched from the first one on", {"nodes"}, {"writes"}),
     Excuse("a group of the index is visited as a whole", {"entries"}, {"keys", "scan"}),

@@ -42,7 +42,7 @@ def settled(args):
 
     Redis counts such a key in DBSIZE until something touches it or its sweeper finds it, which is a matter of time.
     """
-    if args[:1] and args[0].upper() == b"SET":
+    if args[:1] and isinstance(args[0], bytes) and args[0].upper() == b"SET":
         for word, time_arg in zip(args[3:], args[4:]):
             limit = {b"EXAT": 10**9, b"PXAT": 10**12}.get(word.upper())
             if limit and time_arg.isdigit() and int(time_arg) < limit:

@@ -242,11 +242,11 @@ class Generator:
             args = self.next_command()
             if self.admissible(args):
                 steps.append((connection, tuple(args)))
-        return steps
+        return list(without_lost_histories(steps))
 
     def special(self, steps):
         db = self.pick((b"0", b"0", b"0", b"1", b"9", b"15"))
-        kind = self.rng.randrange(3)
+        kind = self.rng.randrange(4)
         if kind == 0:
             options = []
             if self.chance(0.6):
@@ -258,6 +258,8 @@ class Generator:
             steps.append(("scan", (db, *options)))
         elif kind == 1:
             steps.append(("randomkey", (db,)))
+        elif kind == 2:
+            self.watch_databases(steps, self.pick((0, 1)))
         else:
             key = self.key()
             steps.append(("own", (b"SELECT", db)))
@@ -265,6 +267,51 @@ class Generator:
             steps.append(("sleep", (12,)))
             # The touch removes it on both sides, so that DBSIZE does not depend on the sweeper.
             steps.append(("own", (self.pick((b"EXISTS", b"GET", b"TYPE", b"TTL", b"DEL", b"STRLEN")), key)))
+
+    def watch_databases(self, steps, connection):
+        """Watches keys of which some exist, some do not and some have expired, while databases are emptied and exchanged."""
+        databases, keys = (b"0", b"1"), self.rng.sample(KEYS, 3)
+        # Some run out while they are watched: far enough away that both servers see them before.
+        soon, pause = ([b"PX", b"1000"], 1050) if self.chance(0.1) else ([], 0)
+
+        def own(*args):
+            steps.append(("own", args))
+
+        def store(key, *times):
+            own(b"SET", key, self.value(), *self.pick((soon, *times)))
+
+        own(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"0")
+        for database in databases:
+            own(b"SELECT", database)
+            for key in keys:
+                own(b"DEL", key)
+                if self.chance(0.7):
+                    store(key, [b"PX", b"1"])
+        steps.append(("sleep", (15,)))
+        steps += [(connection, (b"RESET",)), (connection, (b"SELECT", self.pick(databases))), (connection, (b"WATCH", *keys[: self.rng.randint(1, 3)]))]
+        for _ in range(self.rng.randint(0, 4)):
+            key = self.pick(keys)
+            kind = self.rng.randrange(7)
+            if kind == 0:
+                own(b"SELECT", self.pick(databases))
+            elif kind == 1:
+                own(self.pick((b"FLUSHDB", b"FLUSHALL")))
+            elif kind in (2, 3):
+                own(b"SWAPDB", *self.pick((databases, databases[::-1], (b"1", b"1"), (b"1", b"9"))))
+            elif kind == 4:
+                own(self.pick((b"EXISTS", b"GET", b"DEL", b"TTL", b"PERSIST")), key)
+            elif kind == 5:
+                store(key)
+            elif pause:
+                steps.append(("sleep", (pause,)))
+        steps += [(connection, (b"MULTI",)), (connection, (b"GET", keys[0])), (connection, (b"EXEC",))]
+        # The touch removes what has expired on both sides; what has not yet soon will.
+        if pause:
+            steps.append(("sleep", (pause,)))
+        for database in (*databases, b"9"):
+            own(b"SELECT", database)
+            own(b"EXISTS", *keys)
+        own(b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1")
 
     def transaction(self, steps, connection):
         """MULTI to EXEC, sometimes watched, with the other connection in between."""
@@ -283,6 +330,30 @@ class Generator:
         args = self.next_command()
         if self.admissible(args):
             steps.append((connection, tuple(args)))
+
+
+def without_lost_histories(steps):
+    """Leaves out the second of two commands that exchange, or exchange and empty, databases while keys are watched: see differences.py."""
+    watching, queues, exchanged = set(), {}, False
+    whole = (b"SWAPDB", b"FLUSHALL", b"FLUSHDB")
+    for who, args in steps:
+        name = args[0].upper() if args and isinstance(args[0], bytes) else None
+        if name in whole and (exchanged if who not in queues else queues[who]):
+            continue
+        yield who, args
+        if name == b"WATCH":
+            watching.add(who)
+        elif name == b"MULTI":
+            queues.setdefault(who, False)
+        elif name in whole:
+            if who in queues:
+                queues[who] = True
+            exchanged |= name == b"SWAPDB"
+        elif name in (b"RESET", b"QUIT") or (name in (b"EXEC", b"DISCARD") and who in queues) or (name == b"UNWATCH" and who not in queues):
+            watching.discard(who)
+            exchanged |= queues.pop(who, False)
+        if not watching:
+            exchanged = False
 
 
 def sequence(seed, length):

@@ -241,12 +241,13 @@ def test_a_large_transaction(client):
     assert client.call("DBSIZE") == 20_000
 
 
+@pytest.mark.parametrize("met", [False, True], ids=["", "met"])
 @pytest.mark.parametrize("here, there, aborts", [
     ("", "", False), ("", "stale", False), ("stale", "", False), ("stale", "stale", False),
     ("live", "", True), ("", "live", True), ("stale", "live", True), ("live", "stale", True), ("live", "live", True),
 ])
-def test_swapdb_changes_a_watched_key_only_if_it_can_be_read_in_either_database(client, connect, here, there, aborts):
-    """What has expired is not there, although nobody has removed it yet."""
+def test_swapdb_changes_a_watched_key_only_if_it_can_be_read_in_either_database(client, connect, here, there, aborts, met):
+    """What has expired is not there, although nobody has removed it yet; that somebody does changes nothing."""
     other = connect()
     client.call("DEBUG", "SET-ACTIVE-EXPIRE", 0)
     try:
@@ -260,8 +261,41 @@ def test_swapdb_changes_a_watched_key_only_if_it_can_be_read_in_either_database(
         client.call("SELECT", 1)
         client.call("WATCH", "k")
         other.call("SWAPDB", 1, 2)
+        if met:
+            other.pipeline([("SELECT", 1), ("EXISTS", "k")])
         replies = client.pipeline([("MULTI",), ("PING",), ("EXEC",)])
         assert (replies[-1] is None) == aborts
     finally:
         client.call("DEBUG", "SET-ACTIVE-EXPIRE", 1)
         client.call("SELECT", 0)
+
+
+@pytest.mark.parametrize("keys, aborts", [(("live",), True), (("none",), False), (("over",), False), (("live", "none"), True)])
+@pytest.mark.parametrize("flush", ["FLUSHDB", "FLUSHALL"])
+def test_a_flush_changes_a_watched_key_only_if_it_existed(client, connect, flush, keys, aborts):
+    other = connect()
+    client.call("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    try:
+        client.pipeline([("FLUSHALL",), ("SET", "live", "v"), ("SET", "over", "v", "PX", 1), ("SET", "passes", "v", "PX", 1)])
+        eventually(lambda: client.call("EXISTS", "passes") == 0)
+        client.call("WATCH", *keys)
+        other.call(flush)
+        assert (client.pipeline([("MULTI",), ("PING",), ("EXEC",)])[-1] is None) == aborts
+    finally:
+        client.call("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+
+
+def test_a_key_that_was_gone_when_watched_during_a_pause_may_be_removed(client, connect):
+    """While clients are paused nothing is removed for its age."""
+    other = connect()
+    client.call("DEBUG", "SET-ACTIVE-EXPIRE", 0)
+    client.call("SET", "w", "v", "PX", 1)
+    try:
+        other.call("CLIENT", "PAUSE", 60_000, "WRITE")
+        eventually(lambda: client.call("EXISTS", "w") == 0)
+        client.call("WATCH", "w")
+    finally:
+        other.call("CLIENT", "UNPAUSE")
+        other.call("DEBUG", "SET-ACTIVE-EXPIRE", 1)
+    assert other.call("EXISTS", "w") == 0
+    assert client.pipeline([("MULTI",), ("PING",), ("EXEC",)])[-1] == ["PONG"]

@@ -86,7 +86,7 @@ struct Transaction {
 struct WatchedKey {
   unsigned db;
   std::string key;
-  bool live = false;  // when the watch began: what has become stale since has changed
+  store::Watch watch;
 
   bool operator<(const WatchedKey& other) const { return std::tie(db, key) < std::tie(other.db, other.key); }
 };
@@ -136,7 +136,6 @@ struct Session {
   std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
   std::set<WatchedKey> watched;
   std::size_t watched_bytes = 0;  // what watched occupies, as counted in store::Use::clients
-  std::shared_ptr<store::WatchFlag> watch_flag;  // set while anything is watched
   /// Set by a command whose reply comes later: until then the connection executes nothing.
   std::unique_ptr<Wait> wait;
   ToldNil told_nil;

@@ -26,6 +26,7 @@
 #include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/tag_marks.hpp"
 #include "pinfold/store/value.hpp"
+#include "pinfold/store/watchers.hpp"
 
 namespace pinfold::store {
 
@@ -76,11 +77,6 @@ struct KeyspaceAudit {
   bool consistent = true;  // the counters of every table and shard equal the recount
 };
 
-/// Raised for a connection that WATCHes keys when one of them is written.
-struct WatchFlag {
-  std::atomic<bool> dirty{false};
-};
-
 class Keyspace {
  public:
   explicit Keyspace(const KeyspaceOptions& options);
@@ -129,7 +125,7 @@ class Keyspace {
   void flush(unsigned db, Locks& held);
   /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept, and nothing was done.
   /// `accepted` is called, if there is room, before any look-up is affected. `held` must hold all shards or none; then they are
-  /// locked meanwhile. O(shards + tags + watched keys).
+  /// locked meanwhile. O(shards + tags).
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, UnixMs now, Locks& held);
@@ -152,10 +148,13 @@ class Keyspace {
   /// Whether the erasure with this number, and so all before it, has come to its end. Any thread.
   bool erased(std::uint64_t number) const { return erasures_done_.load(std::memory_order_acquire) >= number; }
 
-  /// Raises `flag` at the next change of `key` in `db`. The key's shard must be held.
-  void watch(unsigned db, const Key& key, const std::shared_ptr<WatchFlag>& flag, UnixMs now);
-  /// Takes `flag` off again. The key's shard must be held.
-  void unwatch(unsigned db, const Key& key, const WatchFlag* flag);
+  /// Begins to watch a key: has_changed() tells from what is returned. The key's shard must be held, as for all three.
+  Watch watch(unsigned db, const Key& key, UnixMs now);
+  /// Ends a watch, as which it must have begun.
+  void unwatch(unsigned db, const Key& key);
+  /// Whether the key was written, removed, created or has expired since the watch began. Where a database was exchanged twice, or
+  /// exchanged and then emptied or purged, of a key that did not exist before: whether that may be.
+  bool has_changed(unsigned db, const Key& key, const Watch& watch, UnixMs now);
 
   /// Evicts until `bytes` more fit under the limit; false if that cannot be had. Call with nothing held. With `room`, much is
   /// promised to the caller until that is gone; many small requests may together take a few hundred KB more than there is.
@@ -306,6 +305,7 @@ class Keyspace {
   std::uint64_t purges_ = 0;  // so many there were; written with all shards locked, as the next
   std::array<std::uint64_t, database_count> databases_;  // what identifies their entries: SWAPDB gives new ones
   std::uint64_t next_database_ = database_count;
+  std::array<DatabaseHistory, database_count> histories_;  // written with all shards locked, read with any
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
   std::atomic<bool> active_expire_{true};

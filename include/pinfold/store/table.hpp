@@ -39,12 +39,6 @@ struct Housekeeping {
   std::uint64_t& expired;
   std::uint64_t& evicted;
   UnixMs clock = now;  // `now` is 0 while nothing expires
-
-  /// Whether plain commands see a difference when the entry is taken away: not if it is negative, or was stale already.
-  bool noticed(const Entry& entry) const {
-    if (entry.absent()) return false;
-    return entry.live(clock) || (entry.expired(now) && entry.gone_at() == entry.expires_at());
-  }
 };
 
 /// What a step of eviction or compaction has come to.

@@ -1,74 +1,91 @@
 #pragma once
-// Who WATCHes which key of one shard. Guarded by the shard's lock. Only add() takes memory: a change that has happened
+// Which keys of one shard clients WATCH. Guarded by the shard's lock. Only add() takes memory: a change that has happened
 // is always told.
+//
+// Nobody is told of a change. Each watched key counts its changes, each database counts how often it was emptied or exchanged
+// (DatabaseHistory), and a Watch says what both were, and whether the key existed, when it began. EXEC compares. So a write
+// costs the same however many clients watch its key, and FLUSHALL, SWAPDB and purges the same however many keys are watched.
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <vector>
 
-#include "pinfold/base/hash.hpp"
-#include "pinfold/base/work.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
 
-struct WatchFlag;
+/// What a WATCH of one key found.
+struct Watch {
+  bool live = false;          // the key existed
+  std::uint64_t changes = 0;  // of the key
+  std::uint64_t epoch = 0;    // of its database
+};
+
+/// What happened to a database as a whole.
+struct DatabaseHistory {
+  std::uint64_t epoch = 0;             // how often it was emptied or exchanged
+  std::uint64_t exchanged = 0;         // the epoch that began with the last exchange; 0: there was none
+  std::uint64_t exchanged_before = 0;  // the same for the one before
+  UnixMs exchanged_at = 0;
+  std::uint64_t purged = 0;            // the epoch in which tags or a prefix were last purged
+};
 
 class Watchers {
  public:
-  void add(unsigned db, const Key& key, std::shared_ptr<WatchFlag> flag);
-  void remove(unsigned db, std::string_view key, const WatchFlag* flag);
+  /// Somebody more watches the key; returns how often it has changed.
+  std::uint64_t add(unsigned db, const Key& key);
+  /// Somebody less does, who must have been added.
+  void remove(unsigned db, const Key& key);
 
-  /// Raises the flags of everybody who watches `key`. The one place that every change of an entry goes through; with
-  /// nobody watching in this shard it is a comparison.
-  void changed(unsigned db, std::string_view key) {
-    if (!flags_.empty()) raise(db, key);
+  /// Every change of an entry goes through here, but for expiry; with nobody watching in this shard it is a comparison.
+  void changed(unsigned db, const Key& key) {
+    if (!keys_.empty()) [[unlikely]] note_change(db, key);
   }
-  /// Raises those of all watched keys of `db` for which `is_changed` holds.
-  template <class Predicate>
-  void changed_where(unsigned db, Predicate&& is_changed) {
-    work::nodes(flags_.size());
-    for (const auto& [name, flags] : flags_) {
-      if (name.db == db && is_changed(Key{name.key, name.hash})) raise(flags);
-    }
+  /// An entry was removed whose time was up at `deadline`. For a client that has seen the key that is a change, which the
+  /// look-up of EXEC tells it; but the entry may have come, alive, with SWAPDB.
+  void expired(unsigned db, const Key& key, UnixMs deadline) {
+    if (!keys_.empty()) [[unlikely]] note_expiry(db, key, deadline);
   }
-  bool empty() const { return flags_.empty(); }
+
+  struct Seen {
+    std::uint64_t changes = 0;
+    UnixMs expired = 0;  // the latest deadline of an entry that was removed because of it
+  };
+  Seen look(unsigned db, const Key& key) const;
+  bool empty() const { return keys_.empty(); }
 
  private:
-  using Flags = std::vector<std::shared_ptr<WatchFlag>>;
-  struct Name {
-    unsigned db;
-    std::string key;
-    std::uint64_t hash;  // as the key's, so that changed_where() need not hash all of them anew
-  };
   struct NameView {
     unsigned db;
     std::string_view key;
-    NameView(unsigned number, std::string_view text) : db(number), key(text) {}
-    NameView(const Name& name) : db(name.db), key(name.key) {}
+    std::uint64_t hash;  // the key's
+  };
+  struct Name {
+    unsigned db;
+    std::string key;
+    std::uint64_t hash;
+    explicit Name(const NameView& name) : db(name.db), key(name.key), hash(name.hash) {}
+    operator NameView() const { return {db, key, hash}; }
   };
   struct Hash {
     using is_transparent = void;
-    Hash() : secret(random_hash_key()) {}
-    HashKey secret;
-    std::size_t operator()(const NameView& name) const {
-      work::bytes(name.key.size());
-      return siphash13(secret, name.key) + name.db;
-    }
+    std::size_t operator()(const NameView& name) const { return name.hash + name.db; }
   };
   struct Equal {
     using is_transparent = void;
-    bool operator()(const NameView& a, const NameView& b) const { return a.db == b.db && a.key == b.key; }
+    bool operator()(const NameView& a, const NameView& b) const { return a.db == b.db && a.hash == b.hash && a.key == b.key; }
+  };
+  struct Watched {
+    Seen seen;
+    std::uint64_t watches = 0;
   };
 
-  void raise(unsigned db, std::string_view key);
-  static void raise(const Flags& flags);
+  void note_change(unsigned db, const Key& key);
+  void note_expiry(unsigned db, const Key& key, UnixMs deadline);
 
-  std::unordered_map<Name, Flags, Hash, Equal> flags_;
+  std::unordered_map<Name, Watched, Hash, Equal> keys_;
 };
 
 }  // namespace pinfold::store

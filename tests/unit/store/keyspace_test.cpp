@@ -287,24 +287,110 @@ TEST_CASE("expired entries give their memory back without being asked for") {
   CHECK(keyspace.stats().expired == 50000);
 }
 
-TEST_CASE("a watched key's flag rises with a write, a removal, an expiry and a flush, not with a read") {
+namespace {
+
+// Whether `change` is one to whoever watches the key "w".
+template <class Change>
+bool is_noticed(Keyspace& keyspace, UnixMs now, UnixMs later, Change&& change) {
+  const Watch watch = with(keyspace, "w", now, [&](Database&, const Key& key) { return keyspace.watch(0, key, now); });
+  change();
+  return with(keyspace, "w", later, [&](Database&, const Key& key) {
+    const bool changed = keyspace.has_changed(0, key, watch, later);
+    keyspace.unwatch(0, key);
+    return changed;
+  });
+}
+
+void swap(Keyspace& keyspace, unsigned a, unsigned b, UnixMs now) {
+  Keyspace::Locks locks(keyspace);
+  locks.acquire_all();
+  keyspace.swap(a, b, now, locks);
+}
+
+}  // namespace
+
+TEST_CASE("a watched key changes with a write, a removal, an expiry and a flush, not with a read") {
   Keyspace keyspace({.shards = 2});
   Keyspace::Locks none(keyspace);
   const UnixMs deadline = unix_ms() + 1'000'000;
-  const auto watched = [&](auto&& change) {
+  const auto watched = [&](auto&& change, UnixMs later = 1) {
     put(keyspace, "w", "1", {.expires_at = deadline});
-    auto flag = std::make_shared<WatchFlag>();
-    with(keyspace, "w", 1, [&](Database&, const Key& key) { keyspace.watch(0, key, flag, 1); });
-    change();
-    with(keyspace, "w", 1, [&](Database&, const Key& key) { keyspace.unwatch(0, key, flag.get()); });
-    return flag->dirty.load();
+    return is_noticed(keyspace, 1, later, change);
   };
   CHECK_FALSE(watched([&] { get(keyspace, "w"); }));
   CHECK_FALSE(watched([&] { put(keyspace, "other", "1"); }));
   CHECK(watched([&] { put(keyspace, "w", "2"); }));
   CHECK(watched([&] { with(keyspace, "w", 1, [](Database& db, const Key& key) { return db.remove(key); }); }));
   CHECK(watched([&] { get(keyspace, "w", deadline); }));
+  CHECK(watched([] {}, deadline));
   CHECK(watched([&] { keyspace.flush(0, none); }));
+  CHECK(watched([&] {
+    keyspace.flush(0, none);
+    put(keyspace, "w", "1", {.expires_at = deadline});
+  }));
+  CHECK_FALSE(watched([&] { keyspace.flush(1, none); }));
+}
+
+TEST_CASE("a watched key that does not exist changes with SWAPDB if it exists in the other database") {
+  Keyspace keyspace({.shards = 2});
+  Keyspace::Locks none(keyspace);
+  const UnixMs now = unix_ms();
+  const auto expire = [&](UnixMs at) {
+    while (keyspace.background_step(at, 100'000)) {
+    }
+  };
+  const auto put_there = [&](UnixMs deadline) {
+    with(keyspace, "w", 1, [&](Database&, const Key& key) {
+      Database other(keyspace, 1, 1);
+      return other.put(key, "1", {.expires_at = deadline});
+    });
+  };
+  const auto watched = [&](UnixMs later, auto&& change) {
+    const bool noticed = is_noticed(keyspace, now, later, change);
+    keyspace.flush(0, none);
+    keyspace.flush(1, none);
+    return noticed;
+  };
+  const auto exchange = [&] { swap(keyspace, 0, 1, now + 1000); };
+  CHECK_FALSE(watched(now, exchange));
+  CHECK_FALSE(watched(now, [&] { keyspace.flush(0, none); }));
+  for (const bool met : {false, true}) {
+    for (const auto& [deadline, there] : {std::pair(UnixMs{0}, true), std::pair(now + 5000, true), std::pair(now + 500, false)}) {
+      INFO("met " << met << " deadline " << deadline - now);
+      put_there(deadline);
+      CHECK(watched(now + 9000, [&] {
+        exchange();
+        if (met) expire(now + 9000);
+      }) == there);
+    }
+  }
+  SECTION("after more than one exchange nobody knows") {
+    CHECK(watched(now, [&] {
+      exchange();
+      exchange();
+    }));
+    CHECK(watched(now, [&] {
+      exchange();
+      keyspace.flush(0, none);
+    }));
+  }
+  SECTION("one that was exchanged before is of no account") {
+    exchange();
+    CHECK_FALSE(watched(now, [&] { keyspace.flush(0, none); }));
+    CHECK_FALSE(watched(now, exchange));
+  }
+}
+
+TEST_CASE("a key that was over when the watch began, and was kept meanwhile, has not changed when it goes") {
+  Keyspace keyspace({.shards = 1});
+  const UnixMs now = unix_ms();
+  put(keyspace, "w", "1", {.expires_at = now - 1000}, now - 2000);
+  keyspace.keep_expired(monotonic_ms() + 1'000'000);
+  CHECK_FALSE(is_noticed(keyspace, now, now, [&] {
+    keyspace.keep_expired({});
+    CHECK_FALSE(get(keyspace, "w", now));
+  }));
+  CHECK(keyspace.stats().expired == 1);
 }
 
 TEST_CASE("whoever watches a key is not told when a negative entry or a stale one goes") {
@@ -315,12 +401,9 @@ TEST_CASE("whoever watches a key is not told when a negative entry or a stale on
   stale.stale_ms = 1000;
   const auto watched = [&](const PutOptions& options, auto&& change) {
     put(keyspace, "w", "1", options, now);
-    auto flag = std::make_shared<WatchFlag>();
-    with(keyspace, "w", now, [&](Database&, const Key& key) { keyspace.watch(0, key, flag, now); });
-    change();
-    with(keyspace, "w", now, [&](Database&, const Key& key) { keyspace.unwatch(0, key, flag.get()); });
+    const bool noticed = is_noticed(keyspace, now, now + 2000, change);
     CHECK_FALSE(get(keyspace, "w", now + 2000));
-    return flag->dirty.load();
+    return noticed;
   };
   const auto expire = [&] {
     while (keyspace.background_step(now + 5000, 100'000)) {
