@@ -5,10 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
-#include <vector>
 
 #include "pinfold/command/attributes.hpp"
+#include "pinfold/command/client_list.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/excerpt.hpp"
@@ -107,120 +106,6 @@ void client_no_touch(Call& call) {
   call.reply.ok();
 }
 
-// --- lists ---
-
-std::string flags_of(const SharedClient& client) {
-  std::string flags;
-  constexpr auto relaxed = std::memory_order_relaxed;
-  if (client.waiting.load(relaxed) != 0 || client.paused.load(relaxed)) flags += 'b';
-  if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
-  if (client.closing.load(std::memory_order_relaxed)) flags += 'A';
-  if (client.unix_socket) flags += 'U';
-  if (client.no_evict.load(std::memory_order_relaxed)) flags += 'e';
-  if (client.no_touch.load(std::memory_order_relaxed)) flags += 'T';
-  return flags.empty() ? "N" : flags;
-}
-
-// One line of CLIENT LIST. Fields of what this server does not have (subscriptions, replication, tracking) say so.
-void append_line(std::string& to, SharedClient& client, MonoMs now) {
-  const auto field = [&to](std::string_view name, auto value) {
-    to.append(" ").append(name).append("=");
-    if constexpr (std::is_arithmetic_v<decltype(value)>) {
-      to.append(std::to_string(value));
-    } else {
-      to.append(value);
-    }
-  };
-  const auto get = [](const auto& atomic) { return atomic.load(std::memory_order_relaxed); };
-  const auto seconds_since = [now](MonoMs then) { return std::max<std::int64_t>(0, now - then) / 1000; };
-  const std::lock_guard lock(client.mutex);
-  const Row* last = get(client.last_command);
-  to.append("id=").append(std::to_string(client.id));
-  field("addr", client.address);
-  field("laddr", client.local_address);
-  field("fd", client.fd);
-  field("name", client.name);
-  field("age", seconds_since(client.created));
-  field("idle", seconds_since(get(client.last_active)));
-  field("flags", flags_of(client));
-  field("db", get(client.db));
-  to.append(" sub=0 psub=0 ssub=0");
-  field("multi", get(client.queued));
-  const std::uint64_t unread = get(client.input_bytes);
-  field("qbuf", unread);
-  field("qbuf-free", std::max(get(client.input_room), unread) - unread);
-  field("argv-mem", get(client.large_bytes));
-  field("multi-mem", get(client.queued_bytes));
-  field("rbs", get(client.output_bytes));
-  field("rbp", get(client.output_bytes));
-  field("obl", get(client.output_bytes));
-  to.append(" oll=0");
-  field("omem", get(client.output_bytes));
-  field("tot-mem", client.memory());
-  field("events", "r");
-  field("cmd", last != nullptr ? last->name : "NULL");
-  field("user", client.user);
-  to.append(" redir=-1");
-  field("resp", get(client.protocol));
-  field("lib-name", client.library_name);
-  field("lib-ver", client.library_version);
-  to.append("\n");
-}
-
-void client_info(Call& call) {
-  std::string line;
-  append_line(line, call.session.shared, call.mono);
-  call.reply.verbatim(line);
-}
-
-// Kinds of clients in Redis; all of ours are normal ones.
-enum class ClientType { normal, other };
-
-std::optional<ClientType> parse_type(Call& call, std::string_view name) {
-  if (iequals(name, "normal")) return ClientType::normal;
-  for (const std::string_view other : {"master", "replica", "slave", "pubsub"}) {
-    if (iequals(name, other)) return ClientType::other;
-  }
-  call.reply.error("ERR Unknown client type '" + excerpt(name) + "'");
-  return std::nullopt;
-}
-
-// One that was killed is as good as gone.
-void list(std::string& to, SharedClient& client, MonoMs now) {
-  if (!client.closing.load(std::memory_order_relaxed)) append_line(to, client, now);
-}
-
-// The lines of the clients named, in the order in which they are named; a client that is named again has its line already.
-void list_by_id(Call& call, Cursor& ids) {
-  std::string lines;
-  std::unordered_set<std::int64_t> listed;
-  while (!ids.done()) {
-    const std::optional<std::int64_t> id = ids.take_integer();
-    if (!id) return call.reply.error("ERR Invalid client ID");
-    if (!listed.insert(*id).second) continue;
-    call.engine.clients.with(static_cast<std::uint64_t>(*id), [&](SharedClient& client) { list(lines, client, call.mono); });
-  }
-  call.reply.verbatim(lines);
-}
-
-void client_list(Call& call) {
-  Cursor options(call.args, 2);
-  if (options.take_with_value("ID")) return list_by_id(call, options);
-  bool any = true;
-  if (options.left() == 2 && options.take("TYPE")) {
-    const std::optional<ClientType> type = parse_type(call, options.take());
-    if (!type) return;
-    any = *type == ClientType::normal;
-  }
-  if (!options.done()) return call.syntax_error();
-  std::string lines;
-  constexpr std::size_t at_once = 64;
-  for (std::uint64_t next = any ? 1 : 0; next != 0;) {
-    next = call.engine.clients.for_some(next, at_once, [&](SharedClient& client) { list(lines, client, call.mono); });
-  }
-  call.reply.verbatim(lines);
-}
-
 // --- killing ---
 
 struct KillFilter {
@@ -262,7 +147,7 @@ bool parse_kill_option(Call& call, Cursor& options, KillFilter& filter) {
     return id.has_value();
   }
   if (options.take_with_value("TYPE")) {
-    filter.type = parse_type(call, options.take());
+    filter.type = parse_client_type(call, options.take());
     return filter.type.has_value();
   }
   if (options.take_with_value("MAXAGE")) {
@@ -384,7 +269,8 @@ constexpr Row kRows[] = {
      "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> "
      "[<[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
      "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> ...]>"},
-    {"client|list", client_list, -2, kOthers, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
+    {"client|list", client_list, -2, kOthers, kConnection, {}, "connection", "2.4.0",
+     "O(N) for N connections; other clients are served meanwhile.",
      "Describes connections, one line each.",
      "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]"},
     {"client|no-evict", client_no_evict, 3, kOthers, kConnection, {}, "connection", "7.0.0", "O(1)",

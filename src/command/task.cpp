@@ -24,7 +24,7 @@ void ClientMemory::give_back(std::uint64_t bytes) {
 
 void ClientMemory::add(std::int64_t bytes) {
   engine_.keyspace.memory().add(store::Use::clients, bytes);
-  client_.task_bytes.store(held_, std::memory_order_relaxed);
+  client_.task_bytes.fetch_add(static_cast<std::uint64_t>(bytes), std::memory_order_relaxed);
 }
 
 }  // namespace pinfold::command

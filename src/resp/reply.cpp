@@ -117,10 +117,15 @@ void Reply::real(double value) {
 void Reply::verbatim(std::string_view text) {
   if (protocol_ < 3) return bulk(text);
   work::bytes(text.size());
-  number('=', static_cast<std::int64_t>(text.size() + 4));
-  out_->append("txt:");
+  begin_text(text.size());
   out_->append(text);
-  out_->append("\r\n");
+  end_text();
+}
+
+void Reply::begin_text(std::size_t size) {
+  if (protocol_ < 3) return number('$', static_cast<std::int64_t>(size));
+  number('=', static_cast<std::int64_t>(size + 4));
+  out_->append("txt:");
 }
 
 }  // namespace pinfold::resp

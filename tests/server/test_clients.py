@@ -1,5 +1,7 @@
 """CLIENT: names, lists, kills, pauses and silenced replies."""
 
+import contextlib
+import socket
 import threading
 
 import pytest
@@ -74,6 +76,29 @@ def test_list_filters(client, connect):
     assert client.call("CLIENT", "LIST", "TYPE", "bogus") == "ERR Unknown client type 'bogus'"
     assert client.call("CLIENT", "LIST", "ID", "x") == "ERR Invalid client ID"
     assert client.call("CLIENT", "LIST", "BOGUS") == "ERR syntax error"
+    assert len(client.call("CLIENT", "LIST", "ID", other_id, other_id).splitlines()) == 2
+
+
+def test_a_long_list_comes_in_pieces_and_what_was_sent_behind_it_after_it(start):
+    """Some fifteen hundred lines with long names: several pieces, for a reader that waits."""
+    count = 1500
+    server = start("--threads", "1")
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(server.connect()) for _ in range(count)]
+        for other in others:
+            other.send_command("CLIENT", "SETNAME", "n" * 500)
+        for other in others:
+            assert other.read() == "OK"
+        for protocol in (2, 3):
+            with server.connect() as asker, server.connect() as neighbour:
+                asker.call("HELLO", protocol)
+                asker.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+                asker.send(resp.encode(["CLIENT", "LIST"]) * 3 + resp.encode(["ECHO", "behind"]))
+                assert neighbour.call("PING") == "PONG"
+                for _ in range(3):
+                    lines = asker.read().splitlines()
+                    assert sum(b" name=" + b"n" * 500 + b" " in line for line in lines) == count
+                assert asker.read() == b"behind"
 
 
 def test_info_is_the_line_of_the_connection_itself(client):

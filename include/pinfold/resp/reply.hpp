@@ -47,6 +47,9 @@ class Reply {
   void real(double value);
   /// Text for people, marked as such in RESP3.
   void verbatim(std::string_view text);
+  /// The same for a text that comes in pieces: append `size` bytes to the output behind it, then end_text().
+  void begin_text(std::size_t size);
+  void end_text() { out_->append("\r\n"); }
 
   Output& output() { return *out_; }
 

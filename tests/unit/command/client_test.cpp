@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "harness.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/attributes.hpp"
 
 using namespace pinfold::command;
@@ -280,7 +281,7 @@ TEST_CASE("client: switches are on or off") {
   CHECK(client.run("CLIENT", "ID") == ":1\r\n");
 }
 
-TEST_CASE("client: a list has each client once, and none that was killed") {
+TEST_CASE("client: a list has each client once, or as often as it is named, and none that was killed") {
   Server server;
   server.engine.clients.wake_to_close = [](unsigned, std::uint64_t) {};
   Client admin(server);
@@ -291,9 +292,81 @@ TEST_CASE("client: a list has each client once, and none that was killed") {
   const std::string me = std::to_string(admin.session.shared.id);
   std::vector<std::string_view> request{"CLIENT", "LIST", "ID"};
   request.resize(3000, me);
-  CHECK(lines(admin.run_all(request)) == 1);
+  CHECK(lines(admin.run_all(request)) == 3000 - 3);
   const std::string killed = std::to_string(others[70]->session.shared.id);
   CHECK(admin.run("CLIENT", "KILL", "ID", killed) == ":1\r\n");
   CHECK(lines(admin.run("CLIENT", "LIST")) == 200);
   CHECK_FALSE(shows(admin.run("CLIENT", "LIST", "ID", killed), "id="));
+}
+
+namespace {
+// The server with as many clients, and what they cost in the account of clients.
+struct Crowd {
+  explicit Crowd(std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) clients.push_back(std::make_unique<Client>(server));
+    server.keyspace.memory().add(pinfold::store::Use::clients, static_cast<std::int64_t>(server.engine.clients.idle_bytes()));
+  }
+  std::uint64_t used() { return server.keyspace.memory().used(pinfold::store::Use::clients); }
+
+  Server server;
+  std::vector<std::unique_ptr<Client>> clients;
+};
+}  // namespace
+
+TEST_CASE("CLIENT LIST of many is made in steps of few clients, and sent in pieces") {
+  constexpr std::size_t count = 3000;
+  Crowd crowd(count);
+  Client& asker = *crowd.clients.front();
+  const std::uint64_t before = crowd.used();
+  for (const bool named : {false, true}) {
+    std::vector<std::string> ids;
+    for (const auto& client : crowd.clients) ids.push_back(std::to_string(client->session.shared.id));
+    std::vector<std::string_view> args{"CLIENT", "LIST"};
+    if (named) {
+      args.push_back("ID");
+      args.insert(args.end(), ids.begin(), ids.end());
+    }
+    pinfold::resp::Output output;
+    pinfold::resp::Reply reply(output, 2);
+    const auto bounded = [&](auto&& work) {
+      const std::size_t written = output.size();
+      const pinfold::work::Counting counting;
+      work();
+      CHECK(counting.counts().bytes <= 512 * 1024);
+      CHECK(output.size() - written <= 512 * 1024);
+    };
+    bounded([&] { crowd.server.dispatcher.execute(asker.session, args, reply); });
+    CHECK(output.empty());
+    std::size_t steps = 0;
+    for (bool done = false; !done; ++steps) bounded([&] { done = crowd.server.dispatcher.step(asker.session, reply); });
+    CHECK(steps >= count / 64);
+    CHECK(output.size() > 250 * count);
+    CHECK(crowd.used() == before);
+  }
+  CHECK(lines(asker.run("CLIENT", "LIST")) == count);
+}
+
+TEST_CASE("a CLIENT LIST for which clients may not have the memory is refused, and gives back what it took") {
+  Crowd crowd(3000);
+  crowd.server.set(pinfold::config::Id::maxmemory_clients, "128kb");
+  const std::uint64_t before = crowd.used();
+  CHECK(crowd.clients[0]->run("CLIENT", "LIST").starts_with("-ERR the reply would take more memory than clients may have"));
+  CHECK(crowd.used() == before);
+  const std::string id = std::to_string(crowd.clients[0]->session.shared.id);
+  std::vector<std::string_view> args(100'000, id);
+  args[0] = "CLIENT", args[1] = "LIST", args[2] = "ID";
+  CHECK(crowd.clients[0]->run_all(args).starts_with("-ERR so many ids would take more memory than clients may have"));
+  CHECK(crowd.used() == before);
+}
+
+TEST_CASE("inside a transaction CLIENT LIST describes few clients or none") {
+  Crowd crowd(1000);
+  Client& asker = *crowd.clients[0];
+  const std::string id = std::to_string(asker.session.shared.id);
+  asker.run("MULTI");
+  asker.run("CLIENT", "LIST", "ID", id, id);
+  asker.run("CLIENT", "LIST");
+  const std::string replies = asker.run("EXEC");
+  CHECK(shows(replies, "*2\r\n$"));
+  CHECK(shows(replies, "\r\n-ERR CLIENT LIST inside MULTI describes clients in 256 KB at most"));
 }
