@@ -1,6 +1,10 @@
 // CONFIG: the settings table as Redis shows and changes it.
 
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <new>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +16,7 @@
 #include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
+#include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -99,10 +104,44 @@ void config_rewrite(Call& call) {
   if (call.engine.settings.file().empty()) {
     return call.reply.error("ERR The server is running without a config file");
   }
-  if (const auto error = call.engine.settings.rewrite()) {
-    return call.reply.error("ERR Rewriting config file: " + *error);
+// Writes the file on the main thread, because a disk takes as long as it likes. What is written are the settings of the moment when
+// that begins; of two clients that ask at once, one file is written after the other. A client that goes away does not stop it.
+class RewriteTask : public Task {
+ public:
+  bool step(Call& call) override {
+    if (file_ == nullptr) begin(call);
+    if (!file_->written.load(std::memory_order_acquire)) {
+      asleep = true;
+      return false;
+    }
+    file_->error ? call.reply.error("ERR Rewriting config file: " + *file_->error) : call.reply.ok();
+    return true;
   }
-  call.reply.ok();
+
+ private:
+  struct File {
+    std::atomic<bool> written{false};
+    std::optional<std::string> error;  // constant once `written` is set
+  };
+
+  void begin(Call& call) {
+    file_ = std::make_shared<File>();
+    const auto write = [file = file_, &engine = call.engine, thread = call.session.shared.thread, id = call.session.shared.id] {
+      try {
+        file->error = engine.settings.rewrite();
+      } catch (const std::bad_alloc&) {
+        file->error = "out of memory";
+      }
+      file->written.store(true, std::memory_order_release);
+      if (engine.clients.wake_task) engine.clients.wake_task(thread, id);
+    };
+    call.engine.on_main_thread ? call.engine.on_main_thread(write) : write();
+  }
+
+  std::shared_ptr<File> file_;
+};
+
+  call.park(std::make_unique<RewriteTask>());
 }
 
 constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading;
@@ -117,7 +156,7 @@ constexpr Row kRows[] = {
      "Prints the subcommands.", ""},
     {"config|resetstat", config_resetstat, 2, kAdministration | kAllShards | kLogged, 0, {}, "server", "2.0.0", "O(1)",
      "Sets the statistics that INFO shows back to zero.", ""},
-    {"config|rewrite", config_rewrite, 2, kAdministration | kLogged, 0, {}, "server", "2.8.0", "O(1)",
+    {"config|rewrite", config_rewrite, 2, kAdministration | kNoMulti | kLogged, 0, {}, "server", "2.8.0", "O(1)",
      "Writes the settings in force into the file that the server was started with.", ""},
     {"config|set", config_set, -4, kAdministration | kLogged, 0, {}, "server", "2.0.0", "O(N) for N settings.",
      "Changes settings, all of them or, if one is refused, none.", "parameter value [parameter value ...]"},

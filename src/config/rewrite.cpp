@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #include "pinfold/base/text.hpp"
-#include "pinfold/base/work.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/config/values.hpp"
 #include "pinfold/config/yaml.hpp"
@@ -140,8 +139,8 @@ Error replace_file(const std::string& path, std::string_view text) {
 }  // namespace
 
 std::optional<std::string> Settings::rewrite() {
-  work::system_call();  // and more
-  const std::lock_guard lock(change_mutex_);
+  const std::lock_guard writing(file_mutex_);
+  const std::vector<State> now = states();  // whoever changes a setting does not wait for the disk
   if (file_.empty()) return "The server is running without a config file";
   std::string text;
   if (Error error = read_whole(file_, text)) return error;
@@ -151,31 +150,31 @@ std::optional<std::string> Settings::rewrite() {
 
   std::vector<std::string> lines = split_lines(text);
   for (const Setting& setting : settings_table()) {
-    const std::string given = state(setting.id).given;
+    const State& state = now[static_cast<std::size_t>(setting.id)];
     const auto entry =
         std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
     if (entry == entries.end()) {
-      if (!is_default(setting.id)) lines.push_back(std::string(setting.name) + ": " + yaml_scalar(given));
-    } else if (!same_value(setting.id, yaml_value(setting, *entry))) {
-      replace_value(lines, *entry, given);
+      if (!is_default(setting.id, state)) lines.push_back(std::string(setting.name) + ": " + yaml_scalar(state.given));
+    } else if (!same_value(setting.id, state, yaml_value(setting, *entry))) {
+      replace_value(lines, *entry, state.given);
     }
   }
 
   const std::string result = join_lines(lines);
   if (result == text) return std::nullopt;
-  if (Error error = check_rewritten(result)) return error;
+  if (Error error = check_rewritten(result, now)) return error;
   return replace_file(file_, result);
 }
 
-std::optional<std::string> Settings::check_rewritten(const std::string& text) const {
+std::optional<std::string> Settings::check_rewritten(const std::string& text, const std::vector<State>& now) const {
   std::vector<YamlEntry> entries;
   std::vector<std::vector<YamlEntry>> policies;  // stay as they are
   if (Error error = parse_yaml(text, file_, entries, policies)) return error;
   for (const Setting& setting : settings_table()) {
     const auto entry =
         std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
-    if (entry == entries.end() ? is_default(setting.id) : same_value(setting.id, yaml_value(setting, *entry)))
-      continue;
+    const State& state = now[static_cast<std::size_t>(setting.id)];
+    if (entry == entries.end() ? is_default(setting.id, state) : same_value(setting.id, state, yaml_value(setting, *entry))) continue;
     return "cannot change '" + std::string(setting.name) + "' in " + file_ +
            ": its value is not on a line of its own";
   }

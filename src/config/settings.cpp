@@ -170,6 +170,13 @@ Settings::State Settings::state(Id id) const {
 }
 
 void Settings::store(Id id, State state) {
+std::vector<Settings::State> Settings::states() {
+  const std::lock_guard lock(change_mutex_);
+  std::vector<State> all;
+  for (const Setting& setting : kTable) all.push_back(state(setting.id));
+  return all;
+}
+
   const std::lock_guard lock(mutex_);
   numbers_[place(id)].store(state.number, std::memory_order_relaxed);
   if (id == Id::client_output_buffer_limit) {
@@ -244,14 +251,13 @@ std::optional<std::string> Settings::tell(Id id) {
 
 void Settings::on_change(Id id, Listener listener) { listeners_[id] = std::move(listener); }
 
-bool Settings::same_value(Id id, std::string_view value) const {
-  const State now = state(id);
+bool Settings::same_value(Id id, const State& now, std::string_view value) {
   if (now.given == value) return true;  // "auto" may come to something else by now
   State other;
   if (parse(id, value, row(id).default_value, other)) return false;
   return now.number == other.number && now.text == other.text;
 }
 
-bool Settings::is_default(Id id) const { return same_value(id, row(id).default_value); }
+bool Settings::is_default(Id id, const State& now) { return same_value(id, now, row(id).default_value); }
 
 }  // namespace pinfold::config

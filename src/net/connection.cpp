@@ -521,8 +521,9 @@ void Connection::work() {
   }
   send();
   if (closed_) return;
-  if (pending_.empty() || !session_.wait->task->replying) return thread_.serve_task(*this);
-  update_events();  // the next piece when this one has been read
+  const command::Task& task = *session_.wait->task;
+  if (!task.asleep && (pending_.empty() || !task.replying)) return thread_.serve_task(*this);
+  update_events();  // the next step when somebody wakes it, the next piece when this one has been read
 }
 
 // --- writing ---
@@ -757,6 +758,7 @@ void Connection::tick() {
     check_output_limit();
     if (closed_) return;
   }
+  if (has_task() && session_.wait->task->asleep) thread_.serve_task(*this);
   // There may be room again.
   if (std::exchange(input_full_, false)) update_events();
   if (idle > idle_after_ms && capacity_ > idle_input && filled_ == 0) {

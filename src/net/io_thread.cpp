@@ -154,6 +154,16 @@ void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) 
   }
 }
 
+void IoThread::wake_task(std::uint64_t id) {
+  try {
+    loop_.post([this, id] {
+      const auto found = connections_.find(id);
+      if (found != connections_.end()) guarded(*found->second, [&] { serve_task(*found->second); });
+    });
+  } catch (const std::bad_alloc&) {  // the next tick looks
+  }
+}
+
 void IoThread::end_waits() {
   constexpr unsigned most_at_once = 128;
   for (unsigned ended = 0; ended < most_at_once && !waiting_.empty() && waiting_.begin()->first <= now(); ++ended) {

@@ -17,6 +17,7 @@ Network::Network(boost::asio::io_context& context, command::Engine& engine) : co
   engine.clients.wake_to_unblock = [this](unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error) {
     threads_[thread]->unblock(id, ticket, with_error);
   };
+  engine.clients.wake_task = [this](unsigned thread, std::uint64_t id) { threads_[thread]->wake_task(id); };
   engine.cache.deliver = [this](const std::shared_ptr<const cache::Answers>& answers) {
     if (answers->to.size() == 1) return threads_[answers->to.begin()->second.thread]->deliver(answers);
     bool shared = false;

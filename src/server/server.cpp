@@ -1,6 +1,7 @@
 #include "pinfold/server/server.hpp"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -12,12 +13,14 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <thread>
 
 #include "pinfold/base/numbers.hpp"
@@ -211,6 +214,7 @@ void run_to_the_end(boost::asio::io_context& context, net::Network& network) {
 int run(int argc, char** argv, char** environment) {
   config::Settings settings;
   const config::Start start = settings.load_command_line(argc, argv, environment);
+  engine.on_main_thread = [&context](std::function<void()> work) { boost::asio::post(context, std::move(work)); };
   if (start.outcome == config::Start::Outcome::refused) return fail(start.text);
   if (start.outcome == config::Start::Outcome::print) {
     std::fputs(start.text.c_str(), stdout);

@@ -207,6 +207,8 @@ DIFFERENCES = [
         ("EXEC",), BY_DESIGN,
         "SWAPDB visits no watched key. A watched key that did not exist counts as changed where its database was exchanged twice, or exchanged and then emptied or purged, because nobody knows any more what was there in between.", never_sent,
     ),  # fmt: skip
+    Difference(("CONFIG REWRITE",), BY_DESIGN, "It waits for the disk, which EXEC cannot: it is refused inside MULTI, and the transaction with it.", never_sent),
+    Difference(("CONFIG SET",), BY_DESIGN, "A value of more than 4096 bytes is refused.", never_sent),
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save.", config_get),
 ]
 

@@ -1,5 +1,9 @@
 """CONFIG: patterns, errors, all-or-nothing changes, RESETSTAT, and REWRITE."""
 
+import contextlib
+import os
+import select
+
 import pytest
 
 from tests.support import resp, servers
@@ -122,6 +126,63 @@ def test_rewrite_keeps_a_change_over_a_restart(tmp_path):
         assert connection.call("CONFIG", "REWRITE") == "OK"
     with servers.pinfold(file=file) as server, server.connect() as connection:
         assert settings(connection, "timeout", "maxmemory", "maxclients") == {b"timeout": b"77", b"maxmemory": str(123 << 20).encode(), b"maxclients": b"500"}
+
+
+@contextlib.contextmanager
+def slow_file(tmp_path):
+    """A server of one thread whose file takes as long to read as the test likes, because somebody must write into it first."""
+    file = tmp_path / "pinfold.yaml"
+    file.write_text("timeout: 10\n")
+    with servers.pinfold("--threads", "1", file=file) as server:
+        file.unlink()
+        os.mkfifo(file)
+        yield server, file
+
+
+@only_pinfold
+def test_nobody_waits_for_the_disk_of_a_rewrite_but_who_asked(tmp_path):
+    with slow_file(tmp_path) as (server, file), server.connect() as first, server.connect() as second, server.connect() as other:
+        other.call("CONFIG", "SET", "maxclients", "500")
+        first.send(resp.encode(["CONFIG", "REWRITE"]) + resp.encode(["PING"]))
+        with open(file, "w") as disk:  # opens when the server does
+            second.send_command("CONFIG", "REWRITE")
+            for n in range(200):
+                assert other.call("CONFIG", "SET", "hz", 10 + n % 3) == "OK"
+            assert other.call("INCR", "n") == 1
+            assert select.select([first.socket, second.socket], [], [], 0)[0] == []
+            disk.write("timeout: 10\n")
+        assert first.read() == "OK" and first.read() == "PONG"
+        assert second.read() == "OK"
+        assert {"timeout: 10", "maxclients: 500", "hz: 11"} <= set(file.read_text().splitlines())
+
+
+@only_pinfold
+def test_a_rewrite_that_fails_late_says_so(tmp_path):
+    with slow_file(tmp_path) as (server, file), server.connect() as connection:
+        connection.send_command("CONFIG", "REWRITE")
+        with open(file, "w") as disk:
+            disk.write("timeout: [1, 2\n")
+        assert connection.read().startswith("ERR Rewriting config file: ")
+        assert connection.call("PING") == "PONG"
+
+
+@only_pinfold
+def test_a_client_that_goes_away_during_a_rewrite_takes_nothing_with_it(tmp_path):
+    with slow_file(tmp_path) as (server, file), server.connect() as connection, server.connect() as other:
+        connection.send_command("CONFIG", "REWRITE")
+        with open(file, "w") as disk:
+            assert other.call("CLIENT", "KILL", "TYPE", "normal") == 1
+            disk.write("timeout: 10 # kept\nport: 1\n")
+        servers.eventually(lambda: file.is_file())
+        assert file.read_text().startswith(f"timeout: 10 # kept\nport: {server.port}\n")
+        assert other.call("PING") == "PONG"
+
+
+@only_pinfold
+def test_rewrite_is_refused_inside_a_transaction(client):
+    assert client.call("MULTI") == "OK"
+    assert client.call("CONFIG", "REWRITE") == "ERR Command not allowed inside a transaction"
+    assert client.call("EXEC").startswith("EXECABORT")
 
 
 @only_pinfold

@@ -83,6 +83,8 @@ class Clients {
   std::function<void()> wake_paused;
   std::function<void(unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error)> wake_to_unblock;
 
+  /// The same for a client whose task is asleep (Task::asleep). A wake that gets lost is made up for within a second.
+  std::function<void(unsigned thread, std::uint64_t id)> wake_task;
  private:
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::size_t> count_{0};

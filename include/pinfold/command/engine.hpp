@@ -47,3 +47,5 @@ class Engine {
 };
 
 }  // namespace pinfold::command
+  /// Set by the server: has the main thread do what may take as long as a disk. Only those who connect wait for that.
+  std::function<void(std::function<void()> work)> on_main_thread;

@@ -42,6 +42,7 @@ class Task {
   const Row* row = nullptr;
   store::Named named;   // what its request named
   bool replying = false;  // set by step() with the first piece of a reply that has several
+  bool asleep = false;  // set by step(): the next one only when another thread has called Clients::wake_task
   bool timed = false;   // its steps count in the command's time
   bool silent = false;  // CLIENT REPLY OFF or SKIP: what it replies is dropped
 };

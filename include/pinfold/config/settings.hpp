@@ -89,6 +89,7 @@ struct PolicyField {
 struct Start {
   enum class Outcome {
     run,      // everything is set
+    check,    // the same, but the server is not to run: --check
     print,    // --help or --version: `text` is for stdout, and the exit status 0
     refused,  // `text` is one line that says what is wrong
   };
@@ -107,6 +108,10 @@ struct Setting {
   bool runtime;              // CONFIG SET may change it
   std::string_view help;     // one or two sentences for people
 };
+
+/// The longest value that a setting may be given, in bytes, and what is said of a longer one.
+constexpr std::size_t longest_value = 4096;
+constexpr std::string_view value_too_long = "argument is longer than 4096 bytes";
 
 std::span<const Setting> settings_table();
 const Setting* find_setting(std::string_view name);  // any case
@@ -160,7 +165,8 @@ class Settings {
   /// The policies in that file, in its order.
   const std::vector<std::vector<PolicyField>>& policies() const { return policies_; }
   /// Writes the settings that differ from their defaults into the file, keeping its other lines and comments.
-  /// The file is replaced at once and with the same permissions.
+  /// The file is replaced at once and with the same permissions. May take as long as the disk does; meanwhile nobody else waits
+  /// but another rewrite.
   std::optional<std::string> rewrite();
 
  private:
@@ -174,12 +180,14 @@ class Settings {
   static std::optional<std::string> parse(Id id, std::string_view value, std::string_view current,
                                           State& state);
   State state(Id id) const;
+  /// Those of all settings, by Id, from one moment.
+  std::vector<State> states();
   void store(Id id, State state);
   std::optional<std::string> tell(Id id);
   std::optional<std::string> load_options(std::span<const std::string_view> options);
-  bool is_default(Id id) const;
-  bool same_value(Id id, std::string_view value) const;
-  std::optional<std::string> check_rewritten(const std::string& text) const;
+  static bool is_default(Id id, const State& now);
+  static bool same_value(Id id, const State& now, std::string_view value);
+  std::optional<std::string> check_rewritten(const std::string& text, const std::vector<State>& now) const;
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Id::count)> numbers_{};
   std::atomic<std::uint64_t> version_{0};
@@ -188,6 +196,7 @@ class Settings {
   std::atomic<std::uint64_t> output_soft_{0};
   std::atomic<std::int64_t> output_soft_seconds_{0};
 
+  std::mutex file_mutex_;    // one rewrite of the file after the other; taken before change_mutex_
   std::mutex change_mutex_;  // one change at run time after the other; taken before mutex_
   mutable std::mutex mutex_;
   std::array<std::string, static_cast<unsigned>(Id::count)> texts_;

@@ -47,6 +47,8 @@ class IoThread {
   void deliver(const std::shared_ptr<const cache::Answers>& answers);
   /// Ends that wait of the client, if it still waits.
   void unblock(std::uint64_t id, std::uint64_t ticket, bool with_error);
+  /// Runs a step of the task that the client has.
+  void wake_task(std::uint64_t id);
   /// Has every connection that waits for the end of a pause look again.
   void resume_paused();
 
