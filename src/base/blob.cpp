@@ -16,6 +16,7 @@ Blob Blob::allocate(BlockHeap& heap, std::size_t size, std::size_t capacity) {
   char* raw = heap.allocate(block);
   if (raw == nullptr) return blob;
   blob.rep_ = new (raw) Rep{&heap, {1}, block, size, size};
+  heap.note_loose(static_cast<std::int64_t>(block));
   return blob;
 }
 
@@ -38,6 +39,7 @@ bool Blob::reserve(std::size_t capacity) {
   char* moved = rep_->heap->grow(reinterpret_cast<char*>(rep_), rep_->block, block);
   if (moved == nullptr) return false;
   rep_ = reinterpret_cast<Rep*>(moved);
+  if (!stored()) rep_->heap->note_loose(static_cast<std::int64_t>(block - rep_->block));
   // Whatever lay in a small block has moved along; what a mapping grows by is fresh.
   if (rep_->block < BlockHeap::own_mapping) rep_->written = rep_->block - sizeof(Rep);
   rep_->block = block;
@@ -55,6 +57,14 @@ bool Blob::resize(std::size_t size) {
   }
   set_size(size);
   return true;
+}
+
+void Blob::note_stored(void* raw, int sign) {
+  Rep& rep = *static_cast<Rep*>(raw);
+  const int before = rep.stores.fetch_add(sign, std::memory_order_relaxed);
+  const auto bytes = static_cast<std::int64_t>(rep.block);
+  if (before == 0) rep.heap->note_loose(-bytes);
+  if (before + sign == 0) rep.heap->note_loose(bytes);
 }
 
 void Blob::set_size(std::size_t size) {
@@ -77,6 +87,7 @@ void Blob::release() {
   BlockHeap& heap = *rep_->heap;
   const std::size_t block = rep_->block;
   const bool wipe = rep_->wipe.load(std::memory_order_relaxed);
+  if (!stored()) heap.note_loose(-static_cast<std::int64_t>(block));
   rep_->~Rep();
   heap.free(reinterpret_cast<char*>(rep_), block, wipe);
 }

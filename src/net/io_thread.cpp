@@ -186,7 +186,7 @@ void IoThread::run() {
     if (!handing_out_.empty()) hand_out_answers();
     if (!tasks_.empty()) serve_tasks();
     if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
-    if (too_many_unread_blobs()) [[unlikely]] free_unread_blobs();
+    if (too_many_abandoned_blobs()) [[unlikely]] free_abandoned_blobs();
     if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
     if (to_tick_ > 0) tick_some();
     if (!waiting_.empty()) end_waits();
@@ -209,7 +209,7 @@ void IoThread::update_limits() {
   const std::uint64_t share = engine_.clients_share();
   limits_.clients = share == UINT64_MAX ? share : share + engine_.clients.idle_bytes();
   const std::uint64_t memory = engine_.keyspace.memory().limit();
-  limits_.unread_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
+  limits_.abandoned_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
   limits_.unread = unread_limit(share, output);
   // Too little to push anybody else out.
   limits_.strangers = static_cast<std::int64_t>(std::min<std::uint64_t>(share / 8, INT64_MAX));
@@ -228,12 +228,12 @@ void IoThread::make_clients_fit() {
 }
 
 // Each thread looks at its own connections, some at a time.
-void IoThread::free_unread_blobs() {
+void IoThread::free_abandoned_blobs() {
   constexpr std::int64_t patience_ms = 10;
   constexpr std::size_t most_at_once = 128;
-  if (now() < next_unread_check_) return;
-  next_unread_check_ = now() + patience_ms;
-  for (std::size_t left = std::min(most_at_once, row_.size()); left > 0 && too_many_unread_blobs(); --left) {
+  if (now() < next_abandoned_check_) return;
+  next_abandoned_check_ = now() + patience_ms;
+  for (std::size_t left = std::min(most_at_once, row_.size()); left > 0 && too_many_abandoned_blobs(); --left) {
     if (looked_at_ >= row_.size()) looked_at_ = 0;
     row_[looked_at_++]->give_way();
   }

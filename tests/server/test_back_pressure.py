@@ -1,5 +1,6 @@
 """A client that has not read its replies is not served further until it has: it is held up, not closed, and memory is bounded."""
 
+import contextlib
 import socket
 import threading
 
@@ -169,3 +170,30 @@ def test_hostile_replies_stay_within_the_memory(start, request_of):
         assert peak < bound(100 * MB * 105 // 100 + 12 * MB), f"{peak >> 20} MB"
         for client in clients:
             client.close()
+
+
+def test_readers_that_keep_deleted_values_are_let_go_and_those_of_stored_ones_stay(start):
+    server = start("--maxmemory", "128mb", "--maxmemory-policy", "noeviction", "--threads", "2")
+    with contextlib.ExitStack() as stack:
+        admin = stack.enter_context(server.connect())
+
+        def lazy_reader(key):
+            reader = stack.enter_context(server.connect())
+            number = reader.call("CLIENT", "ID")
+            reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.send_command("GET", key)
+            return number
+
+        def connected():
+            return {int(line.split(b" ")[0][3:]) for line in admin.call("CLIENT", "LIST").splitlines()}
+
+        assert admin.call("SET", "stays", b"v" * (8 * MB)) == "OK"
+        staying = {lazy_reader("stays") for _ in range(20)}
+        for n in range(10):
+            assert admin.call("SET", f"goes:{n}", b"v" * (8 * MB)) == "OK"
+            lazy_reader(f"goes:{n}")
+        eventually(lambda: all(int(line.split(b" omem=")[1].split()[0]) > 0 for line in admin.call("CLIENT", "LIST").splitlines() if b"cmd=get" in line))
+        assert len(connected()) == 31
+        admin.call("DEL", *(f"goes:{n}" for n in range(10)))
+        eventually(lambda: len(connected()) < 31)
+        assert staying <= connected()

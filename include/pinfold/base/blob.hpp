@@ -51,9 +51,7 @@ class Blob {
   /// How many entries keep it.
   std::size_t stores() const { return static_cast<std::size_t>(rep_->stores.load(std::memory_order_relaxed)); }
   /// A store has come to keep the block (+1), or does so no longer (-1).
-  static void note_stored(void* raw, int sign) {
-    static_cast<Rep*>(raw)->stores.fetch_add(sign, std::memory_order_relaxed);
-  }
+  static void note_stored(void* raw, int sign);
 
   /// Has the last holder overwrite the bytes. For whoever holds a reference; thread-safe.
   void wipe_when_freed() { wipe_when_freed(rep_); }

@@ -72,6 +72,10 @@ class BlockHeap {
   /// Overwrites bytes of a block that several may be overwriting.
   void wipe(char* at, std::size_t size);
 
+  /// A block has come to be kept by the store, or is no longer: what blocks beside those take together. For Blob.
+  void note_loose(std::int64_t bytes) { loose_.fetch_add(bytes, std::memory_order_relaxed); }
+  std::int64_t loose() const { return loose_.load(std::memory_order_relaxed); }
+
   /// Whether a large block has been noted since this was last asked: somebody is to see to it soon.
   bool has_news() {
     return news_.load(std::memory_order_relaxed) && news_.exchange(false, std::memory_order_relaxed);
@@ -126,6 +130,7 @@ class BlockHeap {
   std::atomic<std::uint64_t> noted_bytes_{0};
   std::atomic<bool> news_{false};
   std::atomic<bool> wiping_{false};
+  std::atomic<std::int64_t> loose_{0};
 };
 
 }  // namespace pinfold

@@ -61,7 +61,8 @@ class Clients {
   std::atomic<std::int64_t> strangers{0};
   /// Bytes of large arguments that have come and were not executed yet, over all clients.
   std::atomic<std::int64_t> arriving{0};
-  /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice.
+  /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice, one that is still stored
+  /// counts too: see Engine::abandoned_blobs().
   std::atomic<std::int64_t> unread_blobs{0};
 
   /// Clients that wait for the end of a CLIENT PAUSE.
@@ -82,9 +83,9 @@ class Clients {
   std::function<void(unsigned thread, std::uint64_t id)> wake_to_close;
   std::function<void()> wake_paused;
   std::function<void(unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error)> wake_to_unblock;
-
   /// The same for a client whose task is asleep (Task::asleep). A wake that gets lost is made up for within a second.
   std::function<void(unsigned thread, std::uint64_t id)> wake_task;
+
  private:
   std::atomic<std::uint64_t> next_id_{1};
   std::atomic<std::size_t> count_{0};

@@ -1,6 +1,7 @@
 #pragma once
 // What commands need of the server around them. One object, made by the server room, used by all I/O threads.
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -40,12 +41,18 @@ class Engine {
   /// What clients may take of memory together (maxmemory-clients); UINT64_MAX if there is no limit.
   std::uint64_t clients_share() const;
 
+  /// At least what blobs take that only unread replies keep: they are neither stored nor still arriving.
+  std::int64_t abandoned_blobs() const {
+    const std::int64_t unread = clients.unread_blobs.load(std::memory_order_relaxed);
+    return std::min(unread, keyspace.memory().heap().loose() - clients.arriving.load(std::memory_order_relaxed));
+  }
+
   /// Set by the server: a line about what somebody did, for the log.
   std::function<void(const std::string& line)> audit;
   /// Set by the server: asks for an orderly shutdown; returns at once.
   std::function<void()> shut_down;
+  /// Set by the server: has the main thread do what may take as long as a disk. Only those who connect wait for that.
+  std::function<void(std::function<void()> work)> on_main_thread;
 };
 
 }  // namespace pinfold::command
-  /// Set by the server: has the main thread do what may take as long as a disk. Only those who connect wait for that.
-  std::function<void(std::function<void()> work)> on_main_thread;

@@ -66,7 +66,7 @@ class IoThread {
     std::size_t unread = SIZE_MAX;       // of one client's replies, beyond which it must read before it is served
     std::uint64_t clients = UINT64_MAX;  // the clients' share of memory
     std::int64_t strangers = INT64_MAX;  // what those who have not authenticated may take of it
-    std::int64_t unread_blobs = INT64_MAX;  // of all clients' replies, before they have to be read or given up
+    std::int64_t abandoned_blobs = INT64_MAX;  // that only unread replies keep, before they have to be read or given up
   };
   const Limits& limits() const { return limits_; }
   unsigned index() const { return index_; }
@@ -95,10 +95,8 @@ class IoThread {
   void update_limits();
   void drop_output();
   void make_clients_fit();
-  bool too_many_unread_blobs() const {
-    return engine_.clients.unread_blobs.load(std::memory_order_relaxed) > limits_.unread_blobs;
-  }
-  void free_unread_blobs();
+  bool too_many_abandoned_blobs() const { return engine_.abandoned_blobs() > limits_.abandoned_blobs; }
+  void free_abandoned_blobs();
   void look_at_paused();
   void hand_out_answers();
   void hand_out(std::uint64_t ticket, const cache::Waiter& waiter, const cache::Answer& answer);
@@ -116,7 +114,7 @@ class IoThread {
   MonoMs now_;
   MonoMs next_tick_;
   MonoMs next_client_eviction_;
-  MonoMs next_unread_check_;
+  MonoMs next_abandoned_check_;
   Limits limits_;
   MonoMs limits_from_;
   std::uint64_t limits_version_ = 0;  // of the settings
@@ -128,7 +126,7 @@ class IoThread {
   std::vector<Connection*> row_;
   std::size_t ticked_ = 0;       // cursor of tick_some()
   std::size_t to_tick_ = 0;      // connections left for this tick
-  std::size_t looked_at_ = 0;    // cursor of free_unread_blobs()
+  std::size_t looked_at_ = 0;    // cursor of free_abandoned_blobs()
   std::deque<std::uint64_t> paused_;  // ids of connections that wait for the end of a CLIENT PAUSE
   std::vector<Connection*> unfinished_;  // with input that did not fit the batch
   std::deque<Connection*> tasks_;        // whose long commands can go on, in the order of their turns

@@ -211,6 +211,30 @@ TEST_CASE("a blob is counted until its last reference is gone") {
   CHECK(account == 0);
 }
 
+TEST_CASE("what blobs take that no store keeps is known, however they come and go") {
+  BlockHeap heap([](std::int64_t) {});
+  Blob blob = Blob::allocate(heap, 20'000, 20'000);
+  const auto block = static_cast<std::int64_t>(blob.memory());
+  CHECK(heap.loose() == block);
+  void* const raw = Blob(blob).detach();  // as an entry keeps it
+  Blob::note_stored(raw, 1);
+  CHECK(heap.loose() == 0);
+  Blob::note_stored(raw, 1);  // a second one
+  Blob::note_stored(raw, -1);
+  CHECK(heap.loose() == 0);
+  {
+    const Blob reply = blob;
+    CHECK(heap.loose() == 0);
+  }
+  Blob::note_stored(raw, -1);
+  CHECK(heap.loose() == block);
+  static_cast<void>(Blob::attach(raw));
+  REQUIRE(blob.reserve(2'000'000));
+  CHECK(heap.loose() == static_cast<std::int64_t>(blob.memory()));
+  blob = {};
+  CHECK(heap.loose() == 0);
+}
+
 TEST_CASE("what is free is overwritten, and what is freed while that is wanted") {
   BlockHeap heap([](std::int64_t) {});
   constexpr std::size_t size = 3 * BlockHeap::unit;  // so that pages are shared

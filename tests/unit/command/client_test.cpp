@@ -17,6 +17,24 @@ std::size_t lines(const std::string& text) {
   return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) - 2;  // without the bulk's own
 }
 bool shows(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+TEST_CASE("of unread values only those count that nothing else keeps") {
+  Server server;
+  Client client(server);
+  client.run("SET", "k", std::string(100'000, 'v'));
+  std::vector<pinfold::resp::Output> unread(50);
+  for (auto& output : unread) {
+    pinfold::resp::Reply reply(output, 2);
+    const std::vector<std::string_view> get{"GET", "k"};
+    server.dispatcher.execute(client.session, get, reply);
+    server.engine.clients.unread_blobs += static_cast<std::int64_t>(output.held_bytes());
+  }
+  CHECK(server.engine.clients.unread_blobs >= 50 * 100'000);
+  CHECK(server.engine.abandoned_blobs() == 0);
+  client.run("DEL", "k");
+  CHECK(server.engine.abandoned_blobs() >= 100'000);
+  CHECK(server.engine.abandoned_blobs() < 200'000);
+}
+
 TEST_CASE("the greediest clients are evicted first, and none that is spared") {
   Server server;
   std::vector<std::pair<unsigned, std::uint64_t>> woken;
