@@ -34,6 +34,8 @@ std::string help_text() {
       "A cache server that speaks the Redis protocol. Settings come from the file, then from the "
       "environment\n"
       "(PINFOLD_NAME), then from the command line; the later wins.\n\n"
+      "  --check        say what is wrong or contradictory in all that, and exit: 0 for nothing, 1 if the server\n"
+      "                 would not start, 2 if it would, with warnings\n"
       "  -h, --help     print this and exit\n"
       "  -v, --version  print the version and exit\n\n"
       "Settings and their defaults:\n\n";
@@ -112,8 +114,14 @@ std::optional<std::string> Settings::load_environment(const char* const* environ
 
 Start Settings::load_command_line(int argc, const char* const* argv, const char* const* environment) {
   std::vector<std::string_view> arguments(argv + std::min(argc, 1), argv + argc);
+  Start start;
   for (std::size_t at = 0; at < arguments.size(); ++at) {
     const std::string_view argument = arguments[at];
+    if (argument == "--check") {
+      start.outcome = Start::Outcome::check;
+      arguments.erase(arguments.begin() + static_cast<std::ptrdiff_t>(at--));
+      continue;
+    }
     if (argument == "--help" || argument == "-h") return {Start::Outcome::print, help_text()};
     if (argument == "--version" || argument == "-v") return {Start::Outcome::print, version_text()};
     const bool has_value = argument.starts_with("--") && argument.find('=') == std::string_view::npos;
@@ -126,7 +134,7 @@ Start Settings::load_command_line(int argc, const char* const* argv, const char*
   }
   if (Error error = load_environment(environment)) return refused(std::move(*error));
   if (Error error = load_options(std::span(arguments).subspan(first))) return refused(std::move(*error));
-  return {};
+  return start;
 }
 
 std::optional<std::string> Settings::load_options(std::span<const std::string_view> options) {

@@ -68,6 +68,12 @@ std::optional<std::string> Listener::listen_tcp(const std::string& address, unsi
   return "cannot listen on " + name + ": not an IP address";
 }
 
+bool Listener::is_address(const std::string& address) {
+  in6_addr bytes;
+  return address == "*" || address == "::*" || inet_pton(AF_INET, address.c_str(), &bytes) == 1 ||
+         inet_pton(AF_INET6, address.c_str(), &bytes) == 1;
+}
+
 std::optional<std::string> Listener::listen_unix(const std::string& path, unsigned permissions, int backlog) {
   sockaddr_un address{};
   if (path.size() >= sizeof address.sun_path) return "cannot listen on " + path + ": the path is too long";

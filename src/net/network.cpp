@@ -38,6 +38,19 @@ Network::Network(boost::asio::io_context& context, command::Engine& engine) : co
 
 Network::~Network() { stop(); }
 
+std::optional<std::string> Network::check_addresses(const config::Settings& settings) {
+  bool any = !settings.text(config::Id::unixsocket).empty();
+  if (settings.integer(config::Id::port) != 0) {
+    std::istringstream addresses(settings.text(config::Id::bind));
+    for (std::string address; addresses >> address; any = true) {
+      if (address.front() == '-') address.erase(0, 1);
+      if (!Listener::is_address(address)) return "cannot listen on " + address + ": not an IP address";
+    }
+  }
+  if (!any) return "nothing to listen on: port is 0 and no unixsocket is set";
+  return std::nullopt;
+}
+
 std::optional<std::string> Network::listen() {
   const config::Settings& settings = engine_.settings;
   const auto backlog = static_cast<int>(settings.integer(config::Id::tcp_backlog));

@@ -17,11 +17,10 @@
 #include <memory>
 #include <new>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <system_error>
-#include <utility>
 #include <thread>
+#include <utility>
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/version.hpp"
@@ -31,6 +30,7 @@
 #include "pinfold/net/log_throttle.hpp"
 #include "pinfold/net/network.hpp"
 #include "pinfold/server/background.hpp"
+#include "pinfold/server/checks.hpp"
 #include "pinfold/server/log_file.hpp"
 #include "pinfold/store/keyspace.hpp"
 
@@ -96,30 +96,9 @@ void allow_clients(config::Settings& settings) {
   });
 }
 
-void warn_if_too_large(const config::Settings& settings) {
-  const auto memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
-  const std::uint64_t available = config::available_memory();
-  if (available == 0 || memory <= available / 100 * 90) return;
-  spdlog::warn("maxmemory {} leaves too little of the {} that this machine or container has: the system may kill the server when "
-               "it fills up; 75% or less is safe",
-               human_size(memory), human_size(available));
-}
-
-void warn_if_open(const config::Settings& settings) {
-  std::istringstream addresses(settings.text(Id::bind));
-  bool open = false;
-  for (std::string address; addresses >> address;) {
-    if (address.front() == '-') address.erase(0, 1);
-    open |= !address.starts_with("127.") && address != "::1";
-  }
-  if (open && settings.integer(Id::port) != 0 && settings.text(Id::requirepass).empty()) {
-    spdlog::warn("Listening beyond this machine without a password: set requirepass, or bind to 127.0.0.1");
-  }
-}
-
 void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
-    warn_if_too_large(settings);
+    if (const auto warning = memory_warning(settings)) spdlog::warn("{}", *warning);
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
     return std::nullopt;
   });
@@ -159,29 +138,6 @@ void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspac
   follow(Id::serve_stale, [&keyspace](std::int64_t on) { keyspace.set_serve_stale(on != 0); });
 }
 
-// The policies of the settings file; what is wrong with them.
-std::optional<std::string> read_policies(const config::Settings& settings, std::vector<cache::Policy>& policies) {
-  for (const auto& fields : settings.policies()) {
-    cache::Policy& policy = policies.emplace_back();
-    for (const config::PolicyField& field : fields) {
-      if (field.name != "name") {
-        if (const auto error = cache::set_field(policy, field.name, field.value)) return field.where + *error;
-        continue;
-      }
-      if (!cache::is_policy_name(field.value)) {
-        return field.where + "a policy's name must have 1 to 64 letters, digits and '-', '_' or '.'";
-      }
-      const bool taken = std::any_of(policies.begin(), policies.end(), [&](const auto& p) { return p.name == field.value; });
-      if (taken) return field.where + "there is another policy '" + field.value + "'";
-      policy.name = field.value;
-    }
-    if (policy.name.empty()) return (fields.empty() ? std::string() : fields[0].where) + "a policy needs a name";
-    if (policy.match.empty()) return fields[0].where + "policy '" + policy.name + "' needs a match";
-    if (policies.size() > cache::most_policies) return fields[0].where + "there are too many policies";
-  }
-  return std::nullopt;
-}
-
 // A SIGHUP, of a closed terminal or of whoever rotates logs, has the log's file opened anew.
 void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file) {
   hangups.async_wait([&hangups, file](const boost::system::error_code& error, int) {
@@ -214,12 +170,12 @@ void run_to_the_end(boost::asio::io_context& context, net::Network& network) {
 int run(int argc, char** argv, char** environment) {
   config::Settings settings;
   const config::Start start = settings.load_command_line(argc, argv, environment);
-  engine.on_main_thread = [&context](std::function<void()> work) { boost::asio::post(context, std::move(work)); };
   if (start.outcome == config::Start::Outcome::refused) return fail(start.text);
   if (start.outcome == config::Start::Outcome::print) {
     std::fputs(start.text.c_str(), stdout);
     return 0;
   }
+  if (start.outcome == config::Start::Outcome::check) return check(settings);
   std::vector<cache::Policy> policies;
   if (const auto error = read_policies(settings, policies)) return fail(*error);
   const std::string log_path = settings.text(Id::logfile);
@@ -241,14 +197,12 @@ int run(int argc, char** argv, char** environment) {
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
   connect_cache_settings(settings, keyspace, engine.cache);
   const std::size_t policy_count = policies.size();
+  for (const std::string& warning : warnings_about(settings, policies)) spdlog::warn("{}", warning);
   engine.cache.set_policies(std::move(policies));
   constexpr unsigned audit_lines_per_second = 20;
   engine.audit = [throttle = std::make_shared<net::LogThrottle>(audit_lines_per_second)](const std::string& line) {
     if (const auto note = throttle->admit(monotonic_ms())) spdlog::info("{}{}", line, *note);
   };
-  for (const auto& warning : cache::warnings_about(engine.cache.policies_copy(), engine.cache.lease_ms.load())) {
-    spdlog::warn("policy '{}': {}", warning.policy, warning.text);
-  }
   const pid_t self = getpid();
   engine.shut_down = [self] {
     spdlog::info("A client asked for SHUTDOWN");
@@ -260,6 +214,7 @@ int run(int argc, char** argv, char** environment) {
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
   boost::asio::signal_set hangups(context, SIGHUP);
   reopen_on(hangups, log_file);
+  engine.on_main_thread = [&context](std::function<void()> work) { boost::asio::post(context, std::move(work)); };
   std::unique_ptr<net::Network> made;
   try {
     made = std::make_unique<net::Network>(context, engine);
@@ -268,8 +223,6 @@ int run(int argc, char** argv, char** environment) {
   }
   net::Network& network = *made;
   if (const auto error = network.listen()) return fail(*error);
-  warn_if_open(settings);
-  warn_if_too_large(settings);
   Background background(engine);
   background.start();
   network.start();

@@ -162,7 +162,10 @@ void print_configuration() {
                "value`, and\n"
                "`CONFIG REWRITE` writes them into the file. An unknown name or a bad value ends the start "
                "with one line\n"
-               "on stderr.\n";
+               "on stderr.\n\n"
+               "`pinfold-server file.yaml --check` says what is wrong in all that or contradictory in the policies, and opens no\n"
+               "port. It exits with 0 if there is nothing to say, with 1 if the server would not start, and with 2 if it would,\n"
+               "with warnings; the same warnings are in the log of a server that starts.\n";
   for (const config::Setting& setting : config::settings_table()) {
     std::cout << "\n## " << setting.name << "\n\n" << prose(setting.help) << "\n\n";
     std::cout << "- Values: " << values_of(setting) << "\n";

@@ -243,3 +243,69 @@ def test_a_hundred_short_lives_leave_no_descriptors(client, server):
             except Closed:
                 pass
     eventually(lambda: count() <= before)
+
+
+# --- --check ---
+
+SOUND = "maxmemory: 100mb\npolicies:\n  - name: all\n    match: '*'\n    ttl: 1h\n"
+
+
+@only_pinfold
+@pytest.mark.parametrize("order", [lambda file: [file, "--check"], lambda file: ["--check", file]], ids=["behind", "in front"])
+def test_check_finds_nothing_in_a_sound_file_and_opens_no_port(tmp_path, server, order):
+    """The port is taken, which would end a start."""
+    file = tmp_path / "sound.yaml"
+    file.write_text(SOUND)
+    result = run(*order(file), "--port", server.port)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"{file}: 1 policies, 0 warnings\n"
+
+
+@only_pinfold
+@pytest.mark.parametrize(
+    "text, args, words",
+    [
+        ("nosuch: 1\n", [], ["sound.yaml:1", "nosuch"]),
+        ("policies:\n  - name: p\n    match: 'p*'\n    tll: 1h\n", [], ["sound.yaml:4", "tll"]),
+        ("policies:\n  - name: p\n", [], ["needs a match"]),
+        (SOUND, ["--bind", "localhost"], ["localhost", "not an IP address"]),
+        (SOUND, ["--port", "0"], ["nothing to listen on"]),
+        (SOUND, ["--maxmemory", "lots"], ["maxmemory", "lots"]),
+    ],
+)
+def test_check_says_why_a_server_would_not_start(tmp_path, text, args, words):
+    file = tmp_path / "sound.yaml"
+    file.write_text(text)
+    result = run(file, "--check", *args)
+    assert_one_line_and_exit_1(result, *words)
+    assert result.stdout == ""
+
+
+@only_pinfold
+@pytest.mark.parametrize(
+    "policy, args, words",
+    [
+        ("ttl: 2h\n    max-ttl: 1h\n", [], ["policy 'all'", "'ttl'", "'max-ttl'"]),
+        ("coalesce: 30s\n    lease: 10s\n", [], ["policy 'all'", "'coalesce'", "'lease'"]),
+        ("ttl: 1h\n  - name: later\n    match: 'a*'\n", [], ["policy 'later'", "no key falls under it"]),
+        ("ttl: 1h\n", ["--bind", "0.0.0.0"], ["without a password"]),
+        ("ttl: 1h\n", ["--maxmemory", "900gb"], ["maxmemory", "leaves too little"]),
+    ],
+)
+def test_check_warns_of_what_hardly_anybody_means(tmp_path, policy, args, words):
+    file = tmp_path / "odd.yaml"
+    file.write_text(f"maxmemory: 100mb\npolicies:\n  - name: all\n    match: '*'\n    {policy}")
+    result = run(file, "--check", *args)
+    assert result.returncode == 2 and result.stderr == ""
+    warning, summary = result.stdout.splitlines()
+    assert warning.startswith("warning: ") and all(word in warning for word in words)
+    assert summary.endswith(" 1 warnings")
+
+
+@only_pinfold
+def test_what_check_warns_of_is_in_the_log_of_a_server_that_starts(tmp_path):
+    file = tmp_path / "odd.yaml"
+    file.write_text("maxmemory: 100mb\npolicies:\n  - name: all\n    match: '*'\n    ttl: 2h\n    max-ttl: 1h\n")
+    warning = run(file, "--check").stdout.splitlines()[0].removeprefix("warning: ")
+    with servers.pinfold(file=file) as server:
+        assert warning in server.log()

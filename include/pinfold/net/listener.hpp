@@ -26,6 +26,8 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
+  /// Whether listen_tcp() can make anything of it.
+  static bool is_address(const std::string& address);
   /// Each returns what went wrong, or nothing.
   std::optional<std::string> listen_tcp(const std::string& address, unsigned port, int backlog);
   std::optional<std::string> listen_unix(const std::string& path, unsigned permissions, int backlog);

@@ -21,6 +21,8 @@ class Network {
   Network(boost::asio::io_context& context, command::Engine& engine);
   ~Network();
 
+  /// Whether there is anything to listen on, and all of it can be an address; what is wrong, or nothing. Opens nothing.
+  static std::optional<std::string> check_addresses(const config::Settings& settings);
   /// Binds every address and socket of the settings; returns what went wrong, or nothing.
   std::optional<std::string> listen();
   /// Where it listens, for people: "127.0.0.1:6379 and [::1]:6379". After listen().

@@ -1,0 +1,86 @@
+#include "pinfold/server/checks.hpp"
+
+#include <algorithm>
+#include <cstdio>
+#include <sstream>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/config/machine.hpp"
+#include "pinfold/net/network.hpp"
+
+namespace pinfold::server {
+
+using config::Id;
+
+namespace {
+
+std::optional<std::string> reach_warning(const config::Settings& settings) {
+  std::istringstream addresses(settings.text(Id::bind));
+  bool open = false;
+  for (std::string address; addresses >> address;) {
+    if (address.front() == '-') address.erase(0, 1);
+    open |= !address.starts_with("127.") && address != "::1";
+  }
+  if (!open || settings.integer(Id::port) == 0 || !settings.text(Id::requirepass).empty()) return std::nullopt;
+  return "Listening beyond this machine without a password: set requirepass, or bind to 127.0.0.1";
+}
+
+}  // namespace
+
+std::optional<std::string> read_policies(const config::Settings& settings, std::vector<cache::Policy>& policies) {
+  for (const auto& fields : settings.policies()) {
+    cache::Policy& policy = policies.emplace_back();
+    for (const config::PolicyField& field : fields) {
+      if (field.name != "name") {
+        if (const auto error = cache::set_field(policy, field.name, field.value)) return field.where + *error;
+        continue;
+      }
+      if (!cache::is_policy_name(field.value)) {
+        return field.where + "a policy's name must have 1 to 64 letters, digits and '-', '_' or '.'";
+      }
+      const bool taken = std::any_of(policies.begin(), policies.end(), [&](const auto& p) { return p.name == field.value; });
+      if (taken) return field.where + "there is another policy '" + field.value + "'";
+      policy.name = field.value;
+    }
+    if (policy.name.empty()) return (fields.empty() ? std::string() : fields[0].where) + "a policy needs a name";
+    if (policy.match.empty()) return fields[0].where + "policy '" + policy.name + "' needs a match";
+    if (policies.size() > cache::most_policies) return fields[0].where + "there are too many policies";
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> memory_warning(const config::Settings& settings) {
+  const auto memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
+  const std::uint64_t available = config::available_memory();
+  if (available == 0 || memory <= available / 100 * 90) return std::nullopt;
+  return "maxmemory " + human_size(memory) + " leaves too little of the " + human_size(available) +
+         " that this machine or container has: the system may kill the server when it fills up; 75% or less is safe";
+}
+
+std::vector<std::string> warnings_about(const config::Settings& settings, const std::vector<cache::Policy>& policies) {
+  std::vector<std::string> warnings;
+  for (const auto& warning : {reach_warning(settings), memory_warning(settings)}) {
+    if (warning) warnings.push_back(*warning);
+  }
+  for (const cache::PolicyWarning& warning : cache::warnings_about(policies, settings.integer(Id::lease_duration))) {
+    warnings.push_back("policy '" + warning.policy + "': " + warning.text);
+  }
+  return warnings;
+}
+
+int check(const config::Settings& settings) {
+  std::vector<cache::Policy> policies;
+  auto error = read_policies(settings, policies);
+  if (!error) error = net::Network::check_addresses(settings);
+  if (error) {
+    std::fprintf(stderr, "pinfold-server: %s\n", error->c_str());
+    return 1;
+  }
+  const std::vector<std::string> warnings = warnings_about(settings, policies);
+  for (const std::string& warning : warnings) std::printf("warning: %s\n", warning.c_str());
+  const std::string file = settings.file().empty() ? "no settings file" : settings.file();
+  std::printf("%s: %zu policies, %zu warnings\n", file.c_str(), policies.size(), warnings.size());
+  return warnings.empty() ? 0 : 2;
+}
+
+}  // namespace pinfold::server
