@@ -1,5 +1,6 @@
 // COMMAND DOCS: the command table in the form that redis-cli makes its hints and help from.
 
+#include "pinfold/command/describe_task.hpp"
 #include "pinfold/command/introspection.hpp"
 #include "pinfold/command/syntax.hpp"
 
@@ -67,21 +68,27 @@ void reply_docs(Reply& reply, const Row& row) {
   }
 }
 
+void reply_all_docs(Reply& reply) {
+  reply.map(command_count());
+  for (const Row* row : commands()) {
+    if (row->name.find('|') == std::string_view::npos) reply_docs(reply, *row);
+  }
+}
+
 }  // namespace
 
 // Unknown commands are left out of the answer.
 void command_docs(Call& call) {
-  std::vector<const Row*> wanted;
-  for (const std::string_view name : call.args.subspan(2)) {
-    if (const Row* row = find_command_by_name(name)) wanted.push_back(row);
+  if (call.args.size() == 2) return reply_all_docs(call.reply);
+  const Args names = call.args.subspan(2);
+  auto task = DescribeTask::make(call, names.size(),
+                                 {.begin = [](Reply& reply, std::size_t count) { reply.map(count); },
+                                  .describe = [](Reply& reply, const Row* row) { reply_docs(reply, *row); }});
+  if (task == nullptr) return;
+  for (const std::string_view name : names) {
+    if (const Row* row = find_command_by_name(name)) task->add(row);
   }
-  if (call.args.size() == 2) {
-    for (const Row* row : commands()) {
-      if (row->name.find('|') == std::string_view::npos) wanted.push_back(row);
-    }
-  }
-  call.reply.map(wanted.size());
-  for (const Row* row : wanted) reply_docs(call.reply, *row);
+  DescribeTask::run(call, std::move(task));
 }
 
 }  // namespace pinfold::command

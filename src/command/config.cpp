@@ -16,6 +16,7 @@
 #include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
+#include "pinfold/command/pattern.hpp"
 #include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
@@ -47,10 +48,10 @@ void config_get(Call& call) {
     }
     if (pattern.size() > left) return call.reply.error("ERR the patterns together are longer than 65536 bytes");
     left -= pattern.size();
-    const Glob glob(pattern, true);
-    if (glob.refused() != nullptr) return call.reply.error("ERR a pattern " + std::string(glob.refused()));
+    const std::unique_ptr<const Pattern> compiled = compile_pattern(call, pattern, true);
+    if (compiled == nullptr) return;
     for (const Setting& setting : config::settings_table()) {
-      if (glob.matches(setting.name)) add_once(found, setting, setting.name);
+      if (compiled->matches(setting.name)) add_once(found, setting, setting.name);
     }
   }
   call.reply.map(found.size());
@@ -74,15 +75,19 @@ void config_set(Call& call) {
   const Args pairs = call.args.subspan(2);
   if (pairs.size() % 2 != 0) return call.syntax_error();
   std::vector<std::pair<config::Id, std::string>> values;
+  std::string_view too_long;  // the first name whose value is
   for (std::size_t i = 0; i < pairs.size(); i += 2) {
     const Setting* setting = config::find_setting(pairs[i]);
     if (setting == nullptr) {
       return call.reply.error("ERR Unknown option or number of arguments for CONFIG SET - '" +
                               printed(pairs[i]) + "'");
     }
-    values.emplace_back(setting->id, pairs[i + 1]);
+    const bool fits = pairs[i + 1].size() <= config::longest_value;
+    if (!fits && too_long.empty()) too_long = pairs[i];
+    values.emplace_back(setting->id, fits ? pairs[i + 1] : std::string_view());
     if (auto refusal = call.engine.settings.check(values)) return refuse(call, pairs[i], refusal->reason);
   }
+  if (!too_long.empty()) return refuse(call, too_long, std::string(config::value_too_long));
   if (auto refusal = call.engine.settings.set_all(values)) {
     return refuse(call, pairs[refusal->index * 2], refusal->reason);
   }
@@ -100,10 +105,6 @@ void config_resetstat(Call& call) {
   call.reply.ok();
 }
 
-void config_rewrite(Call& call) {
-  if (call.engine.settings.file().empty()) {
-    return call.reply.error("ERR The server is running without a config file");
-  }
 // Writes the file on the main thread, because a disk takes as long as it likes. What is written are the settings of the moment when
 // that begins; of two clients that ask at once, one file is written after the other. A client that goes away does not stop it.
 class RewriteTask : public Task {
@@ -141,6 +142,10 @@ class RewriteTask : public Task {
   std::shared_ptr<File> file_;
 };
 
+void config_rewrite(Call& call) {
+  if (call.engine.settings.file().empty()) {
+    return call.reply.error("ERR The server is running without a config file");
+  }
   call.park(std::make_unique<RewriteTask>());
 }
 

@@ -3,14 +3,17 @@
 #include "pinfold/command/introspection.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <string>
+#include <utility>
 
-#include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/describe.hpp"
+#include "pinfold/command/describe_task.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
+#include "pinfold/command/pattern.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -118,14 +121,13 @@ void command_count_reply(Call& call) { call.reply.integer(static_cast<std::int64
 
 void command_info(Call& call) {
   if (call.args.size() == 2) return reply_all_info(call);
-  call.reply.array(call.args.size() - 2);
-  for (const std::string_view name : call.args.subspan(2)) {
-    if (const Row* row = find_command_by_name(name)) {
-      reply_info(call.reply, *row);
-    } else {
-      call.reply.null();
-    }
-  }
+  const Args names = call.args.subspan(2);
+  auto task = DescribeTask::make(call, names.size(),
+                                 {.begin = [](resp::Reply& reply, std::size_t count) { reply.array(count); },
+                                  .describe = [](resp::Reply& reply, const Row* row) { row ? reply_info(reply, *row) : reply.null(); }});
+  if (task == nullptr) return;
+  for (const std::string_view name : names) task->add(find_command_by_name(name));
+  DescribeTask::run(call, std::move(task));
 }
 
 bool in_category(const Row& row, std::string_view category) {
@@ -151,13 +153,13 @@ void command_list(Call& call) {
     }
     wanted = options.take();
   }
-  const Glob pattern(filter == Filter::pattern ? wanted : "", true);
-  if (pattern.refused() != nullptr) return call.reply.error("ERR the pattern " + std::string(pattern.refused()));
+  const std::unique_ptr<const Pattern> pattern = compile_pattern(call, filter == Filter::pattern ? wanted : "", true);
+  if (pattern == nullptr) return;
   std::vector<std::string_view> found;
   for (const Row* row : commands()) {
     const bool matches = filter == Filter::none ||
                          (filter == Filter::category && in_category(*row, wanted)) ||
-                         (filter == Filter::pattern && pattern.matches(row->name));
+                         (filter == Filter::pattern && pattern->matches(row->name));
     if (matches) found.push_back(row->name);
   }
   call.reply.array(found.size());

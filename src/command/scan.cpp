@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/pattern.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/store/walk.hpp"
 
@@ -79,12 +79,10 @@ class FoundKeys {
   std::size_t count_ = 0;
 };
 
-void bad_pattern(Call& call, const Glob& pattern) { call.reply.error("ERR the pattern " + std::string(pattern.refused())); }
-
 // KEYS sees each key as it is when it comes by.
 class KeysTask : public Task {
  public:
-  KeysTask(const Call& call, Glob pattern) : found_(call), db_(call.session.db), pattern_(std::move(pattern)) {}
+  KeysTask(const Call& call, std::unique_ptr<const Pattern> pattern) : found_(call), db_(call.session.db), pattern_(std::move(pattern)) {}
 
   bool step(Call& call) override {
     const unsigned shards = call.engine.keyspace.shard_count();
@@ -108,7 +106,7 @@ class KeysTask : public Task {
     call.read_clock();
     call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
     for (std::size_t i = 0; i < names_.size(); ++i) {
-      if (!pattern_.matches(names_[i])) continue;
+      if (!pattern_->matches(names_[i])) continue;
       if (found_.add(names_, i)) continue;
       found_.clear();
       call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): use SCAN");
@@ -119,14 +117,14 @@ class KeysTask : public Task {
 
   FoundKeys found_;
   const unsigned db_;
-  const Glob pattern_;
+  const std::unique_ptr<const Pattern> pattern_;
   store::Walk walk_;
   store::Names names_;
 };
 
 void keys(Call& call) {
-  Glob pattern(call.args[1]);
-  if (pattern.refused() != nullptr) return bad_pattern(call, pattern);
+  std::unique_ptr<const Pattern> pattern = compile_pattern(call, call.args[1]);
+  if (pattern == nullptr) return;
   auto task = std::make_unique<KeysTask>(call, std::move(pattern));
   if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
   if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
@@ -166,8 +164,8 @@ void scan(Call& call) {
   const std::optional<ScanOptions> options = take_scan_options(call, arguments);
   if (!options) return;
 
-  const Glob pattern(options->pattern);
-  if (pattern.refused() != nullptr) return bad_pattern(call, pattern);
+  const std::unique_ptr<const Pattern> pattern = compile_pattern(call, options->pattern);
+  if (pattern == nullptr) return;
 
   // COUNT is a hint: nobody waits longer for others because it is large.
   constexpr std::uint64_t most_visited = 10'000;
@@ -186,7 +184,7 @@ void scan(Call& call) {
     cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names);
     bytes += names.bytes();
     for (std::size_t i = 0; i < names.size() && options->strings; ++i) {
-      if (!pattern.matches(names[i])) continue;
+      if (!pattern->matches(names[i])) continue;
       names.block(i) ? list.bulk(names.block(i)) : list.bulk(names[i]);
       ++size;
     }

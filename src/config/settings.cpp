@@ -157,6 +157,7 @@ OutputLimit Settings::output_limit() const {
 // `current` is the text that a partial value adds to.
 std::optional<std::string> Settings::parse(Id id, std::string_view value, std::string_view current,
                                            State& state) {
+  if (value.size() > longest_value) return std::string(value_too_long);
   Value parsed;
   if (Error error = parse_value(row(id), value, current, parsed)) return error;
   std::string given(row(id).type == Type::text ? parsed.text : value);
@@ -169,7 +170,6 @@ Settings::State Settings::state(Id id) const {
   return {integer(id), texts_[place(id)], given_[place(id)]};
 }
 
-void Settings::store(Id id, State state) {
 std::vector<Settings::State> Settings::states() {
   const std::lock_guard lock(change_mutex_);
   std::vector<State> all;
@@ -177,6 +177,7 @@ std::vector<Settings::State> Settings::states() {
   return all;
 }
 
+void Settings::store(Id id, State state) {
   const std::lock_guard lock(mutex_);
   numbers_[place(id)].store(state.number, std::memory_order_relaxed);
   if (id == Id::client_output_buffer_limit) {

@@ -117,6 +117,43 @@ def attack_policies(server):
             connection.call("SET", "a" * 2000, "x")
 
 
+def attack_pattern_memory(server):
+    """KEYS of 300 clients at once, whose patterns are short and long when they are compiled."""
+    def ask(_):
+        attempt(server, "KEYS", "*" + "?ab*" * 250)
+
+    together(300, ask)
+
+
+# --- settings and descriptions ---
+
+
+def attack_settings(server):
+    long = b"w" * (60 * MB)
+    assert "longer than 4096 bytes" in attempt(server, "CONFIG", "SET", "requirepass", long)
+    attempt(server, "CONFIG", "SET", "requirepass", long[: 30 * MB], "save", long[: 30 * MB])
+
+
+def fine_descriptions(server):
+    """A few bytes of a name for kilobytes of a description, again and again."""
+    times = 20_000
+
+    def ask(number):
+        with server.connect(timeout=300.0) as connection:
+            what = ("INFO", "DOCS")[number % 2]
+            one = connection.raw("COMMAND", what, "client")
+            head = len(b"*1\r\n")
+            left = len(b"*%d\r\n" % (int(one[1:2]) * times)) + times * (len(one) - head)
+            connection.send_command("COMMAND", what, *["client"] * times)
+            while left > 0:
+                data = connection.socket.recv(min(MB, left))
+                assert data
+                left -= len(data)
+            assert connection.call("PING") == "PONG"
+
+    together(4, ask)
+
+
 # --- replies ---
 
 
@@ -370,6 +407,9 @@ ALL = [
     Scenario("KEYS with a pattern that backtracks", attack_keys_pattern, prepare_long_key),
     Scenario("classes of a megabyte", attack_class_pattern, lambda server: set_many(server, (f"{n}" for n in range(1000)))),
     Scenario("250 policies that backtrack", attack_policies, prepare_policies),
+    Scenario("patterns that take much when compiled", attack_pattern_memory, lambda server: set_many(server, (f"{n}" for n in range(50_000)))),
+    Scenario("settings of 60 MB", attack_settings),
+    Scenario("descriptions of one command 20 000 times", fine_descriptions, well_behaved=True),
     Scenario("MGET of one value 100 000 times", attack_mget_of_one_value, prepare_value(20_480)),
     Scenario("KEYS of a full cache", attack_keys, prepare_full_of_small_keys),
     Scenario("KEYS of long names", attack_keys, prepare_long_names),

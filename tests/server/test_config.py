@@ -222,3 +222,19 @@ def test_policies_come_from_the_file_in_its_order_and_outlast_a_rewrite(tmp_path
     assert "timeout: 6\n" in file.read_text() and "max-leases: 7\n" in file.read_text()
     with servers.pinfold(file=file) as server, server.connect() as connection:
         assert len(connection.call("CACHE.POLICY", "LIST")) == 2
+
+
+@only_pinfold
+def test_a_setting_of_more_than_4096_bytes_is_refused_and_nothing_is_changed(client):
+    before = settings(client, "timeout", "save")
+    reply = client.call("CONFIG", "SET", "timeout", "7", "save", "x" * 4097)
+    assert reply == "ERR CONFIG SET failed (possibly related to argument 'save') - argument is longer than 4096 bytes"
+    assert client.call("CONFIG", "SET", "timeout", "7" * 100_000).endswith("argument is longer than 4096 bytes")
+    assert settings(client, "timeout", "save") == before
+
+
+@only_pinfold
+def test_a_long_password_is_taken_up_to_4096_bytes(start):
+    with start().connect() as connection:
+        assert connection.call("CONFIG", "SET", "requirepass", "p" * 4096) == "OK"
+        assert connection.call("AUTH", "p" * 4096) == "OK"

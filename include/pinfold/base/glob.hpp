@@ -17,8 +17,9 @@ namespace pinfold {
 
 class Glob {
  public:
-  /// The longest pattern. Compiled it takes 2 MB at most.
+  /// The longest pattern, and what it takes at most when it is compiled.
   static constexpr std::size_t longest = 64 * 1024;
+  static constexpr std::size_t most_compiled = 2 * 1024 * 1024;
 
   explicit Glob(std::string_view pattern, bool ignore_case = false);
 
@@ -28,6 +29,12 @@ class Glob {
   bool matches(std::string_view text) const;
   /// The most comparisons that are made for each byte of a text, beyond one for each character of the pattern.
   unsigned cost() const { return cost_; }
+  /// Bytes that a pattern takes at most when it is compiled.
+  static std::size_t most_memory(std::string_view pattern) {
+    constexpr std::size_t header = 256;
+    constexpr std::size_t for_a_character = 1024;  // of a piece with wildcards that is as short as can be
+    return std::min(header + std::min(pattern.size(), longest) * for_a_character, most_compiled);
+  }
   /// Bytes of what was compiled.
   std::size_t memory() const {
     return elements_.capacity() * sizeof(Element) + failures_.capacity() * sizeof(std::uint16_t) +
