@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 # A server has the same colour in every plot; its policies or variants differ in their dashes.
-SERVER_COLOURS = {"pinfold": "#2f7ed8", "redis": "#e0592a", "memcached": "#3aa655"}
+SERVER_COLOURS = {"pinfold": "#2f7ed8", "redis-server": "#e0592a", "memcached": "#3aa655"}
 COLOURS = ["#9b59b6", "#c79100", "#7f8c8d", "#17a2a2", "#b0487a", "#6b8e23"]  # of everything else
 DASHES = ["", "7 3", "2 3", "9 3 2 3"]
 PANEL_WIDTH, PANEL_HEIGHT = 420, 260  # of one panel, unless it is told to be wider

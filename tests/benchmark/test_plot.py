@@ -1,11 +1,14 @@
 """Plots: right places, and files that a browser can read."""
 
+import pathlib
 import re
 from xml.etree import ElementTree
 
 import plot
 import pytest
+import servers
 
+PLOTS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "plots"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -84,15 +87,29 @@ def test_a_name_has_one_colour_in_all_panels_and_one_place_in_the_legend():
 
 
 def test_a_server_has_its_colour_in_every_plot_and_its_policies_differ_in_their_dashes():
-    names = ["redis allkeys-lru", "pinfold allkeys-lfu", "something else", "redis allkeys-lfu"]
+    names = ["redis-server allkeys-lru", "pinfold allkeys-lfu", "something else", "redis-server allkeys-lfu"]
     roots = [parsed([plot.Panel("t", "x", "y", [plot.Line(name, [(0, 1), (1, 2)]) for name in order])]) for order in (names, names[::-1])]
     for root, order in zip(roots, (names, names[::-1])):
         lines = dict(zip(order, root.iter(SVG + "polyline")))
         assert lines["pinfold allkeys-lfu"].get("stroke") == plot.SERVER_COLOURS["pinfold"]
-        redis = [lines["redis allkeys-lru"], lines["redis allkeys-lfu"]]
-        assert {line.get("stroke") for line in redis} == {plot.SERVER_COLOURS["redis"]}
+        redis = [lines["redis-server allkeys-lru"], lines["redis-server allkeys-lfu"]]
+        assert {line.get("stroke") for line in redis} == {plot.SERVER_COLOURS["redis-server"]}
         assert len({line.get("stroke-dasharray") for line in redis}) == 2
         assert lines["something else"].get("stroke") not in plot.SERVER_COLOURS.values()
+
+
+def test_the_servers_that_have_colours_are_those_that_are_measured():
+    assert set(plot.SERVER_COLOURS) == {server.name for server in servers.KINDS.values()}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in PLOTS.glob("*.svg")))
+def test_the_plots_of_the_documents_are_in_these_colours(name):
+    root = ElementTree.parse(PLOTS / name).getroot()
+    children = list(root)
+    legend = {text.text: line.get("stroke") for line, text in zip(children, children[1:])
+              if line.get("class") == "line" and line.tag == SVG + "path" and text.tag == SVG + "text"}
+    assert legend == {name: colour for name, (colour, _) in plot._styles(list(legend)).items()}
+    assert {line.get("stroke") for line in root.iter(SVG + "polyline")} == set(legend.values())
 
 
 def test_an_axis_that_does_not_begin_at_zero_says_so():
