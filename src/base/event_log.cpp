@@ -15,7 +15,7 @@ bool EventLog::admits(Kind kind) {
   std::uint64_t known = throttle.window.load(relaxed);
   for (;;) {
     const bool same = known >> count_bits == second;
-    if (same && (known & count_mask) >= per_second) {
+    if (same && (known & count_mask) >= per_second(kind)) {
       throttle.left_out.fetch_add(1, relaxed);
       return false;
     }

@@ -96,7 +96,8 @@ void policy_set(Call& call) {
   }
   if (found->match.empty()) return call.reply.error("ERR there is no policy '" + std::string(name) + "', and a new one needs a match");
   for (const cache::PolicyWarning& warning : warnings_about(call, policies)) {
-    if (warning.policy == name && call.engine.audit) call.engine.audit("policy '" + warning.policy + "': " + warning.text);
+    if (warning.policy != name) continue;
+    call.engine.events.note(EventLog::Kind::policies, [&] { return "policy '" + warning.policy + "': " + warning.text; });
   }
   call.engine.cache.set_policies(std::move(policies));
   call.reply.ok();

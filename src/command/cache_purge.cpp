@@ -92,7 +92,9 @@ void cache_purge(Call& call) {
   const auto done = [&engine, line = who(call) + " purged " + what(*request), ticket, id = client.id,
                      thread = client.thread](const store::Purge& purge) {
     const auto bytes = static_cast<std::int64_t>(purge.bytes.load());
-    if (engine.audit) engine.audit(line + ": " + std::to_string(purge.entries.load()) + " entries, " + std::to_string(bytes) + " bytes");
+    engine.events.note(EventLog::Kind::purges, [&] {
+      return line + ": " + std::to_string(purge.entries.load()) + " entries, " + std::to_string(bytes) + " bytes";
+    });
     if (ticket == 0) return;
     auto answers = std::make_shared<cache::Answers>();
     answers->to.emplace(ticket, cache::Waiter{.client = id, .thread = thread});

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,7 +19,6 @@
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/net/io_thread.hpp"
-#include "pinfold/net/log_throttle.hpp"
 
 namespace pinfold::net {
 
@@ -768,13 +766,9 @@ void Connection::tick() {
 }
 
 void Connection::log_closing(std::string_view reason) {
-  static LogThrottle throttle;  // of all threads
-  try {
-    const std::optional<std::string> note = throttle.admit(thread_.now());
-    if (!note) return;
-    spdlog::warn("closing client {} ({}): {}{}", session_.shared.id, session_.shared.address, reason, *note);
-  } catch (const std::bad_alloc&) {  // without memory nothing is said
-  }
+  thread_.engine().events.note(EventLog::Kind::closed_clients, [&] {
+    return "closing client " + std::to_string(session_.shared.id) + " (" + session_.shared.address + "): " + std::string(reason);
+  });
 }
 
 void Connection::close() {

@@ -7,8 +7,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -115,9 +113,7 @@ void Listener::accept() {
       // Out of descriptors, or the peer is gone already: neither may stop us from accepting (CVE-2025-48367).
       const bool peer_gone = error == asio::error::connection_aborted || error == asio::error::interrupted;
       if (peer_gone) return accept();
-      if (const std::optional<std::string> note = throttle_.admit(monotonic_ms())) {
-        spdlog::warn("cannot accept a connection: {}{}", error.message(), *note);
-      }
+      engine_.events.note(EventLog::Kind::not_accepted, [&] { return "cannot accept a connection: " + error.message(); });
       return retry_later();
     }
     boost::system::error_code failed;

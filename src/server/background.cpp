@@ -59,8 +59,8 @@ bool Background::step(std::int64_t budget_us) {
 // Writes what threads have noted for the log.
 void Background::write_events() {
   for (const EventLog::Line& line : engine_.events.take()) {
-    const bool warns = line.kind != EventLog::Kind::administration;
-    spdlog::default_logger_raw()->log(line.at, spdlog::source_loc{}, warns ? spdlog::level::warn : spdlog::level::info, line.text);
+    const auto level = EventLog::warns(line.kind) ? spdlog::level::warn : spdlog::level::info;
+    spdlog::default_logger_raw()->log(line.at, spdlog::source_loc{}, level, line.text);
   }
 }
 

@@ -27,7 +27,6 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/config/machine.hpp"
 #include "pinfold/config/settings.hpp"
-#include "pinfold/net/log_throttle.hpp"
 #include "pinfold/net/network.hpp"
 #include "pinfold/server/background.hpp"
 #include "pinfold/server/checks.hpp"
@@ -199,10 +198,6 @@ int run(int argc, char** argv, char** environment) {
   const std::size_t policy_count = policies.size();
   for (const std::string& warning : warnings_about(settings, policies)) spdlog::warn("{}", warning);
   engine.cache.set_policies(std::move(policies));
-  constexpr unsigned audit_lines_per_second = 20;
-  engine.audit = [throttle = std::make_shared<net::LogThrottle>(audit_lines_per_second)](const std::string& line) {
-    if (const auto note = throttle->admit(monotonic_ms())) spdlog::info("{}{}", line, *note);
-  };
   const pid_t self = getpid();
   engine.shut_down = [self] {
     spdlog::info("A client asked for SHUTDOWN");

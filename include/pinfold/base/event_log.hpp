@@ -20,9 +20,13 @@ class EventLog {
  public:
   enum class Kind : unsigned {
     administration,  // what an administrator did
+    purges,          // what a purge has removed
+    policies,        // what is contradictory in a policy that was set
     out_of_memory,   // requests refused for want of memory
     max_clients,     // connections refused because of maxclients
     http,            // HTTP requests on the port, whose connections are closed
+    closed_clients,  // clients that are closed for what they take, or for not reading
+    not_accepted,    // connections that the system could not give
     count,
   };
   struct Line {
@@ -31,7 +35,10 @@ class EventLog {
     std::string text;
   };
 
-  static constexpr unsigned per_second = 5;
+  /// How many lines of a kind are written in a second.
+  static constexpr unsigned per_second(Kind kind) { return kind == Kind::purges ? 20 : 5; }
+  /// Whether a line is a warning.
+  static constexpr bool warns(Kind kind) { return kind != Kind::administration && kind != Kind::purges; }
   static constexpr std::size_t most_waiting = 256;
 
   /// Notes what `make()` returns, a std::string; it is not called if the line is left out.

@@ -47,8 +47,6 @@ class Engine {
     return std::min(unread, keyspace.memory().heap().loose() - clients.arriving.load(std::memory_order_relaxed));
   }
 
-  /// Set by the server: a line about what somebody did, for the log.
-  std::function<void(const std::string& line)> audit;
   /// Set by the server: asks for an orderly shutdown; returns at once.
   std::function<void()> shut_down;
   /// Set by the server: has the main thread do what may take as long as a disk. Only those who connect wait for that.

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "pinfold/net/io_thread.hpp"
-#include "pinfold/net/log_throttle.hpp"
 
 namespace pinfold::net {
 
@@ -53,7 +52,6 @@ class Listener {
   std::vector<std::unique_ptr<IoThread>>& threads_;
   Acceptor acceptor_;
   asio::steady_timer retry_;
-  LogThrottle throttle_;
   std::string name_;
   std::string unix_path_;
 };

@@ -31,7 +31,7 @@ TEST_CASE("however many lines of a kind there are, few are made, and the next on
   // The seconds that pass meanwhile each admit a few.
   const auto lines = log.take();
   CHECK(made == lines.size());
-  CHECK(made >= EventLog::per_second);
+  CHECK(made >= EventLog::per_second(Kind::out_of_memory));
   CHECK(made < noted / 10);
   std::uint64_t told = 0;
   for (const auto& line : lines) {
@@ -57,7 +57,7 @@ TEST_CASE("lines that nobody takes are bounded") {
   }
   for (std::thread& thread : threads) thread.join();
   const auto lines = log.take();
-  CHECK(lines.size() >= 4 * EventLog::per_second);
+  CHECK(lines.size() >= 4 * EventLog::per_second(Kind::http));
   CHECK(lines.size() <= EventLog::most_waiting);
 }
 
