@@ -95,7 +95,10 @@ class IoThread {
   void update_limits();
   void drop_output();
   void make_clients_fit();
-  bool too_many_abandoned_blobs() const { return engine_.abandoned_blobs() > limits_.abandoned_blobs; }
+  bool too_many_abandoned_blobs() const {
+    const std::int64_t unread = engine_.clients.unread_blobs.load(std::memory_order_relaxed);
+    return unread > limits_.abandoned_blobs && engine_.abandoned_blobs() > limits_.abandoned_blobs;
+  }
   void free_abandoned_blobs();
   void look_at_paused();
   void hand_out_answers();
