@@ -303,19 +303,28 @@ std::uint64_t memory_to_rewrite(store::Database db, std::span<const store::Key> 
   return bytes;
 }
 
+void lock_anew(Call& call, std::span<const store::Key> keys) {
+  call.held.release();
+  call.held.acquire(keys);
+  call.read_clock();
+}
+
 // SOFT, some keys at a time: the room that one part takes comes back for the next. It is made with nothing locked, which EXEC
-// cannot do: there, and if nothing can be evicted, entries for which there is no room go.
+// cannot do: there, and if nothing can be evicted, entries for which there is no room go. Once the locks have been given back, only
+// the keys of a part are locked for it: to lock all of them for each part would be quadratic.
 std::int64_t invalidate_softly(Call& call, const Invalidation& what) {
   constexpr std::size_t at_once = 64;
   std::int64_t hit = 0;
+  bool all_held = true;
   for (std::size_t first = 0; first < call.keys.size(); first += at_once) {
     const auto keys = call.keys.subspan(first, std::min(at_once, call.keys.size() - first));
+    if (!all_held) lock_anew(call, keys);
     const std::uint64_t bytes = memory_to_rewrite(call.db(), keys);
     if (!call.in_transaction && !call.engine.keyspace.has_room(bytes)) {
       call.held.release();
       call.engine.keyspace.make_room(bytes);
-      call.held.acquire(call.keys);
-      call.read_clock();
+      lock_anew(call, keys);
+      all_held = false;
     }
     store::Database db = call.db();  // by now there may be other policies
     for (const store::Key& key : keys) hit += invalidate(call, db, key, what) ? 1 : 0;

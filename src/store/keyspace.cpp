@@ -49,6 +49,7 @@ void Keyspace::Locks::acquire_shard(unsigned shard) {
 
 void Keyspace::Locks::acquire(std::span<const Key> keys) {
   assert(held_.none());
+  work::entries(keys.size());
   for (const Key& key : keys) held_.set(keyspace_->shard_of(key));
   lock_held();
 }
