@@ -288,7 +288,13 @@ const Policy* PolicySet::at(std::uint8_t slot) const {
 }
 
 namespace {
+
 constexpr std::uint16_t no_policy = std::numeric_limits<std::uint16_t>::max();
+
+// Keys are looked up with their shard locked, whoever names them and however long they are. A pattern that must be searched for in the
+// key sees short keys only; any other is compared with no more of the key than it is long itself.
+bool is_compared(const Glob& glob, std::string_view key) { return glob.cost() == 0 || key.size() <= PolicySet::longest_searched; }
+
 }  // namespace
 
 const Policy* PolicySet::match(std::string_view key) const {
@@ -308,7 +314,7 @@ std::uint16_t PolicySet::match_tails(std::uint32_t root, std::string_view key, s
   std::uint32_t at = root;
   for (auto byte = key.rbegin();; ++byte) {
     for (const std::uint16_t policy : nodes_[at].patterns) {
-      if (policy < best && globs_[policy].matches(key)) best = policy;
+      if (policy < best && is_compared(globs_[policy], key) && globs_[policy].matches(key)) best = policy;
     }
     if (byte == key.rend() || (at = child_of(at, *byte)) == 0) return best;
   }

@@ -280,7 +280,8 @@ def policy_match(world, rng, words):
 
 @row("cache.policy|set")
 def policy_set(world, rng, words):
-    return [*words, b"p%d" % rng.randint(0, 20), "match", b"p%d:*" % rng.randint(0, 20)]
+    n = rng.randint(0, 20)
+    return [*words, b"p%d" % n, "match", rng.choice((b"p%d:*" % n, b"*%sy%d*" % (b"x" * 50, n), b"n*%sy%d*" % (b"x" * 50, n)))]
 
 
 @row("cl.throttle")

@@ -70,8 +70,10 @@ class PolicySet final : public store::WriteRules {
   const Policy* find(std::string_view name) const;
   /// The policy with that slot; null if there is none.
   const Policy* at(std::uint8_t slot) const;
-  /// The first policy whose pattern matches; null if none does. O(key), and up to twice that for each pattern
-  /// that begins and ends like it.
+  /// A pattern with something between two '*' matches no key that is longer, in bytes. 250 of them then compare 256 KB at most.
+  static constexpr std::size_t longest_searched = 512;
+  /// The first policy whose pattern matches; null if none does. For each pattern that begins and ends like the key it compares up to
+  /// 1 KB, however long the key is.
   const Policy* match(std::string_view key) const;
 
   bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,

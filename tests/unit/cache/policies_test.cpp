@@ -163,3 +163,32 @@ TEST_CASE("a policy's pattern that costs more than two comparisons a byte is ref
   // Where it ends, or begins, it is compared once.
   CHECK_FALSE(set_field(policy, "match", "*" + std::string(1000, 'a') + "[bc]n"));
 }
+
+TEST_CASE("a look-up compares a bounded number of bytes, whatever the policies and however long the key") {
+  std::vector<Policy> searched;
+  std::vector<Policy> fixed;
+  for (std::size_t i = 0; i < most_policies; ++i) {
+    const std::string number = std::to_string(i);
+    searched.push_back(named("p" + number, "*a" + number + "b*" + std::string(200, 'a')));
+    fixed.push_back(named("p" + number, "[a]" + std::string(740, 'a') + "b*" + std::string(i, 'a')));
+  }
+  for (std::size_t i = 0; i < most_policies; i += 2) searched[i].match = "*" + std::string(100, 'a') + "b*";
+  for (const auto& policies : {searched, fixed}) {
+    const PolicySet set(policies);
+    for (const std::size_t size : {100, 512, 513, 2000, 3'000'000}) {
+      const std::string key(size, 'a');
+      const pinfold::work::Counting counting;
+      CHECK(set.match(key) == nullptr);
+      CHECK(counting.counts().bytes <= 256 * 1024);
+    }
+  }
+}
+
+TEST_CASE("long keys fall under patterns with one star, but not under those that are searched for in them") {
+  const PolicySet set({named("inner", "*:user:*"), named("ends", "page:*:html"), named("begins", "page:*"), named("any", "*")});
+  const auto name_of = [&](const std::string& key) { return set.match(key)->name; };
+  CHECK(name_of("x:user:" + std::string(505, 'a')) == "inner");
+  CHECK(name_of("x:user:" + std::string(506, 'a')) == "any");
+  CHECK(name_of("page:" + std::string(5000, 'a') + ":html") == "ends");
+  CHECK(name_of("page:" + std::string(5000, 'a')) == "begins");
+}
