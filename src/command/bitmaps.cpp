@@ -299,8 +299,8 @@ void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> key
 }
 
 // BITOP of large values. They are combined with nothing locked, and the result is stored if the sources are then still what they
-// were, so that the answer is of one moment. Otherwise it begins anew; after some tries it keeps everything locked, rather than
-// lose to writers for ever.
+// were, so that the answer is of one moment. Otherwise it begins anew, and gives up after some tries: to combine them with everything
+// locked would keep others waiting for as long as the sources are large and many.
 class BitOpTask : public Task {
  public:
   BitOpTask(const Call& call, const BitOp& op) : op_(op), memory_(call.engine, call.session.shared) {}
@@ -328,7 +328,7 @@ class BitOpTask : public Task {
   }
 
  private:
-  static constexpr unsigned most_tries = 4;
+  static constexpr unsigned most_tries = 16;
 
   std::vector<store::Key> lock(Call& call) const {
     std::vector<store::Key> keys;
@@ -339,8 +339,10 @@ class BitOpTask : public Task {
 
   // True if that was all.
   bool meet_sources(Call& call) {
-    // The last try makes its result with everything locked, so it makes room before.
-    if (tries_ + 1 == most_tries) call.engine.keyspace.make_room(result_size_);
+    if (tries_++ == most_tries) {
+      call.reply.error("ERR the sources of BITOP kept changing while they were combined, try again");
+      return true;
+    }
     const std::vector<store::Key> keys = lock(call);
     store::Database db = call.db();
     texts_.clear();
@@ -352,9 +354,10 @@ class BitOpTask : public Task {
       }
       sources_.push_back(value ? KeptValue(*value) : KeptValue());
     }
-    for (const KeptValue& source : sources_) texts_.push_back(source.text());
+    std::size_t bytes = 0;
+    for (const KeptValue& source : sources_) bytes += texts_.emplace_back(source.text()).size();
     const std::size_t size = longest_of(texts_);
-    if (size == 0 || ++tries_ == most_tries) {
+    if (bytes + size <= most_locked_bytes) {
       combine_locked(call, op_, keys, texts_);
       return true;
     }
@@ -374,7 +377,6 @@ class BitOpTask : public Task {
       const auto value = db.peek(keys[i + 1]);
       if (value ? sources_[i].is(*value) : sources_[i].text().empty()) continue;
       call.held.release();
-      result_size_ = result_.size();
       sources_.clear();
       result_ = Blob();
       memory_.give_back(memory_.held() - names_memory_);
@@ -390,7 +392,6 @@ class BitOpTask : public Task {
   std::vector<KeptValue> sources_;
   std::vector<std::string_view> texts_;
   Blob result_;
-  std::size_t result_size_ = 0;  // of the try before
   std::size_t at_ = 0;
   unsigned tries_ = 0;
   std::uint64_t names_memory_ = 0;

@@ -200,6 +200,10 @@ DIFFERENCES = [
         "A pattern is at most 64 KB long, with at most 1024 characters with a `?` or `[` among them between two `*`. SCAN visits at most 10 000 keys a call (512 inside EXEC) or 1 MB of names; CONFIG GET takes 1024 patterns.", never_sent,
     ),  # fmt: skip
     Difference(
+        ("BITOP",), BY_DESIGN,
+        "Of more than 256 KB in all, BITOP begins anew if a source changes before its result is stored; after sixteen tries it answers `ERR the sources of BITOP kept changing while they were combined, try again`.", never_sent,
+    ),  # fmt: skip
+    Difference(
         ("EXEC",), BY_DESIGN,
         "A command that takes long is run in steps with nothing locked, which EXEC cannot: there KEYS is refused in a database of more than 512 keys, and RANDOMKEY if it meets only keys whose time is up; CLIENT LIST if the lines take more than 256 KB (about 700 clients); COMMAND INFO and DOCS of more than 32 names.", never_sent,
     ),  # fmt: skip

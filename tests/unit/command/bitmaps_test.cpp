@@ -91,3 +91,23 @@ TEST_CASE("bitmaps: a failed BITFIELD operation is null in the client's protocol
   client.session.protocol = 3;
   CHECK(client.run("BITFIELD", "k", "OVERFLOW", "FAIL", "INCRBY", "u2", "0", "100") == "*1\r\n_\r\n");
 }
+
+TEST_CASE("bitmaps: BITOP of large sources that keep changing gives up instead of keeping them locked") {
+  Server server;
+  Client client(server);
+  Client writer(server);
+  client.run("SET", "src", std::string(1'000'000, 'x'));
+  std::vector<std::string_view> request = {"BITOP", "OR", "dst"};
+  request.insert(request.end(), 100, "src");  // more than a step does
+  pinfold::resp::Output output;
+  pinfold::resp::Reply reply(output, 2);
+  server.dispatcher.execute(client.session, request, reply);
+  REQUIRE(client.session.wait != nullptr);
+  for (int i = 0; client.session.wait != nullptr; ++i) {
+    writer.run("SETRANGE", "src", "5", std::to_string(i));
+    server.dispatcher.step(client.session, reply);
+  }
+  CHECK(text_of(output) == "-ERR the sources of BITOP kept changing while they were combined, try again\r\n");
+  CHECK(client.run("EXISTS", "dst") == ":0\r\n");
+  CHECK(client.run_all(request) == ":1000000\r\n");
+}
