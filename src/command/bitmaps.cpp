@@ -135,8 +135,9 @@ class CountTask : public BitsTask {
 };
 
 void reply_count(Call& call, const store::Value& value, Range bits) {
-  if (bits.size() / 8 <= most_locked_bytes) return call.reply.integer(static_cast<std::int64_t>(count_bits(value.text, bits)));
-  if (!refuse_long_inside_exec(call)) call.begin(std::make_unique<CountTask>(value, bits));
+  const std::size_t bytes = bits.size() / 8;
+  if (bytes <= most_locked_bytes_of(call)) return call.reply.integer(static_cast<std::int64_t>(count_bits(value.text, bits)));
+  if (!refuse_long_inside_exec(call, bytes)) call.begin(std::make_unique<CountTask>(value, bits));
 }
 
 // Up to version 7.2 Redis looks for the key before it looks at the range, for BITPOS likewise: whatever is
@@ -229,8 +230,9 @@ void bitpos(Call& call) {
   const auto range = resolve_bits(value->text, search->first, search->last, search->unit);
   if (!range) return call.reply.integer(-1);
   const std::int64_t otherwise = position_beyond(*search, wanted, *range);
-  if (range->size() / 8 > most_locked_bytes) {
-    if (refuse_long_inside_exec(call)) return;
+  const std::size_t bytes = range->size() / 8;
+  if (bytes > most_locked_bytes_of(call)) {
+    if (refuse_long_inside_exec(call, bytes)) return;
     return call.begin(std::make_unique<FindTask>(*value, *range, wanted, otherwise));
   }
   const auto at = find_bit(value->text, wanted, *range);
@@ -411,8 +413,9 @@ void bitop(Call& call) {
     bytes += sources.back().size();
   }
   // Each byte is read, and those of the result are written.
-  if (bytes + longest_of(sources) <= most_locked_bytes) return combine_locked(call, *op, call.keys, sources);
-  if (refuse_long_inside_exec(call)) return;
+  bytes += longest_of(sources);
+  if (bytes <= most_locked_bytes_of(call)) return combine_locked(call, *op, call.keys, sources);
+  if (refuse_long_inside_exec(call, bytes)) return;
   auto task = std::make_unique<BitOpTask>(call, *op);
   if (!task->keep_names(call)) return call.reply.error(beyond_clients_memory);
   call.begin(std::move(task));
@@ -573,7 +576,7 @@ void bitfield_ro(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"bitcount", bitcount, -2, kReadOnly, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.6.0",
+    {"bitcount", bitcount, -2, kReadOnly | kBeyondNamed, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.6.0",
      "O(N) for N bytes looked at.", "Counts the bits that are set in a value or a range of it.",
      "key [start end [BYTE | BIT]]"},
     {"bitfield", bitfield, -2, kWrite | kDenyOom, kBitmap, {KeySpec::one(KeyUse::bitfield)}, "bitmap", "3.2.0",
@@ -585,12 +588,12 @@ constexpr Row kRows[] = {
     {"bitfield_ro", bitfield_ro, -2, kReadOnly | kFast, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "6.0.0",
      "O(1) for each operation.", "Reads integers of any width at any bits of a value.",
      "key [GET encoding offset [GET encoding offset ...]]"},
-    {"bitop", bitop, -4, kWrite | kDenyOom, kBitmap,
+    {"bitop", bitop, -4, kWrite | kDenyOom | kBeyondNamed, kBitmap,
      {KeySpec::one(KeyUse::write, 2), KeySpec::range(KeyUse::read, 3, -1)}, "bitmap", "2.6.0",
      "O(N) for N bytes in all values.",
      "Combines the bits of several values, or inverts those of one, and stores the result.",
      "<AND | OR | XOR | NOT> destkey key [key ...]"},
-    {"bitpos", bitpos, -3, kReadOnly, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.8.7",
+    {"bitpos", bitpos, -3, kReadOnly | kBeyondNamed, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.8.7",
      "O(N) for N bytes looked at.", "Finds the first bit that is set, or clear, in a value or a range of it.",
      "key bit [start [end [BYTE | BIT]]]"},
     {"getbit", getbit, 3, kReadOnly | kFast, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.2.0", "O(1)",

@@ -263,13 +263,13 @@ constexpr Row kRows[] = {
      "Tells the number of the connection; no two connections ever have the same.", ""},
     {"client|info", client_info, 2, kSelf, kConnection, {}, "connection", "6.2.0", "O(1)",
      "Describes the connection, as one line of CLIENT LIST.", ""},
-    {"client|kill", client_kill, -3, kOthers | kLogged, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
+    {"client|kill", client_kill, -3, kOthers | kNoMulti | kLogged, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
      "Closes connections, by address or by what they have in common.",
      "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
      "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> "
      "[<[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
      "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> ...]>"},
-    {"client|list", client_list, -2, kOthers, kConnection, {}, "connection", "2.4.0",
+    {"client|list", client_list, -2, kOthers | kNoMulti, kConnection, {}, "connection", "2.4.0",
      "O(N) for N connections; other clients are served meanwhile.",
      "Describes connections, one line each.",
      "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]"},

@@ -119,8 +119,9 @@ namespace {
 void digest_command(Call& call) {
   const auto value = call.db().read(call.key());
   if (!value) return call.reply.null();
-  if (value->text.size() <= most_locked_bytes) return call.reply.bulk(digest(value->text));
-  if (!refuse_long_inside_exec(call)) call.begin(std::make_unique<DigestTask>(*value));
+  const std::size_t bytes = value->text.size();
+  if (bytes <= most_locked_bytes_of(call)) return call.reply.bulk(digest(value->text));
+  if (!refuse_long_inside_exec(call, bytes)) call.begin(std::make_unique<DigestTask>(*value));
 }
 
 void delifeq(Call& call) {
@@ -217,7 +218,7 @@ constexpr Row kRows[] = {
      "key [IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest]"},
     {"delifeq", delifeq, 3, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "9.0.0", "O(1)",
      "Removes a key if it has the value given. From Valkey.", "key value"},
-    {"digest", digest_command, 2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::read)}, "string", "8.4.0",
+    {"digest", digest_command, 2, kReadOnly | kBeyondNamed | kFast, kString, {KeySpec::one(KeyUse::read)}, "string", "8.4.0",
      "O(N) for N bytes of the value.", "Answers the XXH3 hash of a value, in hexadecimal.", "key"},
     {"msetex", msetex, -4, kWrite | kDenyOom | kMovableKeys, kString, {KeySpec::counted(KeyUse::write, 1, 2)},
      "string", "8.4.0", "O(N) for N keys.",

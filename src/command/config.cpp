@@ -149,7 +149,7 @@ void config_rewrite(Call& call) {
   call.park(std::make_unique<RewriteTask>());
 }
 
-constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading;
+constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMulti;
 
 // clang-format off
 constexpr Row kRows[] = {

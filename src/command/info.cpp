@@ -40,7 +40,7 @@ void info(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"info", info, -1, kLoading | kAllShards, kDangerous, {}, "server", "1.0.0", "O(1)",
+    {"info", info, -1, kLoading | kAllShards | kBeyondNamed, kDangerous, {}, "server", "1.0.0", "O(1)",
      "Tells the state of the server and its statistics, in sections.", "[section [section ...]]"},
 };
 // clang-format on

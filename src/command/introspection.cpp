@@ -215,11 +215,11 @@ void command_getkeysandflags(Call& call) { get_keys(call, true); }
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"command", command, -1, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
+    {"command", command, -1, kLoading | kNoMulti, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
      "Describes every command.", ""},
     {"command|count", command_count_reply, 2, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
      "Counts the commands, without their subcommands.", ""},
-    {"command|docs", command_docs, -2, kLoading, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
+    {"command|docs", command_docs, -2, kLoading | kNoMulti, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
      "Documents some commands, or all: purpose, complexity and arguments.", "[command-name [command-name ...]]"},
     {"command|getkeys", command_getkeys, -3, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N arguments.",
      "Finds the keys in a command with its arguments.", "command [arg [arg ...]]"},
@@ -228,10 +228,10 @@ constexpr Row kRows[] = {
      "Finds the keys in a command with its arguments, and what it does with each.", "command [arg [arg ...]]"},
     {"command|help", reply_help, 2, kLoading, kConnection, {}, "server", "5.0.0", "O(1)",
      "Prints the subcommands.", ""},
-    {"command|info", command_info, -2, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
+    {"command|info", command_info, -2, kLoading | kNoMulti, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
      "Describes some commands, or all: arity, flags, categories and where their keys are.",
      "[command-name [command-name ...]]"},
-    {"command|list", command_list, -2, kLoading, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
+    {"command|list", command_list, -2, kLoading | kNoMulti, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
      "Lists the names of commands and subcommands.",
      "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]"},
 };

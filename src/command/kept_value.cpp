@@ -7,12 +7,32 @@
 
 namespace pinfold::command {
 
-bool refuse_long_inside_exec(Call& call) {
-  if (!call.in_transaction) return false;
+namespace {
+
+std::string shown_name(const Call& call) {
   std::string name(call.row.name);
-  std::transform(name.begin(), name.end(), name.begin(), upper);
-  call.reply.error("ERR " + name + " inside MULTI looks at values of " + std::to_string(most_locked_bytes / 1024) + " KB at most");
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c == '|' ? ' ' : upper(c); });
+  return name;
+}
+
+}  // namespace
+
+std::size_t most_locked_bytes_of(const Call& call) {
+  if (!call.in_transaction) return most_locked_bytes;
+  return std::min<std::uint64_t>(most_locked_bytes, call.session.transaction->budget.bytes_left());
+}
+
+bool refuse_long_inside_exec(Call& call, std::size_t bytes) {
+  if (!call.in_transaction) return false;
+  if (bytes <= most_locked_bytes) return refuse_beyond_budget(call), true;
+  call.reply.error("ERR " + shown_name(call) + " inside MULTI looks at values of " + std::to_string(most_locked_bytes / 1024) + " KB at most");
   return true;
+}
+
+void refuse_beyond_budget(Call& call) {
+  call.reply.error("ERR " + shown_name(call) + " was not executed: the commands of a transaction may together visit " +
+                   std::to_string(TransactionBudget::most_entries) + " keys and look at " +
+                   std::to_string(TransactionBudget::most_bytes / 1024) + " KB beyond what they name");
 }
 
 }  // namespace pinfold::command

@@ -351,8 +351,9 @@ void lcs_command(Call& call) {
   const std::string_view a = first ? first->text : std::string_view();
   const std::string_view b = second ? second->text : std::string_view();
   if (refuse_sizes(call, a, b)) return;
-  if (LcsSearch::memory(a.size(), b.size(), true) > most_locked_bytes) {
-    if (refuse_long_inside_exec(call)) return;
+  const std::uint64_t table = LcsSearch::memory(a.size(), b.size(), true);
+  if (table > most_locked_bytes_of(call)) {
+    if (refuse_long_inside_exec(call, table)) return;
     auto task = std::make_unique<LcsTask>(call, *options);
     return task->keep(first, second) ? call.begin(std::move(task)) : call.reply.error(exhausted);
   }
@@ -363,7 +364,7 @@ void lcs_command(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"lcs", lcs_command, -3, kReadOnly, kString, {KeySpec::range(KeyUse::read, 1, 2)}, "string", "7.0.0",
+    {"lcs", lcs_command, -3, kReadOnly | kBeyondNamed, kString, {KeySpec::range(KeyUse::read, 1, 2)}, "string", "7.0.0",
      "O(N*M) for values of N and M bytes.", "Finds the longest subsequence that two values have in common.",
      "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]"},
 };

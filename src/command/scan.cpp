@@ -12,6 +12,7 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/pattern.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/store/walk.hpp"
@@ -21,6 +22,11 @@ namespace {
 
 // A database of no more entries is gone through at once, also inside EXEC, which holds all locks meanwhile.
 constexpr std::uint64_t few_entries = 512;
+
+// What names may still be compared with a pattern is part of a transaction's budget. `name` counts once it is compared.
+bool may_compare(const Call& call, const Glob& pattern, std::string_view name) {
+  return !call.in_transaction || pattern.most_compared(name) <= call.session.transaction->budget.bytes_left();
+}
 
 // Names on their way to a client, in blocks of text as they will be sent. In the account before they are taken.
 class FoundKeys {
@@ -106,6 +112,7 @@ class KeysTask : public Task {
     call.read_clock();
     call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
     for (std::size_t i = 0; i < names_.size(); ++i) {
+      if (!may_compare(call, *pattern_, names_[i])) return found_.clear(), refuse_beyond_budget(call), false;
       if (!pattern_->matches(names_[i])) continue;
       if (found_.add(names_, i)) continue;
       found_.clear();
@@ -184,10 +191,12 @@ void scan(Call& call) {
     cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names);
     bytes += names.bytes();
     for (std::size_t i = 0; i < names.size() && options->strings; ++i) {
+      if (!may_compare(call, *pattern, names[i])) return refuse_beyond_budget(call);
       if (!pattern->matches(names[i])) continue;
       names.block(i) ? list.bulk(names.block(i)) : list.bulk(names[i]);
       ++size;
     }
+    if (call.in_transaction && call.session.transaction->budget.spent()) break;
   } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes);
 
   call.reply.array(2);
@@ -231,12 +240,12 @@ void randomkey(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"keys", keys, 2, kReadOnly | kAllShards, kKeyspace | kDangerous, {}, "generic", "1.0.0",
+    {"keys", keys, 2, kReadOnly | kAllShards | kBeyondNamed, kKeyspace | kDangerous, {}, "generic", "1.0.0",
      "O(N) for N keys in the database; other clients are served meanwhile.",
      "Lists the keys that match a glob pattern.", "pattern"},
-    {"randomkey", randomkey, 1, kReadOnly | kAllShards, kKeyspace, {}, "generic", "1.0.0", "O(1)",
+    {"randomkey", randomkey, 1, kReadOnly | kAllShards | kBeyondNamed, kKeyspace, {}, "generic", "1.0.0", "O(1)",
      "Names a key of the selected database, picked at random.", ""},
-    {"scan", scan, -2, kReadOnly | kAllShards, kKeyspace, {}, "generic", "2.8.0",
+    {"scan", scan, -2, kReadOnly | kAllShards | kBeyondNamed, kKeyspace, {}, "generic", "2.8.0",
      "O(COUNT) per call, of 10 000 keys and 1 MB of names at most; O(N) to go through N keys.",
      "Goes through the keys of the selected database, some at each call.",
      "cursor [MATCH pattern] [COUNT count] [TYPE type]"},

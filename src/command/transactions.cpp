@@ -11,6 +11,7 @@
 
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/transaction.hpp"
 
 namespace pinfold::command {
@@ -87,6 +88,24 @@ bool watched_changed(const Call& call) {
   });
 }
 
+// Runs one command of the transaction, unless it is one of those that do more than they name and there has been enough of that.
+void run_step(Call& call, ThreadStats& stats) {
+  // The reply is lost already: who only reads is spared the work, and those who wait for the locks the time.
+  const bool lost = call.reply.output().overflow() != resp::Output::Overflow::none;
+  if (lost && (call.row.flags & (kReadOnly | kBeyondNamed)) != 0 && (call.row.flags & kWrite) == 0) return;
+  if ((call.row.flags & kBeyondNamed) == 0) return invoke(call, stats);
+  TransactionBudget& budget = call.session.transaction->budget;
+  if (budget.spent()) {
+    stats.commands[command_index(call.row)].rejected.add();
+    refuse_beyond_budget(call);
+    return stats.errors.add(call.reply.last_error_code());
+  }
+  std::uint64_t bytes = 0;
+  for (const std::string_view arg : call.args) bytes += arg.size();
+  const TransactionBudget::Spending spending(budget, {.keys = call.keys.size(), .bytes = bytes});
+  invoke(call, stats);
+}
+
 void run_steps(Call& call, const Plan& plan) {
   ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
   call.errors_counted = true;
@@ -104,7 +123,7 @@ void run_steps(Call& call, const Plan& plan) {
     nested.large = queued.large();
     nested.may_exceed = may_exceed;
     const std::size_t before = call.reply.output().size();
-    invoke(nested, stats);
+    run_step(nested, stats);
     // What was stored belongs to the key alone, so that the next command can change it where it is.
     if (nested.large != nullptr) *nested.large = LargeArguments();
     // CLIENT REPLY SKIP is silent, but the array has announced an element.

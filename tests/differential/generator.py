@@ -56,6 +56,9 @@ def command(name, weight=2, mutate=True):
     return register
 
 
+REFUSED_INSIDE_MULTI = {b"CLIENT LIST", b"CLIENT KILL", b"MEMORY PURGE"}
+
+
 class Generator:
     def __init__(self, seed, length):
         self.rng = random.Random(seed)
@@ -328,8 +331,11 @@ class Generator:
 
     def one(self, steps, connection):
         args = self.next_command()
-        if self.admissible(args):
-            steps.append((connection, tuple(args)))
+        if not self.admissible(args):
+            return
+        # Connections 0 and 1 may be in a MULTI, where Pinfold refuses these.
+        refused = b" ".join(args[:2]).upper() in REFUSED_INSIDE_MULTI or (args[:1] and args[0].upper() in (b"CONFIG", b"COMMAND"))
+        steps.append(("own" if refused else connection, tuple(args)))
 
 
 def without_lost_histories(steps):

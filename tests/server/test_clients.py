@@ -174,15 +174,6 @@ def test_a_client_that_kills_itself_gets_its_reply_and_nothing_after(client, con
     assert client.call("GET", "a") == b"1"
 
 
-def test_a_client_that_kills_itself_inside_a_transaction_is_gone_after_it(client, connect):
-    suicidal = connect()
-    identity = suicidal.call("CLIENT", "ID")
-    commands = [["MULTI"], ["SET", "m", "1"], ["CLIENT", "KILL", "ID", identity, "SKIPME", "no"], ["SET", "m", "2"], ["EXEC"], ["SET", "m", "3"]]
-    suicidal.send(b"".join(map(resp.encode, commands)))
-    suicidal.read_until_closed()
-    assert client.call("GET", "m") == b"2"
-
-
 def test_clients_killed_in_the_middle_of_their_pipelines_do_no_harm(client, server):
     """Kills race the victims' reads and writes; the sanitizers watch."""
     stop = threading.Event()

@@ -7,6 +7,7 @@
 // characters (shift-and: Baeza-Yates and Gonnet, 1992). So the time to match is linear in the text for every pattern, and there is
 // no recursion (unlike Redis before CVE-2022-36021 and CVE-2024-31228). Matching allocates nothing.
 
+#include <algorithm>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
@@ -34,6 +35,10 @@ class Glob {
     constexpr std::size_t header = 256;
     constexpr std::size_t for_a_character = 1024;  // of a piece with wildcards that is as short as can be
     return std::min(header + std::min(pattern.size(), longest) * for_a_character, most_compiled);
+  }
+  /// The most comparisons that matches() makes for `text`.
+  std::uint64_t most_compared(std::string_view text) const {
+    return std::uint64_t{cost_} * text.size() + std::min(elements_.size(), text.size());
   }
   /// Bytes of what was compiled.
   std::size_t memory() const {

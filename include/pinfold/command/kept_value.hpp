@@ -13,6 +13,9 @@ namespace pinfold::command {
 /// So many bytes of values a command may look at while their shards are locked; beyond, it does so in a task.
 constexpr std::size_t most_locked_bytes = 256 * 1024;
 
+/// The same for this call: inside EXEC all commands have that together.
+std::size_t most_locked_bytes_of(const Call& call);
+
 /// For what a task would keep and may not.
 constexpr std::string_view beyond_clients_memory =
     "ERR the command would take more memory than clients may have (maxmemory-clients)";
@@ -41,7 +44,10 @@ class KeptValue {
   std::string copy_;
 };
 
-/// For a command that would look at more than that inside EXEC, which nobody can wait for: true, and the error has been replied.
-bool refuse_long_inside_exec(Call& call);
+/// For a command that would look at so many bytes, which is more than that, inside EXEC, which nobody can wait for: true, and the error
+/// has been replied.
+bool refuse_long_inside_exec(Call& call, std::size_t bytes);
+/// The error of a command whose transaction has used up its budget (transaction_budget.hpp).
+void refuse_beyond_budget(Call& call);
 
 }  // namespace pinfold::command

@@ -19,6 +19,7 @@
 #include "pinfold/command/large_arguments.hpp"
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/task.hpp"
+#include "pinfold/command/transaction_budget.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::command {
@@ -81,6 +82,7 @@ struct Transaction {
   std::size_t large_bytes = 0;  // large arguments, which are counted as data
   std::uint64_t needed = 0;  // what the commands may need of memory when they are executed
   std::deque<Queued> queue;
+  TransactionBudget budget;  // of EXEC
 };
 
 struct WatchedKey {

@@ -32,6 +32,7 @@ enum Flag : std::uint32_t {
   kSkipSlowlog = 1 << 15,  // shown to clients; its parts are what is slow (EXEC)
   kProtected = 1 << 16,    // only where enable-debug-command allows it
   kLogged = 1 << 17,       // what an administrator does: a line in the log says who did it
+  kBeyondNamed = 1 << 18,  // does more than its keys and arguments ask for: inside EXEC as far as TransactionBudget goes
 };
 
 /// ACL categories beyond those that follow from flags (@read @write @fast @slow @admin @dangerous of kAdmin).

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "harness.hpp"
+#include "pinfold/base/work.hpp"
 
 using namespace pinfold::command;
 
@@ -300,4 +301,126 @@ TEST_CASE("transactions: a queued command gives back its arguments, empty and la
   const Queued plain(*find_command_by_name("mset"), args, nullptr);
   plain.arguments(back);
   CHECK(back == args);
+}
+
+namespace {
+
+// The replies of EXEC to so many of one command behind a write.
+template <class... Words>
+std::string run_many(Client& client, int count, const Words&... words) {
+  client.run("MULTI");
+  client.run("INCR", "n");
+  for (int i = 0; i < count; ++i) CHECK(client.run(words...) == queued);
+  client.run("INCR", "n");
+  return client.run("EXEC");
+}
+
+std::size_t count_of(std::string_view text, std::string_view part) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(part); at != text.npos; at = text.find(part, at + 1)) ++count;
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE("transactions: administration that names no key is refused while queueing") {
+  Server server;
+  Client client(server);
+  const std::vector<std::vector<std::string_view>> all = {
+      {"CONFIG", "GET", "*"}, {"CONFIG", "SET", "maxmemory", "1gb"}, {"CONFIG", "REWRITE"}, {"CONFIG", "RESETSTAT"}, {"CLIENT", "LIST"},
+      {"CLIENT", "KILL", "ID", "1"}, {"MEMORY", "PURGE"}, {"COMMAND"}, {"COMMAND", "DOCS"}, {"COMMAND", "INFO"}, {"COMMAND", "LIST"}};
+  for (const auto& words : all) {
+    INFO(words.front() << ' ' << words.back());
+    CHECK(client.run("MULTI") == ok);
+    CHECK(client.run("SET", "a", "1") == queued);
+    CHECK(client.run_all(words) == "-ERR Command not allowed inside a transaction\r\n");
+    CHECK(client.run("EXEC") == "-EXECABORT Transaction discarded because of previous errors.\r\n");
+  }
+  CHECK(client.run("EXISTS", "a") == ":0\r\n");
+}
+
+TEST_CASE("transactions: what many commands do beyond what they name is bounded, and the others go on") {
+  Server server;
+  Client client(server);
+  for (int i = 0; i < 400; ++i) client.run("SET", "key:" + std::to_string(i), "v");
+  client.run("SET", "large", std::string(250'000, 'x'));
+  client.run("SET", "text", std::string(1000, 'x'));
+  const std::string huge(100'000, 'a');
+  client.run("SET", huge, "v");
+  Client other(server);
+  const std::vector<std::vector<std::string_view>> all = {
+      {"SCAN", "0", "COUNT", "500"}, {"SCAN", "0", "MATCH", "*[ab]aaaab*", "COUNT", "500"}, {"KEYS", "*"}, {"KEYS", "*[ab]aaaab*"}, {"RANDOMKEY"},
+      {"BITCOUNT", "large"}, {"BITPOS", "large", "0"}, {"BITOP", "NOT", "to", "text"}, {"BITOP", "NOT", "to", "large"}, {"DIGEST", "large"},
+      {"LCS", "text", "text"}, {"INFO", "everything"}, {"MEMORY", "STATS"}};
+  for (const auto& words : all) {
+    INFO(words.front() << ' ' << words.back());
+    other.run("MULTI");
+    other.run("SET", "n", "1");
+    for (int i = 0; i < 1000; ++i) REQUIRE(other.run_all(words) == queued);
+    other.run("SELECT", "0");
+    other.run("SET", "n", "1");
+    const pinfold::work::Counting counting;
+    const std::string replies = other.run("EXEC");
+    CHECK(replies.starts_with("*1003\r\n+OK\r\n"));
+    CHECK(replies.ends_with("+OK\r\n+OK\r\n"));
+    // Beside the budget, what the last one before its end did; and what each may do for the keys that it names.
+    const bool has_keys = find_command(words)->keys[0].kind != KeySpec::Kind::none;
+    CHECK(counting.counts().entries < 8'000 + (has_keys ? 1000 * 32 : 0));
+    CHECK(counting.counts().bytes < 1'000'000 + (has_keys ? 1000 * 66'000 : 0));
+  }
+}
+
+TEST_CASE("transactions: each kind of search has its place, and too much of it is told") {
+  Server server;
+  Client client(server);
+  for (int i = 0; i < 400; ++i) client.run("SET", "key:" + std::to_string(i), "v");
+  client.run("SET", "large", std::string(250'000, 'x'));
+  const std::string told = " was not executed: the commands of a transaction may together visit 2048 keys and look at 256 KB beyond what they name\r\n";
+  const std::string scans = run_many(client, 100, "SCAN", "0", "MATCH", "*5*", "COUNT", "100");
+  CHECK(count_of(scans, "-ERR SCAN" + told) > 50);
+  CHECK(count_of(scans, "-ERR SCAN" + told) < 98);
+  CHECK(scans.ends_with("\r\n:2\r\n"));
+  CHECK(count_of(run_many(client, 1000, "SCAN", "0", "COUNT", "1"), "-ERR") < 1000);
+  CHECK(count_of(run_many(client, 3, "SCAN", "0"), "-ERR") == 0);
+  CHECK(count_of(run_many(client, 1000, "BITCOUNT", "key:1"), "-ERR") == 0);
+  CHECK(count_of(run_many(client, 5, "BITCOUNT", "large"), "-ERR BITCOUNT" + told) == 4);
+  CHECK(count_of(run_many(client, 5, "DIGEST", "large"), "-ERR DIGEST" + told) == 4);
+  for (const std::string_view word : {"PING", "TIME", "DBSIZE", "ROLE", "LASTSAVE", "UNWATCH"}) {
+    CHECK(count_of(run_many(client, 1000, word), "-ERR") == 0);
+  }
+  CHECK(count_of(run_many(client, 1000, "OBJECT", "ENCODING", "large"), "-ERR") == 0);
+}
+
+TEST_CASE("transactions: long names are not compared with patterns inside") {
+  Server server;
+  Client client(server);
+  client.run("SET", std::string(1'000'000, 'a'), "v");
+  for (const std::string_view command : {"SCAN", "KEYS"}) {
+    client.run("MULTI");
+    command == "SCAN" ? client.run("SCAN", "0", "MATCH", "*[ab]aab*") : client.run("KEYS", "*[ab]aab*");
+    client.run("SCAN", "0", "MATCH", "b*");  // which need not look at all of it
+    const pinfold::work::Counting counting;
+    const std::string replies = client.run("EXEC");
+    CHECK(replies.starts_with("*2\r\n-ERR " + std::string(command) + " was not executed"));
+    CHECK(replies.ends_with("*2\r\n$1\r\n0\r\n*0\r\n"));
+    CHECK(counting.counts().bytes < 600'000);
+  }
+}
+
+TEST_CASE("transactions: once the reply is lost nothing more is read for it, but all is written") {
+  Server server;
+  Client client(server);
+  client.run("SET", "k", std::string(10'000, 'x'));
+  client.run("MULTI");
+  for (int i = 0; i < 1000; ++i) client.run("GET", "k");
+  client.run("INCR", "n");
+  const std::uint64_t before = server.counters("get").calls.get();
+  pinfold::resp::Output output;
+  output.begin_reply(100'000);
+  pinfold::resp::Reply reply(output, 2);
+  const std::vector<std::string_view> exec = {"EXEC"};
+  server.dispatcher.execute(client.session, exec, reply);
+  CHECK(output.overflow() != pinfold::resp::Output::Overflow::none);
+  CHECK(server.counters("get").calls.get() - before < 20);
+  CHECK(client.run("GET", "n") == bulk("1"));
 }
