@@ -127,6 +127,7 @@ void digest_command(Call& call) {
 void delifeq(Call& call) {
   store::Database db = call.db();
   const auto value = db.peek(call.key());
+  if (!value) db.void_lease(call.key());  // what its holder has read may be the value to be removed
   if (!value || value->text != call.args[2]) return call.reply.integer(0);
   db.remove(call.key());
   call.reply.integer(1);
@@ -144,7 +145,10 @@ void delex(Call& call) {
   store::Database db = call.db();
   if (condition.given()) {
     const auto value = db.peek(call.key());
-    if (!value) return call.reply.integer(0);
+    if (!value) {
+      db.void_lease(call.key());  // as DELIFEQ
+      return call.reply.integer(0);
+    }
     if (condition.malformed()) return call.reply.error(malformed_digest);
     if (!condition.holds(value)) return call.reply.integer(0);
   }

@@ -39,10 +39,13 @@ bool ExpiryOption::take(Cursor& options) {
 }
 
 std::optional<UnixMs> ExpiryOption::deadline(Call& call) const {
-  const bool seconds = kind_ == Kind::ex || kind_ == Kind::exat;
-  const bool relative = kind_ == Kind::ex || kind_ == Kind::px;
-  return read_deadline(call, value_, seconds ? TimeUnit::seconds : TimeUnit::milliseconds,
-                       relative ? TimeBase::relative : TimeBase::absolute);
+  return read_deadline(call, value_, unit(), base());
+}
+
+bool ExpiryOption::is_over(UnixMs now) const {
+  const auto value = has_time() ? parse_i64(value_) : std::nullopt;
+  const auto at = value && *value > 0 ? command::deadline(*value, unit(), base(), now) : std::nullopt;
+  return at && *at <= now;
 }
 
 std::optional<store::PutOptions> ExpiryOption::put_options(Call& call) const {

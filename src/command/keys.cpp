@@ -12,6 +12,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
+#include "pinfold/store/extra.hpp"
 
 namespace pinfold::command {
 
@@ -71,6 +72,15 @@ void touch(Call& call) {
 
 void type(Call& call) { call.reply.simple(call.db().find(call.key(), Access::look()) ? "string" : "none"); }
 
+// Whether the value may not be carried to a key because CACHE.INVALIDATE has refused its version there: it is what a fill with that
+// version would have brought.
+bool refused_there(Call& call, const Database& to, const store::Key& key, const Value& value) {
+  const std::uint64_t version = value.extra != nullptr ? store::Extra::read(value.extra).version : 0;
+  if (version == 0 || version > call.engine.cache.leases(key).refused_version(to.number(), key.text, call.mono)) return false;
+  call.engine.cache.counters.fill_refused.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
 // Stores `value` under another key or in another database with its deadline and encoding.
 bool put_same(Database& db, const store::Key& key, const Value& value) {
   store::PutOptions options;
@@ -105,7 +115,7 @@ void copy(Call& call) {
   // The destination first: removing it if it has expired would make the value found in the source invalid.
   const bool taken = to.peek(to_key).has_value();
   const std::optional<Value> value = from.read(from_key);
-  if (!value || (taken && !replace)) return call.reply.integer(0);
+  if (!value || (taken && !replace) || refused_there(call, to, to_key, *value)) return call.reply.integer(0);
   if (!put_same(to, to_key, *value)) return call.out_of_memory();
   call.reply.integer(1);
 }
@@ -121,7 +131,7 @@ void move(Call& call) {
   Database to = call.db(*number);
   const bool taken = to.peek(call.key()).has_value();
   const std::optional<Value> value = from.peek(call.key());
-  if (!value || taken) return call.reply.integer(0);
+  if (!value || taken || refused_there(call, to, call.key(), *value)) return call.reply.integer(0);
   if (!put_same(to, call.key(), *value)) return call.out_of_memory();
   from.remove(call.key());
   call.reply.integer(1);
@@ -142,6 +152,11 @@ Renamed rename_key(Call& call, bool replace) {
   }
   if (from.text == to.text) return replace ? Renamed::yes : Renamed::taken;
   if (taken && !replace) return Renamed::taken;
+  if (refused_there(call, db, to, *value)) {
+    if (!replace) return Renamed::taken;
+    call.reply.error("ERR the value has a version that CACHE.INVALIDATE has refused for the new key");
+    return Renamed::failed;
+  }
   if (!put_same(db, to, *value)) {
     call.out_of_memory();
     return Renamed::failed;

@@ -154,7 +154,10 @@ void getex(Call& call) {
   }
   store::Database db = call.db();
   const auto value = read_plain(call, db, call.key()).value;
-  if (!value) return call.reply.null();  // the time is not looked at without a value
+  if (!value) {
+    if (expiry.is_over(call.now)) db.remove(call.key());  // what is stale, and a lease
+    return call.reply.null();  // a time that is wrong is no error without a value
+  }
   UnixMs at = 0;
   if (expiry.has_time()) {
     const auto asked = expiry.deadline(call);

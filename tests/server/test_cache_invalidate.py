@@ -191,6 +191,40 @@ def test_a_version_is_remembered_while_the_entry_comes_and_goes(cache, client, k
     assert cache.call("CACHE.SET", key, "old", "VERSION", 10) is None
 
 
+CARRIED = [(["COPY", "tmp", "KEY"], 0), (["COPY", "tmp", "KEY", "REPLACE"], 0), (["RENAME", "tmp", "KEY"], "error"), (["RENAMENX", "tmp", "KEY"], 0)]
+
+
+@pytest.mark.parametrize("command, refused", CARRIED, ids=lambda part: str(part))
+@pytest.mark.parametrize("version", [5, 10, 11])
+def test_a_version_that_is_refused_cannot_be_carried_to_the_key(client, key, command, refused, version):
+    """To a key for which that version is refused they do not carry it, and change nothing: RENAME answers an error, the others 0."""
+    client.call("CACHE.SET", "tmp", "old", "VERSION", version)
+    client.call("CACHE.INVALIDATE", 1, key, "VERSION", 10)
+    reply = client.call(*(key if word == "KEY" else word for word in command))
+    if version > 10:
+        assert reply in (1, "OK") and client.call("GET", key) == b"old"
+        return
+    assert is_error(reply) and "version" in str(reply) if refused == "error" else reply == refused
+    assert client.call("GET", key) is None and client.call("GET", "tmp") == b"old"
+
+
+def test_a_version_that_is_refused_cannot_be_moved_to_another_database(client, connect, key):
+    there = connect()
+    there.call("SELECT", 1)
+    there.call("CACHE.INVALIDATE", 1, key, "VERSION", 10)
+    client.call("CACHE.SET", key, "old", "VERSION", 10)
+    assert client.call("MOVE", key, 1) == 0 and client.call("COPY", key, key, "DB", 1) == 0
+    assert there.call("GET", key) is None and client.call("GET", key) == b"old"
+    client.call("CACHE.SET", key, "new", "VERSION", 11)
+    assert client.call("MOVE", key, 1) == 1 and there.call("GET", key) == b"new"
+
+
+def test_a_value_without_a_version_is_carried_to_any_key(client, key):
+    client.call("SET", "tmp", "value")
+    client.call("CACHE.INVALIDATE", 1, key, "VERSION", 10)
+    assert client.call("RENAME", "tmp", key) == "OK" and client.call("GET", key) == b"value"
+
+
 def test_a_version_is_remembered_for_ten_minutes_by_default(client):
     value = client.call("CONFIG", "GET", "invalidation-memory")[1]
     assert int(value) in (600, 600_000), value

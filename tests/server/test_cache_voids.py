@@ -123,7 +123,7 @@ def lease_in_state(cache, state):
 @pytest.mark.parametrize("name, case", [(name, case) for name, cases in CASES.items() for case in cases], ids=str)
 def test_a_write_voids_the_lease(cache, connect, name, case):
     """| the key is written, deleted, made to expire at once, renamed or copied onto, flushed, swapped away, invalidated or purged by anybody else
-    | it is **void**: a fill with its token stores nothing. Also when a DEL or an invalidation finds nothing to remove |
+    | it is **void**: a fill with its token stores nothing. Also when an invalidation, DEL, EXPIRE or whatever else removes keys finds nothing to remove |
     """
     token = lease_in_state(cache, case.state)
     other = connect()
@@ -170,12 +170,31 @@ def test_a_write_that_fails_voids_nothing(cache, client, command):
     assert cache.fill("k", "filled", token)
 
 
-@pytest.mark.parametrize("command", [["GETDEL", "k"], ["EXPIRE", "k", 0], ["PEXPIREAT", "k", 1]])
-def test_a_removal_that_finds_nothing_voids_too(cache, client, command):
-    """Somebody says that the key has changed, whatever the words."""
-    token = cache.lease("k")
+# Every command that removes a key, and where its key stands.
+REMOVALS = [
+    ["BITOP", "OR", "k", "none"], ["CACHE.ABSENT", "k", "PXAT", 1], ["CACHE.INVALIDATE", 1, "k"], ["CACHE.INVALIDATE", 1, "k", "SOFT"], ["CACHE.INVALIDATE", 1, "k", "VERSION", 9],
+    ["CACHE.SET", "k", "x", "PXAT", 1], ["DEL", "k"], ["DELEX", "k"], ["EXPIRE", "k", 0], ["EXPIREAT", "k", 1], ["GETDEL", "k"], ["GETEX", "k", "EXAT", 1], ["GETEX", "k", "PXAT", 1],
+    ["MSETEX", 1, "k", "x", "EXAT", 1], ["PEXPIRE", "k", -1], ["PEXPIREAT", "k", 1], ["SET", "k", "x", "EXAT", 1], ["SET", "k", "x", "PXAT", 1], ["UNLINK", "k"],
+]  # fmt: skip
+CONDITIONAL = [["DELEX", "k", "IFEQ", "old"], ["DELEX", "k", "IFNE", "old"], ["DELEX", "k", "IFDEQ", DIGEST], ["DELEX", "k", "IFDNE", DIGEST], ["DELIFEQ", "k", "old"]]
+
+
+@pytest.mark.parametrize("state", ["missing", STALE])
+@pytest.mark.parametrize("command", [*REMOVALS, *CONDITIONAL], ids=lambda command: " ".join(map(str, command)))
+def test_a_removal_that_finds_nothing_voids_too(cache, client, command, state):
+    """Somebody says that the key has changed, whatever the words, and whether or not plain commands see a value."""
+    token = lease_in_state(cache, state)
     client.call(*command)
     assert not cache.fill("k", "old", token)
+    if command[-1] != "SOFT" and command not in CONDITIONAL:
+        assert cache.look("k").value is None
+
+
+@pytest.mark.parametrize("command", [["GETEX", "k", "EX", "0"], ["GETEX", "k", "PXAT", "x"], ["GETEX", "k", "EX", 2**62]])
+def test_a_deadline_that_is_wrong_voids_nothing(cache, client, command):
+    token = cache.lease("k")
+    assert client.call(*command) is None
+    assert cache.fill("k", "v", token)
 
 
 def test_getdel_removes_a_stale_value(cache, client):

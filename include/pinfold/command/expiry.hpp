@@ -41,12 +41,16 @@ class ExpiryOption {
 
   /// The time given, as read_deadline() reads it. Only if has_time().
   std::optional<UnixMs> deadline(Call& call) const;
+  /// Whether a deadline was given that has passed. One that is wrong has not, and is no error yet.
+  bool is_over(UnixMs now) const;
   /// What a write that was told so is to do. Nothing if the time is wrong; then the error has been replied.
   std::optional<store::PutOptions> put_options(Call& call) const;
 
  private:
   enum class Kind : std::uint8_t { none, word, ex, px, exat, pxat };
   bool take_time(Cursor& options, std::string_view name, Kind kind);
+  TimeUnit unit() const { return kind_ == Kind::ex || kind_ == Kind::exat ? TimeUnit::seconds : TimeUnit::milliseconds; }
+  TimeBase base() const { return kind_ == Kind::ex || kind_ == Kind::px ? TimeBase::relative : TimeBase::absolute; }
 
   Besides besides_;
   Kind kind_ = Kind::none;
