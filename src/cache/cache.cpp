@@ -61,12 +61,15 @@ bool Cache::has_room(std::size_t bytes) const {
 // --- policies ---
 
 void Cache::set_policies(std::vector<Policy> policies) {
-  // A new policy gets a slot that no entries name any more, if there is one.
+  // A new policy gets a slot that no entries and no leases name any more, if there is one.
+  const auto named = [this](unsigned slot) {
+    return keyspace_.memory().used_by_policy(static_cast<std::uint8_t>(slot)) != 0 || slots_[slot].leases_alive.load(relaxed) != 0;
+  };
   std::array<bool, 256> taken{};
   for (const Policy& policy : policies) taken[policy.slot] = true;
   for (Policy& policy : policies) {
     for (unsigned slot = 1; policy.slot == 0 && slot < taken.size(); ++slot) {
-      if (taken[slot] || keyspace_.memory().used_by_policy(static_cast<std::uint8_t>(slot)) != 0) continue;
+      if (taken[slot] || named(slot)) continue;
       policy.slot = static_cast<std::uint8_t>(slot);
       taken[slot] = true;
     }

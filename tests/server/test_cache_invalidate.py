@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from tests.support.cache import LONG, Cache, setting
+from tests.support.cache import LONG, Cache, is_error, setting
 from tests.support.servers import eventually, is_redis
 
 from .conftest import info

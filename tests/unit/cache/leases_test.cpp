@@ -714,3 +714,24 @@ TEST_CASE("versions are refused for as long as was asked, whatever becomes of th
   CHECK(refused() == 0);
   step_wall_clock_for_test(hour_ms);
 }
+
+TEST_CASE("leases of a policy that is gone do not count for the next one") {
+  Rig rig;
+  rig.name = "old:1";
+  Policy policy{.name = "old", .match = "old:*"};
+  policy.max_leases = 1;
+  rig.cache.set_policies({policy});
+  const Grant first = rig.grant();
+  REQUIRE(first.outcome == Grant::Outcome::granted);
+  rig.cache.set_policies({});
+  policy.name = "new";
+  policy.match = "new:*";
+  rig.cache.set_policies({policy});
+  const std::uint8_t slot = rig.cache.policies_copy()[0].slot;
+  CHECK(rig.cache.counters_of(slot).leases_alive == 0);
+  rig.name = "new:1";
+  CHECK(rig.grant().outcome == Grant::Outcome::granted);
+  rig.name = "old:1";
+  CHECK(rig.release(first.token));
+  CHECK(rig.cache.counters_of(slot).leases_alive == 1);
+}
