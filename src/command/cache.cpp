@@ -23,7 +23,7 @@ std::optional<std::string_view> take_tag(Call& call, Cursor& options) {
 }
 
 bool TagsOption::take(Call& call, Cursor& options) {
-  const auto count = take_number(call, options, {"TAGS", "the number of tags", 1, 1024});
+  const auto count = take_number(call, options, {"TAGS", "the number of tags", 1, store::most_tags_of_entry});
   if (!count) return false;
   if (options.left() < static_cast<std::size_t>(*count)) {
     call.reply.error("ERR TAGS " + std::to_string(*count) + " must be followed by as many tags, not " + std::to_string(options.left()));
@@ -353,7 +353,7 @@ void cache_invalidate(Call& call) {
     const MonoMs until = call.mono + call.engine.settings.integer(config::Id::invalidation_memory);
     std::size_t bytes = 0;
     for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_refused(key.text);
-    if (!call.engine.cache.has_room(bytes)) return call.out_of_memory();
+    if (!call.engine.cache.has_room(bytes) || !call.db().has_room(bytes)) return call.out_of_memory();
     for (const store::Key& key : call.keys) {
       call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.mono);
     }

@@ -18,10 +18,16 @@ bool Table::written_before(Ref ref, const LogPosition& position) const {
 }
 
 // The purge that is for the entry; null if there is none.
-Purge* Table::purge_of(Ref ref) const {
+Purge* Table::purge_of(Ref ref, std::size_t& looked_at) const {
   const Entry e = entry(ref);
-  return purges_->match(e.key(), e.extra(), [&](const LogPosition& position) { return written_before(ref, position); });
+  const std::size_t before = looked_at;
+  Purge* const found = purges_->match(e.key(), e.extra(), [&](const LogPosition& position) { return written_before(ref, position); }, looked_at);
+  work::bytes(looked_at - before);
+  return found;
 }
+
+// The most that sweep_entry() may look at.
+std::size_t Table::cost_to_sweep(Ref ref) const { return purges_->most_looked_at(entry(ref).key(), entry(ref).extra()); }
 
 void Table::note_purged(const Entry& e, Purge& purge) const {
   purge.entries.fetch_add(1, std::memory_order_relaxed);
@@ -30,18 +36,23 @@ void Table::note_purged(const Entry& e, Purge& purge) const {
 
 // A look-up has found an entry: whether it may.
 Index::Slot Table::settle_purges(const Key& key, Index::Slot slot) {
+  std::size_t looked_at = 0;
+  Purge* const purge = purge_of(*slot.ref, looked_at);
+  return purge != nullptr ? apply_purge(key, slot, *purge) : slot;
+}
+
+// Does to an entry what a purge that is for it wants. Returns where it is then.
+Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge) {
   const Ref ref = *slot.ref;
-  Purge* const purge = purge_of(ref);
-  if (purge == nullptr) return slot;
   const auto find = [&] { return index_.find(key.hash, [&](Ref other) { return entry(other).key() == key.text; }); };
-  const bool was_live = entry(ref).live(purge->at);
-  const bool stays = purge->soft && !entry(ref).absent();
+  const bool was_live = entry(ref).live(purge.at);
+  const bool stays = purge.soft && !entry(ref).absent();
   if (stays && !was_live) return slot;
-  if (stays && stale_entry(key, slot, purge->at, purge->stale_for(key.text))) {
-    purge->entries.fetch_add(1, std::memory_order_relaxed);
+  if (stays && stale_entry(key, slot, purge.at, purge.stale_for(key.text))) {
+    purge.entries.fetch_add(1, std::memory_order_relaxed);
     return find();
   }
-  purge_entry(ref, key.hash, *purge);
+  purge_entry(ref, key.hash, purge);
   return {};
 }
 
@@ -85,11 +96,14 @@ void Table::account_purges() {
 }
 
 // Does to an entry what purges want. True if it is where it was: no purge is for it, or it was stale already.
-bool Table::sweep_entry(Ref ref) {
-  if (purge_of(ref) == nullptr) return true;
+bool Table::sweep_entry(Ref ref, Budget& budget) {
+  std::size_t looked_at = 0;
+  Purge* const purge = purge_of(ref, looked_at);
+  budget.take(0, looked_at);
+  if (purge == nullptr) return true;
   const std::string key(entry(ref).key());  // which may be wiped
   const std::uint64_t hash = hash_of(ref);
-  const Index::Slot left = settle_purges({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }));
+  const Index::Slot left = apply_purge({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge);
   return left && *left.ref == ref;
 }
 
@@ -101,10 +115,9 @@ bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
     const Entry e(segments_[id].base + at);
     const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
     const std::size_t extent = e.extent();
-    const std::size_t compared = e.dead() ? 0 : e.key().size();
-    if (budget.spent() || !budget.allows(compared)) return false;
-    budget.spend(1, compared);
-    if (!e.dead() && !sweep_entry(ref)) budget.take(0, extent);
+    if (budget.spent() || (!e.dead() && !budget.allows(cost_to_sweep(ref)))) return false;
+    budget.spend(1);
+    if (!e.dead() && !sweep_entry(ref, budget)) budget.take(0, extent);
     at += static_cast<std::uint32_t>(extent);  // only now: for want of memory it may have to be done once more
     if (segments_[id].sequence != sequence) return true;  // that was its last entry
   }

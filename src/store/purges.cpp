@@ -3,17 +3,15 @@
 #include "pinfold/base/work.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
-
 
 namespace pinfold::store {
 
 bool Purge::covers(std::string_view key, const Extra& extra) const {
   work::nodes();
   if (by_prefix) return key.starts_with(names[0]);
-  bool found = false;
-  extra.for_each_tag([&](std::string_view tag) { found |= std::binary_search(names.begin(), names.end(), tag); });
-  return found;
+  return extra.any_tag([&](std::string_view tag) { return std::ranges::binary_search(names, tag); });
 }
 
 void Purge::swept(const std::shared_ptr<Purge>& purge) {
@@ -29,41 +27,122 @@ bool Purges::has_room_for(const Purge& purge) {
   return !purge.by_prefix || prefixes_.size() < most_prefixes || replaceable(purge) != nullptr;
 }
 
-// As TagMarks::replaceable, for prefixes.
-Purges::Mark* Purges::replaceable(const Purge& purge) {
-  if (purge.soft) return nullptr;
-  Mark* last = nullptr;
-  std::size_t count = 0;
-  for (Mark& mark : prefixes_) {
-    if (mark.purge->soft || mark.purge->names != purge.names) continue;
-    last = &mark;
-    ++count;
+namespace {
+
+// A place in a map or list that is looked at counts as so many bytes: a cache line, which takes as long as hashing them.
+constexpr std::size_t place = 64;
+
+// What it takes to look for a text in the names of a purge.
+std::size_t search_in(const Purge& purge) { return static_cast<std::size_t>(std::bit_width(purge.names.size())); }
+
+}  // namespace
+
+std::size_t Purges::most_looked_at(std::string_view key, const char* extra) const {
+  std::size_t bytes = prefixes_.size() * Prefixes<Purge*>::item_size() + (prefixes_.size() > 0 ? key.size() : 0);
+  if (extra == nullptr || purges_of_tags_ == 0) return bytes;
+  const std::size_t tags = Extra::read(extra).tags.size();
+  constexpr std::size_t shortest = 2;  // with its length
+  bytes += tags + std::min(tags / shortest, most_tags_of_entry) * 2 * place;
+  return bytes;
+}
+
+// Of the purges that wait, those from `first` on are for entries that were there.
+Purge* Purges::match_from(std::size_t first, std::string_view key, const char* extra, std::size_t& looked_at) const {
+  Found found;
+  const std::uint64_t number = waiting_[first].number;
+  looked_at += prefixes_.for_each_of(key, [&](Purge* purge) {
+    if (purge->number >= number) found.add(*purge);
+  });
+  if (extra != nullptr && purges_of_tags_ > 0) {
+    const Extra tags = Extra::read(extra);
+    if (!tags.tags.empty() && !ask_purges(first, tags, found, looked_at)) ask_tags(first, tags, found, looked_at);
   }
+  return found.hard != nullptr ? found.hard : found.soft;
+}
+
+// Looks for each tag among the names of each purge: where these are few, that takes less than to look the tags up. False, and
+// nothing done, where they are not.
+bool Purges::ask_purges(std::size_t first, const Extra& extra, Found& found, std::size_t& looked_at) const {
+  constexpr std::size_t few = 8;
+  std::size_t steps = waiting_.size() - first;
+  if (steps > few) return false;
+  for (std::size_t i = first; i < waiting_.size(); ++i) steps += waiting_[i].purge->by_prefix ? 0 : search_in(*waiting_[i].purge);
+  if (steps > 2 * few) return false;
+  constexpr std::size_t step = 8;
+  for (std::size_t i = first; i < waiting_.size() && found.hard == nullptr; ++i) {
+    Purge& purge = *waiting_[i].purge;
+    if (purge.by_prefix || (purge.soft && found.soft != nullptr)) continue;
+    const bool tagged = extra.any_tag([&](std::string_view tag) {
+      looked_at += search_in(purge) * step;
+      return std::ranges::binary_search(purge.names, tag);
+    });
+    if (tagged) found.add(purge);
+  }
+  return true;
+}
+
+// Looks each tag up among all that are purged.
+void Purges::ask_tags(std::size_t first, const Extra& extra, Found& found, std::size_t& looked_at) const {
+  const Purge& oldest = *waiting_[first].purge;
+  const std::uint64_t newest_database = waiting_.back().purge->database;
+  const TagMarks::Look look(tags_);
+  extra.any_tag([&](std::string_view tag) {
+    looked_at += tag.size() + place;
+    for (const bool soft : {false, true}) {
+      const auto marks = look.marks_of(tag, soft, oldest.database, oldest.number);
+      for (std::size_t i = 0; i < marks.size() && marks[i].soft == soft && marks[i].database <= newest_database; ++i) {
+        looked_at += place / 2;
+        Purge* const purge = marks[i].number >= oldest.number ? find(marks[i].number) : nullptr;
+        if (purge == nullptr) continue;
+        found.add(*purge);
+        // The others of the database come later.
+        if (oldest.database == newest_database) break;
+      }
+    }
+    // There can be none before it.
+    return found.hard == &oldest || (found.soft == &oldest && hard_of_tags_ == 0);
+  });
+}
+
+// As TagMarks::replaceable, for prefixes.
+Purge* Purges::replaceable(const Purge& purge) const {
+  if (purge.soft) return nullptr;
+  Purge* last = nullptr;
+  std::size_t count = 0;
+  prefixes_.for_each([&](Purge* other) {
+    if (other->soft || other->names != purge.names) return;
+    if (last == nullptr || other->number > last->number) last = other;
+    ++count;
+  });
   return count > 1 || prefixes_.size() >= most_prefixes ? last : nullptr;
 }
 
 void Purges::add(const std::shared_ptr<Purge>& purge, const LogPosition& position) {
-  const Mark mark{position, purge, purge->number};
-  waiting_.push_back(mark);
+  Purge* const same = purge->by_prefix ? replaceable(*purge) : nullptr;
+  waiting_.push_back({position, purge, purge->number});
   try {
-    if (purge->by_prefix) {
-      Mark* const same = replaceable(*purge);
-      same != nullptr ? void(*same = mark) : prefixes_.push_back(mark);
-    }
+    if (same != nullptr) prefixes_.remove_if([same](const Purge* other) { return other == same; });
+    if (purge->by_prefix) prefixes_.add(purge->names[0], purge.get());
   } catch (...) {
     waiting_.pop_back();
     throw;
   }
   newest_ = position.sequence;
-  purges_of_tags_ += purge->by_prefix ? 0 : 1;
+  count(*purge, 1);
+}
+
+void Purges::count(const Purge& purge, int sign) {
+  if (purge.by_prefix) return;
+  purges_of_tags_ += static_cast<std::size_t>(sign);
+  if (!purge.soft) hard_of_tags_ += static_cast<std::size_t>(sign);
 }
 
 bool Purges::end_round() {
   work::nodes(prefixes_.size());
-  std::erase_if(prefixes_, [this](const Mark& mark) { return mark.number <= round_; });
+  prefixes_.remove_if([this](const Purge* purge) { return purge->number <= round_; });
   for (std::size_t left = most_forgotten; !waiting_.empty() && waiting_.front().number <= round_; --left) {
     if (left == 0) return true;
-    purges_of_tags_ -= waiting_.front().purge->by_prefix ? 0 : 1;
+    count(*waiting_.front().purge, -1);
     work::nodes();
     Purge::swept(waiting_.front().purge);
     waiting_.pop_front();
@@ -76,12 +155,12 @@ bool Purges::end_round() {
 
 std::size_t Purges::most_memory_of(const Purge& purge) {
   constexpr std::size_t growth = 2;  // of a vector
-  return sizeof(Mark) + (purge.by_prefix ? growth * sizeof(Mark) : 0);
+  return sizeof(Mark) + (purge.by_prefix ? growth * Prefixes<Purge*>::item_size() : 0);
 }
 
 std::size_t Purges::memory() const {
   constexpr std::size_t chunk = 512;  // of a deque, which keeps a map of eight of them from the start
-  return sizeof *this + prefixes_.capacity() * sizeof(Mark) + waiting_.size() * sizeof(Mark) + 2 * chunk;
+  return sizeof *this + prefixes_.capacity() * Prefixes<Purge*>::item_size() + waiting_.size() * sizeof(Mark) + 2 * chunk;
 }
 
 }  // namespace pinfold::store

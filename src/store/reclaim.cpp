@@ -112,6 +112,7 @@ bool Table::empty_some(Place& place, const Housekeeping& keeping, std::uint64_t 
     if (cutoff != nullptr) set_cutoff(*cutoff, live, [this](Ref ref) { return entry(ref); });
     for (std::size_t i = 0; i < live.size() && valid(place); ++i) {
       if (budget.bytes_spent() || (wanted != no_bound && before - std::min(before, occupied()) >= wanted)) return false;
+      if (purges_ != nullptr && !budget.allows(cost_to_sweep(live[i].ref))) return false;
       if (i + ahead < live.size()) {
         index_.prefetch(live[i + ahead].hash);
         policy_.prefetch_evicted(which, live[i + ahead].hash);
@@ -131,7 +132,7 @@ template <class Keep>
 void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep) {
   const auto [ref, hash] = resident;
   // What moves is younger than any purge afterwards.
-  if (purges_ != nullptr && !sweep_entry(ref)) [[unlikely]] return;
+  if (purges_ != nullptr && !sweep_entry(ref, budget)) [[unlikely]] return;
   Entry e = entry(ref);
   if (e.expired(keeping.now)) {
     ++keeping.expired;

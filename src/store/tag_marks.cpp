@@ -13,6 +13,12 @@ namespace {
 constexpr std::size_t node = 128;  // of a tag
 }  // namespace
 
+std::span<const TagMarks::Mark> TagMarks::Look::marks_of(std::string_view tag, bool soft, std::uint64_t database, std::uint64_t number) const {
+  const auto found = marks_.tags_.find(tag);
+  if (found == marks_.tags_.end()) return {};
+  return {std::ranges::lower_bound(found->second, Mark{soft, database, number}), found->second.end()};
+}
+
 std::size_t TagMarks::most_memory_of(const Purge& purge) {
   std::size_t bytes = 0;
   for (const std::string& tag : purge.names) bytes += node + tag.size() + sizeof(Mark);
@@ -60,9 +66,9 @@ TagMarks::Mark* TagMarks::replaceable(Marks& marks, const Purge& purge) {
 void TagMarks::mark(const std::string& tag, const Purge& purge) {
   const auto [at, fresh] = tags_.try_emplace(tag);
   Marks& marks = at->second;
-  const Mark mark{purge.number, purge.database, purge.soft};
+  const Mark mark{purge.soft, purge.database, purge.number};
   try {
-    marks.push_back(mark);
+    marks.insert(std::ranges::upper_bound(marks, mark), mark);
   } catch (const std::bad_alloc&) {
     if (fresh) tags_.erase(at);
     throw;

@@ -103,12 +103,13 @@ void Keyspace::collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& 
     const ByTag entries(group);
     const std::size_t first = entries.start_of(part.tag);
     std::size_t at = first;
+    std::size_t looked_at = 0;
     for (; part.tag < ByTag::tags; ++part.tag) {
       const std::size_t next = entries.start_of(part.tag + 1);
-      if (at > first && (next - first > most_entries || names.bytes() > most_bytes)) break;
+      if (at > first && (next - first > most_entries || names.bytes() + looked_at > most_bytes)) break;
       for (; at < next; ++at) {
         entries.prefetch_ahead(*table, at);
-        if (table->visible(entries[at], now)) names.add(table->entry(entries[at]));
+        if (table->visible(entries[at], now, looked_at)) names.add(table->entry(entries[at]));
       }
     }
     work::entries(at - first);
@@ -186,12 +187,13 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
   Names expired;
   const std::size_t first = entries.start_of(at.tag);
   std::size_t seen = first;
+  std::size_t looked_at = 0;
   // Entries with equal tags are visited together, because a cursor cannot stand between them.
-  for (; at.tag < ByTag::tags && seen - first < std::min(left, most) && names.bytes() <= most_bytes; ++at.tag) {
+  for (; at.tag < ByTag::tags && seen - first < std::min(left, most) && names.bytes() + looked_at <= most_bytes; ++at.tag) {
     for (; seen < entries.start_of(at.tag + 1); ++seen) {
       entries.prefetch_ahead(*table, seen);
       const Entry entry = table->entry(entries[seen]);
-      if (table->visible(entries[seen], now)) {
+      if (table->visible(entries[seen], now, looked_at)) {
         names.add(entry);
       } else if (entry.expired(now) && entry.key_blob() == nullptr && expired.size() < most_removed) {
         expired.add(entry);
@@ -233,7 +235,8 @@ std::optional<std::string> Keyspace::random_key(unsigned db, UnixMs now, Locks& 
     const Ref ref = table->index().sample(random_u64());
     if (ref == 0) continue;
     const Entry entry = table->entry(ref);
-    if (table->visible(ref, now)) {
+    std::size_t looked_at = 0;
+    if (table->visible(ref, now, looked_at)) {
       found = entry.key();
     } else if (entry.expired(now) && entry.key_blob() == nullptr) {
       expired.clear();

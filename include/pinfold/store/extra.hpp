@@ -25,6 +25,7 @@ namespace pinfold::store {
 constexpr std::size_t most_tag_bytes = 255;
 /// Of all tags of an entry, with a length byte each.
 constexpr std::size_t most_tags_bytes = 4096;
+constexpr std::size_t most_tags_of_entry = 1024;
 
 /// Views: the tags lie where they were read from or given.
 struct Extra {
@@ -77,6 +78,17 @@ struct Extra {
       visit(tags.substr(at + 1, size));
       at += 1 + size;
     }
+  }
+
+  /// Whether `wanted` is true for one of them; those behind it are not asked for.
+  template <class Wanted>
+  bool any_tag(Wanted&& wanted) const {
+    for (std::size_t at = 0; at < tags.size();) {
+      const std::size_t size = static_cast<unsigned char>(tags[at]);
+      if (wanted(tags.substr(at + 1, size))) return true;
+      at += 1 + size;
+    }
+    return false;
   }
 
  private:

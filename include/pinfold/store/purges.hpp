@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pinfold/base/prefixes.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/extra.hpp"
 #include "pinfold/store/tag_marks.hpp"
@@ -84,28 +85,16 @@ class Purges {
     std::uint64_t number = 0;
   };
   /// The first purge that takes away the entry, or else the first that makes it stale; null if none does. `before` tells
-  /// whether it was written before a position. O(prefixes + tags of the entry * purges of each).
+  /// whether it was written before a position. Adds the bytes that were looked at to `looked_at`: the key, prefixes, tags, and so many
+  /// for each place in a map or list.
   template <class Before>
-  Purge* match(std::string_view key, const char* extra, Before&& before) const {
-    const Mark* hard = nullptr;
-    const Mark* soft = nullptr;
-    const auto look = [&](const Mark& mark) {
-      const Mark*& first = mark.purge->soft ? soft : hard;
-      if ((first == nullptr || mark.number < first->number) && before(mark.position)) first = &mark;
-    };
-    for (const Mark& mark : prefixes_) {
-      if (key.starts_with(mark.purge->names[0])) look(mark);
-    }
-    if (extra != nullptr && purges_of_tags_ > 0) {
-      Extra::read(extra).for_each_tag([&](std::string_view tag) {
-        tags_.for_each(tag, [&](std::uint64_t number) {
-          if (const Mark* const mark = find(number)) look(*mark);
-        });
-      });
-    }
-    const Mark* const found = hard != nullptr ? hard : soft;
-    return found != nullptr ? found->purge.get() : nullptr;
+  Purge* match(std::string_view key, const char* extra, Before&& before, std::size_t& looked_at) const {
+    // An entry that was written before a purge was written before all later ones.
+    const auto first = std::ranges::partition_point(waiting_, [&](const Mark& mark) { return !before(mark.position); });
+    return first != waiting_.end() ? match_from(static_cast<std::size_t>(first - waiting_.begin()), key, extra, looked_at) : nullptr;
   }
+  /// The most that match() may look at.
+  std::size_t most_looked_at(std::string_view key, const char* extra) const;
 
   /// The newest segment that a sweep has to look at.
   std::uint64_t newest() const { return newest_; }
@@ -121,17 +110,31 @@ class Purges {
   std::size_t memory() const;
 
  private:
-  Mark* replaceable(const Purge& purge);
+  /// What has been found so far: of those that take entries away, and of those that make them stale, the first.
+  struct Found {
+    Purge* hard = nullptr;
+    Purge* soft = nullptr;
+    void add(Purge& purge) {
+      Purge*& first = purge.soft ? soft : hard;
+      if (first == nullptr || purge.number < first->number) first = &purge;
+    }
+  };
+  Purge* match_from(std::size_t first, std::string_view key, const char* extra, std::size_t& looked_at) const;
+  bool ask_purges(std::size_t first, const Extra& extra, Found& found, std::size_t& looked_at) const;
+  void ask_tags(std::size_t first, const Extra& extra, Found& found, std::size_t& looked_at) const;
+  Purge* replaceable(const Purge& purge) const;
+  void count(const Purge& purge, int sign);
   /// Null if that purge is not waited for here: it is of other entries, or this table has been swept for it.
-  const Mark* find(std::uint64_t number) const {
+  Purge* find(std::uint64_t number) const {
     const auto at = std::ranges::lower_bound(waiting_, number, {}, &Mark::number);
-    return at != waiting_.end() && at->number == number ? &*at : nullptr;
+    return at != waiting_.end() && at->number == number ? at->purge.get() : nullptr;
   }
 
   const TagMarks& tags_;
-  std::vector<Mark> prefixes_;
+  Prefixes<Purge*> prefixes_;  // some of those that wait
   std::deque<Mark> waiting_;  // all of them, by number
   std::size_t purges_of_tags_ = 0;  // among those
+  std::size_t hard_of_tags_ = 0;    // among those, not SOFT
   std::uint64_t round_ = 0;
   std::uint64_t newest_ = 0;
 };

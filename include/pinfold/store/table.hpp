@@ -102,7 +102,10 @@ class Table {
   /// Starts fetching the entry that most likely has this hash.
   void prefetch_entry(std::uint64_t hash);
   /// Whether the entry, met without looking up its key, is there for plain commands.
-  bool visible(Ref ref, UnixMs now) const { return entry(ref).live(now) && (purges_ == nullptr || !purge_of(ref)); }
+  /// Adds the bytes that were looked at for purges to `looked_at`.
+  bool visible(Ref ref, UnixMs now, std::size_t& looked_at) const {
+    return entry(ref).live(now) && (purges_ == nullptr || purge_of(ref, looked_at) == nullptr);
+  }
   Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
 
   /// Evicts from the segment that must give way by the policy, entry by entry from its old end: as far as the budget goes, or,
@@ -161,12 +164,14 @@ class Table {
 
   Index::Slot find_slot(const Key& key);
   Index::Slot settle_purges(const Key& key, Index::Slot slot);
-  Purge* purge_of(Ref ref) const;
+  Index::Slot apply_purge(const Key& key, Index::Slot slot, Purge& purge);
+  Purge* purge_of(Ref ref, std::size_t& looked_at) const;
+  std::size_t cost_to_sweep(Ref ref) const;
   bool written_before(Ref ref, const LogPosition& position) const;
   void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
   bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
   void note_purged(const Entry& entry, Purge& purge) const;
-  bool sweep_entry(Ref ref);
+  bool sweep_entry(Ref ref, Budget& budget);
   bool sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget);
   bool erase_segment(std::uint32_t id, Budget& budget);
   static std::size_t erase_behind(Entry entry);

@@ -6,11 +6,13 @@
 // Marks are made with all shards locked and read with at least one locked; they are taken back by the background, a few at a
 // time, when all tables have been swept.
 
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <shared_mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,14 +45,23 @@ class TagMarks {
   /// All tables know of the purge: marks that it makes needless go. Before, they must not: a purge that fails halfway for want of
   /// memory takes nothing back.
   void supersede(const Purge& purge);
-  /// Calls `visit` with the number of each purge of the tag.
-  template <class Visit>
-  void for_each(std::string_view tag, Visit&& visit) const {
-    const std::shared_lock lock(mutex_);
-    const auto found = tags_.find(tag);
-    if (found == tags_.end()) return;
-    for (const Mark& mark : found->second) visit(mark.number);
-  }
+  struct Mark {
+    bool soft;
+    std::uint64_t database;  // as Purge has it
+    std::uint64_t number;
+    auto operator<=>(const Mark&) const = default;
+  };
+  /// For some look-ups one after the other.
+  class Look {
+   public:
+    explicit Look(const TagMarks& marks) : marks_(marks), lock_(marks.mutex_) {}
+    /// The marks of the tag in order, from a purge of that kind in that database on with the number or a higher one.
+    std::span<const Mark> marks_of(std::string_view tag, bool soft, std::uint64_t database, std::uint64_t number) const;
+
+   private:
+    const TagMarks& marks_;
+    const std::shared_lock<std::shared_mutex> lock_;
+  };
 
   /// All tables have been swept for the purge: its marks are to be taken back, and then it is done. With any lock held.
   void swept(const std::shared_ptr<Purge>& purge);
@@ -63,12 +74,7 @@ class TagMarks {
   bool forget_some();
 
  private:
-  struct Mark {
-    std::uint64_t number;
-    std::uint64_t database;  // as Purge has it
-    bool soft;
-  };
-  using Marks = std::vector<Mark>;
+  using Marks = std::vector<Mark>;  // in order
   struct Hash {
     using is_transparent = void;
     const HashKey* secret;

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
+#include "pinfold/store/walk.hpp"
 
 using namespace pinfold;
 using namespace pinfold::store;
@@ -152,4 +154,132 @@ TEST_CASE("large values that were stale before a soft purge can be evicted while
   for (int i = 0; i < 100; ++i) rig.put_tagged("k" + std::to_string(i), std::string(100'000, 'v'), rig.now - 1000, 1'000'000'000);
   REQUIRE(rig.purge("t", false, true));
   CHECK(rig.keyspace.make_room(12 * 1024 * 1024));
+}
+
+namespace {
+
+// So many tags, t0 and on, as store::Extra keeps them.
+std::string many_tags(unsigned count) {
+  std::string tags;
+  for (unsigned i = 0; i < count; ++i) {
+    const std::string tag = "t" + std::to_string(i);
+    tags += static_cast<char>(tag.size()) + tag;
+  }
+  return tags;
+}
+
+struct TaggedRig : Rig {
+  static constexpr unsigned most_tags = 800;  // 3 990 bytes with the lengths
+  const std::string tags = many_tags(most_tags);
+
+  explicit TaggedRig(std::uint64_t max_memory = 0) : Rig(max_memory) { keyspace.lock_watch().set_accounting(true); }
+  void put_all(unsigned first, unsigned count) {
+    Extra extra;
+    extra.tags = tags;
+    for (unsigned i = first; i < first + count; ++i) put("k" + std::to_string(i), "v", {.extra = &extra});
+  }
+  std::shared_ptr<Purge> purge_many(std::vector<std::string> names, bool soft) {
+    auto purge = std::make_shared<Purge>();
+    purge->names = std::move(names);
+    std::ranges::sort(purge->names);
+    purge->soft = soft;
+    purge->at = now;
+    purge->stale_for = [](std::string_view) { return 1000U; };
+    Keyspace::Locks locks(keyspace);
+    return keyspace.purge(0, purge, locks) ? purge : nullptr;
+  }
+  // Tags that no entry has.
+  static std::vector<std::string> others(unsigned count, const std::string& begin) {
+    std::vector<std::string> names;
+    for (unsigned i = 0; i < count; ++i) names.push_back(begin + std::to_string(i));
+    return names;
+  }
+  std::vector<std::string> own() const {
+    std::vector<std::string> names;
+    for (unsigned i = 0; i < most_tags; ++i) names.push_back("t" + std::to_string(i));
+    return names;
+  }
+  std::uint64_t most_bytes(std::string_view cause) {
+    for (const auto& [name, account] : keyspace.lock_watch().account.causes()) {
+      if (name == cause) return account.most.bytes;
+    }
+    return 0;
+  }
+  std::uint64_t bytes_to_read(const std::string& name) {
+    const Key key = keyspace.key(name);
+    Keyspace::Locks locks(keyspace);
+    locks.acquire(key);
+    const work::Counting counting;
+    Database(keyspace, 0, now).find_any(key, Access::none());
+    return counting.counts().bytes;
+  }
+};
+
+constexpr std::uint64_t most_bytes_of_hold = 256 * 1024;
+
+}  // namespace
+
+TEST_CASE("a sweep stops in time where entries have many tags, and counts them") {
+  for (const unsigned names : {1U, 1000U}) {
+    for (const bool soft : {false, true}) {
+      INFO(names << (soft ? " tags, soft" : " tags"));
+      TaggedRig rig;
+      rig.put_all(0, 300);
+      for (int i = 0; i < 5; ++i) REQUIRE(rig.purge_many(TaggedRig::others(names, "z" + std::to_string(i)), soft));
+      rig.work();
+      // All of them in one hold would take more than that.
+      CHECK(rig.most_bytes("sweep-purges") > most_bytes_of_hold / 4);
+      CHECK(rig.most_bytes("sweep-purges") <= most_bytes_of_hold);
+      CHECK(rig.keyspace.audit().consistent);
+    }
+  }
+}
+
+TEST_CASE("eviction and SCAN stop in time while purges of other tags wait") {
+  TaggedRig rig(4 << 20);
+  for (unsigned i = 0; i < 1000; ++i) {
+    if (i % 100 == 99) REQUIRE(rig.purge_many(TaggedRig::others(1000, "z" + std::to_string(i)), false));
+    REQUIRE(rig.keyspace.make_room(8192));
+    rig.put_all(i, 1);
+  }
+  CHECK(rig.most_bytes("evict") > most_bytes_of_hold / 4);
+  CHECK(rig.most_bytes("evict") <= most_bytes_of_hold);
+  std::uint64_t cursor = 0;
+  do {
+    std::uint64_t left = 1000;
+    Names names;
+    Keyspace::Locks none(rig.keyspace);
+    const HoldCause cause("scan");
+    cursor = rig.keyspace.scan(0, cursor, left, rig.now, none, names);
+  } while (cursor != 0);
+  CHECK(rig.most_bytes("scan") > most_bytes_of_hold / 4);
+  // Entries whose places in the index have the same tag are seen together.
+  CHECK(rig.most_bytes("scan") <= 2 * most_bytes_of_hold);
+}
+
+TEST_CASE("a look-up of an entry with many tags stays within what a hold may look at, however many purges wait") {
+  TaggedRig rig;
+  rig.put_all(0, 2);
+  for (int i = 0; i < 40; ++i) REQUIRE(rig.purge_many(rig.own(), true));
+  for (int i = 0; i < 3; ++i) REQUIRE(rig.purge_many(TaggedRig::others(1000, "z"), false));
+  const std::uint64_t bytes = rig.bytes_to_read("k0");
+  CHECK(bytes > TaggedRig::most_tags);
+  CHECK(bytes <= most_bytes_of_hold);
+  SECTION("and what was written after all of them is not compared at all") {
+    rig.put_all(2, 1);
+    CHECK(rig.bytes_to_read("k2") == 0);
+  }
+}
+
+TEST_CASE("prefixes that begin alike are compared once") {
+  TaggedRig rig;
+  const std::string begin(1500, 'a');
+  rig.put(begin + "key", "v", {});
+  for (int i = 0; i < 64; ++i) REQUIRE(rig.purge(begin + "x" + std::to_string(i), true));
+  CHECK(rig.bytes_to_read(begin + "key") < 8192);
+  CHECK(rig.bytes_to_read(begin + "key") >= begin.size());
+  rig.put(begin + "x7key", "v", {});
+  REQUIRE(rig.purge(begin + "x7", true));
+  rig.bytes_to_read(begin + "x7key");
+  CHECK(rig.keyspace.entries(0, *std::make_unique<Keyspace::Locks>(rig.keyspace)) == 1);
 }
