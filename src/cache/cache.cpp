@@ -15,7 +15,7 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // granted. They stay below 2^53 until the year 2109.
 constexpr std::uint64_t tokens_per_ms = 2048;
 // Leases that the background looks at while it holds a shard's lock, and as many refused versions.
-constexpr std::size_t most_in_one_hold = 256;
+constexpr std::size_t most_in_one_hold = 160;
 
 }  // namespace
 
@@ -265,10 +265,12 @@ void Cache::tend(MonoMs now) {
   const store::HoldCause cause("tend-leases");
   for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
     std::size_t due = 1;
-    for (std::size_t done = 0; done < due; done += most_in_one_hold) {
+    constexpr unsigned most_holds = 64;  // where leases are much work it is all of them in more than a second
+    unsigned holds = 0;
+    for (std::size_t done = 0; done < due && holds < most_holds; ++holds) {
       keyspace_.with_locked_after_waiters(i, [&] {
         due = shards_[i]->due();
-        shards_[i]->tend(most_in_one_hold, now);
+        done += shards_[i]->tend(most_in_one_hold, now);
       });
     }
   }

@@ -7,6 +7,7 @@
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/cache/cache.hpp"
+#include "pinfold/store/budget.hpp"
 #include "pinfold/store/database.hpp"
 #include "pinfold/store/extra.hpp"
 
@@ -37,16 +38,19 @@ Leases::States::iterator Leases::find(unsigned db, std::string_view key) {
   return found;
 }
 
-// Nobody was told key by key of flushes and purges.
-void Leases::notice_others(States::iterator at) {
+// Nobody was told key by key of flushes and purges. Returns how many bytes were looked at for that.
+std::size_t Leases::notice_others(States::iterator at) {
   State& state = at->second;
   const unsigned db = at->first.first;
+  std::size_t looked_at = 0;
   bool disturbed = std::exchange(state.generation, generations_[db]) != generations_[db];
   if (const std::uint64_t epoch = cache_.epoch(); state.noticed != epoch) {
-    disturbed |= cache_.purged_since(db, state.noticed, at->first.second, state.tags);
+    disturbed |= cache_.purged_since(db, state.noticed, at->first.second, state.tags, looked_at);
     state.noticed = epoch;
   }
+  work::bytes(looked_at);
   if (disturbed) disturb(at);
+  return looked_at;
 }
 
 Leases::State* Leases::alive(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
@@ -178,7 +182,10 @@ bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, Mo
 
 bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
   const auto at = find(db, key);
-  return at != states_.end() && cache_.tags_purged_since(db, at->second.epoch, tags);
+  std::size_t looked_at = 0;
+  const bool purged = at != states_.end() && cache_.tags_purged_since(db, at->second.epoch, tags, looked_at);
+  work::bytes(looked_at);
+  return purged;
 }
 
 std::int64_t Leases::age_ms(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
@@ -246,7 +253,9 @@ std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter) {
   }
   if (!at->second.listed) at->second.listed = waited_for_.insert(&at->second).second;
   set_alarm(at);
-  const std::uint64_t ticket = cache_.next_ticket();
+  // Those who want no lease come behind the others, so that the one who is to have the next is the first.
+  constexpr std::uint64_t without_lease = 1ULL << 63;
+  const std::uint64_t ticket = cache_.next_ticket() | (waiter.lease_ms > 0 ? 0 : without_lease);
   at->second.waiters.emplace(ticket, waiter);
   cache_.waiters_.fetch_add(1, relaxed);
   cache_.keyspace().memory().add(store::Use::herd, bytes);
@@ -291,32 +300,35 @@ Leases::Look Leases::look(unsigned db, std::string_view key, MonoMs now) {
   return {state.token != 0 ? std::max<std::int64_t>(state.deadline - now, 0) : 0, state.waiters.size(), state.token};
 }
 
-void Leases::tend_states(std::size_t count, MonoMs now) {
+std::size_t Leases::tend_states(std::size_t most, MonoMs now) {
   if (tended_ == states_.end()) tended_ = states_.begin();
-  for (; count > 0 && tended_ != states_.end(); --count) {
+  std::size_t done = 0;
+  for (store::Budget budget; done < most && !budget.spent() && tended_ != states_.end(); ++done) {
     work::nodes();
     const auto here = tended_++;
     State& state = here->second;
-    notice_others(here);
+    budget.take(1, notice_others(here));
     end_expired(here, now);
     // Who could not be answered for want of memory.
     if (state.token == 0 && !state.waiters.empty()) want_settling(here);
     forget_if_idle(here, now);
   }
+  return tended_ == states_.end() ? most : done;
 }
 
 std::size_t Leases::due() const { return std::clamp<std::size_t>(std::max(states_.size(), refused_.size()) / 8, 64, 8192); }
 
-void Leases::tend(std::size_t count, MonoMs now) {
-  tend_states(count, now);
+std::size_t Leases::tend(std::size_t most, MonoMs now) {
+  const std::size_t done = tend_states(most, now);
   if (tended_refused_ == refused_.end()) tended_refused_ = refused_.begin();
-  for (std::size_t left = count; left > 0 && tended_refused_ != refused_.end(); --left) {
+  for (std::size_t left = most; left > 0 && tended_refused_ != refused_.end(); --left) {
     work::nodes();
     const auto here = tended_refused_++;
     if (here->second.until > now) continue;
     cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(memory_of_refused(here->first.second)));
     refused_.erase(here);
   }
+  return done;
 }
 
 // --- what others do ---
@@ -375,13 +387,13 @@ std::array<unsigned, store::database_count> Leases::as_numbered() {
 }
 
 bool Leases::tell_waiting(std::size_t most, MonoMs now) {
-  for (; most > 0; --most) {
+  for (store::Budget budget; most > 0 && !budget.spent(); --most) {
     const auto next = waited_for_.upper_bound(told_);
     told_ = next != waited_for_.end() ? *next : nullptr;
     if (told_ == nullptr) return false;
     work::entries();
     const auto at = states_.find(*told_->name);
-    notice_others(at);
+    budget.take(1, notice_others(at));
     if (at->second.waiters.empty()) {
       at->second.listed = false;
       waited_for_.erase(next);
@@ -432,23 +444,18 @@ void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
   cache_.keyspace().memory().add(store::Use::herd, -count * memory_of_waiter(state.name->second.size()));
 }
 
-// There is nothing to answer with: the one who has waited longest, and wants a lease, is to load. False if nobody is left to
-// be given one, or one was.
-bool Leases::hand_over(States::iterator at, std::string_view tags, MonoMs now) {
+// There is nothing to answer with: the one who has waited longest, and wants a lease, is to load. Where there is none to be had, nobody
+// will load, and all are told at once to ask again.
+void Leases::hand_over(States::iterator at, std::string_view tags, MonoMs now) {
   State& state = at->second;
-  const auto wants = [](const auto& waiter) { return waiter.second.lease_ms > 0; };
-  const auto next = std::find_if(state.waiters.begin(), state.waiters.end(), wants);
-  if (next == state.waiters.end()) {
-    answer_all(state, {});
-    return false;
-  }
+  const auto next = state.waiters.begin();
+  if (next->second.lease_ms == 0) return answer_all(state, {});  // nor does anybody behind it want one
   const Key key = cache_.keyspace().key(at->first.second);
   const LeaseRequest request{cache_.policy_of(key.text), next->second.lease_ms, next->second.client, tags};
   const Grant grant = grant_to(at->first.first, key, request, now, true);
+  if (grant.token == 0) return answer_all(state, {Status::miss, 0, grant.ms, nullptr, {}});
   answer(state, next, {Status::miss, grant.token, grant.ms, nullptr, {grant.token, at->first.first, at->first.second}});
-  if (grant.token == 0) return true;
   if (!state.waiters.empty()) set_alarm(at);
-  return false;
 }
 
 void Leases::settle_key(States::iterator at, const Moment& now) {
@@ -476,9 +483,8 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
   const std::string_view tags = found && found->extra != nullptr ? store::Extra::read(found->extra).tags : std::string_view();
   if (state.retry_at > now.mono) {
     answer_all(state, {Status::miss, 0, state.retry_at - now.mono, nullptr, {}});
-  } else {
-    while (state.token == 0 && hand_over(at, tags, now.mono)) {
-    }
+  } else if (state.token == 0 && !state.waiters.empty()) {
+    hand_over(at, tags, now.mono);
   }
   forget_if_idle(at, now.mono);
 }

@@ -13,34 +13,47 @@ void PurgedPrefixes::account(const Noted& noted, std::int64_t sign) {
   memory_.add(store::Use::herd, sign * static_cast<std::int64_t>(memory_of(noted.prefix)));
 }
 
+// Those of purges up to that epoch. With mutex_.
+void PurgedPrefixes::drop(std::uint64_t epoch) {
+  if (noted_.empty() || noted_.front().epoch > epoch) return;
+  prefixes_.remove_if([epoch](const Noted* noted) { return noted->epoch <= epoch; });
+  for (; !noted_.empty() && noted_.front().epoch <= epoch; noted_.pop_front()) account(noted_.front(), -1);
+}
+
 void PurgedPrefixes::note(unsigned db, const std::string& prefix, std::uint64_t epoch, std::uint64_t oldest, bool room) {
   const std::lock_guard lock(mutex_);
-  while (!noted_.empty() && (noted_.front().epoch <= oldest || noted_.size() == most_remembered)) {
-    if (noted_.front().epoch > oldest) barrier_ = noted_.front().epoch;
-    account(noted_.front(), -1);
-    noted_.pop_front();
+  drop(oldest);
+  if (noted_.size() == most_remembered) {
+    barrier_ = noted_.front().epoch;
+    drop(barrier_);
   }
   try {
     if (!room) throw std::bad_alloc();
     noted_.push_back({epoch, db, prefix});
+    try {
+      prefixes_.add(noted_.back().prefix, &noted_.back());
+    } catch (const std::bad_alloc&) {
+      noted_.pop_back();
+      throw;
+    }
     account(noted_.back(), 1);
   } catch (const std::bad_alloc&) {
     barrier_ = epoch;
   }
 }
 
-bool PurgedPrefixes::purged_since(unsigned db, std::uint64_t epoch, std::string_view key) const {
+bool PurgedPrefixes::purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::size_t& looked_at) const {
   const std::lock_guard lock(mutex_);
   if (epoch < barrier_) return true;
-  for (auto noted = noted_.rbegin(); noted != noted_.rend() && noted->epoch > epoch; ++noted) {
-    if (noted->db == db && key.starts_with(noted->prefix)) return true;
-  }
-  return false;
+  if (noted_.empty() || noted_.back().epoch <= epoch) return false;
+  bool found = false;
+  looked_at += prefixes_.for_each_of(key, [&](const Noted* noted) { found |= noted->db == db && noted->epoch > epoch; });
+  return found;
 }
 
 void PurgedPrefixes::forget(std::uint64_t oldest) {
   const std::lock_guard lock(mutex_);
-  for (; !noted_.empty() && noted_.front().epoch <= oldest; noted_.pop_front()) account(noted_.front(), -1);
+  drop(oldest);
 }
 
 }  // namespace pinfold::cache

@@ -1,6 +1,7 @@
 #include "pinfold/cache/purged_tags.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <new>
 
 #include "pinfold/base/work.hpp"
@@ -45,7 +46,6 @@ void PurgedTags::end_lease(std::uint64_t epoch) {
   const auto here = alive_.find(epoch);
   if (here == alive_.end() || --here->second > 0) return;
   alive_.erase(here);
-  drop(most_dropped);
 }
 
 std::size_t PurgedTags::memory_of(const std::vector<std::string>& tags) {
@@ -99,18 +99,31 @@ bool PurgedTags::drop(std::size_t most) {
   return false;
 }
 
-bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const {
+bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags, std::size_t& looked_at) const {
   if (encoded_tags.empty()) return false;
   const std::lock_guard lock(mutex_);
   if (epoch < barrier_) return true;
-  bool found = false;
+  const auto since = std::ranges::upper_bound(order_, epoch, {}, &Noted::epoch);
+  const auto purged = static_cast<std::size_t>(order_.end() - since);
+  if (purged == 0) return false;
   store::Extra extra;
   extra.tags = encoded_tags;
-  extra.for_each_tag([&](std::string_view tag) {
-    const auto purged = tags_.find(NameView(db, tag));
-    found |= purged != tags_.end() && purged->second > epoch;
+  looked_at += encoded_tags.size();
+  // Comparing with a few takes less than looking for each tag among all that are remembered.
+  constexpr std::size_t few = 4;
+  constexpr std::size_t step = 8;
+  if (purged <= few) {
+    return extra.any_tag([&](std::string_view tag) {
+      looked_at += purged * step;
+      return std::any_of(since, order_.end(), [&](const Noted& noted) { return noted.tag->first.first == db && noted.tag->first.second == tag; });
+    });
+  }
+  const std::size_t search = 64 + step * static_cast<std::size_t>(std::bit_width(tags_.size()));
+  return extra.any_tag([&](std::string_view tag) {
+    looked_at += search;
+    const auto found = tags_.find(NameView(db, tag));
+    return found != tags_.end() && found->second > epoch;
   });
-  return found;
 }
 
 bool PurgedTags::forget_some(std::size_t most) {

@@ -41,7 +41,7 @@ struct Waiter {
   std::int64_t lease_ms = 0;  // of the lease that it gets if it must load
   bool takes_stale = true;    // a stale value is an answer
 };
-/// By ticket, which is the order of their coming.
+/// By ticket, which is the order of their coming; those who want no lease come last.
 using Waiters = std::map<std::uint64_t, Waiter>;
 
 /// An answer on its way to all who waited for it. The threads on which they live share it: to hand it over takes no longer

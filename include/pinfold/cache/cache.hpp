@@ -157,11 +157,11 @@ class Cache {
   std::uint64_t begin_lease() { return purged_tags_.begin_lease(); }
   void end_lease(std::uint64_t epoch) { purged_tags_.end_lease(epoch); }
   std::uint64_t epoch() const { return purged_tags_.epoch(); }
-  bool tags_purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const {
-    return purged_tags_.purged_since(db, epoch, encoded_tags);
+  bool tags_purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags, std::size_t& looked_at) const {
+    return purged_tags_.purged_since(db, epoch, encoded_tags, looked_at);
   }
-  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::string_view encoded_tags) const {
-    return purged_prefixes_.purged_since(db, epoch, key) || tags_purged_since(db, epoch, encoded_tags);
+  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::string_view encoded_tags, std::size_t& looked_at) const {
+    return purged_prefixes_.purged_since(db, epoch, key, looked_at) || tags_purged_since(db, epoch, encoded_tags, looked_at);
   }
   /// Has the background call tell_waiting().
   void ask_to_tell();

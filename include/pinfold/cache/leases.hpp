@@ -110,12 +110,14 @@ class Leases final : public store::KeyListener {
 
   /// Looks whether the lease of a key somebody waits for has run out.
   void alarm(unsigned db, std::string_view key, MonoMs now);
-  /// Looks at up to so many keys that somebody waits for, because of a flush or a purge. True if there are more.
+  /// Looks at up to so many keys that somebody waits for, because of a flush or a purge, or at fewer if that is much work. True if there
+  /// are more.
   bool tell_waiting(std::size_t most, MonoMs now);
   /// How many leases and refused versions to look at now, so that it is all of them within a second or so.
   std::size_t due() const;
-  /// Forgets what has run out among so many leases, and among as many refused versions.
-  void tend(std::size_t count, MonoMs now);
+  /// Forgets what has run out among up to so many leases, fewer if that is much work, and among as many refused versions. Returns how
+  /// many of due() that were.
+  std::size_t tend(std::size_t most, MonoMs now);
 
   void written(unsigned db, const store::Key& key) override;
   void flushed(unsigned db) override;
@@ -162,8 +164,8 @@ class Leases final : public store::KeyListener {
   void forget_tags(State& state);
   void end_expired(States::iterator at, MonoMs now);
   void end_some_expired(MonoMs now);
-  void tend_states(std::size_t count, MonoMs now);
-  void notice_others(States::iterator at);
+  std::size_t tend_states(std::size_t most, MonoMs now);
+  std::size_t notice_others(States::iterator at);
   Grant grant_to(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now, bool waited);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);
@@ -174,7 +176,7 @@ class Leases final : public store::KeyListener {
   void answer_stale(State& state, Answer answer);
   void answer(State& state, Waiters::iterator who, Answer answer);
   void deliver(State& state, const std::shared_ptr<Answers>& answers);
-  bool hand_over(States::iterator at, std::string_view tags, MonoMs now);
+  void hand_over(States::iterator at, std::string_view tags, MonoMs now);
 
   Cache& cache_;
   const unsigned shard_;

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/prefixes.hpp"
 #include "pinfold/store/memory.hpp"
 
 namespace pinfold::cache {
@@ -32,21 +33,27 @@ class PurgedPrefixes {
   PurgedPrefixes& operator=(const PurgedPrefixes&) = delete;
 
   /// What note() may take, in bytes.
-  static std::size_t memory_of(const std::string& prefix) { return sizeof(Noted) + prefix.size(); }
+  static std::size_t memory_of(const std::string& prefix) {
+    constexpr std::size_t growth = 2;  // of a vector
+    return sizeof(Noted) + prefix.size() + growth * Prefixes<const Noted*>::item_size();
+  }
   /// A prefix is purged, which begins `epoch`. No lease that is alive is older than `oldest`; whether there is `room` to
   /// remember one more is the caller's to say. Never fails.
   void note(unsigned db, const std::string& prefix, std::uint64_t epoch, std::uint64_t oldest, bool room);
-  /// Whether a prefix of the key was purged after that epoch, or may have been. O(purges since).
-  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key) const;
+  /// Whether a prefix of the key was purged after that epoch, or may have been. Adds the bytes that were looked at to `looked_at`:
+  /// none if no prefix was purged since, else some for each prefix, and the key once.
+  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::size_t& looked_at) const;
   /// What only leases older than `oldest` could have to know.
   void forget(std::uint64_t oldest);
 
  private:
   void account(const Noted& noted, std::int64_t sign);
+  void drop(std::uint64_t epoch);
 
   store::Memory& memory_;
   mutable std::mutex mutex_;  // guards what follows
   std::deque<Noted> noted_;   // by epoch
+  Prefixes<const Noted*> prefixes_;  // the same
   std::uint64_t barrier_ = 0;
 };
 

@@ -6,7 +6,8 @@
 // there are. Remembered are the tags of purges that came after the oldest lease that is alive, each with the last epoch that
 // one of its purges began. Where there is no room for that, a barrier takes their place: leases from before it may not fill
 // with any tags, which refuses some fills that could be let through and never the other way round. What need not be remembered any
-// longer is dropped a few at a time, because leases end and begin with a shard locked; keeping it longer refuses nothing more.
+// longer is dropped by the background, a few at a time and never where a lease ends, because that happens with a shard locked; keeping
+// it longer refuses nothing more.
 
 #include <atomic>
 #include <cstdint>
@@ -27,7 +28,7 @@ class PurgedTags {
  public:
   /// So many purges of a tag are remembered, those included that wait to be dropped.
   static constexpr std::size_t most_remembered = 100'000;
-  /// So many are dropped by a call of anything but forget_some().
+  /// So many are dropped by a call of note().
   static constexpr std::size_t most_dropped = 64;
 
   explicit PurgedTags(store::Memory& memory) : memory_(memory) {}
@@ -51,8 +52,9 @@ class PurgedTags {
   /// Tags of a database are purged now; whether there is `room` to remember them is the caller's to say. Never fails.
   /// O(tags log tags remembered).
   void note(unsigned db, const std::vector<std::string>& tags, bool room);
-  /// Whether one of the tags, encoded as in store::Extra, was purged after the lease's epoch, or may have been.
-  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags) const;
+  /// Whether one of the tags, encoded as in store::Extra, was purged after the lease's epoch, or may have been. Adds the bytes that were
+  /// looked at to `looked_at`: none if no tag was purged since, else the tags, and so many for each place in a map or list.
+  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags, std::size_t& looked_at) const;
 
   /// Drops up to so many that need not be remembered any longer; true if there are more.
   bool forget_some(std::size_t most);

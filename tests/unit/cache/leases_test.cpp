@@ -2,6 +2,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pinfold/base/work.hpp"
@@ -734,4 +735,124 @@ TEST_CASE("leases of a policy that is gone do not count for the next one") {
   rig.name = "old:1";
   CHECK(rig.release(first.token));
   CHECK(rig.cache.counters_of(slot).leases_alive == 1);
+}
+
+namespace {
+
+// So many tags, begin0 and on, as store::Extra keeps them.
+std::string many_tags(const std::string& begin, unsigned count) {
+  std::string tags;
+  for (unsigned i = 0; i < count; ++i) {
+    const std::string tag = begin + std::to_string(i);
+    tags += static_cast<char>(tag.size()) + tag;
+  }
+  return tags;
+}
+
+std::uint64_t most_bytes(Rig& rig, std::string_view cause) {
+  for (const auto& [name, account] : rig.keyspace.lock_watch().account.causes()) {
+    if (name == cause) return account.most.bytes;
+  }
+  return 0;
+}
+
+constexpr std::uint64_t most_bytes_of_hold = 256 * 1024;
+
+}  // namespace
+
+TEST_CASE("tending leases stops in time where they have many tags or long keys") {
+  Rig rig;
+  rig.keyspace.lock_watch().set_accounting(true);
+  const auto purge = [&](bool by_prefix, std::vector<std::string> names) {
+    Keyspace::Locks locks(rig.keyspace);
+    REQUIRE(rig.cache.purge(0, by_prefix, std::move(names), false, false, {}, locks));
+  };
+  const auto lease_all = [&](const std::string& begin, std::string_view tags) {
+    for (int i = 0; i < 300; ++i) {
+      rig.name = begin + std::to_string(i);
+      REQUIRE(rig.grant(600'000, tags).token != 0);
+    }
+  };
+  SECTION("many tags") {
+    lease_all("k", many_tags("t", 800));
+    std::vector<std::string> others;
+    for (int i = 0; i < 1000; ++i) others.push_back("z" + std::to_string(i));
+    purge(false, std::move(others));
+  }
+  SECTION("long keys") {
+    const std::string begin(4000, 'a');
+    lease_all(begin + "k", {});
+    for (int i = 0; i < 500; ++i) purge(true, {begin + "x" + std::to_string(i)});
+  }
+  for (int i = 0; i < 10; ++i) rig.cache.tend(monotonic_ms());
+  CHECK(most_bytes(rig, "tend-leases") > most_bytes_of_hold / 4);
+  CHECK(most_bytes(rig, "tend-leases") <= most_bytes_of_hold);
+  CHECK(rig.cache.leases_alive() == 300);
+  CHECK(rig.cache.counters.voided == 0);
+}
+
+TEST_CASE("when there is no lease to be had, all who wait are told so with one message") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  for (std::uint64_t client = 0; client < 1000; ++client) REQUIRE(rig.wait(client, client % 10 == 0 ? 0 : 10'000) != 0);
+  const work::Counting counting;
+  SECTION("leases are used up") {
+    rig.cache.max_leases = 0;
+    REQUIRE(rig.release(grant.token));
+  }
+  SECTION("those of the policy are") {
+    Policy policy{.name = "p", .match = "*"};
+    policy.max_leases = 1;
+    rig.cache.set_policies({policy});
+    const std::string key = std::exchange(rig.name, "another");
+    REQUIRE(rig.grant().token != 0);
+    rig.name = key;
+    REQUIRE(rig.release(grant.token));
+  }
+  CHECK(counting.counts().nodes < 100);
+  CHECK(rig.deliveries == 1);
+  CHECK(rig.answers.size() == 1000);
+  for (const Delivered& answer : rig.answers) CHECK((answer.answer.token == 0 && answer.answer.ms > 0));
+  CHECK(rig.cache.waiters() == 0);
+}
+
+TEST_CASE("clients that want no lease keep nobody from the next one") {
+  Rig rig;
+  const Grant grant = rig.grant();
+  for (std::uint64_t client = 0; client < 1000; ++client) REQUIRE(rig.wait(client, 0) != 0);
+  REQUIRE(rig.wait(5000) != 0);
+  REQUIRE(rig.wait(5001) != 0);
+  REQUIRE(rig.release(grant.token));
+  REQUIRE(rig.answers.size() == 1);
+  CHECK(rig.answers[0].client == 5000);
+  CHECK(rig.answers[0].ticket < (1ULL << 63));
+  REQUIRE(rig.release(rig.answers[0].answer.token));
+  REQUIRE(rig.answers.size() == 2);
+  CHECK(rig.answers[1].client == 5001);
+  REQUIRE(rig.release(rig.answers[1].answer.token));
+  CHECK(rig.answers.size() == 1002);  // nobody is left to load
+}
+
+TEST_CASE("leases that end together drop none of the tags that were purged") {
+  Rig rig;
+  rig.keyspace.lock_watch().set_accounting(true);
+  for (int i = 0; i < 400; ++i) {
+    Keyspace::Locks locks(rig.keyspace);
+    std::vector<std::string> names;
+    for (int tag = 0; tag < 32; ++tag) names.push_back(std::to_string(i) + ":" + std::to_string(tag));
+    REQUIRE(rig.cache.purge(0, false, std::move(names), false, false, {}, locks));
+    locks.release();
+    rig.name = "k" + std::to_string(i);
+    REQUIRE(rig.grant(1000).token != 0);
+  }
+  advance_clock_for_test(1001);
+  for (int i = 0; i < 20; ++i) rig.cache.tend(monotonic_ms());
+  CHECK(rig.cache.leases_alive() == 0);
+  for (const auto& [name, account] : rig.keyspace.lock_watch().account.causes()) {
+    if (name == "tend-leases") CHECK(account.most.nodes <= 512);
+  }
+  while (rig.keyspace.background_step(unix_ms(), 100'000)) {
+  }
+  rig.cache.tell_finished();
+  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
 }
