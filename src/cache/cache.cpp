@@ -233,9 +233,9 @@ void Cache::tell_finished() {
 
 // --- waiting ---
 
-std::uint64_t Cache::add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key) {
+std::uint64_t Cache::add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key, bool& sooner) {
   const Alarms::Set set = alarms_.set(at, {shard, db, std::string(key)});
-  if (set.first && wake) wake();
+  sooner |= set.first;
   return set.number;
 }
 

@@ -277,7 +277,8 @@ void Leases::set_alarm(States::iterator at) {
   if (state.token == 0 || (state.alarm != 0 && state.alarm_at == state.deadline)) return;
   cancel_alarm(state);
   state.alarm_at = state.deadline;
-  state.alarm = cache_.add_alarm(state.alarm_at, shard_, at->first.first, at->first.second);
+  state.alarm = cache_.add_alarm(state.alarm_at, shard_, at->first.first, at->first.second, sooner_);
+  if (sooner_) listening_->unsettled = true;
 }
 
 void Leases::cancel_alarm(State& state) {
@@ -503,6 +504,7 @@ void Leases::settle() {
     while (unsettled_ != nullptr) std::exchange(unsettled_, unsettled_->next_unsettled)->unsettled = false;
   }
   listening_->unsettled = false;
+  if (std::exchange(sooner_, false) && cache_.wake) cache_.wake();
 }
 
 }  // namespace pinfold::cache

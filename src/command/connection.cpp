@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/version.hpp"
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cursor.hpp"
@@ -69,9 +70,11 @@ void swapdb(Call& call) {
     return call.reply.error("ERR DB index is out of range");
   }
   if (*first != *second) {
+    const WakeLater later;
     if (call.held.empty()) call.held.acquire_all();
     call.read_clock();
     call.engine.keyspace.swap(static_cast<unsigned>(*first), static_cast<unsigned>(*second), call.now, call.held);
+    if (!call.in_transaction) call.held.release();
   }
   call.reply.ok();
 }

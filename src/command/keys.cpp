@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/databases.hpp"
@@ -194,8 +195,10 @@ void flushdb(Call& call) {
 
 void flushall(Call& call) {
   if (!take_flush_mode(call)) return;
+  const WakeLater later;
   if (call.held.empty()) call.held.acquire_all();  // or MOVE could carry a value past it
   for (unsigned db = 0; db < store::database_count; ++db) call.engine.keyspace.flush(db, call.held);
+  if (!call.in_transaction) call.held.release();
   call.reply.ok();
 }
 

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
@@ -139,6 +140,7 @@ void exec(Call& call) {
     release_watched(session, call.engine, call.held);
     return call.reply.error("EXECABORT Transaction discarded because of previous errors.");
   }
+  const WakeLater later;
   const std::size_t mark = call.reply.output().mark();
   const Plan plan = make_plan(*session.transaction, session, call.engine.keyspace);
   if (plan.whole_keyspace) {

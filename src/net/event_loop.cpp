@@ -1,7 +1,5 @@
 #include "pinfold/net/event_loop.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -60,8 +58,7 @@ void EventLoop::post(std::function<void()> work) {
   wake();
 }
 
-void EventLoop::wake() {
-  work::system_call();
+void EventLoop::wake_now() {
   const std::uint64_t one = 1;
   [[maybe_unused]] const ssize_t size = write(wake_, &one, sizeof one);
 }

@@ -6,7 +6,6 @@
 #include <chrono>
 #include <new>
 
-#include "pinfold/base/work.hpp"
 #include "pinfold/command/memory_report.hpp"
 
 namespace pinfold::server {
@@ -33,8 +32,7 @@ void Background::stop() {
   write_events();
 }
 
-void Background::wake() {
-  work::system_call();  // if the thread is asleep
+void Background::wake_now() {
   {
     const std::lock_guard lock(mutex_);
     woken_ = true;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "pinfold/base/random.hpp"
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/shard.hpp"
 
@@ -69,6 +70,12 @@ void Keyspace::Locks::lock_held() {
 // Whoever has written sees to those who waited for it before others come.
 void Keyspace::Locks::unlock(unsigned shard) {
   Shard& held = *keyspace_->shards_[shard];
+  if (held.listening.unsettled) [[unlikely]] return settle_and_unlock(held);
+  held.mutex.unlock();
+}
+
+[[gnu::noinline]] void Keyspace::Locks::settle_and_unlock(Shard& held) {
+  const WakeLater later;
   held.listening.settle();
   held.mutex.unlock();
 }
@@ -81,7 +88,11 @@ void Keyspace::Locks::release() {
     if (keyspace_->memory_.heap().has_news()) [[unlikely]] keyspace_->wake();
     return;
   }
-  if (held_.none()) return;
+  if (!held_.none()) release_several();
+}
+
+[[gnu::noinline]] void Keyspace::Locks::release_several() {
+  const WakeLater later;
   for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
     if (held_.test(i)) unlock(i);
   }
@@ -111,6 +122,7 @@ void Keyspace::for_each_shard(const Locks& held, Action&& action) {
 template <class Action>
 void Keyspace::with_shard(unsigned index, const Locks& held, Action&& action) {
   Shard& shard = *shards_[index];
+  const WakeLater later;
   std::unique_lock lock(shard.mutex, std::defer_lock);
   if (!held.holds(index)) lock.lock();
   action(shard);
@@ -165,6 +177,7 @@ std::uint64_t Keyspace::entries(unsigned db, Locks& held) {
 }
 
 void Keyspace::flush(unsigned db, Locks& held) {
+  const WakeLater later;
   const All all(held);
   std::vector<std::unique_ptr<Table>> tables;
   tables.reserve(shard_count());
@@ -177,6 +190,7 @@ void Keyspace::flush(unsigned db, Locks& held) {
 }
 
 bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted) {
+  const WakeLater later;
   const All all(held);
   bool room = true;
   for_each_shard(held, [&](Shard& shard) { room &= !shard.tables[db] || shard.tables[db]->can_purge(*purge); });

@@ -114,7 +114,8 @@ def setrange(world, rng, words):
 
 @row("incrby", "decrby", "incrbyfloat")
 def increments(world, rng, words):
-    return [*words, world.written(), rng.randint(-9, 9)]
+    key = world.written() if rng.random() < 0.8 else b"counter%d" % rng.randint(0, 9)  # most hold no number
+    return [*words, key, rng.randint(-9, 9)]
 
 
 @row("mget", "exists", "touch", "del", "unlink")

@@ -166,7 +166,7 @@ class Cache {
   /// Has the background call tell_waiting().
   void ask_to_tell();
   /// As Alarms::set.
-  std::uint64_t add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key);
+  std::uint64_t add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key, bool& sooner);
   void cancel_alarm(MonoMs at, std::uint64_t number) { alarms_.cancel(at, number); }
 
   store::Keyspace& keyspace_;

@@ -184,6 +184,7 @@ class Leases final : public store::KeyListener {
   States states_;
   RefusedVersions refused_;  // by the number that data_ has for the database
   State* unsettled_ = nullptr;  // a list: to note one more takes no memory
+  bool sooner_ = false;  // an alarm was set before all others: the background is to know when the lock is given back
   std::set<State*> waited_for_;  // those with waiters, and some that had any
   State* told_ = nullptr;        // the last that tell_waiting() has looked at; it may be gone
   Filling* filling_ = nullptr;

@@ -13,9 +13,11 @@
 #include <span>
 #include <vector>
 
+#include "pinfold/base/sleeper.hpp"
+
 namespace pinfold::net {
 
-class EventLoop {
+class EventLoop final : public Sleeper {
  public:
   EventLoop();
   ~EventLoop();
@@ -32,10 +34,10 @@ class EventLoop {
 
   /// Has `work`, which must not throw, done on the loop's thread. From any thread. Throws std::bad_alloc.
   void post(std::function<void()> work);
-  /// Has wait() return soon. From any thread; takes no memory.
-  void wake();
 
  private:
+  /// Has wait() return soon.
+  void wake_now() override;
   static constexpr int most_events = 64;
 
   void do_posted();

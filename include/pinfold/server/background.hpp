@@ -7,11 +7,12 @@
 #include <mutex>
 #include <thread>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/command/engine.hpp"
 
 namespace pinfold::server {
 
-class Background {
+class Background final : public Sleeper {
  public:
   explicit Background(command::Engine& engine) : engine_(engine) {}
   ~Background() { stop(); }
@@ -26,7 +27,7 @@ class Background {
   bool step(std::int64_t budget_us);
   void tend_cache();
   void write_events();
-  void wake();
+  void wake_now() override;
 
   command::Engine& engine_;
   std::uint64_t resident_at_start_ = 0;

@@ -111,6 +111,8 @@ class Keyspace {
    private:
     void lock_held();
     void unlock(unsigned shard);
+    static void settle_and_unlock(Shard& held);
+    void release_several();
 
     Keyspace* keyspace_;
     std::bitset<max_shards> held_;
