@@ -1,13 +1,14 @@
 #include "pinfold/base/block_heap.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <fstream>
 #include <new>
+#include <span>
 #include <utility>
 
 #include "pinfold/base/work.hpp"
@@ -46,21 +47,25 @@ std::size_t next(const std::vector<std::uint64_t>& map, std::size_t at, std::siz
   return end;
 }
 
-// Where the clear bits that end at `at` (which is clear) begin.
-std::size_t clear_from(const std::vector<std::uint64_t>& map, std::size_t at) {
-  for (;;) {
-    const std::uint64_t below = map[at / bits] << (bits - 1 - at % bits);
-    if (below != 0) return at + 1 - static_cast<std::size_t>(std::countl_zero(below));
-    if (at < bits) return 0;
-    at = at / bits * bits - 1;
-  }
-}
-
 constexpr std::size_t units_per_page = BlockHeap::page / BlockHeap::unit;
 
 bool page_in_use(const std::vector<std::uint64_t>& used, std::size_t page) {
   const std::size_t first = page * units_per_page;
   return next(used, first, first + units_per_page, true) != first + units_per_page;
+}
+
+// Whether addresses that are reserved and not used count for nothing.
+bool addresses_are_free() {
+#ifdef __SANITIZE_THREAD__
+  return false;
+#else
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur != RLIM_INFINITY) return false;
+  int overcommit = 0;
+  std::ifstream("/proc/sys/vm/overcommit_memory") >> overcommit;
+  constexpr int strict = 2;
+  return overcommit != strict;
+#endif
 }
 
 }  // namespace
@@ -71,7 +76,9 @@ BlockHeap::BlockHeap(std::function<void(std::int64_t)> account, std::size_t spar
 BlockHeap::~BlockHeap() {
   while (give_back(region_size)) {
   }
-  for (const auto& region : regions_) munmap(region->base, region_size);
+  for (const auto* regions : {&regions_, &ready_}) {
+    for (const auto& region : *regions) munmap(region->base, region_size);
+  }
 }
 
 char* BlockHeap::map(std::size_t bytes) {
@@ -80,67 +87,149 @@ char* BlockHeap::map(std::size_t bytes) {
   return base == MAP_FAILED ? nullptr : static_cast<char*>(base);
 }
 
+// --- mappings ---
+
+char* BlockHeap::map_block(std::size_t size) {
+  constexpr std::size_t most_reserved = 32UL << 40;  // of the 2^47 bytes that there are
+  static const bool free_addresses = addresses_are_free();
+  std::size_t range = size;
+  {
+    const std::lock_guard lock(mutex_);
+    if (free_addresses && size < range_size && reserved_ + range_size <= most_reserved) range = range_size;
+  }
+  char* block = map(range);
+  if (block == nullptr && range != size) block = map(range = size);
+  if (block == nullptr) return nullptr;
+  if (range != size) {
+    work::system_call();
+    madvise(block, range, MADV_NOHUGEPAGE);  // the last page of the block would be a huge one
+  }
+  const std::lock_guard lock(mutex_);
+  try {
+    ranges_.emplace(block, range);
+  } catch (const std::bad_alloc&) {
+    munmap(block, range);
+    return nullptr;
+  }
+  reserved_ += range;
+  return block;
+}
+
+char* BlockHeap::grow_mapping(char* block, std::size_t size, std::size_t bytes) {
+  std::size_t range = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    range = ranges_.at(block);
+  }
+  if (bytes <= range) return block;
+  char* const moved = remap(block, range, size, bytes);
+  if (moved == nullptr) return nullptr;
+  const std::lock_guard lock(mutex_);
+  auto place = ranges_.extract(block);  // to be put back without taking memory
+  place.key() = moved;
+  place.mapped() = bytes;
+  ranges_.insert(std::move(place));
+  reserved_ += bytes - range;
+  return moved;
+}
+
 // A larger mapping with the same bytes; null if it cannot be had.
-char* BlockHeap::remap(char* block, std::size_t size, std::size_t bytes) {
+char* BlockHeap::remap(char* block, std::size_t range, [[maybe_unused]] std::size_t size, std::size_t bytes) {
   work::system_call();
 #ifdef __SANITIZE_THREAD__
   // It does not follow mremap: to it, whoever gets the old place next would race with whoever wrote there.
   char* const moved = map(bytes);
   if (moved == nullptr) return nullptr;
   std::memcpy(moved, block, size);
-  work::system_call();
-  munmap(block, size);
+  munmap(block, range);
   return moved;
 #else
-  work::system_call();
-  void* const moved = mremap(block, size, bytes, MREMAP_MAYMOVE);
+  void* const moved = mremap(block, range, bytes, MREMAP_MAYMOVE);
   return moved == MAP_FAILED ? nullptr : static_cast<char*>(moved);
 #endif
 }
 
-bool BlockHeap::add_region() {
+// --- regions ---
+
+std::unique_ptr<BlockHeap::Region> BlockHeap::make_region() {
   std::unique_ptr<Region> region;
   try {
     region = std::make_unique<Region>();
     region->used.resize(region_units / word_bits);
     region->resident.resize(region_pages / word_bits);
-    regions_.reserve(regions_.size() + 1);
   } catch (const std::bad_alloc&) {
-    return false;
+    return nullptr;
   }
   region->base = map(region_size);
-  if (region->base == nullptr) return false;
+  if (region->base == nullptr) return nullptr;
   work::system_call();
   madvise(region->base, region_size, MADV_NOHUGEPAGE);  // holes would be filled again
+  return region;
+}
+
+void BlockHeap::prepare() {
+  if (is_ready_.load(std::memory_order_relaxed)) return;
+  std::unique_ptr<Region> region = make_region();
+  const std::lock_guard lock(mutex_);
+  if (region == nullptr || is_ready_.load(std::memory_order_relaxed)) {
+    if (region != nullptr) munmap(region->base, region_size);
+    return;
+  }
+  try {
+    regions_.reserve(regions_.size() + 1);
+    longest_.reserve(regions_.size() + 1);
+    ready_.reserve(1);
+  } catch (const std::bad_alloc&) {
+    munmap(region->base, region_size);
+    return;
+  }
+  ready_.push_back(std::move(region));
+  is_ready_.store(true, std::memory_order_relaxed);
+}
+
+// With mutex_.
+bool BlockHeap::add_region() {
+  std::unique_ptr<Region> region;
+  if (!ready_.empty()) {
+    region = std::move(ready_.back());
+    ready_.pop_back();
+    is_ready_.store(false, std::memory_order_relaxed);
+    news_.store(true, std::memory_order_relaxed);
+  } else {
+    region = make_region();
+    if (region == nullptr) return false;
+    try {
+      regions_.reserve(regions_.size() + 1);
+      longest_.reserve(regions_.size() + 1);
+    } catch (const std::bad_alloc&) {
+      munmap(region->base, region_size);
+      return false;
+    }
+  }
   const auto place = std::lower_bound(regions_.begin(), regions_.end(), region,
                                       [](const auto& a, const auto& b) { return a->base < b->base; });
+  longest_.insert(longest_.begin() + (place - regions_.begin()), static_cast<std::uint32_t>(region_units));
   regions_.insert(place, std::move(region));
   return true;
 }
 
-BlockHeap::Region& BlockHeap::region_of(const char* block) {
+// Of the region in which it lies.
+std::size_t BlockHeap::index_of(const char* block) const {
   const auto above = std::upper_bound(regions_.begin(), regions_.end(), block,
                                       [](const char* at, const auto& region) { return at < region->base; });
-  return **std::prev(above);
+  return static_cast<std::size_t>(above - regions_.begin()) - 1;
 }
 
-// The first hole of at least `units`, or region_units; knows the largest hole afterwards if there is none.
-std::size_t BlockHeap::find_hole(Region& region, std::size_t units) {
-  std::size_t largest = 0;
-  region.first_free = next(region.used, region.first_free, region_units, false);
-  for (std::size_t at = region.first_free; at < region_units;) {
-    const std::size_t end = next(region.used, at, region_units, true);
-    if (end - at >= units) return at;
-    largest = std::max(largest, end - at);
-    work::nodes();
-    at = next(region.used, end, region_units, false);
-  }
-  region.largest = largest;
-  return region_units;
+void BlockHeap::mark(std::size_t index, std::size_t at, std::size_t units, bool used) {
+  Region& region = *regions_[index];
+  fill(region.used, at, units, used);
+  region.holes.update(region.used, at / word_bits, (at + units - 1) / word_bits + 1);
+  longest_[index] = static_cast<std::uint32_t>(region.holes.longest());
 }
 
 // Marks a run as used; returns the bytes of pages that nobody used before.
-std::int64_t BlockHeap::take(Region& region, std::size_t at, std::size_t units) {
+std::int64_t BlockHeap::take(std::size_t index, std::size_t at, std::size_t units) {
+  Region& region = *regions_[index];
   const std::size_t first = at / units_per_page;
   const std::size_t last = (at + units - 1) / units_per_page;
   std::int64_t fresh = 0;
@@ -152,7 +241,7 @@ std::int64_t BlockHeap::take(Region& region, std::size_t at, std::size_t units) 
     --region.spare;
     spare_pages_.fetch_sub(1, std::memory_order_relaxed);
   }
-  fill(region.used, at, units, true);
+  mark(index, at, units, true);
   fill(region.resident, first, last - first + 1, true);
   return fresh * static_cast<std::int64_t>(page);
 }
@@ -161,7 +250,7 @@ char* BlockHeap::allocate(std::size_t bytes) {
   work::allocation();
   const std::size_t size = rounded(bytes);
   if (size >= own_mapping) {
-    char* block = map(size);
+    char* block = map_block(size);
     if (block != nullptr) account_(static_cast<std::int64_t>(size));
     return block;
   }
@@ -170,19 +259,21 @@ char* BlockHeap::allocate(std::size_t bytes) {
   std::int64_t fresh = 0;
   {
     const std::lock_guard lock(mutex_);
-    const auto take_from = [&](Region& region) {
-      if (region.largest < units) return false;
-      const std::size_t at = find_hole(region, units);
-      if (at == region_units) return false;
-      fresh = take(region, at, units);
-      block = region.base + at * unit;
-      return true;
+    const auto find = [&] {
+      const auto found = std::find_if(longest_.begin(), longest_.end(), [units](std::uint32_t longest) { return longest >= units; });
+      return static_cast<std::size_t>(found - longest_.begin());
     };
-    const bool found = std::any_of(regions_.begin(), regions_.end(), [&](auto& region) { return take_from(*region); });
-    if (!found) {
+    std::size_t index = find();
+    constexpr std::size_t in_a_line = 16;
+    work::nodes(index / in_a_line);
+    if (index == regions_.size()) {
       if (!add_region()) return nullptr;
-      std::any_of(regions_.begin(), regions_.end(), [&](auto& region) { return take_from(*region); });
+      index = find();
     }
+    const Region& region = *regions_[index];
+    const std::size_t at = region.holes.find(region.used, units);
+    fresh = take(index, at, units);
+    block = region.base + at * unit;
   }
   account_(fresh);
   return block;
@@ -192,17 +283,18 @@ char* BlockHeap::grow(char* block, std::size_t size, std::size_t bytes) {
   const std::size_t wanted = rounded(bytes);
   if (wanted <= size) return block;
   if (size >= own_mapping) {
-    char* const moved = remap(block, size, wanted);
-    if (moved != nullptr) account_(static_cast<std::int64_t>(wanted - size));
-    return moved;
+    char* const grown = grow_mapping(block, size, wanted);
+    if (grown != nullptr) account_(static_cast<std::int64_t>(wanted - size));
+    return grown;
   }
   if (wanted < own_mapping) {
     const std::size_t more = (wanted - size) / unit;
     std::unique_lock lock(mutex_);
-    Region& region = region_of(block);
+    const std::size_t index = index_of(block);
+    const Region& region = *regions_[index];
     const std::size_t end = static_cast<std::size_t>(block - region.base + static_cast<std::ptrdiff_t>(size)) / unit;
     if (end + more <= region_units && next(region.used, end, end + more, true) == end + more) {
-      const std::int64_t fresh = take(region, end, more);
+      const std::int64_t fresh = take(index, end, more);
       lock.unlock();
       account_(fresh);
       return block;
@@ -250,13 +342,11 @@ void BlockHeap::free_run(char* block, std::size_t size) {
   std::int64_t freed = 0;
   {
     const std::lock_guard lock(mutex_);
-    Region& region = region_of(block);
+    const std::size_t index = index_of(block);
+    Region& region = *regions_[index];
     const std::size_t units = size / unit;
     const std::size_t at = static_cast<std::size_t>(block - region.base) / unit;
-    fill(region.used, at, units, false);
-    region.first_free = std::min(region.first_free, at);
-    const std::size_t hole = next(region.used, at, region_units, true) - clear_from(region.used, at);
-    region.largest = std::max(region.largest, hole);
+    mark(index, at, units, false);
 
     std::size_t first = at / units_per_page;
     std::size_t end = (at + units - 1) / units_per_page + 1;
@@ -294,6 +384,7 @@ std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
   std::unique_lock lock(mutex_);
   if (spare_pages_.load(std::memory_order_relaxed) * page <= keep) return 0;
   const auto found = std::find_if(regions_.begin(), regions_.end(), [](const auto& region) { return region->spare > 0; });
+  const auto index = static_cast<std::size_t>(found - regions_.begin());
   Region& region = **found;
   if (trim_at_ >= region_pages) trim_at_ = 0;
   std::size_t pages = 0;
@@ -302,7 +393,7 @@ std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
   // Nobody may take them meanwhile.
   const std::size_t at = first * units_per_page;
   const std::size_t units = pages * units_per_page;
-  fill(region.used, at, units, true);
+  mark(index, at, units, true);
   fill(region.resident, first, pages, false);
   region.spare -= pages;
   spare_pages_.fetch_sub(pages, std::memory_order_relaxed);
@@ -310,9 +401,7 @@ std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
   work::system_call();
   madvise(region.base + first * page, pages * page, MADV_DONTNEED);
   lock.lock();
-  fill(region.used, at, units, false);
-  region.first_free = std::min(region.first_free, at);
-  region.largest = std::max(region.largest, next(region.used, at, region_units, true) - clear_from(region.used, at));
+  mark(index_of(region.base), at, units, false);  // another region may have come before it
   return pages * page;
 }
 
@@ -368,14 +457,21 @@ std::size_t BlockHeap::give_back_noted(std::size_t bytes) {
     noted_bytes_ -= here;
     return here;
   }
+  std::size_t range = 0;
   {
     const std::lock_guard lock(mutex_);
     oldest_noted_ = noted->next;
     if (oldest_noted_ == nullptr) newest_noted_ = nullptr;
+    if (mapping) {
+      const auto place = ranges_.find(block);
+      range = place->second;
+      reserved_ -= range;
+      ranges_.erase(place);
+    }
   }
   if (mapping) {
     work::system_call();
-    munmap(block, size);
+    munmap(block, range);
   } else {
     work::bytes(size);
     std::memset(block, 0, size);

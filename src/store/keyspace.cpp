@@ -27,6 +27,8 @@ Keyspace::Keyspace(const KeyspaceOptions& options)
       tag_marks_(memory_),
       shard_mask_(options.shards - 1) {
   assert(options.shards > 0 && options.shards <= max_shards && (options.shards & shard_mask_) == 0);
+  memory_.heap().prepare();
+  memory_.index_heap().prepare();
   std::iota(databases_.begin(), databases_.end(), std::uint64_t{0});
   shards_.reserve(options.shards);
   for (unsigned i = 0; i < options.shards; ++i) {

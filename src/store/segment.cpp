@@ -1,7 +1,5 @@
 #include "pinfold/store/segment.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -10,6 +8,7 @@
 #include <cstring>
 #include <new>
 #include <span>
+#include <utility>
 
 #include "pinfold/base/work.hpp"
 
@@ -17,8 +16,29 @@ namespace pinfold::store {
 
 SegmentPool::~SegmentPool() {
   for (const Region& region : regions_) munmap(region.base, region_size);
+  if (next_region_.base != nullptr) munmap(next_region_.base, region_size);
 }
 
+// Without a base if the system has none.
+SegmentPool::Region SegmentPool::map_region() const {
+  // Aligned to huge pages: mapped larger, and the ends cut off.
+  work::system_call();
+  void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (raw == MAP_FAILED) return {};
+  char* const mapped = static_cast<char*>(raw);
+  const std::size_t before = (huge_page - reinterpret_cast<std::uintptr_t>(raw) % huge_page) % huge_page;
+  char* const base = mapped + before;
+  if (before > 0) munmap(mapped, before);
+  munmap(base + region_size, huge_page - before);
+  // Entries are met in random order: with small pages most look-ups would walk the page tables first. A small cache
+  // would feel the rounding up to 2 MB.
+  const bool huge = memory_.limit() == 0 || memory_.limit() >= worth_huge_pages;
+  madvise(base, region_size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+  return {base, huge};
+}
+
+// With mutex_.
 bool SegmentPool::add_region() {
   // Room to note everything that may ever be free: to give memory back must not take any.
   try {
@@ -29,21 +49,9 @@ bool SegmentPool::add_region() {
   } catch (const std::bad_alloc&) {
     return false;
   }
-  // Aligned to huge pages: mapped larger, and the ends cut off.
-  work::system_call();
-  void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (raw == MAP_FAILED) return false;
-  char* const mapped = static_cast<char*>(raw);
-  const std::size_t before = (huge_page - reinterpret_cast<std::uintptr_t>(raw) % huge_page) % huge_page;
-  char* const base = mapped + before;
-  if (before > 0) munmap(mapped, before);
-  munmap(base + region_size, huge_page - before);
-  // Entries are met in random order: with small pages most look-ups would walk the page tables first. A small cache
-  // would feel the rounding up to 2 MB.
-  const bool huge = memory_.limit() == 0 || memory_.limit() >= worth_huge_pages;
-  madvise(base, region_size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-  regions_.push_back({base, huge});
+  const Region region = next_region_.base != nullptr ? std::exchange(next_region_, {}) : map_region();
+  if (region.base == nullptr) return false;
+  regions_.push_back(region);
   carved_ = 0;
   return true;
 }
@@ -64,6 +72,16 @@ char* SegmentPool::take_cold() {
 void SegmentPool::refill() {
   const std::unique_lock alone(refill_mutex_, std::try_to_lock);
   if (!alone) return;
+  bool is_ready = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_ready = next_region_.base != nullptr;
+  }
+  if (!is_ready) {
+    const Region region = map_region();
+    const std::lock_guard lock(mutex_);
+    next_region_ = region;  // which only this function sets
+  }
   std::array<char*, huge_page / segment_size> taken{};
   std::size_t count = 0;
   {

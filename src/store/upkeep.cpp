@@ -122,6 +122,8 @@ void Keyspace::ask_for_measurement() {
 
 // Gives back to the system some of what was freed while shards were locked; true if there is more.
 bool Keyspace::give_back(std::size_t bytes) {
+  memory_.heap().prepare();
+  memory_.index_heap().prepare();
   const bool segments = pool_->give_back(bytes / segment_size);
   const bool index = memory_.index_heap().give_back(bytes);
   return memory_.heap().give_back(bytes) || segments || index;
@@ -134,7 +136,10 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
   constexpr std::uint64_t much = 64 * 1024;
   pool_->prepare();
   // Who takes much helps to give back as much; the background does it for all others.
-  if (bytes >= much && memory_.heap().noted() > 0) memory_.heap().give_back(bytes);
+  if (bytes >= much) {
+    memory_.heap().prepare();
+    if (memory_.heap().noted() > 0) memory_.heap().give_back(bytes);
+  }
   const auto fits = [&] { return room != nullptr && bytes >= much ? room->take(memory_, wanted) : memory_.fits(wanted); };
   if (fits()) return true;
   if (!memory_.could_fit(wanted)) return false;

@@ -56,7 +56,6 @@ NOT_YET = [
     Excuse("a large value that is shared, or grows, is copied under the lock", {"bytes"}, {"append", "setrange", "setbit"}, sometimes=True),
     Excuse("BITOP keeps copies of small sources and compares them before it stores its result", {"bytes"}, {"bitop"}, sometimes=True),
     Excuse("a group of the index is rebuilt as a whole", {"entries"}, {"writes"}),
-    Excuse("a hole among blocks is searched from the first one on", {"nodes"}, {"writes"}),
     Excuse("a group of the index is visited as a whole", {"entries"}, {"keys", "scan"}),
 ]
 

@@ -74,14 +74,15 @@ class SegmentPool {
   static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // of maxmemory
 
   struct Region {
-    char* base;
-    bool huge;
+    char* base = nullptr;
+    bool huge = false;
   };
   /// Lies in the segment itself.
   struct Noted {
     Noted* next;
   };
   void note(char* base);
+  Region map_region() const;
   bool add_region();
   char* take_cold();
   void refill();
@@ -90,6 +91,7 @@ class SegmentPool {
   Memory& memory_;
   std::mutex mutex_;
   std::vector<Region> regions_;
+  Region next_region_;  // not in use yet: to map one takes too long where a shard is locked
   std::size_t carved_ = region_size;  // bytes of the last region handed out
   std::vector<char*> warm_;  // free, with pages
   std::vector<char*> cold_;  // free, pages given back

@@ -286,3 +286,49 @@ TEST_CASE("a blob that is to be wiped is wiped by its last holder, and slack wit
   require(longer.view() == std::string(100, 'l'), "the value");
   require(std::string(longer.data() + 100, slack) == std::string(slack, '\0'), "the slack");
 }
+
+TEST_CASE("in a heap full of small holes a larger one is found in few steps, and where one search left off does not matter") {
+  BlockHeap heap([](std::int64_t) {});
+  constexpr std::size_t small = BlockHeap::unit;
+  std::vector<char*> blocks;
+  for (int i = 0; i < 40'000; ++i) blocks.push_back(heap.allocate(small));
+  for (std::size_t i = 0; i < blocks.size(); i += 2) heap.free(blocks[i], small);
+  constexpr std::uint64_t most_nodes = 16;
+  for (int i = 0; i < 50; ++i) {
+    const work::Counting counting;
+    char* const large = heap.allocate(8 * small);
+    require(large > blocks.back(), "a hole of another size was given");
+    heap.free(heap.allocate(small), small);
+    if (counting.counts().nodes > 2 * most_nodes) FAIL(counting.counts().nodes << " nodes");
+    if (i % 2 == 0) heap.free(large, 8 * small);
+  }
+}
+
+TEST_CASE("blocks take no system call while a reservation is ready, nor to grow from a megabyte on") {
+  BlockHeap heap([](std::int64_t) {});
+  heap.prepare();
+  std::vector<char*> blocks;
+  {
+    const work::Counting counting;
+    constexpr std::size_t size = 900 * 1024;
+    for (int i = 0; i < 70; ++i) blocks.push_back(heap.allocate(size));
+    CHECK(counting.counts().system_calls == 0);
+    for (char* block : blocks) heap.free(block, size);
+    CHECK(counting.counts().system_calls == 0);
+  }
+  CHECK(heap.has_news());
+  Blob value = Blob::zeroed(heap, 2 * BlockHeap::own_mapping);
+  const char* const before = value.data();
+  value.data()[100] = 'v';
+  {
+    const work::Counting counting;
+    for (std::size_t size = value.size(); size < 512 * BlockHeap::own_mapping; size += size / 4) REQUIRE(value.resize(size));
+    CHECK(counting.counts().bytes == 0);
+#ifndef __SANITIZE_THREAD__
+    CHECK(counting.counts().system_calls == 0);
+    CHECK((value.data() == before));
+#endif
+  }
+  REQUIRE(value.resize(BlockHeap::range_size + BlockHeap::own_mapping));  // which may have to move
+  CHECK(value.data()[100] == 'v');
+}
