@@ -1,7 +1,5 @@
 #include "pinfold/eviction/ghost.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 
 #include "pinfold/base/prefetch.hpp"
@@ -23,17 +21,9 @@ std::uint32_t fingerprint(std::uint64_t hash) { return (static_cast<std::uint32_
 
 }  // namespace
 
-Ghost::Words::Words(std::size_t count) {
-  work::system_call();
-  constexpr int access = PROT_READ | PROT_WRITE;
-  void* const pages = mmap(nullptr, count * sizeof(std::uint32_t), access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (pages != MAP_FAILED) words_ = {static_cast<std::uint32_t*>(pages), count};
-}
-
 Ghost::Words::~Words() {
   if (words_.empty()) return;
-  work::system_call();
-  munmap(words_.data(), words_.size_bytes());
+  pages_ != nullptr ? pages_->give_back(words_) : GhostPages::unmap(words_);
 }
 
 bool Ghost::Words::provide(std::size_t pages) {
@@ -47,8 +37,10 @@ bool Ghost::Words::provide(std::size_t pages) {
   return provided_ < words_.size();
 }
 
-Ghost::Table::Table(std::size_t capacity)
-    : words_((capacity + ways - 1) / ways * ways),
+std::size_t Ghost::Table::words_for(std::size_t capacity) { return (capacity + ways - 1) / ways * ways; }
+
+Ghost::Table::Table(std::size_t capacity, std::span<std::uint32_t> words, GhostPages* pages)
+    : words_(words, pages),
       per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
 
 std::array<std::span<std::uint32_t>, 2> Ghost::Table::buckets_of(std::uint64_t hash) const {
@@ -94,12 +86,38 @@ void Ghost::resize(std::size_t capacity) {
   if (capacity < capacity_) previous_ = {};
   capacity_ = capacity;
   next_ = {};
-  next_ = Table(capacity);
+  const std::size_t words = Table::words_for(capacity);
+  if (pages_ != nullptr) {
+    drop_order();
+    order_ = pages_->order(words);
+    return;
+  }
+  next_ = Table(capacity, GhostPages::map(words), nullptr);
   if (next_.empty()) return;
   if (!next_.provide(few_pages)) install();
 }
 
+void Ghost::clear() {
+  capacity_ = 0;
+  until_forgotten_ = 0;
+  current_ = {};
+  previous_ = {};
+  next_ = {};
+  drop_order();
+}
+
+void Ghost::drop_order() {
+  if (order_ != nullptr && order_->has_come()) next_ = Table(capacity_, order_->take(), pages_);
+  next_ = {};
+  order_.reset();
+}
+
 bool Ghost::provide(std::size_t pages) {
+  if (order_ != nullptr) {
+    if (!order_->has_come()) return true;
+    next_ = Table(capacity_, order_->take(), pages_);
+    order_.reset();
+  }
   if (next_.empty()) return false;
   if (next_.provide(pages)) return true;
   install();

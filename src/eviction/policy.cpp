@@ -27,8 +27,8 @@ std::uint64_t of(const Occupancy& bytes, Queue queue) { return bytes[static_cast
 void Policy::set_kind(Kind kind) {
   kind_ = kind;
   if (is_lfu(kind)) return;
-  left_small_ = {};
-  left_main_ = {};
+  left_small_.clear();
+  left_main_.clear();
 }
 
 Queue Policy::admit(Candidate& candidate) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pinfold/base/prefetch.hpp"
+#include "pinfold/base/random.hpp"
 #include "pinfold/base/work.hpp"
 
 namespace pinfold::store {
@@ -19,7 +20,7 @@ Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const P
       settings_(settings),
       occupied_(occupied),
       index_(memory),
-      policy_(settings.kind.load(std::memory_order_relaxed)),
+      policy_(settings.kind.load(std::memory_order_relaxed), random_u64(), &memory.ghost_pages()),
       segments_(1) {}
 
 Table::~Table() {

@@ -91,6 +91,7 @@ bool Keyspace::Reclaiming::step() {
     if (fullest != max_shards) {
       Shard& shard = *keyspace_.shards_[fullest];
       Budget budget;
+      keyspace_.memory_.ghost_pages().tend();
       const LockAfterWaiters lock(shard.mutex);
       const Reclaimed result = shard.reclaim(now_, wanted_, pressure(), fruitless_ < most_patience, budget);
       if (result == Reclaimed::impossible) exhausted_.set(fullest);
@@ -124,6 +125,7 @@ void Keyspace::ask_for_measurement() {
 bool Keyspace::give_back(std::size_t bytes) {
   memory_.heap().prepare();
   memory_.index_heap().prepare();
+  memory_.ghost_pages().tend();
   const bool segments = pool_->give_back(bytes / segment_size);
   const bool index = memory_.index_heap().give_back(bytes);
   return memory_.heap().give_back(bytes) || segments || index;
@@ -216,6 +218,7 @@ bool Keyspace::prepare_eviction(std::int64_t end_us) {
       if (memory_.data() > limit / 8 * 7) return false;
       if (monotonic_us() >= end_us) return true;
       more = false;
+      memory_.ghost_pages().tend();
       const LockAfterWaiters lock(shard.mutex);
       for (const auto& table : shard.tables) more |= table && table->prepare_eviction();
     }

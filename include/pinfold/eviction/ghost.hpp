@@ -12,20 +12,29 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
+
+#include "pinfold/eviction/ghost_pages.hpp"
 
 namespace pinfold::eviction {
 
 class Ghost {
  public:
-  /// Remembers `capacity` entries: at once if those take a few pages, else once provide() has gone through them, and until
-  /// then as many as before. What is remembered stays so if the capacity grows. Without memory from the system it
+  /// Its pages come from `pages`; with null at once from the system, which takes a system call.
+  explicit Ghost(GhostPages* pages = nullptr) : pages_(pages) {}
+
+  /// Remembers `capacity` entries: at once if those take a few pages and `pages` is null, else once provide() has gone through them,
+  /// and until then as many as before. What is remembered stays so if the capacity grows. Without memory from the system it
   /// goes on as before.
   void resize(std::size_t capacity);
   std::size_t capacity() const { return capacity_; }
   std::size_t memory() const { return current_.memory() + previous_.memory() + next_.memory(); }
+
+  /// Forgets everything, and remembers nothing until resize().
+  void clear();
 
   /// Has the system provide up to so many pages of a table of another size: each insertion would otherwise wait for one,
   /// and whoever evicts inserts by the hundred. False when all are there.
@@ -47,13 +56,15 @@ class Ghost {
   class Words {
    public:
     Words() = default;
-    explicit Words(std::size_t count);
+    /// They go back to `pages`, if that is not null.
+    Words(std::span<std::uint32_t> words, GhostPages* pages) : words_(words), pages_(pages) {}
     ~Words();
     Words(Words&& other) noexcept
-        : words_(std::exchange(other.words_, {})), provided_(std::exchange(other.provided_, 0)) {}
+        : words_(std::exchange(other.words_, {})), provided_(std::exchange(other.provided_, 0)), pages_(other.pages_) {}
     Words& operator=(Words&& other) noexcept {
       std::swap(words_, other.words_);
       std::swap(provided_, other.provided_);
+      std::swap(pages_, other.pages_);
       return *this;
     }
     std::span<std::uint32_t> all() const { return words_; }
@@ -62,12 +73,15 @@ class Ghost {
    private:
     std::span<std::uint32_t> words_;
     std::size_t provided_ = 0;  // words
+    GhostPages* pages_ = nullptr;
   };
 
   class Table {
    public:
     Table() = default;
-    explicit Table(std::size_t capacity);
+    Table(std::size_t capacity, std::span<std::uint32_t> words, GhostPages* pages);
+    /// That one for `capacity` entries takes.
+    static std::size_t words_for(std::size_t capacity);
     std::size_t memory() const { return words_.all().size_bytes(); }
     bool empty() const { return words_.all().empty(); }
     bool provide(std::size_t pages) { return words_.provide(pages); }
@@ -87,11 +101,14 @@ class Ghost {
   };
 
   void install();
+  void drop_order();
 
+  GhostPages* pages_;
   std::size_t capacity_ = 0;
   std::size_t until_forgotten_ = 0;  // insertions until `previous_` holds nothing of use
   Table current_;
   Table previous_;
+  std::shared_ptr<GhostPages::Order> order_;  // for next_
   Table next_;  // takes over when its pages are there
 };
 

@@ -86,8 +86,9 @@ using Occupancy = std::array<std::uint64_t, queue_count>;
 
 class Policy {
  public:
-  /// The seed is for replays that are to repeat themselves.
-  explicit Policy(Kind kind = Kind::allkeys_lfu, std::uint64_t seed = random_u64()) : kind_(kind), random_(seed | 1) {}
+  /// The seed is for replays that are to repeat themselves. The ghosts' pages come from `pages`, if that is not null.
+  explicit Policy(Kind kind = Kind::allkeys_lfu, std::uint64_t seed = random_u64(), GhostPages* pages = nullptr)
+      : kind_(kind), random_(seed | 1), left_small_(pages), left_main_(pages) {}
 
   Kind kind() const { return kind_; }
   /// Entries stay where they are; those of queues that the new policy does not use leave them first.

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "pinfold/base/block_heap.hpp"
+#include "pinfold/eviction/ghost_pages.hpp"
 #include "pinfold/store/room.hpp"
 
 namespace pinfold::store {
@@ -34,6 +35,8 @@ class Memory {
   BlockHeap& heap() { return heap_; }
   /// Where the buckets of indexes live: they come and go in many sizes too. Counted as Use::index.
   BlockHeap& index_heap() { return index_heap_; }
+  /// For what eviction policies remember; counted as Use::ghosts by the tables.
+  eviction::GhostPages& ghost_pages() { return ghost_pages_; }
 
   /// Whether Keyspace::erase() is under way: what is freed now, or moves, must not leave older bytes behind.
   bool erasing() const { return erasing_.load(std::memory_order_relaxed); }
@@ -150,6 +153,7 @@ class Memory {
   std::atomic<std::int64_t> promised_{0};
   BlockHeap heap_;
   BlockHeap index_heap_;
+  eviction::GhostPages ghost_pages_;
 };
 
 }  // namespace pinfold::store

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/hash.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/eviction/ghost.hpp"
 
 using namespace pinfold;
@@ -132,4 +133,50 @@ TEST_CASE("a ghost that is resized again before its pages are there takes the la
   CHECK(ghost.memory() <= 50'000 * 4 + 1000 * 4 + 64);
   for (std::size_t i = 0; i < 60'000; ++i) ghost.remember(hash_of(i));
   CHECK(known(ghost, 30'000, 60'000) > 29'000);
+}
+
+TEST_CASE("a ghost whose pages come from elsewhere takes no system call, and remembers what it did until they have come") {
+  GhostPages pages;
+  Ghost ghost(&pages);
+  const auto quietly = [](auto&& action) {
+    const work::Counting counting;
+    action();
+    CHECK(counting.counts().system_calls == 0);
+  };
+  const auto tend = [&] {
+    const work::Counting counting;
+    pages.tend();
+    return counting.counts().system_calls;
+  };
+  constexpr std::size_t few = 5000;
+  quietly([&] {
+    ghost.resize(few);
+    CHECK(ghost.provide());  // nothing has come
+    CHECK(ghost.memory() == 0);
+  });
+  CHECK(tend() == 1);
+  quietly([&] {
+    while (ghost.provide()) {
+    }
+    for (std::size_t i = 0; i < few / 2; ++i) ghost.remember(hash_of(i));
+    ghost.resize(4 * few);
+    ghost.resize(8 * few);  // before the first order was looked at
+    CHECK(ghost.provide());
+    CHECK(known(ghost, 0, few / 4) >= few / 4 * 85 / 100);
+  });
+  CHECK(tend() == 1);
+  quietly([&] {
+    ghost.resize(20 * few);  // what has come was not taken
+    for (std::size_t i = 0; i < few / 4; ++i) ghost.remember(hash_of(i));
+  });
+  CHECK(tend() == 2);
+  quietly([&] {
+    while (ghost.provide()) {
+    }
+    CHECK(known(ghost, 0, few / 4) >= few / 4 * 85 / 100);
+    ghost.resize(few);  // smaller: the old ones go
+    ghost.clear();
+  });
+  CHECK(ghost.memory() == 0);
+  CHECK(tend() >= 1);
 }
