@@ -15,6 +15,7 @@
 #include "pinfold/command/encoding.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/prepared_write.hpp"
 #include "pinfold/command/strings.hpp"
 #include "pinfold/command/task.hpp"
 
@@ -51,13 +52,13 @@ void getbit(Call& call) {
   call.reply.integer(test_bit(text_of(value), *offset) ? 1 : 0);
 }
 
-void setbit(Call& call) {
+bool setbit_growing(Call& call, store::Growth* growth) {
   constexpr FieldType one_bit{false, 1};
   const auto offset = read_offset(call, call.args[2]);
-  if (!offset) return;
+  if (!offset) return true;
   const auto bit = parse_i64(call.args[3]);
   if (!bit || (*bit & ~std::int64_t{1}) != 0) {
-    return call.reply.error("ERR bit is not an integer or out of range");
+    return call.reply.error("ERR bit is not an integer or out of range"), true;
   }
   store::Database db = call.db();
   const auto old = db.peek(call.key());
@@ -66,12 +67,15 @@ void setbit(Call& call) {
   // A bit that is set to what it is does not fail a WATCH, but leaves the value raw as any other.
   const bool changes = !old || size > old->text.size() || before != *bit;
   if (changes || !is_raw(*old)) {
-    char* data = db.resize(call.key(), size, changes);
-    if (data == nullptr) return call.out_of_memory();
+    char* data = db.resize(call.key(), size, changes, growth);
+    if (data == nullptr) return reply_not_grown(call, growth);
     write_field(data, *offset, one_bit, *bit);
   }
   call.reply.integer(before);
+  return true;
 }
+
+void setbit(Call& call) { write_growing(call, setbit_growing); }
 
 enum class RangeUnit : std::uint8_t { bytes, bits };
 
@@ -502,7 +506,7 @@ std::optional<FieldOps> parse_field_ops(Call& call) {
 // or is not raw yet. As in Redis, a WATCH fails if an operation wrote something new, not if all of them were refused.
 class FieldBytes {
  public:
-  FieldBytes(Call& call, const FieldOps& ops) : call_(call), size_(ops.bytes_needed) {
+  FieldBytes(Call& call, const FieldOps& ops, store::Growth* growth) : call_(call), growth_(growth), size_(ops.bytes_needed) {
     store::Database db = call.db();
     const auto value = ops.writes ? db.peek(call.key()) : db.read(call.key());
     text_ = text_of(value);
@@ -523,7 +527,7 @@ class FieldBytes {
 
  private:
   bool make_writable() {
-    data_ = call_.db().resize(call_.key(), size_, false);
+    data_ = call_.db().resize(call_.key(), size_, false, growth_);
     failed_ = data_ == nullptr;
     if (failed_) return false;
     text_ = {data_, size_};
@@ -532,6 +536,7 @@ class FieldBytes {
   }
 
   Call& call_;
+  store::Growth* const growth_;
   std::size_t size_;
   std::string_view text_;
   char* data_ = nullptr;
@@ -551,27 +556,30 @@ void run_field_op(Call& call, const FieldOp& op, FieldBytes& bytes) {
   call.reply.integer(sets ? old : *value);
 }
 
-void run_field_ops(Call& call, const FieldOps& ops) {
+bool run_field_ops(Call& call, const FieldOps& ops, store::Growth* growth) {
   const std::size_t mark = call.reply.output().mark();
-  FieldBytes bytes(call, ops);
+  FieldBytes bytes(call, ops, growth);
   call.reply.array(ops.list.size());
   for (const FieldOp& op : ops.list) {
     if (!bytes.failed()) run_field_op(call, op, bytes);
   }
-  if (!bytes.failed()) return;
+  if (!bytes.failed()) return true;
   call.reply.output().truncate(mark);
-  call.out_of_memory();
+  return reply_not_grown(call, growth);
 }
 
-void bitfield(Call& call) {
-  if (const auto ops = parse_field_ops(call)) run_field_ops(call, *ops);
+bool bitfield_growing(Call& call, store::Growth* growth) {
+  const auto ops = parse_field_ops(call);
+  return !ops || run_field_ops(call, *ops, growth);
 }
+
+void bitfield(Call& call) { write_growing(call, bitfield_growing); }
 
 void bitfield_ro(Call& call) {
   const auto ops = parse_field_ops(call);
   if (!ops) return;
   if (ops->writes) return call.reply.error("ERR BITFIELD_RO only supports the GET subcommand");
-  run_field_ops(call, *ops);
+  run_field_ops(call, *ops, nullptr);
 }
 
 // clang-format off

@@ -8,6 +8,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 
 #include <xxhash.h>
 
@@ -16,6 +17,7 @@
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/prepared_write.hpp"
 #include "pinfold/command/strings.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/command/value_condition.hpp"
@@ -39,36 +41,44 @@ std::string in_hexadecimal(XXH64_hash_t hash) {
   return text;
 }
 
+XXH3_state_t* state_of(void* state) { return static_cast<XXH3_state_t*>(state); }
+
 // The digest of a large value, piece by piece.
 class DigestTask : public Task {
  public:
-  explicit DigestTask(const store::Value& value) : value_(value), state_(XXH3_createState()) {
-    if (state_ == nullptr || XXH3_64bits_reset(state_.get()) != XXH_OK) throw std::bad_alloc();
-  }
+  explicit DigestTask(const store::Value& value) : value_(value) {}
 
   bool step(Call& call) override {
     constexpr std::size_t piece = 256 * 1024;
     const std::int64_t end = monotonic_us() + step_us;
     for (const std::string_view text = value_.text(); at_ < text.size(); at_ += piece) {
       if (monotonic_us() >= end) return false;
-      const std::string_view part = text.substr(at_, piece);
-      XXH3_64bits_update(state_.get(), part.data(), part.size());
+      digest_.add(text.substr(at_, piece));
     }
-    call.reply.bulk(in_hexadecimal(XXH3_64bits_digest(state_.get())));
+    call.reply.bulk(digest_.text());
     return true;
   }
 
  private:
-  struct Free {
-    void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
-  };
-
   const KeptValue value_;
-  const std::unique_ptr<XXH3_state_t, Free> state_;
+  RunningDigest digest_;
   std::size_t at_ = 0;
 };
 
 }  // namespace
+
+RunningDigest::RunningDigest() : state_(XXH3_createState()) {
+  if (state_ == nullptr || XXH3_64bits_reset(state_of(state_.get())) != XXH_OK) throw std::bad_alloc();
+}
+
+void RunningDigest::add(std::string_view piece) {
+  work::bytes(piece.size());
+  XXH3_64bits_update(state_of(state_.get()), piece.data(), piece.size());
+}
+
+std::string RunningDigest::text() const { return in_hexadecimal(XXH3_64bits_digest(state_of(state_.get()))); }
+
+void RunningDigest::Free::operator()(void* state) const { XXH3_freeState(state_of(state)); }
 
 std::string digest(std::string_view value) {
   work::bytes(value.size());
@@ -93,11 +103,21 @@ bool ValueCondition::take(Cursor& options) {
 }
 
 bool ValueCondition::malformed() const {
-  if (kind_ != Kind::digest_equal && kind_ != Kind::digest_differs) return false;
+  if (!by_digest()) return false;
   return operand_.size() != kDigestDigits || !std::all_of(operand_.begin(), operand_.end(), is_hexadecimal);
 }
 
-bool ValueCondition::holds(const std::optional<store::Value>& value) const {
+bool ValueCondition::must_wait(const std::optional<store::Value>& value, KnownDigest* known) const {
+  if (known == nullptr || !by_digest() || malformed() || !value || value->text.size() <= most_locked_bytes) return false;
+  if (known->value.is(*value)) return false;
+  known->value = KeptValue(*value);
+  return true;
+}
+
+bool ValueCondition::holds(const std::optional<store::Value>& value, const KnownDigest* known) const {
+  const auto digest_of = [known](const store::Value& of) {
+    return known != nullptr && !known->digest.empty() && known->value.is(of) ? known->digest : digest(of.text);
+  };
   if (value && value->text.size() == operand_.size()) work::bytes(operand_.size());
   switch (kind_) {
     case Kind::equal:
@@ -105,9 +125,9 @@ bool ValueCondition::holds(const std::optional<store::Value>& value) const {
     case Kind::differs:
       return !value || value->text != operand_;
     case Kind::digest_equal:
-      return value && iequals(digest(value->text), operand_);
+      return value && iequals(digest_of(*value), operand_);
     case Kind::digest_differs:
-      return !value || !iequals(digest(value->text), operand_);
+      return !value || !iequals(digest_of(*value), operand_);
     case Kind::none:
       break;
   }
@@ -133,13 +153,14 @@ void delifeq(Call& call) {
   call.reply.integer(1);
 }
 
-void delex(Call& call) {
+// False: the value's digest has to be computed first.
+bool delex_knowing(Call& call, KnownDigest* known) {
   ValueCondition condition;
   if (call.args.size() != 2) {
-    if (call.args.size() != 4) return reply_wrong_arity(call);
+    if (call.args.size() != 4) return reply_wrong_arity(call), true;
     Cursor options(call.args, 2);
     if (!condition.take(options)) {
-      return call.reply.error("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
+      return call.reply.error("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"), true;
     }
   }
   store::Database db = call.db();
@@ -147,12 +168,19 @@ void delex(Call& call) {
     const auto value = db.peek(call.key());
     if (!value) {
       db.void_lease(call.key());  // as DELIFEQ
-      return call.reply.integer(0);
+      return call.reply.integer(0), true;
     }
-    if (condition.malformed()) return call.reply.error(malformed_digest);
-    if (!condition.holds(value)) return call.reply.integer(0);
+    if (condition.malformed()) return call.reply.error(malformed_digest), true;
+    if (condition.must_wait(value, known)) return false;
+    if (!condition.holds(value, known)) return call.reply.integer(0), true;
   }
   call.reply.integer(db.remove(call.key()) ? 1 : 0);
+  return true;
+}
+
+void delex(Call& call) {
+  KnownDigest none;
+  if (!delex_knowing(call, &none)) begin_with_digest(call, delex_knowing, std::move(none));
 }
 
 // MSETEX

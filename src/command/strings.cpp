@@ -7,12 +7,14 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/prepared_write.hpp"
 #include "pinfold/command/range.hpp"
 #include "pinfold/command/value_condition.hpp"
 
@@ -83,19 +85,20 @@ struct SetOptions {
 };
 
 // Whether SET may go on, given what is there.
-bool admits(const SetOptions& options, const std::optional<store::Value>& old) {
+bool admits(const SetOptions& options, const std::optional<store::Value>& old, const KnownDigest* known) {
   if (options.nx) return !old;
   if (options.xx) return old.has_value();
-  return !options.condition.given() || options.condition.holds(old);
+  return !options.condition.given() || options.condition.holds(old, known);
 }
 
 // SET with options that need the old value. With GET the old value is the whole reply, whether or not the new
-// one was stored.
-void set_looking(Call& call, const SetOptions& options, const store::PutOptions& how) {
+// one was stored. False: the digest of the old value has to be computed first.
+bool set_looking(Call& call, const SetOptions& options, const store::PutOptions& how, KnownDigest* known) {
   store::Database db = call.db();
+  if (options.condition.by_digest() && options.condition.must_wait(db.peek(call.key()), known)) return false;
   const auto old = options.get ? db.read(call.key()) : db.peek(call.key());
-  if (old && options.condition.malformed()) return call.reply.error(malformed_digest);
-  const bool admitted = admits(options, old);
+  if (old && options.condition.malformed()) return call.reply.error(malformed_digest), true;
+  const bool admitted = admits(options, old, known);
   const std::size_t mark = call.reply.output().mark();
   if (options.get) {
     bulk_or_null(call, old);
@@ -105,6 +108,20 @@ void set_looking(Call& call, const SetOptions& options, const store::PutOptions&
     call.reply.null();
   }
   if (admitted && !put(call, 2, how)) fail_instead(call, mark);
+  return true;
+}
+
+bool set_again(Call& call, KnownDigest* known) {
+  SetOptions options;
+  if (!options.parse(Cursor(call.args, 3))) return call.syntax_error(), true;
+  const auto how = options.expiry.put_options(call);
+  return !how || set_looking(call, options, *how, known);
+}
+
+// Apart, so that a plain SET does without what it needs on the stack.
+[[gnu::noinline]] void look_and_set(Call& call, const SetOptions& options, const store::PutOptions& how) {
+  KnownDigest none;
+  if (!set_looking(call, options, how, &none)) begin_with_digest(call, set_again, std::move(none));
 }
 
 void set(Call& call) {
@@ -112,7 +129,7 @@ void set(Call& call) {
   if (!options.parse(Cursor(call.args, 3))) return call.syntax_error();
   const auto how = options.expiry.put_options(call);
   if (!how) return;
-  if (options.looks()) return set_looking(call, options, *how);
+  if (options.looks()) return look_and_set(call, options, *how);
   put(call, 2, *how) ? call.reply.ok() : call.out_of_memory();
 }
 
@@ -277,41 +294,47 @@ bool refuse_size(Call& call, std::uint64_t size) {
   return true;
 }
 
-void append(Call& call) {
+bool append_growing(Call& call, store::Growth* growth) {
   store::Database db = call.db();
   const std::string_view tail = call.args[2];
   const auto old = db.peek(call.key());
   const std::size_t before = old ? old->text.size() : 0;
   if (!old) {
-    if (!call.put_argument(db, call.key(), 2)) return call.out_of_memory();
+    if (!call.put_argument(db, call.key(), 2)) return call.out_of_memory(), true;
   } else {
-    if (refuse_size(call, before + tail.size())) return;
-    char* data = db.resize(call.key(), before + tail.size());
-    if (data == nullptr) return call.out_of_memory();
+    if (refuse_size(call, before + tail.size())) return true;
+    char* data = db.resize(call.key(), before + tail.size(), true, growth);
+    if (data == nullptr) return reply_not_grown(call, growth);
     if (!tail.empty()) std::memcpy(data + before, tail.data(), tail.size());
     work::bytes(tail.size());
   }
   call.reply.integer(static_cast<std::int64_t>(before + tail.size()));
+  return true;
 }
 
-void setrange(Call& call) {
+void append(Call& call) { write_growing(call, append_growing); }
+
+bool setrange_growing(Call& call, store::Growth* growth) {
   const auto offset = parse_i64(call.args[2]);
-  if (!offset) return call.not_an_integer();
-  if (*offset < 0) return call.reply.error("ERR offset is out of range");
+  if (!offset) return call.not_an_integer(), true;
+  if (*offset < 0) return call.reply.error("ERR offset is out of range"), true;
   const std::string_view part = call.args[3];
   store::Database db = call.db();
   const auto old = db.peek(call.key());
   const std::size_t before = old ? old->text.size() : 0;
-  if (part.empty()) return call.reply.integer(static_cast<std::int64_t>(before));
+  if (part.empty()) return call.reply.integer(static_cast<std::int64_t>(before)), true;
   const std::uint64_t end = static_cast<std::uint64_t>(*offset) + part.size();
-  if (refuse_size(call, end)) return;
+  if (refuse_size(call, end)) return true;
   const std::size_t size = std::max<std::size_t>(before, end);
-  char* data = db.resize(call.key(), size);
-  if (data == nullptr) return call.out_of_memory();
+  char* data = db.resize(call.key(), size, true, growth);
+  if (data == nullptr) return reply_not_grown(call, growth);
   std::memcpy(data + *offset, part.data(), part.size());
   work::bytes(part.size());
   call.reply.integer(static_cast<std::int64_t>(size));
+  return true;
 }
+
+void setrange(Call& call) { write_growing(call, setrange_growing); }
 
 // clang-format off
 constexpr std::uint32_t kGrow = kWrite | kDenyOom;

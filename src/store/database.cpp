@@ -1,7 +1,9 @@
 #include "pinfold/store/database.hpp"
 
 #include <algorithm>
+#include <utility>
 
+#include "pinfold/store/growth.hpp"
 #include "pinfold/store/shard.hpp"
 #include "pinfold/store/write_rules.hpp"
 
@@ -116,38 +118,74 @@ bool Database::has_room(std::uint64_t bytes) {
   return false;
 }
 
-char* Database::resize(const Key& key, std::size_t size, bool changes) {
+char* Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
   // A stale entry, or a negative one, must not be what grows: the value is a new one.
-  char* const bytes = find(key, Access::none()) ? grow(key, size) : create(key, size);
+  char* const bytes = find(key, Access::none()) ? grow(key, size, growth) : create(key, size, growth);
   if (bytes != nullptr && changes) note_change(key);
   return bytes;
 }
 
-char* Database::create(const Key& key, std::size_t size) {
+namespace {
+
+// Whether a block of `capacity` takes too long to make with the shard locked: up to `size` it is copied, or filled with zeros.
+bool takes_long(std::size_t size, std::size_t capacity) {
+  return size > Growth::most_locked || Blob::memory_for(capacity) >= BlockHeap::own_mapping;
+}
+
+// What has been prepared is of no use: the value is another one by now.
+void drop_prepared(Growth& growth) {
+  growth.block = Blob();
+  growth.source = Blob();
+}
+
+}  // namespace
+
+char* Database::create(const Key& key, std::size_t size, Growth* growth) {
   PutOptions how{.encoding = Encoding::raw};
   Extra extra;
   if (rules_ != nullptr) [[unlikely]] {
     if (!obey_rules(key, size, how.expires_at, extra)) return nullptr;
     how.extra = &extra;
   }
-  if (!has_room(size)) return nullptr;
   Table* const table = keyspace_->shard(key).table(number_);
-  return table != nullptr ? table->create(key, size, how) : nullptr;
+  if (table == nullptr) return nullptr;
+  if (growth != nullptr && growth->block) {
+    if (!growth->source && growth->block.capacity() >= size) return table->create_from(key, std::move(growth->block), size, how);
+    drop_prepared(*growth);
+  }
+  if (growth != nullptr && growth->may_wait && takes_long(size, size)) {
+    growth->want(size, size, {});
+    return nullptr;
+  }
+  if (!has_room(size)) return nullptr;
+  return table->create(key, size, how);
 }
 
-char* Database::grow(const Key& key, std::size_t size) {
+char* Database::grow(const Key& key, std::size_t size, Growth* growth) {
   if (!accepts(key, size)) return nullptr;
   Table* const table = keyspace_->shard(key).tables[number_].get();
+  if (growth != nullptr && growth->block) {
+    if (table->is_from(key, *growth)) return table->grow_into(key, std::move(growth->block), size);
+    drop_prepared(*growth);
+  }
   // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where it is
   // to be had anyway.
   constexpr std::size_t modest = BlockHeap::own_mapping / 4;
   std::size_t capacity = size + std::min(size / 4, modest);
-  const std::size_t cost = table->cost_of_resizing(key, size, capacity);
-  if (cost == 0) {
+  const Table::Resizing plan = table->plan_resizing(key, size, capacity);
+  if (plan.cost == 0) {
     capacity = size;
   } else {
-    if (!has_room(cost)) return nullptr;
-    if (keyspace_->has_room(cost + size / 4)) capacity = size + size / 4;
+    if (keyspace_->has_room(plan.cost + size / 4)) capacity = size + size / 4;
+    if (growth != nullptr && plan.moves && takes_long(size, capacity)) {
+      if (growth->may_wait) {
+        growth->want(size, capacity, table->share_block(key));
+        return nullptr;
+      }
+      growth->refused = plan.copied > Growth::most_without_waiting && !growth->may_copy_all;
+      if (growth->refused) return nullptr;
+    }
+    if (!has_room(plan.cost)) return nullptr;
   }
   return table->resize(key, size, capacity);
 }

@@ -7,6 +7,7 @@
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
 #include "pinfold/base/work.hpp"
+#include "pinfold/store/growth.hpp"
 
 namespace pinfold::store {
 
@@ -488,15 +489,49 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   return value_bytes(key);
 }
 
-std::size_t Table::cost_of_resizing(const Key& key, std::size_t size, std::size_t capacity) {
+Table::Resizing Table::plan_resizing(const Key& key, std::size_t size, std::size_t capacity) {
   const auto old = find(key);
-  if (old->value_blob() == nullptr) return size <= old->value_text().size() ? 0 : capacity;
-  return Blob::borrow(old->value_blob(), [&](const Blob& blob) -> std::size_t {
-    if (!blob.unique()) return capacity;
-    if (size <= blob.capacity()) return 0;
+  const std::size_t before = old->value_text().size();
+  const bool inside = old->extent() - before + size <= max_inline_entry;
+  if (old->value_blob() == nullptr) {
+    if (size <= before) return {};
+    return {.cost = capacity, .copied = before, .moves = !inside};
+  }
+  return Blob::borrow(old->value_blob(), [&](const Blob& blob) -> Resizing {
+    const Resizing moving{.cost = capacity, .copied = std::min(before, size), .moves = true};
+    if (!blob.unique()) return moving;
+    if (size <= blob.capacity()) return {};
     // A mapping grows; anything smaller may have to move.
-    return blob.memory() >= BlockHeap::own_mapping ? capacity - blob.capacity() : capacity;
+    if (blob.memory() < BlockHeap::own_mapping) return moving;
+    return {.cost = capacity - blob.capacity()};
   });
+}
+
+Blob Table::share_block(const Key& key) { return Blob::share(find(key)->value_blob()); }
+
+bool Table::is_from(const Key& key, const Growth& growth) {
+  void* const raw = find(key)->value_blob();
+  if (raw == nullptr || !growth.source) return raw == nullptr && !growth.source;
+  return Blob::borrow(raw, [&](const Blob& blob) { return blob.view().data() == growth.source.view().data(); });
+}
+
+char* Table::create_from(const Key& key, Blob block, std::size_t size, const PutOptions& options) {
+  if (block.size() >= size) {
+    block.set_size(size);
+  } else if (!block.resize(size)) {
+    return nullptr;
+  }
+  return put(key, {}, std::move(block), options) ? value_bytes(key) : nullptr;
+}
+
+char* Table::grow_into(const Key& key, Blob block, std::size_t size) {
+  const Entry old = *find(key);
+  if (old.value_blob() == nullptr) {
+    const std::string_view text = old.value_text();
+    std::memcpy(block.data(), text.data(), text.size());
+    work::bytes(text.size());
+  }
+  return create_from(key, std::move(block), size, {.keep_expiry = true, .encoding = Encoding::raw});
 }
 
 char* Table::value_bytes(const Key& key) {

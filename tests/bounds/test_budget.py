@@ -50,9 +50,6 @@ class Excuse(typing.NamedTuple):
 # Each must really exceed it, so that the list gets shorter with every one that is mended.
 NOT_YET = [
     Excuse("inside EXEC nobody can wait: up to 1 MB is copied, a large value mapped, and INFO asks the system", {"bytes", "system_calls"}, {"exec"}, sometimes=True),
-    Excuse("memory of large values is mapped under the lock", {"system_calls"}, {"writes"}),
-    Excuse("IFDEQ and IFDNE make the digest of a large value under the lock", {"bytes"}, {"delex", "set"}),
-    Excuse("a large value that is shared, or grows, is copied under the lock", {"bytes"}, {"append", "setrange", "setbit"}, sometimes=True),
     Excuse("BITOP keeps copies of small sources and compares them before it stores its result", {"bytes"}, {"bitop"}, sometimes=True),
     Excuse("a group of the index is rebuilt as a whole", {"entries"}, {"writes"}),
     Excuse("a group of the index is visited as a whole", {"entries"}, {"keys", "scan"}),

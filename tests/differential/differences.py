@@ -184,8 +184,12 @@ DIFFERENCES = [
     Difference(("CONFIG SET",), BY_DESIGN, "The choices that an error lists are those that Pinfold has.", same_until_the_choice),
     Difference(("CONFIG SET",), BY_DESIGN, "Behind Redis' words an error says which units the value may have. Sizes and durations take units everywhere; a maxmemory below 1 MB is refused.", says_more),
     Difference(
-        ("BITCOUNT", "BITPOS", "BITOP", "DIGEST", "LCS"), BY_DESIGN,
-        "Values of more than 256 KB are looked at in steps with nothing locked, which EXEC cannot: there they are refused (BITOP: together with its result; LCS: where its table would be larger).", never_sent,
+        ("BITCOUNT", "BITPOS", "BITOP", "DIGEST", "LCS", "SET", "DELEX"), BY_DESIGN,
+        "Values of more than 256 KB are looked at in steps with nothing locked, which EXEC cannot: there they are refused (BITOP: together with its result; LCS: where its table would be larger; SET and DELEX: with IFDEQ or IFDNE).", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("APPEND", "SETRANGE", "SETBIT", "BITFIELD"), BY_DESIGN,
+        "A value that others share (a COPY of it, a reply that is not read yet) is copied before it is changed, with nothing locked; inside EXEC, which cannot wait, more than 1 MB of it is refused.", never_sent,
     ),  # fmt: skip
     Difference(("BITFIELD", "BITFIELD_RO"), BY_DESIGN, "An offset `#n` that overflows 64 bits is refused; Redis multiplies it and wraps.", never_sent),
     Difference(

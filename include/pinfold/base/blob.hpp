@@ -60,6 +60,8 @@ class Blob {
   /// at the same time, but nobody may change it.
   std::size_t wipe_slack() const;
 
+  /// What a block with room for `capacity` would cost in memory.
+  static std::size_t memory_for(std::size_t capacity) { return BlockHeap::rounded(sizeof(Rep) + capacity); }
   /// What the block costs in memory.
   std::size_t memory() const { return rep_->block; }
 

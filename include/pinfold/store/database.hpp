@@ -18,6 +18,7 @@ namespace pinfold::store {
 
 class Keyspace;
 class WriteRules;
+struct Growth;
 
 class Database {
  public:
@@ -60,7 +61,8 @@ class Database {
   /// Makes the value `size` bytes long, keeping what fits and its deadline, filling up with zeros, and returns the
   /// bytes to write to (nullptr: no memory). Creates the key if it is missing. The entry becomes Encoding::raw.
   /// Counts as a change of the key unless `changes` is false; then note_change() says so later, if it is one.
-  char* resize(const Key& key, std::size_t size, bool changes = true);
+  /// With `growth`, what takes long is refused: see there.
+  char* resize(const Key& key, std::size_t size, bool changes = true, Growth* growth = nullptr);
   void note_change(const Key& key);
 
   /// Whether a block of `bytes`, which is not part of the request itself, may be stored now. If not, see `wanted`.
@@ -80,8 +82,8 @@ class Database {
  private:
   std::optional<Entry> lookup(const Key& key);
   bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
-  char* create(const Key& key, std::size_t size);
-  char* grow(const Key& key, std::size_t size);
+  char* create(const Key& key, std::size_t size, Growth* growth);
+  char* grow(const Key& key, std::size_t size, Growth* growth);
   bool put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
 
   Keyspace* keyspace_;

@@ -19,6 +19,7 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/eviction/policy.hpp"
+#include "pinfold/store/growth.hpp"
 #include "pinfold/store/budget.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/entry_use.hpp"
@@ -72,8 +73,20 @@ class Table {
   char* create(const Key& key, std::size_t size, const PutOptions& options);
   /// As Database::resize, of an entry that is there. A value that is a block, and has to grow, gets room for `capacity` bytes.
   char* resize(const Key& key, std::size_t size, std::size_t capacity);
-  /// What resize() to `size` with room for `capacity` would take of memory, 0 if it can be done in place.
-  std::size_t cost_of_resizing(const Key& key, std::size_t size, std::size_t capacity);
+  /// What resize() to `size` with room for `capacity` would take.
+  struct Resizing {
+    std::size_t cost = 0;    // of memory, 0 if it can be done in place
+    std::size_t copied = 0;  // bytes of the value, at most
+    bool moves = false;      // to a block of that capacity
+  };
+  Resizing plan_resizing(const Key& key, std::size_t size, std::size_t capacity);
+  /// The value's block; empty if it is none.
+  Blob share_block(const Key& key);
+  /// Whether the block that was prepared begins with what the value is now.
+  bool is_from(const Key& key, const Growth& growth);
+  /// As create() and resize(), with a block for the value: it begins with zeros, or with the bytes of the block that it is now.
+  char* create_from(const Key& key, Blob block, std::size_t size, const PutOptions& options);
+  char* grow_into(const Key& key, Blob block, std::size_t size);
   bool set_expiry(const Key& key, UnixMs at);
   /// Makes a live entry stale from `at` on; one without a deadline can then be used for `stale_ms`. False if there is no
   /// live one, or no memory.

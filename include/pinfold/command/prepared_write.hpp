@@ -1,0 +1,64 @@
+#pragma once
+// Writes that need something which takes long before they can be executed: a larger block for a value, the digest of one. That is made
+// as a task, with nothing locked; then the command is executed, and if the value has changed meanwhile it begins anew. After some tries it
+// does everything with the key locked, rather than lose to other writers for ever.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "pinfold/command/call.hpp"
+#include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/queued.hpp"
+#include "pinfold/command/task.hpp"
+#include "pinfold/store/growth.hpp"
+
+namespace pinfold::command {
+
+/// Of a command whose one key is its first argument.
+class PreparedWrite : public Task {
+ public:
+  explicit PreparedWrite(Call& call);
+  bool step(Call& call) final;
+
+ protected:
+  enum class Progress : std::uint8_t { more, ready, failed };
+  static constexpr std::size_t piece_bytes = 256 * 1024;
+
+  /// Does a piece of what is to be done before, until `end_us`; with `failed` an error has been replied.
+  virtual Progress prepare(Call& call, std::int64_t end_us) = 0;
+  /// Executes the command. False, and nothing has been done or replied, if something has to be prepared first, which a `last` try may not
+  /// ask for.
+  virtual bool write(Call& call, bool last) = 0;
+
+ private:
+  static constexpr unsigned most_tries = 4;
+
+  const std::uint64_t bytes_;  // of the request
+  ClientMemory memory_;
+  const Queued request_;
+  bool admitted_ = false;
+  unsigned tries_ = 0;
+  bool has_made_room_ = false;  // beyond what was prepared
+};
+
+/// Executes a command with which a value may grow. False, and nothing has been done or replied, if `growth` says what is to be made first.
+/// Null: it does all by itself.
+using GrowingWrite = bool (*)(Call& call, store::Growth* growth);
+
+/// Executes `write`, at once or as a task.
+void write_growing(Call& call, GrowingWrite write);
+/// The reply if the value could not grow; false if that is only because it has to be prepared.
+bool reply_not_grown(Call& call, const store::Growth* growth);
+
+/// The digest of a large value as it was when somebody looked.
+struct KnownDigest {
+  KeptValue value;
+  std::string digest;
+};
+/// As GrowingWrite: false if `known` is not about the value that is there, which it then keeps. Null: it computes the digest by itself.
+using DigestWrite = bool (*)(Call& call, KnownDigest* known);
+/// The rest of a command that has met a value whose digest takes too long to compute at once: `known` keeps it.
+void begin_with_digest(Call& call, DigestWrite write, KnownDigest known);
+
+}  // namespace pinfold::command

@@ -1,0 +1,170 @@
+#include "pinfold/command/prepared_write.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/base/text.hpp"
+#include "pinfold/base/work.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/table.hpp"
+#include "pinfold/command/value_condition.hpp"
+
+namespace pinfold::command {
+
+namespace {
+std::uint64_t memory_of(const Call& call) {
+  return Queued::memory(call.args, call.large != nullptr ? call.large->bytes() : 0);
+}
+}  // namespace
+
+PreparedWrite::PreparedWrite(Call& call)
+    : bytes_(memory_of(call)), memory_(call.engine, call.session.shared), request_(call.row, call.args, call.large) {}
+
+bool PreparedWrite::step(Call& call) {
+  if (!std::exchange(admitted_, true) && !memory_.ask(bytes_)) {
+    call.reply.error(beyond_clients_memory);
+    return true;
+  }
+  for (const std::int64_t end = monotonic_us() + step_us;;) {
+    const Progress progress = prepare(call, end);
+    if (progress != Progress::ready) return progress == Progress::failed;
+    std::vector<std::string_view> args;
+    request_.arguments(args);
+    const store::Key key = call.engine.keyspace.key(args[1]);
+    call.held.acquire(key);
+    call.read_clock();
+    Call again(call, request_.row(), args, {&key, 1});
+    again.in_transaction = false;
+    again.large = request_.large();
+    again.may_retry = !has_made_room_;
+    const bool done = write(again, tries_ + 1 >= most_tries);
+    const bool lacks_room = again.wanted != 0 && again.may_retry;
+    if (done && !lacks_room) return true;
+    call.held.release();
+    if (lacks_room) {
+      has_made_room_ = true;
+      call.engine.keyspace.make_room(again.wanted);
+    } else {
+      ++tries_;
+    }
+    if (monotonic_us() >= end) return false;
+  }
+}
+
+// --- growing ---
+
+namespace {
+
+class GrowTask : public PreparedWrite {
+ public:
+  GrowTask(Call& call, GrowingWrite execute, store::Growth growth)
+      : PreparedWrite(call), write_(execute), growth_(std::move(growth)) {}
+
+ private:
+  Progress prepare(Call& call, std::int64_t end_us) override {
+    if (!growth_.wanted) return Progress::ready;  // all that was missing was room
+    if (!growth_.block && !begin(call)) return Progress::failed;
+    const std::string_view source = growth_.source ? growth_.source.view() : std::string_view();
+    while (copied_ < source.size()) {
+      if (monotonic_us() >= end_us) return Progress::more;
+      const std::string_view piece = source.substr(copied_, piece_bytes);
+      std::memcpy(growth_.block.data() + copied_, piece.data(), piece.size());
+      work::bytes(piece.size());
+      copied_ += piece.size();
+      growth_.block.set_size(copied_);
+    }
+    // A megabyte at most: the pages of a mapping are zero.
+    if (growth_.block.size() < growth_.size) growth_.block.resize(growth_.size);
+    return Progress::ready;
+  }
+
+  bool begin(Call& call) {
+    store::Memory& memory = call.engine.keyspace.memory();
+    store::Room room;
+    copied_ = 0;
+    // Both are there for a while. Where that can never be, nothing is evicted for it.
+    const std::uint64_t both = growth_.capacity + (growth_.source ? growth_.source.memory() : 0);
+    if (memory.could_fit(both) && call.engine.keyspace.make_room(growth_.capacity, &room)) {
+      growth_.block = Blob::allocate(memory.heap(), 0, growth_.capacity);
+    }
+    if (!growth_.block) call.out_of_memory();
+    return static_cast<bool>(growth_.block);
+  }
+
+  bool write(Call& call, bool last) override {
+    growth_.wanted = false;
+    // The block of the last try is used if it can be; else what it would take is made with the key locked.
+    growth_.may_wait = !last;
+    growth_.may_copy_all = last;
+    return write_(call, &growth_);
+  }
+
+  const GrowingWrite write_;
+  store::Growth growth_;
+  std::size_t copied_ = 0;
+};
+
+}  // namespace
+
+void write_growing(Call& call, GrowingWrite write) {
+  store::Growth growth;
+  growth.may_wait = !call.in_transaction;
+  if (!write(call, &growth)) call.begin(std::make_unique<GrowTask>(call, write, std::move(growth)));
+}
+
+bool reply_not_grown(Call& call, const store::Growth* growth) {
+  if (call.wanted != 0 && call.may_retry) return true;  // it comes again, and replies then
+  if (growth == nullptr) return call.out_of_memory(), true;
+  if (growth->wanted) return false;
+  if (!growth->refused) return call.out_of_memory(), true;
+  std::string name(call.row.name);
+  std::transform(name.begin(), name.end(), name.begin(), upper);
+  call.reply.error("ERR " + name + " inside MULTI copies values of " + std::to_string(store::Growth::most_without_waiting / 1024) +
+                   " KB at most: this one is shared by a copy or an unread reply");
+  return true;
+}
+
+// --- digests ---
+
+namespace {
+
+class DigestTask : public PreparedWrite {
+ public:
+  DigestTask(Call& call, DigestWrite execute, KnownDigest known)
+      : PreparedWrite(call), write_(execute), known_(std::move(known)) {}
+
+ private:
+  Progress prepare(Call&, std::int64_t end_us) override {
+    for (const std::string_view text = known_.value.text(); at_ < text.size(); at_ += piece_bytes) {
+      if (monotonic_us() >= end_us) return Progress::more;
+      digest_.add(text.substr(at_, piece_bytes));
+    }
+    known_.digest = digest_.text();
+    return Progress::ready;
+  }
+
+  bool write(Call& call, bool last) override {
+    if (write_(call, last ? nullptr : &known_)) return true;
+    digest_ = RunningDigest();
+    at_ = 0;
+    return false;
+  }
+
+  const DigestWrite write_;
+  KnownDigest known_;
+  RunningDigest digest_;
+  std::size_t at_ = 0;
+};
+
+}  // namespace
+
+void begin_with_digest(Call& call, DigestWrite write, KnownDigest known) {
+  if (!refuse_long_inside_exec(call)) call.begin(std::make_unique<DigestTask>(call, write, std::move(known)));
+}
+
+}  // namespace pinfold::command
