@@ -262,19 +262,17 @@ std::optional<BitOp> parse_operation(std::string_view name) {
 void combine_piece(const BitOp& op, std::span<const std::string_view> sources, std::size_t at, char* to, std::size_t size) {
   const auto part = [&](std::string_view source) { return source.substr(std::min(at, source.size()), size); };
   const std::string_view first = part(sources[0]);
-  if (!first.empty()) std::memcpy(to, first.data(), first.size());
-  std::memset(to + first.size(), 0, size - first.size());
-  if (op.inverts) invert(to, size);
-  for (const std::string_view source : sources.subspan(1)) combine(op.operation, to, size, part(source));
-}
-
-// The result, as long as the longest source; an empty Blob if memory is exhausted. Made apart, since a write
-// would invalidate sources in the same shard.
-Blob combine_all(BlockHeap& heap, const BitOp& op, std::span<const std::string_view> sources, std::size_t size) {
-  Blob result = Blob::allocate(heap, size, size);
+  // Beyond the shortest source, an AND is clear.
+  std::size_t common = size;
+  if (op.operation == BitOperation::both && !op.inverts) {
+    for (const std::string_view source : sources) common = std::min(common, part(source).size());
+  }
+  const std::size_t copied = std::min(first.size(), common);
+  if (copied > 0) std::memcpy(to, first.data(), copied);
+  std::memset(to + copied, 0, size - copied);
   work::bytes(size);
-  if (result) combine_piece(op, sources, 0, result.data(), size);
-  return result;
+  if (op.inverts) invert(to, size);
+  for (const std::string_view source : sources.subspan(1)) combine(op.operation, to, common, part(source).substr(0, common));
 }
 
 std::size_t longest_of(std::span<const std::string_view> sources) {
@@ -292,15 +290,23 @@ void store_result(Call& call, const store::Key& target, Blob result) {
 }
 
 // The whole of BITOP, with everything locked. `keys`: the target, then the sources.
-void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> keys, std::span<const std::string_view> sources) {
+// `result`: a block that may be used for it. It is made apart, since a write would invalidate sources in the same shard.
+void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> keys, std::span<const std::string_view> sources,
+                    Blob result = {}) {
   const std::size_t size = longest_of(sources);
   store::Database db = call.db();
   if (size == 0) {
     db.remove(keys[0]);
     return call.reply.integer(0);
   }
-  if (!db.has_room(size)) return call.out_of_memory();
-  Blob result = combine_all(call.engine.keyspace.memory().heap(), op, sources, size);
+  if (!result || result.capacity() < size) {
+    if (!db.has_room(size)) return call.out_of_memory();
+    result = Blob::allocate(call.engine.keyspace.memory().heap(), size, size);
+  }
+  if (result) {
+    result.set_size(size);
+    combine_piece(op, sources, 0, result.data(), size);
+  }
   result ? store_result(call, keys[0], std::move(result)) : call.out_of_memory();
 }
 
@@ -368,11 +374,17 @@ class BitOpTask : public Task {
       return true;
     }
     call.held.release();
-    store::Memory& memory = call.engine.keyspace.memory();
-    if (call.engine.keyspace.make_room(size)) result_ = Blob::allocate(memory.heap(), size, size);
+    result_ = block_for(call, size);
     if (!result_) call.out_of_memory();
     at_ = 0;
     return !result_;
+  }
+
+  // Empty if there is no memory for it.
+  static Blob block_for(Call& call, std::size_t size) {
+    store::Room room;
+    if (!call.engine.keyspace.make_room(size, &room)) return {};
+    return Blob::allocate(call.engine.keyspace.memory().heap(), size, size);
   }
 
   // False if the sources have changed.

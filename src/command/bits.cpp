@@ -108,7 +108,7 @@ bool test_bit(std::string_view bytes, std::uint64_t offset) {
 
 void combine(BitOperation operation, char* target, std::size_t size, std::string_view source) {
   const char* from = source.data();
-  work::bytes(size);
+  work::bytes(operation == BitOperation::both ? size : source.size());
   switch (operation) {
     case BitOperation::both:
       apply(target, from, source.size(), [](Word a, Word b) { return a & b; });

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/call.hpp"
 #include "pinfold/store/value.hpp"
 
@@ -27,6 +28,7 @@ class KeptValue {
   KeptValue() = default;
   explicit KeptValue(const store::Value& value) {
     value.blob != nullptr ? void(block_ = value.share()) : void(copy_ = value.text);
+    work::bytes(copy_.size());
   }
 
   /// What keeping `value` would take of the memory of clients; blocks are data, whoever holds them.
@@ -36,7 +38,9 @@ class KeptValue {
   /// Whether `value` is what was met: the same block, or the same bytes. To be asked with the shard locked. O(1) for blocks.
   bool is(const store::Value& value) const {
     if (block_) return value.blob != nullptr && value.text.data() == block_.view().data();
-    return value.blob == nullptr && value.text == copy_;
+    if (value.blob != nullptr || value.text.size() != copy_.size()) return false;
+    work::bytes(copy_.size());
+    return value.text == copy_;
   }
 
  private:
