@@ -197,7 +197,6 @@ void hello(Call& call) {
 void reset(Call& call) {
   Session& session = call.session;
   end_transaction(session, call.engine);
-  release_watched(session, call.engine, call.held);
   select_database(session, 0);
   set_protocol(call, 2);
   set_client_name(session, "");
@@ -207,7 +206,7 @@ void reset(Call& call) {
   session.shared.no_touch.store(false, std::memory_order_relaxed);
   session.shared.no_evict.store(false, std::memory_order_relaxed);
   if (session.reply_mode == ReplyMode::off) session.reply_mode = ReplyMode::on;
-  call.reply.simple("RESET");
+  release_watched(call, "RESET");
 }
 
 constexpr std::uint32_t kHandshake = kNoScript | kLoading | kFast | kNoAuth | kAllowBusy;

@@ -380,6 +380,12 @@ void Dispatcher::release_memory() {
   std::vector<store::Key>().swap(keys_);
 }
 
+bool Dispatcher::forget_some_watched(Session& session) {
+  constexpr std::size_t at_once = 512;
+  const store::HoldCause cause("disconnect", {.keys = 1});
+  return session.watched.empty() || release_some_watched(session, engine_, locks_, at_once);
+}
+
 void Dispatcher::end_session(Session& session) {
   const store::HoldCause cause("disconnect", {.keys = session.watched.size()});
   end_transaction(session, engine_);

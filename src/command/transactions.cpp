@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -27,6 +28,12 @@ void end_transaction(Session& session, Engine& engine) {
 
 namespace {
 
+// What a watched key occupies, here and in its shard.
+std::size_t watched_size(std::string_view key) {
+  constexpr std::size_t nodes = 192;
+  return 2 * key.size() + nodes;
+}
+
 // Nothing is watched any more, and the shards know.
 void end_watching(Session& session, Engine& engine) {
   engine.keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(session.watched_bytes));
@@ -46,14 +53,57 @@ void forget_watched(Session& session, Engine& engine) {
 }
 
 void release_watched(Session& session, Engine& engine, store::Keyspace::Locks& locks) {
+  release_some_watched(session, engine, locks, session.watched.size());
+}
+
+bool release_some_watched(Session& session, Engine& engine, store::Keyspace::Locks& locks, std::size_t most) {
   // One after the other: a closing connection comes here, and must not need memory.
-  for (const WatchedKey& watched : session.watched) {
-    const store::Key key = engine.keyspace.key(watched.key);
+  for (; most > 0 && !session.watched.empty(); --most) {
+    const auto watched = session.watched.begin();
+    const store::Key key = engine.keyspace.key(watched->key);
     locks.acquire(key);
-    engine.keyspace.unwatch(watched.db, key);
+    engine.keyspace.unwatch(watched->db, key);
     locks.release();
+    const std::size_t size = watched_size(watched->key);
+    session.watched_bytes -= size;
+    engine.keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(size));
+    session.watched.erase(watched);
   }
-  end_watching(session, engine);
+  session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
+  session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
+  return session.watched.empty();
+}
+
+namespace {
+
+// Forgets watched keys, however many there are, and then replies.
+class UnwatchTask final : public Task {
+ public:
+  UnwatchTask(std::string_view text, bool is_error) : text_(text), is_error_(is_error) {}
+
+  bool step(Call& call) override {
+    constexpr std::size_t at_once = 256;
+    const std::int64_t end = monotonic_us() + step_us;
+    while (!release_some_watched(call.session, call.engine, call.held, at_once)) {
+      if (monotonic_us() >= end) return false;
+    }
+    is_error_ ? call.reply.error(text_) : call.reply.simple(text_);
+    return true;
+  }
+
+ private:
+  const std::string text_;
+  const bool is_error_;
+};
+
+}  // namespace
+
+void release_watched(Call& call, std::string_view text, bool is_error) {
+  constexpr std::size_t few = 256;
+  if (call.session.watched.size() > few) return call.begin(std::make_unique<UnwatchTask>(text, is_error));
+  // Inside EXEC nothing is watched any more, and locks are held already.
+  release_watched(call.session, call.engine, call.held);
+  is_error ? call.reply.error(text) : call.reply.simple(text);
 }
 
 namespace {
@@ -137,8 +187,7 @@ void exec(Call& call) {
   if (session.transaction == nullptr) return call.reply.error("ERR EXEC without MULTI");
   if (session.transaction->failed) {
     end_transaction(session, call.engine);
-    release_watched(session, call.engine, call.held);
-    return call.reply.error("EXECABORT Transaction discarded because of previous errors.");
+    return release_watched(call, "EXECABORT Transaction discarded because of previous errors.", true);
   }
   const WakeLater later;
   const std::size_t mark = call.reply.output().mark();
@@ -174,20 +223,13 @@ void multi(Call& call) {
 void discard(Call& call) {
   if (call.session.transaction == nullptr) return call.reply.error("ERR DISCARD without MULTI");
   end_transaction(call.session, call.engine);
-  release_watched(call.session, call.engine, call.held);
-  call.reply.ok();
-}
-
-// What a watched key occupies, here and in its shard.
-std::size_t watched_size(const store::Key& key) {
-  constexpr std::size_t nodes = 192;
-  return 2 * key.text.size() + nodes;
+  release_watched(call, "OK");
 }
 
 // A connection that watches more than its share of memory is closed, like one that queues too much.
 bool may_watch(Call& call) {
   std::size_t bytes = call.session.watched_bytes;
-  for (const store::Key& key : call.keys) bytes += watched_size(key);
+  for (const store::Key& key : call.keys) bytes += watched_size(key.text);
   const std::int64_t limit = call.engine.settings.integer(config::Id::client_query_buffer_limit);
   if (bytes <= static_cast<std::uint64_t>(limit)) return true;
   call.engine.stats.of_thread(call.session.shared.thread).query_limit_disconnections.add();
@@ -207,8 +249,8 @@ void watch_key(Call& call, const store::Key& key) {
     call.engine.keyspace.unwatch(session.db, key);
     throw;
   }
-  session.watched_bytes += watched_size(key);
-  call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(watched_size(key)));
+  session.watched_bytes += watched_size(key.text);
+  call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(watched_size(key.text)));
 }
 
 void watch(Call& call) {
@@ -221,11 +263,7 @@ void watch(Call& call) {
   call.reply.ok();
 }
 
-void unwatch(Call& call) {
-  // Inside EXEC nothing is watched any more, and locks are held already.
-  release_watched(call.session, call.engine, call.held);
-  call.reply.ok();
-}
+void unwatch(Call& call) { release_watched(call, "OK"); }
 
 constexpr std::uint32_t kAnywhere = kNoScript | kLoading | kAllowBusy;
 

@@ -240,7 +240,7 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::timeout_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || to_tick_ > 0) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !dead_.empty() || to_tick_ > 0) return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {
@@ -353,16 +353,23 @@ void IoThread::look_at_paused() {
 }
 
 void IoThread::remove_dead() {
-  for (const Connection* connection : dead_) {
-    if (connection->has_more_input()) std::erase(unfinished_, connection);
-    if (!tasks_.empty()) std::erase(tasks_, connection);
-    row_[connection->place] = row_.back();
-    row_[connection->place]->place = connection->place;
-    row_.pop_back();
-    connections_.erase(connection->id());
-    load_.fetch_sub(1, std::memory_order_relaxed);
-  }
-  dead_.clear();
+  // One that watched many keys stays until they are forgotten, some of them in each round; then the others wait for it, too.
+  bool more = false;
+  std::erase_if(dead_, [&](Connection* connection) {
+    more = more || !dispatcher_.forget_some_watched(connection->session());
+    if (!more) remove(*connection);
+    return !more;
+  });
+}
+
+void IoThread::remove(const Connection& connection) {
+  if (connection.has_more_input()) std::erase(unfinished_, &connection);
+  if (!tasks_.empty()) std::erase(tasks_, &connection);
+  row_[connection.place] = row_.back();
+  row_[connection.place]->place = connection.place;
+  row_.pop_back();
+  connections_.erase(connection.id());
+  load_.fetch_sub(1, std::memory_order_relaxed);
 }
 
 }  // namespace pinfold::net

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
+from tests.server.conftest import info
 from tests.support import resp
-from tests.support.servers import eventually
+from tests.support.servers import eventually, is_redis
 
 
 def test_concurrent_transfers_keep_the_sum(server, client):
@@ -299,3 +300,32 @@ def test_a_key_that_was_gone_when_watched_during_a_pause_may_be_removed(client, 
         other.call("DEBUG", "SET-ACTIVE-EXPIRE", 1)
     assert other.call("EXISTS", "w") == 0
     assert client.pipeline([("MULTI",), ("PING",), ("EXEC",)])[-1] == ["PONG"]
+
+
+@pytest.mark.skipif(is_redis(), reason="Redis forgets them in one go")
+@pytest.mark.parametrize("end", [("UNWATCH",), ("RESET",), ("DISCARD",), ("EXEC",), None], ids=lambda end: end[0] if end else "close")
+def test_many_watched_keys_are_forgotten_while_others_are_served(start, end):
+    """The only thread goes through many rounds meanwhile, and in each of them serves whoever asks."""
+    server = start("--threads", "1")
+    with server.connect(timeout=60) as watcher, server.connect(timeout=60) as client:
+        for first in range(0, 100_000, 1000):
+            assert watcher.call("WATCH", *(f"key:{i}" for i in range(first, first + 1000))) == "OK"
+        if end in (("DISCARD",), ("EXEC",)):
+            assert watcher.call("MULTI") == "OK"
+        if end == ("EXEC",):
+            watcher.call("NOSUCH")
+
+        def cycles():
+            return int(info(client, "stats")["eventloop_cycles"])
+
+        def watched():
+            return int(info(client, "memory")["used_memory_clients"]) > 10 << 20
+
+        before = cycles()
+        watcher.close() if end is None else watcher.send_command(*end)
+        eventually(lambda: not watched())
+        rounds = cycles() - before
+        assert rounds > 20
+        if end is not None:
+            assert str(watcher.read()).split()[0] in ("OK", "RESET", "EXECABORT")
+            assert watcher.pipeline([("MULTI",), ("PING",), ("EXEC",)])[-1] == ["PONG"]

@@ -61,6 +61,8 @@ class Dispatcher {
 
   /// Ends whatever the session holds in the keyspace (WATCH, MULTI); to be called before it goes away.
   void end_session(Session& session);
+  /// Forgets some of the keys that a client watched which is gone; true if none is left.
+  bool forget_some_watched(Session& session);
 
   /// Gives back what a command with very many keys has left behind.
   void release_memory();

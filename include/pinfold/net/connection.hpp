@@ -34,6 +34,7 @@ class Connection {
 
   std::uint64_t id() const { return session_.shared.id; }
   const command::Session& session() const { return session_; }
+  command::Session& session() { return session_; }
   bool has_more_input() const { return more_input_; }
   void start();
 

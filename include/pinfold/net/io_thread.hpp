@@ -105,6 +105,7 @@ class IoThread {
   void hand_out(std::uint64_t ticket, const cache::Waiter& waiter, const cache::Answer& answer);
   void end_waits();
   void remove_dead();
+  void remove(const Connection& connection);
   int timeout_ms() const;
 
   command::Engine& engine_;
@@ -141,7 +142,7 @@ class IoThread {
     cache::Waiters::const_iterator next;
   };
   std::deque<HandingOut> handing_out_;
-  std::vector<Connection*> dead_;        // closed, to be destroyed at the end of the round
+  std::vector<Connection*> dead_;        // closed, to be destroyed at the end of the round or a later one
   std::atomic<std::size_t> load_{0};
   std::thread thread_;
 };
