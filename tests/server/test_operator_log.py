@@ -1,5 +1,7 @@
 """What the log tells an operator: when it is ready, who changed what, what was refused; and that it can be rotated."""
 
+import contextlib
+import os
 import re
 import resource
 import signal
@@ -7,7 +9,7 @@ import socket
 
 import pytest
 
-from tests.support import servers
+from tests.support import resp, servers
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="how Pinfold says it")
@@ -165,3 +167,36 @@ def test_more_clients_than_the_system_has_descriptors_for_are_refused(tmp_path):
         assert found, reply
         assert connection.call("CONFIG", "GET", "maxclients") == [b"maxclients", b"10000"]
         assert connection.call("CONFIG", "SET", "maxclients", found[1]) == "OK"
+
+
+def test_a_log_that_nobody_reads_keeps_no_client_waiting(start, tmp_path):
+    """The log is a pipe, and full. Clients that are closed give reason for a line; those of the same thread are answered all the same."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        server = start("--logfile", path, "--threads", 1, "--client-output-buffer-limit", "normal 1mb 0 0")
+        with server.connect() as admin:
+            admin.call("SET", "k", "x" * 7000)
+            for size in (4096, 1):
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        os.write(pipe, b"." * size)
+            for _ in range(3):
+                with server.connect() as greedy:
+                    greedy.send(resp.encode(["MGET"] + ["k"] * 300))
+                    assert greedy.read_until_closed() == b""
+                assert admin.call("PING") == "PONG"
+            # Who reads finds the line.
+            found = b""
+
+            def told():
+                nonlocal found
+                with contextlib.suppress(BlockingIOError):
+                    found += os.read(pipe, 1 << 20)
+                return b"closing client" in found
+
+            eventually(told)
+        server.stop()
+    finally:
+        os.close(pipe)
