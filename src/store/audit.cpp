@@ -13,22 +13,26 @@ namespace pinfold::store {
 
 Index::Audit Index::audit() const {
   Audit result;
-  result.directory = (directory_.size() - 1) * sizeof(Group);
-  std::uint64_t bytes = result.directory;
-  for (std::size_t at = 0; at < directory_.size();) {
-    const Group group = directory_[at];
-    if (group.buckets() == nullptr || group.depth() > depth_) return {.consistent = false};
-    const std::size_t width = std::size_t{1} << (depth_ - group.depth());
-    for (std::size_t i = at; i < at + width; ++i) {
-      if (directory_[i].buckets() != group.buckets() || at % width != 0) result.consistent = false;
-    }
+  std::uint64_t bytes = 0;
+  std::uint64_t chapters = 0;
+  const auto add = [&](const void* block, std::size_t size) {
+    if (!result.blocks.emplace(block, size).second) result.consistent = false;
+    bytes += size;
+  };
+  const bool whole = directory_.audit([&](const void* block, std::size_t size) {
+    add(block, size);
+    chapters += size;
+  });
+  result.directory = directory_.memory() - chapters;
+  std::uint64_t at = dismantle_at_;
+  for (bool more = !no_groups_; more; more = at != 0) {
+    const Group group = group_of(at);
+    if (group.buckets() == nullptr || !directory_.holds(at, group.depth(), group.packed())) return {.consistent = false};
     result.entries += population(group);
-    const bool first = result.blocks.emplace(group.buckets(), block_of(group.count())).second;
-    if (!first) result.consistent = false;
-    bytes += block_of(group.count());
-    at += width;
+    add(group.buckets(), block_of(group.count()));
+    at += span_of(group.depth());
   }
-  if (directory_.size() != std::size_t{1} << depth_ || bytes != memory_used_) result.consistent = false;
+  if (!whole || bytes + result.directory != memory()) result.consistent = false;
   return result;
 }
 

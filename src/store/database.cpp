@@ -15,7 +15,7 @@ std::optional<Entry> Database::lookup(const Key& key) {
   Table* table = shard.tables[number_].get();
   std::optional<Entry> entry;
   if (table != nullptr) entry = table->find(key);
-  if (entry && entry->expired(now_) && !keyspace_->serves_stale()) {
+  if (entry && !entry->live(now_) && entry->expired(now_) && !keyspace_->serves_stale()) [[unlikely]] {
     if (keyspace_->keeps_expired()) return std::nullopt;
     ++shard.expired;
     if (!entry->absent()) shard.watchers.expired(number_, key, entry->expires_at());

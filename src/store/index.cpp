@@ -8,18 +8,26 @@
 
 namespace pinfold::store {
 
-Index::Index(Memory& memory) : memory_(memory), directory_(1) {
-  Bucket* first = allocate(1);
+Index::Index(Memory& memory) : memory_(memory), directory_(memory) {
+  Bucket* first = allocate(step);
   if (first == nullptr) throw std::bad_alloc();
-  directory_[0] = Group(first, 1, 0);
+  point(0, 0, Group(first, step, 0));
 }
 
 Index::~Index() {
-  // Neighbours in the directory may be the same group.
-  for (std::size_t i = 0; i < directory_.size(); i += std::size_t{1} << (depth_ - directory_[i].depth())) {
-    release(directory_[i]);
+  while (!dismantle(SIZE_MAX)) {
   }
-  memory_.add(Use::index, -static_cast<std::int64_t>(memory_used_));  // what is left: the directory
+}
+
+bool Index::dismantle(std::size_t groups) {
+  std::size_t freed = 0;
+  for (; freed < groups && !no_groups_; ++freed) {
+    const Group group = group_of(dismantle_at_);
+    dismantle_at_ += span_of(group.depth());
+    no_groups_ = dismantle_at_ == 0;
+    release(group);
+  }
+  return no_groups_ && directory_.dismantle(groups - freed);
 }
 
 Index::Bucket* Index::allocate(unsigned count) {
@@ -94,14 +102,14 @@ void Index::erase(Slot slot) {
   bucket.occupied = static_cast<std::uint16_t>(bucket.occupied & ~(1U << at));
 }
 
-std::vector<Ref> Index::references(Group group) const {
-  std::vector<Ref> refs;
-  refs.reserve(group.count() * slots);
+// Adds the references of a group, without their hashes.
+void Index::gather(Group group, Items& items) {
   for (unsigned b = 0; b < group.count(); ++b) {
     const Bucket& bucket = group.buckets()[b];
-    for (unsigned hits = bucket.occupied; hits != 0; hits &= hits - 1) refs.push_back(bucket.refs[std::countr_zero(hits)]);
+    for (unsigned hits = bucket.occupied; hits != 0; hits &= hits - 1) {
+      items.all[items.size++].ref = bucket.refs[std::countr_zero(hits)];
+    }
   }
-  return refs;
 }
 
 std::size_t Index::population(Group group) {
@@ -113,86 +121,115 @@ std::size_t Index::population(Group group) {
 }
 
 Index::Group Index::build(const Item* items, std::size_t size, unsigned least, unsigned depth) {
-  for (unsigned count = least; count <= 2 * max_buckets; count = count < step ? count * 2 : count + step) {
-    Bucket* buckets = allocate(count);
+  // After that too many have home and tag in common, whatever the number of buckets: they lie anywhere.
+  constexpr unsigned most_tries = 3;
+  unsigned tries = 0;
+  for (unsigned count = least; count <= most_buckets; count = larger(count)) {
+    if (size > count * slots) continue;
+    Bucket* const buckets = allocate(count);
     if (buckets == nullptr) return {};
     const Group group(buckets, count, depth);
-    const bool all = std::all_of(items, items + size, [&](const Item& i) { return place(group, i.hash, i.ref); });
+    const bool last = ++tries == most_tries || larger(count) > most_buckets;
+    const bool all = std::all_of(items, items + size, [&](const Item& i) {
+      return place(group, i.hash, i.ref) || (last && place_anywhere(group, i.hash, i.ref));
+    });
+    work::entries(size);
     if (all) return group;
     release(group);
   }
-  // Too many have home and tag in common, whatever the number of buckets.
-  const unsigned count = std::max(least, fitting(size));
-  Bucket* buckets = count <= 2 * max_buckets ? allocate(count) : nullptr;
-  if (buckets == nullptr) return {};
-  const Group group(buckets, count, depth);
-  for (std::size_t i = 0; i < size; ++i) {
-    if (!place(group, items[i].hash, items[i].ref)) place_anywhere(group, items[i].hash, items[i].ref);
-  }
-  return group;
+  return {};
 }
 
-bool Index::grow(std::uint64_t hash, std::vector<Item>& items) {
+// Makes room in the group of `hash`, and puts `items` there: what it holds, and one more.
+bool Index::grow(std::uint64_t hash, Items& items) {
+  while (group_of(hash).count() >= max_buckets) {
+    const Group group = group_of(hash);
+    if (!may_deepen(hash, group.depth() + 1)) break;
+    const std::uint64_t bit = 1ULL << (63 - group.depth());
+    const bool together =
+        std::all_of(items.begin(), items.end(), [&](const Item& i) { return (i.hash & bit) == (hash & bit); });
+    if (!together) return split(hash, items);
+    if (!add_neighbour(hash)) return false;
+  }
+  return enlarge(hash, items);
+}
+
+bool Index::enlarge(std::uint64_t hash, const Items& items) {
   const Group old = group_of(hash);
-  if (old.count() >= max_buckets) return split(hash, items);
-  const unsigned count = old.count() < step ? old.count() * 2 : old.count() + step;
-  const Group bigger = build(items.data(), items.size(), count, old.depth());
-  if (bigger.buckets() == nullptr) return false;
-  point(hash, old.depth(), bigger);
+  const Group larger_one = build(items.all.data(), items.size, larger(old.count()), old.depth());
+  if (larger_one.buckets() == nullptr) return false;
+  point(hash, old.depth(), larger_one);
   release(old);
   return true;
 }
 
-bool Index::split(std::uint64_t hash, std::vector<Item>& items) {
+// Whether the directory may tell groups of this depth apart, and can from now on.
+bool Index::may_deepen(std::uint64_t hash, unsigned depth) {
+  if (depth > prefix_bits) return false;
+  // Random keys need a tenth of a byte of directory each. Some that were chosen to lie close together get by with more,
+  // but cannot buy a directory of any size.
+  constexpr std::uint64_t most_times = 16;
+  constexpr std::uint64_t negligible = 64 * 1024;
+  if (directory_.memory() > memory_used_ * most_times + negligible) return false;
+  return directory_.tell_apart(hash, depth);
+}
+
+// Where all lie on one side of a split, the group stays as it is, with an empty neighbour for the other.
+bool Index::add_neighbour(std::uint64_t hash) {
   const Group old = group_of(hash);
   const unsigned depth = old.depth() + 1;
-  if (depth > prefix_bits) return false;
-  const std::uint64_t bit = 1ULL << (64 - depth);
-  const auto middle = std::partition(items.begin(), items.end(), [bit](const Item& i) { return (i.hash & bit) == 0; });
-  const auto low_size = static_cast<std::size_t>(middle - items.begin());
-  std::vector<Group> doubled;
-  if (depth > depth_) {
-    // Random keys need an eighth of a byte of directory each. Some that were chosen to lie close together get by with
-    // more, but cannot buy a directory of any size.
-    constexpr std::uint64_t most_times = 16;
-    constexpr std::uint64_t negligible = 64 * 1024;
-    const std::uint64_t groups = memory_used_ - (directory_.size() - 1) * sizeof(Group);
-    if (2 * directory_.size() * sizeof(Group) > groups * most_times + negligible) return false;
-    doubled.resize(directory_.size() * 2);
-  }
-  // Where all lie on one side, the group stays as it is, with a neighbour for the other.
-  const bool whole = low_size == 0 || low_size == items.size();
-  const auto half = [&](std::size_t first, std::size_t size) {
-    if (whole && size > 0) return Group(old.buckets(), old.count(), depth);
-    return build(items.data() + first, size, whole ? 1 : max_buckets / 2, depth);
-  };
-  const Group low = half(0, low_size);
-  if (low.buckets() == nullptr) return false;
-  const Group high = half(low_size, items.size() - low_size);
-  if (high.buckets() == nullptr) {
-    if (low.buckets() != old.buckets()) release(low);
-    return false;
-  }
-  if (depth > depth_) {
-    for (std::size_t i = 0; i < doubled.size(); ++i) doubled[i] = directory_[i / 2];
-    work::bytes(doubled.size() * sizeof(Group));
-    memory_.add(Use::index, static_cast<std::int64_t>(directory_.size() * sizeof(Group)));
-    memory_used_ += directory_.size() * sizeof(Group);
-    directory_.swap(doubled);
-    ++depth_;
-  }
-  point(hash & ~bit, depth, low);
-  point(hash | bit, depth, high);
-  if (!whole) release(old);
+  Bucket* const empty = allocate(step);
+  if (empty == nullptr) return false;
+  point(hash, depth, Group(old.buckets(), old.count(), depth));
+  point(hash ^ 1ULL << (64 - depth), depth, Group(empty, step, depth));
   return true;
 }
 
-// Makes every directory slot that shares the top `depth` bits of `prefix` lead to `group`.
-void Index::point(std::uint64_t prefix, unsigned depth, Group group) {
-  const std::size_t run = std::size_t{1} << (depth_ - depth);
-  const std::size_t first = directory_slot(prefix) & ~(run - 1);
-  work::bytes(run * sizeof(Group));
-  std::fill_n(directory_.begin() + static_cast<std::ptrdiff_t>(first), run, group);
+bool Index::split(std::uint64_t hash, Items& items) {
+  const Group old = group_of(hash);
+  const unsigned depth = old.depth() + 1;
+  const std::uint64_t bit = 1ULL << (64 - depth);
+  Item* const middle = std::partition(items.begin(), items.end(), [bit](const Item& i) { return (i.hash & bit) == 0; });
+  const auto half = [&](Item* first, Item* last) {
+    const auto size = static_cast<std::size_t>(last - first);
+    return build(first, size, holding(size), depth);
+  };
+  const Group low = half(items.begin(), middle);
+  if (low.buckets() == nullptr) return false;
+  const Group high = half(middle, items.end());
+  if (high.buckets() == nullptr) {
+    release(low);
+    return false;
+  }
+  point(hash & ~bit, depth, low);
+  point(hash | bit, depth, high);
+  release(old);
+  return true;
+}
+
+// Puts `items` into the place of the group that starts at `start`, or of it and its neighbour. False: no memory.
+bool Index::replace_by_smaller(std::uint64_t start, bool merge, const Items& items) {
+  const Group old = group_of(start);
+  const Group buddy = group_of(start + span_of(old.depth()));
+  const unsigned depth = merge ? old.depth() - 1 : old.depth();
+  const Group smaller = build(items.all.data(), items.size, fitting(items.size), depth);
+  if (smaller.buckets() == nullptr) return false;
+  point(start, depth, smaller);
+  release(old);
+  if (merge) release(buddy);
+  return true;
+}
+
+// Moves a group out of a page with many holes: the heap has a place in a fuller one, or else the group moves in vain.
+void Index::move_out_of_holes(std::uint64_t start) {
+  const Group old = group_of(start);
+  if (!memory_.index_heap().sparse(reinterpret_cast<const char*>(old.buckets()))) return;
+  Bucket* const buckets = allocate(old.count());
+  if (buckets == nullptr) return;
+  std::copy_n(old.buckets(), old.count(), buckets);
+  work::bytes(old.count() * sizeof(Bucket));
+  point(start, old.depth(), Group(buckets, old.count(), old.depth()));
+  release(old);
 }
 
 Index::GroupView Index::view(std::uint32_t prefix, std::uint8_t tag) const {

@@ -30,6 +30,7 @@ Keyspace::Keyspace(const KeyspaceOptions& options)
   memory_.heap().prepare();
   memory_.index_heap().prepare();
   std::iota(databases_.begin(), databases_.end(), std::uint64_t{0});
+  memory_.index_heap().prepare();
   shards_.reserve(options.shards);
   for (unsigned i = 0; i < options.shards; ++i) {
     shards_.push_back(std::make_unique<Shard>(*pool_, memory_, hash_key_, policy_, lock_watch_));

@@ -404,7 +404,8 @@ bool Table::shrink_index() {
   // Twice of what an entry's share normally is.
   constexpr std::uint64_t too_much = 13;
   constexpr std::uint64_t not_worth_it = 64 * 1024;
-  if (index_.memory() < not_worth_it || index_.memory() < size_ * too_much) return false;
+  const bool sparse = index_.memory() >= not_worth_it && index_.memory() >= size_ * too_much;
+  if (!sparse && !memory_.index_heap().wasteful()) return false;
   return index_.shrink_some([this](Ref r) { return hash_of(r); }, [this](Ref r) { prefetch(entry(r).data()); });
 }
 

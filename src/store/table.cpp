@@ -58,7 +58,11 @@ bool Table::dismantle(Budget& budget) {
     budget.take(0, segment_size);  // giving its pages back takes about as long as copying it
     pool_.free(std::exchange(segment.base, nullptr));
   }
-  return true;
+  constexpr std::size_t groups = 64;
+  for (; !budget.spent(); budget.take(groups, groups * 1024)) {
+    if (index_.dismantle(groups)) return true;
+  }
+  return false;
 }
 
 // --- looking up ---

@@ -127,7 +127,7 @@ bool Keyspace::give_back(std::size_t bytes) {
   memory_.index_heap().prepare();
   memory_.ghost_pages().tend();
   const bool segments = pool_->give_back(bytes / segment_size);
-  const bool index = memory_.index_heap().give_back(bytes);
+  const bool index = memory_.index_heap().release();
   return memory_.heap().give_back(bytes) || segments || index;
 }
 
@@ -168,6 +168,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   const std::int64_t end = start + budget_us;
   // What was dropped leaves half of the time to the rest.
   bool garbage = true;
+  memory_.index_heap().prepare();
   while (garbage && monotonic_us() < start + budget_us / 2) {
     const bool noted = give_back(bytes_at_once);
     garbage = free_dropped() || noted;

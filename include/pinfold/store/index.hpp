@@ -7,11 +7,10 @@
 // and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13), so that entries can be moved between the
 // two without reading their keys. A lookup reads one cache line, and a second one if the home bucket ever spilled.
 // More than 24 keys of one home and tag do not happen, but to one who knows the hash key: then they overflow into the rest
-// of the group, and a lookup of such a key reads all of it, 128 cache lines at most.
+// of the group, and a lookup of such a key reads all of it, 20 cache lines at most.
 //
-// A group grows in small steps (32, 40, 48, 56, 64 buckets, then two groups of 32), so the slots are 75-95 %
-// full at any number of keys: no doubling of the whole, and no operation touches more than one group (about 750
-// entries), but for the doubling of the directory (8 bytes per ~600 keys).
+// A group grows in small steps (8, 10, 12, 14, 16 buckets, then two groups of 8), so the slots are 75-95 % full at any number
+// of keys. No operation rebuilds more than one group: at most 192 entries are read, and put into their new places.
 //
 // Not thread-safe. References are opaque 32-bit numbers, 0 is none. `equals(ref)` and `hash_of(ref)` are supplied by
 // the caller, who alone can read entries.
@@ -23,13 +22,15 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <map>
-#include <new>
+#include <utility>
 #include <vector>
 
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/work.hpp"
+#include "pinfold/store/directory.hpp"
 #include "pinfold/store/memory.hpp"
 
 namespace pinfold::store {
@@ -55,33 +56,38 @@ class Index {
   Slot find(std::uint64_t hash, Equals&& equals);
 
   /// Adds a reference (the caller knows that the key is not there). False if memory could not be had, or (but only for
-  /// hashes that were chosen so) far too many lie close together; then nothing has changed. O(1) amortized; at worst one group is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
+  /// hashes that were chosen so) far too many lie close together; then nothing has changed. O(1) amortized; at worst one group
+  /// is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
   template <class HashOf, class Fetch>
   bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
   void erase(Slot slot);
 
-  /// Looks for a group that has become sparse and makes it smaller, or one with its neighbour. Goes through all groups
-  /// in as many calls as it takes, each bounded; false with the last group of such a round. The directory stays as it is.
+  /// Looks for a group that has become sparse and makes it smaller, or one with its neighbour, or moves it where that leaves fewer
+  /// holes in pages. Goes through all groups in as many calls as it takes, each bounded; false with the last group of a round in
+  /// which nothing came back. The directory stays as it is.
   template <class HashOf, class Fetch>
   bool shrink_some(HashOf&& hash_of, Fetch&& fetch);
 
   /// Starts fetching the home bucket of `hash`.
   void prefetch(std::uint64_t hash) const { pinfold::prefetch(&home(group_of(hash), hash)); }
 
-  std::uint64_t memory() const { return memory_used_; }
+  std::uint64_t memory() const { return memory_used_ + directory_.memory(); }
+
+  /// Frees up to `groups` groups; true when none is left. Only this, memory(), audit() and the destructor may follow.
+  bool dismantle(std::size_t groups);
 
   struct Audit {
     std::uint64_t entries = 0;
-    std::uint64_t directory = 0;                    // bytes
-    std::map<const void*, std::size_t> blocks{};    // each group's, with its bytes
+    std::uint64_t directory = 0;                    // bytes of it that are not in blocks
+    std::map<const void*, std::size_t> blocks{};    // those of groups and directory, with their bytes
     bool consistent = true;   // counters and directory agree with the groups
   };
-  /// Recounts everything from the groups themselves. O(buckets); for tests.
+  /// Recounts everything from the groups themselves; of an index that is being dismantled, what is left. O(buckets); for tests.
   Audit audit() const;
 
   // Iteration in the order of (directory prefix, tag), which growth does not disturb: see Keyspace::scan.
-  static constexpr unsigned prefix_bits = 24;
+  static constexpr unsigned prefix_bits = Directory::prefix_bits;
   /// The group that covers `prefix`: its depth, and every reference in it whose tag is at least `tag`.
   struct GroupView {
     unsigned depth;
@@ -93,8 +99,9 @@ class Index {
 
  private:
   static constexpr unsigned slots = 12;
-  static constexpr unsigned max_buckets = 64;
-  static constexpr unsigned step = 8;
+  static constexpr unsigned max_buckets = 16;
+  static constexpr unsigned most_buckets = 20;  // of a group that cannot be split
+  static constexpr unsigned step = 2;           // a unit of the heap
 
   enum Spilled : std::uint8_t { nowhere, to_alternate, anywhere };
   struct alignas(64) Bucket {
@@ -111,23 +118,33 @@ class Index {
   class Group {
    public:
     Group() = default;
+    explicit Group(Directory::Word packed) : packed_(packed) {}
     Group(Bucket* buckets, unsigned count, unsigned depth)
-        : packed_(reinterpret_cast<std::uint64_t>(buckets) | std::uint64_t{count} << 48 | std::uint64_t{depth} << 56) {}
-    Bucket* buckets() const { return reinterpret_cast<Bucket*>(packed_ & ((1ULL << 48) - 1)); }
-    unsigned count() const { return packed_ >> 48 & 0xff; }
-    unsigned depth() const { return static_cast<unsigned>(packed_ >> 56); }
+        : packed_(reinterpret_cast<std::uint64_t>(buckets) << 16 | std::uint64_t{count} << 8 | depth) {}
+    Bucket* buckets() const { return reinterpret_cast<Bucket*>(packed_ >> 16); }
+    unsigned count() const { return packed_ >> 8 & 0xff; }
+    unsigned depth() const { return packed_ & 0xff; }
+    Directory::Word packed() const { return packed_; }
 
    private:
-    std::uint64_t packed_ = 0;
+    Directory::Word packed_ = 0;
   };
   struct Item {
     std::uint64_t hash;
     Ref ref;
   };
+  // What is in a group, and one more.
+  struct Items {
+    std::array<Item, most_buckets * slots + 1> all;
+    std::size_t size = 0;
+    Item* begin() { return all.data(); }
+    Item* end() { return all.data() + size; }
+  };
 
   static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 8); }
+  // Bits 16 to 31 of the hash decide, but for a few values of them those below.
   static unsigned home_of(std::uint64_t hash, unsigned count) {
-    return static_cast<unsigned>((hash >> 16 & 0xffff) * count >> 16);
+    return static_cast<unsigned>(std::uint64_t{static_cast<std::uint32_t>(hash)} * count >> 32);
   }
   // Its own inverse: the alternate of the alternate is the home.
   static unsigned alternate_of(unsigned home, std::uint8_t tag, unsigned count) {
@@ -138,8 +155,7 @@ class Index {
 
   /// How many hashes a group of this depth covers: a power of two, 0 for all of them.
   static std::uint64_t span_of(unsigned depth) { return depth == 0 ? 0 : 1ULL << (64 - depth); }
-  std::size_t directory_slot(std::uint64_t hash) const { return (hash >> 1) >> (63 - depth_); }
-  Group group_of(std::uint64_t hash) const { return directory_[directory_slot(hash)]; }
+  Group group_of(std::uint64_t hash) const { return Group(directory_.at(hash)); }
 
   // A bit for each slot whose tag is `tag`, be it occupied or not.
   static unsigned equal_tags(const Bucket& bucket, std::uint8_t tag) {
@@ -168,30 +184,48 @@ class Index {
 
   Bucket* allocate(unsigned count);
   void release(Group group);
-  /// A new group of these items, or a null one if memory is exhausted or no group can hold so many. `least` buckets at
-  /// least.
+  /// A new group of these items, of at least `least` buckets; a null one if there is no memory or no group can hold so many.
   Group build(const Item* items, std::size_t size, unsigned least, unsigned depth);
-  bool grow(std::uint64_t hash, std::vector<Item>& items);
-  bool split(std::uint64_t hash, std::vector<Item>& items);
-  void point(std::uint64_t prefix, unsigned depth, Group group);
-  std::vector<Ref> references(Group group) const;
+  bool grow(std::uint64_t hash, Items& items);
+  bool enlarge(std::uint64_t hash, const Items& items);
+  bool split(std::uint64_t hash, Items& items);
+  bool add_neighbour(std::uint64_t hash);
+  bool may_deepen(std::uint64_t hash, unsigned depth);
+  bool replace_by_smaller(std::uint64_t start, bool merge, const Items& items);
+  void move_out_of_holes(std::uint64_t start);
+  bool more_to_shrink() const { return shrink_at_ != 0 || memory_.used(Use::index) < round_began_with_; }
+  void point(std::uint64_t prefix, unsigned depth, Group group) { directory_.point(prefix, depth, group.packed()); }
+  static void gather(Group group, Items& items);
   static std::size_t population(Group group);
-  static std::size_t block_of(unsigned count) { return BlockHeap::rounded(count * sizeof(Bucket)); }
+  static constexpr std::size_t block_of(unsigned count) { return PageHeap::rounded(count * sizeof(Bucket)); }
+  /// The next larger size of a group.
+  static constexpr unsigned larger(unsigned count) { return count < max_buckets / 2 ? count * 2 : count + step; }
+  /// The buckets, of those sizes that groups in use have, in which `entries` are likely to find their places.
+  static constexpr unsigned holding(std::size_t entries) {
+    constexpr std::size_t percent = 94;
+    unsigned count = max_buckets / 2;
+    while (entries * 100 > count * slots * percent && count < most_buckets) count += step;
+    return count;
+  }
   /// Buckets for `entries` that leave room to grow a little.
   static unsigned fitting(std::size_t entries) {
     const std::size_t buckets = entries * 4 / (3 * slots) + 1;
     return static_cast<unsigned>((buckets + step - 1) / step * step);
   }
   template <class HashOf, class Fetch>
-  void collect(Group group, std::vector<Item>& items, HashOf&& hash_of, Fetch&& fetch) const;
+  static void collect(Group group, Items& items, HashOf&& hash_of, Fetch&& fetch);
+  template <class HashOf, class Fetch>
+  [[gnu::noinline]] bool insert_growing(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
   Memory& memory_;
-  std::uint64_t memory_used_ = 0;
-  unsigned depth_ = 0;
-  std::vector<Group> directory_;
+  std::uint64_t memory_used_ = 0;  // without the directory's
+  Directory directory_;
   // The least hash of the group that shrink_some looks at next. Not its slot: the directory may double in between, and
   // groups may split or be joined.
   std::uint64_t shrink_at_ = 0;
+  std::uint64_t round_began_with_ = 0;  // bytes of all indexes
+  std::uint64_t dismantle_at_ = 0;  // the least hash of the groups that are left
+  bool no_groups_ = false;
 };
 
 template <class Equals>
@@ -211,72 +245,66 @@ Index::Slot Index::find(std::uint64_t hash, Equals&& equals) {
 }
 
 template <class HashOf, class Fetch>
-void Index::collect(Group group, std::vector<Item>& items, HashOf&& hash_of, Fetch&& fetch) const {
-  const std::vector<Ref> refs = references(group);
-  items.reserve(items.size() + refs.size());
-  work::entries(refs.size());
+void Index::collect(Group group, Items& items, HashOf&& hash_of, Fetch&& fetch) {
+  const std::size_t first = items.size;
+  gather(group, items);
+  work::entries(items.size - first);
   // The entries lie anywhere in the log: without fetching ahead, waiting for them would be most of the work.
   constexpr std::size_t ahead = 16;
-  for (std::size_t i = 0; i < refs.size(); ++i) {
-    if (i + ahead < refs.size()) fetch(refs[i + ahead]);
-    items.push_back({hash_of(refs[i]), refs[i]});
+  for (std::size_t i = first; i < items.size; ++i) {
+    if (i + ahead < items.size) fetch(items.all[i + ahead].ref);
+    items.all[i].hash = hash_of(items.all[i].ref);
   }
 }
 
 template <class HashOf, class Fetch>
 bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
-  try {
-    while (!place(group_of(hash), hash, ref)) {
-      const Group group = group_of(hash);
-      // Keys that have all in common would still have it after any growth.
-      if (population(group) * 2 <= group.count() * slots) return place_anywhere(group, hash, ref);
-      std::vector<Item> items;
-      collect(group, items, hash_of, fetch);
-      if (!grow(hash, items)) return false;
-    }
-    return true;
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
+  return place(group_of(hash), hash, ref) || insert_growing(hash, ref, hash_of, fetch);
+}
+
+template <class HashOf, class Fetch>
+bool Index::insert_growing(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
+  const Group group = group_of(hash);
+  // Keys that have all in common would still have it after any growth.
+  if (population(group) * 2 <= group.count() * slots) return place_anywhere(group, hash, ref);
+  Items items;
+  collect(group, items, hash_of, fetch);
+  items.all[items.size++] = {hash, ref};
+  return grow(hash, items);
 }
 
 template <class HashOf, class Fetch>
 bool Index::shrink_some(HashOf&& hash_of, Fetch&& fetch) {
-  constexpr unsigned most_looked_at = 64;
-  for (unsigned looked_at = 0; looked_at < most_looked_at; ++looked_at) {
+  constexpr unsigned most_looked_at = 64;  // buckets, of groups that stay as they are
+  if (shrink_at_ == 0) round_began_with_ = memory_.used(Use::index);
+  for (unsigned looked_at = 0; looked_at < most_looked_at;) {
     const Group group = group_of(shrink_at_);
     const std::uint64_t span = span_of(group.depth());
     const std::uint64_t start = shrink_at_ & ~(span - 1);
     shrink_at_ = start + span;  // 0 after the last group
     // The groups of a pair differ in the last bit of their prefix; the lower one looks after both.
-    const bool lower = group.depth() > 0 && (start & span) == 0;
+    const bool lower = group.depth() > directory_.least_depth(start) && (start & span) == 0;
     const Group buddy = lower ? group_of(start + span) : Group();
     const bool pair = lower && buddy.depth() == group.depth();
     const std::size_t own = population(group);
     const std::size_t both = own + (pair ? population(buddy) : max_buckets * slots);
     const bool merge = pair && fitting(both) <= max_buckets / 2;
+    const unsigned seen = group.count() + (pair ? buddy.count() : 0);
+    work::entries(seen);
     if (!merge && fitting(own) + step > group.count()) {
-      if (shrink_at_ == 0) return false;
+      looked_at += seen;
+      if (memory_.index_heap().wasteful()) move_out_of_holes(start);
+      if (shrink_at_ == 0) return more_to_shrink();
       continue;
     }
-    std::vector<Item> items;
-    try {
-      collect(group, items, hash_of, fetch);
-      if (merge) collect(buddy, items, hash_of, fetch);
-    } catch (const std::bad_alloc&) {
-      return shrink_at_ != 0;
-    }
-    const unsigned depth = merge ? group.depth() - 1 : group.depth();
-    const Group smaller = build(items.data(), items.size(), fitting(items.size()), depth);
-    if (smaller.buckets() == nullptr) return shrink_at_ != 0;
-    point(start, depth, smaller);
-    release(group);
-    if (merge) {
-      release(buddy);
-      shrink_at_ = start & ~span_of(depth);  // perhaps there is a pair again
+    Items items;
+    collect(group, items, hash_of, fetch);
+    if (merge) collect(buddy, items, hash_of, fetch);
+    if (replace_by_smaller(start, merge, items) && merge) {
+      shrink_at_ = start & ~span_of(group.depth() - 1);  // perhaps there is a pair again, of which this is the upper one
       return true;
     }
-    return shrink_at_ != 0;
+    return more_to_shrink();
   }
   return true;
 }

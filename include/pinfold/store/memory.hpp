@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "pinfold/base/block_heap.hpp"
+#include "pinfold/base/page_heap.hpp"
 #include "pinfold/eviction/ghost_pages.hpp"
 #include "pinfold/store/room.hpp"
 
@@ -33,8 +34,8 @@ class Memory {
 
   /// Where large values live; counted as Use::blobs.
   BlockHeap& heap() { return heap_; }
-  /// Where the buckets of indexes live: they come and go in many sizes too. Counted as Use::index.
-  BlockHeap& index_heap() { return index_heap_; }
+  /// Where buckets and directories of indexes live. Counted as Use::index.
+  PageHeap& index_heap() { return index_heap_; }
   /// For what eviction policies remember; counted as Use::ghosts by the tables.
   eviction::GhostPages& ghost_pages() { return ghost_pages_; }
 
@@ -152,7 +153,7 @@ class Memory {
   std::atomic<bool> erasing_{false};
   std::atomic<std::int64_t> promised_{0};
   BlockHeap heap_;
-  BlockHeap index_heap_;
+  PageHeap index_heap_;
   eviction::GhostPages ghost_pages_;
 };
 

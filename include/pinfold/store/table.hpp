@@ -57,8 +57,8 @@ class Table {
   Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
         std::atomic<std::uint64_t>& occupied);
   ~Table();
-  /// Frees what the segments hold and then them, as far as the budget goes; true when none is left. Only the destructor may
-  /// follow.
+  /// Frees what the segments hold, then them and the index, as far as the budget goes; true when nothing is left. Only the
+  /// destructor may follow.
   bool dismantle(Budget& budget);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;

@@ -1,0 +1,99 @@
+#pragma once
+// Where small blocks live that come and go in many sizes: runs of 128 B units that never cross a page of 4 KB.
+//
+// A page's units are the bits of one word. Pages are listed by the longest run of free units they have, and a block goes
+// into a page where it leaves the least (best fit), so both allocate() and free() take a bounded number of steps, however
+// many pages there are. The pages that nobody uses any more are kept for the next block, until release() gives all but a few
+// of them back to the system. Pages lie in reservations of 64 MB whose start describes them, 12 bytes each.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <vector>
+
+namespace pinfold {
+
+/// Thread-safe.
+class PageHeap {
+ public:
+  static constexpr std::size_t unit = 128;
+  static constexpr std::size_t page = 4096;
+  static constexpr std::size_t largest_block = page;
+
+  /// `account` is told of every change of the pages in use, in bytes; from any thread, and it must not call back.
+  /// `spare`: bytes of free pages that release() leaves resident for the next block.
+  PageHeap(std::function<void(std::int64_t)> account, std::size_t spare);
+  ~PageHeap();
+  PageHeap(const PageHeap&) = delete;
+  PageHeap& operator=(const PageHeap&) = delete;
+
+  /// What a block of `bytes` will really be.
+  static constexpr std::size_t rounded(std::size_t bytes) { return (bytes + unit - 1) & ~(unit - 1); }
+  /// A block of rounded(bytes) bytes, at most largest_block, aligned to a unit, contents undefined; null if the system has none.
+  char* allocate(std::size_t bytes);
+  void free(char* block, std::size_t bytes);
+
+  /// Gives up to 64 free pages beyond the spare ones back to the system; true if there are more. Makes system calls: to be
+  /// called with no shard locked.
+  bool release() { return release_beyond(spare_); }
+  /// The same with all of them.
+  void release_spare() {
+    while (release_beyond(0)) {
+    }
+  }
+  /// Reserves addresses for the next blocks if there are none, or few are left: a system call, to be made with no shard locked.
+  void prepare();
+  /// Whether more than a third of the pages in use is holes (and not just a little): then blocks had better move out of sparse pages.
+  bool wasteful() const;
+  /// Whether the page of a block has more than a third of holes. A block of that size is put into a fuller one, if there is any.
+  bool sparse(const char* block) const;
+  /// Bytes of free pages that are still resident.
+  std::uint64_t free_resident() const { return free_resident_.load(std::memory_order_relaxed) * page; }
+
+ private:
+  static constexpr std::size_t region_size = 64 * 1024 * 1024;
+  static constexpr std::size_t region_pages = region_size / page;
+  static constexpr unsigned page_units = page / unit;  // the bits of a word
+  static constexpr std::uint32_t none = 0;             // a page's number; the first of a region describes others
+
+  struct Page {
+    std::uint32_t used;  // by unit
+    std::uint32_t next;  // neighbours in its list
+    std::uint32_t previous;
+  };
+  struct Region {
+    std::array<Page, region_pages> pages;
+    std::uint32_t number;
+  };
+  static constexpr std::size_t header_pages = (sizeof(Region) + page - 1) / page;
+
+  static std::uint32_t number_of(const char* block);
+  Page& at(std::uint32_t number) { return regions_[number / region_pages]->pages[number % region_pages]; }
+  const Page& at(std::uint32_t number) const { return regions_[number / region_pages]->pages[number % region_pages]; }
+  char* address(std::uint32_t number) {
+    return reinterpret_cast<char*>(regions_[number / region_pages]) + number % region_pages * page;
+  }
+  void list(std::uint32_t number, unsigned run);
+  void unlist(std::uint32_t number, unsigned run);
+  bool add_region();
+  std::uint32_t take_fresh();
+  bool release_beyond(std::size_t spare);
+
+  const std::function<void(std::int64_t)> account_;
+  const std::size_t spare_;
+  mutable std::mutex mutex_;  // guards what follows
+  std::vector<Region*> regions_;
+  std::size_t carved_ = region_pages;  // pages of the last region that were handed out
+  std::uint64_t runs_ = 0;             // a bit for each list that is not empty
+  std::array<std::uint32_t, page_units + 1> lists_{};  // by the longest free run; full pages are in none
+  std::uint32_t cold_ = none;                          // free pages that were given back
+  // Written with the lock:
+  std::atomic<std::uint64_t> free_resident_{0};  // pages
+  std::atomic<std::uint64_t> used_pages_{0};
+  std::atomic<std::uint64_t> used_units_{0};
+};
+
+}  // namespace pinfold
