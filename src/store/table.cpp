@@ -21,8 +21,7 @@ Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const P
       settings_(settings),
       occupied_(occupied),
       index_(memory),
-      policy_(settings.kind.load(std::memory_order_relaxed), random_u64(), &memory.ghost_pages()),
-      segments_(1) {}
+      policy_(settings.kind.load(std::memory_order_relaxed), random_u64(), &memory.ghost_pages()) {}
 
 Table::~Table() {
   for (Budget budget; !dismantle(budget); budget = {}) {
@@ -118,10 +117,10 @@ std::uint64_t Table::returned_by(const Entry& e) const {
 bool Table::add_id() {
   try {
     if (free_ids_.capacity() < segments_.size()) free_ids_.reserve(2 * segments_.size());
-    segments_.emplace_back();
   } catch (const std::bad_alloc&) {
     return false;
   }
+  if (!segments_.add()) return false;
   free_ids_.push_back(static_cast<std::uint32_t>(segments_.size() - 1));
   return true;
 }
@@ -134,12 +133,11 @@ std::uint32_t Table::open_segment(Queue which) {
   const std::uint32_t id = free_ids_.back();
   free_ids_.pop_back();
   QueueState& queue = queues_[static_cast<unsigned>(which)];
-  segments_[id] = {};
-  segments_[id].base = base;
-  segments_[id].queue = static_cast<std::uint8_t>(which);
-  segments_[id].opened = monotonic_seconds();
-  segments_[id].sequence = ++sequence_;
-  segments_[id].older = queue.newest;
+  Segment& segment = segments_.begin(id, base);
+  segment.queue = static_cast<std::uint8_t>(which);
+  segment.opened = monotonic_seconds();
+  segment.sequence = ++sequence_;
+  segment.older = queue.newest;
   if (queue.newest != no_segment) segments_[queue.newest].newer = id;
   if (queue.oldest == no_segment) queue.oldest = id;
   queue.newest = id;

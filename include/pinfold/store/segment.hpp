@@ -43,7 +43,7 @@ class SegmentPool {
   SegmentPool(const SegmentPool&) = delete;
   SegmentPool& operator=(const SegmentPool&) = delete;
 
-  /// segment_size bytes, aligned to a page, contents undefined; null if the system has none.
+  /// segment_size bytes, aligned to as many, contents undefined; null if the system has none.
   char* allocate();
   void free(char* base);
   /// Gives the pages of up to `segments` freed segments back; true if there are more. With no shard locked.

@@ -27,6 +27,7 @@
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/purges.hpp"
 #include "pinfold/store/segment.hpp"
+#include "pinfold/store/segments.hpp"
 #include "pinfold/store/value.hpp"
 #include "pinfold/store/watchers.hpp"
 
@@ -119,7 +120,7 @@ class Table {
   bool visible(Ref ref, UnixMs now, std::size_t& looked_at) const {
     return entry(ref).live(now) && (purges_ == nullptr || purge_of(ref, looked_at) == nullptr);
   }
-  Entry entry(Ref ref) const { return Entry(segments_[ref >> offset_bits].base + (ref & offset_mask) * word); }
+  Entry entry(Ref ref) const { return Entry(segments_.base(ref >> offset_bits) + (ref & offset_mask) * word); }
 
   /// Evicts from the segment that must give way by the policy, entry by entry from its old end: as far as the budget goes, or,
   /// where large values hang on the segment, until `wanted` bytes have come back. The next call goes on there. `pressure` as
@@ -284,7 +285,7 @@ class Table {
   Index index_;
   eviction::Policy policy_;
   std::uint64_t ghost_bytes_ = 0;
-  std::vector<Segment> segments_;  // by id; 0 is none
+  Segments segments_;
   std::vector<std::uint32_t> free_ids_;
   std::array<QueueState, eviction::queue_count> queues_;
   std::uint64_t size_ = 0;
