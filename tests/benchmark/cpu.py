@@ -23,10 +23,10 @@ class Workload:
 
 
 WORKLOADS = [
-    Workload("GET p1", "get", 1, 300_000, 0.92),
-    Workload("SET p1", "set", 1, 300_000, 0.92),
-    Workload("GET p16", "get", 16, 2_500_000, 0.62),
-    Workload("SET p16", "set", 16, 2_500_000, 0.62),
+    Workload("GET p1", "get", 1, 300_000, 0.89),
+    Workload("SET p1", "set", 1, 300_000, 0.89),
+    Workload("GET p16", "get", 16, 2_500_000, 0.40),
+    Workload("SET p16", "set", 16, 2_500_000, 0.55),
 ]
 
 
