@@ -121,6 +121,9 @@ char* SegmentPool::allocate() {
     base = warm_.back();
     warm_.pop_back();
     ready_.store(warm_.size(), std::memory_order_relaxed);
+  } else if (oldest_noted_ != nullptr && !memory_.erasing()) {
+    base = take_noted();
+    given_count_.fetch_add(1, std::memory_order_relaxed);
   } else {
     base = take_cold();
     if (base == nullptr) return nullptr;
@@ -173,25 +176,33 @@ void SegmentPool::note(char* base) {
   (newest_noted_ != nullptr ? newest_noted_->next : oldest_noted_) = noted;
   newest_noted_ = noted;
   noted_count_.fetch_add(1, std::memory_order_relaxed);
+  memory_.add_returning(segment_size);
+}
+
+// The one that was noted first, which is there. With mutex_.
+char* SegmentPool::take_noted() {
+  Noted* const noted = oldest_noted_;
+  oldest_noted_ = noted->next;
+  if (oldest_noted_ == nullptr) newest_noted_ = nullptr;
+  memory_.add_returning(-static_cast<std::int64_t>(segment_size));
+  return reinterpret_cast<char*>(noted);
 }
 
 bool SegmentPool::give_back(std::size_t segments) {
   if (given_count_.load(std::memory_order_relaxed) == noted_count_.load(std::memory_order_relaxed)) return false;
   const std::lock_guard alone(giving_);
   for (std::size_t done = 0; done < segments; ++done) {
-    Noted* noted = nullptr;
+    char* base = nullptr;
     {
       const std::lock_guard lock(mutex_);
-      noted = oldest_noted_;
-      if (noted == nullptr) return false;
-      oldest_noted_ = noted->next;
-      if (oldest_noted_ == nullptr) newest_noted_ = nullptr;
-      keep_holes(reinterpret_cast<char*>(noted));
+      if (oldest_noted_ == nullptr) return false;
+      base = take_noted();
+      keep_holes(base);
     }
     work::system_call();
-    madvise(noted, segment_size, MADV_DONTNEED);
+    madvise(base, segment_size, MADV_DONTNEED);
     const std::lock_guard lock(mutex_);
-    cold_.push_back(reinterpret_cast<char*>(noted));
+    cold_.push_back(base);
     given_count_.fetch_add(1, std::memory_order_relaxed);
   }
   return given_count_.load(std::memory_order_relaxed) != noted_count_.load(std::memory_order_relaxed);

@@ -132,6 +132,7 @@ bool Keyspace::give_back(std::size_t bytes) {
 }
 
 bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
+  constexpr std::uint64_t bytes_at_once = 512 * 1024;
   // A command may open a segment and split a group of the index on top of what it announced.
   constexpr std::uint64_t index_growth = 16 * 1024;
   const std::uint64_t wanted = bytes + segment_size + index_growth;
@@ -148,14 +149,13 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
   ask_for_measurement();
   const HoldCause cause("evict");
   Reclaiming reclaiming(*this, keeps_expired() ? 0 : unix_ms(), wanted);
-  std::uint64_t data = memory_.data();
   while (!fits()) {
-    if (!free_dropped() && !reclaiming.step()) return false;
-    // What a step has freed, about; the rest is the background's.
-    if (const std::uint64_t now = memory_.data(); now < data) {
-      give_back(std::max<std::uint64_t>(data - now, segment_size));
-      data = now;
+    // Pages of what is freed already come before entries.
+    if (const std::uint64_t returning = memory_.returning(); returning > 0) {
+      give_back(std::max(wanted, bytes_at_once));
+      if (memory_.returning() < returning) continue;
     }
+    if (!free_dropped() && !reclaiming.step()) return false;
   }
   return true;
 }

@@ -52,6 +52,11 @@ class PageHeap {
   bool sparse(const char* block) const;
   /// Bytes of free pages that are still resident.
   std::uint64_t free_resident() const { return free_resident_.load(std::memory_order_relaxed) * page; }
+  /// Of these, what release() gives back.
+  std::uint64_t releasable() const {
+    const std::uint64_t free = free_resident();
+    return free > spare_ ? free - spare_ : 0;
+  }
 
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;

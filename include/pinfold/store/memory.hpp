@@ -74,7 +74,7 @@ class Memory {
     constexpr std::uint64_t least = 128 * 1024;
     constexpr std::uint64_t most = 4 * 1024 * 1024;
     const std::uint64_t fluctuation = std::clamp(limit() / 64, least, most);
-    const std::uint64_t known = used() + heap_.noted();
+    const std::uint64_t known = used() + returning();
     constexpr std::uint64_t within_bound = 2 * 1024 * 1024;
     const std::uint64_t many = std::min(connections - std::min(connections, within_bound), limit() / 4);
     many_connections_.store(many, std::memory_order_relaxed);
@@ -86,6 +86,10 @@ class Memory {
     unaccounted_.store(static_cast<std::uint64_t>(std::clamp(next, std::max<std::int64_t>(before - step, 0), before + step)),
                        std::memory_order_relaxed);
   }
+  /// Freed, and not in the account any more, but the system does not have the pages back yet.
+  std::uint64_t returning() const { return clamp(returning_) + heap_.noted() + index_heap_.releasable(); }
+  /// Of segments.
+  void add_returning(std::int64_t bytes) { returning_.fetch_add(bytes, std::memory_order_relaxed); }
   std::uint64_t unaccounted() const { return unaccounted_.load(std::memory_order_relaxed); }
 
   /// 0: no limit.
@@ -115,11 +119,13 @@ class Memory {
     const std::uint64_t fixed = used(Use::index) + used(Use::ghosts);
     return limit() == 0 || (bytes <= most && fixed <= most - bytes);
   }
-  /// Beside what is there, and what was promised to other threads (Room).
+  /// Beside what is there, pages that are still to be given back included, and what was promised to other threads (Room).
   bool fits(std::uint64_t more, std::uint64_t beyond = 0) const {
     if (limit() == 0) return true;
     const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed)) + beyond;
-    return more <= most && data() + promised_to_others() <= most - more;
+    // What was promised first: a promise that is being kept is counted twice then, and not missed.
+    const std::uint64_t promised = promised_to_others();
+    return more <= most && promised + data() + returning() <= most - more;
   }
 
  private:
@@ -145,6 +151,7 @@ class Memory {
   std::atomic<std::int64_t> negatives_{0};
   std::atomic<std::int64_t> used_{0};
   std::atomic<std::int64_t> data_{0};
+  std::atomic<std::int64_t> returning_{0};
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::uint64_t> unaccounted_{0};
   std::atomic<std::uint64_t> many_connections_{0};

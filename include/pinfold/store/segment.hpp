@@ -35,7 +35,8 @@ struct Segment {
 };
 
 /// Thread-safe. Memory comes from large reservations of address space; a freed segment's pages go back to the
-/// system unless it is one of a few kept for the next allocation. free() takes no system call: give_back() does that later.
+/// system unless it is one of a few kept for the next allocation. free() takes no system call: give_back() does that later, and until then
+/// allocate() takes from what was freed.
 class SegmentPool {
  public:
   explicit SegmentPool(Memory& memory) : memory_(memory) {}
@@ -83,6 +84,7 @@ class SegmentPool {
   };
   void note(char* base);
   Region map_region() const;
+  char* take_noted();
   bool add_region();
   char* take_cold();
   void refill();
@@ -95,7 +97,7 @@ class SegmentPool {
   std::size_t carved_ = region_size;  // bytes of the last region handed out
   std::vector<char*> warm_;  // free, with pages
   std::vector<char*> cold_;  // free, pages given back
-  Noted* oldest_noted_ = nullptr;  // free, pages to be given back
+  Noted* oldest_noted_ = nullptr;  // free, pages to be given back; counted by Memory::returning()
   Noted* newest_noted_ = nullptr;
   std::atomic<std::uint64_t> noted_count_{0};  // ever; written with mutex_, as the next
   std::atomic<std::uint64_t> given_count_{0};
