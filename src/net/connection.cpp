@@ -127,8 +127,12 @@ bool Connection::too_many_strangers(std::size_t more) const {
 }
 
 resp::Limits Connection::limits() const {
-  if (stranger()) return {stranger_arguments, stranger_bulk, false};
-  return {INT32_MAX, thread_.engine().settings.integer(config::Id::proto_max_bulk_len), true, Arrival::least_size};
+  if (stranger()) return {.arguments = stranger_arguments, .bulk = stranger_bulk, .authenticated = false};
+  return {.arguments = INT32_MAX,
+          .bulk = thread_.engine().settings.integer(config::Id::proto_max_bulk_len),
+          .authenticated = true,
+          .memory = spared() ? SIZE_MAX : thread_.client_memory_left(),
+          .body = Arrival::least_size};
 }
 
 // --- reading ---
@@ -160,7 +164,7 @@ void Connection::receive() {
   add(session_.shared.net_input, received);
   if (waits_in_silence()) [[unlikely]] end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
-  if (filled_ == capacity_ && capacity_ < busy_input && session_.authenticated) resize_input(busy_input);
+  if (filled_ == capacity_ && capacity_ < busy_input && session_.authenticated && !thread_.clients_are_tight()) resize_input(busy_input);
 }
 
 // The client has closed its side, for sending at least. What it is still to get is sent.
@@ -239,7 +243,7 @@ bool Connection::make_room() {
   if (large_ != nullptr && query_limit_reached()) return false;
   if (filled_ < capacity_) return true;
   const std::size_t wanted = parser_.wanted();
-  std::size_t bigger = capacity_ < busy_input ? busy_input : capacity_ * 2;
+  std::size_t bigger = capacity_ < busy_input && !thread_.clients_are_tight() ? busy_input : capacity_ * 2;
   // Grow towards an announced length only as its bytes arrive, and not past it.
   if (wanted > capacity_ && bigger > wanted) bigger = wanted;
   if (query_limit_reached() || too_greedy(bigger)) return false;
@@ -320,7 +324,15 @@ void Connection::parse(Batch& batch) {
     // command, and there is a place for one request's large arguments: one at a time then.
     if (parser_.args_are_copies() || !most.authenticated || large) break;
   }
+  account_arguments();
   if (!any) finish();
+}
+
+// The places of many arguments are in the account as soon as they are there.
+void Connection::account_arguments() {
+  constexpr std::size_t little = 16 * 1024;
+  const std::size_t now = parser_.memory();
+  if (std::max(now, accounted_arguments_) > little && now != accounted_arguments_) [[unlikely]] account();
 }
 
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
@@ -395,10 +407,12 @@ void Connection::finish() {
     close_when_sent_ = true;
   }
   drop_consumed(false);
+  account_arguments();
   session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (closed_) return;
   if (accounted_stranger_ > 0 && session_.authenticated) [[unlikely]] account();
+  if (capacity_ > idle_input && filled_ == 0 && thread_.clients_are_tight()) [[unlikely]] resize_input(idle_input);
   const bool more = parsed_ == resp::Parser::Result::command;
   if (!held()) {
     input_full_ = false;
@@ -699,6 +713,7 @@ void Connection::account() {
   engine.keyspace.memory().add(store::Use::clients,
                                static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
+  accounted_arguments_ = parser_.memory();
   if (const std::size_t blobs = pending_.held_bytes(); blobs != accounted_blobs_) {
     engine.clients.unread_blobs.fetch_add(
         static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);

@@ -185,7 +185,7 @@ void IoThread::run() {
     if (!unfinished_.empty()) serve_unfinished();
     if (!handing_out_.empty()) hand_out_answers();
     if (!tasks_.empty()) serve_tasks();
-    if (engine_.keyspace.memory().used(store::Use::clients) > limits_.clients) [[unlikely]] make_clients_fit();
+    if (client_memory() > limits_.clients) [[unlikely]] make_clients_fit();
     if (too_many_abandoned_blobs()) [[unlikely]] free_abandoned_blobs();
     if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
     if (to_tick_ > 0) tick_some();
@@ -266,15 +266,18 @@ void IoThread::serve(std::span<const epoll_event> ready) {
   execute_batch();
 }
 
-// Connections that had more input than a batch takes get a turn of one batch each before the sockets are looked at
-// again.
+// Connections that had more input than a batch takes get turns of one batch each. However many there are, the sockets are looked at
+// again after about a millisecond.
 void IoThread::serve_unfinished() {
-  resumed_.swap(unfinished_);
-  for (Connection* connection : resumed_) {
-    guarded(*connection, [&] { connection->parse(batch_); });
+  constexpr std::int64_t most_us = 1000;
+  const std::int64_t end = monotonic_us() + most_us;
+  for (std::size_t left = unfinished_.size(); left > 0; --left) {
+    Connection& connection = *unfinished_.front();
+    unfinished_.pop_front();
+    guarded(connection, [&] { connection.parse(batch_); });
     execute_batch();
+    if (monotonic_us() >= end) return;
   }
-  resumed_.clear();
 }
 
 void IoThread::serve_task(Connection& connection) {

@@ -13,6 +13,11 @@ namespace {
 
 constexpr std::size_t longest_line = 64 * 1024;
 constexpr std::size_t kept_memory = 16 * 1024;
+constexpr const char* too_many = "too many arguments for the memory that clients may have (maxmemory-clients)";
+
+std::size_t most_arguments(const Limits& limits, std::size_t bytes_each) {
+  return std::max(limits.memory / bytes_each, Parser::few_arguments);
+}
 
 int hex_digit(char c) {
   if (is_digit(c)) return c - '0';
@@ -32,12 +37,12 @@ char escaped(char c) {
 }
 
 // Splits a line into words; "..." takes C escapes and \xHH, '...' takes \'. False if a quote is not closed or
-// something follows a closing quote directly.
-bool split_words(std::string_view line, std::vector<std::string>& words) {
+// something follows a closing quote directly. Stops behind more than `most` words.
+bool split_words(std::string_view line, std::size_t most, std::vector<std::string>& words) {
   std::size_t i = 0;
   for (;;) {
     while (i < line.size() && is_space(line[i])) ++i;
-    if (i == line.size()) return true;
+    if (i == line.size() || words.size() > most) return true;
     std::string word;
     char quote = 0;
     for (;; ++i) {
@@ -128,7 +133,7 @@ void Parser::set_body(std::string_view bytes, std::size_t in_input) {
 }
 
 void Parser::drop_consumed() {
-  for (Span& span : spans_) span.offset -= start_;
+  for (Span& span : spans_) span.offset -= static_cast<std::uint32_t>(start_);
   position_ -= start_;
   start_ = 0;
   // A connection that once sent a huge MGET must not keep the room for its arguments.
@@ -156,7 +161,7 @@ Parser::Result Parser::next(std::string_view input, const Limits& limits) {
     if (!in_multibulk_) {
       if (position_ == input.size()) return Result::need_more;
       if (input[start_] != '*') {
-        const Result result = inline_command(input);
+        const Result result = inline_command(input, limits);
         if (result == Result::command && args_.empty()) continue;  // an empty line is nothing
         return result;
       }
@@ -189,6 +194,7 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
     remaining_ = header.value;
   }
 
+  if (input.size() > std::numeric_limits<std::uint32_t>::max()) return fail("too big request");
   while (remaining_ > 0) {
     if (bulk_length_ < 0) {
       if (position_ >= input.size()) return Result::need_more;
@@ -210,7 +216,11 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
     }
     const auto length = static_cast<std::size_t>(bulk_length_);
     if (input.size() < position_ || input.size() - position_ < length + 2) return Result::need_more;
-    spans_.push_back({position_, length});
+    if (spans_.size() == spans_.capacity()) [[unlikely]] {
+      if (spans_.size() >= most_arguments(limits, bytes_per_argument)) return fail(too_many);
+      make_room();
+    }
+    spans_.push_back({static_cast<std::uint32_t>(position_), static_cast<std::uint32_t>(length)});
     position_ += length + 2;
     bulk_length_ = -1;
     --remaining_;
@@ -218,29 +228,39 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
   return finish(input);
 }
 
+// For more spans: as many again, but no more than are to come. What was announced is not trusted with more than has come.
+void Parser::make_room() {
+  constexpr std::size_t least = 16;
+  spans_.reserve(spans_.size() + std::min(std::max(spans_.size(), least), static_cast<std::size_t>(remaining_)));
+}
+
 Parser::Result Parser::finish(std::string_view input) {
   args_.clear();
   unquoted_.clear();
+  args_.reserve(spans_.size());
   for (const Span& span : spans_) args_.push_back(input.substr(span.offset, span.size));
   if (!bodies_.empty()) [[unlikely]] {
     for (const Body& body : bodies_) args_[body.index] = body.bytes;
     bodies_.clear();
   }
   begin_next(position_);
+  // Of a command of many arguments more is made where it is executed.
+  if (spans_.capacity() * sizeof(Span) > kept_memory) [[unlikely]] std::vector<Span>().swap(spans_);
   return Result::command;
 }
 
-Parser::Result Parser::inline_command(std::string_view input) {
+Parser::Result Parser::inline_command(std::string_view input, const Limits& limits) {
   const std::size_t end = input.find('\n', position_);
-  if (end == std::string_view::npos) {
-    if (input.size() - start_ > longest_line) return fail("too big inline request");
-    return Result::need_more;
-  }
+  // Nor is a longer line taken that has come as a whole, behind others.
+  if (std::min(end, input.size()) - start_ > longest_line) return fail("too big inline request");
+  if (end == std::string_view::npos) return Result::need_more;
   std::string_view line = input.substr(start_, end - start_);
   if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
   unquoted_.clear();
   args_.clear();
-  if (!split_words(line, unquoted_)) return fail("unbalanced quotes in request");
+  const std::size_t most = std::min(most_arguments(limits, bytes_per_word), static_cast<std::size_t>(limits.arguments));
+  if (!split_words(line, most, unquoted_)) return fail("unbalanced quotes in request");
+  if (unquoted_.size() > most) return fail(limits.authenticated ? too_many : "unauthenticated multibulk length");
   args_.assign(unquoted_.begin(), unquoted_.end());
   begin_next(end + 1);
   return Result::command;

@@ -121,11 +121,16 @@ void Keyspace::ask_for_measurement() {
   if (measurement_asked_us_.compare_exchange_strong(asked, now, std::memory_order_relaxed)) wake_();
 }
 
-// Gives back to the system some of what was freed while shards were locked; true if there is more.
-bool Keyspace::give_back(std::size_t bytes) {
+// Asks the system for what shards may need and must not ask for while they are locked.
+void Keyspace::prepare_memory() {
   memory_.heap().prepare();
   memory_.index_heap().prepare();
   memory_.ghost_pages().tend();
+}
+
+// Gives back to the system some of what was freed while shards were locked; true if there is more.
+bool Keyspace::give_back(std::size_t bytes) {
+  prepare_memory();
   const bool segments = pool_->give_back(bytes / segment_size);
   const bool index = memory_.index_heap().release();
   return memory_.heap().give_back(bytes) || segments || index;
@@ -155,6 +160,7 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
       give_back(std::max(wanted, bytes_at_once));
       if (memory_.returning() < returning) continue;
     }
+    prepare_memory();
     if (!free_dropped() && !reclaiming.step()) return false;
   }
   return true;

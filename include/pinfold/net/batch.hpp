@@ -25,24 +25,31 @@ class Batch {
     std::size_t arg_count;
   };
 
-  bool full() const { return size_ == capacity || args_.size() > many_arguments; }
+  bool full() const { return size_ == capacity || args_.size() > many_arguments || is_large(); }
   std::size_t size() const { return size_; }
   void clear() {
     size_ = 0;
     args_.clear();
-    if (is_large()) args_.shrink_to_fit();
+    long_ = {};
   }
-  /// Whether it holds room for more arguments than it keeps.
-  bool is_large() const { return args_.capacity() > 4 * many_arguments; }
-  /// Adds a request whose arguments lie in the connection's input.
+  /// Whether its last request has so many arguments that what is made of them is not to be kept.
+  bool is_large() const { return !long_.empty(); }
+  /// Adds a request whose arguments lie in the connection's input. If there are many, `args` is not copied and must outlast the batch.
   void add(Connection& connection, std::size_t start, const std::vector<std::string_view>& args) {
     const std::size_t first = args_.size();
-    args_.insert(args_.end(), args.begin(), args.end());
+    if (args.size() > many_arguments) {
+      long_ = args;
+    } else {
+      args_.insert(args_.end(), args.begin(), args.end());
+    }
     requests_[size_++] = {&connection, start, first, args.size()};
   }
 
   const Request& request(std::size_t i) const { return requests_[i]; }
-  command::Args args(std::size_t i) const { return {args_.data() + requests_[i].first_arg, requests_[i].arg_count}; }
+  command::Args args(std::size_t i) const {
+    const auto [connection, start, first, count] = requests_[i];
+    return count > many_arguments ? long_ : command::Args{args_.data() + first, count};
+  }
   std::array<command::Prepared, capacity>& prepared() { return prepared_; }
 
  private:
@@ -52,6 +59,7 @@ class Batch {
   std::array<Request, capacity> requests_;
   std::array<command::Prepared, capacity> prepared_;
   std::vector<std::string_view> args_;  // of all requests, one behind the other
+  command::Args long_;                  // of the last one, if there are many
 };
 
 }  // namespace pinfold::net

@@ -109,6 +109,7 @@ class Connection {
   bool too_greedy(std::size_t input);
   void check_output_limit();
   void account();
+  void account_arguments();
   void log_closing(std::string_view reason);
   bool stranger() const;
   bool too_many_strangers(std::size_t more) const;
@@ -132,6 +133,7 @@ class Connection {
   std::size_t read_since_ = 0;  // bytes of them that it has read since
   MonoMs over_soft_limit_since_;  // 0: it is not
   std::size_t accounted_ = 0;
+  std::size_t accounted_arguments_ = 0;  // of it, the parser's
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   std::size_t accounted_stranger_ = 0;

@@ -69,6 +69,13 @@ class IoThread {
     std::int64_t abandoned_blobs = INT64_MAX;  // that only unread replies keep, before they have to be read or given up
   };
   const Limits& limits() const { return limits_; }
+  /// What is left of the clients' share.
+  std::uint64_t client_memory_left() const {
+    const std::uint64_t used = client_memory();
+    return used < limits_.clients ? limits_.clients - used : 0;
+  }
+  /// Whether buffers are to be no larger than they must be.
+  bool clients_are_tight() const { return client_memory() > limits_.clients / 2; }
   unsigned index() const { return index_; }
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
@@ -93,6 +100,7 @@ class IoThread {
   void begin_tick();
   void tick_some();
   void update_limits();
+  std::uint64_t client_memory() const { return engine_.keyspace.memory().used(store::Use::clients); }
   void drop_output();
   void make_clients_fit();
   bool too_many_abandoned_blobs() const {
@@ -132,9 +140,8 @@ class IoThread {
   std::size_t to_tick_ = 0;      // connections left for this tick
   std::size_t looked_at_ = 0;    // cursor of free_abandoned_blobs()
   std::deque<std::uint64_t> paused_;  // ids of connections that wait for the end of a CLIENT PAUSE
-  std::vector<Connection*> unfinished_;  // with input that did not fit the batch
-  std::deque<Connection*> tasks_;        // whose long commands can go on, in the order of their turns
-  std::vector<Connection*> resumed_;     // those of them whose turn it is
+  std::deque<Connection*> unfinished_;  // with input that did not fit the batch, in the order of their turns
+  std::deque<Connection*> tasks_;       // whose long commands can go on, in the order of their turns
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
   /// Answers for several, and the next of those who are to have them.
   struct HandingOut {

@@ -21,12 +21,20 @@ struct Limits {
   std::int64_t arguments;
   std::int64_t bulk;
   bool authenticated;
+  /// Bytes that the places of a command's arguments may take (bytes_per_argument each).
+  std::size_t memory = std::numeric_limits<std::size_t>::max();
   /// An argument of this many bytes or more is a body. At most `bulk`; beyond it, there are none.
   std::int64_t body = std::numeric_limits<std::int64_t>::max();
 };
 
 class Parser {
  public:
+  /// What an argument takes here beside its bytes, at most, and what a word of an inline command takes.
+  static constexpr std::size_t bytes_per_argument = 24;
+  static constexpr std::size_t bytes_per_word = 48;
+  /// Whatever the limits say, a command may have so many arguments.
+  static constexpr std::size_t few_arguments = 1024;
+
   enum class Result {
     command,    // args() holds one; it ends at position()
     need_more,  // everything was used, or lies unfinished from consumed() on
@@ -59,7 +67,7 @@ class Parser {
   /// What the arguments' places take beside the input itself.
   std::size_t memory() const {
     return spans_.capacity() * sizeof(Span) + args_.capacity() * sizeof(std::string_view) +
-           bodies_.capacity() * sizeof(Body);
+           bodies_.capacity() * sizeof(Body) + unquoted_.capacity() * sizeof(std::string);
   }
   /// Gives that back. Only between requests.
   void release_memory();
@@ -69,17 +77,18 @@ class Parser {
 
  private:
   struct Span {
-    std::size_t offset;
-    std::size_t size;
+    std::uint32_t offset;
+    std::uint32_t size;
   };
   struct Body {
     std::size_t index;  // of the argument
     std::string_view bytes;
   };
   Result multibulk(std::string_view input, const Limits& limits);
-  Result inline_command(std::string_view input);
+  Result inline_command(std::string_view input, const Limits& limits);
   Result fail(std::string message);
   Result finish(std::string_view input);
+  void make_room();
   void begin_next(std::size_t at);
 
   std::size_t start_ = 0;           // where the command in progress starts

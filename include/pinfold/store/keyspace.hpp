@@ -250,6 +250,7 @@ class Keyspace {
   void remove_expired(unsigned db, const Names& names, UnixMs now);
   bool free_dropped();
   bool dropped_before(std::uint64_t number);
+  void prepare_memory();
   bool give_back(std::size_t bytes);
   void wake() {
     if (wake_) wake_();

@@ -72,8 +72,36 @@ TEST_CASE("hostile framing gets Redis' protocol errors") {
   CHECK(error_of("get \"a\n") == "unbalanced quotes in request");
   CHECK(error_of("get \"a\"b\n") == "unbalanced quotes in request");
   CHECK(error_of(std::string(70000, 'a')) == "too big inline request");
+  CHECK(error_of(std::string(70000, 'a') + "\r\n") == "too big inline request");
+  CHECK(error_of("a b c d e f g h i j k\r\n", stranger) == "unauthenticated multibulk length");
   CHECK(error_of("*" + std::string(70000, '1')) == "too big mbulk count string");
   CHECK(error_of("*1\r\n$" + std::string(70000, '1')) == "too big bulk count string");
+}
+
+TEST_CASE("a command has no more arguments than there is memory for their places") {
+  constexpr std::size_t most = 2000;
+  const Limits limits{.arguments = 1'000'000, .bulk = 1000, .authenticated = true, .memory = most * Parser::bytes_per_argument};
+  const auto command = [](std::size_t count) {
+    std::string text = "*" + std::to_string(count) + "\r\n";
+    for (std::size_t i = 0; i < count; ++i) text += "$0\r\n\r\n";
+    return text;
+  };
+  const auto words = [](std::size_t count) {
+    std::string text;
+    for (std::size_t i = 0; i < count; ++i) text += "a ";
+    return text + "\r\n";
+  };
+  for (const std::string& input : {command(most), words(most / 2)}) {
+    Parser parser;
+    CHECK(parser.next(input, limits) == Parser::Result::command);
+    CHECK(parser.args().size() >= most / 2);
+  }
+  for (const std::string& input : {command(100 * most), words(10 * most)}) {
+    Parser parser;
+    CHECK(parser.next(input, limits) == Parser::Result::error);
+    CHECK(parser.error() == "too many arguments for the memory that clients may have (maxmemory-clients)");
+    CHECK(parser.memory() <= 3 * limits.memory);
+  }
 }
 
 TEST_CASE("a long announced argument is not asked for before its header is known") {
