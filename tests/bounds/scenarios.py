@@ -285,6 +285,44 @@ def attack_reader_that_stops(server):
         attempt(server, "PING")
 
 
+def attack_fill_and_drop(server):
+    """Much is stored and dropped, faster than its pages go back: small values, then ones that have blocks of their own."""
+    for size, count in ((850, 90_000), (850, 90_000), (9000, 9000), (850, 90_000), (100_000, 850), (850, 90_000)):
+        names = [f"k{n}" for n in range(count)]
+        set_many(server, names, b"v" * size)
+        attempt(server, "DEL", *names[: count // 2])
+        attempt(server, "DEL", *names[count // 2 :])
+
+
+def attack_many_arguments(server):
+    for n in (50_000, 300_000, 1_000_000):
+        attempt(server, "EXISTS", *[b""] * n)
+
+
+def attack_inline_while_held(server):
+    """What comes while a client waits is received, and parsed when the wait is over."""
+    with server.connect(timeout=300.0) as holder:
+        holder.call("CACHE.GET", "m", "LEASE", "60000")
+        with contextlib.suppress(Closed, ConnectionError), server.connect(timeout=300.0) as connection:
+            connection.send(resp.encode(["CACHE.GET", "m", "WAIT", "1000"]))
+            connection.send(b"exists" + b" a" * 1_200_000 + b"\r\n")
+            connection.read()
+            connection.read()
+
+
+def attack_scans_at_once(server):
+    """Hundreds of clients whose every request takes as long as one may."""
+    scan = resp.encode(["SCAN", "0", "COUNT", "10000"])
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect(timeout=300.0)) for _ in range(400)]
+        for client in clients:
+            client.send(scan * 4)
+        for client in clients:
+            with contextlib.suppress(Closed, ConnectionError):
+                for _ in range(4):
+                    client.read_raw()
+
+
 # --- the herd ---
 
 
@@ -370,6 +408,17 @@ def fine_mget(server):
         assert [len(value) for value in found] == [MB] * 100
 
 
+def fine_many_clients(server):
+    """Each sends now and then a request that is a little larger than the buffer of an idle client."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(server.connect(timeout=300.0)) for _ in range(800)]
+        for _ in range(3):
+            for n, client in enumerate(clients):
+                client.send(resp.encode(["SET", f"k{n}", b"v" * 1000]))
+            for client in clients:
+                assert client.read() == "OK"
+
+
 # --- strangers ---
 
 
@@ -424,6 +473,10 @@ ALL = [
     Scenario("CLIENT LIST of 800, 50 times", attack_client_list),
     Scenario("names of 30 MB", attack_names),
     Scenario("readers that stop", attack_reader_that_stops),
+    Scenario("much stored and dropped", attack_fill_and_drop),
+    Scenario("1 000 000 arguments", attack_many_arguments, prepare_full_of_small_keys),
+    Scenario("a line of 2.4 MB to a client that waits", attack_inline_while_held),
+    Scenario("SCANs of 400 clients", attack_scans_at_once, prepare_full_of_small_keys),
     Scenario("PURGE of 16 000 tags", attack_purge, prepare_tagged),
     Scenario("FLUSHALL of a full cache", attack_flush, prepare_full_of_small_keys),
     Scenario("GETRANGE of 20 MB", fine_getrange, prepare_value(BIG), memory_mb=256, well_behaved=True),
@@ -431,6 +484,7 @@ ALL = [
     Scenario("a pipeline of 100 000 GETs", fine_pipeline, memory_mb=256, well_behaved=True),
     Scenario("a transaction of 100 000 GETs", fine_transaction, memory_mb=256, well_behaved=True),
     Scenario("MGET of 100 MB", fine_mget, prepare_hundred_values, memory_mb=256, well_behaved=True),
+    Scenario("800 clients with requests of 1 KB", fine_many_clients, well_behaved=True),
     Scenario("users among strangers", fine_users_among_strangers, memory_mb=20, options=("--requirepass", "pw", "--maxmemory-clients", "2mb"),
              well_behaved=True),
 ]
