@@ -164,7 +164,7 @@ class DigestTask : public PreparedWrite {
 }  // namespace
 
 void begin_with_digest(Call& call, DigestWrite write, KnownDigest known) {
-  if (!refuse_long_inside_exec(call)) call.begin(std::make_unique<DigestTask>(call, write, std::move(known)));
+  if (!refuse_long_inside_exec(call, known.value.text().size())) call.begin(std::make_unique<DigestTask>(call, write, std::move(known)));
 }
 
 }  // namespace pinfold::command

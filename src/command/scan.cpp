@@ -24,7 +24,7 @@ namespace {
 constexpr std::uint64_t few_entries = 512;
 
 // What names may still be compared with a pattern is part of a transaction's budget. `name` counts once it is compared.
-bool may_compare(const Call& call, const Glob& pattern, std::string_view name) {
+bool may_compare(const Call& call, const Pattern& pattern, std::string_view name) {
   return !call.in_transaction || pattern.most_compared(name) <= call.session.transaction->budget.bytes_left();
 }
 

@@ -14,6 +14,8 @@ namespace pinfold::command {
 class Pattern {
  public:
   bool matches(std::string_view text) const { return glob_->matches(text); }
+  /// The most comparisons that matches() makes for `text`.
+  std::uint64_t most_compared(std::string_view text) const { return glob_->most_compared(text); }
 
  private:
   friend std::unique_ptr<const Pattern> compile_pattern(Call& call, std::string_view text, bool ignore_case);

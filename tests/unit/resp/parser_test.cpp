@@ -126,7 +126,7 @@ TEST_CASE("a rewound command is parsed again") {
 
 namespace {
 
-constexpr Limits with_bodies{1 << 20, 512 << 20, true, 100};
+constexpr Limits with_bodies{.arguments = 1 << 20, .bulk = 512 << 20, .authenticated = true, .body = 100};
 
 // As feed(), taking bodies out of the stream as a connection does.
 std::vector<Command> feed_with_bodies(const std::string& input, std::size_t piece) {
