@@ -222,7 +222,9 @@ void Table::fit_policy() {
 
 bool Table::prepare_eviction() {
   fit_policy();
-  return policy_.provide();
+  const bool more = policy_.provide();
+  account_ghosts();  // their pages may have come
+  return more;
 }
 
 Table::Order Table::eviction_order() const {
@@ -279,6 +281,7 @@ bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying
 Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget) {
   fit_policy();
   policy_.provide_a_little();
+  account_ghosts();
   const bool negatives_first = settings_.negatives_first(memory_.used_by_negatives());
   const eviction::Victim victim =
       policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes(), queues_[3].bytes()}, negatives_first);
