@@ -26,7 +26,11 @@ struct Store {
   const store::Key key = keyspace.key("k");
   const store::Key other = keyspace.key("other");
 
-  Store() { locks.acquire(key); }
+  Store() {
+    locks.acquire(key);
+    Database database = db();
+    REQUIRE(database.put(other, "what maps the log"));  // elsewhere make_room() has seen to it
+  }
   Database db() { return {keyspace, 0, unix_ms()}; }
   void put(const std::string& value) {
     Database database = db();
