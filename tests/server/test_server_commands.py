@@ -180,11 +180,11 @@ def test_what_looks_at_all_shards_does_not_wait_for_itself_in_a_transaction(clie
     """EXEC holds the shards of its keys while INFO and the like sum over all of them."""
     client.call("CONFIG", "SET", "timeout", "0")
     client.call("MULTI")
-    for command in (["SET", "k", "v"], ["INFO"], ["MEMORY", "STATS"], ["MEMORY", "DOCTOR"], ["CONFIG", "RESETSTAT"], ["DEBUG", "OBJECT", "k"], ["MEMORY", "USAGE", "k"], ["DBSIZE"]):
+    for command in (["SET", "k", "v"], ["INFO"], ["MEMORY", "STATS"], ["MEMORY", "DOCTOR"], ["DEBUG", "OBJECT", "k"], ["MEMORY", "USAGE", "k"], ["DBSIZE"]):
         assert client.call(*command) == "QUEUED"
     replies = client.call("EXEC")
-    assert len(replies) == 8 and replies[0] == "OK" and b"db0:keys=1," in replies[1] and replies[4] == "OK"
-    assert "encoding:embstr" in replies[5] and replies[6] > 0 and replies[7] == 1
+    assert len(replies) == 7 and replies[0] == "OK" and b"db0:keys=1," in replies[1]
+    assert "encoding:embstr" in replies[4] and replies[5] > 0 and replies[6] == 1
 
 
 def test_instantaneous_rates_follow_the_load(client):
