@@ -242,9 +242,7 @@ class Generator:
             if self.chance(0.008):
                 self.transaction(steps, connection)
                 continue
-            args = self.next_command()
-            if self.admissible(args):
-                steps.append((connection, tuple(args)))
+            self.one(steps, connection)
         return list(without_lost_histories(steps))
 
     def special(self, steps):
