@@ -97,7 +97,7 @@ class ListTask : public Task {
       if (more) return false;
       replying = true;
     }
-    return text_.send(call.reply, call.in_transaction);
+    return text_.send(call.reply);
   }
 
  private:
@@ -106,14 +106,8 @@ class ListTask : public Task {
 
   // False if the text may not become so long; then the error has been replied.
   bool keep(Call& call, const std::string& lines) {
-    constexpr std::size_t most_in_transaction = 256 * 1024;
-    if (call.in_transaction && text_.size() + lines.size() > most_in_transaction) {
-      call.reply.error("ERR CLIENT LIST inside MULTI describes clients in 256 KB at most: ask outside of it");
-    } else if (!text_.add(lines)) {
-      call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): ask for some clients by ID");
-    } else {
-      return true;
-    }
+    if (text_.add(lines)) return true;
+    call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): ask for some clients by ID");
     text_.clear();
     return false;
   }
@@ -164,7 +158,7 @@ class ListNamedTask : public ListTask {
 
 // A short list is made at once.
 void make_list(Call& call, std::unique_ptr<ListTask> task, std::size_t count) {
-  if (count <= clients_a_step || call.in_transaction) return call.run_whole(*task);
+  if (count <= clients_a_step) return call.run_whole(*task);
   call.park(std::move(task));
 }
 

@@ -13,10 +13,6 @@ constexpr std::size_t few = 32;  // are described at once
 }  // namespace
 
 std::unique_ptr<DescribeTask> DescribeTask::make(Call& call, std::size_t count, Form form) {
-  if (call.in_transaction && count > few) {
-    call.reply.error("ERR COMMAND INFO and DOCS inside MULTI describe " + std::to_string(few) + " commands at most: ask outside of it");
-    return nullptr;
-  }
   std::unique_ptr<DescribeTask> task(new DescribeTask(call, form));
   if (!task->memory_.ask(count * sizeof(const Row*))) {
     call.reply.error("ERR so many names would take more memory than clients may have (maxmemory-clients)");

@@ -25,9 +25,9 @@ void GatheredText::clear() {
   memory_.give_back(memory_.held());
 }
 
-bool GatheredText::send(resp::Reply& reply, bool whole) {
+bool GatheredText::send(resp::Reply& reply) {
   if (!std::exchange(begun_, true)) reply.begin_text(size_);
-  for (std::size_t sent = 0; !blocks_.empty() && (whole || sent < Task::reply_piece); blocks_.pop_front()) {
+  for (std::size_t sent = 0; !blocks_.empty() && sent < Task::reply_piece; blocks_.pop_front()) {
     reply.output().append(blocks_.front());
     sent += blocks_.front().size();
   }

@@ -22,8 +22,8 @@ class GatheredText {
   /// Drops the text and gives its memory back.
   void clear();
 
-  /// To be called until it returns true: sends the next piece of the reply, or, `whole`, all of it.
-  bool send(resp::Reply& reply, bool whole);
+  /// To be called until it returns true: sends the next piece of the reply.
+  bool send(resp::Reply& reply);
 
  private:
   ClientMemory memory_;

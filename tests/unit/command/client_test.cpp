@@ -376,15 +376,3 @@ TEST_CASE("a CLIENT LIST for which clients may not have the memory is refused, a
   CHECK(crowd.clients[0]->run_all(args).starts_with("-ERR so many ids would take more memory than clients may have"));
   CHECK(crowd.used() == before);
 }
-
-TEST_CASE("inside a transaction CLIENT LIST describes few clients or none") {
-  Crowd crowd(1000);
-  Client& asker = *crowd.clients[0];
-  const std::string id = std::to_string(asker.session.shared.id);
-  asker.run("MULTI");
-  asker.run("CLIENT", "LIST", "ID", id, id);
-  asker.run("CLIENT", "LIST");
-  const std::string replies = asker.run("EXEC");
-  CHECK(shows(replies, "*2\r\n$"));
-  CHECK(shows(replies, "\r\n-ERR CLIENT LIST inside MULTI describes clients in 256 KB at most"));
-}

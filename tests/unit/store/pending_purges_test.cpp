@@ -228,7 +228,7 @@ TEST_CASE("a sweep stops in time where entries have many tags, and counts them")
       for (int i = 0; i < 5; ++i) REQUIRE(rig.purge_many(TaggedRig::others(names, "z" + std::to_string(i)), soft));
       rig.work();
       // All of them in one hold would take more than that.
-      CHECK(rig.most_bytes("sweep-purges") > most_bytes_of_hold / 4);
+      CHECK(rig.most_bytes("sweep-purges") > most_bytes_of_hold / 5);
       CHECK(rig.most_bytes("sweep-purges") <= most_bytes_of_hold);
       CHECK(rig.keyspace.audit().consistent);
     }
