@@ -147,6 +147,12 @@ std::uint64_t Cache::cost_of(const store::Purge& purge) const {
          keyspace_.shard_count() * std::uint64_t{store::Purges::most_memory_of(purge)};
 }
 
+std::uint64_t Cache::most_memory_of_purge(const std::vector<std::string>& names) const {
+  store::Purge purge;  // of tags, which take more than prefixes do
+  purge.names = names;
+  return cost_of(purge) + PurgedTags::memory_of(names);
+}
+
 std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
                                            std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held) {
   auto purge = std::make_shared<store::Purge>();

@@ -87,6 +87,10 @@ void Leases::forget_if_idle(States::iterator at, MonoMs now) {
 
 // --- a lease's life ---
 
+std::size_t Leases::memory_of_lease(std::string_view key, std::string_view tags) {
+  return static_cast<std::size_t>(memory_of_state(key.size())) + tags.size();
+}
+
 Grant Leases::grant(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now) {
   return grant_to(db, key, request, now, false);
 }

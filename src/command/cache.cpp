@@ -109,6 +109,12 @@ void cache_mget(Call& call) {
   if (!count) return;
   CacheReadOptions options;
   if (!read_options(call, Cursor(call.args, 2 + *count), false, options)) return;
+  if (options.lease_ms != 0) {
+    std::size_t bytes = 0;
+    for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_lease(key.text, {});
+    make_room_for_leases(call, bytes);
+  }
+  options.makes_room = false;
   store::Database db = call.db();
   call.reply.array(*count);
   for (const store::Key& key : call.keys) cache_read(call, db, key, options);

@@ -107,6 +107,8 @@ void cache_purge(Call& call) {
     wait->kind = WaitKind::purge;
     call.session.wait = std::move(wait);
   }
+  // Without it the purge goes on all the same: entries that are gone are worth more than what it takes.
+  if (!call.in_transaction) engine.keyspace.make_room(engine.cache.most_memory_of_purge(request->names));
   if (!engine.cache.purge(call.session.db, request->by_prefix, request->names, request->soft, request->sync, done, call.held)) {
     call.session.wait.reset();
     return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");

@@ -83,14 +83,30 @@ bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_
 
 }  // namespace
 
+bool make_room_for_leases(Call& call, std::size_t bytes) {
+  if (call.in_transaction || call.engine.keyspace.has_room(bytes)) return false;
+  call.held.release();
+  call.engine.keyspace.make_room(bytes);  // if that fails the lease is granted all the same, within the share of leases
+  call.held.acquire(call.keys);
+  call.read_clock();
+  return true;
+}
+
 bool cache_read(Call& call, store::Database& db, const store::Key& key, const CacheReadOptions& options) {
   cache::Cache& cache = call.engine.cache;
   const cache::Policy* const policy = cache.policy_of(key.text);
   const UnixMs now = call.now;
-  const auto value = db.find_any(key, store::Access::read());
+  const store::Access access{options.counts, true};
+  const auto value = db.find_any(key, access);
   const bool fresh = value && value->fresh(now);
   std::int64_t lease_ms = options.lease_ms;
   if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
+  if (!fresh && lease_ms > 0 && options.makes_room && make_room_for_leases(call, cache::Leases::memory_of_lease(key.text, tags_of(value)))) {
+    CacheReadOptions again = options;
+    again.makes_room = again.counts = false;
+    db = call.db();  // by now there may be other policies
+    return cache_read(call, db, key, again);
+  }
   const auto lease = [&] { return cache.leases(key).grant(db.number(), key, {policy, lease_ms, call.session.shared.id, tags_of(value)}, call.mono); };
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
 

@@ -108,6 +108,8 @@ class Cache {
 
   /// So many may wait to be swept, if what they take of memory is not more than the share of leases and the like.
   static constexpr std::uint64_t most_purges = 4096;
+  /// What a purge of these names may take, for whoever makes room before it.
+  std::uint64_t most_memory_of_purge(const std::vector<std::string>& names) const;
   /// In force for every reader when it returns. Returns what is swept in the background; null: too many are pending, and nothing
   /// was done. With `wipe`, what the entries leave behind in memory is erased afterwards. `tell` is called from tell_finished()
   /// when all that is done. Throws std::bad_alloc; then it is in force for a part of the entries.

@@ -61,6 +61,8 @@ class Leases final : public store::KeyListener {
   Leases(Cache& cache, unsigned shard) : cache_(cache), shard_(shard) {}
   void attach(store::Listening& listening) { listening_ = &listening; }
 
+  /// What a lease may take. Whether that much is to be had beside the data is the caller's to ask.
+  static std::size_t memory_of_lease(std::string_view key, std::string_view tags);
   /// A lease of `key`, unless somebody has one. O(log leases).
   Grant grant(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now);
   /// Whether the lease can be used to fill the key.

@@ -20,7 +20,13 @@ struct CacheReadOptions {
   std::int64_t lease_ms = -1;  // negative: the policy's
   std::int64_t wait_ms = 0;
   double beta = -1;  // negative: the policy's
+  bool makes_room = true;  // for a lease, with nothing locked meanwhile
+  bool counts = true;      // as a hit or miss
 };
+
+/// Makes room for what leases may take, where there is none. True if that gave back the locks meanwhile, so that nothing holds any more
+/// that was read before.
+bool make_room_for_leases(Call& call, std::size_t bytes);
 
 /// CACHE.GET of one key. False if the reply comes later.
 bool cache_read(Call& call, store::Database& db, const store::Key& key, const CacheReadOptions& options);
