@@ -78,6 +78,9 @@ std::uint64_t memory_needed(Args args) {
   return bytes;
 }
 
+// For a call that is not made once more when room has been made for it: as good as none beyond the limit.
+constexpr std::uint64_t no_more_room = 1;
+
 // Commands that change a deadline may have to write the entry anew. They are never refused for that: what they take is
 // little, but must not add up.
 bool may_grow(const Row& row) {
@@ -201,7 +204,7 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (is_refused(prepared)) [[unlikely]] return reject(row, session, reply, out_of_memory);
   store::Room room;
   if (session.transaction != nullptr) [[unlikely]] {
-    if (queued_or_rejected(*row, session, args, prepared, reply)) return;
+    if (queued_or_rejected(*row, session, args, prepared, reply, room)) return;
   } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared), &room))
       [[unlikely]] {
     return reject(row, session, reply, out_of_memory);
@@ -226,6 +229,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   if (!engine_.keyspace.make_room(call.wanted, &room)) return reject(&row, session, reply, out_of_memory);
   Call again(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
   again.large = prepared.large;
+  again.may_exceed = no_more_room;
   invoke(again, stats_);
 }
 
@@ -236,6 +240,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const auto start = std::chrono::steady_clock::now();
   const store::HoldCause cause(task.row->name, task.named);
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_);
+  call.may_exceed = no_more_room;
   const Release release{locks_};
   const bool done = task.step(call);
   CommandCounters& counters = stats_.commands[command_index(*task.row)];
@@ -279,7 +284,7 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
 
 // The part of dispatch that is different between MULTI and EXEC. True if the request has been answered.
 bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared,
-                                    resp::Reply& reply) {
+                                    resp::Reply& reply, store::Room& room) {
   Transaction& transaction = *session.transaction;
   if ((row.flags & kNoMulti) != 0) {
     reject(&row, session, reply, "ERR Command not allowed inside a transaction");
@@ -289,7 +294,7 @@ bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args,
   // Whatever is queued takes memory, be it a read; EXEC needs it if a command inside does.
   if (!immediate || (is_exec(row) && (transaction.flags & kDenyOom) != 0)) {
     const std::uint64_t bytes = immediate ? transaction.needed : memory_for(row, args, prepared);
-    if (!engine_.keyspace.make_room(bytes)) {
+    if (!engine_.keyspace.make_room(bytes, &room)) {
       reject(&row, session, reply, out_of_memory);
       return true;
     }

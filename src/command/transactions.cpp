@@ -162,7 +162,7 @@ void run_steps(Call& call, const Plan& plan) {
   call.errors_counted = true;
   call.reply.array(plan.key_counts.size());
   // Other requests, or the background, bring the memory down again.
-  const std::uint64_t may_exceed = call.engine.keyspace.memory().limit() / 64;
+  const std::uint64_t may_exceed = call.engine.keyspace.memory().limit() / 64 + 1;
   const store::Key* first = plan.keys.data();
   const std::uint32_t* key_count = plan.key_counts.data();
   std::vector<std::string_view> args;

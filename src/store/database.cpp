@@ -113,7 +113,11 @@ bool Database::put(const Key& key, const Value& value, const PutOptions& options
 }
 
 bool Database::has_room(std::uint64_t bytes) {
-  if (wanted_ == nullptr || keyspace_->has_room(bytes, beyond_)) return true;
+  if (wanted_ == nullptr) return true;
+  // Whoever can still make room has much promised first: other threads would count on the same bytes.
+  const Memory& memory = keyspace_->memory();
+  const bool promised = beyond_ != 0 || bytes < Room::least || memory.limit() == 0 || Room::promised_here(memory) >= bytes;
+  if (promised && keyspace_->has_room(bytes, beyond_)) return true;
   *wanted_ = bytes;
   return false;
 }
@@ -173,10 +177,12 @@ char* Database::grow(const Key& key, std::size_t size, Growth* growth) {
   constexpr std::size_t modest = BlockHeap::own_mapping / 4;
   std::size_t capacity = size + std::min(size / 4, modest);
   const Table::Resizing plan = table->plan_resizing(key, size, capacity);
+  Room extra;
   if (plan.cost == 0) {
     capacity = size;
   } else {
-    if (keyspace_->has_room(plan.cost + size / 4)) capacity = size + size / 4;
+    const std::uint64_t much = plan.cost + size / 4;
+    if (much < Room::least ? keyspace_->has_room(much) : extra.take(keyspace_->memory(), much)) capacity = size + size / 4;
     if (growth != nullptr && plan.moves && takes_long(size, capacity)) {
       if (growth->may_wait) {
         growth->want(size, capacity, table->share_block(key));

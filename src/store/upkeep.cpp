@@ -141,7 +141,7 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
   // A command may open a segment and split a group of the index on top of what it announced.
   constexpr std::uint64_t index_growth = 16 * 1024;
   const std::uint64_t wanted = bytes + segment_size + index_growth;
-  constexpr std::uint64_t much = 64 * 1024;
+  constexpr std::uint64_t much = Room::least;
   pool_->prepare();
   // Who takes much helps to give back as much; the background does it for all others.
   if (bytes >= much) {

@@ -78,7 +78,7 @@ class Dispatcher {
   void dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   std::uint64_t memory_for(const Row& row, Args args, const Prepared& prepared);
   std::uint64_t memory_beside_large(const Row& row, Args args, const LargeArguments& large);
-  bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, store::Room& room);
   void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);

@@ -25,7 +25,8 @@ class Database {
   /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH). With `wanted`, a value that would have to grow
   /// by more than there is room for is refused, and the bytes it takes are noted there: the caller can make that room
   /// with nothing locked and try again.
-  /// With `beyond`, it may take so much more than there is room for, because the caller cannot make room any more.
+  /// With `beyond`, it may take so much more than there is room for, because the caller cannot make room any more. Without it, much must
+  /// have been promised to this thread (Room), or it counts as if there were none.
   Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, std::uint64_t* wanted = nullptr,
            std::uint64_t beyond = 0)
       : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), wanted_(wanted), beyond_(beyond) {}

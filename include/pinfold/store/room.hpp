@@ -14,6 +14,9 @@ class Memory;
 /// A promise of bytes to the thread that made it, which also has to end it. They nest.
 class Room {
  public:
+  /// Less is not promised: many such requests together take a few hundred KB more than there is.
+  static constexpr std::uint64_t least = 64 * 1024;
+
   Room() = default;
   ~Room() { release(); }
   Room(const Room&) = delete;

@@ -135,8 +135,8 @@ class History {
   }
   UnixMs some_deadline() { return below(3) == 0 ? now_ + 1 + static_cast<UnixMs>(below(below(8) == 0 ? 1'000'000 : 4000)) : 0; }
 
-  bool make_room(std::uint64_t bytes) {
-    return failures_.during([&] { return keyspace_.make_room(bytes); }, false);
+  bool make_room(std::uint64_t bytes, Room* room = nullptr) {
+    return failures_.during([&] { return keyspace_.make_room(bytes, room); }, false);
   }
 
   // Runs `action` with the shards of the names locked, as dispatch does.
@@ -182,7 +182,8 @@ class History {
     wanted_ = 0;
     if (action()) return;
     require(wanted_ != 0 || failures_.possible(), "no memory from the system");
-    if (wanted_ != 0 && make_room(wanted_)) action();
+    Room room;
+    if (wanted_ != 0 && make_room(wanted_, &room)) action();
   }
 
   void write(unsigned db, const std::string& name) {

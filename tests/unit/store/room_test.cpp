@@ -76,3 +76,34 @@ TEST_CASE("threads that make room for large values at the same time stay below t
   CHECK(most.load() > limit / 2);
   CHECK(most.load() <= limit);
 }
+
+TEST_CASE("a value grows by much only into room that was promised to its thread") {
+  Keyspace keyspace({.shards = 2, .max_memory = 64 * MB});
+  std::uint64_t wanted = 0;
+  const auto grow = [&](const std::string& name, std::size_t size) {
+    const Key key = keyspace.key(name);
+    Keyspace::Locks locks(keyspace);
+    locks.acquire(key);
+    wanted = 0;
+    return Database(keyspace, 0, unix_ms(), true, &wanted).resize(key, size) != nullptr;
+  };
+  CHECK(grow("little", 1000));
+  CHECK(wanted == 0);
+  CHECK_FALSE(grow("much", 30 * MB));
+  REQUIRE(wanted >= 30 * MB);
+  {
+    Room room;
+    REQUIRE(keyspace.make_room(wanted, &room));
+    elsewhere([&] {
+      CHECK_FALSE(keyspace.has_room(40 * MB));
+      std::uint64_t other = 0;
+      const Key key = keyspace.key("another");
+      Keyspace::Locks locks(keyspace);
+      locks.acquire(key);
+      CHECK(Database(keyspace, 0, unix_ms(), true, &other).resize(key, 20 * MB) == nullptr);
+      CHECK(other >= 20 * MB);
+    });
+    CHECK(grow("much", 30 * MB));
+  }
+  CHECK(keyspace.memory().data() <= 64 * MB);
+}
