@@ -79,6 +79,7 @@ std::size_t Glob::parse_class(std::string_view pattern, std::size_t at) {
     }
   }
   Class all;
+  work::bytes(all.size());
   for (unsigned c = 0; c < all.size(); ++c) {
     all[c] = (caseless.test(folded(static_cast<char>(c))) || exact.test(c)) != negated;
   }
@@ -135,6 +136,7 @@ void Glob::prepare_bits(Piece& piece) {
   }
   piece.masks = static_cast<std::uint32_t>(masks_.size());
   masks_.resize(masks_.size() + needed);
+  work::bytes(std::uint64_t{256} * piece.size);
   for (unsigned c = 0; c < 256; ++c) {
     std::uint64_t* const mask = &masks_[piece.masks + std::size_t{c} * piece.words];
     for (std::size_t i = 0; i < piece.size; ++i) {

@@ -340,7 +340,7 @@ class BitOpTask : public Task {
   }
 
  private:
-  static constexpr unsigned most_tries = 16;
+  static constexpr unsigned most_tries = 8;
 
   std::vector<store::Key> lock(Call& call) const {
     std::vector<store::Key> keys;

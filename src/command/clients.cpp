@@ -4,6 +4,8 @@
 #include <tuple>
 #include <vector>
 
+#include "pinfold/base/work.hpp"
+
 namespace pinfold::command {
 
 void Clients::add(SharedClient& client) {
@@ -20,6 +22,7 @@ void Clients::remove(SharedClient& client) {
 
 void Clients::for_each(const std::function<void(SharedClient&)>& visit) {
   const std::lock_guard lock(mutex_);
+  work::entries(clients_.size());
   for (const auto& [id, client] : clients_) visit(*client);
 }
 

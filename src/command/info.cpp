@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/kept_value.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -28,6 +30,9 @@ std::vector<const InfoSection*> choose(Args names) {
 }
 
 void info(Call& call) {
+  // Clients are all looked at, one after the other.
+  const bool many = call.in_transaction && call.engine.clients.count() > call.session.transaction->budget.entries_left();
+  if (many) return refuse_beyond_budget(call);
   std::string text;
   InfoText lines(text);
   for (const InfoSection* section : choose(call.args.subspan(1))) {

@@ -31,7 +31,7 @@ bool refuse_long_inside_exec(Call& call, std::size_t bytes) {
 
 void refuse_beyond_budget(Call& call) {
   call.reply.error("ERR " + shown_name(call) + " was not executed: the commands of a transaction may together visit " +
-                   std::to_string(TransactionBudget::most_entries) + " keys and look at " +
+                   std::to_string(TransactionBudget::most_entries) + " keys or clients and look at " +
                    std::to_string(TransactionBudget::most_bytes / 1024) + " KB beyond what they name");
 }
 

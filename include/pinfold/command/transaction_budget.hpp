@@ -17,6 +17,7 @@ class TransactionBudget {
  public:
   static constexpr std::uint64_t most_entries = 2048;  // SCAN visits a group of the index as a whole, 768 at most
   static constexpr std::uint64_t most_bytes = 256 * 1024;
+  static constexpr std::uint64_t most_system_calls = 8;  // INFO makes three
 
   /// Counts what one command does while this lives.
   class Spending {
@@ -40,7 +41,7 @@ class TransactionBudget {
   }
   bool spent() const {
     const work::Counts sum = total();
-    return sum.entries >= most_entries || sum.nodes >= most_entries || sum.bytes >= most_bytes;
+    return sum.entries >= most_entries || sum.nodes >= most_entries || sum.bytes >= most_bytes || sum.system_calls >= most_system_calls;
   }
 
  private:
@@ -60,6 +61,7 @@ class TransactionBudget {
     sum.entries += beyond(current_->entries, allowed_.entries);
     sum.nodes += beyond(current_->nodes, allowed_.nodes);
     sum.bytes += beyond(current_->bytes, allowed_.bytes);
+    sum.system_calls += current_->system_calls;
     return sum;
   }
 
