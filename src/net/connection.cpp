@@ -243,7 +243,8 @@ bool Connection::make_room() {
   if (large_ != nullptr && query_limit_reached()) return false;
   if (filled_ < capacity_) return true;
   const std::size_t wanted = parser_.wanted();
-  std::size_t bigger = capacity_ < busy_input && !thread_.clients_are_tight() ? busy_input : capacity_ * 2;
+  const bool tight = thread_.clients_are_tight();
+  std::size_t bigger = tight ? capacity_ + std::max(capacity_ / 4, idle_input) : std::max(capacity_ * 2, busy_input);
   // Grow towards an announced length only as its bytes arrive, and not past it.
   if (wanted > capacity_ && bigger > wanted) bigger = wanted;
   if (query_limit_reached() || too_greedy(bigger)) return false;

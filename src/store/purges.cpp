@@ -69,9 +69,11 @@ bool Purges::ask_purges(std::size_t first, const Extra& extra, Found& found, std
   for (std::size_t i = first; i < waiting_.size(); ++i) steps += waiting_[i].purge->by_prefix ? 0 : search_in(*waiting_[i].purge);
   if (steps > 2 * few) return false;
   constexpr std::size_t step = 8;
-  for (std::size_t i = first; i < waiting_.size() && found.hard == nullptr; ++i) {
+  for (std::size_t i = first; i < waiting_.size(); ++i) {
     Purge& purge = *waiting_[i].purge;
-    if (purge.by_prefix || (purge.soft && found.soft != nullptr)) continue;
+    // One of a prefix, which is known already, may be older or younger.
+    if (found.hard != nullptr && found.hard->number < purge.number) break;
+    if (purge.by_prefix || (purge.soft && found.soft != nullptr && found.soft->number < purge.number)) continue;
     const bool tagged = extra.any_tag([&](std::string_view tag) {
       looked_at += search_in(purge) * step;
       return std::ranges::binary_search(purge.names, tag);

@@ -54,8 +54,8 @@ def test_the_greediest_client_goes_first_and_data_stays(start):
         admin.pipeline([("SET", f"k{i}", "x" * 1000) for i in range(50_000)])
         keys, evicted = admin.call("DBSIZE"), number(admin, "evicted_keys")
         half_send(modest, 900_000)
-        half_send(greedy, 1_500_000)
-        eventually(lambda: int(clients(admin)["greedy"]["tot-mem"]) > 1_500_000)
+        half_send(greedy, 2_500_000)
+        eventually(lambda: int(clients(admin)["greedy"]["tot-mem"]) > 2_500_000)
         with named(server, "third") as third:
             half_send(third, 1_400_000)
             eventually(lambda: "greedy" not in clients(admin))
