@@ -121,9 +121,12 @@ class PurgeHistory {
     }
     std::sort(purge->names.begin(), purge->names.end());
     {
+      // As cache::Cache does: a purge that meets no entry is over all the same.
+      purge->unswept = 1;
       Keyspace::Locks locks(keyspace_);
       if (!keyspace_.purge(0, purge, locks)) return;
     }
+    Purge::swept(purge);
     purges_.push_back(purge);
     for (auto at = model_.begin(); at != model_.end();) {
       forget_gone_at(at);
