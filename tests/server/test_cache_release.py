@@ -10,7 +10,7 @@ pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
 
 
 # | `CACHE.RELEASE key token [RETRY ms]` | 1 released, 0 not the holder. The load failed: the longest waiter gets a new lease. With RETRY nobody gets one for so
-# long: stale values are served, misses are answered at once, and a write ends it |
+# long: stale values are served, misses are answered at once, and whatever voids a lease ends it |
 
 
 def test_the_holder_releases_once(cache):
@@ -66,7 +66,7 @@ def test_a_token_that_was_used_or_voided_is_0(cache):
     assert cache.get("used").value == b"v"
 
 
-# "With RETRY nobody gets one for so long: stale values are served, misses are answered at once, and a write ends it"
+# "With RETRY nobody gets one for so long: stale values are served, misses are answered at once, and whatever voids a lease ends it"
 
 
 def test_retry_grants_nobody_a_lease_for_that_long(cache):
