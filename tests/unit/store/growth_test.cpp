@@ -55,7 +55,7 @@ struct Store {
     const std::string_view source = growth.source ? growth.source.view() : std::string_view();
     growth.block = Blob::allocate(keyspace.memory().heap(), source.size(), growth.capacity);
     REQUIRE(growth.block);
-    std::memcpy(growth.block.data(), source.data(), source.size());
+    if (!source.empty()) std::memcpy(growth.block.data(), source.data(), source.size());
     if (growth.block.size() < growth.size) REQUIRE(growth.block.resize(growth.size));
   }
   void check() { CHECK(keyspace.audit().consistent); }
