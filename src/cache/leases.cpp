@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <new>
-#include <numeric>
 #include <utility>
 
 #include "pinfold/base/work.hpp"
@@ -233,7 +232,7 @@ bool Leases::renew(unsigned db, std::string_view key, std::uint64_t token, std::
 std::size_t Leases::memory_of_refused(std::string_view key) { return refused_bytes + key.size(); }
 
 void Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t version, MonoMs until, MonoMs now) {
-  const auto [at, fresh] = refused_.try_emplace(Name(data_[db], key));
+  const auto [at, fresh] = refused_.try_emplace(Name(db, key));
   if (fresh) cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(memory_of_refused(key)));
   Refused& refused = at->second;
   refused.version = std::max(version, refused.until > now ? refused.version : 0);
@@ -241,7 +240,7 @@ void Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t ve
 }
 
 std::uint64_t Leases::refused_version(unsigned db, std::string_view key, MonoMs now) const {
-  const auto at = refused_.find(NameView(data_[db], key));
+  const auto at = refused_.find(NameView(db, key));
   return at != refused_.end() && at->second.until > now ? at->second.version : 0;
 }
 
@@ -376,19 +375,6 @@ void Leases::written(unsigned db, const Key& key) {
 void Leases::flushed(unsigned db) {
   ++generations_[db];
   if (!waited_for_.empty()) cache_.ask_to_tell();
-}
-
-// What was refused for a key stays refused for it wherever it goes; leases do not go with it.
-void Leases::exchanged(unsigned a, unsigned b) {
-  std::swap(data_[a], data_[b]);
-  flushed(a);
-  flushed(b);
-}
-
-std::array<unsigned, store::database_count> Leases::as_numbered() {
-  std::array<unsigned, store::database_count> numbers;
-  std::iota(numbers.begin(), numbers.end(), 0U);
-  return numbers;
 }
 
 bool Leases::tell_waiting(std::size_t most, MonoMs now) {

@@ -216,7 +216,9 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
 void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
     std::swap(shard.tables[a], shard.tables[b]);
-    if (shard.listening.listener != nullptr) shard.listening.listener->exchanged(a, b);
+    for (const unsigned db : {a, b}) {
+      if (shard.listening.attentive) shard.listening.listener->flushed(db);
+    }
   });
   for (const unsigned db : {a, b}) {
     databases_[db] = next_database_++;

@@ -123,7 +123,6 @@ class Leases final : public store::KeyListener {
 
   void written(unsigned db, const store::Key& key) override;
   void flushed(unsigned db) override;
-  void exchanged(unsigned a, unsigned b) override;
   void settle() override;
 
  private:
@@ -156,7 +155,6 @@ class Leases final : public store::KeyListener {
   };
   using RefusedVersions = std::map<Name, Refused, DbNameLess>;
 
-  static std::array<unsigned, store::database_count> as_numbered();
   States::iterator find(unsigned db, std::string_view key);
   State* alive(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
   States::iterator add(unsigned db, std::string_view key);
@@ -184,14 +182,13 @@ class Leases final : public store::KeyListener {
   const unsigned shard_;
   store::Listening* listening_ = nullptr;
   States states_;
-  RefusedVersions refused_;  // by the number that data_ has for the database
+  RefusedVersions refused_;
   State* unsettled_ = nullptr;  // a list: to note one more takes no memory
   bool sooner_ = false;  // an alarm was set before all others: the background is to know when the lock is given back
   std::set<State*> waited_for_;  // those with waiters, and some that had any
   State* told_ = nullptr;        // the last that tell_waiting() has looked at; it may be gone
   Filling* filling_ = nullptr;
   std::array<std::uint64_t, store::database_count> generations_{};  // a flush is a new one
-  std::array<unsigned, store::database_count> data_ = as_numbered();  // whose number the keys of a database had before any SWAPDB
   States::iterator tended_ = states_.end();  // the next that tend() looks at
   RefusedVersions::iterator tended_refused_ = refused_.end();
   MonoMs ended_expired_;  // when some were last looked at because leases were used up

@@ -14,10 +14,8 @@ class KeyListener {
   /// `key` was written or removed, or somebody wanted it removed. Not told: that it expired or was evicted, that its
   /// deadline changed.
   virtual void written(unsigned db, const Key& key) = 0;
-  /// All keys of a database are gone.
+  /// All keys of a database are gone or others.
   virtual void flushed(unsigned db) = 0;
-  /// The keys of two databases are each other's now. Told whether it is attentive or not.
-  virtual void exchanged(unsigned a, unsigned b) = 0;
   /// The lock is about to be given back, after `unsettled` was set.
   virtual void settle() = 0;
 };

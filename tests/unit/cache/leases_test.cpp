@@ -167,34 +167,6 @@ TEST_CASE("what a release remembers is forgotten when its time to back off is ov
   CHECK(static_cast<std::int64_t>(rig.keyspace.memory().used(store::Use::herd)) == before);
 }
 
-TEST_CASE("versions that were refused stay so for the data that SWAPDB has moved") {
-  Rig rig;
-  const auto swap = [&] {
-    Keyspace::Locks all(rig.keyspace);
-    all.acquire_all();
-    rig.keyspace.swap(0, 3, unix_ms(), all);
-  };
-  const auto refused = [&](unsigned db) {
-    return rig.locked([&](Leases& leases, const Key& key) { return leases.refused_version(db, key.text, monotonic_ms()); });
-  };
-  const auto refuse = [&](unsigned db, std::uint64_t version) {
-    rig.locked([&](Leases& leases, const Key& key) {
-      const MonoMs now = monotonic_ms();
-      leases.refuse_versions(db, key.text, version, now + 10'000, now);
-      return 0;
-    });
-  };
-  refuse(0, 7);
-  swap();
-  CHECK(refused(0) == 0);
-  CHECK(refused(3) == 7);
-  refuse(0, 2);
-  refuse(3, 9);
-  swap();
-  CHECK(refused(0) == 9);
-  CHECK(refused(3) == 2);
-}
-
 TEST_CASE("a fill answers everybody who waits, in the order of their coming") {
   Rig rig;
   const Grant grant = rig.grant();
