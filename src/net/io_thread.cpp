@@ -298,13 +298,8 @@ void IoThread::serve_tasks() {
 void IoThread::execute_batch() {
   const std::size_t size = batch_.size();
   auto& prepared = batch_.prepared();
-  for (std::size_t i = 0; i < size; ++i) {
-    prepared[i] = dispatcher_.prepare(batch_.args(i));
-    if (size > 1) dispatcher_.prefetch_index(batch_.request(i).connection->session(), prepared[i]);
-  }
-  for (std::size_t i = 0; i < size && size > 1; ++i) {
-    dispatcher_.prefetch_entry(batch_.request(i).connection->session(), prepared[i]);
-  }
+  for (std::size_t i = 0; i < size; ++i) prepared[i] = dispatcher_.prepare(batch_.args(i));
+  if (size > 1) dispatcher_.prefetch({prepared.data(), size}, [this](std::size_t i) { return batch_.request(i).connection->session().db; });
   for (std::size_t i = 0; i < size; ++i) {
     Connection& connection = *batch_.request(i).connection;
     const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;

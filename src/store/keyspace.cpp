@@ -14,8 +14,11 @@
 namespace pinfold::store {
 
 unsigned shards_for(unsigned threads, std::uint64_t max_memory) {
-  std::uint64_t shards = std::bit_ceil(std::uint64_t{threads} * 8);
-  if (max_memory > 0) shards = std::min(shards, std::bit_floor(std::max<std::uint64_t>(max_memory >> 22, 1)));
+  const std::uint64_t few = std::bit_ceil(std::uint64_t{threads} * 8);
+  const std::uint64_t many = few * 8;
+  const std::uint64_t of_4_mb = std::bit_floor(max_memory >> 22);
+  const std::uint64_t of_8_mb = std::bit_floor(max_memory >> 23);
+  const std::uint64_t shards = max_memory == 0 ? many : std::min(many, std::max(of_8_mb, std::min(of_4_mb, few)));
   return static_cast<unsigned>(std::clamp<std::uint64_t>(shards, 2, max_shards));
 }
 
@@ -102,6 +105,8 @@ void Keyspace::Locks::release() {
   held_.reset();
   if (keyspace_->memory_.heap().has_news()) keyspace_->wake();
 }
+
+void Keyspace::prefetch_lock(const Key& key) { prefetch_to_write(&shard(key).mutex); }
 
 void Keyspace::prefetch_index(unsigned db, const Key& key) {
   Shard& at = shard(key);

@@ -15,4 +15,15 @@ inline void prefetch(const void* address) {
 #endif
 }
 
+/// As prefetch(), of a line that is going to be written to: takes it from the cores that have it.
+inline void prefetch_to_write(const void* address) {
+#if defined(__x86_64__)
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));
+#elif defined(__aarch64__)
+  asm volatile("prfm pstl1keep, %0" : : "Q"(*static_cast<const char*>(address)));
+#else
+  __builtin_prefetch(address, 1);
+#endif
+}
+
 }  // namespace pinfold

@@ -23,7 +23,8 @@ class SpinningMutex {
   void lock() {
     if (!take()) [[unlikely]] wait_and_lock();
   }
-  bool try_lock() { return state_.load(std::memory_order_relaxed) == free && take(); }
+  /// Without a look first: where another core had the lock last, that would fetch its cache line twice.
+  bool try_lock() { return take(); }
   void unlock() {
     if (state_.exchange(free) == held_and_slept_for) [[unlikely]] state_.notify_one();
   }

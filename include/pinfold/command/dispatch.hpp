@@ -30,13 +30,20 @@ class Dispatcher {
   /// Finds the command and hashes its key if there is one. Depends on nothing but `args`, which must stay where they
   /// are until execute.
   Prepared prepare(Args args) const;
-  /// Starts fetching what a request will touch, in two steps some time apart: the index, then the entry. Only hints:
-  /// the session may select another database meanwhile.
-  void prefetch_index(const Session& session, const Prepared& request) const {
-    if (request.one_key) engine_.keyspace.prefetch_index(session.db, request.key);
-  }
-  void prefetch_entry(const Session& session, const Prepared& request) const {
-    if (request.one_key) engine_.keyspace.prefetch_entry(session.db, request.key);
+  /// Starts fetching what a batch of requests will touch, each step for all before the next: locks, index, entries. Only hints:
+  /// `db_of(i)` is the database of a request's session now, which may select another meanwhile.
+  template <class DbOf>
+  void prefetch(std::span<const Prepared> batch, DbOf&& db_of) const {
+    store::Keyspace& keyspace = engine_.keyspace;
+    for (const Prepared& request : batch) {
+      if (request.one_key) keyspace.prefetch_lock(request.key);
+    }
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (batch[i].one_key) keyspace.prefetch_index(db_of(i), batch[i].key);
+    }
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (batch[i].one_key) keyspace.prefetch_entry(db_of(i), batch[i].key);
+    }
   }
 
   /// Executes one request and writes exactly one reply (none if the client turned replies off, or is to be closed).

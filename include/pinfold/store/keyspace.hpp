@@ -42,8 +42,10 @@ struct Purge;
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
 
-/// How many shards suit so many threads and so much memory (0: no limit). More of them mean less waiting for each other, but each
-/// has segments of its own that are not full yet, which a small cache feels: about 64 segments a shard at least.
+/// How many shards suit so many threads and so much memory (0: no limit). More of them mean that a thread less often meets another,
+/// or finds a lock in another core's cache (`scripts/bench scale`): 64 for each thread, if there is memory for them. But each has
+/// segments of its own that are not full yet, which a small cache feels: a shard has 128 segments at least, or 64 while there are
+/// fewer than 8 shards for each thread.
 unsigned shards_for(unsigned threads, std::uint64_t max_memory);
 
 struct KeyspaceOptions {
@@ -87,8 +89,9 @@ class Keyspace {
   Key key(std::string_view text) const { return {text, siphash13(hash_key_, text)}; }
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   unsigned shard_of(const Key& key) const { return static_cast<unsigned>(key.hash) & shard_mask_; }
-  /// Starts fetching what a lookup of `key` will touch: first the index (prefetch_index), and once that has come the
-  /// entry (prefetch_entry). Hints for a pipeline: they do nothing if the shard is busy. Call with nothing held.
+  /// Starts fetching what a lookup of `key` will touch: first the shard's lock, then the index, and once that has come the entry.
+  /// Hints for a pipeline: the last two take the lock, and do nothing if the shard is busy. Call with nothing held.
+  void prefetch_lock(const Key& key);
   void prefetch_index(unsigned db, const Key& key);
   void prefetch_entry(unsigned db, const Key& key);
 

@@ -71,18 +71,15 @@ struct Server {
 };
 
 /// A client and the thread that serves it: what net::IoThread::execute_batch does, between a buffer and an output.
-class Driver {
+class alignas(128) Driver {
  public:
   Driver(Server& server, unsigned thread) : dispatcher_(server.engine, thread) {}
 
   void serve(std::string_view bytes, std::size_t reply_bytes) {
     dispatcher_.clock().read();
     const std::size_t size = parse(bytes);
-    for (std::size_t i = 0; i < size; ++i) {
-      prepared_[i] = dispatcher_.prepare(args_of(i));
-      if (size > 1) dispatcher_.prefetch_index(session_, prepared_[i]);
-    }
-    for (std::size_t i = 0; i < size && size > 1; ++i) dispatcher_.prefetch_entry(session_, prepared_[i]);
+    for (std::size_t i = 0; i < size; ++i) prepared_[i] = dispatcher_.prepare(args_of(i));
+    if (size > 1) dispatcher_.prefetch({prepared_.data(), size}, [this](std::size_t) { return session_.db; });
     for (std::size_t i = 0; i < size; ++i) {
       resp::Reply reply(output_, session_.protocol);
       dispatcher_.execute(session_, args_of(i), prepared_[i], reply);

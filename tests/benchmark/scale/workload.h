@@ -20,8 +20,9 @@ struct Workload {
 
 constexpr std::size_t value_bytes = 100;
 
-/// A long row of requests, which is then repeated: drawing them must not be what is measured.
-class Requests {
+/// A long row of requests, which is then repeated: drawing them must not be what is measured. The threads' lie side by side and
+/// are written to with every request, so no two share a cache line (or the pair of lines that a core fetches together).
+class alignas(128) Requests {
  public:
   Requests(const Workload& workload, std::uint32_t keys, std::uint64_t seed);
 

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <thread>
@@ -127,10 +128,7 @@ TEST_CASE("dispatch: a batch can be prepared ahead of its execution") {
   CHECK(second.one_key);
   CHECK(second.key.text == "a");
   CHECK_FALSE(third.one_key);
-  for (const Prepared& prepared : {first, second, third}) {
-    server.dispatcher.prefetch_index(client.session, prepared);
-    server.dispatcher.prefetch_entry(client.session, prepared);
-  }
+  server.dispatcher.prefetch(std::array{first, second, third}, [&](std::size_t) { return client.session.db; });
   pinfold::resp::Output output;
   pinfold::resp::Reply reply(output);
   server.dispatcher.execute(client.session, set, first, reply);
