@@ -339,8 +339,9 @@ void Connection::account_arguments() {
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (closed_ || paused_ || close_when_sent_) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  // Whoever has taken a millisecond of this round lets others go before the rest of its requests.
-  const bool spent = served_ && dispatcher.clock().last().mono - thread_.now() > 1;
+  // Whoever has taken a millisecond lets others go before the rest of its requests.
+  const MonoMs now = dispatcher.clock().last().mono;
+  const bool spent = served_ && now - turn_began_ > 1;
   if (waits() || behind_ || spent) [[unlikely]] {
     spent_ |= spent;
     if (!std::exchange(held_up_, true)) hold_up(start);
@@ -352,7 +353,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     set_paused(true);
     return;
   }
-  served_ = true;
+  if (!std::exchange(served_, true)) turn_began_ = now;
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   const bool large = large_ != nullptr && large_->start == start;

@@ -141,7 +141,8 @@ class Connection {
   bool paused_ = false;          // by CLIENT PAUSE
   bool behind_ = false;          // it has as many unread replies as it may, and must read before it is served
   bool served_ = false;          // a request of this batch has been executed
-  bool spent_ = false;           // it has taken its time of this round
+  bool spent_ = false;           // they have taken the time that is this connection's before others have a turn
+  MonoMs turn_began_;            // if served_
   bool held_up_ = false;         // the rest of the batch is to be parsed again
   bool input_full_ = false;      // no more is received before something was executed
   bool input_ended_ = false;     // it sends no more, but reads
