@@ -133,8 +133,8 @@ Index::Group Index::build(const Item* items, std::size_t size, unsigned least, u
     const bool all = std::all_of(items, items + size, [&](const Item& i) {
       return place(group, i.hash, i.ref) || (last && place_anywhere(group, i.hash, i.ref));
     });
-    work::entries(size);
     if (all) return group;
+    work::entries(size);  // once more: whoever gathered them has counted them
     release(group);
   }
   return {};

@@ -15,10 +15,10 @@ namespace pinfold::store {
 
 unsigned shards_for(unsigned threads, std::uint64_t max_memory) {
   const std::uint64_t few = std::bit_ceil(std::uint64_t{threads} * 8);
-  const std::uint64_t many = few * 8;
+  const std::uint64_t many = threads > 1 ? few * 8 : few;
   const std::uint64_t of_4_mb = std::bit_floor(max_memory >> 22);
-  const std::uint64_t of_8_mb = std::bit_floor(max_memory >> 23);
-  const std::uint64_t shards = max_memory == 0 ? many : std::min(many, std::max(of_8_mb, std::min(of_4_mb, few)));
+  const std::uint64_t of_32_mb = std::bit_floor(max_memory >> 25);
+  const std::uint64_t shards = max_memory == 0 ? many : std::min(many, std::max(of_32_mb, std::min(of_4_mb, few)));
   return static_cast<unsigned>(std::clamp<std::uint64_t>(shards, 2, max_shards));
 }
 

@@ -43,9 +43,9 @@ constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
 
 /// How many shards suit so many threads and so much memory (0: no limit). More of them mean that a thread less often meets another,
-/// or finds a lock in another core's cache (`scripts/bench scale`): 64 for each thread, if there is memory for them. But each has
-/// segments of its own that are not full yet, which a small cache feels: a shard has 128 segments at least, or 64 while there are
-/// fewer than 8 shards for each thread.
+/// or finds a lock in another core's cache (`scripts/bench scale`): 64 for each of several threads, if there is memory for them. But
+/// each has segments of its own that are not full yet, which a small cache feels: a shard is for 32 MB at least, or for 4 MB while
+/// there are fewer than 8 for each thread.
 unsigned shards_for(unsigned threads, std::uint64_t max_memory);
 
 struct KeyspaceOptions {

@@ -31,7 +31,7 @@ constexpr resp::Limits limits{.arguments = 1024, .bulk = 1 << 20, .authenticated
 
 struct Options {
   std::vector<int> cores{0, 1};
-  unsigned shards = 0;  // 0: as the server would have
+  unsigned shards = 0;  // 0: as a server with that many threads and much memory has
   std::uint32_t keys = 1'000'000;
   unsigned rounds = 5;
   unsigned ms = 200;

@@ -83,8 +83,9 @@ TEST_CASE("a request that waits for a shard goes before the background's next pi
 TEST_CASE("the number of shards follows the threads, and the memory where that is small") {
   CHECK(shards_for(2, 0) == 128);
   CHECK(shards_for(3, 0) == 256);
-  CHECK(shards_for(2, 1 << 30) == 128);
-  CHECK(shards_for(2, 512 << 20) == 64);
+  CHECK(shards_for(1, 0) == 8);
+  CHECK(shards_for(2, 4ULL << 30) == 128);
+  CHECK(shards_for(2, 1 << 30) == 32);
   CHECK(shards_for(2, 100 << 20) == 16);
   CHECK(shards_for(1, 16 << 20) == 4);
   CHECK(shards_for(1, 1 << 20) == 2);
