@@ -405,10 +405,9 @@ std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
   return pages * page;
 }
 
-void BlockHeap::release_spare() {
+bool BlockHeap::release_spare(std::size_t bytes) {
   const std::lock_guard alone(giving_);
-  while (trim(region_size, 0) != 0) {
-  }
+  return trim(bytes, 0) != 0;
 }
 
 void BlockHeap::wipe(char* at, std::size_t size) {

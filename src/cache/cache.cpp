@@ -248,7 +248,7 @@ std::uint64_t Cache::add_alarm(MonoMs at, unsigned shard, unsigned db, std::stri
 void Cache::run_alarms(MonoMs now) {
   const store::HoldCause cause("alarms");
   while (const auto due = alarms_.take_due(now)) {
-    keyspace_.with_locked(due->shard, [&] { shards_[due->shard]->alarm(due->db, due->key, now); });
+    keyspace_.with_locked_after_waiters(due->shard, [&] { shards_[due->shard]->alarm(due->db, due->key, now); });
   }
 }
 

@@ -311,10 +311,11 @@ std::size_t Leases::tend_states(std::size_t most, MonoMs now) {
     work::nodes();
     const auto here = tended_++;
     State& state = here->second;
-    budget.take(1, notice_others(here));
+    const std::size_t looked_at = notice_others(here);
     end_expired(here, now);
     // Who could not be answered for want of memory.
     if (state.token == 0 && !state.waiters.empty()) want_settling(here);
+    budget.take(1, looked_at + cost_to_settle(state));
     forget_if_idle(here, now);
   }
   return tended_ == states_.end() ? most : done;
@@ -377,6 +378,9 @@ void Leases::flushed(unsigned db) {
   if (!waited_for_.empty()) cache_.ask_to_tell();
 }
 
+// Bytes that settle() may copy at the end of this hold.
+std::size_t Leases::cost_to_settle(const State& state) { return state.unsettled ? store::max_inline_entry : 0; }
+
 bool Leases::tell_waiting(std::size_t most, MonoMs now) {
   for (store::Budget budget; most > 0 && !budget.spent(); --most) {
     const auto next = waited_for_.upper_bound(told_);
@@ -384,7 +388,8 @@ bool Leases::tell_waiting(std::size_t most, MonoMs now) {
     if (told_ == nullptr) return false;
     work::entries();
     const auto at = states_.find(*told_->name);
-    budget.take(1, notice_others(at));
+    const std::size_t looked_at = notice_others(at);
+    budget.take(1, looked_at + cost_to_settle(at->second));
     if (at->second.waiters.empty()) {
       at->second.listed = false;
       waited_for_.erase(next);

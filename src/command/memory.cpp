@@ -158,7 +158,7 @@ std::string diagnose(const Engine& engine) {
 
 void memory_doctor(Call& call) { call.reply.verbatim(diagnose(call.engine)); }
 
-// Most memory goes back to the system when it is freed; this gives back the little that is kept for the next allocation.
+// Most memory goes back to the system when it is freed; this has the little given back that is kept for the next allocation.
 void memory_purge(Call& call) {
   call.engine.keyspace.release_spare();
   ::malloc_trim(0);
@@ -178,8 +178,8 @@ constexpr Row kRows[] = {
      "Prints the subcommands.", ""},
     {"memory|malloc-stats", memory_malloc_stats, 2, 0, 0, {}, "server", "4.0.0", "O(1)",
      "Says that the allocator keeps no statistics.", ""},
-    {"memory|purge", memory_purge, 2, kNoMulti, 0, {}, "server", "4.0.0", "O(N) for N free blocks of the allocator.",
-     "Gives memory that the allocator keeps for later back to the system.", ""},
+    {"memory|purge", memory_purge, 2, kNoMulti, 0, {}, "server", "4.0.0", "O(N) for N free blocks of the C library's allocator.",
+     "Has memory that the allocators keep for later given back to the system, most of it in the background.", ""},
     {"memory|stats", memory_stats, 2, kAllShards | kBeyondNamed, 0, {}, "server", "4.0.0", "O(1)",
      "Tells in numbers what memory is used for.", ""},
     {"memory|usage", memory_usage, -3, kReadOnly, 0, {KeySpec::one(KeyUse::peek, 2)}, "server", "4.0.0", "O(1)",

@@ -133,14 +133,10 @@ char* SegmentPool::allocate() {
 }
 
 void SegmentPool::release_spare() {
-  {
-    const std::lock_guard lock(mutex_);
-    for (char* base : warm_) note(base);
-    warm_.clear();
-    ready_.store(0, std::memory_order_relaxed);
-  }
-  while (give_back(1)) {
-  }
+  const std::lock_guard lock(mutex_);
+  for (char* base : warm_) note(base);
+  warm_.clear();
+  ready_.store(0, std::memory_order_relaxed);
 }
 
 void SegmentPool::wipe_spare() {

@@ -58,8 +58,8 @@ void Keyspace::on_work(std::function<void()> wake) {
 
 void Keyspace::release_spare() {
   pool_->release_spare();
-  memory_.heap().release_spare();
-  memory_.index_heap().release_spare();
+  releasing_spare_.store(true, std::memory_order_relaxed);
+  wake();
 }
 
 // --- room ---
@@ -136,8 +136,16 @@ bool Keyspace::give_back(std::size_t bytes) {
   return memory_.heap().give_back(bytes) || segments || index;
 }
 
+// The same of what is kept for later, while somebody has asked for that.
+bool Keyspace::release_some_spare() {
+  if (!releasing_spare_.load(std::memory_order_relaxed)) return false;
+  const bool index = memory_.index_heap().release_spare();
+  const bool more = memory_.heap().release_spare(bytes_at_once) || index;
+  if (!more) releasing_spare_.store(false, std::memory_order_relaxed);
+  return more;
+}
+
 bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
-  constexpr std::uint64_t bytes_at_once = 512 * 1024;
   // A command may open a segment and split a group of the index on top of what it announced.
   constexpr std::uint64_t index_growth = 16 * 1024;
   const std::uint64_t wanted = bytes + segment_size + index_growth;
@@ -169,7 +177,6 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
 // --- the background ---
 
 bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
-  constexpr std::size_t bytes_at_once = 512 * 1024;
   const std::int64_t start = monotonic_us();
   const std::int64_t end = start + budget_us;
   // What was dropped leaves half of the time to the rest.
@@ -177,7 +184,8 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   memory_.index_heap().prepare();
   while (garbage && monotonic_us() < start + budget_us / 2) {
     const bool noted = give_back(bytes_at_once);
-    garbage = free_dropped() || noted;
+    const bool spare = release_some_spare();
+    garbage = free_dropped() || noted || spare;
   }
   const bool preparing = prepare_eviction(start + budget_us / 2);
   Reclaiming reclaiming(*this, keeps_expired() ? 0 : now, segment_size);

@@ -72,8 +72,8 @@ class BlockHeap {
   bool given_back(std::uint64_t number) const;
   /// Has a reservation ready for when those in use are full. With no lock held that others wait for.
   void prepare();
-  /// Gives all pages that are kept for the next block back to the system.
-  void release_spare();
+  /// Gives a run of the pages that are kept for the next block back to the system, up to `bytes` of them; true if there may be more.
+  bool release_spare(std::size_t bytes);
 
   /// While it is on, blocks are overwritten when they are freed.
   void wipe_freed(bool on) { wiping_.store(on, std::memory_order_relaxed); }

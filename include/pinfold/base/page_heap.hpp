@@ -39,11 +39,8 @@ class PageHeap {
   /// Gives up to 64 free pages beyond the spare ones back to the system; true if there are more. Makes system calls: to be
   /// called with no shard locked.
   bool release() { return release_beyond(spare_); }
-  /// The same with all of them.
-  void release_spare() {
-    while (release_beyond(0)) {
-    }
-  }
+  /// The same of all of them.
+  bool release_spare() { return release_beyond(0); }
   /// Reserves addresses for the next blocks if there are none, or few are left: a system call, to be made with no shard locked.
   void prepare();
   /// Whether more than a third of the pages in use is holes (and not just a little): then blocks had better move out of sparse pages.

@@ -166,6 +166,7 @@ class Leases final : public store::KeyListener {
   void end_some_expired(MonoMs now);
   std::size_t tend_states(std::size_t most, MonoMs now);
   std::size_t notice_others(States::iterator at);
+  static std::size_t cost_to_settle(const State& state);
   Grant grant_to(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now, bool waited);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);

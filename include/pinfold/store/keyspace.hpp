@@ -144,7 +144,7 @@ class Keyspace {
   /// A random live key; nothing if none was found in some hundred tries.
   std::optional<std::string> random_key(unsigned db, UnixMs now, Locks& held);
 
-  /// Gives memory that is kept for later back to the system.
+  /// Has the background give memory that is kept for later back to the system.
   void release_spare();
 
   /// Has the background overwrite whatever entries that are gone by now have left anywhere in the store; returns a number to ask
@@ -254,7 +254,9 @@ class Keyspace {
   bool free_dropped();
   bool dropped_before(std::uint64_t number);
   void prepare_memory();
+  static constexpr std::size_t bytes_at_once = 512 * 1024;  // that are given back to the system in one go
   bool give_back(std::size_t bytes);
+  bool release_some_spare();
   void wake() {
     if (wake_) wake_();
   }
@@ -320,6 +322,7 @@ class Keyspace {
   unsigned prepared_shards_ = 0;  // in this round of prepare_eviction
   std::atomic<std::uint64_t> erasures_asked_{0};
   std::atomic<std::uint64_t> erasures_done_{0};
+  std::atomic<bool> releasing_spare_{false};
   struct {
     std::uint64_t number = 0;  // of the pass that is under way, or was the last
     unsigned shard = 0;        // the next to go through

@@ -52,7 +52,7 @@ class SegmentPool {
   /// The number of the segment whose pages were last to be given back; whether that and all before it have been.
   std::uint64_t last_noted();
   bool given_back(std::uint64_t number);
-  /// Gives the pages of all free segments back to the system.
+  /// Keeps no free segment for the next allocation: give_back() is to return the pages of all of them.
   void release_spare();
   /// Overwrites the free segments that keep their pages. While Memory::erasing(), those freed from then on are overwritten too.
   void wipe_spare();
