@@ -315,7 +315,8 @@ void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> key
 // locked would keep others waiting for as long as the sources are large and many.
 class BitOpTask : public Task {
  public:
-  BitOpTask(const Call& call, const BitOp& op) : op_(op), memory_(call.engine, call.session.shared) {}
+  BitOpTask(const Call& call, const BitOp& op)
+      : op_(op), memory_(call.engine, call.session.shared), room_(call.engine.keyspace) {}
   /// Keeps the names of the keys. False: there is no memory for them.
   bool keep_names(const Call& call) {
     std::uint64_t bytes = 0;
@@ -330,6 +331,12 @@ class BitOpTask : public Task {
   bool step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
     if (sources_.empty() && meet_sources(call)) return true;
+    if (!result_) {
+      const auto made = room_.make(longest_of(texts_), end);
+      if (made == store::GradualRoom::Result::more) return false;
+      if (made == store::GradualRoom::Result::ready) result_ = block_for(call, longest_of(texts_));
+      if (!result_) return call.out_of_memory(), true;
+    }
     while (at_ < result_.size()) {
       const std::size_t size = std::min<std::size_t>(std::max<std::size_t>(piece_bytes / texts_.size(), 1), result_.size() - at_);
       combine_piece(op_, texts_, at_, result_.data() + at_, size);
@@ -374,16 +381,14 @@ class BitOpTask : public Task {
       return true;
     }
     call.held.release();
-    result_ = block_for(call, size);
-    if (!result_) call.out_of_memory();
     at_ = 0;
-    return !result_;
+    return false;
   }
 
   // Empty if there is no memory for it.
-  static Blob block_for(Call& call, std::size_t size) {
+  Blob block_for(Call& call, std::size_t size) {
     store::Room room;
-    if (!call.engine.keyspace.make_room(size, &room)) return {};
+    if (!room_.hand_over(room)) return {};
     return Blob::allocate(call.engine.keyspace.memory().heap(), size, size);
   }
 
@@ -409,6 +414,7 @@ class BitOpTask : public Task {
   std::vector<std::string> names_;  // of the target, then of the sources
   std::vector<KeptValue> sources_;
   std::vector<std::string_view> texts_;
+  store::GradualRoom room_;
   Blob result_;
   std::size_t at_ = 0;
   unsigned tries_ = 0;

@@ -229,7 +229,7 @@ constexpr Row kRows[] = {
      "Puts the connection back into the state of a new one.", ""},
     {"select", select, 2, kLoading | kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
      "Chooses the database that the connection's next commands work on.", "index"},
-    {"swapdb", swapdb, 3, kWrite | kFast | kAllShards | kLogged, kKeyspace | kDangerous, {}, "server", "4.0.0",
+    {"swapdb", swapdb, 3, kWrite | kFast | kAllShards | kBeyondNamed | kLogged, kKeyspace | kDangerous, {}, "server", "4.0.0",
      "O(1)",
      "Exchanges the contents of two databases, for all clients at once.", "index1 index2"},
 };

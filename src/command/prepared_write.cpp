@@ -22,8 +22,9 @@ std::uint64_t memory_of(const Call& call) {
 }
 }  // namespace
 
-PreparedWrite::PreparedWrite(Call& call)
-    : bytes_(memory_of(call)), memory_(call.engine, call.session.shared), request_(call.row, call.args, call.large) {}
+PreparedWrite::PreparedWrite(Call& call, std::uint64_t wanted)
+    : bytes_(memory_of(call)), memory_(call.engine, call.session.shared), request_(call.row, call.args, call.large),
+      wanted_(wanted), room_(call.engine.keyspace) {}
 
 bool PreparedWrite::step(Call& call) {
   if (!std::exchange(admitted_, true) && !memory_.ask(bytes_)) {
@@ -33,6 +34,9 @@ bool PreparedWrite::step(Call& call) {
   for (const std::int64_t end = monotonic_us() + step_us;;) {
     const Progress progress = prepare(call, end);
     if (progress != Progress::ready) return progress == Progress::failed;
+    if (wanted_ != 0 && room_.make(wanted_, end) == store::GradualRoom::Result::more) return false;
+    store::Room room;
+    room_.hand_over(room);
     std::vector<std::string_view> args;
     request_.arguments(args);
     const store::Key key = call.engine.keyspace.key(args[1]);
@@ -41,17 +45,12 @@ bool PreparedWrite::step(Call& call) {
     Call again(call, request_.row(), args, {&key, 1});
     again.in_transaction = false;
     again.large = request_.large();
-    again.may_retry = !has_made_room_;
+    again.may_retry = wanted_ == 0;
     const bool done = write(again, tries_ + 1 >= most_tries);
     const bool lacks_room = again.wanted != 0 && again.may_retry;
     if (done && !lacks_room) return true;
     call.held.release();
-    if (lacks_room) {
-      has_made_room_ = true;
-      call.engine.keyspace.make_room(again.wanted);
-    } else {
-      ++tries_;
-    }
+    lacks_room ? void(wanted_ = again.wanted) : void(++tries_);
     if (monotonic_us() >= end) return false;
   }
 }
@@ -63,12 +62,14 @@ namespace {
 class GrowTask : public PreparedWrite {
  public:
   GrowTask(Call& call, GrowingWrite execute, store::Growth growth)
-      : PreparedWrite(call), write_(execute), growth_(std::move(growth)) {}
+      : PreparedWrite(call, call.wanted), write_(execute), growth_(std::move(growth)), room_(call.engine.keyspace) {}
 
  private:
   Progress prepare(Call& call, std::int64_t end_us) override {
     if (!growth_.wanted) return Progress::ready;  // all that was missing was room
-    if (!growth_.block && !begin(call)) return Progress::failed;
+    if (!growth_.block) {
+      if (const Progress progress = begin(call, end_us); progress != Progress::ready) return progress;
+    }
     const std::string_view source = growth_.source ? growth_.source.view() : std::string_view();
     while (copied_ < source.size()) {
       if (monotonic_us() >= end_us) return Progress::more;
@@ -83,17 +84,24 @@ class GrowTask : public PreparedWrite {
     return Progress::ready;
   }
 
-  bool begin(Call& call) {
+  Progress begin(Call& call, std::int64_t end_us) {
     store::Memory& memory = call.engine.keyspace.memory();
-    store::Room room;
     copied_ = 0;
     // Both are there for a while. Where that can never be, nothing is evicted for it.
     const std::uint64_t both = growth_.capacity + (growth_.source ? growth_.source.memory() : 0);
-    if (memory.could_fit(both) && call.engine.keyspace.make_room(growth_.capacity, &room)) {
-      growth_.block = Blob::allocate(memory.heap(), 0, growth_.capacity);
+    making_room_ |= memory.could_fit(both);
+    if (making_room_) {
+      const auto made = room_.make(growth_.capacity, end_us);
+      if (made == store::GradualRoom::Result::more) return Progress::more;
+      making_room_ = false;
+      store::Room room;
+      if (made == store::GradualRoom::Result::ready && room_.hand_over(room)) {
+        growth_.block = Blob::allocate(memory.heap(), 0, growth_.capacity);
+      }
     }
-    if (!growth_.block) call.out_of_memory();
-    return static_cast<bool>(growth_.block);
+    if (growth_.block) return Progress::ready;
+    call.out_of_memory();
+    return Progress::failed;
   }
 
   bool write(Call& call, bool last) override {
@@ -106,15 +114,25 @@ class GrowTask : public PreparedWrite {
 
   const GrowingWrite write_;
   store::Growth growth_;
+  store::GradualRoom room_;  // for its block
+  bool making_room_ = false;
   std::size_t copied_ = 0;
 };
 
 }  // namespace
 
 void write_growing(Call& call, GrowingWrite write) {
+  constexpr std::uint64_t much = 1024 * 1024;
   store::Growth growth;
   growth.may_wait = !call.in_transaction;
-  if (!write(call, &growth)) call.begin(std::make_unique<GrowTask>(call, write, std::move(growth)));
+  const std::size_t mark = call.reply.output().mark();
+  const bool done = write(call, &growth);
+  // Nothing has been done either if room is wanted. Dispatch makes what is little by itself.
+  const bool lacks_much = call.wanted > much && call.may_retry && growth.may_wait;
+  if (done && !lacks_much) return;
+  call.reply.output().truncate(mark);
+  call.begin(std::make_unique<GrowTask>(call, write, std::move(growth)));
+  call.wanted = 0;
 }
 
 bool reply_not_grown(Call& call, const store::Growth* growth) {
@@ -136,7 +154,7 @@ namespace {
 class DigestTask : public PreparedWrite {
  public:
   DigestTask(Call& call, DigestWrite execute, KnownDigest known)
-      : PreparedWrite(call), write_(execute), known_(std::move(known)) {}
+      : PreparedWrite(call, 0), write_(execute), known_(std::move(known)) {}
 
  private:
   Progress prepare(Call&, std::int64_t end_us) override {

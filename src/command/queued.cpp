@@ -1,5 +1,6 @@
 #include "pinfold/command/queued.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <utility>
@@ -35,26 +36,28 @@ Queued::Queued(const Row& command, std::span<const std::string_view> args, Large
   }
 }
 
+std::size_t Queued::number(std::size_t at) const {
+  std::uint32_t number = 0;
+  std::memcpy(&number, block_.get() + at * sizeof number, sizeof number);
+  return number;
+}
+
+std::size_t Queued::count() const { return number(0); }
+
 void Queued::arguments(std::vector<std::string_view>& args) const {
-  const auto get = [this](std::size_t at) {
-    std::uint32_t number = 0;
-    std::memcpy(&number, block_.get() + at * sizeof number, sizeof number);
-    return std::size_t{number};
-  };
   args.clear();
-  const std::size_t count = get(0);
-  const char* from = block_.get() + (1 + count) * sizeof(std::uint32_t);
-  for (std::size_t i = 0; i < count; ++i) {
-    args.emplace_back(from, get(1 + i));
+  const char* from = block_.get() + (1 + count()) * sizeof(std::uint32_t);
+  for (std::size_t i = 0; i < count(); ++i) {
+    args.emplace_back(from, number(1 + i));
     from += args.back().size();
   }
   for (std::size_t i = 0; large_ != nullptr && i < large_->count(); ++i) args[large_->index(i)] = large_->view(i);
 }
 
 std::size_t Queued::memory(std::span<const std::string_view> args, std::size_t large_bytes) {
-  // The block with what malloc adds, and what EXEC notes of each command and of its key.
-  constexpr std::size_t each = sizeof(Queued) + 2 * sizeof(void*) + sizeof(std::uint32_t) + 2 * sizeof(std::uint32_t) + sizeof(store::Key);
-  std::size_t bytes = each;
+  // The block with what malloc adds, and what EXEC notes of each command and of its keys, which may be all but its name.
+  constexpr std::size_t each = sizeof(Queued) + 2 * sizeof(void*) + sizeof(std::uint32_t) + 2 * sizeof(std::uint32_t);
+  std::size_t bytes = each + std::max<std::size_t>(args.size() - 1, 1) * sizeof(store::Key);
   for (const std::string_view arg : args) bytes += sizeof(std::uint32_t) + arg.size();
   return bytes - large_bytes;
 }

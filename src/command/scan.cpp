@@ -196,7 +196,7 @@ void scan(Call& call) {
       names.block(i) ? list.bulk(names.block(i)) : list.bulk(names[i]);
       ++size;
     }
-    if (call.in_transaction && call.session.transaction->budget.spent()) break;
+    if (call.in_transaction && call.session.transaction->budget.spent(true)) break;
   } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes);
 
   call.reply.array(2);

@@ -117,7 +117,9 @@ struct Plan {
 Plan make_plan(Transaction& transaction, const Session& session, const store::Keyspace& keyspace) {
   Plan plan;
   plan.key_counts.reserve(transaction.queue.size());
-  plan.keys.reserve(transaction.queue.size() + session.watched.size());  // most have one
+  std::size_t most_keys = session.watched.size();
+  for (const Queued& queued : transaction.queue) most_keys += queued.count() - 1;
+  plan.keys.reserve(most_keys);  // as Queued::memory() counts them
   std::vector<std::uint32_t> positions;
   std::vector<std::string_view> args;
   for (const Queued& queued : transaction.queue) {
@@ -139,21 +141,24 @@ bool watched_changed(const Call& call) {
   });
 }
 
-// Runs one command of the transaction, unless it is one of those that do more than they name and there has been enough of that.
+// Runs one command of the transaction, unless there has been enough of what the commands do beyond what was sent.
 void run_step(Call& call, ThreadStats& stats) {
   // The reply is lost already: who only reads is spared the work, and those who wait for the locks the time.
   const bool lost = call.reply.output().overflow() != resp::Output::Overflow::none;
   if (lost && (call.row.flags & (kReadOnly | kBeyondNamed)) != 0 && (call.row.flags & kWrite) == 0) return;
-  if ((call.row.flags & kBeyondNamed) == 0) return invoke(call, stats);
   TransactionBudget& budget = call.session.transaction->budget;
-  if (budget.spent()) {
+  const bool beyond_named = (call.row.flags & kBeyondNamed) != 0;
+  const bool spent = budget.spent(beyond_named);
+  // Room was made for what was sent. What comes on top, a segment for each table at most, must not go on and on.
+  const bool full = (call.row.flags & kDenyOom) != 0 && !call.engine.keyspace.has_room(0, 2 * call.may_exceed);
+  if (spent || full) [[unlikely]] {
     stats.commands[command_index(call.row)].rejected.add();
-    refuse_beyond_budget(call);
+    spent ? refuse_beyond_budget(call) : call.out_of_memory();
     return stats.errors.add(call.reply.last_error_code());
   }
   std::uint64_t bytes = 0;
   for (const std::string_view arg : call.args) bytes += arg.size();
-  const TransactionBudget::Spending spending(budget, {.keys = call.keys.size(), .bytes = bytes});
+  const TransactionBudget::Spending spending(budget, {.keys = call.keys.size(), .bytes = bytes}, beyond_named);
   invoke(call, stats);
 }
 

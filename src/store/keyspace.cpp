@@ -184,6 +184,11 @@ std::uint64_t Keyspace::entries(unsigned db, Locks& held) {
   return entries;
 }
 
+namespace {
+// To exchange or take away a table is less than to visit an entry, but not nothing.
+constexpr std::size_t pointers_per_entry = 16;
+}  // namespace
+
 void Keyspace::flush(unsigned db, Locks& held) {
   const WakeLater later;
   const All all(held);
@@ -194,6 +199,7 @@ void Keyspace::flush(unsigned db, Locks& held) {
     if (shard.listening.attentive) shard.listening.listener->flushed(db);
     if (shard.tables[db]) tables.push_back(shard.detach(db));
   });
+  work::entries(1 + tables.size() / pointers_per_entry);
   drop(std::move(tables));
 }
 
@@ -219,6 +225,7 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
 }
 
 void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
+  work::entries(1 + shard_count() / pointers_per_entry);
   for_each_shard(held, [&](Shard& shard) {
     std::swap(shard.tables[a], shard.tables[b]);
     for (const unsigned db : {a, b}) {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <bitset>
+#include <limits>
 #include <new>
+#include <optional>
 #include <utility>
 
 #include "pinfold/eviction/policy.hpp"
@@ -146,6 +148,11 @@ bool Keyspace::release_some_spare() {
 }
 
 bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
+  std::optional<Reclaiming> reclaiming;
+  return make_room(bytes, room, reclaiming, std::numeric_limits<std::int64_t>::max()) == MadeRoom::yes;
+}
+
+Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::optional<Reclaiming>& reclaiming, std::int64_t end_us) {
   // A command may open a segment and split a group of the index on top of what it announced.
   constexpr std::uint64_t index_growth = 16 * 1024;
   const std::uint64_t wanted = bytes + segment_size + index_growth;
@@ -157,21 +164,23 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
     if (memory_.heap().noted() > 0) memory_.heap().give_back(bytes);
   }
   const auto fits = [&] { return room != nullptr && bytes >= much ? room->take(memory_, wanted) : memory_.fits(wanted); };
-  if (fits()) return true;
-  if (!memory_.could_fit(wanted)) return false;
+  if (fits()) return MadeRoom::yes;
+  if (!memory_.could_fit(wanted)) return MadeRoom::no;
   ask_for_measurement();
   const HoldCause cause("evict");
-  Reclaiming reclaiming(*this, keeps_expired() ? 0 : unix_ms(), wanted);
+  if (!reclaiming) reclaiming.emplace(*this, keeps_expired() ? 0 : unix_ms(), wanted);
+  const bool may_end = end_us != std::numeric_limits<std::int64_t>::max();
   while (!fits()) {
+    if (may_end && monotonic_us() >= end_us) return MadeRoom::unfinished;
     // Pages of what is freed already come before entries.
     if (const std::uint64_t returning = memory_.returning(); returning > 0) {
       give_back(std::max(wanted, bytes_at_once));
       if (memory_.returning() < returning) continue;
     }
     prepare_memory();
-    if (!free_dropped() && !reclaiming.step()) return false;
+    if (!free_dropped() && !reclaiming->step()) return MadeRoom::no;
   }
-  return true;
+  return MadeRoom::yes;
 }
 
 // --- the background ---

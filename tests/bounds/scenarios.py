@@ -323,6 +323,48 @@ def attack_scans_at_once(server):
                     client.read_raw()
 
 
+# --- transactions, whose commands add up ---
+
+
+def execute(server, commands):
+    """The replies of a transaction, or None."""
+    with contextlib.suppress(Closed, ConnectionError), server.connect(timeout=300.0) as connection:
+        connection.exchange(b"".join([resp.encode(["MULTI"]), *map(resp.encode, commands)]), 1 + len(commands))
+        return connection.call("EXEC")
+    return None
+
+
+def attack_flushes_in_exec(server):
+    """Each SET needs a segment, which each FLUSHALL puts by to be freed."""
+    execute(server, [["SET", "a", "b"], ["FLUSHALL"]] * 15_000)
+    assert attempt(server, "SET", "x", "y") == "OK"
+
+
+def attack_long_commands_in_exec(server):
+    """Each is short enough for one hold of a lock."""
+    attempt(server, "SET", "q", b"q" * 250_000)
+    attempt(server, "SET", "a", b"ab" * 300)
+    attempt(server, "SET", "b", b"ba" * 300)
+    execute(server, [["LCS", "a", "b", "LEN"]] * 25_000)
+    execute(server, [["SET", "q", "x", "IFDEQ", "0" * 16]] * 20_000)
+    execute(server, [["SETRANGE", "z", "1000000", "x"], ["DEL", "z"]] * 10_000)
+
+
+def attack_many_keys_in_exec(server):
+    execute(server, [["EXISTS", *[b""] * 10_000]] * 90)
+
+
+# --- room for much ---
+
+
+def attack_growth(server):
+    """Room for one value means that most of the small entries go."""
+    with contextlib.suppress(Closed, ConnectionError), server.connect(timeout=300.0) as connection:
+        assert connection.call("SETRANGE", "large", str(40 * MB), "x") == 40 * MB + 1
+        connection.call("BITOP", "NOT", "other", "large")
+        connection.call("SETRANGE", "large", str(60 * MB), "x")
+
+
 # --- the herd ---
 
 
@@ -477,6 +519,10 @@ ALL = [
     Scenario("1 000 000 arguments", attack_many_arguments, prepare_full_of_small_keys),
     Scenario("a line of 2.4 MB to a client that waits", attack_inline_while_held),
     Scenario("SCANs of 400 clients", attack_scans_at_once, prepare_full_of_small_keys),
+    Scenario("FLUSHALL 15 000 times in a transaction", attack_flushes_in_exec, prepare_full_of_small_keys),
+    Scenario("LCS, digests and growth thousands of times in a transaction", attack_long_commands_in_exec),
+    Scenario("900 000 keys in a transaction", attack_many_keys_in_exec, prepare_full_of_small_keys),
+    Scenario("40 MB for one value of a full cache", attack_growth, prepare_full_of_small_keys),
     Scenario("PURGE of 16 000 tags", attack_purge, prepare_tagged),
     Scenario("FLUSHALL of a full cache", attack_flush, prepare_full_of_small_keys),
     Scenario("GETRANGE of 20 MB", fine_getrange, prepare_value(BIG), memory_mb=256, well_behaved=True),

@@ -79,7 +79,7 @@ def test_memory_usage_of_all_keys_explains_what_they_added(start, size, count):
         added = {part: stats[f"{part}.bytes"] - before[f"{part}.bytes"] for part in PARTS if part != "clients"}
         explained, total = sum(usage), sum(added.values())
         # Beyond it: a segment in use for each shard, and the end of each that is full; the index beyond 6 bytes a key.
-        shards = 16
+        shards = 128  # of two threads
         segments = added["segments"] // SEGMENT
         entry = min(size + 64, 16_384)
         ends = shards * SEGMENT + segments * entry

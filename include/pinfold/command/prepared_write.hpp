@@ -11,6 +11,7 @@
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/task.hpp"
+#include "pinfold/store/gradual_room.hpp"
 #include "pinfold/store/growth.hpp"
 
 namespace pinfold::command {
@@ -18,7 +19,8 @@ namespace pinfold::command {
 /// Of a command whose one key is its first argument.
 class PreparedWrite : public Task {
  public:
-  explicit PreparedWrite(Call& call);
+  /// `wanted`: room that the command lacks.
+  PreparedWrite(Call& call, std::uint64_t wanted);
   bool step(Call& call) final;
 
  protected:
@@ -39,7 +41,8 @@ class PreparedWrite : public Task {
   const Queued request_;
   bool admitted_ = false;
   unsigned tries_ = 0;
-  bool has_made_room_ = false;  // beyond what was prepared
+  std::uint64_t wanted_;  // beyond what was prepared; it is asked for once
+  store::GradualRoom room_;
 };
 
 /// Executes a command with which a value may grow. False, and nothing has been done or replied, if `growth` says what is to be made first.

@@ -21,6 +21,8 @@ class Queued {
   Queued(const Row& command, std::span<const std::string_view> args, LargeArguments* large);
 
   const Row& row() const { return *row_; }
+  /// Of the arguments, the command's name included.
+  std::size_t count() const;
   /// Makes `args` views of the arguments, valid as long as this lives.
   void arguments(std::vector<std::string_view>& args) const;
   /// Null if there are none.
@@ -29,6 +31,8 @@ class Queued {
   static std::size_t memory(std::span<const std::string_view> args, std::size_t large_bytes);
 
  private:
+  std::size_t number(std::size_t at) const;
+
   const Row* row_;
   std::unique_ptr<char[]> block_;  // the number of arguments, their lengths, the bytes of those that are not large
   std::unique_ptr<LargeArguments> large_;

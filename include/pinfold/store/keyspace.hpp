@@ -243,6 +243,7 @@ class Keyspace {
 
  private:
   friend class Database;
+  friend class GradualRoom;
   void let_waiters_in(unsigned shard);
   Shard& shard(const Key& key) { return *shards_[shard_of(key)]; }
   bool erase_some(std::int64_t end_us);
@@ -287,6 +288,9 @@ class Keyspace {
     std::bitset<max_shards> tried_;      // in vain, since all were last tried
     unsigned fruitless_ = 0;
   };
+  enum class MadeRoom : std::uint8_t { yes, no, unfinished };
+  /// As above, but it stops at `end_us` by monotonic_us(), and goes on another time with the same `reclaiming`.
+  MadeRoom make_room(std::uint64_t bytes, Room* room, std::optional<Reclaiming>& reclaiming, std::int64_t end_us);
   bool lowering() const;
   template <class Action>
   void for_each_shard(const Locks& held, Action&& action);

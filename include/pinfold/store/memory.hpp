@@ -132,6 +132,7 @@ class Memory {
   static constexpr std::size_t index_spare = 128 * 1024;
 
   friend class Room;
+  friend class GradualRoom;
   void promise(std::int64_t bytes) { promised_.fetch_add(bytes); }
   std::uint64_t promised_to_others() const {
     const std::int64_t all = promised_.load();
