@@ -38,4 +38,10 @@ std::uint64_t Engine::clients_share() const {
   return std::max(memory / 100 * static_cast<std::uint64_t>(-share), least_as_percentage);
 }
 
+bool Engine::clients_may_take(std::uint64_t bytes) const {
+  const std::uint64_t most = clients_share();
+  if (most == UINT64_MAX) return true;
+  return bytes <= most && keyspace.memory().used(store::Use::clients) <= most + clients.idle_bytes() - bytes;
+}
+
 }  // namespace pinfold::command

@@ -6,12 +6,7 @@ namespace pinfold::command {
 
 bool ClientMemory::ask(std::uint64_t bytes) {
   constexpr std::uint64_t always = 64 * 1024;
-  if (held_ + bytes > always) {
-    const std::uint64_t most = engine_.clients_share();
-    const std::uint64_t idle = engine_.clients.idle_bytes();
-    const std::uint64_t used = engine_.keyspace.memory().used(store::Use::clients);
-    if (most != UINT64_MAX && (bytes > most || used > most + idle - bytes)) return false;
-  }
+  if (held_ + bytes > always && !engine_.clients_may_take(bytes)) return false;
   held_ += bytes;
   add(static_cast<std::int64_t>(bytes));
   return true;

@@ -231,14 +231,22 @@ void discard(Call& call) {
   release_watched(call, "OK");
 }
 
-// A connection that watches more than its share of memory is closed, like one that queues too much.
+// A connection that watches more than client-query-buffer-limit is closed, like one that queues too much. What clients have no memory for is
+// refused before it is copied: a client that is evicted afterwards has taken it all the same. A few names are watched even when others have
+// taken everything, as long as the connection watches few in all.
 bool may_watch(Call& call) {
-  std::size_t bytes = call.session.watched_bytes;
-  for (const store::Key& key : call.keys) bytes += watched_size(key.text);
+  constexpr std::size_t always = 64 * 1024;
+  std::size_t more = 0;
+  for (const store::Key& key : call.keys) more += watched_size(key.text);
+  const std::size_t bytes = call.session.watched_bytes + more;
   const std::int64_t limit = call.engine.settings.integer(config::Id::client_query_buffer_limit);
-  if (bytes <= static_cast<std::uint64_t>(limit)) return true;
-  call.engine.stats.of_thread(call.session.shared.thread).query_limit_disconnections.add();
-  call.session.close_after_reply = true;
+  if (bytes > static_cast<std::uint64_t>(limit)) {
+    call.engine.stats.of_thread(call.session.shared.thread).query_limit_disconnections.add();
+    call.session.close_after_reply = true;
+    return false;
+  }
+  if (bytes <= always || call.engine.clients_may_take(more)) return true;
+  call.reply.error(beyond_clients_memory);
   return false;
 }
 

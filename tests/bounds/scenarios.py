@@ -273,6 +273,18 @@ def attack_names(server):
                 connection.call("CLIENT", "SETNAME", b"n" * (10 * MB))
 
 
+def attack_watched_names(server):
+    """Each name that is watched is kept twice."""
+    for sizes in ([80 * MB], [30 * MB, 30 * MB], [2 * MB] * 20):
+        attempt(server, "WATCH", *(b"%d" % n + b"n" * size for n, size in enumerate(sizes)))
+    with contextlib.ExitStack() as stack:
+        for number in range(20):
+            connection = stack.enter_context(server.connect(timeout=300.0))
+            with contextlib.suppress(Closed, ConnectionError):
+                for n in range(10):
+                    connection.call("WATCH", b"%d:%d" % (number, n) + b"n" * MB)
+
+
 def attack_reader_that_stops(server):
     """Asks for much and reads nothing, from several connections."""
     with contextlib.ExitStack() as stack:
@@ -514,6 +526,7 @@ ALL = [
     Scenario("CLIENT LIST ID of oneself 300 000 times", attack_client_list_of_one),
     Scenario("CLIENT LIST of 800, 50 times", attack_client_list),
     Scenario("names of 30 MB", attack_names),
+    Scenario("names of 80 MB that are watched", attack_watched_names, prepare_full_of_small_keys),
     Scenario("readers that stop", attack_reader_that_stops),
     Scenario("much stored and dropped", attack_fill_and_drop),
     Scenario("1 000 000 arguments", attack_many_arguments, prepare_full_of_small_keys),

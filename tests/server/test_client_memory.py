@@ -70,6 +70,9 @@ def test_the_greediest_client_goes_first_and_data_stays(start):
         assert number(admin, "evicted_clients") == 0
 
 
+BEYOND_CLIENTS = "ERR the command would take more memory than clients may have (maxmemory-clients)"
+
+
 def test_queued_commands_and_watched_keys_count(start):
     server = start("--maxmemory", "64mb", "--maxmemory-clients", "1mb")
     with named(server, "admin") as admin, named(server, "queueing") as queueing, named(server, "watching") as watching:
@@ -77,12 +80,27 @@ def test_queued_commands_and_watched_keys_count(start):
         with pytest.raises((Closed, OSError)):
             for i in range(200):
                 queueing.call("SET", f"k{i}", "x" * 10_000)
-        with pytest.raises((Closed, OSError)):
-            for i in range(200):
-                watching.call("WATCH", f"{i}" + "x" * 10_000)
+        replies = [watching.call("WATCH", f"{i}" + "x" * 10_000) for i in range(200)]
+        assert "OK" in replies and replies[-1] == BEYOND_CLIENTS
+        assert number(admin, "mem_clients_normal") <= MB + MB // 4
+        assert watching.call("UNWATCH") == "OK"
         assert admin.call("DBSIZE") == 0
-        assert number(admin, "evicted_clients") == 2
+        assert number(admin, "evicted_clients") == 1
         eventually(lambda: number(admin, "mem_clients_normal") < MB // 4)
+
+
+def test_names_to_watch_that_clients_have_no_memory_for_are_refused_before_they_are_copied(start):
+    server = start("--maxmemory", "64mb")
+    with named(server, "admin") as admin, named(server, "watching") as watching:
+        assert watching.call("WATCH", "kept", "k" * 500_000) == "OK"
+        assert watching.call("WATCH", "small", "x" * (5 * MB)) == BEYOND_CLIENTS
+        assert watching.call("WATCH", "w") == "OK"
+        assert number(admin, "evicted_clients") == 0
+        assert admin.call("SET", "small", "v") == "OK"  # not watched
+        assert watching.pipeline([("MULTI",), ("PING",), ("EXEC",)])[-1] == ["PONG"]
+        assert watching.call("WATCH", "kept") == "OK"
+        assert admin.call("SET", "kept", "v") == "OK"
+        assert watching.pipeline([("MULTI",), ("PING",), ("EXEC",)])[-1] is None
 
 
 def test_a_client_that_asked_not_to_be_evicted_stays(start):

@@ -40,6 +40,8 @@ class Engine {
 
   /// What clients may take of memory together (maxmemory-clients); UINT64_MAX if there is no limit.
   std::uint64_t clients_share() const;
+  /// True if clients may take `bytes` more together.
+  bool clients_may_take(std::uint64_t bytes) const;
 
   /// At least what blobs take that only unread replies keep: they are neither stored nor still arriving.
   std::int64_t abandoned_blobs() const {
