@@ -63,6 +63,11 @@ Error read_match(Policy& policy, std::string_view value) {
   if (glob.refused() != nullptr || glob.cost() > most_cost) {
     return "must not have more than 64 characters with a '?' or '[' among them between two '*'";
   }
+  // What 250 policies take is in no account, and there are two sets of them while one is changed.
+  constexpr std::size_t most_compiled = 16 * 1024;
+  if (glob.memory() > most_compiled) {
+    return "must not take more than 16 KB when it is compiled: it has too many '*', or too many parts with a '?' or '[' between two '*'";
+  }
   policy.match = value;
   return std::nullopt;
 }
@@ -261,7 +266,9 @@ std::uint32_t PolicySet::provide_child(std::uint32_t node, char byte) {
 
 void PolicySet::insert(std::uint16_t policy) {
   const std::string_view pattern = policies_[policy].match;
-  const auto head = static_cast<std::size_t>(std::ranges::find_if(pattern, is_special) - pattern.begin());
+  // A node takes about 100 bytes. What is longer than this is told apart by comparing the pattern.
+  constexpr std::size_t longest_path = 16;
+  const auto head = std::min(longest_path, static_cast<std::size_t>(std::ranges::find_if(pattern, is_special) - pattern.begin()));
   std::uint32_t at = 0;
   for (const char byte : pattern.substr(0, head)) at = provide_child(at, byte);
   if (pattern.substr(head) == "*") return nodes_[at].prefixes.push_back(policy);
@@ -273,7 +280,8 @@ void PolicySet::insert(std::uint16_t policy) {
   at = nodes_[at].tails;
   // Where its last wildcard ends is not always plain to see: such a pattern is always compared.
   const bool plain = pattern.find_first_of("[\\") == std::string_view::npos;
-  for (auto byte = pattern.rbegin(); plain && !is_special(*byte); ++byte) at = provide_child(at, *byte);
+  const std::string_view tail = pattern.substr(pattern.size() - std::min(pattern.size() - head, longest_path));
+  for (auto byte = tail.rbegin(); plain && byte != tail.rend() && !is_special(*byte); ++byte) at = provide_child(at, *byte);
   nodes_[at].patterns.push_back(policy);
 }
 

@@ -106,8 +106,7 @@ def attack_class_pattern(server):
 def prepare_policies(server):
     with server.connect() as connection:
         for n in range(250):
-            reply = connection.call("CACHE.POLICY", "SET", f"p{n}", "match", "*" + "a" * 900 + f"[b]{n}", "ttl", "1h")
-            assert reply == "OK" or str(reply).startswith("ERR"), reply
+            assert connection.call("CACHE.POLICY", "SET", f"p{n}", "match", "*" + "a" * 900 + f"[b]{n}", "ttl", "1h") == "OK"
 
 
 def attack_policies(server):
@@ -115,6 +114,29 @@ def attack_policies(server):
         for _ in range(20):
             connection.call("CACHE.GET", "a" * 2000)
             connection.call("SET", "a" * 2000, "x")
+
+
+def largest_pattern(n):
+    """With as many tables as a policy's pattern may have, and a beginning and an end that no other has."""
+    ends = f"{n}".rjust(32, "e")
+    return ends[::-1] + "*" + "?ab*" * 4 + "c*" * 50 + "a" * 800 + ends
+
+
+def attack_policy_memory(server):
+    with server.connect(timeout=300.0) as connection:
+        for n in range(250):
+            refused = connection.call("CACHE.POLICY", "SET", f"p{n}", "match", "*" + "?ab*" * 250)
+            assert "16 KB" in str(refused), refused
+        for n in range(250):
+            assert connection.call("CACHE.POLICY", "SET", f"p{n}", "match", largest_pattern(n), "ttl", "1h") == "OK"
+        for n in range(250):
+            pattern = f"{n}".rjust(1024, "e") if n % 2 else f"{n}".ljust(1024, "e")
+            assert connection.call("CACHE.POLICY", "SET", f"p{n}", "match", pattern) == "OK"
+        for n in range(250):
+            assert connection.call("CACHE.POLICY", "SET", f"p{n}", "match", largest_pattern(n)) == "OK"
+        for length in (500, 2000):
+            connection.call("SET", largest_pattern(0)[:32] + "a" * length, "x")
+            connection.call("CACHE.GET", largest_pattern(0)[:32] + "a" * length)
 
 
 def attack_pattern_memory(server):
@@ -510,6 +532,7 @@ ALL = [
     Scenario("KEYS with a pattern that backtracks", attack_keys_pattern, prepare_long_key),
     Scenario("classes of a megabyte", attack_class_pattern, lambda server: set_many(server, (f"{n}" for n in range(1000)))),
     Scenario("250 policies that backtrack", attack_policies, prepare_policies),
+    Scenario("250 policies that take much when they are compiled", attack_policy_memory, prepare_full_of_small_keys),
     Scenario("patterns that take much when compiled", attack_pattern_memory, lambda server: set_many(server, (f"{n}" for n in range(50_000)))),
     Scenario("settings of 60 MB", attack_settings),
     Scenario("descriptions of one command 20 000 times", fine_descriptions, well_behaved=True),

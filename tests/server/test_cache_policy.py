@@ -603,6 +603,15 @@ def test_there_are_at_most_250(cache, policy):
     assert text(cache.policy("MATCH", "more:1")) == "more"
 
 
+def test_a_pattern_that_takes_much_memory_is_refused(cache, policy):
+    """A pattern that takes more than 16 KB when it is compiled is refused"""
+    refused = cache.policy("SET", "p", "match", "*" + "?ab*" * 250)
+    assert is_error(refused) and "'match' must not take more than 16 KB when it is compiled" in str(refused)
+    assert listed(cache) == []
+    policy("p", "match", "*" + "?ab*" * 4)
+    assert text(cache.policy("MATCH", "xabxabxabxab")) == "p"
+
+
 def test_an_unknown_policy_is_nil(cache):
     assert cache.policy("SHOW", "nobody") is None
 

@@ -164,16 +164,47 @@ TEST_CASE("a policy's pattern that costs more than two comparisons a byte is ref
   CHECK_FALSE(set_field(policy, "match", "*" + std::string(1000, 'a') + "[bc]n"));
 }
 
+TEST_CASE("a policy's pattern that takes more than 16 KB compiled is refused") {
+  // Each part with a wildcard between two stars has a table of 2 KB.
+  const auto pattern = [](int parts) {
+    std::string text = "*";
+    for (int i = 0; i < parts; ++i) text += "?ab*";
+    return text;
+  };
+  Policy policy;
+  CHECK_FALSE(set_field(policy, "match", pattern(4)));
+  const auto refused = set_field(policy, "match", pattern(250));
+  REQUIRE(refused);
+  CHECK(refused->find("'match' ") == 0);
+  CHECK(refused->find("16 KB") != std::string::npos);
+  CHECK(policy.match == pattern(4));
+}
+
+TEST_CASE("patterns that begin and end alike for long are told apart") {
+  const std::string same(500, 'a');
+  const PolicySet set({named("exact", same), named("longer", same + "b"), named("begins", same + "b*"), named("ends", "*b" + same), named("both", same + "c*c" + same)});
+  const auto name_of = [&](const std::string& key) { return set.match(key) != nullptr ? set.match(key)->name : ""; };
+  CHECK(name_of(same) == "exact");
+  CHECK(name_of(same + "b") == "longer");
+  CHECK(name_of(same + "bb") == "begins");
+  CHECK(name_of("b" + same) == "ends");
+  CHECK(name_of(same + "cc" + same) == "both");
+  CHECK(name_of(same + "a").empty());
+  CHECK(name_of(same + "c" + same).empty());
+}
+
 TEST_CASE("a look-up compares a bounded number of bytes, whatever the policies and however long the key") {
   std::vector<Policy> searched;
   std::vector<Policy> fixed;
+  std::vector<Policy> plain;
   for (std::size_t i = 0; i < most_policies; ++i) {
     const std::string number = std::to_string(i);
     searched.push_back(named("p" + number, "*a" + number + "b*" + std::string(200, 'a')));
     fixed.push_back(named("p" + number, "[a]" + std::string(740, 'a') + "b*" + std::string(i, 'a')));
+    plain.push_back(named("p" + number, std::string(1000, 'a') + "b" + number));
   }
   for (std::size_t i = 0; i < most_policies; i += 2) searched[i].match = "*" + std::string(100, 'a') + "b*";
-  for (const auto& policies : {searched, fixed}) {
+  for (const auto& policies : {searched, fixed, plain}) {
     const PolicySet set(policies);
     for (const std::size_t size : {100, 512, 513, 2000, 3'000'000}) {
       const std::string key(size, 'a');
