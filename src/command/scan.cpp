@@ -205,6 +205,10 @@ void scan(Call& call) {
   call.reply.output().move_from(found);
 }
 
+void reply_first(Call& call, const store::Names& names) {
+  names.block(0) ? call.reply.bulk(names.block(0)) : call.reply.bulk(names[0]);
+}
+
 // Few live keys among many whose time is up, or very few at all: takes the first that a scan meets.
 class FirstKeyTask : public Task {
  public:
@@ -215,7 +219,7 @@ class FirstKeyTask : public Task {
     do {
       std::uint64_t many = few_entries;  // as many as one hold of a lock allows
       cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
-      if (names_.size() > 0) return call.reply.bulk(names_[0]), true;
+      if (names_.size() > 0) return reply_first(call, names_), true;
       if (cursor_ == 0) return call.reply.null(), true;
     } while (monotonic_us() < end);
     return false;
@@ -229,7 +233,8 @@ class FirstKeyTask : public Task {
 
 void randomkey(Call& call) {
   store::Keyspace& keyspace = call.engine.keyspace;
-  if (const auto key = keyspace.random_key(call.session.db, call.now, call.held)) return call.reply.bulk(*key);
+  store::Names found;
+  if (keyspace.random_key(call.session.db, call.now, call.held, found)) return reply_first(call, found);
   auto task = std::make_unique<FirstKeyTask>(call.session.db);
   if (keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
   if (call.in_transaction) {

@@ -101,9 +101,13 @@ bool Table::sweep_entry(Ref ref, Budget& budget) {
   Purge* const purge = purge_of(ref, looked_at);
   budget.take(0, looked_at);
   if (purge == nullptr) return true;
-  const std::string key(entry(ref).key());  // which may be wiped
+  // The entry's own bytes may be wiped. A long name is a block, which is shared instead of copied.
+  void* const block = entry(ref).key_blob();
+  const Blob shared = block != nullptr ? Blob::share(block) : Blob();
+  const std::string copy(block == nullptr ? entry(ref).key() : std::string_view());
+  work::bytes(copy.size());
   const std::uint64_t hash = hash_of(ref);
-  const Index::Slot left = apply_purge({key, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge);
+  const Index::Slot left = apply_purge({shared ? shared.view() : copy, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge);
   return left && *left.ref == ref;
 }
 

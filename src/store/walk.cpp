@@ -219,13 +219,13 @@ void Keyspace::remove_expired(unsigned db, const Names& names, UnixMs now) {
   for (std::size_t i = 0; i < names.size(); ++i) database.find(key(names[i]), Access::none());
 }
 
-std::optional<std::string> Keyspace::random_key(unsigned db, UnixMs now, Locks& held) {
+bool Keyspace::random_key(unsigned db, UnixMs now, Locks& held, Names& found) {
   constexpr unsigned tries = 500;
-  std::optional<std::string> found;
-  if (size(db, held) == 0) return found;
+  found.clear();
+  if (size(db, held) == 0) return false;
   Names expired;
   // Shards are near enough to equal in size that a random one is as good as a weighted one, once empty ones are passed.
-  for (unsigned i = 0; i < tries && !found; ++i) {
+  for (unsigned i = 0; i < tries && found.size() == 0; ++i) {
     const auto index = static_cast<unsigned>(random_below(shard_count()));
     Shard& shard = *shards_[index];
     std::unique_lock lock(shard.mutex, std::defer_lock);
@@ -237,15 +237,17 @@ std::optional<std::string> Keyspace::random_key(unsigned db, UnixMs now, Locks& 
     const Entry entry = table->entry(ref);
     std::size_t looked_at = 0;
     if (table->visible(ref, now, looked_at)) {
-      found = entry.key();
+      found.add(entry);
+      work::bytes(found.copied());
     } else if (entry.expired(now) && entry.key_blob() == nullptr) {
       expired.clear();
       expired.add(entry);
+      work::bytes(expired.copied());
       remove_expired(db, expired, now);
     }
     if (lock) shard.listening.settle();
   }
-  return found;
+  return found.size() > 0;
 }
 
 }  // namespace pinfold::store

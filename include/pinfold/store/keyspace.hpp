@@ -141,8 +141,8 @@ class Keyspace {
   /// Goes on with a walk: names of live keys, of 512 entries or so at most, with one shard locked meanwhile. May bring none
   /// although there are more: see Walk::done(). Unlike scan(), a walk does not meet a key twice.
   void collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names);
-  /// A random live key; nothing if none was found in some hundred tries.
-  std::optional<std::string> random_key(unsigned db, UnixMs now, Locks& held);
+  /// Makes `found` the name of a random live key. False, and empty, if there was none in some hundred tries.
+  bool random_key(unsigned db, UnixMs now, Locks& held, Names& found);
 
   /// Has the background give memory that is kept for later back to the system.
   void release_spare();

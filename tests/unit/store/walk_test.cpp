@@ -131,7 +131,28 @@ TEST_CASE("a random key removes what has expired when it meets it") {
   w.put("live");
   Keyspace::Locks none(w.keyspace);
   for (int i = 0; i < 100; ++i) {
-    if (const auto key = w.keyspace.random_key(0, 100, none)) REQUIRE(*key == "live");
+    if (w.keyspace.random_key(0, 100, none, w.names)) REQUIRE(w.names[0] == "live");
   }
   CHECK(w.keyspace.size(0, none) == 1);
+}
+
+TEST_CASE("a random key that is a block is shared, and a short one's bytes are counted") {
+  WalkedKeyspace w(1);
+  Keyspace::Locks none(w.keyspace);
+  const std::string longer(4'000'000, 'k');
+  w.put(longer);
+  {
+    work::Counting counting;
+    REQUIRE(w.keyspace.random_key(0, 1, none, w.names));
+    CHECK(counting.counts().bytes < 1000);
+  }
+  CHECK(w.names[0] == longer);
+  w.remove(longer);
+  CHECK(w.names[0] == longer);  // still held
+  const std::string shorter(1500, 'k');
+  w.put(shorter);
+  work::Counting counting;
+  REQUIRE(w.keyspace.random_key(0, 1, none, w.names));
+  CHECK(w.names[0] == shorter);
+  CHECK(counting.counts().bytes >= shorter.size());
 }
