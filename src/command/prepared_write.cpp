@@ -23,11 +23,12 @@ std::uint64_t memory_of(const Call& call) {
 }  // namespace
 
 PreparedWrite::PreparedWrite(Call& call, std::uint64_t wanted)
-    : bytes_(memory_of(call)), memory_(call.engine, call.session.shared), request_(call.row, call.args, call.large),
-      wanted_(wanted), room_(call.engine.keyspace) {}
+    : memory_(call.engine, call.session.shared), wanted_(wanted), room_(call.engine.keyspace) {
+  if (memory_.ask(memory_of(call))) request_.emplace(call.row, call.args, call.large);
+}
 
 bool PreparedWrite::step(Call& call) {
-  if (!std::exchange(admitted_, true) && !memory_.ask(bytes_)) {
+  if (!request_) {
     call.reply.error(beyond_clients_memory);
     return true;
   }
@@ -38,13 +39,13 @@ bool PreparedWrite::step(Call& call) {
     store::Room room;
     room_.hand_over(room);
     std::vector<std::string_view> args;
-    request_.arguments(args);
+    request_->arguments(args);
     const store::Key key = call.engine.keyspace.key(args[1]);
     call.held.acquire(key);
     call.read_clock();
-    Call again(call, request_.row(), args, {&key, 1});
+    Call again(call, request_->row(), args, {&key, 1});
     again.in_transaction = false;
-    again.large = request_.large();
+    again.large = request_->large();
     again.may_retry = wanted_ == 0;
     const bool done = write(again, tries_ + 1 >= most_tries);
     const bool lacks_room = again.wanted != 0 && again.may_retry;

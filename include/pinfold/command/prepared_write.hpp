@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "pinfold/command/call.hpp"
@@ -36,10 +37,8 @@ class PreparedWrite : public Task {
  private:
   static constexpr unsigned most_tries = 4;
 
-  const std::uint64_t bytes_;  // of the request
   ClientMemory memory_;
-  const Queued request_;
-  bool admitted_ = false;
+  std::optional<Queued> request_;  // nothing if there is no memory for it
   unsigned tries_ = 0;
   std::uint64_t wanted_;  // beyond what was prepared; it is asked for once
   store::GradualRoom room_;
