@@ -162,9 +162,8 @@ std::int64_t plain_wait(const Session& session, const cache::Policy& policy, con
   return std::max<std::int64_t>(grant.held.granted + policy.coalesce_ms - now, 0);
 }
 
-}  // namespace
-
-PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed) {
+// With `makes_room` the key's lock may be released for a while, before anything has been counted or replied.
+PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed, bool makes_room) {
   cache::Cache& cache = call.engine.cache;
   const cache::Policy* const policy = cache.policy_of(key.text);
   const bool serves_stale = call.engine.keyspace.serves_stale();
@@ -180,11 +179,17 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
     count(cache.counters.negative_hits);
     return {};
   }
+  const bool gets_stale = value && !value->absent && (serves_stale || policy->stale_ms > 0);
+  const bool leases = gets_stale ? !serves_stale : policy != nullptr && policy->coalesce_ms > 0;
+  if (leases && makes_room && make_room_for_leases(call, cache::Leases::memory_of_lease(key.text, tags_of(value)))) {
+    db = call.db();  // by now there may be other policies
+    return read_under_policy(call, db, key, waiting_allowed, false);
+  }
   const auto lease_ms = [&] { return policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed); };
   const auto lease = [&] {
     return cache.leases(key).grant(db.number(), key, {policy, lease_ms(), call.session.shared.id, tags_of(value)}, call.mono);
   };
-  if (value && !value->absent && (serves_stale || policy->stale_ms > 0)) {
+  if (gets_stale) {
     // One reader in each lease's time is told nothing, and will write the value anew.
     if (!serves_stale && lease().token != 0) {
       count(counters.misses);
@@ -195,12 +200,28 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
     return {value, false};
   }
   count(counters.misses);
-  if (policy == nullptr || policy->coalesce_ms == 0) return {};
+  if (!leases) return {};
   const Grant grant = lease();
   const std::int64_t wait_ms = waiting_allowed ? plain_wait(call.session, *policy, grant, call.mono) : 0;
   const bool waits = wait_for(call, db.number(), key, wait_ms, lease_ms(), WaitKind::plain_read, serves_stale || policy->stale_ms > 0);
   if (!waits) call.session.told_nil.add(grant.held.token);
   return {std::nullopt, waits};
+}
+
+}  // namespace
+
+PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed) {
+  // Of several keys none is let go of between two reads: MGET has made room for all of them before.
+  return read_under_policy(call, db, key, waiting_allowed, call.keys.size() == 1);
+}
+
+void make_room_for_plain_leases(Call& call) {
+  std::size_t bytes = 0;
+  for (const store::Key& key : call.keys) {
+    const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
+    if (policy != nullptr && (policy->stale_ms > 0 || policy->coalesce_ms > 0)) bytes += cache::Leases::memory_of_lease(key.text, {});
+  }
+  if (bytes > 0) make_room_for_leases(call, bytes);
 }
 
 // --- replies that come later ---

@@ -32,6 +32,7 @@ void get(Call& call) {
 }
 
 void mget(Call& call) {
+  if (call.engine.cache.guards_reads()) [[unlikely]] make_room_for_plain_leases(call);
   store::Database db = call.db();
   call.reply.array(call.keys.size());
   for (const store::Key& key : call.keys) bulk_or_null(call, read_plain(call, db, key).value);

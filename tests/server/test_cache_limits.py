@@ -129,6 +129,20 @@ def test_leases_take_a_bounded_part_of_memory(start):
         assert cache.lease("again")
 
 
+@pytest.mark.parametrize("read", ["GET", "MGET", "GETEX"])
+def test_room_is_made_for_the_leases_of_plain_reads(start, read):
+    limit = 32 << 20
+    with start("--maxmemory", limit).connect() as connection:
+        cache = Cache(connection)
+        assert cache.call("CACHE.POLICY", "SET", "missing", "match", "missing:*", "coalesce", "1m") == "OK"
+        connection.pipeline([["SET", f"real:{i}", "x" * 5000] for i in range(8000)])
+        reads = [[read, f"missing:{i}:" + "k" * 1000] for i in range(2000)]
+        *_, memory = connection.pipeline([*reads, ["INFO", "memory"]])
+        herd, data = (int(memory.split(field + b":")[1].split()[0]) for field in (b"used_memory_herd", b"used_memory_dataset"))
+        assert herd > 2 << 20
+        assert herd + data <= limit + limit // 64
+
+
 # "While negative entries take more than `negative-memory` percent of `maxmemory`, they and nothing else are evicted."
 
 

@@ -20,6 +20,9 @@ struct PlainRead {
 /// in waiting.
 PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed);
 
+/// For the leases that plain reads of the call's keys may take. Its locks may be released for a while.
+void make_room_for_plain_leases(Call& call);
+
 /// GET's lookup. Where nothing is configured it costs a comparison.
 inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed = false) {
   if (call.engine.cache.guards_reads()) [[unlikely]] return read_protected(call, db, key, waiting_allowed);
