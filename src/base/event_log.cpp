@@ -1,21 +1,56 @@
 #include "pinfold/base/event_log.hpp"
 
+#include <new>
 #include <utility>
 
 #include "pinfold/base/clock.hpp"
+#include "pinfold/base/text.hpp"
 
 namespace pinfold {
 
-bool EventLog::admits(Kind kind) {
-  constexpr auto relaxed = std::memory_order_relaxed;
-  constexpr unsigned count_bits = 8;
+namespace {
+
+constexpr unsigned count_bits = 8;
+constexpr auto relaxed = std::memory_order_relaxed;
+
+std::uint64_t second_now() { return static_cast<std::uint64_t>(monotonic_us() / 1'000'000); }
+
+// What the lines of a kind are about.
+std::string_view subject(EventLog::Kind kind) {
+  using Kind = EventLog::Kind;
+  switch (kind) {
+    case Kind::purges: return "purges";
+    case Kind::policies: return "contradictory policies";
+    case Kind::out_of_memory: return "requests refused for want of memory";
+    case Kind::max_clients: return "connections refused because of maxclients";
+    case Kind::http: return "clients that send HTTP";
+    case Kind::closed_clients: return "clients that were closed";
+    case Kind::not_accepted: return "connections that could not be accepted";
+    default: return "what administrators did";
+  }
+}
+
+// "config|set" as it is sent: "CONFIG SET".
+std::string as_sent(std::string_view command) {
+  std::string name;
+  for (const char c : command) name += c == '|' ? ' ' : upper(c);
+  return name;
+}
+
+}  // namespace
+
+EventLog::EventLog(std::span<const std::string_view> commands) : throttles_(static_cast<unsigned>(Kind::count) + commands.size()) {
+  for (unsigned kind = 0; kind < static_cast<unsigned>(Kind::count); ++kind) throttles_[kind].kind = static_cast<Kind>(kind);
+  for (std::size_t i = 0; i < commands.size(); ++i) throttles_[static_cast<unsigned>(Kind::count) + i].command = commands[i];
+}
+
+bool EventLog::admits(Throttle& throttle) {
   constexpr std::uint64_t count_mask = (1U << count_bits) - 1;
-  Throttle& throttle = throttles_[static_cast<unsigned>(kind)];
-  const auto second = static_cast<std::uint64_t>(monotonic_us() / 1'000'000);
+  const std::uint64_t second = second_now();
   std::uint64_t known = throttle.window.load(relaxed);
   for (;;) {
     const bool same = known >> count_bits == second;
-    if (same && (known & count_mask) >= per_second(kind)) {
+    if (same && (known & count_mask) >= per_second(throttle.kind)) {
       throttle.left_out.fetch_add(1, relaxed);
       return false;
     }
@@ -24,22 +59,41 @@ bool EventLog::admits(Kind kind) {
   }
 }
 
-void EventLog::add(Kind kind, std::string text) {
+void EventLog::add(Throttle& throttle, std::string text) {
   const std::lock_guard lock(mutex_);
   if (waiting_.size() >= most_waiting) {
-    left_out(kind).fetch_add(1, std::memory_order_relaxed);
+    throttle.left_out.fetch_add(1, relaxed);
     return;
   }
-  if (const std::uint64_t missing = left_out(kind).exchange(0, std::memory_order_relaxed)) {
+  if (const std::uint64_t missing = throttle.left_out.exchange(0, relaxed)) {
     text += " (" + std::to_string(missing) + " such lines before this one were left out)";
   }
-  waiting_.push_back({kind, std::chrono::system_clock::now(), std::move(text)});
+  waiting_.push_back({throttle.kind, std::chrono::system_clock::now(), std::move(text)});
 }
 
-std::vector<EventLog::Line> EventLog::take() {
+void EventLog::add_left_out(Throttle& throttle, std::vector<Line>& lines) {
+  const std::string about = throttle.command.empty() ? std::string(subject(throttle.kind)) : as_sent(throttle.command);
+  lines.reserve(lines.size() + 1);
+  const std::uint64_t missing = throttle.left_out.exchange(0, relaxed);
+  if (missing == 0) return;
+  lines.push_back({throttle.kind, std::chrono::system_clock::now(),
+                   std::to_string(missing) + (missing == 1 ? " line about " : " lines about ") + about + (missing == 1 ? " was" : " were") + " left out"});
+}
+
+std::vector<EventLog::Line> EventLog::take(bool all) {
   std::vector<Line> lines;
-  const std::lock_guard lock(mutex_);
-  lines.swap(waiting_);
+  {
+    const std::lock_guard lock(mutex_);
+    lines.swap(waiting_);
+  }
+  const std::uint64_t second = second_now();
+  try {
+    for (Throttle& throttle : throttles_) {
+      if (throttle.left_out.load(relaxed) == 0) continue;
+      if (all || throttle.window.load(relaxed) >> count_bits != second) add_left_out(throttle, lines);
+    }
+  } catch (const std::bad_alloc&) {  // those that are not told yet are the next time
+  }
   return lines;
 }
 

@@ -34,7 +34,7 @@ std::string describe_request(const Session& session, Args args) {
 }
 
 void note_request(const Call& call) {
-  call.engine.events.note(Kind::administration, [&call] { return describe_request(call.session, call.args); });
+  call.engine.events.note_command(command_index(call.row), [&call] { return describe_request(call.session, call.args); });
 }
 
 void note_out_of_memory(const Session& session, const Row& row, Engine& engine) {

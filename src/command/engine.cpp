@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pinfold/base/random.hpp"
+#include "pinfold/command/table.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -15,6 +16,13 @@ std::string random_run_id() {
   return id;
 }
 
+// By command_index.
+std::vector<std::string_view> names_of_commands() {
+  std::vector<std::string_view> names;
+  for (const Row* row : commands()) names.push_back(row->name);
+  return names;
+}
+
 }  // namespace
 
 Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspace, unsigned threads)
@@ -22,6 +30,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       keyspace(server_keyspace),
       cache(server_keyspace),
       stats(threads),
+      events(names_of_commands()),
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {}
 

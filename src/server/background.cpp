@@ -29,7 +29,7 @@ void Background::stop() {
   }
   changed_.notify_all();
   if (thread_.joinable()) thread_.join();
-  write_events();
+  write_events(true);
 }
 
 void Background::wake_now() {
@@ -54,9 +54,9 @@ bool Background::step(std::int64_t budget_us) {
   }
 }
 
-// Writes what threads have noted for the log.
-void Background::write_events() {
-  for (const EventLog::Line& line : engine_.events.take()) {
+// Writes what threads have noted for the log; at the end also how much was left out of it in the last second.
+void Background::write_events(bool all) {
+  for (const EventLog::Line& line : engine_.events.take(all)) {
     const auto level = EventLog::warns(line.kind) ? spdlog::level::warn : spdlog::level::info;
     spdlog::default_logger_raw()->log(line.at, spdlog::source_loc{}, level, line.text);
   }

@@ -60,6 +60,42 @@ def test_what_was_refused_is_not_told_as_done(start):
     assert not lines(server, "nonsense")
 
 
+@pytest.mark.parametrize("command", [["FLUSHALL"], ["FLUSHDB"], ["SWAPDB", "0", "1"], ["CLIENT", "PAUSE", "1"]], ids=lambda command: command[0].lower())
+def test_many_requests_of_one_kind_hide_no_other(start, command):
+    server = start()
+    with server.connect() as connection:
+        for _ in range(500):
+            connection.call("CONFIG", "SET", "hz", "10")
+        assert connection.call(*command) == "OK"
+        eventually(lambda: lines(server, ": " + " ".join(command)))
+    assert len(lines(server, "CONFIG SET hz 10")) < 400
+
+
+def told(server, shown):
+    """How many requests the log tells of, with those that it only counts."""
+    counted = re.findall(r"\((\d+) such lines before this one were left out\)|(\d+) lines? about CONFIG SET (?:was|were) left out", server.log())
+    return len(lines(server, shown)) + sum(int(a or b) for a, b in counted)
+
+
+def test_what_was_left_out_is_told_without_a_next_line(start):
+    server = start()
+    with server.connect() as connection:
+        for _ in range(100):
+            connection.call("CONFIG", "SET", "hz", "10")
+        eventually(lambda: told(server, "CONFIG SET hz 10") == 100)
+
+
+def test_what_was_left_out_is_told_at_the_end(start):
+    server = start("--hz", "1")
+    with server.connect() as connection:
+        connection.send(b"".join(resp.encode(["CONFIG", "SET", "timeout", "0"]) for _ in range(100)) + resp.encode(["PING"]))
+        for _ in range(100):
+            assert connection.read() == "OK"
+        assert connection.read() == "PONG"
+    server.stop()
+    assert told(server, "CONFIG SET timeout 0") == 100
+
+
 def test_long_requests_are_shortened_and_cannot_break_a_line(start):
     server = start()
     with server.connect() as connection:

@@ -2,16 +2,18 @@
 // What happened, for the log. Any thread notes a line; the server's background worker writes it. So a thread that notes
 // something makes no system call for it, which it may do with a shard locked, and never waits for a disk.
 //
-// Bounded in both directions: a few lines of a kind a second, however many there would be, and so many waiting. What was left
-// out is counted in the next line of the kind. Thread-safe.
+// Bounded in both directions: a few lines of a kind a second, however many there would be, and so many waiting. Each command of an
+// administrator is a kind of its own, so that many of one do not hide another. What was left out is counted in the next line of the kind,
+// or, if none comes in the next second, in a line of its own. Thread-safe.
 
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pinfold {
@@ -41,32 +43,47 @@ class EventLog {
   static constexpr bool warns(Kind kind) { return kind != Kind::administration && kind != Kind::purges; }
   static constexpr std::size_t most_waiting = 256;
 
+  /// `commands` are the names of those of administrators; what they point to must outlast the log.
+  explicit EventLog(std::span<const std::string_view> commands = {});
+
   /// Notes what `make()` returns, a std::string; it is not called if the line is left out.
   template <class Make>
   void note(Kind kind, Make&& make) {
-    if (!admits(kind)) return;
-    try {
-      add(kind, make());
-    } catch (const std::bad_alloc&) {
-      left_out(kind).fetch_add(1, std::memory_order_relaxed);
-    }
+    note(throttles_[static_cast<unsigned>(kind)], make);
+  }
+  /// Notes a line about the command with that place among those given to the constructor, of the kind administration.
+  template <class Make>
+  void note_command(std::size_t command, Make&& make) {
+    note(throttles_[static_cast<unsigned>(Kind::count) + command], make);
   }
 
-  /// The lines that wait to be written, oldest first.
-  std::vector<Line> take();
+  /// The lines that wait to be written, oldest first, and the numbers of those left out in seconds that are over; with `all` also in
+  /// this one.
+  std::vector<Line> take(bool all = false);
 
  private:
   struct Throttle {
+    Kind kind{};
+    std::string_view command;              // the name of its command, if it is one's
     std::atomic<std::uint64_t> window{0};  // second since start << 8 | lines in it
     std::atomic<std::uint64_t> left_out{0};
   };
 
-  bool admits(Kind kind);
-  void add(Kind kind, std::string text);
-  std::atomic<std::uint64_t>& left_out(Kind kind) { return throttles_[static_cast<unsigned>(kind)].left_out; }
+  template <class Make>
+  void note(Throttle& throttle, Make&& make) {
+    if (!admits(throttle)) return;
+    try {
+      add(throttle, make());
+    } catch (const std::bad_alloc&) {
+      throttle.left_out.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  static bool admits(Throttle& throttle);
+  void add(Throttle& throttle, std::string text);
+  static void add_left_out(Throttle& throttle, std::vector<Line>& lines);
 
-  std::array<Throttle, static_cast<unsigned>(Kind::count)> throttles_;
-  std::mutex mutex_;  // guards waiting_
+  std::vector<Throttle> throttles_;  // one per kind, then one per command; never resized
+  std::mutex mutex_;                 // guards waiting_
   std::vector<Line> waiting_;
 };
 

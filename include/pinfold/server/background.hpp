@@ -26,7 +26,7 @@ class Background final : public Sleeper {
   void run();
   bool step(std::int64_t budget_us);
   void tend_cache();
-  void write_events();
+  void write_events(bool all = false);
   void wake_now() override;
 
   command::Engine& engine_;

@@ -43,6 +43,44 @@ TEST_CASE("however many lines of a kind there are, few are made, and the next on
   CHECK(others == 1);
 }
 
+TEST_CASE("a flood of one command hides no other") {
+  const std::string_view commands[] = {"config|set", "flushall"};
+  EventLog log(commands);
+  for (unsigned i = 0; i < 1000; ++i) log.note_command(0, [] { return std::string("set"); });
+  log.note_command(1, [] { return std::string("flushed"); });
+  const auto lines = log.take();
+  REQUIRE(!lines.empty());
+  CHECK(lines.back().text == "flushed");
+  CHECK(lines.back().kind == Kind::administration);
+}
+
+TEST_CASE("what was left out is told without a next line") {
+  const std::string_view commands[] = {"config|set"};
+  EventLog log(commands);
+  constexpr unsigned noted = 1000;
+  std::uint64_t told = 0;
+  const auto count = [&told](const std::vector<EventLog::Line>& lines) {
+    for (const auto& line : lines) {
+      told += line.text.starts_with("set");
+      if (const std::size_t at = line.text.find('('); at != std::string::npos) told += std::stoull(line.text.substr(at + 1));
+      if (line.text.ends_with("about CONFIG SET were left out") || line.text.ends_with("about purges were left out")) told += std::stoull(line.text);
+    }
+  };
+  for (unsigned i = 0; i < noted; ++i) log.note_command(0, [] { return std::string("set"); });
+  SECTION("once the second is over") {
+    while (told < noted) count(log.take());
+  }
+  SECTION("at the end, when all is told") { count(log.take(true)); }
+  SECTION("of kinds that are no commands") {
+    count(log.take(true));
+    for (unsigned i = 0; i < noted; ++i) log.note(Kind::purges, [] { return std::string("set"); });
+    count(log.take(true));
+    told -= noted;
+  }
+  CHECK(told == noted);
+  CHECK(log.take(true).empty());
+}
+
 TEST_CASE("lines that nobody takes are bounded") {
   EventLog log;
   std::vector<std::thread> threads;
