@@ -79,6 +79,7 @@ void policy_set(Call& call) {
   }
   const std::lock_guard lock(call.engine.cache.policies_mutex());
   auto policies = call.engine.cache.policies_copy();
+  const std::vector<cache::PolicyWarning> known = warnings_about(call, policies);
   auto found = std::find_if(policies.begin(), policies.end(), [&](const auto& p) { return p.name == name; });
   if (found == policies.end()) {
     if (policies.size() == cache::most_policies) return call.reply.error("ERR there are too many policies already");
@@ -95,8 +96,10 @@ void policy_set(Call& call) {
     }
   }
   if (found->match.empty()) return call.reply.error("ERR there is no policy '" + std::string(name) + "', and a new one needs a match");
+  // A pattern can leave no keys to the policies behind it, so these are warned of as well, but only of what is new.
   for (const cache::PolicyWarning& warning : warnings_about(call, policies)) {
-    if (warning.policy != name) continue;
+    const auto same = [&](const cache::PolicyWarning& other) { return other.policy == warning.policy && other.text == warning.text; };
+    if (warning.policy != name && std::ranges::any_of(known, same)) continue;
     call.engine.events.note(EventLog::Kind::policies, [&] { return "policy '" + warning.policy + "': " + warning.text; });
   }
   call.engine.cache.set_policies(std::move(policies));

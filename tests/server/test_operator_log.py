@@ -109,6 +109,21 @@ def test_long_requests_are_shortened_and_cannot_break_a_line(start):
     assert not [line for line in server.log().splitlines() if line.startswith("2026-01-01 forged")]
 
 
+def test_a_policy_that_leaves_no_keys_to_others_is_warned_of_for_each_of_them(start):
+    server = start()
+    with server.connect() as connection:
+        for name, match in [("all", "z:*"), ("one", "a:1:*"), ("two", "b:*")]:
+            assert connection.call("CACHE.POLICY", "SET", name, "match", match) == "OK"
+        assert connection.call("CACHE.POLICY", "SET", "all", "match", "a:*") == "OK"
+        eventually(lambda: lines(server, "warning", "policy 'one': no key falls under it"))
+        assert not lines(server, "policy 'two'")
+        # What is known is not told again.
+        assert connection.call("CACHE.POLICY", "SET", "all", "ttl", "1s") == "OK"
+        assert connection.call("CACHE.POLICY", "SET", "two", "match", "a:2:*") == "OK"
+        eventually(lambda: lines(server, "warning", "policy 'two': no key falls under it"))
+    assert len(lines(server, "policy 'one': no key")) == 1
+
+
 def test_transactions_are_logged_by_what_they_do(start):
     server = start()
     with server.connect() as connection:
