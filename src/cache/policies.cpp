@@ -42,6 +42,14 @@ std::string show_duration(const Policy& policy) {
   return pinfold::show_duration(policy.*member);
 }
 
+// As LEASE and lease-duration are bounded.
+Error read_lease(Policy& policy, std::string_view value) {
+  constexpr std::int64_t longest_ms = 3'600'000;
+  if (Error error = read_duration(policy.lease_ms, value)) return error;
+  if (policy.lease_ms > longest_ms) return "must be at most 1h (3600000ms)";
+  return std::nullopt;
+}
+
 Error read_match(Policy& policy, std::string_view value) {
   constexpr std::size_t longest = 1024;
   if (value.empty() || value.size() > longest) return "must be a glob of 1 to 1024 bytes";
@@ -145,7 +153,7 @@ constexpr Field kFields[] = {
     {"jitter", read_jitter, [](const Policy& p) { return std::to_string(p.jitter_percent) + "%"; }},
     {"stale", read_duration<&Policy::stale_ms>, show_duration<&Policy::stale_ms>},
     {"coalesce", read_duration<&Policy::coalesce_ms>, show_duration<&Policy::coalesce_ms>},
-    {"lease", read_duration<&Policy::lease_ms>, show_duration<&Policy::lease_ms>},
+    {"lease", read_lease, show_duration<&Policy::lease_ms>},
     {"early-refresh", read_beta, show_beta},
     {"negative-ttl", read_duration<&Policy::negative_ttl_ms>, show_duration<&Policy::negative_ttl_ms>},
     {"max-leases", read_max_leases, [](const Policy& p) { return std::to_string(p.max_leases); }},

@@ -500,6 +500,17 @@ def test_a_field_that_is_wrong_is_named(cache, policy):
     assert cache.policy("SET", "p", "ttl", "1s", "stale") == "ERR field 'stale' needs a value"
 
 
+def test_a_lease_is_bounded_as_lease_duration_is(cache, policy, tmp_path):
+    policy("p", "match", "p:*", "lease", "1h")
+    for wrong in ("2h", "3600001ms"):
+        assert cache.policy("SET", "p", "lease", wrong) == "ERR policy 'p': 'lease' must be at most 1h (3600000ms)"
+    assert shown(cache, "p")["lease"] == b"1h"
+    file = tmp_path / "pinfold.yaml"
+    file.write_text('policies:\n  - name: p\n    match: "p:*"\n    lease: 2h\n')
+    answer = subprocess.run([servers.pinfold_binary(), file, "--check"], env=servers.environment(), capture_output=True, text=True)
+    assert answer.returncode == 1 and answer.stderr.endswith("pinfold.yaml:4: 'lease' must be at most 1h (3600000ms)\n")
+
+
 def test_bytes_need_a_unit_where_a_percentage_may_be_meant(cache, policy):
     policy("p", "match", "p:*", "max-memory", "25b")
     assert shown(cache, "p")["max-memory"] == b"25b"
