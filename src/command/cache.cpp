@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/cache_family.hpp"
 #include "pinfold/command/cache_reads.hpp"
@@ -90,7 +91,9 @@ void cache_get(Call& call) {
 std::optional<std::size_t> counted_keys(Call& call) {
   const auto count = parse_i64(call.args[1]);
   if (!count) {
-    call.not_an_integer();
+    std::string name;
+    for (const char c : call.row.name) name += upper(c);
+    call.reply.error("ERR " + name + " takes the number of keys, 1 or more, and then the keys, not '" + excerpt(call.args[1]) + "'");
     return std::nullopt;
   }
   if (*count <= 0) {

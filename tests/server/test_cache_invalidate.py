@@ -283,6 +283,14 @@ def test_what_cannot_be_remembered_is_refused_as_a_whole(start):
 # Bad input
 
 
+@pytest.mark.parametrize("command", ["CACHE.INVALIDATE", "CACHE.MGET"])
+def test_a_forgotten_number_of_keys_is_said_so(cache, command):
+    cache.call("SET", "product:1", "v")
+    assert cache.call(command, "product:1", "product:2") == f"ERR {command} takes the number of keys, 1 or more, and then the keys, not 'product:1'"
+    assert cache.call(command, "product:1") == f"ERR wrong number of arguments for '{command.lower()}' command"
+    assert cache.call("GET", "product:1") == b"v"
+
+
 @pytest.mark.parametrize("numkeys", ["0", "-1", "x", "", "3", "9223372036854775807", "9223372036854775808"])
 def test_a_wrong_number_of_keys_is_refused(cache, numkeys):
     cache.set("a", "v")
