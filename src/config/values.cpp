@@ -90,12 +90,13 @@ Error parse_share(const Setting& setting, std::int64_t percent, Value& result) {
   return std::nullopt;
 }
 
-// With less than this nothing can be stored, and a number of bytes that small is one whose unit was forgotten.
-Error check_maxmemory(std::uint64_t bytes) {
+// With less than this nothing can be stored, and a number that small without a unit is one whose unit was forgotten.
+Error check_maxmemory(std::string_view value, std::uint64_t bytes) {
   constexpr std::uint64_t least = 1024 * 1024;
   if (bytes == 0 || bytes >= least) return std::nullopt;
-  return "argument must be at least 1mb, or 0 for no limit: " + std::to_string(bytes) + " is a number of bytes (did you mean " +
-         std::to_string(bytes) + "mb?)";
+  const std::string error = "argument must be at least 1mb, or 0 for no limit";
+  if (!is_digit(value.back())) return error;
+  return error + ": " + std::to_string(bytes) + " is a number of bytes (did you mean " + std::to_string(bytes) + "mb?)";
 }
 
 Error parse_bytes(const Setting& setting, std::string_view value, Value& result) {
@@ -119,7 +120,7 @@ Error parse_bytes(const Setting& setting, std::string_view value, Value& result)
            (may_be_share || setting.id == Id::maxmemory ? ", or a percentage" : "");
   }
   result.number = static_cast<std::int64_t>(*bytes);
-  return setting.id == Id::maxmemory ? check_maxmemory(*bytes) : check_range(setting, result.number);
+  return setting.id == Id::maxmemory ? check_maxmemory(value, *bytes) : check_range(setting, result.number);
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {

@@ -88,6 +88,9 @@ TEST_CASE("a maxmemory whose unit was forgotten is refused") {
   Settings settings;
   CHECK_THAT(refused(settings, Id::maxmemory, "64"), Contains("at least 1mb") && Contains("did you mean 64mb?"));
   CHECK_THAT(refused(settings, Id::maxmemory, "1048575"), Contains("at least 1mb"));
+  for (const char* with_unit : {"64k", "1023 kb", "1b"}) {
+    CHECK(refused(settings, Id::maxmemory, with_unit) == "argument must be at least 1mb, or 0 for no limit");
+  }
   CHECK(refused(settings, Id::maxmemory, "1mb") == "taken");
   CHECK(refused(settings, Id::maxmemory, "64 mb") == "taken");
   CHECK(settings.show(Id::maxmemory) == "67108864");
