@@ -111,7 +111,7 @@ Error read_max_value(Policy& policy, std::string_view value) {
 Error read_max_memory(Policy& policy, std::string_view value) {
   const auto percent = parse_percent(value, 100);
   const auto bytes = parse_memory(value);
-  if (!percent && !bytes) return "must be a size such as 100mb, or a percentage of maxmemory";
+  if (!percent && !bytes) return "must be a size in a whole number such as 100mb, or a whole percentage of maxmemory, 0% to 100%";
   if (bytes && *bytes != 0 && is_digit(value.back())) {
     return "must be a size with a unit, or a percentage of maxmemory: '" + excerpt(value) + "' may be meant as " + excerpt(value) + "% or as " +
            excerpt(value) + "mb, or is " + excerpt(value) + "b";

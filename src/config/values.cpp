@@ -116,8 +116,8 @@ Error parse_bytes(const Setting& setting, std::string_view value, Value& result)
   const std::optional<std::uint64_t> bytes = parse_memory(value);
   if (!bytes) {
     return std::string(may_be_share ? "argument must be a memory or percent value" : "argument must be a memory value") +
-           ": a number of bytes with a unit b, kb, mb, gb (k, m, g are powers of 1000), such as 100mb" +
-           (may_be_share || setting.id == Id::maxmemory ? ", or a percentage" : "");
+           ": a whole number, not negative, with a unit b, kb, mb, gb (k, m, g are powers of 1000), such as 100mb" +
+           (may_be_share ? ", or a whole percentage, 0% to 100%" : setting.id == Id::maxmemory ? ", or a whole percentage, 1% to 100%" : "");
   }
   result.number = static_cast<std::int64_t>(*bytes);
   return setting.id == Id::maxmemory ? check_maxmemory(value, *bytes) : check_range(setting, result.number);

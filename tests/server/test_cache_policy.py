@@ -516,6 +516,9 @@ def test_bytes_need_a_unit_where_a_percentage_may_be_meant(cache, policy):
     assert shown(cache, "p")["max-memory"] == b"25b"
     for wrong in ("25", "1048576"):
         assert cache.policy("SET", "p", "max-memory", wrong).startswith("ERR policy 'p': 'max-memory' must be a size with a unit, or a percentage of maxmemory")
+    for wrong in ("200%", "-1", "1.5gb", "1.5%"):
+        error = "ERR policy 'p': 'max-memory' must be a size in a whole number such as 100mb, or a whole percentage of maxmemory, 0% to 100%"
+        assert cache.policy("SET", "p", "max-memory", wrong) == error
     for right, seen in (("25%", b"25%"), ("1mb", b"1048576b"), ("0", b"0")):
         assert cache.policy("SET", "p", "max-memory", right) == "OK"
         assert shown(cache, "p")["max-memory"] == seen
