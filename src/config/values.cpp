@@ -47,6 +47,17 @@ Error parse_integer(const Setting& setting, std::string_view value, Value& resul
   return check_range(setting, *number);
 }
 
+// Durations that the setting takes, as examples: "30s, 5m, 1h".
+std::string durations_for(const Setting& setting, std::int64_t unit_ms) {
+  std::string list;
+  for (const std::string_view example : {"50ms", "30s", "5m", "1h", "1d"}) {
+    const std::int64_t ms = *parse_duration(example);
+    if (ms % unit_ms != 0 || ms / unit_ms < setting.min || ms / unit_ms > setting.max) continue;
+    list.append(list.empty() ? "" : ", ").append(example);
+  }
+  return list;
+}
+
 // A bare number counts `unit_ms`, which is what the setting is kept in.
 Error parse_time(const Setting& setting, std::int64_t unit_ms, std::string_view value, Value& result) {
   const std::string unit(unit_of(setting.type));
@@ -55,7 +66,7 @@ Error parse_time(const Setting& setting, std::int64_t unit_ms, std::string_view 
     return check_range(setting, *number);
   }
   const std::optional<std::int64_t> ms = parse_duration(value);
-  if (!ms) return "argument couldn't be parsed into an integer or a duration: it takes" + unit + ", or 50ms, 30s, 5m, 1h, 1d";
+  if (!ms) return "argument couldn't be parsed into an integer or a duration: it takes" + unit + ", or " + durations_for(setting, unit_ms);
   if (*ms % unit_ms != 0) return "argument must be a whole number of" + unit;
   result.number = *ms / unit_ms;
   return check_range(setting, result.number);

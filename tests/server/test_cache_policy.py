@@ -507,7 +507,7 @@ def test_a_lease_is_bounded_as_lease_duration_is(cache, policy, tmp_path):
     assert shown(cache, "p")["lease"] == b"1h"
     file = tmp_path / "pinfold.yaml"
     file.write_text('policies:\n  - name: p\n    match: "p:*"\n    lease: 2h\n')
-    answer = subprocess.run([servers.pinfold_binary(), file, "--check"], env=servers.environment(), capture_output=True, text=True)
+    answer = subprocess.run([pinfold_binary(), file, "--check"], env=servers.environment(), capture_output=True, text=True)
     assert answer.returncode == 1 and answer.stderr.endswith("pinfold.yaml:4: 'lease' must be at most 1h (3600000ms)\n")
 
 

@@ -12,6 +12,7 @@ namespace pinfold::config {
 namespace {
 
 using Catch::Matchers::Contains;
+using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 using Pairs = std::vector<std::pair<Id, std::string>>;
 
@@ -79,7 +80,9 @@ TEST_CASE("durations take units, and keep the one of their name") {
   }
   CHECK(refused(settings, Id::timeout, "1500ms") == "argument must be a whole number of seconds");
   CHECK(refused(settings, Id::lease_duration, "2h") == "argument must be between 1 and 3600000 inclusive, milliseconds");
-  CHECK_THAT(refused(settings, Id::lease_duration, "10sec"), Contains("milliseconds, or 50ms, 30s"));
+  CHECK_THAT(refused(settings, Id::lease_duration, "10sec"), EndsWith("it takes milliseconds, or 50ms, 30s, 5m, 1h"));
+  CHECK_THAT(refused(settings, Id::timeout, "1x"), EndsWith("it takes seconds, or 30s, 5m, 1h, 1d"));
+  CHECK_THAT(refused(settings, Id::lfu_decay_time, "1x"), EndsWith("it takes minutes, or 5m, 1h, 1d"));
   CHECK_THAT(refused(settings, Id::negative_memory, "x%"), Contains("5 or 5%"));
   CHECK(refused(settings, Id::negative_memory, "101%") == "argument must be between 0 and 100 inclusive, percent");
 }
