@@ -72,7 +72,7 @@ std::optional<std::string> Settings::load_file(const std::string& path) {
   for (const YamlEntry& entry : entries) {
     const std::string where = path + ":" + std::to_string(entry.line) + ": ";
     const Setting* setting = find_setting(entry.name);
-    if (setting == nullptr) return where + unknown_setting(entry.name);
+    if (setting == nullptr) return where + unknown_setting(entry.name, true);
     if (Error error = set(setting->id, yaml_value(*setting, entry), false)) {
       return where + bad_value(*setting, entry.value, *error);
     }

@@ -269,13 +269,13 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
   }
 }
 
-const Setting* nearest_setting(std::string_view name) {
+// The setting that was probably meant, in a file also the list of policies.
+std::optional<std::string_view> nearest_setting(std::string_view name, bool in_file) {
+  if (in_file && iequals(name, "policy")) return "policies";
   std::vector<std::string_view> names;
   for (const Setting& setting : settings_table()) names.push_back(setting.name);
-  const std::optional<std::string_view> nearest = nearest_word(name, names);
-  if (!nearest) return nullptr;
-  const auto found = std::ranges::find(settings_table(), *nearest, &Setting::name);
-  return &*found;
+  if (in_file) names.push_back("policies");
+  return nearest_word(name, names);
 }
 
 }  // namespace
@@ -317,11 +317,9 @@ OutputLimit normal_output_limit(std::string_view canonical) {
   return limits[0];
 }
 
-std::string unknown_setting(std::string_view name) {
+std::string unknown_setting(std::string_view name, bool in_file) {
   std::string error = "unknown setting '" + std::string(name) + "'";
-  if (const Setting* nearest = nearest_setting(name)) {
-    error.append(" (did you mean '").append(nearest->name).append("'?)");
-  }
+  if (const auto nearest = nearest_setting(name, in_file)) error.append(" (did you mean '").append(*nearest).append("'?)");
   return error;
 }
 

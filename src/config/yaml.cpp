@@ -10,6 +10,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/config/values.hpp"
 
 namespace pinfold::config {
 namespace {
@@ -73,6 +74,11 @@ Error read_documents(const std::vector<YAML::Node>& documents, std::string_view 
     const bool is_list = entry.first.IsScalar() && entry.first.Scalar() == "policies";
     const std::size_t line = line_of(entry.first.Mark());
     if (is_list && std::exchange(has_policies, true)) return at_line(path, line, "'policies' is set twice");
+    // What is wrong with a 'policy' that is a list is its name, not its value.
+    const bool single = entry.second.IsScalar() || entry.second.IsNull();
+    if (!is_list && !single && entry.first.IsScalar() && find_setting(entry.first.Scalar()) == nullptr) {
+      return at_line(path, line, unknown_setting(entry.first.Scalar(), true));
+    }
     Error error = is_list ? read_policies(entry.second, line, path, policies)
                           : read_entry(entry.first, entry.second, path, entries);
     if (error) return error;

@@ -26,8 +26,8 @@ std::string show_number(const Setting& setting, std::int64_t number);
 /// The normal class of a client-output-buffer-limit in its canonical form.
 OutputLimit normal_output_limit(std::string_view canonical);
 
-/// "unknown setting 'maxmemori' (did you mean 'maxmemory'?)"
-std::string unknown_setting(std::string_view name);
+/// "unknown setting 'maxmemori' (did you mean 'maxmemory'?)"; `in_file`, where policies are as well.
+std::string unknown_setting(std::string_view name, bool in_file = false);
 
 /// The name that the environment has for a setting: PINFOLD_MAXMEMORY_POLICY.
 std::string environment_name(const Setting& setting);

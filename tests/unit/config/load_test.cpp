@@ -62,6 +62,13 @@ TEST_CASE("an empty file, an empty value and YAML's own words for flags are fine
 TEST_CASE("what is wrong with a file is said with its line") {
   CHECK(problem("port: 1\n\nmaxmemori: 1\n") ==
         ":3: unknown setting 'maxmemori' (did you mean 'maxmemory'?)");
+  for (const char* name : {"policy", "policis", "Policies"}) {
+    INFO(name);
+    CHECK(problem("port: 1\n" + std::string(name) + ":\n  - name: p\n    match: x\n") ==
+          ":2: unknown setting '" + std::string(name) + "' (did you mean 'policies'?)");
+  }
+  CHECK(problem("policy: p\n") == ":1: unknown setting 'policy' (did you mean 'policies'?)");
+  CHECK(problem("colour: [red]\n") == ":1: unknown setting 'colour'");
   CHECK(problem("# c\nport: abc\n") ==
         ":2: bad value \"abc\" for 'port': argument couldn't be parsed into an integer");
   CHECK(problem("port:\n") == ":1: bad value \"\" for 'port': argument couldn't be parsed into an integer");
