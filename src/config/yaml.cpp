@@ -91,8 +91,8 @@ Error read_documents(const std::vector<YAML::Node>& documents, std::string_view 
 std::string_view yaml_value(const Setting& setting, const YamlEntry& entry) {
   const bool takes_flags = setting.type == Type::flag || setting.id == Id::enable_debug_command;
   if (!takes_flags || !entry.plain) return entry.value;
-  if (iequals(entry.value, "true")) return "yes";
-  if (iequals(entry.value, "false")) return "no";
+  if (iequals(entry.value, "true") || iequals(entry.value, "on")) return "yes";
+  if (iequals(entry.value, "false") || iequals(entry.value, "off")) return "no";
   return entry.value;
 }
 

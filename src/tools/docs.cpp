@@ -163,6 +163,8 @@ void print_configuration() {
                "`CONFIG REWRITE` writes them into the file. An unknown name or a bad value ends the start "
                "with one line\n"
                "on stderr.\n\n"
+               "Where a setting takes `yes` or `no`, the file may say `true` or `on`, `false` or `off` as well, without quotes:\n"
+               "these are words of YAML. Everywhere else it is `yes` or `no`, as in Redis.\n\n"
                "`pinfold-server file.yaml --check` says what is wrong in all that or contradictory in the policies, and opens no\n"
                "port. It exits with 0 if there is nothing to say, with 1 if the server would not start, and with 2 if it would,\n"
                "with warnings; the same warnings are in the log of a server that starts.\n";

@@ -26,7 +26,7 @@ struct YamlEntry {
 std::optional<std::string> parse_yaml(const std::string& text, std::string_view path, std::vector<YamlEntry>& entries,
                                       std::vector<std::vector<YamlEntry>>& policies);
 
-/// The entry's value as `setting` takes it: where yes and no are meant, YAML's true and false are understood.
+/// The entry's value as `setting` takes it: where yes and no are meant, YAML's true, false, on and off are understood.
 std::string_view yaml_value(const Setting& setting, const YamlEntry& entry);
 
 /// The whole of a file; an error in one line.

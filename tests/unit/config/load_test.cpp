@@ -50,13 +50,14 @@ TEST_CASE("an empty file, an empty value and YAML's own words for flags are fine
   CHECK(problem("# nothing\n") == "none");
   CHECK(problem("---\nport: 1\n") == "none");
   CHECK(problem("logfile:\nrequirepass: ''\n") == "none");
-  for (const char* yes : {"yes", "true", "True", "YES"}) {
+  for (const char* yes : {"yes", "true", "True", "YES", "on", "On"}) {
     const TemporaryDirectory directory;
     Settings settings;
     REQUIRE_FALSE(settings.load_file(directory.write("x", "enable-debug-command: " + std::string(yes))));
     CHECK(settings.show(Id::enable_debug_command) == "yes");
   }
-  CHECK(problem("appendonly: false") == "none");
+  for (const char* no : {"no", "false", "off"}) CHECK(problem("appendonly: " + std::string(no)) == "none");
+  CHECK(problem("appendonly: 'off'") == ":1: bad value \"off\" for 'appendonly': argument must be 'yes' or 'no'");
 }
 
 TEST_CASE("what is wrong with a file is said with its line") {
