@@ -108,7 +108,7 @@ constexpr Row kRows[] = {
      "Shows a picture and the version of the server.", "[VERSION version]"},
     {"role", role, 1, kNoScript | kLoading | kFast, kAdministrative | kDangerous, {}, "server", "2.8.12", "O(1)",
      "Tells the role of this server in replication: always a master without replicas.", ""},
-    {"shutdown", shutdown, -1, kAdmin | kNoScript | kLoading | kNoMulti | kAllowBusy, 0, {}, "server", "1.0.0",
+    {"shutdown", shutdown, -1, kAdmin | kNoScript | kLoading | kNoMulti | kAllowBusy | kLogged, 0, {}, "server", "1.0.0",
      "O(1)",
      "Stops the server.", "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]"},
     {"time", time, 1, kLoading | kFast, 0, {}, "server", "2.6.0", "O(1)",

@@ -199,10 +199,6 @@ int run(int argc, char** argv, char** environment) {
   for (const std::string& warning : warnings_about(settings, policies)) spdlog::warn("{}", warning);
   engine.cache.set_policies(std::move(policies));
   const pid_t self = getpid();
-  engine.shut_down = [self] {
-    spdlog::info("A client asked for SHUTDOWN");
-    kill(self, SIGTERM);
-  };
 
   // This thread's own loop: accepting and signals. Requests are served by the I/O threads.
   boost::asio::io_context context(1);
@@ -210,6 +206,7 @@ int run(int argc, char** argv, char** environment) {
   boost::asio::signal_set hangups(context, SIGHUP);
   reopen_on(hangups, log_file);
   engine.on_main_thread = [&context](std::function<void()> work) { boost::asio::post(context, std::move(work)); };
+  engine.shut_down = [&context] { context.stop(); };
   std::unique_ptr<net::Network> made;
   try {
     made = std::make_unique<net::Network>(context, engine);

@@ -51,6 +51,20 @@ def test_what_an_administrator_does_is_logged_with_who_did_it(start, command, to
     assert not lines(server, "secret")
 
 
+def test_a_shutdown_by_a_client_names_it_and_no_signal(start):
+    server = start()
+    with server.connect() as connection:
+        number = connection.call("CLIENT", "ID")
+        assert connection.call("SHUTDOWN", "ABORT").startswith("ERR ")
+        connection.send_command("SHUTDOWN", "NOSAVE")
+        assert connection.read_until_closed() == b""
+    server.process.wait(60)
+    server.check_exit()
+    (line,) = lines(server, "SHUTDOWN")
+    assert f"client {number} (127.0.0.1:" in line and line.endswith(": SHUTDOWN NOSAVE")
+    assert lines(server, "Bye") and not lines(server, "Signal")
+
+
 def test_what_was_refused_is_not_told_as_done(start):
     server = start()
     with server.connect() as connection:
