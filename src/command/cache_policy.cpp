@@ -8,6 +8,7 @@
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
@@ -110,7 +111,10 @@ void policy_del(Call& call) {
   const std::lock_guard lock(call.engine.cache.policies_mutex());
   auto policies = call.engine.cache.policies_copy();
   const bool found = std::erase_if(policies, [&](const auto& p) { return p.name == call.args[2]; }) > 0;
-  if (found) call.engine.cache.set_policies(std::move(policies));
+  if (found) {
+    call.engine.cache.set_policies(std::move(policies));
+    note_request(call);
+  }
   call.reply.integer(found ? 1 : 0);
 }
 
@@ -120,7 +124,7 @@ constexpr std::uint32_t kOperator = kAdmin | kNoScript | kLoading | kNoMulti;
 constexpr Row kRows[] = {
     {"cache.policy", nullptr, -2, 0, 0, {}, "cache", "0.1.0", "Depends on subcommand.",
      "A container for commands about cache policies.", ""},
-    {"cache.policy|del", policy_del, 3, kOperator | kLogged, 0, {}, "cache", "0.1.0", "O(N) for N policies.", "Removes a policy.", "name"},
+    {"cache.policy|del", policy_del, 3, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.", "Removes a policy.", "name"},
     {"cache.policy|help", reply_help, 2, kLoading, 0, {}, "cache", "0.1.0", "O(1)", "Tells which subcommands there are.", ""},
     {"cache.policy|list", policy_list, 2, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.",
      "All policies with their statistics, in the order in which they are compared.", ""},

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "pinfold/command/attributes.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/client_list.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
@@ -172,7 +173,8 @@ bool parse_kill_option(Call& call, Cursor& options, KillFilter& filter) {
   return false;
 }
 
-// Marks all clients that match and returns their number. One that kills itself gets its reply first.
+// Marks all clients that match and returns their number, with a line in the log if there are any. One that kills itself gets its reply
+// first.
 std::int64_t kill_matching(Call& call, const KillFilter& filter) {
   std::int64_t killed = 0;
   call.engine.clients.for_each([&](SharedClient& client) {
@@ -186,6 +188,7 @@ std::int64_t kill_matching(Call& call, const KillFilter& filter) {
       call.engine.clients.kill(client);
     }
   });
+  if (killed != 0) note_request(call);
   return killed;
 }
 
@@ -263,7 +266,7 @@ constexpr Row kRows[] = {
      "Tells the number of the connection; no two connections ever have the same.", ""},
     {"client|info", client_info, 2, kSelf, kConnection, {}, "connection", "6.2.0", "O(1)",
      "Describes the connection, as one line of CLIENT LIST.", ""},
-    {"client|kill", client_kill, -3, kOthers | kNoMulti | kLogged, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
+    {"client|kill", client_kill, -3, kOthers | kNoMulti, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
      "Closes connections, by address or by what they have in common.",
      "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
      "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> "

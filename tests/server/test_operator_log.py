@@ -46,6 +46,7 @@ def test_what_an_administrator_does_is_logged_with_who_did_it(start, command, to
     server = start()
     with server.connect() as connection:
         number = connection.call("CLIENT", "ID")
+        connection.call("CACHE.POLICY", "SET", "p", "match", "p:*")
         connection.call(*command)
         eventually(lambda: lines(server, f"client {number} (127.0.0.1:", told))
     assert not lines(server, "secret")
@@ -108,6 +109,19 @@ def test_what_was_left_out_is_told_at_the_end(start):
         assert connection.read() == "PONG"
     server.stop()
     assert told(server, "CONFIG SET timeout 0") == 100
+
+
+def test_what_changed_nothing_is_not_told(start):
+    server = start()
+    with server.connect() as connection, server.connect() as other:
+        number = other.call("CLIENT", "ID")
+        assert connection.call("CACHE.POLICY", "DEL", "none") == 0
+        assert connection.call("CLIENT", "KILL", "ID", "1000000") == 0
+        assert connection.call("CLIENT", "KILL", "1.2.3.4:5").startswith("ERR ")
+        assert connection.call("CLIENT", "KILL", "ID", str(number)) == 1
+        eventually(lambda: lines(server, f": CLIENT KILL ID {number}"))
+    assert len(lines(server, "CLIENT KILL")) == 1
+    assert not lines(server, "CACHE.POLICY DEL")
 
 
 def test_long_requests_are_shortened_and_cannot_break_a_line(start):

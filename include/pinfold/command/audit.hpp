@@ -11,7 +11,7 @@ namespace pinfold::command {
 /// are shortened, the password is left out.
 std::string describe_request(const Session& session, Args args);
 
-/// Notes such a line, for commands with kLogged.
+/// Notes such a line: for commands with kLogged, and for others by their handlers, if they have changed anything.
 void note_request(const Call& call);
 /// Notes that a request was refused for want of memory.
 void note_out_of_memory(const Session& session, const Row& row, Engine& engine);
