@@ -79,7 +79,10 @@ std::string what(const PurgeRequest& request) {
   const std::size_t named = std::min(request.names.size(), most_named);
   for (std::size_t i = 0; i < named; ++i) text += " " + shown(request.names[i]);
   if (named < request.names.size()) text += " and " + std::to_string(request.names.size() - named) + " more";
-  return text + (request.soft ? " SOFT" : "");
+  if (request.soft) text += " SOFT";
+  // Whoever takes a prefix for a pattern purges nothing, and looks here for the reason.
+  if (request.by_prefix && request.names[0].ends_with('*')) text += " (a prefix, not a pattern: the '*' is part of it)";
+  return text;
 }
 
 void cache_purge(Call& call) {

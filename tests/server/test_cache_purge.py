@@ -507,6 +507,18 @@ def test_each_purge_leaves_a_line_in_the_log(start, how, options, name):
     assert erased == 0 if options else 300 < erased < 3 * 250
 
 
+def test_a_prefix_is_no_pattern_and_the_log_says_so(start):
+    """A prefix is no pattern: `PREFIX user:*` is for keys that begin with `user:*`, star and all, and all keys of users are `PREFIX user:`."""
+    server = start()
+    with server.connect() as client:
+        client.call("MSET", "user:1", "v", "user:*", "v", "user:*:2", "v")
+        assert client.call("CACHE.PURGE", "PREFIX", "user:*") == "OK"
+        assert client.call("KEYS", "*") == [b"user:1"]
+        eventually(lambda: "purged PREFIX \"user:*\" (a prefix, not a pattern: the '*' is part of it): 2 entries" in server.log())
+        assert client.call("CACHE.PURGE", "PREFIX", "user:") == "OK"
+        assert client.call("KEYS", "*") == []
+
+
 def test_the_log_grows_by_little_however_many_tags_are_purged_how_often(start):
     """It names up to five of the tags, and of more than 20 purges in a second it tells only how many there were."""
     server = start()
