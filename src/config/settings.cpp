@@ -75,7 +75,7 @@ constexpr Setting kTable[] = {
      "How much of a request that is not complete yet a client may send; beyond it the connection is closed."},
     {Id::client_output_buffer_limit, "client-output-buffer-limit", Type::text,
      "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", 0, 0, "", true,
-     "By class of client: hard limit, soft limit and seconds. A client whose unread replies exceed the hard limit, "
+     "By class of client: hard limit, soft limit (such as 64mb) and seconds (or 5m). A client whose unread replies exceed the hard limit, "
      "or the soft one for that long, is disconnected; but a client with half of either waiting must read before it is served "
      "further, so that only single replies exceed them. All clients are of the class normal; the others are kept for "
      "tools that set them. 0: no limit."},

@@ -58,17 +58,23 @@ std::string durations_for(const Setting& setting, std::int64_t unit_ms) {
   return list;
 }
 
-// A bare number counts `unit_ms`, which is what the setting is kept in.
-Error parse_time(const Setting& setting, std::int64_t unit_ms, std::string_view value, Value& result) {
-  const std::string unit(unit_of(setting.type));
+// A time in units of `unit_ms`, called `unit`, which a bare number counts; `examples` of durations are for the error.
+Error read_time(std::string_view value, std::int64_t unit_ms, std::string_view unit, const std::string& examples, std::int64_t& result) {
   if (const std::optional<std::int64_t> number = parse_i64(value)) {
-    result.number = *number;
-    return check_range(setting, *number);
+    result = *number;
+    return std::nullopt;
   }
   const std::optional<std::int64_t> ms = parse_duration(value);
-  if (!ms) return "argument couldn't be parsed into an integer or a duration: it takes" + unit + ", or " + durations_for(setting, unit_ms);
-  if (*ms % unit_ms != 0) return "argument must be a whole number of" + unit;
-  result.number = *ms / unit_ms;
+  if (!ms) {
+    return "argument couldn't be parsed into an integer or a duration: it takes" + std::string(unit) + ", or " + examples;
+  }
+  if (*ms % unit_ms != 0) return "argument must be a whole number of" + std::string(unit);
+  result = *ms / unit_ms;
+  return std::nullopt;
+}
+
+Error parse_time(const Setting& setting, std::int64_t unit_ms, std::string_view value, Value& result) {
+  if (Error error = read_time(value, unit_ms, unit_of(setting.type), durations_for(setting, unit_ms), result.number)) return error;
   return check_range(setting, result.number);
 }
 
@@ -229,11 +235,13 @@ Error read_limits(std::string_view value, Limits& limits) {
     if (!index) return "Invalid client class specified in buffer limit configuration.";
     const std::optional<std::uint64_t> hard = parse_memory(words[i + 1]);
     const std::optional<std::uint64_t> soft = parse_memory(words[i + 2]);
-    const std::optional<std::int64_t> seconds = parse_i64(words[i + 3]);
-    if (!hard || !soft || !seconds || *seconds < 0 || *seconds > std::numeric_limits<std::int32_t>::max()) {
-      return "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+    std::int64_t seconds = 0;
+    const bool timed = !read_time(words[i + 3], 1000, unit_of(Type::seconds), {}, seconds);
+    if (!hard || !soft || !timed || seconds < 0 || seconds > std::numeric_limits<std::int32_t>::max()) {
+      return "Error in hard, soft or soft_seconds setting in buffer limit configuration. The limits take bytes, or 100kb, 100mb, 1gb; the time "
+             "takes whole seconds, or 30s, 5m, 1h, 1d";
     }
-    limits[*index] = {*hard, *soft, *seconds};
+    limits[*index] = {*hard, *soft, seconds};
   }
   return std::nullopt;
 }

@@ -201,12 +201,27 @@ TEST_CASE("output limits are set by class, the others stay") {
   constexpr std::string_view wrong_count = "Wrong number of arguments in buffer limit configuration.";
   constexpr std::string_view wrong_class = "Invalid client class specified in buffer limit configuration.";
   constexpr std::string_view wrong_number =
-      "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+      "Error in hard, soft or soft_seconds setting in buffer limit configuration. The limits take bytes, or 100kb, 100mb, 1gb; the time takes "
+      "whole seconds, or 30s, 5m, 1h, 1d";
   CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2") == wrong_count);
   CHECK(refused(settings, Id::client_output_buffer_limit, "master 1 2 3") == wrong_class);
   CHECK(refused(settings, Id::client_output_buffer_limit, "normal x 2 3") == wrong_number);
   CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2 -1") == wrong_number);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2 1500ms") == wrong_number);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2 60 s") == wrong_count);
+  CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2 36500d") == wrong_number);
   CHECK(settings.output_limit().hard == 1048576);
+}
+
+TEST_CASE("the seconds of an output limit take a unit, and are shown and written in plain seconds") {
+  for (const auto& [given, seconds] : std::initializer_list<std::pair<const char*, int>>{
+           {"60", 60}, {"60s", 60}, {"5M", 300}, {"1h", 3600}, {"2000ms", 2}, {"0", 0}}) {
+    Settings settings;
+    CHECK(refused(settings, Id::client_output_buffer_limit, std::string("normal 1mb 1kb ") + given) == "taken");
+    CHECK(settings.output_limit().soft_seconds == seconds);
+    CHECK(settings.show(Id::client_output_buffer_limit) ==
+          "normal 1048576 1024 " + std::to_string(seconds) + " slave 268435456 67108864 60 pubsub 33554432 8388608 60");
+  }
 }
 
 TEST_CASE("the three numbers of the output limit are always of one moment") {
