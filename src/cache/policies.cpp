@@ -101,9 +101,16 @@ Error read_max_leases(Policy& policy, std::string_view value) {
   return std::nullopt;
 }
 
+// A bare number is most likely one whose unit was forgotten; only 0 needs none.
+bool lacks_unit(std::string_view value, std::uint64_t bytes) { return bytes != 0 && is_digit(value.back()); }
+
+// "25mb, or is 25b"
+std::string with_units(std::string_view number) { return excerpt(number) + "mb, or is " + excerpt(number) + "b"; }
+
 Error read_max_value(Policy& policy, std::string_view value) {
   const auto bytes = parse_memory(value);
   if (!bytes) return "must be a size such as 1mb";
+  if (lacks_unit(value, *bytes)) return "must be a size with a unit: '" + excerpt(value) + "' may be meant as " + with_units(value);
   policy.max_value = *bytes;
   return std::nullopt;
 }
@@ -112,9 +119,9 @@ Error read_max_memory(Policy& policy, std::string_view value) {
   const auto percent = parse_percent(value, 100);
   const auto bytes = parse_memory(value);
   if (!percent && !bytes) return "must be a size in a whole number such as 100mb, or a whole percentage of maxmemory, 0% to 100%";
-  if (bytes && *bytes != 0 && is_digit(value.back())) {
+  if (bytes && lacks_unit(value, *bytes)) {
     return "must be a size with a unit, or a percentage of maxmemory: '" + excerpt(value) + "' may be meant as " + excerpt(value) + "% or as " +
-           excerpt(value) + "mb, or is " + excerpt(value) + "b";
+           with_units(value);
   }
   policy.max_memory = percent ? 0 : *bytes;
   policy.max_memory_percent = percent ? static_cast<unsigned>(*percent) : 0;
@@ -130,7 +137,7 @@ Error read_priority(Policy& policy, std::string_view value) {
   return std::nullopt;
 }
 
-// As read_max_memory takes it, in bytes: the unit is part of it.
+// As read_max_value and read_max_memory take it, in bytes: the unit is part of it.
 std::string show_bytes(std::uint64_t bytes) { return bytes != 0 ? std::to_string(bytes) + "b" : "0"; }
 
 std::string show_beta(const Policy& policy) {
@@ -157,7 +164,7 @@ constexpr Field kFields[] = {
     {"early-refresh", read_beta, show_beta},
     {"negative-ttl", read_duration<&Policy::negative_ttl_ms>, show_duration<&Policy::negative_ttl_ms>},
     {"max-leases", read_max_leases, [](const Policy& p) { return std::to_string(p.max_leases); }},
-    {"max-value", read_max_value, [](const Policy& p) { return std::to_string(p.max_value); }},
+    {"max-value", read_max_value, [](const Policy& p) { return show_bytes(p.max_value); }},
     {"max-memory", read_max_memory,
      [](const Policy& p) {
        return p.max_memory_percent != 0 ? std::to_string(p.max_memory_percent) + "%" : show_bytes(p.max_memory);

@@ -232,7 +232,7 @@ def test_a_lease_that_runs_out_makes_room_for_another(cache, policy):
 
 
 def test_larger_values_are_refused(cache, policy, client):
-    """max-value: 1mb  # larger values are refused with an error"""
+    """max-value: 1mb  # a size with a unit; larger values are refused with an error"""
     policy("p", "match", "p:*", "max-value", "1kb")
     token = cache.lease("p:k")
     for write in (
@@ -511,18 +511,27 @@ def test_a_lease_is_bounded_as_lease_duration_is(cache, policy, tmp_path):
     assert answer.returncode == 1 and answer.stderr.endswith("pinfold.yaml:4: 'lease' must be at most 1h (3600000ms)\n")
 
 
-def test_bytes_need_a_unit_where_a_percentage_may_be_meant(cache, policy):
-    policy("p", "match", "p:*", "max-memory", "25b")
-    assert shown(cache, "p")["max-memory"] == b"25b"
+@pytest.mark.parametrize("field, asked, meant", [
+    ("max-memory", "a size with a unit, or a percentage of maxmemory", "{0}% or as {0}mb, or is {0}b"), ("max-value", "a size with a unit", "{0}mb, or is {0}b"),
+])  # fmt: skip
+def test_a_size_needs_a_unit(cache, policy, field, asked, meant):
+    policy("p", "match", "p:*", field, "25b")
+    assert shown(cache, "p")[field] == b"25b"
     for wrong in ("25", "1048576"):
-        assert cache.policy("SET", "p", "max-memory", wrong).startswith("ERR policy 'p': 'max-memory' must be a size with a unit, or a percentage of maxmemory")
+        assert cache.policy("SET", "p", field, wrong) == f"ERR policy 'p': '{field}' must be {asked}: '{wrong}' may be meant as {meant.format(wrong)}"
+    assert shown(cache, "p")[field] == b"25b"
+    for right, seen in (("1mb", b"1048576b"), ("0", b"0")):
+        assert cache.policy("SET", "p", field, right) == "OK"
+        assert shown(cache, "p")[field] == seen
+        assert cache.policy("SET", "p", field, seen) == "OK"
+
+
+def test_a_share_of_maxmemory_is_shown_as_it_was_set(cache, policy):
+    policy("p", "match", "p:*", "max-memory", "25%")
+    assert shown(cache, "p")["max-memory"] == b"25%"
     for wrong in ("200%", "-1", "1.5gb", "1.5%"):
         error = "ERR policy 'p': 'max-memory' must be a size in a whole number such as 100mb, or a whole percentage of maxmemory, 0% to 100%"
         assert cache.policy("SET", "p", "max-memory", wrong) == error
-    for right, seen in (("25%", b"25%"), ("1mb", b"1048576b"), ("0", b"0")):
-        assert cache.policy("SET", "p", "max-memory", right) == "OK"
-        assert shown(cache, "p")["max-memory"] == seen
-        assert cache.policy("SET", "p", "max-memory", seen) == "OK"
 
 
 # "What contradicts itself is allowed, but warned of"

@@ -68,7 +68,7 @@ TEST_CASE("every field is shown as it can be set, and what makes no sense is ref
   Policy policy;
   const std::vector<std::pair<std::string, std::string>> good = {
       {"match", "x:*"}, {"ttl", "5m"}, {"max-ttl", "1d"}, {"jitter", "10%"}, {"stale", "90s"}, {"coalesce", "50ms"},
-      {"lease", "10s"}, {"early-refresh", "1.5"}, {"negative-ttl", "30s"}, {"max-leases", "200"}, {"max-value", "1048576"},
+      {"lease", "10s"}, {"early-refresh", "1.5"}, {"negative-ttl", "30s"}, {"max-leases", "200"}, {"max-value", "1048576b"},
       {"max-memory", "25%"}, {"priority", "first-out"}};
   REQUIRE(good.size() == policy_fields().size());
   for (const auto& [field, value] : good) {
@@ -82,7 +82,7 @@ TEST_CASE("every field is shown as it can be set, and what makes no sense is ref
   CHECK(policy.max_memory_percent == 25);
   for (const auto& [field, value] : std::vector<std::pair<std::string, std::string>>{
            {"match", ""}, {"ttl", "5"}, {"ttl", "-5s"}, {"ttl", "99999999999999999d"}, {"jitter", "91%"}, {"jitter", "10"},
-           {"early-refresh", "x"}, {"early-refresh", "-1"}, {"max-leases", "-1"}, {"max-value", "big"}, {"max-memory", "101%"},
+           {"early-refresh", "x"}, {"early-refresh", "-1"}, {"max-leases", "-1"}, {"max-value", "big"}, {"max-value", "25"}, {"max-memory", "101%"},
            {"priority", "high"}, {"colour", "blue"}}) {
     const Policy before = policy;
     CHECK(set_field(policy, field, value));
