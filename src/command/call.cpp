@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/table.hpp"
 
@@ -31,6 +32,13 @@ void Call::park(std::unique_ptr<Task> task) {
 void Call::begin(std::unique_ptr<Task> task) {
   held.release();
   if (!task->step(*this)) park(std::move(task));
+}
+
+void Call::out_of_memory() {
+  if (too_large) return reply.error("ERR value is larger than the policy of its key allows (max-value)");
+  reply.error(out_of_memory_error);
+  const bool comes_again = wanted != 0 && may_retry;  // once dispatch has made room
+  if (!comes_again) note_out_of_memory(session, row, engine);
 }
 
 void Call::invalid_expire() {

@@ -17,7 +17,6 @@ constexpr std::string_view wrong_arity = "wrong number of arguments for '";
 constexpr std::string_view no_debugging =
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
     "connection, otherwise you need to set this option in the configuration file, and then restart the server.";
-constexpr std::string_view out_of_memory = "OOM command not allowed when used memory > 'maxmemory'.";
 
 // How often a call is timed, as a mask over the command's own count.
 constexpr std::uint64_t timing_mask = 15;
@@ -201,13 +200,13 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (is_stranger(*row, session, engine_.settings)) [[unlikely]] {
     return reject(row, session, reply, "NOAUTH Authentication required.");
   }
-  if (is_refused(prepared)) [[unlikely]] return reject(row, session, reply, out_of_memory);
+  if (is_refused(prepared)) [[unlikely]] return reject(row, session, reply, out_of_memory_error);
   store::Room room;
   if (session.transaction != nullptr) [[unlikely]] {
     if (queued_or_rejected(*row, session, args, prepared, reply, room)) return;
   } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared), &room))
       [[unlikely]] {
-    return reject(row, session, reply, out_of_memory);
+    return reject(row, session, reply, out_of_memory_error);
   } else if (may_grow(*row)) {
     engine_.keyspace.make_room(store::max_inline_entry);
   }
@@ -226,7 +225,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   reply.output().truncate(mark);
   locks_.release();
   store::Room room;
-  if (!engine_.keyspace.make_room(call.wanted, &room)) return reject(&row, session, reply, out_of_memory);
+  if (!engine_.keyspace.make_room(call.wanted, &room)) return reject(&row, session, reply, out_of_memory_error);
   Call again(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
   again.large = prepared.large;
   again.may_exceed = no_more_room;
@@ -295,7 +294,7 @@ bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args,
   if (!immediate || (is_exec(row) && (transaction.flags & kDenyOom) != 0)) {
     const std::uint64_t bytes = immediate ? transaction.needed : memory_for(row, args, prepared);
     if (!engine_.keyspace.make_room(bytes, &room)) {
-      reject(&row, session, reply, out_of_memory);
+      reject(&row, session, reply, out_of_memory_error);
       return true;
     }
   }
@@ -327,7 +326,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
 void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
   if (session.transaction != nullptr) session.transaction->failed = true;
   if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
-  if (row != nullptr && error == out_of_memory) note_out_of_memory(session, *row, engine_);
+  if (row != nullptr && error == out_of_memory_error) note_out_of_memory(session, *row, engine_);
   if (row != nullptr && is_exec(*row)) {
     end_transaction(session, engine_);
     release_watched(session, engine_, locks_);

@@ -175,6 +175,27 @@ def test_refusals_are_told_once_in_a_while_with_their_number(start):
     assert 1 + len(others) < refused / 10
 
 
+@pytest.mark.parametrize(
+    "requests, refused",
+    [
+        ([("SETRANGE", "k", 6_000_000, "x")], "setrange"),
+        ([("SET", "k", "x" * 2_500_000), ("COPY", "k", "copy"), ("APPEND", "k", "y")], "append"),
+        ([("SET", "k", "x" * 2_500_000), ("BITOP", "NOT", "to", "k")], "bitop"),
+        ([("CACHE.SET", "k", "x" * 5_000_000)], "cache.set"),
+        ([("MULTI",), ("SETBIT", "k", 40_000_000, 1), ("EXEC",)], "setbit"),
+    ],
+)
+def test_a_refusal_is_told_once_whoever_finds_that_memory_is_short(start, requests, refused):
+    """Dispatch before the command, the command itself, a step of a long one, or EXEC."""
+    server = start("--maxmemory", "4mb", "--maxmemory-policy", "noeviction")
+    with server.connect() as connection:
+        *_, reply = [connection.call(*request) for request in requests]
+        assert "OOM command not allowed" in str(reply)
+        connection.call("CONFIG", "SET", "timeout", "7")
+        eventually(lambda: lines(server, "CONFIG SET timeout 7"))
+    assert len(lines(server, f"refused '{refused}' of client", "for want of memory")) == len(lines(server, "refused")) == 1
+
+
 def test_connections_beyond_maxclients_are_told(start):
     server = start("--maxclients", "2")
     with server.connect() as one:

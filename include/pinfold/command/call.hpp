@@ -24,6 +24,8 @@ class Engine;
 
 using Args = std::span<const std::string_view>;
 
+inline constexpr std::string_view out_of_memory_error = "OOM command not allowed when used memory > 'maxmemory'.";
+
 class Call {
  public:
   /// Its time is that of its making, so `locks` must be held by then.
@@ -107,11 +109,8 @@ class Call {
   // Replies that many commands share, with Redis' texts.
   void syntax_error() { reply.error("ERR syntax error"); }
   void not_an_integer() { reply.error("ERR value is not an integer or out of range"); }
-  /// After a write that was refused.
-  void out_of_memory() {
-    if (too_large) return reply.error("ERR value is larger than the policy of its key allows (max-value)");
-    reply.error("OOM command not allowed when used memory > 'maxmemory'.");
-  }
+  /// After a write that was refused. The log is told if that was for want of memory, unless dispatch will make room and call again.
+  void out_of_memory();
   /// "ERR invalid expire time in 'set' command"
   void invalid_expire();
   /// The value as a bulk string; large ones are shared with the store instead of copied.
