@@ -37,6 +37,10 @@ void note_request(const Call& call) {
   call.engine.events.note_command(command_index(call.row), [&call] { return describe_request(call.session, call.args); });
 }
 
+void note_outcome(Engine& engine, const std::string& request, const std::optional<std::string>& error) {
+  engine.events.note(error ? Kind::failures : Kind::administration, [&] { return error ? request + " failed: " + *error : request; });
+}
+
 void note_out_of_memory(const Session& session, const Row& row, Engine& engine) {
   engine.events.note(Kind::out_of_memory, [&] {
     return "refused '" + std::string(row.name) + "' of " + describe_client(session) +

@@ -11,6 +11,7 @@
 
 #include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/excerpt.hpp"
@@ -109,6 +110,8 @@ void config_resetstat(Call& call) {
 // that begins; of two clients that ask at once, one file is written after the other. A client that goes away does not stop it.
 class RewriteTask : public Task {
  public:
+  explicit RewriteTask(const Call& call) : request_(describe_request(call.session, call.args)) {}
+
   bool step(Call& call) override {
     if (file_ == nullptr) begin(call);
     if (!file_->written.load(std::memory_order_acquire)) {
@@ -127,18 +130,21 @@ class RewriteTask : public Task {
 
   void begin(Call& call) {
     file_ = std::make_shared<File>();
-    const auto write = [file = file_, &engine = call.engine, thread = call.session.shared.thread, id = call.session.shared.id] {
+    const auto write = [file = file_, &engine = call.engine, thread = call.session.shared.thread, id = call.session.shared.id,
+                        request = request_] {
       try {
         file->error = engine.settings.rewrite();
       } catch (const std::bad_alloc&) {
         file->error = "out of memory";
       }
+      note_outcome(engine, request, file->error);  // here, as the client may have gone
       file->written.store(true, std::memory_order_release);
       if (engine.clients.wake_task) engine.clients.wake_task(thread, id);
     };
     call.engine.on_main_thread ? call.engine.on_main_thread(write) : write();
   }
 
+  const std::string request_;
   std::shared_ptr<File> file_;
 };
 
@@ -146,7 +152,7 @@ void config_rewrite(Call& call) {
   if (call.engine.settings.file().empty()) {
     return call.reply.error("ERR The server is running without a config file");
   }
-  call.park(std::make_unique<RewriteTask>());
+  call.park(std::make_unique<RewriteTask>(call));
 }
 
 constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMulti;
@@ -161,7 +167,7 @@ constexpr Row kRows[] = {
      "Prints the subcommands.", ""},
     {"config|resetstat", config_resetstat, 2, kAdministration | kAllShards | kLogged, 0, {}, "server", "2.0.0", "O(1)",
      "Sets the statistics that INFO shows back to zero.", ""},
-    {"config|rewrite", config_rewrite, 2, kAdministration | kNoMulti | kLogged, 0, {}, "server", "2.8.0", "O(1)",
+    {"config|rewrite", config_rewrite, 2, kAdministration | kNoMulti, 0, {}, "server", "2.8.0", "O(1)",
      "Writes the settings in force into the file that the server was started with.", ""},
     {"config|set", config_set, -4, kAdministration | kLogged, 0, {}, "server", "2.0.0", "O(N) for N settings.",
      "Changes settings, all of them or, if one is refused, none.", "parameter value [parameter value ...]"},

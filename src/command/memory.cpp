@@ -178,7 +178,7 @@ constexpr Row kRows[] = {
      "Prints the subcommands.", ""},
     {"memory|malloc-stats", memory_malloc_stats, 2, 0, 0, {}, "server", "4.0.0", "O(1)",
      "Says that the allocator keeps no statistics.", ""},
-    {"memory|purge", memory_purge, 2, kNoMulti, 0, {}, "server", "4.0.0", "O(N) for N free blocks of the C library's allocator.",
+    {"memory|purge", memory_purge, 2, kNoMulti | kLogged, 0, {}, "server", "4.0.0", "O(N) for N free blocks of the C library's allocator.",
      "Has memory that the allocators keep for later given back to the system, most of it in the background.", ""},
     {"memory|stats", memory_stats, 2, kAllShards | kBeyondNamed, 0, {}, "server", "4.0.0", "O(1)",
      "Tells in numbers what memory is used for.", ""},

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import select
 
 import pytest
@@ -157,6 +158,20 @@ def test_nobody_waits_for_the_disk_of_a_rewrite_but_who_asked(tmp_path):
 
 
 @only_pinfold
+def test_a_rewrite_is_logged_when_it_is_done(tmp_path):
+    with slow_file(tmp_path) as (server, file), server.connect() as connection, server.connect() as other:
+        number = connection.call("CLIENT", "ID")
+        connection.send_command("CONFIG", "REWRITE")
+        with open(file, "w") as disk:
+            assert other.call("CONFIG", "SET", "hz", "11") == "OK"
+            servers.eventually(lambda: "CONFIG SET hz 11" in server.log())
+            assert "CONFIG REWRITE" not in server.log()
+            disk.write("timeout: 10\n")
+        assert connection.read() == "OK"
+        servers.eventually(lambda: re.search(rf"client {number} \(127.0.0.1:\d+\): CONFIG REWRITE\n", server.log()))
+
+
+@only_pinfold
 def test_a_rewrite_that_fails_late_says_so(tmp_path):
     with slow_file(tmp_path) as (server, file), server.connect() as connection:
         connection.send_command("CONFIG", "REWRITE")
@@ -164,6 +179,9 @@ def test_a_rewrite_that_fails_late_says_so(tmp_path):
             disk.write("timeout: [1, 2\n")
         assert connection.read().startswith("ERR Rewriting config file: ")
         assert connection.call("PING") == "PONG"
+        servers.eventually(lambda: "CONFIG REWRITE" in server.log())
+        (line,) = (line for line in server.log().splitlines() if "CONFIG REWRITE" in line)
+        assert "warning" in line and ": CONFIG REWRITE failed: " in line
 
 
 @only_pinfold
@@ -175,6 +193,7 @@ def test_a_client_that_goes_away_during_a_rewrite_takes_nothing_with_it(tmp_path
             disk.write("timeout: 10 # kept\nport: 1\n")
         servers.eventually(lambda: file.is_file())
         assert file.read_text().startswith(f"timeout: 10 # kept\nport: {server.port}\n")
+        servers.eventually(lambda: ": CONFIG REWRITE\n" in server.log())
         assert other.call("PING") == "PONG"
 
 

@@ -39,6 +39,7 @@ def test_the_ready_line_says_what_runs_where(tmp_path):
         (["CACHE.POLICY", "SET", "p", "match", "p:*", "ttl", "5m"], "CACHE.POLICY SET p match p:* ttl 5m"),
         (["CACHE.POLICY", "DEL", "p"], "CACHE.POLICY DEL p"),
         (["CLIENT", "PAUSE", "1"], "CLIENT PAUSE 1"),
+        (["MEMORY", "PURGE"], "MEMORY PURGE"),
         (["config", "set", "requirepass", "secret"], "config set requirepass (hidden)"),
     ],
 )

@@ -22,6 +22,7 @@ class EventLog {
  public:
   enum class Kind : unsigned {
     administration,  // what an administrator did
+    failures,        // what the server failed to do for an administrator
     purges,          // what a purge has removed
     policies,        // what is contradictory in a policy that was set
     out_of_memory,   // requests refused for want of memory

@@ -1,6 +1,7 @@
 #pragma once
 // The log's lines about what clients do to the server, and about requests that it refuses (EventLog).
 
+#include <optional>
 #include <string>
 
 #include "pinfold/command/call.hpp"
@@ -13,6 +14,8 @@ std::string describe_request(const Session& session, Args args);
 
 /// Notes such a line: for commands with kLogged, and for others by their handlers, if they have changed anything.
 void note_request(const Call& call);
+/// The same for one whose outcome is known later; `request` is its line. With an error, that it has failed.
+void note_outcome(Engine& engine, const std::string& request, const std::optional<std::string>& error);
 /// Notes that a request was refused for want of memory.
 void note_out_of_memory(const Session& session, const Row& row, Engine& engine);
 /// Notes that somebody talks HTTP.
