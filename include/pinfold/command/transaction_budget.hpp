@@ -16,7 +16,7 @@ namespace pinfold::command {
 
 class TransactionBudget {
  public:
-  static constexpr std::uint64_t most_entries = 2048;  // SCAN visits a group of the index as a whole, 768 at most
+  static constexpr std::uint64_t most_entries = 2048;  // SCAN visits a group of the index as a whole: 192, or 240 of hashes chosen for it
   static constexpr std::uint64_t most_bytes = 256 * 1024;
   static constexpr std::uint64_t most_system_calls = 8;  // INFO makes three
   static constexpr std::uint64_t most_bytes_in_all = 256UL * 1024 * 1024;

@@ -78,14 +78,14 @@ class Rig {
   void expect_bounded(std::string_view cause) {
     bool met = false;
     for (const auto& [name, account] : keyspace_.lock_watch().account.causes()) {
-      if (name == "request" || name == "other" || name == "shrink-index" || name == "prepare-eviction") continue;
+      if (name == "request" || name == "other") continue;
       INFO(name << ": " << account.most.entries << " entries, " << account.most.bytes << " bytes, " << account.most.system_calls
                 << " system calls, " << account.over << " of " << account.holds << " holds over");
       met |= name == cause;
-      // Not the system calls: what the policy remembers is still mapped where it grows.
       CHECK(account.most.entries <= 512);
       CHECK(account.most.bytes <= 256 * 1024);
       CHECK(account.most.nodes <= 512);
+      CHECK(account.most.system_calls == 0);
     }
     CHECK(met);
     CHECK(keyspace_.audit().consistent);
