@@ -116,6 +116,19 @@ bool write_all(int fd, std::string_view text) {
   return ::fsync(fd) == 0;
 }
 
+// The new name is in the directory, which has to reach the disk as well. Where it may not be read, or the file system does not sync
+// directories, the name is on the disk when the system writes it there.
+Error sync_directory_of(const std::string& path) {
+  const std::string directory = std::filesystem::path(path).parent_path().string();
+  const auto failed = [&] { return path + " is replaced, but may not survive a crash: " + system_error("sync", directory); };
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno == EACCES ? Error() : failed();
+  const bool synced = ::fsync(fd) == 0 || errno == EINVAL;
+  Error error = synced ? Error() : failed();
+  ::close(fd);
+  return error;
+}
+
 // Writes beside the file and renames, so that a crash leaves the old file or the new one.
 Error replace_file(const std::string& path, std::string_view text) {
   // Through a symbolic link the file behind it is replaced, not the link.
@@ -130,7 +143,7 @@ Error replace_file(const std::string& path, std::string_view text) {
   const bool owned = ::fchown(fd, old.st_uid, old.st_gid) == 0 || errno == EPERM;
   const bool written = owned && ::fchmod(fd, old.st_mode & 07777) == 0 && write_all(fd, text);
   const bool closed = ::close(fd) == 0;
-  if (written && closed && ::rename(temporary.c_str(), target.c_str()) == 0) return std::nullopt;
+  if (written && closed && ::rename(temporary.c_str(), target.c_str()) == 0) return sync_directory_of(target);
   Error error = system_error("replace", target);
   ::unlink(temporary.c_str());
   return error;

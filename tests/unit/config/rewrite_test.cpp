@@ -1,9 +1,38 @@
 #include "temporary.hpp"
+
+#include <cerrno>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 
 #include "pinfold/config/settings.hpp"
+
+namespace {
+
+// What this program asks of the disk, in order; a directory cannot be synced if it says so.
+std::vector<std::string> disk;
+int directory_error = 0;
+
+}  // namespace
+
+// In the place of the C library's.
+extern "C" int fsync(int fd) {
+  struct stat status {};
+  ::fstat(fd, &status);
+  const bool directory = S_ISDIR(status.st_mode);
+  disk.emplace_back(directory ? "sync directory" : "sync file");
+  if (!directory || directory_error == 0) return static_cast<int>(::syscall(SYS_fsync, fd));
+  errno = directory_error;
+  return -1;
+}
+
+extern "C" int rename(const char* from, const char* to) noexcept {
+  disk.emplace_back("rename");
+  return static_cast<int>(::syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0));
+}
 
 namespace pinfold::config {
 namespace {
@@ -110,6 +139,20 @@ TEST_CASE("the file keeps its permissions and stays behind its link") {
   ::stat(path.c_str(), &status);
   CHECK((status.st_mode & 07777) == 0640);
   CHECK(std::distance(std::filesystem::directory_iterator(directory.path()), {}) == 2);
+}
+
+TEST_CASE("the new file and then its name are on the disk before REWRITE says so") {
+  disk.clear();
+  CHECK(rewritten("timeout: 1\n", {{Id::timeout, "2"}}) == "timeout: 2\n");
+  CHECK(disk == std::vector<std::string>{"sync file", "rename", "sync directory"});
+  std::string error;
+  directory_error = EIO;
+  CHECK(rewritten("timeout: 1\n", {{Id::timeout, "2"}}, &error) == "timeout: 2\n");
+  CHECK_THAT(error, Catch::Contains("is replaced, but may not survive a crash: cannot sync '"));
+  directory_error = EINVAL;  // as file systems say that cannot do that
+  CHECK(rewritten("timeout: 1\n", {{Id::timeout, "2"}}, &error) == "timeout: 2\n");
+  CHECK(error == "");
+  directory_error = 0;
 }
 
 TEST_CASE("a file that has gone is not written anew") {
