@@ -1,4 +1,4 @@
-"""What the README says of measurements is what docs/benchmarks.md says."""
+"""What the README says of measurements is what docs/benchmarks.md says, and its examples say what they need."""
 
 import pathlib
 import re
@@ -24,3 +24,10 @@ def test_the_readme_says_which_rows_about_stalls_are_met():
     rows = measured_stalls()
     assert rows["met"] and rows["missed"]
     assert f"is met in these rows: {', '.join(rows['met'])}; and missed in these: {', '.join(rows['missed'])}." in readme
+
+
+def test_the_stampede_example_says_that_it_needs_two_terminals():
+    """In one, the second CACHE.GET would be answered only when its own lease has run out."""
+    before, example = (ROOT / "README.md").read_text().split("first terminal", 1)
+    assert "second terminal" in example.splitlines()[0]
+    assert "in two terminals" in before.splitlines()[-3]
