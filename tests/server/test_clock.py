@@ -105,12 +105,18 @@ def test_deadlines_of_entries_follow_the_wall_clock(start, tmp_path):
         client.call("SET", "relative", "v", "EX", HOUR // 2)
         client.call("SET", "absolute", "v", "EXAT", now + HOUR // 2)
         client.call("CACHE.SET", "tagged", "v")
+        client.call("CACHE.SET", "stale", "v", "EX", HOUR // 2, "STALE", 2 * HOUR * 1000)
+        client.call("CACHE.ABSENT", "absent", "EX", 60)
         wall.step(-HOUR)
         eventually(lambda: client.call("TTL", "absolute") > HOUR)
         assert client.call("MGET", "relative", "absolute") == [b"v", b"v"]
         assert client.call("CACHE.INSPECT", "tagged")[9] == 0, "its age"
         wall.step(2 * HOUR)
         eventually(lambda: client.call("MGET", "relative", "absolute") == [None, None])
+        assert client.call("CACHE.GET", "stale")[0] == b"stale"
+        assert client.call("CACHE.GET", "absent")[0] == b"miss"
+        wall.step(2 * HOUR)
+        eventually(lambda: client.call("CACHE.GET", "stale")[0] == b"miss")
 
 
 def test_tokens_grow_although_the_clock_went_back(start, tmp_path):
