@@ -49,7 +49,7 @@ class Excuse(typing.NamedTuple):
 
 # Each must really exceed it, so that the list gets shorter with every one that is mended.
 NOT_YET = [
-    Excuse("inside EXEC nobody can wait: up to 1 MB is copied, a large value mapped, and INFO asks the system", {"bytes", "system_calls"}, {"exec"}, sometimes=True),
+    Excuse("inside EXEC nobody can wait, and what its commands do adds up, within a budget of its own: command/transaction_budget.hpp", {"entries", "bytes", "system_calls"}, {"exec"}, sometimes=True),
 ]
 
 ALWAYS_FAIL = {"auth", "client|unblock", "client|kill", "shutdown", "config|rewrite", "delex", "discard", "exec", "debug"}
