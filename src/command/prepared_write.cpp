@@ -23,7 +23,7 @@ std::uint64_t memory_of(const Call& call) {
 }  // namespace
 
 PreparedWrite::PreparedWrite(Call& call, std::uint64_t wanted)
-    : memory_(call.engine, call.session.shared), wanted_(wanted), room_(call.engine.keyspace) {
+    : room_(call.engine.keyspace), memory_(call.engine, call.session.shared), wanted_(wanted) {
   if (memory_.ask(memory_of(call))) request_.emplace(call.row, call.args, call.large);
 }
 
@@ -51,7 +51,11 @@ bool PreparedWrite::step(Call& call) {
     const bool lacks_room = again.wanted != 0 && again.may_retry;
     if (done && !lacks_room) return true;
     call.held.release();
-    lacks_room ? void(wanted_ = again.wanted) : void(++tries_);
+    if (lacks_room) {
+      wanted_ = again.wanted;
+    } else {
+      ++tries_;
+    }
     if (monotonic_us() >= end) return false;
   }
 }
@@ -63,7 +67,7 @@ namespace {
 class GrowTask : public PreparedWrite {
  public:
   GrowTask(Call& call, GrowingWrite execute, store::Growth growth)
-      : PreparedWrite(call, call.wanted), write_(execute), growth_(std::move(growth)), room_(call.engine.keyspace) {}
+      : PreparedWrite(call, call.wanted), write_(execute), growth_(std::move(growth)) {}
 
  private:
   Progress prepare(Call& call, std::int64_t end_us) override {
@@ -86,19 +90,13 @@ class GrowTask : public PreparedWrite {
   }
 
   Progress begin(Call& call, std::int64_t end_us) {
-    store::Memory& memory = call.engine.keyspace.memory();
     copied_ = 0;
-    // Both are there for a while. Where that can never be, nothing is evicted for it.
-    const std::uint64_t both = growth_.capacity + (growth_.source ? growth_.source.memory() : 0);
-    making_room_ |= memory.could_fit(both);
-    if (making_room_) {
-      const auto made = room_.make(growth_.capacity, end_us);
-      if (made == store::GradualRoom::Result::more) return Progress::more;
-      making_room_ = false;
-      store::Room room;
-      if (made == store::GradualRoom::Result::ready && room_.hand_over(room)) {
-        growth_.block = Blob::allocate(memory.heap(), 0, growth_.capacity);
-      }
+    const std::uint64_t source = growth_.source ? growth_.source.memory() : 0;  // both are there for a while
+    const auto made = room_.make(growth_.capacity, end_us, source);
+    if (made == store::GradualRoom::Result::more) return Progress::more;
+    store::Room room;
+    if (made == store::GradualRoom::Result::ready && room_.hand_over(room)) {
+      growth_.block = Blob::allocate(call.engine.keyspace.memory().heap(), 0, growth_.capacity);
     }
     if (growth_.block) return Progress::ready;
     call.out_of_memory();
@@ -115,8 +113,6 @@ class GrowTask : public PreparedWrite {
 
   const GrowingWrite write_;
   store::Growth growth_;
-  store::GradualRoom room_;  // for its block
-  bool making_room_ = false;
   std::size_t copied_ = 0;
 };
 

@@ -1,13 +1,13 @@
 #include "pinfold/store/gradual_room.hpp"
 
-#include <algorithm>
 #include <utility>
 
 namespace pinfold::store {
 
-GradualRoom::Result GradualRoom::make(std::uint64_t bytes, std::int64_t end_us) {
+GradualRoom::Result GradualRoom::make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t beside) {
   Memory& memory = keyspace_.memory();
-  if (!reclaiming_ && !memory.could_fit(bytes)) return Result::none;
+  // Asked once: what remembers evicted entries grows meanwhile, and shrinks again.
+  if (!reclaiming_ && !memory.could_fit(bytes + beside)) return Result::none;
   while (made_ < bytes) {
     // Little at a time: other requests take what is free meanwhile, unless it is promised.
     Room room;

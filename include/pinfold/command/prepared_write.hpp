@@ -34,6 +34,8 @@ class PreparedWrite : public Task {
   /// ask for.
   virtual bool write(Call& call, bool last) = 0;
 
+  store::GradualRoom room_;  // first for what is prepared, then for what the command lacks
+
  private:
   static constexpr unsigned most_tries = 4;
 
@@ -41,7 +43,6 @@ class PreparedWrite : public Task {
   std::optional<Queued> request_;  // nothing if there is no memory for it
   unsigned tries_ = 0;
   std::uint64_t wanted_;  // beyond what was prepared; it is asked for once
-  store::GradualRoom room_;
 };
 
 /// Executes a command with which a value may grow. False, and nothing has been done or replied, if `growth` says what is to be made first.

@@ -23,8 +23,8 @@ class GradualRoom {
   GradualRoom& operator=(const GradualRoom&) = delete;
 
   /// Goes on until `bytes` are promised, or it is `end_us` by monotonic_us(). `none`: they cannot be had, and nothing is promised any
-  /// more. With no shard locked.
-  Result make(std::uint64_t bytes, std::int64_t end_us);
+  /// more. Nothing is evicted if they could never be had `beside` others that stay. With no shard locked.
+  Result make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t beside = 0);
   /// Promises to this thread what has been made. False: it was lost on the way to others.
   bool hand_over(Room& room);
 
