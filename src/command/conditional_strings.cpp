@@ -85,6 +85,18 @@ std::string digest(std::string_view value) {
   return in_hexadecimal(XXH3_64bits(value.data(), value.size()));
 }
 
+void ValueCondition::take_operand(Cursor& cursor) {
+  operand_at_ = cursor.position();
+  operand_ = cursor.take();
+}
+
+ValueCondition ValueCondition::equals(Cursor& cursor) {
+  ValueCondition condition;
+  condition.kind_ = Kind::equal;
+  condition.take_operand(cursor);
+  return condition;
+}
+
 bool ValueCondition::take(Cursor& options) {
   if (given()) return false;
   if (options.take_with_value("IFEQ")) {
@@ -98,7 +110,7 @@ bool ValueCondition::take(Cursor& options) {
   } else {
     return false;
   }
-  operand_ = options.take();
+  take_operand(options);
   return true;
 }
 
@@ -107,23 +119,33 @@ bool ValueCondition::malformed() const {
   return operand_.size() != kDigestDigits || !std::all_of(operand_.begin(), operand_.end(), is_hexadecimal);
 }
 
-bool ValueCondition::must_wait(const std::optional<store::Value>& value, KnownDigest* known) const {
-  if (known == nullptr || !by_digest() || malformed() || !value || value->text.size() <= most_locked_bytes) return false;
+bool ValueCondition::may_wait() const { return by_digest() || operand_.size() > most_locked_bytes; }
+
+bool ValueCondition::must_wait(const std::optional<store::Value>& value, KnownValue* known) const {
+  if (known == nullptr || !may_wait() || malformed() || !value || value->text.size() <= most_locked_bytes) return false;
+  if (!by_digest() && value->text.size() != operand_.size()) return false;
   if (known->value.is(*value)) return false;
   known->value = KeptValue(*value);
+  known->argument = by_digest() ? 0 : operand_at_;
   return true;
 }
 
-bool ValueCondition::holds(const std::optional<store::Value>& value, const KnownDigest* known) const {
+bool ValueCondition::equal(const store::Value& value, const KnownValue* known) const {
+  if (value.text.size() != operand_.size()) return false;
+  if (known != nullptr && known->argument == operand_at_ && known->value.is(value)) return known->equal;
+  work::bytes(operand_.size());
+  return value.text == operand_;
+}
+
+bool ValueCondition::holds(const std::optional<store::Value>& value, const KnownValue* known) const {
   const auto digest_of = [known](const store::Value& of) {
     return known != nullptr && !known->digest.empty() && known->value.is(of) ? known->digest : digest(of.text);
   };
-  if (value && value->text.size() == operand_.size()) work::bytes(operand_.size());
   switch (kind_) {
     case Kind::equal:
-      return value && value->text == operand_;
+      return value && equal(*value, known);
     case Kind::differs:
-      return !value || value->text != operand_;
+      return !value || !equal(*value, known);
     case Kind::digest_equal:
       return value && iequals(digest_of(*value), operand_);
     case Kind::digest_differs:
@@ -144,17 +166,32 @@ void digest_command(Call& call) {
   if (!refuse_long_inside_exec(call, bytes)) call.begin(std::make_unique<DigestTask>(*value));
 }
 
-void delifeq(Call& call) {
+// Removes the key if the condition holds, and replies. False: the value has to be looked at first.
+bool remove_if(Call& call, const ValueCondition& condition, KnownValue* known) {
   store::Database db = call.db();
   const auto value = db.peek(call.key());
-  if (!value) db.void_lease(call.key());  // what its holder has read may be the value to be removed
-  if (!value || value->text != call.args[2]) return call.reply.integer(0);
-  db.remove(call.key());
-  call.reply.integer(1);
+  if (!value) {
+    db.void_lease(call.key());  // what its holder has read may be the value to be removed
+    return call.reply.integer(0), true;
+  }
+  if (condition.malformed()) return call.reply.error(malformed_digest), true;
+  if (condition.must_wait(value, known)) return false;
+  if (!condition.holds(value, known)) return call.reply.integer(0), true;
+  call.reply.integer(db.remove(call.key()) ? 1 : 0);
+  return true;
 }
 
-// False: the value's digest has to be computed first.
-bool delex_knowing(Call& call, KnownDigest* known) {
+bool delifeq_knowing(Call& call, KnownValue* known) {
+  Cursor operand(call.args, 2);
+  return remove_if(call, ValueCondition::equals(operand), known);
+}
+
+void delifeq(Call& call) {
+  KnownValue none;
+  if (!delifeq_knowing(call, &none)) inspect_and_write(call, delifeq_knowing, std::move(none));
+}
+
+bool delex_knowing(Call& call, KnownValue* known) {
   ValueCondition condition;
   if (call.args.size() != 2) {
     if (call.args.size() != 4) return reply_wrong_arity(call), true;
@@ -163,24 +200,14 @@ bool delex_knowing(Call& call, KnownDigest* known) {
       return call.reply.error("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"), true;
     }
   }
-  store::Database db = call.db();
-  if (condition.given()) {
-    const auto value = db.peek(call.key());
-    if (!value) {
-      db.void_lease(call.key());  // as DELIFEQ
-      return call.reply.integer(0), true;
-    }
-    if (condition.malformed()) return call.reply.error(malformed_digest), true;
-    if (condition.must_wait(value, known)) return false;
-    if (!condition.holds(value, known)) return call.reply.integer(0), true;
-  }
-  call.reply.integer(db.remove(call.key()) ? 1 : 0);
+  if (condition.given()) return remove_if(call, condition, known);
+  call.reply.integer(call.db().remove(call.key()) ? 1 : 0);
   return true;
 }
 
 void delex(Call& call) {
-  KnownDigest none;
-  if (!delex_knowing(call, &none)) begin_with_digest(call, delex_knowing, std::move(none));
+  KnownValue none;
+  if (!delex_knowing(call, &none)) inspect_and_write(call, delex_knowing, std::move(none));
 }
 
 // MSETEX

@@ -27,6 +27,12 @@ PreparedWrite::PreparedWrite(Call& call, std::uint64_t wanted)
   if (memory_.ask(memory_of(call))) request_.emplace(call.row, call.args, call.large);
 }
 
+std::string_view PreparedWrite::argument(std::size_t at) const {
+  std::vector<std::string_view> args;
+  request_->arguments(args);
+  return args[at];
+}
+
 bool PreparedWrite::step(Call& call) {
   if (!request_) {
     call.reply.error(beyond_clients_memory);
@@ -144,22 +150,30 @@ bool reply_not_grown(Call& call, const store::Growth* growth) {
   return true;
 }
 
-// --- digests ---
+// --- looking at a value ---
 
 namespace {
 
-class DigestTask : public PreparedWrite {
+class InspectTask : public PreparedWrite {
  public:
-  DigestTask(Call& call, DigestWrite execute, KnownDigest known)
+  InspectTask(Call& call, InspectingWrite execute, KnownValue known)
       : PreparedWrite(call, 0), write_(execute), known_(std::move(known)) {}
 
  private:
   Progress prepare(Call&, std::int64_t end_us) override {
+    const bool compares = known_.argument != 0;
+    const std::string_view operand = compares ? argument(known_.argument) : std::string_view();
     for (const std::string_view text = known_.value.text(); at_ < text.size(); at_ += piece_bytes) {
       if (monotonic_us() >= end_us) return Progress::more;
-      digest_.add(text.substr(at_, piece_bytes));
+      const std::string_view piece = text.substr(at_, piece_bytes);
+      if (!compares) {
+        digest_.add(piece);
+      } else if (piece != operand.substr(at_, piece_bytes)) {
+        break;
+      }
     }
-    known_.digest = digest_.text();
+    known_.equal = compares && at_ >= known_.value.text().size();
+    if (!compares) known_.digest = digest_.text();
     return Progress::ready;
   }
 
@@ -170,16 +184,21 @@ class DigestTask : public PreparedWrite {
     return false;
   }
 
-  const DigestWrite write_;
-  KnownDigest known_;
+  const InspectingWrite write_;
+  KnownValue known_;
   RunningDigest digest_;
   std::size_t at_ = 0;
 };
 
 }  // namespace
 
-void begin_with_digest(Call& call, DigestWrite write, KnownDigest known) {
-  if (!refuse_long_inside_exec(call, known.value.text().size())) call.begin(std::make_unique<DigestTask>(call, write, std::move(known)));
+void inspect_and_write(Call& call, InspectingWrite write, KnownValue known) {
+  const bool named = known.argument != 0;  // the request has as many bytes itself
+  if (call.in_transaction && named) {
+    write(call, nullptr);
+  } else if (!refuse_long_inside_exec(call, known.value.text().size())) {
+    call.begin(std::make_unique<InspectTask>(call, write, std::move(known)));
+  }
 }
 
 }  // namespace pinfold::command

@@ -86,17 +86,17 @@ struct SetOptions {
 };
 
 // Whether SET may go on, given what is there.
-bool admits(const SetOptions& options, const std::optional<store::Value>& old, const KnownDigest* known) {
+bool admits(const SetOptions& options, const std::optional<store::Value>& old, const KnownValue* known) {
   if (options.nx) return !old;
   if (options.xx) return old.has_value();
   return !options.condition.given() || options.condition.holds(old, known);
 }
 
 // SET with options that need the old value. With GET the old value is the whole reply, whether or not the new
-// one was stored. False: the digest of the old value has to be computed first.
-bool set_looking(Call& call, const SetOptions& options, const store::PutOptions& how, KnownDigest* known) {
+// one was stored. False: the old value has to be looked at first.
+bool set_looking(Call& call, const SetOptions& options, const store::PutOptions& how, KnownValue* known) {
   store::Database db = call.db();
-  if (options.condition.by_digest() && options.condition.must_wait(db.peek(call.key()), known)) return false;
+  if (options.condition.may_wait() && options.condition.must_wait(db.peek(call.key()), known)) return false;
   const auto old = options.get ? db.read(call.key()) : db.peek(call.key());
   if (old && options.condition.malformed()) return call.reply.error(malformed_digest), true;
   const bool admitted = admits(options, old, known);
@@ -112,7 +112,7 @@ bool set_looking(Call& call, const SetOptions& options, const store::PutOptions&
   return true;
 }
 
-bool set_again(Call& call, KnownDigest* known) {
+bool set_again(Call& call, KnownValue* known) {
   SetOptions options;
   if (!options.parse(Cursor(call.args, 3))) return call.syntax_error(), true;
   const auto how = options.expiry.put_options(call);
@@ -121,8 +121,8 @@ bool set_again(Call& call, KnownDigest* known) {
 
 // Apart, so that a plain SET does without what it needs on the stack.
 [[gnu::noinline]] void look_and_set(Call& call, const SetOptions& options, const store::PutOptions& how) {
-  KnownDigest none;
-  if (!set_looking(call, options, how, &none)) begin_with_digest(call, set_again, std::move(none));
+  KnownValue none;
+  if (!set_looking(call, options, how, &none)) inspect_and_write(call, set_again, std::move(none));
 }
 
 void set(Call& call) {

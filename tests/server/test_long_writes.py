@@ -86,6 +86,35 @@ def test_the_digest_of_a_large_value_is_computed_with_nothing_locked(counted):
     assert counted.call("EXEC")[1] == "ERR DELEX inside MULTI looks at values of 256 KB at most"
 
 
+def test_a_large_value_is_compared_with_nothing_locked(counted):
+    value = b"0123456789abcdef" * (10 * MB // 16)
+    other = value[:-1] + b"!"
+    counted.call("SET", "k", value)
+    counted.call("CONFIG", "RESETSTAT")
+    assert counted.call("SET", "k", "v", "IFEQ", other) is None
+    assert counted.call("SET", "k", "v", "IFNE", value, "GET") == value
+    assert counted.call("DELEX", "k", "IFNE", value) == 0
+    assert counted.call("DELEX", "k", "IFEQ", other) == 0
+    assert counted.call("DELIFEQ", "k", other) == 0
+    assert counted.call("GET", "k") == value
+    assert counted.call("SET", "k", other, "EX", 100, "IFEQ", value) == "OK"
+    assert counted.call("TTL", "k") > 90
+    assert counted.call("DELEX", "k", "IFNE", value) == 1
+    counted.call("MSET", "k", value, "l", value)
+    assert counted.call("DELEX", "k", "IFEQ", value) == 1 and counted.call("DELIFEQ", "l", value) == 1
+    assert counted.call("EXISTS", "k", "l") == 0
+    expect_little(counted, "set", "delex", "delifeq")
+
+
+def test_inside_a_transaction_a_value_is_compared_with_one_as_long(counted):
+    value = b"0123456789abcdef" * (2 * MB // 16)
+    counted.call("MSET", "k", value, "l", value)
+    assert counted.call("MULTI") == "OK"
+    for command in (("SET", "k", "v", "IFNE", value), ("DELIFEQ", "k", value), ("DELEX", "l", "IFEQ", value)):
+        assert counted.call(*command) == "QUEUED"
+    assert counted.call("EXEC") == [None, 1, 1]
+
+
 def test_inside_a_transaction_what_is_small_or_nobody_elses_is_changed_and_a_long_copy_refused(counted):
     counted.call("MSET", "small", "a", "own", b"o" * (5 * MB), "big", b"b" * (5 * MB), "little", b"l" * 600_000)
     counted.call("COPY", "big", "shared")

@@ -1,5 +1,5 @@
 #pragma once
-// Writes that need something which takes long before they can be executed: a larger block for a value, the digest of one. That is made
+// Writes that need something which takes long before they can be executed: a larger block for a value, its digest or a comparison. That is made
 // as a task, with nothing locked; then the command is executed, and if the value has changed meanwhile it begins anew. After some tries it
 // does everything with the key locked, rather than lose to other writers for ever.
 
@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/kept_value.hpp"
@@ -27,6 +28,8 @@ class PreparedWrite : public Task {
  protected:
   enum class Progress : std::uint8_t { more, ready, failed };
   static constexpr std::size_t piece_bytes = 256 * 1024;
+  /// An argument of the command; only while it is prepared.
+  std::string_view argument(std::size_t at) const;
 
   /// Does a piece of what is to be done before, until `end_us`; with `failed` an error has been replied.
   virtual Progress prepare(Call& call, std::int64_t end_us) = 0;
@@ -54,14 +57,16 @@ void write_growing(Call& call, GrowingWrite write);
 /// The reply if the value could not grow; false if that is only because it has to be prepared.
 bool reply_not_grown(Call& call, const store::Growth* growth);
 
-/// The digest of a large value as it was when somebody looked.
-struct KnownDigest {
+/// A large value as it was when somebody looked, and what its bytes say: its digest, or whether they equal an argument.
+struct KnownValue {
   KeptValue value;
+  std::size_t argument = 0;  // to compare with; 0: the digest is asked for
   std::string digest;
+  bool equal = false;
 };
-/// As GrowingWrite: false if `known` is not about the value that is there, which it then keeps. Null: it computes the digest by itself.
-using DigestWrite = bool (*)(Call& call, KnownDigest* known);
-/// The rest of a command that has met a value whose digest takes too long to compute at once: `known` keeps it.
-void begin_with_digest(Call& call, DigestWrite write, KnownDigest known);
+/// As GrowingWrite: false if `known` is not about the value that is there, which it then keeps. Null: it looks at the value by itself.
+using InspectingWrite = bool (*)(Call& call, KnownValue* known);
+/// The rest of a command that has met a value which takes too long to look at with its key locked: `known` keeps it.
+void inspect_and_write(Call& call, InspectingWrite write, KnownValue known);
 
 }  // namespace pinfold::command

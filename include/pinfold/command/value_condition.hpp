@@ -2,6 +2,7 @@
 // Conditions on the value that a key has now: IFEQ of Valkey 8.1, IFNE, IFDEQ and IFDNE of Redis 8.4. Shared
 // by SET and DELEX.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -30,29 +31,37 @@ class RunningDigest {
   std::unique_ptr<void, Free> state_;
 };
 
-struct KnownDigest;
+struct KnownValue;
 
 class ValueCondition {
  public:
+  /// That the value equals the argument at `cursor`, which is taken.
+  static ValueCondition equals(Cursor& cursor);
   /// Takes "IFEQ value" or one of its relatives if it comes next. Only one condition can be taken.
   bool take(Cursor& options);
 
   bool given() const { return kind_ != Kind::none; }
-  /// Whether the operand is a digest.
-  bool by_digest() const { return kind_ == Kind::digest_equal || kind_ == Kind::digest_differs; }
+  /// Whether must_wait() can be true.
+  bool may_wait() const;
   /// Whether the operand is a digest that cannot be one. Redis looks at it only when there is a value to
   /// compare.
   bool malformed() const;
   /// Whether the condition holds for the value, or for there being none. Only if given() and not malformed().
-  /// `known`: may be the value's digest; null: none is known.
-  bool holds(const std::optional<store::Value>& value, const KnownDigest* known = nullptr) const;
-  /// Whether that takes the digest of a large value, and `known` is not it: which then keeps the value. Never if `known` is null.
-  bool must_wait(const std::optional<store::Value>& value, KnownDigest* known) const;
+  /// `known`: what is known of the value; null: nothing. O(1) if that is the answer, else O(size of the value).
+  bool holds(const std::optional<store::Value>& value, const KnownValue* known = nullptr) const;
+  /// Whether that takes all bytes of a large value, and `known` is not about it: which then keeps the value, and says what is to be found
+  /// out. Never if `known` is null.
+  bool must_wait(const std::optional<store::Value>& value, KnownValue* known) const;
 
  private:
   enum class Kind : std::uint8_t { none, equal, differs, digest_equal, digest_differs };
+  bool by_digest() const { return kind_ == Kind::digest_equal || kind_ == Kind::digest_differs; }
+  void take_operand(Cursor& cursor);
+  bool equal(const store::Value& value, const KnownValue* known) const;
+
   Kind kind_ = Kind::none;
   std::string_view operand_;
+  std::size_t operand_at_ = 0;  // which argument it is
 };
 
 constexpr std::string_view malformed_digest = "ERR must be exactly 16 hexadecimal characters";

@@ -1,4 +1,5 @@
 #include <string>
+#include <utility>
 
 #include "harness.hpp"
 
@@ -51,6 +52,28 @@ TEST_CASE("conditions: a missing key equals nothing and differs from everything"
   CHECK(client.run("DELIFEQ", "k", "") == ":0\r\n");
   CHECK(client.run("SET", "k", "v", "IFDEQ", "1234567890") == "$-1\r\n");
   CHECK(client.run("SET", "k", "v", "IFDNE", "1234567890") == "+OK\r\n");
+}
+
+TEST_CASE("conditions: a large value is looked at in a task, if it may be what the caller thinks") {
+  Server server;
+  Client client(server);
+  const std::string value(32'000'000, 'v');  // more than one step compares
+  const std::string other = value.substr(1) + "!";
+  // Whether the command took more than one step, and its reply.
+  const auto run = [&](auto... words) {
+    client.run("SET", "k", value);
+    const std::string reply = client.run(words...);
+    return std::pair(client.steps > 0, reply);
+  };
+  CHECK((run("DELIFEQ", "k", value) == std::pair(true, std::string(":1\r\n"))));
+  CHECK((run("DELIFEQ", "k", other) == std::pair(true, std::string(":0\r\n"))));
+  CHECK((run("DELEX", "k", "IFEQ", other) == std::pair(true, std::string(":0\r\n"))));
+  CHECK((run("DELEX", "k", "IFNE", other) == std::pair(true, std::string(":1\r\n"))));
+  CHECK((run("DELEX", "k", "IFDEQ", digest(other)) == std::pair(true, std::string(":0\r\n"))));
+  CHECK((run("SET", "k", "w", "IFEQ", value) == std::pair(true, std::string("+OK\r\n"))));
+  CHECK((run("SET", "k", "w", "IFNE", value, "GET") == std::pair(true, bulk(value))));
+  CHECK((run("SET", "k", "w", "IFNE", value + "v") == std::pair(false, std::string("+OK\r\n"))));
+  CHECK((run("DELIFEQ", "k", "v") == std::pair(false, std::string(":0\r\n"))));
 }
 
 TEST_CASE("conditions: wrong ones are refused") {

@@ -65,7 +65,7 @@ class Client {
     resp::Reply reply(output, session.protocol);
     server_.dispatcher.clock().hold_for_test(server_.moment());
     server_.dispatcher.execute(session, args, reply);
-    while (session.wait != nullptr && session.wait->task != nullptr) server_.dispatcher.step(session, reply);
+    for (steps = 0; session.wait != nullptr && session.wait->task != nullptr; ++steps) server_.dispatcher.step(session, reply);
     return text_of(output);
   }
   /// The bytes of the reply to one command.
@@ -82,6 +82,7 @@ class Client {
   }
 
   Session session;
+  unsigned steps = 0;  // that the last command took, as a task, beyond the first
 
  private:
   Server& server_;
