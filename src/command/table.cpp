@@ -59,6 +59,11 @@ std::uint64_t load_part(const char* from, std::size_t size) {
   return load<std::uint8_t>(from);
 }
 
+// A text of 1 to 8 bytes.
+std::uint64_t word_of(std::string_view text) {
+  return text.size() == sizeof(std::uint64_t) ? load<std::uint64_t>(text.data()) : load_part(text.data(), text.size());
+}
+
 constexpr std::uint64_t mix(std::uint64_t hash, std::uint64_t word) {
   hash = (hash ^ word) * 0x9e3779b97f4a7c15;
   return hash ^ (hash >> 32);
@@ -121,12 +126,24 @@ class Table {
   std::size_t index(const Row& row) const { return static_cast<std::size_t>(&row - rows_.data()); }
 
   const Slot* find(std::string_view text) const {
+    if (text.size() - 1 < sizeof(std::uint64_t)) [[likely]] return find_short(text);
     if (text.size() > kLongestName) return nullptr;
     const Slot& slot = slots_[place(lower_name(text))];
     return slot.row != nullptr ? &slot : nullptr;
   }
 
  private:
+  // A name of one word, as most are: with the size known, its hash is another for each.
+  const Slot* find_short(std::string_view text) const {
+    const std::uint64_t hash = mix(text.size(), lower_word(word_of(text)));
+    const std::size_t mask = slots_.size() - 1;
+    for (std::size_t at = hash & mask; slots_[at].row != nullptr; at = (at + 1) & mask) {
+      const Name& name = slots_[at].name;
+      if (name.hash == hash && name.size == text.size()) return &slots_[at];
+    }
+    return nullptr;
+  }
+
   // Where `name` is, or the empty slot where it would be.
   std::size_t place(const Name& name) const {
     const std::size_t mask = slots_.size() - 1;

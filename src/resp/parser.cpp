@@ -92,21 +92,28 @@ struct Header {
   std::size_t end;  // after the line
 };
 
-Header read_header(std::string_view input, std::size_t at) {
-  // Nearly all are a few digits; only what is not goes the strict way.
-  constexpr std::size_t few = 9;
-  std::int64_t value = 0;
-  std::size_t i = at + 1;
-  const std::size_t last = std::min(input.size(), at + 1 + few);
-  for (; i < last && is_digit(input[i]); ++i) value = value * 10 + (input[i] - '0');
-  const std::size_t digits = i - at - 1;
-  const bool plain = digits > 0 && (input[at + 1] != '0' || digits == 1);
-  if (plain && i + 1 < input.size() && input[i] == '\r') return {true, true, value, i + 2};
-
+// Any of them, strictly.
+[[gnu::noinline]] Header read_long_header(std::string_view input, std::size_t at) {
   const std::size_t end = input.find('\r', at);
   if (end == std::string_view::npos || end + 1 >= input.size()) return {false, false, 0, 0};
   const auto number = end == at ? std::nullopt : parse_i64(input.substr(at + 1, end - at - 1));
   return {true, number.has_value(), number.value_or(0), end + 2};
+}
+
+// Nearly all have one to three digits.
+inline Header read_header(std::string_view input, std::size_t at) {
+  constexpr std::size_t longest_short = 6;  // "$100\r\n"
+  if (input.size() - at < longest_short) return read_long_header(input, at);
+  const char* const digits = input.data() + at + 1;
+  const auto digit = [digits](std::size_t i) { return static_cast<unsigned>(digits[i]) - '0'; };
+  unsigned value = digit(0);
+  std::size_t count = 1;
+  for (; count <= 3 && digits[count] != '\r'; ++count) {
+    if (value == 0 || digit(count) > 9) return read_long_header(input, at);
+    value = value * 10 + digit(count);
+  }
+  if (digit(0) > 9 || count > 3) return read_long_header(input, at);
+  return {true, true, value, at + 1 + count + 2};
 }
 
 }  // namespace
@@ -235,10 +242,9 @@ void Parser::make_room() {
 }
 
 Parser::Result Parser::finish(std::string_view input) {
-  args_.clear();
-  unquoted_.clear();
-  args_.reserve(spans_.size());
-  for (const Span& span : spans_) args_.push_back(input.substr(span.offset, span.size));
+  if (!unquoted_.empty()) [[unlikely]] unquoted_.clear();
+  args_.resize(spans_.size());
+  std::transform(spans_.begin(), spans_.end(), args_.begin(), [&](Span span) { return std::string_view(input.data() + span.offset, span.size); });
   if (!bodies_.empty()) [[unlikely]] {
     for (const Body& body : bodies_) args_[body.index] = body.bytes;
     bodies_.clear();

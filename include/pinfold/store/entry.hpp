@@ -135,6 +135,7 @@ class Entry {
     return load<std::uint64_t>((flags() & kKeyBlob) != 0 ? key + sizeof(void*) : key - long_key_head);
   }
   std::string_view key() const {
+    if (plain()) [[likely]] return {at_ + entry_header, static_cast<unsigned char>(at_[4])};
     const std::size_t at = key_offset();
     if ((flags() & kKeyBlob) != 0) return blob_view(at);
     return {at_ + at, key_size(at)};
@@ -157,6 +158,10 @@ class Entry {
   char* value_data() { return at_ + value_offset(); }
 
   Value value() const {
+    if (plain()) [[likely]] {
+      const std::size_t key = static_cast<unsigned char>(at_[4]);
+      return {{at_ + entry_header + key, load<std::uint16_t>(2) & 0x3fffU}, 0, 0, encoding(), frequency()};
+    }
     return {value_text(), expires_at(), accessed(), encoding(), frequency(), absent(), value_blob(), extra()};
   }
   char* data() const { return at_; }
@@ -191,6 +196,8 @@ class Entry {
     std::memcpy(at_ + offset, &narrow, sizeof narrow);
   }
   unsigned flags() const { return static_cast<unsigned char>(at_[5]); }
+  /// A key and a value, and nothing else: what most caches are full of.
+  bool plain() const { return flags() == 0 && !long_key(); }
   bool long_key() const { return static_cast<unsigned char>(at_[4]) == long_key_mark; }
   std::size_t deadline_bytes() const {
     return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6);
