@@ -139,6 +139,14 @@ std::string human_size(std::uint64_t bytes) {
   return text;
 }
 
-char* write_i64(char* to, std::int64_t value) { return std::to_chars(to, to + 20, value).ptr; }
+char* write_i64(char* to, std::int64_t value) {
+  // Most are lengths, of few digits.
+  if (value < 0 || value > 999) return std::to_chars(to, to + 20, value).ptr;
+  const auto small = static_cast<unsigned>(value);
+  if (small > 99) *to++ = static_cast<char>('0' + small / 100);
+  if (small > 9) *to++ = static_cast<char>('0' + small / 10 % 10);
+  *to++ = static_cast<char>('0' + small % 10);
+  return to;
+}
 
 }  // namespace pinfold

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include <limits>
 #include <string>
 
 #include "pinfold/base/hash.hpp"
@@ -17,6 +18,17 @@ TEST_CASE("integers are read only in their canonical form") {
                           "-9223372036854775809", "1e3", "0x10", "184467440737095516160"}) {
     INFO(bad);
     CHECK_FALSE(parse_i64(bad));
+  }
+}
+
+TEST_CASE("integers are written as they are read, whatever their length") {
+  const auto written = [](std::int64_t value) {
+    char text[20];
+    return std::string(text, write_i64(text, value));
+  };
+  for (std::int64_t value = -1100; value <= 1100; ++value) REQUIRE(written(value) == std::to_string(value));
+  for (const std::int64_t value : {std::numeric_limits<std::int64_t>::min(), std::numeric_limits<std::int64_t>::max()}) {
+    CHECK(written(value) == std::to_string(value));
   }
 }
 
