@@ -164,35 +164,33 @@ std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
   return options;
 }
 
-void scan(Call& call) {
-  const std::optional<std::uint64_t> start = parse_cursor(call.args[1]);
-  if (!start) return call.reply.error("ERR invalid cursor");
-  Cursor arguments(call.args, 2);
-  const std::optional<ScanOptions> options = take_scan_options(call, arguments);
-  if (!options) return;
+struct ScanRequest {
+  std::uint64_t cursor;
+  std::uint64_t count;
+  bool strings;
+  std::unique_ptr<const Pattern> pattern;
+};
 
-  const std::unique_ptr<const Pattern> pattern = compile_pattern(call, options->pattern);
-  if (pattern == nullptr) return;
-
-  // COUNT is a hint: nobody waits longer for others because it is large.
+// One call of SCAN, which visits 10 000 entries at most: COUNT is a hint, and nobody waits longer for others because it is large.
+void scan_some(Call& call, const ScanRequest& request) {
   constexpr std::uint64_t most_visited = 10'000;
   constexpr std::size_t most_bytes = 1024 * 1024;
-  std::uint64_t left = std::min(options->count, call.in_transaction ? few_entries : most_visited);
+  std::uint64_t left = std::min(request.count, call.in_transaction ? few_entries : most_visited);
   // A call over an almost empty keyspace is bounded too.
   std::uint64_t holds_left = std::min<std::uint64_t>(left * 10, 1000);
   resp::Output found;
   resp::Reply list(found, call.reply.protocol());
   std::size_t size = 0;
   store::Names names;
-  std::uint64_t cursor = *start;
+  std::uint64_t cursor = request.cursor;
   std::size_t bytes = 0;
   do {
     call.read_clock();
     cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names);
     bytes += names.bytes();
-    for (std::size_t i = 0; i < names.size() && options->strings; ++i) {
-      if (!may_compare(call, *pattern, names[i])) return refuse_beyond_budget(call);
-      if (!pattern->matches(names[i])) continue;
+    for (std::size_t i = 0; i < names.size() && request.strings; ++i) {
+      if (!may_compare(call, *request.pattern, names[i])) return refuse_beyond_budget(call);
+      if (!request.pattern->matches(names[i])) continue;
       names.block(i) ? list.bulk(names.block(i)) : list.bulk(names[i]);
       ++size;
     }
@@ -203,6 +201,34 @@ void scan(Call& call) {
   call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
   call.reply.array(size);
   call.reply.output().move_from(found);
+}
+
+// All in one step: what it has found would be in no account between two. It may take a millisecond, and hundreds of clients may ask for one at
+// the same time, so it comes behind what is short.
+class ScanTask : public Task {
+ public:
+  explicit ScanTask(ScanRequest request) : request_(std::move(request)) {}
+
+  bool step(Call& call) override {
+    scan_some(call, request_);
+    return true;
+  }
+
+ private:
+  const ScanRequest request_;
+};
+
+void scan(Call& call) {
+  const std::optional<std::uint64_t> start = parse_cursor(call.args[1]);
+  if (!start) return call.reply.error("ERR invalid cursor");
+  Cursor arguments(call.args, 2);
+  const std::optional<ScanOptions> options = take_scan_options(call, arguments);
+  if (!options) return;
+  std::unique_ptr<const Pattern> pattern = compile_pattern(call, options->pattern);
+  if (pattern == nullptr) return;
+  ScanRequest request{*start, options->count, options->strings, std::move(pattern)};
+  if (options->count <= few_entries || call.in_transaction) return scan_some(call, request);
+  call.park(std::make_unique<ScanTask>(std::move(request)));
 }
 
 void reply_first(Call& call, const store::Names& names) {

@@ -196,7 +196,7 @@ void IoThread::run() {
 }
 
 void IoThread::read_clock() {
-  dispatcher_.clock().read();
+  dispatcher_.clock().begin_round();
   now_ = dispatcher_.clock().last().mono;
 }
 

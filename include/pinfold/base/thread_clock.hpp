@@ -4,7 +4,7 @@
 // A deadline counts from when its command runs, so the time that a thread has read at the start of a round must not serve behind a command that took
 // long, or a lock that was waited for. To read the clocks for each request costs about 60 instructions a clock; so each look compares the processor's own counter,
 // which takes three, and reads the clocks only if a fraction of a millisecond may have passed since they were read. The counter is not trusted with more: it says
-// when to look, not what time it is. Where it does not run evenly, the time is as old as the last read(), which an I/O thread does once a round.
+// when to look, not what time it is. Where it does not run evenly, the time is as old as the last read(), as at the start of a round.
 
 #include <cstdint>
 #include <limits>
@@ -15,7 +15,7 @@ namespace pinfold {
 
 class ThreadClock {
  public:
-  ThreadClock() { read(); }
+  ThreadClock() { begin_round(); }
 
   /// Now, or up to a fifth of a millisecond ago.
   const Moment& now() {
@@ -26,6 +26,13 @@ class ThreadClock {
   const Moment& last() const { return moment_; }
   /// Reads the clocks.
   void read();
+  /// The same at the start of a round of the thread's loop.
+  void begin_round() {
+    read();
+    round_began_ = moment_.mono;
+  }
+  /// Milliseconds since then, as of the last look.
+  std::int64_t round_ms() const { return moment_.mono - round_began_; }
 
   /// From now on it is this moment. Not for production code.
   void hold_for_test(const Moment& moment) {
@@ -48,6 +55,7 @@ class ThreadClock {
   static std::uint64_t allowed_ticks();
 
   Moment moment_;
+  MonoMs round_began_{};
   std::uint64_t read_at_ = 0;
   std::uint64_t most_ticks_ = allowed_ticks();
 };
