@@ -9,6 +9,7 @@
 // Nothing takes time with the size: a table is fresh memory of the system, which is zero without being written, and a
 // table that was outgrown is asked beside its successor until everything in it is too old.
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -31,7 +32,9 @@ class Ghost {
   /// goes on as before.
   void resize(std::size_t capacity);
   std::size_t capacity() const { return capacity_; }
-  std::size_t memory() const { return current_.memory() + previous_.memory() + next_.memory(); }
+  /// Bytes. Of a table whose pages are not all there yet, those that are: memory is counted as it comes, not a whole table at once, for
+  /// which whoever asks for room next would have to evict.
+  std::size_t memory() const { return current_.memory() + previous_.memory() + next_.provided(); }
 
   /// Forgets everything, and remembers nothing until resize().
   void clear();
@@ -69,6 +72,7 @@ class Ghost {
     }
     std::span<std::uint32_t> all() const { return words_; }
     bool provide(std::size_t pages);
+    std::size_t provided() const { return std::min(provided_, words_.size()); }
 
    private:
     std::span<std::uint32_t> words_;
@@ -83,6 +87,7 @@ class Ghost {
     /// That one for `capacity` entries takes.
     static std::size_t words_for(std::size_t capacity);
     std::size_t memory() const { return words_.all().size_bytes(); }
+    std::size_t provided() const { return words_.provided() * sizeof(std::uint32_t); }  // of that, bytes
     bool empty() const { return words_.all().empty(); }
     bool provide(std::size_t pages) { return words_.provide(pages); }
     /// One more entry was remembered, here or in a successor.

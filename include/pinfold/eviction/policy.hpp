@@ -124,9 +124,9 @@ class Policy {
   void fit(std::uint64_t entries, std::uint64_t bytes);
   /// As Ghost::provide, after fit(): what fit() asked of the ghosts is in force when it is false.
   bool provide() { return left_small_.provide() || left_main_.provide(); }
-  /// A step of that on the way to evict something.
+  /// A step of that on the way to evict something: less than the smallest entries give back in such a step.
   void provide_a_little() {
-    constexpr std::size_t pages = 4;
+    constexpr std::size_t pages = 1;
     if (!left_small_.provide(pages)) left_main_.provide(pages);
   }
   /// Bytes that the policy itself occupies.
