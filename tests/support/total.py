@@ -1,4 +1,4 @@
-"""Adds up the JUnit files of a test run: total.py <folder of scripts/test>. Exits 1 if anything failed.
+"""Adds up the results of a test run, JUnit files and those of Catch: total.py <folder of scripts/test>. Exits 1 if anything failed.
 
 A run that left no readable file, or ended badly without naming a failed test, counts as one failure; so does each
 report of a sanitizer.
@@ -10,10 +10,34 @@ import xml.etree.ElementTree as ElementTree
 
 
 def count(file):
-    """(passed, names of the failed, skipped) of one JUnit file."""
+    """(passed, names of the failed, skipped) of one file."""
+    root = ElementTree.parse(file).getroot()
+    return count_catch(root) if root.tag == "Catch" else count_junit(root)
+
+
+def count_catch(root):
+    passed = 0
+    failed = []
+    for case in root.iter("TestCase"):
+        result = case.find("OverallResult")
+        if result is not None and result.get("success") == "true":
+            passed += 1
+        else:
+            failed.append(f"{case.get('name')} ({case.get('filename')}:{case.get('line')})" + "".join(map(described, case.iter("Expression"))))
+    return passed, failed, 0
+
+
+def described(expression):
+    """A failed assertion of Catch, shortened."""
+    most = 500
+    original, expanded = (" ".join((expression.findtext(tag) or "").split())[:most] for tag in ("Original", "Expanded"))
+    return f"\n    line {expression.get('line')}: {original}: {expanded}"
+
+
+def count_junit(root):
     passed = skipped = 0
     failed = []
-    for case in ElementTree.parse(file).getroot().iter("testcase"):
+    for case in root.iter("testcase"):
         if case.find("failure") is not None or case.find("error") is not None:
             failed.append(f"{case.get('classname')}: {case.get('name')}")
         elif case.find("skipped") is not None:

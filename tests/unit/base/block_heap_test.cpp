@@ -36,7 +36,7 @@ std::int64_t process_figure(const char* path, const std::string& field) {
 
 std::int64_t resident() { return process_figure("/proc/self/smaps_rollup", "Rss:"); }
 
-// A report keeps every assertion that Catch sees, and of a char* all that it points to: that would be measured here.
+// What Catch makes of an assertion, of a char* all that it points to, would be measured here.
 void require(bool holds, const char* what) {
   if (!holds) FAIL(what);
 }
