@@ -272,10 +272,10 @@ void msetex(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {"delex", delex, -2, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "8.4.0",
-     "O(1); with a digest to compare, O(N) for N bytes of the value.",
+     "O(1); with a value or a digest to compare, O(N) for N bytes of the value.",
      "Removes a key if its value, or the digest of it, is or is not the one given.",
      "key [IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest]"},
-    {"delifeq", delifeq, 3, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "9.0.0", "O(1)",
+    {"delifeq", delifeq, 3, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "9.0.0", "O(N) for N bytes of the value.",
      "Removes a key if it has the value given. From Valkey.", "key value"},
     {"digest", digest_command, 2, kReadOnly | kBeyondNamed | kFast, kString, {KeySpec::one(KeyUse::read)}, "string", "8.4.0",
      "O(N) for N bytes of the value.", "Answers the XXH3 hash of a value, in hexadecimal.", "key"},

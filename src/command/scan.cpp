@@ -203,11 +203,11 @@ void scan_some(Call& call, const ScanRequest& request) {
   call.reply.output().move_from(found);
 }
 
-// All in one step: what it has found would be in no account between two. It may take a millisecond, and hundreds of clients may ask for one at
+// All in one step: what it has found would be in no account between two. The reply is put into it as a short command's is. It may take a millisecond, and hundreds of clients may ask for one at
 // the same time, so it comes behind what is short.
 class ScanTask : public Task {
  public:
-  explicit ScanTask(ScanRequest request) : request_(std::move(request)) {}
+  explicit ScanTask(ScanRequest request) : request_(std::move(request)) { accounted = false; }
 
   bool step(Call& call) override {
     scan_some(call, request_);

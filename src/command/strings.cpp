@@ -376,7 +376,7 @@ constexpr Row kRows[] = {
     {"psetex", psetex, 4, kGrow, kString, {KeySpec::one(KeyUse::write)}, "string", "2.6.0", "O(1)",
      "Sets a key together with its time to live in milliseconds.", "key milliseconds value"},
     {"set", set, -3, kGrow, kString, {KeySpec::one(KeyUse::set_get)}, "string", "1.0.0",
-     "O(1); with a digest to compare, O(N) for N bytes of the old value.",
+     "O(1); with a value or a digest to compare, O(N) for N bytes of the old value.",
      "Sets the value of a key, on conditions and with a deadline if so asked.",
      "key value [NX | XX | IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest] [GET] "
      "[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]"},

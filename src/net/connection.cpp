@@ -520,14 +520,16 @@ void Connection::work() {
     set_paused(true);
     return thread_.await_pause_end(*this);
   }
-  // What it replies with is in the account already.
   resp::Output& output = thread_.output();
-  output.set_account(nullptr);
-  output.begin_reply(thread_.limits().output);
+  const bool accounted = session_.wait->task->accounted;
+  begin_reply();
+  if (accounted) output.set_account(nullptr);
   resp::Reply reply(output, session_.protocol);
   const bool done = dispatcher.step(session_, reply);
   output.set_account(&thread_.reply_memory());
-  if (output.overflow() != resp::Output::Overflow::none) return cut_off();
+  if (accounted && output.overflow() != resp::Output::Overflow::none) return cut_off();
+  end_reply(reply);
+  if (closed_) return;
   if (done) {
     session_.shared.last_active.store(thread_.now(), relaxed);
     if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;

@@ -243,6 +243,10 @@ void Parser::make_room() {
 
 Parser::Result Parser::finish(std::string_view input) {
   if (!unquoted_.empty()) [[unlikely]] unquoted_.clear();
+  if (args_.capacity() < spans_.size()) {  // just so many: resize() would make more
+    args_.clear();
+    args_.reserve(spans_.size());
+  }
   args_.resize(spans_.size());
   std::transform(spans_.begin(), spans_.end(), args_.begin(), [&](Span span) { return std::string_view(input.data() + span.offset, span.size); });
   if (!bodies_.empty()) [[unlikely]] {

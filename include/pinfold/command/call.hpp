@@ -80,7 +80,8 @@ class Call {
   /// Leaves the rest of a long command to `task`: its steps come later, when nothing is locked, and write the reply. Not inside
   /// EXEC.
   void park(std::unique_ptr<Task> task);
-  /// Runs the first step of such a task now, with what is locked given back, and leaves the rest, if there is any, to later ones.
+  /// Runs the first step of such a task now, with what is locked given back, and leaves the rest, if there is any, to later ones; late in
+  /// a round of the thread's loop, all of it.
   void begin(std::unique_ptr<Task> task);
   /// Runs all of a task at once: for what is known to be little.
   void run_whole(Task& task) {
