@@ -1,5 +1,6 @@
 """Writes that copy a large value, map memory for it or digest it first: nothing of that happens while others wait for the key's shard."""
 
+import os
 import threading
 
 import pytest
@@ -11,6 +12,7 @@ from .conftest import info
 from .test_lock_budget import work
 
 MB = 1 << 20
+SANITIZED = bool(os.environ.get("PINFOLD_SANITIZED"))
 SHARED = "ERR {} inside MULTI copies values of 1024 KB at most: this one is shared by a copy or an unread reply"
 pytestmark = pytest.mark.skipif(is_redis(), reason="a figure of ours")
 
@@ -25,7 +27,8 @@ def expect_little(connection, *commands):
     done = work(connection)
     for command in commands:
         assert done[command]["bytes"] <= 256 * 1024, (command, done[command])
-        assert done[command]["system_calls"] == 0, (command, done[command])
+        # tsan has a block that grows moved, with calls of its own.
+        assert done[command]["system_calls"] == 0 or SANITIZED, (command, done[command])
 
 
 def test_a_value_that_is_shared_is_copied_with_nothing_locked(counted):

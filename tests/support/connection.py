@@ -1,5 +1,6 @@
 """A blocking client connection over a raw socket."""
 
+import os
 import select
 import socket
 
@@ -14,8 +15,12 @@ class Closed(Exception):
         self.rest = bytes(rest)
 
 
+# How long an answer is waited for. Under a sanitizer what maps and copies tens of megabytes takes as many seconds.
+PATIENCE = 120.0 if os.environ.get("PINFOLD_SANITIZED") else 20.0
+
+
 class Connection:
-    def __init__(self, port=None, host="127.0.0.1", path=None, timeout=20.0):
+    def __init__(self, port=None, host="127.0.0.1", path=None, timeout=PATIENCE):
         if path is not None:
             self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.socket.settimeout(timeout)

@@ -9,12 +9,12 @@ import subprocess
 import tempfile
 import time
 
-from .connection import Connection
+from .connection import PATIENCE, Connection
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SANITIZER_REPORT = re.compile(r"ERROR: AddressSanitizer|WARNING: ThreadSanitizer|ThreadSanitizer:|runtime error:|LeakSanitizer")
 START_DEADLINE = 60.0
-STOP_DEADLINE = 60.0
+STOP_DEADLINE = 240.0 if os.environ.get("PINFOLD_SANITIZED") else 60.0
 
 
 def free_port():
@@ -83,7 +83,7 @@ class Server:
 
         eventually(ready, START_DEADLINE, 0.02)
 
-    def connect(self, timeout=20.0, **where):
+    def connect(self, timeout=PATIENCE, **where):
         return Connection(**(where or {"port": self.port, "host": self.host}), timeout=timeout)
 
     def alive(self):
