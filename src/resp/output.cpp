@@ -201,13 +201,14 @@ bool Output::enlarge(std::size_t size) {
   if (needed <= capacity_) return true;
   // Large blocks grow by less: the kernel moves their pages, nothing is copied.
   constexpr std::size_t large = 1 << 20;
-  const std::size_t more = capacity_ < large ? capacity_ : capacity_ / 4;
-  std::size_t capacity = std::max({needed, capacity_ + more, std::size_t{512}});
-  if (!allowed(capacity, cuts_.capacity())) {
-    if (!allowed(needed, cuts_.capacity())) return false;
-    capacity = needed;
+  std::size_t more = capacity_ < large ? std::max(capacity_, std::size_t{512}) : capacity_ / 4;
+  // Where the account allows less, by half of it and so on, but never by just what is needed: each growth may copy the block.
+  const std::size_t least = capacity_ / 64;
+  while (!allowed(std::max(needed, capacity_ + more), cuts_.capacity())) {
+    if (more <= least) return false;
+    more /= 2;
   }
-  resize_text(capacity);
+  resize_text(std::max(needed, capacity_ + more));
   return true;
 }
 

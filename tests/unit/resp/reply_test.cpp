@@ -235,10 +235,12 @@ struct Allowance final : Output::Account {
   explicit Allowance(std::size_t bytes) : most(bytes) {}
   bool allows(std::size_t bytes) override {
     largest = std::max(largest, bytes);
+    granted += bytes <= most ? 1 : 0;
     return bytes <= most;
   }
   std::size_t most;
   std::size_t largest = 0;
+  int granted = 0;
 };
 }  // namespace
 
@@ -277,6 +279,19 @@ TEST_CASE("a reply that the account does not allow is taken back, before its byt
   const std::string expected =
       "$6\r\nbefore\r\n-ERR no\r\n-ERR no\r\n-ERR no\r\n$20000\r\n" + std::string(blob.view()) + "\r\n";
   CHECK((sent_of(output) == expected));
+}
+
+TEST_CASE("a reply that comes near what the account allows is enlarged few times") {
+  const std::size_t most = GENERATE(10'000, 1 << 20, 10 << 20, 30'000'001);
+  Allowance allowance(most);
+  Output output;
+  output.set_account(&allowance);
+  output.begin_reply(SIZE_MAX);
+  std::size_t largest = 0;
+  for (const std::string part(500, 'x'); output.overflow() == Output::Overflow::none; output.append(part)) largest = output.size();
+  CHECK(largest >= most - most / 32 - 500);
+  // A quarter more each time from 1 MB on, and near the end half of that and so on.
+  CHECK(allowance.granted <= 48);
 }
 
 TEST_CASE("a reply beyond the cap overflows, blobs included") {
