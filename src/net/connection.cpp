@@ -169,6 +169,8 @@ void Connection::receive() {
 
 // The client has closed its side, for sending at least. What it is still to get is sent.
 void Connection::end_input() {
+  thread_.send_deferred();
+  if (closed_) return;
   if (!held() && pending_.empty()) return close();
   input_ended_ = true;
   if (waits_for_key()) return end_wait(false);
@@ -369,7 +371,8 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
 
 void Connection::begin_reply() {
   thread_.reply_memory().spare(spared());
-  thread_.output().begin_reply(thread_.limits().output);
+  const std::size_t most = thread_.limits().output;
+  thread_.output().begin_reply(most + std::min(thread_.deferred_bytes(), SIZE_MAX - most));  // those are not its replies
 }
 
 // A reply for which there is no memory is answered with an error in its place.
@@ -396,7 +399,7 @@ void Connection::hold_up(std::size_t start) {
 }
 
 void Connection::finish() {
-  if (closed_) return drop_output();
+  if (closed_) return thread_.drop_replies();
   held_up_ = served_ = false;
   if (std::exchange(spent_, false)) parsed_ = resp::Parser::Result::command;  // the rest is still in the input
   if (!held() && !close_when_sent_ && parsed_ == resp::Parser::Result::error) {
@@ -420,7 +423,11 @@ void Connection::finish() {
     input_full_ = false;
     if (input_ended_ && (!more || filled_ == 0)) close_when_sent_ = true;
   }
-  if (close_when_sent_ && pending_.empty()) return close();
+  if (close_when_sent_) {
+    thread_.send_deferred();
+    if (closed_) return;
+    if (pending_.empty()) return close();
+  }
   update_events();
   if (more && !held() && !close_when_sent_ && !std::exchange(more_input_, true)) thread_.serve_again(*this);
 }
@@ -544,14 +551,9 @@ void Connection::work() {
 
 // --- writing ---
 
-// Sends what the socket takes; false if the connection is broken.
-bool Connection::send_some(resp::Output& output) {
-  constexpr std::size_t most_runs = 64;
-  iovec runs[most_runs];
-  while (!output.empty()) {
-    const std::size_t count = output.gather(runs, most_runs);
-    std::size_t offered = 0;
-    for (std::size_t i = 0; i < count; ++i) offered += runs[i].iov_len;
+// One system call. How many bytes the socket has taken; less than 0 if the connection is broken.
+ssize_t Connection::write(iovec* runs, std::size_t count) {
+  for (;;) {
     thread_.dispatcher().stats().writes.add();
     ssize_t taken = 0;
     if (count == 1) {
@@ -564,13 +566,27 @@ bool Connection::send_some(resp::Output& output) {
     }
     if (taken < 0) {
       if (errno == EINTR) continue;
-      return errno == EAGAIN || errno == EWOULDBLOCK;
+      return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
     }
-    output.consume(static_cast<std::size_t>(taken));
     read_since_ += static_cast<std::size_t>(taken);
     thread_.dispatcher().stats().net_output.add(static_cast<std::uint64_t>(taken));
     add(session_.shared.net_output, static_cast<std::size_t>(taken));
     session_.shared.last_active.store(thread_.now(), relaxed);
+    return taken;
+  }
+}
+
+// Sends what the socket takes; false if the connection is broken.
+bool Connection::send_some(resp::Output& output) {
+  constexpr std::size_t most_runs = 64;
+  iovec runs[most_runs];
+  while (!output.empty()) {
+    const std::size_t count = output.gather(runs, most_runs);
+    std::size_t offered = 0;
+    for (std::size_t i = 0; i < count; ++i) offered += runs[i].iov_len;
+    const ssize_t taken = write(runs, count);
+    if (taken < 0) return false;
+    output.consume(static_cast<std::size_t>(taken));
     if (static_cast<std::size_t>(taken) < offered) return true;
   }
   return true;
@@ -585,31 +601,63 @@ void Connection::keep_unsent(resp::Output& output) {
   output.set_account(&thread_.reply_memory());
 }
 
-void Connection::drop_output() {
-  thread_.output().clear(ReplyMemory::kept);
-  thread_.reply_memory().settle(thread_.output().memory());
+void Connection::wait_for_reader() {
+  reading_since_ = thread_.now();
+  read_since_ = 0;
+}
+
+// To be called when there is more for the client to read.
+void Connection::look_at_backlog() {
+  account();
+  if (pending_.size() > thread_.limits().unread && !stranger()) behind_ = true;
+  check_output_limit();
 }
 
 void Connection::send() {
+  if (may_defer()) return thread_.defer(*this);
+  thread_.send_deferred();
+  send_now();
+}
+
+// Replies are deferred only while that is short, and only those that are.
+bool Connection::may_defer() const {
+  constexpr std::size_t most_of_one = 16 * 1024;
+  constexpr std::size_t most_of_all = 64 * 1024;
+  const resp::Output& output = thread_.output();
+  return output.size() <= most_of_all && output.size() - thread_.deferred_bytes() <= most_of_one && output.is_text() &&
+         pending_.empty() && !close_when_sent_ && thread_.dispatcher().clock().round_ms() == 0;
+}
+
+void Connection::send_text(std::string_view text) {
+  if (closed_) return;
+  if (pending_.empty()) {
+    iovec run{const_cast<char*>(text.data()), text.size()};
+    const ssize_t taken = write(&run, 1);
+    if (taken < 0) return close();
+    text.remove_prefix(static_cast<std::size_t>(taken));
+    if (text.empty()) return;
+    wait_for_reader();
+  }
+  pending_.append(text);
+  look_at_backlog();
+  if (!closed_) update_events();
+}
+
+void Connection::send_now() {
   resp::Output& output = thread_.output();
   bool ok = true;
   if (pending_.empty()) {
     ok = send_some(output);
     if (ok && !output.empty()) {
       keep_unsent(output);
-      reading_since_ = thread_.now();
-      read_since_ = 0;
+      wait_for_reader();
     }
   } else if (!output.empty()) {
     pending_.move_from(output);
   }
-  drop_output();
+  thread_.drop_replies();
   if (!ok) return close();
-  if (!pending_.empty()) {
-    account();
-    if (pending_.size() > thread_.limits().unread && !stranger()) behind_ = true;
-    check_output_limit();
-  }
+  if (!pending_.empty()) look_at_backlog();
 }
 
 void Connection::writable() {
@@ -630,7 +678,7 @@ void Connection::writable() {
 }
 
 void Connection::cut_off() {
-  drop_output();
+  thread_.drop_replies();
   thread_.dispatcher().stats().output_limit_disconnections.add();
   log_closing("the replies it waits for are too large (client-output-buffer-limit)");
   close();
@@ -791,6 +839,8 @@ void Connection::log_closing(std::string_view reason) {
 }
 
 void Connection::close() {
+  if (closed_) return;
+  thread_.send_deferred();
   if (closed_) return;
   closed_ = true;
   ::close(fd_);

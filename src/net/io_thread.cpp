@@ -28,6 +28,7 @@ std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) 
 IoThread::IoThread(command::Engine& engine, unsigned index)
     : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine.keyspace.memory()) {
   output_.set_account(&reply_memory_);
+  deferred_.reserve(most_deferred);
 }
 
 IoThread::~IoThread() { stop(); }
@@ -50,7 +51,7 @@ void IoThread::guarded(Connection& connection, Work&& work) {
   try {
     work();
   } catch (const std::bad_alloc&) {
-    drop_output();
+    drop_replies();
     output_.set_account(&reply_memory_);  // a long command's step may have taken it away
     connection.close();
   }
@@ -191,6 +192,7 @@ void IoThread::run() {
     if (to_tick_ > 0) tick_some();
     if (!waiting_.empty()) end_waits();
     if (!paused_.empty() && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
+    send_deferred();
     remove_dead();
   }
 }
@@ -264,6 +266,7 @@ void IoThread::serve(std::span<const epoll_event> ready) {
     if (batch_.full()) execute_batch();
   }
   execute_batch();
+  send_deferred();
 }
 
 // Connections that had more input than a batch takes get turns of one batch each. However many there are, the sockets are looked at
@@ -276,8 +279,9 @@ void IoThread::serve_unfinished() {
     unfinished_.pop_front();
     guarded(connection, [&] { connection.parse(batch_); });
     execute_batch();
-    if (monotonic_us() >= end) return;
+    if (monotonic_us() >= end) break;
   }
+  send_deferred();
 }
 
 void IoThread::serve_task(Connection& connection) {
@@ -316,7 +320,7 @@ void IoThread::execute_batch() {
 void IoThread::begin_tick() {
   next_tick_ = now() + tick_ms;
   to_tick_ = row_.size();
-  if (!std::exchange(busy_, false)) drop_output();
+  if (!std::exchange(busy_, false)) free_output();
 }
 
 void IoThread::tick_some() {
@@ -329,9 +333,45 @@ void IoThread::tick_some() {
   to_tick_ = std::min(to_tick_, row_.size());
 }
 
-void IoThread::drop_output() {
+void IoThread::free_output() {
+  send_deferred();
   output_.clear(0);
   reply_memory_.settle(0);
+}
+
+void IoThread::defer(Connection& connection) {
+  const std::size_t bytes = output_.size() - deferred_bytes_;
+  if (bytes == 0) return;
+  deferred_.push_back({&connection, bytes});
+  deferred_bytes_ += bytes;
+  deferred_end_ = output_.mark();
+  if (deferred_.size() == most_deferred) send_deferred();
+}
+
+void IoThread::send_deferred() {
+  // To close a connection sends them first, also one to which that could not be done.
+  if (deferred_.empty() || std::exchange(sending_deferred_, true)) return;
+  for (const auto& [connection, bytes] : deferred_) {
+    try {
+      connection->send_text(output_.text(bytes));
+    } catch (const std::bad_alloc&) {
+      connection->close();
+    }
+    output_.consume(bytes);
+  }
+  deferred_.clear();
+  deferred_bytes_ = 0;
+  sending_deferred_ = false;
+  if (output_.empty()) drop_replies();
+}
+
+void IoThread::drop_replies() {
+  if (deferred_.empty()) {
+    output_.clear(ReplyMemory::kept);
+  } else {
+    output_.truncate(deferred_end_);
+  }
+  reply_memory_.settle(output_.memory());
 }
 
 void IoThread::await_pause_end(const Connection& connection) {

@@ -4,7 +4,8 @@
 // The read buffer is small while a client is idle (10 000 idle clients must not cost more than 2 KB each) and grows
 // with what the client sends: to some KB for one that pipelines, and for a long request as its bytes arrive, never
 // because it announced them. Large arguments do not pass through it (arrival.hpp). Replies of all requests of a round
-// are gathered in the thread's output and sent with one system call; only what the socket does not take is kept here.
+// are gathered in the thread's output and sent with one system call, short ones together with those of other connections; only what
+// the socket does not take is kept here.
 
 #include <sys/types.h>
 
@@ -48,8 +49,10 @@ class Connection {
   /// Adds the requests that are complete in the input to the batch, as far as it takes them.
   void parse(Batch& batch);
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
-  /// After the last request of a batch: sends the replies and makes ready for the next round.
+  /// After the last request of a batch: sends the replies, or defers that, and makes ready for the next round.
   void finish();
+  /// Sends replies that were deferred.
+  void send_text(std::string_view text);
 
   /// Closes the socket; the object is destroyed at the end of the round.
   void close();
@@ -88,8 +91,13 @@ class Connection {
   bool waits_in_silence() const;
   bool waits_for_key() const;
   void send();
+  bool may_defer() const;
+  void send_now();
+  ssize_t write(iovec* runs, std::size_t count);
   bool send_some(resp::Output& output);
   void keep_unsent(resp::Output& output);
+  void wait_for_reader();
+  void look_at_backlog();
   void begin_reply();
   void end_reply(resp::Reply& reply);
   void wait_for(std::uint32_t events);
@@ -105,7 +113,6 @@ class Connection {
   void drop_consumed(bool now);
   bool spared() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
   void cut_off();
-  void drop_output();
   bool too_greedy(std::size_t input);
   void check_output_limit();
   void account();

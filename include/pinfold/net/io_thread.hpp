@@ -2,8 +2,8 @@
 // One I/O thread: an event loop and the connections that live on it. A connection never changes threads.
 //
 // Each round serves what is ready in three passes: receive and parse every ready connection; fetch the memory that
-// the requests will touch; execute in order and send. So a cache miss of one request overlaps with the work for
-// others, also when no client pipelines.
+// the requests will touch; execute in order. So a cache miss of one request overlaps with the work for others, also when no client
+// pipelines. Short replies are sent when all that was ready has been executed, or a millisecond is over.
 
 #include <atomic>
 #include <cstdint>
@@ -58,6 +58,15 @@ class IoThread {
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
+  /// The replies of the connection at hand, which end the output and are text alone, are sent with those of others: see send_deferred().
+  void defer(Connection& connection);
+  /// Bytes of the output, its first, that are not replies of the connection at hand.
+  std::size_t deferred_bytes() const { return deferred_bytes_; }
+  /// Sends what was deferred. To send while others wait for the processor would wake a client for each connection that it has; several
+  /// replies at once find it awake.
+  void send_deferred();
+  /// Forgets the replies of the connection at hand.
+  void drop_replies();
   /// When this round began.
   MonoMs now() const { return now_; }
   /// Bytes that follow from settings and the use of memory, at most a millisecond old.
@@ -101,7 +110,7 @@ class IoThread {
   void tick_some();
   void update_limits();
   std::uint64_t client_memory() const { return engine_.keyspace.memory().used(store::Use::clients); }
-  void drop_output();
+  void free_output();
   void make_clients_fit();
   bool too_many_abandoned_blobs() const {
     const std::int64_t unread = engine_.clients.unread_blobs.load(std::memory_order_relaxed);
@@ -121,7 +130,16 @@ class IoThread {
   EventLoop loop_;
   command::Dispatcher dispatcher_;
   ReplyMemory reply_memory_;
-  resp::Output output_;  // replies to the connection at hand
+  resp::Output output_;  // replies that were deferred, and then those to the connection at hand
+  struct Deferred {
+    Connection* connection;
+    std::size_t bytes;
+  };
+  static constexpr std::size_t most_deferred = 128;  // and by then they are sent
+  std::vector<Deferred> deferred_;  // in the order of the output
+  std::size_t deferred_bytes_ = 0;
+  std::size_t deferred_end_ = 0;  // Output::mark() behind them
+  bool sending_deferred_ = false;
   Batch batch_;
   MonoMs now_;
   MonoMs next_tick_;

@@ -60,6 +60,10 @@ class Output {
   /// Bytes waiting, blobs included.
   std::size_t size() const { return size_ - text_sent_ + blob_bytes_; }
   bool empty() const { return size() == 0; }
+  /// Whether no blob is among them.
+  bool is_text() const { return blob_bytes_ == 0; }
+  /// The first `count` of them, where no blob is among those. Valid until the output changes.
+  std::string_view text(std::size_t count) const { return {text_.get() + text_sent_, count}; }
   /// What the buffer itself occupies. Blobs are data, whoever holds them.
   std::size_t memory() const { return capacity_ + cuts_.capacity() * sizeof(Cut); }
   /// Bytes of all blobs that it holds, those parts included that are not to be sent (any more).
