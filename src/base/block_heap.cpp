@@ -122,6 +122,9 @@ char* BlockHeap::grow_mapping(char* block, std::size_t size, std::size_t bytes) 
     range = ranges_.at(block);
   }
   if (bytes <= range) return block;
+#ifdef __SANITIZE_THREAD__
+  bytes = std::max(bytes, range + range / 2);  // each time it is copied
+#endif
   char* const moved = remap(block, range, size, bytes);
   if (moved == nullptr) return nullptr;
   const std::lock_guard lock(mutex_);
