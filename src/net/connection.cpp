@@ -169,7 +169,7 @@ void Connection::receive() {
 
 // The client has closed its side, for sending at least. What it is still to get is sent.
 void Connection::end_input() {
-  thread_.send_deferred();
+  thread_.send_deferred();  // so that pending_ says whether all has been sent
   if (closed_) return;
   if (!held() && pending_.empty()) return close();
   input_ended_ = true;
@@ -381,6 +381,7 @@ void Connection::end_reply(resp::Reply& reply) {
   if (overflow == resp::Output::Overflow::none) [[likely]] return;
   if (overflow == resp::Output::Overflow::cap) return cut_off();
   thread_.output().take_back_reply();
+  thread_.reply_memory().settle(thread_.output().memory());
   const command::Row* const row = session_.shared.last_command.load(relaxed);
   const bool executed = row != nullptr && row->name == "exec";
   reply.error(executed ? "ERR the transaction was executed, but its replies would take more memory than clients may have "
@@ -614,31 +615,23 @@ void Connection::look_at_backlog() {
 }
 
 void Connection::send() {
-  if (may_defer()) return thread_.defer(*this);
+  if (pending_.empty() && !close_when_sent_ && thread_.defer(*this)) return;
   thread_.send_deferred();
+  if (closed_) return thread_.drop_replies();
   send_now();
 }
 
-// Replies are deferred only while that is short, and only those that are.
-bool Connection::may_defer() const {
-  constexpr std::size_t most_of_one = 16 * 1024;
-  constexpr std::size_t most_of_all = 64 * 1024;
-  const resp::Output& output = thread_.output();
-  return output.size() <= most_of_all && output.size() - thread_.deferred_bytes() <= most_of_one && output.is_text() &&
-         pending_.empty() && !close_when_sent_ && thread_.dispatcher().clock().round_ms() == 0;
-}
-
-void Connection::send_text(std::string_view text) {
+void Connection::send_deferred(std::string_view replies) {
   if (closed_) return;
   if (pending_.empty()) {
-    iovec run{const_cast<char*>(text.data()), text.size()};
+    iovec run{const_cast<char*>(replies.data()), replies.size()};
     const ssize_t taken = write(&run, 1);
     if (taken < 0) return close();
-    text.remove_prefix(static_cast<std::size_t>(taken));
-    if (text.empty()) return;
+    replies.remove_prefix(static_cast<std::size_t>(taken));
+    if (replies.empty()) return;
     wait_for_reader();
   }
-  pending_.append(text);
+  pending_.append(replies);
   look_at_backlog();
   if (!closed_) update_events();
 }

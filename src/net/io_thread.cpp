@@ -183,9 +183,13 @@ void IoThread::run() {
     dispatcher_.stats().cycles.add();
     if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
     serve(ready);
+    send_deferred();
     if (!unfinished_.empty()) serve_unfinished();
+    send_deferred();
     if (!handing_out_.empty()) hand_out_answers();
+    send_deferred();
     if (!tasks_.empty()) serve_tasks();
+    send_deferred();
     if (client_memory() > limits_.clients) [[unlikely]] make_clients_fit();
     if (too_many_abandoned_blobs()) [[unlikely]] free_abandoned_blobs();
     if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
@@ -264,9 +268,9 @@ void IoThread::serve(std::span<const epoll_event> ready) {
       if (!connection.has_more_input()) connection.parse(batch_);
     });
     if (batch_.full()) execute_batch();
+    send_overdue();
   }
   execute_batch();
-  send_deferred();
 }
 
 // Connections that had more input than a batch takes get turns of one batch each. However many there are, the sockets are looked at
@@ -279,9 +283,8 @@ void IoThread::serve_unfinished() {
     unfinished_.pop_front();
     guarded(connection, [&] { connection.parse(batch_); });
     execute_batch();
-    if (monotonic_us() >= end) break;
+    if (monotonic_us() >= end) return;
   }
-  send_deferred();
 }
 
 void IoThread::serve_task(Connection& connection) {
@@ -306,6 +309,7 @@ void IoThread::execute_batch() {
   if (size > 1) dispatcher_.prefetch({prepared.data(), size}, [this](std::size_t i) { return batch_.request(i).connection->session().db; });
   for (std::size_t i = 0; i < size; ++i) {
     Connection& connection = *batch_.request(i).connection;
+    if (i + 1 == size && batch_.is_large()) send_deferred();
     const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
     guarded(connection, [&] {
       connection.execute(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
@@ -339,21 +343,34 @@ void IoThread::free_output() {
   reply_memory_.settle(0);
 }
 
-void IoThread::defer(Connection& connection) {
+bool IoThread::defer(Connection& connection) {
+  constexpr std::size_t most_of_one = 16 * 1024;
+  constexpr std::size_t most_of_all = 64 * 1024;
   const std::size_t bytes = output_.size() - deferred_bytes_;
-  if (bytes == 0) return;
+  const bool is_short = bytes <= most_of_one && output_.size() <= most_of_all && output_.is_text();
+  // A buffer that has grown is given back at once.
+  if (!is_short || output_.memory() > ReplyMemory::kept) return false;
+  if (bytes == 0) return true;
+  const MonoMs now = dispatcher_.clock().now().mono;
+  if (deferred_.empty()) deferred_since_ = now;
   deferred_.push_back({&connection, bytes});
   deferred_bytes_ += bytes;
   deferred_end_ = output_.mark();
-  if (deferred_.size() == most_deferred) send_deferred();
+  if (deferred_.size() == most_deferred || now != deferred_since_) send_deferred();
+  return true;
+}
+
+// No reply is to wait for what takes long.
+void IoThread::send_overdue() {
+  if (!deferred_.empty() && dispatcher_.clock().now().mono != deferred_since_) send_deferred();
 }
 
 void IoThread::send_deferred() {
-  // To close a connection sends them first, also one to which that could not be done.
+  // close() calls this first. A connection whose write fails here calls it, too, and then it must do nothing.
   if (deferred_.empty() || std::exchange(sending_deferred_, true)) return;
   for (const auto& [connection, bytes] : deferred_) {
     try {
-      connection->send_text(output_.text(bytes));
+      connection->send_deferred(output_.text(bytes));
     } catch (const std::bad_alloc&) {
       connection->close();
     }

@@ -175,6 +175,7 @@ void Output::move_from(Output& other) {
   }
   const std::size_t before = size_;
   append(std::string_view(other.text_.get() + other.text_sent_, other.size_ - other.text_sent_));
+  if (overflow_ != Overflow::none) return other.clear(other.capacity_);
   work::entries(other.cuts_.size() - other.first_);
   const std::size_t cuts = cuts_.size() + other.cuts_.size() - other.first_;
   if (cuts > cuts_.capacity()) cuts_.reserve(std::max(cuts, 2 * cuts_.capacity()));
@@ -205,7 +206,7 @@ bool Output::enlarge(std::size_t size) {
   // Where the account allows less, by half of it and so on, but never by just what is needed: each growth may copy the block.
   const std::size_t least = capacity_ / 64;
   while (!allowed(std::max(needed, capacity_ + more), cuts_.capacity())) {
-    if (more <= least) return false;
+    if (more <= least || needed >= capacity_ + more) return false;
     more /= 2;
   }
   resize_text(std::max(needed, capacity_ + more));

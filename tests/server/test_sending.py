@@ -1,5 +1,6 @@
 """Short replies of many clients are sent together, when all that was ready has been executed: nobody's are lost, mixed up or late."""
 
+import itertools
 import socket
 import struct
 
@@ -23,9 +24,9 @@ def one_thread(start):
         yield server, admin
 
 
-def at_once(admin, *sends):
+def at_once(admin, *sends, seconds="0.3"):
     """Has all that is sent arrive while the thread is busy, so that it is ready in one round."""
-    admin.send(resp.encode(["DEBUG", "SLEEP", "0.3"]))
+    admin.send(resp.encode(["DEBUG", "SLEEP", seconds]))
     for send in sends:
         send()
     assert admin.read() == "OK"
@@ -90,6 +91,48 @@ def test_what_was_asked_for_before_the_end_is_sent(one_thread, ending, last):
     for i, client in enumerate(clients):
         assert client.read_until_closed() == bulk(b"e%d" % i) * 3 + last
         client.close()
+
+
+def test_a_reply_that_fails_takes_nothing_from_others(start):
+    """One that is too large for the memory of clients, and one that is larger than a client may leave unread."""
+    server = start("--threads", "1", "--enable-debug-command", "yes", "--maxmemory", "64mb", "--maxmemory-clients", "4mb",
+                   "--client-output-buffer-limit", "normal 6mb 0 0")  # fmt: skip
+    with server.connect() as admin:
+        admin.call("SET", "value", "v" * 1000)
+        admin.call("SET", "big", b"b" * 7_000_000)
+        requests = [
+            (("ECHO", "short"), b"$5\r\nshort\r\n"),
+            (("MGET", *["value"] * 9000), b"-ERR the reply would take more memory than clients may have (maxmemory-clients)\r\n"),
+            (("GET", "big"), b""),
+            (("ECHO", "s" * 30_000), bulk(b"s" * 30_000)),
+        ]
+        for order in itertools.permutations(requests):
+            clients = [server.connect() for _ in range(8)]
+            plans = [order[i // 2] for i in range(8)]
+            at_once(admin, *(lambda client=client, plan=plan: client.send(resp.encode(plan[0])) for client, plan in zip(clients, plans)), seconds="0.05")
+            for client, (_, expected) in zip(clients, plans):
+                client.socket.shutdown(socket.SHUT_WR)
+                assert client.read_until_closed() == expected
+                client.close()
+        eventually(lambda: info(admin)["connected_clients"] == "1")
+
+
+def test_a_reply_that_is_not_sent_leaves_no_memory(start):
+    server = start("--threads", "2", "--maxmemory", "256mb")
+    with server.connect() as admin, server.connect() as silent:
+        admin.call("SET", "value", "v" * 1000)
+        used = lambda: int(info(admin)["mem_clients_normal"])  # noqa: E731
+        before = used()
+        silent.send(resp.encode(["CLIENT", "REPLY", "OFF"]))
+        for _ in range(5):
+            silent.send(resp.encode(["MGET", *["value"] * 5000]))
+        eventually(lambda: info(admin)["cmdstat_mget"].startswith("calls=5,"))
+
+        def is_back():
+            silent.send(resp.encode(["PING"]))  # its thread is not idle
+            return used() < before + 1_000_000
+
+        eventually(is_back)
 
 
 def test_a_client_that_is_gone_does_not_keep_others_from_their_replies(one_thread):

@@ -51,8 +51,8 @@ class Connection {
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
   /// After the last request of a batch: sends the replies, or defers that, and makes ready for the next round.
   void finish();
-  /// Sends replies that were deferred.
-  void send_text(std::string_view text);
+  /// Sends replies of it that were deferred.
+  void send_deferred(std::string_view replies);
 
   /// Closes the socket; the object is destroyed at the end of the round.
   void close();
@@ -91,7 +91,6 @@ class Connection {
   bool waits_in_silence() const;
   bool waits_for_key() const;
   void send();
-  bool may_defer() const;
   void send_now();
   ssize_t write(iovec* runs, std::size_t count);
   bool send_some(resp::Output& output);

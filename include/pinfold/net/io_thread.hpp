@@ -3,7 +3,7 @@
 //
 // Each round serves what is ready in three passes: receive and parse every ready connection; fetch the memory that
 // the requests will touch; execute in order. So a cache miss of one request overlaps with the work for others, also when no client
-// pipelines. Short replies are sent when all that was ready has been executed, or a millisecond is over.
+// pipelines. Short replies are sent together when all that was ready has been executed, or the clock's millisecond is over.
 
 #include <atomic>
 #include <cstdint>
@@ -58,12 +58,12 @@ class IoThread {
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
-  /// The replies of the connection at hand, which end the output and are text alone, are sent with those of others: see send_deferred().
-  void defer(Connection& connection);
+  /// Takes over the replies of the connection at hand, which end the output, to be sent with those of others. False if they are not short.
+  /// A client process with many connections sleeps while it has nothing to read, and to wake it costs the sender: the first of several
+  /// replies wakes it, the others find it awake. A connection is not parsed or executed again before its deferred replies were sent.
+  bool defer(Connection& connection);
   /// Bytes of the output, its first, that are not replies of the connection at hand.
   std::size_t deferred_bytes() const { return deferred_bytes_; }
-  /// Sends what was deferred. To send while others wait for the processor would wake a client for each connection that it has; several
-  /// replies at once find it awake.
   void send_deferred();
   /// Forgets the replies of the connection at hand.
   void drop_replies();
@@ -110,6 +110,7 @@ class IoThread {
   void tick_some();
   void update_limits();
   std::uint64_t client_memory() const { return engine_.keyspace.memory().used(store::Use::clients); }
+  void send_overdue();
   void free_output();
   void make_clients_fit();
   bool too_many_abandoned_blobs() const {
@@ -135,10 +136,11 @@ class IoThread {
     Connection* connection;
     std::size_t bytes;
   };
-  static constexpr std::size_t most_deferred = 128;  // and by then they are sent
+  static constexpr std::size_t most_deferred = 128;  // when there are so many, they are sent
   std::vector<Deferred> deferred_;  // in the order of the output
   std::size_t deferred_bytes_ = 0;
-  std::size_t deferred_end_ = 0;  // Output::mark() behind them
+  std::size_t deferred_end_ = 0;  // Output::mark() behind them, which stays when some were sent
+  MonoMs deferred_since_;
   bool sending_deferred_ = false;
   Batch batch_;
   MonoMs now_;

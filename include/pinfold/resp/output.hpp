@@ -5,7 +5,8 @@
 // O(N) steps, however small the pieces are that the socket takes.
 // An account is asked before the buffer grows. A reply that it does not allow, or that is larger than the cap, overflows: the output
 // goes back to where that reply began and takes no more of it, and what was there before stays.
-// Not thread-safe; each I/O thread has one for the command at hand, each connection one for what is left over.
+// Not thread-safe; each I/O thread has one for short replies that go out together and the command at hand, each connection one for
+// what is left over.
 
 #include <sys/uio.h>
 
@@ -81,7 +82,8 @@ class Output {
   /// Why the reply is not there as a whole.
   Overflow overflow() const { return overflow_; }
 
-  /// Where a later truncate() may cut back to, to take back what was written since: nothing may be consumed in between.
+  /// Where a later truncate() may cut back to, to take back what was written since: only bytes before it may be
+  /// consumed in between, and nothing cleared.
   std::size_t mark() const { return size_; }
   /// A reply that is taken back as a whole has not overflowed.
   void truncate(std::size_t mark);
@@ -97,8 +99,8 @@ class Output {
   /// Gives back the memory of what was consumed, once that is most of it.
   void compact();
 
-  /// Takes over everything in `other`, which is then empty. Copies text; a blob of which only the last bytes are left is copied
-  /// as well, to let go of it. The account is not asked.
+  /// Takes over everything in `other`, which is then empty. Copies text, for which the account is asked, if there is one; a blob of which
+  /// only the last bytes are left is copied as well, to let go of it.
   void move_from(Output& other);
 
  private:

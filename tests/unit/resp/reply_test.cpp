@@ -281,6 +281,53 @@ TEST_CASE("a reply that the account does not allow is taken back, before its byt
   CHECK((sent_of(output) == expected));
 }
 
+TEST_CASE("what goes wrong with a reply leaves those before it, some of which have been sent") {
+  Allowance allowance(100'000);
+  Output output;
+  output.set_account(&allowance);
+  Reply reply(output, 2);
+  const std::string first(3000, 'a');
+  const std::string second(5000, 'b');
+  output.append(first);
+  output.append(second);
+  const std::size_t behind = output.mark();
+  output.begin_reply(SIZE_MAX);
+  SECTION("too large for the account") {
+    for (int i = 0; i < 1000; ++i) reply.bulk(std::string(1000, 'x'));
+    CHECK(output.overflow() == Output::Overflow::account);
+    output.consume(first.size());
+    output.take_back_reply();
+  }
+  SECTION("larger than the cap") {
+    output.begin_reply(output.size() + 2000);
+    reply.bulk(blob_of(std::string(20'000, 'x')));
+    CHECK(output.overflow() == Output::Overflow::cap);
+    output.consume(first.size());
+    output.truncate(behind);
+  }
+  SECTION("dropped") {
+    reply.bulk(std::string(30'000, 'x'));
+    reply.bulk(blob_of(std::string(20'000, 'x')));
+    output.consume(first.size());
+    output.truncate(behind);
+  }
+  SECTION("moved to where there is no room for it") {
+    Output other;
+    Reply to_other(other, 2);
+    for (int i = 0; i < 200; ++i) to_other.bulk(std::string(1000, 'x'));
+    to_other.bulk(blob_of(std::string(20'000, 'x')));
+    output.consume(first.size());
+    output.move_from(other);
+    CHECK(output.overflow() == Output::Overflow::account);
+    CHECK((output.held_bytes() == 0 && other.empty()));
+    output.take_back_reply();
+  }
+  CHECK(output.overflow() == Output::Overflow::none);
+  CHECK(output.text(output.size()) == second);
+  output.consume(second.size());
+  CHECK((output.empty() && output.held_bytes() == 0));
+}
+
 TEST_CASE("a reply that comes near what the account allows is enlarged few times") {
   const std::size_t most = GENERATE(10'000, 1 << 20, 10 << 20, 30'000'001);
   Allowance allowance(most);
