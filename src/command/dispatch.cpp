@@ -262,6 +262,7 @@ std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, con
   positions_.clear();
   keys_.clear();
   if (!extract_keys(row, args, positions_)) return {};
+  keys_.reserve(positions_.size());  // just so many: the parser has asked the account for them
   for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
   locks_.acquire(keys_);
   return keys_;
@@ -329,9 +330,10 @@ void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, st
   if (row != nullptr && error == out_of_memory_error) note_out_of_memory(session, *row, engine_);
   if (row != nullptr && is_exec(*row)) {
     end_transaction(session, engine_);
-    release_watched(session, engine_, locks_);
-    locks_.release();
-    reply.error("EXECABORT Transaction discarded because of: " + std::string(error));
+    Call call(*row, {}, reply, session, engine_, clock_, {}, locks_);
+    const Release release{locks_};
+    release_watched(call, "EXECABORT Transaction discarded because of: " + std::string(error), true);
+    if (is_task(session)) return;  // which replies later
   } else if (error.starts_with(wrong_arity)) {
     reply.error("ERR " + std::string(error));
   } else {
@@ -377,6 +379,11 @@ bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mod
   constexpr std::uint32_t changes = kWrite | kMayReplicate;
   if ((row.flags & changes) != 0) return true;
   return is_exec(row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
+}
+
+bool may_take_long(const Session& session, const Prepared& prepared) {
+  constexpr std::size_t many = 64;
+  return session.transaction != nullptr && session.transaction->queue.size() > many && prepared.row != nullptr && is_exec(*prepared.row);
 }
 
 void Dispatcher::release_memory() {

@@ -20,6 +20,12 @@ namespace {
 std::uint64_t memory_of(const Call& call) {
   return Queued::memory(call.args, call.large != nullptr ? call.large->bytes() : 0);
 }
+
+std::string kept_changing(const Call& call) {
+  std::string name(call.row.name);
+  std::transform(name.begin(), name.end(), name.begin(), upper);
+  return "ERR the value of " + name + " kept changing while it was looked at, try again";
+}
 }  // namespace
 
 PreparedWrite::PreparedWrite(Call& call, std::uint64_t wanted)
@@ -53,14 +59,15 @@ bool PreparedWrite::step(Call& call) {
     again.in_transaction = false;
     again.large = request_->large();
     again.may_retry = wanted_ == 0;
-    const bool done = write(again, tries_ + 1 >= most_tries);
+    const bool done = write(again, tries_ + 1 == most_tries);
     const bool lacks_room = again.wanted != 0 && again.may_retry;
     if (done && !lacks_room) return true;
     call.held.release();
     if (lacks_room) {
       wanted_ = again.wanted;
-    } else {
-      ++tries_;
+    } else if (++tries_ == most_tries) {
+      call.reply.error(kept_changing(call));
+      return true;
     }
     if (monotonic_us() >= end) return false;
   }
@@ -111,9 +118,7 @@ class GrowTask : public PreparedWrite {
 
   bool write(Call& call, bool last) override {
     growth_.wanted = false;
-    // The block of the last try is used if it can be; else what it would take is made with the key locked.
     growth_.may_wait = !last;
-    growth_.may_copy_all = last;
     return write_(call, &growth_);
   }
 
@@ -143,6 +148,7 @@ bool reply_not_grown(Call& call, const store::Growth* growth) {
   if (growth == nullptr) return call.out_of_memory(), true;
   if (growth->wanted) return false;
   if (!growth->refused) return call.out_of_memory(), true;
+  if (!call.in_transaction) return call.reply.error(kept_changing(call)), true;
   std::string name(call.row.name);
   std::transform(name.begin(), name.end(), name.begin(), upper);
   call.reply.error("ERR " + name + " inside MULTI copies values of " + std::to_string(store::Growth::most_without_waiting / 1024) +
@@ -178,7 +184,7 @@ class InspectTask : public PreparedWrite {
   }
 
   bool write(Call& call, bool last) override {
-    if (write_(call, last ? nullptr : &known_)) return true;
+    if (write_(call, last && known_.argument != 0 ? nullptr : &known_)) return true;
     digest_ = RunningDigest();
     at_ = 0;
     return false;

@@ -309,7 +309,8 @@ void IoThread::execute_batch() {
   if (size > 1) dispatcher_.prefetch({prepared.data(), size}, [this](std::size_t i) { return batch_.request(i).connection->session().db; });
   for (std::size_t i = 0; i < size; ++i) {
     Connection& connection = *batch_.request(i).connection;
-    if (i + 1 == size && batch_.is_large()) send_deferred();
+    // What has been done does not wait for what may take long.
+    if (command::may_take_long(batch_.request(i).connection->session(), prepared[i]) || (i + 1 == size && batch_.is_large())) send_deferred();
     const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
     guarded(connection, [&] {
       connection.execute(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
@@ -365,9 +366,9 @@ void IoThread::send_overdue() {
   if (!deferred_.empty() && dispatcher_.clock().now().mono != deferred_since_) send_deferred();
 }
 
-void IoThread::send_deferred() {
+void IoThread::send_all_deferred() {
   // close() calls this first. A connection whose write fails here calls it, too, and then it must do nothing.
-  if (deferred_.empty() || std::exchange(sending_deferred_, true)) return;
+  if (std::exchange(sending_deferred_, true)) return;
   for (const auto& [connection, bytes] : deferred_) {
     try {
       connection->send_deferred(output_.text(bytes));

@@ -168,6 +168,8 @@ void Output::forget_sent() {
 }
 
 void Output::move_from(Output& other) {
+  if (overflow_ == Overflow::none && (other.size() > cap_ || size() > cap_ - other.size())) give_up(Overflow::cap);
+  if (overflow_ != Overflow::none) return other.clear(other.capacity_);
   if (other.blob_sent_ > 0) {
     Cut& cut = other.cuts_[other.first_];
     append(std::move(cut.blob), cut.skip + other.blob_sent_, cut.length - other.blob_sent_);

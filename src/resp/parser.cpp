@@ -16,7 +16,7 @@ constexpr std::size_t kept_memory = 16 * 1024;
 constexpr const char* too_many = "too many arguments for the memory that clients may have (maxmemory-clients)";
 
 std::size_t most_arguments(const Limits& limits, std::size_t bytes_each) {
-  return std::max(limits.memory / bytes_each, Parser::few_arguments);
+  return std::max(limits.memory / (bytes_each + Parser::bytes_when_executed), Parser::few_arguments);
 }
 
 int hex_digit(char c) {

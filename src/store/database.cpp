@@ -188,7 +188,7 @@ char* Database::grow(const Key& key, std::size_t size, Growth* growth) {
         growth->want(size, capacity, table->share_block(key));
         return nullptr;
       }
-      growth->refused = plan.copied > Growth::most_without_waiting && !growth->may_copy_all;
+      growth->refused = plan.copied > Growth::most_without_waiting;
       if (growth->refused) return nullptr;
     }
     if (!has_room(plan.cost)) return nullptr;

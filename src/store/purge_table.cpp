@@ -106,6 +106,7 @@ bool Table::sweep_entry(Ref ref, Budget& budget) {
   const Blob shared = block != nullptr ? Blob::share(block) : Blob();
   const std::string copy(block == nullptr ? entry(ref).key() : std::string_view());
   work::bytes(copy.size());
+  budget.take(0, copy.size());
   const std::uint64_t hash = hash_of(ref);
   const Index::Slot left = apply_purge({shared ? shared.view() : copy, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge);
   return left && *left.ref == ref;

@@ -209,6 +209,10 @@ DIFFERENCES = [
         "Of more than 256 KB in all, BITOP begins anew if a source changes before its result is stored; after eight tries it answers `ERR the sources of BITOP kept changing while they were combined, try again`.", never_sent,
     ),  # fmt: skip
     Difference(
+        ("APPEND", "SETRANGE", "SETBIT", "BITFIELD", "SET", "DELEX", "DELIFEQ"), BY_DESIGN,
+        "Where the block of a value of more than 256 KB has to be copied, or what is there to be looked at (IFEQ, IFDEQ ...), that is done with nothing locked, and anew if the value changes meanwhile; after 32 tries they do it as in EXEC (a megabyte at most) or answer `ERR the value of <command> kept changing while it was looked at, try again`.", never_sent,
+    ),  # fmt: skip
+    Difference(
         ("EXEC",), BY_DESIGN,
         "A command that takes long is run in steps with nothing locked, which EXEC cannot: there KEYS is refused in a database of more than 512 keys, and RANDOMKEY if it meets only keys whose time is up.", never_sent,
     ),  # fmt: skip

@@ -111,6 +111,19 @@ def test_a_hard_limit_on_output_disconnects_and_is_counted(start):
         assert info(admin, "stats")["client_output_buffer_limit_disconnections"] == "1"
 
 
+@pytest.mark.parametrize("request_", [("GET", "big"), ("SCAN", "0", "COUNT", "500"), ("SCAN", "0", "COUNT", "5000"), ("KEYS", "*")], ids=" ".join)
+def test_a_single_reply_beyond_a_hard_limit_closes_its_client(start, request_):
+    """Whatever it consists of: values or names that are sent from where they lie."""
+    server = start("--client-output-buffer-limit", "normal 100000 0 0")
+    with server.connect() as admin, server.connect() as client:
+        admin.call("SET", "big", "x" * 1_000_000)
+        for i in range(60):
+            admin.call("SET", f"{i}".encode() + b"n" * 40_000, "v")
+        client.send(resp.encode(request_))
+        assert len(client.read_until_closed()) < 100_000
+        assert info(admin, "stats")["client_output_buffer_limit_disconnections"] == "1"
+
+
 def test_replies_that_together_exceed_a_hard_limit_wait_for_their_reader(start):
     server = start("--client-output-buffer-limit", "normal 1mb 0 0")
     with server.connect() as admin, server.connect() as late:

@@ -303,7 +303,7 @@ def test_a_key_that_was_gone_when_watched_during_a_pause_may_be_removed(client, 
 
 
 @pytest.mark.skipif(is_redis(), reason="Redis forgets them in one go")
-@pytest.mark.parametrize("end", [("UNWATCH",), ("RESET",), ("DISCARD",), ("EXEC",), None], ids=lambda end: end[0] if end else "close")
+@pytest.mark.parametrize("end", [("UNWATCH",), ("RESET",), ("DISCARD",), ("EXEC",), ("EXEC", "x"), None], ids=lambda end: "-".join(end) if end else "close")
 def test_many_watched_keys_are_forgotten_while_others_are_served(start, end):
     """The only thread goes through many rounds meanwhile, and in each of them serves whoever asks."""
     server = start("--threads", "1")

@@ -22,6 +22,9 @@ struct Prepared {
   LargeArguments* large = nullptr;  // of the request, if it has any
 };
 
+/// Whether a request is of those whose length its arguments do not show.
+bool may_take_long(const Session& session, const Prepared& prepared);
+
 /// One per I/O thread; holds scratch space so that a command allocates nothing of its own. Not thread-safe.
 class Dispatcher {
  public:

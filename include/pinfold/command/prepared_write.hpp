@@ -1,7 +1,7 @@
 #pragma once
 // Writes that need something which takes long before they can be executed: a larger block for a value, its digest or a comparison. That is made
 // as a task, with nothing locked; then the command is executed, and if the value has changed meanwhile it begins anew. After some tries it
-// does everything with the key locked, rather than lose to other writers for ever.
+// does what is no more than EXEC may do with the key locked, or gives up with an error.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,14 +33,14 @@ class PreparedWrite : public Task {
 
   /// Does a piece of what is to be done before, until `end_us`; with `failed` an error has been replied.
   virtual Progress prepare(Call& call, std::int64_t end_us) = 0;
-  /// Executes the command. False, and nothing has been done or replied, if something has to be prepared first, which a `last` try may not
-  /// ask for.
+  /// Executes the command. False, and nothing has been done or replied, if something has to be prepared first. A `last` try does what EXEC
+  /// would do with the key locked.
   virtual bool write(Call& call, bool last) = 0;
 
   store::GradualRoom room_;  // first for what is prepared, then for what the command lacks
 
  private:
-  static constexpr unsigned most_tries = 4;
+  static constexpr unsigned most_tries = 32;
 
   ClientMemory memory_;
   std::optional<Queued> request_;  // nothing if there is no memory for it

@@ -64,7 +64,9 @@ class IoThread {
   bool defer(Connection& connection);
   /// Bytes of the output, its first, that are not replies of the connection at hand.
   std::size_t deferred_bytes() const { return deferred_bytes_; }
-  void send_deferred();
+  void send_deferred() {
+    if (!deferred_.empty()) send_all_deferred();
+  }
   /// Forgets the replies of the connection at hand.
   void drop_replies();
   /// When this round began.
@@ -111,6 +113,7 @@ class IoThread {
   void update_limits();
   std::uint64_t client_memory() const { return engine_.keyspace.memory().used(store::Use::clients); }
   void send_overdue();
+  void send_all_deferred();
   void free_output();
   void make_clients_fit();
   bool too_many_abandoned_blobs() const {

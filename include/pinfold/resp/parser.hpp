@@ -21,7 +21,7 @@ struct Limits {
   std::int64_t arguments;
   std::int64_t bulk;
   bool authenticated;
-  /// Bytes that the places of a command's arguments may take (bytes_per_argument each).
+  /// Bytes that the places of a command's arguments may take, together with what is made of them where it is executed.
   std::size_t memory = std::numeric_limits<std::size_t>::max();
   /// An argument of this many bytes or more is a body. At most `bulk`; beyond it, there are none.
   std::int64_t body = std::numeric_limits<std::int64_t>::max();
@@ -32,6 +32,8 @@ class Parser {
   /// What an argument takes here beside its bytes, at most, and what a word of an inline command takes.
   static constexpr std::size_t bytes_per_argument = 24;
   static constexpr std::size_t bytes_per_word = 48;
+  /// The same where the command is executed: a key, and its position.
+  static constexpr std::size_t bytes_when_executed = 28;
   /// Whatever the limits say, a command may have so many arguments.
   static constexpr std::size_t few_arguments = 1024;
 

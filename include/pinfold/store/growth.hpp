@@ -18,9 +18,8 @@ struct Growth {
   /// The same where nobody can wait.
   static constexpr std::size_t most_without_waiting = 1024 * 1024;
 
-  /// Set by the caller: whether it can do so, and if it cannot, whether more may be copied than that.
+  /// Set by the caller: whether it can do so.
   bool may_wait = true;
-  bool may_copy_all = false;
   /// Set by resize() where it returned null: the caller is to make the block, or would have to and may not.
   bool wanted = false;
   bool refused = false;
