@@ -216,7 +216,8 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
 }
 
 void make_room_for_plain_leases(Call& call) {
-  // To find out which keys have a policy takes longer, and mostly there is room for leases of all of them.
+  if (call.in_transaction) return;
+  // To find out which keys have a policy takes longer. Where there is room for leases of all of them, it need not be known.
   std::size_t bytes = 0;
   for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_lease(key.text, {});
   if (call.engine.keyspace.has_room(bytes)) return;

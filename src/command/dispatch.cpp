@@ -262,7 +262,7 @@ std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, con
   positions_.clear();
   keys_.clear();
   if (!extract_keys(row, args, positions_)) return {};
-  keys_.reserve(positions_.size());  // just so many: the parser has asked the account for them
+  keys_.reserve(positions_.size());  // just so many: the parser's limit allows for them
   for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
   locks_.acquire(keys_);
   return keys_;

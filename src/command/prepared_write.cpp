@@ -184,7 +184,8 @@ class InspectTask : public PreparedWrite {
   }
 
   bool write(Call& call, bool last) override {
-    if (write_(call, last && known_.argument != 0 ? nullptr : &known_)) return true;
+    if (write_(call, &known_)) return true;
+    if (last && known_.argument != 0) return write_(call, nullptr);
     digest_ = RunningDigest();
     at_ = 0;
     return false;

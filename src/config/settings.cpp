@@ -52,7 +52,8 @@ constexpr Setting kTable[] = {
      "replies that were not read. Large values do not count, they are data. Beyond it those that take most are "
      "disconnected, first clients that have not authenticated, but for clients with CLIENT NO-EVICT on. A client with more than "
      "a sixteenth of it in unread replies (at least 1 MB, at most 16 MB) must read before it is served further, and a reply for "
-     "which there is no room is answered with an error. In bytes, 128 KB at least, or in percent of maxmemory, "
+     "which there is no room is answered with an error. A request has at most as many arguments as there is room for, with 52 bytes each beside "
+     "their own; one with more closes its connection. In bytes, 128 KB at least, or in percent of maxmemory, "
      "then 4 MB at least. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
      "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,

@@ -182,6 +182,7 @@ void IoThread::run() {
     read_clock();
     dispatcher_.stats().cycles.add();
     if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
+    send_deferred();  // of what other threads have asked for
     serve(ready);
     send_deferred();
     if (!unfinished_.empty()) serve_unfinished();
@@ -310,7 +311,7 @@ void IoThread::execute_batch() {
   for (std::size_t i = 0; i < size; ++i) {
     Connection& connection = *batch_.request(i).connection;
     // What has been done does not wait for what may take long.
-    if (command::may_take_long(batch_.request(i).connection->session(), prepared[i]) || (i + 1 == size && batch_.is_large())) send_deferred();
+    if (command::may_take_long(connection.session(), prepared[i]) || (i + 1 == size && batch_.is_large())) send_deferred();
     const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
     guarded(connection, [&] {
       connection.execute(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
@@ -350,8 +351,11 @@ bool IoThread::defer(Connection& connection) {
   const std::size_t bytes = output_.size() - deferred_bytes_;
   const bool is_short = bytes <= most_of_one && output_.size() <= most_of_all && output_.is_text();
   // A buffer that has grown is given back at once.
-  if (!is_short || output_.memory() > ReplyMemory::kept) return false;
-  if (bytes == 0) return true;
+  if (!is_short || output_.has_grown(ReplyMemory::kept)) return false;
+  if (bytes == 0) {
+    send_overdue();
+    return true;
+  }
   const MonoMs now = dispatcher_.clock().now().mono;
   if (deferred_.empty()) deferred_since_ = now;
   deferred_.push_back({&connection, bytes});

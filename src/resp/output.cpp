@@ -8,10 +8,6 @@
 
 namespace pinfold::resp {
 
-namespace {
-constexpr std::size_t kept_cuts = 256;  // by clear()
-}
-
 void Output::append(Blob blob) {
   const std::size_t size = blob.size();
   append(std::move(blob), 0, size);
@@ -95,10 +91,8 @@ void Output::give_up(Overflow why) {
 void Output::clear(std::size_t keep) {
   size_ = text_sent_ = blob_sent_ = blob_bytes_ = held_bytes_ = reply_ = first_ = 0;
   overflow_ = Overflow::none;
-  if (!cuts_.empty()) {
-    cuts_.clear();
-    if (cuts_.capacity() > kept_cuts) std::vector<Cut>().swap(cuts_);
-  }
+  cuts_.clear();
+  if (cuts_.capacity() > kept_cuts) std::vector<Cut>().swap(cuts_);
   if (capacity_ > keep) {
     text_.reset();
     capacity_ = 0;

@@ -224,8 +224,9 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
     const auto length = static_cast<std::size_t>(bulk_length_);
     if (input.size() < position_ || input.size() - position_ < length + 2) return Result::need_more;
     if (spans_.size() == spans_.capacity()) [[unlikely]] {
-      if (spans_.size() >= most_arguments(limits, bytes_per_argument)) return fail(too_many);
-      make_room();
+      const std::size_t most = most_arguments(limits, bytes_per_argument);
+      if (spans_.size() >= most) return fail(too_many);
+      make_room(most);
     }
     spans_.push_back({static_cast<std::uint32_t>(position_), static_cast<std::uint32_t>(length)});
     position_ += length + 2;
@@ -235,10 +236,10 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
   return finish(input);
 }
 
-// For more spans: as many again, but no more than are to come. What was announced is not trusted with more than has come.
-void Parser::make_room() {
+// For more spans, `most` in all: as many again, but no more than are to come. What was announced is not trusted with more than has come.
+void Parser::make_room(std::size_t most) {
   constexpr std::size_t least = 16;
-  spans_.reserve(spans_.size() + std::min(std::max(spans_.size(), least), static_cast<std::size_t>(remaining_)));
+  spans_.reserve(spans_.size() + std::min({std::max(spans_.size(), least), static_cast<std::size_t>(remaining_), most - spans_.size()}));
 }
 
 Parser::Result Parser::finish(std::string_view input) {

@@ -210,7 +210,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("APPEND", "SETRANGE", "SETBIT", "BITFIELD", "SET", "DELEX", "DELIFEQ"), BY_DESIGN,
-        "Where the block of a value of more than 256 KB has to be copied, or what is there to be looked at (IFEQ, IFDEQ ...), that is done with nothing locked, and anew if the value changes meanwhile; after 32 tries they do it as in EXEC (a megabyte at most) or answer `ERR the value of <command> kept changing while it was looked at, try again`.", never_sent,
+        "Where the block of a value of more than 256 KB has to be copied, or what is there to be looked at (IFEQ, IFDEQ ...), that is done with nothing locked, and anew if the value changes meanwhile; after 32 tries they do it with the key locked (copy a megabyte at most, or compare what the request names) or answer `ERR the value of <command> kept changing while it was looked at, try again`.", never_sent,
     ),  # fmt: skip
     Difference(
         ("EXEC",), BY_DESIGN,

@@ -58,7 +58,8 @@ class IoThread {
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
-  /// Takes over the replies of the connection at hand, which end the output, to be sent with those of others. False if they are not short.
+  /// Takes over the replies of the connection at hand, which end the output, to be sent with those of others. False if they are not short,
+  /// or the output has grown.
   /// A client process with many connections sleeps while it has nothing to read, and to wake it costs the sender: the first of several
   /// replies wakes it, the others find it awake. A connection is not parsed or executed again before its deferred replies were sent.
   bool defer(Connection& connection);

@@ -89,8 +89,10 @@ class Output {
   void truncate(std::size_t mark);
   /// Takes back the reply that has begun, and gives its memory back.
   void take_back_reply();
-  /// Forgets everything; gives the buffer back if it has grown past `keep`.
+  /// Forgets everything; gives the buffer back if it has grown past `keep`, and the places of blobs if there were many.
   void clear(std::size_t keep);
+  /// Whether clear() would give memory back.
+  bool has_grown(std::size_t keep) const { return capacity_ > keep || cuts_.capacity() > kept_cuts; }
 
   /// The first runs of bytes to send, at most `limit`, written to `runs`; returns how many. Valid until the output changes.
   std::size_t gather(iovec* runs, std::size_t limit) const;
@@ -104,6 +106,7 @@ class Output {
   void move_from(Output& other);
 
  private:
+  static constexpr std::size_t kept_cuts = 256;
   struct Cut {
     std::size_t at;  // text bytes before the blob
     Blob blob;

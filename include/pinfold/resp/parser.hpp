@@ -90,7 +90,7 @@ class Parser {
   Result inline_command(std::string_view input, const Limits& limits);
   Result fail(std::string message);
   Result finish(std::string_view input);
-  void make_room();
+  void make_room(std::size_t most);
   void begin_next(std::size_t at);
 
   std::size_t start_ = 0;           // where the command in progress starts

@@ -1,7 +1,5 @@
 #include <string>
-#include <string_view>
 #include <utility>
-#include <vector>
 
 #include "harness.hpp"
 
@@ -76,26 +74,6 @@ TEST_CASE("conditions: a large value is looked at in a task, if it may be what t
   CHECK((run("SET", "k", "w", "IFNE", value, "GET") == std::pair(true, bulk(value))));
   CHECK((run("SET", "k", "w", "IFNE", value + "v") == std::pair(false, std::string("+OK\r\n"))));
   CHECK((run("DELIFEQ", "k", "v") == std::pair(false, std::string(":0\r\n"))));
-}
-
-TEST_CASE("conditions: a large value that keeps changing is given up instead of keeping it locked") {
-  const std::vector<std::string_view> request = {"DELEX", "k", "IFDEQ", "0123456789abcdef"};
-  Server server;
-  Client client(server);
-  Client writer(server);
-  // More than a step does.
-  auto change = [&, n = 0]() mutable { writer.run("SET", "k", std::string(16'000'000, static_cast<char>('a' + n++ % 26))); };
-  change();
-  pinfold::resp::Output output;
-  pinfold::resp::Reply reply(output, 2);
-  server.dispatcher.execute(client.session, request, reply);
-  REQUIRE(client.session.wait != nullptr);
-  while (client.session.wait != nullptr) {
-    change();
-    server.dispatcher.step(client.session, reply);
-  }
-  CHECK(text_of(output) == "-ERR the value of DELEX kept changing while it was looked at, try again\r\n");
-  CHECK(client.run("STRLEN", "k") == ":16000000\r\n");
 }
 
 TEST_CASE("conditions: wrong ones are refused") {

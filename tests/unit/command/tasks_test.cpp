@@ -1,9 +1,15 @@
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "harness.hpp"
 
+#include "pinfold/command/prepared_write.hpp"
+
 #include <catch2/catch.hpp>
 
+namespace resp = pinfold::resp;
+namespace store = pinfold::store;
 using namespace pinfold::command;
 
 TEST_CASE("tasks: a SCAN that asks for much waits behind what is short, and one that asks for little does not") {
@@ -30,4 +36,66 @@ TEST_CASE("tasks: in a round that has taken long, no long command makes its firs
   server.now += 3;
   client.run("DIGEST", "k");
   CHECK(client.steps > 0);
+}
+
+namespace {
+// A large value that is never what it was, and a command that would change it.
+struct Changing {
+  Changing() { client.run("SET", "k", "v"); }
+
+  template <class Begin>
+  std::string reply_to(std::vector<std::string_view> args, Begin&& begin) {
+    tries = 0;
+    resp::Output output;
+    resp::Reply reply(output, 2);
+    store::Keyspace::Locks locks(server.engine.keyspace);
+    Call call(*find_command(args), args, reply, client.session, server.engine, server.dispatcher.clock(), {}, locks);
+    begin(call);
+    locks.release();
+    while (client.session.wait != nullptr) server.dispatcher.step(client.session, reply);
+    return text_of(output);
+  }
+
+  Server server;
+  Client client{server};
+  static inline unsigned tries = 0;
+};
+constexpr unsigned most_tries = 32;
+}  // namespace
+
+TEST_CASE("tasks: a write that needs a look at a large value which keeps changing gives up instead of keeping it locked") {
+  Changing value;
+  const std::string text(1'000'000, 'v');
+  const bool names_it = GENERATE(false, true);
+  const auto known = [&] {
+    store::Value found;
+    found.text = text;
+    return KnownValue{KeptValue(found), names_it ? std::size_t{3} : std::size_t{0}, {}, false};
+  };
+  const std::string reply = value.reply_to({"DELEX", "k", names_it ? "IFEQ" : "IFDEQ", text}, [&](Call& call) {
+    inspect_and_write(call, [](Call& again, KnownValue* of) {
+      ++Changing::tries;
+      if (of == nullptr) again.reply.simple("compared with the key locked");
+      return of == nullptr;
+    }, known());
+  });
+  CHECK(reply == (names_it ? "+compared with the key locked\r\n" : "-ERR the value of DELEX kept changing while it was looked at, try again\r\n"));
+  CHECK(Changing::tries == most_tries + (names_it ? 1 : 0));
+}
+
+TEST_CASE("tasks: a value that must be copied to grow, and keeps changing, is copied as in EXEC at last, or the write gives up") {
+  Changing value;
+  const std::string reply = value.reply_to({"APPEND", "k", "x"}, [](Call& call) {
+    write_growing(call, [](Call& again, store::Growth* growth) {
+      ++Changing::tries;
+      if (growth->may_wait) {
+        growth->want(1'000'000, 1'000'000, pinfold::Blob());
+      } else {
+        growth->refused = true;  // as what is larger than a megabyte is
+      }
+      return reply_not_grown(again, growth);
+    });
+  });
+  CHECK(reply == "-ERR the value of APPEND kept changing while it was looked at, try again\r\n");
+  CHECK(Changing::tries == most_tries + 1);  // and the one that found out
 }

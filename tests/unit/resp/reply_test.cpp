@@ -341,6 +341,32 @@ TEST_CASE("a reply that comes near what the account allows is enlarged few times
   CHECK(allowance.granted <= 48);
 }
 
+TEST_CASE("an output that is cleared has not grown, however what was in it went") {
+  constexpr std::size_t keep = 64 * 1024;
+  const Blob blob = blob_of(std::string(20'000, 'b'));
+  Output output;
+  Reply reply(output, 2);
+  output.begin_reply(SIZE_MAX);
+  SECTION("a text that fills just what is kept, behind one blob") {
+    reply.bulk(blob);
+    output.clear(keep);
+    output.append(std::string(keep, 'x'));
+    CHECK_FALSE(output.has_grown(keep));
+  }
+  SECTION("many blobs that were taken back") {
+    for (int i = 0; i < 10'000; ++i) reply.bulk(blob);
+    CHECK(output.has_grown(keep));
+    output.truncate(0);
+  }
+  SECTION("many blobs that were sent") {
+    for (int i = 0; i < 10'000; ++i) reply.bulk(blob);
+    output.consume(output.size());
+  }
+  output.clear(keep);
+  CHECK_FALSE(output.has_grown(keep));
+  CHECK(output.memory() <= keep + 16 * 1024);
+}
+
 TEST_CASE("a reply beyond the cap overflows, blobs included") {
   Output output;
   output.begin_reply(2 << 20);
