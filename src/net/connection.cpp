@@ -602,7 +602,8 @@ void Connection::keep_unsent(resp::Output& output) {
   output.set_account(&thread_.reply_memory());
 }
 
-void Connection::wait_for_reader() {
+// How long it takes to read a good part of its replies counts from now on.
+void Connection::restart_patience() {
   reading_since_ = thread_.now();
   read_since_ = 0;
 }
@@ -629,7 +630,7 @@ void Connection::send_deferred(std::string_view replies) {
     if (taken < 0) return close();
     replies.remove_prefix(static_cast<std::size_t>(taken));
     if (replies.empty()) return;
-    wait_for_reader();
+    restart_patience();
   }
   pending_.append(replies);
   look_at_backlog();
@@ -643,7 +644,7 @@ void Connection::send_now() {
     ok = send_some(output);
     if (ok && !output.empty()) {
       keep_unsent(output);
-      wait_for_reader();
+      restart_patience();
     }
   } else if (!output.empty()) {
     pending_.move_from(output);
@@ -721,10 +722,7 @@ bool Connection::is_hopeless() {
   constexpr std::int64_t patience_ms = 10'000;
   constexpr std::size_t harmless = 64 * 1024;
   constexpr std::size_t good_part = 64 * 1024;
-  if (read_since_ >= good_part) {
-    reading_since_ = thread_.now();
-    read_since_ = 0;
-  }
+  if (read_since_ >= good_part) restart_patience();
   if (!reads_slowly(patience_ms)) return false;
   const std::uint64_t share = thread_.limits().clients;
   if (behind_ && input_full_) {
@@ -833,7 +831,7 @@ void Connection::log_closing(std::string_view reason) {
 
 void Connection::close() {
   if (closed_) return;
-  thread_.send_deferred();
+  thread_.send_deferred();  // its own may be among them; to send them may have closed it
   if (closed_) return;
   closed_ = true;
   ::close(fd_);

@@ -182,7 +182,8 @@ void IoThread::run() {
     read_clock();
     dispatcher_.stats().cycles.add();
     if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
-    send_deferred();  // of what other threads have asked for
+    // No reply waits for the next phase. The first are those that wait() has made, for what other threads have asked for.
+    send_deferred();
     serve(ready);
     send_deferred();
     if (!unfinished_.empty()) serve_unfinished();

@@ -95,7 +95,7 @@ class Connection {
   ssize_t write(iovec* runs, std::size_t count);
   bool send_some(resp::Output& output);
   void keep_unsent(resp::Output& output);
-  void wait_for_reader();
+  void restart_patience();
   void look_at_backlog();
   void begin_reply();
   void end_reply(resp::Reply& reply);
