@@ -7,15 +7,11 @@
 
 namespace pinfold::command {
 
-namespace {
-
 std::string shown_name(const Call& call) {
   std::string name(call.row.name);
   std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c == '|' ? ' ' : upper(c); });
   return name;
 }
-
-}  // namespace
 
 std::size_t most_locked_bytes_of(const Call& call) {
   if (!call.in_transaction) return most_locked_bytes;

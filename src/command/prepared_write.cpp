@@ -1,6 +1,5 @@
 #include "pinfold/command/prepared_write.hpp"
 
-#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -8,7 +7,6 @@
 #include <vector>
 
 #include "pinfold/base/clock.hpp"
-#include "pinfold/base/text.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/table.hpp"
@@ -22,9 +20,7 @@ std::uint64_t memory_of(const Call& call) {
 }
 
 std::string kept_changing(const Call& call) {
-  std::string name(call.row.name);
-  std::transform(name.begin(), name.end(), name.begin(), upper);
-  return "ERR the value of " + name + " kept changing while it was looked at, try again";
+  return "ERR the value of " + shown_name(call) + " kept changing while it was looked at, try again";
 }
 }  // namespace
 
@@ -149,9 +145,7 @@ bool reply_not_grown(Call& call, const store::Growth* growth) {
   if (growth->wanted) return false;
   if (!growth->refused) return call.out_of_memory(), true;
   if (!call.in_transaction) return call.reply.error(kept_changing(call)), true;
-  std::string name(call.row.name);
-  std::transform(name.begin(), name.end(), name.begin(), upper);
-  call.reply.error("ERR " + name + " inside MULTI copies values of " + std::to_string(store::Growth::most_without_waiting / 1024) +
+  call.reply.error("ERR " + shown_name(call) + " inside MULTI copies values of " + std::to_string(store::Growth::most_without_waiting / 1024) +
                    " KB at most: this one is shared by a copy or an unread reply");
   return true;
 }

@@ -48,6 +48,9 @@ class KeptValue {
   std::string copy_;
 };
 
+/// The command's name as errors show it.
+std::string shown_name(const Call& call);
+
 /// For a command that would look at so many bytes, which is more than that, inside EXEC, which nobody can wait for: true, and the error
 /// has been replied.
 bool refuse_long_inside_exec(Call& call, std::size_t bytes);
