@@ -1,11 +1,11 @@
 #include "pinfold/base/blob.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <algorithm>
 #include <cstring>
 #include <limits>
 #include <new>
+
+#include "pinfold/base/work.hpp"
 
 namespace pinfold {
 

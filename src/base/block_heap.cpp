@@ -1,8 +1,5 @@
 #include "pinfold/base/block_heap.hpp"
 
-#include <sys/mman.h>
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstring>
@@ -10,6 +7,9 @@
 #include <new>
 #include <span>
 #include <utility>
+
+#include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "pinfold/base/work.hpp"
 
@@ -70,8 +70,7 @@ bool addresses_are_free() {
 
 }  // namespace
 
-BlockHeap::BlockHeap(std::function<void(std::int64_t)> account, std::size_t spare)
-    : account_(std::move(account)), spare_(spare) {}
+BlockHeap::BlockHeap(std::function<void(std::int64_t)> account, std::size_t spare) : account_(std::move(account)), spare_(spare) {}
 
 BlockHeap::~BlockHeap() {
   while (give_back(region_size)) {
@@ -209,8 +208,8 @@ bool BlockHeap::add_region() {
       return false;
     }
   }
-  const auto place = std::lower_bound(regions_.begin(), regions_.end(), region,
-                                      [](const auto& a, const auto& b) { return a->base < b->base; });
+  const auto place =
+      std::lower_bound(regions_.begin(), regions_.end(), region, [](const auto& a, const auto& b) { return a->base < b->base; });
   longest_.insert(longest_.begin() + (place - regions_.begin()), static_cast<std::uint32_t>(region_units));
   regions_.insert(place, std::move(region));
   return true;
@@ -218,8 +217,8 @@ bool BlockHeap::add_region() {
 
 // Of the region in which it lies.
 std::size_t BlockHeap::index_of(const char* block) const {
-  const auto above = std::upper_bound(regions_.begin(), regions_.end(), block,
-                                      [](const char* at, const auto& region) { return at < region->base; });
+  const auto above =
+      std::upper_bound(regions_.begin(), regions_.end(), block, [](const char* at, const auto& region) { return at < region->base; });
   return static_cast<std::size_t>(above - regions_.begin()) - 1;
 }
 
@@ -421,8 +420,7 @@ void BlockHeap::wipe(char* at, std::size_t size) {
 const char* BlockHeap::wipe_free(const char* at) {
   constexpr std::size_t pages_at_once = 16;  // others wait for the lock meanwhile
   const std::lock_guard lock(mutex_);
-  const auto found = std::find_if(regions_.begin(), regions_.end(),
-                                  [at](const auto& region) { return at < region->base + region_size; });
+  const auto found = std::find_if(regions_.begin(), regions_.end(), [at](const auto& region) { return at < region->base + region_size; });
   if (found == regions_.end()) return nullptr;
   Region& region = **found;
   const std::size_t first = at > region.base ? static_cast<std::size_t>(at - region.base) / page : 0;

@@ -19,14 +19,22 @@ std::uint64_t second_now() { return static_cast<std::uint64_t>(monotonic_us() / 
 std::string_view subject(EventLog::Kind kind) {
   using Kind = EventLog::Kind;
   switch (kind) {
-    case Kind::purges: return "purges";
-    case Kind::policies: return "contradictory policies";
-    case Kind::out_of_memory: return "requests refused for want of memory";
-    case Kind::max_clients: return "connections refused because of maxclients";
-    case Kind::http: return "clients that send HTTP";
-    case Kind::closed_clients: return "clients that were closed";
-    case Kind::not_accepted: return "connections that could not be accepted";
-    default: return "what administrators did";
+    case Kind::purges:
+      return "purges";
+    case Kind::policies:
+      return "contradictory policies";
+    case Kind::out_of_memory:
+      return "requests refused for want of memory";
+    case Kind::max_clients:
+      return "connections refused because of maxclients";
+    case Kind::http:
+      return "clients that send HTTP";
+    case Kind::closed_clients:
+      return "clients that were closed";
+    case Kind::not_accepted:
+      return "connections that could not be accepted";
+    default:
+      return "what administrators did";
   }
 }
 
@@ -77,7 +85,8 @@ void EventLog::add_left_out(Throttle& throttle, std::vector<Line>& lines) {
   const std::uint64_t missing = throttle.left_out.exchange(0, relaxed);
   if (missing == 0) return;
   lines.push_back({throttle.kind, std::chrono::system_clock::now(),
-                   std::to_string(missing) + (missing == 1 ? " line about " : " lines about ") + about + (missing == 1 ? " was" : " were") + " left out"});
+                   std::to_string(missing) + (missing == 1 ? " line about " : " lines about ") + about + (missing == 1 ? " was" : " were") +
+                       " left out"});
 }
 
 std::vector<EventLog::Line> EventLog::take(bool all) {

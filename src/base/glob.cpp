@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::size_t nowhere = std::string_view::npos;
 constexpr std::size_t word_bits = 64;
-constexpr std::size_t most_words = 16;             // of a piece with wildcards
+constexpr std::size_t most_words = 16;              // of a piece with wildcards
 constexpr std::size_t most_mask_words = 64 * 1024;  // of all of them: 512 KB
-constexpr std::size_t short_piece = 2;             // is compared at each place
+constexpr std::size_t short_piece = 2;              // is compared at each place
 
 unsigned char byte_of(char c) { return static_cast<unsigned char>(c); }
 
@@ -32,14 +32,21 @@ Glob::Glob(std::string_view pattern, bool ignore_case) : ignore_case_(ignore_cas
   for (std::size_t at = 0; at < pattern.size();) {
     const char c = pattern[at++];
     switch (c) {
-      case '*': end_piece(); break;
-      case '?': elements_.push_back(any); break;
-      case '[': at = parse_class(pattern, at); break;
+      case '*':
+        end_piece();
+        break;
+      case '?':
+        elements_.push_back(any);
+        break;
+      case '[':
+        at = parse_class(pattern, at);
+        break;
       case '\\':
         elements_.push_back(folded(at < pattern.size() ? pattern[at] : c));
         ++at;
         break;
-      default: elements_.push_back(folded(c));
+      default:
+        elements_.push_back(folded(c));
     }
   }
   pieces_.back().size = static_cast<std::uint32_t>(elements_.size()) - pieces_.back().begin;
@@ -179,9 +186,12 @@ bool Glob::fits_at(const Piece& piece, std::string_view text, std::size_t at, st
 std::size_t Glob::find(const Piece& piece, std::string_view text, std::size_t from, std::uint64_t& compared) const {
   if (text.size() - from < piece.size) return nowhere;
   switch (piece.search) {
-    case Search::plain: return find_plain(piece, text, from, compared);
-    case Search::bits: return find_bits(piece, text, from, compared);
-    case Search::naive: break;
+    case Search::plain:
+      return find_plain(piece, text, from, compared);
+    case Search::bits:
+      return find_bits(piece, text, from, compared);
+    case Search::naive:
+      break;
   }
   return find_naive(piece, text, from, compared);
 }

@@ -1,10 +1,10 @@
 #include "pinfold/base/hash.hpp"
 
-#include <sys/random.h>
-
 #include <bit>
 #include <cstdlib>
 #include <cstring>
+
+#include <sys/random.h>
 
 namespace pinfold {
 
@@ -59,8 +59,7 @@ HashKey random_hash_key() {
 }
 
 std::uint64_t siphash13(const HashKey& key, std::string_view data) {
-  State s{0x736f6d6570736575ULL ^ key.k0, 0x646f72616e646f6dULL ^ key.k1, 0x6c7967656e657261ULL ^ key.k0,
-          0x7465646279746573ULL ^ key.k1};
+  State s{0x736f6d6570736575ULL ^ key.k0, 0x646f72616e646f6dULL ^ key.k1, 0x6c7967656e657261ULL ^ key.k0, 0x7465646279746573ULL ^ key.k1};
   const char* at = data.data();
   const char* const whole_words = at + (data.size() & ~std::size_t{7});
   for (; at != whole_words; at += 8) {

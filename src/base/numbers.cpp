@@ -83,8 +83,7 @@ struct DurationUnit {
   std::string_view name;
   std::int64_t ms;
 };
-constexpr std::array<DurationUnit, 5> duration_units = {
-    {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
+constexpr std::array<DurationUnit, 5> duration_units = {{{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1000}, {"ms", 1}}};
 
 }  // namespace
 

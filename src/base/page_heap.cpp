@@ -1,11 +1,11 @@
 #include "pinfold/base/page_heap.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
 #include <new>
 #include <utility>
+
+#include <sys/mman.h>
 
 #include "pinfold/base/work.hpp"
 

@@ -36,7 +36,9 @@ void Cache::reset_counters() {
 }
 
 Cache::Cache(store::Keyspace& keyspace)
-    : keyspace_(keyspace), tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms), purged_tags_(keyspace.memory()),
+    : keyspace_(keyspace),
+      tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms),
+      purged_tags_(keyspace.memory()),
       purged_prefixes_(keyspace.memory()) {
   for (unsigned i = 0; i < keyspace.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Leases>(*this, i));
@@ -54,9 +56,7 @@ std::uint64_t Cache::herd_share() const {
   return limit == 0 ? unlimited : limit / 8;
 }
 
-bool Cache::has_room(std::size_t bytes) const {
-  return keyspace_.memory().used(store::Use::herd) + bytes <= herd_share();
-}
+bool Cache::has_room(std::size_t bytes) const { return keyspace_.memory().used(store::Use::herd) + bytes <= herd_share(); }
 
 // --- policies ---
 

@@ -90,9 +90,7 @@ std::size_t Leases::memory_of_lease(std::string_view key, std::string_view tags)
   return static_cast<std::size_t>(memory_of_state(key.size())) + tags.size();
 }
 
-Grant Leases::grant(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now) {
-  return grant_to(db, key, request, now, false);
-}
+Grant Leases::grant(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now) { return grant_to(db, key, request, now, false); }
 
 // `waited`: to the one who has waited longest, who goes before others.
 Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now, bool waited) {
@@ -179,9 +177,7 @@ void Leases::end_expired(States::iterator at, MonoMs now) {
   if (!state.waiters.empty()) want_settling(at);
 }
 
-bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) {
-  return alive(db, key, token, now) != nullptr;
-}
+bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) { return alive(db, key, token, now) != nullptr; }
 
 bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
   const auto at = find(db, key);

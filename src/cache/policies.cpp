@@ -33,11 +33,11 @@ Error read_duration(std::int64_t& to, std::string_view value) {
   return std::nullopt;
 }
 
-template <std::int64_t Policy::* member>
+template <std::int64_t Policy::*member>
 Error read_duration(Policy& policy, std::string_view value) {
   return read_duration(policy.*member, value);
 }
-template <std::int64_t Policy::* member>
+template <std::int64_t Policy::*member>
 std::string show_duration(const Policy& policy) {
   return pinfold::show_duration(policy.*member);
 }
@@ -120,8 +120,8 @@ Error read_max_memory(Policy& policy, std::string_view value) {
   const auto bytes = parse_memory(value);
   if (!percent && !bytes) return "must be a size in a whole number such as 100mb, or a whole percentage of maxmemory, 0% to 100%";
   if (bytes && lacks_unit(value, *bytes)) {
-    return "must be a size with a unit, or a percentage of maxmemory: '" + excerpt(value) + "' may be meant as " + excerpt(value) + "% or as " +
-           with_units(value);
+    return "must be a size with a unit, or a percentage of maxmemory: '" + excerpt(value) + "' may be meant as " + excerpt(value) +
+           "% or as " + with_units(value);
   }
   policy.max_memory = percent ? 0 : *bytes;
   policy.max_memory_percent = percent ? static_cast<unsigned>(*percent) : 0;
@@ -166,9 +166,7 @@ constexpr Field kFields[] = {
     {"max-leases", read_max_leases, [](const Policy& p) { return std::to_string(p.max_leases); }},
     {"max-value", read_max_value, [](const Policy& p) { return show_bytes(p.max_value); }},
     {"max-memory", read_max_memory,
-     [](const Policy& p) {
-       return p.max_memory_percent != 0 ? std::to_string(p.max_memory_percent) + "%" : show_bytes(p.max_memory);
-     }},
+     [](const Policy& p) { return p.max_memory_percent != 0 ? std::to_string(p.max_memory_percent) + "%" : show_bytes(p.max_memory); }},
     {"priority", read_priority, [](const Policy& p) { return std::string(priorities[static_cast<unsigned>(p.priority)]); }},
 };
 
@@ -236,7 +234,8 @@ std::vector<PolicyWarning> warnings_about(std::span<const Policy> policies, std:
       warn(shown("coalesce") + " is longer than " + shown("lease") + ": who waits is sent to load when the lease ends");
     }
     if (const Policy* const other = covered_by(policies.first(i), policy)) {
-      warn("no key falls under it: '" + other->match + "' of policy '" + other->name + "' comes first and matches all that '" + policy.match + "' does");
+      warn("no key falls under it: '" + other->match + "' of policy '" + other->name + "' comes first and matches all that '" +
+           policy.match + "' does");
     }
   }
   return warnings;
@@ -355,8 +354,7 @@ std::int64_t shortened(const Policy& policy, std::int64_t ms) {
   return std::max<std::int64_t>(ms - static_cast<std::int64_t>(random_below(most + 1)), 1);
 }
 
-bool PolicySet::on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
-                         store::Extra& extra) const {
+bool PolicySet::on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at, store::Extra& extra) const {
   const Policy* const policy = match(key.text);
   if (policy == nullptr) return true;
   if (policy->max_value != 0 && value_bytes > policy->max_value) return false;

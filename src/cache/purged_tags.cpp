@@ -115,7 +115,8 @@ bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view
   if (purged <= few) {
     return extra.any_tag([&](std::string_view tag) {
       looked_at += purged * step;
-      return std::any_of(since, order_.end(), [&](const Noted& noted) { return noted.tag->first.first == db && noted.tag->first.second == tag; });
+      return std::any_of(since, order_.end(),
+                         [&](const Noted& noted) { return noted.tag->first.first == db && noted.tag->first.second == tag; });
     });
   }
   const std::size_t search = 64 + step * static_cast<std::size_t>(std::bit_width(tags_.size()));

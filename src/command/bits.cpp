@@ -39,9 +39,7 @@ std::uint8_t byte_at(std::string_view bytes, std::uint64_t i) { return static_ca
 
 #if defined(__x86_64__)
 // The instruction is in every processor since 2008, but not in the baseline that packages are built for.
-[[gnu::target("popcnt")]] std::uint64_t count_words_popcnt(const char* at, std::size_t words) {
-  return count_words(at, words);
-}
+[[gnu::target("popcnt")]] std::uint64_t count_words_popcnt(const char* at, std::size_t words) { return count_words(at, words); }
 
 std::uint64_t count_words_best(const char* at, std::size_t words) {
   static const bool has_popcnt = __builtin_cpu_supports("popcnt") != 0;
@@ -157,8 +155,7 @@ void write_field(char* bytes, std::uint64_t offset, FieldType type, std::int64_t
     const unsigned take = std::min(in_byte, left);
     const unsigned shift = in_byte - take;
     const unsigned mask = ((1U << take) - 1) << shift;
-    const auto part =
-        static_cast<unsigned>(static_cast<std::uint64_t>(value) >> (left - take)) << shift & mask;
+    const auto part = static_cast<unsigned>(static_cast<std::uint64_t>(value) >> (left - take)) << shift & mask;
     char& byte = bytes[offset / 8];
     byte = static_cast<char>((static_cast<std::uint8_t>(byte) & ~mask) | part);
     offset += take;
@@ -195,8 +192,7 @@ std::optional<std::int64_t> fit_field(std::int64_t value, FieldType type, Overfl
   return fit(type.is_signed ? Wide{value} : Wide{static_cast<std::uint64_t>(value)}, type, overflow);
 }
 
-std::optional<std::int64_t> add_field(std::int64_t value, std::int64_t increment, FieldType type,
-                                      Overflow overflow) {
+std::optional<std::int64_t> add_field(std::int64_t value, std::int64_t increment, FieldType type, Overflow overflow) {
   return fit(Wide{value} + increment, type, overflow);
 }
 

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "pinfold/base/random.hpp"
-#include "pinfold/command/cursor.hpp"
 #include "pinfold/command/cache_family.hpp"
+#include "pinfold/command/cursor.hpp"
 #include "pinfold/store/extra.hpp"
 
 namespace pinfold::command {
@@ -101,13 +101,16 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   const bool fresh = value && value->fresh(now);
   std::int64_t lease_ms = options.lease_ms;
   if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
-  if (!fresh && lease_ms > 0 && options.makes_room && make_room_for_leases(call, cache::Leases::memory_of_lease(key.text, tags_of(value)))) {
+  if (!fresh && lease_ms > 0 && options.makes_room &&
+      make_room_for_leases(call, cache::Leases::memory_of_lease(key.text, tags_of(value)))) {
     CacheReadOptions again = options;
     again.makes_room = again.counts = false;
     db = call.db();  // by now there may be other policies
     return cache_read(call, db, key, again);
   }
-  const auto lease = [&] { return cache.leases(key).grant(db.number(), key, {policy, lease_ms, call.session.shared.id, tags_of(value)}, call.mono); };
+  const auto lease = [&] {
+    return cache.leases(key).grant(db.number(), key, {policy, lease_ms, call.session.shared.id, tags_of(value)}, call.mono);
+  };
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
 
   if (fresh) {
@@ -141,8 +144,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   } else if (const std::int64_t left = cache.leases(key).look(db.number(), key.text, call.mono).lease_ms; left > 0) {
     grant = {Grant::Outcome::held, 0, left};
   }
-  if (grant.outcome == Grant::Outcome::held &&
-      wait_for(call, db.number(), key, options.wait_ms, lease_ms, WaitKind::cache_read, true)) {
+  if (grant.outcome == Grant::Outcome::held && wait_for(call, db.number(), key, options.wait_ms, lease_ms, WaitKind::cache_read, true)) {
     return false;
   }
   reply_nothing(call.reply, Status::miss, grant.token, grant.ms);
@@ -240,9 +242,12 @@ void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
     reply.bulk(answer.value->text);
   };
   switch (kind) {
-    case WaitKind::task: return;
-    case WaitKind::purge: return reply.integer(answer.ms);
-    case WaitKind::plain_read: return answer.value != nullptr ? value() : reply.null();
+    case WaitKind::task:
+      return;
+    case WaitKind::purge:
+      return reply.integer(answer.ms);
+    case WaitKind::plain_read:
+      return answer.value != nullptr ? value() : reply.null();
     case WaitKind::cache_read:
       if (answer.value == nullptr) return reply_nothing(reply, answer.status, answer.token, answer.ms);
       reply.array(4);

@@ -3,9 +3,9 @@
 #include <string>
 #include <utility>
 
-#include "pinfold/command/audit.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/request_log.hpp"
 
 namespace pinfold::command {
 
@@ -43,9 +43,7 @@ void Call::out_of_memory() {
   if (!comes_again) note_out_of_memory(session, row, engine);
 }
 
-void Call::invalid_expire() {
-  reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command");
-}
+void Call::invalid_expire() { reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command"); }
 
 void Call::bulk(const store::Value& value) {
   if (value.blob != nullptr) return reply.bulk(value.share());

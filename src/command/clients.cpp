@@ -55,9 +55,7 @@ bool Clients::evict_greediest(std::uint64_t share) {
     bool stranger;
     std::uint64_t memory;
     SharedClient* client;
-    bool operator<(const Candidate& other) const {
-      return std::tie(stranger, memory) < std::tie(other.stranger, other.memory);
-    }
+    bool operator<(const Candidate& other) const { return std::tie(stranger, memory) < std::tie(other.stranger, other.memory); }
   };
   const std::lock_guard lock(mutex_);
   std::vector<Candidate> candidates;

@@ -1,7 +1,7 @@
 // COMMAND DOCS: the command table in the form that redis-cli makes its hints and help from.
 
+#include "pinfold/command/command_introspection.hpp"
 #include "pinfold/command/describe_task.hpp"
-#include "pinfold/command/introspection.hpp"
 #include "pinfold/command/syntax.hpp"
 
 namespace pinfold::command {
@@ -37,8 +37,8 @@ void reply_argument_flags(Reply& reply, const Argument& argument) {
 void reply_argument(Reply& reply, const Argument& argument) {
   const bool leaf = argument.arguments.empty();
   const bool flags = argument.optional || argument.multiple || argument.multiple_token;
-  reply.map(std::size_t{2} + (leaf ? 1 : 0) + (argument.key_spec >= 0 ? 1 : 0) +
-            (argument.token.empty() ? 0 : 1) + (flags ? 1 : 0) + (leaf ? 0 : 1));
+  reply.map(std::size_t{2} + (leaf ? 1 : 0) + (argument.key_spec >= 0 ? 1 : 0) + (argument.token.empty() ? 0 : 1) + (flags ? 1 : 0) +
+            (leaf ? 0 : 1));
   field(reply, "name", argument.name);
   field(reply, "type", type_name(argument.type));
   if (leaf) field(reply, "display_text", argument.name);

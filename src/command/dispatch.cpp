@@ -5,8 +5,8 @@
 #include <string>
 
 #include "pinfold/base/text.hpp"
-#include "pinfold/command/audit.hpp"
 #include "pinfold/command/excerpt.hpp"
+#include "pinfold/command/request_log.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
 
@@ -110,11 +110,14 @@ void invoke(Call& call, ThreadStats& stats) {
     if (is_task(call.session)) call.session.wait->task->timed = true;
   }
   // Refused for want of room: it will be tried again, or is counted by whoever answers.
-  if (call.wanted != 0 && call.may_retry) [[unlikely]] return;
+  if (call.wanted != 0 && call.may_retry) [[unlikely]]
+    return;
   counters.calls.add();
   stats.commands_processed.add();
-  if (call.reply.errors() != errors) [[unlikely]] return count_failure(call, stats, counters);
-  if ((call.row.flags & kLogged) != 0) [[unlikely]] note_request(call);
+  if (call.reply.errors() != errors) [[unlikely]]
+    return count_failure(call, stats, counters);
+  if ((call.row.flags & kLogged) != 0) [[unlikely]]
+    note_request(call);
 }
 
 Dispatcher::Dispatcher(Engine& engine, unsigned thread)
@@ -140,7 +143,8 @@ void Dispatcher::execute(Session& session, Args args, const Prepared& prepared, 
   if (engine_.keyspace.lock_watch().accounting()) [[unlikely]] {
     return execute_accounted(session, args, prepared, reply);
   }
-  if (session.reply_mode == ReplyMode::on) [[likely]] return dispatch(session, args, prepared, reply);
+  if (session.reply_mode == ReplyMode::on) [[likely]]
+    return dispatch(session, args, prepared, reply);
   execute_silenced(session, args, prepared, reply);
 }
 
@@ -151,7 +155,8 @@ void Dispatcher::execute_accounted(Session& session, Args args, const Prepared& 
   execute_silenced(session, args, prepared, reply);
 }
 
-// What a request asks for by name: its keys, or the tags and clients that its arguments name, and the arguments, those of the commands that EXEC executes, and the keys watched.
+// What a request asks for by name: its keys, or the tags and clients that its arguments name, and the arguments, those of the commands
+// that EXEC executes, and the keys watched.
 store::Named Dispatcher::named(const Session& session, Args args, const Prepared& prepared) {
   store::Named sum;
   if (prepared.row == nullptr) return sum;
@@ -184,7 +189,8 @@ void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& p
 }
 
 inline std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Prepared& prepared) {
-  if (prepared.large == nullptr) [[likely]] return memory_needed(args);
+  if (prepared.large == nullptr) [[likely]]
+    return memory_needed(args);
   return memory_beside_large(row, args, *prepared.large);
 }
 
@@ -196,16 +202,17 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (!arity_fits(*row, args.size())) [[unlikely]] {
     return reject(row, session, reply, std::string(wrong_arity).append(row->name).append("' command"));
   }
-  if (is_forbidden(*row, session, engine_.settings)) [[unlikely]] return reject(row, session, reply, no_debugging);
+  if (is_forbidden(*row, session, engine_.settings)) [[unlikely]]
+    return reject(row, session, reply, no_debugging);
   if (is_stranger(*row, session, engine_.settings)) [[unlikely]] {
     return reject(row, session, reply, "NOAUTH Authentication required.");
   }
-  if (is_refused(prepared)) [[unlikely]] return reject(row, session, reply, out_of_memory_error);
+  if (is_refused(prepared)) [[unlikely]]
+    return reject(row, session, reply, out_of_memory_error);
   store::Room room;
   if (session.transaction != nullptr) [[unlikely]] {
     if (queued_or_rejected(*row, session, args, prepared, reply, room)) return;
-  } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared), &room))
-      [[unlikely]] {
+  } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared), &room)) [[unlikely]] {
     return reject(row, session, reply, out_of_memory_error);
   } else if (may_grow(*row)) {
     engine_.keyspace.make_room(store::max_inline_entry);
@@ -283,8 +290,8 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
 }
 
 // The part of dispatch that is different between MULTI and EXEC. True if the request has been answered.
-bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared,
-                                    resp::Reply& reply, store::Room& room) {
+bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
+                                    store::Room& room) {
   Transaction& transaction = *session.transaction;
   if ((row.flags & kNoMulti) != 0) {
     reject(&row, session, reply, "ERR Command not allowed inside a transaction");

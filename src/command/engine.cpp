@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "pinfold/base/random.hpp"
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 namespace {

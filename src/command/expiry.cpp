@@ -28,8 +28,8 @@ bool ExpiryOption::take_time(Cursor& options, std::string_view name, Kind kind) 
 }
 
 bool ExpiryOption::take(Cursor& options) {
-  if (take_time(options, "EX", Kind::ex) || take_time(options, "PX", Kind::px) ||
-      take_time(options, "EXAT", Kind::exat) || take_time(options, "PXAT", Kind::pxat)) {
+  if (take_time(options, "EX", Kind::ex) || take_time(options, "PX", Kind::px) || take_time(options, "EXAT", Kind::exat) ||
+      take_time(options, "PXAT", Kind::pxat)) {
     return true;
   }
   const std::string_view word = besides_ == Besides::keepttl ? "KEEPTTL" : "PERSIST";
@@ -38,9 +38,7 @@ bool ExpiryOption::take(Cursor& options) {
   return true;
 }
 
-std::optional<UnixMs> ExpiryOption::deadline(Call& call) const {
-  return read_deadline(call, value_, unit(), base());
-}
+std::optional<UnixMs> ExpiryOption::deadline(Call& call) const { return read_deadline(call, value_, unit(), base()); }
 
 bool ExpiryOption::is_over(UnixMs now) const {
   const auto value = has_time() ? parse_i64(value_) : std::nullopt;

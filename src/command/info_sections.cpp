@@ -166,10 +166,8 @@ void stats(Call& call, InfoText& info) {
   info.field("latest_fork_usec", 0);
   info.field("total_forks", 0);
   info.field("total_error_replies", totals.error_total());
-  info.field("client_query_buffer_limit_disconnections",
-             totals.total(&ThreadStats::query_limit_disconnections));
-  info.field("client_output_buffer_limit_disconnections",
-             totals.total(&ThreadStats::output_limit_disconnections));
+  info.field("client_query_buffer_limit_disconnections", totals.total(&ThreadStats::query_limit_disconnections));
+  info.field("client_output_buffer_limit_disconnections", totals.total(&ThreadStats::output_limit_disconnections));
   info.field("idle_disconnections", totals.total(&ThreadStats::idle_disconnections));
   info.field("protocol_errors", totals.total(&ThreadStats::protocol_errors));
   info.field("total_reads_processed", totals.total(&ThreadStats::reads));
@@ -200,9 +198,7 @@ void replication(Call& call, InfoText& info) {
   info.field("repl_backlog_histlen", 0);
 }
 
-double seconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
-}
+double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
 
 void cpu(Call&, InfoText& info) {
   work::system_call();
@@ -249,11 +245,9 @@ void commandstats(Call& call, InfoText& info) {
     const Stats::CommandTotal total = call.engine.stats.command(command_index(*row));
     if (total.calls == 0 && total.rejected == 0 && total.failed == 0) continue;
     std::array<char, 160> text{};
-    std::snprintf(text.data(), text.size(),
-                  "calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu",
-                  static_cast<unsigned long long>(total.calls), static_cast<unsigned long long>(total.usec),
-                  total.usec_per_call, static_cast<unsigned long long>(total.rejected),
-                  static_cast<unsigned long long>(total.failed));
+    std::snprintf(text.data(), text.size(), "calls=%llu,usec=%llu,usec_per_call=%.2f,rejected_calls=%llu,failed_calls=%llu",
+                  static_cast<unsigned long long>(total.calls), static_cast<unsigned long long>(total.usec), total.usec_per_call,
+                  static_cast<unsigned long long>(total.rejected), static_cast<unsigned long long>(total.failed));
     info.field(std::string("cmdstat_").append(row->name), text.data());
   }
 }
@@ -292,8 +286,7 @@ void keyspace(Call& call, InfoText& info) {
   for (unsigned db = 0; db < store::database_count; ++db) {
     const store::DatabaseStats stats = call.engine.keyspace.database_stats(db, call.now, call.held);
     if (stats.keys == 0) continue;
-    info.field("db" + std::to_string(db), "keys=" + std::to_string(stats.keys) +
-                                              ",expires=" + std::to_string(stats.expires) +
+    info.field("db" + std::to_string(db), "keys=" + std::to_string(stats.keys) + ",expires=" + std::to_string(stats.expires) +
                                               ",avg_ttl=" + std::to_string(stats.average_ttl));
   }
 }

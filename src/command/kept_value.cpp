@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "pinfold/base/text.hpp"
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 
@@ -21,7 +21,8 @@ std::size_t most_locked_bytes_of(const Call& call) {
 bool refuse_long_inside_exec(Call& call, std::size_t bytes) {
   if (!call.in_transaction) return false;
   if (bytes <= most_locked_bytes) return refuse_beyond_budget(call), true;
-  call.reply.error("ERR " + shown_name(call) + " inside MULTI looks at values of " + std::to_string(most_locked_bytes / 1024) + " KB at most");
+  call.reply.error("ERR " + shown_name(call) + " inside MULTI looks at values of " + std::to_string(most_locked_bytes / 1024) +
+                   " KB at most");
   return true;
 }
 

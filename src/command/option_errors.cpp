@@ -6,7 +6,7 @@
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -36,8 +36,10 @@ void wrong_option(Call& call, const Cursor& options) {
   const std::string_view word = call.args[options.position()];
   const std::vector<std::string_view> words = words_of(call.row);
   const auto known = std::ranges::find_if(words, [&](std::string_view each) { return iequals(each, word); });
-  if (known != words.end() && options.left() == 1) return call.reply.error("ERR " + std::string(*known) + " needs a value" + usage(call.row));
-  if (known != words.end()) return call.reply.error("ERR " + std::string(*known) + " does not go with what comes before it" + usage(call.row));
+  if (known != words.end() && options.left() == 1)
+    return call.reply.error("ERR " + std::string(*known) + " needs a value" + usage(call.row));
+  if (known != words.end())
+    return call.reply.error("ERR " + std::string(*known) + " does not go with what comes before it" + usage(call.row));
   std::string error = "ERR unknown option '" + excerpt(word) + "'";
   if (const auto nearest = nearest_word(word, words)) error += " (did you mean '" + std::string(*nearest) + "'?)";
   call.reply.error(error + usage(call.row));

@@ -8,16 +8,14 @@
 
 #include "pinfold/base/clock.hpp"
 #include "pinfold/base/work.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/table.hpp"
 #include "pinfold/command/value_condition.hpp"
 
 namespace pinfold::command {
 
 namespace {
-std::uint64_t memory_of(const Call& call) {
-  return Queued::memory(call.args, call.large != nullptr ? call.large->bytes() : 0);
-}
+std::uint64_t memory_of(const Call& call) { return Queued::memory(call.args, call.large != nullptr ? call.large->bytes() : 0); }
 
 std::string kept_changing(const Call& call) {
   return "ERR the value of " + shown_name(call) + " kept changing while it was looked at, try again";
@@ -145,7 +143,8 @@ bool reply_not_grown(Call& call, const store::Growth* growth) {
   if (growth->wanted) return false;
   if (!growth->refused) return call.out_of_memory(), true;
   if (!call.in_transaction) return call.reply.error(kept_changing(call)), true;
-  call.reply.error("ERR " + shown_name(call) + " inside MULTI copies values of " + std::to_string(store::Growth::most_without_waiting / 1024) +
+  call.reply.error("ERR " + shown_name(call) + " inside MULTI copies values of " +
+                   std::to_string(store::Growth::most_without_waiting / 1024) +
                    " KB at most: this one is shared by a copy or an unread reply");
   return true;
 }
@@ -156,8 +155,7 @@ namespace {
 
 class InspectTask : public PreparedWrite {
  public:
-  InspectTask(Call& call, InspectingWrite execute, KnownValue known)
-      : PreparedWrite(call, 0), write_(execute), known_(std::move(known)) {}
+  InspectTask(Call& call, InspectingWrite execute, KnownValue known) : PreparedWrite(call, 0), write_(execute), known_(std::move(known)) {}
 
  private:
   Progress prepare(Call&, std::int64_t end_us) override {

@@ -4,11 +4,16 @@ namespace pinfold::command {
 namespace {
 
 constexpr std::array counters_of_thread = {
-    &ThreadStats::commands_processed,   &ThreadStats::connections_received,
-    &ThreadStats::net_input,            &ThreadStats::net_output,
-    &ThreadStats::reads,                &ThreadStats::writes,
-    &ThreadStats::cycles,               &ThreadStats::protocol_errors,
-    &ThreadStats::output_limit_disconnections, &ThreadStats::query_limit_disconnections,
+    &ThreadStats::commands_processed,
+    &ThreadStats::connections_received,
+    &ThreadStats::net_input,
+    &ThreadStats::net_output,
+    &ThreadStats::reads,
+    &ThreadStats::writes,
+    &ThreadStats::cycles,
+    &ThreadStats::protocol_errors,
+    &ThreadStats::output_limit_disconnections,
+    &ThreadStats::query_limit_disconnections,
     &ThreadStats::idle_disconnections,
 };
 

@@ -81,8 +81,7 @@ class Parser {
   static void append(Sequence& sequence, Node group) {
     if (group.repeated && group.optional && group.alternatives.size() == 1) {
       const Sequence& repeated = group.alternatives.front();
-      if (repeated.size() <= sequence.size() &&
-          std::equal(repeated.rbegin(), repeated.rend(), sequence.rbegin())) {
+      if (repeated.size() <= sequence.size() && std::equal(repeated.rbegin(), repeated.rend(), sequence.rbegin())) {
         sequence.resize(sequence.size() - repeated.size());
         if (repeated.size() == 1) {
           group = Node(repeated.front());
@@ -132,7 +131,7 @@ ArgumentType type_of_value(std::string_view name) {
       "numkeys", "cursor",       "db",        "index",     "index1",         "index2",
       "start",   "end",          "bit",       "protover",  "timeout",        "client-id",
       "len",     "numreplicas",  "numlocal",  "version",   "destination-db", "min-match-len",
-      "maxage",  "samples",     "max-burst", "period",   "quantity"};
+      "maxage",  "samples",      "max-burst", "period",    "quantity"};
   if (name == "pattern") return ArgumentType::pattern;
   if (name.starts_with("unix-time")) return ArgumentType::unix_time;
   const bool integer = std::find(integers.begin(), integers.end(), name) != integers.end();
@@ -223,8 +222,7 @@ bool is_key(const KeySpec& spec, int position) {
     case KeySpec::Kind::count:
       return position == spec.first + 1;
     case KeySpec::Kind::range:
-      return position >= spec.first && (spec.last < 0 || position <= spec.last) &&
-             (position - spec.first) % spec.step == 0;
+      return position >= spec.first && (spec.last < 0 || position <= spec.last) && (position - spec.first) % spec.step == 0;
   }
   return false;
 }

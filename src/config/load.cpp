@@ -53,9 +53,7 @@ std::string help_text() {
   return text;
 }
 
-std::string version_text() {
-  return "Pinfold server v=" + std::string(version) + "\n";
-}
+std::string version_text() { return "Pinfold server v=" + std::string(version) + "\n"; }
 
 bool is_option(std::string_view argument) { return argument.starts_with("-") && argument.size() > 1; }
 
@@ -98,8 +96,7 @@ std::optional<std::string> Settings::load_environment(const char* const* environ
     const std::string_view value = variable.substr(std::min(equals + 1, variable.size()));
     if (set_by_kubernetes(name, value)) continue;
     const auto table = settings_table();
-    const auto found =
-        std::ranges::find_if(table, [&](const Setting& one) { return environment_name(one) == name; });
+    const auto found = std::ranges::find_if(table, [&](const Setting& one) { return environment_name(one) == name; });
     if (found == table.end()) {
       std::string as_setting = to_lower(name.substr(prefix.size()));
       std::ranges::replace(as_setting, '_', '-');

@@ -126,8 +126,7 @@ std::uint64_t available_memory(const std::string& root) {
   const Groups groups = own_groups(root);
   const std::vector<std::string> unified = directories(root + "/sys/fs/cgroup", groups.unified);
   std::uint64_t least = std::min(smallest(unified, "memory.max"), smallest(unified, "memory.high"));
-  least = std::min(
-      least, smallest(directories(root + "/sys/fs/cgroup/memory", groups.memory), "memory.limit_in_bytes"));
+  least = std::min(least, smallest(directories(root + "/sys/fs/cgroup/memory", groups.memory), "memory.limit_in_bytes"));
   // v1 says "no limit" with a number near 2^63, which no machine has; so does the lack of /proc.
   const std::uint64_t physical = physical_memory(root);
   if (physical != 0) least = std::min(least, physical);
@@ -138,8 +137,7 @@ unsigned available_cores(const std::string& root) {
   cpu_set_t affinity;
   CPU_ZERO(&affinity);
   std::uint64_t cores = std::thread::hardware_concurrency();
-  if (sched_getaffinity(0, sizeof affinity, &affinity) == 0)
-    cores = static_cast<std::uint64_t>(CPU_COUNT(&affinity));
+  if (sched_getaffinity(0, sizeof affinity, &affinity) == 0) cores = static_cast<std::uint64_t>(CPU_COUNT(&affinity));
   cores = std::min(cores, cpu_quota(root, own_groups(root)));
   return static_cast<unsigned>(std::max<std::uint64_t>(1, cores));
 }

@@ -49,11 +49,9 @@ std::string join_lines(const std::vector<std::string>& lines) {
 std::string yaml_scalar(std::string_view value) {
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   const auto harmless = [](char c) {
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '-' || c == '_' || c == '/' ||
-           c == '.';
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '-' || c == '_' || c == '/' || c == '.';
   };
-  const bool bare =
-      !value.empty() && value[0] != '-' && value[0] != '.' && std::ranges::all_of(value, harmless);
+  const bool bare = !value.empty() && value[0] != '-' && value[0] != '.' && std::ranges::all_of(value, harmless);
   if (bare && !iequals(value, "null")) return std::string(value);
   std::string text = "\"";
   for (const char c : value) {
@@ -99,8 +97,7 @@ void replace_value(std::vector<std::string>& lines, const YamlEntry& entry, std:
   if (entry.value_line > lines.size()) return;
   std::string& line = lines[entry.value_line - 1];
   if (entry.value_column > line.size()) return;
-  line.replace(entry.value_column, scalar_end(line, entry.value_column) - entry.value_column,
-               yaml_scalar(value));
+  line.replace(entry.value_column, scalar_end(line, entry.value_column) - entry.value_column, yaml_scalar(value));
 }
 
 std::string system_error(const std::string& doing, const std::string& path) {
@@ -164,8 +161,7 @@ std::optional<std::string> Settings::rewrite() {
   std::vector<std::string> lines = split_lines(text);
   for (const Setting& setting : settings_table()) {
     const State& state = now[static_cast<std::size_t>(setting.id)];
-    const auto entry =
-        std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
+    const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
     if (entry == entries.end()) {
       if (!is_default(setting.id, state)) lines.push_back(std::string(setting.name) + ": " + yaml_scalar(state.given));
     } else if (!same_value(setting.id, state, yaml_value(setting, *entry))) {
@@ -184,12 +180,10 @@ std::optional<std::string> Settings::check_rewritten(const std::string& text, co
   std::vector<std::vector<YamlEntry>> policies;  // stay as they are
   if (Error error = parse_yaml(text, file_, entries, policies)) return error;
   for (const Setting& setting : settings_table()) {
-    const auto entry =
-        std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
+    const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
     const State& state = now[static_cast<std::size_t>(setting.id)];
     if (entry == entries.end() ? is_default(setting.id, state) : same_value(setting.id, state, yaml_value(setting, *entry))) continue;
-    return "cannot change '" + std::string(setting.name) + "' in " + file_ +
-           ": its value is not on a line of its own";
+    return "cannot change '" + std::string(setting.name) + "' in " + file_ + ": its value is not on a line of its own";
   }
   return std::nullopt;
 }

@@ -45,15 +45,15 @@ constexpr Setting kTable[] = {
      "The password that clients must give with AUTH or HELLO. Empty: none is asked for."},
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
      "How much memory data may take, in bytes or as a share of the machine's or the container's memory, such as 50%; auto "
-     "is 75%. 0: no limit. The resident memory of the process stays within this and 5% and 12 MB more: clients have a share of their own, and what the "
-     "process needs beside the data is taken off the data."},
+     "is 75%. 0: no limit. The resident memory of the process stays within this and 5% and 12 MB more: clients have a share of their "
+     "own, and what the process needs beside the data is taken off the data."},
     {Id::maxmemory_clients, "maxmemory-clients", Type::memory, "5%", -100, unbounded, "", true,
      "How much memory clients may take together, on top of maxmemory: unfinished requests, transactions being queued, "
      "replies that were not read. Large values do not count, they are data. Beyond it those that take most are "
      "disconnected, first clients that have not authenticated, but for clients with CLIENT NO-EVICT on. A client with more than "
      "a sixteenth of it in unread replies (at least 1 MB, at most 16 MB) must read before it is served further, and a reply for "
-     "which there is no room is answered with an error. A request has at most as many arguments as there is room for, with 52 bytes each beside "
-     "their own; one with more closes its connection. In bytes, 128 KB at least, or in percent of maxmemory, "
+     "which there is no room is answered with an error. A request has at most as many arguments as there is room for, with 52 bytes each "
+     "beside their own; one with more closes its connection. In bytes, 128 KB at least, or in percent of maxmemory, "
      "then 4 MB at least. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
      "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,
@@ -129,8 +129,7 @@ constexpr const Setting& row(Id id) { return kTable[place(id)]; }
 std::span<const Setting> settings_table() { return kTable; }
 
 const Setting* find_setting(std::string_view name) {
-  const auto found =
-      std::ranges::find_if(kTable, [&](const Setting& one) { return iequals(one.name, name); });
+  const auto found = std::ranges::find_if(kTable, [&](const Setting& one) { return iequals(one.name, name); });
   return found != std::end(kTable) ? found : nullptr;
 }
 
@@ -156,8 +155,7 @@ OutputLimit Settings::output_limit() const {
 }
 
 // `current` is the text that a partial value adds to.
-std::optional<std::string> Settings::parse(Id id, std::string_view value, std::string_view current,
-                                           State& state) {
+std::optional<std::string> Settings::parse(Id id, std::string_view value, std::string_view current, State& state) {
   if (value.size() > longest_value) return std::string(value_too_long);
   Value parsed;
   if (Error error = parse_value(row(id), value, current, parsed)) return error;

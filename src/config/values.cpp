@@ -21,19 +21,25 @@ constexpr unsigned most_threads = 256;
 // What a number of this setting counts, for errors: " milliseconds", or nothing.
 std::string_view unit_of(Type type) {
   switch (type) {
-    case Type::percent: return " percent";
-    case Type::milliseconds: return " milliseconds";
-    case Type::seconds: return " seconds";
-    case Type::minutes: return " minutes";
-    case Type::memory: return " bytes";
-    default: return "";
+    case Type::percent:
+      return " percent";
+    case Type::milliseconds:
+      return " milliseconds";
+    case Type::seconds:
+      return " seconds";
+    case Type::minutes:
+      return " minutes";
+    case Type::memory:
+      return " bytes";
+    default:
+      return "";
   }
 }
 
 Error check_range(const Setting& setting, std::int64_t number) {
   if (number >= setting.min && number <= setting.max) return std::nullopt;
-  return "argument must be between " + std::to_string(setting.min) + " and " + std::to_string(setting.max) +
-         " inclusive" + (unit_of(setting.type).empty() ? "" : "," + std::string(unit_of(setting.type)));
+  return "argument must be between " + std::to_string(setting.min) + " and " + std::to_string(setting.max) + " inclusive" +
+         (unit_of(setting.type).empty() ? "" : "," + std::string(unit_of(setting.type)));
 }
 
 Error parse_integer(const Setting& setting, std::string_view value, Value& result) {
@@ -86,9 +92,7 @@ Error parse_percent(const Setting& setting, std::string_view value, Value& resul
   return check_range(setting, *number);
 }
 
-std::int64_t share_of_memory(unsigned percent) {
-  return static_cast<std::int64_t>(available_memory() / 100 * percent);
-}
+std::int64_t share_of_memory(unsigned percent) { return static_cast<std::int64_t>(available_memory() / 100 * percent); }
 
 // The number before a percent sign; none below `min`.
 std::optional<std::int64_t> parse_percentage(std::string_view value, std::int64_t min) {
@@ -134,7 +138,9 @@ Error parse_bytes(const Setting& setting, std::string_view value, Value& result)
   if (!bytes) {
     return std::string(may_be_share ? "argument must be a memory or percent value" : "argument must be a memory value") +
            ": a whole number, not negative, with a unit b, kb, mb, gb (k, m, g are powers of 1000), such as 100mb" +
-           (may_be_share ? ", or a whole percentage, 0% to 100%" : setting.id == Id::maxmemory ? ", or a whole percentage, 1% to 100%" : "");
+           (may_be_share                  ? ", or a whole percentage, 0% to 100%"
+            : setting.id == Id::maxmemory ? ", or a whole percentage, 1% to 100%"
+                                          : "");
   }
   result.number = static_cast<std::int64_t>(*bytes);
   return setting.id == Id::maxmemory ? check_maxmemory(value, *bytes) : check_range(setting, result.number);
@@ -195,9 +201,8 @@ bool fits_in_a_line(std::string_view text) {
     const std::size_t size = utf8_length(text);
     const auto first = static_cast<unsigned char>(text[0]);
     if (size == 0 || first < 0x20 || first == 0x7f) return false;
-    if (first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0)
-      return false;  // C1 controls, NEL among them
-    if (text.starts_with("\u2028") || text.starts_with("\u2029")) return false;  // further line separators
+    if (first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0) return false;  // C1 controls, NEL among them
+    if (text.starts_with("\u2028") || text.starts_with("\u2029")) return false;     // further line separators
     text.remove_prefix(size);
   }
   return true;
@@ -238,7 +243,8 @@ Error read_limits(std::string_view value, Limits& limits) {
     std::int64_t seconds = 0;
     const bool timed = !read_time(words[i + 3], 1000, unit_of(Type::seconds), {}, seconds);
     if (!hard || !soft || !timed || seconds < 0 || seconds > std::numeric_limits<std::int32_t>::max()) {
-      return "Error in hard, soft or soft_seconds setting in buffer limit configuration. The limits take bytes, or 100kb, 100mb, 1gb; the time "
+      return "Error in hard, soft or soft_seconds setting in buffer limit configuration. The limits take bytes, or 100kb, 100mb, 1gb; the "
+             "time "
              "takes whole seconds, or 30s, 5m, 1h, 1d";
     }
     limits[*index] = {*hard, *soft, seconds};

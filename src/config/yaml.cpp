@@ -21,19 +21,15 @@ std::string at_line(std::string_view path, std::size_t line, const std::string& 
   return std::string(path) + ":" + std::to_string(line) + ": " + message;
 }
 
-std::size_t line_of(const YAML::Mark& mark) {
-  return mark.line < 0 ? 1 : static_cast<std::size_t>(mark.line) + 1;
-}
+std::size_t line_of(const YAML::Mark& mark) { return mark.line < 0 ? 1 : static_cast<std::size_t>(mark.line) + 1; }
 
-Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_view path,
-                 std::vector<YamlEntry>& entries) {
+Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_view path, std::vector<YamlEntry>& entries) {
   const std::size_t line = line_of(name.Mark());
   if (!name.IsScalar()) return at_line(path, line, "expected the name of a setting");
   if (!value.IsScalar() && !value.IsNull()) {
     return at_line(path, line, "'" + name.Scalar() + "' must be a single value");
   }
-  const bool twice =
-      std::ranges::any_of(entries, [&](const YamlEntry& one) { return one.name == name.Scalar(); });
+  const bool twice = std::ranges::any_of(entries, [&](const YamlEntry& one) { return one.name == name.Scalar(); });
   if (twice) return at_line(path, line, "'" + name.Scalar() + "' is set twice");
   const YAML::Mark mark = value.Mark();
   // yaml-cpp gives what is quoted the tag "!" and what is plain the tag "?".
@@ -48,8 +44,7 @@ Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_vi
 }
 
 // policies: a list of mappings of scalars.
-Error read_policies(const YAML::Node& list, std::size_t line, std::string_view path,
-                    std::vector<std::vector<YamlEntry>>& policies) {
+Error read_policies(const YAML::Node& list, std::size_t line, std::string_view path, std::vector<std::vector<YamlEntry>>& policies) {
   if (list.IsNull()) return std::nullopt;
   if (!list.IsSequence()) return at_line(path, line, "'policies' must be a list");
   for (const YAML::Node& item : list) {
@@ -79,8 +74,7 @@ Error read_documents(const std::vector<YAML::Node>& documents, std::string_view 
     if (!is_list && !single && entry.first.IsScalar() && find_setting(entry.first.Scalar()) == nullptr) {
       return at_line(path, line, unknown_setting(entry.first.Scalar(), true));
     }
-    Error error = is_list ? read_policies(entry.second, line, path, policies)
-                          : read_entry(entry.first, entry.second, path, entries);
+    Error error = is_list ? read_policies(entry.second, line, path, policies) : read_entry(entry.first, entry.second, path, entries);
     if (error) return error;
   }
   return std::nullopt;

@@ -40,8 +40,7 @@ bool Ghost::Words::provide(std::size_t pages) {
 std::size_t Ghost::Table::words_for(std::size_t capacity) { return (capacity + ways - 1) / ways * ways; }
 
 Ghost::Table::Table(std::size_t capacity, std::span<std::uint32_t> words, GhostPages* pages)
-    : words_(words, pages),
-      per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
+    : words_(words, pages), per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
 
 std::array<std::span<std::uint32_t>, 2> Ghost::Table::buckets_of(std::uint64_t hash) const {
   // The bits under the fingerprint's are left out, the others mixed: a store may have chosen its shard by some of them.
@@ -51,9 +50,7 @@ std::array<std::span<std::uint32_t>, 2> Ghost::Table::buckets_of(std::uint64_t h
   return {bucket(mixed >> 32), bucket((mixed ^ mixed >> 32) & 0xffffffff)};
 }
 
-std::uint32_t Ghost::Table::age(std::uint32_t word) const {
-  return (static_cast<std::uint32_t>(clock_ / per_tick_) - word) & age_mask;
-}
+std::uint32_t Ghost::Table::age(std::uint32_t word) const { return (static_cast<std::uint32_t>(clock_ / per_tick_) - word) & age_mask; }
 
 void Ghost::Table::prefetch(std::uint64_t hash) const {
   for (const auto bucket : buckets_of(hash)) pinfold::prefetch(bucket.data());

@@ -1,9 +1,9 @@
 #include "pinfold/eviction/ghost_pages.hpp"
 
-#include <sys/mman.h>
-
 #include <new>
 #include <utility>
+
+#include <sys/mman.h>
 
 #include "pinfold/base/work.hpp"
 

@@ -1,9 +1,9 @@
 #include "pinfold/eviction/policy.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <algorithm>
 #include <limits>
+
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::eviction {
 

@@ -11,9 +11,7 @@ Replay::Replay(const Options& options)
       policy_(options.kind, options.seed * 0x9e3779b97f4a7c15ULL),
       random_(options.seed) {}
 
-std::uint64_t Replay::hash_of(std::uint64_t key) const {
-  return siphash13(hash_key_, {reinterpret_cast<const char*>(&key), sizeof key});
-}
+std::uint64_t Replay::hash_of(std::uint64_t key) const { return siphash13(hash_key_, {reinterpret_cast<const char*>(&key), sizeof key}); }
 
 bool Replay::request(std::uint64_t key, std::uint64_t size, UnixMs expires_at) {
   if (const auto found = index_.find(key); found != index_.end()) {

@@ -1,13 +1,5 @@
 #include "pinfold/net/connection.hpp"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -15,6 +7,14 @@
 #include <new>
 #include <span>
 #include <utility>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cache_reads.hpp"
@@ -26,8 +26,8 @@ namespace {
 
 constexpr std::size_t idle_input = 512;
 constexpr std::size_t busy_input = 16 * 1024;
-constexpr std::size_t copied_output = 64 * 1024; // a longer rest of replies is not copied out of the thread's buffer
-constexpr std::size_t batch_output = 256 * 1024; // send before going on with the next request
+constexpr std::size_t copied_output = 64 * 1024;  // a longer rest of replies is not copied out of the thread's buffer
+constexpr std::size_t batch_output = 256 * 1024;  // send before going on with the next request
 constexpr std::int64_t idle_after_ms = 2000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605), and may announce
 // this little (CVE-2021-32675).
@@ -117,9 +117,7 @@ void Connection::wait_for(std::uint32_t events) {
 }
 
 // One who has not said the password, while one is asked for.
-bool Connection::stranger() const {
-  return !session_.authenticated && !thread_.engine().settings.text(config::Id::requirepass).empty();
-}
+bool Connection::stranger() const { return !session_.authenticated && !thread_.engine().settings.text(config::Id::requirepass).empty(); }
 
 // Whether those who have not authenticated would take more than they may together, if this one took `more`.
 bool Connection::too_many_strangers(std::size_t more) const {
@@ -162,7 +160,8 @@ void Connection::receive() {
   session_.shared.last_active.store(thread_.now(), relaxed);
   thread_.dispatcher().stats().net_input.add(received);
   add(session_.shared.net_input, received);
-  if (waits_in_silence()) [[unlikely]] end_wait(false);
+  if (waits_in_silence()) [[unlikely]]
+    end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
   if (filled_ == capacity_ && capacity_ < busy_input && session_.authenticated && !thread_.clients_are_tight()) resize_input(busy_input);
 }
@@ -335,7 +334,8 @@ void Connection::parse(Batch& batch) {
 void Connection::account_arguments() {
   constexpr std::size_t little = 16 * 1024;
   const std::size_t now = parser_.memory();
-  if (std::max(now, accounted_arguments_) > little && now != accounted_arguments_) [[unlikely]] account();
+  if (std::max(now, accounted_arguments_) > little && now != accounted_arguments_) [[unlikely]]
+    account();
 }
 
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
@@ -363,7 +363,8 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   session_.more_to_come = !last || filled_ > parser_.consumed();
   dispatcher.execute(session_, args, prepared, reply);
   if (large) forget_large();
-  if (waits()) [[unlikely]] begin_wait();
+  if (waits()) [[unlikely]]
+    begin_wait();
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) close_when_sent_ = true;
   end_reply(reply);
   if (thread_.output().size() > batch_output) send();
@@ -378,7 +379,8 @@ void Connection::begin_reply() {
 // A reply for which there is no memory is answered with an error in its place.
 void Connection::end_reply(resp::Reply& reply) {
   const resp::Output::Overflow overflow = thread_.output().overflow();
-  if (overflow == resp::Output::Overflow::none) [[likely]] return;
+  if (overflow == resp::Output::Overflow::none) [[likely]]
+    return;
   if (overflow == resp::Output::Overflow::cap) return cut_off();
   thread_.output().take_back_reply();
   thread_.reply_memory().settle(thread_.output().memory());
@@ -417,8 +419,10 @@ void Connection::finish() {
   session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (closed_) return;
-  if (accounted_stranger_ > 0 && session_.authenticated) [[unlikely]] account();
-  if (capacity_ > idle_input && filled_ == 0 && thread_.clients_are_tight()) [[unlikely]] resize_input(idle_input);
+  if (accounted_stranger_ > 0 && session_.authenticated) [[unlikely]]
+    account();
+  if (capacity_ > idle_input && filled_ == 0 && thread_.clients_are_tight()) [[unlikely]]
+    resize_input(idle_input);
   const bool more = parsed_ == resp::Parser::Result::command;
   if (!held()) {
     input_full_ = false;
@@ -443,13 +447,9 @@ void Connection::update_events() {
 
 // A plain read waits only while its client has nothing more to say: the client may share the connection, and what comes next may
 // be the very SET.
-bool Connection::waits_in_silence() const {
-  return waits() && session_.wait->kind == command::WaitKind::plain_read;
-}
+bool Connection::waits_in_silence() const { return waits() && session_.wait->kind == command::WaitKind::plain_read; }
 
-bool Connection::waits_for_key() const {
-  return waits_in_silence() || (waits() && session_.wait->kind == command::WaitKind::cache_read);
-}
+bool Connection::waits_for_key() const { return waits_in_silence() || (waits() && session_.wait->kind == command::WaitKind::cache_read); }
 
 // Much may lie behind the first requests of a long pipeline. It is moved only when that halves it, or room is needed.
 void Connection::drop_consumed(bool now) {
@@ -712,9 +712,7 @@ void Connection::check_output_limit() {
 }
 
 // Whether it was given this long and has not even read `good_part` of its replies.
-bool Connection::reads_slowly(std::int64_t patience) const {
-  return !pending_.empty() && thread_.now() - reading_since_ >= patience;
-}
+bool Connection::reads_slowly(std::int64_t patience) const { return !pending_.empty() && thread_.now() - reading_since_ >= patience; }
 
 // A client that does not read is closed when what it keeps is missing elsewhere, or when it will never read: one that goes on sending
 // requests, more than may be kept, waits for them to be taken.
@@ -751,26 +749,22 @@ void Connection::give_way() {
 
 void Connection::account() {
   command::Engine& engine = thread_.engine();
-  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + pending_.memory() +
-                          command::attribute_memory(session_.shared);
-  engine.keyspace.memory().add(store::Use::clients,
-                               static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
+  const std::size_t now =
+      sizeof(Connection) + capacity_ + parser_.memory() + pending_.memory() + command::attribute_memory(session_.shared);
+  engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
   accounted_arguments_ = parser_.memory();
   if (const std::size_t blobs = pending_.held_bytes(); blobs != accounted_blobs_) {
-    engine.clients.unread_blobs.fetch_add(
-        static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);
+    engine.clients.unread_blobs.fetch_add(static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);
     accounted_blobs_ = blobs;
   }
   if (const std::size_t large = closed_ ? 0 : arriving(); large != accounted_arriving_) {
-    engine.clients.arriving.fetch_add(
-        static_cast<std::int64_t>(large) - static_cast<std::int64_t>(accounted_arriving_), relaxed);
+    engine.clients.arriving.fetch_add(static_cast<std::int64_t>(large) - static_cast<std::int64_t>(accounted_arriving_), relaxed);
     accounted_arriving_ = large;
   }
   const std::size_t beyond = now - std::min(now, sizeof(Connection) + idle_input);
   if (const std::size_t strange = closed_ || !stranger() ? 0 : beyond; strange != accounted_stranger_) [[unlikely]] {
-    engine.clients.strangers.fetch_add(
-        static_cast<std::int64_t>(strange) - static_cast<std::int64_t>(accounted_stranger_), relaxed);
+    engine.clients.strangers.fetch_add(static_cast<std::int64_t>(strange) - static_cast<std::int64_t>(accounted_stranger_), relaxed);
     accounted_stranger_ = strange;
   }
   session_.shared.input_room.store(capacity_, relaxed);

@@ -1,10 +1,10 @@
 #include "pinfold/net/io_thread.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <new>
 #include <utility>
+
+#include <unistd.h>
 
 #include "pinfold/net/connection.hpp"
 
@@ -192,8 +192,10 @@ void IoThread::run() {
     send_deferred();
     if (!tasks_.empty()) serve_tasks();
     send_deferred();
-    if (client_memory() > limits_.clients) [[unlikely]] make_clients_fit();
-    if (too_many_abandoned_blobs()) [[unlikely]] free_abandoned_blobs();
+    if (client_memory() > limits_.clients) [[unlikely]]
+      make_clients_fit();
+    if (too_many_abandoned_blobs()) [[unlikely]]
+      free_abandoned_blobs();
     if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
     if (to_tick_ > 0) tick_some();
     if (!waiting_.empty()) end_waits();

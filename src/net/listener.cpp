@@ -1,15 +1,15 @@
 #include "pinfold/net/listener.hpp"
 
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
-#include <cstring>
 
 namespace pinfold::net {
 
@@ -25,11 +25,8 @@ void Listener::close() {
   unix_path_.clear();
 }
 
-std::optional<std::string> Listener::bind(int family, const void* address, std::size_t size, const std::string& name,
-                                          int backlog) {
-  const auto failed = [&name](const char* what) {
-    return "cannot " + std::string(what) + " " + name + ": " + std::strerror(errno);
-  };
+std::optional<std::string> Listener::bind(int family, const void* address, std::size_t size, const std::string& name, int backlog) {
+  const auto failed = [&name](const char* what) { return "cannot " + std::string(what) + " " + name + ": " + std::strerror(errno); };
   const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return failed("create a socket for");
   const int on = 1;
@@ -106,8 +103,7 @@ IoThread& Listener::least_loaded() {
 }
 
 void Listener::accept() {
-  acceptor_.async_accept(context_, [this](const boost::system::error_code& error,
-                                          asio::generic::stream_protocol::socket socket) {
+  acceptor_.async_accept(context_, [this](const boost::system::error_code& error, asio::generic::stream_protocol::socket socket) {
     if (error == asio::error::operation_aborted || !acceptor_.is_open()) return;
     if (error) {
       // Out of descriptors, or the peer is gone already: neither may stop us from accepting (CVE-2025-48367).

@@ -11,9 +11,7 @@ namespace pinfold::net {
 Network::Network(boost::asio::io_context& context, command::Engine& engine) : context_(context), engine_(engine) {
   const auto count = static_cast<unsigned>(engine.settings.integer(config::Id::threads));
   for (unsigned i = 0; i < count; ++i) threads_.push_back(std::make_unique<IoThread>(engine, i));
-  engine.clients.wake_to_close = [this](unsigned thread, std::uint64_t id) {
-    threads_[thread]->close(id);
-  };
+  engine.clients.wake_to_close = [this](unsigned thread, std::uint64_t id) { threads_[thread]->close(id); };
   engine.clients.wake_to_unblock = [this](unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error) {
     threads_[thread]->unblock(id, ticket, with_error);
   };

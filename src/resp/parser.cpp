@@ -27,12 +27,18 @@ int hex_digit(char c) {
 
 char escaped(char c) {
   switch (c) {
-    case 'n': return '\n';
-    case 'r': return '\r';
-    case 't': return '\t';
-    case 'b': return '\b';
-    case 'a': return '\a';
-    default: return c;
+    case 'n':
+      return '\n';
+    case 'r':
+      return '\r';
+    case 't':
+      return '\t';
+    case 'b':
+      return '\b';
+    case 'a':
+      return '\a';
+    default:
+      return c;
   }
 }
 
@@ -66,8 +72,7 @@ bool split_words(std::string_view line, std::size_t most, std::vector<std::strin
         word += '\'';
         ++i;
       } else if (quote == '"' && c == '\\' && i + 1 < line.size()) {
-        const bool hex = line[i + 1] == 'x' && i + 3 < line.size() && hex_digit(line[i + 2]) >= 0 &&
-                         hex_digit(line[i + 3]) >= 0;
+        const bool hex = line[i + 1] == 'x' && i + 3 < line.size() && hex_digit(line[i + 2]) >= 0 && hex_digit(line[i + 3]) >= 0;
         if (hex) {
           word += static_cast<char>(hex_digit(line[i + 2]) * 16 + hex_digit(line[i + 3]));
           i += 3;
@@ -243,20 +248,23 @@ void Parser::make_room(std::size_t most) {
 }
 
 Parser::Result Parser::finish(std::string_view input) {
-  if (!unquoted_.empty()) [[unlikely]] unquoted_.clear();
+  if (!unquoted_.empty()) [[unlikely]]
+    unquoted_.clear();
   if (args_.capacity() < spans_.size()) {  // just so many: resize() would make more
     args_.clear();
     args_.reserve(spans_.size());
   }
   args_.resize(spans_.size());
-  std::transform(spans_.begin(), spans_.end(), args_.begin(), [&](Span span) { return std::string_view(input.data() + span.offset, span.size); });
+  std::transform(spans_.begin(), spans_.end(), args_.begin(),
+                 [&](Span span) { return std::string_view(input.data() + span.offset, span.size); });
   if (!bodies_.empty()) [[unlikely]] {
     for (const Body& body : bodies_) args_[body.index] = body.bytes;
     bodies_.clear();
   }
   begin_next(position_);
   // Of a command of many arguments more is made where it is executed.
-  if (spans_.capacity() * sizeof(Span) > kept_memory) [[unlikely]] std::vector<Span>().swap(spans_);
+  if (spans_.capacity() * sizeof(Span) > kept_memory) [[unlikely]]
+    std::vector<Span>().swap(spans_);
   return Result::command;
 }
 

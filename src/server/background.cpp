@@ -1,10 +1,10 @@
 #include "pinfold/server/background.hpp"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
 #include <chrono>
 #include <new>
+
+#include <spdlog/spdlog.h>
 
 #include "pinfold/command/memory_report.hpp"
 
@@ -86,8 +86,7 @@ void Background::run() {
     const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
     if (start - measured_us >= measured_every_us) {
       const std::uint64_t resident = command::resident_memory();
-      engine_.keyspace.memory().observe_growth(resident - std::min(resident, resident_at_start_),
-                                                  engine_.clients.idle_bytes());
+      engine_.keyspace.memory().observe_growth(resident - std::min(resident, resident_at_start_), engine_.clients.idle_bytes());
       measured_us = start;
     }
     if (start - sampled_us >= period_us) {

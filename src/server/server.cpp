@@ -1,14 +1,5 @@
 #include "pinfold/server/server.hpp"
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-#include <malloc.h>
-#include <sys/resource.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <csignal>
@@ -21,6 +12,16 @@
 #include <system_error>
 #include <thread>
 #include <utility>
+
+#include <malloc.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/version.hpp"
@@ -45,8 +46,8 @@ int fail(const std::string& what) {
 }
 
 // In the order of the setting's choices.
-constexpr spdlog::level::level_enum log_levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::info,
-                                                    spdlog::level::warn, spdlog::level::off};
+constexpr spdlog::level::level_enum log_levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::info, spdlog::level::warn,
+                                                    spdlog::level::off};
 
 // To `file`, or, if there is none, to standard output.
 std::optional<std::string> set_up_log(config::Settings& settings, const std::shared_ptr<LogFile>& file) {
@@ -218,8 +219,8 @@ int run(int argc, char** argv, char** environment) {
   Background background(engine);
   background.start();
   network.start();
-  spdlog::info("Ready to accept connections: Pinfold {}, process {}, on {}, {} threads, maxmemory {}, {}, {} cache policies", version,
-               self, network.addresses(), settings.integer(Id::threads), max_memory == 0 ? "unlimited" : human_size(max_memory),
+  spdlog::info("Ready to accept connections: Pinfold {}, process {}, on {}, {} threads, maxmemory {}, {}, {} cache policies", version, self,
+               network.addresses(), settings.integer(Id::threads), max_memory == 0 ? "unlimited" : human_size(max_memory),
                settings.show(Id::maxmemory_policy), policy_count);
 
   signals.async_wait([&](const boost::system::error_code& error, int number) {

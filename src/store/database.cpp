@@ -87,13 +87,9 @@ bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const
   return true;
 }
 
-bool Database::put(const Key& key, std::string_view text, const PutOptions& options) {
-  return put_parts(key, text, {}, options);
-}
+bool Database::put(const Key& key, std::string_view text, const PutOptions& options) { return put_parts(key, text, {}, options); }
 
-bool Database::put(const Key& key, Blob blob, const PutOptions& options) {
-  return put_parts(key, {}, std::move(blob), options);
-}
+bool Database::put(const Key& key, Blob blob, const PutOptions& options) { return put_parts(key, {}, std::move(blob), options); }
 
 bool Database::put(const Key& key, const Value& value, const PutOptions& options) {
   // A copy's value is not part of the request, so nobody has made room for it yet.
@@ -233,7 +229,8 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
 bool Database::set_expiry(const Key& key, UnixMs at) {
   Shard& shard = keyspace_->shard(key);
   Table* table = shard.tables[number_].get();
-  if (rules_ != nullptr) [[unlikely]] at = rules_->on_expiry(key, now_, at);
+  if (rules_ != nullptr) [[unlikely]]
+    at = rules_->on_expiry(key, now_, at);
   if (table == nullptr || !table->set_expiry(key, at)) return false;
   shard.watchers.changed(number_, key);
   return true;

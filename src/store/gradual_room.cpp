@@ -12,9 +12,13 @@ GradualRoom::Result GradualRoom::make(std::uint64_t bytes, std::int64_t end_us, 
     // Little at a time: other requests take what is free meanwhile, unless it is promised.
     Room room;
     switch (keyspace_.make_room(Room::least, &room, reclaiming_, end_us)) {
-      case Keyspace::MadeRoom::no: release(); return Result::none;
-      case Keyspace::MadeRoom::unfinished: return Result::more;
-      case Keyspace::MadeRoom::yes: break;
+      case Keyspace::MadeRoom::no:
+        release();
+        return Result::none;
+      case Keyspace::MadeRoom::unfinished:
+        return Result::more;
+      case Keyspace::MadeRoom::yes:
+        break;
     }
     memory.promise(static_cast<std::int64_t>(Room::least));
     made_ += Room::least;

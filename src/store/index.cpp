@@ -1,10 +1,10 @@
 #include "pinfold/store/index.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <algorithm>
 #include <cstring>
 #include <new>
+
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::store {
 
@@ -62,8 +62,7 @@ bool Index::place(Group group, std::uint64_t hash, Ref ref) {
   const unsigned home = home_of(hash, group.count());
   const unsigned alternate = alternate_of(home, tag, group.count());
   if (put(group.buckets()[home], tag, ref)) return true;
-  if (put(group.buckets()[alternate], tag, ref) ||
-      (displace(group, alternate) && put(group.buckets()[alternate], tag, ref))) {
+  if (put(group.buckets()[alternate], tag, ref) || (displace(group, alternate) && put(group.buckets()[alternate], tag, ref))) {
     group.buckets()[home].spilled = std::max<std::uint8_t>(group.buckets()[home].spilled, to_alternate);
     return true;
   }
@@ -130,9 +129,8 @@ Index::Group Index::build(const Item* items, std::size_t size, unsigned least, u
     if (buckets == nullptr) return {};
     const Group group(buckets, count, depth);
     const bool last = ++tries == most_tries || larger(count) > most_buckets;
-    const bool all = std::all_of(items, items + size, [&](const Item& i) {
-      return place(group, i.hash, i.ref) || (last && place_anywhere(group, i.hash, i.ref));
-    });
+    const bool all = std::all_of(
+        items, items + size, [&](const Item& i) { return place(group, i.hash, i.ref) || (last && place_anywhere(group, i.hash, i.ref)); });
     if (all) return group;
     work::entries(size);  // once more: whoever gathered them has counted them
     release(group);
@@ -146,8 +144,7 @@ bool Index::grow(std::uint64_t hash, Items& items) {
     const Group group = group_of(hash);
     if (!may_deepen(hash, group.depth() + 1)) break;
     const std::uint64_t bit = 1ULL << (63 - group.depth());
-    const bool together =
-        std::all_of(items.begin(), items.end(), [&](const Item& i) { return (i.hash & bit) == (hash & bit); });
+    const bool together = std::all_of(items.begin(), items.end(), [&](const Item& i) { return (i.hash & bit) == (hash & bit); });
     if (!together) return split(hash, items);
     if (!add_neighbour(hash)) return false;
   }

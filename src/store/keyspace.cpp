@@ -76,7 +76,8 @@ void Keyspace::Locks::lock_held() {
 // Whoever has written sees to those who waited for it before others come.
 void Keyspace::Locks::unlock(unsigned shard) {
   Shard& held = *keyspace_->shards_[shard];
-  if (held.listening.unsettled) [[unlikely]] return settle_and_unlock(held);
+  if (held.listening.unsettled) [[unlikely]]
+    return settle_and_unlock(held);
   held.mutex.unlock();
 }
 
@@ -91,7 +92,8 @@ void Keyspace::Locks::release() {
     const auto shard = static_cast<unsigned>(std::exchange(single_, -1));
     held_.reset(shard);
     unlock(shard);
-    if (keyspace_->memory_.heap().has_news()) [[unlikely]] keyspace_->wake();
+    if (keyspace_->memory_.heap().has_news()) [[unlikely]]
+      keyspace_->wake();
     return;
   }
   if (!held_.none()) release_several();
@@ -143,7 +145,6 @@ Listening& Keyspace::listen(unsigned shard, KeyListener* listener) {
   shards_[shard]->listening.listener = listener;
   return shards_[shard]->listening;
 }
-
 
 // --- the whole keyspace ---
 

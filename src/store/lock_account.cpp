@@ -46,19 +46,14 @@ void raise_to(work::Counts& most, const work::Counts& counts) {
 work::Counts Named::allowance() const {
   constexpr std::uint64_t visits_per_key = 16;
   constexpr std::uint64_t times_per_byte = 4;
-  return {.entries = keys * visits_per_key,
-          .bytes = keys * 2 * max_inline_entry + bytes * times_per_byte,
-          .nodes = keys * visits_per_key};
+  return {.entries = keys * visits_per_key, .bytes = keys * 2 * max_inline_entry + bytes * times_per_byte, .nodes = keys * visits_per_key};
 }
 
 bool over_budget(const work::Counts& counts) {
-  return counts.entries > budget.entries || counts.bytes > budget.bytes || counts.nodes > budget.nodes ||
-         counts.system_calls > 0;
+  return counts.entries > budget.entries || counts.bytes > budget.bytes || counts.nodes > budget.nodes || counts.system_calls > 0;
 }
 
-HoldCause::HoldCause(std::string_view name, Named named) : name_(name), named_(named), outer_(current_cause) {
-  current_cause = this;
-}
+HoldCause::HoldCause(std::string_view name, Named named) : name_(name), named_(named), outer_(current_cause) { current_cause = this; }
 
 HoldCause::~HoldCause() { current_cause = outer_; }
 

@@ -21,7 +21,8 @@ bool Table::written_before(Ref ref, const LogPosition& position) const {
 Purge* Table::purge_of(Ref ref, std::size_t& looked_at) const {
   const Entry e = entry(ref);
   const std::size_t before = looked_at;
-  Purge* const found = purges_->match(e.key(), e.extra(), [&](const LogPosition& position) { return written_before(ref, position); }, looked_at);
+  Purge* const found = purges_->match(
+      e.key(), e.extra(), [&](const LogPosition& position) { return written_before(ref, position); }, looked_at);
   work::bytes(looked_at - before);
   return found;
 }
@@ -108,7 +109,8 @@ bool Table::sweep_entry(Ref ref, Budget& budget) {
   work::bytes(copy.size());
   budget.take(0, copy.size());
   const std::uint64_t hash = hash_of(ref);
-  const Index::Slot left = apply_purge({shared ? shared.view() : copy, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge);
+  const Index::Slot left =
+      apply_purge({shared ? shared.view() : copy, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge);
   return left && *left.ref == ref;
 }
 
@@ -123,7 +125,7 @@ bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
     if (budget.spent() || (!e.dead() && !budget.allows(cost_to_sweep(ref)))) return false;
     budget.spend(1);
     if (!e.dead() && !sweep_entry(ref, budget)) budget.take(0, extent);
-    at += static_cast<std::uint32_t>(extent);  // only now: for want of memory it may have to be done once more
+    at += static_cast<std::uint32_t>(extent);             // only now: for want of memory it may have to be done once more
     if (segments_[id].sequence != sequence) return true;  // that was its last entry
   }
   return true;

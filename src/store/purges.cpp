@@ -1,10 +1,10 @@
 #include "pinfold/store/purges.hpp"
 
-#include "pinfold/base/work.hpp"
-
 #include <algorithm>
 #include <bit>
 #include <utility>
+
+#include "pinfold/base/work.hpp"
 
 namespace pinfold::store {
 

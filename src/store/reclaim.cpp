@@ -132,7 +132,8 @@ template <class Keep>
 void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep) {
   const auto [ref, hash] = resident;
   // What moves is younger than any purge afterwards.
-  if (purges_ != nullptr && !sweep_entry(ref, budget)) [[unlikely]] return;
+  if (purges_ != nullptr && !sweep_entry(ref, budget)) [[unlikely]]
+    return;
   Entry e = entry(ref);
   if (e.expired(keeping.now)) {
     ++keeping.expired;
@@ -146,7 +147,8 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
     ++keeping.evicted;
     return drop(ref, hash, keeping);
   }
-  if (memory_.erasing()) [[unlikely]] e.wipe_slack();
+  if (memory_.erasing()) [[unlikely]]
+    e.wipe_slack();
   Entry fresh = entry(moved);
   std::memcpy(fresh.data(), e.data(), extent);
   budget.spend(0, extent);
@@ -186,9 +188,7 @@ std::uint32_t Table::random_segment(std::optional<Queue> only) const {
   constexpr std::size_t most_looked_at = 256;
   const std::size_t ids = segments_.size() - 1;
   const std::uint64_t start = ids == 0 ? 0 : random_below(ids);
-  const auto meant = [&](std::uint32_t id) {
-    return evictable(id) && (!only || static_cast<Queue>(segments_[id].queue) == *only);
-  };
+  const auto meant = [&](std::uint32_t id) { return evictable(id) && (!only || static_cast<Queue>(segments_[id].queue) == *only); };
   for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
     const auto id = static_cast<std::uint32_t>((start + i) % ids + 1);
     work::nodes();
@@ -259,17 +259,22 @@ Standing Table::standing_of(const Entry& e, const Order& order) const {
 bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying*& place) {
   std::uint32_t id = no_segment;
   // What lies at the old end is used often. Before some of that goes: there may be what is not, further on.
-  const bool further = victim.pick == eviction::Pick::oldest && victim.queue == Queue::small && pressure > 0 &&
-                       pressure < eviction::most_frequency;
+  const bool further =
+      victim.pick == eviction::Pick::oldest && victim.queue == Queue::small && pressure > 0 && pressure < eviction::most_frequency;
   switch (victim.pick) {
-    case eviction::Pick::none: return false;
+    case eviction::Pick::none:
+      return false;
     case eviction::Pick::oldest:
       id = queues_[static_cast<unsigned>(victim.queue)].oldest;
       if (!further || valid(evicting_[static_cast<unsigned>(victim.queue)])) break;
       if (const std::uint32_t other = random_segment(Queue::small); other != no_segment) id = other;
       break;
-    case eviction::Pick::random: id = random_segment(); break;
-    case eviction::Pick::soonest: id = soonest_segment(); break;
+    case eviction::Pick::random:
+      id = random_segment();
+      break;
+    case eviction::Pick::soonest:
+      id = soonest_segment();
+      break;
   }
   if (further) pressure = 0;
   if (id == no_segment) return false;
@@ -295,11 +300,8 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) -> std::optional<Queue> {
     const Standing standing = e.has_extra() && !e.absent() ? standing_of(e, order) : Standing::normal;
     if (standing == Standing::last) return reading.from;
-    eviction::Candidate candidate{.hash = hash,
-                                  .bytes = returned_by(e),
-                                  .frequency = frequency,
-                                  .expires_at = e.expires_at(),
-                                  .minutes = minutes};
+    eviction::Candidate candidate{
+        .hash = hash, .bytes = returned_by(e), .frequency = frequency, .expires_at = e.expires_at(), .minutes = minutes};
     std::optional<Queue> to = policy_.keep(reading, candidate);
     if (standing == Standing::first && to != Queue::pinned) to.reset();
     frequency = candidate.frequency;

@@ -1,7 +1,5 @@
 #include "pinfold/store/segment.hpp"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
@@ -9,6 +7,8 @@
 #include <new>
 #include <span>
 #include <utility>
+
+#include <sys/mman.h>
 
 #include "pinfold/base/work.hpp"
 
@@ -23,8 +23,7 @@ SegmentPool::~SegmentPool() {
 SegmentPool::Region SegmentPool::map_region() const {
   // Aligned to huge pages: mapped larger, and the ends cut off.
   work::system_call();
-  void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return {};
   char* const mapped = static_cast<char*>(raw);
   const std::size_t before = (huge_page - reinterpret_cast<std::uintptr_t>(raw) % huge_page) % huge_page;
@@ -104,9 +103,8 @@ void SegmentPool::refill() {
 
 // Pages given back stay so: the kernel would fill the holes again to make huge pages of them.
 void SegmentPool::keep_holes(const char* base) {
-  const auto found = std::find_if(regions_.begin(), regions_.end(), [base](const Region& region) {
-    return base >= region.base && base < region.base + region_size;
-  });
+  const auto found = std::find_if(regions_.begin(), regions_.end(),
+                                  [base](const Region& region) { return base >= region.base && base < region.base + region_size; });
   if (!found->huge) return;
   work::system_call();
   madvise(found->base, region_size, MADV_NOHUGEPAGE);

@@ -33,9 +33,8 @@ Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bo
   }
   const auto candidates = std::span(by_size).first(count);
   const bool negatives_first = policy_.negatives_first(memory_.used_by_negatives());
-  std::ranges::sort(candidates, std::greater{}, [&](unsigned db) {
-    return std::pair(negatives_first ? tables[db]->negatives().bytes : 0, tables[db]->occupied());
-  });
+  std::ranges::sort(candidates, std::greater{},
+                    [&](unsigned db) { return std::pair(negatives_first ? tables[db]->negatives().bytes : 0, tables[db]->occupied()); });
   // A large table may hold nothing that the policy lets go.
   for (const unsigned db : candidates) {
     if (const Reclaimed result = reclaim_from(db); result != Reclaimed::impossible) return result;

@@ -69,7 +69,8 @@ bool Table::dismantle(Budget& budget) {
 Index::Slot Table::find_slot(const Key& key) {
   work::entry(key.text.size());
   const Index::Slot slot = index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
-  if (purges_ != nullptr && slot) [[unlikely]] return settle_purges(key, slot);
+  if (purges_ != nullptr && slot) [[unlikely]]
+    return settle_purges(key, slot);
   return slot;
 }
 
@@ -213,13 +214,15 @@ void Table::leave_policies() {
 }
 
 void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
-  if (e.has_extra() || e.absent()) [[unlikely]] count_use(e, sign);
+  if (e.has_extra() || e.absent()) [[unlikely]]
+    count_use(e, sign);
   QueueState& queue = queue_of(segment);
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw == nullptr) continue;
     const auto bytes = static_cast<std::int64_t>(memory_of_blob(raw)) * sign;
     Blob::note_stored(raw, sign);
-    if (sign > 0 && memory_.erasing()) [[unlikely]] Blob::borrow(raw, [](const Blob& blob) { return blob.wipe_slack(); });
+    if (sign > 0 && memory_.erasing()) [[unlikely]]
+      Blob::borrow(raw, [](const Blob& blob) { return blob.wipe_slack(); });
     segment.blobs += static_cast<std::uint32_t>(sign);
     queue.blob_bytes += static_cast<std::uint64_t>(bytes);
     occupy(bytes);
@@ -358,9 +361,7 @@ std::string_view copy_aside(std::string_view bytes, ExtraBuffer& to) {
 }  // namespace
 
 // The time that an entry written now is to carry: only policies without frequencies show one (OBJECT IDLETIME).
-std::uint32_t Table::access_to_keep() const {
-  return is_lfu(settings_.kind.load(std::memory_order_relaxed)) ? 0 : unix_seconds();
-}
+std::uint32_t Table::access_to_keep() const { return is_lfu(settings_.kind.load(std::memory_order_relaxed)) ? 0 : unix_seconds(); }
 
 bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
   policy_.prefetch_admit(key.hash);

@@ -13,7 +13,8 @@ namespace {
 constexpr std::size_t node = 128;  // of a tag
 }  // namespace
 
-std::span<const TagMarks::Mark> TagMarks::Look::marks_of(std::string_view tag, bool soft, std::uint64_t database, std::uint64_t number) const {
+std::span<const TagMarks::Mark> TagMarks::Look::marks_of(std::string_view tag, bool soft, std::uint64_t database,
+                                                         std::uint64_t number) const {
   const auto found = marks_.tags_.find(tag);
   if (found == marks_.tags_.end()) return {};
   return {std::ranges::lower_bound(found->second, Mark{soft, database, number}), found->second.end()};

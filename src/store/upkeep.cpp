@@ -54,9 +54,7 @@ bool Keyspace::dropped_before(std::uint64_t number) {
   return std::any_of(dropped_.begin(), dropped_.end(), before) || std::any_of(freeing_.begin(), freeing_.end(), before);
 }
 
-void Keyspace::on_work(std::function<void()> wake) {
-  wake_ = std::move(wake);
-}
+void Keyspace::on_work(std::function<void()> wake) { wake_ = std::move(wake); }
 
 void Keyspace::release_spare() {
   pool_->release_spare();
@@ -226,9 +224,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
 }
 
 // Whether there is more than the limit allows, and something about that can be done.
-bool Keyspace::lowering() const {
-  return memory_.over_limit() && memory_.data() > gave_up_at_.load(std::memory_order_relaxed);
-}
+bool Keyspace::lowering() const { return memory_.over_limit() && memory_.data() > gave_up_at_.load(std::memory_order_relaxed); }
 
 // Has tables that will soon have to evict get ready for it while there is room; true if there is more to do than there was
 // time for.
@@ -285,9 +281,8 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
       more |= tend_table(shard, db, "expire", [&](Table& table, Budget& budget) { return table.expire_some(keeping, budget); });
     }
     more |= tend_table(shard, db, "sweep-purges", [](Table& table, Budget& budget) { return table.purge_some(budget); });
-    const bool compacted = tend_table(shard, db, "compact", [&](Table& table, Budget& budget) {
-      return table.compact(keeping, budget) != Reclaimed::impossible;
-    });
+    const bool compacted = tend_table(
+        shard, db, "compact", [&](Table& table, Budget& budget) { return table.compact(keeping, budget) != Reclaimed::impossible; });
     more |= compacted || tend_table(shard, db, "shrink-index", [](Table& table, Budget&) { return table.shrink_index(); });
   }
   return more;

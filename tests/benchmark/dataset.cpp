@@ -21,9 +21,7 @@ std::uint64_t hash_of(std::string_view text) {
 }
 
 Lengths::Lengths(std::uint32_t least, std::uint32_t most)
-    : least_(least),
-      most_(std::max(least, most)),
-      log_ratio_(most_ == least_ ? 0 : std::log((most_ + 1.0) / least_)) {}
+    : least_(least), most_(std::max(least, most)), log_ratio_(most_ == least_ ? 0 : std::log((most_ + 1.0) / least_)) {}
 
 std::uint32_t Lengths::of(std::uint64_t random) const {
   if (log_ratio_ == 0) return least_;

@@ -7,9 +7,7 @@ Entries::Entries(const Options& options)
       values_(lengths_.most()),
       any_length_(options.any_length || options.writes == Writes::kResize) {}
 
-std::string_view Entries::value(std::uint64_t n, std::uint64_t random) const {
-  return values_.of(mix(n), lengths_.of(random));
-}
+std::string_view Entries::value(std::uint64_t n, std::uint64_t random) const { return values_.of(mix(n), lengths_.of(random)); }
 
 bool Entries::right_length(std::uint64_t n, std::size_t length) const {
   if (any_length_) return length >= lengths_.least() && length <= lengths_.most();

@@ -50,8 +50,7 @@ class Expiring {
   }
 
   void run() {
-    Progress progress(options_.label.empty() ? "expiring" : options_.label, options_.expiries,
-                      options_.quiet);
+    Progress progress(options_.label.empty() ? "expiring" : options_.label, options_.expiries, options_.quiet);
     const auto start = Clock::now();
     store(*members_.front());
     // The others begin when the key is there.
@@ -70,12 +69,9 @@ class Expiring {
 
   bool print() const {
     const bool valid = tally_.right();
-    const auto micros = [](std::chrono::nanoseconds time) {
-      return std::chrono::duration<double, std::micro>(time).count();
-    };
+    const auto micros = [](std::chrono::nanoseconds time) { return std::chrono::duration<double, std::micro>(time).count(); };
     JsonObject latency;
-    latency.add("p50", micros(tally_.latency.percentile(0.5)))
-        .add("p99.9", micros(tally_.latency.percentile(0.999)));
+    latency.add("p50", micros(tally_.latency.percentile(0.5))).add("p99.9", micros(tally_.latency.percentile(0.999)));
     latency.add("max", micros(tally_.latency.max()));
     JsonObject json;
     json.add("mode", name_of(options_.mode)).add("protocol", name_of(options_.wire));

@@ -15,8 +15,6 @@ class Failure : public std::runtime_error {
 };
 
 // For a system call that has just failed: throws Failure with what was tried and the reason in errno.
-[[noreturn]] inline void fail_system(const std::string& tried) {
-  throw Failure(tried + ": " + std::generic_category().message(errno));
-}
+[[noreturn]] inline void fail_system(const std::string& tried) { throw Failure(tried + ": " + std::generic_category().message(errno)); }
 
 }  // namespace pinfold::load

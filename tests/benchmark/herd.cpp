@@ -137,8 +137,7 @@ class Herd {
     const Reply reply = protocol_->parse(inbox.view(), member.asked, key_.view());
     if (reply.kind == Reply::Kind::kIncomplete) return;
     if (reply.kind == Reply::Kind::kGarbage) return tally_.stop("unreadable reply");
-    const std::uint64_t token =
-        reply.kind == Reply::Kind::kMissing && leased() ? parse_cache_answer(inbox.view()).token : 0;
+    const std::uint64_t token = reply.kind == Reply::Kind::kMissing && leased() ? parse_cache_answer(inbox.view()).token : 0;
     entries_.count(reply, options_.first, tally_);
     inbox.drop(reply.used);
     if (member.asked == Request::kSet) {

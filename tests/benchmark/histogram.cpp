@@ -32,8 +32,7 @@ void Histogram::record(std::chrono::nanoseconds latency) {
 
 std::chrono::nanoseconds Histogram::percentile(double share) const {
   if (total_ == 0) return {};
-  const auto wanted =
-      std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(total_))));
+  const auto wanted = std::max<std::uint64_t>(1, static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(total_))));
   std::uint64_t seen = 0;
   for (std::size_t bucket = 0; bucket < kBuckets; ++bucket) {
     seen += counts_[bucket];

@@ -19,9 +19,7 @@ namespace {
 
 double seconds(std::chrono::nanoseconds time) { return std::chrono::duration<double>(time).count(); }
 
-double micros(std::chrono::nanoseconds time) {
-  return std::chrono::duration<double, std::micro>(time).count();
-}
+double micros(std::chrono::nanoseconds time) { return std::chrono::duration<double, std::micro>(time).count(); }
 
 // A GET benchmark must find every key and a SET benchmark must store every value unless told otherwise; a
 // replay may miss, and may have single values refused, which it reports.

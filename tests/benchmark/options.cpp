@@ -199,8 +199,7 @@ void check(const Options& options) {
     throw Failure("--value must be from 1 to --value-most");
   }
   if (options.mode == Mode::kPaced && options.rate == 0) throw Failure("paced needs --rate");
-  if (options.writes != Writes::kNone && options.write_rate == 0)
-    throw Failure("--writes needs --write-rate");
+  if (options.writes != Writes::kNone && options.write_rate == 0) throw Failure("--writes needs --write-rate");
   const bool resp = options.wire == Wire::kResp;
   if (options.mode == Mode::kExpiring && !resp) throw Failure("expiring speaks resp only");
   if (options.mode == Mode::kHerd && !resp && options.wire != Wire::kCache) {
@@ -237,8 +236,8 @@ Options parse_options(int argc, char** argv) {
   options.mode = mode_of(argv[1]);
   Arguments arguments(argc - 2, argv + 2);
   while (arguments.next()) {
-    if (!take_server(options, arguments) && !take_data(options, arguments) &&
-        !take_work(options, arguments) && !take_herd(options, arguments)) {
+    if (!take_server(options, arguments) && !take_data(options, arguments) && !take_work(options, arguments) &&
+        !take_herd(options, arguments)) {
       throw Failure("unknown option " + std::string(arguments.option()));
     }
   }

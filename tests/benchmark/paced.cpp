@@ -28,8 +28,7 @@ struct Asked {
 };
 
 struct Connection {
-  Connection(const Options& options, std::uint32_t n, const Descriptor& poll)
-      : channel(options, n, poll, this) {}
+  Connection(const Options& options, std::uint32_t n, const Descriptor& poll) : channel(options, n, poll, this) {}
 
   Channel channel;
   std::deque<Asked> unanswered;
@@ -44,8 +43,7 @@ class Schedule {
 
   bool due(Clock::time_point now) const { return per_second_ > 0 && next() <= now; }
   Clock::time_point next() const {
-    return start_ + std::chrono::nanoseconds(
-                        static_cast<std::int64_t>(static_cast<double>(count_) * 1e9 / per_second_));
+    return start_ + std::chrono::nanoseconds(static_cast<std::int64_t>(static_cast<double>(count_) * 1e9 / per_second_));
   }
   std::uint64_t take() { return count_++; }
 
@@ -70,8 +68,8 @@ class Paced {
   }
 
   Tally run() {
-    Progress progress(options_.label.empty() ? "paced" : options_.label,
-                      static_cast<std::uint64_t>(options_.duration.count()), options_.quiet);
+    Progress progress(options_.label.empty() ? "paced" : options_.label, static_cast<std::uint64_t>(options_.duration.count()),
+                      options_.quiet);
     const auto start = Clock::now();
     const auto end = start + options_.duration;
     const auto deadline = start + options_.max_time;
@@ -122,16 +120,14 @@ class Paced {
   void send_writes(Schedule& schedule) {
     const auto due = schedule.next();
     Connection& connection = *writers_[schedule.take() % writers_.size()];
-    for (std::uint32_t i = 0; i < options_.pipeline; ++i)
-      asked(connection, {0, write(connection.channel.out()), due});
+    for (std::uint32_t i = 0; i < options_.pipeline; ++i) asked(connection, {0, write(connection.channel.out()), due});
     flush(connection);
   }
 
   // Appends one write and says what it is.
   Request write(std::string& out) {
     const bool insert = options_.writes == Writes::kInsert;
-    const std::uint64_t n =
-        insert ? options_.first_write + inserted_++ : options_.first + random_.below(options_.keys);
+    const std::uint64_t n = insert ? options_.first_write + inserted_++ : options_.first + random_.below(options_.keys);
     const KeyName key(n);
     if (options_.writes != Writes::kResize) {
       protocol_->set(out, key.view(), entries_.value(n), options_.expiry);

@@ -9,10 +9,7 @@
 namespace pinfold::load {
 
 Progress::Progress(std::string label, std::uint64_t total, bool quiet)
-    : label_(std::move(label)),
-      total_(std::max<std::uint64_t>(total, 1)),
-      quiet_(quiet),
-      terminal_(::isatty(STDERR_FILENO) == 1) {}
+    : label_(std::move(label)), total_(std::max<std::uint64_t>(total, 1)), quiet_(quiet), terminal_(::isatty(STDERR_FILENO) == 1) {}
 
 Progress::~Progress() {
   // The bar is temporary: what is left on the screen are the results.
@@ -32,8 +29,8 @@ void Progress::show(std::uint64_t done, const std::string& note) {
   constexpr int kWidth = 30;
   std::string bar(kWidth, '.');
   std::fill_n(bar.begin(), static_cast<int>(share * kWidth), '#');
-  std::fprintf(stderr, "%s%s [%s] %5.1f %% %s%s", terminal_ ? "\r\x1b[K" : "", label_.c_str(), bar.c_str(),
-               share * 100, note.c_str(), terminal_ ? "" : "\n");
+  std::fprintf(stderr, "%s%s [%s] %5.1f %% %s%s", terminal_ ? "\r\x1b[K" : "", label_.c_str(), bar.c_str(), share * 100, note.c_str(),
+               terminal_ ? "" : "\n");
   std::fflush(stderr);
 }
 

@@ -17,8 +17,7 @@ bool read_length(std::string_view text, std::uint32_t& length) {
 
 // What memcached says to a SET it has no room for; the last is for values that it stores in several chunks.
 bool is_refusal(std::string_view line) {
-  return line.starts_with("SERVER_ERROR object too large for cache") ||
-         line.starts_with("SERVER_ERROR out of memory storing object") ||
+  return line.starts_with("SERVER_ERROR object too large for cache") || line.starts_with("SERVER_ERROR out of memory storing object") ||
          line.starts_with("SERVER_ERROR Out of memory during read");
 }
 
@@ -66,8 +65,7 @@ class Memcached : public Protocol {
     } else if (is_refusal(line.text)) {
       return {Reply::Kind::kRefused, line.text, used};
     }
-    for (const std::string_view known :
-         {"ERROR", "NOT_STORED", "CLIENT_ERROR", "SERVER_ERROR", "STORED", "DELETED"}) {
+    for (const std::string_view known : {"ERROR", "NOT_STORED", "CLIENT_ERROR", "SERVER_ERROR", "STORED", "DELETED"}) {
       if (line.text.starts_with(known)) return {Reply::Kind::kError, line.text, used};
     }
     return garbage(in);
@@ -96,8 +94,7 @@ class Text final : public Memcached {
     const std::size_t first_space = rest.find(' ');
     const std::size_t last_space = rest.rfind(' ');
     std::uint32_t length = 0;
-    if (first_space == last_space || rest.substr(0, first_space) != key ||
-        !read_length(rest.substr(last_space + 1), length)) {
+    if (first_space == last_space || rest.substr(0, first_space) != key || !read_length(rest.substr(last_space + 1), length)) {
       return garbage(in);
     }
     return block(in, line.size(), length, "\r\nEND\r\n");

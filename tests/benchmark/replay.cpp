@@ -57,8 +57,7 @@ class Replay {
 
   std::string hit_ratio() const {
     char text[32];
-    std::snprintf(text, sizeof text, "hits %.4f",
-                  static_cast<double>(tally_.hits) / static_cast<double>(tally_.hits + tally_.misses));
+    std::snprintf(text, sizeof text, "hits %.4f", static_cast<double>(tally_.hits) / static_cast<double>(tally_.hits + tally_.misses));
     return text;
   }
 
@@ -74,14 +73,12 @@ class Replay {
     }
     missed_.clear();
     for (const Trace::Line& line : batch_) protocol_->get(out_, key_of(line));
-    exchange(Request::kGet, batch_,
-             [this](const Trace::Line& line, const Reply& reply) { got(line, reply); });
+    exchange(Request::kGet, batch_, [this](const Trace::Line& line, const Reply& reply) { got(line, reply); });
     if (missed_.empty() || tally_.broken) return batch_.size();
     for (const Trace::Line& line : missed_) {
       protocol_->set(out_, key_of(line), values_.of(hash_of(line.id), line.value_bytes), options_.expiry);
     }
-    exchange(Request::kSet, missed_,
-             [this](const Trace::Line& line, const Reply& reply) { stored(line, reply); });
+    exchange(Request::kSet, missed_, [this](const Trace::Line& line, const Reply& reply) { stored(line, reply); });
     return batch_.size();
   }
 
@@ -134,8 +131,7 @@ class Replay {
       if (reply.kind == Reply::Kind::kIncomplete) {
         const Inbox::Status status = inbox_.fill(socket_);
         if (status == Inbox::Status::kRead) continue;
-        return tally_.stop(status == Inbox::Status::kClosed ? "the server closed the connection"
-                                                            : "the server does not answer");
+        return tally_.stop(status == Inbox::Status::kClosed ? "the server closed the connection" : "the server does not answer");
       }
       if (reply.kind == Reply::Kind::kGarbage) {
         tally_.mismatch(reply.text);

@@ -44,8 +44,7 @@ void leave_from(const Descriptor& socket, std::uint32_t address) {
   sockaddr_in source{};
   source.sin_family = AF_INET;
   source.sin_addr.s_addr = htonl(address);
-  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0)
-    fail_system("bind");
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0) fail_system("bind");
 }
 
 Descriptor connect_tcp(const Options& options, std::uint32_t n) {
@@ -96,8 +95,7 @@ void allow_descriptors(std::uint64_t count) {
   if (limit.rlim_cur >= count) return;
   limit.rlim_cur = count;
   if (limit.rlim_max < count) limit.rlim_max = count;
-  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0)
-    fail_system("cannot open " + std::to_string(count) + " descriptors");
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) fail_system("cannot open " + std::to_string(count) + " descriptors");
 }
 
 Inbox::Status Inbox::fill(const Descriptor& socket) {

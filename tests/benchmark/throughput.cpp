@@ -22,8 +22,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Connection {
-  Connection(const Options& options, std::uint32_t n, const Descriptor& poll)
-      : channel(options, n, poll, this) {
+  Connection(const Options& options, std::uint32_t n, const Descriptor& poll) : channel(options, n, poll, this) {
     keys.reserve(options.pipeline);
   }
 
@@ -81,9 +80,7 @@ class Throughput {
     }
   }
 
-  std::uint64_t choose_key() {
-    return options_.first + (options_.mode == Mode::kFill ? next_key_++ : random_.below(options_.keys));
-  }
+  std::uint64_t choose_key() { return options_.first + (options_.mode == Mode::kFill ? next_key_++ : random_.below(options_.keys)); }
 
   void send_batch(Connection& connection, Clock::time_point now) {
     const std::uint64_t size = std::min<std::uint64_t>(options_.pipeline, to_send_);
@@ -159,9 +156,7 @@ class Throughput {
 
 Tally throughput(const Options& options) {
   constexpr std::uint64_t kDefaultRequests = 100'000;
-  const std::uint64_t requests = options.mode == Mode::kFill ? options.keys
-                                 : options.requests == 0     ? kDefaultRequests
-                                                             : options.requests;
+  const std::uint64_t requests = options.mode == Mode::kFill ? options.keys : options.requests == 0 ? kDefaultRequests : options.requests;
   Throughput load(options);
   if (options.warmup > 0 && options.mode != Mode::kFill) {
     Tally warmup = load.run(options.warmup);

@@ -57,8 +57,7 @@ void Trace::parse(std::uint64_t most, std::uint32_t default_bytes) {
     if (space < line.size()) {
       const std::string_view size = line.substr(space + 1);
       const auto [end, error] = std::from_chars(size.data(), size.data() + size.size(), span.value_bytes);
-      good = good && error == std::errc{} && end == size.data() + size.size() &&
-             span.value_bytes <= kLongestValue;
+      good = good && error == std::errc{} && end == size.data() + size.size() && span.value_bytes <= kLongestValue;
     }
     if (!good) throw Failure("trace line " + std::to_string(number) + " is not 'key-id [value-bytes]'");
     longest_ = std::max(longest_, span.value_bytes);

@@ -4,14 +4,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static redisContext *client;
+static redisContext* client;
 static int loads;
 
-#define CHECK(condition) \
-  do { if (!(condition)) { fprintf(stderr, "line %d: %s\n", __LINE__, #condition); exit(1); } } while (0)
+#define CHECK(condition)                                      \
+  do {                                                        \
+    if (!(condition)) {                                       \
+      fprintf(stderr, "line %d: %s\n", __LINE__, #condition); \
+      exit(1);                                                \
+    }                                                         \
+  } while (0)
 
-static void user(int id, char *out, size_t size) {
-  redisReply *reply = redisCommand(client, "GET user:%d", id);
+static void user(int id, char* out, size_t size) {
+  redisReply* reply = redisCommand(client, "GET user:%d", id);
   CHECK(reply != NULL);
   if (reply->type == REDIS_REPLY_NIL) {
     loads++;
@@ -26,19 +31,19 @@ static void user(int id, char *out, size_t size) {
   freeReplyObject(reply);
 }
 
-static redisReply *next_reply(void) {
-  void *reply = NULL;
+static redisReply* next_reply(void) {
+  void* reply = NULL;
   CHECK(redisGetReply(client, &reply) == REDIS_OK);
   return reply;
 }
 
-static void expect_integer(const char *command, long long low, long long high) {
-  redisReply *reply = redisCommand(client, command);
+static void expect_integer(const char* command, long long low, long long high) {
+  redisReply* reply = redisCommand(client, command);
   CHECK(reply->type == REDIS_REPLY_INTEGER && reply->integer >= low && reply->integer <= high);
   freeReplyObject(reply);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   CHECK(argc > 1);
   client = redisConnect("127.0.0.1", atoi(argv[1]));
   CHECK(client != NULL && client->err == 0);
@@ -60,7 +65,7 @@ int main(int argc, char **argv) {
   redisAppendCommand(client, "MSET a 1 b 2");
   redisAppendCommand(client, "MGET a none b");
   for (int i = 0; i < 3; i++) freeReplyObject(next_reply());
-  redisReply *reply = next_reply();
+  redisReply* reply = next_reply();
   CHECK(reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[1]->integer == 2);
   freeReplyObject(reply);
   freeReplyObject(next_reply());
@@ -91,7 +96,7 @@ int main(int argc, char **argv) {
   freeReplyObject(reply);
 
   size_t size = 1 << 20;
-  char *large = malloc(size);
+  char* large = malloc(size);
   memset(large, 'x', size);
   freeReplyObject(redisCommand(client, "SET large %b", large, size));
   reply = redisCommand(client, "GET large");

@@ -1,16 +1,16 @@
-// Loaded into a server with LD_PRELOAD: its wall clock is off by what a file says (tests/support/clock.py), which both sides map; CLOCK_FILE names it.
-// The clock that never goes back is the system's.
+// Loaded into a server with LD_PRELOAD: its wall clock is off by what a file says (tests/support/clock.py), which both sides map;
+// CLOCK_FILE names it. The clock that never goes back is the system's.
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <ctime>
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
-
-#include <atomic>
-#include <cstdint>
-#include <cstdlib>
-#include <ctime>
 
 namespace {
 

@@ -4,10 +4,7 @@
 // Of the heap, what fails is malloc and its relatives as the program and its libraries call them; what the C library
 // allocates inside itself goes another way. Of mappings, only anonymous ones fail.
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include "faults.hpp"
 
 #include <atomic>
 #include <cerrno>
@@ -16,7 +13,10 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "faults.hpp"
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 extern "C" {
 void* __libc_malloc(std::size_t);
@@ -74,9 +74,7 @@ extern "C" {
 void* malloc(std::size_t size) { return fails(heap, size) ? nullptr : __libc_malloc(size); }
 void* calloc(std::size_t count, std::size_t size) { return fails(heap, count * size) ? nullptr : __libc_calloc(count, size); }
 void* realloc(void* block, std::size_t size) { return fails(heap, size) ? nullptr : __libc_realloc(block, size); }
-void* memalign(std::size_t alignment, std::size_t size) {
-  return fails(heap, size) ? nullptr : __libc_memalign(alignment, size);
-}
+void* memalign(std::size_t alignment, std::size_t size) { return fails(heap, size) ? nullptr : __libc_memalign(alignment, size); }
 void* aligned_alloc(std::size_t alignment, std::size_t size) { return memalign(alignment, size); }
 int posix_memalign(void** block, std::size_t alignment, std::size_t size) {
   void* const made = memalign(alignment, size);
@@ -89,9 +87,7 @@ void* mmap(void* at, std::size_t size, int access, int flags, int fd, off_t offs
   if ((flags & MAP_ANONYMOUS) != 0 && fails(mapping, size)) return MAP_FAILED;
   return reinterpret_cast<void*>(syscall(SYS_mmap, at, size, access, flags, fd, offset));
 }
-void* mmap64(void* at, std::size_t size, int access, int flags, int fd, off_t offset) {
-  return mmap(at, size, access, flags, fd, offset);
-}
+void* mmap64(void* at, std::size_t size, int access, int flags, int fd, off_t offset) { return mmap(at, size, access, flags, fd, offset); }
 void* mremap(void* at, std::size_t before, std::size_t size, int flags, ...) {
   if (size > before && fails(mapping, size)) return MAP_FAILED;
   va_list rest;

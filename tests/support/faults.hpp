@@ -12,8 +12,8 @@ struct Schedule {
   std::atomic<std::uint32_t> chance;  // of a failure, in 2^-32; 0: none
   std::atomic<std::uint32_t> kinds;   // which calls, as bits of Kind
   std::atomic<std::uint64_t> seed;
-  std::atomic<std::uint64_t> least;   // smaller requests do not fail
-  std::atomic<std::uint64_t> calls;   // since the start, while there was a chance
+  std::atomic<std::uint64_t> least;  // smaller requests do not fail
+  std::atomic<std::uint64_t> calls;  // since the start, while there was a chance
   std::atomic<std::uint64_t> failed;
 };
 

@@ -91,7 +91,7 @@ class Blob {
   struct Rep {
     BlockHeap* heap;
     std::atomic<std::size_t> references;
-    std::size_t block;    // bytes of the whole block, this header included
+    std::size_t block;  // bytes of the whole block, this header included
     std::size_t size;
     std::size_t written;  // bytes beyond were never written to
     std::atomic<int> stores{0};

@@ -89,9 +89,7 @@ class BlockHeap {
 
   /// Whether a large block has been noted, or a reservation taken that was ready, since this was last asked: somebody is to see to
   /// it soon.
-  bool has_news() {
-    return news_.load(std::memory_order_relaxed) && news_.exchange(false, std::memory_order_relaxed);
-  }
+  bool has_news() { return news_.load(std::memory_order_relaxed) && news_.exchange(false, std::memory_order_relaxed); }
 
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
@@ -103,10 +101,10 @@ class BlockHeap {
 
   struct Region {
     char* base = nullptr;
-    std::vector<std::uint64_t> used;       // by unit
-    Holes holes{region_units / word_bits}; // of `used`
-    std::vector<std::uint64_t> resident;   // by page: in use, or spare
-    std::size_t spare = 0;                 // pages that are resident and not in use
+    std::vector<std::uint64_t> used;        // by unit
+    Holes holes{region_units / word_bits};  // of `used`
+    std::vector<std::uint64_t> resident;    // by page: in use, or spare
+    std::size_t spare = 0;                  // pages that are resident and not in use
   };
   /// Lies in the block itself.
   struct Noted {
@@ -132,14 +130,14 @@ class BlockHeap {
 
   const std::function<void(std::int64_t)> account_;
   const std::size_t spare_;
-  mutable std::mutex giving_;  // taken before mutex_, by one thread that gives back at a time
-  mutable std::mutex mutex_;  // guards what follows
-  std::vector<std::unique_ptr<Region>> regions_;  // by address
-  std::vector<std::uint32_t> longest_;            // the longest hole of each, in one row for the search
-  std::vector<std::unique_ptr<Region>> ready_;    // one, not in use yet, or none
+  mutable std::mutex giving_;                            // taken before mutex_, by one thread that gives back at a time
+  mutable std::mutex mutex_;                             // guards what follows
+  std::vector<std::unique_ptr<Region>> regions_;         // by address
+  std::vector<std::uint32_t> longest_;                   // the longest hole of each, in one row for the search
+  std::vector<std::unique_ptr<Region>> ready_;           // one, not in use yet, or none
   std::unordered_map<const char*, std::size_t> ranges_;  // of mappings: the bytes of addresses that each has
   std::size_t reserved_ = 0;                             // their sum
-  std::size_t trim_at_ = 0;  // the page of its region where trim() looks next
+  std::size_t trim_at_ = 0;                              // the page of its region where trim() looks next
   Noted* oldest_noted_ = nullptr;
   Noted* newest_noted_ = nullptr;
   std::uint64_t noted_count_ = 0;  // ever

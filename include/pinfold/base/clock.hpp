@@ -1,9 +1,9 @@
 #pragma once
 // Time as the server sees it. Thread-safe.
 //
-// Two clocks. The wall clock can be set, forward and back, so it is only for what is a time of day to somebody outside: the deadlines of entries, which
-// clients may name as Unix time. Whatever lasts for so long (a lease, a wait, a pause, an idle time) is measured by the clock that never goes back, and has a
-// type of its own, so that neither is ever compared with the other.
+// Two clocks. The wall clock can be set, forward and back, so it is only for what is a time of day to somebody outside: the deadlines of
+// entries, which clients may name as Unix time. Whatever lasts for so long (a lease, a wait, a pause, an idle time) is measured by the
+// clock that never goes back, and has a type of its own, so that neither is ever compared with the other.
 
 #include <compare>
 #include <cstdint>

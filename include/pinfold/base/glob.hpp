@@ -42,8 +42,8 @@ class Glob {
   }
   /// Bytes of what was compiled.
   std::size_t memory() const {
-    return elements_.capacity() * sizeof(Element) + failures_.capacity() * sizeof(std::uint16_t) +
-           classes_.capacity() * sizeof(Class) + masks_.capacity() * sizeof(std::uint64_t) + pieces_.capacity() * sizeof(Piece);
+    return elements_.capacity() * sizeof(Element) + failures_.capacity() * sizeof(std::uint16_t) + classes_.capacity() * sizeof(Class) +
+           masks_.capacity() * sizeof(std::uint64_t) + pieces_.capacity() * sizeof(Piece);
   }
 
  private:

@@ -32,9 +32,7 @@ class Holes {
 
   static Node node_of(std::uint64_t word);
   static Node join(const Node& left, const Node& right, std::uint32_t half);
-  Node node(std::span<const std::uint64_t> map, std::size_t at) const {
-    return at < words_ ? nodes_[at] : node_of(map[at - words_]);
-  }
+  Node node(std::span<const std::uint64_t> map, std::size_t at) const { return at < words_ ? nodes_[at] : node_of(map[at - words_]); }
 
   const std::size_t words_;
   std::vector<Node> nodes_;  // the root is 1, the children of n are 2n and 2n + 1; those from words_ on are words

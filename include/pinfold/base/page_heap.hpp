@@ -75,9 +75,7 @@ class PageHeap {
   static std::uint32_t number_of(const char* block);
   Page& at(std::uint32_t number) { return regions_[number / region_pages]->pages[number % region_pages]; }
   const Page& at(std::uint32_t number) const { return regions_[number / region_pages]->pages[number % region_pages]; }
-  char* address(std::uint32_t number) {
-    return reinterpret_cast<char*>(regions_[number / region_pages]) + number % region_pages * page;
-  }
+  char* address(std::uint32_t number) { return reinterpret_cast<char*>(regions_[number / region_pages]) + number % region_pages * page; }
   void list(std::uint32_t number, unsigned run);
   void unlist(std::uint32_t number, unsigned run);
   bool add_region();
@@ -88,8 +86,8 @@ class PageHeap {
   const std::size_t spare_;
   mutable std::mutex mutex_;  // guards what follows
   std::vector<Region*> regions_;
-  std::size_t carved_ = region_pages;  // pages of the last region that were handed out
-  std::uint64_t runs_ = 0;             // a bit for each list that is not empty
+  std::size_t carved_ = region_pages;                  // pages of the last region that were handed out
+  std::uint64_t runs_ = 0;                             // a bit for each list that is not empty
   std::array<std::uint32_t, page_units + 1> lists_{};  // by the longest free run; full pages are in none
   std::uint32_t cold_ = none;                          // free pages that were given back
   // Written with the lock:

@@ -69,8 +69,11 @@ class Prefixes {
 
   static std::size_t common(std::string_view a, std::string_view b, std::size_t from) {
     const std::size_t end = std::min(a.size(), b.size());
-    return static_cast<std::size_t>(std::mismatch(a.begin() + static_cast<std::ptrdiff_t>(from), a.begin() + static_cast<std::ptrdiff_t>(end),
-                                                  b.begin() + static_cast<std::ptrdiff_t>(from)).first - a.begin());
+    return static_cast<std::size_t>(std::mismatch(a.begin() + static_cast<std::ptrdiff_t>(from),
+                                                  a.begin() + static_cast<std::ptrdiff_t>(end),
+                                                  b.begin() + static_cast<std::ptrdiff_t>(from))
+                                        .first -
+                                    a.begin());
   }
   void relate(std::size_t at) {
     if (at > 0) items_[at].common = common(items_[at - 1].text, items_[at].text, 0);

@@ -21,12 +21,14 @@ class SpinningMutex {
   SpinningMutex& operator=(const SpinningMutex&) = delete;
 
   void lock() {
-    if (!take()) [[unlikely]] wait_and_lock();
+    if (!take()) [[unlikely]]
+      wait_and_lock();
   }
   /// Without a look first: where another core had the lock last, that would fetch its cache line twice.
   bool try_lock() { return take(); }
   void unlock() {
-    if (state_.exchange(free) == held_and_slept_for) [[unlikely]] state_.notify_one();
+    if (state_.exchange(free) == held_and_slept_for) [[unlikely]]
+      state_.notify_one();
   }
 
   /// What lock() does when try_lock() has failed. Returns whether it slept.
@@ -35,7 +37,8 @@ class SpinningMutex {
   unsigned waiting() const { return waiting_.load(std::memory_order_relaxed); }
   /// If threads wait for the lock, returns when one of them has got it. Only with no lock held that they might need.
   void let_waiters_in() {
-    if (waiting() > 0) [[unlikely]] await_turn();
+    if (waiting() > 0) [[unlikely]]
+      await_turn();
   }
 
  private:

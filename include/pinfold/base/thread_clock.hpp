@@ -1,10 +1,11 @@
 #pragma once
 // The time as one thread knows it, for a few instructions a look. Not thread-safe.
 //
-// A deadline counts from when its command runs, so the time that a thread has read at the start of a round must not serve behind a command that took
-// long, or a lock that was waited for. To read the clocks for each request costs about 60 instructions a clock; so each look compares the processor's own counter,
-// which takes three, and reads the clocks only if a fraction of a millisecond may have passed since they were read. The counter is not trusted with more: it says
-// when to look, not what time it is. Where it does not run evenly, the time is as old as the last read(), as at the start of a round.
+// A deadline counts from when its command runs, so the time that a thread has read at the start of a round must not serve behind a command
+// that took long, or a lock that was waited for. To read the clocks for each request costs about 60 instructions a clock; so each look
+// compares the processor's own counter, which takes three, and reads the clocks only if a fraction of a millisecond may have passed since
+// they were read. The counter is not trusted with more: it says when to look, not what time it is. Where it does not run evenly, the time
+// is as old as the last read(), as at the start of a round.
 
 #include <cstdint>
 #include <limits>
@@ -19,7 +20,8 @@ class ThreadClock {
 
   /// Now, or up to a fifth of a millisecond ago.
   const Moment& now() {
-    if (ticks() - read_at_ > most_ticks_) [[unlikely]] read();
+    if (ticks() - read_at_ > most_ticks_) [[unlikely]]
+      read();
     return moment_;
   }
   /// As it was last read.

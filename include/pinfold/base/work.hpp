@@ -14,9 +14,9 @@
 namespace pinfold::work {
 
 struct Counts {
-  std::uint64_t entries = 0;       // visited: looked up, moved, dropped, matched; slots of the index and leases count too
-  std::uint64_t bytes = 0;         // copied, hashed, compared, or overwritten
-  std::uint64_t nodes = 0;         // of lists and maps: freed, or followed
+  std::uint64_t entries = 0;  // visited: looked up, moved, dropped, matched; slots of the index and leases count too
+  std::uint64_t bytes = 0;    // copied, hashed, compared, or overwritten
+  std::uint64_t nodes = 0;    // of lists and maps: freed, or followed
   std::uint64_t allocations = 0;
   std::uint64_t system_calls = 0;
 
@@ -40,26 +40,32 @@ inline constinit thread_local Counts* counts = nullptr;
 inline bool counted() { return detail::counts != nullptr; }
 
 inline void entries(std::uint64_t n = 1) {
-  if (detail::counts != nullptr) [[unlikely]] detail::counts->entries += n;
+  if (detail::counts != nullptr) [[unlikely]]
+    detail::counts->entries += n;
 }
 /// An entry of which so many bytes are looked at.
 inline void entry(std::uint64_t bytes) {
-  if (detail::counts == nullptr) [[likely]] return;
+  if (detail::counts == nullptr) [[likely]]
+    return;
   ++detail::counts->entries;
   detail::counts->bytes += bytes;
 }
 inline void bytes(std::uint64_t n) {
-  if (detail::counts != nullptr) [[unlikely]] detail::counts->bytes += n;
+  if (detail::counts != nullptr) [[unlikely]]
+    detail::counts->bytes += n;
 }
 inline void nodes(std::uint64_t n = 1) {
-  if (detail::counts != nullptr) [[unlikely]] detail::counts->nodes += n;
+  if (detail::counts != nullptr) [[unlikely]]
+    detail::counts->nodes += n;
 }
 inline void allocation() {
-  if (detail::counts != nullptr) [[unlikely]] ++detail::counts->allocations;
+  if (detail::counts != nullptr) [[unlikely]]
+    ++detail::counts->allocations;
 }
 /// Report each, but not what the C library does on its own.
 inline void system_call() {
-  if (detail::counts != nullptr) [[unlikely]] ++detail::counts->system_calls;
+  if (detail::counts != nullptr) [[unlikely]]
+    ++detail::counts->system_calls;
 }
 
 /// Counts the work of this thread while it lives. They nest: what an inner one counted is added to the outer one when the

@@ -20,7 +20,7 @@ namespace pinfold::cache {
 /// Thread-safe; calls nothing, so it may be used with any lock held.
 class Alarms {
  public:
-    /// Where to look.
+  /// Where to look.
   struct Place {
     unsigned shard = 0;
     unsigned db = 0;

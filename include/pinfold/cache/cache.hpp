@@ -45,7 +45,7 @@ struct PolicyCounters {
   std::atomic<std::uint64_t> hits{0};
   std::atomic<std::uint64_t> stale_hits{0};
   std::atomic<std::uint64_t> misses{0};
-  std::atomic<std::uint64_t> leases{0};       // granted
+  std::atomic<std::uint64_t> leases{0};  // granted
   std::atomic<std::int64_t> leases_alive{0};
 
   /// But for the leases that are alive.

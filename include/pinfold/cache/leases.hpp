@@ -136,8 +136,8 @@ class Leases final : public store::KeyListener {
     std::uint64_t epoch = 0;    // as Cache::begin_lease() gave it; 0: purges need not be remembered for it any longer
     std::uint64_t noticed = 0;  // the epoch up to which purges were noticed
     std::string tags;           // of the entry that it is to replace
-    std::uint8_t policy = 0;  // slot
-    MonoMs retry_at;          // no lease before that
+    std::uint8_t policy = 0;    // slot
+    MonoMs retry_at;            // no lease before that
     Waiters waiters;
     std::uint64_t alarm = 0;  // its number; 0: none is set
     MonoMs alarm_at;
@@ -184,13 +184,13 @@ class Leases final : public store::KeyListener {
   store::Listening* listening_ = nullptr;
   States states_;
   RefusedVersions refused_;
-  State* unsettled_ = nullptr;  // a list: to note one more takes no memory
-  bool sooner_ = false;  // an alarm was set before all others: the background is to know when the lock is given back
+  State* unsettled_ = nullptr;   // a list: to note one more takes no memory
+  bool sooner_ = false;          // an alarm was set before all others: the background is to know when the lock is given back
   std::set<State*> waited_for_;  // those with waiters, and some that had any
   State* told_ = nullptr;        // the last that tell_waiting() has looked at; it may be gone
   Filling* filling_ = nullptr;
   std::array<std::uint64_t, store::database_count> generations_{};  // a flush is a new one
-  States::iterator tended_ = states_.end();  // the next that tend() looks at
+  States::iterator tended_ = states_.end();                         // the next that tend() looks at
   RefusedVersions::iterator tended_refused_ = refused_.end();
   MonoMs ended_expired_;  // when some were last looked at because leases were used up
 };

@@ -21,19 +21,19 @@ enum class Priority : std::uint8_t { protect, normal, first_out };
 
 struct Policy {
   std::string name;
-  std::string match;                // a glob; every policy needs one
-  std::int64_t ttl_ms = 0;          // for writes that set none; 0: none
-  std::int64_t max_ttl_ms = 0;      // 0: any
-  unsigned jitter_percent = 0;      // of a time to live, which is shortened by up to so much
-  std::int64_t stale_ms = 0;        // of entries that do not name one
-  std::int64_t coalesce_ms = 0;     // how long a plain GET waits for the first one's SET
-  std::int64_t lease_ms = 0;        // 0: lease-duration
-  double early_refresh = 1.0;       // XFetch's beta
-  std::int64_t negative_ttl_ms = 0; // 0: negative-ttl-max
-  std::uint64_t max_leases = 0;     // 0: any number
-  std::uint64_t max_value = 0;      // bytes; 0: any size
-  std::uint64_t max_memory = 0;     // bytes; 0: any
-  unsigned max_memory_percent = 0;  // of maxmemory, in place of bytes
+  std::string match;                 // a glob; every policy needs one
+  std::int64_t ttl_ms = 0;           // for writes that set none; 0: none
+  std::int64_t max_ttl_ms = 0;       // 0: any
+  unsigned jitter_percent = 0;       // of a time to live, which is shortened by up to so much
+  std::int64_t stale_ms = 0;         // of entries that do not name one
+  std::int64_t coalesce_ms = 0;      // how long a plain GET waits for the first one's SET
+  std::int64_t lease_ms = 0;         // 0: lease-duration
+  double early_refresh = 1.0;        // XFetch's beta
+  std::int64_t negative_ttl_ms = 0;  // 0: negative-ttl-max
+  std::uint64_t max_leases = 0;      // 0: any number
+  std::uint64_t max_value = 0;       // bytes; 0: any size
+  std::uint64_t max_memory = 0;      // bytes; 0: any
+  unsigned max_memory_percent = 0;   // of maxmemory, in place of bytes
   Priority priority = Priority::normal;
   /// Identifies it in counters and entries while it exists, from 1 on.
   std::uint8_t slot = 0;
@@ -76,8 +76,7 @@ class PolicySet final : public store::WriteRules {
   /// 1 KB, however long the key is.
   const Policy* match(std::string_view key) const;
 
-  bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at,
-                store::Extra& extra) const override;
+  bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at, store::Extra& extra) const override;
   UnixMs on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
 
  private:
@@ -85,9 +84,9 @@ class PolicySet final : public store::WriteRules {
   // their last one, in another trie that hangs on the end of the first and is read backwards.
   struct Node {
     std::vector<std::pair<char, std::uint32_t>> children;  // by byte, in order
-    std::vector<std::uint16_t> prefixes;  // policies that match whatever follows
-    std::vector<std::uint16_t> patterns;  // policies whose pattern must be compared
-    std::uint32_t tails = 0;  // the root of the other trie; 0: there is none
+    std::vector<std::uint16_t> prefixes;                   // policies that match whatever follows
+    std::vector<std::uint16_t> patterns;                   // policies whose pattern must be compared
+    std::uint32_t tails = 0;                               // the root of the other trie; 0: there is none
   };
   void insert(std::uint16_t policy);
   std::uint32_t child_of(std::uint32_t node, char byte) const;

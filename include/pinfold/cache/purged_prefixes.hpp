@@ -51,8 +51,8 @@ class PurgedPrefixes {
   void drop(std::uint64_t epoch);
 
   store::Memory& memory_;
-  mutable std::mutex mutex_;  // guards what follows
-  std::deque<Noted> noted_;   // by epoch
+  mutable std::mutex mutex_;         // guards what follows
+  std::deque<Noted> noted_;          // by epoch
   Prefixes<const Noted*> prefixes_;  // the same
   std::uint64_t barrier_ = 0;
 };

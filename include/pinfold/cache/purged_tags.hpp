@@ -74,7 +74,7 @@ class PurgedTags {
   bool drop(std::size_t most);
 
   store::Memory& memory_;
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;             // guards what follows
   std::atomic<std::uint64_t> epoch_{1};  // written with the lock
   std::uint64_t barrier_ = 0;
   std::map<std::uint64_t, std::uint64_t> alive_;  // leases, by epoch

@@ -8,13 +8,11 @@
 
 namespace pinfold::command {
 
-constexpr std::string_view kBadClientName =
-    "ERR Client names cannot contain spaces, newlines or special characters.";
+constexpr std::string_view kBadClientName = "ERR Client names cannot contain spaces, newlines or special characters.";
 
 /// Longer names are refused: everybody's CLIENT LIST repeats them.
 constexpr std::size_t longest_attribute = 1024;
-constexpr std::string_view kLongAttribute =
-    "ERR Names of clients and of their libraries cannot be longer than 1024 characters.";
+constexpr std::string_view kLongAttribute = "ERR Names of clients and of their libraries cannot be longer than 1024 characters.";
 
 /// Whether `text` has only printable ASCII characters and no space.
 bool is_client_attribute(std::string_view text);

@@ -48,7 +48,6 @@ enum class Overflow : std::uint8_t { wrap, saturate, fail };
 /// For unsigned types the value is taken as 64 bits without sign, as BITFIELD SET does.
 std::optional<std::int64_t> fit_field(std::int64_t value, FieldType type, Overflow overflow);
 /// The sum of a field's value and an increment, likewise.
-std::optional<std::int64_t> add_field(std::int64_t value, std::int64_t increment, FieldType type,
-                                      Overflow overflow);
+std::optional<std::int64_t> add_field(std::int64_t value, std::int64_t increment, FieldType type, Overflow overflow);
 
 }  // namespace pinfold::command

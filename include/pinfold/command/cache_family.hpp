@@ -19,7 +19,7 @@ constexpr std::int64_t most_exact = (std::int64_t{1} << 53) - 1;
 struct CacheReadOptions {
   std::int64_t lease_ms = -1;  // negative: the policy's
   std::int64_t wait_ms = 0;
-  double beta = -1;  // negative: the policy's
+  double beta = -1;        // negative: the policy's
   bool makes_room = true;  // for a lease, with nothing locked meanwhile
   bool counts = true;      // as a hit or miss
 };

@@ -1,6 +1,6 @@
 #pragma once
-// Reading through the cache: CACHE.GET, plain reads under policies, and replies that come later. Shared by cache.cpp and
-// strings.cpp; answer_wait() and the like are for the net room.
+// Reading through the cache: CACHE.GET, plain reads under policies, and replies that come later. Shared by cache_commands.cpp and
+// string_commands.cpp; answer_wait() and the like are for the net room.
 
 #include <optional>
 
@@ -25,7 +25,8 @@ void make_room_for_plain_leases(Call& call);
 
 /// GET's lookup. Where nothing is configured it costs a comparison.
 inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed = false) {
-  if (call.engine.cache.guards_reads()) [[unlikely]] return read_protected(call, db, key, waiting_allowed);
+  if (call.engine.cache.guards_reads()) [[unlikely]]
+    return read_protected(call, db, key, waiting_allowed);
   return {db.read(key), false};
 }
 

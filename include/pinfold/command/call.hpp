@@ -31,12 +31,29 @@ class Call {
   /// Its time is that of its making, so `locks` must be held by then.
   Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, ThreadClock& time,
        std::span<const store::Key> extracted, store::Keyspace::Locks& locks)
-      : row(command), args(arguments), reply(out), session(client), engine(services), clock(time), now(time.now().unix),
-        mono(time.last().mono), keys(extracted), held(locks) {}
+      : row(command),
+        args(arguments),
+        reply(out),
+        session(client),
+        engine(services),
+        clock(time),
+        now(time.now().unix),
+        mono(time.last().mono),
+        keys(extracted),
+        held(locks) {}
   /// One command of the transaction `exec`, whose time it shares.
   Call(const Call& exec, const Row& command, Args arguments, std::span<const store::Key> extracted)
-      : row(command), args(arguments), reply(exec.reply), session(exec.session), engine(exec.engine), clock(exec.clock), now(exec.now),
-        mono(exec.mono), keys(extracted), held(exec.held), in_transaction(true) {}
+      : row(command),
+        args(arguments),
+        reply(exec.reply),
+        session(exec.session),
+        engine(exec.engine),
+        clock(exec.clock),
+        now(exec.now),
+        mono(exec.mono),
+        keys(extracted),
+        held(exec.held),
+        in_transaction(true) {}
 
   const Row& row;
   /// args[0] is the command's name as sent; the views last for the call.
@@ -92,9 +109,9 @@ class Call {
   /// args[index] lies in that block, and stays valid.
   Blob take_blob(std::size_t index) { return large != nullptr ? large->take(index) : Blob(); }
   /// Stores the argument at `index` as the whole value of a key.
-  bool put_argument(store::Database& db, const store::Key& key, std::size_t index,
-                    const store::PutOptions& options = {}) {
-    if (large == nullptr) [[likely]] return db.put(key, args[index], options);
+  bool put_argument(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options = {}) {
+    if (large == nullptr) [[likely]]
+      return db.put(key, args[index], options);
     return put_large(db, key, index, options);
   }
 

@@ -8,17 +8,17 @@
 #include <vector>
 
 #include "pinfold/command/call.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/table.hpp"
 
 namespace pinfold::command {
 
 /// What can be found out about a request before its turn comes. A pipelined batch is prepared and prefetched some
 /// requests ahead and then executed in order, so that the memory of one request is on its way while others run.
 struct Prepared {
-  const Row* row = nullptr;  // null: there is no such command
-  bool one_key = false;      // the request has exactly one key:
-  store::Key key;            // a view into the arguments, and its hash
+  const Row* row = nullptr;         // null: there is no such command
+  bool one_key = false;             // the request has exactly one key:
+  store::Key key;                   // a view into the arguments, and its hash
   LargeArguments* large = nullptr;  // of the request, if it has any
 };
 

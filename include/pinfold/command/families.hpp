@@ -3,7 +3,7 @@
 
 #include <span>
 
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 

@@ -16,9 +16,7 @@ class InfoText {
   explicit InfoText(std::string& to) : to_(&to) {}
 
   void title(std::string_view name) { to_->append("# ").append(name).append("\r\n"); }
-  void field(std::string_view name, std::string_view value) {
-    to_->append(name).append(":").append(value).append("\r\n");
-  }
+  void field(std::string_view name, std::string_view value) { to_->append(name).append(":").append(value).append("\r\n"); }
   void field(std::string_view name, std::uint64_t value) { field(name, std::to_string(value)); }
   /// Bytes, and the same for people under name_human.
   void bytes(std::string_view name, std::uint64_t value);

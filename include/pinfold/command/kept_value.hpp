@@ -18,8 +18,7 @@ constexpr std::size_t most_locked_bytes = 256 * 1024;
 std::size_t most_locked_bytes_of(const Call& call);
 
 /// For what a task would keep and may not.
-constexpr std::string_view beyond_clients_memory =
-    "ERR the command would take more memory than clients may have (maxmemory-clients)";
+constexpr std::string_view beyond_clients_memory = "ERR the command would take more memory than clients may have (maxmemory-clients)";
 
 /// The bytes of a value as they were when it was met: a reference to its block, which nobody changes while others hold it, or
 /// a copy of what lies in the log (16 KB at most).

@@ -14,7 +14,7 @@ struct MemoryReport {
   std::uint64_t blobs;
   std::uint64_t index;
   std::uint64_t ghosts;
-  std::uint64_t herd;      // leases, invalidated versions, purges under way
+  std::uint64_t herd;  // leases, invalidated versions, purges under way
   std::uint64_t clients;
   std::uint64_t used;  // all of these: what maxmemory bounds, and clients
   std::uint64_t peak;
@@ -24,12 +24,8 @@ struct MemoryReport {
   std::uint64_t resident;  // of the process, as the kernel counts it
 
   /// Resident to used memory: what the program itself, the allocator and segments not yet full add.
-  double fragmentation() const {
-    return used > 0 ? static_cast<double>(resident) / static_cast<double>(used) : 0;
-  }
-  std::int64_t fragmentation_bytes() const {
-    return static_cast<std::int64_t>(resident) - static_cast<std::int64_t>(used);
-  }
+  double fragmentation() const { return used > 0 ? static_cast<double>(resident) / static_cast<double>(used) : 0; }
+  std::int64_t fragmentation_bytes() const { return static_cast<std::int64_t>(resident) - static_cast<std::int64_t>(used); }
   /// How much of what data has added is the data itself, in percent.
   double dataset_percentage() const;
   double peak_percentage() const;

@@ -1,7 +1,7 @@
 #pragma once
-// Writes that need something which takes long before they can be executed: a larger block for a value, its digest or a comparison. That is made
-// as a task, with nothing locked; then the command is executed, and if the value has changed meanwhile it begins anew. After some tries it
-// does what is no more than EXEC may do with the key locked, or gives up with an error.
+// Writes that need something which takes long before they can be executed: a larger block for a value, its digest or a comparison. That is
+// made as a task, with nothing locked; then the command is executed, and if the value has changed meanwhile it begins anew. After some
+// tries it does what is no more than EXEC may do with the key locked, or gives up with an error.
 
 #include <cstddef>
 #include <cstdint>

@@ -26,8 +26,6 @@ inline std::optional<Range> resolve_range(std::int64_t first, std::int64_t last,
 
 /// GETRANGE and BITCOUNT take two negative positions in the wrong order for nothing even where resolve_range
 /// would make both the first element; BITPOS does not.
-inline bool is_backward(std::int64_t first, std::int64_t last) {
-  return first < 0 && last < 0 && first > last;
-}
+inline bool is_backward(std::int64_t first, std::int64_t last) { return first < 0 && last < 0 && first > last; }
 
 }  // namespace pinfold::command

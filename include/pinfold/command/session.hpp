@@ -48,7 +48,7 @@ struct SharedClient {
   std::atomic<bool> authenticated{true};
   std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for its reply; 0: it does not wait
   std::atomic<bool> paused{false};        // a request of its waits for the end of a CLIENT PAUSE
-  std::atomic<bool> closing{false};  // set by CLIENT KILL; the owner's thread closes it
+  std::atomic<bool> closing{false};       // set by CLIENT KILL; the owner's thread closes it
   std::atomic<std::uint64_t> watched_bytes{0};
   std::atomic<bool> evicted{false};             // is being closed for the memory that it takes
   std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, but for large arguments
@@ -61,8 +61,7 @@ struct SharedClient {
   /// What it takes of the memory for clients.
   std::uint64_t memory() const {
     constexpr auto relaxed = std::memory_order_relaxed;
-    return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) +
-           task_bytes.load(relaxed);
+    return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) + task_bytes.load(relaxed);
   }
   std::atomic<std::uint64_t> net_input{0};
   std::atomic<std::uint64_t> net_output{0};
@@ -76,11 +75,11 @@ struct SharedClient {
 };
 
 struct Transaction {
-  bool failed = false;       // a command was refused while queueing: EXEC aborts
-  std::uint32_t flags = 0;   // of all queued commands
-  std::size_t bytes = 0;     // what the queue occupies, as counted in store::Use::clients
+  bool failed = false;          // a command was refused while queueing: EXEC aborts
+  std::uint32_t flags = 0;      // of all queued commands
+  std::size_t bytes = 0;        // what the queue occupies, as counted in store::Use::clients
   std::size_t large_bytes = 0;  // large arguments, which are counted as data
-  std::uint64_t needed = 0;  // what the commands may need of memory when they are executed
+  std::uint64_t needed = 0;     // what the commands may need of memory when they are executed
   std::deque<Queued> queue;
   TransactionBudget budget;  // of EXEC
 };

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "pinfold/base/counter.hpp"
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 
@@ -81,7 +81,7 @@ class Stats {
 
  private:
   std::vector<std::unique_ptr<ThreadStats>> threads_;
-  mutable std::mutex mutex_;  // guards the rest
+  mutable std::mutex mutex_;                                // guards the rest
   std::vector<std::unique_ptr<ThreadStats>> before_reset_;  // what threads_ said at the last reset
 };
 

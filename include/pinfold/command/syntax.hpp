@@ -11,7 +11,7 @@
 #include <string_view>
 #include <vector>
 
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 

@@ -40,12 +40,12 @@ class Task {
 
   // For whoever runs the steps.
   const Row* row = nullptr;
-  store::Named named;   // what its request named
+  store::Named named;     // what its request named
   bool replying = false;  // set by step() with the first piece of a reply that has several
-  bool asleep = false;  // set by step(): the next one only when another thread has called Clients::wake_task
+  bool asleep = false;    // set by step(): the next one only when another thread has called Clients::wake_task
   bool accounted = true;  // what it replies with is in the account already; else the reply asks, as a short command's does
-  bool timed = false;   // its steps count in the command's time
-  bool silent = false;  // CLIENT REPLY OFF or SKIP: what it replies is dropped
+  bool timed = false;     // its steps count in the command's time
+  bool silent = false;    // CLIENT REPLY OFF or SKIP: what it replies is dropped
 };
 
 /// Memory that a client's task holds, in the account of clients. Given back at the end.

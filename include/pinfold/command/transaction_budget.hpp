@@ -75,9 +75,9 @@ class TransactionBudget {
     return sum;
   }
 
-  work::Counts done_;                      // by commands before that were marked
-  std::uint64_t bytes_in_all_ = 0;         // by all, but for what was sent with them
-  std::uint64_t sent_ = 0;                 // with the one that is counted: what its arguments allow
+  work::Counts done_;               // by commands before that were marked
+  std::uint64_t bytes_in_all_ = 0;  // by all, but for what was sent with them
+  std::uint64_t sent_ = 0;          // with the one that is counted: what its arguments allow
   bool beyond_named_ = false;
   const work::Counts* current_ = nullptr;  // by the one that is counted
   work::Counts allowed_;                   // to that one, for what it names

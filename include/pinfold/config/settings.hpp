@@ -120,9 +120,7 @@ class Settings {
  public:
   Settings();  // all defaults; "auto" values are resolved for this machine
 
-  std::int64_t integer(Id id) const {
-    return numbers_[static_cast<unsigned>(id)].load(std::memory_order_relaxed);
-  }
+  std::int64_t integer(Id id) const { return numbers_[static_cast<unsigned>(id)].load(std::memory_order_relaxed); }
   bool flag(Id id) const { return integer(id) != 0; }
   std::string text(Id id) const;
   /// As CONFIG GET shows it: memory in bytes, "auto" as what it came to.
@@ -177,8 +175,7 @@ class Settings {
     std::string given;  // as it was written: "75%" stays that in the file
   };
 
-  static std::optional<std::string> parse(Id id, std::string_view value, std::string_view current,
-                                          State& state);
+  static std::optional<std::string> parse(Id id, std::string_view value, std::string_view current, State& state);
   State state(Id id) const;
   /// Those of all settings, by Id, from one moment.
   std::vector<State> states();

@@ -17,8 +17,7 @@ struct Value {
 
 /// Reads `value`; returns what is wrong with it in Redis' words, or nothing. `current` is the text in force:
 /// a part of client-output-buffer-limit leaves the other classes as they are.
-std::optional<std::string> parse_value(const Setting& setting, std::string_view value,
-                                       std::string_view current, Value& result);
+std::optional<std::string> parse_value(const Setting& setting, std::string_view value, std::string_view current, Value& result);
 
 /// A number as CONFIG GET shows it for a setting of this type (not text).
 std::string show_number(const Setting& setting, std::int64_t number);

@@ -114,7 +114,7 @@ class Ghost {
   Table current_;
   Table previous_;
   std::shared_ptr<GhostPages::Order> order_;  // for next_
-  Table next_;  // takes over when its pages are there
+  Table next_;                                // takes over when its pages are there
 };
 
 }  // namespace pinfold::eviction

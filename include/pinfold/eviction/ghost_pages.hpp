@@ -26,7 +26,9 @@ class GhostPages {
   class Order {
    public:
     explicit Order(std::size_t words) : wanted_(words) {}
-    ~Order() { if (!words_.empty()) unmap(words_); }
+    ~Order() {
+      if (!words_.empty()) unmap(words_);
+    }
     Order(const Order&) = delete;
     Order& operator=(const Order&) = delete;
 

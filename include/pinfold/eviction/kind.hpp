@@ -20,9 +20,8 @@ enum class Kind : std::uint8_t {
 };
 
 /// In the order of Kind.
-constexpr std::array<std::string_view, 8> kind_names = {
-    "allkeys-lfu",  "allkeys-lru",     "allkeys-random", "volatile-lfu",
-    "volatile-lru", "volatile-random", "volatile-ttl",   "noeviction"};
+constexpr std::array<std::string_view, 8> kind_names = {"allkeys-lfu",  "allkeys-lru",     "allkeys-random", "volatile-lfu",
+                                                        "volatile-lru", "volatile-random", "volatile-ttl",   "noeviction"};
 
 constexpr std::string_view name_of(Kind kind) { return kind_names[static_cast<unsigned>(kind)]; }
 constexpr std::optional<Kind> kind_named(std::string_view name) {

@@ -51,11 +51,11 @@ constexpr unsigned most_frequency = 3;
 /// What a policy may know of an entry.
 struct Candidate {
   std::uint64_t hash = 0;
-  std::uint64_t bytes = 1;      // all that its removal would give back
-  unsigned frequency = 0;       // 0-3; admit() and keep() may change it
-  UnixMs expires_at = 0;        // 0: never
-  std::uint32_t minutes = 0;    // since it was written to where it lies
-  bool negative = false;        // says that there is no value (CACHE.ABSENT)
+  std::uint64_t bytes = 1;    // all that its removal would give back
+  unsigned frequency = 0;     // 0-3; admit() and keep() may change it
+  UnixMs expires_at = 0;      // 0: never
+  std::uint32_t minutes = 0;  // since it was written to where it lies
+  bool negative = false;      // says that there is no value (CACHE.ABSENT)
 };
 
 /// How to choose a segment among those that the policy reads().

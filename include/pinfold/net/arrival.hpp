@@ -62,10 +62,10 @@ struct LargeRequest {
   static constexpr std::size_t unfinished = static_cast<std::size_t>(-1);
 
   command::LargeArguments arguments;
-  std::unique_ptr<Arrival> arrival;  // of the next one
-  std::size_t parsed = 0;            // of the arguments, those that the parser has been given
-  std::vector<std::size_t> in_input; // of each argument, the bytes that still lie in the input as well
-  std::size_t start = unfinished;    // where in the input the request starts, once it is complete
+  std::unique_ptr<Arrival> arrival;   // of the next one
+  std::size_t parsed = 0;             // of the arguments, those that the parser has been given
+  std::vector<std::size_t> in_input;  // of each argument, the bytes that still lie in the input as well
+  std::size_t start = unfinished;     // where in the input the request starts, once it is complete
 };
 
 }  // namespace pinfold::net

@@ -7,13 +7,13 @@
 // are gathered in the thread's output and sent with one system call, short ones together with those of other connections; only what
 // the socket does not take is kept here.
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string_view>
+
+#include <sys/types.h>
 
 #include "pinfold/command/session.hpp"
 #include "pinfold/net/arrival.hpp"
@@ -134,25 +134,25 @@ class Connection {
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
   std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
-  resp::Output pending_;  // replies that the socket did not take
-  MonoMs reading_since_;        // when it had last read a good part of them
-  std::size_t read_since_ = 0;  // bytes of them that it has read since
-  MonoMs over_soft_limit_since_;  // 0: it is not
+  resp::Output pending_;                 // replies that the socket did not take
+  MonoMs reading_since_;                 // when it had last read a good part of them
+  std::size_t read_since_ = 0;           // bytes of them that it has read since
+  MonoMs over_soft_limit_since_;         // 0: it is not
   std::size_t accounted_ = 0;
   std::size_t accounted_arguments_ = 0;  // of it, the parser's
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   std::size_t accounted_stranger_ = 0;
   bool closed_ = false;
-  bool paused_ = false;          // by CLIENT PAUSE
-  bool behind_ = false;          // it has as many unread replies as it may, and must read before it is served
-  bool served_ = false;          // a request of this batch has been executed
-  bool spent_ = false;           // they have taken the time that is this connection's before others have a turn
-  MonoMs turn_began_;            // if served_
-  bool held_up_ = false;         // the rest of the batch is to be parsed again
-  bool input_full_ = false;      // no more is received before something was executed
-  bool input_ended_ = false;     // it sends no more, but reads
-  MonoMs wait_until_;            // as the thread knows it; 0: it does not
+  bool paused_ = false;       // by CLIENT PAUSE
+  bool behind_ = false;       // it has as many unread replies as it may, and must read before it is served
+  bool served_ = false;       // a request of this batch has been executed
+  bool spent_ = false;        // they have taken the time that is this connection's before others have a turn
+  MonoMs turn_began_;         // if served_
+  bool held_up_ = false;      // the rest of the batch is to be parsed again
+  bool input_full_ = false;   // no more is received before something was executed
+  bool input_ended_ = false;  // it sends no more, but reads
+  MonoMs wait_until_;         // as the thread knows it; 0: it does not
   bool close_when_sent_ = false;
   bool more_input_ = false;  // input holds requests that a batch had no room for; the thread will come back
 };

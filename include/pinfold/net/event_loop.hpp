@@ -5,13 +5,13 @@
 // of all ready connections can be parsed first and their memory fetched while others run; and no receive is tried
 // that must fail. docs/architecture.md has the figures. Asio does what is not per request: accepting, signals.
 
-#include <sys/epoll.h>
-
 #include <cstdint>
 #include <functional>
 #include <mutex>
 #include <span>
 #include <vector>
+
+#include <sys/epoll.h>
 
 #include "pinfold/base/sleeper.hpp"
 

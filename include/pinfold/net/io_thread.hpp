@@ -74,10 +74,10 @@ class IoThread {
   MonoMs now() const { return now_; }
   /// Bytes that follow from settings and the use of memory, at most a millisecond old.
   struct Limits {
-    std::size_t output = SIZE_MAX;       // of one client's replies: the hard limit of client-output-buffer-limit
-    std::size_t unread = SIZE_MAX;       // of one client's replies, beyond which it must read before it is served
-    std::uint64_t clients = UINT64_MAX;  // the clients' share of memory
-    std::int64_t strangers = INT64_MAX;  // what those who have not authenticated may take of it
+    std::size_t output = SIZE_MAX;             // of one client's replies: the hard limit of client-output-buffer-limit
+    std::size_t unread = SIZE_MAX;             // of one client's replies, beyond which it must read before it is served
+    std::uint64_t clients = UINT64_MAX;        // the clients' share of memory
+    std::int64_t strangers = INT64_MAX;        // what those who have not authenticated may take of it
     std::int64_t abandoned_blobs = INT64_MAX;  // that only unread replies keep, before they have to be read or given up
   };
   const Limits& limits() const { return limits_; }
@@ -141,7 +141,7 @@ class IoThread {
     std::size_t bytes;
   };
   static constexpr std::size_t most_deferred = 128;  // when there are so many, they are sent
-  std::vector<Deferred> deferred_;  // in the order of the output
+  std::vector<Deferred> deferred_;                   // in the order of the output
   std::size_t deferred_bytes_ = 0;
   std::size_t deferred_end_ = 0;  // Output::mark() behind them, which stays when some were sent
   MonoMs deferred_since_;
@@ -154,18 +154,18 @@ class IoThread {
   Limits limits_;
   MonoMs limits_from_;
   std::uint64_t limits_version_ = 0;  // of the settings
-  bool busy_ = false;    // something was executed since the last tick
+  bool busy_ = false;                 // something was executed since the last tick
   std::atomic<bool> stopping_{false};
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   // The same in one row, to go through them in slices. A place that becomes free is taken by the last of them, so a cursor may miss one,
   // which is met the next time round.
   std::vector<Connection*> row_;
-  std::size_t ticked_ = 0;       // cursor of tick_some()
-  std::size_t to_tick_ = 0;      // connections left for this tick
-  std::size_t looked_at_ = 0;    // cursor of free_abandoned_blobs()
-  std::deque<std::uint64_t> paused_;  // ids of connections that wait for the end of a CLIENT PAUSE
-  std::deque<Connection*> unfinished_;  // with input that did not fit the batch, in the order of their turns
-  std::deque<Connection*> tasks_;       // whose long commands can go on, in the order of their turns
+  std::size_t ticked_ = 0;                            // cursor of tick_some()
+  std::size_t to_tick_ = 0;                           // connections left for this tick
+  std::size_t looked_at_ = 0;                         // cursor of free_abandoned_blobs()
+  std::deque<std::uint64_t> paused_;                  // ids of connections that wait for the end of a CLIENT PAUSE
+  std::deque<Connection*> unfinished_;                // with input that did not fit the batch, in the order of their turns
+  std::deque<Connection*> tasks_;                     // whose long commands can go on, in the order of their turns
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
   /// Answers for several, and the next of those who are to have them.
   struct HandingOut {
@@ -173,7 +173,7 @@ class IoThread {
     cache::Waiters::const_iterator next;
   };
   std::deque<HandingOut> handing_out_;
-  std::vector<Connection*> dead_;        // closed, to be destroyed at the end of the round or a later one
+  std::vector<Connection*> dead_;  // closed, to be destroyed at the end of the round or a later one
   std::atomic<std::size_t> load_{0};
   std::thread thread_;
 };

@@ -2,15 +2,15 @@
 // A listening socket. Accepted connections go to the I/O thread that has the fewest. Lives on the loop that it is
 // given, which is not an I/O thread's: a storm of connections must not slow those who are connected.
 
-#include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/basic_socket_acceptor.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "pinfold/net/io_thread.hpp"
 
@@ -40,8 +40,7 @@ class Listener {
  private:
   using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
 
-  std::optional<std::string> bind(int family, const void* address, std::size_t size, const std::string& name,
-                                  int backlog);
+  std::optional<std::string> bind(int family, const void* address, std::size_t size, const std::string& name, int backlog);
   void accept();
   void retry_later();
   IoThread& least_loaded();

@@ -1,12 +1,12 @@
 #pragma once
 // All I/O threads and the listeners that feed them.
 
-#include <boost/asio/io_context.hpp>
-
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <boost/asio/io_context.hpp>
 
 #include "pinfold/command/engine.hpp"
 

@@ -32,7 +32,8 @@ class ReplyMemory final : public resp::Output::Account {
   bool allows(std::size_t bytes) override;
   /// The output occupies no more than `bytes` now.
   void settle(std::size_t bytes) {
-    if (counted_ > 0) [[unlikely]] recount(bytes);
+    if (counted_ > 0) [[unlikely]]
+      recount(bytes);
   }
 
  private:

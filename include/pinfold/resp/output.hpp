@@ -8,8 +8,6 @@
 // Not thread-safe; each I/O thread has one for short replies that go out together and the command at hand, each connection one for
 // what is left over.
 
-#include <sys/uio.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -18,6 +16,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <sys/uio.h>
 
 #include "pinfold/base/blob.hpp"
 
@@ -41,7 +41,8 @@ class Output {
 
   /// Room for `size` more bytes of text, `least_room` at most; write there, then commit() what was used.
   char* reserve(std::size_t size) {
-    if (!fits(size)) [[unlikely]] grow(size);
+    if (!fits(size)) [[unlikely]]
+      grow(size);
     return text_.get() + size_;
   }
   void commit(const char* end) { size_ = static_cast<std::size_t>(end - text_.get()); }
@@ -137,7 +138,7 @@ class Output {
   std::size_t blob_sent_ = 0;   // of the first cut
   std::size_t blob_bytes_ = 0;  // to be sent
   std::size_t held_bytes_ = 0;
-  std::size_t reply_ = 0;       // where the reply at hand began
+  std::size_t reply_ = 0;  // where the reply at hand began
   std::size_t cap_ = SIZE_MAX;
   Account* account_ = nullptr;
   Overflow overflow_ = Overflow::none;

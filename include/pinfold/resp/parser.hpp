@@ -68,8 +68,8 @@ class Parser {
   void drop_consumed();
   /// What the arguments' places take beside the input itself.
   std::size_t memory() const {
-    return spans_.capacity() * sizeof(Span) + args_.capacity() * sizeof(std::string_view) +
-           bodies_.capacity() * sizeof(Body) + unquoted_.capacity() * sizeof(std::string);
+    return spans_.capacity() * sizeof(Span) + args_.capacity() * sizeof(std::string_view) + bodies_.capacity() * sizeof(Body) +
+           unquoted_.capacity() * sizeof(std::string);
   }
   /// Gives that back. Only between requests.
   void release_memory();
@@ -93,10 +93,10 @@ class Parser {
   void make_room(std::size_t most);
   void begin_next(std::size_t at);
 
-  std::size_t start_ = 0;           // where the command in progress starts
-  std::size_t position_ = 0;        // where parsing goes on
-  std::int64_t remaining_ = 0;      // bulk strings still to come
-  std::int64_t bulk_length_ = -1;   // of the one in progress, -1 before its header
+  std::size_t start_ = 0;          // where the command in progress starts
+  std::size_t position_ = 0;       // where parsing goes on
+  std::int64_t remaining_ = 0;     // bulk strings still to come
+  std::int64_t bulk_length_ = -1;  // of the one in progress, -1 before its header
   bool in_multibulk_ = false;
   bool awaits_body_ = false;
   std::vector<Span> spans_;

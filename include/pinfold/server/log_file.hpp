@@ -2,13 +2,13 @@
 // The file that the log goes to, which can be opened anew while it is in use: programs that rotate logs rename the file and send
 // SIGHUP. Thread-safe.
 
-#include <spdlog/sinks/base_sink.h>
-
 #include <cstdio>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+
+#include <spdlog/sinks/base_sink.h>
 
 namespace pinfold::server {
 

@@ -27,8 +27,7 @@ class Database {
   /// with nothing locked and try again.
   /// With `beyond`, it may take so much more than there is room for, because the caller cannot make room any more. Without it, much must
   /// have been promised to this thread (Room), or it counts as if there were none.
-  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, std::uint64_t* wanted = nullptr,
-           std::uint64_t beyond = 0)
+  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, std::uint64_t* wanted = nullptr, std::uint64_t beyond = 0)
       : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), wanted_(wanted), beyond_(beyond) {}
 
   /// What writes have to obey from now on. `too_large` is set if one was refused for the value's size.

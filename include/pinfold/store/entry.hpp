@@ -64,8 +64,7 @@ class Entry {
     const std::size_t long_key = !parts.key_blob && parts.key.size() >= long_key_mark ? long_key_head : 0;
     const std::size_t value = parts.value_blob ? sizeof(void*) : parts.value.size();
     const std::size_t accessed = parts.accessed != 0 ? sizeof parts.accessed : 0;
-    const std::size_t size =
-        entry_header + deadline_size(parts.expires_at) + accessed + parts.extra.size() + long_key + key + value;
+    const std::size_t size = entry_header + deadline_size(parts.expires_at) + accessed + parts.extra.size() + long_key + key + value;
     return (size + word - 1) & ~(word - 1);
   }
   /// Writes an entry of `extent` bytes (at least size_of), which owns the parts' blocks from then on. The parts must not
@@ -90,9 +89,7 @@ class Entry {
   /// Only where it is kept.
   void set_accessed(std::uint32_t seconds) { store<std::uint32_t>(access_offset(), seconds); }
   Encoding encoding() const { return static_cast<Encoding>(load<std::uint16_t>(2) >> 14); }
-  void set_encoding(Encoding e) {
-    store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0x3fffU) | static_cast<unsigned>(e) << 14);
-  }
+  void set_encoding(Encoding e) { store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0x3fffU) | static_cast<unsigned>(e) << 14); }
 
   /// Only for an inline value, within the extent.
   void set_value_size(std::size_t size) { store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0xc000U) | size); }
@@ -102,8 +99,7 @@ class Entry {
   UnixMs expires_at() const {
     if ((flags() & kDeadline) == 0) return 0;
     if ((flags() & kWideDeadline) != 0) return load<std::int64_t>(entry_header);
-    return static_cast<UnixMs>(load<std::uint32_t>(entry_header) |
-                               std::uint64_t{load<std::uint16_t>(entry_header + 4)} << 32);
+    return static_cast<UnixMs>(load<std::uint32_t>(entry_header) | std::uint64_t{load<std::uint16_t>(entry_header + 4)} << 32);
   }
   /// As Extra::gone_at(). 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at(), extra()); }
@@ -121,9 +117,7 @@ class Entry {
   /// Where its Extra was written; null if it has none.
   const char* extra() const { return has_extra() ? at_ + extra_offset() : nullptr; }
   /// The same as bytes, for another entry's parts.
-  std::string_view extra_bytes() const {
-    return has_extra() ? std::string_view(extra(), Extra::size_at(extra())) : std::string_view();
-  }
+  std::string_view extra_bytes() const { return has_extra() ? std::string_view(extra(), Extra::size_at(extra())) : std::string_view(); }
   /// Changes the deadline if that does not change the entry's layout.
   bool set_deadline_in_place(UnixMs at);
 
@@ -135,7 +129,8 @@ class Entry {
     return load<std::uint64_t>((flags() & kKeyBlob) != 0 ? key + sizeof(void*) : key - long_key_head);
   }
   std::string_view key() const {
-    if (plain()) [[likely]] return {at_ + entry_header, static_cast<unsigned char>(at_[4])};
+    if (plain()) [[likely]]
+      return {at_ + entry_header, static_cast<unsigned char>(at_[4])};
     const std::size_t at = key_offset();
     if ((flags() & kKeyBlob) != 0) return blob_view(at);
     return {at_ + at, key_size(at)};
@@ -179,7 +174,16 @@ class Entry {
   }
 
  private:
-  enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kValueBlob = 8, kAccessed = 16, kExtra = 32, kAbsent = 64, kDead = 128 };
+  enum : unsigned {
+    kDeadline = 1,
+    kWideDeadline = 2,
+    kKeyBlob = 4,
+    kValueBlob = 8,
+    kAccessed = 16,
+    kExtra = 32,
+    kAbsent = 64,
+    kDead = 128
+  };
   static constexpr std::size_t long_key_mark = 255;
   static constexpr std::size_t long_key_head = sizeof(std::uint64_t) + sizeof(std::uint16_t);
   static constexpr std::size_t key_blob_size = sizeof(void*) + sizeof(std::uint64_t);
@@ -199,13 +203,9 @@ class Entry {
   /// A key and a value, and nothing else: what most caches are full of.
   bool plain() const { return flags() == 0 && !long_key(); }
   bool long_key() const { return static_cast<unsigned char>(at_[4]) == long_key_mark; }
-  std::size_t deadline_bytes() const {
-    return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6);
-  }
+  std::size_t deadline_bytes() const { return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6); }
   std::size_t access_offset() const { return entry_header + deadline_bytes(); }
-  std::size_t extra_offset() const {
-    return access_offset() + ((flags() & kAccessed) != 0 ? sizeof(std::uint32_t) : 0);
-  }
+  std::size_t extra_offset() const { return access_offset() + ((flags() & kAccessed) != 0 ? sizeof(std::uint32_t) : 0); }
   std::size_t key_offset() const {
     const std::size_t at = extra_offset() + (long_key() ? long_key_head : 0);
     return has_extra() ? at + Extra::size_at(at_ + extra_offset()) : at;

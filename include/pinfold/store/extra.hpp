@@ -30,10 +30,10 @@ constexpr std::size_t most_tags_of_entry = 1024;
 /// Views: the tags lie where they were read from or given.
 struct Extra {
   std::uint32_t stale_ms = 0;
-  std::uint64_t version = 0;   // 0: none
-  std::uint32_t load_ms = 0;   // 0: not measured
-  std::uint32_t written = 0;   // as tenths(); 0: not kept
-  std::uint8_t policy = 0;     // 0: none
+  std::uint64_t version = 0;  // 0: none
+  std::uint32_t load_ms = 0;  // 0: not measured
+  std::uint32_t written = 0;  // as tenths(); 0: not kept
+  std::uint8_t policy = 0;    // 0: none
   std::string_view tags;
 
   static std::uint32_t tenths(UnixMs now) { return static_cast<std::uint32_t>(now / 100) | 1U; }
@@ -45,8 +45,8 @@ struct Extra {
 
   /// Bytes that write() takes; 0 if there is nothing to keep.
   std::size_t size() const {
-    const std::size_t fields = (stale_ms != 0 ? 4 : 0) + (version != 0 ? 8 : 0) + (load_ms != 0 ? 4 : 0) +
-                               (written != 0 ? 4 : 0) + (policy != 0 ? 1 : 0) + tags.size();
+    const std::size_t fields = (stale_ms != 0 ? 4 : 0) + (version != 0 ? 8 : 0) + (load_ms != 0 ? 4 : 0) + (written != 0 ? 4 : 0) +
+                               (policy != 0 ? 1 : 0) + tags.size();
     return fields == 0 ? 0 : head + fields;
   }
   void write(char* to) const;

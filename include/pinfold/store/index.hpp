@@ -79,9 +79,9 @@ class Index {
 
   struct Audit {
     std::uint64_t entries = 0;
-    std::uint64_t directory = 0;                    // bytes of it that are not in blocks
-    std::map<const void*, std::size_t> blocks{};    // those of groups and directory, with their bytes
-    bool consistent = true;   // counters and directory agree with the groups
+    std::uint64_t directory = 0;                  // bytes of it that are not in blocks
+    std::map<const void*, std::size_t> blocks{};  // those of groups and directory, with their bytes
+    bool consistent = true;                       // counters and directory agree with the groups
   };
   /// Recounts everything from the groups themselves; of an index that is being dismantled, what is left. O(buckets); for tests.
   Audit audit() const;
@@ -224,7 +224,7 @@ class Index {
   // groups may split or be joined.
   std::uint64_t shrink_at_ = 0;
   std::uint64_t round_began_with_ = 0;  // bytes of all indexes
-  std::uint64_t dismantle_at_ = 0;  // the least hash of the groups that are left
+  std::uint64_t dismantle_at_ = 0;      // the least hash of the groups that are left
   bool no_groups_ = false;
 };
 

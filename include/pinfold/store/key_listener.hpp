@@ -27,10 +27,12 @@ struct Listening {
   bool unsettled = false;  // set by the listener: it wants settle() to be called
 
   void written(unsigned db, const Key& key) {
-    if (attentive) [[unlikely]] listener->written(db, key);
+    if (attentive) [[unlikely]]
+      listener->written(db, key);
   }
   void settle() {
-    if (unsettled) [[unlikely]] listener->settle();
+    if (unsettled) [[unlikely]]
+      listener->settle();
   }
 };
 

@@ -49,8 +49,8 @@ constexpr unsigned max_shards = 256;
 unsigned shards_for(unsigned threads, std::uint64_t max_memory);
 
 struct KeyspaceOptions {
-  unsigned shards = 8;                 // a power of two, at most max_shards
-  std::uint64_t max_memory = 0;        // bytes; 0: no limit
+  unsigned shards = 8;           // a power of two, at most max_shards
+  std::uint64_t max_memory = 0;  // bytes; 0: no limit
   eviction::Kind policy = eviction::Kind::allkeys_lfu;
 };
 
@@ -76,7 +76,7 @@ struct KeyspaceAudit {
   std::uint64_t blobs = 0;  // the pages of all blocks; those that only a reader or an arriving request holds are missing
   std::uint64_t ghosts = 0;
   std::uint64_t readers = 0;  // references to stored blocks that are not entries'
-  bool consistent = true;  // the counters of every table and shard equal the recount
+  bool consistent = true;     // the counters of every table and shard equal the recount
 };
 
 class Keyspace {
@@ -103,10 +103,10 @@ class Keyspace {
     Locks(const Locks&) = delete;
     Locks& operator=(const Locks&) = delete;
 
-    void acquire(const Key& key);                // only when nothing is held
-    void acquire(std::span<const Key> keys);     // only when nothing is held
-    void acquire_all();                          // only when nothing is held
-    void acquire_shard(unsigned shard);          // only when nothing is held
+    void acquire(const Key& key);             // only when nothing is held
+    void acquire(std::span<const Key> keys);  // only when nothing is held
+    void acquire_all();                       // only when nothing is held
+    void acquire_shard(unsigned shard);       // only when nothing is held
     void release();
     bool holds(unsigned shard) const { return held_.test(shard); }
     bool empty() const { return held_.none(); }
@@ -135,8 +135,8 @@ class Keyspace {
   /// Exchanges two databases; all shards must be held.
   void swap(unsigned a, unsigned b, UnixMs now, Locks& held);
   /// Names of live keys from `cursor` on, of about `left` entries but no more than one hold of a lock allows, which may be none;
-  /// takes as many as were seen off `left`, and returns where to go on, 0 at the end. Guarantee as Redis': an entry present from start to end of a scan is seen at least
-  /// once. Some of those that it meets and whose time is up are removed. A cursor stays below 2^53.
+  /// takes as many as were seen off `left`, and returns where to go on, 0 at the end. Guarantee as Redis': an entry present from start to
+  /// end of a scan is seen at least once. Some of those that it meets and whose time is up are removed. A cursor stays below 2^53.
   std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names);
   /// Goes on with a walk: names of live keys, of 512 entries or so at most, with one shard locked meanwhile. May bring none
   /// although there are more: see Walk::done(). Unlike scan(), a walk does not meet a key twice.
@@ -269,8 +269,7 @@ class Keyspace {
   /// One request's (or slice's) way to memory: steps of a Budget each.
   class Reclaiming {
    public:
-    Reclaiming(Keyspace& keyspace, UnixMs now, std::uint64_t wanted)
-        : keyspace_(keyspace), now_(now), wanted_(wanted) {}
+    Reclaiming(Keyspace& keyspace, UnixMs now, std::uint64_t wanted) : keyspace_(keyspace), now_(now), wanted_(wanted) {}
     /// False if nothing more can be done.
     bool step();
 
@@ -311,10 +310,10 @@ class Keyspace {
     std::uint64_t number;
     std::unique_ptr<Table> table;
   };
-  std::list<Dropped> dropped_;  // the oldest first
-  std::list<Dropped> freeing_;  // those at which threads are at work at this moment
-  std::uint64_t dropped_count_ = 0;  // ever
-  std::uint64_t purges_ = 0;  // so many there were; written with all shards locked, as the next
+  std::list<Dropped> dropped_;                           // the oldest first
+  std::list<Dropped> freeing_;                           // those at which threads are at work at this moment
+  std::uint64_t dropped_count_ = 0;                      // ever
+  std::uint64_t purges_ = 0;                             // so many there were; written with all shards locked, as the next
   std::array<std::uint64_t, database_count> databases_;  // what identifies their entries: SWAPDB gives new ones
   std::uint64_t next_database_ = database_count;
   std::array<DatabaseHistory, database_count> histories_;  // written with all shards locked, read with any
@@ -328,9 +327,9 @@ class Keyspace {
   std::atomic<std::uint64_t> erasures_done_{0};
   std::atomic<bool> releasing_spare_{false};
   struct {
-    std::uint64_t number = 0;  // of the pass that is under way, or was the last
-    unsigned shard = 0;        // the next to go through
-    bool blocks = false;       // what is free among blocks is done
+    std::uint64_t number = 0;     // of the pass that is under way, or was the last
+    unsigned shard = 0;           // the next to go through
+    bool blocks = false;          // what is free among blocks is done
     const char* block = nullptr;  // where to go on there
     // What was freed before all of that had been gone through, and is still to be given back.
     bool rest = false;

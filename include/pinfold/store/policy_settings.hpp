@@ -14,8 +14,8 @@ enum class Standing : std::uint8_t { normal, first, last };
 
 struct PolicySettings {
   std::atomic<eviction::Kind> kind;
-  std::atomic<std::uint32_t> decay_minutes{1};  // lfu-decay-time
-  std::atomic<bool> serve_stale{false};         // entries outlast their deadlines
+  std::atomic<std::uint32_t> decay_minutes{1};        // lfu-decay-time
+  std::atomic<bool> serve_stale{false};               // entries outlast their deadlines
   std::array<std::atomic<Standing>, 256> standing{};  // by the slot of an entry's cache policy
   // Bytes beyond which such entries go first; 0: any number.
   std::array<std::atomic<std::uint64_t>, 256> quota{};

@@ -43,8 +43,8 @@ struct Purge {
   /// Called by the background when the last table has been swept and its marks are taken back, with nothing locked. Must not
   /// throw. May be empty.
   std::function<void(const std::shared_ptr<Purge>&)> done;
-  std::shared_ptr<Purge> next;  // for whoever keeps it in a list
-  std::uint64_t erasure = 0;    // for whoever waits for Keyspace::erase() to be over
+  std::shared_ptr<Purge> next;             // for whoever keeps it in a list
+  std::uint64_t erasure = 0;               // for whoever waits for Keyspace::erase() to be over
   std::function<void(const Purge&)> tell;  // for whoever has it told later
 
   bool covers(std::string_view key, const Extra& extra) const;
@@ -54,7 +54,7 @@ struct Purge {
 
 /// How far the logs of a table had been written.
 struct LogPosition {
-  std::uint64_t sequence = 0;  // of the newest segment
+  std::uint64_t sequence = 0;                                  // of the newest segment
   std::array<std::uint32_t, eviction::queue_count> segment{};  // that was being written, by queue
   std::array<std::uint32_t, eviction::queue_count> used{};
 };
@@ -131,8 +131,8 @@ class Purges {
   }
 
   const TagMarks& tags_;
-  Prefixes<Purge*> prefixes_;  // some of those that wait
-  std::deque<Mark> waiting_;  // all of them, by number
+  Prefixes<Purge*> prefixes_;       // some of those that wait
+  std::deque<Mark> waiting_;        // all of them, by number
   std::size_t purges_of_tags_ = 0;  // among those
   std::size_t hard_of_tags_ = 0;    // among those, not SOFT
   std::uint64_t round_ = 0;

@@ -28,7 +28,8 @@ class Room {
 
   /// This thread has taken bytes of `memory`.
   static void consume(const Memory& memory, std::uint64_t bytes) {
-    if (innermost != nullptr) [[unlikely]] consume_promised(memory, bytes);
+    if (innermost != nullptr) [[unlikely]]
+      consume_promised(memory, bytes);
   }
   /// What this thread was promised there.
   static std::uint64_t promised_here(const Memory& memory);

@@ -22,11 +22,11 @@ constexpr std::uint32_t no_segment = 0;  // ids start at 1, so that a reference 
 
 /// What is known of a segment without reading it. 56 bytes for 64 KB.
 struct Segment {
-  char* base = nullptr;         // null: the id is free
-  std::uint32_t used = 0;       // bytes from the start that hold entries, dead ones included
-  std::uint32_t dead = 0;       // bytes of dead entries among them
-  UnixMs earliest = no_deadline;  // no live entry expires before this
-  std::uint64_t sequence = 0;     // higher than that of any segment of its table that was started before
+  char* base = nullptr;              // null: the id is free
+  std::uint32_t used = 0;            // bytes from the start that hold entries, dead ones included
+  std::uint32_t dead = 0;            // bytes of dead entries among them
+  UnixMs earliest = no_deadline;     // no live entry expires before this
+  std::uint64_t sequence = 0;        // higher than that of any segment of its table that was started before
   std::uint32_t older = no_segment;  // neighbours in its queue
   std::uint32_t newer = no_segment;
   std::uint32_t opened = 0;  // monotonic seconds
@@ -59,7 +59,8 @@ class SegmentPool {
   /// Sees to it that the next segments have their pages already: for a huge page the kernel takes longer than a shard's
   /// lock may be held. To be called with nothing locked before segments may be needed; mostly one comparison.
   void prepare() {
-    if (ready_.load(std::memory_order_relaxed) < least_warm) [[unlikely]] refill();
+    if (ready_.load(std::memory_order_relaxed) < least_warm) [[unlikely]]
+      refill();
   }
 
  private:
@@ -93,11 +94,11 @@ class SegmentPool {
   Memory& memory_;
   std::mutex mutex_;
   std::vector<Region> regions_;
-  Region next_region_;  // not in use yet: to map one takes too long where a shard is locked
+  Region next_region_;                // not in use yet: to map one takes too long where a shard is locked
   std::size_t carved_ = region_size;  // bytes of the last region handed out
-  std::vector<char*> warm_;  // free, with pages
-  std::vector<char*> cold_;  // free, pages given back
-  Noted* oldest_noted_ = nullptr;  // free, pages to be given back; counted by Memory::returning()
+  std::vector<char*> warm_;           // free, with pages
+  std::vector<char*> cold_;           // free, pages given back
+  Noted* oldest_noted_ = nullptr;     // free, pages to be given back; counted by Memory::returning()
   Noted* newest_noted_ = nullptr;
   std::atomic<std::uint64_t> noted_count_{0};  // ever; written with mutex_, as the next
   std::atomic<std::uint64_t> given_count_{0};

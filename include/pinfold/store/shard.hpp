@@ -38,7 +38,8 @@ class alignas(64) Shard {
 
   /// The table to write to; null if there is no memory for one.
   Table* table(unsigned db) {
-    if (tables[db]) [[likely]] return tables[db].get();
+    if (tables[db]) [[likely]]
+      return tables[db].get();
     try {
       tables[db] = std::make_unique<Table>(pool_, memory_, hash_key_, policy_, occupied);
     } catch (const std::bad_alloc&) {

@@ -14,9 +14,9 @@ struct LockTiming {
   std::atomic<std::int64_t> longest_ns{0};      // by the clock: with what the holder was made to wait by the system
   std::atomic<std::int64_t> longest_cpu_ns{0};  // CPU time of the holder
   std::atomic<std::uint64_t> holds{0};
-  std::atomic<std::uint64_t> long_holds{0};  // whose holder used more than a millisecond of CPU
-  std::atomic<std::uint64_t> waits{0};         // for a lock that was held
-  std::atomic<std::uint64_t> waits_slept{0};   // of those, longer than it was worth to spin
+  std::atomic<std::uint64_t> long_holds{0};   // whose holder used more than a millisecond of CPU
+  std::atomic<std::uint64_t> waits{0};        // for a lock that was held
+  std::atomic<std::uint64_t> waits_slept{0};  // of those, longer than it was worth to spin
   std::atomic<std::int64_t> longest_wait_ns{0};
   void reset() {
     holds.store(0, std::memory_order_relaxed);
@@ -59,16 +59,20 @@ class ShardMutex {
   ShardMutex& operator=(const ShardMutex&) = delete;
 
   void lock() {
-    if (!mutex_.try_lock()) [[unlikely]] wait_and_lock();
-    if (watch_.what() != 0) [[unlikely]] start();
+    if (!mutex_.try_lock()) [[unlikely]]
+      wait_and_lock();
+    if (watch_.what() != 0) [[unlikely]]
+      start();
   }
   bool try_lock() {
     if (!mutex_.try_lock()) return false;
-    if (watch_.what() != 0) [[unlikely]] start();
+    if (watch_.what() != 0) [[unlikely]]
+      start();
     return true;
   }
   void unlock() {
-    if (watched_ != 0) [[unlikely]] note();
+    if (watched_ != 0) [[unlikely]]
+      note();
     mutex_.unlock();
   }
   /// How many threads wait for the lock at this moment.

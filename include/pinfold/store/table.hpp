@@ -19,10 +19,10 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/eviction/policy.hpp"
-#include "pinfold/store/growth.hpp"
 #include "pinfold/store/budget.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/entry_use.hpp"
+#include "pinfold/store/growth.hpp"
 #include "pinfold/store/index.hpp"
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/purges.hpp"
@@ -55,8 +55,7 @@ class Table {
  public:
   /// `occupied` is kept at the bytes of all tables of the shard; it is not touched on destruction, which may happen
   /// outside of the lock.
-  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
-        std::atomic<std::uint64_t>& occupied);
+  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings, std::atomic<std::uint64_t>& occupied);
   ~Table();
   /// Frees what the segments hold, then them and the index, as far as the budget goes; true when nothing is left. Only the
   /// destructor may follow.
@@ -157,7 +156,7 @@ class Table {
       std::size_t references = 0;  // by those and by readers
     };
     std::map<void*, Block> blocks;
-    bool consistent = true;                     // counters, queues, index and log agree
+    bool consistent = true;  // counters, queues, index and log agree
   };
   /// Recounts everything from the log itself; of a table that is being dismantled, what is left of it. O(entries); for
   /// tests.
@@ -194,8 +193,8 @@ class Table {
   void count_use(const Entry& entry, int sign);
   /// What the standings of policies come to at the moment.
   struct Order {
-    bool some_first = false;    // there are entries that go before others
-    bool protects = true;       // protected ones are not too many to be kept
+    bool some_first = false;  // there are entries that go before others
+    bool protects = true;     // protected ones are not too many to be kept
   };
   Order eviction_order() const;
   Standing standing_of(const Entry& entry, const Order& order) const;
@@ -209,8 +208,7 @@ class Table {
   QueueState& queue_of(const Segment& segment) { return queues_[segment.queue]; }
 
   void occupy(std::int64_t bytes) {
-    occupied_.store(occupied_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(bytes),
-                    std::memory_order_relaxed);
+    occupied_.store(occupied_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(bytes), std::memory_order_relaxed);
   }
   void follow_policy();
   void fit_policy();
@@ -292,23 +290,23 @@ class Table {
   std::uint64_t expires_ = 0;
   std::uint64_t used_bytes_ = 0;  // in segments, dead ones included
   std::uint64_t dead_bytes_ = 0;
-  std::uint64_t blobs_ = 0;       // entries that hold one
+  std::uint64_t blobs_ = 0;  // entries that hold one
   bool dismantling_ = false;
   std::array<Emptying, eviction::queue_count> evicting_;  // by queue
   Emptying compacting_;
   Expiring expiring_;
-  std::uint32_t sweep_at_ = 1;    // the next segment that expire_some or dismantle looks at
-  std::uint32_t dismantled_ = 0;  // how far dismantle has come in it
+  std::uint32_t sweep_at_ = 1;                       // the next segment that expire_some or dismantle looks at
+  std::uint32_t dismantled_ = 0;                     // how far dismantle has come in it
   std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; only once there was one
   EntryUse negatives_;
-  std::uint64_t sequence_ = 0;    // of the segment started last
+  std::uint64_t sequence_ = 0;      // of the segment started last
   std::unique_ptr<Purges> purges_;  // only while there are any
   std::uint64_t purges_bytes_ = 0;  // as accounted
   struct Erasing {
     std::uint64_t pass = 0;
-    std::uint32_t at = 1;        // the next segment to look at
-    std::uint32_t end = 1;       // those from here on were opened during the pass
-    std::uint32_t offset = 0;    // where to go on in it, if it is still the one with this sequence
+    std::uint32_t at = 1;      // the next segment to look at
+    std::uint32_t end = 1;     // those from here on were opened during the pass
+    std::uint32_t offset = 0;  // where to go on in it, if it is still the one with this sequence
     std::uint64_t sequence = 0;
   };
   Erasing erasing_;

@@ -91,7 +91,7 @@ class TagMarks {
   HashKey secret_;
   mutable std::shared_mutex mutex_;  // guards the tags
   Tags tags_;
-  std::mutex swept_mutex_;  // guards the list
+  std::mutex swept_mutex_;        // guards the list
   std::shared_ptr<Purge> swept_;  // a list: to note one more takes no memory
   // The background's own.
   std::shared_ptr<Purge> forgetting_;

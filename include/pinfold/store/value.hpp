@@ -32,10 +32,10 @@ struct Value {
   UnixMs expires_at = 0;       // 0: never
   std::uint32_t accessed = 0;  // Unix seconds of the last access; 0: not kept
   Encoding encoding = Encoding::natural;
-  std::uint8_t frequency = 0;  // 0-3, as the eviction policy counts it
-  bool absent = false;         // a negative entry: known not to exist. Only Database::find_any gives such
-  void* blob = nullptr;        // set if the value is a Blob of its own
-  const char* extra = nullptr; // set if there is an Extra to be read
+  std::uint8_t frequency = 0;   // 0-3, as the eviction policy counts it
+  bool absent = false;          // a negative entry: known not to exist. Only Database::find_any gives such
+  void* blob = nullptr;         // set if the value is a Blob of its own
+  const char* extra = nullptr;  // set if there is an Extra to be read
 
   /// Its deadline has not passed; a negative one is fresh too.
   bool fresh(UnixMs now) const { return expires_at == 0 || expires_at > now; }
@@ -50,10 +50,10 @@ struct Access {
   bool count;
   bool touch;
 
-  static constexpr Access read() { return {true, true}; }   // GET
-  static constexpr Access look() { return {true, false}; }  // TTL, TYPE, EXISTS, OBJECT
-  static constexpr Access write() { return {false, true}; } // the lookup inside a write
-  static constexpr Access none() { return {false, false}; } // MEMORY USAGE
+  static constexpr Access read() { return {true, true}; }    // GET
+  static constexpr Access look() { return {true, false}; }   // TTL, TYPE, EXISTS, OBJECT
+  static constexpr Access write() { return {false, true}; }  // the lookup inside a write
+  static constexpr Access none() { return {false, false}; }  // MEMORY USAGE
 };
 
 struct PutOptions {
@@ -61,8 +61,8 @@ struct PutOptions {
   /// The old entry's deadline stays, and what else it carries beside its value.
   bool keep_expiry = false;
   Encoding encoding = Encoding::natural;
-  bool absent = false;          // a negative entry
-  const Extra* extra = nullptr; // to be kept beside the value
+  bool absent = false;           // a negative entry
+  const Extra* extra = nullptr;  // to be kept beside the value
 };
 
 }  // namespace pinfold::store

@@ -29,7 +29,7 @@ struct DatabaseHistory {
   std::uint64_t exchanged = 0;         // the epoch that began with the last exchange; 0: there was none
   std::uint64_t exchanged_before = 0;  // the same for the one before
   UnixMs exchanged_at = 0;
-  std::uint64_t purged = 0;            // the epoch in which tags or a prefix were last purged
+  std::uint64_t purged = 0;  // the epoch in which tags or a prefix were last purged
 };
 
 class Watchers {
@@ -41,12 +41,14 @@ class Watchers {
 
   /// Every change of an entry goes through here, but for expiry; with nobody watching in this shard it is a comparison.
   void changed(unsigned db, const Key& key) {
-    if (!keys_.empty()) [[unlikely]] note_change(db, key);
+    if (!keys_.empty()) [[unlikely]]
+      note_change(db, key);
   }
   /// An entry was removed whose time was up at `deadline`. For a client that has seen the key that is a change, which the
   /// look-up of EXEC tells it; but the entry may have come, alive, with SWAPDB.
   void expired(unsigned db, const Key& key, UnixMs deadline) {
-    if (!keys_.empty()) [[unlikely]] note_expiry(db, key, deadline);
+    if (!keys_.empty()) [[unlikely]]
+      note_expiry(db, key, deadline);
   }
 
   struct Seen {

@@ -3,10 +3,6 @@
 //
 //   pinfold-scale [--cores A,B] [--shards N] [--keys N] [--rounds N] [--ms N]
 
-#include <pthread.h>
-#include <sched.h>
-#include <sys/resource.h>
-
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -18,10 +14,14 @@
 #include <thread>
 #include <vector>
 
+#include "workload.h"
+#include <pthread.h>
+#include <sched.h>
+#include <sys/resource.h>
+
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/resp/parser.hpp"
-#include "workload.h"
 
 namespace pinfold::scale {
 namespace {
@@ -173,8 +173,8 @@ void print(const std::string& what, unsigned round, const std::vector<Figures>& 
 }
 
 void measure(const Options& options, Server& server, const Workload& workload, unsigned round) {
-  const std::string what = std::string("\"keys\": \"") + name_of(workload.keys) + "\", \"writes\": " +
-                           std::to_string(workload.writes) + ", \"batch\": " + std::to_string(workload.batch);
+  const std::string what = std::string("\"keys\": \"") + name_of(workload.keys) + "\", \"writes\": " + std::to_string(workload.writes) +
+                           ", \"batch\": " + std::to_string(workload.batch);
   std::vector<Requests> requests;
   for (std::size_t i = 0; i < options.cores.size(); ++i) requests.emplace_back(workload, options.keys, round * 100 + i);
   const auto start = [&](std::size_t thread) {

@@ -44,9 +44,12 @@ class Zipf {
 
 const char* name_of(Keys keys) {
   switch (keys) {
-    case Keys::kUniform: return "uniform";
-    case Keys::kZipf: return "zipf 0.99";
-    case Keys::kOne: return "one key";
+    case Keys::kUniform:
+      return "uniform";
+    case Keys::kZipf:
+      return "zipf 0.99";
+    case Keys::kOne:
+      return "one key";
   }
   return "";
 }

@@ -1,7 +1,7 @@
-#include <catch2/catch.hpp>
-
 #include <limits>
 #include <string>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/numbers.hpp"
@@ -14,8 +14,8 @@ TEST_CASE("integers are read only in their canonical form") {
   CHECK(parse_i64("-1") == -1);
   CHECK(parse_i64("9223372036854775807") == INT64_MAX);
   CHECK(parse_i64("-9223372036854775808") == INT64_MIN);
-  for (const char* bad : {"", "-", "+1", " 1", "1 ", "01", "-0", "-01", "00", "9223372036854775808",
-                          "-9223372036854775809", "1e3", "0x10", "184467440737095516160"}) {
+  for (const char* bad : {"", "-", "+1", " 1", "1 ", "01", "-0", "-01", "00", "9223372036854775808", "-9223372036854775809", "1e3", "0x10",
+                          "184467440737095516160"}) {
     INFO(bad);
     CHECK_FALSE(parse_i64(bad));
   }
@@ -85,9 +85,9 @@ TEST_CASE("SipHash-1-3 gives other hashes under another key, and differs in ever
 
 TEST_CASE("SipHash-1-3 equals an independent implementation's figures") {
   // hash(bytes(range(n))) of CPython 3.11, which is SipHash-1-3 under the zero key with PYTHONHASHSEED=0.
-  const std::pair<int, std::uint64_t> known[] = {
-      {1, 0x68a914128e01e473},  {2, 0x10bac45c41e3669},   {3, 0x4d4c9a4a8ef6e0ad},  {4, 0x7cc43f98813e4dbd},
-      {7, 0x2f098ab0c751325a},  {8, 0xead411e67ebe2eea},  {15, 0xf30eb725bb91c9ea}, {33, 0x7fb71d24dfa4c9f6}};
+  const std::pair<int, std::uint64_t> known[] = {{1, 0x68a914128e01e473},  {2, 0x10bac45c41e3669},  {3, 0x4d4c9a4a8ef6e0ad},
+                                                 {4, 0x7cc43f98813e4dbd},  {7, 0x2f098ab0c751325a}, {8, 0xead411e67ebe2eea},
+                                                 {15, 0xf30eb725bb91c9ea}, {33, 0x7fb71d24dfa4c9f6}};
   for (const auto& [size, hash] : known) {
     std::string message;
     for (char c = 0; c < size; ++c) message += c;

@@ -1,5 +1,3 @@
-#include <catch2/catch.hpp>
-
 #include <atomic>
 #include <cstring>
 #include <fstream>
@@ -7,6 +5,8 @@
 #include <random>
 #include <string>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/blob.hpp"
 #include "pinfold/base/work.hpp"
@@ -50,10 +50,14 @@ struct Block {
 
 std::size_t some_size(std::mt19937_64& random) {
   switch (random() % 8) {
-    case 0: return 1 + random() % 3000;
-    case 1: return 200'000 + random() % 800'000;
-    case 2: return BlockHeap::own_mapping + random() % (6 * 1024 * 1024);
-    default: return 16'000 + random() % 60'000;
+    case 0:
+      return 1 + random() % 3000;
+    case 1:
+      return 200'000 + random() % 800'000;
+    case 2:
+      return BlockHeap::own_mapping + random() % (6 * 1024 * 1024);
+    default:
+      return 16'000 + random() % 60'000;
   }
 }
 

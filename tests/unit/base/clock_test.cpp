@@ -1,9 +1,10 @@
-#include <catch2/catch.hpp>
+#include "pinfold/base/clock.hpp"
 
 #include <chrono>
 #include <thread>
 
-#include "pinfold/base/clock.hpp"
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/thread_clock.hpp"
 
 using namespace pinfold;

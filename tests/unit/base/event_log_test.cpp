@@ -63,7 +63,8 @@ TEST_CASE("what was left out is told without a next line") {
     for (const auto& line : lines) {
       told += line.text.starts_with("set");
       if (const std::size_t at = line.text.find('('); at != std::string::npos) told += std::stoull(line.text.substr(at + 1));
-      if (line.text.ends_with("about CONFIG SET were left out") || line.text.ends_with("about purges were left out")) told += std::stoull(line.text);
+      if (line.text.ends_with("about CONFIG SET were left out") || line.text.ends_with("about purges were left out"))
+        told += std::stoull(line.text);
     }
   };
   for (unsigned i = 0; i < noted; ++i) log.note_command(0, [] { return std::string("set"); });

@@ -1,12 +1,14 @@
-#include <catch2/catch.hpp>
+#include "pinfold/base/glob.hpp"
 
 #include <random>
 #include <string>
 
-#include "pinfold/base/glob.hpp"
+#include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/work.hpp"
-#include "support/seed.hpp"
 
 using namespace pinfold;
 
@@ -65,9 +67,7 @@ class Naive {
   bool ignore_case_;
 };
 
-bool matches(std::string_view pattern, std::string_view text, bool ignore_case = false) {
-  return Glob(pattern, ignore_case).matches(text);
-}
+bool matches(std::string_view pattern, std::string_view text, bool ignore_case = false) { return Glob(pattern, ignore_case).matches(text); }
 
 std::string repeated(std::string_view text, std::size_t times) {
   std::string all;

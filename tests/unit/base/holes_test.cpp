@@ -1,10 +1,11 @@
-#include <catch2/catch.hpp>
+#include "pinfold/base/holes.hpp"
 
 #include <cstdint>
 #include <random>
 #include <vector>
 
-#include "pinfold/base/holes.hpp"
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/work.hpp"
 
 using namespace pinfold;

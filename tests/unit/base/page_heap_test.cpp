@@ -1,4 +1,4 @@
-#include <catch2/catch.hpp>
+#include "pinfold/base/page_heap.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -7,9 +7,11 @@
 #include <set>
 #include <vector>
 
-#include "pinfold/base/page_heap.hpp"
-#include "pinfold/base/work.hpp"
 #include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "pinfold/base/work.hpp"
 
 using namespace pinfold;
 

@@ -1,12 +1,13 @@
-#include <catch2/catch.hpp>
+#include "pinfold/base/prefixes.hpp"
 
 #include <list>
 #include <random>
 #include <set>
 #include <string>
 
-#include "pinfold/base/prefixes.hpp"
 #include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
 
 using namespace pinfold;
 

@@ -1,9 +1,10 @@
-#include <catch2/catch.hpp>
+#include "pinfold/base/sleeper.hpp"
 
 #include <memory>
 #include <thread>
 
-#include "pinfold/base/sleeper.hpp"
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/work.hpp"
 
 using namespace pinfold;

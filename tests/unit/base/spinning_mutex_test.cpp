@@ -2,11 +2,12 @@
 
 #include "pinfold/base/spinning_mutex.hpp"
 
-#include <catch2/catch.hpp>
 #include <atomic>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 using pinfold::SpinningMutex;
 

@@ -1,9 +1,10 @@
 // Work is counted where somebody asks for it, by thread, and by the innermost who asks.
 
-#include <catch2/catch.hpp>
+#include "pinfold/base/work.hpp"
+
 #include <thread>
 
-#include "pinfold/base/work.hpp"
+#include <catch2/catch.hpp>
 
 using namespace pinfold;
 

@@ -1,9 +1,9 @@
-#include <catch2/catch.hpp>
-
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/cache/cache.hpp"
@@ -47,7 +47,9 @@ struct Rig {
     return action(cache.leases(key), key);
   }
   Grant grant(std::int64_t ms = 10'000, std::string_view tags = {}) {
-    return locked([&](Leases& leases, const Key& key) { return leases.grant(0, key, {cache.policy_of(key.text), ms, 0, tags}, monotonic_ms()); });
+    return locked([&](Leases& leases, const Key& key) {
+      return leases.grant(0, key, {cache.policy_of(key.text), ms, 0, tags}, monotonic_ms());
+    });
   }
   std::uint64_t wait(std::uint64_t client, std::int64_t lease_ms = 10'000) {
     return locked([&](Leases& leases, const Key& key) { return leases.wait(0, key, {client, 0, lease_ms}); });
@@ -100,10 +102,8 @@ TEST_CASE("one lease of a key is alive, and tokens grow") {
 
 TEST_CASE("a lease is void after any write to its key, also after a removal of nothing, and not after a deadline") {
   const std::vector<std::function<void(Database&, const Key&)>> writes = {
-      [](Database& db, const Key& key) { db.put(key, "v"); },
-      [](Database& db, const Key& key) { db.remove(key); },
-      [](Database& db, const Key& key) { db.resize(key, 3); },
-      [](Database& db, const Key& key) { db.make_stale(key, 100); },
+      [](Database& db, const Key& key) { db.put(key, "v"); },   [](Database& db, const Key& key) { db.remove(key); },
+      [](Database& db, const Key& key) { db.resize(key, 3); },  [](Database& db, const Key& key) { db.make_stale(key, 100); },
       [](Database& db, const Key& key) { db.void_lease(key); },
   };
   for (const auto& write : writes) {

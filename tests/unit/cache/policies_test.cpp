@@ -1,15 +1,17 @@
-#include <catch2/catch.hpp>
+#include "pinfold/cache/policies.hpp"
 
 #include <random>
 #include <string>
 #include <vector>
 
+#include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/glob.hpp"
 #include "pinfold/base/work.hpp"
-#include "pinfold/cache/policies.hpp"
 #include "pinfold/store/extra.hpp"
 #include "pinfold/store/value.hpp"
-#include "support/seed.hpp"
 
 using namespace pinfold;
 using namespace pinfold::cache;
@@ -67,9 +69,9 @@ TEST_CASE("slots are given once, and stay with those who have one") {
 TEST_CASE("every field is shown as it can be set, and what makes no sense is refused") {
   Policy policy;
   const std::vector<std::pair<std::string, std::string>> good = {
-      {"match", "x:*"}, {"ttl", "5m"}, {"max-ttl", "1d"}, {"jitter", "10%"}, {"stale", "90s"}, {"coalesce", "50ms"},
-      {"lease", "10s"}, {"early-refresh", "1.5"}, {"negative-ttl", "30s"}, {"max-leases", "200"}, {"max-value", "1048576b"},
-      {"max-memory", "25%"}, {"priority", "first-out"}};
+      {"match", "x:*"},          {"ttl", "5m"},         {"max-ttl", "1d"},        {"jitter", "10%"},       {"stale", "90s"},
+      {"coalesce", "50ms"},      {"lease", "10s"},      {"early-refresh", "1.5"}, {"negative-ttl", "30s"}, {"max-leases", "200"},
+      {"max-value", "1048576b"}, {"max-memory", "25%"}, {"priority", "first-out"}};
   REQUIRE(good.size() == policy_fields().size());
   for (const auto& [field, value] : good) {
     CHECK_FALSE(set_field(policy, field, value));
@@ -80,10 +82,20 @@ TEST_CASE("every field is shown as it can be set, and what makes no sense is ref
   }
   CHECK(policy.ttl_ms == 300'000);
   CHECK(policy.max_memory_percent == 25);
-  for (const auto& [field, value] : std::vector<std::pair<std::string, std::string>>{
-           {"match", ""}, {"ttl", "5"}, {"ttl", "-5s"}, {"ttl", "99999999999999999d"}, {"jitter", "91%"}, {"jitter", "10"},
-           {"early-refresh", "x"}, {"early-refresh", "-1"}, {"max-leases", "-1"}, {"max-value", "big"}, {"max-value", "25"}, {"max-memory", "101%"},
-           {"priority", "high"}, {"colour", "blue"}}) {
+  for (const auto& [field, value] : std::vector<std::pair<std::string, std::string>>{{"match", ""},
+                                                                                     {"ttl", "5"},
+                                                                                     {"ttl", "-5s"},
+                                                                                     {"ttl", "99999999999999999d"},
+                                                                                     {"jitter", "91%"},
+                                                                                     {"jitter", "10"},
+                                                                                     {"early-refresh", "x"},
+                                                                                     {"early-refresh", "-1"},
+                                                                                     {"max-leases", "-1"},
+                                                                                     {"max-value", "big"},
+                                                                                     {"max-value", "25"},
+                                                                                     {"max-memory", "101%"},
+                                                                                     {"priority", "high"},
+                                                                                     {"colour", "blue"}}) {
     const Policy before = policy;
     CHECK(set_field(policy, field, value));
     CHECK(policy == before);
@@ -182,7 +194,8 @@ TEST_CASE("a policy's pattern that takes more than 16 KB compiled is refused") {
 
 TEST_CASE("patterns that begin and end alike for long are told apart") {
   const std::string same(500, 'a');
-  const PolicySet set({named("exact", same), named("longer", same + "b"), named("begins", same + "b*"), named("ends", "*b" + same), named("both", same + "c*c" + same)});
+  const PolicySet set({named("exact", same), named("longer", same + "b"), named("begins", same + "b*"), named("ends", "*b" + same),
+                       named("both", same + "c*c" + same)});
   const auto name_of = [&](const std::string& key) { return set.match(key) != nullptr ? set.match(key)->name : ""; };
   CHECK(name_of(same) == "exact");
   CHECK(name_of(same + "b") == "longer");

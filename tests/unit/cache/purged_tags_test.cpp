@@ -1,9 +1,9 @@
 #include "pinfold/cache/purged_tags.hpp"
 
-#include <catch2/catch.hpp>
-
 #include <string>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 using namespace pinfold;
 using namespace pinfold::cache;

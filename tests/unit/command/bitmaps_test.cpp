@@ -45,8 +45,7 @@ TEST_CASE("bitmaps: BITOP stores a result as long as its longest source, and not
   CHECK(client.run("BITCOUNT", "a") == ":0\r\n");
   CHECK(client.run("BITOP", "NOT", "d", "missing") == ":0\r\n");
   CHECK(client.run("EXISTS", "d") == ":0\r\n");
-  CHECK(client.run("BITOP", "NOT", "d", "a", "b") ==
-        "-ERR BITOP NOT must be called with a single source key.\r\n");
+  CHECK(client.run("BITOP", "NOT", "d", "a", "b") == "-ERR BITOP NOT must be called with a single source key.\r\n");
   CHECK(client.run("BITOP", "NAND", "d", "a", "b") == "-ERR syntax error\r\n");
   const std::string large(100'000, '\x0f');
   client.run("SET", "large", large);
@@ -57,10 +56,9 @@ TEST_CASE("bitmaps: BITOP stores a result as long as its longest source, and not
 TEST_CASE("bitmaps: BITFIELD runs its operations in order") {
   Server server;
   Client client(server);
-  CHECK(client.run("BITFIELD", "k", "SET", "i5", "3", "-5", "GET", "u5", "3", "GET", "i5", "3") ==
-        "*3\r\n:0\r\n:27\r\n:-5\r\n");
-  CHECK(client.run("BITFIELD", "n", "OVERFLOW", "SAT", "INCRBY", "u8", "#1", "300", "OVERFLOW", "FAIL",
-                   "INCRBY", "u8", "#1", "1", "GET", "u8", "8") == "*3\r\n:255\r\n$-1\r\n:255\r\n");
+  CHECK(client.run("BITFIELD", "k", "SET", "i5", "3", "-5", "GET", "u5", "3", "GET", "i5", "3") == "*3\r\n:0\r\n:27\r\n:-5\r\n");
+  CHECK(client.run("BITFIELD", "n", "OVERFLOW", "SAT", "INCRBY", "u8", "#1", "300", "OVERFLOW", "FAIL", "INCRBY", "u8", "#1", "1", "GET",
+                   "u8", "8") == "*3\r\n:255\r\n$-1\r\n:255\r\n");
   CHECK(client.run("STRLEN", "n") == ":2\r\n");
   CHECK(client.run("BITFIELD", "grown", "OVERFLOW", "FAIL", "INCRBY", "u2", "14", "9") == "*1\r\n$-1\r\n");
   CHECK(client.run("STRLEN", "grown") == ":2\r\n");
@@ -75,14 +73,11 @@ TEST_CASE("bitmaps: BITFIELD checks all of its operations before it runs one") {
   CHECK(client.run("BITFIELD", "k", "SET", "u8", "0", "1", "GET", "u64", "0") ==
         "-ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 "
         "is.\r\n");
-  CHECK(client.run("BITFIELD", "k", "SET", "u8", "0", "1", "OVERFLOW", "CLIP") ==
-        "-ERR Invalid OVERFLOW type specified\r\n");
+  CHECK(client.run("BITFIELD", "k", "SET", "u8", "0", "1", "OVERFLOW", "CLIP") == "-ERR Invalid OVERFLOW type specified\r\n");
   CHECK(client.run("BITFIELD", "k", "SET", "u8", "0", "1", "SET", "u8", "0") == "-ERR syntax error\r\n");
-  CHECK(client.run("BITFIELD", "k", "SET", "u8", "#-1", "1") ==
-        "-ERR bit offset is not an integer or out of range\r\n");
+  CHECK(client.run("BITFIELD", "k", "SET", "u8", "#-1", "1") == "-ERR bit offset is not an integer or out of range\r\n");
   CHECK(client.run("EXISTS", "k") == ":0\r\n");
-  CHECK(client.run("BITFIELD_RO", "k", "GET", "u8", "0", "SET", "u8", "0", "1") ==
-        "-ERR BITFIELD_RO only supports the GET subcommand\r\n");
+  CHECK(client.run("BITFIELD_RO", "k", "GET", "u8", "0", "SET", "u8", "0", "1") == "-ERR BITFIELD_RO only supports the GET subcommand\r\n");
 }
 
 TEST_CASE("bitmaps: a failed BITFIELD operation is null in the client's protocol") {

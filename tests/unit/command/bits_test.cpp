@@ -20,9 +20,7 @@ std::string random_bytes(std::mt19937& random, std::size_t size) {
   return bytes;
 }
 
-bool bit_at(std::string_view bytes, std::uint64_t i) {
-  return (static_cast<unsigned char>(bytes[i / 8]) & 0x80U >> i % 8) != 0;
-}
+bool bit_at(std::string_view bytes, std::uint64_t i) { return (static_cast<unsigned char>(bytes[i / 8]) & 0x80U >> i % 8) != 0; }
 
 Range random_range(std::mt19937& random, std::size_t bits) {
   const std::uint64_t a = random() % bits;
@@ -128,8 +126,7 @@ TEST_CASE("bits: field types are i1 to i64 and u1 to u63") {
   CHECK(parse_field_type("i64")->bits == 64);
   CHECK(parse_field_type("u63")->bits == 63);
   CHECK_FALSE(parse_field_type("u1")->is_signed);
-  for (const char* wrong :
-       {"", "u", "u0", "u64", "i65", "i08", "I8", "8", "x8", "u-1", "u8 ", "i99999999999999999999"}) {
+  for (const char* wrong : {"", "u", "u0", "u64", "i65", "i08", "I8", "8", "x8", "u-1", "u8 ", "i99999999999999999999"}) {
     INFO(wrong);
     CHECK_FALSE(parse_field_type(wrong));
   }

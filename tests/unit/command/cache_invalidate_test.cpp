@@ -1,9 +1,10 @@
 #include <string>
 #include <vector>
 
+#include "harness.hpp"
+
 #include <catch2/catch.hpp>
 
-#include "harness.hpp"
 #include "pinfold/base/work.hpp"
 
 using namespace pinfold::command;

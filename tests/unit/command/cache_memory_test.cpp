@@ -1,11 +1,11 @@
 // What leases, refused versions and purges take is made room for before: the data give way at once, and not when the background comes.
 
-#include <catch2/catch.hpp>
-
 #include <string>
 #include <vector>
 
 #include "harness.hpp"
+
+#include <catch2/catch.hpp>
 
 using namespace pinfold;
 using namespace pinfold::command;

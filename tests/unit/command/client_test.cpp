@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <memory>
 
+#include "harness.hpp"
+
 #include <catch2/catch.hpp>
 
-#include "harness.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/attributes.hpp"
 
@@ -88,8 +89,7 @@ TEST_CASE("client: a name is shown until it is taken away") {
   CHECK(client.run("CLIENT", "SETNAME", "me") == ok);
   CHECK(client.run("CLIENT", "GETNAME") == bulk("me"));
   for (const char* bad : {"a b", "a\nb", "a\x80", "\x7f"}) {
-    CHECK(client.run("CLIENT", "SETNAME", bad) ==
-          "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+    CHECK(client.run("CLIENT", "SETNAME", bad) == "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
   }
   CHECK(client.run("CLIENT", "SETNAME", "") == ok);
   CHECK(client.run("CLIENT", "GETNAME") == "$-1\r\n");
@@ -117,8 +117,7 @@ TEST_CASE("client: libraries introduce themselves") {
   CHECK(client.run("CLIENT", "SETINFO", "lib-name", "redis-py") == ok);
   CHECK(client.run("CLIENT", "SETINFO", "LIB-VER", "5.0") == ok);
   CHECK(shows(client.run("CLIENT", "INFO"), " lib-name=redis-py lib-ver=5.0\n"));
-  CHECK(client.run("CLIENT", "SETINFO", "LIB-NAME", "a b") ==
-        "-ERR LIB-NAME cannot contain spaces, newlines or special characters.\r\n");
+  CHECK(client.run("CLIENT", "SETINFO", "LIB-NAME", "a b") == "-ERR LIB-NAME cannot contain spaces, newlines or special characters.\r\n");
   CHECK(client.run("CLIENT", "SETINFO", "foo", "x") == "-ERR Unrecognized option 'foo'\r\n");
 }
 
@@ -131,13 +130,15 @@ TEST_CASE("client: INFO and LIST show a line per client") {
   other.run("GET", "a");
   server.now += 5000;
   const std::string info = client.run("CLIENT", "INFO");
-  CHECK(shows(info, "id=1 addr=127.0.0.1:10001 laddr=127.0.0.1:6379 fd=-1 name= age=5 idle=0 flags=N db=0 sub=0 psub=0 "
-                    "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs="));
+  CHECK(shows(info,
+              "id=1 addr=127.0.0.1:10001 laddr=127.0.0.1:6379 fd=-1 name= age=5 idle=0 flags=N db=0 sub=0 psub=0 "
+              "ssub=0 multi=-1 qbuf=0 qbuf-free=0 argv-mem=0 multi-mem=0 rbs="));
   CHECK(shows(info, " events=r cmd=client|info user=default redir=-1 resp=2 lib-name= lib-ver=\n"));
   const std::string list = client.run("CLIENT", "LIST");
   CHECK(lines(list) == 2);
-  CHECK(shows(list, "id=2 addr=127.0.0.1:10002 laddr=127.0.0.1:6379 fd=-1 name= age=5 idle=5 flags=x db=3 sub=0 psub=0 "
-                    "ssub=0 multi=1 "));
+  CHECK(shows(list,
+              "id=2 addr=127.0.0.1:10002 laddr=127.0.0.1:6379 fd=-1 name= age=5 idle=5 flags=x db=3 sub=0 psub=0 "
+              "ssub=0 multi=1 "));
   client.run("HELLO", "3");
   CHECK(client.run("CLIENT", "INFO").starts_with("="));
 }
@@ -167,9 +168,7 @@ TEST_CASE("client: KILL marks those who match and wakes their threads") {
   server.engine.clients.wake_to_close = [&](unsigned, std::uint64_t id) { woken.push_back(id); };
   SECTION("by address") { CHECK(client.run("CLIENT", "KILL", "127.0.0.1:10002") == ok); }
   SECTION("by id") { CHECK(client.run("CLIENT", "KILL", "ID", "2") == ":1\r\n"); }
-  SECTION("by address and type") {
-    CHECK(client.run("CLIENT", "KILL", "ADDR", "127.0.0.1:10002", "TYPE", "normal") == ":1\r\n");
-  }
+  SECTION("by address and type") { CHECK(client.run("CLIENT", "KILL", "ADDR", "127.0.0.1:10002", "TYPE", "normal") == ":1\r\n"); }
   SECTION("everybody but the caller") { CHECK(client.run("CLIENT", "KILL", "USER", "default") == ":1\r\n"); }
   SECTION("by local address") { CHECK(client.run("CLIENT", "KILL", "LADDR", "127.0.0.1:6379") == ":1\r\n"); }
   SECTION("by age") {

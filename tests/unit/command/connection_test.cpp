@@ -1,6 +1,6 @@
-#include <catch2/catch.hpp>
-
 #include "harness.hpp"
+
+#include <catch2/catch.hpp>
 
 using namespace pinfold::command;
 
@@ -9,8 +9,8 @@ const std::string ok = "+OK\r\n";
 
 std::string greeting(std::string_view start, int protocol, std::uint64_t id) {
   return std::string(start) + bulk("server") + bulk("redis") + bulk("version") + bulk("7.2.4") + bulk("proto") + ":" +
-         std::to_string(protocol) + "\r\n" + bulk("id") + ":" + std::to_string(id) + "\r\n" + bulk("mode") +
-         bulk("standalone") + bulk("role") + bulk("master") + bulk("modules") + "*0\r\n";
+         std::to_string(protocol) + "\r\n" + bulk("id") + ":" + std::to_string(id) + "\r\n" + bulk("mode") + bulk("standalone") +
+         bulk("role") + bulk("master") + bulk("modules") + "*0\r\n";
 }
 }  // namespace
 
@@ -32,8 +32,7 @@ TEST_CASE("connection: SELECT takes the number of a database") {
   CHECK(client.run("SELECT", "-1") == "-ERR DB index is out of range\r\n");
   CHECK(client.run("SELECT", "a") == "-ERR value is not an integer or out of range\r\n");
   CHECK(client.run("SELECT", "99999999999999999999") == "-ERR value is not an integer or out of range\r\n");
-  CHECK(client.run("SELECT", "2147483648") ==
-        "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n");
+  CHECK(client.run("SELECT", "2147483648") == "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n");
   CHECK(client.session.db == 15);
 }
 
@@ -70,8 +69,7 @@ TEST_CASE("connection: HELLO refuses what it does not understand and changes not
   CHECK(client.run("HELLO", "a") == "-ERR Protocol version is not an integer or out of range\r\n");
   CHECK(client.run("HELLO", "3", "AUTH", "default") == "-ERR Syntax error in HELLO option 'AUTH'\r\n");
   CHECK(client.run("HELLO", "3", "SETNAME", "me", "foo") == "-ERR Syntax error in HELLO option 'foo'\r\n");
-  CHECK(client.run("HELLO", "3", "SETNAME", "a b") ==
-        "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
+  CHECK(client.run("HELLO", "3", "SETNAME", "a b") == "-ERR Client names cannot contain spaces, newlines or special characters.\r\n");
   CHECK(client.run("HELLO", "3", "SETNAME", "me", "AUTH", "nobody", "x") ==
         "-WRONGPASS invalid username-password pair or user is disabled.\r\n");
   CHECK(client.session.protocol == 2);

@@ -1,11 +1,12 @@
-#include <catch2/catch.hpp>
-
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <thread>
 
 #include "harness.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/numbers.hpp"
 
 using namespace pinfold;
@@ -18,8 +19,7 @@ TEST_CASE("dispatch: an unknown command is named with the start of its arguments
   CHECK(client.run("foo") == "-ERR unknown command 'foo', with args beginning with: \r\n");
   CHECK(client.run("foo", "a", "b") == "-ERR unknown command 'foo', with args beginning with: 'a' 'b' \r\n");
   const std::string longest(128, 'a');
-  CHECK(client.run("foo", longest + "aaa", "b") ==
-        "-ERR unknown command 'foo', with args beginning with: '" + longest + "' \r\n");
+  CHECK(client.run("foo", longest + "aaa", "b") == "-ERR unknown command 'foo', with args beginning with: '" + longest + "' \r\n");
   CHECK(client.run(longest + "aaa") == "-ERR unknown command '" + longest + "', with args beginning with: \r\n");
   CHECK(client.run("f\0g"s, "x\r\ny") == "-ERR unknown command 'f', with args beginning with: 'x  y' \r\n");
   CHECK(client.run("") == "-ERR unknown command '', with args beginning with: \r\n");
@@ -110,8 +110,7 @@ TEST_CASE("dispatch: what needs memory is refused when there is none, all else i
     CHECK(client.run("MULTI") == "+OK\r\n");
     CHECK(client.run("SET", "a", "3") == "+QUEUED\r\n");
     server.keyspace.set_max_memory(1);
-    CHECK(client.run("EXEC") ==
-          "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.\r\n");
+    CHECK(client.run("EXEC") == "-EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.\r\n");
     CHECK(client.run("EXEC") == "-ERR EXEC without MULTI\r\n");
   }
 }

@@ -1,8 +1,8 @@
-#include <catch2/catch.hpp>
+#include "pinfold/command/large_arguments.hpp"
 
 #include <string>
 
-#include "pinfold/command/large_arguments.hpp"
+#include <catch2/catch.hpp>
 
 using namespace pinfold;
 using command::LargeArguments;

@@ -17,8 +17,7 @@ Lcs by_table(std::string_view a, std::string_view b) {
   std::vector<std::vector<std::size_t>> length(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
   for (std::size_t i = 1; i <= a.size(); ++i) {
     for (std::size_t j = 1; j <= b.size(); ++j) {
-      length[i][j] =
-          a[i - 1] == b[j - 1] ? length[i - 1][j - 1] + 1 : std::max(length[i - 1][j], length[i][j - 1]);
+      length[i][j] = a[i - 1] == b[j - 1] ? length[i - 1][j - 1] + 1 : std::max(length[i - 1][j], length[i][j - 1]);
     }
   }
   Lcs lcs{length[a.size()][b.size()], {}};
@@ -57,11 +56,8 @@ TEST_CASE("lcs: the bits find what the table of numbers finds, match by match") 
     INFO("'" << a << "' '" << b << "'");
     REQUIRE(found);
     CHECK(found->length == expected.length);
-    const auto same = [](const LcsMatch& x, const LcsMatch& y) {
-      return x.a == y.a && x.b == y.b && x.size == y.size;
-    };
-    CHECK(std::equal(found->matches.begin(), found->matches.end(), expected.matches.begin(),
-                     expected.matches.end(), same));
+    const auto same = [](const LcsMatch& x, const LcsMatch& y) { return x.a == y.a && x.b == y.b && x.size == y.size; };
+    CHECK(std::equal(found->matches.begin(), found->matches.end(), expected.matches.begin(), expected.matches.end(), same));
     const auto only_length = longest_common_subsequence(a, b, false);
     REQUIRE(only_length);
     CHECK(only_length->length == expected.length);
@@ -78,8 +74,7 @@ TEST_CASE("lcs: replies as Redis gives them") {
   CHECK(client.run("LCS", "a", "b", "IDX", "MINMATCHLEN", "4", "WITHMATCHLEN") ==
         "*4\r\n$7\r\nmatches\r\n*1\r\n*3\r\n*2\r\n:4\r\n:7\r\n*2\r\n:5\r\n:8\r\n:4\r\n$3\r\nlen\r\n:6\r\n");
   CHECK(client.run("LCS", "a", "missing") == bulk(""));
-  CHECK(client.run("LCS", "a", "b", "LEN", "IDX") ==
-        "-ERR If you want both the length and indexes, please just use IDX.\r\n");
+  CHECK(client.run("LCS", "a", "b", "LEN", "IDX") == "-ERR If you want both the length and indexes, please just use IDX.\r\n");
   CHECK(client.run("LCS", "a", "b", "MINMATCHLEN") == "-ERR syntax error\r\n");
 }
 
@@ -89,6 +84,5 @@ TEST_CASE("lcs: refuses what Redis' table would not fit into proto-max-bulk-len"
   server.set(pinfold::config::Id::proto_max_bulk_len, "1048576");
   client.run("MSET", "fits", std::string(511, 'a'), "large", std::string(512, 'a'));
   CHECK(client.run("LCS", "fits", "fits", "LEN") == ":511\r\n");
-  CHECK(client.run("LCS", "large", "large", "LEN") ==
-        "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len\r\n");
+  CHECK(client.run("LCS", "large", "large", "LEN") == "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len\r\n");
 }

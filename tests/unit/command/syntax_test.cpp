@@ -51,12 +51,10 @@ TEST_CASE("syntax: values, options and alternatives") {
   CHECK(parsed("key [NX | XX] [GET]") == "key <NX|XX>? GET?");
   CHECK(parsed("key [EX seconds | KEEPTTL]") == "key <EX=seconds|KEEPTTL>?");
   CHECK(parsed("<ON | OFF>") == "<ON|OFF>");
-  CHECK(parsed("[FILTERBY <MODULE module-name | PATTERN pattern>]") ==
-        "FILTERBY=<MODULE=module-name|PATTERN=pattern>?");
+  CHECK(parsed("[FILTERBY <MODULE module-name | PATTERN pattern>]") == "FILTERBY=<MODULE=module-name|PATTERN=pattern>?");
   CHECK(parsed("[start end]") == "{start end}?");
   CHECK(parsed("[start [end [BYTE | BIT]]]") == "{start {end <BYTE|BIT>?}?}?");
-  CHECK(parsed("[protover [AUTH username password] [SETNAME clientname]]") ==
-        "{protover AUTH={username password}? SETNAME=clientname?}?");
+  CHECK(parsed("[protover [AUTH username password] [SETNAME clientname]]") == "{protover AUTH={username password}? SETNAME=clientname?}?");
 }
 
 TEST_CASE("syntax: repetition") {
@@ -69,8 +67,7 @@ TEST_CASE("syntax: repetition") {
   CHECK(parsed("[GET offset | [OVERFLOW <WRAP | SAT>] <SET value | INCRBY increment> "
                "[GET offset | [OVERFLOW <WRAP | SAT>] <SET value | INCRBY increment> ...]]") ==
         "<GET=offset|{OVERFLOW=<WRAP|SAT>? <SET=value|INCRBY=increment>}>?*");
-  CHECK(parsed("<ip:port | <[ID client-id] | [USER username] ...>>") ==
-        "<ip:port|<ID=client-id?|USER=username?>*>");
+  CHECK(parsed("<ip:port | <[ID client-id] | [USER username] ...>>") == "<ip:port|<ID=client-id?|USER=username?>*>");
 }
 
 TEST_CASE("syntax: types follow from names") {
@@ -83,8 +80,8 @@ TEST_CASE("syntax: types follow from names") {
 }
 
 TEST_CASE("syntax: what is malformed is refused") {
-  for (const char* syntax : {"[", "]", "[]", "<>", "[key", "key]", "<A | B]", "|", "[A |]", "[| A]", "...",
-                             "key ...", "a | b", "[key ... more]"}) {
+  for (const char* syntax :
+       {"[", "]", "[]", "<>", "[key", "key]", "<A | B]", "|", "[A |]", "[| A]", "...", "key ...", "a | b", "[key ... more]"}) {
     INFO(syntax);
     CHECK_FALSE(parse_syntax(syntax));
   }

@@ -1,5 +1,3 @@
-#include "pinfold/command/table.hpp"
-
 #include <algorithm>
 #include <random>
 #include <set>
@@ -7,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/describe.hpp"
 #include "pinfold/command/syntax.hpp"
 
@@ -131,13 +130,12 @@ TEST_CASE("table: containers know their subcommands") {
     // Without a handler of its own a container has to have something else to run.
     if (row->handler == nullptr) CHECK(is_container(*row));
   }
-  CHECK(inner == static_cast<std::size_t>(std::count_if(commands().begin(), commands().end(),
-                                                        [](const Row* row) { return is_subcommand(*row); })));
+  CHECK(inner ==
+        static_cast<std::size_t>(std::count_if(commands().begin(), commands().end(), [](const Row* row) { return is_subcommand(*row); })));
 }
 
 TEST_CASE("table: every row is complete and consistent") {
-  const std::set<std::string_view> groups = {"string", "generic",      "connection", "server",
-                                             "bitmap", "transactions", "cache"};
+  const std::set<std::string_view> groups = {"string", "generic", "connection", "server", "bitmap", "transactions", "cache"};
   for (const Row* row : commands()) {
     INFO(row->name);
     CHECK(row->name == pinfold::to_lower(row->name));
@@ -202,8 +200,7 @@ TEST_CASE("table: keys are found where they stand") {
 }
 
 TEST_CASE("table: a count of keys that does not fit finds none") {
-  for (const char* count :
-       {"0", "-1", "3", "x", "", "9223372036854775807", "4611686018427387905", "99999999999999999999"}) {
+  for (const char* count : {"0", "-1", "3", "x", "", "9223372036854775807", "4611686018427387905", "99999999999999999999"}) {
     INFO(count);
     const Words words = {"msetex", count, "a", "1", "b", "2"};
     std::vector<std::uint32_t> positions = {7};
@@ -214,8 +211,7 @@ TEST_CASE("table: a count of keys that does not fit finds none") {
 
 TEST_CASE("table: keys are never looked for past the arguments") {
   std::mt19937 random(7);
-  const std::string_view samples[] = {"",   "0", "1", "2", "-1", "5", "100", "key", "9223372036854775807",
-                                      "GET"};
+  const std::string_view samples[] = {"", "0", "1", "2", "-1", "5", "100", "key", "9223372036854775807", "GET"};
   for (const Row* row : commands()) {
     for (int round = 0; round < 300; ++round) {
       const std::size_t size = random() % 9;

@@ -4,9 +4,9 @@
 
 #include "harness.hpp"
 
-#include "pinfold/command/prepared_write.hpp"
-
 #include <catch2/catch.hpp>
+
+#include "pinfold/command/prepared_write.hpp"
 
 namespace resp = pinfold::resp;
 namespace store = pinfold::store;
@@ -73,13 +73,17 @@ TEST_CASE("tasks: a write that needs a look at a large value which keeps changin
     return KnownValue{KeptValue(found), names_it ? std::size_t{3} : std::size_t{0}, {}, false};
   };
   const std::string reply = value.reply_to({"DELEX", "k", names_it ? "IFEQ" : "IFDEQ", text}, [&](Call& call) {
-    inspect_and_write(call, [](Call& again, KnownValue* of) {
-      ++Changing::tries;
-      if (of == nullptr) again.reply.simple("compared with the key locked");
-      return of == nullptr;
-    }, known());
+    inspect_and_write(
+        call,
+        [](Call& again, KnownValue* of) {
+          ++Changing::tries;
+          if (of == nullptr) again.reply.simple("compared with the key locked");
+          return of == nullptr;
+        },
+        known());
   });
-  CHECK(reply == (names_it ? "+compared with the key locked\r\n" : "-ERR the value of DELEX kept changing while it was looked at, try again\r\n"));
+  CHECK(reply ==
+        (names_it ? "+compared with the key locked\r\n" : "-ERR the value of DELEX kept changing while it was looked at, try again\r\n"));
   CHECK(Changing::tries == most_tries + (names_it ? 1 : 0));
 }
 

@@ -50,8 +50,7 @@ TEST_CASE("throttle: waiting as long as the reply says is enough") {
   for (int i = 0; i < 4; ++i) limiter.throttle("3", "7", "1");
   for (int i = 0; i < 20; ++i) {
     const std::string refused = limiter.throttle("3", "7", "1");
-    REQUIRE(
-        refused.starts_with("*5\r\n:1\r\n:4\r\n:0\r\n:1\r\n"));  // a seventh of a second is rounded up to one
+    REQUIRE(refused.starts_with("*5\r\n:1\r\n:4\r\n:0\r\n:1\r\n"));  // a seventh of a second is rounded up to one
     limiter.server.now += 1'000;
     REQUIRE(limiter.throttle("3", "7", "1").starts_with("*5\r\n:0\r\n"));
     while (limiter.throttle("3", "7", "1").starts_with("*5\r\n:0\r\n")) continue;
@@ -105,8 +104,7 @@ TEST_CASE("throttle: in a transaction all actions come at one time") {
   Limiter limiter;
   limiter.client.run("MULTI");
   for (int i = 0; i < 3; ++i) limiter.throttle("1", "1", "1");
-  CHECK(limiter.client.run("EXEC") ==
-        "*3\r\n" + verdict(0, 2, 1, -1, 1) + verdict(0, 2, 0, -1, 2) + verdict(1, 2, 0, 1, 2));
+  CHECK(limiter.client.run("EXEC") == "*3\r\n" + verdict(0, 2, 1, -1, 1) + verdict(0, 2, 0, -1, 2) + verdict(1, 2, 0, 1, 2));
 }
 
 TEST_CASE("throttle: wrong numbers are refused, and change nothing") {
@@ -134,8 +132,7 @@ TEST_CASE("throttle: wrong numbers are refused, and change nothing") {
   CHECK(limiter.throttle("1", largest, "1") == range);  // no nanosecond between two actions
   CHECK(limiter.throttle("1", "1000000001", "1") == range);
   CHECK(limiter.throttle("1", "1", largest) == range);
-  CHECK(limiter.throttle("0", "1", "9223372036") ==
-        range);  // the last moment that can be counted is before that
+  CHECK(limiter.throttle("0", "1", "9223372036") == range);  // the last moment that can be counted is before that
   CHECK(limiter.throttle("9223372035", "1", "1") == range);
   CHECK(limiter.throttle("1", "1", "1", largest) == verdict(1, 2, 2, -1, 0));
   CHECK(limiter.client.run("DBSIZE") == ":0\r\n");
@@ -144,8 +141,7 @@ TEST_CASE("throttle: wrong numbers are refused, and change nothing") {
 TEST_CASE("throttle: the widest limits that fit are counted without overflow") {
   Limiter limiter;
   const std::string burst = "5999999999";
-  CHECK(limiter.throttle(burst, "1", "1", "6000000000") ==
-        "*5\r\n:0\r\n:6000000000\r\n:0\r\n:-1\r\n:6000000000\r\n");
+  CHECK(limiter.throttle(burst, "1", "1", "6000000000") == "*5\r\n:0\r\n:6000000000\r\n:0\r\n:-1\r\n:6000000000\r\n");
   CHECK(limiter.throttle(burst, "1", "1") == "*5\r\n:1\r\n:6000000000\r\n:0\r\n:1\r\n:6000000000\r\n");
   CHECK(limiter.client.run("CL.THROTTLE", "fast", "9007199254740990", "1000000000", "1") ==
         "*5\r\n:0\r\n:9007199254740991\r\n:9007199254740990\r\n:-1\r\n:1\r\n");

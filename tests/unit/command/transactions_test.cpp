@@ -1,9 +1,10 @@
 #include <atomic>
 #include <thread>
 
+#include "harness.hpp"
+
 #include <catch2/catch.hpp>
 
-#include "harness.hpp"
 #include "pinfold/base/work.hpp"
 
 using namespace pinfold::command;
@@ -60,8 +61,7 @@ TEST_CASE("transactions: a command refused while queueing aborts the whole") {
 TEST_CASE("transactions: EXEC with arguments discards, with or without MULTI") {
   Server server;
   Client client(server);
-  const std::string refusal =
-      "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n";
+  const std::string refusal = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n";
   CHECK(client.run("EXEC", "foo") == refusal);
   client.run("MULTI");
   CHECK(client.run("EXEC", "foo") == refusal);
@@ -326,9 +326,12 @@ std::size_t count_of(std::string_view text, std::string_view part) {
 TEST_CASE("transactions: administration that names no key is refused while queueing") {
   Server server;
   Client client(server);
-  const std::vector<std::vector<std::string_view>> all = {
-      {"CONFIG", "GET", "*"}, {"CONFIG", "SET", "maxmemory", "1gb"}, {"CONFIG", "REWRITE"}, {"CONFIG", "RESETSTAT"}, {"CLIENT", "LIST"},
-      {"CLIENT", "KILL", "ID", "1"}, {"MEMORY", "PURGE"}, {"COMMAND"}, {"COMMAND", "DOCS"}, {"COMMAND", "INFO"}, {"COMMAND", "LIST"}};
+  const std::vector<std::vector<std::string_view>> all = {{"CONFIG", "GET", "*"}, {"CONFIG", "SET", "maxmemory", "1gb"},
+                                                          {"CONFIG", "REWRITE"},  {"CONFIG", "RESETSTAT"},
+                                                          {"CLIENT", "LIST"},     {"CLIENT", "KILL", "ID", "1"},
+                                                          {"MEMORY", "PURGE"},    {"COMMAND"},
+                                                          {"COMMAND", "DOCS"},    {"COMMAND", "INFO"},
+                                                          {"COMMAND", "LIST"}};
   for (const auto& words : all) {
     INFO(words.front() << ' ' << words.back());
     CHECK(client.run("MULTI") == ok);
@@ -348,10 +351,19 @@ TEST_CASE("transactions: what many commands do beyond what they name is bounded,
   const std::string huge(100'000, 'a');
   client.run("SET", huge, "v");
   Client other(server);
-  const std::vector<std::vector<std::string_view>> all = {
-      {"SCAN", "0", "COUNT", "500"}, {"SCAN", "0", "MATCH", "*[ab]aaaab*", "COUNT", "500"}, {"KEYS", "*"}, {"KEYS", "*[ab]aaaab*"}, {"RANDOMKEY"},
-      {"BITCOUNT", "large"}, {"BITPOS", "large", "0"}, {"BITOP", "NOT", "to", "text"}, {"BITOP", "NOT", "to", "large"}, {"DIGEST", "large"},
-      {"LCS", "text", "text"}, {"INFO", "everything"}, {"MEMORY", "STATS"}};
+  const std::vector<std::vector<std::string_view>> all = {{"SCAN", "0", "COUNT", "500"},
+                                                          {"SCAN", "0", "MATCH", "*[ab]aaaab*", "COUNT", "500"},
+                                                          {"KEYS", "*"},
+                                                          {"KEYS", "*[ab]aaaab*"},
+                                                          {"RANDOMKEY"},
+                                                          {"BITCOUNT", "large"},
+                                                          {"BITPOS", "large", "0"},
+                                                          {"BITOP", "NOT", "to", "text"},
+                                                          {"BITOP", "NOT", "to", "large"},
+                                                          {"DIGEST", "large"},
+                                                          {"LCS", "text", "text"},
+                                                          {"INFO", "everything"},
+                                                          {"MEMORY", "STATS"}};
   for (const auto& words : all) {
     INFO(words.front() << ' ' << words.back());
     other.run("MULTI");
@@ -376,7 +388,9 @@ TEST_CASE("transactions: each kind of search has its place, and too much of it i
   Client client(server);
   for (int i = 0; i < 400; ++i) client.run("SET", "key:" + std::to_string(i), "v");
   client.run("SET", "large", std::string(250'000, 'x'));
-  const std::string told = " was not executed: the commands of a transaction may together visit 2048 keys or clients and look at 256 KB beyond what they name, and copy 256 MB in all\r\n";
+  const std::string told =
+      " was not executed: the commands of a transaction may together visit 2048 keys or clients and look at 256 KB beyond what they name, "
+      "and copy 256 MB in all\r\n";
   const std::string scans = run_many(client, 100, "SCAN", "0", "MATCH", "*5*", "COUNT", "100");
   CHECK(count_of(scans, "-ERR SCAN" + told) > 50);
   CHECK(count_of(scans, "-ERR SCAN" + told) < 98);

@@ -17,8 +17,7 @@ std::string problem(const std::string& text) {
   return error.starts_with(path) ? error.substr(path.size()) : error;
 }
 
-Start start(Settings& settings, std::vector<const char*> arguments,
-            std::vector<const char*> environment = {}) {
+Start start(Settings& settings, std::vector<const char*> arguments, std::vector<const char*> environment = {}) {
   arguments.insert(arguments.begin(), "pinfold-server");
   environment.push_back(nullptr);
   return settings.load_command_line(static_cast<int>(arguments.size()), arguments.data(), environment.data());
@@ -61,8 +60,7 @@ TEST_CASE("an empty file, an empty value and YAML's own words for flags are fine
 }
 
 TEST_CASE("what is wrong with a file is said with its line") {
-  CHECK(problem("port: 1\n\nmaxmemori: 1\n") ==
-        ":3: unknown setting 'maxmemori' (did you mean 'maxmemory'?)");
+  CHECK(problem("port: 1\n\nmaxmemori: 1\n") == ":3: unknown setting 'maxmemori' (did you mean 'maxmemory'?)");
   for (const char* name : {"policy", "policis", "Policies"}) {
     INFO(name);
     CHECK(problem("port: 1\n" + std::string(name) + ":\n  - name: p\n    match: x\n") ==
@@ -70,8 +68,7 @@ TEST_CASE("what is wrong with a file is said with its line") {
   }
   CHECK(problem("policy: p\n") == ":1: unknown setting 'policy' (did you mean 'policies'?)");
   CHECK(problem("colour: [red]\n") == ":1: unknown setting 'colour'");
-  CHECK(problem("# c\nport: abc\n") ==
-        ":2: bad value \"abc\" for 'port': argument couldn't be parsed into an integer");
+  CHECK(problem("# c\nport: abc\n") == ":2: bad value \"abc\" for 'port': argument couldn't be parsed into an integer");
   CHECK(problem("port:\n") == ":1: bad value \"\" for 'port': argument couldn't be parsed into an integer");
   CHECK(problem("timeout: 1\nport: [1, 2]\n") == ":2: 'port' must be a single value");
   CHECK(problem("port: {a: 1}\n") == ":1: 'port' must be a single value");
@@ -87,8 +84,7 @@ TEST_CASE("what is wrong with a file is said with its line") {
 
 TEST_CASE("a file that cannot be read is named") {
   Settings settings;
-  CHECK(settings.load_file("/nonexistent/x.yaml").value_or("") ==
-        "cannot read '/nonexistent/x.yaml': No such file or directory");
+  CHECK(settings.load_file("/nonexistent/x.yaml").value_or("") == "cannot read '/nonexistent/x.yaml': No such file or directory");
   CHECK(settings.load_file("/").value_or("") == "cannot read '/': Is a directory");
 }
 
@@ -103,8 +99,7 @@ TEST_CASE("a password never shows in a message") {
 
 TEST_CASE("the environment sets what it names and nothing else is accepted") {
   Settings settings;
-  const char* good[] = {"PATH=/bin", "PINFOLD_MAXMEMORY_POLICY=noeviction", "PINFOLD_TCP_KEEPALIVE=7",
-                        nullptr};
+  const char* good[] = {"PATH=/bin", "PINFOLD_MAXMEMORY_POLICY=noeviction", "PINFOLD_TCP_KEEPALIVE=7", nullptr};
   CHECK(settings.load_environment(good).value_or("") == "");
   CHECK(settings.show(Id::maxmemory_policy) == "noeviction");
   CHECK(settings.integer(Id::tcp_keepalive) == 7);
@@ -123,8 +118,8 @@ TEST_CASE("the environment sets what it names and nothing else is accepted") {
 
 TEST_CASE("what Kubernetes says of a service called pinfold is no setting") {
   Settings settings;
-  const char* service[] = {"PINFOLD_PORT=tcp://10.0.0.1:6379", "PINFOLD_SERVICE_HOST=10.0.0.1",
-                           "PINFOLD_SERVICE_PORT_REDIS=6379", "PINFOLD_PORT_6379_TCP_ADDR=10.0.0.1", nullptr};
+  const char* service[] = {"PINFOLD_PORT=tcp://10.0.0.1:6379", "PINFOLD_SERVICE_HOST=10.0.0.1", "PINFOLD_SERVICE_PORT_REDIS=6379",
+                           "PINFOLD_PORT_6379_TCP_ADDR=10.0.0.1", nullptr};
   CHECK(settings.load_environment(service).value_or("") == "");
   CHECK(settings.integer(Id::port) == 6379);
 }
@@ -133,8 +128,8 @@ TEST_CASE("the command line wins over the environment, and that over the file") 
   const TemporaryDirectory directory;
   const std::string path = directory.write("x.yaml", "maxclients: 100\ntimeout: 10\nhz: 20\n");
   Settings settings;
-  const Start outcome = start(settings, {path.c_str(), "--maxclients", "300", "--port=7000"},
-                              {"PINFOLD_MAXCLIENTS=200", "PINFOLD_TIMEOUT=20"});
+  const Start outcome =
+      start(settings, {path.c_str(), "--maxclients", "300", "--port=7000"}, {"PINFOLD_MAXCLIENTS=200", "PINFOLD_TIMEOUT=20"});
   CHECK(outcome.outcome == Start::Outcome::run);
   CHECK(settings.integer(Id::hz) == 20);
   CHECK(settings.integer(Id::timeout) == 20);
@@ -144,8 +139,7 @@ TEST_CASE("the command line wins over the environment, and that over the file") 
 
 TEST_CASE("values of options may be empty or look like options") {
   Settings settings;
-  CHECK(start(settings, {"--requirepass=a=b", "--logfile", "", "--bind", "-::1"}).outcome ==
-        Start::Outcome::run);
+  CHECK(start(settings, {"--requirepass=a=b", "--logfile", "", "--bind", "-::1"}).outcome == Start::Outcome::run);
   CHECK(settings.text(Id::requirepass) == "a=b");
   CHECK(settings.text(Id::bind) == "-::1");
   CHECK(start(settings, {"--requirepass", "--help"}).outcome == Start::Outcome::run);
@@ -162,11 +156,9 @@ TEST_CASE("a wrong command line is one clear line") {
   CHECK(refusal({"--maxmemori", "1"}) == "unknown setting 'maxmemori' (did you mean 'maxmemory'?)");
   CHECK(refusal({"--entirely-else", "1"}) == "unknown setting 'entirely-else'");
   CHECK(refusal({"--port"}) == "option --port needs a value");
-  CHECK(refusal({"--port", "70000"}) ==
-        "bad value \"70000\" for 'port': argument must be between 0 and 65535 inclusive");
+  CHECK(refusal({"--port", "70000"}) == "bad value \"70000\" for 'port': argument must be between 0 and 65535 inclusive");
   CHECK(refusal({"-x"}) == "unexpected argument \"-x\" (options are --name value; the file comes first)");
-  CHECK(refusal({"--port", "1", "late.yaml"}) ==
-        "unexpected argument \"late.yaml\" (options are --name value; the file comes first)");
+  CHECK(refusal({"--port", "1", "late.yaml"}) == "unexpected argument \"late.yaml\" (options are --name value; the file comes first)");
 }
 
 TEST_CASE("help and version are printed and nothing is read") {
@@ -174,8 +166,7 @@ TEST_CASE("help and version are printed and nothing is read") {
   for (const char* option : {"--help", "-h"}) {
     const Start outcome = start(settings, {option}, {"PINFOLD_PORT=abc"});
     CHECK(outcome.outcome == Start::Outcome::print);
-    for (const Setting& setting : settings_table())
-      CHECK_THAT(outcome.text, Catch::Contains(std::string(setting.name)));
+    for (const Setting& setting : settings_table()) CHECK_THAT(outcome.text, Catch::Contains(std::string(setting.name)));
   }
   for (const char* option : {"--version", "-v"}) {
     CHECK_THAT(start(settings, {option}).text, Catch::StartsWith("Pinfold server v="));

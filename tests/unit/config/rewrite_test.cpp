@@ -1,6 +1,6 @@
-#include "temporary.hpp"
-
 #include <cerrno>
+
+#include "temporary.hpp"
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -63,20 +63,18 @@ TEST_CASE("without a file there is nothing to rewrite") {
 }
 
 TEST_CASE("nothing changed leaves every byte as it is") {
-  const std::string text =
-      "  # odd\n\nport:   7000 # seven\nmaxmemory: \"64mb\"\nenable-debug-command: true\nthreads: auto";
+  const std::string text = "  # odd\n\nport:   7000 # seven\nmaxmemory: \"64mb\"\nenable-debug-command: true\nthreads: auto";
   CHECK(rewritten(text, {}) == text + "\n");  // but for the end of the last line
 }
 
 TEST_CASE("changes are made in place, comments and order stay") {
-  CHECK(rewritten(
-            "# head\n"
-            "timeout: 10   # why ten\n"
-            "\n"
-            "maxmemory: \"64mb\"\t# quoted\n"
-            "requirepass: 'it''s' # single\n"
-            "logfile: # null\n",
-            {{Id::timeout, "77"}, {Id::maxmemory, "1gb"}, {Id::requirepass, "new"}, {Id::logfile, "/l"}}) ==
+  CHECK(rewritten("# head\n"
+                  "timeout: 10   # why ten\n"
+                  "\n"
+                  "maxmemory: \"64mb\"\t# quoted\n"
+                  "requirepass: 'it''s' # single\n"
+                  "logfile: # null\n",
+                  {{Id::timeout, "77"}, {Id::maxmemory, "1gb"}, {Id::requirepass, "new"}, {Id::logfile, "/l"}}) ==
         "# head\n"
         "timeout: 77   # why ten\n"
         "\n"
@@ -96,9 +94,8 @@ TEST_CASE("a line stays when its setting is back at the default") {
 }
 
 TEST_CASE("whatever a text holds comes back as it was") {
-  for (const std::string value :
-       {"a\"b\\c", "# no comment", "yes", "~", "null", "123",  "a: b", "- x", "",  " ", "'q'",
-        "{}",      "grün",         "a\r\nb\x7f", "%",   "@", "`",    "!tag", "&a",   "*a",  "|", ">"}) {
+  for (const std::string value : {"a\"b\\c", "# no comment", "yes",        "~", "null", "123", "a: b", "- x", "",   " ", "'q'",
+                                  "{}",      "grün",         "a\r\nb\x7f", "%", "@",    "`",   "!tag", "&a",  "*a", "|", ">"}) {
     INFO(value);
     rewritten("port: 1\n", {{Id::requirepass, value}});
     rewritten("requirepass: old\n", {{Id::requirepass, value}});
@@ -113,8 +110,7 @@ TEST_CASE("a part of the output limits is written as the whole") {
 
 TEST_CASE("a file in a form that cannot be edited safely is left alone") {
   std::string error;
-  for (const std::string text :
-       {"{port: 1, timeout: 2}\n", "timeout: >-\n  5\n", "timeout: &t 5\nhz: *t\n"}) {
+  for (const std::string text : {"{port: 1, timeout: 2}\n", "timeout: >-\n  5\n", "timeout: &t 5\nhz: *t\n"}) {
     INFO(text);
     const std::string after = rewritten(text, {{Id::timeout, "7"}}, &error);
     if (error.empty()) continue;  // edited after all, and then checked by reading it back

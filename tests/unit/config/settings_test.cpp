@@ -16,9 +16,7 @@ using Catch::Matchers::EndsWith;
 using Catch::Matchers::StartsWith;
 using Pairs = std::vector<std::pair<Id, std::string>>;
 
-std::string refused(Settings& settings, Id id, std::string_view value) {
-  return settings.set(id, value, true).value_or("taken");
-}
+std::string refused(Settings& settings, Id id, std::string_view value) { return settings.set(id, value, true).value_or("taken"); }
 
 const std::string not_an_integer = "argument couldn't be parsed into an integer";
 const std::string not_memory = "argument must be a memory value";
@@ -69,10 +67,10 @@ TEST_CASE("integers are read as strictly as in Redis") {
 TEST_CASE("durations take units, and keep the one of their name") {
   Settings settings;
   const std::tuple<Id, const char*, const char*> good[] = {
-      {Id::timeout, "5s", "5"},           {Id::timeout, "2 m", "120"},          {Id::timeout, "3000ms", "3"},
-      {Id::tcp_keepalive, "1h", "3600"},  {Id::lease_duration, "10s", "10000"}, {Id::lease_duration, "250MS", "250"},
-      {Id::lfu_decay_time, "2h", "120"},  {Id::negative_ttl_max, "1m", "60000"}, {Id::invalidation_memory, "1d", "86400000"},
-      {Id::negative_memory, "7%", "7"},   {Id::negative_memory, "8", "8"},      {Id::timeout, "0", "0"}};
+      {Id::timeout, "5s", "5"},          {Id::timeout, "2 m", "120"},           {Id::timeout, "3000ms", "3"},
+      {Id::tcp_keepalive, "1h", "3600"}, {Id::lease_duration, "10s", "10000"},  {Id::lease_duration, "250MS", "250"},
+      {Id::lfu_decay_time, "2h", "120"}, {Id::negative_ttl_max, "1m", "60000"}, {Id::invalidation_memory, "1d", "86400000"},
+      {Id::negative_memory, "7%", "7"},  {Id::negative_memory, "8", "8"},       {Id::timeout, "0", "0"}};
   for (const auto& [id, value, shown] : good) {
     INFO(value);
     CHECK(refused(settings, id, value) == "taken");
@@ -101,10 +99,10 @@ TEST_CASE("a maxmemory whose unit was forgotten is refused") {
 
 TEST_CASE("memory takes units, and maxmemory shares") {
   Settings settings;
-  for (const char* bad :
-       {"", "-1", "1tb", "1.5gb", "1 ", " 1mb", "1mb ", "1GBB", "x", "99999999999999999999", "0%", "101%", "%", "1e3"}) {
+  for (const char* bad : {"", "-1", "1tb", "1.5gb", "1 ", " 1mb", "1mb ", "1GBB", "x", "99999999999999999999", "0%", "101%", "%", "1e3"}) {
     INFO(bad);
-    CHECK_THAT(refused(settings, Id::maxmemory, bad), StartsWith(not_memory) && Contains("a whole number, not negative") && Contains("b, kb, mb, gb") && Contains("1% to 100%"));
+    CHECK_THAT(refused(settings, Id::maxmemory, bad),
+               StartsWith(not_memory) && Contains("a whole number, not negative") && Contains("b, kb, mb, gb") && Contains("1% to 100%"));
   }
   CHECK(refused(settings, Id::maxmemory, "100Mb") == "taken");
   CHECK(settings.show(Id::maxmemory) == "104857600");
@@ -113,8 +111,7 @@ TEST_CASE("memory takes units, and maxmemory shares") {
   CHECK(refused(settings, Id::maxmemory, "50%") == "taken");
   CHECK(settings.integer(Id::maxmemory) == static_cast<std::int64_t>(available_memory() / 100 * 50));
   CHECK_THAT(refused(settings, Id::proto_max_bulk_len, "50%"), StartsWith(not_memory) && !Contains("percentage"));
-  CHECK(refused(settings, Id::proto_max_bulk_len, "100") ==
-        "argument must be between 1048576 and 9223372036854775807 inclusive, bytes");
+  CHECK(refused(settings, Id::proto_max_bulk_len, "100") == "argument must be between 1048576 and 9223372036854775807 inclusive, bytes");
 }
 
 TEST_CASE("the clients' share is in bytes or a percentage of maxmemory") {
@@ -122,12 +119,13 @@ TEST_CASE("the clients' share is in bytes or a percentage of maxmemory") {
   CHECK(settings.show(Id::maxmemory_clients) == "5%");
   for (const char* bad : {"", "-1", "-1%", "%", "1.5%", "x", "5 %", "1tb", "1GBB"}) {
     INFO(bad);
-    CHECK_THAT(refused(settings, Id::maxmemory_clients, bad), StartsWith("argument must be a memory or percent value") && Contains("a whole number, not negative") && Contains("0% to 100%"));
+    CHECK_THAT(refused(settings, Id::maxmemory_clients, bad), StartsWith("argument must be a memory or percent value") &&
+                                                                  Contains("a whole number, not negative") && Contains("0% to 100%"));
   }
   CHECK(refused(settings, Id::maxmemory_clients, "101%") == "percentage argument must be less or equal to 100");
   CHECK(settings.show(Id::maxmemory_clients) == "5%");
-  const std::pair<const char*, const char*> good[] = {
-      {"0", "0"}, {"0%", "0"}, {"1%", "1%"}, {"100%", "100%"}, {"10mb", "10485760"}, {"1", "1"}};
+  const std::pair<const char*, const char*> good[] = {{"0", "0"},       {"0%", "0"},          {"1%", "1%"},
+                                                      {"100%", "100%"}, {"10mb", "10485760"}, {"1", "1"}};
   for (const auto& [value, shown] : good) {
     CHECK(refused(settings, Id::maxmemory_clients, value) == "taken");
     CHECK(settings.show(Id::maxmemory_clients) == shown);
@@ -160,13 +158,11 @@ TEST_CASE("a password can be any bytes") {
 
 TEST_CASE("no text but a password can hold a line break or anything else that breaks a line of the file") {
   Settings settings;
-  const std::string_view bad[] = {"a\nb",         "a\r",         std::string_view("a\0b", 3),
-                                  "\x1b[0m",      "\x7f",        "\xc2\x85",
-                                  "\xe2\x80\xa8", "\xff",        "\xc3",
-                                  "\xc0\xaf",     "\xed\xa0\x80"};
+  const std::string_view bad[] = {
+      "a\nb",     "a\r",         std::string_view("a\0b", 3), "\x1b[0m", "\x7f", "\xc2\x85", "\xe2\x80\xa8", "\xff", "\xc3",
+      "\xc0\xaf", "\xed\xa0\x80"};
   for (const std::string_view value : bad) {
-    CHECK(settings.set(Id::logfile, value, false) ==
-          "argument must be UTF-8 text without line breaks or control characters");
+    CHECK(settings.set(Id::logfile, value, false) == "argument must be UTF-8 text without line breaks or control characters");
   }
   CHECK(settings.text(Id::logfile).empty());
   for (const std::string_view good : {"", "a b # c: 'd' \"e\" \\", "grün €  \xf0\x9f\x90\x91"}) {
@@ -181,16 +177,14 @@ TEST_CASE("the socket's permissions are octal") {
   CHECK_FALSE(settings.set(Id::unixsocketperm, "0777", false));
   CHECK(settings.integer(Id::unixsocketperm) == 0777);
   CHECK(settings.show(Id::unixsocketperm) == "777");
-  for (const char* bad : {"", "8", "1000", "-1", "700 ", "rwx"})
-    CHECK(settings.set(Id::unixsocketperm, bad, false));
+  for (const char* bad : {"", "8", "1000", "-1", "700 ", "rwx"}) CHECK(settings.set(Id::unixsocketperm, bad, false));
 }
 
 TEST_CASE("output limits are set by class, the others stay") {
   Settings settings;
   CHECK(settings.output_limit().hard == 0);
   CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1mb 1kb 3 PUBSUB 1 2 3") == "taken");
-  CHECK(settings.show(Id::client_output_buffer_limit) ==
-        "normal 1048576 1024 3 slave 268435456 67108864 60 pubsub 1 2 3");
+  CHECK(settings.show(Id::client_output_buffer_limit) == "normal 1048576 1024 3 slave 268435456 67108864 60 pubsub 1 2 3");
   const OutputLimit limit = settings.output_limit();
   CHECK(limit.hard == 1048576);
   CHECK(limit.soft == 1024);
@@ -201,7 +195,8 @@ TEST_CASE("output limits are set by class, the others stay") {
   constexpr std::string_view wrong_count = "Wrong number of arguments in buffer limit configuration.";
   constexpr std::string_view wrong_class = "Invalid client class specified in buffer limit configuration.";
   constexpr std::string_view wrong_number =
-      "Error in hard, soft or soft_seconds setting in buffer limit configuration. The limits take bytes, or 100kb, 100mb, 1gb; the time takes "
+      "Error in hard, soft or soft_seconds setting in buffer limit configuration. The limits take bytes, or 100kb, 100mb, 1gb; the time "
+      "takes "
       "whole seconds, or 30s, 5m, 1h, 1d";
   CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1 2") == wrong_count);
   CHECK(refused(settings, Id::client_output_buffer_limit, "master 1 2 3") == wrong_class);
@@ -214,8 +209,8 @@ TEST_CASE("output limits are set by class, the others stay") {
 }
 
 TEST_CASE("the seconds of an output limit take a unit, and are shown and written in plain seconds") {
-  for (const auto& [given, seconds] : std::initializer_list<std::pair<const char*, int>>{
-           {"60", 60}, {"60s", 60}, {"5M", 300}, {"1h", 3600}, {"2000ms", 2}, {"0", 0}}) {
+  for (const auto& [given, seconds] :
+       std::initializer_list<std::pair<const char*, int>>{{"60", 60}, {"60s", 60}, {"5M", 300}, {"1h", 3600}, {"2000ms", 2}, {"0", 0}}) {
     Settings settings;
     CHECK(refused(settings, Id::client_output_buffer_limit, std::string("normal 1mb 1kb ") + given) == "taken");
     CHECK(settings.output_limit().soft_seconds == seconds);
@@ -231,8 +226,7 @@ TEST_CASE("the three numbers of the output limit are always of one moment") {
   std::thread reader([&] {
     while (!stop) {
       const OutputLimit limit = settings.output_limit();
-      if (limit.hard != limit.soft || limit.soft != static_cast<std::uint64_t>(limit.soft_seconds))
-        torn = true;
+      if (limit.hard != limit.soft || limit.soft != static_cast<std::uint64_t>(limit.soft_seconds)) torn = true;
     }
   });
   for (int i = 0; i < 2000; ++i) {

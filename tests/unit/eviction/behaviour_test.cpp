@@ -37,7 +37,7 @@ double cached(const Replay& cache, std::uint64_t from, std::uint64_t count) {
   return found / static_cast<double>(count);
 }
 
-const Kind evicting[] = {Kind::allkeys_lfu,  Kind::allkeys_lru,  Kind::allkeys_random, Kind::volatile_lfu,
+const Kind evicting[] = {Kind::allkeys_lfu,  Kind::allkeys_lru,     Kind::allkeys_random, Kind::volatile_lfu,
                          Kind::volatile_lru, Kind::volatile_random, Kind::volatile_ttl};
 
 }  // namespace

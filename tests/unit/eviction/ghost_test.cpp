@@ -1,3 +1,5 @@
+#include "pinfold/eviction/ghost.hpp"
+
 #include <algorithm>
 #include <cmath>
 
@@ -5,7 +7,6 @@
 
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/work.hpp"
-#include "pinfold/eviction/ghost.hpp"
 
 using namespace pinfold;
 using namespace pinfold::eviction;

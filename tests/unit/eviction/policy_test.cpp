@@ -1,8 +1,9 @@
 // What a policy answers, call by call. What comes of it is in behaviour_test.cpp.
+#include "pinfold/eviction/policy.hpp"
+
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/hash.hpp"
-#include "pinfold/eviction/policy.hpp"
 
 using namespace pinfold;
 using namespace pinfold::eviction;

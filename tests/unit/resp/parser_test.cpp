@@ -1,10 +1,10 @@
-#include <catch2/catch.hpp>
+#include "pinfold/resp/parser.hpp"
 
 #include <algorithm>
 #include <string>
 #include <vector>
 
-#include "pinfold/resp/parser.hpp"
+#include <catch2/catch.hpp>
 
 using pinfold::resp::Limits;
 using pinfold::resp::Parser;
@@ -42,18 +42,16 @@ Outcome feed(const std::string& input, std::size_t piece, const Limits& limits =
   return outcome;
 }
 
-std::string error_of(const std::string& input, const Limits& limits = known) {
-  return feed(input, input.size(), limits).error;
-}
+std::string error_of(const std::string& input, const Limits& limits = known) { return feed(input, input.size(), limits).error; }
 
 }  // namespace
 
 TEST_CASE("pipelined requests parse the same however the stream is split") {
   std::string long_value(1000, 'v');
-  const std::string input = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\n" + long_value +
-                            "\r\n*0\r\n*-1\r\n\r\nPING\r\n  set \"a b\" 'it\\'s' \"\\x41\\n\"\n*1\r\n$0\r\n\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
-  const std::vector<Command> wanted = {
-      {"SET", "k", long_value}, {"PING"}, {"set", "a b", "it's", "A\n"}, {""}, {"GET", "k"}};
+  const std::string input =
+      "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000\r\n" + long_value +
+      "\r\n*0\r\n*-1\r\n\r\nPING\r\n  set \"a b\" 'it\\'s' \"\\x41\\n\"\n*1\r\n$0\r\n\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+  const std::vector<Command> wanted = {{"SET", "k", long_value}, {"PING"}, {"set", "a b", "it's", "A\n"}, {""}, {"GET", "k"}};
   for (std::size_t piece = 1; piece <= 40; ++piece) CHECK(feed(input, piece).commands == wanted);
   CHECK(feed(input, input.size()).commands == wanted);
 }
@@ -166,8 +164,8 @@ std::vector<Command> feed_with_bodies(const std::string& input, std::size_t piec
 TEST_CASE("bodies are handed to the caller however the stream is split") {
   const std::string a(100, 'a'), b(99, 'b'), c = "*1\r\n$4\r\nPING\r\n" + std::string(250, 'c');
   const auto bulk = [](const std::string& text) { return "$" + std::to_string(text.size()) + "\r\n" + text + "\r\n"; };
-  const std::string input = "PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n" + bulk(a) + "*5\r\n$4\r\nMSET\r\n" + bulk(c) + bulk(b) +
-                            bulk(a) + bulk(c) + "*1\r\n" + bulk(a) + "*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\r\n";
+  const std::string input = "PING\r\n*3\r\n$3\r\nSET\r\n$1\r\nk\r\n" + bulk(a) + "*5\r\n$4\r\nMSET\r\n" + bulk(c) + bulk(b) + bulk(a) +
+                            bulk(c) + "*1\r\n" + bulk(a) + "*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\r\n";
   const std::vector<Command> wanted = {{"PING"}, {"SET", "k", a}, {"MSET", c, b, a, c}, {a}, {"GET", "k"}, {"PING"}};
   for (std::size_t piece = 1; piece <= 300; ++piece) CHECK(feed_with_bodies(input, piece) == wanted);
   CHECK(feed_with_bodies(input, input.size()) == wanted);

@@ -1,10 +1,11 @@
-#include <catch2/catch.hpp>
+#include "pinfold/resp/reply.hpp"
 
 #include <limits>
 #include <string>
 
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/work.hpp"
-#include "pinfold/resp/reply.hpp"
 
 using pinfold::Blob;
 using pinfold::resp::Output;
@@ -56,8 +57,7 @@ TEST_CASE("each kind of reply has its form in RESP2 and RESP3") {
   CHECK(both([](Reply& r) { r.boolean(true); }) == Pair(":1\r\n", "#t\r\n"));
   CHECK(both([](Reply& r) { r.real(0.5); }) == Pair("$3\r\n0.5\r\n", ",0.5\r\n"));
   CHECK(both([](Reply& r) { r.verbatim("hi"); }) == Pair("$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"));
-  CHECK(written(2, [](Reply& r) { r.integer(std::numeric_limits<std::int64_t>::min()); }) ==
-        ":-9223372036854775808\r\n");
+  CHECK(written(2, [](Reply& r) { r.integer(std::numeric_limits<std::int64_t>::min()); }) == ":-9223372036854775808\r\n");
   CHECK(written(2, [](Reply& r) { r.bulk(""); }) == "$0\r\n\r\n");
 }
 
@@ -276,8 +276,7 @@ TEST_CASE("a reply that the account does not allow is taken back, before its byt
   output.begin_reply(SIZE_MAX);
   reply.bulk(blob);
   CHECK(output.overflow() == Output::Overflow::none);
-  const std::string expected =
-      "$6\r\nbefore\r\n-ERR no\r\n-ERR no\r\n-ERR no\r\n$20000\r\n" + std::string(blob.view()) + "\r\n";
+  const std::string expected = "$6\r\nbefore\r\n-ERR no\r\n-ERR no\r\n-ERR no\r\n$20000\r\n" + std::string(blob.view()) + "\r\n";
   CHECK((sent_of(output) == expected));
 }
 

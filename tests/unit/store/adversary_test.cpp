@@ -1,8 +1,6 @@
 // Keys chosen to do harm: by one who knows the code but not the hash key, and, for the index to be right whatever comes,
 // by one who knows that too.
 
-#include <catch2/catch.hpp>
-
 #include <charconv>
 #include <cmath>
 #include <functional>
@@ -10,11 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "support/hashes.hpp"
+#include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/hash.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/table.hpp"
-#include "support/hashes.hpp"
-#include "support/seed.hpp"
 
 using namespace pinfold;
 using namespace pinfold::store;

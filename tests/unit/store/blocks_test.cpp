@@ -1,9 +1,9 @@
 // Who owns the blocks of large keys and values: each entry holds one reference to each of its blocks, however it came to it.
 
-#include <catch2/catch.hpp>
-
 #include <initializer_list>
 #include <string>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/store/keyspace.hpp"
 

@@ -1,15 +1,16 @@
 // What the background and whoever makes room do in one hold of a shard's lock, counted, over data of every kind: never more than
 // the budget, however the entries lie.
 
-#include <catch2/catch.hpp>
-
 #include <memory>
 #include <random>
 #include <string>
 
+#include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
-#include "support/seed.hpp"
 
 using namespace pinfold;
 using namespace pinfold::store;

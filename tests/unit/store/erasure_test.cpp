@@ -1,9 +1,9 @@
 // What memory that was given back holds after it was to be erased. tests/server/test_cache_purge.py looks for the bytes of entries
 // in a whole server's.
 
-#include <catch2/catch.hpp>
-
 #include <cstring>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/segment.hpp"

@@ -1,6 +1,6 @@
-#include <catch2/catch.hpp>
-
 #include <string>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/shard.hpp"
@@ -147,7 +147,8 @@ TEST_CASE("the policy can be changed while the cache is full, in any order") {
   int written = 0;
   const auto write = [&](int count) {
     int done = 0;
-    for (int i = 0; i < count; ++i, ++written) done += cache.set("k:" + std::to_string(written), written % 2 == 0 ? 0 : cache.now + 1000000);
+    for (int i = 0; i < count; ++i, ++written)
+      done += cache.set("k:" + std::to_string(written), written % 2 == 0 ? 0 : cache.now + 1000000);
     return done;
   };
   CHECK(write(50000) == 50000);

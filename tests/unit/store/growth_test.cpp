@@ -1,13 +1,15 @@
 // A value that is to grow, or is shared, gets a block that was made with nothing locked, unless it has changed meanwhile.
 
-#include <catch2/catch.hpp>
+#include "pinfold/store/growth.hpp"
+
 #include <cstring>
 #include <string>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/clock.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/database.hpp"
-#include "pinfold/store/growth.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 using namespace pinfold;

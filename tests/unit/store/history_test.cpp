@@ -2,8 +2,6 @@
 // changes of the policy, compactions, shared blocks), what is present equals the map's value, what is missing was
 // evicted or has expired and was counted, and a recount of everything equals the account of memory.
 
-#include <catch2/catch.hpp>
-
 #include <algorithm>
 #include <array>
 #include <functional>
@@ -13,9 +11,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/keyspace.hpp"
-#include "support/seed.hpp"
 #ifdef PINFOLD_FAULTS
 #include "faults.hpp"
 #endif
@@ -76,7 +77,11 @@ constexpr unsigned databases = 2;
 class History {
  public:
   History(std::uint64_t seed, Kind kind, unsigned shards, std::uint64_t limit, double failures = 0)
-      : failures_(failures, seed), random_(seed), keyspace_({.shards = shards, .max_memory = limit, .policy = kind}), bytes_(3 * MB, '\0'), allowed_(limit) {
+      : failures_(failures, seed),
+        random_(seed),
+        keyspace_({.shards = shards, .max_memory = limit, .policy = kind}),
+        bytes_(3 * MB, '\0'),
+        allowed_(limit) {
     for (std::size_t i = 0; i + sizeof(std::uint64_t) <= bytes_.size(); i += sizeof(std::uint64_t)) {
       const std::uint64_t word = random_();
       std::memcpy(bytes_.data() + i, &word, sizeof word);
@@ -112,16 +117,21 @@ class History {
   // Around every border: of what is overwritten in place, of inline entries, of pages, of mappings.
   std::size_t some_size() {
     switch (below(64)) {
-      case 0: return below(40) == 0 ? BlockHeap::own_mapping - 100 + below(MB / 2) : 100'000 + below(100'000);
+      case 0:
+        return below(40) == 0 ? BlockHeap::own_mapping - 100 + below(MB / 2) : 100'000 + below(100'000);
       case 1:
-      case 2: return 17'000 + below(40'000);
+      case 2:
+        return 17'000 + below(40'000);
       case 3:
       case 4:
       case 5:
-      case 6: return max_inline_entry - 60 + below(120);
+      case 6:
+        return max_inline_entry - 60 + below(120);
       case 7:
-      case 8: return 1000 + below(15'000);
-      default: return below(300);
+      case 8:
+        return 1000 + below(15'000);
+      default:
+        return below(300);
     }
   }
   std::string some_text(std::size_t size) { return bytes_.substr(below(bytes_.size() - size), size); }
@@ -195,9 +205,8 @@ class History {
     const bool done = with(db, {&name}, [&](Database& database, const auto& keys) {
       Blob block;
       if (as_block) block = Blob::copy_of(keyspace_.memory().heap(), text);
-      return failures_.during([&] {
-        return block ? database.put(keys[0], std::move(block), options) : database.put(keys[0], text, options);
-      }, false);
+      return failures_.during(
+          [&] { return block ? database.put(keys[0], std::move(block), options) : database.put(keys[0], text, options); }, false);
     });
     require(done || failures_.possible(), "no memory from the system");
     if (!done) return;
@@ -208,9 +217,8 @@ class History {
 
   void remove(unsigned db, const std::string& name) {
     const bool present = meet(db, name);
-    const bool removed = with(db, {&name}, [&](Database& d, const auto& k) {
-      return failures_.during([&] { return d.remove(k[0]); }, !present);
-    });
+    const bool removed =
+        with(db, {&name}, [&](Database& d, const auto& k) { return failures_.during([&] { return d.remove(k[0]); }, !present); });
     require(removed == present, "removed what was not there, or not what was");
     model_[db].erase(name);
   }
@@ -218,9 +226,8 @@ class History {
   void set_deadline(unsigned db, const std::string& name) {
     if (!meet(db, name)) return;
     const UnixMs at = some_deadline();
-    const bool done = with(db, {&name}, [&](Database& d, const auto& k) {
-      return failures_.during([&] { return d.set_expiry(k[0], at); }, false);
-    });
+    const bool done =
+        with(db, {&name}, [&](Database& d, const auto& k) { return failures_.during([&] { return d.set_expiry(k[0], at); }, false); });
     require(done || failures_.possible(), "no memory from the system");
     if (done) model_[db][name].expires_at = at;
   }
@@ -292,17 +299,24 @@ class History {
     const std::string name = some_name();
     switch (below(16)) {
       case 0:
-      case 1: return remove(db, name);
+      case 1:
+        return remove(db, name);
       case 2:
-      case 3: return set_deadline(db, name);
+      case 3:
+        return set_deadline(db, name);
       case 4:
-      case 5: return resize(db, name);
-      case 6: return copy_again(db, name, static_cast<unsigned>(below(databases)), some_name());
-      case 7: return hold(db, name);
+      case 5:
+        return resize(db, name);
+      case 6:
+        return copy_again(db, name, static_cast<unsigned>(below(databases)), some_name());
+      case 7:
+        return hold(db, name);
       case 8:
       case 9:
-      case 10: return void(meet(db, name));
-      default: return write(db, name);
+      case 10:
+        return void(meet(db, name));
+      default:
+        return write(db, name);
     }
   }
 
@@ -326,7 +340,8 @@ class History {
         keyspace_.set_max_memory(2 * MB + below(12) * MB);
         allowed_ = std::max(keyspace_.memory().limit(), keyspace_.memory().data());
         return;
-      default: keyspace_.set_policy(static_cast<Kind>(below(eviction::kind_names.size())));
+      default:
+        keyspace_.set_policy(static_cast<Kind>(below(eviction::kind_names.size())));
     }
   }
 

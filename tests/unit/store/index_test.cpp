@@ -1,7 +1,5 @@
 // The index while it is rebuilt piece by piece: what was begun before a change of its shape goes on after it.
 
-#include <catch2/catch.hpp>
-
 #include <algorithm>
 #include <atomic>
 #include <memory>
@@ -9,11 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "support/hashes.hpp"
+#include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/table.hpp"
-#include "support/hashes.hpp"
-#include "support/seed.hpp"
 
 using namespace pinfold;
 using namespace pinfold::store;
@@ -103,7 +104,8 @@ struct Worst {
     } note{*this, counting};
     return action();
   }
-  // Once in some ten runs of these, a group that is divided hands on a little more than the 512 entries that a hold may visit: 531 were seen.
+  // Once in some ten runs of these, a group that is divided hands on a little more than the 512 entries that a hold may visit: 531 were
+  // seen.
   bool within_budget() const { return counts.entries > 0 && counts.entries <= 576 && counts.bytes <= 256 * 1024; }
 };
 
@@ -168,7 +170,8 @@ TEST_CASE("an index that is given back goes in pieces, and nothing of it stays i
     std::vector<std::uint64_t> hashes;
     for (Ref ref = 1; ref <= 200'000; ++ref) {
       hashes.push_back(random());
-      REQUIRE(index.insert(hashes.back(), ref, [&](Ref r) { return hashes[r - 1]; }, [](Ref) {}));
+      REQUIRE(index.insert(
+          hashes.back(), ref, [&](Ref r) { return hashes[r - 1]; }, [](Ref) {}));
     }
     constexpr std::size_t piece = 16;
     std::size_t before = index.audit().blocks.size();

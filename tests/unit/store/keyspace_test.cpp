@@ -1,4 +1,4 @@
-#include <catch2/catch.hpp>
+#include "pinfold/store/keyspace.hpp"
 
 #include <limits>
 #include <map>
@@ -6,7 +6,8 @@
 #include <set>
 #include <string>
 
-#include "pinfold/store/keyspace.hpp"
+#include <catch2/catch.hpp>
+
 #include "pinfold/store/purges.hpp"
 #include "pinfold/store/shard.hpp"
 #include "pinfold/store/walk.hpp"
@@ -95,9 +96,12 @@ TEST_CASE("a random history of writes, deletes, deadlines and compactions equals
   const auto below = [&](std::uint64_t n) { return random() % n; };
   const auto some_size = [&]() -> std::size_t {
     switch (below(10)) {
-      case 0: return below(20000);
-      case 1: return 4000 + below(5000);
-      default: return below(200);
+      case 0:
+        return below(20000);
+      case 1:
+        return 4000 + below(5000);
+      default:
+        return below(200);
     }
   };
   for (int i = 0; i < 60000; ++i) {
@@ -124,9 +128,7 @@ TEST_CASE("a random history of writes, deletes, deadlines and compactions equals
       }
       case 4: {
         const UnixMs at = below(2) == 0 ? 0 : now + 1 + static_cast<UnixMs>(below(5000));
-        const bool set = with(keyspace, name, now, [&](Database& db, const Key& key) {
-          return db.peek(key) && db.set_expiry(key, at);
-        });
+        const bool set = with(keyspace, name, now, [&](Database& db, const Key& key) { return db.peek(key) && db.set_expiry(key, at); });
         REQUIRE(set == present);
         if (present) model[name].expires_at = at;
         break;
@@ -359,9 +361,9 @@ TEST_CASE("a watched key that does not exist changes with SWAPDB if it exists in
       INFO("met " << met << " deadline " << deadline - now);
       put_there(deadline);
       CHECK(watched(now + 9000, [&] {
-        exchange();
-        if (met) expire(now + 9000);
-      }) == there);
+              exchange();
+              if (met) expire(now + 9000);
+            }) == there);
     }
   }
   SECTION("after more than one exchange nobody knows") {

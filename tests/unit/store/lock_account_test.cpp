@@ -1,11 +1,13 @@
 // What is done while shards are locked is counted by cause, beyond what a request names.
 
-#include <catch2/catch.hpp>
+#include "pinfold/store/lock_account.hpp"
+
 #include <string_view>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"
-#include "pinfold/store/lock_account.hpp"
 #include "pinfold/store/shard_mutex.hpp"
 
 using namespace pinfold;

@@ -1,11 +1,11 @@
 // Purges that wait to be swept: what each counts, what they take, and what they must not keep from happening.
 
-#include <catch2/catch.hpp>
-
 #include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"

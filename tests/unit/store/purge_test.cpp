@@ -1,8 +1,6 @@
 // Entries with tags, stale windows and negative ones under random writes, purges, sweeps, evictions and compactions,
 // against a plain map that does what a purge means: everything at once.
 
-#include <catch2/catch.hpp>
-
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -12,10 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "support/seed.hpp"
+
+#include <catch2/catch.hpp>
+
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
 #include "pinfold/store/walk.hpp"
-#include "support/seed.hpp"
 
 using namespace pinfold;
 using namespace pinfold::store;
@@ -159,8 +160,7 @@ class PurgeHistory {
     const std::string name = some_key();
     forget_gone(name);
     const auto found = model_.find(name);
-    const bool live = found != model_.end() && !found->second.absent &&
-                      (found->second.expires_at == 0 || found->second.expires_at > now_);
+    const bool live = found != model_.end() && !found->second.absent && (found->second.expires_at == 0 || found->second.expires_at > now_);
     REQUIRE(with(name, [&](Database& db, const Key& key) { return db.remove(key); }) == live);
     if (found != model_.end()) model_.erase(found);
   }
@@ -169,8 +169,7 @@ class PurgeHistory {
     const std::string name = some_key();
     forget_gone(name);
     auto found = model_.find(name);
-    const bool live = found != model_.end() && !found->second.absent &&
-                      (found->second.expires_at == 0 || found->second.expires_at > now_);
+    const bool live = found != model_.end() && !found->second.absent && (found->second.expires_at == 0 || found->second.expires_at > now_);
     const std::size_t before = live ? found->second.text.size() : 0;
     with(name, [&](Database& db, const Key& key) {
       char* const bytes = db.resize(key, before + 3);
@@ -236,13 +235,18 @@ class PurgeHistory {
 
   void step() {
     switch (below(16)) {
-      case 0: return remove();
-      case 1: return append();
-      case 2: return below(6) == 0 ? purge() : check(some_key());
+      case 0:
+        return remove();
+      case 1:
+        return append();
+      case 2:
+        return below(6) == 0 ? purge() : check(some_key());
       case 3:
       case 4:
-      case 5: return check(some_key());
-      default: return put();
+      case 5:
+        return check(some_key());
+      default:
+        return put();
     }
   }
 

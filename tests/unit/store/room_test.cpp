@@ -1,12 +1,12 @@
 // Room that was made for one thread is not there for others until that has taken it or let go.
 
-#include <catch2/catch.hpp>
-
 #include <atomic>
 #include <functional>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/store/keyspace.hpp"
 

@@ -1,9 +1,9 @@
 #include "pinfold/store/segments.hpp"
 
-#include <catch2/catch.hpp>
-
 #include <algorithm>
 #include <cstdint>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
 

@@ -1,11 +1,12 @@
 // Who waits for a shard's lock: that it is measured, and that work which comes back for more lets others in first.
 
-#include <catch2/catch.hpp>
 #include <algorithm>
 #include <atomic>
 #include <mutex>
 #include <string>
 #include <thread>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/shard.hpp"

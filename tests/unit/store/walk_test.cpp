@@ -1,12 +1,13 @@
-#include <catch2/catch.hpp>
+#include "pinfold/store/walk.hpp"
 
 #include <map>
 #include <string>
 
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/shard.hpp"
-#include "pinfold/store/walk.hpp"
 
 using namespace pinfold;
 using namespace pinfold::store;

@@ -1,11 +1,13 @@
 // What the store reports of its work is what it does: a test of the budget is worth what these counts are.
 
-#include <catch2/catch.hpp>
+#include "pinfold/base/work.hpp"
+
 #include <memory>
 #include <string>
 
+#include <catch2/catch.hpp>
+
 #include "pinfold/base/clock.hpp"
-#include "pinfold/base/work.hpp"
 #include "pinfold/store/database.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"

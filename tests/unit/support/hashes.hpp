@@ -19,7 +19,8 @@ struct Hashes {
     hashes.push_back(hash);
     erased.push_back(false);
     const auto ref = static_cast<pinfold::store::Ref>(hashes.size());
-    if (index.insert(hash, ref, [this](auto r) { return hashes[r - 1]; }, [](auto) {})) {
+    if (index.insert(
+            hash, ref, [this](auto r) { return hashes[r - 1]; }, [](auto) {})) {
       ++live;
       return true;
     }

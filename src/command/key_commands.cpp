@@ -21,8 +21,7 @@ std::string_view encoding_name(const store::Value& value) {
   constexpr std::size_t longest_embedded = 44;
   constexpr std::size_t longest_integer = 20;
   if (value.encoding == store::Encoding::raw) return "raw";
-  if (value.encoding == store::Encoding::natural && value.text.size() <= longest_integer &&
-      parse_i64(value.text)) {
+  if (value.encoding == store::Encoding::natural && value.text.size() <= longest_integer && parse_i64(value.text)) {
     return "int";
   }
   return value.text.size() <= longest_embedded ? "embstr" : "raw";
@@ -175,9 +174,7 @@ void renamenx(Call& call) {
   if (outcome != Renamed::failed) call.reply.integer(outcome == Renamed::yes ? 1 : 0);
 }
 
-void dbsize(Call& call) {
-  call.reply.integer(static_cast<std::int64_t>(call.engine.keyspace.size(call.session.db, call.held)));
-}
+void dbsize(Call& call) { call.reply.integer(static_cast<std::int64_t>(call.engine.keyspace.size(call.session.db, call.held))); }
 
 // ASYNC and SYNC are the same here: flushing is quick under the locks and frees memory outside of them.
 bool take_flush_mode(Call& call) {
@@ -229,8 +226,7 @@ void object_freq(Call& call) {
   const std::optional<Value> value = object(call);
   if (!value) return;
   if (lfu(call)) return call.reply.integer(value->frequency);
-  call.reply.error("ERR An LFU maxmemory policy is not selected, access frequency not tracked." +
-                   std::string(kAfterPolicyChange));
+  call.reply.error("ERR An LFU maxmemory policy is not selected, access frequency not tracked." + std::string(kAfterPolicyChange));
 }
 
 // An entry that was written under an LFU policy does not say when it was used: it is taken for used just now.
@@ -238,8 +234,7 @@ void object_idletime(Call& call) {
   const std::optional<Value> value = object(call);
   if (!value) return;
   if (lfu(call)) {
-    return call.reply.error("ERR An LFU maxmemory policy is selected, idle time not tracked." +
-                            std::string(kAfterPolicyChange));
+    return call.reply.error("ERR An LFU maxmemory policy is selected, idle time not tracked." + std::string(kAfterPolicyChange));
   }
   const std::int64_t now = call.now / 1000;
   const std::int64_t used = value->accessed != 0 ? value->accessed : now;
@@ -248,59 +243,123 @@ void object_idletime(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"copy", copy, -3, kWrite | kDenyOom, kKeyspace,
-     {KeySpec::one(KeyUse::read, 1), KeySpec::one(KeyUse::write, 2)}, "generic", "6.2.0",
-     "O(1), plus copying the value if it is small enough to lie in the log.",
-     "Stores the value and deadline of a key under another key, in this or another database.",
-     "source destination [DB destination-db] [REPLACE]"},
-    {"dbsize", dbsize, 1, kReadOnly | kFast | kAllShards, kKeyspace, {}, "server", "1.0.0", "O(1)",
-     "Counts the keys of the selected database.", ""},
-    {"del", del, -2, kWrite, kKeyspace, {KeySpec::range(KeyUse::remove, 1, -1)}, "generic", "1.0.0",
-     "O(N) for N keys.",
-     "Removes keys and tells how many of them there were.", "key [key ...]"},
-    {"exists", exists, -2, kReadOnly | kFast, kKeyspace, {KeySpec::range(KeyUse::peek, 1, -1)}, "generic",
-     "1.0.0", "O(N) for N keys.",
-     "Counts how many of the named keys exist; a key named twice counts twice.", "key [key ...]"},
-    {"flushall", flushall, -1, kWrite | kAllShards | kBeyondNamed | kLogged, kKeyspace | kDangerous, {}, "server", "1.0.0",
-     "O(1) for the caller; the memory is freed outside of all locks.",
-     "Empties every database.", "[ASYNC | SYNC]"},
-    {"flushdb", flushdb, -1, kWrite | kAllShards | kBeyondNamed | kLogged, kKeyspace | kDangerous, {}, "server", "1.0.0",
-     "O(1) for the caller; the memory is freed outside of all locks.",
-     "Empties the selected database.", "[ASYNC | SYNC]"},
-    {"move", move, 3, kWrite | kFast, kKeyspace, {KeySpec::one(KeyUse::modify)}, "generic", "1.0.0", "O(1)",
-     "Moves a key to another database, unless it has one of that name.", "key db"},
-    {"object", nullptr, -2, 0, 0, {}, "generic", "2.2.3", "Depends on the subcommand.",
-     "Looks inside the entry of a key.", ""},
-    {"object|encoding", object_encoding, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
-     "2.2.3", "O(1)",
-     "Tells which of Redis' encodings a value would have.", "key"},
-    {"object|freq", object_freq, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
-     "4.0.0", "O(1)",
-     "Tells how often a key was used of late, from 0 to 3 as eviction counts it; needs an LFU policy.",
-     "key"},
-    {"object|help", reply_help, 2, kLoading, kKeyspace, {}, "generic", "6.2.0", "O(1)",
-     "Prints the subcommands.", ""},
-    {"object|idletime", object_idletime, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
-     "2.2.3", "O(1)",
-     "Tells for how many seconds a key was not used. An error under the lfu policies; 0 for a key written under one.", "key"},
-    {"object|refcount", object_refcount, 3, kReadOnly, kKeyspace, {KeySpec::one(KeyUse::peek, 2)}, "generic",
-     "2.2.3", "O(1)",
-     "Answers 1 for a key that exists: values are never shared between keys.", "key"},
-    {"rename", rename, 3, kWrite, kKeyspace, {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::write, 2)},
-     "generic", "1.0.0", "O(1), plus copying the value if it is small enough to lie in the log.",
-     "Gives a key another name, replacing whatever had that name.", "key newkey"},
-    {"renamenx", renamenx, 3, kWrite | kFast, kKeyspace,
-     {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::create, 2)}, "generic", "1.0.0",
-     "O(1), plus copying the value if it is small enough to lie in the log.",
-     "Gives a key another name, unless that name is taken.", "key newkey"},
-    {"touch", touch, -2, kReadOnly | kFast, kKeyspace, {KeySpec::range(KeyUse::peek, 1, -1)}, "generic",
-     "3.2.1", "O(N) for N keys.",
-     "Marks keys as used, as reading them would, and counts those that exist.", "key [key ...]"},
-    {"type", type, 2, kReadOnly | kFast, kKeyspace, {KeySpec::one(KeyUse::peek)}, "generic", "1.0.0", "O(1)",
-     "Tells the type of a value: string, or none if the key is missing.", "key"},
-    {"unlink", del, -2, kWrite | kFast, kKeyspace, {KeySpec::range(KeyUse::remove, 1, -1)}, "generic",
-     "4.0.0", "O(N) for N keys.",
-     "Removes keys as DEL does; neither waits for memory to be freed.", "key [key ...]"},
+    {.name = "copy", .handler = copy, .arity = -3,
+     .flags = kWrite | kDenyOom, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::read, 1), KeySpec::one(KeyUse::write, 2)},
+     .group = "generic", .since = "6.2.0",
+     .complexity = "O(1), plus copying the value if it is small enough to lie in the log.",
+     .summary = "Stores the value and deadline of a key under another key, in this or another database.",
+     .syntax = "source destination [DB destination-db] [REPLACE]"},
+    {.name = "dbsize", .handler = dbsize, .arity = 1,
+     .flags = kReadOnly | kFast | kAllShards, .categories = kKeyspace,
+     .group = "server", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Counts the keys of the selected database."},
+    {.name = "del", .handler = del, .arity = -2,
+     .flags = kWrite, .categories = kKeyspace,
+     .keys = {KeySpec::range(KeyUse::remove, 1, -1)},
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(N) for N keys.",
+     .summary = "Removes keys and tells how many of them there were.",
+     .syntax = "key [key ...]"},
+    {.name = "exists", .handler = exists, .arity = -2,
+     .flags = kReadOnly | kFast, .categories = kKeyspace,
+     .keys = {KeySpec::range(KeyUse::peek, 1, -1)},
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(N) for N keys.",
+     .summary = "Counts how many of the named keys exist; a key named twice counts twice.",
+     .syntax = "key [key ...]"},
+    {.name = "flushall", .handler = flushall, .arity = -1,
+     .flags = kWrite | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous,
+     .group = "server", .since = "1.0.0",
+     .complexity = "O(1) for the caller; the memory is freed outside of all locks.",
+     .summary = "Empties every database.",
+     .syntax = "[ASYNC | SYNC]"},
+    {.name = "flushdb", .handler = flushdb, .arity = -1,
+     .flags = kWrite | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous,
+     .group = "server", .since = "1.0.0",
+     .complexity = "O(1) for the caller; the memory is freed outside of all locks.",
+     .summary = "Empties the selected database.",
+     .syntax = "[ASYNC | SYNC]"},
+    {.name = "move", .handler = move, .arity = 3,
+     .flags = kWrite | kFast, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Moves a key to another database, unless it has one of that name.",
+     .syntax = "key db"},
+    {.name = "object", .arity = -2,
+     .group = "generic", .since = "2.2.3",
+     .complexity = "Depends on the subcommand.",
+     .summary = "Looks inside the entry of a key."},
+    {.name = "object|encoding", .handler = object_encoding, .arity = 3,
+     .flags = kReadOnly, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::peek, 2)},
+     .group = "generic", .since = "2.2.3",
+     .complexity = "O(1)",
+     .summary = "Tells which of Redis' encodings a value would have.",
+     .syntax = "key"},
+    {.name = "object|freq", .handler = object_freq, .arity = 3,
+     .flags = kReadOnly, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::peek, 2)},
+     .group = "generic", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells how often a key was used of late, from 0 to 3 as eviction counts it; needs an LFU policy.",
+     .syntax = "key"},
+    {.name = "object|help", .handler = reply_help, .arity = 2,
+     .flags = kLoading, .categories = kKeyspace,
+     .group = "generic", .since = "6.2.0",
+     .complexity = "O(1)",
+     .summary = "Prints the subcommands."},
+    {.name = "object|idletime", .handler = object_idletime, .arity = 3,
+     .flags = kReadOnly, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::peek, 2)},
+     .group = "generic", .since = "2.2.3",
+     .complexity = "O(1)",
+     .summary = "Tells for how many seconds a key was not used. An error under the lfu policies; 0 for a key written under one.",
+     .syntax = "key"},
+    {.name = "object|refcount", .handler = object_refcount, .arity = 3,
+     .flags = kReadOnly, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::peek, 2)},
+     .group = "generic", .since = "2.2.3",
+     .complexity = "O(1)",
+     .summary = "Answers 1 for a key that exists: values are never shared between keys.",
+     .syntax = "key"},
+    {.name = "rename", .handler = rename, .arity = 3,
+     .flags = kWrite, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::write, 2)},
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(1), plus copying the value if it is small enough to lie in the log.",
+     .summary = "Gives a key another name, replacing whatever had that name.",
+     .syntax = "key newkey"},
+    {.name = "renamenx", .handler = renamenx, .arity = 3,
+     .flags = kWrite | kFast, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::take, 1), KeySpec::one(KeyUse::create, 2)},
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(1), plus copying the value if it is small enough to lie in the log.",
+     .summary = "Gives a key another name, unless that name is taken.",
+     .syntax = "key newkey"},
+    {.name = "touch", .handler = touch, .arity = -2,
+     .flags = kReadOnly | kFast, .categories = kKeyspace,
+     .keys = {KeySpec::range(KeyUse::peek, 1, -1)},
+     .group = "generic", .since = "3.2.1",
+     .complexity = "O(N) for N keys.",
+     .summary = "Marks keys as used, as reading them would, and counts those that exist.",
+     .syntax = "key [key ...]"},
+    {.name = "type", .handler = type, .arity = 2,
+     .flags = kReadOnly | kFast, .categories = kKeyspace,
+     .keys = {KeySpec::one(KeyUse::peek)},
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells the type of a value: string, or none if the key is missing.",
+     .syntax = "key"},
+    {.name = "unlink", .handler = del, .arity = -2,
+     .flags = kWrite | kFast, .categories = kKeyspace,
+     .keys = {KeySpec::range(KeyUse::remove, 1, -1)},
+     .group = "generic", .since = "4.0.0",
+     .complexity = "O(N) for N keys.",
+     .summary = "Removes keys as DEL does; neither waits for memory to be freed.",
+     .syntax = "key [key ...]"},
 };
 // clang-format on
 

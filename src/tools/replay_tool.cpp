@@ -5,10 +5,10 @@
 // hits, requests, entries read while evicting per entry that was stored. `opt` is Belady's, for entries only.
 // With `bytes` an entry costs its value (`value` where the trace has none), its key and `overhead`.
 
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
-#include <cerrno>
 #include <cstring>
 #include <iostream>
 #include <limits>
@@ -63,9 +63,9 @@ std::vector<std::string> split(std::string_view text) {
 
 Settings settings_of(int count, char** arguments) {
   Settings result;
-  std::map<std::string_view, std::uint64_t*> numbers = {
-      {"entries", &result.entries}, {"bytes", &result.bytes}, {"value", &result.value},
-      {"overhead", &result.overhead}, {"segment", &result.segment}, {"seed", &result.seed}};
+  std::map<std::string_view, std::uint64_t*> numbers = {{"entries", &result.entries}, {"bytes", &result.bytes},
+                                                        {"value", &result.value},     {"overhead", &result.overhead},
+                                                        {"segment", &result.segment}, {"seed", &result.seed}};
   for (int i = 1; i < count; ++i) {
     const std::string_view word = arguments[i];
     const std::size_t equals = word.find('=');
@@ -164,17 +164,14 @@ void replay(const Settings& settings, const std::vector<Request>& requests, cons
   } else {
     const auto kind = eviction::kind_named(name);
     if (!kind) throw std::runtime_error("unknown policy '" + name + "'");
-    eviction::Replay cache({.kind = *kind,
-                            .capacity = settings.entries + settings.bytes,
-                            .segment = settings.segment,
-                            .seed = settings.seed});
+    eviction::Replay cache(
+        {.kind = *kind, .capacity = settings.entries + settings.bytes, .segment = settings.segment, .seed = settings.seed});
     for (const Request& request : requests) hits += cache.request(request.key, settings.bytes != 0 ? request.bytes : 1);
     read = cache.read();
   }
   const auto all = static_cast<double>(requests.size());
-  std::printf("%s %.4f %llu %zu %.2f\n", name.c_str(), static_cast<double>(hits) / all,
-              static_cast<unsigned long long>(hits), requests.size(),
-              static_cast<double>(read) / std::max(1.0, all - static_cast<double>(hits)));
+  std::printf("%s %.4f %llu %zu %.2f\n", name.c_str(), static_cast<double>(hits) / all, static_cast<unsigned long long>(hits),
+              requests.size(), static_cast<double>(read) / std::max(1.0, all - static_cast<double>(hits)));
 }
 
 }  // namespace

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/describe.hpp"
-#include "pinfold/command/table.hpp"
 #include "pinfold/config/settings.hpp"
 
 namespace {
@@ -67,8 +67,7 @@ std::vector<const Row*> commands_of(std::string_view group) {
   for (const Row* row : command::commands()) {
     if (row->group == group && row->handler != nullptr) rows.push_back(row);
   }
-  std::sort(rows.begin(), rows.end(),
-            [](const Row* a, const Row* b) { return full_name(*a) < full_name(*b); });
+  std::sort(rows.begin(), rows.end(), [](const Row* a, const Row* b) { return full_name(*a) < full_name(*b); });
   return rows;
 }
 
@@ -78,13 +77,11 @@ struct Group {
 };
 
 std::vector<Group> groups() {
-  std::vector<Group> all = {{"string", "Strings"},         {"bitmap", "Bits"},
-                            {"generic", "Keys"},           {"transactions", "Transactions"},
+  std::vector<Group> all = {{"string", "Strings"},         {"bitmap", "Bits"},  {"generic", "Keys"}, {"transactions", "Transactions"},
                             {"connection", "Connections"}, {"server", "Server"}};
   // A group that is new here still gets its place.
   for (const Row* row : command::commands()) {
-    const bool known =
-        std::any_of(all.begin(), all.end(), [&](const Group& group) { return group.name == row->group; });
+    const bool known = std::any_of(all.begin(), all.end(), [&](const Group& group) { return group.name == row->group; });
     if (!known) all.push_back({row->group, row->group});
   }
   return all;
@@ -171,9 +168,7 @@ void print_configuration() {
   for (const config::Setting& setting : config::settings_table()) {
     std::cout << "\n## " << setting.name << "\n\n" << prose(setting.help) << "\n\n";
     std::cout << "- Values: " << values_of(setting) << "\n";
-    std::cout << "- Default: "
-              << (setting.default_value.empty() ? "empty" : "`" + std::string(setting.default_value) + "`")
-              << "\n";
+    std::cout << "- Default: " << (setting.default_value.empty() ? "empty" : "`" + std::string(setting.default_value) + "`") << "\n";
     std::cout << "- Environment: `" << environment_name(setting.name) << "`\n";
     std::cout << "- At run time: " << (setting.runtime ? "yes" : "no, only at start") << "\n";
   }

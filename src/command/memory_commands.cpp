@@ -19,8 +19,7 @@ namespace pinfold::command {
 
 std::uint64_t resident_memory() {
   work::system_call();
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "r"),
-                                                             std::fclose);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "r"), std::fclose);
   unsigned long long pages = 0;  // the second field; the first is the address space
   if (!file || std::fscanf(file.get(), "%*u %llu", &pages) != 1) return 0;
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -31,9 +30,7 @@ double MemoryReport::dataset_percentage() const {
   return std::min(100.0, 100.0 * static_cast<double>(dataset) / static_cast<double>(added));
 }
 
-double MemoryReport::peak_percentage() const {
-  return peak > 0 ? 100.0 * static_cast<double>(used) / static_cast<double>(peak) : 0;
-}
+double MemoryReport::peak_percentage() const { return peak > 0 ? 100.0 * static_cast<double>(used) / static_cast<double>(peak) : 0; }
 
 MemoryReport memory_report(const Engine& engine) {
   using store::Use;
@@ -127,8 +124,7 @@ std::string diagnose(const Engine& engine) {
   const std::uint64_t limit = memory.limit();
   const std::uint64_t clients = memory.used(Use::clients);
   std::string text;
-  if (limit > 0 && engine.keyspace.policy() == eviction::Kind::noeviction &&
-      memory.data() > limit / 10 * 9) {
+  if (limit > 0 && engine.keyspace.policy() == eviction::Kind::noeviction && memory.data() > limit / 10 * 9) {
     text += "* Memory is nearly full (" + human_size(memory.data()) + " of " + human_size(limit) +
             ") and nothing is evicted: writes are or will be refused. Raise maxmemory, or set "
             "maxmemory-policy to "
@@ -142,8 +138,7 @@ std::string diagnose(const Engine& engine) {
             " in unfinished requests and unread replies. CLIENT LIST shows who (tot-mem); see "
             "maxmemory-clients and client-output-buffer-limit.\n";
   }
-  if (report.fragmentation() > 1.4 &&
-      report.fragmentation_bytes() > static_cast<std::int64_t>(100 * megabyte)) {
+  if (report.fragmentation() > 1.4 && report.fragmentation_bytes() > static_cast<std::int64_t>(100 * megabyte)) {
     text += "* The process is " + human_size(static_cast<std::uint64_t>(report.fragmentation_bytes())) +
             " larger than the memory accounted for. If that stays so after MEMORY PURGE, the allocator holds "
             "on to "
@@ -170,21 +165,41 @@ void memory_malloc_stats(Call& call) { call.reply.bulk("Stats not supported for 
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"memory", nullptr, -2, 0, 0, {}, "server", "4.0.0", "Depends on the subcommand.",
-     "Looks into the server's memory.", ""},
-    {"memory|doctor", memory_doctor, 2, kBeyondNamed, 0, {}, "server", "4.0.0", "O(1)",
-     "Says in words what is wrong with the use of memory, if anything.", ""},
-    {"memory|help", reply_help, 2, kLoading, 0, {}, "server", "4.0.0", "O(1)",
-     "Prints the subcommands.", ""},
-    {"memory|malloc-stats", memory_malloc_stats, 2, 0, 0, {}, "server", "4.0.0", "O(1)",
-     "Says that the allocator keeps no statistics.", ""},
-    {"memory|purge", memory_purge, 2, kNoMulti | kLogged, 0, {}, "server", "4.0.0", "O(N) for N free blocks of the C library's allocator.",
-     "Has memory that the allocators keep for later given back to the system, most of it in the background.", ""},
-    {"memory|stats", memory_stats, 2, kAllShards | kBeyondNamed, 0, {}, "server", "4.0.0", "O(1)",
-     "Tells in numbers what memory is used for.", ""},
-    {"memory|usage", memory_usage, -3, kReadOnly, 0, {KeySpec::one(KeyUse::peek, 2)}, "server", "4.0.0", "O(1)",
-     "Tells how many bytes a key takes with its value, its share of the index included.",
-     "key [SAMPLES count]"},
+    {.name = "memory", .arity = -2,
+     .group = "server", .since = "4.0.0",
+     .complexity = "Depends on the subcommand.",
+     .summary = "Looks into the server's memory."},
+    {.name = "memory|doctor", .handler = memory_doctor, .arity = 2,
+     .flags = kBeyondNamed,
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Says in words what is wrong with the use of memory, if anything."},
+    {.name = "memory|help", .handler = reply_help, .arity = 2,
+     .flags = kLoading,
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Prints the subcommands."},
+    {.name = "memory|malloc-stats", .handler = memory_malloc_stats, .arity = 2,
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Says that the allocator keeps no statistics."},
+    {.name = "memory|purge", .handler = memory_purge, .arity = 2,
+     .flags = kNoMulti | kLogged,
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(N) for N free blocks of the C library's allocator.",
+     .summary = "Has memory that the allocators keep for later given back to the system, most of it in the background."},
+    {.name = "memory|stats", .handler = memory_stats, .arity = 2,
+     .flags = kAllShards | kBeyondNamed,
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells in numbers what memory is used for."},
+    {.name = "memory|usage", .handler = memory_usage, .arity = -3,
+     .flags = kReadOnly,
+     .keys = {KeySpec::one(KeyUse::peek, 2)},
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells how many bytes a key takes with its value, its share of the index included.",
+     .syntax = "key [SAMPLES count]"},
 };
 // clang-format on
 

@@ -8,11 +8,11 @@
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
-#include "pinfold/command/audit.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
+#include "pinfold/command/request_log.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -122,18 +122,45 @@ constexpr std::uint32_t kOperator = kAdmin | kNoScript | kLoading | kNoMulti;
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"cache.policy", nullptr, -2, 0, 0, {}, "cache", "0.1.0", "Depends on subcommand.",
-     "A container for commands about cache policies.", ""},
-    {"cache.policy|del", policy_del, 3, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.", "Removes a policy.", "name"},
-    {"cache.policy|help", reply_help, 2, kLoading, 0, {}, "cache", "0.1.0", "O(1)", "Tells which subcommands there are.", ""},
-    {"cache.policy|list", policy_list, 2, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.",
-     "All policies with their statistics, in the order in which they are compared.", ""},
-    {"cache.policy|match", policy_match, 3, kReadOnly | kFast, 0, {KeySpec::one(KeyUse::peek, 2)}, "cache", "0.1.0",
-     "O(N) for N patterns that begin as the key does.", "The name of the policy that a key falls under.", "key"},
-    {"cache.policy|set", policy_set, -5, kOperator | kLogged, 0, {}, "cache", "0.1.0", "O(N) for N policies.",
-     "Changes fields of a policy, or adds one behind the others.", "name field value [field value ...]"},
-    {"cache.policy|show", policy_show, 3, kOperator, 0, {}, "cache", "0.1.0", "O(N) for N policies.",
-     "One policy with its statistics.", "name"},
+    {.name = "cache.policy", .arity = -2,
+     .group = "cache", .since = "0.1.0",
+     .complexity = "Depends on subcommand.",
+     .summary = "A container for commands about cache policies."},
+    {.name = "cache.policy|del", .handler = policy_del, .arity = 3,
+     .flags = kOperator,
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N policies.",
+     .summary = "Removes a policy.",
+     .syntax = "name"},
+    {.name = "cache.policy|help", .handler = reply_help, .arity = 2,
+     .flags = kLoading,
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(1)",
+     .summary = "Tells which subcommands there are."},
+    {.name = "cache.policy|list", .handler = policy_list, .arity = 2,
+     .flags = kOperator,
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N policies.",
+     .summary = "All policies with their statistics, in the order in which they are compared."},
+    {.name = "cache.policy|match", .handler = policy_match, .arity = 3,
+     .flags = kReadOnly | kFast,
+     .keys = {KeySpec::one(KeyUse::peek, 2)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N patterns that begin as the key does.",
+     .summary = "The name of the policy that a key falls under.",
+     .syntax = "key"},
+    {.name = "cache.policy|set", .handler = policy_set, .arity = -5,
+     .flags = kOperator | kLogged,
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N policies.",
+     .summary = "Changes fields of a policy, or adds one behind the others.",
+     .syntax = "name field value [field value ...]"},
+    {.name = "cache.policy|show", .handler = policy_show, .arity = 3,
+     .flags = kOperator,
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N policies.",
+     .summary = "One policy with its statistics.",
+     .syntax = "name"},
 };
 // clang-format on
 

@@ -11,7 +11,7 @@
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
-#include "pinfold/command/strings.hpp"
+#include "pinfold/command/string_commands.hpp"
 #include "pinfold/store/extra.hpp"
 
 namespace pinfold::command {
@@ -421,27 +421,64 @@ void cache_inspect(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"cache.absent", cache_absent, -2, kWrite | kDenyOom | kFast, kString, {KeySpec::one(KeyUse::write)}, "cache", "0.1.0", "O(1)",
-     "Remembers that a key is known not to exist, for a while.",
-     "key [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds] [TAGS numtags tag [tag ...]]"},
-    {"cache.get", cache_get, -2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::read)}, "cache", "0.1.0", "O(1)",
-     "Reads a key; on a miss one caller gets the lease to load it, others can wait.",
-     "key [LEASE milliseconds] [WAIT milliseconds] [BETA beta]"},
-    {"cache.inspect", cache_inspect, 2, kReadOnly, kString, {KeySpec::one(KeyUse::peek)}, "cache", "0.1.0", "O(1)",
-     "Shows what is known about an entry and its lease.", "key"},
-    {"cache.invalidate", cache_invalidate, -3, kWrite, kString, {KeySpec::counted(KeyUse::remove, 1)}, "cache", "0.1.0",
-     "O(N) for N keys.",
-     "Removes keys, or makes them stale, and voids their leases.", "numkeys key [key ...] [SOFT] [VERSION version]"},
-    {"cache.mget", cache_mget, -3, kReadOnly | kFast, kString, {KeySpec::counted(KeyUse::read, 1)}, "cache", "0.1.0", "O(N) for N keys.",
-     "Reads several keys as CACHE.GET does; never waits.", "numkeys key [key ...] [LEASE milliseconds] [BETA beta]"},
-    {"cache.release", cache_release, -3, kWrite | kFast, kString, {KeySpec::one(KeyUse::lease)}, "cache", "0.1.0", "O(log N) for N leases.",
-     "Gives a lease back because the load failed.", "key token [RETRY milliseconds]"},
-    {"cache.renew", cache_renew, 4, kWrite | kFast, kString, {KeySpec::one(KeyUse::lease)}, "cache", "0.1.0", "O(log N) for N leases.",
-     "Lets a lease last for so long from now on.", "key token milliseconds"},
-    {"cache.set", cache_set, -3, kWrite | kDenyOom, kString, {KeySpec::one(KeyUse::write)}, "cache", "0.1.0", "O(1)",
-     "Fills a key, as holder of its lease or without one.",
-     "key value [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] "
-     "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]]"},
+    {.name = "cache.absent", .handler = cache_absent, .arity = -2,
+     .flags = kWrite | kDenyOom | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::write)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(1)",
+     .summary = "Remembers that a key is known not to exist, for a while.",
+     .syntax = "key [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds] [TAGS numtags "
+               "tag [tag ...]]"},
+    {.name = "cache.get", .handler = cache_get, .arity = -2,
+     .flags = kReadOnly | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(1)",
+     .summary = "Reads a key; on a miss one caller gets the lease to load it, others can wait.",
+     .syntax = "key [LEASE milliseconds] [WAIT milliseconds] [BETA beta]"},
+    {.name = "cache.inspect", .handler = cache_inspect, .arity = 2,
+     .flags = kReadOnly, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::peek)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(1)",
+     .summary = "Shows what is known about an entry and its lease.",
+     .syntax = "key"},
+    {.name = "cache.invalidate", .handler = cache_invalidate, .arity = -3,
+     .flags = kWrite, .categories = kString,
+     .keys = {KeySpec::counted(KeyUse::remove, 1)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N keys.",
+     .summary = "Removes keys, or makes them stale, and voids their leases.",
+     .syntax = "numkeys key [key ...] [SOFT] [VERSION version]"},
+    {.name = "cache.mget", .handler = cache_mget, .arity = -3,
+     .flags = kReadOnly | kFast, .categories = kString,
+     .keys = {KeySpec::counted(KeyUse::read, 1)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N keys.",
+     .summary = "Reads several keys as CACHE.GET does; never waits.",
+     .syntax = "numkeys key [key ...] [LEASE milliseconds] [BETA beta]"},
+    {.name = "cache.release", .handler = cache_release, .arity = -3,
+     .flags = kWrite | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::lease)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(log N) for N leases.",
+     .summary = "Gives a lease back because the load failed.",
+     .syntax = "key token [RETRY milliseconds]"},
+    {.name = "cache.renew", .handler = cache_renew, .arity = 4,
+     .flags = kWrite | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::lease)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(log N) for N leases.",
+     .summary = "Lets a lease last for so long from now on.",
+     .syntax = "key token milliseconds"},
+    {.name = "cache.set", .handler = cache_set, .arity = -3,
+     .flags = kWrite | kDenyOom, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::write)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(1)",
+     .summary = "Fills a key, as holder of its lease or without one.",
+     .syntax = "key value [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] "
+               "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]]"},
 };
 // clang-format on
 

@@ -7,8 +7,6 @@
 // differ, L[i][j] is the larger of the neighbours above and to the left, so the bit says which it is. That
 // takes 1/32 of Redis' memory and about 1/100 of its time. Where that is still long, it is made in pieces, of copies of the values.
 
-#include "pinfold/command/lcs.hpp"
-
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -23,7 +21,8 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
-#include "pinfold/command/strings.hpp"
+#include "pinfold/command/lcs.hpp"
+#include "pinfold/command/string_commands.hpp"
 #include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
@@ -101,9 +100,7 @@ struct Rows {
   std::unique_ptr<std::uint8_t[]> bytes;
   std::size_t stride = 0;
 
-  bool grows(std::size_t i, std::size_t column) const {
-    return (bytes[i * stride + column / 8] >> (column % 8) & 1) == 0;
-  }
+  bool grows(std::size_t i, std::size_t column) const { return (bytes[i * stride + column / 8] >> (column % 8) & 1) == 0; }
 };
 
 // The way back from the last row, which finds the matches.
@@ -269,9 +266,7 @@ void reply_range(resp::Reply& reply, std::size_t first, std::size_t size) {
 }
 
 void reply_indexes(resp::Reply& reply, Lcs& lcs, const LcsOptions& options) {
-  std::erase_if(lcs.matches, [&](const LcsMatch& match) {
-    return static_cast<std::int64_t>(match.size) < options.shortest_match;
-  });
+  std::erase_if(lcs.matches, [&](const LcsMatch& match) { return static_cast<std::int64_t>(match.size) < options.shortest_match; });
   reply.map(2);
   reply.bulk(std::string_view("matches"));
   reply.array(lcs.matches.size());
@@ -364,9 +359,13 @@ void lcs_command(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"lcs", lcs_command, -3, kReadOnly | kBeyondNamed, kString, {KeySpec::range(KeyUse::read, 1, 2)}, "string", "7.0.0",
-     "O(N*M) for values of N and M bytes.", "Finds the longest subsequence that two values have in common.",
-     "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]"},
+    {.name = "lcs", .handler = lcs_command, .arity = -3,
+     .flags = kReadOnly | kBeyondNamed, .categories = kString,
+     .keys = {KeySpec::range(KeyUse::read, 1, 2)},
+     .group = "string", .since = "7.0.0",
+     .complexity = "O(N*M) for values of N and M bytes.",
+     .summary = "Finds the longest subsequence that two values have in common.",
+     .syntax = "key1 key2 [LEN] [IDX] [MINMATCHLEN min-match-len] [WITHMATCHLEN]"},
 };
 // clang-format on
 

@@ -1,7 +1,7 @@
 // The commands on strings that Redis has had for long. Those that compare values are in
-// conditional_strings.cpp, those that look at bits in bitmaps.cpp, LCS in lcs.cpp.
+// conditional_string_commands.cpp, those that look at bits in bitmap_commands.cpp, LCS in lcs_command.cpp.
 
-#include "pinfold/command/strings.hpp"
+#include "pinfold/command/string_commands.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -21,9 +21,7 @@
 namespace pinfold::command {
 namespace {
 
-void bulk_or_null(Call& call, const std::optional<store::Value>& value) {
-  value ? call.bulk(*value) : call.reply.null();
-}
+void bulk_or_null(Call& call, const std::optional<store::Value>& value) { value ? call.bulk(*value) : call.reply.null(); }
 
 void get(Call& call) {
   store::Database db = call.db();
@@ -32,7 +30,8 @@ void get(Call& call) {
 }
 
 void mget(Call& call) {
-  if (call.engine.cache.guards_reads()) [[unlikely]] make_room_for_plain_leases(call);
+  if (call.engine.cache.guards_reads()) [[unlikely]]
+    make_room_for_plain_leases(call);
   store::Database db = call.db();
   call.reply.array(call.keys.size());
   for (const store::Key& key : call.keys) bulk_or_null(call, read_plain(call, db, key).value);
@@ -174,7 +173,7 @@ void getex(Call& call) {
   const auto value = read_plain(call, db, call.key()).value;
   if (!value) {
     if (expiry.is_over(call.now)) db.remove(call.key());  // what is stale, and a lease
-    return call.reply.null();  // a time that is wrong is no error without a value
+    return call.reply.null();                             // a time that is wrong is no error without a value
   }
   UnixMs at = 0;
   if (expiry.has_time()) {
@@ -340,57 +339,156 @@ void setrange(Call& call) { write_growing(call, setrange_growing); }
 // clang-format off
 constexpr std::uint32_t kGrow = kWrite | kDenyOom;
 
+// clang-format off
 constexpr Row kRows[] = {
-    {"append", append, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::insert)}, "string", "2.0.0",
-     "O(M) for M bytes appended, plus copying the value when it outgrows its room.",
-     "Adds bytes to the end of a value; a missing key counts as empty.", "key value"},
-    {"decr", decr, 2, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
-     "Takes one from the number stored at a key.", "key"},
-    {"decrby", decrby, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
-     "Takes an integer from the number stored at a key.", "key decrement"},
-    {"get", get, 2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::read)}, "string", "1.0.0", "O(1)",
-     "Reads the value of a key.", "key"},
-    {"getdel", getdel, 2, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "6.2.0", "O(1)",
-     "Reads the value of a key and removes the key.", "key"},
-    {"getex", getex, -2, kWrite | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "6.2.0", "O(1)",
-     "Reads the value of a key and sets or clears its deadline.",
-     "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]"},
-    {"getrange", getrange, 4, kReadOnly, kString, {KeySpec::one(KeyUse::read)}, "string", "2.4.0",
-     "O(N) for N bytes returned; all of a large value is returned without a copy.",
-     "Reads a part of a value, between two positions.", "key start end"},
-    {"getset", getset, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
-     "Replaces the value of a key and answers the one before. SET with GET does the same.", "key value"},
-    {"incr", incr, 2, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
-     "Adds one to the number stored at a key; a missing key counts as 0.", "key"},
-    {"incrby", incrby, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "1.0.0", "O(1)",
-     "Adds an integer to the number stored at a key.", "key increment"},
-    {"incrbyfloat", incrbyfloat, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::modify)}, "string", "2.6.0",
-     "O(1)", "Adds a number with a fraction to the number stored at a key.", "key increment"},
-    {"mget", mget, -2, kReadOnly | kFast, kString, {KeySpec::range(KeyUse::read, 1, -1)}, "string", "1.0.0",
-     "O(N) for N keys.", "Reads the values of several keys at one moment.", "key [key ...]"},
-    {"mset", mset, -3, kGrow, kString, {KeySpec::range(KeyUse::write, 1, -1, 2)}, "string", "1.0.1",
-     "O(N) for N keys.", "Sets several keys at one moment.", "key value [key value ...]"},
-    {"msetnx", msetnx, -3, kGrow, kString, {KeySpec::range(KeyUse::create, 1, -1, 2)}, "string", "1.0.1",
-     "O(N) for N keys.", "Sets several keys at one moment, unless one of them exists.",
-     "key value [key value ...]"},
-    {"psetex", psetex, 4, kGrow, kString, {KeySpec::one(KeyUse::write)}, "string", "2.6.0", "O(1)",
-     "Sets a key together with its time to live in milliseconds.", "key milliseconds value"},
-    {"set", set, -3, kGrow, kString, {KeySpec::one(KeyUse::set_get)}, "string", "1.0.0",
-     "O(1); with a value or a digest to compare, O(N) for N bytes of the old value.",
-     "Sets the value of a key, on conditions and with a deadline if so asked.",
-     "key value [NX | XX | IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest] [GET] "
-     "[EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]"},
-    {"setex", setex, 4, kGrow, kString, {KeySpec::one(KeyUse::write)}, "string", "2.0.0", "O(1)",
-     "Sets a key together with its time to live in seconds.", "key seconds value"},
-    {"setnx", setnx, 3, kGrow | kFast, kString, {KeySpec::one(KeyUse::create)}, "string", "1.0.0", "O(1)",
-     "Sets a key unless it exists.", "key value"},
-    {"setrange", setrange, 4, kGrow, kString, {KeySpec::one(KeyUse::update)}, "string", "2.2.0",
-     "O(M) for M bytes written, plus copying the value when it outgrows its room.",
-     "Overwrites bytes of a value from a position on, filling a gap before it with zeros.", "key offset value"},
-    {"strlen", strlen, 2, kReadOnly | kFast, kString, {KeySpec::one(KeyUse::peek)}, "string", "2.2.0", "O(1)",
-     "Tells how many bytes a value has.", "key"},
-    {"substr", getrange, 4, kReadOnly, kString, {KeySpec::one(KeyUse::read)}, "string", "1.0.0",
-     "O(N) for N bytes returned.", "The old name of GETRANGE.", "key start end"},
+    {.name = "append", .handler = append, .arity = 3,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::insert)},
+     .group = "string", .since = "2.0.0",
+     .complexity = "O(M) for M bytes appended, plus copying the value when it outgrows its room.",
+     .summary = "Adds bytes to the end of a value; a missing key counts as empty.",
+     .syntax = "key value"},
+    {.name = "decr", .handler = decr, .arity = 2,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Takes one from the number stored at a key.",
+     .syntax = "key"},
+    {.name = "decrby", .handler = decrby, .arity = 3,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Takes an integer from the number stored at a key.",
+     .syntax = "key decrement"},
+    {.name = "get", .handler = get, .arity = 2,
+     .flags = kReadOnly | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Reads the value of a key.",
+     .syntax = "key"},
+    {.name = "getdel", .handler = getdel, .arity = 2,
+     .flags = kWrite | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::take)},
+     .group = "string", .since = "6.2.0",
+     .complexity = "O(1)",
+     .summary = "Reads the value of a key and removes the key.",
+     .syntax = "key"},
+    {.name = "getex", .handler = getex, .arity = -2,
+     .flags = kWrite | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "string", .since = "6.2.0",
+     .complexity = "O(1)",
+     .summary = "Reads the value of a key and sets or clears its deadline.",
+     .syntax = "key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]"},
+    {.name = "getrange", .handler = getrange, .arity = 4,
+     .flags = kReadOnly, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "string", .since = "2.4.0",
+     .complexity = "O(N) for N bytes returned; all of a large value is returned without a copy.",
+     .summary = "Reads a part of a value, between two positions.",
+     .syntax = "key start end"},
+    {.name = "getset", .handler = getset, .arity = 3,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Replaces the value of a key and answers the one before. SET with GET does the same.",
+     .syntax = "key value"},
+    {.name = "incr", .handler = incr, .arity = 2,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Adds one to the number stored at a key; a missing key counts as 0.",
+     .syntax = "key"},
+    {.name = "incrby", .handler = incrby, .arity = 3,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Adds an integer to the number stored at a key.",
+     .syntax = "key increment"},
+    {.name = "incrbyfloat", .handler = incrbyfloat, .arity = 3,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "string", .since = "2.6.0",
+     .complexity = "O(1)",
+     .summary = "Adds a number with a fraction to the number stored at a key.",
+     .syntax = "key increment"},
+    {.name = "mget", .handler = mget, .arity = -2,
+     .flags = kReadOnly | kFast, .categories = kString,
+     .keys = {KeySpec::range(KeyUse::read, 1, -1)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(N) for N keys.",
+     .summary = "Reads the values of several keys at one moment.",
+     .syntax = "key [key ...]"},
+    {.name = "mset", .handler = mset, .arity = -3,
+     .flags = kGrow, .categories = kString,
+     .keys = {KeySpec::range(KeyUse::write, 1, -1, 2)},
+     .group = "string", .since = "1.0.1",
+     .complexity = "O(N) for N keys.",
+     .summary = "Sets several keys at one moment.",
+     .syntax = "key value [key value ...]"},
+    {.name = "msetnx", .handler = msetnx, .arity = -3,
+     .flags = kGrow, .categories = kString,
+     .keys = {KeySpec::range(KeyUse::create, 1, -1, 2)},
+     .group = "string", .since = "1.0.1",
+     .complexity = "O(N) for N keys.",
+     .summary = "Sets several keys at one moment, unless one of them exists.",
+     .syntax = "key value [key value ...]"},
+    {.name = "psetex", .handler = psetex, .arity = 4,
+     .flags = kGrow, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::write)},
+     .group = "string", .since = "2.6.0",
+     .complexity = "O(1)",
+     .summary = "Sets a key together with its time to live in milliseconds.",
+     .syntax = "key milliseconds value"},
+    {.name = "set", .handler = set, .arity = -3,
+     .flags = kGrow, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::set_get)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1); with a value or a digest to compare, O(N) for N bytes of the old value.",
+     .summary = "Sets the value of a key, on conditions and with a deadline if so asked.",
+     .syntax = "key value [NX | XX | IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest] [GET] [EX seconds | "
+               "PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]"},
+    {.name = "setex", .handler = setex, .arity = 4,
+     .flags = kGrow, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::write)},
+     .group = "string", .since = "2.0.0",
+     .complexity = "O(1)",
+     .summary = "Sets a key together with its time to live in seconds.",
+     .syntax = "key seconds value"},
+    {.name = "setnx", .handler = setnx, .arity = 3,
+     .flags = kGrow | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::create)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Sets a key unless it exists.",
+     .syntax = "key value"},
+    {.name = "setrange", .handler = setrange, .arity = 4,
+     .flags = kGrow, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::update)},
+     .group = "string", .since = "2.2.0",
+     .complexity = "O(M) for M bytes written, plus copying the value when it outgrows its room.",
+     .summary = "Overwrites bytes of a value from a position on, filling a gap before it with zeros.",
+     .syntax = "key offset value"},
+    {.name = "strlen", .handler = strlen, .arity = 2,
+     .flags = kReadOnly | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::peek)},
+     .group = "string", .since = "2.2.0",
+     .complexity = "O(1)",
+     .summary = "Tells how many bytes a value has.",
+     .syntax = "key"},
+    {.name = "substr", .handler = getrange, .arity = 4,
+     .flags = kReadOnly, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "string", .since = "1.0.0",
+     .complexity = "O(N) for N bytes returned.",
+     .summary = "The old name of GETRANGE.",
+     .syntax = "key start end"},
 };
 // clang-format on
 

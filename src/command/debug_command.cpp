@@ -41,8 +41,8 @@ void object(Call& call) {
   if (!value) return call.reply.error("ERR no such key");
   std::array<char, 160> text{};
   std::snprintf(text.data(), text.size(), "Value at:%p refcount:1 encoding:%.*s length:%zu frequency:%u",
-                static_cast<const void*>(value->text.data()), static_cast<int>(encoding_name(*value).size()),
-                encoding_name(*value).data(), value->text.size(), static_cast<unsigned>(value->frequency));
+                static_cast<const void*>(value->text.data()), static_cast<int>(encoding_name(*value).size()), encoding_name(*value).data(),
+                value->text.size(), static_cast<unsigned>(value->frequency));
   call.reply.simple(text.data());
 }
 
@@ -78,10 +78,12 @@ void debug(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"debug", debug, -2, kAdmin | kNoScript | kLoading | kAllShards | kProtected, 0, {}, "server", "1.0.0",
-     "Depends on the subcommand.",
-     "Does what only tests need: sleeping, stopping active expiry, looking at an entry.",
-     "subcommand [arg [arg ...]]"},
+    {.name = "debug", .handler = debug, .arity = -2,
+     .flags = kAdmin | kNoScript | kLoading | kAllShards | kProtected,
+     .group = "server", .since = "1.0.0",
+     .complexity = "Depends on the subcommand.",
+     .summary = "Does what only tests need: sleeping, stopping active expiry, looking at an entry.",
+     .syntax = "subcommand [arg [arg ...]]"},
 };
 // clang-format on
 

@@ -110,7 +110,7 @@ namespace {
 
 struct Plan {
   std::vector<std::uint32_t> key_counts;  // of each queued command
-  std::vector<store::Key> keys;  // of the commands, then of the watches
+  std::vector<store::Key> keys;           // of the commands, then of the watches
   bool whole_keyspace = false;
 };
 
@@ -231,9 +231,9 @@ void discard(Call& call) {
   release_watched(call, "OK");
 }
 
-// A connection that watches more than client-query-buffer-limit is closed, like one that queues too much. What clients have no memory for is
-// refused before it is copied: a client that is evicted afterwards has taken it all the same. A few names are watched even when others have
-// taken everything, as long as the connection watches few in all.
+// A connection that watches more than client-query-buffer-limit is closed, like one that queues too much. What clients have no memory for
+// is refused before it is copied: a client that is evicted afterwards has taken it all the same. A few names are watched even when others
+// have taken everything, as long as the connection watches few in all.
 bool may_watch(Call& call) {
   constexpr std::size_t always = 64 * 1024;
   std::size_t more = 0;
@@ -282,19 +282,33 @@ constexpr std::uint32_t kAnywhere = kNoScript | kLoading | kAllowBusy;
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"discard", discard, 1, kAnywhere | kFast | kImmediate, kTransaction, {}, "transactions", "2.0.0",
-     "O(N) for N queued commands and watched keys.",
-     "Leaves a transaction without executing what was queued.", ""},
-    {"exec", exec, 1, kNoScript | kLoading | kSkipSlowlog | kImmediate, kTransaction, {}, "transactions", "1.2.0",
-     "That of the queued commands.",
-     "Executes all queued commands at once, unless a watched key has changed.", ""},
-    {"multi", multi, 1, kAnywhere | kFast | kImmediate, kTransaction, {}, "transactions", "1.2.0", "O(1)",
-     "Begins a transaction: commands are queued until EXEC.", ""},
-    {"unwatch", unwatch, 1, kAnywhere | kFast, kTransaction, {}, "transactions", "2.2.0", "O(N) for N watched keys.",
-     "Stops watching all keys.", ""},
-    {"watch", watch, -2, kAnywhere | kFast | kImmediate, kTransaction, {KeySpec::range(KeyUse::peek, 1, -1)},
-     "transactions", "2.2.0", "O(log N) per key for N watched keys.",
-     "Makes the next EXEC depend on these keys staying as they are.", "key [key ...]"},
+    {.name = "discard", .handler = discard, .arity = 1,
+     .flags = kAnywhere | kFast | kImmediate, .categories = kTransaction,
+     .group = "transactions", .since = "2.0.0",
+     .complexity = "O(N) for N queued commands and watched keys.",
+     .summary = "Leaves a transaction without executing what was queued."},
+    {.name = "exec", .handler = exec, .arity = 1,
+     .flags = kNoScript | kLoading | kSkipSlowlog | kImmediate, .categories = kTransaction,
+     .group = "transactions", .since = "1.2.0",
+     .complexity = "That of the queued commands.",
+     .summary = "Executes all queued commands at once, unless a watched key has changed."},
+    {.name = "multi", .handler = multi, .arity = 1,
+     .flags = kAnywhere | kFast | kImmediate, .categories = kTransaction,
+     .group = "transactions", .since = "1.2.0",
+     .complexity = "O(1)",
+     .summary = "Begins a transaction: commands are queued until EXEC."},
+    {.name = "unwatch", .handler = unwatch, .arity = 1,
+     .flags = kAnywhere | kFast, .categories = kTransaction,
+     .group = "transactions", .since = "2.2.0",
+     .complexity = "O(N) for N watched keys.",
+     .summary = "Stops watching all keys."},
+    {.name = "watch", .handler = watch, .arity = -2,
+     .flags = kAnywhere | kFast | kImmediate, .categories = kTransaction,
+     .keys = {KeySpec::range(KeyUse::peek, 1, -1)},
+     .group = "transactions", .since = "2.2.0",
+     .complexity = "O(log N) per key for N watched keys.",
+     .summary = "Makes the next EXEC depend on these keys staying as they are.",
+     .syntax = "key [key ...]"},
 };
 // clang-format on
 

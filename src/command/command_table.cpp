@@ -1,4 +1,4 @@
-#include "pinfold/command/table.hpp"
+#include "pinfold/command/command_table.hpp"
 
 #include <algorithm>
 #include <array>
@@ -102,11 +102,16 @@ struct Slot {
 class Table {
  public:
   Table() {
-    for (const auto family :
-         {string_commands, conditional_string_commands, lcs_commands, bitmap_commands, key_commands, scan_commands,
-          expiration_commands, command_commands, connection_commands, client_commands, transaction_commands,
-          config_commands, server_commands, info_commands, memory_commands, debug_commands, cache_commands,
-          cache_purge_commands, cache_policy_commands, throttle_commands}) {
+    for (const auto family : {string_commands,       conditional_string_commands,
+                              lcs_commands,          bitmap_commands,
+                              key_commands,          scan_commands,
+                              expiration_commands,   command_commands,
+                              connection_commands,   client_commands,
+                              transaction_commands,  config_commands,
+                              server_commands,       info_commands,
+                              memory_commands,       debug_commands,
+                              cache_commands,        cache_purge_commands,
+                              cache_policy_commands, throttle_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }
@@ -126,7 +131,8 @@ class Table {
   std::size_t index(const Row& row) const { return static_cast<std::size_t>(&row - rows_.data()); }
 
   const Slot* find(std::string_view text) const {
-    if (text.size() - 1 < sizeof(std::uint64_t)) [[likely]] return find_short(text);
+    if (text.size() - 1 < sizeof(std::uint64_t)) [[likely]]
+      return find_short(text);
     if (text.size() > kLongestName) return nullptr;
     const Slot& slot = slots_[place(lower_name(text))];
     return slot.row != nullptr ? &slot : nullptr;
@@ -190,8 +196,7 @@ const Row* find_subcommand(const Row& container, std::string_view name) {
 }
 
 // The keys at first, first + step ... up to and including last, all of which must exist.
-bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::int64_t step,
-                  std::vector<std::uint32_t>& positions) {
+bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::int64_t step, std::vector<std::uint32_t>& positions) {
   if (first < 1 || last < first || last >= static_cast<std::int64_t>(size)) return false;
   for (std::int64_t at = first; at <= last; at += step) positions.push_back(static_cast<std::uint32_t>(at));
   return true;

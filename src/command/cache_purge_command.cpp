@@ -121,10 +121,12 @@ void cache_purge(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"cache.purge", cache_purge, -3, kWrite | kAllShards, kKeyspace | kDangerous, {}, "cache", "0.1.0",
-     "O(N) for N tags, however many entries and leases there are; the entries' memory comes back in the background.",
-     "Removes all entries with a tag or with a prefix, or makes them stale, at once.",
-     "<TAGS numtags tag [tag ...] | PREFIX prefix> [SOFT] [SYNC]"},
+    {.name = "cache.purge", .handler = cache_purge, .arity = -3,
+     .flags = kWrite | kAllShards, .categories = kKeyspace | kDangerous,
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(N) for N tags, however many entries and leases there are; the entries' memory comes back in the background.",
+     .summary = "Removes all entries with a tag or with a prefix, or makes them stale, at once.",
+     .syntax = "<TAGS numtags tag [tag ...] | PREFIX prefix> [SOFT] [SYNC]"},
 };
 // clang-format on
 

@@ -203,8 +203,8 @@ void scan_some(Call& call, const ScanRequest& request) {
   call.reply.output().move_from(found);
 }
 
-// All in one step: what it has found would be in no account between two. The reply is put into it as a short command's is. It may take a millisecond, and hundreds of clients may ask for one at
-// the same time, so it comes behind what is short.
+// All in one step: what it has found would be in no account between two. The reply is put into it as a short command's is. It may take a
+// millisecond, and hundreds of clients may ask for one at the same time, so it comes behind what is short.
 class ScanTask : public Task {
  public:
   explicit ScanTask(ScanRequest request) : request_(std::move(request)) { accounted = false; }
@@ -231,9 +231,7 @@ void scan(Call& call) {
   call.park(std::make_unique<ScanTask>(std::move(request)));
 }
 
-void reply_first(Call& call, const store::Names& names) {
-  names.block(0) ? call.reply.bulk(names.block(0)) : call.reply.bulk(names[0]);
-}
+void reply_first(Call& call, const store::Names& names) { names.block(0) ? call.reply.bulk(names.block(0)) : call.reply.bulk(names[0]); }
 
 // Few live keys among many whose time is up, or very few at all: takes the first that a scan meets.
 class FirstKeyTask : public Task {
@@ -271,15 +269,23 @@ void randomkey(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"keys", keys, 2, kReadOnly | kAllShards | kBeyondNamed, kKeyspace | kDangerous, {}, "generic", "1.0.0",
-     "O(N) for N keys in the database; other clients are served meanwhile.",
-     "Lists the keys that match a glob pattern.", "pattern"},
-    {"randomkey", randomkey, 1, kReadOnly | kAllShards | kBeyondNamed, kKeyspace, {}, "generic", "1.0.0", "O(1)",
-     "Names a key of the selected database, picked at random.", ""},
-    {"scan", scan, -2, kReadOnly | kAllShards | kBeyondNamed, kKeyspace, {}, "generic", "2.8.0",
-     "O(COUNT) per call, of 10 000 keys and 1 MB of names at most; O(N) to go through N keys.",
-     "Goes through the keys of the selected database, some at each call.",
-     "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
+    {.name = "keys", .handler = keys, .arity = 2,
+     .flags = kReadOnly | kAllShards | kBeyondNamed, .categories = kKeyspace | kDangerous,
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(N) for N keys in the database; other clients are served meanwhile.",
+     .summary = "Lists the keys that match a glob pattern.",
+     .syntax = "pattern"},
+    {.name = "randomkey", .handler = randomkey, .arity = 1,
+     .flags = kReadOnly | kAllShards | kBeyondNamed, .categories = kKeyspace,
+     .group = "generic", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Names a key of the selected database, picked at random."},
+    {.name = "scan", .handler = scan, .arity = -2,
+     .flags = kReadOnly | kAllShards | kBeyondNamed, .categories = kKeyspace,
+     .group = "generic", .since = "2.8.0",
+     .complexity = "O(COUNT) per call, of 10 000 keys and 1 MB of names at most; O(N) to go through N keys.",
+     .summary = "Goes through the keys of the selected database, some at each call.",
+     .syntax = "cursor [MATCH pattern] [COUNT count] [TYPE type]"},
 };
 // clang-format on
 

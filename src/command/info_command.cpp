@@ -1,7 +1,5 @@
 // INFO: which sections are shown. What is in them is in info_sections.cpp.
 
-#include "pinfold/command/info.hpp"
-
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -9,6 +7,7 @@
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/info.hpp"
 #include "pinfold/command/kept_value.hpp"
 
 namespace pinfold::command {
@@ -45,8 +44,12 @@ void info(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"info", info, -1, kLoading | kAllShards | kBeyondNamed, kDangerous, {}, "server", "1.0.0", "O(1)",
-     "Tells the state of the server and its statistics, in sections.", "[section [section ...]]"},
+    {.name = "info", .handler = info, .arity = -1,
+     .flags = kLoading | kAllShards | kBeyondNamed, .categories = kDangerous,
+     .group = "server", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells the state of the server and its statistics, in sections.",
+     .syntax = "[section [section ...]]"},
 };
 // clang-format on
 

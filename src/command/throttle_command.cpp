@@ -64,8 +64,7 @@ bool read_request(Call& call, Request& request) {
     call.syntax_error();
     return false;
   }
-  return read_number(call, 2, "max-burst", 0, request.max_burst) &&
-         read_number(call, 3, "count", 1, request.count) &&
+  return read_number(call, 2, "max-burst", 0, request.max_burst) && read_number(call, 3, "count", 1, request.count) &&
          read_number(call, 4, "period", 1, request.period) &&
          (call.args.size() < 6 || read_number(call, 5, "quantity", 0, request.quantity));
 }
@@ -143,13 +142,16 @@ void throttle(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"cl.throttle", throttle, -5, kWrite | kDenyOom | kFast, kString, {KeySpec::one(KeyUse::modify)}, "cache", "0.1.0",
-     "O(1)",
-     "Counts an action against a rate of count in period seconds, from which a burst of max-burst more is let pass. "
-     "Answers as redis-cell does: 1 if it is refused, 0 if not; the limit, which is max-burst + 1; what is left of "
-     "it; the seconds until a retry makes sense, or -1; the seconds until all of it is there again. A quantity "
-     "above 1 counts as so many actions, 0 only looks.",
-     "key max-burst count period [quantity]"},
+    {.name = "cl.throttle", .handler = throttle, .arity = -5,
+     .flags = kWrite | kDenyOom | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "cache", .since = "0.1.0",
+     .complexity = "O(1)",
+     .summary = "Counts an action against a rate of count in period seconds, from which a burst of max-burst more is let pass. Answers "
+                "as redis-cell does: 1 if it is refused, 0 if not; the limit, which is max-burst + 1; what is left of it; the seconds "
+                "until a retry makes sense, or -1; the seconds until all of it is there again. A quantity above 1 counts as so many "
+                "actions, 0 only looks.",
+     .syntax = "key max-burst count period [quantity]"},
 };
 // clang-format on
 

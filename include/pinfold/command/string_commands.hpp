@@ -5,8 +5,8 @@
 #include <string>
 
 #include "pinfold/command/call.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/table.hpp"
 
 namespace pinfold::command {
 

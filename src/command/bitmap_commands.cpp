@@ -16,15 +16,13 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/prepared_write.hpp"
-#include "pinfold/command/strings.hpp"
+#include "pinfold/command/string_commands.hpp"
 #include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
 namespace {
 
-std::string_view text_of(const std::optional<store::Value>& value) {
-  return value ? value->text : std::string_view();
-}
+std::string_view text_of(const std::optional<store::Value>& value) { return value ? value->text : std::string_view(); }
 
 // Whether writing in place would not change what OBJECT ENCODING shows.
 bool is_raw(const store::Value& value) { return encoding_name(value) == "raw"; }
@@ -87,8 +85,7 @@ std::optional<RangeUnit> take_unit(Cursor& options) {
 }
 
 // Positions in bits or bytes as a range of bits of `text`.
-std::optional<Range> resolve_bits(std::string_view text, std::int64_t first, std::int64_t last,
-                                  RangeUnit unit) {
+std::optional<Range> resolve_bits(std::string_view text, std::int64_t first, std::int64_t last, RangeUnit unit) {
   const auto size = static_cast<std::int64_t>(text.size());
   if (unit == RangeUnit::bits) return resolve_range(first, last, size * 8);
   const auto bytes = resolve_range(first, last, size);
@@ -315,8 +312,7 @@ void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> key
 // locked would keep others waiting for as long as the sources are large and many.
 class BitOpTask : public Task {
  public:
-  BitOpTask(const Call& call, const BitOp& op)
-      : op_(op), memory_(call.engine, call.session.shared), room_(call.engine.keyspace) {}
+  BitOpTask(const Call& call, const BitOp& op) : op_(op), memory_(call.engine, call.session.shared), room_(call.engine.keyspace) {}
   /// Keeps the names of the keys. False: there is no memory for them.
   bool keep_names(const Call& call) {
     std::uint64_t bytes = 0;
@@ -473,8 +469,7 @@ std::optional<Overflow> parse_overflow(std::string_view name) {
 bool parse_field_op(Call& call, Cursor& cursor, FieldOp& op) {
   const auto type = parse_field_type(cursor.take());
   if (!type) {
-    call.reply.error(
-        "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
+    call.reply.error("ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.");
     return false;
   }
   op.type = *type;
@@ -567,8 +562,7 @@ void run_field_op(Call& call, const FieldOp& op, FieldBytes& bytes) {
   const std::int64_t old = bytes.read(op);
   if (op.kind == FieldOp::Kind::get) return call.reply.integer(old);
   const bool sets = op.kind == FieldOp::Kind::set;
-  const auto value =
-      sets ? fit_field(op.operand, op.type, op.overflow) : add_field(old, op.operand, op.type, op.overflow);
+  const auto value = sets ? fit_field(op.operand, op.type, op.overflow) : add_field(old, op.operand, op.type, op.overflow);
   if (!value) return call.reply.null();
   bytes.write(op, *value);
   call.reply.integer(sets ? old : *value);
@@ -602,32 +596,57 @@ void bitfield_ro(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"bitcount", bitcount, -2, kReadOnly | kBeyondNamed, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.6.0",
-     "O(N) for N bytes looked at.", "Counts the bits that are set in a value or a range of it.",
-     "key [start end [BYTE | BIT]]"},
-    {"bitfield", bitfield, -2, kWrite | kDenyOom, kBitmap, {KeySpec::one(KeyUse::bitfield)}, "bitmap", "3.2.0",
-     "O(1) for each operation, plus copying the value when it outgrows its room.",
-     "Reads and changes integers of any width at any bits of a value.",
-     "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding "
-     "offset increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | "
-     "INCRBY encoding offset increment> ...]]"},
-    {"bitfield_ro", bitfield_ro, -2, kReadOnly | kFast, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "6.0.0",
-     "O(1) for each operation.", "Reads integers of any width at any bits of a value.",
-     "key [GET encoding offset [GET encoding offset ...]]"},
-    {"bitop", bitop, -4, kWrite | kDenyOom | kBeyondNamed, kBitmap,
-     {KeySpec::one(KeyUse::write, 2), KeySpec::range(KeyUse::read, 3, -1)}, "bitmap", "2.6.0",
-     "O(N) for N bytes in all values.",
-     "Combines the bits of several values, or inverts those of one, and stores the result.",
-     "<AND | OR | XOR | NOT> destkey key [key ...]"},
-    {"bitpos", bitpos, -3, kReadOnly | kBeyondNamed, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.8.7",
-     "O(N) for N bytes looked at.", "Finds the first bit that is set, or clear, in a value or a range of it.",
-     "key bit [start [end [BYTE | BIT]]]"},
-    {"getbit", getbit, 3, kReadOnly | kFast, kBitmap, {KeySpec::one(KeyUse::read)}, "bitmap", "2.2.0", "O(1)",
-     "Reads one bit of a value; past its end all are clear.", "key offset"},
-    {"setbit", setbit, 4, kWrite | kDenyOom, kBitmap, {KeySpec::one(KeyUse::modify)}, "bitmap", "2.2.0",
-     "O(1), plus copying the value when it outgrows its room.",
-     "Sets or clears one bit of a value, making it longer if need be, and answers what it was.",
-     "key offset value"},
+    {.name = "bitcount", .handler = bitcount, .arity = -2,
+     .flags = kReadOnly | kBeyondNamed, .categories = kBitmap,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "bitmap", .since = "2.6.0",
+     .complexity = "O(N) for N bytes looked at.",
+     .summary = "Counts the bits that are set in a value or a range of it.",
+     .syntax = "key [start end [BYTE | BIT]]"},
+    {.name = "bitfield", .handler = bitfield, .arity = -2,
+     .flags = kWrite | kDenyOom, .categories = kBitmap,
+     .keys = {KeySpec::one(KeyUse::bitfield)},
+     .group = "bitmap", .since = "3.2.0",
+     .complexity = "O(1) for each operation, plus copying the value when it outgrows its room.",
+     .summary = "Reads and changes integers of any width at any bits of a value.",
+     .syntax = "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset "
+               "increment> [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | INCRBY encoding offset "
+               "increment> ...]]"},
+    {.name = "bitfield_ro", .handler = bitfield_ro, .arity = -2,
+     .flags = kReadOnly | kFast, .categories = kBitmap,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "bitmap", .since = "6.0.0",
+     .complexity = "O(1) for each operation.",
+     .summary = "Reads integers of any width at any bits of a value.",
+     .syntax = "key [GET encoding offset [GET encoding offset ...]]"},
+    {.name = "bitop", .handler = bitop, .arity = -4,
+     .flags = kWrite | kDenyOom | kBeyondNamed, .categories = kBitmap,
+     .keys = {KeySpec::one(KeyUse::write, 2), KeySpec::range(KeyUse::read, 3, -1)},
+     .group = "bitmap", .since = "2.6.0",
+     .complexity = "O(N) for N bytes in all values.",
+     .summary = "Combines the bits of several values, or inverts those of one, and stores the result.",
+     .syntax = "<AND | OR | XOR | NOT> destkey key [key ...]"},
+    {.name = "bitpos", .handler = bitpos, .arity = -3,
+     .flags = kReadOnly | kBeyondNamed, .categories = kBitmap,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "bitmap", .since = "2.8.7",
+     .complexity = "O(N) for N bytes looked at.",
+     .summary = "Finds the first bit that is set, or clear, in a value or a range of it.",
+     .syntax = "key bit [start [end [BYTE | BIT]]]"},
+    {.name = "getbit", .handler = getbit, .arity = 3,
+     .flags = kReadOnly | kFast, .categories = kBitmap,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "bitmap", .since = "2.2.0",
+     .complexity = "O(1)",
+     .summary = "Reads one bit of a value; past its end all are clear.",
+     .syntax = "key offset"},
+    {.name = "setbit", .handler = setbit, .arity = 4,
+     .flags = kWrite | kDenyOom, .categories = kBitmap,
+     .keys = {KeySpec::one(KeyUse::modify)},
+     .group = "bitmap", .since = "2.2.0",
+     .complexity = "O(1), plus copying the value when it outgrows its room.",
+     .summary = "Sets or clears one bit of a value, making it longer if need be, and answers what it was.",
+     .syntax = "key offset value"},
 };
 // clang-format on
 

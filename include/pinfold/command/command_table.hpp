@@ -1,7 +1,7 @@
 #pragma once
 // The command table: one row per command, read by dispatch, locking, ACL, COMMAND, the documentation and the tests.
 //
-// Rows live at the end of the file of their family (strings.cpp, keys.cpp ...); `commands()` is all of them.
+// Rows live at the end of the file of their family (string_commands.cpp, key_commands.cpp ...); `commands()` is all of them.
 
 #include <cstdint>
 #include <span>
@@ -14,19 +14,19 @@
 namespace pinfold::command {
 
 enum Flag : std::uint32_t {
-  kWrite = 1 << 0,      // may change the keyspace
-  kReadOnly = 1 << 1,   // reads the keyspace
-  kDenyOom = 1 << 2,    // may need memory: refused when there is none to be had
+  kWrite = 1 << 0,     // may change the keyspace
+  kReadOnly = 1 << 1,  // reads the keyspace
+  kDenyOom = 1 << 2,   // may need memory: refused when there is none to be had
   kAdmin = 1 << 3,
   kNoScript = 1 << 4,
-  kFast = 1 << 5,       // O(1) or O(log n)
-  kNoAuth = 1 << 6,     // allowed before authentication
-  kLoading = 1 << 7,    // shown to clients as allowed while loading and on stale replicas
-  kNoMulti = 1 << 8,    // refused inside MULTI
-  kAllShards = 1 << 9,  // works on the whole keyspace: inside EXEC every shard is locked
-  kImmediate = 1 << 10, // executed at once inside MULTI (EXEC, DISCARD, ...)
+  kFast = 1 << 5,        // O(1) or O(log n)
+  kNoAuth = 1 << 6,      // allowed before authentication
+  kLoading = 1 << 7,     // shown to clients as allowed while loading and on stale replicas
+  kNoMulti = 1 << 8,     // refused inside MULTI
+  kAllShards = 1 << 9,   // works on the whole keyspace: inside EXEC every shard is locked
+  kImmediate = 1 << 10,  // executed at once inside MULTI (EXEC, DISCARD, ...)
   kMovableKeys = 1 << 11,
-  kSkipPause = 1 << 12, // runs while clients are paused
+  kSkipPause = 1 << 12,  // runs while clients are paused
   kMayReplicate = 1 << 13,
   kAllowBusy = 1 << 14,    // shown to clients as allowed while a script runs for too long
   kSkipSlowlog = 1 << 15,  // shown to clients; its parts are what is slow (EXEC)
@@ -83,20 +83,21 @@ struct KeySpec {
 
 using Handler = void (*)(Call&);
 
+/// Written with designated initializers; what is left out has the value that stands here.
 struct Row {
-  std::string_view name;  // lower case; a subcommand's is "client|kill"
-  Handler handler;        // null for a container of subcommands
-  std::int16_t arity;     // as Redis': including the name, negative for "at least"
-  std::uint32_t flags;
-  std::uint32_t categories;
-  KeySpec keys[2];
-  std::string_view group;       // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
-  std::string_view since;       // of the Redis (or, as noted in docs, Valkey) version that brought it
-  std::string_view complexity;
-  std::string_view summary;
+  std::string_view name;         // lower case; a subcommand's is "client|kill"
+  Handler handler = nullptr;     // null for a container of subcommands
+  std::int16_t arity = 0;        // as Redis': including the name, negative for "at least"
+  std::uint32_t flags = 0;       // of Flag
+  std::uint32_t categories = 0;  // of Category
+  KeySpec keys[2] = {};
+  std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
+  std::string_view since = {};  // of the Redis (or, as noted in docs, Valkey) version that brought it
+  std::string_view complexity = {};
+  std::string_view summary = {};
   /// The arguments after the name in Redis' notation: "key value [NX | XX] [EX seconds | KEEPTTL] [key ...]".
   /// COMMAND DOCS builds its argument tree from it: names in lower case are values, upper case words are tokens.
-  std::string_view syntax;
+  std::string_view syntax = {};
 };
 
 /// Every row, in the order of the families, containers before their subcommands.

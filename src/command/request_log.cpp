@@ -1,8 +1,8 @@
-#include "pinfold/command/audit.hpp"
+#include "pinfold/command/request_log.hpp"
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/table.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -22,8 +22,7 @@ std::string describe_request(const Session& session, Args args) {
   bool secret = false;
   for (std::size_t i = 0; i < args.size() && i < most_arguments; ++i) {
     const std::string_view shown = args[i].substr(0, longest_argument);
-    const bool plain = !shown.empty() && shown.find_first_of("\"\\ ") == std::string_view::npos &&
-                       quoted(shown).size() == shown.size() + 2;
+    const bool plain = !shown.empty() && shown.find_first_of("\"\\ ") == std::string_view::npos && quoted(shown).size() == shown.size() + 2;
     line += ' ';
     line += secret ? "(hidden)" : plain ? std::string(shown) : quoted(shown);
     if (!secret && shown.size() < args[i].size()) line += "...";
@@ -44,9 +43,8 @@ void note_outcome(Engine& engine, const std::string& request, const std::optiona
 void note_out_of_memory(const Session& session, const Row& row, Engine& engine) {
   engine.events.note(Kind::out_of_memory, [&] {
     return "refused '" + std::string(row.name) + "' of " + describe_client(session) +
-           " for want of memory: nothing (more) could be evicted for it under maxmemory " +
-           engine.settings.show(config::Id::maxmemory) + " and maxmemory-policy " +
-           engine.settings.show(config::Id::maxmemory_policy);
+           " for want of memory: nothing (more) could be evicted for it under maxmemory " + engine.settings.show(config::Id::maxmemory) +
+           " and maxmemory-policy " + engine.settings.show(config::Id::maxmemory_policy);
   });
 }
 

@@ -11,13 +11,13 @@
 
 #include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
-#include "pinfold/command/audit.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
 #include "pinfold/command/pattern.hpp"
+#include "pinfold/command/request_log.hpp"
 #include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
@@ -66,8 +66,7 @@ void config_get(Call& call) {
 std::string printed(std::string_view text) { return excerpt(text); }
 
 void refuse(Call& call, std::string_view name, const std::string& reason) {
-  call.reply.error("ERR CONFIG SET failed (possibly related to argument '" + printed(name) + "') - " +
-                   reason);
+  call.reply.error("ERR CONFIG SET failed (possibly related to argument '" + printed(name) + "') - " + reason);
 }
 
 // Redis goes through all names before it looks at any value, and of a wrong name and a constant setting the
@@ -80,8 +79,7 @@ void config_set(Call& call) {
   for (std::size_t i = 0; i < pairs.size(); i += 2) {
     const Setting* setting = config::find_setting(pairs[i]);
     if (setting == nullptr) {
-      return call.reply.error("ERR Unknown option or number of arguments for CONFIG SET - '" +
-                              printed(pairs[i]) + "'");
+      return call.reply.error("ERR Unknown option or number of arguments for CONFIG SET - '" + printed(pairs[i]) + "'");
     }
     const bool fits = pairs[i + 1].size() <= config::longest_value;
     if (!fits && too_long.empty()) too_long = pairs[i];
@@ -159,18 +157,37 @@ constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMul
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"config", nullptr, -2, 0, 0, {}, "server", "2.0.0", "Depends on the subcommand.",
-     "Shows and changes the server's settings.", ""},
-    {"config|get", config_get, -3, kAdministration, 0, {}, "server", "2.0.0", "O(N) for N patterns.",
-     "Shows the settings whose names match any of some glob patterns.", "parameter [parameter ...]"},
-    {"config|help", reply_help, 2, kLoading, 0, {}, "server", "5.0.0", "O(1)",
-     "Prints the subcommands.", ""},
-    {"config|resetstat", config_resetstat, 2, kAdministration | kAllShards | kLogged, 0, {}, "server", "2.0.0", "O(1)",
-     "Sets the statistics that INFO shows back to zero.", ""},
-    {"config|rewrite", config_rewrite, 2, kAdministration | kNoMulti, 0, {}, "server", "2.8.0", "O(1)",
-     "Writes the settings in force into the file that the server was started with.", ""},
-    {"config|set", config_set, -4, kAdministration | kLogged, 0, {}, "server", "2.0.0", "O(N) for N settings.",
-     "Changes settings, all of them or, if one is refused, none.", "parameter value [parameter value ...]"},
+    {.name = "config", .arity = -2,
+     .group = "server", .since = "2.0.0",
+     .complexity = "Depends on the subcommand.",
+     .summary = "Shows and changes the server's settings."},
+    {.name = "config|get", .handler = config_get, .arity = -3,
+     .flags = kAdministration,
+     .group = "server", .since = "2.0.0",
+     .complexity = "O(N) for N patterns.",
+     .summary = "Shows the settings whose names match any of some glob patterns.",
+     .syntax = "parameter [parameter ...]"},
+    {.name = "config|help", .handler = reply_help, .arity = 2,
+     .flags = kLoading,
+     .group = "server", .since = "5.0.0",
+     .complexity = "O(1)",
+     .summary = "Prints the subcommands."},
+    {.name = "config|resetstat", .handler = config_resetstat, .arity = 2,
+     .flags = kAdministration | kAllShards | kLogged,
+     .group = "server", .since = "2.0.0",
+     .complexity = "O(1)",
+     .summary = "Sets the statistics that INFO shows back to zero."},
+    {.name = "config|rewrite", .handler = config_rewrite, .arity = 2,
+     .flags = kAdministration | kNoMulti,
+     .group = "server", .since = "2.8.0",
+     .complexity = "O(1)",
+     .summary = "Writes the settings in force into the file that the server was started with."},
+    {.name = "config|set", .handler = config_set, .arity = -4,
+     .flags = kAdministration | kLogged,
+     .group = "server", .since = "2.0.0",
+     .complexity = "O(N) for N settings.",
+     .summary = "Changes settings, all of them or, if one is refused, none.",
+     .syntax = "parameter value [parameter value ...]"},
 };
 // clang-format on
 

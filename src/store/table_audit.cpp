@@ -109,9 +109,9 @@ Table::Audit Table::audit() {
   for (unsigned q = 0; q < queues.size(); ++q) {
     if (queues[q].segments != queues_[q].segments || queues[q].blob_bytes != queues_[q].blob_bytes) result.consistent = false;
   }
-  if (!audit_queues() || !index.consistent || index.entries != size_ || result.live_entries != size_ ||
-      result.with_deadline != expires_ || result.dead_bytes != dead_bytes_ ||
-      result.live_bytes + result.dead_bytes != used_bytes_ || result.block_references != blobs_ || result.ghost_bytes != ghost_bytes_) {
+  if (!audit_queues() || !index.consistent || index.entries != size_ || result.live_entries != size_ || result.with_deadline != expires_ ||
+      result.dead_bytes != dead_bytes_ || result.live_bytes + result.dead_bytes != used_bytes_ || result.block_references != blobs_ ||
+      result.ghost_bytes != ghost_bytes_) {
     result.consistent = false;
   }
   return result;

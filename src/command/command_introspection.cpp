@@ -1,6 +1,6 @@
 // COMMAND and its subcommands, and HELP: what the command table tells clients about itself.
 
-#include "pinfold/command/introspection.hpp"
+#include "pinfold/command/command_introspection.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -26,8 +26,7 @@ std::string to_upper(std::string_view text) {
   return result;
 }
 
-void reply_names(resp::Reply& reply, const std::vector<std::string_view>& names,
-                 std::string_view prefix = "") {
+void reply_names(resp::Reply& reply, const std::vector<std::string_view>& names, std::string_view prefix = "") {
   reply.set(names.size());
   for (const std::string_view name : names) reply.simple(std::string(prefix) + std::string(name));
 }
@@ -92,8 +91,8 @@ void reply_info(resp::Reply& reply, const Row& row) {
   reply.integer(range.step);
   reply_names(reply, category_names(row), "@");
   reply.set(0);  // hints for routing in a cluster: there is none
-  const auto specs = std::count_if(std::begin(row.keys), std::end(row.keys),
-                                   [](const KeySpec& spec) { return spec.kind != KeySpec::Kind::none; });
+  const auto specs =
+      std::count_if(std::begin(row.keys), std::end(row.keys), [](const KeySpec& spec) { return spec.kind != KeySpec::Kind::none; });
   reply.set(static_cast<std::size_t>(specs));
   for (int i = 0; i < specs; ++i) reply_key_spec(reply, row.keys[i]);
   const std::span<const Row* const> inner = subcommands(row);
@@ -113,8 +112,7 @@ void reply_all_info(Call& call) {
 void command(Call& call) {
   if (call.args.size() == 1) return reply_all_info(call);
   constexpr std::size_t shown = 128;
-  call.reply.error("ERR unknown subcommand '" + std::string(call.args[1].substr(0, shown)) +
-                   "'. Try COMMAND HELP.");
+  call.reply.error("ERR unknown subcommand '" + std::string(call.args[1].substr(0, shown)) + "'. Try COMMAND HELP.");
 }
 
 void command_count_reply(Call& call) { call.reply.integer(static_cast<std::int64_t>(command_count())); }
@@ -132,8 +130,7 @@ void command_info(Call& call) {
 
 bool in_category(const Row& row, std::string_view category) {
   const std::vector<std::string_view> names = category_names(row);
-  return std::any_of(names.begin(), names.end(),
-                     [&](std::string_view name) { return iequals(name, category); });
+  return std::any_of(names.begin(), names.end(), [&](std::string_view name) { return iequals(name, category); });
 }
 
 void command_list(Call& call) {
@@ -157,8 +154,7 @@ void command_list(Call& call) {
   if (pattern == nullptr) return;
   std::vector<std::string_view> found;
   for (const Row* row : commands()) {
-    const bool matches = filter == Filter::none ||
-                         (filter == Filter::category && in_category(*row, wanted)) ||
+    const bool matches = filter == Filter::none || (filter == Filter::category && in_category(*row, wanted)) ||
                          (filter == Filter::pattern && pattern->matches(row->name));
     if (matches) found.push_back(row->name);
   }
@@ -215,25 +211,51 @@ void command_getkeysandflags(Call& call) { get_keys(call, true); }
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"command", command, -1, kLoading | kNoMulti, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
-     "Describes every command.", ""},
-    {"command|count", command_count_reply, 2, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
-     "Counts the commands, without their subcommands.", ""},
-    {"command|docs", command_docs, -2, kLoading | kNoMulti, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
-     "Documents some commands, or all: purpose, complexity and arguments.", "[command-name [command-name ...]]"},
-    {"command|getkeys", command_getkeys, -3, kLoading, kConnection, {}, "server", "2.8.13", "O(N) for N arguments.",
-     "Finds the keys in a command with its arguments.", "command [arg [arg ...]]"},
-    {"command|getkeysandflags", command_getkeysandflags, -3, kLoading, kConnection, {}, "server", "7.0.0",
-     "O(N) for N arguments.",
-     "Finds the keys in a command with its arguments, and what it does with each.", "command [arg [arg ...]]"},
-    {"command|help", reply_help, 2, kLoading, kConnection, {}, "server", "5.0.0", "O(1)",
-     "Prints the subcommands.", ""},
-    {"command|info", command_info, -2, kLoading | kNoMulti, kConnection, {}, "server", "2.8.13", "O(N) for N commands.",
-     "Describes some commands, or all: arity, flags, categories and where their keys are.",
-     "[command-name [command-name ...]]"},
-    {"command|list", command_list, -2, kLoading | kNoMulti, kConnection, {}, "server", "7.0.0", "O(N) for N commands.",
-     "Lists the names of commands and subcommands.",
-     "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]"},
+    {.name = "command", .handler = command, .arity = -1,
+     .flags = kLoading | kNoMulti, .categories = kConnection,
+     .group = "server", .since = "2.8.13",
+     .complexity = "O(N) for N commands.",
+     .summary = "Describes every command."},
+    {.name = "command|count", .handler = command_count_reply, .arity = 2,
+     .flags = kLoading, .categories = kConnection,
+     .group = "server", .since = "2.8.13",
+     .complexity = "O(N) for N commands.",
+     .summary = "Counts the commands, without their subcommands."},
+    {.name = "command|docs", .handler = command_docs, .arity = -2,
+     .flags = kLoading | kNoMulti, .categories = kConnection,
+     .group = "server", .since = "7.0.0",
+     .complexity = "O(N) for N commands.",
+     .summary = "Documents some commands, or all: purpose, complexity and arguments.",
+     .syntax = "[command-name [command-name ...]]"},
+    {.name = "command|getkeys", .handler = command_getkeys, .arity = -3,
+     .flags = kLoading, .categories = kConnection,
+     .group = "server", .since = "2.8.13",
+     .complexity = "O(N) for N arguments.",
+     .summary = "Finds the keys in a command with its arguments.",
+     .syntax = "command [arg [arg ...]]"},
+    {.name = "command|getkeysandflags", .handler = command_getkeysandflags, .arity = -3,
+     .flags = kLoading, .categories = kConnection,
+     .group = "server", .since = "7.0.0",
+     .complexity = "O(N) for N arguments.",
+     .summary = "Finds the keys in a command with its arguments, and what it does with each.",
+     .syntax = "command [arg [arg ...]]"},
+    {.name = "command|help", .handler = reply_help, .arity = 2,
+     .flags = kLoading, .categories = kConnection,
+     .group = "server", .since = "5.0.0",
+     .complexity = "O(1)",
+     .summary = "Prints the subcommands."},
+    {.name = "command|info", .handler = command_info, .arity = -2,
+     .flags = kLoading | kNoMulti, .categories = kConnection,
+     .group = "server", .since = "2.8.13",
+     .complexity = "O(N) for N commands.",
+     .summary = "Describes some commands, or all: arity, flags, categories and where their keys are.",
+     .syntax = "[command-name [command-name ...]]"},
+    {.name = "command|list", .handler = command_list, .arity = -2,
+     .flags = kLoading | kNoMulti, .categories = kConnection,
+     .group = "server", .since = "7.0.0",
+     .complexity = "O(N) for N commands.",
+     .summary = "Lists the names of commands and subcommands.",
+     .syntax = "[FILTERBY <MODULE module-name | ACLCAT category | PATTERN pattern>]"},
 };
 // clang-format on
 
@@ -241,8 +263,7 @@ constexpr Row kRows[] = {
 
 std::size_t command_count() {
   const std::span<const Row* const> all = commands();
-  return static_cast<std::size_t>(
-      std::count_if(all.begin(), all.end(), [](const Row* row) { return !is_subcommand(*row); }));
+  return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](const Row* row) { return !is_subcommand(*row); }));
 }
 
 void reply_help(Call& call) {

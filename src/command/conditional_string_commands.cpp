@@ -18,7 +18,7 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/prepared_write.hpp"
-#include "pinfold/command/strings.hpp"
+#include "pinfold/command/string_commands.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/command/value_condition.hpp"
 
@@ -235,8 +235,7 @@ struct PairOptions {
 bool admitted(Call& call, const PairOptions& options) {
   if (!options.nx && !options.xx) return true;
   store::Database db = call.db();
-  return std::all_of(call.keys.begin(), call.keys.end(),
-                     [&](const store::Key& key) { return db.peek(key).has_value() == options.xx; });
+  return std::all_of(call.keys.begin(), call.keys.end(), [&](const store::Key& key) { return db.peek(key).has_value() == options.xx; });
 }
 
 bool put_pairs(Call& call, const store::PutOptions& how) {
@@ -271,19 +270,35 @@ void msetex(Call& call) {
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"delex", delex, -2, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "8.4.0",
-     "O(1); with a value or a digest to compare, O(N) for N bytes of the value.",
-     "Removes a key if its value, or the digest of it, is or is not the one given.",
-     "key [IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest]"},
-    {"delifeq", delifeq, 3, kWrite | kFast, kString, {KeySpec::one(KeyUse::take)}, "string", "9.0.0", "O(N) for N bytes of the value.",
-     "Removes a key if it has the value given. From Valkey.", "key value"},
-    {"digest", digest_command, 2, kReadOnly | kBeyondNamed | kFast, kString, {KeySpec::one(KeyUse::read)}, "string", "8.4.0",
-     "O(N) for N bytes of the value.", "Answers the XXH3 hash of a value, in hexadecimal.", "key"},
-    {"msetex", msetex, -4, kWrite | kDenyOom | kMovableKeys, kString, {KeySpec::counted(KeyUse::write, 1, 2)},
-     "string", "8.4.0", "O(N) for N keys.",
-     "Sets several keys at one moment, on a condition and with one deadline for all if so asked.",
-     "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
-     "PXAT unix-time-milliseconds | KEEPTTL]"},
+    {.name = "delex", .handler = delex, .arity = -2,
+     .flags = kWrite | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::take)},
+     .group = "string", .since = "8.4.0",
+     .complexity = "O(1); with a value or a digest to compare, O(N) for N bytes of the value.",
+     .summary = "Removes a key if its value, or the digest of it, is or is not the one given.",
+     .syntax = "key [IFEQ match-value | IFNE match-value | IFDEQ match-digest | IFDNE match-digest]"},
+    {.name = "delifeq", .handler = delifeq, .arity = 3,
+     .flags = kWrite | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::take)},
+     .group = "string", .since = "9.0.0",
+     .complexity = "O(N) for N bytes of the value.",
+     .summary = "Removes a key if it has the value given. From Valkey.",
+     .syntax = "key value"},
+    {.name = "digest", .handler = digest_command, .arity = 2,
+     .flags = kReadOnly | kBeyondNamed | kFast, .categories = kString,
+     .keys = {KeySpec::one(KeyUse::read)},
+     .group = "string", .since = "8.4.0",
+     .complexity = "O(N) for N bytes of the value.",
+     .summary = "Answers the XXH3 hash of a value, in hexadecimal.",
+     .syntax = "key"},
+    {.name = "msetex", .handler = msetex, .arity = -4,
+     .flags = kWrite | kDenyOom | kMovableKeys, .categories = kString,
+     .keys = {KeySpec::counted(KeyUse::write, 1, 2)},
+     .group = "string", .since = "8.4.0",
+     .complexity = "O(N) for N keys.",
+     .summary = "Sets several keys at one moment, on a condition and with one deadline for all if so asked.",
+     .syntax = "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT "
+               "unix-time-milliseconds | KEEPTTL]"},
 };
 // clang-format on
 

@@ -7,13 +7,13 @@
 #include <string_view>
 
 #include "pinfold/command/attributes.hpp"
-#include "pinfold/command/audit.hpp"
 #include "pinfold/command/client_list.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
+#include "pinfold/command/request_log.hpp"
 
 namespace pinfold::command {
 
@@ -131,8 +131,7 @@ struct KillFilter {
 };
 
 // A number above zero, or nothing after an error: `not_integer` or `not_positive`.
-std::optional<std::int64_t> take_positive(Call& call, Cursor& options, std::string_view not_integer,
-                                          std::string_view not_positive) {
+std::optional<std::int64_t> take_positive(Call& call, Cursor& options, std::string_view not_integer, std::string_view not_positive) {
   const std::optional<std::int64_t> number = options.take_integer();
   if (number && *number > 0) return number;
   call.reply.error(number ? not_positive : not_integer);
@@ -152,8 +151,7 @@ bool parse_kill_option(Call& call, Cursor& options, KillFilter& filter) {
     return filter.type.has_value();
   }
   if (options.take_with_value("MAXAGE")) {
-    const auto age = take_positive(call, options, "ERR maxage is not an integer or out of range",
-                                   "ERR maxage should be greater than 0");
+    const auto age = take_positive(call, options, "ERR maxage is not an integer or out of range", "ERR maxage should be greater than 0");
     filter.min_age = age.value_or(0);
     return age.has_value();
   }
@@ -227,8 +225,7 @@ void client_pause(Call& call) {
   const std::string_view timeout = options.take();
   PauseMode mode = PauseMode::all;
   if (options.left() > 1) {
-    return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" +
-                            excerpt(call.args[1]) + "'. Try CLIENT HELP.");
+    return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" + excerpt(call.args[1]) + "'. Try CLIENT HELP.");
   }
   if (options.take("WRITE")) mode = PauseMode::writes;
   if (!options.done() && !options.take("ALL")) {
@@ -254,46 +251,96 @@ constexpr std::uint32_t kOthers = kSelf | kAdmin;
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"client", nullptr, -2, 0, 0, {}, "connection", "2.4.0", "Depends on the subcommand.",
-     "Looks at and manages connections.", ""},
-    {"client|getname", client_getname, 2, kSelf, kConnection, {}, "connection", "2.6.9", "O(1)",
-     "Tells the name of the connection, if it was given one.", ""},
-    {"client|getredir", client_getredir, 2, kSelf, kConnection, {}, "connection", "6.0.0", "O(1)",
-     "Tells where invalidations are redirected to: always -1, as nothing is tracked.", ""},
-    {"client|help", reply_help, 2, kLoading, kConnection, {}, "connection", "5.0.0", "O(1)",
-     "Prints the subcommands.", ""},
-    {"client|id", client_id, 2, kSelf, kConnection, {}, "connection", "5.0.0", "O(1)",
-     "Tells the number of the connection; no two connections ever have the same.", ""},
-    {"client|info", client_info, 2, kSelf, kConnection, {}, "connection", "6.2.0", "O(1)",
-     "Describes the connection, as one line of CLIENT LIST.", ""},
-    {"client|kill", client_kill, -3, kOthers | kNoMulti, kConnection, {}, "connection", "2.4.0", "O(N) for N connections.",
-     "Closes connections, by address or by what they have in common.",
-     "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
-     "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> "
-     "[<[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | "
-     "[ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> ...]>"},
-    {"client|list", client_list, -2, kOthers | kNoMulti, kConnection, {}, "connection", "2.4.0",
-     "O(N) for N connections; other clients are served meanwhile.",
-     "Describes connections, one line each.",
-     "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]"},
-    {"client|no-evict", client_no_evict, 3, kOthers, kConnection, {}, "connection", "7.0.0", "O(1)",
-     "Protects the connection from being closed for memory.", "<ON | OFF>"},
-    {"client|no-touch", client_no_touch, 3, kSelf, kConnection, {}, "connection", "7.2.0", "O(1)",
-     "Lets the connection read without making keys count as used.", "<ON | OFF>"},
-    {"client|pause", client_pause, -3, kOthers | kLogged, kConnection, {}, "connection", "2.9.50", "O(1)",
-     "Lets commands wait for some time: all of them, or only those that write.", "timeout [WRITE | ALL]"},
-    {"client|reply", client_reply, 3, kSelf, kConnection, {}, "connection", "3.2.0", "O(1)",
-     "Turns the replies to the connection on or off, or skips the next one.", "<ON | OFF | SKIP>"},
-    {"client|setinfo", client_setinfo, 4, kSelf, kConnection, {}, "connection", "7.2.0", "O(1)",
-     "Says which client library, of which version, is on the connection.",
-     "<LIB-NAME libname | LIB-VER libver>"},
-    {"client|setname", client_setname, 3, kSelf, kConnection, {}, "connection", "2.6.9", "O(1)",
-     "Gives the connection a name that others see in lists and logs.", "connection-name"},
-    {"client|unblock", client_unblock, -3, kOthers, kConnection, {}, "connection", "5.0.0", "O(log N) for N connections.",
-     "Ends the wait of a connection for a key that somebody else is loading.", "client-id [TIMEOUT | ERROR]"},
-    {"client|unpause", client_unpause, 2, kOthers | kSkipPause | kLogged, kConnection, {}, "connection", "6.2.0",
-     "O(N) for N paused connections.",
-     "Ends a CLIENT PAUSE. Runs although clients are paused.", ""},
+    {.name = "client", .arity = -2,
+     .group = "connection", .since = "2.4.0",
+     .complexity = "Depends on the subcommand.",
+     .summary = "Looks at and manages connections."},
+    {.name = "client|getname", .handler = client_getname, .arity = 2,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "2.6.9",
+     .complexity = "O(1)",
+     .summary = "Tells the name of the connection, if it was given one."},
+    {.name = "client|getredir", .handler = client_getredir, .arity = 2,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "6.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells where invalidations are redirected to: always -1, as nothing is tracked."},
+    {.name = "client|help", .handler = reply_help, .arity = 2,
+     .flags = kLoading, .categories = kConnection,
+     .group = "connection", .since = "5.0.0",
+     .complexity = "O(1)",
+     .summary = "Prints the subcommands."},
+    {.name = "client|id", .handler = client_id, .arity = 2,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "5.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells the number of the connection; no two connections ever have the same."},
+    {.name = "client|info", .handler = client_info, .arity = 2,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "6.2.0",
+     .complexity = "O(1)",
+     .summary = "Describes the connection, as one line of CLIENT LIST."},
+    {.name = "client|kill", .handler = client_kill, .arity = -3,
+     .flags = kOthers | kNoMulti, .categories = kConnection,
+     .group = "connection", .since = "2.4.0",
+     .complexity = "O(N) for N connections.",
+     .summary = "Closes connections, by address or by what they have in common.",
+     .syntax = "<ip:port | <[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | PUBSUB>] | [USER username] | [ADDR ip:port] | "
+               "[LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> [<[ID client-id] | [TYPE <NORMAL | MASTER | SLAVE | REPLICA | "
+               "PUBSUB>] | [USER username] | [ADDR ip:port] | [LADDR ip:port] | [SKIPME <YES | NO>] | [MAXAGE maxage]> ...]>"},
+    {.name = "client|list", .handler = client_list, .arity = -2,
+     .flags = kOthers | kNoMulti, .categories = kConnection,
+     .group = "connection", .since = "2.4.0",
+     .complexity = "O(N) for N connections; other clients are served meanwhile.",
+     .summary = "Describes connections, one line each.",
+     .syntax = "[TYPE <NORMAL | MASTER | REPLICA | PUBSUB>] [ID client-id [client-id ...]]"},
+    {.name = "client|no-evict", .handler = client_no_evict, .arity = 3,
+     .flags = kOthers, .categories = kConnection,
+     .group = "connection", .since = "7.0.0",
+     .complexity = "O(1)",
+     .summary = "Protects the connection from being closed for memory.",
+     .syntax = "<ON | OFF>"},
+    {.name = "client|no-touch", .handler = client_no_touch, .arity = 3,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "7.2.0",
+     .complexity = "O(1)",
+     .summary = "Lets the connection read without making keys count as used.",
+     .syntax = "<ON | OFF>"},
+    {.name = "client|pause", .handler = client_pause, .arity = -3,
+     .flags = kOthers | kLogged, .categories = kConnection,
+     .group = "connection", .since = "2.9.50",
+     .complexity = "O(1)",
+     .summary = "Lets commands wait for some time: all of them, or only those that write.",
+     .syntax = "timeout [WRITE | ALL]"},
+    {.name = "client|reply", .handler = client_reply, .arity = 3,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "3.2.0",
+     .complexity = "O(1)",
+     .summary = "Turns the replies to the connection on or off, or skips the next one.",
+     .syntax = "<ON | OFF | SKIP>"},
+    {.name = "client|setinfo", .handler = client_setinfo, .arity = 4,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "7.2.0",
+     .complexity = "O(1)",
+     .summary = "Says which client library, of which version, is on the connection.",
+     .syntax = "<LIB-NAME libname | LIB-VER libver>"},
+    {.name = "client|setname", .handler = client_setname, .arity = 3,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "2.6.9",
+     .complexity = "O(1)",
+     .summary = "Gives the connection a name that others see in lists and logs.",
+     .syntax = "connection-name"},
+    {.name = "client|unblock", .handler = client_unblock, .arity = -3,
+     .flags = kOthers, .categories = kConnection,
+     .group = "connection", .since = "5.0.0",
+     .complexity = "O(log N) for N connections.",
+     .summary = "Ends the wait of a connection for a key that somebody else is loading.",
+     .syntax = "client-id [TIMEOUT | ERROR]"},
+    {.name = "client|unpause", .handler = client_unpause, .arity = 2,
+     .flags = kOthers | kSkipPause | kLogged, .categories = kConnection,
+     .group = "connection", .since = "6.2.0",
+     .complexity = "O(N) for N paused connections.",
+     .summary = "Ends a CLIENT PAUSE. Runs although clients are paused."},
 };
 // clang-format on
 

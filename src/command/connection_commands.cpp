@@ -108,8 +108,9 @@ bool authenticate(Call& call, std::string_view user, std::string_view password) 
 void auth(Call& call) {
   if (call.args.size() > 3) return call.syntax_error();
   if (call.args.size() == 2 && call.engine.settings.text(config::Id::requirepass).empty()) {
-    return call.reply.error("ERR AUTH <password> called without any password configured for the default user. "
-                            "Are you sure your configuration is correct?");
+    return call.reply.error(
+        "ERR AUTH <password> called without any password configured for the default user. "
+        "Are you sure your configuration is correct?");
   }
   const bool named = call.args.size() == 3;
   if (authenticate(call, named ? call.args[1] : "default", call.args.back())) call.reply.ok();
@@ -184,9 +185,10 @@ void hello(Call& call) {
   if (!options) return;
   if (options->login && !authenticate(call, options->user, options->password)) return;
   if (!call.session.authenticated && !call.engine.settings.text(config::Id::requirepass).empty()) {
-    return call.reply.error("NOAUTH HELLO must be called with the client already authenticated, otherwise the "
-                            "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
-                            "select the RESP protocol version at the same time");
+    return call.reply.error(
+        "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+        "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
+        "select the RESP protocol version at the same time");
   }
   if (options->name) set_client_name(call.session, *options->name);
   if (options->protocol) set_protocol(call, *options->protocol);
@@ -213,25 +215,52 @@ constexpr std::uint32_t kHandshake = kNoScript | kLoading | kFast | kNoAuth | kA
 
 // clang-format off
 constexpr Row kRows[] = {
-    {"auth", auth, -2, kHandshake, kConnection, {}, "connection", "1.0.0", "O(N) for a password of N bytes.",
-     "Logs the connection in.", "[username] password"},
-    {"echo", echo, 2, kLoading | kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
-     "Answers with its argument.", "message"},
-    {"hello", hello, -1, kHandshake, kConnection, {}, "connection", "6.0.0", "O(1)",
-     "Greets the server: chooses the protocol, logs in and names the connection in one step.",
-     "[protover [AUTH username password] [SETNAME clientname]]"},
-    {"ping", ping, -1, kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
-     "Answers PONG or its argument, to show that the server is there.", "[message]"},
-    {"quit", quit, -1, kHandshake | kImmediate, kConnection, {}, "connection", "1.0.0", "O(1)",
-     "Closes the connection after the replies still under way.", ""},
-    {"reset", reset, 1, kHandshake | kImmediate, kConnection, {}, "connection", "6.2.0",
-     "O(N) for N queued commands and watched keys.",
-     "Puts the connection back into the state of a new one.", ""},
-    {"select", select, 2, kLoading | kFast, kConnection, {}, "connection", "1.0.0", "O(1)",
-     "Chooses the database that the connection's next commands work on.", "index"},
-    {"swapdb", swapdb, 3, kWrite | kFast | kAllShards | kBeyondNamed | kLogged, kKeyspace | kDangerous, {}, "server", "4.0.0",
-     "O(1)",
-     "Exchanges the contents of two databases, for all clients at once.", "index1 index2"},
+    {.name = "auth", .handler = auth, .arity = -2,
+     .flags = kHandshake, .categories = kConnection,
+     .group = "connection", .since = "1.0.0",
+     .complexity = "O(N) for a password of N bytes.",
+     .summary = "Logs the connection in.",
+     .syntax = "[username] password"},
+    {.name = "echo", .handler = echo, .arity = 2,
+     .flags = kLoading | kFast, .categories = kConnection,
+     .group = "connection", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Answers with its argument.",
+     .syntax = "message"},
+    {.name = "hello", .handler = hello, .arity = -1,
+     .flags = kHandshake, .categories = kConnection,
+     .group = "connection", .since = "6.0.0",
+     .complexity = "O(1)",
+     .summary = "Greets the server: chooses the protocol, logs in and names the connection in one step.",
+     .syntax = "[protover [AUTH username password] [SETNAME clientname]]"},
+    {.name = "ping", .handler = ping, .arity = -1,
+     .flags = kFast, .categories = kConnection,
+     .group = "connection", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Answers PONG or its argument, to show that the server is there.",
+     .syntax = "[message]"},
+    {.name = "quit", .handler = quit, .arity = -1,
+     .flags = kHandshake | kImmediate, .categories = kConnection,
+     .group = "connection", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Closes the connection after the replies still under way."},
+    {.name = "reset", .handler = reset, .arity = 1,
+     .flags = kHandshake | kImmediate, .categories = kConnection,
+     .group = "connection", .since = "6.2.0",
+     .complexity = "O(N) for N queued commands and watched keys.",
+     .summary = "Puts the connection back into the state of a new one."},
+    {.name = "select", .handler = select, .arity = 2,
+     .flags = kLoading | kFast, .categories = kConnection,
+     .group = "connection", .since = "1.0.0",
+     .complexity = "O(1)",
+     .summary = "Chooses the database that the connection's next commands work on.",
+     .syntax = "index"},
+    {.name = "swapdb", .handler = swapdb, .arity = 3,
+     .flags = kWrite | kFast | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous,
+     .group = "server", .since = "4.0.0",
+     .complexity = "O(1)",
+     .summary = "Exchanges the contents of two databases, for all clients at once.",
+     .syntax = "index1 index2"},
 };
 // clang-format on
 
