@@ -31,7 +31,7 @@ std::size_t Table::erase_behind(Entry e) {
 
 // False if there is more to do than a lock may be held for.
 bool Table::erase_segment(std::uint32_t id, Budget& budget) {
-  const Segment& segment = segments_[id];
+  const Segment& segment = log_.segment(id);
   if (std::exchange(erasing_.sequence, segment.sequence) != segment.sequence) erasing_.offset = 0;
   while (erasing_.offset < segment.used) {
     if (budget.spent()) return false;
@@ -53,11 +53,11 @@ bool Table::erase_segment(std::uint32_t id, Budget& budget) {
 }
 
 bool Table::erase_some(std::uint64_t pass, Budget& budget) {
-  if (erasing_.pass != pass) erasing_ = {.pass = pass, .end = static_cast<std::uint32_t>(segments_.size())};
+  if (erasing_.pass != pass) erasing_ = {.pass = pass, .end = log_.end()};
   for (; erasing_.at < erasing_.end; ++erasing_.at) {
     if (budget.spent()) return true;
     budget.spend(1);
-    if (segments_[erasing_.at].base != nullptr && !erase_segment(erasing_.at, budget)) return true;
+    if (log_.segment(erasing_.at).base != nullptr && !erase_segment(erasing_.at, budget)) return true;
   }
   return false;
 }

@@ -9,20 +9,12 @@
 
 namespace pinfold::store {
 
-bool Table::written_before(Ref ref, const LogPosition& position) const {
-  const std::uint32_t id = ref >> offset_bits;
-  const Segment& segment = segments_[id];
-  if (segment.sequence > position.sequence) return false;
-  const auto queue = static_cast<unsigned>(segment.queue);
-  return position.segment[queue] != id || (ref & offset_mask) * word < position.used[queue];
-}
-
 // The purge that is for the entry; null if there is none.
 Purge* Table::purge_of(Ref ref, std::size_t& looked_at) const {
   const Entry e = entry(ref);
   const std::size_t before = looked_at;
   Purge* const found = purges_->match(
-      e.key(), e.extra(), [&](const LogPosition& position) { return written_before(ref, position); }, looked_at);
+      e.key(), e.extra(), [&](const LogPosition& position) { return log_.written_before(ref, position); }, looked_at);
   work::bytes(looked_at - before);
   return found;
 }
@@ -69,20 +61,15 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   let_go(ref);
   work::bytes(e.extent());
   e.wipe();
-  mark_dead(ref);
+  log_.mark_dead(ref);
 }
 
 void Table::purge(const std::shared_ptr<Purge>& purge, const TagMarks& tags) {
   if (size_ == 0) return;
   if (purges_ == nullptr) purges_ = std::make_unique<Purges>(tags);
-  LogPosition position{.sequence = sequence_, .segment = {}, .used = {}};
-  for (unsigned q = 0; q < queues_.size(); ++q) {
-    position.segment[q] = queues_[q].newest;
-    position.used[q] = queues_[q].newest != no_segment ? segments_[queues_[q].newest].used : 0;
-  }
   purge->unswept.fetch_add(1, std::memory_order_relaxed);
   try {
-    purges_->add(purge, position);
+    purges_->add(purge, log_.position());
   } catch (...) {
     Purge::swept(purge);
     throw;
@@ -116,17 +103,17 @@ bool Table::sweep_entry(Ref ref, Budget& budget) {
 
 // Sweeps the entries of one segment from `at` on. False if the budget ended before; `at` is then where to go on.
 bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
-  const std::uint64_t sequence = segments_[id].sequence;
-  const std::uint32_t used = segments_[id].used;  // what is added from now on is not meant
+  const std::uint64_t sequence = log_.segment(id).sequence;
+  const std::uint32_t used = log_.segment(id).used;  // what is added from now on is not meant
   while (at < used) {
-    const Entry e(segments_[id].base + at);
-    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+    const Entry e(log_.segment(id).base + at);
+    const Ref ref = Log::ref(id, at);
     const std::size_t extent = e.extent();
     if (budget.spent() || (!e.dead() && !budget.allows(cost_to_sweep(ref)))) return false;
     budget.spend(1);
     if (!e.dead() && !sweep_entry(ref, budget)) budget.take(0, extent);
-    at += static_cast<std::uint32_t>(extent);             // only now: for want of memory it may have to be done once more
-    if (segments_[id].sequence != sequence) return true;  // that was its last entry
+    at += static_cast<std::uint32_t>(extent);                // only now: for want of memory it may have to be done once more
+    if (log_.segment(id).sequence != sequence) return true;  // that was its last entry
   }
   return true;
 }
@@ -134,13 +121,13 @@ bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
 bool Table::purge_some(Budget& budget) {
   if (purges_ == nullptr) return false;
   if (!purges_->in_round()) purges_->begin_round();
-  for (; purges_->sweep_at < segments_.size(); ++purges_->sweep_at, purges_->sweep_offset = 0) {
+  for (; purges_->sweep_at < log_.end(); ++purges_->sweep_at, purges_->sweep_offset = 0) {
     if (budget.spent()) return true;
     budget.spend(1);
     const std::uint32_t id = purges_->sweep_at;
     std::uint32_t& at = purges_->sweep_offset;
-    if (segments_[id].sequence != std::exchange(purges_->sweep_sequence, segments_[id].sequence)) at = 0;
-    const bool meant = segments_[id].base != nullptr && segments_[id].sequence <= purges_->newest();
+    if (log_.segment(id).sequence != std::exchange(purges_->sweep_sequence, log_.segment(id).sequence)) at = 0;
+    const bool meant = log_.segment(id).base != nullptr && log_.segment(id).sequence <= purges_->newest();
     if (meant && !sweep_segment(id, at, budget)) return true;
   }
   const bool more = purges_->end_round();

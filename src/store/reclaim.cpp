@@ -36,31 +36,15 @@ struct Table::Batch {
   std::uint32_t end = 0;  // behind the last entry that was looked at
 };
 
-// Starts to empty a segment. What is moved out of the one that is being written must not come to lie there again: its rest is
-// filled up with dead entries.
+// Starts to empty a segment. What is moved out of the one that is being written must not come to lie there again.
 void Table::begin(Emptying& place, std::uint32_t id) {
-  place = {};
-  place.id = id;
-  place.sequence = segments_[id].sequence;
-  Segment& segment = segments_[id];
-  if (queue_of(segment).newest != id || segment.used == 0) return;
-  constexpr std::uint32_t longest = 0x3fff * word;
-  for (std::uint32_t rest = 0; (rest = segment_size - segment.used) >= entry_header;) {
-    // The last one must not be too short for a header.
-    const std::uint32_t extent = rest > longest ? std::min<std::uint32_t>(longest, rest - entry_header) & ~1U : rest & ~1U;
-    Entry filler(segment.base + segment.used);
-    filler.write({}, extent);
-    filler.mark_dead();
-    segment.used += extent;
-    segment.dead += extent;
-    used_bytes_ += extent;
-    dead_bytes_ += extent;
-  }
+  place = {log_.place_in(id)};
+  if (log_.is_newest(id) && log_.segment(id).used > 0) log_.seal(id);
 }
 
 // The next entries of a segment that is being emptied.
-void Table::collect(const Place& place, Batch& batch, Budget& budget) const {
-  const Segment& segment = segments_[place.id];
+void Table::collect(const Log::Place& place, Batch& batch, Budget& budget) const {
+  const Segment& segment = log_.segment(place.id);
   const std::size_t most = std::min<std::size_t>(Batch::most, budget.entries_left());
   std::uint32_t at = place.offset;
   std::uint64_t hashed = 0;
@@ -69,7 +53,7 @@ void Table::collect(const Place& place, Batch& batch, Budget& budget) const {
   for (; visited < most && at < segment.used; ++visited) {
     const Entry e(segment.base + at);
     if (!e.dead()) {
-      const Ref ref = place.id << offset_bits | at / static_cast<std::uint32_t>(word);
+      const Ref ref = Log::ref(place.id, at);
       batch.live[batch.count++] = {ref, hash_of(ref)};
       if (!e.keeps_hash()) hashed += e.key().size();
     }
@@ -100,31 +84,30 @@ void set_cutoff(UnixMs& cutoff, std::span<const Live> live, EntryAt&& entry_at) 
 // Else the budget is spent, or `wanted` bytes have come back. `cutoff`, if there is one, is that of the entries before, and is set for
 // those that come next.
 template <class Keep>
-bool Table::empty_some(Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep) {
+bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep) {
   constexpr std::size_t ahead = 8;
-  const Queue which{segments_[place.id].queue};
+  const Queue which{log_.segment(place.id).queue};
   const std::uint64_t before = occupied();
   Batch batch;
-  while (valid(place) && place.offset < segments_[place.id].used) {
+  while (log_.valid(place) && place.offset < log_.segment(place.id).used) {
     if (budget.spent()) return false;
     collect(place, batch, budget);
     const std::span<const Resident> live = std::span(batch.live).first(batch.count);
     if (cutoff != nullptr) set_cutoff(*cutoff, live, [this](Ref ref) { return entry(ref); });
-    for (std::size_t i = 0; i < live.size() && valid(place); ++i) {
+    for (std::size_t i = 0; i < live.size() && log_.valid(place); ++i) {
       if (budget.bytes_spent() || (wanted != no_bound && before - std::min(before, occupied()) >= wanted)) return false;
       if (purges_ != nullptr && !budget.allows(cost_to_sweep(live[i].ref))) return false;
       if (i + ahead < live.size()) {
         index_.prefetch(live[i + ahead].hash);
         policy_.prefetch_evicted(which, live[i + ahead].hash);
       }
-      place.offset = static_cast<std::uint32_t>((live[i].ref & offset_mask) * word + entry(live[i].ref).extent());
+      place.offset = Log::offset_of(live[i].ref) + static_cast<std::uint32_t>(entry(live[i].ref).extent());
       empty_entry(live[i], keeping, budget, keep);
     }
     place.offset = batch.end;
   }
   // The last of its queue was begun anew when it became empty.
-  Segment& segment = segments_[place.id];
-  if (segment.base != nullptr && segment.used == 0 && segment.queue == static_cast<std::uint8_t>(which)) free_segment(place.id);
+  log_.free_if_empty(place.id, which);
   return true;
 }
 
@@ -142,7 +125,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   unsigned frequency = e.frequency();
   const std::optional<Queue> to = keep(e, hash, frequency);
   const std::size_t extent = e.extent();
-  const Ref moved = to ? append(*to, extent) : 0;
+  const Ref moved = to ? log_.append(*to, extent) : 0;
   if (moved == 0) {  // it is to go, or the system has no memory for a place
     ++keeping.evicted;
     return drop(ref, hash, keeping);
@@ -153,11 +136,11 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   std::memcpy(fresh.data(), e.data(), extent);
   budget.spend(0, extent);
   fresh.set_frequency(frequency);
-  note_deadline(segment_of(moved), fresh.gone_at());
-  account_blobs(segment_of(ref), e, -1);
-  account_blobs(segment_of(moved), fresh, 1);
+  Log::note_deadline(log_.segment_of(moved), fresh.gone_at());
+  account_blobs(log_.segment_of(ref), e, -1);
+  account_blobs(log_.segment_of(moved), fresh, 1);
   *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
-  mark_dead(ref);
+  log_.mark_dead(ref);
 }
 
 Reclaimed Table::note_emptied(Emptying& place, std::uint64_t before, bool done) {
@@ -168,17 +151,11 @@ Reclaimed Table::note_emptied(Emptying& place, std::uint64_t before, bool done) 
   return gave ? Reclaimed::something : Reclaimed::nothing;
 }
 
-std::uint64_t Table::occupied() const {
-  std::uint64_t bytes = 0;
-  for (const QueueState& queue : queues_) bytes += queue.bytes();
-  return bytes;
-}
-
 bool Table::evictable(std::uint32_t id) const {
-  const Segment& segment = segments_[id];
+  const Segment& segment = log_.segment(id);
   if (segment.base == nullptr || segment.used == 0 || !policy_.reads(static_cast<Queue>(segment.queue))) return false;
   // What is written next must not lie before what is there: the newest segment goes last.
-  const QueueState& queue = queues_[segment.queue];
+  const Log::Queue& queue = log_.queue_of(segment);
   return queue.newest != id || queue.oldest == id;
 }
 
@@ -186,15 +163,15 @@ bool Table::evictable(std::uint32_t id) const {
 // none is near, the oldest of a queue.
 std::uint32_t Table::random_segment(std::optional<Queue> only) const {
   constexpr std::size_t most_looked_at = 256;
-  const std::size_t ids = segments_.size() - 1;
+  const std::size_t ids = log_.end() - 1;
   const std::uint64_t start = ids == 0 ? 0 : random_below(ids);
-  const auto meant = [&](std::uint32_t id) { return evictable(id) && (!only || static_cast<Queue>(segments_[id].queue) == *only); };
+  const auto meant = [&](std::uint32_t id) { return evictable(id) && (!only || static_cast<Queue>(log_.segment(id).queue) == *only); };
   for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
     const auto id = static_cast<std::uint32_t>((start + i) % ids + 1);
     work::nodes();
     if (meant(id)) return id;
   }
-  for (const QueueState& queue : queues_) {
+  for (const Log::Queue& queue : log_.queues()) {
     if (queue.oldest != no_segment && meant(queue.oldest)) return queue.oldest;
   }
   return no_segment;
@@ -203,7 +180,7 @@ std::uint32_t Table::random_segment(std::optional<Queue> only) const {
 // The segment with the nearest deadline, of all or of a sample of a large table.
 std::uint32_t Table::soonest_segment() const {
   constexpr std::size_t most_looked_at = 256;
-  const std::size_t ids = segments_.size() - 1;
+  const std::size_t ids = log_.end() - 1;
   std::uint32_t best = no_segment;
   for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
     const auto id = static_cast<std::uint32_t>(ids <= most_looked_at ? i + 1 : random_below(ids) + 1);
@@ -216,7 +193,7 @@ std::uint32_t Table::soonest_segment() const {
 void Table::fit_policy() {
   follow_policy();
   policy_.set_decay(settings_.decay_minutes.load(std::memory_order_relaxed));
-  policy_.fit(size_ - negatives_.keys, occupied() - queues_[static_cast<unsigned>(Queue::negative)].bytes());
+  policy_.fit(size_ - negatives_.keys, occupied() - log_.queue(Queue::negative).bytes());
   account_ghosts();
 }
 
@@ -265,8 +242,8 @@ bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying
     case eviction::Pick::none:
       return false;
     case eviction::Pick::oldest:
-      id = queues_[static_cast<unsigned>(victim.queue)].oldest;
-      if (!further || valid(evicting_[static_cast<unsigned>(victim.queue)])) break;
+      id = log_.queue(victim.queue).oldest;
+      if (!further || log_.valid(evicting_[static_cast<unsigned>(victim.queue)])) break;
       if (const std::uint32_t other = random_segment(Queue::small); other != no_segment) id = other;
       break;
     case eviction::Pick::random:
@@ -278,8 +255,8 @@ bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying
   }
   if (further) pressure = 0;
   if (id == no_segment) return false;
-  place = &evicting_[segments_[id].queue];
-  if (!valid(*place)) begin(*place, id);
+  place = &evicting_[log_.segment(id).queue];
+  if (!log_.valid(*place)) begin(*place, id);
   return true;
 }
 
@@ -288,11 +265,12 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
   policy_.provide_a_little();
   account_ghosts();
   const bool negatives_first = settings_.negatives_first(memory_.used_by_negatives());
+  const auto& queues = log_.queues();
   const eviction::Victim victim =
-      policy_.victim({queues_[0].bytes(), queues_[1].bytes(), queues_[2].bytes(), queues_[3].bytes()}, negatives_first);
+      policy_.victim({queues[0].bytes(), queues[1].bytes(), queues[2].bytes(), queues[3].bytes()}, negatives_first);
   Emptying* place = nullptr;
   if (size_ == 0 || !choose_segment(victim, pressure, place)) return Reclaimed::impossible;
-  const Segment& segment = segments_[place->id];
+  const Segment& segment = log_.segment(place->id);
   const Order order = eviction_order();
   eviction::Reading reading{.from = static_cast<Queue>(segment.queue), .pressure = order.some_first && patient ? 0 : pressure};
   const std::uint32_t seconds = monotonic_seconds();
@@ -325,21 +303,19 @@ bool Table::expire_some(const Housekeeping& keeping, Budget& budget) {
   constexpr UnixMs patience_ms = 500;
   if (expires_ == 0) return false;
   while (!budget.spent()) {
-    if (valid(expiring_)) {
+    if (log_.valid(expiring_)) {
       expire_segment(keeping, budget);
       continue;
     }
-    if (sweep_at_ >= segments_.size()) {
+    if (sweep_at_ >= log_.end()) {
       sweep_at_ = 1;
       return false;
     }
     const std::uint32_t id = sweep_at_++;
-    Segment& segment = segments_[id];
+    Segment& segment = log_.segment(id);
     budget.spend(1);
     if (segment.base == nullptr || segment.earliest > keeping.now - patience_ms) continue;
-    expiring_ = {};
-    expiring_.id = id;
-    expiring_.sequence = segment.sequence;
+    expiring_ = {log_.place_in(id)};
     expiring_.before = segment.earliest;
     segment.earliest = no_deadline;  // takes what is written from now on
   }
@@ -349,10 +325,10 @@ bool Table::expire_some(const Housekeeping& keeping, Budget& budget) {
 // Goes on in the segment that is looked through for what has expired.
 void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
   const std::uint32_t id = expiring_.id;
-  while (expiring_.offset < segments_[id].used) {
+  while (expiring_.offset < log_.segment(id).used) {
     if (budget.spent()) return;
-    const Entry e(segments_[id].base + expiring_.offset);
-    const Ref ref = id << offset_bits | expiring_.offset / static_cast<std::uint32_t>(word);
+    const Entry e(log_.segment(id).base + expiring_.offset);
+    const Ref ref = Log::ref(id, expiring_.offset);
     expiring_.offset += static_cast<std::uint32_t>(e.extent());
     budget.spend(1);
     if (e.dead()) continue;
@@ -363,9 +339,9 @@ void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
     ++keeping.expired;
     if (!e.keeps_hash()) budget.take(0, e.key().size());
     drop(ref, hash_of(ref), keeping);
-    if (!valid(expiring_)) return;  // that was its last live entry
+    if (!log_.valid(expiring_)) return;  // that was its last live entry
   }
-  segments_[id].earliest = std::min(segments_[id].earliest, expiring_.earliest);
+  log_.segment(id).earliest = std::min(log_.segment(id).earliest, expiring_.earliest);
   expiring_ = {};
 }
 
@@ -375,15 +351,15 @@ std::uint32_t Table::emptiest_segment() {
   std::uint32_t best = no_segment;
   double best_share = 0.25;  // less is not worth the copying
   const auto look = [&](std::uint32_t id) {
-    const Segment& segment = segments_[id];
-    if (segment.base == nullptr || segment.used == 0 || queue_of(segment).newest == id) return;
+    const Segment& segment = log_.segment(id);
+    if (segment.base == nullptr || segment.used == 0 || log_.is_newest(id)) return;
     const double share = static_cast<double>(segment.dead) / segment_size;
     if (share > best_share) {
       best = id;
       best_share = share;
     }
   };
-  const std::size_t ids = segments_.size() - 1;
+  const std::size_t ids = log_.end() - 1;
   for (std::size_t i = 0; i < std::min(ids, most_looked_at); ++i) {
     look(static_cast<std::uint32_t>(ids <= most_looked_at ? i + 1 : random_below(ids) + 1));
   }
@@ -392,14 +368,14 @@ std::uint32_t Table::emptiest_segment() {
 
 Reclaimed Table::compact(const Housekeeping& keeping, Budget& budget) {
   constexpr std::uint64_t worthwhile = 4 * segment_size;
-  if (!valid(compacting_)) {
-    if (used_bytes_ < worthwhile || dead_bytes_ * 8 < used_bytes_) return Reclaimed::impossible;
+  if (!log_.valid(compacting_)) {
+    if (log_.used_bytes() < worthwhile || log_.dead_bytes() * 8 < log_.used_bytes()) return Reclaimed::impossible;
     const std::uint32_t id = emptiest_segment();
     if (id == no_segment) return Reclaimed::impossible;
     begin(compacting_, id);
   }
   const std::uint64_t before = occupied();
-  const std::optional<Queue> same = static_cast<Queue>(segments_[compacting_.id].queue);
+  const std::optional<Queue> same = static_cast<Queue>(log_.segment(compacting_.id).queue);
   const auto keep = [same](const Entry&, std::uint64_t, unsigned&) { return same; };
   const bool done = empty_some(compacting_, keeping, no_bound, nullptr, budget, keep);
   return note_emptied(compacting_, before, done);

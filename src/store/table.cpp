@@ -15,13 +15,12 @@ using eviction::Queue;
 
 Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
              std::atomic<std::uint64_t>& occupied)
-    : pool_(pool),
-      memory_(memory),
+    : memory_(memory),
       hash_key_(hash_key),
       settings_(settings),
-      occupied_(occupied),
       index_(memory),
-      policy_(settings.kind.load(std::memory_order_relaxed), random_u64(), &memory.ghost_pages()) {}
+      policy_(settings.kind.load(std::memory_order_relaxed), random_u64(), &memory.ghost_pages()),
+      log_(pool, occupied) {}
 
 Table::~Table() {
   for (Budget budget; !dismantle(budget); budget = {}) {
@@ -36,10 +35,10 @@ bool Table::dismantle(Budget& budget) {
     sweep_at_ = 1;
     dismantled_ = 0;
   }
-  for (; sweep_at_ < segments_.size(); ++sweep_at_, dismantled_ = 0) {
-    Segment& segment = segments_[sweep_at_];
+  for (; sweep_at_ < log_.end(); ++sweep_at_, dismantled_ = 0) {
+    Segment& segment = log_.segment(sweep_at_);
     if (segment.base == nullptr) continue;
-    while (blobs_ > 0 && dismantled_ < segment.used) {
+    while (log_.blobs() > 0 && dismantled_ < segment.used) {
       if (budget.spent()) return false;
       Entry e(segment.base + dismantled_);
       dismantled_ += static_cast<std::uint32_t>(e.extent());
@@ -55,7 +54,7 @@ bool Table::dismantle(Budget& budget) {
     if (budget.spent()) return false;
     budget.spend(1);
     budget.take(0, segment_size);  // giving its pages back takes about as long as copying it
-    pool_.free(std::exchange(segment.base, nullptr));
+    log_.free_of_dismantled(sweep_at_);
   }
   constexpr std::size_t groups = 64;
   for (; !budget.spent(); budget.take(groups, groups * 1024)) {
@@ -112,74 +111,7 @@ std::uint64_t Table::returned_by(const Entry& e) const {
   return bytes;
 }
 
-// --- the log ---
-
-// One more id, and room to note that it is free: to free a segment must not take memory.
-bool Table::add_id() {
-  try {
-    if (free_ids_.capacity() < segments_.size()) free_ids_.reserve(2 * segments_.size());
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
-  if (!segments_.add()) return false;
-  free_ids_.push_back(static_cast<std::uint32_t>(segments_.size() - 1));
-  return true;
-}
-
-std::uint32_t Table::open_segment(Queue which) {
-  if (free_ids_.empty() && segments_.size() > most_segments) return no_segment;
-  if (free_ids_.empty() && !add_id()) return no_segment;
-  char* base = pool_.allocate();
-  if (base == nullptr) return no_segment;
-  const std::uint32_t id = free_ids_.back();
-  free_ids_.pop_back();
-  QueueState& queue = queues_[static_cast<unsigned>(which)];
-  Segment& segment = segments_.begin(id, base);
-  segment.queue = static_cast<std::uint8_t>(which);
-  segment.opened = monotonic_seconds();
-  segment.sequence = ++sequence_;
-  segment.older = queue.newest;
-  if (queue.newest != no_segment) segments_[queue.newest].newer = id;
-  if (queue.oldest == no_segment) queue.oldest = id;
-  queue.newest = id;
-  ++queue.segments;
-  occupy(segment_size);
-  return id;
-}
-
-void Table::free_segment(std::uint32_t id) {
-  Segment& segment = segments_[id];
-  QueueState& queue = queue_of(segment);
-  if (segment.older != no_segment) segments_[segment.older].newer = segment.newer;
-  if (segment.newer != no_segment) segments_[segment.newer].older = segment.older;
-  if (queue.oldest == id) queue.oldest = segment.newer;
-  if (queue.newest == id) queue.newest = segment.older;
-  --queue.segments;
-  occupy(-static_cast<std::int64_t>(segment_size));
-  used_bytes_ -= segment.used;
-  dead_bytes_ -= segment.dead;
-  pool_.free(segment.base);
-  segment = {};
-  free_ids_.push_back(id);
-}
-
-Ref Table::append(Queue which, std::size_t extent) {
-  const auto bytes = static_cast<std::uint32_t>(extent);
-  std::uint32_t id = queues_[static_cast<unsigned>(which)].newest;
-  if (id == no_segment || segment_size - segments_[id].used < bytes) {
-    id = open_segment(which);
-    if (id == no_segment) return 0;
-  }
-  Segment& segment = segments_[id];
-  const Ref ref = id << offset_bits | segment.used / static_cast<std::uint32_t>(word);
-  segment.used += bytes;
-  used_bytes_ += bytes;
-  return ref;
-}
-
-void Table::note_deadline(Segment& segment, UnixMs at) {
-  if (at != 0) segment.earliest = std::min(segment.earliest, at);
-}
+// --- figures ---
 
 bool Table::provide_uses() {
   if (uses_ == nullptr) uses_.reset(new (std::nothrow) std::array<EntryUse, 256>{});
@@ -216,52 +148,28 @@ void Table::leave_policies() {
 void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
   if (e.has_extra() || e.absent()) [[unlikely]]
     count_use(e, sign);
-  QueueState& queue = queue_of(segment);
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     if (raw == nullptr) continue;
-    const auto bytes = static_cast<std::int64_t>(memory_of_blob(raw)) * sign;
     Blob::note_stored(raw, sign);
     if (sign > 0 && memory_.erasing()) [[unlikely]]
       Blob::borrow(raw, [](const Blob& blob) { return blob.wipe_slack(); });
-    segment.blobs += static_cast<std::uint32_t>(sign);
-    queue.blob_bytes += static_cast<std::uint64_t>(bytes);
-    occupy(bytes);
-    blobs_ += static_cast<std::uint64_t>(static_cast<std::int64_t>(sign));
+    log_.count_blob(segment, memory_of_blob(raw), sign);
   }
 }
 
 // Takes the entry at `ref` out of the live ones.
 void Table::retire(Ref ref) {
   let_go(ref);
-  mark_dead(ref);
+  log_.mark_dead(ref);
 }
 
 // All of that but for its bytes.
 void Table::let_go(Ref ref) {
   Entry e = entry(ref);
-  account_blobs(segment_of(ref), e, -1);
+  account_blobs(log_.segment_of(ref), e, -1);
   if (e.expires_at() != 0) --expires_;
   --size_;
   e.release_blobs();
-}
-
-// The bytes at `ref` are nobody's any more. Frees the segment with the last of them.
-void Table::mark_dead(Ref ref) {
-  Entry e = entry(ref);
-  const std::uint32_t id = ref >> offset_bits;
-  Segment& segment = segments_[id];
-  e.mark_dead();
-  const auto extent = static_cast<std::uint32_t>(e.extent());
-  segment.dead += extent;
-  dead_bytes_ += extent;
-  if (segment.dead != segment.used) return;
-  if (queue_of(segment).newest != id) return free_segment(id);
-  // Nothing refers to the segment that is being written any more: start it again.
-  used_bytes_ -= segment.used;
-  dead_bytes_ -= segment.dead;
-  segment.used = segment.dead = 0;
-  segment.earliest = no_deadline;
-  segment.sequence = ++sequence_;  // what comes was not there before
 }
 
 // --- writing ---
@@ -292,7 +200,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   Queue queue{};
   if (slot) {
     Entry old = entry(*slot.ref);
-    Segment& segment = segment_of(*slot.ref);
+    Segment& segment = log_.segment_of(*slot.ref);
     queue = policy_.requeue(static_cast<Queue>(segment.queue), candidate);
     const std::size_t room = old.extent();
     const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && !parts.key_blob && !parts.value_blob;
@@ -305,13 +213,13 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
       if (old.has_extra() || old.absent()) count_use(old, -1);
       old.write(std::move(parts), room);
       if (old.has_extra() || old.absent()) count_use(old, 1);
-      note_deadline(segment, gone_at);
+      Log::note_deadline(segment, gone_at);
       return true;
     }
   } else {
     queue = policy_.admit(candidate);
   }
-  const Ref ref = append(queue, extent);
+  const Ref ref = log_.append(queue, extent);
   if (ref == 0) return false;
   Entry fresh = entry(ref);
   fresh.write(std::move(parts), extent);
@@ -319,14 +227,14 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   const auto fetch = [this](Ref r) { prefetch(entry(r).data()); };
   if (!slot && !index_.insert(key.hash, ref, hash, fetch)) {
     fresh.release_blobs();
-    mark_dead(ref);
+    log_.mark_dead(ref);
     return false;
   }
   ++size_;
   if (expires_at != 0) ++expires_;
-  Segment& segment = segment_of(ref);
+  Segment& segment = log_.segment_of(ref);
   account_blobs(segment, fresh, 1);
-  note_deadline(segment, gone_at);
+  Log::note_deadline(segment, gone_at);
   if (slot) {
     const Ref old = *slot.ref;
     *slot.ref = ref;
@@ -407,7 +315,7 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
   if (!slot) return false;
   Entry old = entry(*slot.ref);
   if (old.set_deadline_in_place(at)) {
-    note_deadline(segment_of(*slot.ref), old.gone_at());
+    Log::note_deadline(log_.segment_of(*slot.ref), old.gone_at());
     return true;
   }
   return rewrite(key, slot, at, old.extra_bytes());
@@ -467,7 +375,7 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   const std::size_t roomy = before == 0 ? size : capacity;
   void* const raw = old.value_blob();
   if (raw != nullptr && Blob::borrow(raw, [](const Blob& blob) { return blob.unique(); })) {
-    Segment& segment = segment_of(*slot.ref);
+    Segment& segment = log_.segment_of(*slot.ref);
     account_blobs(segment, old, -1);
     Blob mine = old.take_value_blob();
     if (size > mine.capacity()) mine.reserve(roomy);

@@ -37,14 +37,14 @@ Index::Audit Index::audit() const {
 }
 
 // Adds one segment to the sums, and its blocks to those of its queue.
-bool Table::audit_segment(std::uint32_t id, Audit& sums, QueueState& queue) {
-  const Segment& segment = segments_[id];
+bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
+  const Segment& segment = log_.segment(id);
   std::uint64_t live = 0;
   std::uint64_t dead = 0;
   bool good = segment.used <= segment_size;
   for (std::uint32_t at = 0; at < segment.used;) {
     const Entry e(segment.base + at);
-    const Ref ref = id << offset_bits | at / static_cast<std::uint32_t>(word);
+    const Ref ref = Log::ref(id, at);
     at += static_cast<std::uint32_t>(e.extent());
     if (e.dead()) {
       dead += e.extent();
@@ -77,29 +77,12 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, QueueState& queue) {
   return good && live + dead == segment.used && dead == segment.dead;
 }
 
-// Whether each queue's list leads through as many segments as it counts, both ways.
-bool Table::audit_queues() const {
-  std::size_t listed = 0;
-  for (unsigned q = 0; q < queues_.size(); ++q) {
-    std::uint32_t before = no_segment;
-    std::uint64_t count = 0;
-    for (std::uint32_t id = queues_[q].oldest; id != no_segment; id = segments_[id].newer) {
-      const Segment& segment = segments_[id];
-      if (++count > queues_[q].segments || segment.base == nullptr || segment.queue != q || segment.older != before) return false;
-      before = id;
-    }
-    if (count != queues_[q].segments || queues_[q].newest != before) return false;
-    listed += count;
-  }
-  return listed + free_ids_.size() + 1 == segments_.size();
-}
-
 Table::Audit Table::audit() {
   Audit result;
-  std::array<QueueState, eviction::queue_count> queues;
-  for (std::uint32_t id = 1; id < segments_.size(); ++id) {
-    if (segments_[id].base == nullptr) continue;
-    if (!audit_segment(id, result, queues[segments_[id].queue])) result.consistent = false;
+  std::array<Log::Queue, eviction::queue_count> queues;
+  for (std::uint32_t id = 1; id < log_.end(); ++id) {
+    if (log_.segment(id).base == nullptr) continue;
+    if (!audit_segment(id, result, queues[log_.segment(id).queue])) result.consistent = false;
   }
   Index::Audit index = index_.audit();
   result.directory = index.directory;
@@ -107,10 +90,12 @@ Table::Audit Table::audit() {
   result.ghost_bytes = policy_.memory();
   if (dismantling_) return result;
   for (unsigned q = 0; q < queues.size(); ++q) {
-    if (queues[q].segments != queues_[q].segments || queues[q].blob_bytes != queues_[q].blob_bytes) result.consistent = false;
+    const Log::Queue& counted = log_.queues()[q];
+    if (queues[q].segments != counted.segments || queues[q].blob_bytes != counted.blob_bytes) result.consistent = false;
   }
-  if (!audit_queues() || !index.consistent || index.entries != size_ || result.live_entries != size_ || result.with_deadline != expires_ ||
-      result.dead_bytes != dead_bytes_ || result.live_bytes + result.dead_bytes != used_bytes_ || result.block_references != blobs_ ||
+  if (!log_.audit_queues() || !index.consistent || index.entries != size_ || result.live_entries != size_ ||
+      result.with_deadline != expires_ || result.dead_bytes != log_.dead_bytes() ||
+      result.live_bytes + result.dead_bytes != log_.used_bytes() || result.block_references != log_.blobs() ||
       result.ghost_bytes != ghost_bytes_) {
     result.consistent = false;
   }

@@ -24,10 +24,9 @@
 #include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/growth.hpp"
 #include "pinfold/store/index.hpp"
+#include "pinfold/store/log.hpp"
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/purges.hpp"
-#include "pinfold/store/segment.hpp"
-#include "pinfold/store/segments.hpp"
 #include "pinfold/store/value.hpp"
 #include "pinfold/store/watchers.hpp"
 
@@ -110,7 +109,7 @@ class Table {
   /// Before it is dropped: its entries no longer count for policies.
   void leave_policies();
   /// Bytes of segments and blocks.
-  std::uint64_t occupied() const;
+  std::uint64_t occupied() const { return log_.occupied(); }
   const Index& index() const { return index_; }
   /// Starts fetching the entry that most likely has this hash.
   void prefetch_entry(std::uint64_t hash);
@@ -119,7 +118,7 @@ class Table {
   bool visible(Ref ref, UnixMs now, std::size_t& looked_at) const {
     return entry(ref).live(now) && (purges_ == nullptr || purge_of(ref, looked_at) == nullptr);
   }
-  Entry entry(Ref ref) const { return Entry(segments_.base(ref >> offset_bits) + (ref & offset_mask) * word); }
+  Entry entry(Ref ref) const { return log_.entry(ref); }
 
   /// Evicts from the segment that must give way by the policy, entry by entry from its old end: as far as the budget goes, or,
   /// where large values hang on the segment, until `wanted` bytes have come back. The next call goes on there. `pressure` as
@@ -163,24 +162,11 @@ class Table {
   Audit audit();
 
  private:
-  static constexpr unsigned offset_bits = 15;  // 64 KB in words
-  static constexpr Ref offset_mask = (1U << offset_bits) - 1;
-  static constexpr std::uint32_t most_segments = (1U << (32 - offset_bits)) - 1;
-
-  struct QueueState {
-    std::uint32_t oldest = no_segment;
-    std::uint32_t newest = no_segment;
-    std::uint64_t segments = 0;
-    std::uint64_t blob_bytes = 0;
-    std::uint64_t bytes() const { return segments * segment_size + blob_bytes; }
-  };
-
   Index::Slot find_slot(const Key& key);
   Index::Slot settle_purges(const Key& key, Index::Slot slot);
   Index::Slot apply_purge(const Key& key, Index::Slot slot, Purge& purge);
   Purge* purge_of(Ref ref, std::size_t& looked_at) const;
   std::size_t cost_to_sweep(Ref ref) const;
-  bool written_before(Ref ref, const LogPosition& position) const;
   void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
   bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
   void note_purged(const Entry& entry, Purge& purge) const;
@@ -204,20 +190,11 @@ class Table {
     work::bytes(e.key().size());
     return siphash13(hash_key_, e.key());
   }
-  Segment& segment_of(Ref ref) { return segments_[ref >> offset_bits]; }
-  QueueState& queue_of(const Segment& segment) { return queues_[segment.queue]; }
 
-  void occupy(std::int64_t bytes) {
-    occupied_.store(occupied_.load(std::memory_order_relaxed) + static_cast<std::uint64_t>(bytes), std::memory_order_relaxed);
-  }
   void follow_policy();
   void fit_policy();
   void account_ghosts();
   std::uint32_t access_to_keep() const;
-  bool add_id();
-  std::uint32_t open_segment(eviction::Queue queue);
-  void free_segment(std::uint32_t id);
-  Ref append(eviction::Queue queue, std::size_t extent);
   bool store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, std::size_t extent);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
   bool rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra);
@@ -225,23 +202,14 @@ class Table {
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
   void retire(Ref ref);
   void let_go(Ref ref);
-  void mark_dead(Ref ref);
   void account_blobs(Segment& segment, const Entry& entry, int sign);
-  void note_deadline(Segment& segment, UnixMs at);
   void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
 
-  /// A place in a segment where work goes on under a later hold of the lock. The sequence tells whether the segment is still
-  /// the one that it was; then its entries lie where they lay.
-  struct Place {
-    std::uint32_t id = no_segment;
-    std::uint32_t offset = 0;
-    std::uint64_t sequence = 0;
-  };
-  struct Emptying : Place {
+  struct Emptying : Log::Place {
     std::int64_t change = 0;  // of occupied() so far
     UnixMs cutoff = 0;        // of the entries read last, if the segment was picked for its deadlines (eviction::Reading)
   };
-  struct Expiring : Place {
+  struct Expiring : Log::Place {
     UnixMs before = no_deadline;    // what Segment::earliest was
     UnixMs earliest = no_deadline;  // of the entries passed
   };
@@ -251,46 +219,37 @@ class Table {
   };
   struct Batch;
   static constexpr std::uint64_t no_bound = UINT64_MAX;
-  bool valid(const Place& place) const { return place.sequence != 0 && segments_[place.id].sequence == place.sequence; }
   void begin(Emptying& place, std::uint32_t id);
   Reclaimed note_emptied(Emptying& place, std::uint64_t before, bool done);
-  void collect(const Place& place, Batch& batch, Budget& budget) const;
+  void collect(const Log::Place& place, Batch& batch, Budget& budget) const;
   template <class Keep>
-  bool empty_some(Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep);
+  bool empty_some(Log::Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep);
   template <class Keep>
   void empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep);
   bool choose_segment(eviction::Victim victim, unsigned& pressure, Emptying*& place);
   std::uint64_t returned_by(const Entry& entry) const;
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
-  bool audit_segment(std::uint32_t id, Audit& sums, QueueState& queue);
-  bool audit_queues() const;
+  bool audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue);
   std::uint32_t emptiest_segment();
   std::uint32_t random_segment(std::optional<eviction::Queue> only = {}) const;
   std::uint32_t soonest_segment() const;
   bool evictable(std::uint32_t id) const;
   void expire_segment(const Housekeeping& keeping, Budget& budget);
   UnixMs earliest_of(std::uint32_t id) const {
-    const UnixMs earliest = segments_[id].earliest;
-    return valid(expiring_) && expiring_.id == id ? std::min(earliest, expiring_.before) : earliest;
+    const UnixMs earliest = log_.segment(id).earliest;
+    return log_.valid(expiring_) && expiring_.id == id ? std::min(earliest, expiring_.before) : earliest;
   }
 
-  SegmentPool& pool_;
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& settings_;
-  std::atomic<std::uint64_t>& occupied_;
   Index index_;
   eviction::Policy policy_;
   std::uint64_t ghost_bytes_ = 0;
-  Segments segments_;
-  std::vector<std::uint32_t> free_ids_;
-  std::array<QueueState, eviction::queue_count> queues_;
+  Log log_;
   std::uint64_t size_ = 0;
   std::uint64_t expires_ = 0;
-  std::uint64_t used_bytes_ = 0;  // in segments, dead ones included
-  std::uint64_t dead_bytes_ = 0;
-  std::uint64_t blobs_ = 0;  // entries that hold one
   bool dismantling_ = false;
   std::array<Emptying, eviction::queue_count> evicting_;  // by queue
   Emptying compacting_;
@@ -299,7 +258,6 @@ class Table {
   std::uint32_t dismantled_ = 0;                     // how far dismantle has come in it
   std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; only once there was one
   EntryUse negatives_;
-  std::uint64_t sequence_ = 0;      // of the segment started last
   std::unique_ptr<Purges> purges_;  // only while there are any
   std::uint64_t purges_bytes_ = 0;  // as accounted
   struct Erasing {
@@ -314,12 +272,12 @@ class Table {
 
 template <class Visit>
 void Table::walk(std::uint32_t id, Visit&& visit) {
-  const Segment& segment = segments_[id];
+  const Segment& segment = log_.segment(id);
   for (std::uint32_t at = 0; at < segment.used;) {
     work::entries();
     Entry e(segment.base + at);
     const std::size_t extent = e.extent();
-    if (!e.dead()) visit(static_cast<Ref>(id << offset_bits | at / word), e);
+    if (!e.dead()) visit(Log::ref(id, at), e);
     at += static_cast<std::uint32_t>(extent);
   }
 }
