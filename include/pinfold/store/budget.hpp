@@ -1,5 +1,6 @@
 #pragma once
-// How much the store may do on its own account (eviction, expiry, compaction, sweeps) while it holds a shard's lock.
+// How much work the store may do on its own account (eviction, expiry, compaction, sweeps, erasure) in one hold of a
+// shard's lock. A hold is the time from locking to unlocking.
 
 #include <cstdint>
 
@@ -7,27 +8,32 @@
 
 namespace pinfold::store {
 
-/// What is left of it in one hold of a lock. Work that finds it spent stops and keeps a place where it goes on under the next
-/// hold. What is spent is reported to base/work.hpp as well.
+/// The work that may still be done in one hold. A loop spends from it for each entry. When the budget is spent, the
+/// loop stops, keeps the place where it stopped, and goes on there in a later hold. Not thread-safe: it is a local
+/// variable of the thread that holds the lock. Every function is O(1).
 class Budget {
  public:
   static constexpr std::uint64_t most_entries = 512;
-  /// What is begun with the last bytes is finished: so much less than the 256 KB that a hold may take.
+  /// 64 KB less than a hold may take (lock_account.hpp), because an entry that is begun with the last bytes is
+  /// finished.
   static constexpr std::uint64_t most_bytes = 192 * 1024;
 
-  /// Entries visited; bytes copied, hashed or overwritten.
+  /// Spends entries that were visited, and bytes that were copied, hashed, compared or overwritten. Reports both to
+  /// base/work.hpp.
   void spend(std::uint64_t entries, std::uint64_t bytes = 0) {
     take(entries, bytes);
     work::entries(entries);
     work::bytes(bytes);
   }
-  /// As spend(), of what has been reported where it was done.
+  /// Spends without reporting, for work that has been reported where it was done.
   void take(std::uint64_t entries, std::uint64_t bytes) {
     entries_ += entries;
     bytes_ += bytes;
   }
+  /// Whether either kind of work has reached its bound.
   bool spent() const { return entries_ >= most_entries || bytes_ >= most_bytes; }
-  /// Whether so many bytes more may be done: always some, however many, where none have been.
+  /// Whether work on `bytes` more bytes may begin. The first piece of a hold may be of any size, because a later
+  /// hold could not do more of it either.
   bool allows(std::uint64_t bytes) const { return bytes_ == 0 || bytes_ + bytes <= most_bytes; }
   bool bytes_spent() const { return bytes_ >= most_bytes; }
   std::uint64_t entries_left() const { return entries_ >= most_entries ? 0 : most_entries - entries_; }

@@ -1,12 +1,14 @@
 #pragma once
-// The directory of an index: from the top bits of a hash to the word that describes the group of buckets for it.
+// The directory of an index. It maps the top bits of a hash to a word that describes the group of buckets for this
+// hash.
 //
-// Extendible hashing doubles one array; here that would copy megabytes at a time. So the array is cut in chapters of 512 slots,
-// and a root leads to those by the first bits of the hash. A chapter that has to tell more bits apart is cut in two. A step
-// copies 8 KB, or the root: 8 bytes per chapter, so per 25 000 keys or more.
+// The directory of extendible hashing (Fagin et al., 1979) is one array that doubles. Here that would copy megabytes
+// with a shard locked. So the array is cut into chapters of 512 slots, and a root array leads from the first bits of
+// the hash to the chapter. A chapter whose groups need more bits is cut in two. One step of growth writes 8 KB of
+// chapters, or copies the root, which has 8 bytes for each chapter: 8 bytes for 25 000 keys or more.
 //
-// A word fills a run of slots: all those whose prefix begins with the bits that lead to its group. A run lies in one chapter.
-// Not thread-safe.
+// The depth of a group, or of a chapter, is how many top bits of the hash lead to it. A group's word fills all slots
+// whose prefix begins with the bits of the group. These slots are neighbours (a run) and lie in one chapter.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,40 +18,45 @@
 
 namespace pinfold::store {
 
+/// Not thread-safe: guarded by the shard's lock, as its index is. Counts its memory as Use::index in `memory`, which
+/// must outlive it.
 class Directory {
  public:
-  using Word = std::uint64_t;  // 0: none
-  /// Throws std::bad_alloc. All hashes lead nowhere until point() is called for them.
+  using Word = std::uint64_t;  // 0: no group
+  /// All slots are 0 until point() is called for them. Throws std::bad_alloc.
   explicit Directory(Memory& memory);
   ~Directory();
   Directory(const Directory&) = delete;
   Directory& operator=(const Directory&) = delete;
 
-  /// No group is reached by more bits of the hash. 4 million groups are more than references lead to, and the root stays
-  /// within 64 KB, however the hashes were chosen.
+  /// The greatest depth of a group. 4 million groups have slots for 800 million entries, about as many as fit into the
+  /// 8 GB of log that references can name. The root stays within 64 KB, even if somebody chooses the hashes.
   static constexpr unsigned prefix_bits = 22;
 
+  /// The word for a hash. O(1): it reads two cache lines.
   Word at(std::uint64_t hash) const {
     const Chapter chapter = root_[root_slot(hash)];
     return chapter.slots()[chapter.slot(hash)];
   }
-  /// Makes all hashes that share the top `depth` bits of `prefix` lead to `word`. They must have been told apart from others.
+  /// Makes all hashes that share the top `depth` bits of `prefix` lead to `word`. `depth` must be at least
+  /// least_depth(prefix), and tell_apart() must have returned true for it. Writes at most 512 slots.
   void point(std::uint64_t prefix, unsigned depth, Word word);
-  /// Sees to it that the hashes that share the top `depth` bits of `prefix` can be told apart from others. False if there is no
-  /// memory; what the directory says has not changed.
+  /// Gives the hashes that share the top `depth` bits of `prefix` slots of their own, by cutting chapters. The words
+  /// stay as they are. Returns false if there is no memory; then at() still returns what it returned before.
   bool tell_apart(std::uint64_t prefix, unsigned depth);
-  /// The least depth of a group there: those above lie in several chapters.
+  /// The least depth that a group at `prefix` can have. With fewer bits its slots would lie in several chapters.
   unsigned least_depth(std::uint64_t prefix) const { return chapter_of(prefix).depth(); }
 
-  /// Bytes of chapters and of the root, but for its first entries.
+  /// Bytes of all chapters and of the root, without the first two entries of the root, which every directory has.
   std::uint64_t memory() const { return memory_used_; }
 
-  /// Frees up to `chapters` chapters; true when none is left. Only this, audit() and the destructor may follow.
+  /// Frees up to `chapters` chapters. Returns true when none is left. Afterwards only dismantle(), memory(), audit()
+  /// and the destructor may be called.
   bool dismantle(std::size_t chapters);
 
-  /// Whether exactly the slots for the top `depth` bits of `prefix` hold `word`, for the recount of Index.
+  /// Whether the slots for the top `depth` bits of `prefix` are one run that holds `word`. For Index::audit().
   bool holds(std::uint64_t prefix, unsigned depth, Word word) const;
-  /// Whether the chapters come in whole runs. Calls `visit(address, bytes)` for each. O(root).
+  /// Whether each chapter fills one aligned run of the root. Calls `visit(address, bytes)` for each chapter. O(root).
   template <class Visit>
   bool audit(Visit&& visit) const;
 
@@ -58,14 +65,14 @@ class Directory {
   static constexpr std::size_t chapter_size = std::size_t{1} << chapter_bits;
   static constexpr std::size_t chapter_bytes = chapter_size * sizeof(Word);
 
-  // As the root knows it: where its slots are and, in the bits that are free because a chapter is a page, by how much a hash is
-  // shifted for its slot. A lookup needs few instructions so.
+  // A chapter as the root stores it, in one word, so that a lookup needs few instructions: the address of its slots,
+  // and in the low bits, which are zero in the address of a 4 KB page, by how many bits a hash is shifted to get its
+  // slot.
   class Chapter {
    public:
     Chapter() = default;
     Chapter(Word* slots, unsigned depth) : packed_(reinterpret_cast<std::uint64_t>(slots) | (deepest - depth)) {}
     Word* slots() const { return reinterpret_cast<Word*>(packed_ & ~std::uint64_t{chapter_bytes - 1}); }
-    /// How many bits of the hash lead to it.
     unsigned depth() const { return deepest - shift(); }
     std::size_t slot(std::uint64_t hash) const { return hash >> shift() & (chapter_size - 1); }
     bool operator==(const Chapter&) const = default;
@@ -88,9 +95,9 @@ class Directory {
 
   Memory& memory_;
   std::uint64_t memory_used_ = 0;
-  unsigned root_shift_ = 63;  // of the hash, so that the bits for the root are left
+  unsigned root_shift_ = 63;  // bits by which a hash is shifted to get its slot in the root
   std::vector<Chapter> root_;
-  std::size_t dismantled_ = 0;  // entries of the root whose chapters are gone
+  std::size_t dismantled_ = 0;  // entries of the root whose chapters have been freed
 };
 
 template <class Visit>

@@ -1,8 +1,9 @@
 #pragma once
-// Room that is made over several steps of a task.
+// Room that is made in several steps of a task. Room is free memory that is promised to one command (room.hpp).
 //
-// To evict 45 MB from a full cache of small entries takes more than a second. So whoever needs much asks for a piece at a time, lets other
-// requests go between, and keeps what it has got so far promised: they would take it.
+// Evicting 45 MB of small entries from a full cache takes more than a second. So a command that needs a lot of memory
+// asks for one piece at a time, and other requests run between the pieces. The pieces that it already has stay promised
+// to it; otherwise the other requests would take them.
 
 #include <cstdint>
 #include <optional>
@@ -12,9 +13,11 @@
 
 namespace pinfold::store {
 
-/// Not thread-safe; may go from one thread to another.
+/// Not thread-safe, but one thread may make the room and another use it. The destructor withdraws the promise.
+/// `keyspace` must outlive it.
 class GradualRoom {
  public:
+  /// `more`: make() is to be called again. `ready`: the bytes are promised. `none`: the bytes cannot be had.
   enum class Result : std::uint8_t { more, ready, none };
 
   explicit GradualRoom(Keyspace& keyspace) : keyspace_(keyspace) {}
@@ -22,18 +25,20 @@ class GradualRoom {
   GradualRoom(const GradualRoom&) = delete;
   GradualRoom& operator=(const GradualRoom&) = delete;
 
-  /// Goes on until `bytes` are promised, or it is `end_us` by monotonic_us(). `none`: they cannot be had, and nothing is promised any
-  /// more. Nothing is evicted if they could never be had `beside` others that stay. With no shard locked.
+  /// Evicts until `bytes` are promised, or until monotonic_us() has reached `end_us`. When the result is `none`,
+  /// nothing is promised any more. `beside` is how many bytes, already in use, have to stay meanwhile: nothing is
+  /// evicted if both could never fit together. To be called with no shard locked.
   Result make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t beside = 0);
-  /// Promises to this thread what has been made. False: it was lost on the way to others.
+  /// Turns the room that was made into `room`, the promise to this thread, from which its allocations are deducted.
+  /// Returns false if another thread has taken the memory at that moment; then nothing is promised.
   bool hand_over(Room& room);
 
  private:
   void release();
 
   Keyspace& keyspace_;
-  std::uint64_t made_ = 0;
-  std::optional<Keyspace::Reclaiming> reclaiming_;  // while it goes on
+  std::uint64_t made_ = 0;                          // bytes that are promised
+  std::optional<Keyspace::Reclaiming> reclaiming_;  // set while make() has to go on
 };
 
 }  // namespace pinfold::store

@@ -1,9 +1,14 @@
 #pragma once
-// How a value gets larger when that takes too long for the lock of its shard: its block is made before, with nothing locked.
+// How a value gets larger when that would take too long with its shard locked: its new block is made before, with
+// nothing locked.
 //
-// Database::resize() refuses and says what it wants. The caller makes a block of that capacity that begins with the bytes of `source`,
-// and calls it again. If the value is then still what it was, which its block tells (nobody changes one that others hold), the new block
-// takes its place; if not, it is looked at anew.
+//   1. Database::resize() returns null. It sets `wanted`, and the size, capacity and source of the block that it wants.
+//   2. The caller makes that block with nothing locked.
+//   3. The caller calls resize() again. If the value is still in the block `source`, the new block takes its place. If
+//      another write came in between, resize() drops the new block and begins again with step 1.
+//
+// Comparing blocks is enough in step 3, because `source` is a reference, and nobody changes a block that others refer
+// to.
 
 #include <cstddef>
 #include <utility>
@@ -12,24 +17,29 @@
 
 namespace pinfold::store {
 
+/// What Database::resize() and its caller tell each other. Not thread-safe; sizes are in bytes.
 struct Growth {
-  /// So many bytes may be copied, or filled with zeros, while the shard is locked.
+  /// The most that is copied, or filled with zeros, while the shard is locked.
   static constexpr std::size_t most_locked = 256 * 1024;
-  /// The same where nobody can wait.
+  /// The most that is copied while the shard is locked, if the caller cannot wait.
   static constexpr std::size_t most_without_waiting = 1024 * 1024;
 
-  /// Set by the caller: whether it can do so.
+  /// Set by the caller: whether it can wait for a block to be made. It cannot inside EXEC, nor in the last of its
+  /// tries.
   bool may_wait = true;
-  /// Set by resize() where it returned null: the caller is to make the block, or would have to and may not.
+  /// Set by resize() when it returns null: the caller is to make a block and to call again.
   bool wanted = false;
+  /// Set by resize() when it returns null: the caller cannot wait, and more than most_without_waiting would have to be
+  /// copied.
   bool refused = false;
-  std::size_t size = 0;
-  std::size_t capacity = 0;
-  Blob source;  // empty: the value is no block
+  std::size_t size = 0;      // that the value is to have
+  std::size_t capacity = 0;  // that the block must have
+  Blob source;               // the value's present block; empty if the value has none, then resize() copies it itself
 
-  /// Made by the caller: the bytes of `source`, and zeros up to `size`.
+  /// Made by the caller: a block with the bytes of `source`, followed by zeros up to `size`.
   Blob block;
 
+  /// Called by resize(): asks the caller for a block. A block that was made before is dropped.
   void want(std::size_t new_size, std::size_t new_capacity, Blob old) {
     wanted = true;
     size = new_size;

@@ -1,19 +1,23 @@
 #pragma once
 // The index of one table: from a key's hash to the entry's place in the log, in about 6 bytes per key.
 //
-// Extendible hashing (Fagin et al., 1979) over small groups of buckets. The top bits of the hash choose a group
-// through a directory; 16 other bits choose the home bucket in the group; a bucket is one cache line with 12 slots
-// of one tag byte and a 4-byte reference. A full home bucket spills to one alternate bucket that follows from home
-// and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13), so that entries can be moved between the
-// two without reading their keys. A lookup reads one cache line, and a second one if the home bucket ever spilled.
-// More than 24 keys of one home and tag do not happen, but to one who knows the hash key: then they overflow into the rest
-// of the group, and a lookup of such a key reads all of it, 20 cache lines at most.
+// Extendible hashing (Fagin et al., 1979) over small groups of buckets. The top bits of the hash choose a group through
+// a directory. 16 other bits choose the home bucket in the group. A bucket is one cache line with 12 slots; a slot has
+// a tag, which is one more byte of the hash, and a 4-byte reference. A full home bucket spills to one alternate bucket,
+// which follows from home and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13). So entries can be
+// moved between the two without reading their keys. A lookup reads one bucket, and a second one if the home bucket ever
+// spilled. The two buckets have slots for 24 keys of one home and tag. More of them do not come by chance: only
+// somebody who knows the hash key can choose them. They overflow into the other buckets of the group, and a lookup of
+// such a key reads the whole group, 20 cache lines at most.
 //
-// A group grows in small steps (8, 10, 12, 14, 16 buckets, then two groups of 8), so the slots are 75-95 % full at any number
-// of keys. No operation rebuilds more than one group: at most 192 entries are read, and put into their new places.
+// A group grows in small steps (8, 10, 12, 14, 16 buckets, then two groups of 8), so the slots are 75-95 % full at any
+// number of keys. No operation rebuilds more than one group, or a pair that it joins: at most 192 entries are read and
+// placed anew.
 //
-// Not thread-safe. References are opaque 32-bit numbers, 0 is none. `equals(ref)` and `hash_of(ref)` are supplied by
-// the caller, who alone can read entries.
+// A reference is an opaque 32-bit number that says where an entry lies; 0 is none (see Log::ref). The index cannot read
+// entries, so the caller passes functions that can: `equals(ref)` tells whether the entry has the key that is looked
+// for, `hash_of(ref)` returns the hash of its key, and `fetch(ref)` starts fetching the entry into the processor's
+// cache.
 
 #ifdef __SSE2__
 #include <emmintrin.h>
@@ -37,14 +41,16 @@ namespace pinfold::store {
 
 using Ref = std::uint32_t;
 
+/// Not thread-safe: guarded by the shard's lock. Counts its memory as Use::index in `memory`, which must outlive it.
 class Index {
  public:
+  /// Throws std::bad_alloc.
   explicit Index(Memory& memory);
   ~Index();
   Index(const Index&) = delete;
   Index& operator=(const Index&) = delete;
 
-  /// A slot's address; valid until the next insert.
+  /// The address of a slot; no slot if `ref` is null. Valid until the next insert() or shrink_some().
   struct Slot {
     Ref* ref = nullptr;
     void* bucket = nullptr;
@@ -55,66 +61,73 @@ class Index {
   template <class Equals>
   Slot find(std::uint64_t hash, Equals&& equals);
 
-  /// Adds a reference (the caller knows that the key is not there). False if memory could not be had, or (but only for
-  /// hashes that were chosen so) far too many lie close together; then nothing has changed. O(1) amortized; at worst one group
-  /// is rebuilt. `fetch(ref)` starts fetching what `hash_of(ref)` reads.
+  /// Adds a reference to an entry whose key is not in the index yet. Returns false if there is no memory, or if far too
+  /// many hashes lie close together, which happens only to hashes that were chosen for it. Every key is then found as
+  /// before. O(1) amortized; at worst one group is rebuilt.
   template <class HashOf, class Fetch>
   bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
+  /// Empties a slot. O(1).
   void erase(Slot slot);
 
-  /// Looks for a group that has become sparse and makes it smaller, or one with its neighbour, or moves it where that leaves fewer
-  /// holes in pages. Goes through all groups in as many calls as it takes, each bounded; false with the last group of a round in
-  /// which nothing came back. The directory stays as it is.
+  /// Gives memory back, one bounded step in each call. The step looks for the next sparse group and rebuilds it with
+  /// fewer buckets, or joins it with its neighbour. When the heap of the indexes has many holes, the step also moves
+  /// groups out of sparse pages. A round is as many calls as it takes to go through all groups. Returns false at the
+  /// end of a round in which no memory came back. The directory does not shrink.
   template <class HashOf, class Fetch>
   bool shrink_some(HashOf&& hash_of, Fetch&& fetch);
 
-  /// Starts fetching the home bucket of `hash`.
+  /// Starts fetching the home bucket of `hash` into the processor's cache.
   void prefetch(std::uint64_t hash) const { pinfold::prefetch(&home(group_of(hash), hash)); }
 
+  /// Bytes of the groups and of the directory.
   std::uint64_t memory() const { return memory_used_ + directory_.memory(); }
 
-  /// Frees up to `groups` groups; true when none is left. Only this, memory(), audit() and the destructor may follow.
+  /// Frees up to `groups` groups. Returns true when none is left. Afterwards only dismantle(), memory(), audit() and
+  /// the destructor may be called.
   bool dismantle(std::size_t groups);
 
   struct Audit {
     std::uint64_t entries = 0;
-    std::uint64_t directory = 0;                  // bytes of it that are not in blocks
-    std::map<const void*, std::size_t> blocks{};  // those of groups and directory, with their bytes
-    bool consistent = true;                       // counters and directory agree with the groups
+    std::uint64_t directory = 0;                  // bytes of the directory that are not in `blocks`: its root
+    std::map<const void*, std::size_t> blocks{};  // of groups and chapters, with their bytes
+    bool consistent = true;                       // whether counters and directory agree with the groups
   };
-  /// Recounts everything from the groups themselves; of an index that is being dismantled, what is left. O(buckets); for tests.
+  /// Recounts everything from the groups. Of an index that is being dismantled it counts what is left. O(buckets); for
+  /// tests.
   Audit audit() const;
 
-  // Iteration in the order of (directory prefix, tag), which growth does not disturb: see Keyspace::scan.
+  // Iteration goes in the order of (directory prefix, tag), because growth does not change that order: see
+  // Keyspace::scan.
   static constexpr unsigned prefix_bits = Directory::prefix_bits;
-  /// The group that covers `prefix`: its depth, and every reference in it whose tag is at least `tag`.
+  /// The group for hashes whose top `prefix_bits` bits are `prefix`: its depth (how many top bits of the hash lead to
+  /// it), and each reference in it whose tag is at least `tag`, with the tag. O(group).
   struct GroupView {
     unsigned depth;
     std::vector<std::pair<std::uint8_t, Ref>> entries;
   };
   GroupView view(std::uint32_t prefix, std::uint8_t tag) const;
-  /// A reference from a random bucket, 0 if that bucket is empty.
+  /// A reference from the bucket that the random number selects. 0 if that bucket is empty. O(1).
   Ref sample(std::uint64_t random) const;
 
  private:
   static constexpr unsigned slots = 12;
   static constexpr unsigned max_buckets = 16;
-  static constexpr unsigned most_buckets = 20;  // of a group that cannot be split
-  static constexpr unsigned step = 2;           // a unit of the heap
+  static constexpr unsigned most_buckets = 20;  // of a group that cannot be split further
+  static constexpr unsigned step = 2;           // by which a group grows: two buckets are a unit of the heap
 
   enum Spilled : std::uint8_t { nowhere, to_alternate, anywhere };
   struct alignas(64) Bucket {
     std::uint8_t tags[slots];
     std::uint16_t occupied;
-    std::uint8_t spilled;  // a Spilled: where else an entry at home here may be
+    std::uint8_t spilled;  // a Spilled: where else entries may lie whose home is this bucket
     std::uint8_t spare;
     Ref refs[slots];
   };
   static_assert(sizeof(Bucket) == 64);
 
-  // A group as the directory knows it: pointer, number of buckets, depth (bits of the hash that lead to it) in one
-  // word, so that a lookup needs no other cache line before the bucket.
+  // A group as the directory stores it: the pointer to its buckets, their number and the depth in one word, so that a
+  // lookup reads no cache line between the directory and the bucket.
   class Group {
    public:
     Group() = default;
@@ -133,7 +146,7 @@ class Index {
     std::uint64_t hash;
     Ref ref;
   };
-  // What is in a group, and one more.
+  // The entries of one group, and one more that is to be added.
   struct Items {
     std::array<Item, most_buckets * slots + 1> all;
     std::size_t size = 0;
@@ -142,22 +155,24 @@ class Index {
   };
 
   static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 8); }
-  // Bits 16 to 31 of the hash decide, but for a few values of them those below.
+  // Scales the low 32 bits of the hash to the number of buckets by a multiplication (Lemire, "Fast Random Integer
+  // Generation in an Interval", 2019). Bits 16 to 31 decide it, except for the few values between two buckets: there
+  // the lower bits do.
   static unsigned home_of(std::uint64_t hash, unsigned count) {
     return static_cast<unsigned>(std::uint64_t{static_cast<std::uint32_t>(hash)} * count >> 32);
   }
-  // Its own inverse: the alternate of the alternate is the home.
+  // The other bucket of an entry. The function is its own inverse: the alternate of the alternate is the home.
   static unsigned alternate_of(unsigned home, std::uint8_t tag, unsigned count) {
     const unsigned sum = tag * count >> 8;
     return sum >= home ? sum - home : sum + count - home;
   }
   static Bucket& home(Group group, std::uint64_t hash) { return group.buckets()[home_of(hash, group.count())]; }
 
-  /// How many hashes a group of this depth covers: a power of two, 0 for all of them.
+  /// How many hashes a group of this depth covers: a power of two. 0 stands for all 2^64.
   static std::uint64_t span_of(unsigned depth) { return depth == 0 ? 0 : 1ULL << (64 - depth); }
   Group group_of(std::uint64_t hash) const { return Group(directory_.at(hash)); }
 
-  // A bit for each slot whose tag is `tag`, be it occupied or not.
+  // A bit for each slot whose tag is `tag`, occupied or not. Bits above the 12 of the slots mean nothing.
   static unsigned equal_tags(const Bucket& bucket, std::uint8_t tag) {
 #ifdef __SSE2__
     const __m128i tags = _mm_load_si128(reinterpret_cast<const __m128i*>(&bucket));
@@ -184,7 +199,8 @@ class Index {
 
   Bucket* allocate(unsigned count);
   void release(Group group);
-  /// A new group of these items, of at least `least` buckets; a null one if there is no memory or no group can hold so many.
+  /// A new group that holds the items, with at least `least` buckets. Its pointer is null if there is no memory, or if
+  /// no group can hold the items.
   Group build(const Item* items, std::size_t size, unsigned least, unsigned depth);
   bool grow(std::uint64_t hash, Items& items);
   bool enlarge(std::uint64_t hash, const Items& items);
@@ -200,14 +216,14 @@ class Index {
   static constexpr std::size_t block_of(unsigned count) { return PageHeap::rounded(count * sizeof(Bucket)); }
   /// The next larger size of a group.
   static constexpr unsigned larger(unsigned count) { return count < max_buckets / 2 ? count * 2 : count + step; }
-  /// The buckets, of those sizes that groups in use have, in which `entries` are likely to find their places.
+  /// The least size, from 8 buckets on, in which so many entries are likely to find places.
   static constexpr unsigned holding(std::size_t entries) {
     constexpr std::size_t percent = 94;
     unsigned count = max_buckets / 2;
     while (entries * 100 > count * slots * percent && count < most_buckets) count += step;
     return count;
   }
-  /// Buckets for `entries` that leave room to grow a little.
+  /// A size with free slots for about a third more entries.
   static unsigned fitting(std::size_t entries) {
     const std::size_t buckets = entries * 4 / (3 * slots) + 1;
     return static_cast<unsigned>((buckets + step - 1) / step * step);
@@ -218,14 +234,14 @@ class Index {
   [[gnu::noinline]] bool insert_growing(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
 
   Memory& memory_;
-  std::uint64_t memory_used_ = 0;  // without the directory's
+  std::uint64_t memory_used_ = 0;  // by groups, in bytes; the directory counts its own
   Directory directory_;
-  // The least hash of the group that shrink_some looks at next. Not its slot: the directory may double in between, and
-  // groups may split or be joined.
+  // The least hash of the group that shrink_some() looks at next. A hash stays valid where a slot would not: between
+  // two calls the directory may double, and groups may split or be joined.
   std::uint64_t shrink_at_ = 0;
-  std::uint64_t round_began_with_ = 0;  // bytes of all indexes
-  std::uint64_t dismantle_at_ = 0;      // the least hash of the groups that are left
-  bool no_groups_ = false;
+  std::uint64_t round_began_with_ = 0;  // bytes of all indexes when the round of shrink_some() began
+  std::uint64_t dismantle_at_ = 0;      // the least hash of the groups that dismantle() has left
+  bool no_groups_ = false;              // dismantle() has freed all groups
 };
 
 template <class Equals>
@@ -249,7 +265,7 @@ void Index::collect(Group group, Items& items, HashOf&& hash_of, Fetch&& fetch) 
   const std::size_t first = items.size;
   gather(group, items);
   work::entries(items.size - first);
-  // The entries lie anywhere in the log: without fetching ahead, waiting for them would be most of the work.
+  // The entries lie anywhere in the log. Without fetching ahead, most of the time would go into waiting for memory.
   constexpr std::size_t ahead = 16;
   for (std::size_t i = first; i < items.size; ++i) {
     if (i + ahead < items.size) fetch(items.all[i + ahead].ref);
@@ -265,7 +281,8 @@ bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch)
 template <class HashOf, class Fetch>
 bool Index::insert_growing(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
   const Group group = group_of(hash);
-  // Keys that have all in common would still have it after any growth.
+  // The group is at most half full, so the entries in these two buckets must share home and tag. They would share both
+  // in a larger group too: growing does not help.
   if (population(group) * 2 <= group.count() * slots) return place_anywhere(group, hash, ref);
   Items items;
   collect(group, items, hash_of, fetch);
@@ -275,14 +292,15 @@ bool Index::insert_growing(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&
 
 template <class HashOf, class Fetch>
 bool Index::shrink_some(HashOf&& hash_of, Fetch&& fetch) {
-  constexpr unsigned most_looked_at = 64;  // buckets, of groups that stay as they are
+  constexpr unsigned most_looked_at = 64;  // buckets in one call, of groups that stay as they are
   if (shrink_at_ == 0) round_began_with_ = memory_.used(Use::index);
   for (unsigned looked_at = 0; looked_at < most_looked_at;) {
     const Group group = group_of(shrink_at_);
     const std::uint64_t span = span_of(group.depth());
     const std::uint64_t start = shrink_at_ & ~(span - 1);
     shrink_at_ = start + span;  // 0 after the last group
-    // The groups of a pair differ in the last bit of their prefix; the lower one looks after both.
+    // Two groups that can be joined differ only in the last bit of their prefix. Both are looked at when the lower one
+    // is met.
     const bool lower = group.depth() > directory_.least_depth(start) && (start & span) == 0;
     const Group buddy = lower ? group_of(start + span) : Group();
     const bool pair = lower && buddy.depth() == group.depth();
@@ -301,7 +319,7 @@ bool Index::shrink_some(HashOf&& hash_of, Fetch&& fetch) {
     collect(group, items, hash_of, fetch);
     if (merge) collect(buddy, items, hash_of, fetch);
     if (replace_by_smaller(start, merge, items) && merge) {
-      shrink_at_ = start & ~span_of(group.depth() - 1);  // perhaps there is a pair again, of which this is the upper one
+      shrink_at_ = start & ~span_of(group.depth() - 1);  // the joined group may be the upper one of another pair
       return true;
     }
     return more_to_shrink();

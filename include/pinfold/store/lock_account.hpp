@@ -1,15 +1,16 @@
 #pragma once
-// What is done while shards are locked, counted by cause: the proof that no request and no background job keeps others waiting.
+// Counts the work that is done while shards are locked, by cause. It proves that no request and no background job keeps
+// others waiting for long. A hold is the time from locking a shard to unlocking it; where a thread locks several
+// shards, from the first lock to the last unlock.
 //
-// The budget. One hold of a lock (of several shards at once: from the first lock to the last unlock) may visit 512 entries, follow
-// or free 512 nodes, and copy, hash or compare 256 KB. It makes no system call. Beyond that it may do what the request asked for
-// by name, and only that:
-//   - for each key that the request names, or its session watches: 16 entries and nodes, and twice the largest value that is kept
-//     inside an entry, once to read it and once to write it. A value in a block of its own is shared and not copied, so its size
-//     is no excuse, neither in a reply nor in a write.
-//   - for each byte of the arguments: 4 bytes, because a key is hashed, compared and copied, and a value copied.
-// So a reply is paid for by the keys that were named, not by how large it has become. What a hold does beyond its allowance is
-// counted against the budget. Allocations are shown and have no budget.
+// Each hold has a budget: it may visit 512 entries, follow or free 512 nodes of lists and maps, and copy, hash or
+// compare 256 KB. It makes no system call. In addition it has an allowance for what the request names:
+//   - for each key that the request names, or that its session watches: 16 entries, 16 nodes, and twice the size of the
+//     largest value inside an entry, because the value may be read once and written once. A value in a block of its own
+//     is shared and not copied, so the allowance does not depend on its size.
+//   - for each byte of the arguments: 4 bytes, because a key is hashed, compared and copied, and a value is copied.
+// So the allowance depends on the keys that the request names, and not on the size of the reply. Work beyond the
+// allowance is compared with the budget. Allocations are counted too, but have no bound.
 
 #include <atomic>
 #include <cstdint>
@@ -22,20 +23,21 @@
 
 namespace pinfold::store {
 
-/// What a request asked for by name.
+/// What a request names, for its allowance.
 struct Named {
-  std::uint64_t keys = 0;
-  std::uint64_t bytes = 0;  // of arguments
+  std::uint64_t keys = 0;   // named or watched
+  std::uint64_t bytes = 0;  // of all arguments
 
-  /// What may be done for that beyond the budget.
+  /// The work that may be done for these in addition to the budget.
   work::Counts allowance() const;
 };
 
-/// Whether work beyond the allowance is more than one hold may do.
+/// Whether the work beyond the allowance is over the budget of one hold.
 bool over_budget(const work::Counts& beyond);
 
-/// Says what the locks that this thread takes while it lives are taken for. They nest; the innermost counts. `name` must outlive
-/// every account: a command's name or a literal.
+/// While an object of this class lives, the holds of its thread are counted under its name. Objects nest, and the
+/// innermost one counts; a hold outside of all of them is counted as "other". `name` must outlive every LockAccount: it
+/// is the name of a command or a literal. Belongs to the thread that made it.
 class HoldCause {
  public:
   explicit HoldCause(std::string_view name, Named named = {});
@@ -50,20 +52,22 @@ class HoldCause {
   const HoldCause* outer_;
 };
 
-/// Thread-safe.
+/// What holds have done since the last reset, by cause. Thread-safe: it has a mutex of its own, which end() takes.
 class LockAccount {
  public:
   struct Cause {
     std::uint64_t holds = 0;
-    std::uint64_t over = 0;  // of those, beyond the budget
-    work::Counts most;       // beyond the allowance, each the most of any hold
+    std::uint64_t over = 0;  // holds whose work beyond the allowance was over the budget
+    work::Counts most;       // of each kind of work, the most that any hold did beyond its allowance
   };
 
-  /// This thread has locked a shard, or is about to unlock it.
+  /// This thread has locked one more shard. The hold begins with the first.
   void begin();
+  /// This thread is about to unlock a shard. With the last one the hold ends and is counted, unless there is no memory
+  /// to note a new cause. O(log causes).
   void end();
 
-  /// In the order of names.
+  /// All causes in the order of their names. Throws std::bad_alloc.
   std::vector<std::pair<std::string_view, Cause>> causes() const;
   void reset();
 

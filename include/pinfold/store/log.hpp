@@ -1,9 +1,10 @@
 #pragma once
-// The log of one table: entries that lie one behind the other in segments, which form one queue for each queue of the eviction policy.
+// The log of one table: log-structured memory in which entries lie one behind the other in segments of 64 KB. The
+// segments form one list for each queue of the eviction policy.
 //
-// The log knows extents and not what an entry means: which entries are live, what they hold outside of the log and who may go is the
-// table's. Entries are appended to the newest segment of a queue, and marked dead where they lie. The last live entry of a segment takes
-// the segment with it. Guarded by the shard's lock, as the table is. Every function is O(1) unless it says otherwise.
+// An entry is appended to the newest segment of a queue, and later marked dead where it lies. When the last live entry
+// of a segment is marked dead, the segment is freed. The log knows where entries lie and how many bytes each takes (its
+// extent). The table knows the rest: which entries are live, which blocks they refer to, and which may be evicted.
 
 #include <algorithm>
 #include <array>
@@ -22,44 +23,49 @@
 
 namespace pinfold::store {
 
+/// Not thread-safe: guarded by the shard's lock, as its table is. Sizes are in bytes. Every function is O(1) unless it
+/// says otherwise. `pool` must outlive the log.
 class Log {
  public:
-  /// The segments of one queue, from the oldest to the newest, and the bytes that entries in them hold outside of the log.
+  /// The segments of one queue, a list from the oldest to the newest.
   struct Queue {
     std::uint32_t oldest = no_segment;
     std::uint32_t newest = no_segment;
-    std::uint64_t segments = 0;
-    std::uint64_t blob_bytes = 0;
+    std::uint64_t segments = 0;    // how many
+    std::uint64_t blob_bytes = 0;  // of blocks to which live entries in these segments refer
     std::uint64_t bytes() const { return segments * segment_size + blob_bytes; }
   };
 
-  /// A place in a segment where work goes on under a later hold of the lock. The sequence number tells whether the segment is still
-  /// the one that it was; then its entries lie where they lay.
+  /// A place in a segment where work has stopped, to go on in a later hold of the lock. It is valid while the segment
+  /// has the same sequence number: a segment that was freed or begun anew has another. Until then its entries lie where
+  /// they lay.
   struct Place {
     std::uint32_t id = no_segment;
     std::uint32_t offset = 0;
     std::uint64_t sequence = 0;
   };
 
-  /// `occupied` is kept at the bytes of all logs of the shard and of what their entries hold; it is not touched on destruction, which
-  /// may happen without the lock.
+  /// `occupied` is the shard's count of bytes in segments, and in blocks to which entries refer, for all its tables.
+  /// The log keeps it up to date. The destructor does not touch it, because a table may be destroyed without the lock.
   Log(SegmentPool& pool, std::atomic<std::uint64_t>& occupied) : pool_(pool), occupied_(occupied) {}
-  /// Frees nothing: every segment must have been freed, see free_of_dismantled().
+  /// Frees no segment. All must have been freed before: see free_of_dismantled().
   ~Log() = default;
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
   // --- where an entry lies ---
 
+  /// The reference of the entry that lies `offset` bytes from the start of segment `id`: 17 bits of id, 15 bits of
+  /// offset in words of 2 bytes.
   static Ref ref(std::uint32_t id, std::uint32_t offset) { return id << offset_bits | offset / static_cast<std::uint32_t>(word); }
   static std::uint32_t id_of(Ref ref) { return ref >> offset_bits; }
-  /// Bytes from the start of its segment.
+  /// The offset of the entry in bytes from the start of its segment.
   static std::uint32_t offset_of(Ref ref) { return (ref & offset_mask) * static_cast<std::uint32_t>(word); }
   Entry entry(Ref ref) const { return Entry(segments_.base(id_of(ref)) + offset_of(ref)); }
 
   // --- segments and queues ---
 
-  /// Segments have the ids from 1 to end() - 1; those whose base is null are free.
+  /// Segments have the ids from 1 to end() - 1. An id is free if its segment has a null base.
   std::uint32_t end() const { return static_cast<std::uint32_t>(segments_.size()); }
   Segment& segment(std::uint32_t id) { return segments_[id]; }
   const Segment& segment(std::uint32_t id) const { return segments_[id]; }
@@ -68,6 +74,7 @@ class Log {
   const Queue& queue(eviction::Queue which) const { return queues_[static_cast<unsigned>(which)]; }
   const Queue& queue_of(const Segment& segment) const { return queues_[segment.queue]; }
   const std::array<Queue, eviction::queue_count>& queues() const { return queues_; }
+  /// Whether the segment is the one to which its queue is being written.
   bool is_newest(std::uint32_t id) const { return queue_of(segments_[id]).newest == id; }
 
   Place place_in(std::uint32_t id) const { return {.id = id, .offset = 0, .sequence = segments_[id].sequence}; }
@@ -75,7 +82,8 @@ class Log {
 
   // --- writing ---
 
-  /// Takes `extent` bytes at the end of a queue, for an entry that the caller writes there. 0: there is no memory for a segment.
+  /// Takes `extent` bytes at the end of a queue. The caller writes an entry of this extent there before it unlocks the
+  /// shard. Returns 0 if there is no memory for a new segment, or no id for one.
   Ref append(eviction::Queue which, std::size_t extent) {
     const auto bytes = static_cast<std::uint32_t>(extent);
     std::uint32_t id = queue(which).newest;
@@ -89,45 +97,53 @@ class Log {
     used_bytes_ += bytes;
     return at;
   }
-  /// The bytes at `ref` are nobody's any more. Frees the segment with the last of them, or, if it is the one being written, begins it
-  /// anew. The entry must hold nothing outside of the log.
+  /// Marks an entry dead: its bytes are garbage from now on. If they were the last live ones of the segment, the
+  /// segment is freed; the newest one of a queue is begun anew instead. The entry must have given its references to
+  /// blocks back.
   void mark_dead(Ref ref);
-  /// Fills the rest of the newest segment of a queue with dead entries: nothing is appended to it any more. O(1), four entries at most.
+  /// Fills the rest of a segment with at most four dead entries, so that nothing is appended to it any more.
   void seal(std::uint32_t id);
-  /// Frees a segment of the queue that was emptied and begun anew.
+  /// Frees a segment of this queue if it has no bytes in use, because mark_dead() has begun it anew. Otherwise does
+  /// nothing.
   void free_if_empty(std::uint32_t id, eviction::Queue which);
-  /// Takes the segment's memory away while the table is being dismantled; neither queues nor figures are kept up then.
+  /// Frees the memory of a segment while the table is being dismantled. Queues and figures are no longer right
+  /// afterwards.
   void free_of_dismantled(std::uint32_t id) { pool_.free(std::exchange(segments_[id].base, nullptr)); }
+  /// Tells a segment that one of its entries has the deadline `at` (0: none).
   static void note_deadline(Segment& segment, UnixMs at) {
     if (at != 0) segment.earliest = std::min(segment.earliest, at);
   }
-  /// A live entry of the segment holds a block of so many bytes (`sign` 1), or holds it no longer (-1).
+  /// Counts a block of so many bytes to which a live entry of the segment refers (`sign` 1), or no longer refers (-1).
   void count_blob(Segment& segment, std::uint64_t bytes, int sign);
 
   // --- figures ---
 
-  /// Bytes of segments, and of blocks that entries hold.
+  /// Bytes of segments, and of blocks to which live entries refer.
   std::uint64_t occupied() const {
     std::uint64_t bytes = 0;
     for (const Queue& queue : queues_) bytes += queue.bytes();
     return bytes;
   }
+  /// Bytes of all entries in segments, dead ones included.
   std::uint64_t used_bytes() const { return used_bytes_; }
+  /// Bytes of the dead entries among them.
   std::uint64_t dead_bytes() const { return dead_bytes_; }
-  /// Blocks that live entries hold; one that two entries hold counts twice.
+  /// References of live entries to blocks. A block to which two entries refer counts twice.
   std::uint64_t blobs() const { return blobs_; }
 
   // --- positions ---
 
-  /// Behind all that has been written.
+  /// The end of everything that has been written so far.
   LogPosition position() const;
+  /// Whether the entry was written before that position. An entry that was moved was written when it was moved.
   bool written_before(Ref ref, const LogPosition& position) const;
 
-  /// Whether each queue's list leads through as many segments as it counts, both ways, and every other id is free. O(segments); for tests.
+  /// Whether each queue's list has as many segments as the queue counts, is linked in both directions, and every id
+  /// outside of the lists is free. O(segments); for tests.
   bool audit_queues() const;
 
  private:
-  static constexpr unsigned offset_bits = 15;  // 64 KB in words
+  static constexpr unsigned offset_bits = 15;  // 64 KB in words of 2 bytes
   static constexpr Ref offset_mask = (1U << offset_bits) - 1;
   static constexpr std::uint32_t most_segments = (1U << (32 - offset_bits)) - 1;
 
@@ -143,10 +159,10 @@ class Log {
   Segments segments_;
   std::vector<std::uint32_t> free_ids_;
   std::array<Queue, eviction::queue_count> queues_;
-  std::uint64_t used_bytes_ = 0;  // in segments, those of dead entries included
+  std::uint64_t used_bytes_ = 0;  // of entries in segments, dead ones included
   std::uint64_t dead_bytes_ = 0;
   std::uint64_t blobs_ = 0;
-  std::uint64_t sequence_ = 0;  // of the segment begun last
+  std::uint64_t sequence_ = 0;  // of the segment that was begun last
 };
 
 }  // namespace pinfold::store

@@ -1,5 +1,5 @@
 #pragma once
-// What every table of a keyspace follows when it evicts; changed at run time.
+// The settings of eviction that all tables of a keyspace share. They are changed at run time.
 
 #include <array>
 #include <atomic>
@@ -9,20 +9,24 @@
 
 namespace pinfold::store {
 
-/// How soon entries go when memory is needed.
+/// When entries are evicted compared with others: with them, before them, or after them. It follows from a policy's
+/// priority.
 enum class Standing : std::uint8_t { normal, first, last };
 
+/// Thread-safe: each setting is atomic by itself. A cache policy (cache/policies.hpp) is known here by its slot, a
+/// number from 1 to 255 that entries keep; slot 0 is for entries without a policy.
 struct PolicySettings {
   std::atomic<eviction::Kind> kind;
-  std::atomic<std::uint32_t> decay_minutes{1};        // lfu-decay-time
-  std::atomic<bool> serve_stale{false};               // entries outlast their deadlines
-  std::array<std::atomic<Standing>, 256> standing{};  // by the slot of an entry's cache policy
-  // Bytes beyond which such entries go first; 0: any number.
+  std::atomic<std::uint32_t> decay_minutes{1};        // the setting lfu-decay-time
+  std::atomic<bool> serve_stale{false};               // the setting serve-stale: expired entries are kept
+  std::array<std::atomic<Standing>, 256> standing{};  // by the slot of the entry's policy
+  // By slot: entries of the policy are evicted first while they occupy more than so many bytes. 0: no bound.
   std::array<std::atomic<std::uint64_t>, 256> quota{};
-  std::atomic<std::uint64_t> negative_quota{0};
-  std::atomic<bool> has_standing{false};  // any of these says something
+  std::atomic<std::uint64_t> negative_quota{0};  // the same for negative entries, in bytes
+  std::atomic<bool> has_standing{false};         // false: no policy exists, so `standing` and `quota` need not be read
 
-  /// Whether negative entries of so many bytes are to go before anything else.
+  /// Whether negative entries (which say that the origin has no value) are to be evicted before all others, when they
+  /// occupy so many bytes.
   bool negatives_first(std::uint64_t bytes) const {
     const std::uint64_t most = negative_quota.load(std::memory_order_relaxed);
     return most != 0 && bytes > most;
