@@ -1,9 +1,11 @@
 #pragma once
-// Moments at which somebody has to look at a key: when the lease of a key runs out that clients wait for.
+// Alarms: moments at which the background worker has to look at a key. There is one for each key that has a lease and
+// clients that wait for it (leases.hpp): the moment at which the lease runs out.
 //
-// An ordered map, so that the next moment is known without searching and nobody polls: the background sleeps until next().
-// Alarms are set and taken back with a shard locked, and run with none: a key's shard is locked for its alarm only, so an alarm
-// may come to nothing because it was cancelled while it was on its way. O(log alarms) each.
+// The alarms are in a map that is ordered by time. So the next one is known without a search, and nobody polls: the
+// background worker sleeps until next(). Alarms are set and cancelled with a shard locked, but taken out with no shard
+// locked. So an alarm may be cancelled after it was taken out and before its key's shard is locked; then there is
+// nothing to do for it.
 
 #include <atomic>
 #include <cstdint>
@@ -17,33 +19,34 @@
 
 namespace pinfold::cache {
 
-/// Thread-safe; calls nothing, so it may be used with any lock held.
+/// Thread-safe. It has a mutex of its own and calls no other code while it holds it, so any lock may be held by the
+/// caller. set(), cancel() and take_due() are O(log alarms), next() is O(1) and takes no lock.
 class Alarms {
  public:
-  /// Where to look.
+  /// The key to look at.
   struct Place {
     unsigned shard = 0;
     unsigned db = 0;
     std::string key;
   };
   struct Set {
-    std::uint64_t number;  // which identifies it, together with its moment; never 0
-    bool first;            // it is the next one now
+    std::uint64_t number;  // identifies the alarm, for cancel(); never 0
+    bool first;            // whether this alarm is now the next one of all
   };
-  /// Throws std::bad_alloc, and has set none then.
+  /// Sets an alarm. Throws std::bad_alloc; then no alarm was set.
   Set set(MonoMs at, Place place);
-  /// Nothing happens if it was taken already.
+  /// Removes the alarm that set() has set for `at` under this number. Does nothing if it has been taken out already.
   void cancel(MonoMs at, std::uint64_t number);
-  /// Takes one that is due out; nothing if none is.
+  /// Takes out one alarm whose moment has come. Returns nothing if there is none.
   std::optional<Place> take_due(MonoMs now);
-  /// When the next is due, or a moment before that.
+  /// The moment of the next alarm, or an earlier one, where an alarm was cancelled. MonoMs::never() if there is none.
   MonoMs next() const { return next_.load(std::memory_order_relaxed); }
 
  private:
   std::mutex mutex_;  // guards what follows
   std::map<std::pair<MonoMs, std::uint64_t>, Place> alarms_;
   std::uint64_t number_ = 0;
-  std::atomic<MonoMs> next_{MonoMs::never()};  // written with the lock
+  std::atomic<MonoMs> next_{MonoMs::never()};  // written with mutex_ held
 };
 
 }  // namespace pinfold::cache

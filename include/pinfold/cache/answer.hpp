@@ -1,5 +1,6 @@
 #pragma once
-// What a reader of the cache is told, at once or after having waited.
+// The answer that a client gets after it has waited for a key, because another client held the key's lease
+// (leases.hpp). Plain values: whoever owns one guards it.
 
 #include <cstdint>
 #include <map>
@@ -10,42 +11,48 @@
 
 namespace pinfold::cache {
 
+/// `hit`: the value is fresh. `stale`: its deadline has passed, but not its stale window. `absent`: the origin is known
+/// to have no value. `miss`: there is nothing to answer with.
 enum class Status : std::uint8_t { hit, stale, absent, miss };
 
-/// A value that many readers are given: shared, and valid without the shard's lock.
+/// A value that many readers share. It stays valid after the shard is unlocked.
 struct SharedValue {
   std::string text;
-  Blob blob;  // in place of text, if the store keeps a block
+  Blob blob;  // in place of `text`, if the value is a block of its own
 };
 
-/// The key that a token is for.
+/// A lease's token, and the key that the lease is for.
 struct TokenOf {
   std::uint64_t token = 0;
   unsigned db = 0;
   std::string key;
 };
 
-/// Milliseconds: how long it is fresh, usable or negative for, how long the lease lasts, or within which time to retry.
+/// With a `miss` the client may get the next lease: then `token` is the lease's, and otherwise 0. `ms` is in
+/// milliseconds. It is how long the value stays fresh (`hit`) or usable (`stale`), or how long the key stays absent
+/// (`absent`), and -1 if that has no end. With a `miss` it is how long the lease lasts, or without a lease how long to
+/// wait before asking again.
 struct Answer {
   Status status = Status::miss;
   std::uint64_t token = 0;
   std::int64_t ms = 0;
   std::shared_ptr<const SharedValue> value;
-  TokenOf token_of;  // filled in where there is a token, so that it can be given back
+  TokenOf token_of;  // the same token with its key, so that a lease whose answer reaches nobody can be given back
 };
 
-/// Somebody who waits for a key.
+/// A client that waits for a key.
 struct Waiter {
   std::uint64_t client = 0;
-  unsigned thread = 0;        // where it lives
-  std::int64_t lease_ms = 0;  // of the lease that it gets if it must load
-  bool takes_stale = true;    // a stale value is an answer
+  unsigned thread = 0;        // the I/O thread of its connection
+  std::int64_t lease_ms = 0;  // how long its lease lasts if it has to load the value; 0: it wants no lease
+  bool takes_stale = true;    // whether a stale value is an answer to it
 };
-/// By ticket, which is the order of their coming; those who want no lease come last.
+/// The clients that wait for one key, by ticket. A ticket is the number of one wait; tickets grow in the order of
+/// arrival, and the tickets of clients that want no lease are higher than all others.
 using Waiters = std::map<std::uint64_t, Waiter>;
 
-/// An answer on its way to all who waited for it. The threads on which they live share it: to hand it over takes no longer
-/// for many than for one.
+/// One answer, and the clients that it is for. All I/O threads share one object, so handing it over costs the same for
+/// one client and for many.
 struct Answers {
   Waiters to;
   Answer answer;

@@ -1,5 +1,6 @@
 #pragma once
-// Names that belong to a database (keys, tags), for ordered maps that are searched without making a string.
+// Names of keys or tags together with their database's number, for ordered maps. A search needs only a view: it makes
+// no string and allocates nothing.
 
 #include <string>
 #include <string_view>
@@ -10,7 +11,7 @@ namespace pinfold::cache {
 using DbName = std::pair<unsigned, std::string>;
 using DbNameView = std::pair<unsigned, std::string_view>;
 
-/// By database, then by bytes.
+/// Orders names by database, then by bytes.
 struct DbNameLess {
   using is_transparent = void;
   static DbNameView view(const DbName& name) { return {name.first, name.second}; }

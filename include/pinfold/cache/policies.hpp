@@ -1,8 +1,10 @@
 #pragma once
-// Policies: how keys that match a glob are to be cached. The first that matches wins.
+// Policies: rules for the keys that match a glob, such as their time to live, how long a lease lasts, or how soon they
+// are evicted. The first policy that matches a key applies to it. docs/cache-commands.md has the commands
+// (CACHE.POLICY) and what each field means.
 //
-// A set of policies does not change; another one takes its place. PolicySet::match walks a trie of what the patterns
-// begin with, so that a key that falls under none of a hundred policies is done after a byte or two.
+// A set of policies never changes; a new set takes its place (Cache::set_policies). PolicySet::match() walks a trie of
+// the beginnings of the patterns. So it is done after a byte or two with a key that none of a hundred policies matches.
 
 #include <cstdint>
 #include <optional>
@@ -17,76 +19,87 @@
 
 namespace pinfold::cache {
 
+/// How soon entries under the policy are evicted: after all others (for up to half of maxmemory), as usual, or before
+/// all others.
 enum class Priority : std::uint8_t { protect, normal, first_out };
 
+/// One policy. A plain value; `0: ...` in a comment is what an unset field means.
 struct Policy {
   std::string name;
-  std::string match;                 // a glob; every policy needs one
-  std::int64_t ttl_ms = 0;           // for writes that set none; 0: none
-  std::int64_t max_ttl_ms = 0;       // 0: any
-  unsigned jitter_percent = 0;       // of a time to live, which is shortened by up to so much
-  std::int64_t stale_ms = 0;         // of entries that do not name one
-  std::int64_t coalesce_ms = 0;      // how long a plain GET waits for the first one's SET
-  std::int64_t lease_ms = 0;         // 0: lease-duration
-  double early_refresh = 1.0;        // XFetch's beta
-  std::int64_t negative_ttl_ms = 0;  // 0: negative-ttl-max
-  std::uint64_t max_leases = 0;      // 0: any number
-  std::uint64_t max_value = 0;       // bytes; 0: any size
-  std::uint64_t max_memory = 0;      // bytes; 0: any
-  unsigned max_memory_percent = 0;   // of maxmemory, in place of bytes
+  std::string match;                 // a glob over whole keys; every policy needs one
+  std::int64_t ttl_ms = 0;           // time to live for writes that set none; 0: none
+  std::int64_t max_ttl_ms = 0;       // longest time to live, also for writes that set none; 0: any
+  unsigned jitter_percent = 0;       // each time to live is shortened by a random part of up to so much
+  std::int64_t stale_ms = 0;         // stale window of entries whose writer names none
+  std::int64_t coalesce_ms = 0;      // how long a plain GET waits while another client loads the value; 0: not at all
+  std::int64_t lease_ms = 0;         // how long a lease lasts; 0: the setting lease-duration
+  double early_refresh = 1.0;        // XFetch's beta: the higher, the earlier; 0: never early (Vattani et al., 2015)
+  std::int64_t negative_ttl_ms = 0;  // time to live of negative entries whose writer sets none; 0: negative-ttl-max
+  std::uint64_t max_leases = 0;      // leases alive at once; 0: any number
+  std::uint64_t max_value = 0;       // largest value, in bytes; 0: any size
+  std::uint64_t max_memory = 0;      // entries are evicted before others while they occupy more bytes than this; 0: any
+  unsigned max_memory_percent = 0;   // the same as a part of maxmemory, in place of max_memory; 0: not set
   Priority priority = Priority::normal;
-  /// Identifies it in counters and entries while it exists, from 1 on.
+  /// A number from 1 to 255 that stands for the policy in entries, leases and counters while it exists. 0: not given
+  /// yet.
   std::uint8_t slot = 0;
 
   bool operator==(const Policy&) const = default;
 };
 
-/// "match", "max-ttl" ... in the order in which they are shown.
+/// The names of all fields ("match", "max-ttl", ...) in the order in which they are shown. The same for every call.
 std::span<const std::string_view> policy_fields();
-/// What is wrong with the value, or nothing.
+/// Sets a field from its text. Returns nothing if it was set. Otherwise says what is wrong; the field may have changed.
 std::optional<std::string> set_field(Policy& policy, std::string_view field, std::string_view value);
-/// As set_field takes it: "5m", "10%", "normal".
+/// A field as text that set_field() would accept: "5m", "10%", "normal". Empty if there is no such field.
 std::string show_field(const Policy& policy, std::string_view field);
-/// Whether `name` can be a policy's: 1 to 64 letters, digits and "-_.".
+/// Whether `name` can be the name of a policy: 1 to 64 letters, digits and "-_.".
 bool is_policy_name(std::string_view name);
 
 constexpr std::size_t most_policies = 250;
 
-/// Something in a policy that cannot be meant, though it is allowed.
+/// A contradiction in a policy, which is allowed but hardly meant.
 struct PolicyWarning {
   std::string policy;  // its name
   std::string text;
 };
-/// What is contradictory in policies, in their order; `lease_ms` is what those get that name no lease.
+/// The contradictions in all policies, in the order of the policies. `lease_ms` is the setting lease-duration. Throws
+/// std::bad_alloc.
 std::vector<PolicyWarning> warnings_about(std::span<const Policy> policies, std::int64_t lease_ms);
 
+/// An immutable set of policies, in the order in which they are tried. Thread-safe to read. The cache reads it with at
+/// least one shard locked, and replaces it with all shards locked.
 class PolicySet final : public store::WriteRules {
  public:
-  /// Slots are given to those that have none.
+  /// Gives each policy without a slot a free one.
   explicit PolicySet(std::vector<Policy> policies);
 
   std::span<const Policy> all() const { return policies_; }
   bool empty() const { return policies_.empty(); }
+  /// The policy with that name; null if there is none. O(policies).
   const Policy* find(std::string_view name) const;
-  /// The policy with that slot; null if there is none.
+  /// The policy with that slot; null if there is none. O(policies).
   const Policy* at(std::uint8_t slot) const;
-  /// A pattern with something between two '*' matches no key that is longer, in bytes. 250 of them then compare 256 KB at most.
+  /// In bytes. A pattern with text between two '*' has to be searched for in the key, so it matches no key that is
+  /// longer than this. 250 such patterns then compare 256 KB at most.
   static constexpr std::size_t longest_searched = 512;
-  /// The first policy whose pattern matches; null if none does. For each pattern that begins and ends like the key it compares up to
-  /// 1 KB, however long the key is.
+  /// The first policy whose pattern matches the key; null if none does. It compares up to 1 KB for each pattern whose
+  /// beginning and end are those of the key, however long the key is.
   const Policy* match(std::string_view key) const;
 
+  /// Applies the policy of the key to a write, as WriteRules says.
   bool on_write(const store::Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at, store::Extra& extra) const override;
   UnixMs on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
 
  private:
-  // Patterns are found by the bytes before their first wildcard, in a trie; those that do not end with it, by the bytes after
-  // their last one, in another trie that hangs on the end of the first and is read backwards.
+  // A node of a trie. The first trie finds patterns by the bytes before their first wildcard. Where a pattern goes on
+  // behind that wildcard, a second trie hangs on its node (`tails`), which finds the pattern by the bytes after its
+  // last wildcard, read backwards from the end of the key.
   struct Node {
-    std::vector<std::pair<char, std::uint32_t>> children;  // by byte, in order
-    std::vector<std::uint16_t> prefixes;                   // policies that match whatever follows
-    std::vector<std::uint16_t> patterns;                   // policies whose pattern must be compared
-    std::uint32_t tails = 0;                               // the root of the other trie; 0: there is none
+    std::vector<std::pair<char, std::uint32_t>> children;  // nodes by the next byte, sorted
+    std::vector<std::uint16_t> prefixes;                   // policies that match whatever follows: places in policies_
+    std::vector<std::uint16_t> patterns;                   // policies whose pattern has to be compared with the key
+    std::uint32_t tails = 0;                               // the root of the second trie; 0: none
   };
   void insert(std::uint16_t policy);
   std::uint32_t child_of(std::uint32_t node, char byte) const;
@@ -94,13 +107,13 @@ class PolicySet final : public store::WriteRules {
   std::uint16_t match_tails(std::uint32_t root, std::string_view key, std::uint16_t best) const;
 
   std::vector<Policy> policies_;
-  std::vector<Glob> globs_;  // their patterns
-  std::vector<Node> nodes_;
+  std::vector<Glob> globs_;  // their patterns, compiled
+  std::vector<Node> nodes_;  // the first one is the root
 };
 
-/// A time to live of `ms` less the policy's jitter.
+/// A time to live of `ms` milliseconds, shortened at random as the policy's jitter says. At least 1.
 std::int64_t shortened(const Policy& policy, std::int64_t ms);
-/// The deadline that `policy` leaves of one that a writer asks for (0: none).
+/// The deadline of an entry under `policy` whose writer asks for the deadline `expires_at` (0: none). 0: none.
 UnixMs limited_deadline(const Policy& policy, UnixMs now, UnixMs expires_at);
 
 }  // namespace pinfold::cache

@@ -1,9 +1,13 @@
 #pragma once
-// Which prefixes were purged since a lease was granted. Leases are not visited when a prefix is purged: whoever looks at one
-// next compares its key with the prefixes purged since the last look.
+// The key prefixes that were purged lately, so that a lease (leases.hpp) can tell whether its key was purged after it
+// was granted.
 //
-// Epochs are those of PurgedTags. The last 512 purges are remembered. A lease that was not looked at for longer is taken to
-// be purged, which refuses some fills that could be let through and never the other way round.
+// A purge does not visit leases. It begins a new epoch (purged_tags.hpp), which is a number, and is remembered here
+// under it. When a lease is next looked at, its key is compared with the prefixes that were purged since the last look.
+//
+// The last 512 purges are remembered. The barrier is the epoch of the last purge that is not: a lease that was last
+// looked at before the barrier counts as purged. So some fills are refused that would be correct, but no fill is let
+// through that is not.
 
 #include <cstdint>
 #include <deque>
@@ -16,7 +20,8 @@
 
 namespace pinfold::cache {
 
-/// Thread-safe, and may be used with shards locked. Counts what it takes as store::Use::herd in `memory`, which must outlive it.
+/// Thread-safe: it has a mutex of its own, and may be used with shards locked. Counts its memory as store::Use::herd in
+/// `memory`, which must outlive it.
 class PurgedPrefixes {
   struct Noted {
     std::uint64_t epoch;
@@ -32,18 +37,20 @@ class PurgedPrefixes {
   PurgedPrefixes(const PurgedPrefixes&) = delete;
   PurgedPrefixes& operator=(const PurgedPrefixes&) = delete;
 
-  /// What note() may take, in bytes.
+  /// The most bytes that note() takes.
   static std::size_t memory_of(const std::string& prefix) {
     constexpr std::size_t growth = 2;  // of a vector
     return sizeof(Noted) + prefix.size() + growth * Prefixes<const Noted*>::item_size();
   }
-  /// A prefix is purged, which begins `epoch`. No lease that is alive is older than `oldest`; whether there is `room` to
-  /// remember one more is the caller's to say. Never fails.
+  /// Remembers that a prefix is purged and that this begins `epoch`. Forgets purges up to the epoch `oldest`: no lease
+  /// that is alive was granted before. Without `room`, and when memory cannot be had, it moves the barrier to `epoch`
+  /// instead, so it never fails. O(prefixes remembered).
   void note(unsigned db, const std::string& prefix, std::uint64_t epoch, std::uint64_t oldest, bool room);
-  /// Whether a prefix of the key was purged after that epoch, or may have been. Adds the bytes that were looked at to `looked_at`:
-  /// none if no prefix was purged since, else some for each prefix, and the key once.
+  /// Whether a prefix of the key was purged after `epoch`, or may have been. Adds the bytes that were looked at to
+  /// `looked_at`: none if nothing was purged since, otherwise some for each prefix that is remembered, and the key
+  /// once.
   bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::size_t& looked_at) const;
-  /// What only leases older than `oldest` could have to know.
+  /// Forgets purges up to the epoch `oldest`: no lease that is alive was granted before.
   void forget(std::uint64_t oldest);
 
  private:
@@ -52,9 +59,9 @@ class PurgedPrefixes {
 
   store::Memory& memory_;
   mutable std::mutex mutex_;         // guards what follows
-  std::deque<Noted> noted_;          // by epoch
-  Prefixes<const Noted*> prefixes_;  // the same
-  std::uint64_t barrier_ = 0;
+  std::deque<Noted> noted_;          // in the order of their epochs
+  Prefixes<const Noted*> prefixes_;  // the same, for comparing with a key
+  std::uint64_t barrier_ = 0;        // leases that were last looked at before this epoch count as purged
 };
 
 }  // namespace pinfold::cache

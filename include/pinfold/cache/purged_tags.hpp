@@ -1,13 +1,18 @@
 #pragma once
-// Which tags were purged since a lease was granted: a fill names its tags only when it comes, and what it brings may have been read
-// before the purge.
+// The tags that were purged lately. A fill is the write by which the holder of a lease (leases.hpp) stores what it has
+// read from the origin. It has to be refused if one of its tags was purged after the lease was granted, because the
+// holder may have read the value before the purge. A fill names its tags only when it arrives, so a purge cannot tell
+// which leases it concerns.
 //
-// Each purge of tags begins an epoch, and a lease is known by the epoch in which it was granted: one number, however many leases
-// there are. Remembered are the tags of purges that came after the oldest lease that is alive, each with the last epoch that
-// one of its purges began. Where there is no room for that, a barrier takes their place: leases from before it may not fill
-// with any tags, which refuses some fills that could be let through and never the other way round. What need not be remembered any
-// longer is dropped by the background, a few at a time and never where a lease ends, because that happens with a shard locked; keeping
-// it longer refuses nothing more.
+// Each purge begins a new epoch: a number that grows by one, a logical timestamp. A lease remembers the epoch in which
+// it was granted, so a purge visits no leases. The purges that came after the oldest lease that is alive are
+// remembered: each of their tags with the epoch of its last purge. Where there is no room for that, only the epoch is
+// kept, as the barrier: a lease that was granted before the barrier cannot fill with any tag. So some fills are refused
+// that would be correct, but no fill is let through that is not.
+//
+// Purges that no lease needs any more are forgotten a few at a time: by the background worker, and by the next purge.
+// This is not done when a lease ends, because a shard is locked then. A purge that is remembered for longer does no
+// harm.
 
 #include <atomic>
 #include <cstdint>
@@ -23,12 +28,13 @@
 
 namespace pinfold::cache {
 
-/// Thread-safe, and may be used with shards locked. Counts what it takes as store::Use::herd in `memory`, which must outlive it.
+/// Thread-safe: it has a mutex of its own, and may be used with shards locked. Counts its memory as store::Use::herd in
+/// `memory`, which must outlive it.
 class PurgedTags {
  public:
-  /// So many purges of a tag are remembered, those included that wait to be dropped.
+  /// How many purges of single tags are remembered at most, those that may be forgotten included.
   static constexpr std::size_t most_remembered = 100'000;
-  /// So many are dropped by a call of note().
+  /// How many of them one call of note() forgets.
   static constexpr std::size_t most_dropped = 64;
 
   explicit PurgedTags(store::Memory& memory) : memory_(memory) {}
@@ -36,35 +42,37 @@ class PurgedTags {
   PurgedTags(const PurgedTags&) = delete;
   PurgedTags& operator=(const PurgedTags&) = delete;
 
-  /// A lease is granted, in the epoch that is returned. Throws std::bad_alloc, and then there is none. O(log epochs).
+  /// Notes that a lease is granted, and returns the present epoch, which is the lease's. Throws std::bad_alloc; then
+  /// nothing was noted. O(log epochs).
   std::uint64_t begin_lease();
-  /// The present epoch.
+  /// The present epoch. Takes no lock.
   std::uint64_t epoch() const { return epoch_.load(std::memory_order_relaxed); }
-  /// Begins one, for a purge of something else than tags.
+  /// Begins an epoch for a purge by prefix, and returns it.
   std::uint64_t begin_epoch();
   /// The epoch of the oldest lease that is alive; the present one if there is none.
   std::uint64_t oldest() const;
-  /// It has ended.
+  /// Notes that a lease has ended, which was granted in this epoch. O(log epochs).
   void end_lease(std::uint64_t epoch);
 
-  /// What note() may take for them, in bytes.
+  /// The most bytes that note() takes for these tags.
   static std::size_t memory_of(const std::vector<std::string>& tags);
-  /// Tags of a database are purged now; whether there is `room` to remember them is the caller's to say. Never fails.
-  /// O(tags log tags remembered).
+  /// Begins an epoch because these tags of a database are purged, and remembers them. Without `room`, and when memory
+  /// cannot be had, it moves the barrier to the new epoch instead, so it never fails. O(tags * log(tags remembered)).
   void note(unsigned db, const std::vector<std::string>& tags, bool room);
-  /// Whether one of the tags, encoded as in store::Extra, was purged after the lease's epoch, or may have been. Adds the bytes that were
-  /// looked at to `looked_at`: none if no tag was purged since, else the tags, and so many for each place in a map or list.
+  /// Whether one of these tags was purged after `epoch`, or may have been. The tags are encoded as in store::Extra.
+  /// Adds the work that was done to `looked_at`: nothing if no tag was purged since, otherwise the bytes of the tags,
+  /// and a fixed number of bytes for each step in a map or list.
   bool purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags, std::size_t& looked_at) const;
 
-  /// Drops up to so many that need not be remembered any longer; true if there are more.
+  /// Forgets up to `most` purges of single tags that no lease needs any more. Returns true if there are more.
   bool forget_some(std::size_t most);
-  /// Purges of a tag that are remembered.
+  /// How many purges of single tags are remembered.
   std::size_t remembered() const;
 
  private:
   using Name = DbName;
   using NameView = DbNameView;
-  using Tags = std::map<Name, std::uint64_t, DbNameLess>;  // the epoch that began with the last purge
+  using Tags = std::map<Name, std::uint64_t, DbNameLess>;  // the epoch of the tag's last purge
   struct Noted {
     std::uint64_t epoch;
     Tags::iterator tag;
@@ -75,11 +83,11 @@ class PurgedTags {
 
   store::Memory& memory_;
   mutable std::mutex mutex_;             // guards what follows
-  std::atomic<std::uint64_t> epoch_{1};  // written with the lock
+  std::atomic<std::uint64_t> epoch_{1};  // the present one; written with mutex_ held
   std::uint64_t barrier_ = 0;
-  std::map<std::uint64_t, std::uint64_t> alive_;  // leases, by epoch
+  std::map<std::uint64_t, std::uint64_t> alive_;  // how many leases are alive, by epoch
   Tags tags_;
-  std::deque<Noted> order_;  // by epoch; a tag is forgotten with the last of its purges
+  std::deque<Noted> order_;  // the purges that are remembered, by epoch; a tag leaves tags_ with its last one
 };
 
 }  // namespace pinfold::cache

@@ -1,6 +1,8 @@
 #pragma once
-// The account of memory. maxmemory bounds the data in it; clients have a share of their own. Thread-safe; every figure
-// is exact at the moment of the change.
+// The account of memory: how many bytes are used for what, and how many more may be.
+//
+// maxmemory bounds the data, which is everything but what clients use. Clients have a bound of their own
+// (maxmemory-clients), which is not enforced here.
 
 #include <algorithm>
 #include <array>
@@ -19,14 +21,17 @@ enum class Use : unsigned {
   segments,  // the log
   index,     // buckets and directories
   blobs,     // values and keys outside the log: the pages in use
-  ghosts,    // the eviction policy's memory of what it evicted
-  herd,      // leases, versions of what was invalidated, purges under way
+  ghosts,    // fingerprints of keys that were evicted lately (eviction/ghost.hpp)
+  herd,      // coalescing of misses: leases, waiting clients, refused versions; and purges under way
   clients,   // connections: unfinished requests, replies not yet sent
-  count,
+  count,     // the number of uses
 };
 
+/// Thread-safe: every figure is atomic and exact once the call that changes it has returned. Two figures that are read
+/// one after the other may belong to different moments. All are in bytes, and every function is O(1) and takes no lock.
 class Memory {
  public:
+  /// `limit` is maxmemory; 0: none.
   explicit Memory(std::uint64_t limit)
       : limit_(limit),
         heap_([this](std::int64_t bytes) { add(Use::blobs, bytes); }),
@@ -36,16 +41,19 @@ class Memory {
   BlockHeap& heap() { return heap_; }
   /// Where buckets and directories of indexes live. Counted as Use::index.
   PageHeap& index_heap() { return index_heap_; }
-  /// For what eviction policies remember; counted as Use::ghosts by the tables.
+  /// The pages for ghosts. The tables count them as Use::ghosts.
   eviction::GhostPages& ghost_pages() { return ghost_pages_; }
 
-  /// Whether Keyspace::erase() is under way: what is freed now, or moves, must not leave older bytes behind.
+  /// Whether an erasure is under way (Keyspace::erase()). Meanwhile whoever frees or moves bytes must overwrite the old
+  /// place.
   bool erasing() const { return erasing_.load(std::memory_order_relaxed); }
   void set_erasing(bool on) {
     erasing_.store(on, std::memory_order_relaxed);
     heap_.wipe_freed(on);
   }
 
+  /// Counts bytes that were allocated for `use`; a negative number counts bytes that were freed. Allocated data is
+  /// deducted from what is promised to this thread (Room).
   void add(Use use, std::int64_t bytes) {
     uses_[static_cast<unsigned>(use)].fetch_add(bytes, std::memory_order_relaxed);
     if (use != Use::clients) data_.fetch_add(bytes, std::memory_order_relaxed);
@@ -53,24 +61,31 @@ class Memory {
     if (bytes > 0 && use != Use::clients) Room::consume(*this, static_cast<std::uint64_t>(bytes));
     if (bytes > 0 && now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
   }
-  /// Of that, what entries under a cache policy occupy, by its slot, and negative entries.
+  /// The part of the data that is used by entries under the cache policy with this slot (1 to 255), and the part used
+  /// by negative entries, which say that the origin has no value for their key.
   void add_to_policy(std::uint8_t slot, std::int64_t bytes) { policies_[slot].fetch_add(bytes, std::memory_order_relaxed); }
   void add_to_negatives(std::int64_t bytes) { negatives_.fetch_add(bytes, std::memory_order_relaxed); }
   std::uint64_t used_by_policy(std::uint8_t slot) const { return clamp(policies_[slot]); }
   std::uint64_t used_by_negatives() const { return clamp(negatives_); }
+  /// All bytes in the account, or those for one use.
   std::uint64_t used() const { return clamp(used_); }
   std::uint64_t used(Use use) const { return clamp(uses_[static_cast<unsigned>(use)]); }
-  /// All but what clients use.
+  /// Everything but Use::clients.
   std::uint64_t data() const { return clamp(data_); }
+  /// The most that used() has been since the start or the last reset_peak().
   std::uint64_t peak() const { return clamp(peak_); }
   void reset_peak() { peak_.store(used_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
 
-  /// Told now and then by how much the process has grown, as the kernel sees it. What of that is not in the account (pages
-  /// kept for the next allocation, the C library's heap, stacks) is taken off the limit, within a sixteenth of it: so
-  /// maxmemory bounds what is really there, and a wrong measurement cannot empty the cache. `connections` is what these
-  /// take while they are idle: about a thousand are part of the bound, more come off the data, up to a quarter of it.
+  /// Adapts the limit to what the account does not see. `resident_growth` is by how many bytes the resident memory of
+  /// the process has grown since its start, as the kernel measures it. The part that is in no account (pages kept for
+  /// the next allocation, the C library's heap, stacks) is taken off the limit, at most a sixteenth of it. So maxmemory
+  /// bounds the memory that is really resident, while a wrong measurement cannot empty the cache. `connections` is how
+  /// many bytes the connections take while they are idle. The first 2 MB of that (about 1 400 connections) do not
+  /// count. The rest is taken off the limit as well, at most a quarter of it. Called by the background worker now and
+  /// then; never by two threads at once.
   void observe_growth(std::uint64_t resident_growth, std::uint64_t connections = 0) {
-    // Between two looks, while values of other sizes come in: measured, with room to spare.
+    // Resident memory may change by so much between two measurements while the sizes of values change: measured, with a
+    // margin.
     constexpr std::uint64_t least = 128 * 1024;
     constexpr std::uint64_t most = 4 * 1024 * 1024;
     const std::uint64_t fluctuation = std::clamp(limit() / 64, least, most);
@@ -79,60 +94,66 @@ class Memory {
     const std::uint64_t many = std::min(connections - std::min(connections, within_bound), limit() / 4);
     many_connections_.store(many, std::memory_order_relaxed);
     const std::uint64_t found = (resident_growth > known ? resident_growth - known + fluctuation : 0) + many;
-    // In small steps: what requests must make room for on this account at once stays little.
+    // The correction moves in small steps, so that no request has to evict much because of it.
     constexpr std::int64_t step = 256 * 1024;
     const auto before = static_cast<std::int64_t>(unaccounted());
     const auto next = static_cast<std::int64_t>(std::min(found, most_unaccounted()));
     unaccounted_.store(static_cast<std::uint64_t>(std::clamp(next, std::max<std::int64_t>(before - step, 0), before + step)),
                        std::memory_order_relaxed);
   }
-  /// Freed, and not in the account any more, but the system does not have the pages back yet.
+  /// Bytes that were freed and have left the account, but whose pages have not been given back to the system yet.
   std::uint64_t returning() const { return clamp(returning_) + heap_.noted() + index_heap_.releasable(); }
-  /// Of segments.
+  /// Changes the part of returning() that segments make up.
   void add_returning(std::int64_t bytes) { returning_.fetch_add(bytes, std::memory_order_relaxed); }
+  /// What is taken off the limit at present: see observe_growth().
   std::uint64_t unaccounted() const { return unaccounted_.load(std::memory_order_relaxed); }
 
   /// 0: no limit.
   std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
-  /// With `gradually`, a limit below what is used is not in force at once: the ceiling, which requests obey, starts at
-  /// what is used and comes down as lower_ceiling() is called.
+  /// Sets the limit; 0: none. With `gradually`, a limit below the present data() does not come into force at once.
+  /// Until it does, requests obey a ceiling instead. The ceiling begins at data() and comes down with lower_ceiling().
   void set_limit(std::uint64_t bytes, bool gradually = false) {
     ceiling_.store(gradually && bytes != 0 ? data() : 0, std::memory_order_relaxed);
     limit_.store(bytes, std::memory_order_relaxed);
   }
-  /// What was freed since may not be taken again.
+  /// Lowers the ceiling to the present data(), so that requests cannot take again what has been freed since the last
+  /// call.
   void lower_ceiling() {
     const std::uint64_t now = data();
     if (now < ceiling_.load(std::memory_order_relaxed)) ceiling_.store(now, std::memory_order_relaxed);
   }
-  /// Nothing can be freed: the limit holds as it is.
+  /// Removes the ceiling, because nothing more can be evicted. The limit is in force from now on, although more is
+  /// used.
   void give_up_lowering() { ceiling_.store(0, std::memory_order_relaxed); }
-  /// Whether what is stored is clearly more than the limit, which has been lowered then.
+  /// Whether data() is clearly above the limit. That happens only after the limit has been lowered.
   bool over_limit() const {
     constexpr std::uint64_t clearly = 512 * 1024;
     return limit() != 0 && data() > for_data() + std::min(clearly, limit() / 64);
   }
-  /// Whether `bytes` could ever fit, were there nothing else but what cannot be evicted, and the process as large as it
-  /// may be beside the account.
+  /// Whether `bytes` would fit if every entry were evicted. Index and ghosts count as they are, and the limit is
+  /// lowered by the most that observe_growth() can take off.
   bool could_fit(std::uint64_t bytes) const {
     const std::uint64_t most = limit() - most_unaccounted();
     const std::uint64_t fixed = used(Use::index) + used(Use::ghosts);
     return limit() == 0 || (bytes <= most && fixed <= most - bytes);
   }
-  /// Beside what is there, pages that are still to be given back included, and what was promised to other threads (Room).
+  /// Whether `more` bytes fit now, together with data(), returning() and what is promised to other threads (Room). With
+  /// `beyond`, the limit may be exceeded by that much.
   bool fits(std::uint64_t more, std::uint64_t beyond = 0) const {
     if (limit() == 0) return true;
     const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed)) + beyond;
-    // What was promised first: a promise that is being kept is counted twice then, and not missed.
+    // The promises are read before data(). If another thread allocates in between, its bytes are counted twice and not
+    // missed.
     const std::uint64_t promised = promised_to_others();
     return more <= most && promised + data() + returning() <= most - more;
   }
 
  private:
-  static constexpr std::size_t index_spare = 128 * 1024;
+  static constexpr std::size_t index_spare = 128 * 1024;  // bytes of free pages that index_heap_ keeps
 
   friend class Room;
   friend class GradualRoom;
+  // Changes the sum of all promises.
   void promise(std::int64_t bytes) { promised_.fetch_add(bytes); }
   std::uint64_t promised_to_others() const {
     const std::int64_t all = promised_.load();
@@ -141,7 +162,8 @@ class Memory {
 
   std::uint64_t most_unaccounted() const { return limit() / 16 + many_connections_.load(std::memory_order_relaxed); }
   std::uint64_t for_data() const { return limit() - std::min(limit(), unaccounted()); }
-  // A reader between the two halves of a move may see less than nothing.
+  // Where bytes move from one place to another, they are added and taken off one after the other. A figure that is read
+  // in between may be below 0.
   static std::uint64_t clamp(const std::atomic<std::int64_t>& value) {
     const std::int64_t now = value.load(std::memory_order_relaxed);
     return now > 0 ? static_cast<std::uint64_t>(now) : 0;
@@ -157,7 +179,7 @@ class Memory {
   std::atomic<std::uint64_t> unaccounted_{0};
   std::atomic<std::uint64_t> many_connections_{0};
   std::atomic<std::uint64_t> limit_;
-  std::atomic<std::uint64_t> ceiling_{0};  // in force while it is above what the limit leaves to data
+  std::atomic<std::uint64_t> ceiling_{0};  // see set_limit(); in force while it is above for_data()
   std::atomic<bool> erasing_{false};
   std::atomic<std::int64_t> promised_{0};
   BlockHeap heap_;

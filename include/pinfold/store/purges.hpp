@@ -1,9 +1,11 @@
 #pragma once
-// Purges that one table has still to be swept for: which entries are gone, or stale, although they are still there.
+// The purges that are pending in one table. A purge removes all entries with a tag or with a key prefix; a soft purge
+// makes them stale instead.
 //
-// A purge takes no time for the entries that it is for: it remembers how far the logs had been written, and every look-up
-// compares. What was written later is not meant. When the background has gone through all that was there at the time,
-// the purge is forgotten. Guarded by the shard's lock; Purge itself is shared by the tables of all shards.
+// A purge is in force at once and visits no entries. It notes how far the logs of each table have been written. From
+// then on every lookup asks whether the entry was written before that position and has the tag or prefix. Entries that
+// are written later are not hit. The background worker sweeps the entries that were there, removes those that are hit,
+// and then forgets the purge.
 
 #include <algorithm>
 #include <array>
@@ -52,65 +54,76 @@ struct Purge {
   static void swept(const std::shared_ptr<Purge>& purge);
 };
 
-/// How far the logs of a table had been written.
+/// A purge position: how far the logs of a table had been written at one moment.
 struct LogPosition {
-  std::uint64_t sequence = 0;                                  // of the newest segment
-  std::array<std::uint32_t, eviction::queue_count> segment{};  // that was being written, by queue
-  std::array<std::uint32_t, eviction::queue_count> used{};
+  std::uint64_t sequence = 0;                                  // of the segment that was begun last
+  std::array<std::uint32_t, eviction::queue_count> segment{};  // the ids of those being written, by queue
+  std::array<std::uint32_t, eviction::queue_count> used{};     // bytes that were in use in them
 };
 
+/// Not thread-safe: guarded by the shard's lock. `tags` must outlive it, and is guarded by its own lock.
 class Purges {
  public:
-  /// So many prefixes are compared with each key.
+  /// How many purges by prefix may be pending: each is compared with every key that is looked up.
   static constexpr std::size_t most_prefixes = 64;
-  /// So many purges are forgotten by one call of end_round().
+  /// How many purges one call of end_round() forgets.
   static constexpr std::size_t most_forgotten = 512;
-  /// What one more may take in each table.
+  /// The most bytes that this purge takes in each table.
   static std::size_t most_memory_of(const Purge& purge);
 
   explicit Purges(const TagMarks& tags) : tags_(tags) {}
+  /// The pending purges count as swept, because the table is gone.
   ~Purges();
   Purges(const Purges&) = delete;
   Purges& operator=(const Purges&) = delete;
 
-  /// Prefixes only; tags are for TagMarks to judge.
+  /// Whether one more purge may be pending. Looks at prefixes only: for tags TagMarks::has_room_for() decides.
+  /// O(prefixes).
   bool has_room_for(const Purge& purge);
-  /// The marks of its tags have been made.
+  /// Adds a purge that hits what was written before `position`. The marks of its tags must have been made
+  /// (TagMarks::add()). Throws std::bad_alloc; then nothing has changed. O(prefixes).
   void add(const std::shared_ptr<Purge>& purge, const LogPosition& position);
   bool empty() const { return waiting_.empty(); }
 
+  /// A purge that is pending in this table.
   struct Mark {
     LogPosition position;
     std::shared_ptr<Purge> purge;
     std::uint64_t number = 0;
   };
-  /// The first purge that takes away the entry, or else the first that makes it stale; null if none does. `before` tells
-  /// whether it was written before a position. Adds the bytes that were looked at to `looked_at`: the key, prefixes, tags, and so many
-  /// for each place in a map or list.
+  /// The purge that hits an entry: the first one that removes it, otherwise the first one that makes it stale. Null if
+  /// none hits it. `extra` is the entry's written Extra, or null. `before(position)` tells whether the entry was
+  /// written before a position. Adds the work that was done to `looked_at`: the bytes of key, prefixes and tags, and a
+  /// fixed number of bytes for each step in a map or list.
   template <class Before>
   Purge* match(std::string_view key, const char* extra, Before&& before, std::size_t& looked_at) const {
-    // An entry that was written before a purge was written before all later ones.
+    // Later purges have later positions. So from some purge on, the entry was written before all positions, and before
+    // that one it was written before none.
     const auto first = std::ranges::partition_point(waiting_, [&](const Mark& mark) { return !before(mark.position); });
     return first != waiting_.end() ? match_from(static_cast<std::size_t>(first - waiting_.begin()), key, extra, looked_at) : nullptr;
   }
-  /// The most that match() may look at.
+  /// The most that match() may add to `looked_at` for such an entry.
   std::size_t most_looked_at(std::string_view key, const char* extra) const;
 
-  /// The newest segment that a sweep has to look at.
+  /// The sequence number of the newest segment that a sweep has to look at: later ones hold only what was written
+  /// later.
   std::uint64_t newest() const { return newest_; }
-  /// A sweep starts; what is added from now on is for the next.
+  /// Begins a round, which is one sweep through all segments for all pending purges. Purges that are added later are
+  /// for the next round.
   void begin_round() { round_ = waiting_.empty() ? 0 : waiting_.back().number; }
   bool in_round() const { return round_ != 0; }
-  /// It has seen everything: its purges are forgotten, some of them each time. True if there are more.
+  /// Ends a round that has seen every segment: forgets its purges, up to most_forgotten in each call. Returns true if
+  /// there are more to forget. The round is over when it returns false.
   bool end_round();
-  std::uint32_t sweep_at = 1;      // the next segment to look at
-  std::uint32_t sweep_offset = 0;  // and where in it, if it is still the one with this sequence
+  std::uint32_t sweep_at = 1;      // the id of the segment that the sweep looks at next
+  std::uint32_t sweep_offset = 0;  // and the offset there, valid while the segment has the sequence number:
   std::uint64_t sweep_sequence = 0;
 
+  /// Bytes that the object itself and its lists occupy.
   std::size_t memory() const;
 
  private:
-  /// What has been found so far: of those that take entries away, and of those that make them stale, the first.
+  // The first purge that removes the entry and the first that makes it stale, among those that match() has seen so far.
   struct Found {
     Purge* hard = nullptr;
     Purge* soft = nullptr;
@@ -124,18 +137,19 @@ class Purges {
   void ask_tags(std::size_t first, const Extra& extra, Found& found, std::size_t& looked_at) const;
   Purge* replaceable(const Purge& purge) const;
   void count(const Purge& purge, int sign);
-  /// Null if that purge is not waited for here: it is of other entries, or this table has been swept for it.
+  // The pending purge with this number. Null if it is not pending here: it is for another database, or this table has
+  // been swept for it.
   Purge* find(std::uint64_t number) const {
     const auto at = std::ranges::lower_bound(waiting_, number, {}, &Mark::number);
     return at != waiting_.end() && at->number == number ? at->purge.get() : nullptr;
   }
 
   const TagMarks& tags_;
-  Prefixes<Purge*> prefixes_;       // some of those that wait
-  std::deque<Mark> waiting_;        // all of them, by number
-  std::size_t purges_of_tags_ = 0;  // among those
-  std::size_t hard_of_tags_ = 0;    // among those, not SOFT
-  std::uint64_t round_ = 0;
+  Prefixes<Purge*> prefixes_;       // those by prefix, without the ones that others of the same prefix make needless
+  std::deque<Mark> waiting_;        // all pending purges, in the order of their numbers
+  std::size_t purges_of_tags_ = 0;  // how many of these are for tags
+  std::size_t hard_of_tags_ = 0;    // and of those for tags, how many are not soft
+  std::uint64_t round_ = 0;         // the number of the round's last purge; 0: there is no round
   std::uint64_t newest_ = 0;
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// Segments: the fixed-size pieces of memory that logs are made of, and the pool that hands them out.
+// Segments, which are the pieces of 64 KB that logs are made of, and the pool from which all tables take them.
 
 #include <algorithm>
 #include <atomic>
@@ -14,29 +14,35 @@
 
 namespace pinfold::store {
 
-/// Small enough that a shard of a few megabytes still has a queue of several segments, and that emptying one is a
-/// matter of microseconds; large enough that the unused end of a segment does not count.
+/// In bytes. Small enough that the queues of a shard of a few megabytes still have several segments each, and that a
+/// segment is emptied within microseconds. Large enough that the unused bytes at the end of a segment do not matter.
 constexpr std::size_t segment_size = 64 * 1024;
 constexpr UnixMs no_deadline = std::numeric_limits<UnixMs>::max();
-constexpr std::uint32_t no_segment = 0;  // ids start at 1, so that a reference of 0 is none
+constexpr std::uint32_t no_segment = 0;  // ids start at 1, so that the reference 0 can mean none
 
-/// What is known of a segment without reading it. 56 bytes for 64 KB.
+/// What a table knows of a segment without reading its 64 KB. A table names its segments by ids (segments.hpp). Guarded
+/// by the shard's lock. 56 bytes.
 struct Segment {
   char* base = nullptr;              // null: the id is free
   std::uint32_t used = 0;            // bytes from the start that hold entries, dead ones included
-  std::uint32_t dead = 0;            // bytes of dead entries among them
+  std::uint32_t dead = 0;            // bytes of dead entries among these
   UnixMs earliest = no_deadline;     // no live entry expires before this
-  std::uint64_t sequence = 0;        // higher than that of any segment of its table that was started before
-  std::uint32_t older = no_segment;  // neighbours in its queue
+  std::uint64_t sequence = 0;        // a number that grows with each segment that the table begins, or begins anew
+  std::uint32_t older = no_segment;  // the ids of its neighbours in its queue
   std::uint32_t newer = no_segment;
-  std::uint32_t opened = 0;  // monotonic seconds
-  std::uint32_t blobs = 0;   // that live entries here hold
-  std::uint8_t queue = 0;
+  std::uint32_t opened = 0;  // when it was taken from the pool, by monotonic_seconds()
+  std::uint32_t blobs = 0;   // references of its live entries to blocks
+  std::uint8_t queue = 0;    // an eviction::Queue
 };
 
-/// Thread-safe. Memory comes from large reservations of address space; a freed segment's pages go back to the
-/// system unless it is one of a few kept for the next allocation. free() takes no system call: give_back() does that later, and until then
-/// allocate() takes from what was freed.
+/// Hands out segments and takes them back. Thread-safe. Counts segments in use as Use::segments in `memory`, which must
+/// outlive the pool.
+///
+/// Segments are cut from reservations of 64 MB of address space (regions). A free segment is in one of three states:
+///   - warm: it keeps its pages for the next allocate(). There are at most a few dozen of these
+///   - noted: its pages are to be given back to the system. free() only notes that, because it may be called with a
+///     shard locked and must make no system call. allocate() may take such a segment again
+///   - cold: give_back() has returned its pages to the system
 class SegmentPool {
  public:
   explicit SegmentPool(Memory& memory) : memory_(memory) {}
@@ -44,20 +50,26 @@ class SegmentPool {
   SegmentPool(const SegmentPool&) = delete;
   SegmentPool& operator=(const SegmentPool&) = delete;
 
-  /// segment_size bytes, aligned to as many, contents undefined; null if the system has none.
+  /// Returns segment_size bytes, aligned to segment_size, with undefined contents. Null if the system has no memory.
+  /// O(1), with no system call unless a new region is needed.
   char* allocate();
+  /// Takes a segment back. O(1), without a system call and without taking memory.
   void free(char* base);
-  /// Gives the pages of up to `segments` freed segments back; true if there are more. With no shard locked.
+  /// Gives the pages of up to `segments` noted segments back to the system. Returns true if more are noted. To be
+  /// called with no shard locked.
   bool give_back(std::size_t segments);
-  /// The number of the segment whose pages were last to be given back; whether that and all before it have been.
+  /// How many segments have been noted since the start, which is the number of the one noted last.
   std::uint64_t last_noted();
+  /// Whether the segments with the numbers up to this one are noted no longer: their pages were given back, or they are
+  /// in use.
   bool given_back(std::uint64_t number);
-  /// Keeps no free segment for the next allocation: give_back() is to return the pages of all of them.
+  /// Notes all warm segments, so that give_back() returns their pages too.
   void release_spare();
-  /// Overwrites the free segments that keep their pages. While Memory::erasing(), those freed from then on are overwritten too.
+  /// Overwrites all warm segments with zeros. Segments that are freed while Memory::erasing() need not be overwritten:
+  /// they are noted, and not used again before their pages have been given back.
   void wipe_spare();
-  /// Sees to it that the next segments have their pages already: for a huge page the kernel takes longer than a shard's
-  /// lock may be held. To be called with nothing locked before segments may be needed; mostly one comparison.
+  /// Makes segments warm if few are. The kernel takes longer to supply a huge page than a shard's lock may be held, so
+  /// this is to be called with nothing locked before segments may be needed. Usually it costs one comparison.
   void prepare() {
     if (ready_.load(std::memory_order_relaxed) < least_warm) [[unlikely]]
       refill();
@@ -66,20 +78,20 @@ class SegmentPool {
  private:
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
   static constexpr std::size_t most_kept_warm = 16;
-  static constexpr std::size_t least_warm = 2;  // a huge page more than needed is a few bytes per key
-  /// Few enough that a small cache does not feel them.
+  static constexpr std::size_t least_warm = 2;  // refill() below this; low, because a needless refill takes a huge page
+  /// How many free segments stay warm: so few that a small cache hardly loses memory to them.
   std::size_t kept_warm() const {
     const std::uint64_t limit = memory_.limit();
     return limit == 0 ? most_kept_warm : std::clamp<std::size_t>(limit / 64 / segment_size, 2, most_kept_warm);
   }
   static constexpr std::size_t huge_page = 2 * 1024 * 1024;
-  static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // of maxmemory
+  static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // from so many bytes of maxmemory on
 
   struct Region {
     char* base = nullptr;
     bool huge = false;
   };
-  /// Lies in the segment itself.
+  /// A noted segment, in a list. It lies in the first bytes of the segment itself, so noting takes no memory.
   struct Noted {
     Noted* next;
   };
@@ -94,17 +106,17 @@ class SegmentPool {
   Memory& memory_;
   std::mutex mutex_;
   std::vector<Region> regions_;
-  Region next_region_;                // not in use yet: to map one takes too long where a shard is locked
-  std::size_t carved_ = region_size;  // bytes of the last region handed out
-  std::vector<char*> warm_;           // free, with pages
-  std::vector<char*> cold_;           // free, pages given back
-  Noted* oldest_noted_ = nullptr;     // free, pages to be given back; counted by Memory::returning()
+  Region next_region_;                // mapped ahead of its use, because that takes too long with a shard locked
+  std::size_t carved_ = region_size;  // bytes of the last region that have been cut off
+  std::vector<char*> warm_;           // free segments with pages
+  std::vector<char*> cold_;           // free segments without pages
+  Noted* oldest_noted_ = nullptr;     // free segments whose pages are to be given back; counted by Memory::returning()
   Noted* newest_noted_ = nullptr;
-  std::atomic<std::uint64_t> noted_count_{0};  // ever; written with mutex_, as the next
+  std::atomic<std::uint64_t> noted_count_{0};  // since the start; written with mutex_ held, like the next
   std::atomic<std::uint64_t> given_count_{0};
-  std::mutex giving_;                  // taken before mutex_, by one thread that gives back at a time
-  std::atomic<std::size_t> ready_{0};  // as many as warm_
-  std::mutex refill_mutex_;            // taken before mutex_, by one thread at a time
+  std::mutex giving_;                  // held while giving back, by one thread at a time; taken before mutex_
+  std::atomic<std::size_t> ready_{0};  // the size of warm_, to be read without mutex_
+  std::mutex refill_mutex_;            // held by the one thread that refills warm_; taken before mutex_
 };
 
 }  // namespace pinfold::store

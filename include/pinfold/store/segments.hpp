@@ -1,5 +1,5 @@
 #pragma once
-// What a table knows of its segments, by id. Not thread-safe.
+// The segments of one table, by id: an array of Segment that grows without moving its elements.
 
 #include <cassert>
 #include <cstddef>
@@ -13,18 +13,20 @@
 
 namespace pinfold::store {
 
-/// Grows without moving what is there, and copies 128 KB at most: a shard's lock is held. Id 0 is none.
+/// Not thread-safe: guarded by the shard's lock. References to elements stay valid. Growth happens with the shard
+/// locked, so it copies 128 KB at most. Every function but add() is O(1); add() is O(1) amortized. Id 0 is never used
+/// (no_segment).
 class Segments {
  public:
   /// Throws std::bad_alloc.
   Segments() : chunks_(1), places_(1) { chunks_[0] = std::make_unique<Segment[]>(chunk_size); }
 
-  /// The ids there are, 0 included.
+  /// How many ids there are, 0 included.
   std::size_t size() const { return places_.size(); }
   Segment& operator[](std::uint32_t id) { return chunks_[id / chunk_size][id % chunk_size]; }
   const Segment& operator[](std::uint32_t id) const { return chunks_[id / chunk_size][id % chunk_size]; }
 
-  /// Adds a free id. False if there is no memory.
+  /// Adds one id, which is free. Returns false if there is no memory.
   bool add() {
     try {
       reserve_place();
@@ -35,7 +37,7 @@ class Segments {
     places_.push_back(0);
     return true;
   }
-  /// Makes `id` a new segment that lies at `base`.
+  /// Begins a new segment under a free id. Its memory is at `base`, which is aligned to segment_size.
   Segment& begin(std::uint32_t id, char* base) {
     const auto at = reinterpret_cast<std::uintptr_t>(base);
     assert(at % segment_size == 0 && at / segment_size <= UINT32_MAX);
@@ -45,14 +47,15 @@ class Segments {
     segment.base = base;
     return segment;
   }
-  /// Where a segment lies that has been begun: what every look-up asks, so it stands by itself and in few bytes.
+  /// The address of a segment that has been begun. Every lookup needs it, so it is kept apart from the Segment, in 4
+  /// bytes.
   char* base(std::uint32_t id) const { return reinterpret_cast<char*>(std::uintptr_t{places_[id]} * segment_size); }
 
  private:
   static constexpr std::size_t chunk_size = 32;
-  static constexpr std::size_t most = std::size_t{1} << 17;  // ids that a reference can name
+  static constexpr std::size_t most = std::size_t{1} << 17;  // the number of ids that a reference can name
 
-  // Doubles, but for the last time, which would copy too much.
+  // Doubles the capacity, but from 32 K ids on reserves for all: a further doubling would copy more than 128 KB.
   void reserve_place() {
     constexpr std::size_t last_doubling = most / 4;
     if (size() < places_.capacity()) return;
@@ -62,7 +65,7 @@ class Segments {
   }
 
   std::vector<std::unique_ptr<Segment[]>> chunks_;
-  std::vector<std::uint32_t> places_;  // by id, in segments from address 0
+  std::vector<std::uint32_t> places_;  // addresses by id, divided by segment_size
 };
 
 }  // namespace pinfold::store

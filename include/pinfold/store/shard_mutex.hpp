@@ -1,5 +1,6 @@
 #pragma once
-// The lock of a shard, which can tell how long it was held and waited for at most, and what was done meanwhile.
+// The lock of a shard. It can measure how long threads hold it and wait for it, and count the work that is done while
+// it is held. The settings lock-timing and lock-accounting switch that on.
 
 #include <atomic>
 #include <cstdint>
@@ -9,14 +10,15 @@
 
 namespace pinfold::store {
 
-/// How long locks were held and waited for since the last reset, while that is measured. Thread-safe.
+/// How long the locks of all shards were held and waited for since the last reset, while lock-timing was on.
+/// Thread-safe: every figure is atomic by itself. A hold is the time from locking one shard to unlocking it.
 struct LockTiming {
-  std::atomic<std::int64_t> longest_ns{0};      // by the clock: with what the holder was made to wait by the system
-  std::atomic<std::int64_t> longest_cpu_ns{0};  // CPU time of the holder
+  std::atomic<std::int64_t> longest_ns{0};      // by the clock, which includes time in which the holder had no core
+  std::atomic<std::int64_t> longest_cpu_ns{0};  // in CPU time of the holder
   std::atomic<std::uint64_t> holds{0};
-  std::atomic<std::uint64_t> long_holds{0};   // whose holder used more than a millisecond of CPU
-  std::atomic<std::uint64_t> waits{0};        // for a lock that was held
-  std::atomic<std::uint64_t> waits_slept{0};  // of those, longer than it was worth to spin
+  std::atomic<std::uint64_t> long_holds{0};   // holds of more than a millisecond of CPU time
+  std::atomic<std::uint64_t> waits{0};        // how often a thread found the lock held
+  std::atomic<std::uint64_t> waits_slept{0};  // how many of these waits went to sleep after spinning
   std::atomic<std::int64_t> longest_wait_ns{0};
   void reset() {
     holds.store(0, std::memory_order_relaxed);
@@ -29,13 +31,14 @@ struct LockTiming {
   }
 };
 
-/// What is noted of the holds of all shards' locks. Off at first. Thread-safe.
+/// What is recorded about the holds of all shards' locks; one for the keyspace. Nothing is recorded at first.
+/// Thread-safe.
 class LockWatch {
  public:
   LockTiming timing;
   LockAccount account;
 
-  /// lock-timing and lock-accounting.
+  /// The settings lock-timing and lock-accounting. They are in force for holds that begin afterwards.
   void set_timing(bool on) { set(timed, on); }
   void set_accounting(bool on) { set(counted, on); }
   bool accounting() const { return (what() & counted) != 0; }
@@ -51,7 +54,8 @@ class LockWatch {
   std::atomic<std::uint8_t> what_{0};
 };
 
-/// A SpinningMutex; meets Lockable. Nothing being watched costs a comparison.
+/// A SpinningMutex that records its holds in a LockWatch, which must outlive it. Meets Lockable; not recursive. While
+/// nothing is recorded it costs one comparison more than a SpinningMutex.
 class ShardMutex {
  public:
   explicit ShardMutex(LockWatch& watch) : watch_(watch) {}
@@ -77,7 +81,7 @@ class ShardMutex {
   }
   /// How many threads wait for the lock at this moment.
   unsigned waiting() const { return mutex_.waiting(); }
-  /// If threads wait for the lock, returns when one of them has got it. Only with no shard locked.
+  /// If threads are waiting for the lock, returns once one of them has got it. The caller must hold no shard's lock.
   void let_waiters_in() { mutex_.let_waiters_in(); }
 
  private:
@@ -87,14 +91,15 @@ class ShardMutex {
   void note_time();
 
   SpinningMutex mutex_;
-  std::uint8_t watched_ = 0;  // what of this hold; guarded by mutex_, as the next two
-  std::int64_t since_ = 0;
-  std::int64_t cpu_since_ = 0;
+  std::uint8_t watched_ = 0;    // what is recorded of this hold; guarded by mutex_, like the next two
+  std::int64_t since_ = 0;      // when it began, in nanoseconds
+  std::int64_t cpu_since_ = 0;  // the same in CPU time of the thread
   LockWatch& watch_;
 };
 
-/// A std::lock_guard for work that comes back for more, piece by piece: whoever waits for the lock has it before each piece.
-/// Only with no other shard locked.
+/// A std::lock_guard for work that takes the same lock many times, piece by piece. A thread that is waiting gets the
+/// lock before each piece; otherwise it might never get it, because the lock is not fair. To be used with no other
+/// shard locked.
 class LockAfterWaiters {
  public:
   explicit LockAfterWaiters(ShardMutex& mutex) : mutex_(mutex) {

@@ -1,10 +1,10 @@
 #pragma once
-// Which tags are being purged, for the tables of all shards together: a purge of many tags marks each of them once, however
-// many shards there are. From when on a purge is in force in a table, and for which of its entries, the table itself knows
-// (purges.hpp).
+// Which tags are being purged. A mark says that a purge of a tag is pending in a database. It is kept once for the
+// tables of all shards, so the cost of a purge of many tags does not grow with the number of shards. Each table knows
+// by itself which of its entries a purge may hit (purges.hpp).
 //
-// Marks are made with all shards locked and read with at least one locked; they are taken back by the background, a few at a
-// time, when all tables have been swept.
+// Marks are made with all shards locked, and read with at least one shard locked. When all tables have been swept for a
+// purge, the background worker takes its marks back, a few at a time.
 
 #include <compare>
 #include <cstddef>
@@ -25,37 +25,41 @@ namespace pinfold::store {
 
 struct Purge;
 
-/// Thread-safe. Counts what it takes as Use::herd.
+/// Thread-safe. Counts its memory as Use::herd in `memory`, which must outlive it.
 class TagMarks {
  public:
+  /// How many tags may be marked, and how many marks one tag may have in one database.
   static constexpr std::size_t most_tags = 16 * 1024;
-  static constexpr std::size_t most_marks = 64;  // of one tag in one database
-  /// So many names are taken back under the lock at a time.
+  static constexpr std::size_t most_marks = 64;
+  /// How many tags of a purge lose their marks in one call of forget_some(), with the lock held.
   static constexpr std::size_t most_forgotten = 512;
 
   explicit TagMarks(Memory& memory) : memory_(memory), secret_(random_hash_key()), tags_(0, Hash{&secret_}) {}
   TagMarks(const TagMarks&) = delete;
   TagMarks& operator=(const TagMarks&) = delete;
 
-  /// What add() may take.
+  /// The most bytes that add() takes for a purge.
   static std::size_t most_memory_of(const Purge& purge);
+  /// Whether the tags of a purge can be marked within most_tags and most_marks. O(tags and marks of the purge).
   bool has_room_for(const Purge& purge) const;
-  /// Marks the tags of a purge. Throws std::bad_alloc; then none is marked. O(tags of the purge).
+  /// Marks the tags of a purge. Throws std::bad_alloc; then some tags may be marked. No table knows the purge yet, so
+  /// these marks mean nothing, and forget_some() takes them back after swept(). O(tags of the purge).
   void add(const Purge& purge);
-  /// All tables know of the purge: marks that it makes needless go. Before, they must not: a purge that fails halfway for want of
-  /// memory takes nothing back.
+  /// Removes the older marks that this purge makes needless. To be called when all tables know of the purge, and not
+  /// before: a purge that fails halfway for lack of memory must leave older ones in force. O(tags of the purge).
   void supersede(const Purge& purge);
   struct Mark {
     bool soft;
-    std::uint64_t database;  // as Purge has it
-    std::uint64_t number;
+    std::uint64_t database;  // Purge::database
+    std::uint64_t number;    // Purge::number
     auto operator<=>(const Mark&) const = default;
   };
-  /// For some look-ups one after the other.
+  /// Takes the lock once for several lookups. Its results are valid while it lives.
   class Look {
    public:
     explicit Look(const TagMarks& marks) : marks_(marks), lock_(marks.mutex_) {}
-    /// The marks of the tag in order, from a purge of that kind in that database on with the number or a higher one.
+    /// The marks of a tag from {soft, database, number} on, sorted by these three. The result goes on to the tag's last
+    /// mark, so the caller has to stop where another kind or database begins. O(log marks).
     std::span<const Mark> marks_of(std::string_view tag, bool soft, std::uint64_t database, std::uint64_t number) const;
 
    private:
@@ -63,18 +67,19 @@ class TagMarks {
     const std::shared_lock<std::shared_mutex> lock_;
   };
 
-  /// All tables have been swept for the purge: its marks are to be taken back, and then it is done. With any lock held.
+  /// All tables have been swept for the purge. Queues it for forget_some(). Any lock may be held. Takes no memory.
   void swept(const std::shared_ptr<Purge>& purge);
-  /// Whether there are such.
+  /// Whether purges are queued.
   bool has_swept() {
     const std::lock_guard lock(swept_mutex_);
     return swept_ != nullptr;
   }
-  /// Takes back some of those; true if there are more. Called by the background.
+  /// Takes some marks of the queued purges back, and calls Purge::done for a purge whose marks are all gone. Returns
+  /// false if there was nothing to do. Only for the background worker.
   bool forget_some();
 
  private:
-  using Marks = std::vector<Mark>;  // in order
+  using Marks = std::vector<Mark>;  // sorted
   struct Hash {
     using is_transparent = void;
     const HashKey* secret;
@@ -89,13 +94,13 @@ class TagMarks {
 
   Memory& memory_;
   HashKey secret_;
-  mutable std::shared_mutex mutex_;  // guards the tags
+  mutable std::shared_mutex mutex_;  // guards tags_
   Tags tags_;
-  std::mutex swept_mutex_;        // guards the list
-  std::shared_ptr<Purge> swept_;  // a list: to note one more takes no memory
-  // The background's own.
+  std::mutex swept_mutex_;        // guards swept_
+  std::shared_ptr<Purge> swept_;  // the queue, linked by Purge::next
+  // Used only by the background worker.
   std::shared_ptr<Purge> forgetting_;
-  std::size_t forgotten_ = 0;  // of its tags
+  std::size_t forgotten_ = 0;  // how many of its tags are done
 };
 
 }  // namespace pinfold::store
