@@ -42,7 +42,7 @@ std::string show_duration(const Policy& policy) {
   return pinfold::show_duration(policy.*member);
 }
 
-// As LEASE and lease-duration are bounded.
+// The bound is that of LEASE and of lease-duration.
 Error read_lease(Policy& policy, std::string_view value) {
   constexpr std::int64_t longest_ms = 3'600'000;
   if (Error error = read_duration(policy.lease_ms, value)) return error;
@@ -53,7 +53,7 @@ Error read_lease(Policy& policy, std::string_view value) {
 Error read_match(Policy& policy, std::string_view value) {
   constexpr std::size_t longest = 1024;
   if (value.empty() || value.size() > longest) return "must be a glob of 1 to 1024 bytes";
-  // As Glob reads it: what is open at the end is no pattern that anybody means.
+  // Reads the pattern as Glob does. A pattern that ends inside an escape or a class cannot be meant.
   bool open = false;
   for (std::size_t i = 0; i < value.size(); ++i) {
     if (value[i] == '\\') {
@@ -71,7 +71,7 @@ Error read_match(Policy& policy, std::string_view value) {
   if (glob.refused() != nullptr || glob.cost() > most_cost) {
     return "must not have more than 64 characters with a '?' or '[' among them between two '*'";
   }
-  // What 250 policies take is in no account, and there are two sets of them while one is changed.
+  // The memory of policies is in no account. There may be 250 of them, and two sets while they are being changed.
   constexpr std::size_t most_compiled = 16 * 1024;
   if (glob.memory() > most_compiled) {
     return "must not take more than 16 KB when it is compiled: it has too many '*', or too many parts with a '?' or '[' between two '*'";
@@ -101,10 +101,10 @@ Error read_max_leases(Policy& policy, std::string_view value) {
   return std::nullopt;
 }
 
-// A bare number is most likely one whose unit was forgotten; only 0 needs none.
+// Whether a size has no unit, which was most likely forgotten. Only 0 needs none.
 bool lacks_unit(std::string_view value, std::uint64_t bytes) { return bytes != 0 && is_digit(value.back()); }
 
-// "25mb, or is 25b"
+// For the number 25: "25mb, or is 25b".
 std::string with_units(std::string_view number) { return excerpt(number) + "mb, or is " + excerpt(number) + "b"; }
 
 Error read_max_value(Policy& policy, std::string_view value) {
@@ -137,7 +137,7 @@ Error read_priority(Policy& policy, std::string_view value) {
   return std::nullopt;
 }
 
-// As read_max_value and read_max_memory take it, in bytes: the unit is part of it.
+// A size in bytes as read_max_value() and read_max_memory() accept it, with its unit.
 std::string show_bytes(std::uint64_t bytes) { return bytes != 0 ? std::to_string(bytes) + "b" : "0"; }
 
 std::string show_beta(const Policy& policy) {
@@ -146,7 +146,7 @@ std::string show_beta(const Policy& policy) {
   return {text, end};
 }
 
-// One row per field: how it is read and how it is shown.
+// A field of a policy: its name, how it is read from text, and how it is shown.
 struct Field {
   std::string_view name;
   Error (*read)(Policy&, std::string_view);
@@ -205,7 +205,8 @@ std::string show_field(const Policy& policy, std::string_view field) {
 
 namespace {
 
-// The policy before this one that leaves no key to it; null if none does. Patterns that end with their only wildcard are told.
+// The first policy in `before` that matches every key that `policy` matches; null if there is none. Only policies whose
+// pattern has no wildcard, or ends with its only one, are recognized.
 const Policy* covered_by(std::span<const Policy> before, const Policy& policy) {
   const auto head = [](std::string_view pattern) { return pattern.substr(0, std::ranges::find_if(pattern, is_special) - pattern.begin()); };
   const auto covers = [&](const Policy& other) {
@@ -262,7 +263,7 @@ PolicySet::PolicySet(std::vector<Policy> policies) : policies_(std::move(policie
   for (std::uint16_t i = 0; i < policies_.size(); ++i) insert(i);
 }
 
-// 0, which is the root, if there is none.
+// The child of a node for the next byte. 0, which is the root, if there is none.
 std::uint32_t PolicySet::child_of(std::uint32_t node, char byte) const {
   const auto& children = nodes_[node].children;
   const auto place = std::ranges::lower_bound(children, byte, {}, &std::pair<char, std::uint32_t>::first);
@@ -280,7 +281,8 @@ std::uint32_t PolicySet::provide_child(std::uint32_t node, char byte) {
 
 void PolicySet::insert(std::uint16_t policy) {
   const std::string_view pattern = policies_[policy].match;
-  // A node takes about 100 bytes. What is longer than this is told apart by comparing the pattern.
+  // A node takes about 100 bytes, so paths end here. Patterns with a longer beginning in common are told apart by
+  // comparing them.
   constexpr std::size_t longest_path = 16;
   const auto head = std::min(longest_path, static_cast<std::size_t>(std::ranges::find_if(pattern, is_special) - pattern.begin()));
   std::uint32_t at = 0;
@@ -292,7 +294,8 @@ void PolicySet::insert(std::uint16_t policy) {
     nodes_.emplace_back();
   }
   at = nodes_[at].tails;
-  // Where its last wildcard ends is not always plain to see: such a pattern is always compared.
+  // With a class or an escape it is not plain where the last wildcard ends. Such a pattern is compared, whatever the
+  // key ends with.
   const bool plain = pattern.find_first_of("[\\") == std::string_view::npos;
   const std::string_view tail = pattern.substr(pattern.size() - std::min(pattern.size() - head, longest_path));
   for (auto byte = tail.rbegin(); plain && byte != tail.rend() && !is_special(*byte); ++byte) at = provide_child(at, *byte);
@@ -313,8 +316,9 @@ namespace {
 
 constexpr std::uint16_t no_policy = std::numeric_limits<std::uint16_t>::max();
 
-// Keys are looked up with their shard locked, whoever names them and however long they are. A pattern that must be searched for in the
-// key sees short keys only; any other is compared with no more of the key than it is long itself.
+// Whether the pattern is to be compared with the key. That happens with the key's shard locked, and keys may be long.
+// So a pattern that has to be searched for in the key is compared with short keys only. Any other is compared with no
+// more bytes of the key than the pattern has itself.
 bool is_compared(const Glob& glob, std::string_view key) { return glob.cost() == 0 || key.size() <= PolicySet::longest_searched; }
 
 }  // namespace

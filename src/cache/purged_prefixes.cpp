@@ -13,7 +13,7 @@ void PurgedPrefixes::account(const Noted& noted, std::int64_t sign) {
   memory_.add(store::Use::herd, sign * static_cast<std::int64_t>(memory_of(noted.prefix)));
 }
 
-// Those of purges up to that epoch. With mutex_.
+// Forgets the purges up to this epoch. Called with mutex_ held.
 void PurgedPrefixes::drop(std::uint64_t epoch) {
   if (noted_.empty() || noted_.front().epoch > epoch) return;
   prefixes_.remove_if([epoch](const Noted* noted) { return noted->epoch <= epoch; });

@@ -11,7 +11,7 @@ namespace pinfold::cache {
 
 namespace {
 
-// In the map and in the queue.
+// What one purge of a tag takes in the map and in the queue.
 std::size_t bytes_of(const std::string& tag) {
   constexpr std::size_t nodes = 160;
   return nodes + tag.size();
@@ -80,12 +80,13 @@ void PurgedTags::remember(unsigned db, const std::string& tag) {
     throw;
   }
   std::uint64_t& last = order_.back().tag->second;
-  if (last == epoch_) return order_.pop_back();  // named twice
+  if (last == epoch_) return order_.pop_back();  // the purge names the tag twice
   last = epoch_;
   memory_.add(store::Use::herd, static_cast<std::int64_t>(bytes_of(tag)));
 }
 
-// Whatever every lease that may still fill was granted after. With mutex_.
+// Forgets up to `most` purges that no lease needs any more: those before the grant of the oldest lease that may still
+// fill. Returns true if there are more. Called with mutex_ held.
 bool PurgedTags::drop(std::size_t most) {
   const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? epoch() : alive_.begin()->first);
   for (; !order_.empty() && order_.front().epoch <= oldest; --most) {
@@ -109,7 +110,7 @@ bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view
   store::Extra extra;
   extra.tags = encoded_tags;
   looked_at += encoded_tags.size();
-  // Comparing with a few takes less than looking for each tag among all that are remembered.
+  // Comparing the tags with few purges takes less time than looking each of them up among all that are remembered.
   constexpr std::size_t few = 4;
   constexpr std::size_t step = 8;
   if (purged <= few) {

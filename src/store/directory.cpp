@@ -19,7 +19,7 @@ Directory::Directory(Memory& memory) : memory_(memory), root_(first_root) {
 
 Directory::~Directory() {
   dismantle(root_.size());
-  memory_.add(Use::index, -static_cast<std::int64_t>(memory_used_));  // what is left: the root
+  memory_.add(Use::index, -static_cast<std::int64_t>(memory_used_));  // the root: the heap has counted the chapters
 }
 
 Directory::Word* Directory::allocate() {
@@ -56,14 +56,16 @@ bool Directory::tell_apart(std::uint64_t prefix, unsigned depth) {
   return true;
 }
 
-// Puts a chapter in the place of the one that `prefix` leads to, or of its half.
+// Puts a chapter into the root, in place of the one that `prefix` leads to, or of the half of it that has the chapter's
+// depth.
 void Directory::replace(std::uint64_t prefix, Chapter chapter) {
   const std::size_t run = std::size_t{1} << (root_bits() - chapter.depth());
   std::fill_n(root_.begin() + static_cast<std::ptrdiff_t>(root_slot(prefix) & ~(run - 1)), run, chapter);
   work::bytes(run * sizeof(Chapter));
 }
 
-// Each half of its slots becomes a chapter in which a slot stands twice.
+// Cuts the chapter of `prefix` in two. Each half of its slots becomes a chapter in which every slot stands twice.
+// Returns false if there is no memory.
 bool Directory::cut_chapter(std::uint64_t prefix) {
   const Chapter old = chapter_of(prefix);
   if (old.depth() == root_bits() && !double_root()) return false;

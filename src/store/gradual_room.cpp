@@ -6,10 +6,10 @@ namespace pinfold::store {
 
 GradualRoom::Result GradualRoom::make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t beside) {
   Memory& memory = keyspace_.memory();
-  // Asked once: what remembers evicted entries grows meanwhile, and shrinks again.
+  // Asked only once, because the answer may change for a while: the ghosts grow during the eviction, and shrink again.
   if (!reclaiming_ && !memory.could_fit(bytes + beside)) return Result::none;
   while (made_ < bytes) {
-    // Little at a time: other requests take what is free meanwhile, unless it is promised.
+    // A little at a time, and promised at once: other requests take whatever is free and not promised.
     Room room;
     switch (keyspace_.make_room(Room::least, &room, reclaiming_, end_us)) {
       case Keyspace::MadeRoom::no:

@@ -70,7 +70,7 @@ bool Index::place(Group group, std::uint64_t hash, Ref ref) {
   return group.buckets()[home].spilled == anywhere && place_anywhere(group, hash, ref);
 }
 
-// Where there are too many of one home and tag: the next free slot of the group.
+// Puts an entry into the next free slot of the group, because too many entries share its home and tag.
 bool Index::place_anywhere(Group group, std::uint64_t hash, Ref ref) {
   const unsigned home = home_of(hash, group.count());
   for (unsigned i = 0; i < group.count(); ++i) {
@@ -81,14 +81,15 @@ bool Index::place_anywhere(Group group, std::uint64_t hash, Ref ref) {
   return false;
 }
 
-// Moves one entry of a full bucket to the other bucket that it may be in.
+// Frees a slot of a full bucket, by moving one entry to its other bucket. Returns false if no entry can be moved.
 bool Index::displace(Group group, unsigned from) {
   Bucket& bucket = group.buckets()[from];
   for (unsigned i = 0; i < slots; ++i) {
     const unsigned other = alternate_of(from, bucket.tags[i], group.count());
     if (other == from || !put(group.buckets()[other], bucket.tags[i], bucket.refs[i])) continue;
     bucket.occupied = static_cast<std::uint16_t>(bucket.occupied & ~(1U << i));
-    // Whether this was the entry's home or its alternate cannot be told. (One that overflowed is found anywhere.)
+    // Nothing tells whether this bucket was the home of the entry or its alternate, so it is marked in any case. An
+    // entry that overflowed may be moved too: its home says that it lies anywhere.
     bucket.spilled = std::max<std::uint8_t>(bucket.spilled, to_alternate);
     return true;
   }
@@ -101,7 +102,7 @@ void Index::erase(Slot slot) {
   bucket.occupied = static_cast<std::uint16_t>(bucket.occupied & ~(1U << at));
 }
 
-// Adds the references of a group, without their hashes.
+// Adds the references of a group to `items`. The caller has to fill in their hashes.
 void Index::gather(Group group, Items& items) {
   for (unsigned b = 0; b < group.count(); ++b) {
     const Bucket& bucket = group.buckets()[b];
@@ -120,7 +121,8 @@ std::size_t Index::population(Group group) {
 }
 
 Index::Group Index::build(const Item* items, std::size_t size, unsigned least, unsigned depth) {
-  // After that too many have home and tag in common, whatever the number of buckets: they lie anywhere.
+  // If this many sizes fail, too many items share home and tag, and no size changes that. These items may then lie
+  // anywhere in the group.
   constexpr unsigned most_tries = 3;
   unsigned tries = 0;
   for (unsigned count = least; count <= most_buckets; count = larger(count)) {
@@ -132,13 +134,14 @@ Index::Group Index::build(const Item* items, std::size_t size, unsigned least, u
     const bool all = std::all_of(
         items, items + size, [&](const Item& i) { return place(group, i.hash, i.ref) || (last && place_anywhere(group, i.hash, i.ref)); });
     if (all) return group;
-    work::entries(size);  // once more: whoever gathered them has counted them
+    work::entries(size);  // for one more attempt: collect() has counted the first
     release(group);
   }
   return {};
 }
 
-// Makes room in the group of `hash`, and puts `items` there: what it holds, and one more.
+// Makes the group of `hash` larger, or splits it, and puts `items` there: the entries that it holds and a new one.
+// Returns false if that is not possible.
 bool Index::grow(std::uint64_t hash, Items& items) {
   while (group_of(hash).count() >= max_buckets) {
     const Group group = group_of(hash);
@@ -160,18 +163,19 @@ bool Index::enlarge(std::uint64_t hash, const Items& items) {
   return true;
 }
 
-// Whether the directory may tell groups of this depth apart, and can from now on.
+// Whether the group of `hash` may get this depth. If so, the directory has slots for it from now on.
 bool Index::may_deepen(std::uint64_t hash, unsigned depth) {
   if (depth > prefix_bits) return false;
-  // Random keys need a tenth of a byte of directory each. Some that were chosen to lie close together get by with more,
-  // but cannot buy a directory of any size.
+  // Random keys need a tenth of a byte of directory each. A few keys that lie close together because somebody chose
+  // them may need more, but they cannot make the directory grow without bound.
   constexpr std::uint64_t most_times = 16;
   constexpr std::uint64_t negligible = 64 * 1024;
   if (directory_.memory() > memory_used_ * most_times + negligible) return false;
   return directory_.tell_apart(hash, depth);
 }
 
-// Where all lie on one side of a split, the group stays as it is, with an empty neighbour for the other.
+// Splits a group whose entries all lie on one side: the group keeps its buckets, and an empty group becomes the other
+// side.
 bool Index::add_neighbour(std::uint64_t hash) {
   const Group old = group_of(hash);
   const unsigned depth = old.depth() + 1;
@@ -204,7 +208,8 @@ bool Index::split(std::uint64_t hash, Items& items) {
   return true;
 }
 
-// Puts `items` into the place of the group that starts at `start`, or of it and its neighbour. False: no memory.
+// Replaces the group that starts at `start`, and with `merge` its neighbour too, by a smaller one that holds `items`.
+// Returns false if such a group cannot be built; then nothing has changed.
 bool Index::replace_by_smaller(std::uint64_t start, bool merge, const Items& items) {
   const Group old = group_of(start);
   const Group buddy = group_of(start + span_of(old.depth()));
@@ -217,7 +222,8 @@ bool Index::replace_by_smaller(std::uint64_t start, bool merge, const Items& ite
   return true;
 }
 
-// Moves a group out of a page with many holes: the heap has a place in a fuller one, or else the group moves in vain.
+// Moves a group out of a page with many holes. The heap puts it into a fuller page if there is one; otherwise the move
+// is in vain.
 void Index::move_out_of_holes(std::uint64_t start) {
   const Group old = group_of(start);
   if (!memory_.index_heap().sparse(reinterpret_cast<const char*>(old.buckets()))) return;

@@ -14,7 +14,7 @@ constexpr work::Counts budget{.entries = 512, .bytes = 256 * 1024, .nodes = 512}
 
 thread_local const HoldCause* current_cause = nullptr;
 
-// What this thread holds.
+// The hold of this thread, if it has locked any shard.
 struct Hold {
   unsigned shards = 0;
   std::string_view cause;
@@ -74,7 +74,7 @@ void LockAccount::end() {
     ++cause.holds;
     if (over_budget(counts)) ++cause.over;
     raise_to(cause.most, counts);
-  } catch (const std::bad_alloc&) {  // then this hold is not noted
+  } catch (const std::bad_alloc&) {  // then this hold is not counted
   }
 }
 

@@ -6,7 +6,7 @@
 
 namespace pinfold::store {
 
-// One more id, and room to note that it is free: to free a segment must not take memory.
+// Adds one id. Reserves a place for it in free_ids_ at once, so that freeing a segment takes no memory.
 bool Log::add_id() {
   try {
     if (free_ids_.capacity() < segments_.size()) free_ids_.reserve(2 * segments_.size());
@@ -70,19 +70,19 @@ void Log::mark_dead(Ref ref) {
   dead_bytes_ += extent;
   if (segment.dead != segment.used) return;
   if (queue_of(segment).newest != id) return free_segment(id);
-  // Nothing refers to the segment that is being written any more: start it again.
+  // The segment that is being written has no live entries any more, so it is begun anew.
   used_bytes_ -= segment.used;
   dead_bytes_ -= segment.dead;
   segment.used = segment.dead = 0;
   segment.earliest = no_deadline;
-  segment.sequence = ++sequence_;  // what comes was not there before
+  segment.sequence = ++sequence_;  // entries that are written from now on are later than any position that was taken
 }
 
 void Log::seal(std::uint32_t id) {
   constexpr std::uint32_t longest = 0x3fff * word;
   Segment& segment = segments_[id];
   for (std::uint32_t rest = 0; (rest = segment_size - segment.used) >= entry_header;) {
-    // The last one must not be too short for a header.
+    // The last filler must not be shorter than a header.
     const std::uint32_t extent = rest > longest ? std::min<std::uint32_t>(longest, rest - entry_header) & ~1U : rest & ~1U;
     Entry filler(segment.base + segment.used);
     filler.write({}, extent);

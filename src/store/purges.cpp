@@ -18,7 +18,7 @@ void Purge::swept(const std::shared_ptr<Purge>& purge) {
   if (purge->unswept.fetch_sub(1, std::memory_order_acq_rel) == 1 && purge->marks != nullptr) purge->marks->swept(purge);
 }
 
-// With the table goes all that was to be swept.
+// The table is gone, and with it everything that was to be swept.
 Purges::~Purges() {
   for (const Mark& mark : waiting_) Purge::swept(mark.purge);
 }
@@ -29,10 +29,10 @@ bool Purges::has_room_for(const Purge& purge) {
 
 namespace {
 
-// A place in a map or list that is looked at counts as so many bytes: a cache line, which takes as long as hashing them.
+// A step in a map or list counts as so many bytes: it fetches a cache line, which takes about as long as hashing one.
 constexpr std::size_t place = 64;
 
-// What it takes to look for a text in the names of a purge.
+// The steps of a binary search among the names of a purge.
 std::size_t search_in(const Purge& purge) { return static_cast<std::size_t>(std::bit_width(purge.names.size())); }
 
 }  // namespace
@@ -41,12 +41,12 @@ std::size_t Purges::most_looked_at(std::string_view key, const char* extra) cons
   std::size_t bytes = prefixes_.size() * Prefixes<Purge*>::item_size() + (prefixes_.size() > 0 ? key.size() : 0);
   if (extra == nullptr || purges_of_tags_ == 0) return bytes;
   const std::size_t tags = Extra::read(extra).tags.size();
-  constexpr std::size_t shortest = 2;  // with its length
+  constexpr std::size_t shortest = 2;  // bytes of a tag with its length byte
   bytes += tags + std::min(tags / shortest, most_tags_of_entry) * 2 * place;
   return bytes;
 }
 
-// Of the purges that wait, those from `first` on are for entries that were there.
+// Asks the pending purges from `first` on. They began after the entry was written, so only they can hit it.
 Purge* Purges::match_from(std::size_t first, std::string_view key, const char* extra, std::size_t& looked_at) const {
   Found found;
   const std::uint64_t number = waiting_[first].number;
@@ -60,8 +60,8 @@ Purge* Purges::match_from(std::size_t first, std::string_view key, const char* e
   return found.hard != nullptr ? found.hard : found.soft;
 }
 
-// Looks for each tag among the names of each purge: where these are few, that takes less than to look the tags up. False, and
-// nothing done, where they are not.
+// Looks for each tag of the entry among the names of each purge. With few purges and names that takes less time than
+// ask_tags(). Returns false, and has done nothing, if they are not few.
 bool Purges::ask_purges(std::size_t first, const Extra& extra, Found& found, std::size_t& looked_at) const {
   constexpr std::size_t few = 8;
   std::size_t steps = waiting_.size() - first;
@@ -71,7 +71,7 @@ bool Purges::ask_purges(std::size_t first, const Extra& extra, Found& found, std
   constexpr std::size_t step = 8;
   for (std::size_t i = first; i < waiting_.size(); ++i) {
     Purge& purge = *waiting_[i].purge;
-    // One of a prefix, which is known already, may be older or younger.
+    // A purge by prefix may have been found before; it may be older or younger than this one.
     if (found.hard != nullptr && found.hard->number < purge.number) break;
     if (purge.by_prefix || (purge.soft && found.soft != nullptr && found.soft->number < purge.number)) continue;
     const bool tagged = extra.any_tag([&](std::string_view tag) {
@@ -83,7 +83,7 @@ bool Purges::ask_purges(std::size_t first, const Extra& extra, Found& found, std
   return true;
 }
 
-// Looks each tag up among all that are purged.
+// Looks each tag of the entry up among all marked tags.
 void Purges::ask_tags(std::size_t first, const Extra& extra, Found& found, std::size_t& looked_at) const {
   const Purge& oldest = *waiting_[first].purge;
   const std::uint64_t newest_database = waiting_.back().purge->database;
@@ -97,16 +97,17 @@ void Purges::ask_tags(std::size_t first, const Extra& extra, Found& found, std::
         Purge* const purge = marks[i].number >= oldest.number ? find(marks[i].number) : nullptr;
         if (purge == nullptr) continue;
         found.add(*purge);
-        // The others of the database come later.
+        // The marks of one database are in the order of their numbers, so the following ones are of later purges.
         if (oldest.database == newest_database) break;
       }
     }
-    // There can be none before it.
+    // Stops when the remaining tags cannot change the result.
     return found.hard == &oldest || (found.soft == &oldest && hard_of_tags_ == 0);
   });
 }
 
-// As TagMarks::replaceable, for prefixes.
+// The purge whose prefix need not be compared any more once `purge` has been added; null if there is none. It follows
+// the rules of TagMarks::replaceable().
 Purge* Purges::replaceable(const Purge& purge) const {
   if (purge.soft) return nullptr;
   Purge* last = nullptr;
@@ -156,12 +157,12 @@ bool Purges::end_round() {
 }
 
 std::size_t Purges::most_memory_of(const Purge& purge) {
-  constexpr std::size_t growth = 2;  // of a vector
+  constexpr std::size_t growth = 2;  // a vector may have twice the capacity that it needs
   return sizeof(Mark) + (purge.by_prefix ? growth * Prefixes<Purge*>::item_size() : 0);
 }
 
 std::size_t Purges::memory() const {
-  constexpr std::size_t chunk = 512;  // of a deque, which keeps a map of eight of them from the start
+  constexpr std::size_t chunk = 512;  // bytes; a deque has at most two that its elements do not fill
   return sizeof *this + prefixes_.capacity() * Prefixes<Purge*>::item_size() + waiting_.size() * sizeof(Mark) + 2 * chunk;
 }
 

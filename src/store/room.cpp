@@ -5,7 +5,8 @@
 namespace pinfold::store {
 
 bool Room::take(Memory& memory, std::uint64_t bytes) {
-  // First the promise and then the check: of two threads that want the same bytes one sees the other's.
+  // The promise comes before the check. So of two threads that want the same bytes, at least one sees the promise of
+  // the other.
   memory.promise(static_cast<std::int64_t>(bytes));
   memory_ = &memory;
   left_ = bytes;

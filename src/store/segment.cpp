@@ -19,9 +19,9 @@ SegmentPool::~SegmentPool() {
   if (next_region_.base != nullptr) munmap(next_region_.base, region_size);
 }
 
-// Without a base if the system has none.
+// Maps a region. Its base is null if the system has no memory.
 SegmentPool::Region SegmentPool::map_region() const {
-  // Aligned to huge pages: mapped larger, and the ends cut off.
+  // The region must be aligned to huge pages. So one huge page more is mapped, and the ends are unmapped.
   work::system_call();
   void* raw = mmap(nullptr, region_size + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return {};
@@ -30,16 +30,16 @@ SegmentPool::Region SegmentPool::map_region() const {
   char* const base = mapped + before;
   if (before > 0) munmap(mapped, before);
   munmap(base + region_size, huge_page - before);
-  // Entries are met in random order: with small pages most look-ups would walk the page tables first. A small cache
-  // would feel the rounding up to 2 MB.
+  // Lookups touch entries in random order. With pages of 4 KB most of them would miss the TLB. A small cache keeps
+  // small pages, because rounding up to 2 MB would cost it too much.
   const bool huge = memory_.limit() == 0 || memory_.limit() >= worth_huge_pages;
   madvise(base, region_size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
   return {base, huge};
 }
 
-// With mutex_.
+// Begins to cut segments from a new region. Returns false if there is no memory. Called with mutex_ held.
 bool SegmentPool::add_region() {
-  // Room to note everything that may ever be free: to give memory back must not take any.
+  // Reserves a place for every segment that may ever be free, so that giving memory back takes none.
   try {
     const std::size_t segments = (regions_.size() + 1) * (region_size / segment_size);
     regions_.reserve(regions_.size() + 1);
@@ -55,7 +55,7 @@ bool SegmentPool::add_region() {
   return true;
 }
 
-// A free segment without pages, or null. With mutex_.
+// Takes a free segment without pages. Null if the system has no memory. Called with mutex_ held.
 char* SegmentPool::take_cold() {
   if (!cold_.empty()) {
     char* base = cold_.back();
@@ -79,14 +79,14 @@ void SegmentPool::refill() {
   if (!is_ready) {
     const Region region = map_region();
     const std::lock_guard lock(mutex_);
-    next_region_ = region;  // which only this function sets
+    next_region_ = region;  // only this function sets it, and only one thread at a time runs it
   }
   std::array<char*, huge_page / segment_size> taken{};
   std::size_t count = 0;
   {
     const std::lock_guard lock(mutex_);
     const bool huge = cold_.empty() && !regions_.empty() && regions_.back().huge;
-    // To the end of a huge page: one that is begun is there as a whole.
+    // Up to the end of the huge page: the first byte that is touched makes the whole page resident.
     const std::size_t rest = (huge_page - carved_ % huge_page) / segment_size;
     const std::size_t most = huge ? rest : kept_warm() / 2;
     while (count < most && (taken[count] = take_cold()) != nullptr) ++count;
@@ -101,7 +101,8 @@ void SegmentPool::refill() {
   ready_.store(warm_.size(), std::memory_order_relaxed);
 }
 
-// Pages given back stay so: the kernel would fill the holes again to make huge pages of them.
+// Turns huge pages off in the region of a segment whose pages are given back. Otherwise the kernel would fill the hole
+// again to make a huge page. Called with mutex_ held.
 void SegmentPool::keep_holes(const char* base) {
   const auto found = std::find_if(regions_.begin(), regions_.end(),
                                   [base](const Region& region) { return base >= region.base && base < region.base + region_size; });
@@ -139,7 +140,8 @@ void SegmentPool::release_spare() {
 
 void SegmentPool::wipe_spare() {
   std::unique_lock lock(mutex_);
-  // One at a time, and as often as there were any at first: what comes meanwhile is clean and goes to the end.
+  // One at a time, with the mutex unlocked meanwhile, and as many as there were at the start. Segments that become warm
+  // in between have fresh pages, and go to the end.
   for (std::size_t left = warm_.size(); left > 0 && !warm_.empty(); --left) {
     char* const base = warm_.front();
     warm_.erase(warm_.begin());
@@ -155,7 +157,7 @@ void SegmentPool::wipe_spare() {
 void SegmentPool::free(char* base) {
   memory_.add(Use::segments, -static_cast<std::int64_t>(segment_size));
   const std::lock_guard lock(mutex_);
-  // While bytes are erased, none may be handed out again before they are overwritten.
+  // During an erasure, a segment may not be handed out again before its bytes are gone.
   if (warm_.size() < kept_warm() && !memory_.erasing()) {
     warm_.push_back(base);
     ready_.store(warm_.size(), std::memory_order_relaxed);
@@ -164,7 +166,7 @@ void SegmentPool::free(char* base) {
   note(base);
 }
 
-// With mutex_.
+// Notes that the pages of a free segment are to be given back. Called with mutex_ held.
 void SegmentPool::note(char* base) {
   auto* const noted = new (base) Noted{nullptr};
   (newest_noted_ != nullptr ? newest_noted_->next : oldest_noted_) = noted;
@@ -173,7 +175,7 @@ void SegmentPool::note(char* base) {
   memory_.add_returning(segment_size);
 }
 
-// The one that was noted first, which is there. With mutex_.
+// Takes the segment that was noted first. There must be one. Called with mutex_ held.
 char* SegmentPool::take_noted() {
   Noted* const noted = oldest_noted_;
   oldest_noted_ = noted->next;

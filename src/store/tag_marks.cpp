@@ -10,7 +10,7 @@
 namespace pinfold::store {
 
 namespace {
-constexpr std::size_t node = 128;  // of a tag
+constexpr std::size_t node = 128;  // bytes of a tag's node in the map, without its text and marks
 }  // namespace
 
 std::span<const TagMarks::Mark> TagMarks::Look::marks_of(std::string_view tag, bool soft, std::uint64_t database,
@@ -46,9 +46,11 @@ bool TagMarks::has_room_for(const Purge& purge) const {
   return tags_.size() + fresh <= most_tags;
 }
 
-// The mark that one for the same tag, purged again, can do without: null if there is none, or no need. What a purge takes away
-// the same purge asked for later takes away too, but the first of them keeps its mark, so that what is there now counts for it.
-// And when an entry became stale is to be remembered, so marks of soft purges stay.
+// The mark of a tag that can be removed because `purge` purges the same tag again; null if there is none, or no need. A
+// later purge removes everything that an earlier one does. So of several purges only the first and the last need a
+// mark: the last because it hits the most entries, the first so that what it hits is counted as its own. When the tag
+// has most_marks marks, the first may lose its mark too. Marks of soft purges stay, because it matters when an entry
+// became stale.
 TagMarks::Mark* TagMarks::replaceable(Marks& marks, const Purge& purge) {
   if (purge.soft) return nullptr;
   Mark* last = nullptr;
@@ -79,7 +81,7 @@ void TagMarks::mark(const std::string& tag, const Purge& purge) {
 
 void TagMarks::add(const Purge& purge) {
   const std::unique_lock lock(mutex_);
-  if (tags_.empty()) tags_.reserve(most_tags);  // so that it never grows with all shards locked
+  if (tags_.empty()) tags_.reserve(most_tags);  // so that the map is never rehashed with all shards locked
   for (const std::string& tag : purge.names) mark(tag, purge);
   work::entries(purge.names.size());
 }
