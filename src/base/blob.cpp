@@ -40,7 +40,7 @@ bool Blob::reserve(std::size_t capacity) {
   if (moved == nullptr) return false;
   rep_ = reinterpret_cast<Rep*>(moved);
   if (!stored()) rep_->heap->note_loose(static_cast<std::int64_t>(block - rep_->block));
-  // Whatever lay in a small block has moved along; what a mapping grows by is fresh.
+  // A small block is copied as a whole, with what older values left in it, so all of that counts as written. A mapping grows by zeros.
   if (rep_->block < BlockHeap::own_mapping) rep_->written = rep_->block - sizeof(Rep);
   rep_->block = block;
   return true;
@@ -73,7 +73,7 @@ void Blob::set_size(std::size_t size) {
 }
 
 std::size_t Blob::wipe_slack() const {
-  // Of a mapping only what was written to: the rest has no pages yet.
+  // In a mapping, only the bytes that were ever written to: the rest has no pages yet.
   const std::size_t end = rep_->block < BlockHeap::own_mapping ? capacity() : rep_->written;
   if (end <= rep_->size) return 0;
   rep_->heap->wipe(rep_->bytes() + rep_->size, end - rep_->size);

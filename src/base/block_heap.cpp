@@ -37,7 +37,7 @@ void fill(std::vector<std::uint64_t>& map, std::size_t at, std::size_t count, bo
   }
 }
 
-// The first bit from `at` on that is `value`, or `end`.
+// The first bit from `at` on whose value is `value`, or `end`.
 std::size_t next(const std::vector<std::uint64_t>& map, std::size_t at, std::size_t end, bool value) {
   while (at < end) {
     const std::uint64_t word = (value ? map[at / bits] : ~map[at / bits]) >> at % bits;
@@ -54,7 +54,7 @@ bool page_in_use(const std::vector<std::uint64_t>& used, std::size_t page) {
   return next(used, first, first + units_per_page, true) != first + units_per_page;
 }
 
-// Whether addresses that are reserved and not used count for nothing.
+// Whether the system lets a process reserve addresses without counting them.
 bool addresses_are_free() {
 #ifdef __SANITIZE_THREAD__
   return false;
@@ -89,7 +89,7 @@ char* BlockHeap::map(std::size_t bytes) {
 // --- mappings ---
 
 char* BlockHeap::map_block(std::size_t size) {
-  constexpr std::size_t most_reserved = 32UL << 40;  // of the 2^47 bytes that there are
+  constexpr std::size_t most_reserved = 32UL << 40;  // a process has 2^47 bytes of addresses
   static const bool free_addresses = addresses_are_free();
   std::size_t range = size;
   {
@@ -101,7 +101,7 @@ char* BlockHeap::map_block(std::size_t size) {
   if (block == nullptr) return nullptr;
   if (range != size) {
     work::system_call();
-    madvise(block, range, MADV_NOHUGEPAGE);  // the last page of the block would be a huge one
+    madvise(block, range, MADV_NOHUGEPAGE);  // else the block's last page would become a huge page
   }
   const std::lock_guard lock(mutex_);
   try {
@@ -122,12 +122,12 @@ char* BlockHeap::grow_mapping(char* block, std::size_t size, std::size_t bytes) 
   }
   if (bytes <= range) return block;
 #ifdef __SANITIZE_THREAD__
-  bytes = std::max(bytes, range + range / 2);  // each time it is copied
+  bytes = std::max(bytes, range + range / 2);  // remap() copies here, so it should happen seldom
 #endif
   char* const moved = remap(block, range, size, bytes);
   if (moved == nullptr) return nullptr;
   const std::lock_guard lock(mutex_);
-  auto place = ranges_.extract(block);  // to be put back without taking memory
+  auto place = ranges_.extract(block);  // so that inserting it again takes no memory
   place.key() = moved;
   place.mapped() = bytes;
   ranges_.insert(std::move(place));
@@ -135,11 +135,11 @@ char* BlockHeap::grow_mapping(char* block, std::size_t size, std::size_t bytes) 
   return moved;
 }
 
-// A larger mapping with the same bytes; null if it cannot be had.
+// Makes a larger mapping with the same bytes. Returns null if the system has no memory.
 char* BlockHeap::remap(char* block, std::size_t range, [[maybe_unused]] std::size_t size, std::size_t bytes) {
   work::system_call();
 #ifdef __SANITIZE_THREAD__
-  // It does not follow mremap: to it, whoever gets the old place next would race with whoever wrote there.
+  // The thread sanitizer does not know mremap. It would see a race between the threads that use the old addresses before and after.
   char* const moved = map(bytes);
   if (moved == nullptr) return nullptr;
   std::memcpy(moved, block, size);
@@ -165,7 +165,7 @@ std::unique_ptr<BlockHeap::Region> BlockHeap::make_region() {
   region->base = map(region_size);
   if (region->base == nullptr) return nullptr;
   work::system_call();
-  madvise(region->base, region_size, MADV_NOHUGEPAGE);  // holes would be filled again
+  madvise(region->base, region_size, MADV_NOHUGEPAGE);  // else the kernel would fill holes again
   return region;
 }
 
@@ -189,7 +189,7 @@ void BlockHeap::prepare() {
   is_ready_.store(true, std::memory_order_relaxed);
 }
 
-// With mutex_.
+// Requires mutex_.
 bool BlockHeap::add_region() {
   std::unique_ptr<Region> region;
   if (!ready_.empty()) {
@@ -215,7 +215,7 @@ bool BlockHeap::add_region() {
   return true;
 }
 
-// Of the region in which it lies.
+// The index of the region in which the block lies.
 std::size_t BlockHeap::index_of(const char* block) const {
   const auto above =
       std::upper_bound(regions_.begin(), regions_.end(), block, [](const char* at, const auto& region) { return at < region->base; });
@@ -229,14 +229,14 @@ void BlockHeap::mark(std::size_t index, std::size_t at, std::size_t units, bool 
   longest_[index] = static_cast<std::uint32_t>(region.holes.longest());
 }
 
-// Marks a run as used; returns the bytes of pages that nobody used before.
+// Marks a run as used. Returns the bytes of the pages that come into use with it.
 std::int64_t BlockHeap::take(std::size_t index, std::size_t at, std::size_t units) {
   Region& region = *regions_[index];
   const std::size_t first = at / units_per_page;
   const std::size_t last = (at + units - 1) / units_per_page;
   std::int64_t fresh = 0;
   for (std::size_t p = first; p <= last; ++p) {
-    // Only the ends of a run share their page with others.
+    // Only the first and the last page of a run may hold other blocks too.
     if ((p == first || p == last) && page_in_use(region.used, p)) continue;
     ++fresh;
     if (!test(region.resident, p)) continue;
@@ -312,14 +312,14 @@ char* BlockHeap::grow(char* block, std::size_t size, std::size_t bytes) {
 
 void BlockHeap::free(char* block, std::size_t size, bool wipe) {
   const bool mapping = size >= own_mapping;
-  // The pages of a mapping are gone when it is given back; a run is to be overwritten by then.
+  // A mapping need not be overwritten: its pages go back to the system. A run that must be overwritten is noted, and give_back() does it.
   if (!mapping && !wipe && !wiping_.load(std::memory_order_relaxed)) return free_run(block, size);
   if (mapping) account_(-static_cast<std::int64_t>(size));
   note(block, size);
   if (size >= worth_news) news_.store(true, std::memory_order_relaxed);
 }
 
-// Keeps a block for give_back().
+// Adds a block to the list for give_back().
 void BlockHeap::note(char* block, std::size_t size) {
   auto* const noted = new (block) Noted{nullptr, size, size};
   const std::lock_guard lock(mutex_);
@@ -330,7 +330,7 @@ void BlockHeap::note(char* block, std::size_t size) {
 }
 
 std::uint64_t BlockHeap::last_noted() const {
-  const std::lock_guard alone(giving_);  // pages that are on their way back have gone then
+  const std::lock_guard alone(giving_);  // waits until pages that are being given back are gone
   const std::lock_guard lock(mutex_);
   return noted_count_;
 }
@@ -363,7 +363,8 @@ void BlockHeap::free_run(char* block, std::size_t size) {
   account_(-freed);
 }
 
-// The first run of spare pages, up to `most` of them, from trim_at_ on; region_pages if there is none. With mutex_.
+// Finds the first run of spare pages from trim_at_ on, of up to `most` pages. Returns region_pages if it has found none. Requires
+// mutex_.
 std::size_t BlockHeap::find_spare(Region& region, std::size_t most, std::size_t& pages) {
   constexpr std::size_t looked_at_once = 1024;
   const std::size_t end = std::min(trim_at_ + looked_at_once, region_pages);
@@ -380,8 +381,8 @@ std::size_t BlockHeap::find_spare(Region& region, std::size_t most, std::size_t&
   return region_pages;
 }
 
-// Gives a run of spare pages back, up to about `bytes`, if there are more than `keep`. Returns how many bytes, 0 if none are left
-// or to be found in this step.
+// Gives a run of spare pages back, of up to about `bytes`, if there are more than `keep`. Returns how much work that was in bytes, which
+// is one page for a search in vain, or 0 if there is nothing more to give.
 std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
   std::unique_lock lock(mutex_);
   if (spare_pages_.load(std::memory_order_relaxed) * page <= keep) return 0;
@@ -391,8 +392,8 @@ std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
   if (trim_at_ >= region_pages) trim_at_ = 0;
   std::size_t pages = 0;
   const std::size_t first = find_spare(region, std::max<std::size_t>(bytes / page, 1), pages);
-  if (pages == 0) return page;  // perhaps further on
-  // Nobody may take them meanwhile.
+  if (pages == 0) return page;  // there may be some further on
+  // The pages are marked as used, so that nobody takes them while the lock is released.
   const std::size_t at = first * units_per_page;
   const std::size_t units = pages * units_per_page;
   mark(index, at, units, true);
@@ -403,7 +404,7 @@ std::size_t BlockHeap::trim(std::size_t bytes, std::size_t keep) {
   work::system_call();
   madvise(region.base + first * page, pages * page, MADV_DONTNEED);
   lock.lock();
-  mark(index_of(region.base), at, units, false);  // another region may have come before it
+  mark(index_of(region.base), at, units, false);  // the index may have changed: a region may have been added before this one
   return pages * page;
 }
 
@@ -418,7 +419,7 @@ void BlockHeap::wipe(char* at, std::size_t size) {
 }
 
 const char* BlockHeap::wipe_free(const char* at) {
-  constexpr std::size_t pages_at_once = 16;  // others wait for the lock meanwhile
+  constexpr std::size_t pages_at_once = 16;  // other threads may wait for the lock
   const std::lock_guard lock(mutex_);
   const auto found = std::find_if(regions_.begin(), regions_.end(), [at](const auto& region) { return at < region->base + region_size; });
   if (found == regions_.end()) return nullptr;
@@ -437,8 +438,8 @@ const char* BlockHeap::wipe_free(const char* at) {
   return region.base + end * page;
 }
 
-// Gives the oldest noted block back, or up to about `bytes` of it. Returns how many bytes, 0 if there is none. With giving_: the
-// block stays in the list, and nobody else takes it from there.
+// Gives the oldest noted block back, or up to about `bytes` of it. Returns how many bytes that were, 0 if there is no block. Requires
+// giving_, so that no other thread takes the block while it stays in the list.
 std::size_t BlockHeap::give_back_noted(std::size_t bytes) {
   Noted* noted = nullptr;
   {
@@ -484,7 +485,7 @@ std::size_t BlockHeap::give_back_noted(std::size_t bytes) {
 }
 
 bool BlockHeap::give_back(std::size_t bytes) {
-  // Pages are given back in pieces: unmapping much at once would keep page faults of the whole process waiting.
+  // Memory is given back in pieces: unmapping much at once would make page faults of the whole process wait.
   constexpr std::size_t piece = 512 * 1024;
   const std::lock_guard alone(giving_);
   for (std::size_t done = 0; done < bytes;) {

@@ -7,7 +7,7 @@ namespace pinfold {
 
 namespace {
 constexpr auto relaxed = std::memory_order_relaxed;
-// What tests have moved the clocks by.
+// By how much tests have moved the clocks.
 std::atomic<std::int64_t> wall_shift_us{0};
 std::atomic<std::int64_t> mono_shift_us{0};
 

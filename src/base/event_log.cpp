@@ -15,7 +15,7 @@ constexpr auto relaxed = std::memory_order_relaxed;
 
 std::uint64_t second_now() { return static_cast<std::uint64_t>(monotonic_us() / 1'000'000); }
 
-// What the lines of a kind are about.
+// The subject of a kind's lines.
 std::string_view subject(EventLog::Kind kind) {
   using Kind = EventLog::Kind;
   switch (kind) {
@@ -38,7 +38,7 @@ std::string_view subject(EventLog::Kind kind) {
   }
 }
 
-// "config|set" as it is sent: "CONFIG SET".
+// Turns "config|set" into "CONFIG SET", as clients send it.
 std::string as_sent(std::string_view command) {
   std::string name;
   for (const char c : command) name += c == '|' ? ' ' : upper(c);
@@ -101,7 +101,7 @@ std::vector<EventLog::Line> EventLog::take(bool all) {
       if (throttle.left_out.load(relaxed) == 0) continue;
       if (all || throttle.window.load(relaxed) >> count_bits != second) add_left_out(throttle, lines);
     }
-  } catch (const std::bad_alloc&) {  // those that are not told yet are the next time
+  } catch (const std::bad_alloc&) {  // the counts that are left are reported the next time
   }
   return lines;
 }

@@ -12,9 +12,9 @@ namespace {
 
 constexpr std::size_t nowhere = std::string_view::npos;
 constexpr std::size_t word_bits = 64;
-constexpr std::size_t most_words = 16;              // of a piece with wildcards
-constexpr std::size_t most_mask_words = 64 * 1024;  // of all of them: 512 KB
-constexpr std::size_t short_piece = 2;              // is compared at each place
+constexpr std::size_t most_words = 16;              // of one mask of a piece with wildcards
+constexpr std::size_t most_mask_words = 64 * 1024;  // of all masks of a pattern: 512 KB
+constexpr std::size_t short_piece = 2;              // a piece up to this long is compared at each place
 
 unsigned char byte_of(char c) { return static_cast<unsigned char>(c); }
 
@@ -53,7 +53,7 @@ Glob::Glob(std::string_view pattern, bool ignore_case) : ignore_case_(ignore_cas
   for (std::size_t i = 1; i + 1 < pieces_.size() && refused_ == nullptr; ++i) prepare(pieces_[i]);
 }
 
-// At a star.
+// Ends the present piece at a star and begins the next one.
 void Glob::end_piece() {
   Piece& piece = pieces_.back();
   piece.size = static_cast<std::uint32_t>(elements_.size()) - piece.begin;
@@ -64,13 +64,13 @@ void Glob::end_piece() {
   }
 }
 
-// Adds the class whose text begins at `at`, behind its bracket. One that is not closed ends with the pattern. Returns where the
-// pattern goes on.
+// Adds the class whose text begins at `at`, after its bracket. A class without a closing bracket ends with the pattern. Returns where
+// the pattern goes on.
 std::size_t Glob::parse_class(std::string_view pattern, std::size_t at) {
   const bool negated = at < pattern.size() && pattern[at] == '^';
   if (negated) ++at;
-  Class caseless;  // of folded bytes, if cases are ignored
-  Class exact;     // an escaped character is literal, whatever the case
+  Class caseless;  // folded bytes, if case is ignored
+  Class exact;     // escaped bytes, which match literally even if case is ignored
   while (at < pattern.size() && pattern[at] != ']') {
     if (pattern[at] == '\\' && at + 1 < pattern.size()) {
       exact.set(byte_of(pattern[at + 1]));
@@ -101,7 +101,7 @@ std::size_t Glob::parse_class(std::string_view pattern, std::size_t at) {
   return std::min(at + 1, pattern.size());
 }
 
-// Chooses how the piece will be searched for.
+// Chooses the algorithm that searches for the piece, and prepares it.
 void Glob::prepare(Piece& piece) {
   const auto begin = elements_.begin() + piece.begin;
   const auto end = begin + piece.size;
@@ -182,7 +182,7 @@ bool Glob::fits_at(const Piece& piece, std::string_view text, std::size_t at, st
   return true;
 }
 
-// Where the text goes on behind the first place from `from` on at which the piece fits.
+// Finds the first place from `from` on at which the piece fits. Returns where the text goes on after it.
 std::size_t Glob::find(const Piece& piece, std::string_view text, std::size_t from, std::uint64_t& compared) const {
   if (text.size() - from < piece.size) return nowhere;
   switch (piece.search) {
@@ -218,12 +218,12 @@ std::size_t Glob::find_plain(const Piece& piece, std::string_view text, std::siz
 }
 
 std::size_t Glob::find_bits(const Piece& piece, std::string_view text, std::size_t from, std::uint64_t& compared) const {
-  std::array<std::uint64_t, most_words> fitting{};  // bit i: the elements up to i fit the text up to here
+  std::array<std::uint64_t, most_words> fitting{};  // bit i: the elements up to i fit the text that ends here
   const std::size_t last = piece.words - 1;
   const std::uint64_t whole = std::uint64_t{1} << (piece.size - 1) % word_bits;
   for (std::size_t at = from; at < text.size(); ++at) {
     const std::uint64_t* const mask = &masks_[piece.masks + std::size_t{byte_of(text[at])} * piece.words];
-    std::uint64_t carry = 1;  // it may begin at any place
+    std::uint64_t carry = 1;  // the piece may begin at any place
     for (std::size_t w = 0; w <= last; ++w) {
       const std::uint64_t next = fitting[w] << 1 | carry;
       carry = fitting[w] >> (word_bits - 1);

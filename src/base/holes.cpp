@@ -25,7 +25,7 @@ Holes::Node Holes::node_of(std::uint64_t word) {
   return {static_cast<std::uint32_t>(std::countr_zero(word)), static_cast<std::uint32_t>(std::countl_zero(word)), longest};
 }
 
-// `half`: the bits of either.
+// `half`: the number of bits of each of the two parts.
 Holes::Node Holes::join(const Node& left, const Node& right, std::uint32_t half) {
   return {left.before == half ? half + right.before : left.before, right.behind == half ? half + left.behind : right.behind,
           std::max({left.longest, right.longest, left.behind + right.before})};
@@ -45,7 +45,7 @@ void Holes::update(std::span<const std::uint64_t> map, std::size_t first, std::s
 
 std::size_t Holes::find(std::span<const std::uint64_t> map, std::size_t bits) const {
   std::size_t at = 1;
-  std::size_t start = 0;  // of its part, in bits
+  std::size_t start = 0;  // the first bit of the node's part
   std::size_t half = words_ * word_bits / 2;
   for (; at < words_; half /= 2) {
     work::nodes();
@@ -58,7 +58,7 @@ std::size_t Holes::find(std::span<const std::uint64_t> map, std::size_t bits) co
     at = 2 * at + 1;
     start += half;
   }
-  // Each bit that stays set here begins a run of that length.
+  // After this, each set bit begins a run of at least `bits` clear bits.
   std::uint64_t clear = ~map[at - words_];
   for (std::size_t n = 1; n < bits; ++n) clear &= ~map[at - words_] >> n;
   return start + static_cast<std::size_t>(std::countr_zero(clear));

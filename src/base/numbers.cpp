@@ -35,8 +35,8 @@ std::optional<std::uint64_t> parse_cursor(std::string_view text) {
 }
 
 std::optional<long double> parse_real(std::string_view text) {
-  // strtold, not from_chars: hexadecimal and "inf" are accepted by Redis and so here. It wants a terminator, and a
-  // value of more than 5 KB is no number to Redis either.
+  // strtold and not from_chars, because Redis accepts hexadecimal and "inf". strtold needs a terminated text, so the text is
+  // copied. Redis too takes a text of more than 5 KB for no number.
   constexpr std::size_t longest = 5 * 1024;
   if (text.empty() || text.size() >= longest || is_space(text[0])) return std::nullopt;
   const std::string terminated(text);
@@ -66,7 +66,7 @@ struct Measure {
   std::string_view unit;
 };
 
-// "64 mb" as 64 and "mb".
+// Splits "64 mb" into 64 and "mb".
 std::optional<Measure> parse_measure(std::string_view text) {
   Measure measure{};
   const char* const last = text.data() + text.size();
@@ -139,7 +139,7 @@ std::string human_size(std::uint64_t bytes) {
 }
 
 char* write_i64(char* to, std::int64_t value) {
-  // Most are lengths, of few digits.
+  // Most values are lengths of few digits.
   if (value < 0 || value > 999) return std::to_chars(to, to + 20, value).ptr;
   const auto small = static_cast<unsigned>(value);
   if (small > 99) *to++ = static_cast<char>('0' + small / 100);

@@ -13,7 +13,7 @@ namespace pinfold {
 
 namespace {
 
-// A bit wherever a run of `length` set bits starts.
+// A word with a bit wherever a run of `length` set bits starts.
 std::uint32_t run_starts(std::uint32_t bits, unsigned length) {
   for (; length > 1; --length) bits &= bits >> 1;
   return bits;
@@ -57,7 +57,7 @@ void PageHeap::unlist(std::uint32_t number, unsigned run) {
   }
 }
 
-// A region starts at a multiple of its size, so that a block tells where its page is described. With mutex_.
+// Adds a region. It starts at a multiple of its size, so that the address of a block tells where its page is described. Requires mutex_.
 bool PageHeap::add_region() {
   constexpr std::size_t most_regions = (std::size_t{1} << 32) / region_pages;
   if (regions_.size() == most_regions) return false;
@@ -73,7 +73,7 @@ bool PageHeap::add_region() {
   const std::size_t before = (region_size - reinterpret_cast<std::uintptr_t>(raw) % region_size) % region_size;
   if (before > 0) munmap(mapped, before);
   munmap(mapped + before + region_size, region_size - before);
-  madvise(mapped + before, region_size, MADV_NOHUGEPAGE);  // pages given back would be filled again
+  madvise(mapped + before, region_size, MADV_NOHUGEPAGE);  // else the kernel would fill pages again that were given back
   auto* const region = reinterpret_cast<Region*>(mapped + before);
   region->number = static_cast<std::uint32_t>(regions_.size());
   regions_.push_back(region);
@@ -87,7 +87,7 @@ void PageHeap::prepare() {
   if (regions_.empty()) {
     add_region();
   } else if (cold_ == none && region_pages - carved_ < plenty && free_resident() == 0) {
-    // What is left of the last region is not lost: its pages wait with those that were given back.
+    // The unused pages of the last region are kept in the list of pages that were given back.
     const auto last = static_cast<std::uint32_t>((regions_.size() - 1) * region_pages);
     const std::size_t begin = carved_;
     if (!add_region()) return;
@@ -98,7 +98,7 @@ void PageHeap::prepare() {
   }
 }
 
-// A page without anything in it, resident or not; none if the system has none. With mutex_.
+// Returns an empty page, resident or not, or `none` if the system has no memory. Requires mutex_.
 std::uint32_t PageHeap::take_fresh() {
   if (cold_ != none) return std::exchange(cold_, at(cold_).next);
   if (carved_ == region_pages && !add_region()) return none;
@@ -193,7 +193,7 @@ bool PageHeap::release_beyond(std::size_t spare) {
     while (last != end && *last == *(last - 1) + 1) ++last;
     char* base = nullptr;
     {
-      const std::lock_guard lock(mutex_);  // others may add a region
+      const std::lock_guard lock(mutex_);  // another thread may add a region
       base = address(*first);
     }
     work::system_call();

@@ -5,7 +5,7 @@
 namespace pinfold {
 
 std::uint64_t random_u64() {
-  // splitmix64 (Steele, Lea and Flood, 2014): one word of state, passes the usual batteries.
+  // splitmix64 (Steele, Lea and Flood, 2014). It has one word of state and passes the usual statistical tests.
   thread_local std::uint64_t state = random_hash_key().k0;
   std::uint64_t z = state += 0x9e3779b97f4a7c15ULL;
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;

@@ -15,7 +15,8 @@ void Sleeper::wake() {
     work::system_call();
     return wake_now();
   }
-  // Whoever has put off a wake of the same sleeper has yet to do it, so that it will find what this one is for.
+  // Another thread has put off a wake of this sleeper and has not done it yet. That wake comes after this work is in its place, so it
+  // will do.
   if (put_off_.exchange(true)) return;
   next_ = std::exchange(outermost->first_, this);
 }

@@ -10,7 +10,7 @@ namespace pinfold {
 
 namespace {
 
-// Tells the core that this is a loop that waits: it takes less from the thread beside it, and leaves the loop faster.
+// Tells the core that this loop waits. The loop then takes less from the other hardware thread of the core, and ends faster.
 void pause() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -22,7 +22,7 @@ void pause() {
 }  // namespace
 
 bool SpinningMutex::spin() {
-  // One to three microseconds: ten holds of a shard's lock, and less than it takes to sleep and be woken.
+  // This is one to three microseconds: ten holds of a shard's lock, and less than it takes to sleep and be woken.
   constexpr int most_looks = 64;
   for (int looks = 0; looks < most_looks; ++looks) {
     pause();
@@ -35,7 +35,7 @@ bool SpinningMutex::wait_and_lock() {
   waiting_.fetch_add(1, std::memory_order_relaxed);
   const bool slept = !spin();
   if (slept) {
-    // From here on the lock says that somebody sleeps, also for this thread's own hold: there may be others.
+    // From here on the lock says that a thread sleeps, even while this thread holds it: other threads may still sleep.
     while (state_.exchange(held_and_slept_for) != free) state_.wait(held_and_slept_for);
   }
   let_in_.fetch_add(1, std::memory_order_relaxed);
@@ -43,10 +43,10 @@ bool SpinningMutex::wait_and_lock() {
   return slept;
 }
 
-// Any one of those who wait will do. One that spins has the lock as soon as it is free. One that sleeps is woken by the release of
-// whoever holds the lock; if somebody else was faster, by that one's release. So this takes a few holds, which have a budget, and what the
-// system takes to give a woken thread a core. That cannot be bounded by a count of looks or holds: a thread that gave up would take the
-// lock again before the sleeper has come, each time.
+// It is enough that one of the waiting threads gets the lock. A thread that spins has it as soon as it is free. A thread that sleeps is
+// woken when the lock is released, and again at the next release if another thread was faster. So this takes a few holds, each of which
+// has a budget, and the time that the system needs to give a woken thread a core. The wait has no bound of its own: a thread that gave
+// up after a number of looks or holds would take the lock again before the sleeping thread has come, each time.
 void SpinningMutex::await_turn() {
   const std::uint32_t before = let_in_.load(std::memory_order_relaxed);
   while (waiting() > 0 && let_in_.load(std::memory_order_relaxed) == before) std::this_thread::yield();

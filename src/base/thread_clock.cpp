@@ -16,8 +16,9 @@ std::uint64_t ThreadClock::allowed_ticks() {
 
 void ThreadClock::read() {
   read_at_ = ticks();
-  // Which millisecond of the wall clock it is must be known to the microsecond: a client that saw on one connection that a key's
-  // time is up must not see it alive on another. What lies between the clocks changes slowly, so it is measured once a millisecond.
+  // All threads must enter a new millisecond of the wall clock at the same moment, to the microsecond: a client that has seen on one
+  // connection that a key has expired must not see it alive on another. The distance between the clocks changes slowly, so it is
+  // measured once a millisecond, and only one clock is read here.
   const std::int64_t mono_us = monotonic_us();
   const MonoMs mono{mono_us / 1000};
   static thread_local std::int64_t ahead_us = 0;

@@ -32,7 +32,7 @@ std::optional<std::string_view> nearest_word(std::string_view word, std::span<co
   constexpr std::size_t longest = 64;
   if (word.size() > longest) return std::nullopt;
   std::optional<std::string_view> nearest;
-  std::size_t best = word.size() / 4 + 2;  // further apart than this is another word
+  std::size_t best = word.size() / 4 + 2;  // a word at this distance or more is a different one
   for (const std::string_view each : words) {
     const std::size_t away = distance(word, each);
     if (away >= best) continue;

@@ -1,6 +1,6 @@
 #pragma once
-// Reference-counted bytes: the form of values too large to lie in the log, so that a reply can be sent without copying
-// them and without holding a lock.
+// Reference-counted bytes. Values that are too large for the log have this form, so that a reply can be sent without a copy
+// and without a lock.
 
 #include <atomic>
 #include <cstddef>
@@ -12,8 +12,8 @@
 namespace pinfold {
 
 /// A shared block of bytes with a size and a capacity, in a BlockHeap that outlives it. The heap's account counts it
-/// once, from allocation until the last reference is gone. The count is atomic; the bytes are not guarded: whoever
-/// writes must hold the only reference (`unique()`), everybody else only reads.
+/// once, from allocation until the last reference is gone. The reference count is atomic. The bytes are not guarded: they may
+/// be written only by the holder of the only reference (`unique()`), and else are only read.
 class Blob {
  public:
   Blob() = default;
@@ -25,7 +25,7 @@ class Blob {
   }
   ~Blob() { release(); }
 
-  /// A block of `size` bytes with room for `capacity`, not initialized; an empty Blob if memory is exhausted.
+  /// Returns a block of `size` bytes with room for `capacity`, not initialized, or an empty Blob if memory is exhausted.
   static Blob allocate(BlockHeap& heap, std::size_t size, std::size_t capacity);
   static Blob zeroed(BlockHeap& heap, std::size_t size);
   static Blob copy_of(BlockHeap& heap, std::string_view bytes);
@@ -38,47 +38,49 @@ class Blob {
   std::size_t references() const { return rep_->references.load(std::memory_order_acquire); }
   bool unique() const { return references() == 1; }
 
-  // Only for the sole owner.
-  /// Sees to a capacity of at least this, moving the bytes if need be; from 1 MB on without a copy. False: no memory.
+  // The next three are for the sole owner only.
+  /// Makes the capacity at least `capacity`. The bytes may move; from 1 MB on they move without a copy. Returns false if there
+  /// is no memory.
   bool reserve(std::size_t capacity);
-  /// Changes the size. What is new is zero. False: no memory, nothing changed.
+  /// Changes the size. New bytes are zero. Returns false, with nothing changed, if there is no memory.
   bool resize(std::size_t size);
-  /// Changes the size within the capacity. What is new is whatever was written there through data().
+  /// Changes the size within the capacity. New bytes are what was written there through data().
   void set_size(std::size_t size);
 
-  /// Whether a store keeps it: it may be held by others as well.
+  /// Whether entries of the store refer to it. Replies may refer to it as well.
   bool stored() const { return stores() != 0; }
-  /// How many entries keep it.
+  /// How many entries refer to it.
   std::size_t stores() const { return static_cast<std::size_t>(rep_->stores.load(std::memory_order_relaxed)); }
-  /// A store has come to keep the block (+1), or does so no longer (-1).
+  /// To be called when one more entry refers to the block (+1), or one less (-1).
   static void note_stored(void* raw, int sign);
 
-  /// Has the last holder overwrite the bytes. For whoever holds a reference; thread-safe.
+  /// The bytes will be overwritten when the last reference goes. Any holder of a reference may call it, from any thread.
   void wipe_when_freed() { wipe_when_freed(rep_); }
   static void wipe_when_freed(void* raw) { static_cast<Rep*>(raw)->wipe.store(true, std::memory_order_relaxed); }
-  /// Overwrites what older values have left behind this one; returns how many bytes. Others may hold the block, and do this,
-  /// at the same time, but nobody may change it.
+  /// Overwrites the bytes of older values that lie beyond the size. Returns how many bytes it has overwritten. Other holders may
+  /// read the block and call this at the same time, but nobody may change it.
   std::size_t wipe_slack() const;
 
-  /// What a block with room for `capacity` would cost in memory.
+  /// The memory that a block with room for `capacity` would take.
   static std::size_t memory_for(std::size_t capacity) { return BlockHeap::rounded(sizeof(Rep) + capacity); }
-  /// What the block costs in memory.
+  /// The memory that the block takes.
   std::size_t memory() const { return rep_->block; }
 
-  /// Hands the reference over to a raw pointer (for the log, which keeps bytes, not objects) and back.
+  /// Turns the reference into a raw pointer, for the log, which keeps bytes and not objects.
   void* detach() { return std::exchange(rep_, nullptr); }
+  /// Takes the reference back from a raw pointer.
   static Blob attach(void* raw) {
     Blob blob;
     blob.rep_ = static_cast<Rep*>(raw);
     return blob;
   }
-  /// Another reference to a block that a raw pointer keeps alive.
+  /// Adds a reference to a block that a raw pointer keeps alive.
   static Blob share(void* raw) {
     Blob blob = attach(raw);
     blob.acquire();
     return blob;
   }
-  /// Looks at a block that a raw pointer keeps alive, without counting.
+  /// Calls `look` with a block that a raw pointer keeps alive. The reference is not counted.
   template <class Look>
   static auto borrow(void* raw, Look&& look) {
     Blob blob = attach(raw);
@@ -91,11 +93,11 @@ class Blob {
   struct Rep {
     BlockHeap* heap;
     std::atomic<std::size_t> references;
-    std::size_t block;  // bytes of the whole block, this header included
+    std::size_t block;  // bytes of the whole block, with this header
     std::size_t size;
-    std::size_t written;  // bytes beyond were never written to
+    std::size_t written;  // the bytes beyond this were never written to
     std::atomic<int> stores{0};
-    std::atomic<bool> wipe{false};  // when it is freed
+    std::atomic<bool> wipe{false};  // overwrite the bytes when the block is freed
     char* bytes() { return reinterpret_cast<char*>(this + 1); }
   };
 

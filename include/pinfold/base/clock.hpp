@@ -1,9 +1,9 @@
 #pragma once
 // Time as the server sees it. Thread-safe.
 //
-// Two clocks. The wall clock can be set, forward and back, so it is only for what is a time of day to somebody outside: the deadlines of
-// entries, which clients may name as Unix time. Whatever lasts for so long (a lease, a wait, a pause, an idle time) is measured by the
-// clock that never goes back, and has a type of its own, so that neither is ever compared with the other.
+// There are two clocks. The wall clock can be set forward and back. It is used only for times that the outside sees: the deadlines of
+// entries, which clients may name as Unix time. Durations (a lease, a wait, a pause, an idle time) are measured by the monotonic clock,
+// which never goes back. Each clock has a type of its own, so that the two cannot be compared.
 
 #include <compare>
 #include <cstdint>
@@ -14,15 +14,15 @@ namespace pinfold {
 /// Milliseconds since the Unix epoch. Deadlines of entries are kept in this unit.
 using UnixMs = std::int64_t;
 
-/// A moment of the clock that never goes back, in milliseconds since some moment before the server's start.
+/// A moment of the monotonic clock, in milliseconds since some moment before the server's start.
 struct MonoMs {
   std::int64_t ms = 0;
 
   static constexpr MonoMs never() { return {std::numeric_limits<std::int64_t>::max()}; }
   friend constexpr auto operator<=>(const MonoMs&, const MonoMs&) = default;
-  /// From `from` to `to`, in milliseconds.
+  /// The time between the two, in milliseconds.
   friend constexpr std::int64_t operator-(MonoMs to, MonoMs from) { return to.ms - from.ms; }
-  /// So much later, or never.
+  /// `ms` later, or never() if that is too large.
   friend constexpr MonoMs operator+(MonoMs at, std::int64_t ms) {
     std::int64_t sum = 0;
     return __builtin_add_overflow(at.ms, ms, &sum) ? never() : MonoMs{sum};
@@ -35,7 +35,7 @@ struct Moment {
   MonoMs mono;
 };
 
-/// `at` and so much later, or the last moment there is.
+/// The moment `ms` after `at`, or the largest UnixMs if that is too large.
 inline UnixMs later(UnixMs at, std::int64_t ms) {
   UnixMs sum = 0;
   return __builtin_add_overflow(at, ms, &sum) ? std::numeric_limits<UnixMs>::max() : sum;
@@ -50,13 +50,13 @@ inline std::uint32_t unix_seconds() { return static_cast<std::uint32_t>(unix_ms(
 /// The wall clock in microseconds.
 std::int64_t unix_us();
 
-/// The clock that never goes back, in milliseconds.
+/// The monotonic clock in milliseconds.
 MonoMs monotonic_ms();
 
-/// The same in microseconds.
+/// The monotonic clock in microseconds.
 std::int64_t monotonic_us();
 
-/// The same in seconds; wraps after 136 years.
+/// The monotonic clock in seconds; wraps after 136 years.
 inline std::uint32_t monotonic_seconds() { return static_cast<std::uint32_t>(monotonic_ms().ms / 1000); }
 
 /// Both clocks.

@@ -1,10 +1,10 @@
 #pragma once
-// What happened, for the log. Any thread notes a line; the server's background worker writes it. So a thread that notes
-// something makes no system call for it, which it may do with a shard locked, and never waits for a disk.
+// Lines for the log. Any thread notes a line, and the server's background worker writes it. So noting a line takes no system call and
+// never waits for a disk, and is allowed with a shard locked.
 //
-// Bounded in both directions: a few lines of a kind a second, however many there would be, and so many waiting. Each command of an
-// administrator is a kind of its own, so that many of one do not hide another. What was left out is counted in the next line of the kind,
-// or, if none comes in the next second, in a line of its own. Thread-safe.
+// Both the rate and the memory are bounded: a few lines of each kind per second, and a number of lines that wait to be written. Each
+// administrative command is a kind of its own, so that many lines about one command do not hide another. Lines that are left out are
+// counted in the next line of their kind or, if none comes in the next second, in a line of their own. Thread-safe.
 
 #include <atomic>
 #include <chrono>
@@ -21,15 +21,15 @@ namespace pinfold {
 class EventLog {
  public:
   enum class Kind : unsigned {
-    administration,  // what an administrator did
-    failures,        // what the server failed to do for an administrator
-    purges,          // what a purge has removed
-    policies,        // what is contradictory in a policy that was set
+    administration,  // commands of an administrator
+    failures,        // failures of the server in work for an administrator
+    purges,          // the results of purges
+    policies,        // contradictions in a policy that was set
     out_of_memory,   // requests refused for want of memory
     max_clients,     // connections refused because of maxclients
     http,            // HTTP requests on the port, whose connections are closed
-    closed_clients,  // clients that are closed for what they take, or for not reading
-    not_accepted,    // connections that the system could not give
+    closed_clients,  // clients that are closed because they take too much memory or do not read
+    not_accepted,    // connections that the system could not accept
     count,
   };
   struct Line {
@@ -38,35 +38,35 @@ class EventLog {
     std::string text;
   };
 
-  /// How many lines of a kind are written in a second.
+  /// The most lines of a kind that are written in a second.
   static constexpr unsigned per_second(Kind kind) { return kind == Kind::purges ? 20 : 5; }
   /// Whether a line is a warning.
   static constexpr bool warns(Kind kind) { return kind != Kind::administration && kind != Kind::purges; }
   static constexpr std::size_t most_waiting = 256;
 
-  /// `commands` are the names of those of administrators; what they point to must outlast the log.
+  /// `commands` are the names of the administrative commands. The texts must outlive the log.
   explicit EventLog(std::span<const std::string_view> commands = {});
 
-  /// Notes what `make()` returns, a std::string; it is not called if the line is left out.
+  /// Notes the std::string that `make()` returns. `make` is not called if the line is left out.
   template <class Make>
   void note(Kind kind, Make&& make) {
     note(throttles_[static_cast<unsigned>(kind)], make);
   }
-  /// Notes a line about the command with that place among those given to the constructor, of the kind administration.
+  /// Notes a line of the kind `administration` about the command with this index in the constructor's list.
   template <class Make>
   void note_command(std::size_t command, Make&& make) {
     note(throttles_[static_cast<unsigned>(Kind::count) + command], make);
   }
 
-  /// The lines that wait to be written, oldest first, and the numbers of those left out in seconds that are over; with `all` also in
-  /// this one.
+  /// Takes the lines that wait to be written, oldest first, and lines that count what was left out in past seconds (with `all`, in the
+  /// present second too).
   std::vector<Line> take(bool all = false);
 
  private:
   struct Throttle {
     Kind kind{};
-    std::string_view command;              // the name of its command, if it is one's
-    std::atomic<std::uint64_t> window{0};  // second since start << 8 | lines in it
+    std::string_view command;              // empty for a kind that is not one command
+    std::atomic<std::uint64_t> window{0};  // second << 8 | lines in that second
     std::atomic<std::uint64_t> left_out{0};
   };
 

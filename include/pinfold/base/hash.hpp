@@ -14,7 +14,7 @@ struct HashKey {
   std::uint64_t k1 = 0;
 };
 
-/// A key from the system's random source; aborts if there is none.
+/// Returns a key from the system's random source. Aborts if there is none.
 HashKey random_hash_key();
 
 /// SipHash-1-3 of `data` under `key`. O(size).

@@ -1,10 +1,10 @@
 #pragma once
-// Where small blocks live that come and go in many sizes: runs of 128 B units that never cross a page of 4 KB.
+// The heap of small blocks that come and go in many sizes: runs of 128 B units that never cross a page of 4 KB.
 //
-// A page's units are the bits of one word. Pages are listed by the longest run of free units they have, and a block goes
-// into a page where it leaves the least (best fit), so both allocate() and free() take a bounded number of steps, however
-// many pages there are. The pages that nobody uses any more are kept for the next block, until release() gives all but a few
-// of them back to the system. Pages lie in reservations of 64 MB whose start describes them, 12 bytes each.
+// A page's units are the bits of one word. Pages are listed by their longest run of free units, and a block goes into the page
+// where it leaves the least free (best fit). So both allocate() and free() take a bounded number of steps, however many pages
+// there are. Free pages are kept for the next block until release() gives all but a few of them back to the system. Pages lie in
+// reservations of 64 MB. The start of each reservation describes its pages, with 12 bytes for each.
 
 #include <array>
 #include <atomic>
@@ -23,33 +23,34 @@ class PageHeap {
   static constexpr std::size_t page = 4096;
   static constexpr std::size_t largest_block = page;
 
-  /// `account` is told of every change of the pages in use, in bytes; from any thread, and it must not call back.
+  /// `account` is called with every change of the pages in use, in bytes. It is called from any thread and must not call the heap.
   /// `spare`: bytes of free pages that release() leaves resident for the next block.
   PageHeap(std::function<void(std::int64_t)> account, std::size_t spare);
   ~PageHeap();
   PageHeap(const PageHeap&) = delete;
   PageHeap& operator=(const PageHeap&) = delete;
 
-  /// What a block of `bytes` will really be.
+  /// The size of the block that allocate(bytes) returns.
   static constexpr std::size_t rounded(std::size_t bytes) { return (bytes + unit - 1) & ~(unit - 1); }
-  /// A block of rounded(bytes) bytes, at most largest_block, aligned to a unit, contents undefined; null if the system has none.
+  /// Returns a block of rounded(bytes) bytes, aligned to a unit and with undefined contents, or null if the system has no memory.
+  /// `bytes` is at most largest_block.
   char* allocate(std::size_t bytes);
   void free(char* block, std::size_t bytes);
 
-  /// Gives up to 64 free pages beyond the spare ones back to the system; true if there are more. Makes system calls: to be
-  /// called with no shard locked.
+  /// Gives up to 64 free pages beyond the spare ones back to the system. Returns true if there are more. Makes system calls, so it
+  /// must be called with no shard locked.
   bool release() { return release_beyond(spare_); }
-  /// The same of all of them.
+  /// As release(), but gives the spare pages back too.
   bool release_spare() { return release_beyond(0); }
-  /// Reserves addresses for the next blocks if there are none, or few are left: a system call, to be made with no shard locked.
+  /// Reserves addresses for the next blocks if none or few are left. Makes system calls, so it must be called with no shard locked.
   void prepare();
-  /// Whether more than a third of the pages in use is holes (and not just a little): then blocks had better move out of sparse pages.
+  /// Whether holes are more than a third of the pages in use, and more than 32 KB. Then blocks should move out of sparse pages.
   bool wasteful() const;
-  /// Whether the page of a block has more than a third of holes. A block of that size is put into a fuller one, if there is any.
+  /// Whether holes are more than a third of the page of this block. A new block of its size would go into a fuller page, if there is one.
   bool sparse(const char* block) const;
   /// Bytes of free pages that are still resident.
   std::uint64_t free_resident() const { return free_resident_.load(std::memory_order_relaxed) * page; }
-  /// Of these, what release() gives back.
+  /// The part of free_resident() that release() gives back.
   std::uint64_t releasable() const {
     const std::uint64_t free = free_resident();
     return free > spare_ ? free - spare_ : 0;
@@ -59,10 +60,10 @@ class PageHeap {
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
   static constexpr std::size_t region_pages = region_size / page;
   static constexpr unsigned page_units = page / unit;  // the bits of a word
-  static constexpr std::uint32_t none = 0;             // a page's number; the first of a region describes others
+  static constexpr std::uint32_t none = 0;             // no page has this number: page 0 of a region describes the others
 
   struct Page {
-    std::uint32_t used;  // by unit
+    std::uint32_t used;  // a bit for each unit
     std::uint32_t next;  // neighbours in its list
     std::uint32_t previous;
   };
@@ -84,13 +85,13 @@ class PageHeap {
 
   const std::function<void(std::int64_t)> account_;
   const std::size_t spare_;
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards everything below
   std::vector<Region*> regions_;
-  std::size_t carved_ = region_pages;                  // pages of the last region that were handed out
+  std::size_t carved_ = region_pages;                  // pages of the last region that have been used so far
   std::uint64_t runs_ = 0;                             // a bit for each list that is not empty
-  std::array<std::uint32_t, page_units + 1> lists_{};  // by the longest free run; full pages are in none
-  std::uint32_t cold_ = none;                          // free pages that were given back
-  // Written with the lock:
+  std::array<std::uint32_t, page_units + 1> lists_{};  // by the longest free run; a full page is in no list
+  std::uint32_t cold_ = none;                          // a list of free pages that were given back
+  // Written with the lock, read without:
   std::atomic<std::uint64_t> free_resident_{0};  // pages
   std::atomic<std::uint64_t> used_pages_{0};
   std::atomic<std::uint64_t> used_units_{0};

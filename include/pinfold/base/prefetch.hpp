@@ -3,8 +3,8 @@
 
 namespace pinfold {
 
-/// Starts bringing the cache line at `address` in; any address is allowed. Not __builtin_prefetch: GCC 12 takes a
-/// function that does nothing else for one without effects, and drops the calls of it.
+/// Starts to fetch the cache line at `address`. Any address is allowed. It does not use __builtin_prefetch, because GCC 12 takes a
+/// function that does nothing else for one without effects and drops its calls.
 inline void prefetch(const void* address) {
 #if defined(__x86_64__)
   asm volatile("prefetcht0 %0" : : "m"(*static_cast<const char*>(address)));
@@ -15,7 +15,7 @@ inline void prefetch(const void* address) {
 #endif
 }
 
-/// As prefetch(), of a line that is going to be written to: takes it from the cores that have it.
+/// As prefetch(), for a line that will be written to: the line is taken away from the cores that have it.
 inline void prefetch_to_write(const void* address) {
 #if defined(__x86_64__)
   asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(address)));

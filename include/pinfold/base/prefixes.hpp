@@ -1,5 +1,5 @@
 #pragma once
-// Which of some texts a key begins with, without comparing what they have in common more than once.
+// Finds which of many texts a key begins with. The texts are sorted, and what neighbours have in common is compared only once.
 
 #include <algorithm>
 #include <cstddef>
@@ -8,7 +8,8 @@
 
 namespace pinfold {
 
-/// Texts with something attached to each. The texts must outlive their place here; the same one may be there several times.
+/// Texts with a value attached to each. The caller keeps each text alive while it is here. The same text may be here several times.
+/// Not thread-safe.
 template <class T>
 class Prefixes {
  public:
@@ -16,7 +17,7 @@ class Prefixes {
   std::size_t capacity() const { return items_.capacity(); }
   static constexpr std::size_t item_size() { return sizeof(Item); }
 
-  /// Throws std::bad_alloc, and nothing has changed. O(items + text).
+  /// O(items + text). Throws std::bad_alloc, with nothing changed.
   void add(std::string_view text, T attached) {
     const auto at = items_.insert(std::ranges::upper_bound(items_, text, {}, &Item::text), Item{text, 0, attached});
     relate(static_cast<std::size_t>(at - items_.begin()));
@@ -25,7 +26,7 @@ class Prefixes {
   template <class Condition>
   void remove_if(Condition&& condition) {
     std::size_t kept = 0;
-    std::size_t least = 0;  // what the items since the last that was kept have in common with it
+    std::size_t least = 0;  // bytes that all items since the last kept one have in common with it
     for (const Item& item : items_) {
       least = std::min(least, item.common);
       if (condition(item.attached)) continue;
@@ -40,11 +41,11 @@ class Prefixes {
   void for_each(Visit&& visit) const {
     for (const Item& item : items_) visit(item.attached);
   }
-  /// Visits what is attached to each text that the key begins with. Returns the bytes that were looked at: some of each text, and
+  /// Visits the attached value of each text that the key begins with. Returns how many bytes it has read: a few for each text, and
   /// the key once.
   template <class Visit>
   std::size_t for_each_of(std::string_view key, Visit&& visit) const {
-    std::size_t matched = 0;  // so many bytes of the key are those of the text before
+    std::size_t matched = 0;  // bytes at the start of the key that equal those of the text before
     std::size_t looked_at = 0;
     for (const Item& item : items_) {
       looked_at += item_size();
@@ -63,7 +64,7 @@ class Prefixes {
  private:
   struct Item {
     std::string_view text;
-    std::size_t common;  // bytes at the beginning that are those of the text before
+    std::size_t common;  // bytes at its start that equal those of the text before
     T attached;
   };
 
@@ -80,7 +81,7 @@ class Prefixes {
     if (at + 1 < items_.size()) items_[at + 1].common = common(items_[at].text, items_[at + 1].text, 0);
   }
 
-  std::vector<Item> items_;  // in order of their texts
+  std::vector<Item> items_;  // sorted by text
 };
 
 }  // namespace pinfold

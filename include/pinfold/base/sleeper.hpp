@@ -1,15 +1,15 @@
 #pragma once
-// Threads that sleep until somebody has work for them, and wakes that are put off while locks are held: a wake is a system call.
+// Wakes threads that sleep until there is work for them. A wake is a system call, so it is put off while locks are held.
 
 #include <atomic>
 
 namespace pinfold {
 
-/// Somebody to be woken. Must outlive every wake() and every WakeLater of the threads that wake it.
+/// A thread that can be woken. Must outlive every wake(), and every WakeLater of the threads that call wake().
 class Sleeper {
  public:
-  /// Wakes, or, if this thread has a WakeLater, has it do so. What there is to do must be to be found already. From any thread; takes no
-  /// memory.
+  /// Wakes the sleeper, at once or, if the calling thread has a WakeLater, when that ends. The work must be in its place before the
+  /// call. Any thread may call it. Allocates nothing.
   void wake();
 
   virtual ~Sleeper() = default;
@@ -18,12 +18,12 @@ class Sleeper {
   friend class WakeLater;
   virtual void wake_now() = 0;
 
-  std::atomic<bool> put_off_{false};  // a thread is to wake it when its WakeLater ends; which may stand for others, too
-  Sleeper* next_ = nullptr;           // in that thread's list
+  std::atomic<bool> put_off_{false};  // it is in the list of some WakeLater, whose wake will do for others too
+  Sleeper* next_ = nullptr;           // in that list
 };
 
-/// While it lives, the wakes of this thread are put off to its end. They nest: the outermost counts. To be made before locks are taken
-/// with which somebody may be woken, and to end when they have been given back.
+/// While one exists, the wakes of its thread are put off until it is destroyed. If several are nested, the outermost counts. To be made
+/// before the thread takes locks under which it may wake somebody, and destroyed when it has released them.
 class WakeLater {
  public:
   WakeLater();

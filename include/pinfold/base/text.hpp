@@ -1,5 +1,5 @@
 #pragma once
-// Small things about ASCII text. The C locale's functions are avoided: they depend on the process and are slow.
+// Helpers for ASCII text. The C library's functions depend on the locale of the process and are slow, so they are not used.
 
 #include <cstddef>
 #include <string>
@@ -24,7 +24,7 @@ constexpr bool iequals(std::string_view a, std::string_view b) {
 
 std::string to_lower(std::string_view text);
 
-/// `text` in double quotes with everything unprintable escaped as C and Redis' sdscatrepr do; safe for a log line.
+/// Returns `text` in double quotes. Unprintable bytes are escaped as in C and in Redis' sdscatrepr, so the result is safe for a log line.
 std::string quoted(std::string_view text);
 
 }  // namespace pinfold

@@ -1,11 +1,11 @@
 #pragma once
-// The time as one thread knows it, for a few instructions a look. Not thread-safe.
+// A cached time for one thread, which costs a few instructions to read. Not thread-safe.
 //
-// A deadline counts from when its command runs, so the time that a thread has read at the start of a round must not serve behind a command
-// that took long, or a lock that was waited for. To read the clocks for each request costs about 60 instructions a clock; so each look
-// compares the processor's own counter, which takes three, and reads the clocks only if a fraction of a millisecond may have passed since
-// they were read. The counter is not trusted with more: it says when to look, not what time it is. Where it does not run evenly, the time
-// is as old as the last read(), as at the start of a round.
+// A deadline counts from the moment when its command runs. So the time that a thread has read at the start of a round is too old after a
+// command that took long, or after waiting for a lock. Reading the clocks for each request would cost about 60 instructions per clock.
+// So now() looks at the processor's own counter, which takes three instructions, and reads the clocks only if a fraction of a millisecond
+// may have passed since the last read. The counter only says when to read the clocks, never what time it is. If the counter does not run
+// evenly, the time is as old as the last read(), which happens at least at the start of each round.
 
 #include <cstdint>
 #include <limits>
@@ -18,25 +18,25 @@ class ThreadClock {
  public:
   ThreadClock() { begin_round(); }
 
-  /// Now, or up to a fifth of a millisecond ago.
+  /// The present time, or that of up to a fifth of a millisecond ago.
   const Moment& now() {
     if (ticks() - read_at_ > most_ticks_) [[unlikely]]
       read();
     return moment_;
   }
-  /// As it was last read.
+  /// The time of the last read(). Costs nothing.
   const Moment& last() const { return moment_; }
   /// Reads the clocks.
   void read();
-  /// The same at the start of a round of the thread's loop.
+  /// Reads the clocks at the start of a round of the thread's loop.
   void begin_round() {
     read();
     round_began_ = moment_.mono;
   }
-  /// Milliseconds since then, as of the last look.
+  /// Milliseconds since the round began, as of the last read().
   std::int64_t round_ms() const { return moment_.mono - round_began_; }
 
-  /// From now on it is this moment. Not for production code.
+  /// Stops the clock at this moment. Not for production code.
   void hold_for_test(const Moment& moment) {
     moment_ = moment;
     most_ticks_ = std::numeric_limits<std::uint64_t>::max();

@@ -1,5 +1,5 @@
 #pragma once
-// Which Pinfold this is. CMakeLists.txt has the same number.
+// The version of Pinfold. CMakeLists.txt has the same number.
 
 #include <string_view>
 
@@ -7,7 +7,7 @@ namespace pinfold {
 
 constexpr std::string_view version = "0.1.0";
 
-/// The version of Redis whose behaviour clients are told to expect.
+/// The version of Redis that clients are told (INFO, HELLO), and whose behaviour they may expect.
 constexpr std::string_view redis_version = "7.2.4";
 
 }  // namespace pinfold

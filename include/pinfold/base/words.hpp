@@ -1,5 +1,5 @@
 #pragma once
-// Words that people write, for errors about them.
+// Helpers for error messages about words that people have typed.
 
 #include <cstddef>
 #include <optional>
@@ -9,13 +9,13 @@
 
 namespace pinfold {
 
-/// Text of a client for an error: at most 128 bytes of it, up to a NUL.
+/// Cuts a client's text for an error message: at most 128 bytes, and nothing from a NUL on.
 std::string excerpt(std::string_view text);
 
-/// How many letters must be changed, added or left out to make one word of the other, whatever the case (Levenshtein's distance).
+/// Levenshtein's distance, ignoring case: how many letters must be changed, added or left out to turn one word into the other.
 std::size_t distance(std::string_view a, std::string_view b);
 
-/// Which of `words` was probably meant; nothing if all are other words.
+/// The one of `words` that was probably meant, or nothing if none is close.
 std::optional<std::string_view> nearest_word(std::string_view word, std::span<const std::string_view> words);
 
 }  // namespace pinfold
