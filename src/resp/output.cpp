@@ -37,7 +37,7 @@ bool Output::allowed(std::size_t capacity, std::size_t cuts) const {
 bool Output::room_for_cut() {
   if (cuts_.size() < cuts_.capacity()) return true;
   const std::size_t more = std::max<std::size_t>(cuts_.capacity() * 2, 16);
-  // While they move there are both.
+  // The old and the new vector exist together while the cuts move.
   if (!allowed(capacity_, more + cuts_.capacity())) return false;
   cuts_.reserve(more);
   return true;
@@ -65,7 +65,7 @@ void Output::drop_cuts_from(std::size_t mark) {
 
 void Output::truncate(std::size_t mark) {
   if (overflow_ != Overflow::none) {
-    if (mark > reply_) return;  // that part is gone already
+    if (mark > reply_) return;  // give_up() has taken that part back already
     overflow_ = Overflow::none;
     end_ = capacity_;
   }
@@ -79,7 +79,7 @@ void Output::take_back_reply() {
   cuts_.shrink_to_fit();
 }
 
-// The reply at hand is dropped. Small writes to come go to the room behind what stays, one over the other.
+// Drops the present reply. The rest of it is still written: each small write goes to the room after what stays, over the one before.
 void Output::give_up(Overflow why) {
   overflow_ = why;
   size_ = reply_;
@@ -182,7 +182,7 @@ void Output::move_from(Output& other) {
   other.clear(other.capacity_);
 }
 
-// Room for `size` more bytes. False after an overflow: then there is room for least_room, for what will be dropped.
+// Makes room for `size` more bytes. Returns false after an overflow. Then there is room for least_room bytes, which will be ignored.
 bool Output::grow(std::size_t size) {
   if (overflow_ == Overflow::none) {
     const bool capped = size > cap_ || this->size() > cap_ - size;
@@ -196,10 +196,10 @@ bool Output::grow(std::size_t size) {
 bool Output::enlarge(std::size_t size) {
   const std::size_t needed = size_ + size;
   if (needed <= capacity_) return true;
-  // Large blocks grow by less: the kernel moves their pages, nothing is copied.
+  // A large buffer grows by a smaller part: the kernel moves its pages, so nothing is copied.
   constexpr std::size_t large = 1 << 20;
   std::size_t more = capacity_ < large ? std::max(capacity_, std::size_t{512}) : capacity_ / 4;
-  // Where the account allows less, by half of it and so on, but never by just what is needed: each growth may copy the block.
+  // If the account refuses that, half is tried, and so on. But the buffer never grows by a tiny part, because each growth may copy it.
   const std::size_t least = capacity_ / 64;
   while (!allowed(std::max(needed, capacity_ + more), cuts_.capacity())) {
     if (more <= least || needed >= capacity_ + more) return false;

@@ -42,8 +42,8 @@ char escaped(char c) {
   }
 }
 
-// Splits a line into words; "..." takes C escapes and \xHH, '...' takes \'. False if a quote is not closed or
-// something follows a closing quote directly. Stops behind more than `most` words.
+// Splits a line into words. "..." takes C escapes and \xHH, '...' takes \'. Returns false if a quote is not closed or if
+// something follows a closing quote directly. Stops once there are more than `most` words.
 bool split_words(std::string_view line, std::size_t most, std::vector<std::string>& words) {
   std::size_t i = 0;
   for (;;) {
@@ -89,15 +89,15 @@ bool split_words(std::string_view line, std::size_t most, std::vector<std::strin
   }
 }
 
-// The line "*3\r\n" or "$5\r\n" that starts at `at`.
+// What read_header() has found: a line such as "*3\r\n" or "$5\r\n".
 struct Header {
   bool complete;
   bool valid;
   std::int64_t value;
-  std::size_t end;  // after the line
+  std::size_t end;  // the place after the line
 };
 
-// Any of them, strictly.
+// Reads a header of any length at `at`, strictly.
 [[gnu::noinline]] Header read_long_header(std::string_view input, std::size_t at) {
   const std::size_t end = input.find('\r', at);
   if (end == std::string_view::npos || end + 1 >= input.size()) return {false, false, 0, 0};
@@ -105,7 +105,7 @@ struct Header {
   return {true, number.has_value(), number.value_or(0), end + 2};
 }
 
-// Nearly all have one to three digits.
+// Reads the header at `at`. Fast for one to three digits, which nearly all headers have.
 inline Header read_header(std::string_view input, std::size_t at) {
   constexpr std::size_t longest_short = 6;  // "$100\r\n"
   if (input.size() - at < longest_short) return read_long_header(input, at);
@@ -141,14 +141,14 @@ void Parser::set_body(std::string_view bytes, std::size_t in_input) {
   bodies_.push_back({body_index(), bytes});
   position_ += in_input;
   awaits_body_ = false;
-  bulk_length_ = 0;  // what is left of it in the input is its line end
+  bulk_length_ = 0;  // only the line end of the argument is still to come in the input
 }
 
 void Parser::drop_consumed() {
   for (Span& span : spans_) span.offset -= static_cast<std::uint32_t>(start_);
   position_ -= start_;
   start_ = 0;
-  // A connection that once sent a huge MGET must not keep the room for its arguments.
+  // A connection that has once sent a huge MGET must not keep the memory for its arguments.
   if (memory() > kept_memory && spans_.empty()) release_memory();
 }
 
@@ -174,14 +174,14 @@ Parser::Result Parser::next(std::string_view input, const Limits& limits) {
       if (position_ == input.size()) return Result::need_more;
       if (input[start_] != '*') {
         const Result result = inline_command(input, limits);
-        if (result == Result::command && args_.empty()) continue;  // an empty line is nothing
+        if (result == Result::command && args_.empty()) continue;  // an empty line is no command
         return result;
       }
     } else if (awaits_body_) {
       return Result::body;
     }
     const Result result = multibulk(input, limits);
-    if (result == Result::command && args_.empty()) continue;  // "*0" and "*-1" are nothing
+    if (result == Result::command && args_.empty()) continue;  // "*0" and "*-1" are no commands
     return result;
   }
 }
@@ -241,7 +241,8 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
   return finish(input);
 }
 
-// For more spans, `most` in all: as many again, but no more than are to come. What was announced is not trusted with more than has come.
+// Makes room for more spans, at most `most` in all. The room doubles, up to the number of arguments that were announced: a client that
+// announces many gets no more memory than for as many again as it has sent.
 void Parser::make_room(std::size_t most) {
   constexpr std::size_t least = 16;
   spans_.reserve(spans_.size() + std::min({std::max(spans_.size(), least), static_cast<std::size_t>(remaining_), most - spans_.size()}));
@@ -250,7 +251,7 @@ void Parser::make_room(std::size_t most) {
 Parser::Result Parser::finish(std::string_view input) {
   if (!unquoted_.empty()) [[unlikely]]
     unquoted_.clear();
-  if (args_.capacity() < spans_.size()) {  // just so many: resize() would make more
+  if (args_.capacity() < spans_.size()) {  // reserve() makes exactly this room, resize() might make more
     args_.clear();
     args_.reserve(spans_.size());
   }
@@ -262,7 +263,7 @@ Parser::Result Parser::finish(std::string_view input) {
     bodies_.clear();
   }
   begin_next(position_);
-  // Of a command of many arguments more is made where it is executed.
+  // A command of many arguments needs memory where it is executed, so the spans are freed at once.
   if (spans_.capacity() * sizeof(Span) > kept_memory) [[unlikely]]
     std::vector<Span>().swap(spans_);
   return Result::command;
@@ -270,7 +271,7 @@ Parser::Result Parser::finish(std::string_view input) {
 
 Parser::Result Parser::inline_command(std::string_view input, const Limits& limits) {
   const std::size_t end = input.find('\n', position_);
-  // Nor is a longer line taken that has come as a whole, behind others.
+  // A longer line is refused even if it is complete in the input, as it may be when other requests came before it.
   if (std::min(end, input.size()) - start_ > longest_line) return fail("too big inline request");
   if (end == std::string_view::npos) return Result::need_more;
   std::string_view line = input.substr(start_, end - start_);

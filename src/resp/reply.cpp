@@ -13,7 +13,7 @@ namespace pinfold::resp {
 namespace {
 constexpr std::size_t longest_number = 24;  // type, 20 digits, CRLF
 constexpr std::size_t longest_error = 1024;
-constexpr std::size_t longest_in_place = 4096;  // a bulk string that is written with its header in one piece
+constexpr std::size_t longest_in_place = 4096;  // a bulk string up to this long is written in one piece with its header
 static_assert(longest_in_place + longest_number + 2 <= Output::least_room);
 
 char* crlf(char* to) {
@@ -43,7 +43,7 @@ void Reply::simple(std::string_view text) {
 
 void Reply::error(std::string_view text) {
   text = text.substr(0, longest_error);
-  // As Redis treats what it formats into an error.
+  // Redis drops line breaks at the end of an error too.
   text = text.substr(0, text.find_last_not_of("\r\n") + 1);
   ++errors_;
   last_error_code_ = text.substr(0, text.find(' '));

@@ -18,42 +18,43 @@ class Reply {
   void set_protocol(int version) { protocol_ = version; }
 
   void ok() { out_->append("+OK\r\n"); }
-  /// A status line; `text` is the server's own and holds no line break.
+  /// Writes a status line. `text` must be the server's own and hold no line break.
   void simple(std::string_view text);
-  /// An error with its code in front and no '-': "ERR syntax error". Line breaks in what a client sent are replaced
-  /// by spaces, so that it cannot smuggle in a reply of its own (CVE-2025-67733); those at the end are dropped. Cut off
+  /// Writes an error. `text` begins with its code and without a '-': "ERR syntax error". Line breaks are replaced by spaces, so
+  /// that text of a client cannot smuggle in another reply (CVE-2025-67733). Line breaks at the end are dropped. The text is cut
   /// after 1 KB.
   void error(std::string_view text);
   void integer(std::int64_t value) { number(':', value); }
   void bulk(std::string_view bytes);
-  /// A bulk string that is sent from the blob itself.
+  /// Writes a bulk string that is sent from the blob itself, without a copy.
   void bulk(Blob blob);
-  /// A part of the blob.
+  /// As before, of a part of the blob.
   void bulk(Blob blob, std::size_t skip, std::size_t length);
   void bulk_integer(std::int64_t value);
-  /// Nothing: "$-1" in RESP2, "_" in RESP3.
+  /// Null: "$-1" in RESP2, "_" in RESP3.
   void null() { out_->append(protocol_ >= 3 ? "_\r\n" : "$-1\r\n"); }
-  /// Nothing where an array was to be: "*-1" in RESP2.
+  /// Null in place of an array: "*-1" in RESP2, "_" in RESP3.
   void null_array() { out_->append(protocol_ >= 3 ? "_\r\n" : "*-1\r\n"); }
-  /// `size` elements follow.
+  /// The header of an array. `size` elements are to follow.
   void array(std::size_t size) { number('*', static_cast<std::int64_t>(size)); }
-  /// `pairs` keys and values follow; a flat array in RESP2.
+  /// The header of a map, or in RESP2 of a flat array. `pairs` keys and values are to follow.
   void map(std::size_t pairs);
-  /// `size` elements follow; an array in RESP2.
+  /// The header of a set, or in RESP2 of an array. `size` elements are to follow.
   void set(std::size_t size) { number(protocol_ >= 3 ? '~' : '*', static_cast<std::int64_t>(size)); }
+  /// The header of a push message, or in RESP2 of an array. `size` elements are to follow.
   void push(std::size_t size) { number(protocol_ >= 3 ? '>' : '*', static_cast<std::int64_t>(size)); }
   void boolean(bool value);
-  /// A double; its shortest text as a bulk string in RESP2.
+  /// A double, or in RESP2 a bulk string with its shortest text.
   void real(double value);
-  /// Text for people, marked as such in RESP3.
+  /// Text for people: a verbatim string in RESP3, a bulk string in RESP2.
   void verbatim(std::string_view text);
-  /// The same for a text that comes in pieces: append `size` bytes to the output behind it, then end_text().
+  /// Begins such a text that comes in pieces. The caller appends `size` bytes to the output and then calls end_text().
   void begin_text(std::size_t size);
   void end_text() { out_->append("\r\n"); }
 
   Output& output() { return *out_; }
 
-  /// How many errors have been written; the caller compares before and after a command.
+  /// How many errors have been written. Callers compare the number before and after a command.
   std::uint64_t errors() const { return errors_; }
   /// The code of the last error ("ERR", "WRONGTYPE", ...).
   const std::string& last_error_code() const { return last_error_code_; }
