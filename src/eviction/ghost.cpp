@@ -12,8 +12,8 @@ namespace {
 constexpr std::size_t ways = 8;
 constexpr unsigned age_bits = 12;
 constexpr std::uint32_t age_mask = (1U << age_bits) - 1;
-// In ticks; a quarter of what the bits can count. A word is the oldest of sixteen and gone long before: ages
-// that have wrapped do not occur.
+// In ticks: a quarter of what the age bits can count. Long before an age wraps, its word is the oldest of its sixteen and is
+// replaced.
 constexpr std::uint64_t lifetime = 1U << (age_bits - 2);
 
 // 0 marks a free word, so a fingerprint is never 0.
@@ -43,7 +43,8 @@ Ghost::Table::Table(std::size_t capacity, std::span<std::uint32_t> words, GhostP
     : words_(words, pages), per_tick_(std::max<std::uint64_t>(capacity / lifetime, 1)) {}
 
 std::array<std::span<std::uint32_t>, 2> Ghost::Table::buckets_of(std::uint64_t hash) const {
-  // The bits under the fingerprint's are left out, the others mixed: a store may have chosen its shard by some of them.
+  // The hash is mixed first, because a store may have chosen the shard by some of its bits. Without mixing, the entries of one shard
+  // could share buckets.
   const std::uint64_t mixed = hash * 0x9e3779b97f4a7c15ULL;
   const std::uint64_t buckets = words_.all().size() / ways;
   const auto bucket = [&](std::uint64_t bits) { return words_.all().subspan((bits * buckets >> 32) * ways, ways); };
@@ -79,7 +80,7 @@ std::optional<std::uint64_t> Ghost::Table::take(std::uint64_t hash) {
 }
 
 void Ghost::resize(std::size_t capacity) {
-  // Beside a smaller one an old table would only take memory, just when that is being given back.
+  // A ghost becomes smaller when memory is being given back, so the old table is not kept beside a smaller one.
   if (capacity < capacity_) previous_ = {};
   capacity_ = capacity;
   next_ = {};

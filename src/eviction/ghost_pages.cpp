@@ -57,7 +57,7 @@ void GhostPages::do_tend() {
     unmap(words);
   }
   for (const auto& order : orders) {
-    if (order.use_count() == 1) continue;  // whoever wanted it does so no longer
+    if (order.use_count() == 1) continue;  // the ghost has dropped its order
     order->words_ = map(order->wanted_);
     order->has_come_.store(true, std::memory_order_release);
   }

@@ -11,13 +11,14 @@ namespace {
 
 constexpr double least_share = 0.01;
 constexpr double most_share = 0.3;
-// A key that comes back within so much of a cache's worth of evictions would have been a hit in a slightly larger queue.
+// A key that comes back within this part of a cache's worth of evictions would have been a hit in a slightly larger queue.
 constexpr double soon = 0.1;
 constexpr double remembered_of_main = 0.25;
-// A small entry goes round the small queue eight times on average at most, or copying would cost more than it gains.
+// The highest chance to stay. With it an entry goes round the small queue eight times on average; more copying would cost more than
+// it gains.
 constexpr double longest_stay = 0.875;
-// Minutes of `lfu-decay-time` that one of the three steps of the frequency is worth: a hundred hits make Redis' counter
-// ten, which is gone after ten times that setting.
+// One step of the frequency decays in this many times `lfu-decay-time`. In Redis a hundred hits bring the counter to ten, and it is
+// back at zero after ten times that setting.
 constexpr std::uint32_t decay_scale = 10;
 
 std::uint64_t of(const Occupancy& bytes, Queue queue) { return bytes[static_cast<unsigned>(queue)]; }
@@ -54,12 +55,12 @@ Queue Policy::admit_lfu(std::uint64_t hash) {
   return Queue::small;
 }
 
-// How many entries leave the small queue while the main queue is read once: for so long it holds an unused entry.
+// How many entries leave the small queue while the main queue is read once. The main queue keeps an unused entry for that long.
 double Policy::main_pass() const {
   return pace_read_ > 0 ? pace_left_ / pace_read_ * main_bytes_ : std::numeric_limits<double>::infinity();
 }
 
-// Uniform in [0, 1): xorshift64 (Marsaglia, 2003), seeded from the system. Enough not to be foreseen from outside.
+// Returns a random number in [0, 1), from xorshift64 (Marsaglia, 2003) with a seed from the system. Clients cannot foresee it.
 double Policy::chance() {
   random_ ^= random_ << 13;
   random_ ^= random_ >> 7;
@@ -125,7 +126,7 @@ std::optional<Queue> Policy::keep_small(unsigned pressure, Candidate& candidate)
     --candidate.frequency;
     return Queue::small;
   }
-  // Going with a chance of its size over the mean makes all that is never used take up the same bytes times passes.
+  // An unused entry goes with a chance of its size over the mean size. So all unused entries take the same bytes times passes.
   const double stay = std::min(longest_stay, 1 - static_cast<double>(candidate.bytes) / mean_bytes_);
   if (pressure == 0 && stay > 0 && chance() < stay) return Queue::small;
   return std::nullopt;
@@ -138,7 +139,7 @@ std::optional<Queue> Policy::keep_main(Candidate& candidate) {
     pace_left_ /= 2;
   }
   if (decay_minutes_ > 0 && candidate.frequency > 1) {
-    // That it was used since is never forgotten; how often is.
+    // At least 1 is left: how often the entry was used decays, but not that it was used.
     candidate.frequency -= std::min(candidate.frequency - 1, candidate.minutes / decay_minutes_ / decay_scale);
   }
   if (candidate.frequency == 0) return std::nullopt;
@@ -161,7 +162,7 @@ void Policy::fit(std::uint64_t entries, std::uint64_t bytes) {
   constexpr std::uint64_t least = 64;
   entries_ = static_cast<double>(std::max(entries, least));
   mean_bytes_ = static_cast<double>(bytes) / static_cast<double>(std::max<std::uint64_t>(entries, 1));
-  // With room to grow: while the number of entries rises, each resizing loses what the one before it had kept.
+  // The ghosts get room to grow, because each of several resizings in a row loses what the one before it had kept.
   const auto fit_ghost = [least](Ghost& ghost, std::uint64_t wanted) {
     wanted = std::max(wanted, least);
     if (ghost.capacity() < wanted || ghost.capacity() > wanted * 3) ghost.resize(wanted + wanted / 2);
@@ -177,7 +178,7 @@ UnixMs nearer_half(std::span<UnixMs> deadlines) {
   std::nth_element(deadlines.begin(), middle, deadlines.end());
   const bool tied = std::find(std::next(middle), deadlines.end(), *middle) != deadlines.end();
   if (!tied) return *middle;
-  // Many are equal to the middle one: if any are nearer, only those go.
+  // Many deadlines equal the middle one. If there are nearer ones, only those are the nearer half.
   UnixMs cutoff = std::numeric_limits<UnixMs>::min();
   for (auto at = deadlines.begin(); at != middle; ++at) {
     if (*at < *middle) cutoff = std::max(cutoff, *at);

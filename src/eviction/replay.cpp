@@ -84,7 +84,7 @@ UnixMs Replay::earliest(const Segment& segment) const {
   return earliest;
 }
 
-// Takes the victim out of its queue.
+// Takes the victim's segment out of its queue.
 Replay::Segment Replay::choose(const Victim& victim, Queue& from) {
   if (victim.pick == Pick::oldest) {
     from = victim.queue;
@@ -122,7 +122,7 @@ Replay::Segment Replay::choose(const Victim& victim, Queue& from) {
       from = queue;
     }
   }
-  // Order does not matter to a policy that does not ask for the oldest.
+  // The swap changes the order of segments, which matters only to policies that pick the oldest.
   std::swap(log(from)[chosen], log(from).back());
   Segment taken = std::move(log(from).back());
   log(from).pop_back();

@@ -1,13 +1,12 @@
 #pragma once
-// A memory of what was evicted lately: fingerprints of hashes, no keys. Not thread-safe.
+// Remembers which entries were evicted lately, by fingerprints of their hashes and without keys. Not thread-safe.
 //
-// Approximate on purpose. A word holds a 20-bit fingerprint and a 12-bit age, and lies in the one of two buckets of 8
-// that had room or else the older word; an entry is forgotten after about `capacity` newer ones. A false memory
-// (1 in ~30 000 look-ups) admits a key to the main queue that had not been there: harmless. 4 bytes per remembered
-// entry.
+// It is approximate on purpose. A word of 4 bytes holds a 20-bit fingerprint and a 12-bit age. It lies in one of two buckets of 8
+// words: in a free place, or in place of the oldest word of both. An entry is forgotten after about `capacity` newer ones. A false
+// hit (1 in about 30 000 look-ups) admits a key to the main queue that was not evicted before, which does no harm.
 //
-// Nothing takes time with the size: a table is fresh memory of the system, which is zero without being written, and a
-// table that was outgrown is asked beside its successor until everything in it is too old.
+// No operation takes longer for a larger ghost. The memory of a table comes zeroed from the system, so it is not cleared. After a
+// resize, the old table is asked beside the new one until everything in it is too old.
 
 #include <algorithm>
 #include <array>
@@ -24,23 +23,23 @@ namespace pinfold::eviction {
 
 class Ghost {
  public:
-  /// Its pages come from `pages`; with null at once from the system, which takes a system call.
+  /// Memory comes from `pages`. If that is null, it comes from the system, with a system call in resize().
   explicit Ghost(GhostPages* pages = nullptr) : pages_(pages) {}
 
-  /// Remembers `capacity` entries: at once if those take a few pages and `pages` is null, else once provide() has gone through them,
-  /// and until then as many as before. What is remembered stays so if the capacity grows. Without memory from the system it
-  /// goes on as before.
+  /// Changes how many entries are remembered. That takes effect when provide() has gone through all pages of the new table; at once, if
+  /// the table has only a few pages and there are no GhostPages. What is remembered stays if the capacity grows. If the system has no
+  /// memory, nothing changes.
   void resize(std::size_t capacity);
   std::size_t capacity() const { return capacity_; }
-  /// Bytes. Of a table whose pages are not all there yet, those that are: memory is counted as it comes, not a whole table at once, for
-  /// which whoever asks for room next would have to evict.
+  /// Bytes in use. A new table counts by the pages that it has got so far. If it counted as a whole at once, the next command that needs
+  /// room would have to evict for all of it.
   std::size_t memory() const { return current_.memory() + previous_.memory() + next_.provided(); }
 
   /// Forgets everything, and remembers nothing until resize().
   void clear();
 
-  /// Has the system provide up to so many pages of a table of another size: each insertion would otherwise wait for one,
-  /// and whoever evicts inserts by the hundred. False when all are there.
+  /// Makes the system provide up to `pages` pages of a new table. Without that each insertion would wait for a page, and an eviction
+  /// inserts hundreds of entries. Returns false when all pages are there.
   bool provide(std::size_t pages = few_pages);
 
   /// Starts fetching what remember() and take() will read.
@@ -48,18 +47,18 @@ class Ghost {
     if (!current_.empty()) current_.prefetch(hash);
   }
   void remember(std::uint64_t hash);
-  /// How many entries were remembered after that of `hash`, within 1/1024 of the capacity; none if it is not known.
-  /// It is forgotten by being asked for.
+  /// Forgets the entry with this hash and returns its age: how many entries were remembered after it, to 1/1024 of the capacity.
+  /// Returns nothing if the entry is not known.
   std::optional<std::uint64_t> take(std::uint64_t hash);
 
  private:
   static constexpr std::size_t few_pages = 16;
 
-  /// Zeroed pages of their own, not from the heap: that might have to clear them.
+  /// Zeroed pages of their own. The C library's heap might have to clear them, so they do not come from there.
   class Words {
    public:
     Words() = default;
-    /// They go back to `pages`, if that is not null.
+    /// At the end the memory goes back to `pages`, or to the system if that is null.
     Words(std::span<std::uint32_t> words, GhostPages* pages) : words_(words), pages_(pages) {}
     ~Words();
     Words(Words&& other) noexcept
@@ -76,7 +75,7 @@ class Ghost {
 
    private:
     std::span<std::uint32_t> words_;
-    std::size_t provided_ = 0;  // words
+    std::size_t provided_ = 0;  // words whose pages are there
     GhostPages* pages_ = nullptr;
   };
 
@@ -84,13 +83,13 @@ class Ghost {
    public:
     Table() = default;
     Table(std::size_t capacity, std::span<std::uint32_t> words, GhostPages* pages);
-    /// That one for `capacity` entries takes.
+    /// The number of words of a table for `capacity` entries.
     static std::size_t words_for(std::size_t capacity);
     std::size_t memory() const { return words_.all().size_bytes(); }
-    std::size_t provided() const { return words_.provided() * sizeof(std::uint32_t); }  // of that, bytes
+    std::size_t provided() const { return words_.provided() * sizeof(std::uint32_t); }  // bytes whose pages are there
     bool empty() const { return words_.all().empty(); }
     bool provide(std::size_t pages) { return words_.provide(pages); }
-    /// One more entry was remembered, here or in a successor.
+    /// To be called for each entry that is remembered, here or in a newer table.
     void advance() { ++clock_; }
     void prefetch(std::uint64_t hash) const;
     void put(std::uint64_t hash);
@@ -110,11 +109,11 @@ class Ghost {
 
   GhostPages* pages_;
   std::size_t capacity_ = 0;
-  std::size_t until_forgotten_ = 0;  // insertions until `previous_` holds nothing of use
+  std::size_t until_forgotten_ = 0;  // insertions until everything in previous_ is too old
   Table current_;
   Table previous_;
-  std::shared_ptr<GhostPages::Order> order_;  // for next_
-  Table next_;                                // takes over when its pages are there
+  std::shared_ptr<GhostPages::Order> order_;  // for the pages of next_
+  Table next_;                                // takes the place of current_ when its pages are there
 };
 
 }  // namespace pinfold::eviction

@@ -1,8 +1,9 @@
 #pragma once
-// Pages for ghosts, mapped and unmapped where no lock is held: a ghost grows in the middle of an eviction, under the lock of a shard.
+// Pages for ghosts. A ghost grows in the middle of an eviction, under the lock of a shard, where system calls are not allowed.
 //
-// A ghost that wants a table of another size orders its pages and goes on with what it has; it takes them when they have come. Those
-// that it needs no longer are noted in themselves. tend() does the system calls.
+// So a ghost that needs a table of another size orders its pages and goes on with the present table. It takes the pages when they have
+// come. Pages that it no longer needs are put in a list, which lies in the pages themselves. tend() makes the system calls, with no lock
+// held.
 
 #include <atomic>
 #include <cstddef>
@@ -18,11 +19,11 @@ namespace pinfold::eviction {
 /// Thread-safe. Must outlive the ghosts that it is given to.
 class GhostPages {
  public:
-  /// Zeroed pages of the system. Empty: it has none.
+  /// Maps zeroed pages. Returns an empty span if the system has no memory.
   static std::span<std::uint32_t> map(std::size_t words);
   static void unmap(std::span<std::uint32_t> words);
 
-  /// What a ghost has asked for. Pages that it does not take go back with it.
+  /// An order for pages. If the ghost does not take them, they are unmapped when the order is destroyed.
   class Order {
    public:
     explicit Order(std::size_t words) : wanted_(words) {}
@@ -33,7 +34,7 @@ class GhostPages {
     Order& operator=(const Order&) = delete;
 
     bool has_come() const { return has_come_.load(std::memory_order_acquire); }
-    /// Once it has come: empty if the system had none.
+    /// Takes the pages, once has_come(). Returns an empty span if the system had no memory.
     std::span<std::uint32_t> take() { return std::exchange(words_, {}); }
 
    private:
@@ -48,17 +49,17 @@ class GhostPages {
   GhostPages(const GhostPages&) = delete;
   GhostPages& operator=(const GhostPages&) = delete;
 
-  /// Null: there is no memory to note it.
+  /// Orders pages for tend() to map. Returns null if there is no memory for the order.
   std::shared_ptr<Order> order(std::size_t words);
-  /// Takes them back. Takes no memory.
+  /// Takes pages back for tend() to unmap. Allocates nothing.
   void give_back(std::span<std::uint32_t> words);
-  /// Maps what was ordered and unmaps what was given back. With no lock held that others wait for.
+  /// Maps what was ordered and unmaps what was given back. To be called with no lock held that other threads wait for.
   void tend() {
     if (pending_.load(std::memory_order_relaxed) > 0) do_tend();
   }
 
  private:
-  /// Lies in the pages themselves.
+  /// An element of the list of pages to unmap. Lies in the pages themselves.
   struct Noted {
     Noted* next;
     std::size_t words;
@@ -66,10 +67,10 @@ class GhostPages {
 
   void do_tend();
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;  // guards everything below
   std::vector<std::shared_ptr<Order>> orders_;
   Noted* noted_ = nullptr;
-  std::atomic<std::size_t> pending_{0};  // orders and those noted; written with the lock
+  std::atomic<std::size_t> pending_{0};  // orders, and pages to unmap; written with the lock, read without
 };
 
 }  // namespace pinfold::eviction

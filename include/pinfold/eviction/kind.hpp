@@ -1,5 +1,5 @@
 #pragma once
-// The eviction policies, by the names that Redis' `maxmemory-policy` gives them.
+// The eviction policies, with their names in Redis' `maxmemory-policy`.
 
 #include <array>
 #include <cstdint>

@@ -1,9 +1,9 @@
 #pragma once
-// A cache without values: replays requests against a Policy, over queues that are lists in memory. Not thread-safe.
+// A cache without values, which replays requests against a Policy. Its queues are lists in memory. Not thread-safe.
 //
-// It asks the policy as the store does, so that what is measured here is what the server decides. It differs in what
-// it counts: entries (each one) or the bytes that it is told, not pages; with `segment` 1 it evicts entry by entry,
-// where the store empties a segment at a time.
+// It asks the policy as the store does, so it measures what the server decides. There are two differences. It counts entries, or
+// the bytes that the caller names, and not pages of memory. And with `segment` 1 it evicts entry by entry, while the store empties
+// a segment at a time.
 
 #include <array>
 #include <cstdint>
@@ -22,15 +22,15 @@ class Replay {
   struct Options {
     Kind kind = Kind::allkeys_lfu;
     std::uint64_t capacity = 1000;  // in the unit of the requests' sizes
-    std::uint64_t segment = 1;      // likewise: what is evicted at once
-    std::uint64_t seed = 1;         // of hashes and of the policy's own chances
-    /// Entries read in vain before the policy's bar rises by one.
+    std::uint64_t segment = 1;      // in the same unit: how much is evicted at once
+    std::uint64_t seed = 1;         // of hashes and of the policy's random decisions
+    /// How many entries are read in vain before the pressure rises by one.
     std::uint64_t patience = 4096;
   };
   explicit Replay(const Options& options);
 
-  /// Asks for a key, and stores it if it is not there. True: a hit. An entry larger than the cache is not stored; one
-  /// for which the policy makes no room is refused.
+  /// Asks for a key, and stores it if it is not there. Returns true for a hit. An entry is not stored, and counts as refused, if it is
+  /// larger than the cache or if the policy makes no room for it.
   bool request(std::uint64_t key, std::uint64_t size = 1, UnixMs expires_at = 0);
   bool contains(std::uint64_t key) const { return index_.contains(key); }
 
@@ -39,7 +39,7 @@ class Replay {
   std::uint64_t used() const { return occupancy_[0] + occupancy_[1] + occupancy_[2]; }
   const Occupancy& occupancy() const { return occupancy_; }
   std::uint64_t refused() const { return refused_; }
-  /// Entries met while making room, and the most for one request: what eviction costs.
+  /// The cost of eviction: how many entries were read to make room, and the most for one request.
   std::uint64_t read() const { return read_; }
   std::uint64_t longest_search() const { return longest_search_; }
 
