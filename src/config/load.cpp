@@ -1,4 +1,4 @@
-// Where settings come from at start: the YAML file, the environment, the command line.
+// Reads the settings at start: from the YAML file, the environment and the command line.
 
 #include <algorithm>
 #include <filesystem>
@@ -15,14 +15,14 @@ namespace {
 
 using Error = std::optional<std::string>;
 
-// Passwords stay out of messages, which end up in logs.
+// Describes a bad value. A password is left out, because messages end up in logs.
 std::string bad_value(const Setting& setting, std::string_view value, const std::string& reason) {
   const std::string shown = setting.id == Id::requirepass ? "" : " " + quoted(value);
   return "bad value" + shown + " for '" + std::string(setting.name) + "': " + reason;
 }
 
-// Kubernetes tells every container about every service in such variables; for one that is called "pinfold"
-// they look like settings. PINFOLD_PORT=tcp://10.0.0.1:6379 is one of them.
+// Whether Kubernetes has set this variable. It tells every container about every service in such variables, and those of a service
+// called "pinfold" look like settings. One of them is PINFOLD_PORT=tcp://10.0.0.1:6379.
 bool set_by_kubernetes(std::string_view name, std::string_view value) {
   return name.starts_with("PINFOLD_SERVICE_") || name.starts_with("PINFOLD_PORT_") ||
          (name == "PINFOLD_PORT" && value.find("://") != std::string_view::npos);
@@ -42,7 +42,7 @@ std::string help_text() {
   for (const Setting& setting : settings_table()) {
     text.append("  --").append(setting.name).append(" ");
     text.append(setting.default_value.empty() ? "\"\"" : setting.default_value).append("\n");
-    // Help is one paragraph; break it where it would leave a terminal of 80 columns.
+    // The help text is one paragraph. It is broken into lines that fit a terminal of 80 columns.
     constexpr std::size_t width = 72;
     for (std::string_view left = setting.help; !left.empty();) {
       std::size_t size = left.size() <= width ? left.size() : left.rfind(' ', width);
@@ -122,7 +122,7 @@ Start Settings::load_command_line(int argc, const char* const* argv, const char*
     if (argument == "--help" || argument == "-h") return {Start::Outcome::print, help_text()};
     if (argument == "--version" || argument == "-v") return {Start::Outcome::print, version_text()};
     const bool has_value = argument.starts_with("--") && argument.find('=') == std::string_view::npos;
-    if (has_value) ++at;  // a value may look like anything
+    if (has_value) ++at;  // the value is skipped without a look at it: it may begin with "--"
   }
   std::size_t first = 0;
   if (!arguments.empty() && !is_option(arguments[0])) {

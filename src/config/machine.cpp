@@ -31,7 +31,7 @@ std::string first_line(const std::string& path) {
   return line;
 }
 
-/// The groups this process is in, one under each hierarchy's mount point.
+/// The control groups of this process: one for each hierarchy, as a path below its mount point.
 struct Groups {
   std::string unified;  // v2: a path such as "/system.slice/x.service"; empty if there is none
   std::string memory;   // v1
@@ -64,9 +64,9 @@ Groups own_groups(const std::string& root) {
   return groups;
 }
 
-// The directories of a group and all groups around it, since the smallest limit counts. In a container
-// without a cgroup namespace the path is the host's while only the container's own group is mounted: then the
-// inner directories do not exist, and the mount point is what is left.
+// The directories of a group and of all groups around it: the smallest of their limits counts. In a container without a cgroup
+// namespace the path is the host's, while only the container's own group is mounted. Then the inner directories do not exist, and
+// the mount point is the container's group.
 std::vector<std::string> directories(const std::string& mount, std::string path) {
   std::vector<std::string> found;
   while (path.size() > 1) {
@@ -78,7 +78,7 @@ std::vector<std::string> directories(const std::string& mount, std::string path)
   return found;
 }
 
-// "max" and anything else that is no number is no limit.
+// Reads a limit. "max", and any other text that is no number, means no limit.
 std::uint64_t smallest(const std::vector<std::string>& places, std::string_view name) {
   std::uint64_t least = no_limit;
   for (const std::string& place : places) {
@@ -127,7 +127,7 @@ std::uint64_t available_memory(const std::string& root) {
   const std::vector<std::string> unified = directories(root + "/sys/fs/cgroup", groups.unified);
   std::uint64_t least = std::min(smallest(unified, "memory.max"), smallest(unified, "memory.high"));
   least = std::min(least, smallest(directories(root + "/sys/fs/cgroup/memory", groups.memory), "memory.limit_in_bytes"));
-  // v1 says "no limit" with a number near 2^63, which no machine has; so does the lack of /proc.
+  // A result of 2^60 or more means that the memory is not known: v1 says "no limit" with a number near 2^63, and /proc may be missing.
   const std::uint64_t physical = physical_memory(root);
   if (physical != 0) least = std::min(least, physical);
   return least >= 1ULL << 60 ? 0 : least;

@@ -1,9 +1,8 @@
-// CONFIG REWRITE: puts the settings in force into the file they came from, and leaves all else in it as it
-// is.
+// CONFIG REWRITE: writes the present settings into the file that they came from, and leaves everything else in it as it is.
 //
-// The file is edited as text, since a YAML library that writes a document loses its comments. Only values
-// that stand on one line are understood; to be sure of the outcome it is read back before it replaces the
-// file, and if it does not say what it should, the file stays as it was.
+// The file is edited as text, because a YAML library that writes a document loses its comments. Only values that stand on one
+// line are understood. To be safe, the new text is parsed before it replaces the file. If it does not have the values that it
+// should, the file stays as it was.
 
 #include <algorithm>
 #include <cerrno>
@@ -44,8 +43,8 @@ std::string join_lines(const std::vector<std::string>& lines) {
   return text;
 }
 
-// Bare where no reader of YAML could take it for anything else, else in double quotes. Of all values only a password may hold control
-// characters (see values.cpp); one that is not UTF-8 cannot be written in YAML, which reading back finds.
+// Writes a scalar: bare if no reader of YAML can take it for anything else, and in double quotes if one could. Only a password may hold
+// control characters (see values.cpp). A password that is not UTF-8 cannot be written in YAML; the check of the new text finds that.
 std::string yaml_scalar(std::string_view value) {
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   const auto harmless = [](char c) {
@@ -66,8 +65,7 @@ std::string yaml_scalar(std::string_view value) {
   return text + '"';
 }
 
-// Where the scalar that starts at `at` ends: behind its closing quote, or before the comment or the line's
-// end.
+// The end of the scalar that starts at `at`: after its closing quote, or before the comment or the end of the line.
 std::size_t scalar_end(std::string_view line, std::size_t at) {
   const char quote = at < line.size() ? line[at] : '\0';
   if (quote == '"' || quote == '\'') {
@@ -113,8 +111,8 @@ bool write_all(int fd, std::string_view text) {
   return ::fsync(fd) == 0;
 }
 
-// The new name is in the directory, which has to reach the disk as well. Where it may not be read, or the file system does not sync
-// directories, the name is on the disk when the system writes it there.
+// Syncs the directory, so that the renamed file is on the disk under its name. If the directory may not be read, or if the file system
+// does not sync directories, the system writes the name to the disk at a time of its own.
 Error sync_directory_of(const std::string& path) {
   const std::string directory = std::filesystem::path(path).parent_path().string();
   const auto failed = [&] { return path + " is replaced, but may not survive a crash: " + system_error("sync", directory); };
@@ -126,17 +124,17 @@ Error sync_directory_of(const std::string& path) {
   return error;
 }
 
-// Writes beside the file and renames, so that a crash leaves the old file or the new one.
+// Writes a new file beside the old one and renames it, so that a crash leaves the old file or the new one.
 Error replace_file(const std::string& path, std::string_view text) {
-  // Through a symbolic link the file behind it is replaced, not the link.
+  // If the path is a symbolic link, the file that it points to is replaced, not the link.
   std::error_code problem;
   const std::string target = std::filesystem::canonical(path, problem).string();
   struct stat old {};
   if (problem || ::stat(target.c_str(), &old) != 0) return system_error("find", path);
   std::string temporary = target + ".XXXXXX";
-  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);  // readable by nobody else until it has its mode
+  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);  // no other user can read it until it gets its mode
   if (fd < 0) return system_error("write beside", target);
-  // A file of another owner stays his if we may give it away; if not, it becomes ours as with any editor.
+  // The new file gets the old owner if the system lets us set it. If not, it belongs to us, as after an edit with any editor.
   const bool owned = ::fchown(fd, old.st_uid, old.st_gid) == 0 || errno == EPERM;
   const bool written = owned && ::fchmod(fd, old.st_mode & 07777) == 0 && write_all(fd, text);
   const bool closed = ::close(fd) == 0;
@@ -150,12 +148,12 @@ Error replace_file(const std::string& path, std::string_view text) {
 
 std::optional<std::string> Settings::rewrite() {
   const std::lock_guard writing(file_mutex_);
-  const std::vector<State> now = states();  // whoever changes a setting does not wait for the disk
+  const std::vector<State> now = states();  // a copy, so that changes of settings do not wait for the disk
   if (file_.empty()) return "The server is running without a config file";
   std::string text;
   if (Error error = read_whole(file_, text)) return error;
   std::vector<YamlEntry> entries;
-  std::vector<std::vector<YamlEntry>> policies;  // stay as they are
+  std::vector<std::vector<YamlEntry>> policies;  // not rewritten
   if (Error error = parse_yaml(text, file_, entries, policies)) return error;
 
   std::vector<std::string> lines = split_lines(text);
@@ -177,7 +175,7 @@ std::optional<std::string> Settings::rewrite() {
 
 std::optional<std::string> Settings::check_rewritten(const std::string& text, const std::vector<State>& now) const {
   std::vector<YamlEntry> entries;
-  std::vector<std::vector<YamlEntry>> policies;  // stay as they are
+  std::vector<std::vector<YamlEntry>> policies;  // not rewritten
   if (Error error = parse_yaml(text, file_, entries, policies)) return error;
   for (const Setting& setting : settings_table()) {
     const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });

@@ -17,7 +17,7 @@ constexpr std::int64_t most_int = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t most_clients = std::numeric_limits<std::uint32_t>::max();
 constexpr std::int64_t megabyte = 1024 * 1024;
 
-// In the order of Id. Redis' names, defaults and ranges wherever Redis has the setting.
+// The settings in the order of Id. A setting that Redis has too has Redis' name, default and range.
 // clang-format off
 constexpr Setting kTable[] = {
     {Id::bind, "bind", Type::text, "127.0.0.1 -::1", 0, 0, "", false,
@@ -146,7 +146,7 @@ std::string Settings::text(Id id) const {
 std::string Settings::show(Id id) const { return text(id); }
 
 OutputLimit Settings::output_limit() const {
-  // A sequence lock: the numbers are from one moment if no write began or ended while they were read.
+  // This is a sequence lock: the numbers are from one moment if no write began or ended while they were read.
   for (;;) {
     const std::uint64_t before = output_limit_version_.load();
     const OutputLimit limit{output_hard_.load(), output_soft_.load(), output_soft_seconds_.load()};
@@ -154,7 +154,7 @@ OutputLimit Settings::output_limit() const {
   }
 }
 
-// `current` is the text that a partial value adds to.
+// `current` is the present text, which a value may change in part.
 std::optional<std::string> Settings::parse(Id id, std::string_view value, std::string_view current, State& state) {
   if (value.size() > longest_value) return std::string(value_too_long);
   Value parsed;
@@ -252,7 +252,7 @@ std::optional<std::string> Settings::tell(Id id) {
 void Settings::on_change(Id id, Listener listener) { listeners_[id] = std::move(listener); }
 
 bool Settings::same_value(Id id, const State& now, std::string_view value) {
-  if (now.given == value) return true;  // "auto" may come to something else by now
+  if (now.given == value) return true;  // compared as text first, because "auto" may mean another number by now
   State other;
   if (parse(id, value, row(id).default_value, other)) return false;
   return now.number == other.number && now.text == other.text;

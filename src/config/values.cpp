@@ -18,7 +18,7 @@ using Error = std::optional<std::string>;
 
 constexpr unsigned most_threads = 256;
 
-// What a number of this setting counts, for errors: " milliseconds", or nothing.
+// The unit of this setting's numbers, for errors: " milliseconds", or nothing.
 std::string_view unit_of(Type type) {
   switch (type) {
     case Type::percent:
@@ -53,7 +53,7 @@ Error parse_integer(const Setting& setting, std::string_view value, Value& resul
   return check_range(setting, *number);
 }
 
-// Durations that the setting takes, as examples: "30s, 5m, 1h".
+// Examples of durations that the setting takes: "30s, 5m, 1h".
 std::string durations_for(const Setting& setting, std::int64_t unit_ms) {
   std::string list;
   for (const std::string_view example : {"50ms", "30s", "5m", "1h", "1d"}) {
@@ -64,7 +64,7 @@ std::string durations_for(const Setting& setting, std::int64_t unit_ms) {
   return list;
 }
 
-// A time in units of `unit_ms`, called `unit`, which a bare number counts; `examples` of durations are for the error.
+// Reads a time in units of `unit_ms`. A bare number counts such units. `unit` is their name, and `examples` are durations for the error.
 Error read_time(std::string_view value, std::int64_t unit_ms, std::string_view unit, const std::string& examples, std::int64_t& result) {
   if (const std::optional<std::int64_t> number = parse_i64(value)) {
     result = *number;
@@ -94,7 +94,7 @@ Error parse_percent(const Setting& setting, std::string_view value, Value& resul
 
 std::int64_t share_of_memory(unsigned percent) { return static_cast<std::int64_t>(available_memory() / 100 * percent); }
 
-// The number before a percent sign; none below `min`.
+// Reads the number before a percent sign. Returns nothing if it is below `min`.
 std::optional<std::int64_t> parse_percentage(std::string_view value, std::int64_t min) {
   if (value.size() < 2 || value.back() != '%') return std::nullopt;
   const std::optional<std::int64_t> percent = parse_i64(value.substr(0, value.size() - 1));
@@ -102,7 +102,7 @@ std::optional<std::int64_t> parse_percentage(std::string_view value, std::int64_
   return percent;
 }
 
-// A share of another setting's bytes is kept as a negative number of percent, as Redis does.
+// A share of another setting's bytes. It is kept as a negative number of percent, as Redis does.
 Error parse_share(const Setting& setting, std::int64_t percent, Value& result) {
   if (percent > -setting.min) {
     return "percentage argument must be less or equal to " + std::to_string(-setting.min);
@@ -111,7 +111,7 @@ Error parse_share(const Setting& setting, std::int64_t percent, Value& result) {
   return std::nullopt;
 }
 
-// With less than this nothing can be stored, and a number that small without a unit is one whose unit was forgotten.
+// Refuses less than 1 MB, in which nothing can be stored. A smaller number without a unit is probably one whose unit was forgotten.
 Error check_maxmemory(std::string_view value, std::uint64_t bytes) {
   constexpr std::uint64_t least = 1024 * 1024;
   if (bytes == 0 || bytes >= least) return std::nullopt;
@@ -178,8 +178,8 @@ Error parse_flag(const Setting& setting, std::string_view value, Value& result) 
   return std::nullopt;
 }
 
-// The length of the UTF-8 sequence at the start of `text`, 0 if it is none. Overlong forms and surrogates,
-// which some readers of YAML refuse, are refused here too.
+// The length of the UTF-8 sequence at the start of `text`, or 0 if it is not valid. Overlong forms and surrogates are not valid,
+// because some readers of YAML refuse them.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char first = byte(0);
@@ -195,7 +195,8 @@ std::size_t utf8_length(std::string_view text) {
   return overlong || surrogate || too_large ? 0 : size;
 }
 
-// A line break in a value would become a line of its own in the file that CONFIG REWRITE writes.
+// Whether the text holds no control characters and no line breaks. A line break in a value would begin a new line in the file that
+// CONFIG REWRITE writes.
 bool fits_in_a_line(std::string_view text) {
   while (!text.empty()) {
     const std::size_t size = utf8_length(text);
@@ -266,7 +267,7 @@ Error parse_output_limit(std::string_view value, std::string_view current, Value
 }
 
 Error parse_text(const Setting& setting, std::string_view value, std::string_view current, Value& result) {
-  // A password is whatever its maker says; CONFIG REWRITE escapes it.
+  // A password may hold any bytes. CONFIG REWRITE escapes them.
   const bool any_bytes = setting.id == Id::requirepass;
   if (!any_bytes && !fits_in_a_line(value)) return "argument must be UTF-8 text without line breaks or control characters";
   switch (setting.id) {
@@ -283,7 +284,7 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
   }
 }
 
-// The setting that was probably meant, in a file also the list of policies.
+// The setting that was probably meant. In a file that may also be the list of policies.
 std::optional<std::string_view> nearest_setting(std::string_view name, bool in_file) {
   if (in_file && iequals(name, "policy")) return "policies";
   std::vector<std::string_view> names;

@@ -32,7 +32,7 @@ Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_vi
   const bool twice = std::ranges::any_of(entries, [&](const YamlEntry& one) { return one.name == name.Scalar(); });
   if (twice) return at_line(path, line, "'" + name.Scalar() + "' is set twice");
   const YAML::Mark mark = value.Mark();
-  // yaml-cpp gives what is quoted the tag "!" and what is plain the tag "?".
+  // yaml-cpp gives a quoted scalar the tag "!" and a plain one the tag "?".
   entries.push_back({.name = name.Scalar(),
                      .value = value.IsNull() ? "" : value.Scalar(),
                      .plain = value.Tag() != "!",
@@ -43,7 +43,7 @@ Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_vi
   return std::nullopt;
 }
 
-// policies: a list of mappings of scalars.
+// Reads the value of `policies`: a list of mappings of scalars.
 Error read_policies(const YAML::Node& list, std::size_t line, std::string_view path, std::vector<std::vector<YamlEntry>>& policies) {
   if (list.IsNull()) return std::nullopt;
   if (!list.IsSequence()) return at_line(path, line, "'policies' must be a list");
@@ -69,7 +69,7 @@ Error read_documents(const std::vector<YAML::Node>& documents, std::string_view 
     const bool is_list = entry.first.IsScalar() && entry.first.Scalar() == "policies";
     const std::size_t line = line_of(entry.first.Mark());
     if (is_list && std::exchange(has_policies, true)) return at_line(path, line, "'policies' is set twice");
-    // What is wrong with a 'policy' that is a list is its name, not its value.
+    // If an unknown name has a list as its value ('policy' for 'policies'), the error is about the name and not about the value.
     const bool single = entry.second.IsScalar() || entry.second.IsNull();
     if (!is_list && !single && entry.first.IsScalar() && find_setting(entry.first.Scalar()) == nullptr) {
       return at_line(path, line, unknown_setting(entry.first.Scalar(), true));

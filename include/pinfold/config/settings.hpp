@@ -1,10 +1,10 @@
 #pragma once
-// The settings of the server. One table (settings.cpp) names each: Redis' name where Redis has one, type,
-// default, range, whether it can change at run time, help. Command line, environment, YAML file, CONFIG
-// GET/SET/REWRITE and docs/configuration.md all read that table.
+// The settings of the server. One table (settings.cpp) has a row for each: its name, which is Redis' name if Redis has the
+// setting, its type, default and range, whether it can change at run time, and a help text. The command line, the environment,
+// the YAML file, CONFIG GET/SET/REWRITE and docs/configuration.md all read that table.
 //
-// Thread-safe. Numbers, flags and choices are single atomics (one relaxed load to read); texts are copied
-// under a mutex.
+// Thread-safe. Numbers, flags and choices are single atomics, so reading one is one relaxed load. Texts are copied under a
+// mutex.
 
 #include <array>
 #include <atomic>
@@ -22,7 +22,7 @@
 
 namespace pinfold::config {
 
-/// Index of a setting in the table.
+/// The index of a setting in the table.
 enum class Id : unsigned {
   bind,
   port,
@@ -61,36 +61,36 @@ enum class Id : unsigned {
   count,
 };
 
-/// Durations are integers in the unit of their name, as Redis has them, and may be written with any unit ("30s", "5m").
+/// Durations are integers in the unit that their type names, as in Redis. They may be written with any unit ("30s", "5m").
 enum class Type { text, integer, percent, milliseconds, seconds, minutes, memory, flag, choice };
 
-/// When a client that does not read its replies is let go: at once beyond `hard` bytes, beyond `soft` after a
-/// while. 0: never.
+/// When a client is closed that does not read its replies: at once if more than `hard` bytes wait, or if more than `soft` bytes
+/// wait for `soft_seconds`. 0 means never.
 struct OutputLimit {
   std::uint64_t hard = 0;
   std::uint64_t soft = 0;
   std::int64_t soft_seconds = 0;
 };
 
-/// Why a value was not taken. `index` is its place among those given.
+/// Why a value was refused. `index` is its place in the list of values.
 struct Refusal {
   std::size_t index;
   std::string reason;  // in Redis' words, without the setting's name
 };
 
-/// A field of a policy in the settings file; what policies are is the cache's business.
+/// A field of a policy in the settings file. This room only reads it; cache/policies.hpp gives it a meaning.
 struct PolicyField {
   std::string name;
   std::string value;
-  std::string where;  // "file.yaml:12: ", for what is wrong with it
+  std::string where;  // "file.yaml:12: ", for errors about it
 };
 
-/// What the command line came to.
+/// The result of reading the command line.
 struct Start {
   enum class Outcome {
-    run,      // everything is set
-    check,    // the same, but the server is not to run: --check
-    print,    // --help or --version: `text` is for stdout, and the exit status 0
+    run,      // everything is set, and the server is to run
+    check,    // everything is set, but the server is not to run: --check
+    print,    // --help or --version: `text` goes to stdout, and the exit status is 0
     refused,  // `text` is one line that says what is wrong
   };
   Outcome outcome = Outcome::run;
@@ -104,12 +104,12 @@ struct Setting {
   std::string_view default_value;
   std::int64_t min;  // of numbers
   std::int64_t max;
-  std::string_view choices;  // choice: "a|b|c", in the order of its numbers
+  std::string_view choices;  // of Type::choice: "a|b|c", in the order of their numbers
   bool runtime;              // CONFIG SET may change it
   std::string_view help;     // one or two sentences for people
 };
 
-/// The longest value that a setting may be given, in bytes, and what is said of a longer one.
+/// The longest value of a setting in bytes, and the error for a longer one.
 constexpr std::size_t longest_value = 4096;
 constexpr std::string_view value_too_long = "argument is longer than 4096 bytes";
 
@@ -118,66 +118,66 @@ const Setting* find_setting(std::string_view name);  // any case
 
 class Settings {
  public:
-  Settings();  // all defaults; "auto" values are resolved for this machine
+  Settings();  // all settings have their defaults; "auto" is resolved for this machine
 
   std::int64_t integer(Id id) const { return numbers_[static_cast<unsigned>(id)].load(std::memory_order_relaxed); }
   bool flag(Id id) const { return integer(id) != 0; }
   std::string text(Id id) const;
-  /// As CONFIG GET shows it: memory in bytes, "auto" as what it came to.
+  /// The value as CONFIG GET shows it: memory in bytes, and for "auto" the value that was chosen.
   std::string show(Id id) const;
 
-  /// Grows with every change, so that what follows from settings need not be worked out each time.
+  /// Grows with every change. Callers compare it, so that they need not derive their limits from the settings each time.
   std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
-  /// The normal class of client-output-buffer-limit, all three numbers from the same moment. Wait-free unless
-  /// the setting is being changed.
+  /// The class "normal" of client-output-buffer-limit, with all three numbers from the same moment. Waits only while the setting
+  /// is being changed.
   OutputLimit output_limit() const;
 
-  /// Parses, checks and sets; returns what is wrong with it, in Redis' words and without the setting's name,
-  /// or nothing. At run time (`at_runtime`) settings that cannot change are refused, and listeners are asked.
+  /// Parses, checks and sets a value. Returns an error in Redis' words and without the setting's name, or nothing. With
+  /// `at_runtime`, settings that cannot change at run time are refused, and listeners are called.
   std::optional<std::string> set(Id id, std::string_view value, bool at_runtime);
 
-  /// Whether these may be set together at run time, whatever their values: none is constant, none is there
-  /// twice.
+  /// Whether these settings may be set together at run time: each of them can change, and none is named twice. Values are not
+  /// looked at.
   std::optional<Refusal> check(std::span<const std::pair<Id, std::string>> values) const;
-  /// All or nothing at run time, as CONFIG SET with several pairs: on an error nothing has changed.
+  /// Sets all of these at run time or none of them, as CONFIG SET does with several pairs.
   std::optional<Refusal> set_all(std::span<const std::pair<Id, std::string>> values);
 
-  /// Called after the setting has changed at run time. It may read the settings, but not set any. It may
-  /// refuse by returning an error, and then the change is undone (and it is called again). CONFIG SET inside
-  /// EXEC calls it with shards locked: it must not wait for a shard, nor for anything that is held while waiting
-  /// for one. Register before threads start.
+  /// A listener is called after its setting has changed at run time. It may read the settings but not set any. It refuses the
+  /// change by returning an error. Then the change is undone, and the listener is called again. CONFIG SET inside EXEC calls it
+  /// with shards locked, so it must not wait for a shard, nor for a lock that another thread holds while it waits for a shard.
+  /// Listeners must be registered before threads start.
   using Listener = std::function<std::optional<std::string>()>;
   void on_change(Id id, Listener listener);
 
-  /// A YAML mapping of names to scalars. The error has the file and the line.
+  /// Reads a YAML mapping of names to scalars. The error names the file and the line.
   std::optional<std::string> load_file(const std::string& path);
-  /// PINFOLD_NAME=value for every setting; an unknown PINFOLD_ name is an error, but for those that
-  /// Kubernetes sets for a service called pinfold.
+  /// Reads PINFOLD_NAME=value for every setting. An unknown PINFOLD_ name is an error, except for the variables that Kubernetes
+  /// sets for a service called pinfold.
   std::optional<std::string> load_environment(const char* const* environment);
-  /// [file.yaml] [--name value | --name=value ...]; the file first, then the environment, then the options.
+  /// Reads [file.yaml] [--name value | --name=value ...]. The file is applied first, then the environment, then the options.
   Start load_command_line(int argc, const char* const* argv, const char* const* environment);
 
-  /// The absolute path of the file given at start; empty if there was none (CONFIG REWRITE, INFO).
+  /// The absolute path of the settings file, for CONFIG REWRITE and INFO; empty if the server was started without one.
   const std::string& file() const { return file_; }
-  /// The policies in that file, in its order.
+  /// The policies in that file, in the order of the file.
   const std::vector<std::vector<PolicyField>>& policies() const { return policies_; }
-  /// Writes the settings that differ from their defaults into the file, keeping its other lines and comments.
-  /// The file is replaced at once and with the same permissions. May take as long as the disk does; meanwhile nobody else waits
-  /// but another rewrite.
+  /// Writes the settings that differ from their defaults into the file, and keeps its other lines and comments. The file is
+  /// replaced in one step (rename), with the same permissions. May take as long as the disk does. No thread waits for it
+  /// meanwhile, except another rewrite.
   std::optional<std::string> rewrite();
 
  private:
-  /// A setting's value: a number for all types but text, whose number is what the text says, if anything.
+  /// The value of a setting. Every type but text has a number; a text may have one, if it says a number.
   struct State {
     std::int64_t number = 0;
-    std::string text;   // Type::text, as CONFIG GET shows it
-    std::string given;  // as it was written: "75%" stays that in the file
+    std::string text;   // of Type::text, as CONFIG GET shows it
+    std::string given;  // as it was written, so that "75%" stays "75%" in the file
   };
 
   static std::optional<std::string> parse(Id id, std::string_view value, std::string_view current, State& state);
   State state(Id id) const;
-  /// Those of all settings, by Id, from one moment.
+  /// The states of all settings, by Id, from one moment.
   std::vector<State> states();
   void store(Id id, State state);
   std::optional<std::string> tell(Id id);
@@ -193,9 +193,9 @@ class Settings {
   std::atomic<std::uint64_t> output_soft_{0};
   std::atomic<std::int64_t> output_soft_seconds_{0};
 
-  std::mutex file_mutex_;    // one rewrite of the file after the other; taken before change_mutex_
-  std::mutex change_mutex_;  // one change at run time after the other; taken before mutex_
-  mutable std::mutex mutex_;
+  std::mutex file_mutex_;     // held by rewrite(); taken before change_mutex_
+  std::mutex change_mutex_;   // held by a change at run time; taken before mutex_
+  mutable std::mutex mutex_;  // guards texts_ and given_
   std::array<std::string, static_cast<unsigned>(Id::count)> texts_;
   std::array<std::string, static_cast<unsigned>(Id::count)> given_;
   std::map<Id, Listener> listeners_;
