@@ -11,7 +11,7 @@
 namespace pinfold::server {
 
 namespace {
-// A quarter of one core at most by default, as Redis' active expiry; seven tenths at the highest effort.
+// The share of one core that the worker may take: a quarter by default, as Redis' active expiry, and seven tenths at the highest effort.
 std::int64_t share_percent(std::int64_t effort) { return 20 + 5 * effort; }
 }  // namespace
 
@@ -40,7 +40,7 @@ void Background::wake_now() {
   changed_.notify_all();
 }
 
-// True if more work is waiting. What cannot be done for want of memory is tried again later.
+// Works for about `budget_us` microseconds. Returns true if more work is waiting. Work that fails for want of memory is tried again later.
 bool Background::step(std::int64_t budget_us) {
   try {
     const MonoMs now = monotonic_ms();
@@ -54,7 +54,7 @@ bool Background::step(std::int64_t budget_us) {
   }
 }
 
-// Writes what threads have noted for the log; at the end also how much was left out of it in the last second.
+// Writes the lines that threads have noted for the log. With `all`, at the end of the server, also how many were left out in this second.
 void Background::write_events(bool all) {
   for (const EventLog::Line& line : engine_.events.take(all)) {
     const auto level = EventLog::warns(line.kind) ? spdlog::level::warn : spdlog::level::info;
@@ -65,13 +65,13 @@ void Background::write_events(bool all) {
 void Background::tend_cache() {
   try {
     engine_.cache.tend(monotonic_ms());
-  } catch (const std::bad_alloc&) {  // the next time
+  } catch (const std::bad_alloc&) {  // tried again the next time
   }
 }
 
 void Background::run() {
   using std::chrono::microseconds;
-  // Work comes in slices this short, so that a request that finds the core taken does not wait long.
+  // Slices of work are this short, so that a request does not wait long if the worker has its core.
   constexpr std::int64_t slice_us = 250;
   constexpr std::int64_t measured_every_us = 5000;
   std::int64_t measured_us = 0;
@@ -96,9 +96,9 @@ void Background::run() {
       sampled_us = start;
     }
     lock.lock();
-    // However much there is to do, only a share of one core goes into it.
+    // The worker rests between slices, so that it takes only its share of one core.
     const std::int64_t percent = share_percent(engine_.settings.integer(config::Id::active_expire_effort));
-    // But a lease that runs out is not to be waited for.
+    // It rests no longer than until the next alarm, so that clients do not wait for a lease that has run out.
     const auto until_alarm = [this] {
       return microseconds(std::clamp<std::int64_t>(engine_.cache.next_alarm() - monotonic_ms(), 0, 1000) * 1000);
     };

@@ -45,11 +45,11 @@ int fail(const std::string& what) {
   return 1;
 }
 
-// In the order of the setting's choices.
+// The levels in the order of the setting's choices.
 constexpr spdlog::level::level_enum log_levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::info, spdlog::level::warn,
                                                     spdlog::level::off};
 
-// To `file`, or, if there is none, to standard output.
+// Makes the log go to `file` or, if there is none, to standard output.
 std::optional<std::string> set_up_log(config::Settings& settings, const std::shared_ptr<LogFile>& file) {
   if (file != nullptr) {
     if (const auto error = file->open()) return error;
@@ -66,7 +66,8 @@ std::optional<std::string> set_up_log(config::Settings& settings, const std::sha
   return apply();
 }
 
-// Asks the system for descriptors for so many clients and some for the server itself; returns for how many there are.
+// Asks the system for file descriptors for `clients` clients and for the server itself. Returns for how many clients there are
+// descriptors.
 rlim_t raise_descriptor_limit(rlim_t clients) {
   constexpr rlim_t own = 32;
   rlimit limit{};
@@ -82,7 +83,8 @@ rlim_t raise_descriptor_limit(rlim_t clients) {
   return limit.rlim_cur > own ? limit.rlim_cur - own : 1;
 }
 
-// At start there are fewer clients if the system does not give that many; at run time such a change is refused.
+// Makes sure that there are descriptors for maxclients. If there are too few, maxclients is lowered at start, and a change at run time is
+// refused.
 void allow_clients(config::Settings& settings) {
   const auto wanted = [&settings] { return static_cast<rlim_t>(settings.integer(Id::maxclients)); };
   if (const rlim_t possible = raise_descriptor_limit(wanted()); possible < wanted()) {
@@ -138,7 +140,7 @@ void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspac
   follow(Id::serve_stale, [&keyspace](std::int64_t on) { keyspace.set_serve_stale(on != 0); });
 }
 
-// A SIGHUP, of a closed terminal or of whoever rotates logs, has the log's file opened anew.
+// Opens the log file anew at each SIGHUP. The signal comes from a program that rotates logs, or from a terminal that is closed.
 void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file) {
   hangups.async_wait([&hangups, file](const boost::system::error_code& error, int) {
     if (error) return;
@@ -150,7 +152,8 @@ void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>&
   });
 }
 
-// Without memory a connection cannot be accepted; the server goes on, and so does accepting as soon as there is some.
+// Runs the main thread's loop to its end. If there is no memory to accept a connection, the server goes on, and accepts again as soon as
+// there is memory.
 void run_to_the_end(boost::asio::io_context& context, net::Network& network) {
   bool interrupted = false;
   while (!context.stopped()) {
@@ -183,12 +186,12 @@ int run(int argc, char** argv, char** environment) {
   if (const auto error = set_up_log(settings, log_file)) return fail(*error);
   allow_clients(settings);
 
-  // Buffers of clients come and go in all sizes. With pages of their own the large ones leave no holes in the C library's
-  // heap, and what is freed is back with the system at once: RSS then follows the account.
+  // Buffers of clients come and go in all sizes. The C library is told to give large ones pages of their own. So they leave no holes in
+  // its heap, and freed buffers go back to the system at once: RSS then follows the account.
   constexpr int own_pages_from = 64 * 1024;
   mallopt(M_MMAP_THRESHOLD, own_pages_from);
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // until it is listened to
+  std::signal(SIGHUP, SIG_IGN);  // until reopen_on() handles it
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = store::shards_for(static_cast<unsigned>(settings.integer(Id::threads)), max_memory),
                             .max_memory = max_memory,
@@ -201,7 +204,7 @@ int run(int argc, char** argv, char** environment) {
   engine.cache.set_policies(std::move(policies));
   const pid_t self = getpid();
 
-  // This thread's own loop: accepting and signals. Requests are served by the I/O threads.
+  // The main thread's loop accepts connections and handles signals. The I/O threads serve requests.
   boost::asio::io_context context(1);
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
   boost::asio::signal_set hangups(context, SIGHUP);
@@ -229,7 +232,7 @@ int run(int argc, char** argv, char** environment) {
     context.stop();
   });
   run_to_the_end(context, network);
-  // A second signal ends the process at once, whatever still waits.
+  // A second signal ends the process at once, even if something still waits.
   signals.clear();
   for (const int number : {SIGTERM, SIGINT}) {
     std::signal(number, [](int) { _exit(1); });

@@ -1,5 +1,6 @@
 #pragma once
-// The one thread that does what no request should wait for: taking back expired and dead memory, sampling rates.
+// The background worker: one thread for work that no request should wait for. It removes expired entries, frees dead memory,
+// sweeps for purges, answers leases that run out, samples rates and writes the log.
 
 #include <condition_variable>
 #include <cstdint>
@@ -12,6 +13,7 @@
 
 namespace pinfold::server {
 
+/// start() and stop() are for the main thread; wake() (Sleeper) for any.
 class Background final : public Sleeper {
  public:
   explicit Background(command::Engine& engine) : engine_(engine) {}

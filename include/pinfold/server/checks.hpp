@@ -1,5 +1,5 @@
 #pragma once
-// What is to be said of a configuration before a server runs with it: by --check, or in the log at start.
+// Checks a configuration before a server runs with it: for --check, and for warnings in the log at start.
 
 #include <optional>
 #include <string>
@@ -10,16 +10,16 @@
 
 namespace pinfold::server {
 
-/// The policies of the settings file. Returns what is wrong with them, or nothing.
+/// Reads the policies of the settings file. Returns an error, or nothing.
 std::optional<std::string> read_policies(const config::Settings& settings, std::vector<cache::Policy>& policies);
 
-/// Whether maxmemory leaves too little of what this machine or container has.
+/// A warning if maxmemory leaves too little of the memory of this machine or container for the rest.
 std::optional<std::string> memory_warning(const config::Settings& settings);
-/// What a server could run with, but hardly anybody means. Empty: nothing.
+/// Warnings about settings and policies that are allowed but hardly ever meant.
 std::vector<std::string> warnings_about(const config::Settings& settings, const std::vector<cache::Policy>& policies);
 
-/// --check: prints what is wrong with the configuration, or what warnings there are, and returns the exit status: 0 for neither, 1 for a
-/// server that would not start, 2 for one that would, with warnings. Opens no port.
+/// Does --check: prints the error in the configuration, or the warnings about it. Returns the exit status: 0 if there is nothing to say, 1
+/// if a server would not start, 2 if it would start with warnings. Opens no port.
 int check(const config::Settings& settings);
 
 }  // namespace pinfold::server

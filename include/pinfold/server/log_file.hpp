@@ -1,6 +1,6 @@
 #pragma once
-// The file that the log goes to, which can be opened anew while it is in use: programs that rotate logs rename the file and send
-// SIGHUP. Thread-safe.
+// The log file. It can be opened anew while it is in use, because programs that rotate logs rename the file and send SIGHUP.
+// Thread-safe.
 
 #include <cstdio>
 #include <memory>
@@ -16,8 +16,8 @@ class LogFile : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit LogFile(std::string path) : path_(std::move(path)) {}
 
-  /// Opens the file under its path, to append to it. Returns what went wrong, or nothing; then a file that was open before
-  /// stays in use.
+  /// Opens the file at its path, to append to it. Returns an error, or nothing. After an error, the file that was open before stays in
+  /// use.
   std::optional<std::string> open();
 
  protected:
