@@ -1,11 +1,10 @@
 #pragma once
-// A large argument while it comes in: its bytes go from the socket to where the store will keep them.
+// A large argument that is being received. Its bytes go from the socket straight into the block in which the store will keep them.
 //
-// Its block grows as bytes come, never because they were announced: by as much as has come, 16 KB at least once something
-// has, and 1 MB at most.
-// From 1 MB on it grows without a copy (base/block_heap.hpp). The argument is data from its first byte:
-// room is made for it among the entries. If there is none, or can never be, it is refused, and its remaining bytes are
-// only counted.
+// The block grows as bytes arrive, never because they were announced. It grows by as much as has arrived, but at least by 16 KB once
+// bytes come from the socket, and at most by 1 MB at a time. From 1 MB on it grows without a copy (base/block_heap.hpp). The argument
+// counts as data from its first byte, and room is made for it among the entries. If there is no room, it is refused, and its
+// remaining bytes are only counted. Not thread-safe.
 
 #include <cstddef>
 #include <memory>
@@ -20,10 +19,10 @@ namespace pinfold::net {
 
 class Arrival {
  public:
-  /// Arguments from this size on come this way.
+  /// Arguments of this size or more are received this way.
   static constexpr std::size_t least_size = 16 * 1024;
 
-  /// `others`: bytes of large arguments of the same request that have come.
+  /// `others`: bytes of the large arguments of the same request that have arrived before.
   Arrival(store::Keyspace& keyspace, std::size_t size, std::size_t others);
 
   std::size_t size() const { return size_; }
@@ -33,14 +32,14 @@ class Arrival {
   bool refused() const { return refused_; }
   void refuse();
 
-  /// Where the next bytes are to be put: never empty before the last unless the argument is (now) refused. At most
-  /// what one round may take. Call with no shard held.
+  /// Returns space for the next bytes, at most what one round may take. It is empty only if the argument is complete or is refused,
+  /// perhaps in this call. To be called with no shard held.
   std::span<char> space(std::size_t expected = at_once);
-  /// `count` bytes have been put there, or skipped if the argument is refused.
+  /// To be called when `count` bytes were put into the space, or skipped if the argument is refused.
   void add(std::size_t count) { received_ += count; }
-  /// Copies or skips from the front of `bytes`, as many as are wanted; returns their number.
+  /// Takes bytes of the argument from the front of `bytes`: copies them, or skips them if it is refused. Returns how many.
   std::size_t add(std::string_view bytes);
-  /// The block. Only when complete; empty if the argument was refused.
+  /// Returns the block; an empty one if the argument was refused. To be called only when complete().
   Blob take();
 
  private:
@@ -57,15 +56,15 @@ class Arrival {
   Blob block_;
 };
 
-/// The large arguments of the request in progress, or of one that is complete and waits for its turn.
+/// The large arguments of the request that is being received, or of a complete request that waits to be executed.
 struct LargeRequest {
   static constexpr std::size_t unfinished = static_cast<std::size_t>(-1);
 
   command::LargeArguments arguments;
-  std::unique_ptr<Arrival> arrival;   // of the next one
-  std::size_t parsed = 0;             // of the arguments, those that the parser has been given
-  std::vector<std::size_t> in_input;  // of each argument, the bytes that still lie in the input as well
-  std::size_t start = unfinished;     // where in the input the request starts, once it is complete
+  std::unique_ptr<Arrival> arrival;   // the argument that is being received
+  std::size_t parsed = 0;             // how many of the arguments the parser has been given
+  std::vector<std::size_t> in_input;  // for each argument, how many of its bytes still lie in the input too
+  std::size_t start = unfinished;     // where the request starts in the input, once it is complete
 };
 
 }  // namespace pinfold::net

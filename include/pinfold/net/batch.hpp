@@ -1,6 +1,6 @@
 #pragma once
-// Requests that are parsed ahead of their execution, so that the memory they will touch can be fetched meanwhile:
-// those of one pipelining connection, and those of all connections that became ready together. One per I/O thread.
+// Requests that are parsed before the first of them is executed, so that the memory they will touch can be fetched meanwhile. They
+// come from one pipelining connection, or from several connections that became ready together. Each I/O thread has one batch.
 
 #include <array>
 #include <cstddef>
@@ -32,9 +32,9 @@ class Batch {
     args_.clear();
     long_ = {};
   }
-  /// Whether its last request has so many arguments that what is made of them is not to be kept.
+  /// Whether the last request has many arguments. Then the memory that is needed to execute it is not kept afterwards.
   bool is_large() const { return !long_.empty(); }
-  /// Adds a request whose arguments lie in the connection's input. If there are many, `args` is not copied and must outlast the batch.
+  /// Adds a request whose arguments lie in the connection's input. If they are many, `args` is not copied and must outlive the batch.
   void add(Connection& connection, std::size_t start, const std::vector<std::string_view>& args) {
     const std::size_t first = args_.size();
     if (args.size() > many_arguments) {
@@ -58,8 +58,8 @@ class Batch {
   std::size_t size_ = 0;
   std::array<Request, capacity> requests_;
   std::array<command::Prepared, capacity> prepared_;
-  std::vector<std::string_view> args_;  // of all requests, one behind the other
-  command::Args long_;                  // of the last one, if there are many
+  std::vector<std::string_view> args_;  // the arguments of all requests, one after the other
+  command::Args long_;                  // the arguments of the last request, if they are many
 };
 
 }  // namespace pinfold::net

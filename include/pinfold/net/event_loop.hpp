@@ -1,9 +1,9 @@
 #pragma once
-// Readiness of many sockets and work sent from other threads: epoll(7) and an eventfd, nothing more.
+// Waits for many sockets and for work from other threads. It is epoll(7) and an eventfd, and nothing more.
 //
-// Why not an io_context: Asio hands out one completion at a time. With epoll's own list of what is ready, the requests
-// of all ready connections can be parsed first and their memory fetched while others run; and no receive is tried
-// that must fail. docs/architecture.md has the figures. Asio does what is not per request: accepting, signals.
+// Why not an io_context? Asio hands out one completion at a time. With epoll's own list of ready sockets, the requests of all
+// ready connections can be parsed first, and their memory is fetched while others run. And no receive is tried that must fail.
+// docs/architecture.md has the figures. Asio does what is not done for each request: accepting and signals.
 
 #include <cstdint>
 #include <functional>
@@ -29,14 +29,14 @@ class EventLoop final : public Sleeper {
   bool add(int fd, std::uint32_t events, void* data);
   void change(int fd, std::uint32_t events, void* data);
 
-  /// Waits for at most `timeout_ms` and returns what is ready; work from other threads is done before it returns.
+  /// Waits for at most `timeout_ms` and returns what is ready. Does the work that other threads have posted before it returns.
   std::span<const epoll_event> wait(int timeout_ms);
 
-  /// Has `work`, which must not throw, done on the loop's thread. From any thread. Throws std::bad_alloc.
+  /// Runs `work` on the loop's thread, soon. `work` must not throw. Any thread may call this. Throws std::bad_alloc.
   void post(std::function<void()> work);
 
  private:
-  /// Has wait() return soon.
+  /// Makes wait() return soon.
   void wake_now() override;
   static constexpr int most_events = 64;
 

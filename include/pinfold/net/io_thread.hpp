@@ -1,9 +1,9 @@
 #pragma once
 // One I/O thread: an event loop and the connections that live on it. A connection never changes threads.
 //
-// Each round serves what is ready in three passes: receive and parse every ready connection; fetch the memory that
-// the requests will touch; execute in order. So a cache miss of one request overlaps with the work for others, also when no client
-// pipelines. Short replies are sent together when all that was ready has been executed, or the clock's millisecond is over.
+// Each round serves the ready connections in three passes: it receives and parses from each of them, then fetches the memory that the
+// requests will touch, then executes the requests in order. So a cache miss of one request overlaps with the work for others, even if
+// no client pipelines. Short replies are sent together, when all ready connections have been served or the clock's millisecond is over.
 
 #include <atomic>
 #include <cstdint>
@@ -43,13 +43,13 @@ class IoThread {
   void adopt(int fd, bool unix_socket);
   /// Closes the connection with this client id, which has been marked for that, if it still lives here.
   void close(std::uint64_t id);
-  /// Gives those of the clients that live here what they wait for, some each round. Takes memory.
+  /// Answers the waiting clients that live here, some of them each round. Allocates memory.
   void deliver(const std::shared_ptr<const cache::Answers>& answers);
-  /// Ends that wait of the client, if it still waits.
+  /// Ends the client's wait with this ticket, if it still waits.
   void unblock(std::uint64_t id, std::uint64_t ticket, bool with_error);
-  /// Runs a step of the task that the client has.
+  /// Runs a step of the client's task.
   void wake_task(std::uint64_t id);
-  /// Has every connection that waits for the end of a pause look again.
+  /// Makes every connection that waits for the end of a pause check whether it is over.
   void resume_paused();
 
   // For connections, on this thread.
@@ -58,21 +58,21 @@ class IoThread {
   EventLoop& loop() { return loop_; }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
-  /// Takes over the replies of the connection at hand, which end the output, to be sent with those of others. False if they are not short,
-  /// or the output has grown.
-  /// A client process with many connections sleeps while it has nothing to read, and to wake it costs the sender: the first of several
-  /// replies wakes it, the others find it awake. A connection is not parsed or executed again before its deferred replies were sent.
+  /// Takes over the replies of the present connection, which are the end of the output, to send them together with those of other
+  /// connections. Returns false if they are not short, or if the output has grown.
+  /// The reason: a client process with many connections sleeps while it has nothing to read, and waking it costs the sender. Of several
+  /// replies only the first has to wake it. A connection is not parsed or executed again before its deferred replies were sent.
   bool defer(Connection& connection);
-  /// Bytes of the output, its first, that are not replies of the connection at hand.
+  /// How many bytes at the front of the output are deferred replies, and not replies of the present connection.
   std::size_t deferred_bytes() const { return deferred_bytes_; }
   void send_deferred() {
     if (!deferred_.empty()) send_all_deferred();
   }
-  /// Forgets the replies of the connection at hand.
+  /// Forgets the replies of the present connection.
   void drop_replies();
-  /// When this round began.
+  /// The time at which this round began.
   MonoMs now() const { return now_; }
-  /// Bytes that follow from settings and the use of memory, at most a millisecond old.
+  /// Limits in bytes that follow from the settings and from the use of memory. At most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;             // of one client's replies: the hard limit of client-output-buffer-limit
     std::size_t unread = SIZE_MAX;             // of one client's replies, beyond which it must read before it is served
@@ -81,21 +81,21 @@ class IoThread {
     std::int64_t abandoned_blobs = INT64_MAX;  // that only unread replies keep, before they have to be read or given up
   };
   const Limits& limits() const { return limits_; }
-  /// What is left of the clients' share.
+  /// The bytes that are left of the clients' share.
   std::uint64_t client_memory_left() const {
     const std::uint64_t used = client_memory();
     return used < limits_.clients ? limits_.clients - used : 0;
   }
-  /// Whether buffers are to be no larger than they must be.
+  /// Whether clients use more than half of their share. Then buffers grow no more than they must.
   bool clients_are_tight() const { return client_memory() > limits_.clients / 2; }
   unsigned index() const { return index_; }
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
-  /// Runs a step of the connection's long command, in a while.
+  /// Runs steps of the connection's long command, in turn with those of others.
   void serve_task(Connection& connection);
-  /// Has the connection look again when the pause is over.
+  /// Wakes the connection when the pause is over.
   void await_pause_end(const Connection& connection);
-  /// Ends the wait of the connection's client at that time, unless told not to.
+  /// Ends the wait of the connection's client at that time, unless await_no_longer() is called before.
   void await(MonoMs until, Connection& connection) { waiting_.emplace(until, &connection); }
   void await_no_longer(MonoMs until, Connection& connection) { waiting_.erase({until, &connection}); }
 
@@ -135,7 +135,7 @@ class IoThread {
   EventLoop loop_;
   command::Dispatcher dispatcher_;
   ReplyMemory reply_memory_;
-  resp::Output output_;  // replies that were deferred, and then those to the connection at hand
+  resp::Output output_;  // deferred replies, and after them the replies to the present connection
   struct Deferred {
     Connection* connection;
     std::size_t bytes;
@@ -143,7 +143,7 @@ class IoThread {
   static constexpr std::size_t most_deferred = 128;  // when there are so many, they are sent
   std::vector<Deferred> deferred_;                   // in the order of the output
   std::size_t deferred_bytes_ = 0;
-  std::size_t deferred_end_ = 0;  // Output::mark() behind them, which stays when some were sent
+  std::size_t deferred_end_ = 0;  // Output::mark() after them; does not change when some of them are sent
   MonoMs deferred_since_;
   bool sending_deferred_ = false;
   Batch batch_;
@@ -154,26 +154,26 @@ class IoThread {
   Limits limits_;
   MonoMs limits_from_;
   std::uint64_t limits_version_ = 0;  // of the settings
-  bool busy_ = false;                 // something was executed since the last tick
+  bool busy_ = false;                 // a request was executed since the last tick
   std::atomic<bool> stopping_{false};
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
-  // The same in one row, to go through them in slices. A place that becomes free is taken by the last of them, so a cursor may miss one,
-  // which is met the next time round.
+  // The connections once more, in a vector, to go through them in slices. The last one moves to a place that becomes free. So a cursor may
+  // miss a connection, and meets it the next time round.
   std::vector<Connection*> row_;
   std::size_t ticked_ = 0;                            // cursor of tick_some()
   std::size_t to_tick_ = 0;                           // connections left for this tick
   std::size_t looked_at_ = 0;                         // cursor of free_abandoned_blobs()
   std::deque<std::uint64_t> paused_;                  // ids of connections that wait for the end of a CLIENT PAUSE
-  std::deque<Connection*> unfinished_;                // with input that did not fit the batch, in the order of their turns
-  std::deque<Connection*> tasks_;                     // whose long commands can go on, in the order of their turns
-  std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
-  /// Answers for several, and the next of those who are to have them.
+  std::deque<Connection*> unfinished_;                // connections with input that did not fit the batch, in the order of their turns
+  std::deque<Connection*> tasks_;                     // connections with long commands that can go on, in the order of their turns
+  std::set<std::pair<MonoMs, Connection*>> waiting_;  // connections whose clients wait for a reply, by the end of the wait
+  /// Answers for several clients, and the client that is next.
   struct HandingOut {
     std::shared_ptr<const cache::Answers> answers;
     cache::Waiters::const_iterator next;
   };
   std::deque<HandingOut> handing_out_;
-  std::vector<Connection*> dead_;  // closed, to be destroyed at the end of the round or a later one
+  std::vector<Connection*> dead_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};
   std::thread thread_;
 };

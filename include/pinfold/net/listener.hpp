@@ -1,6 +1,6 @@
 #pragma once
-// A listening socket. Accepted connections go to the I/O thread that has the fewest. Lives on the loop that it is
-// given, which is not an I/O thread's: a storm of connections must not slow those who are connected.
+// A listening socket. An accepted connection goes to the I/O thread that has the fewest. A listener runs on the main thread's loop and
+// not on that of an I/O thread, so that a storm of new connections does not slow the connected clients.
 
 #include <memory>
 #include <optional>
@@ -25,15 +25,15 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  /// Whether listen_tcp() can make anything of it.
+  /// Whether the text has the form of an address for listen_tcp().
   static bool is_address(const std::string& address);
-  /// Each returns what went wrong, or nothing.
+  /// Binds and listens. Both return an error, or nothing.
   std::optional<std::string> listen_tcp(const std::string& address, unsigned port, int backlog);
   std::optional<std::string> listen_unix(const std::string& path, unsigned permissions, int backlog);
-  /// Where it listens, for people: "127.0.0.1:6379", a path. After listen_tcp() or listen_unix().
+  /// The address as people read it: "127.0.0.1:6379", or a path. To be called after listen_tcp() or listen_unix().
   const std::string& name() const { return name_; }
   void start();
-  /// Begins to accept anew, after something failed that may have ended it.
+  /// Begins to accept again, after a failure that may have ended accepting.
   void restart();
   void close();
 

@@ -1,5 +1,5 @@
 #pragma once
-// All I/O threads and the listeners that feed them.
+// All I/O threads, and the listeners that give them connections.
 
 #include <memory>
 #include <optional>
@@ -21,16 +21,16 @@ class Network {
   Network(boost::asio::io_context& context, command::Engine& engine);
   ~Network();
 
-  /// Whether there is anything to listen on, and all of it can be an address; what is wrong, or nothing. Opens nothing.
+  /// Checks that the settings name something to listen on, in the form of addresses. Returns an error, or nothing. Opens nothing.
   static std::optional<std::string> check_addresses(const config::Settings& settings);
-  /// Binds every address and socket of the settings; returns what went wrong, or nothing.
+  /// Binds every address and socket of the settings. Returns an error, or nothing.
   std::optional<std::string> listen();
-  /// Where it listens, for people: "127.0.0.1:6379 and [::1]:6379". After listen().
+  /// The addresses as people read them: "127.0.0.1:6379 and [::1]:6379". To be called after listen().
   std::string addresses() const;
   void start();
-  /// To be called when the context threw: for want of memory, after which nobody may be accepting.
+  /// To be called when the context has thrown for want of memory: some listeners may have stopped to accept.
   void accept_again();
-  /// Stops listening, closes every connection, ends the threads.
+  /// Stops listening, closes every connection and ends the threads.
   void stop();
 
  private:

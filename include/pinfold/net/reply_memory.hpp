@@ -1,5 +1,5 @@
 #pragma once
-// The memory of the replies that an I/O thread is making, before they are sent or left to a connection. Not thread-safe.
+// The memory of the replies that an I/O thread is making, until they are sent or moved to a connection. Not thread-safe.
 
 #include <cstddef>
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace pinfold::net {
 
-/// Counts it as memory of clients, and says no to a reply that would take them beyond their share.
+/// Counts that memory as memory of clients, and refuses a reply that would take clients beyond their share.
 class ReplyMemory final : public resp::Output::Account {
  public:
-  /// What a thread keeps for replies while it is busy. It is not counted.
+  /// Bytes that a thread keeps for replies while it is busy. They are not counted.
   static constexpr std::size_t kept = 512 * 1024;
 
   explicit ReplyMemory(store::Memory& memory) : memory_(memory) {}
@@ -20,8 +20,8 @@ class ReplyMemory final : public resp::Output::Account {
   ReplyMemory(const ReplyMemory&) = delete;
   ReplyMemory& operator=(const ReplyMemory&) = delete;
 
-  /// `share`: of all clients. A reply that takes no more than `small` may be made also if others have used that up: it is for them to
-  /// go.
+  /// `share` is that of all clients together. A reply of up to `small` bytes is allowed even if the share is used up: then the clients
+  /// that use most are closed instead.
   void set_limits(std::uint64_t share, std::uint64_t small) {
     share_ = share;
     small_ = small;
@@ -30,7 +30,7 @@ class ReplyMemory final : public resp::Output::Account {
   void spare(bool spared) { spared_ = spared; }
 
   bool allows(std::size_t bytes) override;
-  /// The output occupies no more than `bytes` now.
+  /// To be called when the output has become smaller and takes `bytes` now.
   void settle(std::size_t bytes) {
     if (counted_ > 0) [[unlikely]]
       recount(bytes);
