@@ -1,5 +1,5 @@
 #pragma once
-// What a client says of itself: its name and its library. Shown in CLIENT LIST, so it must not break a line of it.
+// The names that a client gives itself and its library. CLIENT LIST shows them, so they must not break its lines.
 
 #include <cstddef>
 #include <string_view>
@@ -10,17 +10,17 @@ namespace pinfold::command {
 
 constexpr std::string_view kBadClientName = "ERR Client names cannot contain spaces, newlines or special characters.";
 
-/// Longer names are refused: everybody's CLIENT LIST repeats them.
+/// Longer names are refused, because every CLIENT LIST repeats them.
 constexpr std::size_t longest_attribute = 1024;
 constexpr std::string_view kLongAttribute = "ERR Names of clients and of their libraries cannot be longer than 1024 characters.";
 
 /// Whether `text` has only printable ASCII characters and no space.
 bool is_client_attribute(std::string_view text);
 
-/// What its name and its library's occupy. For the client's own thread.
+/// The memory that the names take. To be called on the client's own thread.
 std::size_t attribute_memory(const SharedClient& client);
 
-/// Changes the name others see; an empty one takes it away.
+/// Changes the name that CLIENT LIST shows. An empty name removes it.
 void set_client_name(Session& session, std::string_view name);
 
 }  // namespace pinfold::command

@@ -1,5 +1,5 @@
 #pragma once
-// What the files of the CACHE family share.
+// Shared by the files of the CACHE family.
 
 #include <cstdint>
 #include <optional>
@@ -13,31 +13,31 @@ namespace pinfold::command {
 
 constexpr std::int64_t longest_lease_ms = 3'600'000;
 constexpr std::int64_t longest_wait_ms = 86'400'000;
-/// So that all integers stay exact in JavaScript.
+/// The largest integer that JavaScript keeps exact.
 constexpr std::int64_t most_exact = (std::int64_t{1} << 53) - 1;
 
 struct CacheReadOptions {
-  std::int64_t lease_ms = -1;  // negative: the policy's
+  std::int64_t lease_ms = -1;  // negative: as the policy says
   std::int64_t wait_ms = 0;
-  double beta = -1;        // negative: the policy's
-  bool makes_room = true;  // for a lease, with nothing locked meanwhile
-  bool counts = true;      // as a hit or miss
+  double beta = -1;        // negative: as the policy says
+  bool makes_room = true;  // it may evict to make room for a lease, with nothing locked meanwhile
+  bool counts = true;      // it counts as a hit or miss
 };
 
-/// Makes room for what leases may take, where there is none. True if that gave back the locks meanwhile, so that nothing holds any more
-/// that was read before.
+/// Makes room for `bytes` that leases may take, if there is none. Returns true if it has released the locks meanwhile. Then nothing that
+/// the caller has read before is valid.
 bool make_room_for_leases(Call& call, std::size_t bytes);
 
-/// CACHE.GET of one key. False if the reply comes later.
+/// Does CACHE.GET of one key. Returns false if the reply comes later.
 bool cache_read(Call& call, store::Database& db, const store::Key& key, const CacheReadOptions& options);
 
-/// The next argument, of which there must be one, as a tag; if it is none, the error has been replied.
+/// Takes the next argument, which must be there, as a tag. Returns nothing if it is no tag. Then it has replied with the error.
 std::optional<std::string_view> take_tag(Call& call, Cursor& options);
 
-/// TAGS n tag ...: in the form in which entries keep them.
+/// The option TAGS n tag ... Keeps the tags in the form in which entries keep them.
 class TagsOption {
  public:
-  /// Reads what follows TAGS, in place of what was read before. False: an error was replied.
+  /// Reads the words after TAGS. They replace tags that were read before. Returns false if it has replied with an error.
   bool take(Call& call, Cursor& options);
   std::string_view encoded() const { return encoded_; }
 

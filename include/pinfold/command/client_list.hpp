@@ -1,5 +1,5 @@
 #pragma once
-// What CLIENT LIST and CLIENT INFO tell of connections.
+// CLIENT LIST and CLIENT INFO: describe connections.
 
 #include <optional>
 #include <string_view>
@@ -8,10 +8,10 @@
 
 namespace pinfold::command {
 
-/// Kinds of clients in Redis; all of ours are normal ones.
+/// The types of clients that Redis knows. All clients of Pinfold are normal.
 enum class ClientType { normal, other };
 
-/// Nothing if there is no such type; then the error has been replied.
+/// Returns nothing if there is no such type. Then it has replied with the error.
 std::optional<ClientType> parse_client_type(Call& call, std::string_view name);
 
 void client_info(Call& call);

@@ -1,11 +1,11 @@
 #pragma once
-// Shared by the files behind COMMAND.
+// Shared by the files that implement COMMAND.
 
 #include "pinfold/command/call.hpp"
 
 namespace pinfold::command {
 
-/// How many commands there are, subcommands not counted.
+/// The number of commands, without subcommands.
 std::size_t command_count();
 
 /// COMMAND DOCS.

@@ -27,7 +27,7 @@ class Cursor {
   std::size_t left() const { return done() ? 0 : args_.size() - at_; }
   std::size_t position() const { return at_; }
 
-  /// Takes the next argument if it is `word`, whatever the case.
+  /// Takes the next argument if it is `word`, in any case.
   bool take(std::string_view word) {
     if (done() || !iequals(args_[at_], word)) return false;
     ++at_;
@@ -35,9 +35,9 @@ class Cursor {
   }
   /// As take(word), but only if at least one more argument follows it.
   bool take_with_value(std::string_view word) { return left() >= 2 && take(word); }
-  /// The next argument; only if !done().
+  /// Takes the next argument. Requires !done().
   std::string_view take() { return args_[at_++]; }
-  /// The next argument as an integer; nothing if there is none or it is not one. Moves on in any case.
+  /// Takes the next argument as an integer. Returns nothing if there is no argument or if it is no integer; then too it is taken.
   std::optional<std::int64_t> take_integer() {
     if (done()) return std::nullopt;
     return parse_i64(take());

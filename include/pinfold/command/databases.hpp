@@ -1,5 +1,5 @@
 #pragma once
-// Numbers of databases among a command's arguments (COPY, MOVE, SELECT, SWAPDB).
+// Reads the number of a database from a command's arguments (COPY, MOVE, SELECT, SWAPDB).
 
 #include <optional>
 
@@ -7,7 +7,8 @@
 
 namespace pinfold::command {
 
-/// The next argument, which must be there, as a database's number. If it is none, the error has been replied.
+/// Takes the next argument, which must be there, as the number of a database. Returns nothing if it is not. Then it has replied with the
+/// error.
 std::optional<unsigned> take_database(Call& call, Cursor& cursor);
 
 }  // namespace pinfold::command

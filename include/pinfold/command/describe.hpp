@@ -1,5 +1,5 @@
 #pragma once
-// What a row of the command table says, in the words that clients know from Redis.
+// Describes a row of the command table in the words that Redis uses.
 
 #include <string_view>
 #include <vector>
@@ -11,7 +11,7 @@ namespace pinfold::command {
 /// "write", "denyoom", "fast" ...
 std::vector<std::string_view> flag_names(const Row& row);
 
-/// The ACL categories of a command, without the '@', those that follow from its flags included.
+/// The ACL categories of a command, without the '@'. Categories that follow from flags are included.
 std::vector<std::string_view> category_names(const Row& row);
 
 /// "RW", "access", "update" ...

@@ -1,6 +1,6 @@
 #pragma once
-// Describes commands that a client names, for COMMAND INFO and DOCS. A few bytes of a name ask for kilobytes, and may be there again
-// and again, so the reply goes out in pieces: the next one when the client has read the one before.
+// Describes the commands that a client names, for COMMAND INFO and COMMAND DOCS. The few bytes of a name ask for kilobytes of reply, and
+// a name may be repeated many times. So the reply is sent in pieces, each when the client has read the one before.
 
 #include <cstddef>
 #include <memory>
@@ -13,16 +13,16 @@ namespace pinfold::command {
 
 class DescribeTask : public Task {
  public:
-  /// How the reply begins, for so many commands, and what it says of each; null where a name is unknown.
+  /// Writes the beginning of a reply for `count` commands, and the description of each command. `row` is null for an unknown name.
   struct Form {
     void (*begin)(resp::Reply& reply, std::size_t count);
     void (*describe)(resp::Reply& reply, const Row* row);
   };
 
-  /// For up to `count` commands. Null if there is no memory for so many; then the error has been replied.
+  /// Makes a task for up to `count` commands. Returns null if clients may not take that much memory. Then it has replied with the error.
   static std::unique_ptr<DescribeTask> make(Call& call, std::size_t count, Form form);
   void add(const Row* command) { rows_.push_back(command); }
-  /// Replies with what was added.
+  /// Replies with the descriptions of the added commands.
   static void run(Call& call, std::unique_ptr<DescribeTask> task);
 
   bool step(Call& call) override;

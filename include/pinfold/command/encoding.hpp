@@ -1,5 +1,5 @@
 #pragma once
-// The encodings that Redis names; Pinfold has one form for every string and derives the name from the value.
+// The encodings that Redis names. Pinfold keeps every string in one form and derives the name from the value.
 
 #include <string_view>
 

@@ -1,5 +1,5 @@
 #pragma once
-// What commands need of the server around them. One object, made by the server room, used by all I/O threads.
+// The parts of the server that commands need. The server room makes one Engine, and all I/O threads use it.
 
 #include <algorithm>
 #include <atomic>
@@ -36,22 +36,23 @@ class Engine {
   const std::string run_id;  // 40 hexadecimal digits, random per process
   const std::int64_t started_us = monotonic_us();
   const UnixMs started_at = unix_ms();
-  const std::uint64_t memory_at_start;  // used before there was any data
+  const std::uint64_t memory_at_start;  // bytes that were used before there was any data
 
-  /// What clients may take of memory together (maxmemory-clients); UINT64_MAX if there is no limit.
+  /// The memory that all clients together may take (maxmemory-clients); UINT64_MAX if there is no limit.
   std::uint64_t clients_share() const;
-  /// True if clients may take `bytes` more together.
+  /// Whether all clients together may take `bytes` more.
   bool clients_may_take(std::uint64_t bytes) const;
 
-  /// At least what blobs take that only unread replies keep: they are neither stored nor still arriving.
+  /// Bytes of abandoned blobs, which only unread replies refer to. No entry refers to them, and they are not arriving. The result may be
+  /// more than the real sum, never less.
   std::int64_t abandoned_blobs() const {
     const std::int64_t unread = clients.unread_blobs.load(std::memory_order_relaxed);
     return std::min(unread, keyspace.memory().heap().loose() - clients.arriving.load(std::memory_order_relaxed));
   }
 
-  /// Set by the server: asks for an orderly shutdown; returns at once.
+  /// Asks for an orderly shutdown and returns at once. Set by the server.
   std::function<void()> shut_down;
-  /// Set by the server: has the main thread do what may take as long as a disk. Only those who connect wait for that.
+  /// Runs work on the main thread that may take as long as a disk. Only new connections wait for it. Set by the server.
   std::function<void(std::function<void()> work)> on_main_thread;
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// A client's text in an error: an argument may be as large as memory, an error may not.
+// Cuts a client's text for an error: an argument may be very large, an error may not.
 
 #include <cstddef>
 #include <string>
@@ -9,7 +9,7 @@ namespace pinfold::command {
 
 inline constexpr std::size_t longest_excerpt = 128;
 
-/// The text as C's %s takes it: up to a NUL, at most `most` characters.
+/// Returns the text up to a NUL, as C's %s does, and at most `most` characters of it.
 inline std::string excerpt(std::string_view text, std::size_t most = longest_excerpt) {
   text = text.substr(0, most);
   return std::string(text.substr(0, text.find('\0')));

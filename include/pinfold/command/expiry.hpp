@@ -1,6 +1,6 @@
 #pragma once
-// Deadlines as commands name them: EX, PX, EXAT, PXAT and the EXPIRE family. Shared by SET, GETEX, MSETEX,
-// SETEX ...
+// Reads deadlines from a command's arguments: EX, PX, EXAT and PXAT, and those of the EXPIRE family. Shared by SET, GETEX, MSETEX,
+// SETEX and others.
 
 #include <cstdint>
 #include <optional>
@@ -14,36 +14,36 @@ namespace pinfold::command {
 enum class TimeUnit { seconds, milliseconds };
 enum class TimeBase { relative, absolute };
 
-/// `value` as an absolute deadline in milliseconds, or nothing if it overflows. Does not check its sign.
+/// Converts `value` to an absolute deadline in milliseconds. Returns nothing if it overflows. Does not check the sign.
 std::optional<UnixMs> deadline(std::int64_t value, TimeUnit unit, TimeBase base, UnixMs now);
 
-/// The deadline that the argument `text` asks for, which must be positive as it stands (SETEX, the options of
-/// SET). Nothing if it is wrong; then the error has been replied.
+/// Reads the deadline that the argument `text` asks for (SETEX, the options of SET). The number must be positive. Returns nothing if it
+/// is wrong. Then it has replied with the error.
 std::optional<UnixMs> read_deadline(Call& call, std::string_view text, TimeUnit unit, TimeBase base);
 
-/// What SET, GETEX and MSETEX are told about the deadline: at most one of EX, PX, EXAT, PXAT and either
-/// KEEPTTL or PERSIST. As in Redis the same option may be repeated (the last one counts), different ones
-/// exclude each other, and the number is only looked at when all options have been read.
+/// The option of SET, GETEX and MSETEX about the deadline: at most one of EX, PX, EXAT, PXAT, and KEEPTTL or PERSIST. As in
+/// Redis, an option may be repeated (the last one counts), different options exclude each other, and the number is only
+/// checked when all options have been read.
 class ExpiryOption {
  public:
   enum class Besides : std::uint8_t { keepttl, persist };
 
-  /// `besides`: which word without a value the command knows in addition.
+  /// `besides` is the word without a value that the command accepts in addition.
   explicit ExpiryOption(Besides besides) : besides_(besides) {}
 
-  /// Takes the option that comes next, if it is one of these and fits the one taken before.
+  /// Takes the next option if it is one of these and does not exclude the one that was taken before.
   bool take(Cursor& options);
 
-  /// EX, PX, EXAT or PXAT was given: the deadline must be read with deadline().
+  /// Whether EX, PX, EXAT or PXAT was given. Then deadline() reads the number.
   bool has_time() const { return kind_ >= Kind::ex; }
   bool keeps() const { return kind_ == Kind::word && besides_ == Besides::keepttl; }
   bool persists() const { return kind_ == Kind::word && besides_ == Besides::persist; }
 
-  /// The time given, as read_deadline() reads it. Only if has_time().
+  /// The given deadline, as read_deadline() reads it. Requires has_time().
   std::optional<UnixMs> deadline(Call& call) const;
-  /// Whether a deadline was given that has passed. One that is wrong has not, and is no error yet.
+  /// Whether a deadline was given that has passed. A wrong deadline has not passed; it is no error here.
   bool is_over(UnixMs now) const;
-  /// What a write that was told so is to do. Nothing if the time is wrong; then the error has been replied.
+  /// The options for a write. Returns nothing if the deadline is wrong. Then it has replied with the error.
   std::optional<store::PutOptions> put_options(Call& call) const;
 
  private:

@@ -1,6 +1,6 @@
 #pragma once
-// A long text that a task puts together and sends as one string. Its length must be known before its first byte is sent, so all of
-// it is there once: in blocks, in the account of clients before they are taken. Not thread-safe.
+// A long text that a task collects and then sends as one string. The length must be known before the first byte is sent, so all of the
+// text is collected first. It lies in blocks, which are added to the account of clients before they are allocated. Not thread-safe.
 
 #include <cstddef>
 #include <deque>
@@ -16,13 +16,13 @@ class GatheredText {
  public:
   explicit GatheredText(const Call& call) : memory_(call.engine, call.session.shared) {}
 
-  /// False if the account does not allow it.
+  /// Returns false if the account does not allow it.
   bool add(std::string_view text);
   std::size_t size() const { return size_; }
   /// Drops the text and gives its memory back.
   void clear();
 
-  /// To be called until it returns true: sends the next piece of the reply.
+  /// Sends the next piece of the reply. Returns true when all is sent.
   bool send(resp::Reply& reply);
 
  private:

@@ -5,7 +5,7 @@
 
 namespace pinfold::command {
 
-/// Replies with the subcommands beside the one being called, their arguments and what they do.
+/// Replies with the other subcommands of the container, their arguments and what they do.
 void reply_help(Call& call);
 
 }  // namespace pinfold::command

@@ -1,5 +1,6 @@
 #pragma once
-// A value that can be looked at when its shard is no longer locked, and how large a value may be to be looked at while it is.
+// Keeps a value so that a command can read it when its shard is no longer locked. Also says how large a value may be that a command
+// reads while the shard is locked.
 
 #include <cstddef>
 #include <string>
@@ -11,17 +12,17 @@
 
 namespace pinfold::command {
 
-/// So many bytes of values a command may look at while their shards are locked; beyond, it does so in a task.
+/// A command may read this many bytes of values while their shards are locked. If it has to read more, it does so in a task.
 constexpr std::size_t most_locked_bytes = 256 * 1024;
 
-/// The same for this call: inside EXEC all commands have that together.
+/// The same bound for this call. Inside EXEC it is at most what is left of the transaction's budget, which all its commands share.
 std::size_t most_locked_bytes_of(const Call& call);
 
-/// For what a task would keep and may not.
+/// The error for a task that would keep more than clients may take.
 constexpr std::string_view beyond_clients_memory = "ERR the command would take more memory than clients may have (maxmemory-clients)";
 
-/// The bytes of a value as they were when it was met: a reference to its block, which nobody changes while others hold it, or
-/// a copy of what lies in the log (16 KB at most).
+/// The bytes of a value as they were when it was found. It is a reference to the value's block, which nobody changes while others
+/// refer to it, or a copy of a value that lies in the log (16 KB at most).
 class KeptValue {
  public:
   KeptValue() = default;
@@ -30,11 +31,11 @@ class KeptValue {
     work::bytes(copy_.size());
   }
 
-  /// What keeping `value` would take of the memory of clients; blocks are data, whoever holds them.
+  /// The memory of clients that keeping `value` would take. A block takes none, because it counts as data.
   static std::size_t cost(const store::Value& value) { return value.blob != nullptr ? 0 : value.text.size(); }
 
   std::string_view text() const { return block_ ? block_.view() : std::string_view(copy_); }
-  /// Whether `value` is what was met: the same block, or the same bytes. To be asked with the shard locked. O(1) for blocks.
+  /// Whether `value` is the kept one: the same block or the same bytes. To be called with the shard locked. O(1) for blocks.
   bool is(const store::Value& value) const {
     if (block_) return value.blob != nullptr && value.text.data() == block_.view().data();
     if (value.blob != nullptr || value.text.size() != copy_.size()) return false;
@@ -47,13 +48,13 @@ class KeptValue {
   std::string copy_;
 };
 
-/// The command's name as errors show it.
+/// The name of the command as errors show it.
 std::string shown_name(const Call& call);
 
-/// For a command that would look at so many bytes, which is more than that, inside EXEC, which nobody can wait for: true, and the error
-/// has been replied.
+/// For a command that has to read more than most_locked_bytes_of(). Inside EXEC, which cannot wait for a task, it replies with the error
+/// and returns true.
 bool refuse_long_inside_exec(Call& call, std::size_t bytes);
-/// The error of a command whose transaction has used up its budget (transaction_budget.hpp).
+/// Replies with the error of a command whose transaction has used up its budget (transaction_budget.hpp).
 void refuse_beyond_budget(Call& call);
 
 }  // namespace pinfold::command

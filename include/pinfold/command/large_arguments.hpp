@@ -1,5 +1,5 @@
 #pragma once
-// Arguments that came in blocks of their own, because they are large: a handler can store such a block as it is.
+// Arguments that have arrived in blocks of their own, because they are large. A handler can store such a block as it is.
 
 #include <cstddef>
 #include <string_view>
@@ -16,20 +16,20 @@ class LargeArguments {
   std::size_t count() const { return arguments_.size(); }
   std::size_t index(std::size_t n) const { return arguments_[n].index; }
   std::string_view view(std::size_t n) const { return view_of(arguments_[n].blob); }
-  /// Of all that have come and not been taken.
+  /// The bytes of all arguments that have arrived and were not taken.
   std::size_t bytes() const { return bytes_; }
 
   /// Adds the argument at `index` of the request.
   void add(std::size_t index, Blob blob);
-  /// There was no room for one of them: the request is to be refused. Those that have come stay, because the request is
-  /// still looked at.
+  /// Marks the request as refused, because there was no room for one of the arguments. Those that have arrived stay, because
+  /// the request is still parsed and checked.
   void refuse() { refused_ = true; }
   bool refused() const { return refused_; }
 
-  /// Another reference to the block of the argument at `index`, for the store to keep; an empty Blob if it did not come in one.
-  /// The argument itself can be read until the request ends. O(log of the count).
+  /// Returns a reference to the block of the argument at `index`, for the store to keep, or an empty Blob if it has no block. The
+  /// argument can still be read until the request ends. O(log of the count).
   Blob take(std::size_t index);
-  /// Another reference to that block, in the same way: for a reply that repeats the argument.
+  /// The same for a reply that repeats the argument, which does not count as taken.
   Blob share(std::size_t index) const;
 
  private:

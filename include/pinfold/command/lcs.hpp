@@ -1,5 +1,5 @@
 #pragma once
-// The longest common subsequence of two strings, bit-parallel.
+// Finds the longest common subsequence of two strings, with bit-parallel steps.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,7 +13,7 @@ namespace pinfold::command {
 /// A run of bytes that both strings have in their common subsequence.
 struct LcsMatch {
   std::size_t a;  // where it starts in the first string
-  std::size_t b;  // and in the second
+  std::size_t b;  // where it starts in the second string
   std::size_t size;
 };
 
@@ -22,20 +22,21 @@ struct Lcs {
   std::vector<LcsMatch> matches;  // from the end of the strings to their start, as LCS IDX lists them
 };
 
-/// The search for it, which can be made in pieces. The strings must stay where they are. Memory as below.
+/// A search that can be made in pieces. The strings must stay where they are meanwhile. It takes as much memory as
+/// longest_common_subsequence() below.
 class LcsSearch {
  public:
   LcsSearch();
   ~LcsSearch();
 
-  /// Bytes that a search of strings of these sizes takes, at most.
+  /// The most bytes that a search of strings of these sizes takes.
   static std::uint64_t memory(std::size_t a, std::size_t b, bool with_matches);
 
-  /// False if memory is exhausted.
+  /// Returns false if memory is exhausted.
   bool begin(std::string_view a, std::string_view b, bool with_matches);
-  /// Goes on with about so many steps of 64 columns; true when all is done.
+  /// Makes about `steps` steps of 64 columns. Returns true when the search is done.
   bool advance(std::size_t steps);
-  /// What was found. After the end, once.
+  /// Returns the result. To be called once, when the search is done.
   Lcs result();
 
  private:
@@ -43,10 +44,10 @@ class LcsSearch {
   std::unique_ptr<State> state_;
 };
 
-/// Of all longest common subsequences the one that Redis' LCS picks: going back from both ends it skips a
-/// byte of `b` unless only skipping one of `a` keeps the length. Without `with_matches` only the length is
-/// found. Time O(|a| x |b| / 64), memory O(min(256, |a|) x |b| / 8) and, with matches, |a| x |b| / 8 bytes
-/// more. Nothing if memory is exhausted.
+/// Finds the longest common subsequence that Redis' LCS picks if there are several: going back from both ends it skips a byte
+/// of `b`, unless only skipping a byte of `a` keeps the length. Without `with_matches`, it finds only the length. Time
+/// O(|a| x |b| / 64). Memory O(min(256, |a|) x |b| / 8) and, with matches, |a| x |b| / 8 bytes more. Returns nothing if memory
+/// is exhausted.
 std::optional<Lcs> longest_common_subsequence(std::string_view a, std::string_view b, bool with_matches);
 
 }  // namespace pinfold::command

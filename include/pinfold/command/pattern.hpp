@@ -1,5 +1,6 @@
 #pragma once
-// A glob pattern that a client asked with. Compiled it may take far more than its text, so it is in the account of clients first.
+// A glob pattern that a client has sent. A compiled pattern may take far more memory than its text, so its memory is added to the account
+// of clients before it is compiled.
 
 #include <memory>
 #include <optional>
@@ -25,7 +26,7 @@ class Pattern {
   std::optional<Glob> glob_;
 };
 
-/// Null if it cannot be used; then the error has been replied.
+/// Compiles a pattern. Returns null if it cannot be used. Then it has replied with the error.
 std::unique_ptr<const Pattern> compile_pattern(Call& call, std::string_view text, bool ignore_case = false);
 
 }  // namespace pinfold::command

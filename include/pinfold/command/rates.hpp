@@ -1,5 +1,5 @@
 #pragma once
-// How fast things happen, for INFO: the average over the last seconds of counters that only grow.
+// Rates for INFO: by how much counters have grown per second, on average over the last 16 samples.
 
 #include <array>
 #include <atomic>
@@ -10,15 +10,15 @@
 
 namespace pinfold::command {
 
-/// Sampled by one thread, the background worker, about every 100 ms; read by any.
+/// The background worker samples it, about every 100 ms. Any thread may read it.
 class Rates {
  public:
   enum Metric : std::size_t { kCommands, kNetInput, kNetOutput, kMetrics };
 
-  /// Notes what has happened since the last sample. `now_us` is monotonic.
+  /// Notes by how much the counters have grown since the last sample. `now_us` is monotonic.
   void sample(const Stats& stats, std::int64_t now_us);
 
-  /// The average over the last 16 samples, per second. 0 before the second sample.
+  /// The average rate per second over the last 16 samples. 0 before the second sample.
   std::uint64_t per_second(Metric metric) const { return rates_[metric].load(std::memory_order_relaxed); }
 
  private:

@@ -1,5 +1,5 @@
 #pragma once
-// The log's lines about what clients do to the server, and about requests that it refuses (EventLog).
+// Lines in the log about administrative requests and about refused requests (EventLog).
 
 #include <optional>
 #include <string>
@@ -8,17 +8,17 @@
 
 namespace pinfold::command {
 
-/// "client 7 (127.0.0.1:40000): CONFIG SET maxmemory 1gb", for a request that has been done. Long arguments and long lists
-/// are shortened, the password is left out.
+/// Returns "client 7 (127.0.0.1:40000): CONFIG SET maxmemory 1gb" for a request that was executed. Long arguments and long lists are
+/// shortened. Passwords are left out.
 std::string describe_request(const Session& session, Args args);
 
-/// Notes such a line: for commands with kLogged, and for others by their handlers, if they have changed anything.
+/// Notes such a line. It is called for commands with kLogged, and by the handlers of other commands if they have changed something.
 void note_request(const Call& call);
-/// The same for one whose outcome is known later; `request` is its line. With an error, that it has failed.
+/// The same for a request whose outcome is known later. `request` is its line. If there is an error, the line says that it has failed.
 void note_outcome(Engine& engine, const std::string& request, const std::optional<std::string>& error);
 /// Notes that a request was refused for want of memory.
 void note_out_of_memory(const Session& session, const Row& row, Engine& engine);
-/// Notes that somebody talks HTTP.
+/// Notes that a client has sent an HTTP request.
 void note_http(const Session& session, Engine& engine);
 
 }  // namespace pinfold::command

@@ -1,5 +1,5 @@
 #pragma once
-// Counters of the command room: per I/O thread, single writer, summed when somebody asks.
+// The counters of the command room. Each I/O thread has its own and is their only writer. They are summed when they are read.
 
 #include <array>
 #include <cstdint>
@@ -18,14 +18,14 @@ namespace pinfold::command {
 
 struct CommandCounters {
   Counter calls;
-  Counter timed_calls;  // those of them that were timed (one in a few: reading a clock costs as much as a GET)
+  Counter timed_calls;  // calls that were timed: only one in a few, because reading a clock costs as much as a GET
   Counter timed_ns;
-  Counter rejected;  // refused before execution: arity, auth, OOM
-  Counter failed;    // the handler replied with an error
+  Counter rejected;  // calls refused before execution: arity, authentication, memory
+  Counter failed;    // calls that the handler has answered with an error
 };
 
-/// Errors by their code ("ERR", "WRONGTYPE"), of one thread: others only look. Codes are bounded in number, as a client can make them
-/// up through nothing but the server's own errors.
+/// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"). That thread adds, and any thread may read. Clients cannot invent
+/// codes, so there are only as many as the server has.
 class ErrorCounts {
  public:
   void add(std::string_view code);
@@ -37,7 +37,7 @@ class ErrorCounts {
   std::vector<std::pair<std::string, std::uint64_t>> counts_;
 };
 
-/// One I/O thread's counters. Only that thread adds.
+/// The counters of one I/O thread. Only that thread adds to them.
 struct alignas(64) ThreadStats {
   explicit ThreadStats(std::size_t command_count) : commands(command_count) {}
   std::vector<CommandCounters> commands;  // by index in commands()
@@ -45,9 +45,9 @@ struct alignas(64) ThreadStats {
   Counter connections_received;
   Counter net_input;
   Counter net_output;
-  Counter reads;   // looks for input of a client
-  Counter writes;  // of replies to a client
-  Counter cycles;  // of the event loop
+  Counter reads;   // reads from sockets of clients
+  Counter writes;  // writes to sockets of clients
+  Counter cycles;  // rounds of the event loop
   Counter protocol_errors;
   Counter output_limit_disconnections;
   Counter query_limit_disconnections;
@@ -61,7 +61,7 @@ class Stats {
   ThreadStats& of_thread(unsigned thread) { return *threads_[thread]; }
   std::size_t thread_count() const { return threads_.size(); }
 
-  /// Sum of one counter over all threads since the last reset.
+  /// The sum of one counter over all threads since the last reset.
   std::uint64_t total(Counter ThreadStats::*counter) const;
 
   struct CommandTotal {
@@ -81,8 +81,8 @@ class Stats {
 
  private:
   std::vector<std::unique_ptr<ThreadStats>> threads_;
-  mutable std::mutex mutex_;                                // guards the rest
-  std::vector<std::unique_ptr<ThreadStats>> before_reset_;  // what threads_ said at the last reset
+  mutable std::mutex mutex_;                                // guards before_reset_
+  std::vector<std::unique_ptr<ThreadStats>> before_reset_;  // the values of threads_ at the last reset
 };
 
 }  // namespace pinfold::command

@@ -1,5 +1,5 @@
 #pragma once
-// What the families of string commands share.
+// Shared by the families of string commands.
 
 #include <cstdint>
 #include <string>
@@ -10,12 +10,12 @@
 
 namespace pinfold::command {
 
-/// How long a value may become: proto-max-bulk-len.
+/// The longest value that a command may make: proto-max-bulk-len.
 inline std::uint64_t longest_string(const Call& call) {
   return static_cast<std::uint64_t>(call.engine.settings.integer(config::Id::proto_max_bulk_len));
 }
 
-/// For handlers whose arity is more than the table can say (pairs).
+/// Replies with the arity error. For handlers whose arity the table cannot express, such as a number of pairs.
 inline void reply_wrong_arity(Call& call) {
   call.reply.error("ERR wrong number of arguments for '" + std::string(call.row.name) + "' command");
 }

@@ -1,14 +1,14 @@
 #pragma once
-// Long commands. A handler that has much to do does not do it at once: it gives the rest to a task (Call::park). The client's
-// connection waits meanwhile, as for a lease, and executes nothing of what its client sent behind; its I/O thread runs a step
-// of the task now and then, between what its other clients ask for. CLIENT KILL and closing the connection drop the task.
+// Long commands. A handler that has much to do gives the rest of its work to a task (Call::park). The client's connection waits
+// meanwhile, as it does for a lease: requests that the client has sent after this one are not executed. The I/O thread runs steps
+// of the task between the requests of its other clients. CLIENT KILL, or closing the connection, destroys the task.
 //
-// A step takes about a millisecond at most, and holds a shard's lock for at most 512 entries and 256 KB. Between two steps
-// nothing is locked, so everything in the store may have changed. What a task collects is in the account of clients before it
-// is taken (ClientMemory).
+// A step takes about a millisecond at most. It holds a shard's lock for at most 512 entries and 256 KB. Between two steps nothing
+// is locked, so everything in the store may have changed. Memory for what a task collects is added to the account of clients
+// before it is allocated (ClientMemory).
 //
-// Inside EXEC nobody can wait. A command runs there whole if what it has to do is little enough for one hold of the locks, and
-// is refused with an error that says so if it is not: docs/differences.md has the list.
+// Inside EXEC nothing can wait. There a command runs as a whole if its work is small enough for one hold of the locks, and is else
+// refused with an error that says so. docs/differences.md has the list.
 
 #include <cstdint>
 
@@ -28,27 +28,27 @@ class Task {
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
-  /// Does a piece of the work; returns true when all is done, and then exactly one reply has been written. That may be
-  /// written in pieces of up to `reply_piece` bytes, one at each step: the next step comes when the client has read that far.
-  /// In `call`, only the session, the engine, the reply, the time and `held` (nothing, or inside EXEC what that has locked)
-  /// are of this moment; its arguments and keys are empty.
+  /// Does a piece of the work. Returns true when all is done; by then exactly one reply has been written. The reply may be written
+  /// in pieces of up to `reply_piece` bytes, one in each step: the next step comes when the client has read that far. `call` has
+  /// the present session, engine, reply, time and `held` (no lock, or inside EXEC the locks of EXEC). Its arguments and keys are
+  /// empty.
   virtual bool step(Call& call) = 0;
 
   static constexpr std::size_t reply_piece = 256 * 1024;
   /// How long a step should go on, in microseconds.
   static constexpr std::int64_t step_us = 1000;
 
-  // For whoever runs the steps.
+  // For the code that runs the steps.
   const Row* row = nullptr;
-  store::Named named;     // what its request named
-  bool replying = false;  // set by step() with the first piece of a reply that has several
-  bool asleep = false;    // set by step(): the next one only when another thread has called Clients::wake_task
-  bool accounted = true;  // what it replies with is in the account already; else the reply asks, as a short command's does
+  store::Named named;     // the keys and arguments that its request names
+  bool replying = false;  // set by step() with the first piece of a reply that has several pieces
+  bool asleep = false;    // set by step(): the next step comes only when another thread has called Clients::wake_task()
+  bool accounted = true;  // its reply is in the account already; if not, the reply asks the account, as that of a short command
   bool timed = false;     // its steps count in the command's time
-  bool silent = false;    // CLIENT REPLY OFF or SKIP: what it replies is dropped
+  bool silent = false;    // its reply is dropped, because of CLIENT REPLY OFF or SKIP
 };
 
-/// Memory that a client's task holds, in the account of clients. Given back at the end.
+/// Memory that a client's task holds, in the account of clients. The destructor takes it out of the account.
 class ClientMemory {
  public:
   ClientMemory(Engine& engine, SharedClient& client) : engine_(engine), client_(client) {}
@@ -56,10 +56,10 @@ class ClientMemory {
   ClientMemory(const ClientMemory&) = delete;
   ClientMemory& operator=(const ClientMemory&) = delete;
 
-  /// Takes `bytes` more. False if that is more than clients may have together (maxmemory-clients); the first 64 KB are always
-  /// granted, so that small replies are possible beside clients who take everything.
+  /// Takes `bytes` more. Returns false if all clients together would take more than they may (maxmemory-clients). The first 64 KB are
+  /// always granted, so that small replies are possible even if other clients take everything.
   bool ask(std::uint64_t bytes);
-  /// For `bytes` of it that have been freed.
+  /// To be called when `bytes` of it have been freed.
   void give_back(std::uint64_t bytes);
   std::uint64_t held() const { return held_; }
 

@@ -1,5 +1,5 @@
 #pragma once
-// Ending transactions: shared by the transaction commands, RESET and dispatch.
+// Ends transactions and watches. Shared by the transaction commands, RESET and dispatch.
 
 #include <cstddef>
 #include <string_view>
@@ -10,16 +10,16 @@
 
 namespace pinfold::command {
 
-/// Leaves MULTI and forgets what was queued.
+/// Leaves MULTI and forgets the queued commands.
 void end_transaction(Session& session, Engine& engine);
 
 /// Stops watching all keys. Their shards must be held.
 void forget_watched(Session& session, Engine& engine);
-/// The same, taking the shards with `locks`, which must hold nothing. Takes no memory.
+/// Stops watching all keys. Locks their shards with `locks`, which must hold nothing. Allocates nothing.
 void release_watched(Session& session, Engine& engine, store::Keyspace::Locks& locks);
-/// The same for `most` of the keys; true if none is left.
+/// The same for up to `most` of the keys. Returns true if none is left.
 bool release_some_watched(Session& session, Engine& engine, store::Keyspace::Locks& locks, std::size_t most);
-/// The same for all, and then replies with a simple string or an error: as a long command if there are many.
+/// Stops watching all keys, in a task if there are many, and then replies with a simple string or an error.
 void release_watched(Call& call, std::string_view text, bool is_error = false);
 
 }  // namespace pinfold::command

@@ -1,10 +1,11 @@
 #pragma once
-// What the commands of one transaction may do together beyond what they name.
+// The budget for the work that the commands of one transaction do beyond what they name.
 //
-// EXEC keeps its shards locked until its last command is done, so what each command may do in one hold of a lock would add up. The rows
-// that do more than their keys and arguments ask for are marked kBeyondNamed. Once they have used up the budget, the next of them is
-// answered with an error, and the transaction goes on. So is every command once all together have copied, hashed, compared or
-// zeroed more than `most_bytes_in_all` that were not sent: each may do some for its keys, and there may be many.
+// EXEC keeps its shards locked until its last command is done. So the work that each command may do in one hold of a lock would add up.
+// Commands that do more than their keys and arguments ask for are marked kBeyondNamed. When they have used up the budget, the next of
+// them gets an error, and the transaction goes on. There is a second bound for all commands, because each may do some work for its keys
+// and there may be many: once they have copied, hashed, compared or zeroed `most_bytes_in_all` bytes that were not sent, every further
+// command gets the error.
 
 #include <algorithm>
 #include <cstdint>
@@ -16,12 +17,12 @@ namespace pinfold::command {
 
 class TransactionBudget {
  public:
-  static constexpr std::uint64_t most_entries = 2048;  // SCAN visits a group of the index as a whole: 192, or 240 of hashes chosen for it
+  static constexpr std::uint64_t most_entries = 2048;  // SCAN visits whole groups of the index: 192 entries, or 240 if hashes are chosen
   static constexpr std::uint64_t most_bytes = 256 * 1024;
   static constexpr std::uint64_t most_system_calls = 8;  // INFO makes three
   static constexpr std::uint64_t most_bytes_in_all = 256UL * 1024 * 1024;
 
-  /// Counts what one command does while this lives.
+  /// Counts the work of one command while it exists.
   class Spending {
    public:
     Spending(TransactionBudget& budget, store::Named named, bool beyond_named) : budget_(budget) {
@@ -36,14 +37,14 @@ class TransactionBudget {
     work::Counting counting_;
   };
 
-  /// How much is left, also while a command is counted. Bytes include what that command may look at for its own keys.
+  /// How much is left. May be called while a command is counted. The bytes include those that the command may read for its own keys.
   std::uint64_t entries_left() const { return most_entries - std::min(most_entries, total().entries); }
   std::uint64_t bytes_left() const {
     const work::Counts sum = total();
     const std::uint64_t left = most_bytes - std::min(most_bytes, sum.bytes);
     return left + allowed_.bytes - std::min(allowed_.bytes, current_ != nullptr ? current_->bytes : 0);
   }
-  /// Whether the next command is to be refused; `beyond_named`: if its row is marked so.
+  /// Whether the next command must be refused. `beyond_named`: whether its row has kBeyondNamed.
   bool spent(bool beyond_named) const {
     if (bytes_in_all_ >= most_bytes_in_all) return true;
     if (!beyond_named) return false;
@@ -75,12 +76,12 @@ class TransactionBudget {
     return sum;
   }
 
-  work::Counts done_;               // by commands before that were marked
-  std::uint64_t bytes_in_all_ = 0;  // by all, but for what was sent with them
-  std::uint64_t sent_ = 0;          // with the one that is counted: what its arguments allow
+  work::Counts done_;               // work of earlier commands with kBeyondNamed
+  std::uint64_t bytes_in_all_ = 0;  // bytes of all earlier commands, without those that their arguments allow
+  std::uint64_t sent_ = 0;          // bytes that the arguments of the present command allow
   bool beyond_named_ = false;
-  const work::Counts* current_ = nullptr;  // by the one that is counted
-  work::Counts allowed_;                   // to that one, for what it names
+  const work::Counts* current_ = nullptr;  // work of the present command
+  work::Counts allowed_;                   // work that the present command may do for what it names
 };
 
 }  // namespace pinfold::command

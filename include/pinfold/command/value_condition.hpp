@@ -1,6 +1,5 @@
 #pragma once
-// Conditions on the value that a key has now: IFEQ of Valkey 8.1, IFNE, IFDEQ and IFDNE of Redis 8.4. Shared
-// by SET and DELEX.
+// Conditions on the present value of a key: IFEQ of Valkey 8.1, and IFNE, IFDEQ and IFDNE of Redis 8.4. Shared by SET and DELEX.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,10 +13,10 @@
 
 namespace pinfold::command {
 
-/// The XXH3-64 hash of a value as DIGEST shows it: 16 hexadecimal digits in lower case. O(size).
+/// Returns the XXH3-64 hash of a value as DIGEST shows it: 16 hexadecimal digits in lower case. O(size).
 std::string digest(std::string_view value);
 
-/// The same of a value that comes in pieces.
+/// Computes the digest of a value that comes in pieces.
 class RunningDigest {
  public:
   RunningDigest();
@@ -35,22 +34,21 @@ struct KnownValue;
 
 class ValueCondition {
  public:
-  /// That the value equals the argument at `cursor`, which is taken.
+  /// Makes the condition that the value equals the next argument, which is taken.
   static ValueCondition equals(Cursor& cursor);
-  /// Takes "IFEQ value" or one of its relatives if it comes next. Only one condition can be taken.
+  /// Takes "IFEQ value", or another condition of this kind, if it comes next. Only one condition can be taken.
   bool take(Cursor& options);
 
   bool given() const { return kind_ != Kind::none; }
   /// Whether must_wait() can be true.
   bool may_wait() const;
-  /// Whether the operand is a digest that cannot be one. Redis looks at it only when there is a value to
-  /// compare.
+  /// Whether the operand should be a digest and is not. Redis checks that only when there is a value to compare.
   bool malformed() const;
-  /// Whether the condition holds for the value, or for there being none. Only if given() and not malformed().
-  /// `known`: what is known of the value; null: nothing. O(1) if that is the answer, else O(size of the value).
+  /// Whether the condition holds for `value`, or for a key without a value. Requires given() and not malformed(). `known` is what has been
+  /// found out about the value before; null if nothing has. O(1) if that answers the question, else O(size of the value).
   bool holds(const std::optional<store::Value>& value, const KnownValue* known = nullptr) const;
-  /// Whether that takes all bytes of a large value, and `known` is not about it: which then keeps the value, and says what is to be found
-  /// out. Never if `known` is null.
+  /// Whether holds() would have to read all bytes of a large value that `known` is not about. Then `known` is made to keep the value, and
+  /// to say what must be found out. Returns false if `known` is null.
   bool must_wait(const std::optional<store::Value>& value, KnownValue* known) const;
 
  private:
@@ -61,7 +59,7 @@ class ValueCondition {
 
   Kind kind_ = Kind::none;
   std::string_view operand_;
-  std::size_t operand_at_ = 0;  // which argument it is
+  std::size_t operand_at_ = 0;  // the index of the operand among the arguments
 };
 
 constexpr std::string_view malformed_digest = "ERR must be exactly 16 hexadecimal characters";
