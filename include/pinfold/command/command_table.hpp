@@ -59,7 +59,7 @@ enum class KeyUse : std::uint8_t {
   take,    // RW ACCESS DELETE
   lease,   // RW UPDATE: changes the key's lease, never its entry
   // Depends on the arguments: see key_use().
-  set_get,   // of SET: `modify` with GET, else `write`
+  set_get,   // of SET: `modify` with GET or with a condition on the value, else `write`
   bitfield,  // of BITFIELD: `read` with nothing but GETs, else `modify`
 };
 
