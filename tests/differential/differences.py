@@ -159,74 +159,78 @@ def never_sent(args, expected, actual, run):
 DIFFERENCES = [
     Difference(("KEYS",), BY_NATURE, "The order of keys is that of the hash table.", same_elements),
     Difference(("SCAN",), BY_NATURE, "Cursors and pages are the server's own; full iterations are compared as sets.", scan_page),
-    Difference(("RANDOMKEY",), BY_NATURE, "Random; that the answer is an existing key is checked by a step of its own.", same_type),
+    Difference(("RANDOMKEY",), BY_NATURE, "The answer is random. A step of its own checks that it is an existing key.", same_type),
     Difference(("TTL",), BY_NATURE, "The servers are asked at different moments.", near(1000)),
     Difference(("PTTL",), BY_NATURE, "The servers are asked at different moments.", near(1)),
-    Difference(("EXPIRETIME",), BY_NATURE, "Only after a relative time to live, which starts at different moments.", near_if_relative(1000)),
-    Difference(("PEXPIRETIME",), BY_NATURE, "Only after a relative time to live, which starts at different moments.", near_if_relative(1)),
+    Difference(("EXPIRETIME",), BY_NATURE, "Differs only after a relative time to live, which starts at different moments.", near_if_relative(1000)),
+    Difference(("PEXPIRETIME",), BY_NATURE, "Differs only after a relative time to live, which starts at different moments.", near_if_relative(1)),
     Difference(("CLIENT ID", "CLIENT INFO", "CLIENT LIST"), BY_NATURE, "Connections have other ids, ports and times.", same_type),
-    Difference(("HELLO",), BY_NATURE, "The version and the connection's id; all other fields are equal.", hello),
+    Difference(("HELLO",), BY_NATURE, "The version and the connection's id differ. All other fields are equal.", hello),
     Difference(("INFO", "MEMORY USAGE", "MEMORY STATS", "MEMORY DOCTOR"), BY_NATURE, "They describe the server itself.", same_type),
     Difference(("LOLWUT",), BY_DESIGN, "It draws another picture, and ignores the numbers that Redis' pictures take.", picture),
-    Difference(("TIME", "LASTSAVE"), BY_NATURE, "The clock.", same_type),
+    Difference(("TIME", "LASTSAVE"), BY_NATURE, "They tell the time.", same_type),
     Difference(("OBJECT FREQ", "OBJECT IDLETIME"), BY_NATURE, "The eviction policies count accesses in their own way: FREQ is 0 to 3, and IDLETIME 0 for a key written under an lfu policy.", same_type),
     Difference(("OBJECT REFCOUNT",), BY_DESIGN, "Redis shares small integers when no eviction policy forbids it; Pinfold stores each value once per key.", same_type),
     Difference(("DEBUG OBJECT",), BY_NATURE, "It prints addresses and serialized lengths.", same_type),
-    Difference(("CLIENT HELP", "OBJECT HELP"), BY_DESIGN, "Help lists what this server has.", same_type),
+    Difference(("CLIENT HELP", "OBJECT HELP"), BY_DESIGN, "Help lists the subcommands that this server has.", same_type),
     Difference(("COMMAND", "COMMAND COUNT", "COMMAND DOCS"), BY_DESIGN, "Pinfold has fewer commands and describes them in its own words.", same_type),
-    Difference(("COMMAND LIST",), BY_DESIGN, "Pinfold has fewer commands: each of them is in Redis' list too.", command_list),
-    Difference(("COMMAND INFO",), BY_DESIGN, "Flags and categories are sets; tips and subcommands are the server's own.", command_info),
+    Difference(("COMMAND LIST",), BY_DESIGN, "Pinfold has fewer commands. Each of them is in Redis' list too, but for its own and newer ones.", command_list),
+    Difference(("COMMAND INFO",), BY_DESIGN, "Flags and categories are sets. Tips and subcommands are the server's own.", command_info),
     Difference(
         ("COMMAND GETKEYS", "COMMAND GETKEYSANDFLAGS"), BY_DESIGN,
         "A command without arguments is looked up, as in Redis 7.2 (arity -3); Redis 7.0 answers with the number of arguments.", one_word,
     ),
     Difference(("COMMAND GETKEYSANDFLAGS",), BY_NATURE, "The flags of a key are a set.", keys_and_flags),
-    Difference(("CONFIG SET",), BY_DESIGN, "The choices that an error lists are those that Pinfold has.", same_until_the_choice),
-    Difference(("CONFIG SET",), BY_DESIGN, "Behind Redis' words an error says which units the value may have. Sizes and durations take units everywhere; a maxmemory below 1 MB is refused.", says_more),
+    Difference(("CONFIG SET",), BY_DESIGN, "An error lists the choices that Pinfold has.", same_until_the_choice),
+    Difference(("CONFIG SET",), BY_DESIGN, "After Redis' words an error says which units the value may have. Sizes and durations take units everywhere. A maxmemory below 1 MB is refused.", says_more),
     Difference(
         ("BITCOUNT", "BITPOS", "BITOP", "DIGEST", "LCS", "SET", "DELEX"), BY_DESIGN,
-        "Values of more than 256 KB are looked at in steps with nothing locked, which EXEC cannot: there they are refused (BITOP: together with its result; LCS: where its table would be larger; SET and DELEX: with IFDEQ or IFDNE).", never_sent,
+        "Values of more than 256 KB are read in steps with nothing locked. EXEC cannot do that, so there such values are refused (BITOP: together with its result; LCS: if its table would be larger; SET and DELEX: with IFDEQ or IFDNE).", never_sent,
     ),  # fmt: skip
     Difference(
         ("APPEND", "SETRANGE", "SETBIT", "BITFIELD"), BY_DESIGN,
-        "A value that others share (a COPY of it, a reply that is not read yet) is copied before it is changed, with nothing locked; inside EXEC, which cannot wait, more than 1 MB of it is refused.", never_sent,
+        "A value that is shared (with a COPY of it, or with a reply that is not read yet) is copied before it is changed, with nothing locked. EXEC cannot wait for that, so there a shared value of more than 1 MB is refused.", never_sent,
     ),  # fmt: skip
     Difference(("BITFIELD", "BITFIELD_RO"), BY_DESIGN, "An offset `#n` that overflows 64 bits is refused; Redis multiplies it and wraps.", never_sent),
     Difference(
         ("BITFIELD",), BY_DESIGN,
-        "OVERFLOW SAT with a SET of a number near -2^63 or 2^63 saturates to the nearer end; in Redis the check overflows and takes the other.", never_sent,
+        "OVERFLOW SAT with a SET of a number near -2^63 or 2^63 saturates to the nearer end. In Redis the check overflows and takes the other end.", never_sent,
     ),  # fmt: skip
     Difference(("CLIENT SETNAME", "CLIENT SETINFO", "HELLO"), BY_DESIGN, "A name of more than 1024 characters is refused.", never_sent),
-    Difference(("CLIENT SETINFO", "CLIENT KILL", "CONFIG SET", "HELLO", "EXPIRE"), BY_DESIGN, "Of an argument that an error repeats, it shows the first 128 characters; no error is longer than 1 KB.", never_sent),
-    Difference(("HELLO",), BY_DESIGN, "All options of HELLO are read before any takes effect, as in Redis 7.2; Redis 7.0 takes one after the other.", never_sent),
-    Difference(("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), BY_DESIGN, "An unknown option with a NUL byte is shown whole; Redis cuts the text there.", cut_at_nul),
+    Difference(("CLIENT SETINFO", "CLIENT KILL", "CONFIG SET", "HELLO", "EXPIRE"), BY_DESIGN, "An error that repeats an argument shows its first 128 characters. No error is longer than 1 KB.", never_sent),
+    Difference(("HELLO",), BY_DESIGN, "All options of HELLO are read before any takes effect, as in Redis 7.2. Redis 7.0 applies one after the other.", never_sent),
+    Difference(("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), BY_DESIGN, "An unknown option with a NUL byte is shown whole. Redis cuts the text there.", cut_at_nul),
     Difference(
         ("KEYS", "SCAN", "CONFIG GET", "COMMAND LIST"), BY_DESIGN,
-        "A pattern is at most 64 KB long, with at most 1024 characters with a `?` or `[` among them between two `*`. SCAN visits at most 10 000 keys a call (512 inside EXEC) or 1 MB of names; CONFIG GET takes 1024 patterns.", never_sent,
+        "A pattern has at most 64 KB. A part of it between two `*` that has a `?` or a `[` has at most 1024 characters. A call of SCAN visits at most 10 000 keys (512 inside EXEC) or 1 MB of names. CONFIG GET takes at most 1024 patterns.", never_sent,
     ),  # fmt: skip
     Difference(
         ("BITOP",), BY_DESIGN,
-        "Of more than 256 KB in all, BITOP begins anew if a source changes before its result is stored; after eight tries it answers `ERR the sources of BITOP kept changing while they were combined, try again`.", never_sent,
+        "If its sources and its result are more than 256 KB together, BITOP begins again if a source changes before the result is stored. After eight tries it answers `ERR the sources of BITOP kept changing while they were combined, try again`.", never_sent,
     ),  # fmt: skip
     Difference(
         ("APPEND", "SETRANGE", "SETBIT", "BITFIELD", "SET", "DELEX", "DELIFEQ"), BY_DESIGN,
-        "Where the block of a value of more than 256 KB has to be copied, or what is there to be looked at (IFEQ, IFDEQ ...), that is done with nothing locked, and anew if the value changes meanwhile; after 32 tries they do it with the key locked (copy a megabyte at most, or compare what the request names) or answer `ERR the value of <command> kept changing while it was looked at, try again`.", never_sent,
+        "If a value of more than 256 KB has to be copied or read (IFEQ, IFDEQ ...), that is done with nothing locked, and again if the value changes meanwhile. After 32 tries the commands do it with the key locked (they copy at most 1 MB, or compare with what the request names), or answer `ERR the value of <command> kept changing while it was looked at, try again`.", never_sent,
     ),  # fmt: skip
     Difference(
         ("EXEC",), BY_DESIGN,
-        "A command that takes long is run in steps with nothing locked, which EXEC cannot: there KEYS is refused in a database of more than 512 keys, and RANDOMKEY if it meets only keys whose time is up.", never_sent,
+        "A command that takes long is run in steps with nothing locked. EXEC cannot do that, so there KEYS is refused in a database of more than 512 keys, and RANDOMKEY if it finds only keys that have expired.", never_sent,
     ),  # fmt: skip
     Difference(
         ("EXEC",), BY_DESIGN,
-        "SWAPDB visits no watched key. A watched key that did not exist counts as changed where its database was exchanged twice, or exchanged and then emptied or purged, because nobody knows any more what was there in between.", never_sent,
+        "SWAPDB visits no watched key. So a watched key that did not exist counts as changed if its database was exchanged twice, or exchanged and then emptied or purged: it is not known any more what was there in between.", never_sent,
     ),  # fmt: skip
     Difference(
         ("EXEC",), BY_DESIGN,
-        "What SCAN, KEYS, RANDOMKEY, BITCOUNT, BITPOS, BITOP, DIGEST, LCS, INFO, MEMORY STATS, MEMORY DOCTOR, FLUSHALL, FLUSHDB and SWAPDB do beyond what they name is bounded for a transaction as a whole: 2048 keys or clients visited (two SCANs of a large database and more), 256 KB of values, names and replies looked at, 8 system calls (two INFO and more). Those behind that are answered with an error, all other commands go on, until all together have copied, hashed, compared or zeroed 256 MB that were not sent: then all are.", never_sent,
+        "SCAN, KEYS, RANDOMKEY, BITCOUNT, BITPOS, BITOP, DIGEST, LCS, INFO, MEMORY STATS, MEMORY DOCTOR, FLUSHALL, FLUSHDB and SWAPDB do work beyond what they name. A transaction as a whole has a budget for that work: 2048 keys or clients visited (enough for two SCANs of a large database), 256 KB of values, names and replies read, 8 system calls (enough for two INFO). When it is used up, further ones of these commands are answered with an error, and all other commands are executed. When all commands together have copied, hashed, compared or zeroed 256 MB that were not sent, every further command is answered with the error.", never_sent,
     ),  # fmt: skip
     Difference(
         ("MULTI",), BY_DESIGN,
-        "CONFIG, CLIENT LIST, CLIENT KILL, MEMORY PURGE, COMMAND, COMMAND DOCS, COMMAND INFO and COMMAND LIST are refused while queueing, as CACHE.POLICY is: EXEC would do them with its keys locked.", never_sent,
+        "CONFIG, CLIENT LIST, CLIENT KILL, MEMORY PURGE, COMMAND, COMMAND DOCS, COMMAND INFO and COMMAND LIST are refused when they would be queued, as CACHE.POLICY is: EXEC would execute them with its keys locked.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("any command",), BY_DESIGN,
+        "Each argument of a request needs 52 bytes for bookkeeping, beside its own bytes. A request whose arguments need more than is left of `maxmemory-clients` closes its connection with `ERR Protocol error: too many arguments for the memory that clients may have (maxmemory-clients)`. Up to 1024 arguments are always allowed, and any number with CLIENT NO-EVICT on.", never_sent,
     ),  # fmt: skip
     Difference(("CONFIG SET",), BY_DESIGN, "A value of more than 4096 bytes is refused.", never_sent),
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save.", config_get),
