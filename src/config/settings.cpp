@@ -21,8 +21,8 @@ constexpr std::int64_t megabyte = 1024 * 1024;
 // clang-format off
 constexpr Setting kTable[] = {
     {Id::bind, "bind", Type::text, "127.0.0.1 -::1", 0, 0, "", false,
-     "The addresses to listen on, with spaces between them. One with a '-' in front may be missing on this "
-     "machine. '*' is every IPv4 address, '::*' every IPv6 one."},
+     "The addresses to listen on, with spaces between them. An address with a '-' in front may be missing on this "
+     "machine. '*' is every IPv4 address, '::*' every IPv6 address."},
     {Id::port, "port", Type::integer, "6379", 0, 65535, "", false,
      "The TCP port to listen on. 0: no TCP."},
     {Id::unixsocket, "unixsocket", Type::text, "", 0, 0, "", false,
@@ -32,56 +32,55 @@ constexpr Setting kTable[] = {
     {Id::tcp_backlog, "tcp-backlog", Type::integer, "511", 0, most_int, "", false,
      "How many connections may wait to be accepted. The kernel's net.core.somaxconn is the limit."},
     {Id::tcp_keepalive, "tcp-keepalive", Type::seconds, "300", 0, most_int, "", true,
-     "After how many seconds of silence the kernel asks whether a peer is still there, for connections made from "
-     "then on. 0: never."},
+     "After how many seconds of silence the kernel asks whether a peer is still there. A change is for new "
+     "connections. 0: never."},
     {Id::timeout, "timeout", Type::seconds, "0", 0, most_int, "", true,
      "Closes a connection that sent nothing for this many seconds. 0: never."},
     {Id::maxclients, "maxclients", Type::integer, "10000", 1, most_clients, "", true,
-     "How many clients may be connected at once; one more gets an error."},
+     "How many clients may be connected at once. Further clients get an error."},
     {Id::threads, "threads", Type::integer, "auto", 1, 256, "", false,
-     "How many threads serve connections. auto: as many as there are cores for this process, by its affinity and "
-     "its cgroup."},
+     "How many threads serve connections. auto: as many as this process has cores, by its affinity and its cgroup."},
     {Id::requirepass, "requirepass", Type::text, "", 0, 0, "", true,
-     "The password that clients must give with AUTH or HELLO. Empty: none is asked for."},
+     "The password that clients must give with AUTH or HELLO. Empty: no password is asked for."},
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
      "How much memory data may take, in bytes or as a share of the machine's or the container's memory, such as 50%; auto "
-     "is 75%. 0: no limit. The resident memory of the process stays within this and 5% and 12 MB more: clients have a share of their "
-     "own, and what the process needs beside the data is taken off the data."},
+     "is 75%. 0: no limit. The resident memory of the process stays within this plus 5% plus 12 MB. Clients have a share of their "
+     "own. Other memory that the process needs beside the data is taken off the data."},
     {Id::maxmemory_clients, "maxmemory-clients", Type::memory, "5%", -100, unbounded, "", true,
-     "How much memory clients may take together, on top of maxmemory: unfinished requests, transactions being queued, "
-     "replies that were not read. Large values do not count, they are data. Beyond it those that take most are "
-     "disconnected, first clients that have not authenticated, but for clients with CLIENT NO-EVICT on. A client with more than "
-     "a sixteenth of it in unread replies (at least 1 MB, at most 16 MB) must read before it is served further, and a reply for "
-     "which there is no room is answered with an error. A request has at most as many arguments as there is room for, with 52 bytes each "
-     "beside their own; one with more closes its connection. In bytes, 128 KB at least, or in percent of maxmemory, "
-     "then 4 MB at least. 0: no limit."},
+     "How much memory all clients together may take, on top of maxmemory: unfinished requests, queued transactions and unread "
+     "replies. Large values do not count, because they are data. Beyond it the clients that take most are disconnected, first "
+     "unauthenticated ones; clients with CLIENT NO-EVICT on are exempt. A client with more than a sixteenth of it in unread replies "
+     "(at least 1 MB, at most 16 MB) must read before it is served further. A reply for which there is no room is replaced by an "
+     "error. Each argument of a request needs 52 bytes for bookkeeping, beside its own bytes: a request whose arguments need more than "
+     "is left closes its connection, but 1024 arguments are always allowed. In bytes, at least 128 KB, or in percent of maxmemory, then "
+     "at least 4 MB. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
      "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,
-     "What happens when memory is full. lfu evicts what is used least, lru what was not used for longest, random "
-     "anything, ttl what expires soonest; allkeys among all keys, volatile among those with a deadline. noeviction, and "
-     "volatile where no key has a deadline, refuse writes."},
+     "What happens when memory is full. lfu evicts the keys that are used least, lru those that were not used for longest, random any "
+     "keys, ttl those that expire soonest. allkeys chooses among all keys, volatile among keys with a deadline. noeviction refuses "
+     "writes, and so does volatile if no key has a deadline."},
     {Id::lfu_decay_time, "lfu-decay-time", Type::minutes, "1", 0, most_int, "", true,
-     "How soon under the lfu policies a key that was used often counts as one that was used once: in about twenty "
-     "times this many minutes. 0: never."},
+     "How fast the lfu policies forget use: a key that was used often counts as used once after about twenty times this many minutes. "
+     "0: never."},
     {Id::databases, "databases", Type::integer, "16", 1, 16, "", false,
      "How many databases SELECT can choose from."},
     {Id::hz, "hz", Type::integer, "10", 1, 500, "", true,
      "How many times a second the background worker looks for expired entries and dead memory."},
     {Id::active_expire_effort, "active-expire-effort", Type::integer, "1", 1, 10, "", true,
-     "How much of one core the background worker may take to remove expired entries and gather dead memory: 25% at 1, "
+     "How much of one core the background worker may take to remove expired entries and free dead memory: 25% at 1, and "
      "5% more with each step."},
     {Id::proto_max_bulk_len, "proto-max-bulk-len", Type::memory, "512mb", megabyte, unbounded, "", true,
      "The largest single argument of a command, and so the largest value."},
     {Id::client_query_buffer_limit, "client-query-buffer-limit", Type::memory, "1gb", megabyte, unbounded, "", true,
-     "How much of a request that is not complete yet a client may send; beyond it the connection is closed."},
+     "How many bytes of an unfinished request a client may send. Beyond that its connection is closed."},
     {Id::client_output_buffer_limit, "client-output-buffer-limit", Type::text,
      "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", 0, 0, "", true,
-     "By class of client: hard limit, soft limit (such as 64mb) and seconds (or 5m). A client whose unread replies exceed the hard limit, "
-     "or the soft one for that long, is disconnected; but a client with half of either waiting must read before it is served "
-     "further, so that only single replies exceed them. All clients are of the class normal; the others are kept for "
-     "tools that set them. 0: no limit."},
+     "For each class of clients: hard limit, soft limit (such as 64mb) and seconds (or 5m). A client is disconnected if its unread replies "
+     "exceed the hard limit, or the soft limit for that long. A client with half of either in unread replies must read before it is "
+     "served further, so only single replies exceed the limits. All clients are of the class normal. The other classes are kept for tools "
+     "that set them. 0: no limit."},
     {Id::loglevel, "loglevel", Type::choice, "notice", 0, 0, "debug|verbose|notice|warning|nothing", true,
-     "The least important messages that are logged."},
+     "How important a message must be to be logged."},
     {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,
      "The file to log to. Empty: standard output."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
@@ -89,27 +88,27 @@ constexpr Setting kTable[] = {
     {Id::lease_duration, "lease-duration", Type::milliseconds, "10000", 1, 3'600'000, "", true,
      "How many milliseconds a lease lasts if neither CACHE.GET nor a policy says so."},
     {Id::max_leases, "max-leases", Type::integer, "100000", 0, 10'000'000, "", true,
-     "How many leases may be out at once, over all keys. Beyond it a miss gets none, and is told to ask again."},
+     "How many leases may exist at once, over all keys. Beyond that a miss gets no lease and is told to ask again."},
     {Id::max_lease_waiters, "max-lease-waiters", Type::integer, "100000", 0, 10'000'000, "", true,
-     "How many clients may wait for somebody else's load at once. Beyond it they are answered as if their time were up."},
+     "How many clients may wait for another client's load at once. Beyond that clients are answered as if their waiting time were over."},
     {Id::negative_ttl_max, "negative-ttl-max", Type::milliseconds, "60000", 1, most_int, "", true,
-     "For how many milliseconds CACHE.ABSENT remembers at most that a key does not exist, and if it does not say how long."},
+     "The most milliseconds for which CACHE.ABSENT remembers that a key does not exist. Also how long it does so if no time is given."},
     {Id::negative_memory, "negative-memory", Type::percent, "5", 0, 100, "", true,
      "The percentage of maxmemory that negative entries may take before they are the first to be evicted."},
     {Id::invalidation_memory, "invalidation-memory", Type::milliseconds, "600000", 1, most_int, "", true,
      "For how many milliseconds CACHE.INVALIDATE with VERSION refuses fills that are not newer."},
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
-     "For while the origin is down: entries outlast their deadlines, and every reader gets them, as stale ones."},
+     "For the time in which the origin is down: entries outlast their deadlines, and every reader gets them as stale."},
     {Id::lock_timing, "lock-timing", Type::flag, "no", 0, 0, "", true,
-     "Whether the longest time that a shard's lock was held, and waited for, is measured, for shard_lock_longest_us and others in "
-     "INFO stats. It costs two system calls per request."},
+     "Whether the server measures the longest time for which a shard's lock was held, and waited for: shard_lock_longest_us and others "
+     "in INFO stats. It costs two system calls per request."},
     {Id::lock_accounting, "lock-accounting", Type::flag, "no", 0, 0, "", true,
-     "Whether the work that is done while shards are locked is counted, by command and background job, for INFO locks. It "
-     "makes requests slower."},
+     "Whether the server counts the work that commands and background jobs do while shards are locked, for INFO locks. It makes "
+     "requests slower."},
     {Id::save, "save", Type::text, "", 0, 0, "", true,
-     "Always empty: there are no snapshots. Here because clients and redis-benchmark ask for it."},
+     "Always empty: there are no snapshots. It exists because clients and redis-benchmark ask for it."},
     {Id::appendonly, "appendonly", Type::flag, "no", 0, 0, "", true,
-     "Always no: there is no append-only file. Here because clients and redis-benchmark ask for it."},
+     "Always no: there is no append-only file. It exists because clients and redis-benchmark ask for it."},
 };
 // clang-format on
 
