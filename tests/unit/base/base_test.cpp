@@ -70,7 +70,7 @@ TEST_CASE("durations need a unit, and are shown with the largest that fits") {
   for (const char* text : {"0", "50ms", "90s", "5m", "36h", "7d"}) CHECK(show_duration(*parse_duration(text)) == text);
 }
 
-TEST_CASE("SipHash-1-3 gives other hashes under another key, and differs in every length") {
+TEST_CASE("SipHash-1-3 gives other hashes under another key, and other hashes for texts of other lengths") {
   const HashKey a{1, 2};
   const HashKey b{1, 3};
   std::string text;

@@ -15,7 +15,7 @@ using namespace pinfold;
 
 namespace {
 
-// Sanitizers have memory of their own for each of ours: four times as much under tsan, and to write there takes its time.
+// A sanitizer has shadow memory for all memory of the program, under tsan four times as much, and writing to it takes time.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr bool sanitized = true;
 #else
@@ -23,8 +23,8 @@ constexpr bool sanitized = false;
 #endif
 constexpr std::size_t largest_value = (sanitized ? 32 : 512) * BlockHeap::own_mapping;
 
-// A field of a /proc file that is in kB, in bytes. smaps_rollup walks the page tables, where statm and status read
-// counters that the kernel only brings together now and then.
+// Reads a field of a /proc file that is in kB, and returns it in bytes. smaps_rollup walks the page tables. statm and status would
+// read counters that the kernel sums only now and then.
 std::int64_t process_figure(const char* path, const std::string& field) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -36,7 +36,7 @@ std::int64_t process_figure(const char* path, const std::string& field) {
 
 std::int64_t resident() { return process_figure("/proc/self/smaps_rollup", "Rss:"); }
 
-// What Catch makes of an assertion, of a char* all that it points to, would be measured here.
+// Catch makes a string of all that a char* in an assertion points to, and that memory would be measured too.
 void require(bool holds, const char* what) {
   if (!holds) FAIL(what);
 }
@@ -63,7 +63,7 @@ std::size_t some_size(std::mt19937_64& random) {
 
 }  // namespace
 
-TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is what the account says") {
+TEST_CASE("blocks keep their bytes and do not overlap, and the account equals the resident memory") {
   const auto seed = static_cast<unsigned>(std::random_device{}());
   INFO("seed " << seed);
   std::mt19937_64 random(seed);
@@ -73,7 +73,7 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
   std::int64_t live = 0;
   const std::int64_t before = resident();
   for (int i = 0; i < 6000; ++i) {
-    // Sizes and fill shift with time, as a cache's do.
+    // The sizes and the fill level change with time, as in a cache.
     const std::int64_t most = (i / 1500 % 2 == 0 ? 150 : 40) * 1024 * 1024 / (sanitized ? 5 : 1);
     if (live < most && random() % 3 != 0) {
       Block block{nullptr, some_size(random), static_cast<char>(random())};
@@ -106,7 +106,7 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
       while (heap.give_back(BlockHeap::own_mapping)) {
       }
       REQUIRE(account >= live);
-      constexpr std::int64_t own = 1024 * 1024;  // this test's
+      constexpr std::int64_t own = 1024 * 1024;  // memory of the test itself
       INFO("counted as resident " << process_figure("/proc/self/status", "VmRSS:") << ", mapped "
                                   << process_figure("/proc/self/status", "VmSize:"));
       if (!sanitized) CHECK(resident() - before <= account + static_cast<std::int64_t>(BlockHeap::most_spare) + own);
@@ -119,7 +119,7 @@ TEST_CASE("blocks keep their bytes and do not overlap, and what is resident is w
   CHECK(account == 0);
 }
 
-TEST_CASE("spare pages go back when they are asked for, and what is in use stays") {
+TEST_CASE("release_spare gives spare pages back and leaves blocks in use alone") {
   BlockHeap heap([](std::int64_t) {});
   char* kept = heap.allocate(30'000);
   char* freed = heap.allocate(500'000);
@@ -157,7 +157,7 @@ TEST_CASE("a huge block is given back piece by piece") {
   CHECK(heap.noted() == 0);
 }
 
-TEST_CASE("to free a block takes no system call, and what was freed is given back in the order in which it was") {
+TEST_CASE("freeing a block takes no system call, and freed blocks are given back in the order in which they were freed") {
   BlockHeap heap([](std::int64_t) {});
   std::vector<Block> blocks;
   for (const std::size_t size : {2UL << 20, 500'000UL, 700'000UL, 900'000UL, 40UL << 20, 20'000UL, 3UL << 20}) {
@@ -172,7 +172,7 @@ TEST_CASE("to free a block takes no system call, and what was freed is given bac
   }
   const std::uint64_t last = heap.last_noted();
   CHECK_FALSE(heap.given_back(1));
-  // More comes and goes all the time: what was freed before has its end all the same.
+  // Blocks that are freed later do not delay those that were freed before.
   for (int i = 0; i < 200 && !heap.given_back(last); ++i) {
     constexpr std::size_t churn = 4UL << 20;
     heap.free(heap.allocate(churn), churn);
@@ -182,7 +182,7 @@ TEST_CASE("to free a block takes no system call, and what was freed is given bac
   CHECK(heap.noted() > 0);
 }
 
-TEST_CASE("a blob grows with zeros, whatever lay in the memory before, and keeps what it has") {
+TEST_CASE("a blob keeps its bytes and grows by zeros, whatever the memory held before") {
   BlockHeap heap([](std::int64_t) {});
   {
     Blob dirty = Blob::allocate(heap, 900'000, 900'000);
@@ -217,15 +217,15 @@ TEST_CASE("a blob is counted until its last reference is gone") {
   CHECK(account == 0);
 }
 
-TEST_CASE("what blobs take that no store keeps is known, however they come and go") {
+TEST_CASE("the bytes of blobs that no entry refers to are counted, however blobs come and go") {
   BlockHeap heap([](std::int64_t) {});
   Blob blob = Blob::allocate(heap, 20'000, 20'000);
   const auto block = static_cast<std::int64_t>(blob.memory());
   CHECK(heap.loose() == block);
-  void* const raw = Blob(blob).detach();  // as an entry keeps it
+  void* const raw = Blob(blob).detach();  // an entry keeps a blob in this form
   Blob::note_stored(raw, 1);
   CHECK(heap.loose() == 0);
-  Blob::note_stored(raw, 1);  // a second one
+  Blob::note_stored(raw, 1);  // a second entry
   Blob::note_stored(raw, -1);
   CHECK(heap.loose() == 0);
   {
@@ -241,9 +241,9 @@ TEST_CASE("what blobs take that no store keeps is known, however they come and g
   CHECK(heap.loose() == 0);
 }
 
-TEST_CASE("what is free is overwritten, and what is freed while that is wanted") {
+TEST_CASE("wipe_free overwrites free bytes, and wipe_freed overwrites blocks that are freed while it is on") {
   BlockHeap heap([](std::int64_t) {});
-  constexpr std::size_t size = 3 * BlockHeap::unit;  // so that pages are shared
+  constexpr std::size_t size = 3 * BlockHeap::unit;  // so that blocks share pages
   std::vector<char*> blocks;
   for (int i = 0; i < 2000; ++i) {
     blocks.push_back(heap.allocate(size));
@@ -272,9 +272,9 @@ TEST_CASE("what is free is overwritten, and what is freed while that is wanted")
   }
 }
 
-TEST_CASE("a blob that is to be wiped is wiped by its last holder, and slack without touching the value") {
+TEST_CASE("the last holder wipes a blob that is to be wiped, and wiping the slack leaves the value alone") {
   BlockHeap heap([](std::int64_t) {});
-  const Blob neighbour = Blob::copy_of(heap, std::string(100, 'n'));  // keeps the page
+  const Blob neighbour = Blob::copy_of(heap, std::string(100, 'n'));  // keeps the page in use
   Blob blob = Blob::copy_of(heap, std::string(300, 's'));
   char* const bytes = blob.data();
   Blob held = blob;
@@ -293,7 +293,7 @@ TEST_CASE("a blob that is to be wiped is wiped by its last holder, and slack wit
   require(std::string(longer.data() + 100, slack) == std::string(slack, '\0'), "the slack");
 }
 
-TEST_CASE("in a heap full of small holes a larger one is found in few steps, and where one search left off does not matter") {
+TEST_CASE("in a heap full of small holes a larger one is found in few steps, wherever the search before ended") {
   BlockHeap heap([](std::int64_t) {});
   constexpr std::size_t small = BlockHeap::unit;
   std::vector<char*> blocks;
@@ -310,7 +310,7 @@ TEST_CASE("in a heap full of small holes a larger one is found in few steps, and
   }
 }
 
-TEST_CASE("blocks take no system call while a reservation is ready, nor to grow from a megabyte on") {
+TEST_CASE("allocating a block takes no system call while a reservation is ready, and growing one of a megabyte or more takes none") {
   BlockHeap heap([](std::int64_t) {});
   heap.prepare();
   std::vector<char*> blocks;
@@ -324,7 +324,7 @@ TEST_CASE("blocks take no system call while a reservation is ready, nor to grow 
   }
   CHECK(heap.has_news());
   Blob value = Blob::zeroed(heap, 2 * BlockHeap::own_mapping);
-  [[maybe_unused]] const char* const before = value.data();  // tsan moves what it maps
+  [[maybe_unused]] const char* const before = value.data();  // under tsan a mapping moves when it grows
   value.data()[100] = 'v';
   {
     const work::Counting counting;
@@ -335,6 +335,6 @@ TEST_CASE("blocks take no system call while a reservation is ready, nor to grow 
     CHECK((value.data() == before));
 #endif
   }
-  REQUIRE(value.resize(BlockHeap::range_size + BlockHeap::own_mapping));  // which may have to move
+  REQUIRE(value.resize(BlockHeap::range_size + BlockHeap::own_mapping));  // the block may have to move
   CHECK(value.data()[100] == 'v');
 }

@@ -11,12 +11,12 @@ using namespace pinfold;
 
 namespace {
 
-// More than a thread's clock may be old.
+// Longer than the time of a thread's clock may be old.
 void let_counter_run() { std::this_thread::sleep_for(std::chrono::milliseconds(5)); }
 
 }  // namespace
 
-TEST_CASE("time passes on both clocks, a step changes the wall clock alone") {
+TEST_CASE("time passes on both clocks, and a step changes only the wall clock") {
   const Moment before = moment();
   advance_clock_for_test(10'000);
   CHECK(unix_ms() >= before.unix + 10'000);
@@ -29,13 +29,13 @@ TEST_CASE("time passes on both clocks, a step changes the wall clock alone") {
   step_wall_clock_for_test(3'600'000);
 }
 
-TEST_CASE("a moment so far away that it cannot be counted is never") {
+TEST_CASE("a sum that is too large for a moment is never()") {
   CHECK(MonoMs{5} + INT64_MAX == MonoMs::never());
   CHECK(MonoMs{5} + 3 == MonoMs{8});
   CHECK(MonoMs{8} - MonoMs{5} == 3);
 }
 
-TEST_CASE("a thread's clock is read anew when it may be old") {
+TEST_CASE("a thread's clock reads the clocks again when its time may be old") {
   ThreadClock clock;
   const Moment before = clock.now();
   advance_clock_for_test(10'000);

@@ -9,7 +9,7 @@ namespace {
 
 using Kind = EventLog::Kind;
 
-TEST_CASE("lines come out as they were noted, once") {
+TEST_CASE("each line is taken once, as it was noted") {
   EventLog log;
   log.note(Kind::administration, [] { return std::string("first"); });
   log.note(Kind::http, [] { return std::string("second"); });
@@ -21,14 +21,14 @@ TEST_CASE("lines come out as they were noted, once") {
   CHECK(log.take().empty());
 }
 
-TEST_CASE("however many lines of a kind there are, few are made, and the next one says how many are missing") {
+TEST_CASE("of many lines of a kind only a few are kept, and the next one says how many were left out") {
   EventLog log;
   constexpr unsigned noted = 100'000;
   unsigned made = 0;
   for (unsigned i = 0; i < noted; ++i) {
     log.note(Kind::out_of_memory, [&] { return ++made, std::string("no room"); });
   }
-  // The seconds that pass meanwhile each admit a few.
+  // Each second that passes meanwhile admits a few lines.
   const auto lines = log.take();
   CHECK(made == lines.size());
   CHECK(made >= EventLog::per_second(Kind::out_of_memory));
@@ -43,7 +43,7 @@ TEST_CASE("however many lines of a kind there are, few are made, and the next on
   CHECK(others == 1);
 }
 
-TEST_CASE("a flood of one command hides no other") {
+TEST_CASE("many lines about one command do not hide those about another") {
   const std::string_view commands[] = {"config|set", "flushall"};
   EventLog log(commands);
   for (unsigned i = 0; i < 1000; ++i) log.note_command(0, [] { return std::string("set"); });
@@ -54,7 +54,7 @@ TEST_CASE("a flood of one command hides no other") {
   CHECK(lines.back().kind == Kind::administration);
 }
 
-TEST_CASE("what was left out is told without a next line") {
+TEST_CASE("a line of its own says how many lines were left out if no next line comes") {
   const std::string_view commands[] = {"config|set"};
   EventLog log(commands);
   constexpr unsigned noted = 1000;
@@ -82,7 +82,7 @@ TEST_CASE("what was left out is told without a next line") {
   CHECK(log.take(true).empty());
 }
 
-TEST_CASE("lines that nobody takes are bounded") {
+TEST_CASE("the number of lines that wait to be taken is bounded") {
   EventLog log;
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

@@ -14,7 +14,7 @@ using namespace pinfold;
 
 namespace {
 
-// What Redis' matcher says, as straightforwardly as can be: recursive, and slow for hostile patterns.
+// Matches as Redis does, in the most straightforward way: recursive, and slow for hostile patterns.
 class Naive {
  public:
   Naive(std::string_view pattern, bool ignore_case) : pattern_(pattern), ignore_case_(ignore_case) {}
@@ -75,7 +75,7 @@ std::string repeated(std::string_view text, std::size_t times) {
   return all;
 }
 
-// Comparisons made, and whether it matches.
+// The number of comparisons, and whether the text matches.
 std::uint64_t compared(const std::string& pattern, const std::string& text, bool expected) {
   const Glob glob(pattern);
   REQUIRE(glob.refused() == nullptr);
@@ -108,7 +108,7 @@ TEST_CASE("a glob matches as in Redis") {
 TEST_CASE("a glob agrees with a naive matcher on random patterns and texts") {
   std::mt19937_64 random(test_seed());
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
-  // Few letters, so that much fits almost.
+  // Few letters, so that many texts nearly match.
   const std::string_view of_pattern = "aaabbAB**?[]^-\\c";
   const std::string_view of_text = "aaabbABc-\\]\xff";
   for (int round = 0; round < 200'000; ++round) {
@@ -162,13 +162,13 @@ TEST_CASE("the work to match is linear in the text, whatever the pattern") {
   CHECK(mixed.cost() == 16);
 }
 
-TEST_CASE("a class of many characters costs a comparison once it is compiled") {
+TEST_CASE("a compiled class of many characters costs one comparison") {
   const std::string members = "[" + std::string(60'000, 'a') + "]";
   CHECK(compared(members, "b", false) == 1);
   CHECK(compared(members, "a", true) == 1);
 }
 
-TEST_CASE("a pattern that would be costly is refused, and says why") {
+TEST_CASE("a costly pattern is refused with a reason") {
   CHECK(Glob(std::string(Glob::longest, 'a')).refused() == nullptr);
   CHECK(std::string(Glob(std::string(Glob::longest + 1, 'a')).refused()).find("65536") != std::string::npos);
   const auto between_stars = [](std::size_t n) { return "*" + std::string(n, '?') + "a*"; };

@@ -22,7 +22,7 @@ void fill(std::vector<std::uint64_t>& map, std::size_t at, std::size_t count, bo
   }
 }
 
-// By looking at each bit: where the lowest hole of at least `wanted` begins, and the longest.
+// Looks at each bit: where the lowest hole of at least `wanted` bits begins, and how long the longest hole is.
 struct Looked {
   std::size_t found = bits;
   std::size_t longest = 0;
@@ -40,7 +40,7 @@ Looked look(const std::vector<std::uint64_t>& map, std::size_t wanted) {
 
 }  // namespace
 
-TEST_CASE("the lowest hole that is long enough is found, whatever the map looks like, in a step for each doubling of it") {
+TEST_CASE("the lowest hole that is long enough is found in any map, with one step for each doubling of its size") {
   const auto seed = static_cast<unsigned>(std::random_device{}());
   INFO("seed " << seed);
   std::mt19937_64 random(seed);

@@ -35,7 +35,7 @@ std::size_t pages_of(const std::vector<Block>& blocks) {
 
 }  // namespace
 
-TEST_CASE("small blocks of all sizes do not overlap, lie in one page each, and the account is that of the pages in use") {
+TEST_CASE("small blocks of all sizes do not overlap, each lies in one page, and the account counts the pages in use") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   std::mt19937_64 random(seed);
@@ -73,7 +73,7 @@ TEST_CASE("small blocks of all sizes do not overlap, lie in one page each, and t
   CHECK(account == 0);
 }
 
-TEST_CASE("freeing small blocks makes no system call; pages go back later, a bounded number at a time, but for the spare ones") {
+TEST_CASE("freeing small blocks takes no system call; release gives back pages except the spare ones, a bounded number at a time") {
   PageHeap heap([](std::int64_t) {}, 16 * PageHeap::page);
   std::vector<char*> blocks;
   for (int i = 0; i < 8'000; ++i) blocks.push_back(heap.allocate(1024));
@@ -92,12 +92,12 @@ TEST_CASE("freeing small blocks makes no system call; pages go back later, a bou
   CHECK(heap.free_resident() == 16 * PageHeap::page);
   CHECK_FALSE(heap.release_spare());
   CHECK(heap.free_resident() == 0);
-  // What was given back is used again.
+  // Pages that were given back are used again.
   const char* const again = heap.allocate(1024);
   CHECK(std::any_of(blocks.begin(), blocks.end(), [again](const char* old) { return old == again; }));
 }
 
-TEST_CASE("blocks that move out of sparse pages into fuller ones leave few holes") {
+TEST_CASE("moving blocks out of sparse pages leaves few holes") {
   std::int64_t account = 0;
   PageHeap heap([&](std::int64_t bytes) { account += bytes; }, 16 * PageHeap::page);
   std::mt19937_64 random(1);

@@ -21,7 +21,7 @@ std::string some_text(std::mt19937_64& random) {
 
 }  // namespace
 
-TEST_CASE("a key is found to begin with just the texts that it begins with, whatever was added and removed") {
+TEST_CASE("exactly the texts that a key begins with are found, whatever was added and removed before") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   std::mt19937_64 random(seed);

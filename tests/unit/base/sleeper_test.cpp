@@ -19,7 +19,7 @@ class Counted final : public Sleeper {
 };
 }  // namespace
 
-TEST_CASE("a wake is done at once, or once for all at the end of the outermost WakeLater") {
+TEST_CASE("a wake happens at once, or once for all wakes at the end of the outermost WakeLater") {
   Counted first;
   Counted second;
   first.wake();
@@ -46,7 +46,7 @@ TEST_CASE("a wake is done at once, or once for all at the end of the outermost W
   CHECK(first.woken == 3);
 }
 
-TEST_CASE("what one thread puts off does not put off another thread's wakes") {
+TEST_CASE("a WakeLater of one thread does not put off the wakes of another thread") {
   Counted sleeper;
   const WakeLater later;
   std::thread other([&] { sleeper.wake(); });

@@ -1,4 +1,4 @@
-// The mutex that spins before it sleeps: it excludes, wakes everybody, and lets those who wait in.
+// The mutex that spins before it sleeps: it excludes other threads, wakes all sleeping threads, and lets waiting threads in.
 
 #include "pinfold/base/spinning_mutex.hpp"
 
@@ -29,7 +29,7 @@ TEST_CASE("a spinning mutex lets one thread in at a time") {
   constexpr unsigned threads = 8;
   constexpr unsigned rounds = 20'000;
   SpinningMutex mutex;
-  unsigned long count = 0;  // not atomic: tsan would see two at once
+  unsigned long count = 0;  // not atomic, so that tsan would see two threads at once
   bool inside = false;
   std::atomic<unsigned> overlaps{0};
   std::atomic<unsigned long> tried{0};
@@ -70,7 +70,7 @@ TEST_CASE("a thread that sleeps for a spinning mutex is woken, however many slee
       });
     }
     wait_until([&] { return mutex.waiting() == threads; });
-    // Some of them sleep by now and some still spin: both must get it. One that was forgotten would hang the test.
+    // Some threads sleep by now and some still spin. All must get the lock: a forgotten one would hang the test.
     mutex.unlock();
     for (std::thread& sleeper : sleepers) sleeper.join();
   }
@@ -79,7 +79,7 @@ TEST_CASE("a thread that sleeps for a spinning mutex is woken, however many slee
   CHECK(mutex.waiting() == 0);
 }
 
-TEST_CASE("a lock that is held on and on does not keep out one that waits, if it is let in") {
+TEST_CASE("let_waiters_in lets a waiting thread in although the lock is taken again and again") {
   SpinningMutex mutex;
   for (unsigned round = 0; round < 50; ++round) {
     unsigned long holds = 0;
@@ -91,7 +91,7 @@ TEST_CASE("a lock that is held on and on does not keep out one that waits, if it
       mutex.unlock();
     });
     wait_until([&] { return mutex.waiting() == 1; });
-    // Long enough that it sleeps in some rounds and spins in others.
+    // Long enough that the waiting thread sleeps in some rounds and spins in others.
     for (unsigned i = 0; i < round; ++i) std::this_thread::yield();
     mutex.unlock();
     for (unsigned i = 0; i < 10'000; ++i) {
@@ -104,10 +104,10 @@ TEST_CASE("a lock that is held on and on does not keep out one that waits, if it
   }
 }
 
-TEST_CASE("nobody is waited for where nobody waits") {
+TEST_CASE("let_waiters_in returns at once if no thread waits") {
   SpinningMutex mutex;
   mutex.lock();
-  mutex.let_waiters_in();  // held, but by this thread
+  mutex.let_waiters_in();  // the lock is held by this thread, and no thread waits
   mutex.unlock();
   mutex.let_waiters_in();
   CHECK(mutex.try_lock());

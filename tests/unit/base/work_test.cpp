@@ -1,4 +1,4 @@
-// Work is counted where somebody asks for it, by thread, and by the innermost who asks.
+// Work is counted for each thread, by its innermost Counting.
 
 #include "pinfold/base/work.hpp"
 
@@ -20,14 +20,14 @@ void report_each_once() {
 
 }  // namespace
 
-TEST_CASE("work that nobody counts goes nowhere") {
+TEST_CASE("work outside of a Counting is not counted") {
   CHECK_FALSE(work::counted());
   report_each_once();
   const work::Counting counting;
   CHECK(counting.counts() == work::Counts{});
 }
 
-TEST_CASE("each kind of work is counted apart") {
+TEST_CASE("each kind of work has a count of its own") {
   const work::Counting counting;
   CHECK(work::counted());
   report_each_once();
@@ -35,7 +35,7 @@ TEST_CASE("each kind of work is counted apart") {
   CHECK(counting.counts() == work::Counts{.entries = 5, .bytes = 10, .nodes = 2, .allocations = 1, .system_calls = 1});
 }
 
-TEST_CASE("what an inner counting saw is added to the outer one when it ends") {
+TEST_CASE("the counts of an inner Counting are added to the outer one when it ends") {
   const work::Counting outer;
   work::entries();
   {
@@ -49,7 +49,7 @@ TEST_CASE("what an inner counting saw is added to the outer one when it ends") {
   CHECK(outer.counts().entries == 3);
 }
 
-TEST_CASE("threads count for themselves") {
+TEST_CASE("a Counting does not count the work of other threads") {
   const work::Counting here;
   std::thread([] {
     CHECK_FALSE(work::counted());

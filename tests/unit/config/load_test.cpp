@@ -8,7 +8,7 @@
 namespace pinfold::config {
 namespace {
 
-// What is wrong with a file of this text, without its path.
+// The error about a file with this text, without its path.
 std::string problem(const std::string& text) {
   const TemporaryDirectory directory;
   const std::string path = directory.write("x.yaml", text);
@@ -23,7 +23,7 @@ Start start(Settings& settings, std::vector<const char*> arguments, std::vector<
   return settings.load_command_line(static_cast<int>(arguments.size()), arguments.data(), environment.data());
 }
 
-TEST_CASE("a file sets what it names") {
+TEST_CASE("a file sets the settings that it names") {
   const TemporaryDirectory directory;
   const std::string path = directory.write("x.yaml",
                                            "# comment\n"
@@ -59,7 +59,7 @@ TEST_CASE("an empty file, an empty value and YAML's own words for flags are fine
   CHECK(problem("appendonly: 'off'") == ":1: bad value \"off\" for 'appendonly': argument must be 'yes' or 'no'");
 }
 
-TEST_CASE("what is wrong with a file is said with its line") {
+TEST_CASE("an error in a file is reported with its line") {
   CHECK(problem("port: 1\n\nmaxmemori: 1\n") == ":3: unknown setting 'maxmemori' (did you mean 'maxmemory'?)");
   for (const char* name : {"policy", "policis", "Policies"}) {
     INFO(name);
@@ -82,13 +82,13 @@ TEST_CASE("what is wrong with a file is said with its line") {
   CHECK_THAT(problem("logfile: \"a\\nb\"\n"), Catch::StartsWith(":1: bad value \"a\\nb\" for 'logfile': "));
 }
 
-TEST_CASE("a file that cannot be read is named") {
+TEST_CASE("the error about a file that cannot be read names it") {
   Settings settings;
   CHECK(settings.load_file("/nonexistent/x.yaml").value_or("") == "cannot read '/nonexistent/x.yaml': No such file or directory");
   CHECK(settings.load_file("/").value_or("") == "cannot read '/': Is a directory");
 }
 
-TEST_CASE("a password never shows in a message") {
+TEST_CASE("a message never shows a password") {
   for (const char* file : {"requirepass: [secret]\n", "requirepass: secret\nrequirepass: secret\n", "requirepass: \"secret\" secret\n"}) {
     INFO(file);
     const std::string text = problem(file);
@@ -97,7 +97,7 @@ TEST_CASE("a password never shows in a message") {
   }
 }
 
-TEST_CASE("the environment sets what it names and nothing else is accepted") {
+TEST_CASE("the environment sets the settings that it names, and unknown names are refused") {
   Settings settings;
   const char* good[] = {"PATH=/bin", "PINFOLD_MAXMEMORY_POLICY=noeviction", "PINFOLD_TCP_KEEPALIVE=7", nullptr};
   CHECK(settings.load_environment(good).value_or("") == "");
@@ -116,7 +116,7 @@ TEST_CASE("the environment sets what it names and nothing else is accepted") {
   }
 }
 
-TEST_CASE("what Kubernetes says of a service called pinfold is no setting") {
+TEST_CASE("variables that Kubernetes sets for a service called pinfold are no settings") {
   Settings settings;
   const char* service[] = {"PINFOLD_PORT=tcp://10.0.0.1:6379", "PINFOLD_SERVICE_HOST=10.0.0.1", "PINFOLD_SERVICE_PORT_REDIS=6379",
                            "PINFOLD_PORT_6379_TCP_ADDR=10.0.0.1", nullptr};
@@ -124,7 +124,7 @@ TEST_CASE("what Kubernetes says of a service called pinfold is no setting") {
   CHECK(settings.integer(Id::port) == 6379);
 }
 
-TEST_CASE("the command line wins over the environment, and that over the file") {
+TEST_CASE("the command line wins over the environment, and the environment over the file") {
   const TemporaryDirectory directory;
   const std::string path = directory.write("x.yaml", "maxclients: 100\ntimeout: 10\nhz: 20\n");
   Settings settings;
@@ -146,7 +146,7 @@ TEST_CASE("values of options may be empty or look like options") {
   CHECK(settings.text(Id::requirepass) == "--help");
 }
 
-TEST_CASE("a wrong command line is one clear line") {
+TEST_CASE("a wrong command line gets an error of one clear line") {
   Settings settings;
   const auto refusal = [&](std::vector<const char*> arguments) {
     const Start outcome = start(settings, std::move(arguments));

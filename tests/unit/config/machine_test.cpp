@@ -23,7 +23,7 @@ TEST_CASE("without a cgroup the machine's memory counts") {
   CHECK(available_memory(machine.path()) == FakeMachine::physical);
 }
 
-TEST_CASE("nothing known is no memory known") { CHECK(available_memory(TemporaryDirectory().path()) == 0); }
+TEST_CASE("without /proc the memory is unknown") { CHECK(available_memory(TemporaryDirectory().path()) == 0); }
 
 TEST_CASE("cgroup v2: the smallest limit on the way up counts") {
   const FakeMachine machine;
@@ -54,14 +54,14 @@ TEST_CASE("cgroup v1: the memory controller's group counts") {
   CHECK(available_memory(machine.path()) == 200 * megabyte);
 }
 
-TEST_CASE("a limit above the machine's memory is none") {
+TEST_CASE("a limit above the machine's memory does not count") {
   const FakeMachine machine;
   machine.write("proc/self/cgroup", "0::/\n");
   machine.write("sys/fs/cgroup/memory.max", "1099511627776\n");
   CHECK(available_memory(machine.path()) == FakeMachine::physical);
 }
 
-TEST_CASE("malformed files are no limit") {
+TEST_CASE("malformed files mean no limit") {
   const FakeMachine machine;
   machine.write("proc/self/cgroup", "no colons\n\n0:\n::::\n0::relative\n");
   machine.write("sys/fs/cgroup/memory.max", "lots\n");

@@ -12,13 +12,13 @@
 
 namespace {
 
-// What this program asks of the disk, in order; a directory cannot be synced if it says so.
+// The calls that this program makes to the disk, in order. `directory_error` is the error of syncing a directory, 0 for none.
 std::vector<std::string> disk;
 int directory_error = 0;
 
 }  // namespace
 
-// In the place of the C library's.
+// Replaces the function of the C library.
 extern "C" int fsync(int fd) {
   struct stat status {};
   ::fstat(fd, &status);
@@ -39,7 +39,7 @@ namespace {
 
 using Changes = std::vector<std::pair<Id, std::string>>;
 
-// The file after these changes at run time; what REWRITE says is in `error`.
+// Returns the file after these changes at run time and a rewrite. `error` gets the error of the rewrite.
 std::string rewritten(const std::string& text, const Changes& changes, std::string* error = nullptr) {
   const TemporaryDirectory directory;
   Settings settings;
@@ -64,7 +64,7 @@ TEST_CASE("without a file there is nothing to rewrite") {
 
 TEST_CASE("nothing changed leaves every byte as it is") {
   const std::string text = "  # odd\n\nport:   7000 # seven\nmaxmemory: \"64mb\"\nenable-debug-command: true\nthreads: auto";
-  CHECK(rewritten(text, {}) == text + "\n");  // but for the end of the last line
+  CHECK(rewritten(text, {}) == text + "\n");  // only the last line gets an end
 }
 
 TEST_CASE("changes are made in place, comments and order stay") {
@@ -83,7 +83,7 @@ TEST_CASE("changes are made in place, comments and order stay") {
         "logfile: /l # null\n");
 }
 
-TEST_CASE("what differs from its default and has no line gets one") {
+TEST_CASE("a setting that differs from its default and has no line gets one") {
   CHECK(rewritten("port: 1\n", {{Id::maxclients, "500"}, {Id::timeout, "0"}, {Id::bind, "* ::*"}}) ==
         "port: 1\nbind: \"* ::*\"\nmaxclients: 500\n");
   CHECK(rewritten("", {{Id::hz, "50"}}) == "hz: 50\n");
@@ -93,7 +93,7 @@ TEST_CASE("a line stays when its setting is back at the default") {
   CHECK(rewritten("timeout: 10\n", {{Id::timeout, "0"}}) == "timeout: 0\n");
 }
 
-TEST_CASE("whatever a text holds comes back as it was") {
+TEST_CASE("any text is read back as it was written") {
   for (const std::string value : {"a\"b\\c", "# no comment", "yes",        "~", "null", "123", "a: b", "- x", "",   " ", "'q'",
                                   "{}",      "grün",         "a\r\nb\x7f", "%", "@",    "`",   "!tag", "&a",  "*a", "|", ">"}) {
     INFO(value);
@@ -102,7 +102,7 @@ TEST_CASE("whatever a text holds comes back as it was") {
   }
 }
 
-TEST_CASE("a part of the output limits is written as the whole") {
+TEST_CASE("a change of one class of the output limits writes all classes") {
   CHECK(rewritten("", {{Id::client_output_buffer_limit, "normal 1mb 0 0"}}) ==
         "client-output-buffer-limit: \"normal 1048576 0 0 slave 268435456 67108864 60 pubsub 33554432 "
         "8388608 60\"\n");
@@ -113,13 +113,13 @@ TEST_CASE("a file in a form that cannot be edited safely is left alone") {
   for (const std::string text : {"{port: 1, timeout: 2}\n", "timeout: >-\n  5\n", "timeout: &t 5\nhz: *t\n"}) {
     INFO(text);
     const std::string after = rewritten(text, {{Id::timeout, "7"}}, &error);
-    if (error.empty()) continue;  // edited after all, and then checked by reading it back
+    if (error.empty()) continue;  // the file was edited, and then checked by reading it back
     CHECK(after == text);
     CHECK(error.find('\n') == std::string::npos);
   }
 }
 
-TEST_CASE("the file keeps its permissions and stays behind its link") {
+TEST_CASE("the file keeps its permissions, and a link to it stays a link") {
   const TemporaryDirectory directory;
   const std::string path = directory.write("real.yaml", "timeout: 1\n");
   ::chmod(path.c_str(), 0640);
@@ -137,7 +137,7 @@ TEST_CASE("the file keeps its permissions and stays behind its link") {
   CHECK(std::distance(std::filesystem::directory_iterator(directory.path()), {}) == 2);
 }
 
-TEST_CASE("the new file and then its name are on the disk before REWRITE says so") {
+TEST_CASE("the new file and then its name are on the disk before the rewrite returns") {
   disk.clear();
   CHECK(rewritten("timeout: 1\n", {{Id::timeout, "2"}}) == "timeout: 2\n");
   CHECK(disk == std::vector<std::string>{"sync file", "rename", "sync directory"});
@@ -145,13 +145,13 @@ TEST_CASE("the new file and then its name are on the disk before REWRITE says so
   directory_error = EIO;
   CHECK(rewritten("timeout: 1\n", {{Id::timeout, "2"}}, &error) == "timeout: 2\n");
   CHECK_THAT(error, Catch::Contains("is replaced, but may not survive a crash: cannot sync '"));
-  directory_error = EINVAL;  // as file systems say that cannot do that
+  directory_error = EINVAL;  // the error of file systems that cannot do that
   CHECK(rewritten("timeout: 1\n", {{Id::timeout, "2"}}, &error) == "timeout: 2\n");
   CHECK(error == "");
   directory_error = 0;
 }
 
-TEST_CASE("a file that has gone is not written anew") {
+TEST_CASE("a file that is gone is not written again") {
   const TemporaryDirectory directory;
   const std::string path = directory.write("x.yaml", "timeout: 1\n");
   Settings settings;

@@ -37,7 +37,7 @@ TEST_CASE("every setting has a default that it accepts, and shows it") {
   CHECK(settings.integer(Id::proto_max_bulk_len) == 512 << 20);
 }
 
-TEST_CASE("auto is what the machine has") {
+TEST_CASE("auto means what the machine has") {
   const Settings settings;
   CHECK(settings.integer(Id::threads) == std::min(available_cores(), 256U));
   CHECK(settings.integer(Id::maxmemory) == static_cast<std::int64_t>(available_memory() / 100 * 75));
@@ -64,7 +64,7 @@ TEST_CASE("integers are read as strictly as in Redis") {
   CHECK(settings.show(Id::timeout) == "2147483647");
 }
 
-TEST_CASE("durations take units, and keep the one of their name") {
+TEST_CASE("durations take any unit, and are kept in the unit of their type") {
   Settings settings;
   const std::tuple<Id, const char*, const char*> good[] = {
       {Id::timeout, "5s", "5"},          {Id::timeout, "2 m", "120"},           {Id::timeout, "3000ms", "3"},
@@ -156,7 +156,7 @@ TEST_CASE("a password can be any bytes") {
   }
 }
 
-TEST_CASE("no text but a password can hold a line break or anything else that breaks a line of the file") {
+TEST_CASE("only a password can hold a line break, or anything else that breaks a line of the file") {
   Settings settings;
   const std::string_view bad[] = {
       "a\nb",     "a\r",         std::string_view("a\0b", 3), "\x1b[0m", "\x7f", "\xc2\x85", "\xe2\x80\xa8", "\xff", "\xc3",
@@ -180,7 +180,7 @@ TEST_CASE("the socket's permissions are octal") {
   for (const char* bad : {"", "8", "1000", "-1", "700 ", "rwx"}) CHECK(settings.set(Id::unixsocketperm, bad, false));
 }
 
-TEST_CASE("output limits are set by class, the others stay") {
+TEST_CASE("output limits are set by class, and the other classes stay") {
   Settings settings;
   CHECK(settings.output_limit().hard == 0);
   CHECK(refused(settings, Id::client_output_buffer_limit, "normal 1mb 1kb 3 PUBSUB 1 2 3") == "taken");
@@ -219,7 +219,7 @@ TEST_CASE("the seconds of an output limit take a unit, and are shown and written
   }
 }
 
-TEST_CASE("the three numbers of the output limit are always of one moment") {
+TEST_CASE("the three numbers of the output limit are always from one moment") {
   Settings settings;
   std::atomic<bool> stop{false};
   std::atomic<bool> torn{false};
@@ -238,7 +238,7 @@ TEST_CASE("the three numbers of the output limit are always of one moment") {
   CHECK_FALSE(torn);
 }
 
-TEST_CASE("what cannot change at run time is refused, even if it would not change") {
+TEST_CASE("a setting that cannot change at run time is refused, even with its present value") {
   Settings settings;
   CHECK(refused(settings, Id::databases, "16") == "can't set immutable config");
   CHECK(refused(settings, Id::enable_debug_command, "nonsense") == "can't set immutable config");
@@ -254,13 +254,13 @@ TEST_CASE("several settings change together or not at all") {
   CHECK(index({{Id::timeout, "5"}, {Id::maxclients, "none"}}) == 1);
   CHECK(settings.integer(Id::timeout) == 0);
   CHECK(index({{Id::timeout, "5"}, {Id::timeout, "6"}}) == 1);
-  CHECK(index({{Id::timeout, "none"}, {Id::port, "1"}}) == 1);  // names come before values
+  CHECK(index({{Id::timeout, "none"}, {Id::port, "1"}}) == 1);  // names are checked before values
   CHECK(index({{Id::timeout, "5"}, {Id::maxclients, "50"}}) == -1);
   CHECK(settings.integer(Id::timeout) == 5);
   CHECK(settings.integer(Id::maxclients) == 50);
 }
 
-TEST_CASE("a listener is told of changes and may refuse them") {
+TEST_CASE("a listener is called for changes and may refuse them") {
   Settings settings;
   std::vector<std::int64_t> seen;
   settings.on_change(Id::timeout, [&] {
@@ -272,7 +272,7 @@ TEST_CASE("a listener is told of changes and may refuse them") {
     return std::nullopt;
   });
   CHECK(refused(settings, Id::timeout, "5") == "taken");
-  CHECK(refused(settings, Id::timeout, "5") == "taken");  // no change, not told
+  CHECK(refused(settings, Id::timeout, "5") == "taken");  // no change, so the listener is not called
   CHECK(seen == std::vector<std::int64_t>{5});
 
   const Pairs pairs = {{Id::timeout, "7"}, {Id::maxclients, "1000000"}};
@@ -285,7 +285,7 @@ TEST_CASE("a listener is told of changes and may refuse them") {
   CHECK(seen == std::vector<std::int64_t>{5, 7, 5});
 
   CHECK_FALSE(settings.set(Id::timeout, "9", false));
-  CHECK(seen.size() == 3);  // at start nobody is told
+  CHECK(seen.size() == 3);  // listeners are not called at start
 }
 
 }  // namespace

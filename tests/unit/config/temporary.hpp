@@ -1,5 +1,5 @@
 #pragma once
-// A directory of its own for a test, with the files that it wants in it.
+// A directory for one test, with the files that the test writes.
 
 #include <cstdlib>
 #include <filesystem>
@@ -25,7 +25,7 @@ class TemporaryDirectory {
   TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
 
   std::string path() const { return path_.string(); }
-  /// Writes a file, with the directories on its way; returns its path.
+  /// Writes a file and makes its directories. Returns its path.
   std::string write(const std::string& name, const std::string& text) const {
     const std::filesystem::path file = path_ / name;
     std::filesystem::create_directories(file.parent_path());

@@ -1,4 +1,4 @@
-// What comes of a policy's answers, in replays.
+// The effect of the policies, in replays.
 #include <algorithm>
 #include <cmath>
 #include <random>
@@ -13,12 +13,12 @@ using namespace pinfold::eviction;
 
 namespace {
 
-// Keys of different actors do not meet.
+// Different actors have different keys.
 constexpr std::uint64_t legit = 0;
 constexpr std::uint64_t scan = 1ULL << 40;
 constexpr std::uint64_t hostile = 2ULL << 40;
 
-// Key k with a chance in proportion to 1/k, about.
+// Draws key k with a chance of about 1/k.
 class Zipf {
  public:
   Zipf(std::uint64_t keys, std::uint64_t base) : base_(base), most_(std::log(static_cast<double>(keys))) {}
@@ -79,7 +79,7 @@ TEST_CASE("allkeys-lfu: a scan of keys asked for once does not push out the hot 
     for (std::uint64_t key = 0; key < 600; ++key) lru.request(legit + key);
   }
   for (std::uint64_t key = 0; key < 20000; ++key) lru.request(scan + key);
-  CHECK(cached(lru, legit, 600) == 0);  // what a scan does where nothing resists it
+  CHECK(cached(lru, legit, 600) == 0);  // without resistance a scan pushes out everything
 }
 
 TEST_CASE("allkeys-lfu: an old hot set fades once another has taken its place") {
@@ -97,8 +97,8 @@ TEST_CASE("allkeys-lfu: an old hot set fades once another has taken its place") 
   CHECK(cached(cache, 0, 800) < 0.3);
 }
 
-TEST_CASE("allkeys-lfu: a cache that one client has filled and keeps in use still takes in others") {
-  // Every entry is the attacker's and has the highest frequency; then a tenth of the requests keep it so.
+TEST_CASE("allkeys-lfu: a cache that one client has filled and keeps in use still admits the keys of others") {
+  // All entries belong to the attacker and have the highest frequency. Then a tenth of the requests keep that up.
   Replay cache({.capacity = 1000});
   for (int round = 0; round < 10; ++round) {
     for (std::uint64_t key = 0; key < 1000; ++key) cache.request(hostile + key);
@@ -119,8 +119,8 @@ TEST_CASE("allkeys-lfu: a cache that one client has filled and keeps in use stil
 }
 
 TEST_CASE("allkeys-lfu: an attacker who knows the rules but not the hash key cannot drive the others out") {
-  // Half of the requests are the attacker's. Who asks twice at the distance at which the ghost vouches for a key gets
-  // into the main queue; that must not cost the others more than asking for as many keys once costs them with LRU.
+  // Half of the requests are the attacker's. It asks twice for each key, at the distance at which the ghost still knows a key, so its
+  // keys get into the main queue. That must not cost the others more than a scan of as many keys costs them with LRU.
   const auto legit_ratio = [](Kind kind, std::uint64_t seed, std::uint64_t distance, bool attacked) {
     Replay cache({.kind = kind, .capacity = 1000, .seed = seed});
     std::mt19937_64 random(seed);
@@ -164,7 +164,7 @@ TEST_CASE("allkeys-lfu: a loop larger than the cache still hits") {
   CHECK(lru_hits == 0);
 }
 
-TEST_CASE("where everything is used often, room is found after a bounded search") {
+TEST_CASE("if everything is used often, room is found after a bounded search") {
   for (const Kind kind : {Kind::allkeys_lfu, Kind::allkeys_lru, Kind::volatile_lfu, Kind::volatile_lru}) {
     Replay cache({.kind = kind, .capacity = 50000, .patience = 1000});
     for (int round = 0; round < 4; ++round) {
@@ -176,7 +176,7 @@ TEST_CASE("where everything is used often, room is found after a bounded search"
   }
 }
 
-TEST_CASE("allkeys-lfu: what is never used stays for a time in inverse proportion to its size") {
+TEST_CASE("allkeys-lfu: an unused entry stays for a time in inverse proportion to its size") {
   Replay cache({.capacity = 1'000'000});
   const auto size_of = [](std::uint64_t key) { return key % 2 == 0 ? 1000U : 10000U; };
   for (std::uint64_t key = 0; key < 20000; ++key) cache.request(key, size_of(key));
@@ -187,7 +187,7 @@ TEST_CASE("allkeys-lfu: what is never used stays for a time in inverse proportio
   CHECK(static_cast<double>(cache.read()) < 4 * 20000.0);
 }
 
-TEST_CASE("allkeys-lfu: entries of one size are read once, not copied about") {
+TEST_CASE("allkeys-lfu: unused entries of one size are read once and not copied") {
   Replay cache({.capacity = 100'000});
   for (std::uint64_t key = 0; key < 10000; ++key) cache.request(key, 100);
   CHECK(cache.read() <= 10000);
@@ -202,10 +202,10 @@ TEST_CASE("allkeys-lru: the keys used last are there") {
   CHECK(cached(cache, 0, 300) == 1);
 }
 
-TEST_CASE("allkeys-random: every entry may go, old or young") {
+TEST_CASE("allkeys-random: every entry may be evicted, old or young") {
   Replay cache({.kind = Kind::allkeys_random, .capacity = 1000});
   for (std::uint64_t key = 0; key < 2000; ++key) cache.request(key);
-  // Of n entries each survives a thousand evictions with (1 - 1/n)^n.
+  // Each of n entries survives a thousand evictions with a chance of (1 - 1/n)^n.
   CHECK(cached(cache, 0, 1000) == Approx(0.37).margin(0.06));
   CHECK(cached(cache, 1000, 1000) == Approx(0.63).margin(0.06));
 }
@@ -228,7 +228,7 @@ TEST_CASE("volatile policies never evict an entry without a deadline, and refuse
   for (const Kind kind : {Kind::volatile_lfu, Kind::volatile_lru, Kind::volatile_random, Kind::volatile_ttl}) {
     for (const std::uint64_t segment : {1, 64}) {
       Replay cache({.kind = Kind::allkeys_lfu, .capacity = 1000, .segment = segment});
-      // Some are there before the policy is switched, in segments that they share with others.
+      // Some entries are there before the policy is switched, in segments that they share with others.
       for (std::uint64_t key = 0; key < 800; ++key) cache.request(key, 1, key < 400 ? 0 : 1 + static_cast<UnixMs>(key));
       cache.policy().set_kind(kind);
       for (std::uint64_t key = 0; key < 3000; ++key) cache.request(scan + key, 1, 1000 + static_cast<UnixMs>(key));

@@ -27,7 +27,7 @@ void resize(Ghost& ghost, std::size_t capacity) {
 }
 }  // namespace
 
-TEST_CASE("a ghost remembers about as many as it is told, and forgets what is older") {
+TEST_CASE("a ghost remembers about as many entries as its capacity, and forgets older ones") {
   for (const std::size_t capacity : {64, 100, 5000, 100000}) {
     CAPTURE(capacity);
     Ghost ghost;
@@ -39,7 +39,7 @@ TEST_CASE("a ghost remembers about as many as it is told, and forgets what is ol
   }
 }
 
-TEST_CASE("of the younger half of a ghost next to nothing is lost") {
+TEST_CASE("a ghost loses next to nothing of its younger half") {
   constexpr std::size_t capacity = 20000;
   Ghost ghost;
   resize(ghost, capacity);
@@ -47,7 +47,7 @@ TEST_CASE("of the younger half of a ghost next to nothing is lost") {
   CHECK(known(ghost, 3 * capacity - capacity / 2, 3 * capacity) >= capacity / 2 * 99 / 100);
 }
 
-TEST_CASE("a ghost tells how many were remembered since") {
+TEST_CASE("a ghost tells how many entries were remembered after one") {
   for (const std::size_t capacity : {100, 50000}) {
     Ghost ghost;
     resize(ghost, capacity);
@@ -60,7 +60,7 @@ TEST_CASE("a ghost tells how many were remembered since") {
   }
 }
 
-TEST_CASE("what a ghost gave back it has forgotten, and without a size it remembers nothing") {
+TEST_CASE("a ghost forgets an entry that is taken, and without a capacity it remembers nothing") {
   Ghost ghost;
   ghost.remember(hash_of(1));
   CHECK_FALSE(ghost.take(hash_of(1)));
@@ -71,7 +71,7 @@ TEST_CASE("what a ghost gave back it has forgotten, and without a size it rememb
   CHECK_FALSE(ghost.take(hash_of(1)));
 }
 
-TEST_CASE("a ghost seldom takes a stranger for somebody it knows") {
+TEST_CASE("a ghost seldom knows a key that was never remembered") {
   constexpr std::size_t capacity = 20000;
   Ghost ghost;
   resize(ghost, capacity);
@@ -95,7 +95,7 @@ TEST_CASE("a ghost that grows forgets nothing, and gives the old table back in t
   CHECK(ghost.memory() <= next * 4 + 32);
 }
 
-TEST_CASE("a ghost that shrinks takes less memory at once, and works on") {
+TEST_CASE("a ghost that shrinks takes less memory at once, and goes on working") {
   constexpr std::size_t capacity = 1000;
   Ghost ghost;
   resize(ghost, capacity);
@@ -106,14 +106,14 @@ TEST_CASE("a ghost that shrinks takes less memory at once, and works on") {
   CHECK(known(ghost, 5 * capacity, 5 * capacity + 100) == 100);
 }
 
-TEST_CASE("a large ghost takes over when its pages are there, and nothing is forgotten by that") {
+TEST_CASE("a larger table takes over when its pages are there, and nothing is forgotten") {
   Ghost ghost;
   CHECK_FALSE(ghost.provide());
   resize(ghost, 1000);
   for (std::size_t i = 0; i < 500; ++i) ghost.remember(hash_of(i));
   ghost.resize(100'000);  // 98 pages
   CHECK(ghost.capacity() == 100'000);
-  // Memory is counted as it comes: who counts it must not have to find room for all of it at once.
+  // Memory is counted as its pages come, so that room need not be found for all of it at once.
   constexpr std::size_t a_step = 16 * 4096;
   std::size_t counted = ghost.memory();
   CHECK(counted <= 1000 * 4 + 32 + a_step);
@@ -123,7 +123,7 @@ TEST_CASE("a large ghost takes over when its pages are there, and nothing is for
     CHECK(ghost.memory() <= counted + a_step);
     counted = ghost.memory();
   }
-  CHECK(calls == 6);  // and one when it was resized
+  CHECK(calls == 6);  // one more was made by resize()
   CHECK(ghost.memory() > 100'000 * 4);
   CHECK(known(ghost, 0, 500) >= 495);
   CHECK(known(ghost, 500, 505) == 5);
@@ -144,7 +144,7 @@ TEST_CASE("a ghost that is resized again before its pages are there takes the la
   CHECK(known(ghost, 30'000, 60'000) > 29'000);
 }
 
-TEST_CASE("a ghost whose pages come from elsewhere takes no system call, and remembers what it did until they have come") {
+TEST_CASE("a ghost with GhostPages makes no system call, and uses the old table until the new pages have come") {
   GhostPages pages;
   Ghost ghost(&pages);
   const auto quietly = [](auto&& action) {
@@ -160,7 +160,7 @@ TEST_CASE("a ghost whose pages come from elsewhere takes no system call, and rem
   constexpr std::size_t few = 5000;
   quietly([&] {
     ghost.resize(few);
-    CHECK(ghost.provide());  // nothing has come
+    CHECK(ghost.provide());  // the pages have not come
     CHECK(ghost.memory() == 0);
   });
   CHECK(tend() == 1);
@@ -169,13 +169,13 @@ TEST_CASE("a ghost whose pages come from elsewhere takes no system call, and rem
     }
     for (std::size_t i = 0; i < few / 2; ++i) ghost.remember(hash_of(i));
     ghost.resize(4 * few);
-    ghost.resize(8 * few);  // before the first order was looked at
+    ghost.resize(8 * few);  // before tend() has seen the first order
     CHECK(ghost.provide());
     CHECK(known(ghost, 0, few / 4) >= few / 4 * 85 / 100);
   });
   CHECK(tend() == 1);
   quietly([&] {
-    ghost.resize(20 * few);  // what has come was not taken
+    ghost.resize(20 * few);  // the pages have come but were not taken
     for (std::size_t i = 0; i < few / 4; ++i) ghost.remember(hash_of(i));
   });
   CHECK(tend() == 2);
@@ -183,7 +183,7 @@ TEST_CASE("a ghost whose pages come from elsewhere takes no system call, and rem
     while (ghost.provide()) {
     }
     CHECK(known(ghost, 0, few / 4) >= few / 4 * 85 / 100);
-    ghost.resize(few);  // smaller: the old ones go
+    ghost.resize(few);  // it shrinks, so the old pages are given back
     ghost.clear();
   });
   CHECK(ghost.memory() == 0);

@@ -1,4 +1,4 @@
-// What a policy answers, call by call. What comes of it is in behaviour_test.cpp.
+// The answers of a policy, call by call. behaviour_test.cpp tests their effect.
 #include "pinfold/eviction/policy.hpp"
 
 #include <catch2/catch.hpp>
@@ -35,7 +35,7 @@ TEST_CASE("an empty cache has no victim, and noeviction never has") {
   CHECK(Policy(Kind::noeviction).victim({10, 10, 10}).pick == Pick::none);
 }
 
-TEST_CASE("allkeys-lfu: entries go round the small queue while they are used, and leave it for the main queue proved") {
+TEST_CASE("allkeys-lfu: entries go round the small queue while they are used, and move to the main queue with the highest frequency") {
   Policy policy(Kind::allkeys_lfu, 1);
   policy.fit(100, 100);
   unsigned frequency = 3;
@@ -64,10 +64,10 @@ TEST_CASE("allkeys-lfu: a key that comes back soon after its eviction is admitte
   CHECK(policy.admit(entry) == Queue::small);
 }
 
-TEST_CASE("allkeys-lfu: a key that was away longer than the main queue would have held it is a stranger") {
+TEST_CASE("allkeys-lfu: a key that was away longer than the main queue would have held it is admitted to the small queue") {
   Policy policy(Kind::allkeys_lfu, 1);
   policy.fit(1000, 1000);
-  // Two entries of the main queue are read for one that leaves the small queue: read once in 450 evictions.
+  // Two entries of the main queue are read for each that leaves the small queue. So the main queue is read once in 450 evictions.
   int next = 0;
   for (int i = 0; i < 3000; ++i) {
     policy.victim({100, 900, 0});
@@ -83,7 +83,7 @@ TEST_CASE("allkeys-lfu: a key that was away longer than the main queue would hav
   CHECK(policy.admit(gone) == Queue::main);
 }
 
-TEST_CASE("allkeys-lfu: about a quarter of what left the main queue comes straight back to it") {
+TEST_CASE("allkeys-lfu: about a quarter of the keys that left the main queue come straight back to it") {
   Policy policy(Kind::allkeys_lfu, 1);
   policy.fit(10000, 10000);
   int back = 0;
@@ -96,7 +96,7 @@ TEST_CASE("allkeys-lfu: about a quarter of what left the main queue comes straig
   CHECK(back < 1150);
 }
 
-TEST_CASE("allkeys-lfu: the small queue's share follows what comes back soon after leaving, within 1 and 30 %") {
+TEST_CASE("allkeys-lfu: keys that come back soon move the small queue's share, between 1 and 30 %") {
   Policy policy(Kind::allkeys_lfu, 1);
   policy.fit(1000, 1000);
   CHECK(policy.small_share() == Approx(0.1));
@@ -117,7 +117,7 @@ TEST_CASE("allkeys-lfu: the small queue's share follows what comes back soon aft
   CHECK(policy.small_share() == Approx(0.01));
 }
 
-TEST_CASE("allkeys-lfu: how often an entry was used is forgotten with time, that it was used is not") {
+TEST_CASE("allkeys-lfu: frequency decays with time, but never below one") {
   const auto after = [](std::uint32_t decay, std::uint32_t minutes) {
     Policy policy(Kind::allkeys_lfu, 1);
     policy.set_decay(decay);
@@ -133,7 +133,7 @@ TEST_CASE("allkeys-lfu: how often an entry was used is forgotten with time, that
   CHECK(after(0, 100000) == 2);
 }
 
-TEST_CASE("pressure raises the bar, and at its highest nothing stays that may go") {
+TEST_CASE("pressure lowers the frequency that counts, and at its highest every entry is evicted that may be") {
   for (const Kind kind : {Kind::allkeys_lfu, Kind::allkeys_lru, Kind::volatile_lfu, Kind::volatile_lru}) {
     for (const Queue from : {Queue::small, Queue::main}) {
       Policy policy(kind, 1);
@@ -149,7 +149,7 @@ TEST_CASE("pressure raises the bar, and at its highest nothing stays that may go
   }
 }
 
-TEST_CASE("allkeys-lru: what was used since it was last read gets a second chance, and only one") {
+TEST_CASE("allkeys-lru: an entry that was used since it was last read gets one second chance") {
   Policy policy(Kind::allkeys_lru);
   Candidate fresh;
   CHECK(policy.admit(fresh) == Queue::main);
@@ -158,7 +158,7 @@ TEST_CASE("allkeys-lru: what was used since it was last read gets a second chanc
   CHECK_FALSE(keep(policy, Queue::main, frequency));
 }
 
-TEST_CASE("random policies empty any segment and keep nothing that may go") {
+TEST_CASE("random policies empty any segment and keep no entry that may be evicted") {
   for (const Kind kind : {Kind::allkeys_random, Kind::volatile_random}) {
     Policy policy(kind);
     CHECK(policy.victim({10, 10, 0}).pick == Pick::random);
@@ -215,7 +215,7 @@ TEST_CASE("after a switch to an allkeys policy the entries set aside are read fi
   CHECK(policy.reads(Queue::pinned));
 }
 
-TEST_CASE("only the lfu policies remember, with at most 8 bytes per entry of a large cache") {
+TEST_CASE("only the lfu policies have ghosts, which take at most 8 bytes per entry of a large cache") {
   for (const Kind kind : all_kinds) {
     Policy policy(kind);
     policy.fit(500000, 500000);
@@ -226,7 +226,7 @@ TEST_CASE("only the lfu policies remember, with at most 8 bytes per entry of a l
   }
 }
 
-TEST_CASE("negative entries have a queue of their own, which gives way when they have too much or there is nothing else") {
+TEST_CASE("negative entries have a queue of their own, which is evicted from if they take too much or if there is nothing else") {
   for (const Kind kind : all_kinds) {
     Policy policy(kind);
     Candidate negative{.expires_at = 1, .negative = true};

@@ -20,7 +20,7 @@ struct Outcome {
   std::string error;
 };
 
-// Feeds `input` in pieces of `piece` bytes, dropping what was consumed as a connection does.
+// Feeds `input` in pieces of `piece` bytes, and drops consumed bytes as a connection does.
 Outcome feed(const std::string& input, std::size_t piece, const Limits& limits = known) {
   Parser parser;
   Outcome outcome;
@@ -76,7 +76,7 @@ TEST_CASE("hostile framing gets Redis' protocol errors") {
   CHECK(error_of("*1\r\n$" + std::string(70000, '1')) == "too big bulk count string");
 }
 
-TEST_CASE("a command has no more arguments than there is memory for their places") {
+TEST_CASE("a command with more arguments than there is memory for is refused") {
   constexpr std::size_t most = 2000;
   constexpr std::size_t each = Parser::bytes_per_argument + Parser::bytes_when_executed;
   const Limits limits{.arguments = 1'000'000, .bulk = 1000, .authenticated = true, .memory = most * each};
@@ -103,7 +103,7 @@ TEST_CASE("a command has no more arguments than there is memory for their places
   }
 }
 
-TEST_CASE("a long announced argument is not asked for before its header is known") {
+TEST_CASE("the parser asks for the bytes of an argument only when it knows its length") {
   Parser parser;
   CHECK(parser.next("*2\r\n$3\r\nGET\r\n", known) == Parser::Result::need_more);
   CHECK(parser.wanted() == 0);
@@ -127,7 +127,7 @@ namespace {
 
 constexpr Limits with_bodies{.arguments = 1 << 20, .bulk = 512 << 20, .authenticated = true, .body = 100};
 
-// As feed(), taking bodies out of the stream as a connection does.
+// As feed(), but takes bodies out of the stream as a connection does.
 std::vector<Command> feed_with_bodies(const std::string& input, std::size_t piece) {
   Parser parser;
   std::vector<Command> commands;
@@ -174,7 +174,7 @@ TEST_CASE("bodies are handed to the caller however the stream is split") {
 TEST_CASE("a rewound command asks for its bodies again") {
   Parser parser;
   const std::string body(100, 'x');
-  const std::string input = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\n\r\nPING\r\n";  // as it is without the body
+  const std::string input = "*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\n\r\nPING\r\n";  // the body is left out
   for (int i = 0; i < 3; ++i) {
     REQUIRE(parser.next(input, with_bodies) == Parser::Result::body);
     CHECK(parser.body_size() == 100);

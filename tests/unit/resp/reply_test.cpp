@@ -15,10 +15,10 @@ namespace {
 
 std::string_view view_of(const iovec& run) { return {static_cast<const char*>(run.iov_base), run.iov_len}; }
 
-// What would be sent, in pieces of `piece` bytes; the output is empty then.
+// Takes all that would be sent out of the output, in pieces of `piece` bytes.
 std::string sent_of(Output& output, std::size_t piece = SIZE_MAX) {
   std::string text;
-  iovec runs[2];  // fewer than there may be: gather must be callable piece by piece
+  iovec runs[2];  // fewer than there may be, so that gather() must work piece by piece
   while (!output.empty()) {
     const std::size_t count = output.gather(runs, 2);
     std::size_t taken = 0;
@@ -94,7 +94,7 @@ TEST_CASE("blobs are sent in their place, in pieces of any size, and survive a h
   }
 }
 
-TEST_CASE("what was written since a mark can be taken back, blobs included") {
+TEST_CASE("truncate takes back everything written since a mark, blobs included") {
   Output output;
   Reply reply(output, 2);
   reply.ok();
@@ -104,7 +104,7 @@ TEST_CASE("what was written since a mark can be taken back, blobs included") {
   CHECK(sent_of(output) == "+OK\r\n");
 }
 
-TEST_CASE("what a socket did not take is handed on without copying blobs") {
+TEST_CASE("move_from takes over what a socket did not take, without copying blobs") {
   Blob blob = blob_of(std::string(1 << 20, 'b'));
   void* const raw = blob.detach();
   pinfold::Blob::note_stored(raw, 1);
@@ -131,7 +131,7 @@ TEST_CASE("what a socket did not take is handed on without copying blobs") {
   }
 }
 
-TEST_CASE("sending and handing on a reply of many blobs looks at each of them once") {
+TEST_CASE("sending and moving a reply of many blobs visits each of them once") {
   const Blob blob = blob_of(std::string(20'000, 'b'));
   constexpr std::size_t count = 100'000;
   Output output;
@@ -158,7 +158,7 @@ TEST_CASE("sending and handing on a reply of many blobs looks at each of them on
   CHECK(rest.memory() == 0);
 }
 
-TEST_CASE("abandoned blobs are looked for in slices, all of them in turn") {
+TEST_CASE("each call of abandoned_bytes visits the next slice of blobs, all of them in turn") {
   const Blob blob = blob_of(std::string(20'000, 'b'));
   Output output;
   for (int i = 0; i < 5000; ++i) {
@@ -174,7 +174,7 @@ TEST_CASE("abandoned blobs are looked for in slices, all of them in turn") {
   CHECK(counting.counts().entries <= (calls + 1) * 512);
 }
 
-TEST_CASE("an output does not keep the room for many blobs") {
+TEST_CASE("an output that is cleared gives back the memory for many blobs") {
   Output output;
   const Blob blob = blob_of(std::string(20'000, 'b'));
   for (int i = 0; i < 10'000; ++i) output.append(blob);
@@ -183,7 +183,7 @@ TEST_CASE("an output does not keep the room for many blobs") {
   CHECK(output.memory() <= 64 * 1024);
 }
 
-TEST_CASE("a backlog that never becomes empty keeps what is unsent, and memory for that alone") {
+TEST_CASE("a backlog that never becomes empty keeps memory only for what is unsent") {
   Output backlog;
   const Blob blob = blob_of(std::string(20'000, 'b'));
   std::string expected;
@@ -214,7 +214,7 @@ TEST_CASE("a backlog that never becomes empty keeps what is unsent, and memory f
   CHECK(sent == expected);
 }
 
-TEST_CASE("a part of a large blob is sent from there, a short part is copied and lets go of it") {
+TEST_CASE("a part of a large blob is sent without a copy, and a short part is copied so that the blob is released") {
   const Blob blob = blob_of(std::string(500'000, 'x') + std::string(500'000, 'y'));
   Output output;
   Reply reply(output, 2);
@@ -244,7 +244,7 @@ struct Allowance final : Output::Account {
 };
 }  // namespace
 
-TEST_CASE("a reply that the account does not allow is taken back, before its bytes take memory") {
+TEST_CASE("a reply that the account refuses is taken back before its bytes take memory") {
   Allowance allowance(100'000);
   Output output;
   output.set_account(&allowance);
@@ -280,7 +280,7 @@ TEST_CASE("a reply that the account does not allow is taken back, before its byt
   CHECK((sent_of(output) == expected));
 }
 
-TEST_CASE("what goes wrong with a reply leaves those before it, some of which have been sent") {
+TEST_CASE("a reply that overflows leaves earlier replies alone, sent or not") {
   Allowance allowance(100'000);
   Output output;
   output.set_account(&allowance);
@@ -327,7 +327,7 @@ TEST_CASE("what goes wrong with a reply leaves those before it, some of which ha
   CHECK((output.empty() && output.held_bytes() == 0));
 }
 
-TEST_CASE("a reply that comes near what the account allows is enlarged few times") {
+TEST_CASE("a reply near the limit of the account grows in few steps") {
   const std::size_t most = GENERATE(10'000, 1 << 20, 10 << 20, 30'000'001);
   Allowance allowance(most);
   Output output;
@@ -336,11 +336,11 @@ TEST_CASE("a reply that comes near what the account allows is enlarged few times
   std::size_t largest = 0;
   for (const std::string part(500, 'x'); output.overflow() == Output::Overflow::none; output.append(part)) largest = output.size();
   CHECK(largest >= most - most / 32 - 500);
-  // A quarter more each time from 1 MB on, and near the end half of that and so on.
+  // From 1 MB on it grows by a quarter each time, and near the limit by half of that, and so on.
   CHECK(allowance.granted <= 48);
 }
 
-TEST_CASE("an output that is cleared has not grown, however what was in it went") {
+TEST_CASE("an output that is cleared has not grown, however its content was removed before") {
   constexpr std::size_t keep = 64 * 1024;
   const Blob blob = blob_of(std::string(20'000, 'b'));
   Output output;
