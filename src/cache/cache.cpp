@@ -42,13 +42,10 @@ Cache::Cache(store::Keyspace& keyspace)
       purged_prefixes_(keyspace.memory()) {
   for (unsigned i = 0; i < keyspace.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Leases>(*this, i));
-    shards_[i]->attach(keyspace.listen(i, shards_[i].get()));
   }
 }
 
-Cache::~Cache() {
-  for (unsigned i = 0; i < keyspace_.shard_count(); ++i) keyspace_.listen(i, nullptr) = {};
-}
+Cache::~Cache() = default;
 
 std::uint64_t Cache::herd_share() const {
   constexpr std::uint64_t unlimited = 1ULL << 30;

@@ -29,6 +29,14 @@ void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, relaxed);
 
 }  // namespace
 
+// That an entry expires or is evicted, or that its deadline changes, ends no lease. Purges are noticed when a lease is looked at.
+Leases::Leases(Cache& cache, unsigned shard)
+    : cache_(cache),
+      shard_(shard),
+      subscription_(cache.keyspace().changes(shard), *this,
+                    {store::Cause::written, store::Cause::grown, store::Cause::staled, store::Cause::deleted, store::Cause::invalidated,
+                     store::Cause::flushed, store::Cause::exchanged}) {}
+
 // --- the map ---
 
 Leases::States::iterator Leases::find(unsigned db, std::string_view key) {
@@ -64,7 +72,7 @@ Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
     at->second.name = &at->first;
     at->second.generation = generations_[db];
     at->second.noticed = cache_.epoch();
-    listening_->attentive = true;
+    subscription_.listen(true);
     cache_.keyspace().memory().add(store::Use::herd, memory_of_state(key.size()));
   }
   return at;
@@ -76,7 +84,7 @@ void Leases::erase(States::iterator at) {
   if (tended_ == at) ++tended_;
   if (at->second.listed) waited_for_.erase(&at->second);
   states_.erase(at);
-  listening_->attentive = !states_.empty();
+  subscription_.listen(!states_.empty());
 }
 
 void Leases::forget_if_idle(States::iterator at, MonoMs now) {
@@ -277,7 +285,7 @@ void Leases::set_alarm(States::iterator at) {
   cancel_alarm(state);
   state.alarm_at = state.deadline;
   state.alarm = cache_.add_alarm(state.alarm_at, shard_, at->first.first, at->first.second, sooner_);
-  if (sooner_) listening_->unsettled = true;
+  if (sooner_) subscription_.want_settling();
 }
 
 void Leases::cancel_alarm(State& state) {
@@ -351,10 +359,14 @@ void Leases::want_settling(States::iterator at) {
   if (state.unsettled) return;
   state.unsettled = true;
   state.next_unsettled = std::exchange(unsettled_, &state);
-  listening_->unsettled = true;
+  subscription_.want_settling();
 }
 
-// Every write goes through here.
+void Leases::changed(const store::Change& change) noexcept {
+  const bool whole = change.cause == store::Cause::flushed || change.cause == store::Cause::exchanged;
+  whole ? flushed(change.db) : written(change.db, change.key);
+}
+
 void Leases::written(unsigned db, const Key& key) {
   if (filling_ != nullptr && filling_->db_ == db && filling_->key_ == key.text) {
     filling_->written_ = true;
@@ -494,7 +506,6 @@ void Leases::settle() {
     // tend() finds who was not answered.
     while (unsettled_ != nullptr) std::exchange(unsettled_, unsettled_->next_unsettled)->unsettled = false;
   }
-  listening_->unsettled = false;
   if (std::exchange(sooner_, false) && cache_.wake) cache_.wake();
 }
 

@@ -65,9 +65,9 @@ bool setbit_growing(Call& call, store::Growth* growth) {
   // A bit that is set to what it is does not fail a WATCH, but leaves the value raw as any other.
   const bool changes = !old || size > old->text.size() || before != *bit;
   if (changes || !is_raw(*old)) {
-    char* data = db.resize(call.key(), size, changes, growth);
-    if (data == nullptr) return reply_not_grown(call, growth);
-    write_field(data, *offset, one_bit, *bit);
+    const store::Writing value = db.resize(call.key(), size, changes, growth);
+    if (value == nullptr) return reply_not_grown(call, growth);
+    write_field(value.data(), *offset, one_bit, *bit);
   }
   call.reply.integer(before);
   return true;
@@ -532,19 +532,18 @@ class FieldBytes {
   std::int64_t read(const FieldOp& op) const { return read_field(text_, op.offset, op.type); }
   void write(const FieldOp& op, std::int64_t value) {
     if (value == read(op) && !grows_) return;
-    if (data_ == nullptr && !make_writable()) return;
-    if (!changed_) call_.db().note_change(call_.key());
-    changed_ = true;
-    write_field(data_, op.offset, op.type, value);
+    if (writing_ == nullptr && !make_writable()) return;
+    writing_.set_cause(store::Cause::written);
+    write_field(writing_.data(), op.offset, op.type, value);
   }
 
  private:
   bool make_writable() {
-    data_ = call_.db().resize(call_.key(), size_, false, growth_);
-    failed_ = data_ == nullptr;
+    writing_ = call_.db().resize(call_.key(), size_, false, growth_);
+    failed_ = writing_ == nullptr;
     if (failed_) return false;
-    text_ = {data_, size_};
-    if (grows_) call_.db().void_lease(call_.key());  // there is a new value, whatever becomes of the operations
+    text_ = {writing_.data(), size_};
+    if (grows_) writing_.set_cause(store::Cause::grown);  // there is a new value, whatever becomes of the operations
     return true;
   }
 
@@ -552,9 +551,8 @@ class FieldBytes {
   store::Growth* const growth_;
   std::size_t size_;
   std::string_view text_;
-  char* data_ = nullptr;
+  store::Writing writing_;
   bool grows_ = false;
-  bool changed_ = false;
   bool failed_ = false;  // no memory; then nothing has been written
 };
 

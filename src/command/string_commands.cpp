@@ -47,7 +47,7 @@ bool put(Call& call, std::size_t value, const store::PutOptions& options) {
   store::Database db = call.db();
   const store::Key& key = call.key();
   if (options.expires_at == 0 || options.expires_at > call.now) return call.put_argument(db, key, value, options);
-  if (!db.remove(key)) db.note_change(key);  // to a WATCH it was written, and has expired since
+  db.write_expired(key);
   return true;
 }
 
@@ -303,9 +303,9 @@ bool append_growing(Call& call, store::Growth* growth) {
     if (!call.put_argument(db, call.key(), 2)) return call.out_of_memory(), true;
   } else {
     if (refuse_size(call, before + tail.size())) return true;
-    char* data = db.resize(call.key(), before + tail.size(), true, growth);
-    if (data == nullptr) return reply_not_grown(call, growth);
-    if (!tail.empty()) std::memcpy(data + before, tail.data(), tail.size());
+    const store::Writing value = db.resize(call.key(), before + tail.size(), true, growth);
+    if (value == nullptr) return reply_not_grown(call, growth);
+    if (!tail.empty()) std::memcpy(value.data() + before, tail.data(), tail.size());
     work::bytes(tail.size());
   }
   call.reply.integer(static_cast<std::int64_t>(before + tail.size()));
@@ -326,9 +326,9 @@ bool setrange_growing(Call& call, store::Growth* growth) {
   const std::uint64_t end = static_cast<std::uint64_t>(*offset) + part.size();
   if (refuse_size(call, end)) return true;
   const std::size_t size = std::max<std::size_t>(before, end);
-  char* data = db.resize(call.key(), size, true, growth);
-  if (data == nullptr) return reply_not_grown(call, growth);
-  std::memcpy(data + *offset, part.data(), part.size());
+  const store::Writing value = db.resize(call.key(), size, true, growth);
+  if (value == nullptr) return reply_not_grown(call, growth);
+  std::memcpy(value.data() + *offset, part.data(), part.size());
   work::bytes(part.size());
   call.reply.integer(static_cast<std::int64_t>(size));
   return true;

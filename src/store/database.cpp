@@ -18,8 +18,7 @@ std::optional<Entry> Database::lookup(const Key& key) {
   if (entry && !entry->live(now_) && entry->expired(now_) && !keyspace_->serves_stale()) [[unlikely]] {
     if (keyspace_->keeps_expired()) return std::nullopt;
     ++shard.expired;
-    if (!entry->absent()) shard.watchers.expired(number_, key, entry->expires_at());
-    table->remove(key);
+    table->remove(key, Cause::expired, now_);
     entry.reset();
   }
   return entry;
@@ -83,7 +82,7 @@ bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const
   }
   Table* const table = shard.table(number_);
   if (table == nullptr || !table->put(key, text, std::move(blob), how)) return false;
-  note_change(key);
+  shard.changes.tell(Cause::written, number_, key, now_);
   return true;
 }
 
@@ -118,11 +117,11 @@ bool Database::has_room(std::uint64_t bytes) {
   return false;
 }
 
-char* Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
+Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
   // A stale entry, or a negative one, must not be what grows: the value is a new one.
   char* const bytes = find(key, Access::none()) ? grow(key, size, growth) : create(key, size, growth);
-  if (bytes != nullptr && changes) note_change(key);
-  return bytes;
+  if (bytes == nullptr) return {};
+  return {keyspace_->shard(key).changes, number_, key, now_, bytes, changes ? std::optional(Cause::written) : std::nullopt};
 }
 
 namespace {
@@ -192,38 +191,40 @@ char* Database::grow(const Key& key, std::size_t size, Growth* growth) {
   return table->resize(key, size, capacity);
 }
 
-void Database::note_change(const Key& key) {
-  Shard& shard = keyspace_->shard(key);
-  shard.watchers.changed(number_, key);
-  shard.listening.written(number_, key);
-}
-
-bool Database::remove(const Key& key) {
+bool Database::remove_as(const Key& key, Cause if_not_live, Cause if_missing) {
   Shard& shard = keyspace_->shard(key);
   // Expired entries do not exist: they are taken away first and counted as what they are.
   const std::optional<Entry> entry = lookup(key);
-  const bool live = entry && entry->live(now_);
-  if (live) shard.watchers.changed(number_, key);
-  if (entry) shard.tables[number_]->remove(key);
-  shard.listening.written(number_, key);
+  if (!entry) {
+    shard.changes.tell(if_missing, number_, key, now_);
+    return false;
+  }
+  const bool live = entry->live(now_);
+  shard.tables[number_]->remove(key, live ? Cause::deleted : if_not_live, now_);
   return live;
 }
 
-void Database::void_lease(const Key& key) { keyspace_->shard(key).listening.written(number_, key); }
+bool Database::remove(const Key& key) { return remove_as(key, Cause::deleted, Cause::invalidated); }
+
+bool Database::write_expired(const Key& key) { return remove_as(key, Cause::written, Cause::written); }
+
+void Database::void_lease(const Key& key) { keyspace_->shard(key).changes.tell(Cause::invalidated, number_, key, now_); }
 
 bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
   Shard& shard = keyspace_->shard(key);
   const std::optional<Entry> entry = lookup(key);
-  const bool live = entry && entry->live(now_);
-  if (live) {
-    shard.watchers.changed(number_, key);
-    // Without room to write it anew it goes.
-    Table& table = *shard.tables[number_];
-    const bool fits = keyspace_->has_room(entry->extent(), beyond_);
-    if (!fits || !table.make_stale(key, now_, stale_ms)) table.remove(key);
+  if (!entry || !entry->live(now_)) {
+    shard.changes.tell(Cause::invalidated, number_, key, now_);
+    return false;
   }
-  shard.listening.written(number_, key);
-  return live;
+  // Without room to write it anew it goes.
+  Table& table = *shard.tables[number_];
+  if (keyspace_->has_room(entry->extent(), beyond_) && table.make_stale(key, now_, stale_ms)) {
+    shard.changes.tell(Cause::staled, number_, key, now_);
+  } else {
+    table.remove(key, Cause::deleted, now_);
+  }
+  return true;
 }
 
 bool Database::set_expiry(const Key& key, UnixMs at) {
@@ -232,7 +233,7 @@ bool Database::set_expiry(const Key& key, UnixMs at) {
   if (rules_ != nullptr) [[unlikely]]
     at = rules_->on_expiry(key, now_, at);
   if (table == nullptr || !table->set_expiry(key, at)) return false;
-  shard.watchers.changed(number_, key);
+  shard.changes.tell(Cause::deadline, number_, key, now_);
   return true;
 }
 

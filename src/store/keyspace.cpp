@@ -76,14 +76,14 @@ void Keyspace::Locks::lock_held() {
 // Whoever has written sees to those who waited for it before others come.
 void Keyspace::Locks::unlock(unsigned shard) {
   Shard& held = *keyspace_->shards_[shard];
-  if (held.listening.unsettled) [[unlikely]]
+  if (held.changes.unsettled()) [[unlikely]]
     return settle_and_unlock(held);
   held.mutex.unlock();
 }
 
 [[gnu::noinline]] void Keyspace::Locks::settle_and_unlock(Shard& held) {
   const WakeLater later;
-  held.listening.settle();
+  held.changes.settle();
   held.mutex.unlock();
 }
 
@@ -136,14 +136,17 @@ void Keyspace::with_shard(unsigned index, const Locks& held, Action&& action) {
   std::unique_lock lock(shard.mutex, std::defer_lock);
   if (!held.holds(index)) lock.lock();
   action(shard);
-  if (lock) shard.listening.settle();
+  if (lock) shard.changes.settle();
 }
 
 void Keyspace::let_waiters_in(unsigned shard) { shards_[shard]->mutex.let_waiters_in(); }
 
-Listening& Keyspace::listen(unsigned shard, KeyListener* listener) {
-  shards_[shard]->listening.listener = listener;
-  return shards_[shard]->listening;
+Changes& Keyspace::changes(unsigned shard) { return shards_[shard]->changes; }
+
+std::optional<Value> Keyspace::glance(unsigned db, const Key& key) {
+  Table* const table = shard(key).tables[db].get();
+  const std::optional<Entry> entry = table != nullptr ? table->glance(key) : std::nullopt;
+  return entry ? std::optional(entry->value()) : std::nullopt;
 }
 
 // --- the whole keyspace ---
@@ -197,8 +200,8 @@ void Keyspace::flush(unsigned db, Locks& held) {
   tables.reserve(shard_count());
   ++histories_[db].epoch;
   for_each_shard(held, [&](Shard& shard) {
-    if (shard.listening.attentive) shard.listening.listener->flushed(db);
     if (shard.tables[db]) tables.push_back(shard.detach(db));
+    shard.changes.tell(Cause::flushed, db, {}, 0);
   });
   work::entries(1 + tables.size() / pointers_per_entry);
   drop(std::move(tables));
@@ -230,8 +233,9 @@ void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
   for_each_shard(held, [&](Shard& shard) {
     std::swap(shard.tables[a], shard.tables[b]);
     for (const unsigned db : {a, b}) {
-      if (shard.listening.attentive) shard.listening.listener->flushed(db);
+      if (shard.tables[db]) shard.tables[db]->set_database(db);
     }
+    for (const unsigned db : {a, b}) shard.changes.tell(Cause::exchanged, db, {}, now);
   });
   for (const unsigned db : {a, b}) {
     databases_[db] = next_database_++;

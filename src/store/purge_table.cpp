@@ -43,6 +43,7 @@ Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge) {
   if (stays && !was_live) return slot;
   if (stays && stale_entry(key, slot, purge.at, purge.stale_for(key.text))) {
     purge.entries.fetch_add(1, std::memory_order_relaxed);
+    changes_.tell(Cause::purged_soft, db_, key, purge.at);
     return find();
   }
   purge_entry(ref, key.hash, purge);
@@ -54,6 +55,7 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   Entry e = entry(ref);
   note_purged(e, purge);
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
+  changes_.tell_removed(Cause::purged, db_, hash, e, purge.at);
   for (void* raw : {e.key_blob(), e.value_blob()}) {
     // A reply may hold it as well.
     if (raw != nullptr) Blob::wipe_when_freed(raw);

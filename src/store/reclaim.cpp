@@ -16,14 +16,9 @@ namespace pinfold::store {
 
 using eviction::Queue;
 
-void Table::drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping) {
-  const Entry e = entry(ref);
-  // To plain commands a negative entry is none.
-  if (!e.absent()) {
-    const Key key{e.key(), hash};
-    e.live(keeping.clock) ? keeping.watchers.changed(keeping.db, key) : keeping.watchers.expired(keeping.db, key, e.expires_at());
-  }
+void Table::drop(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping) {
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
+  changes_.tell_removed(cause, db_, hash, entry(ref), keeping.clock);
   retire(ref);
 }
 
@@ -120,7 +115,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   Entry e = entry(ref);
   if (e.expired(keeping.now)) {
     ++keeping.expired;
-    return drop(ref, hash, keeping);
+    return drop(ref, hash, Cause::expired, keeping);
   }
   unsigned frequency = e.frequency();
   const std::optional<Queue> to = keep(e, hash, frequency);
@@ -128,7 +123,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   const Ref moved = to ? log_.append(*to, extent) : 0;
   if (moved == 0) {  // it is to go, or the system has no memory for a place
     ++keeping.evicted;
-    return drop(ref, hash, keeping);
+    return drop(ref, hash, Cause::evicted, keeping);
   }
   if (memory_.erasing()) [[unlikely]]
     e.wipe_slack();
@@ -338,7 +333,7 @@ void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
     }
     ++keeping.expired;
     if (!e.keeps_hash()) budget.take(0, e.key().size());
-    drop(ref, hash_of(ref), keeping);
+    drop(ref, hash_of(ref), Cause::expired, keeping);
     if (!log_.valid(expiring_)) return;  // that was its last live entry
   }
   log_.segment(id).earliest = std::min(log_.segment(id).earliest, expiring_.earliest);

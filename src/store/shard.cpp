@@ -18,12 +18,12 @@ Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bo
   unsigned count = 0;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!tables[db]) continue;
-    const Reclaimed compacted = tables[db]->compact(housekeeping(db, now), budget);
+    const Reclaimed compacted = tables[db]->compact(housekeeping(now), budget);
     if (compacted != Reclaimed::impossible) return compacted;
     if (tables[db]->size() > 0) by_size[count++] = db;
   }
   const auto reclaim_from = [&](unsigned db) {
-    const Reclaimed result = tables[db]->evict(housekeeping(db, now), wanted, pressure, patient, budget);
+    const Reclaimed result = tables[db]->evict(housekeeping(now), wanted, pressure, patient, budget);
     unfinished_ = result == Reclaimed::unfinished ? db : database_count;
     return result;
   };

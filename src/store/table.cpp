@@ -14,10 +14,12 @@ namespace pinfold::store {
 using eviction::Queue;
 
 Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
-             std::atomic<std::uint64_t>& occupied)
+             std::atomic<std::uint64_t>& occupied, Changes& changes, unsigned db)
     : memory_(memory),
       hash_key_(hash_key),
       settings_(settings),
+      changes_(changes),
+      db_(db),
       index_(memory),
       policy_(settings.kind.load(std::memory_order_relaxed), random_u64(), &memory.ghost_pages()),
       log_(pool, occupied) {}
@@ -76,6 +78,14 @@ Index::Slot Table::find_slot(const Key& key) {
 std::optional<Entry> Table::find(const Key& key) {
   const Index::Slot slot = find_slot(key);
   if (!slot) return std::nullopt;
+  return entry(*slot.ref);
+}
+
+std::optional<Entry> Table::glance(const Key& key) {
+  work::entry(key.text.size());
+  const Index::Slot slot = index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
+  std::size_t looked_at = 0;
+  if (!slot || (purges_ != nullptr && purge_of(*slot.ref, looked_at) != nullptr)) return std::nullopt;
   return entry(*slot.ref);
 }
 
@@ -301,11 +311,12 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
   return store_entry(key, slot, std::move(parts), extent);
 }
 
-bool Table::remove(const Key& key) {
+bool Table::remove(const Key& key, Cause cause, UnixMs now) {
   const Index::Slot slot = find_slot(key);
   if (!slot) return false;
   const Ref ref = *slot.ref;
   index_.erase(slot);
+  changes_.tell_removed(cause, db_, key.hash, entry(ref), now);
   retire(ref);
   return true;
 }

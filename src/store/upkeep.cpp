@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/segment.hpp"
@@ -92,8 +93,10 @@ bool Keyspace::Reclaiming::step() {
       Shard& shard = *keyspace_.shards_[fullest];
       Budget budget;
       keyspace_.memory_.ghost_pages().tend();
+      const WakeLater later;
       const LockAfterWaiters lock(shard.mutex);
       const Reclaimed result = shard.reclaim(now_, wanted_, pressure(), fruitless_ < most_patience, budget);
+      shard.changes.settle();
       if (result == Reclaimed::impossible) exhausted_.set(fullest);
       if (result == Reclaimed::nothing) {
         tried_.set(fullest);
@@ -251,10 +254,13 @@ bool Keyspace::prepare_eviction(std::int64_t end_us) {
 template <class Work>
 bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name, Work&& work) {
   const HoldCause cause(cause_name);
+  const WakeLater later;
   const LockAfterWaiters lock(shard.mutex);
   Table* const table = shard.tables[db].get();
   Budget budget;
-  return table != nullptr && work(*table, budget);
+  const bool more = table != nullptr && work(*table, budget);
+  shard.changes.settle();
+  return more;
 }
 
 // A piece of each kind of work on each table of a shard; true if there is more.
@@ -276,7 +282,7 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
   bool more = false;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!used.test(db)) continue;
-    const Housekeeping keeping = shard.housekeeping(db, now, keeps);
+    const Housekeeping keeping = shard.housekeeping(now, keeps);
     if (active_expire_.load(std::memory_order_relaxed) && !keeps) {
       more |= tend_table(shard, db, "expire", [&](Table& table, Budget& budget) { return table.expire_some(keeping, budget); });
     }

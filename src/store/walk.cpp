@@ -209,7 +209,7 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
     at.depth = group.depth;
   }
   remove_expired(db, expired, now);
-  if (lock) shard.listening.settle();
+  if (lock) shard.changes.settle();
   return at.shard >= shard_count() ? 0 : at.encode();
 }
 
@@ -245,7 +245,7 @@ bool Keyspace::random_key(unsigned db, UnixMs now, Locks& held, Names& found) {
       work::bytes(expired.copied());
       remove_expired(db, expired, now);
     }
-    if (lock) shard.listening.settle();
+    if (lock) shard.changes.settle();
   }
   return found.size() > 0;
 }

@@ -9,22 +9,32 @@ std::uint64_t Watchers::add(unsigned db, const Key& key) {
   auto found = keys_.find(name);
   if (found == keys_.end()) found = keys_.emplace(Name(name), Watched()).first;
   ++found->second.watches;
+  subscription_.listen(true);
   return found->second.seen.changes;
 }
 
 void Watchers::remove(unsigned db, const Key& key) {
   const auto found = keys_.find(NameView{db, key.text, key.hash});
   if (found != keys_.end() && --found->second.watches == 0) keys_.erase(found);
+  subscription_.listen(!keys_.empty());
 }
 
-void Watchers::note_change(unsigned db, const Key& key) {
-  const auto found = keys_.find(NameView{db, key.text, key.hash});
-  if (found != keys_.end()) ++found->second.seen.changes;
-}
-
-void Watchers::note_expiry(unsigned db, const Key& key, UnixMs deadline) {
-  const auto found = keys_.find(NameView{db, key.text, key.hash});
-  if (found != keys_.end()) found->second.seen.expired = std::max(found->second.seen.expired, deadline);
+void Watchers::changed(const Change& change) noexcept {
+  const Entry* const before = change.before;
+  const bool goes_by_itself = change.cause == Cause::expired || change.cause == Cause::evicted;
+  // To plain commands a negative entry is none.
+  if (goes_by_itself && before->absent()) return;
+  if (change.cause == Cause::deleted && !before->live(change.now)) return;
+  const auto found = keys_.find(NameView{change.db, change.key.text, change.key.hash});
+  if (found == keys_.end()) return;
+  Seen& seen = found->second.seen;
+  if (goes_by_itself && !before->live(change.now)) {
+    // For a client that has seen the key that is a change, which the look-up of EXEC tells it; but the entry may have come, alive, with
+    // SWAPDB.
+    seen.expired = std::max(seen.expired, before->expires_at());
+  } else {
+    ++seen.changes;
+  }
 }
 
 Watchers::Seen Watchers::look(unsigned db, const Key& key) const {

@@ -24,7 +24,7 @@
 #include "pinfold/base/clock.hpp"
 #include "pinfold/cache/answer.hpp"
 #include "pinfold/cache/db_name.hpp"
-#include "pinfold/store/key_listener.hpp"
+#include "pinfold/store/changes.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/value.hpp"
 
@@ -56,10 +56,9 @@ struct Grant {
   Held held = {};  // only if the outcome is `held`
 };
 
-class Leases final : public store::KeyListener {
+class Leases final : public store::Observer {
  public:
-  Leases(Cache& cache, unsigned shard) : cache_(cache), shard_(shard) {}
-  void attach(store::Listening& listening) { listening_ = &listening; }
+  Leases(Cache& cache, unsigned shard);
 
   /// What a lease may take. Whether that much is to be had beside the data is the caller's to ask.
   static std::size_t memory_of_lease(std::string_view key, std::string_view tags);
@@ -121,8 +120,7 @@ class Leases final : public store::KeyListener {
   /// many of due() that were.
   std::size_t tend(std::size_t most, MonoMs now);
 
-  void written(unsigned db, const store::Key& key) override;
-  void flushed(unsigned db) override;
+  void changed(const store::Change& change) noexcept override;
   void settle() override;
 
  private:
@@ -168,6 +166,8 @@ class Leases final : public store::KeyListener {
   std::size_t notice_others(States::iterator at);
   static std::size_t cost_to_settle(const State& state);
   Grant grant_to(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now, bool waited);
+  void written(unsigned db, const store::Key& key);
+  void flushed(unsigned db);
   void disturb(States::iterator at);
   void want_settling(States::iterator at);
   void set_alarm(States::iterator at);
@@ -181,7 +181,7 @@ class Leases final : public store::KeyListener {
 
   Cache& cache_;
   const unsigned shard_;
-  store::Listening* listening_ = nullptr;
+  store::Changes::Subscription subscription_;
   States states_;
   RefusedVersions refused_;
   State* unsettled_ = nullptr;   // a list: to note one more takes no memory

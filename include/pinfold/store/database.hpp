@@ -13,6 +13,7 @@
 
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/value.hpp"
+#include "pinfold/store/writing.hpp"
 
 namespace pinfold::store {
 
@@ -59,11 +60,13 @@ class Database {
   bool put(const Key& key, const Value& value, const PutOptions& options);
 
   /// Makes the value `size` bytes long, keeping what fits and its deadline, filling up with zeros, and returns the
-  /// bytes to write to (nullptr: no memory). Creates the key if it is missing. The entry becomes Encoding::raw.
-  /// Counts as a change of the key unless `changes` is false; then note_change() says so later, if it is one.
+  /// bytes to write to (empty: no memory). Creates the key if it is missing. The entry becomes Encoding::raw.
+  /// The change is told when what is returned goes, as a write; if `changes` is false, not unless Writing::set_cause() says so.
   /// With `growth`, what takes long is refused: see there.
-  char* resize(const Key& key, std::size_t size, bool changes = true, Growth* growth = nullptr);
-  void note_change(const Key& key);
+  Writing resize(const Key& key, std::size_t size, bool changes = true, Growth* growth = nullptr);
+  /// A write of a value whose deadline has passed already: nothing is there afterwards. What was there is deleted; where nothing was,
+  /// the key counts as written all the same. True if there was a live entry.
+  bool write_expired(const Key& key);
 
   /// Whether a block of `bytes`, which is not part of the request itself, may be stored now. If not, see `wanted`.
   bool has_room(std::uint64_t bytes);
@@ -81,6 +84,7 @@ class Database {
 
  private:
   std::optional<Entry> lookup(const Key& key);
+  bool remove_as(const Key& key, Cause if_not_live, Cause if_missing);
   bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
   char* create(const Key& key, std::size_t size, Growth* growth);
   char* grow(const Key& key, std::size_t size, Growth* growth);

@@ -30,13 +30,12 @@
 
 namespace pinfold::store {
 
-class KeyListener;
+class Changes;
 class SegmentPool;
 class Shard;
 class Table;
 class Names;
 class Walk;
-struct Listening;
 struct Purge;
 
 constexpr unsigned database_count = 16;
@@ -181,8 +180,11 @@ class Keyspace {
     if (!on && wake_) wake_();
   }
   bool serves_stale() const { return policy_.serve_stale.load(std::memory_order_relaxed); }
-  /// Has `listener` told of writes in one shard. Before requests come.
-  Listening& listen(unsigned shard, KeyListener* listener);
+  /// Where the changes of entries in one shard are told: whoever wants to hear of them subscribes there before requests come.
+  Changes& changes(unsigned shard);
+  /// For observers: what is stored under the key, also if its time is up or if it is a negative entry. Changes and counts nothing. What a
+  /// purge is for is not found. The key's shard must be held. O(1).
+  std::optional<Value> glance(unsigned db, const Key& key);
   /// Looks at a shard under its lock, as whoever writes to it does.
   template <class Action>
   void with_locked(unsigned shard, Action&& action) {

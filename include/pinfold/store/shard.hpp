@@ -7,7 +7,7 @@
 #include <memory>
 #include <new>
 
-#include "pinfold/store/key_listener.hpp"
+#include "pinfold/store/changes.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/table.hpp"
@@ -27,8 +27,8 @@ class alignas(64) Shard {
   std::uint64_t misses = 0;
 
   alignas(64) std::array<std::unique_ptr<Table>, database_count> tables;  // null until first written
-  Watchers watchers;
-  Listening listening;
+  Changes changes;
+  Watchers watchers{changes};       // the first of the observers
   std::uint64_t negative_hits = 0;  // misses that met a negative entry
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
@@ -41,15 +41,15 @@ class alignas(64) Shard {
     if (tables[db]) [[likely]]
       return tables[db].get();
     try {
-      tables[db] = std::make_unique<Table>(pool_, memory_, hash_key_, policy_, occupied);
+      tables[db] = std::make_unique<Table>(pool_, memory_, hash_key_, policy_, occupied, changes, db);
     } catch (const std::bad_alloc&) {
     }
     return tables[db].get();
   }
   /// While stale values are served, or `keeps_expired`, nothing counts as expired.
-  Housekeeping housekeeping(unsigned db, UnixMs now, bool keeps_expired = false) {
+  Housekeeping housekeeping(UnixMs now, bool keeps_expired = false) {
     const bool keeps = keeps_expired || policy_.serve_stale.load(std::memory_order_relaxed);
-    return {keeps ? 0 : now, db, watchers, expired, evicted, now};
+    return {keeps ? 0 : now, expired, evicted, now};
   }
 
   /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give (or,

@@ -20,6 +20,7 @@
 #include "pinfold/base/work.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/budget.hpp"
+#include "pinfold/store/changes.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/growth.hpp"
@@ -28,15 +29,12 @@
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/purges.hpp"
 #include "pinfold/store/value.hpp"
-#include "pinfold/store/watchers.hpp"
 
 namespace pinfold::store {
 
 /// What removals on the store's own account (expiry, eviction) report to.
 struct Housekeeping {
   UnixMs now;
-  unsigned db;
-  Watchers& watchers;
   std::uint64_t& expired;
   std::uint64_t& evicted;
   UnixMs clock = now;  // `now` is 0 while nothing expires
@@ -53,8 +51,9 @@ enum class Reclaimed : std::uint8_t {
 class Table {
  public:
   /// `occupied` is kept at the bytes of all tables of the shard; it is not touched on destruction, which may happen
-  /// outside of the lock.
-  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings, std::atomic<std::uint64_t>& occupied);
+  /// outside of the lock. Removals are told to `changes` as those of database `db`; what Database does, it tells itself.
+  Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings, std::atomic<std::uint64_t>& occupied,
+        Changes& changes, unsigned db);
   ~Table();
   /// Frees what the segments hold, then them and the index, as far as the budget goes; true when nothing is left. Only the
   /// destructor may follow.
@@ -62,8 +61,13 @@ class Table {
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
+  /// Its entries are those of another database from now on.
+  void set_database(unsigned db) { db_ = db; }
+
   /// The entry under `key`, expired or not. O(1).
   std::optional<Entry> find(const Key& key);
+  /// The same, but what a purge has taken away or made stale is not found, and stays as it is.
+  std::optional<Entry> glance(const Key& key);
 
   /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
   /// nothing changed.
@@ -90,7 +94,8 @@ class Table {
   /// Makes a live entry stale from `at` on; one without a deadline can then be used for `stale_ms`. False if there is no
   /// live one, or no memory.
   bool make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms);
-  bool remove(const Key& key);
+  /// Tells `cause`, which happened at `now`. False if there is no entry.
+  bool remove(const Key& key, Cause cause = Cause::deleted, UnixMs now = 0);
 
   /// Takes effect for every look-up at once; purge_some() finds the rest. False: too many are waiting for that.
   bool can_purge(const Purge& purge) { return purges_ == nullptr || purges_->has_room_for(purge); }
@@ -203,7 +208,7 @@ class Table {
   void retire(Ref ref);
   void let_go(Ref ref);
   void account_blobs(Segment& segment, const Entry& entry, int sign);
-  void drop(Ref ref, std::uint64_t hash, const Housekeeping& keeping);
+  void drop(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping);
 
   struct Emptying : Log::Place {
     std::int64_t change = 0;  // of occupied() so far
@@ -244,6 +249,8 @@ class Table {
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& settings_;
+  Changes& changes_;
+  unsigned db_;
   Index index_;
   eviction::Policy policy_;
   std::uint64_t ghost_bytes_ = 0;

@@ -2,7 +2,7 @@
 // Which keys of one shard clients WATCH. Guarded by the shard's lock. Only add() takes memory: a change that has happened
 // is always told.
 //
-// Nobody is told of a change. Each watched key counts its changes, each database counts how often it was emptied or exchanged
+// No client is told of a change. Each watched key counts its changes, each database counts how often it was emptied or exchanged
 // (DatabaseHistory), and a Watch says what both were, and whether the key existed, when it began. EXEC compares. So a write
 // costs the same however many clients watch its key, and FLUSHALL, SWAPDB and purges the same however many keys are watched.
 
@@ -12,6 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "pinfold/store/changes.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
@@ -32,31 +33,25 @@ struct DatabaseHistory {
   std::uint64_t purged = 0;  // the epoch in which tags or a prefix were last purged
 };
 
-class Watchers {
+/// The observer of a shard that counts changes of watched keys. Of removals it counts those of what plain commands could find;
+/// what was purged EXEC does not find any more, and what happens to databases is in their histories.
+class Watchers final : public Observer {
  public:
+  explicit Watchers(Changes& changes)
+      : subscription_(changes, *this, {Cause::written, Cause::deadline, Cause::staled, Cause::deleted, Cause::expired, Cause::evicted}) {}
+
   /// Somebody more watches the key; returns how often it has changed.
   std::uint64_t add(unsigned db, const Key& key);
   /// Somebody less does, who must have been added.
   void remove(unsigned db, const Key& key);
 
-  /// Every change of an entry goes through here, but for expiry; with nobody watching in this shard it is a comparison.
-  void changed(unsigned db, const Key& key) {
-    if (!keys_.empty()) [[unlikely]]
-      note_change(db, key);
-  }
-  /// An entry was removed whose time was up at `deadline`. For a client that has seen the key that is a change, which the
-  /// look-up of EXEC tells it; but the entry may have come, alive, with SWAPDB.
-  void expired(unsigned db, const Key& key, UnixMs deadline) {
-    if (!keys_.empty()) [[unlikely]]
-      note_expiry(db, key, deadline);
-  }
+  void changed(const Change& change) noexcept override;
 
   struct Seen {
     std::uint64_t changes = 0;
     UnixMs expired = 0;  // the latest deadline of an entry that was removed because of it
   };
   Seen look(unsigned db, const Key& key) const;
-  bool empty() const { return keys_.empty(); }
 
  private:
   struct NameView {
@@ -84,9 +79,7 @@ class Watchers {
     std::uint64_t watches = 0;
   };
 
-  void note_change(unsigned db, const Key& key);
-  void note_expiry(unsigned db, const Key& key, UnixMs deadline);
-
+  Changes::Subscription subscription_;
   std::unordered_map<Name, Watched, Hash, Equal> keys_;
 };
 

@@ -99,8 +99,8 @@ TEST_CASE("a table takes keys that collide under its own hash key: one bucket an
     const PolicySettings policy{eviction::Kind::allkeys_lfu};
     std::uint64_t expired = 0;
     std::uint64_t evicted = 0;
-    Watchers watchers;
-    Table table(pool, memory, hash_key, policy, occupied);
+    Changes changes;
+    Table table(pool, memory, hash_key, policy, occupied, changes, 0);
     const auto key = [&](const std::string& name) { return Key{name, siphash13(hash_key, name)}; };
     for (const std::string& name : names) REQUIRE(table.put(key(name), name, {}, {}));
     for (int i = 0; i < 5000; ++i) REQUIRE(table.put(key(std::to_string(i)), "ordinary", {}, {}));
@@ -110,7 +110,7 @@ TEST_CASE("a table takes keys that collide under its own hash key: one bucket an
     for (std::size_t i = 0; i < names.size(); ++i) REQUIRE(table.find(key(names[i])).has_value() == (i % 2 == 1));
     const auto evict = [&] {
       Budget budget;
-      return table.evict({1, 0, watchers, expired, evicted}, 1, 3, false, budget) != Reclaimed::impossible;
+      return table.evict({1, expired, evicted}, 1, 3, false, budget) != Reclaimed::impossible;
     };
     while (table.size() > 1000 && evict()) {
     }

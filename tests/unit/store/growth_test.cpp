@@ -43,12 +43,12 @@ struct Store {
     REQUIRE(database.put(other, *database.find(key, Access::none()), {}));
   }
   std::string_view value(const store::Key& of) { return db().find(of, Access::none())->text; }
-  char* resize(std::size_t size, Growth& growth) {
+  Writing resize(std::size_t size, Growth& growth) {
     const work::Counting counting;
-    char* const bytes = db().resize(key, size, true, &growth);
+    Writing writing = db().resize(key, size, true, &growth);
     CHECK(counting.counts().system_calls == 0);
     CHECK(counting.counts().bytes <= Growth::most_locked);
-    return bytes;
+    return writing;
   }
   // What the caller does with nothing locked.
   void prepare(Growth& growth) {
@@ -76,9 +76,11 @@ TEST_CASE("a shared value is changed in a block that was copied before, and who 
   CHECK((store.resize(value.size(), growth) == nullptr));
   CHECK(is(store.value(store.key), value));
   store.prepare(growth);
-  char* const bytes = store.resize(value.size() + 10, growth);
-  REQUIRE((bytes != nullptr));
-  bytes[0] = 'x';
+  {
+    const Writing writing = store.resize(value.size() + 10, growth);
+    REQUIRE((writing != nullptr));
+    writing.data()[0] = 'x';
+  }
   CHECK(is(store.value(store.key), 'x' + value.substr(1) + std::string(10, '\0')));
   CHECK(is(store.value(store.other), value));
   growth = {};

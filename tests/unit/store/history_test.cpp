@@ -242,7 +242,8 @@ class History {
       if (meet(db, name)) now = model_[db][name];
       const std::size_t size = cut ? now.text.size() / 3 : std::min(now.text.size() + more, 2 * MB);
       return with(db, {&name}, [&](Database& database, const auto& keys) {
-        char* const bytes = failures_.during([&] { return database.resize(keys[0], size); }, nullptr);
+        const Writing writing = failures_.during([&] { return database.resize(keys[0], size); }, {});
+        char* const bytes = writing.data();
         if (bytes == nullptr) return false;
         now.text.resize(size, '\0');
         require(std::string_view(bytes, size) == now.text, "a resized value lost bytes, or is not filled up with zeros");

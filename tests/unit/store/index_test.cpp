@@ -194,7 +194,8 @@ TEST_CASE("a table that is given back frees its index in pieces too") {
   std::atomic<std::uint64_t> occupied{0};
   const HashKey hash_key = random_hash_key();
   const PolicySettings policy{eviction::Kind::allkeys_lfu};
-  auto table = std::make_unique<Table>(pool, memory, hash_key, policy, occupied);
+  Changes changes;
+  auto table = std::make_unique<Table>(pool, memory, hash_key, policy, occupied, changes, 0);
   for (int i = 0; i < 100'000; ++i) {
     const std::string name = std::to_string(i);
     REQUIRE(table->put(Key{name, siphash13(hash_key, name)}, "v", {}, {}));

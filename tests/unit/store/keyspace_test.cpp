@@ -138,7 +138,8 @@ TEST_CASE("a random history of writes, deletes, deadlines and compactions equals
         const std::size_t size = text.size() + some_size();
         with(keyspace, name, now, [&](Database& db, const Key& key) {
           db.peek(key);
-          char* bytes = db.resize(key, size);
+          const Writing writing = db.resize(key, size);
+          char* const bytes = writing.data();
           REQUIRE((bytes != nullptr));
           const std::size_t before = text.size();
           text.resize(size, '\0');
@@ -444,11 +445,11 @@ TEST_CASE("counters of a table equal a recount of its log") {
   std::atomic<std::uint64_t> occupied{0};
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
-  Watchers watchers;
+  Changes changes;
   std::mt19937_64 random(11);
   {
     const PolicySettings policy{eviction::Kind::allkeys_lfu};
-    Table table(pool, memory, hash_key, policy, occupied);
+    Table table(pool, memory, hash_key, policy, occupied, changes, 0);
     for (int i = 0; i < 100000; ++i) {
       const std::string name = std::to_string(random() % 5000);
       const Key key{name, siphash13(hash_key, name)};
@@ -458,7 +459,7 @@ TEST_CASE("counters of a table equal a recount of its log") {
       } else {
         REQUIRE(table.put(key, std::string(random() % 400, 'v'), {}, {.expires_at = at}));
       }
-      const Housekeeping keeping{i, 0, watchers, expired, evicted};
+      const Housekeeping keeping{i, expired, evicted};
       Budget budget;
       if (random() % 50 == 0) table.compact(keeping, budget);
       if (random() % 100 == 0) table.expire_some(keeping, budget);

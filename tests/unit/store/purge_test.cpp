@@ -172,9 +172,9 @@ class PurgeHistory {
     const bool live = found != model_.end() && !found->second.absent && (found->second.expires_at == 0 || found->second.expires_at > now_);
     const std::size_t before = live ? found->second.text.size() : 0;
     with(name, [&](Database& db, const Key& key) {
-      char* const bytes = db.resize(key, before + 3);
-      REQUIRE((bytes != nullptr));
-      std::memcpy(bytes + before, "end", 3);
+      const Writing writing = db.resize(key, before + 3);
+      REQUIRE((writing != nullptr));
+      std::memcpy(writing.data() + before, "end", 3);
       return 0;
     });
     if (!live) {

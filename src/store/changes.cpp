@@ -1,0 +1,54 @@
+#include "pinfold/store/changes.hpp"
+
+#include "pinfold/base/work.hpp"
+
+namespace pinfold::store {
+
+Changes::Subscription::Subscription(Changes& changes, Observer& observer, Causes causes)
+    : changes_(changes), observer_(observer), causes_(causes) {
+  Subscription** last = &changes_.first_;
+  while (*last != nullptr) last = &(*last)->next_;
+  *last = this;
+}
+
+Changes::Subscription::~Subscription() {
+  Subscription** at = &changes_.first_;
+  while (*at != this) at = &(*at)->next_;
+  *at = next_;
+  changes_.note_wanted();
+}
+
+void Changes::Subscription::listen(bool on) {
+  if (listening_ == on) return;
+  listening_ = on;
+  changes_.note_wanted();
+}
+
+void Changes::note_wanted() {
+  wanted_ = {};
+  for (const Subscription* at = first_; at != nullptr; at = at->next_) {
+    if (at->listening_) wanted_ = wanted_ | at->causes_;
+  }
+}
+
+[[gnu::noinline]] void Changes::tell_all(const Change& change) {
+  for (Subscription* at = first_; at != nullptr; at = at->next_) {
+    if (at->listening_ && at->causes_.has(change.cause)) at->observer_.changed(change);
+  }
+}
+
+[[gnu::noinline]] void Changes::settle_all() {
+  while (unsettled_) {
+    for (Subscription* at = first_; at != nullptr; at = at->next_) {
+      if (!at->unsettled_) continue;
+      work::nodes();
+      at->observer_.settle();
+      at->unsettled_ = false;
+    }
+    // What one has looked up may have removed what another is interested in.
+    unsettled_ = false;
+    for (const Subscription* at = first_; at != nullptr; at = at->next_) unsettled_ |= at->unsettled_;
+  }
+}
+
+}  // namespace pinfold::store
