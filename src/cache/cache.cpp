@@ -250,7 +250,7 @@ void Cache::run_alarms(MonoMs now) {
 }
 
 void Cache::ask_to_tell() {
-  if (!to_tell_.exchange(true) && wake) wake();
+  if (!to_tell_.exchange(true)) keyspace_.wake_background();
 }
 
 void Cache::tell_waiting() {

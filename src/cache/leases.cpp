@@ -506,7 +506,7 @@ void Leases::settle() {
     // tend() finds who was not answered.
     while (unsettled_ != nullptr) std::exchange(unsettled_, unsettled_->next_unsettled)->unsettled = false;
   }
-  if (std::exchange(sooner_, false) && cache_.wake) cache_.wake();
+  if (std::exchange(sooner_, false)) cache_.keyspace().wake_background();  // in time for Cache::next_alarm()
 }
 
 }  // namespace pinfold::cache

@@ -16,8 +16,7 @@ std::int64_t share_percent(std::int64_t effort) { return 20 + 5 * effort; }
 }  // namespace
 
 void Background::start() {
-  engine_.keyspace.on_work([this] { wake(); });
-  engine_.cache.wake = [this] { wake(); };
+  engine_.keyspace.set_background(*this);
   resident_at_start_ = command::resident_memory();
   thread_ = std::thread([this] { run(); });
 }

@@ -66,7 +66,7 @@ bool Table::erase_some(std::uint64_t pass, Budget& budget) {
 
 std::uint64_t Keyspace::erase() {
   const std::uint64_t number = erasures_asked_.fetch_add(1, std::memory_order_acq_rel) + 1;
-  if (wake_) wake_();
+  wake_background();
   return number;
 }
 

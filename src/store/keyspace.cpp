@@ -93,7 +93,7 @@ void Keyspace::Locks::release() {
     held_.reset(shard);
     unlock(shard);
     if (keyspace_->memory_.heap().has_news()) [[unlikely]]
-      keyspace_->wake();
+      keyspace_->wake_background();
     return;
   }
   if (!held_.none()) release_several();
@@ -105,7 +105,7 @@ void Keyspace::Locks::release() {
     if (held_.test(i)) unlock(i);
   }
   held_.reset();
-  if (keyspace_->memory_.heap().has_news()) keyspace_->wake();
+  if (keyspace_->memory_.heap().has_news()) keyspace_->wake_background();
 }
 
 void Keyspace::prefetch_lock(const Key& key) { prefetch_to_write(&shard(key).mutex); }
@@ -224,7 +224,7 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
     if (shard.tables[db]) shard.tables[db]->purge(purge, tag_marks_);
   });
   if (!purge->by_prefix) tag_marks_.supersede(*purge);
-  if (wake_) wake_();
+  wake_background();
   return true;
 }
 

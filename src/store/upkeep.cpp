@@ -24,7 +24,7 @@ void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables) {
     const std::lock_guard lock(dropped_mutex_);
     for (auto& table : tables) dropped_.push_back({++dropped_count_, std::move(table)});
   }
-  if (wake_) wake_();
+  wake_background();
 }
 
 // Frees a piece of the oldest dropped table that nobody else is at work at; false if there is none.
@@ -55,12 +55,10 @@ bool Keyspace::dropped_before(std::uint64_t number) {
   return std::any_of(dropped_.begin(), dropped_.end(), before) || std::any_of(freeing_.begin(), freeing_.end(), before);
 }
 
-void Keyspace::on_work(std::function<void()> wake) { wake_ = std::move(wake); }
-
 void Keyspace::release_spare() {
   pool_->release_spare();
   releasing_spare_.store(true, std::memory_order_relaxed);
-  wake();
+  wake_background();
 }
 
 // --- room ---
@@ -69,7 +67,7 @@ void Keyspace::set_max_memory(std::uint64_t bytes) {
   if (bytes != 0 && bytes < memory_.limit()) release_spare();
   memory_.set_limit(bytes, policy() != eviction::Kind::noeviction);
   gave_up_at_.store(0, std::memory_order_relaxed);
-  if (wake_) wake_();
+  wake_background();
 }
 
 void Keyspace::set_policy(eviction::Kind policy) {
@@ -120,8 +118,8 @@ void Keyspace::ask_for_measurement() {
   constexpr std::int64_t fresh_us = 10'000;
   const std::int64_t now = monotonic_us();
   std::int64_t asked = measurement_asked_us_.load(std::memory_order_relaxed);
-  if (now - asked < fresh_us || !wake_) return;
-  if (measurement_asked_us_.compare_exchange_strong(asked, now, std::memory_order_relaxed)) wake_();
+  if (now - asked < fresh_us || background_ == nullptr) return;
+  if (measurement_asked_us_.compare_exchange_strong(asked, now, std::memory_order_relaxed)) wake_background();
 }
 
 // Asks the system for what shards may need and must not ask for while they are locked.

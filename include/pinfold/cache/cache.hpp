@@ -121,8 +121,6 @@ class Cache {
   /// Where answers go to those who waited; set by the net room. Called with a shard locked. Throws std::bad_alloc, and nobody
   /// has them then.
   std::function<void(const std::shared_ptr<const Answers>& answers)> deliver;
-  /// Asks the background to come back in time for next_alarm(). Set by the server.
-  std::function<void()> wake;
   /// When run_alarms() is due next; MonoMs::never() if there is none. Any thread.
   MonoMs next_alarm() const { return alarms_.next(); }
   void run_alarms(MonoMs now);

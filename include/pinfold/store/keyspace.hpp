@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "pinfold/base/hash.hpp"
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/store/database.hpp"
 #include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/memory.hpp"
@@ -177,7 +178,7 @@ class Keyspace {
   /// Whether entries outlast their deadlines: serve-stale.
   void set_serve_stale(bool on) {
     policy_.serve_stale.store(on, std::memory_order_relaxed);
-    if (!on && wake_) wake_();
+    if (!on) wake_background();
   }
   bool serves_stale() const { return policy_.serve_stale.load(std::memory_order_relaxed); }
   /// Where the changes of entries in one shard are told: whoever wants to hear of them subscribes there before requests come.
@@ -234,9 +235,13 @@ class Keyspace {
     const MonoMs until = keep_expired_until_.load(std::memory_order_relaxed);
     return until != MonoMs{} && monotonic_ms() < until;
   }
-  /// `wake` is called, from any thread, when there is work for background_step, or when Memory::observe_growth should be
-  /// told anew. To be set before requests come.
-  void on_work(std::function<void()> wake);
+  /// The background worker: it is woken, from any thread, when there is work for background_step, or when Memory::observe_growth
+  /// should be told anew. To be set before requests come; must outlive them.
+  void set_background(Sleeper& worker) { background_ = &worker; }
+  /// Also for what others want it to do. Does nothing where there is no worker.
+  void wake_background() {
+    if (background_ != nullptr) background_->wake();
+  }
   /// How long shard locks are held, and what is done meanwhile.
   LockWatch& lock_watch() { return lock_watch_; }
   /// How many threads wait for the lock of a shard at this moment.
@@ -260,9 +265,6 @@ class Keyspace {
   static constexpr std::size_t bytes_at_once = 512 * 1024;  // that are given back to the system in one go
   bool give_back(std::size_t bytes);
   bool release_some_spare();
-  void wake() {
-    if (wake_) wake_();
-  }
   void ask_for_measurement();
   bool prepare_eviction(std::int64_t end_us);
   bool tend(Shard& shard, UnixMs now);
@@ -304,7 +306,7 @@ class Keyspace {
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
   TagMarks tag_marks_;  // outlives all tables
-  std::function<void()> wake_;
+  Sleeper* background_ = nullptr;
   std::atomic<std::int64_t> measurement_asked_us_{0};
   std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data with which nothing more could be evicted
   std::mutex dropped_mutex_;
