@@ -84,9 +84,12 @@ std::optional<Entry> Table::find(const Key& key) {
 std::optional<Entry> Table::glance(const Key& key) {
   work::entry(key.text.size());
   const Index::Slot slot = index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
+  if (!slot) return std::nullopt;
+  const Entry e = entry(*slot.ref);
   std::size_t looked_at = 0;
-  if (!slot || (purges_ != nullptr && purge_of(*slot.ref, looked_at) != nullptr)) return std::nullopt;
-  return entry(*slot.ref);
+  const Purge* const purge = purges_ != nullptr ? purge_of(*slot.ref, looked_at) : nullptr;
+  const bool stays = purge == nullptr || (purge->soft && !e.absent() && !e.live(purge->at));
+  return stays ? std::optional(e) : std::nullopt;
 }
 
 void Table::prefetch_entry(std::uint64_t hash) {

@@ -184,7 +184,7 @@ class Keyspace {
   /// Where the changes of entries in one shard are told: whoever wants to hear of them subscribes there before requests come.
   Changes& changes(unsigned shard);
   /// For observers: what is stored under the key, also if its time is up or if it is a negative entry. Changes and counts nothing. What a
-  /// purge is for is not found. The key's shard must be held. O(1).
+  /// purge is still to remove or to make stale is not found. The key's shard must be held. O(1).
   std::optional<Value> glance(unsigned db, const Key& key);
   /// Looks at a shard under its lock, as whoever writes to it does.
   template <class Action>

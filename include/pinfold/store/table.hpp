@@ -66,7 +66,7 @@ class Table {
 
   /// The entry under `key`, expired or not. O(1).
   std::optional<Entry> find(const Key& key);
-  /// The same, but what a purge has taken away or made stale is not found, and stays as it is.
+  /// The same, but changes nothing: what a purge is still to remove or to make stale is not found, and stays where it is.
   std::optional<Entry> glance(const Key& key);
 
   /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
