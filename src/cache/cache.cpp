@@ -158,8 +158,7 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   purge->soft = soft;
   purge->wipe = wipe;
   purge->at = unix_ms();
-  // Asked for with the key's shard locked.
-  purge->stale_for = [this](std::string_view key) { return soft_stale_ms(key); };
+  purge->owner = finished_;
   std::sort(purge->names.begin(), purge->names.end());
   purge->names.erase(std::unique(purge->names.begin(), purge->names.end()), purge->names.end());
   // Leases that fill their share must not keep anybody from purging, so what purges take has a bound of its own.
@@ -176,14 +175,8 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
     if (waiters() > 0) ask_to_tell();
   };
   if (!keyspace_.purge(db, purge, held, note)) return nullptr;
-  // The tables may outlast this object.
-  purge->done = [list = std::weak_ptr(finished_)](const std::shared_ptr<store::Purge>& over) {
-    const std::shared_ptr<Finished> finished = list.lock();
-    if (finished == nullptr) return;
-    const std::lock_guard lock(finished->mutex);
-    over->next = std::exchange(finished->first, over);
-  };
   purge->tell = std::move(tell);
+  purge->counted = true;
   purges_pending_.fetch_add(1, relaxed);
   purges_cost_.fetch_add(cost, relaxed);
   keyspace_.memory().add(store::Use::herd, static_cast<std::int64_t>(own_memory_of(*purge)));
@@ -206,26 +199,29 @@ bool Cache::is_over(store::Purge& purge) {
   return keyspace_.erased(purge.erasure);
 }
 
+void Cache::Finished::over(const std::shared_ptr<store::Purge>& purge) noexcept {
+  if (!purge->counted) return;  // for want of memory it has come into force for a part only, and whoever asked knows
+  const std::lock_guard lock(mutex_);
+  purge->next = std::exchange(first_, purge);
+}
+
+std::shared_ptr<store::Purge> Cache::Finished::take() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(first_, nullptr);
+}
+
 void Cache::tell_finished() {
-  std::shared_ptr<store::Purge> first;
-  {
-    const std::lock_guard lock(finished_->mutex);
-    first.swap(finished_->first);
-  }
+  std::shared_ptr<store::Purge> first = finished_->take();
   while (first != nullptr) {
     const std::shared_ptr<store::Purge> purge = std::exchange(first, std::move(first->next));
-    const auto later = [&] {
-      const std::lock_guard lock(finished_->mutex);
-      purge->next = std::exchange(finished_->first, purge);
-    };
     if (!is_over(*purge)) {
-      later();
+      finished_->over(purge);
       continue;
     }
     try {
       if (purge->tell) purge->tell(*purge);
     } catch (const std::bad_alloc&) {
-      later();
+      finished_->over(purge);  // the next time
       continue;
     }
     purges_pending_.fetch_sub(1, relaxed);

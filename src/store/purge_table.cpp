@@ -41,7 +41,7 @@ Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge) {
   const bool was_live = entry(ref).live(purge.at);
   const bool stays = purge.soft && !entry(ref).absent();
   if (stays && !was_live) return slot;
-  if (stays && stale_entry(key, slot, purge.at, purge.stale_for(key.text))) {
+  if (stays && stale_entry(key, slot, purge.at, purge.stale_ms(key.text))) {
     purge.entries.fetch_add(1, std::memory_order_relaxed);
     changes_.tell(Cause::purged_soft, db_, key, purge.at);
     return find();

@@ -14,6 +14,11 @@ bool Purge::covers(std::string_view key, const Extra& extra) const {
   return extra.any_tag([&](std::string_view tag) { return std::ranges::binary_search(names, tag); });
 }
 
+std::uint32_t Purge::stale_ms(std::string_view key) const {
+  const std::shared_ptr<PurgeOwner> there = owner.lock();
+  return there != nullptr ? there->stale_ms(key) : 0;
+}
+
 void Purge::swept(const std::shared_ptr<Purge>& purge) {
   if (purge->unswept.fetch_sub(1, std::memory_order_acq_rel) == 1 && purge->marks != nullptr) purge->marks->swept(purge);
 }

@@ -127,7 +127,7 @@ bool TagMarks::forget_some() {
     return true;
   }
   const std::shared_ptr<Purge> purge = std::move(forgetting_);
-  if (purge->done) purge->done(purge);
+  if (const auto owner = purge->owner.lock()) owner->over(purge);
   return true;
 }
 

@@ -18,6 +18,7 @@
 #include "pinfold/cache/purged_prefixes.hpp"
 #include "pinfold/cache/purged_tags.hpp"
 #include "pinfold/store/keyspace.hpp"
+#include "pinfold/store/purges.hpp"
 
 namespace pinfold::cache {
 
@@ -183,11 +184,21 @@ class Cache {
   mutable std::mutex policies_mutex_;
   std::array<PolicyCounters, 256> slots_;
 
-  struct Finished {
-    std::mutex mutex;
-    std::shared_ptr<store::Purge> first;  // a list: to note one more takes no memory
+  /// Purges that have been swept and are to be told of. The store refers to it, but does not keep it.
+  class Finished final : public store::PurgeOwner {
+   public:
+    explicit Finished(const Cache& cache) : cache_(cache) {}
+    std::uint32_t stale_ms(std::string_view key) override { return cache_.soft_stale_ms(key); }
+    void over(const std::shared_ptr<store::Purge>& purge) noexcept override;
+    /// All of them, as a list.
+    std::shared_ptr<store::Purge> take();
+
+   private:
+    const Cache& cache_;
+    std::mutex mutex_;
+    std::shared_ptr<store::Purge> first_;  // a list: to note one more takes no memory
   };
-  std::shared_ptr<Finished> finished_ = std::make_shared<Finished>();
+  std::shared_ptr<Finished> finished_ = std::make_shared<Finished>(*this);
 
   Alarms alarms_;
   PurgedTags purged_tags_;

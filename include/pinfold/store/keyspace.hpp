@@ -129,7 +129,7 @@ class Keyspace {
   /// Drops every entry of `db`, with all shards locked meanwhile. O(shards); the memory is freed in the background.
   void flush(unsigned db, Locks& held);
   /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept, and nothing was done.
-  /// `accepted` is called, if there is room, before any look-up is affected. `held` must hold all shards or none; then they are
+  /// `accepted` is called once, if there is room, before any look-up is affected. `held` must hold all shards or none; then they are
   /// locked meanwhile. O(shards + tags).
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
   /// Exchanges two databases; all shards must be held.

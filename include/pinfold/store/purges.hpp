@@ -25,6 +25,18 @@
 
 namespace pinfold::store {
 
+struct Purge;
+
+/// Whoever asks for purges. Tables may outlast it.
+class PurgeOwner {
+ public:
+  virtual ~PurgeOwner() = default;
+  /// For SOFT: how long an entry without a deadline may be used from the purge on, in milliseconds. Called with the key's shard locked.
+  virtual std::uint32_t stale_ms(std::string_view key) = 0;
+  /// The last table has been swept, and the purge's marks are taken back. Called by the background, with nothing locked.
+  virtual void over(const std::shared_ptr<Purge>& purge) noexcept = 0;
+};
+
 /// What was asked for. Constant but for the sums.
 struct Purge {
   bool by_prefix = false;
@@ -32,8 +44,7 @@ struct Purge {
   bool soft = false;               // entries become stale instead of gone
   bool wipe = false;               // is over only when Keyspace::erase() has followed the sweep
   UnixMs at = 0;
-  /// For soft: how long an entry without a deadline may be used from then on, in milliseconds.
-  std::function<std::uint32_t(std::string_view key)> stale_for;
+  std::weak_ptr<PurgeOwner> owner;  // may be nobody
 
   std::uint64_t number = 0;    // grows with each purge; given by Keyspace::purge(), as the next two
   std::uint64_t database = 0;  // identifies the entries that it can be for: not the number, which SWAPDB gives to others
@@ -42,14 +53,15 @@ struct Purge {
   std::atomic<std::uint64_t> entries{0};  // that it took away
   std::atomic<std::uint64_t> bytes{0};    // that those occupied
   std::atomic<unsigned> unswept{0};       // tables
-  /// Called by the background when the last table has been swept and its marks are taken back, with nothing locked. Must not
-  /// throw. May be empty.
-  std::function<void(const std::shared_ptr<Purge>&)> done;
-  std::shared_ptr<Purge> next;             // for whoever keeps it in a list
-  std::uint64_t erasure = 0;               // for whoever waits for Keyspace::erase() to be over
-  std::function<void(const Purge&)> tell;  // for whoever has it told later
+  std::shared_ptr<Purge> next;            // for whoever keeps it in a list
+  std::uint64_t erasure = 0;              // for whoever waits for Keyspace::erase() to be over
+  bool counted = false;                   // for whoever counts those that are under way
+  /// For the owner, to answer the one call that has asked for this purge. The store does not call it. May be empty.
+  std::function<void(const Purge&)> tell;
 
   bool covers(std::string_view key, const Extra& extra) const;
+  /// As PurgeOwner::stale_ms; 0 where there is no owner any more.
+  std::uint32_t stale_ms(std::string_view key) const;
   /// One more table has been swept, or is gone.
   static void swept(const std::shared_ptr<Purge>& purge);
 };

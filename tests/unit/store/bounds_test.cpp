@@ -5,6 +5,7 @@
 #include <random>
 #include <string>
 
+#include "support/purge_owner.hpp"
 #include "support/seed.hpp"
 
 #include <catch2/catch.hpp>
@@ -64,7 +65,7 @@ class Rig {
     purge->by_prefix = by_prefix;
     purge->names = {by_prefix ? "1" : "even"};
     purge->soft = soft;
-    purge->stale_for = [](std::string_view) { return 1000U; };
+    purge->owner = purge_owner<1000>();
     purge->at = now_;
     Keyspace::Locks none(keyspace_);
     keyspace_.purge(0, purge, none);

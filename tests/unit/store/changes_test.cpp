@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "support/purge_owner.hpp"
 #include "support/seed.hpp"
 
 #include <catch2/catch.hpp>
@@ -381,7 +382,7 @@ class ChangeHistory {
     purge->by_prefix = below(2) == 0;
     purge->soft = below(2) == 0;
     purge->at = now_;
-    purge->stale_for = [](std::string_view) { return 700U; };
+    purge->owner = purge_owner<700>();
     purge->names.push_back(purge->by_prefix ? some_name().substr(0, 3 + below(2)) : "t" + std::to_string(below(20)));
     purge->unswept = 1;
     {

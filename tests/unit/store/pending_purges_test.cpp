@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "support/purge_owner.hpp"
+
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
@@ -41,7 +43,7 @@ struct Rig {
     purge->names = {name};
     purge->soft = soft;
     purge->at = now;
-    purge->stale_for = [](std::string_view) { return 1000U; };
+    purge->owner = purge_owner<1000>();
     Keyspace::Locks locks(keyspace);
     return keyspace.purge(0, purge, locks) ? purge : nullptr;
   }
@@ -184,7 +186,7 @@ struct TaggedRig : Rig {
     std::ranges::sort(purge->names);
     purge->soft = soft;
     purge->at = now;
-    purge->stale_for = [](std::string_view) { return 1000U; };
+    purge->owner = purge_owner<1000>();
     Keyspace::Locks locks(keyspace);
     return keyspace.purge(0, purge, locks) ? purge : nullptr;
   }

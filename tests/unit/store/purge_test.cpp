@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "support/purge_owner.hpp"
 #include "support/seed.hpp"
 
 #include <catch2/catch.hpp>
@@ -113,7 +114,7 @@ class PurgeHistory {
     purge->soft = below(3) == 0;
     purge->wipe = below(4) == 0;
     purge->at = now_;
-    purge->stale_for = [](std::string_view) { return 700U; };
+    purge->owner = purge_owner<700>();
     if (purge->by_prefix) {
       purge->names.push_back(some_key().substr(0, 2 + below(3)));
     } else {
