@@ -18,7 +18,9 @@ namespace pinfold::store {
 
 /// What happened to a key, or to all keys of a database.
 enum class Cause : std::uint8_t {
-  written,      // stored, or its bytes changed. No entry is there afterwards if the deadline of what was stored had passed already
+  // Stored, or its bytes changed; what was there is not told of, also if its time was up. No entry is there afterwards if the deadline of
+  // what was stored had passed already.
+  written,
   grown,        // filled up with zeros and nothing else: to WATCH that is no change, as in Redis (BITFIELD whose operations were refused)
   deadline,     // its deadline was set or cleared
   staled,       // a command has made it stale

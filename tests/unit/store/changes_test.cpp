@@ -238,14 +238,15 @@ class ChangeHistory {
   std::string some_tag() { return below(2) == 0 ? "t" + std::to_string(below(20)) : std::string(); }
   UnixMs some_deadline() { return below(3) == 0 ? now_ + 1 + static_cast<UnixMs>(below(3000)) : 0; }
 
-  // Runs `action` with both keys locked and everything settled that a look-up of them may find. `after` has what is there now.
+  // Runs `action` with both keys locked. With `looks`, everything is settled that a look-up of them may find, so that the model has what
+  // is there.
   template <class Action>
-  void with(unsigned db, const std::string& name, const std::string& other, Action&& action) {
+  void with(unsigned db, const std::string& name, const std::string& other, Action&& action, bool looks = true) {
     keyspace_.make_room(64 * 1024 + name.size() + other.size());
     const std::array<Key, 2> keys = {keyspace_.key(name), keyspace_.key(other)};
     Keyspace::Locks locks(keyspace_);
     locks.acquire(keys);
-    for (unsigned each = 0; each < databases; ++each) {
+    for (unsigned each = 0; each < databases && looks; ++each) {
       for (const Key& key : keys) Database(keyspace_, each, now_).find_any(key, Access::none());
     }
     Database database(keyspace_, db, now_);
@@ -268,12 +269,14 @@ class ChangeHistory {
     expect(there(db, name) != nullptr ? Cause::deleted : Cause::invalidated, db, name, {});
   }
 
+  // Also over what has expired or was purged, and nobody has met it.
   void put(unsigned db, const std::string& name) {
-    with(db, name, name, [&](Database& database, const auto& keys) {
+    const bool looks = below(2) == 0;
+    const auto store = [&](Database& database, const auto& keys) {
       Item item{.text = some_text(), .tag = some_tag(), .expires_at = some_deadline()};
       item.absent = below(10) == 0;
       if (item.absent) item.text.clear();
-      PutOptions how{.expires_at = item.expires_at, .keep_expiry = below(4) == 0, .absent = item.absent};
+      PutOptions how{.expires_at = item.expires_at, .keep_expiry = looks && below(4) == 0, .absent = item.absent};
       if (const Item* const old = live(db, name); how.keep_expiry && old != nullptr) {
         item.expires_at = old->expires_at;
         item.tag = old->tag;  // it keeps what it carries
@@ -291,7 +294,8 @@ class ChangeHistory {
       } else {
         REQUIRE(database.put(keys[0], Blob::copy_of(keyspace_.memory().heap(), item.text), how));
       }
-    });
+    };
+    with(db, name, name, store, looks);
   }
 
   // APPEND, SETRANGE, SETBIT and BITFIELD: what they write comes after the value has its size.
