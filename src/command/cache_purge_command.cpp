@@ -70,7 +70,7 @@ std::string shown(std::string_view name) {
 std::string who(Call& call) {
   const SharedClient& client = call.session.shared;
   const std::string name = client.name.empty() ? "" : ", name " + shown(client.name);
-  return "client " + std::to_string(client.id) + " (" + client.address + ", user " + client.user + name + ")";
+  return "client " + std::to_string(client.id) + " (" + client.address + ", user " + std::string(user_name(client)) + name + ")";
 }
 
 std::string what(const PurgeRequest& request) {

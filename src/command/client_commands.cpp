@@ -25,11 +25,6 @@ std::size_t attribute_memory(const SharedClient& client) {
   return client.name.size() + client.library_name.size() + client.library_version.size();
 }
 
-void set_client_name(Session& session, std::string_view name) {
-  const std::lock_guard lock(session.shared.mutex);
-  session.shared.name = name;
-}
-
 namespace {
 
 // --- about oneself ---
@@ -45,7 +40,7 @@ void client_getname(Call& call) {
 void client_setname(Call& call) {
   if (!is_client_attribute(call.args[2])) return call.reply.error(kBadClientName);
   if (call.args[2].size() > longest_attribute) return call.reply.error(kLongAttribute);
-  set_client_name(call.session, call.args[2]);
+  call.session.set_name(call.args[2]);
   call.reply.ok();
 }
 
@@ -102,8 +97,7 @@ void client_no_evict(Call& call) {
 void client_no_touch(Call& call) {
   const std::optional<bool> on = parse_switch(call);
   if (!on) return;
-  call.session.no_touch = *on;
-  call.session.shared.no_touch.store(*on, std::memory_order_relaxed);
+  call.session.set_no_touch(*on);
   call.reply.ok();
 }
 
@@ -126,7 +120,7 @@ struct KillFilter {
     if ((now - client.created) / 1000 < min_age) return false;
     if (!user) return true;
     const std::lock_guard lock(client.mutex);
-    return client.user == *user;
+    return user_name(client) == *user;
   }
 };
 
@@ -157,7 +151,7 @@ bool parse_kill_option(Call& call, Cursor& options, KillFilter& filter) {
   }
   if (options.take_with_value("USER")) {
     filter.user = options.take();
-    if (*filter.user == "default") return true;
+    if (call.engine.users.find(*filter.user) != nullptr) return true;
     call.reply.error("ERR No such user '" + excerpt(*filter.user) + "'");
     return false;
   }

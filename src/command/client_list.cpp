@@ -71,7 +71,7 @@ void append_line(std::string& to, SharedClient& client, MonoMs now) {
   field("tot-mem", client.memory());
   field("events", "r");
   field("cmd", last != nullptr ? last->name : "NULL");
-  field("user", client.user);
+  field("user", user_name(client));
   to.append(" redir=-1");
   field("resp", get(client.protocol));
   field("lib-name", client.library_name);

@@ -52,10 +52,12 @@ bool Clients::unblock(SharedClient& client, bool with_error) {
 
 bool Clients::evict_greediest(std::uint64_t share) {
   struct Candidate {
-    bool stranger;
+    bool unauthenticated;
     std::uint64_t memory;
     SharedClient* client;
-    bool operator<(const Candidate& other) const { return std::tie(stranger, memory) < std::tie(other.stranger, other.memory); }
+    bool operator<(const Candidate& other) const {
+      return std::tie(unauthenticated, memory) < std::tie(other.unauthenticated, other.memory);
+    }
   };
   const std::lock_guard lock(mutex_);
   std::vector<Candidate> candidates;
@@ -68,7 +70,8 @@ bool Clients::evict_greediest(std::uint64_t share) {
       spared += memory;
     } else {
       sum += memory;
-      candidates.push_back({!client->authenticated.load(std::memory_order_relaxed), memory, client});
+      const std::lock_guard user_lock(client->mutex);
+      candidates.push_back({client->user == nullptr, memory, client});
     }
   }
   // Those who are spared must not drive all others out.

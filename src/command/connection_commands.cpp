@@ -1,9 +1,11 @@
 // PING ECHO QUIT RESET SELECT SWAPDB HELLO AUTH: the connection itself.
 
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/version.hpp"
@@ -38,11 +40,6 @@ bool is_database(const Call& call, std::int64_t number) {
   return number >= 0 && number < call.engine.settings.integer(config::Id::databases);
 }
 
-void select_database(Session& session, unsigned number) {
-  session.db = number;
-  session.shared.db.store(number, std::memory_order_relaxed);
-}
-
 std::optional<int> parse_int(std::string_view text) {
   const std::optional<std::int64_t> number = parse_i64(text);
   constexpr std::numeric_limits<int> limits;
@@ -57,7 +54,7 @@ void select(Call& call) {
     return call.reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
   }
   if (!is_database(call, *number)) return call.reply.error("ERR DB index is out of range");
-  select_database(call.session, static_cast<unsigned>(*number));
+  call.session.select(static_cast<unsigned>(*number));
   call.reply.ok();
 }
 
@@ -81,44 +78,30 @@ void swapdb(Call& call) {
 
 // --- who is there ---
 
-// Takes as long for every text of the same length, so that the time of a refusal does not tell how much of a guess was
-// right (CVE-2026-47783 and its like).
-bool equal_in_constant_time(std::string_view given, std::string_view secret) {
-  volatile unsigned char difference = given.size() == secret.size() ? 0 : 1;
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const char expected = secret.empty() ? '\0' : secret[i % secret.size()];
-    difference = static_cast<unsigned char>(difference | static_cast<unsigned char>(given[i] ^ expected));
-  }
-  return difference == 0;
-}
-
-// The one user there is. Without a password set, any password will do for it, as in Redis.
-bool authenticate(Call& call, std::string_view user, std::string_view password) {
-  const std::string secret = call.engine.settings.text(config::Id::requirepass);
-  const bool right = equal_in_constant_time(password, secret) || secret.empty();
-  if (!right || user != "default") {
+// False: the error has been replied.
+bool authenticate(Call& call, std::string_view name, std::string_view password) {
+  std::shared_ptr<const security::User> user = call.engine.users.authenticate(name, password);
+  if (user == nullptr) {
     call.reply.error(kWrongPassword);
     return false;
   }
-  call.session.authenticated = true;
-  call.session.shared.authenticated.store(true, std::memory_order_relaxed);
+  call.session.set_user(std::move(user));
   return true;
 }
 
 void auth(Call& call) {
   if (call.args.size() > 3) return call.syntax_error();
-  if (call.args.size() == 2 && call.engine.settings.text(config::Id::requirepass).empty()) {
+  if (call.args.size() == 2 && !call.engine.users.ask_password()) {
     return call.reply.error(
         "ERR AUTH <password> called without any password configured for the default user. "
         "Are you sure your configuration is correct?");
   }
   const bool named = call.args.size() == 3;
-  if (authenticate(call, named ? call.args[1] : "default", call.args.back())) call.reply.ok();
+  if (authenticate(call, named ? call.args[1] : security::default_user_name, call.args.back())) call.reply.ok();
 }
 
 void set_protocol(Call& call, int version) {
-  call.session.protocol = version;
-  call.session.shared.protocol.store(version, std::memory_order_relaxed);
+  call.session.set_protocol(version);
   call.reply.set_protocol(version);
 }
 
@@ -184,30 +167,21 @@ void hello(Call& call) {
   const std::optional<Hello> options = parse_hello(call);
   if (!options) return;
   if (options->login && !authenticate(call, options->user, options->password)) return;
-  if (!call.session.authenticated && !call.engine.settings.text(config::Id::requirepass).empty()) {
+  if (call.session.unauthenticated(call.engine.users)) {
     return call.reply.error(
         "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
         "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "
         "select the RESP protocol version at the same time");
   }
-  if (options->name) set_client_name(call.session, *options->name);
+  if (options->name) call.session.set_name(*options->name);
   if (options->protocol) set_protocol(call, *options->protocol);
   describe_server(call);
 }
 
-// Back to the state of a fresh connection. What the client said of its library stays, as that does not change.
 void reset(Call& call) {
-  Session& session = call.session;
-  end_transaction(session, call.engine);
-  select_database(session, 0);
-  set_protocol(call, 2);
-  set_client_name(session, "");
-  session.authenticated = call.engine.settings.text(config::Id::requirepass).empty();
-  session.shared.authenticated.store(session.authenticated, std::memory_order_relaxed);
-  session.no_touch = false;
-  session.shared.no_touch.store(false, std::memory_order_relaxed);
-  session.shared.no_evict.store(false, std::memory_order_relaxed);
-  if (session.reply_mode == ReplyMode::off) session.reply_mode = ReplyMode::on;
+  end_transaction(call.session, call.engine);
+  call.session.reset(call.engine.users.of_new_connection());
+  call.reply.set_protocol(call.session.protocol);
   release_watched(call, "RESET");
 }
 

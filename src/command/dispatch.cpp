@@ -51,9 +51,8 @@ bool is_forbidden(const Row& row, const Session& session, const config::Settings
   return (row.flags & kProtected) != 0 && !allows_debugging(settings, session.shared);
 }
 
-// Once a password is no longer asked for, a client that never gave one is welcome too.
-bool is_stranger(const Row& row, const Session& session, const config::Settings& settings) {
-  return !session.authenticated && (row.flags & kNoAuth) == 0 && !settings.text(config::Id::requirepass).empty();
+bool is_unauthenticated(const Row& row, const Session& session, const security::Users& users) {
+  return session.unauthenticated(users) && (row.flags & kNoAuth) == 0;
 }
 
 // The rest of the way of a call that replied with an error.
@@ -204,7 +203,7 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   }
   if (is_forbidden(*row, session, engine_.settings)) [[unlikely]]
     return reject(row, session, reply, no_debugging);
-  if (is_stranger(*row, session, engine_.settings)) [[unlikely]] {
+  if (is_unauthenticated(*row, session, engine_.users)) [[unlikely]] {
     return reject(row, session, reply, "NOAUTH Authentication required.");
   }
   if (is_refused(prepared)) [[unlikely]]
@@ -376,7 +375,7 @@ void Dispatcher::reject_unknown(const Row* container, Session& session, Args arg
 bool Dispatcher::is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const {
   if (row == nullptr) return false;
   const bool malformed = is_unknown_subcommand(*row, args) || !arity_fits(*row, args.size());
-  if (malformed || is_forbidden(*row, session, engine_.settings) || is_stranger(*row, session, engine_.settings)) return false;
+  if (malformed || is_forbidden(*row, session, engine_.settings) || is_unauthenticated(*row, session, engine_.users)) return false;
   return is_paused(session, *row, mode);
 }
 

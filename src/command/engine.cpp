@@ -1,6 +1,11 @@
 #include "pinfold/command/engine.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include "pinfold/base/random.hpp"
 #include "pinfold/command/command_table.hpp"
@@ -32,7 +37,19 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       stats(threads),
       events(names_of_commands()),
       run_id(random_run_id()),
-      memory_at_start(server_keyspace.memory().used()) {}
+      memory_at_start(server_keyspace.memory().used()) {
+  const auto publish_default_user = [this]() -> std::optional<std::string> {
+    std::string name(security::default_user_name);
+    try {
+      users.publish(std::make_shared<const security::User>(std::move(name), settings.text(config::Id::requirepass)));
+    } catch (const std::bad_alloc&) {
+      return "out of memory";  // so that the setting is what it was, like the user
+    }
+    return std::nullopt;
+  };
+  settings.on_change(config::Id::requirepass, publish_default_user);
+  publish_default_user();
+}
 
 std::uint64_t Engine::clients_share() const {
   // As in Redis, a limit so low that nobody could say anything is not meant.

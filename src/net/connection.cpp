@@ -74,8 +74,7 @@ Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t
   size = sizeof address;
   getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
   shared.local_address = name_of(address, path);
-  session_.authenticated = engine.settings.text(config::Id::requirepass).empty();
-  shared.authenticated.store(session_.authenticated, relaxed);
+  session_.set_user(engine.users.of_new_connection());
   engine.clients.add(shared);
 }
 
@@ -116,8 +115,8 @@ void Connection::wait_for(std::uint32_t events) {
   thread_.loop().change(fd_, events, this);
 }
 
-// One who has not said the password, while one is asked for.
-bool Connection::stranger() const { return !session_.authenticated && !thread_.engine().settings.text(config::Id::requirepass).empty(); }
+// Whether the client may do nothing but authenticate.
+bool Connection::stranger() const { return session_.unauthenticated(thread_.engine().users); }
 
 // Whether those who have not authenticated would take more than they may together, if this one took `more`.
 bool Connection::too_many_strangers(std::size_t more) const {
@@ -163,7 +162,8 @@ void Connection::receive() {
   if (waits_in_silence()) [[unlikely]]
     end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
-  if (filled_ == capacity_ && capacity_ < busy_input && session_.authenticated && !thread_.clients_are_tight()) resize_input(busy_input);
+  if (filled_ == capacity_ && capacity_ < busy_input && session_.user() != nullptr && !thread_.clients_are_tight())
+    resize_input(busy_input);
 }
 
 // The client has closed its side, for sending at least. What it is still to get is sent.
@@ -419,7 +419,7 @@ void Connection::finish() {
   session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (closed_) return;
-  if (accounted_stranger_ > 0 && session_.authenticated) [[unlikely]]
+  if (accounted_stranger_ > 0 && session_.user() != nullptr) [[unlikely]]
     account();
   if (capacity_ > idle_input && filled_ == 0 && thread_.clients_are_tight()) [[unlikely]]
     resize_input(idle_input);

@@ -20,7 +20,4 @@ bool is_client_attribute(std::string_view text);
 /// The memory that the names take. To be called on the client's own thread.
 std::size_t attribute_memory(const SharedClient& client);
 
-/// Changes the name that CLIENT LIST shows. An empty name removes it.
-void set_client_name(Session& session, std::string_view name);
-
 }  // namespace pinfold::command

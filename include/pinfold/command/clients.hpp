@@ -13,6 +13,12 @@
 
 namespace pinfold::command {
 
+/// As lists and the log name the client's user; as in Redis, one that has not authenticated counts as the default user's. To be called by
+/// the client's thread or with its mutex held, and valid as long as that.
+inline std::string_view user_name(const SharedClient& client) {
+  return client.user != nullptr ? std::string_view(client.user->name()) : security::default_user_name;
+}
+
 enum class PauseMode { none, writes, all };
 
 class Clients {

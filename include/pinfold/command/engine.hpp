@@ -17,6 +17,7 @@
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/config/settings.hpp"
+#include "pinfold/security/users.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::command {
@@ -28,6 +29,7 @@ class Engine {
   config::Settings& settings;
   store::Keyspace& keyspace;
   cache::Cache cache;
+  security::Users users;  // the default user has the password that `requirepass` says
   Clients clients;
   Stats stats;
   Rates rates;

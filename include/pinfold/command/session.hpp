@@ -11,6 +11,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/command/transaction_budget.hpp"
+#include "pinfold/security/users.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::command {
@@ -45,7 +47,6 @@ struct SharedClient {
   std::atomic<unsigned> watched{0};
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
-  std::atomic<bool> authenticated{true};
   std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for its reply; 0: it does not wait
   std::atomic<bool> paused{false};        // a request of its waits for the end of a CLIENT PAUSE
   std::atomic<bool> closing{false};       // set by CLIENT KILL; the owner's thread closes it
@@ -69,7 +70,7 @@ struct SharedClient {
 
   std::mutex mutex;
   std::string name;
-  std::string user = "default";
+  std::shared_ptr<const security::User> user;  // null: it has not authenticated
   std::string library_name;
   std::string library_version;
 };
@@ -129,7 +130,6 @@ struct Session {
   SharedClient shared;
   unsigned db = 0;
   int protocol = 2;
-  bool authenticated = true;
   bool no_touch = false;
   bool close_after_reply = false;
   bool more_to_come = false;  // requests behind the one at hand have been received already
@@ -140,6 +140,24 @@ struct Session {
   /// Set by a command whose reply comes later: until then the connection executes nothing.
   std::unique_ptr<Wait> wait;
   ToldNil told_nil;
+
+  /// The user that the client has authenticated as; null if it has not.
+  const security::User* user() const { return shared.user.get(); }  // written by this thread only
+  /// Whether the client may do nothing but authenticate. One that never did is welcome once no password is asked for.
+  bool unauthenticated(const security::Users& users) const { return user() == nullptr && users.ask_password(); }
+
+  // These change the session and what others see of it.
+  void set_user(std::shared_ptr<const security::User> user);
+  void select(unsigned number);
+  void set_protocol(int version);
+  /// An empty one takes the name away.
+  void set_name(std::string_view name);
+  void set_no_touch(bool on);
+
+  /// Makes it what a new connection's session is, authenticated as `user`. What belongs to the connection stays: its identity, its
+  /// counters, what the client said of its library, and whether the request at hand is to be silent. What the session holds in the
+  /// keyspace (MULTI, WATCH) is the caller's to end, because that takes locks.
+  void reset(std::shared_ptr<const security::User> user);
 };
 
 }  // namespace pinfold::command

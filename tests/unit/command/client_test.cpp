@@ -71,7 +71,8 @@ TEST_CASE("whoever has not authenticated is evicted first, however little it tak
   greedy.session.shared.buffer_memory = 5000;
   small.session.shared.buffer_memory = 100;
   large.session.shared.buffer_memory = 200;
-  small.session.shared.authenticated = large.session.shared.authenticated = false;
+  small.session.set_user(nullptr);
+  large.session.set_user(nullptr);
   CHECK(server.engine.clients.evict_greediest(5700));
   CHECK(woken == std::vector<std::uint64_t>{large.session.shared.id});
   CHECK(server.engine.clients.evict_greediest(5500));

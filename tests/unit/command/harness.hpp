@@ -19,7 +19,8 @@ struct Server {
   explicit Server(const store::KeyspaceOptions& options = {}) : keyspace(options), engine(settings, keyspace, 1) {}
 
   void set(config::Id id, std::string_view value) {
-    if (const auto error = settings.set(id, value, false)) throw std::runtime_error(*error);
+    const bool at_runtime = config::settings_table()[static_cast<std::size_t>(id)].runtime;  // then who listens is told
+    if (const auto error = settings.set(id, value, at_runtime)) throw std::runtime_error(*error);
   }
   CommandCounters& counters(std::string_view command) {
     return engine.stats.of_thread(0).commands[command_index(*find_command_by_name(command))];
@@ -50,7 +51,7 @@ class Client {
     session.shared.address = "127.0.0.1:" + std::to_string(10'000 + session.shared.id);
     session.shared.local_address = "127.0.0.1:6379";
     session.shared.created = server.moment().mono;
-    session.authenticated = server.settings.text(config::Id::requirepass).empty();
+    session.set_user(server.engine.users.of_new_connection());
     server.engine.clients.add(session.shared);
   }
   ~Client() {
