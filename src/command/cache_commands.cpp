@@ -87,31 +87,20 @@ void cache_get(Call& call) {
   cache_read(call, db, call.key(), options);
 }
 
-// The number of keys that the argument at 1 announces; they must all be there. Nothing: an error was replied.
-std::optional<std::size_t> counted_keys(Call& call) {
-  const auto count = parse_i64(call.args[1]);
+// Of a number of keys that is none, or more than the keys that follow.
+std::string wrong_key_count(const Row& row, Args args) {
+  const auto count = parse_i64(args[1]);
   if (!count) {
     std::string name;
-    for (const char c : call.row.name) name += upper(c);
-    call.reply.error("ERR " + name + " takes the number of keys, 1 or more, and then the keys, not '" + excerpt(call.args[1]) + "'");
-    return std::nullopt;
+    for (const char c : row.name) name += upper(c);
+    return "ERR " + name + " takes the number of keys, 1 or more, and then the keys, not '" + excerpt(args[1]) + "'";
   }
-  if (*count <= 0) {
-    call.reply.error("ERR numkeys should be greater than 0");
-    return std::nullopt;
-  }
-  if (static_cast<std::uint64_t>(*count) > call.args.size() - 2) {
-    call.reply.error("ERR Number of keys can't be greater than number of args");
-    return std::nullopt;
-  }
-  return static_cast<std::size_t>(*count);
+  return *count <= 0 ? "ERR numkeys should be greater than 0" : "ERR Number of keys can't be greater than number of args";
 }
 
 void cache_mget(Call& call) {
-  const auto count = counted_keys(call);
-  if (!count) return;
   CacheReadOptions options;
-  if (!read_options(call, Cursor(call.args, 2 + *count), false, options)) return;
+  if (!read_options(call, Cursor(call.args, 2 + call.keys.size()), false, options)) return;
   if (options.lease_ms != 0) {
     std::size_t bytes = 0;
     for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_lease(key.text, {});
@@ -119,7 +108,7 @@ void cache_mget(Call& call) {
   }
   options.makes_room = false;
   store::Database db = call.db();
-  call.reply.array(*count);
+  call.reply.array(call.keys.size());
   for (const store::Key& key : call.keys) cache_read(call, db, key, options);
 }
 
@@ -342,10 +331,8 @@ std::int64_t invalidate_softly(Call& call, const Invalidation& what) {
 }
 
 void cache_invalidate(Call& call) {
-  const auto count = counted_keys(call);
-  if (!count) return;
   Invalidation what;
-  Cursor options(call.args, 2 + *count);
+  Cursor options(call.args, 2 + call.keys.size());
   while (!options.done()) {
     if (options.take("SOFT")) {
       what.soft = true;
@@ -445,14 +432,14 @@ constexpr Row kRows[] = {
      .syntax = "key"},
     {.name = "cache.invalidate", .handler = cache_invalidate, .arity = -3,
      .flags = kWrite, .categories = kString,
-     .keys = {KeySpec::counted(KeyUse::remove, 1)},
+     .keys = {KeySpec::counted(KeyUse::remove, 1, wrong_key_count)},
      .group = "cache", .since = "0.1.0",
      .complexity = "O(N) for N keys.",
      .summary = "Removes keys, or makes them stale, and voids their leases.",
      .syntax = "numkeys key [key ...] [SOFT] [VERSION version]"},
     {.name = "cache.mget", .handler = cache_mget, .arity = -3,
      .flags = kReadOnly | kFast, .categories = kString,
-     .keys = {KeySpec::counted(KeyUse::read, 1)},
+     .keys = {KeySpec::counted(KeyUse::read, 1, wrong_key_count)},
      .group = "cache", .since = "0.1.0",
      .complexity = "O(N) for N keys.",
      .summary = "Reads several keys as CACHE.GET does; never waits.",

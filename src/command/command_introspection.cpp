@@ -191,13 +191,13 @@ void get_keys(Call& call, bool with_flags) {
   const Row* row = command_with_keys(call, args);
   if (row == nullptr) return;
   std::vector<std::uint32_t> positions;
-  if (!extract_keys(*row, args, positions)) {
+  if (extract_keys(*row, args, positions) == Extraction::malformed) {
     return call.reply.error("ERR Invalid arguments specified for command");
   }
   call.reply.array(positions.size());
   for (const KeySpec& spec : row->keys) {
     positions.clear();
-    extract_keys(spec, args, positions);
+    static_cast<void>(extract_keys(spec, args, positions));  // they have been found before
     for (const std::uint32_t position : positions) {
       if (with_flags) call.reply.array(2);
       call.reply.bulk(args[position]);

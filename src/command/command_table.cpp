@@ -196,10 +196,10 @@ const Row* find_subcommand(const Row& container, std::string_view name) {
 }
 
 // The keys at first, first + step ... up to and including last, all of which must exist.
-bool append_range(std::size_t size, std::int64_t first, std::int64_t last, std::int64_t step, std::vector<std::uint32_t>& positions) {
-  if (first < 1 || last < first || last >= static_cast<std::int64_t>(size)) return false;
+Extraction append_range(std::size_t size, std::int64_t first, std::int64_t last, std::int64_t step, std::vector<std::uint32_t>& positions) {
+  if (first < 1 || last < first || last >= static_cast<std::int64_t>(size)) return Extraction::malformed;
   for (std::int64_t at = first; at <= last; at += step) positions.push_back(static_cast<std::uint32_t>(at));
-  return true;
+  return Extraction::done;
 }
 
 // GET shows the old value, and the conditions on it tell whether it was guessed.
@@ -253,16 +253,16 @@ const Row* find_command_by_name(std::string_view name) {
   return slot != nullptr ? slot->row : nullptr;
 }
 
-bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
-  if (spec.kind == KeySpec::Kind::none) return true;
+Extraction extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
+  if (spec.kind == KeySpec::Kind::none) return Extraction::done;
   const auto size = static_cast<std::int64_t>(args.size());
   if (spec.kind == KeySpec::Kind::range) {
     const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
     return append_range(args.size(), spec.first, last, spec.step, positions);
   }
-  if (spec.first >= size) return false;
+  if (spec.first >= size) return Extraction::malformed;
   const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
-  if (!count || *count < 1 || *count > size) return false;  // before multiplying, which could overflow
+  if (!count || *count < 1 || *count > size) return Extraction::malformed;  // before multiplying, which could overflow
   const std::int64_t first = spec.first + 1;
   return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
 }
@@ -273,14 +273,22 @@ KeyUse key_use(const KeySpec& spec, Args args) {
   return spec.use;
 }
 
-bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions) {
+Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions) {
   const std::size_t before = positions.size();
   for (const KeySpec& spec : row.keys) {
-    if (extract_keys(spec, args, positions)) continue;
+    if (extract_keys(spec, args, positions) == Extraction::done) continue;
     positions.resize(before);
-    return false;
+    return Extraction::malformed;
   }
-  return true;
+  return Extraction::done;
+}
+
+std::string key_error(const Row& row, Args args) {
+  std::vector<std::uint32_t> positions;
+  for (const KeySpec& spec : row.keys) {
+    if (spec.error != nullptr && extract_keys(spec, args, positions) == Extraction::malformed) return spec.error(row, args);
+  }
+  return "ERR wrong number of arguments for '" + std::string(row.name) + "' command";
 }
 
 }  // namespace pinfold::command

@@ -252,14 +252,18 @@ bool put_pairs(Call& call, const store::PutOptions& how) {
   return true;
 }
 
-void msetex(Call& call) {
+constexpr std::string_view kWrongPairs = "ERR wrong number of key-value pairs";
+
+std::string wrong_pair_count(const Row&, Args args) {
   constexpr std::int64_t most = std::numeric_limits<std::int32_t>::max();
-  const auto count = parse_i64(call.args[1]);
-  if (!count || *count < 1 || *count > most) return call.reply.error("ERR invalid numkeys value");
-  const auto pairs = static_cast<std::size_t>(*count);
-  if ((call.args.size() - 2) / 2 < pairs || call.keys.size() != pairs) {
-    return call.reply.error("ERR wrong number of key-value pairs");
-  }
+  const auto count = parse_i64(args[1]);
+  const bool valid = count && *count >= 1 && *count <= most;
+  return std::string(valid ? kWrongPairs : "ERR invalid numkeys value");
+}
+
+void msetex(Call& call) {
+  const std::size_t pairs = call.keys.size();
+  if ((call.args.size() - 2) / 2 < pairs) return call.reply.error(kWrongPairs);  // the last one has no value
   PairOptions options;
   if (!options.parse(Cursor(call.args, 2 + 2 * pairs))) return call.syntax_error();
   const auto how = options.expiry.put_options(call);
@@ -293,7 +297,7 @@ constexpr Row kRows[] = {
      .syntax = "key"},
     {.name = "msetex", .handler = msetex, .arity = -4,
      .flags = kWrite | kDenyOom | kMovableKeys, .categories = kString,
-     .keys = {KeySpec::counted(KeyUse::write, 1, 2)},
+     .keys = {KeySpec::counted(KeyUse::write, 1, wrong_pair_count, 2)},
      .group = "string", .since = "8.4.0",
      .complexity = "O(N) for N keys.",
      .summary = "Sets several keys at one moment, on a condition and with one deadline for all if so asked.",

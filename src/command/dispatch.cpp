@@ -119,6 +119,14 @@ void invoke(Call& call, ThreadStats& stats) {
     note_request(call);
 }
 
+void fail_for_keys(const Call& call, ThreadStats& stats) {
+  CommandCounters& counters = stats.commands[command_index(call.row)];
+  call.reply.error(key_error(call.row, call.args));
+  counters.calls.add();
+  stats.commands_processed.add();
+  count_failure(call, stats, counters);
+}
+
 Dispatcher::Dispatcher(Engine& engine, unsigned thread)
     : engine_(engine), stats_(engine.stats.of_thread(thread)), locks_(engine.keyspace) {}
 
@@ -162,7 +170,7 @@ store::Named Dispatcher::named(const Session& session, Args args, const Prepared
   sum.keys = session.watched.size();
   const auto add = [&](const Row& row, Args of) {
     positions_.clear();
-    extract_keys(row, of, positions_);
+    static_cast<void>(extract_keys(row, of, positions_));  // none if they are malformed
     // Where there are no keys, what an argument names is as good: a tag, a client.
     sum.keys += row.keys[0].kind == KeySpec::Kind::none ? of.size() : positions_.size();
     for (const std::string_view arg : of) sum.bytes += arg.size();
@@ -222,7 +230,9 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
 void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   const Release release{locks_};
   const std::size_t mark = reply.output().mark();
-  Call call(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
+  if (!prepared.one_key && find_keys(row, args) == Extraction::malformed) [[unlikely]]
+    return fail_for_keys(Call(row, args, reply, session, engine_, clock_, {}, locks_), stats_);
+  Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_);
   call.may_retry = true;
   call.large = prepared.large;
   invoke(call, stats_);
@@ -232,7 +242,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   locks_.release();
   store::Room room;
   if (!engine_.keyspace.make_room(call.wanted, &room)) return reject(&row, session, reply, out_of_memory_error);
-  Call again(row, args, reply, session, engine_, clock_, lock_keys(row, args, prepared), locks_);
+  Call again(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_);
   again.large = prepared.large;
   again.may_exceed = no_more_room;
   invoke(again, stats_);
@@ -259,18 +269,23 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   return done;
 }
 
-std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, const Prepared& prepared) {
+Extraction Dispatcher::find_keys(const Row& row, Args args) {
+  keys_.clear();
+  if (row.keys[0].kind == KeySpec::Kind::none) return Extraction::done;
+  positions_.clear();
+  if (extract_keys(row, args, positions_) == Extraction::malformed) return Extraction::malformed;
+  keys_.reserve(positions_.size());  // just so many: the parser's limit allows for them
+  for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
+  return Extraction::done;
+}
+
+// Those that find_keys has found.
+std::span<const store::Key> Dispatcher::lock_keys(const Prepared& prepared) {
   if (prepared.one_key) {
     locks_.acquire(prepared.key);
     return {&prepared.key, 1};
   }
-  if (row.keys[0].kind == KeySpec::Kind::none) return {};
-  positions_.clear();
-  keys_.clear();
-  if (!extract_keys(row, args, positions_)) return {};
-  keys_.reserve(positions_.size());  // just so many: the parser's limit allows for them
-  for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
-  locks_.acquire(keys_);
+  if (!keys_.empty()) locks_.acquire(keys_);
   return keys_;
 }
 
@@ -279,7 +294,7 @@ std::span<const store::Key> Dispatcher::lock_keys(const Row& row, Args args, con
 std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const LargeArguments& large) {
   std::uint64_t bytes = memory_needed(args);
   positions_.clear();
-  extract_keys(row, args, positions_);
+  static_cast<void>(extract_keys(row, args, positions_));  // none if they are malformed: then nothing is stored
   std::sort(positions_.begin(), positions_.end());
   for (std::size_t i = 0; i < large.count(); ++i) {
     const std::size_t index = large.index(i);

@@ -109,6 +109,9 @@ void release_watched(Call& call, std::string_view text, bool is_error) {
 namespace {
 
 struct Plan {
+  /// In place of a count: the command's arguments are malformed.
+  static constexpr std::uint32_t malformed = UINT32_MAX;
+
   std::vector<std::uint32_t> key_counts;  // of each queued command
   std::vector<store::Key> keys;           // of the commands, then of the watches
   bool whole_keyspace = false;
@@ -125,9 +128,9 @@ Plan make_plan(Transaction& transaction, const Session& session, const store::Ke
   for (const Queued& queued : transaction.queue) {
     queued.arguments(args);
     positions.clear();
-    if (!extract_keys(queued.row(), args, positions)) positions.clear();
+    const bool found = extract_keys(queued.row(), args, positions) == Extraction::done;
     for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(args[at]));
-    plan.key_counts.push_back(static_cast<std::uint32_t>(positions.size()));
+    plan.key_counts.push_back(found ? static_cast<std::uint32_t>(positions.size()) : Plan::malformed);
     plan.whole_keyspace |= (queued.row().flags & kAllShards) != 0;
   }
   for (const WatchedKey& watched : session.watched) plan.keys.push_back(keyspace.key(watched.key));
@@ -142,7 +145,7 @@ bool watched_changed(const Call& call) {
 }
 
 // Runs one command of the transaction, unless there has been enough of what the commands do beyond what was sent.
-void run_step(Call& call, ThreadStats& stats) {
+void run_step(Call& call, bool malformed, ThreadStats& stats) {
   // The reply is lost already: who only reads is spared the work, and those who wait for the locks the time.
   const bool lost = call.reply.output().overflow() != resp::Output::Overflow::none;
   if (lost && (call.row.flags & (kReadOnly | kBeyondNamed)) != 0 && (call.row.flags & kWrite) == 0) return;
@@ -159,7 +162,7 @@ void run_step(Call& call, ThreadStats& stats) {
   std::uint64_t bytes = 0;
   for (const std::string_view arg : call.args) bytes += arg.size();
   const TransactionBudget::Spending spending(budget, {.keys = call.keys.size(), .bytes = bytes}, beyond_named);
-  invoke(call, stats);
+  malformed ? fail_for_keys(call, stats) : invoke(call, stats);
 }
 
 void run_steps(Call& call, const Plan& plan) {
@@ -173,13 +176,15 @@ void run_steps(Call& call, const Plan& plan) {
   std::vector<std::string_view> args;
   for (const Queued& queued : call.session.transaction->queue) {
     queued.arguments(args);
-    const std::span<const store::Key> keys(first, *key_count);
-    first += *key_count++;
+    const bool malformed = *key_count == Plan::malformed;
+    const std::span<const store::Key> keys(first, malformed ? 0 : *key_count);
+    first += keys.size();
+    ++key_count;
     Call nested(call, queued.row(), args, keys);
     nested.large = queued.large();
     nested.may_exceed = may_exceed;
     const std::size_t before = call.reply.output().size();
-    run_step(nested, stats);
+    run_step(nested, malformed, stats);
     // What was stored belongs to the key alone, so that the next command can change it where it is.
     if (nested.large != nullptr) *nested.large = LargeArguments();
     // CLIENT REPLY SKIP is silent, but the array has announced an element.

@@ -63,21 +63,27 @@ enum class KeyUse : std::uint8_t {
   bitfield,  // of BITFIELD: `read` with nothing but GETs, else `modify`
 };
 
+struct Row;
+
+/// The error, in full, of arguments in which a spec does not find its keys.
+using KeyError = std::string (*)(const Row& row, Args args);
+
 /// Says which arguments are keys.
 struct KeySpec {
   enum class Kind : std::uint8_t { none, range, count };
   Kind kind = Kind::none;
   KeyUse use = KeyUse::read;
-  std::int16_t first = 0;  // range: index of the first key; count: index of the number of keys, after which the keys follow
-  std::int16_t last = 0;   // range: index of the last key, negative from the end
-  std::int16_t step = 1;   // distance between keys
+  std::int16_t first = 0;    // range: index of the first key; count: index of the number of keys, after which the keys follow
+  std::int16_t last = 0;     // range: index of the last key, negative from the end
+  std::int16_t step = 1;     // distance between keys
+  KeyError error = nullptr;  // count: the error for a number of keys that is no number or does not fit. A range always fits
 
-  static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1}; }
+  static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1, nullptr}; }
   static constexpr KeySpec range(KeyUse use, std::int16_t first, std::int16_t last, std::int16_t step = 1) {
-    return {Kind::range, use, first, last, step};
+    return {Kind::range, use, first, last, step, nullptr};
   }
-  static constexpr KeySpec counted(KeyUse use, std::int16_t count_at, std::int16_t step = 1) {
-    return {Kind::count, use, count_at, 0, step};
+  static constexpr KeySpec counted(KeyUse use, std::int16_t count_at, KeyError error, std::int16_t step = 1) {
+    return {Kind::count, use, count_at, 0, step, error};
   }
 };
 
@@ -116,10 +122,18 @@ std::span<const Row* const> subcommands(const Row& row);
 /// The index of `row` in commands(). It must be one of these rows. O(1).
 std::size_t command_index(const Row& row);
 
-/// Appends the positions of the keys in `args` to `positions`. Returns false, with nothing appended, if the arguments do not fit
-/// the spec (a count that is no number or too large). Then dispatch locks nothing, and the handler replies with its own error.
+/// What looking for keys in a request's arguments has come to.
+enum class [[nodiscard]] Extraction : std::uint8_t{
+    done,       // all of them are known; there may be none
+    malformed,  // the arguments do not fit the row's key specs: a number of keys that is none, or for which there are too few arguments
+};
+
+/// Appends the positions of the keys in `args`, which must fit the row's arity, to `positions`; nothing if they are malformed. Then
+/// the command must not run, as nobody knows what to lock or whether it is allowed: key_error() is its answer.
 /// This is the one place that extracts keys: locking, ACL and COMMAND GETKEYS all use it.
-bool extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
+Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
+/// The error that answers a request whose arguments are malformed, as the row's key spec has it.
+std::string key_error(const Row& row, Args args);
 /// Returns the position of the key if a command of `size` arguments has exactly one key, whatever the arguments are; 0 for all
 /// other commands. It follows the same rule as extract_keys(), but fills no list: most requests have one key.
 inline std::size_t only_key(const Row& row, std::size_t size) {
@@ -133,6 +147,6 @@ inline std::size_t only_key(const Row& row, std::size_t size) {
 /// What the command does with the keys of `spec` if it is called with `args`. Never `set_get` or `bitfield`.
 KeyUse key_use(const KeySpec& spec, Args args);
 /// As extract_keys() for a row, but for one of its specs.
-bool extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions);
+Extraction extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions);
 
 }  // namespace pinfold::command

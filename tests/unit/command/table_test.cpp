@@ -25,7 +25,7 @@ std::vector<std::uint32_t> keys_of(const Words& words) {
   std::vector<std::uint32_t> positions;
   const Row* row = find(words);
   REQUIRE(row != nullptr);
-  REQUIRE(extract_keys(*row, words, positions));
+  REQUIRE(extract_keys(*row, words, positions) == Extraction::done);
   return positions;
 }
 
@@ -178,7 +178,7 @@ TEST_CASE("table: the only key of a request is the one that extract_keys finds")
     for (std::size_t size = 1; size < 12; ++size) {
       const Words words(size, "1");
       std::vector<std::uint32_t> positions;
-      const bool found = extract_keys(*row, words, positions);
+      const bool found = extract_keys(*row, words, positions) == Extraction::done;
       const std::size_t only = only_key(*row, size);
       if (only != 0) CHECK(positions == std::vector<std::uint32_t>{static_cast<std::uint32_t>(only)});
       if (row->keys[0].kind == KeySpec::Kind::range && found && positions.size() == 1) CHECK(only == positions[0]);
@@ -204,7 +204,7 @@ TEST_CASE("table: a count of keys that does not fit finds none") {
     INFO(count);
     const Words words = {"msetex", count, "a", "1", "b", "2"};
     std::vector<std::uint32_t> positions = {7};
-    CHECK_FALSE(extract_keys(*find(words), words, positions));
+    CHECK(extract_keys(*find(words), words, positions) == Extraction::malformed);
     CHECK(positions == std::vector<std::uint32_t>{7});
   }
 }
@@ -220,7 +220,7 @@ TEST_CASE("table: keys are never looked for past the arguments") {
       for (std::string_view& arg : args) arg = samples[random() % std::size(samples)];
       args.shrink_to_fit();
       std::vector<std::uint32_t> positions;
-      const bool fits = extract_keys(*row, args, positions);
+      const bool fits = extract_keys(*row, args, positions) == Extraction::done;
       if (!fits) CHECK(positions.empty());
       for (const std::uint32_t position : positions) REQUIRE(position < size);
     }
