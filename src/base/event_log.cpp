@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "pinfold/base/clock.hpp"
-#include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 
 namespace pinfold {
 
@@ -36,13 +36,6 @@ std::string_view subject(EventLog::Kind kind) {
     default:
       return "what administrators did";
   }
-}
-
-// Turns "config|set" into "CONFIG SET", as clients send it.
-std::string as_sent(std::string_view command) {
-  std::string name;
-  for (const char c : command) name += c == '|' ? ' ' : upper(c);
-  return name;
 }
 
 }  // namespace
@@ -80,7 +73,7 @@ void EventLog::add(Throttle& throttle, std::string text) {
 }
 
 void EventLog::add_left_out(Throttle& throttle, std::vector<Line>& lines) {
-  const std::string about = throttle.command.empty() ? std::string(subject(throttle.kind)) : as_sent(throttle.command);
+  const std::string about = throttle.command.empty() ? std::string(subject(throttle.kind)) : shown_command(throttle.command);
   lines.reserve(lines.size() + 1);
   const std::uint64_t missing = throttle.left_out.exchange(0, relaxed);
   if (missing == 0) return;

@@ -24,7 +24,7 @@ std::optional<std::int64_t> parse_i64(std::string_view text) {
 }
 
 std::optional<std::uint64_t> parse_cursor(std::string_view text) {
-  text = text.substr(0, text.find('\0'));
+  text = up_to_nul(text);
   if (text.empty()) return 0;
   const bool negative = text[0] == '-';
   if (negative || text[0] == '+') text.remove_prefix(1);

@@ -10,6 +10,12 @@ std::string to_lower(std::string_view text) {
   return result;
 }
 
+std::string to_upper(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(), upper);
+  return result;
+}
+
 std::string quoted(std::string_view text) {
   constexpr char hex[] = "0123456789abcdef";
   std::string out = "\"";

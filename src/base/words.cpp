@@ -8,10 +8,12 @@
 
 namespace pinfold {
 
-std::string excerpt(std::string_view text) {
-  constexpr std::size_t longest = 128;
-  text = text.substr(0, text.find('\0'));
-  return std::string(text.substr(0, longest));
+std::string excerpt(std::string_view text, std::size_t most) { return std::string(up_to_nul(text.substr(0, most))); }
+
+std::string shown_command(std::string_view name) {
+  std::string shown = to_upper(name);
+  std::replace(shown.begin(), shown.end(), '|', ' ');
+  return shown;
 }
 
 std::size_t distance(std::string_view a, std::string_view b) {

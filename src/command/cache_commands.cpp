@@ -91,9 +91,7 @@ void cache_get(Call& call) {
 std::string wrong_key_count(const Row& row, Args args) {
   const auto count = parse_i64(args[1]);
   if (!count) {
-    std::string name;
-    for (const char c : row.name) name += upper(c);
-    return "ERR " + name + " takes the number of keys, 1 or more, and then the keys, not '" + excerpt(args[1]) + "'";
+    return "ERR " + shown_command(row.name) + " takes the number of keys, 1 or more, and then the keys, not '" + excerpt(args[1]) + "'";
   }
   return *count <= 0 ? "ERR numkeys should be greater than 0" : "ERR Number of keys can't be greater than number of args";
 }
@@ -102,9 +100,7 @@ void cache_mget(Call& call) {
   CacheReadOptions options;
   if (!read_options(call, Cursor(call.args, 2 + call.keys.size()), false, options)) return;
   if (options.lease_ms != 0) {
-    std::size_t bytes = 0;
-    for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_lease(key.text, {});
-    make_room_for_leases(call, bytes);
+    make_room_for_leases(call, memory_of_leases(call.keys));
   }
   options.makes_room = false;
   store::Database db = call.db();

@@ -83,6 +83,12 @@ bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_
 
 }  // namespace
 
+std::size_t memory_of_leases(std::span<const store::Key> keys) {
+  std::size_t bytes = 0;
+  for (const store::Key& key : keys) bytes += cache::Leases::memory_of_lease(key.text, {});
+  return bytes;
+}
+
 bool make_room_for_leases(Call& call, std::size_t bytes) {
   if (call.in_transaction || call.engine.keyspace.has_room(bytes)) return false;
   call.held.release();
@@ -220,10 +226,8 @@ PlainRead read_protected(Call& call, store::Database& db, const store::Key& key,
 void make_room_for_plain_leases(Call& call) {
   if (call.in_transaction) return;
   // To find out which keys have a policy takes longer. Where there is room for leases of all of them, it need not be known.
+  if (call.engine.keyspace.has_room(memory_of_leases(call.keys))) return;
   std::size_t bytes = 0;
-  for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_lease(key.text, {});
-  if (call.engine.keyspace.has_room(bytes)) return;
-  bytes = 0;
   for (const store::Key& key : call.keys) {
     const cache::Policy* const policy = call.engine.cache.policy_of(key.text);
     if (policy != nullptr && (policy->stale_ms > 0 || policy->coalesce_ms > 0)) bytes += cache::Leases::memory_of_lease(key.text, {});

@@ -6,11 +6,11 @@
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/client_list.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
 #include "pinfold/command/request_log.hpp"

@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/gathered_text.hpp"
 #include "pinfold/command/task.hpp"
 

@@ -20,12 +20,6 @@ namespace {
 
 bool is_subcommand(const Row& row) { return row.name.find('|') != std::string_view::npos; }
 
-std::string to_upper(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = upper(c);
-  return result;
-}
-
 void reply_names(resp::Reply& reply, const std::vector<std::string_view>& names, std::string_view prefix = "") {
   reply.set(names.size());
   for (const std::string_view name : names) reply.simple(std::string(prefix) + std::string(name));
@@ -108,12 +102,8 @@ void reply_all_info(Call& call) {
   }
 }
 
-// COMMAND is the one container that is also a command.
-void command(Call& call) {
-  if (call.args.size() == 1) return reply_all_info(call);
-  constexpr std::size_t shown = 128;
-  call.reply.error("ERR unknown subcommand '" + std::string(call.args[1].substr(0, shown)) + "'. Try COMMAND HELP.");
-}
+// COMMAND is the one container that is also a command, without arguments.
+void command(Call& call) { reply_all_info(call); }
 
 void command_count_reply(Call& call) { call.reply.integer(static_cast<std::int64_t>(command_count())); }
 
@@ -162,11 +152,6 @@ void command_list(Call& call) {
   for (const std::string_view name : found) call.reply.bulk(name);
 }
 
-bool arity_fits(const Row& row, Args args) {
-  const auto size = static_cast<int>(args.size());
-  return row.arity < 0 ? size >= -row.arity : size == row.arity;
-}
-
 // The row of the command given to GETKEYS, if it has keys that can be found; otherwise the error has been
 // replied.
 const Row* command_with_keys(Call& call, Args args) {
@@ -179,7 +164,7 @@ const Row* command_with_keys(Call& call, Args args) {
     call.reply.error("ERR The command has no key arguments");
     return nullptr;
   }
-  if (!arity_fits(*row, args)) {
+  if (!arity_fits(*row, args.size())) {
     call.reply.error("ERR Invalid number of arguments specified for command");
     return nullptr;
   }

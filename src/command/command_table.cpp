@@ -253,6 +253,8 @@ const Row* find_command_by_name(std::string_view name) {
   return slot != nullptr ? slot->row : nullptr;
 }
 
+std::string wrong_arity(const Row& row) { return "ERR wrong number of arguments for '" + std::string(row.name) + "' command"; }
+
 Extraction extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
   if (spec.kind == KeySpec::Kind::none) return Extraction::done;
   const auto size = static_cast<std::int64_t>(args.size());
@@ -288,7 +290,7 @@ std::string key_error(const Row& row, Args args) {
   for (const KeySpec& spec : row.keys) {
     if (spec.error != nullptr && extract_keys(spec, args, positions) == Extraction::malformed) return spec.error(row, args);
   }
-  return "ERR wrong number of arguments for '" + std::string(row.name) + "' command";
+  return wrong_arity(row);
 }
 
 }  // namespace pinfold::command

@@ -11,9 +11,9 @@
 
 #include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
 #include "pinfold/command/pattern.hpp"

@@ -1,6 +1,5 @@
 // PING ECHO QUIT RESET SELECT SWAPDB HELLO AUTH: the connection itself.
 
-#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -9,10 +8,11 @@
 
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/version.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cursor.hpp"
+#include "pinfold/command/databases.hpp"
 #include "pinfold/command/engine.hpp"
-#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/transaction.hpp"
 
@@ -22,7 +22,7 @@ namespace {
 constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password pair or user is disabled.";
 
 void ping(Call& call) {
-  if (call.args.size() > 2) return call.reply.error("ERR wrong number of arguments for 'ping' command");
+  if (call.args.size() > 2) return call.reply.error(wrong_arity(call.row));
   if (call.args.size() == 2) return call.bulk_argument(1);
   call.reply.output().append("+PONG\r\n");
 }
@@ -36,36 +36,20 @@ void quit(Call& call) {
 
 // --- databases ---
 
-bool is_database(const Call& call, std::int64_t number) {
-  return number >= 0 && number < call.engine.settings.integer(config::Id::databases);
-}
-
-std::optional<int> parse_int(std::string_view text) {
-  const std::optional<std::int64_t> number = parse_i64(text);
-  constexpr std::numeric_limits<int> limits;
-  if (!number || *number < limits.min() || *number > limits.max()) return std::nullopt;
-  return static_cast<int>(*number);
-}
-
 void select(Call& call) {
-  if (!parse_i64(call.args[1])) return call.not_an_integer();
-  const std::optional<int> number = parse_int(call.args[1]);
-  if (!number) {
-    return call.reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
-  }
-  if (!is_database(call, *number)) return call.reply.error("ERR DB index is out of range");
-  call.session.select(static_cast<unsigned>(*number));
+  Cursor arguments(call.args, 1);
+  const std::optional<unsigned> number = take_database(call, arguments);
+  if (!number) return;
+  call.session.select(*number);
   call.reply.ok();
 }
 
 void swapdb(Call& call) {
-  const std::optional<int> first = parse_int(call.args[1]);
+  const std::optional<int> first = parse_database(call.args[1]);
   if (!first) return call.reply.error("ERR invalid first DB index");
-  const std::optional<int> second = parse_int(call.args[2]);
+  const std::optional<int> second = parse_database(call.args[2]);
   if (!second) return call.reply.error("ERR invalid second DB index");
-  if (!is_database(call, *first) || !is_database(call, *second)) {
-    return call.reply.error("ERR DB index is out of range");
-  }
+  if (!is_database(call, *first) || !is_database(call, *second)) return call.reply.error(no_such_database);
   if (*first != *second) {
     const WakeLater later;
     if (call.held.empty()) call.held.acquire_all();

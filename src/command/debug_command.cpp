@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/encoding.hpp"
 #include "pinfold/command/engine.hpp"
@@ -70,10 +70,7 @@ void debug(Call& call) {
     if (words.take("SET-ACTIVE-EXPIRE")) return set_active_expire(call);
     if (words.take("OBJECT")) return object(call);
   }
-  constexpr std::size_t most = 128;
-  const std::string_view name = call.args[1];
-  call.reply.error("ERR unknown subcommand or wrong number of arguments for '" +
-                   std::string(name.substr(0, std::min(name.find('\0'), most))) + "'. Try DEBUG HELP.");
+  call.reply.error("ERR unknown subcommand or wrong number of arguments for '" + excerpt(call.args[1]) + "'. Try DEBUG HELP.");
 }
 
 // clang-format off

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "pinfold/base/text.hpp"
-#include "pinfold/command/excerpt.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/request_log.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
@@ -13,18 +13,12 @@
 namespace pinfold::command {
 namespace {
 
-constexpr std::string_view wrong_arity = "wrong number of arguments for '";
 constexpr std::string_view no_debugging =
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
     "connection, otherwise you need to set this option in the configuration file, and then restart the server.";
 
 // How often a call is timed, as a mask over the command's own count.
 constexpr std::uint64_t timing_mask = 15;
-
-bool arity_fits(const Row& row, std::size_t size) {
-  const auto given = static_cast<std::int64_t>(size);
-  return row.arity >= 0 ? given == row.arity : given >= -row.arity;
-}
 
 // Browsers and other HTTP clients can be tricked into sending requests here whose body is Redis commands
 // (cross-protocol scripting); these two words are in every one of them.
@@ -206,9 +200,8 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (row == nullptr || is_unknown_subcommand(*row, args)) [[unlikely]] {
     return reject_unknown(row, session, args, reply);
   }
-  if (!arity_fits(*row, args.size())) [[unlikely]] {
-    return reject(row, session, reply, std::string(wrong_arity).append(row->name).append("' command"));
-  }
+  if (!arity_fits(*row, args.size())) [[unlikely]]
+    return reject(row, session, reply, wrong_arity(*row));
   if (is_forbidden(*row, session, engine_.settings)) [[unlikely]]
     return reject(row, session, reply, no_debugging);
   if (is_unauthenticated(*row, session, engine_.users)) [[unlikely]] {
@@ -353,10 +346,10 @@ void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, st
     end_transaction(session, engine_);
     Call call(*row, {}, reply, session, engine_, clock_, {}, locks_);
     const Release release{locks_};
+    constexpr std::string_view usual_code = "ERR ";  // does not stand behind another one
+    if (error.starts_with(usual_code)) error.remove_prefix(usual_code.size());
     release_watched(call, "EXECABORT Transaction discarded because of: " + std::string(error), true);
     if (is_task(session)) return;  // which replies later
-  } else if (error.starts_with(wrong_arity)) {
-    reply.error("ERR " + std::string(error));
   } else {
     reply.error(error);
   }
@@ -372,9 +365,7 @@ void Dispatcher::reject_unknown(const Row* container, Session& session, Args arg
   }
   std::string error = "ERR unknown ";
   if (container != nullptr) {
-    std::string name(container->name);
-    std::transform(name.begin(), name.end(), name.begin(), upper);
-    error.append("subcommand '").append(excerpt(args[1], most)).append("'. Try ").append(name).append(" HELP.");
+    error.append("subcommand '").append(excerpt(args[1], most)).append("'. Try ").append(shown_command(container->name)).append(" HELP.");
   } else {
     error.append("command '").append(excerpt(args[0], most)).append("', with args beginning with: ");
     const std::size_t start = error.size();

@@ -2,8 +2,8 @@
 
 #include <string>
 
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/cursor.hpp"
-#include "pinfold/command/excerpt.hpp"
 #include "pinfold/command/expiry.hpp"
 #include "pinfold/command/families.hpp"
 

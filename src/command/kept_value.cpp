@@ -2,16 +2,12 @@
 
 #include <algorithm>
 
-#include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 
-std::string shown_name(const Call& call) {
-  std::string name(call.row.name);
-  std::transform(name.begin(), name.end(), name.begin(), [](char c) { return c == '|' ? ' ' : upper(c); });
-  return name;
-}
+std::string shown_name(const Call& call) { return shown_command(call.row.name); }
 
 std::size_t most_locked_bytes_of(const Call& call) {
   if (!call.in_transaction) return most_locked_bytes;

@@ -27,21 +27,6 @@ std::string_view encoding_name(const store::Value& value) {
   return value.text.size() <= longest_embedded ? "embstr" : "raw";
 }
 
-std::optional<unsigned> take_database(Call& call, Cursor& cursor) {
-  using Limits = std::numeric_limits<int>;
-  const std::optional<std::int64_t> number = cursor.take_integer();
-  if (!number) {
-    call.not_an_integer();
-  } else if (*number < Limits::min() || *number > Limits::max()) {
-    call.reply.error("ERR value is out of range, value must between -2147483648 and 2147483647");
-  } else if (*number < 0 || *number >= call.engine.settings.integer(config::Id::databases)) {
-    call.reply.error("ERR DB index is out of range");
-  } else {
-    return static_cast<unsigned>(*number);
-  }
-  return std::nullopt;
-}
-
 namespace {
 
 using store::Access;

@@ -23,11 +23,7 @@ std::vector<std::string_view> words_of(const Row& row) {
   return words;
 }
 
-std::string usage(const Row& row) {
-  std::string name;
-  for (const char c : row.name) name += c == '|' ? ' ' : upper(c);
-  return "; usage: " + name + " " + std::string(row.syntax);
-}
+std::string usage(const Row& row) { return "; usage: " + shown_command(row.name) + " " + std::string(row.syntax); }
 
 }  // namespace
 

@@ -18,12 +18,6 @@ namespace {
 using namespace pinfold;
 using command::Row;
 
-std::string to_upper(std::string_view text) {
-  std::string result(text);
-  for (char& c : result) c = upper(c);
-  return result;
-}
-
 // Text from a table, with what Markdown would take for markup escaped.
 std::string prose(std::string_view text) {
   std::string result;

@@ -22,7 +22,11 @@ constexpr bool iequals(std::string_view a, std::string_view b) {
   return true;
 }
 
+/// `text` as C would read it: up to its first NUL.
+constexpr std::string_view up_to_nul(std::string_view text) { return text.substr(0, text.find('\0')); }
+
 std::string to_lower(std::string_view text);
+std::string to_upper(std::string_view text);
 
 /// Returns `text` in double quotes. Unprintable bytes are escaped as in C and in Redis' sdscatrepr, so the result is safe for a log line.
 std::string quoted(std::string_view text);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "pinfold/command/call.hpp"
@@ -24,8 +25,11 @@ struct CacheReadOptions {
   bool counts = true;      // it counts as a hit or miss
 };
 
-/// Makes room for `bytes` that leases may take, if there is none. Returns true if it has released the locks meanwhile. Then nothing that
-/// the caller has read before is valid.
+/// What leases of all these keys take, for entries without tags.
+std::size_t memory_of_leases(std::span<const store::Key> keys);
+
+/// Makes room for what leases may take, where there is none. True if that gave back the locks meanwhile, so that nothing holds any more
+/// that was read before.
 bool make_room_for_leases(Call& call, std::size_t bytes);
 
 /// Does CACHE.GET of one key. Returns false if the reply comes later.

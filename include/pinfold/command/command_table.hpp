@@ -122,6 +122,14 @@ std::span<const Row* const> subcommands(const Row& row);
 /// The index of `row` in commands(). It must be one of these rows. O(1).
 std::size_t command_index(const Row& row);
 
+/// Whether a request of `size` words, the name included, fits the row's arity.
+inline bool arity_fits(const Row& row, std::size_t size) {
+  const auto given = static_cast<std::int64_t>(size);
+  return row.arity >= 0 ? given == row.arity : given >= -row.arity;
+}
+/// The error of one that does not: "ERR wrong number of arguments for 'get' command".
+std::string wrong_arity(const Row& row);
+
 /// What looking for keys in a request's arguments has come to.
 enum class [[nodiscard]] Extraction : std::uint8_t{
     done,       // all of them are known; there may be none

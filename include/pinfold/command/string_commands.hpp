@@ -15,9 +15,7 @@ inline std::uint64_t longest_string(const Call& call) {
   return static_cast<std::uint64_t>(call.engine.settings.integer(config::Id::proto_max_bulk_len));
 }
 
-/// Replies with the arity error. For handlers whose arity the table cannot express, such as a number of pairs.
-inline void reply_wrong_arity(Call& call) {
-  call.reply.error("ERR wrong number of arguments for '" + std::string(call.row.name) + "' command");
-}
+/// For handlers whose arity is more than the table can say (pairs).
+inline void reply_wrong_arity(Call& call) { call.reply.error(wrong_arity(call.row)); }
 
 }  // namespace pinfold::command

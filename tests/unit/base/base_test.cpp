@@ -6,6 +6,7 @@
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 
 using namespace pinfold;
 
@@ -93,4 +94,26 @@ TEST_CASE("SipHash-1-3 equals an independent implementation's figures") {
     for (char c = 0; c < size; ++c) message += c;
     CHECK(siphash13({0, 0}, message) == hash);
   }
+}
+
+TEST_CASE("text is cut at the first NUL, as C does") {
+  using namespace std::string_literals;
+  CHECK(up_to_nul("") == "");
+  CHECK(up_to_nul("abc") == "abc");
+  CHECK(up_to_nul("a\0b\0c"s) == "a");
+  CHECK(up_to_nul("\0"s) == "");
+}
+
+TEST_CASE("an excerpt is no longer than asked for, and ends at a NUL") {
+  using namespace std::string_literals;
+  CHECK(excerpt("abc") == "abc");
+  CHECK(excerpt("abc", 2) == "ab");
+  CHECK(excerpt("a\0bc"s) == "a");
+  CHECK(excerpt(std::string(1000, 'x')) == std::string(128, 'x'));
+}
+
+TEST_CASE("a command's name is shown as people write it") {
+  CHECK(shown_command("get") == "GET");
+  CHECK(shown_command("config|set") == "CONFIG SET");
+  CHECK(shown_command("cache.get") == "CACHE.GET");
 }
