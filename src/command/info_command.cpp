@@ -1,4 +1,4 @@
-// INFO: which sections are shown. What is in them is in info_sections.cpp.
+// INFO: which sections are shown. How is in info_sections.cpp, and what the figures are in figures.cpp.
 
 #include <algorithm>
 #include <string>
@@ -32,12 +32,16 @@ void info(Call& call) {
   // Clients are all looked at, one after the other.
   const bool many = call.in_transaction && call.engine.clients.count() > call.session.transaction->budget.entries_left();
   if (many) return refuse_beyond_budget(call);
+  const std::vector<const InfoSection*> chosen = choose(call.args.subspan(1));
+  Sections wanted;
+  for (const InfoSection* section : chosen) wanted.set(static_cast<std::size_t>(section->section));
+  const Figures figures = collect_figures(call.engine, call.held, call.now, wanted);
   std::string text;
   InfoText lines(text);
-  for (const InfoSection* section : choose(call.args.subspan(1))) {
+  for (const InfoSection* section : chosen) {
     if (!text.empty()) text += "\r\n";
     lines.title(section->title);
-    section->write(call, lines);
+    section->write(figures, lines);
   }
   call.reply.verbatim(text);
 }

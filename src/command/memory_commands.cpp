@@ -1,59 +1,19 @@
 // MEMORY: what memory is used for.
 
 #include <algorithm>
-#include <cstdio>
-#include <memory>
 #include <string>
 
 #include <malloc.h>
-#include <unistd.h>
 
 #include "pinfold/base/numbers.hpp"
-#include "pinfold/base/work.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/figures.hpp"
 #include "pinfold/command/help.hpp"
-#include "pinfold/command/memory_report.hpp"
 
 namespace pinfold::command {
 
-std::uint64_t resident_memory() {
-  work::system_call();
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "r"), std::fclose);
-  unsigned long long pages = 0;  // the second field; the first is the address space
-  if (!file || std::fscanf(file.get(), "%*u %llu", &pages) != 1) return 0;
-  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
-
-double MemoryReport::dataset_percentage() const {
-  const std::uint64_t added = used > startup ? used - startup : 1;
-  return std::min(100.0, 100.0 * static_cast<double>(dataset) / static_cast<double>(added));
-}
-
-double MemoryReport::peak_percentage() const { return peak > 0 ? 100.0 * static_cast<double>(used) / static_cast<double>(peak) : 0; }
-
-MemoryReport memory_report(const Engine& engine) {
-  using store::Use;
-  const store::Memory& memory = engine.keyspace.memory();
-  MemoryReport report{};
-  report.segments = memory.used(Use::segments);
-  report.blobs = memory.used(Use::blobs);
-  report.index = memory.used(Use::index);
-  report.ghosts = memory.used(Use::ghosts);
-  report.herd = memory.used(Use::herd);
-  report.clients = memory.used(Use::clients);
-  report.used = report.segments + report.blobs + report.index + report.ghosts + report.herd + report.clients;
-  report.peak = std::max(memory.peak(), report.used);
-  report.startup = engine.memory_at_start;
-  report.dataset = report.segments + report.blobs;
-  report.overhead = report.used - report.dataset;
-  report.resident = resident_memory();
-  return report;
-}
-
 namespace {
-
-using store::Use;
 
 // A value is one run of bytes, so there is nothing to sample; the option is read as Redis reads it.
 void memory_usage(Call& call) {
@@ -76,29 +36,29 @@ std::uint64_t count_keys(Call& call) {
 }
 
 void memory_stats(Call& call) {
-  const MemoryReport report = memory_report(call.engine);
+  const MemoryFigures figures = collect_memory_figures(call.engine);
   const std::uint64_t keys = count_keys(call);
-  const std::uint64_t added = report.used > report.startup ? report.used - report.startup : 0;
+  const std::uint64_t added = figures.used > figures.startup ? figures.used - figures.startup : 0;
   const std::pair<std::string_view, std::uint64_t> numbers[] = {
-      {"peak.allocated", report.peak},
-      {"total.allocated", report.used},
-      {"startup.allocated", report.startup},
+      {"peak.allocated", figures.peak},
+      {"total.allocated", figures.used},
+      {"startup.allocated", figures.startup},
       {"replication.backlog", 0},
       {"clients.slaves", 0},
-      {"clients.normal", report.clients},
+      {"clients.normal", figures.clients},
       {"cluster.links", 0},
       {"aof.buffer", 0},
       {"lua.caches", 0},
       {"functions.caches", 0},
-      {"segments.bytes", report.segments},
-      {"blobs.bytes", report.blobs},
-      {"index.bytes", report.index},
-      {"ghosts.bytes", report.ghosts},
-      {"herd.bytes", report.herd},
-      {"overhead.total", report.overhead},
+      {"segments.bytes", figures.segments},
+      {"blobs.bytes", figures.blobs},
+      {"index.bytes", figures.index},
+      {"ghosts.bytes", figures.ghosts},
+      {"herd.bytes", figures.herd},
+      {"overhead.total", figures.overhead},
       {"keys.count", keys},
       {"keys.bytes-per-key", keys > 0 ? added / keys : 0},
-      {"dataset.bytes", report.dataset},
+      {"dataset.bytes", figures.dataset},
   };
   constexpr std::size_t after_numbers = 4;
   call.reply.map(std::size(numbers) + after_numbers);
@@ -107,51 +67,48 @@ void memory_stats(Call& call) {
     call.reply.integer(static_cast<std::int64_t>(value));
   }
   call.reply.bulk("dataset.percentage");
-  call.reply.real(report.dataset_percentage());
+  call.reply.real(figures.dataset_percentage);
   call.reply.bulk("peak.percentage");
-  call.reply.real(report.peak_percentage());
+  call.reply.real(figures.peak_percentage);
   call.reply.bulk("fragmentation");
-  call.reply.real(report.fragmentation());
+  call.reply.real(figures.fragmentation);
   call.reply.bulk("fragmentation.bytes");
-  call.reply.integer(report.fragmentation_bytes());
+  call.reply.integer(figures.fragmentation_bytes);
 }
 
 // What an operator would want to be told about, in the order of urgency.
-std::string diagnose(const Engine& engine) {
+std::string diagnose(const MemoryFigures& figures) {
   constexpr std::uint64_t megabyte = 1024 * 1024;
-  const MemoryReport report = memory_report(engine);
-  const store::Memory& memory = engine.keyspace.memory();
-  const std::uint64_t limit = memory.limit();
-  const std::uint64_t clients = memory.used(Use::clients);
+  const std::uint64_t many_for_clients = figures.clients_share > 0 ? figures.clients_share / 2 : UINT64_MAX;
   std::string text;
-  if (limit > 0 && engine.keyspace.policy() == eviction::Kind::noeviction && memory.data() > limit / 10 * 9) {
-    text += "* Memory is nearly full (" + human_size(memory.data()) + " of " + human_size(limit) +
+  if (figures.limit > 0 && !figures.evicts && figures.data > figures.limit / 10 * 9) {
+    text += "* Memory is nearly full (" + human_size(figures.data) + " of " + human_size(figures.limit) +
             ") and nothing is evicted: writes are or will be refused. Raise maxmemory, or set "
             "maxmemory-policy to "
             "allkeys-lfu.\n";
   }
-  if (limit == 0) {
+  if (figures.limit == 0) {
     text += "* There is no limit: memory grows until the kernel ends the process. Set maxmemory.\n";
   }
-  if (clients > 32 * megabyte && clients > std::min(report.used / 4, engine.clients_share() / 2)) {
-    text += "* Clients hold " + human_size(clients) +
+  if (figures.clients > 32 * megabyte && figures.clients > std::min(figures.used / 4, many_for_clients)) {
+    text += "* Clients hold " + human_size(figures.clients) +
             " in unfinished requests and unread replies. CLIENT LIST shows who (tot-mem); see "
             "maxmemory-clients and client-output-buffer-limit.\n";
   }
-  if (report.fragmentation() > 1.4 && report.fragmentation_bytes() > static_cast<std::int64_t>(100 * megabyte)) {
-    text += "* The process is " + human_size(static_cast<std::uint64_t>(report.fragmentation_bytes())) +
+  if (figures.fragmentation > 1.4 && figures.fragmentation_bytes > static_cast<std::int64_t>(100 * megabyte)) {
+    text += "* The process is " + human_size(static_cast<std::uint64_t>(figures.fragmentation_bytes)) +
             " larger than the memory accounted for. If that stays so after MEMORY PURGE, the allocator holds "
             "on to "
             "blocks of odd sizes.\n";
   }
-  if (report.peak > report.used + report.used / 2 && report.peak > 100 * megabyte) {
-    text += "* In the past " + human_size(report.peak) + " were used, now " + human_size(report.used) +
+  if (figures.peak > figures.used + figures.used / 2 && figures.peak > 100 * megabyte) {
+    text += "* In the past " + human_size(figures.peak) + " were used, now " + human_size(figures.used) +
             ": a part of the process may stay resident until it is needed again.\n";
   }
   return text.empty() ? "Nothing is wrong with the memory of this server.\n" : text;
 }
 
-void memory_doctor(Call& call) { call.reply.verbatim(diagnose(call.engine)); }
+void memory_doctor(Call& call) { call.reply.verbatim(diagnose(collect_memory_figures(call.engine))); }
 
 // Most memory goes back to the system when it is freed; this has the little given back that is kept for the next allocation.
 void memory_purge(Call& call) {

@@ -6,7 +6,7 @@
 
 #include <spdlog/spdlog.h>
 
-#include "pinfold/command/memory_report.hpp"
+#include "pinfold/command/figures.hpp"
 
 namespace pinfold::server {
 

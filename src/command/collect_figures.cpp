@@ -1,0 +1,237 @@
+// Where the figures come from. What they are called is in figures.cpp.
+
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "pinfold/base/work.hpp"
+#include "pinfold/command/command_table.hpp"
+#include "pinfold/command/figures.hpp"
+
+namespace pinfold::command {
+
+std::uint64_t resident_memory() {
+  work::system_call();
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen("/proc/self/statm", "r"), std::fclose);
+  unsigned long long pages = 0;  // the second field; the first is the address space
+  if (!file || std::fscanf(file.get(), "%*u %llu", &pages) != 1) return 0;
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+namespace {
+
+using config::Id;
+using Locks = store::Keyspace::Locks;
+
+std::string system_name() {
+  utsname name{};
+  if (::uname(&name) != 0) return "unknown";
+  return std::string(name.sysname) + " " + name.release + " " + name.machine;
+}
+
+void collect_server(const Engine& engine, ServerFigures& server) {
+  work::system_call();
+  constexpr std::int64_t us_per_second = 1'000'000;
+  constexpr std::uint64_t seconds_per_day = 24 * 60 * 60;
+  std::error_code ignored;
+  server.system = system_name();
+  server.pointer_bits = sizeof(void*) * 8;
+  server.process = static_cast<std::uint64_t>(::getpid());
+  server.port = engine.settings.show(Id::port);
+  server.time_us = static_cast<std::uint64_t>(unix_us());
+  server.uptime_seconds = static_cast<std::uint64_t>((monotonic_us() - engine.started_us) / us_per_second);
+  server.uptime_days = server.uptime_seconds / seconds_per_day;
+  server.hz = engine.settings.show(Id::hz);
+  server.access_clock = unix_seconds() & 0xFF'FFFF;  // the clock by which entries say when they were used
+  server.threads = engine.stats.thread_count();
+  server.executable = std::filesystem::read_symlink("/proc/self/exe", ignored).string();
+  server.file = engine.settings.file();
+}
+
+void collect_clients(Engine& engine, ClientFigures& clients) {
+  engine.clients.for_each([&clients](const SharedClient& client) {
+    const std::uint64_t large = client.large_bytes.load(std::memory_order_relaxed);
+    clients.largest_input = std::max(clients.largest_input, client.input_bytes.load(std::memory_order_relaxed) + large);
+    clients.largest_output = std::max(clients.largest_output, client.output_bytes.load(std::memory_order_relaxed));
+  });
+  clients.connected = engine.clients.count();
+  clients.most = engine.settings.show(Id::maxclients);
+  clients.waiting_for_leases = engine.cache.waiters();
+  const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.held_by_pause.load(), 0));
+  clients.blocked = clients.waiting_for_leases + paused;
+}
+
+void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, StatsFigures& stats) {
+  const Stats& totals = engine.stats;
+  stats.connections = totals.total(&ThreadStats::connections_received);
+  stats.commands = totals.total(&ThreadStats::commands_processed);
+  stats.commands_per_second = engine.rates.per_second(Rates::kCommands);
+  stats.input_bytes = totals.total(&ThreadStats::net_input);
+  stats.output_bytes = totals.total(&ThreadStats::net_output);
+  stats.input_rate = static_cast<double>(engine.rates.per_second(Rates::kNetInput)) / 1024;
+  stats.output_rate = static_cast<double>(engine.rates.per_second(Rates::kNetOutput)) / 1024;
+  stats.rejected_connections = engine.clients.rejected();
+  stats.expired_keys = keys.expired;
+  stats.evicted_keys = keys.evicted;
+  stats.evicted_clients = engine.clients.evicted();
+  stats.hits = keys.hits;
+  stats.misses = keys.misses;
+  stats.error_replies = totals.error_total();
+  stats.query_limit_disconnections = totals.total(&ThreadStats::query_limit_disconnections);
+  stats.output_limit_disconnections = totals.total(&ThreadStats::output_limit_disconnections);
+  stats.idle_disconnections = totals.total(&ThreadStats::idle_disconnections);
+  stats.protocol_errors = totals.total(&ThreadStats::protocol_errors);
+  stats.reads = totals.total(&ThreadStats::reads);
+  stats.writes = totals.total(&ThreadStats::writes);
+  stats.cycles = totals.total(&ThreadStats::cycles);
+  const store::LockTiming& locks = engine.keyspace.lock_watch().timing;
+  constexpr std::int64_t ns_per_us = 1000;
+  stats.lock_longest_us = static_cast<std::uint64_t>(locks.longest_ns.load() / ns_per_us);
+  stats.lock_holds = locks.holds.load();
+  stats.lock_long_holds = locks.long_holds.load();
+  stats.lock_longest_cpu_us = static_cast<std::uint64_t>(locks.longest_cpu_ns.load() / ns_per_us);
+  stats.lock_waits = locks.waits.load();
+  stats.lock_waits_slept = locks.waits_slept.load();
+  stats.lock_longest_wait_us = static_cast<std::uint64_t>(locks.longest_wait_ns.load() / ns_per_us);
+}
+
+double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
+
+void collect_cpu(CpuFigures& cpu) {
+  work::system_call();
+  rusage self{};
+  rusage children{};
+  ::getrusage(RUSAGE_SELF, &self);
+  ::getrusage(RUSAGE_CHILDREN, &children);
+  cpu = {seconds(self.ru_stime), seconds(self.ru_utime), seconds(children.ru_stime), seconds(children.ru_utime)};
+}
+
+void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks& held, CacheFigures& figures) {
+  cache::Cache& cache = engine.cache;
+  const cache::CacheCounters& counters = cache.counters;
+  figures.leases = cache.leases_alive();
+  figures.waiters = cache.waiters();
+  figures.granted = counters.granted.load();
+  figures.filled = counters.filled.load();
+  figures.voided = counters.voided.load();
+  figures.expired = counters.expired.load();
+  figures.released = counters.released.load();
+  figures.refused = counters.used_up.load();
+  figures.waits_refused = counters.waits_refused.load();
+  figures.fills_refused = counters.fill_refused.load();
+  figures.early_refreshes = counters.early_refreshes.load();
+  figures.stale_hits = counters.stale_hits.load();
+  figures.negative_hits = counters.negative_hits.load() + keys.negative_hits;
+  const store::EntryUse negatives = engine.keyspace.negative_use(held);
+  figures.negative_entries = negatives.keys;
+  figures.negative_bytes = negatives.bytes;
+  figures.purges_of_tags = counters.purges_tags.load();
+  figures.purges_of_prefixes = counters.purges_prefix.load();
+  figures.purges_pending = cache.purges_pending();
+  figures.serves_stale = engine.keyspace.serves_stale() ? 1 : 0;
+}
+
+std::vector<CommandFigures> collect_commands(const Engine& engine) {
+  std::vector<CommandFigures> all;
+  for (const Row* row : commands()) {
+    const Stats::CommandTotal total = engine.stats.command(command_index(*row));
+    if (total.calls == 0 && total.rejected == 0 && total.failed == 0) continue;
+    all.push_back({row->name, total.calls, total.usec, total.usec_per_call, total.rejected, total.failed});
+  }
+  return all;
+}
+
+std::vector<HoldFigures> collect_holds(const Engine& engine) {
+  std::vector<HoldFigures> all;
+  for (const auto& [name, cause] : engine.keyspace.lock_watch().account.causes()) {
+    const work::Counts& most = cause.most;
+    all.push_back({name, cause.holds, cause.over, most.entries, most.bytes, most.nodes, most.allocations, most.system_calls});
+  }
+  return all;
+}
+
+std::vector<ErrorFigures> collect_errors(const Engine& engine) {
+  std::vector<ErrorFigures> all;
+  for (const auto& [code, count] : engine.stats.errors()) all.push_back({code, count});
+  return all;
+}
+
+std::vector<DatabaseFigures> collect_databases(const Engine& engine, const Locks& held, UnixMs now) {
+  std::vector<DatabaseFigures> all;
+  for (unsigned db = 0; db < store::database_count; ++db) {
+    const store::DatabaseStats stats = engine.keyspace.database_stats(db, now, held);
+    if (stats.keys != 0) all.push_back({db, stats.keys, stats.expires, stats.average_ttl});
+  }
+  return all;
+}
+
+// Asked for once: it stays, and to ask is a system call.
+std::uint64_t physical_memory() {
+  static const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
+  return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+double percentage(std::uint64_t part, std::uint64_t whole) { return 100.0 * static_cast<double>(part) / static_cast<double>(whole); }
+
+}  // namespace
+
+MemoryFigures collect_memory_figures(const Engine& engine) {
+  using store::Use;
+  const store::Memory& memory = engine.keyspace.memory();
+  MemoryFigures figures;
+  figures.segments = memory.used(Use::segments);
+  figures.blobs = memory.used(Use::blobs);
+  figures.index = memory.used(Use::index);
+  figures.ghosts = memory.used(Use::ghosts);
+  figures.herd = memory.used(Use::herd);
+  figures.clients = memory.used(Use::clients);
+  figures.used = figures.segments + figures.blobs + figures.index + figures.ghosts + figures.herd + figures.clients;
+  figures.peak = std::max(memory.peak(), figures.used);
+  figures.startup = engine.memory_at_start;
+  figures.dataset = figures.segments + figures.blobs;
+  figures.overhead = figures.used - figures.dataset;
+  figures.resident = resident_memory();
+  figures.unaccounted = memory.unaccounted();
+  figures.data = memory.data();
+  figures.system = physical_memory();
+  figures.limit = memory.limit();
+  const std::uint64_t share = engine.clients_share();
+  figures.clients_share = share == UINT64_MAX ? 0 : share;
+  figures.policy = engine.settings.show(Id::maxmemory_policy);
+  figures.evicts = engine.keyspace.policy() != eviction::Kind::noeviction;
+  if (figures.peak > 0) figures.peak_percentage = percentage(figures.used, figures.peak);
+  const std::uint64_t added = figures.used > figures.startup ? figures.used - figures.startup : 1;
+  figures.dataset_percentage = std::min(100.0, percentage(figures.dataset, added));
+  if (figures.used > 0) figures.fragmentation = static_cast<double>(figures.resident) / static_cast<double>(figures.used);
+  figures.fragmentation_bytes = static_cast<std::int64_t>(figures.resident) - static_cast<std::int64_t>(figures.used);
+  return figures;
+}
+
+Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sections& wanted) {
+  const auto wants = [&wanted](Section section) { return wanted.test(static_cast<std::size_t>(section)); };
+  Figures figures;
+  figures.server.run_id = engine.run_id;
+  figures.server.started_at = static_cast<std::uint64_t>(engine.started_at / 1000);
+  if (wants(Section::server)) collect_server(engine, figures.server);
+  if (wants(Section::clients)) collect_clients(engine, figures.clients);
+  if (wants(Section::memory)) figures.memory = collect_memory_figures(engine);
+  store::KeyspaceStats keys;
+  if (wants(Section::stats) || wants(Section::cache)) keys = engine.keyspace.stats(held);
+  if (wants(Section::stats)) collect_stats(engine, keys, figures.stats);
+  if (wants(Section::cpu)) collect_cpu(figures.cpu);
+  if (wants(Section::cache)) collect_cache(engine, keys, held, figures.cache);
+  if (wants(Section::commands)) figures.commands = collect_commands(engine);
+  if (wants(Section::locks)) figures.holds = collect_holds(engine);
+  if (wants(Section::errors)) figures.errors = collect_errors(engine);
+  if (wants(Section::keyspace)) figures.databases = collect_databases(engine, held, now);
+  return figures;
+}
+
+}  // namespace pinfold::command

@@ -1,0 +1,220 @@
+// The names and units of all figures. How they are collected is in collect_figures.cpp.
+
+#include "pinfold/command/figures.hpp"
+
+#include "pinfold/base/version.hpp"
+
+namespace pinfold::command {
+namespace {
+
+constexpr Figure<ServerFigures> kServer[] = {
+    {"redis_version", Unit::none, redis_version},
+    {"pinfold_version", Unit::none, version},
+    {"redis_mode", Unit::none, "standalone"},
+    {"os", Unit::none, &ServerFigures::system},
+    {"arch_bits", Unit::none, &ServerFigures::pointer_bits},
+    {"monotonic_clock", Unit::none, "POSIX clock_gettime"},
+    {"multiplexing_api", Unit::none, "epoll"},
+    {"process_id", Unit::none, &ServerFigures::process},
+    {"run_id", Unit::none, &ServerFigures::run_id},
+    {"tcp_port", Unit::none, &ServerFigures::port},
+    {"server_time_usec", Unit::microseconds, &ServerFigures::time_us},
+    {"uptime_in_seconds", Unit::seconds, &ServerFigures::uptime_seconds},
+    {"uptime_in_days", Unit::days, &ServerFigures::uptime_days},
+    {"hz", Unit::none, &ServerFigures::hz},
+    {"configured_hz", Unit::none, &ServerFigures::hz},
+    {"lru_clock", Unit::seconds, &ServerFigures::access_clock},
+    {"threads", Unit::none, &ServerFigures::threads},
+    {"executable", Unit::none, &ServerFigures::executable},
+    {"config_file", Unit::none, &ServerFigures::file},
+};
+
+constexpr Figure<ClientFigures> kClients[] = {
+    {"connected_clients", Unit::none, &ClientFigures::connected},
+    {"cluster_connections", Unit::none, "0"},
+    {"maxclients", Unit::none, &ClientFigures::most},
+    {"client_recent_max_input_buffer", Unit::bytes, &ClientFigures::largest_input},
+    {"client_recent_max_output_buffer", Unit::bytes, &ClientFigures::largest_output},
+    {"blocked_clients", Unit::none, &ClientFigures::blocked},
+    {"tracking_clients", Unit::none, "0"},
+    {"clients_in_timeout_table", Unit::none, &ClientFigures::waiting_for_leases},
+};
+
+constexpr Figure<MemoryFigures> kMemory[] = {
+    {"used_memory", Unit::bytes_for_people, &MemoryFigures::used},
+    {"used_memory_rss", Unit::bytes_for_people, &MemoryFigures::resident},
+    {"used_memory_peak", Unit::bytes_for_people, &MemoryFigures::peak},
+    {"used_memory_peak_perc", Unit::percent, &MemoryFigures::peak_percentage},
+    {"used_memory_overhead", Unit::bytes, &MemoryFigures::overhead},
+    {"used_memory_startup", Unit::bytes, &MemoryFigures::startup},
+    {"used_memory_dataset", Unit::bytes, &MemoryFigures::dataset},
+    {"used_memory_dataset_perc", Unit::percent, &MemoryFigures::dataset_percentage},
+    {"used_memory_segments", Unit::bytes, &MemoryFigures::segments},
+    {"used_memory_blobs", Unit::bytes, &MemoryFigures::blobs},
+    {"used_memory_index", Unit::bytes, &MemoryFigures::index},
+    {"used_memory_ghosts", Unit::bytes, &MemoryFigures::ghosts},
+    {"used_memory_herd", Unit::bytes, &MemoryFigures::herd},
+    {"used_memory_clients", Unit::bytes, &MemoryFigures::clients},
+    {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
+    {"total_system_memory", Unit::bytes_for_people, &MemoryFigures::system},
+    {"maxmemory", Unit::bytes_for_people, &MemoryFigures::limit},
+    {"maxmemory_policy", Unit::none, &MemoryFigures::policy},
+    {"maxmemory_clients", Unit::bytes, &MemoryFigures::clients_share},
+    {"mem_not_counted_for_evict", Unit::bytes, &MemoryFigures::clients},
+    {"mem_fragmentation_ratio", Unit::ratio, &MemoryFigures::fragmentation},
+    {"mem_fragmentation_bytes", Unit::bytes, &MemoryFigures::fragmentation_bytes},
+    {"mem_clients_normal", Unit::bytes, &MemoryFigures::clients},
+    {"mem_clients_slaves", Unit::bytes, "0"},
+    {"mem_allocator", Unit::none, "libc"},
+};
+
+// There is no persistence, so nothing is loading, saving or unsaved; exporters and clients ask all the same.
+constexpr Figure<ServerFigures> kPersistence[] = {
+    {"loading", Unit::none, "0"},
+    {"async_loading", Unit::none, "0"},
+    {"rdb_changes_since_last_save", Unit::none, "0"},
+    {"rdb_bgsave_in_progress", Unit::none, "0"},
+    {"rdb_last_save_time", Unit::seconds, &ServerFigures::started_at},
+    {"rdb_last_bgsave_status", Unit::none, "ok"},
+    {"rdb_last_bgsave_time_sec", Unit::seconds, "-1"},
+    {"rdb_current_bgsave_time_sec", Unit::seconds, "-1"},
+    {"rdb_saves", Unit::none, "0"},
+    {"aof_enabled", Unit::none, "0"},
+    {"aof_rewrite_in_progress", Unit::none, "0"},
+    {"aof_rewrite_scheduled", Unit::none, "0"},
+    {"aof_last_rewrite_time_sec", Unit::seconds, "-1"},
+    {"aof_current_rewrite_time_sec", Unit::seconds, "-1"},
+    {"aof_last_bgrewrite_status", Unit::none, "ok"},
+    {"aof_last_write_status", Unit::none, "ok"},
+};
+
+constexpr Figure<StatsFigures> kStats[] = {
+    {"total_connections_received", Unit::none, &StatsFigures::connections},
+    {"total_commands_processed", Unit::none, &StatsFigures::commands},
+    {"instantaneous_ops_per_sec", Unit::per_second, &StatsFigures::commands_per_second},
+    {"total_net_input_bytes", Unit::bytes, &StatsFigures::input_bytes},
+    {"total_net_output_bytes", Unit::bytes, &StatsFigures::output_bytes},
+    {"instantaneous_input_kbps", Unit::kilobytes_per_second, &StatsFigures::input_rate},
+    {"instantaneous_output_kbps", Unit::kilobytes_per_second, &StatsFigures::output_rate},
+    {"rejected_connections", Unit::none, &StatsFigures::rejected_connections},
+    {"sync_full", Unit::none, "0"},
+    {"sync_partial_ok", Unit::none, "0"},
+    {"sync_partial_err", Unit::none, "0"},
+    {"expired_keys", Unit::none, &StatsFigures::expired_keys},
+    {"evicted_keys", Unit::none, &StatsFigures::evicted_keys},
+    {"evicted_clients", Unit::none, &StatsFigures::evicted_clients},
+    {"keyspace_hits", Unit::none, &StatsFigures::hits},
+    {"keyspace_misses", Unit::none, &StatsFigures::misses},
+    {"pubsub_channels", Unit::none, "0"},
+    {"pubsub_patterns", Unit::none, "0"},
+    {"latest_fork_usec", Unit::microseconds, "0"},
+    {"total_forks", Unit::none, "0"},
+    {"total_error_replies", Unit::none, &StatsFigures::error_replies},
+    {"client_query_buffer_limit_disconnections", Unit::none, &StatsFigures::query_limit_disconnections},
+    {"client_output_buffer_limit_disconnections", Unit::none, &StatsFigures::output_limit_disconnections},
+    {"idle_disconnections", Unit::none, &StatsFigures::idle_disconnections},
+    {"protocol_errors", Unit::none, &StatsFigures::protocol_errors},
+    {"total_reads_processed", Unit::none, &StatsFigures::reads},
+    {"total_writes_processed", Unit::none, &StatsFigures::writes},
+    {"eventloop_cycles", Unit::none, &StatsFigures::cycles},
+    {"shard_lock_longest_us", Unit::microseconds, &StatsFigures::lock_longest_us},
+    {"shard_lock_holds", Unit::none, &StatsFigures::lock_holds},
+    {"shard_lock_holds_over_1ms", Unit::none, &StatsFigures::lock_long_holds},
+    {"shard_lock_longest_cpu_us", Unit::microseconds, &StatsFigures::lock_longest_cpu_us},
+    {"shard_lock_waits", Unit::none, &StatsFigures::lock_waits},
+    {"shard_lock_waits_slept", Unit::none, &StatsFigures::lock_waits_slept},
+    {"shard_lock_longest_wait_us", Unit::microseconds, &StatsFigures::lock_longest_wait_us},
+};
+
+constexpr Figure<ServerFigures> kReplication[] = {
+    {"role", Unit::none, "master"},
+    {"connected_slaves", Unit::none, "0"},
+    {"master_failover_state", Unit::none, "no-failover"},
+    {"master_replid", Unit::none, &ServerFigures::run_id},
+    {"master_replid2", Unit::none, "0000000000000000000000000000000000000000"},
+    {"master_repl_offset", Unit::bytes, "0"},
+    {"second_repl_offset", Unit::bytes, "-1"},
+    {"repl_backlog_active", Unit::none, "0"},
+    {"repl_backlog_size", Unit::bytes, "0"},
+    {"repl_backlog_first_byte_offset", Unit::bytes, "0"},
+    {"repl_backlog_histlen", Unit::bytes, "0"},
+};
+
+constexpr Figure<CpuFigures> kCpu[] = {
+    {"used_cpu_sys", Unit::seconds, &CpuFigures::system},
+    {"used_cpu_user", Unit::seconds, &CpuFigures::user},
+    {"used_cpu_sys_children", Unit::seconds, &CpuFigures::system_of_children},
+    {"used_cpu_user_children", Unit::seconds, &CpuFigures::user_of_children},
+};
+
+constexpr Figure<CacheFigures> kCache[] = {
+    {"leases", Unit::none, &CacheFigures::leases},
+    {"lease_waiters", Unit::none, &CacheFigures::waiters},
+    {"lease_granted", Unit::none, &CacheFigures::granted},
+    {"lease_filled", Unit::none, &CacheFigures::filled},
+    {"lease_voided", Unit::none, &CacheFigures::voided},
+    {"lease_expired", Unit::none, &CacheFigures::expired},
+    {"lease_released", Unit::none, &CacheFigures::released},
+    {"lease_refused", Unit::none, &CacheFigures::refused},
+    {"lease_waits_refused", Unit::none, &CacheFigures::waits_refused},
+    {"fill_refused", Unit::none, &CacheFigures::fills_refused},
+    {"early_refreshes", Unit::none, &CacheFigures::early_refreshes},
+    {"stale_hits", Unit::none, &CacheFigures::stale_hits},
+    {"negative_hits", Unit::none, &CacheFigures::negative_hits},
+    {"negative_entries", Unit::none, &CacheFigures::negative_entries},
+    {"negative_bytes", Unit::bytes, &CacheFigures::negative_bytes},
+    {"purges_tags", Unit::none, &CacheFigures::purges_of_tags},
+    {"purges_prefix", Unit::none, &CacheFigures::purges_of_prefixes},
+    {"purges_pending", Unit::none, &CacheFigures::purges_pending},
+    {"serve_stale", Unit::none, &CacheFigures::serves_stale},
+};
+
+constexpr Figure<ServerFigures> kCluster[] = {
+    {"cluster_enabled", Unit::none, "0"},
+};
+
+constexpr Figure<CommandFigures> kCommand[] = {
+    {"calls", Unit::none, &CommandFigures::calls},
+    {"usec", Unit::microseconds, &CommandFigures::time_us},
+    {"usec_per_call", Unit::microseconds, &CommandFigures::time_per_call_us},
+    {"rejected_calls", Unit::none, &CommandFigures::rejected},
+    {"failed_calls", Unit::none, &CommandFigures::failed},
+};
+
+constexpr Figure<HoldFigures> kHold[] = {
+    {"holds", Unit::none, &HoldFigures::holds},
+    {"over_budget", Unit::none, &HoldFigures::over_budget},
+    {"entries", Unit::none, &HoldFigures::entries},
+    {"bytes", Unit::bytes, &HoldFigures::bytes},
+    {"nodes", Unit::none, &HoldFigures::nodes},
+    {"allocations", Unit::none, &HoldFigures::allocations},
+    {"system_calls", Unit::none, &HoldFigures::system_calls},
+};
+
+constexpr Figure<ErrorFigures> kError[] = {
+    {"count", Unit::none, &ErrorFigures::count},
+};
+
+constexpr Figure<DatabaseFigures> kDatabase[] = {
+    {"keys", Unit::none, &DatabaseFigures::keys},
+    {"expires", Unit::none, &DatabaseFigures::expiring},
+    {"avg_ttl", Unit::milliseconds, &DatabaseFigures::average_ttl_ms},
+};
+
+}  // namespace
+
+std::span<const Figure<ServerFigures>> server_figures() { return kServer; }
+std::span<const Figure<ClientFigures>> client_figures() { return kClients; }
+std::span<const Figure<MemoryFigures>> memory_figures() { return kMemory; }
+std::span<const Figure<ServerFigures>> persistence_figures() { return kPersistence; }
+std::span<const Figure<StatsFigures>> stats_figures() { return kStats; }
+std::span<const Figure<ServerFigures>> replication_figures() { return kReplication; }
+std::span<const Figure<CpuFigures>> cpu_figures() { return kCpu; }
+std::span<const Figure<CacheFigures>> cache_figures() { return kCache; }
+std::span<const Figure<ServerFigures>> cluster_figures() { return kCluster; }
+std::span<const Figure<CommandFigures>> command_figures() { return kCommand; }
+std::span<const Figure<HoldFigures>> hold_figures() { return kHold; }
+std::span<const Figure<ErrorFigures>> error_figures() { return kError; }
+std::span<const Figure<DatabaseFigures>> database_figures() { return kDatabase; }
+
+}  // namespace pinfold::command
