@@ -26,7 +26,8 @@ std::string describe_request(const Session& session, Args args) {
     line += ' ';
     line += secret ? "(hidden)" : plain ? std::string(shown) : quoted(shown);
     if (!secret && shown.size() < args[i].size()) line += "...";
-    secret = iequals(args[i], "requirepass");
+    const config::Setting* const setting = config::find_setting(args[i]);
+    secret = setting != nullptr && config::is_secret(setting->id);
   }
   if (args.size() > most_arguments) line += " and " + std::to_string(args.size() - most_arguments) + " more arguments";
   return line;

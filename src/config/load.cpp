@@ -17,7 +17,7 @@ using Error = std::optional<std::string>;
 
 // Describes a bad value. A password is left out, because messages end up in logs.
 std::string bad_value(const Setting& setting, std::string_view value, const std::string& reason) {
-  const std::string shown = setting.id == Id::requirepass ? "" : " " + quoted(value);
+  const std::string shown = is_secret(setting.id) ? "" : " " + quoted(value);
   return "bad value" + shown + " for '" + std::string(setting.name) + "': " + reason;
 }
 

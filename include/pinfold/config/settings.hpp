@@ -113,6 +113,9 @@ struct Setting {
 constexpr std::size_t longest_value = 4096;
 constexpr std::string_view value_too_long = "argument is longer than 4096 bytes";
 
+/// Whether a setting's value is for nobody's eyes: logs and errors leave it out.
+constexpr bool is_secret(Id id) { return id == Id::requirepass; }
+
 std::span<const Setting> settings_table();
 const Setting* find_setting(std::string_view name);  // any case
 
