@@ -43,20 +43,20 @@ std::optional<std::uint64_t> read_offset(Call& call, std::string_view text, unsi
   return static_cast<std::uint64_t>(offset);
 }
 
-void getbit(Call& call) {
+Outcome getbit(Call& call) {
   const auto offset = read_offset(call, call.args[2]);
-  if (!offset) return;
+  if (!offset) return Outcome::done;
   const auto value = call.db().read(call.key());
-  call.reply.integer(test_bit(text_of(value), *offset) ? 1 : 0);
+  return call.reply.integer(test_bit(text_of(value), *offset) ? 1 : 0);
 }
 
-bool setbit_growing(Call& call, store::Growth* growth) {
+Tried setbit_growing(Call& call, store::Growth* growth) {
   constexpr FieldType one_bit{false, 1};
   const auto offset = read_offset(call, call.args[2]);
-  if (!offset) return true;
+  if (!offset) return Outcome::done;
   const auto bit = parse_i64(call.args[3]);
   if (!bit || (*bit & ~std::int64_t{1}) != 0) {
-    return call.reply.error("ERR bit is not an integer or out of range"), true;
+    return call.reply.error("ERR bit is not an integer or out of range");
   }
   store::Database db = call.db();
   const auto old = db.peek(call.key());
@@ -69,11 +69,10 @@ bool setbit_growing(Call& call, store::Growth* growth) {
     if (value == nullptr) return reply_not_grown(call, growth);
     write_field(value.data(), *offset, one_bit, *bit);
   }
-  call.reply.integer(before);
-  return true;
+  return call.reply.integer(before);
 }
 
-void setbit(Call& call) { write_growing(call, setbit_growing); }
+Outcome setbit(Call& call) { return write_growing(call, setbit_growing); }
 
 enum class RangeUnit : std::uint8_t { bytes, bits };
 
@@ -101,21 +100,21 @@ class BitsTask : public Task {
  public:
   BitsTask(const store::Value& value, Range bits) : value_(value), left_(bits) {}
 
-  bool step(Call& call) final {
+  Outcome step(Call& call) final {
     const std::int64_t end = monotonic_us() + step_us;
     for (;;) {
       const std::uint64_t last = std::min(left_.last, (left_.first / 8 + piece_bytes) * 8 - 1);
       const bool over = last == left_.last;
-      if (look(value_.text(), {left_.first, last}) || over) return reply(call), true;
+      if (look(value_.text(), {left_.first, last}) || over) return reply(call);
       left_.first = last + 1;
-      if (monotonic_us() >= end) return false;
+      if (monotonic_us() >= end) return Outcome::waits;
     }
   }
 
  private:
   // True if nothing behind this piece matters any more.
   virtual bool look(std::string_view text, Range piece) = 0;
-  virtual void reply(Call& call) = 0;
+  virtual resp::Written reply(Call& call) = 0;
 
   const KeptValue value_;
   Range left_;
@@ -130,20 +129,21 @@ class CountTask : public BitsTask {
     count_ += count_bits(text, piece);
     return false;
   }
-  void reply(Call& call) override { call.reply.integer(static_cast<std::int64_t>(count_)); }
+  resp::Written reply(Call& call) override { return call.reply.integer(static_cast<std::int64_t>(count_)); }
 
   std::uint64_t count_ = 0;
 };
 
-void reply_count(Call& call, const store::Value& value, Range bits) {
+Outcome reply_count(Call& call, const store::Value& value, Range bits) {
   const std::size_t bytes = bits.size() / 8;
   if (bytes <= most_locked_bytes_of(call)) return call.reply.integer(static_cast<std::int64_t>(count_bits(value.text, bits)));
-  if (!refuse_long_inside_exec(call, bytes)) call.begin(std::make_unique<CountTask>(value, bits));
+  if (refuse_long_inside_exec(call, bytes)) return Outcome::done;
+  return call.begin(std::make_unique<CountTask>(value, bits));
 }
 
 // Up to version 7.2 Redis looks for the key before it looks at the range, for BITPOS likewise: whatever is
 // wrong with the range, a missing key has no bits.
-void bitcount(Call& call) {
+Outcome bitcount(Call& call) {
   const auto value = call.db().read(call.key());
   if (!value) return call.reply.integer(0);
   const std::size_t count = call.args.size();
@@ -160,7 +160,7 @@ void bitcount(Call& call) {
   const auto unit = options.done() ? RangeUnit::bytes : take_unit(options);
   if (!unit) return call.syntax_error();
   const auto range = resolve_bits(value->text, *first, *last, *unit);
-  range ? reply_count(call, *value, *range) : call.reply.integer(0);
+  return range ? reply_count(call, *value, *range) : call.reply.integer(0);
 }
 
 struct Search {
@@ -212,13 +212,13 @@ class FindTask : public BitsTask {
     if (at) position_ = static_cast<std::int64_t>(*at);
     return at.has_value();
   }
-  void reply(Call& call) override { call.reply.integer(position_); }
+  resp::Written reply(Call& call) override { return call.reply.integer(position_); }
 
   const bool wanted_;
   std::int64_t position_;
 };
 
-void bitpos(Call& call) {
+Outcome bitpos(Call& call) {
   const auto bit = parse_i64(call.args[2]);
   if (!bit) return call.not_an_integer();
   if (*bit != 0 && *bit != 1) return call.reply.error("ERR The bit argument must be 1 or 0.");
@@ -227,17 +227,17 @@ void bitpos(Call& call) {
   // A missing key is an endless row of clear bits.
   if (!value) return call.reply.integer(wanted ? -1 : 0);
   const auto search = parse_search(call);
-  if (!search) return;
+  if (!search) return Outcome::done;
   const auto range = resolve_bits(value->text, search->first, search->last, search->unit);
   if (!range) return call.reply.integer(-1);
   const std::int64_t otherwise = position_beyond(*search, wanted, *range);
   const std::size_t bytes = range->size() / 8;
   if (bytes > most_locked_bytes_of(call)) {
-    if (refuse_long_inside_exec(call, bytes)) return;
+    if (refuse_long_inside_exec(call, bytes)) return Outcome::done;
     return call.begin(std::make_unique<FindTask>(*value, *range, wanted, otherwise));
   }
   const auto at = find_bit(value->text, wanted, *range);
-  call.reply.integer(at ? static_cast<std::int64_t>(*at) : otherwise);
+  return call.reply.integer(at ? static_cast<std::int64_t>(*at) : otherwise);
 }
 
 // BITOP
@@ -278,18 +278,18 @@ std::size_t longest_of(std::span<const std::string_view> sources) {
   return size;
 }
 
-void store_result(Call& call, const store::Key& target, Blob result) {
+Outcome store_result(Call& call, const store::Key& target, Blob result) {
   const std::size_t size = result.size();
   store::PutOptions how;
   how.encoding = store::Encoding::raw;
   store::Database db = call.db();
-  db.put(target, std::move(result), how) ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
+  return db.put(target, std::move(result), how) ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
 }
 
 // The whole of BITOP, with everything locked. `keys`: the target, then the sources.
 // `result`: a block that may be used for it. It is made apart, since a write would invalidate sources in the same shard.
-void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> keys, std::span<const std::string_view> sources,
-                    Blob result = {}) {
+Outcome combine_locked(Call& call, const BitOp& op, std::span<const store::Key> keys, std::span<const std::string_view> sources,
+                       Blob result = {}) {
   const std::size_t size = longest_of(sources);
   store::Database db = call.db();
   if (size == 0) {
@@ -304,7 +304,7 @@ void combine_locked(Call& call, const BitOp& op, std::span<const store::Key> key
     result.set_size(size);
     combine_piece(op, sources, 0, result.data(), size);
   }
-  result ? store_result(call, keys[0], std::move(result)) : call.out_of_memory();
+  return result ? store_result(call, keys[0], std::move(result)) : call.out_of_memory();
 }
 
 // BITOP of large values. They are combined with nothing locked, and the result is stored if the sources are then still what they
@@ -324,20 +324,22 @@ class BitOpTask : public Task {
     return true;
   }
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
-    if (sources_.empty() && meet_sources(call)) return true;
+    if (sources_.empty()) {
+      if (const std::optional<Outcome> whole = meet_sources(call)) return *whole;
+    }
     if (!result_) {
       const auto made = room_.make(longest_of(texts_), end);
-      if (made == store::GradualRoom::Result::more) return false;
+      if (made == store::GradualRoom::Result::more) return Outcome::waits;
       if (made == store::GradualRoom::Result::ready) result_ = block_for(call, longest_of(texts_));
-      if (!result_) return call.out_of_memory(), true;
+      if (!result_) return call.out_of_memory();
     }
     while (at_ < result_.size()) {
       const std::size_t size = std::min<std::size_t>(std::max<std::size_t>(piece_bytes / texts_.size(), 1), result_.size() - at_);
       combine_piece(op_, texts_, at_, result_.data() + at_, size);
       at_ += size;
-      if (monotonic_us() >= end) return false;
+      if (monotonic_us() >= end) return Outcome::waits;
     }
     return store_if_same(call);
   }
@@ -352,11 +354,10 @@ class BitOpTask : public Task {
     return keys;
   }
 
-  // True if that was all.
-  bool meet_sources(Call& call) {
+  // What came of it if that was all.
+  std::optional<Outcome> meet_sources(Call& call) {
     if (tries_++ == most_tries) {
-      call.reply.error("ERR the sources of BITOP kept changing while they were combined, try again");
-      return true;
+      return call.reply.error("ERR the sources of BITOP kept changing while they were combined, try again");
     }
     const std::vector<store::Key> keys = lock(call);
     store::Database db = call.db();
@@ -364,21 +365,17 @@ class BitOpTask : public Task {
     for (const store::Key& key : std::span(keys).subspan(1)) {
       const auto value = db.peek(key);
       if (!memory_.ask(sizeof(KeptValue) + sizeof(std::string_view) + (value ? KeptValue::cost(*value) : 0))) {
-        call.reply.error(beyond_clients_memory);
-        return true;
+        return call.reply.error(beyond_clients_memory);
       }
       sources_.push_back(value ? KeptValue(*value) : KeptValue());
     }
     std::size_t bytes = 0;
     for (const KeptValue& source : sources_) bytes += texts_.emplace_back(source.text()).size();
     const std::size_t size = longest_of(texts_);
-    if (bytes + size <= most_locked_bytes) {
-      combine_locked(call, op_, keys, texts_);
-      return true;
-    }
+    if (bytes + size <= most_locked_bytes) return combine_locked(call, op_, keys, texts_);
     call.held.release();
     at_ = 0;
-    return false;
+    return std::nullopt;
   }
 
   // Empty if there is no memory for it.
@@ -388,8 +385,8 @@ class BitOpTask : public Task {
     return Blob::allocate(call.engine.keyspace.memory().heap(), size, size);
   }
 
-  // False if the sources have changed.
-  bool store_if_same(Call& call) {
+  // Begins anew if the sources have changed.
+  Outcome store_if_same(Call& call) {
     const std::vector<store::Key> keys = lock(call);
     store::Database db = call.db();
     for (std::size_t i = 0; i < sources_.size(); ++i) {
@@ -399,10 +396,9 @@ class BitOpTask : public Task {
       sources_.clear();
       result_ = Blob();
       memory_.give_back(memory_.held() - names_memory_);
-      return false;
+      return Outcome::waits;
     }
-    store_result(call, keys[0], std::move(result_));
-    return true;
+    return store_result(call, keys[0], std::move(result_));
   }
 
   const BitOp op_;
@@ -417,7 +413,7 @@ class BitOpTask : public Task {
   std::uint64_t names_memory_ = 0;
 };
 
-void bitop(Call& call) {
+Outcome bitop(Call& call) {
   const auto op = parse_operation(call.args[1]);
   if (!op) return call.syntax_error();
   if (op->inverts && call.args.size() != 4) {
@@ -433,10 +429,10 @@ void bitop(Call& call) {
   // Each byte is read, and those of the result are written.
   bytes += longest_of(sources);
   if (bytes <= most_locked_bytes_of(call)) return combine_locked(call, *op, call.keys, sources);
-  if (refuse_long_inside_exec(call, bytes)) return;
+  if (refuse_long_inside_exec(call, bytes)) return Outcome::done;
   auto task = std::make_unique<BitOpTask>(call, *op);
   if (!task->keep_names(call)) return call.reply.error(beyond_clients_memory);
-  call.begin(std::move(task));
+  return call.begin(std::move(task));
 }
 
 // BITFIELD
@@ -556,40 +552,40 @@ class FieldBytes {
   bool failed_ = false;  // no memory; then nothing has been written
 };
 
-void run_field_op(Call& call, const FieldOp& op, FieldBytes& bytes) {
+resp::Written run_field_op(Call& call, const FieldOp& op, FieldBytes& bytes) {
   const std::int64_t old = bytes.read(op);
   if (op.kind == FieldOp::Kind::get) return call.reply.integer(old);
   const bool sets = op.kind == FieldOp::Kind::set;
   const auto value = sets ? fit_field(op.operand, op.type, op.overflow) : add_field(old, op.operand, op.type, op.overflow);
   if (!value) return call.reply.null();
   bytes.write(op, *value);
-  call.reply.integer(sets ? old : *value);
+  return call.reply.integer(sets ? old : *value);
 }
 
-bool run_field_ops(Call& call, const FieldOps& ops, store::Growth* growth) {
+Tried run_field_ops(Call& call, const FieldOps& ops, store::Growth* growth) {
   const std::size_t mark = call.reply.output().mark();
   FieldBytes bytes(call, ops, growth);
   call.reply.array(ops.list.size());
   for (const FieldOp& op : ops.list) {
     if (!bytes.failed()) run_field_op(call, op, bytes);
   }
-  if (!bytes.failed()) return true;
+  if (!bytes.failed()) return Outcome::done;
   call.reply.output().truncate(mark);
   return reply_not_grown(call, growth);
 }
 
-bool bitfield_growing(Call& call, store::Growth* growth) {
+Tried bitfield_growing(Call& call, store::Growth* growth) {
   const auto ops = parse_field_ops(call);
-  return !ops || run_field_ops(call, *ops, growth);
+  return ops ? run_field_ops(call, *ops, growth) : Outcome::done;
 }
 
-void bitfield(Call& call) { write_growing(call, bitfield_growing); }
+Outcome bitfield(Call& call) { return write_growing(call, bitfield_growing); }
 
-void bitfield_ro(Call& call) {
+Outcome bitfield_ro(Call& call) {
   const auto ops = parse_field_ops(call);
-  if (!ops) return;
+  if (!ops) return Outcome::done;
   if (ops->writes) return call.reply.error("ERR BITFIELD_RO only supports the GET subcommand");
-  run_field_ops(call, *ops, nullptr);
+  return *run_field_ops(call, *ops, nullptr);  // nothing has to be made for what only reads
 }
 
 // clang-format off

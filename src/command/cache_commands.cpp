@@ -80,11 +80,11 @@ bool read_options(Call& call, Cursor options, bool may_wait, CacheReadOptions& r
   return true;
 }
 
-void cache_get(Call& call) {
+Outcome cache_get(Call& call) {
   CacheReadOptions options;
-  if (call.args.size() > 2 && !read_options(call, Cursor(call.args, 2), true, options)) return;
+  if (call.args.size() > 2 && !read_options(call, Cursor(call.args, 2), true, options)) return Outcome::done;
   store::Database db = call.db();
-  cache_read(call, db, call.key(), options);
+  return cache_read(call, db, call.key(), options) ? Outcome::done : Outcome::waits;
 }
 
 // Of a number of keys that is none, or more than the keys that follow.
@@ -96,9 +96,9 @@ std::string wrong_key_count(const Row& row, Args args) {
   return *count <= 0 ? "ERR numkeys should be greater than 0" : "ERR Number of keys can't be greater than number of args";
 }
 
-void cache_mget(Call& call) {
+Outcome cache_mget(Call& call) {
   CacheReadOptions options;
-  if (!read_options(call, Cursor(call.args, 2 + call.keys.size()), false, options)) return;
+  if (!read_options(call, Cursor(call.args, 2 + call.keys.size()), false, options)) return Outcome::done;
   if (options.lease_ms != 0) {
     make_room_for_leases(call, memory_of_leases(call.keys));
   }
@@ -106,6 +106,7 @@ void cache_mget(Call& call) {
   store::Database db = call.db();
   call.reply.array(call.keys.size());
   for (const store::Key& key : call.keys) cache_read(call, db, key, options);
+  return Outcome::done;
 }
 
 // --- filling ---
@@ -185,11 +186,11 @@ store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, 
   return extra;
 }
 
-void cache_set(Call& call) {
+Outcome cache_set(Call& call) {
   FillOptions fill;
-  if (!fill_options(call, Cursor(call.args, 3), true, fill)) return;
+  if (!fill_options(call, Cursor(call.args, 3), true, fill)) return Outcome::done;
   auto how = fill.expiry.put_options(call);
-  if (!how) return;
+  if (!how) return Outcome::done;
   store::Database db = call.db();
   if (!admits_fill(call, db, fill)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, how->expires_at);
@@ -202,12 +203,12 @@ void cache_set(Call& call) {
   if (call.too_large && fill.has_token) {  // the next one's value may be smaller
     call.engine.cache.leases(call.key()).release(db.number(), call.key(), fill.token, 0, call.mono);
   }
-  done ? call.reply.ok() : call.out_of_memory();
+  return done ? call.reply.ok() : call.out_of_memory();
 }
 
-void cache_absent(Call& call) {
+Outcome cache_absent(Call& call) {
   FillOptions fill;
-  if (!fill_options(call, Cursor(call.args, 2), false, fill)) return;
+  if (!fill_options(call, Cursor(call.args, 2), false, fill)) return Outcome::done;
   if (fill.expiry.keeps()) return call.reply.error("ERR KEEPTTL is not possible: a negative entry has a deadline of its own");
   const cache::Policy* const policy = call.engine.cache.policy_of(call.key().text);
   const std::int64_t most = call.engine.settings.integer(config::Id::negative_ttl_max);
@@ -216,7 +217,7 @@ void cache_absent(Call& call) {
   how.expires_at = call.now + std::min(usual, most);
   if (fill.expiry.has_time()) {
     const auto at = fill.expiry.deadline(call);
-    if (!at) return;
+    if (!at) return Outcome::done;
     how.expires_at = std::min(*at, call.now + most);
   }
   if (policy != nullptr && how.expires_at > call.now) how.expires_at = call.now + cache::shortened(*policy, how.expires_at - call.now);
@@ -231,36 +232,36 @@ void cache_absent(Call& call) {
     db.remove(call.key());
     return true;
   });
-  done ? call.reply.ok() : call.out_of_memory();
+  return done ? call.reply.ok() : call.out_of_memory();
 }
 
 // --- giving back ---
 
-void cache_release(Call& call) {
+Outcome cache_release(Call& call) {
   const auto token = take_token(call, call.args[2]);
-  if (!token) return;
+  if (!token) return Outcome::done;
   std::int64_t retry_ms = 0;
   Cursor options(call.args, 3);
   while (!options.done()) {
     if (!options.take_with_value("RETRY")) return wrong_option(call, options);
     const auto ms = take_number(call, options, {"RETRY", "milliseconds", 0, longest_lease_ms});
-    if (!ms) return;
+    if (!ms) return Outcome::done;
     retry_ms = *ms;
   }
   cache::Leases& leases = call.engine.cache.leases(call.key());
   const bool held = *token > 0 && leases.release(call.session.db, call.key(), static_cast<std::uint64_t>(*token), retry_ms, call.mono);
-  call.reply.integer(held ? 1 : 0);
+  return call.reply.integer(held ? 1 : 0);
 }
 
-void cache_renew(Call& call) {
+Outcome cache_renew(Call& call) {
   const auto token = take_token(call, call.args[2]);
-  if (!token) return;
+  if (!token) return Outcome::done;
   Cursor options(call.args, 3);
   const auto ms = take_number(call, options, {"CACHE.RENEW", "milliseconds", 1, longest_lease_ms});
-  if (!ms) return;
+  if (!ms) return Outcome::done;
   cache::Leases& leases = call.engine.cache.leases(call.key());
   const bool held = *token > 0 && leases.renew(call.session.db, call.key().text, static_cast<std::uint64_t>(*token), *ms, call.mono);
-  call.reply.integer(held ? 1 : 0);
+  return call.reply.integer(held ? 1 : 0);
 }
 
 // --- invalidating ---
@@ -326,7 +327,7 @@ std::int64_t invalidate_softly(Call& call, const Invalidation& what) {
   return hit;
 }
 
-void cache_invalidate(Call& call) {
+Outcome cache_invalidate(Call& call) {
   Invalidation what;
   Cursor options(call.args, 2 + call.keys.size());
   while (!options.done()) {
@@ -334,7 +335,7 @@ void cache_invalidate(Call& call) {
       what.soft = true;
     } else if (options.take_with_value("VERSION")) {
       const auto version = take_number(call, options, {"VERSION", "a number", 1, most_exact});
-      if (!version) return;
+      if (!version) return Outcome::done;
       what.version = static_cast<std::uint64_t>(*version);
     } else {
       return wrong_option(call, options);
@@ -354,12 +355,12 @@ void cache_invalidate(Call& call) {
   store::Database db = call.db();
   std::int64_t hit = 0;
   for (const store::Key& key : call.keys) hit += invalidate(call, db, key, what) ? 1 : 0;
-  call.reply.integer(hit);
+  return call.reply.integer(hit);
 }
 
 // --- looking ---
 
-void cache_inspect(Call& call) {
+Outcome cache_inspect(Call& call) {
   store::Database db = call.db();
   const store::Key& key = call.key();
   const auto value = db.find_any(key, store::Access::none());
@@ -400,6 +401,7 @@ void cache_inspect(Call& call) {
   policy != nullptr ? reply.bulk(policy->name) : reply.null();
   number("lease-ms", lease.lease_ms);
   number("waiters", static_cast<std::int64_t>(lease.waiters));
+  return Outcome::done;
 }
 
 // clang-format off

@@ -17,7 +17,7 @@
 namespace pinfold::command {
 namespace {
 
-void reply_policy(Call& call, const cache::Policy& policy, std::span<const cache::PolicyWarning> warnings) {
+resp::Written reply_policy(Call& call, const cache::Policy& policy, std::span<const cache::PolicyWarning> warnings) {
   const cache::PolicyCounters& counters = call.engine.cache.counters_of(policy.slot);
   const auto fields = cache::policy_fields();
   const auto number = [&](std::string_view name, std::int64_t n) {
@@ -46,33 +46,35 @@ void reply_policy(Call& call, const cache::Policy& policy, std::span<const cache
   for (const cache::PolicyWarning& warning : warnings) {
     if (own(warning)) call.reply.bulk(warning.text);
   }
+  return {};
 }
 
 std::vector<cache::PolicyWarning> warnings_about(Call& call, std::span<const cache::Policy> policies) {
   return cache::warnings_about(policies, call.engine.cache.lease_ms.load());
 }
 
-void policy_list(Call& call) {
+Outcome policy_list(Call& call) {
   const std::lock_guard lock(call.engine.cache.policies_mutex());
   const auto policies = call.engine.cache.policies_copy();
   call.reply.array(policies.size());
   const auto warnings = warnings_about(call, policies);
   for (const cache::Policy& policy : policies) reply_policy(call, policy, warnings);
+  return Outcome::done;
 }
 
-void policy_show(Call& call) {
+Outcome policy_show(Call& call) {
   const std::lock_guard lock(call.engine.cache.policies_mutex());
   const auto policies = call.engine.cache.policies_copy();
   const auto found = std::find_if(policies.begin(), policies.end(), [&](const auto& p) { return p.name == call.args[2]; });
-  found != policies.end() ? reply_policy(call, *found, warnings_about(call, policies)) : call.reply.null();
+  return found != policies.end() ? reply_policy(call, *found, warnings_about(call, policies)) : call.reply.null();
 }
 
-void policy_match(Call& call) {
+Outcome policy_match(Call& call) {
   const cache::Policy* const policy = call.engine.cache.policy_of(call.key().text);
-  policy != nullptr ? call.reply.bulk(policy->name) : call.reply.null();
+  return policy != nullptr ? call.reply.bulk(policy->name) : call.reply.null();
 }
 
-void policy_set(Call& call) {
+Outcome policy_set(Call& call) {
   const std::string_view name = call.args[2];
   if (call.args.size() % 2 == 0) return call.reply.error("ERR field '" + excerpt(call.args.back()) + "' needs a value");
   if (!cache::is_policy_name(name)) {
@@ -104,10 +106,10 @@ void policy_set(Call& call) {
     call.engine.events.note(EventLog::Kind::policies, [&] { return "policy '" + warning.policy + "': " + warning.text; });
   }
   call.engine.cache.set_policies(std::move(policies));
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void policy_del(Call& call) {
+Outcome policy_del(Call& call) {
   const std::lock_guard lock(call.engine.cache.policies_mutex());
   auto policies = call.engine.cache.policies_copy();
   const bool found = std::erase_if(policies, [&](const auto& p) { return p.name == call.args[2]; }) > 0;
@@ -115,7 +117,7 @@ void policy_del(Call& call) {
     call.engine.cache.set_policies(std::move(policies));
     note_request(call);
   }
-  call.reply.integer(found ? 1 : 0);
+  return call.reply.integer(found ? 1 : 0);
 }
 
 constexpr std::uint32_t kOperator = kAdmin | kNoScript | kLoading | kNoMulti;

@@ -85,9 +85,9 @@ std::string what(const PurgeRequest& request) {
   return text;
 }
 
-void cache_purge(Call& call) {
+Outcome cache_purge(Call& call) {
   const auto request = read_request(call);
-  if (!request) return;
+  if (!request) return Outcome::done;
   if (request->sync && !may_wait(call)) return call.reply.error("ERR SYNC is not possible in a transaction");
   Engine& engine = call.engine;
   const SharedClient& client = call.session.shared;
@@ -116,7 +116,7 @@ void cache_purge(Call& call) {
     call.session.wait.reset();
     return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
   }
-  if (!request->sync) call.reply.ok();
+  return request->sync ? Outcome::waits : call.reply.ok();
 }
 
 // clang-format off

@@ -243,15 +243,17 @@ void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
   session.shared.waiting.store(0, relaxed);
   const auto value = [&] {
     if (answer.value->blob) return reply.bulk(answer.value->blob);
-    reply.bulk(answer.value->text);
+    return reply.bulk(answer.value->text);
   };
   switch (kind) {
     case WaitKind::task:
       return;
     case WaitKind::purge:
-      return reply.integer(answer.ms);
+      reply.integer(answer.ms);
+      return;
     case WaitKind::plain_read:
-      return answer.value != nullptr ? value() : reply.null();
+      answer.value != nullptr ? value() : reply.null();
+      return;
     case WaitKind::cache_read:
       if (answer.value == nullptr) return reply_nothing(reply, answer.status, answer.token, answer.ms);
       reply.array(4);

@@ -20,41 +20,44 @@ bool Call::put_large(store::Database& db, const store::Key& key, std::size_t ind
   return db.put(key, args[index], options);
 }
 
-void Call::park(std::unique_ptr<Task> task) {
+Outcome Call::park(std::unique_ptr<Task> task) {
   task->row = &row;
   task->named.keys = keys.size();
   for (const std::string_view arg : args) task->named.bytes += arg.size();
   session.wait = std::make_unique<Wait>();
   session.wait->kind = WaitKind::task;
   session.wait->task = std::move(task);
+  return Outcome::waits;
 }
 
-void Call::begin(std::unique_ptr<Task> task) {
+Outcome Call::begin(std::unique_ptr<Task> task) {
   held.release();
   // Everybody on this thread waits for what its round does at once: hundreds of clients with a step each would make that long.
   constexpr std::int64_t most_ms = 2;
-  if (clock.round_ms() > most_ms || !task->step(*this)) park(std::move(task));
+  if (clock.round_ms() > most_ms || task->step(*this) == Outcome::waits) return park(std::move(task));
+  return Outcome::done;
 }
 
-void Call::out_of_memory() {
+resp::Written Call::out_of_memory() {
   if (too_large) return reply.error("ERR value is larger than the policy of its key allows (max-value)");
   reply.error(out_of_memory_error);
   const bool comes_again = wanted != 0 && may_retry;  // once dispatch has made room
   if (!comes_again) note_out_of_memory(session, row, engine);
+  return {};
 }
 
-void Call::invalid_expire() { reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command"); }
+resp::Written Call::invalid_expire() { return reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command"); }
 
-void Call::bulk(const store::Value& value) {
+resp::Written Call::bulk(const store::Value& value) {
   if (value.blob != nullptr) return reply.bulk(value.share());
-  reply.bulk(value.text);
+  return reply.bulk(value.text);
 }
 
-void Call::bulk_argument(std::size_t index) {
+resp::Written Call::bulk_argument(std::size_t index) {
   if (large != nullptr) {
     if (Blob blob = large->share(index)) return reply.bulk(std::move(blob));
   }
-  reply.bulk(args[index]);
+  return reply.bulk(args[index]);
 }
 
 }  // namespace pinfold::command

@@ -29,22 +29,22 @@ namespace {
 
 // --- about oneself ---
 
-void client_id(Call& call) { call.reply.integer(static_cast<std::int64_t>(call.session.shared.id)); }
+Outcome client_id(Call& call) { return call.reply.integer(static_cast<std::int64_t>(call.session.shared.id)); }
 
-void client_getname(Call& call) {
+Outcome client_getname(Call& call) {
   const std::string& name = call.session.shared.name;  // written by this thread only
   if (name.empty()) return call.reply.null();
-  call.reply.bulk(name);
+  return call.reply.bulk(name);
 }
 
-void client_setname(Call& call) {
+Outcome client_setname(Call& call) {
   if (!is_client_attribute(call.args[2])) return call.reply.error(kBadClientName);
   if (call.args[2].size() > longest_attribute) return call.reply.error(kLongAttribute);
   call.session.set_name(call.args[2]);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void client_setinfo(Call& call) {
+Outcome client_setinfo(Call& call) {
   SharedClient& shared = call.session.shared;
   const std::string_view option = call.args[2];
   std::string* attribute = nullptr;
@@ -59,12 +59,12 @@ void client_setinfo(Call& call) {
     const std::lock_guard lock(shared.mutex);
     *attribute = call.args[3];
   }
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void client_getredir(Call& call) { call.reply.integer(-1); }
+Outcome client_getredir(Call& call) { return call.reply.integer(-1); }
 
-void client_reply(Call& call) {
+Outcome client_reply(Call& call) {
   ReplyMode& mode = call.session.reply_mode;
   Cursor option(call.args, 2);
   if (option.take("ON")) {
@@ -77,6 +77,7 @@ void client_reply(Call& call) {
   } else {
     call.syntax_error();
   }
+  return Outcome::done;
 }
 
 // ON or OFF; anything else is answered with an error.
@@ -87,18 +88,18 @@ std::optional<bool> parse_switch(Call& call) {
   return std::nullopt;
 }
 
-void client_no_evict(Call& call) {
+Outcome client_no_evict(Call& call) {
   const std::optional<bool> on = parse_switch(call);
-  if (!on) return;
+  if (!on) return Outcome::done;
   call.session.shared.no_evict.store(*on, std::memory_order_relaxed);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void client_no_touch(Call& call) {
+Outcome client_no_touch(Call& call) {
   const std::optional<bool> on = parse_switch(call);
-  if (!on) return;
+  if (!on) return Outcome::done;
   call.session.set_no_touch(*on);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 // --- killing ---
@@ -184,7 +185,7 @@ std::int64_t kill_matching(Call& call, const KillFilter& filter) {
   return killed;
 }
 
-void client_kill(Call& call) {
+Outcome client_kill(Call& call) {
   KillFilter filter;
   if (call.args.size() == 3) {
     filter.address = call.args[2];
@@ -194,12 +195,12 @@ void client_kill(Call& call) {
   }
   Cursor options(call.args, 2);
   while (!options.done()) {
-    if (!parse_kill_option(call, options, filter)) return;
+    if (!parse_kill_option(call, options, filter)) return Outcome::done;
   }
-  call.reply.integer(kill_matching(call, filter));
+  return call.reply.integer(kill_matching(call, filter));
 }
 
-void client_unblock(Call& call) {
+Outcome client_unblock(Call& call) {
   const auto id = parse_i64(call.args[2]);
   if (!id) return call.not_an_integer();
   Cursor options(call.args, 3);
@@ -209,12 +210,12 @@ void client_unblock(Call& call) {
   bool unblocked = false;
   call.engine.clients.with(static_cast<std::uint64_t>(*id),
                            [&](SharedClient& client) { unblocked = call.engine.clients.unblock(client, with_error); });
-  call.reply.integer(unblocked ? 1 : 0);
+  return call.reply.integer(unblocked ? 1 : 0);
 }
 
 // --- pausing ---
 
-void client_pause(Call& call) {
+Outcome client_pause(Call& call) {
   Cursor options(call.args, 2);
   const std::string_view timeout = options.take();
   PauseMode mode = PauseMode::all;
@@ -232,12 +233,12 @@ void client_pause(Call& call) {
   if (*ms > 0) {
     call.engine.clients.pause(mode, call.mono + *ms, call.mono, call.engine.keyspace);
   }
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void client_unpause(Call& call) {
+Outcome client_unpause(Call& call) {
   call.engine.clients.unpause(call.engine.keyspace);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 constexpr std::uint32_t kSelf = kNoScript | kLoading;

@@ -89,15 +89,15 @@ class ListTask : public Task {
  public:
   explicit ListTask(const Call& call) : text_(call) {}
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     if (!replying) {
       std::string lines;
       const bool more = describe_some(call, lines);
-      if (!keep(call, lines)) return true;
-      if (more) return false;
+      if (!keep(call, lines)) return Outcome::done;
+      if (more) return Outcome::waits;
       replying = true;
     }
-    return text_.send(call.reply);
+    return text_.send(call.reply) ? Outcome::done : Outcome::waits;
   }
 
  private:
@@ -157,12 +157,12 @@ class ListNamedTask : public ListTask {
 };
 
 // A short list is made at once.
-void make_list(Call& call, std::unique_ptr<ListTask> task, std::size_t count) {
+Outcome make_list(Call& call, std::unique_ptr<ListTask> task, std::size_t count) {
   if (count <= clients_a_step) return call.run_whole(*task);
-  call.park(std::move(task));
+  return call.park(std::move(task));
 }
 
-void list_by_id(Call& call, Cursor& ids) {
+Outcome list_by_id(Call& call, Cursor& ids) {
   const std::size_t count = ids.left();
   auto task = std::make_unique<ListNamedTask>(call);
   if (!task->reserve(count)) {
@@ -173,15 +173,15 @@ void list_by_id(Call& call, Cursor& ids) {
     if (!id) return call.reply.error("ERR Invalid client ID");
     task->add(*id);
   }
-  make_list(call, std::move(task), count);
+  return make_list(call, std::move(task), count);
 }
 
 }  // namespace
 
-void client_info(Call& call) {
+Outcome client_info(Call& call) {
   std::string line;
   append_line(line, call.session.shared, call.mono);
-  call.reply.verbatim(line);
+  return call.reply.verbatim(line);
 }
 
 std::optional<ClientType> parse_client_type(Call& call, std::string_view name) {
@@ -193,16 +193,16 @@ std::optional<ClientType> parse_client_type(Call& call, std::string_view name) {
   return std::nullopt;
 }
 
-void client_list(Call& call) {
+Outcome client_list(Call& call) {
   Cursor options(call.args, 2);
   if (options.take_with_value("ID")) return list_by_id(call, options);
   if (options.left() == 2 && options.take("TYPE")) {
     const std::optional<ClientType> type = parse_client_type(call, options.take());
-    if (!type) return;
+    if (!type) return Outcome::done;
     if (*type != ClientType::normal) return call.reply.verbatim("");
   }
   if (!options.done()) return call.syntax_error();
-  make_list(call, std::make_unique<ListAllTask>(call), call.engine.clients.count());
+  return make_list(call, std::make_unique<ListAllTask>(call), call.engine.clients.count());
 }
 
 }  // namespace pinfold::command

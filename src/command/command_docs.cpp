@@ -78,17 +78,20 @@ void reply_all_docs(Reply& reply) {
 }  // namespace
 
 // Unknown commands are left out of the answer.
-void command_docs(Call& call) {
-  if (call.args.size() == 2) return reply_all_docs(call.reply);
+Outcome command_docs(Call& call) {
+  if (call.args.size() == 2) {
+    reply_all_docs(call.reply);
+    return Outcome::done;
+  }
   const Args names = call.args.subspan(2);
   auto task = DescribeTask::make(call, names.size(),
                                  {.begin = [](Reply& reply, std::size_t count) { reply.map(count); },
                                   .describe = [](Reply& reply, const Row* row) { reply_docs(reply, *row); }});
-  if (task == nullptr) return;
+  if (task == nullptr) return Outcome::done;
   for (const std::string_view name : names) {
     if (const Row* row = find_command_by_name(name)) task->add(row);
   }
-  DescribeTask::run(call, std::move(task));
+  return DescribeTask::run(call, std::move(task));
 }
 
 }  // namespace pinfold::command

@@ -90,32 +90,43 @@ void reply_info(resp::Reply& reply, const Row& row) {
   reply.set(static_cast<std::size_t>(specs));
   for (int i = 0; i < specs; ++i) reply_key_spec(reply, row.keys[i]);
   const std::span<const Row* const> inner = subcommands(row);
-  if (inner.empty()) return reply.set(0);
+  if (inner.empty()) {
+    reply.set(0);
+    return;
+  }
   reply.array(inner.size());
   for (const Row* subcommand : inner) reply_info(reply, *subcommand);
 }
 
-void reply_all_info(Call& call) {
+Outcome reply_all_info(Call& call) {
   call.reply.array(command_count());
   for (const Row* row : commands()) {
     if (!is_subcommand(*row)) reply_info(call.reply, *row);
   }
+  return Outcome::done;
 }
 
 // COMMAND is the one container that is also a command, without arguments.
-void command(Call& call) { reply_all_info(call); }
+Outcome command(Call& call) { return reply_all_info(call); }
 
-void command_count_reply(Call& call) { call.reply.integer(static_cast<std::int64_t>(command_count())); }
+Outcome command_count_reply(Call& call) { return call.reply.integer(static_cast<std::int64_t>(command_count())); }
 
-void command_info(Call& call) {
+Outcome command_info(Call& call) {
   if (call.args.size() == 2) return reply_all_info(call);
   const Args names = call.args.subspan(2);
   auto task = DescribeTask::make(call, names.size(),
                                  {.begin = [](resp::Reply& reply, std::size_t count) { reply.array(count); },
-                                  .describe = [](resp::Reply& reply, const Row* row) { row ? reply_info(reply, *row) : reply.null(); }});
-  if (task == nullptr) return;
+                                  .describe =
+                                      [](resp::Reply& reply, const Row* row) {
+                                        if (row == nullptr) {
+                                          reply.null();
+                                        } else {
+                                          reply_info(reply, *row);
+                                        }
+                                      }});
+  if (task == nullptr) return Outcome::done;
   for (const std::string_view name : names) task->add(find_command_by_name(name));
-  DescribeTask::run(call, std::move(task));
+  return DescribeTask::run(call, std::move(task));
 }
 
 bool in_category(const Row& row, std::string_view category) {
@@ -123,7 +134,7 @@ bool in_category(const Row& row, std::string_view category) {
   return std::any_of(names.begin(), names.end(), [&](std::string_view name) { return iequals(name, category); });
 }
 
-void command_list(Call& call) {
+Outcome command_list(Call& call) {
   enum class Filter { none, module, category, pattern } filter = Filter::none;
   std::string_view wanted;
   Cursor options(call.args, 2);
@@ -141,7 +152,7 @@ void command_list(Call& call) {
     wanted = options.take();
   }
   const std::unique_ptr<const Pattern> pattern = compile_pattern(call, filter == Filter::pattern ? wanted : "", true);
-  if (pattern == nullptr) return;
+  if (pattern == nullptr) return Outcome::done;
   std::vector<std::string_view> found;
   for (const Row* row : commands()) {
     const bool matches = filter == Filter::none || (filter == Filter::category && in_category(*row, wanted)) ||
@@ -150,6 +161,7 @@ void command_list(Call& call) {
   }
   call.reply.array(found.size());
   for (const std::string_view name : found) call.reply.bulk(name);
+  return Outcome::done;
 }
 
 // The row of the command given to GETKEYS, if it has keys that can be found; otherwise the error has been
@@ -171,10 +183,10 @@ const Row* command_with_keys(Call& call, Args args) {
   return row;
 }
 
-void get_keys(Call& call, bool with_flags) {
+Outcome get_keys(Call& call, bool with_flags) {
   const Args args = call.args.subspan(2);
   const Row* row = command_with_keys(call, args);
-  if (row == nullptr) return;
+  if (row == nullptr) return Outcome::done;
   std::vector<std::uint32_t> positions;
   if (extract_keys(*row, args, positions) == Extraction::malformed) {
     return call.reply.error("ERR Invalid arguments specified for command");
@@ -189,10 +201,11 @@ void get_keys(Call& call, bool with_flags) {
       if (with_flags) reply_names(call.reply, key_use_names(key_use(spec, args)));
     }
   }
+  return Outcome::done;
 }
 
-void command_getkeys(Call& call) { get_keys(call, false); }
-void command_getkeysandflags(Call& call) { get_keys(call, true); }
+Outcome command_getkeys(Call& call) { return get_keys(call, false); }
+Outcome command_getkeysandflags(Call& call) { return get_keys(call, true); }
 
 // clang-format off
 constexpr Row kRows[] = {
@@ -251,7 +264,7 @@ std::size_t command_count() {
   return static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](const Row* row) { return !is_subcommand(*row); }));
 }
 
-void reply_help(Call& call) {
+Outcome reply_help(Call& call) {
   const Row* container = find_command_by_name(call.row.name.substr(0, call.row.name.find('|')));
   const std::span<const Row* const> inner = subcommands(*container);
   call.reply.array(1 + 2 * inner.size());
@@ -262,6 +275,7 @@ void reply_help(Call& call) {
     call.reply.simple(usage);
     call.reply.simple("    " + std::string(row->summary));
   }
+  return Outcome::done;
 }
 
 std::span<const Row> command_commands() { return kRows; }

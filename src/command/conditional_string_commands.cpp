@@ -48,15 +48,14 @@ class DigestTask : public Task {
  public:
   explicit DigestTask(const store::Value& value) : value_(value) {}
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     constexpr std::size_t piece = 256 * 1024;
     const std::int64_t end = monotonic_us() + step_us;
     for (const std::string_view text = value_.text(); at_ < text.size(); at_ += piece) {
-      if (monotonic_us() >= end) return false;
+      if (monotonic_us() >= end) return Outcome::waits;
       digest_.add(text.substr(at_, piece));
     }
-    call.reply.bulk(digest_.text());
-    return true;
+    return call.reply.bulk(digest_.text());
   }
 
  private:
@@ -158,56 +157,57 @@ bool ValueCondition::holds(const std::optional<store::Value>& value, const Known
 
 namespace {
 
-void digest_command(Call& call) {
+Outcome digest_command(Call& call) {
   const auto value = call.db().read(call.key());
   if (!value) return call.reply.null();
   const std::size_t bytes = value->text.size();
   if (bytes <= most_locked_bytes_of(call)) return call.reply.bulk(digest(value->text));
-  if (!refuse_long_inside_exec(call, bytes)) call.begin(std::make_unique<DigestTask>(*value));
+  if (refuse_long_inside_exec(call, bytes)) return Outcome::done;
+  return call.begin(std::make_unique<DigestTask>(*value));
 }
 
-// Removes the key if the condition holds, and replies. False: the value has to be looked at first.
-bool remove_if(Call& call, const ValueCondition& condition, KnownValue* known) {
+// Removes the key if the condition holds, and replies. Nothing: the value has to be looked at first.
+Tried remove_if(Call& call, const ValueCondition& condition, KnownValue* known) {
   store::Database db = call.db();
   const auto value = db.peek(call.key());
   if (!value) {
     db.void_lease(call.key());  // what its holder has read may be the value to be removed
-    return call.reply.integer(0), true;
+    return call.reply.integer(0);
   }
-  if (condition.malformed()) return call.reply.error(malformed_digest), true;
-  if (condition.must_wait(value, known)) return false;
-  if (!condition.holds(value, known)) return call.reply.integer(0), true;
-  call.reply.integer(db.remove(call.key()) ? 1 : 0);
-  return true;
+  if (condition.malformed()) return call.reply.error(malformed_digest);
+  if (condition.must_wait(value, known)) return std::nullopt;
+  if (!condition.holds(value, known)) return call.reply.integer(0);
+  return call.reply.integer(db.remove(call.key()) ? 1 : 0);
 }
 
-bool delifeq_knowing(Call& call, KnownValue* known) {
+Tried delifeq_knowing(Call& call, KnownValue* known) {
   Cursor operand(call.args, 2);
   return remove_if(call, ValueCondition::equals(operand), known);
 }
 
-void delifeq(Call& call) {
+Outcome delifeq(Call& call) {
   KnownValue none;
-  if (!delifeq_knowing(call, &none)) inspect_and_write(call, delifeq_knowing, std::move(none));
+  const Tried tried = delifeq_knowing(call, &none);
+  return tried ? *tried : inspect_and_write(call, delifeq_knowing, std::move(none));
 }
 
-bool delex_knowing(Call& call, KnownValue* known) {
+Tried delex_knowing(Call& call, KnownValue* known) {
   ValueCondition condition;
   if (call.args.size() != 2) {
-    if (call.args.size() != 4) return reply_wrong_arity(call), true;
+    if (call.args.size() != 4) return reply_wrong_arity(call);
     Cursor options(call.args, 2);
     if (!condition.take(options)) {
-      return call.reply.error("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"), true;
+      return call.reply.error("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
     }
   }
   if (condition.given()) return remove_if(call, condition, known);
-  call.reply.integer(call.db().remove(call.key()) ? 1 : 0);
-  return true;
+  return call.reply.integer(call.db().remove(call.key()) ? 1 : 0);
 }
 
-void delex(Call& call) {
+Outcome delex(Call& call) {
   KnownValue none;
-  if (!delex_knowing(call, &none)) inspect_and_write(call, delex_knowing, std::move(none));
+  const Tried tried = delex_knowing(call, &none);
+  return tried ? *tried : inspect_and_write(call, delex_knowing, std::move(none));
 }
 
 // MSETEX
@@ -261,15 +261,15 @@ std::string wrong_pair_count(const Row&, Args args) {
   return std::string(valid ? kWrongPairs : "ERR invalid numkeys value");
 }
 
-void msetex(Call& call) {
+Outcome msetex(Call& call) {
   const std::size_t pairs = call.keys.size();
   if ((call.args.size() - 2) / 2 < pairs) return call.reply.error(kWrongPairs);  // the last one has no value
   PairOptions options;
   if (!options.parse(Cursor(call.args, 2 + 2 * pairs))) return call.syntax_error();
   const auto how = options.expiry.put_options(call);
-  if (!how) return;
+  if (!how) return Outcome::done;
   if (!admitted(call, options)) return call.reply.integer(0);
-  put_pairs(call, *how) ? call.reply.integer(1) : call.out_of_memory();
+  return put_pairs(call, *how) ? call.reply.integer(1) : call.out_of_memory();
 }
 
 // clang-format off

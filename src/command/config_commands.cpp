@@ -36,7 +36,7 @@ void add_once(std::vector<Found>& found, const Setting& setting, std::string_vie
   if (!there) found.push_back({&setting, name});
 }
 
-void config_get(Call& call) {
+Outcome config_get(Call& call) {
   constexpr std::size_t most_patterns = 1024;
   if (call.args.size() - 2 > most_patterns) return call.reply.error("ERR CONFIG GET takes 1024 patterns at most");
   std::vector<Found> found;
@@ -50,7 +50,7 @@ void config_get(Call& call) {
     if (pattern.size() > left) return call.reply.error("ERR the patterns together are longer than 65536 bytes");
     left -= pattern.size();
     const std::unique_ptr<const Pattern> compiled = compile_pattern(call, pattern, true);
-    if (compiled == nullptr) return;
+    if (compiled == nullptr) return Outcome::done;
     for (const Setting& setting : config::settings_table()) {
       if (compiled->matches(setting.name)) add_once(found, setting, setting.name);
     }
@@ -60,18 +60,19 @@ void config_get(Call& call) {
     call.reply.bulk(one.name);
     call.reply.bulk(call.engine.settings.show(one.setting->id));
   }
+  return Outcome::done;
 }
 
 // As Redis prints a client's text: up to its first zero byte.
 std::string printed(std::string_view text) { return excerpt(text); }
 
-void refuse(Call& call, std::string_view name, const std::string& reason) {
-  call.reply.error("ERR CONFIG SET failed (possibly related to argument '" + printed(name) + "') - " + reason);
+resp::Written refuse(Call& call, std::string_view name, const std::string& reason) {
+  return call.reply.error("ERR CONFIG SET failed (possibly related to argument '" + printed(name) + "') - " + reason);
 }
 
 // Redis goes through all names before it looks at any value, and of a wrong name and a constant setting the
 // first counts.
-void config_set(Call& call) {
+Outcome config_set(Call& call) {
   const Args pairs = call.args.subspan(2);
   if (pairs.size() % 2 != 0) return call.syntax_error();
   std::vector<std::pair<config::Id, std::string>> values;
@@ -90,10 +91,10 @@ void config_set(Call& call) {
   if (auto refusal = call.engine.settings.set_all(values)) {
     return refuse(call, pairs[refusal->index * 2], refusal->reason);
   }
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void config_resetstat(Call& call) {
+Outcome config_resetstat(Call& call) {
   call.engine.stats.reset();
   call.engine.clients.reset_rejected();
   call.engine.clients.reset_evicted();
@@ -101,7 +102,7 @@ void config_resetstat(Call& call) {
   call.engine.keyspace.reset_stats(call.held);
   call.engine.keyspace.lock_watch().timing.reset();
   call.engine.keyspace.lock_watch().account.reset();
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 // Writes the file on the main thread, because a disk takes as long as it likes. What is written are the settings of the moment when
@@ -110,14 +111,13 @@ class RewriteTask : public Task {
  public:
   explicit RewriteTask(const Call& call) : request_(describe_request(call.session, call.args)) {}
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     if (file_ == nullptr) begin(call);
     if (!file_->written.load(std::memory_order_acquire)) {
       asleep = true;
-      return false;
+      return Outcome::waits;
     }
-    file_->error ? call.reply.error("ERR Rewriting config file: " + *file_->error) : call.reply.ok();
-    return true;
+    return file_->error ? call.reply.error("ERR Rewriting config file: " + *file_->error) : call.reply.ok();
   }
 
  private:
@@ -146,11 +146,11 @@ class RewriteTask : public Task {
   std::shared_ptr<File> file_;
 };
 
-void config_rewrite(Call& call) {
+Outcome config_rewrite(Call& call) {
   if (call.engine.settings.file().empty()) {
     return call.reply.error("ERR The server is running without a config file");
   }
-  call.park(std::make_unique<RewriteTask>(call));
+  return call.park(std::make_unique<RewriteTask>(call));
 }
 
 constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMulti;

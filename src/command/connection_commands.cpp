@@ -21,30 +21,31 @@ namespace {
 
 constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password pair or user is disabled.";
 
-void ping(Call& call) {
+Outcome ping(Call& call) {
   if (call.args.size() > 2) return call.reply.error(wrong_arity(call.row));
   if (call.args.size() == 2) return call.bulk_argument(1);
   call.reply.output().append("+PONG\r\n");
+  return Outcome::done;
 }
 
-void echo(Call& call) { call.bulk_argument(1); }
+Outcome echo(Call& call) { return call.bulk_argument(1); }
 
-void quit(Call& call) {
+Outcome quit(Call& call) {
   call.session.close_after_reply = true;
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 // --- databases ---
 
-void select(Call& call) {
+Outcome select(Call& call) {
   Cursor arguments(call.args, 1);
   const std::optional<unsigned> number = take_database(call, arguments);
-  if (!number) return;
+  if (!number) return Outcome::done;
   call.session.select(*number);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void swapdb(Call& call) {
+Outcome swapdb(Call& call) {
   const std::optional<int> first = parse_database(call.args[1]);
   if (!first) return call.reply.error("ERR invalid first DB index");
   const std::optional<int> second = parse_database(call.args[2]);
@@ -57,7 +58,7 @@ void swapdb(Call& call) {
     call.engine.keyspace.swap(static_cast<unsigned>(*first), static_cast<unsigned>(*second), call.now, call.held);
     if (!call.in_transaction) call.held.release();
   }
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 // --- who is there ---
@@ -73,7 +74,7 @@ bool authenticate(Call& call, std::string_view name, std::string_view password) 
   return true;
 }
 
-void auth(Call& call) {
+Outcome auth(Call& call) {
   if (call.args.size() > 3) return call.syntax_error();
   if (call.args.size() == 2 && !call.engine.users.ask_password()) {
     return call.reply.error(
@@ -81,7 +82,8 @@ void auth(Call& call) {
         "Are you sure your configuration is correct?");
   }
   const bool named = call.args.size() == 3;
-  if (authenticate(call, named ? call.args[1] : security::default_user_name, call.args.back())) call.reply.ok();
+  if (!authenticate(call, named ? call.args[1] : security::default_user_name, call.args.back())) return Outcome::done;
+  return call.reply.ok();
 }
 
 void set_protocol(Call& call, int version) {
@@ -147,10 +149,10 @@ void describe_server(Call& call) {
   reply.array(0);
 }
 
-void hello(Call& call) {
+Outcome hello(Call& call) {
   const std::optional<Hello> options = parse_hello(call);
-  if (!options) return;
-  if (options->login && !authenticate(call, options->user, options->password)) return;
+  if (!options) return Outcome::done;
+  if (options->login && !authenticate(call, options->user, options->password)) return Outcome::done;
   if (call.session.unauthenticated(call.engine.users)) {
     return call.reply.error(
         "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
@@ -160,13 +162,14 @@ void hello(Call& call) {
   if (options->name) call.session.set_name(*options->name);
   if (options->protocol) set_protocol(call, *options->protocol);
   describe_server(call);
+  return Outcome::done;
 }
 
-void reset(Call& call) {
+Outcome reset(Call& call) {
   end_transaction(call.session, call.engine);
   call.session.reset(call.engine.users.of_new_connection());
   call.reply.set_protocol(call.session.protocol);
-  release_watched(call, "RESET");
+  return release_watched(call, "RESET");
 }
 
 constexpr std::uint32_t kHandshake = kNoScript | kLoading | kFast | kNoAuth | kAllowBusy;

@@ -19,21 +19,21 @@ namespace pinfold::command {
 namespace {
 
 // Redis reads numbers with strtod and atoi here: what is none is 0.
-void sleep(Call& call) {
+Outcome sleep(Call& call) {
   constexpr double longest = 1e9;  // seconds; more does not fit into the clock's type
   const double seconds = std::strtod(std::string(call.args[2]).c_str(), nullptr);
   if (seconds > 0) std::this_thread::sleep_for(std::chrono::duration<double>(std::min(seconds, longest)));
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void set_active_expire(Call& call) {
+Outcome set_active_expire(Call& call) {
   call.engine.keyspace.set_active_expire(std::atoi(std::string(call.args[2]).c_str()) != 0);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 // The command table knows no keys of DEBUG, as in Redis, so dispatch has locked nothing, unless this is
 // inside EXEC, which has then locked everything.
-void object(Call& call) {
+Outcome object(Call& call) {
   const store::Key key = call.engine.keyspace.key(call.args[2]);
   if (call.held.empty()) call.held.acquire(key);
   call.read_clock();
@@ -43,10 +43,10 @@ void object(Call& call) {
   std::snprintf(text.data(), text.size(), "Value at:%p refcount:1 encoding:%.*s length:%zu frequency:%u",
                 static_cast<const void*>(value->text.data()), static_cast<int>(encoding_name(*value).size()), encoding_name(*value).data(),
                 value->text.size(), static_cast<unsigned>(value->frequency));
-  call.reply.simple(text.data());
+  return call.reply.simple(text.data());
 }
 
-void help(Call& call) {
+Outcome help(Call& call) {
   constexpr std::string_view lines[] = {
       "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
       "OBJECT <key>",
@@ -60,9 +60,10 @@ void help(Call& call) {
   };
   call.reply.array(std::size(lines));
   for (const std::string_view line : lines) call.reply.simple(line);
+  return Outcome::done;
 }
 
-void debug(Call& call) {
+Outcome debug(Call& call) {
   Cursor words(call.args, 1);
   if (words.left() == 1 && words.take("HELP")) return help(call);
   if (words.left() == 2) {
@@ -70,7 +71,7 @@ void debug(Call& call) {
     if (words.take("SET-ACTIVE-EXPIRE")) return set_active_expire(call);
     if (words.take("OBJECT")) return object(call);
   }
-  call.reply.error("ERR unknown subcommand or wrong number of arguments for '" + excerpt(call.args[1]) + "'. Try DEBUG HELP.");
+  return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" + excerpt(call.args[1]) + "'. Try DEBUG HELP.");
 }
 
 // clang-format off

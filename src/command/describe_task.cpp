@@ -22,16 +22,16 @@ std::unique_ptr<DescribeTask> DescribeTask::make(Call& call, std::size_t count, 
   return task;
 }
 
-void DescribeTask::run(Call& call, std::unique_ptr<DescribeTask> task) {
+Outcome DescribeTask::run(Call& call, std::unique_ptr<DescribeTask> task) {
   if (task->rows_.size() <= few) return call.run_whole(*task);
-  call.park(std::move(task));
+  return call.park(std::move(task));
 }
 
-bool DescribeTask::step(Call& call) {
+Outcome DescribeTask::step(Call& call) {
   const std::size_t before = call.reply.output().size();
   if (!std::exchange(replying, true)) form_.begin(call.reply, rows_.size());
   while (next_ < rows_.size() && call.reply.output().size() - before < reply_piece) form_.describe(call.reply, rows_[next_++]);
-  return next_ == rows_.size();
+  return next_ == rows_.size() ? Outcome::done : Outcome::waits;
 }
 
 }  // namespace pinfold::command

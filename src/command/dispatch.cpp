@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <tuple>
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
@@ -94,13 +95,13 @@ void invoke(Call& call, ThreadStats& stats) {
   CommandCounters& counters = stats.commands[command_index(call.row)];
   const std::uint64_t errors = call.reply.errors();
   if ((counters.calls.get() & timing_mask) != 0) [[likely]] {
-    call.row.handler(call);
+    std::ignore = call.row.handler(call);
   } else {
     const auto start = std::chrono::steady_clock::now();
-    call.row.handler(call);
+    const Outcome outcome = call.row.handler(call);
     counters.timed_calls.add();
     counters.timed_ns.add(nanoseconds_since(start));
-    if (is_task(call.session)) call.session.wait->task->timed = true;
+    if (outcome == Outcome::waits && is_task(call.session)) call.session.wait->task->timed = true;
   }
   // Refused for want of room: it will be tried again, or is counted by whoever answers.
   if (call.wanted != 0 && call.may_retry) [[unlikely]]
@@ -250,7 +251,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_);
   call.may_exceed = no_more_room;
   const Release release{locks_};
-  const bool done = task.step(call);
+  const bool done = task.step(call) == Outcome::done;
   CommandCounters& counters = stats_.commands[command_index(*task.row)];
   if (task.timed) counters.timed_ns.add(nanoseconds_since(start));
   if (reply.errors() != errors) count_failure(call, stats_, counters);
@@ -348,8 +349,8 @@ void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, st
     const Release release{locks_};
     constexpr std::string_view usual_code = "ERR ";  // does not stand behind another one
     if (error.starts_with(usual_code)) error.remove_prefix(usual_code.size());
-    release_watched(call, "EXECABORT Transaction discarded because of: " + std::string(error), true);
-    if (is_task(session)) return;  // which replies later
+    const Outcome outcome = release_watched(call, "EXECABORT Transaction discarded because of: " + std::string(error), true);
+    if (outcome == Outcome::waits) return;  // a task replies later
   } else {
     reply.error(error);
   }

@@ -59,9 +59,9 @@ std::optional<Conditions> take_conditions(Call& call) {
 }
 
 template <TimeUnit unit, TimeBase base>
-void expire(Call& call) {
+Outcome expire(Call& call) {
   const std::optional<Conditions> only = take_conditions(call);
-  if (!only) return;
+  if (!only) return Outcome::done;
   Cursor time(call.args, 2);
   const std::optional<std::int64_t> amount = time.take_integer();
   if (!amount) return call.not_an_integer();
@@ -77,15 +77,15 @@ void expire(Call& call) {
   } else if (!db.set_expiry(call.key(), *at)) {
     return call.out_of_memory();
   }
-  call.reply.integer(1);
+  return call.reply.integer(1);
 }
 
-void persist(Call& call) {
+Outcome persist(Call& call) {
   Database db = call.db();
   const std::optional<Value> value = db.peek(call.key());
   if (!value || value->expires_at == 0) return call.reply.integer(0);
   if (!db.set_expiry(call.key(), 0)) return call.out_of_memory();
-  call.reply.integer(1);
+  return call.reply.integer(1);
 }
 
 // Rounded to the nearest second, without overflow for the latest deadlines.
@@ -95,12 +95,12 @@ std::int64_t in_unit(std::int64_t ms, TimeUnit unit) {
 }
 
 template <TimeUnit unit, TimeBase base>
-void time_to_live(Call& call) {
+Outcome time_to_live(Call& call) {
   const std::optional<Value> value = call.db().find(call.key(), Access::look());
   if (!value) return call.reply.integer(-2);
   if (value->expires_at == 0) return call.reply.integer(-1);
   const std::int64_t ms = value->expires_at - (base == TimeBase::relative ? call.now : 0);
-  call.reply.integer(in_unit(ms, unit));
+  return call.reply.integer(in_unit(ms, unit));
 }
 
 constexpr auto kSeconds = TimeUnit::seconds;

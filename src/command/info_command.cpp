@@ -28,7 +28,7 @@ std::vector<const InfoSection*> choose(Args names) {
   return chosen;
 }
 
-void info(Call& call) {
+Outcome info(Call& call) {
   // Clients are all looked at, one after the other.
   const bool many = call.in_transaction && call.engine.clients.count() > call.session.transaction->budget.entries_left();
   if (many) return refuse_beyond_budget(call);
@@ -43,7 +43,7 @@ void info(Call& call) {
     lines.title(section->title);
     section->write(figures, lines);
   }
-  call.reply.verbatim(text);
+  return call.reply.verbatim(text);
 }
 
 // clang-format off

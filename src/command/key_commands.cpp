@@ -33,29 +33,29 @@ using store::Access;
 using store::Database;
 using store::Value;
 
-void del(Call& call) {
+Outcome del(Call& call) {
   Database db = call.db();
   std::int64_t removed = 0;
   for (const store::Key& key : call.keys) removed += db.remove(key) ? 1 : 0;
-  call.reply.integer(removed);
+  return call.reply.integer(removed);
 }
 
-void exists(Call& call) {
+Outcome exists(Call& call) {
   Database db = call.db();
   std::int64_t found = 0;
   for (const store::Key& key : call.keys) found += db.find(key, Access::look()) ? 1 : 0;
-  call.reply.integer(found);
+  return call.reply.integer(found);
 }
 
 // TOUCH counts as a use even for a client that has turned CLIENT NO-TOUCH on: that is all it is for.
-void touch(Call& call) {
+Outcome touch(Call& call) {
   Database db(call.engine.keyspace, call.session.db, call.now);
   std::int64_t found = 0;
   for (const store::Key& key : call.keys) found += db.read(key) ? 1 : 0;
-  call.reply.integer(found);
+  return call.reply.integer(found);
 }
 
-void type(Call& call) { call.reply.simple(call.db().find(call.key(), Access::look()) ? "string" : "none"); }
+Outcome type(Call& call) { return call.reply.simple(call.db().find(call.key(), Access::look()) ? "string" : "none"); }
 
 // Whether the value may not be carried to a key because CACHE.INVALIDATE has refused its version there: it is what a fill with that
 // version would have brought.
@@ -74,7 +74,7 @@ bool put_same(Database& db, const store::Key& key, const Value& value) {
   return db.put(key, value, options);
 }
 
-void copy(Call& call) {
+Outcome copy(Call& call) {
   unsigned to_number = call.session.db;
   bool replace = false;
   Cursor options(call.args, 3);
@@ -83,7 +83,7 @@ void copy(Call& call) {
       replace = true;
     } else if (options.take_with_value("DB")) {
       const std::optional<unsigned> number = take_database(call, options);
-      if (!number) return;
+      if (!number) return Outcome::done;
       to_number = *number;
     } else {
       return call.syntax_error();
@@ -102,13 +102,13 @@ void copy(Call& call) {
   const std::optional<Value> value = from.read(from_key);
   if (!value || (taken && !replace) || refused_there(call, to, to_key, *value)) return call.reply.integer(0);
   if (!put_same(to, to_key, *value)) return call.out_of_memory();
-  call.reply.integer(1);
+  return call.reply.integer(1);
 }
 
-void move(Call& call) {
+Outcome move(Call& call) {
   Cursor arguments(call.args, 2);
   const std::optional<unsigned> number = take_database(call, arguments);
-  if (!number) return;
+  if (!number) return Outcome::done;
   if (*number == call.session.db) {
     return call.reply.error("ERR source and destination objects are the same");
   }
@@ -119,7 +119,7 @@ void move(Call& call) {
   if (!value || taken || refused_there(call, to, call.key(), *value)) return call.reply.integer(0);
   if (!put_same(to, call.key(), *value)) return call.out_of_memory();
   from.remove(call.key());
-  call.reply.integer(1);
+  return call.reply.integer(1);
 }
 
 enum class Renamed { yes, taken, failed };
@@ -150,16 +150,18 @@ Renamed rename_key(Call& call, bool replace) {
   return Renamed::yes;
 }
 
-void rename(Call& call) {
-  if (rename_key(call, true) != Renamed::failed) call.reply.ok();
+Outcome rename(Call& call) {
+  if (rename_key(call, true) == Renamed::failed) return Outcome::done;
+  return call.reply.ok();
 }
 
-void renamenx(Call& call) {
+Outcome renamenx(Call& call) {
   const Renamed outcome = rename_key(call, false);
-  if (outcome != Renamed::failed) call.reply.integer(outcome == Renamed::yes ? 1 : 0);
+  if (outcome == Renamed::failed) return Outcome::done;
+  return call.reply.integer(outcome == Renamed::yes ? 1 : 0);
 }
 
-void dbsize(Call& call) { call.reply.integer(static_cast<std::int64_t>(call.engine.keyspace.size(call.session.db, call.held))); }
+Outcome dbsize(Call& call) { return call.reply.integer(static_cast<std::int64_t>(call.engine.keyspace.size(call.session.db, call.held))); }
 
 // ASYNC and SYNC are the same here: flushing is quick under the locks and frees memory outside of them.
 bool take_flush_mode(Call& call) {
@@ -169,19 +171,19 @@ bool take_flush_mode(Call& call) {
   return true;
 }
 
-void flushdb(Call& call) {
-  if (!take_flush_mode(call)) return;
+Outcome flushdb(Call& call) {
+  if (!take_flush_mode(call)) return Outcome::done;
   call.engine.keyspace.flush(call.session.db, call.held);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void flushall(Call& call) {
-  if (!take_flush_mode(call)) return;
+Outcome flushall(Call& call) {
+  if (!take_flush_mode(call)) return Outcome::done;
   const WakeLater later;
   if (call.held.empty()) call.held.acquire_all();  // or MOVE could carry a value past it
   for (unsigned db = 0; db < store::database_count; ++db) call.engine.keyspace.flush(db, call.held);
   if (!call.in_transaction) call.held.release();
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 // The entry that an OBJECT subcommand asks about, which counts as a hit or miss but not as a use; null has been replied if
@@ -192,13 +194,15 @@ std::optional<Value> object(Call& call) {
   return value;
 }
 
-void object_encoding(Call& call) {
+Outcome object_encoding(Call& call) {
   if (const std::optional<Value> value = object(call)) call.reply.bulk(encoding_name(*value));
+  return Outcome::done;
 }
 
 // No entry is ever shared between keys.
-void object_refcount(Call& call) {
+Outcome object_refcount(Call& call) {
   if (object(call)) call.reply.integer(1);
+  return Outcome::done;
 }
 
 constexpr std::string_view kAfterPolicyChange =
@@ -207,23 +211,23 @@ constexpr std::string_view kAfterPolicyChange =
 
 bool lfu(const Call& call) { return eviction::is_lfu(call.engine.keyspace.policy()); }
 
-void object_freq(Call& call) {
+Outcome object_freq(Call& call) {
   const std::optional<Value> value = object(call);
-  if (!value) return;
+  if (!value) return Outcome::done;
   if (lfu(call)) return call.reply.integer(value->frequency);
-  call.reply.error("ERR An LFU maxmemory policy is not selected, access frequency not tracked." + std::string(kAfterPolicyChange));
+  return call.reply.error("ERR An LFU maxmemory policy is not selected, access frequency not tracked." + std::string(kAfterPolicyChange));
 }
 
 // An entry that was written under an LFU policy does not say when it was used: it is taken for used just now.
-void object_idletime(Call& call) {
+Outcome object_idletime(Call& call) {
   const std::optional<Value> value = object(call);
-  if (!value) return;
+  if (!value) return Outcome::done;
   if (lfu(call)) {
     return call.reply.error("ERR An LFU maxmemory policy is selected, idle time not tracked." + std::string(kAfterPolicyChange));
   }
   const std::int64_t now = call.now / 1000;
   const std::int64_t used = value->accessed != 0 ? value->accessed : now;
-  call.reply.integer(std::max<std::int64_t>(now - used, 0));
+  return call.reply.integer(std::max<std::int64_t>(now - used, 0));
 }
 
 // clang-format off

@@ -265,7 +265,7 @@ void reply_range(resp::Reply& reply, std::size_t first, std::size_t size) {
   reply.integer(static_cast<std::int64_t>(first + size - 1));
 }
 
-void reply_indexes(resp::Reply& reply, Lcs& lcs, const LcsOptions& options) {
+resp::Written reply_indexes(resp::Reply& reply, Lcs& lcs, const LcsOptions& options) {
   std::erase_if(lcs.matches, [&](const LcsMatch& match) { return static_cast<std::int64_t>(match.size) < options.shortest_match; });
   reply.map(2);
   reply.bulk(std::string_view("matches"));
@@ -277,7 +277,7 @@ void reply_indexes(resp::Reply& reply, Lcs& lcs, const LcsOptions& options) {
     if (options.match_lengths) reply.integer(static_cast<std::int64_t>(match.size));
   }
   reply.bulk(std::string_view("len"));
-  reply.integer(static_cast<std::int64_t>(lcs.length));
+  return reply.integer(static_cast<std::int64_t>(lcs.length));
 }
 
 std::string text_of(std::string_view a, const Lcs& lcs) {
@@ -289,10 +289,10 @@ std::string text_of(std::string_view a, const Lcs& lcs) {
   return text;
 }
 
-void reply_result(Call& call, std::string_view a, const LcsOptions& options, Lcs lcs) {
+resp::Written reply_result(Call& call, std::string_view a, const LcsOptions& options, Lcs lcs) {
   if (options.indexes) return reply_indexes(call.reply, lcs, options);
   if (options.length) return call.reply.integer(static_cast<std::int64_t>(lcs.length));
-  call.reply.bulk(text_of(a, lcs));
+  return call.reply.bulk(text_of(a, lcs));
 }
 
 constexpr std::string_view exhausted = "ERR Insufficient memory, failed allocating transient memory for LCS";
@@ -310,22 +310,21 @@ class LcsTask : public Task {
     return true;
   }
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     constexpr std::size_t steps = 16 * 1024;
     const std::int64_t end = monotonic_us() + step_us;
     if (!std::exchange(begun_, true)) {
       const std::uint64_t bytes = LcsSearch::memory(a_.text().size(), b_.text().size(), !options_.length);
-      if (!memory_.ask(bytes) || !search_.begin(a_.text(), b_.text(), !options_.length)) return call.reply.error(exhausted), true;
+      if (!memory_.ask(bytes) || !search_.begin(a_.text(), b_.text(), !options_.length)) return call.reply.error(exhausted);
     }
     while (!search_.advance(steps)) {
-      if (monotonic_us() >= end) return false;
+      if (monotonic_us() >= end) return Outcome::waits;
     }
     // The reply is made in one piece: at most this for a match, or the text itself.
     constexpr std::uint64_t reply_of_match = 96;
     Lcs lcs = search_.result();
-    if (!memory_.ask(options_.indexes ? lcs.matches.size() * reply_of_match : 2 * lcs.length)) return call.reply.error(exhausted), true;
-    reply_result(call, a_.text(), options_, std::move(lcs));
-    return true;
+    if (!memory_.ask(options_.indexes ? lcs.matches.size() * reply_of_match : 2 * lcs.length)) return call.reply.error(exhausted);
+    return reply_result(call, a_.text(), options_, std::move(lcs));
   }
 
  private:
@@ -337,24 +336,24 @@ class LcsTask : public Task {
   bool begun_ = false;
 };
 
-void lcs_command(Call& call) {
+Outcome lcs_command(Call& call) {
   const auto options = parse(call);
-  if (!options) return;
+  if (!options) return Outcome::done;
   store::Database db = call.db();
   const auto first = db.read(call.key(0));
   const auto second = db.read(call.key(1));
   const std::string_view a = first ? first->text : std::string_view();
   const std::string_view b = second ? second->text : std::string_view();
-  if (refuse_sizes(call, a, b)) return;
+  if (refuse_sizes(call, a, b)) return Outcome::done;
   const std::uint64_t table = LcsSearch::memory(a.size(), b.size(), true);
   if (table > most_locked_bytes_of(call)) {
-    if (refuse_long_inside_exec(call, table)) return;
+    if (refuse_long_inside_exec(call, table)) return Outcome::done;
     auto task = std::make_unique<LcsTask>(call, *options);
     return task->keep(first, second) ? call.begin(std::move(task)) : call.reply.error(exhausted);
   }
   auto lcs = longest_common_subsequence(a, b, !options->length);
   if (!lcs) return call.reply.error(exhausted);
-  reply_result(call, a, *options, std::move(*lcs));
+  return reply_result(call, a, *options, std::move(*lcs));
 }
 
 // clang-format off

@@ -16,7 +16,7 @@ namespace pinfold::command {
 namespace {
 
 // A value is one run of bytes, so there is nothing to sample; the option is read as Redis reads it.
-void memory_usage(Call& call) {
+Outcome memory_usage(Call& call) {
   Cursor options(call.args, 3);
   while (!options.done()) {
     if (!options.take_with_value("SAMPLES")) return call.syntax_error();
@@ -26,7 +26,7 @@ void memory_usage(Call& call) {
   }
   const auto bytes = call.engine.keyspace.memory_usage(call.session.db, call.key(), call.now);
   if (!bytes) return call.reply.null();
-  call.reply.integer(static_cast<std::int64_t>(*bytes));
+  return call.reply.integer(static_cast<std::int64_t>(*bytes));
 }
 
 std::uint64_t count_keys(Call& call) {
@@ -35,7 +35,7 @@ std::uint64_t count_keys(Call& call) {
   return keys;
 }
 
-void memory_stats(Call& call) {
+Outcome memory_stats(Call& call) {
   const MemoryFigures figures = collect_memory_figures(call.engine);
   const std::uint64_t keys = count_keys(call);
   const std::uint64_t added = figures.used > figures.startup ? figures.used - figures.startup : 0;
@@ -73,7 +73,7 @@ void memory_stats(Call& call) {
   call.reply.bulk("fragmentation");
   call.reply.real(figures.fragmentation);
   call.reply.bulk("fragmentation.bytes");
-  call.reply.integer(figures.fragmentation_bytes);
+  return call.reply.integer(figures.fragmentation_bytes);
 }
 
 // What an operator would want to be told about, in the order of urgency.
@@ -108,17 +108,17 @@ std::string diagnose(const MemoryFigures& figures) {
   return text.empty() ? "Nothing is wrong with the memory of this server.\n" : text;
 }
 
-void memory_doctor(Call& call) { call.reply.verbatim(diagnose(collect_memory_figures(call.engine))); }
+Outcome memory_doctor(Call& call) { return call.reply.verbatim(diagnose(collect_memory_figures(call.engine))); }
 
 // Most memory goes back to the system when it is freed; this has the little given back that is kept for the next allocation.
-void memory_purge(Call& call) {
+Outcome memory_purge(Call& call) {
   call.engine.keyspace.release_spare();
   ::malloc_trim(0);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
 // The C library's allocator has no such report, and Redis says the same when it is built with it.
-void memory_malloc_stats(Call& call) { call.reply.bulk("Stats not supported for the current allocator"); }
+Outcome memory_malloc_stats(Call& call) { return call.reply.bulk("Stats not supported for the current allocator"); }
 
 // clang-format off
 constexpr Row kRows[] = {

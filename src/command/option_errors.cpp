@@ -27,7 +27,7 @@ std::string usage(const Row& row) { return "; usage: " + shown_command(row.name)
 
 }  // namespace
 
-void wrong_option(Call& call, const Cursor& options) {
+resp::Written wrong_option(Call& call, const Cursor& options) {
   if (options.done()) return call.reply.error("ERR an argument is missing" + usage(call.row));
   const std::string_view word = call.args[options.position()];
   const std::vector<std::string_view> words = words_of(call.row);
@@ -38,7 +38,7 @@ void wrong_option(Call& call, const Cursor& options) {
     return call.reply.error("ERR " + std::string(*known) + " does not go with what comes before it" + usage(call.row));
   std::string error = "ERR unknown option '" + excerpt(word) + "'";
   if (const auto nearest = nearest_word(word, words)) error += " (did you mean '" + std::string(*nearest) + "'?)";
-  call.reply.error(error + usage(call.row));
+  return call.reply.error(error + usage(call.row));
 }
 
 std::optional<std::int64_t> read_number(Call& call, std::string_view text, const NumberOption& option) {

@@ -33,15 +33,12 @@ std::string_view PreparedWrite::argument(std::size_t at) const {
   return args[at];
 }
 
-bool PreparedWrite::step(Call& call) {
-  if (!request_) {
-    call.reply.error(beyond_clients_memory);
-    return true;
-  }
+Outcome PreparedWrite::step(Call& call) {
+  if (!request_) return call.reply.error(beyond_clients_memory);
   for (const std::int64_t end = monotonic_us() + step_us;;) {
     const Progress progress = prepare(call, end);
-    if (progress != Progress::ready) return progress == Progress::failed;
-    if (wanted_ != 0 && room_.make(wanted_, end) == store::GradualRoom::Result::more) return false;
+    if (progress != Progress::ready) return progress == Progress::failed ? Outcome::done : Outcome::waits;
+    if (wanted_ != 0 && room_.make(wanted_, end) == store::GradualRoom::Result::more) return Outcome::waits;
     store::Room room;
     room_.hand_over(room);
     std::vector<std::string_view> args;
@@ -53,17 +50,16 @@ bool PreparedWrite::step(Call& call) {
     again.in_transaction = false;
     again.large = request_->large();
     again.may_retry = wanted_ == 0;
-    const bool done = write(again, tries_ + 1 == most_tries);
+    const Tried tried = write(again, tries_ + 1 == most_tries);
     const bool lacks_room = again.wanted != 0 && again.may_retry;
-    if (done && !lacks_room) return true;
+    if (tried && !lacks_room) return *tried;
     call.held.release();
     if (lacks_room) {
       wanted_ = again.wanted;
     } else if (++tries_ == most_tries) {
-      call.reply.error(kept_changing(call));
-      return true;
+      return call.reply.error(kept_changing(call));
     }
-    if (monotonic_us() >= end) return false;
+    if (monotonic_us() >= end) return Outcome::waits;
   }
 }
 
@@ -110,7 +106,7 @@ class GrowTask : public PreparedWrite {
     return Progress::failed;
   }
 
-  bool write(Call& call, bool last) override {
+  Tried write(Call& call, bool last) override {
     growth_.wanted = false;
     growth_.may_wait = !last;
     return write_(call, &growth_);
@@ -123,30 +119,30 @@ class GrowTask : public PreparedWrite {
 
 }  // namespace
 
-void write_growing(Call& call, GrowingWrite write) {
+Outcome write_growing(Call& call, GrowingWrite write) {
   constexpr std::uint64_t much = 1024 * 1024;
   store::Growth growth;
   growth.may_wait = !call.in_transaction;
   const std::size_t mark = call.reply.output().mark();
-  const bool done = write(call, &growth);
+  const Tried tried = write(call, &growth);
   // Nothing has been done either if room is wanted. Dispatch makes what is little by itself.
   const bool lacks_much = call.wanted > much && call.may_retry && growth.may_wait;
-  if (done && !lacks_much) return;
+  if (tried && !lacks_much) return *tried;
   call.reply.output().truncate(mark);
-  call.begin(std::make_unique<GrowTask>(call, write, std::move(growth)));
+  auto task = std::make_unique<GrowTask>(call, write, std::move(growth));
   call.wanted = 0;
+  return call.begin(std::move(task));
 }
 
-bool reply_not_grown(Call& call, const store::Growth* growth) {
-  if (call.wanted != 0 && call.may_retry) return true;  // it comes again, and replies then
-  if (growth == nullptr) return call.out_of_memory(), true;
-  if (growth->wanted) return false;
-  if (!growth->refused) return call.out_of_memory(), true;
-  if (!call.in_transaction) return call.reply.error(kept_changing(call)), true;
-  call.reply.error("ERR " + shown_name(call) + " inside MULTI copies values of " +
-                   std::to_string(store::Growth::most_without_waiting / 1024) +
-                   " KB at most: this one is shared by a copy or an unread reply");
-  return true;
+Tried reply_not_grown(Call& call, const store::Growth* growth) {
+  if (call.wanted != 0 && call.may_retry) return Outcome::done;  // it comes again, and replies then
+  if (growth == nullptr) return call.out_of_memory();
+  if (growth->wanted) return std::nullopt;
+  if (!growth->refused) return call.out_of_memory();
+  if (!call.in_transaction) return call.reply.error(kept_changing(call));
+  return call.reply.error("ERR " + shown_name(call) + " inside MULTI copies values of " +
+                          std::to_string(store::Growth::most_without_waiting / 1024) +
+                          " KB at most: this one is shared by a copy or an unread reply");
 }
 
 // --- looking at a value ---
@@ -175,12 +171,12 @@ class InspectTask : public PreparedWrite {
     return Progress::ready;
   }
 
-  bool write(Call& call, bool last) override {
-    if (write_(call, &known_)) return true;
+  Tried write(Call& call, bool last) override {
+    if (const Tried tried = write_(call, &known_)) return tried;
     if (last && known_.argument != 0) return write_(call, nullptr);
     digest_ = RunningDigest();
     at_ = 0;
-    return false;
+    return std::nullopt;
   }
 
   const InspectingWrite write_;
@@ -191,13 +187,11 @@ class InspectTask : public PreparedWrite {
 
 }  // namespace
 
-void inspect_and_write(Call& call, InspectingWrite write, KnownValue known) {
+Outcome inspect_and_write(Call& call, InspectingWrite write, KnownValue known) {
   const bool named = known.argument != 0;  // the request has as many bytes itself
-  if (call.in_transaction && named) {
-    write(call, nullptr);
-  } else if (!refuse_long_inside_exec(call, known.value.text().size())) {
-    call.begin(std::make_unique<InspectTask>(call, write, std::move(known)));
-  }
+  if (call.in_transaction && named) return *write(call, nullptr);
+  if (refuse_long_inside_exec(call, known.value.text().size())) return Outcome::done;
+  return call.begin(std::make_unique<InspectTask>(call, write, std::move(known)));
 }
 
 }  // namespace pinfold::command

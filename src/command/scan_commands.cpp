@@ -90,12 +90,12 @@ class KeysTask : public Task {
  public:
   KeysTask(const Call& call, std::unique_ptr<const Pattern> pattern) : found_(call), db_(call.session.db), pattern_(std::move(pattern)) {}
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     const unsigned shards = call.engine.keyspace.shard_count();
     const std::int64_t end = monotonic_us() + step_us;
     while (!walk_.done(shards)) {
-      if (!visit(call)) return true;
-      if (monotonic_us() >= end && !call.in_transaction) return false;
+      if (!visit(call)) return Outcome::done;
+      if (monotonic_us() >= end && !call.in_transaction) return Outcome::waits;
     }
     if (!std::exchange(replying, true)) call.reply.array(found_.count());
     for (std::size_t sent = 0; !found_.empty() && (sent < reply_piece || call.in_transaction);) {
@@ -103,7 +103,7 @@ class KeysTask : public Task {
       found_.move_part(call.reply.output());
       sent += call.reply.output().size() - before;
     }
-    return found_.empty();
+    return found_.empty() ? Outcome::done : Outcome::waits;
   }
 
  private:
@@ -129,13 +129,13 @@ class KeysTask : public Task {
   store::Names names_;
 };
 
-void keys(Call& call) {
+Outcome keys(Call& call) {
   std::unique_ptr<const Pattern> pattern = compile_pattern(call, call.args[1]);
-  if (pattern == nullptr) return;
+  if (pattern == nullptr) return Outcome::done;
   auto task = std::make_unique<KeysTask>(call, std::move(pattern));
   if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
   if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
-  call.park(std::move(task));
+  return call.park(std::move(task));
 }
 
 struct ScanOptions {
@@ -172,7 +172,7 @@ struct ScanRequest {
 };
 
 // One call of SCAN, which visits 10 000 entries at most: COUNT is a hint, and nobody waits longer for others because it is large.
-void scan_some(Call& call, const ScanRequest& request) {
+resp::Written scan_some(Call& call, const ScanRequest& request) {
   constexpr std::uint64_t most_visited = 10'000;
   constexpr std::size_t most_bytes = 1024 * 1024;
   std::uint64_t left = std::min(request.count, call.in_transaction ? few_entries : most_visited);
@@ -201,6 +201,7 @@ void scan_some(Call& call, const ScanRequest& request) {
   call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
   call.reply.array(size);
   call.reply.output().move_from(found);
+  return {};
 }
 
 // All in one step: what it has found would be in no account between two. The reply is put into it as a short command's is. It may take a
@@ -209,44 +210,43 @@ class ScanTask : public Task {
  public:
   explicit ScanTask(ScanRequest request) : request_(std::move(request)) { accounted = false; }
 
-  bool step(Call& call) override {
-    scan_some(call, request_);
-    return true;
-  }
+  Outcome step(Call& call) override { return scan_some(call, request_); }
 
  private:
   const ScanRequest request_;
 };
 
-void scan(Call& call) {
+Outcome scan(Call& call) {
   const std::optional<std::uint64_t> start = parse_cursor(call.args[1]);
   if (!start) return call.reply.error("ERR invalid cursor");
   Cursor arguments(call.args, 2);
   const std::optional<ScanOptions> options = take_scan_options(call, arguments);
-  if (!options) return;
+  if (!options) return Outcome::done;
   std::unique_ptr<const Pattern> pattern = compile_pattern(call, options->pattern);
-  if (pattern == nullptr) return;
+  if (pattern == nullptr) return Outcome::done;
   ScanRequest request{*start, options->count, options->strings, std::move(pattern)};
   if (options->count <= few_entries || call.in_transaction) return scan_some(call, request);
-  call.park(std::make_unique<ScanTask>(std::move(request)));
+  return call.park(std::make_unique<ScanTask>(std::move(request)));
 }
 
-void reply_first(Call& call, const store::Names& names) { names.block(0) ? call.reply.bulk(names.block(0)) : call.reply.bulk(names[0]); }
+resp::Written reply_first(Call& call, const store::Names& names) {
+  return names.block(0) ? call.reply.bulk(names.block(0)) : call.reply.bulk(names[0]);
+}
 
 // Few live keys among many whose time is up, or very few at all: takes the first that a scan meets.
 class FirstKeyTask : public Task {
  public:
   explicit FirstKeyTask(unsigned db) : db_(db) {}
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
     do {
       std::uint64_t many = few_entries;  // as many as one hold of a lock allows
       cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
-      if (names_.size() > 0) return reply_first(call, names_), true;
-      if (cursor_ == 0) return call.reply.null(), true;
+      if (names_.size() > 0) return reply_first(call, names_);
+      if (cursor_ == 0) return call.reply.null();
     } while (monotonic_us() < end);
-    return false;
+    return Outcome::waits;
   }
 
  private:
@@ -255,7 +255,7 @@ class FirstKeyTask : public Task {
   store::Names names_;
 };
 
-void randomkey(Call& call) {
+Outcome randomkey(Call& call) {
   store::Keyspace& keyspace = call.engine.keyspace;
   store::Names found;
   if (keyspace.random_key(call.session.db, call.now, call.held, found)) return reply_first(call, found);
@@ -264,7 +264,7 @@ void randomkey(Call& call) {
   if (call.in_transaction) {
     return call.reply.error("ERR RANDOMKEY inside MULTI found only keys whose time is up: ask outside of it");
   }
-  call.park(std::move(task));
+  return call.park(std::move(task));
 }
 
 // clang-format off

@@ -12,26 +12,26 @@
 namespace pinfold::command {
 namespace {
 
-void time(Call& call) {
+Outcome time(Call& call) {
   constexpr std::int64_t second = 1'000'000;
   const std::int64_t now = unix_us();
   call.reply.array(2);
   call.reply.bulk_integer(now / second);
-  call.reply.bulk_integer(now % second);
+  return call.reply.bulk_integer(now % second);
 }
 
 // Nothing is ever saved; as Redis, the server counts from its start.
-void lastsave(Call& call) { call.reply.integer(call.engine.started_at / 1000); }
+Outcome lastsave(Call& call) { return call.reply.integer(call.engine.started_at / 1000); }
 
-void role(Call& call) {
+Outcome role(Call& call) {
   call.reply.array(3);
   call.reply.bulk("master");
   call.reply.integer(0);
-  call.reply.array(0);
+  return call.reply.array(0);
 }
 
 // There are no replicas and never will be any to wait for, so the answer is known at once.
-void wait(Call& call) {
+Outcome wait(Call& call) {
   Cursor arguments(call.args, 1);
   if (!arguments.take_integer()) return call.not_an_integer();
   const std::optional<std::int64_t> timeout = arguments.take_integer();
@@ -40,7 +40,7 @@ void wait(Call& call) {
   if (*timeout > std::numeric_limits<std::int64_t>::max() - call.now) {
     return call.reply.error("ERR timeout is out of range");
   }
-  call.reply.integer(0);
+  return call.reply.integer(0);
 }
 
 constexpr std::string_view kPen =
@@ -54,10 +54,10 @@ constexpr std::string_view kPen =
     "  The herd is in, and off the database's meadow.\n"
     "\n";
 
-void lolwut(Call& call) {
+Outcome lolwut(Call& call) {
   Cursor options(call.args, 1);
   if (options.take_with_value("VERSION") && !options.take_integer()) return call.not_an_integer();
-  call.reply.verbatim(std::string(kPen).append("Pinfold ver. ").append(version).append("\n"));
+  return call.reply.verbatim(std::string(kPen).append("Pinfold ver. ").append(version).append("\n"));
 }
 
 struct ShutdownOptions {
@@ -88,7 +88,7 @@ bool take_shutdown_options(Cursor arguments, ShutdownOptions& options) {
   return !(options.abort && others) && !(options.nosave && options.save);
 }
 
-void shutdown(Call& call) {
+Outcome shutdown(Call& call) {
   ShutdownOptions options;
   if (!take_shutdown_options(Cursor(call.args, 1), options)) return call.syntax_error();
   // A shutdown that has begun does not wait for anything, so it is never there to be aborted.
@@ -98,6 +98,7 @@ void shutdown(Call& call) {
   }
   call.session.close_after_reply = true;  // and there is no reply
   if (call.engine.shut_down) call.engine.shut_down();
+  return Outcome::done;
 }
 
 // clang-format off

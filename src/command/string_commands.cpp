@@ -21,25 +21,26 @@
 namespace pinfold::command {
 namespace {
 
-void bulk_or_null(Call& call, const std::optional<store::Value>& value) { value ? call.bulk(*value) : call.reply.null(); }
+resp::Written bulk_or_null(Call& call, const std::optional<store::Value>& value) { return value ? call.bulk(*value) : call.reply.null(); }
 
-void get(Call& call) {
+Outcome get(Call& call) {
   store::Database db = call.db();
   const PlainRead read = read_plain(call, db, call.key(), true);
-  if (!read.waits) bulk_or_null(call, read.value);
+  return read.waits ? Outcome::waits : bulk_or_null(call, read.value);
 }
 
-void mget(Call& call) {
+Outcome mget(Call& call) {
   if (call.engine.cache.guards_reads()) [[unlikely]]
     make_room_for_plain_leases(call);
   store::Database db = call.db();
   call.reply.array(call.keys.size());
   for (const store::Key& key : call.keys) bulk_or_null(call, read_plain(call, db, key).value);
+  return Outcome::done;
 }
 
-void strlen(Call& call) {
+Outcome strlen(Call& call) {
   const auto value = call.db().read(call.key());
-  call.reply.integer(value ? static_cast<std::int64_t>(value->text.size()) : 0);
+  return call.reply.integer(value ? static_cast<std::int64_t>(value->text.size()) : 0);
 }
 
 // Stores the argument at `value` as SET and its relatives do: an entry whose deadline has passed already is not written at all.
@@ -52,9 +53,9 @@ bool put(Call& call, std::size_t value, const store::PutOptions& options) {
 }
 
 // Replies that memory ran out, in place of what was written since `mark`.
-void fail_instead(Call& call, std::size_t mark) {
+resp::Written fail_instead(Call& call, std::size_t mark) {
   call.reply.output().truncate(mark);
-  call.out_of_memory();
+  return call.out_of_memory();
 }
 
 // SET
@@ -92,12 +93,12 @@ bool admits(const SetOptions& options, const std::optional<store::Value>& old, c
 }
 
 // SET with options that need the old value. With GET the old value is the whole reply, whether or not the new
-// one was stored. False: the old value has to be looked at first.
-bool set_looking(Call& call, const SetOptions& options, const store::PutOptions& how, KnownValue* known) {
+// one was stored. Nothing: the old value has to be looked at first.
+Tried set_looking(Call& call, const SetOptions& options, const store::PutOptions& how, KnownValue* known) {
   store::Database db = call.db();
-  if (options.condition.may_wait() && options.condition.must_wait(db.peek(call.key()), known)) return false;
+  if (options.condition.may_wait() && options.condition.must_wait(db.peek(call.key()), known)) return std::nullopt;
   const auto old = options.get ? db.read(call.key()) : db.peek(call.key());
-  if (old && options.condition.malformed()) return call.reply.error(malformed_digest), true;
+  if (old && options.condition.malformed()) return call.reply.error(malformed_digest);
   const bool admitted = admits(options, old, known);
   const std::size_t mark = call.reply.output().mark();
   if (options.get) {
@@ -107,64 +108,67 @@ bool set_looking(Call& call, const SetOptions& options, const store::PutOptions&
   } else {
     call.reply.null();
   }
-  if (admitted && !put(call, 2, how)) fail_instead(call, mark);
-  return true;
+  if (admitted && !put(call, 2, how)) return fail_instead(call, mark);
+  return Outcome::done;
 }
 
-bool set_again(Call& call, KnownValue* known) {
-  SetOptions options;
-  if (!options.parse(Cursor(call.args, 3))) return call.syntax_error(), true;
-  const auto how = options.expiry.put_options(call);
-  return !how || set_looking(call, options, *how, known);
-}
-
-// Apart, so that a plain SET does without what it needs on the stack.
-[[gnu::noinline]] void look_and_set(Call& call, const SetOptions& options, const store::PutOptions& how) {
-  KnownValue none;
-  if (!set_looking(call, options, how, &none)) inspect_and_write(call, set_again, std::move(none));
-}
-
-void set(Call& call) {
+Tried set_again(Call& call, KnownValue* known) {
   SetOptions options;
   if (!options.parse(Cursor(call.args, 3))) return call.syntax_error();
   const auto how = options.expiry.put_options(call);
-  if (!how) return;
-  if (options.looks()) return look_and_set(call, options, *how);
-  put(call, 2, *how) ? call.reply.ok() : call.out_of_memory();
+  return how ? set_looking(call, options, *how, known) : Outcome::done;
 }
 
-void set_expiring(Call& call, TimeUnit unit) {
+// Apart, so that a plain SET does without what it needs on the stack.
+[[gnu::noinline]] Outcome look_and_set(Call& call, const SetOptions& options, const store::PutOptions& how) {
+  KnownValue none;
+  const Tried tried = set_looking(call, options, how, &none);
+  return tried ? *tried : inspect_and_write(call, set_again, std::move(none));
+}
+
+Outcome set(Call& call) {
+  SetOptions options;
+  if (!options.parse(Cursor(call.args, 3))) return call.syntax_error();
+  const auto how = options.expiry.put_options(call);
+  if (!how) return Outcome::done;
+  if (options.looks()) return look_and_set(call, options, *how);
+  return put(call, 2, *how) ? call.reply.ok() : call.out_of_memory();
+}
+
+Outcome set_expiring(Call& call, TimeUnit unit) {
   const auto at = read_deadline(call, call.args[2], unit, TimeBase::relative);
-  if (!at) return;
+  if (!at) return Outcome::done;
   store::PutOptions how;
   how.expires_at = *at;
-  put(call, 3, how) ? call.reply.ok() : call.out_of_memory();
+  return put(call, 3, how) ? call.reply.ok() : call.out_of_memory();
 }
 
-void setex(Call& call) { set_expiring(call, TimeUnit::seconds); }
-void psetex(Call& call) { set_expiring(call, TimeUnit::milliseconds); }
+Outcome setex(Call& call) { return set_expiring(call, TimeUnit::seconds); }
+Outcome psetex(Call& call) { return set_expiring(call, TimeUnit::milliseconds); }
 
-void setnx(Call& call) {
+Outcome setnx(Call& call) {
   store::Database db = call.db();
   if (db.peek(call.key())) return call.reply.integer(0);
-  call.put_argument(db, call.key(), 2) ? call.reply.integer(1) : call.out_of_memory();
+  return call.put_argument(db, call.key(), 2) ? call.reply.integer(1) : call.out_of_memory();
 }
 
-void getset(Call& call) {
+Outcome getset(Call& call) {
   store::Database db = call.db();
   const std::size_t mark = call.reply.output().mark();
   bulk_or_null(call, db.read(call.key()));
-  if (!call.put_argument(db, call.key(), 2)) fail_instead(call, mark);
+  if (!call.put_argument(db, call.key(), 2)) return fail_instead(call, mark);
+  return Outcome::done;
 }
 
-void getdel(Call& call) {
+Outcome getdel(Call& call) {
   store::Database db = call.db();
   const auto value = db.read(call.key());
   bulk_or_null(call, value);
   db.remove(call.key());  // also what is stale, and a lease
+  return Outcome::done;
 }
 
-void getex(Call& call) {
+Outcome getex(Call& call) {
   ExpiryOption expiry(ExpiryOption::Besides::persist);
   for (Cursor options(call.args, 2); !options.done();) {
     if (!expiry.take(options)) return call.syntax_error();
@@ -178,7 +182,7 @@ void getex(Call& call) {
   UnixMs at = 0;
   if (expiry.has_time()) {
     const auto asked = expiry.deadline(call);
-    if (!asked) return;
+    if (!asked) return Outcome::done;
     at = *asked;
   }
   const bool persists = expiry.persists() && value->expires_at != 0;
@@ -188,10 +192,11 @@ void getex(Call& call) {
   if (at != 0 && at <= call.now) {
     db.remove(call.key());
   } else if (stale) {
-    return;
+    return Outcome::done;
   } else if ((at != 0 || persists) && !db.set_expiry(call.key(), at)) {
-    fail_instead(call, mark);
+    return fail_instead(call, mark);
   }
+  return Outcome::done;
 }
 
 // MSET and MSETNX. Dispatch has made room for the arguments; if memory runs out all the same, the pairs
@@ -206,23 +211,23 @@ bool put_pairs(Call& call) {
   return true;
 }
 
-void mset(Call& call) {
+Outcome mset(Call& call) {
   if (call.args.size() % 2 == 0) return reply_wrong_arity(call);
-  put_pairs(call) ? call.reply.ok() : call.out_of_memory();
+  return put_pairs(call) ? call.reply.ok() : call.out_of_memory();
 }
 
-void msetnx(Call& call) {
+Outcome msetnx(Call& call) {
   if (call.args.size() % 2 == 0) return reply_wrong_arity(call);
   store::Database db = call.db();
   for (const store::Key& key : call.keys) {
     if (db.peek(key)) return call.reply.integer(0);
   }
-  put_pairs(call) ? call.reply.integer(1) : call.out_of_memory();
+  return put_pairs(call) ? call.reply.integer(1) : call.out_of_memory();
 }
 
 // Counters
 
-void add(Call& call, std::int64_t increment) {
+Outcome add(Call& call, std::int64_t increment) {
   store::Database db = call.db();
   std::int64_t sum = 0;
   if (const auto old = db.peek(call.key())) {
@@ -238,25 +243,25 @@ void add(Call& call, std::int64_t increment) {
   store::PutOptions how;
   how.keep_expiry = true;
   const std::string_view digits(text, static_cast<std::size_t>(end - text));
-  db.put(call.key(), digits, how) ? call.reply.integer(sum) : call.out_of_memory();
+  return db.put(call.key(), digits, how) ? call.reply.integer(sum) : call.out_of_memory();
 }
 
-void incr(Call& call) { add(call, 1); }
-void decr(Call& call) { add(call, -1); }
+Outcome incr(Call& call) { return add(call, 1); }
+Outcome decr(Call& call) { return add(call, -1); }
 
-void incrby(Call& call) {
+Outcome incrby(Call& call) {
   const auto increment = parse_i64(call.args[2]);
-  increment ? add(call, *increment) : call.not_an_integer();
+  return increment ? add(call, *increment) : call.not_an_integer();
 }
 
-void decrby(Call& call) {
+Outcome decrby(Call& call) {
   const auto decrement = parse_i64(call.args[2]);
   if (!decrement) return call.not_an_integer();
   if (*decrement == INT64_MIN) return call.reply.error("ERR decrement would overflow");
-  add(call, -*decrement);
+  return add(call, -*decrement);
 }
 
-void incrbyfloat(Call& call) {
+Outcome incrbyfloat(Call& call) {
   store::Database db = call.db();
   long double sum = 0;
   const auto old = db.peek(call.key());
@@ -269,12 +274,12 @@ void incrbyfloat(Call& call) {
   how.keep_expiry = true;
   how.encoding = store::Encoding::embedded;
   const std::string text = format_real(sum);
-  db.put(call.key(), text, how) ? call.reply.bulk(text) : call.out_of_memory();
+  return db.put(call.key(), text, how) ? call.reply.bulk(text) : call.out_of_memory();
 }
 
 // Parts of values
 
-void getrange(Call& call) {
+Outcome getrange(Call& call) {
   const auto first = parse_i64(call.args[2]);
   const auto last = parse_i64(call.args[3]);
   if (!first || !last) return call.not_an_integer();
@@ -284,7 +289,7 @@ void getrange(Call& call) {
   if (!range) return call.reply.bulk(std::string_view());
   // A large value is sent from where it lies, without a copy.
   if (value->blob != nullptr) return call.reply.bulk(value->share(), range->first, range->size());
-  call.reply.bulk(value->text.substr(range->first, range->size()));
+  return call.reply.bulk(value->text.substr(range->first, range->size()));
 }
 
 // The reply if a string may not grow to `size` bytes.
@@ -294,47 +299,45 @@ bool refuse_size(Call& call, std::uint64_t size) {
   return true;
 }
 
-bool append_growing(Call& call, store::Growth* growth) {
+Tried append_growing(Call& call, store::Growth* growth) {
   store::Database db = call.db();
   const std::string_view tail = call.args[2];
   const auto old = db.peek(call.key());
   const std::size_t before = old ? old->text.size() : 0;
   if (!old) {
-    if (!call.put_argument(db, call.key(), 2)) return call.out_of_memory(), true;
+    if (!call.put_argument(db, call.key(), 2)) return call.out_of_memory();
   } else {
-    if (refuse_size(call, before + tail.size())) return true;
+    if (refuse_size(call, before + tail.size())) return Outcome::done;
     const store::Writing value = db.resize(call.key(), before + tail.size(), true, growth);
     if (value == nullptr) return reply_not_grown(call, growth);
     if (!tail.empty()) std::memcpy(value.data() + before, tail.data(), tail.size());
     work::bytes(tail.size());
   }
-  call.reply.integer(static_cast<std::int64_t>(before + tail.size()));
-  return true;
+  return call.reply.integer(static_cast<std::int64_t>(before + tail.size()));
 }
 
-void append(Call& call) { write_growing(call, append_growing); }
+Outcome append(Call& call) { return write_growing(call, append_growing); }
 
-bool setrange_growing(Call& call, store::Growth* growth) {
+Tried setrange_growing(Call& call, store::Growth* growth) {
   const auto offset = parse_i64(call.args[2]);
-  if (!offset) return call.not_an_integer(), true;
-  if (*offset < 0) return call.reply.error("ERR offset is out of range"), true;
+  if (!offset) return call.not_an_integer();
+  if (*offset < 0) return call.reply.error("ERR offset is out of range");
   const std::string_view part = call.args[3];
   store::Database db = call.db();
   const auto old = db.peek(call.key());
   const std::size_t before = old ? old->text.size() : 0;
-  if (part.empty()) return call.reply.integer(static_cast<std::int64_t>(before)), true;
+  if (part.empty()) return call.reply.integer(static_cast<std::int64_t>(before));
   const std::uint64_t end = static_cast<std::uint64_t>(*offset) + part.size();
-  if (refuse_size(call, end)) return true;
+  if (refuse_size(call, end)) return Outcome::done;
   const std::size_t size = std::max<std::size_t>(before, end);
   const store::Writing value = db.resize(call.key(), size, true, growth);
   if (value == nullptr) return reply_not_grown(call, growth);
   std::memcpy(value.data() + *offset, part.data(), part.size());
   work::bytes(part.size());
-  call.reply.integer(static_cast<std::int64_t>(size));
-  return true;
+  return call.reply.integer(static_cast<std::int64_t>(size));
 }
 
-void setrange(Call& call) { write_growing(call, setrange_growing); }
+Outcome setrange(Call& call) { return write_growing(call, setrange_growing); }
 
 // clang-format off
 constexpr std::uint32_t kGrow = kWrite | kDenyOom;

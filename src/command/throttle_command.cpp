@@ -113,14 +113,14 @@ bool store_arrival(Call& call, Nanoseconds now, Nanoseconds ahead) {
   return db.set_expiry(call.key(), how.expires_at);
 }
 
-void throttle(Call& call) {
+Outcome throttle(Call& call) {
   Request request;
-  if (!read_request(call, request)) return;
+  if (!read_request(call, request)) return Outcome::done;
   const Nanoseconds now = call.mono.ms * kMillisecond;
   const auto limit = make_limit(request, now);
   if (!limit) return call.reply.error("ERR rate is out of range");
   const auto found = read_ahead(call, now);
-  if (!found) return;
+  if (!found) return Outcome::done;
 
   Nanoseconds ahead = *found;
   Nanoseconds wait = -1;
@@ -137,7 +137,7 @@ void throttle(Call& call) {
   call.reply.integer(limit->actions);
   call.reply.integer(std::max<Nanoseconds>(limit->tolerance - ahead, 0) / limit->interval);
   call.reply.integer(wait > 0 ? in_seconds(wait) : -1);
-  call.reply.integer(in_seconds(ahead));
+  return call.reply.integer(in_seconds(ahead));
 }
 
 // clang-format off

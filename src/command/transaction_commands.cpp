@@ -81,14 +81,13 @@ class UnwatchTask final : public Task {
  public:
   UnwatchTask(std::string_view text, bool is_error) : text_(text), is_error_(is_error) {}
 
-  bool step(Call& call) override {
+  Outcome step(Call& call) override {
     constexpr std::size_t at_once = 256;
     const std::int64_t end = monotonic_us() + step_us;
     while (!release_some_watched(call.session, call.engine, call.held, at_once)) {
-      if (monotonic_us() >= end) return false;
+      if (monotonic_us() >= end) return Outcome::waits;
     }
-    is_error_ ? call.reply.error(text_) : call.reply.simple(text_);
-    return true;
+    return is_error_ ? call.reply.error(text_) : call.reply.simple(text_);
   }
 
  private:
@@ -98,12 +97,12 @@ class UnwatchTask final : public Task {
 
 }  // namespace
 
-void release_watched(Call& call, std::string_view text, bool is_error) {
+Outcome release_watched(Call& call, std::string_view text, bool is_error) {
   constexpr std::size_t few = 256;
   if (call.session.watched.size() > few) return call.begin(std::make_unique<UnwatchTask>(text, is_error));
   // Inside EXEC nothing is watched any more, and locks are held already.
   release_watched(call.session, call.engine, call.held);
-  is_error ? call.reply.error(text) : call.reply.simple(text);
+  return is_error ? call.reply.error(text) : call.reply.simple(text);
 }
 
 namespace {
@@ -192,7 +191,7 @@ void run_steps(Call& call, const Plan& plan) {
   }
 }
 
-void exec(Call& call) {
+Outcome exec(Call& call) {
   Session& session = call.session;
   if (session.transaction == nullptr) return call.reply.error("ERR EXEC without MULTI");
   if (session.transaction->failed) {
@@ -220,20 +219,21 @@ void exec(Call& call) {
   end_transaction(session, call.engine);
   // Once the header of the array is out there is no going silent halfway.
   if (session.reply_mode == ReplyMode::off) call.reply.output().truncate(mark);
+  return Outcome::done;
 }
 
-void multi(Call& call) {
+Outcome multi(Call& call) {
   Session& session = call.session;
   if (session.transaction != nullptr) return call.reply.error("ERR MULTI calls can not be nested");
   session.transaction = std::make_unique<Transaction>();
   session.shared.queued.store(0, std::memory_order_relaxed);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void discard(Call& call) {
+Outcome discard(Call& call) {
   if (call.session.transaction == nullptr) return call.reply.error("ERR DISCARD without MULTI");
   end_transaction(call.session, call.engine);
-  release_watched(call, "OK");
+  return release_watched(call, "OK");
 }
 
 // A connection that watches more than client-query-buffer-limit is closed, like one that queues too much. What clients have no memory for
@@ -271,17 +271,17 @@ void watch_key(Call& call, const store::Key& key) {
   call.engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(watched_size(key.text)));
 }
 
-void watch(Call& call) {
+Outcome watch(Call& call) {
   Session& session = call.session;
   if (session.transaction != nullptr) return call.reply.error("ERR WATCH inside MULTI is not allowed");
-  if (!may_watch(call)) return;
+  if (!may_watch(call)) return Outcome::done;
   for (const store::Key& key : call.keys) watch_key(call, key);
   session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
   session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
-  call.reply.ok();
+  return call.reply.ok();
 }
 
-void unwatch(Call& call) { release_watched(call, "OK"); }
+Outcome unwatch(Call& call) { return release_watched(call, "OK"); }
 
 constexpr std::uint32_t kAnywhere = kNoScript | kLoading | kAllowBusy;
 

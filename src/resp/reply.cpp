@@ -23,7 +23,7 @@ char* crlf(char* to) {
 }
 }  // namespace
 
-void Reply::number(char type, std::int64_t value) {
+Written Reply::number(char type, std::int64_t value) {
   char* to = out_->reserve(longest_number);
   *to++ = type;
   // Most counts and many integers have one digit.
@@ -33,15 +33,17 @@ void Reply::number(char type, std::int64_t value) {
     to = write_i64(to, value);
   }
   out_->commit(crlf(to));
+  return {};
 }
 
-void Reply::simple(std::string_view text) {
+Written Reply::simple(std::string_view text) {
   out_->append("+");
   out_->append(text);
   out_->append("\r\n");
+  return {};
 }
 
-void Reply::error(std::string_view text) {
+Written Reply::error(std::string_view text) {
   text = text.substr(0, longest_error);
   // Redis drops line breaks at the end of an error too.
   text = text.substr(0, text.find_last_not_of("\r\n") + 1);
@@ -51,53 +53,58 @@ void Reply::error(std::string_view text) {
   char* to = out_->reserve(text.size() + 2);
   to = std::transform(text.begin(), text.end(), to, [](char c) { return c == '\r' || c == '\n' ? ' ' : c; });
   out_->commit(crlf(to));
+  return {};
 }
 
-void Reply::bulk(std::string_view bytes) {
+Written Reply::bulk(std::string_view bytes) {
   work::bytes(bytes.size());
   if (bytes.size() > longest_in_place) {
     number('$', static_cast<std::int64_t>(bytes.size()));
     out_->append(bytes);
-    return out_->append("\r\n");
+    out_->append("\r\n");
+    return {};
   }
   char* to = out_->reserve(longest_number + bytes.size() + 2);
   *to++ = '$';
   to = crlf(write_i64(to, static_cast<std::int64_t>(bytes.size())));
   if (!bytes.empty()) std::memcpy(to, bytes.data(), bytes.size());
   out_->commit(crlf(to + bytes.size()));
+  return {};
 }
 
-void Reply::bulk(Blob blob) {
+Written Reply::bulk(Blob blob) {
   const std::size_t size = blob.size();
-  bulk(std::move(blob), 0, size);
+  return bulk(std::move(blob), 0, size);
 }
 
-void Reply::bulk(Blob blob, std::size_t skip, std::size_t length) {
+Written Reply::bulk(Blob blob, std::size_t skip, std::size_t length) {
   number('$', static_cast<std::int64_t>(length));
   out_->append(std::move(blob), skip, length);
   out_->append("\r\n");
+  return {};
 }
 
-void Reply::bulk_integer(std::int64_t value) {
+Written Reply::bulk_integer(std::int64_t value) {
   char text[20];
   const char* end = write_i64(text, value);
-  bulk({text, static_cast<std::size_t>(end - text)});
+  return bulk({text, static_cast<std::size_t>(end - text)});
 }
 
-void Reply::map(std::size_t pairs) {
+Written Reply::map(std::size_t pairs) {
   const bool typed = protocol_ >= 3;
-  number(typed ? '%' : '*', static_cast<std::int64_t>(typed ? pairs : pairs * 2));
+  return number(typed ? '%' : '*', static_cast<std::int64_t>(typed ? pairs : pairs * 2));
 }
 
-void Reply::boolean(bool value) {
+Written Reply::boolean(bool value) {
   if (protocol_ >= 3) {
     out_->append(value ? "#t\r\n" : "#f\r\n");
   } else {
     integer(value ? 1 : 0);
   }
+  return {};
 }
 
-void Reply::real(double value) {
+Written Reply::real(double value) {
   char text[32];
   std::string_view shown;
   if (std::isnan(value)) {
@@ -112,20 +119,22 @@ void Reply::real(double value) {
   out_->append(",");
   out_->append(shown);
   out_->append("\r\n");
+  return {};
 }
 
-void Reply::verbatim(std::string_view text) {
+Written Reply::verbatim(std::string_view text) {
   if (protocol_ < 3) return bulk(text);
   work::bytes(text.size());
   begin_text(text.size());
   out_->append(text);
-  end_text();
+  return end_text();
 }
 
-void Reply::begin_text(std::size_t size) {
+Written Reply::begin_text(std::size_t size) {
   if (protocol_ < 3) return number('$', static_cast<std::int64_t>(size));
   number('=', static_cast<std::int64_t>(size + 4));
   out_->append("txt:");
+  return {};
 }
 
 }  // namespace pinfold::resp

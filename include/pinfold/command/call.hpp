@@ -12,6 +12,7 @@
 
 #include "pinfold/base/thread_clock.hpp"
 #include "pinfold/command/large_arguments.hpp"
+#include "pinfold/command/outcome.hpp"
 #include "pinfold/command/session.hpp"
 #include "pinfold/resp/reply.hpp"
 #include "pinfold/store/database.hpp"
@@ -96,13 +97,14 @@ class Call {
 
   /// Leaves the rest of a long command to `task`: its steps come later, when nothing is locked, and write the reply. Not inside
   /// EXEC.
-  void park(std::unique_ptr<Task> task);
+  Outcome park(std::unique_ptr<Task> task);
   /// Runs the first step of such a task now, with what is locked given back, and leaves the rest, if there is any, to later ones; late in
   /// a round of the thread's loop, all of it.
-  void begin(std::unique_ptr<Task> task);
+  Outcome begin(std::unique_ptr<Task> task);
   /// Runs all of a task at once: for what is known to be little.
-  void run_whole(Task& task) {
-    while (!task.step(*this)) continue;
+  Outcome run_whole(Task& task) {
+    while (task.step(*this) == Outcome::waits) continue;
+    return Outcome::done;
   }
 
   /// The block that the argument at `index` came in, to be stored without a copy; an empty Blob if it came otherwise.
@@ -125,16 +127,16 @@ class Call {
   }
 
   // Replies that many commands share, with Redis' texts.
-  void syntax_error() { reply.error("ERR syntax error"); }
-  void not_an_integer() { reply.error("ERR value is not an integer or out of range"); }
+  resp::Written syntax_error() { return reply.error("ERR syntax error"); }
+  resp::Written not_an_integer() { return reply.error("ERR value is not an integer or out of range"); }
   /// After a write that was refused. The log is told if that was for want of memory, unless dispatch will make room and call again.
-  void out_of_memory();
+  resp::Written out_of_memory();
   /// "ERR invalid expire time in 'set' command"
-  void invalid_expire();
+  resp::Written invalid_expire();
   /// The value as a bulk string; large ones are shared with the store instead of copied.
-  void bulk(const store::Value& value);
+  resp::Written bulk(const store::Value& value);
   /// The argument at `index` as a bulk string; one that came in a block of its own is sent from there.
-  void bulk_argument(std::size_t index);
+  resp::Written bulk_argument(std::size_t index);
 
  private:
   bool put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options);

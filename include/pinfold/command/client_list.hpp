@@ -14,7 +14,7 @@ enum class ClientType { normal, other };
 /// Returns nothing if there is no such type. Then it has replied with the error.
 std::optional<ClientType> parse_client_type(Call& call, std::string_view name);
 
-void client_info(Call& call);
-void client_list(Call& call);
+Outcome client_info(Call& call);
+Outcome client_list(Call& call);
 
 }  // namespace pinfold::command

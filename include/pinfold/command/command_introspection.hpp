@@ -9,6 +9,6 @@ namespace pinfold::command {
 std::size_t command_count();
 
 /// COMMAND DOCS.
-void command_docs(Call& call);
+Outcome command_docs(Call& call);
 
 }  // namespace pinfold::command

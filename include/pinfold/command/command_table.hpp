@@ -87,7 +87,7 @@ struct KeySpec {
   }
 };
 
-using Handler = void (*)(Call&);
+using Handler = Outcome (*)(Call&);
 
 /// The description of one command. Rows are written with designated initializers; a field that is left out has the default below.
 struct Row {

@@ -23,9 +23,9 @@ class DescribeTask : public Task {
   static std::unique_ptr<DescribeTask> make(Call& call, std::size_t count, Form form);
   void add(const Row* command) { rows_.push_back(command); }
   /// Replies with the descriptions of the added commands.
-  static void run(Call& call, std::unique_ptr<DescribeTask> task);
+  static Outcome run(Call& call, std::unique_ptr<DescribeTask> task);
 
-  bool step(Call& call) override;
+  Outcome step(Call& call) override;
 
  private:
   DescribeTask(const Call& call, Form form) : memory_(call.engine, call.session.shared), form_(form) {}

@@ -6,6 +6,6 @@
 namespace pinfold::command {
 
 /// Replies with the other subcommands of the container, their arguments and what they do.
-void reply_help(Call& call);
+Outcome reply_help(Call& call);
 
 }  // namespace pinfold::command

@@ -55,6 +55,6 @@ std::string shown_name(const Call& call);
 /// and returns true.
 bool refuse_long_inside_exec(Call& call, std::size_t bytes);
 /// Replies with the error of a command whose transaction has used up its budget (transaction_budget.hpp).
-void refuse_beyond_budget(Call& call);
+resp::Written refuse_beyond_budget(Call& call);
 
 }  // namespace pinfold::command

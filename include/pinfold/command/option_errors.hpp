@@ -13,7 +13,7 @@ namespace pinfold::command {
 
 /// Replies with the error about the next word: it is no option of the command, or it has no value, or it does not go with the words
 /// before it. If no word is left, the error says that an argument is missing.
-void wrong_option(Call& call, const Cursor& options);
+resp::Written wrong_option(Call& call, const Cursor& options);
 
 /// The unit and the bounds of a number: {"WAIT", "milliseconds", 0, 86'400'000}.
 struct NumberOption {

@@ -18,12 +18,15 @@
 
 namespace pinfold::command {
 
+/// What came of trying to execute such a command. Nothing, and then nothing has been done or replied: something has to be prepared first.
+using Tried = std::optional<Outcome>;
+
 /// Of a command whose one key is its first argument.
 class PreparedWrite : public Task {
  public:
   /// `wanted`: room that the command lacks.
   PreparedWrite(Call& call, std::uint64_t wanted);
-  bool step(Call& call) final;
+  Outcome step(Call& call) final;
 
  protected:
   enum class Progress : std::uint8_t { more, ready, failed };
@@ -33,9 +36,8 @@ class PreparedWrite : public Task {
 
   /// Does a piece of what is to be done before, until `end_us`; with `failed` an error has been replied.
   virtual Progress prepare(Call& call, std::int64_t end_us) = 0;
-  /// Executes the command. False, and nothing has been done or replied, if something has to be prepared first. A `last` try does what EXEC
-  /// would do with the key locked.
-  virtual bool write(Call& call, bool last) = 0;
+  /// Executes the command. A `last` try does what EXEC would do with the key locked.
+  virtual Tried write(Call& call, bool last) = 0;
 
   store::GradualRoom room_;  // first for what is prepared, then for what the command lacks
 
@@ -48,14 +50,13 @@ class PreparedWrite : public Task {
   std::uint64_t wanted_;  // beyond what was prepared; it is asked for once
 };
 
-/// Executes a command with which a value may grow. False, and nothing has been done or replied, if `growth` says what is to be made first.
-/// Null: it does all by itself.
-using GrowingWrite = bool (*)(Call& call, store::Growth* growth);
+/// Executes a command with which a value may grow. If something has to be prepared, `growth` says what. Null: it does all by itself.
+using GrowingWrite = Tried (*)(Call& call, store::Growth* growth);
 
 /// Executes `write`, at once or as a task.
-void write_growing(Call& call, GrowingWrite write);
-/// The reply if the value could not grow; false if that is only because it has to be prepared.
-bool reply_not_grown(Call& call, const store::Growth* growth);
+Outcome write_growing(Call& call, GrowingWrite write);
+/// The reply if the value could not grow; nothing if that is only because it has to be prepared.
+Tried reply_not_grown(Call& call, const store::Growth* growth);
 
 /// A large value as it was when somebody looked, and what its bytes say: its digest, or whether they equal an argument.
 struct KnownValue {
@@ -64,9 +65,9 @@ struct KnownValue {
   std::string digest;
   bool equal = false;
 };
-/// As GrowingWrite: false if `known` is not about the value that is there, which it then keeps. Null: it looks at the value by itself.
-using InspectingWrite = bool (*)(Call& call, KnownValue* known);
+/// As GrowingWrite: nothing if `known` is not about the value that is there, which it then keeps. Null: it looks at the value by itself.
+using InspectingWrite = Tried (*)(Call& call, KnownValue* known);
 /// The rest of a command that has met a value which takes too long to look at with its key locked: `known` keeps it.
-void inspect_and_write(Call& call, InspectingWrite write, KnownValue known);
+Outcome inspect_and_write(Call& call, InspectingWrite write, KnownValue known);
 
 }  // namespace pinfold::command

@@ -16,6 +16,6 @@ inline std::uint64_t longest_string(const Call& call) {
 }
 
 /// For handlers whose arity is more than the table can say (pairs).
-inline void reply_wrong_arity(Call& call) { call.reply.error(wrong_arity(call.row)); }
+inline resp::Written reply_wrong_arity(Call& call) { return call.reply.error(wrong_arity(call.row)); }
 
 }  // namespace pinfold::command

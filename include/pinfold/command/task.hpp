@@ -12,6 +12,7 @@
 
 #include <cstdint>
 
+#include "pinfold/command/outcome.hpp"
 #include "pinfold/store/lock_account.hpp"
 
 namespace pinfold::command {
@@ -28,11 +29,11 @@ class Task {
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
-  /// Does a piece of the work. Returns true when all is done; by then exactly one reply has been written. The reply may be written
-  /// in pieces of up to `reply_piece` bytes, one in each step: the next step comes when the client has read that far. `call` has
-  /// the present session, engine, reply, time and `held` (no lock, or inside EXEC the locks of EXEC). Its arguments and keys are
-  /// empty.
-  virtual bool step(Call& call) = 0;
+  /// Does a piece of the work. Returns Outcome::waits, or Outcome::done when all is done; by then exactly one reply has been written.
+  /// The reply may be written in pieces of up to `reply_piece` bytes, one in each step: the next step comes when the client has read
+  /// that far. `call` has the present session, engine, reply, time and `held` (no lock, or inside EXEC the locks of EXEC). Its
+  /// arguments and keys are empty.
+  virtual Outcome step(Call& call) = 0;
 
   static constexpr std::size_t reply_piece = 256 * 1024;
   /// How long a step should go on, in microseconds.

@@ -20,6 +20,6 @@ void release_watched(Session& session, Engine& engine, store::Keyspace::Locks& l
 /// The same for up to `most` of the keys. Returns true if none is left.
 bool release_some_watched(Session& session, Engine& engine, store::Keyspace::Locks& locks, std::size_t most);
 /// Stops watching all keys, in a task if there are many, and then replies with a simple string or an error.
-void release_watched(Call& call, std::string_view text, bool is_error = false);
+Outcome release_watched(Call& call, std::string_view text, bool is_error = false);
 
 }  // namespace pinfold::command

@@ -10,6 +10,9 @@
 
 namespace pinfold::resp {
 
+/// What a function returns that has written something: so a command's last statement can be what it replies.
+struct Written {};
+
 class Reply {
  public:
   explicit Reply(Output& out, int protocol = 2) : out_(&out), protocol_(protocol) {}
@@ -17,40 +20,52 @@ class Reply {
   int protocol() const { return protocol_; }
   void set_protocol(int version) { protocol_ = version; }
 
-  void ok() { out_->append("+OK\r\n"); }
+  Written ok() {
+    out_->append("+OK\r\n");
+    return {};
+  }
   /// Writes a status line. `text` must be the server's own and hold no line break.
-  void simple(std::string_view text);
+  Written simple(std::string_view text);
   /// Writes an error. `text` begins with its code and without a '-': "ERR syntax error". Line breaks are replaced by spaces, so
   /// that text of a client cannot smuggle in another reply (CVE-2025-67733). Line breaks at the end are dropped. The text is cut
   /// after 1 KB.
-  void error(std::string_view text);
-  void integer(std::int64_t value) { number(':', value); }
-  void bulk(std::string_view bytes);
+  Written error(std::string_view text);
+  Written integer(std::int64_t value) { return number(':', value); }
+  Written bulk(std::string_view bytes);
   /// Writes a bulk string that is sent from the blob itself, without a copy.
-  void bulk(Blob blob);
+  Written bulk(Blob blob);
   /// As before, of a part of the blob.
-  void bulk(Blob blob, std::size_t skip, std::size_t length);
-  void bulk_integer(std::int64_t value);
+  Written bulk(Blob blob, std::size_t skip, std::size_t length);
+  Written bulk_integer(std::int64_t value);
   /// Null: "$-1" in RESP2, "_" in RESP3.
-  void null() { out_->append(protocol_ >= 3 ? "_\r\n" : "$-1\r\n"); }
+  Written null() {
+    out_->append(protocol_ >= 3 ? "_\r\n" : "$-1\r\n");
+    return {};
+  }
   /// Null in place of an array: "*-1" in RESP2, "_" in RESP3.
-  void null_array() { out_->append(protocol_ >= 3 ? "_\r\n" : "*-1\r\n"); }
+  Written null_array() {
+    out_->append(protocol_ >= 3 ? "_\r\n" : "*-1\r\n");
+    return {};
+  }
   /// The header of an array. `size` elements are to follow.
-  void array(std::size_t size) { number('*', static_cast<std::int64_t>(size)); }
+  Written array(std::size_t size) { return number('*', static_cast<std::int64_t>(size)); }
   /// The header of a map, or in RESP2 of a flat array. `pairs` keys and values are to follow.
-  void map(std::size_t pairs);
+  Written map(std::size_t pairs);
   /// The header of a set, or in RESP2 of an array. `size` elements are to follow.
-  void set(std::size_t size) { number(protocol_ >= 3 ? '~' : '*', static_cast<std::int64_t>(size)); }
+  Written set(std::size_t size) { return number(protocol_ >= 3 ? '~' : '*', static_cast<std::int64_t>(size)); }
   /// The header of a push message, or in RESP2 of an array. `size` elements are to follow.
-  void push(std::size_t size) { number(protocol_ >= 3 ? '>' : '*', static_cast<std::int64_t>(size)); }
-  void boolean(bool value);
+  Written push(std::size_t size) { return number(protocol_ >= 3 ? '>' : '*', static_cast<std::int64_t>(size)); }
+  Written boolean(bool value);
   /// A double, or in RESP2 a bulk string with its shortest text.
-  void real(double value);
+  Written real(double value);
   /// Text for people: a verbatim string in RESP3, a bulk string in RESP2.
-  void verbatim(std::string_view text);
+  Written verbatim(std::string_view text);
   /// Begins such a text that comes in pieces. The caller appends `size` bytes to the output and then calls end_text().
-  void begin_text(std::size_t size);
-  void end_text() { out_->append("\r\n"); }
+  Written begin_text(std::size_t size);
+  Written end_text() {
+    out_->append("\r\n");
+    return {};
+  }
 
   Output& output() { return *out_; }
 
@@ -60,7 +75,7 @@ class Reply {
   const std::string& last_error_code() const { return last_error_code_; }
 
  private:
-  void number(char type, std::int64_t value);
+  Written number(char type, std::int64_t value);
 
   Output* out_;
   int protocol_;

@@ -50,7 +50,7 @@ struct Changing {
     resp::Reply reply(output, 2);
     store::Keyspace::Locks locks(server.engine.keyspace);
     Call call(*find_command(args), args, reply, client.session, server.engine, server.dispatcher.clock(), {}, locks);
-    begin(call);
+    CHECK(begin(call) == Outcome::waits);
     locks.release();
     while (client.session.wait != nullptr) server.dispatcher.step(client.session, reply);
     return text_of(output);
@@ -73,12 +73,12 @@ TEST_CASE("tasks: a write that needs a look at a large value which keeps changin
     return KnownValue{KeptValue(found), names_it ? std::size_t{3} : std::size_t{0}, {}, false};
   };
   const std::string reply = value.reply_to({"DELEX", "k", names_it ? "IFEQ" : "IFDEQ", text}, [&](Call& call) {
-    inspect_and_write(
+    return inspect_and_write(
         call,
-        [](Call& again, KnownValue* of) {
+        [](Call& again, KnownValue* of) -> Tried {
           ++Changing::tries;
-          if (of == nullptr) again.reply.simple("compared with the key locked");
-          return of == nullptr;
+          if (of != nullptr) return std::nullopt;
+          return again.reply.simple("compared with the key locked");
         },
         known());
   });
@@ -90,7 +90,7 @@ TEST_CASE("tasks: a write that needs a look at a large value which keeps changin
 TEST_CASE("tasks: a value that must be copied to grow, and keeps changing, is copied as in EXEC at last, or the write gives up") {
   Changing value;
   const std::string reply = value.reply_to({"APPEND", "k", "x"}, [](Call& call) {
-    write_growing(call, [](Call& again, store::Growth* growth) {
+    return write_growing(call, [](Call& again, store::Growth* growth) {
       ++Changing::tries;
       if (growth->may_wait) {
         growth->want(1'000'000, 1'000'000, pinfold::Blob());
