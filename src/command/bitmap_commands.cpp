@@ -66,7 +66,7 @@ Tried setbit_growing(Call& call, store::Growth* growth) {
   const bool changes = !old || size > old->text.size() || before != *bit;
   if (changes || !is_raw(*old)) {
     const store::Writing value = db.resize(call.key(), size, changes, growth);
-    if (value == nullptr) return reply_not_grown(call, growth);
+    if (!value) return not_grown(call, value.stored());
     write_field(value.data(), *offset, one_bit, *bit);
   }
   return call.reply.integer(before);
@@ -283,7 +283,8 @@ Outcome store_result(Call& call, const store::Key& target, Blob result) {
   store::PutOptions how;
   how.encoding = store::Encoding::raw;
   store::Database db = call.db();
-  return db.put(target, std::move(result), how) ? call.reply.integer(static_cast<std::int64_t>(size)) : call.out_of_memory();
+  const store::Stored stored = db.put(target, std::move(result), how);
+  return stored ? call.reply.integer(static_cast<std::int64_t>(size)) : call.refused(stored);
 }
 
 // The whole of BITOP, with everything locked. `keys`: the target, then the sources.
@@ -297,7 +298,7 @@ Outcome combine_locked(Call& call, const BitOp& op, std::span<const store::Key> 
     return call.reply.integer(0);
   }
   if (!result || result.capacity() < size) {
-    if (!db.has_room(size)) return call.out_of_memory();
+    if (const store::Stored room = db.has_room(size); !room) return call.refused(room);
     result = Blob::allocate(call.engine.keyspace.memory().heap(), size, size);
   }
   if (result) {
@@ -523,12 +524,13 @@ class FieldBytes {
     grows_ = size_ > text_.size();
     if (ops.writes && (grows_ || !is_raw(*value))) make_writable();
   }
-  bool failed() const { return failed_; }
+  /// What came of making them writable. If that was refused nothing has been written.
+  store::Stored stored() const { return stored_; }
 
   std::int64_t read(const FieldOp& op) const { return read_field(text_, op.offset, op.type); }
   void write(const FieldOp& op, std::int64_t value) {
     if (value == read(op) && !grows_) return;
-    if (writing_ == nullptr && !make_writable()) return;
+    if (!writing_ && !make_writable()) return;
     writing_.set_cause(store::Cause::written);
     write_field(writing_.data(), op.offset, op.type, value);
   }
@@ -536,8 +538,8 @@ class FieldBytes {
  private:
   bool make_writable() {
     writing_ = call_.db().resize(call_.key(), size_, false, growth_);
-    failed_ = writing_ == nullptr;
-    if (failed_) return false;
+    stored_ = writing_.stored();
+    if (!writing_) return false;
     text_ = {writing_.data(), size_};
     if (grows_) writing_.set_cause(store::Cause::grown);  // there is a new value, whatever becomes of the operations
     return true;
@@ -549,7 +551,7 @@ class FieldBytes {
   std::string_view text_;
   store::Writing writing_;
   bool grows_ = false;
-  bool failed_ = false;  // no memory; then nothing has been written
+  store::Stored stored_ = store::Stored::done;
 };
 
 resp::Written run_field_op(Call& call, const FieldOp& op, FieldBytes& bytes) {
@@ -567,11 +569,11 @@ Tried run_field_ops(Call& call, const FieldOps& ops, store::Growth* growth) {
   FieldBytes bytes(call, ops, growth);
   call.reply.array(ops.list.size());
   for (const FieldOp& op : ops.list) {
-    if (!bytes.failed()) run_field_op(call, op, bytes);
+    if (bytes.stored()) run_field_op(call, op, bytes);
   }
-  if (!bytes.failed()) return Outcome::done;
+  if (bytes.stored()) return Outcome::done;
   call.reply.output().truncate(mark);
-  return reply_not_grown(call, growth);
+  return not_grown(call, bytes.stored());
 }
 
 Tried bitfield_growing(Call& call, store::Growth* growth) {

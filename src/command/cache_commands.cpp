@@ -165,7 +165,7 @@ bool admits_fill(Call& call, store::Database& db, const FillOptions& fill) {
 
 // Stores what was admitted: as its lease holder's own write, or as anybody's.
 template <class Store>
-bool store_fill(Call& call, store::Database& db, const FillOptions& fill, Store&& store) {
+store::Stored store_fill(Call& call, store::Database& db, const FillOptions& fill, Store&& store) {
   if (!fill.has_token) return store();
   const cache::Leases::Filling filling(call.engine.cache.leases(call.key()), db.number(), call.key().text);
   return store();
@@ -195,15 +195,15 @@ Outcome cache_set(Call& call) {
   if (!admits_fill(call, db, fill)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, how->expires_at);
   how->extra = &extra;
-  const bool done = store_fill(call, db, fill, [&] {
+  const store::Stored stored = store_fill(call, db, fill, [&] {
     if (how->expires_at == 0 || how->expires_at > call.now) return call.put_argument(db, call.key(), 2, *how);
     db.remove(call.key());  // its time is over before it began
-    return true;
+    return store::Stored::done;
   });
-  if (call.too_large && fill.has_token) {  // the next one's value may be smaller
+  if (stored == store::Stored::too_large && fill.has_token) {  // the next one's value may be smaller
     call.engine.cache.leases(call.key()).release(db.number(), call.key(), fill.token, 0, call.mono);
   }
-  return done ? call.reply.ok() : call.out_of_memory();
+  return stored ? call.reply.ok() : call.refused(stored);
 }
 
 Outcome cache_absent(Call& call) {
@@ -222,17 +222,16 @@ Outcome cache_absent(Call& call) {
   }
   if (policy != nullptr && how.expires_at > call.now) how.expires_at = call.now + cache::shortened(*policy, how.expires_at - call.now);
   how.absent = true;
-  store::Database db = call.db();
-  db.set_rules(nullptr);  // they are about values
+  store::Database db = call.db().without_rules();  // they are about values
   if (!admits_fill(call, db, fill)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, how.expires_at);
   how.extra = &extra;
-  const bool done = store_fill(call, db, fill, [&] {
+  const store::Stored stored = store_fill(call, db, fill, [&] {
     if (how.expires_at > call.now) return db.put(call.key(), std::string_view(), how);
     db.remove(call.key());
-    return true;
+    return store::Stored::done;
   });
-  return done ? call.reply.ok() : call.out_of_memory();
+  return stored ? call.reply.ok() : call.refused(stored);
 }
 
 // --- giving back ---
@@ -346,7 +345,8 @@ Outcome cache_invalidate(Call& call) {
     const MonoMs until = call.mono + call.engine.settings.integer(config::Id::invalidation_memory);
     std::size_t bytes = 0;
     for (const store::Key& key : call.keys) bytes += cache::Leases::memory_of_refused(key.text);
-    if (!call.engine.cache.has_room(bytes) || !call.db().has_room(bytes)) return call.out_of_memory();
+    if (!call.engine.cache.has_room(bytes)) return call.out_of_memory();
+    if (const store::Stored room = call.db().has_room(bytes); !room) return call.refused(room);
     for (const store::Key& key : call.keys) {
       call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.mono);
     }

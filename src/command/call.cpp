@@ -10,12 +10,10 @@
 namespace pinfold::command {
 
 store::Database Call::db(unsigned number) const {
-  store::Database database(engine.keyspace, number, now, !session.no_touch, &wanted, may_exceed);
-  database.set_rules(engine.cache.policies(), &too_large);
-  return database;
+  return {engine.keyspace, number, now, !session.no_touch, {.bounded = true, .beyond = may_exceed, .rules = engine.cache.policies()}};
 }
 
-bool Call::put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options) {
+store::Stored Call::put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options) {
   if (Blob blob = take_blob(index)) return db.put(key, std::move(blob), options);
   return db.put(key, args[index], options);
 }
@@ -39,11 +37,14 @@ Outcome Call::begin(std::unique_ptr<Task> task) {
 }
 
 resp::Written Call::out_of_memory() {
-  if (too_large) return reply.error("ERR value is larger than the policy of its key allows (max-value)");
-  reply.error(out_of_memory_error);
-  const bool comes_again = wanted != 0 && may_retry;  // once dispatch has made room
-  if (!comes_again) note_out_of_memory(session, row, engine);
-  return {};
+  note_out_of_memory(session, row, engine);
+  return reply.error(out_of_memory_error);
+}
+
+Outcome Call::refused(store::Stored why) {
+  if (why == store::Stored::too_large) return reply.error("ERR value is larger than the policy of its key allows (max-value)");
+  if (why.needs_room() && may_retry) return Outcome::needs_room(why.bytes());
+  return out_of_memory();
 }
 
 resp::Written Call::invalid_expire() { return reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command"); }

@@ -238,18 +238,18 @@ bool admitted(Call& call, const PairOptions& options) {
   return std::all_of(call.keys.begin(), call.keys.end(), [&](const store::Key& key) { return db.peek(key).has_value() == options.xx; });
 }
 
-bool put_pairs(Call& call, const store::PutOptions& how) {
+store::Stored put_pairs(Call& call, const store::PutOptions& how) {
   store::Database db = call.db();
-  if (!call.accepts_values(db, 3, 2)) return false;
+  if (!call.accepts_values(db, 3, 2)) return store::Stored::too_large;
   const bool over = how.expires_at != 0 && how.expires_at <= call.now;
   for (std::size_t i = 0; i < call.keys.size(); ++i) {
     if (over) {
       db.remove(call.keys[i]);
-    } else if (!call.put_argument(db, call.keys[i], 3 + 2 * i, how)) {
-      return false;
+    } else if (const store::Stored stored = call.put_argument(db, call.keys[i], 3 + 2 * i, how); !stored) {
+      return stored;
     }
   }
-  return true;
+  return store::Stored::done;
 }
 
 constexpr std::string_view kWrongPairs = "ERR wrong number of key-value pairs";
@@ -269,7 +269,8 @@ Outcome msetex(Call& call) {
   const auto how = options.expiry.put_options(call);
   if (!how) return Outcome::done;
   if (!admitted(call, options)) return call.reply.integer(0);
-  return put_pairs(call, *how) ? call.reply.integer(1) : call.out_of_memory();
+  const store::Stored stored = put_pairs(call, *how);
+  return stored ? call.reply.integer(1) : call.refused(stored);
 }
 
 // clang-format off

@@ -1,6 +1,7 @@
 #include "pinfold/command/dispatch.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <chrono>
 #include <string>
 #include <tuple>
@@ -51,8 +52,8 @@ bool is_unauthenticated(const Row& row, const Session& session, const security::
 }
 
 // The rest of the way of a call that replied with an error.
-[[gnu::cold]] void count_failure(const Call& call, ThreadStats& stats, CommandCounters& counters) {
-  if (call.errors_counted) return;
+[[gnu::cold]] void count_failure(const Call& call, Outcome outcome, ThreadStats& stats, CommandCounters& counters) {
+  if (outcome == Outcome::errors_counted) return;
   counters.failed.add();
   stats.errors.add(call.reply.last_error_code());
 }
@@ -91,35 +92,39 @@ bool is_refused(const Prepared& prepared) { return prepared.large != nullptr && 
 
 }  // namespace
 
-void invoke(Call& call, ThreadStats& stats) {
+Outcome invoke(Call& call, ThreadStats& stats) {
   CommandCounters& counters = stats.commands[command_index(call.row)];
   const std::uint64_t errors = call.reply.errors();
+  Outcome outcome = Outcome::done;
   if ((counters.calls.get() & timing_mask) != 0) [[likely]] {
-    std::ignore = call.row.handler(call);
+    outcome = call.row.handler(call);
   } else {
     const auto start = std::chrono::steady_clock::now();
-    const Outcome outcome = call.row.handler(call);
+    outcome = call.row.handler(call);
     counters.timed_calls.add();
     counters.timed_ns.add(nanoseconds_since(start));
     if (outcome == Outcome::waits && is_task(call.session)) call.session.wait->task->timed = true;
   }
-  // Refused for want of room: it will be tried again, or is counted by whoever answers.
-  if (call.wanted != 0 && call.may_retry) [[unlikely]]
-    return;
+  // It will be tried again, or is counted by whoever answers.
+  if (outcome.needs_room()) [[unlikely]]
+    return outcome;
   counters.calls.add();
   stats.commands_processed.add();
-  if (call.reply.errors() != errors) [[unlikely]]
-    return count_failure(call, stats, counters);
-  if ((call.row.flags & kLogged) != 0) [[unlikely]]
+  if (call.reply.errors() != errors) [[unlikely]] {
+    count_failure(call, outcome, stats, counters);
+  } else if ((call.row.flags & kLogged) != 0) [[unlikely]] {
     note_request(call);
+  }
+  return outcome;
 }
 
-void fail_for_keys(const Call& call, ThreadStats& stats) {
+Outcome fail_for_keys(const Call& call, ThreadStats& stats) {
   CommandCounters& counters = stats.commands[command_index(call.row)];
   call.reply.error(key_error(call.row, call.args));
   counters.calls.add();
   stats.commands_processed.add();
-  count_failure(call, stats, counters);
+  count_failure(call, Outcome::done, stats, counters);
+  return Outcome::done;
 }
 
 Dispatcher::Dispatcher(Engine& engine, unsigned thread)
@@ -224,22 +229,28 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
 void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   const Release release{locks_};
   const std::size_t mark = reply.output().mark();
-  if (!prepared.one_key && find_keys(row, args) == Extraction::malformed) [[unlikely]]
-    return fail_for_keys(Call(row, args, reply, session, engine_, clock_, {}, locks_), stats_);
-  Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_);
-  call.may_retry = true;
-  call.large = prepared.large;
-  invoke(call, stats_);
-  if (call.wanted == 0) return;
-  // A value must grow by more than the request's own size. Room for that is made with nothing locked.
+  if (!prepared.one_key && find_keys(row, args) == Extraction::malformed) [[unlikely]] {
+    std::ignore = fail_for_keys(Call(row, args, reply, session, engine_, clock_, {}, locks_), stats_);
+    return;
+  }
+  Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_retry = true, .large = prepared.large});
+  const Outcome outcome = invoke(call, stats_);
+  if (!outcome.needs_room()) [[likely]]
+    return;
   reply.output().truncate(mark);
   locks_.release();
+  run_with_room(outcome.bytes(), row, session, args, prepared, reply);
+}
+
+// The second call of a handler that needs room, which is made with nothing locked: a value must grow by more than the request's own size.
+void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& session, Args args, const Prepared& prepared,
+                               resp::Reply& reply) {
   store::Room room;
-  if (!engine_.keyspace.make_room(call.wanted, &room)) return reject(&row, session, reply, out_of_memory_error);
-  Call again(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_);
-  again.large = prepared.large;
-  again.may_exceed = no_more_room;
-  invoke(again, stats_);
+  if (!engine_.keyspace.make_room(bytes, &room)) return reject(&row, session, reply, out_of_memory_error);
+  Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_,
+            {.may_exceed = no_more_room, .large = prepared.large});
+  [[maybe_unused]] const Outcome outcome = invoke(call, stats_);
+  assert(!outcome.needs_room());
 }
 
 bool Dispatcher::step(Session& session, resp::Reply& reply) {
@@ -248,13 +259,13 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const std::uint64_t errors = reply.errors();
   const auto start = std::chrono::steady_clock::now();
   const store::HoldCause cause(task.row->name, task.named);
-  Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_);
-  call.may_exceed = no_more_room;
+  Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
   const Release release{locks_};
-  const bool done = task.step(call) == Outcome::done;
+  const Outcome outcome = task.step(call);
+  const bool done = outcome != Outcome::waits;
   CommandCounters& counters = stats_.commands[command_index(*task.row)];
   if (task.timed) counters.timed_ns.add(nanoseconds_since(start));
-  if (reply.errors() != errors) count_failure(call, stats_, counters);
+  if (reply.errors() != errors) count_failure(call, outcome, stats_, counters);
   if (task.silent) reply.output().truncate(mark);
   if (done) {
     locks_.release();  // what the task lets go of is freed with nothing locked

@@ -74,8 +74,8 @@ Outcome expire(Call& call) {
   if (!value || !only->allow(value->expires_at, *at)) return call.reply.integer(0);
   if (*at <= call.now) {
     db.remove(call.key());
-  } else if (!db.set_expiry(call.key(), *at)) {
-    return call.out_of_memory();
+  } else if (const store::Stored stored = db.set_expiry(call.key(), *at); !stored) {
+    return call.refused(stored);
   }
   return call.reply.integer(1);
 }
@@ -84,7 +84,7 @@ Outcome persist(Call& call) {
   Database db = call.db();
   const std::optional<Value> value = db.peek(call.key());
   if (!value || value->expires_at == 0) return call.reply.integer(0);
-  if (!db.set_expiry(call.key(), 0)) return call.out_of_memory();
+  if (const store::Stored stored = db.set_expiry(call.key(), 0); !stored) return call.refused(stored);
   return call.reply.integer(1);
 }
 

@@ -67,7 +67,7 @@ bool refused_there(Call& call, const Database& to, const store::Key& key, const 
 }
 
 // Stores `value` under another key or in another database with its deadline and encoding.
-bool put_same(Database& db, const store::Key& key, const Value& value) {
+store::Stored put_same(Database& db, const store::Key& key, const Value& value) {
   store::PutOptions options;
   options.expires_at = value.expires_at;
   options.encoding = value.encoding;
@@ -101,7 +101,7 @@ Outcome copy(Call& call) {
   const bool taken = to.peek(to_key).has_value();
   const std::optional<Value> value = from.read(from_key);
   if (!value || (taken && !replace) || refused_there(call, to, to_key, *value)) return call.reply.integer(0);
-  if (!put_same(to, to_key, *value)) return call.out_of_memory();
+  if (const store::Stored stored = put_same(to, to_key, *value); !stored) return call.refused(stored);
   return call.reply.integer(1);
 }
 
@@ -117,49 +117,32 @@ Outcome move(Call& call) {
   const bool taken = to.peek(call.key()).has_value();
   const std::optional<Value> value = from.peek(call.key());
   if (!value || taken || refused_there(call, to, call.key(), *value)) return call.reply.integer(0);
-  if (!put_same(to, call.key(), *value)) return call.out_of_memory();
+  if (const store::Stored stored = put_same(to, call.key(), *value); !stored) return call.refused(stored);
   from.remove(call.key());
   return call.reply.integer(1);
 }
 
-enum class Renamed { yes, taken, failed };
-
-// The shared part of RENAME and RENAMENX; has replied if the outcome is `failed`.
-Renamed rename_key(Call& call, bool replace) {
+// RENAME, which replaces what has the new name, and RENAMENX, which does not.
+Outcome rename_key(Call& call, bool replace) {
   Database db = call.db();
   const store::Key& from = call.key(0);
   const store::Key& to = call.key(1);
   const bool taken = db.peek(to).has_value();
   const std::optional<Value> value = db.peek(from);
-  if (!value) {
-    call.reply.error("ERR no such key");
-    return Renamed::failed;
-  }
-  if (from.text == to.text) return replace ? Renamed::yes : Renamed::taken;
-  if (taken && !replace) return Renamed::taken;
+  if (!value) return call.reply.error("ERR no such key");
+  if (from.text == to.text) return replace ? call.reply.ok() : call.reply.integer(0);
+  if (taken && !replace) return call.reply.integer(0);
   if (refused_there(call, db, to, *value)) {
-    if (!replace) return Renamed::taken;
-    call.reply.error("ERR the value has a version that CACHE.INVALIDATE has refused for the new key");
-    return Renamed::failed;
+    if (!replace) return call.reply.integer(0);
+    return call.reply.error("ERR the value has a version that CACHE.INVALIDATE has refused for the new key");
   }
-  if (!put_same(db, to, *value)) {
-    call.out_of_memory();
-    return Renamed::failed;
-  }
+  if (const store::Stored stored = put_same(db, to, *value); !stored) return call.refused(stored);
   db.remove(from);
-  return Renamed::yes;
+  return replace ? call.reply.ok() : call.reply.integer(1);
 }
 
-Outcome rename(Call& call) {
-  if (rename_key(call, true) == Renamed::failed) return Outcome::done;
-  return call.reply.ok();
-}
-
-Outcome renamenx(Call& call) {
-  const Renamed outcome = rename_key(call, false);
-  if (outcome == Renamed::failed) return Outcome::done;
-  return call.reply.integer(outcome == Renamed::yes ? 1 : 0);
-}
+Outcome rename(Call& call) { return rename_key(call, true); }
+Outcome renamenx(Call& call) { return rename_key(call, false); }
 
 Outcome dbsize(Call& call) { return call.reply.integer(static_cast<std::int64_t>(call.engine.keyspace.size(call.session.db, call.held))); }
 

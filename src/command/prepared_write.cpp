@@ -22,8 +22,8 @@ std::string kept_changing(const Call& call) {
 }
 }  // namespace
 
-PreparedWrite::PreparedWrite(Call& call, std::uint64_t wanted)
-    : room_(call.engine.keyspace), memory_(call.engine, call.session.shared), wanted_(wanted) {
+PreparedWrite::PreparedWrite(Call& call, std::uint64_t lacks)
+    : room_(call.engine.keyspace), memory_(call.engine, call.session.shared), lacks_(lacks) {
   if (memory_.ask(memory_of(call))) request_.emplace(call.row, call.args, call.large);
 }
 
@@ -38,7 +38,7 @@ Outcome PreparedWrite::step(Call& call) {
   for (const std::int64_t end = monotonic_us() + step_us;;) {
     const Progress progress = prepare(call, end);
     if (progress != Progress::ready) return progress == Progress::failed ? Outcome::done : Outcome::waits;
-    if (wanted_ != 0 && room_.make(wanted_, end) == store::GradualRoom::Result::more) return Outcome::waits;
+    if (lacks_ != 0 && room_.make(lacks_, end) == store::GradualRoom::Result::more) return Outcome::waits;
     store::Room room;
     room_.hand_over(room);
     std::vector<std::string_view> args;
@@ -46,16 +46,12 @@ Outcome PreparedWrite::step(Call& call) {
     const store::Key key = call.engine.keyspace.key(args[1]);
     call.held.acquire(key);
     call.read_clock();
-    Call again(call, request_->row(), args, {&key, 1});
-    again.in_transaction = false;
-    again.large = request_->large();
-    again.may_retry = wanted_ == 0;
+    Call again(call, request_->row(), args, {&key, 1}, {.may_retry = lacks_ == 0, .large = request_->large()});
     const Tried tried = write(again, tries_ + 1 == most_tries);
-    const bool lacks_room = again.wanted != 0 && again.may_retry;
-    if (tried && !lacks_room) return *tried;
+    if (tried && !tried->needs_room()) return *tried;
     call.held.release();
-    if (lacks_room) {
-      wanted_ = again.wanted;
+    if (tried) {
+      lacks_ = tried->bytes();
     } else if (++tries_ == most_tries) {
       return call.reply.error(kept_changing(call));
     }
@@ -69,12 +65,13 @@ namespace {
 
 class GrowTask : public PreparedWrite {
  public:
-  GrowTask(Call& call, GrowingWrite execute, store::Growth growth)
-      : PreparedWrite(call, call.wanted), write_(execute), growth_(std::move(growth)) {}
+  /// `first`: what came of it when it was tried.
+  GrowTask(Call& call, Tried first, GrowingWrite execute, store::Growth growth)
+      : PreparedWrite(call, first ? first->bytes() : 0), write_(execute), growth_(std::move(growth)), prepares_(!first) {}
 
  private:
   Progress prepare(Call& call, std::int64_t end_us) override {
-    if (!growth_.wanted) return Progress::ready;  // all that was missing was room
+    if (!prepares_) return Progress::ready;  // all that was missing was room
     if (!growth_.block) {
       if (const Progress progress = begin(call, end_us); progress != Progress::ready) return progress;
     }
@@ -107,13 +104,15 @@ class GrowTask : public PreparedWrite {
   }
 
   Tried write(Call& call, bool last) override {
-    growth_.wanted = false;
     growth_.may_wait = !last;
-    return write_(call, &growth_);
+    const Tried tried = write_(call, &growth_);
+    prepares_ = !tried;
+    return tried;
   }
 
   const GrowingWrite write_;
   store::Growth growth_;
+  bool prepares_;  // a block
   std::size_t copied_ = 0;
 };
 
@@ -125,20 +124,15 @@ Outcome write_growing(Call& call, GrowingWrite write) {
   growth.may_wait = !call.in_transaction;
   const std::size_t mark = call.reply.output().mark();
   const Tried tried = write(call, &growth);
-  // Nothing has been done either if room is wanted. Dispatch makes what is little by itself.
-  const bool lacks_much = call.wanted > much && call.may_retry && growth.may_wait;
-  if (tried && !lacks_much) return *tried;
+  // Dispatch makes room by itself where it is little.
+  if (tried && tried->bytes() <= much) return *tried;
   call.reply.output().truncate(mark);
-  auto task = std::make_unique<GrowTask>(call, write, std::move(growth));
-  call.wanted = 0;
-  return call.begin(std::move(task));
+  return call.begin(std::make_unique<GrowTask>(call, tried, write, std::move(growth)));
 }
 
-Tried reply_not_grown(Call& call, const store::Growth* growth) {
-  if (call.wanted != 0 && call.may_retry) return Outcome::done;  // it comes again, and replies then
-  if (growth == nullptr) return call.out_of_memory();
-  if (growth->wanted) return std::nullopt;
-  if (!growth->refused) return call.out_of_memory();
+Tried not_grown(Call& call, store::Stored why) {
+  if (why == store::Stored::must_prepare) return std::nullopt;
+  if (why != store::Stored::takes_too_long) return call.refused(why);
   if (!call.in_transaction) return call.reply.error(kept_changing(call));
   return call.reply.error("ERR " + shown_name(call) + " inside MULTI copies values of " +
                           std::to_string(store::Growth::most_without_waiting / 1024) +

@@ -44,18 +44,18 @@ Outcome strlen(Call& call) {
 }
 
 // Stores the argument at `value` as SET and its relatives do: an entry whose deadline has passed already is not written at all.
-bool put(Call& call, std::size_t value, const store::PutOptions& options) {
+store::Stored put(Call& call, std::size_t value, const store::PutOptions& options) {
   store::Database db = call.db();
   const store::Key& key = call.key();
   if (options.expires_at == 0 || options.expires_at > call.now) return call.put_argument(db, key, value, options);
   db.write_expired(key);
-  return true;
+  return store::Stored::done;
 }
 
-// Replies that memory ran out, in place of what was written since `mark`.
-resp::Written fail_instead(Call& call, std::size_t mark) {
+// What comes of a write that was refused, in place of what was replied since `mark`.
+Outcome refused_instead(Call& call, std::size_t mark, store::Stored why) {
   call.reply.output().truncate(mark);
-  return call.out_of_memory();
+  return call.refused(why);
 }
 
 // SET
@@ -108,8 +108,9 @@ Tried set_looking(Call& call, const SetOptions& options, const store::PutOptions
   } else {
     call.reply.null();
   }
-  if (admitted && !put(call, 2, how)) return fail_instead(call, mark);
-  return Outcome::done;
+  if (!admitted) return Outcome::done;
+  const store::Stored stored = put(call, 2, how);
+  return stored ? Outcome::done : refused_instead(call, mark, stored);
 }
 
 Tried set_again(Call& call, KnownValue* known) {
@@ -132,7 +133,8 @@ Outcome set(Call& call) {
   const auto how = options.expiry.put_options(call);
   if (!how) return Outcome::done;
   if (options.looks()) return look_and_set(call, options, *how);
-  return put(call, 2, *how) ? call.reply.ok() : call.out_of_memory();
+  const store::Stored stored = put(call, 2, *how);
+  return stored ? call.reply.ok() : call.refused(stored);
 }
 
 Outcome set_expiring(Call& call, TimeUnit unit) {
@@ -140,7 +142,8 @@ Outcome set_expiring(Call& call, TimeUnit unit) {
   if (!at) return Outcome::done;
   store::PutOptions how;
   how.expires_at = *at;
-  return put(call, 3, how) ? call.reply.ok() : call.out_of_memory();
+  const store::Stored stored = put(call, 3, how);
+  return stored ? call.reply.ok() : call.refused(stored);
 }
 
 Outcome setex(Call& call) { return set_expiring(call, TimeUnit::seconds); }
@@ -149,15 +152,16 @@ Outcome psetex(Call& call) { return set_expiring(call, TimeUnit::milliseconds); 
 Outcome setnx(Call& call) {
   store::Database db = call.db();
   if (db.peek(call.key())) return call.reply.integer(0);
-  return call.put_argument(db, call.key(), 2) ? call.reply.integer(1) : call.out_of_memory();
+  const store::Stored stored = call.put_argument(db, call.key(), 2);
+  return stored ? call.reply.integer(1) : call.refused(stored);
 }
 
 Outcome getset(Call& call) {
   store::Database db = call.db();
   const std::size_t mark = call.reply.output().mark();
   bulk_or_null(call, db.read(call.key()));
-  if (!call.put_argument(db, call.key(), 2)) return fail_instead(call, mark);
-  return Outcome::done;
+  const store::Stored stored = call.put_argument(db, call.key(), 2);
+  return stored ? Outcome::done : refused_instead(call, mark, stored);
 }
 
 Outcome getdel(Call& call) {
@@ -191,10 +195,9 @@ Outcome getex(Call& call) {
   const bool stale = !value->fresh(call.now);  // its deadline is not the reader's to set
   if (at != 0 && at <= call.now) {
     db.remove(call.key());
-  } else if (stale) {
-    return Outcome::done;
-  } else if ((at != 0 || persists) && !db.set_expiry(call.key(), at)) {
-    return fail_instead(call, mark);
+  } else if (!stale && (at != 0 || persists)) {
+    const store::Stored stored = db.set_expiry(call.key(), at);
+    if (!stored) return refused_instead(call, mark, stored);
   }
   return Outcome::done;
 }
@@ -202,18 +205,19 @@ Outcome getex(Call& call) {
 // MSET and MSETNX. Dispatch has made room for the arguments; if memory runs out all the same, the pairs
 // before that stay written, as after a sequence of SETs.
 
-bool put_pairs(Call& call) {
+store::Stored put_pairs(Call& call) {
   store::Database db = call.db();
-  if (!call.accepts_values(db, 2, 2)) return false;
+  if (!call.accepts_values(db, 2, 2)) return store::Stored::too_large;
   for (std::size_t i = 0; i < call.keys.size(); ++i) {
-    if (!call.put_argument(db, call.keys[i], 2 + 2 * i)) return false;
+    if (const store::Stored stored = call.put_argument(db, call.keys[i], 2 + 2 * i); !stored) return stored;
   }
-  return true;
+  return store::Stored::done;
 }
 
 Outcome mset(Call& call) {
   if (call.args.size() % 2 == 0) return reply_wrong_arity(call);
-  return put_pairs(call) ? call.reply.ok() : call.out_of_memory();
+  const store::Stored stored = put_pairs(call);
+  return stored ? call.reply.ok() : call.refused(stored);
 }
 
 Outcome msetnx(Call& call) {
@@ -222,7 +226,8 @@ Outcome msetnx(Call& call) {
   for (const store::Key& key : call.keys) {
     if (db.peek(key)) return call.reply.integer(0);
   }
-  return put_pairs(call) ? call.reply.integer(1) : call.out_of_memory();
+  const store::Stored stored = put_pairs(call);
+  return stored ? call.reply.integer(1) : call.refused(stored);
 }
 
 // Counters
@@ -243,7 +248,8 @@ Outcome add(Call& call, std::int64_t increment) {
   store::PutOptions how;
   how.keep_expiry = true;
   const std::string_view digits(text, static_cast<std::size_t>(end - text));
-  return db.put(call.key(), digits, how) ? call.reply.integer(sum) : call.out_of_memory();
+  const store::Stored stored = db.put(call.key(), digits, how);
+  return stored ? call.reply.integer(sum) : call.refused(stored);
 }
 
 Outcome incr(Call& call) { return add(call, 1); }
@@ -274,7 +280,8 @@ Outcome incrbyfloat(Call& call) {
   how.keep_expiry = true;
   how.encoding = store::Encoding::embedded;
   const std::string text = format_real(sum);
-  return db.put(call.key(), text, how) ? call.reply.bulk(text) : call.out_of_memory();
+  const store::Stored stored = db.put(call.key(), text, how);
+  return stored ? call.reply.bulk(text) : call.refused(stored);
 }
 
 // Parts of values
@@ -305,11 +312,11 @@ Tried append_growing(Call& call, store::Growth* growth) {
   const auto old = db.peek(call.key());
   const std::size_t before = old ? old->text.size() : 0;
   if (!old) {
-    if (!call.put_argument(db, call.key(), 2)) return call.out_of_memory();
+    if (const store::Stored stored = call.put_argument(db, call.key(), 2); !stored) return call.refused(stored);
   } else {
     if (refuse_size(call, before + tail.size())) return Outcome::done;
     const store::Writing value = db.resize(call.key(), before + tail.size(), true, growth);
-    if (value == nullptr) return reply_not_grown(call, growth);
+    if (!value) return not_grown(call, value.stored());
     if (!tail.empty()) std::memcpy(value.data() + before, tail.data(), tail.size());
     work::bytes(tail.size());
   }
@@ -331,7 +338,7 @@ Tried setrange_growing(Call& call, store::Growth* growth) {
   if (refuse_size(call, end)) return Outcome::done;
   const std::size_t size = std::max<std::size_t>(before, end);
   const store::Writing value = db.resize(call.key(), size, true, growth);
-  if (value == nullptr) return reply_not_grown(call, growth);
+  if (!value) return not_grown(call, value.stored());
   std::memcpy(value.data() + *offset, part.data(), part.size());
   work::bytes(part.size());
   return call.reply.integer(static_cast<std::int64_t>(size));

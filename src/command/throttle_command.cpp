@@ -100,17 +100,16 @@ std::optional<Nanoseconds> read_ahead(Call& call, Nanoseconds now) {
   return *arrival > now ? *arrival - now : 0;
 }
 
-bool store_arrival(Call& call, Nanoseconds now, Nanoseconds ahead) {
+store::Stored store_arrival(Call& call, Nanoseconds now, Nanoseconds ahead) {
   char text[20];
   const char* end = write_i64(text, now + ahead);
   store::PutOptions how;
   how.expires_at = call.now + ahead / kMillisecond + (ahead % kMillisecond != 0 ? 1 : 0);
   store::Database db = call.db();
-  if (!db.put(call.key(), std::string_view(text, static_cast<std::size_t>(end - text)), how)) return false;
-  if (call.engine.cache.policies() == nullptr) return true;
+  const store::Stored stored = db.put(call.key(), std::string_view(text, static_cast<std::size_t>(end - text)), how);
+  if (!stored || call.engine.cache.policies() == nullptr) return stored;
   // A policy gives it its priority, but not its times: a limit forgotten early would let too much pass.
-  db.set_rules(nullptr);
-  return db.set_expiry(call.key(), how.expires_at);
+  return db.without_rules().set_expiry(call.key(), how.expires_at);
 }
 
 Outcome throttle(Call& call) {
@@ -131,7 +130,9 @@ Outcome throttle(Call& call) {
     if (wait == 0) ahead += step;
   }
   const bool admitted = wait == 0;
-  if (ahead != *found && !store_arrival(call, now, ahead)) return call.out_of_memory();
+  if (ahead != *found) {
+    if (const store::Stored stored = store_arrival(call, now, ahead); !stored) return call.refused(stored);
+  }
   call.reply.array(5);
   call.reply.integer(admitted ? 0 : 1);
   call.reply.integer(limit->actions);

@@ -5,6 +5,7 @@
 // the same locks: between the check and the first command nobody can write it.
 
 #include <algorithm>
+#include <cassert>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -161,12 +162,12 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   std::uint64_t bytes = 0;
   for (const std::string_view arg : call.args) bytes += arg.size();
   const TransactionBudget::Spending spending(budget, {.keys = call.keys.size(), .bytes = bytes}, beyond_named);
-  malformed ? fail_for_keys(call, stats) : invoke(call, stats);
+  [[maybe_unused]] const Outcome outcome = malformed ? fail_for_keys(call, stats) : invoke(call, stats);
+  assert(outcome == Outcome::done);  // it can neither wait nor be called again
 }
 
-void run_steps(Call& call, const Plan& plan) {
+Outcome run_steps(Call& call, const Plan& plan) {
   ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
-  call.errors_counted = true;
   call.reply.array(plan.key_counts.size());
   // Other requests, or the background, bring the memory down again.
   const std::uint64_t may_exceed = call.engine.keyspace.memory().limit() / 64 + 1;
@@ -179,9 +180,7 @@ void run_steps(Call& call, const Plan& plan) {
     const std::span<const store::Key> keys(first, malformed ? 0 : *key_count);
     first += keys.size();
     ++key_count;
-    Call nested(call, queued.row(), args, keys);
-    nested.large = queued.large();
-    nested.may_exceed = may_exceed;
+    Call nested(call, queued.row(), args, keys, {.in_transaction = true, .may_exceed = may_exceed, .large = queued.large()});
     const std::size_t before = call.reply.output().size();
     run_step(nested, malformed, stats);
     // What was stored belongs to the key alone, so that the next command can change it where it is.
@@ -189,6 +188,7 @@ void run_steps(Call& call, const Plan& plan) {
     // CLIENT REPLY SKIP is silent, but the array has announced an element.
     if (call.reply.output().size() == before) call.reply.ok();
   }
+  return Outcome::errors_counted;
 }
 
 Outcome exec(Call& call) {
@@ -209,17 +209,13 @@ Outcome exec(Call& call) {
   call.read_clock();
   const bool changed = watched_changed(call);
   forget_watched(session, call.engine);
-  if (changed) {
-    call.reply.null_array();
-  } else {
-    run_steps(call, plan);
-  }
+  const Outcome outcome = changed ? call.reply.null_array() : run_steps(call, plan);
   // Before the queue is freed, which may take a while.
   call.held.release();
   end_transaction(session, call.engine);
   // Once the header of the array is out there is no going silent halfway.
   if (session.reply_mode == ReplyMode::off) call.reply.output().truncate(mark);
-  return Outcome::done;
+  return outcome;
 }
 
 Outcome multi(Call& call) {

@@ -54,45 +54,44 @@ std::optional<Value> Database::find(const Key& key, Access access) {
 }
 
 bool Database::obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const {
-  if (rules_->on_write(key, bytes, now_, expires_at, extra)) return true;
-  if (too_large_ != nullptr) *too_large_ = true;
-  return false;
+  return limits_.rules->on_write(key, bytes, now_, expires_at, extra);
 }
 
 bool Database::accepts(const Key& key, std::size_t bytes) const {
   UnixMs expires_at = 0;
   Extra extra;
-  return rules_ == nullptr || obey_rules(key, bytes, expires_at, extra);
+  return limits_.rules == nullptr || obey_rules(key, bytes, expires_at, extra);
 }
 
-bool Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
+Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
   // The deadline to keep must not be one that has passed.
   const auto old = options.keep_expiry ? find(key, Access::none()) : std::nullopt;
   how.keep_expiry = old.has_value();
   Extra extra;
-  if (rules_ != nullptr) [[unlikely]] {
+  if (limits_.rules != nullptr) [[unlikely]] {
     if (options.extra != nullptr) extra = *options.extra;
     // A deadline that is kept has been given by the rules before; what they say beside it holds anew.
     UnixMs kept = old ? old->expires_at : 0;
     UnixMs& deadline = how.keep_expiry ? kept : how.expires_at;
-    if (!obey_rules(key, blob ? blob.size() : text.size(), deadline, extra)) return false;
+    if (!obey_rules(key, blob ? blob.size() : text.size(), deadline, extra)) return Stored::too_large;
     if (!how.keep_expiry || options.extra != nullptr) how.extra = &extra;
   }
   Table* const table = shard.table(number_);
-  if (table == nullptr || !table->put(key, text, std::move(blob), how)) return false;
+  if (table == nullptr || !table->put(key, text, std::move(blob), how)) return Stored::no_memory;
   shard.changes.tell(Cause::written, number_, key, now_);
-  return true;
+  return Stored::done;
 }
 
-bool Database::put(const Key& key, std::string_view text, const PutOptions& options) { return put_parts(key, text, {}, options); }
+Stored Database::put(const Key& key, std::string_view text, const PutOptions& options) { return put_parts(key, text, {}, options); }
 
-bool Database::put(const Key& key, Blob blob, const PutOptions& options) { return put_parts(key, {}, std::move(blob), options); }
+Stored Database::put(const Key& key, Blob blob, const PutOptions& options) { return put_parts(key, {}, std::move(blob), options); }
 
-bool Database::put(const Key& key, const Value& value, const PutOptions& options) {
+Stored Database::put(const Key& key, const Value& value, const PutOptions& options) {
   // A copy's value is not part of the request, so nobody has made room for it yet.
-  if (!has_room(key.text.size() + (value.blob != nullptr ? 0 : value.text.size()))) return false;
+  const Stored room = has_room(key.text.size() + (value.blob != nullptr ? 0 : value.text.size()));
+  if (!room) return room;
   PutOptions how = options;
   const Extra extra = value.extra != nullptr ? Extra::read(value.extra) : Extra{};
   ExtraBuffer aside;  // where it lies may be written to
@@ -107,21 +106,20 @@ bool Database::put(const Key& key, const Value& value, const PutOptions& options
   return put(key, value.text, how);
 }
 
-bool Database::has_room(std::uint64_t bytes) {
-  if (wanted_ == nullptr) return true;
+Stored Database::has_room(std::uint64_t bytes) {
+  if (!limits_.bounded) return Stored::done;
   // Whoever can still make room has much promised first: other threads would count on the same bytes.
   const Memory& memory = keyspace_->memory();
-  const bool promised = beyond_ != 0 || bytes < Room::least || memory.limit() == 0 || Room::promised_here(memory) >= bytes;
-  if (promised && keyspace_->has_room(bytes, beyond_)) return true;
-  *wanted_ = bytes;
-  return false;
+  const bool promised = limits_.beyond != 0 || bytes < Room::least || memory.limit() == 0 || Room::promised_here(memory) >= bytes;
+  if (promised && keyspace_->has_room(bytes, limits_.beyond)) return Stored::done;
+  return Stored::needs_room(bytes);
 }
 
 Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
   // A stale entry, or a negative one, must not be what grows: the value is a new one.
-  char* const bytes = find(key, Access::none()) ? grow(key, size, growth) : create(key, size, growth);
-  if (bytes == nullptr) return {};
-  return {keyspace_->shard(key).changes, number_, key, now_, bytes, changes ? std::optional(Cause::written) : std::nullopt};
+  const Resized resized = find(key, Access::none()) ? grow(key, size, growth) : create(key, size, growth);
+  if (!resized) return Writing(resized.stored());
+  return {keyspace_->shard(key).changes, number_, key, now_, resized.data(), changes ? std::optional(Cause::written) : std::nullopt};
 }
 
 namespace {
@@ -139,32 +137,34 @@ void drop_prepared(Growth& growth) {
 
 }  // namespace
 
-char* Database::create(const Key& key, std::size_t size, Growth* growth) {
+Resized Database::create(const Key& key, std::size_t size, Growth* growth) {
   PutOptions how{.encoding = Encoding::raw};
   Extra extra;
-  if (rules_ != nullptr) [[unlikely]] {
-    if (!obey_rules(key, size, how.expires_at, extra)) return nullptr;
+  if (limits_.rules != nullptr) [[unlikely]] {
+    if (!obey_rules(key, size, how.expires_at, extra)) return Stored::too_large;
     how.extra = &extra;
   }
   Table* const table = keyspace_->shard(key).table(number_);
-  if (table == nullptr) return nullptr;
+  if (table == nullptr) return Stored::no_memory;
   if (growth != nullptr && growth->block) {
-    if (!growth->source && growth->block.capacity() >= size) return table->create_from(key, std::move(growth->block), size, how);
+    if (!growth->source && growth->block.capacity() >= size) {
+      return Resized(table->create_from(key, std::move(growth->block), size, how));
+    }
     drop_prepared(*growth);
   }
   if (growth != nullptr && growth->may_wait && takes_long(size, size)) {
     growth->want(size, size, {});
-    return nullptr;
+    return Stored::must_prepare;
   }
-  if (!has_room(size)) return nullptr;
-  return table->create(key, size, how);
+  if (const Stored room = has_room(size); !room) return room;
+  return Resized(table->create(key, size, how));
 }
 
-char* Database::grow(const Key& key, std::size_t size, Growth* growth) {
-  if (!accepts(key, size)) return nullptr;
+Resized Database::grow(const Key& key, std::size_t size, Growth* growth) {
+  if (!accepts(key, size)) return Stored::too_large;
   Table* const table = keyspace_->shard(key).tables[number_].get();
   if (growth != nullptr && growth->block) {
-    if (table->is_from(key, *growth)) return table->grow_into(key, std::move(growth->block), size);
+    if (table->is_from(key, *growth)) return Resized(table->grow_into(key, std::move(growth->block), size));
     drop_prepared(*growth);
   }
   // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where it is
@@ -181,14 +181,13 @@ char* Database::grow(const Key& key, std::size_t size, Growth* growth) {
     if (growth != nullptr && plan.moves && takes_long(size, capacity)) {
       if (growth->may_wait) {
         growth->want(size, capacity, table->share_block(key));
-        return nullptr;
+        return Stored::must_prepare;
       }
-      growth->refused = plan.copied > Growth::most_without_waiting;
-      if (growth->refused) return nullptr;
+      if (plan.copied > Growth::most_without_waiting) return Stored::takes_too_long;
     }
-    if (!has_room(plan.cost)) return nullptr;
+    if (const Stored room = has_room(plan.cost); !room) return room;
   }
-  return table->resize(key, size, capacity);
+  return Resized(table->resize(key, size, capacity));
 }
 
 bool Database::remove_as(const Key& key, Cause if_not_live, Cause if_missing) {
@@ -219,7 +218,7 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
   }
   // Without room to write it anew it goes.
   Table& table = *shard.tables[number_];
-  if (keyspace_->has_room(entry->extent(), beyond_) && table.make_stale(key, now_, stale_ms)) {
+  if (keyspace_->has_room(entry->extent(), limits_.beyond) && table.make_stale(key, now_, stale_ms)) {
     shard.changes.tell(Cause::staled, number_, key, now_);
   } else {
     table.remove(key, Cause::deleted, now_);
@@ -227,14 +226,14 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
   return true;
 }
 
-bool Database::set_expiry(const Key& key, UnixMs at) {
+Stored Database::set_expiry(const Key& key, UnixMs at) {
   Shard& shard = keyspace_->shard(key);
   Table* table = shard.tables[number_].get();
-  if (rules_ != nullptr) [[unlikely]]
-    at = rules_->on_expiry(key, now_, at);
-  if (table == nullptr || !table->set_expiry(key, at)) return false;
+  if (limits_.rules != nullptr) [[unlikely]]
+    at = limits_.rules->on_expiry(key, now_, at);
+  if (table == nullptr || !table->set_expiry(key, at)) return Stored::no_memory;
   shard.changes.tell(Cause::deadline, number_, key, now_);
-  return true;
+  return Stored::done;
 }
 
 }  // namespace pinfold::store

@@ -2,8 +2,8 @@
 // One command being executed: what a handler is given.
 //
 // When a handler runs, arity, authentication and memory have been checked, and the shards of all keys that the
-// command table names for it are locked. A handler parses its arguments (see cursor.hpp), then acts, then replies;
-// exactly one reply is written.
+// command table names for it are locked. A handler parses its arguments (see cursor.hpp), then acts, then replies,
+// and returns what came of it (outcome.hpp); exactly one reply is written.
 
 #include <cstddef>
 #include <memory>
@@ -27,11 +27,23 @@ using Args = std::span<const std::string_view>;
 
 inline constexpr std::string_view out_of_memory_error = "OOM command not allowed when used memory > 'maxmemory'.";
 
+/// What a call may do about room and waiting. Whoever makes the call says so, once.
+struct CallContext {
+  /// One command of those that EXEC runs: it cannot wait for its reply, nothing can be evicted for it, and it is called once.
+  bool in_transaction = false;
+  /// If it needs room (Outcome::needs_room), the caller makes that and calls once more.
+  bool may_retry = false;
+  /// Bytes that values may grow by beyond the limit, where no room can be made any more.
+  std::uint64_t may_exceed = 0;
+  /// Those of the arguments that came in blocks of their own, if any did.
+  LargeArguments* large = nullptr;
+};
+
 class Call {
  public:
   /// Its time is that of its making, so `locks` must be held by then.
   Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, ThreadClock& time,
-       std::span<const store::Key> extracted, store::Keyspace::Locks& locks)
+       std::span<const store::Key> extracted, store::Keyspace::Locks& locks, const CallContext& context = {})
       : row(command),
         args(arguments),
         reply(out),
@@ -41,20 +53,27 @@ class Call {
         now(time.now().unix),
         mono(time.last().mono),
         keys(extracted),
-        held(locks) {}
-  /// One command of the transaction `exec`, whose time it shares.
-  Call(const Call& exec, const Row& command, Args arguments, std::span<const store::Key> extracted)
+        held(locks),
+        large(context.large),
+        may_exceed(context.may_exceed),
+        may_retry(context.may_retry),
+        in_transaction(context.in_transaction) {}
+  /// Another command in the course of `outer`, whose time, reply and locks it shares: one of a transaction, or what a task ends with.
+  Call(const Call& outer, const Row& command, Args arguments, std::span<const store::Key> extracted, const CallContext& context)
       : row(command),
         args(arguments),
-        reply(exec.reply),
-        session(exec.session),
-        engine(exec.engine),
-        clock(exec.clock),
-        now(exec.now),
-        mono(exec.mono),
+        reply(outer.reply),
+        session(outer.session),
+        engine(outer.engine),
+        clock(outer.clock),
+        now(outer.now),
+        mono(outer.mono),
         keys(extracted),
-        held(exec.held),
-        in_transaction(true) {}
+        held(outer.held),
+        large(context.large),
+        may_exceed(context.may_exceed),
+        may_retry(context.may_retry),
+        in_transaction(context.in_transaction) {}
 
   const Row& row;
   /// args[0] is the command's name as sent; the views last for the call.
@@ -69,20 +88,11 @@ class Call {
   /// The keys in the order in which the table finds them in the arguments, duplicates included.
   const std::span<const store::Key> keys;
   store::Keyspace::Locks& held;
-  /// Those of the arguments that came in blocks of their own, if any did.
-  LargeArguments* large = nullptr;
-  /// Bytes that a value would have to grow by, beyond what was made room for: set by the store, which refused it.
-  mutable std::uint64_t wanted = 0;
-  /// A value was refused because of its key's policy. Set by the store.
-  mutable bool too_large = false;
-  /// Bytes that values may grow by beyond the limit: inside EXEC nothing can be evicted any more.
-  std::uint64_t may_exceed = 0;
-  /// Set by dispatch: if something was `wanted`, room is made for it and the handler called once more.
-  bool may_retry = false;
-  /// Set by EXEC: nobody can wait for a reply.
-  bool in_transaction = false;
-  /// Set by EXEC: the errors in its reply are those of the commands inside, and were counted with them.
-  bool errors_counted = false;
+  // See CallContext.
+  LargeArguments* const large;
+  const std::uint64_t may_exceed;
+  const bool may_retry;
+  const bool in_transaction;
 
   /// Brings its time up to date: after it took long, or waited for locks. Inside EXEC time stands still.
   void read_clock() {
@@ -111,7 +121,7 @@ class Call {
   /// args[index] lies in that block, and stays valid.
   Blob take_blob(std::size_t index) { return large != nullptr ? large->take(index) : Blob(); }
   /// Stores the argument at `index` as the whole value of a key.
-  bool put_argument(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options = {}) {
+  store::Stored put_argument(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options = {}) {
     if (large == nullptr) [[likely]]
       return db.put(key, args[index], options);
     return put_large(db, key, index, options);
@@ -129,8 +139,11 @@ class Call {
   // Replies that many commands share, with Redis' texts.
   resp::Written syntax_error() { return reply.error("ERR syntax error"); }
   resp::Written not_an_integer() { return reply.error("ERR value is not an integer or out of range"); }
-  /// After a write that was refused. The log is told if that was for want of memory, unless dispatch will make room and call again.
+  /// There is no memory, and none can be made; the log is told as well.
   resp::Written out_of_memory();
+  /// After a write that was refused: asks for the room that it needs, where the caller can make that, and else replies why it was refused.
+  /// Not for what has to be prepared (prepared_write.hpp).
+  [[gnu::cold]] Outcome refused(store::Stored why);
   /// "ERR invalid expire time in 'set' command"
   resp::Written invalid_expire();
   /// The value as a bulk string; large ones are shared with the store instead of copied.
@@ -139,7 +152,7 @@ class Call {
   resp::Written bulk_argument(std::size_t index);
 
  private:
-  bool put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options);
+  store::Stored put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options);
 };
 
 }  // namespace pinfold::command

@@ -93,6 +93,7 @@ class Dispatcher {
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  void run_with_room(std::uint64_t bytes, const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   Extraction find_keys(const Row& row, Args args);
   std::span<const store::Key> lock_keys(const Prepared& prepared);
   bool is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const;
@@ -106,9 +107,10 @@ class Dispatcher {
   std::vector<store::Key> keys_;  // of the request at hand, unless it is one that was prepared
 };
 
-/// Runs the handler of call.row and counts the call in `stats`, which must be this thread's. Everything has been checked and locked.
-void invoke(Call& call, ThreadStats& stats);
+/// Runs the handler of call.row and counts the call in `stats`, which must be this thread's, unless it needs room: then it was none yet.
+/// Everything has been checked and locked.
+Outcome invoke(Call& call, ThreadStats& stats);
 /// In its place for a call whose keys could not be extracted: replies with key_error() and counts the call as one that has failed.
-void fail_for_keys(const Call& call, ThreadStats& stats);
+Outcome fail_for_keys(const Call& call, ThreadStats& stats);
 
 }  // namespace pinfold::command

@@ -24,8 +24,8 @@ using Tried = std::optional<Outcome>;
 /// Of a command whose one key is its first argument.
 class PreparedWrite : public Task {
  public:
-  /// `wanted`: room that the command lacks.
-  PreparedWrite(Call& call, std::uint64_t wanted);
+  /// `lacks`: bytes of room that the command needs beside what is prepared.
+  PreparedWrite(Call& call, std::uint64_t lacks);
   Outcome step(Call& call) final;
 
  protected:
@@ -47,7 +47,7 @@ class PreparedWrite : public Task {
   ClientMemory memory_;
   std::optional<Queued> request_;  // nothing if there is no memory for it
   unsigned tries_ = 0;
-  std::uint64_t wanted_;  // beyond what was prepared; it is asked for once
+  std::uint64_t lacks_;  // it is asked for once
 };
 
 /// Executes a command with which a value may grow. If something has to be prepared, `growth` says what. Null: it does all by itself.
@@ -55,8 +55,8 @@ using GrowingWrite = Tried (*)(Call& call, store::Growth* growth);
 
 /// Executes `write`, at once or as a task.
 Outcome write_growing(Call& call, GrowingWrite write);
-/// The reply if the value could not grow; nothing if that is only because it has to be prepared.
-Tried reply_not_grown(Call& call, const store::Growth* growth);
+/// What comes of it if the value could not grow; nothing if that is only because it has to be prepared.
+Tried not_grown(Call& call, store::Stored why);
 
 /// A large value as it was when somebody looked, and what its bytes say: its digest, or whether they equal an argument.
 struct KnownValue {

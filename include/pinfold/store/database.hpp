@@ -5,13 +5,14 @@
 // from dispatch, which locks the shards of all keys that the command table names). An entry whose deadline has
 // passed does not exist for any function here: it is removed when met.
 //
-// Functions that store return false when memory could not be had; then nothing has changed.
+// Functions that store return what came of it (Stored). When they were refused nothing has changed.
 
 #include <cstdint>
 #include <optional>
 #include <string_view>
 
 #include "pinfold/store/entry.hpp"
+#include "pinfold/store/stored.hpp"
 #include "pinfold/store/value.hpp"
 #include "pinfold/store/writing.hpp"
 
@@ -21,21 +22,25 @@ class Keyspace;
 class WriteRules;
 struct Growth;
 
+/// What the writes of a Database have to obey.
+struct WriteLimits {
+  /// A value that would have to grow by more than there is room for is refused (Stored::needs_room).
+  bool bounded = false;
+  /// So many bytes it may take beyond what there is room for, because the caller cannot make room any more. With 0, much must have been
+  /// promised to this thread (Room), or it counts as if there were no room.
+  std::uint64_t beyond = 0;
+  /// Null: there are none.
+  const WriteRules* rules = nullptr;
+};
+
 class Database {
  public:
-  /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH). With `wanted`, a value that would have to grow
-  /// by more than there is room for is refused, and the bytes it takes are noted there: the caller can make that room
-  /// with nothing locked and try again.
-  /// With `beyond`, it may take so much more than there is room for, because the caller cannot make room any more. Without it, much must
-  /// have been promised to this thread (Room), or it counts as if there were none.
-  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, std::uint64_t* wanted = nullptr, std::uint64_t beyond = 0)
-      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), wanted_(wanted), beyond_(beyond) {}
+  /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH).
+  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, const WriteLimits& limits = {})
+      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), limits_(limits) {}
 
-  /// What writes have to obey from now on. `too_large` is set if one was refused for the value's size.
-  void set_rules(const WriteRules* rules, bool* too_large = nullptr) {
-    rules_ = rules;
-    too_large_ = too_large;
-  }
+  /// The same without rules.
+  Database without_rules() const { return {*keyspace_, number_, now_, touch_, {.bounded = limits_.bounded, .beyond = limits_.beyond}}; }
 
   unsigned number() const { return number_; }
   UnixMs now() const { return now_; }
@@ -53,14 +58,14 @@ class Database {
   bool accepts(const Key& key, std::size_t bytes) const;
   /// Stores `text`, replacing whatever was there. `text` must not lie in this shard, unless it is the value of
   /// another key of it.
-  bool put(const Key& key, std::string_view text, const PutOptions& options = {});
+  Stored put(const Key& key, std::string_view text, const PutOptions& options = {});
   /// Stores a block without copying it.
-  bool put(const Key& key, Blob blob, const PutOptions& options = {});
+  Stored put(const Key& key, Blob blob, const PutOptions& options = {});
   /// Stores a copy of `value`, which may be another entry's; blocks are shared, not copied.
-  bool put(const Key& key, const Value& value, const PutOptions& options);
+  Stored put(const Key& key, const Value& value, const PutOptions& options);
 
   /// Makes the value `size` bytes long, keeping what fits and its deadline, filling up with zeros, and returns the
-  /// bytes to write to (empty: no memory). Creates the key if it is missing. The entry becomes Encoding::raw.
+  /// bytes to write to, or why there are none. Creates the key if it is missing. The entry becomes Encoding::raw.
   /// The change is told when what is returned goes, as a write; if `changes` is false, not unless Writing::set_cause() says so.
   /// With `growth`, what takes long is refused: see there.
   Writing resize(const Key& key, std::size_t size, bool changes = true, Growth* growth = nullptr);
@@ -68,8 +73,8 @@ class Database {
   /// the key counts as written all the same. True if there was a live entry.
   bool write_expired(const Key& key);
 
-  /// Whether a block of `bytes`, which is not part of the request itself, may be stored now. If not, see `wanted`.
-  bool has_room(std::uint64_t bytes);
+  /// Whether a block of `bytes`, which is not part of the request itself, may be stored now.
+  Stored has_room(std::uint64_t bytes);
 
   /// True if there was a live entry. Ends leases of the key in any case.
   bool remove(const Key& key);
@@ -79,25 +84,22 @@ class Database {
   /// that it is removed. Ends leases in any case.
   bool make_stale(const Key& key, std::uint32_t stale_ms);
 
-  /// Sets or (0) clears the deadline of a live entry. False if there is none, or no memory.
-  bool set_expiry(const Key& key, UnixMs at);
+  /// Sets or (0) clears the deadline of a live entry.
+  Stored set_expiry(const Key& key, UnixMs at);
 
  private:
   std::optional<Entry> lookup(const Key& key);
   bool remove_as(const Key& key, Cause if_not_live, Cause if_missing);
   bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
-  char* create(const Key& key, std::size_t size, Growth* growth);
-  char* grow(const Key& key, std::size_t size, Growth* growth);
-  bool put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
+  Resized create(const Key& key, std::size_t size, Growth* growth);
+  Resized grow(const Key& key, std::size_t size, Growth* growth);
+  Stored put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
 
   Keyspace* keyspace_;
   unsigned number_;
   UnixMs now_;
   bool touch_;
-  std::uint64_t* wanted_;
-  std::uint64_t beyond_;
-  const WriteRules* rules_ = nullptr;
-  bool* too_large_ = nullptr;
+  WriteLimits limits_;
 };
 
 }  // namespace pinfold::store

@@ -2,7 +2,7 @@
 // How a value gets larger when that would take too long with its shard locked: its new block is made before, with
 // nothing locked.
 //
-//   1. Database::resize() returns null. It sets `wanted`, and the size, capacity and source of the block that it wants.
+//   1. Database::resize() refuses with Stored::must_prepare, and sets the size, capacity and source of the block that it wants.
 //   2. The caller makes that block with nothing locked.
 //   3. The caller calls resize() again. If the value is still in the block `source`, the new block takes its place. If
 //      another write came in between, resize() drops the new block and begins again with step 1.
@@ -27,11 +27,7 @@ struct Growth {
   /// Set by the caller: whether it can wait for a block to be made. It cannot inside EXEC, nor in the last of its
   /// tries.
   bool may_wait = true;
-  /// Set by resize() when it returns null: the caller is to make a block and to call again.
-  bool wanted = false;
-  /// Set by resize() when it returns null: the caller cannot wait, and more than most_without_waiting would have to be
-  /// copied.
-  bool refused = false;
+  /// Set by resize() when it refuses with Stored::must_prepare: the block that the caller is to make.
   std::size_t size = 0;      // that the value is to have
   std::size_t capacity = 0;  // that the block must have
   Blob source;               // the value's present block; empty if the value has none, then resize() copies it itself
@@ -41,7 +37,6 @@ struct Growth {
 
   /// Called by resize(): asks the caller for a block. A block that was made before is dropped.
   void want(std::size_t new_size, std::size_t new_capacity, Blob old) {
-    wanted = true;
     size = new_size;
     capacity = new_capacity;
     source = std::move(old);

@@ -6,18 +6,20 @@
 #include <utility>
 
 #include "pinfold/store/changes.hpp"
+#include "pinfold/store/stored.hpp"
 
 namespace pinfold::store {
 
 /// The change of the key is told when this object goes, because only then its bytes are what they are to be. Until then the shard must
-/// stay locked, nothing else may be written there, and the text of the key must stay where it is. Empty if nothing may be written; then
-/// nothing is told.
+/// stay locked, nothing else may be written there, and the text of the key must stay where it is. True if there are bytes to write to. If
+/// there are none, stored() says why, and nothing is told.
 class [[nodiscard]] Writing {
  public:
   Writing() = default;
+  explicit Writing(Stored refused) : stored_(refused) {}
   /// `cause` empty: what is written is what was there before, and not told.
   Writing(Changes& changes, unsigned db, const Key& key, UnixMs now, char* bytes, std::optional<Cause> cause)
-      : changes_(&changes), db_(db), key_(key), now_(now), bytes_(bytes), cause_(cause) {}
+      : changes_(&changes), db_(db), key_(key), now_(now), bytes_(bytes), cause_(cause), stored_(Stored::done) {}
   Writing(Writing&& other) noexcept { *this = std::move(other); }
   Writing& operator=(Writing&& other) noexcept {
     if (this == &other) return *this;
@@ -28,12 +30,14 @@ class [[nodiscard]] Writing {
     now_ = other.now_;
     bytes_ = std::exchange(other.bytes_, nullptr);
     cause_ = std::exchange(other.cause_, {});
+    stored_ = other.stored_;
     return *this;
   }
   ~Writing() { tell(); }
 
   char* data() const { return bytes_; }
-  bool operator==(std::nullptr_t) const { return bytes_ == nullptr; }
+  explicit operator bool() const { return bytes_ != nullptr; }
+  Stored stored() const { return stored_; }
   /// What will be told; the last word counts.
   void set_cause(Cause cause) { cause_ = cause; }
 
@@ -48,6 +52,7 @@ class [[nodiscard]] Writing {
   UnixMs now_ = 0;
   char* bytes_ = nullptr;
   std::optional<Cause> cause_;
+  Stored stored_ = Stored::no_memory;
 };
 
 }  // namespace pinfold::store

@@ -58,7 +58,7 @@ struct Rig {
     return locked([&](Leases& leases, const Key& key) {
       if (!leases.is_valid(0, key.text, token, monotonic_ms())) return false;
       const Leases::Filling filling(leases, 0, key.text);
-      return Database(keyspace, 0, unix_ms()).put(key, value);
+      return static_cast<bool>(Database(keyspace, 0, unix_ms()).put(key, value));
     });
   }
   template <class Action>
@@ -102,8 +102,8 @@ TEST_CASE("one lease of a key is alive, and tokens grow") {
 
 TEST_CASE("a lease is void after any write to its key, also after a removal of nothing, and not after a deadline") {
   const std::vector<std::function<void(Database&, const Key&)>> writes = {
-      [](Database& db, const Key& key) { db.put(key, "v"); },   [](Database& db, const Key& key) { db.remove(key); },
-      [](Database& db, const Key& key) { db.resize(key, 3); },  [](Database& db, const Key& key) { db.make_stale(key, 100); },
+      [](Database& db, const Key& key) { CHECK(db.put(key, "v")); },  [](Database& db, const Key& key) { db.remove(key); },
+      [](Database& db, const Key& key) { CHECK(db.resize(key, 3)); }, [](Database& db, const Key& key) { db.make_stale(key, 100); },
       [](Database& db, const Key& key) { db.void_lease(key); },
   };
   for (const auto& write : writes) {
@@ -115,9 +115,9 @@ TEST_CASE("a lease is void after any write to its key, also after a removal of n
     CHECK(rig.cache.counters.voided == 1);
   }
   Rig rig;
-  rig.write([](Database& db, const Key& key) { db.put(key, "v"); });
+  rig.write([](Database& db, const Key& key) { CHECK(db.put(key, "v")); });
   const Grant grant = rig.grant();
-  rig.write([](Database& db, const Key& key) { db.set_expiry(key, unix_ms() + 1000); });
+  rig.write([](Database& db, const Key& key) { CHECK(db.set_expiry(key, unix_ms() + 1000)); });
   CHECK(rig.fill(grant.token, "new"));
 }
 
@@ -280,7 +280,7 @@ TEST_CASE("no more leases are out than are allowed, in all and under a policy") 
   CHECK_FALSE(granted("q:2"));
   rig.cache.max_leases = 100;
   rig.name = "p:1";
-  rig.write([](Database& db, const Key& key) { db.put(key, "v"); });
+  rig.write([](Database& db, const Key& key) { CHECK(db.put(key, "v")); });
   CHECK(granted("p:3"));
 }
 
@@ -308,7 +308,7 @@ TEST_CASE("a purge that is refused, or of another database, does not refuse fill
   extra.tags = "\3tag";
   for (int i = 0; i < 64; ++i) {  // in both shards
     rig.name = std::to_string(i);
-    rig.write([&](Database& db, const Key& key) { db.put(key, "v", {.extra = &extra}); });
+    rig.write([&](Database& db, const Key& key) { CHECK(db.put(key, "v", {.extra = &extra})); });
   }
   const auto purge = [&](unsigned db) {
     Keyspace::Locks locks(rig.keyspace);
@@ -333,7 +333,7 @@ TEST_CASE("purges that wait are bounded, in number and in bytes, and leases do n
     return rig.cache.purge(0, false, tags, false, false, {}, locks) != nullptr;
   };
   const auto until_refused = [&](Rig& rig, std::size_t tag_bytes, bool same) {
-    rig.write([&](Database& db, const Key& key) { db.put(key, "v"); });
+    rig.write([&](Database& db, const Key& key) { CHECK(db.put(key, "v")); });
     std::uint64_t count = 0;
     while (count < 100'000 && purge(rig, {(same ? "" : std::to_string(count)) + std::string(tag_bytes, 't')})) ++count;
     CHECK(rig.cache.purges_pending() == count);
@@ -368,7 +368,7 @@ TEST_CASE("a purge of a prefix voids the leases of its keys, one of a tag those 
   rig.write([&](Database& db, const Key& key) {
     store::Extra extra;
     extra.tags = tags;
-    db.put(key, "v", {.extra = &extra});
+    CHECK(db.put(key, "v", {.extra = &extra}));
   });
   const Grant b = rig.grant(10'000, tags);
   rig.purge(true, "a:");
@@ -472,7 +472,7 @@ TEST_CASE("whoever waits is answered with values of another database in bounded 
     rig.name = "key:" + std::to_string(i);
     REQUIRE(rig.grant().token != 0);
     REQUIRE(rig.wait(i) != 0);
-    rig.locked([&](Leases&, const Key& key) { return Database(rig.keyspace, 1, unix_ms()).put(key, value); });
+    CHECK(rig.locked([&](Leases&, const Key& key) { return Database(rig.keyspace, 1, unix_ms()).put(key, value); }));
   }
   {
     Keyspace::Locks locks(rig.keyspace);
@@ -640,7 +640,7 @@ TEST_CASE("what was made stale is stale also to a reader whose clock was read a 
       return value ? std::pair(value->fresh(at), value->gone_at() - now) : std::pair(true, UnixMs{0});
     });
   };
-  rig.write([&](Database&, const Key& key) { Database(rig.keyspace, 0, now).put(key, "v", {.expires_at = now + 9000}); });
+  rig.write([&](Database&, const Key& key) { CHECK(Database(rig.keyspace, 0, now).put(key, "v", {.expires_at = now + 9000})); });
   CHECK(usable(now).first);
   rig.write([&](Database&, const Key& key) { Database(rig.keyspace, 0, now).make_stale(key, 5000); });
   CHECK(usable(now) == std::pair(false, UnixMs{9000}));

@@ -92,12 +92,9 @@ TEST_CASE("tasks: a value that must be copied to grow, and keeps changing, is co
   const std::string reply = value.reply_to({"APPEND", "k", "x"}, [](Call& call) {
     return write_growing(call, [](Call& again, store::Growth* growth) {
       ++Changing::tries;
-      if (growth->may_wait) {
-        growth->want(1'000'000, 1'000'000, pinfold::Blob());
-      } else {
-        growth->refused = true;  // as what is larger than a megabyte is
-      }
-      return reply_not_grown(again, growth);
+      if (!growth->may_wait) return not_grown(again, store::Stored::takes_too_long);  // as what is larger than a megabyte does
+      growth->want(1'000'000, 1'000'000, pinfold::Blob());
+      return not_grown(again, store::Stored::must_prepare);
     });
   });
   CHECK(reply == "-ERR the value of APPEND kept changing while it was looked at, try again\r\n");

@@ -6,6 +6,7 @@
 #include <functional>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "support/hashes.hpp"
@@ -150,7 +151,7 @@ double others_hits(eviction::Kind kind, const std::function<void(const std::func
     locks.acquire(key);
     Database db(keyspace, 0, 1);
     if (db.read(key)) return true;
-    db.put(key, value);
+    std::ignore = db.put(key, value);
     return false;
   };
   std::mt19937_64 random(1);

@@ -47,7 +47,7 @@ class Rig {
     const Key key = keyspace_.key(name);
     Keyspace::Locks locks(keyspace_);
     locks.acquire(key);
-    Database(keyspace_, below(8) == 0 ? 1 : 0, now_).put(key, value, options);
+    REQUIRE(Database(keyspace_, below(8) == 0 ? 1 : 0, now_).put(key, value, options));
   }
   void remove_some(std::size_t count, std::size_t of) {
     const HoldCause cause("request");

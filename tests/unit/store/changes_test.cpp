@@ -309,7 +309,7 @@ class ChangeHistory {
       const std::uint64_t kind = below(8);
       const bool changes = kind > 1;
       Writing writing = database.resize(keys[0], size, changes);
-      REQUIRE((writing != nullptr));
+      REQUIRE(writing);
       if (std::string_view(writing.data(), size) != item.text) FAIL("a resized value lost bytes, or is not filled up with zeros");
       if (kind == 0 && size > before) {  // all operations of a BITFIELD were refused
         expect(Cause::grown, db, name, item);
@@ -599,7 +599,7 @@ TEST_CASE("what is written is told when the bytes are there, also by a handle th
   CHECK(log == std::vector<std::string>{"it key"});
   {
     Writing writing = db.resize(key, 5, false);
-    CHECK((writing != nullptr));
+    CHECK(writing);
   }
   CHECK(log.size() == 1);
   {

@@ -49,8 +49,8 @@ TEST_CASE("an erasure comes to its end while large values come and go, and datab
     {
       Keyspace::Locks locks(keyspace);
       locks.acquire(key);
-      Database(keyspace, 0, now).put(key, std::string(4 << 20, 'v'));
-      Database(keyspace, 0, now).put(key, std::string(4 << 20, 'w'));
+      REQUIRE(Database(keyspace, 0, now).put(key, std::string(4 << 20, 'v')));
+      REQUIRE(Database(keyspace, 0, now).put(key, std::string(4 << 20, 'w')));
     }
     if (i % 2 == 0) keyspace.flush(0, none);
     keyspace.background_step(now, 500);
@@ -65,7 +65,7 @@ TEST_CASE("an erasure comes to its end, also one that is asked for during anothe
     const Key key = keyspace.key("k");
     Keyspace::Locks locks(keyspace);
     locks.acquire(key);
-    Database(keyspace, 0, now).put(key, "v");
+    REQUIRE(Database(keyspace, 0, now).put(key, "v"));
   }
   const std::uint64_t first = keyspace.erase();
   CHECK_FALSE(keyspace.erased(first));

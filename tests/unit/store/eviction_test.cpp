@@ -29,7 +29,7 @@ struct Cache {
   /// False: no room.
   bool set(const std::string& name, UnixMs expires_at = 0, std::string_view text = value) {
     if (!keyspace.make_room(text.size() + name.size())) return false;
-    const bool done = with(name, [&](Database& db, const Key& key) { return db.put(key, text, {.expires_at = expires_at}); });
+    const bool done{with(name, [&](Database& db, const Key& key) { return db.put(key, text, {.expires_at = expires_at}); })};
     CHECK(keyspace.memory().used() <= limit);
     return done;
   }
@@ -186,7 +186,7 @@ TEST_CASE("a limit lowered under load comes down in steps, and is reached") {
   Cache cache(Kind::allkeys_lfu);
   cache.keyspace.set_max_memory(0);
   for (int i = 0; i < 100000; ++i) {
-    cache.with("k:" + std::to_string(i), [](Database& db, const Key& key) { return db.put(key, value); });
+    REQUIRE(cache.with("k:" + std::to_string(i), [](Database& db, const Key& key) { return db.put(key, value); }));
   }
   const std::uint64_t before = cache.keyspace.memory().used();
   REQUIRE(before > 2 * limit);

@@ -17,6 +17,8 @@ using store::Access;
 using store::Database;
 using store::Growth;
 using store::Keyspace;
+using store::Resized;
+using store::Stored;
 
 namespace {
 
@@ -52,8 +54,6 @@ struct Store {
   }
   // What the caller does with nothing locked.
   void prepare(Growth& growth) {
-    REQUIRE(growth.wanted);
-    growth.wanted = false;
     const std::string_view source = growth.source ? growth.source.view() : std::string_view();
     growth.block = Blob::allocate(keyspace.memory().heap(), source.size(), growth.capacity);
     REQUIRE(growth.block);
@@ -73,12 +73,12 @@ TEST_CASE("a shared value is changed in a block that was copied before, and who 
   store.put(value);
   store.share();
   Growth growth;
-  CHECK((store.resize(value.size(), growth) == nullptr));
+  CHECK((store.resize(value.size(), growth).stored() == Stored::must_prepare));
   CHECK(is(store.value(store.key), value));
   store.prepare(growth);
   {
     const Writing writing = store.resize(value.size() + 10, growth);
-    REQUIRE((writing != nullptr));
+    REQUIRE(writing);
     writing.data()[0] = 'x';
   }
   CHECK(is(store.value(store.key), 'x' + value.substr(1) + std::string(10, '\0')));
@@ -94,31 +94,30 @@ TEST_CASE("what was prepared is not used for a value that has changed meanwhile"
   store.put(std::string(size, 'v'));
   store.share();
   Growth growth;
-  CHECK((store.resize(size + 1, growth) == nullptr));
+  CHECK((store.resize(size + 1, growth).stored() == Stored::must_prepare));
   store.prepare(growth);
   SECTION("to another that is shared: that is wanted then") {
     store.put(std::string(size, 'w'));
     store.share();
-    CHECK((store.resize(size + 1, growth) == nullptr));
+    CHECK((store.resize(size + 1, growth).stored() == Stored::must_prepare));
     store.prepare(growth);
-    REQUIRE((store.resize(size + 1, growth) != nullptr));
+    REQUIRE(store.resize(size + 1, growth));
     CHECK(is(store.value(store.key), std::string(size, 'w') + '\0'));
   }
   SECTION("to one that can be changed where it is") {
     store.put(std::string(size, 'w'));
-    REQUIRE((store.resize(size, growth) != nullptr));
-    CHECK_FALSE(growth.wanted);
+    REQUIRE(store.resize(size, growth));
     CHECK(is(store.value(store.key), std::string(size, 'w')));
   }
   SECTION("to a small one") {
     store.put("small");
-    REQUIRE((store.resize(10, growth) != nullptr));
+    REQUIRE(store.resize(10, growth));
     CHECK(is(store.value(store.key), std::string("small\0\0\0\0\0", 10)));
   }
   SECTION("to none") {
     Database db = store.db();
     db.remove(store.key);
-    REQUIRE((store.resize(10, growth) != nullptr));
+    REQUIRE(store.resize(10, growth));
     CHECK(is(store.value(store.key), std::string(10, '\0')));
   }
   growth = {};
@@ -132,10 +131,10 @@ TEST_CASE("a small or missing value gets the block that it grows into before, wi
       Store store;
       if (exists) store.put("before");
       Growth growth;
-      CHECK((store.resize(size, growth) == nullptr));
+      CHECK((store.resize(size, growth).stored() == Stored::must_prepare));
       store.prepare(growth);
       if (exists) store.put("behind, and longer");
-      REQUIRE((store.resize(size, growth) != nullptr));
+      REQUIRE(store.resize(size, growth));
       const std::string head = exists ? "behind, and longer" : "";
       CHECK(is(store.value(store.key), head + std::string(size - head.size(), '\0')));
       growth = {};
@@ -151,9 +150,8 @@ TEST_CASE("who cannot wait copies a megabyte at most") {
   growth.may_wait = false;
   store.put(std::string(900'000, 'v'));
   store.share();
-  CHECK((store.db().resize(store.key, 900'001, true, &growth) != nullptr));
+  CHECK(store.db().resize(store.key, 900'001, true, &growth));
   store.put(std::string(2 * mb, 'v'));
   store.share();
-  CHECK((store.db().resize(store.key, 2 * mb, true, &growth) == nullptr));
-  CHECK(growth.refused);
+  CHECK((store.db().resize(store.key, 2 * mb, true, &growth).stored() == Stored::takes_too_long));
 }

@@ -8,6 +8,7 @@
 #include <new>
 #include <random>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -156,7 +157,7 @@ class History {
     for (const std::string* name : names) keys.push_back(keyspace_.key(*name));
     Keyspace::Locks locks(keyspace_);
     locks.acquire(keys);
-    Database database(keyspace_, db, now_, true, &wanted_);
+    Database database(keyspace_, db, now_, true, {.bounded = true});
     return action(database, keys);
   }
 
@@ -188,12 +189,12 @@ class History {
   }
 
   // As dispatch: what was refused for want of room is tried once more when that has been made.
-  void attempt(const std::function<bool()>& action) {
-    wanted_ = 0;
-    if (action()) return;
-    require(wanted_ != 0 || failures_.possible(), "no memory from the system");
+  void attempt(const std::function<Stored()>& action) {
+    const Stored stored = action();
+    if (stored) return;
+    require(stored.needs_room() || failures_.possible(), "no memory from the system");
     Room room;
-    if (wanted_ != 0 && make_room(wanted_, &room)) action();
+    if (stored.needs_room() && make_room(stored.bytes(), &room)) std::ignore = action();
   }
 
   void write(unsigned db, const std::string& name) {
@@ -202,13 +203,14 @@ class History {
     const bool present = meet(db, name);  // making room may have taken it
     const PutOptions options{.expires_at = some_deadline(), .keep_expiry = below(4) == 0};
     const bool as_block = text.size() >= 16'000 && below(2) == 0;
-    const bool done = with(db, {&name}, [&](Database& database, const auto& keys) {
+    const Stored done = with(db, {&name}, [&](Database& database, const auto& keys) {
       Blob block;
       if (as_block) block = Blob::copy_of(keyspace_.memory().heap(), text);
       return failures_.during(
-          [&] { return block ? database.put(keys[0], std::move(block), options) : database.put(keys[0], text, options); }, false);
+          [&] { return block ? database.put(keys[0], std::move(block), options) : database.put(keys[0], text, options); },
+          Stored::no_memory);
     });
-    require(done || failures_.possible(), "no memory from the system");
+    require(static_cast<bool>(done) || failures_.possible(), "no memory from the system");
     if (!done) return;
     Expected& expected = model_[db][name];
     if (!present || !options.keep_expiry) expected.expires_at = options.expires_at;
@@ -226,9 +228,10 @@ class History {
   void set_deadline(unsigned db, const std::string& name) {
     if (!meet(db, name)) return;
     const UnixMs at = some_deadline();
-    const bool done =
-        with(db, {&name}, [&](Database& d, const auto& k) { return failures_.during([&] { return d.set_expiry(k[0], at); }, false); });
-    require(done || failures_.possible(), "no memory from the system");
+    const Stored done = with(db, {&name}, [&](Database& d, const auto& k) {
+      return failures_.during([&] { return d.set_expiry(k[0], at); }, Stored::no_memory);
+    });
+    require(static_cast<bool>(done) || failures_.possible(), "no memory from the system");
     if (done) model_[db][name].expires_at = at;
   }
 
@@ -242,14 +245,14 @@ class History {
       if (meet(db, name)) now = model_[db][name];
       const std::size_t size = cut ? now.text.size() / 3 : std::min(now.text.size() + more, 2 * MB);
       return with(db, {&name}, [&](Database& database, const auto& keys) {
-        const Writing writing = failures_.during([&] { return database.resize(keys[0], size); }, {});
+        const Writing writing = failures_.during([&] { return database.resize(keys[0], size); }, Writing(Stored::no_memory));
+        if (!writing) return writing.stored();
         char* const bytes = writing.data();
-        if (bytes == nullptr) return false;
         now.text.resize(size, '\0');
         require(std::string_view(bytes, size) == now.text, "a resized value lost bytes, or is not filled up with zeros");
         if (size > 0) bytes[size - 1] = now.text[size - 1] = 'r';
         model_[db][name] = now;
-        return true;
+        return Stored::done;
       });
     });
   }
@@ -260,14 +263,14 @@ class History {
     const PutOptions options{.expires_at = some_deadline()};
     attempt([&] {
       meet(to, other);
-      if (!meet(from, name)) return true;
+      if (!meet(from, name)) return Stored::done;
       return with(from, {&name, &other}, [&](Database& database, const auto& keys) {
         const auto value = database.find(keys[0], Access::none());
         const std::string text(value->text);
-        Database target(keyspace_, to, now_, true, &wanted_);
-        if (!failures_.during([&] { return target.put(keys[1], *value, options); }, false)) return false;
-        model_[to][other] = {text, options.expires_at};
-        return true;
+        Database target(keyspace_, to, now_, true, {.bounded = true});
+        const Stored stored = failures_.during([&] { return target.put(keys[1], *value, options); }, Stored::no_memory);
+        if (stored) model_[to][other] = {text, options.expires_at};
+        return stored;
       });
     });
   }
@@ -399,7 +402,6 @@ class History {
   std::string bytes_;  // what values are cut from
   std::array<Model, databases> model_;
   std::vector<std::pair<Blob, std::string>> held_;
-  std::uint64_t wanted_ = 0;
   std::uint64_t gone_early_ = 0;
   std::uint64_t gone_in_time_ = 0;
   std::uint64_t allowed_;

@@ -28,7 +28,7 @@ auto with(Keyspace& keyspace, const std::string& name, UnixMs now, Action&& acti
 }
 
 bool put(Keyspace& keyspace, const std::string& name, const std::string& text, PutOptions options = {}, UnixMs now = 1) {
-  return with(keyspace, name, now, [&](Database& db, const Key& key) { return db.put(key, text, options); });
+  return static_cast<bool>(with(keyspace, name, now, [&](Database& db, const Key& key) { return db.put(key, text, options); }));
 }
 
 std::optional<std::string> get(Keyspace& keyspace, const std::string& name, UnixMs now = 1) {
@@ -343,10 +343,10 @@ TEST_CASE("a watched key that does not exist changes with SWAPDB if it exists in
     }
   };
   const auto put_there = [&](UnixMs deadline) {
-    with(keyspace, "w", 1, [&](Database&, const Key& key) {
+    REQUIRE(with(keyspace, "w", 1, [&](Database&, const Key& key) {
       Database other(keyspace, 1, 1);
       return other.put(key, "1", {.expires_at = deadline});
-    });
+    }));
   };
   const auto watched = [&](UnixMs later, auto&& change) {
     const bool noticed = is_noticed(keyspace, now, later, change);

@@ -174,7 +174,7 @@ class PurgeHistory {
     const std::size_t before = live ? found->second.text.size() : 0;
     with(name, [&](Database& db, const Key& key) {
       const Writing writing = db.resize(key, before + 3);
-      REQUIRE((writing != nullptr));
+      REQUIRE(writing);
       std::memcpy(writing.data() + before, "end", 3);
       return 0;
     });

@@ -4,6 +4,7 @@
 #include <functional>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -63,7 +64,7 @@ TEST_CASE("threads that make room for large values at the same time stay below t
         const Key key = keyspace.key(name);
         Keyspace::Locks locks(keyspace);
         locks.acquire(key);
-        Database(keyspace, 0, 1).put(key, value);
+        std::ignore = Database(keyspace, 0, 1).put(key, value);
         locks.release();
         std::uint64_t known = most.load();
         const std::uint64_t now = keyspace.memory().data();
@@ -79,29 +80,25 @@ TEST_CASE("threads that make room for large values at the same time stay below t
 
 TEST_CASE("a value grows by much only into room that was promised to its thread") {
   Keyspace keyspace({.shards = 2, .max_memory = 64 * MB});
-  std::uint64_t wanted = 0;
   const auto grow = [&](const std::string& name, std::size_t size) {
     const Key key = keyspace.key(name);
     Keyspace::Locks locks(keyspace);
     locks.acquire(key);
-    wanted = 0;
-    return Database(keyspace, 0, unix_ms(), true, &wanted).resize(key, size) != nullptr;
+    return Database(keyspace, 0, unix_ms(), true, {.bounded = true}).resize(key, size).stored();
   };
   CHECK(grow("little", 1000));
-  CHECK(wanted == 0);
-  CHECK_FALSE(grow("much", 30 * MB));
-  REQUIRE(wanted >= 30 * MB);
+  const Stored refused = grow("much", 30 * MB);
+  CHECK_FALSE(refused);
+  REQUIRE(refused.needs_room());
+  REQUIRE(refused.bytes() >= 30 * MB);
   {
     Room room;
-    REQUIRE(keyspace.make_room(wanted, &room));
+    REQUIRE(keyspace.make_room(refused.bytes(), &room));
     elsewhere([&] {
       CHECK_FALSE(keyspace.has_room(40 * MB));
-      std::uint64_t other = 0;
-      const Key key = keyspace.key("another");
-      Keyspace::Locks locks(keyspace);
-      locks.acquire(key);
-      CHECK(Database(keyspace, 0, unix_ms(), true, &other).resize(key, 20 * MB) == nullptr);
-      CHECK(other >= 20 * MB);
+      const Stored other = grow("another", 20 * MB);
+      CHECK(other.needs_room());
+      CHECK(other.bytes() >= 20 * MB);
     });
     CHECK(grow("much", 30 * MB));
   }

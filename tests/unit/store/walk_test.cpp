@@ -56,7 +56,7 @@ class WalkedKeyspace {
     Keyspace::Locks locks(keyspace);
     locks.acquire(key);
     Database db(keyspace, 0, 1);
-    return action(db, key);
+    return static_cast<bool>(action(db, key));
   }
 };
 

@@ -1,0 +1,61 @@
+#pragma once
+// What came of a function that stores: done, or why it was refused. A refused write has changed nothing.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pinfold::store {
+
+/// One word, returned in a register. True if the write was done.
+class [[nodiscard]] Stored {
+ public:
+  static const Stored done;
+  /// The system gave no memory. Also what came of a deadline for which there is no entry.
+  static const Stored no_memory;
+  /// The value is larger than the rules allow (WriteRules).
+  static const Stored too_large;
+  /// The block has to be made before, with nothing locked: Growth says which.
+  static const Stored must_prepare;
+  /// The value would have to be copied for longer than its shard may be locked, and the caller cannot wait (Growth::may_wait).
+  static const Stored takes_too_long;
+  /// There is no room for so many bytes more. The caller can make it (Keyspace::make_room) with nothing locked, and try again.
+  static constexpr Stored needs_room(std::uint64_t bytes) { return Stored(Kind::needs_room, bytes); }
+
+  constexpr explicit operator bool() const { return kind_ == Kind::done; }
+  constexpr bool operator==(const Stored&) const = default;
+
+  constexpr bool needs_room() const { return kind_ == Kind::needs_room; }
+  /// The bytes that it needs; 0 unless needs_room().
+  constexpr std::uint64_t bytes() const { return bytes_; }
+
+ private:
+  enum class Kind : std::uint64_t { done, no_memory, too_large, must_prepare, takes_too_long, needs_room };
+  constexpr explicit Stored(Kind kind, std::uint64_t bytes = 0) : kind_(kind), bytes_(bytes) {}
+
+  Kind kind_ : 8;
+  std::uint64_t bytes_ : 56;
+};
+
+inline constexpr Stored Stored::done{Kind::done};
+inline constexpr Stored Stored::no_memory{Kind::no_memory};
+inline constexpr Stored Stored::too_large{Kind::too_large};
+inline constexpr Stored Stored::must_prepare{Kind::must_prepare};
+inline constexpr Stored Stored::takes_too_long{Kind::takes_too_long};
+
+/// What came of resizing a value: its bytes, to be written to, or why there are none. True if there are.
+class [[nodiscard]] Resized {
+ public:
+  explicit Resized(char* bytes) : bytes_(bytes), stored_(bytes != nullptr ? Stored::done : Stored::no_memory) {}
+  Resized(Stored refused) : stored_(refused) {}
+
+  explicit operator bool() const { return bytes_ != nullptr; }
+  bool operator==(std::nullptr_t) const { return bytes_ == nullptr; }
+  char* data() const { return bytes_; }
+  Stored stored() const { return stored_; }
+
+ private:
+  char* bytes_ = nullptr;
+  Stored stored_;
+};
+
+}  // namespace pinfold::store
