@@ -1,20 +1,14 @@
 #include "pinfold/net/connection.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <span>
 #include <utility>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/cache_reads.hpp"
@@ -29,6 +23,7 @@ constexpr std::size_t busy_input = 16 * 1024;
 constexpr std::size_t copied_output = 64 * 1024;  // a longer rest of replies is not copied out of the thread's buffer
 constexpr std::size_t batch_output = 256 * 1024;  // send before going on with the next request
 constexpr std::int64_t idle_after_ms = 2000;
+constexpr std::int64_t handshake_patience_ms = 10'000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605), and may announce
 // this little (CVE-2021-32675).
 constexpr std::size_t stranger_output = 64 * 1024;
@@ -40,46 +35,27 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // For a counter that only this thread writes: no locked instruction.
 void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) { counter.store(counter.load(relaxed) + n, relaxed); }
 
-std::string name_of(const sockaddr_storage& address, const std::string& unix_path) {
-  char text[INET6_ADDRSTRLEN] = "";
-  if (address.ss_family == AF_INET) {
-    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
-    inet_ntop(AF_INET, &v4.sin_addr, text, sizeof text);
-    return std::string(text) + ":" + std::to_string(ntohs(v4.sin_port));
-  }
-  if (address.ss_family == AF_INET6) {
-    const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
-    inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof text);
-    return "[" + std::string(text) + "]:" + std::to_string(ntohs(v6.sin6_port));
-  }
-  return unix_path + ":0";
-}
-
 }  // namespace
 
-Connection::Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t id) : thread_(thread), fd_(fd) {
+Connection::Connection(IoThread& thread, std::unique_ptr<Transport> transport, std::uint64_t id)
+    : thread_(thread), transport_(std::move(transport)) {
   command::Engine& engine = thread_.engine();
   command::SharedClient& shared = session_.shared;
+  Transport::Addresses addresses = transport_->addresses();
   shared.id = id;
-  shared.fd = fd;
-  shared.unix_socket = unix_socket;
+  shared.fd = transport_->descriptor();
+  shared.unix_socket = addresses.unix_socket;
   shared.thread = thread_.index();
   shared.created = monotonic_ms();
   shared.last_active.store(shared.created, relaxed);
-  sockaddr_storage address{};
-  socklen_t size = sizeof address;
-  const std::string path = unix_socket ? engine.settings.text(config::Id::unixsocket) : "";
-  getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  shared.address = name_of(address, path);
-  size = sizeof address;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  shared.local_address = name_of(address, path);
+  shared.address = std::move(addresses.peer);
+  shared.local_address = std::move(addresses.local);
   session_.set_user(engine.users.of_new_connection());
   engine.clients.add(shared);
 }
 
 Connection::~Connection() {
-  if (!closed_) ::close(fd_);
+  transport_->shutdown();
   set_paused(false);
   command::forget_wait(session_, thread_.engine());
   thread_.dispatcher().end_session(session_);
@@ -90,29 +66,44 @@ Connection::~Connection() {
 }
 
 void Connection::start() {
-  if (!session_.shared.unix_socket) {
-    const int on = 1;
-    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    const int idle = static_cast<int>(thread_.engine().settings.integer(config::Id::tcp_keepalive));
-    if (idle > 0) {
-      const int interval = std::max(idle / 3, 1);
-      const int probes = 3;
-      setsockopt(fd_, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
-      setsockopt(fd_, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
-      setsockopt(fd_, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
-      setsockopt(fd_, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-    }
-  }
   thread_.dispatcher().stats().connections_received.add();
   resize_input(idle_input);
-  events_ = EPOLLIN;
-  if (!thread_.loop().add(fd_, events_, this)) close();
+  events_ = transport_->wants().read;
+  if (!thread_.loop().add(transport_->descriptor(), events_, *this)) close();
+}
+
+// Requests of all connections that are ready are parsed before the first is executed: IoThread does that when all have been told.
+void Connection::ready(std::uint32_t events) {
+  constexpr std::uint32_t broken = EPOLLERR | EPOLLHUP;
+  const Transport::Wants wants = transport_->wants();
+  if ((events & wants.write) != 0) thread_.guarded(*this, [this] { writable(); });
+  if ((events & broken) != 0) hung_up();
+  if ((events & EPOLLRDHUP) != 0) thread_.guarded(*this, [this] { input_ends(); });
+  thread_.guarded(*this, [&] {
+    if (more_input_) return;  // has its turn in IoThread::serve_unfinished
+    if ((events & (wants.read | broken)) != 0) receive();
+    if (!more_input_) parse(thread_.batch());
+  });
+  // TLS may wait for something else now, or hold bytes that nobody reports.
+  if (transport_->wants() != wants || transport_->pending() > 0) [[unlikely]]
+    update_events();
+}
+
+void Connection::receive_pending() {
+  in_pending = false;
+  if (closed_ || transport_->pending() == 0) return;
+  thread_.guarded(*this, [this] {
+    if (more_input_) return;
+    receive();
+    if (!more_input_) parse(thread_.batch());
+  });
+  update_events();
 }
 
 void Connection::wait_for(std::uint32_t events) {
-  if (events == events_ || closed_) return;
+  if (events == events_) return;
   events_ = events;
-  thread_.loop().change(fd_, events, this);
+  thread_.loop().change(transport_->descriptor(), events, *this);
 }
 
 // Whether the client may do nothing but authenticate.
@@ -147,14 +138,11 @@ void Connection::receive() {
   }
   const bool large = large_ != nullptr && large_->arrival != nullptr;
   thread_.dispatcher().stats().reads.add();
-  const ssize_t size = large ? receive_large() : recv(fd_, input_.get() + filled_, capacity_ - filled_, 0);
-  if (size == 0) return end_input();
-  if (size < 0) {
-    const bool nothing_yet = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-    return nothing_yet ? void() : close();
-  }
-  const auto received = static_cast<std::size_t>(size);
-  if (!large) filled_ += received;
+  const Transport::Result result = large ? receive_large() : receive_input();
+  if (result.outcome == Transport::Outcome::ended) return end_input();
+  if (result.outcome == Transport::Outcome::failed) return close();
+  if (result.outcome == Transport::Outcome::blocked) return;
+  const std::size_t received = result.bytes;
   session_.shared.input_bytes.store(filled_, relaxed);
   session_.shared.last_active.store(thread_.now(), relaxed);
   thread_.dispatcher().stats().net_input.add(received);
@@ -177,20 +165,26 @@ void Connection::end_input() {
   update_events();
 }
 
+Transport::Result Connection::receive_input() {
+  const iovec rest{input_.get() + filled_, capacity_ - filled_};
+  const Transport::Result result = transport_->read({&rest, 1});
+  filled_ += result.bytes;
+  return result;
+}
+
 // Reads on with a large argument, and if its end may come, with what follows it.
-ssize_t Connection::receive_large() {
+Transport::Result Connection::receive_large() {
   Arrival& arrival = *large_->arrival;
   char skipped[busy_input];
   std::span<char> to = arrival.space();
   if (arrival.refused()) to = {skipped, std::min(sizeof skipped, arrival.left())};
   const iovec parts[] = {{to.data(), to.size()}, {input_.get() + filled_, capacity_ - filled_}};
-  const ssize_t size = readv(fd_, parts, to.size() == arrival.left() ? 2 : 1);
-  if (size <= 0) return size;
-  const std::size_t count = std::min(static_cast<std::size_t>(size), to.size());
+  const Transport::Result result = transport_->read({parts, to.size() == arrival.left() ? 2U : 1U});
+  const std::size_t count = std::min(result.bytes, to.size());
   arrival.add(count);
   if (!arrival.refused()) add(session_.shared.large_bytes, count);
-  filled_ += static_cast<std::size_t>(size) - count;
-  return size;
+  filled_ += result.bytes - count;
+  return result;
 }
 
 // The parser has met a large argument. True if all of it has come, and the parser may go on.
@@ -439,10 +433,14 @@ void Connection::finish() {
 
 // Input is received even with replies waiting: a client may send all of its requests before it reads.
 void Connection::update_events() {
+  if (closed_) return;
   const bool receives = !close_when_sent_ && !input_ended_ && !(held() && input_full_);
   // The end of a silent client's input is received, unless that was before it began to wait.
   const bool may_leave = waits_for_key() && (!waits_in_silence() || input_ended_);
-  wait_for((receives ? EPOLLIN : 0U) | (pending_.empty() ? 0U : EPOLLOUT) | (may_leave ? EPOLLRDHUP : 0U));
+  const Transport::Wants wants = transport_->wants();
+  wait_for((receives ? wants.read : 0U) | (pending_.empty() ? 0U : wants.write) | (may_leave ? EPOLLRDHUP : 0U));
+  if (receives && transport_->pending() > 0) [[unlikely]]
+    thread_.receive_again(*this);
 }
 
 // A plain read waits only while its client has nothing more to say: the client may share the connection, and what comes next may
@@ -552,48 +550,32 @@ void Connection::work() {
 
 // --- writing ---
 
-// One system call. How many bytes the socket has taken; less than 0 if the connection is broken.
-ssize_t Connection::write(iovec* runs, std::size_t count) {
-  for (;;) {
-    thread_.dispatcher().stats().writes.add();
-    ssize_t taken = 0;
-    if (count == 1) {
-      taken = ::send(fd_, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL);
-    } else {
-      msghdr message{};
-      message.msg_iov = runs;
-      message.msg_iovlen = count;
-      taken = ::sendmsg(fd_, &message, MSG_NOSIGNAL);
-    }
-    if (taken < 0) {
-      if (errno == EINTR) continue;
-      return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
-    }
-    read_since_ += static_cast<std::size_t>(taken);
-    thread_.dispatcher().stats().net_output.add(static_cast<std::uint64_t>(taken));
-    add(session_.shared.net_output, static_cast<std::size_t>(taken));
-    session_.shared.last_active.store(thread_.now(), relaxed);
-    return taken;
-  }
+Transport::Result Connection::write(std::span<const iovec> runs) {
+  thread_.dispatcher().stats().writes.add();
+  const Transport::Result result = transport_->write(runs);
+  if (result.bytes == 0) return result;
+  read_since_ += result.bytes;
+  thread_.dispatcher().stats().net_output.add(result.bytes);
+  add(session_.shared.net_output, result.bytes);
+  session_.shared.last_active.store(thread_.now(), relaxed);
+  return result;
 }
 
-// Sends what the socket takes; false if the connection is broken.
+// Sends what the transport takes. Returns false if the connection is broken.
 bool Connection::send_some(resp::Output& output) {
   constexpr std::size_t most_runs = 64;
   iovec runs[most_runs];
   while (!output.empty()) {
     const std::size_t count = output.gather(runs, most_runs);
-    std::size_t offered = 0;
-    for (std::size_t i = 0; i < count; ++i) offered += runs[i].iov_len;
-    const ssize_t taken = write(runs, count);
-    if (taken < 0) return false;
-    output.consume(static_cast<std::size_t>(taken));
-    if (static_cast<std::size_t>(taken) < offered) return true;
+    const Transport::Result result = write({runs, count});
+    if (result.outcome == Transport::Outcome::failed) return false;
+    output.consume(result.bytes);
+    if (result.outcome == Transport::Outcome::blocked) return true;
   }
   return true;
 }
 
-// The socket has taken some bytes and no more.
+// The transport has taken some bytes and no more.
 void Connection::keep_unsent(resp::Output& output) {
   if (output.size() <= copied_output) return pending_.move_from(output);
   std::swap(pending_, output);
@@ -625,10 +607,10 @@ void Connection::send() {
 void Connection::send_deferred(std::string_view replies) {
   if (closed_) return;
   if (pending_.empty()) {
-    iovec run{const_cast<char*>(replies.data()), replies.size()};
-    const ssize_t taken = write(&run, 1);
-    if (taken < 0) return close();
-    replies.remove_prefix(static_cast<std::size_t>(taken));
+    const iovec run{const_cast<char*>(replies.data()), replies.size()};
+    const Transport::Result result = write({&run, 1});
+    if (result.outcome == Transport::Outcome::failed) return close();
+    replies.remove_prefix(result.bytes);
     if (replies.empty()) return;
     restart_patience();
   }
@@ -791,6 +773,10 @@ bool Connection::holds_up_memory(std::int64_t idle_ms) const {
 void Connection::tick() {
   if (closed_) return;
   if (session_.shared.closing.load(relaxed)) return close();
+  if (transport_->handshake() == Transport::Handshake::under_way && thread_.now() - session_.shared.created >= handshake_patience_ms) {
+    log_closing("its handshake took too long");
+    return close();
+  }
   const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
   if (timeout > 0 && idle > timeout * 1000 && !paused_ && !waits()) {  // a client that is behind could read
@@ -828,7 +814,7 @@ void Connection::close() {
   thread_.send_deferred();  // its own may be among them; to send them may have closed it
   if (closed_) return;
   closed_ = true;
-  ::close(fd_);
+  transport_->shutdown();
   set_paused(false);
   if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
   command::forget_wait(session_, thread_.engine());

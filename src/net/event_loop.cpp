@@ -9,6 +9,23 @@
 
 namespace pinfold::net {
 
+namespace {
+
+// Takes the place of a handler that was removed while its events were waiting to be passed on.
+class Nobody final : public EventHandler {
+ public:
+  void ready(std::uint32_t /*events*/) override {}
+};
+
+epoll_event for_handler(std::uint32_t events, EventHandler& handler) {
+  epoll_event event{};
+  event.events = events;
+  event.data.ptr = &handler;
+  return event;
+}
+
+}  // namespace
+
 EventLoop::EventLoop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   epoll_event event{};
   event.events = EPOLLIN;
@@ -23,31 +40,35 @@ EventLoop::~EventLoop() {
   close(epoll_);
 }
 
-bool EventLoop::add(int fd, std::uint32_t events, void* data) {
-  epoll_event event{};
-  event.events = events;
-  event.data.ptr = data;
+bool EventLoop::add(int fd, std::uint32_t events, EventHandler& handler) {
+  epoll_event event = for_handler(events, handler);
   return epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-void EventLoop::change(int fd, std::uint32_t events, void* data) {
-  epoll_event event{};
-  event.events = events;
-  event.data.ptr = data;
+void EventLoop::change(int fd, std::uint32_t events, EventHandler& handler) {
+  epoll_event event = for_handler(events, handler);
   epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
 }
 
+void EventLoop::remove(int fd, EventHandler& handler) {
+  epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  static constinit Nobody nobody;
+  for (epoll_event& event : events_) {
+    if (event.data.ptr == &handler) event.data.ptr = static_cast<EventHandler*>(&nobody);
+  }
+}
+
 std::span<const epoll_event> EventLoop::wait(int timeout_ms) {
-  int count = epoll_wait(epoll_, events_, most_events, timeout_ms);
+  int count = epoll_wait(epoll_, events_.data(), most_events, timeout_ms);
   if (count < 0) count = 0;  // interrupted: as good as a timeout
-  epoll_event* const end = events_ + count;
-  epoll_event* const woken = std::find_if(events_, end, [](const epoll_event& e) { return e.data.ptr == nullptr; });
-  if (woken == end) return {events_, end};
+  epoll_event* const end = events_.data() + count;
+  epoll_event* const woken = std::find_if(events_.data(), end, [](const epoll_event& e) { return e.data.ptr == nullptr; });
+  if (woken == end) return {events_.data(), end};
   std::uint64_t ignored = 0;
   [[maybe_unused]] const ssize_t size = read(wake_, &ignored, sizeof ignored);
   do_posted();
   *woken = *(end - 1);
-  return {events_, end - 1};
+  return {events_.data(), end - 1};
 }
 
 void EventLoop::post(std::function<void()> work) {

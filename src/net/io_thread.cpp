@@ -1,10 +1,7 @@
 #include "pinfold/net/io_thread.hpp"
 
 #include <algorithm>
-#include <new>
 #include <utility>
-
-#include <unistd.h>
 
 #include "pinfold/net/connection.hpp"
 
@@ -29,6 +26,8 @@ IoThread::IoThread(command::Engine& engine, unsigned index)
     : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine.keyspace.memory()) {
   output_.set_account(&reply_memory_);
   deferred_.reserve(most_deferred);
+  read_clock();
+  next_tick_ = now() + tick_ms;
 }
 
 IoThread::~IoThread() { stop(); }
@@ -45,29 +44,24 @@ void IoThread::stop() {
   connections_.clear();
 }
 
-// Memory that cannot be had costs the connection that wanted it, not the server.
-template <class Work>
-void IoThread::guarded(Connection& connection, Work&& work) {
-  try {
-    work();
-  } catch (const std::bad_alloc&) {
-    drop_replies();
-    output_.set_account(&reply_memory_);  // a long command's step may have taken it away
-    connection.close();
-  }
+void IoThread::give_up(Connection& connection) {
+  drop_replies();
+  output_.set_account(&reply_memory_);  // a long command's step may have taken it away
+  connection.close();
 }
 
-void IoThread::adopt(int fd, bool unix_socket) {
+void IoThread::adopt(std::unique_ptr<Transport> transport) {
   load_.fetch_add(1, std::memory_order_relaxed);
   try {
-    loop_.post([this, fd, unix_socket] { welcome(fd, unix_socket); });
+    // A std::function can be copied, so what it owns must be shared.
+    const auto shared = std::make_shared<std::unique_ptr<Transport>>(std::move(transport));
+    loop_.post([this, shared] { welcome(std::move(*shared)); });
   } catch (const std::bad_alloc&) {
     load_.fetch_sub(1, std::memory_order_relaxed);
-    ::close(fd);
   }
 }
 
-void IoThread::welcome(int fd, bool unix_socket) {
+void IoThread::welcome(std::unique_ptr<Transport> transport) {
   Connection* connection = nullptr;
   try {
     const std::uint64_t id = engine_.clients.next_id();
@@ -75,7 +69,7 @@ void IoThread::welcome(int fd, bool unix_socket) {
     if (row_.size() == row_.capacity()) row_.reserve(std::max<std::size_t>(row_.size() * 2, 16));
     const auto place = connections_.try_emplace(id).first;
     try {
-      place->second = std::make_unique<Connection>(*this, fd, unix_socket, id);
+      place->second = std::make_unique<Connection>(*this, std::move(transport), id);
     } catch (const std::bad_alloc&) {
       connections_.erase(place);
       throw;
@@ -85,7 +79,6 @@ void IoThread::welcome(int fd, bool unix_socket) {
     row_.push_back(connection);
   } catch (const std::bad_alloc&) {
     load_.fetch_sub(1, std::memory_order_relaxed);
-    ::close(fd);
     return;
   }
   guarded(*connection, [connection] { connection->start(); });
@@ -175,34 +168,38 @@ void IoThread::end_waits() {
 }
 
 void IoThread::run() {
+  while (!stopping_) run_round(idle_ms());
+}
+
+std::size_t IoThread::run_round(int most_ms) {
+  const std::span<const epoll_event> ready = loop_.wait(most_ms);
   read_clock();
-  next_tick_ = now() + tick_ms;
-  while (!stopping_) {
-    const std::span<const epoll_event> ready = loop_.wait(timeout_ms());
-    read_clock();
-    dispatcher_.stats().cycles.add();
-    if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
-    // No reply waits for the next phase. The first are those that wait() has made, for what other threads have asked for.
-    send_deferred();
-    serve(ready);
-    send_deferred();
-    if (!unfinished_.empty()) serve_unfinished();
-    send_deferred();
-    if (!handing_out_.empty()) hand_out_answers();
-    send_deferred();
-    if (!tasks_.empty()) serve_tasks();
-    send_deferred();
-    if (client_memory() > limits_.clients) [[unlikely]]
-      make_clients_fit();
-    if (too_many_abandoned_blobs()) [[unlikely]]
-      free_abandoned_blobs();
-    if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
-    if (to_tick_ > 0) tick_some();
-    if (!waiting_.empty()) end_waits();
-    if (!paused_.empty() && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
-    send_deferred();
-    remove_dead();
-  }
+  dispatcher_.stats().cycles.add();
+  if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
+  // No reply waits for the next phase. The first are those that wait() has made, for what other threads have asked for.
+  send_deferred();
+  const std::size_t pending = pending_.size();
+  serve(ready);
+  send_deferred();
+  if (pending > 0) serve_pending(pending);
+  send_deferred();
+  if (!unfinished_.empty()) serve_unfinished();
+  send_deferred();
+  if (!handing_out_.empty()) hand_out_answers();
+  send_deferred();
+  if (!tasks_.empty()) serve_tasks();
+  send_deferred();
+  if (client_memory() > limits_.clients) [[unlikely]]
+    make_clients_fit();
+  if (too_many_abandoned_blobs()) [[unlikely]]
+    free_abandoned_blobs();
+  if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
+  if (to_tick_ > 0) tick_some();
+  if (!waiting_.empty()) end_waits();
+  if (!paused_.empty() && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
+  send_deferred();
+  remove_dead();
+  return ready.size();
 }
 
 void IoThread::read_clock() {
@@ -249,8 +246,8 @@ void IoThread::free_abandoned_blobs() {
   }
 }
 
-int IoThread::timeout_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !dead_.empty() || to_tick_ > 0) return 0;
+int IoThread::idle_ms() const {
+  if (!unfinished_.empty() || !pending_.empty() || !handing_out_.empty() || !tasks_.empty() || !dead_.empty() || to_tick_ > 0) return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {
@@ -262,15 +259,23 @@ int IoThread::timeout_ms() const {
 
 void IoThread::serve(std::span<const epoll_event> ready) {
   for (const epoll_event& event : ready) {
-    auto& connection = *static_cast<Connection*>(event.data.ptr);
-    if ((event.events & EPOLLOUT) != 0) guarded(connection, [&] { connection.writable(); });
-    if ((event.events & (EPOLLERR | EPOLLHUP)) != 0) connection.hung_up();
-    if ((event.events & EPOLLRDHUP) != 0) guarded(connection, [&] { connection.input_ends(); });
-    if (connection.has_more_input()) continue;  // has its turn in serve_unfinished
-    guarded(connection, [&] {
-      if ((event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) != 0) connection.receive();
-      if (!connection.has_more_input()) connection.parse(batch_);
-    });
+    EventLoop::tell(event);
+    if (batch_.full()) execute_batch();
+    send_overdue();
+  }
+  execute_batch();
+}
+
+void IoThread::receive_again(Connection& connection) {
+  if (!std::exchange(connection.in_pending, true)) pending_.push_back(&connection);
+}
+
+// The first `count`; those that have been added in this round have their turn in the next one.
+void IoThread::serve_pending(std::size_t count) {
+  for (; count > 0; --count) {
+    Connection& connection = *pending_.front();
+    pending_.pop_front();
+    connection.receive_pending();
     if (batch_.full()) execute_batch();
     send_overdue();
   }
@@ -427,6 +432,7 @@ void IoThread::remove_dead() {
 
 void IoThread::remove(const Connection& connection) {
   if (connection.has_more_input()) std::erase(unfinished_, &connection);
+  if (connection.in_pending) std::erase(pending_, &connection);
   if (!tasks_.empty()) std::erase(tasks_, &connection);
   row_[connection.place] = row_.back();
   row_[connection.place]->place = connection.place;

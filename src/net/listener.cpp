@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
+#include <utility>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -10,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "pinfold/net/socket_transport.hpp"
 
 namespace pinfold::net {
 
@@ -126,11 +130,22 @@ void Listener::retry_later() {
   });
 }
 
+void Listener::adopt(int fd) {
+  std::unique_ptr<Transport> transport;
+  try {
+    transport = std::make_unique<SocketTransport>(fd, engine_.settings.integer(config::Id::tcp_keepalive));
+  } catch (const std::bad_alloc&) {
+    ::close(fd);
+    return;
+  }
+  least_loaded().adopt(std::move(transport));
+}
+
 void Listener::hand_over(int fd) {
   std::size_t connected = 0;
   for (const auto& thread : threads_) connected += thread->load();
   if (connected < static_cast<std::size_t>(engine_.settings.integer(config::Id::maxclients))) {
-    return least_loaded().adopt(fd, !unix_path_.empty());
+    return adopt(fd);
   }
   engine_.clients.count_rejected();
   engine_.events.note(EventLog::Kind::max_clients, [this] {

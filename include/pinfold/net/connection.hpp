@@ -5,19 +5,22 @@
 // with what the client sends: to some KB for one that pipelines, and for a long request as its bytes arrive, never
 // because it announced them. Large arguments do not pass through it (arrival.hpp). Replies of all requests of a round
 // are gathered in the thread's output and sent with one system call, short ones together with those of other connections; only what
-// the socket does not take is kept here.
+// the transport does not take is kept here.
 
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 
-#include <sys/types.h>
+#include <sys/uio.h>
 
 #include "pinfold/command/session.hpp"
 #include "pinfold/net/arrival.hpp"
 #include "pinfold/net/batch.hpp"
+#include "pinfold/net/event_handler.hpp"
+#include "pinfold/net/transport.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/resp/parser.hpp"
 
@@ -25,10 +28,9 @@ namespace pinfold::net {
 
 class IoThread;
 
-class Connection {
+class Connection final : public EventHandler {
  public:
-  /// Owns `fd`.
-  Connection(IoThread& thread, int fd, bool unix_socket, std::uint64_t id);
+  Connection(IoThread& thread, std::unique_ptr<Transport> transport, std::uint64_t id);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -40,17 +42,15 @@ class Connection {
   void start();
 
   // One round, in this order; each does nothing once the connection is closed.
-  void writable();
-  void receive();
-  /// The peer is gone for both directions.
-  void hung_up();
-  /// The peer sends no more, but what it has sent may be still to be received.
-  void input_ends();
+  /// Sends and receives, and adds to the thread's batch what can be executed.
+  void ready(std::uint32_t events) override;
   /// Adds the requests that are complete in the input to the batch, as far as it takes them.
   void parse(Batch& batch);
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
   /// After the last request of a batch: sends the replies, or defers that, and makes ready for the next round.
   void finish();
+  /// As ready(), for bytes that its transport holds and the event loop does not report.
+  void receive_pending();
   /// Sends replies of it that were deferred.
   void send_deferred(std::string_view replies);
 
@@ -70,10 +70,18 @@ class Connection {
   std::size_t place = 0;
   /// Whether it stands in its thread's list of those with long commands.
   bool in_tasks = false;
+  /// Whether it stands in its thread's list of those whose transports hold bytes.
+  bool in_pending = false;
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
   void tick();
 
  private:
+  void writable();
+  void receive();
+  /// The peer is gone for both directions.
+  void hung_up();
+  /// The peer sends no more, but what it has sent may be still to be received.
+  void input_ends();
   void hold_up(std::size_t start);
   void set_paused(bool paused);
   /// Nothing is executed for the time being; what comes in is kept.
@@ -92,7 +100,7 @@ class Connection {
   bool waits_for_key() const;
   void send();
   void send_now();
-  ssize_t write(iovec* runs, std::size_t count);
+  Transport::Result write(std::span<const iovec> runs);
   bool send_some(resp::Output& output);
   void keep_unsent(resp::Output& output);
   void restart_patience();
@@ -100,7 +108,8 @@ class Connection {
   void begin_reply();
   void end_reply(resp::Reply& reply);
   void wait_for(std::uint32_t events);
-  ssize_t receive_large();
+  Transport::Result receive_input();
+  Transport::Result receive_large();
   bool take_body();
   void forget_large();
   std::size_t arriving() const;
@@ -122,7 +131,7 @@ class Connection {
   resp::Limits limits() const;
 
   IoThread& thread_;
-  int fd_;
+  const std::unique_ptr<Transport> transport_;
   std::uint32_t events_ = 0;  // waited for
   command::Session session_;
   resp::Parser parser_;
@@ -134,7 +143,7 @@ class Connection {
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
   std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
-  resp::Output pending_;                 // replies that the socket did not take
+  resp::Output pending_;                 // replies that the transport did not take
   MonoMs reading_since_;                 // when it had last read a good part of them
   std::size_t read_since_ = 0;           // bytes of them that it has read since
   MonoMs over_soft_limit_since_;         // 0: it is not

@@ -5,6 +5,7 @@
 // ready connections can be parsed first, and their memory is fetched while others run. And no receive is tried that must fail.
 // docs/architecture.md has the figures. Asio does what is not done for each request: accepting and signals.
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <mutex>
@@ -14,6 +15,7 @@
 #include <sys/epoll.h>
 
 #include "pinfold/base/sleeper.hpp"
+#include "pinfold/net/event_handler.hpp"
 
 namespace pinfold::net {
 
@@ -24,13 +26,19 @@ class EventLoop final : public Sleeper {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  /// Watches `fd` (level-triggered) for `events`; `data` comes back with them and is never null. False if the system
-  /// refuses. Closing the descriptor ends it.
-  bool add(int fd, std::uint32_t events, void* data);
-  void change(int fd, std::uint32_t events, void* data);
+  // On the loop's thread.
 
-  /// Waits for at most `timeout_ms` and returns what is ready. Does the work that other threads have posted before it returns.
+  /// Watches `fd` (level-triggered) for `events`, of which `handler` is told. Returns false if the system refuses. The descriptor must
+  /// not be shared with another process. Closing it ends the watch; `handler` must then outlive the round.
+  bool add(int fd, std::uint32_t events, EventHandler& handler);
+  void change(int fd, std::uint32_t events, EventHandler& handler);
+  /// Ends the watch. The handler is not called any more, not for events that have been waited for either: it may be destroyed at once.
+  void remove(int fd, EventHandler& handler);
+
+  /// Waits for at most `timeout_ms` and returns what is ready, to be passed on by tell(); work from other threads is done before it
+  /// returns. Valid until the next call.
   std::span<const epoll_event> wait(int timeout_ms);
+  static void tell(const epoll_event& event) { static_cast<EventHandler*>(event.data.ptr)->ready(event.events); }
 
   /// Runs `work` on the loop's thread, soon. `work` must not throw. Any thread may call this. Throws std::bad_alloc.
   void post(std::function<void()> work);
@@ -44,7 +52,7 @@ class EventLoop final : public Sleeper {
 
   int epoll_ = -1;
   int wake_ = -1;
-  epoll_event events_[most_events];
+  std::array<epoll_event, most_events> events_{};
   std::mutex mutex_;  // guards posted_
   std::vector<std::function<void()>> posted_;
 };

@@ -9,7 +9,9 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <new>
 #include <set>
+#include <span>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -20,6 +22,7 @@
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_loop.hpp"
 #include "pinfold/net/reply_memory.hpp"
+#include "pinfold/net/transport.hpp"
 #include "pinfold/resp/output.hpp"
 
 namespace pinfold::net {
@@ -34,13 +37,18 @@ class IoThread {
   IoThread& operator=(const IoThread&) = delete;
 
   void start();
+  /// One round of its loop, which waits for at most `most_ms` until there is something to do. Returns how many descriptors were ready.
+  /// start() runs rounds in a thread of their own; a test runs them one by one.
+  std::size_t run_round(int most_ms);
+  /// How long the next round could wait, in milliseconds.
+  int idle_ms() const;
   /// Closes all connections and ends the loop; returns when the thread has ended.
   void stop();
 
   // From any thread.
   std::size_t load() const { return load_.load(std::memory_order_relaxed); }
-  /// Takes over an accepted, non-blocking socket; closes it if there is no memory for a connection.
-  void adopt(int fd, bool unix_socket);
+  /// Makes it a client's connection; closes it if there is no memory for that.
+  void adopt(std::unique_ptr<Transport> transport);
   /// Closes the connection with this client id, which has been marked for that, if it still lives here.
   void close(std::uint64_t id);
   /// Answers the waiting clients that live here, some of them each round. Allocates memory.
@@ -55,7 +63,19 @@ class IoThread {
   // For connections, on this thread.
   command::Engine& engine() { return engine_; }
   command::Dispatcher& dispatcher() { return dispatcher_; }
+  /// Where handlers beside the connections are added, too.
   EventLoop& loop() { return loop_; }
+  /// What the connections that are ready have parsed.
+  Batch& batch() { return batch_; }
+  /// Does `work` of the connection. Memory that cannot be had for it costs the connection, not the server.
+  template <class Work>
+  void guarded(Connection& connection, Work&& work) {
+    try {
+      work();
+    } catch (const std::bad_alloc&) {
+      give_up(connection);
+    }
+  }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
   /// Takes over the replies of the present connection, which are the end of the output, to send them together with those of other
@@ -91,7 +111,9 @@ class IoThread {
   unsigned index() const { return index_; }
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
-  /// Runs steps of the connection's long command, in turn with those of others.
+  /// Has the connection receive in the next round what its transport holds.
+  void receive_again(Connection& connection);
+  /// Runs a step of the connection's long command, in a while.
   void serve_task(Connection& connection);
   /// Wakes the connection when the pause is over.
   void await_pause_end(const Connection& connection);
@@ -103,11 +125,11 @@ class IoThread {
   void run();
   void read_clock();
   void serve(std::span<const epoll_event> ready);
+  void serve_pending(std::size_t count);
   void serve_unfinished();
   void serve_tasks();
-  template <class Work>
-  void guarded(Connection& connection, Work&& work);
-  void welcome(int fd, bool unix_socket);
+  void give_up(Connection& connection);
+  void welcome(std::unique_ptr<Transport> transport);
   void execute_batch();
   void begin_tick();
   void tick_some();
@@ -128,7 +150,6 @@ class IoThread {
   void end_waits();
   void remove_dead();
   void remove(const Connection& connection);
-  int timeout_ms() const;
 
   command::Engine& engine_;
   const unsigned index_;
@@ -164,10 +185,11 @@ class IoThread {
   std::size_t to_tick_ = 0;                           // connections left for this tick
   std::size_t looked_at_ = 0;                         // cursor of free_abandoned_blobs()
   std::deque<std::uint64_t> paused_;                  // ids of connections that wait for the end of a CLIENT PAUSE
-  std::deque<Connection*> unfinished_;                // connections with input that did not fit the batch, in the order of their turns
-  std::deque<Connection*> tasks_;                     // connections with long commands that can go on, in the order of their turns
-  std::set<std::pair<MonoMs, Connection*>> waiting_;  // connections whose clients wait for a reply, by the end of the wait
-  /// Answers for several clients, and the client that is next.
+  std::deque<Connection*> unfinished_;                // with input that did not fit the batch, in the order of their turns
+  std::deque<Connection*> pending_;                   // whose transports hold bytes that the loop does not report
+  std::deque<Connection*> tasks_;                     // whose long commands can go on, in the order of their turns
+  std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
+  /// Answers for several, and the next of those who are to have them.
   struct HandingOut {
     std::shared_ptr<const cache::Answers> answers;
     cache::Waiters::const_iterator next;

@@ -44,6 +44,8 @@ class Listener {
   void accept();
   void retry_later();
   IoThread& least_loaded();
+  /// Gives an accepted socket its transport, and both to a thread.
+  void adopt(int fd);
   void hand_over(int fd);
 
   asio::io_context& context_;
