@@ -37,10 +37,11 @@ void IoThread::start() {
 }
 
 void IoThread::stop() {
-  if (!thread_.joinable()) return;
-  stopping_ = true;
-  loop_.wake();
-  thread_.join();
+  if (thread_.joinable()) {
+    stopping_ = true;
+    loop_.wake();
+    thread_.join();
+  }
   connections_.clear();
 }
 
@@ -167,21 +168,14 @@ void IoThread::end_waits() {
   }
 }
 
-void IoThread::run() {
-  while (!stopping_) run_round(idle_ms());
-}
-
-std::size_t IoThread::run_round(int most_ms) {
+inline std::size_t IoThread::round(int most_ms) {
   const std::span<const epoll_event> ready = loop_.wait(most_ms);
   read_clock();
   dispatcher_.stats().cycles.add();
   if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
   // No reply waits for the next phase. The first are those that wait() has made, for what other threads have asked for.
   send_deferred();
-  const std::size_t pending = pending_.size();
   serve(ready);
-  send_deferred();
-  if (pending > 0) serve_pending(pending);
   send_deferred();
   if (!unfinished_.empty()) serve_unfinished();
   send_deferred();
@@ -201,6 +195,12 @@ std::size_t IoThread::run_round(int most_ms) {
   remove_dead();
   return ready.size();
 }
+
+void IoThread::run() {
+  while (!stopping_) round(idle_ms());
+}
+
+std::size_t IoThread::run_round(int most_ms) { return round(most_ms); }
 
 void IoThread::read_clock() {
   dispatcher_.clock().begin_round();
@@ -247,7 +247,7 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || !pending_.empty() || !handing_out_.empty() || !tasks_.empty() || !dead_.empty() || to_tick_ > 0) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !dead_.empty() || to_tick_ > 0) return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {
@@ -266,23 +266,7 @@ void IoThread::serve(std::span<const epoll_event> ready) {
   execute_batch();
 }
 
-void IoThread::receive_again(Connection& connection) {
-  if (!std::exchange(connection.in_pending, true)) pending_.push_back(&connection);
-}
-
-// The first `count`; those that have been added in this round have their turn in the next one.
-void IoThread::serve_pending(std::size_t count) {
-  for (; count > 0; --count) {
-    Connection& connection = *pending_.front();
-    pending_.pop_front();
-    connection.receive_pending();
-    if (batch_.full()) execute_batch();
-    send_overdue();
-  }
-  execute_batch();
-}
-
-// Connections that had more input than a batch takes get turns of one batch each. However many there are, the sockets are looked at
+// Connections that had more input than a batch takes, or whose transports hold some, get turns of one batch each. However many there are, the sockets are looked at
 // again after about a millisecond.
 void IoThread::serve_unfinished() {
   constexpr std::int64_t most_us = 1000;
@@ -290,7 +274,7 @@ void IoThread::serve_unfinished() {
   for (std::size_t left = unfinished_.size(); left > 0; --left) {
     Connection& connection = *unfinished_.front();
     unfinished_.pop_front();
-    guarded(connection, [&] { connection.parse(batch_); });
+    guarded(connection, [&] { connection.parse_more(batch_); });
     execute_batch();
     if (monotonic_us() >= end) return;
   }
@@ -432,7 +416,6 @@ void IoThread::remove_dead() {
 
 void IoThread::remove(const Connection& connection) {
   if (connection.has_more_input()) std::erase(unfinished_, &connection);
-  if (connection.in_pending) std::erase(pending_, &connection);
   if (!tasks_.empty()) std::erase(tasks_, &connection);
   row_[connection.place] = row_.back();
   row_[connection.place]->place = connection.place;

@@ -45,6 +45,17 @@ bool is_tcp(int fd) {
   return family == AF_INET || family == AF_INET6;
 }
 
+// A socket that has taken a part takes no more for now.
+Transport::Result written(ssize_t taken, std::size_t offered) {
+  using Outcome = Transport::Outcome;
+  if (taken < 0) [[unlikely]] {
+    const bool for_now = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    return {0, for_now ? Outcome::blocked : Outcome::failed};
+  }
+  const auto bytes = static_cast<std::size_t>(taken);
+  return {bytes, bytes == offered ? Outcome::done : Outcome::blocked};
+}
+
 void set_option(int fd, int level, int name, int value) { setsockopt(fd, level, name, &value, sizeof value); }
 
 }  // namespace
@@ -70,23 +81,17 @@ Transport::Result SocketTransport::read(std::span<const iovec> buffers) {
   return {0, nothing_yet ? Outcome::blocked : Outcome::failed};
 }
 
-// One system call. A socket that has taken a part takes no more for now.
 Transport::Result SocketTransport::write(std::span<const iovec> runs) {
-  std::size_t offered = 0;
-  for (const iovec& run : runs) offered += run.iov_len;
+  if (runs.size() == 1) [[likely]] {
+    const ssize_t taken = ::send(descriptor_, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL);
+    return written(taken, runs[0].iov_len);
+  }
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(runs.data());
   message.msg_iovlen = runs.size();
-  for (;;) {
-    const ssize_t taken = runs.size() == 1 ? ::send(descriptor_, runs[0].iov_base, runs[0].iov_len, MSG_NOSIGNAL)
-                                           : ::sendmsg(descriptor_, &message, MSG_NOSIGNAL);
-    if (taken >= 0) {
-      const auto bytes = static_cast<std::size_t>(taken);
-      return {bytes, bytes < offered ? Outcome::blocked : Outcome::done};
-    }
-    if (errno == EAGAIN || errno == EWOULDBLOCK) return {0, Outcome::blocked};
-    if (errno != EINTR) return {0, Outcome::failed};
-  }
+  std::size_t offered = 0;
+  for (const iovec& run : runs) offered += run.iov_len;
+  return written(::sendmsg(descriptor_, &message, MSG_NOSIGNAL), offered);
 }
 
 void SocketTransport::shutdown() {

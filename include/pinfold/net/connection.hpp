@@ -7,6 +7,9 @@
 // are gathered in the thread's output and sent with one system call, short ones together with those of other connections; only what
 // the transport does not take is kept here.
 
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -28,6 +31,23 @@ namespace pinfold::net {
 
 class IoThread;
 
+/// Reasons for which the requests of a connection are not executed; what comes in is kept meanwhile. Several may hold at once.
+enum class Hold : std::uint8_t {
+  pause = 1,    // CLIENT PAUSE
+  backlog = 2,  // it has as many unread replies as it may, and must read before it is served
+};
+
+class Holds {
+ public:
+  bool any() const { return bits_ != 0; }
+  bool has(Hold hold) const { return (bits_ & static_cast<unsigned>(hold)) != 0; }
+  void add(Hold hold) { bits_ |= static_cast<unsigned>(hold); }
+  void remove(Hold hold) { bits_ &= ~static_cast<unsigned>(hold); }
+
+ private:
+  unsigned bits_ = 0;
+};
+
 class Connection final : public EventHandler {
  public:
   Connection(IoThread& thread, std::unique_ptr<Transport> transport, std::uint64_t id);
@@ -38,27 +58,27 @@ class Connection final : public EventHandler {
   std::uint64_t id() const { return session_.shared.id; }
   const command::Session& session() const { return session_; }
   command::Session& session() { return session_; }
-  bool has_more_input() const { return more_input_; }
+  /// Whether its input holds requests that a batch had no room for, or its transport bytes that the event loop does not report. Then the
+  /// thread comes back to it, with parse_more(), and nothing is received before.
+  bool has_more_input() const { return intake_ == Intake::queued; }
   void start();
 
   // One round, in this order; each does nothing once the connection is closed.
   /// Sends and receives, and adds to the thread's batch what can be executed.
   void ready(std::uint32_t events) override;
-  /// Adds the requests that are complete in the input to the batch, as far as it takes them.
-  void parse(Batch& batch);
+  /// The same when has_more_input().
+  void parse_more(Batch& batch);
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
   /// After the last request of a batch: sends the replies, or defers that, and makes ready for the next round.
   void finish();
-  /// As ready(), for bytes that its transport holds and the event loop does not report.
-  void receive_pending();
   /// Sends replies of it that were deferred.
   void send_deferred(std::string_view replies);
 
-  /// Closes the socket; the object is destroyed at the end of the round.
+  /// Closes the transport; the object is destroyed at the end of the round.
   void close();
   /// Goes on with requests that a pause has held up.
   void resume();
-  /// The answer that its client waits for has come. False if that is not the wait it is for.
+  /// The answer that its client waits for has come. Returns false if its client does not wait with this ticket.
   bool answer(std::uint64_t ticket, const cache::Answer& answer);
   /// Its client has waited long enough, or (CLIENT UNBLOCK) is to wait no longer.
   void end_wait(bool with_error);
@@ -66,73 +86,117 @@ class Connection final : public EventHandler {
   void work();
   /// Closes if it holds much memory in blobs that nobody else needs. Looks at some of them each time.
   void give_way();
-  /// Where it stands in its thread's list.
-  std::size_t place = 0;
-  /// Whether it stands in its thread's list of those with long commands.
-  bool in_tasks = false;
-  /// Whether it stands in its thread's list of those whose transports hold bytes.
-  bool in_pending = false;
   /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
   void tick();
 
+  // For its thread: where it stands in the list of all, and whether it stands in the list of those with long commands.
+  std::size_t place = 0;
+  bool in_tasks = false;
+
  private:
-  void writable();
-  void receive();
-  /// The peer is gone for both directions.
-  void hung_up();
-  /// The peer sends no more, but what it has sent may be still to be received.
-  void input_ends();
-  void hold_up(std::size_t start);
-  void set_paused(bool paused);
-  /// Nothing is executed for the time being; what comes in is kept.
-  bool held() const { return paused_ || behind_ || waits(); }
-  void go_on();
-  void end_input();
-  bool make_room_while_held();
-  void update_events();
-  bool reads_slowly(std::int64_t patience) const;
-  bool is_hopeless();
-  void begin_wait();
-  void reply_late(const std::function<void(resp::Reply&)>& write);
-  bool has_task() const { return waits() && session_.wait->task != nullptr; }
-  bool waits() const { return session_.wait != nullptr; }
-  bool waits_in_silence() const;
-  bool waits_for_key() const;
-  void send();
-  void send_now();
-  Transport::Result write(std::span<const iovec> runs);
-  bool send_some(resp::Output& output);
-  void keep_unsent(resp::Output& output);
-  void restart_patience();
-  void look_at_backlog();
+  static constexpr std::size_t idle_input = 512;
+  static constexpr std::size_t busy_input = 16 * 1024;
+
+  /// How far it is on the way to its end. It only goes forwards.
+  enum class Ending : std::uint8_t {
+    open,
+    input_ended,  // the client sends no more, but reads
+    when_sent,    // nothing is received or executed any more; it is closed when its replies have been sent
+    closed,       // to be destroyed by its thread
+  };
+  enum class Intake : std::uint8_t {
+    open,
+    full,    // while nothing is executed, the input takes no more; what is beyond stays in the socket
+    queued,  // it has its turn later: see has_more_input()
+  };
+  /// What has become of the connection's requests in the batch at hand.
+  enum class Turn : std::uint8_t {
+    not_begun,
+    begun,    // one has been executed
+    held_up,  // the rest is to be parsed again when what holds it is over
+    spent,    // the same, because they have taken the time that is this connection's before others have a turn
+  };
+
+  // connection.cpp: a round, from parsing to the end of a batch.
+  void advance(Ending ending) { ending_ = std::max(ending_, ending); }
+  /// Whether nothing is executed for the time being.
+  bool held() const { return holds_.any() || waits(); }
+  std::uint32_t translated(std::uint32_t events) const;
+  void ready_beside_input(std::uint32_t events);
+  /// Adds the requests that are complete in the input to the batch, as far as it takes them.
+  void parse(Batch& batch);
+  void queue();
+  void hold_up(std::size_t start, Turn why);
   void begin_reply();
   void end_reply(resp::Reply& reply);
-  void wait_for(std::uint32_t events);
-  Transport::Result receive_input();
+  void go_on();
+  void update_events();
+  void account_arguments();
+  bool stranger() const;
+  resp::Limits limits() const;
+
+  // connection_input.cpp
+  void receive();
   Transport::Result receive_large();
   bool take_body();
   void forget_large();
-  std::size_t arriving() const;
-  bool holds_up_memory(std::int64_t idle_ms) const;
-  bool make_room();
+  void end_input();
+  void input_ends();
+  void hung_up();
   bool must_grow() const { return filled_ == capacity_ || large_ != nullptr; }
-  bool query_limit_reached();
+  bool make_room();
+  bool make_room_while_held();
   void resize_input(std::size_t capacity);
   void drop_consumed(bool now);
+
+  // connection_output.cpp
+  void send();
+  void send_now();
+  void writable();
+  Transport::Result write(std::span<const iovec> runs);
+  bool send_some(resp::Output& output);
+  void keep_unsent(resp::Output& output);
+  void look_at_backlog();
+  void restart_patience();
+
+  // connection_limits.cpp
   bool spared() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
-  void cut_off();
-  bool too_greedy(std::size_t input);
-  void check_output_limit();
-  void account();
-  void account_arguments();
-  void log_closing(std::string_view reason);
-  bool stranger() const;
   bool too_many_strangers(std::size_t more) const;
-  resp::Limits limits() const;
+  bool query_limit_reached();
+  bool too_greedy(std::size_t input);
+  void cut_off();
+  void check_output_limit();
+  bool reads_slowly(std::int64_t patience) const;
+  bool is_hopeless();
+  bool holds_up_memory(std::int64_t idle_ms) const;
+  void account();
+  std::size_t arriving() const;
+  void log_closing(std::string_view reason);
+
+  // connection_waiting.cpp
+  bool waits() const { return session_.wait != nullptr; }
+  bool has_task() const { return waits() && session_.wait->task != nullptr; }
+  /// A plain read waits only while its client has nothing more to say: the client may share the connection, and what comes next may be
+  /// the very SET.
+  bool waits_in_silence() const { return waits() && session_.wait->kind == command::WaitKind::plain_read; }
+  bool waits_for_key() const { return waits_in_silence() || (waits() && session_.wait->kind == command::WaitKind::cache_read); }
+  void set_paused(bool paused);
+  void begin_wait();
+  void reply_late(const std::function<void(resp::Reply&)>& write);
+
+  // For a counter that only this thread writes: no locked instruction.
+  static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {
+    constexpr auto relaxed = std::memory_order_relaxed;
+    counter.store(counter.load(relaxed) + n, relaxed);
+  }
 
   IoThread& thread_;
   const std::unique_ptr<Transport> transport_;
   std::uint32_t events_ = 0;  // waited for
+  Ending ending_ = Ending::open;
+  Intake intake_ = Intake::open;
+  Turn turn_ = Turn::not_begun;
+  Holds holds_;
   command::Session session_;
   resp::Parser parser_;
   resp::Parser::Result parsed_ = resp::Parser::Result::need_more;  // how the last parse() ended
@@ -143,27 +207,17 @@ class Connection final : public EventHandler {
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
   std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
-  resp::Output pending_;                 // replies that the transport did not take
-  MonoMs reading_since_;                 // when it had last read a good part of them
+  resp::Output unsent_;                  // replies that the transport did not take
+  MonoMs reading_since_;                 // when its client had last read a good part of them
   std::size_t read_since_ = 0;           // bytes of them that it has read since
   MonoMs over_soft_limit_since_;         // 0: it is not
+  MonoMs turn_began_;                    // while turn_ is `begun`
+  MonoMs wait_until_;                    // as the thread knows it; 0: it does not
   std::size_t accounted_ = 0;
   std::size_t accounted_arguments_ = 0;  // of it, the parser's
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   std::size_t accounted_stranger_ = 0;
-  bool closed_ = false;
-  bool paused_ = false;       // by CLIENT PAUSE
-  bool behind_ = false;       // it has as many unread replies as it may, and must read before it is served
-  bool served_ = false;       // a request of this batch has been executed
-  bool spent_ = false;        // they have taken the time that is this connection's before others have a turn
-  MonoMs turn_began_;         // if served_
-  bool held_up_ = false;      // the rest of the batch is to be parsed again
-  bool input_full_ = false;   // no more is received before something was executed
-  bool input_ended_ = false;  // it sends no more, but reads
-  MonoMs wait_until_;         // as the thread knows it; 0: it does not
-  bool close_when_sent_ = false;
-  bool more_input_ = false;  // input holds requests that a batch had no room for; the thread will come back
 };
 
 }  // namespace pinfold::net

@@ -111,8 +111,6 @@ class IoThread {
   unsigned index() const { return index_; }
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
-  /// Has the connection receive in the next round what its transport holds.
-  void receive_again(Connection& connection);
   /// Runs a step of the connection's long command, in a while.
   void serve_task(Connection& connection);
   /// Wakes the connection when the pause is over.
@@ -123,9 +121,9 @@ class IoThread {
 
  private:
   void run();
+  [[gnu::always_inline]] std::size_t round(int most_ms);
   void read_clock();
   void serve(std::span<const epoll_event> ready);
-  void serve_pending(std::size_t count);
   void serve_unfinished();
   void serve_tasks();
   void give_up(Connection& connection);
@@ -181,13 +179,12 @@ class IoThread {
   // The connections once more, in a vector, to go through them in slices. The last one moves to a place that becomes free. So a cursor may
   // miss a connection, and meets it the next time round.
   std::vector<Connection*> row_;
-  std::size_t ticked_ = 0;                            // cursor of tick_some()
-  std::size_t to_tick_ = 0;                           // connections left for this tick
-  std::size_t looked_at_ = 0;                         // cursor of free_abandoned_blobs()
-  std::deque<std::uint64_t> paused_;                  // ids of connections that wait for the end of a CLIENT PAUSE
-  std::deque<Connection*> unfinished_;                // with input that did not fit the batch, in the order of their turns
-  std::deque<Connection*> pending_;                   // whose transports hold bytes that the loop does not report
-  std::deque<Connection*> tasks_;                     // whose long commands can go on, in the order of their turns
+  std::size_t ticked_ = 0;              // cursor of tick_some()
+  std::size_t to_tick_ = 0;             // connections left for this tick
+  std::size_t looked_at_ = 0;           // cursor of free_abandoned_blobs()
+  std::deque<std::uint64_t> paused_;    // ids of connections that wait for the end of a CLIENT PAUSE
+  std::deque<Connection*> unfinished_;  // with input that did not fit the batch or lies in the transport, in the order of their turns
+  std::deque<Connection*> tasks_;       // whose long commands can go on, in the order of their turns
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
   /// Answers for several, and the next of those who are to have them.
   struct HandingOut {

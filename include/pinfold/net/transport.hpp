@@ -62,6 +62,9 @@ class Transport {
 
   /// What the event loop watches. Constant; open until shutdown().
   int descriptor() const { return descriptor_; }
+  /// Whether reads wait for EPOLLIN and writes for EPOLLOUT, nothing is pending and no handshake under way. With a plain socket that is
+  /// always so, and the three below need not be looked at.
+  bool usual() const { return usual_; }
   Wants wants() const { return wants_; }
   /// Bytes that it has received, and that the next read() brings although the event loop reports nothing.
   std::size_t pending() const { return pending_; }
@@ -70,10 +73,20 @@ class Transport {
  protected:
   explicit Transport(int descriptor) : descriptor_(descriptor) {}
 
+  /// What has become of these in a call of read() or write(). A transport for which they never change need not say so.
+  void tell(Wants wants, std::size_t pending, Handshake handshake) {
+    wants_ = wants;
+    pending_ = pending;
+    handshake_ = handshake;
+    usual_ = wants == Wants{} && pending == 0 && handshake == Handshake::done;
+  }
+
   const int descriptor_;
-  /// Of these the transport tells after each read() and write(). A plain socket leaves them as they are.
-  Wants wants_;
+
+ private:
+  bool usual_ = true;
   Handshake handshake_ = Handshake::done;
+  Wants wants_;
   std::size_t pending_ = 0;
 };
 

@@ -1,0 +1,190 @@
+// What a client sends: the input buffer, large arguments, the end of it.
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <span>
+
+#include <sys/uio.h>
+
+#include "pinfold/net/connection.hpp"
+#include "pinfold/net/io_thread.hpp"
+
+namespace pinfold::net {
+
+namespace {
+constexpr auto relaxed = std::memory_order_relaxed;
+}  // namespace
+
+void Connection::receive() {
+  // What has been received is executed first: a client may send its requests and close.
+  if (ending_ != Ending::open || has_more_input()) return;
+  if (held()) [[unlikely]] {
+    if (!make_room_while_held()) {
+      intake_ = Intake::full;
+      return update_events();
+    }
+  } else if (must_grow() && !make_room()) {
+    return close();
+  }
+  thread_.dispatcher().stats().reads.add();
+  Transport::Result result;
+  if (large_ != nullptr && large_->arrival != nullptr) [[unlikely]] {
+    result = receive_large();
+  } else {
+    const iovec rest{input_.get() + filled_, capacity_ - filled_};
+    result = transport_->read({&rest, 1});
+    filled_ += result.bytes;
+  }
+  if (result.outcome != Transport::Outcome::done) [[unlikely]] {
+    if (result.outcome == Transport::Outcome::ended) end_input();
+    if (result.outcome == Transport::Outcome::failed) close();
+    return;
+  }
+  const std::size_t received = result.bytes;
+  session_.shared.input_bytes.store(filled_, relaxed);
+  session_.shared.last_active.store(thread_.now(), relaxed);
+  thread_.dispatcher().stats().net_input.add(received);
+  add(session_.shared.net_input, received);
+  if (waits_in_silence()) [[unlikely]]
+    end_wait(false);
+  // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
+  if (filled_ == capacity_ && capacity_ < busy_input && session_.user() != nullptr && !thread_.clients_are_tight()) resize_input(busy_input);
+}
+
+// Reads on with a large argument, and if its end may come, with what follows it.
+Transport::Result Connection::receive_large() {
+  Arrival& arrival = *large_->arrival;
+  char skipped[busy_input];
+  std::span<char> to = arrival.space();
+  if (arrival.refused()) to = {skipped, std::min(sizeof skipped, arrival.left())};
+  const iovec parts[] = {{to.data(), to.size()}, {input_.get() + filled_, capacity_ - filled_}};
+  const Transport::Result result = transport_->read({parts, to.size() == arrival.left() ? 2U : 1U});
+  const std::size_t count = std::min(result.bytes, to.size());
+  arrival.add(count);
+  if (!arrival.refused()) add(session_.shared.large_bytes, count);
+  filled_ += result.bytes - count;
+  return result;
+}
+
+// The parser has met a large argument. True if all of it has come, and the parser may go on.
+bool Connection::take_body() {
+  if (large_ == nullptr) large_ = std::make_unique<LargeRequest>();
+  LargeRequest& large = *large_;
+  command::LargeArguments& arguments = large.arguments;
+  if (large.parsed == arguments.count()) {
+    std::unique_ptr<Arrival>& arrival = large.arrival;
+    if (arrival == nullptr) {
+      arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size(), arguments.bytes());
+      if (arguments.refused()) arrival->refuse();
+    }
+    const std::size_t at = parser_.position();
+    const std::size_t used = arrival->add({input_.get() + at, filled_ - at});
+    if (!arrival->refused()) add(session_.shared.large_bytes, used);
+    if (arrival->refused() && !arguments.refused()) arguments.refuse();
+    if (!arrival->complete()) {
+      filled_ -= used;  // that was all of the input
+      return false;
+    }
+    // What came with the requests before it stays there until they are dropped: much may lie behind it.
+    large.in_input.push_back(used);
+    arguments.add(parser_.body_index(), arrival->take());
+    arrival.reset();
+  }
+  parser_.set_body(arguments.view(large.parsed), large.in_input[large.parsed]);
+  ++large.parsed;
+  return true;
+}
+
+void Connection::forget_large() {
+  large_.reset();
+  session_.shared.large_bytes.store(0, relaxed);
+}
+
+// The client has closed its side, for sending at least. What it is still to get is sent.
+void Connection::end_input() {
+  thread_.send_deferred();  // so that unsent_ says whether all has been sent
+  if (ending_ == Ending::closed) return;
+  if (!held() && unsent_.empty()) return close();
+  advance(Ending::input_ended);
+  if (waits_for_key()) return end_wait(false);
+  if (!held()) advance(Ending::when_sent);  // what has come is an unfinished request
+  update_events();
+}
+
+// No request comes behind those that were sent. If the client is gone altogether, it is not to be given a lease: a wait for a key
+// ends as if its time were up, and what was sent behind it is executed.
+void Connection::input_ends() {
+  if (waits_for_key()) end_wait(false);
+}
+
+void Connection::hung_up() {
+  // The replies can go nowhere. Requests received before are still executed, but not those that are held up.
+  const bool held_up = holds_.any() || (waits() && (!waits_in_silence() || ending_ != Ending::open));
+  if (held_up || ending_ == Ending::when_sent) close();
+}
+
+// Before a read: room for more of the request at hand, within the query buffer limit.
+bool Connection::make_room() {
+  drop_consumed(true);
+  if (large_ != nullptr && query_limit_reached()) return false;
+  if (filled_ < capacity_) return true;
+  const std::size_t wanted = parser_.wanted();
+  const bool tight = thread_.clients_are_tight();
+  std::size_t bigger = tight ? capacity_ + std::max(capacity_ / 4, idle_input) : std::max(capacity_ * 2, busy_input);
+  // Grow towards an announced length only as its bytes arrive, and not past it.
+  if (wanted > capacity_ && bigger > wanted) bigger = wanted;
+  if (query_limit_reached() || too_greedy(bigger)) return false;
+  const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
+  resize_input(std::min(bigger, most));
+  return true;
+}
+
+// The same while nothing is executed: a client may send all of its requests before it reads a reply. As much as the query buffer
+// limit and the clients' share allow; what is beyond stays in the socket.
+bool Connection::make_room_while_held() {
+  constexpr std::size_t most_at_once = 256 * 1024;
+  if (filled_ < capacity_) return true;
+  if (large_ != nullptr && large_->arrival != nullptr && !large_->arrival->complete()) return true;
+  drop_consumed(true);
+  if (filled_ < capacity_) return true;
+  const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
+  const std::size_t more = std::clamp(capacity_, busy_input, most_at_once);
+  const std::uint64_t share = thread_.limits().clients;
+  const std::uint64_t used = thread_.engine().keyspace.memory().used(store::Use::clients);
+  const std::size_t bigger = capacity_ + more;
+  if (stranger() || bigger > most || bigger > share / 2 || used + more > share - share / 4) return false;
+  resize_input(bigger);
+  return true;
+}
+
+void Connection::resize_input(std::size_t capacity) {
+  if (capacity == capacity_) return;
+  // The kernel moves the pages of a buffer that grows, nothing is copied. One that shrinks may leave them altogether.
+  const bool shrinks = capacity < capacity_;
+  void* const resized = shrinks ? std::malloc(capacity) : std::realloc(input_.get(), capacity);
+  if (resized == nullptr && shrinks) return;
+  if (resized == nullptr) throw std::bad_alloc();
+  if (shrinks) {
+    std::memcpy(resized, input_.get(), filled_);
+    input_.reset();
+  }
+  static_cast<void>(input_.release());
+  input_.reset(static_cast<char*>(resized));
+  capacity_ = capacity;
+  account();
+}
+
+// Much may lie behind the first requests of a long pipeline. It is moved only when that halves it, or room is needed.
+void Connection::drop_consumed(bool now) {
+  const std::size_t used = parser_.consumed();
+  if (used == 0 || (!now && filled_ > busy_input && used < filled_ / 2)) return;
+  filled_ -= used;
+  if (filled_ > 0) std::memmove(input_.get(), input_.get() + used, filled_);
+  parser_.drop_consumed();
+  // A long request is over: give its room back.
+  if (capacity_ > busy_input && filled_ <= capacity_ / 4) resize_input(std::max(filled_, busy_input));
+}
+
+}  // namespace pinfold::net

@@ -1,0 +1,194 @@
+// What a connection may cost, and which one is closed for what: memory, replies that are not read, time.
+
+#include <algorithm>
+#include <string>
+
+#include "pinfold/command/attributes.hpp"
+#include "pinfold/net/connection.hpp"
+#include "pinfold/net/io_thread.hpp"
+
+namespace pinfold::net {
+
+namespace {
+constexpr std::int64_t idle_after_ms = 2000;
+constexpr std::int64_t handshake_patience_ms = 10'000;
+// A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605).
+constexpr std::size_t stranger_output = 64 * 1024;
+constexpr auto relaxed = std::memory_order_relaxed;
+}  // namespace
+
+// Whether those who have not authenticated would take more than they may together, if this one took `more`.
+bool Connection::too_many_strangers(std::size_t more) const {
+  return thread_.engine().clients.strangers.load(relaxed) + static_cast<std::int64_t>(more) > thread_.limits().strangers;
+}
+
+bool Connection::query_limit_reached() {
+  const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
+  std::size_t held = capacity_ + parser_.memory();
+  if (large_ != nullptr) {
+    held += large_->arguments.bytes();
+    if (large_->arrival != nullptr && !large_->arrival->refused()) held += large_->arrival->received();
+  }
+  if (held < most) return false;
+  thread_.dispatcher().stats().query_limit_disconnections.add();
+  log_closing("its unfinished request is larger than client-query-buffer-limit");
+  return true;
+}
+
+// Whether an input buffer of this size is more than all clients may take together. Where others take more, they go
+// first: see IoThread::make_clients_fit.
+bool Connection::too_greedy(std::size_t input) {
+  if (stranger() && too_many_strangers(input - capacity_)) {
+    thread_.engine().clients.count_evicted();
+    log_closing("unauthenticated clients together take as much memory as they may (an eighth of maxmemory-clients)");
+    return true;
+  }
+  if (input <= thread_.limits().clients || spared()) return false;
+  thread_.engine().clients.count_evicted();
+  log_closing("its unfinished request is larger than the memory for clients (maxmemory-clients)");
+  return true;
+}
+
+void Connection::cut_off() {
+  thread_.drop_replies();
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  log_closing("the replies it waits for are too large (client-output-buffer-limit)");
+  close();
+}
+
+void Connection::check_output_limit() {
+  const std::size_t waiting = unsent_.size();
+  const config::OutputLimit limit = thread_.engine().settings.output_limit();
+  const bool unknown = stranger() && (waiting > stranger_output || too_many_strangers(0));
+  const bool hard = limit.hard > 0 && waiting > limit.hard;
+  bool soft = false;
+  if (limit.soft > 0 && waiting > limit.soft) {
+    const MonoMs now = thread_.now();
+    if (over_soft_limit_since_ == MonoMs{}) over_soft_limit_since_ = now;
+    soft = now - over_soft_limit_since_ >= limit.soft_seconds * 1000;
+  } else {
+    over_soft_limit_since_ = {};
+  }
+  if (!unknown && !hard && !soft) return;
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  log_closing("it does not read its replies (client-output-buffer-limit)");
+  close();
+}
+
+// Whether it was given this long and has not even read `good_part` of its replies.
+bool Connection::reads_slowly(std::int64_t patience) const { return !unsent_.empty() && thread_.now() - reading_since_ >= patience; }
+
+// A client that does not read is closed when what it keeps is missing elsewhere, or when it will never read: one that goes on sending
+// requests, more than may be kept, waits for them to be taken.
+bool Connection::is_hopeless() {
+  constexpr std::int64_t patience_ms = 10'000;
+  constexpr std::size_t harmless = 64 * 1024;
+  constexpr std::size_t good_part = 64 * 1024;
+  if (read_since_ >= good_part) restart_patience();
+  if (!reads_slowly(patience_ms)) return false;
+  const std::uint64_t share = thread_.limits().clients;
+  if (holds_.has(Hold::backlog) && intake_ == Intake::full) {
+    log_closing("it sends requests without reading the replies, and more of both than may be kept for it");
+  } else if (!spared() && unsent_.memory() > harmless && thread_.engine().keyspace.memory().used(store::Use::clients) > share - share / 4) {
+    log_closing("it does not read its replies while the memory for clients is short (maxmemory-clients)");
+  } else {
+    return false;
+  }
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  return true;
+}
+
+// Blobs that only wait to be read, and are not stored any more, take room that eviction cannot get back.
+void Connection::give_way() {
+  constexpr std::size_t harmless = 64 * 1024;
+  constexpr std::int64_t patience_ms = 1000;
+  if (ending_ == Ending::closed || unsent_.held_bytes() <= harmless || !reads_slowly(patience_ms) || unsent_.abandoned_bytes() <= harmless)
+    return;
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  log_closing("it does not read its replies, whose values are no longer stored but take too much memory");
+  close();
+}
+
+// Values on their way in are data and push other data out, but not for nothing: when they come to half of the memory, those
+// that have stopped coming are let go.
+bool Connection::holds_up_memory(std::int64_t idle_ms) const {
+  constexpr std::int64_t patience_ms = 1000;
+  constexpr std::size_t harmless = 64 * 1024;
+  const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
+  return memory > 0 && idle_ms > patience_ms && arriving() > harmless &&
+         thread_.engine().clients.arriving.load(relaxed) > static_cast<std::int64_t>(memory / 2);
+}
+
+void Connection::tick() {
+  if (ending_ == Ending::closed) return;
+  if (session_.shared.closing.load(relaxed)) return close();
+  if (transport_->handshake() == Transport::Handshake::under_way && thread_.now() - session_.shared.created >= handshake_patience_ms) {
+    log_closing("its handshake took too long");
+    return close();
+  }
+  const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
+  const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
+  if (timeout > 0 && idle > timeout * 1000 && !holds_.has(Hold::pause) && !waits()) {  // a client that is behind could read
+    thread_.dispatcher().stats().idle_disconnections.add();
+    return close();
+  }
+  account();
+  if (holds_up_memory(idle)) {
+    thread_.engine().clients.count_evicted();
+    log_closing("its large request has stopped coming, and all such take half of the memory");
+    return close();
+  }
+  if (!unsent_.empty()) {
+    if (is_hopeless()) return close();
+    check_output_limit();
+    if (ending_ == Ending::closed) return;
+  }
+  if (has_task() && session_.wait->task->asleep) thread_.serve_task(*this);
+  // There may be room again.
+  if (intake_ == Intake::full) {
+    intake_ = Intake::open;
+    update_events();
+  }
+  if (idle > idle_after_ms && capacity_ > idle_input && filled_ == 0) {
+    parser_.release_memory();
+    resize_input(idle_input);
+  }
+}
+
+void Connection::account() {
+  command::Engine& engine = thread_.engine();
+  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + unsent_.memory() + command::attribute_memory(session_.shared);
+  engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
+  accounted_ = now;
+  accounted_arguments_ = parser_.memory();
+  if (const std::size_t blobs = unsent_.held_bytes(); blobs != accounted_blobs_) {
+    engine.clients.unread_blobs.fetch_add(static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);
+    accounted_blobs_ = blobs;
+  }
+  if (const std::size_t large = ending_ == Ending::closed ? 0 : arriving(); large != accounted_arriving_) {
+    engine.clients.arriving.fetch_add(static_cast<std::int64_t>(large) - static_cast<std::int64_t>(accounted_arriving_), relaxed);
+    accounted_arriving_ = large;
+  }
+  const std::size_t beyond = now - std::min(now, sizeof(Connection) + idle_input);
+  if (const std::size_t strange = ending_ == Ending::closed || !stranger() ? 0 : beyond; strange != accounted_stranger_) [[unlikely]] {
+    engine.clients.strangers.fetch_add(static_cast<std::int64_t>(strange) - static_cast<std::int64_t>(accounted_stranger_), relaxed);
+    accounted_stranger_ = strange;
+  }
+  session_.shared.input_room.store(capacity_, relaxed);
+  session_.shared.output_bytes.store(unsent_.size(), relaxed);
+  session_.shared.buffer_memory.store(now, relaxed);
+}
+
+// Bytes of large arguments that have come: of the request at hand, and of those that wait for EXEC.
+std::size_t Connection::arriving() const {
+  const std::size_t queued = session_.transaction != nullptr ? session_.transaction->large_bytes : 0;
+  return session_.shared.large_bytes.load(relaxed) + queued;
+}
+
+void Connection::log_closing(std::string_view reason) {
+  thread_.engine().events.note(EventLog::Kind::closed_clients, [&] {
+    return "closing client " + std::to_string(session_.shared.id) + " (" + session_.shared.address + "): " + std::string(reason);
+  });
+}
+
+}  // namespace pinfold::net

@@ -1,0 +1,122 @@
+// What a client is sent: replies that go out at once, those that are deferred, and those that it has not read yet.
+
+#include <utility>
+
+#include <sys/uio.h>
+
+#include "pinfold/net/connection.hpp"
+#include "pinfold/net/io_thread.hpp"
+
+namespace pinfold::net {
+
+namespace {
+// A longer rest of replies is not copied out of the thread's buffer.
+constexpr std::size_t copied_output = 64 * 1024;
+constexpr auto relaxed = std::memory_order_relaxed;
+}  // namespace
+
+void Connection::send() {
+  if (unsent_.empty() && ending_ < Ending::when_sent && thread_.defer(*this)) return;
+  thread_.send_deferred();
+  if (ending_ == Ending::closed) return thread_.drop_replies();
+  send_now();
+}
+
+void Connection::send_now() {
+  resp::Output& output = thread_.output();
+  bool ok = true;
+  if (unsent_.empty()) {
+    ok = send_some(output);
+    if (ok && !output.empty()) {
+      keep_unsent(output);
+      restart_patience();
+    }
+  } else if (!output.empty()) {
+    unsent_.move_from(output);
+  }
+  thread_.drop_replies();
+  if (!ok) return close();
+  if (!unsent_.empty()) look_at_backlog();
+}
+
+void Connection::send_deferred(std::string_view replies) {
+  if (ending_ == Ending::closed) return;
+  if (unsent_.empty()) {
+    const iovec run{const_cast<char*>(replies.data()), replies.size()};
+    const Transport::Result result = write({&run, 1});
+    if (result.outcome == Transport::Outcome::failed) return close();
+    replies.remove_prefix(result.bytes);
+    if (replies.empty()) return;
+    restart_patience();
+  }
+  unsent_.append(replies);
+  look_at_backlog();
+  update_events();
+}
+
+void Connection::writable() {
+  if (ending_ == Ending::closed || unsent_.empty()) return;
+  if (!send_some(unsent_)) return close();
+  if (unsent_.empty()) {
+    unsent_.clear(0);
+    over_soft_limit_since_ = {};
+  } else {
+    unsent_.compact();  // a backlog that never becomes empty must not grow with all that was ever sent
+  }
+  account();
+  if (unsent_.empty() && ending_ == Ending::when_sent) return close();
+  if (unsent_.empty() && has_task()) thread_.serve_task(*this);
+  if (!holds_.has(Hold::backlog) || unsent_.size() > thread_.limits().unread / 2) return update_events();
+  holds_.remove(Hold::backlog);
+  if (held()) return update_events();
+  go_on();
+}
+
+Transport::Result Connection::write(std::span<const iovec> runs) {
+  thread_.dispatcher().stats().writes.add();
+  const Transport::Result result = transport_->write(runs);
+  if (result.bytes == 0) return result;
+  read_since_ += result.bytes;
+  thread_.dispatcher().stats().net_output.add(result.bytes);
+  add(session_.shared.net_output, result.bytes);
+  session_.shared.last_active.store(thread_.now(), relaxed);
+  return result;
+}
+
+// Sends what the transport takes. Returns false if the connection is broken.
+bool Connection::send_some(resp::Output& output) {
+  constexpr std::size_t most_runs = 64;
+  iovec runs[most_runs];
+  while (!output.empty()) {
+    const std::size_t count = output.gather(runs, most_runs);
+    const Transport::Result result = write({runs, count});
+    if (result.outcome == Transport::Outcome::failed) return false;
+    output.consume(result.bytes);
+    if (result.outcome == Transport::Outcome::blocked) return true;
+  }
+  return true;
+}
+
+// The transport has taken some bytes and no more.
+void Connection::keep_unsent(resp::Output& output) {
+  if (output.size() <= copied_output) return unsent_.move_from(output);
+  std::swap(unsent_, output);
+  unsent_.set_account(nullptr);
+  unsent_.begin_reply(SIZE_MAX);
+  output.set_account(&thread_.reply_memory());
+}
+
+// To be called when there is more for the client to read.
+void Connection::look_at_backlog() {
+  account();
+  if (unsent_.size() > thread_.limits().unread && !stranger()) holds_.add(Hold::backlog);
+  check_output_limit();
+}
+
+// How long it takes to read a good part of its replies counts from now on.
+void Connection::restart_patience() {
+  reading_since_ = thread_.now();
+  read_since_ = 0;
+}
+
+}  // namespace pinfold::net

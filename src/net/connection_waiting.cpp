@@ -1,0 +1,99 @@
+// Clients that wait: for the end of a CLIENT PAUSE, for a reply that comes later, for a long command of their own.
+
+#include <utility>
+
+#include "pinfold/command/cache_reads.hpp"
+#include "pinfold/net/connection.hpp"
+#include "pinfold/net/io_thread.hpp"
+
+namespace pinfold::net {
+
+namespace {
+constexpr auto relaxed = std::memory_order_relaxed;
+}  // namespace
+
+void Connection::set_paused(bool paused) {
+  if (holds_.has(Hold::pause) == paused) return;
+  if (paused) {
+    holds_.add(Hold::pause);
+  } else {
+    holds_.remove(Hold::pause);
+  }
+  session_.shared.paused.store(paused, relaxed);
+  thread_.engine().clients.held_by_pause.fetch_add(paused ? 1 : -1, relaxed);
+}
+
+void Connection::resume() {
+  if (!holds_.has(Hold::pause) || ending_ == Ending::closed) return;
+  set_paused(false);
+  if (has_task()) return thread_.serve_task(*this);
+  go_on();
+}
+
+void Connection::begin_wait() {
+  if (has_task()) return thread_.serve_task(*this);
+  // What has been asked for of a purge is done; CLIENT UNBLOCK must not answer that its bytes are gone.
+  if (session_.wait->kind != command::WaitKind::purge) session_.shared.waiting.store(session_.wait->ticket, relaxed);
+  wait_until_ = session_.wait->until;
+  if (wait_until_ != MonoMs{}) thread_.await(wait_until_, *this);
+}
+
+// Writes the reply that was waited for, and goes on with what came behind it.
+void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
+  if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
+  begin_reply();
+  resp::Reply reply(thread_.output(), session_.protocol);
+  write(reply);
+  session_.shared.last_active.store(thread_.now(), relaxed);
+  end_reply(reply);
+  if (ending_ != Ending::closed) go_on();
+}
+
+bool Connection::answer(std::uint64_t ticket, const cache::Answer& answer) {
+  if (ending_ == Ending::closed || !waits() || session_.wait->ticket != ticket) return false;
+  reply_late([&](resp::Reply& reply) { command::answer_wait(session_, answer, reply); });
+  return true;
+}
+
+void Connection::end_wait(bool with_error) {
+  if (ending_ == Ending::closed || !waits()) return;
+  if (with_error) {
+    command::forget_wait(session_, thread_.engine());
+    return reply_late([](resp::Reply& reply) { reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"); });
+  }
+  reply_late([&](resp::Reply& reply) { command::end_wait(session_, thread_.engine(), reply); });
+}
+
+void Connection::work() {
+  in_tasks = false;
+  if (ending_ == Ending::closed || holds_.has(Hold::pause) || !has_task()) return;
+  // A reply that has begun goes on when the client has read so far; before, nothing is gained by waiting for that.
+  if (!unsent_.empty() && session_.wait->task->replying) return;
+  command::Dispatcher& dispatcher = thread_.dispatcher();
+  if (dispatcher.task_must_wait(session_)) {
+    set_paused(true);
+    return thread_.await_pause_end(*this);
+  }
+  resp::Output& output = thread_.output();
+  const bool accounted = session_.wait->task->accounted;
+  begin_reply();
+  if (accounted) output.set_account(nullptr);
+  resp::Reply reply(output, session_.protocol);
+  const bool done = dispatcher.step(session_, reply);
+  output.set_account(&thread_.reply_memory());
+  if (accounted && output.overflow() != resp::Output::Overflow::none) return cut_off();
+  end_reply(reply);
+  if (ending_ == Ending::closed) return;
+  if (done) {
+    session_.shared.last_active.store(thread_.now(), relaxed);
+    if (session_.close_after_reply || session_.shared.closing.load(relaxed)) advance(Ending::when_sent);
+    return go_on();
+  }
+  send();
+  if (ending_ == Ending::closed) return;
+  const command::Task& task = *session_.wait->task;
+  if (!task.asleep && (unsent_.empty() || !task.replying)) return thread_.serve_task(*this);
+  update_events();  // the next step when somebody wakes it, the next piece when this one has been read
+}
+
+}  // namespace pinfold::net
