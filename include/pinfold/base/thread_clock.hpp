@@ -30,7 +30,7 @@ class ThreadClock {
   void read();
   /// Reads the clocks at the start of a round of the thread's loop.
   void begin_round() {
-    read();
+    if (most_ticks_ != held) read();
     round_began_ = moment_.mono;
   }
   /// Milliseconds since the round began, as of the last read().
@@ -39,7 +39,7 @@ class ThreadClock {
   /// Stops the clock at this moment. Not for production code.
   void hold_for_test(const Moment& moment) {
     moment_ = moment;
-    most_ticks_ = std::numeric_limits<std::uint64_t>::max();
+    most_ticks_ = held;
   }
 
  private:
@@ -55,6 +55,8 @@ class ThreadClock {
 #endif
   }
   static std::uint64_t allowed_ticks();
+  /// Of most_ticks_: the time stands still.
+  static constexpr std::uint64_t held = std::numeric_limits<std::uint64_t>::max();
 
   Moment moment_;
   MonoMs round_began_{};
