@@ -410,7 +410,7 @@ bool Leases::tell_waiting(std::size_t most, MonoMs now) {
 // --- answering those who wait ---
 
 void Leases::answer_all(State& state, Answer answer) {
-  const auto answers = std::make_shared<Answers>();
+  const auto answers = std::make_shared<Answers>(cache_);
   answers->answer = std::move(answer);
   answers->to.swap(state.waiters);
   deliver(state, answers);
@@ -418,7 +418,7 @@ void Leases::answer_all(State& state, Answer answer) {
 
 // To a plain reader what is stale has expired, unless its policy says otherwise.
 void Leases::answer_stale(State& state, Answer answer) {
-  const auto answers = std::make_shared<Answers>();
+  const auto answers = std::make_shared<Answers>(cache_);
   answers->answer = std::move(answer);
   work::nodes(state.waiters.size());
   for (auto at = state.waiters.begin(); at != state.waiters.end();) {
@@ -429,7 +429,7 @@ void Leases::answer_stale(State& state, Answer answer) {
 }
 
 void Leases::answer(State& state, Waiters::iterator who, Answer answer) {
-  const auto answers = std::make_shared<Answers>();
+  const auto answers = std::make_shared<Answers>(cache_);
   answers->answer = std::move(answer);
   answers->to.insert(state.waiters.extract(who));
   deliver(state, answers);
@@ -438,7 +438,7 @@ void Leases::answer(State& state, Waiters::iterator who, Answer answer) {
 void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
   if (answers->to.empty()) return;
   try {
-    if (cache_.deliver) cache_.deliver(answers);
+    if (cache_.client_threads != nullptr) cache_.client_threads->deliver(answers);
   } catch (const std::bad_alloc&) {
     state.waiters.merge(answers->to);  // nobody has them; tend() tries again
     throw;

@@ -1,6 +1,7 @@
 // CACHE.PURGE: all entries with a tag, or whose keys have a prefix, at once.
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -85,35 +86,56 @@ std::string what(const PurgeRequest& request) {
   return text;
 }
 
+// What a purge has freed, for the one who waits for its end.
+class PurgeDone final : public Delivery {
+ public:
+  PurgeDone(std::uint64_t ticket, const ClientPlace& waiter, std::int64_t freed) : bytes(freed), ticket_(ticket), waiter_(waiter) {}
+  std::uint64_t visit(std::uint64_t from, const Visitor& visitor) const override {
+    return from > ticket_ || visitor(ticket_, waiter_) ? 0 : ticket_;
+  }
+
+  const std::int64_t bytes;
+
+ private:
+  const std::uint64_t ticket_;
+  const ClientPlace waiter_;
+};
+
+// What has been asked for is done, whatever becomes of the client; CLIENT UNBLOCK must not answer that its bytes are gone.
+class PurgeWaiting final : public Waiting {
+ public:
+  explicit PurgeWaiting(std::uint64_t of) {
+    ticket = of;
+    ended_by = EndedBy::nothing;
+    unblocks = false;
+  }
+  void answer(const Delivery& answer, Session& /*session*/, resp::Reply& reply) override {
+    reply.integer(dynamic_cast<const PurgeDone&>(answer).bytes);
+  }
+  void timeout(Engine& /*engine*/, Session& /*session*/, resp::Reply& reply) override { reply.integer(0); }
+  void abandon(Engine& /*engine*/) override {}
+};
+
 Outcome cache_purge(Call& call) {
   const auto request = read_request(call);
   if (!request) return Outcome::done;
   if (request->sync && !may_wait(call)) return call.reply.error("ERR SYNC is not possible in a transaction");
   Engine& engine = call.engine;
-  const SharedClient& client = call.session.shared;
   const std::uint64_t ticket = request->sync ? engine.cache.next_ticket() : 0;
-  const auto done = [&engine, line = who(call) + " purged " + what(*request), ticket, id = client.id,
-                     thread = client.thread](const store::Purge& purge) {
+  const auto done = [&engine, line = who(call) + " purged " + what(*request), ticket,
+                     client = call.session.shared.place()](const store::Purge& purge) {
     const auto bytes = static_cast<std::int64_t>(purge.bytes.load());
     engine.events.note(EventLog::Kind::purges, [&] {
       return line + ": " + std::to_string(purge.entries.load()) + " entries, " + std::to_string(bytes) + " bytes";
     });
-    if (ticket == 0) return;
-    auto answers = std::make_shared<cache::Answers>();
-    answers->to.emplace(ticket, cache::Waiter{.client = id, .thread = thread});
-    answers->answer = {cache::Status::hit, 0, bytes, nullptr, {}};
-    engine.cache.deliver(answers);
+    if (ticket == 0 || engine.clients.threads == nullptr) return;
+    engine.clients.threads->deliver(std::make_shared<PurgeDone>(ticket, client, bytes));
   };
-  if (request->sync) {
-    auto wait = std::make_unique<Wait>();
-    wait->ticket = ticket;
-    wait->kind = WaitKind::purge;
-    call.session.wait = std::move(wait);
-  }
+  if (request->sync) call.session.waiting = std::make_unique<PurgeWaiting>(ticket);
   // Without it the purge goes on all the same: entries that are gone are worth more than what it takes.
   if (!call.in_transaction) engine.keyspace.make_room(engine.cache.most_memory_of_purge(request->names));
   if (!engine.cache.purge(call.session.db, request->by_prefix, request->names, request->soft, request->sync, done, call.held)) {
-    call.session.wait.reset();
+    call.session.waiting.reset();
     return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
   }
   return request->sync ? Outcome::waits : call.reply.ok();

@@ -64,20 +64,75 @@ std::string_view tags_of(const std::optional<store::Value>& value) {
   return value && value->extra != nullptr ? store::Extra::read(value->extra).tags : std::string_view();
 }
 
-bool waits_for_key(const Wait& wait) { return wait.kind == WaitKind::cache_read || wait.kind == WaitKind::plain_read; }
+// The value of an answer, which the store shares.
+void reply_shared(resp::Reply& reply, const cache::SharedValue& value) {
+  if (value.blob) return reply.bulk(value.blob);
+  reply.bulk(value.text);
+}
 
-bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, WaitKind kind,
-              bool takes_stale) {
+// A client that waits for the holder of a key's lease to fill it.
+class LeaseWaiting : public Waiting {
+ public:
+  LeaseWaiting(unsigned db, std::string_view key) : db_(db), key_(key) {}
+
+  void answer(const Delivery& answer, Session& /*session*/, resp::Reply& reply) final {
+    write(dynamic_cast<const cache::Answers&>(answer).answer, reply);
+  }
+  void timeout(Engine& engine, Session& session, resp::Reply& reply) final {
+    const cache::Cache::GivenUp given_up = engine.cache.give_up(db_, key_, ticket);
+    note_timeout(session, given_up);
+    Answer answer;
+    answer.ms = given_up.ms;
+    write(answer, reply);
+  }
+  void abandon(Engine& engine) final { engine.cache.give_up(db_, key_, ticket); }
+
+ private:
+  virtual void write(const Answer& answer, resp::Reply& reply) = 0;
+  virtual void note_timeout(Session& /*session*/, const cache::Cache::GivenUp& /*given_up*/) {}
+
+  const unsigned db_;
+  const std::string key_;
+};
+
+// CACHE.GET.
+class CacheReadWaiting final : public LeaseWaiting {
+ public:
+  using LeaseWaiting::LeaseWaiting;
+
+ private:
+  void write(const Answer& answer, resp::Reply& reply) override {
+    if (answer.value == nullptr) return reply_nothing(reply, answer.status, answer.token, answer.ms);
+    reply.array(4);
+    reply.bulk(name_of(answer.status));
+    reply_shared(reply, *answer.value);
+    end_answer(reply, answer.token, answer.ms);
+  }
+};
+
+// GET under a policy. It waits only while its client has nothing more to say: the client may share the connection, and what comes next
+// may be the very SET.
+class PlainReadWaiting final : public LeaseWaiting {
+ public:
+  PlainReadWaiting(unsigned db, std::string_view key) : LeaseWaiting(db, key) { ended_by = EndedBy::any_input; }
+
+ private:
+  void write(const Answer& answer, resp::Reply& reply) override {
+    if (answer.value == nullptr) return reply.null();
+    reply_shared(reply, *answer.value);
+  }
+  void note_timeout(Session& session, const cache::Cache::GivenUp& given_up) override { session.told_nil.add(given_up.token); }
+};
+
+template <class Kind>
+bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, bool takes_stale) {
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
   const SharedClient& client = call.session.shared;
-  auto wait = std::make_unique<Wait>();
-  wait->until = call.mono + wait_ms;
-  wait->db = db;
-  wait->key = key.text;
-  wait->kind = kind;
-  wait->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms, takes_stale});
-  if (wait->ticket == 0) return false;
-  call.session.wait = std::move(wait);
+  auto waiting = std::make_unique<Kind>(db, key.text);
+  waiting->until = call.mono + wait_ms;
+  waiting->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms, takes_stale});
+  if (waiting->ticket == 0) return false;
+  call.session.waiting = std::move(waiting);
   return true;
 }
 
@@ -150,7 +205,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   } else if (const std::int64_t left = cache.leases(key).look(db.number(), key.text, call.mono).lease_ms; left > 0) {
     grant = {Grant::Outcome::held, 0, left};
   }
-  if (grant.outcome == Grant::Outcome::held && wait_for(call, db.number(), key, options.wait_ms, lease_ms, WaitKind::cache_read, true)) {
+  if (grant.outcome == Grant::Outcome::held && wait_for<CacheReadWaiting>(call, db.number(), key, options.wait_ms, lease_ms, true)) {
     return false;
   }
   reply_nothing(call.reply, Status::miss, grant.token, grant.ms);
@@ -211,7 +266,8 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
   if (!leases) return {};
   const Grant grant = lease();
   const std::int64_t wait_ms = waiting_allowed ? plain_wait(call.session, *policy, grant, call.mono) : 0;
-  const bool waits = wait_for(call, db.number(), key, wait_ms, lease_ms(), WaitKind::plain_read, serves_stale || policy->stale_ms > 0);
+  const bool takes_stale = serves_stale || policy->stale_ms > 0;
+  const bool waits = wait_for<PlainReadWaiting>(call, db.number(), key, wait_ms, lease_ms(), takes_stale);
   if (!waits) call.session.told_nil.add(grant.held.token);
   return {std::nullopt, waits};
 }
@@ -233,52 +289,6 @@ void make_room_for_plain_leases(Call& call) {
     if (policy != nullptr && (policy->stale_ms > 0 || policy->coalesce_ms > 0)) bytes += cache::Leases::memory_of_lease(key.text, {});
   }
   if (bytes > 0) make_room_for_leases(call, bytes);
-}
-
-// --- replies that come later ---
-
-void answer_wait(Session& session, const Answer& answer, resp::Reply& reply) {
-  const WaitKind kind = session.wait->kind;
-  session.wait.reset();
-  session.shared.waiting.store(0, relaxed);
-  const auto value = [&] {
-    if (answer.value->blob) return reply.bulk(answer.value->blob);
-    return reply.bulk(answer.value->text);
-  };
-  switch (kind) {
-    case WaitKind::task:
-      return;
-    case WaitKind::purge:
-      reply.integer(answer.ms);
-      return;
-    case WaitKind::plain_read:
-      answer.value != nullptr ? value() : reply.null();
-      return;
-    case WaitKind::cache_read:
-      if (answer.value == nullptr) return reply_nothing(reply, answer.status, answer.token, answer.ms);
-      reply.array(4);
-      reply.bulk(name_of(answer.status));
-      value();
-      end_answer(reply, answer.token, answer.ms);
-  }
-}
-
-void end_wait(Session& session, Engine& engine, resp::Reply& reply) {
-  const Wait& wait = *session.wait;
-  Answer answer;
-  if (waits_for_key(wait)) {
-    const cache::Cache::GivenUp given_up = engine.cache.give_up(wait.db, wait.key, wait.ticket);
-    answer.ms = given_up.ms;
-    if (wait.kind == WaitKind::plain_read) session.told_nil.add(given_up.token);
-  }
-  answer_wait(session, answer, reply);
-}
-
-void forget_wait(Session& session, Engine& engine) {
-  if (session.wait == nullptr) return;
-  const std::unique_ptr<Wait> wait = std::move(session.wait);
-  session.shared.waiting.store(0, relaxed);
-  if (waits_for_key(*wait)) engine.cache.give_up(wait->db, wait->key, wait->ticket);
 }
 
 }  // namespace pinfold::command

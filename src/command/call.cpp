@@ -22,9 +22,7 @@ Outcome Call::park(std::unique_ptr<Task> task) {
   task->row = &row;
   task->named.keys = keys.size();
   for (const std::string_view arg : args) task->named.bytes += arg.size();
-  session.wait = std::make_unique<Wait>();
-  session.wait->kind = WaitKind::task;
-  session.wait->task = std::move(task);
+  session.task = std::move(task);
   return Outcome::waits;
 }
 

@@ -40,13 +40,13 @@ void Clients::with(std::uint64_t id, const std::function<void(SharedClient&)>& v
 
 void Clients::kill(SharedClient& client) {
   client.closing.store(true, std::memory_order_relaxed);
-  if (wake_to_close) wake_to_close(client.thread, client.id);
+  if (threads != nullptr) threads->close(client.place());
 }
 
 bool Clients::unblock(SharedClient& client, bool with_error) {
   const std::uint64_t ticket = client.waiting.load(std::memory_order_relaxed);
   if (ticket == 0) return false;
-  if (wake_to_unblock) wake_to_unblock(client.thread, client.id, ticket, with_error);
+  if (threads != nullptr) threads->end_wait(client.place(), ticket, with_error);
   return true;
 }
 
@@ -104,7 +104,7 @@ void Clients::unpause(store::Keyspace& keyspace) {
     keyspace.keep_expired({});
     pause_mode_.store(PauseMode::none, std::memory_order_relaxed);
   }
-  if (wake_paused) wake_paused();
+  if (threads != nullptr) threads->end_pause();
 }
 
 }  // namespace pinfold::command

@@ -128,8 +128,7 @@ class RewriteTask : public Task {
 
   void begin(Call& call) {
     file_ = std::make_shared<File>();
-    const auto write = [file = file_, &engine = call.engine, thread = call.session.shared.thread, id = call.session.shared.id,
-                        request = request_] {
+    const auto write = [file = file_, &engine = call.engine, client = call.session.shared.place(), request = request_] {
       try {
         file->error = engine.settings.rewrite();
       } catch (const std::bad_alloc&) {
@@ -137,7 +136,7 @@ class RewriteTask : public Task {
       }
       note_outcome(engine, request, file->error);  // here, as the client may have gone
       file->written.store(true, std::memory_order_release);
-      if (engine.clients.wake_task) engine.clients.wake_task(thread, id);
+      engine.clients.wake_task(client);
     };
     call.engine.on_main_thread ? call.engine.on_main_thread(write) : write();
   }

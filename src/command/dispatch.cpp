@@ -62,8 +62,6 @@ std::uint64_t nanoseconds_since(std::chrono::steady_clock::time_point start) {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
 }
 
-bool is_task(const Session& session) { return session.wait != nullptr && session.wait->task != nullptr; }
-
 // What a command may need of memory: its arguments and what the store adds to each.
 std::uint64_t memory_needed(Args args) {
   constexpr std::uint64_t overhead = 64;  // of an argument that becomes an entry
@@ -103,7 +101,7 @@ Outcome invoke(Call& call, ThreadStats& stats) {
     outcome = call.row.handler(call);
     counters.timed_calls.add();
     counters.timed_ns.add(nanoseconds_since(start));
-    if (outcome == Outcome::waits && is_task(call.session)) call.session.wait->task->timed = true;
+    if (call.session.task != nullptr) call.session.task->timed = true;
   }
   // It will be tried again, or is counted by whoever answers.
   if (outcome.needs_room()) [[unlikely]]
@@ -191,7 +189,7 @@ void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& p
   dispatch(session, args, prepared, reply);
   // CLIENT REPLY ON, which has changed the mode, answers for itself.
   if (session.reply_mode != ReplyMode::on) reply.output().truncate(mark);
-  if (is_task(session)) session.wait->task->silent = true;
+  if (session.task != nullptr) session.task->silent = true;
   if (session.reply_mode == ReplyMode::skip_this) session.reply_mode = ReplyMode::on;
 }
 
@@ -254,7 +252,7 @@ void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& ses
 }
 
 bool Dispatcher::step(Session& session, resp::Reply& reply) {
-  Task& task = *session.wait->task;
+  Task& task = *session.task;
   const std::size_t mark = reply.output().mark();
   const std::uint64_t errors = reply.errors();
   const auto start = std::chrono::steady_clock::now();
@@ -269,7 +267,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   if (task.silent) reply.output().truncate(mark);
   if (done) {
     locks_.release();  // what the task lets go of is freed with nothing locked
-    session.wait.reset();
+    session.task.reset();
   }
   return done;
 }

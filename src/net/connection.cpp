@@ -5,7 +5,6 @@
 
 #include <sys/epoll.h>
 
-#include "pinfold/command/cache_reads.hpp"
 #include "pinfold/net/io_thread.hpp"
 
 namespace pinfold::net {
@@ -64,6 +63,7 @@ void Connection::close() {
   command::forget_wait(session_, thread_.engine());
   forget_large();
   unsent_.clear(0);
+  kept_pushes_.reset();
   account();
   if (session_.shared.evicted.load(relaxed)) log_closing("it takes the most of the memory for clients (maxmemory-clients)");
   thread_.bury(*this);
@@ -126,7 +126,7 @@ void Connection::update_events() {
   if (ending_ == Ending::closed) return;
   const bool receives = ending_ == Ending::open && !(held() && intake_ == Intake::full);
   // The end of a silent client's input is received, unless that was before it began to wait.
-  const bool may_leave = waits_for_key() && (!waits_in_silence() || ending_ != Ending::open);
+  const bool may_leave = ends_wait_with_input() && (!waits_in_silence() || ending_ != Ending::open);
   const bool usual = transport_->usual();
   const Transport::Wants wants = usual ? Transport::Wants{} : transport_->wants();
   const std::uint32_t events = (receives ? wants.read : 0U) | (unsent_.empty() ? 0U : wants.write) | (may_leave ? EPOLLRDHUP : 0U);

@@ -108,7 +108,7 @@ void Connection::end_input() {
   if (ending_ == Ending::closed) return;
   if (!held() && unsent_.empty()) return close();
   advance(Ending::input_ended);
-  if (waits_for_key()) return end_wait(false);
+  if (ends_wait_with_input()) return end_wait(false);
   if (!held()) advance(Ending::when_sent);  // what has come is an unfinished request
   update_events();
 }
@@ -116,7 +116,7 @@ void Connection::end_input() {
 // No request comes behind those that were sent. If the client is gone altogether, it is not to be given a lease: a wait for a key
 // ends as if its time were up, and what was sent behind it is executed.
 void Connection::input_ends() {
-  if (waits_for_key()) end_wait(false);
+  if (ends_wait_with_input()) end_wait(false);
 }
 
 void Connection::hung_up() {

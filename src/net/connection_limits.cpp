@@ -57,7 +57,7 @@ void Connection::cut_off() {
 }
 
 void Connection::check_output_limit() {
-  const std::size_t waiting = unsent_.size();
+  const std::size_t waiting = unsent_.size() + (kept_pushes_ != nullptr ? kept_pushes_->size() : 0);
   const config::OutputLimit limit = thread_.engine().settings.output_limit();
   const bool unknown = stranger() && (waiting > stranger_output || too_many_strangers(0));
   const bool hard = limit.hard > 0 && waiting > limit.hard;
@@ -143,7 +143,7 @@ void Connection::tick() {
     check_output_limit();
     if (ending_ == Ending::closed) return;
   }
-  if (has_task() && session_.wait->task->asleep) thread_.serve_task(*this);
+  if (session_.task != nullptr && session_.task->asleep) thread_.serve_task(*this);
   // There may be room again.
   if (intake_ == Intake::full) {
     intake_ = Intake::open;
@@ -157,7 +157,8 @@ void Connection::tick() {
 
 void Connection::account() {
   command::Engine& engine = thread_.engine();
-  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + unsent_.memory() + command::attribute_memory(session_.shared);
+  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + unsent_.memory() +
+                          command::attribute_memory(session_.shared) + (kept_pushes_ != nullptr ? kept_pushes_->capacity() : 0);
   engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
   accounted_arguments_ = parser_.memory();

@@ -65,7 +65,7 @@ void Connection::writable() {
   }
   account();
   if (unsent_.empty() && ending_ == Ending::when_sent) return close();
-  if (unsent_.empty() && has_task()) thread_.serve_task(*this);
+  if (unsent_.empty() && session_.task != nullptr) thread_.serve_task(*this);
   if (!holds_.has(Hold::backlog) || unsent_.size() > thread_.limits().unread / 2) return update_events();
   holds_.remove(Hold::backlog);
   if (held()) return update_events();
@@ -117,6 +117,35 @@ void Connection::look_at_backlog() {
 void Connection::restart_patience() {
   reading_since_ = thread_.now();
   read_since_ = 0;
+}
+
+// A long command's reply comes in pieces.
+bool Connection::is_in_reply() const { return session_.task != nullptr && session_.task->replying; }
+
+void Connection::push(std::string_view bytes) {
+  if (ending_ >= Ending::when_sent) return;
+  if (is_in_reply()) {
+    if (kept_pushes_ == nullptr) kept_pushes_ = std::make_unique<std::string>();
+    kept_pushes_->append(bytes);
+    account();
+    return check_output_limit();
+  }
+  begin_reply();
+  resp::Output& output = thread_.output();
+  output.append(bytes);
+  // Something else in its place is no use: a client that missed it would not know.
+  if (output.overflow() != resp::Output::Overflow::none) return cut_off();
+  send();
+  update_events();
+}
+
+// The reply that they had to wait for is over.
+void Connection::push_kept() {
+  send();
+  if (ending_ == Ending::closed) return;
+  const std::unique_ptr<std::string> pushes = std::move(kept_pushes_);
+  push(*pushes);
+  account();
 }
 
 }  // namespace pinfold::net

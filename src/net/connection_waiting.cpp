@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "pinfold/command/cache_reads.hpp"
 #include "pinfold/net/connection.hpp"
 #include "pinfold/net/io_thread.hpp"
 
@@ -26,15 +25,15 @@ void Connection::set_paused(bool paused) {
 void Connection::resume() {
   if (!holds_.has(Hold::pause) || ending_ == Ending::closed) return;
   set_paused(false);
-  if (has_task()) return thread_.serve_task(*this);
+  if (session_.task != nullptr) return thread_.serve_task(*this);
   go_on();
 }
 
 void Connection::begin_wait() {
-  if (has_task()) return thread_.serve_task(*this);
-  // What has been asked for of a purge is done; CLIENT UNBLOCK must not answer that its bytes are gone.
-  if (session_.wait->kind != command::WaitKind::purge) session_.shared.waiting.store(session_.wait->ticket, relaxed);
-  wait_until_ = session_.wait->until;
+  if (session_.task != nullptr) return thread_.serve_task(*this);
+  const command::Waiting& waiting = *session_.waiting;
+  if (waiting.unblocks) session_.shared.waiting.store(waiting.ticket, relaxed);
+  wait_until_ = waiting.until;
   if (wait_until_ != MonoMs{}) thread_.await(wait_until_, *this);
 }
 
@@ -49,14 +48,14 @@ void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   if (ending_ != Ending::closed) go_on();
 }
 
-bool Connection::answer(std::uint64_t ticket, const cache::Answer& answer) {
-  if (ending_ == Ending::closed || !waits() || session_.wait->ticket != ticket) return false;
+bool Connection::answer(std::uint64_t ticket, const Delivery& answer) {
+  if (ending_ == Ending::closed || session_.waiting == nullptr || session_.waiting->ticket != ticket) return false;
   reply_late([&](resp::Reply& reply) { command::answer_wait(session_, answer, reply); });
   return true;
 }
 
 void Connection::end_wait(bool with_error) {
-  if (ending_ == Ending::closed || !waits()) return;
+  if (ending_ == Ending::closed || session_.waiting == nullptr) return;
   if (with_error) {
     command::forget_wait(session_, thread_.engine());
     return reply_late([](resp::Reply& reply) { reply.error("UNBLOCKED client unblocked via CLIENT UNBLOCK"); });
@@ -66,16 +65,16 @@ void Connection::end_wait(bool with_error) {
 
 void Connection::work() {
   in_tasks = false;
-  if (ending_ == Ending::closed || holds_.has(Hold::pause) || !has_task()) return;
+  if (ending_ == Ending::closed || holds_.has(Hold::pause) || session_.task == nullptr) return;
   // A reply that has begun goes on when the client has read so far; before, nothing is gained by waiting for that.
-  if (!unsent_.empty() && session_.wait->task->replying) return;
+  if (!unsent_.empty() && session_.task->replying) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();
   if (dispatcher.task_must_wait(session_)) {
     set_paused(true);
     return thread_.await_pause_end(*this);
   }
   resp::Output& output = thread_.output();
-  const bool accounted = session_.wait->task->accounted;
+  const bool accounted = session_.task->accounted;
   begin_reply();
   if (accounted) output.set_account(nullptr);
   resp::Reply reply(output, session_.protocol);
@@ -87,11 +86,13 @@ void Connection::work() {
   if (done) {
     session_.shared.last_active.store(thread_.now(), relaxed);
     if (session_.close_after_reply || session_.shared.closing.load(relaxed)) advance(Ending::when_sent);
+    if (kept_pushes_ != nullptr) push_kept();
+    if (ending_ == Ending::closed) return;
     return go_on();
   }
   send();
   if (ending_ == Ending::closed) return;
-  const command::Task& task = *session_.wait->task;
+  const command::Task& task = *session_.task;
   if (!task.asleep && (unsent_.empty() || !task.replying)) return thread_.serve_task(*this);
   update_events();  // the next step when somebody wakes it, the next piece when this one has been read
 }

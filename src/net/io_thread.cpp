@@ -1,6 +1,8 @@
 #include "pinfold/net/io_thread.hpp"
 
 #include <algorithm>
+#include <climits>
+#include <functional>
 #include <utility>
 
 #include "pinfold/net/connection.hpp"
@@ -85,11 +87,15 @@ void IoThread::welcome(std::unique_ptr<Transport> transport) {
   guarded(*connection, [connection] { connection->start(); });
 }
 
+Connection* IoThread::find(std::uint64_t client) const {
+  const auto found = connections_.find(client);
+  return found != connections_.end() ? found->second.get() : nullptr;
+}
+
 void IoThread::close(std::uint64_t id) {
   try {
     loop_.post([this, id] {
-      const auto found = connections_.find(id);
-      if (found != connections_.end()) found->second->close();
+      if (Connection* const connection = find(id); connection != nullptr) connection->close();
     });
   } catch (const std::bad_alloc&) {  // the next tick finds it
   }
@@ -97,53 +103,70 @@ void IoThread::close(std::uint64_t id) {
 
 void IoThread::resume_paused() { loop_.wake(); }
 
-void IoThread::deliver(const std::shared_ptr<const cache::Answers>& answers) {
-  loop_.post([this, answers] {
+void IoThread::deliver(const std::shared_ptr<const Delivery>& answer) { hand_out_later({answer, nullptr}); }
+
+void IoThread::push(const std::shared_ptr<const Push>& push) { hand_out_later({nullptr, push}); }
+
+void IoThread::hand_out_later(const HandingOut& message) {
+  loop_.post([this, message] {
     try {
-      handing_out_.push_back({answers, answers->to.begin()});
+      handing_out_.push_back(message);
     } catch (const std::bad_alloc&) {
-      for (const auto& [ticket, waiter] : answers->to) hand_out(ticket, waiter, answers->answer);
+      while (!handing_out_.empty()) hand_out_some();  // they came before
+      HandingOut all = message;
+      while (!hand_out(all, UINT_MAX)) continue;
     }
   });
 }
 
 // Many may have waited for one value: others who are connected here have their turn in between.
-void IoThread::hand_out_answers() {
-  constexpr unsigned most_answered = 128;
-  constexpr unsigned most_looked_at = 4096;
-  unsigned answered = 0;
-  for (unsigned looked_at = 0; looked_at < most_looked_at && answered < most_answered && !handing_out_.empty(); ++looked_at) {
-    auto& [answers, next] = handing_out_.front();
-    if (next == answers->to.end()) {
-      handing_out_.pop_front();
-      continue;
-    }
-    const auto& [ticket, waiter] = *next++;
-    if (waiter.thread != index_) continue;
-    ++answered;
-    hand_out(ticket, waiter, answers->answer);
+void IoThread::hand_out_some() {
+  constexpr unsigned most_told = 128;
+  for (unsigned told = 0; told < most_told && !handing_out_.empty();) {
+    HandingOut& first = handing_out_.front();
+    const unsigned before = first.told;
+    const bool done = hand_out(first, most_told - told);
+    told += std::max(first.told - before, 1U);
+    if (!done) return;
+    handing_out_.pop_front();
   }
 }
 
-void IoThread::hand_out(std::uint64_t ticket, const cache::Waiter& waiter, const cache::Answer& answer) {
-  if (waiter.thread != index_) return;
-  const auto found = connections_.find(waiter.client);
-  bool taken = false;
-  if (found != connections_.end()) guarded(*found->second, [&] { taken = found->second->answer(ticket, answer); });
-  // Whoever was to load has gone: the next one is to.
-  if (taken || answer.token == 0) return;
-  try {
-    engine_.cache.return_token(answer.token_of);
-  } catch (const std::bad_alloc&) {  // it will run out
+// Tells at most `most` of those who live here, and looks at a limited number of them. Returns whether that was all.
+bool IoThread::hand_out(HandingOut& message, unsigned most) {
+  constexpr unsigned most_looked_at = 4096;
+  unsigned looked_at = 0;
+  const unsigned end = message.told > UINT_MAX - most ? UINT_MAX : message.told + most;
+  const auto tell = [&](std::uint64_t at, const ClientPlace& client) {
+    if (looked_at == most_looked_at || message.told == end) return false;
+    ++looked_at;
+    if (client.thread != index_) return true;
+    ++message.told;
+    Connection* const connection = find(client.client);
+    if (message.push != nullptr) {
+      if (connection != nullptr) guarded(*connection, [&] { connection->push(*message.push->bytes); });
+      return true;
+    }
+    bool taken = false;
+    if (connection != nullptr) guarded(*connection, [&] { taken = connection->answer(at, *message.answer); });
+    if (!taken) message.answer->not_taken();
+    return true;
+  };
+  if (message.answer != nullptr) {
+    message.next = message.answer->visit(message.next, std::ref(tell));
+    return message.next == 0;
   }
+  const std::vector<ClientPlace>& to = message.push->to;
+  while (message.next < to.size() && tell(0, to[message.next])) ++message.next;
+  return message.next == to.size();
 }
 
 void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) {
   try {
     loop_.post([this, id, ticket, with_error] {
-      const auto found = connections_.find(id);
-      if (found == connections_.end() || found->second->session().shared.waiting != ticket) return;
-      guarded(*found->second, [&] { found->second->end_wait(with_error); });
+      Connection* const connection = find(id);
+      if (connection == nullptr || connection->session().shared.waiting != ticket) return;
+      guarded(*connection, [&] { connection->end_wait(with_error); });
     });
   } catch (const std::bad_alloc&) {  // its time will come
   }
@@ -152,8 +175,8 @@ void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) 
 void IoThread::wake_task(std::uint64_t id) {
   try {
     loop_.post([this, id] {
-      const auto found = connections_.find(id);
-      if (found != connections_.end()) guarded(*found->second, [&] { serve_task(*found->second); });
+      Connection* const connection = find(id);
+      if (connection != nullptr) guarded(*connection, [&] { serve_task(*connection); });
     });
   } catch (const std::bad_alloc&) {  // the next tick looks
   }
@@ -179,7 +202,7 @@ inline std::size_t IoThread::round(int most_ms) {
   send_deferred();
   if (!unfinished_.empty()) serve_unfinished();
   send_deferred();
-  if (!handing_out_.empty()) hand_out_answers();
+  if (!handing_out_.empty()) hand_out_some();
   send_deferred();
   if (!tasks_.empty()) serve_tasks();
   send_deferred();
@@ -398,9 +421,9 @@ void IoThread::await_pause_end(const Connection& connection) {
 void IoThread::look_at_paused() {
   constexpr std::size_t most_at_once = 512;
   for (std::size_t left = std::min(most_at_once, paused_.size()); left > 0; --left) {
-    const auto found = connections_.find(paused_.front());
+    Connection* const connection = find(paused_.front());
     paused_.pop_front();
-    if (found != connections_.end()) guarded(*found->second, [&] { found->second->resume(); });
+    if (connection != nullptr) guarded(*connection, [&] { connection->resume(); });
   }
 }
 

@@ -1,7 +1,10 @@
 #include "pinfold/net/network.hpp"
 
+#include <algorithm>
+#include <functional>
 #include <new>
 #include <sstream>
+#include <utility>
 
 #include "pinfold/net/io_thread.hpp"
 #include "pinfold/net/listener.hpp"
@@ -11,30 +14,56 @@ namespace pinfold::net {
 Network::Network(boost::asio::io_context& context, command::Engine& engine) : context_(context), engine_(engine) {
   const auto count = static_cast<unsigned>(engine.settings.integer(config::Id::threads));
   for (unsigned i = 0; i < count; ++i) threads_.push_back(std::make_unique<IoThread>(engine, i));
-  engine.clients.wake_to_close = [this](unsigned thread, std::uint64_t id) { threads_[thread]->close(id); };
-  engine.clients.wake_to_unblock = [this](unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error) {
-    threads_[thread]->unblock(id, ticket, with_error);
-  };
-  engine.clients.wake_task = [this](unsigned thread, std::uint64_t id) { threads_[thread]->wake_task(id); };
-  engine.cache.deliver = [this](const std::shared_ptr<const cache::Answers>& answers) {
-    if (answers->to.size() == 1) return threads_[answers->to.begin()->second.thread]->deliver(answers);
-    bool shared = false;
-    for (const auto& thread : threads_) {
-      try {
-        thread->deliver(answers);
-        shared = true;
-      } catch (const std::bad_alloc&) {
-        // Once a thread reads them they can no longer be taken back: clients of this one are answered when their time is up.
-        if (!shared) throw;
-      }
-    }
-  };
-  engine.clients.wake_paused = [this] {
-    for (const auto& thread : threads_) thread->resume_paused();
-  };
+  engine.connect(this);
 }
 
-Network::~Network() { stop(); }
+Network::~Network() {
+  stop();
+  engine_.connect(nullptr);
+}
+
+void Network::close(const ClientPlace& client) { threads_[client.thread]->close(client.client); }
+
+void Network::end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) {
+  threads_[client.thread]->unblock(client.client, ticket, with_error);
+}
+
+void Network::run_task(const ClientPlace& client) { threads_[client.thread]->wake_task(client.client); }
+
+void Network::end_pause() {
+  for (const auto& thread : threads_) thread->resume_paused();
+}
+
+void Network::deliver(const std::shared_ptr<const Delivery>& answer) {
+  // One waiter is the common case: only its thread is told.
+  std::optional<ClientPlace> first;
+  const auto note_first = [&first](std::uint64_t /*ticket*/, const ClientPlace& waiter) {
+    if (first) return false;
+    first = waiter;
+    return true;
+  };
+  const bool several = answer->visit(0, std::ref(note_first)) != 0;
+  if (!first) return;
+  if (!several) return threads_[first->thread]->deliver(answer);
+  bool shared = false;
+  for (const auto& thread : threads_) {
+    try {
+      thread->deliver(answer);
+      shared = true;
+    } catch (const std::bad_alloc&) {
+      // Once a thread reads them they can no longer be taken back: clients of this one are answered when their time is up.
+      if (!shared) throw;
+    }
+  }
+}
+
+void Network::push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) {
+  const auto push = std::make_shared<const Push>(Push{std::move(to), std::move(bytes)});
+  for (unsigned thread = 0; thread < threads_.size(); ++thread) {
+    const auto lives_here = [thread](const ClientPlace& client) { return client.thread == thread; };
+    if (std::any_of(push->to.begin(), push->to.end(), lives_here)) threads_[thread]->push(push);
+  }
+}
 
 std::optional<std::string> Network::check_addresses(const config::Settings& settings) {
   bool any = !settings.text(config::Id::unixsocket).empty();

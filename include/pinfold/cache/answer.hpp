@@ -8,6 +8,7 @@
 #include <string>
 
 #include "pinfold/base/blob.hpp"
+#include "pinfold/base/client_threads.hpp"
 
 namespace pinfold::cache {
 
@@ -51,9 +52,17 @@ struct Waiter {
 /// arrival, and the tickets of clients that want no lease are higher than all others.
 using Waiters = std::map<std::uint64_t, Waiter>;
 
+class Cache;
+
 /// One answer, and the clients that it is for. All I/O threads share one object, so handing it over costs the same for
 /// one client and for many.
-struct Answers {
+struct Answers final : Delivery {
+  explicit Answers(Cache& of) : cache(of) {}
+  std::uint64_t visit(std::uint64_t from, const Visitor& visitor) const override;
+  /// Gives the token back, if there is one: the next client that waits for the key is to load.
+  void not_taken() const override;
+
+  Cache& cache;
   Waiters to;
   Answer answer;
 };

@@ -119,9 +119,8 @@ class Cache {
 
   // --- waiting ---
 
-  /// Where answers go to those who waited; set by the net room. Called with a shard locked. Throws std::bad_alloc, and nobody
-  /// has them then.
-  std::function<void(const std::shared_ptr<const Answers>& answers)> deliver;
+  /// Through which clients that wait are answered; null: there are none. Set by Engine::connect().
+  ClientThreads* client_threads = nullptr;
   /// When run_alarms() is due next; MonoMs::never() if there is none. Any thread.
   MonoMs next_alarm() const { return alarms_.next(); }
   void run_alarms(MonoMs now);

@@ -1,10 +1,9 @@
 #pragma once
-// Reading through the cache: CACHE.GET, plain reads under policies, and replies that come later. Shared by cache_commands.cpp and
-// string_commands.cpp; answer_wait() and the like are for the net room.
+// Reading through the cache: CACHE.GET, plain reads under policies, and those that wait for a lease's holder. Shared by
+// cache_commands.cpp and string_commands.cpp.
 
 #include <optional>
 
-#include "pinfold/cache/answer.hpp"
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/engine.hpp"
 
@@ -34,12 +33,5 @@ inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& k
 inline bool may_wait(const Call& call) {
   return !call.in_transaction && call.session.reply_mode == ReplyMode::on && call.session.transaction == nullptr;
 }
-
-/// Replies to a session that has waited; it does so no longer.
-void answer_wait(Session& session, const cache::Answer& answer, resp::Reply& reply);
-/// Its time is up, or it was told to wait no longer.
-void end_wait(Session& session, Engine& engine, resp::Reply& reply);
-/// Nobody is there to be told any more.
-void forget_wait(Session& session, Engine& engine);
 
 }  // namespace pinfold::command

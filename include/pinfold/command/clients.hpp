@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 
+#include "pinfold/base/client_threads.hpp"
 #include "pinfold/base/clock.hpp"
 #include "pinfold/command/session.hpp"
 
@@ -85,12 +86,13 @@ class Clients {
   }
   MonoMs paused_until() const { return pause_until_.load(std::memory_order_relaxed); }
 
-  /// Set by the net room: wakes thread `thread` to close killed clients, or (all threads) to resume paused ones.
-  std::function<void(unsigned thread, std::uint64_t id)> wake_to_close;
-  std::function<void()> wake_paused;
-  std::function<void(unsigned thread, std::uint64_t id, std::uint64_t ticket, bool with_error)> wake_to_unblock;
-  /// The same for a client whose task is asleep (Task::asleep). A wake that gets lost is made up for within a second.
-  std::function<void(unsigned thread, std::uint64_t id)> wake_task;
+  /// Wakes a client whose task is asleep (Task::asleep). A wake that gets lost is made up for within a second.
+  void wake_task(const ClientPlace& client) {
+    if (threads != nullptr) threads->run_task(client);
+  }
+
+  /// Through which clients are reached; null: nobody is told of anything. Set by Engine::connect().
+  ClientThreads* threads = nullptr;
 
  private:
   std::atomic<std::uint64_t> next_id_{1};

@@ -53,7 +53,7 @@ class Dispatcher {
   void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void execute(Session& session, Args args, resp::Reply& reply) { execute(session, args, prepare(args), reply); }
 
-  /// Runs one step of the task that the session has (Wait::task). True if it was the last one: the reply has been written, and
+  /// Runs one step of the task that the session has. True if it was the last one: the reply has been written, and
   /// the session waits no longer.
   bool step(Session& session, resp::Reply& reply);
 
@@ -66,7 +66,7 @@ class Dispatcher {
   /// Whether the session's task must wait for that before its next step.
   bool task_must_wait(const Session& session) const {
     const PauseMode paused = engine_.clients.paused(clock_.last().mono);
-    return paused != PauseMode::none && is_paused(session, *session.wait->task->row, paused);
+    return paused != PauseMode::none && is_paused(session, *session.task->row, paused);
   }
 
   /// Ends whatever the session holds in the keyspace (WATCH, MULTI); to be called before it goes away.

@@ -26,6 +26,9 @@ class Engine {
  public:
   Engine(config::Settings& server_settings, store::Keyspace& server_keyspace, unsigned threads);
 
+  /// From now on clients are reached through `threads`; null: no longer. Before the first client, or after the last.
+  void connect(ClientThreads* threads) { clients.threads = cache.client_threads = threads; }
+
   config::Settings& settings;
   store::Keyspace& keyspace;
   cache::Cache cache;

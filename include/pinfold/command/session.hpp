@@ -21,6 +21,7 @@
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/command/transaction_budget.hpp"
+#include "pinfold/command/waiting.hpp"
 #include "pinfold/security/users.hpp"
 #include "pinfold/store/keyspace.hpp"
 
@@ -37,6 +38,7 @@ struct SharedClient {
   bool unix_socket = false;   // constant
   MonoMs created;             // constant
   unsigned thread = 0;        // constant: the I/O thread that owns the connection
+  ClientPlace place() const { return {id, thread}; }
 
   std::atomic<MonoMs> last_active{};
   std::atomic<const Row*> last_command{nullptr};
@@ -93,23 +95,6 @@ struct WatchedKey {
   bool operator<(const WatchedKey& other) const { return std::tie(db, key) < std::tie(other.db, other.key); }
 };
 
-enum class WaitKind : std::uint8_t {
-  cache_read,  // CACHE.GET
-  plain_read,  // GET under a policy
-  purge,       // the end of a purge's sweep
-  task,        // the end of a long command of its own: `task` is set, the ticket is 0
-};
-
-/// What a client that has to wait for its reply waits for. Whoever answers names the ticket.
-struct Wait {
-  WaitKind kind = WaitKind::cache_read;
-  std::uint64_t ticket = 0;
-  MonoMs until;  // then it is answered as it is; 0: no limit
-  unsigned db = 0;
-  std::string key;
-  std::unique_ptr<Task> task;
-};
-
 /// The leases for whose keys a client was last told nil: it does not wait when it asks again. A few suffice, because whatever
 /// the client sends ends a plain read's wait.
 class ToldNil {
@@ -137,9 +122,13 @@ struct Session {
   std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
   std::set<WatchedKey> watched;
   std::size_t watched_bytes = 0;  // what watched occupies, as counted in store::Use::clients
-  /// Set by a command whose reply comes later: until then the connection executes nothing.
-  std::unique_ptr<Wait> wait;
+  /// Set by a command whose reply comes later, one of them: until then the connection executes nothing.
+  std::unique_ptr<Waiting> waiting;
+  std::unique_ptr<Task> task;
   ToldNil told_nil;
+
+  /// Whether a reply is outstanding.
+  bool waits() const { return waiting != nullptr || task != nullptr; }
 
   /// The user that the client has authenticated as; null if it has not.
   const security::User* user() const { return shared.user.get(); }  // written by this thread only

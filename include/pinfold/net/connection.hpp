@@ -15,10 +15,12 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include <sys/uio.h>
 
+#include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/session.hpp"
 #include "pinfold/net/arrival.hpp"
 #include "pinfold/net/batch.hpp"
@@ -79,7 +81,9 @@ class Connection final : public EventHandler {
   /// Goes on with requests that a pause has held up.
   void resume();
   /// The answer that its client waits for has come. Returns false if its client does not wait with this ticket.
-  bool answer(std::uint64_t ticket, const cache::Answer& answer);
+  bool answer(std::uint64_t ticket, const Delivery& answer);
+  /// Sends bytes that are no reply: at once, or when the reply that has begun is over.
+  void push(std::string_view bytes);
   /// Its client has waited long enough, or (CLIENT UNBLOCK) is to wait no longer.
   void end_wait(bool with_error);
   /// Goes a step further with its long command, if it has one.
@@ -174,14 +178,19 @@ class Connection final : public EventHandler {
   void log_closing(std::string_view reason);
 
   // connection_waiting.cpp
-  bool waits() const { return session_.wait != nullptr; }
-  bool has_task() const { return waits() && session_.wait->task != nullptr; }
-  /// A plain read waits only while its client has nothing more to say: the client may share the connection, and what comes next may be
-  /// the very SET.
-  bool waits_in_silence() const { return waits() && session_.wait->kind == command::WaitKind::plain_read; }
-  bool waits_for_key() const { return waits_in_silence() || (waits() && session_.wait->kind == command::WaitKind::cache_read); }
+  bool waits() const { return session_.waits(); }
+  /// Whether whatever its client sends ends its wait.
+  bool waits_in_silence() const {
+    return session_.waiting != nullptr && session_.waiting->ended_by == command::Waiting::EndedBy::any_input;
+  }
+  /// Whether the end of its client's input does.
+  bool ends_wait_with_input() const {
+    return session_.waiting != nullptr && session_.waiting->ended_by != command::Waiting::EndedBy::nothing;
+  }
   void set_paused(bool paused);
   void begin_wait();
+  bool is_in_reply() const;
+  void push_kept();
   void reply_late(const std::function<void(resp::Reply&)>& write);
 
   // For a counter that only this thread writes: no locked instruction.
@@ -206,13 +215,14 @@ class Connection final : public EventHandler {
   std::unique_ptr<char[], Free> input_;  // of malloc, so that it can grow without being copied
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
-  std::unique_ptr<LargeRequest> large_;  // only while there are large arguments
-  resp::Output unsent_;                  // replies that the transport did not take
-  MonoMs reading_since_;                 // when its client had last read a good part of them
-  std::size_t read_since_ = 0;           // bytes of them that it has read since
-  MonoMs over_soft_limit_since_;         // 0: it is not
-  MonoMs turn_began_;                    // while turn_ is `begun`
-  MonoMs wait_until_;                    // as the thread knows it; 0: it does not
+  std::unique_ptr<LargeRequest> large_;       // only while there are large arguments
+  resp::Output unsent_;                       // replies that the transport did not take
+  std::unique_ptr<std::string> kept_pushes_;  // to be sent when the reply that has begun is over
+  MonoMs reading_since_;                      // when its client had last read a good part of them
+  std::size_t read_since_ = 0;                // bytes of them that it has read since
+  MonoMs over_soft_limit_since_;              // 0: it is not
+  MonoMs turn_began_;                         // while turn_ is `begun`
+  MonoMs wait_until_;                         // as the thread knows it; 0: it does not
   std::size_t accounted_ = 0;
   std::size_t accounted_arguments_ = 0;  // of it, the parser's
   std::size_t accounted_blobs_ = 0;

@@ -12,11 +12,13 @@
 #include <new>
 #include <set>
 #include <span>
+#include <string>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/net/batch.hpp"
@@ -28,6 +30,12 @@
 namespace pinfold::net {
 
 class Connection;
+
+/// Bytes on their way to clients outside of their replies. Shared by the threads on which they live, and constant.
+struct Push {
+  std::vector<ClientPlace> to;
+  std::shared_ptr<const std::string> bytes;
+};
 
 class IoThread {
  public:
@@ -52,7 +60,9 @@ class IoThread {
   /// Closes the connection with this client id, which has been marked for that, if it still lives here.
   void close(std::uint64_t id);
   /// Answers the waiting clients that live here, some of them each round. Allocates memory.
-  void deliver(const std::shared_ptr<const cache::Answers>& answers);
+  void deliver(const std::shared_ptr<const Delivery>& answer);
+  /// Sends a push to those of its clients that live here, some of them each round. Allocates memory.
+  void push(const std::shared_ptr<const Push>& push);
   /// Ends the client's wait with this ticket, if it still waits.
   void unblock(std::uint64_t id, std::uint64_t ticket, bool with_error);
   /// Runs a step of the client's task.
@@ -109,6 +119,8 @@ class IoThread {
   /// Whether clients use more than half of their share. Then buffers grow no more than they must.
   bool clients_are_tight() const { return client_memory() > limits_.clients / 2; }
   unsigned index() const { return index_; }
+  /// The connection of the client with this id; null: it does not live here (any more).
+  Connection* find(std::uint64_t client) const;
   void bury(Connection& connection) { dead_.push_back(&connection); }
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   /// Runs a step of the connection's long command, in a while.
@@ -143,8 +155,16 @@ class IoThread {
   }
   void free_abandoned_blobs();
   void look_at_paused();
-  void hand_out_answers();
-  void hand_out(std::uint64_t ticket, const cache::Waiter& waiter, const cache::Answer& answer);
+  /// An answer or a push, and how far it has been handed out to the clients that live here.
+  struct HandingOut {
+    std::shared_ptr<const Delivery> answer;
+    std::shared_ptr<const Push> push;  // if there is no answer
+    std::uint64_t next = 0;            // ticket of the answer's next client, or place in Push::to
+    unsigned told = 0;
+  };
+  void hand_out_later(const HandingOut& message);
+  void hand_out_some();
+  bool hand_out(HandingOut& message, unsigned most);
   void end_waits();
   void remove_dead();
   void remove(const Connection& connection);
@@ -186,11 +206,6 @@ class IoThread {
   std::deque<Connection*> unfinished_;  // with input that did not fit the batch or lies in the transport, in the order of their turns
   std::deque<Connection*> tasks_;       // whose long commands can go on, in the order of their turns
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
-  /// Answers for several, and the next of those who are to have them.
-  struct HandingOut {
-    std::shared_ptr<const cache::Answers> answers;
-    cache::Waiters::const_iterator next;
-  };
   std::deque<HandingOut> handing_out_;
   std::vector<Connection*> dead_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};

@@ -8,6 +8,7 @@
 
 #include <boost/asio/io_context.hpp>
 
+#include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/engine.hpp"
 
 namespace pinfold::net {
@@ -15,7 +16,7 @@ namespace pinfold::net {
 class IoThread;
 class Listener;
 
-class Network {
+class Network final : public ClientThreads {
  public:
   /// Connections are accepted on `context`, which the caller runs.
   Network(boost::asio::io_context& context, command::Engine& engine);
@@ -32,6 +33,13 @@ class Network {
   void accept_again();
   /// Stops listening, closes every connection and ends the threads.
   void stop();
+
+  void close(const ClientPlace& client) override;
+  void end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) override;
+  void run_task(const ClientPlace& client) override;
+  void end_pause() override;
+  void deliver(const std::shared_ptr<const Delivery>& answer) override;
+  void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) override;
 
  private:
   boost::asio::io_context& context_;

@@ -24,7 +24,7 @@ struct Delivered {
 };
 
 // A cache whose answers are kept for the test to look at.
-struct Rig {
+struct Rig final : pinfold::ClientThreads {
   Keyspace keyspace;
   Cache cache{keyspace};
   std::vector<Delivered> answers;
@@ -32,13 +32,20 @@ struct Rig {
   bool refusing_memory = false;
   int deliveries = 0;
 
-  explicit Rig(std::uint64_t max_memory = 0) : keyspace({.shards = 2, .max_memory = max_memory}) {
-    cache.deliver = [this](const std::shared_ptr<const Answers>& more) {
-      if (refusing_memory) throw std::bad_alloc();
-      ++deliveries;
-      for (const auto& [ticket, waiter] : more->to) answers.push_back({waiter.client, ticket, more->answer});
-    };
+  explicit Rig(std::uint64_t max_memory = 0) : keyspace({.shards = 2, .max_memory = max_memory}) { cache.client_threads = this; }
+  void deliver(const std::shared_ptr<const pinfold::Delivery>& more) override {
+    if (refusing_memory) throw std::bad_alloc();
+    ++deliveries;
+    more->visit(0, [&](std::uint64_t ticket, const pinfold::ClientPlace& waiter) {
+      answers.push_back({waiter.client, ticket, dynamic_cast<const Answers&>(*more).answer});
+      return true;
+    });
   }
+  void close(const pinfold::ClientPlace& /*client*/) override {}
+  void end_wait(const pinfold::ClientPlace& /*client*/, std::uint64_t /*ticket*/, bool /*with_error*/) override {}
+  void run_task(const pinfold::ClientPlace& /*client*/) override {}
+  void end_pause() override {}
+  void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/) override {}
   template <class Action>
   auto locked(Action&& action) {
     const Key key = keyspace.key(name);

@@ -97,8 +97,8 @@ TEST_CASE("bitmaps: BITOP of large sources that keep changing gives up instead o
   pinfold::resp::Output output;
   pinfold::resp::Reply reply(output, 2);
   server.dispatcher.execute(client.session, request, reply);
-  REQUIRE(client.session.wait != nullptr);
-  for (int i = 0; client.session.wait != nullptr; ++i) {
+  REQUIRE(client.session.waits());
+  for (int i = 0; client.session.waits(); ++i) {
     writer.run("SETRANGE", "src", "5", std::to_string(i));
     server.dispatcher.step(client.session, reply);
   }

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "harness.hpp"
+#include "support/told_clients.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -38,8 +39,9 @@ TEST_CASE("of unread values only those count that nothing else keeps") {
 
 TEST_CASE("the greediest clients are evicted first, and none that is spared") {
   Server server;
-  std::vector<std::pair<unsigned, std::uint64_t>> woken;
-  server.engine.clients.wake_to_close = [&](unsigned thread, std::uint64_t id) { woken.emplace_back(thread, id); };
+  ToldClients told;
+  server.engine.connect(&told);
+  std::vector<pinfold::ClientPlace>& woken = told.closed;
   Client a(server), b(server), c(server), spared(server);
   std::uint64_t memory = 100;
   for (Client* client : {&a, &b, &c, &spared}) client->session.shared.buffer_memory = memory *= 2;  // 200 to 1600
@@ -51,21 +53,22 @@ TEST_CASE("the greediest clients are evicted first, and none that is spared") {
   CHECK(evict(3000));
   CHECK(woken.empty());
   CHECK(evict(2999));
-  CHECK(woken == std::vector<std::pair<unsigned, std::uint64_t>>{{0, c.session.shared.id}});
+  CHECK(woken == std::vector{c.session.shared.place()});
   CHECK(c.session.shared.evicted);
   CHECK(evict(2999));
   CHECK(woken.empty());
   CHECK_FALSE(evict(1000));  // the others may take a quarter
-  CHECK(woken == std::vector<std::pair<unsigned, std::uint64_t>>{{0, b.session.shared.id}});
+  CHECK(woken == std::vector{b.session.shared.place()});
   CHECK_FALSE(evict(400));
-  CHECK(woken == std::vector<std::pair<unsigned, std::uint64_t>>{{0, a.session.shared.id}});
+  CHECK(woken == std::vector{a.session.shared.place()});
   CHECK(server.engine.clients.evicted() == 3);
 }
 
 TEST_CASE("whoever has not authenticated is evicted first, however little it takes") {
   Server server;
-  std::vector<std::uint64_t> woken;
-  server.engine.clients.wake_to_close = [&](unsigned, std::uint64_t id) { woken.push_back(id); };
+  ToldClients told;
+  server.engine.connect(&told);
+  const std::vector<pinfold::ClientPlace>& woken = told.closed;
   Client user(server), greedy(server), small(server), large(server);
   user.session.shared.buffer_memory = 500;
   greedy.session.shared.buffer_memory = 5000;
@@ -74,11 +77,11 @@ TEST_CASE("whoever has not authenticated is evicted first, however little it tak
   small.session.set_user(nullptr);
   large.session.set_user(nullptr);
   CHECK(server.engine.clients.evict_greediest(5700));
-  CHECK(woken == std::vector<std::uint64_t>{large.session.shared.id});
+  CHECK(woken == std::vector{large.session.shared.place()});
   CHECK(server.engine.clients.evict_greediest(5500));
-  CHECK(woken == std::vector<std::uint64_t>{large.session.shared.id, small.session.shared.id});
+  CHECK(woken == std::vector{large.session.shared.place(), small.session.shared.place()});
   CHECK(server.engine.clients.evict_greediest(5000));
-  CHECK(woken.back() == greedy.session.shared.id);
+  CHECK(woken.back() == greedy.session.shared.place());
 }
 
 }  // namespace
@@ -165,8 +168,9 @@ TEST_CASE("client: KILL marks those who match and wakes their threads") {
   Server server;
   Client client(server);
   Client other(server);
-  std::vector<std::uint64_t> woken;
-  server.engine.clients.wake_to_close = [&](unsigned, std::uint64_t id) { woken.push_back(id); };
+  ToldClients told;
+  server.engine.connect(&told);
+  const std::vector<pinfold::ClientPlace>& woken = told.closed;
   SECTION("by address") { CHECK(client.run("CLIENT", "KILL", "127.0.0.1:10002") == ok); }
   SECTION("by id") { CHECK(client.run("CLIENT", "KILL", "ID", "2") == ":1\r\n"); }
   SECTION("by address and type") { CHECK(client.run("CLIENT", "KILL", "ADDR", "127.0.0.1:10002", "TYPE", "normal") == ":1\r\n"); }
@@ -176,7 +180,7 @@ TEST_CASE("client: KILL marks those who match and wakes their threads") {
     other.session.shared.created = other.session.shared.created + -100'000;
     CHECK(client.run("CLIENT", "KILL", "SKIPME", "no", "MAXAGE", "100") == ":1\r\n");
   }
-  CHECK(woken == std::vector<std::uint64_t>{2});
+  CHECK(woken == std::vector<pinfold::ClientPlace>{{.client = 2, .thread = 0}});
   CHECK(other.session.shared.closing);
   CHECK_FALSE(client.session.close_after_reply);
   CHECK(client.run("CLIENT", "KILL", "ID", "2") == ":0\r\n");
@@ -231,8 +235,8 @@ TEST_CASE("client: REPLY turns replies off, on, and skips one") {
 TEST_CASE("client: a pause holds back writes, or everything") {
   Server server;
   Client client(server);
-  bool resumed = false;
-  server.engine.clients.wake_paused = [&] { resumed = true; };
+  ToldClients told;
+  server.engine.connect(&told);
   CHECK_FALSE(client.waits("SET", "a", "1"));
   CHECK(client.run("CLIENT", "PAUSE", "1000", "WRITE") == ok);
   CHECK(client.waits("SET", "a", "1"));
@@ -247,7 +251,7 @@ TEST_CASE("client: a pause holds back writes, or everything") {
   CHECK(client.waits("GET", "a"));
   CHECK_FALSE(client.waits("CLIENT", "UNPAUSE"));
   CHECK(client.run("CLIENT", "UNPAUSE") == ok);
-  CHECK(resumed);
+  CHECK(told.pauses_ended == 1);
   CHECK_FALSE(client.waits("SET", "a", "1"));
 }
 
@@ -301,7 +305,6 @@ TEST_CASE("client: switches are on or off") {
 
 TEST_CASE("client: a list has each client once, or as often as it is named, and none that was killed") {
   Server server;
-  server.engine.clients.wake_to_close = [](unsigned, std::uint64_t) {};
   Client admin(server);
   std::vector<std::unique_ptr<Client>> others;
   for (int i = 0; i < 200; ++i) others.push_back(std::make_unique<Client>(server));

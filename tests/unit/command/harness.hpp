@@ -66,7 +66,7 @@ class Client {
     resp::Reply reply(output, session.protocol);
     server_.dispatcher.clock().hold_for_test(server_.moment());
     server_.dispatcher.execute(session, args, reply);
-    for (steps = 0; session.wait != nullptr && session.wait->task != nullptr; ++steps) server_.dispatcher.step(session, reply);
+    for (steps = 0; session.task != nullptr; ++steps) server_.dispatcher.step(session, reply);
     return text_of(output);
   }
   /// The bytes of the reply to one command.

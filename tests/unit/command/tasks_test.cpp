@@ -52,7 +52,7 @@ struct Changing {
     Call call(*find_command(args), args, reply, client.session, server.engine, server.dispatcher.clock(), {}, locks);
     CHECK(begin(call) == Outcome::waits);
     locks.release();
-    while (client.session.wait != nullptr) server.dispatcher.step(client.session, reply);
+    while (client.session.waits()) server.dispatcher.step(client.session, reply);
     return text_of(output);
   }
 

@@ -31,17 +31,24 @@ inline std::string bulk(std::string_view text) { return "$" + std::to_string(tex
 
 class Peer;
 
-struct Rig {
+struct Rig final : ClientThreads {
   Rig() : engine(settings, keyspace, 1) {
     hold_clock();
-    engine.clients.wake_to_close = [this](unsigned, std::uint64_t id) { thread.close(id); };
-    engine.clients.wake_to_unblock = [this](unsigned, std::uint64_t id, std::uint64_t ticket, bool with_error) {
-      thread.unblock(id, ticket, with_error);
-    };
-    engine.clients.wake_task = [this](unsigned, std::uint64_t id) { thread.wake_task(id); };
-    engine.clients.wake_paused = [this] { thread.resume_paused(); };
-    engine.cache.deliver = [this](const std::shared_ptr<const cache::Answers>& answers) { thread.deliver(answers); };
+    engine.connect(this);
     if (thread.idle_ms() == 0) throw std::runtime_error("a thread without connections has something to do");
+  }
+
+  ~Rig() { thread.stop(); }
+
+  void close(const ClientPlace& client) override { thread.close(client.client); }
+  void end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) override {
+    thread.unblock(client.client, ticket, with_error);
+  }
+  void run_task(const ClientPlace& client) override { thread.wake_task(client.client); }
+  void end_pause() override { thread.resume_paused(); }
+  void deliver(const std::shared_ptr<const Delivery>& answer) override { thread.deliver(answer); }
+  void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) override {
+    thread.push(std::make_shared<const Push>(Push{std::move(to), std::move(bytes)}));
   }
 
   void set(config::Id id, std::string_view value) {

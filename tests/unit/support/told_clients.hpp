@@ -1,0 +1,20 @@
+#pragma once
+// Keeps what clients would be told, for the test to look at.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pinfold/base/client_threads.hpp"
+
+struct ToldClients final : pinfold::ClientThreads {
+  std::vector<pinfold::ClientPlace> closed;
+  int pauses_ended = 0;
+
+  void close(const pinfold::ClientPlace& client) override { closed.push_back(client); }
+  void end_wait(const pinfold::ClientPlace& /*client*/, std::uint64_t /*ticket*/, bool /*with_error*/) override {}
+  void run_task(const pinfold::ClientPlace& /*client*/) override {}
+  void end_pause() override { ++pauses_ended; }
+  void deliver(const std::shared_ptr<const pinfold::Delivery>& /*answer*/) override {}
+  void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/) override {}
+};
