@@ -249,7 +249,7 @@ void Connection::finish() {
   session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (ending_ == Ending::closed) return;
-  if (accounted_stranger_ > 0 && session_.user() != nullptr) [[unlikely]]
+  if (accounted_stranger_ > 0 && !stranger()) [[unlikely]]
     account();
   if (capacity_ > idle_input && filled_ == 0 && thread_.clients_are_tight()) [[unlikely]]
     resize_input(idle_input);

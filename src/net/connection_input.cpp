@@ -50,7 +50,7 @@ void Connection::receive() {
   if (waits_in_silence()) [[unlikely]]
     end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
-  if (filled_ == capacity_ && capacity_ < busy_input && session_.user() != nullptr && !thread_.clients_are_tight()) resize_input(busy_input);
+  if (filled_ == capacity_ && capacity_ < busy_input && !stranger() && !thread_.clients_are_tight()) resize_input(busy_input);
 }
 
 // Reads on with a large argument, and if its end may come, with what follows it.
