@@ -168,6 +168,7 @@ def test_nobody_waits_for_the_disk_of_a_rewrite_but_who_asked(tmp_path):
 @only_pinfold
 def test_a_rewrite_is_logged_when_it_is_done(tmp_path):
     with slow_file(tmp_path) as (server, file), server.connect() as connection, server.connect() as other:
+        assert other.call("PING") == "PONG"  # has been accepted: the main thread, which accepts, will wait for the file
         number = connection.call("CLIENT", "ID")
         connection.send_command("CONFIG", "REWRITE")
         with open(file, "w") as disk:
@@ -195,6 +196,7 @@ def test_a_rewrite_that_fails_late_says_so(tmp_path):
 @only_pinfold
 def test_a_client_that_goes_away_during_a_rewrite_takes_nothing_with_it(tmp_path):
     with slow_file(tmp_path) as (server, file), server.connect() as connection, server.connect() as other:
+        assert other.call("PING") == "PONG"  # has been accepted: the main thread, which accepts, will wait for the file
         connection.send_command("CONFIG", "REWRITE")
         with open(file, "w") as disk:
             assert other.call("CLIENT", "KILL", "TYPE", "normal") == 1
