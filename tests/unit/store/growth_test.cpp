@@ -45,9 +45,9 @@ struct Store {
     REQUIRE(database.put(other, *database.find(key, Access::none()), {}));
   }
   std::string_view value(const store::Key& of) { return db().find(of, Access::none())->text; }
-  Writing resize(std::size_t size, Growth& growth) {
+  pinfold::store::Writing resize(std::size_t size, Growth& growth) {
     const work::Counting counting;
-    Writing writing = db().resize(key, size, true, &growth);
+    pinfold::store::Writing writing = db().resize(key, size, true, &growth);
     CHECK(counting.counts().system_calls == 0);
     CHECK(counting.counts().bytes <= Growth::most_locked);
     return writing;
@@ -77,7 +77,7 @@ TEST_CASE("a shared value is changed in a block that was copied before, and who 
   CHECK(is(store.value(store.key), value));
   store.prepare(growth);
   {
-    const Writing writing = store.resize(value.size() + 10, growth);
+    const pinfold::store::Writing writing = store.resize(value.size() + 10, growth);
     REQUIRE(writing);
     writing.data()[0] = 'x';
   }
