@@ -132,7 +132,7 @@ namespace {
 std::uint64_t own_memory_of(const store::Purge& purge) {
   constexpr std::uint64_t fixed = 512;
   std::uint64_t bytes = sizeof purge + fixed;
-  for (const std::string& name : purge.names) bytes += sizeof name + 2 * name.size();
+  for (const std::string& name : purge.names) bytes += sizeof(std::string) + 2 * name.size();
   return bytes;
 }
 

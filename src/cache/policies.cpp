@@ -260,7 +260,7 @@ PolicySet::PolicySet(std::vector<Policy> policies) : policies_(std::move(policie
   }
   globs_.reserve(policies_.size());
   for (const Policy& policy : policies_) globs_.emplace_back(policy.match);
-  for (std::uint16_t i = 0; i < policies_.size(); ++i) insert(i);
+  for (std::size_t i = 0; i < policies_.size(); ++i) insert(static_cast<std::uint16_t>(i));
 }
 
 // The child of a node for the next byte. 0, which is the root, if there is none.
