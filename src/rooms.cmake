@@ -1,4 +1,4 @@
-# The rooms, lowest first; arrows point down only.
+# The rooms, lowest first. DEPS name every room below whose headers a room includes; scripts/lint compares.
 pinfold_room(base)
 pinfold_room(config DEPS base LIBS yaml-cpp)
 pinfold_room(eviction DEPS base)
@@ -7,5 +7,5 @@ pinfold_room(store DEPS eviction base)
 pinfold_room(cache DEPS store base)
 pinfold_room(security DEPS base)
 pinfold_room(command DEPS security cache store resp config base)
-pinfold_room(net DEPS command resp LIBS Boost::headers)
-pinfold_room(server DEPS net command store config LIBS Boost::headers spdlog::spdlog)
+pinfold_room(net DEPS command security cache store config resp base LIBS Boost::headers)
+pinfold_room(server DEPS net command security cache store config base LIBS Boost::headers spdlog::spdlog)
