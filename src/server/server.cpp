@@ -52,7 +52,7 @@ constexpr spdlog::level::level_enum log_levels[] = {spdlog::level::debug, spdlog
 // Makes the log go to `file` or, if there is none, to standard output.
 std::optional<std::string> set_up_log(config::Settings& settings, const std::shared_ptr<LogFile>& file) {
   if (file != nullptr) {
-    if (const auto error = file->open()) return error;
+    if (auto error = file->open()) return error;
   }
   auto logger = file != nullptr ? std::make_shared<spdlog::logger>("pinfold", file) : spdlog::stdout_logger_mt("pinfold");
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
@@ -190,8 +190,8 @@ int run(int argc, char** argv, char** environment) {
   // its heap, and freed buffers go back to the system at once: RSS then follows the account.
   constexpr int own_pages_from = 64 * 1024;
   mallopt(M_MMAP_THRESHOLD, own_pages_from);
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // until reopen_on() handles it
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
+  std::signal(SIGHUP, SIG_IGN);   // until reopen_on() handles it
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = store::shards_for(static_cast<unsigned>(settings.integer(Id::threads)), max_memory),
                             .max_memory = max_memory,

@@ -233,3 +233,9 @@ def test_tidy_says_what_it_needs(tree):
 def test_an_unknown_commit_is_no_empty_difference(tree):
     passed, found, said = tree.lint("tidy", "--since", "nowhere")
     assert not passed and not found and said == "lint: there is no commit nowhere\n"
+
+
+def test_a_tree_without_git_does_not_pass_for_want_of_files(tree):
+    shutil.rmtree(tree.path / ".git")
+    passed, found, said = tree.lint("format")
+    assert not passed and not found and said == "lint: git lists no files here\n"

@@ -17,7 +17,7 @@ namespace pinfold::server {
 class Background final : public Sleeper {
  public:
   explicit Background(command::Engine& engine) : engine_(engine) {}
-  ~Background() { stop(); }
+  ~Background() override { stop(); }
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
