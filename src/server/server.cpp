@@ -189,9 +189,9 @@ int run(int argc, char** argv, char** environment) {
   // Buffers of clients come and go in all sizes. The C library is told to give large ones pages of their own. So they leave no holes in
   // its heap, and freed buffers go back to the system at once: RSS then follows the account.
   constexpr int own_pages_from = 64 * 1024;
-  mallopt(M_MMAP_THRESHOLD, own_pages_from);
-  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
-  std::signal(SIGHUP, SIG_IGN);   // until reopen_on() handles it
+  mallopt(M_MMAP_THRESHOLD, own_pages_from);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);  // until it is listened to
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = store::shards_for(static_cast<unsigned>(settings.integer(Id::threads)), max_memory),
                             .max_memory = max_memory,

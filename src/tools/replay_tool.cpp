@@ -89,7 +89,7 @@ Settings settings_of(int count, char** arguments) {
 struct Input {
   explicit Input(const std::string& path) {
     std::FILE* plain = std::fopen(path.c_str(), "rb");
-    if (plain == nullptr) throw std::runtime_error(path + ": " + std::strerror(errno));
+    if (plain == nullptr) throw std::runtime_error(path + ": " + std::strerror(errno));  // NOLINT(concurrency-mt-unsafe): one thread
     const bool gzip = std::fgetc(plain) == 0x1f && std::fgetc(plain) == 0x8b;
     if (!gzip) {
       std::rewind(plain);

@@ -177,6 +177,12 @@ def test_a_precompiled_header_of_another_compiler_is_no_fault(tree):
     assert tree.passes("tidy", "--since", "HEAD~1")
 
 
+def test_the_compilers_own_warnings_are_left_to_the_compiler(tree):
+    tree.commit_file("src/high/user.cpp", "int use() {\n  int unused;\n  return 1;\n}\n")
+    tree.know_commands("-Wall -Werror")
+    assert tree.passes("tidy", "--since", "HEAD~1")
+
+
 def test_a_header_that_changed_is_checked_through_a_file_that_includes_it(tree):
     tree.write("include/pinfold/low/number.hpp", "#pragma once\nint number();\ninline " + FAULT)
     _, found, said = tree.lint("tidy", "--since", "HEAD")
