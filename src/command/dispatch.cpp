@@ -245,8 +245,7 @@ void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& ses
                                resp::Reply& reply) {
   store::Room room;
   if (!engine_.keyspace.make_room(bytes, &room)) return reject(&row, session, reply, out_of_memory_error);
-  Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_,
-            {.may_exceed = no_more_room, .large = prepared.large});
+  Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_exceed = no_more_room, .large = prepared.large});
   [[maybe_unused]] const Outcome outcome = invoke(call, stats_);
   assert(!outcome.needs_room());
 }

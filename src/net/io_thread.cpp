@@ -289,8 +289,8 @@ void IoThread::serve(std::span<const epoll_event> ready) {
   execute_batch();
 }
 
-// Connections that had more input than a batch takes, or whose transports hold some, get turns of one batch each. However many there are, the sockets are looked at
-// again after about a millisecond.
+// Connections that had more input than a batch takes, or whose transports hold some, get turns of one batch each. However many
+// there are, the sockets are looked at again after about a millisecond.
 void IoThread::serve_unfinished() {
   constexpr std::int64_t most_us = 1000;
   const std::int64_t end = monotonic_us() + most_us;
