@@ -65,9 +65,8 @@ std::string_view tags_of(const std::optional<store::Value>& value) {
 }
 
 // The value of an answer, which the store shares.
-void reply_shared(resp::Reply& reply, const cache::SharedValue& value) {
-  if (value.blob) return reply.bulk(value.blob);
-  reply.bulk(value.text);
+resp::Written reply_shared(resp::Reply& reply, const cache::SharedValue& value) {
+  return value.blob ? reply.bulk(value.blob) : reply.bulk(value.text);
 }
 
 // A client that waits for the holder of a key's lease to fill it.
@@ -118,8 +117,11 @@ class PlainReadWaiting final : public LeaseWaiting {
 
  private:
   void write(const Answer& answer, resp::Reply& reply) override {
-    if (answer.value == nullptr) return reply.null();
-    reply_shared(reply, *answer.value);
+    if (answer.value == nullptr) {
+      reply.null();
+    } else {
+      reply_shared(reply, *answer.value);
+    }
   }
   void note_timeout(Session& session, const cache::Cache::GivenUp& given_up) override { session.told_nil.add(given_up.token); }
 };

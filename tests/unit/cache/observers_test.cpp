@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/told_clients.hpp"
+
 #include <catch2/catch.hpp>
 
 #include "pinfold/cache/cache.hpp"
@@ -39,12 +41,17 @@ struct Rig {
   Cache cache{keyspace};
   Log log{keyspace};
   std::vector<std::pair<std::uint64_t, Answer>> answers;
+  ToldClients clients;
   UnixMs now = unix_ms();
 
   Rig() {
-    cache.deliver = [this](const std::shared_ptr<const Answers>& more) {
-      for (const auto& [ticket, waiter] : more->to) answers.emplace_back(waiter.client, more->answer);
+    clients.on_answer = [this](const pinfold::Delivery& more) {
+      more.visit(0, [&](std::uint64_t /*ticket*/, const pinfold::ClientPlace& waiter) {
+        answers.emplace_back(waiter.client, dynamic_cast<const Answers&>(more).answer);
+        return true;
+      });
     };
+    cache.client_threads = &clients;
   }
   template <class Action>
   auto with(Action&& action) {
@@ -126,7 +133,7 @@ TEST_CASE("a client that waits gets the bytes that were written after the value 
   rig.with([&](Database&, const Key& key) { REQUIRE(rig.cache.leases(key).wait(0, key, {7, 0, 10'000}) != 0); });
   rig.with([&](Database& db, const Key& key) {
     const store::Writing writing = db.resize(key, 3);
-    REQUIRE((writing != nullptr));
+    REQUIRE(writing);
     std::string_view("new").copy(writing.data(), 3);
     CHECK(rig.answers.empty());
   });

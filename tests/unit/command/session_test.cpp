@@ -51,8 +51,8 @@ void compare_shared(SharedClient& left, SharedClient& right) {
 }
 
 void compare(Session& left, Session& right) {
-  auto& [shared, db, protocol, no_touch, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes, wait, told_nil] =
-      left;
+  auto& [shared, db, protocol, no_touch, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes, waiting, task,
+         told_nil] = left;
   compare_shared(shared, right.shared);
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
@@ -63,7 +63,8 @@ void compare(Session& left, Session& right) {
   CHECK(transaction == nullptr);
   CHECK(watched.empty());
   CHECK(watched_bytes == right.watched_bytes);
-  CHECK(wait == nullptr);
+  CHECK(waiting == nullptr);
+  CHECK(task == nullptr);
   CHECK(told_nil.has(7) == right.told_nil.has(7));
 }
 
