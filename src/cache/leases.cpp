@@ -478,7 +478,7 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
   }
   if (found && !found->absent) {
     auto value = std::make_shared<SharedValue>();
-    found->blob != nullptr ? void(value->blob = found->share()) : void(value->text = found->text);
+    found->is_block() ? void(value->blob = found->share()) : void(value->text = found->text);
     work::bytes(value->text.size());
     const std::int64_t ms = left(fresh ? found->expires_at : found->gone_at());
     Answer answer{fresh ? Status::hit : Status::stale, 0, ms, std::move(value), {}};

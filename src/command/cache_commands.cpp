@@ -292,7 +292,7 @@ std::uint64_t memory_to_rewrite(store::Database db, std::span<const store::Key> 
   std::uint64_t bytes = 0;
   for (const store::Key& key : keys) {
     const auto value = db.find(key, store::Access::none());
-    if (value) bytes += key.text.size() + (value->blob != nullptr ? 0 : value->text.size()) + overhead;
+    if (value) bytes += key.text.size() + (value->handle() ? 0 : value->text.size()) + overhead;
   }
   return bytes;
 }

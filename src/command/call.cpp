@@ -48,7 +48,7 @@ Outcome Call::refused(store::Stored why) {
 resp::Written Call::invalid_expire() { return reply.error("ERR invalid expire time in '" + std::string(row.name) + "' command"); }
 
 resp::Written Call::bulk(const store::Value& value) {
-  if (value.blob != nullptr) return reply.bulk(value.share());
+  if (value.is_block()) return reply.bulk(value.share());
   return reply.bulk(value.text);
 }
 

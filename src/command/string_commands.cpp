@@ -295,7 +295,7 @@ Outcome getrange(Call& call) {
   const auto range = resolve_range(*first, *last, static_cast<std::int64_t>(value->text.size()));
   if (!range) return call.reply.bulk(std::string_view());
   // A large value is sent from where it lies, without a copy.
-  if (value->blob != nullptr) return call.reply.bulk(value->share(), range->first, range->size());
+  if (value->is_block()) return call.reply.bulk(value->share(), range->first, range->size());
   return call.reply.bulk(value->text.substr(range->first, range->size()));
 }
 

@@ -6,6 +6,7 @@
 #include "pinfold/store/growth.hpp"
 #include "pinfold/store/shard.hpp"
 #include "pinfold/store/write_rules.hpp"
+#include "pinfold/store/wrong_type.hpp"
 
 namespace pinfold::store {
 
@@ -24,6 +25,14 @@ std::optional<Entry> Database::lookup(const Key& key) {
   return entry;
 }
 
+namespace {
+// Of another type than a plain string.
+[[gnu::cold]] std::optional<Value> typed_value(const Entry& entry, Access access) {
+  if (!access.any_type) throw WrongType();
+  return entry.value();
+}
+}  // namespace
+
 std::optional<Value> Database::find_any(const Key& key, Access access) {
   Shard& shard = keyspace_->shard(key);
   const std::optional<Entry> found = lookup(key);
@@ -34,7 +43,9 @@ std::optional<Value> Database::find_any(const Key& key, Access access) {
     entry.touch();
     if (entry.accessed() != 0) entry.set_accessed(static_cast<std::uint32_t>(now_ / 1000));
   }
-  return entry.value();
+  if (entry.typed()) [[unlikely]]
+    return typed_value(entry, access);
+  return entry.string_value();
 }
 
 std::optional<Value> Database::find(const Key& key, Access access) {
@@ -50,7 +61,9 @@ std::optional<Value> Database::find(const Key& key, Access access) {
     entry->touch();
     if (entry->accessed() != 0) entry->set_accessed(static_cast<std::uint32_t>(now_ / 1000));
   }
-  return entry->value();
+  if (entry->typed()) [[unlikely]]
+    return typed_value(*entry, access);
+  return entry->string_value();
 }
 
 bool Database::obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const {
@@ -63,7 +76,7 @@ bool Database::accepts(const Key& key, std::size_t bytes) const {
   return limits_.rules == nullptr || obey_rules(key, bytes, expires_at, extra);
 }
 
-Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
+Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options, TypedValue* typed) {
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
   // The deadline to keep must not be one that has passed.
@@ -75,11 +88,14 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
     // A deadline that is kept has been given by the rules before; what they say beside it holds anew.
     UnixMs kept = old ? old->expires_at : 0;
     UnixMs& deadline = how.keep_expiry ? kept : how.expires_at;
-    if (!obey_rules(key, blob ? blob.size() : text.size(), deadline, extra)) return Stored::too_large;
+    const std::size_t bytes = typed != nullptr ? typed->bytes() : (blob ? blob.size() : text.size());
+    if (!obey_rules(key, bytes, deadline, extra)) return Stored::too_large;
     if (!how.keep_expiry || options.extra != nullptr) how.extra = &extra;
   }
   Table* const table = shard.table(number_);
-  if (table == nullptr || !table->put(key, text, std::move(blob), how)) return Stored::no_memory;
+  if (table == nullptr) return Stored::no_memory;
+  const bool stored = typed == nullptr ? table->put(key, text, std::move(blob), how) : table->put(key, std::move(*typed), how);
+  if (!stored) return Stored::no_memory;
   shard.changes.tell(Cause::written, number_, key, now_);
   return Stored::done;
 }
@@ -88,9 +104,22 @@ Stored Database::put(const Key& key, std::string_view text, const PutOptions& op
 
 Stored Database::put(const Key& key, Blob blob, const PutOptions& options) { return put_parts(key, {}, std::move(blob), options); }
 
+Stored Database::put(const Key& key, TypedValue value, const PutOptions& options) { return put_parts(key, {}, {}, options, &value); }
+
+bool Database::change(const Key& key, Type type, const std::function<void(OwnedHandle&)>& change) {
+  const auto value = find(key, Access::write().of_any_type());
+  if (!value) return false;
+  if (value->is_string() || value->kind.type() != type) throw WrongType();
+  if (!value->handle()) return false;
+  Shard& shard = keyspace_->shard(key);
+  shard.tables[number_]->change(key, change);
+  shard.changes.tell(Cause::written, number_, key, now_);
+  return true;
+}
+
 Stored Database::put(const Key& key, const Value& value, const PutOptions& options) {
   // A copy's value is not part of the request, so nobody has made room for it yet.
-  const Stored room = has_room(key.text.size() + (value.blob != nullptr ? 0 : value.text.size()));
+  const Stored room = has_room(key.text.size() + (value.handle() ? 0 : value.text.size()));
   if (!room) return room;
   PutOptions how = options;
   const Extra extra = value.extra != nullptr ? Extra::read(value.extra) : Extra{};
@@ -102,7 +131,15 @@ Stored Database::put(const Key& key, const Value& value, const PutOptions& optio
     copy.policy = 0;  // that of the other key
     how.extra = &copy;
   }
-  if (value.blob != nullptr) return put(key, value.share(), how);
+  if (!value.is_string()) {
+    TypedValue same{value.kind, value.text, {}};
+    if (const Handle handle = value.handle()) {
+      same.outside = handle.share();
+      if (!same.outside) return false;
+    }
+    return put(key, std::move(same), how);
+  }
+  if (value.is_block()) return put(key, value.share(), how);
   return put(key, value.text, how);
 }
 
@@ -117,7 +154,7 @@ Stored Database::has_room(std::uint64_t bytes) {
 
 Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
   // A stale entry, or a negative one, must not be what grows: the value is a new one.
-  const Resized resized = find(key, Access::none()) ? grow(key, size, growth) : create(key, size, growth);
+  const Resized resized = find(key, Access::none().of_strings()) ? grow(key, size, growth) : create(key, size, growth);
   if (!resized) return Writing(resized.stored());
   return {keyspace_->shard(key).changes, number_, key, now_, resized.data(), changes ? std::optional(Cause::written) : std::nullopt};
 }

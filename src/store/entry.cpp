@@ -15,8 +15,9 @@ void Entry::write(EntryParts&& parts, std::size_t extent) {
   if (!parts.extra.empty()) flags |= kExtra;
   if (parts.absent) flags |= kAbsent;
   if (parts.key_blob) flags |= kKeyBlob;
-  if (parts.value_blob) flags |= kValueBlob;
-  const std::size_t value_size = parts.value_blob ? 0 : parts.value.size();
+  if (parts.outside) flags |= kOutside;
+  const bool typed = parts.encoding == Encoding::typed;
+  const std::size_t value_size = parts.outside ? 0 : parts.value.size() + (typed ? sizeof(ValueKind) : 0);
 
   store<std::uint16_t>(0, extent / word | static_cast<unsigned>(parts.frequency) << 14);
   store<std::uint16_t>(2, value_size | static_cast<unsigned>(parts.encoding) << 14);
@@ -41,23 +42,27 @@ void Entry::write(EntryParts&& parts, std::size_t extent) {
     std::memcpy(to + sizeof parts.hash, &size, sizeof size);
     to += long_key_head;
   }
-  const auto part = [&to](Blob& blob, std::string_view bytes) {
-    if (blob) {
-      void* const raw = blob.detach();
-      std::memcpy(to, &raw, sizeof raw);
-      to += sizeof raw;
-    } else if (!bytes.empty()) {
-      std::memcpy(to, bytes.data(), bytes.size());
-      to += bytes.size();
-    }
+  const auto pointer = [&to](void* raw) {
+    std::memcpy(to, &raw, sizeof raw);
+    to += sizeof raw;
   };
-  const bool has_key_blob = static_cast<bool>(parts.key_blob);
-  part(parts.key_blob, parts.key);
-  if (has_key_blob) {
+  if (parts.key_blob) {
+    pointer(parts.key_blob.detach());
     std::memcpy(to, &parts.hash, sizeof parts.hash);
     to += sizeof parts.hash;
+  } else if (!parts.key.empty()) {
+    std::memcpy(to, parts.key.data(), parts.key.size());
+    to += parts.key.size();
   }
-  part(parts.value_blob, parts.value);
+  if (typed) [[unlikely]] {
+    std::memcpy(to, &parts.kind, sizeof parts.kind);
+    to += sizeof parts.kind;
+  }
+  if (parts.outside) {
+    pointer(parts.outside.detach().raw());
+  } else if (!parts.value.empty()) {
+    std::memcpy(to, parts.value.data(), parts.value.size());
+  }
 }
 
 bool Entry::set_deadline_in_place(UnixMs at) {

@@ -19,32 +19,31 @@ namespace pinfold::store {
 
 // --- a table ---
 
-// Behind the entry and its blocks; returns about how many bytes that were.
-std::size_t Table::erase_behind(Entry e) {
+// Behind the entry, and within what it keeps outside of the log. False if there is more of that than the budget allows.
+bool Table::erase_behind(Entry e, Budget& budget) {
   e.wipe_slack();
-  std::size_t bytes = 0;
-  for (void* raw : {e.key_blob(), e.value_blob()}) {
-    if (raw != nullptr) bytes += Blob::borrow(raw, [](const Blob& blob) { return blob.wipe_slack(); });
-  }
-  return bytes;
+  bool done = true;
+  e.for_each_handle([&](Handle handle) { done = done && handle.wipe_slack(erasing_.inside, budget); });
+  return done;
 }
 
 // False if there is more to do than a lock may be held for.
 bool Table::erase_segment(std::uint32_t id, Budget& budget) {
   const Segment& segment = log_.segment(id);
-  if (std::exchange(erasing_.sequence, segment.sequence) != segment.sequence) erasing_.offset = 0;
+  if (std::exchange(erasing_.sequence, segment.sequence) != segment.sequence) erasing_.offset = erasing_.inside = 0;
   while (erasing_.offset < segment.used) {
     if (budget.spent()) return false;
     Entry e(segment.base + erasing_.offset);
     const std::size_t extent = e.extent();
-    erasing_.offset += static_cast<std::uint32_t>(extent);
     budget.spend(1);
     if (e.dead()) {
       e.wipe();
       budget.spend(0, extent);
-    } else {
-      budget.take(0, erase_behind(e));
+    } else if (!erase_behind(e, budget)) {
+      return false;
     }
+    erasing_.offset += static_cast<std::uint32_t>(extent);
+    erasing_.inside = 0;
   }
   if (budget.spent()) return false;
   std::memset(segment.base + segment.used, 0, segment_size - segment.used);
@@ -99,6 +98,7 @@ void Keyspace::note_rest() {
     const std::lock_guard lock(dropped_mutex_);
     erasing_.dropped = dropped_count_;
   }
+  erasing_.leftovers = memory_.leftovers().last();
   erasing_.noted_blocks = memory_.heap().last_noted();
   erasing_.noted_segments = pool_->last_noted();
 }
@@ -119,8 +119,8 @@ bool Keyspace::erase_some(std::int64_t end_us) {
   // The rest is what was freed until now; what is freed from now on is not waited for, or this would never end where large values
   // come and go.
   if (!std::exchange(erasing_.rest, true)) note_rest();
-  if (dropped_before(erasing_.dropped) || !memory_.heap().given_back(erasing_.noted_blocks) ||
-      !pool_->given_back(erasing_.noted_segments)) {
+  if (dropped_before(erasing_.dropped) || !memory_.leftovers().freed(erasing_.leftovers) ||
+      !memory_.heap().given_back(erasing_.noted_blocks) || !pool_->given_back(erasing_.noted_segments)) {
     return true;
   }
   memory_.set_erasing(false);

@@ -56,10 +56,7 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   note_purged(e, purge);
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   changes_.tell_removed(Cause::purged, db_, hash, e, purge.at);
-  for (void* raw : {e.key_blob(), e.value_blob()}) {
-    // A reply may hold it as well.
-    if (raw != nullptr) Blob::wipe_when_freed(raw);
-  }
+  e.for_each_handle([](Handle handle) { handle.wipe_when_freed(); });  // a reply may hold a block as well
   let_go(ref);
   work::bytes(e.extent());
   e.wipe();

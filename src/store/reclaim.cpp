@@ -133,6 +133,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   fresh.set_frequency(frequency);
   Log::note_deadline(log_.segment_of(moved), fresh.gone_at());
   account_blobs(log_.segment_of(ref), e, -1);
+  if (const Handle handle = fresh.handle()) fresh.set_handle(handle.moved());
   account_blobs(log_.segment_of(moved), fresh, 1);
   *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
   log_.mark_dead(ref);

@@ -46,10 +46,8 @@ bool Table::dismantle(Budget& budget) {
       dismantled_ += static_cast<std::uint32_t>(e.extent());
       budget.spend(1);
       if (e.dead()) continue;
-      for (void* raw : {e.key_blob(), e.value_blob()}) {
-        if (raw != nullptr) Blob::note_stored(raw, -1);
-      }
-      e.release_blobs();
+      e.for_each_handle([](Handle handle) { handle.note_stored(-1); });
+      give_up_handles(e);
       e.mark_dead();
       segment.dead += static_cast<std::uint32_t>(e.extent());
     }
@@ -104,12 +102,6 @@ void Table::prefetch_entry(std::uint64_t hash) {
   });
 }
 
-namespace {
-std::uint64_t memory_of_blob(void* raw) {
-  return Blob::borrow(raw, [](const Blob& blob) { return blob.memory(); });
-}
-}  // namespace
-
 std::uint64_t Table::memory_of(const Entry& e) const {
   constexpr std::uint64_t index_share = 6;  // a 64-byte bucket of 12 slots, 75-95 % full
   return returned_by(e) + index_share;
@@ -118,9 +110,7 @@ std::uint64_t Table::memory_of(const Entry& e) const {
 // What its removal gives back, now or when its segment is freed.
 std::uint64_t Table::returned_by(const Entry& e) const {
   std::uint64_t bytes = e.extent();
-  for (void* raw : {e.key_blob(), e.value_blob()}) {
-    if (raw != nullptr) bytes += memory_of_blob(raw);
-  }
+  e.for_each_handle([&](Handle handle) { bytes += handle.memory(); });
   return bytes;
 }
 
@@ -161,13 +151,17 @@ void Table::leave_policies() {
 void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
   if (e.has_extra() || e.absent()) [[unlikely]]
     count_use(e, sign);
-  for (void* raw : {e.key_blob(), e.value_blob()}) {
-    if (raw == nullptr) continue;
-    Blob::note_stored(raw, sign);
+  e.for_each_handle([&](Handle handle) {
+    handle.note_stored(sign);
     if (sign > 0 && memory_.erasing()) [[unlikely]]
-      Blob::borrow(raw, [](const Blob& blob) { return blob.wipe_slack(); });
-    log_.count_blob(segment, memory_of_blob(raw), sign);
-  }
+      handle.wipe_slack();
+    log_.count_blob(segment, handle.memory(), sign);
+  });
+}
+
+// The references of an entry that must not be used afterwards, but for its extent and mark_dead().
+void Table::give_up_handles(const Entry& e) {
+  e.for_each_handle([this](Handle handle) { memory_.leftovers().give_up(handle); });
 }
 
 // Takes the entry at `ref` out of the live ones.
@@ -182,7 +176,7 @@ void Table::let_go(Ref ref) {
   account_blobs(log_.segment_of(ref), e, -1);
   if (e.expires_at() != 0) --expires_;
   --size_;
-  e.release_blobs();
+  give_up_handles(e);
 }
 
 // --- writing ---
@@ -216,7 +210,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
     Segment& segment = log_.segment_of(*slot.ref);
     queue = policy_.requeue(static_cast<Queue>(segment.queue), candidate);
     const std::size_t room = old.extent();
-    const bool plain = old.key_blob() == nullptr && old.value_blob() == nullptr && !parts.key_blob && !parts.value_blob;
+    const bool plain = !old.has_handles() && !parts.key_blob && !parts.outside;
     constexpr std::size_t negligible = 64;
     // To a purge that is under way, what lies here was written before it.
     if (plain && purges_ == nullptr && static_cast<Queue>(segment.queue) == queue && extent <= room &&
@@ -239,7 +233,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   const auto hash = [this](Ref r) { return hash_of(r); };
   const auto fetch = [this](Ref r) { prefetch(entry(r).data()); };
   if (!slot && !index_.insert(key.hash, ref, hash, fetch)) {
-    fresh.release_blobs();
+    give_up_handles(fresh);
     log_.mark_dead(ref);
     return false;
   }
@@ -256,19 +250,24 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   return true;
 }
 
+// A long key gets a block, unless it has one.
+bool Table::fill_key(EntryParts& parts, const Key& key) {
+  parts.key = key.text;
+  if (parts.key_blob || key.text.size() <= max_inline_key) [[likely]]
+    return true;
+  parts.key_blob = Blob::copy_of(memory_.heap(), key.text);
+  return static_cast<bool>(parts.key_blob);
+}
+
 // Decides what lies in the entry and what in blobs of its own. `blob` is moved from if it becomes the value as it is.
 bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob) {
-  if (!parts.key_blob && key.text.size() > max_inline_key) {
-    parts.key_blob = Blob::copy_of(memory_.heap(), key.text);
-    if (!parts.key_blob) return false;
-  }
-  parts.key = key.text;
+  if (!fill_key(parts, key)) return false;
   parts.value = blob ? blob.view() : text;
   if (Entry::size_of(parts) > max_inline_entry) {
     if (!blob) blob = Blob::copy_of(memory_.heap(), text);
     if (!blob) return false;
     parts.value = {};
-    parts.value_blob = std::move(blob);
+    parts.outside = OwnedHandle(std::move(blob));
   }
   return true;
 }
@@ -285,6 +284,24 @@ std::string_view copy_aside(std::string_view bytes, ExtraBuffer& to) {
 std::uint32_t Table::access_to_keep() const { return is_lfu(settings_.kind.load(std::memory_order_relaxed)) ? 0 : unix_seconds(); }
 
 bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
+  // A block small enough for the log is copied there; its last reference goes with `blob`.
+  return put_filled(key, options, [&](EntryParts& parts) { return fill_parts(parts, key, text, blob); });
+}
+
+bool Table::put(const Key& key, TypedValue value, const PutOptions& options) {
+  if (!value.outside && value.packed.size() > TypedValue::most_packed) return false;
+  return put_filled(key, options, [&](EntryParts& parts) {
+    parts.encoding = Encoding::typed;
+    parts.kind = value.kind;
+    parts.value = value.outside ? std::string_view() : value.packed;
+    parts.outside = std::move(value.outside);
+    return fill_key(parts, key);
+  });
+}
+
+// Stores a value that `fill` makes the parts for; false if it does.
+template <class Fill>
+inline bool Table::put_filled(const Key& key, const PutOptions& options, Fill&& fill) {
   policy_.prefetch_admit(key.hash);
   const Index::Slot slot = find_slot(key);
   EntryParts parts;
@@ -308,8 +325,7 @@ bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptio
     parts.frequency = std::min<std::uint8_t>(static_cast<std::uint8_t>(old.frequency() + 1), 3);
     parts.key_blob = Blob::share(old.key_blob());
   }
-  // A block small enough for the log is copied there; its last reference goes with `blob`.
-  if (!fill_parts(parts, key, text, blob)) return false;
+  if (!fill(parts)) return false;
   const std::size_t extent = Entry::size_of(parts);
   return store_entry(key, slot, std::move(parts), extent);
 }
@@ -345,18 +361,22 @@ bool Table::rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::st
   parts.key = key.text;
   parts.hash = key.hash;
   parts.key_blob = Blob::share(old.key_blob());
-  parts.value_blob = Blob::share(old.value_blob());
+  if (const Handle handle = old.handle()) {
+    parts.outside = handle.share();
+    if (!parts.outside) return false;
+  }
   parts.expires_at = expires_at;
   parts.accessed = old.accessed();
   parts.extra = copy_aside(extra, extra_aside);
   parts.absent = old.absent();
   parts.encoding = old.encoding();
+  parts.kind = old.kind();
   parts.frequency = old.frequency();
-  if (!parts.value_blob) {
-    const std::string_view text = old.value_text();
-    std::memcpy(aside, text.data(), text.size());
-    work::bytes(text.size());
-    parts.value = {aside, text.size()};
+  if (!parts.outside) {
+    const std::string_view bytes = old.inline_bytes();
+    std::memcpy(aside, bytes.data(), bytes.size());
+    work::bytes(bytes.size());
+    parts.value = {aside, bytes.size()};
   }
   const std::size_t extent = Entry::size_of(parts);
   return store_entry(key, slot, std::move(parts), extent);
@@ -387,17 +407,16 @@ char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std
   Entry old = entry(*slot.ref);
   const std::size_t before = old.value_text().size();
   const std::size_t roomy = before == 0 ? size : capacity;
-  void* const raw = old.value_blob();
+  void* const raw = old.handle().raw();
   if (raw != nullptr && Blob::borrow(raw, [](const Blob& blob) { return blob.unique(); })) {
-    Segment& segment = log_.segment_of(*slot.ref);
-    account_blobs(segment, old, -1);
-    Blob mine = old.take_value_blob();
-    if (size > mine.capacity()) mine.reserve(roomy);
-    const bool done = mine.resize(size);
-    char* const bytes = done ? mine.data() : nullptr;
-    old.return_value_blob(std::move(mine));
-    account_blobs(segment, old, 1);
-    if (done) {
+    char* bytes = nullptr;
+    change_handle(*slot.ref, [&](OwnedHandle& handle) {
+      Blob mine = handle.take_block();
+      if (size > mine.capacity()) mine.reserve(roomy);
+      if (mine.resize(size)) bytes = mine.data();
+      handle = OwnedHandle(std::move(mine));
+    });
+    if (bytes != nullptr) {
       old.set_encoding(Encoding::raw);
       old.touch();
     }
@@ -418,11 +437,11 @@ Table::Resizing Table::plan_resizing(const Key& key, std::size_t size, std::size
   const auto old = find(key);
   const std::size_t before = old->value_text().size();
   const bool inside = old->extent() - before + size <= max_inline_entry;
-  if (old->value_blob() == nullptr) {
+  if (!old->handle()) {
     if (size <= before) return {};
     return {.cost = capacity, .copied = before, .moves = !inside};
   }
-  return Blob::borrow(old->value_blob(), [&](const Blob& blob) -> Resizing {
+  return Blob::borrow(old->handle().raw(), [&](const Blob& blob) -> Resizing {
     const Resizing moving{.cost = capacity, .copied = std::min(before, size), .moves = true};
     if (!blob.unique()) return moving;
     if (size <= blob.capacity()) return {};
@@ -432,10 +451,10 @@ Table::Resizing Table::plan_resizing(const Key& key, std::size_t size, std::size
   });
 }
 
-Blob Table::share_block(const Key& key) { return Blob::share(find(key)->value_blob()); }
+Blob Table::share_block(const Key& key) { return Blob::share(find(key)->handle().raw()); }
 
 bool Table::is_from(const Key& key, const Growth& growth) {
-  void* const raw = find(key)->value_blob();
+  void* const raw = find(key)->handle().raw();
   if (raw == nullptr || !growth.source) return raw == nullptr && !growth.source;
   return Blob::borrow(raw, [&](const Blob& blob) { return blob.view().data() == growth.source.view().data(); });
 }
@@ -451,7 +470,7 @@ char* Table::create_from(const Key& key, Blob block, std::size_t size, const Put
 
 char* Table::grow_into(const Key& key, Blob block, std::size_t size) {
   const Entry old = *find(key);
-  if (old.value_blob() == nullptr) {
+  if (!old.handle()) {
     const std::string_view text = old.value_text();
     std::memcpy(block.data(), text.data(), text.size());
     work::bytes(text.size());
@@ -461,7 +480,7 @@ char* Table::grow_into(const Key& key, Blob block, std::size_t size) {
 
 char* Table::value_bytes(const Key& key) {
   Entry e = *find(key);
-  return e.value_blob() != nullptr ? const_cast<char*>(e.value_text().data()) : e.value_data();
+  return e.handle() ? const_cast<char*>(e.value_text().data()) : e.value_data();
 }
 
 char* Table::create(const Key& key, std::size_t size, const PutOptions& options) {
@@ -491,7 +510,7 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
   // size_of looks at the value's size only; the bytes are copied below.
   parts.value = {old.value_text().data(), size};
   const std::size_t needed = Entry::size_of(parts);
-  if (old.value_blob() != nullptr || needed > max_inline_entry) return resize_blob(key, slot, size, capacity);
+  if (old.handle() || needed > max_inline_entry) return resize_blob(key, slot, size, capacity);
   old.touch();
   if (needed <= old.extent()) {
     old.set_value_size(size);

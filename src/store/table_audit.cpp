@@ -56,16 +56,13 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
       ++sums.with_deadline;
       if (e.gone_at() < earliest_of(id)) good = false;
     }
-    for (void* raw : {e.key_blob(), e.value_blob()}) {
-      if (raw == nullptr) continue;
-      Audit::Block& block = sums.blocks[raw];
-      const std::size_t entries = block.entries + 1;
-      block = Blob::borrow(raw, [entries](const Blob& blob) -> Audit::Block {
-        return {blob.memory(), entries, blob.stores(), blob.references()};
-      });
+    e.for_each_handle([&](Handle handle) {
+      Audit::Block& block = sums.blocks[handle.raw()];
+      const ValueType::Recount recount = handle.recount([](const void*, std::size_t) {});
+      block = {handle, handle.memory(), block.entries + 1, recount.stores, recount.references};
       ++sums.block_references;
       queue.blob_bytes += block.bytes;
-    }
+    });
     if (dismantling_) continue;
     const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
     if (!slot || *slot.ref != ref) good = false;
@@ -153,8 +150,15 @@ KeyspaceAudit Keyspace::audit() {
   }
   for (const Dropped& dropped : dropped_) add(*dropped.table);
   std::map<const void*, std::size_t> block_sizes;
+  const auto show = [&](const void* block, std::size_t bytes) { block_sizes[block] = bytes; };
+  memory_.leftovers().for_each([&](Handle handle) { handle.recount(show); });
   for (const auto& [raw, block] : blocks) {
-    block_sizes[raw] = block.bytes;
+    std::size_t bytes = 0;
+    block.handle.recount([&](const void* at, std::size_t size) {
+      show(at, size);
+      bytes += size;
+    });
+    if (bytes != block.bytes) result.consistent = false;
     if (block.stores != block.entries || block.references < block.entries) result.consistent = false;
     result.readers += block.references - block.entries;
   }

@@ -27,8 +27,11 @@ void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables) {
   wake_background();
 }
 
-// Frees a piece of the oldest dropped table that nobody else is at work at; false if there is none.
+// Frees a piece of a large value that was given up, or else of the oldest dropped table that nobody else is at work at; false if
+// there is none.
 bool Keyspace::free_dropped() {
+  Budget budget;
+  if (memory_.leftovers().free_some(budget)) return true;
   std::list<Dropped>::iterator at;
   {
     const std::lock_guard lock(dropped_mutex_);
@@ -36,7 +39,6 @@ bool Keyspace::free_dropped() {
     at = dropped_.begin();
     freeing_.splice(freeing_.end(), dropped_, at);
   }
-  Budget budget;
   const bool done = at->table->dismantle(budget);
   if (done) at->table.reset();
   const std::lock_guard lock(dropped_mutex_);
@@ -221,7 +223,8 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
   }
   const std::lock_guard lock(dropped_mutex_);
-  return garbage || preparing || lowering() || erasing || forgetting || tag_marks_.has_swept() || !dropped_.empty();
+  return garbage || preparing || lowering() || erasing || forgetting || tag_marks_.has_swept() || !dropped_.empty() ||
+         !memory_.leftovers().empty();
 }
 
 // Whether there is more than the limit allows, and something about that can be done.

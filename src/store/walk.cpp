@@ -162,7 +162,8 @@ struct Cursor {
 
 }  // namespace
 
-std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names) {
+std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names,
+                             std::optional<Type> only) {
   constexpr std::uint64_t most = 256;
   constexpr std::size_t most_removed = 64;
   names.clear();
@@ -194,7 +195,7 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
       entries.prefetch_ahead(*table, seen);
       const Entry entry = table->entry(entries[seen]);
       if (table->visible(entries[seen], now, looked_at)) {
-        names.add(entry);
+        if (!only || entry.kind().type() == *only) names.add(entry);
       } else if (entry.expired(now) && entry.key_blob() == nullptr && expired.size() < most_removed) {
         expired.add(entry);
       }

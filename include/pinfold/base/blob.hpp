@@ -74,6 +74,8 @@ class Blob {
     blob.rep_ = static_cast<Rep*>(raw);
     return blob;
   }
+  /// Gives up the reference that a raw pointer stands for.
+  static void release(void* raw) { static_cast<void>(attach(raw)); }
   /// Adds a reference to a block that a raw pointer keeps alive.
   static Blob share(void* raw) {
     Blob blob = attach(raw);

@@ -27,18 +27,18 @@ class KeptValue {
  public:
   KeptValue() = default;
   explicit KeptValue(const store::Value& value) {
-    value.blob != nullptr ? void(block_ = value.share()) : void(copy_ = value.text);
+    value.is_block() ? void(block_ = value.share()) : void(copy_ = value.text);
     work::bytes(copy_.size());
   }
 
   /// The memory of clients that keeping `value` would take. A block takes none, because it counts as data.
-  static std::size_t cost(const store::Value& value) { return value.blob != nullptr ? 0 : value.text.size(); }
+  static std::size_t cost(const store::Value& value) { return value.is_block() ? 0 : value.text.size(); }
 
   std::string_view text() const { return block_ ? block_.view() : std::string_view(copy_); }
   /// Whether `value` is the kept one: the same block or the same bytes. To be called with the shard locked. O(1) for blocks.
   bool is(const store::Value& value) const {
-    if (block_) return value.blob != nullptr && value.text.data() == block_.view().data();
-    if (value.blob != nullptr || value.text.size() != copy_.size()) return false;
+    if (block_) return value.is_block() && value.text.data() == block_.view().data();
+    if (value.is_block() || value.text.size() != copy_.size()) return false;
     work::bytes(copy_.size());
     return value.text == copy_;
   }

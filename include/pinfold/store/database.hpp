@@ -8,12 +8,14 @@
 // Functions that store return what came of it (Stored). When they were refused nothing has changed.
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string_view>
 
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/stored.hpp"
 #include "pinfold/store/value.hpp"
+#include "pinfold/store/value_type.hpp"
 #include "pinfold/store/writing.hpp"
 
 namespace pinfold::store {
@@ -45,6 +47,8 @@ class Database {
   unsigned number() const { return number_; }
   UnixMs now() const { return now_; }
 
+  // Whatever looks a value up throws WrongType if it is of another type than a plain string, unless `access` is for any type.
+
   /// The live entry under `key`, if any. O(1).
   std::optional<Value> find(const Key& key, Access access);
   /// The same, but stale entries and negative ones are found as well; they count as misses.
@@ -54,6 +58,9 @@ class Database {
   /// The lookup inside a write: not counted as a hit or miss.
   std::optional<Value> peek(const Key& key) { return find(key, Access::write()); }
 
+  /// Whether there is a live entry, whatever its type, for a write that depends on it.
+  bool has(const Key& key) { return find(key, Access::write().of_any_type()).has_value(); }
+
   /// Whether the rules allow a value of that size; put() asks by itself.
   bool accepts(const Key& key, std::size_t bytes) const;
   /// Stores `text`, replacing whatever was there. `text` must not lie in this shard, unless it is the value of
@@ -61,7 +68,12 @@ class Database {
   Stored put(const Key& key, std::string_view text, const PutOptions& options = {});
   /// Stores a block without copying it.
   Stored put(const Key& key, Blob blob, const PutOptions& options = {});
-  /// Stores a copy of `value`, which may be another entry's; blocks are shared, not copied.
+  /// Stores a value of another type. Refused as Stored::no_memory, too, if it is packed and too long for that (TypedValue).
+  Stored put(const Key& key, TypedValue value, const PutOptions& options = {});
+  /// Lets `change` alter what a value of that type keeps outside of the log, which may move; it stays of its kind. Returns false if there
+  /// is no entry, or if its value lies in the log. Throws WrongType if the value is of another type.
+  bool change(const Key& key, Type type, const std::function<void(OwnedHandle&)>& change);
+  /// Stores a copy of `value`, which may be another entry's, of any type; what lies outside of the log is shared, not copied.
   Stored put(const Key& key, const Value& value, const PutOptions& options);
 
   /// Makes the value `size` bytes long, keeping what fits and its deadline, filling up with zeros, and returns the
@@ -93,7 +105,7 @@ class Database {
   bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
   Resized create(const Key& key, std::size_t size, Growth* growth);
   Resized grow(const Key& key, std::size_t size, Growth* growth);
-  Stored put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
+  Stored put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options, TypedValue* typed = nullptr);
 
   Keyspace* keyspace_;
   unsigned number_;

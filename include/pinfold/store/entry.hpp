@@ -11,7 +11,8 @@
 //   0/n     what it carries beside its value (extra.hpp)
 //   0/10    hash and size of a key of 255 bytes or more
 //   n       key, or a pointer to its Blob and its hash
-//   n       value, or a pointer to its Blob
+//   0/1     type and form of the value (ValueKind), if its encoding says that it is no plain string
+//   n       value, or a handle: a pointer to what it keeps outside of the log, a string's Blob
 //
 // So an entry costs 6 bytes (12 with a deadline) and half a byte on average to round up. There are no pointers to other
 // entries and no time stamps: the position in the log says what was written before what.
@@ -23,6 +24,7 @@
 #include "pinfold/base/blob.hpp"
 #include "pinfold/store/extra.hpp"
 #include "pinfold/store/value.hpp"
+#include "pinfold/store/value_type.hpp"
 
 namespace pinfold::store {
 
@@ -37,9 +39,9 @@ constexpr std::size_t max_inline_key = 2 * 1024;
 /// holds the same block; Entry::write() moves these references into the entry.
 struct EntryParts {
   std::string_view key;    // inline, if !key_blob
-  std::string_view value;  // inline, if !value_blob
+  std::string_view value;  // inline, if !outside
   Blob key_blob;
-  Blob value_blob;
+  OwnedHandle outside;
   std::uint64_t hash = 0;  // of the key
   UnixMs expires_at = 0;
   std::uint32_t accessed = 0;  // 0: not kept
@@ -47,6 +49,7 @@ struct EntryParts {
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;
   bool absent = false;  // a negative entry: it says that there is no value
+  ValueKind kind{};     // if the encoding is `typed`; that of `outside`, if it is set
 
   /// As Extra::gone_at().
   UnixMs gone_at() const { return Extra::gone_at(expires_at, extra.empty() ? nullptr : extra.data()); }
@@ -62,19 +65,15 @@ class Entry {
   static std::size_t size_of(const EntryParts& parts) {
     const std::size_t key = parts.key_blob ? key_blob_size : parts.key.size();
     const std::size_t long_key = !parts.key_blob && parts.key.size() >= long_key_mark ? long_key_head : 0;
-    const std::size_t value = parts.value_blob ? sizeof(void*) : parts.value.size();
+    const std::size_t value =
+        (parts.outside ? sizeof(void*) : parts.value.size()) + (parts.encoding == Encoding::typed ? sizeof(ValueKind) : 0);
     const std::size_t accessed = parts.accessed != 0 ? sizeof parts.accessed : 0;
     const std::size_t size = entry_header + deadline_size(parts.expires_at) + accessed + parts.extra.size() + long_key + key + value;
     return (size + word - 1) & ~(word - 1);
   }
-  /// Writes an entry of `extent` bytes (at least size_of), which owns the parts' blocks from then on. The parts must not
+  /// Writes an entry of `extent` bytes (at least size_of), which owns the parts' block and handle from then on. The parts must not
   /// overlap it.
   void write(EntryParts&& parts, std::size_t extent);
-  /// Gives up the references to its blocks. The entry must not be used afterwards, but for its extent and mark_dead().
-  void release_blobs() {
-    Blob::attach(key_blob());
-    Blob::attach(value_blob());
-  }
 
   std::size_t extent() const { return (load<std::uint16_t>(0) & 0x3fffU) * word; }
   std::uint8_t frequency() const { return static_cast<std::uint8_t>(load<std::uint16_t>(0) >> 14); }
@@ -89,9 +88,12 @@ class Entry {
   /// Only where it is kept.
   void set_accessed(std::uint32_t seconds) { store<std::uint32_t>(access_offset(), seconds); }
   Encoding encoding() const { return static_cast<Encoding>(load<std::uint16_t>(2) >> 14); }
+  /// Whether the value is of another type than a plain string.
+  bool typed() const { return encoding() == Encoding::typed; }
+  ValueKind kind() const { return typed() ? load<ValueKind>(value_offset()) : ValueKind{}; }
   void set_encoding(Encoding e) { store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0x3fffU) | static_cast<unsigned>(e) << 14); }
 
-  /// Only for an inline value, within the extent.
+  /// Only for an inline string, within the extent.
   void set_value_size(std::size_t size) { store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0xc000U) | size); }
 
   bool dead() const { return (flags() & kDead) != 0; }
@@ -135,34 +137,58 @@ class Entry {
     if ((flags() & kKeyBlob) != 0) return blob_view(at);
     return {at_ + at, key_size(at)};
   }
+  /// Only of a plain string.
   std::string_view value_text() const {
     const std::size_t at = value_offset();
-    if ((flags() & kValueBlob) != 0) return blob_view(at);
+    if ((flags() & kOutside) != 0) return blob_view(at);
     return {at_ + at, load<std::uint16_t>(2) & 0x3fffU};
   }
-  void* key_blob() const { return (flags() & kKeyBlob) != 0 ? load<void*>(key_offset()) : nullptr; }
-  void* value_blob() const { return (flags() & kValueBlob) != 0 ? load<void*>(value_offset()) : nullptr; }
-  /// Takes the value's block out of the entry, and puts it back when it was changed; it may have moved meanwhile. Only
-  /// where there is one.
-  Blob take_value_blob() { return Blob::attach(value_blob()); }
-  void return_value_blob(Blob blob) {
-    void* const raw = blob.detach();
-    std::memcpy(at_ + value_offset(), &raw, sizeof raw);
+  /// The inline value's bytes, whatever its type, without its ValueKind. Only if there is no handle().
+  std::string_view inline_bytes() const {
+    const std::size_t kind = kind_size();
+    return {at_ + value_offset() + kind, (load<std::uint16_t>(2) & 0x3fffU) - kind};
   }
-  /// The inline value's bytes, to be changed in place.
+  void* key_blob() const { return (flags() & kKeyBlob) != 0 ? load<void*>(key_offset()) : nullptr; }
+  /// What the value keeps outside of the log; nothing if it lies in the log.
+  Handle handle() const { return (flags() & kOutside) != 0 ? Handle(kind().type(), load<void*>(handle_offset())) : Handle(); }
+  /// Puts in its place what it has come to be. Only where there is one; the references are the caller's business.
+  void set_handle(Handle handle) {
+    void* const raw = handle.raw();
+    std::memcpy(at_ + handle_offset(), &raw, sizeof raw);
+  }
+  /// Whether it keeps anything outside of the log, for key or value.
+  bool has_handles() const { return (flags() & (kKeyBlob | kOutside)) != 0; }
+  /// Visits what it keeps there; a long key's block is visited as a string's.
+  template <class Visit>
+  void for_each_handle(Visit&& visit) const {
+    if (!has_handles()) [[likely]]
+      return;
+    if (void* const block = key_blob()) visit(Handle(Type::string, block));
+    if (const Handle value = handle()) visit(value);
+  }
+  /// The inline string's bytes, to be changed in place.
   char* value_data() { return at_ + value_offset(); }
 
-  Value value() const {
+  /// Only of a plain string.
+  Value string_value() const {
     if (plain()) [[likely]] {
       const std::size_t key = static_cast<unsigned char>(at_[4]);
       return {{at_ + entry_header + key, load<std::uint16_t>(2) & 0x3fffU}, 0, 0, encoding(), frequency()};
     }
-    return {value_text(), expires_at(), accessed(), encoding(), frequency(), absent(), value_blob(), extra()};
+    void* const block = (flags() & kOutside) != 0 ? load<void*>(value_offset()) : nullptr;
+    return {value_text(), expires_at(), accessed(), encoding(), frequency(), absent(), {}, block, extra()};
+  }
+  Value value() const {
+    if (!typed()) [[likely]]
+      return string_value();
+    const Handle outside = handle();
+    const std::string_view packed = outside ? std::string_view() : inline_bytes();
+    return {packed, expires_at(), accessed(), encoding(), frequency(), absent(), kind(), outside.raw(), extra()};
   }
   char* data() const { return at_; }
   /// Overwrites what an older, longer entry has left behind this one.
   void wipe_slack() {
-    const std::size_t value = (flags() & kValueBlob) != 0 ? sizeof(void*) : load<std::uint16_t>(2) & 0x3fffU;
+    const std::size_t value = (flags() & kOutside) != 0 ? kind_size() + sizeof(void*) : load<std::uint16_t>(2) & 0x3fffU;
     const std::size_t end = value_offset() + value;
     std::memset(at_ + end, 0, extent() - end);
   }
@@ -174,16 +200,7 @@ class Entry {
   }
 
  private:
-  enum : unsigned {
-    kDeadline = 1,
-    kWideDeadline = 2,
-    kKeyBlob = 4,
-    kValueBlob = 8,
-    kAccessed = 16,
-    kExtra = 32,
-    kAbsent = 64,
-    kDead = 128
-  };
+  enum : unsigned { kDeadline = 1, kWideDeadline = 2, kKeyBlob = 4, kOutside = 8, kAccessed = 16, kExtra = 32, kAbsent = 64, kDead = 128 };
   static constexpr std::size_t long_key_mark = 255;
   static constexpr std::size_t long_key_head = sizeof(std::uint64_t) + sizeof(std::uint16_t);
   static constexpr std::size_t key_blob_size = sizeof(void*) + sizeof(std::uint64_t);
@@ -217,6 +234,8 @@ class Entry {
     const std::size_t key = key_offset();
     return key + ((flags() & kKeyBlob) != 0 ? key_blob_size : key_size(key));
   }
+  std::size_t kind_size() const { return typed() ? sizeof(ValueKind) : 0; }
+  std::size_t handle_offset() const { return value_offset() + kind_size(); }
   std::string_view blob_view(std::size_t offset) const {
     return Blob::borrow(load<void*>(offset), [](const Blob& blob) { return blob.view(); });
   }

@@ -137,7 +137,9 @@ class Keyspace {
   /// Names of live keys from `cursor` on, of about `left` entries but no more than one hold of a lock allows, which may be none;
   /// takes as many as were seen off `left`, and returns where to go on, 0 at the end. Guarantee as Redis': an entry present from start to
   /// end of a scan is seen at least once. Some of those that it meets and whose time is up are removed. A cursor stays below 2^53.
-  std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names);
+  /// With `only`, names of keys that hold a value of that type.
+  std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names,
+                     std::optional<Type> only = {});
   /// Goes on with a walk: names of live keys, of 512 entries or so at most, with one shard locked meanwhile. May bring none
   /// although there are more: see Walk::done(). Unlike scan(), a walk does not meet a key twice.
   void collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names);
@@ -338,6 +340,7 @@ class Keyspace {
     // What was freed before all of that had been gone through, and is still to be given back.
     bool rest = false;
     std::uint64_t dropped = 0;
+    std::uint64_t leftovers = 0;
     std::uint64_t noted_blocks = 0;
     std::uint64_t noted_segments = 0;
   } erasing_;  // the background's own

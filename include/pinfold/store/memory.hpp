@@ -12,6 +12,7 @@
 #include "pinfold/base/block_heap.hpp"
 #include "pinfold/base/page_heap.hpp"
 #include "pinfold/eviction/ghost_pages.hpp"
+#include "pinfold/store/leftovers.hpp"
 #include "pinfold/store/room.hpp"
 
 namespace pinfold::store {
@@ -39,6 +40,8 @@ class Memory {
 
   /// Where large values live; counted as Use::blobs.
   BlockHeap& heap() { return heap_; }
+  /// Large values that were given up, on their way to be freed.
+  Leftovers& leftovers() { return leftovers_; }
   /// Where buckets and directories of indexes live. Counted as Use::index.
   PageHeap& index_heap() { return index_heap_; }
   /// The pages for ghosts. The tables count them as Use::ghosts.
@@ -183,6 +186,7 @@ class Memory {
   std::atomic<bool> erasing_{false};
   std::atomic<std::int64_t> promised_{0};
   BlockHeap heap_;
+  Leftovers leftovers_;  // their blocks are the heap's
   PageHeap index_heap_;
   eviction::GhostPages ghost_pages_;
 };

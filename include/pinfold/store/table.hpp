@@ -72,6 +72,14 @@ class Table {
   /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
   /// nothing changed.
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
+  /// The same with a value of another type, or of another form than a plain string's. False as well if its packed bytes are too many.
+  bool put(const Key& key, TypedValue value, const PutOptions& options);
+  /// Has `change` alter what the value of an entry that is there keeps outside of the log, which may move. Only where there is a handle,
+  /// and it stays of its kind.
+  template <class Change>
+  void change(const Key& key, Change&& change) {
+    change_handle(*find_slot(key).ref, std::forward<Change>(change));
+  }
   /// put() of `size` zeros. Returns them, to be written to; null: no memory, nothing changed.
   char* create(const Key& key, std::size_t size, const PutOptions& options);
   /// As Database::resize, of an entry that is there. A value that is a block, and has to grow, gets room for `capacity` bytes.
@@ -154,6 +162,7 @@ class Table {
     std::uint64_t ghost_bytes = 0;
     std::uint64_t block_references = 0;
     struct Block {
+      Handle handle;
       std::size_t bytes = 0;
       std::size_t entries = 0;     // that hold it
       std::size_t stores = 0;      // how many of them the block itself knows of
@@ -178,7 +187,7 @@ class Table {
   bool sweep_entry(Ref ref, Budget& budget);
   bool sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget);
   bool erase_segment(std::uint32_t id, Budget& budget);
-  static std::size_t erase_behind(Entry entry);
+  bool erase_behind(Entry entry, Budget& budget);
   void account_purges();
   bool provide_uses();
   void count_use(const Entry& entry, int sign);
@@ -201,13 +210,19 @@ class Table {
   void account_ghosts();
   std::uint32_t access_to_keep() const;
   bool store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, std::size_t extent);
+  template <class Fill>
+  bool put_filled(const Key& key, const PutOptions& options, Fill&& fill);
   bool fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob);
+  bool fill_key(EntryParts& parts, const Key& key);
   bool rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra);
   char* value_bytes(const Key& key);
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
   void retire(Ref ref);
   void let_go(Ref ref);
   void account_blobs(Segment& segment, const Entry& entry, int sign);
+  void give_up_handles(const Entry& entry);
+  template <class Change>
+  void change_handle(Ref ref, Change&& change);
   void drop(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping);
 
   struct Emptying : Log::Place {
@@ -273,9 +288,21 @@ class Table {
     std::uint32_t end = 1;     // those from here on were opened during the pass
     std::uint32_t offset = 0;  // where to go on in it, if it is still the one with this sequence
     std::uint64_t sequence = 0;
+    std::uint64_t inside = 0;  // how far what the value of the entry there keeps outside of the log has been seen
   };
   Erasing erasing_;
 };
+
+template <class Change>
+void Table::change_handle(Ref ref, Change&& change) {
+  Entry e = entry(ref);
+  Segment& segment = log_.segment_of(ref);
+  account_blobs(segment, e, -1);
+  OwnedHandle handle(e.handle());
+  change(handle);
+  e.set_handle(handle.detach());
+  account_blobs(segment, e, 1);
+}
 
 template <class Visit>
 void Table::walk(std::uint32_t id, Visit&& visit) {

@@ -1,6 +1,7 @@
-// Random histories of a keyspace at its limit, against plain maps. Whatever happens to the log (overwrites, evictions,
-// changes of the policy, compactions, shared blocks), what is present equals the map's value, what is missing was
-// evicted or has expired and was counted, and a recount of everything equals the account of memory.
+// Random histories of a keyspace at its limit, with strings and values of another type, against plain maps. Whatever
+// happens to the log (overwrites, evictions, changes of the policy, compactions, shared blocks), what is present equals
+// the map's value, what is missing was evicted or has expired and was counted, and a recount of everything equals the
+// account of memory.
 
 #include <algorithm>
 #include <array>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "support/seed.hpp"
+#include "support/toy_type.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -106,6 +108,7 @@ class History {
   struct Expected {
     std::string text;
     UnixMs expires_at;
+    bool typed = false;  // a list of pieces of the text (support/toy_type.hpp)
   };
   using Model = std::unordered_map<std::string, Expected>;
 
@@ -165,10 +168,12 @@ class History {
   bool meet(unsigned db, const std::string& name) {
     const auto found = model_[db].find(name);
     const bool present = with(db, {&name}, [&](Database& database, const auto& keys) {
-      const auto value = database.find(keys[0], below(2) == 0 ? Access::read() : Access::none());
+      const auto value = database.find(keys[0], below(2) == 0 ? Access::read().of_any_type() : Access::none());
       if (!value) return false;
       require(found != model_[db].end(), "a key that was never written");
-      require(value->text == found->second.text, "another value than the one written last");
+      require(value->is_string() != found->second.typed, "another type than the one written last");
+      const bool chained = found->second.typed && value->handle();
+      require((chained ? toy::text_of(value->handle()) : value->text) == found->second.text, "another value than the one written last");
       require(value->expires_at == found->second.expires_at, "another deadline than the one set last");
       require(value->expires_at == 0 || value->expires_at > now_, "an entry beyond its deadline");
       return true;
@@ -203,6 +208,7 @@ class History {
     const bool present = meet(db, name);  // making room may have taken it
     const PutOptions options{.expires_at = some_deadline(), .keep_expiry = below(4) == 0};
     const bool as_block = text.size() >= 16'000 && below(2) == 0;
+    if (below(4) == 0) return write_typed(db, name, text, options, present);
     const Stored done = with(db, {&name}, [&](Database& database, const auto& keys) {
       Blob block;
       if (as_block) block = Blob::copy_of(keyspace_.memory().heap(), text);
@@ -215,6 +221,29 @@ class History {
     Expected& expected = model_[db][name];
     if (!present || !options.keep_expiry) expected.expires_at = options.expires_at;
     expected.text = text;
+    expected.typed = false;
+  }
+
+  void write_typed(unsigned db, const std::string& name, const std::string& text, const PutOptions& options, bool present) {
+    std::vector<std::string> pieces;
+    const std::size_t piece = text.size() > 20'000 ? 100'000 : 1000;
+    for (std::size_t at = 0; at < text.size(); at += piece) pieces.push_back(text.substr(at, piece));
+    const bool packed = text.size() <= TypedValue::most_packed && below(2) == 0;
+    const bool done = with(db, {&name}, [&](Database& database, const auto& keys) {
+      return failures_.during(
+          [&] {
+            TypedValue value{toy::packed, text, {}};
+            if (!packed) value = {toy::chained, {}, toy::make(keyspace_.memory().heap(), pieces)};
+            return (packed || value.outside) && static_cast<bool>(database.put(keys[0], std::move(value), options));
+          },
+          false);
+    });
+    require(done || failures_.possible(), "no memory from the system");
+    if (!done) return;
+    Expected& expected = model_[db][name];
+    if (!present || !options.keep_expiry) expected.expires_at = options.expires_at;
+    expected.text = text;
+    expected.typed = true;
   }
 
   void remove(unsigned db, const std::string& name) {
@@ -243,6 +272,7 @@ class History {
     attempt([&] {
       Expected now{.text = {}, .expires_at = 0};
       if (meet(db, name)) now = model_[db][name];
+      if (now.typed) return Stored::done;
       const std::size_t size = cut ? now.text.size() / 3 : std::min(now.text.size() + more, 2 * MB);
       return with(db, {&name}, [&](Database& database, const auto& keys) {
         const Writing writing = failures_.during([&] { return database.resize(keys[0], size); }, Writing(Stored::no_memory));
@@ -266,10 +296,10 @@ class History {
       if (!meet(from, name)) return Stored::done;
       return with(from, {&name, &other}, [&](Database& database, const auto& keys) {
         const auto value = database.find(keys[0], Access::none());
-        const std::string text(value->text);
+        const Expected same{model_[from][name].text, options.expires_at, model_[from][name].typed};
         Database target(keyspace_, to, now_, true, {.bounded = true});
         const Stored stored = failures_.during([&] { return target.put(keys[1], *value, options); }, Stored::no_memory);
-        if (stored) model_[to][other] = {text, options.expires_at};
+        if (stored) model_[to][other] = same;
         return stored;
       });
     });
@@ -288,8 +318,8 @@ class History {
   void hold(unsigned db, const std::string& name) {
     if (!meet(db, name)) return;
     with(db, {&name}, [&](Database& database, const auto& keys) {
-      const auto value = database.read(keys[0]);
-      if (value->blob != nullptr) held_.push_back({value->share(), std::string(value->text)});
+      const auto value = database.find(keys[0], Access::read().of_any_type());
+      if (value->is_block()) held_.push_back({value->share(), std::string(value->text)});
     });
     if (held_.size() > 3) release_held();
   }
@@ -390,11 +420,13 @@ class History {
     while (keyspace_.background_step(now_, 100'000)) {
     }
     CHECK(keyspace_.memory().used() == 0);
+    CHECK(toy::figures.blocks == 0);
     CHECK(keyspace_.erased(erasure_));
   }
 
   static constexpr std::uint64_t segment_slack_ = 3 * 64 * 1024;
 
+  const toy::Registered registered_;
   Failures failures_;
   std::uint64_t erasure_ = 0;  // that was asked for last
   std::mt19937_64 random_;
