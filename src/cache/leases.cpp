@@ -476,6 +476,11 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
     answer_all(state, {Status::absent, 0, left(found->expires_at), nullptr, {}});
     return forget_if_idle(at, now.mono);
   }
+  if (found && !found->is_string()) {
+    // Those who wait asked for a string. They are told to ask again, and learn that it is none.
+    answer_all(state, {});
+    return forget_if_idle(at, now.mono);
+  }
   if (found && !found->absent) {
     auto value = std::make_shared<SharedValue>();
     found->is_block() ? void(value->blob = found->share()) : void(value->text = found->text);

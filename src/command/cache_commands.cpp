@@ -103,6 +103,7 @@ Outcome cache_mget(Call& call) {
     make_room_for_leases(call, memory_of_leases(call.keys));
   }
   options.makes_room = false;
+  options.one_of_several = true;
   store::Database db = call.db();
   call.reply.array(call.keys.size());
   for (const store::Key& key : call.keys) cache_read(call, db, key, options);
@@ -360,6 +361,11 @@ Outcome cache_invalidate(Call& call) {
 
 // --- looking ---
 
+// A string's length; of another type, what it occupies.
+std::size_t bytes_of(const store::Value& value) {
+  return value.is_string() || !value.handle() ? value.text.size() : value.handle().memory();
+}
+
 Outcome cache_inspect(Call& call) {
   store::Database db = call.db();
   const store::Key& key = call.key();
@@ -386,8 +392,8 @@ Outcome cache_inspect(Call& call) {
   reply.bulk("status");
   reply.bulk(status);
   reply.bulk("type");
-  reply.bulk(value && !value->absent ? "string" : "none");
-  number("bytes", value ? static_cast<std::int64_t>(value->text.size()) : 0);
+  reply.bulk(value && !value->absent ? store::value_type(value->kind.type()).name : "none");
+  number("bytes", value ? static_cast<std::int64_t>(bytes_of(*value)) : 0);
   number("version", static_cast<std::int64_t>(extra.version));
   number("age-ms", extra.written != 0 ? extra.age_ms(call.now) : -1);
   number("fresh-ms", remaining(value ? value->expires_at : 0));

@@ -159,8 +159,13 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   cache::Cache& cache = call.engine.cache;
   const cache::Policy* const policy = cache.policy_of(key.text);
   const UnixMs now = call.now;
-  const store::Access access{options.counts, true};
+  const store::Access access{options.counts, true, options.one_of_several};
   const auto value = db.find_any(key, access);
+  if (value && !value->is_string()) [[unlikely]] {
+    // As MGET's nil. Nobody is to load it: it is there.
+    reply_nothing(call.reply, Status::miss, 0, 0);
+    return true;
+  }
   const bool fresh = value && value->fresh(now);
   std::int64_t lease_ms = options.lease_ms;
   if (lease_ms < 0) lease_ms = policy != nullptr && policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed);
@@ -228,12 +233,13 @@ std::int64_t plain_wait(const Session& session, const cache::Policy& policy, con
 }
 
 // With `makes_room` the key's lock may be released for a while, before anything has been counted or replied.
-PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed, bool makes_room) {
+PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed, store::Access access,
+                            bool makes_room) {
   cache::Cache& cache = call.engine.cache;
   const cache::Policy* const policy = cache.policy_of(key.text);
   const bool serves_stale = call.engine.keyspace.serves_stale();
-  if (policy == nullptr && !serves_stale) return {db.read(key), false};
-  auto value = db.find_any(key, store::Access::read());
+  if (policy == nullptr && !serves_stale) return {db.find(key, access), false};
+  auto value = db.find_any(key, access);
   const bool fresh = value && value->fresh(call.now);
   cache::PolicyCounters& counters = cache.counters_of(policy != nullptr ? policy->slot : 0);
   if (fresh && !value->absent) {
@@ -248,7 +254,7 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
   const bool leases = gets_stale ? !serves_stale : policy != nullptr && policy->coalesce_ms > 0;
   if (leases && makes_room && make_room_for_leases(call, cache::Leases::memory_of_lease(key.text, tags_of(value)))) {
     db = call.db();  // by now there may be other policies
-    return read_under_policy(call, db, key, waiting_allowed, false);
+    return read_under_policy(call, db, key, waiting_allowed, access, false);
   }
   const auto lease_ms = [&] { return policy->lease_ms > 0 ? policy->lease_ms : cache.lease_ms.load(relaxed); };
   const auto lease = [&] {
@@ -276,9 +282,9 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
 
 }  // namespace
 
-PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed) {
+PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed, store::Access access) {
   // Of several keys none is let go of between two reads: MGET has made room for all of them before.
-  return read_under_policy(call, db, key, waiting_allowed, call.keys.size() == 1);
+  return read_under_policy(call, db, key, waiting_allowed, access, call.keys.size() == 1);
 }
 
 void make_room_for_plain_leases(Call& call) {

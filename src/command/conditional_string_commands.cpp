@@ -235,7 +235,7 @@ struct PairOptions {
 bool admitted(Call& call, const PairOptions& options) {
   if (!options.nx && !options.xx) return true;
   store::Database db = call.db();
-  return std::all_of(call.keys.begin(), call.keys.end(), [&](const store::Key& key) { return db.peek(key).has_value() == options.xx; });
+  return std::all_of(call.keys.begin(), call.keys.end(), [&](const store::Key& key) { return db.has(key) == options.xx; });
 }
 
 store::Stored put_pairs(Call& call, const store::PutOptions& how) {

@@ -41,8 +41,10 @@ Outcome object(Call& call) {
   if (!value) return call.reply.error("ERR no such key");
   std::array<char, 160> text{};
   std::snprintf(text.data(), text.size(), "Value at:%p refcount:1 encoding:%.*s length:%zu frequency:%u",
-                static_cast<const void*>(value->text.data()), static_cast<int>(encoding_name(*value).size()), encoding_name(*value).data(),
-                value->text.size(), static_cast<unsigned>(value->frequency));
+                value->handle() ? value->handle().raw() : static_cast<const void*>(value->text.data()),
+                static_cast<int>(encoding_name(*value).size()), encoding_name(*value).data(),
+                static_cast<std::size_t>(value->handle() ? value->handle().count() : value->text.size()),
+                static_cast<unsigned>(value->frequency));
   return call.reply.simple(text.data());
 }
 

@@ -11,6 +11,7 @@
 #include "pinfold/command/request_log.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
+#include "pinfold/store/wrong_type.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -86,22 +87,32 @@ struct Release {
   ~Release() { locks.release(); }
 };
 
+// The one place that answers it. Nothing has been changed: whoever is about to change a value looks at it first.
+[[gnu::cold]] void reply_wrong_type(Call& call, std::size_t mark) {
+  call.reply.output().truncate(mark);
+  call.reply.error("WRONGTYPE Operation against a key holding the wrong kind of value");
+}
+
 bool is_refused(const Prepared& prepared) { return prepared.large != nullptr && prepared.large->refused(); }
 
 }  // namespace
 
-Outcome invoke(Call& call, ThreadStats& stats) {
+Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   CommandCounters& counters = stats.commands[command_index(call.row)];
   const std::uint64_t errors = call.reply.errors();
   Outcome outcome = Outcome::done;
-  if ((counters.calls.get() & timing_mask) != 0) [[likely]] {
-    outcome = call.row.handler(call);
-  } else {
-    const auto start = std::chrono::steady_clock::now();
-    outcome = call.row.handler(call);
-    counters.timed_calls.add();
-    counters.timed_ns.add(nanoseconds_since(start));
-    if (call.session.task != nullptr) call.session.task->timed = true;
+  try {
+    if ((counters.calls.get() & timing_mask) != 0) [[likely]] {
+      outcome = call.row.handler(call);
+    } else {
+      const auto start = std::chrono::steady_clock::now();
+      outcome = call.row.handler(call);
+      counters.timed_calls.add();
+      counters.timed_ns.add(nanoseconds_since(start));
+      if (call.session.task != nullptr) call.session.task->timed = true;
+    }
+  } catch (const store::WrongType&) {
+    reply_wrong_type(call, mark);
   }
   // It will be tried again, or is counted by whoever answers.
   if (outcome.needs_room()) [[unlikely]]
@@ -232,7 +243,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
     return;
   }
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_retry = true, .large = prepared.large});
-  const Outcome outcome = invoke(call, stats_);
+  const Outcome outcome = invoke(call, stats_, mark);
   if (!outcome.needs_room()) [[likely]]
     return;
   reply.output().truncate(mark);
@@ -245,8 +256,9 @@ void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& ses
                                resp::Reply& reply) {
   store::Room room;
   if (!engine_.keyspace.make_room(bytes, &room)) return reject(&row, session, reply, out_of_memory_error);
+  const std::size_t mark = reply.output().mark();
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_exceed = no_more_room, .large = prepared.large});
-  [[maybe_unused]] const Outcome outcome = invoke(call, stats_);
+  [[maybe_unused]] const Outcome outcome = invoke(call, stats_, mark);
   assert(!outcome.needs_room());
 }
 
@@ -258,7 +270,12 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const store::HoldCause cause(task.row->name, task.named);
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
   const Release release{locks_};
-  const Outcome outcome = task.step(call);
+  Outcome outcome = Outcome::done;
+  try {
+    outcome = task.step(call);
+  } catch (const store::WrongType&) {  // no task looks a value up once it has begun to reply
+    reply_wrong_type(call, mark);
+  }
   const bool done = outcome != Outcome::waits;
   CommandCounters& counters = stats_.commands[command_index(*task.row)];
   if (task.timed) counters.timed_ns.add(nanoseconds_since(start));

@@ -69,7 +69,7 @@ Outcome expire(Call& call) {
   if (!at) return call.invalid_expire();
 
   Database db = call.db();
-  const std::optional<Value> value = db.peek(call.key());
+  const std::optional<Value> value = db.find(call.key(), Access::write().of_any_type());
   if (!value && *at <= call.now) db.remove(call.key());  // what is stale, and a lease
   if (!value || !only->allow(value->expires_at, *at)) return call.reply.integer(0);
   if (*at <= call.now) {
@@ -82,7 +82,7 @@ Outcome expire(Call& call) {
 
 Outcome persist(Call& call) {
   Database db = call.db();
-  const std::optional<Value> value = db.peek(call.key());
+  const std::optional<Value> value = db.find(call.key(), Access::write().of_any_type());
   if (!value || value->expires_at == 0) return call.reply.integer(0);
   if (const store::Stored stored = db.set_expiry(call.key(), 0); !stored) return call.refused(stored);
   return call.reply.integer(1);

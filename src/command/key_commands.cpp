@@ -20,6 +20,7 @@ namespace pinfold::command {
 std::string_view encoding_name(const store::Value& value) {
   constexpr std::size_t longest_embedded = 44;
   constexpr std::size_t longest_integer = 20;
+  if (!value.is_string()) return store::value_type(value.kind.type()).encodings[value.kind.form()];
   if (value.encoding == store::Encoding::raw) return "raw";
   if (value.encoding == store::Encoding::natural && value.text.size() <= longest_integer && parse_i64(value.text)) {
     return "int";
@@ -51,11 +52,14 @@ Outcome exists(Call& call) {
 Outcome touch(Call& call) {
   Database db(call.engine.keyspace, call.session.db, call.now);
   std::int64_t found = 0;
-  for (const store::Key& key : call.keys) found += db.read(key) ? 1 : 0;
+  for (const store::Key& key : call.keys) found += db.find(key, Access::read().of_any_type()) ? 1 : 0;
   return call.reply.integer(found);
 }
 
-Outcome type(Call& call) { return call.reply.simple(call.db().find(call.key(), Access::look()) ? "string" : "none"); }
+Outcome type(Call& call) {
+  const std::optional<Value> value = call.db().find(call.key(), Access::look());
+  return call.reply.simple(value ? store::value_type(value->kind.type()).name : "none");
+}
 
 // Whether the value may not be carried to a key because CACHE.INVALIDATE has refused its version there: it is what a fill with that
 // version would have brought.
@@ -98,8 +102,8 @@ Outcome copy(Call& call) {
   Database from = call.db();
   Database to = call.db(to_number);
   // The destination first: removing it if it has expired would make the value found in the source invalid.
-  const bool taken = to.peek(to_key).has_value();
-  const std::optional<Value> value = from.read(from_key);
+  const bool taken = to.has(to_key);
+  const std::optional<Value> value = from.find(from_key, Access::read().of_any_type());
   if (!value || (taken && !replace) || refused_there(call, to, to_key, *value)) return call.reply.integer(0);
   if (const store::Stored stored = put_same(to, to_key, *value); !stored) return call.refused(stored);
   return call.reply.integer(1);
@@ -114,8 +118,8 @@ Outcome move(Call& call) {
   }
   Database from = call.db();
   Database to = call.db(*number);
-  const bool taken = to.peek(call.key()).has_value();
-  const std::optional<Value> value = from.peek(call.key());
+  const bool taken = to.has(call.key());
+  const std::optional<Value> value = from.find(call.key(), Access::write().of_any_type());
   if (!value || taken || refused_there(call, to, call.key(), *value)) return call.reply.integer(0);
   if (const store::Stored stored = put_same(to, call.key(), *value); !stored) return call.refused(stored);
   from.remove(call.key());
@@ -127,8 +131,8 @@ Outcome rename_key(Call& call, bool replace) {
   Database db = call.db();
   const store::Key& from = call.key(0);
   const store::Key& to = call.key(1);
-  const bool taken = db.peek(to).has_value();
-  const std::optional<Value> value = db.peek(from);
+  const bool taken = db.has(to);
+  const std::optional<Value> value = db.find(from, Access::write().of_any_type());
   if (!value) return call.reply.error("ERR no such key");
   if (from.text == to.text) return replace ? call.reply.ok() : call.reply.integer(0);
   if (taken && !replace) return call.reply.integer(0);

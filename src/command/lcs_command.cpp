@@ -340,8 +340,12 @@ Outcome lcs_command(Call& call) {
   const auto options = parse(call);
   if (!options) return Outcome::done;
   store::Database db = call.db();
-  const auto first = db.read(call.key(0));
-  const auto second = db.read(call.key(1));
+  const auto access = store::Access::read().of_any_type();  // the error is one of its own
+  const auto first = db.find(call.key(0), access);
+  const auto second = db.find(call.key(1), access);
+  if ((first && !first->is_string()) || (second && !second->is_string())) {
+    return call.reply.error("ERR The specified keys must contain string values");
+  }
   const std::string_view a = first ? first->text : std::string_view();
   const std::string_view b = second ? second->text : std::string_view();
   if (refuse_sizes(call, a, b)) return Outcome::done;

@@ -15,6 +15,7 @@
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/pattern.hpp"
 #include "pinfold/command/task.hpp"
+#include "pinfold/store/value_type.hpp"
 #include "pinfold/store/walk.hpp"
 
 namespace pinfold::command {
@@ -141,7 +142,8 @@ Outcome keys(Call& call) {
 struct ScanOptions {
   std::uint64_t count = 10;
   std::string_view pattern = "*";
-  bool strings = true;  // TYPE names the one type there is, or is not given
+  std::optional<store::Type> type;
+  bool unknown_type = false;  // which no key has
 };
 
 // Nothing if the options are wrong; then the error has been replied.
@@ -156,7 +158,8 @@ std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
     } else if (cursor.take_with_value("MATCH")) {
       options.pattern = cursor.take();
     } else if (cursor.take_with_value("TYPE")) {
-      options.strings = iequals(cursor.take(), "string");
+      options.type = store::find_value_type(cursor.take());
+      options.unknown_type = !options.type;
     } else {
       return call.syntax_error(), std::nullopt;
     }
@@ -167,7 +170,8 @@ std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
 struct ScanRequest {
   std::uint64_t cursor;
   std::uint64_t count;
-  bool strings;
+  std::optional<store::Type> type;
+  bool unknown_type;
   std::unique_ptr<const Pattern> pattern;
 };
 
@@ -186,9 +190,9 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
   std::size_t bytes = 0;
   do {
     call.read_clock();
-    cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names);
+    cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names, request.type);
     bytes += names.bytes();
-    for (std::size_t i = 0; i < names.size() && request.strings; ++i) {
+    for (std::size_t i = 0; i < names.size() && !request.unknown_type; ++i) {
       if (!may_compare(call, *request.pattern, names[i])) return refuse_beyond_budget(call);
       if (!request.pattern->matches(names[i])) continue;
       names.block(i) ? list.bulk(names.block(i)) : list.bulk(names[i]);
@@ -224,7 +228,7 @@ Outcome scan(Call& call) {
   if (!options) return Outcome::done;
   std::unique_ptr<const Pattern> pattern = compile_pattern(call, options->pattern);
   if (pattern == nullptr) return Outcome::done;
-  ScanRequest request{*start, options->count, options->strings, std::move(pattern)};
+  ScanRequest request{*start, options->count, options->type, options->unknown_type, std::move(pattern)};
   if (options->count <= few_entries || call.in_transaction) return scan_some(call, request);
   return call.park(std::make_unique<ScanTask>(std::move(request)));
 }

@@ -34,7 +34,11 @@ Outcome mget(Call& call) {
     make_room_for_plain_leases(call);
   store::Database db = call.db();
   call.reply.array(call.keys.size());
-  for (const store::Key& key : call.keys) bulk_or_null(call, read_plain(call, db, key).value);
+  for (const store::Key& key : call.keys) {
+    auto value = read_plain(call, db, key, false, store::Access::read().of_any_type()).value;
+    if (value && !value->is_string()) value.reset();
+    bulk_or_null(call, value);
+  }
   return Outcome::done;
 }
 
@@ -97,7 +101,9 @@ bool admits(const SetOptions& options, const std::optional<store::Value>& old, c
 Tried set_looking(Call& call, const SetOptions& options, const store::PutOptions& how, KnownValue* known) {
   store::Database db = call.db();
   if (options.condition.may_wait() && options.condition.must_wait(db.peek(call.key()), known)) return std::nullopt;
-  const auto old = options.get ? db.read(call.key()) : db.peek(call.key());
+  // Whether there is a value is known of any type.
+  const store::Access access = options.get ? store::Access::read() : store::Access::write();
+  const auto old = db.find(call.key(), options.get || options.condition.given() ? access : access.of_any_type());
   if (old && options.condition.malformed()) return call.reply.error(malformed_digest);
   const bool admitted = admits(options, old, known);
   const std::size_t mark = call.reply.output().mark();
@@ -151,7 +157,7 @@ Outcome psetex(Call& call) { return set_expiring(call, TimeUnit::milliseconds); 
 
 Outcome setnx(Call& call) {
   store::Database db = call.db();
-  if (db.peek(call.key())) return call.reply.integer(0);
+  if (db.has(call.key())) return call.reply.integer(0);
   const store::Stored stored = call.put_argument(db, call.key(), 2);
   return stored ? call.reply.integer(1) : call.refused(stored);
 }
@@ -224,7 +230,7 @@ Outcome msetnx(Call& call) {
   if (call.args.size() % 2 == 0) return reply_wrong_arity(call);
   store::Database db = call.db();
   for (const store::Key& key : call.keys) {
-    if (db.peek(key)) return call.reply.integer(0);
+    if (db.has(key)) return call.reply.integer(0);
   }
   const store::Stored stored = put_pairs(call);
   return stored ? call.reply.integer(1) : call.refused(stored);

@@ -162,7 +162,7 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   std::uint64_t bytes = 0;
   for (const std::string_view arg : call.args) bytes += arg.size();
   const TransactionBudget::Spending spending(budget, {.keys = call.keys.size(), .bytes = bytes}, beyond_named);
-  [[maybe_unused]] const Outcome outcome = malformed ? fail_for_keys(call, stats) : invoke(call, stats);
+  [[maybe_unused]] const Outcome outcome = malformed ? fail_for_keys(call, stats) : invoke(call, stats, call.reply.output().mark());
   assert(outcome == Outcome::done);  // it can neither wait nor be called again
 }
 

@@ -20,9 +20,10 @@ constexpr std::int64_t most_exact = (std::int64_t{1} << 53) - 1;
 struct CacheReadOptions {
   std::int64_t lease_ms = -1;  // negative: as the policy says
   std::int64_t wait_ms = 0;
-  double beta = -1;        // negative: as the policy says
-  bool makes_room = true;  // it may evict to make room for a lease, with nothing locked meanwhile
-  bool counts = true;      // it counts as a hit or miss
+  double beta = -1;             // negative: as the policy says
+  bool makes_room = true;       // it may evict to make room for a lease, with nothing locked meanwhile
+  bool one_of_several = false;  // a value of another type is no error then, but a miss
+  bool counts = true;           // it counts as a hit or miss
 };
 
 /// What leases of all these keys take, for entries without tags.

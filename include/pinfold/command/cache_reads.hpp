@@ -17,16 +17,17 @@ struct PlainRead {
 
 /// As db.read(), with what policies and serve-stale make of it. Only with `waiting_allowed`, and where may_wait(), it can end
 /// in waiting.
-PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed);
+PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed, store::Access access);
 
 /// For the leases that plain reads of the call's keys may take. Its locks may be released for a while.
 void make_room_for_plain_leases(Call& call);
 
 /// GET's lookup. Where nothing is configured it costs a comparison.
-inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed = false) {
+inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed = false,
+                            store::Access access = store::Access::read()) {
   if (call.engine.cache.guards_reads()) [[unlikely]]
-    return read_protected(call, db, key, waiting_allowed);
-  return {db.read(key), false};
+    return read_protected(call, db, key, waiting_allowed, access);
+  return {db.find(key, access), false};
 }
 
 /// Whether the caller may wait for its reply at all.

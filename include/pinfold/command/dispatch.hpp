@@ -108,8 +108,9 @@ class Dispatcher {
 };
 
 /// Runs the handler of call.row and counts the call in `stats`, which must be this thread's, unless it needs room: then it was none yet.
-/// Everything has been checked and locked.
-Outcome invoke(Call& call, ThreadStats& stats);
+/// Everything has been checked and locked. If the handler meets a value of another type than it is for, WRONGTYPE takes the place of
+/// what it has replied, from `mark` in the output on.
+Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark);
 /// In its place for a call whose keys could not be extracted: replies with key_error() and counts the call as one that has failed.
 Outcome fail_for_keys(const Call& call, ThreadStats& stats);
 
