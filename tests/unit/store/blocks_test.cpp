@@ -86,11 +86,11 @@ TEST_CASE("whatever rewrites an entry leaves one reference to each of its blocks
       REQUIRE(db.set_expiry(key, 0));
       REQUIRE(db.make_stale(key, 500));
       REQUIRE(db.put(key, *db.find(blocks.key("copy"), Access::none()), {}));
-      REQUIRE(db.resize(key, large + 10) != nullptr);
-      REQUIRE(db.resize(key, 10) != nullptr);
+      REQUIRE(db.resize(key, large + 10));
+      REQUIRE(db.resize(key, 10));
       REQUIRE(db.put(key, std::string(20, 'v'), {}));
-      REQUIRE(db.resize(key, 30) != nullptr);
-      REQUIRE(db.resize(key, 20'000) != nullptr);
+      REQUIRE(db.resize(key, 30));
+      REQUIRE(db.resize(key, 20'000));
     });
     blocks.expect_no_surplus();
     blocks.remove(name);
