@@ -209,7 +209,11 @@ Leases::Filling::~Filling() {
   leases_.end_lease(at->second);
   leases_.forget_tags(at->second);
   at->second.retry_at = {};
-  at->second.waiters.empty() ? leases_.forget_if_idle(at, monotonic_ms()) : leases_.want_settling(at);
+  if (at->second.waiters.empty()) {
+    leases_.forget_if_idle(at, monotonic_ms());
+  } else {
+    leases_.want_settling(at);
+  }
 }
 
 bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int64_t retry_ms, MonoMs now) {
@@ -219,7 +223,11 @@ bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int6
   count(cache_.counters.released);
   at->second.retry_at = retry_ms > 0 ? now + retry_ms : MonoMs{};
   if (retry_ms == 0) forget_tags(at->second);  // else a purge of them ends that time, too
-  at->second.waiters.empty() ? forget_if_idle(at, now) : want_settling(at);
+  if (at->second.waiters.empty()) {
+    forget_if_idle(at, now);
+  } else {
+    want_settling(at);
+  }
   return true;
 }
 
@@ -364,7 +372,11 @@ void Leases::want_settling(States::iterator at) {
 
 void Leases::changed(const store::Change& change) noexcept {
   const bool whole = change.cause == store::Cause::flushed || change.cause == store::Cause::exchanged;
-  whole ? flushed(change.db) : written(change.db, change.key);
+  if (whole) {
+    flushed(change.db);
+  } else {
+    written(change.db, change.key);
+  }
 }
 
 void Leases::written(unsigned db, const Key& key) {
@@ -483,11 +495,19 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
   }
   if (found && !found->absent) {
     auto value = std::make_shared<SharedValue>();
-    found->is_block() ? void(value->blob = found->share()) : void(value->text = found->text);
+    if (found->is_block()) {
+      value->blob = found->share();
+    } else {
+      value->text = found->text;
+    }
     work::bytes(value->text.size());
     const std::int64_t ms = left(fresh ? found->expires_at : found->gone_at());
     Answer answer{fresh ? Status::hit : Status::stale, 0, ms, std::move(value), {}};
-    fresh ? answer_all(state, std::move(answer)) : answer_stale(state, std::move(answer));
+    if (fresh) {
+      answer_all(state, std::move(answer));
+    } else {
+      answer_stale(state, std::move(answer));
+    }
   }
   const std::string_view tags = found && found->extra != nullptr ? store::Extra::read(found->extra).tags : std::string_view();
   if (state.retry_at > now.mono) {

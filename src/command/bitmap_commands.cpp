@@ -176,19 +176,31 @@ std::optional<Search> parse_search(Call& call) {
   Search search;
   const std::size_t count = call.args.size();
   if (count == 3) return search;
-  if (count > 6) return call.syntax_error(), std::nullopt;
+  if (count > 6) {
+    call.syntax_error();
+    return std::nullopt;
+  }
   const auto first = parse_i64(call.args[3]);
-  if (!first) return call.not_an_integer(), std::nullopt;
+  if (!first) {
+    call.not_an_integer();
+    return std::nullopt;
+  }
   search.first = *first;
   if (count == 6) {
     Cursor options(call.args, 5);
     const auto unit = take_unit(options);
-    if (!unit) return call.syntax_error(), std::nullopt;
+    if (!unit) {
+      call.syntax_error();
+      return std::nullopt;
+    }
     search.unit = *unit;
   }
   if (count > 4) {
     const auto last = parse_i64(call.args[4]);
-    if (!last) return call.not_an_integer(), std::nullopt;
+    if (!last) {
+      call.not_an_integer();
+      return std::nullopt;
+    }
     search.last = *last;
     search.last_given = true;
   }
@@ -475,7 +487,10 @@ bool parse_field_op(Call& call, Cursor& cursor, FieldOp& op) {
   op.offset = *offset;
   if (op.kind == FieldOp::Kind::get) return true;
   const auto operand = cursor.take_integer();
-  if (!operand) return call.not_an_integer(), false;
+  if (!operand) {
+    call.not_an_integer();
+    return false;
+  }
   op.operand = *operand;
   return true;
 }
@@ -496,11 +511,15 @@ std::optional<FieldOps> parse_field_ops(Call& call) {
       op.kind = FieldOp::Kind::increment;
     } else if (cursor.take_with_value("OVERFLOW")) {
       const auto named = parse_overflow(cursor.take());
-      if (!named) return call.reply.error("ERR Invalid OVERFLOW type specified"), std::nullopt;
+      if (!named) {
+        call.reply.error("ERR Invalid OVERFLOW type specified");
+        return std::nullopt;
+      }
       overflow = *named;
       continue;
     } else {
-      return call.syntax_error(), std::nullopt;
+      call.syntax_error();
+      return std::nullopt;
     }
     if (!parse_field_op(call, cursor, op)) return std::nullopt;
     if (op.kind != FieldOp::Kind::get) {

@@ -140,7 +140,8 @@ bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
       if (!version) return false;
       fill.version = static_cast<std::uint64_t>(*version);
     } else if (!fill.expiry.take(options)) {
-      return wrong_option(call, options), false;
+      wrong_option(call, options);
+      return false;
     }
   }
   return true;
@@ -404,7 +405,11 @@ Outcome cache_inspect(Call& call) {
   reply.array(tags);
   extra.for_each_tag([&](std::string_view tag) { reply.bulk(tag); });
   reply.bulk("policy");
-  policy != nullptr ? reply.bulk(policy->name) : reply.null();
+  if (policy != nullptr) {
+    reply.bulk(policy->name);
+  } else {
+    reply.null();
+  }
   number("lease-ms", lease.lease_ms);
   number("waiters", static_cast<std::int64_t>(lease.waiters));
   return Outcome::done;

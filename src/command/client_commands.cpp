@@ -156,8 +156,14 @@ bool parse_kill_option(Call& call, Cursor& options, KillFilter& filter) {
     call.reply.error("ERR No such user '" + excerpt(*filter.user) + "'");
     return false;
   }
-  if (options.take_with_value("ADDR")) return filter.address = options.take(), true;
-  if (options.take_with_value("LADDR")) return filter.local_address = options.take(), true;
+  if (options.take_with_value("ADDR")) {
+    filter.address = options.take();
+    return true;
+  }
+  if (options.take_with_value("LADDR")) {
+    filter.local_address = options.take();
+    return true;
+  }
   if (options.take_with_value("SKIPME")) {
     filter.skip_me = options.take("YES");
     if (filter.skip_me || options.take("NO")) return true;

@@ -138,7 +138,11 @@ class RewriteTask : public Task {
       file->written.store(true, std::memory_order_release);
       engine.clients.wake_task(client);
     };
-    call.engine.on_main_thread ? call.engine.on_main_thread(write) : write();
+    if (call.engine.on_main_thread) {
+      call.engine.on_main_thread(write);
+    } else {
+      write();
+    }
   }
 
   const std::string request_;

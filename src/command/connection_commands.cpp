@@ -105,10 +105,12 @@ std::optional<Hello> parse_hello(Call& call) {
   if (!options.done()) {
     const std::optional<std::int64_t> version = options.take_integer();
     if (!version) {
-      return call.reply.error("ERR Protocol version is not an integer or out of range"), std::nullopt;
+      call.reply.error("ERR Protocol version is not an integer or out of range");
+      return std::nullopt;
     }
     if (*version != 2 && *version != 3) {
-      return call.reply.error("NOPROTO unsupported protocol version"), std::nullopt;
+      call.reply.error("NOPROTO unsupported protocol version");
+      return std::nullopt;
     }
     hello.protocol = static_cast<int>(*version);
   }
@@ -119,8 +121,14 @@ std::optional<Hello> parse_hello(Call& call) {
       hello.password = options.take();
     } else if (options.take_with_value("SETNAME")) {
       hello.name = options.take();
-      if (!is_client_attribute(*hello.name)) return call.reply.error(kBadClientName), std::nullopt;
-      if (hello.name->size() > longest_attribute) return call.reply.error(kLongAttribute), std::nullopt;
+      if (!is_client_attribute(*hello.name)) {
+        call.reply.error(kBadClientName);
+        return std::nullopt;
+      }
+      if (hello.name->size() > longest_attribute) {
+        call.reply.error(kLongAttribute);
+        return std::nullopt;
+      }
     } else {
       const std::string_view option = options.take();
       call.reply.error("ERR Syntax error in HELLO option '" + excerpt(option) + "'");

@@ -16,7 +16,10 @@ std::size_t most_locked_bytes_of(const Call& call) {
 
 bool refuse_long_inside_exec(Call& call, std::size_t bytes) {
   if (!call.in_transaction) return false;
-  if (bytes <= most_locked_bytes) return refuse_beyond_budget(call), true;
+  if (bytes <= most_locked_bytes) {
+    refuse_beyond_budget(call);
+    return true;
+  }
   call.reply.error("ERR " + shown_name(call) + " inside MULTI looks at values of " + std::to_string(most_locked_bytes / 1024) +
                    " KB at most");
   return true;

@@ -112,7 +112,11 @@ struct WayBack {
   bool over() const { return i == 0 || j == 0; }
   void step(std::string_view a, std::string_view b, const Rows& rows, std::vector<LcsMatch>& matches) {
     if (a[i - 1] != b[j - 1]) {
-      rows.grows(i - 1, j - 1) ? --i : --j;
+      if (rows.grows(i - 1, j - 1)) {
+        --i;
+      } else {
+        --j;
+      }
       in_match = false;
       return;
     }
@@ -232,10 +236,14 @@ std::optional<LcsOptions> parse(Call& call) {
       options.match_lengths = true;
     } else if (cursor.take_with_value("MINMATCHLEN")) {
       const auto shortest = cursor.take_integer();
-      if (!shortest) return call.not_an_integer(), std::nullopt;
+      if (!shortest) {
+        call.not_an_integer();
+        return std::nullopt;
+      }
       options.shortest_match = *shortest;
     } else {
-      return call.syntax_error(), std::nullopt;
+      call.syntax_error();
+      return std::nullopt;
     }
   }
   if (options.length && options.indexes) {

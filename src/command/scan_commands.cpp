@@ -51,7 +51,11 @@ class FoundKeys {
     room_ -= wanted;
     ++count_;
     resp::Reply reply(parts_.back(), protocol_);
-    block ? reply.bulk(block) : reply.bulk(names[i]);
+    if (block) {
+      reply.bulk(block);
+    } else {
+      reply.bulk(names[i]);
+    }
     return true;
   }
   std::size_t count() const { return count_; }
@@ -113,7 +117,11 @@ class KeysTask : public Task {
     call.read_clock();
     call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
     for (std::size_t i = 0; i < names_.size(); ++i) {
-      if (!may_compare(call, *pattern_, names_[i])) return found_.clear(), refuse_beyond_budget(call), false;
+      if (!may_compare(call, *pattern_, names_[i])) {
+        found_.clear();
+        refuse_beyond_budget(call);
+        return false;
+      }
       if (!pattern_->matches(names_[i])) continue;
       if (found_.add(names_, i)) continue;
       found_.clear();
@@ -152,8 +160,14 @@ std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
   while (!cursor.done()) {
     if (cursor.take_with_value("COUNT")) {
       const std::optional<std::int64_t> count = cursor.take_integer();
-      if (!count) return call.not_an_integer(), std::nullopt;
-      if (*count < 1) return call.syntax_error(), std::nullopt;
+      if (!count) {
+        call.not_an_integer();
+        return std::nullopt;
+      }
+      if (*count < 1) {
+        call.syntax_error();
+        return std::nullopt;
+      }
       options.count = static_cast<std::uint64_t>(*count);
     } else if (cursor.take_with_value("MATCH")) {
       options.pattern = cursor.take();
@@ -161,7 +175,8 @@ std::optional<ScanOptions> take_scan_options(Call& call, Cursor& cursor) {
       options.type = store::find_value_type(cursor.take());
       options.unknown_type = !options.type;
     } else {
-      return call.syntax_error(), std::nullopt;
+      call.syntax_error();
+      return std::nullopt;
     }
   }
   return options;
@@ -195,7 +210,11 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
     for (std::size_t i = 0; i < names.size() && !request.unknown_type; ++i) {
       if (!may_compare(call, *request.pattern, names[i])) return refuse_beyond_budget(call);
       if (!request.pattern->matches(names[i])) continue;
-      names.block(i) ? list.bulk(names.block(i)) : list.bulk(names[i]);
+      if (names.block(i)) {
+        list.bulk(names.block(i));
+      } else {
+        list.bulk(names[i]);
+      }
       ++size;
     }
     if (call.in_transaction && call.session.transaction->budget.spent(true)) break;

@@ -156,7 +156,11 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   const bool full = (call.row.flags & kDenyOom) != 0 && !call.engine.keyspace.has_room(0, 2 * call.may_exceed);
   if (spent || full) [[unlikely]] {
     stats.commands[command_index(call.row)].rejected.add();
-    spent ? refuse_beyond_budget(call) : call.out_of_memory();
+    if (spent) {
+      refuse_beyond_budget(call);
+    } else {
+      call.out_of_memory();
+    }
     return stats.errors.add(call.reply.last_error_code());
   }
   std::uint64_t bytes = 0;

@@ -23,7 +23,11 @@ std::uint32_t fingerprint(std::uint64_t hash) { return (static_cast<std::uint32_
 
 Ghost::Words::~Words() {
   if (words_.empty()) return;
-  pages_ != nullptr ? pages_->give_back(words_) : GhostPages::unmap(words_);
+  if (pages_ != nullptr) {
+    pages_->give_back(words_);
+  } else {
+    GhostPages::unmap(words_);
+  }
 }
 
 bool Ghost::Words::provide(std::size_t pages) {

@@ -146,7 +146,11 @@ void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>&
     if (error) return;
     if (file != nullptr) {
       const auto failed = file->open();
-      failed ? spdlog::warn("SIGHUP: {}; the log goes on in the old file", *failed) : spdlog::info("SIGHUP: the log was opened anew");
+      if (failed) {
+        spdlog::warn("SIGHUP: {}; the log goes on in the old file", *failed);
+      } else {
+        spdlog::info("SIGHUP: the log was opened anew");
+      }
     }
     reopen_on(hangups, file);
   });

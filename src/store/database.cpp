@@ -135,7 +135,7 @@ Stored Database::put(const Key& key, const Value& value, const PutOptions& optio
     TypedValue same{value.kind, value.text, {}};
     if (const Handle handle = value.handle()) {
       same.outside = handle.share();
-      if (!same.outside) return false;
+      if (!same.outside) return Stored::no_memory;
     }
     return put(key, std::move(same), how);
   }

@@ -104,7 +104,13 @@ struct Input {
     if (file == nullptr) throw std::runtime_error("cannot start zcat");
   }
   ~Input() {
-    if (file != nullptr) piped ? pclose(file) : std::fclose(file);
+    if (file != nullptr) {
+      if (piped) {
+        pclose(file);
+      } else {
+        std::fclose(file);
+      }
+    }
   }
   Input(const Input&) = delete;
   Input& operator=(const Input&) = delete;

@@ -27,7 +27,11 @@ class KeptValue {
  public:
   KeptValue() = default;
   explicit KeptValue(const store::Value& value) {
-    value.is_block() ? void(block_ = value.share()) : void(copy_ = value.text);
+    if (value.is_block()) {
+      block_ = value.share();
+    } else {
+      copy_ = value.text;
+    }
     work::bytes(copy_.size());
   }
 

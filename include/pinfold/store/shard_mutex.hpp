@@ -49,7 +49,13 @@ class LockWatch {
   static constexpr std::uint8_t counted = 2;
 
   std::uint8_t what() const { return what_.load(std::memory_order_relaxed); }
-  void set(std::uint8_t one, bool on) { on ? what_.fetch_or(one) : what_.fetch_and(static_cast<std::uint8_t>(~one)); }
+  void set(std::uint8_t one, bool on) {
+    if (on) {
+      what_.fetch_or(one);
+    } else {
+      what_.fetch_and(static_cast<std::uint8_t>(~one));
+    }
+  }
 
   std::atomic<std::uint8_t> what_{0};
 };

@@ -18,7 +18,11 @@ constexpr std::size_t bits = words * 64;
 void fill(std::vector<std::uint64_t>& map, std::size_t at, std::size_t count, bool value) {
   for (std::size_t i = at; i < at + count; ++i) {
     const std::uint64_t bit = 1ULL << i % 64;
-    value ? map[i / 64] |= bit : map[i / 64] &= ~bit;
+    if (value) {
+      map[i / 64] |= bit;
+    } else {
+      map[i / 64] &= ~bit;
+    }
   }
 }
 

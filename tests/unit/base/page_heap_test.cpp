@@ -106,7 +106,13 @@ TEST_CASE("moving blocks out of sparse pages leaves few holes") {
   for (int i = 0; i < 16'000; ++i) take((random() % 8 + 1) * PageHeap::unit);
   CHECK_FALSE(heap.wasteful());
   std::vector<Block> left;
-  for (const Block& block : blocks) random() % 8 == 0 ? left.push_back(block) : heap.free(block.at, block.size);
+  for (const Block& block : blocks) {
+    if (random() % 8 == 0) {
+      left.push_back(block);
+    } else {
+      heap.free(block.at, block.size);
+    }
+  }
   CHECK(heap.wasteful());
   blocks.clear();
   std::int64_t used = 0;

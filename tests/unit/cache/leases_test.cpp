@@ -397,7 +397,11 @@ TEST_CASE("a purge visits no lease, and voids those that it is for") {
   }
   {
     const work::Counting counting;
-    by_prefix ? rig.purge(true, "a:") : rig.purge(false, "old");
+    if (by_prefix) {
+      rig.purge(true, "a:");
+    } else {
+      rig.purge(false, "old");
+    }
     CHECK(counting.counts().entries <= 1);  // the tag
   }
   CHECK(rig.cache.counters.voided == 0);

@@ -375,7 +375,9 @@ TEST_CASE("a CLIENT LIST for which clients may not have the memory is refused, a
   CHECK(crowd.used() == before);
   const std::string id = std::to_string(crowd.clients[0]->session.shared.id);
   std::vector<std::string_view> args(100'000, id);
-  args[0] = "CLIENT", args[1] = "LIST", args[2] = "ID";
+  args[0] = "CLIENT";
+  args[1] = "LIST";
+  args[2] = "ID";
   CHECK(crowd.clients[0]->run_all(args).starts_with("-ERR so many ids would take more memory than clients may have"));
   CHECK(crowd.used() == before);
 }

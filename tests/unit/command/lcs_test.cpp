@@ -30,7 +30,11 @@ Lcs by_table(std::string_view a, std::string_view b) {
       if (!in_match) lcs.matches.push_back({i, j, 0});
       lcs.matches.back() = {i, j, lcs.matches.back().size + 1};
     } else {
-      length[i - 1][j] > length[i][j - 1] ? --i : --j;
+      if (length[i - 1][j] > length[i][j - 1]) {
+        --i;
+      } else {
+        --j;
+      }
     }
     in_match = match;
   }
