@@ -14,7 +14,7 @@ void PurgedPrefixes::account(const Noted& noted, std::int64_t sign) {
 }
 
 // Forgets the purges up to this epoch. Called with mutex_ held.
-void PurgedPrefixes::drop(std::uint64_t epoch) {
+void PurgedPrefixes::forget_up_to(std::uint64_t epoch) {
   if (noted_.empty() || noted_.front().epoch > epoch) return;
   prefixes_.remove_if([epoch](const Noted* noted) { return noted->epoch <= epoch; });
   for (; !noted_.empty() && noted_.front().epoch <= epoch; noted_.pop_front()) account(noted_.front(), -1);
@@ -22,10 +22,10 @@ void PurgedPrefixes::drop(std::uint64_t epoch) {
 
 void PurgedPrefixes::note(unsigned db, const std::string& prefix, std::uint64_t epoch, std::uint64_t oldest, bool room) {
   const std::lock_guard lock(mutex_);
-  drop(oldest);
+  forget_up_to(oldest);
   if (noted_.size() == most_remembered) {
     barrier_ = noted_.front().epoch;
-    drop(barrier_);
+    forget_up_to(barrier_);
   }
   try {
     if (!room) throw std::bad_alloc();
@@ -53,7 +53,7 @@ bool PurgedPrefixes::purged_since(unsigned db, std::uint64_t epoch, std::string_
 
 void PurgedPrefixes::forget(std::uint64_t oldest) {
   const std::lock_guard lock(mutex_);
-  drop(oldest);
+  forget_up_to(oldest);
 }
 
 }  // namespace pinfold::cache

@@ -57,7 +57,7 @@ std::size_t PurgedTags::memory_of(const std::vector<std::string>& tags) {
 void PurgedTags::note(unsigned db, const std::vector<std::string>& tags, bool room) {
   const std::lock_guard lock(mutex_);
   ++epoch_;
-  drop(most_dropped);
+  forget(most_forgotten);
   if (alive_.empty()) return;
   if (!room || order_.size() + tags.size() > most_remembered) {
     barrier_ = epoch_;
@@ -87,7 +87,7 @@ void PurgedTags::remember(unsigned db, const std::string& tag) {
 
 // Forgets up to `most` purges that no lease needs any more: those before the grant of the oldest lease that may still
 // fill. Returns true if there are more. Called with mutex_ held.
-bool PurgedTags::drop(std::size_t most) {
+bool PurgedTags::forget(std::size_t most) {
   const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? epoch() : alive_.begin()->first);
   for (; !order_.empty() && order_.front().epoch <= oldest; --most) {
     work::nodes();
@@ -130,7 +130,7 @@ bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view
 
 bool PurgedTags::forget_some(std::size_t most) {
   const std::lock_guard lock(mutex_);
-  return drop(most);
+  return forget(most);
 }
 
 std::size_t PurgedTags::remembered() const {

@@ -12,8 +12,8 @@ namespace pinfold::net {
 namespace {
 constexpr std::size_t batch_output = 256 * 1024;  // send before going on with the next request
 // A client that has not authenticated may announce this little (CVE-2021-32675).
-constexpr std::int64_t stranger_arguments = 10;
-constexpr std::int64_t stranger_bulk = 16 * 1024;
+constexpr std::int64_t unauthenticated_arguments = 10;
+constexpr std::int64_t unauthenticated_bulk = 16 * 1024;
 constexpr auto relaxed = std::memory_order_relaxed;
 }  // namespace
 
@@ -42,7 +42,7 @@ Connection::~Connection() {
   thread_.engine().clients.remove(session_.shared);
   thread_.engine().keyspace.memory().add(store::Use::clients, -static_cast<std::int64_t>(accounted_));
   thread_.engine().clients.unread_blobs.fetch_sub(static_cast<std::int64_t>(accounted_blobs_), relaxed);
-  thread_.engine().clients.strangers.fetch_sub(static_cast<std::int64_t>(accounted_stranger_), relaxed);
+  thread_.engine().clients.unauthenticated.fetch_sub(static_cast<std::int64_t>(accounted_unauthenticated_), relaxed);
 }
 
 void Connection::start() {
@@ -70,10 +70,10 @@ void Connection::close() {
 }
 
 // Whether the client may do nothing but authenticate.
-bool Connection::stranger() const { return session_.unauthenticated(thread_.engine().users); }
+bool Connection::unauthenticated() const { return session_.unauthenticated(thread_.engine().users); }
 
 resp::Limits Connection::limits() const {
-  if (stranger()) return {.arguments = stranger_arguments, .bulk = stranger_bulk, .authenticated = false};
+  if (unauthenticated()) return {.arguments = unauthenticated_arguments, .bulk = unauthenticated_bulk, .authenticated = false};
   return {.arguments = INT32_MAX,
           .bulk = thread_.engine().settings.integer(config::Id::proto_max_bulk_len),
           .authenticated = true,
@@ -164,7 +164,7 @@ void Connection::parse(Batch& batch) {
     any = true;
     const bool large = large_ != nullptr && large_->parsed > 0;
     if (large) large_->start = start;
-    // An inline command's arguments do not outlast the next one, what a stranger may send depends on its last
+    // An inline command's arguments do not outlast the next one, what an unauthenticated client may send depends on its last
     // command, and there is a place for one request's large arguments: one at a time then.
     if (parser_.args_are_copies() || !most.authenticated || large) break;
   }
@@ -249,7 +249,7 @@ void Connection::finish() {
   session_.shared.input_bytes.store(filled_, relaxed);
   send();
   if (ending_ == Ending::closed) return;
-  if (accounted_stranger_ > 0 && !stranger()) [[unlikely]]
+  if (accounted_unauthenticated_ > 0 && !unauthenticated()) [[unlikely]]
     account();
   if (capacity_ > idle_input && filled_ == 0 && thread_.clients_are_tight()) [[unlikely]]
     resize_input(idle_input);

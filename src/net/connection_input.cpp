@@ -50,7 +50,7 @@ void Connection::receive() {
   if (waits_in_silence()) [[unlikely]]
     end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.
-  if (filled_ == capacity_ && capacity_ < busy_input && !stranger() && !thread_.clients_are_tight()) resize_input(busy_input);
+  if (filled_ == capacity_ && capacity_ < busy_input && !unauthenticated() && !thread_.clients_are_tight()) resize_input(busy_input);
 }
 
 // Reads on with a large argument, and if its end may come, with what follows it.
@@ -154,7 +154,7 @@ bool Connection::make_room_while_held() {
   const std::uint64_t share = thread_.limits().clients;
   const std::uint64_t used = thread_.engine().keyspace.memory().used(store::Use::clients);
   const std::size_t bigger = capacity_ + more;
-  if (stranger() || bigger > most || bigger > share / 2 || used + more > share - share / 4) return false;
+  if (unauthenticated() || bigger > most || bigger > share / 2 || used + more > share - share / 4) return false;
   resize_input(bigger);
   return true;
 }

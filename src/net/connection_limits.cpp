@@ -13,13 +13,13 @@ namespace {
 constexpr std::int64_t idle_after_ms = 2000;
 constexpr std::int64_t handshake_patience_ms = 10'000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605).
-constexpr std::size_t stranger_output = 64 * 1024;
+constexpr std::size_t unauthenticated_output = 64 * 1024;
 constexpr auto relaxed = std::memory_order_relaxed;
 }  // namespace
 
 // Whether those who have not authenticated would take more than they may together, if this one took `more`.
-bool Connection::too_many_strangers(std::size_t more) const {
-  return thread_.engine().clients.strangers.load(relaxed) + static_cast<std::int64_t>(more) > thread_.limits().strangers;
+bool Connection::unauthenticated_take_too_much(std::size_t more) const {
+  return thread_.engine().clients.unauthenticated.load(relaxed) + static_cast<std::int64_t>(more) > thread_.limits().unauthenticated;
 }
 
 bool Connection::query_limit_reached() {
@@ -38,7 +38,7 @@ bool Connection::query_limit_reached() {
 // Whether an input buffer of this size is more than all clients may take together. Where others take more, they go
 // first: see IoThread::make_clients_fit.
 bool Connection::too_greedy(std::size_t input) {
-  if (stranger() && too_many_strangers(input - capacity_)) {
+  if (unauthenticated() && unauthenticated_take_too_much(input - capacity_)) {
     thread_.engine().clients.count_evicted();
     log_closing("unauthenticated clients together take as much memory as they may (an eighth of maxmemory-clients)");
     return true;
@@ -59,7 +59,7 @@ void Connection::cut_off() {
 void Connection::check_output_limit() {
   const std::size_t waiting = unsent_.size() + (kept_pushes_ != nullptr ? kept_pushes_->size() : 0);
   const config::OutputLimit limit = thread_.engine().settings.output_limit();
-  const bool unknown = stranger() && (waiting > stranger_output || too_many_strangers(0));
+  const bool unknown = unauthenticated() && (waiting > unauthenticated_output || unauthenticated_take_too_much(0));
   const bool hard = limit.hard > 0 && waiting > limit.hard;
   bool soft = false;
   if (limit.soft > 0 && waiting > limit.soft) {
@@ -171,9 +171,11 @@ void Connection::account() {
     accounted_arriving_ = large;
   }
   const std::size_t beyond = now - std::min(now, sizeof(Connection) + idle_input);
-  if (const std::size_t strange = ending_ == Ending::closed || !stranger() ? 0 : beyond; strange != accounted_stranger_) [[unlikely]] {
-    engine.clients.strangers.fetch_add(static_cast<std::int64_t>(strange) - static_cast<std::int64_t>(accounted_stranger_), relaxed);
-    accounted_stranger_ = strange;
+  if (const std::size_t unauthenticated_bytes = ending_ == Ending::closed || !unauthenticated() ? 0 : beyond;
+      unauthenticated_bytes != accounted_unauthenticated_) [[unlikely]] {
+    engine.clients.unauthenticated.fetch_add(
+        static_cast<std::int64_t>(unauthenticated_bytes) - static_cast<std::int64_t>(accounted_unauthenticated_), relaxed);
+    accounted_unauthenticated_ = unauthenticated_bytes;
   }
   session_.shared.input_room.store(capacity_, relaxed);
   session_.shared.output_bytes.store(unsent_.size(), relaxed);

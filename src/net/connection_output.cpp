@@ -109,7 +109,7 @@ void Connection::keep_unsent(resp::Output& output) {
 // To be called when there is more for the client to read.
 void Connection::look_at_backlog() {
   account();
-  if (unsent_.size() > thread_.limits().unread && !stranger()) holds_.add(Hold::backlog);
+  if (unsent_.size() > thread_.limits().unread && !unauthenticated()) holds_.add(Hold::backlog);
   check_output_limit();
 }
 

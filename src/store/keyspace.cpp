@@ -204,7 +204,7 @@ void Keyspace::flush(unsigned db, Locks& held) {
     shard.changes.tell(Cause::flushed, db, {}, 0);
   });
   work::entries(1 + tables.size() / pointers_per_entry);
-  drop(std::move(tables));
+  free_later(std::move(tables));
 }
 
 bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted) {

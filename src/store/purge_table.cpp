@@ -57,7 +57,7 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   changes_.tell_removed(Cause::purged, db_, hash, e, purge.at);
   e.for_each_handle([](Handle handle) { handle.wipe_when_freed(); });  // a reply may hold a block as well
-  let_go(ref);
+  release(ref);
   work::bytes(e.extent());
   e.wipe();
   log_.mark_dead(ref);

@@ -16,10 +16,11 @@ namespace pinfold::store {
 
 using eviction::Queue;
 
-void Table::drop(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping) {
+void Table::remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping) {
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   changes_.tell_removed(cause, db_, hash, entry(ref), keeping.clock);
-  retire(ref);
+  release(ref);
+  log_.mark_dead(ref);
 }
 
 // Some entries of a segment that are looked at together: their keys lie in order, but their index buckets anywhere, and those
@@ -115,7 +116,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   Entry e = entry(ref);
   if (e.expired(keeping.now)) {
     ++keeping.expired;
-    return drop(ref, hash, Cause::expired, keeping);
+    return remove(ref, hash, Cause::expired, keeping);
   }
   unsigned frequency = e.frequency();
   const std::optional<Queue> to = keep(e, hash, frequency);
@@ -123,7 +124,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   const Ref moved = to ? log_.append(*to, extent) : 0;
   if (moved == 0) {  // it is to go, or the system has no memory for a place
     ++keeping.evicted;
-    return drop(ref, hash, Cause::evicted, keeping);
+    return remove(ref, hash, Cause::evicted, keeping);
   }
   if (memory_.erasing()) [[unlikely]]
     e.wipe_slack();
@@ -334,7 +335,7 @@ void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
     }
     ++keeping.expired;
     if (!e.keeps_hash()) budget.take(0, e.key().size());
-    drop(ref, hash_of(ref), Cause::expired, keeping);
+    remove(ref, hash_of(ref), Cause::expired, keeping);
     if (!log_.valid(expiring_)) return;  // that was its last live entry
   }
   log_.segment(id).earliest = std::min(log_.segment(id).earliest, expiring_.earliest);

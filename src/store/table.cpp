@@ -47,7 +47,7 @@ bool Table::dismantle(Budget& budget) {
       budget.spend(1);
       if (e.dead()) continue;
       e.for_each_handle([](Handle handle) { handle.note_stored(-1); });
-      give_up_handles(e);
+      release_handles(e);
       e.mark_dead();
       segment.dead += static_cast<std::uint32_t>(e.extent());
     }
@@ -160,23 +160,18 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
 }
 
 // The references of an entry that must not be used afterwards, but for its extent and mark_dead().
-void Table::give_up_handles(const Entry& e) {
+void Table::release_handles(const Entry& e) {
   e.for_each_handle([this](Handle handle) { memory_.leftovers().give_up(handle); });
 }
 
-// Takes the entry at `ref` out of the live ones.
-void Table::retire(Ref ref) {
-  let_go(ref);
-  log_.mark_dead(ref);
-}
-
-// All of that but for its bytes.
-void Table::let_go(Ref ref) {
+// The second of three steps of a removal. The first takes the entry out of the index, so that no look-up finds it. This one gives up what
+// the entry holds outside of the log, and takes it out of every count. Log::mark_dead() is the third: the entry's bytes are free.
+void Table::release(Ref ref) {
   Entry e = entry(ref);
   account_blobs(log_.segment_of(ref), e, -1);
   if (e.expires_at() != 0) --expires_;
   --size_;
-  give_up_handles(e);
+  release_handles(e);
 }
 
 // --- writing ---
@@ -233,7 +228,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   const auto hash = [this](Ref r) { return hash_of(r); };
   const auto fetch = [this](Ref r) { prefetch(entry(r).data()); };
   if (!slot && !index_.insert(key.hash, ref, hash, fetch)) {
-    give_up_handles(fresh);
+    release_handles(fresh);
     log_.mark_dead(ref);
     return false;
   }
@@ -245,7 +240,8 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   if (slot) {
     const Ref old = *slot.ref;
     *slot.ref = ref;
-    retire(old);
+    release(old);
+    log_.mark_dead(old);
   }
   return true;
 }
@@ -336,7 +332,8 @@ bool Table::remove(const Key& key, Cause cause, UnixMs now) {
   const Ref ref = *slot.ref;
   index_.erase(slot);
   changes_.tell_removed(cause, db_, key.hash, entry(ref), now);
-  retire(ref);
+  release(ref);
+  log_.mark_dead(ref);
   return true;
 }
 

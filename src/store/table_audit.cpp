@@ -148,7 +148,7 @@ KeyspaceAudit Keyspace::audit() {
     }
     if (occupied != shard->occupied.load()) result.consistent = false;
   }
-  for (const Dropped& dropped : dropped_) add(*dropped.table);
+  for (const Dropped& dropped : tables_to_free_) add(*dropped.table);
   std::map<const void*, std::size_t> block_sizes;
   const auto show = [&](const void* block, std::size_t bytes) { block_sizes[block] = bytes; };
   memory_.leftovers().for_each([&](Handle handle) { handle.recount(show); });

@@ -18,26 +18,26 @@ namespace pinfold::store {
 // --- dropped tables ---
 
 // Takes over tables that nobody can reach any more; the background frees them.
-void Keyspace::drop(std::vector<std::unique_ptr<Table>> tables) {
+void Keyspace::free_later(std::vector<std::unique_ptr<Table>> tables) {
   if (tables.empty()) return;
   {
     const std::lock_guard lock(dropped_mutex_);
-    for (auto& table : tables) dropped_.push_back({++dropped_count_, std::move(table)});
+    for (auto& table : tables) tables_to_free_.push_back({++dropped_count_, std::move(table)});
   }
   wake_background();
 }
 
 // Frees a piece of a large value that was given up, or else of the oldest dropped table that nobody else is at work at; false if
 // there is none.
-bool Keyspace::free_dropped() {
+bool Keyspace::free_some_tables() {
   Budget budget;
   if (memory_.leftovers().free_some(budget)) return true;
   std::list<Dropped>::iterator at;
   {
     const std::lock_guard lock(dropped_mutex_);
-    if (dropped_.empty()) return false;
-    at = dropped_.begin();
-    freeing_.splice(freeing_.end(), dropped_, at);
+    if (tables_to_free_.empty()) return false;
+    at = tables_to_free_.begin();
+    freeing_.splice(freeing_.end(), tables_to_free_, at);
   }
   const bool done = at->table->dismantle(budget);
   if (done) at->table.reset();
@@ -45,7 +45,7 @@ bool Keyspace::free_dropped() {
   if (done) {
     freeing_.erase(at);
   } else {
-    dropped_.splice(dropped_.begin(), freeing_, at);
+    tables_to_free_.splice(tables_to_free_.begin(), freeing_, at);
   }
   return true;
 }
@@ -54,7 +54,7 @@ bool Keyspace::free_dropped() {
 bool Keyspace::dropped_before(std::uint64_t number) {
   const std::lock_guard lock(dropped_mutex_);
   const auto before = [number](const Dropped& dropped) { return dropped.number <= number; };
-  return std::any_of(dropped_.begin(), dropped_.end(), before) || std::any_of(freeing_.begin(), freeing_.end(), before);
+  return std::any_of(tables_to_free_.begin(), tables_to_free_.end(), before) || std::any_of(freeing_.begin(), freeing_.end(), before);
 }
 
 void Keyspace::release_spare() {
@@ -179,7 +179,7 @@ Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::opt
       if (memory_.returning() < returning) continue;
     }
     prepare_memory();
-    if (!free_dropped() && !reclaiming->step()) return MadeRoom::no;
+    if (!free_some_tables() && !reclaiming->step()) return MadeRoom::no;
   }
   return MadeRoom::yes;
 }
@@ -195,7 +195,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   while (garbage && monotonic_us() < start + budget_us / 2) {
     const bool noted = give_back(bytes_at_once);
     const bool spare = release_some_spare();
-    garbage = free_dropped() || noted || spare;
+    garbage = free_some_tables() || noted || spare;
   }
   const bool preparing = prepare_eviction(start + budget_us / 2);
   Reclaiming reclaiming(*this, keeps_expired() ? 0 : now, segment_size);
@@ -223,7 +223,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
   }
   const std::lock_guard lock(dropped_mutex_);
-  return garbage || preparing || lowering() || erasing || forgetting || tag_marks_.has_swept() || !dropped_.empty() ||
+  return garbage || preparing || lowering() || erasing || forgetting || tag_marks_.has_swept() || !tables_to_free_.empty() ||
          !memory_.leftovers().empty();
 }
 
@@ -279,7 +279,7 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
       if (shard.tables[db]->size() == 0) empty.push_back(shard.detach(db));
     }
   }
-  drop(std::move(empty));
+  free_later(std::move(empty));
   bool more = false;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!used.test(db)) continue;

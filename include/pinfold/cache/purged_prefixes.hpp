@@ -55,7 +55,7 @@ class PurgedPrefixes {
 
  private:
   void account(const Noted& noted, std::int64_t sign);
-  void drop(std::uint64_t epoch);
+  void forget_up_to(std::uint64_t epoch);
 
   store::Memory& memory_;
   mutable std::mutex mutex_;         // guards what follows

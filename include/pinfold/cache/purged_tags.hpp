@@ -35,7 +35,7 @@ class PurgedTags {
   /// How many purges of single tags are remembered at most, those that may be forgotten included.
   static constexpr std::size_t most_remembered = 100'000;
   /// How many of them one call of note() forgets.
-  static constexpr std::size_t most_dropped = 64;
+  static constexpr std::size_t most_forgotten = 64;
 
   explicit PurgedTags(store::Memory& memory) : memory_(memory) {}
   ~PurgedTags();
@@ -79,7 +79,7 @@ class PurgedTags {
   };
 
   void remember(unsigned db, const std::string& tag);
-  bool drop(std::size_t most);
+  bool forget(std::size_t most);
 
   store::Memory& memory_;
   mutable std::mutex mutex_;             // guards what follows

@@ -65,7 +65,7 @@ class Clients {
   void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }
 
   /// What clients that have not authenticated take together beyond what a connection costs.
-  std::atomic<std::int64_t> strangers{0};
+  std::atomic<std::int64_t> unauthenticated{0};
   /// Bytes of large arguments that have come and were not executed yet, over all clients.
   std::atomic<std::int64_t> arriving{0};
   /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice, one that is still stored

@@ -136,7 +136,7 @@ class Connection final : public EventHandler {
   void go_on();
   void update_events();
   void account_arguments();
-  bool stranger() const;
+  bool unauthenticated() const;
   resp::Limits limits() const;
 
   // connection_input.cpp
@@ -165,7 +165,7 @@ class Connection final : public EventHandler {
 
   // connection_limits.cpp
   bool spared() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
-  bool too_many_strangers(std::size_t more) const;
+  bool unauthenticated_take_too_much(std::size_t more) const;
   bool query_limit_reached();
   bool too_greedy(std::size_t input);
   void cut_off();
@@ -227,7 +227,7 @@ class Connection final : public EventHandler {
   std::size_t accounted_arguments_ = 0;  // of it, the parser's
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
-  std::size_t accounted_stranger_ = 0;
+  std::size_t accounted_unauthenticated_ = 0;
 };
 
 }  // namespace pinfold::net

@@ -107,7 +107,7 @@ class IoThread {
     std::size_t output = SIZE_MAX;             // of one client's replies: the hard limit of client-output-buffer-limit
     std::size_t unread = SIZE_MAX;             // of one client's replies, beyond which it must read before it is served
     std::uint64_t clients = UINT64_MAX;        // the clients' share of memory
-    std::int64_t strangers = INT64_MAX;        // what those who have not authenticated may take of it
+    std::int64_t unauthenticated = INT64_MAX;  // what those who have not authenticated may take of it
     std::int64_t abandoned_blobs = INT64_MAX;  // that only unread replies keep, before they have to be read or given up
   };
   const Limits& limits() const { return limits_; }

@@ -259,9 +259,9 @@ class Keyspace {
   void begin_erasure(std::uint64_t number);
   bool erase_shards(std::int64_t end_us);
   void note_rest();
-  void drop(std::vector<std::unique_ptr<Table>> tables);
+  void free_later(std::vector<std::unique_ptr<Table>> tables);
   void remove_expired(unsigned db, const Names& names, UnixMs now);
-  bool free_dropped();
+  bool free_some_tables();
   bool dropped_before(std::uint64_t number);
   void prepare_memory();
   static constexpr std::size_t bytes_at_once = 512 * 1024;  // that are given back to the system in one go
@@ -316,7 +316,7 @@ class Keyspace {
     std::uint64_t number;
     std::unique_ptr<Table> table;
   };
-  std::list<Dropped> dropped_;                           // the oldest first
+  std::list<Dropped> tables_to_free_;                    // the oldest first
   std::list<Dropped> freeing_;                           // those at which threads are at work at this moment
   std::uint64_t dropped_count_ = 0;                      // ever
   std::uint64_t purges_ = 0;                             // so many there were; written with all shards locked, as the next

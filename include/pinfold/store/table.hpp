@@ -217,13 +217,12 @@ class Table {
   bool rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra);
   char* value_bytes(const Key& key);
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
-  void retire(Ref ref);
-  void let_go(Ref ref);
+  void release(Ref ref);
   void account_blobs(Segment& segment, const Entry& entry, int sign);
-  void give_up_handles(const Entry& entry);
+  void release_handles(const Entry& entry);
   template <class Change>
   void change_handle(Ref ref, Change&& change);
-  void drop(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping);
+  void remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping);
 
   struct Emptying : Log::Place {
     std::int64_t change = 0;  // of occupied() so far
