@@ -132,6 +132,7 @@ TEST_CASE("outcome: a write that no room would help is answered with the reason,
 
 TEST_CASE("outcome: a value that grows by more than its request gets the room, and inside EXEC only a little of it") {
   constexpr std::uint64_t limit = 16 << 20;
+  constexpr std::uint64_t slack = 160 * 1024;  // room is made a segment and a group of the index at a time
   Server server({.shards = 2, .max_memory = limit});
   Client client(server);
   const std::string value(10'000, 'v');
@@ -139,7 +140,7 @@ TEST_CASE("outcome: a value that grows by more than its request gets the room, a
   CHECK(client.run("SETRANGE", "small", "900000", "x") == ":900001\r\n");
   CHECK(server.counters("setrange").calls.get() == 1);
   CHECK(server.counters("setrange").failed.get() == 0);
-  CHECK(server.keyspace.memory().data() <= limit);
+  CHECK(server.keyspace.memory().data() <= limit + slack);
   client.run("MULTI");
   client.run("SETRANGE", "large", "6000000", "x");
   CHECK(client.run("EXEC") == "*1\r\n" + oom);

@@ -32,7 +32,7 @@ struct Shortest : WriteRules {
 
 // A keyspace with one key, locked.
 struct Locked {
-  explicit Locked(std::uint64_t limit = 0) : keyspace({.shards = 1, .max_memory = limit}) {
+  explicit Locked(std::uint64_t limit = 0) : keyspace({.shards = 1, .max_memory = limit, .policy = eviction::Kind::noeviction}) {
     locks.acquire(key);
     REQUIRE(db().put(key, "before"));
   }
