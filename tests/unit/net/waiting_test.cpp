@@ -182,12 +182,13 @@ TEST_CASE("net: CLIENT UNBLOCK ends a wait as its time would, or with an error, 
   }
 }
 
-TEST_CASE("net: a purge answers who waits for its end, whatever that client sends meanwhile") {
+TEST_CASE("net: a purge answers who waits for its end, whatever that client sends meanwhile and whoever unblocks it") {
   Rig rig;
   Peer client = rig.connect();
   CHECK(client.ask("CACHE.SET", "k", "value", "TAGS", "1", "t") == "+OK\r\n");
   CHECK(client.ask("CACHE.PURGE", "TAGS", "1", "t", "SYNC").empty());
   CHECK(client.ask("GET", "k").empty());
+  CHECK(rig.connect().ask("CLIENT", "UNBLOCK", "1") == ":0\r\n");
   // What the background worker does.
   for (int i = 0; i < 1000 && client.wire().sent.empty(); ++i) {
     rig.keyspace.background_step(rig.moment.unix, 1000);
