@@ -85,7 +85,7 @@ TEST_CASE("where there is no room, leases from before may not fill with any tags
   purged.note(0, tags(1000), true);
   SECTION("of memory") { purged.note(0, {"one more"}, false); }
   SECTION("for as many") { purged.note(0, tags(static_cast<int>(PurgedTags::most_remembered)), true); }
-  CHECK(purged.remembered() >= 1000 - PurgedTags::most_dropped);
+  CHECK(purged.remembered() >= 1000 - PurgedTags::most_forgotten);
   CHECK(since(purged, 0, before, "\1x"));
   CHECK_FALSE(since(purged, 0, before, ""));
   const std::uint64_t after = purged.begin_lease();
