@@ -239,8 +239,11 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
   const cache::Policy* const policy = cache.policy_of(key.text);
   const bool serves_stale = call.engine.keyspace.serves_stale();
   if (policy == nullptr && !serves_stale) return {db.find(key, access), false};
-  auto value = db.find_any(key, access);
+  auto value = db.find_any(key, access.of_any_type());
   const bool fresh = value && value->fresh(call.now);
+  const bool gets_stale = value && !fresh && !value->absent && (serves_stale || policy->stale_ms > 0);
+  // A stale value that this read is not to get is none, of whatever type it was.
+  if (value && !value->is_string() && !access.any_type && (fresh || gets_stale)) throw store::WrongType();
   cache::PolicyCounters& counters = cache.counters_of(policy != nullptr ? policy->slot : 0);
   if (fresh && !value->absent) {
     count(counters.hits);
@@ -250,7 +253,6 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
     count(cache.counters.negative_hits);
     return {};
   }
-  const bool gets_stale = value && !value->absent && (serves_stale || policy->stale_ms > 0);
   const bool leases = gets_stale ? !serves_stale : policy != nullptr && policy->coalesce_ms > 0;
   if (leases && makes_room && make_room_for_leases(call, cache::Leases::memory_of_lease(key.text, tags_of(value)))) {
     db = call.db();  // by now there may be other policies

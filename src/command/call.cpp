@@ -30,8 +30,8 @@ Outcome Call::begin(std::unique_ptr<Task> task) {
   held.release();
   // Everybody on this thread waits for what its round does at once: hundreds of clients with a step each would make that long.
   constexpr std::int64_t most_ms = 2;
-  if (clock.round_ms() > most_ms || task->step(*this) == Outcome::waits) return park(std::move(task));
-  return Outcome::done;
+  const Outcome outcome = clock.round_ms() > most_ms ? Outcome::waits : task->step(*this);
+  return outcome == Outcome::waits ? park(std::move(task)) : outcome;
 }
 
 resp::Written Call::out_of_memory() {

@@ -244,6 +244,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   }
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_retry = true, .large = prepared.large});
   const Outcome outcome = invoke(call, stats_, mark);
+  assert((outcome == Outcome::waits) == session.waits());
   if (!outcome.needs_room()) [[likely]]
     return;
   reply.output().truncate(mark);
@@ -259,7 +260,7 @@ void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& ses
   const std::size_t mark = reply.output().mark();
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_exceed = no_more_room, .large = prepared.large});
   [[maybe_unused]] const Outcome outcome = invoke(call, stats_, mark);
-  assert(!outcome.needs_room());
+  assert(!outcome.needs_room() && (outcome == Outcome::waits) == session.waits());
 }
 
 bool Dispatcher::step(Session& session, resp::Reply& reply) {

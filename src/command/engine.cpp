@@ -38,17 +38,19 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       events(names_of_commands()),
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {
-  const auto publish_default_user = [this]() -> std::optional<std::string> {
+  const auto publish_default_user = [this] {
     std::string name(security::default_user_name);
+    users.publish(std::make_shared<const security::User>(std::move(name), settings.text(config::Id::requirepass)));
+  };
+  publish_default_user();  // a server without memory for that does not start: it would let everybody in
+  settings.on_change(config::Id::requirepass, [publish_default_user]() -> std::optional<std::string> {
     try {
-      users.publish(std::make_shared<const security::User>(std::move(name), settings.text(config::Id::requirepass)));
+      publish_default_user();
     } catch (const std::bad_alloc&) {
       return "out of memory";  // so that the setting is what it was, like the user
     }
     return std::nullopt;
-  };
-  settings.on_change(config::Id::requirepass, publish_default_user);
-  publish_default_user();
+  });
 }
 
 std::uint64_t Engine::clients_share() const {

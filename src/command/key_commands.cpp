@@ -153,10 +153,7 @@ Outcome dbsize(Call& call) { return call.reply.integer(static_cast<std::int64_t>
 // ASYNC and SYNC are the same here: flushing is quick under the locks and frees memory outside of them.
 bool take_flush_mode(Call& call) {
   Cursor options(call.args, 1);
-  if (!options.done() && !options.take("ASYNC") && !options.take("SYNC")) {
-    call.syntax_error();
-    return false;
-  }
+  if (!options.done() && !options.take("SYNC")) options.take("ASYNC");
   if (!options.done()) {
     call.syntax_error();
     return false;

@@ -94,7 +94,7 @@ void Connection::ready(std::uint32_t events) {
     if (!has_more_input()) parse(thread_.batch());
   });
   if (!usual || !transport_->usual()) [[unlikely]]
-    update_events();
+    thread_.guarded(*this, [this] { update_events(); });
 }
 
 // A transport may read when its descriptor is writable, and write when that is readable.

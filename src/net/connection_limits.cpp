@@ -138,7 +138,7 @@ void Connection::tick() {
     log_closing("its large request has stopped coming, and all such take half of the memory");
     return close();
   }
-  if (!unsent_.empty()) {
+  if (!unsent_.empty() || kept_pushes_ != nullptr) {
     if (is_hopeless()) return close();
     check_output_limit();
     if (ending_ == Ending::closed) return;

@@ -144,8 +144,8 @@ void Connection::push_kept() {
   send();
   if (ending_ == Ending::closed) return;
   const std::unique_ptr<std::string> pushes = std::move(kept_pushes_);
+  account();  // or they would count twice while they are sent
   push(*pushes);
-  account();
 }
 
 }  // namespace pinfold::net

@@ -114,7 +114,8 @@ void IoThread::hand_out_later(const HandingOut& message) {
     } catch (const std::bad_alloc&) {
       while (!handing_out_.empty()) hand_out_some();  // they came before
       HandingOut all = message;
-      while (!hand_out(all, UINT_MAX)) continue;
+      unsigned to_look_at = UINT_MAX;
+      while (!hand_out(all, UINT_MAX, to_look_at)) to_look_at = UINT_MAX;
     }
   });
 }
@@ -122,24 +123,23 @@ void IoThread::hand_out_later(const HandingOut& message) {
 // Many may have waited for one value: others who are connected here have their turn in between.
 void IoThread::hand_out_some() {
   constexpr unsigned most_told = 128;
+  unsigned to_look_at = 4096;
   for (unsigned told = 0; told < most_told && !handing_out_.empty();) {
     HandingOut& first = handing_out_.front();
     const unsigned before = first.told;
-    const bool done = hand_out(first, most_told - told);
+    const bool done = hand_out(first, most_told - told, to_look_at);
     told += std::max(first.told - before, 1U);
     if (!done) return;
     handing_out_.pop_front();
   }
 }
 
-// Tells at most `most` of those who live here, and looks at a limited number of them. Returns whether that was all.
-bool IoThread::hand_out(HandingOut& message, unsigned most) {
-  constexpr unsigned most_looked_at = 4096;
-  unsigned looked_at = 0;
+// Tells at most `most` of the clients that live here, and takes those that it looks at off `to_look_at`. Returns whether that was all.
+bool IoThread::hand_out(HandingOut& message, unsigned most, unsigned& to_look_at) {
   const unsigned end = message.told > UINT_MAX - most ? UINT_MAX : message.told + most;
   const auto tell = [&](std::uint64_t at, const ClientPlace& client) {
-    if (looked_at == most_looked_at || message.told == end) return false;
-    ++looked_at;
+    if (to_look_at == 0 || message.told == end) return false;
+    --to_look_at;
     if (client.thread != index_) return true;
     ++message.told;
     Connection* const connection = find(client.client);

@@ -98,7 +98,6 @@ void Keyspace::note_rest() {
     const std::lock_guard lock(dropped_mutex_);
     erasing_.dropped = dropped_count_;
   }
-  erasing_.leftovers = memory_.leftovers().last();
   erasing_.noted_blocks = memory_.heap().last_noted();
   erasing_.noted_segments = pool_->last_noted();
 }
@@ -119,8 +118,11 @@ bool Keyspace::erase_some(std::int64_t end_us) {
   // The rest is what was freed until now; what is freed from now on is not waited for, or this would never end where large values
   // come and go.
   if (!std::exchange(erasing_.rest, true)) note_rest();
-  if (dropped_before(erasing_.dropped) || !memory_.leftovers().freed(erasing_.leftovers) ||
-      !memory_.heap().given_back(erasing_.noted_blocks) || !pool_->given_back(erasing_.noted_segments)) {
+  if (dropped_before(erasing_.dropped)) return true;
+  // Those tables may have left something until just now.
+  if (!std::exchange(erasing_.tables_are_free, true)) erasing_.leftovers = memory_.leftovers().last();
+  if (!memory_.leftovers().freed(erasing_.leftovers) || !memory_.heap().given_back(erasing_.noted_blocks) ||
+      !pool_->given_back(erasing_.noted_segments)) {
     return true;
   }
   memory_.set_erasing(false);

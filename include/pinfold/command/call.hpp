@@ -113,8 +113,9 @@ class Call {
   Outcome begin(std::unique_ptr<Task> task);
   /// Runs all of a task at once: for what is known to be little.
   Outcome run_whole(Task& task) {
-    while (task.step(*this) == Outcome::waits) continue;
-    return Outcome::done;
+    for (;;) {
+      if (const Outcome outcome = task.step(*this); outcome != Outcome::waits) return outcome;
+    }
   }
 
   /// The block that the argument at `index` came in, to be stored without a copy; an empty Blob if it came otherwise.

@@ -24,16 +24,18 @@ class [[nodiscard]] Outcome {
 
   constexpr bool operator==(const Outcome&) const = default;
 
-  constexpr bool needs_room() const { return kind_ == Kind::needs_room; }
+  constexpr bool needs_room() const { return kind() == Kind::needs_room; }
   /// The bytes that it needs; 0 unless needs_room().
-  constexpr std::uint64_t bytes() const { return bytes_; }
+  constexpr std::uint64_t bytes() const { return word_ >> kind_bits; }
 
  private:
   enum class Kind : std::uint64_t { done, errors_counted, waits, needs_room };
-  constexpr explicit Outcome(Kind kind, std::uint64_t bytes = 0) : kind_(kind), bytes_(bytes) {}
+  constexpr explicit Outcome(Kind kind, std::uint64_t bytes = 0) : word_(static_cast<std::uint64_t>(kind) | bytes << kind_bits) {}
+  constexpr Kind kind() const { return static_cast<Kind>(word_ & ((1U << kind_bits) - 1)); }
 
-  Kind kind_ : 8;
-  std::uint64_t bytes_ : 56;
+  static constexpr unsigned kind_bits = 8;
+  // The kind, and above it the bytes. Not bit-fields: GCC 12 forgets what they were before a try block when a handler throws.
+  std::uint64_t word_;
 };
 
 inline constexpr Outcome Outcome::done{Kind::done};

@@ -164,7 +164,7 @@ class IoThread {
   };
   void hand_out_later(const HandingOut& message);
   void hand_out_some();
-  bool hand_out(HandingOut& message, unsigned most);
+  bool hand_out(HandingOut& message, unsigned most, unsigned& to_look_at);
   void end_waits();
   void remove_dead();
   void remove(const Connection& connection);

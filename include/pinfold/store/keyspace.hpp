@@ -340,6 +340,7 @@ class Keyspace {
     // What was freed before all of that had been gone through, and is still to be given back.
     bool rest = false;
     std::uint64_t dropped = 0;
+    bool tables_are_free = false;  // those of `dropped`; what they have left is in `leftovers`
     std::uint64_t leftovers = 0;
     std::uint64_t noted_blocks = 0;
     std::uint64_t noted_segments = 0;

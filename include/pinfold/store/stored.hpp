@@ -21,19 +21,20 @@ class [[nodiscard]] Stored {
   /// There is no room for so many bytes more. The caller can make it (Keyspace::make_room) with nothing locked, and try again.
   static constexpr Stored needs_room(std::uint64_t bytes) { return Stored(Kind::needs_room, bytes); }
 
-  constexpr explicit operator bool() const { return kind_ == Kind::done; }
+  constexpr explicit operator bool() const { return kind() == Kind::done; }
   constexpr bool operator==(const Stored&) const = default;
 
-  constexpr bool needs_room() const { return kind_ == Kind::needs_room; }
+  constexpr bool needs_room() const { return kind() == Kind::needs_room; }
   /// The bytes that it needs; 0 unless needs_room().
-  constexpr std::uint64_t bytes() const { return bytes_; }
+  constexpr std::uint64_t bytes() const { return word_ >> kind_bits; }
 
  private:
   enum class Kind : std::uint64_t { done, no_memory, too_large, must_prepare, takes_too_long, needs_room };
-  constexpr explicit Stored(Kind kind, std::uint64_t bytes = 0) : kind_(kind), bytes_(bytes) {}
+  constexpr explicit Stored(Kind kind, std::uint64_t bytes = 0) : word_(static_cast<std::uint64_t>(kind) | bytes << kind_bits) {}
+  constexpr Kind kind() const { return static_cast<Kind>(word_ & ((1U << kind_bits) - 1)); }
 
-  Kind kind_ : 8;
-  std::uint64_t bytes_ : 56;
+  static constexpr unsigned kind_bits = 8;
+  std::uint64_t word_;  // the kind, and above it the bytes; not bit-fields, see command/outcome.hpp
 };
 
 inline constexpr Stored Stored::done{Kind::done};

@@ -297,10 +297,18 @@ void Table::change_handle(Ref ref, Change&& change) {
   Entry e = entry(ref);
   Segment& segment = log_.segment_of(ref);
   account_blobs(segment, e, -1);
-  OwnedHandle handle(e.handle());
-  change(handle);
-  e.set_handle(handle.detach());
-  account_blobs(segment, e, 1);
+  // Also where `change` throws: the entry must not keep what is gone.
+  struct PutBack {
+    ~PutBack() {
+      entry.set_handle(handle.detach());
+      table.account_blobs(segment, entry, 1);
+    }
+    Table& table;
+    Segment& segment;
+    Entry entry;
+    OwnedHandle handle;
+  } back{*this, segment, e, OwnedHandle(e.handle())};
+  change(back.handle);
 }
 
 template <class Visit>

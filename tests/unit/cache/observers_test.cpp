@@ -76,15 +76,16 @@ struct Rig {
 
 TEST_CASE("what happens to an entry without a command ends no lease, although other observers are told") {
   Rig rig;
-  rig.put(rig.now + 10);
+  constexpr std::int64_t hour = 3'600'000;
+  rig.put(rig.now + hour);
   const std::uint64_t token = rig.grant();
   SECTION("it expires when it is looked up") {
-    rig.now += 100;
+    rig.now += 2 * hour;
     rig.with([](Database& db, const Key& key) { CHECK_FALSE(db.read(key)); });
     CHECK(rig.log.causes == std::vector{Cause::written, Cause::expired});
   }
   SECTION("the background finds that it has expired") {
-    while (rig.keyspace.background_step(rig.now + 10'000, 10'000)) {
+    while (rig.keyspace.background_step(rig.now + 2 * hour, 10'000)) {
     }
     CHECK(rig.log.causes == std::vector{Cause::written, Cause::expired});
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "harness.hpp"
+#include "support/told_clients.hpp"
 #include "support/toy_type.hpp"
 
 #include <catch2/catch.hpp>
@@ -295,11 +296,11 @@ TEST_CASE("types: a long command that meets another type at a later step answers
     pinfold::resp::Reply reply(output, 2);
     typed.server.dispatcher.clock().hold_for_test(typed.server.moment());
     typed.server.dispatcher.execute(client.session, words, reply);
-    REQUIRE(client.session.wait != nullptr);
+    REQUIRE(client.session.task != nullptr);
     Client other(typed.server);
     REQUIRE(other.run("RENAME", "s", "kept") == "+OK\r\n");
     typed.put("s", false);
-    while (client.session.wait != nullptr) typed.server.dispatcher.step(client.session, reply);
+    while (client.session.task != nullptr) typed.server.dispatcher.step(client.session, reply);
     CHECK(text_of(output) == wrong_type);
     CHECK(typed.list("s") == "onetwo");
     REQUIRE(other.run("RENAME", "kept", "s") == "+OK\r\n");
@@ -316,13 +317,17 @@ TEST_CASE("types: a reader that waits for a value is told to ask again when it i
   Client loader(typed.server);
   Client reader(typed.server);
   std::string answered = "nothing";
-  typed.server.engine.cache.deliver = [&](const auto& answers) { answered = answers->answer.value == nullptr ? "no value" : "a value"; };
+  ToldClients clients;
+  clients.on_answer = [&](const pinfold::Delivery& answer) {
+    answered = dynamic_cast<const pinfold::cache::Answers&>(answer).answer.value == nullptr ? "no value" : "a value";
+  };
+  typed.server.engine.connect(&clients);
   loader.run("CACHE.GET", "k");
   CHECK(reader.run("CACHE.GET", "k", "WAIT", "1000").empty());
-  REQUIRE(reader.session.wait != nullptr);
+  REQUIRE(reader.session.waiting != nullptr);
   typed.put("k", false);
   CHECK(answered == "no value");
-  reader.session.wait.reset();
+  reader.session.waiting.reset();
   CHECK(reader.run("CACHE.GET", "k") == wrong_type);
 }
 

@@ -52,7 +52,8 @@ struct Rig final : ClientThreads {
   }
 
   void set(config::Id id, std::string_view value) {
-    if (const auto error = settings.set(id, value, false)) throw std::runtime_error(*error);
+    const bool at_runtime = config::settings_table()[static_cast<std::size_t>(id)].runtime;  // then listeners are told
+    if (const auto error = settings.set(id, value, at_runtime)) throw std::runtime_error(*error);
   }
   /// Runs rounds until nothing is ready and nothing is left to do. Throws if that takes so many that the thread must be going in
   /// circles.

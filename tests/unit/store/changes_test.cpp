@@ -565,6 +565,7 @@ TEST_CASE("an observer that asks for it settles once before the lock is released
   log.clear();
   {
     Keyspace::Locks locks(keyspace);
+    locks.acquire_all();
     keyspace.flush(0, locks);
     CHECK(settled() == 0);
   }

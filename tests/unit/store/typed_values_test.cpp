@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "support/purge_owner.hpp"
 #include "support/toy_type.hpp"
 #include <fcntl.h>
 #include <unistd.h>
@@ -51,13 +52,17 @@ class Store {
   }
   bool put_chain(const std::string& name, const Texts& texts, const PutOptions& how = {}) {
     OwnedHandle made = toy::make(keyspace.memory().heap(), texts);
-    return with(name, [&](Database& db, const Key& key) { return db.put(key, TypedValue{toy::chained, {}, std::move(made)}, how); });
+    return with(name, [&](Database& db, const Key& key) {
+      return static_cast<bool>(db.put(key, TypedValue{toy::chained, {}, std::move(made)}, how));
+    });
   }
   bool put_packed(const std::string& name, std::string_view bytes, const PutOptions& how = {}) {
-    return with(name, [&](Database& db, const Key& key) { return db.put(key, TypedValue{toy::packed, bytes, {}}, how); });
+    return with(name, [&](Database& db, const Key& key) {
+      return static_cast<bool>(db.put(key, TypedValue{toy::packed, bytes, {}}, how));
+    });
   }
   bool put_string(const std::string& name, std::string_view text) {
-    return with(name, [&](Database& db, const Key& key) { return db.put(key, text); });
+    return with(name, [&](Database& db, const Key& key) { return static_cast<bool>(db.put(key, text)); });
   }
   bool remove(const std::string& name) {
     return with(name, [](Database& db, const Key& key) { return db.remove(key); });
@@ -86,7 +91,7 @@ class Store {
     purge->names = {"p:"};
     purge->soft = soft;
     purge->at = now;
-    purge->stale_for = [](std::string_view) { return 60'000U; };
+    purge->owner = purge_owner<60'000>();
     Keyspace::Locks none(keyspace);
     REQUIRE(keyspace.purge(0, purge, none));
   }
