@@ -1,12 +1,12 @@
 #pragma once
-// Where the changes of one shard's entries are told, and to whom. Guarded by the shard's lock; takes no memory.
+// The changes of the entries in one shard, and the observers that are told of them.
 //
-// Everything that changes an entry tells it here, once, with its cause: commands through Database, expiry, eviction and purges in
-// Table, FLUSHDB, FLUSHALL and SWAPDB in Keyspace. Each observer says which causes it wants and whether it listens at the moment.
-// While nobody listens for a cause, telling it costs one comparison.
+// Each change of an entry is told here once, with its cause. Database tells of the writes of commands, Table of expiry,
+// eviction and purges, Keyspace of FLUSHDB, FLUSHALL and SWAPDB. Each observer subscribes to certain causes, and says whether
+// it listens at the moment. While no observer listens for a cause, telling it costs one comparison.
 //
-// An entry that moves within the log (compaction, eviction that keeps it) has not changed. RENAME, COPY and MOVE are what they do: a
-// write of one key and the removal of another.
+// An entry that moves within the log (compaction, or eviction that keeps it) has not changed. RENAME, COPY and MOVE have no
+// causes of their own: they are told as a write of one key, and RENAME and MOVE as the removal of the other.
 
 #include <cstdint>
 #include <initializer_list>
@@ -18,21 +18,21 @@ namespace pinfold::store {
 
 /// What happened to a key, or to all keys of a database.
 enum class Cause : std::uint8_t {
-  // Stored, or its bytes changed; what was there is not told of, also if its time was up. No entry is there afterwards if the deadline of
-  // what was stored had passed already.
+  // A value was stored, or its bytes were changed. An old entry that was replaced is not told of separately, even if it had
+  // expired. If the new value's deadline had passed already, no entry is there afterwards.
   written,
-  grown,        // filled up with zeros and nothing else: to WATCH that is no change, as in Redis (BITFIELD whose operations were refused)
-  deadline,     // its deadline was set or cleared
-  staled,       // a command has made it stale
-  deleted,      // removed by a command, which may be for want of room to make it stale
-  invalidated,  // nothing changed, but a command named the key as one whose value must not be filled with what was read before
-  expired,      // removed because its time was up
-  evicted,      // removed to make room
-  purged,       // removed by a purge, when a look-up or the sweep has met it
-  purged_soft,  // made stale by a purge, in the same way
-  // Of a whole database, told once in each shard, with no key:
-  flushed,    // all entries are gone
-  exchanged,  // all entries are now those of another database (SWAPDB), which is told of its own
+  grown,        // the value was filled up with zeros only; WATCH ignores that, as in Redis (BITFIELD whose operations were refused)
+  deadline,     // the deadline was set or cleared
+  staled,       // a command has made the entry stale
+  deleted,      // a command has removed the entry, perhaps because there was no room to make it stale
+  invalidated,  // no entry changed, but a command has asked that values read from the origin before are not filled in
+  expired,      // the entry was removed because its time was up
+  evicted,      // the entry was removed to make room
+  purged,       // a purge has removed the entry, when a look-up or the sweep met it
+  purged_soft,  // a purge has made the entry stale, when a look-up or the sweep met it
+  // These two are for a whole database. They are told once in each shard, without a key:
+  flushed,    // all entries were removed
+  exchanged,  // the database has the entries of another one now (SWAPDB); the change of the other one is told separately
 };
 
 /// A set of causes.
@@ -57,40 +57,42 @@ class Causes {
   std::uint32_t bits_ = 0;
 };
 
+/// One change, as observers are told of it. Valid only during the call of Observer::changed().
 struct Change {
   Cause cause;
   unsigned db;
-  Key key;  // its text is valid during the call only
-  /// The time by which the change was judged: the command's, or the background's.
+  Key key;  // empty for `flushed` and `exchanged`
+  /// The time that decided what was live or expired: that of the command, or of the background's step. 0 for `flushed`.
   UnixMs now = 0;
-  /// What was removed, as it was: for `deleted`, `expired`, `evicted` and `purged`, and for `written` where that has left no entry but
-  /// removed one. Null otherwise. It is not found under its key any more.
+  /// The entry that was removed, with its bytes as they were. It is no longer found under its key. Set for `deleted`,
+  /// `expired`, `evicted` and `purged`, and for a `written` that has removed an entry that was not live, and left none. Null otherwise.
   const Entry* before = nullptr;
 
-  /// Whether something was removed that plain commands would have found.
+  /// Whether an entry was removed that plain commands would have found.
   bool removed_live() const { return before != nullptr && before->live(now); }
 };
 
-/// Somebody who is told of changes in one shard, with the shard locked.
-///
-/// Both functions must not change the store, not even by a look-up that removes what has expired (Keyspace::glance() does not), must
-/// not throw, and must report what they do to base/work.hpp. changed() must do bounded work and take no memory, because a change that
-/// has happened is always told.
+/// An observer of the changes in one shard. Its functions are called with the shard locked. They must not throw, and must
+/// report their work to base/work.hpp.
 class Observer {
  public:
   virtual ~Observer() = default;
 
-  /// The bytes are final, and what was removed is not found any more.
+  /// Called for each change, after it: bytes that were written are final, and an entry that was removed is no longer found.
+  /// Must not change the store; a look-up by Database would, because it removes expired entries, but Keyspace::glance() does
+  /// not. Must do bounded work and take no memory, because nothing can be refused any more.
   virtual void changed(const Change& change) noexcept = 0;
-  /// The lock is about to be released, and the observer has asked for this call (Changes::Subscription::want_settling). This one may
-  /// look keys up as commands do. What comes up meanwhile belongs to it as well: it is not called again for that.
+  /// Called before the shard's lock is released, if the observer has asked for it (Changes::Subscription::want_settling). May
+  /// look keys up as commands do, and take memory. A want_settling() during the call does not lead to another call: settle()
+  /// goes on until nothing of its own is left.
   virtual void settle() {}
 };
 
+/// Not thread-safe: guarded by the shard's lock. Takes no memory.
 class Changes {
  public:
-  /// An observer's place among those of one shard. They are told in the order in which they have subscribed, which is to be before
-  /// requests come. Must not outlive the Changes.
+  /// Subscribes an observer, from construction to destruction. Observers are told in the order of their subscriptions. They
+  /// subscribe before requests come. The Changes and the observer must outlive the subscription.
   class Subscription {
    public:
     Subscription(Changes& changes, Observer& observer, Causes causes);
@@ -98,10 +100,10 @@ class Changes {
     Subscription(const Subscription&) = delete;
     Subscription& operator=(const Subscription&) = delete;
 
-    /// Whether the observer is to be told of changes from now on; at first it is not. O(observers).
+    /// Sets whether the observer is told of changes from now on. At first it is not. O(observers).
     void listen(bool on);
     bool listening() const { return listening_; }
-    /// Has settle() called before the lock is released.
+    /// Asks for a call of Observer::settle() before the lock is released. O(1).
     void want_settling() { unsettled_ = changes_.unsettled_ = true; }
 
    private:
@@ -118,21 +120,24 @@ class Changes {
   Changes(const Changes&) = delete;
   Changes& operator=(const Changes&) = delete;
 
-  /// Whether anybody is to be told of such a change.
+  /// Whether an observer listens for this cause. O(1).
   bool wants(Cause cause) const { return wanted_.has(cause); }
-  /// O(observers) where somebody listens.
+  /// Tells a change that is no removal, after it has been made. O(1) if no observer listens for the cause, otherwise
+  /// O(observers).
   void tell(Cause cause, unsigned db, const Key& key, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = key, .now = now});
   }
-  /// Of a removal: after the key has left the index, before the entry's bytes go.
+  /// Tells a removal. Called after the entry has been removed from the index, and before it is released. Costs what tell()
+  /// costs.
   void tell_removed(Cause cause, unsigned db, std::uint64_t hash, const Entry& before, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = {before.key(), hash}, .now = now, .before = &before});
   }
 
-  /// Whoever releases the shard's lock calls settle() first, if this is so.
+  /// Whether an observer has asked for settle(). Before a thread unlocks the shard, it calls settle() if this is true.
   bool unsettled() const { return unsettled_; }
+  /// Calls Observer::settle() for the observers that have asked for it, until none asks any more.
   void settle() {
     if (unsettled_) [[unlikely]]
       settle_all();
@@ -143,7 +148,7 @@ class Changes {
   void settle_all();
   void note_wanted();
 
-  Causes wanted_;  // by those who listen
+  Causes wanted_;  // the causes for which at least one observer listens
   bool unsettled_ = false;
   Subscription* first_ = nullptr;
 };

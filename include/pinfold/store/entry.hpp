@@ -1,21 +1,23 @@
 #pragma once
-// How one entry lies in the log: header, deadline, key and value in one run of bytes, a multiple of 2 long.
+// How one entry lies in the log: header, deadline, key and value as one run of bytes. Its length, the extent, is a multiple of
+// 2 bytes.
 //
 //   bytes   content
 //   2       extent in 2-byte words (14 bits), frequency (2 bits)
 //   2       size of an inline value (14 bits), encoding (2 bits)
-//   1       size of an inline key, 255: a 2-byte size stands before the key
+//   1       size of an inline key; 255 if the key is longer, its size then stands before it
 //   1       flags
 //   0/6/8   deadline in Unix milliseconds (8 bytes only for years after 10889)
-//   0/4     last access in Unix seconds, if the entry was written under a policy that shows it
-//   0/n     what it carries beside its value (extra.hpp)
-//   0/10    hash and size of a key of 255 bytes or more
-//   n       key, or a pointer to its Blob and its hash
-//   0/1     type and form of the value (ValueKind), if its encoding says that it is no plain string
-//   n       value, or a handle: a pointer to what it keeps outside of the log, a string's Blob
+//   0/4     last access in Unix seconds, if the entry was written under an eviction policy that shows it (OBJECT IDLETIME)
+//   0/n     the entry's Extra (extra.hpp)
+//   0/10    hash (8) and size (2) of an inline key of 255 bytes or more
+//   n       key; or a pointer to the key's Blob, and the key's hash
+//   0/1     type and form of the value (ValueKind), if the encoding is `typed`
+//   n       value; or a pointer to a value outside of the log (a handle), which for a plain string is its Blob
 //
-// So an entry costs 6 bytes (12 with a deadline) and half a byte on average to round up. There are no pointers to other
-// entries and no time stamps: the position in the log says what was written before what.
+// An entry without a deadline costs 6 bytes beside key and value, one with a deadline 12, and rounding up costs half a byte on
+// average. An entry needs no pointers to other entries and no time of writing, because the log is written in order: the
+// position of an entry says which others are older.
 
 #include <cstdint>
 #include <cstring>
@@ -30,38 +32,44 @@ namespace pinfold::store {
 
 constexpr std::size_t word = 2;
 constexpr std::size_t entry_header = 6;
-/// Larger entries keep their value in a Blob: a segment must hold several, or its end is wasted. The most that 14 bits
-/// can say of a value.
+/// The largest extent in bytes. An entry that would be larger keeps its value in a Blob. A segment has to hold several entries,
+/// because an entry that does not fit into the rest of a segment leaves that rest unused; and the size of an inline value has
+/// 14 bits.
 constexpr std::size_t max_inline_entry = 16 * 1024 - 2;
+/// The longest key in bytes that lies in the entry. A longer one lies in a Blob.
 constexpr std::size_t max_inline_key = 2 * 1024;
 
-/// What an entry is to be made of. Each part that is a block holds a reference of its own, also where another entry
-/// holds the same block; Entry::write() moves these references into the entry.
+/// What Entry::write() makes an entry of. `key_blob` and `outside` own references, and write() moves these into the entry.
+/// Another entry may have references to the same blocks. The views are only read: their owner keeps them valid until write()
+/// has returned.
 struct EntryParts {
-  std::string_view key;    // inline, if !key_blob
-  std::string_view value;  // inline, if !outside
+  std::string_view key;    // the inline key, unless key_blob is set
+  std::string_view value;  // the inline value, unless `outside` is set
   Blob key_blob;
   OwnedHandle outside;
-  std::uint64_t hash = 0;  // of the key
+  std::uint64_t hash = 0;  // the key's hash
   UnixMs expires_at = 0;
-  std::uint32_t accessed = 0;  // 0: not kept
-  std::string_view extra;      // as Extra::write has written it; empty: none
+  std::uint32_t accessed = 0;  // last access in Unix seconds; 0: not kept
+  std::string_view extra;      // the bytes that Extra::write() has written; empty: no Extra
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;
-  bool absent = false;  // a negative entry: it says that there is no value
-  ValueKind kind{};     // if the encoding is `typed`; that of `outside`, if it is set
+  bool absent = false;  // a negative entry: the origin has no value for the key
+  ValueKind kind{};     // used only if the encoding is `typed`; its type is then that of `outside` too
 
-  /// As Extra::gone_at().
+  /// When the entry has expired, its stale window included (Extra::gone_at()). 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at, extra.empty() ? nullptr : extra.data()); }
 };
 
-/// A view of an entry's bytes. Copying it copies a pointer.
+/// A view of an entry's bytes: a pointer that owns nothing, so a copy shows the same entry. Not thread-safe: the shard's lock
+/// guards the bytes. The view is valid until the next write to the shard, which may move or overwrite the entry. Every function
+/// is O(1), or O(bytes) if it copies or wipes bytes, and none of them fails.
 class Entry {
  public:
   explicit Entry(char* at) : at_(at) {}
 
+  /// Bytes that a deadline takes in an entry.
   static std::size_t deadline_size(UnixMs at) { return at == 0 ? 0 : (at > 0 && at < (1LL << 48) ? 6 : 8); }
-  /// Bytes that `parts` need, rounded up to words.
+  /// The extent in bytes that an entry of these parts needs.
   static std::size_t size_of(const EntryParts& parts) {
     const std::size_t key = parts.key_blob ? key_blob_size : parts.key.size();
     const std::size_t long_key = !parts.key_blob && parts.key.size() >= long_key_mark ? long_key_head : 0;
@@ -71,21 +79,22 @@ class Entry {
     const std::size_t size = entry_header + deadline_size(parts.expires_at) + accessed + parts.extra.size() + long_key + key + value;
     return (size + word - 1) & ~(word - 1);
   }
-  /// Writes an entry of `extent` bytes (at least size_of), which owns the parts' block and handle from then on. The parts must not
-  /// overlap it.
+  /// Writes an entry of `extent` bytes, which is a multiple of `word` and at least size_of(parts). The entry then owns the
+  /// references of the parts. The bytes of the parts must not lie where the entry is written.
   void write(EntryParts&& parts, std::size_t extent);
 
+  /// Bytes that the entry takes in its segment, the unused ones at its end included.
   std::size_t extent() const { return (load<std::uint16_t>(0) & 0x3fffU) * word; }
   std::uint8_t frequency() const { return static_cast<std::uint8_t>(load<std::uint16_t>(0) >> 14); }
   void set_frequency(unsigned f) { store<std::uint16_t>(0, (load<std::uint16_t>(0) & 0x3fff) | f << 14); }
-  /// One more access, up to the 3 that two bits can say.
+  /// Counts one more access in the frequency. It stays at 3, because it has two bits.
   void touch() {
     const unsigned f = frequency();
     if (f < 3) set_frequency(f + 1);
   }
-  /// Unix seconds, 0 if that is not kept.
+  /// The last access in Unix seconds; 0 if this entry does not keep it.
   std::uint32_t accessed() const { return (flags() & kAccessed) != 0 ? load<std::uint32_t>(access_offset()) : 0; }
-  /// Only where it is kept.
+  /// Only for an entry whose accessed() is not 0.
   void set_accessed(std::uint32_t seconds) { store<std::uint32_t>(access_offset(), seconds); }
   Encoding encoding() const { return static_cast<Encoding>(load<std::uint16_t>(2) >> 14); }
   /// Whether the value is of another type than a plain string.
@@ -93,39 +102,44 @@ class Entry {
   ValueKind kind() const { return typed() ? load<ValueKind>(value_offset()) : ValueKind{}; }
   void set_encoding(Encoding e) { store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0x3fffU) | static_cast<unsigned>(e) << 14); }
 
-  /// Only for an inline string, within the extent.
+  /// Only for an inline plain string. `size` is in bytes, and the entry must still fit into its extent.
   void set_value_size(std::size_t size) { store<std::uint16_t>(2, (load<std::uint16_t>(2) & 0xc000U) | size); }
 
   bool dead() const { return (flags() & kDead) != 0; }
+  /// Sets only the flag. Log::mark_dead() also counts the bytes as dead, and calls this.
   void mark_dead() { at_[5] = static_cast<char>(flags() | kDead); }
+  /// The deadline: Unix milliseconds; 0 if there is none.
   UnixMs expires_at() const {
     if ((flags() & kDeadline) == 0) return 0;
     if ((flags() & kWideDeadline) != 0) return load<std::int64_t>(entry_header);
     return static_cast<UnixMs>(load<std::uint32_t>(entry_header) | std::uint64_t{load<std::uint16_t>(entry_header + 4)} << 32);
   }
-  /// As Extra::gone_at(). 0: never.
+  /// When the entry has expired, its stale window included (Extra::gone_at()). 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at(), extra()); }
   bool expired(UnixMs now) const {
     const UnixMs at = gone_at();
     return at != 0 && at <= now;
   }
-  /// Not stale, and with a value: what plain commands call existing.
+  /// Whether plain commands find the entry: its deadline has not passed, and it is no negative entry.
   bool live(UnixMs now) const {
     const UnixMs at = expires_at();
     return (at == 0 || at > now) && !absent();
   }
+  /// Whether it is a negative entry: the origin has no value for the key.
   bool absent() const { return (flags() & kAbsent) != 0; }
   bool has_extra() const { return (flags() & kExtra) != 0; }
-  /// Where its Extra was written; null if it has none.
+  /// The start of the written Extra; null if the entry has none.
   const char* extra() const { return has_extra() ? at_ + extra_offset() : nullptr; }
-  /// The same as bytes, for another entry's parts.
+  /// The written Extra as bytes, for EntryParts::extra; empty if the entry has none.
   std::string_view extra_bytes() const { return has_extra() ? std::string_view(extra(), Extra::size_at(extra())) : std::string_view(); }
-  /// Changes the deadline if that does not change the entry's layout.
+  /// Changes the deadline (0: none) if it takes as many bytes as the old one. Otherwise changes nothing and returns false: the
+  /// entry has to be written anew.
   bool set_deadline_in_place(UnixMs at);
 
-  /// A long key's hash lies beside it: computing it anew would take too long for a lock that is held.
+  /// Whether the key's hash lies beside the key. It does for a long key, because hashing the key again would hold the shard's
+  /// lock for too long.
   bool keeps_hash() const { return long_key() || (flags() & kKeyBlob) != 0; }
-  /// Only where it is kept.
+  /// The hash beside the key. Only if keeps_hash().
   std::uint64_t kept_hash() const {
     const std::size_t key = key_offset();
     return load<std::uint64_t>((flags() & kKeyBlob) != 0 ? key + sizeof(void*) : key - long_key_head);
@@ -137,28 +151,30 @@ class Entry {
     if ((flags() & kKeyBlob) != 0) return blob_view(at);
     return {at_ + at, key_size(at)};
   }
-  /// Only of a plain string.
+  /// The text of the value, inline or in its Blob. Only for a plain string.
   std::string_view value_text() const {
     const std::size_t at = value_offset();
     if ((flags() & kOutside) != 0) return blob_view(at);
     return {at_ + at, load<std::uint16_t>(2) & 0x3fffU};
   }
-  /// The inline value's bytes, whatever its type, without its ValueKind. Only if there is no handle().
+  /// The bytes of an inline value of any type, without its ValueKind. Only if handle() is empty.
   std::string_view inline_bytes() const {
     const std::size_t kind = kind_size();
     return {at_ + value_offset() + kind, (load<std::uint16_t>(2) & 0x3fffU) - kind};
   }
+  /// The Blob of the key, as Blob::share() takes it; null if the key is inline. Its reference stays the entry's.
   void* key_blob() const { return (flags() & kKeyBlob) != 0 ? load<void*>(key_offset()) : nullptr; }
-  /// What the value keeps outside of the log; nothing if it lies in the log.
+  /// The value outside of the log; empty if the value is inline. Its reference stays the entry's.
   Handle handle() const { return (flags() & kOutside) != 0 ? Handle(kind().type(), load<void*>(handle_offset())) : Handle(); }
-  /// Puts in its place what it has come to be. Only where there is one; the references are the caller's business.
+  /// Replaces the handle, after its value has moved or has been changed. Only if the entry has a handle(). Counts no
+  /// references: the entry owns that of `handle` from now on, and the caller that of the old one.
   void set_handle(Handle handle) {
     void* const raw = handle.raw();
     std::memcpy(at_ + handle_offset(), &raw, sizeof raw);
   }
-  /// Whether it keeps anything outside of the log, for key or value.
+  /// Whether the key or the value lies outside of the log.
   bool has_handles() const { return (flags() & (kKeyBlob | kOutside)) != 0; }
-  /// Visits what it keeps there; a long key's block is visited as a string's.
+  /// Visits the key's Blob, if there is one, as the handle of a string, and then the value's handle, if there is one.
   template <class Visit>
   void for_each_handle(Visit&& visit) const {
     if (!has_handles()) [[likely]]
@@ -166,10 +182,10 @@ class Entry {
     if (void* const block = key_blob()) visit(Handle(Type::string, block));
     if (const Handle value = handle()) visit(value);
   }
-  /// The inline string's bytes, to be changed in place.
+  /// The bytes of the value, to be changed in place. Only for an inline plain string.
   char* value_data() { return at_ + value_offset(); }
 
-  /// Only of a plain string.
+  /// What value() returns, in less time. Only for a plain string.
   Value string_value() const {
     if (plain()) [[likely]] {
       const std::size_t key = static_cast<unsigned char>(at_[4]);
@@ -178,6 +194,7 @@ class Entry {
     void* const block = (flags() & kOutside) != 0 ? load<void*>(value_offset()) : nullptr;
     return {value_text(), expires_at(), accessed(), encoding(), frequency(), absent(), {}, block, extra()};
   }
+  /// The value as Database returns it. It points into the entry.
   Value value() const {
     if (!typed()) [[likely]]
       return string_value();
@@ -186,13 +203,15 @@ class Entry {
     return {packed, expires_at(), accessed(), encoding(), frequency(), absent(), kind(), outside.raw(), extra()};
   }
   char* data() const { return at_; }
-  /// Overwrites what an older, longer entry has left behind this one.
+  /// Overwrites with zeros the bytes between the end of the value and the end of the extent. A longer entry that lay here
+  /// before may have left its bytes there.
   void wipe_slack() {
     const std::size_t value = (flags() & kOutside) != 0 ? kind_size() + sizeof(void*) : load<std::uint16_t>(2) & 0x3fffU;
     const std::size_t end = value_offset() + value;
     std::memset(at_ + end, 0, extent() - end);
   }
-  /// Overwrites all but what a walk through the segment needs. Only for an entry that is dead or dies next.
+  /// Overwrites the entry with zeros, except for its extent and its mark as dead, which a walk through the segment needs. Only
+  /// for an entry that is dead, or that the caller marks dead next.
   void wipe() {
     const unsigned dead = flags() & kDead;
     std::memset(at_ + 2, 0, extent() - 2);
@@ -217,7 +236,8 @@ class Entry {
     std::memcpy(at_ + offset, &narrow, sizeof narrow);
   }
   unsigned flags() const { return static_cast<unsigned char>(at_[5]); }
-  /// A key and a value, and nothing else: what most caches are full of.
+  // Whether the entry is a short key and an inline plain string, and nothing else. Most entries are, so they are read without
+  // computing offsets.
   bool plain() const { return flags() == 0 && !long_key(); }
   bool long_key() const { return static_cast<unsigned char>(at_[4]) == long_key_mark; }
   std::size_t deadline_bytes() const { return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6); }

@@ -1,9 +1,9 @@
 #pragma once
-// Values that were given up and are too large to be freed in one go.
+// Leftovers: values that nothing refers to any more, and that are too large to be freed in one go.
 //
-// An entry that goes gives up its references with a small budget (give_up). What is left of a value then is nobody's any more: it waits
-// here, in the order of coming, and is freed a piece at a time by the background and by requests that need the memory. Until then it is in
-// the account. Nothing here takes memory: a value keeps its place in the list in itself (ValueType::link). Thread-safe.
+// A removed entry gives up its references with give_up(), which has a small budget. If a value is larger than that, the rest of
+// it waits in a list, oldest first. The background worker frees it a piece at a time, and so do requests that need memory.
+// Until then its memory counts as used.
 
 #include <cstdint>
 #include <functional>
@@ -14,24 +14,30 @@
 
 namespace pinfold::store {
 
+/// Thread-safe. No function takes memory, because the link of the list lies in the value itself (ValueType::link()). Every
+/// function is O(1) unless it says otherwise.
 class Leftovers {
  public:
   Leftovers() = default;
+  /// Frees all that is left, however long it takes.
   ~Leftovers();
   Leftovers(const Leftovers&) = delete;
   Leftovers& operator=(const Leftovers&) = delete;
 
-  /// Gives up a reference, with the shard locked or not: frees a little, and keeps the rest for later.
+  /// Gives up the reference of `handle`. If it was the last one, frees about 16 elements or 16 KB of the value at most, and keeps
+  /// the rest for free_some(). The shard may be locked or not.
   void give_up(Handle handle);
-  /// Frees a piece of the oldest. False if there is none, or another thread is at it. With nothing locked.
+  /// Frees a piece of the oldest value, as far as the budget goes. Returns false if there is none, or if another thread is
+  /// freeing it. Called with nothing locked.
   bool free_some(Budget& budget);
 
-  /// The number of the value that came last; whether that and all before it have been freed.
+  /// The number of the newest value in the list. Values are numbered from 1 in the order in which they came; 0: none has come.
   std::uint64_t last() const;
+  /// Whether the value with this number and all earlier ones have been freed.
   bool freed(std::uint64_t number) const;
   bool empty() const { return freed(last()); }
 
-  /// For tests, while no thread is freeing.
+  /// Visits all values. O(values); for tests, while no thread is freeing.
   void for_each(const std::function<void(Handle)>& visit) const;
 
  private:
@@ -40,9 +46,9 @@ class Leftovers {
   mutable std::mutex mutex_;
   Handle first_;  // the oldest, and the start of the list
   Handle last_;
-  bool freeing_ = false;  // the oldest is out of the list, and a thread at work at it
-  std::uint64_t came_ = 0;
-  std::uint64_t freed_ = 0;
+  bool freeing_ = false;     // a thread has taken the oldest out of the list and is freeing a piece of it
+  std::uint64_t came_ = 0;   // values that have come
+  std::uint64_t freed_ = 0;  // values that have been freed
 };
 
 }  // namespace pinfold::store

@@ -1,31 +1,33 @@
 #pragma once
-// What came of a function that stores: done, or why it was refused. A refused write has changed nothing.
+// The result of a function that stores: done, or why it was refused. A refused write has changed nothing.
 
 #include <cstddef>
 #include <cstdint>
 
 namespace pinfold::store {
 
-/// One word, returned in a register. True if the write was done.
+/// A plain value of one word, returned in a register. Converts to true if the write was done.
 class [[nodiscard]] Stored {
  public:
   static const Stored done;
-  /// The system gave no memory. Also what came of a deadline for which there is no entry.
+  /// The system gave no memory, or a packed value was too long (TypedValue). Database::set_expiry() returns it also if there is
+  /// no entry.
   static const Stored no_memory;
   /// The value is larger than the rules allow (WriteRules).
   static const Stored too_large;
-  /// The block has to be made before, with nothing locked: Growth says which.
+  /// The caller has to make the block that Growth describes, with nothing locked, and then try again.
   static const Stored must_prepare;
-  /// The value would have to be copied for longer than its shard may be locked, and the caller cannot wait (Growth::may_wait).
+  /// Copying the value would take longer than a shard may be locked, and the caller cannot wait for a block (Growth::may_wait).
   static const Stored takes_too_long;
-  /// There is no room for so many bytes more. The caller can make it (Keyspace::make_room) with nothing locked, and try again.
+  /// `bytes` more do not fit under the memory limit. The caller can make room (Keyspace::make_room) with nothing locked, and
+  /// try again.
   static constexpr Stored needs_room(std::uint64_t bytes) { return Stored(Kind::needs_room, bytes); }
 
   constexpr explicit operator bool() const { return kind() == Kind::done; }
   constexpr bool operator==(const Stored&) const = default;
 
   constexpr bool needs_room() const { return kind() == Kind::needs_room; }
-  /// The bytes that it needs; 0 unless needs_room().
+  /// The bytes for which room is needed; 0 unless needs_room().
   constexpr std::uint64_t bytes() const { return word_ >> kind_bits; }
 
  private:
@@ -43,7 +45,8 @@ inline constexpr Stored Stored::too_large{Kind::too_large};
 inline constexpr Stored Stored::must_prepare{Kind::must_prepare};
 inline constexpr Stored Stored::takes_too_long{Kind::takes_too_long};
 
-/// What came of resizing a value: its bytes, to be written to, or why there are none. True if there are.
+/// The result of resizing a value: its bytes, to be written to, or why there are none. Converts to true if there are bytes. The
+/// store owns them.
 class [[nodiscard]] Resized {
  public:
   explicit Resized(char* bytes) : bytes_(bytes), stored_(bytes != nullptr ? Stored::done : Stored::no_memory) {}

@@ -1,5 +1,6 @@
 #pragma once
-// What the store hands out and takes in: keys with their hash, values as views.
+// What callers give to the store and get from it: a key with its hash, a value as a view, and how to look up or store it. All
+// are plain values, and the views in them own nothing.
 
 #include <cstdint>
 #include <string_view>
@@ -11,55 +12,54 @@
 
 namespace pinfold::store {
 
-/// A key and its keyed hash. The hash is computed once per request; all decisions about a key use different bits of
-/// it: shard (lowest 8), tag (next 8), bucket (next 16), directory (from the top).
+/// A key and its keyed hash (SipHash). The hash is computed once per request. Each decision about a key uses other bits of it:
+/// the shard the lowest 8, the index tag the next 8, the bucket the next 16, and the directory the highest ones.
 struct Key {
   std::string_view text;
   std::uint64_t hash = 0;
 };
 
-/// How OBJECT ENCODING describes a string. Redis keeps the encoding that the last write left, not the one that the
-/// bytes would get, so the store remembers the difference.
+/// How OBJECT ENCODING describes a string. Redis reports the encoding that the last write left, which may differ from the one
+/// that a SET of the same bytes would get. So the store remembers it.
 enum class Encoding : std::uint8_t {
-  natural = 0,   // by the bytes: int, embstr or raw
-  raw = 1,       // built in place (APPEND, SETRANGE, SETBIT ...)
-  embedded = 2,  // embstr or raw by length, never int (INCRBYFLOAT)
-  typed = 3,     // no plain string: the value's first byte is its ValueKind
+  natural = 0,   // int, embstr or raw, as a SET of these bytes would get it
+  raw = 1,       // the value was built in place (APPEND, SETRANGE, SETBIT ...)
+  embedded = 2,  // embstr or raw by length, but never int (INCRBYFLOAT)
+  typed = 3,     // the value is of another type: a ValueKind stands before it
 };
 
-/// An entry's value. The text lies in the store: it is valid while the shard's lock is held and until the next
-/// write to the same shard.
+/// The value of an entry. It points into the store and owns nothing: it is valid while the shard's lock is held, and until the
+/// next write to the same shard.
 struct Value {
-  std::string_view text;       // a plain string's; of another type the packed bytes, if it lies in the log
-  UnixMs expires_at = 0;       // 0: never
-  std::uint32_t accessed = 0;  // Unix seconds of the last access; 0: not kept
+  std::string_view text;       // a plain string; for another type its packed bytes, empty if the value lies outside of the log
+  UnixMs expires_at = 0;       // the deadline; 0: none
+  std::uint32_t accessed = 0;  // last access in Unix seconds; 0: not kept
   Encoding encoding = Encoding::natural;
-  std::uint8_t frequency = 0;   // 0-3, as the eviction policy counts it
-  bool absent = false;          // a negative entry: known not to exist. Only Database::find_any gives such
-  ValueKind kind{};             // of another type, see is_string()
+  std::uint8_t frequency = 0;   // 0 to 3, as the eviction policy counts it
+  bool absent = false;          // a negative entry: it has no value. Only find_any() of Database and glance() of Keyspace return one
+  ValueKind kind{};             // the type and form, if it is no plain string
   void* outside = nullptr;      // see handle()
-  const char* extra = nullptr;  // set if there is an Extra to be read
+  const char* extra = nullptr;  // the entry's Extra, to be read with Extra::read(); null: none
 
-  /// Its deadline has not passed; a negative one is fresh too.
+  /// Whether the deadline has not passed. A negative entry may be fresh too.
   bool fresh(UnixMs now) const { return expires_at == 0 || expires_at > now; }
-  /// As Extra::gone_at(). 0: never.
+  /// When the entry has expired, its stale window included (Extra::gone_at()). 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at, extra); }
-  /// Whether it is a plain string, which is what most look-ups are for.
+  /// Whether the value is a plain string, and of no other type.
   bool is_string() const { return encoding != Encoding::typed; }
-  /// The value outside of the log; nothing if it lies in the log. Valid as long as `text`.
+  /// The value outside of the log; empty if the value lies in the log. Valid as long as `text`.
   Handle handle() const { return {kind.type(), outside}; }
-  /// Whether it is a string with a Blob of its own.
+  /// Whether the value is a plain string in a Blob of its own.
   bool is_block() const { return outside != nullptr && is_string(); }
-  /// A reference to that Blob that outlives the lock. Only if is_block().
+  /// A new reference to the Blob. It stays valid after the shard is unlocked. Only if is_block().
   Blob share() const { return Blob::share(outside); }
 };
 
-/// How a lookup counts: in keyspace_hits / keyspace_misses, and in the entry's frequency. And what it is for: a value of another type
-/// than a plain string is found only with `any_type`; otherwise the lookup throws WrongType.
+/// What a lookup counts, and which types it is for.
 struct Access {
-  bool count;
-  bool touch;
-  bool any_type = false;
+  bool count;             // whether it counts in keyspace_hits or keyspace_misses
+  bool touch;             // whether it counts in the entry's frequency and last access
+  bool any_type = false;  // false: the lookup throws WrongType if the value is no plain string
 
   static constexpr Access read() { return {true, true}; }          // GET
   static constexpr Access write() { return {false, true}; }        // the lookup inside a write
@@ -70,13 +70,14 @@ struct Access {
   constexpr Access of_strings() const { return {count, touch, false}; }
 };
 
+/// How Database::put() stores a value.
 struct PutOptions {
-  UnixMs expires_at = 0;  // 0: never; then, if it has a stale window, that
-  /// The old entry's deadline stays, and what else it carries beside its value.
+  UnixMs expires_at = 0;  // the deadline, after which the stale window of `extra` begins; 0: none
+  /// Keeps the deadline of the old entry, and its Extra unless `extra` is set. `expires_at` is then not used.
   bool keep_expiry = false;
   Encoding encoding = Encoding::natural;
-  bool absent = false;           // a negative entry
-  const Extra* extra = nullptr;  // to be kept beside the value
+  bool absent = false;           // whether this is a negative entry
+  const Extra* extra = nullptr;  // the Extra of the entry; null: none. The caller owns it
 };
 
 }  // namespace pinfold::store

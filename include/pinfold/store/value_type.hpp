@@ -1,10 +1,10 @@
 #pragma once
-// The types of values, and handles for what a value keeps outside of the log.
+// The types of values, and handles to values outside of the log.
 //
-// An entry holds its value inline, or a reference to something outside of the log: a large string's block, later a large collection.
-// Whoever owns the entry (the table) knows nothing about that but what ValueType's operations do. There is one row per type, in
-// src/store/value_type.cpp; the next type is one more row and a file that implements its operations. Inline (packed) values need
-// no operations: they are moved, copied and overwritten as bytes.
+// An entry either holds its value inline, or refers to a value outside of the log: the block of a large string, later a large
+// collection. The table knows such a value only by the operations of its ValueType. There is one row of operations per type, in
+// src/store/value_type.cpp. A new type adds a row, and a file that implements its operations. Inline values are also called
+// packed. They need no operations, because the table moves, copies and overwrites them as bytes.
 
 #include <array>
 #include <cstddef>
@@ -19,13 +19,14 @@
 
 namespace pinfold::store {
 
-/// Numbers that entries keep: 0 to 31.
+/// A type's number, which entries keep: 0 to 31.
 enum class Type : std::uint8_t { string = 0 };
 
 constexpr unsigned most_types = 32;
 constexpr unsigned most_forms = 8;
 
-/// What an entry says about its value. A type numbers its forms (how it lays a value out: packed, as a tree ...) as it likes.
+/// The type and the form of a value, in one byte. The form says how the type lays the value out (packed, as a tree ...). Each
+/// type numbers its forms from 0 to 7 as it likes.
 class ValueKind {
  public:
   constexpr ValueKind() = default;
@@ -40,55 +41,59 @@ static_assert(sizeof(ValueKind) == 1);
 
 class Handle;
 
-/// What a type is called, and what can be done with a value that lies outside of the log. `raw` is the value as the type knows it, with
-/// at least one reference to it. Unless something else is said, the lock of the shard that holds the value is held, and an operation is
-/// O(1) and takes no memory.
+/// The row of one type: its names, and its operations on a value outside of the log. `raw` points to such a value, as the type
+/// defines it. The caller makes sure that at least one reference to the value exists. If an operation says nothing else, it is
+/// called with the shard of the value locked, it is O(1), and it takes no memory.
 struct ValueType {
-  std::string_view name;                                    // as TYPE answers it
-  std::array<std::string_view, most_forms> encodings = {};  // as OBJECT ENCODING answers them, by form
+  std::string_view name;                                    // what TYPE replies
+  std::array<std::string_view, most_forms> encodings = {};  // what OBJECT ENCODING replies, by form
 
-  /// Gives up one reference. With the last one it frees the value as far as the budget goes; false: more is left, and it is to be called
-  /// again for the same reference. Overwrites what it frees if wipe_when_freed() was called, or the heap does so. No lock need be held.
+  /// Gives up one reference. If it was the last one, frees the value as far as the budget goes. Returns false if more is left:
+  /// the caller then calls it again for the same reference. After wipe_when_freed(), the freed memory is overwritten, here or
+  /// by the heap. No lock need be held.
   bool (*release)(void* raw, Budget& budget) = nullptr;
-  /// Where a value that was given up keeps its place in the list of those (Leftovers), in memory that it does not need any more. Only
-  /// for types whose release() may return false.
+  /// The link of Leftovers' list, in memory that a value in that list no longer needs. Only for types whose release() may
+  /// return false.
   Handle* (*link)(void* raw) = nullptr;
-  /// One more reference, for another entry: the same value with a count, or a copy of a small one. Null: no memory. A type that counts
-  /// must not change what has several.
+  /// Makes a reference for another entry. A type either counts references to one value, or copies a small value, which takes
+  /// memory. Null: no memory. A type that counts must not change a value with several references.
   void* (*share)(void* raw) = nullptr;
-  /// Bytes of memory that the value occupies. Changes only through Table::change().
+  /// Bytes of memory that the value occupies. They change only inside Table::change().
   std::size_t (*memory)(const void* raw) = nullptr;
-  /// An entry has come to keep the value (+1), or does so no longer (-1).
+  /// Tells the value that one more entry refers to it (`sign` 1), or one less (-1).
   void (*note_stored)(void* raw, int sign) = nullptr;
-  /// Has release() overwrite what it frees.
+  /// From now on release() overwrites the memory of the value when it frees it.
   void (*wipe_when_freed)(void* raw) = nullptr;
-  /// Overwrites what older elements have left in the value's blocks, from `at` on (0: the start), as far as the budget goes. False: more is
-  /// left, and `at` says where to go on. While Memory::erasing(), a type leaves no such bytes when it changes a value.
+  /// Overwrites the bytes that removed elements have left in the value's blocks, as far as the budget goes. `at` is the place
+  /// where it begins, 0 for the start. Returns false if more is left: `at` is then where the next call goes on. While
+  /// Memory::erasing(), a type that changes a value leaves no such bytes.
   bool (*wipe_slack)(void* raw, std::uint64_t& at, Budget& budget) = nullptr;
-  /// Elements; bytes of a string.
+  /// The number of elements; of a string the number of bytes.
   std::uint64_t (*count)(const void* raw) = nullptr;
-  /// The entry has moved to another segment (compaction, eviction), and the value may move as well: returns where it is then. Cannot fail.
-  /// Null: it stays where it is.
+  /// Called when the entry has moved to another segment (compaction, eviction). The value may move too; returns where it is
+  /// then. Must not fail. A row without this operation (null) has values that stay where they are.
   void* (*moved)(void* raw) = nullptr;
 
   struct Recount {
-    std::size_t stores = 0;      // entries that keep it, as it knows itself
-    std::size_t references = 0;  // of those and of others
+    std::size_t stores = 0;      // entries that refer to the value, as note_stored() has counted them
+    std::size_t references = 0;  // references of entries and of all others, such as replies
   };
-  /// Shows all blocks of the heap that the value consists of. O(blocks); for tests.
+  /// Calls `show` for each block of the heap that the value consists of. O(blocks); for tests.
   Recount (*recount)(const void* raw, const std::function<void(const void* block, std::size_t bytes)>& show) = nullptr;
 };
 
-/// The row of a type that entries may have.
+/// The row of a type. The type must have one. Thread-safe, and the reference is valid forever.
 const ValueType& value_type(Type type);
-/// The type of that name, in any case; nothing if there is none.
+/// The type with this name, in upper or lower case; nothing if there is none. Thread-safe.
 std::optional<Type> find_value_type(std::string_view name);
-/// Adds a type, or (null) takes it away. For tests, before there are keyspaces: it is not guarded.
+/// Sets the row of a type; null removes it. For tests. Not thread-safe, so it is called before there is a keyspace. The row
+/// must outlive its use.
 void set_value_type_for_test(Type type, const ValueType* row);
 
 class OwnedHandle;
 
-/// A value outside of the log, or nothing. A view: copying it counts no reference. Valid as long as some owner is.
+/// A value outside of the log, or nothing. A plain pair of pointer and type that owns nothing: copying it counts no reference.
+/// It is valid as long as an entry or an OwnedHandle refers to the value. Its operations are those of ValueType, and need a value.
 class Handle {
  public:
   Handle() = default;
@@ -98,7 +103,6 @@ class Handle {
   void* raw() const { return raw_; }
   Type type() const { return type_; }
 
-  // As ValueType's operations. Only if there is a value.
   bool release(Budget& budget) const { return row().release(raw_, budget); }
   Handle* link() const { return row().link(raw_); }
   inline OwnedHandle share() const;
@@ -106,7 +110,7 @@ class Handle {
   void note_stored(int sign) const { row().note_stored(raw_, sign); }
   void wipe_when_freed() const { row().wipe_when_freed(raw_); }
   bool wipe_slack(std::uint64_t& at, Budget& budget) const { return row().wipe_slack(raw_, at, budget); }
-  /// All of it, however long it takes: for what is stored while an erasure is under way.
+  /// The same without a budget, however long it takes. For a value that is stored while an erasure is under way. O(bytes).
   void wipe_slack() const;
   std::uint64_t count() const { return row().count(raw_); }
   Handle moved() const { return row().moved == nullptr ? *this : Handle(type_, row().moved(raw_)); }
@@ -119,12 +123,13 @@ class Handle {
   Type type_ = Type::string;
 };
 
-/// A reference of its own to a value outside of the log, or nothing. Gives it up in one go: an entry's, which may be the last one to
-/// something large, goes to Leftovers::give_up() instead.
+/// Owns one reference to a value outside of the log, or nothing. Its destructor gives the reference up in one go, however large
+/// the value is. The reference of a removed entry goes to Leftovers::give_up() instead, because freeing a large value may take
+/// too long for a lock. Not thread-safe.
 class OwnedHandle {
  public:
   OwnedHandle() = default;
-  /// Takes the reference over.
+  /// Takes over the reference of `handle`.
   explicit OwnedHandle(Handle handle) : handle_(handle) {}
   explicit OwnedHandle(Blob block) : handle_(Type::string, block.detach()) {}
   OwnedHandle(OwnedHandle&& other) noexcept : handle_(other.detach()) {}
@@ -138,9 +143,9 @@ class OwnedHandle {
 
   explicit operator bool() const { return static_cast<bool>(handle_); }
   Handle get() const { return handle_; }
-  /// Hands the reference over.
+  /// Hands the reference over to the caller.
   Handle detach() { return std::exchange(handle_, Handle()); }
-  /// A string's block, whose reference is handed over.
+  /// Hands the reference over to the caller as a Blob. Only for a string.
   Blob take_block() { return Blob::attach(detach().raw()); }
 
  private:
@@ -151,13 +156,13 @@ class OwnedHandle {
 
 inline OwnedHandle Handle::share() const { return OwnedHandle(Handle(type_, row().share(raw_))); }
 
-/// A value of another type than a plain string, to be stored: packed bytes, or a handle of the kind's type.
+/// A value to be stored that is no plain string: packed bytes, or a handle of the type that `kind` names.
 struct TypedValue {
   ValueKind kind{};
-  std::string_view packed = {};  // at most `most_packed`
-  OwnedHandle outside = {};      // if set, `packed` is not looked at
+  std::string_view packed = {};  // at most `most_packed` bytes
+  OwnedHandle outside = {};      // if set, `packed` is not used
 
-  /// Longer ones are to be given a form outside of the log.
+  /// Bytes. A longer value must be given a form outside of the log.
   static constexpr std::size_t most_packed = 8 * 1024;
 
   std::size_t bytes() const { return outside ? outside.get().memory() : packed.size(); }

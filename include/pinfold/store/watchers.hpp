@@ -1,10 +1,10 @@
 #pragma once
-// Which keys of one shard clients WATCH. Guarded by the shard's lock. Only add() takes memory: a change that has happened
-// is always told.
+// The keys of one shard that clients WATCH.
 //
-// No client is told of a change. Each watched key counts its changes, each database counts how often it was emptied or exchanged
-// (DatabaseHistory), and a Watch says what both were, and whether the key existed, when it began. EXEC compares. So a write
-// costs the same however many clients watch its key, and FLUSHALL, SWAPDB and purges the same however many keys are watched.
+// No client is told of a change. Each watched key counts its changes. Each database counts how often it was emptied or
+// exchanged (DatabaseHistory). A Watch holds both counts as they were when it began, and whether the key existed. EXEC compares
+// them with the present ones. So a write costs the same however many clients watch its key, and FLUSHALL, SWAPDB and a purge
+// cost the same however many keys are watched.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,40 +17,46 @@
 
 namespace pinfold::store {
 
-/// What a WATCH of one key found.
+/// What WATCH notes of one key. A plain value.
 struct Watch {
-  bool live = false;          // the key existed
-  std::uint64_t changes = 0;  // of the key
-  std::uint64_t epoch = 0;    // of its database
+  bool live = false;          // whether the key existed
+  std::uint64_t changes = 0;  // the count of the key's changes (Watchers::add)
+  std::uint64_t epoch = 0;    // DatabaseHistory::epoch of its database
 };
 
-/// What happened to a database as a whole.
+/// What happened to a database as a whole. An epoch is a count: it grows each time when the database is emptied or exchanged. A
+/// plain value.
 struct DatabaseHistory {
-  std::uint64_t epoch = 0;             // how often it was emptied or exchanged
-  std::uint64_t exchanged = 0;         // the epoch that began with the last exchange; 0: there was none
-  std::uint64_t exchanged_before = 0;  // the same for the one before
-  UnixMs exchanged_at = 0;
-  std::uint64_t purged = 0;  // the epoch in which tags or a prefix were last purged
+  std::uint64_t epoch = 0;             // how often the database was emptied or exchanged
+  std::uint64_t exchanged = 0;         // the epoch that the last exchange began; 0: there was none
+  std::uint64_t exchanged_before = 0;  // the epoch that the last exchange but one began; 0: there was none
+  UnixMs exchanged_at = 0;             // the time of the last exchange
+  std::uint64_t purged = 0;            // the epoch in which tags or a prefix were last purged
 };
 
-/// The observer of a shard that counts changes of watched keys. Of removals it counts those of what plain commands could find;
-/// what was purged EXEC does not find any more, and what happens to databases is in their histories.
+/// The observer of a shard that counts the changes of watched keys. A removal counts only if plain commands could find the
+/// entry. Purges are not counted: EXEC finds that the key is missing. Changes of whole databases are not counted either: they
+/// are in DatabaseHistory.
+///
+/// Not thread-safe: guarded by the shard's lock. Only add() takes memory. Functions are O(1) on average.
 class Watchers final : public Observer {
  public:
   explicit Watchers(Changes& changes)
       : subscription_(changes, *this, {Cause::written, Cause::deadline, Cause::staled, Cause::deleted, Cause::expired, Cause::evicted}) {}
 
-  /// Somebody more watches the key; returns how often it has changed.
+  /// Counts one more watch of the key. Returns how often the key has changed since it has been watched. Throws std::bad_alloc.
   std::uint64_t add(unsigned db, const Key& key);
-  /// Somebody less does, who must have been added.
+  /// Counts one watch less. The watch must have been counted by add(). The last one takes the key out.
   void remove(unsigned db, const Key& key);
 
   void changed(const Change& change) noexcept override;
 
+  /// What was seen of a watched key.
   struct Seen {
     std::uint64_t changes = 0;
-    UnixMs expired = 0;  // the latest deadline of an entry that was removed because of it
+    UnixMs expired = 0;  // the latest deadline of those of its entries that were removed after their deadlines; 0: none
   };
+  /// Zeros if the key is not watched.
   Seen look(unsigned db, const Key& key) const;
 
  private:

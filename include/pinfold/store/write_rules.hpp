@@ -1,5 +1,5 @@
 #pragma once
-// What the cache's policies have to say about writes of values, by whatever command.
+// The rules that the cache's policies have for writes. The store asks them, so it need not know policies.
 
 #include <cstddef>
 
@@ -10,13 +10,17 @@ namespace pinfold::store {
 struct Key;
 struct Extra;
 
+/// Called with the key's shard locked, by the thread that writes, so an implementation does little and takes no memory.
+/// Database asks for the writes of every command whose WriteLimits have rules.
 class WriteRules {
  public:
   virtual ~WriteRules() = default;
 
-  /// May change the deadline (0: none) and what is kept beside the value. False: so large a value is refused.
+  /// Asked before a value is stored. May change the deadline (0: none) and the Extra. Returns false if a value of this size is
+  /// refused.
   virtual bool on_write(const Key& key, std::size_t value_bytes, UnixMs now, UnixMs& expires_at, Extra& extra) const = 0;
-  /// May bring a deadline forward that is being set by itself.
+  /// Asked before a deadline is set without a write of the value (EXPIRE). Returns the deadline to set, which may be an earlier
+  /// one.
   virtual UnixMs on_expiry(const Key& key, UnixMs now, UnixMs expires_at) const = 0;
 };
 

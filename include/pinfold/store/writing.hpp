@@ -1,5 +1,5 @@
 #pragma once
-// The bytes of a value that a command writes to after Database::resize() has made them that many.
+// A value whose bytes a command is filling in: what Database::resize() returns.
 
 #include <cstddef>
 #include <optional>
@@ -10,14 +10,15 @@
 
 namespace pinfold::store {
 
-/// The change of the key is told when this object goes, because only then its bytes are what they are to be. Until then the shard must
-/// stay locked, nothing else may be written there, and the text of the key must stay where it is. True if there are bytes to write to. If
-/// there are none, stored() says why, and nothing is told.
+/// The bytes of the value, to be written to, or the reason why there are none. The destructor tells observers of the change,
+/// because only then the bytes are final. Until then the shard must stay locked, nothing else may be written to the shard, and
+/// the text of the key must stay valid. The store owns the bytes. Converts to true if there are bytes. If there are none,
+/// stored() says why, and nothing is told. Not thread-safe: it belongs to the thread that holds the lock.
 class [[nodiscard]] Writing {
  public:
   Writing() = default;
   explicit Writing(Stored refused) : stored_(refused) {}
-  /// `cause` empty: what is written is what was there before, and not told.
+  /// With an empty `cause` nothing is told, unless set_cause() is called: the bytes will be the same as before.
   Writing(Changes& changes, unsigned db, const Key& key, UnixMs now, char* bytes, std::optional<Cause> cause)
       : changes_(&changes), db_(db), key_(key), now_(now), bytes_(bytes), cause_(cause), stored_(Stored::done) {}
   Writing(Writing&& other) noexcept { *this = std::move(other); }
@@ -37,8 +38,9 @@ class [[nodiscard]] Writing {
 
   char* data() const { return bytes_; }
   explicit operator bool() const { return bytes_ != nullptr; }
+  /// Stored::done, or why there are no bytes.
   Stored stored() const { return stored_; }
-  /// What will be told; the last word counts.
+  /// Sets the cause that the destructor tells. The last call counts.
   void set_cause(Cause cause) { cause_ = cause; }
 
  private:
