@@ -1,11 +1,11 @@
 #pragma once
-// One numbered database as a command sees it. A view of a few words, made for one command.
+// One numbered database as a command sees it. A view of a few words, which is made for one command.
 //
-// Every function that takes a key requires that the shard of that key is locked by the caller (commands get this
-// from dispatch, which locks the shards of all keys that the command table names). An entry whose deadline has
-// passed does not exist for any function here: it is removed when met.
+// Every function that takes a key requires that the caller has locked the key's shard. For commands dispatch does that: it
+// locks the shards of all keys that the command table names. To a Database an expired entry does not exist: a function that
+// meets one removes it.
 //
-// Functions that store return what came of it (Stored). When they were refused nothing has changed.
+// Functions that store return a Stored: done, or why the write was refused. A refused write has changed nothing.
 
 #include <cstdint>
 #include <functional>
@@ -24,79 +24,86 @@ class Keyspace;
 class WriteRules;
 struct Growth;
 
-/// What the writes of a Database have to obey.
+/// The limits that the writes of a Database obey.
 struct WriteLimits {
-  /// A value that would have to grow by more than there is room for is refused (Stored::needs_room).
+  /// Whether a write is refused (Stored::needs_room) if it needs more memory than is free.
   bool bounded = false;
-  /// So many bytes it may take beyond what there is room for, because the caller cannot make room any more. With 0, much must have been
-  /// promised to this thread (Room), or it counts as if there were no room.
+  /// How many bytes a write may take beyond the memory limit. More than 0 only for a caller that cannot make room any more.
+  /// With 0, a write of Room::least bytes or more is refused unless this thread has been promised them (Room).
   std::uint64_t beyond = 0;
-  /// Null: there are none.
+  /// The rules of policies; null: there are none. Must outlive the Database.
   const WriteRules* rules = nullptr;
 };
 
+/// Not thread-safe; the entries are guarded by the locks of their shards. The keyspace must outlive it. Values that a function
+/// returns point into the store (Value). Every function is O(1), beside the bytes that it copies.
 class Database {
  public:
-  /// `touch` false: reads leave frequencies alone (CLIENT NO-TOUCH).
+  /// `now` decides what has expired. With `touch` false, reads leave the frequency and last access of entries alone (CLIENT
+  /// NO-TOUCH).
   Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, const WriteLimits& limits = {})
       : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), limits_(limits) {}
 
-  /// The same without rules.
+  /// A copy of this Database whose writes obey no rules.
   Database without_rules() const { return {*keyspace_, number_, now_, touch_, {.bounded = limits_.bounded, .beyond = limits_.beyond}}; }
 
   unsigned number() const { return number_; }
   UnixMs now() const { return now_; }
 
-  // Whatever looks a value up throws WrongType if it is of another type than a plain string, unless `access` is for any type.
+  // A function that looks a value up throws WrongType if the value is no plain string, unless `access` allows any type.
 
-  /// The live entry under `key`, if any. O(1).
+  /// The value of the live entry under `key`, if there is one.
   std::optional<Value> find(const Key& key, Access access);
-  /// The same, but stale entries and negative ones are found as well; they count as misses.
+  /// The value under `key`, also if the entry is stale or negative. Such an entry counts as a miss.
   std::optional<Value> find_any(const Key& key, Access access);
-  /// GET's lookup.
+  /// The lookup of GET.
   std::optional<Value> read(const Key& key) { return find(key, Access::read()); }
-  /// The lookup inside a write: not counted as a hit or miss.
+  /// The lookup inside a write. It counts as no hit and no miss.
   std::optional<Value> peek(const Key& key) { return find(key, Access::write()); }
 
-  /// Whether there is a live entry, whatever its type, for a write that depends on it.
+  /// Whether there is a live entry of any type. For a write that depends on it.
   bool has(const Key& key) { return find(key, Access::write().of_any_type()).has_value(); }
 
-  /// Whether the rules allow a value of that size; put() asks by itself.
+  /// Whether the rules allow a value of this size in bytes. put() asks this by itself.
   bool accepts(const Key& key, std::size_t bytes) const;
-  /// Stores `text`, replacing whatever was there. `text` must not lie in this shard, unless it is the value of
-  /// another key of it.
+  /// Stores `text` under `key` and replaces the old value of any type. `text` must not lie in this shard, unless it is the
+  /// value of another key.
   Stored put(const Key& key, std::string_view text, const PutOptions& options = {});
   /// Stores a block without copying it.
   Stored put(const Key& key, Blob blob, const PutOptions& options = {});
-  /// Stores a value of another type. Refused as Stored::no_memory, too, if it is packed and too long for that (TypedValue).
+  /// Stores a value that is no plain string. Also refused with Stored::no_memory if it has more than TypedValue::most_packed
+  /// packed bytes.
   Stored put(const Key& key, TypedValue value, const PutOptions& options = {});
-  /// Lets `change` alter what a value of that type keeps outside of the log, which may move; it stays of its kind. Returns false if there
-  /// is no entry, or if its value lies in the log. Throws WrongType if the value is of another type.
+  /// Calls `change` with the value of this type outside of the log, which it may alter or move. It must leave a value of the
+  /// same kind. Returns false if there is no live entry, or if the value lies in the log. Throws WrongType if the value is of
+  /// another type.
   bool change(const Key& key, Type type, const std::function<void(OwnedHandle&)>& change);
-  /// Stores a copy of `value`, which may be another entry's, of any type; what lies outside of the log is shared, not copied.
+  /// Stores a copy of `value`, which may be that of another entry and of any type. A value outside of the log is shared as its
+  /// type does it (ValueType::share).
   Stored put(const Key& key, const Value& value, const PutOptions& options);
 
-  /// Makes the value `size` bytes long, keeping what fits and its deadline, filling up with zeros, and returns the
-  /// bytes to write to, or why there are none. Creates the key if it is missing. The entry becomes Encoding::raw.
-  /// The change is told when what is returned goes, as a write; if `changes` is false, not unless Writing::set_cause() says so.
-  /// With `growth`, what takes long is refused: see there.
+  /// Makes the value `size` bytes long and returns its bytes, for the caller to write to, or why it was refused. Keeps the
+  /// deadline and the bytes that fit, and fills the rest with zeros. Creates the key if it is missing. The entry becomes
+  /// Encoding::raw. Observers are told of the write when the Writing is destroyed. With `changes` false they are told only if
+  /// Writing::set_cause() was called. With `growth`, a resize that takes long is refused: see Growth.
   Writing resize(const Key& key, std::size_t size, bool changes = true, Growth* growth = nullptr);
-  /// A write of a value whose deadline has passed already: nothing is there afterwards. What was there is deleted; where nothing was,
-  /// the key counts as written all the same. True if there was a live entry.
+  /// Writes a value whose deadline has passed already, so no entry is there afterwards. A live entry is deleted. If there was
+  /// none, the key still counts as written. Returns whether there was a live entry.
   bool write_expired(const Key& key);
 
-  /// Whether a block of `bytes`, which is not part of the request itself, may be stored now.
+  /// Whether a value of `bytes` that is not part of the request may be stored now. Stored::needs_room if not.
   Stored has_room(std::uint64_t bytes);
 
-  /// True if there was a live entry. Ends leases of the key in any case.
+  /// Removes the entry and ends a lease of the key, also if there is no entry. Returns whether there was a live entry.
   bool remove(const Key& key);
-  /// Ends leases of the key, and nothing else.
+  /// Ends a lease of the key, and changes nothing else.
   void void_lease(const Key& key);
-  /// Makes a live entry stale; one without a deadline can then be used for `stale_ms`. It is written anew: without room for
-  /// that it is removed. Ends leases in any case.
+  /// Makes a live entry stale. An entry without a deadline then has a stale window of `stale_ms` milliseconds. The entry has to
+  /// be written anew; if there is no room for that, it is removed. Ends a lease of the key in any case. Returns whether there
+  /// was a live entry.
   bool make_stale(const Key& key, std::uint32_t stale_ms);
 
-  /// Sets or (0) clears the deadline of a live entry.
+  /// Sets the deadline of a live entry; 0 clears it. Stored::no_memory also if there is no entry.
   Stored set_expiry(const Key& key, UnixMs at);
 
  private:

@@ -1,8 +1,9 @@
 #pragma once
-// All databases over all shards: locks, whole-keyspace operations, memory and background work.
+// The keyspace: all databases over all shards, with their locks, memory and background work.
 //
-// A shard is the unit of locking; a key's shard follows from its hash and is the same in every database. Operations
-// on several keys take their shards in index order, so they are atomic and cannot deadlock.
+// A shard is the unit of locking. The shard of a key follows from the key's hash, and is the same in every database. An
+// operation on several keys locks their shards in the order of their numbers. So it is atomic, and it cannot deadlock with
+// another one.
 
 #include <array>
 #include <atomic>
@@ -42,43 +43,50 @@ struct Purge;
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
 
-/// How many shards suit so many threads and so much memory (0: no limit). More of them mean that a thread less often meets another,
-/// or finds a lock in another core's cache (`scripts/bench scale`): 64 for each of several threads, if there is memory for them. But
-/// each has segments of its own that are not full yet, which a small cache feels: a shard is for 32 MB at least, or for 4 MB while
-/// there are fewer than 8 for each thread.
+/// The number of shards for so many threads and so many bytes of memory (0: no limit). It is a power of two. With more shards
+/// two threads want the same lock less often, and find a lock less often in the cache of another core (`scripts/bench scale`).
+/// So there are 64 shards for each of several threads, if there is memory for them. But each shard has segments that are not
+/// full yet, which cost a small cache much of its memory. So a shard gets at least 32 MB, or at least 4 MB while there are
+/// fewer than 8 shards for each thread.
 unsigned shards_for(unsigned threads, std::uint64_t max_memory);
 
+/// How a keyspace is made.
 struct KeyspaceOptions {
   unsigned shards = 8;           // a power of two, at most max_shards
   std::uint64_t max_memory = 0;  // bytes; 0: no limit
   eviction::Kind policy = eviction::Kind::allkeys_lfu;
 };
 
-/// Sums over shards at about one moment; counters since start or the last reset.
+/// Counters since the start or the last reset, as sums over the shards. The shards are read one after the other.
 struct KeyspaceStats {
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
-  std::uint64_t negative_hits = 0;  // of the misses, by plain reads
+  std::uint64_t negative_hits = 0;  // plain reads that met a negative entry; they are among the misses
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
 };
 
+/// Figures of one database. Negative entries are not counted.
 struct DatabaseStats {
   std::uint64_t keys = 0;
   std::uint64_t expires = 0;  // keys with a deadline
-  UnixMs average_ttl = 0;     // an estimate from a sample, 0 if none
+  UnixMs average_ttl = 0;     // milliseconds, an estimate from a sample; 0: no key has a deadline
 };
 
-/// What a recount of everything in the keyspace comes to, in bytes; each figure is to equal Memory::used().
+/// The result of a recount of everything in the keyspace. The first four figures are in bytes, and are to equal those of
+/// Memory::used().
 struct KeyspaceAudit {
   std::uint64_t segments = 0;
   std::uint64_t index = 0;
-  std::uint64_t blobs = 0;  // the pages of all blocks; those that only a reader or an arriving request holds are missing
+  std::uint64_t blobs = 0;  // pages of all blocks, without blocks to which only a reader or an arriving request refers
   std::uint64_t ghosts = 0;
-  std::uint64_t readers = 0;  // references to stored blocks that are not entries'
-  bool consistent = true;     // the counters of every table and shard equal the recount
+  std::uint64_t readers = 0;  // references to stored blocks that do not belong to entries
+  bool consistent = true;     // whether the counters of every table and shard equal the recount
 };
 
+/// Thread-safe, except where a function says that a shard must be locked, or that nothing may be locked. A function with a
+/// parameter `held` gets the locks that the calling thread holds. It locks each shard that it needs and that is not among them.
+/// Times are Unix milliseconds, sizes bytes. `db` is below database_count.
 class Keyspace {
  public:
   explicit Keyspace(const KeyspaceOptions& options);
@@ -86,16 +94,19 @@ class Keyspace {
   Keyspace(const Keyspace&) = delete;
   Keyspace& operator=(const Keyspace&) = delete;
 
+  /// A key with its hash. The text stays the caller's.
   Key key(std::string_view text) const { return {text, siphash13(hash_key_, text)}; }
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   unsigned shard_of(const Key& key) const { return static_cast<unsigned>(key.hash) & shard_mask_; }
-  /// Starts fetching what a lookup of `key` will touch: first the shard's lock, then the index, and once that has come the entry.
-  /// Hints for a pipeline: the last two take the lock, and do nothing if the shard is busy. Call with nothing held.
+  /// These three start fetching into the processor's cache what a lookup of `key` will read: the shard's lock, then the index,
+  /// then the entry, which needs the index. They are for the requests of a pipeline, some requests ahead. The last two lock the
+  /// shard for a moment, and do nothing if it is locked. Called with nothing locked.
   void prefetch_lock(const Key& key);
   void prefetch_index(unsigned db, const Key& key);
   void prefetch_entry(unsigned db, const Key& key);
 
-  /// The shards held by one thread for one command or transaction.
+  /// The shards that one thread has locked for one command or transaction. The destructor unlocks them. Not thread-safe. The
+  /// acquire functions are called only while it holds nothing. Before a shard is unlocked, observers settle (Changes::settle).
   class Locks {
    public:
     explicit Locks(Keyspace& keyspace) : keyspace_(&keyspace) {}
@@ -103,10 +114,10 @@ class Keyspace {
     Locks(const Locks&) = delete;
     Locks& operator=(const Locks&) = delete;
 
-    void acquire(const Key& key);             // only when nothing is held
-    void acquire(std::span<const Key> keys);  // only when nothing is held
-    void acquire_all();                       // only when nothing is held
-    void acquire_shard(unsigned shard);       // only when nothing is held
+    void acquire(const Key& key);
+    void acquire(std::span<const Key> keys);
+    void acquire_all();
+    void acquire_shard(unsigned shard);
     void release();
     bool holds(unsigned shard) const { return held_.test(shard); }
     bool empty() const { return held_.none(); }
@@ -119,83 +130,92 @@ class Keyspace {
 
     Keyspace* keyspace_;
     std::bitset<max_shards> held_;
-    int single_ = -1;  // the shard, if acquire(key) took just one: the way of most commands
+    int single_ = -1;  // the shard, if acquire(key) or acquire_shard() has locked it, as for most commands; -1: none, or several
   };
 
-  // Whole-keyspace operations. Each locks what `held` does not hold already, shard after shard.
+  /// Entries that are neither negative nor removed yet; expired ones are counted until they are removed (DBSIZE). O(shards).
   std::uint64_t size(unsigned db, Locks& held);
-  /// The same with negative entries, and with those whose time is up.
+  /// All entries, negative and expired ones included. O(shards).
   std::uint64_t entries(unsigned db, Locks& held);
-  /// Drops every entry of `db`, with all shards locked meanwhile. O(shards); the memory is freed in the background.
+  /// Removes all entries of `db`. `held` has all shards, or none: then all are locked meanwhile. O(shards); the background
+  /// worker frees the memory.
   void flush(unsigned db, Locks& held);
-  /// Takes effect for every look-up when it returns. False: too many purges are waiting to be swept, and nothing was done.
-  /// `accepted` is called once, if there is room, before any look-up is affected. `held` must hold all shards or none; then they are
-  /// locked meanwhile. O(shards + tags).
+  /// Puts a purge in force for every look-up. Returns false if too many purges are pending; then nothing was done. `accepted`
+  /// is called once if there is room, before any look-up is affected. `held` has all shards, or none: then all are locked
+  /// meanwhile. O(shards + tags). Throws std::bad_alloc; then the purge may be in force in a part of the shards.
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
-  /// Exchanges two databases; all shards must be held.
+  /// Exchanges two databases (SWAPDB). `held` has all shards. O(shards).
   void swap(unsigned a, unsigned b, UnixMs now, Locks& held);
-  /// Names of live keys from `cursor` on, of about `left` entries but no more than one hold of a lock allows, which may be none;
-  /// takes as many as were seen off `left`, and returns where to go on, 0 at the end. Guarantee as Redis': an entry present from start to
-  /// end of a scan is seen at least once. Some of those that it meets and whose time is up are removed. A cursor stays below 2^53.
-  /// With `only`, names of keys that hold a value of that type.
+  /// Puts into `names` the names of live keys from `cursor` on, and returns the next cursor, which is 0 at the end. Looks at
+  /// about `left` entries, but at no more than one hold of a lock allows, and subtracts the number from `left`. So there may be
+  /// no names although more keys follow. Promises what SCAN of Redis does: a key that exists from the start to the end of a
+  /// scan is returned at least once. Removes some of the expired entries that it meets. A cursor is below 2^53. With `only`,
+  /// the names are of keys with a value of that type. Throws std::bad_alloc.
   std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names,
                      std::optional<Type> only = {});
-  /// Goes on with a walk: names of live keys, of 512 entries or so at most, with one shard locked meanwhile. May bring none
-  /// although there are more: see Walk::done(). Unlike scan(), a walk does not meet a key twice.
+  /// Goes on with a walk: puts into `names` the names of the next live keys, of about 512 entries at most, with one shard
+  /// locked. There may be no names although more keys follow: Walk::done() tells the end. Unlike scan(), a walk returns no key
+  /// twice. Throws std::bad_alloc.
   void collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names);
-  /// Makes `found` the name of a random live key. False, and empty, if there was none in some hundred tries.
+  /// Puts into `found` the name of a random live key. Returns false, with `found` empty, if 500 tries have met none.
   bool random_key(unsigned db, UnixMs now, Locks& held, Names& found);
 
-  /// Has the background give memory that is kept for later back to the system.
+  /// Asks the background worker to give spare memory back to the system: free memory that is kept for the next user.
   void release_spare();
 
-  /// Has the background overwrite whatever entries that are gone by now have left anywhere in the store; returns a number to ask
-  /// erased() for. Any thread.
+  /// Asks the background worker for an erasure: it overwrites what entries that have been removed by now have left anywhere in
+  /// the store. Returns the number of the erasure, for erased().
   std::uint64_t erase();
-  /// Whether the erasure with this number, and so all before it, has come to its end. Any thread.
+  /// Whether the erasure with this number has ended. Then all earlier ones have, too.
   bool erased(std::uint64_t number) const { return erasures_done_.load(std::memory_order_acquire) >= number; }
 
-  /// Begins to watch a key: has_changed() tells from what is returned. The key's shard must be held, as for all three.
+  // For these three the key's shard is locked.
+
+  /// Begins to watch a key. The result is for has_changed(). Throws std::bad_alloc.
   Watch watch(unsigned db, const Key& key, UnixMs now);
-  /// Ends a watch, as which it must have begun.
+  /// Ends a watch that watch() has begun with the same database and key.
   void unwatch(unsigned db, const Key& key);
-  /// Whether the key was written, removed, created or has expired since the watch began. Where a database was exchanged twice, or
-  /// exchanged and then emptied or purged, of a key that did not exist before: whether that may be.
+  /// Whether the key was written, removed, created or has expired since the watch began. May return true without such a change
+  /// for a key that did not exist then, if since then the database was exchanged twice, or was exchanged and then emptied or
+  /// purged: what it held in between is no longer known.
   bool has_changed(unsigned db, const Key& key, const Watch& watch, UnixMs now);
 
-  /// Evicts until `bytes` more fit under the limit; false if that cannot be had. Call with nothing held. With `room`, much is
-  /// promised to the caller until that is gone; many small requests may together take a few hundred KB more than there is.
+  /// Evicts until `bytes` more fit under the limit. Returns false if nothing more can be evicted, or if so many bytes cannot
+  /// fit at all. Called with nothing locked. With `room`, a request of Room::least bytes or more is promised what it needs
+  /// until `room` is released. Smaller requests get no promise, so many of them together may exceed the limit by a few hundred
+  /// KB.
   bool make_room(std::uint64_t bytes, Room* room = nullptr);
-  /// Whether `bytes` more fit, without evicting; with `beyond`, so far beyond the limit.
+  /// Whether `bytes` more fit without evicting. With `beyond`, they may exceed the limit by that many bytes.
   bool has_room(std::uint64_t bytes, std::uint64_t beyond = 0) const { return memory_.fits(bytes, beyond); }
 
   Memory& memory() { return memory_; }
   const Memory& memory() const { return memory_; }
-  /// If that is less than what is used, the background evicts the difference little by little; a request meanwhile makes
-  /// room for its own bytes only.
+  /// Sets the memory limit (0: none). If more is in use, the background worker evicts the difference in small steps. Meanwhile
+  /// a request makes room for its own bytes only.
   void set_max_memory(std::uint64_t bytes);
   eviction::Kind policy() const { return policy_.kind.load(std::memory_order_relaxed); }
-  /// Entries stay where they are; the tables follow when they next write or evict.
+  /// Sets the eviction policy. Entries stay in their queues. Each table takes the policy over when it next writes or evicts.
   void set_policy(eviction::Kind policy);
-  /// Whether entries outlast their deadlines: serve-stale.
+  /// serve-stale: while it is on, entries are not removed when their time is up.
   void set_serve_stale(bool on) {
     policy_.serve_stale.store(on, std::memory_order_relaxed);
     if (!on) wake_background();
   }
   bool serves_stale() const { return policy_.serve_stale.load(std::memory_order_relaxed); }
-  /// Where the changes of entries in one shard are told: whoever wants to hear of them subscribes there before requests come.
+  /// The changes of the entries in one shard. Observers subscribe to it before requests come.
   Changes& changes(unsigned shard);
-  /// For observers: what is stored under the key, also if its time is up or if it is a negative entry. Changes and counts nothing. What a
-  /// purge is still to remove or to make stale is not found. The key's shard must be held. O(1).
+  /// A look-up for observers, which changes and counts nothing. Finds stale, expired and negative entries as well. Does not
+  /// find an entry that a pending purge is still to remove or to make stale. The key's shard is locked. O(1).
   std::optional<Value> glance(unsigned db, const Key& key);
-  /// Looks at a shard under its lock, as whoever writes to it does.
+  /// Calls `action` with the shard locked. Called with nothing locked.
   template <class Action>
   void with_locked(unsigned shard, Action&& action) {
     Locks locks(*this);
     locks.acquire_shard(shard);
     action();
   }
-  /// As with_locked(), but those who wait for the lock go first: for work that comes back for more, piece by piece.
+  /// Does what with_locked() does, but lets threads that already wait for the lock go first. For work that is done in many
+  /// pieces.
   template <class Action>
   void with_locked_after_waiters(unsigned shard, Action&& action) {
     let_waiters_in(shard);
@@ -207,46 +227,52 @@ class Keyspace {
   KeyspaceStats stats(const Locks& held);
   KeyspaceStats stats() { return stats(Locks(*this)); }
   void reset_stats(const Locks& held);
-  /// Of the entries with this policy slot; of negative ones. O(shards).
+  /// What the entries with this policy slot occupy. O(shards).
   EntryUse use_of(std::uint8_t slot, const Locks& held);
   EntryUse use_of(std::uint8_t slot) { return use_of(slot, Locks(*this)); }
+  /// What the negative entries occupy. O(shards).
   EntryUse negative_use(const Locks& held);
   EntryUse negative_use() { return negative_use(Locks(*this)); }
-  /// How soon entries with a policy slot go, and beyond how many bytes first (0: any number).
+  /// Sets how soon entries with this policy slot are evicted. While they occupy more than `quota` bytes (0: no quota), they are
+  /// evicted before others in any case.
   void set_standing(std::uint8_t slot, Standing standing, std::uint64_t quota) {
     policy_.standing[slot].store(standing, std::memory_order_relaxed);
     policy_.quota[slot].store(quota, std::memory_order_relaxed);
   }
-  /// Whether there are policies, and so standings to be looked at.
+  /// Sets whether there are policies at all. Without them, eviction looks at no standings.
   void set_has_standing(bool any) { policy_.has_standing.store(any, std::memory_order_relaxed); }
+  /// Sets how many bytes negative entries may occupy before they are evicted first (0: no quota).
   void set_negative_quota(std::uint64_t bytes) { policy_.negative_quota.store(bytes, std::memory_order_relaxed); }
   DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
-  /// What one entry costs: its share of log and index and its block. The key's shard must be held.
+  /// Bytes that one entry occupies in the log, the index and blocks; nothing if there is no live entry. The key's shard is
+  /// locked.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
 
   /// Recounts everything, with all shards locked. O(entries); for tests.
   KeyspaceAudit audit();
 
-  /// Frees what was dropped, evicts if the limit has been lowered, removes entries whose deadline has passed and gathers
-  /// dead bytes, for at most about `budget_us` microseconds. Returns true if more work is waiting. Called by the
-  /// background worker; locks one shard at a time, each time for what a Budget allows.
+  /// One step of the background worker, of about `budget_us` microseconds: frees removed tables and leftovers, evicts if the
+  /// limit was lowered, erases, removes expired entries, sweeps for purges, and compacts. Returns true if more work is waiting.
+  /// Called by the background worker only, with nothing locked. Locks one shard at a time, each time for the work that a Budget
+  /// allows.
   bool background_step(UnixMs now, std::int64_t budget_us);
-  /// Until then nothing is removed because its time is over (CLIENT PAUSE); it is not found all the same. {}: from now on it is again.
+  /// Until that time expired entries are not removed (CLIENT PAUSE), but they are not found either. {} ends this at once.
   void keep_expired(MonoMs until) { keep_expired_until_.store(until, std::memory_order_relaxed); }
   bool keeps_expired() const {
     const MonoMs until = keep_expired_until_.load(std::memory_order_relaxed);
     return until != MonoMs{} && monotonic_ms() < until;
   }
-  /// The background worker: it is woken, from any thread, when there is work for background_step, or when Memory::observe_growth
-  /// should be told anew. To be set before requests come; must outlive them.
+  /// Sets the background worker. It is woken, by any thread, when there is work for background_step(), or when the memory of
+  /// the process should be measured again (Memory::observe_growth). Called before requests come. The worker must outlive the
+  /// keyspace's use.
   void set_background(Sleeper& worker) { background_ = &worker; }
-  /// Also for what others want it to do. Does nothing where there is no worker.
+  /// Wakes the background worker, for work of the keyspace or of others. Does nothing if there is no worker.
   void wake_background() {
     if (background_ != nullptr) background_->wake();
   }
-  /// How long shard locks are held, and what is done meanwhile.
+  /// The record of how long shard locks are held, and of the work that is done meanwhile.
   LockWatch& lock_watch() { return lock_watch_; }
-  /// How many threads wait for the lock of a shard at this moment.
+  /// How many threads wait for the lock of a shard at the moment.
   unsigned waiting(unsigned shard) const;
   void set_active_expire(bool on) { active_expire_.store(on, std::memory_order_relaxed); }
 
@@ -272,29 +298,31 @@ class Keyspace {
   bool tend(Shard& shard, UnixMs now);
   template <class Work>
   bool tend_table(Shard& shard, unsigned db, std::string_view cause_name, Work&& work);
-  /// One request's (or slice's) way to memory: steps of a Budget each.
+  // The eviction for one request, or for one step of the background, in pieces of a Budget each.
   class Reclaiming {
    public:
     Reclaiming(Keyspace& keyspace, UnixMs now, std::uint64_t wanted) : keyspace_(keyspace), now_(now), wanted_(wanted) {}
-    /// False if nothing more can be done.
+    // Does one piece, with nothing locked before and after. Returns false if nothing more can be evicted.
     bool step();
 
    private:
-    // After a change of the policy much may have to be moved before anything goes: a request does not wait for all of it.
+    // How many pieces may free nothing before the request gives up. After a change of the policy many entries may have to move
+    // before any is evicted, and a request does not wait for all of that.
     static constexpr unsigned most_fruitless = 512;
-    // So long it looks for entries that are to go before others.
+    // For how many pieces that free nothing it looks only for entries that are to be evicted before others.
     static constexpr unsigned most_patience = 128;
     unsigned pressure() const;
 
     Keyspace& keyspace_;
     const UnixMs now_;
     const std::uint64_t wanted_;
-    std::bitset<max_shards> exhausted_;  // shards without anything that may go
-    std::bitset<max_shards> tried_;      // in vain, since all were last tried
+    std::bitset<max_shards> exhausted_;  // shards in which nothing may be evicted
+    std::bitset<max_shards> tried_;      // shards that have freed nothing in this round through all shards
     unsigned fruitless_ = 0;
   };
   enum class MadeRoom : std::uint8_t { yes, no, unfinished };
-  /// As above, but it stops at `end_us` by monotonic_us(), and goes on another time with the same `reclaiming`.
+  // The public make_room() in pieces: stops at the time `end_us` of monotonic_us(), and goes on in a later call with the same
+  // `reclaiming`.
   MadeRoom make_room(std::uint64_t bytes, Room* room, std::optional<Reclaiming>& reclaiming, std::int64_t end_us);
   bool lowering() const;
   template <class Action>
@@ -310,41 +338,44 @@ class Keyspace {
   TagMarks tag_marks_;  // outlives all tables
   Sleeper* background_ = nullptr;
   std::atomic<std::int64_t> measurement_asked_us_{0};
-  std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data with which nothing more could be evicted
+  std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data when the background last found that nothing more could be evicted
   std::mutex dropped_mutex_;
   struct Dropped {
     std::uint64_t number;
     std::unique_ptr<Table> table;
   };
-  std::list<Dropped> tables_to_free_;                    // the oldest first
-  std::list<Dropped> freeing_;                           // those at which threads are at work at this moment
-  std::uint64_t dropped_count_ = 0;                      // ever
-  std::uint64_t purges_ = 0;                             // so many there were; written with all shards locked, as the next
-  std::array<std::uint64_t, database_count> databases_;  // what identifies their entries: SWAPDB gives new ones
+  std::list<Dropped> tables_to_free_;  // removed tables, the oldest first; guarded by dropped_mutex_, like the next two
+  std::list<Dropped> freeing_;         // tables of which a thread is freeing a piece at the moment
+  std::uint64_t dropped_count_ = 0;    // tables that were ever removed
+  // The next four are written with all shards locked, and read with any shard locked.
+  std::uint64_t purges_ = 0;                             // purges that were ever accepted
+  std::array<std::uint64_t, database_count> databases_;  // identify the entries of each database to purges; SWAPDB gives new numbers
   std::uint64_t next_database_ = database_count;
-  std::array<DatabaseHistory, database_count> histories_;  // written with all shards locked, read with any
+  std::array<DatabaseHistory, database_count> histories_;
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
   std::atomic<bool> active_expire_{true};
   std::atomic<MonoMs> keep_expired_until_{};
   unsigned background_shard_ = 0;
-  unsigned prepared_shards_ = 0;  // in this round of prepare_eviction
+  unsigned prepared_shards_ = 0;  // shards that prepare_eviction() has been through in this round
   std::atomic<std::uint64_t> erasures_asked_{0};
   std::atomic<std::uint64_t> erasures_done_{0};
   std::atomic<bool> releasing_spare_{false};
+  // How far the erasure has come. Used by the background worker only.
   struct {
-    std::uint64_t number = 0;     // of the pass that is under way, or was the last
-    unsigned shard = 0;           // the next to go through
-    bool blocks = false;          // what is free among blocks is done
-    const char* block = nullptr;  // where to go on there
-    // What was freed before all of that had been gone through, and is still to be given back.
+    std::uint64_t number = 0;     // the number of the pass that is under way, or else of the last one
+    unsigned shard = 0;           // the shard that comes next
+    bool blocks = false;          // whether the free memory among blocks is done
+    const char* block = nullptr;  // where to go on among it
+    // With `rest`, the pass waits for memory that was freed before it had been through everything, until that is given back to
+    // the system: tables, leftovers, blocks and segments up to these numbers.
     bool rest = false;
     std::uint64_t dropped = 0;
     bool tables_are_free = false;  // those of `dropped`; what they have left is in `leftovers`
     std::uint64_t leftovers = 0;
     std::uint64_t noted_blocks = 0;
     std::uint64_t noted_segments = 0;
-  } erasing_;  // the background's own
+  } erasing_;
 };
 
 }  // namespace pinfold::store

@@ -27,42 +27,47 @@ namespace pinfold::store {
 
 struct Purge;
 
-/// Whoever asks for purges. Tables may outlast it.
+/// The maker of purges, as the store knows it. Tables may outlive it, so they refer to it weakly.
 class PurgeOwner {
  public:
   virtual ~PurgeOwner() = default;
-  /// For SOFT: how long an entry without a deadline may be used from the purge on, in milliseconds. Called with the key's shard locked.
+  /// For a soft purge: for how many milliseconds after the purge an entry without a deadline may be served as stale. Called
+  /// with the key's shard locked.
   virtual std::uint32_t stale_ms(std::string_view key) = 0;
-  /// The last table has been swept, and the purge's marks are taken back. Called by the background, with nothing locked.
+  /// Called by the background worker with nothing locked, when all tables have been swept and the marks of the purge's tags
+  /// have been taken back.
   virtual void over(const std::shared_ptr<Purge>& purge) noexcept = 0;
 };
 
-/// What was asked for. Constant but for the sums.
+/// One purge, shared by the tables of all shards. Thread-safe: what was asked for does not change once Keyspace::purge() has
+/// accepted it, the sums are atomic, and each member after `unswept` has one user at a time.
 struct Purge {
   bool by_prefix = false;
-  std::vector<std::string> names;  // the prefix, or tags in order
-  bool soft = false;               // entries become stale instead of gone
-  bool wipe = false;               // is over only when Keyspace::erase() has followed the sweep
-  UnixMs at = 0;
-  std::weak_ptr<PurgeOwner> owner;  // may be nobody
+  std::vector<std::string> names;   // the prefix; or the tags, sorted and each once
+  bool soft = false;                // entries become stale instead of being removed
+  bool wipe = false;                // the purge is over only when an erasure (Keyspace::erase()) has followed the sweep
+  UnixMs at = 0;                    // when the purge was asked for
+  std::weak_ptr<PurgeOwner> owner;  // may be empty
 
-  std::uint64_t number = 0;    // grows with each purge; given by Keyspace::purge(), as the next two
-  std::uint64_t database = 0;  // identifies the entries that it can be for: not the number, which SWAPDB gives to others
-  TagMarks* marks = nullptr;   // null until it has been accepted
+  std::uint64_t number = 0;    // higher than that of all earlier purges; set by Keyspace::purge(), like the next two
+  std::uint64_t database = 0;  // identifies the database's entries, also after SWAPDB has given them another number
+  TagMarks* marks = nullptr;   // null until the purge has been accepted
 
-  std::atomic<std::uint64_t> entries{0};  // that it took away
-  std::atomic<std::uint64_t> bytes{0};    // that those occupied
-  std::atomic<unsigned> unswept{0};       // tables
-  std::shared_ptr<Purge> next;            // for whoever keeps it in a list
-  std::uint64_t erasure = 0;              // for whoever waits for Keyspace::erase() to be over
-  bool counted = false;                   // for whoever counts those that are under way
-  /// For the owner, to answer the one call that has asked for this purge. The store does not call it. May be empty.
+  std::atomic<std::uint64_t> entries{0};  // entries that the purge has removed or made stale
+  std::atomic<std::uint64_t> bytes{0};    // bytes that the removed ones occupied
+  std::atomic<unsigned> unswept{0};       // tables that are still to be swept, and 1 more until its maker is ready
+  std::shared_ptr<Purge> next;            // the next one in the list that has this purge: that of TagMarks, later of cache::Cache
+  std::uint64_t erasure = 0;              // for cache::Cache: the number of the erasure that it waits for; 0: none yet
+  bool counted = false;                   // for cache::Cache: whether it counts the purge among those that are under way
+  /// For cache::Cache: called when the purge is over, to answer the request that has asked for it. The store does not call it.
+  /// May be empty.
   std::function<void(const Purge&)> tell;
 
+  /// Whether the purge is for an entry with this key and these tags, whenever the entry was written.
   bool covers(std::string_view key, const Extra& extra) const;
-  /// As PurgeOwner::stale_ms; 0 where there is no owner any more.
+  /// The owner's PurgeOwner::stale_ms(); 0 if the owner no longer exists.
   std::uint32_t stale_ms(std::string_view key) const;
-  /// One more table has been swept, or is gone.
+  /// Notes that one more table has been swept or destroyed. After the last one the purge goes to TagMarks::swept().
   static void swept(const std::shared_ptr<Purge>& purge);
 };
 

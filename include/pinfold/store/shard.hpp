@@ -1,5 +1,5 @@
 #pragma once
-// One shard: a lock and what it guards.
+// One shard of the keyspace: a lock, and the tables of all databases for the keys that fall into the shard.
 
 #include <array>
 #include <atomic>
@@ -15,28 +15,30 @@
 
 namespace pinfold::store {
 
-/// No cache line belongs to two shards. The first one has what every request writes, the lock and the counters of reads; a thread
-/// that waits reads it all the time, so what a request only reads begins on the next.
+/// `mutex` guards everything in it, except for `occupied` and `mutex` itself. No cache line belongs to two shards. The first
+/// line of a shard has what every request writes: the lock and the counters of reads. A thread that waits for the lock reads
+/// that line all the time. So the data that requests only read begins on the second line.
 class alignas(64) Shard {
  public:
   Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& policy, LockWatch& watch)
       : mutex(watch), pool_(pool), memory_(memory), hash_key_(hash_key), policy_(policy) {}
 
-  ShardMutex mutex;  // guards everything below
+  ShardMutex mutex;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
 
-  alignas(64) std::array<std::unique_ptr<Table>, database_count> tables;  // null until first written
+  alignas(64) std::array<std::unique_ptr<Table>, database_count> tables;  // by database; null until the first write
   Changes changes;
-  Watchers watchers{changes};       // the first of the observers
+  Watchers watchers{changes};       // subscribes before all other observers, so it is told first
   std::uint64_t negative_hits = 0;  // misses that met a negative entry
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
 
-  /// Bytes of segments and blocks here. Written under the lock, read without it to choose which shard gives way.
+  /// Bytes of segments, and of blocks to which entries refer. Written with the lock held. Read without it, to choose the shard
+  /// to evict from.
   std::atomic<std::uint64_t> occupied{0};
 
-  /// The table to write to; null if there is no memory for one.
+  /// The table of a database, which is made if there is none yet. Null: no memory.
   Table* table(unsigned db) {
     if (tables[db]) [[likely]]
       return tables[db].get();
@@ -46,16 +48,18 @@ class alignas(64) Shard {
     }
     return tables[db].get();
   }
-  /// While stale values are served, or `keeps_expired`, nothing counts as expired.
+  /// Housekeeping for this shard. With `keeps_expired`, and while serve-stale is on, nothing is removed as expired.
   Housekeeping housekeeping(UnixMs now, bool keeps_expired = false) {
     const bool keeps = keeps_expired || policy_.serve_stale.load(std::memory_order_relaxed);
     return {keeps ? 0 : now, expired, evicted, now};
   }
 
-  /// Frees memory: compaction if much is dead, else eviction from the largest table that has something to give (or,
-  /// while those must go first, from the one with the most negative entries), as Table::evict.
+  /// Frees memory, by compaction if a table has many dead bytes, otherwise by eviction (Table::evict()). Evicts from the
+  /// largest table that has something to evict, or from the one with the largest negative entries while these are to be evicted
+  /// first.
   Reclaimed reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
-  /// Takes the table out; the caller destroys it, best without the lock.
+  /// Takes the table of a database out of the shard and returns it. There must be one. The caller owns it and destroys it, best
+  /// without the lock.
   std::unique_ptr<Table> detach(unsigned db);
 
  private:

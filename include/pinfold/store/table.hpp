@@ -1,11 +1,13 @@
 #pragma once
-// The entries of one database in one shard: an index and the logs (small, main and pinned queue) that
-// hold them.
+// The entries of one database in one shard: a log that holds their bytes, and an index that finds them by key.
 //
-// Writes append to the newest segment of a queue, or overwrite in place where the new entry fits the old one's
-// extent. What is overwritten, deleted or expired is marked dead; a segment that is all dead is freed at once, one
-// that is partly dead when it reaches the old end of its queue (eviction) or when compaction picks it. Not
-// thread-safe: guarded by the shard's lock.
+// A write appends an entry to the newest segment of a queue, or overwrites the old entry where it lies, if the new one fits
+// into the old extent. An entry that was replaced or removed is marked dead. A segment whose entries are all dead is freed at
+// once. A segment with some dead entries is freed when eviction or compaction has emptied it: eviction takes the segment that
+// the policy picks, compaction one with many dead bytes.
+//
+// An entry is removed in three steps (docs/glossary.md): remove it from the index, release its references and counts, mark it
+// dead.
 
 #include <array>
 #include <atomic>
@@ -32,125 +34,148 @@
 
 namespace pinfold::store {
 
-/// What removals on the store's own account (expiry, eviction) report to.
+/// The time and the counters for removals that the store makes by itself (expiry, eviction). The shard owns the counters.
 struct Housekeeping {
-  UnixMs now;
+  UnixMs now;  // entries whose time was up by then are removed as expired; 0: none are, because expiry is suspended
   std::uint64_t& expired;
   std::uint64_t& evicted;
-  UnixMs clock = now;  // `now` is 0 while nothing expires
+  UnixMs clock = now;  // the present time, also while `now` is 0: observers are told it
 };
 
-/// What a step of eviction or compaction has come to.
+/// The result of a step of eviction or compaction.
 enum class Reclaimed : std::uint8_t {
-  impossible,  // there is nothing to be had
+  impossible,  // no segment can be emptied
   unfinished,  // the segment is not empty yet
-  nothing,     // it is, and what stayed takes up as much as it did
-  something,
+  nothing,     // the segment was emptied, but the entries that were kept occupy as many bytes as before
+  something,   // the segment was emptied, and the table occupies less
 };
 
+/// Not thread-safe: guarded by the shard's lock. Sizes are in bytes. A look-up or a write by key is O(1) beside the bytes that
+/// it copies. Entries and pointers that a function returns are valid until the next write to the shard. A function that needs
+/// memory reports its want by its result and has then changed nothing; it does not throw.
 class Table {
  public:
-  /// `occupied` is kept at the bytes of all tables of the shard; it is not touched on destruction, which may happen
-  /// outside of the lock. Removals are told to `changes` as those of database `db`; what Database does, it tells itself.
+  /// `occupied` is the shard's count of bytes in segments and blocks, for all its tables. The table keeps it up to date, but
+  /// its destructor does not touch it, because a table may be destroyed without the lock. The table tells `changes` of
+  /// removals, as those of database `db`. Database tells of what it does itself. All that is passed by reference must outlive
+  /// the table.
   Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings, std::atomic<std::uint64_t>& occupied,
         Changes& changes, unsigned db);
   ~Table();
-  /// Frees what the segments hold, then them and the index, as far as the budget goes; true when nothing is left. Only the
-  /// destructor may follow.
+  /// Frees the values outside of the log, the segments and the index, as far as the budget goes. Returns true when nothing is
+  /// left. After the first call only further ones, audit() and the destructor may follow. No other thread may reach the table;
+  /// no lock is needed.
   bool dismantle(Budget& budget);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
 
-  /// Its entries are those of another database from now on.
+  /// From now on the table is that of database `db` (SWAPDB).
   void set_database(unsigned db) { db_ = db; }
 
-  /// The entry under `key`, expired or not. O(1).
+  /// The entry under `key`, expired or not. If a pending purge hits the entry, find() applies the purge first.
   std::optional<Entry> find(const Key& key);
-  /// The same, but changes nothing: what a purge is still to remove or to make stale is not found, and stays where it is.
+  /// A find() that changes nothing. It does not find an entry that a pending purge is still to remove or to make stale.
   std::optional<Entry> glance(const Key& key);
 
-  /// Stores a value of inline text or (`blob`, whose reference is taken over in any case) a block. False: no memory,
-  /// nothing changed.
+  /// Stores a plain string: the bytes of `blob` if it is set, otherwise `text`. Takes the reference of `blob` over in any case.
+  /// False: no memory, and nothing has changed.
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
-  /// The same with a value of another type, or of another form than a plain string's. False as well if its packed bytes are too many.
+  /// Stores a value that is no plain string. False: no memory, or more packed bytes than TypedValue::most_packed; nothing has
+  /// changed.
   bool put(const Key& key, TypedValue value, const PutOptions& options);
-  /// Has `change` alter what the value of an entry that is there keeps outside of the log, which may move. Only where there is a handle,
-  /// and it stays of its kind.
+  /// Calls `change` with the value outside of the log, which it may alter or move. The entry must exist and have a handle.
+  /// `change` must leave a value of the same kind.
   template <class Change>
   void change(const Key& key, Change&& change) {
     change_handle(*find_slot(key).ref, std::forward<Change>(change));
   }
-  /// put() of `size` zeros. Returns them, to be written to; null: no memory, nothing changed.
+  /// Stores `size` zeros. Returns the bytes, for the caller to write to. Null: no memory, and nothing has changed.
   char* create(const Key& key, std::size_t size, const PutOptions& options);
-  /// As Database::resize, of an entry that is there. A value that is a block, and has to grow, gets room for `capacity` bytes.
+  /// Does what Database::resize() promises, for an entry that exists and is a plain string. If the value has to grow in a
+  /// block, the block gets room for `capacity` bytes.
   char* resize(const Key& key, std::size_t size, std::size_t capacity);
-  /// What resize() to `size` with room for `capacity` would take.
+  /// What resize() with the same arguments would take.
   struct Resizing {
-    std::size_t cost = 0;    // of memory, 0 if it can be done in place
-    std::size_t copied = 0;  // bytes of the value, at most
-    bool moves = false;      // to a block of that capacity
+    std::size_t cost = 0;    // bytes of memory; 0 if the value needs none
+    std::size_t copied = 0;  // the most bytes of the value that would be copied
+    bool moves = false;      // whether the value would move to a new block
   };
   Resizing plan_resizing(const Key& key, std::size_t size, std::size_t capacity);
-  /// The value's block; empty if it is none.
+  /// A reference to the block of the value; empty if the value has none. The entry must exist.
   Blob share_block(const Key& key);
-  /// Whether the block that was prepared begins with what the value is now.
+  /// Whether the value still is what it was when the block of `growth` was prepared: in the block `source`, or without a block
+  /// if there is no `source`. The entry must exist.
   bool is_from(const Key& key, const Growth& growth);
-  /// As create() and resize(), with a block for the value: it begins with zeros, or with the bytes of the block that it is now.
+  /// Does what create() does, with a prepared block of zeros as the value.
   char* create_from(const Key& key, Blob block, std::size_t size, const PutOptions& options);
+  /// Does what resize() does, with a prepared block as the new value. The block begins with the bytes of the old block; an
+  /// inline value is copied into it here.
   char* grow_into(const Key& key, Blob block, std::size_t size);
+  /// Sets the deadline of an entry; 0 clears it. False if there is no entry, or no memory.
   bool set_expiry(const Key& key, UnixMs at);
-  /// Makes a live entry stale from `at` on; one without a deadline can then be used for `stale_ms`. False if there is no
-  /// live one, or no memory.
+  /// Makes a live entry stale as of `at`. An entry without a deadline then has a stale window of `stale_ms` milliseconds;
+  /// another one keeps the moment at which it is gone. False if there is no live entry, or no memory.
   bool make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms);
-  /// Tells `cause`, which happened at `now`. False if there is no entry.
+  /// Removes the entry and tells observers `cause`, as of `now`. False if there is no entry.
   bool remove(const Key& key, Cause cause = Cause::deleted, UnixMs now = 0);
 
-  /// Takes effect for every look-up at once; purge_some() finds the rest. False: too many are waiting for that.
+  /// Whether one more purge may be pending in this table.
   bool can_purge(const Purge& purge) { return purges_ == nullptr || purges_->has_room_for(purge); }
+  /// Adds a purge. It is in force for every look-up at once; the sweep (purge_some()) applies it to the other entries. Throws
+  /// std::bad_alloc; then the purge is not in force in this table.
   void purge(const std::shared_ptr<Purge>& purge, const TagMarks& tags);
-  /// Goes through the segments that a purge may be for. False when all has been seen.
+  /// Sweeps for the pending purges, as far as the budget goes. Returns false when no purge is pending any more.
   bool purge_some(Budget& budget);
 
-  /// Overwrites what is left of entries that are gone: dead ones, what lies behind live ones and their blocks, the rest of each
-  /// segment. `pass` tells one time from the next. False when all has been seen.
+  /// Overwrites what removed entries have left in the table, as far as the budget goes: dead entries, the unused bytes behind
+  /// live entries and in their blocks, and the unused end of each segment. Returns false when all segments have been seen. A
+  /// new number in `pass` begins a new pass.
   bool erase_some(std::uint64_t pass, Budget& budget);
 
+  /// Entries, expired and negative ones included.
   std::uint64_t size() const { return size_; }
+  /// Entries with a deadline.
   std::uint64_t expires() const { return expires_; }
+  /// What the entries with this policy slot occupy.
   EntryUse use_of(std::uint8_t slot) const { return uses_ != nullptr ? (*uses_)[slot] : EntryUse{}; }
+  /// What the negative entries occupy.
   EntryUse negatives() const { return negatives_; }
-  /// Before it is dropped: its entries no longer count for policies.
+  /// Takes the entries out of the counts of policies and negative entries. Called when the table is taken out of its shard.
   void leave_policies();
-  /// Bytes of segments and blocks.
+  /// Bytes of segments, and of blocks to which entries refer.
   std::uint64_t occupied() const { return log_.occupied(); }
   const Index& index() const { return index_; }
-  /// Starts fetching the entry that most likely has this hash.
+  /// Starts fetching into the processor's cache the entry that most likely has this hash.
   void prefetch_entry(std::uint64_t hash);
-  /// Whether the entry, met without looking up its key, is there for plain commands.
-  /// Adds the bytes that were looked at for purges to `looked_at`.
+  /// Whether plain commands find this entry: it is live, and no pending purge hits it. For an entry that was met in the index
+  /// or in a segment, not looked up by key. Adds the bytes that were compared for purges to `looked_at`.
   bool visible(Ref ref, UnixMs now, std::size_t& looked_at) const {
     return entry(ref).live(now) && (purges_ == nullptr || purge_of(ref, looked_at) == nullptr);
   }
   Entry entry(Ref ref) const { return log_.entry(ref); }
 
-  /// Evicts from the segment that must give way by the policy, entry by entry from its old end: as far as the budget goes, or,
-  /// where large values hang on the segment, until `wanted` bytes have come back. The next call goes on there. `pressure` as
-  /// eviction::Reading's; with `patient`, it does not count while there are entries that are to go before others.
+  /// Evicts entries from the segment that the policy picks, from its oldest entry on, as far as the budget goes. If entries of
+  /// the segment refer to blocks, it also stops when `wanted` bytes have been freed. The next call goes on in the same segment.
+  /// `pressure` is that of eviction::Reading. With `patient` the pressure counts as 0 while some entries are to be evicted
+  /// before others.
   Reclaimed evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
-  /// Gets ready to evict soon, a little each time: without it the first evictions wait for pages. False when it is.
+  /// Prepares a bounded part of the memory that eviction will need, so that the first evictions need not wait for pages.
+  /// Returns false when all is prepared.
   bool prepare_eviction();
-  /// Looks for segments that owe expired entries and removes them. Goes through all segments in as many calls as it takes;
-  /// false at the end of such a round.
+  /// Removes expired entries from segments whose earliest deadline has passed, as far as the budget goes. Several calls make
+  /// one round through all segments; returns false at the end of a round.
   bool expire_some(const Housekeeping& keeping, Budget& budget);
-  /// Rewrites the live entries of the emptiest segment if dead bytes have piled up.
+  /// Moves the live entries out of a segment with many dead bytes, if the table has many dead bytes, as far as the budget goes.
   Reclaimed compact(const Housekeeping& keeping, Budget& budget);
 
-  /// Gives memory of the index back if it has become much too large for what is in it; bounded, and as expire_some.
+  /// Frees memory of the index if the index is much too large for its entries. One call does a bounded piece; returns false
+  /// when there is nothing more to do.
   bool shrink_index();
 
-  /// What the entry under `key` occupies, its share of the index included.
+  /// Bytes that the entry occupies in the log and in blocks, and on average in the index.
   std::uint64_t memory_of(const Entry& entry) const;
 
+  /// The result of a recount: what audit() has found.
   struct Audit {
     std::uint64_t live_entries = 0;
     std::uint64_t live_bytes = 0;
@@ -164,14 +189,14 @@ class Table {
     struct Block {
       Handle handle;
       std::size_t bytes = 0;
-      std::size_t entries = 0;     // that hold it
-      std::size_t stores = 0;      // how many of them the block itself knows of
-      std::size_t references = 0;  // by those and by readers
+      std::size_t entries = 0;     // entries that refer to the block, as counted in the log
+      std::size_t stores = 0;      // the same, as the block itself counts them
+      std::size_t references = 0;  // references of entries and of readers
     };
     std::map<void*, Block> blocks;
-    bool consistent = true;  // counters, queues, index and log agree
+    bool consistent = true;  // whether counters, queues, index and log agree
   };
-  /// Recounts everything from the log itself; of a table that is being dismantled, what is left of it. O(entries); for
+  /// Recounts everything from the log itself. Of a table that is being dismantled it counts what is left. O(entries); for
   /// tests.
   Audit audit();
 
@@ -191,10 +216,10 @@ class Table {
   void account_purges();
   bool provide_uses();
   void count_use(const Entry& entry, int sign);
-  /// What the standings of policies come to at the moment.
+  // In which order entries are to be evicted, because of the standings of their policies.
   struct Order {
-    bool some_first = false;  // there are entries that go before others
-    bool protects = true;     // protected ones are not too many to be kept
+    bool some_first = false;  // whether some entries are to be evicted before others
+    bool protects = true;     // whether protected entries are kept; they are not if they occupy more than half of the limit
   };
   Order eviction_order() const;
   Standing standing_of(const Entry& entry, const Order& order) const;
@@ -225,12 +250,12 @@ class Table {
   void remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping);
 
   struct Emptying : Log::Place {
-    std::int64_t change = 0;  // of occupied() so far
-    UnixMs cutoff = 0;        // of the entries read last, if the segment was picked for its deadlines (eviction::Reading)
+    std::int64_t change = 0;  // by how many bytes occupied() has changed since the segment was begun
+    UnixMs cutoff = 0;        // the cutoff for the entries read last, if the segment was picked for its deadlines (eviction::Reading)
   };
   struct Expiring : Log::Place {
-    UnixMs before = no_deadline;    // what Segment::earliest was
-    UnixMs earliest = no_deadline;  // of the entries passed
+    UnixMs before = no_deadline;    // Segment::earliest when the segment was begun
+    UnixMs earliest = no_deadline;  // the earliest end of the entries that were met and stayed
   };
   struct Resident {
     Ref ref;
@@ -272,22 +297,23 @@ class Table {
   std::uint64_t size_ = 0;
   std::uint64_t expires_ = 0;
   bool dismantling_ = false;
-  std::array<Emptying, eviction::queue_count> evicting_;  // by queue
+  std::array<Emptying, eviction::queue_count> evicting_;  // for each queue the segment that eviction empties
   Emptying compacting_;
   Expiring expiring_;
-  std::uint32_t sweep_at_ = 1;                       // the next segment that expire_some or dismantle looks at
-  std::uint32_t dismantled_ = 0;                     // how far dismantle has come in it
-  std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; only once there was one
+  std::uint32_t sweep_at_ = 1;                       // the id of the segment that expire_some() or dismantle() looks at next
+  std::uint32_t dismantled_ = 0;                     // the offset at which dismantle() goes on in that segment
+  std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; null until the first entry with a policy is written
   EntryUse negatives_;
-  std::unique_ptr<Purges> purges_;  // only while there are any
-  std::uint64_t purges_bytes_ = 0;  // as accounted
+  std::unique_ptr<Purges> purges_;  // null while no purge is pending
+  std::uint64_t purges_bytes_ = 0;  // bytes of *purges_ that have been added to Memory
+  // How far erase_some() has come.
   struct Erasing {
     std::uint64_t pass = 0;
-    std::uint32_t at = 1;      // the next segment to look at
-    std::uint32_t end = 1;     // those from here on were opened during the pass
-    std::uint32_t offset = 0;  // where to go on in it, if it is still the one with this sequence
-    std::uint64_t sequence = 0;
-    std::uint64_t inside = 0;  // how far what the value of the entry there keeps outside of the log has been seen
+    std::uint32_t at = 1;        // the id of the segment to look at next
+    std::uint32_t end = 1;       // segments with this id or a higher one were opened during the pass, and need no look
+    std::uint32_t offset = 0;    // where to go on in the segment, if it still has the sequence number below
+    std::uint64_t sequence = 0;  // of the segment
+    std::uint64_t inside = 0;    // where to go on in the value outside of the log, of the entry at `offset` (ValueType::wipe_slack)
   };
   Erasing erasing_;
 };
