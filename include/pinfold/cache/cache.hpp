@@ -1,5 +1,6 @@
 #pragma once
-// What makes it a cache: leases of all shards, policies, purges. One object, used by all I/O threads.
+// What makes the store a cache: the leases of all shards, the policies, and purges by tag or prefix. There is one Cache, which
+// all I/O threads and the background worker use.
 
 #include <array>
 #include <atomic>
@@ -22,14 +23,14 @@
 
 namespace pinfold::cache {
 
-/// Since start or the last reset. Any thread may add.
+/// Counters since the start or the last reset. Thread-safe.
 struct CacheCounters {
   std::atomic<std::uint64_t> granted{0};
   std::atomic<std::uint64_t> filled{0};
   std::atomic<std::uint64_t> voided{0};
   std::atomic<std::uint64_t> expired{0};
   std::atomic<std::uint64_t> released{0};
-  std::atomic<std::uint64_t> used_up{0};       // asked for when max-leases were out
+  std::atomic<std::uint64_t> used_up{0};       // requests for a lease that got none, because of max-leases or for want of memory
   std::atomic<std::uint64_t> fill_refused{0};  // void token, or a version that is not newer
   std::atomic<std::uint64_t> waits_refused{0};
   std::atomic<std::uint64_t> stale_hits{0};
@@ -41,7 +42,7 @@ struct CacheCounters {
   void reset();
 };
 
-/// What is counted of one policy.
+/// The counters of one policy. Thread-safe.
 struct PolicyCounters {
   std::atomic<std::uint64_t> hits{0};
   std::atomic<std::uint64_t> stale_hits{0};
@@ -49,95 +50,111 @@ struct PolicyCounters {
   std::atomic<std::uint64_t> leases{0};  // granted
   std::atomic<std::int64_t> leases_alive{0};
 
-  /// But for the leases that are alive.
+  /// Sets all to 0, except for `leases_alive`.
   void reset();
 };
 
+/// Thread-safe, except where a function says which locks it needs. A function that locks shards by itself is called with
+/// nothing locked. Times are milliseconds, sizes bytes.
 class Cache {
  public:
+  /// Makes a Leases for each shard, which subscribes to the changes there. So it is made before requests come. The keyspace
+  /// must outlive it.
   explicit Cache(store::Keyspace& keyspace);
   ~Cache();
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
 
   store::Keyspace& keyspace() { return keyspace_; }
-  /// Those of the shard of a key. Only with that shard locked.
+  /// The leases of the key's shard. The shard must be locked while they are used.
   Leases& leases(const store::Key& key) { return *shards_[keyspace_.shard_of(key)]; }
 
-  // Settings; changed at run time.
+  // Settings. They may change at run time.
   std::atomic<std::uint64_t> max_leases{100'000};
   std::atomic<std::uint64_t> max_waiters{100'000};
   std::atomic<std::int64_t> lease_ms{10'000};
 
-  /// Whether plain reads have to look at policies, or at serve-stale.
+  /// Whether plain reads depend on policies or on serve-stale.
   bool guards_reads() const { return policies() != nullptr || keyspace_.serves_stale(); }
-  /// negative-memory: the part of maxmemory that negative entries may take before they go first.
+  /// negative-memory: how many percent of maxmemory negative entries may occupy before they are evicted first.
   std::atomic<unsigned> negative_percent{5};
+  /// A new ticket: the number of one wait of one client.
   std::uint64_t next_ticket() { return tickets_.fetch_add(1, std::memory_order_relaxed); }
 
-  /// CONFIG RESETSTAT.
+  /// Sets all counters to 0 (CONFIG RESETSTAT).
   void reset_counters();
   CacheCounters counters;
   std::uint64_t leases_alive() const { return positive(leases_alive_); }
   std::uint64_t waiters() const { return positive(waiters_); }
-  /// Those that were not told of yet.
+  /// Purges that are not over, or whose end tell_finished() has not told yet.
   std::uint64_t purges_pending() const { return purges_pending_.load(std::memory_order_relaxed); }
 
-  /// Whether leases and the like may take so many bytes more.
+  /// Whether leases, waiting clients, refused versions and purges may take so many bytes more. Together they may take an eighth of maxmemory, or 1 GB if there is no maxmemory.
   bool has_room(std::size_t bytes) const;
 
   // --- policies ---
 
-  /// Null where there are none: then plain commands pay nothing. Only while at least one shard is locked, which is what
-  /// keeps a set in place.
+  /// The policies; null if there are none, so that plain commands then pay nothing. The caller must have a shard locked, and
+  /// may use the set until it unlocks that shard: set_policies() locks all shards before it replaces a set.
   const PolicySet* policies() const { return policies_.load(std::memory_order_acquire); }
+  /// The policy of a key; null if none matches. The lock is as for policies().
   const Policy* policy_of(std::string_view key) const {
     const PolicySet* const set = policies();
     return set != nullptr ? set->match(key) : nullptr;
   }
-  /// How long an entry without a deadline can be used after SOFT has made it stale. As policies().
+  /// For how many milliseconds an entry without a deadline may be served as stale after a soft purge. The lock is as for
+  /// policies().
   std::uint32_t soft_stale_ms(std::string_view key) const;
   PolicyCounters& counters_of(std::uint8_t slot) { return slots_[slot]; }
-  /// In force for every command when it returns. Takes all shards: nothing may be held.
+  /// Replaces the policies. They are in force for every command when it returns. Locks all shards. The caller holds
+  /// policies_mutex().
   void set_policies(std::vector<Policy> policies);
-  /// A copy, for showing and changing. Whoever changes holds policies_mutex() from then until set_policies(). That mutex
-  /// comes before the shards: whoever holds one, as all of EXEC does, must not wait for it.
+  /// A copy of the policies, to be shown or changed. The caller holds policies_mutex(). To change policies, a caller holds it
+  /// from policies_copy() until set_policies() has returned.
   std::vector<Policy> policies_copy() const;
+  /// Guards changes of the policies. It is locked before any shard: a thread that has a shard locked, as during EXEC, must not
+  /// wait for it.
   std::mutex& policies_mutex() { return policies_mutex_; }
 
   // --- purges ---
 
-  /// So many may wait to be swept, if what they take of memory is not more than the share of leases and the like.
+  /// How many purges may be pending. Their memory has a bound as well, an eighth of maxmemory.
   static constexpr std::uint64_t most_purges = 4096;
-  /// What a purge of these names may take, for whoever makes room before it.
+  /// The most bytes that a purge of these names takes. For the caller that makes room before purge().
   std::uint64_t most_memory_of_purge(const std::vector<std::string>& names) const;
-  /// In force for every reader when it returns. Returns what is swept in the background; null: too many are pending, and nothing
-  /// was done. With `wipe`, what the entries leave behind in memory is erased afterwards. `tell` is called from tell_finished()
-  /// when all that is done. Throws std::bad_alloc; then it is in force for a part of the entries.
+  /// Purges all entries with one of these tags, or with the prefix names[0]. The purge is in force for every reader when it
+  /// returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead of being removed.
+  /// With `wipe`, an erasure follows the sweep, which overwrites what the entries have left in memory. `tell` is called by
+  /// tell_finished() when all of that is done. Returns null if too many purges are pending; then nothing was done. Throws
+  /// std::bad_alloc; then the purge is in force for a part of the entries. `held` has all shards locked, or none.
   std::shared_ptr<store::Purge> purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
                                       std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held);
 
   // --- waiting ---
 
-  /// Through which clients that wait are answered; null: there are none. Set by Engine::connect().
+  /// The I/O threads, through which waiting clients are answered; null: there are none. Set by Engine::connect() before
+  /// requests come.
   ClientThreads* client_threads = nullptr;
-  /// When run_alarms() is due next; MonoMs::never() if there is none. Any thread.
+  /// When run_alarms() is due next; MonoMs::never() if no alarm is set.
   MonoMs next_alarm() const { return alarms_.next(); }
+  /// Looks at the keys whose alarms are due by `now`: their leases run out. Called by the background worker.
   void run_alarms(MonoMs now);
-  /// Forgets what has run out, some of it, and looks who is over its quota. Called by the background now and then.
+  /// Forgets some of the leases, refused versions and purges that have run out, and brings the quotas of policies up to date.
+  /// Called by the background worker now and then.
   void tend(MonoMs now);
-  /// Looks at the keys that clients wait for after a flush or a purge, some at a time. Called by the background in each round; costs
-  /// a comparison if there was none.
+  /// After a flush or a purge, looks at the keys that clients wait for, some in each hold of a lock. Called by the background
+  /// worker in each round. Costs one comparison if there was no flush and no purge.
   void tell_waiting();
-  /// Tells of purges that are over. Called by the background.
+  /// Calls `tell` of the purges that are over. Called by the background worker.
   void tell_finished();
+  /// What a client is told whose wait was given up.
   struct GivenUp {
-    std::int64_t ms = 0;      // when to ask again
-    std::uint64_t token = 0;  // of the lease that was waited for, 0 if it has ended
+    std::int64_t ms = 0;      // in how many milliseconds to ask again
+    std::uint64_t token = 0;  // the token of the lease that the client has waited for; 0 if the lease has ended
   };
-  /// Ends a wait from outside; the client must not be answered for it any more.
+  /// Ends a wait without an answer. The caller must ignore an answer that is already on its way.
   GivenUp give_up(unsigned db, std::string_view key, std::uint64_t ticket);
-  /// A token that did not reach anybody.
+  /// Releases a lease whose token has reached no client.
   void return_token(const TokenOf& token);
 
  private:
@@ -153,7 +170,7 @@ class Cache {
   std::uint64_t herd_share() const;
   std::uint64_t cost_of(const store::Purge& purge) const;
   bool is_over(store::Purge& purge);
-  // What Leases calls.
+  // These are for Leases, with a shard locked.
   std::uint64_t begin_lease() { return purged_tags_.begin_lease(); }
   void end_lease(std::uint64_t epoch) { purged_tags_.end_lease(epoch); }
   std::uint64_t epoch() const { return purged_tags_.epoch(); }
@@ -163,9 +180,9 @@ class Cache {
   bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::string_view encoded_tags, std::size_t& looked_at) const {
     return purged_prefixes_.purged_since(db, epoch, key, looked_at) || tags_purged_since(db, epoch, encoded_tags, looked_at);
   }
-  /// Has the background call tell_waiting().
+  // Asks the background worker to call tell_waiting().
   void ask_to_tell();
-  /// As Alarms::set.
+  // Sets an alarm (Alarms::set). Sets `sooner` if it is due before all others.
   std::uint64_t add_alarm(MonoMs at, unsigned shard, unsigned db, std::string_view key, bool& sooner);
   void cancel_alarm(MonoMs at, std::uint64_t number) { alarms_.cancel(at, number); }
 
@@ -176,26 +193,26 @@ class Cache {
   std::atomic<std::int64_t> leases_alive_{0};
   std::atomic<std::int64_t> waiters_{0};
   std::atomic<std::uint64_t> purges_pending_{0};
-  std::atomic<std::uint64_t> purges_cost_{0};  // of those, in bytes
+  std::atomic<std::uint64_t> purges_cost_{0};  // the most bytes that the pending purges take
 
   std::atomic<const PolicySet*> policies_{nullptr};
   std::unique_ptr<const PolicySet> policies_owner_;
   mutable std::mutex policies_mutex_;
   std::array<PolicyCounters, 256> slots_;
 
-  /// Purges that have been swept and are to be told of. The store refers to it, but does not keep it.
+  // The purges that have been swept and whose end is still to be told. The store refers to it weakly (Purge::owner).
   class Finished final : public store::PurgeOwner {
    public:
     explicit Finished(const Cache& cache) : cache_(cache) {}
     std::uint32_t stale_ms(std::string_view key) override { return cache_.soft_stale_ms(key); }
     void over(const std::shared_ptr<store::Purge>& purge) noexcept override;
-    /// All of them, as a list.
+    // Takes all purges out and returns them as a list.
     std::shared_ptr<store::Purge> take();
 
    private:
     const Cache& cache_;
     std::mutex mutex_;
-    std::shared_ptr<store::Purge> first_;  // a list: to note one more takes no memory
+    std::shared_ptr<store::Purge> first_;  // the list, linked by Purge::next, so that adding a purge takes no memory
   };
   std::shared_ptr<Finished> finished_ = std::make_shared<Finished>(*this);
 

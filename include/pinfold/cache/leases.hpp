@@ -1,17 +1,18 @@
 #pragma once
-// The leases of one shard, and who waits for them. Guarded by the shard's lock.
+// The leases of one shard, and the clients that wait for them.
 //
-// A lease is the right, and the duty, to fill a key: a token and a deadline. At most one per key is alive. It ends when its
-// holder fills the key or gives it back, when its deadline passes, and when the key is written, removed, flushed or purged by
-// anybody else: then it is void, and a fill with its token is refused. So what was read from the origin before a change
-// cannot be stored after it (Nishtala et al., "Scaling Memcache at Facebook", 2013, section 3.2.1).
+// A lease is the right and the duty of one client to fill a key: a token and a deadline. At most one lease of a key is alive. A
+// lease ends when its holder fills the key or releases the lease, or when its deadline passes. It also ends when another client
+// writes, removes, flushes or purges the key. Then the lease is void: a fill with its token is refused. So a value that was
+// read from the origin before a change cannot be stored after it (Nishtala et al., "Scaling Memcache at Facebook", 2013,
+// section 3.2.1).
 //
-// Leases are not visited when their database is flushed, or tags or a prefix are purged, because there may be any number of
-// them: whoever looks at one next finds that it has been (notice_others). Only those that somebody waits for are visited soon, by
-// the background.
+// A flush or a purge visits no leases, because there may be any number of them. Each lease notices it when it is next looked at
+// (notice_others). The background worker soon looks at the keys that clients wait for.
 //
-// Who waits is answered in order: all of them when there is a value, the one who has waited longest with a new lease when the
-// old one ended without. A key is in the map only while there is something to know about it.
+// Waiting clients are answered in the order of their tickets. When the key gets a value, all are answered with it. When a lease
+// ends without a value, the client that has waited longest, and wants one, gets the next lease. The map has a key only while
+// there is a lease, a waiting client, or a time in which no lease is granted.
 
 #include <array>
 #include <cstdint>
@@ -33,44 +34,55 @@ namespace pinfold::cache {
 class Cache;
 struct Policy;
 
-/// Who asks for a lease, and for which.
+/// A request for a lease. A plain value; its views are the caller's.
 struct LeaseRequest {
-  const Policy* policy = nullptr;  // of the key
-  std::int64_t ms = 0;             // how long it is to last
-  std::uint64_t client = 0;
-  /// Of the entry that a fill would replace, as store::Extra keeps them: a purge of one of them voids the lease.
+  const Policy* policy = nullptr;  // the policy of the key; null: none
+  std::int64_t ms = 0;             // how many milliseconds the lease is to last
+  std::uint64_t client = 0;        // the client that asks
+  /// The tags of the entry that the fill would replace, as store::Extra keeps them. A purge of one of these tags voids the
+  /// lease.
   std::string_view tags = {};
 };
 
-/// What asking for a lease came to.
+/// The answer to a LeaseRequest. A plain value.
 struct Grant {
+  /// `granted`: here is a lease. `held`: another client has the lease, or others wait for the next one. `backing_off`: the
+  /// origin has failed, and no lease is granted for a while (CACHE.RELEASE with RETRY). `used_up`: no further lease may be
+  /// granted, because of max-leases or for want of memory.
   enum class Outcome : std::uint8_t { granted, held, backing_off, used_up };
   Outcome outcome = Outcome::used_up;
-  std::uint64_t token = 0;
-  std::int64_t ms = 0;  // how long it lasts, or when to ask again
+  std::uint64_t token = 0;  // of the lease that was granted; 0: none was
+  std::int64_t ms = 0;      // for how many milliseconds the lease lasts; without a lease, in how many to ask again
   struct Held {
-    std::uint64_t token = 0;   // of the lease that is alive; 0: there is none
-    std::uint64_t holder = 0;  // the client that it was granted to
-    MonoMs granted;
+    std::uint64_t token = 0;   // the token of the lease that is alive; 0: there is none
+    std::uint64_t holder = 0;  // the client that has it
+    MonoMs granted;            // when it was granted
   };
-  Held held = {};  // only if the outcome is `held`
+  Held held = {};  // set only if the outcome is `held`
 };
 
+/// Not thread-safe: guarded by the shard's lock, which the caller of any function has locked. Times in `ms` are milliseconds. A
+/// function that takes a key is O(log leases), where a wait or a refused version counts as a lease. Functions that add
+/// something throw std::bad_alloc.
 class Leases final : public store::Observer {
  public:
+  /// The leases of shard number `shard`. `cache` must outlive them.
   Leases(Cache& cache, unsigned shard);
 
-  /// What a lease may take. Whether that much is to be had beside the data is the caller's to ask.
+  /// The most bytes that a lease takes. Before grant(), the caller makes sure that the memory limit has room for them.
   static std::size_t memory_of_lease(std::string_view key, std::string_view tags);
-  /// A lease of `key`, unless somebody has one. O(log leases).
+  /// Grants a lease of `key` if there is none, and none of the reasons in Grant::Outcome forbids it.
   Grant grant(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now);
-  /// Whether the lease can be used to fill the key.
+  /// Whether the lease with this token is alive, so that it can be used to fill the key.
   bool is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
-  /// Whether what its holder has read may be older than a purge of one of these tags.
+  /// Whether one of these tags was purged since the key's lease was granted. Then the value that its holder has read from the
+  /// origin may be older than the purge.
   bool outdated(unsigned db, std::string_view key, std::string_view tags);
-  /// For how long the lease has been alive, in milliseconds; 0 if it is not.
+  /// How long ago the lease with this token was granted, in milliseconds; 0 if it is not alive.
   std::int64_t age_ms(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
-  /// While one exists, writes to the key are its lease holder's own. If the fill took place, the lease ends with it.
+  /// Marks a fill. While a Filling exists, a write of its key counts as the lease holder's own and does not void the lease. If
+  /// there was a write, the destructor ends the lease. The shard stays locked from construction to destruction, and the text of
+  /// the key stays valid. At most one exists in a shard.
   class Filling {
    public:
     Filling(Leases& leases, unsigned db, std::string_view key) : leases_(leases), db_(db), key_(key) { leases_.filling_ = this; }
@@ -86,38 +98,44 @@ class Leases final : public store::Observer {
     bool written_ = false;
   };
 
-  /// Gives a lease back: to the one who has waited longest, or with `retry_ms` to nobody for that long. False if the token
-  /// is not alive.
+  /// Ends a lease without a fill. The client that has waited longest, and wants a lease, gets the next one. With `retry_ms`
+  /// above 0, no lease of the key is granted for that long. Returns false if the lease with this token is not alive.
   bool release(unsigned db, const store::Key& key, std::uint64_t token, std::int64_t retry_ms, MonoMs now);
+  /// Lets the lease last `ms` from `now`. Returns false if the lease with this token is not alive.
   bool renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, MonoMs now);
 
-  /// Fills with a version up to this one are refused until then. Whether there is room to remember that is the caller's to ask.
+  /// The bytes that one refused version takes. Before refuse_versions(), the caller makes sure that there is room for them.
   static std::size_t memory_of_refused(std::string_view key);
+  /// Notes that fills with `version` or a lower one are refused until the time `until`.
   void refuse_versions(unsigned db, std::string_view key, std::uint64_t version, MonoMs until, MonoMs now);
   /// The version up to which fills are refused; 0 if there is none.
   std::uint64_t refused_version(unsigned db, std::string_view key, MonoMs now) const;
 
-  /// Waits for the key, on which somebody holds a lease; returns the ticket of the wait, 0 if too many wait already.
+  /// Adds a client that waits for the key, which must have a lease. Returns the ticket of the wait; 0 if the client cannot
+  /// wait, because too many clients wait already, or for want of memory.
   std::uint64_t wait(unsigned db, const store::Key& key, const Waiter& waiter);
-  /// Gives up a wait. False if it is over: the answer is on its way, or was given.
+  /// Ends a wait without an answer. Returns false if the wait is over already: its answer is on its way, or was given.
   bool give_up(unsigned db, std::string_view key, std::uint64_t ticket);
 
+  /// What is known of one key.
   struct Look {
-    std::int64_t lease_ms = 0;  // left of the lease, 0 if there is none
-    std::uint64_t waiters = 0;
-    std::uint64_t token = 0;  // of the lease, 0 if there is none
+    std::int64_t lease_ms = 0;  // how many milliseconds the lease still lasts; 0 if there is none
+    std::uint64_t waiters = 0;  // clients that wait for the key
+    std::uint64_t token = 0;    // the token of the lease; 0 if there is none
   };
   Look look(unsigned db, std::string_view key, MonoMs now);
 
-  /// Looks whether the lease of a key somebody waits for has run out.
+  /// Ends the lease of a key if its deadline has passed. Called when an alarm is due, which is set for a lease that clients
+  /// wait for.
   void alarm(unsigned db, std::string_view key, MonoMs now);
-  /// Looks at up to so many keys that somebody waits for, because of a flush or a purge, or at fewer if that is much work. True if there
-  /// are more.
+  /// After a flush or a purge, looks at the next keys that clients wait for: at `most` of them, or at fewer if that is much
+  /// work. Returns true if there are more.
   bool tell_waiting(std::size_t most, MonoMs now);
-  /// How many leases and refused versions to look at now, so that it is all of them within a second or so.
+  /// How many leases and refused versions tend() should look at now, if it is called every 100 ms or so and is to see all
+  /// within a second.
   std::size_t due() const;
-  /// Forgets what has run out among up to so many leases, fewer if that is much work, and among as many refused versions. Returns how
-  /// many of due() that were.
+  /// Forgets what has run out among the next leases, `most` of them or fewer if that is much work, and among as many refused
+  /// versions. Returns how many of due() it has done.
   std::size_t tend(std::size_t most, MonoMs now);
 
   void changed(const store::Change& change) noexcept override;
@@ -128,21 +146,21 @@ class Leases final : public store::Observer {
   using NameView = DbNameView;
   struct State {
     std::uint64_t token = 0;   // 0: no lease
-    std::uint64_t holder = 0;  // the client that it was granted to
+    std::uint64_t holder = 0;  // the client that has the lease
     MonoMs granted;
     MonoMs deadline;
-    std::uint64_t epoch = 0;    // as Cache::begin_lease() gave it; 0: purges need not be remembered for it any longer
-    std::uint64_t noticed = 0;  // the epoch up to which purges were noticed
-    std::string tags;           // of the entry that it is to replace
-    std::uint8_t policy = 0;    // slot
-    MonoMs retry_at;            // no lease before that
+    std::uint64_t epoch = 0;    // what Cache::begin_lease() has returned; 0: purges need not be remembered for this lease any longer
+    std::uint64_t noticed = 0;  // the epoch up to which purges have been noticed
+    std::string tags;           // the tags of the entry that the fill is to replace
+    std::uint8_t policy = 0;    // the slot of the policy
+    MonoMs retry_at;            // until then no lease is granted
     Waiters waiters;
-    std::uint64_t alarm = 0;  // its number; 0: none is set
-    MonoMs alarm_at;
-    const Name* name = nullptr;
-    std::uint64_t generation = 0;  // of its database when it was last looked at
-    bool unsettled = false;
-    bool listed = false;  // in waited_for_
+    std::uint64_t alarm = 0;       // the number of the alarm; 0: none is set
+    MonoMs alarm_at;               // when the alarm is due
+    const Name* name = nullptr;    // the key in the map
+    std::uint64_t generation = 0;  // the value of generations_ when the lease was last looked at
+    bool unsettled = false;        // whether it is in the list that settle() goes through
+    bool listed = false;           // whether it is in waited_for_
     State* next_unsettled = nullptr;
   };
   using States = std::map<Name, State, DbNameLess>;
@@ -184,15 +202,15 @@ class Leases final : public store::Observer {
   store::Changes::Subscription subscription_;
   States states_;
   RefusedVersions refused_;
-  State* unsettled_ = nullptr;   // a list: to note one more takes no memory
-  bool sooner_ = false;          // an alarm was set before all others: the background is to know when the lock is given back
-  std::set<State*> waited_for_;  // those with waiters, and some that had any
-  State* told_ = nullptr;        // the last that tell_waiting() has looked at; it may be gone
+  State* unsettled_ = nullptr;   // the list that settle() goes through, linked by State::next_unsettled so that adding takes no memory
+  bool sooner_ = false;          // an alarm was set that is due before all others, so settle() wakes the background worker
+  std::set<State*> waited_for_;  // the states with waiting clients, and some that had any
+  State* told_ = nullptr;        // the state that tell_waiting() has looked at last; only compared, because it may be destroyed
   Filling* filling_ = nullptr;
-  std::array<std::uint64_t, store::database_count> generations_{};  // a flush is a new one
-  States::iterator tended_ = states_.end();                         // the next that tend() looks at
-  RefusedVersions::iterator tended_refused_ = refused_.end();
-  MonoMs ended_expired_;  // when some were last looked at because leases were used up
+  std::array<std::uint64_t, store::database_count> generations_{};  // by database; grows with each flush or exchange
+  States::iterator tended_ = states_.end();                         // the state that tend() looks at next
+  RefusedVersions::iterator tended_refused_ = refused_.end();       // the same for refused versions
+  MonoMs ended_expired_;  // when leases that have run out were last looked for because leases were used up
 };
 
 }  // namespace pinfold::cache
