@@ -89,7 +89,8 @@ class Cache {
   /// Purges that are not over, or whose end tell_finished() has not told yet.
   std::uint64_t purges_pending() const { return purges_pending_.load(std::memory_order_relaxed); }
 
-  /// Whether leases, waiting clients, refused versions and purges may take so many bytes more. Together they may take an eighth of maxmemory, or 1 GB if there is no maxmemory.
+  /// Whether leases, waiting clients, refused versions and purges may take so many bytes more. Together they may take an eighth
+  /// of maxmemory, or 1 GB if there is no maxmemory.
   bool has_room(std::size_t bytes) const;
 
   // --- policies ---
