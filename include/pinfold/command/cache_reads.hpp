@@ -1,6 +1,7 @@
 #pragma once
-// Reading through the cache: CACHE.GET, plain reads under policies, and those that wait for a lease's holder. Shared by
-// cache_commands.cpp and string_commands.cpp.
+// Plain reads (GET and the like) of keys under policies: they may serve stale values, grant leases and wait for the holder of a
+// lease. Shared by cache_commands.cpp and string_commands.cpp. All functions are called with the shards of the call's keys
+// locked.
 
 #include <optional>
 
@@ -9,20 +10,21 @@
 
 namespace pinfold::command {
 
-/// What a plain read of a key that may be under a policy came to.
+/// The result of a plain read.
 struct PlainRead {
   std::optional<store::Value> value;
-  bool waits = false;  // the reply comes later
+  bool waits = false;  // the reply comes later; then there is no value
 };
 
-/// As db.read(), with what policies and serve-stale make of it. Only with `waiting_allowed`, and where may_wait(), it can end
-/// in waiting.
+/// Reads a key as Database::find() does, but follows policies and serve-stale. The result can be a wait only with
+/// `waiting_allowed`, and only if may_wait().
 PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed, store::Access access);
 
-/// For the leases that plain reads of the call's keys may take. Its locks may be released for a while.
+/// Makes room for the leases that plain reads of the call's keys may take. May release the locks of the call for a while, so
+/// values that were read before are no longer valid.
 void make_room_for_plain_leases(Call& call);
 
-/// GET's lookup. Where nothing is configured it costs a comparison.
+/// The lookup of GET. Without policies and serve-stale it costs one comparison more than Database::find().
 inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed = false,
                             store::Access access = store::Access::read()) {
   if (call.engine.cache.guards_reads()) [[unlikely]]
@@ -30,7 +32,7 @@ inline PlainRead read_plain(Call& call, store::Database& db, const store::Key& k
   return {db.find(key, access), false};
 }
 
-/// Whether the caller may wait for its reply at all.
+/// Whether the reply to this call may come later. It may not inside MULTI and EXEC, or if the client gets no replies.
 inline bool may_wait(const Call& call) {
   return !call.in_transaction && call.session.reply_mode == ReplyMode::on && call.session.transaction == nullptr;
 }

@@ -1,9 +1,9 @@
 #pragma once
-// One command being executed: what a handler is given.
+// The execution of one command: what a handler is given.
 //
-// When a handler runs, arity, authentication and memory have been checked, and the shards of all keys that the
-// command table names for it are locked. A handler parses its arguments (see cursor.hpp), then acts, then replies,
-// and returns what came of it (outcome.hpp); exactly one reply is written.
+// When a handler runs, dispatch has checked arity, authentication and memory, and has locked the shards of all keys that the
+// command table names. A handler first parses its arguments (cursor.hpp), then acts, then writes exactly one reply, and returns
+// an Outcome.
 
 #include <cstddef>
 #include <memory>
@@ -27,21 +27,24 @@ using Args = std::span<const std::string_view>;
 
 inline constexpr std::string_view out_of_memory_error = "OOM command not allowed when used memory > 'maxmemory'.";
 
-/// What a call may do about room and waiting. Whoever makes the call says so, once.
+/// What a call may do about memory and waiting. Set by the code that makes the call.
 struct CallContext {
-  /// One command of those that EXEC runs: it cannot wait for its reply, nothing can be evicted for it, and it is called once.
+  /// Whether EXEC runs the command. Then its reply cannot come later, nothing can be evicted for it, and it is called only
+  /// once.
   bool in_transaction = false;
-  /// If it needs room (Outcome::needs_room), the caller makes that and calls once more.
+  /// Whether the handler may return Outcome::needs_room. The caller then makes room and calls the handler again.
   bool may_retry = false;
-  /// Bytes that values may grow by beyond the limit, where no room can be made any more.
+  /// How many bytes values may exceed the memory limit by. More than 0 only if the caller cannot make room any more.
   std::uint64_t may_exceed = 0;
-  /// Those of the arguments that came in blocks of their own, if any did.
+  /// The arguments that were received in blocks of their own; null if there are none. The caller owns them.
   LargeArguments* large = nullptr;
 };
 
+/// One execution of one command. It is a local variable of dispatch, and refers to what dispatch owns. Not thread-safe: used by
+/// the client's I/O thread only.
 class Call {
  public:
-  /// Its time is that of its making, so `locks` must be held by then.
+  /// Reads the clock for the time of the command, so the caller acquires `locks` before.
   Call(const Row& command, Args arguments, resp::Reply& out, Session& client, Engine& services, ThreadClock& time,
        std::span<const store::Key> extracted, store::Keyspace::Locks& locks, const CallContext& context = {})
       : row(command),
@@ -58,7 +61,8 @@ class Call {
         may_exceed(context.may_exceed),
         may_retry(context.may_retry),
         in_transaction(context.in_transaction) {}
-  /// Another command in the course of `outer`, whose time, reply and locks it shares: one of a transaction, or what a task ends with.
+  /// A command that is executed as a part of `outer`, and shares its time, reply and locks: a command of a transaction, or the
+  /// command that a task executes in the end.
   Call(const Call& outer, const Row& command, Args arguments, std::span<const store::Key> extracted, const CallContext& context)
       : row(command),
         args(arguments),
@@ -76,25 +80,26 @@ class Call {
         in_transaction(context.in_transaction) {}
 
   const Row& row;
-  /// args[0] is the command's name as sent; the views last for the call.
+  /// The words of the request. args[0] is the command's name as the client has sent it. The views are valid during the call.
   const Args args;
   resp::Reply& reply;
   Session& session;
   Engine& engine;
   ThreadClock& clock;
-  /// The time of this command, the same for all commands of a transaction: for deadlines of entries, and for what lasts so long.
+  /// The time of this command, which is the same for all commands of a transaction. `now` is for deadlines of entries, `mono`
+  /// for durations.
   UnixMs now;
   MonoMs mono;
   /// The keys in the order in which the table finds them in the arguments, duplicates included.
   const std::span<const store::Key> keys;
   store::Keyspace::Locks& held;
-  // See CallContext.
+  // These are explained at CallContext.
   LargeArguments* const large;
   const std::uint64_t may_exceed;
   const bool may_retry;
   const bool in_transaction;
 
-  /// Brings its time up to date: after it took long, or waited for locks. Inside EXEC time stands still.
+  /// Reads the clock again. For a command that has taken long or has waited for locks. Does nothing inside EXEC.
   void read_clock() {
     if (in_transaction) return;
     now = clock.now().unix;
@@ -105,21 +110,21 @@ class Call {
   store::Database db() const { return db(session.db); }
   store::Database db(unsigned number) const;
 
-  /// Leaves the rest of a long command to `task`: its steps come later, when nothing is locked, and write the reply. Not inside
+  /// Leaves the rest of a long command to `task`. Its steps run later, with nothing locked, and write the reply. Not inside
   /// EXEC.
   Outcome park(std::unique_ptr<Task> task);
-  /// Runs the first step of such a task now, with what is locked given back, and leaves the rest, if there is any, to later ones; late in
-  /// a round of the thread's loop, all of it.
+  /// Releases the locks and runs the first step of `task`. If more steps are left, parks the task. Late in a round of the
+  /// thread's loop it runs no step and parks the task at once. Not inside EXEC.
   Outcome begin(std::unique_ptr<Task> task);
-  /// Runs all of a task at once: for what is known to be little.
+  /// Runs all steps of a task at once. For a task that is known to be short.
   Outcome run_whole(Task& task) {
     for (;;) {
       if (const Outcome outcome = task.step(*this); outcome != Outcome::waits) return outcome;
     }
   }
 
-  /// The block that the argument at `index` came in, to be stored without a copy; an empty Blob if it came otherwise.
-  /// args[index] lies in that block, and stays valid.
+  /// Hands over the block in which the argument at `index` was received, so that it can be stored without a copy. An empty Blob
+  /// if the argument was not received in a block. args[index] points into the block and stays valid.
   Blob take_blob(std::size_t index) { return large != nullptr ? large->take(index) : Blob(); }
   /// Stores the argument at `index` as the whole value of a key.
   store::Stored put_argument(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options = {}) {
@@ -128,8 +133,8 @@ class Call {
     return put_large(db, key, index, options);
   }
 
-  /// Whether the policies allow the arguments from `first` on, each `step` behind the one before, as values of all keys: what
-  /// writes several keys writes all or none.
+  /// Whether the policies allow the arguments as values of the keys: args[first + i * step] for keys[i]. A command that writes
+  /// several keys asks this first, because it writes all of them or none.
   bool accepts_values(const store::Database& db, std::size_t first, std::size_t step) const {
     for (std::size_t i = 0; i < keys.size(); ++i) {
       if (!db.accepts(keys[i], args[first + i * step].size())) return false;
@@ -140,16 +145,16 @@ class Call {
   // Replies that many commands share, with Redis' texts.
   resp::Written syntax_error() { return reply.error("ERR syntax error"); }
   resp::Written not_an_integer() { return reply.error("ERR value is not an integer or out of range"); }
-  /// There is no memory, and none can be made; the log is told as well.
+  /// Replies that there is no memory and that none can be freed, and says so in the log.
   resp::Written out_of_memory();
-  /// After a write that was refused: asks for the room that it needs, where the caller can make that, and else replies why it was refused.
-  /// Not for what has to be prepared (prepared_write.hpp).
+  /// What a handler returns after a write was refused. If room is missing and the caller can make it, returns
+  /// Outcome::needs_room. Otherwise replies why the write was refused. Not for Stored::must_prepare (prepared_write.hpp).
   [[gnu::cold]] Outcome refused(store::Stored why);
-  /// "ERR invalid expire time in 'set' command"
+  /// Replies "ERR invalid expire time in 'set' command", with the name of the command.
   resp::Written invalid_expire();
-  /// The value as a bulk string; large ones are shared with the store instead of copied.
+  /// Replies the value as a bulk string. A large value is not copied: the reply shares its block with the store.
   resp::Written bulk(const store::Value& value);
-  /// The argument at `index` as a bulk string; one that came in a block of its own is sent from there.
+  /// Replies the argument at `index` as a bulk string. If it was received in a block, it is sent from there.
   resp::Written bulk_argument(std::size_t index);
 
  private:

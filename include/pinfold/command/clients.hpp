@@ -1,5 +1,5 @@
 #pragma once
-// The registry of connected clients: for CLIENT LIST, KILL and PAUSE, and for INFO. Thread-safe.
+// The registry of connected clients. CLIENT LIST, KILL, UNBLOCK and PAUSE use it, and INFO.
 
 #include <atomic>
 #include <cstdint>
@@ -14,84 +14,91 @@
 
 namespace pinfold::command {
 
-/// As lists and the log name the client's user; as in Redis, one that has not authenticated counts as the default user's. To be called by
-/// the client's thread or with its mutex held, and valid as long as that.
+/// The name of the client's user, for lists and the log. As in Redis, a client that has not authenticated has the default user.
+/// Called by the client's thread, or with the client's mutex locked. The name is valid until the mutex is unlocked, or the
+/// client gets another user.
 inline std::string_view user_name(const SharedClient& client) {
   return client.user != nullptr ? std::string_view(client.user->name()) : security::default_user_name;
 }
 
 enum class PauseMode { none, writes, all };
 
+/// Thread-safe. It owns no client: a client is added when its connection starts, and removed before the connection is
+/// destroyed. A client that a `visit` gets is valid during the visit, because the registry is locked; so a visit must not call
+/// functions that lock it.
 class Clients {
  public:
   std::uint64_t next_id() { return next_id_.fetch_add(1, std::memory_order_relaxed); }
   void add(SharedClient& client);
   void remove(SharedClient& client);
-  /// Connections refused because there were maxclients already.
+  /// Connections that were refused because of maxclients.
   void count_rejected() { rejected_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t rejected() const { return rejected_.load(std::memory_order_relaxed); }
   void reset_rejected() { rejected_.store(0, std::memory_order_relaxed); }
   std::size_t count() const { return count_.load(std::memory_order_relaxed); }
-  /// What they cost before they ask for anything.
+  /// Bytes that all clients would take if they were idle.
   std::uint64_t idle_bytes() const {
     constexpr std::uint64_t one = 1536;  // measured: scripts/bench idle
     return count() * one;
   }
   std::uint64_t last_id() const { return next_id_.load(std::memory_order_relaxed) - 1; }
 
-  /// Calls `visit` for each client in the order of ids, with the registry locked: clients cannot go away meanwhile.
+  /// Calls `visit` for each client, in the order of their ids. O(clients).
   void for_each(const std::function<void(SharedClient&)>& visit);
 
-  /// The same for at most `most` clients, from the id `from` on. Returns the id to go on from; 0: that was all. So that whoever connects
-  /// does not wait for a long list to be made.
+  /// Calls `visit` for at most `most` clients, from the id `from` on. Returns the id to go on from; 0 if there are no more. A
+  /// long list is made in such pieces, so that new clients need not wait for the registry. O(log clients + most).
   std::uint64_t for_some(std::uint64_t from, std::size_t most, const std::function<void(SharedClient&)>& visit);
 
-  /// Calls `visit` for the client of that id, if it is there, in the same way. O(log clients).
+  /// Calls `visit` for the client with this id, if it is connected. O(log clients).
   void with(std::uint64_t id, const std::function<void(SharedClient&)>& visit);
 
-  /// Marks a client for closing and wakes its thread. For use inside for_each.
+  /// Marks a client for closing and wakes its thread, which closes it. Called inside a visit.
   void kill(SharedClient& client);
 
-  /// Has a client that waits for its reply wait no longer: it gets what it would get when its time is up, or an error.
-  /// False if it does not wait. For use inside with().
+  /// Ends the wait of a client for its reply: the client gets the reply that it would get when its time is up, or an error.
+  /// Returns false if the client does not wait. Called inside a visit.
   bool unblock(SharedClient& client, bool with_error);
 
-  /// Kills those who take most memory until all together take no more than `share`: first clients that have not authenticated,
-  /// then the others. Clients with CLIENT NO-EVICT on are spared; the others keep a quarter of the share, whatever those take. False
-  /// if they are the reason that it is still too much. O(clients).
+  /// Kills clients until all together take no more than `share` bytes. Unauthenticated clients are killed first, then the
+  /// others, and among them those first that take most memory. Clients with CLIENT NO-EVICT on are exempt. All others together
+  /// keep at least a quarter of the share, however much the exempt ones take. Returns false if it is still too much, because of
+  /// exempt clients. O(clients).
   bool evict_greediest(std::uint64_t share);
   void count_evicted() { evicted_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
   void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }
 
-  /// What clients that have not authenticated take together beyond what a connection costs.
+  /// Bytes that all unauthenticated clients together take beyond what a connection costs.
   std::atomic<std::int64_t> unauthenticated{0};
-  /// Bytes of large arguments that have come and were not executed yet, over all clients.
+  /// Bytes of large arguments of all clients that have arrived and were not executed yet.
   std::atomic<std::int64_t> arriving{0};
-  /// Bytes of blobs in replies that wait to be sent, over all clients; one that waits for two counts twice, one that is still stored
-  /// counts too: see Engine::abandoned_blobs().
+  /// Bytes of blobs in unsent replies of all clients. A blob in two replies counts twice, and a blob that is still stored
+  /// counts too (Engine::abandoned_blobs() deducts it).
   std::atomic<std::int64_t> unread_blobs{0};
 
-  /// Clients that wait for the end of a CLIENT PAUSE.
+  /// The number of clients that wait for the end of a CLIENT PAUSE.
   std::atomic<std::int64_t> held_by_pause{0};
 
-  /// CLIENT PAUSE: until `until` commands of `mode` wait, and `keyspace` removes nothing for its age. A longer or stricter pause
-  /// in force stays.
+  /// CLIENT PAUSE: until the time `until`, commands of `mode` wait and `keyspace` removes no expired entries. If a pause is in
+  /// force, the later end and the stricter mode of the two hold.
   void pause(PauseMode mode, MonoMs until, MonoMs now, store::Keyspace& keyspace);
   void unpause(store::Keyspace& keyspace);
-  /// What is paused at `now`.
+  /// Which commands are paused at `now`. O(1), without a lock.
   PauseMode paused(MonoMs now) const {
     const PauseMode mode = pause_mode_.load(std::memory_order_acquire);
     return mode != PauseMode::none && now < paused_until() ? mode : PauseMode::none;
   }
   MonoMs paused_until() const { return pause_until_.load(std::memory_order_relaxed); }
 
-  /// Wakes a client whose task is asleep (Task::asleep). A wake that gets lost is made up for within a second.
+  /// Wakes a client whose task is asleep (Task::asleep). If the wake is lost for want of memory, the task goes on within a
+  /// second.
   void wake_task(const ClientPlace& client) {
     if (threads != nullptr) threads->run_task(client);
   }
 
-  /// Through which clients are reached; null: nobody is told of anything. Set by Engine::connect().
+  /// The I/O threads, through which clients are reached; null: clients are told nothing. Set by Engine::connect() before
+  /// requests come.
   ClientThreads* threads = nullptr;
 
  private:

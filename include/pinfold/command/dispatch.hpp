@@ -13,28 +13,31 @@
 
 namespace pinfold::command {
 
-/// What can be found out about a request before its turn comes. A pipelined batch is prepared and prefetched some
-/// requests ahead and then executed in order, so that the memory of one request is on its way while others run.
+/// What is known of a request before it is executed. All requests of a batch are prepared and prefetched first, and then
+/// executed in order. So the memory for one request is fetched while others run. A plain value; its views point into the
+/// arguments.
 struct Prepared {
   const Row* row = nullptr;         // null: there is no such command
-  bool one_key = false;             // the request has exactly one key:
-  store::Key key;                   // a view into the arguments, and its hash
-  LargeArguments* large = nullptr;  // of the request, if it has any
+  bool one_key = false;             // whether the request has exactly one key
+  store::Key key;                   // that key, if one_key is set
+  LargeArguments* large = nullptr;  // the large arguments of the request; null if it has none
 };
 
-/// Whether a request is of those whose length its arguments do not show.
+/// Whether executing the request may take long although its arguments are few: an EXEC of many queued commands.
 bool may_take_long(const Session& session, const Prepared& prepared);
 
-/// One per I/O thread; holds scratch space so that a command allocates nothing of its own. Not thread-safe.
+/// Executes requests. Each I/O thread has one. It keeps lists of keys between requests, so that a request need not allocate
+/// them. Not thread-safe. The engine must outlive it.
 class Dispatcher {
  public:
   Dispatcher(Engine& engine, unsigned thread);
 
-  /// Finds the command and hashes its key if there is one. Depends on nothing but `args`, which must stay where they
-  /// are until execute.
+  /// Finds the command, and hashes the key if there is exactly one. Depends only on `args`, whose bytes must stay valid until
+  /// execute().
   Prepared prepare(Args args) const;
-  /// Starts fetching what a batch of requests will touch, each step for all before the next: locks, index, entries. Only hints:
-  /// `db_of(i)` is the database of a request's session now, which may select another meanwhile.
+  /// Starts fetching into the processor's cache what a batch of requests will read: the locks of all, then the index for all,
+  /// then the entries. `db_of(i)` is the present database of the session of request i. These are only hints, because an earlier
+  /// request of the batch may select another database.
   template <class DbOf>
   void prefetch(std::span<const Prepared> batch, DbOf&& db_of) const {
     store::Keyspace& keyspace = engine_.keyspace;
@@ -49,36 +52,37 @@ class Dispatcher {
     }
   }
 
-  /// Executes one request and writes exactly one reply (none if the client turned replies off, or is to be closed).
+  /// Executes one request. Writes exactly one reply, unless the reply comes later, the client has turned replies off, or is to
+  /// be closed.
   void execute(Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void execute(Session& session, Args args, resp::Reply& reply) { execute(session, args, prepare(args), reply); }
 
-  /// Runs one step of the task that the session has. True if it was the last one: the reply has been written, and
-  /// the session waits no longer.
+  /// Runs one step of the session's task, which must have one. Returns true if it was the last step: then the reply has been
+  /// written and the task is gone.
   bool step(Session& session, resp::Reply& reply);
 
-  /// Whether the request must wait for the end of a CLIENT PAUSE. What would be rejected in any case need not.
+  /// Whether the request must wait for the end of a CLIENT PAUSE. A request that is rejected in any case need not wait.
   bool must_wait(const Session& session, Args args, const Prepared& prepared) const {
     const PauseMode paused = engine_.clients.paused(clock_.last().mono);
     return paused != PauseMode::none && is_paused(session, args, prepared.row, paused);
   }
 
-  /// Whether the session's task must wait for that before its next step.
+  /// Whether the session's task must wait for the end of a CLIENT PAUSE before its next step.
   bool task_must_wait(const Session& session) const {
     const PauseMode paused = engine_.clients.paused(clock_.last().mono);
     return paused != PauseMode::none && is_paused(session, *session.task->row, paused);
   }
 
-  /// Ends whatever the session holds in the keyspace (WATCH, MULTI); to be called before it goes away.
+  /// Ends MULTI and all watches of the session. Called before the session is destroyed.
   void end_session(Session& session);
-  /// Forgets some of the keys that a client watched which is gone; true if none is left.
+  /// Ends up to 512 watches of a session whose client has disconnected. Returns true if none is left.
   bool forget_some_watched(Session& session);
 
-  /// Gives back what a command with very many keys has left behind.
+  /// Frees the lists of keys, which a request with very many keys has made large.
   void release_memory();
 
   ThreadStats& stats() { return stats_; }
-  /// The thread's, which is to read it once a round.
+  /// The clock of this thread. The thread reads it once in each round.
   ThreadClock& clock() { return clock_; }
 
  private:
@@ -104,14 +108,15 @@ class Dispatcher {
   ThreadClock clock_;
   store::Keyspace::Locks locks_;
   std::vector<std::uint32_t> positions_;
-  std::vector<store::Key> keys_;  // of the request at hand, unless it is one that was prepared
+  std::vector<store::Key> keys_;  // the keys of the request that is being executed, unless it has exactly one (Prepared::key)
 };
 
-/// Runs the handler of call.row and counts the call in `stats`, which must be this thread's, unless it needs room: then it was none yet.
-/// Everything has been checked and locked. If the handler meets a value of another type than it is for, WRONGTYPE takes the place of
-/// what it has replied, from `mark` in the output on.
+/// Runs the handler of call.row. The caller has checked and locked everything. Counts the call in `stats`, which are those of
+/// this thread, unless the handler returns Outcome::needs_room, because it is then called again. If the handler throws
+/// WrongType, the error WRONGTYPE replaces the reply, which begins at `mark` in the output.
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark);
-/// In its place for a call whose keys could not be extracted: replies with key_error() and counts the call as one that has failed.
+/// Called instead of invoke() if the keys of the call could not be extracted. Replies key_error(), and counts the call as
+/// failed.
 Outcome fail_for_keys(const Call& call, ThreadStats& stats);
 
 }  // namespace pinfold::command

@@ -1,5 +1,5 @@
 #pragma once
-// What came of a command: what a handler returns, and a step of a task. Whoever called it acts on that and on nothing else.
+// The result of a command: what a handler and a step of a task return. The caller acts on it and on nothing else.
 
 #include <cstdint>
 
@@ -7,25 +7,27 @@
 
 namespace pinfold::command {
 
-/// One word, returned in a register.
+/// A plain value of one word, returned in a register.
 class [[nodiscard]] Outcome {
  public:
   /// The reply has been written: `return call.reply.ok();`.
   constexpr Outcome(resp::Written) : Outcome(Kind::done) {}
-  /// The same where it was written before, or the command has none.
+  /// The reply was written before, or the command has none.
   static const Outcome done;
-  /// Done, and the errors in the reply are those of the commands inside (EXEC), which were counted with them.
+  /// The reply was written, and errors in it are not to be counted again. They are those of the commands that EXEC has run, and
+  /// were counted with these commands.
   static const Outcome errors_counted;
-  /// The reply comes later: from the task or the wait that was left on the session. Of a step of a task: there is more to do.
+  /// From a handler: the reply comes later, from the Waiting or the Task that the handler has left on the session. From a step
+  /// of a task: there is more to do.
   static const Outcome waits;
-  /// Nothing was done, because values must grow by so many bytes for which there is no room. Dispatch takes back what was replied, makes
-  /// room with nothing locked, and calls once more. Only where Call::may_retry; made by Call::refused().
+  /// Nothing was done, because there is no room for `bytes` more. Dispatch takes back what was replied, makes room with nothing
+  /// locked, and calls the handler again. Only if Call::may_retry is set. Call::refused() makes it.
   static constexpr Outcome needs_room(std::uint64_t bytes) { return Outcome(Kind::needs_room, bytes); }
 
   constexpr bool operator==(const Outcome&) const = default;
 
   constexpr bool needs_room() const { return kind() == Kind::needs_room; }
-  /// The bytes that it needs; 0 unless needs_room().
+  /// The bytes for which room is needed; 0 unless needs_room().
   constexpr std::uint64_t bytes() const { return word_ >> kind_bits; }
 
  private:

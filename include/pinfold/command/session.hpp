@@ -1,6 +1,6 @@
 #pragma once
-// What the server remembers of one client. Owned by its connection; written only by the connection's thread.
-// What CLIENT LIST shows of it to other threads is in `shared`, behind atomics and a mutex.
+// What the server remembers of one client: the Session, which belongs to the client's connection, and within it a SharedClient,
+// which other threads may read (CLIENT LIST, INFO).
 
 #include <algorithm>
 #include <array>
@@ -29,7 +29,9 @@ namespace pinfold::command {
 
 struct Row;
 
-/// A client as others may see it. Strings are guarded by `mutex`, the rest is atomic.
+/// The part of a session that all threads may read. The members after `mutex` are guarded by it; the others are atomic, or
+/// constant once the connection has started. Only the connection's thread writes, except where a member says otherwise. Sizes
+/// are in bytes.
 struct SharedClient {
   std::uint64_t id = 0;
   std::string address;        // "127.0.0.1:1234" or "/path:0"; constant
@@ -44,24 +46,24 @@ struct SharedClient {
   std::atomic<const Row*> last_command{nullptr};
   std::atomic<unsigned> db{0};
   std::atomic<int> protocol{2};
-  std::atomic<int> queued{-1};  // commands in MULTI, -1 outside
+  std::atomic<int> queued{-1};  // commands that MULTI has queued; -1 outside of MULTI
   std::atomic<std::uint64_t> queued_bytes{0};
   std::atomic<unsigned> watched{0};
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
-  std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for its reply; 0: it does not wait
-  std::atomic<bool> paused{false};        // a request of its waits for the end of a CLIENT PAUSE
-  std::atomic<bool> closing{false};       // set by CLIENT KILL; the owner's thread closes it
+  std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for a reply; 0: the client does not wait
+  std::atomic<bool> paused{false};        // whether a request waits for the end of a CLIENT PAUSE
+  std::atomic<bool> closing{false};       // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
   std::atomic<std::uint64_t> watched_bytes{0};
-  std::atomic<bool> evicted{false};             // is being closed for the memory that it takes
-  std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, but for large arguments
-  std::atomic<std::uint64_t> input_room{0};     // what the buffer for that can hold
-  std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have come; they are data
-  std::atomic<std::uint64_t> output_bytes{0};   // replies not yet sent
-  std::atomic<std::uint64_t> buffer_memory{0};  // the connection with its buffers
+  std::atomic<bool> evicted{false};             // set by any thread: the client is being closed because of the memory that it takes
+  std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, without large arguments
+  std::atomic<std::uint64_t> input_room{0};     // the capacity of the input buffer
+  std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have arrived; these count as data
+  std::atomic<std::uint64_t> output_bytes{0};   // replies that have not been sent
+  std::atomic<std::uint64_t> buffer_memory{0};  // the connection and its buffers
   std::atomic<std::uint64_t> task_bytes{0};     // what the task of a long command has collected
 
-  /// What it takes of the memory for clients.
+  /// The bytes that the client takes of the memory for clients.
   std::uint64_t memory() const {
     constexpr auto relaxed = std::memory_order_relaxed;
     return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) + task_bytes.load(relaxed);
@@ -72,21 +74,23 @@ struct SharedClient {
 
   std::mutex mutex;
   std::string name;
-  std::shared_ptr<const security::User> user;  // null: it has not authenticated
+  std::shared_ptr<const security::User> user;  // null: the client has not authenticated
   std::string library_name;
   std::string library_version;
 };
 
+/// The commands that MULTI has queued. Sizes are in bytes.
 struct Transaction {
-  bool failed = false;          // a command was refused while queueing: EXEC aborts
-  std::uint32_t flags = 0;      // of all queued commands
-  std::size_t bytes = 0;        // what the queue occupies, as counted in store::Use::clients
-  std::size_t large_bytes = 0;  // large arguments, which are counted as data
-  std::uint64_t needed = 0;     // what the commands may need of memory when they are executed
+  bool failed = false;          // a command was refused when it was to be queued, so EXEC aborts
+  std::uint32_t flags = 0;      // the flags (Flag) of all queued commands together
+  std::size_t bytes = 0;        // memory of the queue, as it is counted in store::Use::clients
+  std::size_t large_bytes = 0;  // large arguments in the queue, which are counted as data
+  std::uint64_t needed = 0;     // memory that the commands may need when EXEC runs them
   std::deque<Queued> queue;
-  TransactionBudget budget;  // of EXEC
+  TransactionBudget budget;  // what EXEC may do beyond what the commands name
 };
 
+/// A key that the client watches, with what WATCH noted of it.
 struct WatchedKey {
   unsigned db;
   std::string key;
@@ -95,8 +99,9 @@ struct WatchedKey {
   bool operator<(const WatchedKey& other) const { return std::tie(db, key) < std::tie(other.db, other.key); }
 };
 
-/// The leases for whose keys a client was last told nil: it does not wait when it asks again. A few suffice, because whatever
-/// the client sends ends a plain read's wait.
+/// The last leases under which a plain read of the client was answered nil although another client held the lease. The client
+/// does not wait under the same lease again, because it is expected to load the value. Eight tokens are enough, because a plain
+/// read that waits is ended by the next thing that the client sends.
 class ToldNil {
  public:
   void add(std::uint64_t token) {
@@ -111,41 +116,46 @@ class ToldNil {
 
 enum class ReplyMode : std::uint8_t { on, off, skip_next, skip_this };
 
+/// The state of one client. Owned by its connection. Not thread-safe: used by the connection's thread only, except for
+/// `shared`.
 struct Session {
   SharedClient shared;
   unsigned db = 0;
   int protocol = 2;
   bool no_touch = false;
   bool close_after_reply = false;
-  bool more_to_come = false;  // requests behind the one at hand have been received already
+  bool more_to_come = false;  // whether further requests have been received behind the one that is being executed
   ReplyMode reply_mode = ReplyMode::on;
-  std::unique_ptr<Transaction> transaction;  // set between MULTI and EXEC
+  std::unique_ptr<Transaction> transaction;  // set from MULTI until EXEC or DISCARD
   std::set<WatchedKey> watched;
-  std::size_t watched_bytes = 0;  // what watched occupies, as counted in store::Use::clients
-  /// Set by a command whose reply comes later, one of them: until then the connection executes nothing.
+  std::size_t watched_bytes = 0;  // memory of `watched`, as it is counted in store::Use::clients
+  /// A command whose reply comes later sets either `waiting` or `task`. Until the reply is written, the connection executes
+  /// nothing.
   std::unique_ptr<Waiting> waiting;
   std::unique_ptr<Task> task;
   ToldNil told_nil;
 
-  /// Whether a reply is outstanding.
+  /// Whether a reply comes later and has not been written yet.
   bool waits() const { return waiting != nullptr || task != nullptr; }
 
-  /// The user that the client has authenticated as; null if it has not.
-  const security::User* user() const { return shared.user.get(); }  // written by this thread only
-  /// Whether the client may do nothing but authenticate. One that never did is welcome once no password is asked for.
+  /// The user as which the client has authenticated; null if it has not. Needs no lock, because only this thread changes the
+  /// user.
+  const security::User* user() const { return shared.user.get(); }
+  /// Whether the client may only authenticate. A client without a user is not unauthenticated while the default user asks for
+  /// no password.
   bool unauthenticated(const security::Users& users) const { return user() == nullptr && users.ask_password(); }
 
-  // These change the session and what others see of it.
+  // These change the session, and what other threads see of it in `shared`.
   void set_user(std::shared_ptr<const security::User> user);
   void select(unsigned number);
   void set_protocol(int version);
-  /// An empty one takes the name away.
+  /// An empty name removes the name.
   void set_name(std::string_view name);
   void set_no_touch(bool on);
 
-  /// Makes it what a new connection's session is, authenticated as `user`. What belongs to the connection stays: its identity, its
-  /// counters, what the client said of its library, and whether the request at hand is to be silent. What the session holds in the
-  /// keyspace (MULTI, WATCH) is the caller's to end, because that takes locks.
+  /// Makes the session that of a new connection, authenticated as `user` (RESET). The connection's identity and counters stay,
+  /// and so do the name and version of the client's library, and the reply mode of the request that is being executed. Before,
+  /// the caller ends MULTI and WATCH, because ending them takes locks.
   void reset(std::shared_ptr<const security::User> user);
 };
 

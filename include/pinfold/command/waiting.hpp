@@ -1,9 +1,10 @@
 #pragma once
-// Replies that come later. A command that cannot answer yet leaves a Waiting on the session in place of a reply, and tells whoever
-// will answer its ticket and its client's place. Until the wait is over the connection executes nothing of what its client sends.
+// Replies that come later. A command that cannot reply yet leaves a Waiting on the session. It gives the ticket of the wait and
+// the place of the client to the part of the server that will answer. Until the wait is over, the connection executes no
+// request of the client.
 //
-// The answer comes through ClientThreads::deliver() from any thread. Long commands, which do not wait for anybody, are tasks
-// (task.hpp).
+// The answer comes from any thread, through ClientThreads::deliver(). A command that only takes long waits for no answer: it is
+// a task (task.hpp).
 
 #include <cstdint>
 
@@ -16,42 +17,45 @@ namespace pinfold::command {
 class Engine;
 struct Session;
 
-/// Exactly one of answer(), timeout() and abandon() is called, on the client's thread with nothing locked; then it is destroyed. The
-/// session waits no longer by then.
+/// What is to be done when a wait ends. Exactly one of answer(), timeout() and abandon() is called, on the client's thread with
+/// nothing locked, and then the object is destroyed. The session owns it, but has given it up before the call. Not thread-safe.
 class Waiting {
  public:
-  /// What of its client ends the wait, as if its time were up.
+  /// What the client can do to end the wait as if its time were up.
   enum class EndedBy : std::uint8_t {
     nothing,
-    end_of_input,  // the client sends no more: it may be gone altogether, and is to be given nothing that others could use
-    any_input,     // the client sends anything, or no more
+    end_of_input,  // closing its side of the connection: the client may be gone, and must not be given a lease that others could use
+    any_input,     // sending anything, or closing its side of the connection
   };
 
   virtual ~Waiting() = default;
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
-  /// Writes the reply. `answer` has the type that this wait's ticket was given out for.
+  /// The answer has come. Writes the reply. `answer` is of the type that belongs to this kind of wait.
   virtual void answer(const Delivery& answer, Session& session, resp::Reply& reply) = 0;
-  /// Its time is up, its client has ended it, or CLIENT UNBLOCK. Nobody must answer any more. Writes the reply.
+  /// The time of the wait is up, or the client (EndedBy) or CLIENT UNBLOCK has ended it. Takes the wait back from the part of
+  /// the server that would answer, and writes the reply.
   virtual void timeout(Engine& engine, Session& session, resp::Reply& reply) = 0;
-  /// The client is gone, or gets another reply. Nobody must answer any more.
+  /// The client is gone, or has been given another reply. Takes the wait back from the part of the server that would answer.
   virtual void abandon(Engine& engine) = 0;
 
-  std::uint64_t ticket = 0;  // of Cache::next_ticket(); never 0 when the command is over
-  MonoMs until;              // its time is up then; 0: never
+  std::uint64_t ticket = 0;  // the number of the wait, from Cache::next_ticket(); the command sets it before it returns
+  MonoMs until;              // when the time of the wait is up; 0: never
   EndedBy ended_by = EndedBy::end_of_input;
-  bool unblocks = true;  // CLIENT UNBLOCK ends it
+  bool unblocks = true;  // whether CLIENT UNBLOCK ends the wait
 
  protected:
   Waiting() = default;
 };
 
-// For the connection: of a session that waits, each ends the wait.
+// The connection calls these, and each ends the wait of the session. For the first two, `session.waiting` must be set.
 
+/// Ends the wait with Waiting::answer().
 void answer_wait(Session& session, const Delivery& answer, resp::Reply& reply);
+/// Ends the wait with Waiting::timeout().
 void end_wait(Session& session, Engine& engine, resp::Reply& reply);
-/// Its client is gone: of a task, too. Does nothing if the session does not wait.
+/// Ends the wait with Waiting::abandon(), and destroys the task. Does nothing if the session has neither.
 void forget_wait(Session& session, Engine& engine);
 
 }  // namespace pinfold::command
