@@ -10,6 +10,7 @@
 #include "pinfold/command/cache_family.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/store/extra.hpp"
+#include "pinfold/store/wrong_type.hpp"
 
 namespace pinfold::command {
 

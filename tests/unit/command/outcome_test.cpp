@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -67,6 +68,27 @@ TEST_CASE("outcome: a handler that needs room is called once more when it was ma
   CHECK(server.counters("strlen").failed.get() == 0);
   CHECK(server.counters("strlen").rejected.get() == 0);
   CHECK(server.engine.stats.errors().empty());
+}
+
+TEST_CASE("outcome: a task that needs room in its first step gets it as its handler would, and one reply is written") {
+  class Needing final : public Task {
+   public:
+    Outcome step(Call& call) override {
+      if (call.may_retry) return call.refused(Stored::needs_room(1 << 20));
+      return call.reply.ok();
+    }
+  };
+  Server server({.max_memory = 16 << 20});
+  Client client(server);
+  const bool whole = GENERATE(false, true);
+  const Replaced strlen([&](Call& call) -> Outcome {
+    if (!whole) return call.begin(std::make_unique<Needing>());
+    Needing task;
+    return call.run_whole(task);
+  });
+  CHECK(client.run("STRLEN", "k") == "+OK\r\n");
+  CHECK(Replaced::calls == 2);
+  CHECK(server.counters("strlen").calls.get() == 1);
 }
 
 TEST_CASE("outcome: a handler that needs room again is answered with OOM, and that is one call which failed") {

@@ -546,6 +546,37 @@ TEST_CASE("typed: after an erasure the bytes of values that are gone are nowhere
   CHECK(store.consistent());
 }
 
+TEST_CASE("typed: an erasure waits for what flushed tables leave to be freed later") {
+  Store store;
+  const Search search(5);
+  {
+    std::string text(Search::size, '\0');
+    search.write(text.data());
+    Texts many(3000, text);  // more than one step frees
+    REQUIRE(store.put_chain("k", many));
+    for (std::string& one : many) std::memset(one.data(), 0, one.size());
+    std::memset(text.data(), 0, text.size());
+  }
+  REQUIRE(search.found_anywhere());
+  {
+    Keyspace::Locks locks(store.keyspace);
+    store.keyspace.flush(0, locks);
+  }
+  const std::uint64_t erasure = store.keyspace.erase();
+  while (!store.keyspace.erased(erasure)) store.keyspace.background_step(store.now, 1);
+  CHECK_FALSE(search.found_anywhere());
+}
+
+TEST_CASE("typed: a change that throws leaves the value in its entry, and the account as it was") {
+  Store store;
+  REQUIRE(store.put_chain("k", {"one", "two"}));
+  CHECK_THROWS_AS(
+      store.with("k", [](Database& db, const Key& key) { return db.change(key, toy::type, [](OwnedHandle&) { throw std::bad_alloc(); }); }),
+      std::bad_alloc);
+  CHECK(store.seen("k") == "toy chain: onetwo");
+  CHECK(store.consistent());
+}
+
 TEST_CASE("typed: an erasure overwrites what is left within a large value in steps") {
   Store store;
   const Search search(4);

@@ -36,6 +36,7 @@ struct Node {
   std::size_t room() const { return block - sizeof(Node); }
 };
 
+// Its counts are plain numbers, because the tests use it on one thread. A real type needs atomic ones: see ValueType.
 struct Chain {
   BlockHeap* heap;
   std::size_t block;
