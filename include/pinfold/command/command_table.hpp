@@ -1,7 +1,8 @@
 #pragma once
-// The command table: one row per command, read by dispatch, locking, ACL, COMMAND, the documentation and the tests.
+// The command table: one row per command. Dispatch, locking, ACL, COMMAND, the documentation and the tests read it. It is
+// constant, so any thread may use it without a lock.
 //
-// The rows stand at the end of the file of their family (string_commands.cpp, key_commands.cpp ...). commands() returns all of them.
+// A row stands at the end of the file of its family (string_commands.cpp, key_commands.cpp ...). commands() returns all rows.
 
 #include <cstdint>
 #include <span>
@@ -13,29 +14,31 @@
 
 namespace pinfold::command {
 
+/// Flags of commands. Most have the meaning of Redis' flag of the same name.
 enum Flag : std::uint32_t {
   kWrite = 1 << 0,     // may change the keyspace
   kReadOnly = 1 << 1,  // reads the keyspace
-  kDenyOom = 1 << 2,   // may need memory: refused if there is none
+  kDenyOom = 1 << 2,   // may need memory, so it is refused if there is none
   kAdmin = 1 << 3,
   kNoScript = 1 << 4,
   kFast = 1 << 5,        // O(1) or O(log n)
   kNoAuth = 1 << 6,      // allowed before authentication
   kLoading = 1 << 7,     // shown to clients as allowed while loading and on stale replicas
   kNoMulti = 1 << 8,     // refused inside MULTI
-  kAllShards = 1 << 9,   // works on the whole keyspace: inside EXEC every shard is locked
+  kAllShards = 1 << 9,   // works on the whole keyspace, so EXEC locks every shard if it is queued
   kImmediate = 1 << 10,  // executed at once inside MULTI (EXEC, DISCARD, ...)
   kMovableKeys = 1 << 11,
   kSkipPause = 1 << 12,  // runs while clients are paused
   kMayReplicate = 1 << 13,
   kAllowBusy = 1 << 14,    // shown to clients as allowed while a script runs for too long
-  kSkipSlowlog = 1 << 15,  // shown to clients; the commands inside it are slow, not the command itself (EXEC)
+  kSkipSlowlog = 1 << 15,  // shown to clients; not the command itself is slow, but the commands that it executes (EXEC)
   kProtected = 1 << 16,    // allowed only if enable-debug-command says so
-  kLogged = 1 << 17,       // administrative: a line in the log says which client sent it
-  kBeyondNamed = 1 << 18,  // may do more work than its keys and arguments ask for; inside EXEC TransactionBudget bounds that
+  kLogged = 1 << 17,       // administrative, so a line in the log says which client has sent it
+  kBeyondNamed = 1 << 18,  // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
 };
 
-/// ACL categories that do not follow from flags. These do: @read, @write, @fast and @slow, and @admin and @dangerous from kAdmin.
+/// ACL categories that do not follow from flags. @read, @write, @fast and @slow follow from flags, and @admin and @dangerous
+/// from kAdmin.
 enum Category : std::uint32_t {
   kKeyspace = 1 << 0,
   kString = 1 << 1,
@@ -46,29 +49,30 @@ enum Category : std::uint32_t {
   kAdministrative = 1 << 6,  // @admin, for a command without kAdmin
 };
 
-/// What a command does with a key, in Redis' key-spec vocabulary.
+/// What a command does with a key, with the words of Redis' key specs: RO reads, RW reads and writes, OW overwrites, RM
+/// removes.
 enum class KeyUse : std::uint8_t {
   read,    // RO ACCESS
-  peek,    // RO: metadata only
+  peek,    // RO: reads metadata only
   update,  // RW UPDATE
-  modify,  // RW ACCESS UPDATE: returns (part of) the old value
+  modify,  // RW ACCESS UPDATE: returns the old value or a part of it
   write,   // OW UPDATE: replaces the value
   insert,  // RW INSERT
   create,  // OW INSERT: only if the key is missing
   remove,  // RM DELETE
   take,    // RW ACCESS DELETE
   lease,   // RW UPDATE: changes the key's lease, never its entry
-  // Depends on the arguments: see key_use().
-  set_get,   // of SET: `modify` with GET or with a condition on the value, else `write`
-  bitfield,  // of BITFIELD: `read` with nothing but GETs, else `modify`
+  // These two depend on the arguments: key_use() tells which use it is.
+  set_get,   // SET: `modify` with GET or with a condition on the value, otherwise `write`
+  bitfield,  // BITFIELD: `read` if all operations are GET, otherwise `modify`
 };
 
 struct Row;
 
-/// The error, in full, of arguments in which a spec does not find its keys.
+/// Returns the whole text of the error for arguments in which a KeySpec does not find its keys.
 using KeyError = std::string (*)(const Row& row, Args args);
 
-/// Says which arguments are keys.
+/// Which arguments are keys. Indices count from 0, which is the name of the command.
 struct KeySpec {
   enum class Kind : std::uint8_t { none, range, count };
   Kind kind = Kind::none;
@@ -76,7 +80,7 @@ struct KeySpec {
   std::int16_t first = 0;    // range: index of the first key; count: index of the number of keys, after which the keys follow
   std::int16_t last = 0;     // range: index of the last key, negative from the end
   std::int16_t step = 1;     // distance between keys
-  KeyError error = nullptr;  // count: the error for a number of keys that is no number or does not fit. A range always fits
+  KeyError error = nullptr;  // count: the error for a number of keys that is no number or does not fit; a range needs none
 
   static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1, nullptr}; }
   static constexpr KeySpec range(KeyUse use, std::int16_t first, std::int16_t last, std::int16_t step = 1) {
@@ -87,22 +91,23 @@ struct KeySpec {
   }
 };
 
+/// Executes a command (call.hpp).
 using Handler = Outcome (*)(Call&);
 
 /// The description of one command. Rows are written with designated initializers; a field that is left out has the default below.
 struct Row {
   std::string_view name;         // lower case; for a subcommand "client|kill"
   Handler handler = nullptr;     // null for a container of subcommands
-  std::int16_t arity = 0;        // as in Redis: with the name, and negative for "at least"
-  std::uint32_t flags = 0;       // of Flag
-  std::uint32_t categories = 0;  // of Category
+  std::int16_t arity = 0;        // words of a request, the name included; -n: at least n, as in Redis
+  std::uint32_t flags = 0;       // Flag values
+  std::uint32_t categories = 0;  // Category values
   KeySpec keys[2] = {};
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
-  std::string_view since = {};  // the first version of Redis with it (or of Valkey, if the documentation says so)
+  std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)
   std::string_view complexity = {};
   std::string_view summary = {};
   /// The arguments after the name in Redis' notation: "key value [NX | XX] [EX seconds | KEEPTTL] [key ...]".
-  /// COMMAND DOCS makes its tree of arguments from this: words in lower case are values, words in upper case are tokens.
+  /// COMMAND DOCS makes its tree of arguments from this text. Words in lower case are values, words in upper case are tokens.
   std::string_view syntax = {};
 };
 
@@ -112,7 +117,8 @@ std::span<const Row* const> commands();
 /// Finds the row of a command as it was sent, in any case. Returns null if there is none. O(1). For a container it returns the row
 /// of the subcommand, or its own row if the subcommand is unknown or missing.
 const Row* find_command(Args args);
-const Row* find_command_by_name(std::string_view name);  // "client|kill" or "get"
+/// Finds a row by its name, which is "get" or "client|kill". Returns null if there is none. O(1).
+const Row* find_command_by_name(std::string_view name);
 
 /// Whether `row` has subcommands.
 bool is_container(const Row& row);
@@ -127,20 +133,20 @@ inline bool arity_fits(const Row& row, std::size_t size) {
   const auto given = static_cast<std::int64_t>(size);
   return row.arity >= 0 ? given == row.arity : given >= -row.arity;
 }
-/// The error of one that does not: "ERR wrong number of arguments for 'get' command".
+/// The error for a request that does not fit: "ERR wrong number of arguments for 'get' command".
 std::string wrong_arity(const Row& row);
 
-/// What looking for keys in a request's arguments has come to.
+/// The result of looking for the keys in a request's arguments.
 enum class [[nodiscard]] Extraction : std::uint8_t{
-    done,       // all of them are known; there may be none
-    malformed,  // the arguments do not fit the row's key specs: a number of keys that is none, or for which there are too few arguments
+    done,       // all keys were found; there may be none
+    malformed,  // the arguments do not fit the row's key specs: the number of keys is no number, or there are too few arguments for it
 };
 
-/// Appends the positions of the keys in `args`, which must fit the row's arity, to `positions`; nothing if they are malformed. Then
-/// the command must not run, as nobody knows what to lock or whether it is allowed: key_error() is its answer.
-/// This is the one place that extracts keys: locking, ACL and COMMAND GETKEYS all use it.
+/// Appends the indices of the keys in `args` to `positions`. `args` must fit the row's arity. If they are malformed, appends
+/// nothing; the command must then not run, because it is not known what to lock and whether the client may use the keys.
+/// key_error() is the reply. No other function extracts keys: locking, ACL and COMMAND GETKEYS all use this one. O(keys).
 Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
-/// The error that answers a request whose arguments are malformed, as the row's key spec has it.
+/// The error for a request whose arguments are malformed, from the row's KeySpec.
 std::string key_error(const Row& row, Args args);
 /// Returns the position of the key if a command of `size` arguments has exactly one key, whatever the arguments are; 0 for all
 /// other commands. It follows the same rule as extract_keys(), but fills no list: most requests have one key.
@@ -154,7 +160,7 @@ inline std::size_t only_key(const Row& row, std::size_t size) {
 }
 /// What the command does with the keys of `spec` if it is called with `args`. Never `set_get` or `bitfield`.
 KeyUse key_use(const KeySpec& spec, Args args);
-/// As extract_keys() for a row, but for one of its specs.
+/// Does for one spec of a row what the other extract_keys() does for all of them.
 Extraction extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions);
 
 }  // namespace pinfold::command

@@ -11,12 +11,14 @@ namespace pinfold::command {
 
 constexpr std::string_view no_such_database = "ERR DB index is out of range";
 
-/// A number that fits what Redis keeps such numbers in, an int; whether there is such a database is another question.
+/// Reads a number that fits an int, which is the type that Redis has for it. Empty if `text` is no such number. Does not check
+/// whether the database exists: is_database() does.
 std::optional<int> parse_database(std::string_view text);
-/// Whether there is a database of that number.
+/// Whether there is a database with this number.
 bool is_database(const Call& call, std::int64_t number);
 
-/// The next argument, which must be there, as a database's number. If it is none, the error has been replied.
+/// Takes the next argument, which must exist, as the number of a database. If it is none, replies the error and returns
+/// nothing.
 std::optional<unsigned> take_database(Call& call, Cursor& cursor);
 
 }  // namespace pinfold::command

@@ -1,8 +1,8 @@
 #pragma once
-// The figures of a running server: looked at once, as plain numbers and texts, and then shown by whoever asks. INFO, MEMORY STATS and
-// MEMORY DOCTOR show them; none of them looks at the server by itself.
+// The figures of a running server, as plain numbers and texts. They are collected first, and then shown by INFO, MEMORY STATS
+// and MEMORY DOCTOR. None of these commands reads the state of the server by itself.
 //
-// A figure's name and unit stand in one place, a table of Figure (figures.cpp).
+// The name and the unit of a figure stand in one place: a table of Figure (figures.cpp).
 
 #include <bitset>
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace pinfold::command {
 
-/// What belongs together, as INFO shows it.
+/// A section of INFO.
 enum class Section : std::uint8_t {
   server,
   clients,
@@ -38,8 +38,9 @@ enum class Section : std::uint8_t {
 };
 using Sections = std::bitset<static_cast<std::size_t>(Section::count)>;
 
+/// Figures of the process and its configuration.
 struct ServerFigures {
-  // These two are there whichever sections are asked for.
+  // These two are collected whichever sections are asked for.
   std::string run_id;
   std::uint64_t started_at = 0;
   std::string system;
@@ -62,33 +63,34 @@ struct ClientFigures {
   std::uint64_t largest_input = 0;
   std::uint64_t largest_output = 0;
   std::uint64_t blocked = 0;
-  std::uint64_t waiting_for_leases = 0;  // each of their waits has an end
+  std::uint64_t waiting_for_leases = 0;  // clients that wait for the holder of a lease; each of these waits has a time limit
 };
 
-/// Sizes are read once each, so that they add up while others work.
+/// Figures of memory, in bytes unless they say otherwise. Each size is read once, so the sums fit the parts although other
+/// threads go on.
 struct MemoryFigures {
   std::uint64_t segments = 0;
   std::uint64_t blobs = 0;
   std::uint64_t index = 0;
   std::uint64_t ghosts = 0;
-  std::uint64_t herd = 0;  // leases, invalidated versions, purges under way
+  std::uint64_t herd = 0;  // leases, waiting clients, refused versions, pending purges
   std::uint64_t clients = 0;
-  std::uint64_t used = 0;  // all of these: what maxmemory bounds, and clients
+  std::uint64_t used = 0;  // the sum of all above
   std::uint64_t peak = 0;
-  std::uint64_t startup = 0;   // used before there was any data
-  std::uint64_t overhead = 0;  // of used, what is neither keys nor values
-  std::uint64_t dataset = 0;   // the rest: segments and blocks
-  std::uint64_t resident = 0;  // of the process, as the kernel counts it
+  std::uint64_t startup = 0;   // `used` before there was any data
+  std::uint64_t overhead = 0;  // the part of `used` that is neither keys nor values
+  std::uint64_t dataset = 0;   // the rest of `used`: segments and blocks
+  std::uint64_t resident = 0;  // resident memory of the process, as the kernel counts it
   std::uint64_t unaccounted = 0;
-  std::uint64_t data = 0;  // what maxmemory bounds
+  std::uint64_t data = 0;  // the part of `used` that maxmemory bounds
   std::uint64_t system = 0;
   std::uint64_t limit = 0;          // 0: none
   std::uint64_t clients_share = 0;  // 0: no limit
   std::string policy;
   bool evicts = true;
   double peak_percentage = 0;
-  double dataset_percentage = 0;  // how much of what data has added is the data itself
-  double fragmentation = 0;       // resident to used: what the program itself, the allocator and segments not yet full add
+  double dataset_percentage = 0;  // `dataset` as a percentage of what `used` has grown by since the start
+  double fragmentation = 0;       // `resident` divided by `used`; the program, the allocator and segments not yet full raise it
   std::int64_t fragmentation_bytes = 0;
 };
 
@@ -155,13 +157,14 @@ struct CacheFigures {
 struct CommandFigures {
   std::string_view name;
   std::uint64_t calls = 0;
-  std::uint64_t time_us = 0;  // an estimate from the calls that were timed, one in a few
+  std::uint64_t time_us = 0;  // an estimate, because only one call in a few is timed
   double time_per_call_us = 0;
   std::uint64_t rejected = 0;
   std::uint64_t failed = 0;
 };
 
-/// The most that was done in one hold of a shard's lock beyond what its request names: see store/lock_account.hpp.
+/// Figures of the holds of shard locks that have one cause. The last five are the most work that one hold has done beyond what
+/// its request names (store/lock_account.hpp).
 struct HoldFigures {
   std::string_view cause;
   std::uint64_t holds = 0;
@@ -192,22 +195,23 @@ struct Figures {
   StatsFigures stats;
   CpuFigures cpu;
   CacheFigures cache;
-  std::vector<CommandFigures> commands;    // that were called, rejected or have failed
-  std::vector<HoldFigures> holds;          // in the order of causes
-  std::vector<ErrorFigures> errors;        // in the order of codes
-  std::vector<DatabaseFigures> databases;  // that have keys
+  std::vector<CommandFigures> commands;    // only commands that were called, rejected or have failed
+  std::vector<HoldFigures> holds;          // in the order of their causes
+  std::vector<ErrorFigures> errors;        // in the order of their codes
+  std::vector<DatabaseFigures> databases;  // only databases that have keys
 };
 
-/// Looks at the server for what `wanted` needs; the rest is left as it is made. Locks the shards that `held` does not hold, one after the
-/// other, for stats, cache and keyspace, and goes through all clients for clients; the other sections cost little. Deadlines are judged
-/// at `now`.
+/// Collects the figures of the sections in `wanted`. All others keep their initial values. The sections stats, cache and
+/// keyspace lock the shards that are not among `held`, one after the other. The section clients goes through all clients. The
+/// other sections cost little. A deadline before `now` counts as passed.
 Figures collect_figures(Engine& engine, const store::Keyspace::Locks& held, UnixMs now, const Sections& wanted);
-/// The part of it that is about memory.
+/// Collects the figures of memory only. Locks nothing.
 MemoryFigures collect_memory_figures(const Engine& engine);
 
-/// Resident memory of this process, 0 if the kernel does not tell.
+/// Resident memory of this process in bytes; 0 if the kernel does not tell.
 std::uint64_t resident_memory();
 
+/// The unit of a figure.
 enum class Unit : std::uint8_t {
   none,  // a count, or a text
   bytes,
@@ -222,7 +226,8 @@ enum class Unit : std::uint8_t {
   ratio,
 };
 
-/// One figure of `Of`: where it is kept, or a text if the server can only say one thing, because it does not have what that is about.
+/// The description of one figure: its name, its unit, and the member of `Of` that keeps its value. A text in place of a member
+/// is the constant value of a figure that Redis has and that means nothing here (loading:0).
 template <class Of>
 struct Figure {
   std::string_view name;
@@ -230,8 +235,8 @@ struct Figure {
   std::variant<std::uint64_t Of::*, std::int64_t Of::*, double Of::*, std::string Of::*, std::string_view> value;
 };
 
-// All figures, in the order in which INFO shows them. Names are Redis' where the meaning is Redis'. What Redis has and Pinfold has not
-// (fork times, Lua memory ...) is left out, or is a constant that says so (loading:0).
+// All figures of one kind, in the order in which INFO shows them. A figure with the meaning of one of Redis has its name.
+// Figures about things that Pinfold does not have (fork times, Lua memory ...) are left out, or are constants.
 std::span<const Figure<ServerFigures>> server_figures();
 std::span<const Figure<ClientFigures>> client_figures();
 std::span<const Figure<MemoryFigures>> memory_figures();
@@ -241,7 +246,7 @@ std::span<const Figure<ServerFigures>> replication_figures();
 std::span<const Figure<CpuFigures>> cpu_figures();
 std::span<const Figure<CacheFigures>> cache_figures();
 std::span<const Figure<ServerFigures>> cluster_figures();
-// Those of each command, cause of holds, code of errors and database.
+// The figures of each command, each cause of holds, each code of errors and each database.
 std::span<const Figure<CommandFigures>> command_figures();
 std::span<const Figure<HoldFigures>> hold_figures();
 std::span<const Figure<ErrorFigures>> error_figures();

@@ -1,5 +1,5 @@
 #pragma once
-// Shared by the families of string commands.
+// What the files of string commands share.
 
 #include <cstdint>
 #include <string>
@@ -10,12 +10,13 @@
 
 namespace pinfold::command {
 
-/// The longest value that a command may make: proto-max-bulk-len.
+/// The longest value in bytes that a command may make: proto-max-bulk-len.
 inline std::uint64_t longest_string(const Call& call) {
   return static_cast<std::uint64_t>(call.engine.settings.integer(config::Id::proto_max_bulk_len));
 }
 
-/// For handlers whose arity is more than the table can say (pairs).
+/// Replies that the number of arguments is wrong. For a handler whose rule the command table cannot express, such as pairs of
+/// arguments.
 inline resp::Written reply_wrong_arity(Call& call) { return call.reply.error(wrong_arity(call.row)); }
 
 }  // namespace pinfold::command
