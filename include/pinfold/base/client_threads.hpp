@@ -1,6 +1,6 @@
 #pragma once
-// How clients are reached from other threads: what is told to the threads that they live on. The net room implements it; rooms that
-// know nothing of connections use it.
+// How any thread reaches clients: by messages to the I/O threads on which these clients live. The net room implements it
+// (net::Network). The other rooms, which know nothing of connections, use it.
 
 #include <cstdint>
 #include <functional>
@@ -10,46 +10,52 @@
 
 namespace pinfold {
 
-/// A client, and the index of the thread that it lives on. The client may be gone by the time that somebody looks for it.
+/// A client's id, and the index of the I/O thread on which the client lives. A plain value: the client may be gone when it is
+/// used.
 struct ClientPlace {
   std::uint64_t client = 0;
   unsigned thread = 0;
   bool operator==(const ClientPlace&) const = default;
 };
 
-/// An answer on its way to clients that wait for their replies (command/waiting.hpp), shared by their threads and constant. Whoever
-/// answers has a type of its own, which the Waiting of such a wait knows.
+/// An answer on its way to clients that wait for their replies (command/waiting.hpp). Constant, and shared by the threads of
+/// these clients. Each kind of answer is a derived type, which the Waiting of such a wait knows.
 class Delivery {
  public:
-  /// Returns false to stop before this waiter. Made of a std::ref, it takes no memory.
+  /// Called for one waiting client. Returns false to stop before this client. A Visitor that is made of a std::ref takes no
+  /// memory.
   using Visitor = std::function<bool(std::uint64_t ticket, const ClientPlace& waiter)>;
 
   virtual ~Delivery() = default;
-  /// Visits the waiters in the order of their tickets, from `from` on. Returns the ticket to go on from; 0: that was all. O(log
-  /// waiters), and O(1) for each of them.
+  /// Visits the waiting clients in the order of their tickets, from the ticket `from` on. Returns the ticket to go on from; 0
+  /// if there are no more. O(log clients), and O(1) for each client that it visits.
   virtual std::uint64_t visit(std::uint64_t from, const Visitor& visitor) const = 0;
-  /// A waiter does not wait any more: what was for it alone goes elsewhere. On its thread, with nothing locked.
+  /// Called when a client has not taken the answer, because it no longer waits. Passes on what was for that client alone, such
+  /// as a lease. Called on the client's thread, with nothing locked.
   virtual void not_taken() const {}
 };
 
-/// All methods may be called from any thread. Those that do not say otherwise need no memory to succeed, or make up for it within a
-/// second. Waking a thread is a system call: with a shard locked it is put off until the lock is given back (base/sleeper.hpp).
+/// Thread-safe. A function that says nothing of memory has its effect even if there is no memory, but perhaps only within a
+/// second. Waking a thread is a system call; if a shard is locked, the call is put off until the lock is released
+/// (base/sleeper.hpp).
 class ClientThreads {
  public:
-  /// Closes a client that has been marked for that.
+  /// Closes the client, which has been marked for closing.
   virtual void close(const ClientPlace& client) = 0;
-  /// Ends the wait with this ticket as if its time were up, or with an error, if the client still waits.
+  /// Ends the client's wait with this ticket as if its time were up, or with an error. Does nothing if the client no longer
+  /// waits with it.
   virtual void end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) = 0;
   /// Runs a step of the client's task.
   virtual void run_task(const ClientPlace& client) = 0;
-  /// Has all clients that wait for the end of a CLIENT PAUSE look again.
+  /// Lets all clients that wait for the end of a CLIENT PAUSE check whether the pause is over.
   virtual void end_pause() = 0;
-  /// Gives waiters their answer, some in each round of their threads: one message and one wake for each thread. Throws
-  /// std::bad_alloc; then nobody has it.
+  /// Gives waiting clients their answer, some of them in each round of their threads. Costs one message and one wake for each
+  /// thread. Throws std::bad_alloc; then no client gets the answer.
   virtual void deliver(const std::shared_ptr<const Delivery>& answer) = 0;
-  /// Sends `bytes` to clients outside of their replies: behind those that have begun, never inside one, and under the limits of the
-  /// client's output, beyond which it is closed. To one client, bytes go in the order of the calls of one thread. One message and one
-  /// wake for each thread that clients of `to` live on. Clients that are gone get nothing. Throws std::bad_alloc; then some may get it.
+  /// Sends `bytes` to clients, between their replies and never inside one. The bytes count for the limits of a client's output,
+  /// and a client beyond its limit is closed. The calls of one thread reach a client in their order. Clients that are gone get
+  /// nothing. Costs one message and one wake for each thread on which clients of `to` live. Throws std::bad_alloc; then some of
+  /// the clients may get the bytes.
   virtual void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) = 0;
 
  protected:

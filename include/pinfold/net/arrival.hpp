@@ -1,10 +1,11 @@
 #pragma once
-// A large argument that is being received. Its bytes go from the socket straight into the block in which the store will keep them.
+// A large argument that is being received. Its bytes go from the socket straight into the block in which the store will keep
+// them.
 //
-// The block grows as bytes arrive, never because they were announced. It grows by as much as has arrived, but at least by 16 KB once
-// bytes come from the socket, and at most by 1 MB at a time. From 1 MB on it grows without a copy (base/block_heap.hpp). The argument
-// counts as data from its first byte, and room is made for it among the entries. If there is no room, it is refused, and its
-// remaining bytes are only counted. Not thread-safe.
+// The block grows as bytes arrive, never because they were announced. It grows by as much as has arrived, but at least by 16 KB
+// once bytes come from the socket, and at most by 1 MB at a time. From 1 MB on it grows without a copy (base/block_heap.hpp).
+// The argument counts as data from its first byte, so entries are evicted to make room for it. If there is no room, the
+// argument is refused: its remaining bytes are received and dropped.
 
 #include <cstddef>
 #include <memory>
@@ -17,12 +18,14 @@
 
 namespace pinfold::net {
 
+/// Not thread-safe: used by the connection's I/O thread. Owns the block until take(). Sizes are in bytes. The keyspace must
+/// outlive it.
 class Arrival {
  public:
-  /// Arguments of this size or more are received this way.
+  /// Arguments of this size or more are received as an Arrival.
   static constexpr std::size_t least_size = 16 * 1024;
 
-  /// `others`: bytes of the large arguments of the same request that have arrived before.
+  /// `others`: how many bytes the earlier large arguments of the same request have.
   Arrival(store::Keyspace& keyspace, std::size_t size, std::size_t others);
 
   std::size_t size() const { return size_; }
@@ -32,14 +35,15 @@ class Arrival {
   bool refused() const { return refused_; }
   void refuse();
 
-  /// Returns space for the next bytes, at most what one round may take. It is empty only if the argument is complete or is refused,
-  /// perhaps in this call. To be called with no shard held.
+  /// Returns space for the next bytes, at most as much as one round may receive. The space is empty only if the argument is
+  /// complete or refused, perhaps by this call. Called with no shard locked.
   std::span<char> space(std::size_t expected = at_once);
-  /// To be called when `count` bytes were put into the space, or skipped if the argument is refused.
+  /// Counts `count` bytes that the caller has put into the space. If the argument is refused, the caller has dropped them.
   void add(std::size_t count) { received_ += count; }
-  /// Takes bytes of the argument from the front of `bytes`: copies them, or skips them if it is refused. Returns how many.
+  /// Takes the bytes of the argument from the front of `bytes`, and copies them, or drops them if the argument is refused.
+  /// Returns how many it has taken.
   std::size_t add(std::string_view bytes);
-  /// Returns the block; an empty one if the argument was refused. To be called only when complete().
+  /// Hands the block over to the caller; it is empty if the argument was refused. Only if complete().
   Blob take();
 
  private:
@@ -51,7 +55,7 @@ class Arrival {
   store::Keyspace& keyspace_;
   const std::size_t size_;
   std::size_t received_ = 0;
-  std::size_t room_ = 0;  // of block_
+  std::size_t room_ = 0;  // the capacity of block_
   bool refused_ = false;
   Blob block_;
 };

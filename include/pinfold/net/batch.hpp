@@ -1,6 +1,6 @@
 #pragma once
-// Requests that are parsed before the first of them is executed, so that the memory they will touch can be fetched meanwhile. They
-// come from one pipelining connection, or from several connections that became ready together. Each I/O thread has one batch.
+// A batch: requests that are parsed before the first of them is executed, so that the memory that they will read can be fetched
+// meanwhile. The requests come from one pipelining connection, or from several connections that are ready at the same time.
 
 #include <array>
 #include <cstddef>
@@ -14,13 +14,15 @@ namespace pinfold::net {
 
 class Connection;
 
+/// Each I/O thread has one batch, and only that thread uses it. The bytes of arguments are not copied: they stay in the inputs
+/// of the connections.
 class Batch {
  public:
   static constexpr std::size_t capacity = 32;
 
   struct Request {
     Connection* connection;
-    std::size_t start;  // where it starts in the connection's input
+    std::size_t start;  // the offset of the request in the connection's input
     std::size_t first_arg;
     std::size_t arg_count;
   };
@@ -32,9 +34,10 @@ class Batch {
     args_.clear();
     long_ = {};
   }
-  /// Whether the last request has many arguments. Then the memory that is needed to execute it is not kept afterwards.
+  /// Whether the last request has more than 1024 arguments. The thread then frees the memory that was needed to execute it.
   bool is_large() const { return !long_.empty(); }
-  /// Adds a request whose arguments lie in the connection's input. If they are many, `args` is not copied and must outlive the batch.
+  /// Adds a request. Only if not full(). The views in `args` are copied, unless they are more than 1024: then `args` itself
+  /// must stay valid until clear().
   void add(Connection& connection, std::size_t start, const std::vector<std::string_view>& args) {
     const std::size_t first = args_.size();
     if (args.size() > many_arguments) {

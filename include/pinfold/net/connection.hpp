@@ -1,11 +1,12 @@
 #pragma once
-// One client connection, from accept to close, all of it on one I/O thread.
+// One client connection, from accept to close.
 //
-// The read buffer is small while a client is idle (10 000 idle clients must not cost more than 2 KB each) and grows
-// with what the client sends: to some KB for one that pipelines, and for a long request as its bytes arrive, never
-// because it announced them. Large arguments do not pass through it (arrival.hpp). Replies of all requests of a round
-// are gathered in the thread's output and sent with one system call, short ones together with those of other connections; only what
-// the transport does not take is kept here.
+// The input buffer is small while the client is idle, because 10 000 idle clients must not cost more than 2 KB each. It grows
+// with what the client sends: to some KB for a client that pipelines, and for a long request as its bytes arrive, never because
+// they were announced. Large arguments do not go through the buffer (arrival.hpp).
+//
+// The replies to all requests of a round are written to the thread's output and sent with one system call. Short replies are
+// sent together with those of other connections. The connection keeps only what the transport does not take.
 
 #include <algorithm>
 #include <atomic>
@@ -33,12 +34,13 @@ namespace pinfold::net {
 
 class IoThread;
 
-/// Reasons for which the requests of a connection are not executed; what comes in is kept meanwhile. Several may hold at once.
+/// Why the requests of a connection are not executed at the moment. Requests that come in are kept meanwhile.
 enum class Hold : std::uint8_t {
   pause = 1,    // CLIENT PAUSE
-  backlog = 2,  // it has as many unread replies as it may, and must read before it is served
+  backlog = 2,  // the client has as many unread replies as it may have, and must read before it is served again
 };
 
+/// A set of such reasons.
 class Holds {
  public:
   bool any() const { return bits_ != 0; }
@@ -50,6 +52,8 @@ class Holds {
   unsigned bits_ = 0;
 };
 
+/// Lives on one I/O thread, which owns it. Not thread-safe: every function is called on that thread, with nothing locked.
+/// `thread` must outlive the connection.
 class Connection final : public EventHandler {
  public:
   Connection(IoThread& thread, std::unique_ptr<Transport> transport, std::uint64_t id);
@@ -60,40 +64,44 @@ class Connection final : public EventHandler {
   std::uint64_t id() const { return session_.shared.id; }
   const command::Session& session() const { return session_; }
   command::Session& session() { return session_; }
-  /// Whether its input holds requests that a batch had no room for, or its transport bytes that the event loop does not report. Then the
-  /// thread comes back to it, with parse_more(), and nothing is received before.
+  /// Whether the input has requests for which the last batch had no room, or the transport has bytes that the event loop does
+  /// not report. Then the thread calls parse_more() later, and the connection receives nothing before.
   bool has_more_input() const { return intake_ == Intake::queued; }
+  /// Begins to receive: adds the connection to the event loop. Throws std::bad_alloc.
   void start();
 
-  // One round, in this order; each does nothing once the connection is closed.
-  /// Sends and receives, and adds to the thread's batch what can be executed.
+  // The thread calls the functions of a round in this order. Each does nothing if the connection is closed.
+  /// Sends and receives, and adds complete requests to the thread's batch.
   void ready(std::uint32_t events) override;
-  /// The same when has_more_input().
+  /// Called instead of ready() if has_more_input(): adds further requests to the batch.
   void parse_more(Batch& batch);
+  /// Executes one request of the batch. `last` says whether it is the last one of this connection.
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
-  /// After the last request of a batch: sends the replies, or defers that, and makes ready for the next round.
+  /// Called after the connection's last request of a batch. Sends the replies or defers them, and prepares for the next round.
   void finish();
-  /// Sends replies of it that were deferred.
+  /// Sends replies that were deferred in an earlier finish().
   void send_deferred(std::string_view replies);
 
-  /// Closes the transport; the object is destroyed at the end of the round.
+  /// Closes the transport. The thread destroys the object at the end of the round or of a later one.
   void close();
-  /// Goes on with requests that a pause has held up.
+  /// Goes on with requests that CLIENT PAUSE has held up.
   void resume();
-  /// The answer that its client waits for has come. Returns false if its client does not wait with this ticket.
+  /// Passes on the answer for which the client waits. Returns false if the client does not wait with this ticket.
   bool answer(std::uint64_t ticket, const Delivery& answer);
-  /// Sends bytes that are no reply: at once, or when the reply that has begun is over.
+  /// Sends bytes that are no reply: at once, or after the reply that has begun.
   void push(std::string_view bytes);
-  /// Its client has waited long enough, or (CLIENT UNBLOCK) is to wait no longer.
+  /// Ends the client's wait because its time is up or because of CLIENT UNBLOCK, with an error if `with_error` is set.
   void end_wait(bool with_error);
-  /// Goes a step further with its long command, if it has one.
+  /// Runs a step of the client's long command, if it has one.
   void work();
-  /// Closes if it holds much memory in blobs that nobody else needs. Looks at some of them each time.
+  /// Closes the connection if its unsent replies keep much memory in blobs that are no longer stored. Looks at some of the
+  /// blobs in each call.
   void give_way();
-  /// Once a second: idle timeout, soft output limit, buffers that are no longer needed.
+  /// Called once a second. Checks the idle timeout and the soft output limit, and shrinks buffers that are no longer needed.
   void tick();
 
-  // For its thread: where it stands in the list of all, and whether it stands in the list of those with long commands.
+  // For the thread: the index of this connection in the list of all, and whether it is in the list of connections with long
+  // commands.
   std::size_t place = 0;
   bool in_tasks = false;
 
@@ -101,33 +109,34 @@ class Connection final : public EventHandler {
   static constexpr std::size_t idle_input = 512;
   static constexpr std::size_t busy_input = 16 * 1024;
 
-  /// How far it is on the way to its end. It only goes forwards.
+  // How the connection ends. The state only moves forwards.
   enum class Ending : std::uint8_t {
     open,
-    input_ended,  // the client sends no more, but reads
-    when_sent,    // nothing is received or executed any more; it is closed when its replies have been sent
-    closed,       // to be destroyed by its thread
+    input_ended,  // the client sends no more, but it still reads
+    when_sent,    // nothing more is received or executed; the connection is closed when its replies have been sent
+    closed,       // the thread destroys the connection
   };
+  // Whether the connection receives.
   enum class Intake : std::uint8_t {
     open,
-    full,    // while nothing is executed, the input takes no more; what is beyond stays in the socket
-    queued,  // it has its turn later: see has_more_input()
+    full,    // the input is full while nothing may be executed; further bytes stay in the socket
+    queued,  // the thread comes back later: see has_more_input()
   };
-  /// What has become of the connection's requests in the batch at hand.
+  // How far the connection's requests in the present batch have been executed.
   enum class Turn : std::uint8_t {
     not_begun,
-    begun,    // one has been executed
-    held_up,  // the rest is to be parsed again when what holds it is over
-    spent,    // the same, because they have taken the time that is this connection's before others have a turn
+    begun,    // at least one has been executed
+    held_up,  // the rest is not executed now, and is parsed again when the reason for that is over
+    spent,    // the rest is not executed now, because the requests have taken this connection's time for a round
   };
 
   // connection.cpp: a round, from parsing to the end of a batch.
   void advance(Ending ending) { ending_ = std::max(ending_, ending); }
-  /// Whether nothing is executed for the time being.
+  // Whether no request may be executed at the moment.
   bool held() const { return holds_.any() || waits(); }
   std::uint32_t translated(std::uint32_t events) const;
   void ready_beside_input(std::uint32_t events);
-  /// Adds the requests that are complete in the input to the batch, as far as it takes them.
+  // Adds the complete requests of the input to the batch, as many as it has room for.
   void parse(Batch& batch);
   void queue();
   void hold_up(std::size_t start, Turn why);
@@ -179,11 +188,11 @@ class Connection final : public EventHandler {
 
   // connection_waiting.cpp
   bool waits() const { return session_.waits(); }
-  /// Whether whatever its client sends ends its wait.
+  // Whether the client's wait ends when the client sends anything.
   bool waits_in_silence() const {
     return session_.waiting != nullptr && session_.waiting->ended_by == command::Waiting::EndedBy::any_input;
   }
-  /// Whether the end of its client's input does.
+  // Whether the client's wait ends when the client sends no more.
   bool ends_wait_with_input() const {
     return session_.waiting != nullptr && session_.waiting->ended_by != command::Waiting::EndedBy::nothing;
   }
@@ -193,7 +202,7 @@ class Connection final : public EventHandler {
   void push_kept();
   void reply_late(const std::function<void(resp::Reply&)>& write);
 
-  // For a counter that only this thread writes: no locked instruction.
+  // Adds to a counter that only this thread writes, so it needs no locked instruction.
   static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) {
     constexpr auto relaxed = std::memory_order_relaxed;
     counter.store(counter.load(relaxed) + n, relaxed);
@@ -201,7 +210,7 @@ class Connection final : public EventHandler {
 
   IoThread& thread_;
   const std::unique_ptr<Transport> transport_;
-  std::uint32_t events_ = 0;  // waited for
+  std::uint32_t events_ = 0;  // the events for which the event loop watches the descriptor
   Ending ending_ = Ending::open;
   Intake intake_ = Intake::open;
   Turn turn_ = Turn::not_begun;
@@ -212,19 +221,19 @@ class Connection final : public EventHandler {
   struct Free {
     void operator()(char* bytes) const { std::free(bytes); }
   };
-  std::unique_ptr<char[], Free> input_;  // of malloc, so that it can grow without being copied
+  std::unique_ptr<char[], Free> input_;  // from malloc(), so that realloc() may make it larger without a copy
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
-  std::unique_ptr<LargeRequest> large_;       // only while there are large arguments
+  std::unique_ptr<LargeRequest> large_;       // null while there are no large arguments
   resp::Output unsent_;                       // replies that the transport did not take
-  std::unique_ptr<std::string> kept_pushes_;  // to be sent when the reply that has begun is over
-  MonoMs reading_since_;                      // when its client had last read a good part of them
-  std::size_t read_since_ = 0;                // bytes of them that it has read since
-  MonoMs over_soft_limit_since_;              // 0: it is not
-  MonoMs turn_began_;                         // while turn_ is `begun`
-  MonoMs wait_until_;                         // as the thread knows it; 0: it does not
-  std::size_t accounted_ = 0;
-  std::size_t accounted_arguments_ = 0;  // of it, the parser's
+  std::unique_ptr<std::string> kept_pushes_;  // pushes that are sent after the reply that has begun
+  MonoMs reading_since_;                      // when the client had last read a good part of unsent_
+  std::size_t read_since_ = 0;                // bytes of unsent_ that the client has read since then
+  MonoMs over_soft_limit_since_;              // since when unsent_ is over the soft limit; 0: it is not
+  MonoMs turn_began_;                         // when turn_ became `begun`
+  MonoMs wait_until_;                         // the end of the wait that the thread has been told (IoThread::await); 0: none
+  std::size_t accounted_ = 0;                 // bytes that are counted as memory of clients
+  std::size_t accounted_arguments_ = 0;       // the parser's part of accounted_
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   std::size_t accounted_unauthenticated_ = 0;

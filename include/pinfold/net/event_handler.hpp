@@ -4,12 +4,13 @@
 
 namespace pinfold::net {
 
-/// Something that lives in an event loop: a connection, a socket for operators, a link to another server. The loop calls it when its
-/// descriptor is ready, and knows nothing else about it.
+/// A handler of one descriptor in an event loop: a connection, a socket for operators, a link to another server. The loop calls
+/// it when the descriptor is ready, and knows nothing else about it.
 class EventHandler {
  public:
-  /// The descriptor is ready for `events` (of epoll: EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP). On the loop's thread, with
-  /// nothing locked. Everybody on this thread waits meanwhile: it must not block, and what it leaves is reported again. Must not throw.
+  /// Called on the loop's thread, with nothing locked, when the descriptor is ready for `events` (those of epoll: EPOLLIN,
+  /// EPOLLOUT, EPOLLRDHUP, EPOLLERR, EPOLLHUP). Must not throw. Must not block, because all other handlers of the thread wait
+  /// meanwhile. It may leave work undone: the loop reports the descriptor again as long as it is ready.
   virtual void ready(std::uint32_t events) = 0;
 
  protected:

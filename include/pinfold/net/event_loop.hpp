@@ -1,9 +1,11 @@
 #pragma once
-// Waits for many sockets and for work from other threads. It is epoll(7) and an eventfd, and nothing more.
+// The event loop of an I/O thread: it waits for many sockets, and for work from other threads. It consists of epoll(7) and an
+// eventfd.
 //
-// Why not an io_context? Asio hands out one completion at a time. With epoll's own list of ready sockets, the requests of all
-// ready connections can be parsed first, and their memory is fetched while others run. And no receive is tried that must fail.
-// docs/architecture.md has the figures. Asio does what is not done for each request: accepting and signals.
+// It is no io_context, because Asio hands out one completion at a time. With epoll's own list of ready sockets, the requests of
+// all ready connections can be parsed first, and the memory of one request is fetched while others run. It also tries no
+// receive that must fail. docs/architecture.md has the figures. Asio does what is not done for each request: accepting and
+// signals.
 
 #include <array>
 #include <cstdint>
@@ -19,6 +21,7 @@
 
 namespace pinfold::net {
 
+/// Belongs to one thread. Other threads may call post(), and wake it as a Sleeper. It does not own the descriptors.
 class EventLoop final : public Sleeper {
  public:
   EventLoop();
@@ -26,25 +29,29 @@ class EventLoop final : public Sleeper {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // On the loop's thread.
+  // These are called on the loop's thread.
 
-  /// Watches `fd` (level-triggered) for `events`, of which `handler` is told. Returns false if the system refuses. The descriptor must
-  /// not be shared with another process. Closing it ends the watch; `handler` must then outlive the round.
+  /// Watches `fd` for `events`, level-triggered, and calls `handler` for them. Returns false if the system refuses. The
+  /// descriptor must not be shared with another process. Closing the descriptor ends the watch; `handler` must then outlive the
+  /// round.
   bool add(int fd, std::uint32_t events, EventHandler& handler);
   void change(int fd, std::uint32_t events, EventHandler& handler);
-  /// Ends the watch. The handler is not called any more, not for events that have been waited for either: it may be destroyed at once.
+  /// Ends the watch. The handler is not called any more, not even for events that wait() has returned already. So it may be
+  /// destroyed at once.
   void remove(int fd, EventHandler& handler);
 
-  /// Waits for at most `timeout_ms` and returns what is ready, to be passed on by tell(); work from other threads is done before it
-  /// returns. Valid until the next call.
+  /// Waits for at most `timeout_ms` milliseconds, and runs the work that other threads have posted. Returns the ready events,
+  /// valid until the next call. The caller passes each of them to tell().
   std::span<const epoll_event> wait(int timeout_ms);
+  /// Calls the handler of an event.
   static void tell(const epoll_event& event) { static_cast<EventHandler*>(event.data.ptr)->ready(event.events); }
 
-  /// Runs `work` on the loop's thread, soon. `work` must not throw. Any thread may call this. Throws std::bad_alloc.
+  /// Runs `work` on the loop's thread, in its next wait(). `work` must not throw. Thread-safe. Throws std::bad_alloc; then the
+  /// work is not run.
   void post(std::function<void()> work);
 
  private:
-  /// Makes wait() return soon.
+  // Makes wait() return soon.
   void wake_now() override;
   static constexpr int most_events = 64;
 

@@ -1,9 +1,10 @@
 #pragma once
-// One I/O thread: an event loop and the connections that live on it. A connection never changes threads.
+// One I/O thread: an event loop, and the connections that live on it. A connection never changes threads.
 //
-// Each round serves the ready connections in three passes: it receives and parses from each of them, then fetches the memory that the
-// requests will touch, then executes the requests in order. So a cache miss of one request overlaps with the work for others, even if
-// no client pipelines. Short replies are sent together, when all ready connections have been served or the clock's millisecond is over.
+// Each round serves the ready connections in three passes. It receives from each of them and parses, then fetches the memory
+// that the requests will read, then executes the requests in order. So a cache miss of one request overlaps with the work for
+// others, even if no client pipelines. Short replies are sent together, when all ready connections have been served, or when
+// the millisecond of the clock is over.
 
 #include <atomic>
 #include <cstdint>
@@ -31,12 +32,14 @@ namespace pinfold::net {
 
 class Connection;
 
-/// Bytes on their way to clients outside of their replies. Shared by the threads on which they live, and constant.
+/// A push: bytes on their way to clients that are no reply. Constant, and shared by the threads on which these clients live.
 struct Push {
   std::vector<ClientPlace> to;
   std::shared_ptr<const std::string> bytes;
 };
 
+/// Owns its connections. Its functions are called on its own thread, except for those that say otherwise. The engine must
+/// outlive it.
 class IoThread {
  public:
   IoThread(command::Engine& engine, unsigned index);
@@ -44,40 +47,42 @@ class IoThread {
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
 
+  /// Starts the thread. Called by the main thread.
   void start();
-  /// One round of its loop, which waits for at most `most_ms` until there is something to do. Returns how many descriptors were ready.
-  /// start() runs rounds in a thread of their own; a test runs them one by one.
+  /// Runs one round of the loop. Waits for at most `most_ms` milliseconds until there is something to do. Returns how many
+  /// descriptors were ready. The thread of start() runs rounds by itself; a test calls this in place of start().
   std::size_t run_round(int most_ms);
-  /// How long the next round could wait, in milliseconds.
+  /// How many milliseconds the next round may wait.
   int idle_ms() const;
-  /// Closes all connections and ends the loop; returns when the thread has ended.
+  /// Closes all connections and ends the loop. Called by the main thread; returns when the thread has ended.
   void stop();
 
-  // From any thread.
+  // These may be called by any thread.
+  /// How many connections live here, those that are on their way included.
   std::size_t load() const { return load_.load(std::memory_order_relaxed); }
-  /// Makes it a client's connection; closes it if there is no memory for that.
+  /// Makes a client's connection of the transport, or closes the transport if there is no memory for that.
   void adopt(std::unique_ptr<Transport> transport);
-  /// Closes the connection with this client id, which has been marked for that, if it still lives here.
+  /// Closes the connection of the client with this id, if it still lives here. The client has been marked for closing.
   void close(std::uint64_t id);
-  /// Answers the waiting clients that live here, some of them each round. Allocates memory.
+  /// Answers the waiting clients that live here, some of them in each round. Throws std::bad_alloc.
   void deliver(const std::shared_ptr<const Delivery>& answer);
-  /// Sends a push to those of its clients that live here, some of them each round. Allocates memory.
+  /// Sends a push to its clients that live here, to some of them in each round. Throws std::bad_alloc.
   void push(const std::shared_ptr<const Push>& push);
-  /// Ends the client's wait with this ticket, if it still waits.
+  /// Ends the client's wait with this ticket, if the client still waits with it.
   void unblock(std::uint64_t id, std::uint64_t ticket, bool with_error);
   /// Runs a step of the client's task.
   void wake_task(std::uint64_t id);
-  /// Makes every connection that waits for the end of a pause check whether it is over.
+  /// Lets every connection that waits for the end of a CLIENT PAUSE check whether the pause is over.
   void resume_paused();
 
-  // For connections, on this thread.
+  // These are for connections.
   command::Engine& engine() { return engine_; }
   command::Dispatcher& dispatcher() { return dispatcher_; }
-  /// Where handlers beside the connections are added, too.
+  /// The event loop. Handlers that are no connections are added to it as well.
   EventLoop& loop() { return loop_; }
-  /// What the connections that are ready have parsed.
+  /// The batch of requests that ready connections have parsed.
   Batch& batch() { return batch_; }
-  /// Does `work` of the connection. Memory that cannot be had for it costs the connection, not the server.
+  /// Does `work` of the connection. If the work throws std::bad_alloc, the connection is closed and the server goes on.
   template <class Work>
   void guarded(Connection& connection, Work&& work) {
     try {
@@ -88,10 +93,11 @@ class IoThread {
   }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
-  /// Takes over the replies of the present connection, which are the end of the output, to send them together with those of other
-  /// connections. Returns false if they are not short, or if the output has grown.
-  /// The reason: a client process with many connections sleeps while it has nothing to read, and waking it costs the sender. Of several
-  /// replies only the first has to wake it. A connection is not parsed or executed again before its deferred replies were sent.
+  /// Defers the replies of the present connection, which are the end of the output: they are sent together with those of other
+  /// connections. Returns false if the replies are not short, or if the output is too large. Deferring saves time, because a
+  /// client process with many connections sleeps while it has nothing to read, and waking it costs the sender. Of several
+  /// replies sent together only the first has to wake it. The requests of a connection are not parsed or executed before its
+  /// deferred replies have been sent.
   bool defer(Connection& connection);
   /// How many bytes at the front of the output are deferred replies, and not replies of the present connection.
   std::size_t deferred_bytes() const { return deferred_bytes_; }
@@ -105,10 +111,10 @@ class IoThread {
   /// Limits in bytes that follow from the settings and from the use of memory. At most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;             // of one client's replies: the hard limit of client-output-buffer-limit
-    std::size_t unread = SIZE_MAX;             // of one client's replies, beyond which it must read before it is served
+    std::size_t unread = SIZE_MAX;             // of one client's unread replies; beyond it the client must read before it is served
     std::uint64_t clients = UINT64_MAX;        // the clients' share of memory
-    std::int64_t unauthenticated = INT64_MAX;  // what those who have not authenticated may take of it
-    std::int64_t abandoned_blobs = INT64_MAX;  // that only unread replies keep, before they have to be read or given up
+    std::int64_t unauthenticated = INT64_MAX;  // the part of this share that unauthenticated clients may take
+    std::int64_t abandoned_blobs = INT64_MAX;  // of blobs that only unread replies keep; beyond it clients that do not read are closed
   };
   const Limits& limits() const { return limits_; }
   /// The bytes that are left of the clients' share.
@@ -119,15 +125,18 @@ class IoThread {
   /// Whether clients use more than half of their share. Then buffers grow no more than they must.
   bool clients_are_tight() const { return client_memory() > limits_.clients / 2; }
   unsigned index() const { return index_; }
-  /// The connection of the client with this id; null: it does not live here (any more).
+  /// The connection of the client with this id; null if it does not live here, or is gone.
   Connection* find(std::uint64_t client) const;
+  /// Destroys a closed connection later, when no function of it is running.
   void bury(Connection& connection) { dead_.push_back(&connection); }
+  /// Calls parse_more() of the connection when its turn comes.
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
-  /// Runs a step of the connection's long command, in a while.
+  /// Runs a step of the connection's long command when its turn comes.
   void serve_task(Connection& connection);
-  /// Wakes the connection when the pause is over.
+  /// Calls resume() of the connection when the CLIENT PAUSE is over.
   void await_pause_end(const Connection& connection);
-  /// Ends the wait of the connection's client at that time, unless await_no_longer() is called before.
+  /// Ends the wait of the connection's client at the time `until`, unless await_no_longer() is called before with the same
+  /// arguments.
   void await(MonoMs until, Connection& connection) { waiting_.emplace(until, &connection); }
   void await_no_longer(MonoMs until, Connection& connection) { waiting_.erase({until, &connection}); }
 
@@ -155,11 +164,11 @@ class IoThread {
   }
   void free_abandoned_blobs();
   void look_at_paused();
-  /// An answer or a push, and how far it has been handed out to the clients that live here.
+  // An answer or a push, and how far it has been handed out to the clients that live here.
   struct HandingOut {
     std::shared_ptr<const Delivery> answer;
-    std::shared_ptr<const Push> push;  // if there is no answer
-    std::uint64_t next = 0;            // ticket of the answer's next client, or place in Push::to
+    std::shared_ptr<const Push> push;  // set if there is no answer
+    std::uint64_t next = 0;            // the ticket of the answer's next client, or the index of the next client in Push::to
     unsigned told = 0;
   };
   void hand_out_later(const HandingOut& message);
@@ -179,8 +188,8 @@ class IoThread {
     Connection* connection;
     std::size_t bytes;
   };
-  static constexpr std::size_t most_deferred = 128;  // when there are so many, they are sent
-  std::vector<Deferred> deferred_;                   // in the order of the output
+  static constexpr std::size_t most_deferred = 128;  // this many deferred replies are sent at once
+  std::vector<Deferred> deferred_;                   // in the order of their replies in the output
   std::size_t deferred_bytes_ = 0;
   std::size_t deferred_end_ = 0;  // Output::mark() after them; does not change when some of them are sent
   MonoMs deferred_since_;
@@ -192,20 +201,20 @@ class IoThread {
   MonoMs next_abandoned_check_;
   Limits limits_;
   MonoMs limits_from_;
-  std::uint64_t limits_version_ = 0;  // of the settings
+  std::uint64_t limits_version_ = 0;  // the version of the settings from which limits_ were made
   bool busy_ = false;                 // a request was executed since the last tick
   std::atomic<bool> stopping_{false};
   std::unordered_map<std::uint64_t, std::unique_ptr<Connection>> connections_;
   // The connections once more, in a vector, to go through them in slices. The last one moves to a place that becomes free. So a cursor may
   // miss a connection, and meets it the next time round.
   std::vector<Connection*> row_;
-  std::size_t ticked_ = 0;              // cursor of tick_some()
-  std::size_t to_tick_ = 0;             // connections left for this tick
-  std::size_t looked_at_ = 0;           // cursor of free_abandoned_blobs()
-  std::deque<std::uint64_t> paused_;    // ids of connections that wait for the end of a CLIENT PAUSE
-  std::deque<Connection*> unfinished_;  // with input that did not fit the batch or lies in the transport, in the order of their turns
-  std::deque<Connection*> tasks_;       // whose long commands can go on, in the order of their turns
-  std::set<std::pair<MonoMs, Connection*>> waiting_;  // whose clients wait for a reply, by when that ends
+  std::size_t ticked_ = 0;                            // cursor of tick_some()
+  std::size_t to_tick_ = 0;                           // connections left for this tick
+  std::size_t looked_at_ = 0;                         // cursor of free_abandoned_blobs()
+  std::deque<std::uint64_t> paused_;                  // ids of connections that wait for the end of a CLIENT PAUSE
+  std::deque<Connection*> unfinished_;                // connections with has_more_input(), in the order of their turns
+  std::deque<Connection*> tasks_;                     // connections whose long commands can go on, in the order of their turns
+  std::set<std::pair<MonoMs, Connection*>> waiting_;  // connections whose clients wait for a reply, by the time at which the wait ends
   std::deque<HandingOut> handing_out_;
   std::vector<Connection*> dead_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};

@@ -1,6 +1,7 @@
 #pragma once
-// A listening socket. An accepted connection goes to the I/O thread that has the fewest. A listener runs on the main thread's loop and
-// not on that of an I/O thread, so that a storm of new connections does not slow the connected clients.
+// A listening socket. An accepted connection goes to the I/O thread that has the fewest connections. A listener runs on the
+// loop of the main thread and not on that of an I/O thread, so that many new connections at once do not slow down connected
+// clients.
 
 #include <memory>
 #include <optional>
@@ -18,6 +19,7 @@ namespace pinfold::net {
 
 namespace asio = boost::asio;
 
+/// Not thread-safe: used by the thread that runs `context`. All that the constructor gets must outlive the listener.
 class Listener {
  public:
   Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads);
@@ -27,11 +29,12 @@ class Listener {
 
   /// Whether the text has the form of an address for listen_tcp().
   static bool is_address(const std::string& address);
-  /// Binds and listens. Both return an error, or nothing.
+  /// These two bind and listen. They return an error, or nothing.
   std::optional<std::string> listen_tcp(const std::string& address, unsigned port, int backlog);
   std::optional<std::string> listen_unix(const std::string& path, unsigned permissions, int backlog);
-  /// The address as people read it: "127.0.0.1:6379", or a path. To be called after listen_tcp() or listen_unix().
+  /// The address for the log: "127.0.0.1:6379", or a path. Called after listen_tcp() or listen_unix().
   const std::string& name() const { return name_; }
+  /// Begins to accept.
   void start();
   /// Begins to accept again, after a failure that may have ended accepting.
   void restart();
@@ -44,7 +47,7 @@ class Listener {
   void accept();
   void retry_later();
   IoThread& least_loaded();
-  /// Gives an accepted socket its transport, and both to a thread.
+  // Makes a transport of an accepted socket, and gives it to an I/O thread.
   void adopt(int fd);
   void hand_over(int fd);
 

@@ -16,20 +16,25 @@ namespace pinfold::net {
 class IoThread;
 class Listener;
 
+/// Owns the threads and the listeners. The functions of ClientThreads are thread-safe; all others are called by the main
+/// thread. `context` and `engine` must outlive it.
 class Network final : public ClientThreads {
  public:
   /// Connections are accepted on `context`, which the caller runs.
   Network(boost::asio::io_context& context, command::Engine& engine);
   ~Network();
 
-  /// Checks that the settings name something to listen on, in the form of addresses. Returns an error, or nothing. Opens nothing.
+  /// Checks that the settings name at least one address or socket to listen on, and that addresses have the right form. Opens
+  /// nothing. Returns an error, or nothing.
   static std::optional<std::string> check_addresses(const config::Settings& settings);
   /// Binds every address and socket of the settings. Returns an error, or nothing.
   std::optional<std::string> listen();
-  /// The addresses as people read them: "127.0.0.1:6379 and [::1]:6379". To be called after listen().
+  /// The addresses for the log: "127.0.0.1:6379 and [::1]:6379". Called after listen().
   std::string addresses() const;
+  /// Starts the threads, and begins to accept.
   void start();
-  /// To be called when the context has thrown for want of memory: some listeners may have stopped to accept.
+  /// Begins to accept again. Called when `context` has thrown std::bad_alloc, because some listeners may then have stopped
+  /// accepting.
   void accept_again();
   /// Stops listening, closes every connection and ends the threads.
   void stop();

@@ -1,5 +1,5 @@
 #pragma once
-// The memory of the replies that an I/O thread is making, until they are sent or moved to a connection. Not thread-safe.
+// The memory of the replies that an I/O thread is making, until they are sent or moved to a connection.
 
 #include <cstddef>
 #include <cstdint>
@@ -9,7 +9,8 @@
 
 namespace pinfold::net {
 
-/// Counts that memory as memory of clients, and refuses a reply that would take clients beyond their share.
+/// Counts this memory as memory of clients, and refuses a reply that would take clients beyond their share. Sizes are in bytes.
+/// Not thread-safe: each I/O thread has one. The Memory must outlive it.
 class ReplyMemory final : public resp::Output::Account {
  public:
   /// Bytes that a thread keeps for replies while it is busy. They are not counted.
@@ -20,17 +21,18 @@ class ReplyMemory final : public resp::Output::Account {
   ReplyMemory(const ReplyMemory&) = delete;
   ReplyMemory& operator=(const ReplyMemory&) = delete;
 
-  /// `share` is that of all clients together. A reply of up to `small` bytes is allowed even if the share is used up: then the clients
-  /// that use most are closed instead.
+  /// `share` is the share of all clients together. A reply of up to `small` bytes is allowed even if the share is used up:
+  /// clients that take much memory are then closed instead.
   void set_limits(std::uint64_t share, std::uint64_t small) {
     share_ = share;
     small_ = small;
   }
-  /// Whether the client at hand is to have its reply whatever it takes.
+  /// Sets whether the present client is exempt, so that its reply is never refused (CLIENT NO-EVICT).
   void spare(bool spared) { spared_ = spared; }
 
+  /// Whether the output may take `bytes`. If so, counts them.
   bool allows(std::size_t bytes) override;
-  /// To be called when the output has become smaller and takes `bytes` now.
+  /// Counts the memory again. Called when the output has become smaller and takes `bytes` now.
   void settle(std::size_t bytes) {
     if (counted_ > 0) [[unlikely]]
       recount(bytes);

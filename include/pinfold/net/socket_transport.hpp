@@ -7,10 +7,11 @@
 
 namespace pinfold::net {
 
+/// Its functions do what those of Transport promise. It is always usual().
 class SocketTransport final : public Transport {
  public:
-  /// Owns `fd`, which is connected and does not block. For TCP: small replies are sent at once, and a peer that has been silent for
-  /// `keepalive_seconds` is asked whether it is still there (0: never).
+  /// Takes over `fd`, a connected socket in non-blocking mode, and closes it. On a TCP socket it turns TCP_NODELAY on, so that
+  /// small replies are sent at once, and keepalive for a peer that has been silent for `keepalive_seconds` (0: never).
   SocketTransport(int fd, std::int64_t keepalive_seconds);
   ~SocketTransport() override { shutdown(); }
 

@@ -1,8 +1,9 @@
 #pragma once
-// What carries the bytes of a connection: a plain socket (socket_transport.hpp), and soon TLS. Nothing above knows which it is.
+// What carries the bytes of a connection: a plain socket (socket_transport.hpp), and later TLS. A connection does not know
+// which it is.
 //
-// A transport does not block and does not call back. It is used by one I/O thread, which asks the event loop for the events that
-// wants() names and then calls read() or write() again.
+// A transport neither blocks nor calls back. If a read() or write() is blocked, the I/O thread has the event loop watch for the
+// events in wants(), and then calls read() or write() again.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,11 +15,14 @@
 
 namespace pinfold::net {
 
+/// Not thread-safe: used by the I/O thread of its connection, which owns it. Errors are results; nothing is thrown, except by
+/// addresses().
 class Transport {
  public:
+  /// The result of a read or a write.
   enum class Outcome : std::uint8_t {
-    done,     // at least one byte has been moved; a write may have taken a part, and takes more at once
-    blocked,  // nothing more goes before the events in wants() come; a write may have taken a part, a read has brought nothing
+    done,     // at least one byte has moved; a write may have taken only a part, and would take more at once
+    blocked,  // no more bytes move before the events in wants() come; a write may have taken a part, a read has brought nothing
     ended,    // the peer sends no more; only from read()
     failed,   // the connection is broken
   };
@@ -48,32 +52,34 @@ class Transport {
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
 
-  /// Puts received bytes into `buffers`, in order. Some of them must have room.
-  /// While the handshake is under way it is read() that drives it: it is blocked until the handshake is done.
+  /// Puts received bytes into `buffers`, in order. At least one buffer must have room. While a handshake is under way, read()
+  /// carries it on, and is blocked until the handshake is done.
   virtual Result read(std::span<const iovec> buffers) = 0;
-  /// Sends from `runs`, in order. What was not taken is offered again later, as the first bytes and perhaps from other addresses.
-  /// While the handshake is under way it takes nothing.
+  /// Sends bytes from `runs`, in order. The caller offers bytes that were not taken again later, as the first bytes of the next
+  /// call; they may then lie elsewhere. While a handshake is under way, write() takes nothing.
   virtual Result write(std::span<const iovec> runs) = 0;
-  /// Ends both directions without waiting, and closes the descriptor. Bytes that were taken are still sent. May be called twice;
-  /// after it nothing else may be called.
+  /// Ends both directions without waiting, and closes the descriptor. Bytes that write() has taken are still sent. May be
+  /// called twice. No other function may be called afterwards.
   virtual void shutdown() = 0;
-  /// Takes memory. Before shutdown().
+  /// The addresses of the two ends. Called before shutdown(). Throws std::bad_alloc.
   virtual Addresses addresses() const = 0;
 
-  /// What the event loop watches. Constant; open until shutdown().
+  /// The descriptor that the event loop watches. It does not change, and is open until shutdown().
   int descriptor() const { return descriptor_; }
-  /// Whether reads wait for EPOLLIN and writes for EPOLLOUT, nothing is pending and no handshake under way. With a plain socket that is
-  /// always so, and the three below need not be looked at.
+  /// Whether the transport behaves as a plain socket at the moment: reads wait for EPOLLIN and writes for EPOLLOUT, no bytes
+  /// are pending, and no handshake is under way. Then the caller need not look at the next three. A plain socket is always
+  /// usual.
   bool usual() const { return usual_; }
   Wants wants() const { return wants_; }
-  /// Bytes that it has received, and that the next read() brings although the event loop reports nothing.
+  /// How many bytes the transport has received that the next read() returns, although the event loop does not report them.
   std::size_t pending() const { return pending_; }
   Handshake handshake() const { return handshake_; }
 
  protected:
   explicit Transport(int descriptor) : descriptor_(descriptor) {}
 
-  /// What has become of these in a call of read() or write(). A transport for which they never change need not say so.
+  /// Sets what wants(), pending() and handshake() return. A transport calls it in read() and write(). A transport that is
+  /// always usual() need not call it.
   void tell(Wants wants, std::size_t pending, Handshake handshake) {
     wants_ = wants;
     pending_ = pending;

@@ -1,5 +1,5 @@
 #pragma once
-// The users that there are. Today there is one, the default user, whose password is the setting `requirepass`.
+// The users of the server. At present there is one, the default user. Its password is the setting `requirepass`.
 
 #include <atomic>
 #include <functional>
@@ -13,27 +13,28 @@
 
 namespace pinfold::security {
 
-/// Publishes users, by name. Thread-safe.
-/// Who holds a user keeps it as it was: publishing another of its name logs nobody out.
+/// The present users, by name. Thread-safe. A client keeps the User that it got when it authenticated, so publishing a new one
+/// does not log any client out.
 class Users {
  public:
-  /// With a default user who asks for no password.
+  /// Starts with a default user that asks for no password.
   Users();
 
-  /// Makes `user` the one of its name, in place of the one before. It applies to whoever authenticates from now on.
+  /// Puts `user` in place of the user with the same name, or adds it. It holds for clients that authenticate from now on.
+  /// Throws std::bad_alloc.
   void publish(std::shared_ptr<const User> user);
 
-  /// The user of that name; null if there is none. O(log users).
+  /// The user with this name; null if there is none. O(log users).
   std::shared_ptr<const User> find(std::string_view name) const;
 
-  /// The user `name` if the password is right; null if it is wrong or there is no such user. A name that does not exist takes as long as
-  /// one whose password is wrong.
+  /// The user with this name if the password is right; null if the password is wrong or there is no such user. For a name that
+  /// does not exist, it compares the password of the default user, so that this takes as long as a wrong password.
   std::shared_ptr<const User> authenticate(std::string_view name, std::string_view password) const;
 
-  /// The user of a connection that has not authenticated yet: the default user if it asks for no password, else null.
+  /// The user of a new connection: the default user if it asks for no password, otherwise null.
   std::shared_ptr<const User> of_new_connection() const;
 
-  /// Whether the default user asks for a password, so that a client without a user is unauthenticated. One relaxed load.
+  /// Whether the default user asks for a password. A client without a user is then unauthenticated. Costs one relaxed load.
   bool ask_password() const { return ask_password_.load(std::memory_order_relaxed); }
 
  private:
