@@ -45,7 +45,7 @@ void Changes::note_wanted() {
       at->observer_.settle();
       at->unsettled_ = false;
     }
-    // What one has looked up may have removed what another is interested in.
+    // The look-ups of one observer may have removed expired entries, and another observer may then have asked for settle().
     unsettled_ = false;
     for (const Subscription* at = first_; at != nullptr; at = at->next_) unsettled_ |= at->unsettled_;
   }

@@ -10,7 +10,8 @@
 
 namespace pinfold::store {
 
-// The entry, unless its time is over.
+// The entry, live, stale or negative. An expired entry is not returned; it is removed, unless expired entries are kept (CLIENT
+// PAUSE).
 std::optional<Entry> Database::lookup(const Key& key) {
   Shard& shard = keyspace_->shard(key);
   Table* table = shard.tables[number_].get();
@@ -26,7 +27,7 @@ std::optional<Entry> Database::lookup(const Key& key) {
 }
 
 namespace {
-// Of another type than a plain string.
+// The result of a look-up that has met a value which is no plain string.
 [[gnu::cold]] std::optional<Value> typed_value(const Entry& entry, Access access) {
   if (!access.any_type) throw WrongType();
   return entry.value();
@@ -79,13 +80,14 @@ bool Database::accepts(const Key& key, std::size_t bytes) const {
 Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options, TypedValue* typed) {
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
-  // The deadline to keep must not be one that has passed.
+  // A deadline that has passed is not kept.
   const auto old = options.keep_expiry ? find(key, Access::none()) : std::nullopt;
   how.keep_expiry = old.has_value();
   Extra extra;
   if (limits_.rules != nullptr) [[unlikely]] {
     if (options.extra != nullptr) extra = *options.extra;
-    // A deadline that is kept has been given by the rules before; what they say beside it holds anew.
+    // If the old deadline is kept, what the rules make of it is ignored, because they have judged it before. The rest of what
+    // they say holds.
     UnixMs kept = old ? old->expires_at : 0;
     UnixMs& deadline = how.keep_expiry ? kept : how.expires_at;
     const std::size_t bytes = typed != nullptr ? typed->bytes() : (blob ? blob.size() : text.size());
@@ -118,17 +120,17 @@ bool Database::change(const Key& key, Type type, const std::function<void(OwnedH
 }
 
 Stored Database::put(const Key& key, const Value& value, const PutOptions& options) {
-  // A copy's value is not part of the request, so nobody has made room for it yet.
+  // The value of a copy is not part of the request, so dispatch has made no room for it.
   const Stored room = has_room(key.text.size() + (value.handle() ? 0 : value.text.size()));
   if (!room) return room;
   PutOptions how = options;
   const Extra extra = value.extra != nullptr ? Extra::read(value.extra) : Extra{};
-  ExtraBuffer aside;  // where it lies may be written to
+  ExtraBuffer aside;  // the Extra is copied, because the place where it lies may be overwritten
   Extra copy;
   if (value.extra != nullptr) {
     extra.write(aside.data());
     copy = Extra::read(aside.data());
-    copy.policy = 0;  // that of the other key
+    copy.policy = 0;  // this is the policy of the other key
     how.extra = &copy;
   }
   if (!value.is_string()) {
@@ -145,7 +147,8 @@ Stored Database::put(const Key& key, const Value& value, const PutOptions& optio
 
 Stored Database::has_room(std::uint64_t bytes) {
   if (!limits_.bounded) return Stored::done;
-  // Whoever can still make room has much promised first: other threads would count on the same bytes.
+  // A caller that can still make room has much room promised to it first. Otherwise other threads would count on the same
+  // bytes.
   const Memory& memory = keyspace_->memory();
   const bool promised = limits_.beyond != 0 || bytes < Room::least || memory.limit() == 0 || Room::promised_here(memory) >= bytes;
   if (promised && keyspace_->has_room(bytes, limits_.beyond)) return Stored::done;
@@ -153,7 +156,7 @@ Stored Database::has_room(std::uint64_t bytes) {
 }
 
 Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
-  // A stale entry, or a negative one, must not be what grows: the value is a new one.
+  // A stale or negative entry does not grow: a new value replaces it.
   const Resized resized = find(key, Access::none().of_strings()) ? grow(key, size, growth) : create(key, size, growth);
   if (!resized) return Writing(resized.stored());
   return {keyspace_->shard(key).changes, number_, key, now_, resized.data(), changes ? std::optional(Cause::written) : std::nullopt};
@@ -161,12 +164,12 @@ Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth*
 
 namespace {
 
-// Whether a block of `capacity` takes too long to make with the shard locked: up to `size` it is copied, or filled with zeros.
+// Whether making a block of `capacity` takes too long for a lock. Its first `size` bytes are copied, or filled with zeros.
 bool takes_long(std::size_t size, std::size_t capacity) {
   return size > Growth::most_locked || Blob::memory_for(capacity) >= BlockHeap::own_mapping;
 }
 
-// What has been prepared is of no use: the value is another one by now.
+// Frees the prepared block, which is of no use because the value has changed.
 void drop_prepared(Growth& growth) {
   growth.block = Blob();
   growth.source = Blob();
@@ -204,8 +207,8 @@ Resized Database::grow(const Key& key, std::size_t size, Growth* growth) {
     if (table->is_from(key, *growth)) return Resized(table->grow_into(key, std::move(growth->block), size));
     drop_prepared(*growth);
   }
-  // Room to grow, so that appending piece by piece copies each byte a bounded number of times; much of it only where it is
-  // to be had anyway.
+  // The block gets a quarter more than it needs, so that appending in small pieces copies each byte a bounded number of times.
+  // Of that quarter, more than a modest amount is taken only if it is free anyway.
   constexpr std::size_t modest = BlockHeap::own_mapping / 4;
   std::size_t capacity = size + std::min(size / 4, modest);
   const Table::Resizing plan = table->plan_resizing(key, size, capacity);
@@ -229,7 +232,7 @@ Resized Database::grow(const Key& key, std::size_t size, Growth* growth) {
 
 bool Database::remove_as(const Key& key, Cause if_not_live, Cause if_missing) {
   Shard& shard = keyspace_->shard(key);
-  // Expired entries do not exist: they are taken away first and counted as what they are.
+  // lookup() removes an expired entry and counts it as expired.
   const std::optional<Entry> entry = lookup(key);
   if (!entry) {
     shard.changes.tell(if_missing, number_, key, now_);
@@ -253,7 +256,7 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
     shard.changes.tell(Cause::invalidated, number_, key, now_);
     return false;
   }
-  // Without room to write it anew it goes.
+  // If there is no room to write the entry anew, it is removed.
   Table& table = *shard.tables[number_];
   if (keyspace_->has_room(entry->extent(), limits_.beyond) && table.make_stale(key, now_, stale_ms)) {
     shard.changes.tell(Cause::staled, number_, key, now_);

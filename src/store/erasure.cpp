@@ -1,11 +1,12 @@
-// Proof of erasure: overwriting what entries that are gone have left in memory.
+// Erasure: overwriting the bytes that removed entries have left in memory.
 //
-// A deleted, overwritten or moved entry leaves its bytes behind until their place is used again: in the log as a dead entry, or
-// behind a live one that is shorter, or behind the end of a segment that was begun anew; in segments and blocks that are free.
-// One pass goes through all of that, a piece at a time under its shard's lock. While it is under way,
-// whatever is freed is overwritten at once and whatever moves takes no older bytes along (Memory::erasing()), so a place that the
-// pass has seen stays clean. At its end nothing that was gone when it began can be read in the store's memory any more; a block that
-// a reply still holds is the exception. Without a pass all this costs a comparison where a segment or a block is freed or moved.
+// The bytes of a deleted, overwritten or moved entry stay in memory until their place is used again. They may lie in a dead
+// entry, behind a shorter live entry, behind the end of a segment that was begun anew, or in free segments and blocks. One pass
+// goes through all of these, a piece at a time, with the shard locked. While a pass is under way, memory is overwritten at once
+// when it is freed, and an entry that moves takes no older bytes along (Memory::erasing()). So a place that the pass has seen
+// stays clean. At the end of the pass the store's memory has no byte of an entry that was removed before the pass began, except
+// in blocks that replies still refer to. Without a pass, erasure costs one comparison when a segment or block is freed or
+// moved.
 
 #include <algorithm>
 #include <cstring>
@@ -19,7 +20,8 @@ namespace pinfold::store {
 
 // --- a table ---
 
-// Behind the entry, and within what it keeps outside of the log. False if there is more of that than the budget allows.
+// Overwrites the unused bytes behind a live entry, and within its value outside of the log. Returns false if the budget is
+// spent before.
 bool Table::erase_behind(Entry e, Budget& budget) {
   e.wipe_slack();
   bool done = true;
@@ -27,7 +29,7 @@ bool Table::erase_behind(Entry e, Budget& budget) {
   return done;
 }
 
-// False if there is more to do than a lock may be held for.
+// Overwrites what removed entries have left in one segment, from erasing_.offset on. Returns false if the budget is spent before the end.
 bool Table::erase_segment(std::uint32_t id, Budget& budget) {
   const Segment& segment = log_.segment(id);
   if (std::exchange(erasing_.sequence, segment.sequence) != segment.sequence) erasing_.offset = erasing_.inside = 0;
@@ -73,10 +75,10 @@ void Keyspace::begin_erasure(std::uint64_t number) {
   erasing_ = {};
   erasing_.number = number;
   memory_.set_erasing(true);
-  pool_->wipe_spare();  // before tables are looked at: what they take from there afterwards is clean
+  pool_->wipe_spare();  // before the tables, so that segments which they take afterwards are clean
 }
 
-// False when all tables have been seen.
+// Goes on through the tables until the time `end_us`. Returns false when all tables have been seen.
 bool Keyspace::erase_shards(std::int64_t end_us) {
   const HoldCause cause("erase");
   for (; erasing_.shard < shard_count(); ++erasing_.shard) {
@@ -85,7 +87,7 @@ bool Keyspace::erase_shards(std::int64_t end_us) {
       if (monotonic_us() >= end_us) return true;
       Budget budget;
       const LockAfterWaiters lock(shard.mutex);
-      // Each time all of them: databases may be swapped in between.
+      // Each hold goes through the databases from the first on, because databases may have been swapped in between.
       more = std::any_of(shard.tables.begin(), shard.tables.end(),
                          [&](const auto& table) { return table && table->erase_some(erasing_.number, budget); });
     }
@@ -102,7 +104,7 @@ void Keyspace::note_rest() {
   erasing_.noted_segments = pool_->last_noted();
 }
 
-// The pass that was asked for, for as long as there is time. True if there is more to do.
+// Goes on with the pass that was asked for, until the time `end_us`. Returns true if there is more to do.
 bool Keyspace::erase_some(std::int64_t end_us) {
   if (erased(erasing_.number)) {
     const std::uint64_t asked = erasures_asked_.load(std::memory_order_acquire);
@@ -115,8 +117,8 @@ bool Keyspace::erase_some(std::int64_t end_us) {
     erasing_.block = memory_.heap().wipe_free(erasing_.block);
     erasing_.blocks = erasing_.block == nullptr;
   }
-  // The rest is what was freed until now; what is freed from now on is not waited for, or this would never end where large values
-  // come and go.
+  // The rest is the memory that was freed up to now. Memory that is freed later is not waited for. Otherwise the pass would
+  // never end while large values come and go.
   if (!std::exchange(erasing_.rest, true)) note_rest();
   if (dropped_before(erasing_.dropped)) return true;
   // Those tables may have left something until just now.

@@ -73,7 +73,7 @@ void Keyspace::Locks::lock_held() {
   }
 }
 
-// Whoever has written sees to those who waited for it before others come.
+// Observers settle before the shard is unlocked: waiting clients are answered before another thread can change the key again.
 void Keyspace::Locks::unlock(unsigned shard) {
   Shard& held = *keyspace_->shards_[shard];
   if (held.changes.unsettled()) [[unlikely]]
@@ -112,7 +112,8 @@ void Keyspace::prefetch_lock(const Key& key) { prefetch_to_write(&shard(key).mut
 
 void Keyspace::prefetch_index(unsigned db, const Key& key) {
   Shard& at = shard(key);
-  // The lock is what keeps the index where it is; two uncontended ones cost less than the misses they hide.
+  // The index can only be read with the lock held. Locking twice without contention costs less than the cache misses that it
+  // hides.
   const std::unique_lock lock(at.mutex, std::try_to_lock);
   if (lock && at.tables[db]) at.tables[db]->index().prefetch(key.hash);
 }
@@ -123,7 +124,8 @@ void Keyspace::prefetch_entry(unsigned db, const Key& key) {
   if (lock && at.tables[db]) at.tables[db]->prefetch_entry(key.hash);
 }
 
-// Runs `action` on every shard under its lock, taking the locks that are not held already one after the other.
+// Calls `action` for every shard, one after the other, with the shard locked. Shards that are not in `held` are locked for the
+// call.
 template <class Action>
 void Keyspace::for_each_shard(const Locks& held, Action&& action) {
   for (unsigned i = 0; i < shard_count(); ++i) with_shard(i, held, action);
@@ -153,7 +155,8 @@ std::optional<Value> Keyspace::glance(unsigned db, const Key& key) {
 
 namespace {
 
-// All shards: a value must not be carried from one that comes later into one that came before.
+// Has all shards locked during its life, unless the caller has locked them. With one shard locked at a time, RENAME or COPY
+// could carry a value from a shard that is still to come into one that has been dealt with.
 class All {
  public:
   explicit All(Keyspace::Locks& held) : held_(held), taken_(held.empty()) {
@@ -189,7 +192,7 @@ std::uint64_t Keyspace::entries(unsigned db, Locks& held) {
 }
 
 namespace {
-// To exchange or take away a table is less than to visit an entry, but not nothing.
+// To exchange or remove a table is less work than to visit an entry, but it is some work.
 constexpr std::size_t pointers_per_entry = 16;
 }  // namespace
 
@@ -216,7 +219,7 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
   if (!room || (!purge->by_prefix && !tag_marks_.has_room_for(*purge))) return false;
   purge->number = ++purges_;
   purge->marks = &tag_marks_;
-  // Until a table knows of the purge, its marks there mean nothing.
+  // As long as a table does not know the purge, it ignores the purge's marks.
   if (!purge->by_prefix) tag_marks_.add(*purge);
   if (accepted) accepted();
   histories_[db].purged = histories_[db].epoch;
@@ -259,13 +262,14 @@ bool Keyspace::has_changed(unsigned db, const Key& key, const Watch& watch, Unix
   const Watchers::Seen seen = at.watchers.look(db, key);
   if (seen.changes != watch.changes) return true;
   const DatabaseHistory& history = histories_[db];
-  // A key that existed went with its database, or is not found any more if it was purged or its time is up.
+  // A key that existed has changed if its database was emptied or exchanged. If it was purged or has expired, it is no longer
+  // found.
   if (watch.live) return history.epoch != watch.epoch || !Database(*this, db, now).find(key, Access::none());
-  // One that did not exist can only have come with another database.
+  // A key that did not exist and was not written can exist now only if another database was exchanged for this one.
   if (history.exchanged <= watch.epoch) return false;
   const bool disturbed_since = history.epoch != history.exchanged || history.purged == history.exchanged;
-  if (history.exchanged_before > watch.epoch || disturbed_since) return true;  // nobody knows any more what was there
-  // What has not changed since was there then, if its time was not up.
+  if (history.exchanged_before > watch.epoch || disturbed_since) return true;  // it is no longer known what was there
+  // An entry that has not changed since the exchange existed then, unless it had expired.
   const auto entry = at.tables[db] ? at.tables[db]->find(key) : std::nullopt;
   const auto outlasted = [&history](UnixMs deadline) { return deadline > history.exchanged_at; };
   return outlasted(seen.expired) || (entry && !entry->absent() && (entry->expires_at() == 0 || outlasted(entry->expires_at())));
@@ -321,14 +325,14 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
     Table* table = shard.tables[db].get();
     if (table == nullptr) return;
     sum.keys += table->size() - table->negatives().keys;
-    sum.expires += table->expires() - table->negatives().keys;  // each of which has a deadline
+    sum.expires += table->expires() - table->negatives().keys;  // each negative entry has a deadline
     for (unsigned i = 0; i < samples_per_shard && table->expires() > 0; ++i) {
       const Ref ref = table->index().sample(random_u64());
       if (ref == 0) continue;
       const UnixMs at = table->entry(ref).expires_at();
       if (at <= now) continue;
       ++sampled;
-      // Not from a sum, which may be more than the type holds.
+      // The average is kept up to date instead of a sum, which might overflow.
       sum.average_ttl += (at - now - sum.average_ttl) / static_cast<UnixMs>(sampled);
     }
   });

@@ -8,7 +8,7 @@ Leftovers::~Leftovers() {
 }
 
 void Leftovers::give_up(Handle handle) {
-  // Hundreds of entries may go in one hold of a lock.
+  // The budget is small, because hundreds of entries may be released in one hold of a lock.
   constexpr std::uint64_t entries_at_once = 16;
   constexpr std::uint64_t bytes_at_once = 16 * 1024;
   Budget budget;

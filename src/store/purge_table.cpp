@@ -1,4 +1,4 @@
-// What a table does about purges: judging what a look-up finds, and sweeping.
+// What a table does about purges: it applies them to entries that a look-up or the sweep meets.
 
 #include <cstring>
 #include <string>
@@ -9,7 +9,7 @@
 
 namespace pinfold::store {
 
-// The purge that is for the entry; null if there is none.
+// The pending purge that hits the entry; null if there is none.
 Purge* Table::purge_of(Ref ref, std::size_t& looked_at) const {
   const Entry e = entry(ref);
   const std::size_t before = looked_at;
@@ -19,7 +19,7 @@ Purge* Table::purge_of(Ref ref, std::size_t& looked_at) const {
   return found;
 }
 
-// The most that sweep_entry() may look at.
+// The most bytes that sweep_entry() may compare for this entry.
 std::size_t Table::cost_to_sweep(Ref ref) const { return purges_->most_looked_at(entry(ref).key(), entry(ref).extra()); }
 
 void Table::note_purged(const Entry& e, Purge& purge) const {
@@ -27,14 +27,16 @@ void Table::note_purged(const Entry& e, Purge& purge) const {
   purge.bytes.fetch_add(returned_by(e), std::memory_order_relaxed);
 }
 
-// A look-up has found an entry: whether it may.
+// A look-up has found this entry. If a pending purge hits it, applies the purge. Returns where the entry is then; no slot if it
+// was removed.
 Index::Slot Table::settle_purges(const Key& key, Index::Slot slot) {
   std::size_t looked_at = 0;
   Purge* const purge = purge_of(*slot.ref, looked_at);
   return purge != nullptr ? apply_purge(key, slot, *purge) : slot;
 }
 
-// Does to an entry what a purge that is for it wants. Returns where it is then.
+// Applies a purge that hits the entry: removes the entry or makes it stale. Returns where the entry is then; no slot if it was
+// removed.
 Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge) {
   const Ref ref = *slot.ref;
   const auto find = [&] { return index_.find(key.hash, [&](Ref other) { return entry(other).key() == key.text; }); };
@@ -50,13 +52,13 @@ Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge) {
   return {};
 }
 
-// Removes an entry and its bytes.
+// Removes an entry, and overwrites its bytes before they are marked dead.
 void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
   Entry e = entry(ref);
   note_purged(e, purge);
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   changes_.tell_removed(Cause::purged, db_, hash, e, purge.at);
-  e.for_each_handle([](Handle handle) { handle.wipe_when_freed(); });  // a reply may hold a block as well
+  e.for_each_handle([](Handle handle) { handle.wipe_when_freed(); });  // a reply may still refer to the block
   release(ref);
   work::bytes(e.extent());
   e.wipe();
@@ -82,13 +84,14 @@ void Table::account_purges() {
   purges_bytes_ = now;
 }
 
-// Does to an entry what purges want. True if it is where it was: no purge is for it, or it was stale already.
+// Applies pending purges to an entry. Returns true if the entry still lies where it lay, because no purge hits it or it was
+// stale already.
 bool Table::sweep_entry(Ref ref, Budget& budget) {
   std::size_t looked_at = 0;
   Purge* const purge = purge_of(ref, looked_at);
   budget.take(0, looked_at);
   if (purge == nullptr) return true;
-  // The entry's own bytes may be wiped. A long name is a block, which is shared instead of copied.
+  // The key is kept aside, because the entry may be wiped. A long key lies in a block, which is shared instead of copied.
   void* const block = entry(ref).key_blob();
   const Blob shared = block != nullptr ? Blob::share(block) : Blob();
   const std::string copy(block == nullptr ? entry(ref).key() : std::string_view());
@@ -100,10 +103,11 @@ bool Table::sweep_entry(Ref ref, Budget& budget) {
   return left && *left.ref == ref;
 }
 
-// Sweeps the entries of one segment from `at` on. False if the budget ended before; `at` is then where to go on.
+// Sweeps the entries of one segment from the offset `at` on. Returns false if the budget is spent before the end; `at` is then
+// where to go on.
 bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
   const std::uint64_t sequence = log_.segment(id).sequence;
-  const std::uint32_t used = log_.segment(id).used;  // what is added from now on is not meant
+  const std::uint32_t used = log_.segment(id).used;  // no purge hits entries that are appended from now on
   while (at < used) {
     const Entry e(log_.segment(id).base + at);
     const Ref ref = Log::ref(id, at);
@@ -111,8 +115,8 @@ bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
     if (budget.spent() || (!e.dead() && !budget.allows(cost_to_sweep(ref)))) return false;
     budget.spend(1);
     if (!e.dead() && !sweep_entry(ref, budget)) budget.take(0, extent);
-    at += static_cast<std::uint32_t>(extent);                // only now: for want of memory it may have to be done once more
-    if (log_.segment(id).sequence != sequence) return true;  // that was its last entry
+    at += static_cast<std::uint32_t>(extent);                // not before: if sweep_entry() throws, the entry is swept again
+    if (log_.segment(id).sequence != sequence) return true;  // the segment was freed or begun anew with its last live entry
   }
   return true;
 }

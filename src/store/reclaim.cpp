@@ -1,5 +1,5 @@
-// How a table gives memory back: eviction, expiry, compaction, a smaller index. Each call does what its Budget allows and
-// keeps a place in a segment where the next one goes on.
+// How a table frees memory: eviction, expiry, compaction, and a smaller index. Each call does what its Budget allows, and keeps
+// the place in a segment where the next call goes on.
 
 #include <algorithm>
 #include <array>
@@ -23,22 +23,23 @@ void Table::remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping&
   log_.mark_dead(ref);
 }
 
-// Some entries of a segment that are looked at together: their keys lie in order, but their index buckets anywhere, and those
-// are fetched some entries ahead.
+// Some live entries of a segment that are dealt with together. The entries lie one behind the other, but their index buckets
+// lie anywhere. So the buckets are fetched some entries ahead.
 struct Table::Batch {
   static constexpr std::size_t most = Budget::most_entries / 2;
   std::array<Resident, most> live;
   std::size_t count = 0;
-  std::uint32_t end = 0;  // behind the last entry that was looked at
+  std::uint32_t end = 0;  // the offset behind the last entry that was looked at
 };
 
-// Starts to empty a segment. What is moved out of the one that is being written must not come to lie there again.
+// Begins to empty a segment. If it is the newest one of its queue, it is sealed, because entries that are moved out of it must
+// not be appended to it again.
 void Table::begin(Emptying& place, std::uint32_t id) {
   place = {log_.place_in(id)};
   if (log_.is_newest(id) && log_.segment(id).used > 0) log_.seal(id);
 }
 
-// The next entries of a segment that is being emptied.
+// Puts the next live entries of a segment that is being emptied into `batch`.
 void Table::collect(const Log::Place& place, Batch& batch, Budget& budget) const {
   const Segment& segment = log_.segment(place.id);
   const std::size_t most = std::min<std::size_t>(Batch::most, budget.entries_left());
@@ -61,8 +62,8 @@ void Table::collect(const Log::Place& place, Batch& batch, Budget& budget) const
 }
 
 namespace {
-// Sets the cutoff for a batch: deadlines up to it are the batch's nearer half. A few entries at the end of a segment may all be of
-// one kind: they go by the cutoff of those before them, if there is one.
+// Sets the cutoff for a batch: half of the batch's deadlines are not later than it. If the batch has only a few deadlines, as
+// at the end of a segment, they say little. Then the cutoff of the batch before stays, if there was one.
 template <class EntryAt, class Live>
 void set_cutoff(UnixMs& cutoff, std::span<const Live> live, EntryAt&& entry_at) {
   constexpr std::size_t few = 64;
@@ -75,10 +76,10 @@ void set_cutoff(UnixMs& cutoff, std::span<const Live> live, EntryAt&& entry_at) 
 }
 }  // namespace
 
-// Takes live entries out of a segment, from `place` on: those for which `keep` names a queue (it may change their frequency)
-// move to the newest segment there, the others are gone. With the last of them goes the segment; then the answer is true.
-// Else the budget is spent, or `wanted` bytes have come back. `cutoff`, if there is one, is that of the entries before, and is set for
-// those that come next.
+// Takes the live entries out of a segment, from `place` on. An entry for which `keep` returns a queue moves to the newest
+// segment of that queue; `keep` may change its frequency. All other entries are removed. Returns true when the segment is
+// empty, and so freed. Returns false if the budget is spent or `wanted` bytes have been freed before. `cutoff` may be null;
+// otherwise it is the cutoff of the entries before, and is set for the next ones.
 template <class Keep>
 bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep) {
   constexpr std::size_t ahead = 8;
@@ -102,7 +103,7 @@ bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint
     }
     place.offset = batch.end;
   }
-  // The last of its queue was begun anew when it became empty.
+  // The newest segment of a queue is begun anew when it becomes empty, so it has to be freed here.
   log_.free_if_empty(place.id, which);
   return true;
 }
@@ -110,7 +111,7 @@ bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint
 template <class Keep>
 void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep) {
   const auto [ref, hash] = resident;
-  // What moves is younger than any purge afterwards.
+  // Purges are applied first, because an entry that has moved counts as written after them.
   if (purges_ != nullptr && !sweep_entry(ref, budget)) [[unlikely]]
     return;
   Entry e = entry(ref);
@@ -122,7 +123,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   const std::optional<Queue> to = keep(e, hash, frequency);
   const std::size_t extent = e.extent();
   const Ref moved = to ? log_.append(*to, extent) : 0;
-  if (moved == 0) {  // it is to go, or the system has no memory for a place
+  if (moved == 0) {  // the entry is to be evicted, or there is no memory for a new place
     ++keeping.evicted;
     return remove(ref, hash, Cause::evicted, keeping);
   }
@@ -151,13 +152,13 @@ Reclaimed Table::note_emptied(Emptying& place, std::uint64_t before, bool done) 
 bool Table::evictable(std::uint32_t id) const {
   const Segment& segment = log_.segment(id);
   if (segment.base == nullptr || segment.used == 0 || !policy_.reads(static_cast<Queue>(segment.queue))) return false;
-  // What is written next must not lie before what is there: the newest segment goes last.
+  // The newest segment is emptied last, because entries that are written next must not lie before older ones.
   const Log::Queue& queue = log_.queue_of(segment);
   return queue.newest != id || queue.oldest == id;
 }
 
-// Any segment that the policy reads, or of a queue that it reads, with nearly equal chances: from a random one on, the next; if
-// none is near, the oldest of a queue.
+// A random segment that may be emptied, or with `only` one of that queue. It is the first one from a random id on, so all have
+// nearly equal chances. If the next 256 ids have none, it is the oldest segment of a queue.
 std::uint32_t Table::random_segment(std::optional<Queue> only) const {
   constexpr std::size_t most_looked_at = 256;
   const std::size_t ids = log_.end() - 1;
@@ -174,7 +175,7 @@ std::uint32_t Table::random_segment(std::optional<Queue> only) const {
   return no_segment;
 }
 
-// The segment with the nearest deadline, of all or of a sample of a large table.
+// The segment with the earliest deadline among all segments, or among a sample of 256 if the table has more.
 std::uint32_t Table::soonest_segment() const {
   constexpr std::size_t most_looked_at = 256;
   const std::size_t ids = log_.end() - 1;
@@ -197,7 +198,7 @@ void Table::fit_policy() {
 bool Table::prepare_eviction() {
   fit_policy();
   const bool more = policy_.provide();
-  account_ghosts();  // their pages may have come
+  account_ghosts();  // provide() may have taken pages for them
   return more;
 }
 
@@ -218,7 +219,7 @@ Table::Order Table::eviction_order() const {
   return order;
 }
 
-// What the policy that the entry fell under has to say about its eviction.
+// How soon the entry is to be evicted, by the policy under which it was written.
 Standing Table::standing_of(const Entry& e, const Order& order) const {
   constexpr auto relaxed = std::memory_order_relaxed;
   const std::uint8_t slot = Extra::read(e.extra()).policy;
@@ -228,11 +229,12 @@ Standing Table::standing_of(const Entry& e, const Order& order) const {
   return standing == Standing::last && !order.protects ? Standing::normal : standing;
 }
 
-// The segment to be emptied next: the one that was begun in the queue that must give way, else one as the policy picks it. False:
-// there is none.
+// Chooses the segment to be emptied next: the one that was begun in the queue that the policy names, or else a new one as the
+// policy picks it. Returns false if there is none.
 bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying*& place) {
   std::uint32_t id = no_segment;
-  // What lies at the old end is used often. Before some of that goes: there may be what is not, further on.
+  // The entries of the oldest segments are used often. Before some of them are evicted, other segments are tried, which may
+  // have entries that are not.
   const bool further =
       victim.pick == eviction::Pick::oldest && victim.queue == Queue::small && pressure > 0 && pressure < eviction::most_frequency;
   switch (victim.pick) {
@@ -283,7 +285,7 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
     if (!to) policy_.evicted(reading.from, candidate);
     return to;
   };
-  // The few bytes of a segment may be the places of many large values: no more of them go than is wanted.
+  // Entries in a segment of 64 KB may refer to many large values. No more of these are evicted than is wanted.
   constexpr std::uint64_t most_at_once = 1024 * 1024;
   const std::uint64_t bound = segment.blobs > 0 ? std::min(wanted, most_at_once) : no_bound;
   const std::uint64_t before = occupied();
@@ -291,12 +293,13 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
   UnixMs* const cutoff = victim.pick == eviction::Pick::soonest ? &reading.cutoff : nullptr;
   const bool done = empty_some(*place, keeping, bound, cutoff, budget, keep);
   place->cutoff = reading.cutoff;
-  account_ghosts();  // what they remembered until now may have become too old
+  account_ghosts();  // the ghosts may have forgotten keys that have become too old
   return note_emptied(*place, before, done);
 }
 
 bool Table::expire_some(const Housekeeping& keeping, Budget& budget) {
-  // A segment is read again only when its oldest debt is this old: entries that expire one by one are taken together.
+  // A segment is read only when its earliest deadline passed this long ago. So entries that expire one by one are removed
+  // together.
   constexpr UnixMs patience_ms = 500;
   if (expires_ == 0) return false;
   while (!budget.spent()) {
@@ -314,12 +317,12 @@ bool Table::expire_some(const Housekeeping& keeping, Budget& budget) {
     if (segment.base == nullptr || segment.earliest > keeping.now - patience_ms) continue;
     expiring_ = {log_.place_in(id)};
     expiring_.before = segment.earliest;
-    segment.earliest = no_deadline;  // takes what is written from now on
+    segment.earliest = no_deadline;  // from now on it has the deadlines of entries that are written meanwhile
   }
   return true;
 }
 
-// Goes on in the segment that is looked through for what has expired.
+// Goes on in the segment from which expired entries are being removed.
 void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
   const std::uint32_t id = expiring_.id;
   while (expiring_.offset < log_.segment(id).used) {
@@ -336,17 +339,18 @@ void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
     ++keeping.expired;
     if (!e.keeps_hash()) budget.take(0, e.key().size());
     remove(ref, hash_of(ref), Cause::expired, keeping);
-    if (!log_.valid(expiring_)) return;  // that was its last live entry
+    if (!log_.valid(expiring_)) return;  // the segment was freed or begun anew with its last live entry
   }
   log_.segment(id).earliest = std::min(log_.segment(id).earliest, expiring_.earliest);
   expiring_ = {};
 }
 
 std::uint32_t Table::emptiest_segment() {
-  // All of a small table, a sample of a large one: the choice must not take longer than the work.
+  // Looks at all segments of a small table, and at a sample of a large one, because the choice must not take longer than the
+  // work.
   constexpr std::size_t most_looked_at = 256;
   std::uint32_t best = no_segment;
-  double best_share = 0.25;  // less is not worth the copying
+  double best_share = 0.25;  // with a smaller share of dead bytes the copying is not worth it
   const auto look = [&](std::uint32_t id) {
     const Segment& segment = log_.segment(id);
     if (segment.base == nullptr || segment.used == 0 || log_.is_newest(id)) return;
@@ -379,7 +383,7 @@ Reclaimed Table::compact(const Housekeeping& keeping, Budget& budget) {
 }
 
 bool Table::shrink_index() {
-  // Twice of what an entry's share normally is.
+  // Bytes of index for each entry: twice as many as usual.
   constexpr std::uint64_t too_much = 13;
   constexpr std::uint64_t not_worth_it = 64 * 1024;
   const bool sparse = index_.memory() >= not_worth_it && index_.memory() >= size_ * too_much;

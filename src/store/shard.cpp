@@ -27,7 +27,7 @@ Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bo
     unfinished_ = result == Reclaimed::unfinished ? db : database_count;
     return result;
   };
-  // A segment that is half empty gives nothing back until it is empty.
+  // A segment whose emptying has begun comes first, because it frees nothing until it is empty.
   if (unfinished_ != database_count && tables[unfinished_] && tables[unfinished_]->size() > 0) {
     if (const Reclaimed result = reclaim_from(unfinished_); result != Reclaimed::impossible) return result;
   }
@@ -35,7 +35,7 @@ Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bo
   const bool negatives_first = policy_.negatives_first(memory_.used_by_negatives());
   std::ranges::sort(candidates, std::greater{},
                     [&](unsigned db) { return std::pair(negatives_first ? tables[db]->negatives().bytes : 0, tables[db]->occupied()); });
-  // A large table may hold nothing that the policy lets go.
+  // A large table may have nothing that the policy evicts.
   for (const unsigned db : candidates) {
     if (const Reclaimed result = reclaim_from(db); result != Reclaimed::impossible) return result;
   }

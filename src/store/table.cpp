@@ -53,7 +53,7 @@ bool Table::dismantle(Budget& budget) {
     }
     if (budget.spent()) return false;
     budget.spend(1);
-    budget.take(0, segment_size);  // giving its pages back takes about as long as copying it
+    budget.take(0, segment_size);  // giving the pages of a segment back takes about as long as copying it
     log_.free_of_dismantled(sweep_at_);
   }
   constexpr std::size_t groups = 64;
@@ -94,7 +94,7 @@ void Table::prefetch_entry(std::uint64_t hash) {
   constexpr std::ptrdiff_t line = 64;
   index_.find(hash, [this](Ref ref) {
     const char* at = entry(ref).data();
-    // Header, key and the start of the value; longer values stream in by themselves.
+    // Fetches the header, the key and the start of the value. The processor fetches the rest of a longer value ahead by itself.
     prefetch(at);
     prefetch(at + line);
     prefetch(at + 2 * line);
@@ -107,7 +107,8 @@ std::uint64_t Table::memory_of(const Entry& e) const {
   return returned_by(e) + index_share;
 }
 
-// What its removal gives back, now or when its segment is freed.
+// The bytes that the removal of the entry frees: at once those of its values outside of the log, and later those in its
+// segment.
 std::uint64_t Table::returned_by(const Entry& e) const {
   std::uint64_t bytes = e.extent();
   e.for_each_handle([&](Handle handle) { bytes += handle.memory(); });
@@ -159,13 +160,14 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
   });
 }
 
-// The references of an entry that must not be used afterwards, but for its extent and mark_dead().
+// Gives up the references of an entry. Afterwards only its extent may be read, and it may be wiped and marked dead.
 void Table::release_handles(const Entry& e) {
   e.for_each_handle([this](Handle handle) { memory_.leftovers().give_up(handle); });
 }
 
-// The second of three steps of a removal. The first takes the entry out of the index, so that no look-up finds it. This one gives up what
-// the entry holds outside of the log, and takes it out of every count. Log::mark_dead() is the third: the entry's bytes are free.
+// The second of the three steps of a removal. The first step has removed the entry from the index, so no look-up finds it. This
+// step takes the entry out of all counts, and gives up its references. The third step is Log::mark_dead(): the bytes of the
+// entry become garbage.
 void Table::release(Ref ref) {
   Entry e = entry(ref);
   account_blobs(log_.segment_of(ref), e, -1);
@@ -176,7 +178,8 @@ void Table::release(Ref ref) {
 
 // --- writing ---
 
-// Takes over what was changed at run time. Entries follow when they are next written or met.
+// Takes over the eviction policy if it was changed at run time. Entries change their queues when they are next written or
+// evicted.
 void Table::follow_policy() {
   const eviction::Kind kind = settings_.kind.load(std::memory_order_relaxed);
   if (kind == policy_.kind()) return;
@@ -191,8 +194,8 @@ void Table::account_ghosts() {
   ghost_bytes_ = now;
 }
 
-// Puts an entry of these parts under `key`: into the old entry's place if it fits there, else at the end of a log.
-// `slot` is the key's, if it has one.
+// Stores an entry of these parts under `key`, in the place of the old entry if it fits there, otherwise at the end of a queue.
+// `slot` is the slot of the key; empty if there is no old entry.
 bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, std::size_t extent) {
   follow_policy();
   const UnixMs expires_at = parts.expires_at;
@@ -207,7 +210,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
     const std::size_t room = old.extent();
     const bool plain = !old.has_handles() && !parts.key_blob && !parts.outside;
     constexpr std::size_t negligible = 64;
-    // To a purge that is under way, what lies here was written before it.
+    // Not while a purge is pending: it would take the new entry for one that was written before it.
     if (plain && purges_ == nullptr && static_cast<Queue>(segment.queue) == queue && extent <= room &&
         (extent * 2 >= room || room <= negligible)) {
       if (old.expires_at() != 0) --expires_;
@@ -246,7 +249,7 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   return true;
 }
 
-// A long key gets a block, unless it has one.
+// Sets the key of the parts. A long key gets a block, unless the parts have one already.
 bool Table::fill_key(EntryParts& parts, const Key& key) {
   parts.key = key.text;
   if (parts.key_blob || key.text.size() <= max_inline_key) [[likely]]
@@ -255,7 +258,8 @@ bool Table::fill_key(EntryParts& parts, const Key& key) {
   return static_cast<bool>(parts.key_blob);
 }
 
-// Decides what lies in the entry and what in blobs of its own. `blob` is moved from if it becomes the value as it is.
+// Sets the key and value of the parts, and decides which of them lie in the entry and which in blobs. `blob` is moved from if
+// it becomes the value. Returns false if there is no memory.
 bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text, Blob& blob) {
   if (!fill_key(parts, key)) return false;
   parts.value = blob ? blob.view() : text;
@@ -269,18 +273,19 @@ bool Table::fill_parts(EntryParts& parts, const Key& key, std::string_view text,
 }
 
 namespace {
-// An entry's parts must not lie where it may be rewritten.
+// Copies a part of an old entry, because the new entry may be written in its place.
 std::string_view copy_aside(std::string_view bytes, ExtraBuffer& to) {
   if (!bytes.empty()) std::memcpy(to.data(), bytes.data(), bytes.size());
   return {to.data(), bytes.size()};
 }
 }  // namespace
 
-// The time that an entry written now is to carry: only policies without frequencies show one (OBJECT IDLETIME).
+// The time of access for an entry that is written now. 0 under a policy that counts frequencies, because only the other ones
+// show a time (OBJECT IDLETIME).
 std::uint32_t Table::access_to_keep() const { return is_lfu(settings_.kind.load(std::memory_order_relaxed)) ? 0 : unix_seconds(); }
 
 bool Table::put(const Key& key, std::string_view text, Blob blob, const PutOptions& options) {
-  // A block small enough for the log is copied there; its last reference goes with `blob`.
+  // A block that is small enough is copied into the log. Then `blob` gives up the reference to it.
   return put_filled(key, options, [&](EntryParts& parts) { return fill_parts(parts, key, text, blob); });
 }
 
@@ -295,7 +300,7 @@ bool Table::put(const Key& key, TypedValue value, const PutOptions& options) {
   });
 }
 
-// Stores a value that `fill` makes the parts for; false if it does.
+// Stores an entry whose key and value `fill` puts into the parts. Returns false if `fill` does, or if there is no memory.
 template <class Fill>
 inline bool Table::put_filled(const Key& key, const PutOptions& options, Fill&& fill) {
   policy_.prefetch_admit(key.hash);
@@ -348,7 +353,7 @@ bool Table::set_expiry(const Key& key, UnixMs at) {
   return rewrite(key, slot, at, old.extra_bytes());
 }
 
-// Writes an entry anew because its layout changes.
+// Writes an entry anew, because its deadline or its Extra takes more or fewer bytes than before.
 bool Table::rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra) {
   const Entry old = entry(*slot.ref);
   // Value and extra are copied aside first, because the entry may be rewritten where it lies.
@@ -387,7 +392,8 @@ bool Table::make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms) {
 bool Table::stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms) {
   const Entry old = entry(*slot.ref);
   if (!old.live(at)) return false;
-  // As if it had expired long ago: so it is fresh to no thread, however old that one's reading of the clock.
+  // The entry gets a deadline that passed an hour ago. So it is fresh to no thread, however old the thread's reading of the
+  // clock is.
   constexpr UnixMs long_ago = 3'600'000;
   Extra extra = old.has_extra() ? Extra::read(old.extra()) : Extra{};
   const UnixMs gone = old.gone_at();
@@ -399,7 +405,7 @@ bool Table::stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32
   return rewrite(key, slot, since, {bytes.data(), extra.size()});
 }
 
-// A value that is a block, or is to become one.
+// Resizes a value that lies in a block, or that becomes too large for the log.
 char* Table::resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity) {
   Entry old = entry(*slot.ref);
   const std::size_t before = old.value_text().size();
@@ -442,7 +448,7 @@ Table::Resizing Table::plan_resizing(const Key& key, std::size_t size, std::size
     const Resizing moving{.cost = capacity, .copied = std::min(before, size), .moves = true};
     if (!blob.unique()) return moving;
     if (size <= blob.capacity()) return {};
-    // A mapping grows; anything smaller may have to move.
+    // A block with a mapping of its own grows without a copy. A smaller block may have to move.
     if (blob.memory() < BlockHeap::own_mapping) return moving;
     return {.cost = capacity - blob.capacity()};
   });
@@ -504,7 +510,7 @@ char* Table::resize(const Key& key, std::size_t size, std::size_t capacity) {
   parts.extra = copy_aside(old.extra_bytes(), extra);
   parts.encoding = Encoding::raw;
   parts.frequency = old.frequency();
-  // size_of looks at the value's size only; the bytes are copied below.
+  // Entry::size_of() reads only the size of the value, so the view may be longer than the bytes. They are copied below.
   parts.value = {old.value_text().data(), size};
   const std::size_t needed = Entry::size_of(parts);
   if (old.handle() || needed > max_inline_entry) return resize_blob(key, slot, size, capacity);

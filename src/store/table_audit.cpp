@@ -1,4 +1,4 @@
-// Recounts of what the store counts as it goes, from the data themselves: the proof behind every figure of memory.
+// Recounts from the data what the store counts as it goes. Tests compare both, for every figure of memory.
 
 #include <array>
 #include <cstdint>
@@ -36,7 +36,7 @@ Index::Audit Index::audit() const {
   return result;
 }
 
-// Adds one segment to the sums, and its blocks to those of its queue.
+// Adds one segment to the sums, and the blocks of its entries to those of its queue.
 bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
   const Segment& segment = log_.segment(id);
   std::uint64_t live = 0;
@@ -101,7 +101,7 @@ Table::Audit Table::audit() {
 
 namespace {
 
-// What the heap counts for these blocks: small ones share pages.
+// The bytes that the heap counts for these blocks. Small blocks share pages.
 std::uint64_t pages_of(const std::map<const void*, std::size_t>& blocks) {
   std::set<std::uintptr_t> pages;
   std::uint64_t own = 0;
@@ -124,7 +124,7 @@ KeyspaceAudit Keyspace::audit() {
   locks.acquire_all();
   const std::lock_guard lock(dropped_mutex_);
   KeyspaceAudit result;
-  std::map<void*, Block> blocks;  // several tables may hold one
+  std::map<void*, Block> blocks;  // of all tables, because entries of several tables may refer to one block
   std::map<const void*, std::size_t> index_blocks;
   const auto add = [&](Table& table) {
     Table::Audit part = table.audit();

@@ -1,4 +1,4 @@
-// What keeps a keyspace within its memory: making room for a request, and the background's work.
+// How a keyspace stays within its memory: making room for requests, and the work of the background.
 
 #include <algorithm>
 #include <bitset>
@@ -15,9 +15,9 @@
 
 namespace pinfold::store {
 
-// --- dropped tables ---
+// --- removed tables ---
 
-// Takes over tables that nobody can reach any more; the background frees them.
+// Takes over tables that no other thread can reach any more. The background frees them.
 void Keyspace::free_later(std::vector<std::unique_ptr<Table>> tables) {
   if (tables.empty()) return;
   {
@@ -27,8 +27,8 @@ void Keyspace::free_later(std::vector<std::unique_ptr<Table>> tables) {
   wake_background();
 }
 
-// Frees a piece of a large value that was given up, or else of the oldest dropped table that nobody else is at work at; false if
-// there is none.
+// Frees a piece of the leftovers, or if there are none, of the oldest removed table of which no other thread is freeing a
+// piece. Returns false if there is nothing to free.
 bool Keyspace::free_some_tables() {
   Budget budget;
   if (memory_.leftovers().free_some(budget)) return true;
@@ -50,7 +50,7 @@ bool Keyspace::free_some_tables() {
   return true;
 }
 
-// Whether a table up to this number is still to be freed.
+// Whether a removed table with this number or a lower one has not been freed yet.
 bool Keyspace::dropped_before(std::uint64_t number) {
   const std::lock_guard lock(dropped_mutex_);
   const auto before = [number](const Dropped& dropped) { return dropped.number <= number; };
@@ -74,11 +74,12 @@ void Keyspace::set_max_memory(std::uint64_t bytes) {
 
 void Keyspace::set_policy(eviction::Kind policy) {
   policy_.kind.store(policy, std::memory_order_relaxed);
-  set_max_memory(memory_.limit());  // what could not go so far may go little by little
+  set_max_memory(memory_.limit());  // the new policy may evict entries that the old one kept, so the background tries again
 }
 
-// The fullest shard gives way, which keeps all of them level; one in which that brought nothing, because all in it is used
-// often, has to wait until all others were asked. Then the bar is raised.
+// Evicts from the fullest shard, which keeps all shards equally full. A shard that has freed nothing, because its entries are
+// used often, is tried again only when all others have been tried. Then the pressure rises, so that entries which are used
+// often are evicted too.
 bool Keyspace::Reclaiming::step() {
   for (;;) {
     unsigned fullest = max_shards;
@@ -110,12 +111,14 @@ bool Keyspace::Reclaiming::step() {
 }
 
 unsigned Keyspace::Reclaiming::pressure() const {
-  // A few steps more where there are few shards: what stays is moved, and the next segment may have more to give.
+  // With few shards, more steps are tried before the pressure rises, because the next segment of a shard may have more to
+  // evict.
   constexpr unsigned least_patience = 4;
   return std::min(fruitless_ / std::max(keyspace_.shard_count(), least_patience), eviction::most_frequency);
 }
 
-// While memory is taken and given back, what the process really occupies moves faster than the background looks at it.
+// Asks the background to measure the memory of the process. While requests evict, it changes faster than the background usually
+// looks.
 void Keyspace::ask_for_measurement() {
   constexpr std::int64_t fresh_us = 10'000;
   const std::int64_t now = monotonic_us();
@@ -124,14 +127,14 @@ void Keyspace::ask_for_measurement() {
   if (measurement_asked_us_.compare_exchange_strong(asked, now, std::memory_order_relaxed)) wake_background();
 }
 
-// Asks the system for what shards may need and must not ask for while they are locked.
+// Takes memory from the system that shards may need soon. They must not ask the system while they are locked.
 void Keyspace::prepare_memory() {
   memory_.heap().prepare();
   memory_.index_heap().prepare();
   memory_.ghost_pages().tend();
 }
 
-// Gives back to the system some of what was freed while shards were locked; true if there is more.
+// Gives some of the memory that was freed while shards were locked back to the system. Returns true if there is more.
 bool Keyspace::give_back(std::size_t bytes) {
   prepare_memory();
   const bool segments = pool_->give_back(bytes / segment_size);
@@ -139,7 +142,7 @@ bool Keyspace::give_back(std::size_t bytes) {
   return memory_.heap().give_back(bytes) || segments || index;
 }
 
-// The same of what is kept for later, while somebody has asked for that.
+// Gives some spare memory back to the system, if release_spare() has asked for it. Returns true if there is more.
 bool Keyspace::release_some_spare() {
   if (!releasing_spare_.load(std::memory_order_relaxed)) return false;
   const bool index = memory_.index_heap().release_spare();
@@ -154,12 +157,12 @@ bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
 }
 
 Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::optional<Reclaiming>& reclaiming, std::int64_t end_us) {
-  // A command may open a segment and split a group of the index on top of what it announced.
+  // Beyond the bytes that it has announced, a command may open a segment and split a group of the index.
   constexpr std::uint64_t index_growth = 16 * 1024;
   const std::uint64_t wanted = bytes + segment_size + index_growth;
   constexpr std::uint64_t much = Room::least;
   pool_->prepare();
-  // Who takes much helps to give back as much; the background does it for all others.
+  // A request for much memory gives as much of the freed memory back to the system. For other requests the background does it.
   if (bytes >= much) {
     memory_.heap().prepare();
     if (memory_.heap().noted() > 0) memory_.heap().give_back(bytes);
@@ -173,7 +176,7 @@ Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::opt
   const bool may_end = end_us != std::numeric_limits<std::int64_t>::max();
   while (!fits()) {
     if (may_end && monotonic_us() >= end_us) return MadeRoom::unfinished;
-    // Pages of what is freed already come before entries.
+    // Memory that is freed already is given back to the system before an entry is evicted.
     if (const std::uint64_t returning = memory_.returning(); returning > 0) {
       give_back(std::max(wanted, bytes_at_once));
       if (memory_.returning() < returning) continue;
@@ -189,7 +192,7 @@ Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::opt
 bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
   const std::int64_t start = monotonic_us();
   const std::int64_t end = start + budget_us;
-  // What was dropped leaves half of the time to the rest.
+  // Freeing tables and leftovers takes half of the time at most.
   bool garbage = true;
   memory_.index_heap().prepare();
   while (garbage && monotonic_us() < start + budget_us / 2) {
@@ -208,7 +211,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     }
     memory_.lower_ceiling();
   }
-  memory_.lower_ceiling();  // clients may have freed what was too much
+  memory_.lower_ceiling();  // clients may have freed enough for it
   const bool erasing = erase_some(monotonic_us() + budget_us / 4);
   bool forgetting = false;
   do {
@@ -227,11 +230,11 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
          !memory_.leftovers().empty();
 }
 
-// Whether there is more than the limit allows, and something about that can be done.
+// Whether more memory is used than the limit allows, and eviction has not been given up for that.
 bool Keyspace::lowering() const { return memory_.over_limit() && memory_.data() > gave_up_at_.load(std::memory_order_relaxed); }
 
-// Has tables that will soon have to evict get ready for it while there is room; true if there is more to do than there was
-// time for.
+// Lets tables that will soon have to evict prepare for it while there is room. Returns true if the time was up before all were
+// prepared.
 bool Keyspace::prepare_eviction(std::int64_t end_us) {
   const std::uint64_t limit = memory_.limit();
   if (limit == 0 || memory_.data() < limit / 4 * 3) return false;
@@ -251,7 +254,8 @@ bool Keyspace::prepare_eviction(std::int64_t end_us) {
   return false;
 }
 
-// A piece of work on one table, in a hold of its own; false, and nothing done, if the table has gone.
+// Does a piece of work on one table, in a hold of its own. Returns whether there is more; false also if there is no table any
+// more.
 template <class Work>
 bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name, Work&& work) {
   const HoldCause cause(cause_name);
@@ -264,7 +268,7 @@ bool Keyspace::tend_table(Shard& shard, unsigned db, std::string_view cause_name
   return more;
 }
 
-// A piece of each kind of work on each table of a shard; true if there is more.
+// Does a piece of each kind of work on each table of a shard. Returns true if there is more.
 bool Keyspace::tend(Shard& shard, UnixMs now) {
   const bool keeps = keeps_expired();
   std::bitset<database_count> used;
@@ -275,7 +279,7 @@ bool Keyspace::tend(Shard& shard, UnixMs now) {
     for (unsigned db = 0; db < database_count; ++db) {
       if (!shard.tables[db]) continue;
       used.set(db);
-      // The next entry gets a new table, with an index of its size.
+      // An empty table is removed. The next entry gets a new table with a small index.
       if (shard.tables[db]->size() == 0) empty.push_back(shard.detach(db));
     }
   }

@@ -33,7 +33,7 @@ constexpr ValueType string_type{
         },
 };
 
-// By number.
+// The rows, by the numbers of their types.
 constinit std::array<const ValueType*, most_types> rows = {
     &string_type,
 };

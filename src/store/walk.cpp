@@ -28,7 +28,7 @@ void Names::add(const Entry& entry) {
   text_ += key;
 }
 
-// The part that lies in the group which covers the walk's place and ends with the prefix `group_end`.
+// Enters the part of the walk for the group at the walk's place, which ends before the prefix `group_end`.
 Walk::Part& Walk::enter(std::uint32_t group_end) {
   if (depth_ == 0) {
     parts_[depth_++] = {group_end, 0};
@@ -52,7 +52,7 @@ void Walk::next_shard() {
 
 namespace {
 
-// In one hold of a lock: entries, and bytes of their names.
+// What collect() and scan() look at in one hold of a lock at most: entries, and bytes of their names.
 constexpr std::size_t most_entries = 512;
 constexpr std::size_t most_bytes = 192 * 1024;
 
@@ -70,7 +70,7 @@ class ByTag {
   std::size_t size() const { return refs_.size(); }
   std::size_t start_of(unsigned tag) const { return starts_[tag]; }
   Ref operator[](std::size_t i) const { return refs_[i]; }
-  // The entries lie anywhere in the log.
+  // Fetches an entry some places ahead, because the entries of a group lie anywhere in the log.
   void prefetch_ahead(const Table& table, std::size_t i) const {
     constexpr std::size_t ahead = 8;
     if (i + ahead < refs_.size()) prefetch(table.entry(refs_[i + ahead]).data());
@@ -85,7 +85,7 @@ class ByTag {
 
 void Keyspace::collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names) {
   names.clear();
-  bool foreign = false;  // the group holds entries of other prefixes too
+  bool foreign = false;  // whether the group also has entries of other prefixes
   const std::uint32_t begin = walk.prefix_;
   std::uint32_t end = 0;
   {
@@ -125,7 +125,8 @@ void Keyspace::collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& 
 
 namespace {
 
-// A scan's place: shard, directory prefix and tag within the group, and the group's depth when it was last seen.
+// The place of a scan: the shard, the directory prefix, the tag within the group, and the depth of the group when it was last
+// seen.
 struct Cursor {
   unsigned shard = 0;
   std::uint32_t prefix = 0;
@@ -179,8 +180,8 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
   }
   const Index::GroupView group = table->index().view(at.prefix, 0);
   if (group.depth < at.depth) {
-    // Groups have been joined, or the table is a new one: this group is wider than the one that the cursor stands in, and is seen
-    // from its start. Of what has come from the neighbour no tag was seen.
+    // Groups have been merged, or the table is a new one, so this group is wider than the one to which the cursor belongs. It
+    // is seen from its start, because the scan may have seen no entries of the neighbour.
     at.prefix &= ~((1U << (Index::prefix_bits - group.depth)) - 1);
     at.tag = 0;
   }
@@ -214,7 +215,7 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
   return at.shard >= shard_count() ? 0 : at.encode();
 }
 
-// Their shard is locked.
+// Removes the keys with these names that have expired. Their shard is locked.
 void Keyspace::remove_expired(unsigned db, const Names& names, UnixMs now) {
   Database database(*this, db, now);
   for (std::size_t i = 0; i < names.size(); ++i) database.find(key(names[i]), Access::none());
@@ -225,7 +226,7 @@ bool Keyspace::random_key(unsigned db, UnixMs now, Locks& held, Names& found) {
   found.clear();
   if (size(db, held) == 0) return false;
   Names expired;
-  // Shards are near enough to equal in size that a random one is as good as a weighted one, once empty ones are passed.
+  // A random shard is taken, whatever its size. Shards are about equal in size, and empty ones are passed over.
   for (unsigned i = 0; i < tries && found.size() == 0; ++i) {
     const auto index = static_cast<unsigned>(random_below(shard_count()));
     Shard& shard = *shards_[index];

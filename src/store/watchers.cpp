@@ -22,15 +22,15 @@ void Watchers::remove(unsigned db, const Key& key) {
 void Watchers::changed(const Change& change) noexcept {
   const Entry* const before = change.before;
   const bool goes_by_itself = change.cause == Cause::expired || change.cause == Cause::evicted;
-  // To plain commands a negative entry is none.
+  // Plain commands do not see negative entries, so their removal is no change.
   if (goes_by_itself && before->absent()) return;
   if (change.cause == Cause::deleted && !before->live(change.now)) return;
   const auto found = keys_.find(NameView{change.db, change.key.text, change.key.hash});
   if (found == keys_.end()) return;
   Seen& seen = found->second.seen;
   if (goes_by_itself && !before->live(change.now)) {
-    // For a client that has seen the key that is a change, which the look-up of EXEC tells it; but the entry may have come, alive, with
-    // SWAPDB.
+    // A client that has seen the key is told by the look-up of EXEC, which does not find it. The deadline is kept for clients
+    // that have not seen the key: the entry may have been live when SWAPDB brought it.
     seen.expired = std::max(seen.expired, before->expires_at());
   } else {
     ++seen.changes;
