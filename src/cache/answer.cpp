@@ -17,7 +17,7 @@ void Answers::not_taken() const {
   if (answer.token == 0) return;
   try {
     cache.return_token(answer.token_of);
-  } catch (const std::bad_alloc&) {  // it will run out
+  } catch (const std::bad_alloc&) {  // the lease ends when its deadline passes
   }
 }
 

@@ -11,10 +11,10 @@ namespace pinfold::cache {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-// Tokens grow across restarts because they start from the time of day: 2 048 a millisecond, which is more than are
-// granted. They stay below 2^53 until the year 2109.
+// Tokens start from the time of day times this number, so they grow across restarts: fewer than 2 048 leases are granted in a
+// millisecond. Tokens stay below 2^53 until the year 2109.
 constexpr std::uint64_t tokens_per_ms = 2048;
-// Leases that the background looks at while it holds a shard's lock, and as many refused versions.
+// How many leases, and how many refused versions, the background looks at in one hold of a shard's lock.
 constexpr std::size_t most_in_one_hold = 160;
 
 }  // namespace
@@ -58,7 +58,7 @@ bool Cache::has_room(std::size_t bytes) const { return keyspace_.memory().used(s
 // --- policies ---
 
 void Cache::set_policies(std::vector<Policy> policies) {
-  // A new policy gets a slot that no entries and no leases name any more, if there is one.
+  // A new policy gets a slot to which no entry and no lease refers any more, if there is one.
   const auto named = [this](unsigned slot) {
     return keyspace_.memory().used_by_policy(static_cast<std::uint8_t>(slot)) != 0 || slots_[slot].leases_alive.load(relaxed) != 0;
   };
@@ -87,7 +87,8 @@ void Cache::set_policies(std::vector<Policy> policies) {
   update_standing();
 }
 
-// Whose entries go first, and whose last. With policies_mutex_, or before requests come.
+// Tells the store which policies' entries are evicted first and which last, and the quotas. Called with policies_mutex_ held,
+// or before requests come.
 void Cache::update_standing() {
   using store::Standing;
   const std::uint64_t limit = keyspace_.memory().limit();
@@ -111,7 +112,8 @@ void Cache::update_standing() {
 }
 
 std::vector<Policy> Cache::policies_copy() const {
-  // Only set_policies() changes it, and that is for whoever holds the mutex.
+  // No shard need be locked: only set_policies() replaces the set, and its caller holds policies_mutex_, as the caller of this
+  // does.
   const PolicySet* const set = policies_.load(std::memory_order_acquire);
   if (set == nullptr) return {};
   return {set->all().begin(), set->all().end()};
@@ -128,7 +130,7 @@ std::uint32_t Cache::soft_stale_ms(std::string_view key) const {
 
 namespace {
 
-// What a purge takes beside its marks in the tables: itself, its names, and those once more in what it tells.
+// The bytes that a purge takes beside its marks in the tables: the object, its names, and a copy of the names in `tell`.
 std::uint64_t own_memory_of(const store::Purge& purge) {
   constexpr std::uint64_t fixed = 512;
   std::uint64_t bytes = sizeof purge + fixed;
@@ -138,14 +140,14 @@ std::uint64_t own_memory_of(const store::Purge& purge) {
 
 }  // namespace
 
-// The most that it may take, in all tables.
+// The most bytes that a purge takes, in all tables together.
 std::uint64_t Cache::cost_of(const store::Purge& purge) const {
   return own_memory_of(purge) + store::TagMarks::most_memory_of(purge) +
          keyspace_.shard_count() * std::uint64_t{store::Purges::most_memory_of(purge)};
 }
 
 std::uint64_t Cache::most_memory_of_purge(const std::vector<std::string>& names) const {
-  store::Purge purge;  // of tags, which take more than prefixes do
+  store::Purge purge;  // a purge by tags, which takes more memory than one by prefix
   purge.names = names;
   return cost_of(purge) + PurgedTags::memory_of(names);
 }
@@ -161,10 +163,11 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   purge->owner = finished_;
   std::sort(purge->names.begin(), purge->names.end());
   purge->names.erase(std::unique(purge->names.begin(), purge->names.end()), purge->names.end());
-  // Leases that fill their share must not keep anybody from purging, so what purges take has a bound of its own.
+  // The memory of purges has a bound of its own, because leases that have used up their share must not prevent a purge.
   const std::uint64_t cost = cost_of(*purge);
   if (purges_pending() >= most_purges || purges_cost_.load(relaxed) + cost > herd_share()) return nullptr;
-  // The last to finish is this function itself, so that nothing is done before all tables know, and something in any case.
+  // This function counts as one more table to be swept. So the purge is not over before all tables know it, and it ends even if
+  // no table has to be swept.
   purge->unswept.store(1, relaxed);
   struct Finish {
     std::shared_ptr<store::Purge> purge;
@@ -184,7 +187,7 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   return purge;
 }
 
-// Leases find out when somebody looks at them. With all shards locked.
+// Remembers the purge for leases, which notice it when they are next looked at. Called with all shards locked.
 void Cache::note_purge(unsigned db, const store::Purge& purge) {
   if (!purge.by_prefix) return purged_tags_.note(db, purge.names, has_room(PurgedTags::memory_of(purge.names)));
   const std::string& prefix = purge.names[0];
@@ -192,7 +195,8 @@ void Cache::note_purge(unsigned db, const store::Purge& purge) {
   purged_prefixes_.note(db, prefix, purged_tags_.begin_epoch(), oldest, has_room(PurgedPrefixes::memory_of(prefix)));
 }
 
-// Whether nothing more is to be done for a purge that has been swept.
+// Whether a purge that has been swept is over. A purge with `wipe` is over when an erasure has followed the sweep, which this
+// function asks for.
 bool Cache::is_over(store::Purge& purge) {
   if (!purge.wipe) return true;
   if (purge.erasure == 0) purge.erasure = keyspace_.erase();
@@ -200,7 +204,7 @@ bool Cache::is_over(store::Purge& purge) {
 }
 
 void Cache::Finished::over(const std::shared_ptr<store::Purge>& purge) noexcept {
-  if (!purge->counted) return;  // for want of memory it has come into force for a part only, and whoever asked knows
+  if (!purge->counted) return;  // purge() has thrown std::bad_alloc, so its caller knows already
   const std::lock_guard lock(mutex_);
   purge->next = std::exchange(first_, purge);
 }
@@ -221,7 +225,7 @@ void Cache::tell_finished() {
     try {
       if (purge->tell) purge->tell(*purge);
     } catch (const std::bad_alloc&) {
-      finished_->over(purge);  // the next time
+      finished_->over(purge);  // tries again the next time
       continue;
     }
     purges_pending_.fetch_sub(1, relaxed);
@@ -264,7 +268,7 @@ void Cache::tend(MonoMs now) {
   const store::HoldCause cause("tend-leases");
   for (unsigned i = 0; i < keyspace_.shard_count(); ++i) {
     std::size_t due = 1;
-    constexpr unsigned most_holds = 64;  // where leases are much work it is all of them in more than a second
+    constexpr unsigned most_holds = 64;  // if leases are much work, a round through all of them takes more than a second
     unsigned holds = 0;
     for (std::size_t done = 0; done < due && holds < most_holds; ++holds) {
       keyspace_.with_locked_after_waiters(i, [&] {
@@ -274,7 +278,7 @@ void Cache::tend(MonoMs now) {
     }
   }
   purged_prefixes_.forget(purged_tags_.oldest());
-  // All within a second, without keeping those who grant leases waiting.
+  // Forgets in small pieces, so that threads which grant leases need not wait. All are forgotten within a second or so.
   constexpr std::size_t at_once = 256;
   constexpr unsigned most_times = 64;
   for (unsigned times = 0; times < most_times && purged_tags_.forget_some(at_once); ++times) {

@@ -17,19 +17,20 @@ using store::Key;
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
-// A node of the map with the state, rounded by malloc, and the key's name there and in an alarm.
+// Bytes of one key's state: a node of the map as malloc rounds it, and the key twice, in the node and in an alarm.
 constexpr std::int64_t memory_of_state(std::size_t name) { return static_cast<std::int64_t>(336 + 2 * name); }
-// A node of the map, and the name in the client's session.
+// Bytes of one waiting client: a node of the map, and the key in the client's session.
 constexpr std::int64_t memory_of_waiter(std::size_t name) { return static_cast<std::int64_t>(80 + name); }
 constexpr std::size_t refused_bytes = 112;
-// When to ask again where nobody can say better.
+// In how many milliseconds a client is told to ask again, if no better time is known.
 constexpr std::int64_t soon_ms = 100;
 
 void count(std::atomic<std::uint64_t>& counter) { counter.fetch_add(1, relaxed); }
 
 }  // namespace
 
-// That an entry expires or is evicted, or that its deadline changes, ends no lease. Purges are noticed when a lease is looked at.
+// A lease does not end when its entry expires, is evicted, or gets another deadline. It notices a purge when it is looked at,
+// so it subscribes to no causes for purges.
 Leases::Leases(Cache& cache, unsigned shard)
     : cache_(cache),
       shard_(shard),
@@ -45,7 +46,7 @@ Leases::States::iterator Leases::find(unsigned db, std::string_view key) {
   return found;
 }
 
-// Nobody was told key by key of flushes and purges. Returns how many bytes were looked at for that.
+// Voids the lease of a key if there was a flush or a purge since it was last looked at. Returns how many bytes it has compared.
 std::size_t Leases::notice_others(States::iterator at) {
   State& state = at->second;
   const unsigned db = at->first.first;
@@ -100,7 +101,7 @@ std::size_t Leases::memory_of_lease(std::string_view key, std::string_view tags)
 
 Grant Leases::grant(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now) { return grant_to(db, key, request, now, false); }
 
-// `waited`: to the one who has waited longest, who goes before others.
+// `waited`: whether the lease is for the client that has waited longest. That client goes before all others.
 Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request, MonoMs now, bool waited) {
   const Policy* const policy = request.policy;
   auto at = find(db, key.text);
@@ -121,7 +122,7 @@ Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request,
   };
   if (none_left()) {
     end_some_expired(now);
-    at = states_.find(NameView(db, key.text));  // it may have been idle
+    at = states_.find(NameView(db, key.text));  // it may have been erased, if it was idle
   }
   const bool new_state = at == states_.end();
   const std::size_t bytes = request.tags.size() + (new_state ? static_cast<std::size_t>(memory_of_state(key.text.size())) : 0);
@@ -154,7 +155,7 @@ Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request,
   return {Grant::Outcome::granted, state.token, request.ms};
 }
 
-// Where leases are used up, those that have run out do not count. Some are looked at, once a millisecond at most.
+// Ends some leases that have run out, so that they do not count when leases are used up. Does so once a millisecond at most.
 void Leases::end_some_expired(MonoMs now) {
   constexpr std::size_t some = 256;
   if (std::exchange(ended_expired_, now) != now) tend_states(some, now);
@@ -168,7 +169,7 @@ void Leases::end_lease(State& state) {
   cache_.counters_of(state.policy).leases_alive.fetch_sub(1, relaxed);
 }
 
-// From now on no purge can be noticed by the tags of what was to be replaced.
+// Forgets the tags of the entry that was to be replaced. From now on a purge of one of these tags is not noticed.
 void Leases::forget_tags(State& state) {
   if (state.epoch == 0) return;
   cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(state.tags.size()));
@@ -222,7 +223,7 @@ bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int6
   end_lease(at->second);
   count(cache_.counters.released);
   at->second.retry_at = retry_ms > 0 ? now + retry_ms : MonoMs{};
-  if (retry_ms == 0) forget_tags(at->second);  // else a purge of them ends that time, too
+  if (retry_ms == 0) forget_tags(at->second);  // with RETRY they are kept, because a purge of one of them ends the back-off
   if (at->second.waiters.empty()) {
     forget_if_idle(at, now);
   } else {
@@ -268,7 +269,8 @@ std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter) {
   }
   if (!at->second.listed) at->second.listed = waited_for_.insert(&at->second).second;
   set_alarm(at);
-  // Those who want no lease come behind the others, so that the one who is to have the next is the first.
+  // Clients that want no lease get higher tickets than all others. So the first client in the map is the one that gets the next
+  // lease.
   constexpr std::uint64_t without_lease = 1ULL << 63;
   const std::uint64_t ticket = cache_.next_ticket() | (waiter.lease_ms > 0 ? 0 : without_lease);
   at->second.waiters.emplace(ticket, waiter);
@@ -286,7 +288,7 @@ bool Leases::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
   return true;
 }
 
-// Sees to it that somebody looks when the lease has run out.
+// Sets an alarm, so that the background looks at the key when the lease runs out.
 void Leases::set_alarm(States::iterator at) {
   State& state = at->second;
   if (state.token == 0 || (state.alarm != 0 && state.alarm_at == state.deadline)) return;
@@ -303,7 +305,7 @@ void Leases::cancel_alarm(State& state) {
 void Leases::alarm(unsigned db, std::string_view key, MonoMs now) {
   const auto at = find(db, key);
   if (at == states_.end()) return;
-  // It may be one from before, which was on its way when it was cancelled.
+  // The alarm may be an earlier one, which was cancelled when it was due already.
   if (at->second.alarm_at <= now) at->second.alarm = 0;
   end_expired(at, now);
   if (!at->second.waiters.empty()) set_alarm(at);
@@ -325,7 +327,7 @@ std::size_t Leases::tend_states(std::size_t most, MonoMs now) {
     State& state = here->second;
     const std::size_t looked_at = notice_others(here);
     end_expired(here, now);
-    // Who could not be answered for want of memory.
+    // These clients could not be answered for want of memory.
     if (state.token == 0 && !state.waiters.empty()) want_settling(here);
     budget.take(1, looked_at + cost_to_settle(state));
     forget_if_idle(here, now);
@@ -350,7 +352,7 @@ std::size_t Leases::tend(std::size_t most, MonoMs now) {
 
 // --- what others do ---
 
-// Somebody else has changed the key: whoever holds a lease of it may have read what was there before.
+// Voids the lease of a key after another client has changed the key: the holder may have read the value before the change.
 void Leases::disturb(States::iterator at) {
   State& state = at->second;
   if (state.token != 0) {
@@ -385,7 +387,7 @@ void Leases::written(unsigned db, const Key& key) {
     return;
   }
 #ifdef PINFOLD_BREAK_VOID
-  return;  // for the test that shows that the race checker notices
+  return;  // a build for the test which shows that the race checker notices a lease that is not voided
 #endif
   const auto at = states_.find(NameView(db, key.text));
   if (at == states_.end()) return;
@@ -398,7 +400,7 @@ void Leases::flushed(unsigned db) {
   if (!waited_for_.empty()) cache_.ask_to_tell();
 }
 
-// Bytes that settle() may copy at the end of this hold.
+// The bytes that settle() may copy for this key at the end of the hold.
 std::size_t Leases::cost_to_settle(const State& state) { return state.unsettled ? store::max_inline_entry : 0; }
 
 bool Leases::tell_waiting(std::size_t most, MonoMs now) {
@@ -419,7 +421,7 @@ bool Leases::tell_waiting(std::size_t most, MonoMs now) {
   return true;
 }
 
-// --- answering those who wait ---
+// --- answering waiting clients ---
 
 void Leases::answer_all(State& state, Answer answer) {
   const auto answers = std::make_shared<Answers>(cache_);
@@ -428,7 +430,8 @@ void Leases::answer_all(State& state, Answer answer) {
   deliver(state, answers);
 }
 
-// To a plain reader what is stale has expired, unless its policy says otherwise.
+// Answers the clients that take a stale value. A client that waits in a plain read takes none, unless the policy of the key
+// says otherwise.
 void Leases::answer_stale(State& state, Answer answer) {
   const auto answers = std::make_shared<Answers>(cache_);
   answers->answer = std::move(answer);
@@ -452,7 +455,7 @@ void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
   try {
     if (cache_.client_threads != nullptr) cache_.client_threads->deliver(answers);
   } catch (const std::bad_alloc&) {
-    state.waiters.merge(answers->to);  // nobody has them; tend() tries again
+    state.waiters.merge(answers->to);  // no client has been answered; tend() tries again
     throw;
   }
   const auto count = static_cast<std::int64_t>(answers->to.size());
@@ -460,12 +463,12 @@ void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
   cache_.keyspace().memory().add(store::Use::herd, -count * memory_of_waiter(state.name->second.size()));
 }
 
-// There is nothing to answer with: the one who has waited longest, and wants a lease, is to load. Where there is none to be had, nobody
-// will load, and all are told at once to ask again.
+// Called when there is no value to answer with. The client that has waited longest, and wants a lease, gets one and is to load
+// the value. If no lease can be granted, no client will load the value, so all are told at once to ask again.
 void Leases::hand_over(States::iterator at, std::string_view tags, MonoMs now) {
   State& state = at->second;
   const auto next = state.waiters.begin();
-  if (next->second.lease_ms == 0) return answer_all(state, {});  // nor does anybody behind it want one
+  if (next->second.lease_ms == 0) return answer_all(state, {});  // no client behind it wants a lease either
   const Key key = cache_.keyspace().key(at->first.second);
   const LeaseRequest request{cache_.policy_of(key.text), next->second.lease_ms, next->second.client, tags};
   const Grant grant = grant_to(at->first.first, key, request, now, true);
@@ -481,7 +484,7 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
   const unsigned db = at->first.first;
   const Key key = cache_.keyspace().key(at->first.second);
   const auto found = store::Database(cache_.keyspace(), db, now.unix).find_any(key, store::Access::none());
-  // What serve-stale keeps may be past its end.
+  // With serve-stale an entry may be kept beyond its end. Then 0 milliseconds are left.
   const auto left = [&now](UnixMs until) { return until == 0 ? -1 : std::max<std::int64_t>(until - now.unix, 0); };
   const bool fresh = found && found->fresh(now.unix);
   if (fresh && found->absent) {
@@ -489,7 +492,7 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
     return forget_if_idle(at, now.mono);
   }
   if (found && !found->is_string()) {
-    // Those who wait asked for a string. They are told to ask again, and learn that it is none.
+    // The clients wait for a string. They are told to ask again, and are then answered WRONGTYPE.
     answer_all(state, {});
     return forget_if_idle(at, now.mono);
   }
@@ -521,14 +524,14 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
 void Leases::settle() {
   const Moment now = moment();
   try {
-    // What is done for one may make another necessary.
+    // Settling one key may put another one into the list.
     while (unsettled_ != nullptr) {
       State& state = *std::exchange(unsettled_, unsettled_->next_unsettled);
       state.unsettled = false;
       settle_key(states_.find(*state.name), now);
     }
   } catch (const std::bad_alloc&) {
-    // tend() finds who was not answered.
+    // tend() finds the clients that were not answered.
     while (unsettled_ != nullptr) std::exchange(unsettled_, unsettled_->next_unsettled)->unsettled = false;
   }
   if (std::exchange(sooner_, false)) cache_.keyspace().wake_background();  // in time for Cache::next_alarm()

@@ -42,7 +42,7 @@ std::string show_duration(const Policy& policy) {
   return pinfold::show_duration(policy.*member);
 }
 
-// The bound is that of LEASE and of lease-duration.
+// The bound is the same as for LEASE and lease-duration.
 Error read_lease(Policy& policy, std::string_view value) {
   constexpr std::int64_t longest_ms = 3'600'000;
   if (Error error = read_duration(policy.lease_ms, value)) return error;
@@ -71,7 +71,7 @@ Error read_match(Policy& policy, std::string_view value) {
   if (glob.refused() != nullptr || glob.cost() > most_cost) {
     return "must not have more than 64 characters with a '?' or '[' among them between two '*'";
   }
-  // The memory of policies is in no account. There may be 250 of them, and two sets while they are being changed.
+  // The memory of policies is not accounted. There may be 250 policies, and two sets of them while they are being changed.
   constexpr std::size_t most_compiled = 16 * 1024;
   if (glob.memory() > most_compiled) {
     return "must not take more than 16 KB when it is compiled: it has too many '*', or too many parts with a '?' or '[' between two '*'";

@@ -46,7 +46,7 @@ bool TagMarks::has_room_for(const Purge& purge) const {
   return tags_.size() + fresh <= most_tags;
 }
 
-// The mark of a tag that can be removed because `purge` purges the same tag again; null if there is none, or no need. A
+// The mark of a tag that can be removed because `purge` purges the same tag again; null if there is none, or no need to. A
 // later purge removes everything that an earlier one does. So of several purges only the first and the last need a
 // mark: the last because it hits the most entries, the first so that what it hits is counted as its own. When the tag
 // has most_marks marks, the first may lose its mark too. Marks of soft purges stay, because it matters when an entry
