@@ -166,8 +166,8 @@ bool Index::enlarge(std::uint64_t hash, const Items& items) {
 // Whether the group of `hash` may get this depth. If so, the directory has slots for it from now on.
 bool Index::may_deepen(std::uint64_t hash, unsigned depth) {
   if (depth > prefix_bits) return false;
-  // Random keys need a tenth of a byte of directory each. A few keys that lie close together because somebody chose
-  // them may need more, but they cannot make the directory grow without bound.
+  // Random keys need a tenth of a byte of directory each. A few keys that were chosen to lie close together may need more, but
+  // they cannot make the directory grow without bound.
   constexpr std::uint64_t most_times = 16;
   constexpr std::uint64_t negligible = 64 * 1024;
   if (directory_.memory() > memory_used_ * most_times + negligible) return false;

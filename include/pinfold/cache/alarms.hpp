@@ -2,10 +2,9 @@
 // Alarms: moments at which the background worker has to look at a key. There is one for each key that has a lease and
 // clients that wait for it (leases.hpp): the moment at which the lease runs out.
 //
-// The alarms are in a map that is ordered by time. So the next one is known without a search, and nobody polls: the
-// background worker sleeps until next(). Alarms are set and cancelled with a shard locked, but taken out with no shard
-// locked. So an alarm may be cancelled after it was taken out and before its key's shard is locked; then there is
-// nothing to do for it.
+// The alarms are in a map that is ordered by time. So the next one is known without a search, and no thread polls: the
+// background worker sleeps until next(). Alarms are set and cancelled with a shard locked, but taken out with no shard locked.
+// So an alarm may be cancelled after it was taken out and before its key's shard is locked; then there is nothing to do for it.
 
 #include <atomic>
 #include <cstdint>

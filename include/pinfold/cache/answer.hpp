@@ -1,6 +1,6 @@
 #pragma once
-// The answer that a client gets after it has waited for a key, because another client held the key's lease
-// (leases.hpp). Plain values: whoever owns one guards it.
+// The answer that a client gets after it has waited for a key, because another client held the key's lease (leases.hpp). Plain
+// values, which their owners guard.
 
 #include <cstdint>
 #include <map>
@@ -38,7 +38,7 @@ struct Answer {
   std::uint64_t token = 0;
   std::int64_t ms = 0;
   std::shared_ptr<const SharedValue> value;
-  TokenOf token_of;  // the same token with its key, so that a lease whose answer reaches nobody can be given back
+  TokenOf token_of;  // the same token with its key, so that the lease can be released if the answer reaches no client
 };
 
 /// A client that waits for a key.

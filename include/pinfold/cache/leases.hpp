@@ -131,8 +131,8 @@ class Leases final : public store::Observer {
   /// After a flush or a purge, looks at the next keys that clients wait for: at `most` of them, or at fewer if that is much
   /// work. Returns true if there are more.
   bool tell_waiting(std::size_t most, MonoMs now);
-  /// How many leases and refused versions tend() should look at now, if it is called every 100 ms or so and is to see all
-  /// within a second.
+  /// How many leases and refused versions tend() should look at in one call: an eighth of them, but at least 64 and at most
+  /// 8192. So about eight calls see all.
   std::size_t due() const;
   /// Forgets what has run out among the next leases, `most` of them or fewer if that is much work, and among as many refused
   /// versions. Returns how many of due() it has done.

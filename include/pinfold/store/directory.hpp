@@ -29,8 +29,8 @@ class Directory {
   Directory(const Directory&) = delete;
   Directory& operator=(const Directory&) = delete;
 
-  /// The greatest depth of a group. 4 million groups have slots for 800 million entries, about as many as fit into the
-  /// 8 GB of log that references can name. The root stays within 64 KB, even if somebody chooses the hashes.
+  /// The greatest depth of a group. 4 million groups have slots for 800 million entries, about as many as fit into the 8 GB of
+  /// log that references can name. The root stays within 64 KB, even if an attacker chooses the hashes.
   static constexpr unsigned prefix_bits = 22;
 
   /// The word for a hash. O(1): it reads two cache lines.

@@ -1,6 +1,6 @@
 #pragma once
-// How one entry lies in the log: header, deadline, key and value as one run of bytes. Its length, the extent, is a multiple of
-// 2 bytes.
+// How one entry lies in the log (log.hpp): header, deadline, key and value as one run of bytes. Its length, the extent, is a
+// multiple of 2 bytes.
 //
 //   bytes   content
 //   2       extent in 2-byte words (14 bits), frequency (2 bits)
@@ -56,7 +56,8 @@ struct EntryParts {
   bool absent = false;  // a negative entry: the origin has no value for the key
   ValueKind kind{};     // used only if the encoding is `typed`; its type is then that of `outside` too
 
-  /// When the entry has expired, its stale window included (Extra::gone_at()). 0: never.
+  /// When the entry has expired, its stale window included (Extra::gone_at()). The stale window is the time after the
+  /// deadline in which a stale value may still be served. 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at, extra.empty() ? nullptr : extra.data()); }
 };
 

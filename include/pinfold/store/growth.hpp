@@ -7,8 +7,7 @@
 //   3. The caller calls resize() again. If the value is still in the block `source`, the new block takes its place. If
 //      another write came in between, resize() drops the new block and begins again with step 1.
 //
-// Comparing blocks is enough in step 3, because `source` is a reference, and nobody changes a block that others refer
-// to.
+// Comparing blocks is enough in step 3, because `source` is a reference, and a block with several references is not changed.
 
 #include <cstddef>
 #include <utility>

@@ -1,14 +1,14 @@
 #pragma once
 // The index of one table: from a key's hash to the entry's place in the log, in about 6 bytes per key.
 //
-// Extendible hashing (Fagin et al., 1979) over small groups of buckets. The top bits of the hash choose a group through
-// a directory. 16 other bits choose the home bucket in the group. A bucket is one cache line with 12 slots; a slot has
-// a tag, which is one more byte of the hash, and a 4-byte reference. A full home bucket spills to one alternate bucket,
-// which follows from home and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13). So entries can be
-// moved between the two without reading their keys. A lookup reads one bucket, and a second one if the home bucket ever
-// spilled. The two buckets have slots for 24 keys of one home and tag. More of them do not come by chance: only
-// somebody who knows the hash key can choose them. They overflow into the other buckets of the group, and a lookup of
-// such a key reads the whole group, 20 cache lines at most.
+// Extendible hashing (Fagin et al., 1979) over small groups of buckets. The top bits of the hash choose a group through a
+// directory. 16 other bits choose the home bucket in the group. A bucket is one cache line with 12 slots; a slot has a tag,
+// which is one more byte of the hash, and a 4-byte reference. A full home bucket spills to one alternate bucket, which follows
+// from home and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13). So entries can be moved between the two
+// without reading their keys. A lookup reads one bucket, and a second one if the home bucket ever spilled. The two buckets have
+// slots for 24 keys of one home and tag. More of them do not come by chance: only an attacker who knows the hash key can choose
+// them. They overflow into the other buckets of the group, and a lookup of such a key reads the whole group, 20 cache lines at
+// most.
 //
 // A group grows in small steps (8, 10, 12, 14, 16 buckets, then two groups of 8), so the slots are 75-95 % full at any
 // number of keys. No operation rebuilds more than one group, or a pair that it joins: at most 192 entries are read and

@@ -86,7 +86,7 @@ struct KeyspaceAudit {
 
 /// Thread-safe, except where a function says that a shard must be locked, or that nothing may be locked. A function with a
 /// parameter `held` gets the locks that the calling thread holds. It locks each shard that it needs and that is not among them.
-/// Times are Unix milliseconds, sizes bytes. `db` is below database_count.
+/// `now` is in Unix milliseconds, and sizes are in bytes. `db` is below database_count.
 class Keyspace {
  public:
   explicit Keyspace(const KeyspaceOptions& options);

@@ -47,7 +47,7 @@ class Memory {
   /// The pages for ghosts. The tables count them as Use::ghosts.
   eviction::GhostPages& ghost_pages() { return ghost_pages_; }
 
-  /// Whether an erasure is under way (Keyspace::erase()). Meanwhile whoever frees or moves bytes must overwrite the old
+  /// Whether an erasure is under way (Keyspace::erase()). Meanwhile code that frees or moves bytes must overwrite the old
   /// place.
   bool erasing() const { return erasing_.load(std::memory_order_relaxed); }
   void set_erasing(bool on) {

@@ -27,7 +27,8 @@ namespace pinfold::store {
 
 struct Purge;
 
-/// The maker of purges, as the store knows it. Tables may outlive it, so they refer to it weakly.
+/// The part of the server that asks for purges (cache::Cache), as the store knows it. Tables may outlive it, so a Purge refers
+/// to it weakly.
 class PurgeOwner {
  public:
   virtual ~PurgeOwner() = default;

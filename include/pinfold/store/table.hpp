@@ -51,8 +51,8 @@ enum class Reclaimed : std::uint8_t {
 };
 
 /// Not thread-safe: guarded by the shard's lock. Sizes are in bytes. A look-up or a write by key is O(1) beside the bytes that
-/// it copies. Entries and pointers that a function returns are valid until the next write to the shard. A function that needs
-/// memory reports its want by its result and has then changed nothing; it does not throw.
+/// it copies. Entries and pointers that a function returns are valid until the next write to the shard. If a function lacks
+/// memory, its result says so, and nothing has changed; only purge() throws std::bad_alloc.
 class Table {
  public:
   /// `occupied` is the shard's count of bytes in segments and blocks, for all its tables. The table keeps it up to date, but

@@ -1,13 +1,13 @@
 #pragma once
-// What a look-up throws that meets a value of another type than it is for.
+// The exception of a look-up that meets a value of another type than it is for.
 
 #include <exception>
 
 namespace pinfold::store {
 
-/// Thrown by Database before anything has been changed or handed out. Caught where handlers are invoked, and there alone: that takes
-/// back what the command has replied and answers WRONGTYPE, so no handler can forget to. It never happens on the way of a request that
-/// succeeds.
+/// Thrown by Database before a value has been changed. command::invoke() is the only place that catches it: it takes
+/// back what the command has replied and replies WRONGTYPE, so no handler can forget to. A request that succeeds never throws
+/// it.
 struct WrongType : std::exception {
   const char* what() const noexcept override { return "a value of another type"; }
 };
