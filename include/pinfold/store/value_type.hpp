@@ -44,6 +44,10 @@ class Handle;
 /// The row of one type: its names, and its operations on a value outside of the log. `raw` points to such a value, as the type
 /// defines it. The caller makes sure that at least one reference to the value exists. If an operation says nothing else, it is
 /// called with the shard of the value locked, it is O(1), and it takes no memory.
+///
+/// COPY puts one value into entries of several shards. Then their threads may call operations on it at the same time, each with its own
+/// shard locked: counts of references and flags must be atomic. What changes the value itself is called only while it has one reference,
+/// but for `moved`, which must leave a value with several references where it is.
 struct ValueType {
   std::string_view name;                                    // what TYPE replies
   std::array<std::string_view, most_forms> encodings = {};  // what OBJECT ENCODING replies, by form
