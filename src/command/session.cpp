@@ -35,7 +35,6 @@ void Session::reset(std::shared_ptr<const security::User> user) {
   set_no_touch(false);
   shared.no_evict.store(false, std::memory_order_relaxed);
   if (reply_mode != ReplyMode::skip_this) reply_mode = ReplyMode::on;
-  told_nil = ToldNil();
 }
 
 }  // namespace pinfold::command

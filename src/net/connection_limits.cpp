@@ -19,7 +19,8 @@ constexpr auto relaxed = std::memory_order_relaxed;
 
 // Whether those who have not authenticated would take more than they may together, if this one took `more`.
 bool Connection::unauthenticated_take_too_much(std::size_t more) const {
-  return thread_.engine().clients.unauthenticated.load(relaxed) + static_cast<std::int64_t>(more) > thread_.limits().unauthenticated;
+  return thread_.engine().clients.unauthenticated_bytes.load(relaxed) + static_cast<std::int64_t>(more) >
+         thread_.limits().unauthenticated_bytes;
 }
 
 bool Connection::query_limit_reached() {
@@ -173,7 +174,7 @@ void Connection::account() {
   const std::size_t beyond = now - std::min(now, sizeof(Connection) + idle_input);
   if (const std::size_t unauthenticated_bytes = ending_ == Ending::closed || !unauthenticated() ? 0 : beyond;
       unauthenticated_bytes != accounted_unauthenticated_) [[unlikely]] {
-    engine.clients.unauthenticated.fetch_add(
+    engine.clients.unauthenticated_bytes.fetch_add(
         static_cast<std::int64_t>(unauthenticated_bytes) - static_cast<std::int64_t>(accounted_unauthenticated_), relaxed);
     accounted_unauthenticated_ = unauthenticated_bytes;
   }

@@ -242,7 +242,7 @@ void IoThread::update_limits() {
   limits_.abandoned_blobs = memory > 0 ? static_cast<std::int64_t>(memory / 2) : INT64_MAX;
   limits_.unread = unread_limit(share, output);
   // Too little to push anybody else out.
-  limits_.unauthenticated = static_cast<std::int64_t>(std::min<std::uint64_t>(share / 8, INT64_MAX));
+  limits_.unauthenticated_bytes = static_cast<std::int64_t>(std::min<std::uint64_t>(share / 8, INT64_MAX));
   reply_memory_.set_limits(limits_.clients, limits_.clients / 4 / engine_.stats.thread_count());
 }
 

@@ -70,7 +70,7 @@ class Clients {
   void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }
 
   /// Bytes that all unauthenticated clients together take beyond what a connection costs.
-  std::atomic<std::int64_t> unauthenticated{0};
+  std::atomic<std::int64_t> unauthenticated_bytes{0};
   /// Bytes of large arguments of all clients that have arrived and were not executed yet.
   std::atomic<std::int64_t> arriving{0};
   /// Bytes of blobs in unsent replies of all clients. A blob in two replies counts twice, and a blob that is still stored

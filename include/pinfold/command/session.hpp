@@ -154,8 +154,8 @@ struct Session {
   void set_no_touch(bool on);
 
   /// Makes the session that of a new connection, authenticated as `user` (RESET). The connection's identity and counters stay,
-  /// and so do the name and version of the client's library, and the reply mode of the request that is being executed. Before,
-  /// the caller ends MULTI and WATCH, because ending them takes locks.
+  /// and so do the name and version of the client's library, the leases for which it was told nil, and the reply mode of the
+  /// request that is being executed. Before, the caller ends MULTI and WATCH, because ending them takes locks.
   void reset(std::shared_ptr<const security::User> user);
 };
 

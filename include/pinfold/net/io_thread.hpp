@@ -110,10 +110,10 @@ class IoThread {
   MonoMs now() const { return now_; }
   /// Limits in bytes that follow from the settings and from the use of memory. At most a millisecond old.
   struct Limits {
-    std::size_t output = SIZE_MAX;             // of one client's replies: the hard limit of client-output-buffer-limit
-    std::size_t unread = SIZE_MAX;             // of one client's unread replies; beyond it the client must read before it is served
-    std::uint64_t clients = UINT64_MAX;        // the clients' share of memory
-    std::int64_t unauthenticated = INT64_MAX;  // the part of this share that unauthenticated clients may take
+    std::size_t output = SIZE_MAX;                   // of one client's replies: the hard limit of client-output-buffer-limit
+    std::size_t unread = SIZE_MAX;                   // of one client's unread replies; beyond it the client must read before it is served
+    std::uint64_t clients = UINT64_MAX;              // the clients' share of memory
+    std::int64_t unauthenticated_bytes = INT64_MAX;  // the part of this share that unauthenticated clients may take
     std::int64_t abandoned_blobs = INT64_MAX;  // of blobs that only unread replies keep; beyond it clients that do not read are closed
   };
   const Limits& limits() const { return limits_; }
