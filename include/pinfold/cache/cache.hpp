@@ -148,7 +148,7 @@ class Cache {
   void tell_waiting();
   /// Calls `tell` of the purges that are over. Called by the background worker.
   void tell_finished();
-  /// What a client is told whose wait was given up.
+  /// What a client is told after its wait was given up.
   struct GivenUp {
     std::int64_t ms = 0;      // in how many milliseconds to ask again
     std::uint64_t token = 0;  // the token of the lease that the client has waited for; 0 if the lease has ended

@@ -69,7 +69,7 @@ class Database {
   /// Stores `text` under `key` and replaces the old value of any type. `text` must not lie in this shard, unless it is the
   /// value of another key.
   Stored put(const Key& key, std::string_view text, const PutOptions& options = {});
-  /// Stores a block without copying it.
+  /// Stores the bytes of a block. The entry takes over the reference to a large block; a small one is copied into the log.
   Stored put(const Key& key, Blob blob, const PutOptions& options = {});
   /// Stores a value that is no plain string. Also refused with Stored::no_memory if it has more than TypedValue::most_packed
   /// packed bytes.

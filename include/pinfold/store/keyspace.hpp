@@ -256,7 +256,7 @@ class Keyspace {
   /// Called by the background worker only, with nothing locked. Locks one shard at a time, each time for the work that a Budget
   /// allows.
   bool background_step(UnixMs now, std::int64_t budget_us);
-  /// Until that time expired entries are not removed (CLIENT PAUSE), but they are not found either. {} ends this at once.
+  /// Until that time expired entries are not removed (CLIENT PAUSE), but they are not found either. `until` = {} ends this at once.
   void keep_expired(MonoMs until) { keep_expired_until_.store(until, std::memory_order_relaxed); }
   bool keeps_expired() const {
     const MonoMs until = keep_expired_until_.load(std::memory_order_relaxed);
@@ -266,7 +266,7 @@ class Keyspace {
   /// the process should be measured again (Memory::observe_growth). Called before requests come. The worker must outlive the
   /// keyspace's use.
   void set_background(Sleeper& worker) { background_ = &worker; }
-  /// Wakes the background worker, for work of the keyspace or of others. Does nothing if there is no worker.
+  /// Wakes the background worker, for work of the keyspace or of another room. Does nothing if there is no worker.
   void wake_background() {
     if (background_ != nullptr) background_->wake();
   }
