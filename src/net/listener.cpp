@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <new>
+#include <system_error>
 #include <utility>
 
 #include <arpa/inet.h>
@@ -30,7 +31,9 @@ void Listener::close() {
 }
 
 std::optional<std::string> Listener::bind(int family, const void* address, std::size_t size, const std::string& name, int backlog) {
-  const auto failed = [&name](const char* what) { return "cannot " + std::string(what) + " " + name + ": " + std::strerror(errno); };
+  const auto failed = [&name](const char* what) {
+    return "cannot " + std::string(what) + " " + name + ": " + std::generic_category().message(errno);
+  };
   const int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return failed("create a socket for");
   const int on = 1;
@@ -89,7 +92,7 @@ std::optional<std::string> Listener::listen_unix(const std::string& path, unsign
   umask(before);
   if (error) return error;
   unix_path_ = path;
-  if (chmod(path.c_str(), permissions) != 0) return "cannot set the permissions of " + path + ": " + std::strerror(errno);
+  if (chmod(path.c_str(), permissions) != 0) return "cannot set the permissions of " + path + ": " + std::generic_category().message(errno);
   return std::nullopt;
 }
 

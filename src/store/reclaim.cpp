@@ -110,7 +110,8 @@ bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint
 
 template <class Keep>
 void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep) {
-  const auto [ref, hash] = resident;
+  const Ref ref = resident.ref;
+  const std::uint64_t hash = resident.hash;
   // Purges are applied first, because an entry that has moved counts as written after them.
   if (purges_ != nullptr && !sweep_entry(ref, budget)) [[unlikely]]
     return;

@@ -25,7 +25,7 @@ namespace pinfold::net {
 class EventLoop final : public Sleeper {
  public:
   EventLoop();
-  ~EventLoop();
+  ~EventLoop() override;
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 

@@ -50,7 +50,8 @@ struct Changing {
     resp::Reply reply(output, 2);
     store::Keyspace::Locks locks(server.engine.keyspace);
     Call call(*find_command(args), args, reply, client.session, server.engine, server.dispatcher.clock(), {}, locks);
-    CHECK((begin(call) == Outcome::waits) == client.session.waits());
+    const Outcome outcome = begin(call);
+    CHECK((outcome == Outcome::waits) == client.session.waits());
     locks.release();
     while (client.session.waits()) server.dispatcher.step(client.session, reply);
     return text_of(output);
