@@ -18,8 +18,8 @@
 
 namespace pinfold::cache {
 
-/// Thread-safe. It has a mutex of its own and calls no other code while it holds it, so any lock may be held by the
-/// caller. set(), cancel() and take_due() are O(log alarms), next() is O(1) and takes no lock.
+/// Thread-safe. It has a mutex of its own, and calls no other code while that is locked. So the caller may hold any lock.
+/// set(), cancel() and take_due() are O(log alarms), next() is O(1) and takes no lock.
 class Alarms {
  public:
   /// The key to look at.
@@ -38,7 +38,8 @@ class Alarms {
   void cancel(MonoMs at, std::uint64_t number);
   /// Takes out one alarm whose moment has come. Returns nothing if there is none.
   std::optional<Place> take_due(MonoMs now);
-  /// The moment of the next alarm, or an earlier one, where an alarm was cancelled. MonoMs::never() if there is none.
+  /// The moment of the next alarm. After an alarm was cancelled it may be too early, until take_due() has found nothing due.
+  /// MonoMs::never() if there is none.
   MonoMs next() const { return next_.load(std::memory_order_relaxed); }
 
  private:

@@ -29,10 +29,10 @@ struct TokenOf {
   std::string key;
 };
 
-/// With a `miss` the client may get the next lease: then `token` is the lease's, and otherwise 0. `ms` is in
-/// milliseconds. It is how long the value stays fresh (`hit`) or usable (`stale`), or how long the key stays absent
-/// (`absent`), and -1 if that has no end. With a `miss` it is how long the lease lasts, or without a lease how long to
-/// wait before asking again.
+/// What a client is answered. `ms` is in milliseconds, and means: for a `hit`, how long the value stays fresh; for `stale`, how
+/// long it stays usable; for `absent`, how long the key stays absent. Of these three, -1 stands for no end. With a `miss` the
+/// client may get the next lease. Then `token` is the lease's, and `ms` is how long the lease lasts. Without a lease, `token`
+/// is 0, and `ms` is how long to wait before asking again.
 struct Answer {
   Status status = Status::miss;
   std::uint64_t token = 0;
@@ -59,7 +59,7 @@ class Cache;
 struct Answers final : Delivery {
   explicit Answers(Cache& of) : cache(of) {}
   std::uint64_t visit(std::uint64_t from, const Visitor& visitor) const override;
-  /// Gives the token back, if there is one: the next client that waits for the key is to load.
+  /// Releases the lease of the token, if there is one. So the next client that waits for the key gets a lease.
   void not_taken() const override;
 
   Cache& cache;

@@ -23,7 +23,7 @@
 
 namespace pinfold::cache {
 
-/// Counters since the start or the last reset. Thread-safe.
+/// Counters since the start or the last reset. Those from `granted` to `released` count leases. Thread-safe.
 struct CacheCounters {
   std::atomic<std::uint64_t> granted{0};
   std::atomic<std::uint64_t> filled{0};
@@ -58,8 +58,8 @@ struct PolicyCounters {
 /// nothing locked. Times are milliseconds, sizes bytes.
 class Cache {
  public:
-  /// Makes a Leases for each shard, which subscribes to the changes there. So it is made before requests come. The keyspace
-  /// must outlive it.
+  /// Makes a Leases for each shard, which subscribes to the changes there. So the Cache is made before requests come. The
+  /// keyspace must outlive it.
   explicit Cache(store::Keyspace& keyspace);
   ~Cache();
   Cache(const Cache&) = delete;
@@ -89,8 +89,8 @@ class Cache {
   /// Purges that are not over, or whose end tell_finished() has not told yet.
   std::uint64_t purges_pending() const { return purges_pending_.load(std::memory_order_relaxed); }
 
-  /// Whether leases, waiting clients, refused versions and purges may take so many bytes more. Together they may take an eighth
-  /// of maxmemory, or 1 GB if there is no maxmemory.
+  /// Whether leases, waiting clients and refused versions may take so many bytes more. Together with purges they may take an
+  /// eighth of maxmemory, or 1 GB if there is no maxmemory. A purge itself is bounded by most_purges instead.
   bool has_room(std::size_t bytes) const;
 
   // --- policies ---
@@ -119,15 +119,15 @@ class Cache {
 
   // --- purges ---
 
-  /// How many purges may be pending. Their memory has a bound as well, an eighth of maxmemory.
+  /// How many purges may be pending. Their memory has a bound of its own, which is as large as that of has_room().
   static constexpr std::uint64_t most_purges = 4096;
   /// The most bytes that a purge of these names takes. For the caller that makes room before purge().
   std::uint64_t most_memory_of_purge(const std::vector<std::string>& names) const;
   /// Purges all entries with one of these tags, or with the prefix names[0]. The purge is in force for every reader when it
   /// returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead of being removed.
-  /// With `wipe`, an erasure follows the sweep, which overwrites what the entries have left in memory. `tell` is called by
+  /// With `wipe`, the sweep is followed by an erasure: it overwrites what the entries have left in memory. `tell` is called by
   /// tell_finished() when all of that is done. Returns null if too many purges are pending; then nothing was done. Throws
-  /// std::bad_alloc; then the purge is in force for a part of the entries. `held` has all shards locked, or none.
+  /// std::bad_alloc; then the purge may be in force for a part of the entries. `held` has all shards locked, or none.
   std::shared_ptr<store::Purge> purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
                                       std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held);
 

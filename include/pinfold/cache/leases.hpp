@@ -2,17 +2,18 @@
 // The leases of one shard, and the clients that wait for them.
 //
 // A lease is the right and the duty of one client to fill a key: a token and a deadline. At most one lease of a key is alive. A
-// lease ends when its holder fills the key or releases the lease, or when its deadline passes. It also ends when another client
-// writes, removes, flushes or purges the key. Then the lease is void: a fill with its token is refused. So a value that was
-// read from the origin before a change cannot be stored after it (Nishtala et al., "Scaling Memcache at Facebook", 2013,
-// section 3.2.1).
+// lease ends when its holder fills the key or releases the lease, or when its deadline passes. It also ends when the key is
+// written, removed, flushed or purged by anything but that fill. Then the lease is void: a fill with its token is refused. So a
+// value that was read from the origin before a change cannot be stored after it (Nishtala et al., "Scaling Memcache at
+// Facebook", 2013, section 3.2.1).
 //
-// A flush or a purge visits no leases, because there may be any number of them. Each lease notices it when it is next looked at
-// (notice_others). The background worker soon looks at the keys that clients wait for.
+// A flush or a purge visits no leases, because there may be any number of them. Instead, a lease is compared with the latest
+// flushes and purges when it is next looked at (notice_others). The background worker soon looks at the keys that clients wait
+// for.
 //
 // Waiting clients are answered in the order of their tickets. When the key gets a value, all are answered with it. When a lease
-// ends without a value, the client that has waited longest, and wants one, gets the next lease. The map has a key only while
-// there is a lease, a waiting client, or a time in which no lease is granted.
+// ends without a value, the next lease goes to the client that has waited longest among those that want one. `states_` has a
+// key only while the key has a lease, a waiting client, or a time in which no lease is granted.
 
 #include <array>
 #include <cstdint>
@@ -61,7 +62,7 @@ struct Grant {
   Held held = {};  // set only if the outcome is `held`
 };
 
-/// Not thread-safe: guarded by the shard's lock, which the caller of any function has locked. Times in `ms` are milliseconds. A
+/// Not thread-safe: guarded by the shard's lock, which the caller of any function holds. Times in `ms` are milliseconds. A
 /// function that takes a key is O(log leases), where a wait or a refused version counts as a lease. Functions that add
 /// something throw std::bad_alloc.
 class Leases final : public store::Observer {
@@ -111,8 +112,8 @@ class Leases final : public store::Observer {
   /// The version up to which fills are refused; 0 if there is none.
   std::uint64_t refused_version(unsigned db, std::string_view key, MonoMs now) const;
 
-  /// Adds a client that waits for the key, which must have a lease. Returns the ticket of the wait; 0 if the client cannot
-  /// wait, because too many clients wait already, or for want of memory.
+  /// Adds a client that waits for the key. Called while the key has a lease, or other clients that wait for the next one.
+  /// Returns the ticket of the wait; 0 if the client cannot wait, because Cache::max_waiters or Cache::has_room() forbids it.
   std::uint64_t wait(unsigned db, const store::Key& key, const Waiter& waiter);
   /// Ends a wait without an answer. Returns false if the wait is over already: its answer is on its way, or was given.
   bool give_up(unsigned db, std::string_view key, std::uint64_t ticket);
@@ -125,17 +126,19 @@ class Leases final : public store::Observer {
   };
   Look look(unsigned db, std::string_view key, MonoMs now);
 
-  /// Ends the lease of a key if its deadline has passed. Called when an alarm is due, which is set for a lease that clients
-  /// wait for.
+  /// Ends the lease of a key if its deadline has passed. Called when the alarm of the key is due. A lease gets an alarm when
+  /// clients wait for it.
   void alarm(unsigned db, std::string_view key, MonoMs now);
   /// After a flush or a purge, looks at the next keys that clients wait for: at `most` of them, or at fewer if that is much
   /// work. Returns true if there are more.
   bool tell_waiting(std::size_t most, MonoMs now);
-  /// How many leases and refused versions tend() should look at in one call: an eighth of them, but at least 64 and at most
-  /// 8192. So about eight calls see all.
+  /// How many leases, and how many refused versions, one call of Cache::tend() is to look at in this shard: an eighth of the
+  /// leases or of the refused versions, whichever are more, but at least 64 and at most 8192. So about eight calls see up to
+  /// 65536 of each.
   std::size_t due() const;
-  /// Forgets what has run out among the next leases, `most` of them or fewer if that is much work, and among as many refused
-  /// versions. Returns how many of due() it has done.
+  /// Looks at the next `most` leases, or at fewer if that is much work, and at the next `most` refused versions. Forgets those
+  /// that have run out. Returns how much of due() this was: the number of leases, or `most` if it has come to the end of all
+  /// leases.
   std::size_t tend(std::size_t most, MonoMs now);
 
   void changed(const store::Change& change) noexcept override;
@@ -164,7 +167,7 @@ class Leases final : public store::Observer {
     State* next_unsettled = nullptr;
   };
   using States = std::map<Name, State, DbNameLess>;
-  /// Versions of one key up to which fills are refused.
+  /// Up to which version fills of one key are refused, and until when.
   struct Refused {
     std::uint64_t version = 0;
     MonoMs until;
@@ -204,13 +207,13 @@ class Leases final : public store::Observer {
   RefusedVersions refused_;
   State* unsettled_ = nullptr;   // the list that settle() goes through, linked by State::next_unsettled so that adding takes no memory
   bool sooner_ = false;          // an alarm was set that is due before all others, so settle() wakes the background worker
-  std::set<State*> waited_for_;  // the states with waiting clients, and some that had any
+  std::set<State*> waited_for_;  // the states with waiting clients, and some whose clients are gone, until tell_waiting() meets these
   State* told_ = nullptr;        // the state that tell_waiting() has looked at last; only compared, because it may be destroyed
   Filling* filling_ = nullptr;
   std::array<std::uint64_t, store::database_count> generations_{};  // by database; grows with each flush or exchange
   States::iterator tended_ = states_.end();                         // the state that tend() looks at next
   RefusedVersions::iterator tended_refused_ = refused_.end();       // the same for refused versions
-  MonoMs ended_expired_;  // when leases that have run out were last looked for because leases were used up
+  MonoMs ended_expired_;  // when end_some_expired() last looked for leases that have run out, which it does when leases are used up
 };
 
 }  // namespace pinfold::cache

@@ -4,7 +4,7 @@
 // (CACHE.POLICY) and what each field means.
 //
 // A set of policies never changes; a new set takes its place (Cache::set_policies). PolicySet::match() walks a trie of
-// the beginnings of the patterns. So it is done after a byte or two with a key that none of a hundred policies matches.
+// the beginnings of the patterns. So for a key that none of a hundred policies matches, it ends after a byte or two.
 
 #include <cstdint>
 #include <optional>
@@ -29,7 +29,7 @@ struct Policy {
   std::string match;                 // a glob over whole keys; every policy needs one
   std::int64_t ttl_ms = 0;           // time to live for writes that set none; 0: none
   std::int64_t max_ttl_ms = 0;       // longest time to live, also for writes that set none; 0: any
-  unsigned jitter_percent = 0;       // each time to live is shortened by a random part of up to so much
+  unsigned jitter_percent = 0;       // each time to live is shortened at random, by up to this percentage
   std::int64_t stale_ms = 0;         // stale window of entries whose writer names none
   std::int64_t coalesce_ms = 0;      // how long a plain GET waits while another client loads the value; 0: not at all
   std::int64_t lease_ms = 0;         // how long a lease lasts; 0: the setting lease-duration
@@ -80,8 +80,8 @@ class PolicySet final : public store::WriteRules {
   const Policy* find(std::string_view name) const;
   /// The policy with that slot; null if there is none. O(policies).
   const Policy* at(std::uint8_t slot) const;
-  /// In bytes. A pattern with text between two '*' has to be searched for in the key, so it matches no key that is
-  /// longer than this. 250 such patterns then compare 256 KB at most.
+  /// In bytes. Text between two '*' of a pattern has to be searched for in the key. So a pattern with such text matches no key
+  /// that is longer than this, and 250 such patterns compare 256 KB at most.
   static constexpr std::size_t longest_searched = 512;
   /// The first policy whose pattern matches the key; null if none does. It compares up to 1 KB for each pattern whose
   /// beginning and end are those of the key, however long the key is.
@@ -92,9 +92,9 @@ class PolicySet final : public store::WriteRules {
   UnixMs on_expiry(const store::Key& key, UnixMs now, UnixMs expires_at) const override;
 
  private:
-  // A node of a trie. The first trie finds patterns by the bytes before their first wildcard. Where a pattern goes on
-  // behind that wildcard, a second trie hangs on its node (`tails`), which finds the pattern by the bytes after its
-  // last wildcard, read backwards from the end of the key.
+  // A node of a trie. The first trie finds patterns by the bytes before their first wildcard. If a pattern goes on behind that
+  // wildcard, its node leads to a second trie (`tails`). The second trie finds the pattern by the bytes after its last
+  // wildcard, read backwards from the end of the key.
   struct Node {
     std::vector<std::pair<char, std::uint32_t>> children;  // nodes by the next byte, sorted
     std::vector<std::uint16_t> prefixes;                   // policies that match whatever follows: places in policies_
@@ -113,7 +113,7 @@ class PolicySet final : public store::WriteRules {
 
 /// A time to live of `ms` milliseconds, shortened at random as the policy's jitter says. At least 1.
 std::int64_t shortened(const Policy& policy, std::int64_t ms);
-/// The deadline of an entry under `policy` whose writer asks for the deadline `expires_at` (0: none). 0: none.
+/// The deadline that an entry under `policy` gets if its writer asks for the deadline `expires_at`. In both, 0 stands for none.
 UnixMs limited_deadline(const Policy& policy, UnixMs now, UnixMs expires_at);
 
 }  // namespace pinfold::cache

@@ -2,11 +2,11 @@
 // The key prefixes that were purged lately, so that a lease (leases.hpp) can tell whether its key was purged after it
 // was granted.
 //
-// A purge does not visit leases. It begins a new epoch (purged_tags.hpp), which is a number, and is remembered here
-// under it. When a lease is next looked at, its key is compared with the prefixes that were purged since the last look.
+// A purge does not visit leases. It begins a new epoch, which is a number (purged_tags.hpp). The purge is remembered here under
+// that number. When a lease is next looked at, its key is compared with the prefixes that were purged since the last look.
 //
-// The last 512 purges are remembered. The barrier is the epoch of the last purge that is not: a lease that was last
-// looked at before the barrier counts as purged. So some fills are refused that would be correct, but no fill is let
+// The last 512 purges are remembered. The barrier is the epoch of the last purge that is no longer remembered: a lease that was
+// last looked at before the barrier counts as purged. So some fills are refused that would be correct, but no fill is let
 // through that is not.
 
 #include <cstdint>
@@ -42,15 +42,15 @@ class PurgedPrefixes {
     constexpr std::size_t growth = 2;  // of a vector
     return sizeof(Noted) + prefix.size() + growth * Prefixes<const Noted*>::item_size();
   }
-  /// Remembers that a prefix is purged and that this begins `epoch`. Forgets purges up to the epoch `oldest`: no lease
-  /// that is alive was granted before. Without `room`, and when memory cannot be had, it moves the barrier to `epoch`
-  /// instead, so it never fails. O(prefixes remembered).
+  /// Remembers that a prefix is purged and that this begins `epoch`. Forgets purges up to the epoch `oldest`, which is that of
+  /// the oldest lease alive: no lease needs them. If `room` is false, or memory cannot be had, it moves the barrier to `epoch`
+  /// instead of remembering the purge. So it never fails. O(prefixes remembered).
   void note(unsigned db, const std::string& prefix, std::uint64_t epoch, std::uint64_t oldest, bool room);
   /// Whether a prefix of the key was purged after `epoch`, or may have been. Adds the bytes that were looked at to
   /// `looked_at`: none if nothing was purged since, otherwise some for each prefix that is remembered, and the key
   /// once.
   bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::size_t& looked_at) const;
-  /// Forgets purges up to the epoch `oldest`: no lease that is alive was granted before.
+  /// Forgets purges up to the epoch `oldest`, which is that of the oldest lease alive: no lease needs them.
   void forget(std::uint64_t oldest);
 
  private:

@@ -6,9 +6,9 @@
 //
 // Each purge begins a new epoch: a number that grows by one, a logical timestamp. A lease remembers the epoch in which
 // it was granted, so a purge visits no leases. The purges that came after the oldest lease that is alive are
-// remembered: each of their tags with the epoch of its last purge. Where there is no room for that, only the epoch is
-// kept, as the barrier: a lease that was granted before the barrier cannot fill with any tag. So some fills are refused
-// that would be correct, but no fill is let through that is not.
+// remembered: each of their tags with the epoch of its last purge. If there is no room for the tags of a purge, its epoch
+// becomes the barrier: a lease that was granted before the barrier cannot fill with any tag. So some fills are refused that
+// would be correct, but no fill is let through that is not.
 //
 // Purges that no lease needs any more are forgotten a few at a time: by the background worker, and by the next purge.
 // This is not done when a lease ends, because a shard is locked then. A purge that is remembered for longer does no
@@ -51,13 +51,13 @@ class PurgedTags {
   std::uint64_t begin_epoch();
   /// The epoch of the oldest lease that is alive; the present one if there is none.
   std::uint64_t oldest() const;
-  /// Notes that a lease has ended, which was granted in this epoch. O(log epochs).
+  /// Notes that a lease which was granted in this epoch has ended. O(log epochs).
   void end_lease(std::uint64_t epoch);
 
   /// The most bytes that note() takes for these tags.
   static std::size_t memory_of(const std::vector<std::string>& tags);
-  /// Begins an epoch because these tags of a database are purged, and remembers them. Without `room`, and when memory
-  /// cannot be had, it moves the barrier to the new epoch instead, so it never fails. O(tags * log(tags remembered)).
+  /// Begins an epoch because these tags of a database are purged, and remembers them. If `room` is false, or memory cannot be
+  /// had, it moves the barrier to the new epoch instead. So it never fails. O(tags * log(tags remembered)).
   void note(unsigned db, const std::vector<std::string>& tags, bool room);
   /// Whether one of these tags was purged after `epoch`, or may have been. The tags are encoded as in store::Extra.
   /// Adds the work that was done to `looked_at`: nothing if no tag was purged since, otherwise the bytes of the tags,
@@ -87,7 +87,7 @@ class PurgedTags {
   std::uint64_t barrier_ = 0;
   std::map<std::uint64_t, std::uint64_t> alive_;  // how many leases are alive, by epoch
   Tags tags_;
-  std::deque<Noted> order_;  // the purges that are remembered, by epoch; a tag leaves tags_ with its last one
+  std::deque<Noted> order_;  // the purges that are remembered, in the order of their epochs; a tag leaves tags_ with the last of its purges
 };
 
 }  // namespace pinfold::cache

@@ -14,8 +14,8 @@ namespace pinfold::store {
 class Budget {
  public:
   static constexpr std::uint64_t most_entries = 512;
-  /// 64 KB less than a hold may take (lock_account.hpp), because an entry that is begun with the last bytes is
-  /// finished.
+  /// This is 64 KB less than the 256 KB that a hold may take (lock_account.hpp), because a loop finishes the entry at which it
+  /// passes this bound.
   static constexpr std::uint64_t most_bytes = 192 * 1024;
 
   /// Spends entries that were visited, and bytes that were copied, hashed, compared or overwritten. Reports both to
@@ -32,8 +32,8 @@ class Budget {
   }
   /// Whether either kind of work has reached its bound.
   bool spent() const { return entries_ >= most_entries || bytes_ >= most_bytes; }
-  /// Whether work on `bytes` more bytes may begin. The first piece of a hold may be of any size, because a later
-  /// hold could not do more of it either.
+  /// Whether work on `bytes` more bytes may begin. The first piece of a hold may be of any size. Otherwise a piece of more than
+  /// most_bytes could never be done, because every hold has the same bound.
   bool allows(std::uint64_t bytes) const { return bytes_ == 0 || bytes_ + bytes <= most_bytes; }
   bool bytes_spent() const { return bytes_ >= most_bytes; }
   std::uint64_t entries_left() const { return entries_ >= most_entries ? 0 : most_entries - entries_; }

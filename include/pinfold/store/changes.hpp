@@ -6,7 +6,8 @@
 // it listens at the moment. While no observer listens for a cause, telling it costs one comparison.
 //
 // An entry that moves within the log (compaction, or eviction that keeps it) has not changed. RENAME, COPY and MOVE have no
-// causes of their own: they are told as a write of one key, and RENAME and MOVE as the removal of the other.
+// causes of their own. Each is told as a write of the key that it stores. RENAME and MOVE are also told as a removal of the key
+// that they take away.
 
 #include <cstdint>
 #include <initializer_list>
@@ -21,11 +22,11 @@ enum class Cause : std::uint8_t {
   // A value was stored, or its bytes were changed. An old entry that was replaced is not told of separately, even if it had
   // expired. If the new value's deadline had passed already, no entry is there afterwards.
   written,
-  grown,        // the value was filled up with zeros only; WATCH ignores that, as in Redis (BITFIELD whose operations were refused)
+  grown,        // the value only got longer, by zeros (BITFIELD whose operations were refused); WATCH ignores that, as in Redis
   deadline,     // the deadline was set or cleared
   staled,       // a command has made the entry stale
   deleted,      // a command has removed the entry, perhaps because there was no room to make it stale
-  invalidated,  // no entry changed, but a command has asked that values read from the origin before are not filled in
+  invalidated,  // no entry changed, but a command forbids fills with values that were read from the origin before it
   expired,      // the entry was removed because its time was up
   evicted,      // the entry was removed to make room
   purged,       // a purge has removed the entry, when a look-up or the sweep met it
@@ -65,7 +66,8 @@ struct Change {
   /// The time that decided what was live or expired: that of the command, or of the background's step. 0 for `flushed`.
   UnixMs now = 0;
   /// The entry that was removed, with its bytes as they were. It is no longer found under its key. Set for `deleted`,
-  /// `expired`, `evicted` and `purged`, and for a `written` that has removed an entry that was not live, and left none. Null otherwise.
+  /// `expired`, `evicted` and `purged`. Also set for a `written` that stored nothing, because its deadline had passed, and has
+  /// removed a stale or negative entry. Null otherwise.
   const Entry* before = nullptr;
 
   /// Whether an entry was removed that plain commands would have found.
@@ -79,16 +81,17 @@ class Observer {
   virtual ~Observer() = default;
 
   /// Called for each change, after it: bytes that were written are final, and an entry that was removed is no longer found.
-  /// Must not change the store; a look-up by Database would, because it removes expired entries, but Keyspace::glance() does
-  /// not. Must do bounded work and take no memory, because nothing can be refused any more.
+  /// Must not change the store. So it looks keys up with Keyspace::glance(), because a look-up by Database removes expired
+  /// entries. Must do bounded work and take no memory, because nothing can be refused any more.
   virtual void changed(const Change& change) noexcept = 0;
   /// Called before the shard's lock is released, if the observer has asked for it (Changes::Subscription::want_settling). May
-  /// look keys up as commands do, and take memory. A want_settling() during the call does not lead to another call: settle()
-  /// goes on until nothing of its own is left.
+  /// look keys up as commands do, and take memory. If the observer itself calls want_settling() meanwhile, no further call
+  /// follows. So settle() must go on until it has nothing left to do.
   virtual void settle() {}
 };
 
-/// Not thread-safe: guarded by the shard's lock. Takes no memory.
+/// The observers of one shard, and the functions that tell them of changes. Not thread-safe: guarded by the shard's lock. Takes
+/// no memory.
 class Changes {
  public:
   /// Subscribes an observer, from construction to destruction. Observers are told in the order of their subscriptions. They
@@ -122,14 +125,14 @@ class Changes {
 
   /// Whether an observer listens for this cause. O(1).
   bool wants(Cause cause) const { return wanted_.has(cause); }
-  /// Tells a change that is no removal, after it has been made. O(1) if no observer listens for the cause, otherwise
-  /// O(observers).
+  /// Tells observers of any change but the removal of one entry. Called after the change has been made. O(1) if no observer
+  /// listens for the cause, otherwise O(observers).
   void tell(Cause cause, unsigned db, const Key& key, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = key, .now = now});
   }
-  /// Tells a removal. Called after the entry has been removed from the index, and before it is released. Costs what tell()
-  /// costs.
+  /// Tells observers that an entry was removed. Called after the entry has been taken out of the index, and before it is
+  /// released. Costs what tell() costs.
   void tell_removed(Cause cause, unsigned db, std::uint64_t hash, const Entry& before, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = {before.key(), hash}, .now = now, .before = &before});

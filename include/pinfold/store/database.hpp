@@ -1,7 +1,7 @@
 #pragma once
-// One numbered database as a command sees it. A view of a few words, which is made for one command.
+// One numbered database as a command sees it. It is a view of a few machine words that is made for one command.
 //
-// Every function that takes a key requires that the caller has locked the key's shard. For commands dispatch does that: it
+// Every function that takes a key requires that the caller has locked the key's shard. Dispatch does that for commands: it
 // locks the shards of all keys that the command table names. To a Database an expired entry does not exist: a function that
 // meets one removes it.
 //
@@ -29,7 +29,7 @@ struct WriteLimits {
   /// Whether a write is refused (Stored::needs_room) if it needs more memory than is free.
   bool bounded = false;
   /// How many bytes a write may take beyond the memory limit. More than 0 only for a caller that cannot make room any more.
-  /// With 0, a write of Room::least bytes or more is refused unless this thread has been promised them (Room).
+  /// With 0, a write of Room::least bytes or more is done only if as many bytes are promised to this thread (Room).
   std::uint64_t beyond = 0;
   /// The rules of policies; null: there are none. Must outlive the Database.
   const WriteRules* rules = nullptr;
@@ -66,32 +66,34 @@ class Database {
 
   /// Whether the rules allow a value of this size in bytes. put() asks this by itself.
   bool accepts(const Key& key, std::size_t bytes) const;
-  /// Stores `text` under `key` and replaces the old value of any type. `text` must not lie in this shard, unless it is the
-  /// value of another key.
+  /// Stores `text` under `key` and replaces the old value of any type. `text` may lie in this shard only if it is the value of
+  /// another key.
   Stored put(const Key& key, std::string_view text, const PutOptions& options = {});
   /// Stores the bytes of a block. The entry takes over the reference to a large block; a small one is copied into the log.
   Stored put(const Key& key, Blob blob, const PutOptions& options = {});
   /// Stores a value that is no plain string. Also refused with Stored::no_memory if it has more than TypedValue::most_packed
   /// packed bytes.
   Stored put(const Key& key, TypedValue value, const PutOptions& options = {});
-  /// Calls `change` with the value of this type outside of the log, which it may alter or move. It must leave a value of the
-  /// same kind. Returns false if there is no live entry, or if the value lies in the log. Throws WrongType if the value is of
-  /// another type.
+  /// Calls `change` with the value under `key`, if that is of this type and lies outside of the log. `change` may alter or move
+  /// the value, and must leave one of the same kind. Returns false if there is no live entry, or if the value lies in the log.
+  /// Throws WrongType if the value is of another type.
   bool change(const Key& key, Type type, const std::function<void(OwnedHandle&)>& change);
-  /// Stores a copy of `value`, which may be that of another entry and of any type. A value outside of the log is shared as its
-  /// type does it (ValueType::share).
+  /// Stores a copy of `value`, which may be that of another entry and of any type. For a value outside of the log, its type
+  /// decides whether the copy is a second reference (ValueType::share).
   Stored put(const Key& key, const Value& value, const PutOptions& options);
 
-  /// Makes the value `size` bytes long and returns its bytes, for the caller to write to, or why it was refused. Keeps the
-  /// deadline and the bytes that fit, and fills the rest with zeros. Creates the key if it is missing. The entry becomes
-  /// Encoding::raw. Observers are told of the write when the Writing is destroyed. With `changes` false they are told only if
-  /// Writing::set_cause() was called. With `growth`, a resize that takes long is refused: see Growth.
+  /// Makes the value `size` bytes long. Returns its bytes, for the caller to write to, or the reason why there are none. Keeps
+  /// the deadline and the bytes that fit, and fills the rest with zeros. Creates the key if it is missing. The encoding of the
+  /// entry becomes Encoding::raw. Observers are told of the write when the Writing is destroyed. With `changes` false they are
+  /// told only if Writing::set_cause() was called. With `growth`, a resize that would lock the shard for too long is refused,
+  /// so that the caller can prepare a block: see Growth.
   Writing resize(const Key& key, std::size_t size, bool changes = true, Growth* growth = nullptr);
   /// Writes a value whose deadline has passed already, so no entry is there afterwards. A live entry is deleted. If there was
   /// none, the key still counts as written. Returns whether there was a live entry.
   bool write_expired(const Key& key);
 
-  /// Whether a value of `bytes` that is not part of the request may be stored now. Stored::needs_room if not.
+  /// Returns Stored::done if `bytes` more may be stored now, otherwise Stored::needs_room. To be asked for bytes that do not
+  /// come with the request (COPY, a value that grows): dispatch makes no room for these.
   Stored has_room(std::uint64_t bytes);
 
   /// Removes the entry and ends a lease of the key, also if there is no entry. Returns whether there was a live entry.
@@ -103,7 +105,7 @@ class Database {
   /// was a live entry.
   bool make_stale(const Key& key, std::uint32_t stale_ms);
 
-  /// Sets the deadline of a live entry; 0 clears it. Stored::no_memory also if there is no entry.
+  /// Sets the deadline of a live entry; 0 clears it. Returns Stored::no_memory also if there is no entry.
   Stored set_expiry(const Key& key, UnixMs at);
 
  private:

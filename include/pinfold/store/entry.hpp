@@ -5,7 +5,7 @@
 //   bytes   content
 //   2       extent in 2-byte words (14 bits), frequency (2 bits)
 //   2       size of an inline value (14 bits), encoding (2 bits)
-//   1       size of an inline key; 255 if the key is longer, its size then stands before it
+//   1       size of an inline key; 255 if it has 255 bytes or more: its size then stands before it
 //   1       flags
 //   0/6/8   deadline in Unix milliseconds (8 bytes only for years after 10889)
 //   0/4     last access in Unix seconds, if the entry was written under an eviction policy that shows it (OBJECT IDLETIME)
@@ -32,9 +32,9 @@ namespace pinfold::store {
 
 constexpr std::size_t word = 2;
 constexpr std::size_t entry_header = 6;
-/// The largest extent in bytes. An entry that would be larger keeps its value in a Blob. A segment has to hold several entries,
-/// because an entry that does not fit into the rest of a segment leaves that rest unused; and the size of an inline value has
-/// 14 bits.
+/// The largest extent in bytes. An entry that would be larger keeps its value in a Blob. The bound has two reasons. The size of
+/// an inline value has 14 bits. And a segment has to hold several entries, because an entry that does not fit into the rest of
+/// a segment leaves that rest unused.
 constexpr std::size_t max_inline_entry = 16 * 1024 - 2;
 /// The longest key in bytes that lies in the entry. A longer one lies in a Blob.
 constexpr std::size_t max_inline_key = 2 * 1024;
@@ -54,10 +54,10 @@ struct EntryParts {
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;
   bool absent = false;  // a negative entry: the origin has no value for the key
-  ValueKind kind{};     // used only if the encoding is `typed`; its type is then that of `outside` too
+  ValueKind kind{};     // used only if the encoding is `typed`; `outside`, if it is set, is then of the same type
 
-  /// When the entry has expired, its stale window included (Extra::gone_at()). The stale window is the time after the
-  /// deadline in which a stale value may still be served. 0: never.
+  /// The time from which the entry counts as expired: its deadline plus its stale window (Extra::gone_at()). The stale window
+  /// is the time after the deadline in which a stale value may still be served. 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at, extra.empty() ? nullptr : extra.data()); }
 };
 
@@ -115,7 +115,7 @@ class Entry {
     if ((flags() & kWideDeadline) != 0) return load<std::int64_t>(entry_header);
     return static_cast<UnixMs>(load<std::uint32_t>(entry_header) | std::uint64_t{load<std::uint16_t>(entry_header + 4)} << 32);
   }
-  /// When the entry has expired, its stale window included (Extra::gone_at()). 0: never.
+  /// The time from which the entry counts as expired: its deadline plus its stale window (Extra::gone_at()). 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at(), extra()); }
   bool expired(UnixMs now) const {
     const UnixMs at = gone_at();

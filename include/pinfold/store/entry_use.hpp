@@ -6,7 +6,7 @@
 namespace pinfold::store {
 
 struct EntryUse {
-  std::uint64_t keys = 0;   // one for each entry
+  std::uint64_t keys = 0;   // how many entries
   std::uint64_t bytes = 0;  // in the log and in blocks of their own, without their share of the index
 };
 

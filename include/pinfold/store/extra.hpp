@@ -24,7 +24,7 @@
 namespace pinfold::store {
 
 constexpr std::size_t most_tag_bytes = 255;
-/// All tags of one entry together, each with its length byte.
+/// The most bytes that all tags of one entry take together, each with its length byte.
 constexpr std::size_t most_tags_bytes = 4096;
 constexpr std::size_t most_tags_of_entry = 1024;
 
@@ -39,11 +39,10 @@ struct Extra {
   std::uint8_t policy = 0;    // slot; 0: none
   std::string_view tags;      // encoded as above: a length byte, then the tag, one after the other
 
-  /// Unix time in tenths of a second, modulo 2^32. The lowest bit is always set, so it is never 0, which means "not
-  /// kept".
+  /// Unix time in tenths of a second, modulo 2^32. The lowest bit is always set, because 0 stands for "not kept".
   static std::uint32_t tenths(UnixMs now) { return static_cast<std::uint32_t>(now / 100) | 1U; }
-  /// Milliseconds since the time of writing, exact to a fifth of a second. 0 if the clock has been set back to before
-  /// that time, or if that was more than 6.8 years ago.
+  /// Milliseconds since the time of writing, exact to a fifth of a second. 0 if the clock has been set back to before that
+  /// time, or if that time lies 6.8 to 13.6 years back. Only if `written` is not 0.
   std::int64_t age_ms(UnixMs now) const {
     const auto age = static_cast<std::int32_t>(tenths(now) - written);
     return age > 0 ? std::int64_t{age} * 100 : 0;

@@ -26,11 +26,11 @@ class GradualRoom {
   GradualRoom& operator=(const GradualRoom&) = delete;
 
   /// Evicts until `bytes` are promised, or until monotonic_us() has reached `end_us`. When the result is `none`,
-  /// nothing is promised any more. `beside` is how many bytes, already in use, have to stay meanwhile: nothing is
-  /// evicted if both could never fit together. To be called with no shard locked.
+  /// nothing is promised any more. `beside` bytes are in use already and have to stay meanwhile. If `bytes` and `beside` could
+  /// never fit together, the result is `none`, and nothing is evicted. To be called with no shard locked.
   Result make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t beside = 0);
-  /// Turns the room that was made into `room`, the promise to this thread, from which its allocations are deducted.
-  /// Returns false if another thread has taken the memory at that moment; then nothing is promised.
+  /// Moves the promise into `room`. From now on the bytes are promised to this thread, and its allocations are deducted from
+  /// them. Returns false if another thread has taken the memory at that moment; then nothing is promised.
   bool hand_over(Room& room);
 
  private:

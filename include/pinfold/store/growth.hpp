@@ -1,13 +1,13 @@
 #pragma once
-// How a value gets larger when that would take too long with its shard locked: its new block is made before, with
-// nothing locked.
+// How a value gets larger if that would take too long with its shard locked: the new block is made first, with nothing locked.
 //
 //   1. Database::resize() refuses with Stored::must_prepare, and sets the size, capacity and source of the block that it wants.
 //   2. The caller makes that block with nothing locked.
 //   3. The caller calls resize() again. If the value is still in the block `source`, the new block takes its place. If
 //      another write came in between, resize() drops the new block and begins again with step 1.
 //
-// Comparing blocks is enough in step 3, because `source` is a reference, and a block with several references is not changed.
+// Step 3 compares only the addresses of blocks. That is enough, because `source` is a reference, and a block with several
+// references is not changed. So if the value is still in this block, it has the same bytes as before.
 
 #include <cstddef>
 #include <utility>
@@ -23,13 +23,13 @@ struct Growth {
   /// The most that is copied while the shard is locked, if the caller cannot wait.
   static constexpr std::size_t most_without_waiting = 1024 * 1024;
 
-  /// Set by the caller: whether it can wait for a block to be made. It cannot inside EXEC, nor in the last of its
-  /// tries.
+  /// Set by the caller: whether it can wait for a block to be made. A command inside EXEC cannot, and no command can in the
+  /// last of its tries (command/prepared_write.hpp).
   bool may_wait = true;
   /// Set by resize() when it refuses with Stored::must_prepare: the block that the caller is to make.
   std::size_t size = 0;      // that the value is to have
   std::size_t capacity = 0;  // that the block must have
-  Blob source;               // the value's present block; empty if the value has none, then resize() copies it itself
+  Blob source;               // the value's present block; empty if there is no value, or an inline one, which resize() copies itself
 
   /// Made by the caller: a block with the bytes of `source`, followed by zeros up to `size`.
   Blob block;

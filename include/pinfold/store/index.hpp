@@ -6,13 +6,13 @@
 // which is one more byte of the hash, and a 4-byte reference. A full home bucket spills to one alternate bucket, which follows
 // from home and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13). So entries can be moved between the two
 // without reading their keys. A lookup reads one bucket, and a second one if the home bucket ever spilled. The two buckets have
-// slots for 24 keys of one home and tag. More of them do not come by chance: only an attacker who knows the hash key can choose
-// them. They overflow into the other buckets of the group, and a lookup of such a key reads the whole group, 20 cache lines at
-// most.
+// slots for 24 keys of one home and tag. More than 24 such keys do not come by chance: only an attacker who knows the hash key
+// can choose them. They overflow into the other buckets of the group, and a lookup of such a key reads the whole group, 20
+// cache lines at most.
 //
 // A group grows in small steps (8, 10, 12, 14, 16 buckets, then two groups of 8), so the slots are 75-95 % full at any
-// number of keys. No operation rebuilds more than one group, or a pair that it joins: at most 192 entries are read and
-// placed anew.
+// number of keys. No operation rebuilds more than one group, or a pair that it joins. At most 192 entries are read and placed
+// anew, or 240 in a group that could not be split (most_buckets).
 //
 // A reference is an opaque 32-bit number that says where an entry lies; 0 is none (see Log::ref). The index cannot read
 // entries, so the caller passes functions that can: `equals(ref)` tells whether the entry has the key that is looked
@@ -57,12 +57,12 @@ class Index {
     explicit operator bool() const { return ref != nullptr; }
   };
 
-  /// The slot of the entry with this hash for which `equals` holds. O(1).
+  /// The slot of the entry with this hash for which `equals` returns true; no slot if there is none. O(1).
   template <class Equals>
   Slot find(std::uint64_t hash, Equals&& equals);
 
-  /// Adds a reference to an entry whose key is not in the index yet. Returns false if there is no memory, or if far too
-  /// many hashes lie close together, which happens only to hashes that were chosen for it. Every key is then found as
+  /// Adds a reference to an entry whose key is not in the index yet. Returns false if there is no memory, or if far too many
+  /// hashes lie close together. The latter happens only if an attacker has chosen the hashes. Every key is then found as
   /// before. O(1) amortized; at worst one group is rebuilt.
   template <class HashOf, class Fetch>
   bool insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch);
@@ -156,8 +156,8 @@ class Index {
 
   static std::uint8_t tag_of(std::uint64_t hash) { return static_cast<std::uint8_t>(hash >> 8); }
   // Scales the low 32 bits of the hash to the number of buckets by a multiplication (Lemire, "Fast Random Integer
-  // Generation in an Interval", 2019). Bits 16 to 31 decide it, except for the few values between two buckets: there
-  // the lower bits do.
+  // Generation in an Interval", 2019). Bits 16 to 31 decide the bucket. Only for the few values at the border of two buckets,
+  // the lower bits decide.
   static unsigned home_of(std::uint64_t hash, unsigned count) {
     return static_cast<unsigned>(std::uint64_t{static_cast<std::uint32_t>(hash)} * count >> 32);
   }
@@ -281,8 +281,8 @@ bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch)
 template <class HashOf, class Fetch>
 bool Index::insert_growing(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
   const Group group = group_of(hash);
-  // The group is at most half full, so the entries in these two buckets must share home and tag. They would share both
-  // in a larger group too: growing does not help.
+  // If the hash finds no place in a group that is at most half full, the entries in its two buckets must share home and tag.
+  // They would share both in a larger group too, so growing does not help.
   if (population(group) * 2 <= group.count() * slots) return place_anywhere(group, hash, ref);
   Items items;
   collect(group, items, hash_of, fetch);

@@ -2,8 +2,8 @@
 // The keyspace: all databases over all shards, with their locks, memory and background work.
 //
 // A shard is the unit of locking. The shard of a key follows from the key's hash, and is the same in every database. An
-// operation on several keys locks their shards in the order of their numbers. So it is atomic, and it cannot deadlock with
-// another one.
+// operation on several keys locks all their shards before it begins, so it is atomic. It locks them in the order of the shards'
+// numbers, so it cannot deadlock with another operation.
 
 #include <array>
 #include <atomic>
@@ -45,9 +45,9 @@ constexpr unsigned max_shards = 256;
 
 /// The number of shards for so many threads and so many bytes of memory (0: no limit). It is a power of two. With more shards
 /// two threads want the same lock less often, and find a lock less often in the cache of another core (`scripts/bench scale`).
-/// So there are 64 shards for each of several threads, if there is memory for them. But each shard has segments that are not
-/// full yet, which cost a small cache much of its memory. So a shard gets at least 32 MB, or at least 4 MB while there are
-/// fewer than 8 shards for each thread.
+/// So there are 64 shards for each thread, or 8 if there is one thread only, as far as memory and max_shards allow. But each
+/// shard has segments that are not full yet, which cost a small cache much of its memory. So a shard gets at least 32 MB, or at
+/// least 4 MB while there are fewer than 8 shards for each thread.
 unsigned shards_for(unsigned threads, std::uint64_t max_memory);
 
 /// How a keyspace is made.
@@ -85,8 +85,8 @@ struct KeyspaceAudit {
 };
 
 /// Thread-safe, except where a function says that a shard must be locked, or that nothing may be locked. A function with a
-/// parameter `held` gets the locks that the calling thread holds. It locks each shard that it needs and that is not among them.
-/// `now` is in Unix milliseconds, and sizes are in bytes. `db` is below database_count.
+/// parameter `held` gets the locks that the calling thread holds. It locks the other shards that it needs. `now` is in Unix
+/// milliseconds, and sizes are in bytes. `db` is below database_count.
 class Keyspace {
  public:
   explicit Keyspace(const KeyspaceOptions& options);
@@ -98,9 +98,10 @@ class Keyspace {
   Key key(std::string_view text) const { return {text, siphash13(hash_key_, text)}; }
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   unsigned shard_of(const Key& key) const { return static_cast<unsigned>(key.hash) & shard_mask_; }
-  /// These three start fetching into the processor's cache what a lookup of `key` will read: the shard's lock, then the index,
-  /// then the entry, which needs the index. They are for the requests of a pipeline, some requests ahead. The last two lock the
-  /// shard for a moment, and do nothing if it is locked. Called with nothing locked.
+  /// These three start fetching into the processor's cache what a lookup of `key` will read: the shard's lock, the index, and
+  /// the entry. They are called in this order, because each of them reads what the one before has fetched. They are for the
+  /// requests of a pipeline, some requests ahead. The last two lock the shard for a moment, and do nothing if it is locked.
+  /// Called with nothing locked.
   void prefetch_lock(const Key& key);
   void prefetch_index(unsigned db, const Key& key);
   void prefetch_entry(unsigned db, const Key& key);
@@ -163,8 +164,8 @@ class Keyspace {
   /// Asks the background worker to give spare memory back to the system: free memory that is kept for the next user.
   void release_spare();
 
-  /// Asks the background worker for an erasure: it overwrites what entries that have been removed by now have left anywhere in
-  /// the store. Returns the number of the erasure, for erased().
+  /// Asks the background worker for an erasure: it overwrites what removed entries have left anywhere in the store. It covers
+  /// all entries that were removed before this call. Returns the number of the erasure, for erased().
   std::uint64_t erase();
   /// Whether the erasure with this number has ended. Then all earlier ones have, too.
   bool erased(std::uint64_t number) const { return erasures_done_.load(std::memory_order_acquire) >= number; }
@@ -175,9 +176,9 @@ class Keyspace {
   Watch watch(unsigned db, const Key& key, UnixMs now);
   /// Ends a watch that watch() has begun with the same database and key.
   void unwatch(unsigned db, const Key& key);
-  /// Whether the key was written, removed, created or has expired since the watch began. May return true without such a change
-  /// for a key that did not exist then, if since then the database was exchanged twice, or was exchanged and then emptied or
-  /// purged: what it held in between is no longer known.
+  /// Whether the key was written, removed, created or has expired since the watch began. For a key that did not exist when the
+  /// watch began, it may return true without such a change: if the database has since been exchanged twice, or exchanged and
+  /// then emptied or purged. What the database held in between is no longer known.
   bool has_changed(unsigned db, const Key& key, const Watch& watch, UnixMs now);
 
   /// Evicts until `bytes` more fit under the limit. Returns false if nothing more can be evicted, or if so many bytes cannot
@@ -256,7 +257,8 @@ class Keyspace {
   /// Called by the background worker only, with nothing locked. Locks one shard at a time, each time for the work that a Budget
   /// allows.
   bool background_step(UnixMs now, std::int64_t budget_us);
-  /// Until that time expired entries are not removed (CLIENT PAUSE), but they are not found either. `until` = {} ends this at once.
+  /// Until the time `until`, expired entries are not removed (CLIENT PAUSE), but they are not found either. `until` = {} ends
+  /// this at once.
   void keep_expired(MonoMs until) { keep_expired_until_.store(until, std::memory_order_relaxed); }
   bool keeps_expired() const {
     const MonoMs until = keep_expired_until_.load(std::memory_order_relaxed);
@@ -309,7 +311,8 @@ class Keyspace {
     // How many pieces may free nothing before the request gives up. After a change of the policy many entries may have to move
     // before any is evicted, and a request does not wait for all of that.
     static constexpr unsigned most_fruitless = 512;
-    // For how many pieces that free nothing it looks only for entries that are to be evicted before others.
+    // For so many pieces that free nothing, Table::evict() is called with `patient`: the pressure stays 0 while some entries
+    // are to be evicted before others.
     static constexpr unsigned most_patience = 128;
     unsigned pressure() const;
 
@@ -349,7 +352,7 @@ class Keyspace {
   std::uint64_t dropped_count_ = 0;    // tables that were ever removed
   // The next four are written with all shards locked, and read with any shard locked.
   std::uint64_t purges_ = 0;                             // purges that were ever accepted
-  std::array<std::uint64_t, database_count> databases_;  // identify the entries of each database to purges; SWAPDB gives new numbers
+  std::array<std::uint64_t, database_count> databases_;  // by database: Purge::database for its present entries; SWAPDB gives new numbers
   std::uint64_t next_database_ = database_count;
   std::array<DatabaseHistory, database_count> histories_;
   std::vector<std::unique_ptr<Shard>> shards_;
@@ -365,13 +368,13 @@ class Keyspace {
   struct {
     std::uint64_t number = 0;     // the number of the pass that is under way, or else of the last one
     unsigned shard = 0;           // the shard that comes next
-    bool blocks = false;          // whether the free memory among blocks is done
-    const char* block = nullptr;  // where to go on among it
-    // With `rest`, the pass waits for memory that was freed before it had been through everything, until that is given back to
-    // the system: tables, leftovers, blocks and segments up to these numbers.
+    bool blocks = false;          // whether all free memory of the heap of blocks has been overwritten
+    const char* block = nullptr;  // where to go on in that memory
+    // `rest`: the pass has been through everything. It still waits until the memory that was freed before then has been given
+    // back to the system: removed tables, leftovers, blocks and segments up to the numbers that follow.
     bool rest = false;
     std::uint64_t dropped = 0;
-    bool tables_are_free = false;  // those of `dropped`; what they have left is in `leftovers`
+    bool tables_are_free = false;  // the tables up to `dropped` have been freed, so `leftovers` is set
     std::uint64_t leftovers = 0;
     std::uint64_t noted_blocks = 0;
     std::uint64_t noted_segments = 0;

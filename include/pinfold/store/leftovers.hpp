@@ -31,7 +31,8 @@ class Leftovers {
   /// freeing it. Called with nothing locked.
   bool free_some(Budget& budget);
 
-  /// The number of the newest value in the list. Values are numbered from 1 in the order in which they came; 0: none has come.
+  /// The number of the value that has come last, whether it has been freed or not. Values are numbered from 1 in the order in
+  /// which they came; 0: none has come.
   std::uint64_t last() const;
   /// Whether the value with this number and all earlier ones have been freed.
   bool freed(std::uint64_t number) const;

@@ -1,7 +1,7 @@
 #pragma once
-// Counts the work that is done while shards are locked, by cause. It proves that no request and no background job keeps
-// others waiting for long. A hold is the time from locking a shard to unlocking it; where a thread locks several
-// shards, from the first lock to the last unlock.
+// Counts the work that is done while shards are locked, by cause. The counts prove that no request and no background job keeps
+// others waiting for long. A hold is the time from locking a shard to unlocking it; where a thread locks several shards, from
+// the first lock to the last unlock.
 //
 // Each hold has a budget: it may visit 512 entries, follow or free 512 nodes of lists and maps, and copy, hash or
 // compare 256 KB. It makes no system call. In addition it has an allowance for what the request names:
@@ -61,10 +61,10 @@ class LockAccount {
     work::Counts most;       // of each kind of work, the most that any hold did beyond its allowance
   };
 
-  /// This thread has locked one more shard. The hold begins with the first.
+  /// Notes that this thread has locked one more shard. The hold begins with the first.
   void begin();
-  /// This thread is about to unlock a shard. With the last one the hold ends and is counted, unless there is no memory
-  /// to note a new cause. O(log causes).
+  /// Notes that this thread is about to unlock a shard. With the last one the hold ends and is counted, unless there is no
+  /// memory to note a new cause. O(log causes).
   void end();
 
   /// All causes in the order of their names. Throws std::bad_alloc.

@@ -37,8 +37,8 @@ class Log {
   };
 
   /// A place in a segment where work has stopped, to go on in a later hold of the lock. It is valid while the segment
-  /// has the same sequence number: a segment that was freed or begun anew has another. Until then its entries lie where
-  /// they lay.
+  /// has the same sequence number: a segment that was freed or begun anew has another. While the place is valid, the entries of
+  /// the segment stay at their offsets.
   struct Place {
     std::uint32_t id = no_segment;
     std::uint32_t offset = 0;
@@ -74,7 +74,7 @@ class Log {
   const Queue& queue(eviction::Queue which) const { return queues_[static_cast<unsigned>(which)]; }
   const Queue& queue_of(const Segment& segment) const { return queues_[segment.queue]; }
   const std::array<Queue, eviction::queue_count>& queues() const { return queues_; }
-  /// Whether the segment is the one to which its queue is being written.
+  /// Whether the segment is the newest of its queue, to which entries are appended.
   bool is_newest(std::uint32_t id) const { return queue_of(segments_[id]).newest == id; }
 
   Place place_in(std::uint32_t id) const { return {.id = id, .offset = 0, .sequence = segments_[id].sequence}; }
@@ -98,8 +98,8 @@ class Log {
     return at;
   }
   /// Marks an entry dead: its bytes are garbage from now on. If they were the last live ones of the segment, the
-  /// segment is freed; the newest one of a queue is begun anew instead. The entry must have given its references to
-  /// blocks back.
+  /// segment is freed; the newest one of a queue is begun anew instead. Called after the entry has given up its references to
+  /// blocks.
   void mark_dead(Ref ref);
   /// Fills the rest of a segment with at most four dead entries, so that nothing is appended to it any more.
   void seal(std::uint32_t id);
@@ -135,7 +135,7 @@ class Log {
 
   /// The end of everything that has been written so far.
   LogPosition position() const;
-  /// Whether the entry was written before that position. An entry that was moved was written when it was moved.
+  /// Whether the entry was written before that position. A move counts as a new writing: the entry is as old as the copy.
   bool written_before(Ref ref, const LogPosition& position) const;
 
   /// Whether each queue's list has as many segments as the queue counts, is linked in both directions, and every id

@@ -79,16 +79,16 @@ class Memory {
   std::uint64_t peak() const { return clamp(peak_); }
   void reset_peak() { peak_.store(used_.load(std::memory_order_relaxed), std::memory_order_relaxed); }
 
-  /// Adapts the limit to what the account does not see. `resident_growth` is by how many bytes the resident memory of
-  /// the process has grown since its start, as the kernel measures it. The part that is in no account (pages kept for
-  /// the next allocation, the C library's heap, stacks) is taken off the limit, at most a sixteenth of it. So maxmemory
-  /// bounds the memory that is really resident, while a wrong measurement cannot empty the cache. `connections` is how
-  /// many bytes the connections take while they are idle. The first 2 MB of that (about 1 400 connections) do not
-  /// count. The rest is taken off the limit as well, at most a quarter of it. Called by the background worker now and
-  /// then; never by two threads at once.
+  /// Adapts the limit to what the account does not see. `resident_growth` is the number of bytes of resident memory that the
+  /// process has gained since its start, as the kernel measures it. The part that is in no account (pages kept for the next
+  /// allocation, the C library's heap, stacks) is taken off the limit, but at most a sixteenth of the limit. So maxmemory
+  /// bounds the memory that is really resident, while a wrong measurement cannot empty the cache. `connections` is how many
+  /// bytes the connections take while they are idle. The first 2 MB of that (about 1 400 connections) do not count. The rest is
+  /// taken off the limit as well, but at most a quarter of the limit. Called by the background worker now and then; never by
+  /// two threads at once.
   void observe_growth(std::uint64_t resident_growth, std::uint64_t connections = 0) {
-    // Resident memory may change by so much between two measurements while the sizes of values change: measured, with a
-    // margin.
+    // Resident memory may change by this many bytes between two measurements, while values change their sizes. The bounds were
+    // found by experiment, and have a margin.
     constexpr std::uint64_t least = 128 * 1024;
     constexpr std::uint64_t most = 4 * 1024 * 1024;
     const std::uint64_t fluctuation = std::clamp(limit() / 64, least, most);
@@ -145,8 +145,8 @@ class Memory {
   bool fits(std::uint64_t more, std::uint64_t beyond = 0) const {
     if (limit() == 0) return true;
     const std::uint64_t most = std::max(for_data(), ceiling_.load(std::memory_order_relaxed)) + beyond;
-    // The promises are read before data(). If another thread allocates in between, its bytes are counted twice and not
-    // missed.
+    // The promises are read before data(). If another thread allocates in between, its bytes are counted twice. In the other
+    // order they could be missed.
     const std::uint64_t promised = promised_to_others();
     return more <= most && promised + data() + returning() <= most - more;
   }

@@ -9,8 +9,8 @@
 
 namespace pinfold::store {
 
-/// When entries are evicted compared with others: with them, before them, or after them. It follows from a policy's
-/// priority.
+/// How soon entries are evicted, compared with other entries: together with these, before them, or after them. A policy's
+/// priority decides it.
 enum class Standing : std::uint8_t { normal, first, last };
 
 /// Thread-safe: each setting is atomic by itself. A cache policy (cache/policies.hpp) is known here by its slot, a
@@ -25,8 +25,8 @@ struct PolicySettings {
   std::atomic<std::uint64_t> negative_quota{0};  // the same for negative entries, in bytes
   std::atomic<bool> has_standing{false};         // false: no policy exists, so `standing` and `quota` need not be read
 
-  /// Whether negative entries (which say that the origin has no value) are to be evicted before all others, when they
-  /// occupy so many bytes.
+  /// Whether negative entries (which say that the origin has no value) are to be evicted before all others if they occupy
+  /// `bytes` bytes.
   bool negatives_first(std::uint64_t bytes) const {
     const std::uint64_t most = negative_quota.load(std::memory_order_relaxed);
     return most != 0 && bytes > most;

@@ -2,10 +2,10 @@
 // The purges that are pending in one table. A purge removes all entries with a tag or with a key prefix; a soft purge
 // makes them stale instead.
 //
-// A purge is in force at once and visits no entries. It notes how far the logs of each table have been written. From
-// then on every lookup asks whether the entry was written before that position and has the tag or prefix. Entries that
-// are written later are not hit. The background worker sweeps the entries that were there, removes those that are hit,
-// and then forgets the purge.
+// A purge is in force at once and visits no entries. It notes how far the log of each table has been written. From then on
+// every lookup asks whether the entry was written before that position and has the tag or prefix. Entries that are written
+// later are not hit. The background worker sweeps the entries that were there, removes those that are hit, and then forgets the
+// purge.
 
 #include <algorithm>
 #include <array>
@@ -51,12 +51,12 @@ struct Purge {
   std::weak_ptr<PurgeOwner> owner;  // may be empty
 
   std::uint64_t number = 0;    // higher than that of all earlier purges; set by Keyspace::purge(), like the next two
-  std::uint64_t database = 0;  // identifies the database's entries, also after SWAPDB has given them another number
+  std::uint64_t database = 0;  // a number for the entries that the database had then; it stays theirs when SWAPDB moves them
   TagMarks* marks = nullptr;   // null until the purge has been accepted
 
   std::atomic<std::uint64_t> entries{0};  // entries that the purge has removed or made stale
   std::atomic<std::uint64_t> bytes{0};    // bytes that the removed ones occupied
-  std::atomic<unsigned> unswept{0};       // tables that are still to be swept, and 1 more until its maker is ready
+  std::atomic<unsigned> unswept{0};       // tables that are still to be swept, and 1 more until cache::Cache::purge() returns
   std::shared_ptr<Purge> next;            // the next one in the list that has this purge: that of TagMarks, later of cache::Cache
   std::uint64_t erasure = 0;              // for cache::Cache: the number of the erasure that it waits for; 0: none yet
   bool counted = false;                   // for cache::Cache: whether it counts the purge among those that are under way
@@ -72,7 +72,7 @@ struct Purge {
   static void swept(const std::shared_ptr<Purge>& purge);
 };
 
-/// A purge position: how far the logs of a table had been written at one moment.
+/// A purge position: how far the log of a table had been written at one moment, in each of its queues.
 struct LogPosition {
   std::uint64_t sequence = 0;                                  // of the segment that was begun last
   std::array<std::uint32_t, eviction::queue_count> segment{};  // the ids of those being written, by queue
@@ -115,16 +115,16 @@ class Purges {
   /// fixed number of bytes for each step in a map or list.
   template <class Before>
   Purge* match(std::string_view key, const char* extra, Before&& before, std::size_t& looked_at) const {
-    // Later purges have later positions. So from some purge on, the entry was written before all positions, and before
-    // that one it was written before none.
+    // Later purges have later positions. So `waiting_` has two parts: the entry was written after the positions of the first
+    // part, and before those of the second. Only a purge of the second part can hit it.
     const auto first = std::ranges::partition_point(waiting_, [&](const Mark& mark) { return !before(mark.position); });
     return first != waiting_.end() ? match_from(static_cast<std::size_t>(first - waiting_.begin()), key, extra, looked_at) : nullptr;
   }
   /// The most that match() may add to `looked_at` for such an entry.
   std::size_t most_looked_at(std::string_view key, const char* extra) const;
 
-  /// The sequence number of the newest segment that a sweep has to look at: later ones hold only what was written
-  /// later.
+  /// The sequence number of the newest segment that a sweep has to look at. Segments that were begun later have no entries that
+  /// a pending purge hits.
   std::uint64_t newest() const { return newest_; }
   /// Begins a round, which is one sweep through all segments for all pending purges. Purges that are added later are
   /// for the next round.
@@ -134,7 +134,7 @@ class Purges {
   /// there are more to forget. The round is over when it returns false.
   bool end_round();
   std::uint32_t sweep_at = 1;      // the id of the segment that the sweep looks at next
-  std::uint32_t sweep_offset = 0;  // and the offset there, valid while the segment has the sequence number:
+  std::uint32_t sweep_offset = 0;  // where it goes on in that segment, if the segment's sequence number is sweep_sequence
   std::uint64_t sweep_sequence = 0;
 
   /// Bytes that the object itself and its lists occupy.
@@ -163,7 +163,7 @@ class Purges {
   }
 
   const TagMarks& tags_;
-  Prefixes<Purge*> prefixes_;       // those by prefix, without the ones that others of the same prefix make needless
+  Prefixes<Purge*> prefixes_;       // purges by prefix, without those that a later purge of the same prefix makes needless
   std::deque<Mark> waiting_;        // all pending purges, in the order of their numbers
   std::size_t purges_of_tags_ = 0;  // how many of these are for tags
   std::size_t hard_of_tags_ = 0;    // and of those for tags, how many are not soft

@@ -30,8 +30,8 @@ class Room {
   /// Ends the promise: what is left of it is free for others.
   void release();
 
-  /// This thread has allocated `bytes` of `memory`. They are deducted from its promises there, from the innermost one
-  /// first.
+  /// Notes that this thread has allocated `bytes` of `memory`. They are deducted from its promises there, from the innermost
+  /// one first.
   static void consume(const Memory& memory, std::uint64_t bytes) {
     if (innermost != nullptr) [[unlikely]]
       consume_promised(memory, bytes);

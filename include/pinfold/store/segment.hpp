@@ -58,10 +58,10 @@ class SegmentPool {
   /// Gives the pages of up to `segments` noted segments back to the system. Returns true if more are noted. To be
   /// called with no shard locked.
   bool give_back(std::size_t segments);
-  /// How many segments have been noted since the start, which is the number of the one noted last.
+  /// How many segments have been noted since the start. This is also the number of the segment that was noted last.
   std::uint64_t last_noted();
-  /// Whether the segments with the numbers up to this one are noted no longer: their pages were given back, or they are
-  /// in use.
+  /// Whether none of the segments with numbers up to this one is noted any more: their pages were given back, or they were
+  /// taken for use.
   bool given_back(std::uint64_t number);
   /// Notes all warm segments, so that give_back() returns their pages too.
   void release_spare();
@@ -106,7 +106,7 @@ class SegmentPool {
   Memory& memory_;
   std::mutex mutex_;
   std::vector<Region> regions_;
-  Region next_region_;                // mapped ahead of its use, because that takes too long with a shard locked
+  Region next_region_;                // mapped before it is needed, because mapping takes too long with a shard locked
   std::size_t carved_ = region_size;  // bytes of the last region that have been cut off
   std::vector<char*> warm_;           // free segments with pages
   std::vector<char*> cold_;           // free segments without pages

@@ -55,7 +55,8 @@ class Segments {
   static constexpr std::size_t chunk_size = 32;
   static constexpr std::size_t most = std::size_t{1} << 17;  // the number of ids that a reference can name
 
-  // Doubles the capacity, but from 32 K ids on reserves for all: a further doubling would copy more than 128 KB.
+  // Doubles the capacity. At 32 K ids it reserves the places of all `most` ids at once, because a further doubling would copy
+  // more than 128 KB.
   void reserve_place() {
     constexpr std::size_t last_doubling = most / 4;
     if (size() < places_.capacity()) return;

@@ -15,9 +15,9 @@
 
 namespace pinfold::store {
 
-/// `mutex` guards everything in it, except for `occupied` and `mutex` itself. No cache line belongs to two shards. The first
-/// line of a shard has what every request writes: the lock and the counters of reads. A thread that waits for the lock reads
-/// that line all the time. So the data that requests only read begins on the second line.
+/// `mutex` guards all members of the shard, except for `occupied` and `mutex` itself. No cache line belongs to two shards. The
+/// first line of a shard has what every request writes: the lock and the counters of reads. A thread that waits for the lock
+/// reads that line all the time. So the data that requests only read begins on the second line.
 class alignas(64) Shard {
  public:
   Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& policy, LockWatch& watch)
@@ -48,15 +48,15 @@ class alignas(64) Shard {
     }
     return tables[db].get();
   }
-  /// Housekeeping for this shard. With `keeps_expired`, and while serve-stale is on, nothing is removed as expired.
+  /// Housekeeping for this shard. Nothing is removed as expired if `keeps_expired` is true, or while serve-stale is on.
   Housekeeping housekeeping(UnixMs now, bool keeps_expired = false) {
     const bool keeps = keeps_expired || policy_.serve_stale.load(std::memory_order_relaxed);
     return {keeps ? 0 : now, expired, evicted, now};
   }
 
   /// Frees memory, by compaction if a table has many dead bytes, otherwise by eviction (Table::evict()). Evicts from the
-  /// largest table that has something to evict, or from the one with the largest negative entries while these are to be evicted
-  /// first.
+  /// largest table that has something to evict. While negative entries are to be evicted first, it prefers the table whose
+  /// negative entries occupy the most bytes.
   Reclaimed reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
   /// Takes the table of a database out of the shard and returns it. There must be one. The caller owns it and destroys it, best
   /// without the lock.
@@ -67,7 +67,7 @@ class alignas(64) Shard {
   Memory& memory_;
   const HashKey& hash_key_;
   const PolicySettings& policy_;
-  unsigned unfinished_ = database_count;  // the database in whose table reclaim() has begun a segment
+  unsigned unfinished_ = database_count;  // the database in whose table reclaim() has begun to empty a segment; database_count: none
 };
 
 static_assert(sizeof(ShardMutex) + 2 * sizeof(std::uint64_t) <= 64);

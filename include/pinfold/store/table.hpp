@@ -56,15 +56,15 @@ enum class Reclaimed : std::uint8_t {
 class Table {
  public:
   /// `occupied` is the shard's count of bytes in segments and blocks, for all its tables. The table keeps it up to date, but
-  /// its destructor does not touch it, because a table may be destroyed without the lock. The table tells `changes` of
-  /// removals, as those of database `db`. Database tells of what it does itself. All that is passed by reference must outlive
-  /// the table.
+  /// its destructor does not touch it, because a table may be destroyed without the lock. The table tells `changes` of removals
+  /// and purges, as changes in database `db`. All other changes are told elsewhere (changes.hpp). All that is passed by
+  /// reference must outlive the table.
   Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings, std::atomic<std::uint64_t>& occupied,
         Changes& changes, unsigned db);
   ~Table();
   /// Frees the values outside of the log, the segments and the index, as far as the budget goes. Returns true when nothing is
-  /// left. After the first call only further ones, audit() and the destructor may follow. No other thread may reach the table;
-  /// no lock is needed.
+  /// left. After the first call, only dismantle(), audit() and the destructor may be called. No other thread may reach the
+  /// table; no lock is needed.
   bool dismantle(Budget& budget);
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
@@ -77,14 +77,14 @@ class Table {
   /// A find() that changes nothing. It does not find an entry that a pending purge is still to remove or to make stale.
   std::optional<Entry> glance(const Key& key);
 
-  /// Stores a plain string: the bytes of `blob` if it is set, otherwise `text`. Takes the reference of `blob` over in any case.
-  /// False: no memory, and nothing has changed.
+  /// Stores a plain string: the bytes of `blob` if it is set, otherwise `text`. Takes over the reference of `blob`, also if it
+  /// returns false. False: no memory, and nothing has changed.
   bool put(const Key& key, std::string_view text, Blob blob, const PutOptions& options);
   /// Stores a value that is no plain string. False: no memory, or more packed bytes than TypedValue::most_packed; nothing has
   /// changed.
   bool put(const Key& key, TypedValue value, const PutOptions& options);
-  /// Calls `change` with the value outside of the log, which it may alter or move. The entry must exist and have a handle.
-  /// `change` must leave a value of the same kind.
+  /// Calls `change` with the value, which must lie outside of the log. The entry must exist. `change` may alter or move the
+  /// value, and must leave one of the same kind.
   template <class Change>
   void change(const Key& key, Change&& change) {
     change_handle(*find_slot(key).ref, std::forward<Change>(change));
@@ -103,8 +103,8 @@ class Table {
   Resizing plan_resizing(const Key& key, std::size_t size, std::size_t capacity);
   /// A reference to the block of the value; empty if the value has none. The entry must exist.
   Blob share_block(const Key& key);
-  /// Whether the value still is what it was when the block of `growth` was prepared: in the block `source`, or without a block
-  /// if there is no `source`. The entry must exist.
+  /// Whether the value still lies where it lay when the block of `growth` was prepared: in the block `source`, or inline if
+  /// there is no `source`. An inline value may have changed. The entry must exist.
   bool is_from(const Key& key, const Growth& growth);
   /// Does what create() does, with a prepared block of zeros as the value.
   char* create_from(const Key& key, Blob block, std::size_t size, const PutOptions& options);
@@ -114,7 +114,7 @@ class Table {
   /// Sets the deadline of an entry; 0 clears it. False if there is no entry, or no memory.
   bool set_expiry(const Key& key, UnixMs at);
   /// Makes a live entry stale as of `at`. An entry without a deadline then has a stale window of `stale_ms` milliseconds;
-  /// another one keeps the moment at which it is gone. False if there is no live entry, or no memory.
+  /// an entry with a deadline keeps its gone_at(). False if there is no live entry, or no memory.
   bool make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms);
   /// Removes the entry and tells observers `cause`, as of `now`. False if there is no entry.
   bool remove(const Key& key, Cause cause = Cause::deleted, UnixMs now = 0);
@@ -251,11 +251,11 @@ class Table {
 
   struct Emptying : Log::Place {
     std::int64_t change = 0;  // by how many bytes occupied() has changed since the segment was begun
-    UnixMs cutoff = 0;        // the cutoff for the entries read last, if the segment was picked for its deadlines (eviction::Reading)
+    UnixMs cutoff = 0;        // eviction::Reading::cutoff for the entries read last, if the segment was picked for its deadlines
   };
   struct Expiring : Log::Place {
     UnixMs before = no_deadline;    // Segment::earliest when the segment was begun
-    UnixMs earliest = no_deadline;  // the earliest end of the entries that were met and stayed
+    UnixMs earliest = no_deadline;  // the earliest gone_at() of the entries that were met and have stayed
   };
   struct Resident {
     Ref ref;
@@ -323,7 +323,7 @@ void Table::change_handle(Ref ref, Change&& change) {
   Entry e = entry(ref);
   Segment& segment = log_.segment_of(ref);
   account_blobs(segment, e, -1);
-  // Also where `change` throws: the entry must not keep what is gone.
+  // Puts the handle back, also if `change` throws: the entry must not keep a handle that is no longer valid.
   struct PutBack {
     ~PutBack() {
       entry.set_handle(handle.detach());

@@ -54,12 +54,12 @@ class TagMarks {
     std::uint64_t number;    // Purge::number
     auto operator<=>(const Mark&) const = default;
   };
-  /// Takes the lock once for several lookups. Its results are valid while it lives.
+  /// Holds the lock for several lookups. Their results are valid while the Look exists.
   class Look {
    public:
     explicit Look(const TagMarks& marks) : marks_(marks), lock_(marks.mutex_) {}
     /// The marks of a tag from {soft, database, number} on, sorted by these three. The result goes on to the tag's last
-    /// mark, so the caller has to stop where another kind or database begins. O(log marks).
+    /// mark, so the caller has to stop at the first mark that has another `soft` or another database. O(log marks).
     std::span<const Mark> marks_of(std::string_view tag, bool soft, std::uint64_t database, std::uint64_t number) const;
 
    private:
@@ -67,14 +67,14 @@ class TagMarks {
     const std::shared_lock<std::shared_mutex> lock_;
   };
 
-  /// All tables have been swept for the purge. Queues it for forget_some(). Any lock may be held. Takes no memory.
+  /// Called when all tables have been swept for the purge. Queues it for forget_some(). Any lock may be held. Takes no memory.
   void swept(const std::shared_ptr<Purge>& purge);
   /// Whether purges are queued.
   bool has_swept() {
     const std::lock_guard lock(swept_mutex_);
     return swept_ != nullptr;
   }
-  /// Takes some marks of the queued purges back, and calls Purge::done for a purge whose marks are all gone. Returns
+  /// Takes some marks of the queued purges back, and calls PurgeOwner::over() for a purge whose marks are all gone. Returns
   /// false if there was nothing to do. Only for the background worker.
   bool forget_some();
 
@@ -100,7 +100,7 @@ class TagMarks {
   std::shared_ptr<Purge> swept_;  // the queue, linked by Purge::next
   // Used only by the background worker.
   std::shared_ptr<Purge> forgetting_;
-  std::size_t forgotten_ = 0;  // how many of its tags are done
+  std::size_t forgotten_ = 0;  // how many tags of forgetting_ are done
 };
 
 }  // namespace pinfold::store

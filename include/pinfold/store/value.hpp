@@ -12,8 +12,9 @@
 
 namespace pinfold::store {
 
-/// A key and its keyed hash (SipHash). The hash is computed once per request. Each decision about a key uses other bits of it:
-/// the shard the lowest 8, the index tag the next 8, the bucket the next 16, and the directory the highest ones.
+/// A key and its keyed hash (SipHash). The hash is computed once per request. Each decision about a key uses bits of its own:
+/// the lowest 8 choose the shard, the next 8 are the tag in the index, the next 16 choose the bucket, and the highest ones
+/// choose the group through the directory.
 struct Key {
   std::string_view text;
   std::uint64_t hash = 0;
@@ -28,8 +29,8 @@ enum class Encoding : std::uint8_t {
   typed = 3,     // the value is of another type: a ValueKind stands before it
 };
 
-/// The value of an entry. It points into the store and owns nothing: it is valid while the shard's lock is held, and until the
-/// next write to the same shard.
+/// The value of an entry. It points into the store and owns nothing: it is valid until the next write to the same shard, and
+/// only while the shard's lock is held.
 struct Value {
   std::string_view text;       // a plain string; for another type its packed bytes, empty if the value lies outside of the log
   UnixMs expires_at = 0;       // the deadline; 0: none
@@ -41,9 +42,9 @@ struct Value {
   void* outside = nullptr;      // see handle()
   const char* extra = nullptr;  // the entry's Extra, to be read with Extra::read(); null: none
 
-  /// Whether the deadline has not passed. A negative entry may be fresh too.
+  /// Whether the deadline is still to come, or there is none. A negative entry may be fresh too.
   bool fresh(UnixMs now) const { return expires_at == 0 || expires_at > now; }
-  /// When the entry has expired, its stale window included (Extra::gone_at()). 0: never.
+  /// The time from which the entry counts as expired: its deadline plus its stale window (Extra::gone_at()). 0: never.
   UnixMs gone_at() const { return Extra::gone_at(expires_at, extra); }
   /// Whether the value is a plain string, and of no other type.
   bool is_string() const { return encoding != Encoding::typed; }
@@ -73,7 +74,7 @@ struct Access {
 /// How Database::put() stores a value.
 struct PutOptions {
   UnixMs expires_at = 0;  // the deadline, after which the stale window of `extra` begins; 0: none
-  /// Keeps the deadline of the old entry, and its Extra unless `extra` is set. `expires_at` is then not used.
+  /// Keeps the deadline of the old entry if that is live, and its Extra unless `extra` is set. `expires_at` is then not used.
   bool keep_expiry = false;
   Encoding encoding = Encoding::natural;
   bool absent = false;           // whether this is a negative entry

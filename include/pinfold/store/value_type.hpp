@@ -42,12 +42,12 @@ static_assert(sizeof(ValueKind) == 1);
 class Handle;
 
 /// The row of one type: its names, and its operations on a value outside of the log. `raw` points to such a value, as the type
-/// defines it. The caller makes sure that at least one reference to the value exists. If an operation says nothing else, it is
-/// called with the shard of the value locked, it is O(1), and it takes no memory.
+/// defines it. The caller makes sure that at least one reference to the value exists. Unless its comment says otherwise, an
+/// operation is called with the shard of the value locked, is O(1), and takes no memory.
 ///
-/// COPY puts one value into entries of several shards. Then their threads may call operations on it at the same time, each with its own
-/// shard locked: counts of references and flags must be atomic. What changes the value itself is called only while it has one reference,
-/// but for `moved`, which must leave a value with several references where it is.
+/// COPY puts one value into entries of several shards. Then several threads may call operations on it at the same time, each
+/// with another shard locked. So counts of references and flags must be atomic. The value itself is changed only while it has
+/// one reference. `moved` may be called with more, and must then leave the value where it is.
 struct ValueType {
   std::string_view name;                                    // what TYPE replies
   std::array<std::string_view, most_forms> encodings = {};  // what OBJECT ENCODING replies, by form
@@ -56,8 +56,8 @@ struct ValueType {
   /// the caller then calls it again for the same reference. After wipe_when_freed(), the freed memory is overwritten, here or
   /// by the heap. No lock need be held.
   bool (*release)(void* raw, Budget& budget) = nullptr;
-  /// The link of Leftovers' list, in memory that a value in that list no longer needs. Only for types whose release() may
-  /// return false.
+  /// Returns where the value keeps its link to the next one in the list of Leftovers. The link lies in memory that a value in
+  /// this list no longer needs. Only for types whose release() may return false.
   Handle* (*link)(void* raw) = nullptr;
   /// Makes a reference for another entry. A type either counts references to one value, or copies a small value, which takes
   /// memory. Null: no memory. A type that counts must not change a value with several references.

@@ -64,7 +64,7 @@ class Names {
 /// value of about 200 bytes.
 class Walk {
  public:
-  /// Whether the walk has been through all of this many shards.
+  /// Whether the walk has been through all shards, of which there are `shards`.
   bool done(unsigned shards) const { return shard_ >= shards; }
 
  private:
@@ -82,7 +82,7 @@ class Walk {
 
   unsigned shard_ = 0;
   std::uint32_t prefix_ = 0;  // prefixes below have been seen completely
-  // When a group splits while the walk is in the middle of it, its part gets a smaller part inside. The last is the
+  // When a group splits while the walk is in the middle of it, its part gets a smaller part inside. The last part in use is the
   // innermost.
   std::array<Part, Index::prefix_bits + 1> parts_{};
   unsigned depth_ = 0;  // parts in use

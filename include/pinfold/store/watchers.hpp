@@ -44,9 +44,11 @@ class Watchers final : public Observer {
   explicit Watchers(Changes& changes)
       : subscription_(changes, *this, {Cause::written, Cause::deadline, Cause::staled, Cause::deleted, Cause::expired, Cause::evicted}) {}
 
-  /// Counts one more watch of the key. Returns how often the key has changed since it has been watched. Throws std::bad_alloc.
+  /// Counts one more watch of the key. Returns the count of the key's changes, which began at 0 with its first watch. Throws
+  /// std::bad_alloc.
   std::uint64_t add(unsigned db, const Key& key);
-  /// Counts one watch less. The watch must have been counted by add(). The last one takes the key out.
+  /// Counts one watch less. The watch must have been counted by add(). With the last watch, the key and its count are
+  /// forgotten.
   void remove(unsigned db, const Key& key);
 
   void changed(const Change& change) noexcept override;
@@ -54,7 +56,7 @@ class Watchers final : public Observer {
   /// What was seen of a watched key.
   struct Seen {
     std::uint64_t changes = 0;
-    UnixMs expired = 0;  // the latest deadline of those of its entries that were removed after their deadlines; 0: none
+    UnixMs expired = 0;  // the latest deadline among the key's entries that were removed after their deadlines; 0: none
   };
   /// Zeros if the key is not watched.
   Seen look(unsigned db, const Key& key) const;

@@ -11,7 +11,7 @@ struct Key;
 struct Extra;
 
 /// Called with the key's shard locked, by the thread that writes, so an implementation does little and takes no memory.
-/// Database asks for the writes of every command whose WriteLimits have rules.
+/// Database asks the rules of its WriteLimits, if there are any, before each of its writes.
 class WriteRules {
  public:
   virtual ~WriteRules() = default;

@@ -18,7 +18,7 @@ class [[nodiscard]] Writing {
  public:
   Writing() = default;
   explicit Writing(Stored refused) : stored_(refused) {}
-  /// With an empty `cause` nothing is told, unless set_cause() is called: the bytes will be the same as before.
+  /// An empty `cause` says that the bytes will be the same as before. Then nothing is told, unless set_cause() is called.
   Writing(Changes& changes, unsigned db, const Key& key, UnixMs now, char* bytes, std::optional<Cause> cause)
       : changes_(&changes), db_(db), key_(key), now_(now), bytes_(bytes), cause_(cause), stored_(Stored::done) {}
   Writing(Writing&& other) noexcept { *this = std::move(other); }
