@@ -563,7 +563,8 @@ TEST_CASE("typed: an erasure waits for what flushed tables leave to be freed lat
     store.keyspace.flush(0, locks);
   }
   const std::uint64_t erasure = store.keyspace.erase();
-  while (!store.keyspace.erased(erasure)) store.keyspace.background_step(store.now, 1);
+  constexpr std::int64_t slice_us = 200;  // a few steps at a time
+  while (!store.keyspace.erased(erasure)) store.keyspace.background_step(store.now, slice_us);
   CHECK_FALSE(search.found_anywhere());
 }
 
