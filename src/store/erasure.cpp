@@ -100,8 +100,6 @@ void Keyspace::note_rest() {
     const std::lock_guard lock(dropped_mutex_);
     erasing_.dropped = dropped_count_;
   }
-  erasing_.noted_blocks = memory_.heap().last_noted();
-  erasing_.noted_segments = pool_->last_noted();
 }
 
 // Goes on with the pass that was asked for, until the time `end_us`. Returns true if there is more to do.
@@ -121,12 +119,14 @@ bool Keyspace::erase_some(std::int64_t end_us) {
   // never end while large values come and go.
   if (!std::exchange(erasing_.rest, true)) note_rest();
   if (dropped_before(erasing_.dropped)) return true;
-  // Those tables may have left something until just now.
+  // Those tables may have left something until just now, and what they and the leftovers have freed is still to be overwritten.
   if (!std::exchange(erasing_.tables_are_free, true)) erasing_.leftovers = memory_.leftovers().last();
-  if (!memory_.leftovers().freed(erasing_.leftovers) || !memory_.heap().given_back(erasing_.noted_blocks) ||
-      !pool_->given_back(erasing_.noted_segments)) {
-    return true;
+  if (!memory_.leftovers().freed(erasing_.leftovers)) return true;
+  if (!std::exchange(erasing_.all_is_noted, true)) {
+    erasing_.noted_blocks = memory_.heap().last_noted();
+    erasing_.noted_segments = pool_->last_noted();
   }
+  if (!memory_.heap().given_back(erasing_.noted_blocks) || !pool_->given_back(erasing_.noted_segments)) return true;
   memory_.set_erasing(false);
   erasures_done_.store(erasing_.number, std::memory_order_release);
   return !erased(erasures_asked_.load(std::memory_order_acquire));

@@ -376,6 +376,7 @@ class Keyspace {
     std::uint64_t dropped = 0;
     bool tables_are_free = false;  // the tables up to `dropped` have been freed, so `leftovers` is set
     std::uint64_t leftovers = 0;
+    bool all_is_noted = false;  // what all of these have freed is in the next two
     std::uint64_t noted_blocks = 0;
     std::uint64_t noted_segments = 0;
   } erasing_;

@@ -261,7 +261,8 @@ TEST_CASE("typed: a copy shares what lies outside of the log, and outlives what 
   Database to(store.keyspace, 1, store.now);
   for (const char* name : {"chain", "pack"}) {
     const Key key = store.keyspace.key(name);
-    const Key other = store.keyspace.key(std::string(name) + "2");
+    const std::string copy = std::string(name) + "2";
+    const Key other = store.keyspace.key(copy);
     const auto value = from.find(key, Access::none());
     REQUIRE(value);
     REQUIRE(to.put(other, *value, {.expires_at = store.now + 1000}));
