@@ -434,7 +434,14 @@ TEST_CASE("leftovers: values are freed in the order in which they came, one piec
 
 namespace {
 
-// Looks for bytes in all memory of the process, but for where they are told apart from: as their complement.
+// The sanitizers' own mappings are terabytes, and their allocators keep what was freed: there the process's memory is not searched.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool can_search = false;
+#else
+constexpr bool can_search = true;
+#endif
+
+// Looks for bytes in all memory of the process. It keeps them as their complement, so that it does not find its own.
 class Search {
  public:
   static constexpr std::size_t size = 24;
@@ -504,6 +511,7 @@ class Search {
 }  // namespace
 
 TEST_CASE("typed: after an erasure the bytes of values that are gone are nowhere in memory") {
+  if (!can_search) return;
   Store store;
   const Search chain(1);
   const Search pack(2);
@@ -548,6 +556,7 @@ TEST_CASE("typed: after an erasure the bytes of values that are gone are nowhere
 }
 
 TEST_CASE("typed: an erasure waits for what flushed tables leave to be freed later") {
+  if (!can_search) return;
   Store store;
   const Search search(5);
   {
@@ -580,6 +589,7 @@ TEST_CASE("typed: a change that throws leaves the value in its entry, and the ac
 }
 
 TEST_CASE("typed: an erasure overwrites what is left within a large value in steps") {
+  if (!can_search) return;
   Store store;
   const Search search(4);
   REQUIRE(store.put_chain("k", Texts(2000, "element")));
