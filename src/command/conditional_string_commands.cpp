@@ -238,20 +238,6 @@ bool admitted(Call& call, const PairOptions& options) {
   return std::all_of(call.keys.begin(), call.keys.end(), [&](const store::Key& key) { return db.has(key) == options.xx; });
 }
 
-store::Stored put_pairs(Call& call, const store::PutOptions& how) {
-  store::Database db = call.db();
-  if (!call.accepts_values(db, 3, 2)) return store::Stored::too_large;
-  const bool over = how.expires_at != 0 && how.expires_at <= call.now;
-  for (std::size_t i = 0; i < call.keys.size(); ++i) {
-    if (over) {
-      db.remove(call.keys[i]);
-    } else if (const store::Stored stored = call.put_argument(db, call.keys[i], 3 + 2 * i, how); !stored) {
-      return stored;
-    }
-  }
-  return store::Stored::done;
-}
-
 constexpr std::string_view kWrongPairs = "ERR wrong number of key-value pairs";
 
 std::string wrong_pair_count(const Row&, Args args) {
@@ -269,7 +255,7 @@ Outcome msetex(Call& call) {
   const auto how = options.expiry.put_options(call);
   if (!how) return Outcome::done;
   if (!admitted(call, options)) return call.reply.integer(0);
-  const store::Stored stored = put_pairs(call, *how);
+  const store::Stored stored = put_pairs(call, 3, *how);
   return stored ? call.reply.integer(1) : call.refused(stored);
 }
 

@@ -210,19 +210,9 @@ Outcome getex(Call& call) {
 
 // MSET and MSETNX. Dispatch has made room for the arguments; if memory runs out all the same, the pairs
 // before that stay written, as after a sequence of SETs.
-
-store::Stored put_pairs(Call& call) {
-  store::Database db = call.db();
-  if (!call.accepts_values(db, 2, 2)) return store::Stored::too_large;
-  for (std::size_t i = 0; i < call.keys.size(); ++i) {
-    if (const store::Stored stored = call.put_argument(db, call.keys[i], 2 + 2 * i); !stored) return stored;
-  }
-  return store::Stored::done;
-}
-
 Outcome mset(Call& call) {
   if (call.args.size() % 2 == 0) return reply_wrong_arity(call);
-  const store::Stored stored = put_pairs(call);
+  const store::Stored stored = put_pairs(call, 2);
   return stored ? call.reply.ok() : call.refused(stored);
 }
 
@@ -232,7 +222,7 @@ Outcome msetnx(Call& call) {
   for (const store::Key& key : call.keys) {
     if (db.has(key)) return call.reply.integer(0);
   }
-  const store::Stored stored = put_pairs(call);
+  const store::Stored stored = put_pairs(call, 2);
   return stored ? call.reply.integer(1) : call.refused(stored);
 }
 
@@ -509,6 +499,20 @@ constexpr Row kRows[] = {
 // clang-format on
 
 }  // namespace
+
+store::Stored put_pairs(Call& call, std::size_t first_value, const store::PutOptions& how) {
+  store::Database db = call.db();
+  if (!call.accepts_values(db, first_value, 2)) return store::Stored::too_large;
+  const bool over = how.expires_at != 0 && how.expires_at <= call.now;
+  for (std::size_t i = 0; i < call.keys.size(); ++i) {
+    if (over) {
+      db.remove(call.keys[i]);
+    } else if (const store::Stored stored = call.put_argument(db, call.keys[i], first_value + 2 * i, how); !stored) {
+      return stored;
+    }
+  }
+  return store::Stored::done;
+}
 
 std::span<const Row> string_commands() { return kRows; }
 

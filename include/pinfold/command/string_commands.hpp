@@ -19,4 +19,9 @@ inline std::uint64_t longest_string(const Call& call) {
 /// arguments.
 inline resp::Written reply_wrong_arity(Call& call) { return call.reply.error(wrong_arity(call.row)); }
 
+/// Stores the pairs of a command with several keys: the argument at `first_value` as the value of the first key, and each next value two
+/// arguments further. Refused before anything is written if a policy refuses one of the values. With a deadline that has passed, the keys
+/// are removed.
+store::Stored put_pairs(Call& call, std::size_t first_value, const store::PutOptions& how = {});
+
 }  // namespace pinfold::command
