@@ -147,9 +147,8 @@ class Settings {
   std::optional<Refusal> set_all(std::span<const std::pair<Id, std::string>> values);
 
   /// A listener is called after its setting has changed at run time. It may read the settings but not set any. It refuses the
-  /// change by returning an error. Then the change is undone, and the listener is called again. CONFIG SET inside EXEC calls it
-  /// with shards locked, so it must not wait for a shard, nor for a lock that another thread holds while it waits for a shard.
-  /// Listeners must be registered before threads start.
+  /// change by returning an error. Then the change is undone, and the listener is called again. No shard is
+  /// locked, because CONFIG SET is refused inside MULTI. Listeners must be registered before threads start.
   using Listener = std::function<std::optional<std::string>()>;
   void on_change(Id id, Listener listener);
 

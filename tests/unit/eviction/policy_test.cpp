@@ -1,6 +1,8 @@
 // The answers of a policy, call by call. behaviour_test.cpp tests their effect.
 #include "pinfold/eviction/policy.hpp"
 
+#include <iterator>
+
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/hash.hpp"
@@ -21,6 +23,7 @@ std::optional<Queue> keep(Policy& policy, Queue from, unsigned& frequency, unsig
 
 const Kind all_kinds[] = {Kind::allkeys_lfu,  Kind::allkeys_lru,     Kind::allkeys_random, Kind::volatile_lfu,
                           Kind::volatile_lru, Kind::volatile_random, Kind::volatile_ttl,   Kind::noeviction};
+static_assert(std::size(all_kinds) == kind_names.size(), "a new policy is tested like the others");
 
 }  // namespace
 
