@@ -47,13 +47,13 @@ Cache::Cache(store::Keyspace& keyspace)
 
 Cache::~Cache() = default;
 
-std::uint64_t Cache::herd_share() const {
+std::uint64_t Cache::coalescing_share() const {
   constexpr std::uint64_t unlimited = 1ULL << 30;
   const std::uint64_t limit = keyspace_.memory().limit();
   return limit == 0 ? unlimited : limit / 8;
 }
 
-bool Cache::has_room(std::size_t bytes) const { return keyspace_.memory().used(store::Use::herd) + bytes <= herd_share(); }
+bool Cache::has_room(std::size_t bytes) const { return keyspace_.memory().used(store::Use::coalescing) + bytes <= coalescing_share(); }
 
 // --- policies ---
 
@@ -165,7 +165,7 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   purge->names.erase(std::unique(purge->names.begin(), purge->names.end()), purge->names.end());
   // The memory of purges has a bound of its own, because leases that have used up their share must not prevent a purge.
   const std::uint64_t cost = cost_of(*purge);
-  if (purges_pending() >= most_purges || purges_cost_.load(relaxed) + cost > herd_share()) return nullptr;
+  if (purges_pending() >= most_purges || purges_cost_.load(relaxed) + cost > coalescing_share()) return nullptr;
   // This function counts as one more table to be swept. So the purge is not over before all tables know it, and it ends even if
   // no table has to be swept.
   purge->unswept.store(1, relaxed);
@@ -182,7 +182,7 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   purge->counted = true;
   purges_pending_.fetch_add(1, relaxed);
   purges_cost_.fetch_add(cost, relaxed);
-  keyspace_.memory().add(store::Use::herd, static_cast<std::int64_t>(own_memory_of(*purge)));
+  keyspace_.memory().add(store::Use::coalescing, static_cast<std::int64_t>(own_memory_of(*purge)));
   (by_prefix ? counters.purges_prefix : counters.purges_tags).fetch_add(1, relaxed);
   return purge;
 }
@@ -230,7 +230,7 @@ void Cache::tell_finished() {
     }
     purges_pending_.fetch_sub(1, relaxed);
     purges_cost_.fetch_sub(cost_of(*purge), relaxed);
-    keyspace_.memory().add(store::Use::herd, -static_cast<std::int64_t>(own_memory_of(*purge)));
+    keyspace_.memory().add(store::Use::coalescing, -static_cast<std::int64_t>(own_memory_of(*purge)));
   }
 }
 

@@ -74,14 +74,14 @@ Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
     at->second.generation = generations_[db];
     at->second.noticed = cache_.epoch();
     subscription_.listen(true);
-    cache_.keyspace().memory().add(store::Use::herd, memory_of_state(key.size()));
+    cache_.keyspace().memory().add(store::Use::coalescing, memory_of_state(key.size()));
   }
   return at;
 }
 
 void Leases::erase(States::iterator at) {
   forget_tags(at->second);
-  cache_.keyspace().memory().add(store::Use::herd, -memory_of_state(at->first.second.size()));
+  cache_.keyspace().memory().add(store::Use::coalescing, -memory_of_state(at->first.second.size()));
   if (tended_ == at) ++tended_;
   if (at->second.listed) waited_for_.erase(&at->second);
   states_.erase(at);
@@ -141,7 +141,7 @@ Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request,
     forget_if_idle(at, now);
     throw;
   }
-  cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(state.tags.size()));
+  cache_.keyspace().memory().add(store::Use::coalescing, static_cast<std::int64_t>(state.tags.size()));
   state.noticed = state.epoch;
   state.token = cache_.next_token();
   state.holder = request.client;
@@ -172,7 +172,7 @@ void Leases::end_lease(State& state) {
 // Forgets the tags of the entry that was to be replaced. From now on a purge of one of these tags is not noticed.
 void Leases::forget_tags(State& state) {
   if (state.epoch == 0) return;
-  cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(state.tags.size()));
+  cache_.keyspace().memory().add(store::Use::coalescing, -static_cast<std::int64_t>(state.tags.size()));
   state.tags = {};
   cache_.end_lease(std::exchange(state.epoch, 0));
 }
@@ -246,7 +246,7 @@ std::size_t Leases::memory_of_refused(std::string_view key) { return refused_byt
 
 void Leases::refuse_versions(unsigned db, std::string_view key, std::uint64_t version, MonoMs until, MonoMs now) {
   const auto [at, fresh] = refused_.try_emplace(Name(db, key));
-  if (fresh) cache_.keyspace().memory().add(store::Use::herd, static_cast<std::int64_t>(memory_of_refused(key)));
+  if (fresh) cache_.keyspace().memory().add(store::Use::coalescing, static_cast<std::int64_t>(memory_of_refused(key)));
   Refused& refused = at->second;
   refused.version = std::max(version, refused.until > now ? refused.version : 0);
   refused.until = std::max(refused.until, until);
@@ -275,7 +275,7 @@ std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter) {
   const std::uint64_t ticket = cache_.next_ticket() | (waiter.lease_ms > 0 ? 0 : without_lease);
   at->second.waiters.emplace(ticket, waiter);
   cache_.waiters_.fetch_add(1, relaxed);
-  cache_.keyspace().memory().add(store::Use::herd, bytes);
+  cache_.keyspace().memory().add(store::Use::coalescing, bytes);
   return ticket;
 }
 
@@ -283,7 +283,7 @@ bool Leases::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {
   const auto at = find(db, key);
   if (at == states_.end() || at->second.waiters.erase(ticket) == 0) return false;
   cache_.waiters_.fetch_sub(1, relaxed);
-  cache_.keyspace().memory().add(store::Use::herd, -memory_of_waiter(key.size()));
+  cache_.keyspace().memory().add(store::Use::coalescing, -memory_of_waiter(key.size()));
   forget_if_idle(at, monotonic_ms());
   return true;
 }
@@ -344,7 +344,7 @@ std::size_t Leases::tend(std::size_t most, MonoMs now) {
     work::nodes();
     const auto here = tended_refused_++;
     if (here->second.until > now) continue;
-    cache_.keyspace().memory().add(store::Use::herd, -static_cast<std::int64_t>(memory_of_refused(here->first.second)));
+    cache_.keyspace().memory().add(store::Use::coalescing, -static_cast<std::int64_t>(memory_of_refused(here->first.second)));
     refused_.erase(here);
   }
   return done;
@@ -460,7 +460,7 @@ void Leases::deliver(State& state, const std::shared_ptr<Answers>& answers) {
   }
   const auto count = static_cast<std::int64_t>(answers->to.size());
   cache_.waiters_.fetch_sub(count, relaxed);
-  cache_.keyspace().memory().add(store::Use::herd, -count * memory_of_waiter(state.name->second.size()));
+  cache_.keyspace().memory().add(store::Use::coalescing, -count * memory_of_waiter(state.name->second.size()));
 }
 
 // Called when there is no value to answer with. The client that has waited longest, and wants a lease, gets one and is to load

@@ -10,7 +10,7 @@ PurgedPrefixes::~PurgedPrefixes() {
 }
 
 void PurgedPrefixes::account(const Noted& noted, std::int64_t sign) {
-  memory_.add(store::Use::herd, sign * static_cast<std::int64_t>(memory_of(noted.prefix)));
+  memory_.add(store::Use::coalescing, sign * static_cast<std::int64_t>(memory_of(noted.prefix)));
 }
 
 // Forgets the purges up to this epoch. Called with mutex_ held.

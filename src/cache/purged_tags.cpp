@@ -21,7 +21,7 @@ std::size_t bytes_of(const std::string& tag) {
 
 PurgedTags::~PurgedTags() {
   for (const Noted& noted : order_) {
-    memory_.add(store::Use::herd, -static_cast<std::int64_t>(bytes_of(noted.tag->first.second)));
+    memory_.add(store::Use::coalescing, -static_cast<std::int64_t>(bytes_of(noted.tag->first.second)));
   }
 }
 
@@ -82,7 +82,7 @@ void PurgedTags::remember(unsigned db, const std::string& tag) {
   std::uint64_t& last = order_.back().tag->second;
   if (last == epoch_) return order_.pop_back();  // the purge names the tag twice
   last = epoch_;
-  memory_.add(store::Use::herd, static_cast<std::int64_t>(bytes_of(tag)));
+  memory_.add(store::Use::coalescing, static_cast<std::int64_t>(bytes_of(tag)));
 }
 
 // Forgets up to `most` purges that no lease needs any more: those before the grant of the oldest lease that may still
@@ -94,7 +94,7 @@ bool PurgedTags::forget(std::size_t most) {
     if (most == 0) return true;
     const Noted noted = order_.front();
     order_.pop_front();
-    memory_.add(store::Use::herd, -static_cast<std::int64_t>(bytes_of(noted.tag->first.second)));
+    memory_.add(store::Use::coalescing, -static_cast<std::int64_t>(bytes_of(noted.tag->first.second)));
     if (noted.tag->second == noted.epoch) tags_.erase(noted.tag);
   }
   return false;

@@ -190,9 +190,9 @@ MemoryFigures collect_memory_figures(const Engine& engine) {
   figures.blobs = memory.used(Use::blobs);
   figures.index = memory.used(Use::index);
   figures.ghosts = memory.used(Use::ghosts);
-  figures.herd = memory.used(Use::herd);
+  figures.coalescing = memory.used(Use::coalescing);
   figures.clients = memory.used(Use::clients);
-  figures.used = figures.segments + figures.blobs + figures.index + figures.ghosts + figures.herd + figures.clients;
+  figures.used = figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients;
   figures.peak = std::max(memory.peak(), figures.used);
   figures.startup = engine.memory_at_start;
   figures.dataset = figures.segments + figures.blobs;

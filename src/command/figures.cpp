@@ -53,7 +53,7 @@ constexpr Figure<MemoryFigures> kMemory[] = {
     {"used_memory_blobs", Unit::bytes, &MemoryFigures::blobs},
     {"used_memory_index", Unit::bytes, &MemoryFigures::index},
     {"used_memory_ghosts", Unit::bytes, &MemoryFigures::ghosts},
-    {"used_memory_herd", Unit::bytes, &MemoryFigures::herd},
+    {"used_memory_herd", Unit::bytes, &MemoryFigures::coalescing},
     {"used_memory_clients", Unit::bytes, &MemoryFigures::clients},
     {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
     {"total_system_memory", Unit::bytes_for_people, &MemoryFigures::system},

@@ -54,7 +54,7 @@ Outcome memory_stats(Call& call) {
       {"blobs.bytes", figures.blobs},
       {"index.bytes", figures.index},
       {"ghosts.bytes", figures.ghosts},
-      {"herd.bytes", figures.herd},
+      {"herd.bytes", figures.coalescing},
       {"overhead.total", figures.overhead},
       {"keys.count", keys},
       {"keys.bytes-per-key", keys > 0 ? added / keys : 0},

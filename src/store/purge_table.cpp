@@ -80,7 +80,7 @@ void Table::purge(const std::shared_ptr<Purge>& purge, const TagMarks& tags) {
 
 void Table::account_purges() {
   const std::uint64_t now = purges_ != nullptr ? purges_->memory() : 0;
-  memory_.add(Use::herd, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(purges_bytes_));
+  memory_.add(Use::coalescing, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(purges_bytes_));
   purges_bytes_ = now;
 }
 

@@ -28,7 +28,7 @@ Table::~Table() {
   for (Budget budget; !dismantle(budget); budget = {}) {
   }
   memory_.add(Use::ghosts, -static_cast<std::int64_t>(ghost_bytes_));
-  memory_.add(Use::herd, -static_cast<std::int64_t>(purges_bytes_));
+  memory_.add(Use::coalescing, -static_cast<std::int64_t>(purges_bytes_));
 }
 
 bool Table::dismantle(Budget& budget) {

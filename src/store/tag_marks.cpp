@@ -27,7 +27,7 @@ std::size_t TagMarks::most_memory_of(const Purge& purge) {
 }
 
 void TagMarks::account(std::int64_t tags, std::int64_t marks, std::int64_t tag_bytes) {
-  memory_.add(Use::herd, tags * static_cast<std::int64_t>(node) + marks * static_cast<std::int64_t>(sizeof(Mark)) + tag_bytes);
+  memory_.add(Use::coalescing, tags * static_cast<std::int64_t>(node) + marks * static_cast<std::int64_t>(sizeof(Mark)) + tag_bytes);
 }
 
 bool TagMarks::has_room_for(const Purge& purge) const {

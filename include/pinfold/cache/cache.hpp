@@ -168,7 +168,7 @@ class Cache {
   std::uint64_t next_token() { return tokens_.fetch_add(1, std::memory_order_relaxed); }
   void update_standing();
   void note_purge(unsigned db, const store::Purge& purge);
-  std::uint64_t herd_share() const;
+  std::uint64_t coalescing_share() const;
   std::uint64_t cost_of(const store::Purge& purge) const;
   bool is_over(store::Purge& purge);
   // These are for Leases, with a shard locked.

@@ -28,7 +28,7 @@
 
 namespace pinfold::cache {
 
-/// Thread-safe: it has a mutex of its own, and may be used with shards locked. Counts its memory as store::Use::herd in
+/// Thread-safe: it has a mutex of its own, and may be used with shards locked. Counts its memory as store::Use::coalescing in
 /// `memory`, which must outlive it.
 class PurgedTags {
  public:

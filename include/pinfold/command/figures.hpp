@@ -73,7 +73,7 @@ struct MemoryFigures {
   std::uint64_t blobs = 0;
   std::uint64_t index = 0;
   std::uint64_t ghosts = 0;
-  std::uint64_t herd = 0;  // leases, waiting clients, refused versions, pending purges
+  std::uint64_t coalescing = 0;  // leases, waiting clients, refused versions, pending purges
   std::uint64_t clients = 0;
   std::uint64_t used = 0;  // the sum of all above
   std::uint64_t peak = 0;

@@ -19,13 +19,13 @@ namespace pinfold::store {
 
 /// What memory is used for.
 enum class Use : unsigned {
-  segments,  // the log
-  index,     // buckets and directories
-  blobs,     // values and keys outside the log: the pages in use
-  ghosts,    // fingerprints of keys that were evicted lately (eviction/ghost.hpp)
-  herd,      // coalescing of misses: leases, waiting clients, refused versions; and purges under way
-  clients,   // connections: unfinished requests, replies not yet sent
-  count,     // the number of uses
+  segments,    // the log
+  index,       // buckets and directories
+  blobs,       // values and keys outside the log: the pages in use
+  ghosts,      // fingerprints of keys that were evicted lately (eviction/ghost.hpp)
+  coalescing,  // of misses: leases, waiting clients, refused versions; and purges under way
+  clients,     // connections: unfinished requests, replies not yet sent
+  count,       // the number of uses
 };
 
 /// Thread-safe: every figure is atomic and exact once the call that changes it has returned. Two figures that are read

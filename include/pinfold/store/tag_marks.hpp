@@ -25,7 +25,7 @@ namespace pinfold::store {
 
 struct Purge;
 
-/// Thread-safe. Counts its memory as Use::herd in `memory`, which must outlive it.
+/// Thread-safe. Counts its memory as Use::coalescing in `memory`, which must outlive it.
 class TagMarks {
  public:
   /// How many tags may be marked, and how many marks one tag may have in one database.

@@ -165,13 +165,13 @@ TEST_CASE("the time to back off that a release has set ends with a purge of what
 
 TEST_CASE("what a release remembers is forgotten when its time to back off is over") {
   Rig rig;
-  const std::int64_t before = static_cast<std::int64_t>(rig.keyspace.memory().used(store::Use::herd));
+  const std::int64_t before = static_cast<std::int64_t>(rig.keyspace.memory().used(store::Use::coalescing));
   REQUIRE(rig.release(rig.grant(10'000, "\x01t").token, 1));
   while (rig.grant(10'000, "\x01t").outcome == Grant::Outcome::backing_off) {
   }
   rig.flush(0);
   rig.cache.tend(monotonic_ms() + 10'000);
-  CHECK(static_cast<std::int64_t>(rig.keyspace.memory().used(store::Use::herd)) == before);
+  CHECK(static_cast<std::int64_t>(rig.keyspace.memory().used(store::Use::coalescing)) == before);
 }
 
 TEST_CASE("a fill answers everybody who waits, in the order of their coming") {
@@ -190,7 +190,7 @@ TEST_CASE("a fill answers everybody who waits, in the order of their coming") {
     CHECK(rig.answers[i].answer.value == rig.answers[0].answer.value);
   }
   CHECK(rig.cache.waiters() == 0);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("when a lease ends without a value the longest waiter gets the next, and the others go on waiting") {
@@ -265,7 +265,7 @@ TEST_CASE("a wait that is given up leaves nothing behind") {
   CHECK(rig.cache.waiters() == 0);
   REQUIRE(rig.release(grant.token));
   CHECK(rig.answers.empty());
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("no more leases are out than are allowed, in all and under a policy") {
@@ -349,7 +349,7 @@ TEST_CASE("purges that wait are bounded, in number and in bytes, and leases do n
     }
     rig.cache.tell_finished();
     CHECK(rig.cache.purges_pending() == 0);
-    CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+    CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
     CHECK(purge(rig, {"t"}));
     return count;
   };
@@ -361,7 +361,7 @@ TEST_CASE("purges that wait are bounded, in number and in bytes, and leases do n
   CHECK(count > 100);
   CHECK(count * 200 * 2 < share);
   Rig full(8 * share);
-  full.keyspace.memory().add(store::Use::herd, share);
+  full.keyspace.memory().add(store::Use::coalescing, share);
   CHECK(full.grant().outcome == Grant::Outcome::used_up);
   CHECK(purge(full, {"t"}));
 }
@@ -521,19 +521,19 @@ TEST_CASE("leases that have run out are forgotten in bounded pieces") {
   CHECK(alive - rig.cache.leases_alive() == 256);
   for (int i = 0; i < 100; ++i) rig.cache.tend(monotonic_ms());
   CHECK(rig.cache.leases_alive() == 0);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("the tags that a lease carries are in the account") {
   Rig rig;
   const std::string tags = "\3tag" + std::string(1, '\x64') + std::string(100, 'x');
   const Grant plain = rig.grant();
-  const std::uint64_t without = rig.keyspace.memory().used(store::Use::herd);
+  const std::uint64_t without = rig.keyspace.memory().used(store::Use::coalescing);
   REQUIRE(rig.release(plain.token));
   const Grant grant = rig.grant(10'000, tags);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == without + tags.size());
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == without + tags.size());
   REQUIRE(rig.release(grant.token));
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("versions are refused for as long as they are remembered") {
@@ -549,7 +549,7 @@ TEST_CASE("versions are refused for as long as they are remembered") {
   });
   advance_clock_for_test(2000);
   rig.cache.tend(monotonic_ms());
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("a flush voids any number of leases, and takes no longer for many") {
@@ -593,7 +593,7 @@ TEST_CASE("whoever could not be answered for want of memory is answered later") 
   CHECK(rig.answers[0].client == 1);
   CHECK(rig.answers[1].answer.status == Status::hit);
   CHECK(rig.cache.waiters() == 0);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("a lease that is renewed for a shorter time wakes whoever waits that much sooner") {
@@ -615,10 +615,10 @@ TEST_CASE("all that leases and waiters take is counted, and comes back") {
   rig.name = std::string(4000, 'k');
   const Grant grant = rig.grant();
   for (std::uint64_t client = 1; client <= 10; ++client) rig.wait(client);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) > 12 * rig.name.size());
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) > 12 * rig.name.size());
   REQUIRE(rig.fill(grant.token, "value"));
   CHECK(rig.answers.size() == 10);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("where leases are used up, one that has run out makes room, and what was known of the key may have gone with it") {
@@ -639,7 +639,7 @@ TEST_CASE("where leases are used up, one that has run out makes room, and what w
   CHECK(rig.cache.leases_alive() == 1);
   CHECK(rig.fill(grant.token, "value"));
   CHECK(rig.cache.leases_alive() == 0);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("what was made stale is stale also to a reader whose clock was read a little earlier") {
@@ -675,7 +675,7 @@ TEST_CASE("a hundred thousand who wait for one key set one alarm, cost nothing m
   CHECK(rig.deliveries == 1);
   CHECK(rig.answers.size() == count);
   CHECK(rig.cache.waiters() == 0);
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }
 
 TEST_CASE("a step of the wall clock neither ends a lease nor makes it last longer") {
@@ -866,5 +866,5 @@ TEST_CASE("leases that end together drop none of the tags that were purged") {
   while (rig.keyspace.background_step(unix_ms(), 100'000)) {
   }
   rig.cache.tell_finished();
-  CHECK(rig.keyspace.memory().used(store::Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(store::Use::coalescing) == 0);
 }

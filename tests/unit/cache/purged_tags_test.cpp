@@ -50,7 +50,7 @@ TEST_CASE("a tag counts as purged for leases from before, in its database") {
   purged.end_lease(after);
   forget_all(purged);
   CHECK(purged.remembered() == 0);
-  CHECK(memory.used(Use::herd) == 0);
+  CHECK(memory.used(Use::coalescing) == 0);
 }
 
 TEST_CASE("nothing is remembered while no lease is alive") {
@@ -66,7 +66,7 @@ TEST_CASE("the end of a lease drops no tags, they go bit by bit") {
   PurgedTags purged(memory);
   const std::uint64_t lease = purged.begin_lease();
   for (int i = 0; i < 50; ++i) purged.note(0, tags(100, 100 * i), true);
-  CHECK(memory.used(Use::herd) == PurgedTags::memory_of(tags(5000)));
+  CHECK(memory.used(Use::coalescing) == PurgedTags::memory_of(tags(5000)));
   purged.end_lease(lease);
   CHECK(purged.remembered() == 5000);
   CHECK_FALSE(since(purged, 0, purged.begin_lease(), "\7tag4999"));
@@ -75,7 +75,7 @@ TEST_CASE("the end of a lease drops no tags, they go bit by bit") {
   while (purged.forget_some(1000)) {
   }
   CHECK(purged.remembered() == 0);
-  CHECK(memory.used(Use::herd) == 0);
+  CHECK(memory.used(Use::coalescing) == 0);
 }
 
 TEST_CASE("where there is no room, leases from before may not fill with any tags, and nothing is dropped at once") {

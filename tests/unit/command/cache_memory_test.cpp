@@ -27,7 +27,7 @@ struct Full {
       REQUIRE(client.run("SET", key, value) == "+OK\r\n");
     }
   }
-  std::uint64_t herd() { return server.keyspace.memory().used(store::Use::herd); }
+  std::uint64_t coalescing() { return server.keyspace.memory().used(store::Use::coalescing); }
   void run(const std::vector<std::string>& words) {
     const std::string reply = client.run_all({words.begin(), words.end()});
     REQUIRE(reply[0] != '-');
@@ -45,7 +45,7 @@ std::vector<std::string> numbered(std::vector<std::string> words, const std::str
 
 TEST_CASE("leases, refused versions and purges stay within maxmemory together with the data") {
   Full full;
-  const std::uint64_t before = full.herd();
+  const std::uint64_t before = full.coalescing();
   SECTION("CACHE.INVALIDATE with VERSION") {
     for (int i = 0; i < 10; ++i) {
       std::vector<std::string> words = numbered({"CACHE.INVALIDATE"}, "none:" + std::to_string(i) + ":", 1000);
@@ -63,7 +63,7 @@ TEST_CASE("leases, refused versions and purges stay within maxmemory together wi
     full.run({"CACHE.GET", "none", "LEASE", "600000"});  // for which purges are remembered
     for (int i = 0; i < 4; ++i) full.run(numbered({"CACHE.PURGE", "TAGS"}, std::to_string(i) + ":", 1000));
   }
-  CHECK(full.herd() > before + 4 * slack);
+  CHECK(full.coalescing() > before + 4 * slack);
 }
 
 TEST_CASE("a read that makes room for a lease counts once") {

@@ -102,7 +102,7 @@ TEST_CASE("figures: they are what the server has done and holds") {
   CHECK(figures.clients.connected == 2);
   CHECK(figures.clients.most == server.settings.show(config::Id::maxclients));
   const MemoryFigures& memory = figures.memory;
-  CHECK(memory.used == memory.segments + memory.blobs + memory.index + memory.ghosts + memory.herd + memory.clients);
+  CHECK(memory.used == memory.segments + memory.blobs + memory.index + memory.ghosts + memory.coalescing + memory.clients);
   CHECK(memory.used == memory.dataset + memory.overhead);
   CHECK(memory.peak >= memory.used);
   CHECK(memory.resident > 0);

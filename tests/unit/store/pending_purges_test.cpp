@@ -75,16 +75,16 @@ TEST_CASE("the same purge again and again takes no more marks, and others still 
   const auto grown = [&](bool by_prefix) {
     const std::string name = by_prefix ? "k" : "t";
     for (int i = 0; i < 2; ++i) REQUIRE(rig.purge(name, by_prefix));
-    const std::uint64_t before = rig.keyspace.memory().used(Use::herd);
+    const std::uint64_t before = rig.keyspace.memory().used(Use::coalescing);
     for (int i = 0; i < 1000; ++i) REQUIRE(rig.purge(name, by_prefix));
-    return rig.keyspace.memory().used(Use::herd) - before;
+    return rig.keyspace.memory().used(Use::coalescing) - before;
   };
   constexpr std::uint64_t waiting = sizeof(Purges::Mark);
   CHECK(grown(false) <= 1000 * waiting + 512);
   CHECK(grown(true) <= 1000 * waiting + 512);
   CHECK(rig.purge("other", true));
   rig.work();
-  CHECK(rig.keyspace.memory().used(Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(Use::coalescing) == 0);
 }
 
 TEST_CASE("tags are marked once, however many shards there are") {
@@ -103,15 +103,15 @@ TEST_CASE("tags are marked once, however many shards there are") {
     for (std::size_t i = 0; i < count; ++i) purge->names.push_back("tag" + std::to_string(i));
     std::sort(purge->names.begin(), purge->names.end());
     Keyspace::Locks locks(keyspace);
-    const std::uint64_t before = keyspace.memory().used(Use::herd);
+    const std::uint64_t before = keyspace.memory().used(Use::coalescing);
     const work::Counting counting;
     REQUIRE(keyspace.purge(0, purge, locks));
     CHECK(counting.counts().entries <= count + shards);
-    const std::uint64_t taken = keyspace.memory().used(Use::herd) - before;
+    const std::uint64_t taken = keyspace.memory().used(Use::coalescing) - before;
     locks.release();
     while (keyspace.background_step(now, 100'000)) {
     }
-    CHECK(keyspace.memory().used(Use::herd) == before);
+    CHECK(keyspace.memory().used(Use::coalescing) == before);
     return taken;
   };
   CHECK(grown(64) < grown(1) + 64 * 4096);
@@ -143,12 +143,12 @@ TEST_CASE("purges that were swept are forgotten in bounded pieces") {
   Rig rig;
   rig.put_tagged("k", "v");
   for (int i = 0; i < 2000; ++i) REQUIRE(rig.purge("t" + std::to_string(i)));
-  for (int steps = 0; steps < 10'000 && rig.keyspace.memory().used(Use::herd) > 0; ++steps) {
+  for (int steps = 0; steps < 10'000 && rig.keyspace.memory().used(Use::coalescing) > 0; ++steps) {
     const work::Counting counting;
     rig.keyspace.background_step(rig.now, 0);
     CHECK(counting.counts().nodes <= Purges::most_forgotten);
   }
-  CHECK(rig.keyspace.memory().used(Use::herd) == 0);
+  CHECK(rig.keyspace.memory().used(Use::coalescing) == 0);
 }
 
 TEST_CASE("large values that were stale before a soft purge can be evicted while it waits") {

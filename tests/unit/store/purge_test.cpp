@@ -46,7 +46,7 @@ class PurgeHistory {
     while (keyspace_.background_step(now_, 100000)) {
     }
     for (const auto& purge : purges_) REQUIRE(purge->unswept == 0);
-    REQUIRE(keyspace_.memory().used(Use::herd) == 0);
+    REQUIRE(keyspace_.memory().used(Use::coalescing) == 0);
     check_all();
     const KeyspaceAudit recount = keyspace_.audit();
     REQUIRE(recount.consistent);
