@@ -29,7 +29,7 @@ void Table::note_purged(const Entry& e, Purge& purge) const {
 
 // A look-up has found this entry. If a pending purge hits it, applies the purge. Returns where the entry is then; no slot if it
 // was removed.
-Index::Slot Table::settle_purges(const Key& key, Index::Slot slot) {
+Index::Slot Table::apply_purges(const Key& key, Index::Slot slot) {
   std::size_t looked_at = 0;
   Purge* const purge = purge_of(*slot.ref, looked_at);
   return purge != nullptr ? apply_purge(key, slot, *purge) : slot;

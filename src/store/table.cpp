@@ -69,7 +69,7 @@ Index::Slot Table::find_slot(const Key& key) {
   work::entry(key.text.size());
   const Index::Slot slot = index_.find(key.hash, [&](Ref ref) { return entry(ref).key() == key.text; });
   if (purges_ != nullptr && slot) [[unlikely]]
-    return settle_purges(key, slot);
+    return apply_purges(key, slot);
   return slot;
 }
 

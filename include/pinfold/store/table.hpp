@@ -202,7 +202,7 @@ class Table {
 
  private:
   Index::Slot find_slot(const Key& key);
-  Index::Slot settle_purges(const Key& key, Index::Slot slot);
+  Index::Slot apply_purges(const Key& key, Index::Slot slot);
   Index::Slot apply_purge(const Key& key, Index::Slot slot, Purge& purge);
   Purge* purge_of(Ref ref, std::size_t& looked_at) const;
   std::size_t cost_to_sweep(Ref ref) const;
