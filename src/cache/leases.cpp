@@ -42,22 +42,22 @@ Leases::Leases(Cache& cache, unsigned shard)
 
 Leases::States::iterator Leases::find(unsigned db, std::string_view key) {
   const auto found = states_.find(NameView(db, key));
-  if (found != states_.end()) notice_others(found);
+  if (found != states_.end()) check_for_purges(found);
   return found;
 }
 
 // Voids the lease of a key if there was a flush or a purge since it was last looked at. Returns how many bytes it has compared.
-std::size_t Leases::notice_others(States::iterator at) {
+std::size_t Leases::check_for_purges(States::iterator at) {
   State& state = at->second;
   const unsigned db = at->first.first;
   std::size_t looked_at = 0;
-  bool disturbed = std::exchange(state.generation, generations_[db]) != generations_[db];
+  bool voided = std::exchange(state.generation, generations_[db]) != generations_[db];
   if (const std::uint64_t epoch = cache_.epoch(); state.noticed != epoch) {
-    disturbed |= cache_.purged_since(db, state.noticed, at->first.second, state.tags, looked_at);
+    voided |= cache_.purged_since(db, state.noticed, at->first.second, state.tags, looked_at);
     state.noticed = epoch;
   }
   work::bytes(looked_at);
-  if (disturbed) disturb(at);
+  if (voided) void_lease(at);
   return looked_at;
 }
 
@@ -325,7 +325,7 @@ std::size_t Leases::tend_states(std::size_t most, MonoMs now) {
     work::nodes();
     const auto here = tended_++;
     State& state = here->second;
-    const std::size_t looked_at = notice_others(here);
+    const std::size_t looked_at = check_for_purges(here);
     end_expired(here, now);
     // These clients could not be answered for want of memory.
     if (state.token == 0 && !state.waiters.empty()) want_settling(here);
@@ -353,7 +353,7 @@ std::size_t Leases::tend(std::size_t most, MonoMs now) {
 // --- what others do ---
 
 // Voids the lease of a key after another client has changed the key: the holder may have read the value before the change.
-void Leases::disturb(States::iterator at) {
+void Leases::void_lease(States::iterator at) {
   State& state = at->second;
   if (state.token != 0) {
     count(cache_.counters.voided);
@@ -391,7 +391,7 @@ void Leases::written(unsigned db, const Key& key) {
 #endif
   const auto at = states_.find(NameView(db, key.text));
   if (at == states_.end()) return;
-  disturb(at);
+  void_lease(at);
   forget_if_idle(at, monotonic_ms());
 }
 
@@ -410,7 +410,7 @@ bool Leases::tell_waiting(std::size_t most, MonoMs now) {
     if (told_ == nullptr) return false;
     work::entries();
     const auto at = states_.find(*told_->name);
-    const std::size_t looked_at = notice_others(at);
+    const std::size_t looked_at = check_for_purges(at);
     budget.take(1, looked_at + cost_to_settle(at->second));
     if (at->second.waiters.empty()) {
       at->second.listed = false;

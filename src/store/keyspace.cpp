@@ -267,8 +267,8 @@ bool Keyspace::has_changed(unsigned db, const Key& key, const Watch& watch, Unix
   if (watch.live) return history.epoch != watch.epoch || !Database(*this, db, now).find(key, Access::none());
   // A key that did not exist and was not written can exist now only if another database was exchanged for this one.
   if (history.exchanged <= watch.epoch) return false;
-  const bool disturbed_since = history.epoch != history.exchanged || history.purged == history.exchanged;
-  if (history.exchanged_before > watch.epoch || disturbed_since) return true;  // it is no longer known what was there
+  const bool changed_since = history.epoch != history.exchanged || history.purged == history.exchanged;
+  if (history.exchanged_before > watch.epoch || changed_since) return true;  // it is no longer known what was there
   // An entry that has not changed since the exchange existed then, unless it had expired.
   const auto entry = at.tables[db] ? at.tables[db]->find(key) : std::nullopt;
   const auto outlasted = [&history](UnixMs deadline) { return deadline > history.exchanged_at; };

@@ -8,8 +8,8 @@
 // Facebook", 2013, section 3.2.1).
 //
 // A flush or a purge visits no leases, because there may be any number of them. Instead, a lease is compared with the latest
-// flushes and purges when it is next looked at (notice_others). The background worker soon looks at the keys that clients wait
-// for.
+// flushes and purges when it is next looked at (check_for_purges). The background worker soon looks at the keys that clients
+// wait for.
 //
 // Waiting clients are answered in the order of their tickets. When the key gets a value, all are answered with it. When a lease
 // ends without a value, the next lease goes to the client that has waited longest among those that want one. `states_` has a
@@ -184,12 +184,12 @@ class Leases final : public store::Observer {
   void end_expired(States::iterator at, MonoMs now);
   void end_some_expired(MonoMs now);
   std::size_t tend_states(std::size_t most, MonoMs now);
-  std::size_t notice_others(States::iterator at);
+  std::size_t check_for_purges(States::iterator at);
   static std::size_t cost_to_settle(const State& state);
   Grant grant_to(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now, bool waited);
   void written(unsigned db, const store::Key& key);
   void flushed(unsigned db);
-  void disturb(States::iterator at);
+  void void_lease(States::iterator at);
   void want_settling(States::iterator at);
   void set_alarm(States::iterator at);
   void cancel_alarm(State& state);
