@@ -90,7 +90,7 @@ void Leases::erase(States::iterator at) {
 
 void Leases::forget_if_idle(States::iterator at, MonoMs now) {
   const State& state = at->second;
-  if (state.token == 0 && state.waiters.empty() && state.retry_at <= now && !state.unsettled) erase(at);
+  if (state.token == 0 && state.waiters.empty() && state.retry_at <= now && !state.wants_settle) erase(at);
 }
 
 // --- a lease's life ---
@@ -183,7 +183,7 @@ void Leases::end_expired(States::iterator at, MonoMs now) {
   count(cache_.counters.expired);
   end_lease(state);
   forget_tags(state);
-  if (!state.waiters.empty()) want_settling(at);
+  if (!state.waiters.empty()) want_settle(at);
 }
 
 bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now) { return alive(db, key, token, now) != nullptr; }
@@ -213,7 +213,7 @@ Leases::Filling::~Filling() {
   if (at->second.waiters.empty()) {
     leases_.forget_if_idle(at, monotonic_ms());
   } else {
-    leases_.want_settling(at);
+    leases_.want_settle(at);
   }
 }
 
@@ -227,7 +227,7 @@ bool Leases::release(unsigned db, const Key& key, std::uint64_t token, std::int6
   if (at->second.waiters.empty()) {
     forget_if_idle(at, now);
   } else {
-    want_settling(at);
+    want_settle(at);
   }
   return true;
 }
@@ -295,7 +295,7 @@ void Leases::set_alarm(States::iterator at) {
   cancel_alarm(state);
   state.alarm_at = state.deadline;
   state.alarm = cache_.add_alarm(state.alarm_at, shard_, at->first.first, at->first.second, sooner_);
-  if (sooner_) subscription_.want_settling();
+  if (sooner_) subscription_.want_settle();
 }
 
 void Leases::cancel_alarm(State& state) {
@@ -328,7 +328,7 @@ std::size_t Leases::tend_states(std::size_t most, MonoMs now) {
     const std::size_t looked_at = check_for_purges(here);
     end_expired(here, now);
     // These clients could not be answered for want of memory.
-    if (state.token == 0 && !state.waiters.empty()) want_settling(here);
+    if (state.token == 0 && !state.waiters.empty()) want_settle(here);
     budget.take(1, looked_at + cost_to_settle(state));
     forget_if_idle(here, now);
   }
@@ -361,15 +361,15 @@ void Leases::void_lease(States::iterator at) {
   }
   forget_tags(state);
   state.retry_at = {};
-  if (!state.waiters.empty()) want_settling(at);
+  if (!state.waiters.empty()) want_settle(at);
 }
 
-void Leases::want_settling(States::iterator at) {
+void Leases::want_settle(States::iterator at) {
   State& state = at->second;
-  if (state.unsettled) return;
-  state.unsettled = true;
-  state.next_unsettled = std::exchange(unsettled_, &state);
-  subscription_.want_settling();
+  if (state.wants_settle) return;
+  state.wants_settle = true;
+  state.next_to_settle = std::exchange(to_settle_, &state);
+  subscription_.want_settle();
 }
 
 void Leases::changed(const store::Change& change) noexcept {
@@ -401,7 +401,7 @@ void Leases::flushed(unsigned db) {
 }
 
 // The bytes that settle() may copy for this key at the end of the hold.
-std::size_t Leases::cost_to_settle(const State& state) { return state.unsettled ? store::max_inline_entry : 0; }
+std::size_t Leases::cost_to_settle(const State& state) { return state.wants_settle ? store::max_inline_entry : 0; }
 
 bool Leases::tell_waiting(std::size_t most, MonoMs now) {
   for (store::Budget budget; most > 0 && !budget.spent(); --most) {
@@ -525,14 +525,14 @@ void Leases::settle() {
   const Moment now = moment();
   try {
     // Settling one key may put another one into the list.
-    while (unsettled_ != nullptr) {
-      State& state = *std::exchange(unsettled_, unsettled_->next_unsettled);
-      state.unsettled = false;
+    while (to_settle_ != nullptr) {
+      State& state = *std::exchange(to_settle_, to_settle_->next_to_settle);
+      state.wants_settle = false;
       settle_key(states_.find(*state.name), now);
     }
   } catch (const std::bad_alloc&) {
     // tend() finds the clients that were not answered.
-    while (unsettled_ != nullptr) std::exchange(unsettled_, unsettled_->next_unsettled)->unsettled = false;
+    while (to_settle_ != nullptr) std::exchange(to_settle_, to_settle_->next_to_settle)->wants_settle = false;
   }
   if (std::exchange(sooner_, false)) cache_.keyspace().wake_background();  // in time for Cache::next_alarm()
 }

@@ -38,16 +38,16 @@ void Changes::note_wanted() {
 }
 
 [[gnu::noinline]] void Changes::settle_all() {
-  while (unsettled_) {
+  while (wants_settle_) {
     for (Subscription* at = first_; at != nullptr; at = at->next_) {
-      if (!at->unsettled_) continue;
+      if (!at->wants_settle_) continue;
       work::nodes();
       at->observer_.settle();
-      at->unsettled_ = false;
+      at->wants_settle_ = false;
     }
     // The look-ups of one observer may have removed expired entries, and another observer may then have asked for settle().
-    unsettled_ = false;
-    for (const Subscription* at = first_; at != nullptr; at = at->next_) unsettled_ |= at->unsettled_;
+    wants_settle_ = false;
+    for (const Subscription* at = first_; at != nullptr; at = at->next_) wants_settle_ |= at->wants_settle_;
   }
 }
 

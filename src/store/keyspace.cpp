@@ -76,7 +76,7 @@ void Keyspace::Locks::lock_held() {
 // Observers settle before the shard is unlocked: waiting clients are answered before another thread can change the key again.
 void Keyspace::Locks::unlock(unsigned shard) {
   Shard& held = *keyspace_->shards_[shard];
-  if (held.changes.unsettled()) [[unlikely]]
+  if (held.changes.wants_settle()) [[unlikely]]
     return settle_and_unlock(held);
   held.mutex.unlock();
 }

@@ -162,9 +162,9 @@ class Leases final : public store::Observer {
     MonoMs alarm_at;               // when the alarm is due
     const Name* name = nullptr;    // the key in the map
     std::uint64_t generation = 0;  // the value of generations_ when the lease was last looked at
-    bool unsettled = false;        // whether it is in the list that settle() goes through
+    bool wants_settle = false;     // whether it is in the list that settle() goes through
     bool listed = false;           // whether it is in waited_for_
-    State* next_unsettled = nullptr;
+    State* next_to_settle = nullptr;
   };
   using States = std::map<Name, State, DbNameLess>;
   /// Up to which version fills of one key are refused, and until when.
@@ -190,7 +190,7 @@ class Leases final : public store::Observer {
   void written(unsigned db, const store::Key& key);
   void flushed(unsigned db);
   void void_lease(States::iterator at);
-  void want_settling(States::iterator at);
+  void want_settle(States::iterator at);
   void set_alarm(States::iterator at);
   void cancel_alarm(State& state);
   void settle_key(States::iterator at, const Moment& now);
@@ -205,7 +205,7 @@ class Leases final : public store::Observer {
   store::Changes::Subscription subscription_;
   States states_;
   RefusedVersions refused_;
-  State* unsettled_ = nullptr;   // the list that settle() goes through, linked by State::next_unsettled so that adding takes no memory
+  State* to_settle_ = nullptr;   // the list that settle() goes through, linked by State::next_to_settle so that adding takes no memory
   bool sooner_ = false;          // an alarm was set that is due before all others, so settle() wakes the background worker
   std::set<State*> waited_for_;  // the states with waiting clients, and some whose clients are gone, until tell_waiting() meets these
   State* told_ = nullptr;        // the state that tell_waiting() has looked at last; only compared, because it may be destroyed

@@ -84,8 +84,8 @@ class Observer {
   /// Must not change the store. So it looks keys up with Keyspace::glance(), because a look-up by Database removes expired
   /// entries. Must do bounded work and take no memory, because nothing can be refused any more.
   virtual void changed(const Change& change) noexcept = 0;
-  /// Called before the shard's lock is released, if the observer has asked for it (Changes::Subscription::want_settling). May
-  /// look keys up as commands do, and take memory. If the observer itself calls want_settling() meanwhile, no further call
+  /// Called before the shard's lock is released, if the observer has asked for it (Changes::Subscription::want_settle). May
+  /// look keys up as commands do, and take memory. If the observer itself calls want_settle() meanwhile, no further call
   /// follows. So settle() must go on until it has nothing left to do.
   virtual void settle() {}
 };
@@ -107,7 +107,7 @@ class Changes {
     void listen(bool on);
     bool listening() const { return listening_; }
     /// Asks for a call of Observer::settle() before the lock is released. O(1).
-    void want_settling() { unsettled_ = changes_.unsettled_ = true; }
+    void want_settle() { wants_settle_ = changes_.wants_settle_ = true; }
 
    private:
     friend class Changes;
@@ -115,7 +115,7 @@ class Changes {
     Observer& observer_;
     const Causes causes_;
     bool listening_ = false;
-    bool unsettled_ = false;
+    bool wants_settle_ = false;
     Subscription* next_ = nullptr;
   };
 
@@ -139,10 +139,10 @@ class Changes {
   }
 
   /// Whether an observer has asked for settle(). Before a thread unlocks the shard, it calls settle() if this is true.
-  bool unsettled() const { return unsettled_; }
+  bool wants_settle() const { return wants_settle_; }
   /// Calls Observer::settle() for the observers that have asked for it, until none asks any more.
   void settle() {
-    if (unsettled_) [[unlikely]]
+    if (wants_settle_) [[unlikely]]
       settle_all();
   }
 
@@ -152,7 +152,7 @@ class Changes {
   void note_wanted();
 
   Causes wanted_;  // the causes for which at least one observer listens
-  bool unsettled_ = false;
+  bool wants_settle_ = false;
   Subscription* first_ = nullptr;
 };
 

@@ -27,7 +27,7 @@ struct Log final : store::Observer {
   void changed(const store::Change& change) noexcept override {
     if (change.key.text != "key") return;
     causes.push_back(change.cause);
-    subscription.want_settling();
+    subscription.want_settle();
   }
   void settle() override { ++settled; }
 

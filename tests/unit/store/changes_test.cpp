@@ -475,7 +475,7 @@ struct Listener final : Observer {
       : name(std::move(its_name)), log(its_log), subscription(changes, *this, wanted) {}
   void changed(const Change& change) noexcept override {
     log.push_back(name + " " + std::string(change.key.text));
-    if (settles) subscription.want_settling();
+    if (settles) subscription.want_settle();
   }
   void settle() override { log.push_back(name + " settles"); }
 
