@@ -84,27 +84,22 @@ void Cache::set_policies(std::vector<Policy> policies) {
   policies_.store(fresh.get(), std::memory_order_release);
   policies_owner_.swap(fresh);
   locks.release();
-  update_standing();
+  update_priorities();
 }
 
-// Tells the store which policies' entries are evicted first and which last, and the quotas. Called with policies_mutex_ held,
-// or before requests come.
-void Cache::update_standing() {
-  using store::Standing;
+// Tells the store the priorities and quotas of all policies. Called with policies_mutex_ held, or before requests come.
+void Cache::update_priorities() {
   const std::uint64_t limit = keyspace_.memory().limit();
   const PolicySet* const set = policies();
   for (unsigned slot = 1; slot < slots_.size(); ++slot) {
     const bool taken = set != nullptr && set->at(static_cast<std::uint8_t>(slot)) != nullptr;
-    if (!taken) keyspace_.set_standing(static_cast<std::uint8_t>(slot), Standing::normal, 0);
+    if (!taken) keyspace_.set_priority(static_cast<std::uint8_t>(slot), store::Priority::normal, 0);
   }
-  keyspace_.set_has_standing(set != nullptr);
+  keyspace_.set_has_policies(set != nullptr);
   if (set != nullptr) {
     for (const Policy& policy : set->all()) {
-      Standing standing = Standing::normal;
-      if (policy.priority == Priority::protect) standing = Standing::last;
-      if (policy.priority == Priority::first_out) standing = Standing::first;
       const std::uint64_t share = limit / 100 * policy.max_memory_percent;
-      keyspace_.set_standing(policy.slot, standing, policy.max_memory_percent != 0 ? share : policy.max_memory);
+      keyspace_.set_priority(policy.slot, policy.priority, policy.max_memory_percent != 0 ? share : policy.max_memory);
     }
   }
   const std::uint64_t share = limit / 100 * negative_percent.load(relaxed);
@@ -284,7 +279,7 @@ void Cache::tend(MonoMs now) {
   for (unsigned times = 0; times < most_times && purged_tags_.forget_some(at_once); ++times) {
   }
   const std::unique_lock lock(policies_mutex_, std::try_to_lock);
-  if (lock) update_standing();
+  if (lock) update_priorities();
 }
 
 Cache::GivenUp Cache::give_up(unsigned db, std::string_view key, std::uint64_t ticket) {

@@ -128,12 +128,12 @@ Error read_max_memory(Policy& policy, std::string_view value) {
   return std::nullopt;
 }
 
-constexpr std::array<std::string_view, 3> priorities = {"protected", "normal", "first-out"};
+constexpr std::array<std::string_view, 3> priorities = {"normal", "protected", "first-out"};  // in the order of store::Priority
 
 Error read_priority(Policy& policy, std::string_view value) {
   const auto found = std::find_if(priorities.begin(), priorities.end(), [&](auto name) { return iequals(name, value); });
   if (found == priorities.end()) return "must be one of: protected, normal, first-out";
-  policy.priority = static_cast<Priority>(found - priorities.begin());
+  policy.priority = static_cast<store::Priority>(found - priorities.begin());
   return std::nullopt;
 }
 

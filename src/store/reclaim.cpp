@@ -206,28 +206,28 @@ bool Table::prepare_eviction() {
 Table::Order Table::eviction_order() const {
   constexpr auto relaxed = std::memory_order_relaxed;
   Order order;
-  if (!settings_.has_standing.load(relaxed)) return order;
+  if (!settings_.has_policies.load(relaxed)) return order;
   std::uint64_t last = 0;
-  for (unsigned slot = 1; slot < settings_.standing.size(); ++slot) {
+  for (unsigned slot = 1; slot < settings_.priority.size(); ++slot) {
     const std::uint64_t bytes = memory_.used_by_policy(static_cast<std::uint8_t>(slot));
     if (bytes == 0) continue;
-    const Standing standing = settings_.standing[slot].load(relaxed);
+    const Priority priority = settings_.priority[slot].load(relaxed);
     const std::uint64_t quota = settings_.quota[slot].load(relaxed);
-    order.some_first |= standing == Standing::first || (quota != 0 && bytes > quota);
-    if (standing == Standing::last) last += bytes;
+    order.some_first |= priority == Priority::first_out || (quota != 0 && bytes > quota);
+    if (priority == Priority::protect) last += bytes;
   }
   order.protects = last <= memory_.limit() / 2;
   return order;
 }
 
 // How soon the entry is to be evicted, by the policy under which it was written.
-Standing Table::standing_of(const Entry& e, const Order& order) const {
+Priority Table::priority_of(const Entry& e, const Order& order) const {
   constexpr auto relaxed = std::memory_order_relaxed;
   const std::uint8_t slot = Extra::read(e.extra()).policy;
   const std::uint64_t quota = settings_.quota[slot].load(relaxed);
-  if (quota != 0 && memory_.used_by_policy(slot) > quota) return Standing::first;
-  const Standing standing = settings_.standing[slot].load(relaxed);
-  return standing == Standing::last && !order.protects ? Standing::normal : standing;
+  if (quota != 0 && memory_.used_by_policy(slot) > quota) return Priority::first_out;
+  const Priority priority = settings_.priority[slot].load(relaxed);
+  return priority == Priority::protect && !order.protects ? Priority::normal : priority;
 }
 
 // Chooses the segment to be emptied next: the one that was begun in the queue that the policy names, or else a new one as the
@@ -276,12 +276,12 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
   const std::uint32_t seconds = monotonic_seconds();
   const std::uint32_t minutes = seconds > segment.opened ? (seconds - segment.opened) / 60 : 0;
   const auto keep = [&](const Entry& e, std::uint64_t hash, unsigned& frequency) -> std::optional<Queue> {
-    const Standing standing = e.has_extra() && !e.absent() ? standing_of(e, order) : Standing::normal;
-    if (standing == Standing::last) return reading.from;
+    const Priority priority = e.has_extra() && !e.absent() ? priority_of(e, order) : Priority::normal;
+    if (priority == Priority::protect) return reading.from;
     eviction::Candidate candidate{
         .hash = hash, .bytes = returned_by(e), .frequency = frequency, .expires_at = e.expires_at(), .minutes = minutes};
     std::optional<Queue> to = policy_.keep(reading, candidate);
-    if (standing == Standing::first && to != Queue::pinned) to.reset();
+    if (priority == Priority::first_out && to != Queue::pinned) to.reset();
     frequency = candidate.frequency;
     if (!to) policy_.evicted(reading.from, candidate);
     return to;

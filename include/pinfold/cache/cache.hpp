@@ -166,7 +166,7 @@ class Cache {
     return now > 0 ? static_cast<std::uint64_t>(now) : 0;
   }
   std::uint64_t next_token() { return tokens_.fetch_add(1, std::memory_order_relaxed); }
-  void update_standing();
+  void update_priorities();
   void note_purge(unsigned db, const store::Purge& purge);
   std::uint64_t coalescing_share() const;
   std::uint64_t cost_of(const store::Purge& purge) const;

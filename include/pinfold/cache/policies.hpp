@@ -15,13 +15,10 @@
 #include <vector>
 
 #include "pinfold/base/glob.hpp"
+#include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/write_rules.hpp"
 
 namespace pinfold::cache {
-
-/// How soon entries under the policy are evicted: after all others (for up to half of maxmemory), as usual, or before
-/// all others.
-enum class Priority : std::uint8_t { protect, normal, first_out };
 
 /// One policy. A plain value; `0: ...` in a comment is what an unset field means.
 struct Policy {
@@ -39,7 +36,7 @@ struct Policy {
   std::uint64_t max_value = 0;       // largest value, in bytes; 0: any size
   std::uint64_t max_memory = 0;      // entries are evicted before others while they occupy more bytes than this; 0: any
   unsigned max_memory_percent = 0;   // the same as a part of maxmemory, in place of max_memory; 0: not set
-  Priority priority = Priority::normal;
+  store::Priority priority = store::Priority::normal;
   /// A number from 1 to 255 that stands for the policy in entries, leases and counters while it exists. 0: not given
   /// yet.
   std::uint8_t slot = 0;

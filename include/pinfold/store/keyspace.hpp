@@ -236,12 +236,12 @@ class Keyspace {
   EntryUse negative_use() { return negative_use(Locks(*this)); }
   /// Sets how soon entries with this policy slot are evicted. While they occupy more than `quota` bytes (0: no quota), they are
   /// evicted before others in any case.
-  void set_standing(std::uint8_t slot, Standing standing, std::uint64_t quota) {
-    policy_.standing[slot].store(standing, std::memory_order_relaxed);
+  void set_priority(std::uint8_t slot, Priority priority, std::uint64_t quota) {
+    policy_.priority[slot].store(priority, std::memory_order_relaxed);
     policy_.quota[slot].store(quota, std::memory_order_relaxed);
   }
-  /// Sets whether there are policies at all. Without them, eviction looks at no standings.
-  void set_has_standing(bool any) { policy_.has_standing.store(any, std::memory_order_relaxed); }
+  /// Sets whether there are policies at all. Without them, eviction looks at no priorities.
+  void set_has_policies(bool any) { policy_.has_policies.store(any, std::memory_order_relaxed); }
   /// Sets how many bytes negative entries may occupy before they are evicted first (0: no quota).
   void set_negative_quota(std::uint64_t bytes) { policy_.negative_quota.store(bytes, std::memory_order_relaxed); }
   DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);

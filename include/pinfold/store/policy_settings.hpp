@@ -9,9 +9,9 @@
 
 namespace pinfold::store {
 
-/// How soon entries are evicted, compared with other entries: together with these, before them, or after them. A policy's
-/// priority decides it.
-enum class Standing : std::uint8_t { normal, first, last };
+/// How soon entries under a cache policy are evicted: as usual, after all others (for up to half of maxmemory), or before all
+/// others.
+enum class Priority : std::uint8_t { normal, protect, first_out };
 
 /// Thread-safe: each setting is atomic by itself. A cache policy (cache/policies.hpp) is known here by its slot, a
 /// number from 1 to 255 that entries keep; slot 0 is for entries without a policy.
@@ -19,11 +19,11 @@ struct PolicySettings {
   std::atomic<eviction::Kind> kind;
   std::atomic<std::uint32_t> decay_minutes{1};        // the setting lfu-decay-time
   std::atomic<bool> serve_stale{false};               // the setting serve-stale: expired entries are kept
-  std::array<std::atomic<Standing>, 256> standing{};  // by the slot of the entry's policy
+  std::array<std::atomic<Priority>, 256> priority{};  // by the slot of the entry's policy
   // By slot: entries of the policy are evicted first while they occupy more than so many bytes. 0: no bound.
   std::array<std::atomic<std::uint64_t>, 256> quota{};
   std::atomic<std::uint64_t> negative_quota{0};  // the same for negative entries, in bytes
-  std::atomic<bool> has_standing{false};         // false: no policy exists, so `standing` and `quota` need not be read
+  std::atomic<bool> has_policies{false};         // false: no policy exists, so `priority` and `quota` need not be read
 
   /// Whether negative entries (which say that the origin has no value) are to be evicted before all others if they occupy
   /// `bytes` bytes.

@@ -216,13 +216,13 @@ class Table {
   void account_purges();
   bool provide_uses();
   void count_use(const Entry& entry, int sign);
-  // In which order entries are to be evicted, because of the standings of their policies.
+  // In which order entries are to be evicted, because of the priorities of their policies.
   struct Order {
     bool some_first = false;  // whether some entries are to be evicted before others
     bool protects = true;     // whether protected entries are kept; they are not if they occupy more than half of the limit
   };
   Order eviction_order() const;
-  Standing standing_of(const Entry& entry, const Order& order) const;
+  Priority priority_of(const Entry& entry, const Order& order) const;
   std::uint64_t hash_of(Ref ref) const {
     const Entry e = entry(ref);
     if (e.keeps_hash()) return e.kept_hash();
