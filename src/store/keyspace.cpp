@@ -201,7 +201,7 @@ void Keyspace::flush(unsigned db, Locks& held) {
   const All all(held);
   std::vector<std::unique_ptr<Table>> tables;
   tables.reserve(shard_count());
-  ++histories_[db].epoch;
+  ++histories_[db].generation;
   for_each_shard(held, [&](Shard& shard) {
     if (shard.tables[db]) tables.push_back(shard.detach(db));
     shard.changes.tell(Cause::flushed, db, {}, 0);
@@ -222,7 +222,7 @@ bool Keyspace::purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& he
   // As long as a table does not know the purge, it ignores the purge's marks.
   if (!purge->by_prefix) tag_marks_.add(*purge);
   if (accepted) accepted();
-  histories_[db].purged = histories_[db].epoch;
+  histories_[db].purged = histories_[db].generation;
   for_each_shard(held, [&](Shard& shard) {
     if (shard.tables[db]) shard.tables[db]->purge(purge, tag_marks_);
   });
@@ -243,7 +243,7 @@ void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
   for (const unsigned db : {a, b}) {
     databases_[db] = next_database_++;
     DatabaseHistory& history = histories_[db];
-    history.exchanged_before = std::exchange(history.exchanged, ++history.epoch);
+    history.exchanged_before = std::exchange(history.exchanged, ++history.generation);
     history.exchanged_at = now;
   }
 }
@@ -252,7 +252,7 @@ void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
 
 Watch Keyspace::watch(unsigned db, const Key& key, UnixMs now) {
   const bool live = Database(*this, db, now).find(key, Access::none()).has_value();
-  return {live, shard(key).watchers.add(db, key), histories_[db].epoch};
+  return {live, shard(key).watchers.add(db, key), histories_[db].generation};
 }
 
 void Keyspace::unwatch(unsigned db, const Key& key) { shard(key).watchers.remove(db, key); }
@@ -264,11 +264,11 @@ bool Keyspace::has_changed(unsigned db, const Key& key, const Watch& watch, Unix
   const DatabaseHistory& history = histories_[db];
   // A key that existed has changed if its database was emptied or exchanged. If it was purged or has expired, it is no longer
   // found.
-  if (watch.live) return history.epoch != watch.epoch || !Database(*this, db, now).find(key, Access::none());
+  if (watch.live) return history.generation != watch.generation || !Database(*this, db, now).find(key, Access::none());
   // A key that did not exist and was not written can exist now only if another database was exchanged for this one.
-  if (history.exchanged <= watch.epoch) return false;
-  const bool changed_since = history.epoch != history.exchanged || history.purged == history.exchanged;
-  if (history.exchanged_before > watch.epoch || changed_since) return true;  // it is no longer known what was there
+  if (history.exchanged <= watch.generation) return false;
+  const bool changed_since = history.generation != history.exchanged || history.purged == history.exchanged;
+  if (history.exchanged_before > watch.generation || changed_since) return true;  // it is no longer known what was there
   // An entry that has not changed since the exchange existed then, unless it had expired.
   const auto entry = at.tables[db] ? at.tables[db]->find(key) : std::nullopt;
   const auto outlasted = [&history](UnixMs deadline) { return deadline > history.exchanged_at; };

@@ -19,19 +19,19 @@ namespace pinfold::store {
 
 /// What WATCH notes of one key. A plain value.
 struct Watch {
-  bool live = false;          // whether the key existed
-  std::uint64_t changes = 0;  // the count of the key's changes (Watchers::add)
-  std::uint64_t epoch = 0;    // DatabaseHistory::epoch of its database
+  bool live = false;             // whether the key existed
+  std::uint64_t changes = 0;     // the count of the key's changes (Watchers::add)
+  std::uint64_t generation = 0;  // DatabaseHistory::generation of its database
 };
 
-/// What happened to a database as a whole. An epoch is a count: it grows each time when the database is emptied or exchanged. A
-/// plain value.
+/// What happened to a database as a whole. A database begins a new generation each time when it is emptied or exchanged;
+/// generations are numbered. A plain value.
 struct DatabaseHistory {
-  std::uint64_t epoch = 0;             // how often the database was emptied or exchanged
-  std::uint64_t exchanged = 0;         // the epoch that the last exchange began; 0: there was none
-  std::uint64_t exchanged_before = 0;  // the epoch that the last exchange but one began; 0: there was none
+  std::uint64_t generation = 0;        // how often the database was emptied or exchanged
+  std::uint64_t exchanged = 0;         // the generation that the last exchange began; 0: there was none
+  std::uint64_t exchanged_before = 0;  // the generation that the last exchange but one began; 0: there was none
   UnixMs exchanged_at = 0;             // the time of the last exchange
-  std::uint64_t purged = 0;            // the epoch in which tags or a prefix were last purged
+  std::uint64_t purged = 0;            // the generation in which tags or a prefix were last purged
 };
 
 /// The observer of a shard that counts the changes of watched keys. A removal counts only if plain commands could find the
