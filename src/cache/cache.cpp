@@ -187,7 +187,7 @@ void Cache::note_purge(unsigned db, const store::Purge& purge) {
   if (!purge.by_prefix) return purged_tags_.note(db, purge.names, has_room(PurgedTags::memory_of(purge.names)));
   const std::string& prefix = purge.names[0];
   const std::uint64_t oldest = purged_tags_.oldest();
-  purged_prefixes_.note(db, prefix, purged_tags_.begin_epoch(), oldest, has_room(PurgedPrefixes::memory_of(prefix)));
+  purged_prefixes_.note(db, prefix, purged_tags_.number_purge(), oldest, has_room(PurgedPrefixes::memory_of(prefix)));
 }
 
 // Whether a purge that has been swept is over. A purge with `wipe` is over when an erasure has followed the sweep, which this

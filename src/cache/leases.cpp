@@ -52,9 +52,9 @@ std::size_t Leases::check_for_purges(States::iterator at) {
   const unsigned db = at->first.first;
   std::size_t looked_at = 0;
   bool voided = std::exchange(state.generation, generations_[db]) != generations_[db];
-  if (const std::uint64_t epoch = cache_.epoch(); state.noticed != epoch) {
-    voided |= cache_.purged_since(db, state.noticed, at->first.second, state.tags, looked_at);
-    state.noticed = epoch;
+  if (const std::uint64_t last = cache_.last_purge(); state.checked_up_to != last) {
+    voided |= cache_.purged_since(db, state.checked_up_to, at->first.second, state.tags, looked_at);
+    state.checked_up_to = last;
   }
   work::bytes(looked_at);
   if (voided) void_lease(at);
@@ -72,7 +72,7 @@ Leases::States::iterator Leases::add(unsigned db, std::string_view key) {
   if (fresh) {
     at->second.name = &at->first;
     at->second.generation = generations_[db];
-    at->second.noticed = cache_.epoch();
+    at->second.checked_up_to = cache_.last_purge();
     subscription_.listen(true);
     cache_.keyspace().memory().add(store::Use::coalescing, memory_of_state(key.size()));
   }
@@ -135,14 +135,14 @@ Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request,
   forget_tags(state);
   try {
     state.tags = request.tags;
-    state.epoch = cache_.begin_lease();
+    state.purge_number = cache_.begin_lease();
   } catch (const std::bad_alloc&) {
     state.tags.clear();
     forget_if_idle(at, now);
     throw;
   }
   cache_.keyspace().memory().add(store::Use::coalescing, static_cast<std::int64_t>(state.tags.size()));
-  state.noticed = state.epoch;
+  state.checked_up_to = state.purge_number;
   state.token = cache_.next_token();
   state.holder = request.client;
   state.granted = now;
@@ -171,10 +171,10 @@ void Leases::end_lease(State& state) {
 
 // Forgets the tags of the entry that was to be replaced. From now on a purge of one of these tags is not noticed.
 void Leases::forget_tags(State& state) {
-  if (state.epoch == 0) return;
+  if (state.purge_number == 0) return;
   cache_.keyspace().memory().add(store::Use::coalescing, -static_cast<std::int64_t>(state.tags.size()));
   state.tags = {};
-  cache_.end_lease(std::exchange(state.epoch, 0));
+  cache_.end_lease(std::exchange(state.purge_number, 0));
 }
 
 void Leases::end_expired(States::iterator at, MonoMs now) {
@@ -191,7 +191,7 @@ bool Leases::is_valid(unsigned db, std::string_view key, std::uint64_t token, Mo
 bool Leases::outdated(unsigned db, std::string_view key, std::string_view tags) {
   const auto at = find(db, key);
   std::size_t looked_at = 0;
-  const bool purged = at != states_.end() && cache_.tags_purged_since(db, at->second.epoch, tags, looked_at);
+  const bool purged = at != states_.end() && cache_.tags_purged_since(db, at->second.purge_number, tags, looked_at);
   work::bytes(looked_at);
   return purged;
 }

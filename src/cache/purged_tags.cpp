@@ -27,23 +27,23 @@ PurgedTags::~PurgedTags() {
 
 std::uint64_t PurgedTags::begin_lease() {
   const std::lock_guard lock(mutex_);
-  ++alive_[epoch_];
-  return epoch_;
+  ++alive_[last_purge_];
+  return last_purge_;
 }
 
-std::uint64_t PurgedTags::begin_epoch() {
+std::uint64_t PurgedTags::number_purge() {
   const std::lock_guard lock(mutex_);
-  return ++epoch_;
+  return ++last_purge_;
 }
 
 std::uint64_t PurgedTags::oldest() const {
   const std::lock_guard lock(mutex_);
-  return alive_.empty() ? epoch() : alive_.begin()->first;
+  return alive_.empty() ? last_purge() : alive_.begin()->first;
 }
 
-void PurgedTags::end_lease(std::uint64_t epoch) {
+void PurgedTags::end_lease(std::uint64_t purge_number) {
   const std::lock_guard lock(mutex_);
-  const auto here = alive_.find(epoch);
+  const auto here = alive_.find(purge_number);
   if (here == alive_.end() || --here->second > 0) return;
   alive_.erase(here);
 }
@@ -56,23 +56,23 @@ std::size_t PurgedTags::memory_of(const std::vector<std::string>& tags) {
 
 void PurgedTags::note(unsigned db, const std::vector<std::string>& tags, bool room) {
   const std::lock_guard lock(mutex_);
-  ++epoch_;
+  ++last_purge_;
   forget(most_forgotten);
   if (alive_.empty()) return;
   if (!room || order_.size() + tags.size() > most_remembered) {
-    barrier_ = epoch_;
+    barrier_ = last_purge_;
     return;
   }
   work::nodes(tags.size());
   try {
     for (const std::string& tag : tags) remember(db, tag);
   } catch (const std::bad_alloc&) {
-    barrier_ = epoch_;
+    barrier_ = last_purge_;
   }
 }
 
 void PurgedTags::remember(unsigned db, const std::string& tag) {
-  order_.push_back({epoch(), tags_.end()});
+  order_.push_back({last_purge(), tags_.end()});
   try {
     order_.back().tag = tags_.try_emplace(Name(db, tag)).first;
   } catch (const std::bad_alloc&) {
@@ -80,31 +80,31 @@ void PurgedTags::remember(unsigned db, const std::string& tag) {
     throw;
   }
   std::uint64_t& last = order_.back().tag->second;
-  if (last == epoch_) return order_.pop_back();  // the purge names the tag twice
-  last = epoch_;
+  if (last == last_purge_) return order_.pop_back();  // the purge names the tag twice
+  last = last_purge_;
   memory_.add(store::Use::coalescing, static_cast<std::int64_t>(bytes_of(tag)));
 }
 
 // Forgets up to `most` purges that no lease needs any more: those before the grant of the oldest lease that may still
 // fill. Returns true if there are more. Called with mutex_ held.
 bool PurgedTags::forget(std::size_t most) {
-  const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? epoch() : alive_.begin()->first);
-  for (; !order_.empty() && order_.front().epoch <= oldest; --most) {
+  const std::uint64_t oldest = std::max(barrier_, alive_.empty() ? last_purge() : alive_.begin()->first);
+  for (; !order_.empty() && order_.front().number <= oldest; --most) {
     work::nodes();
     if (most == 0) return true;
     const Noted noted = order_.front();
     order_.pop_front();
     memory_.add(store::Use::coalescing, -static_cast<std::int64_t>(bytes_of(noted.tag->first.second)));
-    if (noted.tag->second == noted.epoch) tags_.erase(noted.tag);
+    if (noted.tag->second == noted.number) tags_.erase(noted.tag);
   }
   return false;
 }
 
-bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags, std::size_t& looked_at) const {
+bool PurgedTags::purged_since(unsigned db, std::uint64_t purge_number, std::string_view encoded_tags, std::size_t& looked_at) const {
   if (encoded_tags.empty()) return false;
   const std::lock_guard lock(mutex_);
-  if (epoch < barrier_) return true;
-  const auto since = std::ranges::upper_bound(order_, epoch, {}, &Noted::epoch);
+  if (purge_number < barrier_) return true;
+  const auto since = std::ranges::upper_bound(order_, purge_number, {}, &Noted::number);
   const auto purged = static_cast<std::size_t>(order_.end() - since);
   if (purged == 0) return false;
   store::Extra extra;
@@ -124,7 +124,7 @@ bool PurgedTags::purged_since(unsigned db, std::uint64_t epoch, std::string_view
   return extra.any_tag([&](std::string_view tag) {
     looked_at += search;
     const auto found = tags_.find(NameView(db, tag));
-    return found != tags_.end() && found->second > epoch;
+    return found != tags_.end() && found->second > purge_number;
   });
 }
 

@@ -173,13 +173,14 @@ class Cache {
   bool is_over(store::Purge& purge);
   // These are for Leases, with a shard locked.
   std::uint64_t begin_lease() { return purged_tags_.begin_lease(); }
-  void end_lease(std::uint64_t epoch) { purged_tags_.end_lease(epoch); }
-  std::uint64_t epoch() const { return purged_tags_.epoch(); }
-  bool tags_purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags, std::size_t& looked_at) const {
-    return purged_tags_.purged_since(db, epoch, encoded_tags, looked_at);
+  void end_lease(std::uint64_t purge_number) { purged_tags_.end_lease(purge_number); }
+  std::uint64_t last_purge() const { return purged_tags_.last_purge(); }
+  bool tags_purged_since(unsigned db, std::uint64_t purge_number, std::string_view encoded_tags, std::size_t& looked_at) const {
+    return purged_tags_.purged_since(db, purge_number, encoded_tags, looked_at);
   }
-  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view key, std::string_view encoded_tags, std::size_t& looked_at) const {
-    return purged_prefixes_.purged_since(db, epoch, key, looked_at) || tags_purged_since(db, epoch, encoded_tags, looked_at);
+  bool purged_since(unsigned db, std::uint64_t purge_number, std::string_view key, std::string_view encoded_tags,
+                    std::size_t& looked_at) const {
+    return purged_prefixes_.purged_since(db, purge_number, key, looked_at) || tags_purged_since(db, purge_number, encoded_tags, looked_at);
   }
   // Asks the background worker to call tell_waiting().
   void ask_to_tell();

@@ -152,11 +152,11 @@ class Leases final : public store::Observer {
     std::uint64_t holder = 0;  // the client that has the lease
     MonoMs granted;
     MonoMs deadline;
-    std::uint64_t epoch = 0;    // what Cache::begin_lease() has returned; 0: purges need not be remembered for this lease any longer
-    std::uint64_t noticed = 0;  // the epoch up to which purges have been noticed
-    std::string tags;           // the tags of the entry that the fill is to replace
-    std::uint8_t policy = 0;    // the slot of the policy
-    MonoMs retry_at;            // until then no lease is granted
+    std::uint64_t purge_number = 0;   // what Cache::begin_lease() has returned; 0: no purge need be remembered for this lease any longer
+    std::uint64_t checked_up_to = 0;  // the number of the last purge with which the lease was compared
+    std::string tags;                 // the tags of the entry that the fill is to replace
+    std::uint8_t policy = 0;          // the slot of the policy
+    MonoMs retry_at;                  // until then no lease is granted
     Waiters waiters;
     std::uint64_t alarm = 0;       // the number of the alarm; 0: none is set
     MonoMs alarm_at;               // when the alarm is due

@@ -4,11 +4,11 @@
 // holder may have read the value before the purge. A fill names its tags only when it arrives, so a purge cannot tell
 // which leases it concerns.
 //
-// Each purge begins a new epoch: a number that grows by one, a logical timestamp. A lease remembers the epoch in which
-// it was granted, so a purge visits no leases. The purges that came after the oldest lease that is alive are
-// remembered: each of their tags with the epoch of its last purge. If there is no room for the tags of a purge, its epoch
-// becomes the barrier: a lease that was granted before the barrier cannot fill with any tag. So some fills are refused that
-// would be correct, but no fill is let through that is not.
+// Each purge gets a number, which is one higher than the last: a logical timestamp. (Purge::number is another one, which the
+// store gives.) A lease remembers the last purge number before its grant, so a purge visits no leases. The purges that came
+// after the oldest lease that is alive are remembered: each of their tags with the number of its last purge. If there is no
+// room for the tags of a purge, its number becomes the barrier: a lease that was granted before the barrier cannot fill with
+// any tag. So some fills are refused that would be correct, but no fill is let through that is not.
 //
 // Purges that no lease needs any more are forgotten a few at a time: by the background worker, and by the next purge.
 // This is not done when a lease ends, because a shard is locked then. A purge that is remembered for longer does no
@@ -42,27 +42,27 @@ class PurgedTags {
   PurgedTags(const PurgedTags&) = delete;
   PurgedTags& operator=(const PurgedTags&) = delete;
 
-  /// Notes that a lease is granted, and returns the present epoch, which is the lease's. Throws std::bad_alloc; then
-  /// nothing was noted. O(log epochs).
+  /// Notes that a lease is granted, and returns its purge number, which is that of the last purge. Throws std::bad_alloc; then
+  /// nothing was noted. O(log leases).
   std::uint64_t begin_lease();
-  /// The present epoch. Takes no lock.
-  std::uint64_t epoch() const { return epoch_.load(std::memory_order_relaxed); }
-  /// Begins an epoch for a purge by prefix, and returns it.
-  std::uint64_t begin_epoch();
-  /// The epoch of the oldest lease that is alive; the present one if there is none.
+  /// The number of the last purge; 1 if there was none. Takes no lock.
+  std::uint64_t last_purge() const { return last_purge_.load(std::memory_order_relaxed); }
+  /// Gives a purge by prefix its number, and returns it.
+  std::uint64_t number_purge();
+  /// The purge number of the oldest lease that is alive; that of the last purge if there is none.
   std::uint64_t oldest() const;
-  /// Notes that a lease which was granted in this epoch has ended. O(log epochs).
-  void end_lease(std::uint64_t epoch);
+  /// Notes that a lease with this purge number has ended. O(log leases).
+  void end_lease(std::uint64_t purge_number);
 
   /// The most bytes that note() takes for these tags.
   static std::size_t memory_of(const std::vector<std::string>& tags);
-  /// Begins an epoch because these tags of a database are purged, and remembers them. If `room` is false, or memory cannot be
-  /// had, it moves the barrier to the new epoch instead. So it never fails. O(tags * log(tags remembered)).
+  /// Gives a purge of these tags of a database its number, and remembers them. If `room` is false, or memory cannot be had, it
+  /// moves the barrier to the new number instead. So it never fails. O(tags * log(tags remembered)).
   void note(unsigned db, const std::vector<std::string>& tags, bool room);
-  /// Whether one of these tags was purged after `epoch`, or may have been. The tags are encoded as in store::Extra.
-  /// Adds the work that was done to `looked_at`: nothing if no tag was purged since, otherwise the bytes of the tags,
-  /// and a fixed number of bytes for each step in a map or list.
-  bool purged_since(unsigned db, std::uint64_t epoch, std::string_view encoded_tags, std::size_t& looked_at) const;
+  /// Whether a purge with a higher number than `purge_number` has hit one of these tags, or may have. The tags are encoded as in
+  /// store::Extra. Adds the work that was done to `looked_at`: nothing if no tag was purged since, otherwise the bytes of the
+  /// tags, and a fixed number of bytes for each step in a map or list.
+  bool purged_since(unsigned db, std::uint64_t purge_number, std::string_view encoded_tags, std::size_t& looked_at) const;
 
   /// Forgets up to `most` purges of single tags that no lease needs any more. Returns true if there are more.
   bool forget_some(std::size_t most);
@@ -72,9 +72,9 @@ class PurgedTags {
  private:
   using Name = DbName;
   using NameView = DbNameView;
-  using Tags = std::map<Name, std::uint64_t, DbNameLess>;  // the epoch of the tag's last purge
+  using Tags = std::map<Name, std::uint64_t, DbNameLess>;  // the number of the tag's last purge
   struct Noted {
-    std::uint64_t epoch;
+    std::uint64_t number;
     Tags::iterator tag;
   };
 
@@ -82,12 +82,12 @@ class PurgedTags {
   bool forget(std::size_t most);
 
   store::Memory& memory_;
-  mutable std::mutex mutex_;             // guards what follows
-  std::atomic<std::uint64_t> epoch_{1};  // the present one; written with mutex_ held
+  mutable std::mutex mutex_;                  // guards what follows
+  std::atomic<std::uint64_t> last_purge_{1};  // the number of the last purge; written with mutex_ held
   std::uint64_t barrier_ = 0;
-  std::map<std::uint64_t, std::uint64_t> alive_;  // how many leases are alive, by epoch
+  std::map<std::uint64_t, std::uint64_t> alive_;  // how many leases are alive, by purge number
   Tags tags_;
-  std::deque<Noted> order_;  // the purges that are remembered, in the order of their epochs; a tag leaves tags_ with the last of its purges
+  std::deque<Noted> order_;  // the purges that are remembered, by their numbers; a tag leaves tags_ with the last of its purges
 };
 
 }  // namespace pinfold::cache

@@ -18,9 +18,9 @@ std::vector<std::string> tags(int count, int from = 0) {
   return names;
 }
 
-bool since(const PurgedTags& purged, unsigned db, std::uint64_t epoch, std::string_view encoded_tags) {
+bool since(const PurgedTags& purged, unsigned db, std::uint64_t purge_number, std::string_view encoded_tags) {
   std::size_t looked_at = 0;
-  return purged.purged_since(db, epoch, encoded_tags, looked_at);
+  return purged.purged_since(db, purge_number, encoded_tags, looked_at);
 }
 
 void forget_all(PurgedTags& purged) {
@@ -103,9 +103,9 @@ TEST_CASE("tags are compared only with what was purged since, and that is counte
   Memory memory(0);
   PurgedTags purged(memory);
   const std::string_view mine = "\1a\1b\1c";
-  const auto looked_at = [&](std::uint64_t epoch) {
+  const auto looked_at = [&](std::uint64_t purge_number) {
     std::size_t bytes = 0;
-    CHECK_FALSE(purged.purged_since(0, epoch, mine, bytes));
+    CHECK_FALSE(purged.purged_since(0, purge_number, mine, bytes));
     return bytes;
   };
   const std::uint64_t lease = purged.begin_lease();
