@@ -97,8 +97,8 @@ bool Keyspace::erase_shards(std::int64_t end_us) {
 
 void Keyspace::note_rest() {
   {
-    const std::lock_guard lock(dropped_mutex_);
-    erasing_.dropped = dropped_count_;
+    const std::lock_guard lock(to_free_mutex_);
+    erasing_.tables = tables_removed_;
   }
 }
 
@@ -118,7 +118,7 @@ bool Keyspace::erase_some(std::int64_t end_us) {
   // The rest is the memory that was freed up to now. Memory that is freed later is not waited for. Otherwise the pass would
   // never end while large values come and go.
   if (!std::exchange(erasing_.rest, true)) note_rest();
-  if (dropped_before(erasing_.dropped)) return true;
+  if (has_tables_to_free(erasing_.tables)) return true;
   // Those tables may have left something until just now, and what they and the leftovers have freed is still to be overwritten.
   if (!std::exchange(erasing_.tables_are_free, true)) erasing_.leftovers = memory_.leftovers().last();
   if (!memory_.leftovers().freed(erasing_.leftovers)) return true;

@@ -122,7 +122,7 @@ KeyspaceAudit Keyspace::audit() {
   using Block = Table::Audit::Block;
   Locks locks(*this);
   locks.acquire_all();
-  const std::lock_guard lock(dropped_mutex_);
+  const std::lock_guard lock(to_free_mutex_);
   KeyspaceAudit result;
   std::map<void*, Block> blocks;  // of all tables, because entries of several tables may refer to one block
   std::map<const void*, std::size_t> index_blocks;
@@ -148,7 +148,7 @@ KeyspaceAudit Keyspace::audit() {
     }
     if (occupied != shard->occupied.load()) result.consistent = false;
   }
-  for (const Dropped& dropped : tables_to_free_) add(*dropped.table);
+  for (const RemovedTable& removed : tables_to_free_) add(*removed.table);
   std::map<const void*, std::size_t> block_sizes;
   const auto show = [&](const void* block, std::size_t bytes) { block_sizes[block] = bytes; };
   memory_.leftovers().for_each([&](Handle handle) { handle.recount(show); });

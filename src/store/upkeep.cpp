@@ -21,8 +21,8 @@ namespace pinfold::store {
 void Keyspace::free_later(std::vector<std::unique_ptr<Table>> tables) {
   if (tables.empty()) return;
   {
-    const std::lock_guard lock(dropped_mutex_);
-    for (auto& table : tables) tables_to_free_.push_back({++dropped_count_, std::move(table)});
+    const std::lock_guard lock(to_free_mutex_);
+    for (auto& table : tables) tables_to_free_.push_back({++tables_removed_, std::move(table)});
   }
   wake_background();
 }
@@ -32,16 +32,16 @@ void Keyspace::free_later(std::vector<std::unique_ptr<Table>> tables) {
 bool Keyspace::free_some_tables() {
   Budget budget;
   if (memory_.leftovers().free_some(budget)) return true;
-  std::list<Dropped>::iterator at;
+  std::list<RemovedTable>::iterator at;
   {
-    const std::lock_guard lock(dropped_mutex_);
+    const std::lock_guard lock(to_free_mutex_);
     if (tables_to_free_.empty()) return false;
     at = tables_to_free_.begin();
     freeing_.splice(freeing_.end(), tables_to_free_, at);
   }
   const bool done = at->table->dismantle(budget);
   if (done) at->table.reset();
-  const std::lock_guard lock(dropped_mutex_);
+  const std::lock_guard lock(to_free_mutex_);
   if (done) {
     freeing_.erase(at);
   } else {
@@ -51,9 +51,9 @@ bool Keyspace::free_some_tables() {
 }
 
 // Whether a removed table with this number or a lower one has not been freed yet.
-bool Keyspace::dropped_before(std::uint64_t number) {
-  const std::lock_guard lock(dropped_mutex_);
-  const auto before = [number](const Dropped& dropped) { return dropped.number <= number; };
+bool Keyspace::has_tables_to_free(std::uint64_t number) {
+  const std::lock_guard lock(to_free_mutex_);
+  const auto before = [number](const RemovedTable& removed) { return removed.number <= number; };
   return std::any_of(tables_to_free_.begin(), tables_to_free_.end(), before) || std::any_of(freeing_.begin(), freeing_.end(), before);
 }
 
@@ -225,7 +225,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
       if (monotonic_us() >= end) return true;
     }
   }
-  const std::lock_guard lock(dropped_mutex_);
+  const std::lock_guard lock(to_free_mutex_);
   return garbage || preparing || lowering() || erasing || forgetting || tag_marks_.has_swept() || !tables_to_free_.empty() ||
          !memory_.leftovers().empty();
 }

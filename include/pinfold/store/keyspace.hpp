@@ -290,7 +290,7 @@ class Keyspace {
   void free_later(std::vector<std::unique_ptr<Table>> tables);
   void remove_expired(unsigned db, const Names& names, UnixMs now);
   bool free_some_tables();
-  bool dropped_before(std::uint64_t number);
+  bool has_tables_to_free(std::uint64_t number);
   void prepare_memory();
   static constexpr std::size_t bytes_at_once = 512 * 1024;  // that are given back to the system in one go
   bool give_back(std::size_t bytes);
@@ -342,14 +342,14 @@ class Keyspace {
   Sleeper* background_ = nullptr;
   std::atomic<std::int64_t> measurement_asked_us_{0};
   std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data when the background last found that nothing more could be evicted
-  std::mutex dropped_mutex_;
-  struct Dropped {
+  std::mutex to_free_mutex_;
+  struct RemovedTable {
     std::uint64_t number;
     std::unique_ptr<Table> table;
   };
-  std::list<Dropped> tables_to_free_;  // removed tables, the oldest first; guarded by dropped_mutex_, like the next two
-  std::list<Dropped> freeing_;         // tables of which a thread is freeing a piece at the moment
-  std::uint64_t dropped_count_ = 0;    // tables that were ever removed
+  std::list<RemovedTable> tables_to_free_;  // removed tables, the oldest first; guarded by to_free_mutex_, like the next two
+  std::list<RemovedTable> freeing_;         // tables of which a thread is freeing a piece at the moment
+  std::uint64_t tables_removed_ = 0;        // tables that were ever removed
   // The next four are written with all shards locked, and read with any shard locked.
   std::uint64_t purges_ = 0;                             // purges that were ever accepted
   std::array<std::uint64_t, database_count> databases_;  // by database: Purge::database for its present entries; SWAPDB gives new numbers
@@ -373,8 +373,8 @@ class Keyspace {
     // `rest`: the pass has been through everything. It still waits until the memory that was freed before then has been given
     // back to the system: removed tables, leftovers, blocks and segments up to the numbers that follow.
     bool rest = false;
-    std::uint64_t dropped = 0;
-    bool tables_are_free = false;  // the tables up to `dropped` have been freed, so `leftovers` is set
+    std::uint64_t tables = 0;
+    bool tables_are_free = false;  // the tables up to `tables` have been freed, so `leftovers` is set
     std::uint64_t leftovers = 0;
     bool all_is_noted = false;  // what all of these have freed is in the next two
     std::uint64_t noted_blocks = 0;
