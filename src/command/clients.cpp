@@ -61,21 +61,21 @@ bool Clients::evict_greediest(std::uint64_t share) {
   };
   const std::lock_guard lock(mutex_);
   std::vector<Candidate> candidates;
-  std::uint64_t sum = 0;     // of those who may have to go
-  std::uint64_t spared = 0;  // of those who may not
+  std::uint64_t sum = 0;     // of clients that may be evicted
+  std::uint64_t exempt = 0;  // of clients that may not
   for (const auto& [id, client] : clients_) {
     if (client->closing.load(std::memory_order_relaxed)) continue;  // its memory is as good as back
     const std::uint64_t memory = client->memory();
     if (client->no_evict.load(std::memory_order_relaxed)) {
-      spared += memory;
+      exempt += memory;
     } else {
       sum += memory;
       const std::lock_guard user_lock(client->mutex);
       candidates.push_back({client->user == nullptr, memory, client});
     }
   }
-  // Those who are spared must not drive all others out.
-  const std::uint64_t others = std::max(share - std::min(share, spared), share / 4);
+  // The exempt clients must not drive all others out.
+  const std::uint64_t others = std::max(share - std::min(share, exempt), share / 4);
   std::make_heap(candidates.begin(), candidates.end());
   for (auto end = candidates.end(); sum > others && end != candidates.begin(); --end) {
     std::pop_heap(candidates.begin(), end);
@@ -85,7 +85,7 @@ bool Clients::evict_greediest(std::uint64_t share) {
     count_evicted();
     kill(*greediest.client);
   }
-  return sum + spared <= share;
+  return sum + exempt <= share;
 }
 
 void Clients::pause(PauseMode mode, MonoMs until, MonoMs now, store::Keyspace& keyspace) {

@@ -146,7 +146,7 @@ bool watched_changed(const Call& call) {
 
 // Runs one command of the transaction, unless there has been enough of what the commands do beyond what was sent.
 void run_step(Call& call, bool malformed, ThreadStats& stats) {
-  // The reply is lost already: who only reads is spared the work, and those who wait for the locks the time.
+  // Once the reply is lost, a command that only reads is not run: that saves work, and the time of threads that wait for the locks.
   const bool lost = call.reply.output().overflow() != resp::Output::Overflow::none;
   if (lost && (call.row.flags & (kReadOnly | kBeyondNamed)) != 0 && (call.row.flags & kWrite) == 0) return;
   TransactionBudget& budget = call.session.transaction->budget;

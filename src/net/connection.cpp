@@ -77,7 +77,7 @@ resp::Limits Connection::limits() const {
   return {.arguments = INT32_MAX,
           .bulk = thread_.engine().settings.integer(config::Id::proto_max_bulk_len),
           .authenticated = true,
-          .memory = spared() ? SIZE_MAX : thread_.client_memory_left(),
+          .memory = exempt() ? SIZE_MAX : thread_.client_memory_left(),
           .body = Arrival::least_size};
 }
 
@@ -211,7 +211,7 @@ void Connection::hold_up(std::size_t start, Turn why) {
 }
 
 void Connection::begin_reply() {
-  thread_.reply_memory().spare(spared());
+  thread_.reply_memory().set_exempt(exempt());
   const std::size_t most = thread_.limits().output;
   thread_.output().begin_reply(most + std::min(thread_.deferred_bytes(), SIZE_MAX - most));  // those are not its replies
 }

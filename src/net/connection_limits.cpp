@@ -44,7 +44,7 @@ bool Connection::too_greedy(std::size_t input) {
     log_closing("unauthenticated clients together take as much memory as they may (an eighth of maxmemory-clients)");
     return true;
   }
-  if (input <= thread_.limits().clients || spared()) return false;
+  if (input <= thread_.limits().clients || exempt()) return false;
   thread_.engine().clients.count_evicted();
   log_closing("its unfinished request is larger than the memory for clients (maxmemory-clients)");
   return true;
@@ -90,7 +90,7 @@ bool Connection::is_hopeless() {
   const std::uint64_t share = thread_.limits().clients;
   if (holds_.has(Hold::backlog) && intake_ == Intake::full) {
     log_closing("it sends requests without reading the replies, and more of both than may be kept for it");
-  } else if (!spared() && unsent_.memory() > harmless && thread_.engine().keyspace.memory().used(store::Use::clients) > share - share / 4) {
+  } else if (!exempt() && unsent_.memory() > harmless && thread_.engine().keyspace.memory().used(store::Use::clients) > share - share / 4) {
     log_closing("it does not read its replies while the memory for clients is short (maxmemory-clients)");
   } else {
     return false;

@@ -10,7 +10,7 @@ bool ReplyMemory::allows(std::size_t bytes) {
   if (wanted <= counted_) return true;
   const auto more = static_cast<std::int64_t>(wanted - counted_);
   memory_.add(store::Use::clients, more);
-  if (!spared_ && wanted > small_ && memory_.used(store::Use::clients) > share_) {
+  if (!exempt_ && wanted > small_ && memory_.used(store::Use::clients) > share_) {
     memory_.add(store::Use::clients, -more);
     return false;
   }

@@ -105,15 +105,15 @@ def test_names_to_watch_that_clients_have_no_memory_for_are_refused_before_they_
 
 def test_a_client_that_asked_not_to_be_evicted_stays(start):
     server = start("--maxmemory", "64mb", "--maxmemory-clients", "1mb")
-    with named(server, "admin") as admin, named(server, "spared") as spared, named(server, "other") as other:
-        assert spared.call("CLIENT", "NO-EVICT", "ON") == "OK"
-        half_send(spared, 3_000_000)
-        eventually(lambda: int(clients(admin)["spared"]["tot-mem"]) > 3_000_000)
+    with named(server, "admin") as admin, named(server, "exempt") as exempt, named(server, "other") as other:
+        assert exempt.call("CLIENT", "NO-EVICT", "ON") == "OK"
+        half_send(exempt, 3_000_000)
+        eventually(lambda: int(clients(admin)["exempt"]["tot-mem"]) > 3_000_000)
         half_send(other, 600_000)
-        eventually(lambda: number(admin, "mem_clients_normal") > 3 * MB and "spared" in clients(admin))
+        eventually(lambda: number(admin, "mem_clients_normal") > 3 * MB and "exempt" in clients(admin))
         for connection in (named(server, "late"), named(server, "later")):
             connection.close()
-        assert "spared" in clients(admin)
+        assert "exempt" in clients(admin)
 
 
 def test_without_a_limit_nobody_goes(start):
@@ -170,10 +170,10 @@ def test_a_reply_beyond_the_share_is_an_error_in_its_place(start):
         assert server.rss() - before < bound(12 * MB)
         assert number(admin, "evicted_clients") == 0
         assert other.call("PING") == "PONG"
-        spared = named(server, "spared")
-        spared.call("CLIENT", "NO-EVICT", "ON")
-        assert len(spared.call("MGET", *[f"k{i}" for i in range(3000)] * 3)) == 9000
-        assert "spared" in clients(admin)
+        exempt = named(server, "exempt")
+        exempt.call("CLIENT", "NO-EVICT", "ON")
+        assert len(exempt.call("MGET", *[f"k{i}" for i in range(3000)] * 3)) == 9000
+        assert "exempt" in clients(admin)
 
 
 def test_large_values_in_replies_are_data_and_are_not_copied(start):

@@ -173,7 +173,7 @@ class Connection final : public EventHandler {
   void restart_patience();
 
   // connection_limits.cpp
-  bool spared() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
+  bool exempt() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
   bool unauthenticated_take_too_much(std::size_t more) const;
   bool query_limit_reached();
   bool too_greedy(std::size_t input);

@@ -28,7 +28,7 @@ class ReplyMemory final : public resp::Output::Account {
     small_ = small;
   }
   /// Sets whether the present client is exempt, so that its reply is never refused (CLIENT NO-EVICT).
-  void spare(bool spared) { spared_ = spared; }
+  void set_exempt(bool exempt) { exempt_ = exempt; }
 
   /// Whether the output may take `bytes`. If so, counts them.
   bool allows(std::size_t bytes) override;
@@ -44,7 +44,7 @@ class ReplyMemory final : public resp::Output::Account {
   store::Memory& memory_;
   std::uint64_t share_ = UINT64_MAX;
   std::uint64_t small_ = UINT64_MAX;
-  bool spared_ = false;
+  bool exempt_ = false;
   std::size_t counted_ = 0;
 };
 

@@ -37,15 +37,15 @@ TEST_CASE("of unread values only those count that nothing else keeps") {
   CHECK(server.engine.abandoned_blobs() < 200'000);
 }
 
-TEST_CASE("the greediest clients are evicted first, and none that is spared") {
+TEST_CASE("the greediest clients are evicted first, and none that is exempt") {
   Server server;
   ToldClients told;
   server.engine.connect(&told);
   std::vector<pinfold::ClientPlace>& woken = told.closed;
-  Client a(server), b(server), c(server), spared(server);
+  Client a(server), b(server), c(server), exempt(server);
   std::uint64_t memory = 100;
-  for (Client* client : {&a, &b, &c, &spared}) client->session.shared.buffer_memory = memory *= 2;  // 200 to 1600
-  spared.run("CLIENT", "NO-EVICT", "ON");
+  for (Client* client : {&a, &b, &c, &exempt}) client->session.shared.buffer_memory = memory *= 2;  // 200 to 1600
+  exempt.run("CLIENT", "NO-EVICT", "ON");
   const auto evict = [&](std::uint64_t share) {
     woken.clear();
     return server.engine.clients.evict_greediest(share);
