@@ -66,7 +66,7 @@ void Connection::close() {
   kept_pushes_.reset();
   account();
   if (session_.shared.evicted.load(relaxed)) log_closing("it takes the most of the memory for clients (maxmemory-clients)");
-  thread_.bury(*this);
+  thread_.destroy_later(*this);
 }
 
 // Whether the client may do nothing but authenticate.

@@ -68,7 +68,7 @@ void IoThread::welcome(std::unique_ptr<Transport> transport) {
   Connection* connection = nullptr;
   try {
     const std::uint64_t id = engine_.clients.next_id();
-    dead_.reserve(connections_.size() + 1);  // to close one must not take memory
+    closed_.reserve(connections_.size() + 1);  // to close one must not take memory
     if (row_.size() == row_.capacity()) row_.reserve(std::max<std::size_t>(row_.size() * 2, 16));
     const auto place = connections_.try_emplace(id).first;
     try {
@@ -215,7 +215,7 @@ inline std::size_t IoThread::round(int most_ms) {
   if (!waiting_.empty()) end_waits();
   if (!paused_.empty() && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
   send_deferred();
-  remove_dead();
+  remove_closed();
   return ready.size();
 }
 
@@ -270,7 +270,7 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !dead_.empty() || to_tick_ > 0) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0) return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {
@@ -427,10 +427,10 @@ void IoThread::look_at_paused() {
   }
 }
 
-void IoThread::remove_dead() {
+void IoThread::remove_closed() {
   // One that watched many keys stays until they are forgotten, some of them in each round; then the others wait for it, too.
   bool more = false;
-  std::erase_if(dead_, [&](Connection* connection) {
+  std::erase_if(closed_, [&](Connection* connection) {
     more = more || !dispatcher_.forget_some_watched(connection->session());
     if (!more) remove(*connection);
     return !more;

@@ -128,7 +128,7 @@ class IoThread {
   /// The connection of the client with this id; null if it does not live here, or is gone.
   Connection* find(std::uint64_t client) const;
   /// Destroys a closed connection later, when no function of it is running.
-  void bury(Connection& connection) { dead_.push_back(&connection); }
+  void destroy_later(Connection& connection) { closed_.push_back(&connection); }
   /// Calls parse_more() of the connection when its turn comes.
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   /// Runs a step of the connection's long command when its turn comes.
@@ -175,7 +175,7 @@ class IoThread {
   void hand_out_some();
   bool hand_out(HandingOut& message, unsigned most, unsigned& to_look_at);
   void end_waits();
-  void remove_dead();
+  void remove_closed();
   void remove(const Connection& connection);
 
   command::Engine& engine_;
@@ -216,7 +216,7 @@ class IoThread {
   std::deque<Connection*> tasks_;                     // connections whose long commands can go on, in the order of their turns
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // connections whose clients wait for a reply, by the time at which the wait ends
   std::deque<HandingOut> handing_out_;
-  std::vector<Connection*> dead_;  // closed connections, to be destroyed at the end of this round or of a later one
+  std::vector<Connection*> closed_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};
   std::thread thread_;
 };
