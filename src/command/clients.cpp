@@ -50,7 +50,7 @@ bool Clients::unblock(SharedClient& client, bool with_error) {
   return true;
 }
 
-bool Clients::evict_greediest(std::uint64_t share) {
+bool Clients::evict_largest(std::uint64_t share) {
   struct Candidate {
     bool unauthenticated;
     std::uint64_t memory;
@@ -79,11 +79,11 @@ bool Clients::evict_greediest(std::uint64_t share) {
   std::make_heap(candidates.begin(), candidates.end());
   for (auto end = candidates.end(); sum > others && end != candidates.begin(); --end) {
     std::pop_heap(candidates.begin(), end);
-    const Candidate& greediest = *(end - 1);
-    sum -= greediest.memory;
-    greediest.client->evicted.store(true, std::memory_order_relaxed);
+    const Candidate& largest = *(end - 1);
+    sum -= largest.memory;
+    largest.client->evicted.store(true, std::memory_order_relaxed);
     count_evicted();
-    kill(*greediest.client);
+    kill(*largest.client);
   }
   return sum + exempt <= share;
 }

@@ -135,7 +135,7 @@ bool Connection::make_room() {
   std::size_t bigger = tight ? capacity_ + std::max(capacity_ / 4, idle_input) : std::max(capacity_ * 2, busy_input);
   // Grow towards an announced length only as its bytes arrive, and not past it.
   if (wanted > capacity_ && bigger > wanted) bigger = wanted;
-  if (query_limit_reached() || too_greedy(bigger)) return false;
+  if (query_limit_reached() || input_over_limit(bigger)) return false;
   const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
   resize_input(std::min(bigger, most));
   return true;

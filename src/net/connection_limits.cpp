@@ -38,7 +38,7 @@ bool Connection::query_limit_reached() {
 
 // Whether an input buffer of this size is more than all clients may take together. Where others take more, they go
 // first: see IoThread::make_clients_fit.
-bool Connection::too_greedy(std::size_t input) {
+bool Connection::input_over_limit(std::size_t input) {
   if (unauthenticated() && unauthenticated_take_too_much(input - capacity_)) {
     thread_.engine().clients.count_evicted();
     log_closing("unauthenticated clients together take as much memory as they may (an eighth of maxmemory-clients)");
@@ -81,7 +81,7 @@ bool Connection::reads_slowly(std::int64_t patience) const { return !unsent_.emp
 
 // A client that does not read is closed when what it keeps is missing elsewhere, or when it will never read: one that goes on sending
 // requests, more than may be kept, waits for them to be taken.
-bool Connection::is_hopeless() {
+bool Connection::unread_over_limit() {
   constexpr std::int64_t patience_ms = 10'000;
   constexpr std::size_t harmless = 64 * 1024;
   constexpr std::size_t good_part = 64 * 1024;
@@ -110,9 +110,9 @@ void Connection::give_way() {
   close();
 }
 
-// Values on their way in are data and push other data out, but not for nothing: when they come to half of the memory, those
-// that have stopped coming are let go.
-bool Connection::holds_up_memory(std::int64_t idle_ms) const {
+// Values on their way in are data, for which other data is evicted. When they come to half of the memory, clients whose values
+// have stopped coming are closed.
+bool Connection::arriving_over_limit(std::int64_t idle_ms) const {
   constexpr std::int64_t patience_ms = 1000;
   constexpr std::size_t harmless = 64 * 1024;
   const std::uint64_t memory = thread_.engine().keyspace.memory().limit();
@@ -134,13 +134,13 @@ void Connection::tick() {
     return close();
   }
   account();
-  if (holds_up_memory(idle)) {
+  if (arriving_over_limit(idle)) {
     thread_.engine().clients.count_evicted();
     log_closing("its large request has stopped coming, and all such take half of the memory");
     return close();
   }
   if (!unsent_.empty() || kept_pushes_ != nullptr) {
-    if (is_hopeless()) return close();
+    if (unread_over_limit()) return close();
     check_output_limit();
     if (ending_ == Ending::closed) return;
   }

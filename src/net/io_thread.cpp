@@ -251,7 +251,7 @@ void IoThread::make_clients_fit() {
   if (now() < next_client_eviction_) return;
   bool fit = false;
   try {
-    fit = engine_.clients.evict_greediest(limits_.clients);
+    fit = engine_.clients.evict_largest(limits_.clients);
   } catch (const std::bad_alloc&) {
   }
   if (!fit) next_client_eviction_ = now() + patience_ms;

@@ -48,18 +48,18 @@ def half_send(connection, size):
     connection.send(b"*%d\r\n$4\r\nMGET\r\n" % (parts + 10) + (b"$9990\r\n" + b"x" * 9990 + b"\r\n") * parts)
 
 
-def test_the_greediest_client_goes_first_and_data_stays(start):
+def test_the_largest_client_goes_first_and_data_stays(start):
     server = start("--maxmemory", "64mb", "--maxmemory-clients", "4mb")
-    with named(server, "admin") as admin, named(server, "modest") as modest, named(server, "greedy") as greedy:
+    with named(server, "admin") as admin, named(server, "modest") as modest, named(server, "largest") as largest:
         admin.pipeline([("SET", f"k{i}", "x" * 1000) for i in range(50_000)])
         keys, evicted = admin.call("DBSIZE"), number(admin, "evicted_keys")
         half_send(modest, 900_000)
-        half_send(greedy, 2_500_000)
-        eventually(lambda: int(clients(admin)["greedy"]["tot-mem"]) > 2_500_000)
+        half_send(largest, 2_500_000)
+        eventually(lambda: int(clients(admin)["largest"]["tot-mem"]) > 2_500_000)
         with named(server, "third") as third:
             half_send(third, 1_400_000)
-            eventually(lambda: "greedy" not in clients(admin))
-            assert is_closed(greedy)
+            eventually(lambda: "largest" not in clients(admin))
+            assert is_closed(largest)
             assert {"admin", "modest", "third"} <= clients(admin).keys()
             assert number(admin, "evicted_clients") == 1
             assert number(admin, "mem_clients_normal") < 4 * MB
@@ -118,12 +118,12 @@ def test_a_client_that_asked_not_to_be_evicted_stays(start):
 
 def test_without_a_limit_nobody_goes(start):
     server = start("--maxmemory", "64mb", "--maxmemory-clients", "0")
-    with named(server, "admin") as admin, named(server, "greedy") as greedy:
-        half_send(greedy, 30_000_000)
-        eventually(lambda: int(clients(admin)["greedy"]["tot-mem"]) > 30_000_000)
+    with named(server, "admin") as admin, named(server, "largest") as largest:
+        half_send(largest, 30_000_000)
+        eventually(lambda: int(clients(admin)["largest"]["tot-mem"]) > 30_000_000)
         assert number(admin, "evicted_clients") == 0
         assert admin.call("CONFIG", "SET", "maxmemory-clients", "2mb") == "OK"
-        eventually(lambda: admin.call("PING") and "greedy" not in clients(admin))
+        eventually(lambda: admin.call("PING") and "largest" not in clients(admin))
         assert number(admin, "evicted_clients") == 1
 
 
@@ -159,14 +159,14 @@ def test_a_reply_beyond_the_share_is_an_error_in_its_place(start):
         every_key = ["MGET"] + [f"k{i}" for i in range(3000)]
         assert admin.call(*every_key) == [b"x" * 1000] * 3000
         before = server.rss()
-        greedy = named(server, "greedy")
+        largest = named(server, "largest")
         too_much = ["MGET"] + [f"k{i}" for i in range(3000)] * 3
         for _ in range(5):
-            assert greedy.pipeline([("ECHO", "before"), too_much, ("ECHO", "behind")]) == [b"before", TOO_LARGE, b"behind"]
-        greedy.pipeline([("MULTI",), ("SET", "done", "1"), too_much])
-        assert greedy.call("EXEC").startswith("ERR the transaction was executed, but its replies would take more memory")
-        assert greedy.call("GET", "done") == b"1"
-        assert greedy.call(*every_key) == [b"x" * 1000] * 3000
+            assert largest.pipeline([("ECHO", "before"), too_much, ("ECHO", "behind")]) == [b"before", TOO_LARGE, b"behind"]
+        largest.pipeline([("MULTI",), ("SET", "done", "1"), too_much])
+        assert largest.call("EXEC").startswith("ERR the transaction was executed, but its replies would take more memory")
+        assert largest.call("GET", "done") == b"1"
+        assert largest.call(*every_key) == [b"x" * 1000] * 3000
         assert server.rss() - before < bound(12 * MB)
         assert number(admin, "evicted_clients") == 0
         assert other.call("PING") == "PONG"
@@ -232,9 +232,9 @@ def test_lines_about_closed_clients_are_few(start):
     with server.connect() as admin:
         admin.call("SET", "k", "x" * 7000)
         for _ in range(60):
-            with server.connect() as greedy:
-                greedy.send(resp.encode(["MGET"] + ["k"] * 300))
-                assert is_closed(greedy)
+            with server.connect() as largest:
+                largest.send(resp.encode(["MGET"] + ["k"] * 300))
+                assert is_closed(largest)
         assert number(admin, "client_output_buffer_limit_disconnections") == 60
         lines = eventually(lambda: [line for line in server.log().splitlines() if "closing client" in line])
         assert len(lines) < 40

@@ -263,9 +263,9 @@ def test_an_address_space_that_ends_is_survived(start):
         with open(f"/proc/{pid}/statm") as statm:
             now = int(statm.read().split()[0]) * resource.getpagesize()
         resource.prlimit(pid, resource.RLIMIT_AS, (now + spare, unlimited[1]))
-        with server.connect() as greedy:
+        with server.connect() as large:
             # Large values of one's own are the surest way to the end of it.
-            replies = [greedy.call("SET", f"large:{n}", b"x" * (4 * MB)) for n in range(25)]
+            replies = [large.call("SET", f"large:{n}", b"x" * (4 * MB)) for n in range(25)]
         assert any(str(reply).startswith("OOM") for reply in replies)
         run(writers, 40)
         assert server.alive(), server.log()

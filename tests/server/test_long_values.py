@@ -163,24 +163,24 @@ def test_inside_exec_large_values_are_refused(client, command):
 def test_a_neighbour_is_answered_between_long_commands(start, command):
     """On one thread: whoever asks for little behind fifty long commands is answered before the last of them."""
     server = start("--threads", "1", "--maxmemory", "200mb")
-    with server.connect(timeout=120) as greedy, server.connect(timeout=120) as neighbour:
+    with server.connect(timeout=120) as large, server.connect(timeout=120) as neighbour:
         neighbour.call("SET", "big", bytes(40 * MB))
         many = 50
-        greedy.send(resp.encode(command) * many)
-        assert greedy.read_raw()  # it has begun
+        large.send(resp.encode(command) * many)
+        assert large.read_raw()  # it has begun
         for _ in range(3):
             assert neighbour.call("PING") == "PONG"
-        greedy.socket.setblocking(False)
+        large.socket.setblocking(False)
         try:
             while True:
-                greedy._receive()
+                large._receive()
         except BlockingIOError:
             pass
-        answered = greedy.buffer.count(b"\r\n") // (2 if command[0] == "DIGEST" else 1)
-        greedy.socket.settimeout(120)
+        answered = large.buffer.count(b"\r\n") // (2 if command[0] == "DIGEST" else 1)
+        large.socket.settimeout(120)
         assert answered < many - 1
         for _ in range(many - 1):
-            greedy.read_raw()
+            large.read_raw()
 
 
 def test_who_closes_its_sending_side_still_gets_the_reply_of_a_long_command(start):

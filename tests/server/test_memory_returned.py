@@ -1,4 +1,4 @@
-"""Memory goes back to the system by itself: after a flush, when the deadline of many keys passes, and when greedy clients have gone.
+"""Memory goes back to the system by itself: after a flush, when the deadline of many keys passes, and when large clients have gone.
 
 Whoever shares the machine with a cache wants that, and nobody should have to know of MEMORY PURGE.
 """
@@ -81,15 +81,15 @@ def test_clients_that_have_gone_leave_nothing_behind(start):
         for n in range(100):
             assert admin.call("SET", f"k{n}", b"x" * 8000) == "OK"
         before, small = server.rss(), clients_memory(admin)
-        greedy = [server.connect() for _ in range(60)]
+        large = [server.connect() for _ in range(60)]
         every_key = resp.encode(["MGET"] + [f"k{n}" for n in range(100)] * 2)
-        for connection in greedy[::2]:
+        for connection in large[::2]:
             connection.send(b"*200\r\n$4\r\nMGET\r\n" + (b"$9990\r\n" + b"x" * 9990 + b"\r\n") * 150)
-        for connection in greedy[1::2]:
+        for connection in large[1::2]:
             connection.send(every_key * 3)
         eventually(lambda: clients_memory(admin) > 60 * MB)
         assert has_grown(server, before, KEPT + 10 * MB)  # a part of the buffers has not been touched
-        for connection in greedy:
+        for connection in large:
             connection.close()
         eventually(lambda: clients_memory(admin) < small + MB)
         eventually(lambda: is_back(server, before))

@@ -286,9 +286,9 @@ def test_a_log_that_nobody_reads_keeps_no_client_waiting(start, tmp_path):
                     while True:
                         os.write(pipe, b"." * size)
             for _ in range(3):
-                with server.connect() as greedy:
-                    greedy.send(resp.encode(["MGET"] + ["k"] * 300))
-                    assert greedy.read_until_closed() == b""
+                with server.connect() as large:
+                    large.send(resp.encode(["MGET"] + ["k"] * 300))
+                    assert large.read_until_closed() == b""
                 assert admin.call("PING") == "PONG"
             # Who reads finds the line.
             found = b""

@@ -64,7 +64,7 @@ class Clients {
   /// others, and among them those first that take most memory. Clients with CLIENT NO-EVICT on are exempt. All others together
   /// keep at least a quarter of the share, however much the exempt ones take. Returns false if it is still too much, because of
   /// exempt clients. O(clients).
-  bool evict_greediest(std::uint64_t share);
+  bool evict_largest(std::uint64_t share);
   void count_evicted() { evicted_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
   void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }

@@ -176,12 +176,12 @@ class Connection final : public EventHandler {
   bool exempt() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
   bool unauthenticated_take_too_much(std::size_t more) const;
   bool query_limit_reached();
-  bool too_greedy(std::size_t input);
+  bool input_over_limit(std::size_t input);
   void cut_off();
   void check_output_limit();
   bool reads_slowly(std::int64_t patience) const;
-  bool is_hopeless();
-  bool holds_up_memory(std::int64_t idle_ms) const;
+  bool unread_over_limit();
+  bool arriving_over_limit(std::int64_t idle_ms) const;
   void account();
   std::size_t arriving() const;
   void log_closing(std::string_view reason);

@@ -37,7 +37,7 @@ TEST_CASE("of unread values only those count that nothing else keeps") {
   CHECK(server.engine.abandoned_blobs() < 200'000);
 }
 
-TEST_CASE("the greediest clients are evicted first, and none that is exempt") {
+TEST_CASE("the largest clients are evicted first, and none that is exempt") {
   Server server;
   ToldClients told;
   server.engine.connect(&told);
@@ -48,7 +48,7 @@ TEST_CASE("the greediest clients are evicted first, and none that is exempt") {
   exempt.run("CLIENT", "NO-EVICT", "ON");
   const auto evict = [&](std::uint64_t share) {
     woken.clear();
-    return server.engine.clients.evict_greediest(share);
+    return server.engine.clients.evict_largest(share);
   };
   CHECK(evict(3000));
   CHECK(woken.empty());
@@ -69,19 +69,19 @@ TEST_CASE("whoever has not authenticated is evicted first, however little it tak
   ToldClients told;
   server.engine.connect(&told);
   const std::vector<pinfold::ClientPlace>& woken = told.closed;
-  Client user(server), greedy(server), small(server), large(server);
+  Client user(server), largest(server), small(server), large(server);
   user.session.shared.buffer_memory = 500;
-  greedy.session.shared.buffer_memory = 5000;
+  largest.session.shared.buffer_memory = 5000;
   small.session.shared.buffer_memory = 100;
   large.session.shared.buffer_memory = 200;
   small.session.set_user(nullptr);
   large.session.set_user(nullptr);
-  CHECK(server.engine.clients.evict_greediest(5700));
+  CHECK(server.engine.clients.evict_largest(5700));
   CHECK(woken == std::vector{large.session.shared.place()});
-  CHECK(server.engine.clients.evict_greediest(5500));
+  CHECK(server.engine.clients.evict_largest(5500));
   CHECK(woken == std::vector{large.session.shared.place(), small.session.shared.place()});
-  CHECK(server.engine.clients.evict_greediest(5000));
-  CHECK(woken.back() == greedy.session.shared.place());
+  CHECK(server.engine.clients.evict_largest(5000));
+  CHECK(woken.back() == largest.session.shared.place());
 }
 
 }  // namespace
