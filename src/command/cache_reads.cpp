@@ -286,7 +286,7 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
 }  // namespace
 
 PlainRead read_protected(Call& call, store::Database& db, const store::Key& key, bool waiting_allowed, store::Access access) {
-  // Of several keys none is let go of between two reads: MGET has made room for all of them before.
+  // Of several keys no lock is released between two reads, because MGET has made room for all of them before.
   return read_under_policy(call, db, key, waiting_allowed, access, call.keys.size() == 1);
 }
 

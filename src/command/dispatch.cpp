@@ -283,7 +283,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   if (reply.errors() != errors) count_failure(call, outcome, stats_, counters);
   if (task.silent) reply.output().truncate(mark);
   if (done) {
-    locks_.release();  // what the task lets go of is freed with nothing locked
+    locks_.release();  // what the task has kept is freed with nothing locked
     session.task.reset();
   }
   return done;

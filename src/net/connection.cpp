@@ -175,7 +175,7 @@ void Connection::parse(Batch& batch) {
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (ending_ >= Ending::when_sent || turn_ >= Turn::held_up) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();
-  // Whoever has taken a millisecond lets others go before the rest of its requests.
+  // A connection that has taken a millisecond is served again after the others.
   const MonoMs now = dispatcher.clock().last().mono;
   const bool spent = turn_ == Turn::begun && now - turn_began_ > 1;
   if (held() || spent) [[unlikely]]

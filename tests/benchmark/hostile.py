@@ -36,7 +36,7 @@ def _measure(context, scenario):
             start = time.monotonic()
             exit_code = _attack(scenario, server)
             seconds = time.monotonic() - start
-        # An attacker may be let go; whoever is well behaved must get what it asked for.
+        # An attacker may be disconnected; a well-behaved client must get what it asked for.
         succeeded = exit_code == 0 and not neighbours.failures
         return {"scenario": scenario.name, "well_behaved": scenario.well_behaved, "memory_mb": scenario.memory_mb, "seconds": seconds,
                 "idle_ms": max(idle.longest) * 1000, "longest_ms": max(neighbours.longest) * 1000, "peak_bytes": sampler.peak,

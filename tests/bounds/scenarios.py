@@ -499,7 +499,7 @@ def fine_many_clients(server):
 
 
 def wait_until_idle_with_password(server):
-    """Some rounds of the threads, in each of which somebody might be let go."""
+    """Some rounds of the threads, in each of which a client might be closed."""
     with server.connect(timeout=300.0) as control:
         assert control.call("AUTH", "pw") == "OK"
         for _ in range(50):

@@ -58,7 +58,7 @@ class Arena:
         self.info = {}
 
     async def gone(self, lost):
-        """Returns when the server has let go of a lost connection, so that nothing sent on it will be executed any more."""
+        """Returns when the server has closed a lost connection, so that nothing sent on it will be executed any more."""
         deadline = time.monotonic() + PATIENCE
         while b"id=%d " % lost.client_id in await self.control.call("CLIENT", "LIST", "ID", lost.client_id):
             if time.monotonic() > deadline:

@@ -7,7 +7,7 @@ the reply was read. A rule only speaks where these bounds leave no doubt; so it 
 Versions. The origin's row behind a key has a version that grows with every commit. A value carries the key's name and the
 version that it was loaded with. Writers of a key take turns (Key.writer) from commit to invalidation, where their order
 on the server would otherwise be unknown. A request whose connection is lost may still be executed until the server has
-let go of that connection; it counts as running for as long.
+closed that connection; it counts as running for as long.
 
 The rules:
  1. A reader never sees a version older than the newest invalidation that had ended before its request began. If the

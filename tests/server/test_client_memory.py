@@ -198,7 +198,7 @@ def test_values_that_only_wait_to_be_read_hold_half_of_the_memory_at_most(start)
     with named(server, "admin") as admin:
         deaf = []
         for n in range(40):
-            # What waits to be read is memory in use: there is room again once the first have been let go.
+            # What waits to be read is memory in use: there is room again once the first have been closed.
             eventually(lambda: admin.call("SET", "large", bytes([n]) * (4 * MB)) == "OK")
             deaf.append(named(server, f"deaf{n}"))
             deaf[-1].socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -20,7 +20,7 @@ TEST_CASE("an argument that was stored can be read until the request ends, and c
     REQUIRE(stored);
     CHECK(stored.view().data() == seen.data());
   }
-  // Even if the store has let go of it by now.
+  // Even if the store has released it by now.
   CHECK(arguments.view(0) == std::string(20'000, 'a'));
   CHECK(arguments.bytes() == 30'000);
   arguments = {};

@@ -106,7 +106,7 @@ TEST_CASE("an entry is volatile from the moment that it gets a deadline, and no 
   CHECK(cache.present("gets:", 2000) == 0);
 }
 
-TEST_CASE("volatile-ttl lets go what expires soon, however few entries lie behind those that are read at once") {
+TEST_CASE("volatile-ttl evicts what expires soon, however few entries lie behind those that are read at once") {
   // Segments of 520 and of 258 entries of these sizes are read 256 entries at a time: the last ones are often all late.
   for (const std::size_t size : {100, 229}) {
     CAPTURE(size);
@@ -134,7 +134,7 @@ TEST_CASE("allkeys-lru keeps what is used, however long ago it was written") {
   CHECK(cache.present("new:", 50000) == 0);
 }
 
-TEST_CASE("allkeys-random lets anything go") {
+TEST_CASE("allkeys-random evicts anything") {
   Cache cache(Kind::allkeys_random);
   for (int i = 0; i < 60000; ++i) REQUIRE(cache.set("k:" + std::to_string(i)));
   const int first = cache.present("k:", 20000);

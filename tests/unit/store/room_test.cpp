@@ -1,4 +1,4 @@
-// Room that was made for one thread is not there for others until that has taken it or let go.
+// Room that was made for one thread is not there for others until that thread has taken or released it.
 
 #include <atomic>
 #include <functional>
