@@ -64,7 +64,7 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
   clients.connected = engine.clients.count();
   clients.most = engine.settings.show(Id::maxclients);
   clients.waiting_for_leases = engine.cache.waiters();
-  const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.held_by_pause.load(), 0));
+  const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.blocked_by_pause.load(), 0));
   clients.blocked = clients.waiting_for_leases + paused;
 }
 

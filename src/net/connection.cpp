@@ -114,17 +114,17 @@ void Connection::ready_beside_input(std::uint32_t events) {
 void Connection::parse_more(Batch& batch) {
   intake_ = Intake::open;
   const bool all_parsed = parsed_ != resp::Parser::Result::command;
-  if (transport_->pending() > 0 && (all_parsed || held())) [[unlikely]]
+  if (transport_->pending() > 0 && (all_parsed || blocked())) [[unlikely]]
     receive();
   if (!has_more_input()) parse(batch);
-  if (held() && !transport_->usual()) [[unlikely]]
+  if (blocked() && !transport_->usual()) [[unlikely]]
     update_events();  // else finish() does it
 }
 
 // Input is received even with replies waiting: a client may send all of its requests before it reads.
 void Connection::update_events() {
   if (ending_ == Ending::closed) return;
-  const bool receives = ending_ == Ending::open && !(held() && intake_ == Intake::full);
+  const bool receives = ending_ == Ending::open && !(blocked() && intake_ == Intake::full);
   // The end of a silent client's input is received, unless that was before it began to wait.
   const bool may_leave = ends_wait_with_input() && (!waits_in_silence() || ending_ != Ending::open);
   const bool usual = transport_->usual();
@@ -146,7 +146,7 @@ void Connection::queue() {
 }
 
 void Connection::parse(Batch& batch) {
-  if (ending_ >= Ending::when_sent || held()) return;
+  if (ending_ >= Ending::when_sent || blocked()) return;
   if (filled_ == 0) {
     if (ending_ == Ending::input_ended) finish();
     return;
@@ -173,17 +173,17 @@ void Connection::parse(Batch& batch) {
 }
 
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
-  if (ending_ >= Ending::when_sent || turn_ >= Turn::held_up) return;
+  if (ending_ >= Ending::when_sent || turn_ >= Turn::blocked) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();
   // A connection that has taken a millisecond is served again after the others.
   const MonoMs now = dispatcher.clock().last().mono;
   const bool spent = turn_ == Turn::begun && now - turn_began_ > 1;
-  if (held() || spent) [[unlikely]]
-    return hold_up(start, spent ? Turn::spent : Turn::held_up);
+  if (blocked() || spent) [[unlikely]]
+    return put_off(start, spent ? Turn::spent : Turn::blocked);
   if (dispatcher.must_wait(session_, args, prepared)) {
     thread_.await_pause_end(*this);
     set_paused(true);
-    return hold_up(start, Turn::held_up);
+    return put_off(start, Turn::blocked);
   }
   if (std::exchange(turn_, Turn::begun) != Turn::begun) turn_began_ = now;
   begin_reply();
@@ -201,7 +201,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
 }
 
 // The request at `start` and those behind it are parsed again later.
-void Connection::hold_up(std::size_t start, Turn why) {
+void Connection::put_off(std::size_t start, Turn why) {
   turn_ = why;
   parser_.rewind(start);
   if (large_ == nullptr) return;
@@ -235,7 +235,7 @@ void Connection::end_reply(resp::Reply& reply) {
 void Connection::finish() {
   if (ending_ == Ending::closed) return thread_.drop_replies();
   if (std::exchange(turn_, Turn::not_begun) == Turn::spent) parsed_ = resp::Parser::Result::command;  // the rest is still in the input
-  if (!held() && ending_ < Ending::when_sent && parsed_ == resp::Parser::Result::error) {
+  if (!blocked() && ending_ < Ending::when_sent && parsed_ == resp::Parser::Result::error) {
     thread_.dispatcher().stats().protocol_errors.add();
     begin_reply();
     resp::Reply reply(thread_.output(), session_.protocol);
@@ -254,7 +254,7 @@ void Connection::finish() {
   if (capacity_ > idle_input && filled_ == 0 && thread_.clients_are_tight()) [[unlikely]]
     resize_input(idle_input);
   const bool more = parsed_ == resp::Parser::Result::command;
-  if (!held()) {
+  if (!blocked()) {
     if (intake_ == Intake::full) intake_ = Intake::open;
     if (ending_ == Ending::input_ended && (!more || filled_ == 0)) advance(Ending::when_sent);
   }
@@ -264,10 +264,10 @@ void Connection::finish() {
     if (unsent_.empty()) return close();
   }
   update_events();
-  if (more && !held() && ending_ != Ending::when_sent) queue();
+  if (more && !blocked() && ending_ != Ending::when_sent) queue();
 }
 
-// What was held up is still in the input.
+// The requests that were put off are still in the input.
 void Connection::go_on() {
   parsed_ = resp::Parser::Result::command;
   finish();

@@ -20,8 +20,8 @@ constexpr auto relaxed = std::memory_order_relaxed;
 void Connection::receive() {
   // What has been received is executed first: a client may send its requests and close.
   if (ending_ != Ending::open || has_more_input()) return;
-  if (held()) [[unlikely]] {
-    if (!make_room_while_held()) {
+  if (blocked()) [[unlikely]] {
+    if (!make_room_while_blocked()) {
       intake_ = Intake::full;
       return update_events();
     }
@@ -106,10 +106,10 @@ void Connection::forget_large() {
 void Connection::end_input() {
   thread_.send_deferred();  // so that unsent_ says whether all has been sent
   if (ending_ == Ending::closed) return;
-  if (!held() && unsent_.empty()) return close();
+  if (!blocked() && unsent_.empty()) return close();
   advance(Ending::input_ended);
   if (ends_wait_with_input()) return end_wait(false);
-  if (!held()) advance(Ending::when_sent);  // what has come is an unfinished request
+  if (!blocked()) advance(Ending::when_sent);  // what has come is an unfinished request
   update_events();
 }
 
@@ -120,9 +120,9 @@ void Connection::input_ends() {
 }
 
 void Connection::hung_up() {
-  // The replies can go nowhere. Requests received before are still executed, but not those that are held up.
-  const bool held_up = holds_.any() || (waits() && (!waits_in_silence() || ending_ != Ending::open));
-  if (held_up || ending_ == Ending::when_sent) close();
+  // The replies can go nowhere. Requests received before are still executed, but not those that are blocked.
+  const bool is_blocked = blocked_by_.any() || (waits() && (!waits_in_silence() || ending_ != Ending::open));
+  if (is_blocked || ending_ == Ending::when_sent) close();
 }
 
 // Before a read: room for more of the request at hand, within the query buffer limit.
@@ -143,7 +143,7 @@ bool Connection::make_room() {
 
 // The same while nothing is executed: a client may send all of its requests before it reads a reply. As much as the query buffer
 // limit and the clients' share allow; what is beyond stays in the socket.
-bool Connection::make_room_while_held() {
+bool Connection::make_room_while_blocked() {
   constexpr std::size_t most_at_once = 256 * 1024;
   if (filled_ < capacity_) return true;
   if (large_ != nullptr && large_->arrival != nullptr && !large_->arrival->complete()) return true;

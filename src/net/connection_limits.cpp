@@ -25,12 +25,12 @@ bool Connection::unauthenticated_take_too_much(std::size_t more) const {
 
 bool Connection::query_limit_reached() {
   const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
-  std::size_t held = capacity_ + parser_.memory();
+  std::size_t bytes = capacity_ + parser_.memory();
   if (large_ != nullptr) {
-    held += large_->arguments.bytes();
-    if (large_->arrival != nullptr && !large_->arrival->refused()) held += large_->arrival->received();
+    bytes += large_->arguments.bytes();
+    if (large_->arrival != nullptr && !large_->arrival->refused()) bytes += large_->arrival->received();
   }
-  if (held < most) return false;
+  if (bytes < most) return false;
   thread_.dispatcher().stats().query_limit_disconnections.add();
   log_closing("its unfinished request is larger than client-query-buffer-limit");
   return true;
@@ -88,7 +88,7 @@ bool Connection::unread_over_limit() {
   if (read_since_ >= good_part) restart_patience();
   if (!reads_slowly(patience_ms)) return false;
   const std::uint64_t share = thread_.limits().clients;
-  if (holds_.has(Hold::backlog) && intake_ == Intake::full) {
+  if (blocked_by_.has(BlockedBy::backlog) && intake_ == Intake::full) {
     log_closing("it sends requests without reading the replies, and more of both than may be kept for it");
   } else if (!exempt() && unsent_.memory() > harmless && thread_.engine().keyspace.memory().used(store::Use::clients) > share - share / 4) {
     log_closing("it does not read its replies while the memory for clients is short (maxmemory-clients)");
@@ -129,7 +129,7 @@ void Connection::tick() {
   }
   const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
-  if (timeout > 0 && idle > timeout * 1000 && !holds_.has(Hold::pause) && !waits()) {  // a client that is behind could read
+  if (timeout > 0 && idle > timeout * 1000 && !blocked_by_.has(BlockedBy::pause) && !waits()) {  // a client that is behind could read
     thread_.dispatcher().stats().idle_disconnections.add();
     return close();
   }

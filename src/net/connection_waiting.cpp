@@ -12,18 +12,18 @@ constexpr auto relaxed = std::memory_order_relaxed;
 }  // namespace
 
 void Connection::set_paused(bool paused) {
-  if (holds_.has(Hold::pause) == paused) return;
+  if (blocked_by_.has(BlockedBy::pause) == paused) return;
   if (paused) {
-    holds_.add(Hold::pause);
+    blocked_by_.add(BlockedBy::pause);
   } else {
-    holds_.remove(Hold::pause);
+    blocked_by_.remove(BlockedBy::pause);
   }
   session_.shared.paused.store(paused, relaxed);
-  thread_.engine().clients.held_by_pause.fetch_add(paused ? 1 : -1, relaxed);
+  thread_.engine().clients.blocked_by_pause.fetch_add(paused ? 1 : -1, relaxed);
 }
 
 void Connection::resume() {
-  if (!holds_.has(Hold::pause) || ending_ == Ending::closed) return;
+  if (!blocked_by_.has(BlockedBy::pause) || ending_ == Ending::closed) return;
   set_paused(false);
   if (session_.task != nullptr) return thread_.serve_task(*this);
   go_on();
@@ -65,7 +65,7 @@ void Connection::end_wait(bool with_error) {
 
 void Connection::work() {
   in_tasks = false;
-  if (ending_ == Ending::closed || holds_.has(Hold::pause) || session_.task == nullptr) return;
+  if (ending_ == Ending::closed || blocked_by_.has(BlockedBy::pause) || session_.task == nullptr) return;
   // A reply that has begun goes on when the client has read so far; before, nothing is gained by waiting for that.
   if (!unsent_.empty() && session_.task->replying) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();

@@ -333,7 +333,7 @@ def attack_many_arguments(server):
         attempt(server, "EXISTS", *[b""] * n)
 
 
-def attack_inline_while_held(server):
+def attack_inline_while_blocked(server):
     """What comes while a client waits is received, and parsed when the wait is over."""
     with server.connect(timeout=300.0) as holder:
         holder.call("CACHE.GET", "m", "LEASE", "60000")
@@ -553,7 +553,7 @@ ALL = [
     Scenario("readers that stop", attack_reader_that_stops),
     Scenario("much stored and dropped", attack_fill_and_drop),
     Scenario("1 000 000 arguments", attack_many_arguments, prepare_full_of_small_keys),
-    Scenario("a line of 2.4 MB to a client that waits", attack_inline_while_held),
+    Scenario("a line of 2.4 MB to a client that waits", attack_inline_while_blocked),
     Scenario("SCANs of 400 clients", attack_scans_at_once, prepare_full_of_small_keys),
     Scenario("FLUSHALL 15 000 times in a transaction", attack_flushes_in_exec, prepare_full_of_small_keys),
     Scenario("LCS, digests and growth thousands of times in a transaction", attack_long_commands_in_exec),

@@ -1,4 +1,4 @@
-"""A client that has not read its replies is not served further until it has: it is held up, not closed, and memory is bounded."""
+"""A client that has not read its replies is not served further until it has: it is blocked, not closed, and memory is bounded."""
 
 import contextlib
 import socket
@@ -80,7 +80,7 @@ def test_a_transaction_of_a_hundred_thousand_small_reads_succeeds(quarter):
     assert number(admin, "evicted_clients") == 0
 
 
-def test_requests_of_every_kind_keep_their_order_while_they_are_held_up(quarter):
+def test_requests_of_every_kind_keep_their_order_while_they_are_blocked(quarter):
     server, admin = quarter
     large = b"y" * 300_000
     requests = []

@@ -269,7 +269,7 @@ def test_closed_connections_leave_the_list(client, server):
 
 def test_requests_that_are_rejected_anyway_are_answered_during_a_pause(client, connect):
     other = connect()
-    mode = "WRITE" if is_redis() else "ALL"  # which in Redis holds up UNPAUSE too
+    mode = "WRITE" if is_redis() else "ALL"  # which in Redis blocks UNPAUSE too
     assert client.call("CLIENT", "PAUSE", "60000", mode) == "OK"
     try:
         assert other.call("SET", "p") == "ERR wrong number of arguments for 'set' command"
@@ -280,18 +280,18 @@ def test_requests_that_are_rejected_anyway_are_answered_during_a_pause(client, c
 
 
 def test_clients_that_a_pause_holds_up_count_as_blocked(client, connect):
-    held, other = connect(), connect()
-    identity = held.call("CLIENT", "ID")
+    blocked, other = connect(), connect()
+    identity = blocked.call("CLIENT", "ID")
     assert client.call("CLIENT", "PAUSE", "60000", "WRITE") == "OK"
     try:
-        held.send_command("SET", "p", "v")
+        blocked.send_command("SET", "p", "v")
         other.send_command("SET", "p", "w")
         eventually(lambda: client_line(client, identity)["flags"] == "b")
         eventually(lambda: info(client, "clients")["blocked_clients"] == "2")
         assert client.call("CLIENT", "UNBLOCK", identity) == 0
     finally:
         assert client.call("CLIENT", "UNPAUSE") == "OK"
-    assert held.read() == "OK"
+    assert blocked.read() == "OK"
     assert client_line(client, identity)["flags"] == "N"
     assert info(client, "clients")["blocked_clients"] == "0"
 

@@ -1,4 +1,4 @@
-"""What happens to requests and replies when a client closes, does not keep up, or is held up."""
+"""What happens to requests and replies when a client closes, does not keep up, or is blocked."""
 
 import socket
 import struct
@@ -49,8 +49,8 @@ def test_a_client_that_sends_its_pipeline_and_closes_its_side_gets_all_replies(c
     sender = connect(timeout=60)
     sender.send(b"".join(resp.encode(request) for request in [("GET", "big")] * 60 + [request_, ("ECHO", "between"), request_, ("ECHO", "end")]))
     sender.socket.shutdown(socket.SHUT_WR)
-    held_up = lambda line: b" cmd=get " in line and b" omem=0 " not in line  # noqa: E731
-    eventually(lambda: any(map(held_up, client.call("CLIENT", "LIST").splitlines())))
+    blocked = lambda line: b" cmd=get " in line and b" omem=0 " not in line  # noqa: E731
+    eventually(lambda: any(map(blocked, client.call("CLIENT", "LIST").splitlines())))
     for _ in range(60):
         assert sender.read() == value
     left = sender.read_until_closed()

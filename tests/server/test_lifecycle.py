@@ -219,7 +219,7 @@ def test_it_starts_again_at_once_on_the_same_port(start):
 
 
 @only_pinfold
-def test_a_reader_that_stopped_reading_cannot_hold_up_the_shutdown(start):
+def test_a_reader_that_stopped_reading_cannot_delay_the_shutdown(start):
     server = start()
     with server.connect() as deaf:
         deaf.call("SET", "big", "x" * (8 << 20))

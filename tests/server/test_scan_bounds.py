@@ -50,7 +50,7 @@ def test_others_on_the_thread_are_served_while_keys_is_at_work(many):
         assert len(names) == len(set(names)) == KEYS
 
 
-def test_many_long_commands_hold_up_others_no_more_than_one(many):
+def test_many_long_commands_delay_others_no_more_than_one(many):
     listers = [many.connect() for _ in range(20)]
     with many.connect() as neighbour:
         for lister in listers:

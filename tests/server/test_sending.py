@@ -183,7 +183,7 @@ def test_a_client_that_is_killed_by_another_gets_what_it_had_asked_for(one_threa
 
 
 @pytest.mark.parametrize("count", [1, 3, 200])
-def test_a_client_that_was_held_up_gets_its_replies_though_it_has_closed_its_side(one_thread, count):
+def test_a_client_that_was_blocked_gets_its_replies_though_it_has_closed_its_side(one_thread, count):
     server, admin = one_thread
     clients = [server.connect() for _ in range(count)]
     assert admin.call("CLIENT", "PAUSE", 60_000, "WRITE") == "OK"

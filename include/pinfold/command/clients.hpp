@@ -78,7 +78,7 @@ class Clients {
   std::atomic<std::int64_t> unread_blobs{0};
 
   /// The number of clients that wait for the end of a CLIENT PAUSE.
-  std::atomic<std::int64_t> held_by_pause{0};
+  std::atomic<std::int64_t> blocked_by_pause{0};
 
   /// CLIENT PAUSE: until the time `until`, commands of `mode` wait and `keyspace` removes no expired entries. If a pause is in
   /// force, the later end and the stricter mode of the two hold.

@@ -35,18 +35,18 @@ namespace pinfold::net {
 class IoThread;
 
 /// Why the requests of a connection are not executed at the moment. Requests that come in are kept meanwhile.
-enum class Hold : std::uint8_t {
+enum class BlockedBy : std::uint8_t {
   pause = 1,    // CLIENT PAUSE
   backlog = 2,  // the client has as many unread replies as it may have, and must read before it is served again
 };
 
 /// A set of such reasons.
-class Holds {
+class BlockReasons {
  public:
   bool any() const { return bits_ != 0; }
-  bool has(Hold hold) const { return (bits_ & static_cast<unsigned>(hold)) != 0; }
-  void add(Hold hold) { bits_ |= static_cast<unsigned>(hold); }
-  void remove(Hold hold) { bits_ &= ~static_cast<unsigned>(hold); }
+  bool has(BlockedBy reason) const { return (bits_ & static_cast<unsigned>(reason)) != 0; }
+  void add(BlockedBy reason) { bits_ |= static_cast<unsigned>(reason); }
+  void remove(BlockedBy reason) { bits_ &= ~static_cast<unsigned>(reason); }
 
  private:
   unsigned bits_ = 0;
@@ -84,7 +84,7 @@ class Connection final : public EventHandler {
 
   /// Closes the transport. The thread destroys the object at the end of the round or of a later one.
   void close();
-  /// Goes on with requests that CLIENT PAUSE has held up.
+  /// Goes on with requests that CLIENT PAUSE has blocked.
   void resume();
   /// Passes on the answer for which the client waits. Returns false if the client does not wait with this ticket.
   bool answer(std::uint64_t ticket, const Delivery& answer);
@@ -126,20 +126,20 @@ class Connection final : public EventHandler {
   enum class Turn : std::uint8_t {
     not_begun,
     begun,    // at least one has been executed
-    held_up,  // the rest is not executed now, and is parsed again when the reason for that is over
+    blocked,  // the rest is not executed now, and is parsed again when the reason for that is over
     spent,    // the rest is not executed now, because the requests have taken this connection's time for a round
   };
 
   // connection.cpp: a round, from parsing to the end of a batch.
   void advance(Ending ending) { ending_ = std::max(ending_, ending); }
   // Whether no request may be executed at the moment.
-  bool held() const { return holds_.any() || waits(); }
+  bool blocked() const { return blocked_by_.any() || waits(); }
   std::uint32_t translated(std::uint32_t events) const;
   void ready_beside_input(std::uint32_t events);
   // Adds the complete requests of the input to the batch, as many as it has room for.
   void parse(Batch& batch);
   void queue();
-  void hold_up(std::size_t start, Turn why);
+  void put_off(std::size_t start, Turn why);
   void begin_reply();
   void end_reply(resp::Reply& reply);
   void go_on();
@@ -158,7 +158,7 @@ class Connection final : public EventHandler {
   void hung_up();
   bool must_grow() const { return filled_ == capacity_ || large_ != nullptr; }
   bool make_room();
-  bool make_room_while_held();
+  bool make_room_while_blocked();
   void resize_input(std::size_t capacity);
   void drop_consumed(bool now);
 
@@ -214,7 +214,7 @@ class Connection final : public EventHandler {
   Ending ending_ = Ending::open;
   Intake intake_ = Intake::open;
   Turn turn_ = Turn::not_begun;
-  Holds holds_;
+  BlockReasons blocked_by_;
   command::Session session_;
   resp::Parser parser_;
   resp::Parser::Result parsed_ = resp::Parser::Result::need_more;  // how the last parse() ended

@@ -232,7 +232,7 @@ TEST_CASE("client: REPLY turns replies off, on, and skips one") {
   CHECK(client.run("CLIENT", "REPLY", "ON") == ok);
 }
 
-TEST_CASE("client: a pause holds back writes, or everything") {
+TEST_CASE("client: a pause blocks writes, or everything") {
   Server server;
   Client client(server);
   ToldClients told;

@@ -184,7 +184,7 @@ TEST_CASE("net: bytes that the transport holds are received although the event l
   CHECK(client.take() == ok + bulk("1") + ok + ":20000\r\n");
 }
 
-TEST_CASE("net: held bytes wait while nothing can be received, without keeping the thread busy") {
+TEST_CASE("net: bytes in the transport wait while nothing can be received, without keeping the thread busy") {
   Rig rig;
   rig.set(config::Id::client_query_buffer_limit, "1048576");
   Peer client = rig.connect();
@@ -220,7 +220,7 @@ TEST_CASE("net: a client that ends its input gets its replies and is closed, unf
   }
 }
 
-TEST_CASE("net: requests of a client that has gone are executed if they were received, but for those that are held up") {
+TEST_CASE("net: requests of a client that has gone are executed if they were received, but for those that are blocked") {
   Rig rig;
   Peer reader = rig.connect();
   Peer gone = rig.connect();
@@ -230,17 +230,17 @@ TEST_CASE("net: requests of a client that has gone are executed if they were rec
   CHECK(gone.closed());
   CHECK(reader.ask("GET", "a") == bulk("1"));
   CHECK(reader.ask("CLIENT", "PAUSE", "1000", "WRITE") == ok);
-  Peer held = rig.connect();
-  held.send(request("SET", "a", "2"));
-  held.wire().hang_up();
+  Peer blocked = rig.connect();
+  blocked.send(request("SET", "a", "2"));
+  blocked.wire().hang_up();
   rig.settle();
-  CHECK(held.closed());
-  CHECK(rig.engine.clients.held_by_pause == 0);
+  CHECK(blocked.closed());
+  CHECK(rig.engine.clients.blocked_by_pause == 0);
   CHECK(reader.ask("CLIENT", "UNPAUSE") == ok);
   CHECK(reader.ask("GET", "a") == bulk("1"));
 }
 
-TEST_CASE("net: CLIENT PAUSE holds requests back, and they go on in order when it is over") {
+TEST_CASE("net: CLIENT PAUSE blocks requests, and they go on in order when it is over") {
   Rig rig;
   Peer admin = rig.connect();
   Peer client = rig.connect();
@@ -248,12 +248,12 @@ TEST_CASE("net: CLIENT PAUSE holds requests back, and they go on in order when i
   CHECK(client.ask("GET", "a") == nothing);
   CHECK(client.ask("SET", "a", "1").empty());
   CHECK(client.ask("GET", "a").empty());
-  CHECK(rig.engine.clients.held_by_pause == 1);
+  CHECK(rig.engine.clients.blocked_by_pause == 1);
   rig.pass(999);
   CHECK(client.take().empty());
   rig.pass(1);
   CHECK(client.take() == ok + bulk("1"));
-  CHECK(rig.engine.clients.held_by_pause == 0);
+  CHECK(rig.engine.clients.blocked_by_pause == 0);
 }
 
 TEST_CASE("net: a client that does not read is not served beyond its share, and goes on when it has read") {
