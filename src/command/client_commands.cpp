@@ -215,7 +215,7 @@ Outcome client_unblock(Call& call) {
   if (!options.done()) return call.reply.error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
   bool unblocked = false;
   call.engine.clients.with(static_cast<std::uint64_t>(*id),
-                           [&](SharedClient& client) { unblocked = call.engine.clients.unblock(client, with_error); });
+                           [&](SharedClient& client) { unblocked = call.engine.clients.end_wait(client, with_error); });
   return call.reply.integer(unblocked ? 1 : 0);
 }
 

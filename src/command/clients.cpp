@@ -43,7 +43,7 @@ void Clients::kill(SharedClient& client) {
   if (threads != nullptr) threads->close(client.place());
 }
 
-bool Clients::unblock(SharedClient& client, bool with_error) {
+bool Clients::end_wait(SharedClient& client, bool with_error) {
   const std::uint64_t ticket = client.waiting.load(std::memory_order_relaxed);
   if (ticket == 0) return false;
   if (threads != nullptr) threads->end_wait(client.place(), ticket, with_error);

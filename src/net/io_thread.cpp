@@ -161,7 +161,7 @@ bool IoThread::hand_out(HandingOut& message, unsigned most, unsigned& to_look_at
   return message.next == to.size();
 }
 
-void IoThread::unblock(std::uint64_t id, std::uint64_t ticket, bool with_error) {
+void IoThread::end_wait(std::uint64_t id, std::uint64_t ticket, bool with_error) {
   try {
     loop_.post([this, id, ticket, with_error] {
       Connection* const connection = find(id);
@@ -182,7 +182,7 @@ void IoThread::wake_task(std::uint64_t id) {
   }
 }
 
-void IoThread::end_waits() {
+void IoThread::end_expired_waits() {
   constexpr unsigned most_at_once = 128;
   for (unsigned ended = 0; ended < most_at_once && !waiting_.empty() && waiting_.begin()->first <= now(); ++ended) {
     Connection& connection = *waiting_.begin()->second;
@@ -212,7 +212,7 @@ inline std::size_t IoThread::round(int most_ms) {
     free_abandoned_blobs();
   if (now() >= next_tick_ && to_tick_ == 0) begin_tick();
   if (to_tick_ > 0) tick_some();
-  if (!waiting_.empty()) end_waits();
+  if (!waiting_.empty()) end_expired_waits();
   if (!paused_.empty() && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
   send_deferred();
   remove_closed();

@@ -25,10 +25,10 @@ Network::~Network() {
 void Network::close(const ClientPlace& client) { threads_[client.thread]->close(client.client); }
 
 void Network::end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) {
-  threads_[client.thread]->unblock(client.client, ticket, with_error);
+  threads_[client.thread]->end_wait(client.client, ticket, with_error);
 }
 
-void Network::run_task(const ClientPlace& client) { threads_[client.thread]->wake_task(client.client); }
+void Network::wake_task(const ClientPlace& client) { threads_[client.thread]->wake_task(client.client); }
 
 void Network::end_pause() {
   for (const auto& thread : threads_) thread->resume_paused();

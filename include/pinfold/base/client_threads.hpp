@@ -46,7 +46,7 @@ class ClientThreads {
   /// waits with it.
   virtual void end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) = 0;
   /// Runs a step of the client's task.
-  virtual void run_task(const ClientPlace& client) = 0;
+  virtual void wake_task(const ClientPlace& client) = 0;
   /// Lets all clients that wait for the end of a CLIENT PAUSE check whether the pause is over.
   virtual void end_pause() = 0;
   /// Gives waiting clients their answer, some of them in each round of their threads. Costs one message and one wake for each

@@ -58,7 +58,7 @@ class Clients {
 
   /// Ends the wait of a client for its reply: the client gets the reply that it would get when its time is up, or an error.
   /// Returns false if the client does not wait. Called inside a visit.
-  bool unblock(SharedClient& client, bool with_error);
+  bool end_wait(SharedClient& client, bool with_error);
 
   /// Kills clients until all together take no more than `share` bytes. Unauthenticated clients are killed first, then the
   /// others, and among them those first that take most memory. Clients with CLIENT NO-EVICT on are exempt. All others together
@@ -94,7 +94,7 @@ class Clients {
   /// Wakes a client whose task is asleep (Task::asleep). If the wake is lost for want of memory, the task goes on within a
   /// second.
   void wake_task(const ClientPlace& client) {
-    if (threads != nullptr) threads->run_task(client);
+    if (threads != nullptr) threads->wake_task(client);
   }
 
   /// The I/O threads, through which clients are reached; null: clients are told nothing. Set by Engine::connect() before

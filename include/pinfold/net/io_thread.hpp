@@ -69,7 +69,7 @@ class IoThread {
   /// Sends a push to its clients that live here, to some of them in each round. Throws std::bad_alloc.
   void push(const std::shared_ptr<const Push>& push);
   /// Ends the client's wait with this ticket, if the client still waits with it.
-  void unblock(std::uint64_t id, std::uint64_t ticket, bool with_error);
+  void end_wait(std::uint64_t id, std::uint64_t ticket, bool with_error);
   /// Runs a step of the client's task.
   void wake_task(std::uint64_t id);
   /// Lets every connection that waits for the end of a CLIENT PAUSE check whether the pause is over.
@@ -174,7 +174,7 @@ class IoThread {
   void hand_out_later(const HandingOut& message);
   void hand_out_some();
   bool hand_out(HandingOut& message, unsigned most, unsigned& to_look_at);
-  void end_waits();
+  void end_expired_waits();
   void remove_closed();
   void remove(const Connection& connection);
 

@@ -41,7 +41,7 @@ class Network final : public ClientThreads {
 
   void close(const ClientPlace& client) override;
   void end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) override;
-  void run_task(const ClientPlace& client) override;
+  void wake_task(const ClientPlace& client) override;
   void end_pause() override;
   void deliver(const std::shared_ptr<const Delivery>& answer) override;
   void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) override;

@@ -43,7 +43,7 @@ struct Rig final : pinfold::ClientThreads {
   }
   void close(const pinfold::ClientPlace& /*client*/) override {}
   void end_wait(const pinfold::ClientPlace& /*client*/, std::uint64_t /*ticket*/, bool /*with_error*/) override {}
-  void run_task(const pinfold::ClientPlace& /*client*/) override {}
+  void wake_task(const pinfold::ClientPlace& /*client*/) override {}
   void end_pause() override {}
   void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/) override {}
   template <class Action>

@@ -42,9 +42,9 @@ struct Rig final : ClientThreads {
 
   void close(const ClientPlace& client) override { thread.close(client.client); }
   void end_wait(const ClientPlace& client, std::uint64_t ticket, bool with_error) override {
-    thread.unblock(client.client, ticket, with_error);
+    thread.end_wait(client.client, ticket, with_error);
   }
-  void run_task(const ClientPlace& client) override { thread.wake_task(client.client); }
+  void wake_task(const ClientPlace& client) override { thread.wake_task(client.client); }
   void end_pause() override { thread.resume_paused(); }
   void deliver(const std::shared_ptr<const Delivery>& answer) override { thread.deliver(answer); }
   void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) override {

@@ -16,7 +16,7 @@ struct ToldClients final : pinfold::ClientThreads {
 
   void close(const pinfold::ClientPlace& client) override { closed.push_back(client); }
   void end_wait(const pinfold::ClientPlace& /*client*/, std::uint64_t /*ticket*/, bool /*with_error*/) override {}
-  void run_task(const pinfold::ClientPlace& /*client*/) override {}
+  void wake_task(const pinfold::ClientPlace& /*client*/) override {}
   void end_pause() override { ++pauses_ended; }
   void deliver(const std::shared_ptr<const pinfold::Delivery>& answer) override {
     if (on_answer) on_answer(*answer);
