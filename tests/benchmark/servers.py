@@ -200,7 +200,7 @@ class Redis(_RespServer):
     _version_field = "redis_version"
 
     def command(self):
-        # Loads come from several loopback addresses, which protected mode takes for strangers.
+        # Loads come from several loopback addresses, which protected mode refuses.
         return [self.binary, *self._common(), "--save", "", "--appendonly", "no", "--daemonize", "no",
                 "--protected-mode", "no"]
 

@@ -495,7 +495,7 @@ def fine_many_clients(server):
                 assert client.read() == "OK"
 
 
-# --- strangers ---
+# --- unauthenticated clients ---
 
 
 def wait_until_idle_with_password(server):
@@ -507,9 +507,9 @@ def wait_until_idle_with_password(server):
             time.sleep(0.01)
 
 
-def fine_users_among_strangers(server):
-    """Those who have not authenticated send what they never finish; users go on."""
-    users, strangers = [], []
+def fine_users_among_unauthenticated(server):
+    """Unauthenticated clients send requests that they never finish; users are served."""
+    users, unauthenticated = [], []
     with contextlib.ExitStack() as stack:
         for _ in range(5):
             user = stack.enter_context(server.connect(timeout=60.0))
@@ -518,9 +518,9 @@ def fine_users_among_strangers(server):
             users.append(user)
         for _ in range(60):
             with contextlib.suppress(OSError):
-                stranger = stack.enter_context(server.connect(timeout=60.0))
-                stranger.send(b"*10\r\n" + b"".join(b"$16000\r\n" + b"s" * 16_000 + b"\r\n" for _ in range(6)))
-                strangers.append(stranger)
+                client = stack.enter_context(server.connect(timeout=60.0))
+                client.send(b"*10\r\n" + b"".join(b"$16000\r\n" + b"s" * 16_000 + b"\r\n" for _ in range(6)))
+                unauthenticated.append(client)
         wait_until_idle_with_password(server)
         for user in users:
             user.send(b"u" * 15_000 + b"\r\n$15000\r\n" + b"u" * 15_000 + b"\r\n")
@@ -567,8 +567,8 @@ ALL = [
     Scenario("a transaction of 100 000 GETs", fine_transaction, memory_mb=256, well_behaved=True),
     Scenario("MGET of 100 MB", fine_mget, prepare_hundred_values, memory_mb=256, well_behaved=True),
     Scenario("800 clients with requests of 1 KB", fine_many_clients, well_behaved=True),
-    Scenario("users among strangers", fine_users_among_strangers, memory_mb=20, options=("--requirepass", "pw", "--maxmemory-clients", "2mb"),
-             well_behaved=True),
+    Scenario("users among unauthenticated clients", fine_users_among_unauthenticated, memory_mb=20,
+             options=("--requirepass", "pw", "--maxmemory-clients", "2mb"), well_behaved=True),
 ]
 
 

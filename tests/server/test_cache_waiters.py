@@ -147,7 +147,7 @@ def test_large_values_reach_all_who_wait(cache, park):
     assert all(reader.answer().value == value for reader in readers)
 
 
-def test_waiters_of_different_keys_are_strangers(cache, park):
+def test_waiters_of_different_keys_are_independent(cache, park):
     token = cache.lease("a")
     cache.lease("b")
     of_a, of_b = park("a"), park("b")
@@ -158,7 +158,7 @@ def test_waiters_of_different_keys_are_strangers(cache, park):
     assert of_b.answer().value == b"w"
 
 
-def test_waiters_of_different_databases_are_strangers(cache, connect, client):
+def test_waiters_of_different_databases_are_independent(cache, connect, client):
     cache.lease("k")
     other = connect(protocol=cache.protocol)
     other.call("SELECT", 3)

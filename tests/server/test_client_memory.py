@@ -240,7 +240,7 @@ def test_lines_about_closed_clients_are_few(start):
         assert len(lines) < 40
 
 
-def test_strangers_do_not_push_out_those_who_have_authenticated(start):
+def test_unauthenticated_clients_do_not_push_out_authenticated_ones(start):
     server = start("--maxmemory", "64mb", "--maxmemory-clients", "4mb", "--requirepass", "secret", "--threads", "1")
 
     def authenticated():
@@ -253,10 +253,10 @@ def test_strangers_do_not_push_out_those_who_have_authenticated(start):
         for user in users:
             half_send(user, 300_000)
         eventually(lambda: number(admin, "mem_clients_normal") > 1_500_000)
-        strangers = [server.connect() for _ in range(60)]
-        for stranger in strangers:
+        unauthenticated = [server.connect() for _ in range(60)]
+        for client in unauthenticated:
             with contextlib.suppress(OSError):
-                stranger.send(b"*10\r\n" + (b"$16000\r\n" + b"x" * 16000 + b"\r\n") * 9)
+                client.send(b"*10\r\n" + (b"$16000\r\n" + b"x" * 16000 + b"\r\n") * 9)
         eventually(lambda: number(admin, "connected_clients") < 6 + 60)
         assert number(admin, "mem_clients_normal") < 3 * MB
         for user in users:
@@ -265,8 +265,8 @@ def test_strangers_do_not_push_out_those_who_have_authenticated(start):
         # There is room for a newcomer who knows the password.
         with authenticated() as late:
             assert late.call("PING") == "PONG"
-        for stranger in strangers:
-            stranger.close()
+        for client in unauthenticated:
+            client.close()
         eventually(lambda: number(admin, "connected_clients") == 6)
 
 

@@ -129,8 +129,8 @@ def test_a_lowered_limit_takes_effect_without_a_write(start):
 
 def test_a_client_without_a_password_is_served_fully_once_none_is_asked_for(start):
     server = start("--requirepass", "secret")
-    with server.connect() as stranger, server.connect() as known:
-        known.call("AUTH", "secret")
-        known.call("CONFIG", "SET", "requirepass", "")
+    with server.connect() as unauthenticated, server.connect() as authenticated:
+        authenticated.call("AUTH", "secret")
+        authenticated.call("CONFIG", "SET", "requirepass", "")
         pairs = [part for i in range(20) for part in (f"k{i}", "v")]
-        assert stranger.call("MSET", *pairs) == "OK"
+        assert unauthenticated.call("MSET", *pairs) == "OK"

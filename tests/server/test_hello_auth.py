@@ -18,7 +18,7 @@ def locked():
 
 
 @pytest.fixture
-def stranger(locked):
+def unauthenticated(locked):
     with locked.connect() as connection:
         yield connection
 
@@ -91,29 +91,29 @@ def test_reset_returns_to_the_state_of_a_new_connection(client, connect):
     assert other.call("GET", "after") == b"1", "RESET selects database 0"
 
 
-def test_without_a_password_nothing_runs(stranger, admin):
+def test_without_a_password_nothing_runs(unauthenticated, admin):
     admin.call("SET", "k", "1")
     for command in (["GET", "k"], ["PING"], ["FLUSHALL"], ["CONFIG", "GET", "requirepass"], ["MULTI"], ["CLIENT", "LIST"], ["INFO"], ["COMMAND"]):
-        assert stranger.call(*command) == NOAUTH, command
+        assert unauthenticated.call(*command) == NOAUTH, command
     assert admin.call("GET", "k") == b"1"
 
 
-def test_unknown_commands_and_arity_are_told_before_authentication_as_in_redis(stranger):
-    assert stranger.call("nosuch").startswith("ERR unknown command")
-    assert stranger.call("GET") == "ERR wrong number of arguments for 'get' command"
+def test_unknown_commands_and_arity_are_told_before_authentication_as_in_redis(unauthenticated):
+    assert unauthenticated.call("nosuch").startswith("ERR unknown command")
+    assert unauthenticated.call("GET") == "ERR wrong number of arguments for 'get' command"
 
 
-def test_hello_needs_the_password_or_brings_it(locked, stranger):
+def test_hello_needs_the_password_or_brings_it(locked, unauthenticated):
     # Redis 7.2 has added "<proto>" to the text of 7.0.
-    assert stranger.call("HELLO", "3").replace("HELLO <proto> AUTH", "HELLO AUTH") == (
+    assert unauthenticated.call("HELLO", "3").replace("HELLO <proto> AUTH", "HELLO AUTH") == (
         "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> <pass> option can be used to "
         "authenticate the client and select the RESP protocol version at the same time"
     )
-    assert stranger.call("HELLO", "3", "AUTH", "default", "wrong").startswith("WRONGPASS")
-    assert stranger.call("PING") == NOAUTH
-    assert stranger.raw("HELLO", "3", "AUTH", "default", "s3cret", "SETNAME", "n")[:1] == b"%"
-    assert stranger.call("CLIENT", "GETNAME") == b"n"
-    assert stranger.call("PING") == "PONG"
+    assert unauthenticated.call("HELLO", "3", "AUTH", "default", "wrong").startswith("WRONGPASS")
+    assert unauthenticated.call("PING") == NOAUTH
+    assert unauthenticated.raw("HELLO", "3", "AUTH", "default", "s3cret", "SETNAME", "n")[:1] == b"%"
+    assert unauthenticated.call("CLIENT", "GETNAME") == b"n"
+    assert unauthenticated.call("PING") == "PONG"
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,9 @@ def test_hello_needs_the_password_or_brings_it(locked, stranger):
         ([], "ERR wrong number of arguments for 'auth' command"),
     ],
 )
-def test_auth(stranger, args, reply):
-    assert stranger.call("AUTH", *args) == reply
-    assert stranger.call("PING") == ("PONG" if reply == "OK" else NOAUTH)
+def test_auth(unauthenticated, args, reply):
+    assert unauthenticated.call("AUTH", *args) == reply
+    assert unauthenticated.call("PING") == ("PONG" if reply == "OK" else NOAUTH)
 
 
 def test_a_wrong_password_does_not_log_out(admin):
@@ -176,9 +176,9 @@ def test_a_password_set_at_run_time_holds_for_new_connections(start):
         (b"*2\r\n$4\r\nAUTH\r\n$536870912\r\n", b"-ERR Protocol error: unauthenticated bulk length\r\n"),
     ],
 )
-def test_before_authentication_little_may_be_announced(stranger, data, error):
-    stranger.send(data)
-    assert stranger.read_until_closed() == error
+def test_before_authentication_little_may_be_announced(unauthenticated, data, error):
+    unauthenticated.send(data)
+    assert unauthenticated.read_until_closed() == error
 
 
 def test_after_authentication_large_requests_are_taken(admin):
@@ -186,7 +186,7 @@ def test_after_authentication_large_requests_are_taken(admin):
     assert len(admin.call("MGET", *["big"] * 20)) == 20
 
 
-def test_thousands_of_strangers_that_announce_much_do_not_grow_the_server(locked, admin):
+def test_thousands_of_unauthenticated_clients_that_announce_much_do_not_grow_the_server(locked, admin):
     """CVE-2021-32675: 512 MB each, of which nothing may be set aside."""
     import resource
 
@@ -194,22 +194,22 @@ def test_thousands_of_strangers_that_announce_much_do_not_grow_the_server(locked
     count = min(10_000, hard - 200)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, count + 200)), hard))
     before = locked.rss()
-    strangers = []
+    unauthenticated = []
     try:
         for _ in range(count):
             connection = locked.connect()
-            strangers.append(connection)
-            connection.send(b"*2\r\n$4\r\nAUTH\r\n$16384\r\nx" if len(strangers) % 2 else b"*1\r\n$536870912\r\n")
+            unauthenticated.append(connection)
+            connection.send(b"*2\r\n$4\r\nAUTH\r\n$16384\r\nx" if len(unauthenticated) % 2 else b"*1\r\n$536870912\r\n")
         assert admin.call("PING") == "PONG"
         # Half of them may hold what was sent of an allowed argument, which is next to nothing.
         assert locked.rss() - before < bound(200 << 20), f"{(locked.rss() - before) >> 20} MB for {count} connections"
     finally:
-        for connection in strangers:
+        for connection in unauthenticated:
             connection.close()
     eventually(lambda: len(admin.call("CLIENT", "LIST").splitlines()) == 1)
 
 
-def test_a_stranger_that_never_reads_is_bounded(locked, admin):
+def test_an_unauthenticated_client_that_never_reads_is_bounded(locked, admin):
     """CVE-2025-21605: NOAUTH errors pile up in the output buffer."""
     before = locked.rss()
     request = resp.encode(["GET", "k"]) * 20_000

@@ -293,8 +293,8 @@ def connection_is_closed(connection):
 
 def test_one_who_has_not_said_the_password_cannot_announce_a_large_value(start):
     server = start("--requirepass", "secret")
-    with server.connect() as stranger, server.connect() as known:
-        stranger.send(b"*2\r\n$4\r\nECHO\r\n$16385\r\n")
-        assert stranger.read_until_closed() == b"-ERR Protocol error: unauthenticated bulk length\r\n"
+    with server.connect() as unauthenticated, server.connect() as authenticated:
+        unauthenticated.send(b"*2\r\n$4\r\nECHO\r\n$16385\r\n")
+        assert unauthenticated.read_until_closed() == b"-ERR Protocol error: unauthenticated bulk length\r\n"
         value = value_of(7, 50_000)
-        assert known.pipeline([("AUTH", "secret"), ("SET", "k", value), ("GET", "k")]) == ["OK", "OK", value]
+        assert authenticated.pipeline([("AUTH", "secret"), ("SET", "k", value), ("GET", "k")]) == ["OK", "OK", value]

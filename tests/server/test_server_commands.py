@@ -235,7 +235,7 @@ def test_a_password_can_be_any_bytes(start):
     password = bytes(range(256))
     with server.connect() as admin:
         assert admin.call("CONFIG", "SET", "requirepass", password) == "OK"
-        with server.connect() as stranger:
-            assert stranger.call("PING").startswith("NOAUTH")
-            assert stranger.call("AUTH", password[:-1]).startswith("WRONGPASS")
-            assert stranger.call("AUTH", password) == "OK"
+        with server.connect() as unauthenticated:
+            assert unauthenticated.call("PING").startswith("NOAUTH")
+            assert unauthenticated.call("AUTH", password[:-1]).startswith("WRONGPASS")
+            assert unauthenticated.call("AUTH", password) == "OK"

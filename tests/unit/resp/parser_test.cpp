@@ -11,8 +11,8 @@ using pinfold::resp::Parser;
 
 namespace {
 
-constexpr Limits known{1 << 20, 512 << 20, true};
-constexpr Limits stranger{10, 16384, false};
+constexpr Limits authenticated{1 << 20, 512 << 20, true};
+constexpr Limits unauthenticated{10, 16384, false};
 using Command = std::vector<std::string>;
 
 struct Outcome {
@@ -21,7 +21,7 @@ struct Outcome {
 };
 
 // Feeds `input` in pieces of `piece` bytes, and drops consumed bytes as a connection does.
-Outcome feed(const std::string& input, std::size_t piece, const Limits& limits = known) {
+Outcome feed(const std::string& input, std::size_t piece, const Limits& limits = authenticated) {
   Parser parser;
   Outcome outcome;
   std::string buffer;
@@ -42,7 +42,7 @@ Outcome feed(const std::string& input, std::size_t piece, const Limits& limits =
   return outcome;
 }
 
-std::string error_of(const std::string& input, const Limits& limits = known) { return feed(input, input.size(), limits).error; }
+std::string error_of(const std::string& input, const Limits& limits = authenticated) { return feed(input, input.size(), limits).error; }
 
 }  // namespace
 
@@ -65,13 +65,13 @@ TEST_CASE("hostile framing gets Redis' protocol errors") {
   CHECK(error_of("*1\r\n$abc\r\n") == "invalid bulk length");
   CHECK(error_of("*1\r\n$536870913\r\n") == "invalid bulk length");
   CHECK(error_of("*1\r\n$01\r\nx\r\n") == "invalid bulk length");
-  CHECK(error_of("*11\r\n", stranger) == "unauthenticated multibulk length");
-  CHECK(error_of("*1\r\n$16385\r\n", stranger) == "unauthenticated bulk length");
+  CHECK(error_of("*11\r\n", unauthenticated) == "unauthenticated multibulk length");
+  CHECK(error_of("*1\r\n$16385\r\n", unauthenticated) == "unauthenticated bulk length");
   CHECK(error_of("get \"a\n") == "unbalanced quotes in request");
   CHECK(error_of("get \"a\"b\n") == "unbalanced quotes in request");
   CHECK(error_of(std::string(70000, 'a')) == "too big inline request");
   CHECK(error_of(std::string(70000, 'a') + "\r\n") == "too big inline request");
-  CHECK(error_of("a b c d e f g h i j k\r\n", stranger) == "unauthenticated multibulk length");
+  CHECK(error_of("a b c d e f g h i j k\r\n", unauthenticated) == "unauthenticated multibulk length");
   CHECK(error_of("*" + std::string(70000, '1')) == "too big mbulk count string");
   CHECK(error_of("*1\r\n$" + std::string(70000, '1')) == "too big bulk count string");
 }
@@ -105,21 +105,21 @@ TEST_CASE("a command with more arguments than there is memory for is refused") {
 
 TEST_CASE("the parser asks for the bytes of an argument only when it knows its length") {
   Parser parser;
-  CHECK(parser.next("*2\r\n$3\r\nGET\r\n", known) == Parser::Result::need_more);
+  CHECK(parser.next("*2\r\n$3\r\nGET\r\n", authenticated) == Parser::Result::need_more);
   CHECK(parser.wanted() == 0);
   const std::string head = "*2\r\n$3\r\nGET\r\n$1000\r\nabc";
-  CHECK(parser.next(head, known) == Parser::Result::need_more);
+  CHECK(parser.next(head, authenticated) == Parser::Result::need_more);
   CHECK(parser.wanted() == head.size() - 3 + 1000 + 2);
 }
 
 TEST_CASE("a rewound command is parsed again") {
   Parser parser;
   const std::string input = "PING\r\nECHO x\r\n";
-  REQUIRE(parser.next(input, known) == Parser::Result::command);
+  REQUIRE(parser.next(input, authenticated) == Parser::Result::command);
   const std::size_t before = parser.consumed();
-  REQUIRE(parser.next(input, known) == Parser::Result::command);
+  REQUIRE(parser.next(input, authenticated) == Parser::Result::command);
   parser.rewind(before);
-  REQUIRE(parser.next(input, known) == Parser::Result::command);
+  REQUIRE(parser.next(input, authenticated) == Parser::Result::command);
   CHECK(parser.args()[0] == "ECHO");
 }
 
