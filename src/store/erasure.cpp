@@ -1,7 +1,7 @@
 // Erasure: overwriting the bytes that removed entries have left in memory.
 //
 // The bytes of a deleted, overwritten or moved entry stay in memory until their place is used again. They may lie in a dead
-// entry, behind a shorter live entry, behind the end of a segment that was begun anew, or in free segments and blocks. One pass
+// entry, behind a shorter entry in use, behind the end of a segment that was begun anew, or in free segments and blocks. One pass
 // goes through all of these, a piece at a time, with the shard locked. While a pass is under way, memory is overwritten at once
 // when it is freed, and an entry that moves takes no older bytes along (Memory::erasing()). So a place that the pass has seen
 // stays clean. At the end of the pass the store's memory has no byte of an entry that was removed before the pass began, except
@@ -20,7 +20,7 @@ namespace pinfold::store {
 
 // --- a table ---
 
-// Overwrites the unused bytes behind a live entry, and within its value outside of the log. Returns false if the budget is
+// Overwrites the unused bytes behind an entry in use, and within its value outside of the log. Returns false if the budget is
 // spent before.
 bool Table::erase_behind(Entry e, Budget& budget) {
   e.wipe_slack();

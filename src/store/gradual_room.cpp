@@ -4,10 +4,10 @@
 
 namespace pinfold::store {
 
-GradualRoom::Result GradualRoom::make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t beside) {
+GradualRoom::Result GradualRoom::make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t kept) {
   Memory& memory = keyspace_.memory();
   // Asked only once, because the answer may change for a while: the ghosts grow during the eviction, and shrink again.
-  if (!reclaiming_ && !memory.could_fit(bytes + beside)) return Result::none;
+  if (!reclaiming_ && !memory.could_fit(bytes + kept)) return Result::none;
   while (made_ < bytes) {
     // A little at a time, and promised at once: other requests take whatever is free and not promised.
     Room room;

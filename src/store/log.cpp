@@ -70,7 +70,7 @@ void Log::mark_dead(Ref ref) {
   dead_bytes_ += extent;
   if (segment.dead != segment.used) return;
   if (queue_of(segment).newest != id) return free_segment(id);
-  // The segment that is being written has no live entries any more, so it is begun anew.
+  // The segment that is being written has no entries in use any more, so it is begun anew.
   used_bytes_ -= segment.used;
   dead_bytes_ -= segment.dead;
   segment.used = segment.dead = 0;

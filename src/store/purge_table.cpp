@@ -116,7 +116,7 @@ bool Table::sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget) {
     budget.spend(1);
     if (!e.dead() && !sweep_entry(ref, budget)) budget.take(0, extent);
     at += static_cast<std::uint32_t>(extent);                // not before: if sweep_entry() throws, the entry is swept again
-    if (log_.segment(id).sequence != sequence) return true;  // the segment was freed or begun anew with its last live entry
+    if (log_.segment(id).sequence != sequence) return true;  // the segment was freed or begun anew with its last entry in use
   }
   return true;
 }

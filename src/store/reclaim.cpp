@@ -23,11 +23,11 @@ void Table::remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping&
   log_.mark_dead(ref);
 }
 
-// Some live entries of a segment that are dealt with together. The entries lie one behind the other, but their index buckets
+// Some entries in use of a segment that are dealt with together. The entries lie one behind the other, but their index buckets
 // lie anywhere. So the buckets are fetched some entries ahead.
 struct Table::Batch {
   static constexpr std::size_t most = Budget::most_entries / 2;
-  std::array<Resident, most> live;
+  std::array<Resident, most> residents;
   std::size_t count = 0;
   std::uint32_t end = 0;  // the offset behind the last entry that was looked at
 };
@@ -39,7 +39,7 @@ void Table::begin(Emptying& place, std::uint32_t id) {
   if (log_.is_newest(id) && log_.segment(id).used > 0) log_.seal(id);
 }
 
-// Puts the next live entries of a segment that is being emptied into `batch`.
+// Puts the next entries in use of a segment that is being emptied into `batch`.
 void Table::collect(const Log::Place& place, Batch& batch, Budget& budget) const {
   const Segment& segment = log_.segment(place.id);
   const std::size_t most = std::min<std::size_t>(Batch::most, budget.entries_left());
@@ -51,7 +51,7 @@ void Table::collect(const Log::Place& place, Batch& batch, Budget& budget) const
     const Entry e(segment.base + at);
     if (!e.dead()) {
       const Ref ref = Log::ref(place.id, at);
-      batch.live[batch.count++] = {ref, hash_of(ref)};
+      batch.residents[batch.count++] = {ref, hash_of(ref)};
       if (!e.keeps_hash()) hashed += e.key().size();
     }
     at += static_cast<std::uint32_t>(e.extent());
@@ -64,19 +64,19 @@ void Table::collect(const Log::Place& place, Batch& batch, Budget& budget) const
 namespace {
 // Sets the cutoff for a batch: half of the batch's deadlines are not later than it. If the batch has only a few deadlines, as
 // at the end of a segment, they say little. Then the cutoff of the batch before stays, if there was one.
-template <class EntryAt, class Live>
-void set_cutoff(UnixMs& cutoff, std::span<const Live> live, EntryAt&& entry_at) {
+template <class EntryAt, class Resident>
+void set_cutoff(UnixMs& cutoff, std::span<const Resident> residents, EntryAt&& entry_at) {
   constexpr std::size_t few = 64;
   std::array<UnixMs, Budget::most_entries / 2> deadlines{};
   std::size_t count = 0;
-  for (const auto& resident : live) {
+  for (const auto& resident : residents) {
     if (const UnixMs at = entry_at(resident.ref).expires_at(); at != 0) deadlines[count++] = at;
   }
   if (cutoff == 0 || count >= few) cutoff = eviction::nearer_half(std::span(deadlines).first(count));
 }
 }  // namespace
 
-// Takes the live entries out of a segment, from `place` on. An entry for which `keep` returns a queue moves to the newest
+// Takes the entries in use out of a segment, from `place` on. An entry for which `keep` returns a queue moves to the newest
 // segment of that queue; `keep` may change its frequency. All other entries are removed. Returns true when the segment is
 // empty, and so freed. Returns false if the budget is spent or `wanted` bytes have been freed before. `cutoff` may be null;
 // otherwise it is the cutoff of the entries before, and is set for the next ones.
@@ -89,17 +89,17 @@ bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint
   while (log_.valid(place) && place.offset < log_.segment(place.id).used) {
     if (budget.spent()) return false;
     collect(place, batch, budget);
-    const std::span<const Resident> live = std::span(batch.live).first(batch.count);
-    if (cutoff != nullptr) set_cutoff(*cutoff, live, [this](Ref ref) { return entry(ref); });
-    for (std::size_t i = 0; i < live.size() && log_.valid(place); ++i) {
+    const std::span<const Resident> residents = std::span(batch.residents).first(batch.count);
+    if (cutoff != nullptr) set_cutoff(*cutoff, residents, [this](Ref ref) { return entry(ref); });
+    for (std::size_t i = 0; i < residents.size() && log_.valid(place); ++i) {
       if (budget.bytes_spent() || (wanted != no_bound && before - std::min(before, occupied()) >= wanted)) return false;
-      if (purges_ != nullptr && !budget.allows(cost_to_sweep(live[i].ref))) return false;
-      if (i + ahead < live.size()) {
-        index_.prefetch(live[i + ahead].hash);
-        policy_.prefetch_evicted(which, live[i + ahead].hash);
+      if (purges_ != nullptr && !budget.allows(cost_to_sweep(residents[i].ref))) return false;
+      if (i + ahead < residents.size()) {
+        index_.prefetch(residents[i + ahead].hash);
+        policy_.prefetch_evicted(which, residents[i + ahead].hash);
       }
-      place.offset = Log::offset_of(live[i].ref) + static_cast<std::uint32_t>(entry(live[i].ref).extent());
-      empty_entry(live[i], keeping, budget, keep);
+      place.offset = Log::offset_of(residents[i].ref) + static_cast<std::uint32_t>(entry(residents[i].ref).extent());
+      empty_entry(residents[i], keeping, budget, keep);
     }
     place.offset = batch.end;
   }
@@ -340,7 +340,7 @@ void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
     ++keeping.expired;
     if (!e.keeps_hash()) budget.take(0, e.key().size());
     remove(ref, hash_of(ref), Cause::expired, keeping);
-    if (!log_.valid(expiring_)) return;  // the segment was freed or begun anew with its last live entry
+    if (!log_.valid(expiring_)) return;  // the segment was freed or begun anew with its last entry in use
   }
   log_.segment(id).earliest = std::min(log_.segment(id).earliest, expiring_.earliest);
   expiring_ = {};

@@ -39,7 +39,7 @@ Index::Audit Index::audit() const {
 // Adds one segment to the sums, and the blocks of its entries to those of its queue.
 bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
   const Segment& segment = log_.segment(id);
-  std::uint64_t live = 0;
+  std::uint64_t in_use = 0;
   std::uint64_t dead = 0;
   bool good = segment.used <= segment_size;
   for (std::uint32_t at = 0; at < segment.used;) {
@@ -50,8 +50,8 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
       dead += e.extent();
       continue;
     }
-    ++sums.live_entries;
-    live += e.extent();
+    ++sums.entries_in_use;
+    in_use += e.extent();
     if (e.expires_at() != 0) {
       ++sums.with_deadline;
       if (e.gone_at() < earliest_of(id)) good = false;
@@ -67,11 +67,11 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
     const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
     if (!slot || *slot.ref != ref) good = false;
   }
-  sums.live_bytes += live;
+  sums.bytes_in_use += in_use;
   sums.dead_bytes += dead;
   ++sums.segments;
   ++queue.segments;
-  return good && live + dead == segment.used && dead == segment.dead;
+  return good && in_use + dead == segment.used && dead == segment.dead;
 }
 
 Table::Audit Table::audit() {
@@ -90,9 +90,9 @@ Table::Audit Table::audit() {
     const Log::Queue& counted = log_.queues()[q];
     if (queues[q].segments != counted.segments || queues[q].blob_bytes != counted.blob_bytes) result.consistent = false;
   }
-  if (!log_.audit_queues() || !index.consistent || index.entries != size_ || result.live_entries != size_ ||
+  if (!log_.audit_queues() || !index.consistent || index.entries != size_ || result.entries_in_use != size_ ||
       result.with_deadline != expires_ || result.dead_bytes != log_.dead_bytes() ||
-      result.live_bytes + result.dead_bytes != log_.used_bytes() || result.block_references != log_.blobs() ||
+      result.bytes_in_use + result.dead_bytes != log_.used_bytes() || result.block_references != log_.blobs() ||
       result.ghost_bytes != ghost_bytes_) {
     result.consistent = false;
   }

@@ -26,9 +26,9 @@ class GradualRoom {
   GradualRoom& operator=(const GradualRoom&) = delete;
 
   /// Evicts until `bytes` are promised, or until monotonic_us() has reached `end_us`. When the result is `none`,
-  /// nothing is promised any more. `beside` bytes are in use already and have to stay meanwhile. If `bytes` and `beside` could
-  /// never fit together, the result is `none`, and nothing is evicted. To be called with no shard locked.
-  Result make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t beside = 0);
+  /// nothing is promised any more. `kept` bytes are allocated already and have to stay meanwhile. If `bytes` and `kept` could
+  /// never fit together, the result is `none`, and nothing is evicted. Must be called with no shard locked.
+  Result make(std::uint64_t bytes, std::int64_t end_us, std::uint64_t kept = 0);
   /// Moves the promise into `room`. From now on the bytes are promised to this thread, and its allocations are deducted from
   /// them. Returns false if another thread has taken the memory at that moment; then nothing is promised.
   bool hand_over(Room& room);

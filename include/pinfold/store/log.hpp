@@ -2,9 +2,9 @@
 // The log of one table: log-structured memory in which entries lie one behind the other in segments of 64 KB. The
 // segments form one list for each queue of the eviction policy.
 //
-// An entry is appended to the newest segment of a queue, and later marked dead where it lies. When the last live entry
-// of a segment is marked dead, the segment is freed. The log knows where entries lie and how many bytes each takes (its
-// extent). The table knows the rest: which entries are live, which blocks they refer to, and which may be evicted.
+// An entry is appended to the newest segment of a queue, and later marked dead where it lies. When the last entry in use of a
+// segment is marked dead, the segment is freed. The log knows where entries lie and how many bytes each takes (its extent). The
+// table knows the rest: which entries are in use, which blocks they refer to, and which may be evicted.
 
 #include <algorithm>
 #include <array>
@@ -32,7 +32,7 @@ class Log {
     std::uint32_t oldest = no_segment;
     std::uint32_t newest = no_segment;
     std::uint64_t segments = 0;    // how many
-    std::uint64_t blob_bytes = 0;  // of blocks to which live entries in these segments refer
+    std::uint64_t blob_bytes = 0;  // of blocks to which these segments' entries in use refer
     std::uint64_t bytes() const { return segments * segment_size + blob_bytes; }
   };
 
@@ -82,7 +82,7 @@ class Log {
 
   // --- writing ---
 
-  /// Takes `extent` bytes at the end of a queue. The caller writes an entry of this extent there before it unlocks the
+  /// Takes `extent` bytes at the end of a queue. The caller must write an entry of this extent there before it unlocks the
   /// shard. Returns 0 if there is no memory for a new segment, or no id for one.
   Ref append(eviction::Queue which, std::size_t extent) {
     const auto bytes = static_cast<std::uint32_t>(extent);
@@ -97,28 +97,27 @@ class Log {
     used_bytes_ += bytes;
     return at;
   }
-  /// Marks an entry dead: its bytes are garbage from now on. If they were the last live ones of the segment, the
-  /// segment is freed; the newest one of a queue is begun anew instead. Called after the entry has given up its references to
+  /// Marks an entry dead: its bytes are garbage from now on. If it was the last entry in use of the segment, the segment is
+  /// freed, or begun anew if it is the newest one of its queue. Must be called after the entry has given up its references to
   /// blocks.
   void mark_dead(Ref ref);
   /// Fills the rest of a segment with at most four dead entries, so that nothing is appended to it any more.
   void seal(std::uint32_t id);
-  /// Frees a segment of this queue if it has no bytes in use, because mark_dead() has begun it anew. Otherwise does
-  /// nothing.
+  /// Frees a segment of this queue if it has no entries at all, because mark_dead() has begun it anew. Otherwise does nothing.
   void free_if_empty(std::uint32_t id, eviction::Queue which);
   /// Frees the memory of a segment while the table is being dismantled. Queues and figures are no longer right
   /// afterwards.
   void free_of_dismantled(std::uint32_t id) { pool_.free(std::exchange(segments_[id].base, nullptr)); }
-  /// Tells a segment that one of its entries has the deadline `at` (0: none).
+  /// Tells a segment that one of its entries expires at `at`, its gone_at() (0: never).
   static void note_deadline(Segment& segment, UnixMs at) {
     if (at != 0) segment.earliest = std::min(segment.earliest, at);
   }
-  /// Counts a block of so many bytes to which a live entry of the segment refers (`sign` 1), or no longer refers (-1).
+  /// Counts a block of `bytes` bytes to which an entry in use of the segment refers (`sign` 1), or no longer refers (-1).
   void count_blob(Segment& segment, std::uint64_t bytes, int sign);
 
   // --- figures ---
 
-  /// Bytes of segments, and of blocks to which live entries refer.
+  /// Bytes of segments, and of blocks to which entries in use refer.
   std::uint64_t occupied() const {
     std::uint64_t bytes = 0;
     for (const Queue& queue : queues_) bytes += queue.bytes();
@@ -128,7 +127,7 @@ class Log {
   std::uint64_t used_bytes() const { return used_bytes_; }
   /// Bytes of the dead entries among them.
   std::uint64_t dead_bytes() const { return dead_bytes_; }
-  /// References of live entries to blocks. A block to which two entries refer counts twice.
+  /// References of entries in use to blocks. A block to which two entries refer counts twice.
   std::uint64_t blobs() const { return blobs_; }
 
   // --- positions ---

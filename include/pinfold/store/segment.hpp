@@ -26,17 +26,17 @@ struct Segment {
   char* base = nullptr;              // null: the id is free
   std::uint32_t used = 0;            // bytes from the start that hold entries, dead ones included
   std::uint32_t dead = 0;            // bytes of dead entries among these
-  UnixMs earliest = no_deadline;     // no live entry expires before this
+  UnixMs earliest = no_deadline;     // no entry in use expires before this, except while Table::expiring_ is at this segment
   std::uint64_t sequence = 0;        // a number that grows with each segment that the table begins, or begins anew
   std::uint32_t older = no_segment;  // the ids of its neighbours in its queue
   std::uint32_t newer = no_segment;
   std::uint32_t opened = 0;  // when it was taken from the pool, by monotonic_seconds()
-  std::uint32_t blobs = 0;   // references of its live entries to blocks
+  std::uint32_t blobs = 0;   // references of its entries in use to blocks
   std::uint8_t queue = 0;    // an eviction::Queue
 };
 
-/// Hands out segments and takes them back. Thread-safe. Counts segments in use as Use::segments in `memory`, which must
-/// outlive the pool.
+/// Hands out segments and takes them back. Thread-safe. Counts segments that are handed out as Use::segments in `memory`, which
+/// must outlive the pool.
 ///
 /// Segments are cut from reservations of 64 MB of address space (regions). A free segment is in one of three states:
 ///   - warm: it keeps its pages for the next allocate(). There are at most a few dozen of these
@@ -55,8 +55,8 @@ class SegmentPool {
   char* allocate();
   /// Takes a segment back. O(1), without a system call and without taking memory.
   void free(char* base);
-  /// Gives the pages of up to `segments` noted segments back to the system. Returns true if more are noted. To be
-  /// called with no shard locked.
+  /// Gives the pages of up to `segments` noted segments back to the system. Returns true if more are noted. Must be called with
+  /// no shard locked.
   bool give_back(std::size_t segments);
   /// How many segments have been noted since the start. This is also the number of the segment that was noted last.
   std::uint64_t last_noted();
@@ -68,8 +68,8 @@ class SegmentPool {
   /// Overwrites all warm segments with zeros. Segments that are freed while Memory::erasing() need not be overwritten:
   /// they are noted, and not used again before their pages have been given back.
   void wipe_spare();
-  /// Makes segments warm if few are. The kernel takes longer to supply a huge page than a shard's lock may be held, so
-  /// this is to be called with nothing locked before segments may be needed. Usually it costs one comparison.
+  /// Makes segments warm if few are. The kernel takes longer to supply a huge page than a shard's lock may be held. So this
+  /// must be called with nothing locked, before segments may be needed. Usually it costs one comparison.
   void prepare() {
     if (ready_.load(std::memory_order_relaxed) < least_warm) [[unlikely]]
       refill();
@@ -79,13 +79,13 @@ class SegmentPool {
   static constexpr std::size_t region_size = 64 * 1024 * 1024;
   static constexpr std::size_t most_kept_warm = 16;
   static constexpr std::size_t least_warm = 2;  // refill() below this; low, because a needless refill takes a huge page
-  /// How many free segments stay warm: so few that a small cache hardly loses memory to them.
+  /// How many free segments stay warm. They are few, so that a small cache hardly loses memory to them.
   std::size_t kept_warm() const {
     const std::uint64_t limit = memory_.limit();
     return limit == 0 ? most_kept_warm : std::clamp<std::size_t>(limit / 64 / segment_size, 2, most_kept_warm);
   }
   static constexpr std::size_t huge_page = 2 * 1024 * 1024;
-  static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // from so many bytes of maxmemory on
+  static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // the least maxmemory with huge pages; no limit has them too
 
   struct Region {
     char* base = nullptr;

@@ -39,7 +39,7 @@ struct Housekeeping {
   UnixMs now;  // entries whose time was up by then are removed as expired; 0: none are, because expiry is suspended
   std::uint64_t& expired;
   std::uint64_t& evicted;
-  UnixMs clock = now;  // the present time, also while `now` is 0: observers are told it
+  UnixMs clock = now;  // the present time, for observers, also while `now` is 0; but 0 for an eviction during CLIENT PAUSE
 };
 
 /// The result of a step of eviction or compaction.
@@ -50,8 +50,8 @@ enum class Reclaimed : std::uint8_t {
   something,   // the segment was emptied, and the table occupies less
 };
 
-/// Not thread-safe: guarded by the shard's lock. Sizes are in bytes. A look-up or a write by key is O(1) beside the bytes that
-/// it copies. Entries and pointers that a function returns are valid until the next write to the shard. If a function lacks
+/// Not thread-safe: guarded by the shard's lock. Sizes are in bytes. A look-up or a write by key is O(1) plus the bytes that it
+/// copies. Entries and pointers that a function returns are valid until the next write to the shard. If a function lacks
 /// memory, its result says so, and nothing has changed; only purge() throws std::bad_alloc.
 class Table {
  public:
@@ -128,7 +128,7 @@ class Table {
   bool purge_some(Budget& budget);
 
   /// Overwrites what removed entries have left in the table, as far as the budget goes: dead entries, the unused bytes behind
-  /// live entries and in their blocks, and the unused end of each segment. Returns false when all segments have been seen. A
+  /// entries in use and in their blocks, and the unused end of each segment. Returns false when all segments have been seen. A
   /// new number in `pass` begins a new pass.
   bool erase_some(std::uint64_t pass, Budget& budget);
 
@@ -140,7 +140,8 @@ class Table {
   EntryUse use_of(std::uint8_t slot) const { return uses_ != nullptr ? (*uses_)[slot] : EntryUse{}; }
   /// What the negative entries occupy.
   EntryUse negatives() const { return negatives_; }
-  /// Takes the entries out of the counts of policies and negative entries. Called when the table is taken out of its shard.
+  /// Takes the entries out of the counts of policies and negative entries. Must be called when the table is taken out of its
+  /// shard.
   void leave_policies();
   /// Bytes of segments, and of blocks to which entries refer.
   std::uint64_t occupied() const { return log_.occupied(); }
@@ -165,7 +166,8 @@ class Table {
   /// Removes expired entries from segments whose earliest deadline has passed, as far as the budget goes. Several calls make
   /// one round through all segments; returns false at the end of a round.
   bool expire_some(const Housekeeping& keeping, Budget& budget);
-  /// Moves the live entries out of a segment with many dead bytes, if the table has many dead bytes, as far as the budget goes.
+  /// Moves the entries in use out of a segment with many dead bytes, if the table has many dead bytes, as far as the budget
+  /// goes.
   Reclaimed compact(const Housekeeping& keeping, Budget& budget);
 
   /// Frees memory of the index if the index is much too large for its entries. One call does a bounded piece; returns false
@@ -177,8 +179,8 @@ class Table {
 
   /// The result of a recount: what audit() has found.
   struct Audit {
-    std::uint64_t live_entries = 0;
-    std::uint64_t live_bytes = 0;
+    std::uint64_t entries_in_use = 0;
+    std::uint64_t bytes_in_use = 0;
     std::uint64_t dead_bytes = 0;
     std::uint64_t with_deadline = 0;
     std::uint64_t segments = 0;
@@ -313,7 +315,8 @@ class Table {
     std::uint32_t end = 1;       // segments with this id or a higher one were opened during the pass, and need no look
     std::uint32_t offset = 0;    // where to go on in the segment, if it still has the sequence number below
     std::uint64_t sequence = 0;  // of the segment
-    std::uint64_t inside = 0;    // where to go on in the value outside of the log, of the entry at `offset` (ValueType::wipe_slack)
+    // Where to go on in the value outside of the log that the entry at `offset` refers to (ValueType::wipe_slack).
+    std::uint64_t inside = 0;
   };
   Erasing erasing_;
 };

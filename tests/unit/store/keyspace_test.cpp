@@ -466,7 +466,7 @@ TEST_CASE("counters of a table equal a recount of its log") {
       if (random() % 1000 == 0) table.evict(keeping, 1000, 0, false, budget);
       if (i % 1000 == 0) REQUIRE(table.audit().consistent);
     }
-    CHECK(table.audit().live_entries == table.size());
+    CHECK(table.audit().entries_in_use == table.size());
     CHECK(occupied.load() == table.occupied());
     CHECK(expired > 0);
     CHECK(evicted > 0);
