@@ -125,7 +125,7 @@ std::uint32_t Cache::soft_stale_ms(std::string_view key) const {
 
 namespace {
 
-// The bytes that a purge takes beside its marks in the tables: the object, its names, and a copy of the names in `tell`.
+// The bytes that a purge takes in addition to its marks in the tables: the object, its names, and a copy of the names in `tell`.
 std::uint64_t own_memory_of(const store::Purge& purge) {
   constexpr std::uint64_t fixed = 512;
   std::uint64_t bytes = sizeof purge + fixed;

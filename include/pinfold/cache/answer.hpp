@@ -30,9 +30,9 @@ struct TokenOf {
 };
 
 /// What a client is answered. `ms` is in milliseconds, and means: for a `hit`, how long the value stays fresh; for `stale`, how
-/// long it stays usable; for `absent`, how long the key stays absent. Of these three, -1 stands for no end. With a `miss` the
-/// client may get the next lease. Then `token` is the lease's, and `ms` is how long the lease lasts. Without a lease, `token`
-/// is 0, and `ms` is how long to wait before asking again.
+/// long it stays usable; for `absent`, how long the key stays absent. In these three cases, -1 means without end. With a `miss`
+/// the client may get the next lease. Then `token` is the lease's, and `ms` is how long the lease lasts. Without a lease,
+/// `token` is 0, and `ms` is how long to wait before asking again.
 struct Answer {
   Status status = Status::miss;
   std::uint64_t token = 0;

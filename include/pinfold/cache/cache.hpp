@@ -54,11 +54,11 @@ struct PolicyCounters {
   void reset();
 };
 
-/// Thread-safe, except where a function says which locks it needs. A function that locks shards by itself is called with
+/// Thread-safe, except where a function says which locks it needs. A function that locks shards by itself must be called with
 /// nothing locked. Times are milliseconds, sizes bytes.
 class Cache {
  public:
-  /// Makes a Leases for each shard, which subscribes to the changes there. So the Cache is made before requests come. The
+  /// Makes a Leases for each shard, which subscribes to the changes there. So the Cache must be made before requests come. The
   /// keyspace must outlive it.
   explicit Cache(store::Keyspace& keyspace);
   ~Cache();
@@ -89,8 +89,8 @@ class Cache {
   /// Purges that are not over, or whose end tell_finished() has not told yet.
   std::uint64_t purges_pending() const { return purges_pending_.load(std::memory_order_relaxed); }
 
-  /// Whether leases, waiting clients and refused versions may take so many bytes more. Together with purges they may take an
-  /// eighth of maxmemory, or 1 GB if there is no maxmemory. A purge itself is bounded by most_purges instead.
+  /// Whether leases, waiting clients and refused versions may take `bytes` more. Together with purges they may take an eighth
+  /// of maxmemory, or 1 GB if there is no maxmemory. Purges are bounded by most_purges and by a bound of their own in bytes.
   bool has_room(std::size_t bytes) const;
 
   // --- policies ---
@@ -98,23 +98,23 @@ class Cache {
   /// The policies; null if there are none, so that plain commands then pay nothing. The caller must have a shard locked, and
   /// may use the set until it unlocks that shard: set_policies() locks all shards before it replaces a set.
   const PolicySet* policies() const { return policies_.load(std::memory_order_acquire); }
-  /// The policy of a key; null if none matches. The lock is as for policies().
+  /// The policy of a key; null if none matches. Needs the same lock as policies().
   const Policy* policy_of(std::string_view key) const {
     const PolicySet* const set = policies();
     return set != nullptr ? set->match(key) : nullptr;
   }
-  /// For how many milliseconds an entry without a deadline may be served as stale after a soft purge. The lock is as for
+  /// For how many milliseconds an entry without a deadline may be served as stale after a soft purge. Needs the same lock as
   /// policies().
   std::uint32_t soft_stale_ms(std::string_view key) const;
   PolicyCounters& counters_of(std::uint8_t slot) { return slots_[slot]; }
-  /// Replaces the policies. They are in force for every command when it returns. Locks all shards. The caller holds
+  /// Replaces the policies. They are in force for every command when it returns. Locks all shards. The caller must have locked
   /// policies_mutex().
   void set_policies(std::vector<Policy> policies);
-  /// A copy of the policies, to be shown or changed. The caller holds policies_mutex(). To change policies, a caller holds it
-  /// from policies_copy() until set_policies() has returned.
+  /// A copy of the policies, to be shown or changed. The caller must have locked policies_mutex(). To change policies, a caller
+  /// must keep it locked from policies_copy() until set_policies() has returned.
   std::vector<Policy> policies_copy() const;
-  /// Guards changes of the policies. It is locked before any shard: a thread that has a shard locked, as during EXEC, must not
-  /// wait for it.
+  /// Guards changes of the policies. It must be locked before any shard: a thread that has a shard locked, as during EXEC, must
+  /// not wait for it.
   std::mutex& policies_mutex() { return policies_mutex_; }
 
   // --- purges ---
@@ -127,7 +127,7 @@ class Cache {
   /// returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead of being removed.
   /// With `wipe`, the sweep is followed by an erasure: it overwrites what the entries have left in memory. `tell` is called by
   /// tell_finished() when all of that is done. Returns null if too many purges are pending; then nothing was done. Throws
-  /// std::bad_alloc; then the purge may be in force for a part of the entries. `held` has all shards locked, or none.
+  /// std::bad_alloc; then the purge may be in force for a part of the entries. `held` must have all shards or none.
   std::shared_ptr<store::Purge> purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
                                       std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held);
 
@@ -171,7 +171,7 @@ class Cache {
   std::uint64_t coalescing_share() const;
   std::uint64_t cost_of(const store::Purge& purge) const;
   bool is_over(store::Purge& purge);
-  // These are for Leases, with a shard locked.
+  // These are for Leases, which calls them with a shard locked.
   std::uint64_t begin_lease() { return purged_tags_.begin_lease(); }
   void end_lease(std::uint64_t purge_number) { purged_tags_.end_lease(purge_number); }
   std::uint64_t last_purge() const { return purged_tags_.last_purge(); }
@@ -202,7 +202,7 @@ class Cache {
   mutable std::mutex policies_mutex_;
   std::array<PolicyCounters, 256> slots_;
 
-  // The purges that have been swept and whose end is still to be told. The store refers to it weakly (Purge::owner).
+  // The list of swept purges whose end is still to be told. The store refers to this object weakly (Purge::owner).
   class Finished final : public store::PurgeOwner {
    public:
     explicit Finished(const Cache& cache) : cache_(cache) {}

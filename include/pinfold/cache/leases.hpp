@@ -62,7 +62,7 @@ struct Grant {
   Held held = {};  // set only if the outcome is `held`
 };
 
-/// Not thread-safe: guarded by the shard's lock, which the caller of any function holds. Times in `ms` are milliseconds. A
+/// Not thread-safe: guarded by the shard's lock, which the caller of any function must hold. Times in `ms` are milliseconds. A
 /// function that takes a key is O(log leases), where a wait or a refused version counts as a lease. Functions that add
 /// something throw std::bad_alloc.
 class Leases final : public store::Observer {
@@ -70,7 +70,7 @@ class Leases final : public store::Observer {
   /// The leases of shard number `shard`. `cache` must outlive them.
   Leases(Cache& cache, unsigned shard);
 
-  /// The most bytes that a lease takes. Before grant(), the caller makes sure that the memory limit has room for them.
+  /// The most bytes that a lease takes. Before grant(), the caller must make sure that the memory limit has room for them.
   static std::size_t memory_of_lease(std::string_view key, std::string_view tags);
   /// Grants a lease of `key` if there is none, and none of the reasons in Grant::Outcome forbids it.
   Grant grant(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now);
@@ -82,8 +82,8 @@ class Leases final : public store::Observer {
   /// How long ago the lease with this token was granted, in milliseconds; 0 if it is not alive.
   std::int64_t age_ms(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
   /// Marks a fill. While a Filling exists, a write of its key counts as the lease holder's own and does not void the lease. If
-  /// there was a write, the destructor ends the lease. The shard stays locked from construction to destruction, and the text of
-  /// the key stays valid. At most one exists in a shard.
+  /// there was a write, the destructor ends the lease. From construction to destruction the shard must stay locked, and the
+  /// text of the key must stay valid. A shard may have only one at a time.
   class Filling {
    public:
     Filling(Leases& leases, unsigned db, std::string_view key) : leases_(leases), db_(db), key_(key) { leases_.filling_ = this; }
@@ -105,15 +105,15 @@ class Leases final : public store::Observer {
   /// Lets the lease last `ms` from `now`. Returns false if the lease with this token is not alive.
   bool renew(unsigned db, std::string_view key, std::uint64_t token, std::int64_t ms, MonoMs now);
 
-  /// The bytes that one refused version takes. Before refuse_versions(), the caller makes sure that there is room for them.
+  /// The bytes that one refused version takes. Before refuse_versions(), the caller must make sure that there is room for them.
   static std::size_t memory_of_refused(std::string_view key);
   /// Notes that fills with `version` or a lower one are refused until the time `until`.
   void refuse_versions(unsigned db, std::string_view key, std::uint64_t version, MonoMs until, MonoMs now);
   /// The version up to which fills are refused; 0 if there is none.
   std::uint64_t refused_version(unsigned db, std::string_view key, MonoMs now) const;
 
-  /// Adds a client that waits for the key. Called while the key has a lease, or other clients that wait for the next one.
-  /// Returns the ticket of the wait; 0 if the client cannot wait, because Cache::max_waiters or Cache::has_room() forbids it.
+  /// Adds a client that waits for the key. The key must have a lease, or other clients that wait for the next one. Returns the
+  /// ticket of the wait; 0 if the client cannot wait, because Cache::max_waiters or Cache::has_room() forbids it.
   std::uint64_t wait(unsigned db, const store::Key& key, const Waiter& waiter);
   /// Ends a wait without an answer. Returns false if the wait is over already: its answer is on its way, or was given.
   bool give_up(unsigned db, std::string_view key, std::uint64_t ticket);
@@ -129,16 +129,16 @@ class Leases final : public store::Observer {
   /// Ends the lease of a key if its deadline has passed. Called when the alarm of the key is due. A lease gets an alarm when
   /// clients wait for it.
   void alarm(unsigned db, std::string_view key, MonoMs now);
-  /// After a flush or a purge, looks at the next keys that clients wait for: at `most` of them, or at fewer if that is much
-  /// work. Returns true if there are more.
+  /// After a flush or a purge, looks at up to `most` more keys that clients wait for. Stops earlier if they are much work.
+  /// Returns false at the end of all such keys.
   bool tell_waiting(std::size_t most, MonoMs now);
-  /// How many leases, and how many refused versions, one call of Cache::tend() is to look at in this shard: an eighth of the
-  /// leases or of the refused versions, whichever are more, but at least 64 and at most 8192. So about eight calls see up to
-  /// 65536 of each.
+  /// How many leases one call of Cache::tend() is to look at in this shard, and how many refused versions. It is an eighth of
+  /// the leases or of the refused versions, whichever are more, but at least 64 and at most 8192. So about eight calls see up
+  /// to 65536 of each.
   std::size_t due() const;
-  /// Looks at the next `most` leases, or at fewer if that is much work, and at the next `most` refused versions. Forgets those
-  /// that have run out. Returns how much of due() this was: the number of leases, or `most` if it has come to the end of all
-  /// leases.
+  /// Looks at up to `most` more leases, and at up to `most` more refused versions. Forgets those that have run out. Stops
+  /// earlier if the leases are much work. Returns the number of leases that it looked at, or `most` at the end of all leases.
+  /// The caller goes on until the sum reaches due().
   std::size_t tend(std::size_t most, MonoMs now);
 
   void changed(const store::Change& change) noexcept override;
@@ -207,7 +207,7 @@ class Leases final : public store::Observer {
   RefusedVersions refused_;
   State* to_settle_ = nullptr;   // the list that settle() goes through, linked by State::next_to_settle so that adding takes no memory
   bool sooner_ = false;          // an alarm was set that is due before all others, so settle() wakes the background worker
-  std::set<State*> waited_for_;  // the states with waiting clients, and some whose clients are gone, until tell_waiting() meets these
+  std::set<State*> waited_for_;  // the states with waiting clients; one whose clients are gone stays until tell_waiting() meets it
   State* told_ = nullptr;        // the state that tell_waiting() has looked at last; only compared, because it may be destroyed
   Filling* filling_ = nullptr;
   std::array<std::uint64_t, store::database_count> generations_{};  // by database; grows with each flush or exchange

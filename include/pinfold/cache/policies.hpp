@@ -4,7 +4,7 @@
 // (CACHE.POLICY) and what each field means.
 //
 // A set of policies never changes; a new set takes its place (Cache::set_policies). PolicySet::match() walks a trie of
-// the beginnings of the patterns. So for a key that none of a hundred policies matches, it ends after a byte or two.
+// the beginnings of the patterns. So for a key that none of a hundred policies matches, it usually ends after a byte or two.
 
 #include <cstdint>
 #include <optional>
@@ -20,7 +20,7 @@
 
 namespace pinfold::cache {
 
-/// One policy. A plain value; `0: ...` in a comment is what an unset field means.
+/// One policy. A plain value; `0: ...` in a comment is what 0 means.
 struct Policy {
   std::string name;
   std::string match;                 // a glob over whole keys; every policy needs one
@@ -55,7 +55,7 @@ bool is_policy_name(std::string_view name);
 
 constexpr std::size_t most_policies = 250;
 
-/// A contradiction in a policy, which is allowed but hardly meant.
+/// A contradiction in a policy, which is allowed, but probably a mistake.
 struct PolicyWarning {
   std::string policy;  // its name
   std::string text;
@@ -77,8 +77,8 @@ class PolicySet final : public store::WriteRules {
   const Policy* find(std::string_view name) const;
   /// The policy with that slot; null if there is none. O(policies).
   const Policy* at(std::uint8_t slot) const;
-  /// In bytes. Text between two '*' of a pattern has to be searched for in the key. So a pattern with such text matches no key
-  /// that is longer than this, and 250 such patterns compare 256 KB at most.
+  /// In bytes. Text between two '*' of a pattern has to be searched for in the key. To bound that search, such a pattern is not
+  /// compared with a key that is longer than this, so it does not match the key. So 250 such patterns compare 256 KB at most.
   static constexpr std::size_t longest_searched = 512;
   /// The first policy whose pattern matches the key; null if none does. It compares up to 1 KB for each pattern whose
   /// beginning and end are those of the key, however long the key is.

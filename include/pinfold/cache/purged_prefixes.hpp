@@ -6,8 +6,8 @@
 // looked at, its key is compared with the prefixes that were purged since the last look.
 //
 // The last 512 purges are remembered. The barrier is the number of the last purge that is no longer remembered: a lease that
-// was last looked at before the barrier counts as purged. So some fills are refused that would be correct, but no fill is let
-// through that is not.
+// was last looked at before the barrier counts as purged. So some correct fills are refused, but no incorrect one is let
+// through.
 
 #include <cstdint>
 #include <deque>

@@ -5,10 +5,10 @@
 // which leases it concerns.
 //
 // Each purge gets a number, which is one higher than the last: a logical timestamp. (Purge::number is another one, which the
-// store gives.) A lease remembers the last purge number before its grant, so a purge visits no leases. The purges that came
-// after the oldest lease that is alive are remembered: each of their tags with the number of its last purge. If there is no
-// room for the tags of a purge, its number becomes the barrier: a lease that was granted before the barrier cannot fill with
-// any tag. So some fills are refused that would be correct, but no fill is let through that is not.
+// store gives.) A lease remembers the last purge number before its grant, so a purge visits no leases. Purges since the grant
+// of the oldest living lease are remembered: each of their tags, with the number of its last purge. If there is no room for the
+// tags of a purge, its number becomes the barrier: a lease that was granted before the barrier cannot fill with any tag. So
+// some correct fills are refused, but no incorrect one is let through.
 //
 // Purges that no lease needs any more are forgotten a few at a time: by the background worker, and by the next purge.
 // This is not done when a lease ends, because a shard is locked then. A purge that is remembered for longer does no
@@ -32,7 +32,7 @@ namespace pinfold::cache {
 /// `memory`, which must outlive it.
 class PurgedTags {
  public:
-  /// How many purges of single tags are remembered at most, those that may be forgotten included.
+  /// How many purged tags are remembered at most (a purge of 5 tags counts 5), those that may be forgotten included.
   static constexpr std::size_t most_remembered = 100'000;
   /// How many of them one call of note() forgets.
   static constexpr std::size_t most_forgotten = 64;
@@ -64,9 +64,9 @@ class PurgedTags {
   /// tags, and a fixed number of bytes for each step in a map or list.
   bool purged_since(unsigned db, std::uint64_t purge_number, std::string_view encoded_tags, std::size_t& looked_at) const;
 
-  /// Forgets up to `most` purges of single tags that no lease needs any more. Returns true if there are more.
+  /// Forgets up to `most` purged tags that no lease needs any more. Returns true if there are more.
   bool forget_some(std::size_t most);
-  /// How many purges of single tags are remembered.
+  /// How many purged tags are remembered, counted as for most_remembered.
   std::size_t remembered() const;
 
  private:
@@ -87,7 +87,7 @@ class PurgedTags {
   std::uint64_t barrier_ = 0;
   std::map<std::uint64_t, std::uint64_t> alive_;  // how many leases are alive, by purge number
   Tags tags_;
-  std::deque<Noted> order_;  // the purges that are remembered, by their numbers; a tag leaves tags_ with the last of its purges
+  std::deque<Noted> order_;  // the purged tags, by the numbers of their purges; a tag leaves tags_ with the last of its purges
 };
 
 }  // namespace pinfold::cache

@@ -26,11 +26,11 @@ enum class Cause : std::uint8_t {
   deadline,     // the deadline was set or cleared
   staled,       // a command has made the entry stale
   deleted,      // a command has removed the entry, perhaps because there was no room to make it stale
-  invalidated,  // no entry changed, but a command forbids fills with values that were read from the origin before it
+  invalidated,  // no entry changed, but fills with values that were read from the origin before this command are refused
   expired,      // the entry was removed because its time was up
   evicted,      // the entry was removed to make room
-  purged,       // a purge has removed the entry, when a look-up or the sweep met it
-  purged_soft,  // a purge has made the entry stale, when a look-up or the sweep met it
+  purged,       // a purge has removed the entry, when a look-up, the sweep, eviction or compaction met it
+  purged_soft,  // a purge has made the entry stale, when one of these met it
   // These two are for a whole database. They are told once in each shard, without a key:
   flushed,    // all entries were removed
   exchanged,  // the database has the entries of another one now (SWAPDB); the change of the other one is told separately
@@ -63,11 +63,12 @@ struct Change {
   Cause cause;
   unsigned db;
   Key key;  // empty for `flushed` and `exchanged`
-  /// The time that decided what was live or expired: that of the command, or of the background's step. 0 for `flushed`.
+  /// The time that decided what was live or expired: that of the command, of the purge, or of the step of expiry, eviction or
+  /// compaction. 0 for `flushed`, and for an eviction during CLIENT PAUSE.
   UnixMs now = 0;
   /// The entry that was removed, with its bytes as they were. It is no longer found under its key. Set for `deleted`,
-  /// `expired`, `evicted` and `purged`. Also set for a `written` that stored nothing, because its deadline had passed, and has
-  /// removed a stale or negative entry. Null otherwise.
+  /// `expired`, `evicted` and `purged`. Also set for `written` if the new value's deadline had passed already, so that a stale
+  /// or negative entry was removed and none was stored. Null otherwise.
   const Entry* before = nullptr;
 
   /// Whether an entry was removed that plain commands would have found.
@@ -82,7 +83,7 @@ class Observer {
 
   /// Called for each change, after it: bytes that were written are final, and an entry that was removed is no longer found.
   /// Must not change the store. So it looks keys up with Keyspace::glance(), because a look-up by Database removes expired
-  /// entries. Must do bounded work and take no memory, because nothing can be refused any more.
+  /// entries. Must do bounded work and take no memory: the change has been made and can no longer be refused.
   virtual void changed(const Change& change) noexcept = 0;
   /// Called before the shard's lock is released, if the observer has asked for it (Changes::Subscription::want_settle). May
   /// look keys up as commands do, and take memory. If the observer itself calls want_settle() meanwhile, no further call
@@ -95,7 +96,7 @@ class Observer {
 class Changes {
  public:
   /// Subscribes an observer, from construction to destruction. Observers are told in the order of their subscriptions. They
-  /// subscribe before requests come. The Changes and the observer must outlive the subscription.
+  /// must subscribe before requests come. The Changes and the observer must outlive the subscription.
   class Subscription {
    public:
     Subscription(Changes& changes, Observer& observer, Causes causes);
@@ -125,20 +126,20 @@ class Changes {
 
   /// Whether an observer listens for this cause. O(1).
   bool wants(Cause cause) const { return wanted_.has(cause); }
-  /// Tells observers of any change but the removal of one entry. Called after the change has been made. O(1) if no observer
-  /// listens for the cause, otherwise O(observers).
+  /// Tells observers of any change but the removal of one entry. Must be called after the change has been made. O(1) if no
+  /// observer listens for the cause, otherwise O(observers).
   void tell(Cause cause, unsigned db, const Key& key, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = key, .now = now});
   }
-  /// Tells observers that an entry was removed. Called after the entry has been taken out of the index, and before it is
-  /// released. Costs what tell() costs.
+  /// Tells observers that an entry was removed. Must be called after the entry has been taken out of the index, and before it
+  /// is released. Costs what tell() costs.
   void tell_removed(Cause cause, unsigned db, std::uint64_t hash, const Entry& before, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = {before.key(), hash}, .now = now, .before = &before});
   }
 
-  /// Whether an observer has asked for settle(). Before a thread unlocks the shard, it calls settle() if this is true.
+  /// Whether an observer has asked for settle(). If so, a thread must call settle() before it unlocks the shard.
   bool wants_settle() const { return wants_settle_; }
   /// Calls Observer::settle() for the observers that have asked for it, until none asks any more.
   void settle() {

@@ -1,9 +1,10 @@
 #pragma once
-// One numbered database as a command sees it. It is a view of a few machine words that is made for one command.
+// One numbered database as a command sees it. A Database is a small object, of a few machine words, that is made for one
+// command.
 //
 // Every function that takes a key requires that the caller has locked the key's shard. Dispatch does that for commands: it
-// locks the shards of all keys that the command table names. To a Database an expired entry does not exist: a function that
-// meets one removes it.
+// locks the shards of all keys that the command table names. A look-up removes an expired entry that it meets. During CLIENT
+// PAUSE it leaves such an entry in place, but does not find it. While serve-stale is on, an expired entry counts as stale.
 //
 // Functions that store return a Stored: done, or why the write was refused. A refused write has changed nothing.
 
@@ -26,17 +27,17 @@ struct Growth;
 
 /// The limits that the writes of a Database obey.
 struct WriteLimits {
-  /// Whether a write is refused (Stored::needs_room) if it needs more memory than is free.
+  /// Whether has_room(), resize() and put() of a Value return Stored::needs_room if not enough memory is free.
   bool bounded = false;
   /// How many bytes a write may take beyond the memory limit. More than 0 only for a caller that cannot make room any more.
-  /// With 0, a write of Room::least bytes or more is done only if as many bytes are promised to this thread (Room).
+  /// With 0, these functions also need a promise to this thread (Room) for Room::least bytes or more.
   std::uint64_t beyond = 0;
   /// The rules of policies; null: there are none. Must outlive the Database.
   const WriteRules* rules = nullptr;
 };
 
 /// Not thread-safe; the entries are guarded by the locks of their shards. The keyspace must outlive it. Values that a function
-/// returns point into the store (Value). Every function is O(1), beside the bytes that it copies.
+/// returns point into the store (Value). Every function is O(1) plus the bytes that it copies.
 class Database {
  public:
   /// `now` decides what has expired. With `touch` false, reads leave the frequency and last access of entries alone (CLIENT
@@ -54,7 +55,7 @@ class Database {
 
   /// The value of the live entry under `key`, if there is one.
   std::optional<Value> find(const Key& key, Access access);
-  /// The value under `key`, also if the entry is stale or negative. Such an entry counts as a miss.
+  /// The value under `key`, also if the entry is stale or negative. A look-up that finds such an entry counts as a miss.
   std::optional<Value> find_any(const Key& key, Access access);
   /// The lookup of GET.
   std::optional<Value> read(const Key& key) { return find(key, Access::read()); }
@@ -88,15 +89,15 @@ class Database {
   /// told only if Writing::set_cause() was called. With `growth`, a resize that would lock the shard for too long is refused,
   /// so that the caller can prepare a block: see Growth.
   Writing resize(const Key& key, std::size_t size, bool changes = true, Growth* growth = nullptr);
-  /// Writes a value whose deadline has passed already, so no entry is there afterwards. A live entry is deleted. If there was
-  /// none, the key still counts as written. Returns whether there was a live entry.
+  /// Stands for a write of a value whose deadline has passed already: no entry is there afterwards. A live entry is deleted. If
+  /// there was none, the key still counts as written. Returns whether there was a live entry.
   bool write_expired(const Key& key);
 
-  /// Returns Stored::done if `bytes` more may be stored now, otherwise Stored::needs_room. To be asked for bytes that do not
-  /// come with the request (COPY, a value that grows): dispatch makes no room for these.
+  /// Returns Stored::done if `bytes` more may be stored now, otherwise Stored::needs_room. For bytes that do not come with the
+  /// request (COPY, a value that grows), because dispatch makes no room for these.
   Stored has_room(std::uint64_t bytes);
 
-  /// Removes the entry and ends a lease of the key, also if there is no entry. Returns whether there was a live entry.
+  /// Removes the entry, if there is one, and ends a lease of the key in any case. Returns whether there was a live entry.
   bool remove(const Key& key);
   /// Ends a lease of the key, and changes nothing else.
   void void_lease(const Key& key);
@@ -105,7 +106,7 @@ class Database {
   /// was a live entry.
   bool make_stale(const Key& key, std::uint32_t stale_ms);
 
-  /// Sets the deadline of a live entry; 0 clears it. Returns Stored::no_memory also if there is no entry.
+  /// Sets the deadline of an entry, which must be live; 0 clears it. Returns Stored::no_memory also if there is no entry.
   Stored set_expiry(const Key& key, UnixMs at);
 
  private:

@@ -4,8 +4,9 @@
 //
 // The directory of extendible hashing (Fagin et al., 1979) is one array that doubles. Here that would copy megabytes
 // with a shard locked. So the array is cut into chapters of 512 slots, and a root array leads from the first bits of
-// the hash to the chapter. A chapter whose groups need more bits is cut in two. One step of growth writes 8 KB of chapters, or
-// copies the root. The root is small: it has about 8 bytes for each chapter, and a chapter leads to 25 000 keys or more.
+// the hash to the chapter. A chapter whose groups need more bits is cut in two. One step of growth writes 8 KB of chapters. It
+// also copies the root, if the root has to double. The root is small: it has about 8 bytes for each chapter, and a chapter
+// leads to 25 000 keys or more.
 //
 // The depth of a group, or of a chapter, is how many top bits of the hash lead to it. A group's word fills all slots
 // whose prefix begins with the bits of the group. These slots are neighbours (a run) and lie in one chapter.
@@ -41,8 +42,8 @@ class Directory {
   /// Makes all hashes that share the top `depth` bits of `prefix` lead to `word`. `depth` must be at least
   /// least_depth(prefix), and tell_apart() must have returned true for it. Writes at most 512 slots.
   void point(std::uint64_t prefix, unsigned depth, Word word);
-  /// Cuts chapters until the hashes that share the top `depth` bits of `prefix` have slots of their own. The words stay as they
-  /// are. Returns false if there is no memory; then at() still returns what it returned before.
+  /// Cuts chapters until the hashes that share the top `depth` bits of `prefix` have slots of their own. Returns false if there
+  /// is no memory. In any case at() returns for every hash what it returned before.
   bool tell_apart(std::uint64_t prefix, unsigned depth);
   /// The least depth that a group at `prefix` can have. With fewer bits its slots would lie in several chapters.
   unsigned least_depth(std::uint64_t prefix) const { return chapter_of(prefix).depth(); }
@@ -65,9 +66,9 @@ class Directory {
   static constexpr std::size_t chapter_size = std::size_t{1} << chapter_bits;
   static constexpr std::size_t chapter_bytes = chapter_size * sizeof(Word);
 
-  // A chapter as the root stores it: one word, so that a lookup needs few instructions. The word is the address of the slots.
-  // The low bits of such an address are zero, because it is that of a 4 KB page. So they hold another number: by how many bits
-  // a hash is shifted to get its slot.
+  // A chapter as the root stores it: one word, so that a lookup needs few instructions. The word holds the slots' address,
+  // which is a multiple of 4 KB. In its low bits, which are zero in such an address, it holds the shift that makes a slot
+  // number of a hash.
   class Chapter {
    public:
     Chapter() = default;

@@ -8,15 +8,15 @@
 //   1       size of an inline key; 255 if it has 255 bytes or more: its size then stands before it
 //   1       flags
 //   0/6/8   deadline in Unix milliseconds (8 bytes only for years after 10889)
-//   0/4     last access in Unix seconds, if the entry was written under an eviction policy that shows it (OBJECT IDLETIME)
+//   0/4     last access in Unix seconds, if the entry was written under an eviction policy with OBJECT IDLETIME (not LFU)
 //   0/n     the entry's Extra (extra.hpp)
 //   0/10    hash (8) and size (2) of an inline key of 255 bytes or more
 //   n       key; or a pointer to the key's Blob, and the key's hash
 //   0/1     type and form of the value (ValueKind), if the encoding is `typed`
 //   n       value; or a pointer to a value outside of the log (a handle), which for a plain string is its Blob
 //
-// An entry without a deadline costs 6 bytes beside key and value, one with a deadline 12, and rounding up costs half a byte on
-// average. An entry needs no pointers to other entries and no time of writing, because the log is written in order: the
+// An entry without a deadline costs 6 bytes on top of key and value, and one with a deadline 12. Rounding up costs half a byte
+// on average. An entry needs no pointers to other entries and no time of writing, because the log is written in order: the
 // position of an entry says which others are older.
 
 #include <cstdint>
@@ -40,8 +40,8 @@ constexpr std::size_t max_inline_entry = 16 * 1024 - 2;
 constexpr std::size_t max_inline_key = 2 * 1024;
 
 /// What Entry::write() makes an entry of. `key_blob` and `outside` own references, and write() moves these into the entry.
-/// Another entry may have references to the same blocks. The views are only read: their owner keeps them valid until write()
-/// has returned.
+/// Another entry may have references to the same blocks. The views are only read. Their owner must keep them valid until
+/// write() has returned.
 struct EntryParts {
   std::string_view key;    // the inline key, unless key_blob is set
   std::string_view value;  // the inline value, unless `outside` is set
@@ -54,7 +54,7 @@ struct EntryParts {
   Encoding encoding = Encoding::natural;
   std::uint8_t frequency = 0;
   bool absent = false;  // a negative entry: the origin has no value for the key
-  ValueKind kind{};     // used only if the encoding is `typed`; `outside`, if it is set, is then of the same type
+  ValueKind kind{};     // used only if the encoding is `typed`; `outside`, if it is set, must then be of the same type
 
   /// The time from which the entry counts as expired: its deadline plus its stale window (Extra::gone_at()). The stale window
   /// is the time after the deadline in which a stale value may still be served. 0: never.
@@ -80,7 +80,7 @@ class Entry {
     const std::size_t size = entry_header + deadline_size(parts.expires_at) + accessed + parts.extra.size() + long_key + key + value;
     return (size + word - 1) & ~(word - 1);
   }
-  /// Writes an entry of `extent` bytes, which is a multiple of `word` and at least size_of(parts). The entry then owns the
+  /// Writes an entry of `extent` bytes, which must be a multiple of `word` and at least size_of(parts). The entry then owns the
   /// references of the parts. The bytes of the parts must not lie where the entry is written.
   void write(EntryParts&& parts, std::size_t extent);
 
@@ -137,10 +137,10 @@ class Entry {
   /// entry has to be written anew.
   bool set_deadline_in_place(UnixMs at);
 
-  /// Whether the key's hash lies beside the key. It does for a long key, because hashing the key again would hold the shard's
+  /// Whether the key's hash lies next to the key. It does for a long key, because hashing the key again would hold the shard's
   /// lock for too long.
   bool keeps_hash() const { return long_key() || (flags() & kKeyBlob) != 0; }
-  /// The hash beside the key. Only if keeps_hash().
+  /// The hash next to the key. Only if keeps_hash().
   std::uint64_t kept_hash() const {
     const std::size_t key = key_offset();
     return load<std::uint64_t>((flags() & kKeyBlob) != 0 ? key + sizeof(void*) : key - long_key_head);
@@ -167,8 +167,8 @@ class Entry {
   void* key_blob() const { return (flags() & kKeyBlob) != 0 ? load<void*>(key_offset()) : nullptr; }
   /// The value outside of the log; empty if the value is inline. Its reference stays the entry's.
   Handle handle() const { return (flags() & kOutside) != 0 ? Handle(kind().type(), load<void*>(handle_offset())) : Handle(); }
-  /// Replaces the handle, after its value has moved or has been changed. Only if the entry has a handle(). Counts no
-  /// references: the entry owns that of `handle` from now on, and the caller that of the old one.
+  /// Replaces the handle, after its value has moved or has been changed. Only if the entry has a handle(). Changes no reference
+  /// count: the entry takes over the reference of `handle`, and the caller that of the old handle.
   void set_handle(Handle handle) {
     void* const raw = handle.raw();
     std::memcpy(at_ + handle_offset(), &raw, sizeof raw);
@@ -237,8 +237,8 @@ class Entry {
     std::memcpy(at_ + offset, &narrow, sizeof narrow);
   }
   unsigned flags() const { return static_cast<unsigned char>(at_[5]); }
-  // Whether the entry is a short key and an inline plain string, and nothing else. Most entries are, so they are read without
-  // computing offsets.
+  // Whether the entry has a short key, an inline value and no optional fields, and is neither negative nor dead. Most entries
+  // are like this, and are read without computing offsets.
   bool plain() const { return flags() == 0 && !long_key(); }
   bool long_key() const { return static_cast<unsigned char>(at_[4]) == long_key_mark; }
   std::size_t deadline_bytes() const { return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6); }

@@ -1,8 +1,8 @@
 #pragma once
-// What an entry may carry beside its value: a stale window, a version, how long the value took to load, when the entry
-// was written, its policy, and tags. The stale window is the time after the deadline during which the value may still
-// be served. The Extra is written in front of the key. An entry that carries none of these fields has no Extra, and
-// pays nothing for it.
+// What an entry may carry in addition to its value: a stale window, a version, how long the value took to load, when the entry
+// was written, its policy, and tags. The stale window is the time after the deadline during which the value may still be
+// served. The Extra is written in front of the key. An entry that carries none of these fields has no Extra, and pays nothing
+// for it.
 //
 //   bytes   content
 //   2       size of the whole, these 2 bytes included
@@ -42,7 +42,7 @@ struct Extra {
   /// Unix time in tenths of a second, modulo 2^32. The lowest bit is always set, because 0 stands for "not kept".
   static std::uint32_t tenths(UnixMs now) { return static_cast<std::uint32_t>(now / 100) | 1U; }
   /// Milliseconds since the time of writing, exact to a fifth of a second. 0 if the clock has been set back to before that
-  /// time, or if that time lies 6.8 to 13.6 years back. Only if `written` is not 0.
+  /// time. Also 0 from 6.8 to 13.6 years after that time, because tenths() wraps around. Only if `written` is not 0.
   std::int64_t age_ms(UnixMs now) const {
     const auto age = static_cast<std::int32_t>(tenths(now) - written);
     return age > 0 ? std::int64_t{age} * 100 : 0;

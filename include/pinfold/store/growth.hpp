@@ -27,8 +27,8 @@ struct Growth {
   /// last of its tries (command/prepared_write.hpp).
   bool may_wait = true;
   /// Set by resize() when it refuses with Stored::must_prepare: the block that the caller is to make.
-  std::size_t size = 0;      // that the value is to have
-  std::size_t capacity = 0;  // that the block must have
+  std::size_t size = 0;      // the size that the value is to have
+  std::size_t capacity = 0;  // the capacity that the block must have
   Blob source;               // the value's present block; empty if there is no value, or an inline one, which resize() copies itself
 
   /// Made by the caller: a block with the bytes of `source`, followed by zeros up to `size`.

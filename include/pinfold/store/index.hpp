@@ -6,13 +6,13 @@
 // which is one more byte of the hash, and a 4-byte reference. A full home bucket spills to one alternate bucket, which follows
 // from home and tag alone (partial-key cuckoo hashing: Fan et al., MemC3, NSDI '13). So entries can be moved between the two
 // without reading their keys. A lookup reads one bucket, and a second one if the home bucket ever spilled. The two buckets have
-// slots for 24 keys of one home and tag. More than 24 such keys do not come by chance: only an attacker who knows the hash key
-// can choose them. They overflow into the other buckets of the group, and a lookup of such a key reads the whole group, 20
-// cache lines at most.
+// slots for 24 keys of one home and tag, or for 12 if the tag makes them the same bucket. More such keys do not come by chance:
+// only an attacker who knows the hash key can choose them. They overflow into the other buckets of the group, and a lookup of
+// such a key reads the whole group, 20 cache lines at most.
 //
-// A group grows in small steps (8, 10, 12, 14, 16 buckets, then two groups of 8), so the slots are 75-95 % full at any
-// number of keys. No operation rebuilds more than one group, or a pair that it joins. At most 192 entries are read and placed
-// anew, or 240 in a group that could not be split (most_buckets).
+// A new table has one group of 2 buckets. A group grows in small steps (8, 10, 12, 14, 16 buckets, then two groups of 8). So
+// the slots are 75-95 % full once a table has some hundred keys. No operation rebuilds more than one group, or a pair that it
+// joins. At most 192 entries are read and placed anew, or 240 in a group that could not be split (most_buckets).
 //
 // A reference is an opaque 32-bit number that says where an entry lies; 0 is none (see Log::ref). The index cannot read
 // entries, so the caller passes functions that can: `equals(ref)` tells whether the entry has the key that is looked
@@ -100,12 +100,11 @@ class Index {
   // Iteration goes in the order of (directory prefix, tag), because growth does not change that order: see
   // Keyspace::scan.
   static constexpr unsigned prefix_bits = Directory::prefix_bits;
-  /// The group for hashes whose top `prefix_bits` bits are `prefix`: its depth (how many top bits of the hash lead to
-  /// it), and each reference in it whose tag is at least `tag`, with the tag. O(group).
   struct GroupView {
-    unsigned depth;
-    std::vector<std::pair<std::uint8_t, Ref>> entries;
+    unsigned depth;                                     // how many top bits of the hash lead to the group
+    std::vector<std::pair<std::uint8_t, Ref>> entries;  // references with their tags
   };
+  /// The group for hashes whose top `prefix_bits` bits are `prefix`, with its references whose tag is at least `tag`. O(group).
   GroupView view(std::uint32_t prefix, std::uint8_t tag) const;
   /// A reference from the bucket that the random number selects. 0 if that bucket is empty. O(1).
   Ref sample(std::uint64_t random) const;
@@ -114,7 +113,7 @@ class Index {
   static constexpr unsigned slots = 12;
   static constexpr unsigned max_buckets = 16;
   static constexpr unsigned most_buckets = 20;  // of a group that cannot be split further
-  static constexpr unsigned step = 2;           // by which a group grows: two buckets are a unit of the heap
+  static constexpr unsigned step = 2;           // buckets by which a group grows: two fill one unit (128 bytes) of the index heap
 
   enum Spilled : std::uint8_t { nowhere, to_alternate, anywhere };
   struct alignas(64) Bucket {
@@ -146,7 +145,7 @@ class Index {
     std::uint64_t hash;
     Ref ref;
   };
-  // The entries of one group, and one more that is to be added.
+  // The entries of one group, and one more to be added; or the entries of two groups that are to be joined.
   struct Items {
     std::array<Item, most_buckets * slots + 1> all;
     std::size_t size = 0;
@@ -216,7 +215,7 @@ class Index {
   static constexpr std::size_t block_of(unsigned count) { return PageHeap::rounded(count * sizeof(Bucket)); }
   /// The next larger size of a group.
   static constexpr unsigned larger(unsigned count) { return count < max_buckets / 2 ? count * 2 : count + step; }
-  /// The least size, from 8 buckets on, in which so many entries are likely to find places.
+  /// The least size, from 8 buckets on, in which this many entries are likely to find places.
   static constexpr unsigned holding(std::size_t entries) {
     constexpr std::size_t percent = 94;
     unsigned count = max_buckets / 2;
@@ -281,8 +280,8 @@ bool Index::insert(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch)
 template <class HashOf, class Fetch>
 bool Index::insert_growing(std::uint64_t hash, Ref ref, HashOf&& hash_of, Fetch&& fetch) {
   const Group group = group_of(hash);
-  // If the hash finds no place in a group that is at most half full, the entries in its two buckets must share home and tag.
-  // They would share both in a larger group too, so growing does not help.
+  // If the hash finds no place in a group that is at most half full, too many entries share its two buckets. That does not come
+  // by chance, so the group does not grow for it.
   if (population(group) * 2 <= group.count() * slots) return place_anywhere(group, hash, ref);
   Items items;
   collect(group, items, hash_of, fetch);

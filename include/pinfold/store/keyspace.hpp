@@ -43,11 +43,11 @@ struct Purge;
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
 
-/// The number of shards for so many threads and so many bytes of memory (0: no limit). It is a power of two. With more shards
-/// two threads want the same lock less often, and find a lock less often in the cache of another core (`scripts/bench scale`).
-/// So there are 64 shards for each thread, or 8 if there is one thread only, as far as memory and max_shards allow. But each
-/// shard has segments that are not full yet, which cost a small cache much of its memory. So a shard gets at least 32 MB, or at
-/// least 4 MB while there are fewer than 8 shards for each thread.
+/// The number of shards for `threads` threads and `max_memory` bytes (0: no limit). It is a power of two. With more shards two
+/// threads want the same lock less often, and find a lock less often in the cache of another core (`scripts/bench scale`). So
+/// there are 64 shards for each thread, or 8 if there is one thread only, as far as memory and max_shards allow. But each shard
+/// has segments that are not full yet, which cost a small cache much of its memory. So a shard gets at least 32 MB, or at least
+/// 4 MB while there are fewer than 8 shards for each thread.
 unsigned shards_for(unsigned threads, std::uint64_t max_memory);
 
 /// How a keyspace is made.
@@ -80,13 +80,13 @@ struct KeyspaceAudit {
   std::uint64_t index = 0;
   std::uint64_t blobs = 0;  // pages of all blocks, without blocks to which only a reader or an arriving request refers
   std::uint64_t ghosts = 0;
-  std::uint64_t readers = 0;  // references to stored blocks that do not belong to entries
+  std::uint64_t readers = 0;  // references to stored blocks, without those that entries hold
   bool consistent = true;     // whether the counters of every table and shard equal the recount
 };
 
-/// Thread-safe, except where a function says that a shard must be locked, or that nothing may be locked. A function with a
-/// parameter `held` gets the locks that the calling thread holds. It locks the other shards that it needs. `now` is in Unix
-/// milliseconds, and sizes are in bytes. `db` is below database_count.
+/// Thread-safe, except where a function says that a shard must be locked, or that nothing may be locked. If a function has a
+/// parameter `held`, the caller must pass the locks that its thread holds. The function locks the other shards that it needs.
+/// `now` is in Unix milliseconds, and sizes are in bytes. `db` must be below database_count.
 class Keyspace {
  public:
   explicit Keyspace(const KeyspaceOptions& options);
@@ -100,14 +100,15 @@ class Keyspace {
   unsigned shard_of(const Key& key) const { return static_cast<unsigned>(key.hash) & shard_mask_; }
   /// These three start fetching into the processor's cache what a lookup of `key` will read: the shard's lock, the index, and
   /// the entry. They are called in this order, because each of them reads what the one before has fetched. They are for the
-  /// requests of a pipeline, some requests ahead. The last two lock the shard for a moment, and do nothing if it is locked.
-  /// Called with nothing locked.
+  /// requests of a pipeline, some requests ahead. The last two lock the shard for a moment, and do nothing if it is locked. All
+  /// must be called with nothing locked.
   void prefetch_lock(const Key& key);
   void prefetch_index(unsigned db, const Key& key);
   void prefetch_entry(unsigned db, const Key& key);
 
   /// The shards that one thread has locked for one command or transaction. The destructor unlocks them. Not thread-safe. The
-  /// acquire functions are called only while it holds nothing. Before a shard is unlocked, observers settle (Changes::settle).
+  /// acquire functions must be called only while it holds nothing. Before a shard is unlocked, observers settle
+  /// (Changes::settle).
   class Locks {
    public:
     explicit Locks(Keyspace& keyspace) : keyspace_(&keyspace) {}
@@ -134,18 +135,18 @@ class Keyspace {
     int single_ = -1;  // the shard, if acquire(key) or acquire_shard() has locked it, as for most commands; -1: none, or several
   };
 
-  /// Entries that are neither negative nor removed yet; expired ones are counted until they are removed (DBSIZE). O(shards).
+  /// The entries without negative ones (DBSIZE). An expired entry counts until it is removed. O(shards).
   std::uint64_t size(unsigned db, Locks& held);
   /// All entries, negative and expired ones included. O(shards).
   std::uint64_t entries(unsigned db, Locks& held);
-  /// Removes all entries of `db`. `held` has all shards, or none: then all are locked meanwhile. O(shards); the background
-  /// worker frees the memory.
+  /// Removes all entries of `db`. `held` must have all shards or none. With none, the function locks them all. O(shards); the
+  /// background worker frees the memory.
   void flush(unsigned db, Locks& held);
   /// Puts a purge in force for every look-up. Returns false if too many purges are pending; then nothing was done. `accepted`
-  /// is called once if there is room, before any look-up is affected. `held` has all shards, or none: then all are locked
-  /// meanwhile. O(shards + tags). Throws std::bad_alloc; then the purge may be in force in a part of the shards.
+  /// is called once if there is room, before any look-up is affected. `held` must have all shards or none. With none, the
+  /// function locks them all. O(shards + tags). Throws std::bad_alloc; then the purge may be in force in a part of the shards.
   bool purge(unsigned db, const std::shared_ptr<Purge>& purge, Locks& held, const std::function<void()>& accepted = {});
-  /// Exchanges two databases (SWAPDB). `held` has all shards. O(shards).
+  /// Exchanges two databases (SWAPDB). `held` must have all shards. O(shards).
   void swap(unsigned a, unsigned b, UnixMs now, Locks& held);
   /// Puts into `names` the names of live keys from `cursor` on, and returns the next cursor, which is 0 at the end. Looks at
   /// about `left` entries, but at no more than one hold of a lock allows, and subtracts the number from `left`. So there may be
@@ -154,8 +155,8 @@ class Keyspace {
   /// the names are of keys with a value of that type. Throws std::bad_alloc.
   std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names,
                      std::optional<Type> only = {});
-  /// Goes on with a walk: puts into `names` the names of the next live keys, of about 512 entries at most, with one shard
-  /// locked. There may be no names although more keys follow: Walk::done() tells the end. Unlike scan(), a walk returns no key
+  /// Goes on with a walk: looks at the next entries of one shard, about 512 at most, and puts the names of live keys into
+  /// `names`. There may be no names although more keys follow: Walk::done() tells the end. Unlike scan(), a walk returns no key
   /// twice. Throws std::bad_alloc.
   void collect(unsigned db, Walk& walk, UnixMs now, Locks& held, Names& names);
   /// Puts into `found` the name of a random live key. Returns false, with `found` empty, if 500 tries have met none.
@@ -170,21 +171,21 @@ class Keyspace {
   /// Whether the erasure with this number has ended. Then all earlier ones have, too.
   bool erased(std::uint64_t number) const { return erasures_done_.load(std::memory_order_acquire) >= number; }
 
-  // For these three the key's shard is locked.
+  // For these three the caller must have locked the key's shard.
 
   /// Begins to watch a key. The result is for has_changed(). Throws std::bad_alloc.
   Watch watch(unsigned db, const Key& key, UnixMs now);
   /// Ends a watch that watch() has begun with the same database and key.
   void unwatch(unsigned db, const Key& key);
-  /// Whether the key was written, removed, created or has expired since the watch began. For a key that did not exist when the
-  /// watch began, it may return true without such a change: if the database has since been exchanged twice, or exchanged and
-  /// then emptied or purged. What the database held in between is no longer known.
+  /// Whether the key has changed since the watch began: its value, its deadline, or whether it exists. For a key that did not
+  /// exist when the watch began, it may return true without such a change: if the database has since been exchanged twice, or
+  /// exchanged and then emptied or purged. What the database held in between is no longer known.
   bool has_changed(unsigned db, const Key& key, const Watch& watch, UnixMs now);
 
-  /// Evicts until `bytes` more fit under the limit. Returns false if nothing more can be evicted, or if so many bytes cannot
-  /// fit at all. Called with nothing locked. With `room`, a request of Room::least bytes or more is promised what it needs
-  /// until `room` is released. Smaller requests get no promise, so many of them together may exceed the limit by a few hundred
-  /// KB.
+  /// Evicts until `bytes` more fit under the limit. Returns false if nothing more can be evicted, or if this many bytes cannot
+  /// fit at all. Must be called with nothing locked. With `room`, a request of Room::least bytes or more is promised what it
+  /// needs until `room` is released. Smaller requests get no promise. Many of them at once may exceed the limit by a few
+  /// hundred KB.
   bool make_room(std::uint64_t bytes, Room* room = nullptr);
   /// Whether `bytes` more fit without evicting. With `beyond`, they may exceed the limit by that many bytes.
   bool has_room(std::uint64_t bytes, std::uint64_t beyond = 0) const { return memory_.fits(bytes, beyond); }
@@ -203,12 +204,12 @@ class Keyspace {
     if (!on) wake_background();
   }
   bool serves_stale() const { return policy_.serve_stale.load(std::memory_order_relaxed); }
-  /// The changes of the entries in one shard. Observers subscribe to it before requests come.
+  /// The changes of the entries in one shard. Observers must subscribe to it before requests come.
   Changes& changes(unsigned shard);
   /// A look-up for observers, which changes and counts nothing. Finds stale, expired and negative entries as well. Does not
-  /// find an entry that a pending purge is still to remove or to make stale. The key's shard is locked. O(1).
+  /// find an entry that a pending purge is still to remove or to make stale. The caller must have locked the key's shard. O(1).
   std::optional<Value> glance(unsigned db, const Key& key);
-  /// Calls `action` with the shard locked. Called with nothing locked.
+  /// Locks the shard, and calls `action`. Must be called with nothing locked.
   template <class Action>
   void with_locked(unsigned shard, Action&& action) {
     Locks locks(*this);
@@ -245,17 +246,17 @@ class Keyspace {
   /// Sets how many bytes negative entries may occupy before they are evicted first (0: no quota).
   void set_negative_quota(std::uint64_t bytes) { policy_.negative_quota.store(bytes, std::memory_order_relaxed); }
   DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
-  /// Bytes that one entry occupies in the log, the index and blocks; nothing if there is no live entry. The key's shard is
-  /// locked.
+  /// Bytes that one entry occupies in the log, the index and blocks; nothing if there is no live entry. The caller must have
+  /// locked the key's shard.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
 
-  /// Recounts everything, with all shards locked. O(entries); for tests.
+  /// Locks all shards and recounts everything. O(entries); for tests.
   KeyspaceAudit audit();
 
   /// One step of the background worker, of about `budget_us` microseconds: frees removed tables and leftovers, evicts if the
   /// limit was lowered, erases, removes expired entries, sweeps for purges, and compacts. Returns true if more work is waiting.
-  /// Called by the background worker only, with nothing locked. Locks one shard at a time, each time for the work that a Budget
-  /// allows.
+  /// Only for the background worker, which must have nothing locked. Locks one shard at a time, each time for the work that a
+  /// Budget allows.
   bool background_step(UnixMs now, std::int64_t budget_us);
   /// Until the time `until`, expired entries are not removed (CLIENT PAUSE), but they are not found either. `until` = {} ends
   /// this at once.
@@ -265,8 +266,8 @@ class Keyspace {
     return until != MonoMs{} && monotonic_ms() < until;
   }
   /// Sets the background worker. It is woken, by any thread, when there is work for background_step(), or when the memory of
-  /// the process should be measured again (Memory::observe_growth). Called before requests come. The worker must outlive the
-  /// keyspace's use.
+  /// the process should be measured again (Memory::observe_growth). Must be called before requests come. The worker must
+  /// outlive the last call to the keyspace.
   void set_background(Sleeper& worker) { background_ = &worker; }
   /// Wakes the background worker, for work of the keyspace or of another room. Does nothing if there is no worker.
   void wake_background() {
@@ -292,7 +293,7 @@ class Keyspace {
   bool free_some_tables();
   bool has_tables_to_free(std::uint64_t number);
   void prepare_memory();
-  static constexpr std::size_t bytes_at_once = 512 * 1024;  // that are given back to the system in one go
+  static constexpr std::size_t bytes_at_once = 512 * 1024;  // bytes given back to the system in one go
   bool give_back(std::size_t bytes);
   bool release_some_spare();
   void ask_for_measurement();
@@ -311,8 +312,8 @@ class Keyspace {
     // How many pieces may free nothing before the request gives up. After a change of the policy many entries may have to move
     // before any is evicted, and a request does not wait for all of that.
     static constexpr unsigned most_fruitless = 512;
-    // For so many pieces that free nothing, Table::evict() is called with `patient`: the pressure stays 0 while some entries
-    // are to be evicted before others.
+    // Until this many pieces have freed nothing, Table::evict() is called with `patient`: the pressure stays 0 while some
+    // entries are to be evicted before others.
     static constexpr unsigned most_patience = 128;
     unsigned pressure() const;
 
@@ -350,9 +351,10 @@ class Keyspace {
   std::list<RemovedTable> tables_to_free_;  // removed tables, the oldest first; guarded by to_free_mutex_, like the next two
   std::list<RemovedTable> freeing_;         // tables of which a thread is freeing a piece at the moment
   std::uint64_t tables_removed_ = 0;        // tables that were ever removed
-  // The next four are written with all shards locked, and read with any shard locked.
-  std::uint64_t purges_ = 0;                             // purges that were ever accepted
-  std::array<std::uint64_t, database_count> databases_;  // by database: Purge::database for its present entries; SWAPDB gives new numbers
+  // The next four are written with all shards locked, and read with at least one shard locked.
+  std::uint64_t purges_ = 0;  // purges that were ever accepted
+  // By database: the number that its next purges get as Purge::database. SWAPDB gives the database a new one.
+  std::array<std::uint64_t, database_count> databases_;
   std::uint64_t next_database_ = database_count;
   std::array<DatabaseHistory, database_count> histories_;
   std::vector<std::unique_ptr<Shard>> shards_;
@@ -370,13 +372,13 @@ class Keyspace {
     unsigned shard = 0;           // the shard that comes next
     bool blocks = false;          // whether all free memory of the heap of blocks has been overwritten
     const char* block = nullptr;  // where to go on in that memory
-    // `rest`: the pass has been through everything. It still waits until the memory that was freed before then has been given
-    // back to the system: removed tables, leftovers, blocks and segments up to the numbers that follow.
+    // `rest`: the pass has seen everything. It waits until the removed tables and the leftovers up to the numbers below are
+    // freed, and until their memory is given back to the system.
     bool rest = false;
     std::uint64_t tables = 0;
-    bool tables_are_free = false;  // the tables up to `tables` have been freed, so `leftovers` is set
+    bool tables_are_free = false;  // the tables up to `tables` are freed, so `leftovers` is set
     std::uint64_t leftovers = 0;
-    bool all_is_noted = false;  // what all of these have freed is in the next two
+    bool all_is_noted = false;  // the leftovers are freed too, so the next two are set
     std::uint64_t noted_blocks = 0;
     std::uint64_t noted_segments = 0;
   } erasing_;

@@ -28,7 +28,7 @@ class Leftovers {
   /// the rest for free_some(). The shard may be locked or not.
   void give_up(Handle handle);
   /// Frees a piece of the oldest value, as far as the budget goes. Returns false if there is none, or if another thread is
-  /// freeing it. Called with nothing locked.
+  /// freeing it. Must be called with nothing locked.
   bool free_some(Budget& budget);
 
   /// The number of the value that has come last, whether it has been freed or not. Values are numbered from 1 in the order in

@@ -9,7 +9,7 @@
 //     largest value inside an entry, because the value may be read once and written once. A value in a block of its own
 //     is shared and not copied, so the allowance does not depend on its size.
 //   - for each byte of the arguments: 4 bytes, because a key is hashed, compared and copied, and a value is copied.
-// So the allowance depends on the keys that the request names, and not on the size of the reply. Work beyond the
+// So the allowance depends on the keys and arguments of the request, and not on the size of the reply. Work beyond the
 // allowance is compared with the budget. Allocations are counted too, but have no bound.
 
 #include <atomic>

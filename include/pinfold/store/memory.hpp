@@ -64,8 +64,8 @@ class Memory {
     if (bytes > 0 && use != Use::clients) Room::consume(*this, static_cast<std::uint64_t>(bytes));
     if (bytes > 0 && now > peak_.load(std::memory_order_relaxed)) peak_.store(now, std::memory_order_relaxed);
   }
-  /// The part of the data that is used by entries under the cache policy with this slot (1 to 255), and the part used
-  /// by negative entries, which say that the origin has no value for their key.
+  /// Counts bytes of entries under the cache policy with this slot (1 to 255), or of negative entries, which say that the
+  /// origin has no value for their key. Both are part of data(), to which add() has added them.
   void add_to_policy(std::uint8_t slot, std::int64_t bytes) { policies_[slot].fetch_add(bytes, std::memory_order_relaxed); }
   void add_to_negatives(std::int64_t bytes) { negatives_.fetch_add(bytes, std::memory_order_relaxed); }
   std::uint64_t used_by_policy(std::uint8_t slot) const { return clamp(policies_[slot]); }
@@ -84,8 +84,8 @@ class Memory {
   /// allocation, the C library's heap, stacks) is taken off the limit, but at most a sixteenth of the limit. So maxmemory
   /// bounds the memory that is really resident, while a wrong measurement cannot empty the cache. `connections` is how many
   /// bytes the connections take while they are idle. The first 2 MB of that (about 1 400 connections) do not count. The rest is
-  /// taken off the limit as well, but at most a quarter of the limit. Called by the background worker now and then; never by
-  /// two threads at once.
+  /// taken off the limit as well, but at most a quarter of the limit. Called by the background worker now and then. Must not be
+  /// called by two threads at once.
   void observe_growth(std::uint64_t resident_growth, std::uint64_t connections = 0) {
     // Resident memory may change by this many bytes between two measurements, while values change their sizes. The bounds were
     // found by experiment, and have a margin.
@@ -128,7 +128,8 @@ class Memory {
   /// Removes the ceiling, because nothing more can be evicted. The limit is in force from now on, although more is
   /// used.
   void give_up_lowering() { ceiling_.store(0, std::memory_order_relaxed); }
-  /// Whether data() is clearly above the limit. That happens only after the limit has been lowered.
+  /// Whether data() is clearly above the limit. That happens after the limit was lowered, or after observe_growth() has taken
+  /// more off it.
   bool over_limit() const {
     constexpr std::uint64_t clearly = 512 * 1024;
     return limit() != 0 && data() > for_data() + std::min(clearly, limit() / 64);

@@ -20,7 +20,7 @@ struct PolicySettings {
   std::atomic<std::uint32_t> decay_minutes{1};        // the setting lfu-decay-time
   std::atomic<bool> serve_stale{false};               // the setting serve-stale: expired entries are kept
   std::array<std::atomic<Priority>, 256> priority{};  // by the slot of the entry's policy
-  // By slot: entries of the policy are evicted first while they occupy more than so many bytes. 0: no bound.
+  // By slot: the bytes above which entries of the policy are evicted first. 0: no bound.
   std::array<std::atomic<std::uint64_t>, 256> quota{};
   std::atomic<std::uint64_t> negative_quota{0};  // the same for negative entries, in bytes
   std::atomic<bool> has_policies{false};         // false: no policy exists, so `priority` and `quota` need not be read

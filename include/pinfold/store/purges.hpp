@@ -50,14 +50,15 @@ struct Purge {
   UnixMs at = 0;                    // when the purge was asked for
   std::weak_ptr<PurgeOwner> owner;  // may be empty
 
-  std::uint64_t number = 0;    // higher than that of all earlier purges; set by Keyspace::purge(), like the next two
-  std::uint64_t database = 0;  // a number for the entries that the database had then; it stays theirs when SWAPDB moves them
-  TagMarks* marks = nullptr;   // null until the purge has been accepted
+  std::uint64_t number = 0;  // higher than that of all earlier purges; set by Keyspace::purge(), like the next two
+  /// The database's number at that time (Keyspace::databases_). This one stays when SWAPDB gives the database a new number.
+  std::uint64_t database = 0;
+  TagMarks* marks = nullptr;  // null until the purge has been accepted
 
   std::atomic<std::uint64_t> entries{0};  // entries that the purge has removed or made stale
   std::atomic<std::uint64_t> bytes{0};    // bytes that the removed ones occupied
   std::atomic<unsigned> unswept{0};       // tables that are still to be swept, and 1 more until cache::Cache::purge() returns
-  std::shared_ptr<Purge> next;            // the next one in the list that has this purge: that of TagMarks, later of cache::Cache
+  std::shared_ptr<Purge> next;            // the next purge in the same list, which is first a list of TagMarks, then one of cache::Cache
   std::uint64_t erasure = 0;              // for cache::Cache: the number of the erasure that it waits for; 0: none yet
   bool counted = false;                   // for cache::Cache: whether it counts the purge among those that are under way
   /// For cache::Cache: called when the purge is over, to answer the request that has asked for it. The store does not call it.
@@ -76,7 +77,7 @@ struct Purge {
 struct LogPosition {
   std::uint64_t sequence = 0;                                  // of the segment that was begun last
   std::array<std::uint32_t, eviction::queue_count> segment{};  // the ids of those being written, by queue
-  std::array<std::uint32_t, eviction::queue_count> used{};     // bytes that were in use in them
+  std::array<std::uint32_t, eviction::queue_count> used{};     // bytes of entries in them, dead ones included
 };
 
 /// Not thread-safe: guarded by the shard's lock. `tags` must outlive it, and is guarded by its own lock.

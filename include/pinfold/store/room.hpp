@@ -15,8 +15,7 @@ class Memory;
 /// with release() or the destructor. The promises of one thread nest like scopes: the last one is ended first.
 class Room {
  public:
-  /// In bytes. A request for less gets no promise, so many such requests together may exceed the limit by a few hundred
-  /// KB.
+  /// In bytes. A request for less gets no promise. Many such requests at once may exceed the limit by a few hundred KB.
   static constexpr std::uint64_t least = 64 * 1024;
 
   Room() = default;

@@ -37,7 +37,7 @@ class Segments {
     places_.push_back(0);
     return true;
   }
-  /// Begins a new segment under a free id. Its memory is at `base`, which is aligned to segment_size.
+  /// Begins a new segment under a free id. Its memory is at `base`, which must be aligned to segment_size.
   Segment& begin(std::uint32_t id, char* base) {
     const auto at = reinterpret_cast<std::uintptr_t>(base);
     assert(at % segment_size == 0 && at / segment_size <= UINT32_MAX);

@@ -104,8 +104,8 @@ class ShardMutex {
 };
 
 /// A std::lock_guard for work that takes the same lock many times, piece by piece. A thread that is waiting gets the
-/// lock before each piece; otherwise it might never get it, because the lock is not fair. To be used with no other
-/// shard locked.
+/// lock before each piece; otherwise it might never get it, because the lock is not fair. Must be used with no other shard
+/// locked.
 class LockAfterWaiters {
  public:
   explicit LockAfterWaiters(ShardMutex& mutex) : mutex_(mutex) {

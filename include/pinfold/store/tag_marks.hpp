@@ -40,13 +40,13 @@ class TagMarks {
 
   /// The most bytes that add() takes for a purge.
   static std::size_t most_memory_of(const Purge& purge);
-  /// Whether the tags of a purge can be marked within most_tags and most_marks. O(tags and marks of the purge).
+  /// Whether the tags of a purge can be marked within most_tags and most_marks. O(tags of the purge and their marks).
   bool has_room_for(const Purge& purge) const;
   /// Marks the tags of a purge. Throws std::bad_alloc; then some tags may be marked. No table knows the purge yet, so
   /// these marks mean nothing, and forget_some() takes them back after swept(). O(tags of the purge).
   void add(const Purge& purge);
-  /// Removes the older marks that this purge makes needless. To be called when all tables know of the purge, and not
-  /// before: a purge that fails halfway for lack of memory must leave older ones in force. O(tags of the purge).
+  /// Removes the older marks that this purge makes needless. Must be called when all tables know of the purge, and not before:
+  /// a purge that fails halfway for lack of memory must leave older ones in force. O(tags of the purge).
   void supersede(const Purge& purge);
   struct Mark {
     bool soft;

@@ -1,10 +1,10 @@
 #pragma once
 // The types of values, and handles to values outside of the log.
 //
-// An entry either holds its value inline, or refers to a value outside of the log: the block of a large string, later a large
-// collection. The table knows such a value only by the operations of its ValueType. There is one row of operations per type, in
-// src/store/value_type.cpp. A new type adds a row, and a file that implements its operations. Inline values are also called
-// packed. They need no operations, because the table moves, copies and overwrites them as bytes.
+// An entry either holds its value inline, or refers to a value outside of the log: the block of a large string (in future also
+// a large collection). The table knows such a value only by the operations of its ValueType. There is one row of operations per
+// type, in src/store/value_type.cpp. A new type adds a row, and a file that implements its operations. Inline values are also
+// called packed. They need no operations, because the table moves, copies and overwrites them as bytes.
 
 #include <array>
 #include <cstddef>
@@ -42,12 +42,12 @@ static_assert(sizeof(ValueKind) == 1);
 class Handle;
 
 /// The row of one type: its names, and its operations on a value outside of the log. `raw` points to such a value, as the type
-/// defines it. The caller makes sure that at least one reference to the value exists. Unless its comment says otherwise, an
+/// defines it. The caller must make sure that at least one reference to the value exists. Unless its comment says otherwise, an
 /// operation is called with the shard of the value locked, is O(1), and takes no memory.
 ///
 /// COPY puts one value into entries of several shards. Then several threads may call operations on it at the same time, each
-/// with another shard locked. So counts of references and flags must be atomic. The value itself is changed only while it has
-/// one reference. `moved` may be called with more, and must then leave the value where it is.
+/// with another shard locked. So reference counts and flags must be atomic. The value itself is changed only while it has one
+/// reference. `moved` may be called with more, and must then leave the value where it is.
 struct ValueType {
   std::string_view name;                                    // what TYPE replies
   std::array<std::string_view, most_forms> encodings = {};  // what OBJECT ENCODING replies, by form
@@ -90,8 +90,8 @@ struct ValueType {
 const ValueType& value_type(Type type);
 /// The type with this name, in upper or lower case; nothing if there is none. Thread-safe.
 std::optional<Type> find_value_type(std::string_view name);
-/// Sets the row of a type; null removes it. For tests. Not thread-safe, so it is called before there is a keyspace. The row
-/// must outlive its use.
+/// Sets the row of a type; null removes it. For tests. Not thread-safe, so it must be called before there is a keyspace. The
+/// row must outlive the last use of the type.
 void set_value_type_for_test(Type type, const ValueType* row);
 
 class OwnedHandle;

@@ -64,7 +64,7 @@ class Names {
 /// value of about 200 bytes.
 class Walk {
  public:
-  /// Whether the walk has been through all shards, of which there are `shards`.
+  /// Whether the walk has been through all shards. `shards` is their number.
   bool done(unsigned shards) const { return shard_ >= shards; }
 
  private:

@@ -10,8 +10,8 @@ namespace pinfold::store {
 struct Key;
 struct Extra;
 
-/// Called with the key's shard locked, by the thread that writes, so an implementation does little and takes no memory.
-/// Database asks the rules of its WriteLimits, if there are any, before each of its writes.
+/// Called with the key's shard locked, by the thread that writes, so an implementation must do little and take no memory.
+/// Database asks the rules of its WriteLimits, if any, before it stores or resizes a value, or sets a deadline.
 class WriteRules {
  public:
   virtual ~WriteRules() = default;
