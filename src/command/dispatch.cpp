@@ -59,6 +59,17 @@ bool is_unauthenticated(const Row& row, const Session& session, const security::
   stats.errors.add(call.reply.last_error_code());
 }
 
+// Counts a call that has ended. `errors` is how many errors had been replied before it.
+inline void count_call(const Call& call, Outcome outcome, std::uint64_t errors, ThreadStats& stats, CommandCounters& counters) {
+  counters.calls.add();
+  stats.commands_processed.add();
+  if (call.reply.errors() != errors) [[unlikely]] {
+    count_failure(call, outcome, stats, counters);
+  } else if ((call.row.flags & kLogged) != 0) [[unlikely]] {
+    note_request(call);
+  }
+}
+
 std::uint64_t nanoseconds_since(std::chrono::steady_clock::time_point start) {
   return static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
 }
@@ -117,22 +128,14 @@ Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   // It will be tried again, or is counted by whoever answers.
   if (outcome.needs_room()) [[unlikely]]
     return outcome;
-  counters.calls.add();
-  stats.commands_processed.add();
-  if (call.reply.errors() != errors) [[unlikely]] {
-    count_failure(call, outcome, stats, counters);
-  } else if ((call.row.flags & kLogged) != 0) [[unlikely]] {
-    note_request(call);
-  }
+  count_call(call, outcome, errors, stats, counters);
   return outcome;
 }
 
 Outcome fail_for_keys(const Call& call, ThreadStats& stats) {
-  CommandCounters& counters = stats.commands[command_index(call.row)];
+  const std::uint64_t errors = call.reply.errors();
   call.reply.error(key_error(call.row, call.args));
-  counters.calls.add();
-  stats.commands_processed.add();
-  count_failure(call, Outcome::done, stats, counters);
+  count_call(call, Outcome::done, errors, stats, stats.commands[command_index(call.row)]);
   return Outcome::done;
 }
 

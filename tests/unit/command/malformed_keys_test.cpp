@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <map>
+#include <string>
 
 #include "harness.hpp"
 
@@ -69,6 +71,8 @@ TEST_CASE("malformed keys: every command with counted keys says what is wrong wi
       CHECK(counters.calls.get() == 1);
       CHECK(counters.failed.get() == 1);
       CHECK(counters.rejected.get() == 0);
+      CHECK(server.engine.stats.errors() == std::map<std::string, std::uint64_t>{{"ERR", 1}});
+      CHECK(server.engine.stats.total(&ThreadStats::commands_processed) == 3);
     }
   }
 }
@@ -86,7 +90,11 @@ TEST_CASE("malformed keys: inside EXEC such a command fails in its place, and th
       REQUIRE(client.run("GET", "first") == "+QUEUED\r\n");
       CHECK(client.run("EXEC") == "*3\r\n+OK\r\n-" + key_error(*row, words) + "\r\n" + bulk("1"));
       CHECK(client.run("EXISTS", "k") == ":0\r\n");
-      CHECK(server.counters(row->name).failed.get() == 1);
+      CommandCounters& counters = server.counters(row->name);
+      CHECK(counters.calls.get() == 1);
+      CHECK(counters.failed.get() == 1);
+      CHECK(server.engine.stats.errors() == std::map<std::string, std::uint64_t>{{"ERR", 1}});
+      CHECK(server.engine.stats.total(&ThreadStats::commands_processed) == 6);  // with MULTI, EXISTS and the three inside
     }
   }
 }
