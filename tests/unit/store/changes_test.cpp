@@ -17,12 +17,14 @@
 
 #include "support/purge_owner.hpp"
 #include "support/seed.hpp"
+#include "support/toy_type.hpp"
 
 #include <catch2/catch.hpp>
 
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
 #include "pinfold/store/walk.hpp"
+#include "pinfold/store/wrong_type.hpp"
 
 using namespace pinfold;
 using namespace pinfold::store;
@@ -62,6 +64,7 @@ class ChangeHistory {
     std::uint64_t purged = 0;
     for (const auto& purge : purges_) purged += purge->entries;
     CHECK(told(Cause::purged) + told(Cause::purged_soft) == purged);
+    for (const Type type : {Type::string, toy::type}) CHECK(told_of_[static_cast<unsigned>(type)] > 0);
   }
 
   std::uint64_t told(Cause cause) const { return told_[static_cast<unsigned>(cause)]; }
@@ -73,6 +76,7 @@ class ChangeHistory {
     UnixMs expires_at = 0;
     UnixMs gone_at = 0;
     bool absent = false;
+    ValueKind kind{};                                 // a list is told by its texts, one behind the other (support/toy_type.hpp)
     std::vector<std::shared_ptr<Purge>> purges = {};  // that are for it, and have not been told of
 
     bool live(UnixMs now) const { return !absent && (expires_at == 0 || expires_at > now); }
@@ -85,6 +89,13 @@ class ChangeHistory {
     }
   };
   using Model = std::map<std::string, Item>;
+
+  // Whether a value is that of the model, of whatever type it is.
+  static bool same(const Value& value, const Item& item) {
+    const bool list_outside = !value.is_string() && value.handle();
+    const std::string text = list_outside ? toy::text_of(value.handle()) : std::string(value.text);
+    return value.kind.type() == item.kind.type() && value.kind.form() == item.kind.form() && text == item.text;
+  }
 
   // A change that the command which runs is to tell, and what is there afterwards.
   struct Expected {
@@ -137,7 +148,7 @@ class ChangeHistory {
     const std::optional<Value> now_there = keyspace_.glance(change.db, change.key);
     if (change.cause == Cause::purged_soft) {
       require(item.purged(true) && !item.purged(false) && item.live(change.now), "made stale without a purge");
-      require(now_there && now_there->text == item.text && !now_there->fresh(now_), "a purged entry is not stale, or another one");
+      require(now_there && same(*now_there, item) && !now_there->fresh(now_), "a purged entry is not stale, or another one");
       if (!now_there) return;
       item.purges.clear();
       item.expires_at = now_there->expires_at;
@@ -155,7 +166,8 @@ class ChangeHistory {
   void compare_before(const Change& change, const Item& item) {
     require(change.before != nullptr, "a removal without what was removed");
     if (change.before == nullptr) return;
-    require(change.before->key() == change.key.text && change.before->value_text() == item.text, "removed another value");
+    require(change.before->key() == change.key.text && same(change.before->value(), item), "removed another value");
+    ++told_of_[static_cast<unsigned>(item.kind.type())];
     require(change.before->expires_at() == item.expires_at && change.before->absent() == item.absent, "removed another entry");
   }
 
@@ -176,7 +188,7 @@ class ChangeHistory {
       return;
     }
     Item after = *expected.after;
-    require(value->text == after.text, "told before the bytes were there");
+    require(same(*value, after), "told before the bytes were there");
     require(value->absent == after.absent, "another kind of entry");
     if (change.cause == Cause::staled) {
       require(!value->fresh(now_), "made stale, and is not");
@@ -215,7 +227,7 @@ class ChangeHistory {
     const auto value = keyspace_.glance(db, key);
     if (item.hidden()) return;
     if (!value) FAIL("an entry has gone, and nobody was told");
-    if (value->text != item.text || value->expires_at != item.expires_at || value->gone_at() != item.gone_at) {
+    if (!same(*value, item) || value->expires_at != item.expires_at || value->gone_at() != item.gone_at) {
       FAIL("an entry has changed, and nobody was told");
     }
   }
@@ -276,6 +288,7 @@ class ChangeHistory {
       Item item{.text = some_text(), .tag = some_tag(), .expires_at = some_deadline()};
       item.absent = below(10) == 0;
       if (item.absent) item.text.clear();
+      if (!item.absent && below(4) == 0) item.kind = item.text.size() > 500 || below(2) == 0 ? toy::chained : toy::packed;
       PutOptions how{.expires_at = item.expires_at, .keep_expiry = looks && below(4) == 0, .absent = item.absent};
       if (const Item* const old = live(db, name); how.keep_expiry && old != nullptr) {
         item.expires_at = old->expires_at;
@@ -289,7 +302,9 @@ class ChangeHistory {
       if (below(3) == 0) extra.stale_ms = static_cast<std::uint32_t>(below(1500));
       if (!item.tag.empty() && !how.keep_expiry) how.extra = &extra;
       expect(Cause::written, db, name, item);
-      if (item.text.size() < 16'000 || below(2) == 0) {
+      if (item.kind.type() == toy::type) {
+        REQUIRE(database.put(keys[0], list_of(item), how));
+      } else if (item.text.size() < 16'000 || below(2) == 0) {
         REQUIRE(database.put(keys[0], item.text, how));
       } else {
         REQUIRE(database.put(keys[0], Blob::copy_of(keyspace_.memory().heap(), item.text), how));
@@ -298,11 +313,44 @@ class ChangeHistory {
     with(db, name, name, store, looks);
   }
 
+  // The value that a list in the model is stored as.
+  TypedValue list_of(const Item& item) {
+    const bool outside = item.kind.form() == toy::chained.form();
+    if (!outside) return {item.kind, item.text, {}};
+    const std::size_t half = item.text.size() / 2;
+    return {item.kind, {}, toy::make(keyspace_.memory().heap(), {item.text.substr(0, half), item.text.substr(half)})};
+  }
+
+  // A command on lists changes them where they are.
+  void add_to_list(unsigned db, const std::string& name) {
+    with(db, name, name, [&](Database& database, const auto& keys) {
+      const Item* const old = live(db, name);
+      if (old == nullptr || old->kind.type() != toy::type) return;
+      const bool outside = old->kind.form() == toy::chained.form();
+      Item item = *old;
+      item.text += "more";
+      if (outside) expect(Cause::written, db, name, item);
+      const auto add = [&](OwnedHandle& handle) {
+        toy::Chain& chain = toy::chain_of(handle.get().raw());
+        if (chain.references > 1) {  // a copy shares it
+          handle = toy::make(keyspace_.memory().heap(), {item.text});
+        } else {
+          REQUIRE(toy::add(chain, "more"));
+        }
+      };
+      REQUIRE(database.change(keys[0], toy::type, add) == outside);
+    });
+  }
+
   // APPEND, SETRANGE, SETBIT and BITFIELD: what they write comes after the value has its size.
   void write_into(unsigned db, const std::string& name) {
     with(db, name, name, [&](Database& database, const auto& keys) {
       Item item;
       if (const Item* const old = live(db, name)) item = *old;
+      if (item.kind.type() == toy::type) {  // nothing is told then
+        REQUIRE_THROWS_AS(database.resize(keys[0], 100), WrongType);
+        return;
+      }
       const std::size_t before = item.text.size();
       const std::size_t size = below(4) == 0 ? std::max<std::size_t>(before, 1) : before + 1 + some_size();
       item.text.resize(size, '\0');
@@ -441,7 +489,7 @@ class ChangeHistory {
       case 4:
         return copy(db, name, static_cast<unsigned>(below(databases)), some_name());
       case 5:
-        return make_stale(db, name);
+        return below(3) == 0 ? add_to_list(db, name) : make_stale(db, name);
       case 6:
       case 7:
         return with(db, name, name, [](Database&, const auto&) {});
@@ -457,11 +505,13 @@ class ChangeHistory {
   }
 
   std::mt19937_64 random_;
+  const toy::Registered registered_;
   Keyspace keyspace_;
   std::vector<std::unique_ptr<Recorder>> recorders_;
   std::array<Model, databases> model_;
   std::deque<Expected> expected_;
   std::array<std::uint64_t, causes> told_{};
+  std::array<std::uint64_t, most_types> told_of_{};  // removals, by the type of what was removed
   std::array<unsigned, databases> whole_{};
   std::vector<std::shared_ptr<Purge>> purges_;
   const char* failure_ = nullptr;
