@@ -7,13 +7,11 @@ Leftovers::~Leftovers() {
   }
 }
 
-void Leftovers::give_up(Handle handle) {
-  // The budget is small, because hundreds of entries may be released in one hold of a lock.
+void Leftovers::give_up(Handle handle, Budget& budget) {
+  // This is little, because a request may release hundreds of entries in one hold of a lock.
   constexpr std::uint64_t entries_at_once = 16;
   constexpr std::uint64_t bytes_at_once = 16 * 1024;
-  Budget budget;
-  budget.take(Budget::most_entries - entries_at_once, Budget::most_bytes - bytes_at_once);
-  if (!handle.release(budget)) [[unlikely]]
+  if (!budget.part(entries_at_once, bytes_at_once, [&](Budget& part) { return handle.release(part); })) [[unlikely]]
     add(handle);
 }
 

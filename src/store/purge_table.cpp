@@ -32,12 +32,14 @@ void Table::note_purged(const Entry& e, Purge& purge) const {
 Index::Slot Table::apply_purges(const Key& key, Index::Slot slot) {
   std::size_t looked_at = 0;
   Purge* const purge = purge_of(*slot.ref, looked_at);
-  return purge != nullptr ? apply_purge(key, slot, *purge) : slot;
+  if (purge == nullptr) return slot;
+  Budget budget;
+  return apply_purge(key, slot, *purge, budget);
 }
 
 // Applies a purge that hits the entry: removes the entry or makes it stale. Returns where the entry is then; no slot if it was
 // removed.
-Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge) {
+Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge, Budget& budget) {
   const Ref ref = *slot.ref;
   const auto find = [&] { return index_.find(key.hash, [&](Ref other) { return entry(other).key() == key.text; }); };
   const bool was_live = entry(ref).live(purge.at);
@@ -48,18 +50,18 @@ Index::Slot Table::apply_purge(const Key& key, Index::Slot slot, Purge& purge) {
     changes_.tell(Cause::purged_soft, db_, key, purge.at);
     return find();
   }
-  purge_entry(ref, key.hash, purge);
+  purge_entry(ref, key.hash, purge, budget);
   return {};
 }
 
 // Removes an entry, and overwrites its bytes before they are marked dead.
-void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge) {
+void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge, Budget& budget) {
   Entry e = entry(ref);
   note_purged(e, purge);
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   changes_.tell_removed(Cause::purged, db_, hash, e, purge.at);
   e.for_each_handle([](Handle handle) { handle.wipe_when_freed(); });  // a reply may still refer to the block
-  release(ref);
+  release(ref, budget);
   work::bytes(e.extent());
   e.wipe();
   log_.mark_dead(ref);
@@ -99,7 +101,7 @@ bool Table::sweep_entry(Ref ref, Budget& budget) {
   budget.take(0, copy.size());
   const std::uint64_t hash = hash_of(ref);
   const Index::Slot left =
-      apply_purge({shared ? shared.view() : copy, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge);
+      apply_purge({shared ? shared.view() : copy, hash}, index_.find(hash, [ref](Ref other) { return other == ref; }), *purge, budget);
   return left && *left.ref == ref;
 }
 

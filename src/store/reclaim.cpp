@@ -16,10 +16,10 @@ namespace pinfold::store {
 
 using eviction::Queue;
 
-void Table::remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping) {
+void Table::remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping, Budget& budget) {
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
   changes_.tell_removed(cause, db_, hash, entry(ref), keeping.clock);
-  release(ref);
+  release(ref, budget);
   log_.mark_dead(ref);
 }
 
@@ -118,7 +118,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   Entry e = entry(ref);
   if (e.expired(keeping.now)) {
     ++keeping.expired;
-    return remove(ref, hash, Cause::expired, keeping);
+    return remove(ref, hash, Cause::expired, keeping, budget);
   }
   unsigned frequency = e.frequency();
   const std::optional<Queue> to = keep(e, hash, frequency);
@@ -126,7 +126,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   const Ref moved = to ? log_.append(*to, extent) : 0;
   if (moved == 0) {  // the entry is to be evicted, or there is no memory for a new place
     ++keeping.evicted;
-    return remove(ref, hash, Cause::evicted, keeping);
+    return remove(ref, hash, Cause::evicted, keeping, budget);
   }
   if (memory_.erasing()) [[unlikely]]
     e.wipe_slack();
@@ -339,7 +339,7 @@ void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
     }
     ++keeping.expired;
     if (!e.keeps_hash()) budget.take(0, e.key().size());
-    remove(ref, hash_of(ref), Cause::expired, keeping);
+    remove(ref, hash_of(ref), Cause::expired, keeping, budget);
     if (!log_.valid(expiring_)) return;  // the segment was freed or begun anew with its last entry in use
   }
   log_.segment(id).earliest = std::min(log_.segment(id).earliest, expiring_.earliest);

@@ -47,7 +47,7 @@ bool Table::dismantle(Budget& budget) {
       budget.spend(1);
       if (e.dead()) continue;
       e.for_each_handle([](Handle handle) { handle.note_stored(-1); });
-      release_handles(e);
+      release_handles(e, budget);
       e.mark_dead();
       segment.dead += static_cast<std::uint32_t>(e.extent());
     }
@@ -160,20 +160,33 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
   });
 }
 
-// Gives up the references of an entry. Afterwards only its extent may be read, and it may be wiped and marked dead.
+// Gives up the references of an entry. Afterwards only its extent may be read, and it may be wiped and marked dead. Without a
+// budget it is for a request that names the key.
 void Table::release_handles(const Entry& e) {
   e.for_each_handle([this](Handle handle) { memory_.leftovers().give_up(handle); });
+}
+void Table::release_handles(const Entry& e, Budget& budget) {
+  e.for_each_handle([&](Handle handle) { memory_.leftovers().give_up(handle, budget); });
 }
 
 // The second of the three steps of a removal. The first step has removed the entry from the index, so no look-up finds it. This
 // step takes the entry out of all counts, and gives up its references. The third step is Log::mark_dead(): the bytes of the
 // entry become garbage.
 void Table::release(Ref ref) {
-  Entry e = entry(ref);
+  uncount(ref);
+  release_handles(entry(ref));
+}
+void Table::release(Ref ref, Budget& budget) {
+  uncount(ref);
+  release_handles(entry(ref), budget);
+}
+
+// The part of release() before the references are given up.
+inline void Table::uncount(Ref ref) {
+  const Entry e = entry(ref);
   account_blobs(log_.segment_of(ref), e, -1);
   if (e.expires_at() != 0) --expires_;
   --size_;
-  release_handles(e);
 }
 
 // --- writing ---

@@ -2,6 +2,7 @@
 // How much work the store may do on its own account (eviction, expiry, compaction, sweeps, erasure) in one hold of a
 // shard's lock. A hold is the time from locking to unlocking.
 
+#include <algorithm>
 #include <cstdint>
 
 #include "pinfold/base/work.hpp"
@@ -36,6 +37,18 @@ class Budget {
   /// most_bytes could never be done, because every hold has the same bound.
   bool allows(std::uint64_t bytes) const { return bytes_ == 0 || bytes_ + bytes <= most_bytes; }
   bool bytes_spent() const { return bytes_ >= most_bytes; }
+  /// Calls `work` with a budget for `entries` and `bytes` at most, and no more than is left of this one, from which it spends as
+  /// well. Returns what `work` returns.
+  template <class Work>
+  auto part(std::uint64_t entries, std::uint64_t bytes, Work&& work) {
+    Budget own;
+    own.entries_ = std::max(entries_, most_entries - entries);
+    own.bytes_ = std::max(bytes_, most_bytes - bytes);
+    const Budget before = own;
+    auto result = work(own);
+    take(own.entries_ - before.entries_, own.bytes_ - before.bytes_);
+    return result;
+  }
   std::uint64_t entries_left() const { return entries_ >= most_entries ? 0 : most_entries - entries_; }
 
  private:

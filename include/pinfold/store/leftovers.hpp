@@ -1,7 +1,7 @@
 #pragma once
 // Leftovers: values that nothing refers to any more, and that are too large to be freed in one go.
 //
-// A removed entry gives up its references with give_up(), which has a small budget. If a value is larger than that, the rest of
+// A removed entry gives up its references with give_up(), which frees little at once. If a value is larger than that, the rest of
 // it waits in a list, oldest first. The background worker frees it a piece at a time, and so do requests that need memory.
 // Until then its memory counts as used.
 
@@ -24,9 +24,14 @@ class Leftovers {
   Leftovers(const Leftovers&) = delete;
   Leftovers& operator=(const Leftovers&) = delete;
 
-  /// Gives up the reference of `handle`. If it was the last one, frees about 16 elements or 16 KB of the value at most, and keeps
-  /// the rest for free_some(). The shard may be locked or not.
-  void give_up(Handle handle);
+  /// Gives up the reference of `handle`. If it was the last one, frees about 16 elements or 16 KB of the value at most, and no
+  /// more than is left of the hold's budget. Keeps the rest for free_some(). The shard may be locked or not.
+  void give_up(Handle handle, Budget& budget);
+  /// The same for a request, which may free as much for each key that it names.
+  void give_up(Handle handle) {
+    Budget budget;
+    give_up(handle, budget);
+  }
   /// Frees a piece of the oldest value, as far as the budget goes. Returns false if there is none, or if another thread is
   /// freeing it. Must be called with nothing locked.
   bool free_some(Budget& budget);

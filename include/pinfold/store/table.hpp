@@ -205,10 +205,10 @@ class Table {
  private:
   Index::Slot find_slot(const Key& key);
   Index::Slot apply_purges(const Key& key, Index::Slot slot);
-  Index::Slot apply_purge(const Key& key, Index::Slot slot, Purge& purge);
+  Index::Slot apply_purge(const Key& key, Index::Slot slot, Purge& purge, Budget& budget);
   Purge* purge_of(Ref ref, std::size_t& looked_at) const;
   std::size_t cost_to_sweep(Ref ref) const;
-  void purge_entry(Ref ref, std::uint64_t hash, Purge& purge);
+  void purge_entry(Ref ref, std::uint64_t hash, Purge& purge, Budget& budget);
   bool stale_entry(const Key& key, Index::Slot slot, UnixMs at, std::uint32_t stale_ms);
   void note_purged(const Entry& entry, Purge& purge) const;
   bool sweep_entry(Ref ref, Budget& budget);
@@ -244,12 +244,15 @@ class Table {
   bool rewrite(const Key& key, Index::Slot slot, UnixMs expires_at, std::string_view extra);
   char* value_bytes(const Key& key);
   char* resize_blob(const Key& key, Index::Slot slot, std::size_t size, std::size_t capacity);
+  void uncount(Ref ref);
   void release(Ref ref);
+  void release(Ref ref, Budget& budget);
   void account_blobs(Segment& segment, const Entry& entry, int sign);
   void release_handles(const Entry& entry);
+  void release_handles(const Entry& entry, Budget& budget);
   template <class Change>
   void change_handle(Ref ref, Change&& change);
-  void remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping);
+  void remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping, Budget& budget);
 
   struct Emptying : Log::Place {
     std::int64_t change = 0;  // by how many bytes occupied() has changed since the segment was begun

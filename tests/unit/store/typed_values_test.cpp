@@ -95,6 +95,14 @@ class Store {
     Keyspace::Locks none(keyspace);
     REQUIRE(keyspace.purge(0, purge, none));
   }
+  /// The most work in one hold for `cause`, since account() was called.
+  work::Counts most(std::string_view cause) {
+    for (const auto& [name, account] : keyspace.lock_watch().account.causes()) {
+      if (name == cause) return account.most;
+    }
+    return {};
+  }
+  void account() { keyspace.lock_watch().set_accounting(true); }
   /// Recounts everything, and compares it with the account.
   bool consistent() {
     while (keyspace.memory().heap().give_back(SIZE_MAX)) {
@@ -386,6 +394,53 @@ TEST_CASE("typed: a large value is freed in steps, and is in the account until t
   CHECK(store.consistent());
   store.work();
   CHECK(toy::figures.unfinished >= 5000 / static_cast<int>(Budget::most_entries));
+  CHECK(toy::figures.blocks == 0);
+}
+
+TEST_CASE("typed: what a hold of the store's own frees of the values that it gives up is in its budget") {
+  Store store;
+  constexpr int count = 1500;
+  // Each of them is freed at once if the budget allows.
+  for (int n = 0; n < count; ++n) {
+    REQUIRE(store.put_chain("p:" + std::to_string(n), Texts(12, "element"), {.expires_at = store.now + 1000}));
+  }
+  store.account();
+  std::string_view cause = "expire";
+  SECTION("when they expire") { store.now += 10'000; }
+  SECTION("when they are purged") {
+    store.purge(false);
+    cause = "sweep-purges";
+  }
+  SECTION("when they are evicted") {
+    store.keyspace.set_max_memory(store.keyspace.memory().data() / 2);
+    cause = "lower-memory";
+  }
+  store.work();
+  CHECK(store.most(cause).entries > 256);
+  CHECK(store.most(cause).entries <= Budget::most_entries);
+}
+
+TEST_CASE("leftovers: what is freed at once is as much as the budget of the hold allows, and is in it") {
+  const toy::Registered registered;
+  Memory memory(0);
+  Leftovers& leftovers = memory.leftovers();
+  Budget budget;
+  const auto give_up = [&] {
+    const std::uint64_t left = budget.entries_left();
+    leftovers.give_up(toy::make(memory.heap(), Texts(10, "element")).detach(), budget);
+    return left - budget.entries_left();
+  };
+  CHECK(give_up() == 10);
+  CHECK(leftovers.empty());
+  budget.take(budget.entries_left() - 4, 0);
+  CHECK(give_up() == 4);
+  CHECK(give_up() == 0);
+  CHECK(leftovers.last() == 2);
+  CHECK(toy::figures.blocks == 1 + 6 + 1 + 10);
+  while (!leftovers.empty()) {
+    Budget next;
+    leftovers.free_some(next);
+  }
   CHECK(toy::figures.blocks == 0);
 }
 
