@@ -108,6 +108,17 @@ bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint
   return true;
 }
 
+namespace {
+// Tells a value that its entry has moved. Returns where the value is then.
+Handle move_value(Handle handle, Budget& budget) {
+  const Handle now = handle.moved();
+  // The search for a new block may take a dozen steps in a tree. So this is more than what is copied.
+  constexpr std::uint64_t cost = 8 * 1024;
+  if (now.raw() != handle.raw()) budget.take(0, cost);
+  return now;
+}
+}  // namespace
+
 template <class Keep>
 void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep) {
   const Ref ref = resident.ref;
@@ -136,7 +147,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   fresh.set_frequency(frequency);
   Log::note_deadline(log_.segment_of(moved), fresh.gone_at());
   account_blobs(log_.segment_of(ref), e, -1);
-  if (const Handle handle = fresh.handle()) fresh.set_handle(handle.moved());
+  if (const Handle handle = fresh.handle()) fresh.set_handle(move_value(handle, budget));
   account_blobs(log_.segment_of(moved), fresh, 1);
   *index_.find(hash, [ref](Ref other) { return other == ref; }).ref = moved;
   log_.mark_dead(ref);

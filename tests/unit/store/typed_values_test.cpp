@@ -237,6 +237,23 @@ TEST_CASE("typed: compaction moves values, and tells those outside of the log") 
   CHECK(store.consistent());
 }
 
+TEST_CASE("typed: no more values move in one hold than the budget allows") {
+  Store store;
+  constexpr int count = 16'000;
+  // Between blocks of all sizes, so that a new block has to be searched for.
+  for (int n = 0; n < count; ++n) REQUIRE(store.put_chain(name_of(n), texts_of(n)));
+  for (int n = 0; n < count; ++n) {
+    if (n % 4 != 0) REQUIRE(store.remove(name_of(n)));
+  }
+  for (int n = 0; n < count; n += 2) REQUIRE(store.put_packed("small:" + std::to_string(n), "x"));
+  for (int n = 0; n < count; n += 2) REQUIRE(store.remove("small:" + std::to_string(n)));
+  store.account();
+  store.work();
+  CHECK(toy::figures.moved > 500);
+  CHECK(store.most("compact").nodes > 0);
+  CHECK(store.most("compact").nodes <= 512);
+}
+
 TEST_CASE("typed: eviction takes values or carries them to another queue whole") {
   Store store({.shards = 1, .max_memory = 4 << 20});
   constexpr int count = 12'000;
