@@ -72,13 +72,16 @@ void Blob::set_size(std::size_t size) {
   rep_->written = std::max(rep_->written, size);
 }
 
-std::size_t Blob::wipe_slack() const {
+std::size_t Blob::wipe_slack(std::size_t done, std::size_t most) const {
   // In a mapping, only the bytes that were ever written to: the rest has no pages yet.
   const std::size_t end = rep_->block < BlockHeap::own_mapping ? capacity() : rep_->written;
-  if (end <= rep_->size) return 0;
-  rep_->heap->wipe(rep_->bytes() + rep_->size, end - rep_->size);
-  work::bytes(end - rep_->size);
-  return end - rep_->size;
+  const std::size_t slack = end - std::min(end, rep_->size);
+  const std::size_t left = slack - std::min(slack, done);
+  const std::size_t wiped = std::min(left, most);
+  if (wiped == 0) return 0;
+  rep_->heap->wipe(rep_->bytes() + rep_->size + left - wiped, wiped);
+  work::bytes(wiped);
+  return wiped;
 }
 
 void Blob::release() {

@@ -4,9 +4,9 @@
 // entry, behind a shorter entry in use, behind the end of a segment that was begun anew, or in free segments and blocks. One pass
 // goes through all of these, a piece at a time, with the shard locked. While a pass is under way, memory is overwritten at once
 // when it is freed, and an entry that moves takes no older bytes along (Memory::erasing()). So a place that the pass has seen
-// stays clean. At the end of the pass the store's memory has no byte of an entry that was removed before the pass began, except
-// in blocks that replies still refer to. Without a pass, erasure costs one comparison when a segment or block is freed or
-// moved.
+// stays clean. A request may store a large value before the pass has dealt with it. Then the pass comes back to its entry. At
+// the end of the pass the store's memory has no byte of an entry that was removed before the pass began, except in blocks that
+// replies still refer to. Without a pass, erasure costs one comparison when a segment or block is freed or moved.
 
 #include <algorithm>
 #include <cstring>
@@ -20,13 +20,35 @@ namespace pinfold::store {
 
 // --- a table ---
 
-// Overwrites the unused bytes behind an entry in use, and within its value outside of the log. Returns false if the budget is
-// spent before.
-bool Table::erase_behind(Entry e, Budget& budget) {
-  e.wipe_slack();
-  bool done = true;
-  e.for_each_handle([&](Handle handle) { done = done && handle.wipe_slack(erasing_.inside, budget); });
-  return done;
+// Overwrites what removed elements have left in the value of an entry in use, and in the block of its key. `at` is how far that has come
+// in the value, 0 for the start. Returns false if the budget is spent before.
+bool Table::wipe_values(const Entry& e, std::uint64_t& at, Budget& budget) const {
+  const std::uint64_t erasure = memory_.erasing();
+  std::uint64_t of_key = 0;  // a key has so little slack that each call begins anew
+  if (void* const block = e.key_blob(); block != nullptr && !Handle(Type::string, block).wipe_slack(erasure, of_key, budget)) return false;
+  const Handle value = e.handle();
+  return !value || value.wipe_slack(erasure, at, budget);
+}
+
+// A request has stored an entry while an erasure is under way, perhaps in a place where the pass has been. Overwrites a piece of what is
+// left in its value, whose key the request names. If there is more, has the pass look at the entry.
+[[gnu::cold]] void Table::wipe_stored(Ref ref) {
+  Budget budget;
+  std::uint64_t at = 0;
+  if (!wipe_values(entry(ref), at, budget)) erase_again(Log::id_of(ref));
+}
+
+// Has the pass look at a segment, which it may have seen.
+void Table::erase_again(std::uint32_t id) {
+  if (erasing_.pass == memory_.erasing()) {  // or else the pass has not begun here, and will see all of the table
+    if (id <= erasing_.at) {
+      erasing_.at = id;
+      erasing_.offset = 0;
+      erasing_.inside = 0;
+    }
+    erasing_.end = std::max(erasing_.end, id + 1);
+  }
+  memory_.erase_again();  // it may have left the table behind, or the table may be new
 }
 
 // Overwrites what removed entries have left in one segment, from erasing_.offset on. Returns false if the budget is spent before the end.
@@ -41,8 +63,9 @@ bool Table::erase_segment(std::uint32_t id, Budget& budget) {
     if (e.dead()) {
       e.wipe();
       budget.spend(0, extent);
-    } else if (!erase_behind(e, budget)) {
-      return false;
+    } else {
+      e.wipe_slack();
+      if (!wipe_values(e, erasing_.inside, budget)) return false;
     }
     erasing_.offset += static_cast<std::uint32_t>(extent);
     erasing_.inside = 0;
@@ -74,7 +97,8 @@ std::uint64_t Keyspace::erase() {
 void Keyspace::begin_erasure(std::uint64_t number) {
   erasing_ = {};
   erasing_.number = number;
-  memory_.set_erasing(true);
+  static_cast<void>(memory_.take_erase_again());
+  memory_.set_erasing(number);
   pool_->wipe_spare();  // before the tables, so that segments which they take afterwards are clean
 }
 
@@ -110,6 +134,10 @@ bool Keyspace::erase_some(std::int64_t end_us) {
     begin_erasure(asked);
   }
   if (erase_shards(end_us)) return true;
+  if (memory_.take_erase_again()) {
+    erasing_.shard = 0;
+    return true;
+  }
   while (!erasing_.blocks) {
     if (monotonic_us() >= end_us) return true;
     erasing_.block = memory_.heap().wipe_free(erasing_.block);
@@ -127,7 +155,7 @@ bool Keyspace::erase_some(std::int64_t end_us) {
     erasing_.noted_segments = pool_->last_noted();
   }
   if (!memory_.heap().given_back(erasing_.noted_blocks) || !pool_->given_back(erasing_.noted_segments)) return true;
-  memory_.set_erasing(false);
+  memory_.set_erasing(0);
   erasures_done_.store(erasing_.number, std::memory_order_release);
   return !erased(erasures_asked_.load(std::memory_order_acquire));
 }

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
@@ -81,7 +82,7 @@ void set_cutoff(UnixMs& cutoff, std::span<const Resident> residents, EntryAt&& e
 // empty, and so freed. Returns false if the budget is spent or `wanted` bytes have been freed before. `cutoff` may be null;
 // otherwise it is the cutoff of the entries before, and is set for the next ones.
 template <class Keep>
-bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep) {
+bool Table::empty_some(Emptying& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep) {
   constexpr std::size_t ahead = 8;
   const Queue which{log_.segment(place.id).queue};
   const std::uint64_t before = occupied();
@@ -94,6 +95,8 @@ bool Table::empty_some(Log::Place& place, const Housekeeping& keeping, std::uint
     for (std::size_t i = 0; i < residents.size() && log_.valid(place); ++i) {
       if (budget.bytes_spent() || (wanted != no_bound && before - std::min(before, occupied()) >= wanted)) return false;
       if (purges_ != nullptr && !budget.allows(cost_to_sweep(residents[i].ref))) return false;
+      if (memory_.erasing() != 0 && !wipe_before_move(place, residents[i].ref, budget)) [[unlikely]]
+        return false;
       if (i + ahead < residents.size()) {
         index_.prefetch(residents[i + ahead].hash);
         policy_.prefetch_evicted(which, residents[i + ahead].hash);
@@ -119,6 +122,15 @@ Handle move_value(Handle handle, Budget& budget) {
 }
 }  // namespace
 
+// During an erasure, an entry that moves may come to a place where the pass has been. So its values are wiped before. Returns false
+// if the budget is spent before that is done; the next hold goes on with the same entry.
+bool Table::wipe_before_move(Emptying& place, Ref ref, Budget& budget) const {
+  const Entry e = entry(ref);
+  if (!e.has_handles()) return true;
+  if (std::exchange(place.wiping, Log::offset_of(ref)) != Log::offset_of(ref)) place.inside = 0;
+  return wipe_values(e, place.inside, budget);
+}
+
 template <class Keep>
 void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep) {
   const Ref ref = resident.ref;
@@ -139,7 +151,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
     ++keeping.evicted;
     return remove(ref, hash, Cause::evicted, keeping, budget);
   }
-  if (memory_.erasing()) [[unlikely]]
+  if (memory_.erasing() != 0) [[unlikely]]
     e.wipe_slack();
   Entry fresh = entry(moved);
   std::memcpy(fresh.data(), e.data(), extent);

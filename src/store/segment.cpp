@@ -120,7 +120,7 @@ char* SegmentPool::allocate() {
     base = warm_.back();
     warm_.pop_back();
     ready_.store(warm_.size(), std::memory_order_relaxed);
-  } else if (oldest_noted_ != nullptr && !memory_.erasing()) {
+  } else if (oldest_noted_ != nullptr && memory_.erasing() == 0) {
     base = take_noted();
     given_count_.fetch_add(1, std::memory_order_relaxed);
   } else {
@@ -158,7 +158,7 @@ void SegmentPool::free(char* base) {
   memory_.add(Use::segments, -static_cast<std::int64_t>(segment_size));
   const std::lock_guard lock(mutex_);
   // During an erasure, a segment may not be handed out again before its bytes are gone.
-  if (warm_.size() < kept_warm() && !memory_.erasing()) {
+  if (warm_.size() < kept_warm() && memory_.erasing() == 0) {
     warm_.push_back(base);
     ready_.store(warm_.size(), std::memory_order_relaxed);
     return;

@@ -154,8 +154,6 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
     count_use(e, sign);
   e.for_each_handle([&](Handle handle) {
     handle.note_stored(sign);
-    if (sign > 0 && memory_.erasing()) [[unlikely]]
-      handle.wipe_slack();
     log_.count_blob(segment, handle.memory(), sign);
   });
 }
@@ -252,6 +250,8 @@ bool Table::store_entry(const Key& key, Index::Slot slot, EntryParts&& parts, st
   if (expires_at != 0) ++expires_;
   Segment& segment = log_.segment_of(ref);
   account_blobs(segment, fresh, 1);
+  if (fresh.has_handles() && memory_.erasing() != 0) [[unlikely]]
+    wipe_stored(ref);
   Log::note_deadline(segment, gone_at);
   if (slot) {
     const Ref old = *slot.ref;

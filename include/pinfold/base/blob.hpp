@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 
@@ -57,9 +58,10 @@ class Blob {
   /// The bytes will be overwritten when the last reference goes. Any holder of a reference may call it, from any thread.
   void wipe_when_freed() { wipe_when_freed(rep_); }
   static void wipe_when_freed(void* raw) { static_cast<Rep*>(raw)->wipe.store(true, std::memory_order_relaxed); }
-  /// Overwrites the bytes of older values that lie beyond the size. Returns how many bytes it has overwritten. Other holders may
-  /// read the block and call this at the same time, but nobody may change it.
-  std::size_t wipe_slack() const;
+  /// Overwrites bytes of older values that lie beyond the size, `most` of them, from the last one backwards. Leaves out the last
+  /// `done` bytes, which an earlier call has overwritten. Returns how many it has overwritten: fewer than `most` if no more are
+  /// left. Other holders may read the block and call this at the same time, but nobody may change it.
+  std::size_t wipe_slack(std::size_t done = 0, std::size_t most = SIZE_MAX) const;
 
   /// The memory that a block with room for `capacity` would take.
   static std::size_t memory_for(std::size_t capacity) { return BlockHeap::rounded(sizeof(Rep) + capacity); }

@@ -49,6 +49,7 @@ class Budget {
     take(own.entries_ - before.entries_, own.bytes_ - before.bytes_);
     return result;
   }
+  std::uint64_t bytes_left() const { return bytes_ >= most_bytes ? 0 : most_bytes - bytes_; }
   std::uint64_t entries_left() const { return entries_ >= most_entries ? 0 : most_entries - entries_; }
 
  private:

@@ -47,13 +47,18 @@ class Memory {
   /// The pages for ghosts. The tables count them as Use::ghosts.
   eviction::GhostPages& ghost_pages() { return ghost_pages_; }
 
-  /// Whether an erasure is under way (Keyspace::erase()). Meanwhile code that frees or moves bytes must overwrite the old
-  /// place.
-  bool erasing() const { return erasing_.load(std::memory_order_relaxed); }
-  void set_erasing(bool on) {
-    erasing_.store(on, std::memory_order_relaxed);
-    heap_.wipe_freed(on);
+  /// The number of the erasure that is under way (Keyspace::erase()); 0: none is. Meanwhile code that frees or moves bytes must
+  /// overwrite the old place.
+  std::uint64_t erasing() const { return erasing_.load(std::memory_order_relaxed); }
+  void set_erasing(std::uint64_t number) {
+    erasing_.store(number, std::memory_order_relaxed);
+    heap_.wipe_freed(number != 0);
   }
+  /// Notes that the erasure has to go through the tables once more, because one of them has stored what is still to be
+  /// overwritten.
+  void erase_again() { erase_again_.store(true, std::memory_order_relaxed); }
+  /// Whether that was noted since the last call.
+  bool take_erase_again() { return erase_again_.exchange(false, std::memory_order_relaxed); }
 
   /// Counts bytes that were allocated for `use`; a negative number counts bytes that were freed. Allocated data is
   /// deducted from what is promised to this thread (Room).
@@ -184,7 +189,8 @@ class Memory {
   std::atomic<std::uint64_t> many_connections_{0};
   std::atomic<std::uint64_t> limit_;
   std::atomic<std::uint64_t> ceiling_{0};  // see set_limit(); in force while it is above for_data()
-  std::atomic<bool> erasing_{false};
+  std::atomic<std::uint64_t> erasing_{0};
+  std::atomic<bool> erase_again_{false};
   std::atomic<std::int64_t> promised_{0};
   BlockHeap heap_;
   Leftovers leftovers_;  // their blocks are the heap's

@@ -214,7 +214,9 @@ class Table {
   bool sweep_entry(Ref ref, Budget& budget);
   bool sweep_segment(std::uint32_t id, std::uint32_t& at, Budget& budget);
   bool erase_segment(std::uint32_t id, Budget& budget);
-  bool erase_behind(Entry entry, Budget& budget);
+  bool wipe_values(const Entry& entry, std::uint64_t& at, Budget& budget) const;
+  void wipe_stored(Ref ref);
+  void erase_again(std::uint32_t id);
   void account_purges();
   bool provide_uses();
   void count_use(const Entry& entry, int sign);
@@ -257,6 +259,9 @@ class Table {
   struct Emptying : Log::Place {
     std::int64_t change = 0;  // by how many bytes occupied() has changed since the segment was begun
     UnixMs cutoff = 0;        // eviction::Reading::cutoff for the entries read last, if the segment was picked for its deadlines
+    // During an erasure: the offset of the entry whose value is being wiped before it moves, and how far that has come.
+    std::uint32_t wiping = 0;
+    std::uint64_t inside = 0;
   };
   struct Expiring : Log::Place {
     UnixMs before = no_deadline;    // Segment::earliest when the segment was begun
@@ -272,10 +277,11 @@ class Table {
   Reclaimed note_emptied(Emptying& place, std::uint64_t before, bool done);
   void collect(const Log::Place& place, Batch& batch, Budget& budget) const;
   template <class Keep>
-  bool empty_some(Log::Place& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep);
+  bool empty_some(Emptying& place, const Housekeeping& keeping, std::uint64_t wanted, UnixMs* cutoff, Budget& budget, Keep&& keep);
   template <class Keep>
   void empty_entry(const Resident& resident, const Housekeeping& keeping, Budget& budget, Keep&& keep);
   bool choose_segment(eviction::Victim victim, unsigned& pressure, Emptying*& place);
+  bool wipe_before_move(Emptying& place, Ref ref, Budget& budget) const;
   std::uint64_t returned_by(const Entry& entry) const;
   template <class Visit>
   void walk(std::uint32_t id, Visit&& visit);
@@ -334,12 +340,14 @@ void Table::change_handle(Ref ref, Change&& change) {
     ~PutBack() {
       entry.set_handle(handle.detach());
       table.account_blobs(segment, entry, 1);
+      if (table.memory_.erasing() != 0) table.wipe_stored(ref);
     }
     Table& table;
     Segment& segment;
+    Ref ref;
     Entry entry;
     OwnedHandle handle;
-  } back{*this, segment, e, OwnedHandle(e.handle())};
+  } back{*this, segment, ref, e, OwnedHandle(e.handle())};
   change(back.handle);
 }
 

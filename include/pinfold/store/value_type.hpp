@@ -68,10 +68,16 @@ struct ValueType {
   void (*note_stored)(void* raw, int sign) = nullptr;
   /// From now on release() overwrites the memory of the value when it frees it.
   void (*wipe_when_freed)(void* raw) = nullptr;
-  /// Overwrites the bytes that removed elements have left in the value's blocks, as far as the budget goes. `at` is the place
-  /// where it begins, 0 for the start. Returns false if more is left: `at` is then where the next call goes on. While
-  /// Memory::erasing(), a type that changes a value leaves no such bytes.
-  bool (*wipe_slack)(void* raw, std::uint64_t& at, Budget& budget) = nullptr;
+  /// Overwrites the bytes that removed elements have left in the value's blocks, as far as the budget goes, for the erasure with
+  /// the number `erasure`. Returns false if more is left. While Memory::erasing(), a type that changes a value leaves no such
+  /// bytes.
+  ///
+  /// `at` is how far the caller has come with this value, 0 for the start. It is for types whose values have so little to
+  /// overwrite that one fresh budget is nearly always enough. Values of any other type must keep by themselves how far the
+  /// erasure has come with them, and when it is done with them return true in O(1): an entry may be stored in another place
+  /// before the erasure is done with its value, and `at` does not go with it. A value that is made while Memory::erasing() counts
+  /// as done from the start.
+  bool (*wipe_slack)(void* raw, std::uint64_t erasure, std::uint64_t& at, Budget& budget) = nullptr;
   /// The number of elements; of a string the number of bytes.
   std::uint64_t (*count)(const void* raw) = nullptr;
   /// Called when the entry has moved to another segment (compaction, eviction). The value may move too; returns where it is
@@ -113,9 +119,7 @@ class Handle {
   std::size_t memory() const { return row().memory(raw_); }
   void note_stored(int sign) const { row().note_stored(raw_, sign); }
   void wipe_when_freed() const { row().wipe_when_freed(raw_); }
-  bool wipe_slack(std::uint64_t& at, Budget& budget) const { return row().wipe_slack(raw_, at, budget); }
-  /// The same without a budget, however long it takes. For a value that is stored while an erasure is under way. O(bytes).
-  void wipe_slack() const;
+  bool wipe_slack(std::uint64_t erasure, std::uint64_t& at, Budget& budget) const { return row().wipe_slack(raw_, erasure, at, budget); }
   std::uint64_t count() const { return row().count(raw_); }
   Handle moved() const { return row().moved == nullptr ? *this : Handle(type_, row().moved(raw_)); }
   ValueType::Recount recount(const std::function<void(const void*, std::size_t)>& show) const { return row().recount(raw_, show); }

@@ -288,7 +288,11 @@ TEST_CASE("the last holder wipes a blob that is to be wiped, and wiping the slac
   Blob longer = Blob::copy_of(heap, std::string(400, 'l'));
   longer.set_size(100);
   const std::size_t slack = longer.capacity() - 100;
-  require(longer.wipe_slack() == slack, "bytes of slack");
+  require(longer.wipe_slack(0, 50) == 50, "a piece");
+  require(std::string(longer.data() + 100, slack - 50).find('l') != std::string::npos, "its last bytes first");
+  require(std::string(longer.data() + 100 + slack - 50, 50) == std::string(50, '\0'), "its last bytes");
+  require(longer.wipe_slack(50) == slack - 50, "the rest of the slack");
+  require(longer.wipe_slack(slack) == 0, "nothing is left");
   require(longer.view() == std::string(100, 'l'), "the value");
   require(std::string(longer.data() + 100, slack) == std::string(slack, '\0'), "the slack");
 }

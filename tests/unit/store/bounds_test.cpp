@@ -4,9 +4,11 @@
 #include <memory>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "support/purge_owner.hpp"
 #include "support/seed.hpp"
+#include "support/toy_type.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -47,7 +49,12 @@ class Rig {
     const Key key = keyspace_.key(name);
     Keyspace::Locks locks(keyspace_);
     locks.acquire(key);
-    REQUIRE(Database(keyspace_, below(8) == 0 ? 1 : 0, now_).put(key, value, options));
+    Database db(keyspace_, below(8) == 0 ? 1 : 0, now_);
+    if (below(3) == 0) {
+      REQUIRE(db.put(key, some_list(value), options));
+    } else {
+      REQUIRE(db.put(key, value, options));
+    }
   }
   void remove_some(std::size_t count, std::size_t of) {
     const HoldCause cause("request");
@@ -108,12 +115,20 @@ class Rig {
     if (n % 53 == 0) return name.append(1900, 'k');
     return name;
   }
+  // A list of the bytes of `value`, in the log or as a chain of up to 40 elements.
+  TypedValue some_list(const std::string& value) {
+    if (below(4) == 0 && value.size() <= TypedValue::most_packed) return {toy::packed, value, {}};
+    std::vector<std::string> texts(below(40) + 1, "element");
+    texts.back() = value;
+    return {toy::chained, {}, toy::make(keyspace_.memory().heap(), texts)};
+  }
   static std::string_view written_tag(std::string_view tag, std::string& to) {
     to.assign(1, static_cast<char>(tag.size()));
     return to.append(tag);
   }
 
   std::mt19937_64 random_;
+  const toy::Registered registered_;
   Keyspace keyspace_;
   UnixMs now_ = unix_ms() + 1'000'000'000;
   unsigned refused_ = 0;  // one after the other

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -657,6 +658,91 @@ TEST_CASE("typed: a change that throws leaves the value in its entry, and the ac
       store.with("k", [](Database& db, const Key& key) { return db.change(key, toy::type, [](OwnedHandle&) { throw std::bad_alloc(); }); }),
       std::bad_alloc);
   CHECK(store.seen("k") == "toy chain: onetwo");
+  CHECK(store.consistent());
+}
+
+namespace {
+
+// A value of which much is to be overwritten: as if older, longer elements had lain where its own lie.
+void put_over_older(Store& store, const std::string& name, int elements, const Search& older) {
+  REQUIRE(store.put_chain(name, Texts(static_cast<std::size_t>(elements), "element")));
+  store.with(name, [&](Database& db, const Key& key) {
+    toy::Chain& chain = toy::chain_of(db.find(key, Access::none())->handle().raw());
+    for (toy::Node* node = chain.first; node != nullptr; node = node->next) older.write(node->bytes() + 100);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("typed: a hold that moves large values during an erasure overwrites no more than its budget allows") {
+  Store store;
+  const Search older(6);
+  constexpr int large = 20;
+  constexpr int beside = 200;  // small entries between each two large values, which are removed
+  for (int n = 0; n < large; ++n) {
+    put_over_older(store, "large:" + std::to_string(n), 700, older);
+    REQUIRE(store.put_string("roomy:" + std::to_string(n), std::string(400'000, 'r')));
+    // Grows within a larger block.
+    store.with("roomy:" + std::to_string(n), [](Database& db, const Key& key) { REQUIRE(db.resize(key, 500'000)); });
+    for (int i = 0; i < beside; ++i) REQUIRE(store.put_string("small:" + std::to_string(n * beside + i), std::string(100, 's')));
+  }
+  store.work();
+  for (int i = 0; i < large * beside; ++i) REQUIRE(store.remove("small:" + std::to_string(i)));
+  toy::figures.moved = 0;
+  store.account();
+  store.keyspace.memory().set_erasing(1);
+  store.work();
+  store.keyspace.memory().set_erasing(0);
+  CHECK(toy::figures.moved > large / 2);
+  CHECK(store.most("compact").entries > 256);
+  CHECK(store.most("compact").entries <= 512);
+  CHECK(store.most("compact").bytes <= 256 * 1024);
+  CHECK(store.consistent());
+}
+
+TEST_CASE(
+    "typed: a request that stores a large value during an erasure overwrites a piece of it, and the erasure comes back for the rest") {
+  Store store;
+  const Search older(7);
+  for (int n = 0; n < 3000; ++n) REQUIRE(put_nth(store, n));
+  put_over_older(store, "k", 5000, older);
+  if (can_search) REQUIRE(older.found_anywhere());
+  const std::uint64_t erasure = store.keyspace.erase();
+  unsigned db = 0;
+  int steps = 0;
+  std::function<void()> store_it;
+  SECTION("written anew for its deadline") {
+    store_it = [&] {
+      const UnixMs at = steps % 2 == 0 ? store.now + 1'000'000 : 0;
+      REQUIRE(store.with("k", [&](Database& in, const Key& key) { return in.set_expiry(key, at); }));
+    };
+  }
+  SECTION("moved to another database, which may be new") {
+    store_it = [&] {
+      const auto move = [&](Database& from, const Key& key) {
+        Database to(store.keyspace, 1 - db, store.now);
+        REQUIRE(to.put(key, *from.find(key, Access::none()), {}));
+        REQUIRE(from.remove(key));
+      };
+      store.with("k", move, db);
+      db = 1 - db;
+    };
+  }
+  SECTION("changed where it lies") {
+    store_it = [&] { store.with("k", [](Database& in, const Key& key) { REQUIRE(in.change(key, toy::type, [](OwnedHandle&) {})); }); };
+  }
+  std::uint64_t most = 0;
+  for (; !store.keyspace.erased(erasure); ++steps) {
+    REQUIRE(steps < 10'000);
+    store.keyspace.background_step(store.now, 200);
+    const work::Counting counting;
+    store_it();
+    most = std::max(most, counting.counts().entries);
+  }
+  CHECK(steps > 5);
+  CHECK(most <= Budget::most_entries + 20);
+  if (can_search) CHECK_FALSE(older.found_anywhere());
+  CHECK(store.seen("k", db).size() == std::string("toy chain: ").size() + 5000 * std::string("element").size());
   CHECK(store.consistent());
 }
 

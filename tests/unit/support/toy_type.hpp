@@ -47,6 +47,8 @@ struct Chain {
   std::size_t count = 0;
   Node* first = nullptr;
   Handle link{};
+  std::uint64_t erasure = 0;  // the last one that has begun with it
+  Node* unwiped = nullptr;    // where that goes on; null: it is done
 };
 
 inline Chain& chain_of(const void* raw) { return *static_cast<Chain*>(const_cast<void*>(raw)); }
@@ -129,14 +131,14 @@ inline void note_stored(void* raw, int sign) {
   if (chain.stores == 0) chain.heap->note_loose(bytes);
 }
 
-inline bool wipe_slack(void* raw, std::uint64_t& at, Budget& budget) {
-  std::uint64_t index = 0;
-  for (Node* node = chain_of(raw).first; node != nullptr; node = node->next, ++index) {
-    if (index < at) continue;
+inline bool wipe_slack(void* raw, std::uint64_t erasure, std::uint64_t& /*at*/, Budget& budget) {
+  Chain& chain = chain_of(raw);
+  if (std::exchange(chain.erasure, erasure) != erasure) chain.unwiped = chain.first;
+  for (Node*& node = chain.unwiped; node != nullptr; node = node->next) {
     if (budget.spent()) return false;
-    chain_of(raw).heap->wipe(node->bytes() + node->size, node->room() - node->size);
-    budget.spend(1);
-    at = index + 1;
+    const std::size_t slack = node->room() - node->size;
+    chain.heap->wipe(node->bytes() + node->size, slack);
+    budget.spend(1, slack);
   }
   return true;
 }
