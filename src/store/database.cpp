@@ -106,7 +106,10 @@ Stored Database::put(const Key& key, std::string_view text, const PutOptions& op
 
 Stored Database::put(const Key& key, Blob blob, const PutOptions& options) { return put_parts(key, {}, std::move(blob), options); }
 
-Stored Database::put(const Key& key, TypedValue value, const PutOptions& options) { return put_parts(key, {}, {}, options, &value); }
+Stored Database::put(const Key& key, TypedValue value, const PutOptions& options) {
+  value.outside.free_in(keyspace_->memory().leftovers());  // if it is refused
+  return put_parts(key, {}, {}, options, &value);
+}
 
 bool Database::change(const Key& key, Type type, const std::function<void(OwnedHandle&)>& change) {
   const auto value = find(key, Access::write().of_any_type());

@@ -1,6 +1,7 @@
 #include "pinfold/store/value_type.hpp"
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/store/leftovers.hpp"
 
 namespace pinfold::store {
 
@@ -58,6 +59,7 @@ std::optional<Type> find_value_type(std::string_view name) {
 void set_value_type_for_test(Type type, const ValueType* row) { rows[static_cast<unsigned>(type)] = row; }
 
 void OwnedHandle::release() {
+  if (leftovers_ != nullptr) return leftovers_->give_up(handle_);
   for (Budget budget; !handle_.release(budget); budget = {}) {
   }
 }

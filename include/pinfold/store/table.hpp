@@ -348,6 +348,7 @@ void Table::change_handle(Ref ref, Change&& change) {
     Entry entry;
     OwnedHandle handle;
   } back{*this, segment, ref, e, OwnedHandle(e.handle())};
+  back.handle.free_in(memory_.leftovers());  // if `change` puts another value in its place
   change(back.handle);
 }
 

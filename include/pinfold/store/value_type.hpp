@@ -131,18 +131,21 @@ class Handle {
   Type type_ = Type::string;
 };
 
-/// Owns one reference to a value outside of the log, or nothing. Its destructor gives the reference up in one go, however large
-/// the value is. The reference of a removed entry goes to Leftovers::give_up() instead, because freeing a large value may take
-/// too long for a lock. Not thread-safe.
+class Leftovers;
+
+/// Owns one reference to a value outside of the log, or nothing. Its destructor gives the reference up: in one go, however large
+/// the value is, or after free_in() through Leftovers::give_up(), because freeing a large value may take too long for a lock. Not
+/// thread-safe.
 class OwnedHandle {
  public:
   OwnedHandle() = default;
   /// Takes over the reference of `handle`.
   explicit OwnedHandle(Handle handle) : handle_(handle) {}
   explicit OwnedHandle(Blob block) : handle_(Type::string, block.detach()) {}
-  OwnedHandle(OwnedHandle&& other) noexcept : handle_(other.detach()) {}
+  OwnedHandle(OwnedHandle&& other) noexcept : handle_(other.detach()), leftovers_(other.leftovers_) {}
   OwnedHandle& operator=(OwnedHandle&& other) noexcept {
     std::swap(handle_, other.handle_);
+    std::swap(leftovers_, other.leftovers_);
     return *this;
   }
   ~OwnedHandle() {
@@ -151,6 +154,9 @@ class OwnedHandle {
 
   explicit operator bool() const { return static_cast<bool>(handle_); }
   Handle get() const { return handle_; }
+  /// From now on the value, if it is given up here, goes to `leftovers`, which must outlive this object and all to which the value
+  /// is moved.
+  void free_in(Leftovers& leftovers) { leftovers_ = &leftovers; }
   /// Hands the reference over to the caller.
   Handle detach() { return std::exchange(handle_, Handle()); }
   /// Hands the reference over to the caller as a Blob. Only for a string.
@@ -160,6 +166,7 @@ class OwnedHandle {
   void release();
 
   Handle handle_;
+  Leftovers* leftovers_ = nullptr;
 };
 
 inline OwnedHandle Handle::share() const { return OwnedHandle(Handle(type_, row().share(raw_))); }

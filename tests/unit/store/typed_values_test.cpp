@@ -21,6 +21,7 @@
 #include "pinfold/store/leftovers.hpp"
 #include "pinfold/store/purges.hpp"
 #include "pinfold/store/walk.hpp"
+#include "pinfold/store/write_rules.hpp"
 #include "pinfold/store/wrong_type.hpp"
 
 using namespace pinfold;
@@ -460,6 +461,40 @@ TEST_CASE("leftovers: what is freed at once is as much as the budget of the hold
     leftovers.free_some(next);
   }
   CHECK(toy::figures.blocks == 0);
+}
+
+TEST_CASE("typed: a large value that is refused, or replaced where it lies, is freed in steps") {
+  struct Refusing final : WriteRules {
+    bool on_write(const Key&, std::size_t, UnixMs, UnixMs&, Extra&) const override { return false; }
+    UnixMs on_expiry(const Key&, UnixMs, UnixMs at) const override { return at; }
+  };
+  const Refusing rules;
+  Store store;
+  REQUIRE(store.put_chain("k", {"one", "two"}));
+  const int before = toy::figures.blocks;
+  OwnedHandle made = toy::make(store.keyspace.memory().heap(), Texts(5000, "element"));
+  const Key key = store.keyspace.key("k");
+  {
+    Keyspace::Locks locks(store.keyspace);
+    locks.acquire(key);
+    const work::Counting counting;
+    SECTION("refused by rules") {
+      Database db(store.keyspace, 0, store.now, true, {.rules = &rules});
+      CHECK((db.put(key, TypedValue{toy::chained, {}, std::move(made)}) == Stored::too_large));
+    }
+    SECTION("replaced") {
+      Database db(store.keyspace, 0, store.now);
+      REQUIRE(db.put(key, TypedValue{toy::chained, {}, std::move(made)}));
+      const auto replace = [&](OwnedHandle& handle) { handle = toy::make(store.keyspace.memory().heap(), {"one", "two"}); };
+      REQUIRE(db.change(key, toy::type, replace));
+    }
+    CHECK(counting.counts().entries < 50);
+  }
+  CHECK(toy::figures.blocks > 4000);
+  CHECK(store.seen("k") == "toy chain: onetwo");
+  CHECK(store.consistent());
+  store.work();
+  CHECK(toy::figures.blocks == before);
 }
 
 TEST_CASE("typed: making room frees what was given up before it evicts") {
