@@ -164,10 +164,15 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   // This function counts as one more table to be swept. So the purge is not over before all tables know it, and it ends even if
   // no table has to be swept.
   purge->unswept.store(1, relaxed);
+  // The background may have swept the tables before this function returns, and sleep by then.
   struct Finish {
+    store::Keyspace& keyspace;
     std::shared_ptr<store::Purge> purge;
-    ~Finish() { store::Purge::swept(purge); }
-  } const finish{purge};
+    ~Finish() {
+      store::Purge::swept(purge);
+      if (purge->unswept.load(relaxed) == 0) keyspace.wake_background();
+    }
+  } const finish{keyspace_, purge};
   const auto note = [&] {
     note_purge(db, *purge);
     if (waiters() > 0) ask_to_tell();

@@ -40,7 +40,11 @@ bool Keyspace::free_some_tables() {
     freeing_.splice(freeing_.end(), tables_to_free_, at);
   }
   const bool done = at->table->dismantle(budget);
-  if (done) at->table.reset();
+  if (done) {
+    at->table.reset();
+    // The purges that were pending in the table count as swept. A request may have freed it while the background sleeps.
+    if (tag_marks_.has_swept()) wake_background();
+  }
   const std::lock_guard lock(to_free_mutex_);
   if (done) {
     freeing_.erase(at);
