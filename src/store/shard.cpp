@@ -13,17 +13,17 @@ std::unique_ptr<Table> Shard::detach(unsigned db) {
   return std::move(tables[db]);
 }
 
-Reclaimed Shard::reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget) {
+Reclaimed Shard::reclaim(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget) {
   std::array<unsigned, database_count> by_size{};
   unsigned count = 0;
   for (unsigned db = 0; db < database_count; ++db) {
     if (!tables[db]) continue;
-    const Reclaimed compacted = tables[db]->compact(housekeeping(now), budget);
+    const Reclaimed compacted = tables[db]->compact(keeping, budget);
     if (compacted != Reclaimed::impossible) return compacted;
     if (tables[db]->size() > 0) by_size[count++] = db;
   }
   const auto reclaim_from = [&](unsigned db) {
-    const Reclaimed result = tables[db]->evict(housekeeping(now), wanted, pressure, patient, budget);
+    const Reclaimed result = tables[db]->evict(keeping, wanted, pressure, patient, budget);
     unfinished_ = result == Reclaimed::unfinished ? db : database_count;
     return result;
   };

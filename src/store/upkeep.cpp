@@ -100,7 +100,8 @@ bool Keyspace::Reclaiming::step() {
       keyspace_.memory_.ghost_pages().tend();
       const WakeLater later;
       const LockAfterWaiters lock(shard.mutex);
-      const Reclaimed result = shard.reclaim(now_, wanted_, pressure(), fruitless_ < most_patience, budget);
+      const Reclaimed result =
+          shard.reclaim(shard.housekeeping(now_, keeps_expired_), wanted_, pressure(), fruitless_ < most_patience, budget);
       shard.changes.settle();
       if (result == Reclaimed::impossible) exhausted_.set(fullest);
       if (result == Reclaimed::nothing) {
@@ -176,7 +177,7 @@ Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::opt
   if (!memory_.could_fit(wanted)) return MadeRoom::no;
   ask_for_measurement();
   const HoldCause cause("evict");
-  if (!reclaiming) reclaiming.emplace(*this, keeps_expired() ? 0 : unix_ms(), wanted);
+  if (!reclaiming) reclaiming.emplace(*this, unix_ms(), wanted);
   const bool may_end = end_us != std::numeric_limits<std::int64_t>::max();
   while (!fits()) {
     if (may_end && monotonic_us() >= end_us) return MadeRoom::unfinished;
@@ -205,7 +206,7 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     garbage = free_some_tables() || noted || spare;
   }
   const bool preparing = prepare_eviction(start + budget_us / 2);
-  Reclaiming reclaiming(*this, keeps_expired() ? 0 : now, segment_size);
+  Reclaiming reclaiming(*this, now, segment_size);
   while (!preparing && lowering() && monotonic_us() < end) {
     const HoldCause cause("lower-memory");
     if (!reclaiming.step()) {

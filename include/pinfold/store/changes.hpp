@@ -64,7 +64,7 @@ struct Change {
   unsigned db;
   Key key;  // empty for `flushed` and `exchanged`
   /// The time that decided what was live or expired: that of the command, of the purge, or of the step of expiry, eviction or
-  /// compaction. 0 for `flushed`, and for an eviction during CLIENT PAUSE.
+  /// compaction. 0 for `flushed`.
   UnixMs now = 0;
   /// The entry that was removed, with its bytes as they were. It is no longer found under its key. Set for `deleted`,
   /// `expired`, `evicted` and `purged`. Also set for `written` if the new value's deadline had passed already, so that a stale

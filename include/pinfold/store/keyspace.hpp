@@ -304,7 +304,8 @@ class Keyspace {
   // The eviction for one request, or for one step of the background, in pieces of a Budget each.
   class Reclaiming {
    public:
-    Reclaiming(Keyspace& keyspace, UnixMs now, std::uint64_t wanted) : keyspace_(keyspace), now_(now), wanted_(wanted) {}
+    Reclaiming(Keyspace& keyspace, UnixMs now, std::uint64_t wanted)
+        : keyspace_(keyspace), now_(now), keeps_expired_(keyspace.keeps_expired()), wanted_(wanted) {}
     // Does one piece, with nothing locked before and after. Returns false if nothing more can be evicted.
     bool step();
 
@@ -319,6 +320,7 @@ class Keyspace {
 
     Keyspace& keyspace_;
     const UnixMs now_;
+    const bool keeps_expired_;
     const std::uint64_t wanted_;
     std::bitset<max_shards> exhausted_;  // shards in which nothing may be evicted
     std::bitset<max_shards> tried_;      // shards that have freed nothing in this round through all shards

@@ -57,7 +57,7 @@ class alignas(64) Shard {
   /// Frees memory, by compaction if a table has many dead bytes, otherwise by eviction (Table::evict()). Evicts from the
   /// largest table that has something to evict. While negative entries are to be evicted first, it prefers the table whose
   /// negative entries occupy the most bytes.
-  Reclaimed reclaim(UnixMs now, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
+  Reclaimed reclaim(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
   /// Takes the table of a database out of the shard and returns it. There must be one. The caller owns it, and should destroy
   /// it without the lock.
   std::unique_ptr<Table> detach(unsigned db);

@@ -39,7 +39,7 @@ struct Housekeeping {
   UnixMs now;  // entries whose time was up by then are removed as expired; 0: none are, because expiry is suspended
   std::uint64_t& expired;
   std::uint64_t& evicted;
-  UnixMs clock = now;  // the present time, for observers, also while `now` is 0; but 0 for an eviction during CLIENT PAUSE
+  UnixMs clock;  // the present time, also while `now` is 0: observers are told it
 };
 
 /// The result of a step of eviction or compaction.

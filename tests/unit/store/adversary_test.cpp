@@ -111,7 +111,7 @@ TEST_CASE("a table takes keys that collide under its own hash key: one bucket an
     for (std::size_t i = 0; i < names.size(); ++i) REQUIRE(table.find(key(names[i])).has_value() == (i % 2 == 1));
     const auto evict = [&] {
       Budget budget;
-      return table.evict({1, expired, evicted}, 1, 3, false, budget) != Reclaimed::impossible;
+      return table.evict({1, expired, evicted, 1}, 1, 3, false, budget) != Reclaimed::impossible;
     };
     while (table.size() > 1000 && evict()) {
     }

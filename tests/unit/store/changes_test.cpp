@@ -630,6 +630,36 @@ TEST_CASE("an observer that asks for it settles once before the lock is released
   CHECK(log.back() == "it settles");
 }
 
+TEST_CASE("observers are told the time of an eviction, also while expiry is suspended") {
+  struct Timed final : Observer {
+    explicit Timed(Changes& changes) : subscription(changes, *this, {Cause::evicted}) { subscription.listen(true); }
+    void changed(const Change& change) noexcept override { times.insert(change.now); }
+    std::set<UnixMs> times;
+    Changes::Subscription subscription;
+  };
+  Keyspace keyspace({.shards = 1, .max_memory = 8 * MB});
+  Timed observer(keyspace.changes(0));
+  keyspace.keep_expired(monotonic_ms() + 1'000'000);
+  REQUIRE(keyspace.keeps_expired());
+  const UnixMs before = unix_ms();
+  for (int i = 0; i < 200; ++i) {
+    REQUIRE(keyspace.make_room(60'000));
+    const Key key = keyspace.key(std::to_string(i));
+    Keyspace::Locks locks(keyspace);
+    locks.acquire(key);
+    REQUIRE(Database(keyspace, 0, before).put(key, std::string(60'000, 'v')));
+  }
+  REQUIRE_FALSE(observer.times.empty());
+  CHECK(*observer.times.begin() >= before);
+  CHECK(*observer.times.rbegin() <= unix_ms());
+  observer.times.clear();
+  keyspace.set_max_memory(4 * MB);
+  const UnixMs now = before + 1'000'000;
+  while (keyspace.background_step(now, 100'000)) {
+  }
+  CHECK(observer.times == std::set<UnixMs>{now});
+}
+
 TEST_CASE("what is written is told when the bytes are there, also by a handle that was passed on") {
   std::vector<std::string> log;
   Keyspace keyspace({.shards = 1});

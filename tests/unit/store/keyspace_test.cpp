@@ -459,7 +459,7 @@ TEST_CASE("counters of a table equal a recount of its log") {
       } else {
         REQUIRE(table.put(key, std::string(random() % 400, 'v'), {}, {.expires_at = at}));
       }
-      const Housekeeping keeping{i, expired, evicted};
+      const Housekeeping keeping{i, expired, evicted, i};
       Budget budget;
       if (random() % 50 == 0) table.compact(keeping, budget);
       if (random() % 100 == 0) table.expire_some(keeping, budget);
