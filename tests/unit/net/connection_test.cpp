@@ -130,6 +130,44 @@ TEST_CASE("net: a read that must write first goes on when that is possible, and 
   CHECK(client.take() == "+PONG\r\n");
 }
 
+TEST_CASE("net: a write that must read first goes on when that is possible, and the thread rests until then") {
+  Rig rig;
+  Peer client = rig.connect();
+  client.wire().write_waits_for_read = true;
+  client.send(request("PING"));
+  CHECK(client.take().empty());
+  const std::size_t calls = client.wire().calls;
+  rig.settle();
+  CHECK(client.wire().calls == calls);
+  SECTION("with what is the transport's own") { client.wire().announce(); }
+  SECTION("with further requests") { client.wire().deliver(request("GET", "a") + request("GET", "b")); }
+  SECTION("with the end of the input") { client.wire().end(); }
+  const bool asks = !client.wire().rest().empty();
+  rig.settle();
+  CHECK(client.take() == (asks ? "+PONG\r\n" + nothing + nothing : "+PONG\r\n"));
+  CHECK(client.closed() == client.wire().input_ended);
+  if (!client.closed()) CHECK(client.ask("PING") == "+PONG\r\n");
+}
+
+TEST_CASE("net: replies that wait until the transport has read go on while nothing more is received") {
+  Rig rig;
+  rig.set(config::Id::client_query_buffer_limit, "1048576");
+  Peer client = rig.connect();
+  Peer admin = rig.connect();
+  client.wire().write_waits_for_read = true;
+  client.send(request("PING"));
+  CHECK(admin.ask("CLIENT", "PAUSE", "100000") == ok);
+  std::string requests;
+  constexpr int count = 100'000;
+  for (int i = 0; i < count; ++i) requests += request("INCR", "n");
+  client.send(requests);  // more than may be kept
+  CHECK(client.take() == "+PONG\r\n");
+  CHECK_FALSE(client.wire().rest().empty());
+  CHECK(admin.ask("CLIENT", "UNPAUSE") == ok);
+  rig.settle();
+  CHECK(client.take().ends_with(":" + std::to_string(count) + "\r\n"));
+}
+
 TEST_CASE("net: nothing is executed before the handshake is done, whatever its steps wait for") {
   Rig rig;
   const auto wire = std::make_shared<Wire>();

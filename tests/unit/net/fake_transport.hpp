@@ -33,6 +33,7 @@ struct Wire {
   bool blocks_after_write = false;       // what it took is all for now, until let_write()
   bool hides_rest = false;               // what a read leaves is in pending(), and not reported by the event loop
   bool read_waits_for_write = false;     // the next read is blocked until the descriptor is writable
+  bool write_waits_for_read = false;     // the next write is blocked until the descriptor is readable
   std::vector<std::uint32_t> handshake;  // what each step of it waits for; the last read of it brings bytes
   bool input_ended = false;
   std::size_t calls = 0;  // of read and write
@@ -84,9 +85,10 @@ struct Wire {
     std::string emptied(64 * 1024, '\0');
     while (::recv(theirs, emptied.data(), emptied.size(), 0) > 0) continue;
   }
-  bool is_writable() const {
-    pollfd asked{.fd = ours, .events = POLLOUT, .revents = 0};
-    return ::poll(&asked, 1, 0) == 1 && (asked.revents & POLLOUT) != 0;
+  /// Whether the descriptor is readable (POLLIN) or writable (POLLOUT).
+  bool is_ready(short events) const {
+    pollfd asked{.fd = ours, .events = events, .revents = 0};
+    return ::poll(&asked, 1, 0) == 1 && (asked.revents & events) != 0;
   }
   void forget_announcements() const {
     char bytes[256];
@@ -128,7 +130,7 @@ class FakeTransport final : public Transport {
       moved += count;
     }
     if (wire.rest().empty() || wire.hides_rest) wire.forget_announcements();
-    tell({}, wire.hides_rest ? wire.rest().size() : 0, Handshake::done);
+    tell({.write = wants().write}, wire.hides_rest ? wire.rest().size() : 0, Handshake::done);
     if (moved > 0) return {moved, Outcome::done};
     return {0, wire.input_ended ? Outcome::ended : Outcome::blocked};
   }
@@ -136,7 +138,16 @@ class FakeTransport final : public Transport {
   Result write(std::span<const iovec> runs) override {
     Wire& wire = *wire_;
     if (wire.calls++ == wire.failing_call || wire.theirs < 0) return {0, Outcome::failed};
-    if (handshake() == Handshake::under_way || !wire.is_writable()) return {0, Outcome::blocked};
+    if (handshake() == Handshake::under_way) return {0, Outcome::blocked};
+    if (wire.write_waits_for_read && !wire.is_ready(POLLIN)) {
+      tell({.read = wants().read, .write = EPOLLIN}, pending(), Handshake::done);
+      return {0, Outcome::blocked};
+    }
+    if (std::exchange(wire.write_waits_for_read, false)) {
+      if (wire.rest().empty()) wire.forget_announcements();  // it was there for the write
+      tell({.read = wants().read}, pending(), Handshake::done);
+    }
+    if (!wire.is_ready(POLLOUT)) return {0, Outcome::blocked};
     std::size_t moved = 0;
     for (const iovec& run : runs) {
       const std::size_t count = std::min(run.iov_len, wire.per_write - moved);
