@@ -86,13 +86,14 @@ std::optional<std::string> Listener::listen_unix(const std::string& path, unsign
     if (!S_ISSOCK(info.st_mode)) return "cannot listen on " + path + ": a file that is no socket is in the way";
     unlink(path.c_str());
   }
-  // Nobody may connect between bind and chmod (CVE-2023-45145).
-  const mode_t before = umask(0777);
+  // bind() creates the file with these permissions. A chmod() afterwards would leave a moment with others (CVE-2023-45145), and would
+  // follow a link that somebody has put in the file's place. Called before there are threads that might create files meanwhile.
+  constexpr mode_t all = 0777;
+  const mode_t before = umask(all & ~static_cast<mode_t>(permissions));
   auto error = bind(AF_UNIX, &address, sizeof address, path, backlog);
   umask(before);
   if (error) return error;
   unix_path_ = path;
-  if (chmod(path.c_str(), permissions) != 0) return "cannot set the permissions of " + path + ": " + std::generic_category().message(errno);
   return std::nullopt;
 }
 
