@@ -8,6 +8,7 @@
 #include "pinfold/command/cache_family.hpp"
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/request_log.hpp"
 #include "pinfold/store/purges.hpp"
 
 namespace pinfold::command {
@@ -62,23 +63,24 @@ std::optional<PurgeRequest> read_request(Call& call) {
   return request;
 }
 
-// What a client named, for a line of the log.
-std::string shown(std::string_view name) {
-  constexpr std::size_t longest = 128;
-  return quoted(name.substr(0, longest));
+// Tags and prefixes tell as much as names of keys do.
+Shown shown_in_purge(Args args, std::size_t index) {
+  const bool named = index > 2 || (index == 2 && !iequals(args[1], "TAGS"));
+  return named ? Shown::key : Shown::plain;
 }
 
 std::string who(Call& call) {
+  constexpr std::size_t longest = 128;
   const SharedClient& client = call.session.shared;
-  const std::string name = client.name.empty() ? "" : ", name " + shown(client.name);
+  const std::string name = client.name.empty() ? "" : ", name " + quoted(std::string_view(client.name).substr(0, longest));
   return "client " + std::to_string(client.id) + " (" + client.address + ", user " + std::string(user_name(client)) + name + ")";
 }
 
-std::string what(const PurgeRequest& request) {
+std::string what(const config::Settings& settings, const PurgeRequest& request) {
   std::string text = request.by_prefix ? "PREFIX" : "TAGS";
   constexpr std::size_t most_named = 5;
   const std::size_t named = std::min(request.names.size(), most_named);
-  for (std::size_t i = 0; i < named; ++i) text += " " + shown(request.names[i]);
+  for (std::size_t i = 0; i < named; ++i) text += " " + shown_key(settings, request.names[i]);
   if (named < request.names.size()) text += " and " + std::to_string(request.names.size() - named) + " more";
   if (request.soft) text += " SOFT";
   // Whoever takes a prefix for a pattern purges nothing, and looks here for the reason.
@@ -122,7 +124,7 @@ Outcome cache_purge(Call& call) {
   if (request->sync && !may_wait(call)) return call.reply.error("ERR SYNC is not possible in a transaction");
   Engine& engine = call.engine;
   const std::uint64_t ticket = request->sync ? engine.cache.next_ticket() : 0;
-  const auto done = [&engine, line = who(call) + " purged " + what(*request), ticket,
+  const auto done = [&engine, line = who(call) + " purged " + what(engine.settings, *request), ticket,
                      client = call.session.shared.place()](const store::Purge& purge) {
     const auto bytes = static_cast<std::int64_t>(purge.bytes.load());
     engine.events.note(EventLog::Kind::purges, [&] {
@@ -144,7 +146,7 @@ Outcome cache_purge(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "cache.purge", .handler = cache_purge, .arity = -3,
-     .flags = kWrite | kAllShards, .categories = kKeyspace | kDangerous,
+     .flags = kWrite | kAllShards, .categories = kKeyspace | kDangerous, .shown = shown_in_purge,
      .group = "cache", .since = "0.1.0",
      .complexity = "O(N) for N tags, however many entries and leases there are; the entries' memory comes back in the background.",
      .summary = "Removes all entries with a tag or with a prefix, or makes them stale, at once.",

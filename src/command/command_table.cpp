@@ -285,6 +285,25 @@ Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& p
   return Extraction::done;
 }
 
+Shown shown_never(Args /*args*/, std::size_t /*index*/) { return Shown::secret; }
+
+std::vector<Shown> shown_arguments(const Row& row, Args args) {
+  std::vector<Shown> shown(args.size(), Shown::plain);
+  if (row.shown != nullptr) {
+    for (std::size_t i = 1; i < args.size(); ++i) shown[i] = row.shown(args, i);
+    return shown;
+  }
+  std::vector<std::uint32_t> positions;
+  if (!arity_fits(row, args.size()) || extract_keys(row, args, positions) == Extraction::malformed) {
+    // Where the keys are is not known.
+    const bool has_keys = row.keys[0].kind != KeySpec::Kind::none;
+    std::fill(shown.begin() + 1, shown.end(), has_keys ? Shown::key : Shown::plain);
+    return shown;
+  }
+  for (const std::uint32_t at : positions) shown[at] = Shown::key;
+  return shown;
+}
+
 std::string key_error(const Row& row, Args args) {
   std::vector<std::uint32_t> positions;
   for (const KeySpec& spec : row.keys) {

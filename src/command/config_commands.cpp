@@ -58,7 +58,8 @@ Outcome config_get(Call& call) {
   call.reply.map(found.size());
   for (const Found& one : found) {
     call.reply.bulk(one.name);
-    call.reply.bulk(call.engine.settings.show(one.setting->id));
+    const std::string value = call.engine.settings.show(one.setting->id);
+    call.reply.bulk(config::is_secret(one.setting->id) && !value.empty() ? config::hidden : std::string_view(value));
   }
   return Outcome::done;
 }
@@ -109,7 +110,7 @@ Outcome config_resetstat(Call& call) {
 // that begins; of two clients that ask at once, one file is written after the other. A client that goes away does not stop it.
 class RewriteTask : public Task {
  public:
-  explicit RewriteTask(const Call& call) : request_(describe_request(call.session, call.args)) {}
+  explicit RewriteTask(const Call& call) : request_(describe_request(call)) {}
 
   Outcome step(Call& call) override {
     if (file_ == nullptr) begin(call);
@@ -156,6 +157,12 @@ Outcome config_rewrite(Call& call) {
   return call.park(std::make_unique<RewriteTask>(call));
 }
 
+// A value is never shown if the word before it is the name of a secret, whether or not the request is valid.
+Shown shown_in_config_set(Args args, std::size_t index) {
+  const Setting* const setting = config::find_setting(args[index - 1]);
+  return setting != nullptr && config::is_secret(setting->id) ? Shown::secret : Shown::plain;
+}
+
 constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMulti;
 
 // clang-format off
@@ -186,7 +193,7 @@ constexpr Row kRows[] = {
      .complexity = "O(1)",
      .summary = "Writes the settings in force into the file that the server was started with."},
     {.name = "config|set", .handler = config_set, .arity = -4,
-     .flags = kAdministration | kLogged,
+     .flags = kAdministration | kLogged, .shown = shown_in_config_set,
      .group = "server", .since = "2.0.0",
      .complexity = "O(N) for N settings.",
      .summary = "Changes settings, all of them or, if one is refused, none.",

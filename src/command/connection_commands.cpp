@@ -138,6 +138,12 @@ std::optional<Hello> parse_hello(Call& call) {
   return hello;
 }
 
+// Behind an AUTH come a user and a password. A request that is not valid is read so that no password is taken for something else.
+Shown shown_in_hello(Args args, std::size_t index) {
+  const auto is_auth = [&args](std::size_t at) { return at >= 1 && iequals(args[at], "AUTH"); };
+  return is_auth(index - 1) || (index >= 2 && is_auth(index - 2)) ? Shown::secret : Shown::plain;
+}
+
 void describe_server(Call& call) {
   resp::Reply& reply = call.reply;
   reply.map(7);
@@ -185,7 +191,7 @@ constexpr std::uint32_t kHandshake = kNoScript | kLoading | kFast | kNoAuth | kA
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "auth", .handler = auth, .arity = -2,
-     .flags = kHandshake, .categories = kConnection,
+     .flags = kHandshake, .categories = kConnection, .shown = shown_never,
      .group = "connection", .since = "1.0.0",
      .complexity = "O(N) for a password of N bytes.",
      .summary = "Logs the connection in.",
@@ -197,7 +203,7 @@ constexpr Row kRows[] = {
      .summary = "Answers with its argument.",
      .syntax = "message"},
     {.name = "hello", .handler = hello, .arity = -1,
-     .flags = kHandshake, .categories = kConnection,
+     .flags = kHandshake, .categories = kConnection, .shown = shown_in_hello,
      .group = "connection", .since = "6.0.0",
      .complexity = "O(1)",
      .summary = "Greets the server: chooses the protocol, logs in and names the connection in one step.",

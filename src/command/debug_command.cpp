@@ -65,6 +65,8 @@ Outcome help(Call& call) {
   return Outcome::done;
 }
 
+Shown shown_in_debug(Args args, std::size_t index) { return index >= 2 && iequals(args[1], "OBJECT") ? Shown::key : Shown::plain; }
+
 Outcome debug(Call& call) {
   Cursor words(call.args, 1);
   if (words.left() == 1 && words.take("HELP")) return help(call);
@@ -79,7 +81,7 @@ Outcome debug(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "debug", .handler = debug, .arity = -2,
-     .flags = kAdmin | kNoScript | kLoading | kAllShards | kProtected,
+     .flags = kAdmin | kNoScript | kLoading | kAllShards | kProtected, .shown = shown_in_debug,
      .group = "server", .since = "1.0.0",
      .complexity = "Depends on the subcommand.",
      .summary = "Does what only tests need: sleeping, stopping active expiry, looking at an entry.",

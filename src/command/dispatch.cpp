@@ -220,11 +220,12 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   }
   if (!arity_fits(*row, args.size())) [[unlikely]]
     return reject(row, session, reply, wrong_arity(*row));
-  if (is_forbidden(*row, session, engine_.settings)) [[unlikely]]
-    return reject(row, session, reply, no_debugging);
+  // First, so that a client that has not authenticated learns nothing of what others may do here.
   if (is_unauthenticated(*row, session, engine_.users)) [[unlikely]] {
     return reject(row, session, reply, "NOAUTH Authentication required.");
   }
+  if (is_forbidden(*row, session, engine_.settings)) [[unlikely]]
+    return reject(row, session, reply, no_debugging);
   if (is_refused(prepared)) [[unlikely]]
     return reject(row, session, reply, out_of_memory_error);
   store::Room room;

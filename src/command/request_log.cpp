@@ -1,5 +1,8 @@
 #include "pinfold/command/request_log.hpp"
 
+#include <algorithm>
+#include <vector>
+
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
@@ -9,32 +12,55 @@ namespace {
 
 using Kind = EventLog::Kind;
 
+// The values of log-key-names, in the order of its choices.
+enum KeyNames : std::int64_t { yes, prefix, no };
+
 std::string describe_client(const Session& session) {
   return "client " + std::to_string(session.shared.id) + " (" + session.shared.address + ")";
 }
 
 }  // namespace
 
-std::string describe_request(const Session& session, Args args) {
+std::string shown_key(const config::Settings& settings, std::string_view key) {
+  constexpr std::size_t longest = 128;
+  constexpr std::size_t longest_prefix = 16;
+  const std::int64_t choice = settings.integer(config::Id::log_key_names);
+  if (choice == KeyNames::no) return std::string(config::hidden);
+  if (choice == KeyNames::yes) return quoted(key.substr(0, longest));
+  const std::string_view shown = key.substr(0, std::min(key.substr(0, longest_prefix).find(':'), longest_prefix - 1) + 1);
+  return quoted(shown) + (shown.size() < key.size() ? "..." : "");
+}
+
+std::string shown_request(const config::Settings& settings, const Row& row, Args args) {
   constexpr std::size_t most_arguments = 12;
   constexpr std::size_t longest_argument = 64;
-  std::string line = describe_client(session) + ":";
-  bool secret = false;
+  const std::vector<Shown> shown_as = shown_arguments(row, args);
+  std::string line;
   for (std::size_t i = 0; i < args.size() && i < most_arguments; ++i) {
+    if (i > 0) line += ' ';
+    if (shown_as[i] == Shown::secret) {
+      line += config::hidden;
+      continue;
+    }
+    if (shown_as[i] == Shown::key && settings.integer(config::Id::log_key_names) != KeyNames::yes) {
+      line += shown_key(settings, args[i]);
+      continue;
+    }
     const std::string_view shown = args[i].substr(0, longest_argument);
     const bool plain = !shown.empty() && shown.find_first_of("\"\\ ") == std::string_view::npos && quoted(shown).size() == shown.size() + 2;
-    line += ' ';
-    line += secret ? "(hidden)" : plain ? std::string(shown) : quoted(shown);
-    if (!secret && shown.size() < args[i].size()) line += "...";
-    const config::Setting* const setting = config::find_setting(args[i]);
-    secret = setting != nullptr && config::is_secret(setting->id);
+    line += plain ? std::string(shown) : quoted(shown);
+    if (shown.size() < args[i].size()) line += "...";
   }
   if (args.size() > most_arguments) line += " and " + std::to_string(args.size() - most_arguments) + " more arguments";
   return line;
 }
 
+std::string describe_request(const Call& call) {
+  return describe_client(call.session) + ": " + shown_request(call.engine.settings, call.row, call.args);
+}
+
 void note_request(const Call& call) {
-  call.engine.events.note_command(command_index(call.row), [&call] { return describe_request(call.session, call.args); });
+  call.engine.events.note_command(command_index(call.row), [&call] { return describe_request(call); });
 }
 
 void note_outcome(Engine& engine, const std::string& request, const std::optional<std::string>& error) {

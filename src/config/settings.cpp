@@ -83,6 +83,9 @@ constexpr Setting kTable[] = {
      "How important a message must be to be logged."},
     {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,
      "The file to log to. Empty: standard output."},
+    {Id::log_key_names, "log-key-names", Type::choice, "yes", 0, 0, "yes|prefix|no", true,
+     "Whether names of keys, tags and prefixes of purges may appear in the log and in the audit log. yes: at up to 128 bytes. prefix: up to "
+     "the first ':', at most 16 bytes. no: not at all."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
      "Who may use DEBUG: nobody, everybody, or connections from this machine."},
     {Id::lease_duration, "lease-duration", Type::milliseconds, "10000", 1, 3'600'000, "", true,

@@ -233,7 +233,7 @@ DIFFERENCES = [
         "Each argument of a request needs 52 bytes for bookkeeping, beside its own bytes. A request whose arguments need more than is left of `maxmemory-clients` closes its connection with `ERR Protocol error: too many arguments for the memory that clients may have (maxmemory-clients)`. Up to 1024 arguments are always allowed, and any number with CLIENT NO-EVICT on.", never_sent,
     ),  # fmt: skip
     Difference(("CONFIG SET",), BY_DESIGN, "A value of more than 4096 bytes is refused.", never_sent),
-    Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save.", config_get),
+    Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save. A password is shown as `(hidden)`.", config_get),
 ]
 
 # Commands whose first argument is part of the name.

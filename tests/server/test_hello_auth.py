@@ -223,3 +223,33 @@ def test_an_unauthenticated_client_that_never_reads_is_bounded(locked, admin):
             pass  # stopped reading from it, or closed it: both bound the memory
         assert locked.rss() - before < bound(64 << 20)
         assert admin.call("PING") == "PONG"
+
+
+def requests_of_every_command(admin):
+    """One request with a right number of words for each command and subcommand, and the flags that COMMAND tells of it."""
+    for row in admin.call("COMMAND"):
+        for each in row[9] or [row]:
+            words = each[0].decode().split("|")
+            yield words + ["1"] * (abs(each[1]) - len(words)), {str(flag) for flag in each[2]}
+
+
+@pytest.mark.skipif(is_redis(), reason="Redis says which commands are forbidden first")
+@pytest.mark.parametrize("debugging", ["no", "yes", "local"])
+def test_whatever_a_stranger_asks_for_it_learns_nothing(start, debugging):
+    server = start("--requirepass", "s3cret", "--enable-debug-command", debugging)
+    with server.connect() as admin:
+        assert admin.call("AUTH", "s3cret") == "OK"
+        asked = 0
+        for words, flags in requests_of_every_command(admin):
+            if "no_auth" in flags:
+                assert words[0] in ("auth", "hello", "quit", "reset")
+                continue
+            asked += 1
+            with server.connect() as stranger:
+                # EXEC says in its own way that it does not execute, as in Redis.
+                refusal = "EXECABORT Transaction discarded because of: " + NOAUTH if words == ["exec"] else NOAUTH
+                assert stranger.call(*words) == refusal, words
+                # Nor is a transaction begun, or anything else that a later request would show.
+                assert stranger.call(words[0], "x", *["x"] * 8).partition(" ")[0] in ("NOAUTH", "ERR", "EXECABORT"), words
+        assert asked > 100
+        assert admin.call("DBSIZE") == 0

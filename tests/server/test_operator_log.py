@@ -53,6 +53,22 @@ def test_what_an_administrator_does_is_logged_with_who_did_it(start, command, to
     assert not lines(server, "secret")
 
 
+KEY = "user:jane.doe@example.org:orders"
+
+
+@pytest.mark.parametrize(
+    "choice, key, tag",
+    [("yes", f'"{KEY}"', '"jane.doe@example.org-without-a-colon"'), ("prefix", '"user:"...', '"jane.doe@example"...'), ("no", "(hidden)", "(hidden)")],
+)
+def test_names_of_keys_are_told_as_far_as_the_setting_says(start, choice, key, tag):
+    server = start("--log-key-names", choice)
+    with server.connect() as connection:
+        assert connection.call("CACHE.PURGE", "PREFIX", KEY) == "OK"
+        assert connection.call("CACHE.PURGE", "TAGS", "1", "jane.doe@example.org-without-a-colon") == "OK"
+        eventually(lambda: lines(server, f"purged PREFIX {key}:") and lines(server, f"purged TAGS {tag}:"))
+    assert ("jane.doe@example.org" in server.log()) == (choice == "yes")
+
+
 def test_a_shutdown_by_a_client_names_it_and_no_signal(start):
     server = start()
     with server.connect() as connection:

@@ -91,6 +91,15 @@ struct KeySpec {
   }
 };
 
+/// How an argument may appear where others can read it: in the log, the audit log, MONITOR and SLOWLOG.
+enum class Shown : std::uint8_t {
+  plain,
+  key,     // the name of a key, a tag, or the beginning of such names: as the setting log-key-names says
+  secret,  // a password: never
+};
+/// Tells how the argument at `index` may appear. Called with any index but 0, and with arguments that need not be valid.
+using ShownAs = Shown (*)(Args args, std::size_t index);
+
 /// Executes a command (call.hpp).
 using Handler = Outcome (*)(Call&);
 
@@ -102,6 +111,7 @@ struct Row {
   std::uint32_t flags = 0;       // Flag values
   std::uint32_t categories = 0;  // Category values
   KeySpec keys[2] = {};
+  ShownAs shown = nullptr;      // null: the keys of `keys` as keys, and all other arguments as they are
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
   std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)
   std::string_view complexity = {};
@@ -158,6 +168,11 @@ inline std::size_t only_key(const Row& row, std::size_t size) {
   if (spec.first < 1 || last < spec.first || last >= count || last - spec.first >= spec.step) return 0;
   return static_cast<std::size_t>(spec.first);
 }
+/// How the arguments of a request may appear where others can read them. The only place that decides it. O(arguments). Throws
+/// std::bad_alloc.
+std::vector<Shown> shown_arguments(const Row& row, Args args);
+/// For rows all of whose arguments are passwords, or tell whose password was tried.
+Shown shown_never(Args args, std::size_t index);
 /// What the command does with the keys of `spec` if it is called with `args`. Never `set_get` or `bitfield`.
 KeyUse key_use(const KeySpec& spec, Args args);
 /// Does for one spec of a row what the other extract_keys() does for all of them.

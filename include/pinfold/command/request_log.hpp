@@ -5,12 +5,20 @@
 #include <string>
 
 #include "pinfold/command/call.hpp"
+#include "pinfold/config/settings.hpp"
 
 namespace pinfold::command {
 
-/// Returns "client 7 (127.0.0.1:40000): CONFIG SET maxmemory 1gb" for a request that was executed. Long arguments and long lists are
-/// shortened. Passwords are left out.
-std::string describe_request(const Session& session, Args args);
+/// The name of a key, or the beginning of one, as the setting log-key-names lets it appear in a log: in quotes and shortened. O(1) for
+/// long names.
+std::string shown_key(const config::Settings& settings, std::string_view key);
+
+/// The words of a request as they may appear in a log. Long arguments and long lists are shortened. Passwords are left out
+/// (shown_arguments). `args` need not be valid.
+std::string shown_request(const config::Settings& settings, const Row& row, Args args);
+
+/// Returns "client 7 (127.0.0.1:40000): CONFIG SET maxmemory 1gb", with shown_request().
+std::string describe_request(const Call& call);
 
 /// Notes such a line. It is called for commands with kLogged, and by the handlers of other commands if they have changed something.
 void note_request(const Call& call);

@@ -46,6 +46,7 @@ enum class Id : unsigned {
   client_output_buffer_limit,
   loglevel,
   logfile,
+  log_key_names,
   enable_debug_command,
   lease_duration,
   max_leases,
@@ -113,8 +114,9 @@ struct Setting {
 constexpr std::size_t longest_value = 4096;
 constexpr std::string_view value_too_long = "argument is longer than 4096 bytes";
 
-/// Whether a setting's value is for nobody's eyes: logs and errors leave it out.
+/// Whether a setting's value is for nobody's eyes: logs, errors and CONFIG GET leave it out, and say `hidden` in its place.
 constexpr bool is_secret(Id id) { return id == Id::requirepass; }
+constexpr std::string_view hidden = "(hidden)";
 
 std::span<const Setting> settings_table();
 const Setting* find_setting(std::string_view name);  // any case

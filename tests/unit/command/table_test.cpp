@@ -238,3 +238,27 @@ TEST_CASE("table: what happens to a key may depend on the arguments") {
   CHECK(use({"bitfield", "k", "get", "u8", "0", "set", "u8", "0", "1"}) == KeyUse::modify);
   CHECK(use({"get", "k"}) == KeyUse::read);
 }
+
+TEST_CASE("command table: passwords are never shown, and names of keys only as such") {
+  const auto shown = [](const Words& words) {
+    std::string text;
+    for (const Shown one : shown_arguments(*find(words), words)) text += one == Shown::plain ? '.' : one == Shown::key ? 'k' : 's';
+    return text;
+  };
+  CHECK(shown({"AUTH", "secret"}) == ".s");
+  CHECK(shown({"AUTH", "name", "secret"}) == ".ss");
+  CHECK(shown({"AUTH", "a", "b", "c", "d"}) == ".ssss");
+  CHECK(shown({"HELLO"}) == ".");
+  CHECK(shown({"HELLO", "3", "auth", "name", "secret", "SETNAME", "me"}) == "...ss..");
+  CHECK(shown({"HELLO", "3", "SETNAME", "AUTH", "AUTH", "secret", "me"}) == "....sss");
+  CHECK(shown({"HELLO", "3", "AUTH"}) == "...");
+  CHECK(shown({"CONFIG", "SET", "timeout", "1", "RequirePass", "secret"}) == ".....s");
+  CHECK(shown({"CONFIG", "SET", "requirepass", "secret", "secret"}) == "...s.");
+  CHECK(shown({"CONFIG", "GET", "requirepass"}) == "...");
+  CHECK(shown({"GET", "k"}) == ".k");
+  CHECK(shown({"MSET", "a", "1", "b", "2"}) == ".k.k.");
+  CHECK(shown({"LCS", "a"}) == ".k");
+  CHECK(shown({"CACHE.PURGE", "PREFIX", "user:"}) == "..k");
+  CHECK(shown({"CACHE.PURGE", "tags", "1", "t"}) == "...k");
+  CHECK(shown({"DEBUG", "OBJECT", "k"}) == "..k");
+}
