@@ -27,6 +27,8 @@ std::string_view subject(EventLog::Kind kind) {
       return "requests refused for want of memory";
     case Kind::max_clients:
       return "connections refused because of maxclients";
+    case Kind::refused_clients:
+      return "connections refused by protected-mode";
     case Kind::http:
       return "clients that send HTTP";
     case Kind::closed_clients:

@@ -88,6 +88,9 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.output_limit_disconnections = totals.total(&ThreadStats::output_limit_disconnections);
   stats.idle_disconnections = totals.total(&ThreadStats::idle_disconnections);
   stats.protocol_errors = totals.total(&ThreadStats::protocol_errors);
+  stats.auth_failures = totals.total(&ThreadStats::auth_failures);
+  stats.auth_limited = totals.total(&ThreadStats::auth_limited);
+  stats.protected_connections = totals.total(&ThreadStats::protected_connections);
   stats.reads = totals.total(&ThreadStats::reads);
   stats.writes = totals.total(&ThreadStats::writes);
   stats.cycles = totals.total(&ThreadStats::cycles);

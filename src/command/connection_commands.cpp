@@ -14,6 +14,7 @@
 #include "pinfold/command/databases.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/login.hpp"
 #include "pinfold/command/transaction.hpp"
 
 namespace pinfold::command {
@@ -65,7 +66,9 @@ Outcome swapdb(Call& call) {
 
 // False: the error has been replied.
 bool authenticate(Call& call, std::string_view name, std::string_view password) {
+  if (!may_try_to_log_in(call, name)) return false;
   std::shared_ptr<const security::User> user = call.engine.users.authenticate(name, password);
+  note_login(call, name, user != nullptr);
   if (user == nullptr) {
     call.reply.error(kWrongPassword);
     return false;

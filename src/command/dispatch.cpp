@@ -6,6 +6,7 @@
 #include <string>
 #include <tuple>
 
+#include "pinfold/base/address.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/request_log.hpp"
@@ -34,9 +35,7 @@ bool is_unknown_subcommand(const Row& row, Args args) {
   return row.arity < 0 && row.keys[0].kind == KeySpec::Kind::none && args.size() > 1 && is_container(row);
 }
 
-bool is_local(const SharedClient& client) {
-  return client.unix_socket || client.address.starts_with("127.0.0.1:") || client.address.starts_with("[::1]:");
-}
+bool is_local(const SharedClient& client) { return client.unix_socket || is_loopback(client.address); }
 
 bool allows_debugging(const config::Settings& settings, const SharedClient& client) {
   enum Choice : std::int64_t { no, yes, local };  // in the order of the setting's choices

@@ -15,6 +15,9 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::output_limit_disconnections,
     &ThreadStats::query_limit_disconnections,
     &ThreadStats::idle_disconnections,
+    &ThreadStats::auth_failures,
+    &ThreadStats::auth_limited,
+    &ThreadStats::protected_connections,
 };
 
 constexpr std::array counters_of_command = {

@@ -42,6 +42,13 @@ constexpr Setting kTable[] = {
      "How many threads serve connections. auto: as many as this process has cores, by its affinity and its cgroup."},
     {Id::requirepass, "requirepass", Type::text, "", 0, 0, "", true,
      "The password that clients must give with AUTH or HELLO. Empty: no password is asked for."},
+    {Id::protected_mode, "protected-mode", Type::flag, "yes", 0, 0, "", true,
+     "Whether connections from other machines are refused while no password is asked for. Connections over loopback addresses and the unix "
+     "socket are let in."},
+    {Id::auth_failures_per_minute, "auth-failures-per-minute", Type::integer, "60", 0, 1'000'000, "", true,
+     "How often clients of one address may give a wrong password in a minute. Beyond it AUTH and HELLO AUTH from this address are refused "
+     "for a while, with the right password too; clients that have authenticated are not concerned. The addresses of an IPv6 /64 count as "
+     "one. The unix socket is exempt. 0: no limit."},
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
      "How much memory data may take, in bytes or as a share of the machine's or the container's memory, such as 50%; auto "
      "is 75%. 0: no limit. The resident memory of the process stays within this plus 5% plus 12 MB. Clients have a share of their "

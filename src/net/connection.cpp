@@ -5,6 +5,7 @@
 
 #include <sys/epoll.h>
 
+#include "pinfold/base/address.hpp"
 #include "pinfold/net/io_thread.hpp"
 
 namespace pinfold::net {
@@ -49,7 +50,35 @@ void Connection::start() {
   thread_.dispatcher().stats().connections_received.add();
   resize_input(idle_input);
   events_ = transport_->wants().read;
-  if (!thread_.loop().add(transport_->descriptor(), events_, *this)) close();
+  if (!thread_.loop().add(transport_->descriptor(), events_, *this)) return close();
+  if (is_protected_from()) [[unlikely]]
+    refuse();
+}
+
+// Whether protected-mode keeps the client out: it comes from another machine, and nobody would ask it for a password.
+bool Connection::is_protected_from() const {
+  const command::Engine& engine = thread_.engine();
+  const command::SharedClient& shared = session_.shared;
+  return engine.settings.flag(config::Id::protected_mode) && !engine.users.ask_password() && !shared.unix_socket &&
+         !is_loopback(shared.address);
+}
+
+// The reply goes the way of all replies, so a transport with a handshake can carry it as well.
+void Connection::refuse() {
+  thread_.dispatcher().stats().protected_connections.add();
+  log_refusal();
+  begin_reply();
+  resp::Reply reply(thread_.output(), session_.protocol);
+  reply.error(
+      "DENIED Pinfold is running in protected mode: it asks for no password, so it serves only clients on its own machine. To connect from "
+      "another one, do one of these. 1) Set a password: 'CONFIG SET requirepass <password>' from a client on that machine, or requirepass "
+      "in the settings file or the environment (PINFOLD_REQUIREPASS). 2) If nobody but the intended clients can reach its addresses, turn "
+      "the protection off: 'CONFIG SET protected-mode no', or protected-mode in the settings file. 3) Let it listen on 127.0.0.1 only "
+      "(bind), or on a unix socket.");
+  end_reply(reply);
+  if (ending_ == Ending::closed) return;
+  advance(Ending::when_sent);
+  finish();
 }
 
 void Connection::close() {

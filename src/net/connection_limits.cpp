@@ -195,4 +195,11 @@ void Connection::log_closing(std::string_view reason) {
   });
 }
 
+void Connection::log_refusal() {
+  thread_.engine().events.note(EventLog::Kind::refused_clients, [&] {
+    return "refused client " + std::to_string(session_.shared.id) + " (" + session_.shared.address +
+           "): it is on another machine, and no password is asked for (protected-mode)";
+  });
+}
+
 }  // namespace pinfold::net

@@ -22,6 +22,10 @@ std::optional<std::string> reach_warning(const config::Settings& settings) {
     open |= !address.starts_with("127.") && address != "::1";
   }
   if (!open || settings.integer(Id::port) == 0 || !settings.text(Id::requirepass).empty()) return std::nullopt;
+  if (settings.flag(Id::protected_mode)) {
+    return "Listening beyond this machine without a password: clients of other machines are refused (protected-mode) until requirepass is "
+           "set";
+  }
   return "Listening beyond this machine without a password: set requirepass, or bind to 127.0.0.1";
 }
 

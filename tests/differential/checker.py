@@ -3,7 +3,7 @@
 import dataclasses
 import time
 
-from tests.support import resp
+from tests.support import resp, servers as support
 from tests.support.connection import Closed, Connection
 
 from . import differences, generator
@@ -322,4 +322,6 @@ class Checker:
         return steps
 
 
+# Sequences give wrong passwords as often as they like.
+OWN_SETTINGS = [] if support.is_redis() else ["--auth-failures-per-minute", "0"]
 COMMON_SETTINGS = ["--maxmemory", "1gb", "--maxmemory-policy", "allkeys-lfu", "--enable-debug-command", "yes", "--proto-max-bulk-len", "1mb"]

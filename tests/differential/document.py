@@ -34,6 +34,8 @@ def render():
         "- `CONFIG SET` does not know settings of features that do not exist, so that nobody believes to have set them: `latency-tracking`,",
         "  `slowlog-*`, `notify-keyspace-events`, and settings for other data types and for replication.",
         "- A client that has not authenticated gets NOAUTH for DEBUG too. Redis says first whether DEBUG is allowed.",
+        "- Too many wrong passwords from one address are answered with an error that says so (`auth-failures-per-minute`,",
+        "  [security.md](security.md)).",
         "- `rdb_changes_since_last_save` in INFO is always 0, and some fields are left out: [info.md](info.md) says which, and why.",
         "- `MEMORY MALLOC-STATS` has nothing to tell, as in a Redis that was built with the allocator of the C library.",
         "- While clients are paused, no expired key is removed, but a lowered `maxmemory` still evicts.",

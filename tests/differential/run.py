@@ -13,7 +13,7 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
-from tests.differential.checker import COMMON_SETTINGS, Checker
+from tests.differential.checker import COMMON_SETTINGS, OWN_SETTINGS, Checker
 from tests.support import servers
 
 
@@ -36,7 +36,7 @@ def main():
 
     with contextlib.ExitStack() as stack:
         a = Port(options.port_a) if options.port_a else stack.enter_context(servers.redis(*COMMON_SETTINGS))
-        b = Port(options.port_b) if options.port_b else stack.enter_context(servers.pinfold(*COMMON_SETTINGS))
+        b = Port(options.port_b) if options.port_b else stack.enter_context(servers.pinfold(*COMMON_SETTINGS, *OWN_SETTINGS))
         checker = Checker([a, b])
         failures, began = 0, time.monotonic()
         for seed in range(options.start, options.start + options.seeds):

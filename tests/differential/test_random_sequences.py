@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.differential.checker import COMMON_SETTINGS, Checker
+from tests.differential.checker import COMMON_SETTINGS, OWN_SETTINGS, Checker
 from tests.support import servers
 
 # A shorter run, for builds that are slow by design.
@@ -14,7 +14,7 @@ BLOCK = 50
 
 @pytest.fixture(scope="module")
 def checker():
-    with servers.redis(*COMMON_SETTINGS) as reference, servers.pinfold(*COMMON_SETTINGS) as subject:
+    with servers.redis(*COMMON_SETTINGS) as reference, servers.pinfold(*COMMON_SETTINGS, *OWN_SETTINGS) as subject:
         yield Checker([reference, subject])
 
 

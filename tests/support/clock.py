@@ -1,4 +1,4 @@
-"""Steps a server's wall clock, as an administrator or NTP may do (tests/support/clock.cpp). Its monotonic clock goes on."""
+"""Moves a server's clocks (tests/support/clock.cpp): steps its wall clock, as an administrator or NTP may do, or lets time pass on both."""
 
 import mmap
 import pathlib
@@ -23,6 +23,13 @@ class Clock:
     def environment(self):
         return {"LD_PRELOAD": str(library()), "CLOCK_FILE": str(self.path)}
 
+    def _add(self, offset, seconds):
+        _SHIFT.pack_into(self.page, offset, _SHIFT.unpack_from(self.page, offset)[0] + seconds)
+
     def step(self, seconds):
-        """Forward, or back if negative."""
-        _SHIFT.pack_into(self.page, 0, _SHIFT.unpack_from(self.page, 0)[0] + seconds)
+        """Steps the wall clock forward, or back if negative. The monotonic clock goes on."""
+        self._add(0, seconds)
+
+    def let_pass(self, seconds):
+        """Lets time pass on both clocks. What sleeps until a time in between is not woken by it."""
+        self._add(8, seconds)

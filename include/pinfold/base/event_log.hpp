@@ -21,15 +21,16 @@ namespace pinfold {
 class EventLog {
  public:
   enum class Kind : unsigned {
-    administration,  // commands of an administrator
-    failures,        // failures of the server in work for an administrator
-    purges,          // the results of purges
-    policies,        // contradictions in a policy that was set
-    out_of_memory,   // requests refused for want of memory
-    max_clients,     // connections refused because of maxclients
-    http,            // HTTP requests on the port, whose connections are closed
-    closed_clients,  // clients that are closed because they take too much memory or do not read
-    not_accepted,    // connections that the system could not accept
+    administration,   // commands of an administrator
+    failures,         // failures of the server in work for an administrator
+    purges,           // the results of purges
+    policies,         // contradictions in a policy that was set
+    out_of_memory,    // requests refused for want of memory
+    max_clients,      // connections refused because of maxclients
+    refused_clients,  // connections refused by protected-mode
+    http,             // HTTP requests on the port, whose connections are closed
+    closed_clients,   // clients that are closed because they take too much memory or do not read
+    not_accepted,     // connections that the system could not accept
     count,
   };
   struct Line {

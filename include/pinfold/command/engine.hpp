@@ -17,6 +17,7 @@
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/config/settings.hpp"
+#include "pinfold/security/auth_failures.hpp"
 #include "pinfold/security/users.hpp"
 #include "pinfold/store/keyspace.hpp"
 
@@ -33,6 +34,7 @@ class Engine {
   store::Keyspace& keyspace;
   cache::Cache cache;
   security::Users users;  // the default user has the password that `requirepass` says
+  security::AuthFailures auth_failures;
   Clients clients;
   Stats stats;
   Rates rates;

@@ -113,6 +113,9 @@ struct StatsFigures {
   std::uint64_t output_limit_disconnections = 0;
   std::uint64_t idle_disconnections = 0;
   std::uint64_t protocol_errors = 0;
+  std::uint64_t auth_failures = 0;
+  std::uint64_t auth_limited = 0;
+  std::uint64_t protected_connections = 0;
   std::uint64_t reads = 0;
   std::uint64_t writes = 0;
   std::uint64_t cycles = 0;

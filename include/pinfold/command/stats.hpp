@@ -52,6 +52,9 @@ struct alignas(64) ThreadStats {
   Counter output_limit_disconnections;
   Counter query_limit_disconnections;
   Counter idle_disconnections;
+  Counter auth_failures;          // wrong passwords
+  Counter auth_limited;           // attempts refused because of auth-failures-per-minute
+  Counter protected_connections;  // refused by protected-mode
   ErrorCounts errors;
 };
 

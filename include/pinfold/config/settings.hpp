@@ -34,6 +34,8 @@ enum class Id : unsigned {
   maxclients,
   threads,
   requirepass,
+  protected_mode,
+  auth_failures_per_minute,
   maxmemory,
   maxmemory_clients,
   maxmemory_policy,

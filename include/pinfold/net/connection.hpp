@@ -146,6 +146,8 @@ class Connection final : public EventHandler {
   void update_events();
   void account_arguments();
   bool unauthenticated() const;
+  bool is_protected_from() const;
+  void refuse();
   resp::Limits limits() const;
 
   // connection_input.cpp
@@ -185,6 +187,7 @@ class Connection final : public EventHandler {
   void account();
   std::size_t arriving() const;
   void log_closing(std::string_view reason);
+  void log_refusal();
 
   // connection_waiting.cpp
   bool waits() const { return session_.waits(); }

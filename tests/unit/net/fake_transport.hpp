@@ -164,7 +164,7 @@ class FakeTransport final : public Transport {
     wire_->close_ours();
   }
 
-  Addresses addresses() const override { return {.peer = "192.0.2.1:1000", .local = "192.0.2.2:6379"}; }
+  Addresses addresses() const override { return {.peer = "127.0.0.1:1000", .local = "192.0.2.2:6379"}; }
 
  private:
   void shake_hands() { tell({.read = wire_->handshake.front(), .write = 0}, 0, Handshake::under_way); }

@@ -1,0 +1,18 @@
+#pragma once
+// What stands around an attempt to authenticate: the limit for failures, and the counts.
+
+#include <string_view>
+
+#include "pinfold/command/call.hpp"
+
+namespace pinfold::command {
+
+/// Whether the client may try a password for this user now. If not, because too many attempts from its address have failed
+/// (auth-failures-per-minute), the error has been replied. Called before the password is looked at, so that the reply does not tell
+/// whether it would have been right.
+bool may_try_to_log_in(Call& call, std::string_view name);
+
+/// Notes how an attempt has ended.
+void note_login(const Call& call, std::string_view name, bool succeeded);
+
+}  // namespace pinfold::command
