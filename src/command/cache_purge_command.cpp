@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/cache_family.hpp"
 #include "pinfold/command/cache_reads.hpp"
 #include "pinfold/command/families.hpp"
@@ -124,11 +125,15 @@ Outcome cache_purge(Call& call) {
   if (request->sync && !may_wait(call)) return call.reply.error("ERR SYNC is not possible in a transaction");
   Engine& engine = call.engine;
   const std::uint64_t ticket = request->sync ? engine.cache.next_ticket() : 0;
-  const auto done = [&engine, line = who(call) + " purged " + what(engine.settings, *request), ticket,
+  const auto done = [&engine, audited = remember_for_audit(call), line = who(call) + " purged " + what(engine.settings, *request), ticket,
                      client = call.session.shared.place()](const store::Purge& purge) {
     const auto bytes = static_cast<std::int64_t>(purge.bytes.load());
     engine.events.note(EventLog::Kind::purges, [&] {
       return line + ": " + std::to_string(purge.entries.load()) + " entries, " + std::to_string(bytes) + " bytes";
+    });
+    engine.audit.note(AuditLog::Kind::purge, [&](AuditLine& to) {
+      if (audited) add_request(to, *audited);
+      to.add("result", "done").add("entries", purge.entries.load()).add("bytes", purge.bytes.load());
     });
     if (ticket == 0 || engine.clients.threads == nullptr) return;
     engine.clients.threads->deliver(std::make_shared<PurgeDone>(ticket, client, bytes));
@@ -140,6 +145,7 @@ Outcome cache_purge(Call& call) {
     call.session.waiting.reset();
     return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
   }
+  audit_request(call, "begun");
   return request->sync ? Outcome::waits : call.reply.ok();
 }
 

@@ -91,6 +91,9 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.auth_failures = totals.total(&ThreadStats::auth_failures);
   stats.auth_limited = totals.total(&ThreadStats::auth_limited);
   stats.protected_connections = totals.total(&ThreadStats::protected_connections);
+  stats.audit_written = engine.audit.lines_written();
+  stats.audit_lost = engine.audit.lines_lost();
+  stats.audit_failing = engine.audit.failing() ? 1 : 0;
   stats.reads = totals.total(&ThreadStats::reads);
   stats.writes = totals.total(&ThreadStats::writes);
   stats.cycles = totals.total(&ThreadStats::cycles);

@@ -12,6 +12,7 @@
 #include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
@@ -100,6 +101,7 @@ Outcome config_resetstat(Call& call) {
   call.engine.clients.reset_rejected();
   call.engine.clients.reset_evicted();
   call.engine.cache.reset_counters();
+  call.engine.audit.reset_counts();
   call.engine.keyspace.reset_stats(call.held);
   call.engine.keyspace.lock_watch().timing.reset();
   call.engine.keyspace.lock_watch().account.reset();
@@ -110,7 +112,7 @@ Outcome config_resetstat(Call& call) {
 // that begins; of two clients that ask at once, one file is written after the other. A client that goes away does not stop it.
 class RewriteTask : public Task {
  public:
-  explicit RewriteTask(const Call& call) : request_(describe_request(call)) {}
+  explicit RewriteTask(const Call& call) : request_(describe_request(call)), audited_(remember_for_audit(call)) {}
 
   Outcome step(Call& call) override {
     if (file_ == nullptr) begin(call);
@@ -129,13 +131,17 @@ class RewriteTask : public Task {
 
   void begin(Call& call) {
     file_ = std::make_shared<File>();
-    const auto write = [file = file_, &engine = call.engine, client = call.session.shared.place(), request = request_] {
+    const auto write = [file = file_, &engine = call.engine, client = call.session.shared.place(), request = request_, audited = audited_] {
       try {
         file->error = engine.settings.rewrite();
       } catch (const std::bad_alloc&) {
         file->error = "out of memory";
       }
       note_outcome(engine, request, file->error);  // here, as the client may have gone
+      engine.audit.note(AuditLog::Kind::configuration, [&](AuditLine& line) {
+        if (audited) add_request(line, *audited);
+        line.add("result", file->error ? std::string_view(*file->error) : std::string_view("done"));
+      });
       file->written.store(true, std::memory_order_release);
       engine.clients.wake_task(client);
     };
@@ -147,6 +153,7 @@ class RewriteTask : public Task {
   }
 
   const std::string request_;
+  const std::optional<AuditedRequest> audited_;
   std::shared_ptr<File> file_;
 };
 

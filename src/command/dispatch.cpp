@@ -9,6 +9,7 @@
 #include "pinfold/base/address.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/request_log.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
@@ -43,9 +44,16 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
   return choice == yes || (choice == local && is_local(client));
 }
 
-bool is_forbidden(const Row& row, const Session& session, const config::Settings& settings) {
-  return (row.flags & kProtected) != 0 && !allows_debugging(settings, session.shared);
+// The error for a command that nobody may use at present, or nobody from where the client is; empty for all others.
+std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
+  if ((row.flags & (kProtected | kAdmin | kLogged)) == 0) [[likely]]
+    return {};
+  if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
+  return audit_forbids(engine) ? audit_error : std::string_view();
 }
+
+// Whether the error says that the client may not make its request.
+bool is_denial(std::string_view error) { return error.starts_with("NOAUTH ") || error.starts_with("NOPERM ") || error == no_debugging; }
 
 bool is_unauthenticated(const Row& row, const Session& session, const security::Users& users) {
   return session.unauthenticated(users) && (row.flags & kNoAuth) == 0;
@@ -53,6 +61,7 @@ bool is_unauthenticated(const Row& row, const Session& session, const security::
 
 // The rest of the way of a call that replied with an error.
 [[gnu::cold]] void count_failure(const Call& call, Outcome outcome, ThreadStats& stats, CommandCounters& counters) {
+  if (is_audited(call.row) && !call.args.empty()) audit_request(call, "failed");
   if (outcome == Outcome::errors_counted) return;
   counters.failed.add();
   stats.errors.add(call.reply.last_error_code());
@@ -64,8 +73,9 @@ inline void count_call(const Call& call, Outcome outcome, std::uint64_t errors, 
   stats.commands_processed.add();
   if (call.reply.errors() != errors) [[unlikely]] {
     count_failure(call, outcome, stats, counters);
-  } else if ((call.row.flags & kLogged) != 0) [[unlikely]] {
-    note_request(call);
+  } else if ((call.row.flags & (kLogged | kAdmin)) != 0) [[unlikely]] {
+    if ((call.row.flags & kLogged) != 0) note_request(call);
+    audit_request(call, outcome == Outcome::waits ? "begun" : "ok");
   }
 }
 
@@ -223,8 +233,8 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (is_unauthenticated(*row, session, engine_.users)) [[unlikely]] {
     return reject(row, session, reply, "NOAUTH Authentication required.");
   }
-  if (is_forbidden(*row, session, engine_.settings)) [[unlikely]]
-    return reject(row, session, reply, no_debugging);
+  if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) [[unlikely]]
+    return reject(row, session, reply, error);
   if (is_refused(prepared)) [[unlikely]]
     return reject(row, session, reply, out_of_memory_error);
   store::Room room;
@@ -371,6 +381,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
 void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
   if (session.transaction != nullptr) session.transaction->failed = true;
   if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
+  if (row != nullptr && is_denial(error)) audit_denial(engine_, session, *row, error);
   if (row != nullptr && error == out_of_memory_error) note_out_of_memory(session, *row, engine_);
   if (row != nullptr && is_exec(*row)) {
     end_transaction(session, engine_);
@@ -411,7 +422,7 @@ void Dispatcher::reject_unknown(const Row* container, Session& session, Args arg
 bool Dispatcher::is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const {
   if (row == nullptr) return false;
   const bool malformed = is_unknown_subcommand(*row, args) || !arity_fits(*row, args.size());
-  if (malformed || is_forbidden(*row, session, engine_.settings) || is_unauthenticated(*row, session, engine_.users)) return false;
+  if (malformed || !refusal(*row, session, engine_).empty() || is_unauthenticated(*row, session, engine_.users)) return false;
   return is_paused(session, *row, mode);
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "pinfold/base/address.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/engine.hpp"
 
 namespace pinfold::command {
@@ -27,17 +28,23 @@ ThreadStats& stats_of(const Call& call) { return call.engine.stats.of_thread(cal
 
 }  // namespace
 
-bool may_try_to_log_in(Call& call, std::string_view /*name*/) {
+bool may_try_to_log_in(Call& call, std::string_view name) {
+  if (audit_forbids(call.engine)) {
+    call.reply.error(audit_error);
+    return false;
+  }
   const std::optional<Counted> client = counted(call);
   const std::int64_t wait_ms = client ? call.engine.auth_failures.wait_ms(client->origin, client->per_minute, call.mono) : 0;
   if (wait_ms == 0) return true;
   stats_of(call).auth_limited.add();
+  audit_login(call, AuditLog::Kind::auth_limited, name);
   call.reply.error("ERR too many attempts to authenticate from this address have failed: nothing was checked, try again in " +
                    std::to_string((wait_ms + 999) / 1000) + " seconds");
   return false;
 }
 
-void note_login(const Call& call, std::string_view /*name*/, bool succeeded) {
+void note_login(const Call& call, std::string_view name, bool succeeded) {
+  audit_login(call, succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, name);
   if (succeeded) return;
   stats_of(call).auth_failures.add();
   if (const auto client = counted(call)) call.engine.auth_failures.note(client->origin, client->per_minute, call.mono);

@@ -93,6 +93,12 @@ constexpr Setting kTable[] = {
     {Id::log_key_names, "log-key-names", Type::choice, "yes", 0, 0, "yes|prefix|no", true,
      "Whether names of keys, tags and prefixes of purges may appear in the log and in the audit log. yes: at up to 128 bytes. prefix: up to "
      "the first ':', at most 16 bytes. no: not at all."},
+    {Id::audit_log_file, "audit-log-file", Type::text, "", 0, 0, "", false,
+     "The file to which connections, authentications, refusals, administrative commands, purges and changes of settings and users are "
+     "written, one line of JSON each. SIGHUP opens it anew. stdout: standard output. Empty: no audit log."},
+    {Id::audit_log_on_error, "audit-log-on-error", Type::choice, "continue", 0, 0, "continue|refuse", true,
+     "What happens while the audit log cannot be written, for instance because the disk is full. continue: lines wait, and those that find "
+     "no room are counted. refuse: administrative commands and authentications are refused as well; clients that are connected go on."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
      "Who may use DEBUG: nobody, everybody, or connections from this machine."},
     {Id::lease_duration, "lease-duration", Type::milliseconds, "10000", 1, 3'600'000, "", true,

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "pinfold/base/address.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/net/io_thread.hpp"
 
 namespace pinfold::net {
@@ -52,7 +53,8 @@ void Connection::start() {
   events_ = transport_->wants().read;
   if (!thread_.loop().add(transport_->descriptor(), events_, *this)) return close();
   if (is_protected_from()) [[unlikely]]
-    refuse();
+    return refuse();
+  command::audit_connection(thread_.engine(), AuditLog::Kind::connection_accepted, session_.shared, {});
 }
 
 // Whether protected-mode keeps the client out: it comes from another machine, and nobody would ask it for a password.
@@ -95,6 +97,7 @@ void Connection::close() {
   kept_pushes_.reset();
   account();
   if (session_.shared.evicted.load(relaxed)) log_closing("it takes the most of the memory for clients (maxmemory-clients)");
+  audit_closing(end_reason());
   thread_.destroy_later(*this);
 }
 

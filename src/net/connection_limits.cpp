@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "pinfold/command/attributes.hpp"
+#include "pinfold/command/audit.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/net/connection.hpp"
 #include "pinfold/net/io_thread.hpp"
 
@@ -131,6 +134,7 @@ void Connection::tick() {
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
   if (timeout > 0 && idle > timeout * 1000 && !blocked_by_.has(BlockedBy::pause) && !waits()) {  // a client that is behind could read
     thread_.dispatcher().stats().idle_disconnections.add();
+    audit_closing("it was idle for longer than the setting timeout");
     return close();
   }
   account();
@@ -193,6 +197,22 @@ void Connection::log_closing(std::string_view reason) {
   thread_.engine().events.note(EventLog::Kind::closed_clients, [&] {
     return "closing client " + std::to_string(session_.shared.id) + " (" + session_.shared.address + "): " + std::string(reason);
   });
+  audit_closing(reason);
+}
+
+// Why a connection ends that no limit has closed.
+std::string_view Connection::end_reason() const {
+  if (session_.shared.closing.load(relaxed)) return "it was killed";
+  if (parsed_ == resp::Parser::Result::error) return "what it sent is not the Redis protocol";
+  const command::Row* const last = session_.shared.last_command.load(relaxed);
+  if (session_.close_after_reply) return last != nullptr && last->name == "quit" ? "it said QUIT" : "its last request ends the connection";
+  return "the client closed it, or the network did";
+}
+
+// Once for each connection: the first reason is the true one.
+void Connection::audit_closing(std::string_view reason) {
+  if (std::exchange(closing_told_, true)) return;
+  command::audit_connection(thread_.engine(), AuditLog::Kind::connection_closed, session_.shared, reason);
 }
 
 void Connection::log_refusal() {
@@ -200,6 +220,8 @@ void Connection::log_refusal() {
     return "refused client " + std::to_string(session_.shared.id) + " (" + session_.shared.address +
            "): it is on another machine, and no password is asked for (protected-mode)";
   });
+  closing_told_ = true;
+  command::audit_connection(thread_.engine(), AuditLog::Kind::connection_refused, session_.shared, "protected-mode");
 }
 
 }  // namespace pinfold::net

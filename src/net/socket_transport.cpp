@@ -106,4 +106,9 @@ Transport::Addresses SocketTransport::addresses() const {
   return {.peer = name_of(peer), .local = name_of(local), .unix_socket = unix_socket};
 }
 
+std::string SocketTransport::peer_of(int fd) {
+  const sockaddr_storage local = address_of(fd, ::getsockname);
+  return name_of(local.ss_family == AF_UNIX ? local : address_of(fd, ::getpeername));
+}
+
 }  // namespace pinfold::net

@@ -29,6 +29,7 @@
 #include "pinfold/config/machine.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/net/network.hpp"
+#include "pinfold/server/audit_writer.hpp"
 #include "pinfold/server/background.hpp"
 #include "pinfold/server/checks.hpp"
 #include "pinfold/server/log_file.hpp"
@@ -64,6 +65,17 @@ std::optional<std::string> set_up_log(config::Settings& settings, const std::sha
   };
   settings.on_change(Id::loglevel, apply);
   return apply();
+}
+
+// Makes the writer of the audit log, and opens its file; none if there is to be no audit log.
+std::optional<std::string> make_audit_writer(const config::Settings& settings, AuditLog& log, std::unique_ptr<AuditWriter>& writer) {
+  const std::string path = settings.text(Id::audit_log_file);
+  if (path.empty()) return std::nullopt;
+  constexpr mode_t owner_and_group = 0640;
+  auto file = std::make_shared<LogFile>(path == "stdout" ? "" : path, owner_and_group);
+  if (auto error = file->open()) return error;
+  writer = std::make_unique<AuditWriter>(log, std::move(file));
+  return std::nullopt;
 }
 
 // Asks the system for file descriptors for `clients` clients and for the server itself. Returns for how many clients there are
@@ -140,10 +152,11 @@ void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspac
   follow(Id::serve_stale, [&keyspace](std::int64_t on) { keyspace.set_serve_stale(on != 0); });
 }
 
-// Opens the log file anew at each SIGHUP. The signal comes from a program that rotates logs, or from a terminal that is closed.
-void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file) {
-  hangups.async_wait([&hangups, file](const boost::system::error_code& error, int) {
+// Opens the log files anew at each SIGHUP. The signal comes from a program that rotates logs, or from a terminal that is closed.
+void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file, AuditWriter* audit) {
+  hangups.async_wait([&hangups, file, audit](const boost::system::error_code& error, int) {
     if (error) return;
+    if (audit != nullptr) audit->reopen();
     if (file != nullptr) {
       const auto failed = file->open();
       if (failed) {
@@ -152,7 +165,7 @@ void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>&
         spdlog::info("SIGHUP: the log was opened anew");
       }
     }
-    reopen_on(hangups, file);
+    reopen_on(hangups, file, audit);
   });
 }
 
@@ -195,7 +208,8 @@ int run(int argc, char** argv, char** environment) {
   constexpr int own_pages_from = 64 * 1024;
   mallopt(M_MMAP_THRESHOLD, own_pages_from);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
   std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);  // until it is listened to
+  std::signal(SIGHUP, SIG_IGN);   // until it is listened to
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow (ulimit -f) is an error of the write, like a full disk
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = store::shards_for(static_cast<unsigned>(settings.integer(Id::threads)), max_memory),
                             .max_memory = max_memory,
@@ -203,6 +217,8 @@ int run(int argc, char** argv, char** environment) {
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
   connect_cache_settings(settings, keyspace, engine.cache);
+  std::unique_ptr<AuditWriter> audit_writer;
+  if (const auto error = make_audit_writer(settings, engine.audit, audit_writer)) return fail(*error);
   const std::size_t policy_count = policies.size();
   for (const std::string& warning : warnings_about(settings, policies)) spdlog::warn("{}", warning);
   engine.cache.set_policies(std::move(policies));
@@ -212,7 +228,7 @@ int run(int argc, char** argv, char** environment) {
   boost::asio::io_context context(1);
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
   boost::asio::signal_set hangups(context, SIGHUP);
-  reopen_on(hangups, log_file);
+  reopen_on(hangups, log_file, audit_writer.get());
   engine.on_main_thread = [&context](std::function<void()> work) { boost::asio::post(context, std::move(work)); };
   engine.shut_down = [&context] { context.stop(); };
   std::unique_ptr<net::Network> made;
@@ -223,6 +239,10 @@ int run(int argc, char** argv, char** environment) {
   }
   net::Network& network = *made;
   if (const auto error = network.listen()) return fail(*error);
+  if (audit_writer != nullptr) audit_writer->start();
+  engine.audit.note(AuditLog::Kind::server, [&network](AuditLine& line) {
+    line.add("action", "started").add("version", version).add("addresses", network.addresses());
+  });
   Background background(engine);
   background.start();
   network.start();
@@ -243,6 +263,8 @@ int run(int argc, char** argv, char** environment) {
   }
   network.stop();
   background.stop();
+  engine.audit.note(AuditLog::Kind::server, [](AuditLine& line) { line.add("action", "stopped"); });
+  if (audit_writer != nullptr) audit_writer->stop();
   spdlog::info("Bye");
   spdlog::shutdown();
   return 0;

@@ -6,7 +6,6 @@
 // administrative command is a kind of its own, so that many lines about one command do not hide another. Lines that are left out are
 // counted in the next line of their kind or, if none comes in the next second, in a line of their own. Thread-safe.
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -15,6 +14,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "pinfold/base/throttle.hpp"
 
 namespace pinfold {
 
@@ -64,23 +65,20 @@ class EventLog {
   std::vector<Line> take(bool all = false);
 
  private:
-  struct Throttle {
+  struct Throttle : pinfold::Throttle {
     Kind kind{};
-    std::string_view command;              // empty for a kind that is not one command
-    std::atomic<std::uint64_t> window{0};  // second << 8 | lines in that second
-    std::atomic<std::uint64_t> left_out{0};
+    std::string_view command;  // empty for a kind that is not one command
   };
 
   template <class Make>
   void note(Throttle& throttle, Make&& make) {
-    if (!admits(throttle)) return;
+    if (!throttle.admits(per_second(throttle.kind))) return;
     try {
       add(throttle, make());
     } catch (const std::bad_alloc&) {
-      throttle.left_out.fetch_add(1, std::memory_order_relaxed);
+      throttle.leave_out();
     }
   }
-  static bool admits(Throttle& throttle);
   void add(Throttle& throttle, std::string text);
   static void add_left_out(Throttle& throttle, std::vector<Line>& lines);
 

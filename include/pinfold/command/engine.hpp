@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pinfold/base/audit_log.hpp"
 #include "pinfold/base/clock.hpp"
 #include "pinfold/base/event_log.hpp"
 #include "pinfold/cache/cache.hpp"
@@ -39,6 +40,7 @@ class Engine {
   Stats stats;
   Rates rates;
   EventLog events;
+  AuditLog audit;  // off until the server starts it
 
   const std::string run_id;  // 40 hexadecimal digits, random per process
   const std::int64_t started_us = monotonic_us();

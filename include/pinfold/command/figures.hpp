@@ -116,6 +116,9 @@ struct StatsFigures {
   std::uint64_t auth_failures = 0;
   std::uint64_t auth_limited = 0;
   std::uint64_t protected_connections = 0;
+  std::uint64_t audit_written = 0;
+  std::uint64_t audit_lost = 0;
+  std::uint64_t audit_failing = 0;  // 1 or 0
   std::uint64_t reads = 0;
   std::uint64_t writes = 0;
   std::uint64_t cycles = 0;

@@ -49,6 +49,8 @@ enum class Id : unsigned {
   loglevel,
   logfile,
   log_key_names,
+  audit_log_file,
+  audit_log_on_error,
   enable_debug_command,
   lease_duration,
   max_leases,

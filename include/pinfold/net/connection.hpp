@@ -188,6 +188,8 @@ class Connection final : public EventHandler {
   std::size_t arriving() const;
   void log_closing(std::string_view reason);
   void log_refusal();
+  std::string_view end_reason() const;
+  void audit_closing(std::string_view reason);
 
   // connection_waiting.cpp
   bool waits() const { return session_.waits(); }
@@ -218,6 +220,7 @@ class Connection final : public EventHandler {
   Intake intake_ = Intake::open;
   Turn turn_ = Turn::not_begun;
   BlockReasons blocked_by_;
+  bool closing_told_ = false;  // to the audit log
   command::Session session_;
   resp::Parser parser_;
   resp::Parser::Result parsed_ = resp::Parser::Result::need_more;  // how the last parse() ended

@@ -2,6 +2,7 @@
 // The plain transport: a connected TCP or unix socket.
 
 #include <cstdint>
+#include <string>
 
 #include "pinfold/net/transport.hpp"
 
@@ -19,6 +20,8 @@ class SocketTransport final : public Transport {
   Result write(std::span<const iovec> runs) override;
   void shutdown() override;
   Addresses addresses() const override;
+  /// The address of a connected socket's peer, in the form of Addresses::peer. Throws std::bad_alloc.
+  static std::string peer_of(int fd);
 
  private:
   bool open_ = true;

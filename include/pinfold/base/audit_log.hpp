@@ -1,0 +1,136 @@
+#pragma once
+// The audit log: who has connected, authenticated, been refused, and changed what. Each event is a line of JSON.
+//
+//   {"time":"2026-05-01T10:00:00.123456Z","event":"auth-failed","client":7,"address":"192.0.2.1:4000","user":"default","seq":12}
+//
+// Any thread notes an event, and a thread of the server's own writes it. So noting one takes no system call but for waking that
+// thread (Sleeper), never waits for a disk, and is allowed with a shard locked. Lines that wait to be written take at most 4 MB, and
+// those that the writer has taken as much again.
+// What does not fit, or comes more often than its kind may, is counted, and the next line that can be written says so.
+//
+// No client can forge a line or break one: names are constants of the code, and every byte of a value that is no printable ASCII
+// is escaped. No line is longer than `longest_line`: long values are cut, and the line then says "cut":true.
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <new>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/base/sleeper.hpp"
+#include "pinfold/base/throttle.hpp"
+
+namespace pinfold {
+
+/// One line while it is being made. Throws std::bad_alloc.
+class AuditLine {
+ public:
+  explicit AuditLine(std::string_view event);
+
+  AuditLine& add(std::string_view name, std::string_view value);
+  AuditLine& add(std::string_view name, std::uint64_t value);
+
+  /// The line but for its end, which AuditLog adds. Ends the use of this object.
+  std::string take();
+
+ private:
+  std::string text_;
+  bool cut_ = false;
+};
+
+/// Thread-safe. Off until start() is called; then note() costs one relaxed load.
+class AuditLog {
+ public:
+  enum class Kind : unsigned {
+    server,               // the server has started, stopped, or opened this file anew
+    connection_accepted,  // a client has connected
+    connection_refused,   // a client was not let in
+    connection_closed,    // a connection has ended, and why
+    auth_ok,              // a client has authenticated
+    auth_failed,          // a client gave a wrong user or password
+    auth_limited,         // an attempt to authenticate was refused unseen
+    denied,               // a request was refused, because the client may not make it
+    administration,       // an administrative request
+    configuration,        // a change of settings or policies, or a look at them
+    acl,                  // a change of users, or a look at them
+    purge,                // entries were removed by tag, by prefix, or all of them
+    count,
+  };
+  /// What is known of a kind. The table of all kinds is in audit_log.cpp.
+  struct Event {
+    Kind kind;
+    std::string_view name;  // as lines say it
+    unsigned per_second;    // the most lines of the kind in a second; 0: all. At most Throttle::most
+    bool from_outside;      // whether clients that have not authenticated can cause it; these leave room for others in the queue
+  };
+  static std::span<const Event> events();
+
+  static constexpr std::size_t longest_line = 4096;
+  static constexpr std::size_t most_waiting_bytes = 4 * 1024 * 1024;
+
+  /// Begins to take lines. `writer` is woken when the first line waits; it then calls take(). Called before there are threads that
+  /// note events.
+  void start(Sleeper& writer);
+  bool on() const { return writer_ != nullptr; }
+
+  /// Notes a line of this kind, to which `fill(AuditLine&)` adds fields. `fill` is not called if the line is left out.
+  template <class Fill>
+  void note(Kind kind, Fill&& fill) {
+    if (!on()) [[likely]]
+      return;
+    if (!admits(kind)) return;
+    try {
+      AuditLine line = begin(kind);
+      fill(line);
+      add(kind, line.take());
+    } catch (const std::bad_alloc&) {
+      lose();
+    }
+  }
+
+  /// Takes the lines that wait to be written, each with its line break. If lines have been lost or left out, the last of them say so.
+  /// Called by the writer only.
+  std::vector<std::string> take();
+  /// Tells whether the file could be written, and how many lines were. Called by the writer only.
+  void report(bool written, std::uint64_t lines);
+
+  /// Whether lines cannot be written: the last attempt failed, or the queue is full.
+  bool failing() const { return failing_.load(std::memory_order_relaxed) || full_.load(std::memory_order_relaxed); }
+  std::uint64_t lines_written() const { return written_.load(std::memory_order_relaxed); }
+  /// Lines that were never written, because the queue was full, or that were left out because there were too many of their kind.
+  std::uint64_t lines_lost() const { return lost_.load(std::memory_order_relaxed); }
+  /// Sets both counts back (CONFIG RESETSTAT). What the file has still to be told of is not forgotten.
+  void reset_counts() {
+    written_.store(0, std::memory_order_relaxed);
+    lost_.store(0, std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr std::size_t kinds = static_cast<std::size_t>(Kind::count);
+
+  bool admits(Kind kind);
+  AuditLine begin(Kind kind);
+  void add(Kind kind, std::string text);
+  void lose();
+  std::string finished(std::string text);
+  void tell_missing(std::vector<std::string>& lines);
+
+  Sleeper* writer_ = nullptr;
+  std::array<Throttle, kinds> throttles_;
+  std::atomic<bool> failing_{false};
+  std::atomic<bool> full_{false};
+  std::atomic<std::uint64_t> written_{0};
+  std::atomic<std::uint64_t> lost_{0};
+  std::atomic<std::uint64_t> lost_untold_{0};
+  std::mutex mutex_;  // guards what follows
+  std::vector<std::string> waiting_;
+  std::size_t waiting_bytes_ = 0;
+  std::uint64_t next_number_ = 1;
+};
+
+}  // namespace pinfold

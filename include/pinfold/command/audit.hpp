@@ -1,0 +1,52 @@
+#pragma once
+// Lines of the audit log about clients and their requests (base/audit_log.hpp). While the audit log is off, each function costs one
+// comparison.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "pinfold/base/audit_log.hpp"
+#include "pinfold/command/call.hpp"
+
+namespace pinfold::command {
+
+/// Notes that a connection was accepted, refused or closed. `reason` is empty for one that was accepted. Called by the client's
+/// thread.
+void audit_connection(Engine& engine, AuditLog::Kind kind, const SharedClient& client, std::string_view reason);
+/// Notes that a connection was refused before there was a client. `address` is a text as in SharedClient.
+void audit_refusal(Engine& engine, std::string_view address, std::string_view reason);
+
+/// Notes an attempt to authenticate: `auth_ok`, `auth_failed` or `auth_limited`. A name that no user has is left out, because people
+/// type passwords where the name belongs.
+void audit_login(const Call& call, AuditLog::Kind kind, std::string_view name);
+
+/// Notes that a request was refused because its client may not make it. `error` is the reply. Of the request's arguments only the
+/// command is told.
+void audit_denial(Engine& engine, const Session& session, const Row& row, std::string_view error);
+
+/// Notes a request that administrates or purges, and how it has ended: "ok", "failed", or "begun" if its reply comes later.
+void audit_request(const Call& call, std::string_view result);
+/// Whether requests of this command are noted by audit_request() when they have been executed.
+bool is_audited(const Row& row);
+
+/// A client and its request, for a line that comes later, when both may be gone.
+struct AuditedRequest {
+  std::uint64_t client;
+  std::string address;
+  std::string user;
+  std::string request;
+};
+/// Nothing while the audit log is off.
+std::optional<AuditedRequest> remember_for_audit(const Call& call);
+/// Adds these four to a line.
+void add_request(AuditLine& line, const AuditedRequest& request);
+
+/// Whether the audit log cannot be written, and audit-log-on-error says that administrative requests and authentications are then
+/// refused.
+bool audit_forbids(const Engine& engine);
+inline constexpr std::string_view audit_error =
+    "ERR the audit log cannot be written, and audit-log-on-error is 'refuse': administrative commands and AUTH are refused until it can";
+
+}  // namespace pinfold::command

@@ -1,0 +1,176 @@
+#include "pinfold/base/audit_log.hpp"
+
+#include <chrono>
+#include <cstdio>
+#include <ctime>
+#include <utility>
+
+#include "pinfold/base/text.hpp"
+
+namespace pinfold {
+namespace {
+
+using Kind = AuditLog::Kind;
+constexpr auto relaxed = std::memory_order_relaxed;
+
+// In the order of Kind. What a client that has not authenticated can repeat as fast as it sends is limited.
+constexpr AuditLog::Event kEvents[] = {
+    {Kind::server, "server", 0, false},
+    {Kind::connection_accepted, "connection-accepted", 0, true},
+    {Kind::connection_refused, "connection-refused", 100, true},
+    {Kind::connection_closed, "connection-closed", 0, true},
+    {Kind::auth_ok, "auth-ok", 0, true},
+    {Kind::auth_failed, "auth-failed", 200, true},
+    {Kind::auth_limited, "auth-limited", 20, true},
+    {Kind::denied, "denied", 100, true},
+    {Kind::administration, "administration", 0, false},
+    {Kind::configuration, "configuration", 0, false},
+    {Kind::acl, "acl", 0, false},
+    {Kind::purge, "purge", 0, false},
+};
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < std::size(kEvents); ++i) {
+    if (static_cast<std::size_t>(kEvents[i].kind) != i || kEvents[i].per_second > Throttle::most) return false;
+  }
+  return std::size(kEvents) == static_cast<std::size_t>(Kind::count);
+}
+static_assert(in_order(), "the table is in the order of Kind");
+
+const AuditLog::Event& row(Kind kind) { return kEvents[static_cast<std::size_t>(kind)]; }
+
+// The present time in UTC, with microseconds.
+std::string time_now() {
+  const auto now = std::chrono::system_clock::now();
+  const auto us = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
+  const std::time_t seconds = us / 1'000'000;
+  std::tm utc{};
+  gmtime_r(&seconds, &utc);
+  std::array<char, 96> text{};
+  const int size = std::snprintf(text.data(), text.size(), "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", utc.tm_year + 1900, utc.tm_mon + 1,
+                                 utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, static_cast<int>(us % 1'000'000));
+  return {text.data(), static_cast<std::size_t>(size)};
+}
+
+// Appends `value` as it stands between the quotes of JSON, and at most `most` bytes. Returns whether that was all of it.
+bool append_escaped(std::string& to, std::string_view value, std::size_t most) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  constexpr std::size_t longest_escape = 6;
+  const std::size_t end = to.size() + most;
+  for (const char c : value) {
+    if (to.size() + longest_escape > end) return false;
+    if (c == '"' || c == '\\') {
+      to.append({'\\', c});
+    } else if (is_printable(c)) {
+      to += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      to.append("\\u00").append({digits[byte >> 4], digits[byte & 15]});
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+std::span<const AuditLog::Event> AuditLog::events() { return kEvents; }
+
+AuditLine::AuditLine(std::string_view event) {
+  text_.reserve(256);
+  text_.append("{\"time\":\"").append(time_now()).append("\",\"event\":\"").append(event).append("\"");
+}
+
+AuditLine& AuditLine::add(std::string_view name, std::string_view value) {
+  constexpr std::size_t longest_value = 768;
+  constexpr std::size_t kept_for_the_end = 64;  // "cut" and "seq"
+  const std::size_t frame = name.size() + std::string_view(",\"\":\"\"").size();
+  if (text_.size() + frame + kept_for_the_end >= AuditLog::longest_line) {
+    cut_ = true;
+    return *this;
+  }
+  const std::size_t left = AuditLog::longest_line - kept_for_the_end - frame - text_.size();
+  text_.append(",\"").append(name).append("\":\"");
+  cut_ |= !append_escaped(text_, value, std::min(longest_value, left));
+  text_ += '"';
+  return *this;
+}
+
+AuditLine& AuditLine::add(std::string_view name, std::uint64_t value) {
+  text_.append(",\"").append(name).append("\":").append(std::to_string(value));
+  return *this;
+}
+
+std::string AuditLine::take() {
+  if (cut_) text_.append(",\"cut\":true");
+  return std::move(text_);
+}
+
+void AuditLog::start(Sleeper& writer) { writer_ = &writer; }
+
+bool AuditLog::admits(Kind kind) {
+  const unsigned per_second = row(kind).per_second;
+  return per_second == 0 || throttles_[static_cast<std::size_t>(kind)].admits(per_second);
+}
+
+AuditLine AuditLog::begin(Kind kind) { return AuditLine(row(kind).name); }
+
+void AuditLog::lose() {
+  lost_.fetch_add(1, relaxed);
+  lost_untold_.fetch_add(1, relaxed);
+}
+
+// With the mutex locked.
+std::string AuditLog::finished(std::string text) {
+  return std::move(text.append(",\"seq\":").append(std::to_string(next_number_++)).append("}\n"));
+}
+
+void AuditLog::add(Kind kind, std::string text) {
+  bool first = false;
+  {
+    const std::lock_guard lock(mutex_);
+    const std::size_t most = row(kind).from_outside ? most_waiting_bytes / 4 * 3 : most_waiting_bytes;
+    const std::size_t bytes = text.size() + sizeof(std::string) + 32;
+    if (waiting_bytes_ + bytes > most) {
+      full_.store(true, relaxed);
+      return lose();
+    }
+    first = waiting_.empty();
+    waiting_.push_back(finished(std::move(text)));
+    waiting_bytes_ += bytes;
+  }
+  if (first) writer_->wake();
+}
+
+// With the mutex locked. Lines that were left out stand in the file where they are missing, but for those that wait by now.
+void AuditLog::tell_missing(std::vector<std::string>& lines) {
+  if (const std::uint64_t lost = lost_untold_.exchange(0, relaxed)) {
+    lines.push_back(finished(AuditLine("lost").add("lines", lost).add("reason", "they came faster than they could be written").take()));
+  }
+  for (const Event& event : kEvents) {
+    Throttle& throttle = throttles_[static_cast<std::size_t>(event.kind)];
+    if (!throttle.has_left_out() || !throttle.is_over()) continue;
+    const std::uint64_t left_out = throttle.take_left_out();
+    lost_.fetch_add(left_out, relaxed);
+    lines.push_back(finished(AuditLine("left-out").add("of", event.name).add("lines", left_out).take()));
+  }
+}
+
+std::vector<std::string> AuditLog::take() {
+  std::vector<std::string> lines;
+  const std::lock_guard lock(mutex_);
+  lines.swap(waiting_);
+  waiting_bytes_ = 0;
+  full_.store(false, relaxed);
+  try {
+    tell_missing(lines);
+  } catch (const std::bad_alloc&) {  // the counts that are left are told the next time
+  }
+  return lines;
+}
+
+void AuditLog::report(bool written, std::uint64_t lines) {
+  failing_.store(!written, relaxed);
+  written_.fetch_add(lines, relaxed);
+}
+
+}  // namespace pinfold

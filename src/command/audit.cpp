@@ -1,0 +1,92 @@
+#include "pinfold/command/audit.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+#include "pinfold/command/command_table.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/request_log.hpp"
+
+namespace pinfold::command {
+namespace {
+
+using Kind = AuditLog::Kind;
+
+// Which kind of event a request is, by the beginning of its command's name. All other audited commands are `administration`.
+struct KindOfCommands {
+  std::string_view begins;
+  Kind kind;
+};
+constexpr KindOfCommands kKinds[] = {
+    {"acl|", Kind::acl},          {"config|", Kind::configuration}, {"cache.policy|", Kind::configuration},
+    {"cache.purge", Kind::purge}, {"flushall", Kind::purge},        {"flushdb", Kind::purge},
+};
+
+Kind kind_of(const Row& row) {
+  const auto* const found =
+      std::find_if(std::begin(kKinds), std::end(kKinds), [&row](const auto& one) { return row.name.starts_with(one.begins); });
+  return found != std::end(kKinds) ? found->kind : Kind::administration;
+}
+
+// Called by the client's thread.
+void add_client(AuditLine& line, const SharedClient& client) {
+  line.add("client", client.id).add("address", client.address).add("user", user_name(client));
+  if (!client.name.empty()) line.add("name", client.name);
+}
+
+}  // namespace
+
+void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std::string_view reason) {
+  engine.audit.note(kind, [&](AuditLine& line) {
+    line.add("client", client.id).add("address", client.address).add("to", client.local_address);
+    if (client.user != nullptr) line.add("user", client.user->name());
+    if (!reason.empty()) line.add("reason", reason);
+  });
+}
+
+void audit_refusal(Engine& engine, std::string_view address, std::string_view reason) {
+  engine.audit.note(Kind::connection_refused, [&](AuditLine& line) { line.add("address", address).add("reason", reason); });
+}
+
+void audit_login(const Call& call, Kind kind, std::string_view name) {
+  call.engine.audit.note(kind, [&](AuditLine& line) {
+    const SharedClient& client = call.session.shared;
+    line.add("client", client.id).add("address", client.address);
+    line.add("user", call.engine.users.find(name) != nullptr ? name : std::string_view("(unknown)"));
+  });
+}
+
+void audit_denial(Engine& engine, const Session& session, const Row& row, std::string_view error) {
+  engine.audit.note(Kind::denied, [&](AuditLine& line) {
+    line.add("client", session.shared.id).add("address", session.shared.address);
+    line.add("user", session.user() != nullptr ? std::string_view(session.user()->name()) : std::string_view("(unauthenticated)"));
+    line.add("command", row.name).add("reason", error);
+  });
+}
+
+void audit_request(const Call& call, std::string_view result) {
+  call.engine.audit.note(kind_of(call.row), [&](AuditLine& line) {
+    add_client(line, call.session.shared);
+    line.add("request", shown_request(call.engine.settings, call.row, call.args)).add("result", result);
+  });
+}
+
+bool is_audited(const Row& row) { return (row.flags & (kAdmin | kLogged)) != 0; }
+
+std::optional<AuditedRequest> remember_for_audit(const Call& call) {
+  if (!call.engine.audit.on()) return std::nullopt;
+  const SharedClient& client = call.session.shared;
+  return AuditedRequest{client.id, client.address, std::string(user_name(client)),
+                        shown_request(call.engine.settings, call.row, call.args)};
+}
+
+void add_request(AuditLine& line, const AuditedRequest& request) {
+  line.add("client", request.client).add("address", request.address).add("user", request.user).add("request", request.request);
+}
+
+bool audit_forbids(const Engine& engine) {
+  enum Choice : std::int64_t { go_on, refuse };  // in the order of the setting's choices
+  return engine.audit.on() && engine.audit.failing() && engine.settings.integer(config::Id::audit_log_on_error) == refuse;
+}
+
+}  // namespace pinfold::command

@@ -1,0 +1,357 @@
+"""The audit log: what is in it, that nobody can forge or break a line, and what happens when the disk is full."""
+
+import json
+import os
+import resource
+import signal
+
+import pytest
+
+from tests.server.conftest import info
+from tests.support import outside, resp
+from tests.support.connection import Connection
+from tests.support.servers import eventually, is_redis
+
+pytestmark = pytest.mark.skipif(is_redis(), reason="Redis has none")
+REFUSED = "ERR the audit log cannot be written, and audit-log-on-error is 'refuse'"
+
+
+class Audited:
+    """A server with an audit log, and what is in it."""
+
+    def __init__(self, start, path, *args, **options):
+        self.path = path
+        self.server = start("--audit-log-file", path, *args, **options)
+
+    def lines(self, path=None):
+        """Each whole line must be JSON: events by their fields."""
+        path = path or self.path
+        text = path.read_text("ascii") if path.exists() else ""
+        return [json.loads(line) for line in text.split("\n")[:-1]]
+
+    def events(self, event, **fields):
+        return [line for line in self.lines() if line["event"] == event and fields.items() <= line.items()]
+
+    def wait(self, event, **fields):
+        return eventually(lambda: self.events(event, **fields))[-1]
+
+
+@pytest.fixture
+def audited(start, tmp_path):
+    return lambda *args, **options: Audited(start, tmp_path / "audit.log", *args, **options)
+
+
+def test_without_the_setting_there_is_none(start, tmp_path):
+    server = start()
+    with server.connect() as client:
+        assert client.call("CONFIG", "GET", "audit-log-*") == [b"audit-log-file", b"", b"audit-log-on-error", b"continue"]
+        assert info(client, "stats")["audit_lines_written"] == "0"
+
+
+def test_a_connection_is_told_of_from_its_beginning_to_its_end(audited):
+    log = audited()
+    with log.server.connect() as client:
+        number = client.call("CLIENT", "ID")
+        accepted = log.wait("connection-accepted", client=number)
+        assert accepted["address"] == "%s:%d" % client.socket.getsockname() and accepted["to"] == f"127.0.0.1:{log.server.port}"
+    assert log.wait("connection-closed", client=number)["reason"] == "the client closed it, or the network did"
+
+
+@pytest.mark.parametrize(
+    "end, reason",
+    [
+        (lambda client, admin: client.call("QUIT"), "it said QUIT"),
+        (lambda client, admin: client.send(b"*x\r\n"), "what it sent is not the Redis protocol"),
+        (lambda client, admin: admin.call("CLIENT", "KILL", "ID", client.call("CLIENT", "ID")), "it was killed"),
+        (lambda client, admin: client.send(b"POST / HTTP/1.1\r\n"), "its last request ends the connection"),
+        (lambda client, admin: admin.call("CONFIG", "SET", "timeout", "1"), "it was idle for longer than the setting timeout"),
+        (
+            lambda client, admin: [admin.call("CONFIG", "SET", "client-output-buffer-limit", "normal 100000 0 0"), client.send(resp.encode(["GET", "big"]))],
+            "the replies it waits for are too large (client-output-buffer-limit)",
+        ),
+    ],
+    ids=["quit", "protocol error", "kill", "http", "timeout", "output limit"],
+)
+def test_the_end_of_a_connection_has_its_reason(audited, end, reason):
+    log = audited()
+    with log.server.connect() as admin, log.server.connect() as client:
+        admin.call("SET", "big", "x" * 10_000_000)
+        number = client.call("CLIENT", "ID")
+        end(client, admin)
+        eventually(lambda: admin.call("PING") and log.events("connection-closed", client=number))
+        assert [line["reason"] for line in log.events("connection-closed", client=number)] == [reason]
+
+
+def test_refused_connections_are_told_of(audited):
+    log = audited("--bind", "* -::*")
+    with log.server.connect() as only:
+        only.call("CONFIG", "SET", "maxclients", "1")
+        with Connection(log.server.port) as other:
+            other.read_until_closed()
+            assert log.wait("connection-refused", reason="maxclients")["address"].startswith("127.0.0.1:")
+        only.call("CONFIG", "SET", "maxclients", "10")
+        with outside.connect(log.server) as stranger:
+            stranger.read_until_closed()
+        assert log.wait("connection-refused", reason="protected-mode")["address"].startswith(outside.address() + ":")
+
+
+def test_attempts_to_authenticate_are_told_of_without_what_was_tried(audited):
+    log = audited("--requirepass", "s3cret", "--auth-failures-per-minute", "2")
+    with log.server.connect() as client:
+        client.call("AUTH", "s3cret")
+        client.call("AUTH", "wr0ng")
+        client.call("AUTH", "wr0ng-as-a-name", "wr0ng")
+        client.call("HELLO", "3", "AUTH", "default", "s3cret")
+        number = client.call("CLIENT", "ID")
+        log.wait("auth-limited", client=number, user="default")
+    assert [line["user"] for line in log.events("auth-failed", client=number)] == ["default", "(unknown)"]
+    assert len(log.events("auth-ok", client=number)) == 1
+    assert "wr0ng" not in log.path.read_text() and "s3cret" not in log.path.read_text()
+
+
+def test_what_a_client_may_not_do_is_told_of(audited):
+    log = audited("--requirepass", "s3cret")
+    with log.server.connect() as client:
+        client.call("GET", "sensitive")
+        log.wait("denied", command="get", user="(unauthenticated)", reason="NOAUTH Authentication required.")
+        client.call("AUTH", "s3cret")
+        client.call("DEBUG", "OBJECT", "sensitive")
+        log.wait("denied", command="debug", user="default")
+    assert "sensitive" not in log.path.read_text()
+
+
+@pytest.mark.parametrize(
+    "command, event, request_",
+    [
+        (["CONFIG", "SET", "timeout", "100"], "configuration", "CONFIG SET timeout 100"),
+        (["CONFIG", "GET", "maxmemory*"], "configuration", "CONFIG GET maxmemory*"),
+        (["CONFIG", "SET", "requirepass", "s3cret"], "configuration", "CONFIG SET requirepass (hidden)"),
+        (["CACHE.POLICY", "SET", "p", "match", "p:*", "ttl", "5m"], "configuration", "CACHE.POLICY SET p match p:* ttl 5m"),
+        (["CLIENT", "LIST"], "administration", "CLIENT LIST"),
+        (["CLIENT", "KILL", "ID", "100000"], "administration", "CLIENT KILL ID 100000"),
+        (["MEMORY", "PURGE"], "administration", "MEMORY PURGE"),
+        (["FLUSHALL"], "purge", "FLUSHALL"),
+        (["CACHE.PURGE", "PREFIX", "user:"], "purge", "CACHE.PURGE PREFIX user:"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_administration_changes_and_purges_are_told_of_with_who_did_it(audited, command, event, request_):
+    log = audited()
+    with log.server.connect() as client:
+        number = client.call("CLIENT", "ID")
+        client.call("CLIENT", "SETNAME", "deployer")
+        client.call(*command)
+        line = log.wait(event, request=request_, result="begun" if command[0] == "CACHE.PURGE" else "ok")
+        assert (line["client"], line["user"], line["name"]) == (number, "default", "deployer")
+        assert line["address"] == "%s:%d" % client.socket.getsockname()
+    assert "s3cret" not in log.path.read_text()
+
+
+def test_what_failed_and_what_ends_later_is_told_as_such(audited, tmp_path):
+    file = tmp_path / "pinfold.yaml"
+    file.write_text("")
+    log = audited(file=file)
+    with log.server.connect() as client:
+        client.call("CONFIG", "SET", "timeout", "nonsense")
+        log.wait("configuration", request="CONFIG SET timeout nonsense", result="failed")
+        assert client.call("CONFIG", "REWRITE") == "OK"
+        log.wait("configuration", request="CONFIG REWRITE", result="begun")
+        log.wait("configuration", request="CONFIG REWRITE", result="done")
+        client.call("CACHE.SET", "k", "v", "TAGS", "1", "t")
+        assert client.call("CACHE.PURGE", "TAGS", "1", "t", "SYNC") >= 0
+        assert log.wait("purge", request="CACHE.PURGE TAGS 1 t SYNC", result="done")["entries"] >= 0
+
+
+def test_ordinary_requests_are_not_told_of(audited):
+    log = audited()
+    with log.server.connect() as client:
+        for words in (("SET", "k", "v"), ("GET", "k"), ("MGET", "k", "k"), ("CACHE.GET", "k"), ("INFO",)):
+            client.call(*words)
+    log.wait("connection-closed")
+    assert {line["event"] for line in log.lines()} <= {"server", "connection-accepted", "connection-closed"}
+
+
+def test_the_start_and_the_stop_of_the_server_are_told_of(audited):
+    log = audited()
+    log.server.stop()
+    first, *_, last = log.lines()
+    assert (first["event"], first["action"]) == ("server", "started") and f"127.0.0.1:{log.server.port}" in first["addresses"]
+    assert (last["event"], last["action"]) == ("server", "stopped")
+    assert [line["seq"] for line in log.lines()] == list(range(1, len(log.lines()) + 1))
+
+
+def test_no_client_can_forge_a_line(audited):
+    log = audited("--requirepass", "s3cret")
+    forged = '\n{"time":"2026-01-01T00:00:00.000000Z","event":"auth-ok","user":"forged"}\n'
+    with log.server.connect() as client:
+        for words in (("AUTH", forged, forged), ("AUTH", "s3cret"), ("CONFIG", "SET", "timeout", forged), ("CACHE.POLICY", "SET", "p", "match", forged), ("CLIENT", "KILL", forged)):
+            client.call(*words)
+        client.call("CONFIG", "SET", "hz", "11")
+        log.wait("configuration", request="CONFIG SET hz 11")
+    assert not [line for line in log.lines() if line.get("user") == "forged"]
+
+
+def test_names_of_keys_are_told_as_far_as_the_setting_says(audited):
+    log = audited("--log-key-names", "prefix")
+    with log.server.connect() as client:
+        client.call("CACHE.PURGE", "PREFIX", "user:jane.doe@example.org:")
+        log.wait("purge", request='CACHE.PURGE PREFIX "user:"...', result="done")
+    assert "jane" not in log.path.read_text()
+
+
+def test_the_file_can_be_rotated_without_a_line_lost(audited):
+    log = audited()
+    old = log.path.with_suffix(".1")
+    with log.server.connect() as client:
+        client.call("CONFIG", "SET", "hz", "11")
+        log.wait("configuration", request="CONFIG SET hz 11")
+        os.rename(log.path, old)
+        client.call("CONFIG", "SET", "hz", "12")  # still the old file's
+        log.server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: log.path.exists() and log.events("server", action="opened anew"))
+        client.call("CONFIG", "SET", "hz", "13")
+        log.wait("configuration", request="CONFIG SET hz 13")
+    log.server.stop()
+    numbers = [line["seq"] for line in log.lines(old) + log.lines()]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_the_file_is_for_its_owner_and_group(audited):
+    log = audited()
+    assert os.stat(log.path).st_mode & 0o137 == 0
+
+
+def test_it_can_go_to_standard_output(start):
+    server = start("--audit-log-file", "stdout")
+    with server.connect() as client:
+        client.call("CONFIG", "SET", "hz", "11")
+    eventually(lambda: '"request":"CONFIG SET hz 11"' in server.log())
+
+
+def test_a_file_that_cannot_be_opened_is_an_error_at_the_start(start, tmp_path):
+    server = start("--audit-log-file", tmp_path / "none" / "audit.log", wait=False)
+    server.expected_exits = (1,)
+    server.process.wait(60)
+    assert "cannot write the log" in server.log()
+
+
+# --- a full disk ---
+
+
+def on_full_disk(start, tmp_path, *args):
+    """The file is a link to a device that is always full; making room is to put a file in its place and to say so (SIGHUP)."""
+    link = tmp_path / "audit.log"
+    link.symlink_to("/dev/full")
+    log = Audited(start, link, *args)
+
+    def make_room():
+        link.unlink()
+        log.server.process.send_signal(signal.SIGHUP)
+
+    return log, make_room
+
+
+def failing(client):
+    return info(client, "stats")["audit_log_failing"] == "1"
+
+
+def test_a_full_disk_does_not_stop_the_cache_and_lines_wait_for_room(start, tmp_path):
+    log, make_room = on_full_disk(start, tmp_path)
+    with log.server.connect() as client:
+        eventually(lambda: failing(client))
+        for i in range(100):
+            assert client.call("CONFIG", "SET", "hz", str(10 + i)) == "OK"
+        assert client.call("SET", "k", "v") == "OK"
+        eventually(lambda: "the audit log cannot be written: No space left on device" in log.server.log())
+        make_room()
+        log.wait("configuration", request="CONFIG SET hz 109")
+        eventually(lambda: not failing(client))
+        assert info(client, "stats")["audit_lines_lost"] == "0"
+    assert [line["seq"] for line in log.lines()] == list(range(1, len(log.lines()) + 1))
+    eventually(lambda: "the audit log can be written again" in log.server.log())
+
+
+def test_what_finds_no_room_is_counted_and_told_of(start, tmp_path):
+    log, make_room = on_full_disk(start, tmp_path)
+    request = resp.encode(["CONFIG", "SET", "hz", "10", "x" * 500, "y" * 500])
+    with log.server.connect() as client:
+        eventually(lambda: failing(client))
+        sent = 0
+        while info(client, "stats")["audit_lines_lost"] == "0":
+            assert len(client.exchange(request * 2000, 2000)) == 2000
+            sent += 2000
+        lost = int(info(client, "stats")["audit_lines_lost"])
+        make_room()
+        log.wait("lost")
+        eventually(lambda: not failing(client))
+        lost = int(info(client, "stats")["audit_lines_lost"])
+    assert sum(line["lines"] for line in log.events("lost")) == lost
+    assert len(log.events("configuration", result="failed")) + lost == sent
+
+
+def test_refuse_stops_administration_and_logins_while_nothing_can_be_written(start, tmp_path):
+    log, make_room = on_full_disk(start, tmp_path, "--requirepass", "s3cret", "--audit-log-on-error", "continue")
+    with log.server.connect() as admin, log.server.connect() as stranger:
+        assert admin.call("AUTH", "s3cret") == "OK"
+        eventually(lambda: failing(admin))
+        assert admin.call("CONFIG", "SET", "audit-log-on-error", "refuse") == "OK"
+        for words in (("CONFIG", "SET", "hz", "11"), ("CONFIG", "GET", "*"), ("FLUSHALL",), ("CLIENT", "LIST"), ("CACHE.POLICY", "LIST"), ("AUTH", "s3cret")):
+            assert admin.call(*words).startswith(REFUSED), words
+        assert admin.call("SET", "k", "v") == "OK" and admin.call("GET", "k") == b"v"
+        for words in (("AUTH", "s3cret"), ("AUTH", "wrong"), ("HELLO", "3", "AUTH", "default", "s3cret")):
+            assert stranger.call(*words).startswith(REFUSED), words
+        assert stranger.call("CONFIG", "GET", "*") == "NOAUTH Authentication required.", "strangers do not learn of it this way"
+        make_room()
+        eventually(lambda: not failing(admin))
+        assert admin.call("CONFIG", "SET", "hz", "11") == "OK"
+        assert stranger.call("AUTH", "s3cret") == "OK"
+
+
+def test_a_line_that_a_full_disk_has_cut_is_completed(audited):
+    """A limit on the size of files lets the first part of a write through, as a full disk does."""
+    log = audited()
+    with log.server.connect() as client:
+        client.call("CONFIG", "SET", "hz", "11")
+        log.wait("configuration", request="CONFIG SET hz 11")
+        size = log.path.stat().st_size
+        pid = log.server.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_FSIZE, (size + 50, resource.RLIM_INFINITY))
+        client.call("CONFIG", "SET", "hz", "12")
+        eventually(lambda: log.path.stat().st_size == size + 50 and failing(client))
+        assert not log.path.read_text().endswith("\n")
+        client.call("CONFIG", "SET", "hz", "13")
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+        log.wait("configuration", request="CONFIG SET hz 13")
+    log.server.stop()
+    assert [line["seq"] for line in log.lines()] == list(range(1, len(log.lines()) + 1))
+
+
+def test_a_line_that_was_cut_is_whole_in_the_next_file(audited):
+    log = audited()
+    old = log.path.with_suffix(".1")
+    with log.server.connect() as client:
+        client.call("CONFIG", "SET", "hz", "11")
+        log.wait("configuration", request="CONFIG SET hz 11")
+        limit = log.path.stat().st_size + 50
+        resource.prlimit(log.server.process.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        client.call("CONFIG", "SET", "hz", "12")
+        eventually(lambda: log.path.stat().st_size == limit)
+        os.rename(log.path, old)
+        log.server.process.send_signal(signal.SIGHUP)
+        log.wait("configuration", request="CONFIG SET hz 12")
+
+
+# --- strangers ---
+
+
+def test_strangers_who_are_denied_again_and_again_do_not_push_out_other_lines(audited):
+    log = audited("--requirepass", "s3cret")
+    with log.server.connect() as stranger, log.server.connect() as admin:
+        assert admin.call("AUTH", "s3cret") == "OK"
+        assert len(stranger.exchange(resp.encode(["GET", "k"]) * 50_000, 50_000)) == 50_000
+        assert admin.call("CONFIG", "SET", "hz", "11") == "OK"
+        log.wait("configuration", request="CONFIG SET hz 11")
+        # The one more is the question whether the server has started.
+        eventually(lambda: len(log.events("denied")) + sum(line["lines"] for line in log.events("left-out", of="denied")) == 50_001)
+    assert len(log.events("denied")) < 10_000
+    assert not log.events("lost")

@@ -1,0 +1,203 @@
+#include "pinfold/base/audit_log.hpp"
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <thread>
+
+#include <catch2/catch.hpp>
+
+namespace pinfold {
+namespace {
+
+using Kind = AuditLog::Kind;
+
+struct Writer final : Sleeper {
+  void wake_now() override { ++woken; }
+  std::atomic<unsigned> woken{0};
+};
+
+struct Fixture {
+  Fixture() { log.start(writer); }
+  AuditLog log;
+  Writer writer;
+};
+
+void nothing(AuditLine& /*line*/) {}
+
+// The names of a line's fields, if it is one JSON object on one line, without a byte that is no printable ASCII.
+std::vector<std::string> fields_of(const std::string& line) {
+  std::vector<std::string> names;
+  REQUIRE(line.starts_with("{\""));
+  REQUIRE(line.ends_with("}\n"));
+  std::size_t at = 1;
+  const auto read_text = [&] {
+    REQUIRE(line[at] == '"');
+    std::string text;
+    for (++at; line[at] != '"'; ++at) {
+      REQUIRE((line[at] >= 0x20 && line[at] < 0x7f));
+      if (line[at] == '\\') {
+        ++at;
+        REQUIRE(std::string_view("\"\\u").find(line[at]) != std::string_view::npos);
+        if (line[at] == 'u') at += 4;
+      }
+      text += line[at];
+    }
+    ++at;
+    return text;
+  };
+  for (;; ++at) {
+    names.push_back(read_text());
+    REQUIRE(line[at++] == ':');
+    if (line[at] == '"') {
+      read_text();
+    } else {
+      at = line.find_first_of(",}", at);
+    }
+    if (line[at] == '}') break;
+    REQUIRE(line[at] == ',');
+  }
+  REQUIRE(at + 2 == line.size());
+  return names;
+}
+
+TEST_CASE("an audit log that is off takes no line and makes none") {
+  AuditLog log;
+  unsigned made = 0;
+  log.note(Kind::acl, [&](AuditLine& /*line*/) { ++made; });
+  CHECK(made == 0);
+  CHECK(log.take().empty());
+}
+
+TEST_CASE("each event is one line of JSON, with its time, its kind and the number of the line") {
+  Fixture fixture;
+  fixture.log.note(Kind::auth_failed, [](AuditLine& line) { line.add("user", "default").add("client", 7); });
+  fixture.log.note(Kind::purge, nothing);
+  const auto lines = fixture.log.take();
+  REQUIRE(lines.size() == 2);
+  CHECK(fields_of(lines[0]) == std::vector<std::string>{"time", "event", "user", "client", "seq"});
+  CHECK(lines[0].find("\"event\":\"auth-failed\",\"user\":\"default\",\"client\":7,\"seq\":1}\n") != std::string::npos);
+  CHECK(lines[1].ends_with("\"event\":\"purge\",\"seq\":2}\n"));
+  CHECK(fixture.log.take().empty());
+}
+
+TEST_CASE("every kind has a name of its own") {
+  std::set<std::string_view> names;
+  for (const AuditLog::Event& event : AuditLog::events()) names.insert(event.name);
+  CHECK(names.size() == AuditLog::events().size());
+}
+
+TEST_CASE("no bytes of a client break a line or forge one") {
+  Fixture fixture;
+  std::mt19937 random(4242);
+  std::vector<std::string> values = {
+      "\n{\"event\":\"auth-ok\"}\n", "\",\"event\":\"auth-ok\",\"x\":\"", "\\", "\\\"", std::string("\0\x7f\x80\xff", 4), "\xe2\x80\xa8"};
+  for (int i = 0; i < 200; ++i) {
+    std::string value(random() % 300, '\0');
+    for (char& c : value) c = static_cast<char>(random());
+    values.push_back(value);
+  }
+  for (const std::string& value : values) fixture.log.note(Kind::acl, [&](AuditLine& line) { line.add("a", value).add("b", value); });
+  const auto lines = fixture.log.take();
+  REQUIRE(lines.size() == values.size());
+  for (const std::string& line : lines) {
+    auto names = fields_of(line);
+    std::erase(names, "cut");
+    CHECK(names == std::vector<std::string>{"time", "event", "a", "b", "seq"});
+    CHECK(std::count(line.begin(), line.end(), '\n') == 1);
+  }
+}
+
+TEST_CASE("a line stays short, whatever is in it, and says that something was cut") {
+  Fixture fixture;
+  const std::string large(1'000'000, '\n');
+  fixture.log.note(Kind::acl, [&](AuditLine& line) {
+    for (int i = 0; i < 50; ++i) line.add("name", large);
+  });
+  fixture.log.note(Kind::acl, [](AuditLine& line) { line.add("name", std::string(700, 'x')); });
+  const auto lines = fixture.log.take();
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0].size() <= AuditLog::longest_line);
+  CHECK(lines[0].find(",\"cut\":true,") != std::string::npos);
+  fields_of(lines[0]);
+  CHECK(lines[1].find("\"cut\"") == std::string::npos);
+}
+
+TEST_CASE("the writer is woken when the first line waits, and not for each") {
+  Fixture fixture;
+  for (int i = 0; i < 100; ++i) fixture.log.note(Kind::acl, nothing);
+  CHECK(fixture.writer.woken == 1);
+  CHECK(fixture.log.take().size() == 100);
+  fixture.log.note(Kind::acl, nothing);
+  CHECK(fixture.writer.woken == 2);
+}
+
+TEST_CASE("what waits is bounded, and what found no room is counted in a line of its own") {
+  Fixture fixture;
+  const std::string value(600, 'x');
+  constexpr std::size_t noted = 20'000;
+  for (std::size_t i = 0; i < noted; ++i) fixture.log.note(Kind::administration, [&](AuditLine& line) { line.add("v", value); });
+  CHECK(fixture.log.failing());
+  const std::uint64_t lost = fixture.log.lines_lost();
+  CHECK(lost > 0);
+  auto lines = fixture.log.take();
+  std::size_t bytes = 0;
+  for (const std::string& line : lines) bytes += line.size();
+  CHECK(bytes <= AuditLog::most_waiting_bytes);
+  CHECK(lines.size() - 1 + lost == noted);
+  CHECK(lines.back().find("\"event\":\"lost\",\"lines\":" + std::to_string(lost) + ",") != std::string::npos);
+  CHECK_FALSE(fixture.log.failing());
+  fixture.log.note(Kind::administration, nothing);
+  lines = fixture.log.take();
+  CHECK(lines.size() == 1);
+}
+
+TEST_CASE("what clients from outside cause leaves room for what administrators do") {
+  Fixture fixture;
+  const std::string value(600, 'x');
+  for (int i = 0; i < 20'000; ++i) fixture.log.note(Kind::connection_accepted, [&](AuditLine& line) { line.add("v", value); });
+  const std::uint64_t lost = fixture.log.lines_lost();
+  REQUIRE(lost > 0);
+  for (int i = 0; i < 100; ++i) fixture.log.note(Kind::acl, nothing);
+  CHECK(fixture.log.lines_lost() == lost);
+}
+
+TEST_CASE("of refusals that come fast only some are kept, and a line says how many are missing") {
+  Fixture fixture;
+  constexpr std::uint64_t noted = 10'000;
+  for (std::uint64_t i = 0; i < noted; ++i) fixture.log.note(Kind::denied, nothing);
+  std::uint64_t kept = 0;
+  std::uint64_t missing = 0;
+  while (kept + missing < noted) {
+    for (const std::string& line : fixture.log.take()) {
+      const std::size_t at = line.find("\"event\":\"left-out\",\"of\":\"denied\",\"lines\":");
+      if (at == std::string::npos) {
+        ++kept;
+      } else {
+        missing += std::stoull(line.substr(line.rfind("lines\":") + 7));
+      }
+    }
+  }
+  CHECK(kept + missing == noted);
+  CHECK(kept < noted / 10);
+  CHECK(fixture.log.lines_lost() == missing);
+}
+
+TEST_CASE("lines of many threads are numbered in the order in which they are taken") {
+  Fixture fixture;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 1000; ++n) fixture.log.note(Kind::acl, nothing);
+    });
+  }
+  std::vector<std::string> all;
+  while (all.size() < 4000) {
+    for (std::string& line : fixture.log.take()) all.push_back(std::move(line));
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t i = 0; i < all.size(); ++i) REQUIRE(all[i].ends_with("\"seq\":" + std::to_string(i + 1) + "}\n"));
+}
+
+}  // namespace
+}  // namespace pinfold
