@@ -1,12 +1,15 @@
-"""The built server is hardened as CMakeLists.txt says: what the compiler and the linker were told is in the binary."""
+"""The built server is hardened as CMakeLists.txt says: what the compiler and the linker were told is in the binary. It runs in its sandboxes."""
 
 import os
 import re
+import shutil
+import signal
 import subprocess
 
 import pytest
 
-from tests.support import servers
+from tests.support import seccomp, servers
+from tests.support.connection import Connection
 
 pytestmark = pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="only release builds are hardened")
 
@@ -43,3 +46,79 @@ def test_functions_with_arrays_check_the_stack_when_they_return():
 
 def test_copies_and_formatting_check_the_size_of_what_they_write_to():
     assert {"__memcpy_chk", "__snprintf_chk"} <= imported()
+
+
+# --- config/pinfold.service and config/seccomp.json ---
+
+UNIT = servers.ROOT / "config/pinfold.service"
+PROFILE = servers.ROOT / "config/seccomp.json"
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here")
+
+
+def use_everything(server, connection):
+    """What makes system calls of its own: settings, files, sockets, threads, memory."""
+    assert connection.call("CONFIG", "SET", "maxclients", "200", "lock-timing", "yes", "requirepass", "s3cret") == "OK"
+    assert connection.call("CONFIG", "REWRITE") == "OK"
+    assert connection.call("AUTH", "s3cret") == "OK"
+    for size in (10, 100_000, 30_000_000):
+        assert connection.call("SET", f"k{size}", "x" * size) == "OK"
+        assert len(connection.call("GET", f"k{size}")) == size
+    assert connection.call("DEBUG", "SLEEP", "0.001") == "OK"
+    assert connection.call("INFO", "everything")
+    assert connection.call("MEMORY", "PURGE") == "OK"
+    assert connection.call("CACHE.GET", "row", "WAIT", "20")[0] == b"miss"
+    assert connection.call("CACHE.GET", "row", "WAIT", "20")[0] == b"miss"
+    assert connection.call("CACHE.PURGE", "PREFIX", "k", "SYNC") > 0
+    assert connection.call("FLUSHALL") == "OK"
+    server.process.send_signal(signal.SIGHUP)
+    servers.eventually(lambda: "SIGHUP: the log was opened anew" in (server.path / "log").read_text())
+    with Connection(path=str(server.path / "socket")) as local, Connection(server.port, host="::1") as other:
+        assert local.call("AUTH", "s3cret") == "OK" and other.call("AUTH", "wrong").startswith("WRONGPASS")
+    with server.connect() as gone:
+        gone.send(b"*1\r\n$4\r\nPI")
+    for _ in range(100):
+        server.connect().close()
+
+
+def sandboxed(rules, tmp_path):
+    file = tmp_path / "pinfold.yaml"
+    file.write_text("enable-debug-command: yes\nthreads: 2\n")
+    arguments = ("--bind", "127.0.0.1 ::1", "--unixsocket", "socket", "--unixsocketperm", "770", "--logfile", "log", "--audit-log-file", "audit")
+    return servers.Server(servers.pinfold_binary(), *arguments, file=file, before_exec=seccomp.loader(rules))
+
+
+@pytest.mark.parametrize("rules", [pytest.param("unit", marks=needs_systemd), "profile"])
+def test_the_server_makes_no_system_call_that_its_sandbox_refuses(tmp_path, rules):
+    allowed = seccomp.rules_of_unit(UNIT) if rules == "unit" else seccomp.rules_of_profile(PROFILE)
+    with sandboxed(allowed, tmp_path) as server, server.connect() as connection:
+        assert re.search(r"^Seccomp:\s+2$", (servers.pathlib.Path(f"/proc/{server.process.pid}/status")).read_text(), re.MULTILINE)
+        assert os.stat(server.path / "socket").st_mode & 0o777 == 0o770, "the profile has no chmod: the socket was created so"
+        use_everything(server, connection)
+
+
+def test_the_profile_lets_nothing_in_that_would_give_the_server_more():
+    names = {name for name, conditions, error in seccomp.rules_of_profile(PROFILE) if not error}
+    for name in ("ptrace", "mount", "unshare", "setns", "bpf", "keyctl", "init_module", "reboot", "chmod", "chown", "fork", "vfork", "execveat",
+                 "process_vm_readv", "perf_event_open", "userfaultfd", "io_uring_setup", "connect", "mknod", "symlink", "link", "chroot", "personality"):  # fmt: skip
+        assert name not in names
+    assert {name for name, conditions, _ in seccomp.rules_of_profile(PROFILE) if conditions} == {"clone", "socket"}
+
+
+@needs_systemd
+def test_the_unit_is_valid_and_little_is_exposed(tmp_path):
+    unit = tmp_path / "pinfold.service"
+    unit.write_text(UNIT.read_text().replace("/usr/local/bin/pinfold-server", os.path.realpath(servers.pinfold_binary())))
+    verified = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    assert verified.returncode == 0 and "pinfold.service" not in verified.stderr, verified.stderr
+    judged = subprocess.run(["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(unit)], capture_output=True, text=True)
+    assert judged.returncode == 0, judged.stdout[-2000:]
+
+
+def test_the_container_runs_as_an_unprivileged_user_without_rights():
+    dockerfile = (servers.ROOT / "docker/Dockerfile").read_text()
+    user = re.findall(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+    assert user and user[-1] != ("0", "0"), "by number, so that Kubernetes can see that it is not root"
+    assert dockerfile.rindex("USER ") < dockerfile.index("ENTRYPOINT")
+    compose = (servers.ROOT / "docker/compose.yaml").read_text()
+    for words in ("cap_drop: [ALL]", "no-new-privileges:true", "read_only: true", "seccomp:../config/seccomp.json", "PINFOLD_REQUIREPASS:?"):
+        assert words in compose, words

@@ -47,7 +47,7 @@ def bound(size):
 class Server:
     """One server process on a free port, with its own directory for logs and sockets."""
 
-    def __init__(self, binary, *args, port=None, file=None, env=None, host="127.0.0.1", wait=True):
+    def __init__(self, binary, *args, port=None, file=None, env=None, host="127.0.0.1", wait=True, before_exec=None):
         self.binary = str(binary)
         self.directory = tempfile.TemporaryDirectory(prefix="pinfold-test-")
         self.path = pathlib.Path(self.directory.name)
@@ -60,6 +60,7 @@ class Server:
             self.args += ["--port", str(self.port)]
         self.args += [str(arg) for arg in args]
         self.env = environment(env)
+        self.before_exec = before_exec  # called in the new process, before the server is
         self.process = None
         self.expected_exits = (0,)
         self.start(wait)
@@ -67,7 +68,7 @@ class Server:
     def start(self, wait=True):
         with open(self.path / "out", "ab") as out, open(self.path / "err", "ab") as err:
             self.process = subprocess.Popen(
-                self.args, cwd=self.path, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env
+                self.args, cwd=self.path, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self.env, preexec_fn=self.before_exec
             )
         if wait:
             self.wait_ready()
