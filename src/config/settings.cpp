@@ -43,8 +43,8 @@ constexpr Setting kTable[] = {
     {Id::requirepass, "requirepass", Type::text, "", 0, 0, "", true,
      "The password that clients must give with AUTH or HELLO. Empty: no password is asked for."},
     {Id::protected_mode, "protected-mode", Type::flag, "yes", 0, 0, "", true,
-     "Whether connections from other machines are refused while no password is asked for. Connections over loopback addresses and the unix "
-     "socket are let in."},
+     "Whether connections from other machines are refused while no password is asked for. Connections over loopback addresses and the "
+     "unix socket are let in."},
     {Id::auth_failures_per_minute, "auth-failures-per-minute", Type::integer, "60", 0, 1'000'000, "", true,
      "How often clients of one address may give a wrong password in a minute. Beyond it AUTH and HELLO AUTH from this address are refused "
      "for a while, with the right password too; clients that have authenticated are not concerned. The addresses of an IPv6 /64 count as "
@@ -91,8 +91,8 @@ constexpr Setting kTable[] = {
     {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,
      "The file to log to. Empty: standard output."},
     {Id::log_key_names, "log-key-names", Type::choice, "yes", 0, 0, "yes|prefix|no", true,
-     "Whether names of keys, tags and prefixes of purges may appear in the log and in the audit log. yes: at up to 128 bytes. prefix: up to "
-     "the first ':', at most 16 bytes. no: not at all."},
+     "Whether names of keys, tags and prefixes of purges may appear in the log and in the audit log. yes: at up to 128 bytes. prefix: up "
+     "to the first ':', at most 16 bytes. no: not at all."},
     {Id::audit_log_file, "audit-log-file", Type::text, "", 0, 0, "", false,
      "The file to which connections, authentications, refusals, administrative commands, purges and changes of settings and users are "
      "written, one line of JSON each. SIGHUP opens it anew. stdout: standard output. Empty: no audit log."},

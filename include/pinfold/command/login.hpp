@@ -8,8 +8,8 @@
 namespace pinfold::command {
 
 /// Whether the client may try a password for this user now. If not, because too many attempts from its address have failed
-/// (auth-failures-per-minute) or the audit log cannot be written (audit-log-on-error), the error has been replied. Called before the password is looked at, so that the reply does not tell
-/// whether it would have been right.
+/// (auth-failures-per-minute) or the audit log cannot be written (audit-log-on-error), the error has been replied. Called
+/// before the password is looked at, so that the reply does not tell whether it would have been right.
 bool may_try_to_log_in(Call& call, std::string_view name);
 
 /// Notes how an attempt has ended.

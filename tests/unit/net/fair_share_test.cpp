@@ -17,8 +17,8 @@ namespace {
 struct Neighbours {
   Neighbours() : heavy(rig.connect()), light(rig.connect()) {}
 
-  // Sends `count` times the request, and runs rounds until the neighbour, whose request is there from the start, has its answer. Returns the
-  // work that was done by then.
+  // Sends the request `count` times, and runs rounds until the neighbour, whose request comes a round later, has its answer. Returns
+  // the work that was done meanwhile.
   work::Counts work_before_the_neighbour(const std::string& request, int count) {
     std::string pipeline;
     for (int i = 0; i < count; ++i) pipeline += request;
@@ -27,7 +27,10 @@ struct Neighbours {
     light.wire().deliver(pinfold::net::request("PING"));
     const work::Counting counting;
     for (std::string got; got.empty(); got = light.take()) rig.thread.run_round(0);
-    return counting.counts();
+    const work::Counts counts = counting.counts();
+    rig.settle();
+    CHECK(counting.counts().entries + counting.counts().bytes > 2 * (counts.entries + counts.bytes));  // there was much more to do
+    return counts;
   }
   bool begun() { return !heavy.take().empty(); }
 
