@@ -23,6 +23,8 @@ std::string_view subject(EventLog::Kind kind) {
       return "connections refused because of maxclients";
     case Kind::refused_clients:
       return "connections refused by protected-mode";
+    case Kind::auth_limited:
+      return "attempts to authenticate that were refused";
     case Kind::http:
       return "clients that send HTTP";
     case Kind::closed_clients:

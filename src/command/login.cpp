@@ -6,6 +6,7 @@
 #include "pinfold/base/address.hpp"
 #include "pinfold/command/audit.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/request_log.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -38,6 +39,7 @@ bool may_try_to_log_in(Call& call, std::string_view name) {
   if (wait_ms == 0) return true;
   stats_of(call).auth_limited.add();
   audit_login(call, AuditLog::Kind::auth_limited, name);
+  note_auth_limited(call.session, call.engine, wait_ms);
   call.reply.error("ERR too many attempts to authenticate from this address have failed: nothing was checked, try again in " +
                    std::to_string((wait_ms + 999) / 1000) + " seconds");
   return false;

@@ -75,6 +75,14 @@ void note_out_of_memory(const Session& session, const Row& row, Engine& engine) 
   });
 }
 
+void note_auth_limited(const Session& session, Engine& engine, std::int64_t wait_ms) {
+  engine.events.note(Kind::auth_limited, [&] {
+    return "refused AUTH of " + describe_client(session) +
+           ": too many attempts from this address have failed (auth-failures-per-minute), the next is " + "possible in " +
+           std::to_string((wait_ms + 999) / 1000) + " seconds";
+  });
+}
+
 void note_http(const Session& session, Engine& engine) {
   engine.events.note(Kind::http, [&] {
     return "closing " + describe_client(session) + ", which sends HTTP: a browser or a proxy may have been made to send Redis commands";

@@ -5,7 +5,7 @@ import pytest
 from tests.server.conftest import info
 from tests.support import clock, outside
 from tests.support.connection import Connection
-from tests.support.servers import is_redis
+from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Redis has no such limit")
 WRONG = "WRONGPASS invalid username-password pair or user is disabled."
@@ -81,6 +81,13 @@ def test_what_is_refused_is_counted(guarded, tmp_path):
         assert admin.call("CONFIG", "RESETSTAT") == "OK"
         stats = info(admin, "stats")
         assert (stats["auth_failures"], stats["auth_attempts_limited"]) == ("0", "0")
+
+
+def test_the_log_names_an_address_at_its_limit(guarded):
+    with guarded.connect() as stranger:
+        attempts(stranger, ("AUTH", "wr0ng"), LIMIT + 1)
+    eventually(lambda: "refused AUTH of client" in guarded.log() and "(127.0.0.1:" in guarded.log())
+    assert "wr0ng" not in guarded.log()
 
 
 def test_0_is_no_limit(start):

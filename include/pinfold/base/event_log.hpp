@@ -29,6 +29,7 @@ class EventLog {
     out_of_memory,    // requests refused for want of memory
     max_clients,      // connections refused because of maxclients
     refused_clients,  // connections refused by protected-mode
+    auth_limited,     // attempts to authenticate refused because of auth-failures-per-minute
     http,             // HTTP requests on the port, whose connections are closed
     closed_clients,   // clients that are closed because they take too much memory or do not read
     not_accepted,     // connections that the system could not accept
