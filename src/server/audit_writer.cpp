@@ -14,14 +14,17 @@ void AuditWriter::start() {
   thread_ = std::thread([this] { run(); });
 }
 
-void AuditWriter::stop() {
-  if (!thread_.joinable()) return;
+bool AuditWriter::stop() {
+  constexpr auto patience = std::chrono::seconds(10);
+  if (!thread_.joinable()) return true;
   {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     stopping_ = true;
+    changed_.notify_all();
+    if (!changed_.wait_for(lock, patience, [this] { return stopped_; })) return false;
   }
-  changed_.notify_all();
   thread_.join();
+  return true;
 }
 
 void AuditWriter::reopen() {
@@ -100,6 +103,9 @@ void AuditWriter::run() {
   lock.unlock();
   work();
   if (!failing_) work();  // what was noted while the first was writing
+  lock.lock();
+  stopped_ = true;
+  changed_.notify_all();
 }
 
 }  // namespace pinfold::server

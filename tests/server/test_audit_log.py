@@ -341,6 +341,27 @@ def test_a_line_that_was_cut_is_whole_in_the_next_file(audited):
         log.wait("configuration", request="CONFIG SET hz 12")
 
 
+def test_a_disk_that_hangs_holds_up_no_client(start, tmp_path):
+    """A pipe that nobody reads: when it is full, a write to it does not return."""
+    pipe = tmp_path / "audit.log"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    log = Audited(start, pipe)
+    try:
+        with log.server.connect() as client:
+            request = resp.encode(["CONFIG", "SET", "hz", "10"])
+            while info(client, "stats")["audit_lines_lost"] == "0":
+                assert client.exchange(request * 2000, 2000) == [b"+OK\r\n"] * 2000
+            assert client.call("SET", "k", "v") == "OK"
+            with log.server.connect() as other:
+                assert other.call("GET", "k") == b"v"
+            assert info(client, "stats")["audit_log_failing"] == "1"
+        log.server.stop()
+        assert "a write to it does not return" in log.server.log()
+    finally:
+        os.close(reader)
+
+
 # --- strangers ---
 
 

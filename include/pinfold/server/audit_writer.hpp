@@ -20,13 +20,14 @@ namespace pinfold::server {
 class AuditWriter final : public Sleeper {
  public:
   AuditWriter(AuditLog& log, std::shared_ptr<LogFile> file) : log_(log), file_(std::move(file)) {}
-  ~AuditWriter() override { stop(); }
+  ~AuditWriter() override { static_cast<void>(stop()); }
   AuditWriter(const AuditWriter&) = delete;
   AuditWriter& operator=(const AuditWriter&) = delete;
 
   void start();
-  /// Writes what waits, if that is possible, and ends the thread.
-  void stop();
+  /// Writes what waits, if that is possible, and ends the thread. Returns false if a write does not return within ten seconds: then
+  /// the thread is still there, and neither this object nor the log may be destroyed.
+  [[nodiscard]] bool stop();
   /// Opens the file anew before the next line, and then tries to write at once.
   void reopen();
 
@@ -44,9 +45,10 @@ class AuditWriter final : public Sleeper {
   std::size_t next_ = 0;
   bool failing_ = false;
   std::atomic<bool> reopen_{false};
-  std::mutex mutex_;  // guards the next two
+  std::mutex mutex_;  // guards the next three
   bool woken_ = false;
   bool stopping_ = false;
+  bool stopped_ = false;
   std::condition_variable changed_;
   std::thread thread_;
 };
