@@ -44,10 +44,6 @@ void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std
   });
 }
 
-void audit_refusal(Engine& engine, std::string_view address, std::string_view reason) {
-  engine.audit.note(Kind::connection_refused, [&](AuditLine& line) { line.add("address", address).add("reason", reason); });
-}
-
 void audit_login(const Call& call, Kind kind, std::string_view name) {
   call.engine.audit.note(kind, [&](AuditLine& line) {
     const SharedClient& client = call.session.shared;

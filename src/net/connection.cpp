@@ -65,10 +65,11 @@ bool Connection::is_protected_from() const {
          !is_loopback(shared.address);
 }
 
-// The reply goes the way of all replies, so a transport with a handshake can carry it as well.
+// A client that would have to wait for a handshake to be told is closed at once.
 void Connection::refuse() {
   thread_.dispatcher().stats().protected_connections.add();
   log_refusal();
+  if (transport_->handshake() == Transport::Handshake::under_way) return close();
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   reply.error(
@@ -83,7 +84,7 @@ void Connection::refuse() {
   finish();
 }
 
-void Connection::close() {
+void Connection::close(std::string_view reason) {
   if (ending_ == Ending::closed) return;
   thread_.send_deferred();  // its own may be among them; to send them may have closed it
   if (ending_ == Ending::closed) return;
@@ -97,7 +98,7 @@ void Connection::close() {
   kept_pushes_.reset();
   account();
   if (session_.shared.evicted.load(relaxed)) log_closing("it takes the most of the memory for clients (maxmemory-clients)");
-  audit_closing(end_reason());
+  audit_closing(reason.empty() ? end_reason() : reason);
   thread_.destroy_later(*this);
 }
 

@@ -50,7 +50,7 @@ void IoThread::stop() {
 void IoThread::give_up(Connection& connection) {
   drop_replies();
   output_.set_account(&reply_memory_);  // a long command's step may have taken it away
-  connection.close();
+  connection.close("there was no memory for it");
 }
 
 void IoThread::adopt(std::unique_ptr<Transport> transport) {

@@ -14,7 +14,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "pinfold/command/audit.hpp"
 #include "pinfold/net/socket_transport.hpp"
 
 namespace pinfold::net {
@@ -119,7 +118,7 @@ void Listener::accept() {
       const bool peer_gone = error == asio::error::connection_aborted || error == asio::error::interrupted;
       if (peer_gone) return accept();
       engine_.events.note(EventLog::Kind::not_accepted, [&] { return "cannot accept a connection: " + error.message(); });
-      command::audit_refusal(engine_, {}, error.message());
+      engine_.audit.note(AuditLog::Kind::connection_refused, [&](AuditLine& line) { line.add("reason", error.message()); });
       return retry_later();
     }
     boost::system::error_code failed;
@@ -157,7 +156,8 @@ void Listener::hand_over(int fd) {
   engine_.events.note(EventLog::Kind::max_clients, [this] {
     return "refused a connection: maxclients (" + engine_.settings.show(config::Id::maxclients) + ") are connected";
   });
-  if (engine_.audit.on()) command::audit_refusal(engine_, SocketTransport::peer_of(fd), "maxclients");
+  engine_.audit.note(AuditLog::Kind::connection_refused,
+                     [fd](AuditLine& line) { line.add("address", SocketTransport::peer_of(fd)).add("reason", "maxclients"); });
   constexpr std::string_view refusal = "-ERR max number of clients reached\r\n";
   [[maybe_unused]] const ssize_t sent = ::send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL);
   ::close(fd);

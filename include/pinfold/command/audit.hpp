@@ -15,8 +15,6 @@ namespace pinfold::command {
 /// Notes that a connection was accepted, refused or closed. `reason` is empty for one that was accepted. Called by the client's
 /// thread.
 void audit_connection(Engine& engine, AuditLog::Kind kind, const SharedClient& client, std::string_view reason);
-/// Notes that a connection was refused before there was a client. `address` is a text as in SharedClient.
-void audit_refusal(Engine& engine, std::string_view address, std::string_view reason);
 
 /// Notes an attempt to authenticate: `auth_ok`, `auth_failed` or `auth_limited`. A name that no user has is left out, because people
 /// type passwords where the name belongs.

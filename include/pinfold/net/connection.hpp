@@ -82,8 +82,9 @@ class Connection final : public EventHandler {
   /// Sends replies that were deferred in an earlier finish().
   void send_deferred(std::string_view replies);
 
-  /// Closes the transport. The thread destroys the object at the end of the round or of a later one.
-  void close();
+  /// Closes the transport. The thread destroys the object at the end of the round or of a later one. `reason` is for the audit log;
+  /// without one, it is found out.
+  void close(std::string_view reason = {});
   /// Goes on with requests that CLIENT PAUSE has blocked.
   void resume();
   /// Passes on the answer for which the client waits. Returns false if the client does not wait with this ticket.
