@@ -324,6 +324,36 @@ TEST_CASE("net: one reply beyond the output limit closes the client") {
   CHECK(client.closed());
 }
 
+TEST_CASE("net: a client of another machine is refused while no password is asked for") {
+  Rig rig;
+  const auto far_away = [](std::vector<std::uint32_t> handshake = {}) {
+    auto wire = std::make_shared<Wire>();
+    wire->peer = "192.0.2.1:1000";
+    wire->handshake = std::move(handshake);
+    return wire;
+  };
+  SECTION("with the reason, and closed, whatever it has sent") {
+    auto wire = far_away();
+    wire->deliver(request("SET", "k", "v"));
+    Peer client = rig.connect(wire);
+    CHECK(client.take().starts_with("-DENIED Pinfold is running in protected mode"));
+    CHECK(client.closed());
+    CHECK(rig.connect().ask("GET", "k") == "$-1\r\n");
+  }
+  SECTION("without a word if it would have to wait for a handshake to be told") {
+    Peer client = rig.connect(far_away({EPOLLIN}));
+    CHECK(client.take().empty());
+    CHECK(client.closed());
+  }
+  SECTION("but not once a password is asked for, or without the protection") {
+    const bool password = GENERATE(true, false);
+    if (password) rig.set(config::Id::requirepass, "secret");
+    if (!password) rig.set(config::Id::protected_mode, "no");
+    Peer client = rig.connect(far_away());
+    CHECK(client.ask("PING") == (password ? "-NOAUTH Authentication required.\r\n" : "+PONG\r\n"));
+  }
+}
+
 TEST_CASE("net: a client that has not authenticated may ask for little") {
   Rig rig;
   rig.set(config::Id::requirepass, "secret");

@@ -35,6 +35,7 @@ struct Wire {
   bool read_waits_for_write = false;     // the next read is blocked until the descriptor is writable
   bool write_waits_for_read = false;     // the next write is blocked until the descriptor is readable
   std::vector<std::uint32_t> handshake;  // what each step of it waits for; the last read of it brings bytes
+  std::string peer = "127.0.0.1:1000";   // the address of the other end
   bool input_ended = false;
   std::size_t calls = 0;  // of read and write
   std::size_t reads = 0;
@@ -164,7 +165,7 @@ class FakeTransport final : public Transport {
     wire_->close_ours();
   }
 
-  Addresses addresses() const override { return {.peer = "127.0.0.1:1000", .local = "192.0.2.2:6379"}; }
+  Addresses addresses() const override { return {.peer = wire_->peer, .local = "192.0.2.2:6379"}; }
 
  private:
   void shake_hands() { tell({.read = wire_->handshake.front(), .write = 0}, 0, Handshake::under_way); }
