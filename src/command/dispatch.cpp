@@ -44,10 +44,12 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
   return choice == yes || (choice == local && is_local(client));
 }
 
+// Whether refusal() has to be asked about a command.
+bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged)) != 0; }
+
 // The error for a command that nobody may use at present, or nobody from where the client is; empty for all others.
-std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
-  if ((row.flags & (kProtected | kAdmin | kLogged)) == 0) [[likely]]
-    return {};
+[[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
+  if (!may_be_refused(row)) return {};
   if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
   return audit_forbids(engine) ? audit_error : std::string_view();
 }
@@ -233,8 +235,9 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (is_unauthenticated(*row, session, engine_.users)) [[unlikely]] {
     return reject(row, session, reply, "NOAUTH Authentication required.");
   }
-  if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) [[unlikely]]
-    return reject(row, session, reply, error);
+  if (may_be_refused(*row)) [[unlikely]] {
+    if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) return reject(row, session, reply, error);
+  }
   if (is_refused(prepared)) [[unlikely]]
     return reject(row, session, reply, out_of_memory_error);
   store::Room room;
