@@ -31,7 +31,7 @@ struct CacheCounters {
   std::atomic<std::uint64_t> expired{0};
   std::atomic<std::uint64_t> released{0};
   std::atomic<std::uint64_t> used_up{0};       // requests for a lease that got none, because of max-leases or for want of memory
-  std::atomic<std::uint64_t> fill_refused{0};  // void token, or a version that is not newer
+  std::atomic<std::uint64_t> fill_refused{0};  // void token, a tag purged since the grant, or a version that is not newer
   std::atomic<std::uint64_t> waits_refused{0};
   std::atomic<std::uint64_t> stale_hits{0};
   std::atomic<std::uint64_t> negative_hits{0};
@@ -89,8 +89,9 @@ class Cache {
   /// Purges that are not over, or whose end tell_finished() has not told yet.
   std::uint64_t purges_pending() const { return purges_pending_.load(std::memory_order_relaxed); }
 
-  /// Whether leases, waiting clients and refused versions may take `bytes` more. Together with purges they may take an eighth
-  /// of maxmemory, or 1 GB if there is no maxmemory. Purges are bounded by most_purges and by a bound of their own in bytes.
+  /// Whether leases, waiting clients and refused versions may take `bytes` more. They may not if they would then take,
+  /// together with purges, more than an eighth of maxmemory, or 1 GB if there is no maxmemory. Purges are not refused for that
+  /// sum: they are bounded by most_purges, and in bytes by a bound of their own.
   bool has_room(std::size_t bytes) const;
 
   // --- policies ---
@@ -124,7 +125,8 @@ class Cache {
   /// The most bytes that a purge of these names takes. For the caller that makes room before purge().
   std::uint64_t most_memory_of_purge(const std::vector<std::string>& names) const;
   /// Purges all entries with one of these tags, or with the prefix names[0]. The purge is in force for every reader when it
-  /// returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead of being removed.
+  /// returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead of being removed, as far as
+  /// they can (store/purges.hpp).
   /// With `wipe`, the sweep is followed by an erasure: it overwrites what the entries have left in memory. `tell` is called by
   /// tell_finished() when all of that is done. Returns null if too many purges are pending; then nothing was done. Throws
   /// std::bad_alloc; then the purge may be in force for a part of the entries. `held` must have all shards or none.

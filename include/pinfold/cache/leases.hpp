@@ -2,8 +2,9 @@
 // The leases of one shard, and the clients that wait for them.
 //
 // A lease is the right and the duty of one client to fill a key: a token and a deadline. At most one lease of a key is alive. A
-// lease ends when its holder fills the key or releases the lease, or when its deadline passes. It also ends when the key is
-// written, removed, flushed or purged by anything but that fill. Then the lease is void: a fill with its token is refused. So a
+// lease ends when its holder fills the key or releases the lease, or when its deadline passes. It also ends when a
+// command other than that fill writes or removes the key or makes it stale, and when the key is flushed or purged. (Expiry and
+// eviction do not end it.) Then the lease is void: a fill with its token is refused. So a
 // value that was read from the origin before a change cannot be stored after it (Nishtala et al., "Scaling Memcache at
 // Facebook", 2013, section 3.2.1).
 //
@@ -76,8 +77,8 @@ class Leases final : public store::Observer {
   Grant grant(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now);
   /// Whether the lease with this token is alive, so that it can be used to fill the key.
   bool is_valid(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
-  /// Whether one of these tags was purged since the key's lease was granted. Then the value that its holder has read from the
-  /// origin may be older than the purge.
+  /// Whether one of these tags was purged since the key's lease was granted, or may have been. Then the value that its holder has
+  /// read from the origin may be older than the purge.
   bool outdated(unsigned db, std::string_view key, std::string_view tags);
   /// How long ago the lease with this token was granted, in milliseconds; 0 if it is not alive.
   std::int64_t age_ms(unsigned db, std::string_view key, std::uint64_t token, MonoMs now);
@@ -207,7 +208,7 @@ class Leases final : public store::Observer {
   RefusedVersions refused_;
   State* to_settle_ = nullptr;   // the list that settle() goes through, linked by State::next_to_settle so that adding takes no memory
   bool sooner_ = false;          // an alarm was set that is due before all others, so settle() wakes the background worker
-  std::set<State*> waited_for_;  // the states with waiting clients; one whose clients are gone stays until tell_waiting() meets it
+  std::set<State*> waited_for_;  // the states with waiting clients; one whose clients are gone may stay until tell_waiting() meets it
   State* told_ = nullptr;        // the state that tell_waiting() has looked at last; only compared, because it may be destroyed
   Filling* filling_ = nullptr;
   std::array<std::uint64_t, store::database_count> generations_{};  // by database; grows with each flush or exchange

@@ -78,7 +78,8 @@ class PolicySet final : public store::WriteRules {
   /// The policy with that slot; null if there is none. O(policies).
   const Policy* at(std::uint8_t slot) const;
   /// In bytes. Text between two '*' of a pattern has to be searched for in the key. To bound that search, such a pattern is not
-  /// compared with a key that is longer than this, so it does not match the key. So 250 such patterns compare 256 KB at most.
+  /// compared with a key that is longer than this, so it does not match the key. A search compares each byte
+  /// of the key at most twice, so 250 such patterns compare 256 KB at most.
   static constexpr std::size_t longest_searched = 512;
   /// The first policy whose pattern matches the key; null if none does. It compares up to 1 KB for each pattern whose
   /// beginning and end are those of the key, however long the key is.

@@ -5,9 +5,9 @@
 // A purge does not visit leases. It gets a number (purged_tags.hpp), under which it is remembered here. When a lease is next
 // looked at, its key is compared with the prefixes that were purged since the last look.
 //
-// The last 512 purges are remembered. The barrier is the number of the last purge that is no longer remembered: a lease that
-// was last looked at before the barrier counts as purged. So some correct fills are refused, but no incorrect one is let
-// through.
+// At most 512 purges are remembered, and only those that a living lease may still need. If one of these has to be forgotten, or
+// cannot be remembered, its number becomes the barrier: a lease that was last looked at before the barrier counts as purged. So
+// some correct fills are refused, but no incorrect one is let through.
 
 #include <cstdint>
 #include <deque>

@@ -37,8 +37,8 @@ class Budget {
   /// most_bytes could never be done, because every hold has the same bound.
   bool allows(std::uint64_t bytes) const { return bytes_ == 0 || bytes_ + bytes <= most_bytes; }
   bool bytes_spent() const { return bytes_ >= most_bytes; }
-  /// Calls `work` with a budget for `entries` and `bytes` at most, and no more than is left of this one, from which it spends as
-  /// well. Returns what `work` returns.
+  /// Calls `work` with a budget of its own: `entries` and `bytes`, or what is left of this budget if that is less. What `work`
+  /// spends is taken from this budget too. Returns what `work` returns.
   template <class Work>
   auto part(std::uint64_t entries, std::uint64_t bytes, Work&& work) {
     Budget own;

@@ -1,8 +1,8 @@
 #pragma once
 // The changes of the entries in one shard, and the observers that are told of them.
 //
-// Each change of an entry is told here once, with its cause. Database tells of the writes of commands, Table of expiry,
-// eviction and purges, Keyspace of FLUSHDB, FLUSHALL and SWAPDB. Each observer subscribes to certain causes, and says whether
+// Each change of an entry is told here once, with its cause. Database tells of what commands write or make stale,
+// Table of removals and purges, Keyspace of FLUSHDB, FLUSHALL and SWAPDB. Each observer subscribes to certain causes, and says whether
 // it listens at the moment. While no observer listens for a cause, telling it costs one comparison.
 //
 // An entry that moves within the log (compaction, or eviction that keeps it) has not changed. RENAME, COPY and MOVE have no

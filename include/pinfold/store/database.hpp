@@ -101,8 +101,8 @@ class Database {
   bool remove(const Key& key);
   /// Ends a lease of the key, and changes nothing else.
   void void_lease(const Key& key);
-  /// Makes a live entry stale. An entry without a deadline then has a stale window of `stale_ms` milliseconds. The entry has to
-  /// be written anew; if there is no room for that, it is removed. Ends a lease of the key in any case. Returns whether there
+  /// Makes a live entry stale. An entry without a deadline is then stale for `stale_ms` milliseconds from now on. The entry has
+  /// to be written anew; if there is no room for that, it is removed. Ends a lease of the key in any case. Returns whether there
   /// was a live entry.
   bool make_stale(const Key& key, std::uint32_t stale_ms);
 

@@ -237,8 +237,8 @@ class Entry {
     std::memcpy(at_ + offset, &narrow, sizeof narrow);
   }
   unsigned flags() const { return static_cast<unsigned char>(at_[5]); }
-  // Whether the entry has a short key, an inline value and no optional fields, and is neither negative nor dead. Most entries
-  // are like this, and are read without computing offsets.
+  // Whether the entry has a short key, an inline value of any type and no optional fields before the key, and is neither negative
+  // nor dead. Most entries are like this, and are read without computing offsets.
   bool plain() const { return flags() == 0 && !long_key(); }
   bool long_key() const { return static_cast<unsigned char>(at_[4]) == long_key_mark; }
   std::size_t deadline_bytes() const { return (flags() & kDeadline) == 0 ? 0 : ((flags() & kWideDeadline) != 0 ? 8 : 6); }

@@ -3,8 +3,8 @@
 //
 //   1. Database::resize() refuses with Stored::must_prepare, and sets the size, capacity and source of the block that it wants.
 //   2. The caller makes that block with nothing locked.
-//   3. The caller calls resize() again. If the value is still in the block `source`, the new block takes its place. If
-//      another write came in between, resize() drops the new block and begins again with step 1.
+//   3. The caller calls resize() again. If the value is still in the block `source`, or still inline if there is no
+//      `source`, the new block takes its place. Otherwise resize() drops the new block and begins again with step 1.
 //
 // Step 3 compares only the addresses of blocks. That is enough, because `source` is a reference, and a block with several
 // references is not changed. So if the value is still in this block, it has the same bytes as before.

@@ -1,6 +1,6 @@
 #pragma once
 // The purges that are pending in one table. A purge removes all entries with a tag or with a key prefix; a soft purge
-// makes them stale instead.
+// makes them stale instead, except for negative entries and those for which there is no memory, which it removes.
 //
 // A purge is in force at once and visits no entries. It notes how far the log of each table has been written. From then on
 // every lookup asks whether the entry was written before that position and has the tag or prefix. Entries that are written
@@ -45,7 +45,7 @@ class PurgeOwner {
 struct Purge {
   bool by_prefix = false;
   std::vector<std::string> names;   // the prefix; or the tags, sorted and each once
-  bool soft = false;                // entries become stale instead of being removed
+  bool soft = false;                // entries become stale instead of being removed, as far as they can
   bool wipe = false;                // the purge is over only when an erasure (Keyspace::erase()) has followed the sweep
   UnixMs at = 0;                    // when the purge was asked for
   std::weak_ptr<PurgeOwner> owner;  // may be empty
@@ -83,7 +83,8 @@ struct LogPosition {
 /// Not thread-safe: guarded by the shard's lock. `tags` must outlive it, and is guarded by its own lock.
 class Purges {
  public:
-  /// How many purges by prefix may be pending: each is compared with every key that is looked up.
+  /// How many purges by prefix may be compared with every key that is looked up. Pending ones that a later purge of the same
+  /// prefix makes needless do not count.
   static constexpr std::size_t most_prefixes = 64;
   /// How many purges one call of end_round() forgets.
   static constexpr std::size_t most_forgotten = 512;

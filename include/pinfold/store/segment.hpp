@@ -85,7 +85,8 @@ class SegmentPool {
     return limit == 0 ? most_kept_warm : std::clamp<std::size_t>(limit / 64 / segment_size, 2, most_kept_warm);
   }
   static constexpr std::size_t huge_page = 2 * 1024 * 1024;
-  static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;  // the least maxmemory with huge pages; no limit has them too
+  // The least maxmemory with huge pages. Without a maxmemory they are used too.
+  static constexpr std::uint64_t worth_huge_pages = 128ULL * 1024 * 1024;
 
   struct Region {
     char* base = nullptr;

@@ -54,8 +54,9 @@ class alignas(64) Shard {
     return {keeps ? 0 : now, expired, evicted, now};
   }
 
-  /// Frees memory, by compaction if a table has many dead bytes, otherwise by eviction (Table::evict()). Evicts from the
-  /// largest table that has something to evict. While negative entries are to be evicted first, it prefers the table whose
+  /// Frees memory, by compaction if a table has many dead bytes, otherwise by eviction (Table::evict()). Evicts
+  /// first from the table in which it has begun to empty a segment, otherwise from the largest table that has something to evict.
+  /// While negative entries are to be evicted first, it prefers the table whose
   /// negative entries occupy the most bytes.
   Reclaimed reclaim(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
   /// Takes the table of a database out of the shard and returns it. There must be one. The caller owns it, and should destroy

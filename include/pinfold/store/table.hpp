@@ -52,7 +52,8 @@ enum class Reclaimed : std::uint8_t {
 
 /// Not thread-safe: guarded by the shard's lock. Sizes are in bytes. A look-up or a write by key is O(1) plus the bytes that it
 /// copies. Entries and pointers that a function returns are valid until the next write to the shard. If a function lacks
-/// memory, its result says so, and nothing has changed; only purge() throws std::bad_alloc.
+/// memory, its result says so, and nothing has changed. The constructor and purge() throw std::bad_alloc. While a purge is pending,
+/// purge_some(), evict() and compact() may throw it too.
 class Table {
  public:
   /// `occupied` is the shard's count of bytes in segments and blocks, for all its tables. The table keeps it up to date, but
@@ -92,7 +93,7 @@ class Table {
   /// Stores `size` zeros. Returns the bytes, for the caller to write to. Null: no memory, and nothing has changed.
   char* create(const Key& key, std::size_t size, const PutOptions& options);
   /// Does what Database::resize() promises, for an entry that exists and is a plain string. If the value has to grow in a
-  /// block, the block gets room for `capacity` bytes.
+  /// block, the block gets room for `capacity` bytes, or for `size` if the value was empty.
   char* resize(const Key& key, std::size_t size, std::size_t capacity);
   /// What resize() with the same arguments would take.
   struct Resizing {
@@ -113,8 +114,9 @@ class Table {
   char* grow_into(const Key& key, Blob block, std::size_t size);
   /// Sets the deadline of an entry; 0 clears it. False if there is no entry, or no memory.
   bool set_expiry(const Key& key, UnixMs at);
-  /// Makes a live entry stale as of `at`. An entry without a deadline then has a stale window of `stale_ms` milliseconds;
-  /// an entry with a deadline keeps its gone_at(). False if there is no live entry, or no memory.
+  /// Makes a live entry stale as of `at`. An entry without a deadline is then stale for `stale_ms` milliseconds (its
+  /// deadline is set an hour before `at`, and its stale window is an hour longer); an entry with a deadline keeps its gone_at().
+  /// False if there is no live entry, or no memory.
   bool make_stale(const Key& key, UnixMs at, std::uint32_t stale_ms);
   /// Removes the entry and tells observers `cause`, as of `now`. False if there is no entry.
   bool remove(const Key& key, Cause cause = Cause::deleted, UnixMs now = 0);
@@ -156,7 +158,7 @@ class Table {
   Entry entry(Ref ref) const { return log_.entry(ref); }
 
   /// Evicts entries from the segment that the policy picks, from its oldest entry on, as far as the budget goes. If entries of
-  /// the segment refer to blocks, it also stops when `wanted` bytes have been freed. The next call goes on in the same segment.
+  /// the segment refer to blocks, it also stops when `wanted` bytes, or 1 MB, have been freed. The next call goes on in the same segment.
   /// `pressure` is that of eviction::Reading. With `patient` the pressure counts as 0 while some entries are to be evicted
   /// before others.
   Reclaimed evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);

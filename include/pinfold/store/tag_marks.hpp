@@ -59,7 +59,7 @@ class TagMarks {
    public:
     explicit Look(const TagMarks& marks) : marks_(marks), lock_(marks.mutex_) {}
     /// The marks of a tag from {soft, database, number} on, sorted by these three. The result goes on to the tag's last
-    /// mark, so the caller has to stop at the first mark that has another `soft` or another database. O(log marks).
+    /// mark, so the caller has to check `soft` and the database of each, and stop behind the last database that it wants. O(log marks).
     std::span<const Mark> marks_of(std::string_view tag, bool soft, std::uint64_t database, std::uint64_t number) const;
 
    private:
@@ -67,9 +67,9 @@ class TagMarks {
     const std::shared_lock<std::shared_mutex> lock_;
   };
 
-  /// Called when all tables have been swept for the purge. Queues it for forget_some(). Any lock may be held. Takes no memory.
+  /// Called when all tables have been swept for the purge. Puts it into the list for forget_some(). Any lock may be held. Takes no memory.
   void swept(const std::shared_ptr<Purge>& purge);
-  /// Whether purges are queued.
+  /// Whether purges are in that list.
   bool has_swept() {
     const std::lock_guard lock(swept_mutex_);
     return swept_ != nullptr;
@@ -97,7 +97,7 @@ class TagMarks {
   mutable std::shared_mutex mutex_;  // guards tags_
   Tags tags_;
   std::mutex swept_mutex_;        // guards swept_
-  std::shared_ptr<Purge> swept_;  // the queue, linked by Purge::next
+  std::shared_ptr<Purge> swept_;  // the list for forget_some(), the latest first, linked by Purge::next
   // Used only by the background worker.
   std::shared_ptr<Purge> forgetting_;
   std::size_t forgotten_ = 0;  // how many tags of forgetting_ are done

@@ -43,7 +43,8 @@ class Handle;
 
 /// The row of one type: its names, and its operations on a value outside of the log. `raw` points to such a value, as the type
 /// defines it. The caller must make sure that at least one reference to the value exists. Unless its comment says otherwise, an
-/// operation is called with the shard of the value locked, is O(1), and takes no memory.
+/// operation is called with the shard of the value locked, is O(1), and takes no memory. Where a comment says that no lock need
+/// be held, no other thread can reach the value through an entry.
 ///
 /// COPY puts one value into entries of several shards. Then several threads may call operations on it at the same time, each
 /// with another shard locked. So reference counts and flags must be atomic. The value itself is changed only while it has one
@@ -57,14 +58,15 @@ struct ValueType {
   /// by the heap. No lock need be held.
   bool (*release)(void* raw, Budget& budget) = nullptr;
   /// Returns where the value keeps its link to the next one in the list of Leftovers. The link lies in memory that a value in
-  /// this list no longer needs. Only for types whose release() may return false.
+  /// this list no longer needs. No lock need be held. Only for types whose release() may return false.
   Handle* (*link)(void* raw) = nullptr;
   /// Makes a reference for another entry. A type either counts references to one value, or copies a small value, which takes
   /// memory. Null: no memory. A type that counts must not change a value with several references.
   void* (*share)(void* raw) = nullptr;
-  /// Bytes of memory that the value occupies. They change only inside Table::change().
+  /// Bytes of memory that the value occupies. They change only inside Table::change_handle(), which
+  /// Table::change() and resize() use.
   std::size_t (*memory)(const void* raw) = nullptr;
-  /// Tells the value that one more entry refers to it (`sign` 1), or one less (-1).
+  /// Tells the value that one more entry refers to it (`sign` 1), or one less (-1). No lock need be held.
   void (*note_stored)(void* raw, int sign) = nullptr;
   /// From now on release() overwrites the memory of the value when it frees it.
   void (*wipe_when_freed)(void* raw) = nullptr;
@@ -73,10 +75,10 @@ struct ValueType {
   /// bytes.
   ///
   /// `at` is how far the caller has come with this value, 0 for the start. It is for types whose values have so little to
-  /// overwrite that one fresh budget is nearly always enough. Values of any other type must keep by themselves how far the
-  /// erasure has come with them, and when it is done with them return true in O(1): an entry may be stored in another place
-  /// before the erasure is done with its value, and `at` does not go with it. A value that is made while Memory::erasing() counts
-  /// as done from the start.
+  /// overwrite that one fresh budget is nearly always enough. A value of any other type must itself keep how far the erasure has
+  /// come with it, because its entry may be stored in another place before the erasure is done, and `at` does not go with it.
+  /// Once the erasure is done with the value, the operation must return true in O(1). A value that is made while
+  /// Memory::erasing() counts as done from the start.
   bool (*wipe_slack)(void* raw, std::uint64_t erasure, std::uint64_t& at, Budget& budget) = nullptr;
   /// The number of elements; of a string the number of bytes.
   std::uint64_t (*count)(const void* raw) = nullptr;
@@ -133,9 +135,9 @@ class Handle {
 
 class Leftovers;
 
-/// Owns one reference to a value outside of the log, or nothing. Its destructor gives the reference up: in one go, however large
-/// the value is, or after free_in() through Leftovers::give_up(), because freeing a large value may take too long for a lock. Not
-/// thread-safe.
+/// Owns one reference to a value outside of the log, or nothing. Its destructor gives the reference up, and frees the value in
+/// one go, however large it is. After free_in() it uses Leftovers::give_up() instead, because freeing a large value may take too
+/// long for a lock. Not thread-safe.
 class OwnedHandle {
  public:
   OwnedHandle() = default;
