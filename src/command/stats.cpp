@@ -1,5 +1,7 @@
 #include "pinfold/command/stats.hpp"
 
+#include <cmath>
+
 namespace pinfold::command {
 namespace {
 
@@ -78,7 +80,7 @@ Stats::CommandTotal Stats::command(std::size_t index) const {
   if (const std::uint64_t timed = since_reset(&CommandCounters::timed_calls); timed > 0) {
     const auto ns = static_cast<double>(since_reset(&CommandCounters::timed_ns));
     total.usec_per_call = ns / 1000.0 / static_cast<double>(timed);
-    total.usec = static_cast<std::uint64_t>(total.usec_per_call * static_cast<double>(total.calls) + 0.5);
+    total.usec = static_cast<std::uint64_t>(std::llround(total.usec_per_call * static_cast<double>(total.calls)));
   }
   return total;
 }
