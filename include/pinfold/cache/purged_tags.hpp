@@ -87,7 +87,9 @@ class PurgedTags {
   std::uint64_t barrier_ = 0;
   std::map<std::uint64_t, std::uint64_t> alive_;  // how many leases are alive, by purge number
   Tags tags_;
-  std::deque<Noted> order_;  // the purged tags, by the numbers of their purges; a tag leaves tags_ with the last of its purges
+  // One item for each tag of each purge, in the order of the purges' numbers. A tag is erased from tags_ when the last of its items here
+  // is taken out.
+  std::deque<Noted> order_;
 };
 
 }  // namespace pinfold::cache

@@ -30,7 +30,8 @@ struct WriteLimits {
   /// Whether has_room(), resize() and put() of a Value return Stored::needs_room if not enough memory is free.
   bool bounded = false;
   /// How many bytes a write may take beyond the memory limit. More than 0 only for a caller that cannot make room any more.
-  /// With 0, these functions also need a promise to this thread (Room) for Room::least bytes or more.
+  /// With 0, a write of Room::least bytes or more must also have been promised to this thread (Room). Otherwise the functions named
+  /// above return Stored::needs_room.
   std::uint64_t beyond = 0;
   /// The rules of policies; null: there are none. Must outlive the Database.
   const WriteRules* rules = nullptr;

@@ -313,8 +313,8 @@ class Keyspace {
     // How many pieces may free nothing before the request gives up. After a change of the policy many entries may have to move
     // before any is evicted, and a request does not wait for all of that.
     static constexpr unsigned most_fruitless = 512;
-    // Until this many pieces have freed nothing, Table::evict() is called with `patient`: the pressure stays 0 while some
-    // entries are to be evicted before others.
+    // Until this many pieces have freed nothing, Table::evict() is called with `patient`: the pressure stays 0 while
+    // the priority or quota of some policy says that its entries are evicted first.
     static constexpr unsigned most_patience = 128;
     unsigned pressure() const;
 

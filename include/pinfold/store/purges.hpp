@@ -51,7 +51,8 @@ struct Purge {
   std::weak_ptr<PurgeOwner> owner;  // may be empty
 
   std::uint64_t number = 0;  // higher than that of all earlier purges; set by Keyspace::purge(), like the next two
-  /// The database's number at that time (Keyspace::databases_). This one stays when SWAPDB gives the database a new number.
+  /// The number that the database had when Keyspace::purge() accepted the purge (Keyspace::databases_). It does not change here when
+  /// SWAPDB gives the database a new one.
   std::uint64_t database = 0;
   TagMarks* marks = nullptr;  // null until the purge has been accepted
 

@@ -159,8 +159,8 @@ class Table {
 
   /// Evicts entries from the segment that the policy picks, from its oldest entry on, as far as the budget goes. If entries of
   /// the segment refer to blocks, it also stops when `wanted` bytes, or 1 MB, have been freed. The next call goes on in the same segment.
-  /// `pressure` is that of eviction::Reading. With `patient` the pressure counts as 0 while some entries are to be evicted
-  /// before others.
+  /// `pressure` is that of eviction::Reading. With `patient` the pressure counts as 0 while the priority or quota of
+  /// some policy says that its entries are evicted first (Table::Order).
   Reclaimed evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget);
   /// Prepares a bounded part of the memory that eviction will need, so that the first evictions need not wait for pages.
   /// Returns false when all is prepared.
@@ -259,14 +259,14 @@ class Table {
   void remove(Ref ref, std::uint64_t hash, Cause cause, const Housekeeping& keeping, Budget& budget);
 
   struct Emptying : Log::Place {
-    std::int64_t change = 0;  // by how many bytes occupied() has changed since the segment was begun
+    std::int64_t change = 0;  // by how many bytes occupied() has changed since the emptying of this segment began
     UnixMs cutoff = 0;        // eviction::Reading::cutoff for the entries read last, if the segment was picked for its deadlines
     // During an erasure: the offset of the entry whose value is being wiped before it moves, and how far that has come.
     std::uint32_t wiping = 0;
     std::uint64_t inside = 0;
   };
   struct Expiring : Log::Place {
-    UnixMs before = no_deadline;    // Segment::earliest when the segment was begun
+    UnixMs before = no_deadline;    // Segment::earliest when expire_some() came to this segment
     UnixMs earliest = no_deadline;  // the earliest gone_at() of the entries that were met and have stayed
   };
   struct Resident {

@@ -58,8 +58,9 @@ class TagMarks {
   class Look {
    public:
     explicit Look(const TagMarks& marks) : marks_(marks), lock_(marks.mutex_) {}
-    /// The marks of a tag from {soft, database, number} on, sorted by these three. The result goes on to the tag's last
-    /// mark, so the caller has to check `soft` and the database of each, and stop behind the last database that it wants. O(log marks).
+    /// The marks of a tag from {soft, database, number} on, sorted by these three. `database` and `number` are only where the
+    /// result begins: it goes on to the tag's last mark, whatever that is for. So the caller must stop at the first mark with another
+    /// `soft`, or with a database above the highest one that it wants. O(log marks).
     std::span<const Mark> marks_of(std::string_view tag, bool soft, std::uint64_t database, std::uint64_t number) const;
 
    private:

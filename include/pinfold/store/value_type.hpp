@@ -44,7 +44,7 @@ class Handle;
 /// The row of one type: its names, and its operations on a value outside of the log. `raw` points to such a value, as the type
 /// defines it. The caller must make sure that at least one reference to the value exists. Unless its comment says otherwise, an
 /// operation is called with the shard of the value locked, is O(1), and takes no memory. Where a comment says that no lock need
-/// be held, no other thread can reach the value through an entry.
+/// be held, the store may call the operation without one, but only for a reference of an entry that nobody can find any more.
 ///
 /// COPY puts one value into entries of several shards. Then several threads may call operations on it at the same time, each
 /// with another shard locked. So reference counts and flags must be atomic. The value itself is changed only while it has one
