@@ -644,7 +644,8 @@ TEST_CASE("observers are told the time of an eviction, also while expiry is susp
   const UnixMs before = unix_ms();
   for (int i = 0; i < 200; ++i) {
     REQUIRE(keyspace.make_room(60'000));
-    const Key key = keyspace.key(std::to_string(i));
+    const std::string name = std::to_string(i);
+    const Key key = keyspace.key(name);
     Keyspace::Locks locks(keyspace);
     locks.acquire(key);
     REQUIRE(Database(keyspace, 0, before).put(key, std::string(60'000, 'v')));
