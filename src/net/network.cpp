@@ -88,7 +88,7 @@ std::optional<std::string> Network::listen() {
       const bool optional = address.front() == '-';
       if (optional) address.erase(0, 1);
       auto listener = std::make_unique<Listener>(context_, engine_, threads_);
-      const auto error = listener->listen_tcp(address, port, backlog);
+      auto error = listener->listen_tcp(address, port, backlog);
       if (error && !optional) return error;
       if (!error) listeners_.push_back(std::move(listener));
     }
