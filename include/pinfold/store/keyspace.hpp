@@ -43,11 +43,11 @@ struct Purge;
 constexpr unsigned database_count = 16;
 constexpr unsigned max_shards = 256;
 
-/// The number of shards for `threads` threads and `max_memory` bytes (0: no limit). It is a power of two. With more shards two
-/// threads want the same lock less often, and find a lock less often in the cache of another core (`scripts/bench scale`). So
-/// there are 64 shards for each thread, or 8 if there is one thread only, as far as memory and max_shards allow. But each shard
-/// has segments that are not full yet, which cost a small cache much of its memory. So a shard gets at least 32 MB, or at least
-/// 4 MB while there are fewer than 8 shards for each thread.
+/// The number of shards for `threads` threads and `max_memory` bytes (0: no limit). It is a power of two. The more shards there
+/// are, the less often two threads want the same lock, and the less often a lock lies in the cache of another core
+/// (`scripts/bench scale`). So there are 64 shards for each thread, or 8 if there is one thread only, as far as memory and
+/// max_shards allow. But each shard has segments that are not full yet, which cost a small cache much of its memory. So a shard
+/// gets at least 32 MB, or at least 4 MB while there are fewer than 8 shards for each thread.
 unsigned shards_for(unsigned threads, std::uint64_t max_memory);
 
 /// How a keyspace is made.
@@ -313,7 +313,7 @@ class Keyspace {
     // How many pieces may free nothing before the request gives up. After a change of the policy many entries may have to move
     // before any is evicted, and a request does not wait for all of that.
     static constexpr unsigned most_fruitless = 512;
-    // Until this many pieces have freed nothing, Table::evict() is called with `patient`: the pressure stays 0 while
+    // While fewer pieces than this have freed nothing, Table::evict() is called with `patient`: the pressure stays 0 while
     // the priority or quota of some policy says that its entries are evicted first.
     static constexpr unsigned most_patience = 128;
     unsigned pressure() const;

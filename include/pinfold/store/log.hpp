@@ -134,7 +134,7 @@ class Log {
 
   /// The end of everything that has been written so far.
   LogPosition position() const;
-  /// Whether the entry was written before that position. A move counts as a new writing: the entry is as old as the copy.
+  /// Whether the entry was written before that position. An entry that was moved counts as written when it was moved.
   bool written_before(Ref ref, const LogPosition& position) const;
 
   /// Whether each queue's list has as many segments as the queue counts, is linked in both directions, and every id

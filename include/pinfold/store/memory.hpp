@@ -54,8 +54,8 @@ class Memory {
     erasing_.store(number, std::memory_order_relaxed);
     heap_.wipe_freed(number != 0);
   }
-  /// Notes that the erasure has to go through the tables once more, because one of them has stored what is still to be
-  /// overwritten.
+  /// Notes that the erasure has to go through the tables once more, because one of them has stored bytes that are still to be
+  /// overwritten, perhaps in a place where the erasure has been already.
   void erase_again() { erase_again_.store(true, std::memory_order_relaxed); }
   /// Whether that was noted since the last call.
   bool take_erase_again() { return erase_again_.exchange(false, std::memory_order_relaxed); }

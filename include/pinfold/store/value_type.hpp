@@ -156,8 +156,8 @@ class OwnedHandle {
 
   explicit operator bool() const { return static_cast<bool>(handle_); }
   Handle get() const { return handle_; }
-  /// From now on the value, if it is given up here, goes to `leftovers`, which must outlive this object and all to which the value
-  /// is moved.
+  /// From now on a value that this object gives up goes to `leftovers`. These must outlive this object, and every OwnedHandle into
+  /// which it is moved.
   void free_in(Leftovers& leftovers) { leftovers_ = &leftovers; }
   /// Hands the reference over to the caller.
   Handle detach() { return std::exchange(handle_, Handle()); }
