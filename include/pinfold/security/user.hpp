@@ -1,32 +1,69 @@
 #pragma once
-// A user: the identity that a client has once it has authenticated.
+// A user: the identity that a client has once it has authenticated, and what it may do.
 
+#include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
-#include <utility>
+#include <vector>
+
+#include "pinfold/security/password.hpp"
+#include "pinfold/security/selector.hpp"
 
 namespace pinfold::security {
 
 /// The name of the user for clients that name no other.
 inline constexpr std::string_view default_user_name = "default";
 
-/// The name of a user and how it authenticates, and later what it may do. Immutable, so threads share it without a lock. To
-/// change a user, a new User with the same name is published (Users::publish).
+/// What the rules have set, for a user and for a draft of one (UserRules).
+struct UserFields {
+  std::string name;
+  bool enabled = false;
+  bool nopass = false;                  // accepts any password
+  bool skip_sanitize = false;           // shown only: Pinfold has no command that it concerns (RESTORE)
+  std::vector<PasswordHash> passwords;  // in the order in which they were added
+  std::vector<Selector> selectors;      // the first has the user's own permissions (the root); there is always one
+};
+
+/// Immutable, so threads share it without a lock. Made by UserRules. To change a user, a new User with the same name is published
+/// (Users::publish).
 class User {
  public:
-  /// With an empty password the user asks for none, and accepts any.
-  User(std::string name, std::string password) : name_(std::move(name)), password_(std::move(password)) {}
+  /// `id` tells users of one name apart: the versions of a user have one id, and a user that is made after another of its name was removed
+  /// has its own. Users gives it; 0 is none yet.
+  explicit User(UserFields fields, std::uint64_t id = 0);
 
-  const std::string& name() const { return name_; }
-  bool asks_password() const { return !password_.empty(); }
-  /// Whether a client may authenticate as this user with `password`. Takes the same time for every text of the same length, so
-  /// the time of a refusal does not tell how much of a guess was right (CVE-2026-47783 and similar ones). O(length of
-  /// `password`).
+  const std::string& name() const { return fields_.name; }
+  bool enabled() const { return fields_.enabled; }
+  bool nopass() const { return fields_.nopass; }
+  const std::vector<PasswordHash>& passwords() const { return fields_.passwords; }
+  const std::vector<Selector>& selectors() const { return fields_.selectors; }
+  const UserFields& fields() const { return fields_; }
+  std::uint64_t id() const { return id_; }
+
+  /// Whether a client is this user without having authenticated, if it is the default user.
+  bool asks_password() const { return !nopass() || !enabled(); }
+  /// Whether a client may authenticate as this user with `password`. Does the same work whether the password is right, wrong, or the
+  /// user is disabled or needs no password. O(length of `password` + passwords).
   bool accepts(std::string_view password) const;
+  /// Does the work of accepts() for a user that does not exist.
+  static void accepts_nobody(std::string_view password);
+
+  /// Whether the user may do everything, so that no request needs a check.
+  bool unlimited() const { return unlimited_; }
+  /// Whether a request is allowed: by one selector, all of it. If none allows it, the verdict is that of the selector that got furthest.
+  /// O(selectors * (keys * patterns + databases)). Allocates nothing.
+  Verdict check(const CheckedRequest& request) const;
+  /// Whether `other` may do the same. Passwords, and whether the users are enabled, do not count.
+  bool has_rights_of(const User& other) const;
 
  private:
-  std::string name_;
-  std::string password_;
+  Verdict check(std::size_t selector, const CheckedRequest& request) const;
+
+  UserFields fields_;
+  std::vector<KeyPatterns> keys_;  // of each selector
+  std::uint64_t id_;
+  bool unlimited_ = false;
 };
 
 }  // namespace pinfold::security

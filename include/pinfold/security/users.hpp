@@ -1,46 +1,70 @@
 #pragma once
-// The users of the server. At present there is one, the default user. Its password is the setting `requirepass`.
+// The users of the server.
 
 #include <atomic>
-#include <functional>
+#include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pinfold/security/user.hpp"
 
 namespace pinfold::security {
 
-/// The present users, by name. Thread-safe. A client keeps the User that it got when it authenticated, so publishing a new one
-/// does not log any client out.
+/// The present users, by name. There is always a default user. Thread-safe.
+///
+/// A client keeps the User that it got when it authenticated, and asks version() before each request. If that has changed, it takes the
+/// present() version of its user, or is closed if the user was removed.
 class Users {
  public:
-  /// Starts with a default user that asks for no password.
+  using Pointer = std::shared_ptr<const User>;
+
+  /// Starts with a default user that may do everything and asks for no password.
   Users();
 
-  /// Puts `user` in place of the user with the same name, or adds it. It holds for clients that authenticate from now on.
-  /// Throws std::bad_alloc.
-  void publish(std::shared_ptr<const User> user);
+  /// Counts the changes. Costs one relaxed load. Never 0.
+  std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
+
+  /// Puts `user` in place of the user with the same name, or adds it. Throws std::bad_alloc.
+  void publish(Pointer user);
+  /// Does so only if `expected` is still the user with that name; null if there must be none. Returns whether it was. To change a user: find
+  /// it, apply rules to it, publish it, and begin again if somebody else was faster. Throws std::bad_alloc.
+  bool publish(Pointer user, const Pointer& expected);
+  /// Removes the users with these names, except the default user. Returns how many there were.
+  std::size_t remove(std::span<const std::string_view> names);
+  /// Makes `users` all users (ACL LOAD), by name; each name is there once. A user with the name of a present user counts as a new version of
+  /// it. If `users` has no default user, the present one stays. Throws std::bad_alloc, and changes nothing then.
+  void replace_all(std::vector<Pointer> users);
 
   /// The user with this name; null if there is none. O(log users).
-  std::shared_ptr<const User> find(std::string_view name) const;
+  Pointer find(std::string_view name) const;
+  /// The present version of `user`; null if it was removed.
+  Pointer present(const User& user) const;
+  /// All users, by name.
+  std::vector<Pointer> all() const;
 
-  /// The user with this name if the password is right; null if the password is wrong or there is no such user. For a name that
-  /// does not exist, it compares the password of the default user, so that this takes as long as a wrong password.
-  std::shared_ptr<const User> authenticate(std::string_view name, std::string_view password) const;
+  /// The user with this name if it is enabled and accepts the password; otherwise null. Does the same work if there is no such user.
+  Pointer authenticate(std::string_view name, std::string_view password) const;
 
   /// The user of a new connection: the default user if it asks for no password, otherwise null.
-  std::shared_ptr<const User> of_new_connection() const;
+  Pointer of_new_connection() const;
 
   /// Whether the default user asks for a password. A client without a user is then unauthenticated. Costs one relaxed load.
   bool ask_password() const { return ask_password_.load(std::memory_order_relaxed); }
 
  private:
+  void put(Pointer user);  // the mutex is held
+
+  std::atomic<std::uint64_t> version_{1};
   std::atomic<bool> ask_password_{false};  // written with the mutex held
+  std::uint64_t last_id_ = 0;
   mutable std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<const User>, std::less<>> users_;  // there is always a default user
+  std::map<std::string, Pointer, std::less<>> users_;
 };
 
 }  // namespace pinfold::security

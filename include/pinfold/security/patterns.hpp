@@ -1,0 +1,85 @@
+#pragma once
+// The patterns of a selector: which keys and channels it concerns.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/base/glob.hpp"
+
+namespace pinfold::security {
+
+/// What a request does with a key, or what a pattern allows. A set of two.
+enum class Access : std::uint8_t {
+  none = 0,  // of a request: it learns or changes nothing of the key's value, as EXISTS. Any pattern that matches the key allows it.
+  read = 1,
+  write = 2,
+  both = 3,
+};
+constexpr Access operator|(Access a, Access b) { return static_cast<Access>(static_cast<std::uint8_t>(a) | static_cast<std::uint8_t>(b)); }
+/// Whether all of `wanted` is in `allowed`.
+constexpr bool includes(Access allowed, Access wanted) { return (allowed | wanted) == allowed; }
+
+/// A glob pattern that is matched against many texts. Immutable; copies share the compiled pattern, so they are cheap.
+class Pattern {
+ public:
+  /// The pattern must not be refused (Glob::refused).
+  explicit Pattern(std::string_view text);
+
+  const std::string& text() const { return text_; }
+  bool matches(std::string_view text) const;
+  /// Whether every text that begins with `prefix` matches. May return false for patterns that have more than one wildcard.
+  bool matches_all_with(std::string_view prefix) const;
+  /// Whether a text that begins with `prefix` can match. May return true although none does.
+  bool may_match_with(std::string_view prefix) const;
+  /// Whether everything matches.
+  bool is_star() const { return kind_ == Kind::prefix && head_.empty(); }
+  /// The plain characters with which each text that matches begins.
+  const std::string& head() const { return head_; }
+
+ private:
+  enum class Kind : std::uint8_t { literal, prefix, glob };
+
+  std::string text_;
+  std::string head_;
+  Kind kind_ = Kind::glob;
+  std::shared_ptr<const Glob> glob_;  // null unless kind_ is Kind::glob
+};
+
+/// A pattern for keys and what it allows with them. With `deny` it forbids everything instead.
+struct KeyPattern {
+  Pattern pattern;
+  Access access = Access::both;
+  bool deny = false;
+};
+
+/// Patterns for keys, arranged for the request path: most patterns are ruled out by comparing the first bytes of the key, with one
+/// comparison for each pattern. Immutable after construction.
+class KeyPatterns {
+ public:
+  KeyPatterns() = default;
+  explicit KeyPatterns(const std::vector<KeyPattern>& patterns);
+
+  /// Whether a pattern allows `wanted` with `key`, and none denies it. O(patterns), and allocates nothing.
+  bool allow(std::string_view key, Access wanted) const;
+  /// Whether all keys are allowed that begin with `prefix`, which may be empty for all keys. False if it cannot be told.
+  bool allow_all_with(std::string_view prefix, Access wanted) const;
+
+ private:
+  // The first bytes of a key, and those in which it must be equal to begin with a pattern's head.
+  struct Filter {
+    std::uint64_t mask;
+    std::uint64_t word;
+  };
+
+  bool any_matches(std::size_t from, std::size_t to, std::string_view key, Access wanted) const;
+
+  std::size_t denying_ = 0;  // patterns that deny, which come first
+  std::vector<Filter> filters_;
+  std::vector<KeyPattern> patterns_;
+};
+
+}  // namespace pinfold::security

@@ -1,0 +1,79 @@
+#pragma once
+// A selector: a set of permissions. A request needs one selector of its user that allows all of it.
+
+#include <bitset>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/security/command_catalogue.hpp"
+#include "pinfold/security/patterns.hpp"
+
+namespace pinfold::security {
+
+/// A key of a request and what the request does with it.
+struct KeyAccess {
+  std::string_view key;
+  Access access = Access::both;
+  std::uint32_t position = 0;  // the index of the argument
+};
+
+/// What has to be known of a request to check it. The views need to be valid during the check only.
+struct CheckedRequest {
+  std::size_t command = 0;                // the index in the catalogue
+  bool needs_no_rule = false;             // a command for everybody, such as AUTH: no command rule concerns it
+  std::string_view first_argument;        // behind the name, and behind the subcommand
+  std::span<const KeyAccess> keys;        // the keys that the arguments name
+  bool all_keys = false;                  // works on keys that the arguments do not name
+  Access all_keys_access = Access::both;  // what it does with them
+  std::string_view all_keys_with;         // only with keys that begin with this
+  std::span<const unsigned> databases;    // in which it works
+  bool all_databases = false;             // works in all of them
+};
+
+/// The answer to a check.
+struct Verdict {
+  /// Ordered: how far a selector got with a request that it denies.
+  enum class Denied : std::uint8_t { no, command, database, key, all_keys, channel };
+  Denied denied = Denied::no;
+  std::size_t at = 0;  // key: the index in CheckedRequest::keys; database: the index in CheckedRequest::databases
+
+  bool allowed() const { return denied == Denied::no; }
+};
+
+/// Commands of the catalogue, a bit for each.
+using CommandSet = std::bitset<CommandCatalogue::most>;
+
+/// A request for a command with this first argument only: "+select|0".
+struct FirstArgument {
+  std::size_t command = 0;
+  std::string argument;
+};
+
+/// The permissions of a selector as its rules have set them. A plain value. UserRules changes it; a User has it constant.
+struct Selector {
+  CommandSet commands;
+  bool all_commands = false;               // +@all was the last rule for all commands; otherwise -@all
+  std::vector<std::string> command_rules;  // those after it, in order: "+get", "-@write"
+  std::vector<FirstArgument> first_arguments;
+  std::vector<KeyPattern> keys;  // without allkeys
+  bool all_keys = false;
+  std::vector<Pattern> channels;  // without allchannels
+  bool all_channels = false;
+  std::vector<unsigned> databases;  // sorted; of no meaning if all_databases
+  bool all_databases = true;
+
+  /// The rules as ACL LIST shows them, each with "" for nothing: "-@all +get +@read".
+  std::string command_text() const;
+  std::string key_text() const;       // "~a %R~b !~c", "~*"
+  std::string channel_text() const;   // "&a", "&*"
+  std::string database_text() const;  // "db=0,1", "resetdbs", or "" for all databases
+
+  /// Whether there is nothing that it denies.
+  bool unlimited() const;
+};
+
+}  // namespace pinfold::security
