@@ -129,7 +129,7 @@ Outcome command_info(Call& call) {
   return DescribeTask::run(call, std::move(task));
 }
 
-bool in_category(const Row& row, std::string_view category) {
+bool in_category_named(const Row& row, std::string_view category) {
   const std::vector<std::string_view> names = category_names(row);
   return std::any_of(names.begin(), names.end(), [&](std::string_view name) { return iequals(name, category); });
 }
@@ -155,7 +155,7 @@ Outcome command_list(Call& call) {
   if (pattern == nullptr) return Outcome::done;
   std::vector<std::string_view> found;
   for (const Row* row : commands()) {
-    const bool matches = filter == Filter::none || (filter == Filter::category && in_category(*row, wanted)) ||
+    const bool matches = filter == Filter::none || (filter == Filter::category && in_category_named(*row, wanted)) ||
                          (filter == Filter::pattern && pattern->matches(row->name));
     if (matches) found.push_back(row->name);
   }

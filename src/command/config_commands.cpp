@@ -190,7 +190,7 @@ constexpr Row kRows[] = {
      .complexity = "O(1)",
      .summary = "Prints the subcommands."},
     {.name = "config|resetstat", .handler = config_resetstat, .arity = 2,
-     .flags = kAdministration | kAllShards | kLogged,
+     .flags = kAdministration | kAllShards | kLogged, .touches = Touches::no_key,
      .group = "server", .since = "2.0.0",
      .complexity = "O(1)",
      .summary = "Sets the statistics that INFO shows back to zero."},

@@ -38,6 +38,9 @@ Outcome quit(Call& call) {
 
 // --- databases ---
 
+std::array<std::optional<unsigned>, 2> databases_in_select(Args args) { return {named_database(args[1])}; }
+std::array<std::optional<unsigned>, 2> databases_in_swapdb(Args args) { return {named_database(args[1]), named_database(args[2])}; }
+
 Outcome select(Call& call) {
   Cursor arguments(call.args, 1);
   const std::optional<unsigned> number = take_database(call, arguments);
@@ -228,13 +231,13 @@ constexpr Row kRows[] = {
      .complexity = "O(N) for N queued commands and watched keys.",
      .summary = "Puts the connection back into the state of a new one."},
     {.name = "select", .handler = select, .arity = 2,
-     .flags = kLoading | kFast, .categories = kConnection,
+     .flags = kLoading | kFast, .categories = kConnection, .databases = databases_in_select,
      .group = "connection", .since = "1.0.0",
      .complexity = "O(1)",
      .summary = "Chooses the database that the connection's next commands work on.",
      .syntax = "index"},
     {.name = "swapdb", .handler = swapdb, .arity = 3,
-     .flags = kWrite | kFast | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous,
+     .flags = kWrite | kFast | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous, .touches = Touches::database, .databases = databases_in_swapdb,
      .group = "server", .since = "4.0.0",
      .complexity = "O(1)",
      .summary = "Exchanges the contents of two databases, for all clients at once.",

@@ -13,6 +13,12 @@ std::optional<int> parse_database(std::string_view text) {
   return static_cast<int>(*number);
 }
 
+std::optional<unsigned> named_database(std::string_view text) {
+  const std::optional<int> number = parse_database(text);
+  if (!number || *number < 0) return std::nullopt;
+  return static_cast<unsigned>(*number);
+}
+
 bool is_database(const Call& call, std::int64_t number) {
   return number >= 0 && number < call.engine.settings.integer(config::Id::databases);
 }

@@ -81,7 +81,7 @@ Outcome debug(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "debug", .handler = debug, .arity = -2,
-     .flags = kAdmin | kNoScript | kLoading | kAllShards | kProtected, .shown = shown_in_debug,
+     .flags = kAdmin | kNoScript | kLoading | kAllShards | kProtected, .shown = shown_in_debug, .touches = Touches::everything,
      .group = "server", .since = "1.0.0",
      .complexity = "Depends on the subcommand.",
      .summary = "Does what only tests need: sleeping, stopping active expiry, looking at an entry.",

@@ -1,5 +1,9 @@
 #include "pinfold/command/describe.hpp"
 
+#include <algorithm>
+#include <array>
+#include <iterator>
+
 namespace pinfold::command {
 
 std::vector<std::string_view> flag_names(const Row& row) {
@@ -24,24 +28,64 @@ std::vector<std::string_view> flag_names(const Row& row) {
   return names;
 }
 
+namespace {
+
+struct NamedCategory {
+  std::string_view name;
+  bool (*has)(const Row&);  // null: no command
+};
+
+template <std::uint32_t flags>
+bool flagged(const Row& row) {
+  return (row.flags & flags) != 0;
+}
+template <std::uint32_t categories>
+bool listed(const Row& row) {
+  return (row.categories & categories) != 0;
+}
+
+constexpr NamedCategory kCategories[] = {
+    {"keyspace", listed<kKeyspace>},
+    {"read", flagged<kReadOnly>},
+    {"write", flagged<kWrite>},
+    {"set", nullptr},
+    {"sortedset", nullptr},
+    {"list", nullptr},
+    {"hash", nullptr},
+    {"string", listed<kString>},
+    {"bitmap", listed<kBitmap>},
+    {"hyperloglog", nullptr},
+    {"geo", nullptr},
+    {"stream", nullptr},
+    {"pubsub", nullptr},
+    {"admin", [](const Row& row) { return flagged<kAdmin>(row) || listed<kAdministrative>(row); }},
+    {"fast", flagged<kFast>},
+    {"slow", [](const Row& row) { return !flagged<kFast>(row); }},
+    {"blocking", nullptr},
+    {"dangerous", [](const Row& row) { return flagged<kAdmin>(row) || listed<kDangerous>(row); }},
+    {"connection", listed<kConnection>},
+    {"transaction", listed<kTransaction>},
+    {"scripting", nullptr},
+    {"cache", [](const Row& row) { return row.name.starts_with("cache."); }},
+};
+
+constexpr auto kCategoryNames = [] {
+  std::array<std::string_view, std::size(kCategories)> names;
+  std::transform(std::begin(kCategories), std::end(kCategories), names.begin(), [](const NamedCategory& one) { return one.name; });
+  return names;
+}();
+
+}  // namespace
+
+std::span<const std::string_view> all_categories() { return kCategoryNames; }
+
+bool in_category(const Row& row, std::size_t category) { return kCategories[category].has != nullptr && kCategories[category].has(row); }
+
 std::vector<std::string_view> category_names(const Row& row) {
-  const auto has = [&](std::uint32_t flag) { return (row.flags & flag) != 0; };
-  const auto in = [&](std::uint32_t category) { return (row.categories & category) != 0; };
   std::vector<std::string_view> names;
-  const auto add = [&](bool applies, std::string_view name) {
-    if (applies) names.push_back(name);
-  };
-  add(in(kKeyspace), "keyspace");
-  add(has(kReadOnly), "read");
-  add(has(kWrite), "write");
-  add(in(kString), "string");
-  add(in(kBitmap), "bitmap");
-  add(has(kAdmin) || in(kAdministrative), "admin");
-  add(has(kFast), "fast");
-  add(!has(kFast), "slow");
-  add(has(kAdmin) || in(kDangerous), "dangerous");
-  add(in(kConnection), "connection");
-  add(in(kTransaction), "transaction");
+  for (std::size_t i = 0; i < std::size(kCategories); ++i) {
+    if (in_category(row, i)) names.push_back(kCategories[i].name);
+  }
   return names;
 }
 

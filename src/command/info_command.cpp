@@ -49,7 +49,7 @@ Outcome info(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "info", .handler = info, .arity = -1,
-     .flags = kLoading | kAllShards | kBeyondNamed, .categories = kDangerous,
+     .flags = kLoading | kAllShards | kBeyondNamed, .categories = kDangerous, .touches = Touches::no_key,
      .group = "server", .since = "1.0.0",
      .complexity = "O(1)",
      .summary = "Tells the state of the server and its statistics, in sections.",

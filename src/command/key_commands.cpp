@@ -78,6 +78,21 @@ store::Stored put_same(Database& db, const store::Key& key, const Value& value) 
   return db.put(key, value, options);
 }
 
+// Of several DB options the last one counts.
+std::array<std::optional<unsigned>, 2> databases_in_copy(Args args) {
+  std::optional<unsigned> to;
+  for (Cursor options(args, 3); !options.done();) {
+    if (options.take_with_value("DB")) {
+      to = named_database(options.take());
+    } else {
+      options.take();
+    }
+  }
+  return {to};
+}
+
+std::array<std::optional<unsigned>, 2> databases_in_move(Args args) { return {named_database(args[2])}; }
+
 Outcome copy(Call& call) {
   unsigned to_number = call.session.db;
   bool replace = false;
@@ -224,13 +239,13 @@ Outcome object_idletime(Call& call) {
 constexpr Row kRows[] = {
     {.name = "copy", .handler = copy, .arity = -3,
      .flags = kWrite | kDenyOom, .categories = kKeyspace,
-     .keys = {KeySpec::one(KeyUse::read, 1), KeySpec::one(KeyUse::write, 2)},
+     .keys = {KeySpec::one(KeyUse::read, 1), KeySpec::one(KeyUse::write, 2)}, .databases = databases_in_copy,
      .group = "generic", .since = "6.2.0",
      .complexity = "O(1), plus copying the value if it is small enough to lie in the log.",
      .summary = "Stores the value and deadline of a key under another key, in this or another database.",
      .syntax = "source destination [DB destination-db] [REPLACE]"},
     {.name = "dbsize", .handler = dbsize, .arity = 1,
-     .flags = kReadOnly | kFast | kAllShards, .categories = kKeyspace,
+     .flags = kReadOnly | kFast | kAllShards, .categories = kKeyspace, .touches = Touches::count,
      .group = "server", .since = "1.0.0",
      .complexity = "O(1)",
      .summary = "Counts the keys of the selected database."},
@@ -249,20 +264,20 @@ constexpr Row kRows[] = {
      .summary = "Counts how many of the named keys exist; a key named twice counts twice.",
      .syntax = "key [key ...]"},
     {.name = "flushall", .handler = flushall, .arity = -1,
-     .flags = kWrite | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous,
+     .flags = kWrite | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous, .touches = Touches::everything,
      .group = "server", .since = "1.0.0",
      .complexity = "O(1) for the caller; the memory is freed outside of all locks.",
      .summary = "Empties every database.",
      .syntax = "[ASYNC | SYNC]"},
     {.name = "flushdb", .handler = flushdb, .arity = -1,
-     .flags = kWrite | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous,
+     .flags = kWrite | kAllShards | kBeyondNamed | kLogged, .categories = kKeyspace | kDangerous, .touches = Touches::database,
      .group = "server", .since = "1.0.0",
      .complexity = "O(1) for the caller; the memory is freed outside of all locks.",
      .summary = "Empties the selected database.",
      .syntax = "[ASYNC | SYNC]"},
     {.name = "move", .handler = move, .arity = 3,
      .flags = kWrite | kFast, .categories = kKeyspace,
-     .keys = {KeySpec::one(KeyUse::modify)},
+     .keys = {KeySpec::one(KeyUse::modify)}, .databases = databases_in_move,
      .group = "generic", .since = "1.0.0",
      .complexity = "O(1)",
      .summary = "Moves a key to another database, unless it has one of that name.",

@@ -146,7 +146,7 @@ constexpr Row kRows[] = {
      .complexity = "O(N) for N free blocks of the C library's allocator.",
      .summary = "Has memory that the allocators keep for later given back to the system, most of it in the background."},
     {.name = "memory|stats", .handler = memory_stats, .arity = 2,
-     .flags = kAllShards | kBeyondNamed,
+     .flags = kAllShards | kBeyondNamed, .touches = Touches::no_key,
      .group = "server", .since = "4.0.0",
      .complexity = "O(1)",
      .summary = "Tells in numbers what memory is used for."},

@@ -109,7 +109,7 @@ constexpr Row kRows[] = {
      .complexity = "O(1)",
      .summary = "Tells when data was last saved: as nothing is, when the server was started."},
     {.name = "lolwut", .handler = lolwut, .arity = -1,
-     .flags = kReadOnly | kFast,
+     .flags = kReadOnly | kFast, .touches = Touches::no_key,
      .group = "server", .since = "5.0.0",
      .complexity = "O(1)",
      .summary = "Shows a picture and the version of the server.",

@@ -1,25 +1,97 @@
 #include "pinfold/security/user.hpp"
 
-#include <cstddef>
+#include <algorithm>
+#include <tuple>
+#include <utility>
 
 namespace pinfold::security {
 namespace {
 
-// The time depends on the length of `given` only.
-bool equal_in_constant_time(std::string_view given, std::string_view secret) {
-  volatile unsigned char difference = given.size() == secret.size() ? 0 : 1;
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    const char expected = secret.empty() ? '\0' : secret[i % secret.size()];
-    difference = static_cast<unsigned char>(difference | static_cast<unsigned char>(given[i] ^ expected));
-  }
-  return difference == 0;
+// Looks at all hashes, wherever the right one is.
+bool is_one_of(const PasswordHash& hash, const std::vector<PasswordHash>& hashes) {
+  bool found = false;
+  for (const PasswordHash& one : hashes) found = equal_in_constant_time(hash, one) || found;
+  return found;
+}
+
+KeyPatterns patterns_of(const Selector& selector) {
+  std::vector<KeyPattern> patterns;
+  if (selector.all_keys) patterns.push_back({Pattern("*")});
+  patterns.insert(patterns.end(), selector.keys.begin(), selector.keys.end());
+  return KeyPatterns(patterns);
+}
+
+bool same_rights(const Selector& a, const Selector& b) {
+  return a.commands == b.commands && a.command_text() == b.command_text() && a.key_text() == b.key_text() &&
+         a.channel_text() == b.channel_text() && a.database_text() == b.database_text();
 }
 
 }  // namespace
 
+User::User(UserFields fields, std::uint64_t id) : fields_(std::move(fields)), id_(id) {
+  for (const Selector& selector : fields_.selectors) {
+    keys_.push_back(patterns_of(selector));
+    unlimited_ = unlimited_ || selector.unlimited();
+  }
+}
+
 bool User::accepts(std::string_view password) const {
-  const bool same = equal_in_constant_time(password, password_);
-  return same || !asks_password();
+  const bool right = is_one_of(hash_of(password), fields_.passwords);
+  return fields_.enabled && (right || fields_.nopass);
+}
+
+void User::accepts_nobody(std::string_view password) {
+  [[maybe_unused]] volatile bool found = is_one_of(hash_of(password), {PasswordHash{}});
+}
+
+Verdict User::check(std::size_t selector, const CheckedRequest& request) const {
+  using Denied = Verdict::Denied;
+  const Selector& rules = fields_.selectors[selector];
+  if (!request.needs_no_rule && !rules.allows_command(request.command, request.first_argument)) return {Denied::command};
+  if (!rules.all_databases) {
+    for (std::size_t i = 0; i < request.databases.size(); ++i) {
+      if (!rules.allows_database(request.databases[i])) return {Denied::database, i};
+    }
+    if (request.all_databases) return {Denied::database, request.databases.size()};
+  }
+  const KeyPatterns& patterns = keys_[selector];
+  for (const KeyGroup& group : request.keys) {
+    for (const std::uint32_t at : group.positions) {
+      if (!patterns.allow(request.args[at], group.access)) return {Denied::key, at};
+    }
+  }
+  if (request.all_keys && !patterns.allow_all_with(request.all_keys_with, Access::both)) return {Denied::all_keys};
+  return {};
+}
+
+Verdict User::check(const CheckedRequest& request) const {
+  const auto progress = [](const Verdict& verdict) { return std::tie(verdict.denied, verdict.at); };
+  Verdict furthest = check(0, request);
+  for (std::size_t i = 1; i < keys_.size() && !furthest.allowed(); ++i) {
+    const Verdict verdict = check(i, request);
+    if (verdict.allowed() || progress(furthest) < progress(verdict)) furthest = verdict;
+  }
+  return furthest;
+}
+
+bool User::may_list(const Listed& listed, std::string_view key) const {
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    const Selector& rules = fields_.selectors[i];
+    if (!rules.allows_command(listed.command, listed.first_argument) || !rules.allows_database(listed.database)) continue;
+    if (keys_[i].allow(key, Access::read)) return true;
+  }
+  return false;
+}
+
+std::uint64_t User::most_compared(std::string_view key) const {
+  std::uint64_t sum = 0;
+  for (const KeyPatterns& patterns : keys_) sum += patterns.most_compared(key);
+  return sum;
+}
+
+bool User::has_rights_of(const User& other) const {
+  return std::equal(fields_.selectors.begin(), fields_.selectors.end(), other.fields_.selectors.begin(), other.fields_.selectors.end(),
+                    same_rights);
 }
 
 }  // namespace pinfold::security

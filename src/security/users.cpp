@@ -3,30 +3,102 @@
 #include <utility>
 
 namespace pinfold::security {
+namespace {
 
-Users::Users() { publish(std::make_shared<const User>(std::string(default_user_name), "")); }
-
-void Users::publish(std::shared_ptr<const User> user) {
-  const std::lock_guard lock(mutex_);
-  if (user->name() == default_user_name) ask_password_.store(user->asks_password(), std::memory_order_relaxed);
-  users_.insert_or_assign(user->name(), std::move(user));
+UserFields default_user() {
+  Selector everything;
+  everything.commands.set();
+  everything.all_commands = true;
+  everything.all_keys = true;
+  everything.all_channels = true;
+  return {.name = std::string(default_user_name), .enabled = true, .nopass = true, .selectors = {everything}};
 }
 
-std::shared_ptr<const User> Users::find(std::string_view name) const {
+}  // namespace
+
+Users::Users() { publish(std::make_shared<const User>(default_user())); }
+
+void Users::put(Map& users, Pointer user) {
+  const auto present = users_.find(user->name());
+  const std::uint64_t id = present != users_.end() ? present->second->id() : ++last_id_;
+  Pointer& place = users[user->name()];
+  place = user->id() == id ? std::move(user) : std::make_shared<const User>(user->fields(), id);
+}
+
+void Users::changed() {
+  ask_password_.store(users_.find(default_user_name)->second->asks_password(), std::memory_order_relaxed);
+  version_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Users::publish(Pointer user) {
+  Pointer before;  // freed with nothing locked
+  const std::lock_guard lock(mutex_);
+  const auto present = users_.find(user->name());
+  if (present != users_.end()) before = present->second;
+  put(users_, std::move(user));
+  changed();
+}
+
+bool Users::publish(Pointer user, const Pointer& expected) {
+  const std::lock_guard lock(mutex_);
+  const auto present = users_.find(user->name());
+  if ((present != users_.end() ? present->second : nullptr) != expected) return false;
+  put(users_, std::move(user));
+  changed();
+  return true;
+}
+
+std::size_t Users::remove(std::span<const std::string_view> names) {
+  std::vector<Map::node_type> removed;  // freed with nothing locked
+  removed.reserve(names.size());
+  const std::lock_guard lock(mutex_);
+  for (const std::string_view name : names) {
+    const auto found = users_.find(name);
+    if (found != users_.end() && name != default_user_name) removed.push_back(users_.extract(found));
+  }
+  if (!removed.empty()) changed();
+  return removed.size();
+}
+
+void Users::replace_all(std::vector<Pointer> users) {
+  Map all;  // then the former users, which are freed with nothing locked
+  const std::lock_guard lock(mutex_);
+  for (Pointer& user : users) put(all, std::move(user));
+  if (all.find(default_user_name) == all.end()) put(all, users_.find(default_user_name)->second);
+  users_.swap(all);
+  changed();
+}
+
+Users::Pointer Users::find(std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto found = users_.find(name);
   return found != users_.end() ? found->second : nullptr;
 }
 
-std::shared_ptr<const User> Users::authenticate(std::string_view name, std::string_view password) const {
-  std::shared_ptr<const User> named = find(name);
-  // In place of a user that is not there another one's password is compared, for the time that it takes.
-  const std::shared_ptr<const User> compared = named != nullptr ? named : find(default_user_name);
-  return compared->accepts(password) ? named : nullptr;
+Users::Pointer Users::present(const User& user) const {
+  Pointer found = find(user.name());
+  return found != nullptr && found->id() == user.id() ? found : nullptr;
 }
 
-std::shared_ptr<const User> Users::of_new_connection() const {
-  std::shared_ptr<const User> user = find(default_user_name);
+std::vector<Users::Pointer> Users::all() const {
+  std::vector<Pointer> users;
+  const std::lock_guard lock(mutex_);
+  users.reserve(users_.size());
+  for (const auto& [name, user] : users_) users.push_back(user);
+  return users;
+}
+
+Users::Pointer Users::authenticate(std::string_view name, std::string_view password) const {
+  Pointer user = find(name);
+  if (user == nullptr) {
+    User::accepts_nobody(password);
+    return nullptr;
+  }
+  return user->accepts(password) ? user : nullptr;
+}
+
+Users::Pointer Users::of_new_connection() const {
+  Pointer user = find(default_user_name);
   return user->asks_password() ? nullptr : user;
 }
 

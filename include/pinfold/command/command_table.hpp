@@ -4,7 +4,9 @@
 //
 // A row stands at the end of the file of its family (string_commands.cpp, key_commands.cpp ...). commands() returns all rows.
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -100,6 +102,23 @@ enum class Shown : std::uint8_t {
 /// Tells how the argument at `index` may appear. Called with any index but 0, and with arguments that need not be valid.
 using ShownAs = Shown (*)(Args args, std::size_t index);
 
+/// What a command reads or changes of the keyspace beside the keys that `Row::keys` finds. Rights are checked by it (rights.hpp), so it may
+/// say more than the command does, never less.
+enum class Touches : std::uint8_t {
+  keys,        // nothing else
+  no_key,      // no key and no value, although its flags look like it: figures of the whole keyspace, or nothing at all
+  count,       // the number of keys in the selected database
+  listing,     // names of keys in the selected database, of which it shows those that the client's user may read (Listing)
+  database,    // any key of the selected database, or of those that `databases` finds
+  everything,  // any key of any database
+};
+
+/// The databases that the arguments name, instead of the selected one, or beside it if the row has keys. Arguments that are not valid name
+/// none.
+using DatabasesIn = std::array<std::optional<unsigned>, 2> (*)(Args args);
+/// The prefix that all keys have which the command touches; empty if they may be any.
+using PrefixIn = std::string_view (*)(Args args);
+
 /// Executes a command (call.hpp).
 using Handler = Outcome (*)(Call&);
 
@@ -111,6 +130,9 @@ struct Row {
   std::uint32_t flags = 0;       // Flag values
   std::uint32_t categories = 0;  // Category values
   KeySpec keys[2] = {};
+  Touches touches = Touches::keys;
+  DatabasesIn databases = nullptr;
+  PrefixIn prefix = nullptr;
   ShownAs shown = nullptr;      // null: the keys of `keys` as keys, and all other arguments as they are
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
   std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)

@@ -1,6 +1,8 @@
 #pragma once
 // Describes a row of the command table in the words that Redis uses.
 
+#include <cstddef>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -11,7 +13,11 @@ namespace pinfold::command {
 /// "write", "denyoom", "fast" ...
 std::vector<std::string_view> flag_names(const Row& row);
 
-/// The ACL categories of a command, without the '@'. Categories that follow from flags are included.
+/// The names of all ACL categories, without the '@': those of Redis 7 in its order, some of which have no command here, and `cache`.
+std::span<const std::string_view> all_categories();
+/// Whether a command belongs to the category with this index in all_categories(). Categories that follow from flags are included. O(1).
+bool in_category(const Row& row, std::size_t category);
+/// The categories of a command.
 std::vector<std::string_view> category_names(const Row& row);
 
 /// "RW", "access", "update" ...

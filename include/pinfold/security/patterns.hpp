@@ -1,6 +1,7 @@
 #pragma once
 // The patterns of a selector: which keys and channels it concerns.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -35,8 +36,8 @@ class Pattern {
   bool matches_all_with(std::string_view prefix) const;
   /// Whether a text that begins with `prefix` can match. May return true although none does.
   bool may_match_with(std::string_view prefix) const;
-  /// Whether everything matches.
-  bool is_star() const { return kind_ == Kind::prefix && head_.empty(); }
+  /// The most comparisons that matches() makes for `text`.
+  std::uint64_t most_compared(std::string_view text) const;
   /// The plain characters with which each text that matches begins.
   const std::string& head() const { return head_; }
 
@@ -67,6 +68,8 @@ class KeyPatterns {
   bool allow(std::string_view key, Access wanted) const;
   /// Whether all keys are allowed that begin with `prefix`, which may be empty for all keys. False if it cannot be told.
   bool allow_all_with(std::string_view prefix, Access wanted) const;
+  /// The most comparisons that allow() makes for `key`.
+  std::uint64_t most_compared(std::string_view key) const;
 
  private:
   // The first bytes of a key, and those in which it must be equal to begin with a pattern's head.

@@ -1,6 +1,7 @@
 #pragma once
 // A selector: a set of permissions. A request needs one selector of its user that allows all of it.
 
+#include <array>
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
@@ -14,24 +15,23 @@
 
 namespace pinfold::security {
 
-/// A key of a request and what the request does with it.
-struct KeyAccess {
-  std::string_view key;
+/// Keys among the arguments of a request, and what the request does with them.
+struct KeyGroup {
+  std::span<const std::uint32_t> positions;  // their indices among the arguments
   Access access = Access::both;
-  std::uint32_t position = 0;  // the index of the argument
 };
 
 /// What has to be known of a request to check it. The views need to be valid during the check only.
 struct CheckedRequest {
-  std::size_t command = 0;                // the index in the catalogue
-  bool needs_no_rule = false;             // a command for everybody, such as AUTH: no command rule concerns it
-  std::string_view first_argument;        // behind the name, and behind the subcommand
-  std::span<const KeyAccess> keys;        // the keys that the arguments name
-  bool all_keys = false;                  // works on keys that the arguments do not name
-  Access all_keys_access = Access::both;  // what it does with them
-  std::string_view all_keys_with;         // only with keys that begin with this
-  std::span<const unsigned> databases;    // in which it works
-  bool all_databases = false;             // works in all of them
+  std::size_t command = 0;               // the index in the catalogue
+  bool needs_no_rule = false;            // a command for everybody, such as AUTH: no command rule concerns it
+  std::string_view first_argument = {};  // behind the name of the command
+  std::span<const std::string_view> args = {};
+  std::array<KeyGroup, 2> keys = {};         // the keys that the arguments name
+  bool all_keys = false;                     // whether it changes or reads keys that its arguments do not name
+  std::string_view all_keys_with = {};       // only keys that begin with this
+  std::span<const unsigned> databases = {};  // in which it works
+  bool all_databases = false;                // works in all of them
 };
 
 /// The answer to a check.
@@ -39,7 +39,7 @@ struct Verdict {
   /// Ordered: how far a selector got with a request that it denies.
   enum class Denied : std::uint8_t { no, command, database, key, all_keys, channel };
   Denied denied = Denied::no;
-  std::size_t at = 0;  // key: the index in CheckedRequest::keys; database: the index in CheckedRequest::databases
+  std::size_t at = 0;  // key: the index among the arguments; database: the index in CheckedRequest::databases, or behind the last for all
 
   bool allowed() const { return denied == Denied::no; }
 };
@@ -72,8 +72,11 @@ struct Selector {
   std::string channel_text() const;   // "&a", "&*"
   std::string database_text() const;  // "db=0,1", "resetdbs", or "" for all databases
 
-  /// Whether there is nothing that it denies.
+  /// Whether it allows every command with every key in every database. Channels do not count: what concerns them checks them.
   bool unlimited() const;
+  /// Whether the command is allowed, whatever its keys. `first_argument`: that of the request.
+  bool allows_command(std::size_t command, std::string_view first_argument) const;
+  bool allows_database(unsigned database) const;
 };
 
 }  // namespace pinfold::security

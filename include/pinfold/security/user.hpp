@@ -15,14 +15,24 @@ namespace pinfold::security {
 /// The name of the user for clients that name no other.
 inline constexpr std::string_view default_user_name = "default";
 
+/// The rules sanitize-payload and skip-sanitize-payload. They are shown and have no effect, because Pinfold has no RESTORE.
+enum class Sanitize : std::uint8_t { unset, sanitize, skip };
+
 /// What the rules have set, for a user and for a draft of one (UserRules).
 struct UserFields {
   std::string name;
   bool enabled = false;
-  bool nopass = false;                  // accepts any password
-  bool skip_sanitize = false;           // shown only: Pinfold has no command that it concerns (RESTORE)
-  std::vector<PasswordHash> passwords;  // in the order in which they were added
-  std::vector<Selector> selectors;      // the first has the user's own permissions (the root); there is always one
+  bool nopass = false;  // accepts any password
+  Sanitize sanitize = Sanitize::unset;
+  std::vector<PasswordHash> passwords = {};  // in the order in which they were added
+  std::vector<Selector> selectors;           // the first has the user's own permissions (the root); there is always one
+};
+
+/// A command that names keys which its arguments do not name: KEYS, SCAN, RANDOMKEY.
+struct Listed {
+  std::size_t command = 0;  // the index in the catalogue
+  std::string_view first_argument;
+  unsigned database = 0;
 };
 
 /// Immutable, so threads share it without a lock. Made by UserRules. To change a user, a new User with the same name is published
@@ -54,6 +64,12 @@ class User {
   /// Whether a request is allowed: by one selector, all of it. If none allows it, the verdict is that of the selector that got furthest.
   /// O(selectors * (keys * patterns + databases)). Allocates nothing.
   Verdict check(const CheckedRequest& request) const;
+  /// Whether a command that lists keys may name this one: a selector allows the command, the database, and to read the key. O(selectors *
+  /// patterns).
+  bool may_list(const Listed& listed, std::string_view key) const;
+  /// The most comparisons that may_list() makes for `key`.
+  std::uint64_t most_compared(std::string_view key) const;
+
   /// Whether `other` may do the same. Passwords, and whether the users are enabled, do not count.
   bool has_rights_of(const User& other) const;
 

@@ -8,8 +8,10 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "pinfold/security/command_catalogue.hpp"
 #include "pinfold/security/user.hpp"
@@ -20,14 +22,15 @@ namespace pinfold::security {
 class UserRules {
  public:
   // What one user can have. A rule beyond these is refused.
-  static constexpr std::size_t longest_rule = 4096;            // bytes, but for a selector
-  static constexpr std::size_t longest_selector_rule = 65536;  // bytes
-  static constexpr std::size_t longest_password = 4096;        // bytes
+  static constexpr std::size_t longest_rule = 4096;       // bytes, but for a selector
+  static constexpr std::size_t longest_selector = 65536;  // bytes
+  static constexpr std::size_t longest_password = 4096;   // bytes
+  static constexpr std::size_t most_rules = 4096;         // that are applied to one draft
   static constexpr std::size_t most_passwords = 256;
   static constexpr std::size_t most_selectors = 64;
   static constexpr std::size_t most_patterns = 1024;        // of all selectors together
-  static constexpr std::size_t most_pattern_bytes = 32768;  // of all patterns together
-  static constexpr std::size_t most_command_rules = 4096;   // of all selectors together
+  static constexpr std::size_t most_pattern_bytes = 32768;  // of all patterns together; a byte takes 1 KB at most once it is compiled
+  static constexpr std::size_t most_command_rules = 1024;   // of all selectors together
   static constexpr std::size_t most_databases = 4096;       // of all selectors together
 
   /// A new user: disabled, without passwords, and it may do nothing.
@@ -35,8 +38,8 @@ class UserRules {
   /// A user that exists, to be changed.
   explicit UserRules(const User& user);
 
-  /// Applies a rule. Returns nothing, or the error in Redis' words without a code: "Syntax error". The draft is then unchanged. O(length
-  /// of the rule + commands).
+  /// Applies a rule. Returns nothing, or the error in Redis' words without a code: "Syntax error". After an error the draft must not be
+  /// used any more. O(length of the rule + commands + patterns).
   std::optional<std::string> apply(std::string_view rule, const CommandCatalogue& commands);
 
   /// The user that the rules describe. Throws std::bad_alloc.
@@ -44,13 +47,23 @@ class UserRules {
 
  private:
   std::optional<std::string> apply_to_user(std::string_view rule, const CommandCatalogue& commands);
-  std::optional<std::string> add_selector(std::string_view rule, const CommandCatalogue& commands);
+  std::optional<std::string> add_selector(std::string_view rules, const CommandCatalogue& commands);
+  std::optional<std::string> count_rule();
 
   UserFields fields_;
+  std::size_t rules_ = 0;  // that were applied
 };
 
-/// Whether a user may have this name: not empty, no space, no control character that would break a line of an ACL file. As in Redis, else.
+/// Whether a user may have this name: it has no space, line break or NUL.
 bool is_user_name(std::string_view name);
+
+/// The result of merge_selectors().
+struct Merged {
+  std::vector<std::string> rules;
+  std::optional<std::string> unmatched;  // a selector without its closing bracket, with all that stands behind it
+};
+/// A selector may be spread over several words: "(~a", "+get)". Joins such words with a space between them. O(bytes).
+Merged merge_selectors(std::span<const std::string_view> words);
 
 /// The rules of a user in one line, without "user" and its name: "on #ha5h ~* &* +@all". Applied to a new user they make the same user.
 std::string rules_of(const User& user);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -58,13 +59,17 @@ class Users {
   bool ask_password() const { return ask_password_.load(std::memory_order_relaxed); }
 
  private:
-  void put(Pointer user);  // the mutex is held
+  using Map = std::map<std::string, Pointer, std::less<>>;
+
+  // With the mutex held:
+  void put(Map& users, Pointer user);  // as the user with this name, with its id
+  void changed();
 
   std::atomic<std::uint64_t> version_{1};
   std::atomic<bool> ask_password_{false};  // written with the mutex held
   std::uint64_t last_id_ = 0;
   mutable std::mutex mutex_;
-  std::map<std::string, Pointer, std::less<>> users_;
+  Map users_;
 };
 
 }  // namespace pinfold::security

@@ -1,0 +1,419 @@
+#include "pinfold/security/user_rules.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/base/text.hpp"
+
+namespace pinfold::security {
+namespace {
+
+using Error = std::optional<std::string>;
+
+constexpr std::string_view syntax_error = "Syntax error";
+constexpr std::string_view unknown_command = "Unknown command or category name in ACL";
+constexpr std::string_view bad_hash = "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters";
+constexpr std::string_view no_such_password = "The password you are trying to remove from the user does not exist";
+constexpr std::string_view useless_key_pattern =
+    "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start with "
+    "an empty list of patterns";
+constexpr std::string_view useless_channel_pattern =
+    "Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try 'resetchannels' to "
+    "start with an empty list of channels";
+constexpr std::string_view first_argument_of_subcommand = "Allowing first-arg of a subcommand is not supported";
+
+Error error(std::string_view text) { return std::string(text); }
+
+std::string too_many(std::string_view what, std::size_t most) {
+  return "A user can have at most " + std::to_string(most) + " " + std::string(what);
+}
+
+// A rule stands in a line of an ACL file, between spaces.
+bool has_space(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return is_space(c) || c == '\0'; });
+}
+
+// --- commands ---
+
+// Removes what earlier rules have said of this command or category: the rule that comes now says it anew. For a container that includes
+// the rules of its subcommands.
+void forget_rules_of(Selector& selector, std::string_view name) {
+  std::erase_if(selector.command_rules, [name](std::string_view rule) {
+    rule.remove_prefix(1);
+    if (!iequals(rule.substr(0, name.size()), name)) return false;
+    return rule.size() == name.size() || rule[name.size()] == '|';
+  });
+}
+
+void add_rule(Selector& selector, bool allowed, const std::string& name) {
+  forget_rules_of(selector, name);
+  selector.command_rules.push_back((allowed ? "+" : "-") + name);
+}
+
+// The bits of a command and of its subcommands.
+void add_to(CommandSet& set, std::size_t command, const CommandCatalogue& commands) {
+  set.set(command);
+  const CommandCatalogue::Subcommands inner = commands.subcommands(command);
+  for (std::size_t i = 0; i < inner.count; ++i) set.set(inner.first + i);
+}
+
+void set_commands(Selector& selector, const CommandSet& set, bool allowed) {
+  selector.commands = allowed ? selector.commands | set : selector.commands & ~set;
+  std::erase_if(selector.first_arguments, [&set](const FirstArgument& one) { return set.test(one.command); });
+}
+
+void set_all_commands(Selector& selector, bool allowed) {
+  if (allowed) {
+    selector.commands.set();
+  } else {
+    selector.commands.reset();
+  }
+  selector.all_commands = allowed;
+  selector.command_rules.clear();
+  selector.first_arguments.clear();
+}
+
+Error set_category(Selector& selector, std::string_view name, bool allowed, const CommandCatalogue& commands) {
+  if (iequals(name, "all")) {
+    set_all_commands(selector, allowed);
+    return std::nullopt;
+  }
+  const std::optional<std::size_t> category = commands.find_category(name);
+  if (!category) return error(unknown_command);
+  CommandSet set;
+  for (std::size_t i = 0; i < commands.count(); ++i) {
+    if (commands.in_category(i, *category)) add_to(set, i, commands);
+  }
+  set_commands(selector, set, allowed);
+  add_rule(selector, allowed, "@" + std::string(commands.categories()[*category]));
+  return std::nullopt;
+}
+
+// "+select|0": a command with this first argument. `name` has a '|' and is no subcommand.
+Error allow_first_argument(Selector& selector, std::string_view name, const CommandCatalogue& commands) {
+  const std::size_t bar = name.rfind('|');
+  const std::string_view argument = name.substr(bar + 1);
+  const std::optional<std::size_t> command = commands.find(name.substr(0, bar));
+  if (!command) return error(unknown_command);
+  if (commands.is_subcommand(*command)) return error(first_argument_of_subcommand);
+  if (argument.empty() || has_space(argument) || argument.ends_with(')')) return error(syntax_error);
+  if (commands.subcommands(*command).count > 0) return error(unknown_command);
+  if (selector.commands.test(*command)) return std::nullopt;
+  const auto same = [&](const FirstArgument& one) { return one.command == *command && iequals(one.argument, argument); };
+  std::erase_if(selector.first_arguments, same);
+  selector.first_arguments.push_back({*command, std::string(argument)});
+  add_rule(selector, true, std::string(commands.name(*command)) + "|" + std::string(argument));
+  return std::nullopt;
+}
+
+Error set_by_name(Selector& selector, std::string_view name, bool allowed, const CommandCatalogue& commands) {
+  if (name.starts_with('@')) return set_category(selector, name.substr(1), allowed, commands);
+  if (const std::optional<std::size_t> command = commands.find(name)) {
+    CommandSet set;
+    add_to(set, *command, commands);
+    set_commands(selector, set, allowed);
+    add_rule(selector, allowed, std::string(commands.name(*command)));
+    return std::nullopt;
+  }
+  if (!allowed || name.find('|') == std::string_view::npos) return error(unknown_command);
+  return allow_first_argument(selector, name, commands);
+}
+
+// --- keys, channels, databases ---
+
+// What stands between '%' and '~'.
+std::optional<Access> parse_access(std::string_view letters) {
+  Access access = Access::none;
+  for (const char letter : letters) {
+    const Access one = lower(letter) == 'r' ? Access::read : Access::write;
+    if ((one == Access::write && lower(letter) != 'w') || includes(access, one)) return std::nullopt;
+    access = access | one;
+  }
+  if (access == Access::none) return std::nullopt;
+  return access;
+}
+
+Error allow_keys(Selector& selector, std::string_view text, Access access) {
+  if (selector.all_keys) return error(useless_key_pattern);
+  if (has_space(text)) return error(syntax_error);
+  const auto same = [text](const KeyPattern& one) { return !one.deny && one.pattern.text() == text; };
+  const auto found = std::find_if(selector.keys.begin(), selector.keys.end(), same);
+  if (found != selector.keys.end()) {
+    found->access = found->access | access;
+  } else {
+    selector.keys.push_back({Pattern(text), access});
+  }
+  return std::nullopt;
+}
+
+Error deny_keys(Selector& selector, std::string_view text) {
+  if (has_space(text)) return error(syntax_error);
+  const auto same = [text](const KeyPattern& one) { return one.deny && one.pattern.text() == text; };
+  if (std::none_of(selector.keys.begin(), selector.keys.end(), same)) selector.keys.push_back({Pattern(text), Access::both, true});
+  return std::nullopt;
+}
+
+void allow_all_keys(Selector& selector) {
+  selector.all_keys = true;
+  std::erase_if(selector.keys, [](const KeyPattern& one) { return !one.deny; });
+}
+
+Error allow_channels(Selector& selector, std::string_view text) {
+  if (selector.all_channels) return error(useless_channel_pattern);
+  if (has_space(text)) return error(syntax_error);
+  const auto same = [text](const Pattern& one) { return one.text() == text; };
+  if (std::none_of(selector.channels.begin(), selector.channels.end(), same)) selector.channels.emplace_back(text);
+  return std::nullopt;
+}
+
+Error allow_databases(Selector& selector, std::string_view list) {
+  constexpr std::int64_t most = 1'000'000;  // more than there can be
+  std::vector<unsigned> databases;
+  for (bool more = true; more;) {
+    const std::size_t comma = list.find(',');
+    const std::optional<std::int64_t> number = parse_i64(list.substr(0, comma));
+    if (!number || *number < 0 || *number > most) return error(syntax_error);
+    databases.push_back(static_cast<unsigned>(*number));
+    more = comma != std::string_view::npos;
+    if (more) list.remove_prefix(comma + 1);
+  }
+  databases.insert(databases.end(), selector.databases.begin(), selector.databases.end());
+  std::sort(databases.begin(), databases.end());
+  databases.erase(std::unique(databases.begin(), databases.end()), databases.end());
+  selector.databases = std::move(databases);
+  selector.all_databases = false;
+  return std::nullopt;
+}
+
+// --- a selector as a whole ---
+
+void set_all_channels(Selector& selector, bool allowed) {
+  selector.all_channels = allowed;
+  selector.channels.clear();
+}
+
+void set_all_databases(Selector& selector, bool allowed) {
+  selector.all_databases = allowed;
+  selector.databases.clear();
+}
+
+void reset_keys(Selector& selector) {
+  selector.all_keys = false;
+  selector.keys.clear();
+}
+
+struct WordForSelector {
+  std::string_view word;
+  void (*apply)(Selector&);
+};
+constexpr WordForSelector kWordsForSelectors[] = {
+    {"allkeys", allow_all_keys},
+    {"~*", allow_all_keys},
+    {"resetkeys", reset_keys},
+    {"allchannels", [](Selector& selector) { set_all_channels(selector, true); }},
+    {"&*", [](Selector& selector) { set_all_channels(selector, true); }},
+    {"resetchannels", [](Selector& selector) { set_all_channels(selector, false); }},
+    {"allcommands", [](Selector& selector) { set_all_commands(selector, true); }},
+    {"nocommands", [](Selector& selector) { set_all_commands(selector, false); }},
+    {"alldbs", [](Selector& selector) { set_all_databases(selector, true); }},
+    {"resetdbs", [](Selector& selector) { set_all_databases(selector, false); }},
+};
+
+// A rule that a selector and the user's own permissions have in common.
+Error apply_to_selector(Selector& selector, std::string_view rule, const CommandCatalogue& commands) {
+  constexpr std::string_view databases = "db=";
+  if (rule.size() > UserRules::longest_rule) return "A rule can have at most " + std::to_string(UserRules::longest_rule) + " bytes";
+  for (const WordForSelector& one : kWordsForSelectors) {
+    if (!iequals(rule, one.word)) continue;
+    one.apply(selector);
+    return std::nullopt;
+  }
+  if (iequals(rule.substr(0, databases.size()), databases)) return allow_databases(selector, rule.substr(databases.size()));
+  if (rule.starts_with('+') || rule.starts_with('-')) return set_by_name(selector, rule.substr(1), rule.starts_with('+'), commands);
+  if (rule.starts_with("!~")) return deny_keys(selector, rule.substr(2));
+  if (rule.starts_with('~')) return allow_keys(selector, rule.substr(1), Access::both);
+  if (rule.starts_with('&')) return allow_channels(selector, rule.substr(1));
+  const std::size_t tilde = rule.find('~');
+  if (!rule.starts_with('%') || tilde == std::string_view::npos) return error(syntax_error);
+  const std::optional<Access> access = parse_access(rule.substr(1, tilde - 1));
+  return access ? allow_keys(selector, rule.substr(tilde + 1), *access) : error(syntax_error);
+}
+
+// --- passwords ---
+
+bool has_password(const UserFields& fields, const PasswordHash& hash) {
+  return std::find(fields.passwords.begin(), fields.passwords.end(), hash) != fields.passwords.end();
+}
+
+Error add_password(UserFields& fields, const PasswordHash& hash) {
+  if (!has_password(fields, hash)) {
+    if (fields.passwords.size() == UserRules::most_passwords) return too_many("passwords", UserRules::most_passwords);
+    fields.passwords.push_back(hash);
+  }
+  fields.nopass = false;
+  return std::nullopt;
+}
+
+Error remove_password(UserFields& fields, const PasswordHash& hash) {
+  if (!has_password(fields, hash)) return error(no_such_password);
+  std::erase(fields.passwords, hash);
+  return std::nullopt;
+}
+
+Error change_password(UserFields& fields, char how, std::string_view text) {
+  const bool hashed = how == '#' || how == '!';
+  if (text.size() > UserRules::longest_password) {
+    return hashed ? error(bad_hash) : "A password can have at most " + std::to_string(UserRules::longest_password) + " bytes";
+  }
+  const std::optional<PasswordHash> hash = hashed ? parse_hash(text) : hash_of(text);
+  if (!hash) return error(bad_hash);
+  return how == '>' || how == '#' ? add_password(fields, *hash) : remove_password(fields, *hash);
+}
+
+// --- a user as a whole ---
+
+void remove_passwords(UserFields& fields, bool nopass) {
+  fields.passwords.clear();
+  fields.nopass = nopass;
+}
+
+struct WordForUser {
+  std::string_view word;
+  void (*apply)(UserFields&);
+};
+constexpr WordForUser kWordsForUsers[] = {
+    {"on", [](UserFields& fields) { fields.enabled = true; }},
+    {"off", [](UserFields& fields) { fields.enabled = false; }},
+    {"nopass", [](UserFields& fields) { remove_passwords(fields, true); }},
+    {"resetpass", [](UserFields& fields) { remove_passwords(fields, false); }},
+    {"skip-sanitize-payload", [](UserFields& fields) { fields.sanitize = Sanitize::skip; }},
+    {"sanitize-payload", [](UserFields& fields) { fields.sanitize = Sanitize::sanitize; }},
+    {"clearselectors", [](UserFields& fields) { fields.selectors.resize(1); }},
+    {"reset",
+     [](UserFields& fields) {
+       fields = UserFields{.name = std::move(fields.name), .sanitize = Sanitize::sanitize, .selectors = std::vector<Selector>(1)};
+     }},
+};
+
+// The error for a user that has become too large; nothing if it has not.
+Error too_large(const UserFields& fields) {
+  if (fields.selectors.size() > UserRules::most_selectors) return too_many("selectors", UserRules::most_selectors);
+  std::size_t patterns = 0;
+  std::size_t bytes = 0;
+  std::size_t command_rules = 0;
+  std::size_t databases = 0;
+  for (const Selector& selector : fields.selectors) {
+    patterns += selector.keys.size() + selector.channels.size();
+    for (const KeyPattern& one : selector.keys) bytes += one.pattern.text().size();
+    for (const Pattern& one : selector.channels) bytes += one.text().size();
+    command_rules += selector.command_rules.size();
+    databases += selector.databases.size();
+  }
+  if (patterns > UserRules::most_patterns) return too_many("patterns", UserRules::most_patterns);
+  if (bytes > UserRules::most_pattern_bytes) return too_many("bytes of patterns", UserRules::most_pattern_bytes);
+  if (command_rules > UserRules::most_command_rules) return too_many("rules for commands", UserRules::most_command_rules);
+  if (databases > UserRules::most_databases) return too_many("databases", UserRules::most_databases);
+  return std::nullopt;
+}
+
+void add_word(std::string& text, std::string_view word) {
+  if (word.empty()) return;
+  if (!text.empty()) text.push_back(' ');
+  text.append(word);
+}
+
+std::string rules_of(const Selector& selector) {
+  std::string text = selector.key_text();
+  if (!selector.all_channels) add_word(text, "resetchannels");
+  add_word(text, selector.channel_text());
+  add_word(text, selector.database_text());
+  add_word(text, selector.command_text());
+  return text;
+}
+
+}  // namespace
+
+UserRules::UserRules(std::string_view name) {
+  fields_.name = name;
+  fields_.selectors.emplace_back();
+}
+
+UserRules::UserRules(const User& user) : fields_(user.fields()) {}
+
+std::optional<std::string> UserRules::apply(std::string_view rule, const CommandCatalogue& commands) {
+  if (rule.empty()) return std::nullopt;
+  if (Error error = apply_to_user(rule, commands)) return error;
+  return too_large(fields_);
+}
+
+std::optional<std::string> UserRules::count_rule() {
+  if (++rules_ <= most_rules) return std::nullopt;
+  return "At most " + std::to_string(most_rules) + " rules can be applied to a user at a time";
+}
+
+std::optional<std::string> UserRules::apply_to_user(std::string_view rule, const CommandCatalogue& commands) {
+  if (Error error = count_rule()) return error;
+  for (const WordForUser& one : kWordsForUsers) {
+    if (!iequals(rule, one.word)) continue;
+    one.apply(fields_);
+    return std::nullopt;
+  }
+  constexpr std::string_view about_passwords = "><#!";
+  const bool denies_keys = rule.starts_with("!~");
+  if (about_passwords.find(rule.front()) != std::string_view::npos && !denies_keys) {
+    return change_password(fields_, rule.front(), rule.substr(1));
+  }
+  if (rule.starts_with('(') && rule.ends_with(')')) return add_selector(rule.substr(1, rule.size() - 2), commands);
+  return apply_to_selector(fields_.selectors.front(), rule, commands);
+}
+
+std::optional<std::string> UserRules::add_selector(std::string_view rules, const CommandCatalogue& commands) {
+  if (rules.size() > longest_selector) return "A selector can have at most " + std::to_string(longest_selector) + " bytes";
+  Selector selector;
+  while (!rules.empty()) {
+    const std::size_t space = std::min(rules.find(' '), rules.size());
+    const std::string_view rule = rules.substr(0, space);
+    rules.remove_prefix(std::min(space + 1, rules.size()));
+    if (rule.empty()) continue;
+    if (Error error = count_rule()) return error;
+    // A pattern with a bracket at its end would end the selector where the user's line is read again.
+    if (rule.ends_with(')') && !rule.starts_with('+') && !rule.starts_with('-')) return error(syntax_error);
+    if (Error error = apply_to_selector(selector, rule, commands)) return error;
+  }
+  fields_.selectors.push_back(std::move(selector));
+  return std::nullopt;
+}
+
+std::shared_ptr<const User> UserRules::build() const { return std::make_shared<const User>(fields_); }
+
+bool is_user_name(std::string_view name) { return !has_space(name); }
+
+Merged merge_selectors(std::span<const std::string_view> words) {
+  Merged merged;
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::string rule(words[i]);
+    while (rule.starts_with('(') && !rule.ends_with(')') && i + 1 < words.size()) rule.append(" ").append(words[++i]);
+    if (rule.starts_with('(') && !rule.ends_with(')')) {
+      merged.unmatched = std::move(rule);
+      return merged;
+    }
+    merged.rules.push_back(std::move(rule));
+  }
+  return merged;
+}
+
+std::string rules_of(const User& user) {
+  const UserFields& fields = user.fields();
+  std::string text = fields.enabled ? "on" : "off";
+  if (fields.nopass) add_word(text, "nopass");
+  if (fields.sanitize == Sanitize::skip) add_word(text, "skip-sanitize-payload");
+  if (fields.sanitize == Sanitize::sanitize) add_word(text, "sanitize-payload");
+  for (const PasswordHash& hash : fields.passwords) add_word(text, "#" + hexadecimal(hash));
+  add_word(text, rules_of(fields.selectors.front()));
+  for (std::size_t i = 1; i < fields.selectors.size(); ++i) add_word(text, "(" + rules_of(fields.selectors[i]) + ")");
+  return text;
+}
+
+}  // namespace pinfold::security
