@@ -9,6 +9,7 @@
 #include "pinfold/base/random.hpp"
 #include "pinfold/command/cache_family.hpp"
 #include "pinfold/command/cursor.hpp"
+#include "pinfold/command/rights.hpp"
 #include "pinfold/store/extra.hpp"
 #include "pinfold/store/wrong_type.hpp"
 
@@ -73,8 +74,11 @@ resp::Written reply_shared(resp::Reply& reply, const cache::SharedValue& value) 
 // A client that waits for the holder of a key's lease to fill it.
 class LeaseWaiting : public Waiting {
  public:
-  LeaseWaiting(unsigned db, std::string_view key) : db_(db), key_(key) {}
+  LeaseWaiting(const Row& row, unsigned db, std::string_view key) : row_(row), db_(db), key_(key) {}
 
+  bool still_allowed(Engine& engine, Session& session, resp::Reply& reply) final {
+    return may_still_read(engine, session, row_, db_, key_, reply);
+  }
   void answer(const Delivery& answer, Session& /*session*/, resp::Reply& reply) final {
     write(dynamic_cast<const cache::Answers&>(answer).answer, reply);
   }
@@ -91,6 +95,7 @@ class LeaseWaiting : public Waiting {
   virtual void write(const Answer& answer, resp::Reply& reply) = 0;
   virtual void note_timeout(Session& /*session*/, const cache::Cache::GivenUp& /*given_up*/) {}
 
+  const Row& row_;
   const unsigned db_;
   const std::string key_;
 };
@@ -114,7 +119,7 @@ class CacheReadWaiting final : public LeaseWaiting {
 // may be the very SET.
 class PlainReadWaiting final : public LeaseWaiting {
  public:
-  PlainReadWaiting(unsigned db, std::string_view key) : LeaseWaiting(db, key) { ended_by = EndedBy::any_input; }
+  PlainReadWaiting(const Row& row, unsigned db, std::string_view key) : LeaseWaiting(row, db, key) { ended_by = EndedBy::any_input; }
 
  private:
   void write(const Answer& answer, resp::Reply& reply) override {
@@ -131,7 +136,7 @@ template <class Kind>
 bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, bool takes_stale) {
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
   const SharedClient& client = call.session.shared;
-  auto waiting = std::make_unique<Kind>(db, key.text);
+  auto waiting = std::make_unique<Kind>(call.row, db, key.text);
   waiting->until = call.mono + wait_ms;
   waiting->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms, takes_stale});
   if (waiting->ticket == 0) return false;

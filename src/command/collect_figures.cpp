@@ -91,6 +91,11 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.auth_failures = totals.total(&ThreadStats::auth_failures);
   stats.auth_limited = totals.total(&ThreadStats::auth_limited);
   stats.protected_connections = totals.total(&ThreadStats::protected_connections);
+  stats.denied_auth = totals.total(&ThreadStats::denied_auth);
+  stats.denied_command = totals.total(&ThreadStats::denied_command);
+  stats.denied_key = totals.total(&ThreadStats::denied_key);
+  stats.denied_channel = totals.total(&ThreadStats::denied_channel);
+  stats.denied_database = totals.total(&ThreadStats::denied_database);
   stats.audit_written = engine.audit.lines_written();
   stats.audit_lost = engine.audit.lines_lost();
   stats.audit_failing = engine.audit.failing() ? 1 : 0;

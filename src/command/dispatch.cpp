@@ -10,6 +10,7 @@
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/audit.hpp"
+#include "pinfold/command/databases.hpp"
 #include "pinfold/command/request_log.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
@@ -18,6 +19,8 @@
 namespace pinfold::command {
 namespace {
 
+constexpr std::string_view not_authenticated = "NOAUTH Authentication required.";
+constexpr std::string_view rights_changed = "NOPERM the rights of this user changed while the command was running: send it again";
 constexpr std::string_view no_debugging =
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
     "connection, otherwise you need to set this option in the configuration file, and then restart the server.";
@@ -54,8 +57,8 @@ bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin |
   return audit_forbids(engine) ? audit_error : std::string_view();
 }
 
-// Whether the error says that the client may not make its request.
-bool is_denial(std::string_view error) { return error.starts_with("NOAUTH ") || error.starts_with("NOPERM ") || error == no_debugging; }
+// Whether the error says that the client may not make its request, beside NOPERM, which note_denial() notes.
+bool is_denial(std::string_view error) { return error == not_authenticated || error == no_debugging; }
 
 bool is_unauthenticated(const Row& row, const Session& session, const security::Users& users) {
   return session.unauthenticated(users) && (row.flags & kNoAuth) == 0;
@@ -232,8 +235,8 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (!arity_fits(*row, args.size())) [[unlikely]]
     return reject(row, session, reply, wrong_arity(*row));
   // First, so that a client that has not authenticated learns nothing of what others may do here.
-  if (is_unauthenticated(*row, session, engine_.users)) [[unlikely]] {
-    return reject(row, session, reply, "NOAUTH Authentication required.");
+  if (!session.may_do_all(engine_.users)) [[unlikely]] {
+    if (refused_by_rights(*row, session, args, reply)) return;
   }
   if (may_be_refused(*row)) [[unlikely]] {
     if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) return reject(row, session, reply, error);
@@ -289,7 +292,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const Release release{locks_};
   Outcome outcome = Outcome::done;
   try {
-    outcome = task.step(call);
+    outcome = !task.replying && rights_have_changed(session) ? reply.error(rights_changed) : task.step(call);
   } catch (const store::WrongType&) {  // no task looks a value up once it has begun to reply
     reply_wrong_type(call, mark);
   }
@@ -303,6 +306,17 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
     session.task.reset();
   }
   return done;
+}
+
+// Whether the task's user may no longer do all that it could when the task began. What the task needs is not known any more.
+bool Dispatcher::rights_have_changed(Session& session) const {
+  Task& task = *session.task;
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
+  if (user == task.user) [[likely]]
+    return false;
+  if (user == nullptr || (!user->unlimited() && !user->has_rights_of(*task.user))) return true;
+  task.user = user;
+  return false;
 }
 
 Extraction Dispatcher::find_keys(const Row& row, Args args) {
@@ -339,6 +353,37 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
   return bytes;
 }
 
+// The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to
+// be closed.
+bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply) {
+  const security::User* const user = session.acting_user(engine_.users).get();
+  if (session.removed()) {
+    session.close_after_reply = true;
+    return true;
+  }
+  if (is_unauthenticated(row, session, engine_.users)) {
+    reject(&row, session, reply, not_authenticated);
+    return true;
+  }
+  if (user == nullptr || user->unlimited()) return false;
+  const std::optional<RightsVerdict> verdict = denial(row, session, args);
+  if (!verdict) return false;
+  note_denial(engine_, session, row, *verdict);
+  reject(&row, session, reply, "NOPERM " + denial_text(row, *verdict));
+  return true;
+}
+
+// Why the acting user of the session may not make the request; nothing if it may.
+std::optional<RightsVerdict> Dispatcher::denial(const Row& row, Session& session, Args args) {
+  // Refused in any case, in other words.
+  if (session.transaction != nullptr && (row.flags & kNoMulti) != 0) return std::nullopt;
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
+  if (user == nullptr || user->unlimited()) return std::nullopt;
+  const unsigned db = session.transaction != nullptr ? session.transaction->db : session.db;
+  const RightsVerdict verdict = check_rights(*user, row, args, db, positions_);
+  return verdict.allowed() ? std::nullopt : std::optional(verdict);
+}
+
 // The part of dispatch that is different between MULTI and EXEC. True if the request has been answered.
 bool Dispatcher::queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply,
                                     store::Room& room) {
@@ -373,6 +418,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
   transaction.needed += memory_for(row, args, prepared);
   transaction.queue.emplace_back(row, args, prepared.large);
   transaction.flags |= row.flags;
+  if (row.name == "select") transaction.db = named_database(args[1]).value_or(transaction.db);
   transaction.bytes += bytes;
   transaction.large_bytes += large;
   engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(bytes));
@@ -422,10 +468,11 @@ void Dispatcher::reject_unknown(const Row* container, Session& session, Args arg
   reject(nullptr, session, reply, error);
 }
 
-bool Dispatcher::is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const {
+bool Dispatcher::is_paused(Session& session, Args args, const Row* row, PauseMode mode) {
   if (row == nullptr) return false;
   const bool malformed = is_unknown_subcommand(*row, args) || !arity_fits(*row, args.size());
   if (malformed || !refusal(*row, session, engine_).empty() || is_unauthenticated(*row, session, engine_.users)) return false;
+  if (!session.may_do_all(engine_.users) && (denial(*row, session, args) || session.removed())) return false;
   return is_paused(session, *row, mode);
 }
 

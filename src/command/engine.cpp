@@ -4,11 +4,14 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "pinfold/base/random.hpp"
+#include "pinfold/command/catalogue.hpp"
 #include "pinfold/command/command_table.hpp"
+#include "pinfold/security/user_rules.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -28,6 +31,20 @@ std::vector<std::string_view> names_of_commands() {
   return names;
 }
 
+// As Redis: the password is the only one of the default user, and an empty one means that it needs none. Returns an error if it cannot be a
+// password.
+std::optional<std::string> set_default_password(security::Users& users, const std::string& password) {
+  for (;;) {
+    const security::Users::Pointer present = users.find(security::default_user_name);
+    security::UserRules draft(*present);
+    if (auto error = draft.apply(password.empty() ? "nopass" : "resetpass", catalogue())) return error;
+    if (!password.empty()) {
+      if (auto error = draft.apply(">" + password, catalogue())) return error;
+    }
+    if (users.publish(draft.build(), present)) return std::nullopt;
+  }
+}
+
 }  // namespace
 
 Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspace, unsigned threads)
@@ -38,18 +55,16 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       events(names_of_commands()),
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {
-  const auto publish_default_user = [this] {
-    std::string name(security::default_user_name);
-    users.publish(std::make_shared<const security::User>(std::move(name), settings.text(config::Id::requirepass)));
-  };
-  publish_default_user();  // a server without memory for that does not start: it would let everybody in
-  settings.on_change(config::Id::requirepass, [publish_default_user]() -> std::optional<std::string> {
+  // A server that cannot do this does not start: it would let everybody in.
+  if (const auto error = set_default_password(users, settings.text(config::Id::requirepass))) {
+    throw std::runtime_error("requirepass: " + *error);
+  }
+  settings.on_change(config::Id::requirepass, [this]() -> std::optional<std::string> {
     try {
-      publish_default_user();
+      return set_default_password(users, settings.text(config::Id::requirepass));
     } catch (const std::bad_alloc&) {
       return "out of memory";  // so that the setting is what it was, like the user
     }
-    return std::nullopt;
   });
 }
 

@@ -7,6 +7,7 @@
 #include "pinfold/command/audit.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/request_log.hpp"
+#include "pinfold/command/rights.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -48,6 +49,11 @@ bool may_try_to_log_in(Call& call, std::string_view name) {
 void note_login(const Call& call, std::string_view name, bool succeeded) {
   audit_login(call, succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, name);
   if (succeeded) return;
+  note_denial(call.engine, call.session,
+              {.reason = DenialReason::auth,
+               .context = call.in_transaction ? DenialContext::multi : DenialContext::toplevel,
+               .object = call.row.name,
+               .user = name});
   stats_of(call).auth_failures.add();
   if (const auto client = counted(call)) call.engine.auth_failures.note(client->origin, client->per_minute, call.mono);
 }

@@ -14,6 +14,7 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/pattern.hpp"
+#include "pinfold/command/rights.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/store/value_type.hpp"
 #include "pinfold/store/walk.hpp"
@@ -24,9 +25,10 @@ namespace {
 // A database of no more entries is gone through at once, also inside EXEC, which holds all locks meanwhile.
 constexpr std::uint64_t few_entries = 512;
 
-// What names may still be compared with a pattern is part of a transaction's budget. `name` counts once it is compared.
-bool may_compare(const Call& call, const Pattern& pattern, std::string_view name) {
-  return !call.in_transaction || pattern.most_compared(name) <= call.session.transaction->budget.bytes_left();
+// What names may still be compared with patterns is part of a transaction's budget. `name` counts once it is compared.
+bool may_compare(const Call& call, const Pattern& pattern, const Listing& listing, std::string_view name) {
+  if (!call.in_transaction) return true;
+  return pattern.most_compared(name) + listing.most_compared(name) <= call.session.transaction->budget.bytes_left();
 }
 
 // Names on their way to a client, in blocks of text as they will be sent. In the account before they are taken.
@@ -93,7 +95,8 @@ class FoundKeys {
 // KEYS sees each key as it is when it comes by.
 class KeysTask : public Task {
  public:
-  KeysTask(const Call& call, std::unique_ptr<const Pattern> pattern) : found_(call), db_(call.session.db), pattern_(std::move(pattern)) {}
+  KeysTask(const Call& call, std::unique_ptr<const Pattern> pattern)
+      : found_(call), listing_(call), db_(call.session.db), pattern_(std::move(pattern)) {}
 
   Outcome step(Call& call) override {
     const unsigned shards = call.engine.keyspace.shard_count();
@@ -117,12 +120,12 @@ class KeysTask : public Task {
     call.read_clock();
     call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
     for (std::size_t i = 0; i < names_.size(); ++i) {
-      if (!may_compare(call, *pattern_, names_[i])) {
+      if (!may_compare(call, *pattern_, listing_, names_[i])) {
         found_.clear();
         refuse_beyond_budget(call);
         return false;
       }
-      if (!pattern_->matches(names_[i])) continue;
+      if (!pattern_->matches(names_[i]) || !listing_.shows(names_[i])) continue;
       if (found_.add(names_, i)) continue;
       found_.clear();
       call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): use SCAN");
@@ -132,6 +135,7 @@ class KeysTask : public Task {
   }
 
   FoundKeys found_;
+  const Listing listing_;
   const unsigned db_;
   const std::unique_ptr<const Pattern> pattern_;
   store::Walk walk_;
@@ -188,6 +192,7 @@ struct ScanRequest {
   std::optional<store::Type> type;
   bool unknown_type;
   std::unique_ptr<const Pattern> pattern;
+  Listing listing;
 };
 
 // One call of SCAN, which visits 10 000 entries at most: COUNT is a hint, and nobody waits longer for others because it is large.
@@ -208,8 +213,8 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
     cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names, request.type);
     bytes += names.bytes();
     for (std::size_t i = 0; i < names.size() && !request.unknown_type; ++i) {
-      if (!may_compare(call, *request.pattern, names[i])) return refuse_beyond_budget(call);
-      if (!request.pattern->matches(names[i])) continue;
+      if (!may_compare(call, *request.pattern, request.listing, names[i])) return refuse_beyond_budget(call);
+      if (!request.pattern->matches(names[i]) || !request.listing.shows(names[i])) continue;
       if (names.block(i)) {
         list.bulk(names.block(i));
       } else {
@@ -247,32 +252,40 @@ Outcome scan(Call& call) {
   if (!options) return Outcome::done;
   std::unique_ptr<const Pattern> pattern = compile_pattern(call, options->pattern);
   if (pattern == nullptr) return Outcome::done;
-  ScanRequest request{*start, options->count, options->type, options->unknown_type, std::move(pattern)};
+  ScanRequest request{*start, options->count, options->type, options->unknown_type, std::move(pattern), Listing(call)};
   if (options->count <= few_entries || call.in_transaction) return scan_some(call, request);
   return call.park(std::make_unique<ScanTask>(std::move(request)));
 }
 
-resp::Written reply_first(Call& call, const store::Names& names) {
-  return names.block(0) ? call.reply.bulk(names.block(0)) : call.reply.bulk(names[0]);
+resp::Written reply_name(Call& call, const store::Names& names, std::size_t i) {
+  return names.block(i) ? call.reply.bulk(names.block(i)) : call.reply.bulk(names[i]);
 }
 
-// Few live keys among many whose time is up, or very few at all: takes the first that a scan meets.
+// The first name that the client may be shown; as many as there are if it may see none.
+std::size_t first_shown(const Listing& listing, const store::Names& names) {
+  std::size_t i = 0;
+  while (i < names.size() && !listing.shows(names[i])) ++i;
+  return i;
+}
+
+// Few live keys among many whose time is up, very few at all, or few that the client may see: takes the first that a scan meets.
 class FirstKeyTask : public Task {
  public:
-  explicit FirstKeyTask(unsigned db) : db_(db) {}
+  explicit FirstKeyTask(const Call& call) : listing_(call), db_(call.session.db) {}
 
   Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
     do {
       std::uint64_t many = few_entries;  // as many as one hold of a lock allows
       cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
-      if (names_.size() > 0) return reply_first(call, names_);
+      if (const std::size_t i = first_shown(listing_, names_); i < names_.size()) return reply_name(call, names_, i);
       if (cursor_ == 0) return call.reply.null();
     } while (monotonic_us() < end);
     return Outcome::waits;
   }
 
  private:
+  const Listing listing_;
   const unsigned db_;
   std::uint64_t cursor_ = 0;
   store::Names names_;
@@ -280,12 +293,18 @@ class FirstKeyTask : public Task {
 
 Outcome randomkey(Call& call) {
   store::Keyspace& keyspace = call.engine.keyspace;
-  store::Names found;
-  if (keyspace.random_key(call.session.db, call.now, call.held, found)) return reply_first(call, found);
-  auto task = std::make_unique<FirstKeyTask>(call.session.db);
+  const Listing listing(call);
+  // Of keys that the client may not see, a few are passed over; if it may see few, the first of them in the order of a scan is as good.
+  constexpr int tries = 16;
+  for (int i = 0; i < tries; ++i) {
+    store::Names found;
+    if (!keyspace.random_key(call.session.db, call.now, call.held, found)) break;
+    if (listing.shows(found[0])) return reply_name(call, found, 0);
+  }
+  auto task = std::make_unique<FirstKeyTask>(call);
   if (keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
   if (call.in_transaction) {
-    return call.reply.error("ERR RANDOMKEY inside MULTI found only keys whose time is up: ask outside of it");
+    return call.reply.error("ERR RANDOMKEY inside MULTI found only keys whose time is up, or that it may not show: ask outside of it");
   }
   return call.park(std::move(task));
 }

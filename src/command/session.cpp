@@ -3,8 +3,26 @@
 namespace pinfold::command {
 
 void Session::set_user(std::shared_ptr<const security::User> user) {
+  acting_at_ = unlimited_at_ = 0;
+  removed_ = false;
   const std::lock_guard lock(shared.mutex);
-  shared.user = std::move(user);
+  shared.user.swap(user);  // the former one is freed with nothing locked
+}
+
+const std::shared_ptr<const security::User>& Session::acting_user(const security::Users& users) {
+  // Read before the user: what changes in between is seen at the next request.
+  const std::uint64_t version = users.version();
+  if (acting_at_ == version) return acting_;
+  if (user() == nullptr) {
+    acting_ = users.of_new_connection();
+  } else {
+    acting_ = users.present(*user());
+    removed_ = acting_ == nullptr;
+    if (!removed_ && acting_ != shared.user) set_user(acting_);
+  }
+  acting_at_ = version;
+  unlimited_at_ = acting_ != nullptr && acting_->unlimited() ? version : 0;
+  return acting_;
 }
 
 void Session::select(unsigned number) {

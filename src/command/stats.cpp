@@ -20,6 +20,11 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::auth_failures,
     &ThreadStats::auth_limited,
     &ThreadStats::protected_connections,
+    &ThreadStats::denied_command,
+    &ThreadStats::denied_key,
+    &ThreadStats::denied_channel,
+    &ThreadStats::denied_auth,
+    &ThreadStats::denied_database,
 };
 
 constexpr std::array counters_of_command = {

@@ -15,6 +15,7 @@
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/rights.hpp"
 #include "pinfold/command/transaction.hpp"
 
 namespace pinfold::command {
@@ -149,6 +150,10 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   // Once the reply is lost, a command that only reads is not run: that saves work, and the time of threads that wait for the locks.
   const bool lost = call.reply.output().overflow() != resp::Output::Overflow::none;
   if (lost && (call.row.flags & (kReadOnly | kBeyondNamed)) != 0 && (call.row.flags & kWrite) == 0) return;
+  if (refused_in_exec(call)) [[unlikely]] {
+    stats.commands[command_index(call.row)].rejected.add();
+    return stats.errors.add(call.reply.last_error_code());
+  }
   TransactionBudget& budget = call.session.transaction->budget;
   const bool beyond_named = (call.row.flags & kBeyondNamed) != 0;
   const bool spent = budget.spent(beyond_named);
@@ -226,6 +231,7 @@ Outcome multi(Call& call) {
   Session& session = call.session;
   if (session.transaction != nullptr) return call.reply.error("ERR MULTI calls can not be nested");
   session.transaction = std::make_unique<Transaction>();
+  session.transaction->db = session.db;
   session.shared.queued.store(0, std::memory_order_relaxed);
   return call.reply.ok();
 }

@@ -16,9 +16,25 @@ std::unique_ptr<Waiting> take_wait(Session& session) {
 
 }  // namespace
 
-void answer_wait(Session& session, const Delivery& answer, resp::Reply& reply) { take_wait(session)->answer(answer, session, reply); }
+bool answer_wait(Session& session, Engine& engine, const Delivery& answer, resp::Reply& reply) {
+  const std::unique_ptr<Waiting> waiting = take_wait(session);
+  const bool allowed = waiting->still_allowed(engine, session, reply);
+  if (allowed) {
+    waiting->answer(answer, session, reply);
+  } else {
+    waiting->abandon(engine);
+  }
+  return allowed;
+}
 
-void end_wait(Session& session, Engine& engine, resp::Reply& reply) { take_wait(session)->timeout(engine, session, reply); }
+void end_wait(Session& session, Engine& engine, resp::Reply& reply) {
+  const std::unique_ptr<Waiting> waiting = take_wait(session);
+  if (waiting->still_allowed(engine, session, reply)) {
+    waiting->timeout(engine, session, reply);
+  } else {
+    waiting->abandon(engine);
+  }
+}
 
 void forget_wait(Session& session, Engine& engine) {
   session.task.reset();

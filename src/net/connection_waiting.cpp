@@ -44,14 +44,16 @@ void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   resp::Reply reply(thread_.output(), session_.protocol);
   write(reply);
   session_.shared.last_active.store(thread_.now(), relaxed);
+  if (session_.close_after_reply) advance(Ending::when_sent);  // its user was removed
   end_reply(reply);
   if (ending_ != Ending::closed) go_on();
 }
 
 bool Connection::answer(std::uint64_t ticket, const Delivery& answer) {
   if (ending_ == Ending::closed || session_.waiting == nullptr || session_.waiting->ticket != ticket) return false;
-  reply_late([&](resp::Reply& reply) { command::answer_wait(session_, answer, reply); });
-  return true;
+  bool taken = true;
+  reply_late([&](resp::Reply& reply) { taken = command::answer_wait(session_, thread_.engine(), answer, reply); });
+  return taken;
 }
 
 void Connection::end_wait(bool with_error) {

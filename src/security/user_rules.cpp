@@ -390,20 +390,6 @@ std::shared_ptr<const User> UserRules::build() const { return std::make_shared<c
 
 bool is_user_name(std::string_view name) { return !has_space(name); }
 
-Merged merge_selectors(std::span<const std::string_view> words) {
-  Merged merged;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    std::string rule(words[i]);
-    while (rule.starts_with('(') && !rule.ends_with(')') && i + 1 < words.size()) rule.append(" ").append(words[++i]);
-    if (rule.starts_with('(') && !rule.ends_with(')')) {
-      merged.unmatched = std::move(rule);
-      return merged;
-    }
-    merged.rules.push_back(std::move(rule));
-  }
-  return merged;
-}
-
 std::string rules_of(const User& user) {
   const UserFields& fields = user.fields();
   std::string text = fields.enabled ? "on" : "off";

@@ -88,6 +88,11 @@ std::vector<Users::Pointer> Users::all() const {
   return users;
 }
 
+std::size_t Users::size() const {
+  const std::lock_guard lock(mutex_);
+  return users_.size();
+}
+
 Users::Pointer Users::authenticate(std::string_view name, std::string_view password) const {
   Pointer user = find(name);
   if (user == nullptr) {

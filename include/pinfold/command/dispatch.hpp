@@ -1,15 +1,17 @@
 #pragma once
-// From a parsed request to its reply: lookup, arity, authentication, transactions, memory, locks, handler, counting.
+// From a parsed request to its reply: lookup, arity, authentication, rights, transactions, memory, locks, handler, counting.
 //
 // The checks come in the order of Redis' processCommand, because a client sees which of them answers first.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/rights.hpp"
 
 namespace pinfold::command {
 
@@ -62,7 +64,7 @@ class Dispatcher {
   bool step(Session& session, resp::Reply& reply);
 
   /// Whether the request must wait for the end of a CLIENT PAUSE. A request that is rejected in any case need not wait.
-  bool must_wait(const Session& session, Args args, const Prepared& prepared) const {
+  bool must_wait(Session& session, Args args, const Prepared& prepared) {
     const PauseMode paused = engine_.clients.paused(clock_.last().mono);
     return paused != PauseMode::none && is_paused(session, args, prepared.row, paused);
   }
@@ -94,13 +96,16 @@ class Dispatcher {
   std::uint64_t memory_beside_large(const Row& row, Args args, const LargeArguments& large);
   bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, store::Room& room);
   void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  bool refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply);
+  std::optional<RightsVerdict> denial(const Row& row, Session& session, Args args);
+  bool rights_have_changed(Session& session) const;
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void run_with_room(std::uint64_t bytes, const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   Extraction find_keys(const Row& row, Args args);
   std::span<const store::Key> lock_keys(const Prepared& prepared);
-  bool is_paused(const Session& session, Args args, const Row* row, PauseMode mode) const;
+  bool is_paused(Session& session, Args args, const Row* row, PauseMode mode);
   bool is_paused(const Session& session, const Row& row, PauseMode mode) const;
 
   Engine& engine_;

@@ -34,7 +34,7 @@ class Engine {
   config::Settings& settings;
   store::Keyspace& keyspace;
   cache::Cache cache;
-  security::Users users;  // the default user has the password that `requirepass` says
+  security::Users users;  // a change of `requirepass` sets the password of the default user
   security::AuthFailures auth_failures;
   Clients clients;
   Stats stats;

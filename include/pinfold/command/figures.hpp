@@ -116,6 +116,11 @@ struct StatsFigures {
   std::uint64_t auth_failures = 0;
   std::uint64_t auth_limited = 0;
   std::uint64_t protected_connections = 0;
+  std::uint64_t denied_auth = 0;
+  std::uint64_t denied_command = 0;
+  std::uint64_t denied_key = 0;
+  std::uint64_t denied_channel = 0;
+  std::uint64_t denied_database = 0;
   std::uint64_t audit_written = 0;
   std::uint64_t audit_lost = 0;
   std::uint64_t audit_failing = 0;  // 1 or 0

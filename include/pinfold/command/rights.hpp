@@ -5,6 +5,7 @@
 // command touches beyond them its row says (Row::touches). A user that may do everything (User::unlimited) costs one comparison.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,21 +22,24 @@ namespace pinfold::command {
 /// UPDATE are written.
 security::Access access_of(KeyUse use);
 
-/// The answer to a check, with what it is about in words.
+/// The answer to a check, with what it is about.
 struct RightsVerdict {
-  security::Verdict::Denied denied = security::Verdict::Denied::no;
-  std::string_view object;  // the key, the database's number as it was sent, or empty: then it is the command
+  using Denied = security::Verdict::Denied;
+  Denied denied = Denied::no;
+  std::string_view object = {};  // key: the key; all_keys: the prefix of the keys that the command touches
+  unsigned database = 0;         // database: which, if it is one
 
-  bool allowed() const { return denied == security::Verdict::Denied::no; }
+  bool allowed() const { return denied == Denied::no; }
 };
 
 /// Whether `user` may make this request in database `db`. The arguments must fit the row's arity. If no keys can be extracted, only the
-/// command and the database are checked: such a request is answered with key_error(), and touches nothing. The verdict refers to `args`.
-/// O(what User::check takes). Throws std::bad_alloc.
+/// command and the databases are checked: such a request is answered with key_error(), and touches nothing. The verdict refers to `args`.
+/// `positions` is room for the indices of the keys. O(what User::check takes). Throws std::bad_alloc.
+RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, std::vector<std::uint32_t>& positions);
+/// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db);
 
-/// Redis' words for a denial, without the code NOPERM: "this user has no permissions to run the 'get' command". ACL DRYRUN begins it with a
-/// capital letter and names the key.
+/// Redis' words for a denial, without the code NOPERM: "this user has no permissions to run the 'get' command".
 std::string denial_text(const Row& row, const RightsVerdict& verdict);
 
 /// Why something was denied, for ACL LOG, with Redis' words in this order: command, key, channel, auth; and database.
@@ -47,28 +51,36 @@ enum class DenialContext : std::uint8_t { toplevel, multi };
 struct Denial {
   DenialReason reason = DenialReason::command;
   DenialContext context = DenialContext::toplevel;
-  std::string_view object;  // the command ("client|kill"), the key, the database; auth: "AUTH" or "HELLO"
+  std::string_view object;  // the command ("client|kill"), the key, the database; auth: "auth" or "hello"
   std::string_view user;    // the name of the client's user; auth: the name that was tried
 };
 
 /// Counts a denial (acl_access_denied_* of INFO) and notes it for ACL LOG. All denials come here. Called by the client's thread, with
 /// nothing locked or, in EXEC, with shards locked.
 void note_denial(Engine& engine, const Session& session, const Denial& denial);
+/// Notes that a request was denied, for all who want to know: note_denial() and the audit log. `verdict` must not allow it.
+void note_denial(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict);
 
-/// Whether the client's user may be told that there is a key: commands that list keys leave out the others. Made once for a command;
-/// refers to the user, which it keeps alive.
+/// Whether a command of a transaction is denied now that it is to run: rights may have changed since it was queued, and what was queued
+/// before it may have changed the user or the database. If so, replies the error.
+/// Called with the shards of the transaction locked: matching is linear in the keys of the command.
+bool refused_in_exec(Call& call);
+
+/// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
+bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply);
+
+/// Which keys a command that lists keys may show to its client. It refers to `row`. Not thread-safe.
 class Listing {
  public:
-  /// For the command with this row, in this database.
-  Listing(const Session& session, const security::Users& users, const Row& row, unsigned db);
-  /// Whether every key may be listed.
-  bool all() const { return user_ == nullptr; }
-  bool may_list(std::string_view key) const;
+  /// For the call of a row with Touches::listing, in the selected database.
+  explicit Listing(const Call& call);
+  bool shows(std::string_view key) const { return user_ == nullptr || user_->may_list(listed_, key); }
+  /// The most comparisons that shows() makes for `key`.
+  std::uint64_t most_compared(std::string_view key) const { return user_ == nullptr ? 0 : user_->most_compared(key); }
 
  private:
   std::shared_ptr<const security::User> user_;  // null: it may read everything
-  std::size_t command_;
-  unsigned db_;
+  security::Listed listed_;
 };
 
 /// Closes the connections of all clients whose user was removed, as CLIENT KILL does. That of `self`, if it is one of them, is closed

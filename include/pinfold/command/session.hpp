@@ -81,6 +81,7 @@ struct SharedClient {
 
 /// The commands that MULTI has queued. Sizes are in bytes.
 struct Transaction {
+  unsigned db = 0;              // that will be selected when the next command runs, as far as SELECT was queued
   bool failed = false;          // a command was refused when it was to be queued, so EXEC aborts
   std::uint32_t flags = 0;      // the flags (Flag) of all queued commands together
   std::size_t bytes = 0;        // memory of the queue, as it is counted in store::Use::clients
@@ -145,6 +146,16 @@ struct Session {
   /// no password.
   bool unauthenticated(const security::Users& users) const { return user() == nullptr && users.ask_password(); }
 
+  /// Whether the client's user may do everything, so that no request needs a check. Costs one relaxed load and a comparison. False also
+  /// if that is not known yet: after the users have changed, or the client has authenticated.
+  bool may_do_all(const security::Users& users) const { return unlimited_at_ == users.version(); }
+  /// The user whose rights hold for the next request: the present version of user(). For a client that has not authenticated it is the
+  /// default user, if that asks for no password. Null if the client may only authenticate, or if its user was removed, which removed()
+  /// tells. O(log users) if the users have changed since the last call.
+  const std::shared_ptr<const security::User>& acting_user(const security::Users& users);
+  /// Whether the client's user was found removed. Its connection must be closed.
+  bool removed() const { return removed_; }
+
   // These change the session, and what other threads see of it in `shared`.
   void set_user(std::shared_ptr<const security::User> user);
   void select(unsigned number);
@@ -157,6 +168,13 @@ struct Session {
   /// and so do the name and version of the client's library, the leases for which it was told nil, and the reply mode of the
   /// request that is being executed. Before, the caller ends MULTI and WATCH, because ending them takes locks.
   void reset(std::shared_ptr<const security::User> user);
+
+ private:
+  // Versions of Users; 0: none.
+  std::uint64_t acting_at_ = 0;     // of which acting_ is the user
+  std::uint64_t unlimited_at_ = 0;  // the same version if acting_ may do everything
+  std::shared_ptr<const security::User> acting_;
+  bool removed_ = false;
 };
 
 }  // namespace pinfold::command

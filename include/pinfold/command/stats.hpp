@@ -55,6 +55,12 @@ struct alignas(64) ThreadStats {
   Counter auth_failures;          // wrong passwords
   Counter auth_limited;           // attempts refused because of auth-failures-per-minute
   Counter protected_connections;  // refused by protected-mode
+  // Requests and attempts that were denied, by the reason (DenialReason).
+  Counter denied_command;
+  Counter denied_key;
+  Counter denied_channel;
+  Counter denied_auth;
+  Counter denied_database;
   ErrorCounts errors;
 };
 

@@ -11,9 +11,14 @@
 // refused with an error that says so. docs/differences.md has the list.
 
 #include <cstdint>
+#include <memory>
 
 #include "pinfold/command/outcome.hpp"
 #include "pinfold/store/lock_account.hpp"
+
+namespace pinfold::security {
+class User;
+}
 
 namespace pinfold::command {
 
@@ -40,6 +45,7 @@ class Task {
   static constexpr std::int64_t step_us = 1000;
 
   // For the code that runs the steps.
+  std::shared_ptr<const security::User> user;  // that had the right to the command when it began, or has since
   const Row* row = nullptr;
   store::Named named;     // the keys and arguments that its request names
   bool replying = false;  // set by step() with the first piece of a reply that has several pieces

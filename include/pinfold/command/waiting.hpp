@@ -32,6 +32,9 @@ class Waiting {
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
+  /// Whether the client's user may still make the request. If not, writes the error, and abandon() is called. Called before answer() and
+  /// timeout().
+  virtual bool still_allowed(Engine& /*engine*/, Session& /*session*/, resp::Reply& /*reply*/) { return true; }
   /// The answer has come. Writes the reply. `answer` is of the type that belongs to this kind of wait.
   virtual void answer(const Delivery& answer, Session& session, resp::Reply& reply) = 0;
   /// The time of the wait is up, or the client (EndedBy) or CLIENT UNBLOCK has ended it. Takes the wait back from the part of
@@ -51,8 +54,9 @@ class Waiting {
 
 // The connection calls these, and each ends the wait of the session. For the first two, `session.waiting` must be set.
 
-/// Ends the wait with Waiting::answer().
-void answer_wait(Session& session, const Delivery& answer, resp::Reply& reply);
+/// Ends the wait with Waiting::answer(). Returns false if the client's user may not have the answer any more; then the error has been
+/// replied.
+bool answer_wait(Session& session, Engine& engine, const Delivery& answer, resp::Reply& reply);
 /// Ends the wait with Waiting::timeout().
 void end_wait(Session& session, Engine& engine, resp::Reply& reply);
 /// Ends the wait with Waiting::abandon(), and destroys the task. Does nothing if the session has neither.

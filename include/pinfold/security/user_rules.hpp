@@ -8,10 +8,8 @@
 #include <cstddef>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "pinfold/security/command_catalogue.hpp"
 #include "pinfold/security/user.hpp"
@@ -56,14 +54,6 @@ class UserRules {
 
 /// Whether a user may have this name: it has no space, line break or NUL.
 bool is_user_name(std::string_view name);
-
-/// The result of merge_selectors().
-struct Merged {
-  std::vector<std::string> rules;
-  std::optional<std::string> unmatched;  // a selector without its closing bracket, with all that stands behind it
-};
-/// A selector may be spread over several words: "(~a", "+get)". Joins such words with a space between them. O(bytes).
-Merged merge_selectors(std::span<const std::string_view> words);
 
 /// The rules of a user in one line, without "user" and its name: "on #ha5h ~* &* +@all". Applied to a new user they make the same user.
 std::string rules_of(const User& user);

@@ -46,6 +46,8 @@ class Users {
   Pointer find(std::string_view name) const;
   /// The present version of `user`; null if it was removed.
   Pointer present(const User& user) const;
+  /// The number of users.
+  std::size_t size() const;
   /// All users, by name.
   std::vector<Pointer> all() const;
 

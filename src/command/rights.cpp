@@ -1,0 +1,252 @@
+#include "pinfold/command/rights.hpp"
+
+#include <array>
+#include <mutex>
+
+#include "pinfold/command/audit.hpp"
+
+namespace pinfold::command {
+namespace {
+
+using Denied = RightsVerdict::Denied;
+
+// What was denied, for ACL LOG.
+Denial denial_of(const Row& row, const RightsVerdict& verdict) {
+  switch (verdict.denied) {
+    case Denied::key:
+      return {.reason = DenialReason::key, .object = verdict.object};
+    case Denied::all_keys:
+      return {.reason = DenialReason::key, .object = verdict.object.empty() ? "*" : verdict.object};
+    case Denied::channel:
+      return {.reason = DenialReason::channel, .object = verdict.object};
+    case Denied::database:
+      return {.reason = DenialReason::database};
+    case Denied::no:
+    case Denied::command:
+      break;
+  }
+  return {.reason = DenialReason::command, .object = row.name};
+}
+
+Counter& counter_of(ThreadStats& stats, DenialReason reason) {
+  switch (reason) {
+    case DenialReason::key:
+      return stats.denied_key;
+    case DenialReason::channel:
+      return stats.denied_channel;
+    case DenialReason::auth:
+      return stats.denied_auth;
+    case DenialReason::database:
+      return stats.denied_database;
+    case DenialReason::command:
+      break;
+  }
+  return stats.denied_command;
+}
+
+// The databases in which a request works.
+class DatabasesOf {
+ public:
+  DatabasesOf(const Row& row, Args args, unsigned db) {
+    const bool named = row.databases != nullptr;
+    const bool in_selected = row.touches == Touches::count || row.touches == Touches::listing || row.touches == Touches::database;
+    if (row.keys[0].kind != KeySpec::Kind::none || (in_selected && !named)) add(db);
+    if (!named) return;
+    for (const std::optional<unsigned>& one : row.databases(args)) {
+      if (one) add(*one);
+    }
+  }
+
+  std::span<const unsigned> get() const { return {databases_.data(), count_}; }
+
+ private:
+  void add(unsigned db) { databases_[count_++] = db; }
+
+  std::array<unsigned, 3> databases_{};
+  std::size_t count_ = 0;
+};
+
+// Adds the keys of all specs to the request. `positions` must live as long.
+void add_keys(security::CheckedRequest& request, const Row& row, Args args, std::vector<std::uint32_t>& positions) {
+  positions.clear();
+  if (extract_keys(row, args, positions) == Extraction::malformed) return;
+  // Each spec has found those that come next.
+  std::span<const std::uint32_t> rest(positions);
+  std::vector<std::uint32_t> of_first;
+  std::size_t count = rest.size();
+  if (row.keys[1].kind != KeySpec::Kind::none) {
+    static_cast<void>(extract_keys(row.keys[0], args, of_first));
+    count = of_first.size();
+  }
+  for (std::size_t i = 0; i < request.keys.size() && !rest.empty(); ++i) {
+    request.keys[i] = {rest.first(count), access_of(key_use(row.keys[i], args))};
+    rest = rest.subspan(count);
+    count = rest.size();
+  }
+}
+
+}  // namespace
+
+security::Access access_of(KeyUse use) {
+  using security::Access;
+  switch (use) {
+    case KeyUse::peek:
+      return Access::none;
+    case KeyUse::read:
+      return Access::read;
+    case KeyUse::update:
+    case KeyUse::write:
+    case KeyUse::insert:
+    case KeyUse::create:
+    case KeyUse::remove:
+    case KeyUse::lease:
+      return Access::write;
+    case KeyUse::modify:
+    case KeyUse::take:
+    case KeyUse::set_get:   // key_use() tells which
+    case KeyUse::bitfield:  // as above
+      break;
+  }
+  return Access::both;
+}
+
+RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, std::vector<std::uint32_t>& positions) {
+  const DatabasesOf databases(row, args, db);
+  security::CheckedRequest request;
+  request.command = command_index(row);
+  request.needs_no_rule = (row.flags & kNoAuth) != 0;
+  if (args.size() > 1) request.first_argument = args[1];
+  request.args = args;
+  request.databases = databases.get();
+  request.all_databases = row.touches == Touches::everything;
+  request.all_keys = row.touches == Touches::database || row.touches == Touches::everything;
+  if (row.prefix != nullptr) request.all_keys_with = row.prefix(args);
+  const auto only = static_cast<std::uint32_t>(only_key(row, args.size()));
+  if (only != 0) {
+    request.keys[0] = {{&only, 1}, access_of(key_use(row.keys[0], args))};
+  } else if (row.keys[0].kind != KeySpec::Kind::none) {
+    add_keys(request, row, args, positions);
+  }
+  const security::Verdict verdict = user.check(request);
+  switch (verdict.denied) {
+    case Denied::key:
+      return {.denied = verdict.denied, .object = args[verdict.at]};
+    case Denied::all_keys:
+      return {.denied = verdict.denied, .object = request.all_keys_with};
+    case Denied::database:
+      return {.denied = verdict.denied, .database = verdict.at < request.databases.size() ? request.databases[verdict.at] : 0};
+    default:
+      return {.denied = verdict.denied};
+  }
+}
+
+RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db) {
+  std::vector<std::uint32_t> positions;
+  return check_rights(user, row, args, db, positions);
+}
+
+std::string denial_text(const Row& row, const RightsVerdict& verdict) {
+  switch (verdict.denied) {
+    case Denied::key:
+      return "this user has no permissions to access one of the keys used as arguments";
+    case Denied::all_keys:
+      return "this user has no permissions to access all keys that the '" + std::string(row.name) + "' command works on";
+    case Denied::channel:
+      return "this user has no permissions to access one of the channels used as arguments";
+    case Denied::database:
+      return "No permissions to access database";
+    case Denied::no:
+    case Denied::command:
+      break;
+  }
+  return "this user has no permissions to run the '" + std::string(row.name) + "' command";
+}
+
+void note_denial(Engine& engine, const Session& session, const Denial& denial) {
+  counter_of(engine.stats.of_thread(session.shared.thread), denial.reason).add();
+}
+
+void note_denial(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict) {
+  const std::string database = std::to_string(verdict.database);
+  Denial denial = denial_of(row, verdict);
+  if (denial.reason == DenialReason::database) denial.object = database;
+  denial.context = session.transaction != nullptr ? DenialContext::multi : DenialContext::toplevel;
+  denial.user = user_name(session.shared);
+  note_denial(engine, session, denial);
+  audit_denial(engine, session, row, "NOPERM " + denial_text(row, verdict));
+}
+
+bool refused_in_exec(Call& call) {
+  Session& session = call.session;
+  if (session.may_do_all(call.engine.users)) return false;
+  const std::shared_ptr<const security::User>& user = session.acting_user(call.engine.users);
+  if (user == nullptr) {
+    // What came before it in the transaction has logged the client out, or its user was removed meanwhile.
+    if ((call.row.flags & kNoAuth) != 0) return false;
+    call.reply.error("NOAUTH Authentication required.");
+    return true;
+  }
+  if (user->unlimited()) return false;
+  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db);
+  if (verdict.allowed()) return false;
+  note_denial(call.engine, session, call.row, verdict);
+  std::string_view reason = "no permission to execute the command or subcommand";
+  if (verdict.denied == Denied::key || verdict.denied == Denied::all_keys) reason = "no permission to touch the specified keys";
+  if (verdict.denied == Denied::database) reason = "no permission to access the database";
+  call.reply.error(
+      "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed "
+      "for the following reason: " +
+      std::string(reason));
+  return true;
+}
+
+bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply) {
+  if (session.may_do_all(engine.users)) return true;
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine.users);
+  if (user != nullptr && user->unlimited()) return true;
+  RightsVerdict verdict{.denied = Denied::command};
+  if (user != nullptr) {
+    constexpr std::uint32_t position = 0;
+    security::CheckedRequest request;
+    request.command = command_index(row);
+    request.first_argument = key;
+    request.args = {&key, 1};
+    request.keys[0] = {{&position, 1}, security::Access::read};
+    request.databases = {&db, 1};
+    verdict = {.denied = user->check(request).denied, .object = key, .database = db};
+    if (verdict.allowed()) return true;
+  }
+  session.close_after_reply = session.close_after_reply || session.removed();
+  note_denial(engine, session, row, verdict);
+  reply.error("NOPERM " + denial_text(row, verdict));
+  return false;
+}
+
+Listing::Listing(const Call& call) {
+  if (call.session.may_do_all(call.engine.users)) return;
+  user_ = call.session.acting_user(call.engine.users);
+  if (user_ == nullptr || user_->unlimited()) {
+    user_.reset();
+    return;
+  }
+  listed_ = {.command = command_index(call.row), .first_argument = {}, .database = call.session.db};
+}
+
+std::size_t close_clients_of_removed_users(Engine& engine, Session& self) {
+  std::size_t closed = 0;
+  engine.clients.for_each([&](SharedClient& client) {
+    {
+      const std::lock_guard lock(client.mutex);
+      if (client.user == nullptr || engine.users.present(*client.user) != nullptr) return;
+    }
+    ++closed;
+    if (&client == &self.shared) {
+      self.close_after_reply = true;
+    } else {
+      engine.clients.kill(client);
+    }
+  });
+  return closed;
+}
+
+}  // namespace pinfold::command
