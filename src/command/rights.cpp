@@ -1,6 +1,7 @@
 #include "pinfold/command/rights.hpp"
 
 #include <array>
+#include <iterator>
 #include <mutex>
 
 #include "pinfold/command/audit.hpp"
@@ -66,22 +67,18 @@ class DatabasesOf {
   std::size_t count_ = 0;
 };
 
-// Adds the keys of all specs to the request. `positions` must live as long.
+// Adds the keys of all specs to the request, which refers to `positions`. Adds none if they cannot be extracted.
 void add_keys(security::CheckedRequest& request, const Row& row, Args args, std::vector<std::uint32_t>& positions) {
   positions.clear();
-  if (extract_keys(row, args, positions) == Extraction::malformed) return;
-  // Each spec has found those that come next.
-  std::span<const std::uint32_t> rest(positions);
-  std::vector<std::uint32_t> of_first;
-  std::size_t count = rest.size();
-  if (row.keys[1].kind != KeySpec::Kind::none) {
-    static_cast<void>(extract_keys(row.keys[0], args, of_first));
-    count = of_first.size();
+  std::array<std::size_t, std::size(Row{}.keys)> ends{};
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    if (extract_keys(row.keys[i], args, positions) == Extraction::malformed) return;
+    ends[i] = positions.size();
   }
-  for (std::size_t i = 0; i < request.keys.size() && !rest.empty(); ++i) {
-    request.keys[i] = {rest.first(count), access_of(key_use(row.keys[i], args))};
-    rest = rest.subspan(count);
-    count = rest.size();
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i < ends.size(); ++i) {
+    request.keys[i] = {std::span(positions).subspan(begin, ends[i] - begin), access_of(key_use(row.keys[i], args))};
+    begin = ends[i];
   }
 }
 

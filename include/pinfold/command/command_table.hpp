@@ -130,10 +130,10 @@ struct Row {
   std::uint32_t flags = 0;       // Flag values
   std::uint32_t categories = 0;  // Category values
   KeySpec keys[2] = {};
+  ShownAs shown = nullptr;  // null: the keys of `keys` as keys, and all other arguments as they are
   Touches touches = Touches::keys;
   DatabasesIn databases = nullptr;
   PrefixIn prefix = nullptr;
-  ShownAs shown = nullptr;      // null: the keys of `keys` as keys, and all other arguments as they are
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
   std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)
   std::string_view complexity = {};

@@ -51,8 +51,8 @@ enum class DenialContext : std::uint8_t { toplevel, multi };
 struct Denial {
   DenialReason reason = DenialReason::command;
   DenialContext context = DenialContext::toplevel;
-  std::string_view object;  // the command ("client|kill"), the key, the database; auth: "auth" or "hello"
-  std::string_view user;    // the name of the client's user; auth: the name that was tried
+  std::string_view object = {};  // the command ("client|kill"), the key, the database; auth: "auth" or "hello"
+  std::string_view user = {};    // the name of the client's user; auth: the name that was tried
 };
 
 /// Counts a denial (acl_access_denied_* of INFO) and notes it for ACL LOG. All denials come here. Called by the client's thread, with

@@ -5,47 +5,75 @@
 #include <thread>
 #include <vector>
 
+#include "toy_catalogue.hpp"
+
 #include <catch2/catch.hpp>
 
-using pinfold::security::User;
-using pinfold::security::Users;
+using namespace pinfold::security;
 using namespace std::string_literals;
 
 namespace {
 
-std::shared_ptr<const User> default_user(const std::string& password) { return std::make_shared<const User>("default", password); }
+using Names = std::vector<std::string_view>;
+
+// An empty password: none.
+std::shared_ptr<const User> with_password(const std::string& name, const std::string& password) {
+  return user_with({"on", password.empty() ? "nopass" : ">" + password}, name);
+}
+
+std::shared_ptr<const User> default_user(const std::string& password) { return with_password("default", password); }
 
 }  // namespace
 
 TEST_CASE("a user accepts its password and nothing else") {
-  const User user("default", "secret");
-  CHECK(user.name() == "default");
-  CHECK(user.asks_password());
-  CHECK(user.accepts("secret"));
+  const auto user = default_user("secret");
+  CHECK(user->name() == "default");
+  CHECK(user->asks_password());
+  CHECK(user->accepts("secret"));
   for (const std::string& wrong : {""s, "s"s, "secre"s, "secrets"s, "secretsecret"s, "Secret"s, "secret\0"s, "\0ecret"s}) {
-    CHECK_FALSE(user.accepts(wrong));
+    CHECK_FALSE(user->accepts(wrong));
   }
 }
 
 TEST_CASE("a password may have any bytes") {
-  const User user("default", "a\0b\xff"s);
-  CHECK(user.accepts("a\0b\xff"s));
-  CHECK_FALSE(user.accepts("a"));
-  CHECK_FALSE(user.accepts("a\0b\xfe"s));
+  const auto user = default_user("a\0b\xff"s);
+  CHECK(user->accepts("a\0b\xff"s));
+  CHECK_FALSE(user->accepts("a"));
+  CHECK_FALSE(user->accepts("a\0b\xfe"s));
 }
 
 TEST_CASE("a user without a password accepts any") {
-  const User user("default", "");
-  CHECK_FALSE(user.asks_password());
-  CHECK(user.accepts(""));
-  CHECK(user.accepts("anything"));
+  const auto user = default_user("");
+  CHECK_FALSE(user->asks_password());
+  CHECK(user->accepts(""));
+  CHECK(user->accepts("anything"));
 }
 
-TEST_CASE("the default user is there from the start and asks for nothing") {
+TEST_CASE("a user may have several passwords, for as long as each is needed") {
+  UserRules draft("default");
+  apply(draft, {"on", ">old", ">new"});
+  CHECK((draft.build()->accepts("old") && draft.build()->accepts("new")));
+  apply(draft, {"<old"});
+  CHECK((!draft.build()->accepts("old") && draft.build()->accepts("new")));
+  apply(draft, {"<new"});
+  CHECK_FALSE(draft.build()->accepts("new"));
+  CHECK_FALSE(draft.build()->accepts(""));
+}
+
+TEST_CASE("a user that is off accepts nothing, and one without passwords neither") {
+  CHECK_FALSE(user_with({"off", ">secret"})->accepts("secret"));
+  CHECK_FALSE(user_with({"off", "nopass"})->accepts("secret"));
+  CHECK_FALSE(user_with({"on"})->accepts(""));
+  CHECK_FALSE(user_with({"on"})->accepts("secret"));
+}
+
+TEST_CASE("the default user is there from the start, asks for nothing and may do everything") {
   const Users users;
   CHECK_FALSE(users.ask_password());
   REQUIRE(users.find("default") != nullptr);
   CHECK(users.find("default")->name() == "default");
+  CHECK(users.find("default")->unlimited());
+  CHECK(rules_of(*users.find("default")) == "on nopass ~* &* +@all");
   CHECK(users.of_new_connection() == users.find("default"));
   CHECK(users.find("other") == nullptr);
   CHECK(users.find("") == nullptr);
@@ -60,6 +88,9 @@ TEST_CASE("a new connection has no user while the default user asks for a passwo
   users.publish(default_user(""));
   CHECK_FALSE(users.ask_password());
   CHECK(users.of_new_connection() == users.find("default"));
+  users.publish(user_with({"off", "nopass"}, "default"));
+  CHECK(users.ask_password());
+  CHECK(users.of_new_connection() == nullptr);
 }
 
 TEST_CASE("authenticating gives the user as it is now") {
@@ -85,11 +116,70 @@ TEST_CASE("nobody authenticates as a user that is not there") {
 
 TEST_CASE("publishing another user leaves the default user alone") {
   Users users;
-  users.publish(std::make_shared<const User>("other", "secret"));
+  users.publish(with_password("other", "secret"));
   CHECK_FALSE(users.ask_password());
   CHECK(users.of_new_connection()->name() == "default");
   CHECK(users.authenticate("other", "secret") == users.find("other"));
   CHECK(users.authenticate("other", "wrong") == nullptr);
+  CHECK(users.size() == 2);
+}
+
+TEST_CASE("every change of the users changes their version, and nothing else does") {
+  Users users;
+  std::uint64_t version = users.version();
+  const auto changed = [&] { return std::exchange(version, users.version()) != users.version(); };
+  CHECK(version != 0);
+  users.publish(with_password("other", "secret"));
+  CHECK(changed());
+  CHECK(users.authenticate("other", "secret") != nullptr);
+  CHECK(users.remove(Names{"nobody", "default"}) == 0);
+  CHECK_FALSE(users.publish(default_user("x"), nullptr));
+  CHECK_FALSE(changed());
+  CHECK(users.remove(Names{"other"}) == 1);
+  CHECK(changed());
+  users.replace_all({});
+  CHECK(changed());
+}
+
+TEST_CASE("a user is published over another only if that is still there") {
+  Users users;
+  const auto first = with_password("alice", "1");
+  CHECK_FALSE(users.publish(first, users.find("default")));
+  CHECK(users.publish(first, nullptr));
+  const auto before = users.find("alice");
+  CHECK(users.publish(with_password("alice", "2"), before));
+  CHECK_FALSE(users.publish(with_password("alice", "3"), before));
+  CHECK(users.authenticate("alice", "2") != nullptr);
+}
+
+TEST_CASE("the versions of a user are one user, and one that is made after it was removed is another") {
+  Users users;
+  users.publish(with_password("alice", "1"));
+  const auto first = users.find("alice");
+  users.publish(with_password("alice", "2"));
+  CHECK(users.present(*first) == users.find("alice"));
+  users.replace_all({with_password("alice", "3"), with_password("bob", "1")});
+  CHECK(users.present(*first) == users.find("alice"));
+  CHECK(users.find("alice")->accepts("3"));
+  CHECK(users.remove(Names{"alice"}) == 1);
+  CHECK(users.present(*first) == nullptr);
+  users.publish(with_password("alice", "1"));
+  CHECK(users.find("alice") != nullptr);
+  CHECK(users.present(*first) == nullptr);
+}
+
+TEST_CASE("the default user cannot be removed, by whatever means") {
+  Users users;
+  users.publish(default_user("secret"));
+  const auto before = users.find("default");
+  CHECK(users.remove(Names{"default"}) == 0);
+  users.replace_all({with_password("alice", "1")});
+  CHECK(users.find("default") == before);
+  CHECK(users.ask_password());
+  CHECK(users.all().size() == 2);
+  users.replace_all({});
+  CHECK(users.find("default") == before);
+  CHECK(users.all().size() == 1);
 }
 
 TEST_CASE("threads that authenticate see one of the users published, whole") {
@@ -105,7 +195,9 @@ TEST_CASE("threads that authenticate see one of the users published, whole") {
       }
     });
   }
-  for (int i = 0; i < 2000; ++i) users.publish(default_user(i % 2 == 0 ? "two" : "one"));
+  const auto one = default_user("one");
+  const auto two = default_user("two");
+  for (int i = 0; i < 2000; ++i) users.publish(i % 2 == 0 ? two : one);
   for (std::thread& reader : readers) reader.join();
   CHECK(wrong == std::vector<int>{0, 0});
 }

@@ -1,0 +1,292 @@
+#include "pinfold/security/user_rules.hpp"
+
+#include <random>
+#include <string>
+#include <vector>
+
+#include "toy_catalogue.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace pinfold::security;
+using namespace std::string_literals;
+
+namespace {
+
+std::string rules(std::initializer_list<std::string_view> list) { return rules_of(*user_with(list)); }
+
+std::string error_of(std::string_view rule, std::initializer_list<std::string_view> before = {}) {
+  UserRules draft("alice");
+  apply(draft, before);
+  return draft.apply(rule, toy_commands).value_or("no error");
+}
+
+// The words of a line. A selector, from a word that begins with a bracket to one that ends with one, is one word.
+std::vector<std::string> words_of(std::string_view line) {
+  std::vector<std::string> words;
+  bool inside = false;
+  while (!line.empty()) {
+    const std::size_t space = std::min(line.find(' '), line.size());
+    const std::string word(line.substr(0, space));
+    line.remove_prefix(std::min(space + 1, line.size()));
+    if (inside) {
+      words.back() += " " + word;
+    } else {
+      words.push_back(word);
+    }
+    inside = words.back().starts_with('(') && !word.ends_with(')');
+  }
+  return words;
+}
+
+bool may(const User& user, std::string_view name, std::string_view first_argument = "x") {
+  return user.selectors().front().allows_command(command(name), first_argument);
+}
+
+}  // namespace
+
+TEST_CASE("rules: what is shown of a user is what was set, in the order of Redis") {
+  CHECK(rules({}) == "off resetchannels -@all");
+  CHECK(rules({"on", "nopass", "~*", "&*", "+@all"}) == "on nopass ~* &* +@all");
+  CHECK(rules({"allkeys", "allchannels", "allcommands"}) == "off ~* &* +@all");
+  CHECK(rules({"ALLKEYS", "On", "NoPass"}) == "on nopass ~* resetchannels -@all");
+  CHECK(rules({"~a", "%R~b", "%W~c", "%RW~d", "%wr~e", "&f", "!~g"}) == "off ~a %R~b %W~c ~d ~e !~g resetchannels &f -@all");
+  CHECK(rules({"%R~a", "%W~a"}) == "off ~a resetchannels -@all");
+  CHECK(rules({"~a", "~a", "&a", "&a", "!~a", "!~a"}) == "off ~a !~a resetchannels &a -@all");
+  CHECK(rules({"~a", "resetkeys", "&a", "resetchannels"}) == "off resetchannels -@all");
+  CHECK(rules({"skip-sanitize-payload"}) == "off skip-sanitize-payload resetchannels -@all");
+  CHECK(rules({"on", ">a", "~a", "(+get)", "db=1", "reset"}) == "off sanitize-payload resetchannels -@all");
+  CHECK(rules({">a"}) == "off #ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb resetchannels -@all");
+  CHECK(rules({"db=3,1", "db=2,1"}) == "off resetchannels db=1,2,3 -@all");
+  CHECK(rules({"db=1", "alldbs"}) == "off resetchannels -@all");
+  CHECK(rules({"resetdbs"}) == "off resetchannels resetdbs -@all");
+  CHECK(rules({"(+get ~a)", "( %R~b  +set )"}) == "off resetchannels -@all (~a resetchannels -@all +get) (%R~b resetchannels -@all +set)");
+  CHECK(rules({"(+get ~a)", "clearselectors"}) == "off resetchannels -@all");
+  CHECK(rules({""}) == "off resetchannels -@all");
+}
+
+TEST_CASE("rules: commands are shown as they were allowed, without what a later rule has overruled") {
+  CHECK(rules({"+get", "+@read"}) == "off resetchannels -@all +get +@read");
+  CHECK(rules({"+get", "-get", "+GET"}) == "off resetchannels -@all +get");
+  CHECK(rules({"+@all", "-@write", "+set"}) == "off resetchannels +@all -@write +set");
+  CHECK(rules({"+set", "+@all"}) == "off resetchannels +@all");
+  CHECK(rules({"+@all", "nocommands"}) == "off resetchannels -@all");
+  CHECK(rules({"+config|get", "+config"}) == "off resetchannels -@all +config");
+  CHECK(rules({"+config", "-config|get"}) == "off resetchannels -@all +config -config|get");
+  CHECK(rules({"+select|0", "+select|1"}) == "off resetchannels -@all +select|0 +select|1");
+  CHECK(rules({"+select|0", "-select"}) == "off resetchannels -@all -select");
+  CHECK(rules({"+select", "+select|0"}) == "off resetchannels -@all +select");
+  CHECK(rules({"+@READ"}) == "off resetchannels -@all +@read");
+}
+
+TEST_CASE("rules: which commands are allowed") {
+  const auto user = user_with({"+@read", "-mget", "+config", "-config|set", "+select|0", "+@geo"});
+  CHECK(may(*user, "get"));
+  CHECK_FALSE(may(*user, "mget"));
+  CHECK_FALSE(may(*user, "set"));
+  CHECK(may(*user, "config"));
+  CHECK(may(*user, "config|get"));
+  CHECK_FALSE(may(*user, "config|set"));
+  CHECK(may(*user, "select", "0"));
+  CHECK_FALSE(may(*user, "select", "1"));
+  CHECK_FALSE(may(*user, "select", ""));
+  CHECK_FALSE(may(*user_with({"+select|0", "-@connection"}), "select", "0"));
+  CHECK_FALSE(may(*user_with({"+config|get", "-config"}), "config|get"));
+}
+
+TEST_CASE("rules: errors are those of Redis") {
+  for (const std::string_view rule : {"foo",
+                                      "~a b",
+                                      "~a\tb",
+                                      "~a\nb",
+                                      "&a b",
+                                      "%~a",
+                                      "%X~a",
+                                      "%RR~a",
+                                      "%Ra",
+                                      "%RW",
+                                      "%",
+                                      ")",
+                                      "(on)",
+                                      "(>a)",
+                                      "(reset)",
+                                      "((+get)",
+                                      "(clearselectors)",
+                                      "+get|",
+                                      "+select|",
+                                      "~* ",
+                                      "db=",
+                                      "db=a",
+                                      "db=-1",
+                                      "db=1,",
+                                      "db=,1",
+                                      "db=1 ",
+                                      "db=99999999999999999999",
+                                      "!~a b",
+                                      "+select|a b",
+                                      "(~a))"}) {
+    INFO(rule);
+    CHECK(error_of(rule) == "Syntax error");
+  }
+  CHECK(error_of("~a\0b"s) == "Syntax error");
+  for (const std::string_view rule : {"+foo", "-foo", "+@foo", "-@foo", "+", "-", "+@", "+config|foo", "-config|foo", "-select|0", "+foo|a",
+                                      "+get|a|b", "+|a", "-config|", "+get ", "(+get))"}) {
+    INFO(rule);
+    CHECK(error_of(rule) == "Unknown command or category name in ACL");
+  }
+  CHECK(error_of("+config|get|x") == "Allowing first-arg of a subcommand is not supported");
+  const std::string hash(64, 'a');
+  for (const std::string& bad :
+       {""s, "abc"s, hash.substr(1), hash + "a", std::string(64, 'A'), std::string(64, 'g'), std::string(64, '\0')}) {
+    CHECK(error_of("#" + bad) == "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters");
+    CHECK(error_of("!" + bad) == "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters");
+  }
+  CHECK(error_of("<a") == "The password you are trying to remove from the user does not exist");
+  CHECK(error_of("!" + hash) == "The password you are trying to remove from the user does not exist");
+  const std::string keys =
+      "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try 'resetkeys' to start "
+      "with an empty list of patterns";
+  CHECK(error_of("~a", {"~*"}) == keys);
+  CHECK(error_of("%R~a", {"allkeys"}) == keys);
+  CHECK(error_of("(~* ~a)") == keys);
+  CHECK(error_of("~a", {"%RW~*"}) == "no error");
+  CHECK(error_of("&a", {"&*"}) ==
+        "Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. Try 'resetchannels' "
+        "to start with an empty list of channels");
+}
+
+TEST_CASE("rules: what a user can have is limited") {
+  UserRules draft("alice");
+  const auto until_error = [&draft](const auto& rule) {
+    for (int i = 0;; ++i) {
+      if (const auto error = draft.apply(rule(std::to_string(i)), toy_commands)) return std::pair(i, *error);
+    }
+  };
+  SECTION("passwords") {
+    CHECK(until_error([](const std::string& i) { return ">" + i; }) == std::pair(256, "A user can have at most 256 passwords"s));
+    CHECK(draft.apply(">" + std::string(4097, 'a'), toy_commands) == "A password can have at most 4096 bytes");
+  }
+  SECTION("selectors") {
+    CHECK(until_error([](const auto&) { return "(+get)"; }) == std::pair(63, "A user can have at most 64 selectors"s));
+  }
+  SECTION("patterns") {
+    CHECK(until_error([](const auto& i) { return "~" + i; }) == std::pair(1024, "A user can have at most 1024 patterns"s));
+  }
+  SECTION("patterns of all selectors together") {
+    std::string selector = "(";
+    for (int i = 0; i < 100; ++i) selector += "~" + std::to_string(i) + " ";
+    CHECK(until_error([&](const auto&) { return selector + ")"; }) == std::pair(10, "A user can have at most 1024 patterns"s));
+  }
+  SECTION("bytes of patterns") {
+    const auto result = until_error([](const auto& i) { return "~" + std::string(1000, 'a') + i; });
+    CHECK(result == std::pair(32, "A user can have at most 32768 bytes of patterns"s));
+  }
+  SECTION("first arguments") {
+    const auto result = until_error([](const auto& i) { return "+get|" + i; });
+    CHECK(result == std::pair(1024, "A user can have at most 1024 rules for commands"s));
+  }
+  SECTION("databases") {
+    const auto result = until_error([](const auto& i) { return "db=" + i; });
+    CHECK(result == std::pair(4096, "At most 4096 rules can be applied to a user at a time"s));
+  }
+  SECTION("rules") {
+    CHECK(until_error([](const auto&) { return "on"; }) == std::pair(4096, "At most 4096 rules can be applied to a user at a time"s));
+    std::string selector = "(";
+    while (selector.size() < 65000) selector += "+get ";
+    CHECK(UserRules("bob").apply(selector + ")", toy_commands) == "At most 4096 rules can be applied to a user at a time");
+  }
+  SECTION("the length of a rule") {
+    CHECK(draft.apply("~" + std::string(4096, 'a'), toy_commands) == "A rule can have at most 4096 bytes");
+    CHECK(draft.apply("(+get" + std::string(65536, ' ') + ")", toy_commands) == "A selector can have at most 65536 bytes");
+  }
+}
+
+TEST_CASE("rules: the line of a user, applied to a new one, makes the same user") {
+  std::mt19937 random(Catch::rngSeed());
+  INFO("seed " << Catch::rngSeed());
+  const std::vector<std::string> some = {"on",
+                                         "off",
+                                         "nopass",
+                                         "resetpass",
+                                         ">a",
+                                         ">b",
+                                         "<a",
+                                         "+get",
+                                         "-get",
+                                         "+@read",
+                                         "-@read",
+                                         "+@all",
+                                         "-@all",
+                                         "+config",
+                                         "-config",
+                                         "+config|get",
+                                         "-config|set",
+                                         "+select|0",
+                                         "+select|A",
+                                         "-select",
+                                         "+select",
+                                         "-@connection",
+                                         "~a*",
+                                         "%R~b",
+                                         "%W~b",
+                                         "~*",
+                                         "%RW~*",
+                                         "%R~*",
+                                         "!~secret*",
+                                         "!~*",
+                                         "resetkeys",
+                                         "&a",
+                                         "&*",
+                                         "resetchannels",
+                                         "db=1,2",
+                                         "db=0",
+                                         "alldbs",
+                                         "resetdbs",
+                                         "sanitize-payload",
+                                         "clearselectors",
+                                         "skip-sanitize-payload",
+                                         "~(x",
+                                         "~y)",
+                                         "&(z"};
+  const auto pick = [&](std::size_t most) { return some[random() % std::min(most, some.size())]; };
+  for (int i = 0; i < 3000; ++i) {
+    UserRules draft("alice");
+    for (unsigned n = random() % 12; n > 0; --n) {
+      std::string rule = pick(some.size());
+      if (random() % 6 == 0) rule = "(" + pick(some.size()) + " " + pick(some.size()) + " " + pick(some.size()) + ")";
+      static_cast<void>(draft.apply(rule, toy_commands));
+    }
+    const auto user = draft.build();
+    const std::string line = rules_of(*user);
+    INFO(line);
+    UserRules again("alice");
+    for (const std::string& word : words_of(line)) {
+      INFO(word);
+      REQUIRE(again.apply(word, toy_commands) == std::nullopt);
+    }
+    CHECK(rules_of(*again.build()) == line);
+    CHECK(again.build()->has_rights_of(*user));
+    CHECK(again.build()->unlimited() == user->unlimited());
+  }
+}
+
+TEST_CASE("rules: random bytes never stop the parser") {
+  std::mt19937 random(Catch::rngSeed());
+  INFO("seed " << Catch::rngSeed());
+  const std::string_view interesting = "+-@~%&()!#<>|*[]^\\? RWrw,=db0aget\0\n\xff";
+  for (int i = 0; i < 20000; ++i) {
+    std::string rule;
+    for (unsigned n = random() % 20; n > 0; --n) rule.push_back(interesting[random() % interesting.size()]);
+    UserRules draft("alice");
+    if (draft.apply(rule, toy_commands)) continue;
+    const auto user = draft.build();
+    CHECK(rules_of(*user).find('\n') == std::string::npos);
+    CHECK(rules_of(*user).find('\0') == std::string::npos);
+  }
+}
+
+TEST_CASE("rules: names of users are words") {
+  CHECK(is_user_name("alice"));
+  CHECK(is_user_name("caf\xc3\xa9"));
+  for (const std::string& name : {"a b"s, "a\n"s, "a\tb"s, "\0"s, "a\r"s}) CHECK_FALSE(is_user_name(name));
+}
