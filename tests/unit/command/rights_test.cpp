@@ -1,0 +1,579 @@
+// What users may do: the checks on the way of a request. The rules themselves are tested in tests/unit/security/.
+
+#include "pinfold/command/rights.hpp"
+
+#include <initializer_list>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "harness.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/command/catalogue.hpp"
+#include "pinfold/command/describe.hpp"
+#include "pinfold/command/syntax.hpp"
+#include "pinfold/command/waiting.hpp"
+#include "pinfold/security/user_rules.hpp"
+
+using namespace pinfold::command;
+using pinfold::security::User;
+using pinfold::security::UserRules;
+using Rules = std::initializer_list<std::string_view>;
+
+namespace {
+
+constexpr std::string_view no_key = "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+constexpr std::string_view no_database = "-NOPERM No permissions to access database\r\n";
+
+std::string no_command(std::string_view name) {
+  return "-NOPERM this user has no permissions to run the '" + std::string(name) + "' command\r\n";
+}
+std::string not_all_keys(std::string_view name) {
+  return "-NOPERM this user has no permissions to access all keys that the '" + std::string(name) + "' command works on\r\n";
+}
+
+// Makes or changes a user that needs no password.
+void set_user(Server& server, std::string_view name, Rules rules) {
+  const auto present = server.engine.users.find(name);
+  UserRules draft = present != nullptr ? UserRules(*present) : UserRules(name);
+  REQUIRE(draft.apply("on", catalogue()) == std::nullopt);
+  if (present == nullptr) REQUIRE(draft.apply("nopass", catalogue()) == std::nullopt);
+  for (const std::string_view rule : rules) {
+    INFO(rule);
+    REQUIRE(draft.apply(rule, catalogue()) == std::nullopt);
+  }
+  server.engine.users.publish(draft.build());
+}
+
+// A client that has authenticated as a user with these rules.
+struct Limited : Client {
+  Limited(Server& server, Rules rules) : Client(server) {
+    set_user(server, "alice", rules);
+    REQUIRE(run("AUTH", "alice", "x") == "+OK\r\n");
+  }
+};
+
+bool is_named(const Row& row) { return row.keys[0].kind != KeySpec::Kind::none; }
+
+}  // namespace
+
+TEST_CASE("rights: the commands, keys and databases of a request are checked, in Redis' words") {
+  Server server;
+  Client admin(server);
+  Limited client(server, {"+@all", "-strlen", "-config", "+config|get", "~a*", "%R~r*", "%W~w*"});
+  admin.run("MSET", "a", "1", "b", "2", "r", "3", "w", "4");
+  CHECK(client.run("GET", "a") == bulk("1"));
+  CHECK(client.run("GET", "b") == no_key);
+  CHECK(client.run("GET", "w") == no_key);
+  CHECK(client.run("GET", "r") == bulk("3"));
+  CHECK(client.run("SET", "r", "1") == no_key);
+  CHECK(client.run("SET", "w", "1") == "+OK\r\n");
+  CHECK(client.run("SET", "w", "1", "GET") == no_key);
+  CHECK(client.run("EXISTS", "w") == ":1\r\n");
+  CHECK(client.run("EXISTS", "b") == no_key);
+  CHECK(client.run("MGET", "a", "b") == no_key);
+  CHECK(client.run("COPY", "r", "w2") == ":1\r\n");
+  CHECK(client.run("COPY", "w", "a") == no_key);
+  CHECK(client.run("STRLEN", "a") == no_command("strlen"));
+  CHECK(client.run("STRLEN", "b") == no_command("strlen"));
+  CHECK(client.run("STRLEN") == "-ERR wrong number of arguments for 'strlen' command\r\n");
+  CHECK(client.run("CONFIG", "SET", "hz", "1") == no_command("config|set"));
+  CHECK(client.run("CONFIG", "GET", "hz").starts_with("*"));
+  CHECK(client.run("CONFIG", "NONE").starts_with("-ERR unknown subcommand"));
+  CHECK(client.run("NONE").starts_with("-ERR unknown command"));
+  CHECK(admin.run("GET", "b") == bulk("2"));
+}
+
+TEST_CASE("rights: commands that are for everybody need no rule") {
+  Server server;
+  Limited client(server, {"-@all"});
+  CHECK(client.run("PING") == no_command("ping"));
+  CHECK(client.run("HELLO").starts_with("*14"));
+  CHECK(client.run("AUTH", "alice", "x") == "+OK\r\n");
+  CHECK(client.run("RESET") == "+RESET\r\n");
+  CHECK(client.run("PING") == "+PONG\r\n");  // as the default user
+}
+
+TEST_CASE("rights: first arguments and subcommands") {
+  Server server;
+  Limited client(server, {"+select|1", "+client|id", "~*"});
+  CHECK(client.run("SELECT", "1") == "+OK\r\n");
+  CHECK(client.run("SELECT", "0") == no_command("select"));
+  CHECK(client.run("CLIENT", "ID").starts_with(":"));
+  CHECK(client.run("CLIENT", "GETNAME") == no_command("client|getname"));
+}
+
+TEST_CASE("rights: a selector is used in its databases only, wherever the request names one") {
+  Server server;
+  Client admin(server);
+  admin.run("SET", "k", "0");
+  Limited client(server, {"+@all", "~*", "db=1,2"});
+  CHECK(client.run("GET", "k") == no_database);
+  CHECK(client.run("DBSIZE") == no_database);
+  CHECK(client.run("SCAN", "0") == no_database);
+  CHECK(client.run("FLUSHDB") == no_database);
+  CHECK(client.run("MOVE", "k", "1") == no_database);
+  CHECK(client.run("COPY", "k", "k", "DB", "1") == no_database);
+  CHECK(client.run("SELECT", "0") == no_database);
+  CHECK(client.run("PING") == "+PONG\r\n");
+  CHECK(client.run("SELECT", "1") == "+OK\r\n");
+  CHECK(client.run("SET", "k", "1") == "+OK\r\n");
+  CHECK(client.run("MOVE", "k", "0") == no_database);
+  CHECK(client.run("MOVE", "k", "3") == no_database);
+  CHECK(client.run("COPY", "k", "k", "DB", "0") == no_database);
+  CHECK(client.run("COPY", "k", "k", "DB", "2", "REPLACE", "DB", "0") == no_database);
+  CHECK(client.run("COPY", "k", "k", "DB", "0", "db", "2") == ":1\r\n");  // the last one counts
+  CHECK(client.run("SWAPDB", "1", "2") == "+OK\r\n");
+  CHECK(client.run("SWAPDB", "1", "0") == no_database);
+  CHECK(client.run("SWAPDB", "0", "1") == no_database);
+  CHECK(client.run("FLUSHDB") == "+OK\r\n");
+  CHECK(client.run("FLUSHALL") == no_database);
+  CHECK(client.run("MOVE", "k", "-1").starts_with("-ERR"));
+  CHECK(admin.run("GET", "k") == bulk("0"));
+  CHECK(server.engine.stats.total(&ThreadStats::denied_database) == 14);
+}
+
+TEST_CASE("rights: commands on keys that they do not name need a pattern for all of these") {
+  Server server;
+  Limited client(server, {"+@all", "~a:*", "%R~*"});
+  for (const std::string_view name : {"FLUSHDB", "FLUSHALL"}) CHECK(client.run(name) == not_all_keys(pinfold::to_lower(name)));
+  CHECK(client.run("SWAPDB", "0", "1") == not_all_keys("swapdb"));
+  CHECK(client.run("CACHE.PURGE", "TAGS", "1", "t") == not_all_keys("cache.purge"));
+  CHECK(client.run("CACHE.PURGE", "PREFIX", "a") == not_all_keys("cache.purge"));
+  CHECK(client.run("CACHE.PURGE", "PREFIX", "a:") == "+OK\r\n");
+  CHECK(client.run("cache.purge", "prefix", "a:b", "SOFT") == "+OK\r\n");
+  CHECK(client.run("DEBUG", "OBJECT", "a:1") == not_all_keys("debug"));
+  Limited all(server, {"reset", "on", "nopass", "+@all", "~*", "!~z*"});
+  CHECK(all.run("FLUSHALL") == not_all_keys("flushall"));
+  CHECK(all.run("CACHE.PURGE", "PREFIX", "z") == not_all_keys("cache.purge"));
+  CHECK(all.run("CACHE.PURGE", "PREFIX", "y") == "+OK\r\n");
+}
+
+TEST_CASE("rights: keys that a user may not read are not listed") {
+  Server server;
+  Client admin(server);
+  for (int i = 0; i < 300; ++i) {
+    admin.run("SET", "open:" + std::to_string(i), "x");
+    admin.run("SET", "secret:" + std::to_string(i), "x");
+  }
+  Limited client(server, {"+@all", "%R~open:*", "%W~*"});
+  const auto lists = [](const std::string& reply) {
+    return reply.find("secret:") == std::string::npos && reply.find("open:") != std::string::npos;
+  };
+  CHECK(lists(client.run("KEYS", "*")));
+  CHECK(client.run("KEYS", "*").starts_with("*300\r\n"));
+  CHECK(client.run("KEYS", "secret:*") == "*0\r\n");
+  CHECK(lists(client.run("SCAN", "0", "COUNT", "1000")));
+  for (int i = 0; i < 50; ++i) CHECK(lists(client.run("RANDOMKEY")));
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  client.run("SCAN", "0", "COUNT", "500");
+  client.run("RANDOMKEY");
+  CHECK(lists(client.run("EXEC")));
+  CHECK(admin.run("KEYS", "*").starts_with("*600\r\n"));
+  Limited blind(server, {"reset", "on", "nopass", "+@all", "%W~*"});
+  CHECK(blind.run("KEYS", "*") == "*0\r\n");
+  CHECK(blind.run("RANDOMKEY") == "$-1\r\n");
+}
+
+TEST_CASE("rights: a change holds from the next request of connected clients on") {
+  Server server;
+  Limited client(server, {"+@all", "~*"});
+  CHECK(client.run("SET", "a", "1") == "+OK\r\n");
+  set_user(server, "alice", {"-set"});
+  CHECK(client.run("SET", "a", "1") == no_command("set"));
+  set_user(server, "alice", {"+set", "resetkeys", "~b"});
+  CHECK(client.run("SET", "a", "1") == no_key);
+  set_user(server, "alice", {"~*"});
+  CHECK(client.run("SET", "a", "1") == "+OK\r\n");
+  set_user(server, "alice", {"off"});  // as in Redis, for those who authenticate
+  CHECK(client.run("SET", "a", "1") == "+OK\r\n");
+}
+
+TEST_CASE("rights: the default user can be limited, for clients without a user as well") {
+  Server server;
+  Client client(server);
+  CHECK(client.run("SET", "a", "1") == "+OK\r\n");
+  set_user(server, "default", {"-set"});
+  CHECK(client.run("SET", "a", "1") == no_command("set"));
+  server.set(pinfold::config::Id::requirepass, "secret");
+  Client late(server);
+  CHECK(late.run("GET", "a") == "-NOAUTH Authentication required.\r\n");
+  CHECK(late.run("AUTH", "secret") == "+OK\r\n");
+  CHECK(late.run("SET", "a", "1") == no_command("set"));
+  Client later(server);
+  server.set(pinfold::config::Id::requirepass, "");
+  CHECK(later.run("SET", "a", "1") == no_command("set"));
+  CHECK(later.run("GET", "a") == bulk("1"));
+}
+
+TEST_CASE("rights: a client whose user was removed is answered nothing and closed") {
+  Server server;
+  Client admin(server);
+  Limited client(server, {"+@all", "~*"});
+  CHECK(client.run("SET", "a", "1") == "+OK\r\n");
+  const std::string_view names[] = {"alice"};
+  CHECK(server.engine.users.remove(names) == 1);
+  SECTION("by its next request") {}
+  SECTION("a new user of its name is another one") { set_user(server, "alice", {"+@all", "~*"}); }
+  SECTION("at once") {
+    CHECK(close_clients_of_removed_users(server.engine, admin.session) == 1);
+    CHECK(client.session.shared.closing.load());
+    CHECK_FALSE(admin.session.close_after_reply);
+  }
+  CHECK(client.run("GET", "a").empty());
+  CHECK(client.session.close_after_reply);
+  CHECK_FALSE(admin.session.shared.closing.load());
+}
+
+TEST_CASE("rights: a command is checked when it is queued, and again when it runs") {
+  Server server;
+  Client admin(server);
+  Limited client(server, {"+@all", "~a*", "db=0,1"});
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  CHECK(client.run("GET", "b") == no_key);
+  CHECK(client.run("EXEC") == "-EXECABORT Transaction discarded because of previous errors.\r\n");
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  CHECK(client.run("SET", "a", "1") == "+QUEUED\r\n");
+  CHECK(client.run("GET", "a") == "+QUEUED\r\n");
+  CHECK(client.run("SET", "a2", "1") == "+QUEUED\r\n");
+  set_user(server, "alice", {"-get", "resetkeys", "~a"});
+  const std::string changed =
+      "-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed "
+      "for the following reason: ";
+  CHECK(client.run("EXEC") == "*3\r\n+OK\r\n" + changed + "no permission to execute the command or subcommand\r\n" + changed +
+                                  "no permission to touch the specified keys\r\n");
+  CHECK(admin.run("EXISTS", "a2") == ":0\r\n");
+  CHECK(server.counters("get").rejected.get() == 2);
+
+  // A SELECT that is queued counts for what is queued behind it.
+  set_user(server, "alice", {"+@all", "~*", "resetdbs", "db=1"});
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  CHECK(client.run("SELECT", "1") == "+QUEUED\r\n");
+  CHECK(client.run("SET", "k", "1") == "+QUEUED\r\n");
+  CHECK(client.run("SELECT", "2") == no_database);
+  CHECK(client.run("DISCARD") == "+OK\r\n");
+  CHECK(client.run("SET", "k", "1") == no_database);
+
+  set_user(server, "alice", {"-exec"});
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  CHECK(client.run("EXEC") ==
+        "-EXECABORT Transaction discarded because of: NOPERM this user has no permissions to run the 'exec' command\r\n");
+}
+
+TEST_CASE("rights: inside EXEC the user and the database are those that the commands before have made") {
+  Server server;
+  Client admin(server);
+  Limited client(server, {"+@all", "~*"});
+  set_user(server, "bob", {"+@all", "~b"});
+  client.run("MULTI");
+  client.run("AUTH", "bob", "x");
+  client.run("SET", "a", "1");
+  client.run("SET", "b", "1");
+  const std::string reply = client.run("EXEC");
+  CHECK(reply.starts_with("*3\r\n+OK\r\n-NOPERM ACLs rules changed"));
+  CHECK(reply.ends_with("+OK\r\n"));
+  CHECK(admin.run("EXISTS", "a", "b") == ":1\r\n");
+}
+
+TEST_CASE("rights: denials are counted by their reason") {
+  Server server;
+  Limited client(server, {"+get", "~a"});
+  client.run("SET", "a", "1");
+  client.run("GET", "b");
+  client.run("GET", "c");
+  client.run("AUTH", "alice", "wrong");  // any password is right
+  client.run("AUTH", "nobody", "wrong");
+  CHECK(server.engine.stats.total(&ThreadStats::denied_command) == 1);
+  CHECK(server.engine.stats.total(&ThreadStats::denied_key) == 2);
+  CHECK(server.engine.stats.total(&ThreadStats::denied_auth) == 1);
+  CHECK(server.engine.stats.total(&ThreadStats::denied_database) == 0);
+  CHECK(server.counters("get").rejected.get() == 2);
+}
+
+TEST_CASE("rights: a request that is denied does not wait for the end of a pause") {
+  Server server;
+  Client admin(server);
+  Limited client(server, {"+@all", "-set", "~*", "!~x"});
+  admin.run("CLIENT", "PAUSE", "100000", "ALL");
+  CHECK(client.waits("GET", "a"));
+  CHECK_FALSE(client.waits("GET", "x"));
+  CHECK_FALSE(client.waits("SET", "a", "1"));
+}
+
+TEST_CASE("rights: a client that waits gets an error in place of the value that it may not read any more") {
+  Server server;
+  Client admin(server);
+  Client holder(server);
+  holder.run("CACHE.GET", "k", "LEASE", "10000");
+  Limited client(server, {"+@all", "~*"});
+  CHECK(client.run("CACHE.GET", "k", "WAIT", "1000", "LEASE", "10000").empty());
+  REQUIRE(client.session.waiting != nullptr);
+  pinfold::resp::Output output;
+  pinfold::resp::Reply reply(output, 2);
+  SECTION("its user has lost the key") {
+    set_user(server, "alice", {"resetkeys", "~other"});
+    end_wait(client.session, server.engine, reply);
+    CHECK(text_of(output) == no_key);
+    CHECK_FALSE(client.session.close_after_reply);
+  }
+  SECTION("its user has lost the command") {
+    set_user(server, "alice", {"-cache.get"});
+    end_wait(client.session, server.engine, reply);
+    CHECK(text_of(output) == no_command("cache.get"));
+  }
+  SECTION("its user was removed") {
+    const std::string_view names[] = {"alice"};
+    server.engine.users.remove(names);
+    end_wait(client.session, server.engine, reply);
+    CHECK(text_of(output).starts_with("-NOPERM"));
+    CHECK(client.session.close_after_reply);
+  }
+  SECTION("its user may still read it") {
+    set_user(server, "alice", {"resetkeys", "~k", "-get"});
+    end_wait(client.session, server.engine, reply);
+    CHECK(text_of(output).starts_with("*4\r\n$4\r\nmiss"));
+  }
+  CHECK(client.session.waiting == nullptr);
+}
+
+TEST_CASE("rights: a long command ends with an error if its user loses rights meanwhile") {
+  Server server;
+  Client admin(server);
+  for (int i = 0; i < 2000; ++i) admin.run("SET", "key:" + std::to_string(i), "x");
+  Limited client(server, {"+@all", "~*"});
+  const auto keys_while = [&](auto&& change) {
+    pinfold::resp::Output output;
+    pinfold::resp::Reply reply(output, 2);
+    const std::vector<std::string_view> words = {"KEYS", "*"};
+    server.dispatcher.execute(client.session, words, reply);
+    REQUIRE(client.session.task != nullptr);
+    change();
+    while (client.session.task != nullptr) server.dispatcher.step(client.session, reply);
+    return text_of(output);
+  };
+  CHECK(keys_while([] {}).starts_with("*2000\r\n"));
+  CHECK(keys_while([&] { set_user(server, "bob", {"+@all"}); }).starts_with("*2000\r\n"));
+  CHECK(keys_while([&] { set_user(server, "alice", {">another-password"}); }).starts_with("*2000\r\n"));
+  CHECK(keys_while([&] {
+          set_user(server, "alice", {"resetkeys", "~key:1"});
+        }) == "-NOPERM the rights of this user changed while the command was running: send it again\r\n");
+}
+
+TEST_CASE("rights: every command says what it touches") {
+  for (const Row* row : commands()) {
+    INFO(row->name);
+    const bool on_keyspace = (row->flags & (kReadOnly | kWrite | kAllShards)) != 0;
+    if (is_named(*row)) CHECK(row->touches == Touches::keys);
+    if (!is_named(*row) && on_keyspace) CHECK(row->touches != Touches::keys);
+    if (row->prefix != nullptr) CHECK(row->touches == Touches::database);
+  }
+}
+
+TEST_CASE("rights: the catalogue has every command once, and the categories of Redis") {
+  const auto& all = catalogue();
+  REQUIRE(all.count() == commands().size());
+  REQUIRE(all.count() <= pinfold::security::CommandCatalogue::most);
+  std::map<std::string_view, std::size_t> in;
+  for (std::size_t i = 0; i < all.count(); ++i) {
+    INFO(all.name(i));
+    CHECK(all.find(all.name(i)) == i);
+    const auto inner = all.subcommands(i);
+    for (std::size_t n = 0; n < inner.count; ++n) CHECK(all.name(inner.first + n).starts_with(std::string(all.name(i)) + "|"));
+    const std::vector<std::string_view> names = category_names(*commands()[i]);
+    for (std::size_t category = 0; category < all.categories().size(); ++category) {
+      const std::string_view name = all.categories()[category];
+      CHECK(all.in_category(i, category) == (std::find(names.begin(), names.end(), name) != names.end()));
+      in[name] += all.in_category(i, category) ? 1 : 0;
+    }
+    CHECK(all.in_category(i, all.find_category("Cache").value()) == all.name(i).starts_with("cache."));
+  }
+  CHECK(in["cache"] > 10);
+  CHECK(in.size() == 22);
+  CHECK(all.find_category("geo").has_value());
+  CHECK(in["geo"] == 0);
+  CHECK_FALSE(all.find_category("").has_value());
+  CHECK_FALSE(all.find("").has_value());
+}
+
+// --- touched is a subset of checked, for every row ---
+
+namespace {
+
+using Random = std::mt19937;
+
+constexpr std::string_view secret_mark = "s3cr3t";
+const std::vector<std::string> secret_keys = {"secret:text", "secret:number", "secret:mortal", "secret:tagged"};
+const std::vector<std::string> open_keys = {"open:1", "open:2", "open:missing"};
+
+const std::string& pick(Random& random, const std::vector<std::string>& from) { return from[random() % from.size()]; }
+
+void add_words(std::vector<std::string>& words, const Argument& argument, Random& random);
+
+void add_words(std::vector<std::string>& words, const std::vector<Argument>& arguments, Random& random) {
+  for (const Argument& argument : arguments) {
+    if (!argument.optional || random() % 2 == 0) add_words(words, argument, random);
+  }
+}
+
+// Words that fit an argument of a command's syntax, or nearly.
+void add_words(std::vector<std::string>& words, const Argument& argument, Random& random) {
+  static const std::vector<std::string> numbers = {"0", "1", "1", "2", "2", "100"};
+  static const std::vector<std::string> texts = {"x", "1", "t", "secret:", "secret:text", "open:1", "s3cr3t", "u8", "object", "*"};
+  const std::size_t times = argument.multiple ? 1 + random() % 2 : 1;
+  for (std::size_t i = 0; i < times; ++i) {
+    if (!argument.token.empty() && (i == 0 || argument.multiple_token)) words.push_back(argument.token);
+    switch (argument.type) {
+      case ArgumentType::pure_token:
+        break;
+      case ArgumentType::oneof:
+        add_words(words, argument.arguments[random() % argument.arguments.size()], random);
+        break;
+      case ArgumentType::block:
+        add_words(words, argument.arguments, random);
+        break;
+      case ArgumentType::key:
+        words.push_back(pick(random, random() % 2 == 0 ? secret_keys : open_keys));
+        break;
+      case ArgumentType::pattern:
+        words.emplace_back("*");
+        break;
+      case ArgumentType::integer:
+      case ArgumentType::real:
+      case ArgumentType::unix_time:
+        words.push_back(pick(random, numbers));
+        break;
+      case ArgumentType::string:
+        words.push_back(pick(random, texts));
+        break;
+    }
+  }
+}
+
+std::vector<std::string> random_request(const Row& row, Random& random) {
+  const std::size_t bar = row.name.find('|');
+  std::vector<std::string> words = {std::string(row.name.substr(0, bar))};
+  if (bar != std::string_view::npos) words.emplace_back(row.name.substr(bar + 1));
+  add_words(words, arguments_of(row), random);
+  return words;
+}
+
+// A server with keys that nobody may read or change, and some that everybody may.
+struct Guarded : Server {
+  Guarded() {
+    set(pinfold::config::Id::enable_debug_command, "yes");
+    fill();
+  }
+
+  void fill() {
+    admin.run("FLUSHALL");
+    for (const std::string_view db : {"0", "1"}) {
+      admin.run("SELECT", db);
+      admin.run("SET", "secret:text", "s3cr3t-text");
+      admin.run("SET", "secret:number", "777001");
+      admin.run("SET", "secret:mortal", "s3cr3t-mortal", "PX", "100000000");
+      admin.run("CACHE.SET", "secret:tagged", "s3cr3t-tagged", "PX", "100000000", "STALE", "100000000", "TAGS", "1", "t");
+      admin.run("SET", "open:1", "1");
+      admin.run("SET", "open:2", "text");
+    }
+  }
+  // All that matters of the secret keys: values, deadlines, versions and tags.
+  std::string secrets() {
+    std::string all;
+    for (const std::string_view db : {"0", "1"}) {
+      admin.run("SELECT", db);
+      for (const std::string& key : secret_keys)
+        all += admin.run("GET", key) + admin.run("PEXPIRETIME", key) + admin.run("CACHE.GET", key, "LEASE", "0");
+    }
+    return all;
+  }
+
+  Client admin{*this};
+};
+
+// What has side effects beyond keys, which the fixture does not have: an end of the server, a settings file; or a client of another user.
+const std::set<std::string_view> not_tried = {"shutdown", "config|rewrite", "auth", "hello", "reset", "client|pause"};
+
+struct Tried {
+  std::set<std::string_view> changed;  // rows that changed a secret key
+  std::set<std::string_view> told;     // rows whose replies had something of its value
+};
+
+Tried try_all(Rules rules, unsigned requests, std::string_view db = "0") {
+  Random random(Catch::rngSeed());
+  Guarded server;
+  const std::string before = server.secrets();
+  Tried tried;
+  for (const Row* row : commands()) {
+    if (row->handler == nullptr || not_tried.contains(row->name)) continue;
+    for (unsigned i = 0; i < requests; ++i) {
+      Limited client(server, rules);
+      client.session.select(db == "0" ? 0 : 1);
+      const std::vector<std::string> words = random_request(*row, random);
+      const bool in_multi = random() % 3 == 0 && (row->flags & (kNoMulti | kImmediate)) == 0;
+      if (in_multi) client.run("MULTI");
+      std::string reply = client.run_all({words.begin(), words.end()});
+      if (in_multi) reply += client.run("EXEC");
+      forget_wait(client.session, server.engine);
+      std::string line;
+      bool names_value = false;  // a request that has it may be told of it
+      for (const std::string& word : words) {
+        line += word + " ";
+        names_value = names_value || word.find(secret_mark) != std::string::npos;
+      }
+      INFO(line << " -> " << reply);
+      if (!names_value && (reply.find(secret_mark) != std::string::npos || reply.find("777001") != std::string::npos))
+        tried.told.insert(row->name);
+      if (server.secrets() == before) continue;
+      tried.changed.insert(row->name);
+      server.fill();
+    }
+  }
+  return tried;
+}
+
+using Names = std::set<std::string_view>;
+
+}  // namespace
+
+TEST_CASE("rights: no command reads or changes a key that its user has no pattern for") {
+  INFO("seed " << Catch::rngSeed());
+  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~open:*", "&*"}, 40);
+  CHECK(tried.changed == Names());
+  CHECK(tried.told == Names());
+}
+
+TEST_CASE("rights: no command reads or changes a key that a deny pattern names") {
+  INFO("seed " << Catch::rngSeed());
+  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "!~secret:*"}, 40);
+  CHECK(tried.changed == Names());
+  CHECK(tried.told == Names());
+}
+
+TEST_CASE("rights: no command works in a database that its user may not use") {
+  INFO("seed " << Catch::rngSeed());
+  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40);
+  CHECK(tried.changed == Names());
+  CHECK(tried.told == Names());
+}
+
+TEST_CASE("rights: a user that may only read changes nothing, and one that may only write learns nothing") {
+  INFO("seed " << Catch::rngSeed());
+  CHECK(try_all({"reset", "on", "nopass", "+@all", "%R~*"}, 40).changed == Names());
+  CHECK(try_all({"reset", "on", "nopass", "+@all", "%W~*"}, 40).told == Names());
+}
+
+TEST_CASE("rights: the requests of these tests do read and change keys, where they may") {
+  INFO("seed " << Catch::rngSeed());
+  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*"}, 40);
+  CHECK(tried.changed.size() > 30);
+  CHECK(tried.told.size() > 8);
+  for (const std::string_view name : {"set", "del", "flushall", "swapdb", "cache.purge", "expire", "rename", "move"}) {
+    INFO(name);
+    CHECK(tried.changed.contains(name));
+  }
+}
