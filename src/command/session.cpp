@@ -3,8 +3,7 @@
 namespace pinfold::command {
 
 void Session::set_user(std::shared_ptr<const security::User> user) {
-  acting_at_ = unlimited_at_ = 0;
-  removed_ = false;
+  acting = Acting();
   const std::lock_guard lock(shared.mutex);
   shared.user.swap(user);  // the former one is freed with nothing locked
 }
@@ -12,17 +11,13 @@ void Session::set_user(std::shared_ptr<const security::User> user) {
 const std::shared_ptr<const security::User>& Session::acting_user(const security::Users& users) {
   // Read before the user: what changes in between is seen at the next request.
   const std::uint64_t version = users.version();
-  if (acting_at_ == version) return acting_;
-  if (user() == nullptr) {
-    acting_ = users.of_new_connection();
-  } else {
-    acting_ = users.present(*user());
-    removed_ = acting_ == nullptr;
-    if (!removed_ && acting_ != shared.user) set_user(acting_);
-  }
-  acting_at_ = version;
-  unlimited_at_ = acting_ != nullptr && acting_->unlimited() ? version : 0;
-  return acting_;
+  if (acting.at == version) return acting.user;
+  Acting found{.user = user() == nullptr ? users.of_new_connection() : users.present(*user()), .at = version};
+  found.removed = user() != nullptr && found.user == nullptr;
+  found.unlimited_at = found.user != nullptr && found.user->unlimited() ? version : 0;
+  if (user() != nullptr && found.user != nullptr && found.user != shared.user) set_user(found.user);
+  acting = std::move(found);
+  return acting.user;
 }
 
 void Session::select(unsigned number) {

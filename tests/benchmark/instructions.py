@@ -23,7 +23,7 @@ ROUNDS = 3
 ALLOWED = 1.05  # of the recorded figure
 
 # What a request cost before the work under a shard's lock was bounded.
-BEFORE = {"GET": 3111, "SET": 3675, "GET 16 deep": 2280, "SET 16 deep": 2845, "CACHE.GET hit": 3455}
+BEFORE = {"GET": 3111, "SET": 3675, "GET 16 deep": 2280, "SET 16 deep": 2845, "CACHE.GET hit": 3455, "GET, ten patterns": 3111}
 
 
 def _request(*words):
@@ -49,13 +49,19 @@ def _cache_get(key):
     return _request(b"CACHE.GET", key)
 
 
-# Name: the request, the reply (None: what the first of them is answered), how many are sent at once.
+# The user of a load with ten patterns, of which the last allows it.
+TEN_PATTERNS = [b"+@all"] + [b"~%s:*" % name for name in
+                             (b"product", b"session", b"user", b"cart", b"price", b"stock", b"page", b"rate", b"lock", b"key")]
+
+# Name: the request, the reply (None: what the first of them is answered), how many are sent at once, and the rules of the user that
+# sends them (None: the default user).
 LOADS = {
-    "GET": (_get, GET_REPLY, 1),
-    "SET": (_set, b"+OK\r\n", 1),
-    "GET 16 deep": (_get, GET_REPLY, 16),
-    "SET 16 deep": (_set, b"+OK\r\n", 16),
-    "CACHE.GET hit": (_cache_get, None, 1),
+    "GET": (_get, GET_REPLY, 1, None),
+    "SET": (_set, b"+OK\r\n", 1, None),
+    "GET 16 deep": (_get, GET_REPLY, 16, None),
+    "SET 16 deep": (_set, b"+OK\r\n", 16, None),
+    "CACHE.GET hit": (_cache_get, None, 1, None),
+    "GET, ten patterns": (_get, GET_REPLY, 1, TEN_PATTERNS),
 }
 
 
@@ -121,6 +127,12 @@ class Replay:
         self._socket.sendall(request)
         return self._socket.recv(65536)
 
+    def log_in(self, rules):
+        """As the default user, or as one that has these rules."""
+        if rules is not None:
+            self.ask(_request(b"ACL", b"SETUSER", b"limited", b"reset", b"on", b"nopass", *rules), b"+OK\r\n")
+        self.ask(_request(b"AUTH", b"limited" if rules is not None else b"default", b"any"), b"+OK\r\n")
+
     def run(self, request, reply, depth, count):
         for start in range(0, count, depth):
             # Every key once before any comes again, in an order without neighbours.
@@ -138,7 +150,8 @@ def measure(binary, rounds=ROUNDS, requests=REQUESTS, started=lambda server: Non
         try:
             replay.run(_set, b"+OK\r\n", 16, KEYS)
             for number in range(rounds):
-                for name, (request, reply, depth) in LOADS.items():
+                for name, (request, reply, depth, rules) in LOADS.items():
+                    replay.log_in(rules)
                     reply = reply or replay.answer(request(_key(0)))
                     count = server.count(lambda: replay.run(request, reply, depth, requests))
                     found[name].append(count / requests)

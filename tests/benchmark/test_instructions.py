@@ -37,5 +37,5 @@ def test_a_wrong_answer_is_no_figure():
     with FakeServer(b"-ERR\r\n") as server:
         replay = instructions.Replay(server)
         with pytest.raises(InvalidRun):
-            replay.run(*instructions.LOADS["SET"], 1)
+            replay.run(*instructions.LOADS["SET"][:3], 1)
         replay.close()

@@ -135,6 +135,14 @@ struct Session {
   std::unique_ptr<Waiting> waiting;
   std::unique_ptr<Task> task;
   ToldNil told_nil;
+  /// What acting_user() has found. Only it and set_user() change this.
+  struct Acting {
+    std::shared_ptr<const security::User> user;
+    bool removed = false;
+    // Versions of Users; 0: none.
+    std::uint64_t at = 0;            // for which all this was found
+    std::uint64_t unlimited_at = 0;  // the same if the user may do everything
+  } acting;
 
   /// Whether a reply comes later and has not been written yet.
   bool waits() const { return waiting != nullptr || task != nullptr; }
@@ -148,13 +156,13 @@ struct Session {
 
   /// Whether the client's user may do everything, so that no request needs a check. Costs one relaxed load and a comparison. False also
   /// if that is not known yet: after the users have changed, or the client has authenticated.
-  bool may_do_all(const security::Users& users) const { return unlimited_at_ == users.version(); }
+  bool may_do_all(const security::Users& users) const { return acting.unlimited_at == users.version(); }
   /// The user whose rights hold for the next request: the present version of user(). For a client that has not authenticated it is the
   /// default user, if that asks for no password. Null if the client may only authenticate, or if its user was removed, which removed()
   /// tells. O(log users) if the users have changed since the last call.
   const std::shared_ptr<const security::User>& acting_user(const security::Users& users);
   /// Whether the client's user was found removed. Its connection must be closed.
-  bool removed() const { return removed_; }
+  bool removed() const { return acting.removed; }
 
   // These change the session, and what other threads see of it in `shared`.
   void set_user(std::shared_ptr<const security::User> user);
@@ -168,13 +176,6 @@ struct Session {
   /// and so do the name and version of the client's library, the leases for which it was told nil, and the reply mode of the
   /// request that is being executed. Before, the caller ends MULTI and WATCH, because ending them takes locks.
   void reset(std::shared_ptr<const security::User> user);
-
- private:
-  // Versions of Users; 0: none.
-  std::uint64_t acting_at_ = 0;     // of which acting_ is the user
-  std::uint64_t unlimited_at_ = 0;  // the same version if acting_ may do everything
-  std::shared_ptr<const security::User> acting_;
-  bool removed_ = false;
 };
 
 }  // namespace pinfold::command

@@ -52,7 +52,7 @@ void compare_shared(SharedClient& left, SharedClient& right) {
 
 void compare(Session& left, Session& right) {
   auto& [shared, db, protocol, no_touch, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes, waiting, task,
-         told_nil] = left;
+         told_nil, acting] = left;
   compare_shared(shared, right.shared);
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
@@ -65,6 +65,7 @@ void compare(Session& left, Session& right) {
   CHECK(watched_bytes == right.watched_bytes);
   CHECK(waiting == nullptr);
   CHECK(task == nullptr);
+  CHECK((acting.user == nullptr && acting.at == 0 && acting.unlimited_at == 0 && !acting.removed));  // looked for at the next request
   CHECK(told_nil.has(7));  // so that it does not wait when it asks again, as docs/cache-commands.md promises
 }
 
