@@ -21,8 +21,9 @@ Users::Users() { publish(std::make_shared<const User>(default_user())); }
 void Users::put(Map& users, Pointer user) {
   const auto present = users_.find(user->name());
   const std::uint64_t id = present != users_.end() ? present->second->id() : ++last_id_;
-  Pointer& place = users[user->name()];
-  place = user->id() == id ? std::move(user) : std::make_shared<const User>(user->fields(), id);
+  if (user->id() != id) user = std::make_shared<const User>(user->fields(), id);
+  std::string name = user->name();
+  users.insert_or_assign(std::move(name), std::move(user));
 }
 
 void Users::changed() {

@@ -33,13 +33,13 @@ class Users {
 
   /// Puts `user` in place of the user with the same name, or adds it. Throws std::bad_alloc.
   void publish(Pointer user);
-  /// Does so only if `expected` is still the user with that name; null if there must be none. Returns whether it was. To change a user: find
-  /// it, apply rules to it, publish it, and begin again if somebody else was faster. Throws std::bad_alloc.
+  /// Does so only if `expected` is still the user with that name; null if there must be none. Returns whether it was. To change a user:
+  /// find it, apply rules to it, publish it, and begin again if somebody else was faster. Throws std::bad_alloc.
   bool publish(Pointer user, const Pointer& expected);
   /// Removes the users with these names, except the default user. Returns how many there were.
   std::size_t remove(std::span<const std::string_view> names);
-  /// Makes `users` all users (ACL LOAD), by name; each name is there once. A user with the name of a present user counts as a new version of
-  /// it. If `users` has no default user, the present one stays. Throws std::bad_alloc, and changes nothing then.
+  /// Makes `users` all users (ACL LOAD), by name; each name is there once. A user with the name of a present user counts as a new version
+  /// of it. If `users` has no default user, the present one stays. Throws std::bad_alloc, and changes nothing then.
   void replace_all(std::vector<Pointer> users);
 
   /// The user with this name; null if there is none. O(log users).
