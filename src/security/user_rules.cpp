@@ -135,23 +135,32 @@ std::optional<Access> parse_access(std::string_view letters) {
   return access;
 }
 
+// The error of a rule with this pattern; nothing if it can be used.
+Error error_in(const Pattern& pattern) {
+  if (has_space(pattern.text())) return error(syntax_error);
+  if (pattern.refused() != nullptr) return std::string("The pattern ") + pattern.refused();
+  return std::nullopt;
+}
+
 Error allow_keys(Selector& selector, std::string_view text, Access access) {
   if (selector.all_keys) return error(useless_key_pattern);
-  if (has_space(text)) return error(syntax_error);
+  Pattern pattern(text);
+  if (Error error = error_in(pattern)) return error;
   const auto same = [text](const KeyPattern& one) { return !one.deny && one.pattern.text() == text; };
   const auto found = std::find_if(selector.keys.begin(), selector.keys.end(), same);
   if (found != selector.keys.end()) {
     found->access = found->access | access;
   } else {
-    selector.keys.push_back({Pattern(text), access});
+    selector.keys.push_back({std::move(pattern), access});
   }
   return std::nullopt;
 }
 
 Error deny_keys(Selector& selector, std::string_view text) {
-  if (has_space(text)) return error(syntax_error);
+  Pattern pattern(text);
+  if (Error error = error_in(pattern)) return error;
   const auto same = [text](const KeyPattern& one) { return one.deny && one.pattern.text() == text; };
-  if (std::none_of(selector.keys.begin(), selector.keys.end(), same)) selector.keys.push_back({Pattern(text), Access::both, true});
+  if (std::none_of(selector.keys.begin(), selector.keys.end(), same)) selector.keys.push_back({std::move(pattern), Access::both, true});
   return std::nullopt;
 }
 
@@ -162,9 +171,10 @@ void allow_all_keys(Selector& selector) {
 
 Error allow_channels(Selector& selector, std::string_view text) {
   if (selector.all_channels) return error(useless_channel_pattern);
-  if (has_space(text)) return error(syntax_error);
+  Pattern pattern(text);
+  if (Error error = error_in(pattern)) return error;
   const auto same = [text](const Pattern& one) { return one.text() == text; };
-  if (std::none_of(selector.channels.begin(), selector.channels.end(), same)) selector.channels.emplace_back(text);
+  if (std::none_of(selector.channels.begin(), selector.channels.end(), same)) selector.channels.push_back(std::move(pattern));
   return std::nullopt;
 }
 

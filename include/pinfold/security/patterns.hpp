@@ -27,8 +27,11 @@ constexpr bool includes(Access allowed, Access wanted) { return (allowed | wante
 /// A glob pattern that is matched against many texts. Immutable; copies share the compiled pattern, so they are cheap.
 class Pattern {
  public:
-  /// The pattern must not be refused (Glob::refused).
   explicit Pattern(std::string_view text);
+
+  /// The error in the pattern, such as "has too many parts ..."; null if it can be used. A pattern that is refused matches nothing, so it must
+  /// not become a rule: one that denies would deny nothing.
+  const char* refused() const { return glob_ != nullptr ? glob_->refused() : nullptr; }
 
   const std::string& text() const { return text_; }
   bool matches(std::string_view text) const;

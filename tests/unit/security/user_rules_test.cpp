@@ -155,6 +155,21 @@ TEST_CASE("rules: errors are those of Redis") {
         "to start with an empty list of channels");
 }
 
+TEST_CASE("rules: a pattern that would match nothing because it is too costly is no rule") {
+  const std::string long_piece = "*[ab]" + std::string(2000, '?') + "*";
+  std::string many_pieces = "*";
+  for (int i = 0; i < 600; ++i) many_pieces += "?[ab]c*";
+  many_pieces.resize(4090);
+  many_pieces += "*";
+  for (const std::string& pattern : {long_piece, many_pieces}) {
+    for (const std::string& rule :
+         {"~" + pattern, "%R~" + pattern, "!~" + pattern, "&" + pattern, "(~" + pattern + ")", "(!~" + pattern + ")"}) {
+      INFO(rule);
+      CHECK(error_of(rule).starts_with("The pattern has "));
+    }
+  }
+}
+
 TEST_CASE("rules: what a user can have is limited") {
   UserRules draft("alice");
   const auto until_error = [&draft](const auto& rule) {
