@@ -354,6 +354,8 @@ UserRules::UserRules(const User& user) : fields_(user.fields()) {}
 
 std::optional<std::string> UserRules::apply(std::string_view rule, const CommandCatalogue& commands) {
   if (rule.empty()) return std::nullopt;
+  bytes_ += rule.size();
+  if (bytes_ > most_bytes) return "At most " + std::to_string(most_bytes) + " bytes of rules can be applied to a user at a time";
   if (Error error = apply_to_user(rule, commands)) return error;
   return too_large(fields_);
 }

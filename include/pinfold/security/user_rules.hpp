@@ -24,6 +24,7 @@ class UserRules {
   static constexpr std::size_t longest_selector = 65536;  // bytes
   static constexpr std::size_t longest_password = 4096;   // bytes
   static constexpr std::size_t most_rules = 4096;         // that are applied to one draft
+  static constexpr std::size_t most_bytes = 262144;       // of these rules
   static constexpr std::size_t most_passwords = 256;
   static constexpr std::size_t most_selectors = 64;
   static constexpr std::size_t most_patterns = 1024;        // of all selectors together
@@ -50,6 +51,7 @@ class UserRules {
 
   UserFields fields_;
   std::size_t rules_ = 0;  // that were applied
+  std::size_t bytes_ = 0;  // of these
 };
 
 /// Whether a user may have this name: it has no space, line break or NUL.

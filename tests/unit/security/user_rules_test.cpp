@@ -210,6 +210,15 @@ TEST_CASE("rules: what a user can have is limited") {
     while (selector.size() < 65000) selector += "+get ";
     CHECK(UserRules("bob").apply(selector + ")", toy_commands) == "At most 4096 rules can be applied to a user at a time");
   }
+  SECTION("bytes of rules, however little stays of them") {
+    bool reset = false;
+    const auto result = until_error([&](const auto&) {
+      reset = !reset;
+      return reset ? "resetkeys" : "~" + std::string(4000, 'a');
+    });
+    CHECK(result.first < 140);
+    CHECK(result.second == "At most 262144 bytes of rules can be applied to a user at a time");
+  }
   SECTION("the length of a rule") {
     CHECK(draft.apply("~" + std::string(4096, 'a'), toy_commands) == "A rule can have at most 4096 bytes");
     CHECK(draft.apply("(+get" + std::string(65536, ' ') + ")", toy_commands) == "A selector can have at most 65536 bytes");
