@@ -82,7 +82,7 @@ bool authenticate(Call& call, std::string_view name, std::string_view password) 
 
 Outcome auth(Call& call) {
   if (call.args.size() > 3) return call.syntax_error();
-  if (call.args.size() == 2 && !call.engine.users.ask_password()) {
+  if (call.args.size() == 2 && call.engine.users.find(security::default_user_name)->nopass()) {
     return call.reply.error(
         "ERR AUTH <password> called without any password configured for the default user. "
         "Are you sure your configuration is correct?");
