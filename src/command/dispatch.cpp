@@ -236,7 +236,7 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
     return reject(row, session, reply, wrong_arity(*row));
   // First, so that a client that has not authenticated learns nothing of what others may do here.
   if (!session.may_do_all(engine_.users)) [[unlikely]] {
-    if (refused_by_rights(*row, session, args, reply)) return;
+    if (!plainly_allowed(*row, session, args, prepared) && refused_by_rights(*row, session, args, reply)) return;
   }
   if (may_be_refused(*row)) [[unlikely]] {
     if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) return reject(row, session, reply, error);
@@ -351,6 +351,14 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
     if (!std::binary_search(positions_.begin(), positions_.end(), index)) bytes -= args[index].size();
   }
   return bytes;
+}
+
+// What most requests of a limited user are: one key in the selected database, which the user may use. False if it is not known yet.
+bool Dispatcher::plainly_allowed(const Row& row, const Session& session, Args args, const Prepared& prepared) const {
+  if (!prepared.one_key || row.databases != nullptr || session.transaction != nullptr) return false;
+  const security::User* const user = session.known_user(engine_.users);
+  const security::Access access = access_of(key_use(row.keys[0], args));
+  return user != nullptr && user->allows_one(command_index(row), session.db, prepared.key.text, access);
 }
 
 // The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to

@@ -84,29 +84,6 @@ void add_keys(security::CheckedRequest& request, const Row& row, Args args, std:
 
 }  // namespace
 
-security::Access access_of(KeyUse use) {
-  using security::Access;
-  switch (use) {
-    case KeyUse::peek:
-      return Access::none;
-    case KeyUse::read:
-      return Access::read;
-    case KeyUse::update:
-    case KeyUse::write:
-    case KeyUse::insert:
-    case KeyUse::create:
-    case KeyUse::remove:
-    case KeyUse::lease:
-      return Access::write;
-    case KeyUse::modify:
-    case KeyUse::take:
-    case KeyUse::set_get:   // key_use() tells which
-    case KeyUse::bitfield:  // as above
-      break;
-  }
-  return Access::both;
-}
-
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, std::vector<std::uint32_t>& positions) {
   const DatabasesOf databases(row, args, db);
   security::CheckedRequest request;

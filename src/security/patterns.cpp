@@ -11,6 +11,10 @@ using Word = std::uint64_t;
 // The first bytes of a text, with zeros behind a shorter one.
 Word first_bytes(std::string_view text) {
   Word word = 0;
+  if (text.size() >= sizeof word) [[likely]] {
+    std::memcpy(&word, text.data(), sizeof word);
+    return word;
+  }
   std::memcpy(&word, text.data(), std::min(text.size(), sizeof word));
   return word;
 }
@@ -59,14 +63,20 @@ std::uint64_t Pattern::most_compared(std::string_view text) const {
 KeyPatterns::KeyPatterns(const std::vector<KeyPattern>& patterns) : patterns_(patterns) {
   const auto begin_allowing = std::stable_partition(patterns_.begin(), patterns_.end(), [](const KeyPattern& one) { return one.deny; });
   denying_ = static_cast<std::size_t>(begin_allowing - patterns_.begin());
-  for (const KeyPattern& one : patterns_) filters_.push_back({mask_of(one.pattern.head().size()), first_bytes(one.pattern.head())});
+  for (const KeyPattern& one : patterns_) {
+    const std::string& head = one.pattern.head();
+    // A NUL in a head cannot be told from the end of a shorter key.
+    const bool decides = one.pattern.is_prefix() && head.size() <= sizeof(Word) && head.find('\0') == std::string::npos;
+    filters_.push_back({mask_of(head.size()), first_bytes(head), one.access, decides});
+  }
 }
 
 bool KeyPatterns::any_matches(std::size_t from, std::size_t to, std::string_view key, Access wanted) const {
   const Word word = first_bytes(key);
   for (std::size_t i = from; i < to; ++i) {
-    if (((word ^ filters_[i].word) & filters_[i].mask) != 0) continue;
-    if (includes(patterns_[i].access, wanted) && patterns_[i].pattern.matches(key)) return true;
+    const Filter& filter = filters_[i];
+    if (((word ^ filter.word) & filter.mask) != 0) continue;
+    if (includes(filter.access, wanted) && (filter.decides || patterns_[i].pattern.matches(key))) return true;
   }
   return false;
 }

@@ -74,6 +74,14 @@ Verdict User::check(const CheckedRequest& request) const {
   return furthest;
 }
 
+bool User::allows_one(std::size_t command, unsigned database, std::string_view key, Access access) const {
+  for (std::size_t i = 0; i < keys_.size(); ++i) {
+    const Selector& rules = fields_.selectors[i];
+    if (rules.commands[command] && rules.allows_database(database) && keys_[i].allow(key, access)) return true;
+  }
+  return false;
+}
+
 bool User::may_list(const Listed& listed, std::string_view key) const {
   for (std::size_t i = 0; i < keys_.size(); ++i) {
     const Selector& rules = fields_.selectors[i];

@@ -96,6 +96,7 @@ class Dispatcher {
   std::uint64_t memory_beside_large(const Row& row, Args args, const LargeArguments& large);
   bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, store::Room& room);
   void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  bool plainly_allowed(const Row& row, const Session& session, Args args, const Prepared& prepared) const;
   bool refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply);
   std::optional<RightsVerdict> denial(const Row& row, Session& session, Args args);
   bool rights_have_changed(Session& session) const;

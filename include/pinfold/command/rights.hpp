@@ -20,7 +20,25 @@ namespace pinfold::command {
 
 /// What a command with this use needs to be allowed with a key, as in Redis: what its key spec calls ACCESS is read; INSERT, DELETE and
 /// UPDATE are written.
-security::Access access_of(KeyUse use);
+/// For `set_get` and `bitfield`, which depend on the arguments (key_use()), it is both. O(1).
+constexpr security::Access access_of(KeyUse use) {
+  using security::Access;
+  constexpr Access table[] = {
+      Access::read,   // read
+      Access::none,   // peek
+      Access::write,  // update
+      Access::both,   // modify
+      Access::write,  // write
+      Access::write,  // insert
+      Access::write,  // create
+      Access::write,  // remove
+      Access::both,   // take
+      Access::write,  // lease
+      Access::both,   // set_get
+      Access::both,   // bitfield
+  };
+  return table[static_cast<std::size_t>(use)];
+}
 
 /// The answer to a check, with what it is about.
 struct RightsVerdict {

@@ -41,6 +41,8 @@ class Pattern {
   bool may_match_with(std::string_view prefix) const;
   /// The most comparisons that matches() makes for `text`.
   std::uint64_t most_compared(std::string_view text) const;
+  /// Whether it is plain characters and a star behind them.
+  bool is_prefix() const { return kind_ == Kind::prefix; }
   /// The plain characters with which each text that matches begins.
   const std::string& head() const { return head_; }
 
@@ -75,10 +77,12 @@ class KeyPatterns {
   std::uint64_t most_compared(std::string_view key) const;
 
  private:
-  // The first bytes of a key, and those in which it must be equal to begin with a pattern's head.
+  // The first bytes of a pattern's head. A key that begins otherwise does not match.
   struct Filter {
-    std::uint64_t mask;
+    std::uint64_t mask;  // of the bytes that count
     std::uint64_t word;
+    Access access;
+    bool decides;  // whether a key that begins so matches: the pattern is a short head and a star
   };
 
   bool any_matches(std::size_t from, std::size_t to, std::string_view key, Access wanted) const;

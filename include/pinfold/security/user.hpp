@@ -64,6 +64,8 @@ class User {
   /// Whether a request is allowed: by one selector, all of it. If none allows it, the verdict is that of the selector that got furthest.
   /// O(selectors * (keys * patterns + databases)). Allocates nothing.
   Verdict check(const CheckedRequest& request) const;
+  /// The quick answer for a request with one key: true if it is allowed by the rules for its command as a whole. If not, check() tells.
+  bool allows_one(std::size_t command, unsigned database, std::string_view key, Access access) const;
   /// Whether a command that lists keys may name this one: a selector allows the command, the database, and to read the key. O(selectors *
   /// patterns).
   bool may_list(const Listed& listed, std::string_view key) const;
