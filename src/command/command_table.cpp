@@ -116,19 +116,21 @@ class Table {
       rows_.insert(rows_.end(), more.begin(), more.end());
     }
     slots_.resize(std::bit_ceil(rows_.size() * 4));
-    for (const Row& row : rows_) add(row);
+    for (Row& row : rows_) {
+      row.index = static_cast<std::uint16_t>(&row - rows_.data());
+      add(row);
+    }
   }
 
   std::span<const Row* const> pointers() const { return pointers_; }
   // Subcommands stand behind their container, up to the next row without a '|'.
   std::span<const Row* const> subcommands(const Row& row) const {
-    const std::size_t first = index(row) + 1;
+    const std::size_t first = row.index + 1U;
     std::size_t end = first;
     if (is_subcommand(row)) return {};
     while (end < rows_.size() && is_subcommand(rows_[end])) ++end;
     return pointers().subspan(first, end - first);
   }
-  std::size_t index(const Row& row) const { return static_cast<std::size_t>(&row - rows_.data()); }
 
   const Slot* find(std::string_view text) const {
     if (text.size() - 1 < sizeof(std::uint64_t)) [[likely]]
@@ -174,7 +176,7 @@ class Table {
     pointers_.push_back(&row);
   }
 
-  std::vector<Row> rows_;  // copies, one behind the other: a row's index is the distance from the first
+  std::vector<Row> rows_;  // copies
   std::vector<const Row*> pointers_;
   std::vector<Slot> slots_;
 };
@@ -236,8 +238,6 @@ std::span<const Row* const> commands() { return table().pointers(); }
 std::span<const Row* const> subcommands(const Row& row) { return table().subcommands(row); }
 
 bool is_container(const Row& row) { return !subcommands(row).empty(); }
-
-std::size_t command_index(const Row& row) { return table().index(row); }
 
 const Row* find_command(Args args) {
   if (args.empty()) return nullptr;

@@ -227,6 +227,16 @@ inline std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Pre
   return memory_beside_large(row, args, *prepared.large);
 }
 
+// What most requests of a limited user are: one key in the selected database, which the user may use. False if it is not known yet.
+inline bool Dispatcher::plainly_allowed(const Row& row, const Session& session, Args args, const Prepared& prepared) const {
+  if (!prepared.one_key || row.databases != nullptr || session.transaction != nullptr) return false;
+  const security::User* const user = session.known_user(engine_.users);
+  if (user == nullptr) return false;
+  const KeyUse use = row.keys[0].use;
+  const security::Access access = access_of(use < KeyUse::set_get ? use : key_use(row.keys[0], args));
+  return user->allows_one(command_index(row), session.db, prepared.key.text, access);
+}
+
 void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   const Row* row = prepared.row;
   if (row == nullptr || is_unknown_subcommand(*row, args)) [[unlikely]] {
@@ -351,14 +361,6 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
     if (!std::binary_search(positions_.begin(), positions_.end(), index)) bytes -= args[index].size();
   }
   return bytes;
-}
-
-// What most requests of a limited user are: one key in the selected database, which the user may use. False if it is not known yet.
-bool Dispatcher::plainly_allowed(const Row& row, const Session& session, Args args, const Prepared& prepared) const {
-  if (!prepared.one_key || row.databases != nullptr || session.transaction != nullptr) return false;
-  const security::User* const user = session.known_user(engine_.users);
-  const security::Access access = access_of(key_use(row.keys[0], args));
-  return user != nullptr && user->allows_one(command_index(row), session.db, prepared.key.text, access);
 }
 
 // The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to

@@ -1,12 +1,14 @@
 #include "pinfold/security/patterns.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace pinfold::security {
 namespace {
 
 using Word = std::uint64_t;
+constexpr std::size_t word_bits = 64;
 
 // The first bytes of a text, with zeros behind a shorter one.
 Word first_bytes(std::string_view text) {
@@ -61,29 +63,35 @@ std::uint64_t Pattern::most_compared(std::string_view text) const {
 }
 
 KeyPatterns::KeyPatterns(const std::vector<KeyPattern>& patterns) : patterns_(patterns) {
-  const auto begin_allowing = std::stable_partition(patterns_.begin(), patterns_.end(), [](const KeyPattern& one) { return one.deny; });
-  denying_ = static_cast<std::size_t>(begin_allowing - patterns_.begin());
-  for (const KeyPattern& one : patterns_) {
+  std::stable_partition(patterns_.begin(), patterns_.end(), [](const KeyPattern& one) { return one.deny; });
+  words_ = (patterns_.size() + word_bits - 1) / word_bits;
+  candidates_.resize(buckets * words_);
+  for (std::size_t i = 0; i < patterns_.size(); ++i) {
+    const KeyPattern& one = patterns_[i];
     const std::string& head = one.pattern.head();
     // A NUL in a head cannot be told from the end of a shorter key.
     const bool decides = one.pattern.is_prefix() && head.size() <= sizeof(Word) && head.find('\0') == std::string::npos;
-    filters_.push_back({mask_of(head.size()), first_bytes(head), one.access, decides});
+    filters_.push_back({mask_of(head.size()), first_bytes(head), one.access, one.deny, decides});
+    for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
+      if (!head.empty() && bucket_of(head) != bucket) continue;
+      candidates_[bucket * words_ + i / word_bits] |= Word{1} << i % word_bits;
+    }
   }
-}
-
-bool KeyPatterns::any_matches(std::size_t from, std::size_t to, std::string_view key, Access wanted) const {
-  const Word word = first_bytes(key);
-  for (std::size_t i = from; i < to; ++i) {
-    const Filter& filter = filters_[i];
-    if (((word ^ filter.word) & filter.mask) != 0) continue;
-    if (includes(filter.access, wanted) && (filter.decides || patterns_[i].pattern.matches(key))) return true;
-  }
-  return false;
 }
 
 bool KeyPatterns::allow(std::string_view key, Access wanted) const {
-  if (denying_ > 0 && any_matches(0, denying_, key, Access::none)) return false;
-  return any_matches(denying_, patterns_.size(), key, wanted);
+  const Word begins = first_bytes(key);
+  const Word* const candidates = candidates_.data() + bucket_of(key) * words_;
+  for (std::size_t w = 0; w < words_; ++w) {
+    for (Word left = candidates[w]; left != 0; left &= left - 1) {
+      const std::size_t i = w * word_bits + static_cast<std::size_t>(std::countr_zero(left));
+      const Filter& filter = filters_[i];
+      if (((begins ^ filter.word) & filter.mask) != 0 || !includes(filter.access, wanted)) continue;
+      // The patterns that deny come first, and deny whatever is wanted.
+      if (filter.decides || patterns_[i].pattern.matches(key)) return !filter.deny;
+    }
+  }
+  return false;
 }
 
 bool KeyPatterns::allow_all_with(std::string_view prefix, Access wanted) const {

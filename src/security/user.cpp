@@ -75,9 +75,11 @@ Verdict User::check(const CheckedRequest& request) const {
 }
 
 bool User::allows_one(std::size_t command, unsigned database, std::string_view key, Access access) const {
-  for (std::size_t i = 0; i < keys_.size(); ++i) {
-    const Selector& rules = fields_.selectors[i];
-    if (rules.commands[command] && rules.allows_database(database) && keys_[i].allow(key, access)) return true;
+  const Selector* rules = fields_.selectors.data();
+  for (const KeyPatterns& patterns : keys_) {
+    const Selector& one = *rules++;
+    const bool allowed = one.commands[command] && (one.all_databases || one.allows_database(database));
+    if (allowed && patterns.allow(key, access)) return true;
   }
   return false;
 }

@@ -141,6 +141,7 @@ struct Row {
   /// The arguments after the name in Redis' notation: "key value [NX | XX] [EX seconds | KEEPTTL] [key ...]".
   /// COMMAND DOCS makes its tree of arguments from this text. Words in lower case are values, words in upper case are tokens.
   std::string_view syntax = {};
+  std::uint16_t index = 0;  // in commands(); the table sets it
 };
 
 /// All rows, in the order of the families. A container comes before its subcommands.
@@ -158,7 +159,7 @@ bool is_container(const Row& row);
 std::span<const Row* const> subcommands(const Row& row);
 
 /// The index of `row` in commands(). It must be one of these rows. O(1).
-std::size_t command_index(const Row& row);
+inline std::size_t command_index(const Row& row) { return row.index; }
 
 /// Whether a request of `size` words, the name included, fits the row's arity.
 inline bool arity_fits(const Row& row, std::size_t size) {

@@ -62,8 +62,8 @@ struct KeyPattern {
   bool deny = false;
 };
 
-/// Patterns for keys, arranged for the request path: most patterns are ruled out by comparing the first bytes of the key, with one
-/// comparison for each pattern. Immutable after construction.
+/// Patterns for keys, arranged for the request path. The first byte of a key tells which patterns come into question, and most of these are
+/// ruled out by comparing the first eight bytes. Immutable after construction.
 class KeyPatterns {
  public:
   KeyPatterns() = default;
@@ -82,14 +82,17 @@ class KeyPatterns {
     std::uint64_t mask;  // of the bytes that count
     std::uint64_t word;
     Access access;
+    bool deny;
     bool decides;  // whether a key that begins so matches: the pattern is a short head and a star
   };
+  // First bytes of keys that differ in their upper two bits share a bucket.
+  static constexpr std::size_t buckets = 64;
+  static std::size_t bucket_of(std::string_view key) { return key.empty() ? 0 : static_cast<unsigned char>(key.front()) % buckets; }
 
-  bool any_matches(std::size_t from, std::size_t to, std::string_view key, Access wanted) const;
-
-  std::size_t denying_ = 0;  // patterns that deny, which come first
-  std::vector<Filter> filters_;
-  std::vector<KeyPattern> patterns_;
+  std::vector<KeyPattern> patterns_;  // first those that deny
+  std::vector<Filter> filters_;       // of each pattern
+  std::size_t words_ = 0;
+  std::vector<std::uint64_t> candidates_;  // for each bucket `words_` words, with a bit for each pattern that comes into question
 };
 
 }  // namespace pinfold::security

@@ -522,8 +522,7 @@ Tried try_all(Rules rules, unsigned requests, std::string_view db = "0") {
       std::string line;
       for (const std::string& word : words) line += word + " ";
       INFO(line << " -> " << reply);
-      if (!names_value && (reply.find(secret_mark) != std::string::npos || reply.find("777001") != std::string::npos))
-        tried.told.insert(row->name);
+      if (reply.find(secret_mark) != std::string::npos || reply.find("777001") != std::string::npos) tried.told.insert(row->name);
       if (server.secrets() == before) continue;
       tried.changed.insert(row->name);
       server.fill();
