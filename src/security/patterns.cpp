@@ -71,7 +71,7 @@ KeyPatterns::KeyPatterns(const std::vector<KeyPattern>& patterns) : patterns_(pa
     const std::string& head = one.pattern.head();
     // A NUL in a head cannot be told from the end of a shorter key.
     const bool decides = one.pattern.is_prefix() && head.size() <= sizeof(Word) && head.find('\0') == std::string::npos;
-    filters_.push_back({mask_of(head.size()), first_bytes(head), one.access, one.deny, decides});
+    filters_.push_back({mask_of(head.size()), first_bytes(head), one.deny ? Access::both : one.access, one.deny, decides});
     for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
       if (!head.empty() && bucket_of(head) != bucket) continue;
       candidates_[bucket * words_ + i / word_bits] |= Word{1} << i % word_bits;
