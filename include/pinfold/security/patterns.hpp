@@ -29,8 +29,8 @@ class Pattern {
  public:
   explicit Pattern(std::string_view text);
 
-  /// The error in the pattern, such as "has too many parts ..."; null if it can be used. A pattern that is refused matches nothing, so it must
-  /// not become a rule: one that denies would deny nothing.
+  /// The error in the pattern, such as "has too many parts ..."; null if it can be used. A pattern that is refused matches nothing, so it
+  /// must not become a rule: one that denies would deny nothing.
   const char* refused() const { return glob_ != nullptr ? glob_->refused() : nullptr; }
 
   const std::string& text() const { return text_; }
