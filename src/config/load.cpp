@@ -64,10 +64,9 @@ Start refused(std::string text) { return {Start::Outcome::refused, std::move(tex
 std::optional<std::string> Settings::load_file(const std::string& path) {
   std::string text;
   if (Error error = read_whole(path, text)) return error;
-  std::vector<YamlEntry> entries;
-  std::vector<std::vector<YamlEntry>> policies;
-  if (Error error = parse_yaml(text, path, entries, policies)) return error;
-  for (const YamlEntry& entry : entries) {
+  YamlFile file;
+  if (Error error = parse_yaml(text, path, file)) return error;
+  for (const YamlEntry& entry : file.entries) {
     const std::string where = path + ":" + std::to_string(entry.line) + ": ";
     const Setting* setting = find_setting(entry.name);
     if (setting == nullptr) return where + unknown_setting(entry.name, true);
@@ -75,11 +74,14 @@ std::optional<std::string> Settings::load_file(const std::string& path) {
       return where + bad_value(*setting, entry.value, *error);
     }
   }
-  for (const std::vector<YamlEntry>& policy : policies) {
+  for (const std::vector<YamlEntry>& policy : file.policies) {
     std::vector<PolicyField>& fields = policies_.emplace_back();
     for (const YamlEntry& field : policy) {
       fields.push_back({field.name, field.value, path + ":" + std::to_string(field.line) + ": "});
     }
+  }
+  for (YamlUser& user : file.users) {
+    users_.push_back({std::move(user.name), std::move(user.rules), path + ":" + std::to_string(user.line) + ": "});
   }
   std::error_code ignored;
   file_ = std::filesystem::absolute(path, ignored).string();

@@ -5,18 +5,12 @@
 // should, the file stays as it was.
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdlib>
-#include <filesystem>
-#include <memory>
-#include <system_error>
+#include <map>
 #include <utility>
-
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <vector>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/config/replace_file.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/config/values.hpp"
 #include "pinfold/config/yaml.hpp"
@@ -98,50 +92,80 @@ void replace_value(std::vector<std::string>& lines, const YamlEntry& entry, std:
   line.replace(entry.value_column, scalar_end(line, entry.value_column) - entry.value_column, yaml_scalar(value));
 }
 
-std::string system_error(const std::string& doing, const std::string& path) {
-  return "cannot " + doing + " '" + path + "': " + std::generic_category().message(errno);
+std::string join_words(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) text.append(text.empty() ? "" : " ").append(word);
+  return text;
 }
 
-bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written < 0 && errno != EINTR) return false;
-    if (written > 0) text.remove_prefix(static_cast<std::size_t>(written));
+// Whether the line says nothing, or is a comment.
+bool is_idle(std::string_view line) {
+  const auto* const first = std::ranges::find_if_not(line, is_space);
+  return first == line.end() || *first == '#';
+}
+
+// The lines of `users`, as places in the file, from its name to where the next setting begins, without the comments before that.
+struct Block {
+  std::size_t begin;
+  std::size_t end;
+};
+
+Block block_from(const std::vector<std::string>& lines, std::size_t begin, std::size_t indent) {
+  const auto belongs = [&](const std::string& line) {
+    const std::size_t at = line.find_first_not_of(' ');
+    return is_idle(line) || at > indent || (at == indent && line.substr(at).starts_with("- "));  // an item of a list may stand below its name
+  };
+  std::size_t end = begin + 1;
+  while (end < lines.size() && belongs(lines[end])) ++end;
+  while (end > begin + 1 && is_idle(lines[end - 1])) --end;
+  return {begin, end};
+}
+
+std::string user_line(std::size_t indent, const std::string& name, const std::string& rules) {
+  return std::string(indent, ' ') + yaml_scalar(name) + ": " + yaml_scalar(rules);
+}
+
+// Changes the users in the file, from the last to the first, so that the lines of those before stay where they are.
+void change_users(std::vector<std::string>& lines, const YamlFile& file, const std::vector<UserChange>& changes) {
+  constexpr std::size_t usual_indent = 2;
+  const auto in_file = [&](const UserChange& change) {
+    return std::ranges::find_if(file.users, [&](const YamlUser& user) { return user.name == change.name; });
+  };
+  const std::size_t indent = file.users.empty() ? usual_indent : file.users.front().column;
+  std::vector<std::string> added;
+  for (const UserChange& change : changes) {
+    if (in_file(change) == file.users.end() && change.rules) added.push_back(user_line(indent, change.name, *change.rules));
   }
-  return ::fsync(fd) == 0;
+  if (!added.empty() && file.users_line == 0) {
+    lines.emplace_back("users:");
+    lines.insert(lines.end(), added.begin(), added.end());
+  } else if (!added.empty()) {
+    const Block block = block_from(lines, file.users_line - 1, 0);
+    lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(block.end), added.begin(), added.end());
+  }
+  for (auto user = file.users.rbegin(); user != file.users.rend(); ++user) {
+    const auto change = std::ranges::find_if(changes, [&](const UserChange& one) { return one.name == user->name; });
+    if (change == changes.end() || user->line > lines.size()) continue;
+    const Block block = block_from(lines, user->line - 1, user->column);
+    const auto first = lines.begin() + static_cast<std::ptrdiff_t>(block.begin);
+    lines.erase(first, lines.begin() + static_cast<std::ptrdiff_t>(block.end));
+    if (change->rules) lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(block.begin), user_line(user->column, user->name, *change->rules));
+  }
 }
 
-// Syncs the directory, so that the renamed file is on the disk under its name. If the directory may not be read, or if the file system
-// does not sync directories, the system writes the name to the disk at a time of its own.
-Error sync_directory_of(const std::string& path) {
-  const std::string directory = std::filesystem::path(path).parent_path().string();
-  const auto failed = [&] { return path + " is replaced, but may not survive a crash: " + system_error("sync", directory); };
-  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return errno == EACCES ? Error() : failed();
-  const bool synced = ::fsync(fd) == 0 || errno == EINVAL;
-  Error error = synced ? Error() : failed();
-  ::close(fd);
-  return error;
+std::vector<UserText> users_of(const YamlFile& file) {
+  std::vector<UserText> users;
+  for (const YamlUser& user : file.users) users.push_back({user.name, user.rules, ""});
+  return users;
 }
 
-// Writes a new file beside the old one and renames it, so that a crash leaves the old file or the new one.
-Error replace_file(const std::string& path, std::string_view text) {
-  // If the path is a symbolic link, the file that it points to is replaced, not the link.
-  std::error_code problem;
-  const std::string target = std::filesystem::canonical(path, problem).string();
-  struct stat old {};
-  if (problem || ::stat(target.c_str(), &old) != 0) return system_error("find", path);
-  std::string temporary = target + ".XXXXXX";
-  const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);  // no other user can read it until it gets its mode
-  if (fd < 0) return system_error("write beside", target);
-  // The new file gets the old owner if the system lets us set it. If not, it belongs to us, as after an edit with any editor.
-  const bool owned = ::fchown(fd, old.st_uid, old.st_gid) == 0 || errno == EPERM;
-  const bool written = owned && ::fchmod(fd, old.st_mode & 07777) == 0 && write_all(fd, text);
-  const bool closed = ::close(fd) == 0;
-  if (written && closed && ::rename(temporary.c_str(), target.c_str()) == 0) return sync_directory_of(target);
-  Error error = system_error("replace", target);
-  ::unlink(temporary.c_str());
-  return error;
+// The users that the file is to have: each with its name, and its rules as one text.
+using NamedRules = std::map<std::string, std::string>;
+
+NamedRules named_rules(const std::vector<UserText>& users) {
+  NamedRules all;
+  for (const UserText& user : users) all[user.name] = join_words(user.rules);
+  return all;
 }
 
 }  // namespace
@@ -152,9 +176,9 @@ std::optional<std::string> Settings::rewrite() {
   if (file_.empty()) return "The server is running without a config file";
   std::string text;
   if (Error error = read_whole(file_, text)) return error;
-  std::vector<YamlEntry> entries;
-  std::vector<std::vector<YamlEntry>> policies;  // not rewritten
-  if (Error error = parse_yaml(text, file_, entries, policies)) return error;
+  YamlFile file;
+  if (Error error = parse_yaml(text, file_, file)) return error;
+  const std::vector<YamlEntry>& entries = file.entries;
 
   std::vector<std::string> lines = split_lines(text);
   for (const Setting& setting : settings_table()) {
@@ -167,21 +191,35 @@ std::optional<std::string> Settings::rewrite() {
     }
   }
 
+  std::vector<UserText> users = users_of(file);
+  if (user_changes_) {
+    const std::vector<UserChange> changes = user_changes_(users);
+    change_users(lines, file, changes);
+    for (const UserChange& change : changes) {
+      std::erase_if(users, [&](const UserText& user) { return user.name == change.name; });
+      if (change.rules) users.push_back({change.name, {*change.rules}, ""});
+    }
+  }
+
   const std::string result = join_lines(lines);
   if (result == text) return std::nullopt;
-  if (Error error = check_rewritten(result, now)) return error;
+  if (Error error = check_rewritten(result, now, users)) return error;
   return replace_file(file_, result);
 }
 
-std::optional<std::string> Settings::check_rewritten(const std::string& text, const std::vector<State>& now) const {
-  std::vector<YamlEntry> entries;
-  std::vector<std::vector<YamlEntry>> policies;  // not rewritten
-  if (Error error = parse_yaml(text, file_, entries, policies)) return error;
+std::optional<std::string> Settings::check_rewritten(const std::string& text, const std::vector<State>& now,
+                                                     const std::vector<UserText>& users) const {
+  YamlFile file;
+  if (Error error = parse_yaml(text, file_, file)) return error;
+  const std::vector<YamlEntry>& entries = file.entries;
   for (const Setting& setting : settings_table()) {
     const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
     const State& state = now[static_cast<std::size_t>(setting.id)];
     if (entry == entries.end() ? is_default(setting.id, state) : same_value(setting.id, state, yaml_value(setting, *entry))) continue;
     return "cannot change '" + std::string(setting.name) + "' in " + file_ + ": its value is not on a line of its own";
+  }
+  if (named_rules(users_of(file)) != named_rules(users)) {
+    return "cannot change 'users' in " + file_ + ": each user must begin on a line of its own, and no name or rule may be binary";
   }
   return std::nullopt;
 }

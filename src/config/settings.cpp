@@ -49,6 +49,13 @@ constexpr Setting kTable[] = {
      "How often clients of one address may give a wrong password in a minute. Beyond it AUTH and HELLO AUTH from this address are refused "
      "for a while, with the right password too; clients that have authenticated are not concerned. The addresses of an IPv6 /64 count as "
      "one. The unix socket is exempt. 0: no limit."},
+    {Id::aclfile, "aclfile", Type::text, "", 0, 0, "", false,
+     "The file with the users and their rights, one line 'user name rule rule ...' each. ACL LOAD reads it anew and ACL SAVE writes it. "
+     "Empty: none; users are then those of the settings file ('users') and of ACL SETUSER."},
+    {Id::acllog_max_len, "acllog-max-len", Type::integer, "128", 0, 1024, "", true,
+     "How many refusals ACL LOG remembers."},
+    {Id::acl_pubsub_default, "acl-pubsub-default", Type::choice, "resetchannels", 0, 0, "allchannels|resetchannels", true,
+     "The channels that a new user may use unless its rules say so: all or none."},
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
      "How much memory data may take, in bytes or as a share of the machine's or the container's memory, such as 50%; auto "
      "is 75%. 0: no limit. The resident memory of the process stays within this plus 5% plus 12 MB. Clients have a share of their "

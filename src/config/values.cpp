@@ -284,12 +284,12 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
   }
 }
 
-// The setting that was probably meant. In a file that may also be the list of policies.
+// The setting that was probably meant. In a file that may also be the list of policies, or the users.
 std::optional<std::string_view> nearest_setting(std::string_view name, bool in_file) {
   if (in_file && iequals(name, "policy")) return "policies";
   std::vector<std::string_view> names;
   for (const Setting& setting : settings_table()) names.push_back(setting.name);
-  if (in_file) names.push_back("policies");
+  if (in_file) names.insert(names.end(), {"policies", "users"});
   return nearest_word(name, names);
 }
 

@@ -57,8 +57,49 @@ Error read_policies(const YAML::Node& list, std::size_t line, std::string_view p
   return std::nullopt;
 }
 
-Error read_documents(const std::vector<YAML::Node>& documents, std::string_view path, std::vector<YamlEntry>& entries,
-                     std::vector<std::vector<YamlEntry>>& policies) {
+// Splits the rules of a user at spaces.
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    const auto end = static_cast<std::size_t>(std::ranges::find_if(text, is_space) - text.begin());
+    if (end > 0) words.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
+}
+
+Error read_user(const YAML::Node& name, const YAML::Node& rules, std::string_view path, std::vector<YamlUser>& users) {
+  const std::size_t line = line_of(name.Mark());
+  if (!name.IsScalar()) return at_line(path, line, "expected the name of a user");
+  const bool twice = std::ranges::any_of(users, [&](const YamlUser& one) { return one.name == name.Scalar(); });
+  if (twice) return at_line(path, line, "user '" + name.Scalar() + "' is there twice");
+  YamlUser user{name.Scalar(), {}, line, static_cast<std::size_t>(std::max(name.Mark().column, 0))};
+  if (rules.IsScalar()) {
+    user.rules = words_of(rules.Scalar());
+  } else if (rules.IsSequence()) {
+    for (const YAML::Node& rule : rules) {
+      if (!rule.IsScalar()) return at_line(path, line_of(rule.Mark()), "a rule of a user must be a text: put it in quotes");
+      user.rules.push_back(rule.Scalar());
+    }
+  } else if (!rules.IsNull()) {
+    return at_line(path, line, "the rules of user '" + user.name + "' must be a text or a list of texts");
+  }
+  users.push_back(std::move(user));
+  return std::nullopt;
+}
+
+// Reads the value of `users`: a mapping of names to rules.
+Error read_users(const YAML::Node& users, std::size_t line, std::string_view path, YamlFile& file) {
+  file.users_line = line;
+  if (users.IsNull()) return std::nullopt;
+  if (!users.IsMap()) return at_line(path, line, "'users' must be lines of the form 'name: rules'");
+  for (const auto& user : users) {
+    if (Error error = read_user(user.first, user.second, path, file.users)) return error;
+  }
+  return std::nullopt;
+}
+
+Error read_documents(const std::vector<YAML::Node>& documents, std::string_view path, YamlFile& file) {
   if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return std::nullopt;
   if (documents.size() > 1) return at_line(path, line_of(documents[1].Mark()), "more than one YAML document");
   if (!documents[0].IsMap()) {
@@ -67,14 +108,21 @@ Error read_documents(const std::vector<YAML::Node>& documents, std::string_view 
   bool has_policies = false;
   for (const auto& entry : documents[0]) {
     const bool is_list = entry.first.IsScalar() && entry.first.Scalar() == "policies";
+    const bool is_users = entry.first.IsScalar() && entry.first.Scalar() == "users";
     const std::size_t line = line_of(entry.first.Mark());
     if (is_list && std::exchange(has_policies, true)) return at_line(path, line, "'policies' is set twice");
+    if (is_users && file.users_line != 0) return at_line(path, line, "'users' is set twice");
+    if (is_users) {
+      if (Error error = read_users(entry.second, line, path, file)) return error;
+      continue;
+    }
     // If an unknown name has a list as its value ('policy' for 'policies'), the error is about the name and not about the value.
     const bool single = entry.second.IsScalar() || entry.second.IsNull();
     if (!is_list && !single && entry.first.IsScalar() && find_setting(entry.first.Scalar()) == nullptr) {
       return at_line(path, line, unknown_setting(entry.first.Scalar(), true));
     }
-    Error error = is_list ? read_policies(entry.second, line, path, policies) : read_entry(entry.first, entry.second, path, entries);
+    Error error = is_list ? read_policies(entry.second, line, path, file.policies)
+                          : read_entry(entry.first, entry.second, path, file.entries);
     if (error) return error;
   }
   return std::nullopt;
@@ -90,10 +138,9 @@ std::string_view yaml_value(const Setting& setting, const YamlEntry& entry) {
   return entry.value;
 }
 
-Error parse_yaml(const std::string& text, std::string_view path, std::vector<YamlEntry>& entries,
-                 std::vector<std::vector<YamlEntry>>& policies) {
+Error parse_yaml(const std::string& text, std::string_view path, YamlFile& file) {
   try {
-    return read_documents(YAML::LoadAll(text), path, entries, policies);
+    return read_documents(YAML::LoadAll(text), path, file);
   } catch (const YAML::Exception& problem) {
     return at_line(path, line_of(problem.mark), "not valid YAML: " + problem.msg);
   }

@@ -36,6 +36,9 @@ enum class Id : unsigned {
   requirepass,
   protected_mode,
   auth_failures_per_minute,
+  aclfile,
+  acllog_max_len,
+  acl_pubsub_default,
   maxmemory,
   maxmemory_clients,
   maxmemory_policy,
@@ -88,6 +91,19 @@ struct PolicyField {
   std::string name;
   std::string value;
   std::string where;  // "file.yaml:12: ", for errors about it
+};
+
+/// A user in the settings file. This room only reads it; security/users.hpp gives it a meaning.
+struct UserText {
+  std::string name;
+  std::vector<std::string> rules;
+  std::string where;  // "file.yaml:12: ", for errors about it
+};
+
+/// A user of the settings file that CONFIG REWRITE writes anew: with these rules, or not at all.
+struct UserChange {
+  std::string name;
+  std::optional<std::string> rules;
 };
 
 /// The result of reading the command line.
@@ -170,7 +186,13 @@ class Settings {
   const std::string& file() const { return file_; }
   /// The policies in that file, in the order of the file.
   const std::vector<std::vector<PolicyField>>& policies() const { return policies_; }
-  /// Writes the settings that differ from their defaults into the file, and keeps its other lines and comments. The file is
+  /// The users in that file, in its order.
+  const std::vector<UserText>& users() const { return users_; }
+  /// Tells how the users in the file differ from those of the server. Called by rewrite(), on its thread.
+  using UserChanges = std::function<std::vector<UserChange>(const std::vector<UserText>& in_file)>;
+  void on_rewrite_users(UserChanges changes) { user_changes_ = std::move(changes); }
+  /// Writes the settings that differ from their defaults into the file, and the users that do (on_rewrite_users), and keeps
+  /// its other lines and comments. The file is
   /// replaced in one step (rename), with the same permissions. May take as long as the disk does. No thread waits for it
   /// meanwhile, except another rewrite.
   std::optional<std::string> rewrite();
@@ -192,7 +214,8 @@ class Settings {
   std::optional<std::string> load_options(std::span<const std::string_view> options);
   static bool is_default(Id id, const State& now);
   static bool same_value(Id id, const State& now, std::string_view value);
-  std::optional<std::string> check_rewritten(const std::string& text, const std::vector<State>& now) const;
+  std::optional<std::string> check_rewritten(const std::string& text, const std::vector<State>& now,
+                                             const std::vector<UserText>& users) const;
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Id::count)> numbers_{};
   std::atomic<std::uint64_t> version_{0};
@@ -209,6 +232,8 @@ class Settings {
   std::map<Id, Listener> listeners_;
   std::string file_;
   std::vector<std::vector<PolicyField>> policies_;
+  std::vector<UserText> users_;
+  UserChanges user_changes_;
 };
 
 }  // namespace pinfold::config

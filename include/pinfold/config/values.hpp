@@ -25,7 +25,7 @@ std::string show_number(const Setting& setting, std::int64_t number);
 /// The class "normal" in the canonical text of a client-output-buffer-limit.
 OutputLimit normal_output_limit(std::string_view canonical);
 
-/// Returns "unknown setting 'maxmemori' (did you mean 'maxmemory'?)". With `in_file`, 'policies' may be suggested too.
+/// Returns "unknown setting 'maxmemori' (did you mean 'maxmemory'?)". With `in_file`, 'policies' and 'users' may be suggested too.
 std::string unknown_setting(std::string_view name, bool in_file = false);
 
 /// The name of a setting in the environment: PINFOLD_MAXMEMORY_POLICY.

@@ -21,10 +21,25 @@ struct YamlEntry {
   std::size_t value_column;  // in bytes, from 0
 };
 
-/// Reads the entries of a YAML mapping of scalars, in the order of the file, and the entries of each mapping in the list `policies`.
-/// The policies are not interpreted. The error is one line that starts with `path` and the number of the line.
-std::optional<std::string> parse_yaml(const std::string& text, std::string_view path, std::vector<YamlEntry>& entries,
-                                      std::vector<std::vector<YamlEntry>>& policies);
+/// A user in the mapping `users`. Its rules are not interpreted.
+struct YamlUser {
+  std::string name;
+  std::vector<std::string> rules;  // the words of a text, or the items of a list
+  std::size_t line;                // of the name, from 1
+  std::size_t column;              // of the name, in bytes, from 0
+};
+
+/// What a settings file holds, in its order.
+struct YamlFile {
+  std::vector<YamlEntry> entries;
+  std::vector<std::vector<YamlEntry>> policies;  // the entries of each mapping in the list `policies`
+  std::vector<YamlUser> users;
+  std::size_t users_line = 0;  // of the name `users`, from 1; 0: there is none
+};
+
+/// Reads a YAML mapping of scalars, with a list `policies` of mappings of scalars and a mapping `users`. Policies and users are not
+/// interpreted. The error is one line that starts with `path` and the number of the line.
+std::optional<std::string> parse_yaml(const std::string& text, std::string_view path, YamlFile& file);
 
 /// The entry's value as `setting` takes it. For a flag, YAML's true, false, on and off are turned into yes and no.
 std::string_view yaml_value(const Setting& setting, const YamlEntry& entry);
