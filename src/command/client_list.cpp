@@ -33,8 +33,9 @@ std::string flags_of(const SharedClient& client) {
   return flags.empty() ? "N" : flags;
 }
 
-// One line of CLIENT LIST. Fields of what this server does not have (subscriptions, replication, tracking) say so.
-void append_line(std::string& to, SharedClient& client, MonoMs now) {
+// One line of CLIENT LIST. Fields of what this server does not have (subscriptions, replication, tracking) say so. The caller holds the
+// client's mutex, or is its thread.
+void append_line(std::string& to, const SharedClient& client, MonoMs now) {
   const auto field = [&to](std::string_view name, auto value) {
     to.append(" ").append(name).append("=");
     if constexpr (std::is_arithmetic_v<decltype(value)>) {
@@ -45,7 +46,6 @@ void append_line(std::string& to, SharedClient& client, MonoMs now) {
   };
   const auto get = [](const auto& atomic) { return atomic.load(std::memory_order_relaxed); };
   const auto seconds_since = [now](MonoMs then) { return std::max<std::int64_t>(0, now - then) / 1000; };
-  const std::lock_guard lock(client.mutex);
   const Row* const last = get(client.last_command);
   to.append("id=").append(std::to_string(client.id));
   field("addr", client.address);
@@ -81,7 +81,9 @@ void append_line(std::string& to, SharedClient& client, MonoMs now) {
 
 // One that was killed is as good as gone.
 void add_line(std::string& to, SharedClient& client, MonoMs now) {
-  if (!client.closing.load(std::memory_order_relaxed)) append_line(to, client, now);
+  if (client.closing.load(std::memory_order_relaxed)) return;
+  const std::lock_guard lock(client.mutex);
+  append_line(to, client, now);
 }
 
 // Each client is described as it is when it comes by.
@@ -177,6 +179,13 @@ Outcome list_by_id(Call& call, Cursor& ids) {
 }
 
 }  // namespace
+
+std::string describe_own(const SharedClient& client, MonoMs now) {
+  std::string line;
+  append_line(line, client, now);
+  line.pop_back();
+  return line;
+}
 
 Outcome client_info(Call& call) {
   std::string line;

@@ -111,7 +111,8 @@ class Table {
                               server_commands,       info_commands,
                               memory_commands,       debug_commands,
                               cache_commands,        cache_purge_commands,
-                              cache_policy_commands, throttle_commands}) {
+                              cache_policy_commands, throttle_commands,
+                              acl_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }

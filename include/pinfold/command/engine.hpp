@@ -18,6 +18,7 @@
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/config/settings.hpp"
+#include "pinfold/security/acl_log.hpp"
 #include "pinfold/security/auth_failures.hpp"
 #include "pinfold/security/users.hpp"
 #include "pinfold/store/keyspace.hpp"
@@ -36,6 +37,7 @@ class Engine {
   cache::Cache cache;
   security::Users users;  // a change of `requirepass` sets the password of the default user
   security::AuthFailures auth_failures;
+  security::AclLog acl_log;
   Clients clients;
   Stats stats;
   Rates rates;

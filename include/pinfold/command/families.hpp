@@ -27,5 +27,6 @@ std::span<const Row> cache_commands();
 std::span<const Row> cache_purge_commands();
 std::span<const Row> cache_policy_commands();
 std::span<const Row> throttle_commands();
+std::span<const Row> acl_commands();
 
 }  // namespace pinfold::command

@@ -1,0 +1,46 @@
+#pragma once
+// Users in files: the ACL file (`aclfile`), whose lines are "user name rule rule ...", and `users` in the settings file. Thread-safe.
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pinfold/config/settings.hpp"
+#include "pinfold/security/user_rules.hpp"
+#include "pinfold/security/users.hpp"
+
+namespace pinfold::command {
+
+/// How many users there may be. Further ones are refused, wherever they come from.
+inline constexpr std::size_t most_users = 4096;
+/// The largest ACL file, in bytes.
+inline constexpr std::size_t largest_acl_file = 64 * 1024 * 1024;
+
+/// Puts the words of each selector together: "(+get" "~a)" are the rule "(+get ~a)". Returns nothing, or the word with which a selector
+/// begins that does not end.
+std::optional<std::string> merge_selectors(std::span<const std::string_view> words, std::vector<std::string>& rules);
+
+/// A draft of a new user. acl-pubsub-default says which channels it has.
+security::UserRules new_user(const config::Settings& settings, std::string_view name);
+
+/// A rule as errors may show it: without the password or hash that may be in it.
+std::string shown_rule(std::string_view rule);
+
+/// Reads the users of the file that `aclfile` names: all of them, or none and the errors in Redis' words. May take as long as the disk.
+std::optional<std::string> read_acl_file(const config::Settings& settings, std::vector<security::Users::Pointer>& users);
+/// The text of an ACL file with these users.
+std::string acl_file_text(const std::vector<security::Users::Pointer>& users);
+
+/// Reads the users with which a server starts: those of the ACL file or of the settings file. Returns nothing, or the error in one line.
+std::optional<std::string> read_users(const config::Settings& settings, std::vector<security::Users::Pointer>& users);
+
+/// How the users of the settings file must change to be those of the server (Settings::on_rewrite_users). Nothing changes if there is an ACL
+/// file. A default user that has only the password of `requirepass` is not written.
+std::vector<config::UserChange> changed_users(const config::Settings& settings, const security::Users& users,
+                                              const std::vector<config::UserText>& in_file);
+
+}  // namespace pinfold::command

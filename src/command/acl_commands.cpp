@@ -1,0 +1,498 @@
+// ACL: users and their rights.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <sys/random.h>
+
+#include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
+#include "pinfold/command/audit.hpp"
+#include "pinfold/command/catalogue.hpp"
+#include "pinfold/command/cursor.hpp"
+#include "pinfold/command/engine.hpp"
+#include "pinfold/command/families.hpp"
+#include "pinfold/command/help.hpp"
+#include "pinfold/command/request_log.hpp"
+#include "pinfold/command/rights.hpp"
+#include "pinfold/command/task.hpp"
+#include "pinfold/command/user_files.hpp"
+#include "pinfold/config/replace_file.hpp"
+
+namespace pinfold::command {
+namespace {
+
+using config::Id;
+using security::AclLog;
+using security::User;
+using security::Users;
+
+// For a subcommand that takes fewer arguments than were sent, in Redis' words.
+resp::Written too_many_arguments(Call& call) {
+  return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" + excerpt(call.args[1]) + "'. Try ACL HELP.");
+}
+
+// --- about the commands and oneself ---
+
+Outcome acl_cat(Call& call) {
+  if (call.args.size() > 3) return too_many_arguments(call);
+  const security::CommandCatalogue& all = catalogue();
+  if (call.args.size() == 2) {
+    call.reply.array(all.categories().size());
+    for (const std::string_view category : all.categories()) call.reply.bulk(category);
+    return Outcome::done;
+  }
+  const std::optional<std::size_t> category = all.find_category(call.args[2]);
+  if (!category) return call.reply.error("ERR Unknown category '" + excerpt(call.args[2]) + "'");
+  std::vector<std::string_view> names;
+  for (std::size_t command = 0; command < all.count(); ++command) {
+    if (all.in_category(command, *category)) names.push_back(all.name(command));
+  }
+  call.reply.array(names.size());
+  for (const std::string_view name : names) call.reply.bulk(name);
+  return Outcome::done;
+}
+
+Outcome acl_whoami(Call& call) { return call.reply.bulk(user_name(call.session.shared)); }
+
+Outcome acl_genpass(Call& call) {
+  if (call.args.size() > 3) return too_many_arguments(call);
+  constexpr std::int64_t most_bits = 4096;
+  std::int64_t bits = 256;
+  if (call.args.size() == 3) {
+    const std::optional<std::int64_t> number = parse_i64(call.args[2]);
+    if (!number) return call.not_an_integer();
+    bits = *number;
+  }
+  if (bits <= 0 || bits > most_bits) {
+    return call.reply.error("ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096");
+  }
+  std::array<unsigned char, most_bits / 8> bytes{};
+  const std::size_t digits = static_cast<std::size_t>(bits + 3) / 4;
+  const std::size_t wanted = (digits + 1) / 2;
+  for (std::size_t got = 0; got < wanted;) {
+    const ssize_t more = ::getrandom(bytes.data() + got, wanted - got, 0);
+    if (more < 0 && errno != EINTR) return call.reply.error("ERR the system has no random numbers: " + std::generic_category().message(errno));
+    if (more > 0) got += static_cast<std::size_t>(more);
+  }
+  constexpr std::string_view hexadecimal = "0123456789abcdef";
+  std::string password;
+  for (std::size_t i = 0; i < digits; ++i) password += hexadecimal[i % 2 == 0 ? bytes[i / 2] >> 4 : bytes[i / 2] & 15];
+  return call.reply.bulk(password);
+}
+
+// --- showing users ---
+
+// A reply with an element for each user, in pieces of bounded size. The users are those of the moment when it began.
+class UsersTask : public Task {
+ public:
+  using Element = void (*)(resp::Reply& reply, const User& user);
+  UsersTask(std::vector<Users::Pointer> users, Element element) : users_(std::move(users)), element_(element) {}
+
+  Outcome step(Call& call) override {
+    const std::size_t before = call.reply.output().size();
+    if (!std::exchange(replying, true)) call.reply.array(users_.size());
+    while (next_ < users_.size() && call.reply.output().size() - before < reply_piece) element_(call.reply, *users_[next_++]);
+    return next_ == users_.size() ? Outcome::done : Outcome::waits;
+  }
+
+ private:
+  const std::vector<Users::Pointer> users_;
+  const Element element_;
+  std::size_t next_ = 0;
+};
+
+Outcome reply_users(Call& call, UsersTask::Element element) {
+  constexpr std::size_t few = 16;  // are shown at once
+  std::vector<Users::Pointer> users = call.engine.users.all();
+  const std::size_t count = users.size();
+  auto task = std::make_unique<UsersTask>(std::move(users), element);
+  if (count <= few) return call.run_whole(*task);
+  return call.park(std::move(task));
+}
+
+Outcome acl_list(Call& call) {
+  return reply_users(call, [](resp::Reply& reply, const User& user) { reply.bulk("user " + user.name() + " " + security::rules_of(user)); });
+}
+
+Outcome acl_users(Call& call) {
+  return reply_users(call, [](resp::Reply& reply, const User& user) { reply.bulk(user.name()); });
+}
+
+std::vector<std::string_view> flag_names(const User& user) {
+  std::vector<std::string_view> names = {user.enabled() ? "on" : "off"};
+  if (user.nopass()) names.emplace_back("nopass");
+  if (user.fields().skip_sanitize) names.emplace_back("skip-sanitize-payload");
+  return names;
+}
+
+// The fields of a selector, which for the first are fields of the user.
+void reply_permissions(resp::Reply& reply, const security::Selector& selector) {
+  reply.bulk("commands");
+  reply.bulk(selector.command_text());
+  reply.bulk("keys");
+  reply.bulk(selector.key_text());
+  reply.bulk("channels");
+  reply.bulk(selector.channel_text());
+  if (const std::string databases = selector.database_text(); !databases.empty()) {
+    reply.bulk("databases");
+    reply.bulk(databases);
+  }
+}
+
+// How many fields that are.
+std::size_t permissions(const security::Selector& selector) { return selector.database_text().empty() ? 3 : 4; }
+
+Outcome acl_getuser(Call& call) {
+  const Users::Pointer user = call.engine.users.find(call.args[2]);
+  if (user == nullptr) return call.reply.null();
+  resp::Reply& reply = call.reply;
+  const std::vector<security::Selector>& selectors = user->selectors();
+  reply.map(3 + permissions(selectors[0]));
+  reply.bulk("flags");
+  const std::vector<std::string_view> flags = flag_names(*user);
+  reply.set(flags.size());
+  for (const std::string_view flag : flags) reply.bulk(flag);
+  reply.bulk("passwords");
+  reply.array(user->passwords().size());
+  for (const security::PasswordHash& hash : user->passwords()) reply.bulk(security::hexadecimal(hash));
+  reply_permissions(reply, selectors[0]);
+  reply.bulk("selectors");
+  reply.array(selectors.size() - 1);
+  for (std::size_t i = 1; i < selectors.size(); ++i) {
+    reply.map(permissions(selectors[i]));
+    reply_permissions(reply, selectors[i]);
+  }
+  return Outcome::done;
+}
+
+// --- changing users ---
+
+constexpr std::size_t most_rules = 16384;  // of one request
+
+// Applies all rules to the draft. False: the error has been replied.
+bool apply_rules(Call& call, security::UserRules& draft, const std::vector<std::string>& rules) {
+  for (const std::string& rule : rules) {
+    const std::optional<std::string> reason = draft.apply(rule, catalogue());
+    if (!reason) continue;
+    call.reply.error("ERR Error in ACL SETUSER modifier '" + excerpt(shown_rule(rule)) + "': " + *reason);
+    return false;
+  }
+  return true;
+}
+
+Outcome acl_setuser(Call& call) {
+  const std::string_view name = call.args[2];
+  if (!security::is_user_name(name)) return call.reply.error("ERR Usernames can't contain spaces or null characters");
+  if (call.args.size() - 3 > most_rules) {
+    return call.reply.error("ERR ACL SETUSER takes " + std::to_string(most_rules) + " rules at most");
+  }
+  std::vector<std::string> rules;
+  if (const auto begun = merge_selectors(call.args.subspan(3), rules)) {
+    return call.reply.error("ERR Unmatched parenthesis in acl selector starting at '" + excerpt(shown_rule(*begun)) + "'.");
+  }
+  Users& users = call.engine.users;
+  for (;;) {
+    const Users::Pointer before = users.find(name);
+    if (before == nullptr && users.size() >= most_users) {
+      return call.reply.error("ERR there are " + std::to_string(most_users) + " users, and no more are possible");
+    }
+    security::UserRules draft = before != nullptr ? security::UserRules(*before) : new_user(call.engine.settings, name);
+    if (!apply_rules(call, draft, rules)) return Outcome::done;
+    if (users.publish(draft.build(), before)) return call.reply.ok();
+  }
+}
+
+Outcome acl_deluser(Call& call) {
+  const Args names = call.args.subspan(2);
+  for (const std::string_view name : names) {
+    if (name == security::default_user_name) return call.reply.error("ERR The 'default' user cannot be removed");
+  }
+  const std::size_t removed = call.engine.users.remove(names);
+  if (removed != 0) close_clients_of_removed_users(call.engine, call.session);
+  return call.reply.integer(static_cast<std::int64_t>(removed));
+}
+
+// --- trying ---
+
+// What ACL DRYRUN says of a denial: the words of the error, but for a key, which it names.
+std::string dry_run_text(const Row& row, const RightsVerdict& verdict) {
+  if (verdict.denied == security::Verdict::Denied::key) {
+    return "This user has no permissions to access the '" + std::string(verdict.object) + "' key";
+  }
+  std::string text = denial_text(row, verdict);
+  if (!text.empty()) text[0] = upper(text[0]);
+  return text;
+}
+
+Outcome acl_dryrun(Call& call) {
+  const Users::Pointer user = call.engine.users.find(call.args[2]);
+  if (user == nullptr) return call.reply.error("ERR User '" + excerpt(call.args[2]) + "' not found");
+  const Args request = call.args.subspan(3);
+  const Row* const row = find_command(request);
+  const bool found = row != nullptr && (!is_container(*row) || request.size() == 1 || row->handler != nullptr);
+  if (!found) return call.reply.error("ERR Command '" + excerpt(request[0]) + "' not found");
+  if (!arity_fits(*row, request.size())) return call.reply.error(wrong_arity(*row));
+  const RightsVerdict verdict = check_rights(*user, *row, request, call.session.db);
+  if (verdict.allowed()) return call.reply.ok();
+  return call.reply.bulk(dry_run_text(*row, verdict));
+}
+
+// --- the log ---
+
+void reply_entry(resp::Reply& reply, const AclLog::Entry& entry, MonoMs now) {
+  reply.map(10);
+  reply.bulk("count");
+  reply.integer(static_cast<std::int64_t>(entry.count));
+  reply.bulk("reason");
+  reply.bulk(security::reason_name(entry.event.reason));
+  reply.bulk("context");
+  reply.bulk(security::context_name(entry.event.context));
+  reply.bulk("object");
+  reply.bulk(entry.event.object);
+  reply.bulk("username");
+  reply.bulk(entry.event.username);
+  reply.bulk("age-seconds");
+  constexpr double second = 1000;
+  reply.real(static_cast<double>(std::max<std::int64_t>(0, now - entry.noted)) / second);
+  reply.bulk("client-info");
+  reply.bulk(entry.event.client);
+  reply.bulk("entry-id");
+  reply.integer(static_cast<std::int64_t>(entry.id));
+  reply.bulk("timestamp-created");
+  reply.integer(entry.created);
+  reply.bulk("timestamp-last-updated");
+  reply.integer(entry.updated);
+}
+
+Outcome acl_log(Call& call) {
+  if (call.args.size() > 3) return too_many_arguments(call);
+  Cursor options(call.args, 2);
+  if (options.take("RESET")) {
+    call.engine.acl_log.reset();
+    return call.reply.ok();
+  }
+  std::int64_t count = 10;
+  if (!options.done()) {
+    const std::optional<std::int64_t> number = options.take_integer();
+    if (!number) return call.not_an_integer();
+    count = std::max<std::int64_t>(0, *number);
+  }
+  const std::vector<AclLog::Entry> entries = call.engine.acl_log.newest(static_cast<std::size_t>(count));
+  call.reply.array(entries.size());
+  for (const AclLog::Entry& entry : entries) reply_entry(call.reply, entry, call.mono);
+  return Outcome::done;
+}
+
+// --- the file ---
+
+constexpr std::string_view no_acl_file =
+    "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue "
+    "a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.";
+
+// Reads or writes the file on the main thread, because a disk takes as long as it likes. A client that goes away does not stop it.
+class FileTask : public Task {
+ public:
+  using Work = std::optional<std::string> (*)(Engine& engine, std::uint64_t client);
+  FileTask(const Call& call, Work work, std::string error_prefix)
+      : request_(describe_request(call)), audited_(remember_for_audit(call)), work_(work), error_prefix_(std::move(error_prefix)) {}
+
+  Outcome step(Call& call) override {
+    if (result_ == nullptr) begin(call);
+    if (!result_->done.load(std::memory_order_acquire)) {
+      asleep = true;
+      return Outcome::waits;
+    }
+    const security::User* const user = call.session.user();
+    if (user != nullptr && call.engine.users.present(*user) == nullptr) call.session.close_after_reply = true;
+    return result_->error ? call.reply.error(error_prefix_ + *result_->error) : call.reply.ok();
+  }
+
+ private:
+  struct Result {
+    std::atomic<bool> done{false};
+    std::optional<std::string> error;  // constant once `done` is set
+  };
+
+  void begin(Call& call) {
+    result_ = std::make_shared<Result>();
+    const auto run = [result = result_, &engine = call.engine, client = call.session.shared.place(), request = request_, audited = audited_,
+                      work = work_] {
+      try {
+        result->error = work(engine, client.id);
+      } catch (const std::bad_alloc&) {
+        result->error = "out of memory";
+      }
+      note_outcome(engine, request, result->error);  // here, as the client may have gone
+      engine.audit.note(AuditLog::Kind::acl, [&](AuditLine& line) {
+        if (audited) add_request(line, *audited);
+        line.add("result", result->error ? std::string_view(*result->error) : std::string_view("done"));
+      });
+      result->done.store(true, std::memory_order_release);
+      engine.clients.wake_task(client);
+    };
+    if (call.engine.on_main_thread) {
+      call.engine.on_main_thread(run);
+    } else {
+      run();
+    }
+  }
+
+  const std::string request_;
+  const std::optional<AuditedRequest> audited_;
+  const Work work_;
+  const std::string error_prefix_;
+  std::shared_ptr<Result> result_;
+};
+
+// Closes the clients of users that were removed, but for the one that has asked for it, which gets its reply first.
+void close_others_of_removed_users(Engine& engine, std::uint64_t asked) {
+  engine.clients.for_each([&](SharedClient& client) {
+    if (client.id == asked || client.closing.load(std::memory_order_relaxed)) return;
+    Users::Pointer user;
+    {
+      const std::lock_guard lock(client.mutex);
+      user = client.user;
+    }
+    if (user != nullptr && engine.users.present(*user) == nullptr) engine.clients.kill(client);
+  });
+}
+
+std::optional<std::string> load_file(Engine& engine, std::uint64_t client) {
+  std::vector<Users::Pointer> users;
+  if (auto error = read_acl_file(engine.settings, users)) return error;
+  engine.users.replace_all(std::move(users));
+  close_others_of_removed_users(engine, client);
+  return std::nullopt;
+}
+
+std::optional<std::string> save_file(Engine& engine, std::uint64_t /*client*/) {
+  return config::replace_file(engine.settings.text(Id::aclfile), acl_file_text(engine.users.all()));
+}
+
+Outcome with_file(Call& call, FileTask::Work work, std::string error_prefix) {
+  if (call.engine.settings.text(Id::aclfile).empty()) return call.reply.error(no_acl_file);
+  return call.park(std::make_unique<FileTask>(call, work, std::move(error_prefix)));
+}
+
+Outcome acl_load(Call& call) { return with_file(call, load_file, "ERR "); }
+
+Outcome acl_save(Call& call) {
+  return with_file(call, save_file, "ERR There was an error trying to save the ACLs. Please check the server logs for more information: ");
+}
+
+// A rule of ACL SETUSER may be a password, or have one inside of a selector by mistake.
+Shown shown_in_setuser(Args args, std::size_t index) {
+  constexpr std::size_t first_rule = 3;
+  if (index < first_rule || index >= args.size()) return Shown::plain;
+  const std::string_view rule = args[index];
+  return shown_rule(rule) != rule ? Shown::secret : Shown::plain;
+}
+
+// A request that ACL DRYRUN tries may have a password.
+Shown shown_in_dryrun(Args args, std::size_t index) {
+  constexpr std::size_t first = 3;
+  if (index < first || index >= args.size()) return Shown::plain;
+  const Row* const row = find_command(args.subspan(first));
+  return row != nullptr ? shown_arguments(*row, args.subspan(first))[index - first] : Shown::plain;
+}
+
+constexpr std::uint32_t kForAll = kNoScript | kLoading;
+constexpr std::uint32_t kForAdmins = kForAll | kAdmin | kNoMulti;
+
+// clang-format off
+constexpr Row kRows[] = {
+    {.name = "acl", .arity = -2,
+     .group = "server", .since = "6.0.0",
+     .complexity = "Depends on the subcommand.",
+     .summary = "Shows and changes users and their rights."},
+    {.name = "acl|cat", .handler = acl_cat, .arity = -2,
+     .flags = kForAll,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(1)",
+     .summary = "Lists the categories of commands, or the commands of one.",
+     .syntax = "[categoryname]"},
+    {.name = "acl|deluser", .handler = acl_deluser, .arity = -3,
+     .flags = kForAdmins | kLogged,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N connections.",
+     .summary = "Removes users and closes their connections.",
+     .syntax = "username [username ...]"},
+    {.name = "acl|dryrun", .handler = acl_dryrun, .arity = -4,
+     .flags = kForAdmins, .shown = shown_in_dryrun,
+     .group = "server", .since = "7.0.0",
+     .complexity = "O(N) for N patterns of the user.",
+     .summary = "Tells whether a user may do something, without doing it.",
+     .syntax = "username command [arg [arg ...]]"},
+    {.name = "acl|genpass", .handler = acl_genpass, .arity = -2,
+     .flags = kForAll,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(1)",
+     .summary = "Makes a random password.",
+     .syntax = "[bits]"},
+    {.name = "acl|getuser", .handler = acl_getuser, .arity = 3,
+     .flags = kForAdmins,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N rules of the user.",
+     .summary = "Shows the rules of a user.",
+     .syntax = "username"},
+    {.name = "acl|help", .handler = reply_help, .arity = 2,
+     .flags = kLoading,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(1)",
+     .summary = "Prints the subcommands."},
+    {.name = "acl|list", .handler = acl_list, .arity = 2,
+     .flags = kForAdmins,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N users; other clients are served meanwhile.",
+     .summary = "Shows the rules of all users, as lines of an ACL file."},
+    {.name = "acl|load", .handler = acl_load, .arity = 2,
+     .flags = kForAdmins,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N users; other clients are served meanwhile.",
+     .summary = "Reads the users from the ACL file, all or, if one is wrong, none."},
+    {.name = "acl|log", .handler = acl_log, .arity = -2,
+     .flags = kForAdmins,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N entries shown.",
+     .summary = "Shows the last refusals, or forgets them.",
+     .syntax = "[count | RESET]"},
+    {.name = "acl|save", .handler = acl_save, .arity = 2,
+     .flags = kForAdmins,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N users; other clients are served meanwhile.",
+     .summary = "Writes the users into the ACL file."},
+    {.name = "acl|setuser", .handler = acl_setuser, .arity = -3,
+     .flags = kForAdmins | kLogged, .shown = shown_in_setuser,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N rules.",
+     .summary = "Makes or changes a user, by all of the rules or, if one is wrong, none.",
+     .syntax = "username [rule [rule ...]]"},
+    {.name = "acl|users", .handler = acl_users, .arity = 2,
+     .flags = kForAdmins,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(N) for N users; other clients are served meanwhile.",
+     .summary = "Lists the names of all users."},
+    {.name = "acl|whoami", .handler = acl_whoami, .arity = 2,
+     .flags = kForAll,
+     .group = "server", .since = "6.0.0",
+     .complexity = "O(1)",
+     .summary = "Tells as which user the connection has authenticated."},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Row> acl_commands() { return kRows; }
+
+}  // namespace pinfold::command
