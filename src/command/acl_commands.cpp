@@ -329,7 +329,7 @@ class FileTask : public Task {
     const auto run = [result = result_, &engine = call.engine, client = call.session.shared.place(), request = request_, audited = audited_,
                       work = work_] {
       try {
-        result->error = work(engine, client.id);
+        result->error = work(engine, client.client);
       } catch (const std::bad_alloc&) {
         result->error = "out of memory";
       }

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/command/user_files.hpp"
 #include "pinfold/config/machine.hpp"
 #include "pinfold/net/network.hpp"
 
@@ -14,14 +15,14 @@ using config::Id;
 
 namespace {
 
-std::optional<std::string> reach_warning(const config::Settings& settings) {
+std::optional<std::string> reach_warning(const config::Settings& settings, bool asks_password) {
   std::istringstream addresses(settings.text(Id::bind));
   bool open = false;
   for (std::string address; addresses >> address;) {
     if (address.front() == '-') address.erase(0, 1);
     open |= !address.starts_with("127.") && address != "::1";
   }
-  if (!open || settings.integer(Id::port) == 0 || !settings.text(Id::requirepass).empty()) return std::nullopt;
+  if (!open || settings.integer(Id::port) == 0 || asks_password) return std::nullopt;
   if (settings.flag(Id::protected_mode)) {
     return "Listening beyond this machine without a password: clients of other machines are refused (protected-mode) until requirepass is "
            "set";
@@ -61,9 +62,9 @@ std::optional<std::string> memory_warning(const config::Settings& settings) {
          " that this machine or container has: the system may kill the server when it fills up; 75% or less is safe";
 }
 
-std::vector<std::string> warnings_about(const config::Settings& settings, const std::vector<cache::Policy>& policies) {
+std::vector<std::string> warnings_about(const config::Settings& settings, const std::vector<cache::Policy>& policies, bool asks_password) {
   std::vector<std::string> warnings;
-  for (const auto& warning : {reach_warning(settings), memory_warning(settings)}) {
+  for (const auto& warning : {reach_warning(settings, asks_password), memory_warning(settings)}) {
     if (warning) warnings.push_back(*warning);
   }
   for (const cache::PolicyWarning& warning : cache::warnings_about(policies, settings.integer(Id::lease_duration))) {
@@ -75,15 +76,21 @@ std::vector<std::string> warnings_about(const config::Settings& settings, const 
 int check(const config::Settings& settings) {
   std::vector<cache::Policy> policies;
   auto error = read_policies(settings, policies);
+  std::vector<security::Users::Pointer> users;
+  if (!error) error = command::read_users(settings, users);
   if (!error) error = net::Network::check_addresses(settings);
   if (error) {
     std::fprintf(stderr, "pinfold-server: %s\n", error->c_str());
     return 1;
   }
-  const std::vector<std::string> warnings = warnings_about(settings, policies);
+  bool asks_password = !settings.text(Id::requirepass).empty();
+  for (const security::Users::Pointer& user : users) {
+    if (user->name() == security::default_user_name) asks_password = user->asks_password();
+  }
+  const std::vector<std::string> warnings = warnings_about(settings, policies, asks_password);
   for (const std::string& warning : warnings) std::printf("warning: %s\n", warning.c_str());
   const std::string file = settings.file().empty() ? "no settings file" : settings.file();
-  std::printf("%s: %zu policies, %zu warnings\n", file.c_str(), policies.size(), warnings.size());
+  std::printf("%s: %zu policies, %zu users, %zu warnings\n", file.c_str(), policies.size(), users.size(), warnings.size());
   return warnings.empty() ? 0 : 2;
 }
 

@@ -26,6 +26,7 @@
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/version.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/user_files.hpp"
 #include "pinfold/config/machine.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/net/network.hpp"
@@ -152,6 +153,21 @@ void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspac
   follow(Id::serve_stale, [&keyspace](std::int64_t on) { keyspace.set_serve_stale(on != 0); });
 }
 
+// Publishes the users of the ACL file or the settings file, and lets CONFIG REWRITE write them.
+std::optional<std::string> load_users(config::Settings& settings, command::Engine& engine) {
+  std::vector<security::Users::Pointer> users;
+  if (auto error = command::read_users(settings, users)) return error;
+  if (!users.empty()) engine.users.replace_all(std::move(users));
+  settings.on_rewrite_users([&settings, &engine](const std::vector<config::UserText>& in_file) {
+    return command::changed_users(settings, engine.users, in_file);
+  });
+  settings.on_change(Id::acllog_max_len, [&settings, &engine]() -> std::optional<std::string> {
+    engine.acl_log.trim(static_cast<std::size_t>(settings.integer(Id::acllog_max_len)));
+    return std::nullopt;
+  });
+  return std::nullopt;
+}
+
 // Opens the log files anew at each SIGHUP. The signal comes from a program that rotates logs, or from a terminal that is closed.
 void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file, AuditWriter* audit) {
   hangups.async_wait([&hangups, file, audit](const boost::system::error_code& error, int) {
@@ -217,10 +233,11 @@ int run(int argc, char** argv, char** environment) {
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
   connect_cache_settings(settings, keyspace, engine.cache);
+  if (const auto error = load_users(settings, engine)) return fail(*error);
   std::unique_ptr<AuditWriter> audit_writer;
   if (const auto error = make_audit_writer(settings, engine.audit, audit_writer)) return fail(*error);
   const std::size_t policy_count = policies.size();
-  for (const std::string& warning : warnings_about(settings, policies)) spdlog::warn("{}", warning);
+  for (const std::string& warning : warnings_about(settings, policies, engine.users.ask_password())) spdlog::warn("{}", warning);
   engine.cache.set_policies(std::move(policies));
   const pid_t self = getpid();
 

@@ -258,7 +258,7 @@ def test_check_finds_nothing_in_a_sound_file_and_opens_no_port(tmp_path, server,
     file.write_text(SOUND)
     result = run(*order(file), "--port", server.port)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout == f"{file}: 1 policies, 0 warnings\n"
+    assert result.stdout == f"{file}: 1 policies, 0 users, 0 warnings\n"
 
 
 @only_pinfold
