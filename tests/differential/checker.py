@@ -78,13 +78,14 @@ class Run:
     def reset(self):
         """The state every sequence starts from. CONFIG SET is part of it because sequences use it."""
         start = [
-            (b"FLUSHALL",), (b"CONFIG", b"SET", b"timeout", b"0"), (b"CONFIG", b"SET", b"maxmemory", b"1gb"), (b"CLIENT", b"UNPAUSE"),
+            (b"ACL", b"LOG", b"RESET"), (b"FLUSHALL",), (b"CONFIG", b"SET", b"timeout", b"0"), (b"CONFIG", b"SET", b"maxmemory", b"1gb"), (b"CLIENT", b"UNPAUSE"),
             (b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1"),
         ]  # fmt: skip
         for connection in self.pair("own"):
             for reply in connection.pipeline(start):
                 if reply != "OK":
                     raise AssertionError(f"port {connection.socket.getpeername()[1]} is not ready for a sequence: {reply}")
+            connection.call(b"ACL", b"DELUSER", *generator.NEW_USERS)
 
     def both(self, who, commands):
         payload = b"".join(map(resp.encode, commands))
@@ -235,9 +236,11 @@ class Checker:
             if hasattr(server, "alive") and not server.alive():
                 server.start()
 
+    run_class = Run
+
     def run(self, steps, relative, timeout=None):
         self.revive()
-        run = Run(self.servers, relative, timeout or self.timeout)
+        run = self.run_class(self.servers, relative, timeout or self.timeout)
         try:
             return run.execute(steps)
         except (Closed, OSError) as error:
@@ -249,16 +252,19 @@ class Checker:
     def check(self, seed, length):
         """None, or a report with the shrunk sequence."""
         g = generator.Generator(seed, length)
-        steps = g.sequence()
-        divergence = self.run(steps, g.relative)
+        return self.check_steps(seed, g.sequence(), g.relative)
+
+    def check_steps(self, seed, steps, relative):
+        """The same for steps that the caller has made."""
+        divergence = self.run(steps, relative)
         if divergence is None:
             return None
-        shrunk, last = self.shrink(steps, g.relative, divergence)
+        shrunk, last = self.shrink(steps, relative, divergence)
         lines = [
             f"seed {seed}, {len(steps)} steps: {len(shrunk)} are left after shrinking",
             *(f"  {show(step)}" for step in shrunk),
             "differs at " + str(last),
-            f"relative = {g.relative}",
+            f"relative = {relative}",
             f"steps = {shrunk!r}",
         ]
         if divergence is not last and str(divergence) != str(last):

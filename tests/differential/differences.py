@@ -151,6 +151,54 @@ def picture(args, expected, actual, run):
     return actual[:1] in (b"$", b"=")
 
 
+def random_text(args, expected, actual, run):
+    """Of the same length."""
+    return expected[:1] == actual[:1] == b"$" and len(expected) == len(actual)
+
+
+def fields_of(reply):
+    return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2]))
+
+
+def user_fields(args, expected, actual, run):
+    """All but the rules for commands, of the user and of its selectors."""
+    left, right = resp.decode(expected), resp.decode(actual)
+    if left is None or right is None or isinstance(left, str) or isinstance(right, str):
+        return False
+    left, right = fields_of(left), fields_of(right)
+    if list(left) != list(right):
+        return False
+    pairs = [(left, right), *zip(map(fields_of, left[b"selectors"]), map(fields_of, right[b"selectors"]))]
+    same = all(a[name] == b[name] for a, b in pairs for name in (b"keys", b"channels"))
+    return same and len(left[b"selectors"]) == len(right[b"selectors"]) and list(left[b"flags"]) == list(right[b"flags"]) and left[b"passwords"] == right[b"passwords"]
+
+
+def user_fields_or_lines(args, expected, actual, run):
+    if args[1].upper() != b"LIST":
+        return user_fields(args, expected, actual, run)
+    left, right = resp.decode(expected), resp.decode(actual)
+    if isinstance(left, str) or isinstance(right, str) or len(left) != len(right):
+        return False
+
+    def without_commands(line):
+        return [word for word in line.replace(b"(", b"( ").replace(b")", b" )").split() if word[:1] not in b"+-"]
+
+    return [without_commands(line) for line in left] == [without_commands(line) for line in right]
+
+
+def categories(args, expected, actual, run):
+    left, right = resp.decode(expected), resp.decode(actual)
+    return len(args) == 2 and not isinstance(right, str) and [name for name in right if name != b"cache"] == left
+
+
+def refusals(args, expected, actual, run):
+    left, right = resp.decode(expected), resp.decode(actual)
+    if isinstance(left, str) or isinstance(right, str) or len(left) != len(right):
+        return False
+    names = (b"count", b"reason", b"context", b"object", b"username")
+    return all(fields_of(a)[name] == fields_of(b)[name] for a, b in zip(left, right) for name in names)
+
+
 def never_sent(args, expected, actual, run):
     """The generator leaves it out, because the servers would hold different data afterwards."""
     return False
@@ -168,12 +216,36 @@ DIFFERENCES = [
     Difference(("HELLO",), BY_NATURE, "The version and the connection's id differ. All other fields are equal.", hello),
     Difference(("INFO", "MEMORY USAGE", "MEMORY STATS", "MEMORY DOCTOR"), BY_NATURE, "They describe the server itself.", same_type),
     Difference(("LOLWUT",), BY_DESIGN, "It draws another picture, and ignores the numbers that Redis' pictures take.", picture),
+    Difference(("ACL GENPASS",), BY_NATURE, "The answer is random.", random_text),
+    Difference(("ACL LOG",), BY_NATURE, "Entries describe the client, and tell times. They have the fields that Redis 7.2 has added: `entry-id`, `timestamp-created` and `timestamp-last-updated`.", refusals),
     Difference(("TIME", "LASTSAVE"), BY_NATURE, "They tell the time.", same_type),
     Difference(("OBJECT FREQ", "OBJECT IDLETIME"), BY_NATURE, "The eviction policies count accesses in their own way: FREQ is 0 to 3, and IDLETIME 0 for a key written under an lfu policy.", same_type),
     Difference(("OBJECT REFCOUNT",), BY_DESIGN, "Redis shares small integers when no eviction policy forbids it; Pinfold stores each value once per key.", same_type),
     Difference(("DEBUG OBJECT",), BY_NATURE, "It prints addresses and serialized lengths.", same_type),
     Difference(("CLIENT HELP", "OBJECT HELP"), BY_DESIGN, "Help lists the subcommands that this server has.", same_type),
     Difference(("COMMAND", "COMMAND COUNT", "COMMAND DOCS"), BY_DESIGN, "Pinfold has fewer commands and describes them in its own words.", same_type),
+    Difference(
+        ("ACL GETUSER", "ACL LIST"), BY_DESIGN,
+        "Rules for commands are shown in the order in which they were given, as in Redis 7.2; Redis 7.0 makes up an order. Users with `db=` have a field `databases`.", user_fields_or_lines,
+    ),  # fmt: skip
+    Difference(("ACL CAT",), BY_DESIGN, "There is a category `cache` with all CACHE commands.", categories),
+    Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
+    Difference(
+        ("ACL SETUSER",), BY_DESIGN,
+        "There are `!~pattern` for keys that nobody gets whatever other rules say, and `db=`, `alldbs` and `resetdbs` as in Valkey 9.1. A user has a bounded number of rules, and there are at most 4096 users ([security.md](security.md)). An error does not repeat a password or hash.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("ACL LOAD",), BY_DESIGN,
+        "Clients of users that are still there stay connected, with the new rights; Redis closes them all. A file without a default user leaves the default user as it is; in Redis it then may do everything without a password.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("KEYS", "SCAN", "RANDOMKEY"), BY_DESIGN,
+        "They list only keys that the user may read. Redis lists all keys to everybody who may run the command.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("FLUSHALL", "FLUSHDB", "SWAPDB"), BY_DESIGN,
+        "What works on all keys needs the right to write all keys. Redis asks for the command only.", never_sent,
+    ),  # fmt: skip
     Difference(("COMMAND LIST",), BY_DESIGN, "Pinfold has fewer commands. Each of them is in Redis' list too, but for its own and newer ones.", command_list),
     Difference(("COMMAND INFO",), BY_DESIGN, "Flags and categories are sets. Tips and subcommands are the server's own.", command_info),
     Difference(
@@ -226,7 +298,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("MULTI",), BY_DESIGN,
-        "CONFIG, CLIENT LIST, CLIENT KILL, MEMORY PURGE, COMMAND, COMMAND DOCS, COMMAND INFO and COMMAND LIST are refused when they would be queued, as CACHE.POLICY is: EXEC would execute them with its keys locked.", never_sent,
+        "ACL (but for WHOAMI, CAT, GENPASS and HELP), CONFIG, CLIENT LIST, CLIENT KILL, MEMORY PURGE, COMMAND, COMMAND DOCS, COMMAND INFO and COMMAND LIST are refused when they would be queued, as CACHE.POLICY is: EXEC would execute them with its keys locked.", never_sent,
     ),  # fmt: skip
     Difference(
         ("any command",), BY_DESIGN,
@@ -237,7 +309,7 @@ DIFFERENCES = [
 ]
 
 # Commands whose first argument is part of the name.
-CONTAINERS = (b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"MEMORY", b"OBJECT")
+CONTAINERS = (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"MEMORY", b"OBJECT")
 
 _BY_NAME = {}
 for _difference in DIFFERENCES:

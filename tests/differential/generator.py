@@ -57,6 +57,8 @@ def command(name, weight=2, mutate=True):
 
 
 REFUSED_INSIDE_MULTI = {b"CLIENT LIST", b"CLIENT KILL", b"MEMORY PURGE"}
+# Users that sequences make. tests/differential/test_acl.py has sequences in which users have rights of all kinds.
+NEW_USERS = (b"new0", b"new1")
 
 
 class Generator:
@@ -190,6 +192,8 @@ class Generator:
         name = args[0].upper()
         if name == b"COMMAND" or (name == b"CLIENT"):
             return True
+        if name == b"ACL":
+            return len(args) < 3 or args[1].upper() not in (b"SETUSER", b"DELUSER") or args[2] in NEW_USERS
         # Documented differences that would leave other data behind.
         if name in (b"BITFIELD", b"BITFIELD_RO"):
             if any(re.fullmatch(rb"#-?[0-9]{12,}", arg) for arg in args):
@@ -332,7 +336,7 @@ class Generator:
         if not self.admissible(args):
             return
         # Connections 0 and 1 may be in a MULTI, where Pinfold refuses these.
-        refused = b" ".join(args[:2]).upper() in REFUSED_INSIDE_MULTI or (args[:1] and args[0].upper() in (b"CONFIG", b"COMMAND"))
+        refused = b" ".join(args[:2]).upper() in REFUSED_INSIDE_MULTI or (args[:1] and args[0].upper() in (b"ACL", b"CONFIG", b"COMMAND"))
         steps.append(("own" if refused else connection, tuple(args)))
 
 
@@ -1038,6 +1042,65 @@ def _(g):
 @command(b"UNWATCH", 0.4)
 def _(g):
     return []
+
+
+# --- users ---
+
+
+@command(b"ACL WHOAMI", 0.3)
+def _(g):
+    return []
+
+
+@command(b"ACL GENPASS", 0.3)
+def _(g):
+    return [] if g.chance(0.3) else [g.integer()]
+
+
+@command(b"ACL CAT", 0.3)
+def _(g):
+    return [g.pick((b"nosuch", b"", b"set", b"hash", b"scripting"))]
+
+
+@command(b"ACL USERS", 0.2)
+def _(g):
+    return []
+
+
+@command(b"ACL LIST", 0.2)
+def _(g):
+    return []
+
+
+@command(b"ACL GETUSER", 0.3)
+def _(g):
+    return [g.pick((b"default", *NEW_USERS, b"nobody"))]
+
+
+@command(b"ACL SETUSER", 0.4)
+def _(g):
+    rules = (b"on", b"off", b">pw", b"<pw", b"nopass", b"~k*", b"%R~user:*", b"allkeys", b"+get", b"-get", b"+@read", b"-@all", b"(+set ~k1)", b"&news", b"reset", b"nosuch")
+    return [g.pick(NEW_USERS), *[g.pick(rules) for _ in range(g.rng.randint(0, 4))]]
+
+
+@command(b"ACL DELUSER", 0.2)
+def _(g):
+    return [g.pick(NEW_USERS) for _ in range(g.rng.randint(1, 3))]
+
+
+@command(b"ACL DRYRUN", 0.3)
+def _(g):
+    return [g.pick((b"default", *NEW_USERS, b"nobody")), *g.pick(([b"GET", g.key()], [b"MSET", g.key(), b"1"], [b"CONFIG", b"GET", b"x"], [b"nosuch"], [b"GET"], [b"CONFIG"]))]
+
+
+@command(b"ACL LOG", 0.3)
+def _(g):
+    return g.pick(([], [b"RESET"], [b"0"], [b"x"], [g.integer()]))
+
+
+@command(b"ACL", 0.2)
+def _(g):
+    return g.pick(([], [b"BOGUS"], [b"HELP"], [b"LOAD"], [b"SAVE"], [b"WHOAMI", b"x"], [b"CAT", b"a", b"b"]))
 
 
 # --- commands nobody knows ---
