@@ -132,7 +132,8 @@ Outcome acl_users(Call& call) {
 std::vector<std::string_view> flag_names(const User& user) {
   std::vector<std::string_view> names = {user.enabled() ? "on" : "off"};
   if (user.nopass()) names.emplace_back("nopass");
-  if (user.fields().skip_sanitize) names.emplace_back("skip-sanitize-payload");
+  if (user.fields().sanitize == security::Sanitize::skip) names.emplace_back("skip-sanitize-payload");
+  if (user.fields().sanitize == security::Sanitize::sanitize) names.emplace_back("sanitize-payload");
   return names;
 }
 

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "pinfold/command/audit.hpp"
+#include "pinfold/command/client_list.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -138,6 +139,16 @@ std::string denial_text(const Row& row, const RightsVerdict& verdict) {
 
 void note_denial(Engine& engine, const Session& session, const Denial& denial) {
   counter_of(engine.stats.of_thread(session.shared.thread), denial.reason).add();
+  const auto most = static_cast<std::size_t>(engine.settings.integer(config::Id::acllog_max_len));
+  if (most == 0) return;
+  const Moment now = moment();
+  const auto shown = [](std::string_view text) { return std::string(text.substr(0, security::AclLog::longest_object)); };
+  engine.acl_log.note({.reason = denial.reason,
+                       .context = denial.context,
+                       .object = shown(denial.object),
+                       .username = shown(denial.user),
+                       .client = describe_own(session.shared, now.mono)},
+                      most, now);
 }
 
 void note_denial(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict) {

@@ -60,10 +60,8 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// Redis' words for a denial, without the code NOPERM: "this user has no permissions to run the 'get' command".
 std::string denial_text(const Row& row, const RightsVerdict& verdict);
 
-/// Why something was denied, for ACL LOG, with Redis' words in this order: command, key, channel, auth; and database.
-enum class DenialReason : std::uint8_t { command, key, channel, auth, database };
-/// What the client was doing.
-enum class DenialContext : std::uint8_t { toplevel, multi };
+using DenialReason = security::AclLog::Reason;
+using DenialContext = security::AclLog::Context;
 
 /// A denial. The views are valid during the call of note_denial().
 struct Denial {
