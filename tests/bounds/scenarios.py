@@ -73,6 +73,39 @@ def together(count, work):
         raise failures[0]
 
 
+# --- users with many patterns ---
+
+
+def prepare_user_with_patterns(server):
+    set_many(server, ("a" * 60 + f":{n}" for n in range(100_000)))
+    set_many(server, ("a" * 20_000 + f":{n}" for n in range(200)))
+    with server.connect(timeout=300.0) as connection:
+        patterns = [f"~*a*a?a*{n}b*" for n in range(1000)] + [f"!~*a*a?{n}c*" for n in range(20)]  # none matches, and none is ruled out by its head
+        assert connection.call("ACL", "SETUSER", "hog", "on", "nopass", "+@all", *patterns, "~*:1*") == "OK"
+
+
+def attack_patterns_of_a_user(server):
+    """Lists that match every key with every pattern, and requests of many keys."""
+    with server.connect(timeout=300.0) as connection:
+        assert connection.call("AUTH", "hog", "x") == "OK"
+        found, cursor = 0, b"0"
+        while True:
+            cursor, keys = connection.call("SCAN", cursor, "COUNT", "10000")
+            found += len(keys)
+            if cursor == b"0":
+                break
+        assert found == 11_111 + 111
+        assert len(connection.call("KEYS", "*")) == found
+        connection.call("RANDOMKEY")
+        allowed = ["a" * 60 + ":1" + "0" * (n % 4) for n in range(2000)]
+        assert len(connection.call("MGET", *allowed)) == 2000
+        assert str(connection.call("MGET", *["a" * 60 + f":{n}" for n in range(2000)])).startswith("NOPERM ")
+        assert connection.call("MULTI") == "OK"
+        connection.pipeline([("GET", key) for key in allowed[:500]] + [("SCAN", "0", "COUNT", "512"), ("RANDOMKEY",)])
+        assert len(connection.call("EXEC")) == 502
+        assert str(connection.call("CACHE.PURGE", "PREFIX", "a")).startswith("NOPERM ")
+
+
 # --- patterns ---
 
 LONG_KEY = "a" * 80_000
@@ -548,6 +581,7 @@ ALL = [
     Scenario("bit commands on much", attack_bits, prepare_value(30 * MB)),
     Scenario("CLIENT LIST ID of oneself 300 000 times", attack_client_list_of_one),
     Scenario("CLIENT LIST of 800, 50 times", attack_client_list),
+    Scenario("a user with the most patterns", attack_patterns_of_a_user, prepare_user_with_patterns),
     Scenario("names of 30 MB", attack_names),
     Scenario("names of 80 MB that are watched", attack_watched_names, prepare_full_of_small_keys),
     Scenario("readers that stop", attack_reader_that_stops),

@@ -348,3 +348,32 @@ def wait(world, rng, words):
 @row("watch")
 def watch(world, rng, words):
     return [*words, *world.keys()]
+
+
+# --- users ---
+
+
+@row("acl")
+def acl_container(world, rng, words):
+    return [*words, "NOSUCH"]
+
+
+@row("acl|cat", "acl|help", "acl|list", "acl|load", "acl|log", "acl|save", "acl|users", "acl|whoami", "acl|genpass")
+def acl_plain(world, rng, words):
+    return [*words, *{"cat": rng.choice(([], ["read"])), "log": rng.choice(([], [1000], ["RESET"])), "genpass": [4096]}.get(words[1], [])]
+
+
+@row("acl|setuser")
+def acl_setuser(world, rng, words):
+    patterns = [b"~" + rng.choice((b"*", b"")) + b"%d*x*" % rng.randint(0, 999) for _ in range(rng.randint(0, 300))]
+    return [*words, b"u%d" % rng.randint(0, 20), "reset", *patterns, rng.choice(("+@all", "-@all", "(+get ~*a*b*)"))]
+
+
+@row("acl|deluser", "acl|getuser")
+def acl_by_name(world, rng, words):
+    return [*words, b"u%d" % rng.randint(0, 20)]
+
+
+@row("acl|dryrun")
+def acl_dryrun(world, rng, words):
+    return [*words, b"u%d" % rng.randint(0, 20), "mget", *world.keys()]
