@@ -392,12 +392,19 @@ Outcome acl_save(Call& call) {
   return with_file(call, save_file, "ERR There was an error trying to save the ACLs. Please check the server logs for more information: ");
 }
 
-// A rule of ACL SETUSER may be a password, or have one inside of a selector by mistake.
+// A rule may be a password, or have one inside of a selector by mistake, or be one whose '>' was forgotten. So what begins as no rule without
+// a password is taken for one.
 Shown shown_in_setuser(Args args, std::size_t index) {
   constexpr std::size_t first_rule = 3;
   if (index < first_rule || index >= args.size()) return Shown::plain;
+  constexpr std::string_view words[] = {"on",           "off",         "nopass",     "resetpass", "reset",         "allcommands",   "nocommands",
+                                        "allkeys",      "resetkeys",   "allchannels", "resetchannels", "clearselectors", "sanitize-payload",
+                                        "skip-sanitize-payload", "alldbs", "resetdbs"};
   const std::string_view rule = args[index];
-  return shown_rule(rule) != rule ? Shown::secret : Shown::plain;
+  if (rule.empty() || shown_rule(rule) != rule) return Shown::secret;
+  const bool is_rule = std::string_view("+-~%&(!").find(rule[0]) != std::string_view::npos || rule.starts_with("db=") ||
+                       std::any_of(std::begin(words), std::end(words), [rule](std::string_view word) { return iequals(rule, word); });
+  return is_rule ? Shown::plain : Shown::secret;
 }
 
 // A request that ACL DRYRUN tries may have a password.

@@ -1,5 +1,6 @@
 """ACL LOG: what is remembered of refusals, how like ones are counted together, and its bounds."""
 
+import json
 import time
 
 import pytest
@@ -160,3 +161,20 @@ def test_refusals_are_counted_in_info(admin, ada, connect):
     after = info(admin, "stats")
     grown = {name: int(after[name]) - int(before[name]) for name in after if name.startswith("acl_access_denied_")}
     assert grown == {"acl_access_denied_auth": 1, "acl_access_denied_cmd": 1, "acl_access_denied_key": 2, "acl_access_denied_channel": 0, "acl_access_denied_db": 0}
+
+
+@only_pinfold
+def test_the_audit_log_has_changes_of_users_without_passwords(start, tmp_path):
+    path = tmp_path / "audit.log"
+    server = start("--audit-log-file", path)
+    with server.connect() as connection:
+        connection.call("ACL", "SETUSER", "ada", "on", ">hunter2", "~a*", "+get")
+        connection.call("ACL", "SETUSER", "ada", "hunter2")
+        connection.call("ACL", "DELUSER", "ada")
+    server.stop()
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    requests = [(line["request"], line["result"]) for line in lines if line["event"] == "acl"]
+    assert requests == [
+        ("ACL SETUSER ada on (hidden) ~a* +get", "ok"), ("ACL SETUSER ada (hidden)", "failed"), ("ACL DELUSER ada", "ok"),
+    ]  # fmt: skip
+    assert "hunter2" not in path.read_text() + server.log()

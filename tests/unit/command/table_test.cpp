@@ -261,4 +261,10 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"CACHE.PURGE", "PREFIX", "user:"}) == "..k");
   CHECK(shown({"CACHE.PURGE", "tags", "1", "t"}) == "...k");
   CHECK(shown({"DEBUG", "OBJECT", "k"}) == "..k");
+  CHECK(shown({"ACL", "SETUSER", "ada", "on", ">secret", "<secret", "#5ec7e7", "!5ec7e7", "!~a", "~a", "+get"}) == "....ssss...");
+  CHECK(shown({"ACL", "SETUSER", "ada", "secret", "(>secret)", "(+get", "~a)", "ON", "db=1"}) == "...ss....");
+  CHECK(shown({"ACL", "SETUSER", "ada", "(+get ~a #5ec7e7)"}) == "...s");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "auth", "name", "secret"}) == "....ss");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "get", "k"}) == "....k");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "nosuch", "k"}) == ".....");
 }
