@@ -52,7 +52,7 @@ void note_login(const Call& call, std::string_view name, bool succeeded) {
   note_denial(call.engine, call.session,
               {.reason = DenialReason::auth,
                .context = call.in_transaction ? DenialContext::multi : DenialContext::toplevel,
-               .object = call.row.name,
+               .object = call.args[0],
                .user = name});
   stats_of(call).auth_failures.add();
   if (const auto client = counted(call)) call.engine.auth_failures.note(client->origin, client->per_minute, call.mono);
