@@ -82,7 +82,8 @@ Outcome acl_genpass(Call& call) {
   const std::size_t wanted = (digits + 1) / 2;
   for (std::size_t got = 0; got < wanted;) {
     const ssize_t more = ::getrandom(bytes.data() + got, wanted - got, 0);
-    if (more < 0 && errno != EINTR) return call.reply.error("ERR the system has no random numbers: " + std::generic_category().message(errno));
+    if (more < 0 && errno != EINTR)
+      return call.reply.error("ERR the system has no random numbers: " + std::generic_category().message(errno));
     if (more > 0) got += static_cast<std::size_t>(more);
   }
   constexpr std::string_view hexadecimal = "0123456789abcdef";
@@ -122,7 +123,8 @@ Outcome reply_users(Call& call, UsersTask::Element element) {
 }
 
 Outcome acl_list(Call& call) {
-  return reply_users(call, [](resp::Reply& reply, const User& user) { reply.bulk("user " + user.name() + " " + security::rules_of(user)); });
+  return reply_users(call,
+                     [](resp::Reply& reply, const User& user) { reply.bulk("user " + user.name() + " " + security::rules_of(user)); });
 }
 
 Outcome acl_users(Call& call) {
@@ -293,7 +295,8 @@ Outcome acl_log(Call& call) {
 // --- the file ---
 
 constexpr std::string_view no_acl_file =
-    "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue "
+    "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then "
+    "issue "
     "a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.";
 
 // Reads or writes the file on the main thread, because a disk takes as long as it likes. A client that goes away does not stop it.
@@ -387,14 +390,15 @@ Outcome acl_save(Call& call) {
   return with_file(call, save_file, "ERR There was an error trying to save the ACLs. Please check the server logs for more information: ");
 }
 
-// A rule may be a password, or have one inside of a selector by mistake, or be one whose '>' was forgotten. So what begins as no rule without
-// a password is taken for one.
+// A rule may be a password, or have one inside of a selector by mistake, or be one whose '>' was forgotten. So what does not begin as a
+// rule without a password is taken for one.
 Shown shown_in_setuser(Args args, std::size_t index) {
   constexpr std::size_t first_rule = 3;
   if (index < first_rule || index >= args.size()) return Shown::plain;
-  constexpr std::string_view words[] = {"on",           "off",         "nopass",     "resetpass", "reset",         "allcommands",   "nocommands",
-                                        "allkeys",      "resetkeys",   "allchannels", "resetchannels", "clearselectors", "sanitize-payload",
-                                        "skip-sanitize-payload", "alldbs", "resetdbs"};
+  constexpr std::string_view words[] = {
+      "on",      "off",       "nopass",      "resetpass",     "reset",          "allcommands",      "nocommands",
+      "allkeys", "resetkeys", "allchannels", "resetchannels", "clearselectors", "sanitize-payload", "skip-sanitize-payload",
+      "alldbs",  "resetdbs"};
   const std::string_view rule = args[index];
   if (rule.empty() || shown_rule(rule) != rule) return Shown::secret;
   const bool is_rule = std::string_view("+-~%&(!").find(rule[0]) != std::string_view::npos || rule.starts_with("db=") ||

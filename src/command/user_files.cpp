@@ -165,7 +165,8 @@ std::optional<std::string> read_acl_file(const config::Settings& settings, std::
   std::error_code problem;
   const std::uintmax_t size = std::filesystem::file_size(path, problem);
   if (problem) return "Error loading ACLs, opening file '" + path + "': " + problem.message();
-  if (size > largest_acl_file) return "Error loading ACLs, file '" + path + "' is larger than " + std::to_string(largest_acl_file) + " bytes";
+  if (size > largest_acl_file)
+    return "Error loading ACLs, file '" + path + "' is larger than " + std::to_string(largest_acl_file) + " bytes";
   std::string text;
   if (const Error error = config::read_whole(path, text)) return "Error loading ACLs: " + *error;
   AclFileReader reader(settings, path);
@@ -179,14 +180,16 @@ std::optional<std::string> read_acl_file(const config::Settings& settings, std::
 
 std::string acl_file_text(const std::vector<Users::Pointer>& users) {
   std::string text;
-  for (const Users::Pointer& user : users) text.append("user ").append(user->name()).append(" ").append(security::rules_of(*user)).append("\n");
+  for (const Users::Pointer& user : users)
+    text.append("user ").append(user->name()).append(" ").append(security::rules_of(*user)).append("\n");
   return text;
 }
 
 std::optional<std::string> read_users(const config::Settings& settings, std::vector<Users::Pointer>& users) {
   if (settings.text(Id::aclfile).empty()) return read_settings_users(settings, users);
   if (!settings.users().empty()) {
-    return settings.users().front().where + "there are users in the settings file and an ACL file (aclfile): only one of them may have users";
+    return settings.users().front().where +
+           "there are users in the settings file and an ACL file (aclfile): only one of them may have users";
   }
   return read_acl_file(settings, users);
 }

@@ -113,7 +113,8 @@ struct Block {
 Block block_from(const std::vector<std::string>& lines, std::size_t begin, std::size_t indent) {
   const auto belongs = [&](const std::string& line) {
     const std::size_t at = line.find_first_not_of(' ');
-    return is_idle(line) || at > indent || (at == indent && line.substr(at).starts_with("- "));  // an item of a list may stand below its name
+    return is_idle(line) || at > indent ||
+           (at == indent && line.substr(at).starts_with("- "));  // an item of a list may stand below its name
   };
   std::size_t end = begin + 1;
   while (end < lines.size() && belongs(lines[end])) ++end;
@@ -149,7 +150,8 @@ void change_users(std::vector<std::string>& lines, const YamlFile& file, const s
     const Block block = block_from(lines, user->line - 1, user->column);
     const auto first = lines.begin() + static_cast<std::ptrdiff_t>(block.begin);
     lines.erase(first, lines.begin() + static_cast<std::ptrdiff_t>(block.end));
-    if (change->rules) lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(block.begin), user_line(user->column, user->name, *change->rules));
+    if (change->rules)
+      lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(block.begin), user_line(user->column, user->name, *change->rules));
   }
 }
 

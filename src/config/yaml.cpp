@@ -121,8 +121,8 @@ Error read_documents(const std::vector<YAML::Node>& documents, std::string_view 
     if (!is_list && !single && entry.first.IsScalar() && find_setting(entry.first.Scalar()) == nullptr) {
       return at_line(path, line, unknown_setting(entry.first.Scalar(), true));
     }
-    Error error = is_list ? read_policies(entry.second, line, path, file.policies)
-                          : read_entry(entry.first, entry.second, path, file.entries);
+    Error error =
+        is_list ? read_policies(entry.second, line, path, file.policies) : read_entry(entry.first, entry.second, path, file.entries);
     if (error) return error;
   }
   return std::nullopt;

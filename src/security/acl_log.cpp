@@ -39,7 +39,8 @@ void AclLog::note(Event event, std::size_t most, Moment now) {
     return;
   }
   if (most == 0) return;
-  entries_.push_front({.event = std::move(event), .count = 1, .id = next_id_++, .created = now.unix, .updated = now.unix, .noted = now.mono});
+  entries_.push_front(
+      {.event = std::move(event), .count = 1, .id = next_id_++, .created = now.unix, .updated = now.unix, .noted = now.mono});
   if (entries_.size() > most) {
     forgotten = std::move(entries_.back());
     entries_.pop_back();

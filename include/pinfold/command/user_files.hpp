@@ -38,8 +38,8 @@ std::string acl_file_text(const std::vector<security::Users::Pointer>& users);
 /// Reads the users with which a server starts: those of the ACL file or of the settings file. Returns nothing, or the error in one line.
 std::optional<std::string> read_users(const config::Settings& settings, std::vector<security::Users::Pointer>& users);
 
-/// How the users of the settings file must change to be those of the server (Settings::on_rewrite_users). Nothing changes if there is an ACL
-/// file. A default user that has only the password of `requirepass` is not written.
+/// How the users of the settings file must change to be those of the server (Settings::on_rewrite_users). Nothing changes if there is an
+/// ACL file. A default user that has only the password of `requirepass` is not written.
 std::vector<config::UserChange> changed_users(const config::Settings& settings, const security::Users& users,
                                               const std::vector<config::UserText>& in_file);
 

@@ -32,7 +32,7 @@ class AclLog {
     std::string client;    // the client as CLIENT LIST describes it
   };
   struct Entry {
-    Event event;           // of the last such event
+    Event event;  // of the last such event
     std::uint64_t count = 1;
     std::uint64_t id = 0;  // grows with each entry
     UnixMs created = 0;

@@ -13,7 +13,11 @@ constexpr std::size_t plenty = 100;
 Moment later_by(std::int64_t ms) { return {start.unix + ms, start.mono + ms}; }
 
 AclLog::Event denied(std::string object, std::string client = "id=1") {
-  return {.reason = AclLog::Reason::key, .context = AclLog::Context::toplevel, .object = std::move(object), .username = "ada", .client = std::move(client)};
+  return {.reason = AclLog::Reason::key,
+          .context = AclLog::Context::toplevel,
+          .object = std::move(object),
+          .username = "ada",
+          .client = std::move(client)};
 }
 
 std::string objects(const AclLog& log) {
