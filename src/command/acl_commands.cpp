@@ -312,8 +312,8 @@ class FileTask : public Task {
       asleep = true;
       return Outcome::waits;
     }
-    const security::User* const user = call.session.user();
-    if (user != nullptr && call.engine.users.present(*user) == nullptr) call.session.close_after_reply = true;
+    const User* const own = call.session.user();
+    if (own != nullptr && call.engine.users.present(*own) == nullptr) call.session.close_after_reply = true;
     return result_->error ? call.reply.error(error_prefix_ + *result_->error) : call.reply.ok();
   }
 
