@@ -207,7 +207,12 @@ Outcome acl_setuser(Call& call) {
     }
     security::UserRules draft = before != nullptr ? security::UserRules(*before) : new_user(call.engine.settings, name);
     if (!apply_rules(call, draft, rules)) return Outcome::done;
-    if (users.publish(draft.build(), before)) return call.reply.ok();
+    const Users::Pointer user = draft.build();
+    const std::size_t freed = before != nullptr ? before->memory() : 0;
+    if (user->memory() > freed && users.memory() + user->memory() - freed > most_memory_of_users) {
+      return call.reply.error("ERR the users would take more than 64 MB of memory");
+    }
+    if (users.publish(user, before)) return call.reply.ok();
   }
 }
 

@@ -24,6 +24,7 @@ using Words = std::vector<std::string_view>;
 // As Redis says for what it does not understand; such errors do not repeat the rule, which may be a password without its '>'.
 constexpr std::string_view syntax_error = "Syntax error";
 constexpr std::size_t most_errors = 20;  // of one file
+constexpr std::string_view too_much_memory = "the users would take more than 64 MB of memory";
 
 Words words_of(std::string_view text) {
   Words words;
@@ -78,6 +79,11 @@ class AclFileReader {
     const std::string errors = apply_words(draft, {words.begin() + 2, words.end()}, where);
     if (!errors.empty()) return fail(errors);
     users_.push_back(draft.build());
+    memory_ += users_.back()->memory();
+    if (memory_ > most_memory_of_users) {
+      errors_ = most_errors - 1;  // enough is enough
+      fail(where + ": " + std::string(too_much_memory) + ". ");
+    }
   }
 
   Error take(std::vector<Users::Pointer>& users) {
@@ -96,12 +102,14 @@ class AclFileReader {
   const std::string path_;
   std::size_t line_ = 0;
   std::size_t errors_ = 0;
+  std::size_t memory_ = 0;  // of users_
   std::string text_;
   std::set<std::string, std::less<>> names_;
   std::vector<Users::Pointer> users_;
 };
 
 Error read_settings_users(const config::Settings& settings, std::vector<Users::Pointer>& users) {
+  std::size_t memory = 0;
   for (const config::UserText& user : settings.users()) {
     if (!security::is_user_name(user.name)) return user.where + "'" + excerpt(user.name) + "' cannot be the name of a user";
     if (users.size() == most_users) return user.where + "there are more than " + std::to_string(most_users) + " users";
@@ -113,6 +121,8 @@ Error read_settings_users(const config::Settings& settings, std::vector<Users::P
       return errors;
     }
     users.push_back(draft.build());
+    memory += users.back()->memory();
+    if (memory > most_memory_of_users) return where + ": " + std::string(too_much_memory);
   }
   return std::nullopt;
 }

@@ -26,9 +26,26 @@ bool same_rights(const Selector& a, const Selector& b) {
          a.channel_text() == b.channel_text() && a.database_text() == b.database_text();
 }
 
+// About the bytes that a selector takes, with the copies of its patterns that checks use.
+std::size_t memory_of(const Selector& selector) {
+  constexpr std::size_t small = 64;  // a text that has little in it, and its place in a list
+  std::size_t bytes = sizeof(Selector) + sizeof(KeyPatterns);
+  for (const KeyPattern& one : selector.keys) bytes += 2 * sizeof(KeyPattern) + 2 * one.pattern.memory();
+  for (const Pattern& one : selector.channels) bytes += one.memory();
+  for (const std::string& rule : selector.command_rules) bytes += small + rule.capacity();
+  for (const FirstArgument& one : selector.first_arguments) bytes += small + one.argument.capacity();
+  return bytes + selector.databases.capacity() * sizeof(unsigned);
+}
+
+std::size_t memory_of(const UserFields& fields) {
+  std::size_t bytes = sizeof(User) + fields.name.capacity() + fields.passwords.capacity() * sizeof(PasswordHash);
+  for (const Selector& selector : fields.selectors) bytes += memory_of(selector);
+  return bytes;
+}
+
 }  // namespace
 
-User::User(UserFields fields, std::uint64_t id) : fields_(std::move(fields)), id_(id) {
+User::User(UserFields fields, std::uint64_t id) : fields_(std::move(fields)), id_(id), memory_(memory_of(fields_)) {
   for (const Selector& selector : fields_.selectors) {
     keys_.push_back(patterns_of(selector));
     unlimited_ = unlimited_ || selector.unlimited();

@@ -94,6 +94,13 @@ std::size_t Users::size() const {
   return users_.size();
 }
 
+std::size_t Users::memory() const {
+  std::size_t bytes = 0;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, user] : users_) bytes += user->memory();
+  return bytes;
+}
+
 Users::Pointer Users::authenticate(std::string_view name, std::string_view password) const {
   Pointer user = find(name);
   if (user == nullptr) {

@@ -597,6 +597,18 @@ def test_users_are_bounded(admin):
         admin.pipeline([("ACL", "DELUSER", *(f"user{i}" for i in range(4200)))])
 
 
+@only_pinfold
+def test_the_memory_of_all_users_is_bounded(admin, server):
+    """A user may have 32 KB of patterns, of which each byte may take a kilobyte."""
+    before = server.rss()
+    costly = ["~*" + "?ab*" * 200 + "%d" % i for i in range(30)]
+    replies = admin.pipeline([("ACL", "SETUSER", f"user{i}", *costly) for i in range(1000)])
+    assert replies[0] == "OK" and set(replies) == {"OK", "ERR the users would take more than 64 MB of memory"}
+    assert server.rss() - before < 160 << 20
+    assert admin.call("ACL", "SETUSER", "user0", "resetkeys") == "OK", "less is always possible"
+    assert admin.call("ACL", "DELUSER", *(f"user{i}" for i in range(1000))) == replies.count("OK")
+
+
 @pytest.mark.parametrize("name", ["a b", "a\x00b"])
 def test_bad_names(admin, name):
     assert admin.call("ACL", "SETUSER", name, "on") == "ERR Usernames can't contain spaces or null characters"

@@ -45,6 +45,8 @@ class Pattern {
   bool is_prefix() const { return kind_ == Kind::prefix; }
   /// The plain characters with which each text that matches begins.
   const std::string& head() const { return head_; }
+  /// Bytes that the pattern takes, with its compiled form.
+  std::size_t memory() const { return sizeof(Pattern) + text_.capacity() + head_.capacity() + (glob_ != nullptr ? glob_->memory() : 0); }
 
  private:
   enum class Kind : std::uint8_t { literal, prefix, glob };

@@ -50,6 +50,8 @@ class User {
   const std::vector<Selector>& selectors() const { return fields_.selectors; }
   const UserFields& fields() const { return fields_; }
   std::uint64_t id() const { return id_; }
+  /// About the bytes that the user takes: its patterns, compiled, its rules and its passwords.
+  std::size_t memory() const { return memory_; }
 
   /// Whether a client is this user without having authenticated, if it is the default user.
   bool asks_password() const { return !nopass() || !enabled(); }
@@ -82,6 +84,7 @@ class User {
   std::vector<KeyPatterns> keys_;  // of each selector
   std::uint64_t id_;
   bool unlimited_ = false;
+  std::size_t memory_;
 };
 
 }  // namespace pinfold::security

@@ -48,6 +48,8 @@ class Users {
   Pointer present(const User& user) const;
   /// The number of users.
   std::size_t size() const;
+  /// About the bytes that all users take. O(users).
+  std::size_t memory() const;
   /// All users, by name.
   std::vector<Pointer> all() const;
 
