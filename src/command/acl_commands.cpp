@@ -329,6 +329,7 @@ class FileTask : public Task {
   };
 
   void begin(Call& call) {
+    irrevocable = true;
     result_ = std::make_shared<Result>();
     const auto run = [result = result_, &engine = call.engine, client = call.session.shared.place(), request = request_, audited = audited_,
                       work = work_] {

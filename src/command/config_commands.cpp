@@ -130,6 +130,7 @@ class RewriteTask : public Task {
   };
 
   void begin(Call& call) {
+    irrevocable = true;
     file_ = std::make_shared<File>();
     const auto write = [file = file_, &engine = call.engine, client = call.session.shared.place(), request = request_, audited = audited_] {
       try {

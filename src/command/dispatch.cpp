@@ -302,7 +302,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const Release release{locks_};
   Outcome outcome = Outcome::done;
   try {
-    outcome = !task.replying && rights_have_changed(session) ? reply.error(rights_changed) : task.step(call);
+    outcome = !task.replying && !task.irrevocable && rights_have_changed(session) ? reply.error(rights_changed) : task.step(call);
   } catch (const store::WrongType&) {  // no task looks a value up once it has begun to reply
     reply_wrong_type(call, mark);
   }

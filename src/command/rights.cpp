@@ -95,6 +95,7 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   request.databases = databases.get();
   request.all_databases = row.touches == Touches::everything;
   request.all_keys = row.touches == Touches::database || row.touches == Touches::everything;
+  if ((row.flags & kWrite) != 0) request.all_keys_access = security::Access::write;
   if (row.prefix != nullptr) request.all_keys_with = row.prefix(args);
   const auto only = static_cast<std::uint32_t>(only_key(row, args.size()));
   if (only != 0) {

@@ -212,7 +212,8 @@ std::optional<std::string> Settings::rewrite() {
 std::optional<std::string> Settings::check_rewritten(const std::string& text, const std::vector<State>& now,
                                                      const std::vector<UserText>& users) const {
   YamlFile file;
-  if (Error error = parse_yaml(text, file_, file)) return error;
+  if (Error error = parse_yaml(text, file_, file))
+    return "cannot change " + file_ + ", because not all values are on lines of their own: " + *error;
   const std::vector<YamlEntry>& entries = file.entries;
   for (const Setting& setting : settings_table()) {
     const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });

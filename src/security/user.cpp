@@ -77,7 +77,7 @@ Verdict User::check(std::size_t selector, const CheckedRequest& request) const {
       if (!patterns.allow(request.args[at], group.access)) return {Denied::key, at};
     }
   }
-  if (request.all_keys && !patterns.allow_all_with(request.all_keys_with, Access::both)) return {Denied::all_keys};
+  if (request.all_keys && !patterns.allow_all_with(request.all_keys_with, request.all_keys_access)) return {Denied::all_keys};
   return {};
 }
 

