@@ -245,6 +245,7 @@ Error apply_to_selector(Selector& selector, std::string_view rule, const Command
   if (rule.starts_with("!~")) return deny_keys(selector, rule.substr(2));
   if (rule.starts_with('~')) return allow_keys(selector, rule.substr(1), Access::both);
   if (rule.starts_with('&')) return allow_channels(selector, rule.substr(1));
+  if (rule.starts_with('%') && selector.all_keys) return error(useless_key_pattern);
   const std::size_t tilde = rule.find('~');
   if (!rule.starts_with('%') || tilde == std::string_view::npos) return error(syntax_error);
   const std::optional<Access> access = parse_access(rule.substr(1, tilde - 1));

@@ -1059,7 +1059,7 @@ def _(g):
 
 @command(b"ACL CAT", 0.3)
 def _(g):
-    return [g.pick((b"nosuch", b"", b"set", b"hash", b"scripting"))]
+    return [g.pick((b"nosuch", b"", b"all", b"@read"))]
 
 
 @command(b"ACL USERS", 0.2)
