@@ -77,8 +77,8 @@ def together(count, work):
 
 
 def prepare_user_with_patterns(server):
-    set_many(server, ("a" * 60 + f":{n}" for n in range(100_000)))
-    set_many(server, ("a" * 20_000 + f":{n}" for n in range(200)))
+    set_many(server, ("a" * 60 + f":{n}" for n in range(20_000)))
+    set_many(server, ("a" * 20_000 + f":{n}" for n in range(50)))
     with server.connect(timeout=300.0) as connection:
         patterns = [f"~*a*a?a*{n}b*" for n in range(1000)] + [f"!~*a*a?{n}c*" for n in range(20)]  # none matches, and none is ruled out by its head
         assert connection.call("ACL", "SETUSER", "hog", "on", "nopass", "+@all", *patterns, "~*:1*") == "OK"
@@ -94,7 +94,7 @@ def attack_patterns_of_a_user(server):
             found += len(keys)
             if cursor == b"0":
                 break
-        assert found == 11_111 + 111
+        assert found == 11_111 + 11
         assert len(connection.call("KEYS", "*")) == found
         connection.call("RANDOMKEY")
         allowed = ["a" * 60 + ":1" + "0" * (n % 4) for n in range(2000)]
