@@ -25,6 +25,8 @@ std::string_view subject(EventLog::Kind kind) {
       return "connections refused by protected-mode";
     case Kind::auth_limited:
       return "attempts to authenticate that were refused";
+    case Kind::rate_limited:
+      return "requests beyond the rate of their users";
     case Kind::http:
       return "clients that send HTTP";
     case Kind::closed_clients:

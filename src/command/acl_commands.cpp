@@ -161,7 +161,8 @@ Outcome acl_getuser(Call& call) {
   if (user == nullptr) return call.reply.null();
   resp::Reply& reply = call.reply;
   const std::vector<security::Selector>& selectors = user->selectors();
-  reply.map(3 + permissions(selectors[0]));
+  const security::UserLimits& limits = user->limits();
+  reply.map(3 + permissions(selectors[0]) + (limits.memory ? 1 : 0) + (limits.requests ? 1 : 0));
   reply.bulk("flags");
   const std::vector<std::string_view> flags = flag_names(*user);
   reply.set(flags.size());
@@ -175,6 +176,15 @@ Outcome acl_getuser(Call& call) {
   for (std::size_t i = 1; i < selectors.size(); ++i) {
     reply.map(permissions(selectors[i]));
     reply_permissions(reply, selectors[i]);
+  }
+  // Behind all others, as there are clients that find the fields by their positions.
+  if (limits.memory) {
+    reply.bulk("maxmemory");
+    reply.bulk(security::show_memory_limit(*limits.memory));
+  }
+  if (limits.requests) {
+    reply.bulk("rate");
+    reply.bulk(std::to_string(*limits.requests));
   }
   return Outcome::done;
 }
@@ -404,10 +414,11 @@ Shown shown_in_setuser(Args args, std::size_t index) {
   constexpr std::string_view words[] = {
       "on",      "off",       "nopass",      "resetpass",     "reset",          "allcommands",      "nocommands",
       "allkeys", "resetkeys", "allchannels", "resetchannels", "clearselectors", "sanitize-payload", "skip-sanitize-payload",
-      "alldbs",  "resetdbs"};
+      "alldbs",  "resetdbs",  "resetlimits"};
   const std::string_view rule = args[index];
   if (rule.empty() || shown_rule(rule) != rule) return Shown::secret;
   const bool is_rule = std::string_view("+-~%&(!").find(rule[0]) != std::string_view::npos || rule.starts_with("db=") ||
+                       rule.starts_with("maxmemory=") || rule.starts_with("rate=") ||
                        std::any_of(std::begin(words), std::end(words), [rule](std::string_view word) { return iequals(rule, word); });
   return is_rule ? Shown::plain : Shown::secret;
 }

@@ -109,7 +109,8 @@ class ListTask : public Task {
   // False if the text may not become so long; then the error has been replied.
   bool keep(Call& call, const std::string& lines) {
     if (text_.add(lines)) return true;
-    call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): ask for some clients by ID");
+    call.reply.error(
+        "ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user): ask for some clients by ID");
     text_.clear();
     return false;
   }
@@ -168,7 +169,7 @@ Outcome list_by_id(Call& call, Cursor& ids) {
   const std::size_t count = ids.left();
   auto task = std::make_unique<ListNamedTask>(call);
   if (!task->reserve(count)) {
-    return call.reply.error("ERR so many ids would take more memory than clients may have (maxmemory-clients)");
+    return call.reply.error("ERR so many ids would take more memory than clients may have (maxmemory-clients, maxmemory-user)");
   }
   while (!ids.done()) {
     const std::optional<std::int64_t> id = ids.take_integer();

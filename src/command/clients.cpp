@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "pinfold/base/work.hpp"
@@ -15,8 +16,10 @@ void Clients::add(SharedClient& client) {
 }
 
 void Clients::remove(SharedClient& client) {
+  recount(client);
   const std::lock_guard lock(mutex_);
   clients_.erase(client.id);
+  count_to(client, nullptr);
   count_.store(clients_.size(), std::memory_order_relaxed);
 }
 
@@ -50,7 +53,84 @@ bool Clients::end_wait(SharedClient& client, bool with_error) {
   return true;
 }
 
-bool Clients::evict_largest(std::uint64_t share) {
+void Clients::count_to(SharedClient& client, std::shared_ptr<security::UserUsage> usage) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  if (usage != nullptr) {
+    by_user_.emplace(std::pair(usage.get(), client.id), &client);
+    usage->clients.fetch_add(1, relaxed);
+  }
+  if (client.usage != nullptr) {
+    by_user_.erase({client.usage.get(), client.id});
+    client.usage->clients.fetch_sub(1, relaxed);
+    client.usage->bytes.fetch_sub(client.counted.exchange(0, relaxed), relaxed);
+  }
+  client.usage.swap(usage);
+}
+
+void Clients::follow_user(Session& session) {
+  SharedClient& client = session.shared;
+  recount(client);
+  std::shared_ptr<security::UserUsage> usage = session.usage();
+  if (usage == client.usage) [[likely]]
+    return;
+  {
+    const std::lock_guard lock(mutex_);
+    count_to(client, std::move(usage));
+  }
+  recount(client);
+}
+
+// Each change is an exchange of what is counted, so the sum stays right if another thread evicts the client meanwhile.
+void Clients::recount(SharedClient& client) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const std::uint64_t requests = client.commands.load(relaxed);
+  const std::uint64_t more = requests - std::exchange(client.counted_requests, requests);
+  if (client.usage == nullptr) return;
+  if (more != 0) client.usage->requests.fetch_add(more, relaxed);
+  const std::int64_t now = client.evicted.load(relaxed) == Evicted::no ? static_cast<std::int64_t>(client.memory()) : 0;
+  if (now != client.counted.load(relaxed)) client.usage->bytes.fetch_add(now - client.counted.exchange(now, relaxed), relaxed);
+}
+
+// The memory of an evicted client is as good as back.
+void Clients::evict(SharedClient& client, Evicted why) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  client.evicted.store(why, relaxed);
+  if (client.usage != nullptr) client.usage->bytes.fetch_sub(client.counted.exchange(0, relaxed), relaxed);
+  kill(client);
+}
+
+namespace {
+
+// The choice of clients that have to go.
+class Choice {
+ public:
+  void add(SharedClient& client, bool unauthenticated) {
+    if (client.closing.load(std::memory_order_relaxed)) return;  // its memory is as good as back
+    const std::uint64_t memory = client.memory();
+    if (client.no_evict.load(std::memory_order_relaxed)) {
+      exempt_ += memory;
+    } else {
+      sum_ += memory;
+      candidates_.push_back({unauthenticated, memory, &client});
+    }
+  }
+
+  // Calls `evict` for clients until the others take no more than `share`. Returns false if that cannot be.
+  template <class Evict>
+  bool make(std::uint64_t share, Evict&& evict) {
+    // The exempt clients must not drive all others out.
+    const std::uint64_t others = std::max(share - std::min(share, exempt_), share / 4);
+    std::make_heap(candidates_.begin(), candidates_.end());
+    for (auto end = candidates_.end(); sum_ > others && end != candidates_.begin(); --end) {
+      std::pop_heap(candidates_.begin(), end);
+      const Candidate& largest = *(end - 1);
+      sum_ -= largest.memory;
+      evict(*largest.client);
+    }
+    return sum_ + exempt_ <= share;
+  }
+
+ private:
   struct Candidate {
     bool unauthenticated;
     std::uint64_t memory;
@@ -59,33 +139,40 @@ bool Clients::evict_largest(std::uint64_t share) {
       return std::tie(unauthenticated, memory) < std::tie(other.unauthenticated, other.memory);
     }
   };
+
+  std::vector<Candidate> candidates_;
+  std::uint64_t sum_ = 0;     // of clients that may be evicted
+  std::uint64_t exempt_ = 0;  // of clients that may not
+};
+
+}  // namespace
+
+bool Clients::evict_largest(std::uint64_t share) {
   const std::lock_guard lock(mutex_);
-  std::vector<Candidate> candidates;
-  std::uint64_t sum = 0;     // of clients that may be evicted
-  std::uint64_t exempt = 0;  // of clients that may not
+  work::entries(clients_.size());
+  Choice choice;
   for (const auto& [id, client] : clients_) {
-    if (client->closing.load(std::memory_order_relaxed)) continue;  // its memory is as good as back
-    const std::uint64_t memory = client->memory();
-    if (client->no_evict.load(std::memory_order_relaxed)) {
-      exempt += memory;
-    } else {
-      sum += memory;
-      const std::lock_guard user_lock(client->mutex);
-      candidates.push_back({client->user == nullptr, memory, client});
-    }
+    const std::lock_guard user_lock(client->mutex);
+    choice.add(*client, client->user == nullptr);
   }
-  // The exempt clients must not drive all others out.
-  const std::uint64_t others = std::max(share - std::min(share, exempt), share / 4);
-  std::make_heap(candidates.begin(), candidates.end());
-  for (auto end = candidates.end(); sum > others && end != candidates.begin(); --end) {
-    std::pop_heap(candidates.begin(), end);
-    const Candidate& largest = *(end - 1);
-    sum -= largest.memory;
-    largest.client->evicted.store(true, std::memory_order_relaxed);
+  return choice.make(share, [this](SharedClient& client) {
     count_evicted();
-    kill(*largest.client);
+    evict(client, Evicted::for_all);
+  });
+}
+
+bool Clients::evict_largest_of(security::UserUsage& user, std::uint64_t share) {
+  const std::lock_guard lock(mutex_);
+  Choice choice;
+  std::uint64_t looked_at = 0;
+  for (auto at = by_user_.lower_bound({&user, 0}); at != by_user_.end() && at->first.first == &user; ++at, ++looked_at) {
+    choice.add(*at->second, false);
   }
-  return sum + exempt <= share;
+  work::entries(looked_at);
+  return choice.make(share, [this, &user](SharedClient& client) {
+    count_closed_for_user(user);
+    evict(client, Evicted::for_user);
+  });
 }
 
 void Clients::pause(PauseMode mode, MonoMs until, MonoMs now, store::Keyspace& keyspace) {

@@ -6,11 +6,14 @@
 #include <memory>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "pinfold/base/words.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/figures.hpp"
@@ -81,6 +84,7 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.expired_keys = keys.expired;
   stats.evicted_keys = keys.evicted;
   stats.evicted_clients = engine.clients.evicted();
+  stats.clients_closed_for_users = engine.clients.closed_for_user();
   stats.hits = keys.hits;
   stats.misses = keys.misses;
   stats.error_replies = totals.error_total();
@@ -96,6 +100,7 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.denied_key = totals.total(&ThreadStats::denied_key);
   stats.denied_channel = totals.total(&ThreadStats::denied_channel);
   stats.denied_database = totals.total(&ThreadStats::denied_database);
+  stats.rate_limited = totals.total(&ThreadStats::rate_limited);
   stats.audit_written = engine.audit.lines_written();
   stats.audit_lost = engine.audit.lines_lost();
   stats.audit_failing = engine.audit.failing() ? 1 : 0;
@@ -183,6 +188,28 @@ std::vector<DatabaseFigures> collect_databases(const Engine& engine, const Locks
   return all;
 }
 
+std::vector<UserFigures> collect_users(const Engine& engine) {
+  constexpr std::size_t most = 64;
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const std::vector<security::Users::Pointer> users = engine.users.all();
+  std::vector<std::pair<std::int64_t, const security::User*>> by_memory;  // read once, because it changes while it is sorted
+  by_memory.reserve(users.size());
+  for (const auto& user : users) by_memory.emplace_back(std::max<std::int64_t>(user->usage()->bytes.load(relaxed), 0), user.get());
+  const std::size_t shown = std::min(most, by_memory.size());
+  std::partial_sort(
+      by_memory.begin(), by_memory.begin() + static_cast<std::ptrdiff_t>(shown), by_memory.end(),
+      [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second->name() < b.second->name(); });
+  std::vector<UserFigures> all;
+  for (std::size_t i = 0; i < shown; ++i) {
+    const auto& [memory, user] = by_memory[i];
+    const security::UserUsage& usage = *user->usage();
+    const auto clients = static_cast<std::uint64_t>(std::max<std::int64_t>(usage.clients.load(relaxed), 0));
+    all.push_back({excerpt(user->name()), clients, static_cast<std::uint64_t>(memory), usage.requests.load(relaxed),
+                   usage.refused.load(relaxed), usage.closed.load(relaxed)});
+  }
+  return all;
+}
+
 // Asked for once: it stays, and to ask is a system call.
 std::uint64_t physical_memory() {
   static const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
@@ -241,6 +268,7 @@ Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sec
   if (wants(Section::commands)) figures.commands = collect_commands(engine);
   if (wants(Section::locks)) figures.holds = collect_holds(engine);
   if (wants(Section::errors)) figures.errors = collect_errors(engine);
+  if (wants(Section::users)) figures.users = collect_users(engine);
   if (wants(Section::keyspace)) figures.databases = collect_databases(engine, held, now);
   return figures;
 }

@@ -77,6 +77,7 @@ bool authenticate(Call& call, std::string_view name, std::string_view password) 
     return false;
   }
   call.session.set_user(std::move(user));
+  call.engine.enforce_user_share(call.session);
   return true;
 }
 
@@ -188,6 +189,7 @@ Outcome hello(Call& call) {
 Outcome reset(Call& call) {
   end_transaction(call.session, call.engine);
   call.session.reset(call.engine.users.of_new_connection());
+  call.engine.enforce_user_share(call.session);
   call.reply.set_protocol(call.session.protocol);
   return release_watched(call, "RESET");
 }

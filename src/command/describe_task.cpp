@@ -15,7 +15,7 @@ constexpr std::size_t few = 32;  // are described at once
 std::unique_ptr<DescribeTask> DescribeTask::make(Call& call, std::size_t count, Form form) {
   std::unique_ptr<DescribeTask> task(new DescribeTask(call, form));
   if (!task->memory_.ask(count * sizeof(const Row*))) {
-    call.reply.error("ERR so many names would take more memory than clients may have (maxmemory-clients)");
+    call.reply.error("ERR so many names would take more memory than clients may have (maxmemory-clients, maxmemory-user)");
     return nullptr;
   }
   task->rows_.reserve(count);

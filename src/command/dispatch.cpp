@@ -64,6 +64,13 @@ bool is_unauthenticated(const Row& row, const Session& session, const security::
   return session.unauthenticated(users) && (row.flags & kNoAuth) == 0;
 }
 
+// Whether a request counts for the rate of its user. Those that authenticate and leave are always possible. So are MULTI, EXEC and DISCARD:
+// without MULTI, the commands behind it would be executed at once, and what EXEC executes has counted when it was queued.
+bool counts_for_rate(const Row& row) {
+  const bool frames_transaction = (row.flags & kImmediate) != 0 && row.keys[0].kind == KeySpec::Kind::none;
+  return !frames_transaction && (row.flags & kNoAuth) == 0;
+}
+
 // The rest of the way of a call that replied with an error.
 [[gnu::cold]] void count_failure(const Call& call, Outcome outcome, ThreadStats& stats, CommandCounters& counters) {
   if (is_audited(call.row) && !call.args.empty()) audit_request(call, "failed");
@@ -227,9 +234,10 @@ inline std::uint64_t Dispatcher::memory_for(const Row& row, Args args, const Pre
   return memory_beside_large(row, args, *prepared.large);
 }
 
-// What most requests of a limited user are: one key in the selected database, which the user may use. False if it is not known yet.
+// What most requests of a limited user are: one key in the selected database, which the user may use. False if it is not known yet, or if
+// the request has to be counted for its rate.
 inline bool Dispatcher::plainly_allowed(const Row& row, const Session& session, Args args, const Prepared& prepared) const {
-  if (!prepared.one_key || row.databases != nullptr || session.transaction != nullptr) return false;
+  if (!prepared.one_key || row.databases != nullptr || session.transaction != nullptr || session.request_limit() != 0) return false;
   const security::User* const user = session.known_user(engine_.users);
   if (user == nullptr) return false;
   const KeyUse use = row.keys[0].use;
@@ -363,7 +371,7 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
   return bytes;
 }
 
-// The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to
+/ The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to
 // be closed.
 bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply) {
   const security::User* const user = session.acting_user(engine_.users).get();
@@ -375,11 +383,28 @@ bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, 
     reject(&row, session, reply, not_authenticated);
     return true;
   }
-  if (user == nullptr || user->unlimited()) return false;
-  const std::optional<RightsVerdict> verdict = denial(row, session, args);
-  if (!verdict) return false;
-  note_denial(engine_, session, row, *verdict);
-  reject(&row, session, reply, "NOPERM " + denial_text(row, *verdict));
+  if (user == nullptr) return false;
+  if (const std::optional<RightsVerdict> verdict = denial(row, session, args)) {
+    note_denial(engine_, session, row, *verdict);
+    reject(&row, session, reply, "NOPERM " + denial_text(row, *verdict));
+    return true;
+  }
+  return session.request_limit() != 0 && refused_by_rate(row, session, *user, reply);
+}
+
+// Whether the user has made as many requests as it may at this time. True if the request has been answered.
+bool Dispatcher::refused_by_rate(const Row& row, Session& session, const security::User& user, resp::Reply& reply) {
+  if (!counts_for_rate(row)) return false;
+  const std::int64_t per_second = session.request_limit();
+  const std::int64_t wait_ms = user.usage()->rate.take(per_second, clock_.last().mono);
+  if (wait_ms == 0) return false;
+  user.usage()->refused.fetch_add(1, std::memory_order_relaxed);
+  stats_.rate_limited.add();
+  note_rate_limited(session, engine_, user, per_second);
+  const std::string error = "THROTTLED user '" + excerpt(user.name()) + "' may make " + std::to_string(per_second) +
+                            " requests a second: try again in " + std::to_string(wait_ms) + " ms";
+  audit_denial(engine_, session, row, error);
+  reject(&row, session, reply, error);
   return true;
 }
 
@@ -434,6 +459,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
   engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(bytes));
   session.shared.queued.store(static_cast<int>(transaction.queue.size()), std::memory_order_relaxed);
   session.shared.queued_bytes.store(transaction.bytes, std::memory_order_relaxed);
+  engine_.enforce_user_share(session);
   reply.simple("QUEUED");
 }
 

@@ -59,6 +59,12 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
   if (const auto error = set_default_password(users, settings.text(config::Id::requirepass))) {
     throw std::runtime_error("requirepass: " + *error);
   }
+  const auto limit_requests = [this]() -> std::optional<std::string> {
+    users.set_request_limit(settings.integer(config::Id::user_requests_per_second));
+    return std::nullopt;
+  };
+  limit_requests();
+  settings.on_change(config::Id::user_requests_per_second, limit_requests);
   settings.on_change(config::Id::requirepass, [this]() -> std::optional<std::string> {
     try {
       return set_default_password(users, settings.text(config::Id::requirepass));
@@ -68,12 +74,12 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
   });
 }
 
-std::uint64_t Engine::clients_share() const {
+// Of a setting as maxmemory-clients.
+std::uint64_t Engine::share_of(std::int64_t share) const {
   // As in Redis, a limit so low that nobody could say anything is not meant.
   constexpr std::uint64_t least = 128 * 1024;
   constexpr std::uint64_t least_as_percentage = 4 * 1024 * 1024;
   constexpr std::uint64_t unlimited = UINT64_MAX;
-  const std::int64_t share = settings.integer(config::Id::maxmemory_clients);
   if (share == 0) return unlimited;
   if (share > 0) return std::max(static_cast<std::uint64_t>(share), least);
   const std::uint64_t memory = keyspace.memory().limit();
@@ -81,10 +87,47 @@ std::uint64_t Engine::clients_share() const {
   return std::max(memory / 100 * static_cast<std::uint64_t>(-share), least_as_percentage);
 }
 
-bool Engine::clients_may_take(std::uint64_t bytes) const {
+std::uint64_t Engine::clients_share() const { return share_of(settings.integer(config::Id::maxmemory_clients)); }
+
+// A connection costs something before it asks for anything. maxclients bounds that, the share is for more.
+std::uint64_t Engine::user_share(const security::UserUsage& user) const {
+  const std::int64_t rule = user.memory_rule.load(std::memory_order_relaxed);
+  const std::uint64_t share = share_of(rule != security::UserUsage::no_memory_rule ? rule : settings.integer(config::Id::maxmemory_user));
+  const auto count = static_cast<std::uint64_t>(user.clients.load(std::memory_order_relaxed));
+  return share == UINT64_MAX ? share : share + Clients::idle_bytes_of(count);
+}
+
+bool Engine::client_may_take(const SharedClient& client, std::uint64_t bytes) const {
   const std::uint64_t most = clients_share();
-  if (most == UINT64_MAX) return true;
-  return bytes <= most && keyspace.memory().used(store::Use::clients) <= most + clients.idle_bytes() - bytes;
+  const std::uint64_t used = keyspace.memory().used(store::Use::clients);
+  if (most != UINT64_MAX && (bytes > most || used > most + clients.idle_bytes() - bytes)) return false;
+  return user_may_take(client, bytes);
+}
+
+bool Engine::user_may_take(const SharedClient& client, std::uint64_t bytes) const {
+  if (client.usage == nullptr) return true;
+  const std::uint64_t most = user_share(*client.usage);
+  const auto used = static_cast<std::uint64_t>(std::max<std::int64_t>(client.usage->bytes.load(std::memory_order_relaxed), 0));
+  return bytes <= most && used <= most - bytes;
+}
+
+void Engine::enforce_user_share(Session& session) {
+  constexpr std::int64_t patience_ms = 100;  // to choose again when those who must not go take too much
+  try {
+    clients.follow_user(session);
+  } catch (const std::bad_alloc&) {  // a connection that is being closed comes here; all others will come again
+    return;
+  }
+  if (session.shared.usage == nullptr || user_may_take(session.shared, 0)) return;
+  security::UserUsage& user = *session.shared.usage;
+  const MonoMs now = monotonic_ms();
+  if (now < user.choose_again.load(std::memory_order_relaxed)) return;
+  bool fit = false;
+  try {
+    fit = clients.evict_largest_of(user, user_share(user));
+  } catch (const std::bad_alloc&) {
+  }
+  if (!fit) user.choose_again.store(now + patience_ms, std::memory_order_relaxed);
 }
 
 }  // namespace pinfold::command

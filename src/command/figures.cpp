@@ -103,6 +103,7 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"expired_keys", Unit::none, &StatsFigures::expired_keys},
     {"evicted_keys", Unit::none, &StatsFigures::evicted_keys},
     {"evicted_clients", Unit::none, &StatsFigures::evicted_clients},
+    {"clients_closed_user_memory", Unit::none, &StatsFigures::clients_closed_for_users},
     {"keyspace_hits", Unit::none, &StatsFigures::hits},
     {"keyspace_misses", Unit::none, &StatsFigures::misses},
     {"pubsub_channels", Unit::none, "0"},
@@ -122,6 +123,7 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"acl_access_denied_key", Unit::none, &StatsFigures::denied_key},
     {"acl_access_denied_channel", Unit::none, &StatsFigures::denied_channel},
     {"acl_access_denied_db", Unit::none, &StatsFigures::denied_database},
+    {"requests_refused_rate", Unit::none, &StatsFigures::rate_limited},
     {"audit_lines_written", Unit::none, &StatsFigures::audit_written},
     {"audit_lines_lost", Unit::none, &StatsFigures::audit_lost},
     {"audit_log_failing", Unit::none, &StatsFigures::audit_failing},
@@ -212,6 +214,13 @@ constexpr Figure<DatabaseFigures> kDatabase[] = {
     {"avg_ttl", Unit::milliseconds, &DatabaseFigures::average_ttl_ms},
 };
 
+// The name comes last, because it may have a comma.
+constexpr Figure<UserFigures> kUser[] = {
+    {"clients", Unit::none, &UserFigures::clients},   {"memory", Unit::bytes, &UserFigures::memory},
+    {"requests", Unit::none, &UserFigures::requests}, {"refused", Unit::none, &UserFigures::refused},
+    {"closed", Unit::none, &UserFigures::closed},     {"name", Unit::none, &UserFigures::name},
+};
+
 }  // namespace
 
 std::span<const Figure<ServerFigures>> server_figures() { return kServer; }
@@ -227,5 +236,6 @@ std::span<const Figure<CommandFigures>> command_figures() { return kCommand; }
 std::span<const Figure<HoldFigures>> hold_figures() { return kHold; }
 std::span<const Figure<ErrorFigures>> error_figures() { return kError; }
 std::span<const Figure<DatabaseFigures>> database_figures() { return kDatabase; }
+std::span<const Figure<UserFigures>> user_figures() { return kUser; }
 
 }  // namespace pinfold::command

@@ -46,6 +46,10 @@ void keyspace(const Figures& figures, InfoText& info) {
   for (const DatabaseFigures& one : figures.databases) info.row("db" + std::to_string(one.number), one, database_figures());
 }
 
+void users(const Figures& figures, InfoText& info) {
+  for (std::size_t i = 0; i < figures.users.size(); ++i) info.row("user" + std::to_string(i), figures.users[i], user_figures());
+}
+
 constexpr InfoSection kSections[] = {
     {Section::server, "server", "Server", true, server},
     {Section::clients, "clients", "Clients", true, clients},
@@ -62,6 +66,7 @@ constexpr InfoSection kSections[] = {
     {Section::latencies, "latencystats", "Latencystats", false, nothing},
     {Section::cluster, "cluster", "Cluster", true, cluster},
     {Section::keyspace, "keyspace", "Keyspace", true, keyspace},
+    {Section::users, "users", "Users", false, users},
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
 
@@ -80,6 +81,13 @@ void note_auth_limited(const Session& session, Engine& engine, std::int64_t wait
     return "refused AUTH of " + describe_client(session) +
            ": too many attempts from this address have failed (auth-failures-per-minute), the next is " + "possible in " +
            std::to_string((wait_ms + 999) / 1000) + " seconds";
+  });
+}
+
+void note_rate_limited(const Session& session, Engine& engine, const security::User& user, std::int64_t per_second) {
+  engine.events.note(Kind::rate_limited, [&] {
+    return "refused a request of " + describe_client(session) + ": its user '" + excerpt(user.name()) + "' may make " +
+           std::to_string(per_second) + " requests a second (user-requests-per-second, rate=)";
   });
 }
 

@@ -128,7 +128,7 @@ class KeysTask : public Task {
       if (!pattern_->matches(names_[i]) || !listing_.shows(names_[i])) continue;
       if (found_.add(names_, i)) continue;
       found_.clear();
-      call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients): use SCAN");
+      call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user): use SCAN");
       return false;
     }
     return true;

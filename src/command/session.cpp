@@ -14,10 +14,16 @@ const std::shared_ptr<const security::User>& Session::acting_user(const security
   if (acting.at == version) return acting.user;
   Acting found{.user = user() == nullptr ? users.of_new_connection() : users.present(*user()), .at = version};
   found.removed = user() != nullptr && found.user == nullptr;
-  found.unlimited_at = found.user != nullptr && found.user->unlimited() ? version : 0;
+  found.request_limit = found.user != nullptr ? users.request_limit(*found.user) : 0;
+  found.unlimited_at = found.user != nullptr && found.user->unlimited() && found.request_limit == 0 ? version : 0;
   if (user() != nullptr && found.user != nullptr && found.user != shared.user) set_user(found.user);
   acting = std::move(found);
   return acting.user;
+}
+
+std::shared_ptr<security::UserUsage> Session::usage() const {
+  if (user() != nullptr) return user()->usage();
+  return acting.user != nullptr ? acting.user->usage() : nullptr;
 }
 
 void Session::select(unsigned number) {

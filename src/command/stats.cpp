@@ -25,6 +25,7 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::denied_channel,
     &ThreadStats::denied_auth,
     &ThreadStats::denied_database,
+    &ThreadStats::rate_limited,
 };
 
 constexpr std::array counters_of_command = {

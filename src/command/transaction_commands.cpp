@@ -26,6 +26,7 @@ void end_transaction(Session& session, Engine& engine) {
   session.transaction.reset();
   session.shared.queued.store(-1, std::memory_order_relaxed);
   session.shared.queued_bytes.store(0, std::memory_order_relaxed);
+  engine.clients.recount(session.shared);
 }
 
 namespace {
@@ -43,6 +44,7 @@ void end_watching(Session& session, Engine& engine) {
   session.shared.watched_bytes.store(0, std::memory_order_relaxed);
   session.watched.clear();
   session.shared.watched.store(0, std::memory_order_relaxed);
+  engine.clients.recount(session.shared);
 }
 
 }  // namespace
@@ -73,6 +75,7 @@ bool release_some_watched(Session& session, Engine& engine, store::Keyspace::Loc
   }
   session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
   session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
+  engine.clients.recount(session.shared);
   return session.watched.empty();
 }
 
@@ -256,7 +259,7 @@ bool may_watch(Call& call) {
     call.session.close_after_reply = true;
     return false;
   }
-  if (bytes <= always || call.engine.clients_may_take(more)) return true;
+  if (bytes <= always || call.engine.client_may_take(call.session.shared, more)) return true;
   call.reply.error(beyond_clients_memory);
   return false;
 }
@@ -284,6 +287,8 @@ Outcome watch(Call& call) {
   for (const store::Key& key : call.keys) watch_key(call, key);
   session.shared.watched_bytes.store(session.watched_bytes, std::memory_order_relaxed);
   session.shared.watched.store(static_cast<unsigned>(session.watched.size()), std::memory_order_relaxed);
+  call.held.release();
+  call.engine.enforce_user_share(session);
   return call.reply.ok();
 }
 

@@ -56,6 +56,9 @@ constexpr Setting kTable[] = {
      "How many refusals ACL LOG remembers."},
     {Id::acl_pubsub_default, "acl-pubsub-default", Type::choice, "resetchannels", 0, 0, "allchannels|resetchannels", true,
      "The channels that a new user may use unless its rules say so: all or none."},
+    {Id::user_requests_per_second, "user-requests-per-second", Type::integer, "0", 0, 1'000'000, "", true,
+     "How many requests a second all clients of one user together may make. So many may come at once; after that the allowance fills up "
+     "again evenly. Further requests are answered with THROTTLED and not executed. The rule rate= of a user overrides it. 0: no limit."},
     {Id::maxmemory, "maxmemory", Type::memory, "auto", 0, unbounded, "", true,
      "How much memory data may take, in bytes or as a share of the machine's or the container's memory, such as 50%; auto "
      "is 75%. 0: no limit. The resident memory of the process stays within this plus 5% plus 12 MB. Clients have a share of their "
@@ -68,6 +71,10 @@ constexpr Setting kTable[] = {
      "error. Each argument of a request needs 52 bytes for bookkeeping, beside its own bytes: a request whose arguments need more than "
      "is left closes its connection, but 1024 arguments are always allowed. In bytes, at least 128 KB, or in percent of maxmemory, then "
      "at least 4 MB. 0: no limit."},
+    {Id::maxmemory_user, "maxmemory-user", Type::memory, "0", -100, unbounded, "", true,
+     "How much of this memory all clients of one user together may take, on top of what an idle connection costs. Beyond it those of its "
+     "clients that take most are disconnected; clients with CLIENT NO-EVICT on are exempt. The rule maxmemory= of a user overrides it. In "
+     "bytes, at least 128 KB, or in percent of maxmemory, then at least 4 MB. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
      "allkeys-lfu|allkeys-lru|allkeys-random|volatile-lfu|volatile-lru|volatile-random|volatile-ttl|noeviction", true,
      "What happens when memory is full. lfu evicts the keys that are used least, lru those that were not used for longest, random any "

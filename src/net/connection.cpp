@@ -97,7 +97,7 @@ void Connection::close(std::string_view reason) {
   unsent_.clear(0);
   kept_pushes_.reset();
   account();
-  if (session_.shared.evicted.load(relaxed)) log_closing("it takes the most of the memory for clients (maxmemory-clients)");
+  if (const command::Evicted why = session_.shared.evicted.load(relaxed); why != command::Evicted::no) log_eviction(why);
   audit_closing(reason.empty() ? end_reason() : reason);
   thread_.destroy_later(*this);
 }
@@ -244,7 +244,7 @@ void Connection::put_off(std::size_t start, Turn why) {
 }
 
 void Connection::begin_reply() {
-  thread_.reply_memory().set_exempt(exempt());
+  thread_.reply_memory().set_client(session_.shared);
   const std::size_t most = thread_.limits().output;
   thread_.output().begin_reply(most + std::min(thread_.deferred_bytes(), SIZE_MAX - most));  // those are not its replies
 }
@@ -260,8 +260,8 @@ void Connection::end_reply(resp::Reply& reply) {
   const command::Row* const row = session_.shared.last_command.load(relaxed);
   const bool executed = row != nullptr && row->name == "exec";
   reply.error(executed ? "ERR the transaction was executed, but its replies would take more memory than clients may have "
-                         "(maxmemory-clients)"
-                       : "ERR the reply would take more memory than clients may have (maxmemory-clients)");
+                         "(maxmemory-clients, maxmemory-user)"
+                       : "ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user)");
   thread_.dispatcher().stats().errors.add(reply.last_error_code());
 }
 

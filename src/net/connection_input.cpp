@@ -152,9 +152,11 @@ bool Connection::make_room_while_blocked() {
   const auto most = static_cast<std::size_t>(thread_.engine().settings.integer(config::Id::client_query_buffer_limit));
   const std::size_t more = std::clamp(capacity_, busy_input, most_at_once);
   const std::uint64_t share = thread_.limits().clients;
+  const std::uint64_t of_user = user_share();
   const std::uint64_t used = thread_.engine().keyspace.memory().used(store::Use::clients);
   const std::size_t bigger = capacity_ + more;
   if (unauthenticated() || bigger > most || bigger > share / 2 || used + more > share - share / 4) return false;
+  if (bigger > of_user / 2 || !thread_.engine().user_may_take(session_.shared, more + of_user / 4)) return false;
   resize_input(bigger);
   return true;
 }

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "pinfold/base/words.hpp"
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/audit.hpp"
 #include "pinfold/command/command_table.hpp"
@@ -47,10 +48,32 @@ bool Connection::input_over_limit(std::size_t input) {
     log_closing("unauthenticated clients together take as much memory as they may (an eighth of maxmemory-clients)");
     return true;
   }
-  if (input <= thread_.limits().clients || exempt()) return false;
+  if (exempt()) return false;
+  if (input > user_share()) {
+    thread_.engine().clients.count_closed_for_user(*session_.shared.usage);
+    log_closing("its unfinished request is larger than the memory for clients of its user (maxmemory-user)");
+    return true;
+  }
+  if (input <= thread_.limits().clients) return false;
   thread_.engine().clients.count_evicted();
   log_closing("its unfinished request is larger than the memory for clients (maxmemory-clients)");
   return true;
+}
+
+// Which all clients of its user may take together.
+std::uint64_t Connection::user_share() const {
+  return session_.shared.usage != nullptr ? thread_.engine().user_share(*session_.shared.usage) : UINT64_MAX;
+}
+
+// How much of unread replies the client may have before it must read.
+std::size_t Connection::unread_limit() const { return std::min<std::uint64_t>(thread_.limits().unread, user_share() / 4); }
+
+// Whether three quarters of what all clients, or those of its user, may take are taken.
+bool Connection::memory_is_short() const {
+  const std::uint64_t share = thread_.limits().clients;
+  const std::uint64_t of_user = user_share();
+  return thread_.engine().keyspace.memory().used(store::Use::clients) > share - share / 4 ||
+         (of_user != UINT64_MAX && !thread_.engine().user_may_take(session_.shared, of_user / 4));
 }
 
 void Connection::cut_off() {
@@ -90,11 +113,10 @@ bool Connection::unread_over_limit() {
   constexpr std::size_t good_part = 64 * 1024;
   if (read_since_ >= good_part) restart_patience();
   if (!reads_slowly(patience_ms)) return false;
-  const std::uint64_t share = thread_.limits().clients;
   if (blocked_by_.has(BlockedBy::backlog) && intake_ == Intake::full) {
     log_closing("it sends requests without reading the replies, and more of both than may be kept for it");
-  } else if (!exempt() && unsent_.memory() > harmless && thread_.engine().keyspace.memory().used(store::Use::clients) > share - share / 4) {
-    log_closing("it does not read its replies while the memory for clients is short (maxmemory-clients)");
+  } else if (!exempt() && unsent_.memory() > harmless && memory_is_short()) {
+    log_closing("it does not read its replies while the memory for clients is short (maxmemory-clients, maxmemory-user)");
   } else {
     return false;
   }
@@ -185,6 +207,8 @@ void Connection::account() {
   session_.shared.input_room.store(capacity_, relaxed);
   session_.shared.output_bytes.store(unsent_.size(), relaxed);
   session_.shared.buffer_memory.store(now, relaxed);
+  if (ending_ == Ending::closed) return engine.clients.recount(session_.shared);
+  engine.enforce_user_share(session_);
 }
 
 // Bytes of large arguments that have come: of the request at hand, and of those that wait for EXEC.
@@ -198,6 +222,12 @@ void Connection::log_closing(std::string_view reason) {
     return "closing client " + std::to_string(session_.shared.id) + " (" + session_.shared.address + "): " + std::string(reason);
   });
   audit_closing(reason);
+}
+
+void Connection::log_eviction(command::Evicted why) {
+  if (why == command::Evicted::for_all) return log_closing("it takes the most of the memory for clients (maxmemory-clients)");
+  log_closing("it takes the most of the memory for clients of the user '" + excerpt(command::user_name(session_.shared)) +
+              "' (maxmemory-user)");
 }
 
 // Why a connection ends that no limit has closed.

@@ -66,7 +66,7 @@ void Connection::writable() {
   account();
   if (unsent_.empty() && ending_ == Ending::when_sent) return close();
   if (unsent_.empty() && session_.task != nullptr) thread_.serve_task(*this);
-  if (!blocked_by_.has(BlockedBy::backlog) || unsent_.size() > thread_.limits().unread / 2) return update_events();
+  if (!blocked_by_.has(BlockedBy::backlog) || unsent_.size() > unread_limit() / 2) return update_events();
   blocked_by_.remove(BlockedBy::backlog);
   if (blocked()) return update_events();
   go_on();
@@ -109,7 +109,7 @@ void Connection::keep_unsent(resp::Output& output) {
 // To be called when there is more for the client to read.
 void Connection::look_at_backlog() {
   account();
-  if (unsent_.size() > thread_.limits().unread && !unauthenticated()) blocked_by_.add(BlockedBy::backlog);
+  if (unsent_.size() > unread_limit() && !unauthenticated()) blocked_by_.add(BlockedBy::backlog);
   check_output_limit();
 }
 

@@ -85,6 +85,7 @@ void Connection::work() {
   if (accounted && output.overflow() != resp::Output::Overflow::none) return cut_off();
   end_reply(reply);
   if (ending_ == Ending::closed) return;
+  account();
   if (done) {
     session_.shared.last_active.store(thread_.now(), relaxed);
     if (session_.close_after_reply || session_.shared.closing.load(relaxed)) advance(Ending::when_sent);

@@ -25,7 +25,7 @@ std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) 
 }  // namespace
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine.keyspace.memory()) {
+    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine) {
   output_.set_account(&reply_memory_);
   deferred_.reserve(most_deferred);
   read_clock();

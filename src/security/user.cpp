@@ -45,7 +45,8 @@ std::size_t memory_of(const UserFields& fields) {
 
 }  // namespace
 
-User::User(UserFields fields, std::uint64_t id) : fields_(std::move(fields)), id_(id), memory_(memory_of(fields_)) {
+User::User(UserFields fields, std::shared_ptr<UserUsage> usage)
+    : fields_(std::move(fields)), usage_(std::move(usage)), memory_(memory_of(fields_)) {
   for (const Selector& selector : fields_.selectors) {
     keys_.push_back(patterns_of(selector));
     unlimited_ = unlimited_ || selector.unlimited();

@@ -302,11 +302,38 @@ constexpr WordForUser kWordsForUsers[] = {
     {"skip-sanitize-payload", [](UserFields& fields) { fields.sanitize = Sanitize::skip; }},
     {"sanitize-payload", [](UserFields& fields) { fields.sanitize = Sanitize::sanitize; }},
     {"clearselectors", [](UserFields& fields) { fields.selectors.resize(1); }},
+    {"resetlimits", [](UserFields& fields) { fields.limits = {}; }},
     {"reset",
      [](UserFields& fields) {
        fields = UserFields{.name = std::move(fields.name), .sanitize = Sanitize::sanitize, .selectors = std::vector<Selector>(1)};
      }},
 };
+
+struct LimitOfUser {
+  std::string_view begins;
+  std::optional<std::int64_t> UserLimits::*limit;
+  std::optional<std::int64_t> (*parse)(std::string_view value);
+  std::string_view wanted;
+};
+constexpr LimitOfUser kLimits[] = {
+    {"maxmemory=", &UserLimits::memory, parse_memory_limit,
+     "maxmemory must be bytes with a unit b, kb, mb, gb (64mb), or a whole percentage of maxmemory, 0% to 100%; 0 is no limit"},
+    {"rate=", &UserLimits::requests, parse_request_limit, "rate must be a number of requests a second, up to 1000000; 0 is no limit"},
+};
+
+// The limit that the rule is about; null if it is about none.
+const LimitOfUser* limit_of(std::string_view rule) {
+  const auto* const found = std::find_if(std::begin(kLimits), std::end(kLimits),
+                                         [rule](const LimitOfUser& one) { return iequals(rule.substr(0, one.begins.size()), one.begins); });
+  return found != std::end(kLimits) ? found : nullptr;
+}
+
+Error set_limit(UserFields& fields, const LimitOfUser& limit, std::string_view value) {
+  const std::optional<std::int64_t> number = has_space(value) ? std::nullopt : limit.parse(value);
+  if (!number) return error(limit.wanted);
+  fields.limits.*limit.limit = number;
+  return std::nullopt;
+}
 
 // The error for a user that has become too large; nothing if it has not.
 Error too_large(const UserFields& fields) {
@@ -378,6 +405,7 @@ std::optional<std::string> UserRules::apply_to_user(std::string_view rule, const
   if (about_passwords.find(rule.front()) != std::string_view::npos && !denies_keys) {
     return change_password(fields_, rule.front(), rule.substr(1));
   }
+  if (const LimitOfUser* const limit = limit_of(rule)) return set_limit(fields_, *limit, rule.substr(limit->begins.size()));
   if (rule.starts_with('(') && rule.ends_with(')')) return add_selector(rule.substr(1, rule.size() - 2), commands);
   return apply_to_selector(fields_.selectors.front(), rule, commands);
 }
@@ -409,6 +437,8 @@ std::string rules_of(const User& user) {
   if (fields.nopass) add_word(text, "nopass");
   if (fields.sanitize == Sanitize::skip) add_word(text, "skip-sanitize-payload");
   if (fields.sanitize == Sanitize::sanitize) add_word(text, "sanitize-payload");
+  if (fields.limits.memory) add_word(text, "maxmemory=" + show_memory_limit(*fields.limits.memory));
+  if (fields.limits.requests) add_word(text, "rate=" + std::to_string(*fields.limits.requests));
   for (const PasswordHash& hash : fields.passwords) add_word(text, "#" + hexadecimal(hash));
   add_word(text, rules_of(fields.selectors.front()));
   for (std::size_t i = 1; i < fields.selectors.size(); ++i) add_word(text, "(" + rules_of(fields.selectors[i]) + ")");

@@ -18,12 +18,17 @@ UserFields default_user() {
 
 Users::Users() { publish(std::make_shared<const User>(default_user())); }
 
-void Users::put(Map& users, Pointer user) {
+const User& Users::put(Map& users, Pointer user) {
   const auto present = users_.find(user->name());
-  const std::uint64_t id = present != users_.end() ? present->second->id() : ++last_id_;
-  if (user->id() != id) user = std::make_shared<const User>(user->fields(), id);
+  std::shared_ptr<UserUsage> usage = present != users_.end() ? present->second->usage() : std::make_shared<UserUsage>();
+  if (user->usage() != usage) user = std::make_shared<const User>(user->fields(), std::move(usage));
   std::string name = user->name();
-  users.insert_or_assign(std::move(name), std::move(user));
+  return *users.insert_or_assign(std::move(name), std::move(user)).first->second;
+}
+
+void Users::changed(const User& user) {
+  user.usage()->memory_rule.store(user.limits().memory.value_or(UserUsage::no_memory_rule), std::memory_order_relaxed);
+  changed();
 }
 
 void Users::changed() {
@@ -36,16 +41,14 @@ void Users::publish(Pointer user) {
   const std::lock_guard lock(mutex_);
   const auto present = users_.find(user->name());
   if (present != users_.end()) before = present->second;
-  put(users_, std::move(user));
-  changed();
+  changed(put(users_, std::move(user)));
 }
 
 bool Users::publish(Pointer user, const Pointer& expected) {
   const std::lock_guard lock(mutex_);
   const auto present = users_.find(user->name());
   if ((present != users_.end() ? present->second : nullptr) != expected) return false;
-  put(users_, std::move(user));
-  changed();
+  changed(put(users_, std::move(user)));
   return true;
 }
 
@@ -67,6 +70,12 @@ void Users::replace_all(std::vector<Pointer> users) {
   for (Pointer& user : users) put(all, std::move(user));
   if (all.find(default_user_name) == all.end()) put(all, users_.find(default_user_name)->second);
   users_.swap(all);
+  for (const auto& [name, user] : users_) changed(*user);
+}
+
+void Users::set_request_limit(std::int64_t per_second) {
+  request_limit_.store(per_second, std::memory_order_relaxed);
+  const std::lock_guard lock(mutex_);
   changed();
 }
 
@@ -78,7 +87,7 @@ Users::Pointer Users::find(std::string_view name) const {
 
 Users::Pointer Users::present(const User& user) const {
   Pointer found = find(user.name());
-  return found != nullptr && found->id() == user.id() ? found : nullptr;
+  return found != nullptr && found->usage() == user.usage() ? found : nullptr;
 }
 
 std::vector<Users::Pointer> Users::all() const {

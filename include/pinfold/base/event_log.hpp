@@ -30,6 +30,7 @@ class EventLog {
     max_clients,      // connections refused because of maxclients
     refused_clients,  // connections refused by protected-mode
     auth_limited,     // attempts to authenticate refused because of auth-failures-per-minute
+    rate_limited,     // requests refused because of the request rate of their user
     http,             // HTTP requests on the port, whose connections are closed
     closed_clients,   // clients that are closed because they take too much memory or do not read
     not_accepted,     // connections that the system could not accept

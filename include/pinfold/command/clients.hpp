@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "pinfold/base/client_threads.hpp"
 #include "pinfold/base/clock.hpp"
@@ -37,9 +38,10 @@ class Clients {
   void reset_rejected() { rejected_.store(0, std::memory_order_relaxed); }
   std::size_t count() const { return count_.load(std::memory_order_relaxed); }
   /// Bytes that all clients would take if they were idle.
-  std::uint64_t idle_bytes() const {
+  std::uint64_t idle_bytes() const { return idle_bytes_of(count()); }
+  static constexpr std::uint64_t idle_bytes_of(std::uint64_t clients) {
     constexpr std::uint64_t one = 1536;  // measured: scripts/bench idle
-    return count() * one;
+    return clients * one;
   }
   std::uint64_t last_id() const { return next_id_.load(std::memory_order_relaxed) - 1; }
 
@@ -60,14 +62,32 @@ class Clients {
   /// Returns false if the client does not wait. Called inside a visit.
   bool end_wait(SharedClient& client, bool with_error);
 
+  /// Sets to which user the client counts: Session::usage(). Called by the client's thread with nothing locked, when the client's user
+  /// may have changed. O(1), and O(log clients) if it has. Throws std::bad_alloc.
+  void follow_user(Session& session);
+  /// Brings the usage of the client's user up to date with the client's memory() and requests. Called by the client's thread when the memory
+  /// has changed. O(1).
+  void recount(SharedClient& client);
+
   /// Kills clients until all together take no more than `share` bytes. Unauthenticated clients are killed first, then the
   /// others, and among them those first that take most memory. Clients with CLIENT NO-EVICT on are exempt. All others together
   /// keep at least a quarter of the share, however much the exempt ones take. Returns false if it is still too much, because of
   /// exempt clients. O(clients).
   bool evict_largest(std::uint64_t share);
+  /// The same for the clients that count to one user. O(clients of the user).
+  bool evict_largest_of(security::UserUsage& user, std::uint64_t share);
   void count_evicted() { evicted_.fetch_add(1, std::memory_order_relaxed); }
   std::uint64_t evicted() const { return evicted_.load(std::memory_order_relaxed); }
-  void reset_evicted() { evicted_.store(0, std::memory_order_relaxed); }
+  void reset_evicted() {
+    evicted_.store(0, std::memory_order_relaxed);
+    closed_for_user_.store(0, std::memory_order_relaxed);
+  }
+  /// Clients that were closed because of the memory limit of their user.
+  void count_closed_for_user(security::UserUsage& user) {
+    user.closed.fetch_add(1, std::memory_order_relaxed);
+    closed_for_user_.fetch_add(1, std::memory_order_relaxed);
+  }
+  std::uint64_t closed_for_user() const { return closed_for_user_.load(std::memory_order_relaxed); }
 
   /// Bytes that all unauthenticated clients together take beyond what a connection costs.
   std::atomic<std::int64_t> unauthenticated_bytes{0};
@@ -106,10 +126,16 @@ class Clients {
   std::atomic<std::size_t> count_{0};
   std::atomic<std::uint64_t> rejected_{0};
   std::atomic<std::uint64_t> evicted_{0};
+  std::atomic<std::uint64_t> closed_for_user_{0};
   std::atomic<PauseMode> pause_mode_{PauseMode::none};
   std::atomic<MonoMs> pause_until_{};
   std::mutex mutex_;
   std::map<std::uint64_t, SharedClient*> clients_;
+  std::map<std::pair<const security::UserUsage*, std::uint64_t>, SharedClient*> by_user_;  // by SharedClient::usage and the id
+
+  // With the mutex held:
+  void count_to(SharedClient& client, std::shared_ptr<security::UserUsage> usage);
+  void evict(SharedClient& client, Evicted why);
 };
 
 }  // namespace pinfold::command

@@ -51,8 +51,16 @@ class Engine {
 
   /// The memory that all clients together may take (maxmemory-clients); UINT64_MAX if there is no limit.
   std::uint64_t clients_share() const;
-  /// Whether all clients together may take `bytes` more.
-  bool clients_may_take(std::uint64_t bytes) const;
+  /// The memory that the clients of this user together may take (maxmemory-user); UINT64_MAX if there is no limit.
+  std::uint64_t user_share(const security::UserUsage& user) const;
+  /// Whether the client may take `bytes` more: all clients together, and those of its user. Called by the client's thread.
+  bool client_may_take(const SharedClient& client, std::uint64_t bytes) const;
+  /// Whether the clients of the client's user may take `bytes` more.
+  bool user_may_take(const SharedClient& client, std::uint64_t bytes) const;
+  /// Brings the usage of the client's user up to date, and closes clients of the user if they take more than they may. Called by the
+  /// client's thread, with nothing locked, when the client takes more or its user may have changed. O(1); O(clients of the user) if clients
+  /// are closed.
+  void enforce_user_share(Session& session);
 
   /// Bytes of abandoned blobs, which only unread replies refer to. No entry refers to them, and they are not arriving. The result may be
   /// more than the real sum, never less.
@@ -65,6 +73,9 @@ class Engine {
   std::function<void()> shut_down;
   /// Runs work on the main thread that may take as long as a disk. Only new connections wait for it. Set by the server.
   std::function<void(std::function<void()> work)> on_main_thread;
+
+ private:
+  std::uint64_t share_of(std::int64_t setting) const;
 };
 
 }  // namespace pinfold::command

@@ -34,6 +34,7 @@ enum class Section : std::uint8_t {
   latencies,
   cluster,
   keyspace,
+  users,
   count,
 };
 using Sections = std::bitset<static_cast<std::size_t>(Section::count)>;
@@ -106,6 +107,7 @@ struct StatsFigures {
   std::uint64_t expired_keys = 0;
   std::uint64_t evicted_keys = 0;
   std::uint64_t evicted_clients = 0;
+  std::uint64_t clients_closed_for_users = 0;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   std::uint64_t error_replies = 0;
@@ -121,6 +123,7 @@ struct StatsFigures {
   std::uint64_t denied_key = 0;
   std::uint64_t denied_channel = 0;
   std::uint64_t denied_database = 0;
+  std::uint64_t rate_limited = 0;
   std::uint64_t audit_written = 0;
   std::uint64_t audit_lost = 0;
   std::uint64_t audit_failing = 0;  // 1 or 0
@@ -199,6 +202,16 @@ struct DatabaseFigures {
   std::int64_t average_ttl_ms = 0;
 };
 
+/// What the clients of a user take and have asked for. The counts are from the user's creation on.
+struct UserFigures {
+  std::string name;  // at most 128 bytes of it
+  std::uint64_t clients = 0;
+  std::uint64_t memory = 0;    // bytes
+  std::uint64_t requests = 0;  // at most a second old
+  std::uint64_t refused = 0;   // of these, because of the request rate
+  std::uint64_t closed = 0;    // clients, because of the memory limit
+};
+
 struct Figures {
   ServerFigures server;
   ClientFigures clients;
@@ -210,6 +223,7 @@ struct Figures {
   std::vector<HoldFigures> holds;          // in the order of their causes
   std::vector<ErrorFigures> errors;        // in the order of their codes
   std::vector<DatabaseFigures> databases;  // only databases that have keys
+  std::vector<UserFigures> users;          // those whose clients take most memory come first; at most 64
 };
 
 /// Collects the figures of the sections in `wanted`. All others keep their initial values. The sections stats, cache and
@@ -257,10 +271,11 @@ std::span<const Figure<ServerFigures>> replication_figures();
 std::span<const Figure<CpuFigures>> cpu_figures();
 std::span<const Figure<CacheFigures>> cache_figures();
 std::span<const Figure<ServerFigures>> cluster_figures();
-// The figures of each command, each cause of holds, each code of errors and each database.
+// The figures of each command, each cause of holds, each code of errors, each database and each user.
 std::span<const Figure<CommandFigures>> command_figures();
 std::span<const Figure<HoldFigures>> hold_figures();
 std::span<const Figure<ErrorFigures>> error_figures();
 std::span<const Figure<DatabaseFigures>> database_figures();
+std::span<const Figure<UserFigures>> user_figures();
 
 }  // namespace pinfold::command

@@ -19,7 +19,8 @@ constexpr std::size_t most_locked_bytes = 256 * 1024;
 std::size_t most_locked_bytes_of(const Call& call);
 
 /// The error for a task that would keep more than clients may take.
-constexpr std::string_view beyond_clients_memory = "ERR the command would take more memory than clients may have (maxmemory-clients)";
+constexpr std::string_view beyond_clients_memory =
+    "ERR the command would take more memory than clients may have (maxmemory-clients, maxmemory-user)";
 
 /// The bytes of a value as they were when it was found. It is a reference to the value's block, which nobody changes while others
 /// refer to it, or a copy of a value that lies in the log (16 KB at most).

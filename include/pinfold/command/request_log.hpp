@@ -28,6 +28,8 @@ void note_outcome(Engine& engine, const std::string& request, const std::optiona
 void note_out_of_memory(const Session& session, const Row& row, Engine& engine);
 /// Notes that an attempt to authenticate was refused unseen, and after how many milliseconds the next one is possible.
 void note_auth_limited(const Session& session, Engine& engine, std::int64_t wait_ms);
+/// Notes that a request was refused because of the rate of the client's user.
+void note_rate_limited(const Session& session, Engine& engine, const security::User& user, std::int64_t per_second);
 /// Notes that a client has sent an HTTP request.
 void note_http(const Session& session, Engine& engine);
 

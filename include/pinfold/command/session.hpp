@@ -29,6 +29,9 @@ namespace pinfold::command {
 
 struct Row;
 
+/// Which limit of memory a client is closed for: that of all clients, or that of its user.
+enum class Evicted : std::uint8_t { no, for_all, for_user };
+
 /// The part of a session that all threads may read. The members after `mutex` are guarded by it; the others are atomic, or
 /// constant once the connection has started. Only the connection's thread writes, except where a member says otherwise. Sizes
 /// are in bytes.
@@ -55,7 +58,7 @@ struct SharedClient {
   std::atomic<bool> paused{false};        // whether a request waits for the end of a CLIENT PAUSE
   std::atomic<bool> closing{false};       // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
   std::atomic<std::uint64_t> watched_bytes{0};
-  std::atomic<bool> evicted{false};             // set by any thread: the client is being closed because of the memory that it takes
+  std::atomic<Evicted> evicted{Evicted::no};    // set by any thread: the client is being closed because of the memory that it takes
   std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, without large arguments
   std::atomic<std::uint64_t> input_room{0};     // the capacity of the input buffer
   std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have arrived; these count as data
@@ -68,6 +71,11 @@ struct SharedClient {
     constexpr auto relaxed = std::memory_order_relaxed;
     return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) + task_bytes.load(relaxed);
   }
+  // Kept by Clients.
+  std::shared_ptr<security::UserUsage> usage;  // where the client counts; only its thread changes it, with the registry locked
+  std::atomic<std::int64_t> counted{0};        // the part of usage->bytes that is this client's
+  std::uint64_t counted_requests = 0;          // those of `commands` that are counted in a usage; only its thread uses this
+
   std::atomic<std::uint64_t> net_input{0};
   std::atomic<std::uint64_t> net_output{0};
   std::atomic<std::uint64_t> commands{0};
@@ -141,7 +149,8 @@ struct Session {
     bool removed = false;
     // Versions of Users; 0: none.
     std::uint64_t at = 0;            // for which all this was found
-    std::uint64_t unlimited_at = 0;  // the same if the user may do everything
+    std::uint64_t unlimited_at = 0;  // the same if the user may do everything at any rate
+    std::int64_t request_limit = 0;
   } acting;
 
   /// Whether a reply comes later and has not been written yet.
@@ -154,8 +163,8 @@ struct Session {
   /// no password.
   bool unauthenticated(const security::Users& users) const { return user() == nullptr && users.ask_password(); }
 
-  /// Whether the client's user may do everything, so that no request needs a check. Costs one relaxed load and a comparison. False also
-  /// if that is not known yet: after the users have changed, or the client has authenticated.
+  /// Whether the client's user may do everything at any rate, so that no request needs a check. Costs one relaxed load and a comparison.
+  /// False also if that is not known yet: after the users have changed, or the client has authenticated.
   bool may_do_all(const security::Users& users) const { return acting.unlimited_at == users.version(); }
   /// The user whose rights hold for the next request: the present version of user(). For a client that has not authenticated it is the
   /// default user, if that asks for no password. Null if the client may only authenticate, or if its user was removed, which removed()
@@ -165,6 +174,10 @@ struct Session {
   const security::User* known_user(const security::Users& users) const {
     return acting.at == users.version() ? acting.user.get() : nullptr;
   }
+  /// How many requests a second acting_user() may make; 0: no limit. Known after a call of acting_user().
+  std::int64_t request_limit() const { return acting.request_limit; }
+  /// Where the client counts: the usage of user(), or if the client has not authenticated that of the acting user. May be null.
+  std::shared_ptr<security::UserUsage> usage() const;
   /// Whether the client's user was found removed. Its connection must be closed.
   bool removed() const { return acting.removed; }
 

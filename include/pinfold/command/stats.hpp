@@ -61,6 +61,7 @@ struct alignas(64) ThreadStats {
   Counter denied_channel;
   Counter denied_auth;
   Counter denied_database;
+  Counter rate_limited;  // requests refused because of the rate of their user
   ErrorCounts errors;
 };
 

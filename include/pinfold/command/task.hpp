@@ -64,7 +64,8 @@ class ClientMemory {
   ClientMemory(const ClientMemory&) = delete;
   ClientMemory& operator=(const ClientMemory&) = delete;
 
-  /// Takes `bytes` more. Returns false if all clients together would take more than they may (maxmemory-clients). The first 64 KB are
+  /// Takes `bytes` more. Returns false if all clients together, or those of its user, would take more than they may (maxmemory-clients,
+  /// maxmemory-user). The first 64 KB are
   /// always granted, so that small replies are possible even if other clients take everything.
   bool ask(std::uint64_t bytes);
   /// To be called when `bytes` of it have been freed.

@@ -187,7 +187,11 @@ class Connection final : public EventHandler {
   bool arriving_over_limit(std::int64_t idle_ms) const;
   void account();
   std::size_t arriving() const;
+  std::uint64_t user_share() const;
+  std::size_t unread_limit() const;
+  bool memory_is_short() const;
   void log_closing(std::string_view reason);
+  void log_eviction(command::Evicted why);
   void log_refusal();
   std::string_view end_reason() const;
   void audit_closing(std::string_view reason);

@@ -4,19 +4,20 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "pinfold/command/engine.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/store/memory.hpp"
 
 namespace pinfold::net {
 
-/// Counts this memory as memory of clients, and refuses a reply that would take clients beyond their share. Sizes are in bytes.
-/// Not thread-safe: each I/O thread has one. The Memory must outlive it.
+/// Counts this memory as memory of clients, and refuses a reply that would take clients, or those of the client's user, beyond their
+/// share. Sizes are in bytes. Not thread-safe: each I/O thread has one. The engine must outlive it.
 class ReplyMemory final : public resp::Output::Account {
  public:
   /// Bytes that a thread keeps for replies while it is busy. They are not counted.
   static constexpr std::size_t kept = 512 * 1024;
 
-  explicit ReplyMemory(store::Memory& memory) : memory_(memory) {}
+  explicit ReplyMemory(command::Engine& engine) : engine_(engine), memory_(engine.keyspace.memory()) {}
   ~ReplyMemory() { settle(0); }
   ReplyMemory(const ReplyMemory&) = delete;
   ReplyMemory& operator=(const ReplyMemory&) = delete;
@@ -27,8 +28,9 @@ class ReplyMemory final : public resp::Output::Account {
     share_ = share;
     small_ = small;
   }
-  /// Sets whether the present client is exempt, so that its reply is never refused (CLIENT NO-EVICT).
-  void set_exempt(bool exempt) { exempt_ = exempt; }
+  /// Sets the client that the next replies are for. It must live until another is set, or nothing more is replied. The replies of an exempt
+  /// client are never refused (CLIENT NO-EVICT).
+  void set_client(const command::SharedClient& client) { client_ = &client; }
 
   /// Whether the output may take `bytes`. If so, counts them.
   bool allows(std::size_t bytes) override;
@@ -40,11 +42,13 @@ class ReplyMemory final : public resp::Output::Account {
 
  private:
   void recount(std::size_t bytes);
+  bool beyond_share(std::size_t wanted) const;
 
+  command::Engine& engine_;
   store::Memory& memory_;
   std::uint64_t share_ = UINT64_MAX;
   std::uint64_t small_ = UINT64_MAX;
-  bool exempt_ = false;
+  const command::SharedClient* client_ = nullptr;
   std::size_t counted_ = 0;
 };
 

@@ -9,6 +9,7 @@
 
 #include "pinfold/security/password.hpp"
 #include "pinfold/security/selector.hpp"
+#include "pinfold/security/user_limits.hpp"
 
 namespace pinfold::security {
 
@@ -24,6 +25,7 @@ struct UserFields {
   bool enabled = false;
   bool nopass = false;  // accepts any password
   Sanitize sanitize = Sanitize::unset;
+  UserLimits limits = {};
   std::vector<PasswordHash> passwords = {};  // in the order in which they were added
   std::vector<Selector> selectors;           // the first has the user's own permissions (the root); there is always one
 };
@@ -39,9 +41,9 @@ struct Listed {
 /// (Users::publish).
 class User {
  public:
-  /// `id` tells users of one name apart: the versions of a user have one id, and a user that is made after another of its name was removed
-  /// has its own. Users gives it; 0 is none yet.
-  explicit User(UserFields fields, std::uint64_t id = 0);
+  /// `usage` tells users of one name apart: the versions of a user share it, and a user that is made after another of its name was removed
+  /// has its own. Users gives it; null is none yet.
+  explicit User(UserFields fields, std::shared_ptr<UserUsage> usage = nullptr);
 
   const std::string& name() const { return fields_.name; }
   bool enabled() const { return fields_.enabled; }
@@ -49,7 +51,8 @@ class User {
   const std::vector<PasswordHash>& passwords() const { return fields_.passwords; }
   const std::vector<Selector>& selectors() const { return fields_.selectors; }
   const UserFields& fields() const { return fields_; }
-  std::uint64_t id() const { return id_; }
+  const UserLimits& limits() const { return fields_.limits; }
+  const std::shared_ptr<UserUsage>& usage() const { return usage_; }
   /// About the bytes that the user takes: its patterns, compiled, its rules and its passwords.
   std::size_t memory() const { return memory_; }
 
@@ -61,7 +64,7 @@ class User {
   /// Does the work of accepts() for a user that does not exist.
   static void accepts_nobody(std::string_view password);
 
-  /// Whether the user may do everything, so that no request needs a check.
+  /// Whether the user may do everything, so that no request needs a check of rights.
   bool unlimited() const { return unlimited_; }
   /// Whether a request is allowed: by one selector, all of it. If none allows it, the verdict is that of the selector that got furthest.
   /// O(selectors * (keys * patterns + databases)). Allocates nothing.
@@ -82,7 +85,7 @@ class User {
 
   UserFields fields_;
   std::vector<KeyPatterns> keys_;  // of each selector
-  std::uint64_t id_;
+  std::shared_ptr<UserUsage> usage_;
   bool unlimited_ = false;
   std::size_t memory_;
 };

@@ -3,7 +3,8 @@
 //
 // The grammar is that of Redis 7.0, which this file does not repeat. Beyond it there are `db=0,1`, `alldbs` and `resetdbs` of Valkey 9.1,
 // and `!~pattern`: a selector with this rule allows no key that matches the pattern, whatever its other patterns say. `resetkeys` removes
-// these rules as well; `allkeys` keeps them.
+// these rules as well; `allkeys` keeps them. `maxmemory=64mb` and `rate=1000` set limits of the user (UserLimits), `maxmemory=0` and
+// `rate=0` set none, and after `resetlimits` the settings for all users hold again.
 
 #include <cstddef>
 #include <memory>

@@ -38,6 +38,13 @@ class Users {
   bool publish(Pointer user, const Pointer& expected);
   /// Removes the users with these names, except the default user. Returns how many there were.
   std::size_t remove(std::span<const std::string_view> names);
+  /// Sets how many requests a second a user may make whose rules say nothing of it (user-requests-per-second); 0: no limit. Counts as
+  /// a change.
+  void set_request_limit(std::int64_t per_second);
+  /// How many requests a second the user may make; 0: no limit.
+  std::int64_t request_limit(const User& user) const {
+    return user.limits().requests.value_or(request_limit_.load(std::memory_order_relaxed));
+  }
   /// Makes `users` all users (ACL LOAD), by name; each name is there once. A user with the name of a present user counts as a new version
   /// of it. If `users` has no default user, the present one stays. Throws std::bad_alloc, and changes nothing then.
   void replace_all(std::vector<Pointer> users);
@@ -66,12 +73,13 @@ class Users {
   using Map = std::map<std::string, Pointer, std::less<>>;
 
   // With the mutex held:
-  void put(Map& users, Pointer user);  // as the user with this name, with its id
+  const User& put(Map& users, Pointer user);  // as the user with this name, with its usage; returns it
   void changed();
+  void changed(const User& user);
 
   std::atomic<std::uint64_t> version_{1};
   std::atomic<bool> ask_password_{false};  // written with the mutex held
-  std::uint64_t last_id_ = 0;
+  std::atomic<std::int64_t> request_limit_{0};
   mutable std::mutex mutex_;
   Map users_;
 };
