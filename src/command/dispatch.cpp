@@ -371,7 +371,7 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
   return bytes;
 }
 
-/ The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to
+// The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to
 // be closed.
 bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply) {
   const security::User* const user = session.acting_user(engine_.users).get();

@@ -245,7 +245,7 @@ DIFFERENCES = [
     Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(
         ("ACL SETUSER",), BY_DESIGN,
-        "There are `!~pattern` for keys that nobody gets whatever other rules say, and `db=`, `alldbs` and `resetdbs` as in Valkey 9.1. A user has a bounded number of rules, and there are at most 4096 users ([security.md](security.md)). An error does not repeat a password or hash.", without_password,
+        "There are `!~pattern` for keys that nobody gets whatever other rules say, `db=`, `alldbs` and `resetdbs` as in Valkey 9.1, and limits of the user, which ACL GETUSER shows behind all other fields if they are set (`maxmemory=`, `rate=`, `resetlimits`). A user has a bounded number of rules, and there are at most 4096 users ([security.md](security.md)). An error does not repeat a password or hash.", without_password,
     ),  # fmt: skip
     Difference(
         ("ACL LOAD",), BY_DESIGN,

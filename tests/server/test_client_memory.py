@@ -70,7 +70,7 @@ def test_the_largest_client_goes_first_and_data_stays(start):
         assert number(admin, "evicted_clients") == 0
 
 
-BEYOND_CLIENTS = "ERR the command would take more memory than clients may have (maxmemory-clients)"
+BEYOND_CLIENTS = "ERR the command would take more memory than clients may have (maxmemory-clients, maxmemory-user)"
 
 
 def test_queued_commands_and_watched_keys_count(start):
@@ -149,7 +149,7 @@ def test_a_percentage_follows_maxmemory_and_is_four_megabytes_at_least(start):
             assert admin.call("CONFIG", "SET", "maxmemory-clients", bad).startswith("ERR CONFIG SET failed (possibly related to argument 'maxmemory-clients') - " + reason)
 
 
-TOO_LARGE = "ERR the reply would take more memory than clients may have (maxmemory-clients)"
+TOO_LARGE = "ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user)"
 
 
 def test_a_reply_beyond_the_share_is_an_error_in_its_place(start):

@@ -102,7 +102,7 @@ def test_a_reply_that_fails_takes_nothing_from_others(start):
         admin.call("SET", "big", b"b" * 7_000_000)
         requests = [
             (("ECHO", "short"), b"$5\r\nshort\r\n"),
-            (("MGET", *["value"] * 9000), b"-ERR the reply would take more memory than clients may have (maxmemory-clients)\r\n"),
+            (("MGET", *["value"] * 9000), b"-ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user)\r\n"),
             (("GET", "big"), b""),
             (("ECHO", "s" * 30_000), bulk(b"s" * 30_000)),
         ]

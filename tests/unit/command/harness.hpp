@@ -53,6 +53,7 @@ class Client {
     session.shared.created = server.moment().mono;
     session.set_user(server.engine.users.of_new_connection());
     server.engine.clients.add(session.shared);
+    server.engine.enforce_user_share(session);
   }
   ~Client() {
     server_.dispatcher.end_session(session);

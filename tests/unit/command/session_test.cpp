@@ -25,7 +25,8 @@ void use(Client& client) {
 void compare_shared(SharedClient& left, SharedClient& right) {
   auto& [id, address, local_address, fd, unix_socket, created, thread, last_active, last_command, db, protocol, queued, queued_bytes,
          watched, no_evict, no_touch, waiting, paused, closing, watched_bytes, evicted, input_bytes, input_room, large_bytes, output_bytes,
-         buffer_memory, task_bytes, net_input, net_output, commands, mutex, name, user, library_name, library_version] = left;
+         buffer_memory, task_bytes, usage, counted, counted_requests, net_input, net_output, commands, mutex, name, user, library_name,
+         library_version] = left;
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
   CHECK(queued == right.queued);
@@ -40,11 +41,14 @@ void compare_shared(SharedClient& left, SharedClient& right) {
   CHECK(evicted == right.evicted);
   CHECK(large_bytes == right.large_bytes);
   CHECK(task_bytes == right.task_bytes);
+  CHECK(usage == right.usage);
+  CHECK(counted == right.counted);
   CHECK(name == right.name);
   CHECK(user == right.user);
   // The connection's own: who it is, what it did and what its buffers hold.
   CHECK((id != right.id && address != right.address && last_command.load() != nullptr && commands > 0));
   static_cast<void>(std::tie(local_address, fd, unix_socket, created, thread, last_active, mutex));
+  CHECK(counted_requests == commands.load());
   static_cast<void>(std::tie(input_bytes, input_room, output_bytes, buffer_memory, net_input, net_output));
   CHECK(library_name == "lib");
   CHECK(library_version == "1.0");
@@ -65,8 +69,9 @@ void compare(Session& left, Session& right) {
   CHECK(watched_bytes == right.watched_bytes);
   CHECK(waiting == nullptr);
   CHECK(task == nullptr);
-  CHECK((acting.user == nullptr && acting.at == 0 && acting.unlimited_at == 0 && !acting.removed));  // looked for at the next request
-  CHECK(told_nil.has(7));  // so that it does not wait when it asks again, as docs/cache-commands.md promises
+  CHECK((acting.user == nullptr && acting.at == 0 && acting.unlimited_at == 0 && acting.request_limit == 0 &&
+         !acting.removed));  // looked for at the next request
+  CHECK(told_nil.has(7));    // so that it does not wait when it asks again, as docs/cache-commands.md promises
 }
 
 }  // namespace

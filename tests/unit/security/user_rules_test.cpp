@@ -57,6 +57,11 @@ TEST_CASE("rules: what is shown of a user is what was set, in the order of Redis
   CHECK(rules({"skip-sanitize-payload"}) == "off skip-sanitize-payload resetchannels -@all");
   CHECK(rules({"on", ">a", "~a", "(+get)", "db=1", "reset"}) == "off sanitize-payload resetchannels -@all");
   CHECK(rules({">a"}) == "off #ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb resetchannels -@all");
+  CHECK(rules({"maxmemory=64MB", "Rate=1000"}) == "off maxmemory=67108864 rate=1000 resetchannels -@all");
+  CHECK(rules({"maxmemory=0", "rate=0", "on"}) == "on maxmemory=0 rate=0 resetchannels -@all");
+  CHECK(rules({"MaxMemory=5%", "maxmemory=7%"}) == "off maxmemory=7% resetchannels -@all");
+  CHECK(rules({"maxmemory=1mb", "rate=1", "resetlimits"}) == "off resetchannels -@all");
+  CHECK(rules({"maxmemory=1mb", "rate=1", "reset"}) == "off sanitize-payload resetchannels -@all");
   CHECK(rules({"db=3,1", "db=2,1"}) == "off resetchannels db=1,2,3 -@all");
   CHECK(rules({"db=1", "alldbs"}) == "off resetchannels -@all");
   CHECK(rules({"resetdbs"}) == "off resetchannels resetdbs -@all");
@@ -170,6 +175,24 @@ TEST_CASE("rules: a pattern that would match nothing because it is too costly is
   }
 }
 
+TEST_CASE("rules: a limit that cannot be says what it must be") {
+  const std::string memory =
+      "maxmemory must be bytes with a unit b, kb, mb, gb (64mb), or a whole percentage of maxmemory, 0% to 100%; 0 is no limit";
+  for (const char* bad : {"maxmemory=", "maxmemory=x", "maxmemory=-1", "maxmemory=101%", "MAXMEMORY=1.5mb", "maxmemory=1 mb"}) {
+    INFO(bad);
+    CHECK(error_of(bad) == memory);
+  }
+  const std::string rate = "rate must be a number of requests a second, up to 1000000; 0 is no limit";
+  for (const char* bad : {"rate=", "rate=x", "rate=-1", "rate=1000001", "rate=1.5", "rate=1k", "rate= 1"}) {
+    INFO(bad);
+    CHECK(error_of(bad) == rate);
+  }
+  for (const char* bad : {"rate", "maxmemory", "(rate=1)", "(maxmemory=1mb)", "(resetlimits)", "max-memory=1mb"}) {
+    INFO(bad);
+    CHECK(error_of(bad) == "Syntax error");
+  }
+}
+
 TEST_CASE("rules: what a user can have is limited") {
   UserRules draft("alice");
   const auto until_error = [&draft](const auto& rule) {
@@ -268,6 +291,12 @@ TEST_CASE("rules: the line of a user, applied to a new one, makes the same user"
                                          "resetdbs",
                                          "sanitize-payload",
                                          "clearselectors",
+                                         "maxmemory=64mb",
+                                         "maxmemory=3%",
+                                         "maxmemory=0",
+                                         "rate=1000",
+                                         "rate=0",
+                                         "resetlimits",
                                          "skip-sanitize-payload",
                                          "~(x",
                                          "~y)",
