@@ -72,7 +72,7 @@ constexpr Setting kTable[] = {
      "is left closes its connection, but 1024 arguments are always allowed. In bytes, at least 128 KB, or in percent of maxmemory, then "
      "at least 4 MB. 0: no limit."},
     {Id::maxmemory_user, "maxmemory-user", Type::memory, "0", -100, unbounded, "", true,
-     "How much of this memory all clients of one user together may take, on top of what an idle connection costs. Beyond it those of its "
+     "How much of the memory for clients those of one user together may take, on top of what idle connections cost. Beyond it those of its "
      "clients that take most are disconnected; clients with CLIENT NO-EVICT on are exempt. The rule maxmemory= of a user overrides it. In "
      "bytes, at least 128 KB, or in percent of maxmemory, then at least 4 MB. 0: no limit."},
     {Id::maxmemory_policy, "maxmemory-policy", Type::choice, "allkeys-lfu", 0, 0,
