@@ -29,8 +29,10 @@ bool same_rights(const Selector& a, const Selector& b) {
 // About the bytes that a selector takes, with the copies of its patterns that checks use.
 std::size_t memory_of(const Selector& selector) {
   constexpr std::size_t small = 64;  // a text that has little in it, and its place in a list
-  std::size_t bytes = sizeof(Selector) + sizeof(KeyPatterns);
-  for (const KeyPattern& one : selector.keys) bytes += 2 * sizeof(KeyPattern) + 2 * one.pattern.memory();
+  constexpr std::size_t buckets = 1024;  // of KeyPatterns
+  constexpr std::size_t to_find = 64;    // a pattern's filter and bits there
+  std::size_t bytes = sizeof(Selector) + sizeof(KeyPatterns) + buckets;
+  for (const KeyPattern& one : selector.keys) bytes += 2 * sizeof(KeyPattern) + 2 * one.pattern.memory() + to_find;
   for (const Pattern& one : selector.channels) bytes += one.memory();
   for (const std::string& rule : selector.command_rules) bytes += small + rule.capacity();
   for (const FirstArgument& one : selector.first_arguments) bytes += small + one.argument.capacity();
