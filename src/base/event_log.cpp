@@ -33,6 +33,11 @@ std::string_view subject(EventLog::Kind kind) {
       return "clients that were closed";
     case Kind::not_accepted:
       return "connections that could not be accepted";
+    case Kind::handshakes:
+      return "TLS handshakes that have failed";
+    case Kind::certificates:
+    case Kind::bad_certificates:
+      return "certificates";
     default:
       return "what administrators did";
   }

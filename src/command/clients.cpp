@@ -58,13 +58,22 @@ void Clients::count_to(SharedClient& client, std::shared_ptr<security::UserUsage
   if (usage != nullptr) {
     by_user_.emplace(std::pair(usage.get(), client.id), &client);
     usage->clients.fetch_add(1, relaxed);
+    usage->transport_bytes.fetch_add(client.transport_bytes, relaxed);
   }
   if (client.usage != nullptr) {
     by_user_.erase({client.usage.get(), client.id});
     client.usage->clients.fetch_sub(1, relaxed);
+    client.usage->transport_bytes.fetch_sub(client.transport_bytes, relaxed);
     client.usage->bytes.fetch_sub(client.counted.exchange(0, relaxed), relaxed);
   }
   client.usage.swap(usage);
+}
+
+void Clients::set_transport_bytes(SharedClient& client, std::uint64_t bytes) {
+  constexpr auto relaxed = std::memory_order_relaxed;
+  const std::uint64_t more = bytes - std::exchange(client.transport_bytes, bytes);  // modulo 2^64 if it is less
+  transport_bytes_.fetch_add(more, relaxed);
+  if (client.usage != nullptr) client.usage->transport_bytes.fetch_add(more, relaxed);
 }
 
 void Clients::follow_user(Session& session) {

@@ -47,7 +47,7 @@ void collect_server(const Engine& engine, ServerFigures& server) {
   server.system = system_name();
   server.pointer_bits = sizeof(void*) * 8;
   server.process = static_cast<std::uint64_t>(::getpid());
-  server.port = engine.settings.show(Id::port);
+  server.port = engine.settings.show(engine.settings.integer(Id::port) != 0 ? Id::port : Id::tls_port);
   server.time_us = static_cast<std::uint64_t>(unix_us());
   server.uptime_seconds = static_cast<std::uint64_t>((monotonic_us() - engine.started_us) / us_per_second);
   server.uptime_days = server.uptime_seconds / seconds_per_day;
@@ -152,6 +152,31 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.purges_of_prefixes = counters.purges_prefix.load();
   figures.purges_pending = cache.purges_pending();
   figures.serves_stale = engine.keyspace.serves_stale() ? 1 : 0;
+}
+
+void collect_tls(const Engine& engine, TlsFigures& tls) {
+  const Stats& totals = engine.stats;
+  tls.port = engine.settings.show(Id::tls_port);
+  tls.clients = engine.tls.clients.load();
+  tls.handshakes = totals.total(&ThreadStats::tls_handshakes);
+  tls.resumed = totals.total(&ThreadStats::tls_resumed);
+  tls.failed = totals.total(&ThreadStats::tls_failed);
+  tls.timed_out = totals.total(&ThreadStats::tls_timed_out);
+  tls.under_way = engine.tls.under_way.load();
+  tls.waiting = engine.tls.waiting.load();
+  tls.users_refused = totals.total(&ThreadStats::tls_users_refused);
+  const TlsCertificateState state = engine.tls.certificates();
+  const auto left = [](std::int64_t expires) { return expires == 0 ? 0 : expires - static_cast<std::int64_t>(unix_seconds()); };
+  tls.server_serial = state.server.serial;
+  tls.server_expires = state.server.expires_at;
+  tls.server_left = left(state.server.expires_at);
+  tls.ca_serial = state.authority.serial;
+  tls.ca_expires = state.authority.expires_at;
+  tls.ca_left = left(state.authority.expires_at);
+  tls.loads = state.loads;
+  tls.failed_loads = state.failed_loads;
+  tls.loaded_at = state.loaded_at;
+  tls.last_load = state.last_error.empty() ? "ok" : state.last_error;
 }
 
 std::vector<CommandFigures> collect_commands(const Engine& engine) {
@@ -265,6 +290,7 @@ Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sec
   if (wants(Section::stats)) collect_stats(engine, keys, figures.stats);
   if (wants(Section::cpu)) collect_cpu(figures.cpu);
   if (wants(Section::cache)) collect_cache(engine, keys, held, figures.cache);
+  if (wants(Section::tls)) collect_tls(engine, figures.tls);
   if (wants(Section::commands)) figures.commands = collect_commands(engine);
   if (wants(Section::locks)) figures.holds = collect_holds(engine);
   if (wants(Section::errors)) figures.errors = collect_errors(engine);

@@ -94,7 +94,8 @@ std::uint64_t Engine::user_share(const security::UserUsage& user) const {
   const std::int64_t rule = user.memory_rule.load(std::memory_order_relaxed);
   const std::uint64_t share = share_of(rule != security::UserUsage::no_memory_rule ? rule : settings.integer(config::Id::maxmemory_user));
   const auto count = static_cast<std::uint64_t>(user.clients.load(std::memory_order_relaxed));
-  return share == UINT64_MAX ? share : share + Clients::idle_bytes_of(count);
+  if (share == UINT64_MAX) return share;
+  return share + Clients::idle_bytes_of(count) + user.transport_bytes.load(std::memory_order_relaxed);
 }
 
 bool Engine::client_may_take(const SharedClient& client, std::uint64_t bytes) const {

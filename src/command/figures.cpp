@@ -182,6 +182,29 @@ constexpr Figure<CacheFigures> kCache[] = {
     {"serve_stale", Unit::none, &CacheFigures::serves_stale},
 };
 
+// The names of certificates' figures are Valkey's.
+constexpr Figure<TlsFigures> kTls[] = {
+    {"tls_port", Unit::none, &TlsFigures::port},
+    {"tls_connected_clients", Unit::none, &TlsFigures::clients},
+    {"tls_handshakes", Unit::none, &TlsFigures::handshakes},
+    {"tls_handshakes_resumed", Unit::none, &TlsFigures::resumed},
+    {"tls_handshakes_failed", Unit::none, &TlsFigures::failed},
+    {"tls_handshakes_timed_out", Unit::none, &TlsFigures::timed_out},
+    {"tls_handshakes_under_way", Unit::none, &TlsFigures::under_way},
+    {"tls_handshakes_waiting", Unit::none, &TlsFigures::waiting},
+    {"acl_access_denied_tls_cert", Unit::none, &TlsFigures::users_refused},
+    {"tls_server_cert_serial", Unit::none, &TlsFigures::server_serial},
+    {"tls_server_cert_expires_at", Unit::seconds, &TlsFigures::server_expires},
+    {"tls_server_cert_expires_in_seconds", Unit::seconds, &TlsFigures::server_left},
+    {"tls_ca_cert_serial", Unit::none, &TlsFigures::ca_serial},
+    {"tls_ca_cert_expires_at", Unit::seconds, &TlsFigures::ca_expires},
+    {"tls_ca_cert_expires_in_seconds", Unit::seconds, &TlsFigures::ca_left},
+    {"tls_certificates_loaded", Unit::none, &TlsFigures::loads},
+    {"tls_certificates_failed", Unit::none, &TlsFigures::failed_loads},
+    {"tls_certificates_loaded_at", Unit::seconds, &TlsFigures::loaded_at},
+    {"tls_certificates_last_load", Unit::none, &TlsFigures::last_load},
+};
+
 constexpr Figure<ServerFigures> kCluster[] = {
     {"cluster_enabled", Unit::none, "0"},
 };
@@ -231,6 +254,7 @@ std::span<const Figure<StatsFigures>> stats_figures() { return kStats; }
 std::span<const Figure<ServerFigures>> replication_figures() { return kReplication; }
 std::span<const Figure<CpuFigures>> cpu_figures() { return kCpu; }
 std::span<const Figure<CacheFigures>> cache_figures() { return kCache; }
+std::span<const Figure<TlsFigures>> tls_figures() { return kTls; }
 std::span<const Figure<ServerFigures>> cluster_figures() { return kCluster; }
 std::span<const Figure<CommandFigures>> command_figures() { return kCommand; }
 std::span<const Figure<HoldFigures>> hold_figures() { return kHold; }

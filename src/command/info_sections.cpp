@@ -25,6 +25,7 @@ void stats(const Figures& figures, InfoText& info) { info.lines(figures.stats, s
 void replication(const Figures& figures, InfoText& info) { info.lines(figures.server, replication_figures()); }
 void cpu(const Figures& figures, InfoText& info) { info.lines(figures.cpu, cpu_figures()); }
 void cache(const Figures& figures, InfoText& info) { info.lines(figures.cache, cache_figures()); }
+void tls(const Figures& figures, InfoText& info) { info.lines(figures.tls, tls_figures()); }
 void cluster(const Figures& figures, InfoText& info) { info.lines(figures.server, cluster_figures()); }
 
 // There are no modules, and latencies are not kept by percentile; Redis shows such an empty section as well.
@@ -60,6 +61,7 @@ constexpr InfoSection kSections[] = {
     {Section::cpu, "cpu", "CPU", true, cpu},
     {Section::cache, "cache", "Cache", true, cache},
     {Section::modules, "modules", "Modules", true, nothing},
+    {Section::tls, "tls", "TLS", true, tls},
     {Section::commands, "commandstats", "Commandstats", false, commandstats},
     {Section::locks, "locks", "Locks", false, locks},
     {Section::errors, "errorstats", "Errorstats", true, errorstats},

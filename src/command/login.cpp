@@ -1,7 +1,9 @@
 #include "pinfold/command/login.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "pinfold/base/address.hpp"
 #include "pinfold/command/audit.hpp"
@@ -56,6 +58,31 @@ void note_login(const Call& call, std::string_view name, bool succeeded) {
                .user = name});
   stats_of(call).auth_failures.add();
   if (const auto client = counted(call)) call.engine.auth_failures.note(client->origin, client->per_minute, call.mono);
+}
+
+void authenticate_certificate(Engine& engine, Session& session, std::span<const std::string> names, std::string_view refusal) {
+  if (names.empty() && refusal.empty()) return;
+  std::shared_ptr<const security::User> user;
+  std::string_view reason = refusal;
+  for (const std::string& name : names) {
+    std::shared_ptr<const security::User> found = engine.users.find(name);
+    if (found == nullptr) continue;
+    if (user != nullptr) reason = "its certificate has the names of several users";
+    user = std::move(found);
+  }
+  if (reason.empty() && user == nullptr) reason = "no user has a name that its certificate has";
+  if (reason.empty() && !user->enabled()) reason = "the user is off";
+  if (reason.empty() && audit_forbids(engine)) reason = "the audit log cannot be written (audit-log-on-error)";
+  const bool succeeded = reason.empty();
+  const SharedClient& client = session.shared;
+  engine.audit.note(succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, [&](AuditLine& line) {
+    line.add("client", client.id).add("address", client.address);
+    line.add("user", user != nullptr ? std::string_view(user->name()) : std::string_view("(unknown)")).add("by", "certificate");
+    if (!succeeded) line.add("reason", reason);
+  });
+  if (succeeded) return session.set_user(std::move(user));
+  engine.stats.of_thread(client.thread).tls_users_refused.add();
+  note_certificate_refused(session, engine, reason);
 }
 
 }  // namespace pinfold::command

@@ -76,6 +76,12 @@ void note_out_of_memory(const Session& session, const Row& row, Engine& engine) 
   });
 }
 
+void note_certificate_refused(const Session& session, Engine& engine, std::string_view reason) {
+  engine.events.note(Kind::handshakes, [&] {
+    return "the certificate of " + describe_client(session) + " authenticates nobody (tls-auth-clients-user): " + std::string(reason);
+  });
+}
+
 void note_auth_limited(const Session& session, Engine& engine, std::int64_t wait_ms) {
   engine.events.note(Kind::auth_limited, [&] {
     return "refused AUTH of " + describe_client(session) +

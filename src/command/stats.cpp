@@ -26,6 +26,11 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::denied_auth,
     &ThreadStats::denied_database,
     &ThreadStats::rate_limited,
+    &ThreadStats::tls_handshakes,
+    &ThreadStats::tls_resumed,
+    &ThreadStats::tls_failed,
+    &ThreadStats::tls_timed_out,
+    &ThreadStats::tls_users_refused,
 };
 
 constexpr std::array counters_of_command = {

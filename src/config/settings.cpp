@@ -29,6 +29,43 @@ constexpr Setting kTable[] = {
      "The path of a unix socket to listen on. Empty: none."},
     {Id::unixsocketperm, "unixsocketperm", Type::text, "700", 0, 0, "", false,
      "The permissions of the unix socket, in octal."},
+    {Id::tls_port, "tls-port", Type::integer, "0", 0, 65535, "", false,
+     "The TCP port on which clients connect with TLS, on the addresses of bind. It may stand beside port, or instead of it if port "
+     "is 0. 0: no TLS."},
+    {Id::tls_cert_file, "tls-cert-file", Type::text, "", 0, 0, "", true,
+     "The file with the server's certificate and the intermediate ones behind it, in PEM. Files are read again when they change, at "
+     "SIGHUP, and when a setting that names one is set. If they do not fit together, the server goes on with those that it has."},
+    {Id::tls_key_file, "tls-key-file", Type::text, "", 0, 0, "", true,
+     "The file with the key of the server's certificate, in PEM."},
+    {Id::tls_key_file_pass, "tls-key-file-pass", Type::text, "", 0, 0, "", true,
+     "The password of the key file. Empty: it has none."},
+    {Id::tls_ca_cert_file, "tls-ca-cert-file", Type::text, "", 0, 0, "", true,
+     "The file with the certificates of the authorities whose client certificates are accepted, in PEM."},
+    {Id::tls_ca_cert_dir, "tls-ca-cert-dir", Type::text, "", 0, 0, "", true,
+     "A directory with such files. All of them are read, whatever their names are."},
+    {Id::tls_auth_clients, "tls-auth-clients", Type::choice, "yes", 0, 0, "no|yes|optional", true,
+     "Whether clients must show a certificate of an accepted authority. optional: they may show none, but no other one."},
+    {Id::tls_auth_clients_user, "tls-auth-clients-user", Type::choice, "off", 0, 0, "off|CN|URI|DNS", true,
+     "What of a client's certificate names the user as which the client is authenticated: the common name of the subject, or a URI or a "
+     "DNS name of the subject's alternative names. If no user has that name, the client must authenticate by itself. off: nothing does."},
+    {Id::tls_protocols, "tls-protocols", Type::text, "", 0, 0, "", true,
+     "The versions of TLS that are spoken, with spaces between them: TLSv1.2, TLSv1.3. Empty: both."},
+    {Id::tls_ciphers, "tls-ciphers", Type::text, "", 0, 0, "", true,
+     "The ciphers for TLS 1.2, as OpenSSL writes them: ECDHE+AESGCM:ECDHE+CHACHA20. Empty: those of OpenSSL."},
+    {Id::tls_ciphersuites, "tls-ciphersuites", Type::text, "", 0, 0, "", true,
+     "The ciphers for TLS 1.3, as OpenSSL writes them: TLS_AES_128_GCM_SHA256. Empty: those of OpenSSL."},
+    {Id::tls_prefer_server_ciphers, "tls-prefer-server-ciphers", Type::flag, "no", 0, 0, "", true,
+     "Whether the server's order of ciphers counts, and not the client's."},
+    {Id::tls_session_caching, "tls-session-caching", Type::flag, "yes", 0, 0, "", true,
+     "Whether clients get tickets with which their next handshake is short. The server keeps nothing for them."},
+    {Id::tls_session_cache_timeout, "tls-session-cache-timeout", Type::seconds, "300", 1, 86'400, "", true,
+     "For how many seconds a ticket can be used."},
+    {Id::tls_handshake_timeout, "tls-handshake-timeout", Type::milliseconds, "10000", 1000, 600'000, "", true,
+     "For how many milliseconds a client may be connected before its handshake is done. Then it is disconnected. This is checked once a "
+     "second."},
+    {Id::tls_max_handshakes, "tls-max-handshakes", Type::integer, "1000", 1, 1'000'000, "", true,
+     "How many handshakes may be under way at once. Further clients wait for their turns. All handshakes together take no more than an "
+     "eighth of the clients' share of memory (maxmemory-clients) either, but 16 are always allowed."},
     {Id::tcp_backlog, "tcp-backlog", Type::integer, "511", 0, most_int, "", false,
      "How many connections may wait to be accepted. The kernel's net.core.somaxconn is the limit."},
     {Id::tcp_keepalive, "tcp-keepalive", Type::seconds, "300", 0, most_int, "", true,
@@ -44,7 +81,7 @@ constexpr Setting kTable[] = {
      "The password that clients must give with AUTH or HELLO. Empty: no password is asked for."},
     {Id::protected_mode, "protected-mode", Type::flag, "yes", 0, 0, "", true,
      "Whether connections from other machines are refused while no password is asked for. Connections over loopback addresses and the "
-     "unix socket are let in."},
+     "unix socket are let in, and so are clients that have shown an accepted certificate (tls-auth-clients)."},
     {Id::auth_failures_per_minute, "auth-failures-per-minute", Type::integer, "60", 0, 1'000'000, "", true,
      "How often clients of one address may give a wrong password in a minute. Beyond it AUTH and HELLO AUTH from this address are refused "
      "for a while, with the right password too; clients that have authenticated are not concerned. The addresses of an IPv6 /64 count as "
@@ -260,7 +297,7 @@ std::optional<Refusal> Settings::set_all(std::span<const std::pair<Id, std::stri
   std::vector<std::size_t> changed;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const Id id = values[i].first;
-    if (before[i].number != next[i].number || before[i].text != next[i].text) changed.push_back(i);
+    if (before[i].number != next[i].number || before[i].text != next[i].text || is_volatile(id)) changed.push_back(i);
     store(id, std::move(next[i]));
   }
   for (std::size_t told = 0; told < changed.size(); ++told) {

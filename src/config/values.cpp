@@ -268,7 +268,7 @@ Error parse_output_limit(std::string_view value, std::string_view current, Value
 
 Error parse_text(const Setting& setting, std::string_view value, std::string_view current, Value& result) {
   // A password may hold any bytes. CONFIG REWRITE escapes them.
-  const bool any_bytes = setting.id == Id::requirepass;
+  const bool any_bytes = is_secret(setting.id);
   if (!any_bytes && !fits_in_a_line(value)) return "argument must be UTF-8 text without line breaks or control characters";
   switch (setting.id) {
     case Id::unixsocketperm:

@@ -33,12 +33,16 @@ Connection::Connection(IoThread& thread, std::unique_ptr<Transport> transport, s
   shared.address = std::move(addresses.peer);
   shared.local_address = std::move(addresses.local);
   session_.set_user(engine.users.of_new_connection());
+  engine.clients.set_transport_bytes(shared, transport_->idle_memory());
   engine.clients.add(shared);
 }
 
 Connection::~Connection() {
   transport_->shutdown();
   set_paused(false);
+  end_handshake();
+  if (established_) thread_.engine().tls.clients.fetch_sub(1, relaxed);
+  thread_.engine().clients.set_transport_bytes(session_.shared, 0);
   command::forget_wait(session_, thread_.engine());
   thread_.dispatcher().end_session(session_);
   thread_.engine().clients.remove(session_.shared);
@@ -50,9 +54,11 @@ Connection::~Connection() {
 void Connection::start() {
   thread_.dispatcher().stats().connections_received.add();
   resize_input(idle_input);
-  events_ = transport_->wants().read;
+  events_ = transport_->wants().read | (shakes_hands() ? EPOLLONESHOT : 0U);
   if (!thread_.loop().add(transport_->descriptor(), events_, *this)) return close();
-  if (is_protected_from()) [[unlikely]]
+  // Whether a client has a certificate is known after its handshake.
+  const bool may_be_certified = shakes_hands() && thread_.engine().settings.integer(config::Id::tls_auth_clients) != 0;
+  if (!may_be_certified && is_protected_from()) [[unlikely]]
     return refuse();
   command::audit_connection(thread_.engine(), AuditLog::Kind::connection_accepted, session_.shared, {});
 }
@@ -65,11 +71,14 @@ bool Connection::is_protected_from() const {
          !is_loopback(shared.address);
 }
 
-// A client that would have to wait for a handshake to be told is closed at once.
+// A client whose handshake has not begun is told in the way of its transport.
 void Connection::refuse() {
   thread_.dispatcher().stats().protected_connections.add();
   log_refusal();
-  if (transport_->handshake() == Transport::Handshake::under_way) return close();
+  if (shakes_hands()) {
+    transport_->decline();
+    return close();
+  }
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   reply.error(
@@ -89,6 +98,7 @@ void Connection::close(std::string_view reason) {
   thread_.send_deferred();  // its own may be among them; to send them may have closed it
   if (ending_ == Ending::closed) return;
   advance(Ending::closed);
+  end_handshake();
   transport_->shutdown();
   set_paused(false);
   if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
@@ -117,8 +127,10 @@ resp::Limits Connection::limits() const {
 // Requests of all connections that are ready are parsed before the first is executed: IoThread does that when all have been told.
 void Connection::ready(std::uint32_t events) {
   const bool usual = transport_->usual();
-  if (!usual) [[unlikely]]
+  if (!usual) [[unlikely]] {
+    if (shakes_hands()) return wait_for_handshake();
     events = translated(events);
+  }
   if ((events & ~EPOLLIN) != 0) [[unlikely]]
     ready_beside_input(events);
   thread_.guarded(*this, [this, events] {
@@ -162,7 +174,9 @@ void Connection::update_events() {
   const bool may_leave = ends_wait_with_input() && (!waits_in_silence() || ending_ != Ending::open);
   const bool usual = transport_->usual();
   const Transport::Wants wants = usual ? Transport::Wants{} : transport_->wants();
-  const std::uint32_t events = (receives ? wants.read : 0U) | (unsent_.empty() ? 0U : wants.write) | (may_leave ? EPOLLRDHUP : 0U);
+  std::uint32_t events = (receives ? wants.read : 0U) | (unsent_.empty() ? 0U : wants.write) | (may_leave ? EPOLLRDHUP : 0U);
+  // A client whose handshake waits for its turn is not reported again meanwhile.
+  if (!usual && shakes_hands()) events |= EPOLLONESHOT;
   if (events != events_) {
     events_ = events;
     thread_.loop().change(transport_->descriptor(), events, *this);

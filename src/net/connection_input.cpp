@@ -42,11 +42,14 @@ void Connection::receive() {
     if (result.outcome == Transport::Outcome::failed) close();
     return;
   }
-  const std::size_t received = result.bytes;
+  received(result.bytes);
+}
+
+void Connection::received(std::size_t bytes) {
   session_.shared.input_bytes.store(filled_, relaxed);
   session_.shared.last_active.store(thread_.now(), relaxed);
-  thread_.dispatcher().stats().net_input.add(received);
-  add(session_.shared.net_input, received);
+  thread_.dispatcher().stats().net_input.add(bytes);
+  add(session_.shared.net_input, bytes);
   if (waits_in_silence()) [[unlikely]]
     end_wait(false);
   // A read that fills the buffer has left something behind: this client sends more than one small request at a time.

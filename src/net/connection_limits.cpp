@@ -15,7 +15,6 @@ namespace pinfold::net {
 
 namespace {
 constexpr std::int64_t idle_after_ms = 2000;
-constexpr std::int64_t handshake_patience_ms = 10'000;
 // A client that has not authenticated gets this much of replies it does not read (CVE-2025-21605).
 constexpr std::size_t unauthenticated_output = 64 * 1024;
 constexpr auto relaxed = std::memory_order_relaxed;
@@ -148,8 +147,11 @@ bool Connection::arriving_over_limit(std::int64_t idle_ms) const {
 void Connection::tick() {
   if (ending_ == Ending::closed) return;
   if (session_.shared.closing.load(relaxed)) return close();
-  if (transport_->handshake() == Transport::Handshake::under_way && thread_.now() - session_.shared.created >= handshake_patience_ms) {
-    log_closing("its handshake took too long");
+  if (shakes_hands()) {
+    if (thread_.now() - session_.shared.created < thread_.engine().settings.integer(config::Id::tls_handshake_timeout)) return;
+    thread_.dispatcher().stats().tls_timed_out.add();
+    log_handshake(in_handshakes && !handshake_begun_ ? "there were too many others before it" : "it took too long");
+    transport_->decline();
     return close();
   }
   const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
@@ -184,7 +186,8 @@ void Connection::tick() {
 
 void Connection::account() {
   command::Engine& engine = thread_.engine();
-  const std::size_t now = sizeof(Connection) + capacity_ + parser_.memory() + unsent_.memory() +
+  const std::size_t transport = ending_ == Ending::closed ? 0 : transport_->memory();
+  const std::size_t now = sizeof(Connection) + transport + capacity_ + parser_.memory() + unsent_.memory() +
                           command::attribute_memory(session_.shared) + (kept_pushes_ != nullptr ? kept_pushes_->capacity() : 0);
   engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
@@ -197,7 +200,9 @@ void Connection::account() {
     engine.clients.arriving.fetch_add(static_cast<std::int64_t>(large) - static_cast<std::int64_t>(accounted_arriving_), relaxed);
     accounted_arriving_ = large;
   }
-  const std::size_t beyond = now - std::min(now, sizeof(Connection) + idle_input);
+  // What handshakes take together has a limit of its own (IoThread::Limits::handshakes).
+  const std::size_t usual = sizeof(Connection) + idle_input + (shakes_hands() ? transport : transport_->idle_memory());
+  const std::size_t beyond = now - std::min(now, usual);
   if (const std::size_t unauthenticated_bytes = ending_ == Ending::closed || !unauthenticated() ? 0 : beyond;
       unauthenticated_bytes != accounted_unauthenticated_) [[unlikely]] {
     engine.clients.unauthenticated_bytes.fetch_add(

@@ -206,6 +206,8 @@ inline std::size_t IoThread::round(int most_ms) {
   send_deferred();
   if (!tasks_.empty()) serve_tasks();
   send_deferred();
+  if (has_handshakes()) [[unlikely]]
+    serve_handshakes();
   if (client_memory() > limits_.clients) [[unlikely]]
     make_clients_fit();
   if (too_many_abandoned_blobs()) [[unlikely]]
@@ -243,6 +245,11 @@ void IoThread::update_limits() {
   limits_.unread = unread_limit(share, output);
   // Too little to push anybody else out.
   limits_.unauthenticated_bytes = static_cast<std::int64_t>(std::min<std::uint64_t>(share / 8, INT64_MAX));
+  // A handshake takes memory for a client that nobody knows yet.
+  constexpr std::uint64_t always = 16;
+  const auto most = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::tls_max_handshakes));
+  const std::uint64_t fit = std::max(share / 8 / TlsTransport::handshake_bytes, always);
+  limits_.handshakes = std::max<std::size_t>(std::min(most, fit) / engine_.stats.thread_count(), 1);
   reply_memory_.set_limits(limits_.clients, limits_.clients / 4 / engine_.stats.thread_count());
 }
 
@@ -270,7 +277,7 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 || has_handshakes()) return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {
@@ -316,6 +323,47 @@ void IoThread::serve_tasks() {
     guarded(connection, [&] { connection.work(); });
     if (monotonic_us() >= end) return;
   }
+}
+
+void IoThread::serve_handshake(Connection& connection) {
+  if (connection.in_handshakes) return;
+  (connection.handshake_has_begun() ? handshakes_ : new_handshakes_).push_back(&connection);
+  connection.in_handshakes = true;
+  if (!connection.handshake_has_begun()) engine_.tls.waiting.fetch_add(1, std::memory_order_relaxed);
+}
+
+void IoThread::begin_handshake() {
+  ++handshakes_begun_;
+  engine_.tls.under_way.fetch_add(1, std::memory_order_relaxed);
+}
+
+void IoThread::end_handshake() {
+  --handshakes_begun_;
+  engine_.tls.under_way.fetch_sub(1, std::memory_order_relaxed);
+}
+
+// The connection whose handshake goes on now; null if none can.
+Connection* IoThread::next_handshake() {
+  const bool begun = !handshakes_.empty();
+  if (!begun && (new_handshakes_.empty() || handshakes_begun_ >= limits_.handshakes)) return nullptr;
+  std::deque<Connection*>& queue = begun ? handshakes_ : new_handshakes_;
+  Connection* const connection = queue.front();
+  queue.pop_front();
+  connection->in_handshakes = false;
+  if (!begun) engine_.tls.waiting.fetch_sub(1, std::memory_order_relaxed);
+  return connection;
+}
+
+// A step of a handshake may take a millisecond (a signature with an RSA key). So one step is enough for a round, unless it was a cheap one.
+void IoThread::serve_handshakes() {
+  constexpr std::int64_t most_us = 250;
+  const std::int64_t end = monotonic_us() + most_us;
+  do {
+    Connection* const connection = next_handshake();
+    if (connection == nullptr) return;
+    guarded(*connection, [&] { connection->shake_hands(); });
+    execute_batch();
+  } while (monotonic_us() < end);
 }
 
 void IoThread::execute_batch() {
@@ -440,6 +488,10 @@ void IoThread::remove_closed() {
 void IoThread::remove(const Connection& connection) {
   if (connection.has_more_input()) std::erase(unfinished_, &connection);
   if (!tasks_.empty()) std::erase(tasks_, &connection);
+  if (connection.in_handshakes && std::erase(handshakes_, &connection) == 0) {
+    std::erase(new_handshakes_, &connection);
+    engine_.tls.waiting.fetch_sub(1, std::memory_order_relaxed);
+  }
   row_[connection.place] = row_.back();
   row_[connection.place]->place = connection.place;
   row_.pop_back();

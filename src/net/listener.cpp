@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include "pinfold/net/socket_transport.hpp"
+#include "pinfold/net/tls_transport.hpp"
 
 namespace pinfold::net {
 
-Listener::Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads)
-    : context_(context), engine_(engine), threads_(threads), acceptor_(context), retry_(context) {}
+Listener::Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads,
+                   const TlsCertificates* tls)
+    : context_(context), engine_(engine), threads_(threads), tls_(tls), acceptor_(context), retry_(context) {}
 
 Listener::~Listener() { close(); }
 
@@ -48,7 +50,7 @@ std::optional<std::string> Listener::bind(int family, const void* address, std::
   boost::system::error_code error;
   acceptor_.assign(asio::generic::stream_protocol(family, 0), fd, error);
   if (error) return "cannot listen on " + name + ": " + error.message();
-  name_ = name;
+  name_ = (tls_ != nullptr ? "tls://" : "") + name;
   return std::nullopt;
 }
 
@@ -143,7 +145,15 @@ void Listener::adopt(int fd) {
     ::close(fd);
     return;
   }
-  least_loaded().adopt(std::move(transport));
+  IoThread& thread = least_loaded();
+  if (tls_ != nullptr) {
+    try {
+      transport = std::make_unique<TlsTransport>(std::move(transport), tls_->context(), thread.tls_buffers());
+    } catch (const std::bad_alloc&) {
+      return;
+    }
+  }
+  thread.adopt(std::move(transport));
 }
 
 void Listener::hand_over(int fd) {
@@ -158,8 +168,12 @@ void Listener::hand_over(int fd) {
   });
   engine_.audit.note(AuditLog::Kind::connection_refused,
                      [fd](AuditLine& line) { line.add("address", SocketTransport::peer_of(fd)).add("reason", "maxclients"); });
-  constexpr std::string_view refusal = "-ERR max number of clients reached\r\n";
-  [[maybe_unused]] const ssize_t sent = ::send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL);
+  if (tls_ != nullptr) {
+    TlsTransport::decline(fd);  // a handshake would cost more than to serve the client
+  } else {
+    constexpr std::string_view refusal = "-ERR max number of clients reached\r\n";
+    [[maybe_unused]] const ssize_t sent = ::send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL);
+  }
   ::close(fd);
 }
 

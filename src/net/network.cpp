@@ -1,17 +1,25 @@
 #include "pinfold/net/network.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <new>
 #include <sstream>
+#include <string_view>
 #include <utility>
 
 #include "pinfold/net/io_thread.hpp"
 #include "pinfold/net/listener.hpp"
+#include "pinfold/net/tls_certificates.hpp"
 
 namespace pinfold::net {
 
-Network::Network(boost::asio::io_context& context, command::Engine& engine) : context_(context), engine_(engine) {
+namespace {
+constexpr std::string_view nothing_to_listen_on = "nothing to listen on: port and tls-port are 0 and no unixsocket is set";
+}  // namespace
+
+Network::Network(boost::asio::io_context& context, command::Engine& engine)
+    : context_(context), engine_(engine), tls_(std::make_unique<TlsCertificates>(engine)), look_at_certificates_(context) {
   const auto count = static_cast<unsigned>(engine.settings.integer(config::Id::threads));
   for (unsigned i = 0; i < count; ++i) threads_.push_back(std::make_unique<IoThread>(engine, i));
   engine.connect(this);
@@ -67,39 +75,86 @@ void Network::push(std::vector<ClientPlace> to, std::shared_ptr<const std::strin
 
 std::optional<std::string> Network::check_addresses(const config::Settings& settings) {
   bool any = !settings.text(config::Id::unixsocket).empty();
-  if (settings.integer(config::Id::port) != 0) {
+  const std::int64_t port = settings.integer(config::Id::port);
+  const std::int64_t tls_port = settings.integer(config::Id::tls_port);
+  if (port != 0 || tls_port != 0) {
     std::istringstream addresses(settings.text(config::Id::bind));
     for (std::string address; addresses >> address; any = true) {
       if (address.front() == '-') address.erase(0, 1);
       if (!Listener::is_address(address)) return "cannot listen on " + address + ": not an IP address";
     }
   }
-  if (!any) return "nothing to listen on: port is 0 and no unixsocket is set";
+  if (port != 0 && port == tls_port) return "port and tls-port are the same: " + std::to_string(port);
+  if (!any) return std::string(nothing_to_listen_on);
+  return std::nullopt;
+}
+
+std::optional<std::string> Network::check_tls(const config::Settings& settings, std::vector<std::string>& warnings) {
+  if (settings.integer(config::Id::tls_port) == 0) return std::nullopt;
+  std::shared_ptr<const TlsContext> context;
+  if (auto error = TlsContext::load(TlsOptions(settings), context)) return error;
+  for (const std::string& warning : context->warnings()) warnings.push_back("TLS: " + warning);
+  return std::nullopt;
+}
+
+// Listens with TLS if `tls` is not null.
+std::optional<std::string> Network::listen_tcp(unsigned port, const TlsCertificates* tls) {
+  const auto backlog = static_cast<int>(engine_.settings.integer(config::Id::tcp_backlog));
+  std::istringstream addresses(engine_.settings.text(config::Id::bind));
+  for (std::string address; addresses >> address;) {
+    // "-::1": listen there if this machine has the address.
+    const bool optional = address.front() == '-';
+    if (optional) address.erase(0, 1);
+    auto listener = std::make_unique<Listener>(context_, engine_, threads_, tls);
+    auto error = listener->listen_tcp(address, port, backlog);
+    if (error && !optional) return error;
+    if (!error) listeners_.push_back(std::move(listener));
+  }
   return std::nullopt;
 }
 
 std::optional<std::string> Network::listen() {
   const config::Settings& settings = engine_.settings;
-  const auto backlog = static_cast<int>(settings.integer(config::Id::tcp_backlog));
   if (const auto port = static_cast<unsigned>(settings.integer(config::Id::port)); port != 0) {
-    std::istringstream addresses(settings.text(config::Id::bind));
-    for (std::string address; addresses >> address;) {
-      // "-::1": listen there if this machine has the address.
-      const bool optional = address.front() == '-';
-      if (optional) address.erase(0, 1);
-      auto listener = std::make_unique<Listener>(context_, engine_, threads_);
-      auto error = listener->listen_tcp(address, port, backlog);
-      if (error && !optional) return error;
-      if (!error) listeners_.push_back(std::move(listener));
-    }
+    if (auto error = listen_tcp(port, nullptr)) return error;
+  }
+  if (const auto port = static_cast<unsigned>(settings.integer(config::Id::tls_port)); port != 0) {
+    if (auto error = tls_->load()) return error;
+    connect_tls_settings();
+    if (auto error = listen_tcp(port, tls_.get())) return error;
   }
   if (const std::string path = settings.text(config::Id::unixsocket); !path.empty()) {
     listeners_.push_back(std::make_unique<Listener>(context_, engine_, threads_));
+    const auto backlog = static_cast<int>(settings.integer(config::Id::tcp_backlog));
     const auto permissions = static_cast<unsigned>(settings.integer(config::Id::unixsocketperm));
     if (auto error = listeners_.back()->listen_unix(path, permissions, backlog)) return error;
   }
-  if (listeners_.empty()) return "nothing to listen on: port is 0 and no unixsocket is set";
+  if (listeners_.empty()) return std::string(nothing_to_listen_on);
   return std::nullopt;
+}
+
+// A change that cannot be followed is refused, so the settings always say what the present context was made of.
+void Network::connect_tls_settings() {
+  using config::Id;
+  for (const Id id : {Id::tls_cert_file, Id::tls_key_file, Id::tls_key_file_pass, Id::tls_ca_cert_file, Id::tls_ca_cert_dir,
+                      Id::tls_auth_clients, Id::tls_auth_clients_user, Id::tls_protocols, Id::tls_ciphers, Id::tls_ciphersuites,
+                      Id::tls_prefer_server_ciphers, Id::tls_session_caching, Id::tls_session_cache_timeout}) {
+    engine_.settings.on_change(id, [this] { return tls_->load(); });
+  }
+}
+
+void Network::reload_certificates() {
+  if (speaks_tls()) tls_->load();
+}
+
+// Only new connections wait for what the main thread does.
+void Network::watch_certificates() {
+  look_at_certificates_.expires_after(std::chrono::seconds(2));
+  look_at_certificates_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    watch_certificates();
+    tls_->look();
+  });
 }
 
 std::string Network::addresses() const {
@@ -109,6 +164,7 @@ std::string Network::addresses() const {
 }
 
 void Network::start() {
+  if (speaks_tls()) watch_certificates();
   for (const auto& listener : listeners_) listener->start();
   for (const auto& thread : threads_) thread->start();
 }
@@ -118,6 +174,7 @@ void Network::accept_again() {
 }
 
 void Network::stop() {
+  look_at_certificates_.cancel();
   listeners_.clear();
   for (const auto& thread : threads_) thread->stop();
 }

@@ -22,7 +22,9 @@ std::optional<std::string> reach_warning(const config::Settings& settings, bool 
     if (address.front() == '-') address.erase(0, 1);
     open |= !address.starts_with("127.") && address != "::1";
   }
-  if (!open || settings.integer(Id::port) == 0 || asks_password) return std::nullopt;
+  const bool asks_certificate = settings.integer(Id::port) == 0 && settings.show(Id::tls_auth_clients) == "yes";
+  const bool none = settings.integer(Id::port) == 0 && settings.integer(Id::tls_port) == 0;
+  if (!open || none || asks_certificate || asks_password) return std::nullopt;
   if (settings.flag(Id::protected_mode)) {
     return "Listening beyond this machine without a password: clients of other machines are refused (protected-mode) until requirepass is "
            "set";
@@ -79,6 +81,8 @@ int check(const config::Settings& settings) {
   std::vector<security::Users::Pointer> users;
   if (!error) error = command::read_users(settings, users);
   if (!error) error = net::Network::check_addresses(settings);
+  std::vector<std::string> warnings;
+  if (!error) error = net::Network::check_tls(settings, warnings);
   if (error) {
     std::fprintf(stderr, "pinfold-server: %s\n", error->c_str());
     return 1;
@@ -87,7 +91,7 @@ int check(const config::Settings& settings) {
   for (const security::Users::Pointer& user : users) {
     if (user->name() == security::default_user_name) asks_password = user->asks_password();
   }
-  const std::vector<std::string> warnings = warnings_about(settings, policies, asks_password);
+  for (std::string& warning : warnings_about(settings, policies, asks_password)) warnings.push_back(std::move(warning));
   for (const std::string& warning : warnings) std::printf("warning: %s\n", warning.c_str());
   const std::string file = settings.file().empty() ? "no settings file" : settings.file();
   std::printf("%s: %zu policies, %zu users, %zu warnings\n", file.c_str(), policies.size(), users.size(), warnings.size());

@@ -168,10 +168,13 @@ std::optional<std::string> load_users(config::Settings& settings, command::Engin
   return std::nullopt;
 }
 
-// Opens the log files anew at each SIGHUP. The signal comes from a program that rotates logs, or from a terminal that is closed.
-void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file, AuditWriter* audit) {
-  hangups.async_wait([&hangups, file, audit](const boost::system::error_code& error, int) {
+// Opens the log files anew and reads the certificates again at each SIGHUP. The signal comes from a program that rotates logs or
+// certificates, or from a terminal that is closed.
+void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file, AuditWriter* audit,
+               const std::unique_ptr<net::Network>& network) {
+  hangups.async_wait([&hangups, file, audit, &network](const boost::system::error_code& error, int) {
     if (error) return;
+    if (network != nullptr) network->reload_certificates();
     if (audit != nullptr) audit->reopen();
     if (file != nullptr) {
       const auto failed = file->open();
@@ -181,7 +184,7 @@ void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>&
         spdlog::info("SIGHUP: the log was opened anew");
       }
     }
-    reopen_on(hangups, file, audit);
+    reopen_on(hangups, file, audit, network);
   });
 }
 
@@ -245,10 +248,10 @@ int run(int argc, char** argv, char** environment) {
   boost::asio::io_context context(1);
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
   boost::asio::signal_set hangups(context, SIGHUP);
-  reopen_on(hangups, log_file, audit_writer.get());
   engine.on_main_thread = [&context](std::function<void()> work) { boost::asio::post(context, std::move(work)); };
   engine.shut_down = [&context] { context.stop(); };
   std::unique_ptr<net::Network> made;
+  reopen_on(hangups, log_file, audit_writer.get(), made);
   try {
     made = std::make_unique<net::Network>(context, engine);
   } catch (const std::system_error& error) {

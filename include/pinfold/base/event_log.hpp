@@ -22,18 +22,21 @@ namespace pinfold {
 class EventLog {
  public:
   enum class Kind : unsigned {
-    administration,   // commands of an administrator
-    failures,         // failures of the server in work for an administrator
-    purges,           // the results of purges
-    policies,         // contradictions in a policy that was set
-    out_of_memory,    // requests refused for want of memory
-    max_clients,      // connections refused because of maxclients
-    refused_clients,  // connections refused by protected-mode
-    auth_limited,     // attempts to authenticate refused because of auth-failures-per-minute
-    rate_limited,     // requests refused because of the request rate of their user
-    http,             // HTTP requests on the port, whose connections are closed
-    closed_clients,   // clients that are closed because they take too much memory or do not read
-    not_accepted,     // connections that the system could not accept
+    administration,    // commands of an administrator
+    failures,          // failures of the server in work for an administrator
+    purges,            // the results of purges
+    policies,          // contradictions in a policy that was set
+    out_of_memory,     // requests refused for want of memory
+    max_clients,       // connections refused because of maxclients
+    refused_clients,   // connections refused by protected-mode
+    auth_limited,      // attempts to authenticate refused because of auth-failures-per-minute
+    rate_limited,      // requests refused because of the request rate of their user
+    http,              // HTTP requests on the port, whose connections are closed
+    closed_clients,    // clients that are closed because they take too much memory or do not read
+    not_accepted,      // connections that the system could not accept
+    handshakes,        // TLS handshakes that have failed
+    certificates,      // certificates that were loaded
+    bad_certificates,  // certificates that were not loaded, or will soon be useless
     count,
   };
   struct Line {
@@ -45,7 +48,7 @@ class EventLog {
   /// The most lines of a kind that are written in a second.
   static constexpr unsigned per_second(Kind kind) { return kind == Kind::purges ? 20 : 5; }
   /// Whether a line is a warning.
-  static constexpr bool warns(Kind kind) { return kind != Kind::administration && kind != Kind::purges; }
+  static constexpr bool warns(Kind kind) { return kind != Kind::administration && kind != Kind::purges && kind != Kind::certificates; }
   static constexpr std::size_t most_waiting = 256;
 
   /// `commands` are the names of the administrative commands. The texts must outlive the log.

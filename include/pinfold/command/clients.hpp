@@ -38,11 +38,16 @@ class Clients {
   void reset_rejected() { rejected_.store(0, std::memory_order_relaxed); }
   std::size_t count() const { return count_.load(std::memory_order_relaxed); }
   /// Bytes that all clients would take if they were idle.
-  std::uint64_t idle_bytes() const { return idle_bytes_of(count()); }
+  std::uint64_t idle_bytes() const { return idle_bytes_of(count()) + transport_bytes(); }
+  /// Bytes that so many clients with plain sockets would take.
   static constexpr std::uint64_t idle_bytes_of(std::uint64_t clients) {
     constexpr std::uint64_t one = 1536;  // measured: scripts/bench idle
     return clients * one;
   }
+  /// The part of idle_bytes() that transports take beyond what plain sockets do.
+  std::uint64_t transport_bytes() const { return transport_bytes_.load(std::memory_order_relaxed); }
+  /// Says how much of that is this client's, from now on. Called by the client's thread.
+  void set_transport_bytes(SharedClient& client, std::uint64_t bytes);
   std::uint64_t last_id() const { return next_id_.load(std::memory_order_relaxed) - 1; }
 
   /// Calls `visit` for each client, in the order of their ids. O(clients).
@@ -131,6 +136,7 @@ class Clients {
   std::atomic<MonoMs> pause_until_{};
   std::mutex mutex_;
   std::map<std::uint64_t, SharedClient*> clients_;
+  std::atomic<std::uint64_t> transport_bytes_{0};
   std::map<std::pair<const security::UserUsage*, std::uint64_t>, SharedClient*> by_user_;  // by SharedClient::usage and the id
 
   // With the mutex held:

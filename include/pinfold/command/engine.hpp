@@ -17,6 +17,7 @@
 #include "pinfold/command/clients.hpp"
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
+#include "pinfold/command/tls_status.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/security/acl_log.hpp"
 #include "pinfold/security/auth_failures.hpp"
@@ -40,6 +41,7 @@ class Engine {
   security::AclLog acl_log;
   Clients clients;
   Stats stats;
+  TlsStatus tls;
   Rates rates;
   EventLog events;
   AuditLog audit;  // off until the server starts it

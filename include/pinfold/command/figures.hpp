@@ -28,6 +28,7 @@ enum class Section : std::uint8_t {
   cpu,
   cache,
   modules,
+  tls,
   commands,
   locks,
   errors,
@@ -168,6 +169,29 @@ struct CacheFigures {
   std::uint64_t serves_stale = 0;  // 1 or 0
 };
 
+struct TlsFigures {
+  std::string port;
+  std::uint64_t clients = 0;
+  std::uint64_t handshakes = 0;
+  std::uint64_t resumed = 0;
+  std::uint64_t failed = 0;
+  std::uint64_t timed_out = 0;
+  std::uint64_t under_way = 0;
+  std::uint64_t waiting = 0;
+  std::uint64_t users_refused = 0;
+  // Of certificates: empty or 0 if there is none.
+  std::string server_serial;
+  std::int64_t server_expires = 0;
+  std::int64_t server_left = 0;  // negative: it has expired
+  std::string ca_serial;
+  std::int64_t ca_expires = 0;
+  std::int64_t ca_left = 0;
+  std::uint64_t loads = 0;
+  std::uint64_t failed_loads = 0;
+  std::int64_t loaded_at = 0;
+  std::string last_load;
+};
+
 struct CommandFigures {
   std::string_view name;
   std::uint64_t calls = 0;
@@ -219,6 +243,7 @@ struct Figures {
   StatsFigures stats;
   CpuFigures cpu;
   CacheFigures cache;
+  TlsFigures tls;
   std::vector<CommandFigures> commands;    // only commands that were called, rejected or have failed
   std::vector<HoldFigures> holds;          // in the order of their causes
   std::vector<ErrorFigures> errors;        // in the order of their codes
@@ -270,6 +295,7 @@ std::span<const Figure<StatsFigures>> stats_figures();
 std::span<const Figure<ServerFigures>> replication_figures();
 std::span<const Figure<CpuFigures>> cpu_figures();
 std::span<const Figure<CacheFigures>> cache_figures();
+std::span<const Figure<TlsFigures>> tls_figures();
 std::span<const Figure<ServerFigures>> cluster_figures();
 // The figures of each command, each cause of holds, each code of errors, each database and each user.
 std::span<const Figure<CommandFigures>> command_figures();

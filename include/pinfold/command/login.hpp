@@ -1,6 +1,8 @@
 #pragma once
 // What stands around an attempt to authenticate: the limit for failures, the counts and the audit log.
 
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "pinfold/command/call.hpp"
@@ -14,5 +16,10 @@ bool may_try_to_log_in(Call& call, std::string_view name);
 
 /// Notes how an attempt has ended.
 void note_login(const Call& call, std::string_view name, bool succeeded);
+
+/// Authenticates a client that has connected with a certificate, if exactly one of the names in it is that of a user. Otherwise the client
+/// has the user that it has without a certificate. `refusal` says why the certificate gives no names, if it should. Without names and
+/// refusal nothing happens. Called by the client's thread. Throws std::bad_alloc.
+void authenticate_certificate(Engine& engine, Session& session, std::span<const std::string> names, std::string_view refusal);
 
 }  // namespace pinfold::command

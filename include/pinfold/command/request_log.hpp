@@ -30,6 +30,8 @@ void note_out_of_memory(const Session& session, const Row& row, Engine& engine);
 void note_auth_limited(const Session& session, Engine& engine, std::int64_t wait_ms);
 /// Notes that a request was refused because of the rate of the client's user.
 void note_rate_limited(const Session& session, Engine& engine, const security::User& user, std::int64_t per_second);
+/// Notes that a client's certificate has not authenticated it, although tls-auth-clients-user says that it may.
+void note_certificate_refused(const Session& session, Engine& engine, std::string_view reason);
 /// Notes that a client has sent an HTTP request.
 void note_http(const Session& session, Engine& engine);
 

@@ -74,6 +74,7 @@ struct SharedClient {
   // Kept by Clients.
   std::shared_ptr<security::UserUsage> usage;  // where the client counts; only its thread changes it, with the registry locked
   std::atomic<std::int64_t> counted{0};        // the part of usage->bytes that is this client's
+  std::uint64_t transport_bytes = 0;           // what its transport takes while it is idle; only its thread uses this
   std::uint64_t counted_requests = 0;          // those of `commands` that are counted in a usage; only its thread uses this
 
   std::atomic<std::uint64_t> net_input{0};

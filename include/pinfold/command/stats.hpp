@@ -62,6 +62,11 @@ struct alignas(64) ThreadStats {
   Counter denied_auth;
   Counter denied_database;
   Counter rate_limited;  // requests refused because of the rate of their user
+  Counter tls_handshakes;         // that are done, resumed ones included
+  Counter tls_resumed;
+  Counter tls_failed;
+  Counter tls_timed_out;
+  Counter tls_users_refused;  // certificates with which no client was authenticated, although tls-auth-clients-user says so
   ErrorCounts errors;
 };
 

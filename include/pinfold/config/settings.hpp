@@ -28,6 +28,22 @@ enum class Id : unsigned {
   port,
   unixsocket,
   unixsocketperm,
+  tls_port,
+  tls_cert_file,
+  tls_key_file,
+  tls_key_file_pass,
+  tls_ca_cert_file,
+  tls_ca_cert_dir,
+  tls_auth_clients,
+  tls_auth_clients_user,
+  tls_protocols,
+  tls_ciphers,
+  tls_ciphersuites,
+  tls_prefer_server_ciphers,
+  tls_session_caching,
+  tls_session_cache_timeout,
+  tls_handshake_timeout,
+  tls_max_handshakes,
   tcp_backlog,
   tcp_keepalive,
   timeout,
@@ -137,8 +153,14 @@ constexpr std::size_t longest_value = 4096;
 constexpr std::string_view value_too_long = "argument is longer than 4096 bytes";
 
 /// Whether a setting's value is for nobody's eyes: logs, errors and CONFIG GET leave it out, and say `hidden` in its place.
-constexpr bool is_secret(Id id) { return id == Id::requirepass; }
+constexpr bool is_secret(Id id) { return id == Id::requirepass || id == Id::tls_key_file_pass; }
 constexpr std::string_view hidden = "(hidden)";
+
+/// Whether a setting names something whose content may have changed although the setting has not. Setting it to the value that it
+/// has counts as a change.
+constexpr bool is_volatile(Id id) {
+  return id == Id::tls_cert_file || id == Id::tls_key_file || id == Id::tls_ca_cert_file || id == Id::tls_ca_cert_dir;
+}
 
 std::span<const Setting> settings_table();
 const Setting* find_setting(std::string_view name);  // any case

@@ -85,6 +85,10 @@ class Connection final : public EventHandler {
   /// Closes the transport. The thread destroys the object at the end of the round or of a later one. `reason` is for the audit log;
   /// without one, it is found out.
   void close(std::string_view reason = {});
+  /// Carries the handshake on by a step, and receives what came behind it. Called when the connection's turn has come
+  /// (IoThread::serve_handshake).
+  void shake_hands();
+  bool handshake_has_begun() const { return handshake_begun_; }
   /// Goes on with requests that CLIENT PAUSE has blocked.
   void resume();
   /// Passes on the answer for which the client waits. Returns false if the client does not wait with this ticket.
@@ -101,10 +105,11 @@ class Connection final : public EventHandler {
   /// Called once a second. Checks the idle timeout and the soft output limit, and shrinks buffers that are no longer needed.
   void tick();
 
-  // For the thread: the index of this connection in the list of all, and whether it is in the list of connections with long
-  // commands.
+  // For the thread: the index of this connection in the list of all, and whether it is in the lists of connections with long commands and
+  // with handshakes.
   std::size_t place = 0;
   bool in_tasks = false;
+  bool in_handshakes = false;
 
  private:
   static constexpr std::size_t idle_input = 512;
@@ -151,8 +156,17 @@ class Connection final : public EventHandler {
   void refuse();
   resp::Limits limits() const;
 
+  // connection_handshake.cpp
+  bool shakes_hands() const { return transport_->handshake() == Transport::Handshake::under_way; }
+  void wait_for_handshake();
+  void handshake_done();
+  void handshake_failed();
+  void end_handshake();
+  void log_handshake(std::string_view reason);
+
   // connection_input.cpp
   void receive();
+  void received(std::size_t bytes);
   Transport::Result receive_large();
   bool take_body();
   void forget_large();
@@ -225,7 +239,9 @@ class Connection final : public EventHandler {
   Intake intake_ = Intake::open;
   Turn turn_ = Turn::not_begun;
   BlockReasons blocked_by_;
-  bool closing_told_ = false;  // to the audit log
+  bool closing_told_ = false;     // to the audit log
+  bool handshake_begun_ = false;  // and not done
+  bool established_ = false;      // the handshake is done, and TlsStatus::clients counts the connection
   command::Session session_;
   resp::Parser parser_;
   resp::Parser::Result parsed_ = resp::Parser::Result::need_more;  // how the last parse() ended

@@ -25,6 +25,7 @@
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_loop.hpp"
 #include "pinfold/net/reply_memory.hpp"
+#include "pinfold/net/tls_transport.hpp"
 #include "pinfold/net/transport.hpp"
 #include "pinfold/resp/output.hpp"
 
@@ -60,6 +61,8 @@ class IoThread {
   // These may be called by any thread.
   /// How many connections live here, those that are on their way included.
   std::size_t load() const { return load_.load(std::memory_order_relaxed); }
+  /// The buffers of the TLS transports that are given to adopt().
+  TlsBuffers& tls_buffers() { return tls_buffers_; }
   /// Makes a client's connection of the transport, or closes the transport if there is no memory for that.
   void adopt(std::unique_ptr<Transport> transport);
   /// Closes the connection of the client with this id, if it still lives here. The client has been marked for closing.
@@ -114,6 +117,7 @@ class IoThread {
     std::size_t unread = SIZE_MAX;                   // of one client's unread replies; beyond it the client must read before it is served
     std::uint64_t clients = UINT64_MAX;              // the clients' share of memory
     std::int64_t unauthenticated_bytes = INT64_MAX;  // the part of this share that unauthenticated clients may take
+    std::size_t handshakes = 1;                      // handshakes of this thread that may have begun; not in bytes
     std::int64_t abandoned_blobs = INT64_MAX;  // of blobs that only unread replies keep; beyond it clients that do not read are closed
   };
   const Limits& limits() const { return limits_; }
@@ -133,6 +137,11 @@ class IoThread {
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   /// Runs a step of the connection's long command when its turn comes.
   void serve_task(Connection& connection);
+  /// Calls shake_hands() of the connection when its turn comes. Handshakes that have begun go before others, and others begin only as many
+  /// as Limits::handshakes allows. So a storm of new clients is worked off one after the other, and does not hold up the connected ones.
+  void serve_handshake(Connection& connection);
+  void begin_handshake();
+  void end_handshake();
   /// Calls resume() of the connection when the CLIENT PAUSE is over.
   void await_pause_end(const Connection& connection);
   /// Ends the wait of the connection's client at the time `until`, unless await_no_longer() is called before with the same
@@ -147,6 +156,9 @@ class IoThread {
   void serve(std::span<const epoll_event> ready);
   void serve_unfinished();
   void serve_tasks();
+  Connection* next_handshake();
+  void serve_handshakes();
+  bool has_handshakes() const { return !handshakes_.empty() || (!new_handshakes_.empty() && handshakes_begun_ < limits_.handshakes); }
   void give_up(Connection& connection);
   void welcome(std::unique_ptr<Transport> transport);
   void execute_batch();
@@ -181,6 +193,7 @@ class IoThread {
   command::Engine& engine_;
   const unsigned index_;
   EventLoop loop_;
+  TlsBuffers tls_buffers_;
   command::Dispatcher dispatcher_;
   ReplyMemory reply_memory_;
   resp::Output output_;  // deferred replies, and after them the replies to the present connection
@@ -215,6 +228,9 @@ class IoThread {
   std::deque<Connection*> unfinished_;                // connections with has_more_input(), in the order of their turns
   std::deque<Connection*> tasks_;                     // connections whose long commands can go on, in the order of their turns
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // connections whose clients wait for a reply, by the time at which the wait ends
+  std::deque<Connection*> handshakes_;                // connections whose handshakes have begun and can go on
+  std::deque<Connection*> new_handshakes_;            // connections whose handshakes can begin
+  std::size_t handshakes_begun_ = 0;                  // and are not done
   std::deque<HandingOut> handing_out_;
   std::vector<Connection*> closed_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};

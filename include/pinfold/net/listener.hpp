@@ -14,6 +14,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "pinfold/net/io_thread.hpp"
+#include "pinfold/net/tls_certificates.hpp"
 
 namespace pinfold::net {
 
@@ -22,7 +23,9 @@ namespace asio = boost::asio;
 /// Not thread-safe: used by the thread that runs `context`. All that the constructor gets must outlive the listener.
 class Listener {
  public:
-  Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads);
+  /// With `tls`, the connections speak TLS; null: they do not.
+  Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads,
+           const TlsCertificates* tls = nullptr);
   ~Listener();
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
@@ -32,7 +35,7 @@ class Listener {
   /// These two bind and listen. They return an error, or nothing.
   std::optional<std::string> listen_tcp(const std::string& address, unsigned port, int backlog);
   std::optional<std::string> listen_unix(const std::string& path, unsigned permissions, int backlog);
-  /// The address for the log: "127.0.0.1:6379", or a path. Called after listen_tcp() or listen_unix().
+  /// The address for the log: "127.0.0.1:6379", "tls://127.0.0.1:6380", or a path. Called after listen_tcp() or listen_unix().
   const std::string& name() const { return name_; }
   /// Begins to accept.
   void start();
@@ -54,6 +57,7 @@ class Listener {
   asio::io_context& context_;
   command::Engine& engine_;
   std::vector<std::unique_ptr<IoThread>>& threads_;
+  const TlsCertificates* const tls_;
   Acceptor acceptor_;
   asio::steady_timer retry_;
   std::string name_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
 
 #include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/engine.hpp"
@@ -15,6 +16,7 @@ namespace pinfold::net {
 
 class IoThread;
 class Listener;
+class TlsCertificates;
 
 /// Owns the threads and the listeners. The functions of ClientThreads are thread-safe; all others are called by the main
 /// thread. `context` and `engine` must outlive it.
@@ -27,12 +29,17 @@ class Network final : public ClientThreads {
   /// Checks that the settings name at least one address or socket to listen on, and that addresses have the right form. Opens
   /// nothing. Returns an error, or nothing.
   static std::optional<std::string> check_addresses(const config::Settings& settings);
+  /// Checks that the settings of TLS fit together and that their files can be used, if there is to be TLS. Adds to `warnings`. Returns an
+  /// error, or nothing.
+  static std::optional<std::string> check_tls(const config::Settings& settings, std::vector<std::string>& warnings);
   /// Binds every address and socket of the settings. Returns an error, or nothing.
   std::optional<std::string> listen();
   /// The addresses for the log: "127.0.0.1:6379 and [::1]:6379". Called after listen().
   std::string addresses() const;
   /// Starts the threads, and begins to accept.
   void start();
+  /// Reads the certificates again.
+  void reload_certificates();
   /// Begins to accept again. Called when `context` has thrown std::bad_alloc, because some listeners may then have stopped
   /// accepting.
   void accept_again();
@@ -47,8 +54,15 @@ class Network final : public ClientThreads {
   void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) override;
 
  private:
+  std::optional<std::string> listen_tcp(unsigned port, const TlsCertificates* tls);
+  bool speaks_tls() const { return engine_.settings.integer(config::Id::tls_port) != 0; }
+  void connect_tls_settings();
+  void watch_certificates();
+
   boost::asio::io_context& context_;
   command::Engine& engine_;
+  std::unique_ptr<TlsCertificates> tls_;
+  boost::asio::steady_timer look_at_certificates_;
   std::vector<std::unique_ptr<IoThread>> threads_;
   std::vector<std::unique_ptr<Listener>> listeners_;
 };

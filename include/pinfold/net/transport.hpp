@@ -1,6 +1,6 @@
 #pragma once
-// What carries the bytes of a connection: a plain socket (socket_transport.hpp), and later TLS. A connection does not know
-// which it is.
+// What carries the bytes of a connection: a plain socket (socket_transport.hpp), or TLS (tls_transport.hpp). A connection does not
+// know which it is.
 //
 // A transport neither blocks nor calls back. If a read() or write() is blocked, the I/O thread has the event loop watch for the
 // events in wants(), and then calls read() or write() again.
@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -16,7 +18,7 @@
 namespace pinfold::net {
 
 /// Not thread-safe: used by the I/O thread of its connection, which owns it. Errors are results; nothing is thrown, except by
-/// addresses().
+/// addresses() and established().
 class Transport {
  public:
   /// The result of a read or a write.
@@ -48,6 +50,16 @@ class Transport {
     bool unix_socket = false;
   };
 
+  /// What a handshake has brought.
+  struct Established {
+    bool resumed = false;
+    bool certified = false;  // the peer has shown a certificate of an accepted authority
+    /// The names of the peer that may be names of users, or why its certificate names none. Both are empty if the peer has shown no
+    /// certificate, or if its names are not asked for.
+    std::vector<std::string> names;
+    std::string refusal;
+  };
+
   virtual ~Transport() = default;
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
@@ -63,6 +75,13 @@ class Transport {
   virtual void shutdown() = 0;
   /// The addresses of the two ends. Called before shutdown(). Throws std::bad_alloc.
   virtual Addresses addresses() const = 0;
+  /// Called once when the handshake is done, before the next read() or write(). Throws std::bad_alloc.
+  virtual Established established() { return {}; }
+  /// Tells a peer whose handshake is not done that it is not served, if there is a way to. Called before shutdown().
+  virtual void decline() {}
+  /// Why the transport has failed. Empty if it knows no more than that the peer is gone, and the peer has said nothing before. Valid as
+  /// long as the transport.
+  virtual std::string_view failure() const { return {}; }
 
   /// The descriptor that the event loop watches. It does not change, and is open until shutdown().
   int descriptor() const { return descriptor_; }
@@ -74,6 +93,10 @@ class Transport {
   /// How many bytes the transport has received that the next read() returns, although the event loop does not report them.
   std::size_t pending() const { return pending_; }
   Handshake handshake() const { return handshake_; }
+  /// The bytes that the transport takes, beyond what a plain socket does. May be an estimate.
+  std::size_t memory() const { return memory_; }
+  /// The same for a transport whose peer is idle. Only established() changes it.
+  std::size_t idle_memory() const { return idle_memory_; }
 
  protected:
   explicit Transport(int descriptor) : descriptor_(descriptor) {}
@@ -87,6 +110,9 @@ class Transport {
     usual_ = wants == Wants{} && pending == 0 && handshake == Handshake::done;
   }
 
+  void set_memory(std::size_t now) { memory_ = now; }
+  void set_idle_memory(std::size_t idle) { idle_memory_ = idle; }
+
   const int descriptor_;
 
  private:
@@ -94,6 +120,8 @@ class Transport {
   Handshake handshake_ = Handshake::done;
   Wants wants_;
   std::size_t pending_ = 0;
+  std::size_t memory_ = 0;
+  std::size_t idle_memory_ = 0;
 };
 
 }  // namespace pinfold::net

@@ -48,6 +48,7 @@ struct UserUsage {
 
   std::atomic<std::int64_t> memory_rule{no_memory_rule};  // UserLimits::memory of the present version; set by Users
   std::atomic<std::int64_t> clients{0};                   // connected clients
+  std::atomic<std::uint64_t> transport_bytes{0};          // what their transports take while they are idle, such as TLS
   std::atomic<std::int64_t> bytes{0};                     // memory of all of them, without those that are being closed because of it
   std::atomic<std::uint64_t> requests{0};                 // made by clients of the user; at most a second old
   std::atomic<std::uint64_t> refused{0};                  // of these, refused because of the request rate

@@ -25,7 +25,7 @@ void use(Client& client) {
 void compare_shared(SharedClient& left, SharedClient& right) {
   auto& [id, address, local_address, fd, unix_socket, created, thread, last_active, last_command, db, protocol, queued, queued_bytes,
          watched, no_evict, no_touch, waiting, paused, closing, watched_bytes, evicted, input_bytes, input_room, large_bytes, output_bytes,
-         buffer_memory, task_bytes, usage, counted, counted_requests, net_input, net_output, commands, mutex, name, user, library_name,
+         buffer_memory, task_bytes, usage, counted, transport_bytes, counted_requests, net_input, net_output, commands, mutex, name, user, library_name,
          library_version] = left;
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
@@ -49,7 +49,7 @@ void compare_shared(SharedClient& left, SharedClient& right) {
   CHECK((id != right.id && address != right.address && last_command.load() != nullptr && commands > 0));
   static_cast<void>(std::tie(local_address, fd, unix_socket, created, thread, last_active, mutex));
   CHECK(counted_requests == commands.load());
-  static_cast<void>(std::tie(input_bytes, input_room, output_bytes, buffer_memory, net_input, net_output));
+  static_cast<void>(std::tie(transport_bytes, input_bytes, input_room, output_bytes, buffer_memory, net_input, net_output));
   CHECK(library_name == "lib");
   CHECK(library_version == "1.0");
 }

@@ -260,6 +260,19 @@ TEST_CASE("several settings change together or not at all") {
   CHECK(settings.integer(Id::maxclients) == 50);
 }
 
+TEST_CASE("setting a file's name to the same again is a change, because the file may be another one") {
+  Settings settings;
+  int calls = 0;
+  settings.on_change(Id::tls_cert_file, [&]() -> std::optional<std::string> {
+    ++calls;
+    return std::nullopt;
+  });
+  for (int i = 1; i <= 3; ++i) {
+    CHECK(refused(settings, Id::tls_cert_file, "server.crt") == "taken");
+    CHECK(calls == i);
+  }
+}
+
 TEST_CASE("a listener is called for changes and may refuse them") {
   Settings settings;
   std::vector<std::int64_t> seen;

@@ -341,8 +341,17 @@ TEST_CASE("net: a client of another machine is refused while no password is aske
     CHECK(rig.connect().ask("GET", "k") == "$-1\r\n");
   }
   SECTION("without a word if it would have to wait for a handshake to be told") {
+    rig.set(config::Id::tls_auth_clients, "no");
     Peer client = rig.connect(far_away({EPOLLIN}));
     CHECK(client.take().empty());
+    CHECK(client.closed());
+  }
+  SECTION("after the handshake if it may have had a certificate") {
+    Peer client = rig.connect(far_away({EPOLLIN}));
+    CHECK_FALSE(client.closed());
+    client.wire().announce();
+    rig.settle();
+    CHECK(client.take().starts_with("-DENIED Pinfold is running in protected mode"));
     CHECK(client.closed());
   }
   SECTION("but not once a password is asked for, or without the protection") {

@@ -1,0 +1,298 @@
+#include "pinfold/net/tls_context.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <new>
+#include <sstream>
+#include <system_error>
+#include <utility>
+
+#include <sys/stat.h>
+
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+
+#include "pinfold/base/clock.hpp"
+#include "pinfold/base/text.hpp"
+
+namespace pinfold::net {
+
+namespace {
+
+using Error = std::optional<std::string>;
+using config::Id;
+
+constexpr std::size_t largest_file = 1024 * 1024;
+constexpr std::size_t most_ca_files = 1024;
+
+// What OpenSSL says about its last failure, and forgets it.
+std::string last_fault() {
+  const unsigned long code = ERR_peek_last_error();
+  const char* const reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
+  ERR_clear_error();
+  return reason != nullptr ? reason : "unknown error";
+}
+
+std::string about(std::string_view setting, const std::string& file, const std::string& what) {
+  return std::string(setting) + " '" + file + "': " + what;
+}
+
+Error read_file(std::string_view setting, const std::string& file, std::string& content) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) return about(setting, file, "cannot be opened: " + std::generic_category().message(errno));
+  content.resize(largest_file + 1);
+  stream.read(content.data(), static_cast<std::streamsize>(content.size()));
+  if (stream.bad()) return about(setting, file, "cannot be read: " + std::generic_category().message(errno));
+  content.resize(static_cast<std::size_t>(stream.gcount()));
+  if (content.size() > largest_file) return about(setting, file, "is larger than 1 MB");
+  if (content.empty()) return about(setting, file, std::filesystem::is_directory(file) ? "is a directory" : "is empty");
+  return std::nullopt;
+}
+
+TlsOwned<BIO> view_of(const std::string& content) {
+  TlsOwned<BIO> bio(BIO_new_mem_buf(content.data(), static_cast<int>(content.size())));
+  if (bio == nullptr) throw std::bad_alloc();
+  return bio;
+}
+
+// OpenSSL asks for passwords here. Without this function it would ask at the terminal.
+int give_password(char* buffer, int size, int /*writing*/, void* data) {
+  const auto& password = *static_cast<const std::string*>(data);
+  if (password.empty() || password.size() > static_cast<std::size_t>(size)) return -1;
+  std::memcpy(buffer, password.data(), password.size());
+  return static_cast<int>(password.size());
+}
+
+Error read_certificates(std::string_view setting, const std::string& file, std::vector<TlsOwned<X509>>& certificates) {
+  std::string content;
+  if (Error error = read_file(setting, file, content)) return error;
+  const TlsOwned<BIO> bio = view_of(content);
+  std::string none;
+  for (;;) {
+    TlsOwned<X509> one(PEM_read_bio_X509(bio.get(), nullptr, give_password, &none));
+    if (one == nullptr) break;
+    certificates.push_back(std::move(one));
+  }
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  const std::string fault = last_fault();
+  if (!at_end) return about(setting, file, "has a broken certificate: " + fault);
+  if (certificates.empty()) return about(setting, file, "has no certificate in PEM");
+  return std::nullopt;
+}
+
+// A key begins with a line that says so. OpenSSL's error for a password that is wrong or missing does not.
+Error read_key(const TlsOptions& options, TlsOwned<EVP_PKEY>& key) {
+  constexpr std::string_view setting = "tls-key-file";
+  std::string content;
+  if (Error error = read_file(setting, options.key_file, content)) return error;
+  const TlsOwned<BIO> bio = view_of(content);
+  std::string password = options.key_file_pass;
+  key.reset(PEM_read_bio_PrivateKey(bio.get(), nullptr, give_password, &password));
+  const std::string fault = last_fault();
+  const bool encrypted = content.find("ENCRYPTED") != std::string::npos;
+  OPENSSL_cleanse(content.data(), content.size());
+  OPENSSL_cleanse(password.data(), password.size());
+  if (key != nullptr) return std::nullopt;
+  if (encrypted && options.key_file_pass.empty()) return about(setting, options.key_file, "has a password: set tls-key-file-pass");
+  if (encrypted) return about(setting, options.key_file, "cannot be read with the password in tls-key-file-pass");
+  return about(setting, options.key_file, "has no key in PEM: " + fault);
+}
+
+std::string serial_of(const X509& certificate) {
+  std::string text;
+  const ASN1_INTEGER* const serial = X509_get0_serialNumber(&certificate);
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  constexpr std::size_t longest = 64;
+  const std::string_view bytes(reinterpret_cast<const char*>(ASN1_STRING_get0_data(serial)),
+                               static_cast<std::size_t>(ASN1_STRING_length(serial)));
+  for (const char c : bytes.substr(0, longest)) {
+    const auto byte = static_cast<unsigned char>(c);
+    text.push_back(digits[byte >> 4]);
+    text.push_back(digits[byte & 15]);
+  }
+  return text;
+}
+
+std::int64_t seconds_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  return ASN1_TIME_to_tm(time, &parts) == 1 ? static_cast<std::int64_t>(timegm(&parts)) : 0;
+}
+
+std::string day_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  ASN1_TIME_to_tm(time, &parts);
+  const auto two = [](int number) { return (number < 10 ? "0" : "") + std::to_string(number); };
+  return std::to_string(parts.tm_year + 1900) + "-" + two(parts.tm_mon + 1) + "-" + two(parts.tm_mday);
+}
+
+std::vector<std::string> files_in(const std::string& directory, std::error_code& error) {
+  std::vector<std::string> files;
+  for (std::filesystem::directory_iterator one(directory, error), end; !error && one != end; one.increment(error)) {
+    std::error_code ignored;
+    if (one->is_regular_file(ignored)) files.push_back(one->path().string());
+    if (files.size() > most_ca_files) break;
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+}  // namespace
+
+TlsOptions::TlsOptions(const config::Settings& settings)
+    : cert_file(settings.text(Id::tls_cert_file)),
+      key_file(settings.text(Id::tls_key_file)),
+      key_file_pass(settings.text(Id::tls_key_file_pass)),
+      ca_cert_file(settings.text(Id::tls_ca_cert_file)),
+      ca_cert_dir(settings.text(Id::tls_ca_cert_dir)),
+      auth_clients(static_cast<AuthClients>(settings.integer(Id::tls_auth_clients))),
+      auth_clients_user(static_cast<TlsNameField>(settings.integer(Id::tls_auth_clients_user))),
+      protocols(settings.text(Id::tls_protocols)),
+      ciphers(settings.text(Id::tls_ciphers)),
+      ciphersuites(settings.text(Id::tls_ciphersuites)),
+      prefer_server_ciphers(settings.flag(Id::tls_prefer_server_ciphers)),
+      session_caching(settings.flag(Id::tls_session_caching)),
+      session_cache_seconds(settings.integer(Id::tls_session_cache_timeout)) {}
+
+std::optional<std::string> TlsContext::load(const TlsOptions& options, std::shared_ptr<const TlsContext>& context) {
+  ERR_clear_error();
+  const std::shared_ptr<TlsContext> made(new TlsContext());
+  made->context_.reset(SSL_CTX_new(TLS_server_method()));
+  if (made->context_ == nullptr) return "TLS cannot be set up: " + last_fault();
+  SSL_CTX* const raw = made->context_.get();
+  SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_dh_auto(raw, 1);
+  if (options.prefer_server_ciphers) SSL_CTX_set_options(raw, SSL_OP_CIPHER_SERVER_PREFERENCE);
+  if (Error error = made->set_protocols(options)) return error;
+  if (Error error = made->load_server(options)) return error;
+  if (Error error = made->load_authorities(options)) return error;
+  made->set_sessions(options);
+  made->user_field_ = options.auth_clients_user;
+  if (options.auth_clients_user != TlsNameField::off && options.auth_clients == TlsOptions::AuthClients::no) {
+    made->warnings_.emplace_back("tls-auth-clients-user has no effect while tls-auth-clients is no: clients show no certificates");
+  }
+  context = made;
+  return std::nullopt;
+}
+
+TlsOwned<SSL> TlsContext::make() const { return TlsOwned<SSL>(SSL_new(context_.get())); }
+
+std::optional<std::string> TlsContext::set_protocols(const TlsOptions& options) {
+  bool tls12 = options.protocols.empty();
+  bool tls13 = options.protocols.empty();
+  std::istringstream words(options.protocols);
+  for (std::string word; words >> word;) {
+    if (iequals(word, "TLSv1.2")) {
+      tls12 = true;
+    } else if (iequals(word, "TLSv1.3")) {
+      tls13 = true;
+    } else {
+      return "tls-protocols: there is no protocol '" + word + "': it takes TLSv1.2 and TLSv1.3";
+    }
+  }
+  if (!tls12 && !tls13) return "tls-protocols: names no protocol: it takes TLSv1.2 and TLSv1.3";
+  SSL_CTX* const context = context_.get();
+  SSL_CTX_set_min_proto_version(context, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
+  SSL_CTX_set_max_proto_version(context, tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
+  if (!options.ciphers.empty() && SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) != 1) {
+    return "tls-ciphers: '" + options.ciphers + "': " + last_fault();
+  }
+  if (!options.ciphersuites.empty() && SSL_CTX_set_ciphersuites(context, options.ciphersuites.c_str()) != 1) {
+    return "tls-ciphersuites: '" + options.ciphersuites + "': " + last_fault();
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> TlsContext::load_server(const TlsOptions& options) {
+  if (options.cert_file.empty()) return "tls-cert-file is not set: TLS needs a certificate";
+  if (options.key_file.empty()) return "tls-key-file is not set: TLS needs the key of the certificate";
+  std::vector<TlsOwned<X509>> chain;
+  if (Error error = read_certificates("tls-cert-file", options.cert_file, chain)) return error;
+  TlsOwned<EVP_PKEY> key;
+  if (Error error = read_key(options, key)) return error;
+  SSL_CTX* const context = context_.get();
+  if (SSL_CTX_use_certificate(context, chain[0].get()) != 1) {
+    return about("tls-cert-file", options.cert_file, "cannot be used: " + last_fault());
+  }
+  if (X509_check_private_key(chain[0].get(), key.get()) != 1 || SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
+    ERR_clear_error();
+    return about("tls-key-file", options.key_file, "is not the key of the certificate in tls-cert-file '" + options.cert_file + "'");
+  }
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    look_at(*chain[i], about("tls-cert-file", options.cert_file, i == 0 ? "the certificate" : "certificate " + std::to_string(i + 1)),
+            server_);
+    if (i > 0 && SSL_CTX_add1_chain_cert(context, chain[i].get()) != 1) {
+      return about("tls-cert-file", options.cert_file, "certificate " + std::to_string(i + 1) + " cannot be used: " + last_fault());
+    }
+  }
+  struct stat info {};
+  if (::stat(options.key_file.c_str(), &info) == 0 && (info.st_mode & (S_IROTH | S_IWOTH)) != 0) {
+    warnings_.push_back(about("tls-key-file", options.key_file, "every user of this machine may read it"));
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> TlsContext::load_authorities(const TlsOptions& options) {
+  using AuthClients = TlsOptions::AuthClients;
+  SSL_CTX* const context = context_.get();
+  const bool any = !options.ca_cert_file.empty() || !options.ca_cert_dir.empty();
+  if (options.auth_clients != AuthClients::no && !any) {
+    return "tls-auth-clients asks for certificates of clients, and neither tls-ca-cert-file nor tls-ca-cert-dir says which authorities may "
+           "have made them: set one, or set tls-auth-clients to no";
+  }
+  std::vector<TlsOwned<X509>> authorities;
+  if (!options.ca_cert_file.empty()) {
+    if (Error error = read_certificates("tls-ca-cert-file", options.ca_cert_file, authorities)) return error;
+  }
+  if (!options.ca_cert_dir.empty()) {
+    std::error_code error;
+    const std::vector<std::string> files = files_in(options.ca_cert_dir, error);
+    if (error) return about("tls-ca-cert-dir", options.ca_cert_dir, "cannot be read: " + error.message());
+    if (files.size() > most_ca_files) return about("tls-ca-cert-dir", options.ca_cert_dir, "has more than 1024 files");
+    if (files.empty()) return about("tls-ca-cert-dir", options.ca_cert_dir, "has no files");
+    for (const std::string& file : files) {
+      if (Error fault = read_certificates("tls-ca-cert-dir", file, authorities)) return fault;
+    }
+  }
+  X509_STORE* const store = SSL_CTX_get_cert_store(context);
+  for (const TlsOwned<X509>& one : authorities) {
+    look_at(*one, "an authority for certificates of clients (serial number " + serial_of(*one) + ")", authority_);
+    if (X509_STORE_add_cert(store, one.get()) != 1) return "tls-ca-cert-file: a certificate cannot be used: " + last_fault();
+  }
+  if (options.auth_clients == AuthClients::no) {
+    SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
+  } else {
+    const bool must = options.auth_clients == AuthClients::yes;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (must ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), nullptr);
+  }
+  return std::nullopt;
+}
+
+// Tickets hold all of a session, encrypted. So resumption costs the server no memory.
+void TlsContext::set_sessions(const TlsOptions& options) {
+  SSL_CTX* const context = context_.get();
+  constexpr std::string_view id = "pinfold";
+  SSL_CTX_set_session_id_context(context, reinterpret_cast<const unsigned char*>(id.data()), static_cast<unsigned>(id.size()));
+  SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+  SSL_CTX_set_timeout(context, options.session_cache_seconds);
+  SSL_CTX_set_num_tickets(context, options.session_caching ? 1 : 0);
+  if (!options.session_caching) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
+}
+
+// Keeps the certificate that expires first, and warns of one that is not valid.
+void TlsContext::look_at(X509& certificate, const std::string& what, command::CertificateSummary& summary) {
+  const ASN1_TIME* const end = X509_get0_notAfter(&certificate);
+  const ASN1_TIME* const begin = X509_get0_notBefore(&certificate);
+  if (X509_cmp_current_time(end) <= 0) warnings_.push_back(what + " has expired on " + day_of(end));
+  if (X509_cmp_current_time(begin) > 0) warnings_.push_back(what + " is not valid before " + day_of(begin));
+  const std::int64_t expires = seconds_of(end);
+  if (summary.serial.empty() || expires < summary.expires_at) summary = {serial_of(certificate), expires};
+}
+
+}  // namespace pinfold::net

@@ -1,0 +1,186 @@
+#include "pinfold/net/tls_context.hpp"
+
+#include <algorithm>
+#include <ctime>
+#include <filesystem>
+#include <string>
+
+#include "rig.hpp"
+#include "tls_rig.hpp"
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+
+#include "pinfold/net/tls_certificates.hpp"
+
+using namespace pinfold::net;
+using Catch::Matchers::Contains;
+using pinfold::config::Id;
+
+TEST_CASE("tls: a context is made of a certificate, its key and the authorities of clients") {
+  TlsFiles files;
+  const auto context = files.load();
+  CHECK(context->asks_certificates());
+  CHECK_FALSE(context->server().serial.empty());
+  CHECK(context->server().expires_at > std::time(nullptr) + 80'000);
+  CHECK_FALSE(context->authority().serial.empty());
+  CHECK(context->make() != nullptr);
+  files.set(Id::tls_auth_clients, "no");
+  files.set(Id::tls_ca_cert_file, "");
+  CHECK_FALSE(files.load()->asks_certificates());
+}
+
+TEST_CASE("tls: files that cannot be used are named, with what is wrong") {
+  TlsFiles files;
+  const auto error = [&files] { return files.try_to_load().value_or("no error"); };
+  const std::string crt = files.directory.path("server.crt");
+  const std::string key = files.directory.path("server.key");
+  const std::string ca = files.directory.path("ca.crt");
+  SECTION("missing") {
+    std::filesystem::remove(crt);
+    CHECK(error() == "tls-cert-file '" + crt + "': cannot be opened: No such file or directory");
+  }
+  SECTION("empty, no PEM, a directory, or too large") {
+    files.directory.write("server.crt", "");
+    CHECK(error() == "tls-cert-file '" + crt + "': is empty");
+    files.directory.write("server.crt", "hello");
+    CHECK(error() == "tls-cert-file '" + crt + "': has no certificate in PEM");
+    files.directory.write("server.crt", std::string(1024 * 1024 + 1, 'x'));
+    CHECK(error() == "tls-cert-file '" + crt + "': is larger than 1 MB");
+    std::filesystem::remove(crt);
+    std::filesystem::create_directory(crt);
+    CHECK_THAT(error(), Contains("tls-cert-file '" + crt));
+  }
+  SECTION("half-written, at any byte") {
+    const Certified next = certify({}, &files.authority);
+    const std::string pem = pem_of(*next.certificate);
+    files.directory.write("server.key", pem_of(*next.key));
+    for (std::size_t size = 1; size + 2 < pem.size(); size += 13) {
+      files.directory.write("server.crt", pem.substr(0, size));
+      CHECK_THAT(error(), Contains("tls-cert-file '" + crt));
+    }
+    files.directory.write("server.crt", pem);
+    CHECK(error() == "no error");
+  }
+  SECTION("a key of another certificate, no key, or one with a password") {
+    files.directory.write("server.key", pem_of(*certify().key));
+    CHECK(error() == "tls-key-file '" + key + "': is not the key of the certificate in tls-cert-file '" + crt + "'");
+    files.directory.write("server.key", pem_of(*files.authority.certificate));
+    CHECK_THAT(error(), Contains("tls-key-file '" + key + "': has no key in PEM"));
+    const Certified server = certify({}, &files.authority);
+    files.save(server);
+    files.directory.write("server.key", pem_of(*server.key, "s3cret"));
+    CHECK(error() == "tls-key-file '" + key + "': has a password: set tls-key-file-pass");
+    files.set(Id::tls_key_file_pass, "wrong");
+    CHECK(error() == "tls-key-file '" + key + "': cannot be read with the password in tls-key-file-pass");
+    files.set(Id::tls_key_file_pass, "s3cret");
+    CHECK(error() == "no error");
+  }
+  SECTION("authorities") {
+    files.directory.write("ca.crt", "hello");
+    CHECK(error() == "tls-ca-cert-file '" + ca + "': has no certificate in PEM");
+    files.set(Id::tls_ca_cert_file, "");
+    CHECK_THAT(error(), Contains("neither tls-ca-cert-file nor tls-ca-cert-dir"));
+    files.set(Id::tls_ca_cert_dir, files.directory.path("authorities"));
+    CHECK_THAT(error(), Contains("tls-ca-cert-dir") && Contains("cannot be read"));
+    std::filesystem::create_directory(files.directory.path("authorities"));
+    CHECK_THAT(error(), Contains("has no files"));
+    files.directory.write("authorities/one", pem_of(*files.authority.certificate));
+    CHECK(error() == "no error");
+  }
+  SECTION("nothing set") {
+    files.set(Id::tls_key_file, "");
+    CHECK_THAT(error(), Contains("tls-key-file is not set"));
+    files.set(Id::tls_cert_file, "");
+    CHECK_THAT(error(), Contains("tls-cert-file is not set"));
+  }
+}
+
+TEST_CASE("tls: protocols and ciphers that do not exist are refused by name") {
+  TlsFiles files;
+  const auto error = [&files] { return files.try_to_load().value_or("no error"); };
+  files.set(Id::tls_protocols, "TLSv1.2 SSLv3");
+  CHECK(error() == "tls-protocols: there is no protocol 'SSLv3': it takes TLSv1.2 and TLSv1.3");
+  files.set(Id::tls_protocols, " ");
+  CHECK_THAT(error(), Contains("names no protocol"));
+  files.set(Id::tls_protocols, "tlsv1.3");
+  CHECK(error() == "no error");
+  files.set(Id::tls_ciphers, "NONSENSE");
+  CHECK_THAT(error(), Contains("tls-ciphers: 'NONSENSE': no cipher match"));
+  files.set(Id::tls_ciphers, "ECDHE+AESGCM");
+  files.set(Id::tls_ciphersuites, "TLS_NONSENSE");
+  CHECK_THAT(error(), Contains("tls-ciphersuites: 'TLS_NONSENSE'"));
+}
+
+TEST_CASE("tls: certificates that have expired are used, with a warning") {
+  TlsFiles files;
+  files.save(certify({.from = -2 * 86'400, .until = -86'400}, &files.authority));
+  const auto context = files.load();
+  REQUIRE(context->warnings().size() >= 1);
+  CHECK_THAT(context->warnings()[0], Contains("server.crt': the certificate has expired on "));
+  files.save(certify({.from = 86'400, .until = 2 * 86'400}, &files.authority));
+  CHECK_THAT(files.load()->warnings().at(0), Contains("is not valid before"));
+  files.save(certify({}, &files.authority));
+  chmod(files.directory.path("server.key").c_str(), 0604);
+  CHECK_THAT(files.load()->warnings().at(0), Contains("every user of this machine may read it"));
+  chmod(files.directory.path("server.key").c_str(), 0600);
+  CHECK(files.load()->warnings().empty());
+}
+
+namespace {
+
+// Certificates of an engine whose settings name files.
+struct Loading {
+  Loading() {
+    for (const Id id : {Id::tls_cert_file, Id::tls_key_file, Id::tls_ca_cert_file}) rig.set(id, files.settings.text(id));
+    REQUIRE_FALSE(certificates.load());
+  }
+  std::string serial() const { return certificates.context()->server().serial; }
+
+  TlsFiles files;
+  Rig rig;
+  TlsCertificates certificates{rig.engine};
+};
+
+}  // namespace
+
+TEST_CASE("tls: changed files are loaded by themselves, and broken ones leave the present certificates") {
+  Loading loading;
+  const auto first = loading.certificates.context();
+  loading.certificates.look();
+  CHECK(loading.certificates.context() == first);
+  const Certified next = certify({}, &loading.files.authority);
+  SECTION("a certificate without its key is half of a change") {
+    loading.files.directory.write("server.crt", pem_of(*next.certificate));
+    for (int i = 0; i < 3; ++i) loading.certificates.look();
+    CHECK(loading.certificates.context() == first);
+    CHECK_THAT(loading.rig.engine.tls.certificates().last_error, Contains("is not the key of the certificate"));
+    CHECK(loading.rig.engine.tls.certificates().failed_loads == 3);
+    const auto lines = loading.rig.engine.events.take();
+    const auto tells = [](const auto& line) { return line.text.find("is not the key") != std::string::npos; };
+    CHECK(std::count_if(lines.begin(), lines.end(), tells) == 1);
+    loading.files.directory.write("server.key", pem_of(*next.key));
+    loading.certificates.look();
+    CHECK(loading.certificates.context() != first);
+    CHECK(loading.rig.engine.tls.certificates().last_error.empty());
+  }
+  SECTION("files that are gone are no reason to stop") {
+    std::filesystem::remove(loading.files.directory.path("server.crt"));
+    CHECK(loading.certificates.load());
+    loading.certificates.look();
+    CHECK(loading.certificates.context() == first);
+  }
+  SECTION("an authority that is added to the directory") {
+    std::filesystem::create_directory(loading.files.directory.path("authorities"));
+    loading.files.directory.write("authorities/a", pem_of(*loading.files.authority.certificate));
+    loading.rig.set(Id::tls_ca_cert_dir, loading.files.directory.path("authorities"));
+    loading.certificates.look();
+    const auto second = loading.certificates.context();
+    CHECK(second != first);
+    loading.certificates.look();
+    CHECK(loading.certificates.context() == second);
+    loading.files.directory.write("authorities/b", pem_of(*next.certificate));
+    loading.certificates.look();
+    CHECK(loading.certificates.context() != second);
+  }
+}
