@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from tests.support import servers
+from tests.support import servers, tls
 from tests.support.cache import Cache, Reader
 
 
@@ -86,6 +86,32 @@ def start():
     """Starts servers with settings of the test's own; they have to stop cleanly."""
     with contextlib.ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(servers.pinfold(*args, **options))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    """The one that the servers of the tests trust."""
+    return tls.Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory):
+    """An authority of the same name that nobody trusts."""
+    return tls.Authority(tmp_path_factory.mktemp("stranger"))
+
+
+@pytest.fixture(scope="module")
+def tls_server(authority):
+    """With a plain port beside it."""
+    with tls.pinfold("--enable-debug-command", "yes", authority=authority) as running:
+        yield running
+
+
+@pytest.fixture
+def start_tls(authority):
+    """Starts servers with a TLS port and settings of the test's own; they have to stop cleanly."""
+    with contextlib.ExitStack() as stack:
+        yield lambda *args, **options: stack.enter_context(tls.pinfold(*args, **({"authority": authority} | options)))
 
 
 def info(connection, section="everything"):

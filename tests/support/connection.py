@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import ssl
 
 from . import resp
 
@@ -98,7 +99,9 @@ class Connection:
                     if writable:
                         view = view[self.socket.send(view) :]
                     data = self.socket.recv(1 << 18) if readable else None
-                except (ConnectionResetError, BrokenPipeError):
+                except (ssl.SSLWantReadError, ssl.SSLWantWriteError):  # over TLS: not a whole record yet
+                    continue
+                except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError):
                     break
                 if data is None:
                     continue

@@ -145,7 +145,7 @@ def is_redis():
     return os.path.basename(pinfold_binary()) == "redis-server"
 
 
-def pinfold(*args, **options):
+def pinfold(*args, kind=Server, **options):
     """The server under test."""
     args = [str(arg) for arg in args]
     if is_redis():
@@ -155,7 +155,7 @@ def pinfold(*args, **options):
         args += ["--save", ""]
     elif "--threads" not in args and options.get("file") is None:
         args += ["--threads", "2"]
-    return Server(pinfold_binary(), *args, **options)
+    return kind(pinfold_binary(), *args, **options)
 
 
 def redis(*args, **options):
