@@ -224,9 +224,9 @@ class Wire:
 
 
 class TlsServer(servers.Server):
-    """A server with a TLS port, and with the plain one unless `plain` is false. `settings` are further ones, as a dictionary.
+    """A server with a TLS port, and with the plain one unless `plain` is false. 
 
-    connect() goes to the TLS port, without a certificate; connect_plain() to the other. Without `authority` one is made.
+    connect() goes to the TLS port, without a certificate; connect_plain() to the other. `ask` is tls-auth-clients; None leaves it out.
     """
 
     def __init__(self, binary, *args, authority, certificate=None, plain=True, ask="no", **options):
@@ -236,9 +236,9 @@ class TlsServer(servers.Server):
         self.context = client_context(authority)
         self.plain = plain
         # A certificate with which the server is asked whether it is ready, where it lets in nobody without one.
-        self.own = authority.client("ready") if ask == "yes" and not plain else None
+        self.own = None if plain or ask == "no" else authority.client("ready")
         tls = ["--tls-port", self.tls_port, "--tls-cert-file", self.certificate.cert, "--tls-key-file", self.certificate.key]
-        tls += ["--tls-ca-cert-file", authority.cert, "--tls-auth-clients", ask]
+        tls += ["--tls-ca-cert-file", authority.cert, *(["--tls-auth-clients", ask] if ask else [])]
         super().__init__(binary, *([] if plain else ["--port", "0"]), *tls, *args, port=None if plain else 0, **options)
 
     def connect(self, certificate=None, context=None, timeout=PATIENCE, session=None, host=None):
