@@ -1,0 +1,273 @@
+"""Handshakes: sessions are resumed, who does not finish is closed, and a storm makes progress."""
+
+import re
+import ssl
+import subprocess
+import time
+
+import pytest
+
+from tests.support.connection import Closed, Connection
+from tests.support.servers import eventually, is_redis
+from tests.support.tls import client_context
+
+from .conftest import info
+
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold does it")
+
+
+@pytest.fixture(params=[V12, V13], ids=["1.2", "1.3"])
+def version(request):
+    return request.param
+
+
+def clients(connection):
+    return len(connection.call("CLIENT", "LIST").splitlines())
+
+
+# --- resumption ---
+
+
+def resumed(server, context, session):
+    """Whether the server takes the session up again; and the session of the new connection."""
+    with server.connect(context=context, session=session) as connection:
+        assert connection.call("PING") == "PONG"
+        return connection.socket.session_reused, connection.session
+
+
+@pytest.mark.parametrize("ask", ["no", "yes"])
+def test_a_session_is_resumed(start_tls, authority, version, ask):
+    server = start_tls(ask=ask)
+    context = client_context(authority, authority.client("someone"), version)
+    reused, session = resumed(server, context, None)
+    assert not reused and session is not None
+    for _ in range(3):
+        reused, session = resumed(server, context, session)
+        assert reused
+
+
+@pytest.mark.parametrize("option, reused", [("-tls1_2", 5), ("-tls1_3", 0)])
+def test_openssl_reconnects(tls_server, option, reused):
+    """Of TLS 1.3 s_client takes tickets only while it reads, and so begins anew."""
+    client = ["openssl", "s_client", "-connect", f"127.0.0.1:{tls_server.tls_port}", option, "-reconnect"]
+    said = subprocess.run(client, input="", capture_output=True, text=True, timeout=60).stdout
+    assert len(re.findall(r"^Reused, ", said, re.MULTILINE)) >= reused
+    assert len(re.findall(r"^(?:New|Reused), TLSv1.[23], Cipher is", said, re.MULTILINE)) == 6
+
+
+@only_pinfold
+def test_a_session_is_resumed_with_every_io_thread(start_tls, authority, version):
+    server = start_tls("--threads", "4")
+    context = client_context(authority, versions=version)
+    _, session = resumed(server, context, None)
+    outcomes = []
+    for _ in range(12):
+        reused, session = resumed(server, context, session)
+        outcomes.append(reused)
+    assert all(outcomes)
+
+
+@only_pinfold
+def test_a_session_survives_a_renewed_certificate(start_tls, authority, version):
+    """Its clients would otherwise all come with full handshakes at once."""
+    server = start_tls()
+    context = client_context(authority, versions=version)
+    _, session = resumed(server, context, None)
+    renewed = authority.server()
+    with server.connect_plain() as admin:
+        assert admin.call("CONFIG", "SET", "tls-cert-file", renewed.cert, "tls-key-file", renewed.key) == "OK"
+    assert resumed(server, context, session)[0]
+
+
+def test_sessions_are_not_resumed_where_that_is_off(start_tls, authority):
+    """As in Redis, of TLS 1.2: what a session is resumed with in 1.3 is a ticket, of which the setting says nothing there."""
+    server = start_tls("--tls-session-caching", "no")
+    context = client_context(authority, versions=V12)
+    context.options |= ssl.OP_NO_TICKET
+    _, session = resumed(server, context, None)
+    assert not resumed(server, context, session)[0]
+
+
+@only_pinfold
+def test_no_session_is_resumed_where_that_is_off(start_tls, authority, version):
+    server = start_tls("--tls-session-caching", "no")
+    context = client_context(authority, versions=version)
+    with server.connect(context=context) as first:
+        assert first.call("PING") == "PONG"
+        session = first.session
+    if session is not None:
+        assert not resumed(server, context, session)[0]
+
+
+@only_pinfold
+def test_a_session_is_forgotten_after_its_time(start_tls, authority, version):
+    server = start_tls("--tls-session-cache-timeout", "1")
+    context = client_context(authority, versions=version)
+    _, session = resumed(server, context, None)
+    time.sleep(2.1)  # the clock of sessions counts seconds
+    assert not resumed(server, context, session)[0]
+
+
+@only_pinfold
+def test_a_session_of_another_server_is_not_resumed(tls_server, start_tls, authority, version):
+    context = client_context(authority, versions=version)
+    _, session = resumed(tls_server, context, None)
+    assert not resumed(start_tls(), context, session)[0]
+
+
+# --- who does not finish ---
+
+
+def begin(server, version, how):
+    """A connection whose handshake does not end."""
+    wire = server.wire(context=client_context(versions=version))
+    hello = wire.hello()
+    wire.socket.sendall({"nothing": b"", "a byte": hello[:1], "half": hello[: len(hello) // 2], "the hello": hello}[how])
+    return wire
+
+
+def is_closed(wire):
+    """Whether the server has closed it; what it still says is read and dropped."""
+    wire.socket.settimeout(0.01)
+    try:
+        while wire.socket.recv(1 << 16):
+            pass
+        return True
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+
+
+@only_pinfold
+@pytest.mark.parametrize("how", ["nothing", "a byte", "half", "the hello"])
+def test_a_handshake_that_does_not_end_is_closed_after_its_time(start_tls, version, how):
+    server = start_tls("--tls-handshake-timeout", "1")
+    with server.connect_plain() as admin, server.connect() as settled:
+        stalled = begin(server, version, how)
+        eventually(lambda: is_closed(stalled), deadline=60)
+        eventually(lambda: clients(admin) == 2)
+        assert settled.call("PING") == "PONG" and settled.call("PING") == "PONG"
+        stalled.socket.close()
+
+
+@only_pinfold
+def test_bytes_that_drip_do_not_put_the_end_off(start_tls):
+    """The deadline counts from the beginning, not from the last byte."""
+    server = start_tls("--tls-handshake-timeout", "1")
+    with server.wire() as wire, server.connect_plain() as admin:
+        hello = wire.hello()
+        try:
+            for byte in hello:
+                wire.socket.sendall(bytes([byte]))
+                if is_closed(wire):
+                    break
+                time.sleep(0.02)
+            else:
+                raise AssertionError(f"{len(hello)} bytes were read, one every 20 ms")
+        except ConnectionError:
+            pass
+        eventually(lambda: clients(admin) == 1)
+
+
+@only_pinfold
+def test_a_plain_connection_is_not_held_to_the_deadline_of_handshakes(start_tls):
+    server = start_tls("--tls-handshake-timeout", "1")
+    with server.connect_plain() as quiet, server.connect() as settled:
+        time.sleep(1.5)
+        assert quiet.call("PING") == "PONG" and settled.call("PING") == "PONG"
+
+
+@only_pinfold
+def test_handshakes_are_not_clients_that_may_do_anything(start_tls, version):
+    """Requests that come before the handshake are not there, whatever the bytes say."""
+    server = start_tls()
+    with server.connect_plain() as admin, server.wire(context=client_context(versions=version)) as wire:
+        wire.socket.sendall(wire.hello() + b"*1\r\n$8\r\nFLUSHALL\r\n" * 3)
+        admin.call("SET", "k", "v")
+        eventually(lambda: is_closed(wire))
+        assert admin.call("GET", "k") == b"v"
+
+
+# --- many at once ---
+
+
+@only_pinfold
+def test_beyond_the_cap_of_handshakes_others_wait_or_are_refused_and_all_goes_on(start_tls, many_files):
+    server = start_tls("--tls-max-handshakes", "8", "--tls-handshake-timeout", "2", "--threads", "2")
+    with server.connect() as settled, server.connect_plain() as admin:
+        stalled = [begin(server, V13, "the hello") for _ in range(60)]
+        # Who is connected is served meanwhile, and so are the plain port and the figures.
+        for _ in range(100):
+            assert settled.call("PING") == "PONG"
+        # Whoever comes with an honest handshake gets in, at the latest when those that stall are closed.
+        def let_in():
+            try:
+                with server.connect(timeout=30) as late:
+                    return late.call("PING") == "PONG"
+            except (ssl.SSLError, Closed, ConnectionError):
+                return False
+
+        eventually(let_in, deadline=60, step=0.1)
+        eventually(lambda: all(map(is_closed, stalled)), deadline=60)
+        eventually(lambda: clients(admin) == 2)
+        assert settled.call("PING") == "PONG"
+        for wire in stalled:
+            wire.socket.close()
+
+
+@only_pinfold
+def test_a_storm_of_handshakes_all_finish(start_tls, many_files):
+    """More at once than the cap: they take turns."""
+    server = start_tls("--tls-max-handshakes", "16", "--maxclients", "2000")
+    with server.connect_plain() as admin:
+        wires = [server.wire(timeout=60) for _ in range(300)]
+        for wire in wires:
+            wire.socket.sendall(wire.hello())
+        done = 0
+        for wire in wires:
+            try:
+                wire.handshake()
+                wire.send(b"PING\r\n")
+                done += wire.read(7) == b"+PONG\r\n"
+            except (OSError, Closed):
+                pass
+        assert done == len(wires), f"{done} of {len(wires)}"
+        assert clients(admin) == done + 1
+        for wire in wires:
+            wire.socket.close()
+        eventually(lambda: clients(admin) == 1)
+
+
+@only_pinfold
+def test_figures_of_handshakes(start_tls, authority):
+    server = start_tls()
+    with server.connect_plain() as admin:
+        def figures():
+            return {name: int(value) for name, value in info(admin, "everything").items() if name.startswith("tls_") and value.lstrip("-").isdigit()}
+
+        before = figures()
+        context = client_context(authority, versions=V12)
+        _, session = resumed(server, context, None)
+        assert resumed(server, context, session)[0]
+        with Connection(server.tls_port) as plain:
+            plain.send(b"PING\r\n\r\n\r\n")
+            plain.read_until_closed()
+        eventually(lambda: clients(admin) == 1)
+        after = figures()
+        grown = {name: after[name] - before[name] for name in after if after[name] > before.get(name, 0)}
+        assert len(grown) >= 3, (before, after)  # handshakes, resumed ones, failed ones
+
+
+@only_pinfold
+def test_memory_of_handshakes_under_way_is_counted_and_given_back(start_tls, many_files):
+    server = start_tls("--maxclients", "2000")
+    with server.connect_plain() as admin:
+        eventually(lambda: clients(admin) == 1)
+        base = int(info(admin, "memory")["used_memory_clients"])
+        stalled = [begin(server, V13, "the hello") for _ in range(100)]
+        eventually(lambda: int(info(admin, "memory")["used_memory_clients"]) > base + 100 * 4000)
+        for wire in stalled:
+            wire.reset()
+        eventually(lambda: int(info(admin, "memory")["used_memory_clients"]) < base + 1000)

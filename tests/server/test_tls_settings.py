@@ -1,0 +1,324 @@
+"""Settings of TLS: wrong ones are named with their file, certificates are replaced while clients go on, and their ends are in INFO."""
+
+import os
+import pathlib
+import re
+import signal
+import ssl
+import subprocess
+
+import pytest
+
+from tests.support import servers, tls
+from tests.support.connection import Closed
+from tests.support.resp import ErrorReply
+from tests.support.servers import eventually, is_redis, pinfold_binary
+from tests.support.tls import DAY, HOUR, client_context, serial_of
+
+from .conftest import info
+
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+PASSPHRASE = "pl4nted-passphrase"
+only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold says it")
+
+
+@pytest.fixture(params=[V12, V13], ids=["1.2", "1.3"])
+def version(request):
+    return request.param
+
+
+# --- wrong settings ---
+
+
+@pytest.fixture(scope="module")
+def files(authority, stranger, tmp_path_factory):
+    """Good ones, and in how many ways they can be bad."""
+    folder = tmp_path_factory.mktemp("files")
+    good, other, locked = authority.server(), authority.server(), authority.server(password=PASSPHRASE)
+    (folder / "empty").write_text("")
+    (folder / "text").write_text("this is no certificate\n")
+    (folder / "cut").write_bytes(pathlib.Path(good.cert).read_bytes()[:200])
+    (folder / "cut.key").write_bytes(pathlib.Path(good.key).read_bytes()[:100])
+    (folder / "nothing").mkdir()
+    return {
+        "cert": good.cert, "key": good.key, "ca": authority.cert, "other key": other.key, "locked cert": locked.cert, "locked key": locked.key,
+        "missing": str(folder / "missing"), "folder": str(folder), **{name: str(folder / name) for name in ("empty", "text", "cut", "cut.key", "nothing")},
+    }  # fmt: skip
+
+
+GOOD = {"tls-cert-file": "cert", "tls-key-file": "key", "tls-ca-cert-file": "ca"}
+# What is changed of the good settings, the setting that is to blame, and the file that is to be named with it.
+WRONG_FILES = [
+    *[({"tls-cert-file": file}, "tls-cert-file", file) for file in ("missing", "empty", "text", "cut", "folder", "key")],
+    *[({"tls-key-file": file}, "tls-key-file", file) for file in ("missing", "empty", "text", "cut.key", "folder", "cert")],
+    ({"tls-key-file": "other key"}, "tls-key-file", "other key"),
+    ({"tls-cert-file": "locked cert", "tls-key-file": "locked key"}, "tls-key-file", "locked key"),
+    *[({"tls-ca-cert-file": file}, "tls-ca-cert-file", file) for file in ("missing", "empty", "text", "cut", "folder", "key")],
+    *[({"tls-ca-cert-dir": file}, "tls-ca-cert-dir", file) for file in ("missing", "cert")],
+]
+# Settings that are wrong by themselves.
+WRONG_VALUES = [
+    ("tls-port", "70000"), ("tls-port", "x"), ("tls-auth-clients", "maybe"), ("tls-protocols", "TLSv9"), ("tls-protocols", "TLSv1.2 nonsense"),
+    ("tls-ciphers", "NO-SUCH-CIPHER"), ("tls-ciphersuites", "NO_SUCH_SUITE"), ("tls-prefer-server-ciphers", "perhaps"), ("tls-session-caching", "perhaps"),
+    ("tls-session-cache-timeout", "soon"), ("tls-session-cache-timeout", "-1"), ("tls-auth-clients-user", "EMAIL"), ("tls-handshake-timeout", "x"),
+    ("tls-max-handshakes", "x"), ("tls-max-handshakes", "-1"),
+]  # fmt: skip
+
+
+def run(settings):
+    arguments = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+    return subprocess.run([pinfold_binary(), *arguments], capture_output=True, text=True, timeout=60, env=servers.environment())
+
+
+def with_ports(settings):
+    return {"port": servers.free_port(), "tls-port": servers.free_port()} | settings
+
+
+def assert_one_line(result, *words):
+    assert result.returncode == 1, result
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and all(word in lines[0] for word in words), (words, result.stderr)
+
+
+@only_pinfold
+@pytest.mark.parametrize("changed, setting, file", WRONG_FILES, ids=[f"{setting}-{file}".replace(" ", "_") for _, setting, file in WRONG_FILES])
+def test_a_start_with_a_wrong_file_names_it_and_its_setting(files, changed, setting, file):
+    settings = {name: files[value] for name, value in (GOOD | changed).items()}
+    assert_one_line(run(with_ports(settings)), setting, files[file])
+
+
+@only_pinfold
+@pytest.mark.parametrize("setting, value", WRONG_VALUES)
+def test_a_start_with_a_wrong_value_names_it_and_its_setting(files, setting, value):
+    settings = {name: files[file] for name, file in GOOD.items()}
+    assert_one_line(run(with_ports(settings) | {setting: value}), setting)
+
+
+@only_pinfold
+def test_a_tls_port_needs_its_files(files):
+    for left_out in ("tls-cert-file", "tls-key-file"):
+        settings = {name: files[file] for name, file in GOOD.items() if name != left_out}
+        assert_one_line(run(with_ports(settings)), left_out)
+    assert_one_line(run(with_ports({"tls-cert-file": files["cert"], "tls-key-file": files["key"], "tls-auth-clients": "yes"})), "tls-ca-cert-file")
+
+
+@only_pinfold
+def test_a_wrong_passphrase_is_named_and_not_shown(files):
+    settings = {"tls-cert-file": files["locked cert"], "tls-key-file": files["locked key"], "tls-ca-cert-file": files["ca"], "tls-key-file-pass": "pl4nted-wrong"}
+    result = run(with_ports(settings))
+    assert_one_line(result, "tls-key-file", files["locked key"])
+    assert "pl4nted" not in result.stdout + result.stderr
+
+
+@only_pinfold
+def test_the_tls_port_cannot_be_the_plain_one(files):
+    port = servers.free_port()
+    assert_one_line(run({name: files[file] for name, file in GOOD.items()} | {"port": port, "tls-port": port}), str(port))
+
+
+@only_pinfold
+@pytest.mark.parametrize("changed, setting, file", WRONG_FILES, ids=[f"{setting}-{file}".replace(" ", "_") for _, setting, file in WRONG_FILES])
+def test_config_set_of_a_wrong_file_names_it_and_changes_nothing(tls_server, files, changed, setting, file):
+    with tls_server.connect_plain() as admin:
+        before = admin.call("CONFIG", "GET", "tls-*")
+        serial = serial_of(tls_server.tls_port)
+        said = admin.call("CONFIG", "SET", *(part for name, value in changed.items() for part in (name, files[value])))
+        assert isinstance(said, ErrorReply) and setting in said and files[file] in said, said
+        assert admin.call("CONFIG", "GET", "tls-*") == before
+        assert serial_of(tls_server.tls_port) == serial
+
+
+@only_pinfold
+@pytest.mark.parametrize("setting, value", [pair for pair in WRONG_VALUES if pair[0] != "tls-port"])
+def test_config_set_of_a_wrong_value_names_it_and_changes_nothing(tls_server, setting, value):
+    with tls_server.connect_plain() as admin:
+        before = admin.call("CONFIG", "GET", "tls-*")
+        said = admin.call("CONFIG", "SET", setting, value)
+        assert isinstance(said, ErrorReply) and setting in said, said
+        assert admin.call("CONFIG", "GET", "tls-*") == before
+        with tls_server.connect() as connection:
+            assert connection.call("PING") == "PONG"
+
+
+# --- keys with a passphrase ---
+
+
+def test_a_key_with_a_passphrase(start_tls, authority, version):
+    server = start_tls("--tls-key-file-pass", PASSPHRASE, certificate=authority.server(password=PASSPHRASE))
+    with server.connect(context=client_context(authority, versions=version)) as connection:
+        assert connection.call("PING") == "PONG"
+
+
+@only_pinfold
+def test_the_passphrase_of_a_key_appears_nowhere(authority, tmp_path):
+    certificate = authority.server(password=PASSPHRASE)
+    file, audit = tmp_path / "pinfold.yaml", tmp_path / "audit"
+    tls_port = servers.free_port()
+    file.write_text(
+        f'tls-port: {tls_port}\ntls-cert-file: "{certificate.cert}"\ntls-key-file: "{certificate.key}"\ntls-ca-cert-file: "{authority.cert}"\n'
+        f'tls-key-file-pass: "{PASSPHRASE}"\ntls-auth-clients: no\naudit-log-file: "{audit}"\nloglevel: debug\nthreads: 2\n'
+    )
+    with servers.pinfold(file=file) as server, server.connect() as admin:
+        said = b"".join(
+            admin.raw(*words)
+            for words in (
+                ("CONFIG", "GET", "*"), ("CONFIG", "SET", "tls-key-file-pass", "pl4nted-wrong"), ("CONFIG", "SET", "tls-key-file-pass", PASSPHRASE),
+                ("CONFIG", "GET", "tls-key-file-pass"), ("INFO", "everything"), ("CLIENT", "LIST"),
+            )
+        )  # fmt: skip
+        assert b"tls-key-file-pass" in said and b"pl4nted" not in said
+        server.process.send_signal(signal.SIGHUP)
+        assert serial_of(tls_port) == certificate.serial
+        eventually(lambda: "SIGHUP" in server.log())
+        server.stop()
+        assert "pl4nted" not in server.log() and "pl4nted" not in audit.read_text() and "tls-key-file-pass" in audit.read_text()
+
+
+# --- certificates are replaced ---
+
+
+@pytest.fixture
+def renewed(authority):
+    """Two certificates of the same names."""
+    return authority.server(ends=10 * DAY), authority.server(ends=20 * DAY)
+
+
+def shows(server, certificate):
+    return serial_of(server.tls_port) == certificate.serial
+
+
+@only_pinfold
+@pytest.mark.parametrize("how", ["SIGHUP", "by itself"])
+def test_replaced_files_are_taken_and_no_connection_is_dropped(start_tls, authority, version, renewed, how):
+    first, second = renewed
+    server = start_tls(certificate=first)
+    context = client_context(authority, versions=version)
+    with server.connect(context=context) as early, server.connect_plain() as admin:
+        assert early.call("SET", "k", "v") == "OK" and shows(server, first)
+        number = early.call("CLIENT", "ID")
+        first_serial = first.serial
+        first.replace(second)
+        assert first.serial == second.serial != first_serial
+        if how == "SIGHUP":
+            server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: shows(server, second), deadline=60, step=0.1)
+        assert early.call("GET", "k") == b"v" and early.call("CLIENT", "ID") == number
+        assert early.pipeline([("PING",)] * 1000) == ["PONG"] * 1000
+        with server.connect(context=context) as late:
+            assert late.call("GET", "k") == b"v"
+        assert int(info(admin, "stats")["total_connections_received"]) >= 4
+
+
+def test_config_set_of_another_certificate_is_taken_and_no_connection_is_dropped(start_tls, authority, version, renewed):
+    first, second = renewed
+    server = start_tls(certificate=first)
+    with server.connect(context=client_context(authority, versions=version)) as early, server.connect_plain() as admin:
+        assert early.call("SET", "k", "v") == "OK" and shows(server, first)
+        assert admin.call("CONFIG", "SET", "tls-cert-file", second.cert, "tls-key-file", second.key) == "OK"
+        assert shows(server, second)
+        assert early.call("GET", "k") == b"v"
+        assert admin.call("CONFIG", "SET", "tls-key-file", first.key, "tls-cert-file", first.cert) == "OK"
+        assert shows(server, first)
+
+
+@only_pinfold
+@pytest.mark.parametrize("how", ["SIGHUP", "by itself"])
+@pytest.mark.parametrize("broken", ["cert", "key", "ca", "a key of another"])
+def test_broken_files_leave_the_old_ones_and_the_log_names_them(start_tls, authority, tmp_path, how, broken):
+    certificate = authority.server()
+    trusted = tls.Authority(tmp_path)
+    server = start_tls("--tls-ca-cert-file", trusted.cert, certificate=certificate)
+    serial = certificate.serial
+    name = {"cert": certificate.cert, "key": certificate.key, "ca": trusted.cert, "a key of another": certificate.key}[broken]
+    with server.connect() as early:
+        good = pathlib.Path(name).read_bytes()
+        text = pathlib.Path(authority.server().key).read_bytes() if broken == "a key of another" else b"-----BEGIN CERTIFICATE-----\nnonsense\n"
+        pathlib.Path(name + ".new").write_bytes(text)
+        os.rename(name + ".new", name)
+        if how == "SIGHUP":
+            server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: name in server.log(), deadline=60, step=0.1)
+        assert serial_of(server.tls_port) == serial and early.call("PING") == "PONG"
+        # What is said of it is not said again and again.
+        for _ in range(5):
+            assert serial_of(server.tls_port) == serial
+        assert server.log().count(name) <= 4, server.log()
+        pathlib.Path(name + ".new").write_bytes(good)
+        os.rename(name + ".new", name)
+        server.process.send_signal(signal.SIGHUP)
+        with server.connect() as late:
+            assert late.call("PING") == "PONG" and early.call("PING") == "PONG"
+
+
+@only_pinfold
+def test_files_that_are_written_in_two_steps_are_taken_when_both_are_there(start_tls, authority, renewed):
+    """The key comes, and later the certificate: in between they do not fit, and the old ones serve."""
+    first, second = renewed
+    server = start_tls(certificate=first)
+    serial = first.serial
+    pathlib.Path(first.key).write_bytes(pathlib.Path(second.key).read_bytes())
+    server.process.send_signal(signal.SIGHUP)
+    eventually(lambda: first.key in server.log() or first.cert in server.log())
+    assert serial_of(server.tls_port) == serial
+    pathlib.Path(first.cert).write_bytes(pathlib.Path(second.cert).read_bytes())
+    eventually(lambda: shows(server, second), deadline=60, step=0.1)
+
+
+@only_pinfold
+def test_certificates_that_are_reloaded_while_clients_come_and_go(start_tls, authority, renewed):
+    server = start_tls(certificate=renewed[0])
+    with server.connect_plain() as admin, server.connect() as early:
+        for turn in range(40):
+            certificate = renewed[turn % 2]
+            assert admin.call("CONFIG", "SET", "tls-cert-file", certificate.cert, "tls-key-file", certificate.key) == "OK"
+            with server.connect() as one, server.wire() as unfinished:
+                unfinished.socket.sendall(unfinished.hello())
+                assert one.call("PING") == "PONG" and early.call("PING") == "PONG"
+        eventually(lambda: len(admin.call("CLIENT", "LIST").splitlines()) == 2)
+
+
+@only_pinfold
+def test_an_authority_that_is_no_longer_trusted_lets_nobody_in(start_tls, authority, stranger, tmp_path, version):
+    """Nor does a session that was begun while it was."""
+    trusted = tmp_path / "trusted.crt"
+    trusted.write_bytes(pathlib.Path(authority.cert).read_bytes())
+    server = start_tls("--tls-ca-cert-file", trusted, ask="yes")
+    old, new = (client_context(authority, issuer.client("someone"), version) for issuer in (authority, stranger))
+    with server.connect(context=old) as early:
+        assert early.call("PING") == "PONG"
+        session = early.session
+        trusted.write_bytes(pathlib.Path(stranger.cert).read_bytes())
+        server.process.send_signal(signal.SIGHUP)
+
+        def let_in(context, **how):
+            try:
+                with server.connect(context=context, **how) as connection:
+                    return connection.call("PING") == "PONG"
+            except (ssl.SSLError, Closed, ConnectionError):
+                return False
+
+        eventually(lambda: let_in(new), step=0.1)
+        assert not let_in(old) and not let_in(old, session=session)
+        assert early.call("PING") == "PONG"
+
+
+# --- their ends ---
+
+
+def expiry(server):
+    with server.connect_plain() as admin:
+        return {name: value for name, value in info(admin, "everything").items() if name.startswith("tls_") and "expire" in name}
+
+
+@only_pinfold
+def test_info_tells_when_the_certificates_end(start_tls, authority):
+    server = start_tls(certificate=authority.server(ends=10 * DAY))
+    assert any(abs(int(value) - 10 * 86400) < 120 for value in expiry(server).values() if value.lstrip("-").isdigit()), expiry(server)
+
+
+@only_pinfold
+def test_the_log_warns_of_a_certificate_that_ends_soon_or_has_ended(start_tls, authority):
+    soon = start_tls(certificate=authority.server(ends=HOUR))
+    eventually(lambda: re.search(r"\[warning\].*" + re.escape(soon.certificate.cert), soon.log()))
+    over = start_tls(certificate=authority.server(begins=-2 * DAY, ends=-HOUR))
+    eventually(lambda: re.search(r"\[warning\].*" + re.escape(over.certificate.cert), over.log()))
