@@ -1,5 +1,5 @@
 <?php
-// A cache-aside program on phpredis: cache_aside.php <port> <protocol>
+// A cache-aside program on phpredis: cache_aside.php <port> <protocol>, over TLS with the files in PINFOLD_TLS_CA, _CERT and _KEY
 
 function check(bool $condition, string $what): void {
     if (!$condition) {
@@ -8,8 +8,20 @@ function check(bool $condition, string $what): void {
     }
 }
 
-$client = new Redis();
-check($client->connect('127.0.0.1', (int) $argv[1]), 'connect');
+function connect(): Redis {
+    global $argv;
+    $client = new Redis();
+    $port = (int) $argv[1];
+    if (getenv('PINFOLD_TLS_CA') === false) {
+        check($client->connect('127.0.0.1', $port), 'connect');
+    } else {
+        $stream = ['cafile' => getenv('PINFOLD_TLS_CA'), 'local_cert' => getenv('PINFOLD_TLS_CERT') ?: null, 'local_pk' => getenv('PINFOLD_TLS_KEY') ?: null];
+        check($client->connect('tls://127.0.0.1', $port, 0, null, 0, 0, ['stream' => array_filter($stream)]), 'connect');
+    }
+    return $client;
+}
+
+$client = connect();
 $client->flushAll();
 $loads = 0;
 
@@ -70,8 +82,7 @@ check(rtrim($client->getLastError()) === 'ERR value is not an integer or out of 
 $client->clearLastError();
 check($client->rawCommand('NOSUCH') === false && str_contains($client->getLastError(), 'unknown command'), 'unknown command');
 
-$other = new Redis();
-$other->connect('127.0.0.1', (int) $argv[1]);
+$other = connect();
 $other->watch('w');
 $client->set('w', '1');
 check($other->multi()->get('w')->exec() === false, 'watch');

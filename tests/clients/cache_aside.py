@@ -1,12 +1,21 @@
-"""A cache-aside program on redis-py: cache_aside.py <port> <protocol>"""
+"""A cache-aside program on redis-py: cache_aside.py <port> <protocol>, over TLS with the files in PINFOLD_TLS_CA, _CERT and _KEY."""
 
 import json
+import os
 import sys
 
 import redis
 
 port = int(sys.argv[1])
-client = redis.Redis(port=port)
+authority, certificate, key = (os.environ.get(f"PINFOLD_TLS_{what}") for what in ("CA", "CERT", "KEY"))
+tls = {"ssl": True, "ssl_ca_certs": authority, "ssl_certfile": certificate, "ssl_keyfile": key, "ssl_check_hostname": True} if authority else {}
+
+
+def connect(**options):
+    return redis.Redis(port=port, **tls, **options)
+
+
+client = connect()
 client.flushall()
 loads = []
 
@@ -65,7 +74,7 @@ except redis.ResponseError as error:
 
 with client.pipeline() as pipe:
     pipe.watch("w")
-    redis.Redis(port=port).set("w", 1)
+    connect().set("w", 1)
     pipe.multi()
     pipe.get("w")
     try:
@@ -89,6 +98,6 @@ assert client.config_get("timeout") == {"timeout": "0"}
 assert client.info()["redis_version"] and client.client_list() and client.info("keyspace")["db0"]["keys"] == client.dbsize()
 assert client.memory_usage("large") >= 1 << 20
 assert client.object("encoding", "n") in (b"int", "int")
-decoded = redis.Redis(port=port, decode_responses=True)
+decoded = connect(decode_responses=True)
 assert decoded.get("text") == "abc" and decoded.ping()
 print("cache-aside ok")

@@ -1,12 +1,22 @@
-# A cache-aside program on ruby-redis: cache_aside.rb <port> <protocol>
+# A cache-aside program on ruby-redis: cache_aside.rb <port> <protocol>, over TLS with the files in PINFOLD_TLS_CA, _CERT and _KEY
 require "json"
+require "openssl"
 require "redis"
 
 def check(what, condition)
   abort "failed: #{what}" unless condition
 end
 
-CLIENT = Redis.new(port: ARGV[0].to_i)
+def connect
+  ca, cert, key = %w[CA CERT KEY].map { |what| ENV["PINFOLD_TLS_#{what}"] }
+  return Redis.new(port: ARGV[0].to_i) unless ca
+
+  params = { ca_file: ca }
+  params.update(cert: OpenSSL::X509::Certificate.new(File.read(cert)), key: OpenSSL::PKey.read(File.read(key))) if cert
+  Redis.new(port: ARGV[0].to_i, ssl: true, ssl_params: params)
+end
+
+CLIENT = connect
 CLIENT.flushall
 $loads = 0
 
@@ -62,7 +72,7 @@ rescue Redis::CommandError => error
   check "unknown command", error.message.start_with?("ERR unknown command")
 end
 
-other = Redis.new(port: ARGV[0].to_i)
+other = connect
 void = other.watch("w") do
   CLIENT.set("w", "1")
   other.multi { |m| m.get("w") }

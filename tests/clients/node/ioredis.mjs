@@ -1,10 +1,11 @@
 // A cache-aside program on ioredis: ioredis.mjs <port> <protocol>
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
+import { tls } from './tls.mjs';
 
 const require = createRequire(process.env.PINFOLD_NODE_MODULES + '/');
 const Redis = require('ioredis');
-const client = new Redis(Number(process.argv[2]));
+const client = new Redis({ port: Number(process.argv[2]), ...(tls && { tls }) });
 await client.flushall();
 
 let loads = 0;

@@ -1,13 +1,15 @@
 // A cache-aside program on node-redis: node_redis.mjs <port> <protocol>
 import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
+import { tls } from './tls.mjs';
 
 const require = createRequire(process.env.PINFOLD_NODE_MODULES + '/');
 const { createClient, RESP_TYPES } = require('redis');
 const [port, protocol] = process.argv.slice(2).map(Number);
 
 // With the defaults of the library, but for the address and, where it is asked for, the protocol.
-const client = createClient({ url: `redis://127.0.0.1:${port}`, ...(protocol === 3 ? { RESP: 3 } : {}) });
+const where = tls ? { socket: { host: '127.0.0.1', port, tls: true, ...tls } } : { url: `redis://127.0.0.1:${port}` };
+const client = createClient({ ...where, ...(protocol === 3 ? { RESP: 3 } : {}) });
 client.on('error', (error) => { throw error; });
 await client.connect();
 await client.flushAll();

@@ -1,0 +1,82 @@
+"""scripts/certs makes what the README starts a server with."""
+
+import ipaddress
+import pathlib
+import re
+import shlex
+import stat
+import subprocess
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from tests.support import servers
+from tests.support.servers import eventually, is_redis
+
+SCRIPT = servers.ROOT / "scripts/certs"
+MADE = ["ca.crt", "ca.key", "client.crt", "client.key", "server.crt", "server.key"]
+
+
+def certs(*args):
+    return subprocess.run([SCRIPT, *map(str, args)], capture_output=True, text=True, timeout=60)
+
+
+def certificate(path):
+    return x509.load_pem_x509_certificate(pathlib.Path(path).read_bytes())
+
+
+def alternatives(path):
+    found = certificate(path).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return found.get_values_for_type(x509.DNSName), found.get_values_for_type(x509.IPAddress)
+
+
+@pytest.mark.parametrize("option, kind", [([], ec.EllipticCurvePublicKey), (["--rsa"], rsa.RSAPublicKey)], ids=["P-256", "RSA"])
+def test_it_makes_an_authority_a_server_and_a_client(tmp_path, option, kind):
+    folder = tmp_path / "a folder"
+    done = certs(*option, "--days", 3, folder, "cache.example", "192.0.2.7", "2001:db8::1")
+    assert done.returncode == 0, done
+    assert sorted(path.name for path in folder.iterdir()) == MADE
+    for name in MADE:
+        assert f"{folder}/{name}\n" in done.stdout
+        if name.endswith(".key"):
+            assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+        else:
+            found = certificate(folder / name)
+            assert isinstance(found.public_key(), kind)
+            assert (found.not_valid_after - found.not_valid_before).days == 3
+    names, addresses = alternatives(folder / "server.crt")
+    assert names == ["localhost", "cache.example"]
+    assert addresses == [ipaddress.ip_address(address) for address in ("127.0.0.1", "::1", "192.0.2.7", "2001:db8::1")]
+    assert certificate(folder / "client.crt").subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "client"
+    for name, purpose in (("server.crt", "sslserver"), ("client.crt", "sslclient")):
+        subprocess.run(["openssl", "verify", "-x509_strict", "-purpose", purpose, "-CAfile", folder / "ca.crt", folder / name], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_it_overwrites_nothing(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    done = certs(tmp_path)
+    assert done.returncode == 1 and name in done.stderr and not done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("args", [[], ["--nosuch"], ["--days", "0", "x"], ["--days", "x", "x"], ["x", "a,DNS:b"], ["x", "a\nb"], ["x", "a b"]])
+def test_a_wrong_call_makes_nothing(tmp_path, args):
+    done = certs(*[str(tmp_path / "new") if arg == "x" else arg for arg in args])
+    assert done.returncode == 2 and done.stderr and not list(tmp_path.iterdir())
+
+
+def test_the_lines_that_it_prints_start_a_server_and_reach_it(tmp_path):
+    folder = tmp_path / "with a space"
+    server_line, client_line = certs(folder).stdout.splitlines()[-2:]
+    port = str(servers.free_port())
+    program, *settings = [port if word == "6380" else word for word in shlex.split(server_line)]
+    assert program == "pinfold-server"
+    with servers.pinfold(*settings) as server:
+        # Redis and Pinfold ask for a client's certificate by default.
+        client = [port if word == "6380" else word for word in shlex.split(client_line)]
+        assert subprocess.run([*client, "PING"], capture_output=True, text=True, timeout=60).stdout == "PONG\n"
+        if not is_redis():
+            eventually(lambda: re.search(rf"\b{port}\b", server.log()))
