@@ -209,6 +209,10 @@ class Wire:
             left -= len(part)
         return b"".join(parts)
 
+    def receive(self):
+        """What has come, at least a byte; none at the end that the server has announced."""
+        return self._until_done(self.tls.read, 1 << 16)
+
     def close_notify(self):
         """Says that it sends no more, and returns whether the server says so too, before it closes."""
         try:
