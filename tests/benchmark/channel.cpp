@@ -4,13 +4,12 @@
 
 #include "failure.h"
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 namespace pinfold::load {
 
 Channel::Channel(const Options& options, std::uint32_t n, const Descriptor& poll, void* tag)
-    : socket_(connect_to(options, n)), poll_(poll), tag_(tag) {
-  make_nonblocking(socket_);
+    : stream_(options, n), poll_(poll), tag_(tag) {
+  stream_.make_nonblocking();
   watch(EPOLL_CTL_ADD, EPOLLIN);
 }
 
@@ -18,12 +17,12 @@ void Channel::watch(int action, std::uint32_t events) {
   epoll_event event{};
   event.events = events;
   event.data.ptr = tag_;
-  if (::epoll_ctl(poll_.get(), action, socket_.get(), &event) != 0) fail_system("epoll_ctl");
+  if (::epoll_ctl(poll_.get(), action, stream_.descriptor(), &event) != 0) fail_system("epoll_ctl");
 }
 
 bool Channel::flush() {
   while (written_ < out_.size()) {
-    const ssize_t sent = ::send(socket_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL);
+    const ssize_t sent = stream_.write(out_.data() + written_, out_.size() - written_);
     if (sent >= 0) {
       written_ += static_cast<std::size_t>(sent);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {

@@ -5,6 +5,7 @@
 
 #include "options.h"
 #include "socket.h"
+#include "stream.h"
 
 namespace pinfold::load {
 
@@ -20,12 +21,12 @@ class Channel {
 
   // Sends what the kernel takes now; the rest waits for EPOLLOUT. False: the connection is gone.
   bool flush();
-  Inbox::Status fill() { return inbox_.fill(socket_); }
+  Inbox::Status fill() { return inbox_.fill(stream_); }
 
  private:
   void watch(int action, std::uint32_t events);
 
-  Descriptor socket_;
+  Stream stream_;
   const Descriptor& poll_;
   void* tag_;
   Inbox inbox_;

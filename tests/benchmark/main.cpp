@@ -5,6 +5,7 @@
 
 #include "expiring.h"
 #include "failure.h"
+#include "handshakes.h"
 #include "herd.h"
 #include "idle.h"
 #include "json.h"
@@ -84,6 +85,7 @@ int run(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
   if (options.mode == Mode::kIdle) return hold_idle(options) ? 0 : 2;
   if (options.mode == Mode::kHerd) return herd(options) ? 0 : 2;
+  if (options.mode == Mode::kHandshakes) return handshakes(options) ? 0 : 2;
   if (options.mode == Mode::kExpiring) return expiring(options) ? 0 : 2;
   const Tally tally = measure(options);
   print(options, tally);

@@ -16,14 +16,15 @@ struct ModeName {
   Mode mode;
 };
 
-constexpr std::array<ModeName, 8> kModes{{{"get", Mode::kGet},
+constexpr std::array<ModeName, 9> kModes{{{"get", Mode::kGet},
                                           {"set", Mode::kSet},
                                           {"fill", Mode::kFill},
                                           {"idle", Mode::kIdle},
                                           {"replay", Mode::kReplay},
                                           {"paced", Mode::kPaced},
                                           {"herd", Mode::kHerd},
-                                          {"expiring", Mode::kExpiring}}};
+                                          {"expiring", Mode::kExpiring},
+                                          {"handshakes", Mode::kHandshakes}}};
 
 template <typename Number>
 Number number(std::string_view option, std::string_view text, Number least, Number most) {
@@ -101,6 +102,10 @@ bool take_server(Options& options, Arguments& arguments) {
     options.port = arguments.number_of<std::uint16_t>(1);
   } else if (option == "--unix") {
     options.unix_socket = arguments.text();
+  } else if (option == "--tls") {
+    options.tls = true;
+  } else if (option == "--tls-version") {
+    options.tls_version = arguments.text();
   } else if (option == "--pid") {
     options.server = arguments.number_of<pid_t>(1);
   } else if (option == "--label") {
@@ -162,6 +167,10 @@ bool take_work(Options& options, Arguments& arguments) {
     options.write_rate = arguments.number_of<double>(1, 1e8);
   } else if (option == "--first-write") {
     options.first_write = arguments.number_of<std::uint64_t>(0, kMostKeys);
+  } else if (option == "--sleep") {
+    options.sleep = true;
+  } else if (option == "--resume") {
+    options.resume = true;
   } else if (option == "--any-length") {
     options.any_length = true;
   } else if (option == "--may-miss") {
@@ -197,6 +206,12 @@ bool take_herd(Options& options, Arguments& arguments) {
 void check(const Options& options) {
   if (options.value_most > 0 && (options.value_bytes == 0 || options.value_bytes > options.value_most)) {
     throw Failure("--value must be from 1 to --value-most");
+  }
+  if (!options.tls_version.empty() && options.tls_version != "1.2" && options.tls_version != "1.3") {
+    throw Failure("--tls-version is 1.2 or 1.3");
+  }
+  if (options.mode == Mode::kHandshakes && (!options.tls || options.wire != Wire::kResp)) {
+    throw Failure("handshakes needs --tls, and speaks resp only");
   }
   if (options.mode == Mode::kPaced && options.rate == 0) throw Failure("paced needs --rate");
   if (options.writes != Writes::kNone && options.write_rate == 0) throw Failure("--writes needs --write-rate");
@@ -262,11 +277,14 @@ Modes
   herd     every connection asks for the same missing key at once; who is told to load stores it a while later
   expiring every connection GETs the same key as fast as it can; it expires again and again, and who is answered
            nil loads for a while and stores it
+  handshakes opens connections over TLS, each of which asks for one PING and is closed; so many are open at once
 
 Options
   --protocol resp|memcached|memcached-meta|resp-cache
                      the last is RESP with CACHE.GET and CACHE.SET, and for herd CACHE.GET WAIT
   --host ADDRESS     --port N            --unix PATH
+  --tls              --tls-version 1.2|1.3   over TLS, without a look at the server's certificate
+  --resume           take up the sessions of earlier connections (handshakes)
   --requests N       requests measured (get, set); most lines replayed of a trace (replay)
   --warmup N         requests sent before the measurement starts (get, set)
   --connections N    --pipeline N    --seed N
@@ -275,6 +293,7 @@ Options
   --ttl SECONDS      --expire-at UNIX-SECONDS
   --tag TEXT         of what CACHE.SET stores
   --rate N           --duration-ms N     GETs per second, and for how long (paced)
+  --sleep            sleep until the next is due: later than without, but others can use the core (paced)
   --writes none|overwrite|resize|insert  SET random keys; SET to another length or DEL; SET new keys (paced)
   --write-rate N     --first-write N     writes per second, in batches of --pipeline; the first key inserted
   --may-miss         --may-refuse        misses, or SETs declined for memory, do not invalidate the run

@@ -8,7 +8,7 @@
 
 namespace pinfold::load {
 
-enum class Mode { kGet, kSet, kFill, kIdle, kReplay, kPaced, kHerd, kExpiring };
+enum class Mode { kGet, kSet, kFill, kIdle, kReplay, kPaced, kHerd, kExpiring, kHandshakes };
 // kMeta is memcached with its meta commands: memcached writes a reply to every pipelined `get` at once, but
 // collects the replies to pipelined `mg`s, so a client that pipelines uses those. kCache is RESP with
 // CACHE.GET and CACHE.SET in place of GET and SET.
@@ -31,6 +31,9 @@ struct Options {
   std::string host = "127.0.0.1";
   std::uint16_t port = 6379;
   std::string unix_socket;  // used instead of host and port when set
+  bool tls = false;         // the server's certificate is not looked at
+  std::string tls_version;  // "1.2" or "1.3"; empty: the newest that the server speaks
+  bool resume = false;      // handshakes: take up sessions of earlier connections
 
   std::uint64_t requests = 0;  // 0: 100 000, or the whole trace
   std::uint64_t warmup = 0;    // requests sent before the measurement starts
@@ -49,6 +52,7 @@ struct Options {
 
   double rate = 0;  // paced: GETs per second, for so long:
   std::chrono::milliseconds duration{1000};
+  bool sleep = false;  // between what is due, so that others can use the core; otherwise it is the generator's alone
   Writes writes = Writes::kNone;
   double write_rate = 0;          // writes per second, sent in batches of `pipeline`
   std::uint64_t first_write = 0;  // insert: number of the first key written

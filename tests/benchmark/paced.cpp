@@ -1,5 +1,6 @@
 #include "paced.h"
 
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <memory>
@@ -75,8 +76,8 @@ class Paced {
     const auto deadline = start + options_.max_time;
     Schedule reads(start, options_.rate);
     Schedule writes(start, options_.writes == Writes::kNone ? 0 : options_.write_rate / options_.pipeline);
-    // The generator does not sleep: it has a core of its own, and a wake-up would be late by more than a GET
-    // takes.
+    // Unless it is told to, the generator does not sleep: it has a core of its own, and a wake-up would be late by more than a
+    // GET takes.
     for (std::uint64_t turn = 0; !tally_.broken; ++turn) {
       const auto now = Clock::now();
       if (now > deadline) {
@@ -86,7 +87,7 @@ class Paced {
       while (reads.due(now) && reads.next() < end && !tally_.broken) send_reads(reads, now, end);
       while (writes.due(now) && writes.next() < end && !tally_.broken) send_writes(writes);
       if (now >= end && unanswered_ == 0) break;
-      receive();
+      receive(options_.sleep ? std::min(reads.next(), end) - Clock::now() : Clock::duration::zero());
       if (turn % 4096 == 0 && progress.due()) {
         progress.show(static_cast<std::uint64_t>((now - start) / std::chrono::milliseconds(1)));
       }
@@ -150,9 +151,13 @@ class Paced {
     if (!connection.channel.flush()) tally_.stop("the server closed a connection");
   }
 
-  void receive() {
+  // Waits so long at most.
+  void receive(Clock::duration wait) {
     std::array<epoll_event, 128> events;
-    const int count = ::epoll_wait(poll_.get(), events.data(), static_cast<int>(events.size()), 0);
+    constexpr Clock::duration kLongest = std::chrono::milliseconds(100);
+    const auto bounded = std::chrono::nanoseconds(std::clamp(wait, Clock::duration::zero(), kLongest));
+    const timespec patience{.tv_sec = 0, .tv_nsec = bounded.count()};
+    const int count = ::epoll_pwait2(poll_.get(), events.data(), static_cast<int>(events.size()), &patience, nullptr);
     for (int i = 0; i < count && !tally_.broken; ++i) {
       const epoll_event& event = events[static_cast<std::size_t>(i)];
       auto& connection = *static_cast<Connection*>(event.data.ptr);

@@ -12,7 +12,7 @@
 #include "dataset.h"
 #include "progress.h"
 #include "protocol.h"
-#include "socket.h"
+#include "stream.h"
 #include "trace.h"
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -29,11 +29,11 @@ class Replay {
         trace_(trace),
         protocol_(make_protocol(options)),
         values_(trace.longest_value()),
-        socket_(connect_to(options, 0)) {
+        stream_(options, 0) {
     // A server that stops answering must not hold the run for ever.
     const timeval patience{.tv_sec = std::min(kPatience, options.max_time).count(), .tv_usec = 0};
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    ::setsockopt(socket_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    ::setsockopt(stream_.descriptor(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    ::setsockopt(stream_.descriptor(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   }
 
   Tally run() {
@@ -129,7 +129,7 @@ class Replay {
     for (auto line = lines.begin(); line != lines.end();) {
       const Reply reply = protocol_->parse(inbox_.view(), request, key_of(*line));
       if (reply.kind == Reply::Kind::kIncomplete) {
-        const Inbox::Status status = inbox_.fill(socket_);
+        const Inbox::Status status = inbox_.fill(stream_);
         if (status == Inbox::Status::kRead) continue;
         return tally_.stop(status == Inbox::Status::kClosed ? "the server closed the connection" : "the server does not answer");
       }
@@ -150,7 +150,7 @@ class Replay {
   bool send_all() {
     std::string_view rest = out_;
     while (!rest.empty()) {
-      const ssize_t sent = ::send(socket_.get(), rest.data(), rest.size(), MSG_NOSIGNAL);
+      const ssize_t sent = stream_.write(rest.data(), rest.size());
       if (sent < 0 && errno == EINTR) continue;
       if (sent <= 0) return false;
       rest.remove_prefix(static_cast<std::size_t>(sent));
@@ -162,7 +162,7 @@ class Replay {
   const Trace& trace_;
   std::unique_ptr<Protocol> protocol_;
   Values values_;
-  Descriptor socket_;
+  Stream stream_;
   Inbox inbox_;
   std::string out_;
   std::string key_;

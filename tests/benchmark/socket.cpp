@@ -6,7 +6,6 @@
 
 #include "failure.h"
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
@@ -19,8 +18,8 @@ namespace {
 
 constexpr std::uint32_t kConnectionsPerAddress = 10'000;
 
-Descriptor open_socket(int family) {
-  Descriptor socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+Descriptor open_socket(int family, int flags = 0) {
+  Descriptor socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   if (socket.get() < 0) fail_system("socket");
   return socket;
 }
@@ -47,20 +46,20 @@ void leave_from(const Descriptor& socket, std::uint32_t address) {
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&source), sizeof source) != 0) fail_system("bind");
 }
 
-Descriptor connect_tcp(const Options& options, std::uint32_t n) {
+Descriptor connect_tcp(const Options& options, std::uint32_t n, int flags) {
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(options.port);
   if (::inet_pton(AF_INET, options.host.c_str(), &address.sin_addr) != 1) {
     throw Failure("not an IPv4 address: " + options.host);
   }
-  Descriptor socket = open_socket(AF_INET);
+  Descriptor socket = open_socket(AF_INET, flags);
   if (address.sin_addr.s_addr == htonl(INADDR_LOOPBACK) && n >= kConnectionsPerAddress) {
     leave_from(socket, INADDR_LOOPBACK + n / kConnectionsPerAddress);
   }
   const int on = 1;
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS) {
     fail_system("connect " + options.host + ":" + std::to_string(options.port));
   }
   return socket;
@@ -81,13 +80,10 @@ Descriptor::~Descriptor() {
 }
 
 Descriptor connect_to(const Options& options, std::uint32_t n) {
-  return options.unix_socket.empty() ? connect_tcp(options, n) : connect_unix(options.unix_socket);
+  return options.unix_socket.empty() ? connect_tcp(options, n, 0) : connect_unix(options.unix_socket);
 }
 
-void make_nonblocking(const Descriptor& socket) {
-  const int flags = ::fcntl(socket.get(), F_GETFL);
-  if (flags < 0 || ::fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0) fail_system("fcntl");
-}
+Descriptor begin_connecting(const Options& options, std::uint32_t n) { return connect_tcp(options, n, SOCK_NONBLOCK); }
 
 void allow_descriptors(std::uint64_t count) {
   rlimit limit{};
@@ -96,26 +92,6 @@ void allow_descriptors(std::uint64_t count) {
   limit.rlim_cur = count;
   if (limit.rlim_max < count) limit.rlim_max = count;
   if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) fail_system("cannot open " + std::to_string(count) + " descriptors");
-}
-
-Inbox::Status Inbox::fill(const Descriptor& socket) {
-  if (bytes_.size() - end_ < kRoom / 2) {
-    // Moving the rest to the front first keeps the buffer at the size of the longest reply.
-    std::memmove(bytes_.data(), bytes_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
-    if (bytes_.size() - end_ < kRoom / 2) bytes_.resize(bytes_.size() * 2);
-  }
-  for (;;) {
-    const ssize_t got = ::read(socket.get(), bytes_.data() + end_, bytes_.size() - end_);
-    if (got > 0) {
-      end_ += static_cast<std::size_t>(got);
-      return Status::kRead;
-    }
-    if (got == 0) return Status::kClosed;
-    if (errno == EINTR) continue;
-    return errno == EAGAIN || errno == EWOULDBLOCK ? Status::kNothing : Status::kClosed;
-  }
 }
 
 }  // namespace pinfold::load

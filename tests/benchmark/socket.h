@@ -1,9 +1,6 @@
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
-#include <string_view>
-#include <vector>
 
 #include "options.h"
 
@@ -35,30 +32,10 @@ class Descriptor {
 // 127.0.0.(1 + n / 10 000) when the server is on 127.0.0.1, so that ephemeral ports never run out.
 // Throws Failure.
 Descriptor connect_to(const Options& options, std::uint32_t n);
-
-void make_nonblocking(const Descriptor& socket);
+// The same without blocking: the connection may still be on its way. TCP only.
+Descriptor begin_connecting(const Options& options, std::uint32_t n);
 
 // Lets the process open that many descriptors; throws Failure when the system does not allow it.
 void allow_descriptors(std::uint64_t count);
-
-// Bytes received and not yet parsed, in one run.
-class Inbox {
- public:
-  enum class Status { kRead, kNothing, kClosed };
-
-  // One read(2); kNothing when a non-blocking socket has nothing or a blocking one ran into its time-out.
-  Status fill(const Descriptor& socket);
-  std::string_view view() const { return {bytes_.data() + begin_, end_ - begin_}; }
-  void drop(std::size_t count) {
-    begin_ += count;
-    if (begin_ == end_) begin_ = end_ = 0;
-  }
-
- private:
-  static constexpr std::size_t kRoom = 16 * 1024;
-  std::vector<char> bytes_ = std::vector<char>(kRoom);
-  std::size_t begin_ = 0;
-  std::size_t end_ = 0;
-};
 
 }  // namespace pinfold::load
