@@ -24,6 +24,7 @@ import report
 import scale
 import stalls
 import sweep
+import tls
 import traces
 from context import Context
 from servers import KINDS
@@ -31,7 +32,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "herd", "hits"]
+SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "tls", "herd", "hits"]
 
 
 def server_kinds(text):
@@ -61,7 +62,7 @@ def arguments(argv):
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; instructions: instructions per request; scale: two threads "
                              "beside one; idle: idle RSS and connections; memory: bytes per key, and RSS while sizes shift; stalls: latency while "
-                             "something happens, and lock times; herd: leases, stale windows, policies and tags; hits: "
+                             "something happens, and lock times; tls: what TLS costs; herd: leases, stale windows, policies and tags; hits: "
                              "replay traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
@@ -70,6 +71,7 @@ def arguments(argv):
                         help="cpu, herd: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
     parser.add_argument("--scale", type=positive(float), default=1.0,
                         help="share of the work, to try the harness; figures below 1 are not comparable")
+    parser.add_argument("--quick", action="store_const", const=0.05, dest="scale", help="the same as --scale 0.05")
     parser.add_argument("--keys", type=positive(int), default=memory.KEYS, help="memory: number of keys")
     parser.add_argument("--traces", default=os.path.join(ROOT, "..", "shared", "traces"), metavar="DIR",
                         help="hits: where the traces are (default: ../shared/traces)")
@@ -118,6 +120,8 @@ def benchmarks(what, context, options):
         return [lambda: stalls.run(context)]
     if what == "hostile":
         return [lambda: [hostile.run(context)]] if "pinfold" in options.servers else []
+    if what == "tls":
+        return [lambda: [tls.run(context)]]
     if what == "herd":
         return [lambda: [herd.run(context)]] if "pinfold" in options.servers else []
     files = options.files or traces.find(options.traces)

@@ -1,5 +1,6 @@
 """Runs pinfold-load and reads what it measured."""
 
+import functools
 import json
 import subprocess
 
@@ -8,19 +9,28 @@ class InvalidRun(Exception):
     """The server was wrong, or the load could not be made: there is no figure."""
 
 
+@functools.cache
+def may_be_urgent():
+    return subprocess.run(["chrt", "-f", "1", "true"], stderr=subprocess.DEVNULL).returncode == 0
+
+
 class Load:
     def __init__(self, binary, core=None, quiet=False):
         self._binary = binary
         self._core = core
         self._quiet = quiet
 
-    def command(self, mode, server, **options):
+    def command(self, mode, server, urgent=False, tls=False, **options):
+        """`urgent`: before everything else that runs on its core, where that is allowed. `tls`: to the server's TLS port."""
         # setpriv: a generator must not outlive a benchmark that was killed.
         command = ["setpriv", "--pdeathsig", "KILL"]
+        if urgent and may_be_urgent():
+            command += ["chrt", "-f", "1"]
         if self._core is not None:
             command += ["taskset", "-c", str(self._core)]
         command += [self._binary, mode]
-        arguments = {"protocol": server.protocol, "port": server.port, **options}
+        where = {"port": server.tls_port, "tls": True} if tls else {"port": server.port}
+        arguments = {"protocol": server.protocol, **where, **options}
         for name, value in arguments.items():
             if value is False:
                 continue
@@ -37,6 +47,10 @@ class Load:
             raise InvalidRun(f"{server.name}: {mode} took longer than {max_seconds} s") from None
         return self._result(done, mode, server)
 
+    def begin(self, mode, server, max_seconds=300, **options):
+        """A run in the background; its result comes from Begun.result()."""
+        return Begun(self.command(mode, server, max_seconds=max_seconds, **options), mode, server, self)
+
     def open_idle(self, server, connections, **options):
         return IdleConnections(self.command("idle", server, connections=connections, **options), server)
 
@@ -51,6 +65,30 @@ class Load:
                              f"{result['misses']} misses, {result['refused']} refused: "
                              f"{result['problem'] or result['refusal'] or 'keys are missing'}")
         return result
+
+
+class Begun:
+    """A run that goes on beside others; use it in a `with` block."""
+
+    def __init__(self, command, mode, server, load):
+        self._mode, self._server, self._load = mode, server, load
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def ended(self):
+        return self._process.poll() is not None
+
+    def result(self):
+        out, _ = self._process.communicate()
+        return self._load._result(subprocess.CompletedProcess([], self._process.returncode, out), self._mode, self._server)
 
 
 PARKED_KEY = "pinfold-load:parked"

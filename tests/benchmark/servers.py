@@ -1,5 +1,7 @@
 """Starts and stops the servers that are measured: on loopback, on a free port, in a directory of their own."""
 
+import atexit
+import functools
 import getpass
 import os
 import shutil
@@ -28,6 +30,17 @@ class Setup:
     longest_value: int = 0  # memcached refuses values above 1 MB unless told otherwise
     core: int | None = None
     pinfold_options: tuple = ()  # more of its command line
+    tls: str = ""  # a key's kind, "P-256" or "RSA": it listens with TLS as well (not memcached)
+
+
+@functools.cache
+def certificates(kind):
+    """The folder with what scripts/certs makes, kept until this process ends."""
+    folder = tempfile.TemporaryDirectory(prefix="pinfold-bench-certs-")
+    atexit.register(folder.cleanup)
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../scripts/certs")
+    subprocess.run([script, *(["--rsa"] if kind == "RSA" else []), folder.name], check=True, stdout=subprocess.DEVNULL)
+    return folder.name
 
 
 def free_port():
@@ -49,6 +62,7 @@ class Server:
         self.setup = setup
         self.binary = binary or self.name
         self.port = 0
+        self.tls_port = 0
         self.pid = 0
         self._process = None
         self._directory = None
@@ -77,6 +91,8 @@ class Server:
         # Another process may take the port between its choice and its use.
         for attempt in range(3):
             self.port = free_port()
+            if self.setup.tls:
+                self.tls_port = free_port()
             # setpriv: a server must not outlive a benchmark that was killed without a chance to clean up.
             prefix = ["setpriv", "--pdeathsig", "KILL"]
             if self.setup.core is not None:
@@ -184,6 +200,10 @@ class _RespServer(Server):
                    "--maxmemory", f"{setup.memory_mb}mb"]
         if setup.policy:
             options += ["--maxmemory-policy", setup.policy]
+        if setup.tls:
+            folder = certificates(setup.tls)
+            options += ["--tls-port", str(self.tls_port), "--tls-cert-file", f"{folder}/server.crt", "--tls-key-file",
+                        f"{folder}/server.key", "--tls-ca-cert-file", f"{folder}/ca.crt", "--tls-auth-clients", "no"]
         return options
 
 
