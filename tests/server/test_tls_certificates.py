@@ -190,13 +190,13 @@ MISLEADING = {
     ("CN", "a part of the name"): lambda issue: issue(USER[:-1]),
     ("CN", "none"): lambda issue: issue(dns=["somewhere.example"]),
     ("DNS", "a NUL after the name"): lambda issue: issue("x", dns=[USER + "\0.evil.example"]),
-    ("DNS", "two names"): lambda issue: issue("x", dns=[USER, "nobody"]),
-    ("DNS", "two names, the other first"): lambda issue: issue("x", dns=["nobody", USER]),
+    ("DNS", "a second name with a NUL"): lambda issue: issue("x", dns=[USER, "nobody\0"]),
+    ("DNS", "a second name that is a wildcard"): lambda issue: issue("x", dns=[USER, "*.example"]),
     ("DNS", "a wildcard"): lambda issue: issue("x", dns=["*"]),
     ("DNS", "a wildcard of a domain"): lambda issue: issue("x", dns=["*.example"]),
     ("DNS", "none"): lambda issue: issue(USER),
     ("URI", "a NUL after the name"): lambda issue: issue("x", uris=[USER + "\0evil"]),
-    ("URI", "two names"): lambda issue: issue("x", uris=[USER, "urn:nobody"]),
+    ("URI", "a second name with a NUL"): lambda issue: issue("x", uris=["urn:nobody\0", USER]),
     ("URI", "a wildcard"): lambda issue: issue("x", uris=["*"]),
     ("URI", "a longer one"): lambda issue: issue("x", uris=["urn:" + USER]),
     ("URI", "none"): lambda issue: issue(USER, dns=[USER]),
@@ -309,6 +309,19 @@ def test_a_user_that_is_deleted_is_closed_and_not_logged_in_again(users, authori
             connected.call("PING")
         # Nor by resuming what was begun while it was there.
         assert user(server, context=context, session=session) is None
+
+
+@only_pinfold
+@pytest.mark.parametrize("field, names", [("DNS", ("a.example", "b.example")), ("URI", ("urn:a", "urn:b"))])
+def test_of_several_alternative_names_one_may_be_a_user(users, authority, field, names):
+    """Services have several names. With those of two users it is not said which is meant."""
+    one, other = names
+    server = users(field, f"{one} on ~* +@all")
+    issue = {"DNS": lambda *names: authority.client("x", dns=names), "URI": lambda *names: authority.client("x", uris=names)}[field]
+    assert user(server, certificate=issue(one, other)) == user(server, certificate=issue(other, one)) == one
+    with admin_of(server) as admin:
+        assert admin.call("ACL", "SETUSER", other, "on", "~*", "+@all") == "OK"
+    assert user(server, certificate=issue(one, other)) is None
 
 
 @only_pinfold
