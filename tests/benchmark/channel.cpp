@@ -7,8 +7,7 @@
 
 namespace pinfold::load {
 
-Channel::Channel(const Options& options, std::uint32_t n, const Descriptor& poll, void* tag)
-    : stream_(options, n), poll_(poll), tag_(tag) {
+Channel::Channel(const Options& options, std::uint32_t n, const Descriptor& poll, void* tag) : stream_(options, n), poll_(poll), tag_(tag) {
   stream_.make_nonblocking();
   watch(EPOLL_CTL_ADD, EPOLLIN);
 }

@@ -14,8 +14,9 @@
 #include "progress.h"
 #include "socket.h"
 #include "tls.h"
-#include <openssl/err.h>
 #include <sys/epoll.h>
+
+#include <openssl/err.h>
 
 namespace pinfold::load {
 namespace {
@@ -37,7 +38,8 @@ struct Attempt {
 
 class Handshakes {
  public:
-  explicit Handshakes(const Options& options) : options_(options), poll_(::epoll_create1(EPOLL_CLOEXEC)), context_(make_tls_context(options)) {
+  explicit Handshakes(const Options& options)
+      : options_(options), poll_(::epoll_create1(EPOLL_CLOEXEC)), context_(make_tls_context(options)) {
     if (poll_.get() < 0) fail_system("epoll_create1");
     allow_descriptors(options.connections + 64);
     if (options.resume) {
@@ -166,9 +168,10 @@ class Handshakes {
   void wait_or_fail(Attempt& attempt, int outcome) {
     const int error = SSL_get_error(attempt.tls.get(), outcome);
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE) return;
-    if (!attempt.said.empty() && attempt.said.front() == '-') {
+    const bool alerted = ERR_GET_REASON(ERR_peek_error()) == SSL_R_TLSV1_ALERT_ACCESS_DENIED;
+    if (alerted || (!attempt.said.empty() && attempt.said.front() == '-')) {
       ++counts_.refused;
-      if (refusal_.empty()) refusal_ = attempt.said;
+      if (refusal_.empty()) refusal_ = alerted ? tls_error() : attempt.said;
     } else {
       ++counts_.failed;
       if (failure_.empty()) failure_ = tls_error();

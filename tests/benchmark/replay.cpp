@@ -25,11 +25,7 @@ using Clock = std::chrono::steady_clock;
 class Replay {
  public:
   Replay(const Options& options, const Trace& trace)
-      : options_(options),
-        trace_(trace),
-        protocol_(make_protocol(options)),
-        values_(trace.longest_value()),
-        stream_(options, 0) {
+      : options_(options), trace_(trace), protocol_(make_protocol(options)), values_(trace.longest_value()), stream_(options, 0) {
     // A server that stops answering must not hold the run for ever.
     const timeval patience{.tv_sec = std::min(kPatience, options.max_time).count(), .tv_usec = 0};
     ::setsockopt(stream_.descriptor(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "failure.h"
+
 #include <openssl/err.h>
 
 namespace pinfold::load {

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "options.h"
+
 #include <openssl/ssl.h>
 
 namespace pinfold::load {

@@ -274,7 +274,7 @@ def report(context, measured, failures):
     if any(value is not None for value in slower.values()):
         wanted = "" if slower[OURS] is None else _verdict(f"<= {MOST_STORM_RATIO:g}", slower[OURS] <= MOST_STORM_RATIO)
         table.add("storm / quiet, p99.9", *(_shown(slower[server], "{:.2f}") for server in (OURS, THEIRS)), "", "", wanted)
-    for label, figure, form in (("storms: connections answered", "storm answered", "{:,.0f}"), ("storms: connections refused in words", "storm refused", "{:,.0f}"),
+    for label, figure, form in (("storms: connections answered", "storm answered", "{:,.0f}"), ("storms: connections refused clearly", "storm refused", "{:,.0f}"),
                                 ("storms: seconds each", "storm seconds", "{:.1f}")):  # fmt: skip
         compared(label, figure, form)
     idle = measured.value("idle connection", OURS)
