@@ -457,13 +457,28 @@ def test_a_tls_client_too_many_is_told_so(start_tls):
 
 
 @only_pinfold
-def test_protected_mode_holds_for_tls_and_says_why(start_tls):
+def test_protected_mode_holds_for_tls(start_tls, authority):
+    """With an alert, because to say why would cost a handshake."""
     server = start_tls("--bind", "* -::*")
     assert outside.address() is not None, "the test needs an address of this machine that is not loopback"
-    with TlsConnection(server.tls_port, client_context(), host=outside.address()) as stranger:
-        assert stranger.read_until_closed().startswith(b"-DENIED ")
-    with server.connect() as local:
+    with pytest.raises((ssl.SSLError, ConnectionError), match="access denied|reset"):
+        TlsConnection(server.tls_port, client_context(), host=outside.address())
+    with server.connect_plain() as admin, server.connect() as local:
         assert local.call("PING") == "PONG"
+        assert int(info(admin, "stats")["protected_mode_rejections"]) == 1
+        eventually(lambda: clients(admin) == 2)
+
+
+@only_pinfold
+def test_a_certificate_lets_a_client_of_another_machine_in(start_tls, authority, stranger):
+    """It is known who the client is. Others are told why, because whether they have one is known after the handshake only."""
+    server = start_tls("--bind", "* -::*", ask="optional")
+    with TlsConnection(server.tls_port, client_context(), host=outside.address()) as nobody:
+        assert nobody.read_until_closed().startswith(b"-DENIED ")
+    with TlsConnection(server.tls_port, client_context(certificate=authority.client("someone")), host=outside.address()) as somebody:
+        assert somebody.call("PING") == "PONG"
+    with pytest.raises((ssl.SSLError, Closed, ConnectionError)):
+        TlsConnection(server.tls_port, client_context(certificate=stranger.client("someone")), host=outside.address()).call("PING")
 
 
 @only_pinfold
