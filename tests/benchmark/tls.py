@@ -193,22 +193,22 @@ def _storm(context, measured, number, failures):
 
 
 def _idle(context, measured, number, failures):
-    connections = context.scaled(IDLE_CONNECTIONS, 200)
-    with ExitStack() as running:
-        for server in _servers(context, running, failures, "idle", tls="P-256"):
-            for tls in (False, True):
-                name = f"idle connection{'' if tls else ' without TLS'}"
+    """Each on a fresh server: what others have left behind would be used again, and not be seen."""
+    connections, first = context.scaled(IDLE_CONNECTIONS, 200), 20
+    for tls in (False, True):
+        name = f"idle connection{'' if tls else ' without TLS'}"
+        with ExitStack() as running:
+            for server in _servers(context, running, failures, "idle", tls="P-256"):
                 try:
-                    # Once before: what is taken by the first connections and kept is not what a connection takes.
-                    with context.load().open_idle(server, 200, tls=tls) as held:
+                    # What the first connections take and the server keeps is not what a connection takes.
+                    with context.load().open_idle(server, connections=first, tls=tls) as held:
                         held.ask_each()
                     time.sleep(context.settle(5))
                     before = resident(server.pid)
-                    with context.load().open_idle(server, connections, tls=tls) as held:
+                    with context.load().open_idle(server, connections=connections, tls=tls) as held:
                         held.ask_each()
                         time.sleep(context.settle(5))
-                        measured.add(name, server.name, number, (resident(server.pid) - before) / connections, connections=connections)
-                    time.sleep(context.settle(2))
+                        measured.add(name, server.name, number, (resident(server.pid) - before) / (connections - first), connections=connections)
                 except InvalidRun as failure:
                     failures.append(f"idle: {failure}")
 

@@ -1,5 +1,6 @@
 """Certificates of clients: who is let in, and as which user."""
 
+import json
 import re
 import ssl
 import subprocess
@@ -255,6 +256,26 @@ def test_the_field_can_be_changed_at_run_time(guarded, authority):
         for field, expected in (("off", None), ("CN", USER), ("URI", None), ("CN", USER), ("off", None)):
             assert admin.call("CONFIG", "SET", "tls-auth-clients-user", field) == "OK"
             assert user(server, certificate=certificate) == expected
+
+
+@only_pinfold
+def test_the_audit_log_tells_who_a_certificate_was(guarded, authority, stranger, tmp_path):
+    path = tmp_path / "audit"
+    server = guarded("CN", "--audit-log-file", path)
+    assert user(server, certificate=authority.client(USER)) == USER
+    assert user(server, certificate=authority.client(USER + "\0\"\n{")) is None
+    assert answer(server, certificate=stranger.client(USER)) is None
+
+    def events(kind):
+        found = [json.loads(line) for line in path.read_text().splitlines()]
+        return [line for line in found if line["event"] == kind]
+
+    eventually(lambda: len(events("connection-closed")) >= 4)
+    (welcome,) = events("auth-ok")
+    assert welcome["user"] == USER and welcome["by"] == "certificate"
+    (refused,) = events("auth-failed")
+    assert refused["user"] == "(unknown)" and refused["by"] == "certificate" and "NUL" in refused["reason"]
+    assert [line for line in events("connection-closed") if "handshake" in line["reason"] and "certificate" in line["reason"]]
 
 
 # --- users of ACL ---

@@ -199,6 +199,8 @@ def test_beyond_the_cap_of_handshakes_others_wait_or_are_refused_and_all_goes_on
     server = start_tls("--tls-max-handshakes", "8", "--tls-handshake-timeout", "2000", "--threads", "2")
     with server.connect() as settled, server.connect_plain() as admin:
         stalled = [begin(server, V13, "the hello") for _ in range(60)]
+        eventually(lambda: int(info(admin, "tls")["tls_handshakes_under_way"]) == 8)
+        assert int(info(admin, "tls")["tls_handshakes_waiting"]) > 40
         # Who is connected is served meanwhile, and so are the plain port and the figures.
         for _ in range(100):
             assert settled.call("PING") == "PONG"
@@ -216,6 +218,25 @@ def test_beyond_the_cap_of_handshakes_others_wait_or_are_refused_and_all_goes_on
         assert settled.call("PING") == "PONG"
         for wire in stalled:
             wire.socket.close()
+
+
+@only_pinfold
+def test_handshakes_take_no_more_than_their_share_of_the_clients_memory(start_tls, many_files):
+    """Whatever tls-max-handshakes allows: an eighth of maxmemory-clients. Those that do not fit wait, and nobody is closed for them."""
+    server = start_tls("--maxmemory-clients", "16mb", "--maxclients", "2000", "--threads", "2")
+    with server.connect() as settled, server.connect_plain() as admin:
+        base = int(info(admin, "memory")["used_memory_clients"])
+        stalled = [begin(server, V13, "the hello") for _ in range(400)]
+        eventually(lambda: int(info(admin, "tls")["tls_handshakes_waiting"]) > 100)
+        found = info(admin, "tls")
+        assert int(found["tls_handshakes_under_way"]) + int(found["tls_handshakes_waiting"]) == 400
+        # What is no handshake yet takes what an idle connection does.
+        assert int(info(admin, "memory")["used_memory_clients"]) - base < (16 << 20) / 8 + 400 * 4096
+        assert int(info(admin, "stats")["evicted_clients"]) == 0
+        assert settled.call("PING") == "PONG"
+        for wire in stalled:
+            wire.reset()
+        eventually(lambda: clients(admin) == 2)
 
 
 @only_pinfold

@@ -104,6 +104,32 @@ def test_a_tls_port_needs_its_files(files):
 
 
 @only_pinfold
+def test_check_finds_a_wrong_file_without_a_start(files, tmp_path):
+    for key, status in (("key", 0), ("other key", 1)):
+        file = tmp_path / "pinfold.yaml"
+        file.write_text(f'tls-port: 6380\ntls-cert-file: "{files["cert"]}"\ntls-key-file: "{files[key]}"\ntls-auth-clients: no\n')
+        done = subprocess.run([pinfold_binary(), file, "--check"], capture_output=True, text=True, timeout=60, env=servers.environment())
+        assert done.returncode == status, done
+        assert status == 0 or (files["other key"] in done.stderr and "tls-key-file" in done.stderr)
+
+
+@only_pinfold
+def test_config_rewrite_keeps_the_settings_of_tls(authority, tmp_path):
+    certificate, file = authority.server(password=PASSPHRASE), tmp_path / "pinfold.yaml"
+    tls_port = servers.free_port()
+    file.write_text(f'tls-port: {tls_port}\ntls-cert-file: "{certificate.cert}"\ntls-key-file: "{certificate.key}"\ntls-key-file-pass: "{PASSPHRASE}"\ntls-auth-clients: no\n')
+    with servers.pinfold(file=file) as server, server.connect() as admin:
+        assert admin.call("CONFIG", "SET", "tls-auth-clients", "optional", "tls-ca-cert-file", authority.cert, "tls-protocols", "TLSv1.3") == "OK"
+        assert admin.call("CONFIG", "REWRITE") == "OK"
+        before = admin.call("CONFIG", "GET", "tls-*")
+        server.stop()
+        server.start()
+        with server.connect() as again:
+            assert again.call("CONFIG", "GET", "tls-*") == before
+        assert serial_of(tls_port) == certificate.serial
+
+
+@only_pinfold
 def test_a_wrong_passphrase_is_named_and_not_shown(files):
     settings = {"tls-cert-file": files["locked cert"], "tls-key-file": files["locked key"], "tls-ca-cert-file": files["ca"], "tls-key-file-pass": "pl4nted-wrong"}
     result = run(with_ports(settings))
