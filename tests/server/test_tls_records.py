@@ -7,7 +7,7 @@ import pytest
 
 from tests.support import resp, tls
 from tests.support.connection import Closed
-from tests.support.servers import eventually, is_redis
+from tests.support.servers import bound, eventually, is_redis
 from tests.support.tls_records import ALERT, CHANGE_CIPHER_SPEC, CONTENT, DATA, HANDSHAKE, KEY_UPDATE, SEALED, SUITES, Records
 
 PING, PONG = resp.encode(["PING"]), b"+PONG\r\n"
@@ -84,14 +84,16 @@ def test_records_without_content_do_nothing(records):
 
 
 def test_a_flood_of_records_without_content_harms_nobody(records, watcher):
+    """It may be taken for an attack, and end the connection."""
     try:
         for _ in range(20):
             records.socket.sendall(b"".join(records.record(b"") for _ in range(500)))
             assert watcher.call("PING") == "PONG"
         records.send(PING)
-        assert records.read(len(PONG)) == PONG
-    except (Closed, ConnectionError, AssertionError):
-        assert is_redis()  # whose OpenSSL counts them and ends the connection
+        kind, content = records.receive()
+        assert kind == ALERT or (kind, content) == (DATA, PONG)
+    except (Closed, ConnectionError):
+        pass
 
 
 # --- keys ---
@@ -132,7 +134,7 @@ def test_a_flood_of_changed_keys_is_bounded(records, server, watcher):
     except OSError:  # it is not read any more, or closed
         pass
     assert watcher.call("PING") == "PONG"
-    assert server.rss() - before < 8 << 20
+    assert server.rss() - before < bound(8 << 20)
     records.wire.reset()
 
 
@@ -243,7 +245,7 @@ def test_a_message_that_never_ends_is_not_collected(records, server, watcher):
         pass
     said = records.until_closed()
     assert DATA not in [kind for kind, _ in said]
-    assert server.rss() - before < 4 << 20 and watcher.call("PING") == "PONG"
+    assert server.rss() - before < bound(4 << 20) and watcher.call("PING") == "PONG"
 
 
 def test_data_between_the_parts_of_a_message_is_refused(records):
