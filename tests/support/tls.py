@@ -138,8 +138,12 @@ class Wire:
     Nothing is verified.
     """
 
-    def __init__(self, port, context=None, host="127.0.0.1", timeout=PATIENCE, send=None):
-        self.socket = socket.create_connection((host, port), timeout)
+    def __init__(self, port, context=None, host="127.0.0.1", timeout=PATIENCE, send=None, receive_buffer=None):
+        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        self.socket.settimeout(timeout)
+        if receive_buffer is not None:  # of the kernel; before the connection, or it has no effect on the window
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.connect((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = (context or client_context()).wrap_bio(self._in, self._out, server_hostname=host)
