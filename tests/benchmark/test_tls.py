@@ -9,10 +9,10 @@ from servers import Redis, Setup
 from support import load, run_bench
 
 
-@pytest.fixture(scope="module", params=["P-256", "RSA"])
-def server(request):
-    with Redis(Setup(memory_mb=64, connections=200, tls=request.param)) as running:
-        running.plain_port, running.port = running.port, running.tls_port
+@pytest.fixture(scope="module")
+def server():
+    with Redis(Setup(memory_mb=64, connections=200, tls="P-256")) as running:
+        running.port = running.tls_port
         yield running
 
 
