@@ -89,7 +89,9 @@ def _servers(context, running, failures, where, **setup):
     found = []
     for kind in kinds:
         try:
-            server = running.enter_context(context.server(kind, Setup(core=context.cores()[0], connections=2 * STORM + 100, **setup)))
+            # Memory enough for all connections: Pinfold gives clients a twentieth of it.
+            wanted = Setup(core=context.cores()[0], connections=2 * STORM + 100, memory_mb=4096, **setup)
+            server = running.enter_context(context.server(kind, wanted))
             context.remember_version(server)
             found.append(server)
         except CannotStart as failure:
