@@ -221,6 +221,30 @@ def test_beyond_the_cap_of_handshakes_others_wait_or_are_refused_and_all_goes_on
 
 
 @only_pinfold
+def test_who_waits_for_a_turn_in_vain_is_told_so(start_tls):
+    """With the alert "access denied", as for any other client that is refused before its handshake."""
+    server = start_tls("--tls-max-handshakes", "1", "--tls-handshake-timeout", "1000", "--threads", "1")
+    with server.connect_plain() as admin:
+        stalled = begin(server, V13, "the hello")
+        eventually(lambda: info(admin, "tls")["tls_handshakes_under_way"] == "1")
+        waiting = [begin(server, V13, "the hello") for _ in range(5)]
+        said = []
+        for wire in waiting:
+            said.append(b"")
+            try:
+                while data := wire.socket.recv(4096):
+                    said[-1] += data
+            except ConnectionError:
+                pass
+            wire.socket.close()
+        # One may have got its turn when the first was closed.
+        assert sum(text == bytes([21, 3, 1, 0, 2, 2, 49]) for text in said) >= 4, said
+        assert is_closed(stalled)
+        stalled.socket.close()
+        eventually(lambda: clients(admin) == 1)
+
+
+@only_pinfold
 def test_handshakes_take_no_more_than_their_share_of_the_clients_memory(start_tls, many_files):
     """Whatever tls-max-handshakes allows: an eighth of maxmemory-clients. Those that do not fit wait, and nobody is closed for them."""
     server = start_tls("--maxmemory-clients", "16mb", "--maxclients", "2000", "--threads", "2")
