@@ -7,7 +7,6 @@ import pathlib
 import socket
 import ssl
 import struct
-import tempfile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,7 +18,6 @@ from .connection import PATIENCE, Closed, Connection
 
 HOUR = datetime.timedelta(hours=1)
 DAY = 24 * HOUR
-RECORD = 1 << 14  # bytes of plain text that a record of TLS has at most
 
 
 def now():
@@ -232,7 +230,7 @@ class Wire:
 
 
 class TlsServer(servers.Server):
-    """A server with a TLS port, and with the plain one unless `plain` is false. 
+    """A server with a TLS port, and with the plain one unless `plain` is false.
 
     connect() goes to the TLS port, without a certificate; connect_plain() to the other. `ask` is tls-auth-clients; None leaves it out.
     """
@@ -281,11 +279,3 @@ def serial_of(port, host="127.0.0.1"):
     """The number of the certificate that a server shows."""
     with TlsConnection(port, client_context(), host=host) as connection:
         return x509.load_der_x509_certificate(connection.socket.getpeercert(binary_form=True)).serial_number
-
-
-def new_authority(name="authority"):
-    """One whose folder lasts as long as it does."""
-    folder = tempfile.TemporaryDirectory(prefix="pinfold-tls-")
-    authority = Authority(folder.name, name)
-    authority.directory = folder
-    return authority
