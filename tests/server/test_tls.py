@@ -15,7 +15,7 @@ import pytest
 from tests.support import outside, resp
 from tests.support.connection import Closed, Connection
 from tests.support.servers import bound, eventually, is_redis
-from tests.support.tls import TlsConnection, Wire, client_context
+from tests.support.tls import Authority, TlsConnection, Wire, client_context
 
 from .conftest import info
 from .test_framing import PIPELINE, REPLIES
@@ -97,6 +97,38 @@ def test_the_chain_of_the_server_is_what_a_client_can_verify(tls_server, authori
         assert connection.socket.getpeercert()["subject"] == ((("commonName", "localhost"),),)
     with pytest.raises(ssl.SSLCertVerificationError):
         tls_server.connect(context=client_context(stranger))
+
+
+@pytest.mark.parametrize("where", ["in the file of the certificate", "among the authorities", "nowhere"])
+def test_a_certificate_of_an_authority_below_another(start_tls, tmp_path, version, where):
+    """Clients know the root only, so the server must send what is between; with TLS 1.3 as with 1.2."""
+    root = Authority(tmp_path, "root")
+    below = Authority(tmp_path, "below", above=root)
+    certificate = below.server()
+    authorities = tmp_path / "authorities"
+    authorities.write_text(pathlib.Path(root.cert).read_text())
+    if where == "among the authorities":
+        authorities.write_text(pathlib.Path(root.cert).read_text() + pathlib.Path(below.cert).read_text())
+    elif where == "in the file of the certificate":
+        with open(certificate.cert, "a") as file:
+            file.write(pathlib.Path(below.cert).read_text())
+    server = start_tls("--tls-ca-cert-file", authorities, certificate=certificate)
+    context = client_context(root, versions=version)
+    if where == "nowhere":
+        with pytest.raises(ssl.SSLCertVerificationError):
+            server.connect(context=context)
+    else:
+        with server.connect(context=context) as connection:
+            assert connection.call("PING") == "PONG"
+
+
+@pytest.mark.parametrize("how", ["self-signed", "of an authority that the server does not know"])
+def test_a_certificate_that_leads_nowhere_is_shown_all_the_same(start_tls, authority, stranger, version, how):
+    """Which certificates are to be believed is the client's affair."""
+    certificate = authority.issue("localhost", self_signed=True) if how == "self-signed" else stranger.server()
+    server = start_tls(certificate=certificate)
+    with server.connect(context=client_context(versions=version)) as connection:
+        assert connection.call("PING") == "PONG"
 
 
 @pytest.mark.parametrize("key", ["p256", "rsa"])

@@ -46,14 +46,16 @@ class Certificate:
 class Authority:
     """Issues certificates into a folder."""
 
-    def __init__(self, folder, name="authority"):
+    def __init__(self, folder, name="authority", above=None):
+        """A root, or below another authority."""
         self.folder = pathlib.Path(folder)
         self._private = ec.generate_private_key(ec.SECP256R1())
         self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        builder = self._builder(self._subject, self._private.public_key(), -DAY, 365 * DAY)
+        builder = self._builder(self._subject, self._private.public_key(), -DAY, 365 * DAY, issuer=above and above._subject)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         self.cert = str(self.folder / f"{name}.crt")
-        pathlib.Path(self.cert).write_bytes(builder.sign(self._private, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        signed = builder.sign((above or self)._private, hashes.SHA256())
+        pathlib.Path(self.cert).write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         self._issued = 0
 
     def _builder(self, subject, key, begins, ends, issuer=None):
