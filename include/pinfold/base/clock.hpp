@@ -22,10 +22,10 @@ struct MonoMs {
   friend constexpr auto operator<=>(const MonoMs&, const MonoMs&) = default;
   /// The time between the two, in milliseconds.
   friend constexpr std::int64_t operator-(MonoMs to, MonoMs from) { return to.ms - from.ms; }
-  /// `ms` later, or never() if that is too large.
-  friend constexpr MonoMs operator+(MonoMs at, std::int64_t ms) {
+  /// `more_ms` later, or never() if that is too large.
+  friend constexpr MonoMs operator+(MonoMs at, std::int64_t more_ms) {
     std::int64_t sum = 0;
-    return __builtin_add_overflow(at.ms, ms, &sum) ? never() : MonoMs{sum};
+    return __builtin_add_overflow(at.ms, more_ms, &sum) ? never() : MonoMs{sum};
   }
 };
 
