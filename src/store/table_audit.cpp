@@ -64,7 +64,8 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
       queue.blob_bytes += block.bytes;
     });
     if (dismantling_) continue;
-    const Index::Slot slot = find_slot({e.key(), hash_of(ref)});
+    // Not find_slot(), which would remove the entry if a purge is still to do so.
+    const Index::Slot slot = index_.find(hash_of(ref), [&](Ref other) { return entry(other).key() == e.key(); });
     if (!slot || *slot.ref != ref) good = false;
   }
   sums.bytes_in_use += in_use;

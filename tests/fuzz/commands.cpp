@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -231,6 +233,7 @@ class Server {
 
   void request(Peer& peer, const std::vector<std::string>& words) {
     command::Session& session = peer.session;
+    if (traces()) trace(session, words);
     if (session.waiting != nullptr && session.waiting->ended_by == command::Waiting::EndedBy::any_input) {
       if (!end_wait(peer, false)) return;
     }
@@ -258,6 +261,17 @@ class Server {
     peer.silent |= session.reply_mode != command::ReplyMode::on;
     if (session.waiting != nullptr && session.waiting->unblocks) session.shared.waiting.store(session.waiting->ticket);
     replied(peer);
+  }
+
+  // With PINFOLD_FUZZ_TRACE set, requests and replies are printed.
+  static bool traces() {
+    static const bool on = std::getenv("PINFOLD_FUZZ_TRACE") != nullptr;
+    return on;
+  }
+  static void trace(const command::Session& session, const std::vector<std::string>& words) {
+    std::fprintf(stderr, "%zu%s>", static_cast<std::size_t>(session.shared.id), session.waits() ? " waits" : "");
+    for (const std::string& word : words) std::fprintf(stderr, " %s", word.c_str());
+    std::fputc('\n', stderr);
   }
 
   // Large arguments arrive in blocks, as in net::Arrival.
@@ -308,6 +322,7 @@ class Server {
     peer.output.clear(0);
     const auto replies = fuzz::count_replies(text);
     const command::Row* const row = peer.session.shared.last_command.load();
+    if (traces()) std::fprintf(stderr, "    %zu: %.200s\n", static_cast<std::size_t>(peer.session.shared.id), text.c_str());
     require(replies.has_value(), "a reply is not in the client's protocol", text.substr(0, 1000));
     const bool right = *replies == 1 || (*replies == 0 && (may_be_none || peer.silent));
     require(right, "a request has no reply, or several", row != nullptr ? std::string(row->name) + ": " + text.substr(0, 1000) : text);
@@ -467,12 +482,20 @@ class Server {
     while (keyspace_.memory().heap().give_back(SIZE_MAX)) {
     }
     const store::Memory& memory = keyspace_.memory();
-    const store::KeyspaceAudit recount = keyspace_.audit();
+    const store::KeyspaceAudit recount = recounted();
     require(recount.consistent, "the store's counters do not equal a recount");
     require(recount.segments == memory.used(store::Use::segments), "the account of segments does not equal a recount");
     require(recount.index == memory.used(store::Use::index), "the account of the index does not equal a recount");
     require(recount.ghosts == memory.used(store::Use::ghosts), "the account of ghosts does not equal a recount");
     require(recount.blobs <= memory.used(store::Use::blobs), "the account of blocks is less than a recount");
+  }
+
+  // A recount holds all locks for as long as it takes.
+  store::KeyspaceAudit recounted() {
+    keyspace_.lock_watch().set_accounting(false);
+    store::KeyspaceAudit recount = keyspace_.audit();
+    keyspace_.lock_watch().set_accounting(true);
+    return recount;
   }
 
   void finish() {
@@ -488,7 +511,7 @@ class Server {
     settle();
     check_accounts();
     audit();
-    const store::KeyspaceAudit recount = keyspace_.audit();
+    const store::KeyspaceAudit recount = recounted();
     require(recount.readers == 0, "a block has a reader although nobody reads");
     require(recount.blobs == keyspace_.memory().used(store::Use::blobs), "the account of blocks does not equal a recount");
     check_locks();
