@@ -14,7 +14,8 @@ CLASSES = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAG
 def tests():
     python = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)}
     cpp = {name for path in (ROOT / "tests/unit").rglob("*.cpp") for name in re.findall(r'TEST_CASE\("((?:[^"\\]|\\.)*)"', path.read_text())}
-    return python | cpp
+    targets = re.findall(r"^pinfold_fuzz\((\w+) ", (ROOT / "tests/fuzz/CMakeLists.txt").read_text(), re.MULTILINE)
+    return python | cpp | {f"fuzz-{name}" for name in targets}
 
 
 def test_there_is_a_row_for_each_of_the_thirty_classes():
@@ -24,7 +25,7 @@ def test_there_is_a_row_for_each_of_the_thirty_classes():
 
 @pytest.mark.parametrize("row", CLASSES, ids=lambda row: row[1])
 def test_the_tests_of_each_class_exist(row, tests):
-    named = re.findall(r"`(test_\w+)`", row[3]) + re.findall(r'"([^"]+)"', row[3])
+    named = re.findall(r"`(test_\w+|fuzz-\w+)`", row[3]) + re.findall(r'"([^"]+)"', row[3])
     assert named or "missing" in row[3]
     assert not set(named) - tests
 

@@ -22,17 +22,17 @@
 #include <utility>
 #include <vector>
 
-#include <sys/uio.h>
-
 #include "replies.hpp"
 #include "requests.hpp"
 #include "script.hpp"
 #include "support/allocations.hpp"
 #include "support/machine.hpp"
 #include "support/require.hpp"
+#include <sys/uio.h>
 
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/large_arguments.hpp"
+#include "pinfold/command/transaction_budget.hpp"
 
 using fuzz::require;
 using namespace pinfold;
@@ -41,9 +41,9 @@ using config::Id;
 namespace {
 
 constexpr std::size_t most_lines = 200;
-constexpr std::size_t most_bytes = 4 << 20;    // of all arguments of a script
+constexpr std::size_t most_bytes = 4 << 20;  // of all arguments of a script
 constexpr std::size_t most_argument = 400'000;
-constexpr std::size_t most_reply = 16 << 20;   // bytes that wait for a client, as client-output-buffer-limit
+constexpr std::size_t most_reply = 16 << 20;       // bytes that wait for a client, as client-output-buffer-limit
 constexpr std::size_t large_argument = 16 * 1024;  // as net::Arrival::least_size, which this target does not link
 constexpr std::uint64_t most_memory = 64 << 20;    // maxmemory is not set higher, or to none
 
@@ -83,7 +83,9 @@ class Messages final : public ClientThreads {
   void wake_task(const ClientPlace& client) override { add({Message::Kind::wake_task, client, 0, false, nullptr}); }
   void end_pause() override {}
   // Throws, as the real one.
-  void deliver(const std::shared_ptr<const Delivery>& answer) override { waiting_.push_back({Message::Kind::deliver, {}, 0, false, answer}); }
+  void deliver(const std::shared_ptr<const Delivery>& answer) override {
+    waiting_.push_back({Message::Kind::deliver, {}, 0, false, answer});
+  }
   void push(std::vector<ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/) override {}
 
   bool take(Message& message) {
@@ -128,7 +130,9 @@ class Server {
 
  private:
   static store::KeyspaceOptions options(config::Settings& settings) {
-    const auto set = [&settings](Id id, std::string_view value) { require(!settings.set(id, value, false), "a setting is refused", value); };
+    const auto set = [&settings](Id id, std::string_view value) {
+      require(!settings.set(id, value, false), "a setting is refused", value);
+    };
     set(Id::maxmemory, "16mb");
     set(Id::enable_debug_command, "yes");
     set(Id::lock_accounting, "yes");
@@ -282,7 +286,8 @@ class Server {
       if (large == nullptr) large = std::make_unique<command::LargeArguments>();
       store::Room promise;
       Blob block;
-      if (!large->refused() && keyspace_.make_room(args[i].size(), &promise)) block = Blob::allocate(keyspace_.memory().heap(), 0, args[i].size());
+      if (!large->refused() && keyspace_.make_room(args[i].size(), &promise))
+        block = Blob::allocate(keyspace_.memory().heap(), 0, args[i].size());
       if (!block) {
         large->refuse();
         large->add(i, {});
@@ -520,10 +525,20 @@ class Server {
 
   void check_locks() {
     for (const auto& [name, cause] : keyspace_.lock_watch().account.causes()) {
-      require(cause.over == 0, "a lock was held for more work than its budget",
-              std::string(name) + ": " + std::to_string(cause.most.entries) + " entries, " + std::to_string(cause.most.bytes) + " bytes, " +
-                  std::to_string(cause.most.nodes) + " nodes, " + std::to_string(cause.most.system_calls) + " system calls");
+      const work::Counts& most = cause.most;
+      const bool within = name == "exec" ? within_transaction(most) : cause.over == 0;
+      require(within, "a lock was held for more work than its budget",
+              std::string(name) + ": " + std::to_string(most.entries) + " entries, " + std::to_string(most.bytes) + " bytes, " +
+                  std::to_string(most.nodes) + " nodes, " + std::to_string(most.system_calls) + " system calls");
     }
+  }
+  // EXEC has a budget of its own, and its last command may begin before that is used up.
+  static bool within_transaction(const work::Counts& most) {
+    using Budget = command::TransactionBudget;
+    constexpr std::uint64_t entries_of_one = 512;
+    constexpr std::uint64_t calls_of_one = 3;
+    return most.entries <= Budget::most_entries + entries_of_one && most.nodes <= Budget::most_entries + entries_of_one &&
+           most.bytes <= Budget::most_bytes_in_all + most_memory && most.system_calls <= Budget::most_system_calls + calls_of_one;
   }
 
   // Deletes all, lets everything run out, and looks whether something is left.
@@ -535,7 +550,9 @@ class Server {
     engine_.cache.set_policies({});
     fuzz::pass_time(day_ms);
     store::Memory& memory = keyspace_.memory();
-    const auto left = [&] { return memory.used() + engine_.cache.purges_pending() + engine_.cache.waiters() + engine_.cache.leases_alive(); };
+    const auto left = [&] {
+      return memory.used() + engine_.cache.purges_pending() + engine_.cache.waiters() + engine_.cache.leases_alive();
+    };
     for (unsigned i = 0; i < most_rounds && left() != 0; ++i) {
       fuzz::pass_time(100);
       background();
@@ -696,7 +713,8 @@ extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* data1, std:
   const std::size_t first = random.below(other.size());
   const std::size_t count = 1 + random.below(other.size() - first);
   const auto from = other.begin() + static_cast<std::ptrdiff_t>(first);
-  script.insert(script.begin() + static_cast<std::ptrdiff_t>(random.below(script.size() + 1)), from, from + static_cast<std::ptrdiff_t>(count));
+  script.insert(script.begin() + static_cast<std::ptrdiff_t>(random.below(script.size() + 1)), from,
+                from + static_cast<std::ptrdiff_t>(count));
   return write(script, out, most);
 }
 

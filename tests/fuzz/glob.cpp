@@ -5,6 +5,8 @@
 //   - matching does no more work than most_compared() says, and allocates nothing
 //   - the compiled pattern takes no more memory than most_memory() says
 
+#include "pinfold/base/glob.hpp"
+
 #include <algorithm>
 #include <string_view>
 #include <vector>
@@ -13,7 +15,6 @@
 #include "support/require.hpp"
 #include "support/tail.hpp"
 
-#include "pinfold/base/glob.hpp"
 #include "pinfold/base/work.hpp"
 
 using fuzz::require;
@@ -123,7 +124,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (glob.refused() != nullptr) {
     require(!matches, "a refused pattern matches something");
   } else {
-    require(matches == matches_slowly(pattern, text, ignore_case), "a pattern matches what it should not, or does not match what it should");
+    require(matches == matches_slowly(pattern, text, ignore_case),
+            "a pattern matches what it should not, or does not match what it should");
   }
   delete compiled;
   return 0;

@@ -8,6 +8,8 @@
 //   - a request that is parsed again after rewind() is the same
 //   - a failed allocation is a std::bad_alloc, after which the parser can be destroyed
 
+#include "pinfold/resp/parser.hpp"
+
 #include <algorithm>
 #include <deque>
 #include <new>
@@ -18,8 +20,6 @@
 #include "support/allocations.hpp"
 #include "support/require.hpp"
 #include "support/tail.hpp"
-
-#include "pinfold/resp/parser.hpp"
 
 using fuzz::require;
 using pinfold::resp::Limits;
@@ -66,7 +66,8 @@ class Stream {
   Parsed feed(std::string_view stream) {
     std::size_t piece = 0;
     for (std::size_t at = 0; at < stream.size() && parsed_.error.empty();) {
-      const std::size_t wanted = feeding_.pieces.empty() ? stream.size() : static_cast<unsigned char>(feeding_.pieces[piece++ % feeding_.pieces.size()]) + 1U;
+      const std::size_t wanted =
+          feeding_.pieces.empty() ? stream.size() : static_cast<unsigned char>(feeding_.pieces[piece++ % feeding_.pieces.size()]) + 1U;
       const std::string_view arrived = stream.substr(at, wanted);
       at += arrived.size();
       input_ += arrived;

@@ -19,30 +19,78 @@ using Words = std::vector<std::string>;
 namespace {
 
 // Few keys, so that requests meet each other's: short and long ones, of the sizes at which the store does something else.
-constexpr std::string_view keys[] = {"k1", "k1", "k1", "k2", "k2", "k3",        "k4",          "p:1",          "p:2",
+constexpr std::string_view keys[] = {"k1",  "k1",  "k1",   "k2",  "k2",         "k3",       "k4",        "p:1",       "p:2",
                                      "p:3", "q:1", "{a}1", "\\e", "\\x00\\xff", "m\\*300;", "n\\*2100;", "b\\*20000;"};
-constexpr std::string_view strings[] = {"v",         "\\e",        "1",           "-7",           "12345678901234567890", "3.5",
-                                        "1e400",     "nan",        "aXbXc",       "\\x00\\x80",   "w\\*40;",              "w\\*500;",
-                                        "w\\*15000;", "w\\*16384;", "w\\*17000;", "w\\*70000;", "w\\*300000;",          "0123456789abcdef"};
-constexpr std::string_view integers[] = {"0",     "1",     "1",      "2",      "3",          "5",          "8",          "10",
-                                         "16",    "50",    "100",    "512",    "1000",       "4096",       "60000",      "600000",
-                                         "-1",    "-2",    "-100",   "100000", "2097152",    "2147483647", "4294967295", "4294967296",
-                                         "\\t",   "\\c",   "1800000001", "1800000000500", "9007199254740993", "9223372036854775807", "-9223372036854775808", "01", "+1", "1.0"};
+constexpr std::string_view strings[] = {"v",
+                                        "\\e",
+                                        "1",
+                                        "-7",
+                                        "12345678901234567890",
+                                        "3.5",
+                                        "1e400",
+                                        "nan",
+                                        "aXbXc",
+                                        "\\x00\\x80",
+                                        "w\\*40;",
+                                        "w\\*500;",
+                                        "w\\*15000;",
+                                        "w\\*16384;",
+                                        "w\\*17000;",
+                                        "w\\*70000;",
+                                        "w\\*300000;",
+                                        "0123456789abcdef"};
+constexpr std::string_view integers[] = {"0",
+                                         "1",
+                                         "1",
+                                         "2",
+                                         "3",
+                                         "5",
+                                         "8",
+                                         "10",
+                                         "16",
+                                         "50",
+                                         "100",
+                                         "512",
+                                         "1000",
+                                         "4096",
+                                         "60000",
+                                         "600000",
+                                         "-1",
+                                         "-2",
+                                         "-100",
+                                         "100000",
+                                         "2097152",
+                                         "2147483647",
+                                         "4294967295",
+                                         "4294967296",
+                                         "\\t",
+                                         "\\c",
+                                         "1800000001",
+                                         "1800000000500",
+                                         "9007199254740993",
+                                         "9223372036854775807",
+                                         "-9223372036854775808",
+                                         "01",
+                                         "+1",
+                                         "1.0"};
 constexpr std::string_view reals[] = {"0", "1", "1.5", "-0.25", "1e300", "inf", "nan", "1000", "0.1"};
 constexpr std::string_view patterns[] = {"*", "k*", "p:*", "*1", "[kp]*", "k?", "*[12]", "\\\\*", "a*a*a*a*b", "[^k]*", "*x*x*", "\\e"};
 constexpr std::string_view encodings[] = {"u1", "u8", "i8", "u16", "i32", "u63", "i64", "u64", "i65", "u0"};
-constexpr std::string_view setting_values[] = {"0", "1", "yes", "no", "1mb", "2mb", "4mb", "16mb", "50%", "5%", "100", "noeviction", "allkeys-lru", "allkeys-lfu", "volatile-ttl", "allkeys-random", "pass", "\\e", "10ms", "1000", "local"};
-constexpr std::string_view policy_values[] = {"k*", "p:*", "*1", "k1", "100", "10ms", "1s", "1h", "0", "5%", "50%", "1kb", "1mb", "normal", "protected", "first-out", "1.5", "3"};
+constexpr std::string_view setting_values[] = {
+    "0",    "1",   "yes",  "no",         "1mb",         "2mb",         "4mb",          "16mb",
+    "50%",  "5%",  "100",  "noeviction", "allkeys-lru", "allkeys-lfu", "volatile-ttl", "allkeys-random",
+    "pass", "\\e", "10ms", "1000",       "local"};
+constexpr std::string_view policy_values[] = {"k*", "p:*", "*1",  "k1",  "100",    "10ms",      "1s",        "1h",  "0",
+                                              "5%", "50%", "1kb", "1mb", "normal", "protected", "first-out", "1.5", "3"};
 constexpr std::string_view names[] = {"p1", "p2", "p3", "pass", "default", "t1", "t2", "t3"};
 constexpr std::string_view debug_words[] = {"OBJECT", "SLEEP", "SET-ACTIVE-EXPIRE", "HELP"};
-constexpr std::string_view sections[] = {"server", "clients", "memory", "stats", "keyspace", "commandstats", "errorstats", "cache", "locks", "everything", "all", "default", "replication", "cpu"};
+constexpr std::string_view sections[] = {"server", "clients", "memory",     "stats", "keyspace", "commandstats", "errorstats",
+                                         "cache",  "locks",   "everything", "all",   "default",  "replication",  "cpu"};
 constexpr std::string_view addresses[] = {"127.0.0.1:10001", "127.0.0.1:10002", "127.0.0.1:6379", "1.2.3.4:5"};
 constexpr std::string_view small_ids[] = {"1", "2", "3", "4", "5", "6"};
 constexpr std::string_view types[] = {"string", "hash", "nosuch"};
 
-std::string name_of_command(Random& random) {
-  return std::string(random.pick(command::commands())->name);
-}
+std::string name_of_command(Random& random) { return std::string(random.pick(command::commands())->name); }
 
 std::string string_for(Random& random, std::string_view name) {
   const auto is = [name](auto... words) { return ((name == words) || ...); };

@@ -7,6 +7,8 @@
 //   - a field of a policy that is shown is read again with the same meaning
 //   - the policies find for a key the first one whose pattern matches it
 
+#include "pinfold/config/yaml.hpp"
+
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -18,15 +20,13 @@
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
-
 #include "support/require.hpp"
 #include "support/tail.hpp"
+#include <unistd.h>
 
 #include "pinfold/base/glob.hpp"
 #include "pinfold/cache/policies.hpp"
 #include "pinfold/config/settings.hpp"
-#include "pinfold/config/yaml.hpp"
 #include "pinfold/server/checks.hpp"
 
 using fuzz::require;
@@ -72,9 +72,43 @@ class Folder {
 
 // Values for any setting; most are right for some of them.
 constexpr std::string_view values[] = {
-    "",      "0",       "1",    "-1",   "7",       "100",      "6379",  "yes",       "no",   "auto",        "64mb",    "1gb", "75%",
-    "5%",    "30s",     "10ms", "1h",   "info",    "warning",  "local", "allkeys-lfu", "noeviction", "127.0.0.1 ::1", "* ::*",
-    "a\"b\\c", "# none", "null", "~",    "'q' : x", "a\nb",     "\xc3\xbc", "\xff",      "- x",  "normal 1mb 512kb 10", "{}",  "|", "?",
+    "",
+    "0",
+    "1",
+    "-1",
+    "7",
+    "100",
+    "6379",
+    "yes",
+    "no",
+    "auto",
+    "64mb",
+    "1gb",
+    "75%",
+    "5%",
+    "30s",
+    "10ms",
+    "1h",
+    "info",
+    "warning",
+    "local",
+    "allkeys-lfu",
+    "noeviction",
+    "127.0.0.1 ::1",
+    "* ::*",
+    "a\"b\\c",
+    "# none",
+    "null",
+    "~",
+    "'q' : x",
+    "a\nb",
+    "\xc3\xbc",
+    "\xff",
+    "- x",
+    "normal 1mb 512kb 10",
+    "{}",
+    "|",
+    "?",
 };
 
 using Fields = std::vector<std::pair<std::string, std::string>>;

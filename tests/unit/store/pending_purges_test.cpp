@@ -55,6 +55,19 @@ struct Rig {
 
 }  // namespace
 
+TEST_CASE("a recount does not do what a pending purge is still to do") {
+  Rig rig;
+  for (int i = 0; i < 20; ++i) rig.put_tagged("k" + std::to_string(i), std::string(i % 2 == 0 ? 10 : 20'000, 'x'));
+  REQUIRE(rig.purge("t"));
+  Keyspace::Locks none(rig.keyspace);
+  const std::uint64_t before = rig.keyspace.entries(0, none);
+  CHECK(rig.keyspace.audit().consistent);
+  CHECK(rig.keyspace.entries(0, none) == before);
+  rig.work();
+  CHECK(rig.keyspace.audit().consistent);
+  CHECK(rig.keyspace.entries(0, none) == 0);
+}
+
 TEST_CASE("what waits for two purges counts for the first") {
   for (const bool by_prefix : {false, true}) {
     Rig rig;
