@@ -1,4 +1,4 @@
-// Fuzzes whole sequences of requests in one process: an Engine, a Dispatcher and four clients, which share what they would share in a server.
+// Fuzzes whole sequences of requests in one process: an Engine, a Dispatcher and four clients, which share what they share in a server.
 //
 // The input is a script (script.hpp). The fuzzer's mutator changes it line by line, with requests that are made from the command table
 // (requests.hpp). Time and chance are the same in every run (support/machine.hpp). Invariants:
