@@ -16,42 +16,61 @@ std::string to_upper(std::string_view text) {
   return result;
 }
 
-std::string quoted(std::string_view text) {
+namespace {
+
+void append_escaped(std::string& out, char c) {
   constexpr char hex[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text) {
-    switch (c) {
-      case '\\':
-        out += "\\\\";
-        break;
-      case '"':
-        out += "\\\"";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\a':
-        out += "\\a";
-        break;
-      case '\b':
-        out += "\\b";
-        break;
-      default:
-        if (is_printable(c)) {
-          out += c;
-        } else {
-          const auto byte = static_cast<unsigned char>(c);
-          out += {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
-        }
+  switch (c) {
+    case '\n':
+      out += "\\n";
+      break;
+    case '\r':
+      out += "\\r";
+      break;
+    case '\t':
+      out += "\\t";
+      break;
+    case '\a':
+      out += "\\a";
+      break;
+    case '\b':
+      out += "\\b";
+      break;
+    default: {
+      const auto byte = static_cast<unsigned char>(c);
+      out += {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
     }
   }
+}
+
+}  // namespace
+
+std::string quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (!is_printable(c)) {
+      append_escaped(out, c);
+      continue;
+    }
+    if (c == '\\' || c == '"') out += '\\';
+    out += c;
+  }
   return out += '"';
+}
+
+std::string one_line(std::string_view text) {
+  constexpr unsigned char first_printable = ' ';
+  constexpr unsigned char rubout = 0x7f;
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < first_printable || byte == rubout) {
+      append_escaped(out, c);
+    } else {
+      out += c;
+    }
+  }
+  return out;
 }
 
 }  // namespace pinfold

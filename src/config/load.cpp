@@ -57,7 +57,7 @@ std::string version_text() { return "Pinfold server v=" + std::string(version) +
 
 bool is_option(std::string_view argument) { return argument.starts_with("-") && argument.size() > 1; }
 
-Start refused(std::string text) { return {Start::Outcome::refused, std::move(text)}; }
+Start refused(std::string_view text) { return {Start::Outcome::refused, one_line(text)}; }
 
 }  // namespace
 
@@ -69,9 +69,9 @@ std::optional<std::string> Settings::load_file(const std::string& path) {
   for (const YamlEntry& entry : file.entries) {
     const std::string where = path + ":" + std::to_string(entry.line) + ": ";
     const Setting* setting = find_setting(entry.name);
-    if (setting == nullptr) return where + unknown_setting(entry.name, true);
+    if (setting == nullptr) return one_line(where + unknown_setting(entry.name, true));
     if (Error error = set(setting->id, yaml_value(*setting, entry), false)) {
-      return where + bad_value(*setting, entry.value, *error);
+      return one_line(where + bad_value(*setting, entry.value, *error));
     }
   }
   for (const std::vector<YamlEntry>& policy : file.policies) {
@@ -129,10 +129,10 @@ Start Settings::load_command_line(int argc, const char* const* argv, const char*
   std::size_t first = 0;
   if (!arguments.empty() && !is_option(arguments[0])) {
     first = 1;
-    if (Error error = load_file(std::string(arguments[0]))) return refused(std::move(*error));
+    if (Error error = load_file(std::string(arguments[0]))) return refused(*error);
   }
-  if (Error error = load_environment(environment)) return refused(std::move(*error));
-  if (Error error = load_options(std::span(arguments).subspan(first))) return refused(std::move(*error));
+  if (Error error = load_environment(environment)) return refused(*error);
+  if (Error error = load_options(std::span(arguments).subspan(first))) return refused(*error);
   return start;
 }
 

@@ -18,7 +18,7 @@ namespace {
 using Error = std::optional<std::string>;
 
 std::string at_line(std::string_view path, std::size_t line, const std::string& message) {
-  return std::string(path) + ":" + std::to_string(line) + ": " + message;
+  return one_line(std::string(path) + ":" + std::to_string(line) + ": " + message);
 }
 
 std::size_t line_of(const YAML::Mark& mark) { return mark.line < 0 ? 1 : static_cast<std::size_t>(mark.line) + 1; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "pinfold/base/text.hpp"
 #include "pinfold/server/checks.hpp"
 
 namespace pinfold::server {
@@ -11,7 +12,7 @@ std::optional<std::string> read_policies(const config::Settings& settings, std::
     cache::Policy& policy = policies.emplace_back();
     for (const config::PolicyField& field : fields) {
       if (field.name != "name") {
-        if (const auto error = cache::set_field(policy, field.name, field.value)) return field.where + *error;
+        if (const auto error = cache::set_field(policy, field.name, field.value)) return one_line(field.where + *error);
         continue;
       }
       if (!cache::is_policy_name(field.value)) {

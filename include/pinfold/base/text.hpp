@@ -30,5 +30,7 @@ std::string to_upper(std::string_view text);
 
 /// Returns `text` in double quotes. Unprintable bytes are escaped as in C and in Redis' sdscatrepr, so the result is safe for a log line.
 std::string quoted(std::string_view text);
+/// Returns `text` with its control characters escaped in that way, so that it is one line. All other bytes stay as they are.
+std::string one_line(std::string_view text);
 
 }  // namespace pinfold

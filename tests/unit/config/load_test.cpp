@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "temporary.hpp"
 
 #include <catch2/catch.hpp>
@@ -82,6 +84,16 @@ TEST_CASE("an error in a file is reported with its line") {
   CHECK_THAT(problem("logfile: \"a\\nb\"\n"), Catch::StartsWith(":1: bad value \"a\\nb\" for 'logfile': "));
 }
 
+TEST_CASE("an error about a file is one line, whatever the file has in it") {
+  for (const std::string text : {"\"a\\nb\": 1\n", "\"a\\nb\": [1]\n", "port: \"1\\n2\"\n", "\"port\\r\": 1\n\"port\\r\": 1\n",
+                                 "port: \"\\\r\n\"\n", "port: \"\\\x01\"\n", "policies:\n  - \"a\\e[1mb\": [x]\n"}) {
+    INFO(text);
+    const std::string error = problem(text);
+    CHECK(!error.empty());
+    CHECK(std::none_of(error.begin(), error.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }));
+  }
+}
+
 TEST_CASE("the error about a file that cannot be read names it") {
   Settings settings;
   CHECK(settings.load_file("/nonexistent/x.yaml").value_or("") == "cannot read '/nonexistent/x.yaml': No such file or directory");
@@ -157,6 +169,7 @@ TEST_CASE("a wrong command line gets an error of one clear line") {
   CHECK(refusal({"--entirely-else", "1"}) == "unknown setting 'entirely-else'");
   CHECK(refusal({"--port"}) == "option --port needs a value");
   CHECK(refusal({"--port", "70000"}) == "bad value \"70000\" for 'port': argument must be between 0 and 65535 inclusive");
+  CHECK(refusal({"--a\nb", "1"}) == "unknown setting 'a\\nb'");
   CHECK(refusal({"-x"}) == "unexpected argument \"-x\" (options are --name value; the file comes first)");
   CHECK(refusal({"--port", "1", "late.yaml"}) == "unexpected argument \"late.yaml\" (options are --name value; the file comes first)");
 }
