@@ -74,6 +74,7 @@ class TlsContext {
 
   std::optional<std::string> load_server(const TlsOptions& options);
   std::optional<std::string> load_authorities(const TlsOptions& options);
+  void complete_chain();
   std::optional<std::string> set_protocols(const TlsOptions& options);
   void set_sessions(const TlsOptions& options);
   void look_at(X509& certificate, const std::string& what, command::CertificateSummary& summary);
