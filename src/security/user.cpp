@@ -28,7 +28,7 @@ bool same_rights(const Selector& a, const Selector& b) {
 
 // About the bytes that a selector takes, with the copies of its patterns that checks use.
 std::size_t memory_of(const Selector& selector) {
-  constexpr std::size_t small = 64;  // a text that has little in it, and its place in a list
+  constexpr std::size_t small = 64;      // a text that has little in it, and its place in a list
   constexpr std::size_t buckets = 1024;  // of KeyPatterns
   constexpr std::size_t to_find = 64;    // a pattern's filter and bits there
   std::size_t bytes = sizeof(Selector) + sizeof(KeyPatterns) + buckets;
