@@ -23,7 +23,8 @@ def users(connection):
     for label, line in info(connection, "users").items():
         assert label.startswith("user")
         fields = dict(field.split("=", 1) for field in line.split(",", 5))
-        found[fields.pop("name")] = {name: int(number) for name, number in fields.items()}
+        user = fields.pop("name")
+        found[user] = {name: int(number) for name, number in fields.items()}
     return found
 
 
