@@ -70,8 +70,8 @@ class Clients {
   /// Sets to which user the client counts: Session::usage(). Called by the client's thread with nothing locked, when the client's user
   /// may have changed. O(1), and O(log clients) if it has. Throws std::bad_alloc.
   void follow_user(Session& session);
-  /// Brings the usage of the client's user up to date with the client's memory() and requests. Called by the client's thread when the memory
-  /// has changed. O(1).
+  /// Brings the usage of the client's user up to date with the client's memory() and requests. Called by the client's thread when the
+  /// memory has changed. O(1).
   void recount(SharedClient& client);
 
   /// Kills clients until all together take no more than `share` bytes. Unauthenticated clients are killed first, then the
