@@ -390,7 +390,8 @@ TEST_CASE("tls: replies and requests of a connection go over it") {
   files.set(Id::tls_auth_clients_user, "CN");
   files.load();
   Rig rig;
-  rig.engine.users.publish(std::make_shared<const pinfold::security::User>("alice", ""));
+  rig.set_user("alice", {"on", "~*", "+@all"});
+  rig.set_user("eve", {"off", "~*", "+@all"});
   rig.set(Id::requirepass, "secret");
   const auto connect = [&](const std::string& name) {
     const Certified certificate = certify({.common_names = {name}}, &files.authority);
@@ -413,16 +414,18 @@ TEST_CASE("tls: replies and requests of a connection go over it") {
   CHECK(ask(*alice, request("GET", "a") + request("GET", "b")) == "$1\r\n1\r\n$-1\r\n");
   const auto bob = connect("bob");
   CHECK(ask(*bob, request("PING")) == "-NOAUTH Authentication required.\r\n");
-  CHECK(rig.engine.stats.total(&pinfold::command::ThreadStats::tls_users_refused) == 1);
-  CHECK(rig.engine.stats.total(&pinfold::command::ThreadStats::tls_handshakes) == 2);
-  CHECK(rig.engine.tls.clients == 2);
+  const auto eve = connect("eve");
+  CHECK(ask(*eve, request("PING")) == "-NOAUTH Authentication required.\r\n");
+  CHECK(rig.engine.stats.total(&pinfold::command::ThreadStats::tls_users_refused) == 2);
+  CHECK(rig.engine.stats.total(&pinfold::command::ThreadStats::tls_handshakes) == 3);
+  CHECK(rig.engine.tls.clients == 3);
   CHECK(rig.engine.tls.under_way == 0);
   // What a connection takes is in the account, and an idle one does not use up the clients' share.
   CHECK(rig.client_memory() > 2 * TlsTransport::idle_bytes);
   CHECK(rig.engine.clients.idle_bytes() > 2 * TlsTransport::idle_bytes);
   CHECK(ask(*alice, request("QUIT")) == "+OK\r\n");
   CHECK(alice->was_told_goodbye());
-  CHECK(rig.engine.tls.clients == 1);
+  CHECK(rig.engine.tls.clients == 2);
 }
 
 TEST_CASE("tls: handshakes begin only as many as may, and those that have begun go first") {

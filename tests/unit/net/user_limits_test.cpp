@@ -7,9 +7,6 @@
 
 #include <catch2/catch.hpp>
 
-#include "pinfold/command/catalogue.hpp"
-#include "pinfold/security/user_rules.hpp"
-
 namespace pinfold::net {
 namespace {
 
@@ -24,12 +21,7 @@ struct Limited {
     filler.ask("SET", "value", std::string(10'000, 'v'));
   }
 
-  void change(const std::string& name, const std::vector<std::string_view>& rules) {
-    const security::Users::Pointer before = rig.engine.users.find(name);
-    security::UserRules draft = before != nullptr ? security::UserRules(*before) : security::UserRules(name);
-    for (const std::string_view rule : rules) REQUIRE(draft.apply(rule, command::catalogue()) == std::nullopt);
-    rig.engine.users.publish(draft.build());
-  }
+  void change(const std::string& name, const std::vector<std::string_view>& rules) { rig.set_user(name, rules); }
   Peer connect(const std::string& user) {
     Peer peer = rig.connect();
     CHECK(peer.ask("AUTH", user, "x") == "+OK\r\n");
@@ -115,9 +107,9 @@ TEST_CASE("net: a lower limit holds for idle clients with the next tick") {
   Limited server;
   Peer small = server.connect("ada");
   Peer large = server.connect("ada");
-  small.send("*1000\r\n" + times(40, bulk(std::string(5000, 'x'))));
-  large.send("*1000\r\n" + times(80, bulk(std::string(5000, 'x'))));
-  server.change("ada", {"maxmemory=400kb"});
+  small.send("*1000\r\n" + times(20, bulk(std::string(5000, 'x'))));
+  large.send("*1000\r\n" + times(40, bulk(std::string(5000, 'x'))));
+  server.change("ada", {"maxmemory=200kb"});
   CHECK_FALSE(large.closed());
   server.rig.pass(1001);
   server.rig.settle();
