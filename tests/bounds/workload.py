@@ -376,4 +376,4 @@ def acl_by_name(world, rng, words):
 
 @row("acl|dryrun")
 def acl_dryrun(world, rng, words):
-    return [*words, b"u%d" % rng.randint(0, 20), "mget", *world.keys()]
+    return [*words, rng.choice((b"default", b"u%d" % rng.randint(0, 20))), "mget", *world.keys()]
