@@ -61,8 +61,8 @@ struct alignas(64) ThreadStats {
   Counter denied_channel;
   Counter denied_auth;
   Counter denied_database;
-  Counter rate_limited;  // requests refused because of the rate of their user
-  Counter tls_handshakes;         // that are done, resumed ones included
+  Counter rate_limited;    // requests refused because of the rate of their user
+  Counter tls_handshakes;  // that are done, resumed ones included
   Counter tls_resumed;
   Counter tls_failed;
   Counter tls_timed_out;

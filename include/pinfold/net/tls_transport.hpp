@@ -1,10 +1,11 @@
 #pragma once
 // TLS, over another transport that carries its records.
 //
-// OpenSSL does all of it: handshakes, and the records of an established connection. It receives and sends through a BIO that belongs to the
-// transport. Short runs of bytes go into one record of up to 16 KB, long ones are encrypted from where they lie, and several records go out
-// with one system call. What comes in is received with one, and not first the 5 bytes of a record's header. Between two calls nothing is
-// kept for a connection but OpenSSL's SSL object, and records that have come or gone in part; the buffers for the rest belong to the thread.
+// OpenSSL does all of it: handshakes, and the records of an established connection. It receives and sends through a BIO that belongs to
+// the transport. Short runs of bytes go into one record of up to 16 KB, long ones are encrypted from where they lie, and several records go
+// out with one system call. What comes in is received with one, and not first the 5 bytes of a record's header. Between two calls nothing
+// is kept for a connection but OpenSSL's SSL object, and records that have come or gone in part; the buffers for the rest belong to the
+// thread.
 
 #include <cstddef>
 #include <cstdint>

@@ -25,8 +25,8 @@ void use(Client& client) {
 void compare_shared(SharedClient& left, SharedClient& right) {
   auto& [id, address, local_address, fd, unix_socket, created, thread, last_active, last_command, db, protocol, queued, queued_bytes,
          watched, no_evict, no_touch, waiting, paused, closing, watched_bytes, evicted, input_bytes, input_room, large_bytes, output_bytes,
-         buffer_memory, task_bytes, usage, counted, transport_bytes, counted_requests, net_input, net_output, commands, mutex, name, user, library_name,
-         library_version] = left;
+         buffer_memory, task_bytes, usage, counted, transport_bytes, counted_requests, net_input, net_output, commands, mutex, name, user,
+         library_name, library_version] = left;
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
   CHECK(queued == right.queued);
