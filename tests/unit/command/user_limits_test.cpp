@@ -279,7 +279,7 @@ TEST_CASE("request rate: changes hold from the next request on, and no change of
     CHECK(client->run("PING") == pong);
     CHECK(client->run("PING").starts_with("-THROTTLED "));
   }
-  set_user(guarded.server, "ada", {"-flushall", "~more:*"});
+  set_user(guarded.server, "ada", {"-flushall", "!~more:*"});
   CHECK(ada.run("PING") == throttled(2, 500));
   set_user(guarded.server, "ada", {"rate=1000"});
   CHECK(ada.run("PING") == throttled(1000, 1));
