@@ -165,10 +165,14 @@ Outcome config_rewrite(Call& call) {
   return call.park(std::make_unique<RewriteTask>(call));
 }
 
-// A value is never shown if the word before it is the name of a secret, whether or not the request is valid.
+// Whether or not the request is valid: names are shown in the places of names, and values behind names whose values are no secrets. A
+// word may be missing or one too many, so what is anything else may be a password.
 Shown shown_in_config_set(Args args, std::size_t index) {
-  const Setting* const setting = config::find_setting(args[index - 1]);
-  return setting != nullptr && config::is_secret(setting->id) ? Shown::secret : Shown::plain;
+  constexpr std::size_t first_name = 2;
+  if (index < first_name) return Shown::plain;
+  const bool is_name = index % 2 == 0;
+  const Setting* const setting = config::find_setting(args[is_name ? index : index - 1]);
+  return setting != nullptr && (is_name || !config::is_secret(setting->id)) ? Shown::plain : Shown::secret;
 }
 
 constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMulti;

@@ -25,6 +25,8 @@ SENDING = [
     ("CONFIG", "SET", "requirepass", FIRST),
     ("config", "set", "hz", "10", "REQUIREPASS", FIRST),
     ("CONFIG", "SET", "hz", "10", "requirepass", FIRST, "timeout", "nonsense"),
+    ("CONFIG", "SET", "hz", "requirepass", FIRST),
+    ("CONFIG", "SET", "requirepas", FIRST),
     ("CONFIG", "SET", "requirepass", FIRST + "x" * 5000),
     ("CONFIG", "SET", "requirepass", SECOND),
     ("CONFIG", "SET", "requirepass", FIRST),

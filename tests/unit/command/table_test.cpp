@@ -253,7 +253,12 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"HELLO", "3", "SETNAME", "AUTH", "AUTH", "secret", "me"}) == "....sss");
   CHECK(shown({"HELLO", "3", "AUTH"}) == "...");
   CHECK(shown({"CONFIG", "SET", "timeout", "1", "RequirePass", "secret"}) == ".....s");
-  CHECK(shown({"CONFIG", "SET", "requirepass", "secret", "secret"}) == "...s.");
+  CHECK(shown({"CONFIG", "SET", "requirepass", "secret", "secret"}) == "...ss");
+  CHECK(shown({"CONFIG", "SET", "requirepass", "hz", "secret"}) == "...ss");
+  CHECK(shown({"CONFIG", "SET", "timeout", "requirepass", "secret"}) == "....s");
+  CHECK(shown({"CONFIG", "SET", "requirepas", "secret", "hz", "10"}) == "..ss..");
+  CHECK(shown({"CONFIG", "SET", "requirepass", "my", "secret", "hz", "10"}) == "...ssss");
+  CHECK(shown({"CONFIG", "SET", "secret", "requirepass"}) == "..ss");
   CHECK(shown({"CONFIG", "GET", "requirepass"}) == "...");
   CHECK(shown({"GET", "k"}) == ".k");
   CHECK(shown({"MSET", "a", "1", "b", "2"}) == ".k.k.");
