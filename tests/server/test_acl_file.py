@@ -330,10 +330,11 @@ def test_rewrite_adds_users_to_a_file_that_has_none(start, tmp_path):
 def test_rewrite_refuses_a_form_that_it_cannot_change(start, tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text("threads: 2\nusers: {ada: on nopass, bob: off}\n")
-    before = path.read_text()
     server = start(file=path)
     with server.connect() as admin:
         assert admin.call("CONFIG", "REWRITE") == "OK"
+        before = path.read_text()
+        assert before == f"threads: 2\nusers: {{ada: on nopass, bob: off}}\nport: {server.port}\n"
         admin.call("ACL", "SETUSER", "ada", "off")
         assert admin.call("CONFIG", "REWRITE").startswith(f"ERR Rewriting config file: cannot change {path}, because not all values are on lines of their own: ")
         assert path.read_text() == before
