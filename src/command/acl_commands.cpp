@@ -204,6 +204,7 @@ bool apply_rules(Call& call, security::UserRules& draft, const std::vector<std::
 
 Outcome acl_setuser(Call& call) {
   const std::string_view name = call.args[2];
+  if (name.empty()) return call.reply.error("ERR Usernames can't be empty");
   if (!security::is_user_name(name)) return call.reply.error("ERR Usernames can't contain spaces or null characters");
   std::vector<std::string> rules;
   if (const auto begun = merge_selectors(call.args.subspan(3), rules)) {

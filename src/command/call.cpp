@@ -20,7 +20,7 @@ store::Stored Call::put_large(store::Database& db, const store::Key& key, std::s
 
 Outcome Call::park(std::unique_ptr<Task> task) {
   task->row = &row;
-  task->user = session.acting_user(engine.users);
+  task->user = session.checked_user();
   task->named.keys = keys.size();
   for (const std::string_view arg : args) task->named.bytes += arg.size();
   session.task = std::move(task);

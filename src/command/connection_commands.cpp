@@ -77,7 +77,8 @@ bool authenticate(Call& call, std::string_view name, std::string_view password) 
     return false;
   }
   call.session.set_user(std::move(user));
-  call.engine.enforce_user_share(call.session);
+  // Inside EXEC shards are locked, and to choose whom to evict may take long: the connection does it behind EXEC, with its account.
+  if (!call.in_transaction) call.engine.enforce_user_share(call.session);
   return true;
 }
 
@@ -174,7 +175,7 @@ Outcome hello(Call& call) {
   const std::optional<Hello> options = parse_hello(call);
   if (!options) return Outcome::done;
   if (options->login && !authenticate(call, options->user, options->password)) return Outcome::done;
-  if (call.session.unauthenticated(call.engine.users)) {
+  if (call.session.user() == nullptr && call.session.checked_user() == nullptr) {
     return call.reply.error(
         "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
         "HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and "

@@ -60,10 +60,6 @@ bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin |
 // Whether the error says that the client may not make its request, beside NOPERM, which note_denial() notes.
 bool is_denial(std::string_view error) { return error == not_authenticated || error == no_debugging; }
 
-bool is_unauthenticated(const Row& row, const Session& session, const security::Users& users) {
-  return session.unauthenticated(users) && (row.flags & kNoAuth) == 0;
-}
-
 // Whether a request counts for the rate of its user. Those that authenticate and leave are always possible. So are MULTI, EXEC and DISCARD:
 // without MULTI, the commands behind it would be executed at once, and what EXEC executes has counted when it was queued.
 bool counts_for_rate(const Row& row) {
@@ -262,7 +258,8 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   if (is_refused(prepared)) [[unlikely]]
     return reject(row, session, reply, out_of_memory_error);
   store::Room room;
-  if (session.transaction != nullptr) [[unlikely]] {
+  const bool in_multi = session.transaction != nullptr;
+  if (in_multi) [[unlikely]] {
     if (queued_or_rejected(*row, session, args, prepared, reply, room)) return;
   } else if ((row->flags & kDenyOom) != 0 && !engine_.keyspace.make_room(memory_for(*row, args, prepared), &room)) [[unlikely]] {
     return reject(row, session, reply, out_of_memory_error);
@@ -270,6 +267,8 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
     engine_.keyspace.make_room(store::max_inline_entry);
   }
   run(*row, session, args, prepared, reply);
+  if (in_multi) [[unlikely]]
+    engine_.enforce_user_share(session);  // with nothing locked: EXEC may have made the client that of another user
 }
 
 void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
@@ -329,10 +328,11 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
 // Whether the task's user may no longer do all that it could when the task began. What the task needs is not known any more.
 bool Dispatcher::rights_have_changed(Session& session) const {
   Task& task = *session.task;
-  const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
+  const std::shared_ptr<const security::User> user = session.acting_user(engine_.users);
+  if (user == nullptr || task.user == nullptr) return true;
   if (user == task.user) [[likely]]
     return false;
-  if (user == nullptr || (!user->unlimited() && !user->has_rights_of(*task.user))) return true;
+  if (!user->unlimited() && !user->has_rights_of(*task.user)) return true;
   task.user = user;
   return false;
 }
@@ -372,19 +372,19 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
 }
 
 // The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to
-// be closed.
+// be closed. All of them are about one user, looked up once: the users may change meanwhile.
 bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply) {
-  const security::User* const user = session.acting_user(engine_.users).get();
+  const std::shared_ptr<const security::User> user = session.acting_user(engine_.users);
   if (session.removed()) {
     session.close_after_reply = true;
     return true;
   }
-  if (is_unauthenticated(row, session, engine_.users)) {
+  if (user == nullptr) {
+    if ((row.flags & kNoAuth) != 0) return false;
     reject(&row, session, reply, not_authenticated);
     return true;
   }
-  if (user == nullptr) return false;
-  if (const std::optional<RightsVerdict> verdict = denial(row, session, args)) {
+  if (const std::optional<RightsVerdict> verdict = denial(row, session, *user, args)) {
     note_denial(engine_, session, row, *verdict);
     reject(&row, session, reply, "NOPERM " + denial_text(row, *verdict));
     return true;
@@ -408,14 +408,13 @@ bool Dispatcher::refused_by_rate(const Row& row, Session& session, const securit
   return true;
 }
 
-// Why the acting user of the session may not make the request; nothing if it may.
-std::optional<RightsVerdict> Dispatcher::denial(const Row& row, Session& session, Args args) {
+// Why the user may not make the request; nothing if it may.
+std::optional<RightsVerdict> Dispatcher::denial(const Row& row, const Session& session, const security::User& user, Args args) {
   // Refused in any case, in other words.
   if (session.transaction != nullptr && (row.flags & kNoMulti) != 0) return std::nullopt;
-  const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
-  if (user == nullptr || user->unlimited()) return std::nullopt;
+  if (user.unlimited()) return std::nullopt;
   const unsigned db = session.transaction != nullptr ? session.transaction->db : session.db;
-  const RightsVerdict verdict = check_rights(*user, row, args, db, positions_);
+  const RightsVerdict verdict = check_rights(user, row, args, db, positions_);
   return verdict.allowed() ? std::nullopt : std::optional(verdict);
 }
 
@@ -507,9 +506,15 @@ void Dispatcher::reject_unknown(const Row* container, Session& session, Args arg
 bool Dispatcher::is_paused(Session& session, Args args, const Row* row, PauseMode mode) {
   if (row == nullptr) return false;
   const bool malformed = is_unknown_subcommand(*row, args) || !arity_fits(*row, args.size());
-  if (malformed || !refusal(*row, session, engine_).empty() || is_unauthenticated(*row, session, engine_.users)) return false;
-  if (!session.may_do_all(engine_.users) && (denial(*row, session, args) || session.removed())) return false;
-  return is_paused(session, *row, mode);
+  if (malformed || !refusal(*row, session, engine_).empty()) return false;
+  return (session.may_do_all(engine_.users) || may_go_on(*row, session, args)) && is_paused(session, *row, mode);
+}
+
+// Whether refused_by_rights() would let the request pass, but for its rate.
+bool Dispatcher::may_go_on(const Row& row, Session& session, Args args) {
+  const std::shared_ptr<const security::User> user = session.acting_user(engine_.users);
+  if (user == nullptr) return !session.removed() && (row.flags & kNoAuth) != 0;
+  return !denial(row, session, *user, args);
 }
 
 bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mode) const {

@@ -1,5 +1,6 @@
 #include "pinfold/command/rights.hpp"
 
+#include <algorithm>
 #include <array>
 #include <iterator>
 #include <mutex>
@@ -121,6 +122,17 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   return check_rights(user, row, args, db, positions);
 }
 
+bool may_send_large(const security::User& user, Args words) {
+  if (user.unlimited()) return true;
+  const Row* const row = find_command(words);
+  if (row == nullptr || is_container(*row) || (row->flags & kNoAuth) != 0) return false;
+  const std::string_view first_argument = words.size() > 1 ? words[1] : std::string_view();
+  const std::vector<security::Selector>& selectors = user.selectors();
+  return std::any_of(selectors.begin(), selectors.end(), [&, command = command_index(*row)](const security::Selector& selector) {
+    return selector.allows_command(command, first_argument);
+  });
+}
+
 std::string denial_text(const Row& row, const RightsVerdict& verdict) {
   switch (verdict.denied) {
     case Denied::key:
@@ -165,7 +177,7 @@ void note_denial(Engine& engine, const Session& session, const Row& row, const R
 bool refused_in_exec(Call& call) {
   Session& session = call.session;
   if (session.may_do_all(call.engine.users)) return false;
-  const std::shared_ptr<const security::User>& user = session.acting_user(call.engine.users);
+  const std::shared_ptr<const security::User> user = session.acting_user(call.engine.users);
   if (user == nullptr) {
     // What came before it in the transaction has logged the client out, or its user was removed meanwhile.
     if ((call.row.flags & kNoAuth) != 0) return false;
@@ -188,7 +200,7 @@ bool refused_in_exec(Call& call) {
 
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply) {
   if (session.may_do_all(engine.users)) return true;
-  const std::shared_ptr<const security::User>& user = session.acting_user(engine.users);
+  const std::shared_ptr<const security::User> user = session.acting_user(engine.users);
   if (user != nullptr && user->unlimited()) return true;
   RightsVerdict verdict{.denied = Denied::command};
   if (user != nullptr) {
@@ -209,13 +221,13 @@ bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned d
 }
 
 Listing::Listing(const Call& call) {
-  if (call.session.may_do_all(call.engine.users)) return;
-  user_ = call.session.acting_user(call.engine.users);
-  if (user_ == nullptr || user_->unlimited()) {
-    user_.reset();
-    return;
-  }
-  listed_ = {.command = command_index(call.row), .first_argument = {}, .database = call.session.db};
+  const std::shared_ptr<const security::User>& user = call.session.checked_user();
+  if (user == nullptr) return;
+  all_ = user->unlimited();
+  if (all_) return;
+  user_ = user;
+  const std::string_view first_argument = call.args.size() > 1 ? call.args[1] : std::string_view();
+  selectors_ = user->selectors_for(command_index(call.row), first_argument, call.session.db);
 }
 
 std::size_t close_clients_of_removed_users(Engine& engine, Session& self) {

@@ -84,7 +84,7 @@ namespace {
 // Forgets watched keys, however many there are, and then replies.
 class UnwatchTask final : public Task {
  public:
-  UnwatchTask(std::string_view text, bool is_error) : text_(text), is_error_(is_error) {}
+  UnwatchTask(std::string_view text, bool is_error) : text_(text), is_error_(is_error) { irrevocable = true; }
 
   Outcome step(Call& call) override {
     constexpr std::size_t at_once = 256;

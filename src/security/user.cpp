@@ -7,11 +7,19 @@
 namespace pinfold::security {
 namespace {
 
-// Looks at all hashes, wherever the right one is.
-bool is_one_of(const PasswordHash& hash, const std::vector<PasswordHash>& hashes) {
+constexpr std::size_t most_listing = 64;  // selectors, as UserRules allows
+
+// Looks at all hashes, wherever the right one is, and at nothing as often as it takes to make the least number of comparisons.
+bool is_one_of(std::string_view password, const std::vector<PasswordHash>& hashes, PasswordWork* work) {
+  const bool fits = password.size() <= longest_password;
+  if (!fits) password = {};
+  const PasswordHash hash = hash_of(password);
   bool found = false;
   for (const PasswordHash& one : hashes) found = equal_in_constant_time(hash, one) || found;
-  return found;
+  std::size_t compared = hashes.size();
+  for (; compared < User::least_comparisons; ++compared) static_cast<void>(equal_in_constant_time(hash, PasswordHash{}));
+  if (work != nullptr) *work = {.hashed = password.size(), .compared = compared};
+  return found && fits;
 }
 
 KeyPatterns patterns_of(const Selector& selector) {
@@ -55,13 +63,13 @@ User::User(UserFields fields, std::shared_ptr<UserUsage> usage)
   }
 }
 
-bool User::accepts(std::string_view password) const {
-  const bool right = is_one_of(hash_of(password), fields_.passwords);
+bool User::accepts(std::string_view password, PasswordWork* work) const {
+  const bool right = is_one_of(password, fields_.passwords, work);
   return fields_.enabled && (right || fields_.nopass);
 }
 
-void User::accepts_nobody(std::string_view password) {
-  [[maybe_unused]] volatile bool found = is_one_of(hash_of(password), {PasswordHash{}});
+void User::accepts_nobody(std::string_view password, PasswordWork* work) {
+  [[maybe_unused]] volatile bool found = is_one_of(password, {}, work);
 }
 
 Verdict User::check(std::size_t selector, const CheckedRequest& request) const {
@@ -104,11 +112,18 @@ bool User::allows_one(std::size_t command, unsigned database, std::string_view k
   return false;
 }
 
-bool User::may_list(const Listed& listed, std::string_view key) const {
-  for (std::size_t i = 0; i < keys_.size(); ++i) {
+std::uint64_t User::selectors_for(std::size_t command, std::string_view first_argument, unsigned database) const {
+  std::uint64_t selectors = 0;
+  for (std::size_t i = 0; i < std::min(keys_.size(), most_listing); ++i) {
     const Selector& rules = fields_.selectors[i];
-    if (!rules.allows_command(listed.command, listed.first_argument) || !rules.allows_database(listed.database)) continue;
-    if (keys_[i].allow(key, Access::read)) return true;
+    if (rules.allows_command(command, first_argument) && rules.allows_database(database)) selectors |= std::uint64_t{1} << i;
+  }
+  return selectors;
+}
+
+bool User::may_list(std::uint64_t selectors, std::string_view key) const {
+  for (std::size_t i = 0; selectors != 0; ++i, selectors >>= 1) {
+    if ((selectors & 1) != 0 && keys_[i].allow(key, Access::read)) return true;
   }
   return false;
 }

@@ -429,7 +429,7 @@ std::optional<std::string> UserRules::add_selector(std::string_view rules, const
 
 std::shared_ptr<const User> UserRules::build() const { return std::make_shared<const User>(fields_); }
 
-bool is_user_name(std::string_view name) { return !has_space(name); }
+bool is_user_name(std::string_view name) { return !name.empty() && !has_space(name); }
 
 std::string rules_of(const User& user) {
   const UserFields& fields = user.fields();

@@ -14,21 +14,24 @@ UserFields default_user() {
   return {.name = std::string(default_user_name), .enabled = true, .nopass = true, .selectors = {everything}};
 }
 
+// The user as a version of the one that has this usage; as a new one if it is null.
+Users::Pointer version_of(Users::Pointer user, std::shared_ptr<UserUsage> usage) {
+  if (usage != nullptr && user->usage() == usage) return user;
+  if (usage == nullptr) usage = std::make_shared<UserUsage>();
+  return std::make_shared<const User>(user->fields(), std::move(usage));
+}
+
+void apply_limits(const User& user) {
+  user.usage()->memory_rule.store(user.limits().memory.value_or(UserUsage::no_memory_rule), std::memory_order_relaxed);
+}
+
 }  // namespace
 
 Users::Users() { publish(std::make_shared<const User>(default_user())); }
 
-const User& Users::put(Map& users, Pointer user) {
-  const auto present = users_.find(user->name());
-  std::shared_ptr<UserUsage> usage = present != users_.end() ? present->second->usage() : std::make_shared<UserUsage>();
-  if (user->usage() != usage) user = std::make_shared<const User>(user->fields(), std::move(usage));
-  std::string name = user->name();
-  return *users.insert_or_assign(std::move(name), std::move(user)).first->second;
-}
-
-void Users::changed(const User& user) {
-  user.usage()->memory_rule.store(user.limits().memory.value_or(UserUsage::no_memory_rule), std::memory_order_relaxed);
-  changed();
+std::shared_ptr<UserUsage> Users::usage_of(std::string_view name) const {
+  const auto found = users_.find(name);
+  return found != users_.end() ? found->second->usage() : nullptr;
 }
 
 void Users::changed() {
@@ -37,19 +40,25 @@ void Users::changed() {
 }
 
 void Users::publish(Pointer user) {
-  Pointer before;  // freed with nothing locked
-  const std::lock_guard lock(mutex_);
-  const auto present = users_.find(user->name());
-  if (present != users_.end()) before = present->second;
-  changed(put(users_, std::move(user)));
+  for (;;) {
+    const Pointer present = find(user->name());
+    if (publish(user, present) != nullptr) return;
+  }
 }
 
-bool Users::publish(Pointer user, const Pointer& expected) {
+Users::Pointer Users::publish(Pointer user, const Pointer& expected) {
+  Pointer version = version_of(std::move(user), expected != nullptr ? expected->usage() : nullptr);
   const std::lock_guard lock(mutex_);
-  const auto present = users_.find(user->name());
-  if ((present != users_.end() ? present->second : nullptr) != expected) return false;
-  changed(put(users_, std::move(user)));
-  return true;
+  const auto present = users_.find(version->name());
+  if ((present != users_.end() ? present->second : nullptr) != expected) return nullptr;
+  if (present != users_.end()) {
+    present->second = version;  // the caller holds the former one
+  } else {
+    users_.emplace(version->name(), version);
+  }
+  apply_limits(*version);
+  changed();
+  return version;
 }
 
 std::size_t Users::remove(std::span<const std::string_view> names) {
@@ -65,12 +74,32 @@ std::size_t Users::remove(std::span<const std::string_view> names) {
 }
 
 void Users::replace_all(std::vector<Pointer> users) {
+  std::vector<std::shared_ptr<UserUsage>> usages(users.size());
   Map all;  // then the former users, which are freed with nothing locked
-  const std::lock_guard lock(mutex_);
-  for (Pointer& user : users) put(all, std::move(user));
-  if (all.find(default_user_name) == all.end()) put(all, users_.find(default_user_name)->second);
-  users_.swap(all);
-  for (const auto& [name, user] : users_) changed(*user);
+  const auto are_present = [&] {
+    for (std::size_t i = 0; i < users.size(); ++i) {
+      if (usage_of(users[i]->name()) != usages[i]) return false;
+    }
+    return true;
+  };
+  for (;;) {
+    {
+      const std::lock_guard lock(mutex_);
+      for (std::size_t i = 0; i < users.size(); ++i) usages[i] = usage_of(users[i]->name());
+    }
+    all.clear();
+    for (std::size_t i = 0; i < users.size(); ++i) {
+      users[i] = version_of(std::move(users[i]), usages[i]);
+      all.emplace(users[i]->name(), users[i]);
+    }
+    const std::lock_guard lock(mutex_);
+    if (!are_present()) continue;  // somebody has added or removed one of them meanwhile
+    const auto standard = users_.find(default_user_name);
+    all.emplace(standard->first, standard->second);  // unless it is there
+    users_.swap(all);
+    for (const auto& [name, user] : users_) apply_limits(*user);
+    return changed();
+  }
 }
 
 void Users::set_request_limit(std::int64_t per_second) {
@@ -110,13 +139,13 @@ std::size_t Users::memory() const {
   return bytes;
 }
 
-Users::Pointer Users::authenticate(std::string_view name, std::string_view password) const {
+Users::Pointer Users::authenticate(std::string_view name, std::string_view password, PasswordWork* work) const {
   Pointer user = find(name);
   if (user == nullptr) {
-    User::accepts_nobody(password);
+    User::accepts_nobody(password, work);
     return nullptr;
   }
-  return user->accepts(password) ? user : nullptr;
+  return user->accepts(password, work) ? user : nullptr;
 }
 
 Users::Pointer Users::of_new_connection() const {

@@ -57,6 +57,10 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db);
 
+/// Whether a request that begins with these words may have large arguments (LargeArguments) behind them: a selector of the user allows its
+/// command. False for commands that need no rule, such as AUTH: none of them has a use for so much. `words`: up to two. O(selectors).
+bool may_send_large(const security::User& user, Args words);
+
 /// Redis' words for a denial, without the code NOPERM: "this user has no permissions to run the 'get' command".
 std::string denial_text(const Row& row, const RightsVerdict& verdict);
 
@@ -85,18 +89,20 @@ bool refused_in_exec(Call& call);
 /// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply);
 
-/// Which keys a command that lists keys may show to its client. It refers to `row`. Not thread-safe.
+/// Which keys a command that lists keys may show to its client: those that the user with which the request was checked may read. None
+/// if there is no such user. Not thread-safe.
 class Listing {
  public:
   /// For the call of a row with Touches::listing, in the selected database.
   explicit Listing(const Call& call);
-  bool shows(std::string_view key) const { return user_ == nullptr || user_->may_list(listed_, key); }
+  bool shows(std::string_view key) const { return all_ || (user_ != nullptr && user_->may_list(selectors_, key)); }
   /// The most comparisons that shows() makes for `key`.
   std::uint64_t most_compared(std::string_view key) const { return user_ == nullptr ? 0 : user_->most_compared(key); }
 
  private:
-  std::shared_ptr<const security::User> user_;  // null: it may read everything
-  security::Listed listed_;
+  bool all_ = false;
+  std::shared_ptr<const security::User> user_;  // null if `all_`, or if there is none
+  std::uint64_t selectors_ = 0;                 // those that allow the request
 };
 
 /// Closes the connections of all clients whose user was removed, as CLIENT KILL does. That of `self`, if it is one of them, is closed

@@ -171,7 +171,10 @@ struct Session {
   /// default user, if that asks for no password. Null if the client may only authenticate, or if its user was removed, which removed()
   /// tells. O(log users) if the users have changed since the last call.
   const std::shared_ptr<const security::User>& acting_user(const security::Users& users);
-  /// The same without looking for it: null also if the users have changed since. O(1).
+  /// The user with which the last request was checked: what acting_user() has found, without looking again. Null if that was nobody, or
+  /// if the client has authenticated since.
+  const std::shared_ptr<const security::User>& checked_user() const { return acting.user; }
+  /// The same as acting_user() without looking for it: null also if the users have changed since. O(1).
   const security::User* known_user(const security::Users& users) const {
     return acting.at == users.version() ? acting.user.get() : nullptr;
   }

@@ -2,6 +2,7 @@
 // Passwords of users, which are kept as SHA-256 hashes only, as in Redis.
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,6 +15,15 @@ struct PasswordHash {
   std::array<std::uint8_t, 32> bytes{};
 
   friend bool operator==(const PasswordHash&, const PasswordHash&) = default;
+};
+
+/// The longest password that a user can have, in bytes.
+inline constexpr std::size_t longest_password = 4096;
+
+/// What it takes to find out whether a password is right: the same for users that there are and that there are not.
+struct PasswordWork {
+  std::size_t hashed = 0;    // bytes
+  std::size_t compared = 0;  // hashes
 };
 
 /// O(size of the password).

@@ -30,13 +30,6 @@ struct UserFields {
   std::vector<Selector> selectors;           // the first has the user's own permissions (the root); there is always one
 };
 
-/// A command that names keys which its arguments do not name: KEYS, SCAN, RANDOMKEY.
-struct Listed {
-  std::size_t command = 0;  // the index in the catalogue
-  std::string_view first_argument;
-  unsigned database = 0;
-};
-
 /// Immutable, so threads share it without a lock. Made by UserRules. To change a user, a new User with the same name is published
 /// (Users::publish).
 class User {
@@ -59,10 +52,12 @@ class User {
   /// Whether a client is this user without having authenticated, if it is the default user.
   bool asks_password() const { return !nopass() || !enabled(); }
   /// Whether a client may authenticate as this user with `password`. Does the same work whether the password is right, wrong, or the
-  /// user is disabled or needs no password. O(length of `password` + passwords).
-  bool accepts(std::string_view password) const;
+  /// user is disabled or needs no password, and for all users that have at most least_comparisons passwords. A password longer than
+  /// longest_password is wrong, and is not hashed. O(length of `password` + passwords).
+  bool accepts(std::string_view password, PasswordWork* work = nullptr) const;
   /// Does the work of accepts() for a user that does not exist.
-  static void accepts_nobody(std::string_view password);
+  static void accepts_nobody(std::string_view password, PasswordWork* work = nullptr);
+  static constexpr std::size_t least_comparisons = 16;
 
   /// Whether the user may do everything, so that no request needs a check of rights.
   bool unlimited() const { return unlimited_; }
@@ -71,9 +66,11 @@ class User {
   Verdict check(const CheckedRequest& request) const;
   /// The quick answer for a request with one key: true if it is allowed by the rules for its command as a whole. If not, check() tells.
   bool allows_one(std::size_t command, unsigned database, std::string_view key, Access access) const;
-  /// Whether a command that lists keys may name this one: a selector allows the command, the database, and to read the key. O(selectors *
-  /// patterns).
-  bool may_list(const Listed& listed, std::string_view key) const;
+  /// For a command that names keys which its arguments do not name (KEYS, SCAN, RANDOMKEY): the selectors that allow it in the database,
+  /// a bit for each by its index. O(selectors).
+  std::uint64_t selectors_for(std::size_t command, std::string_view first_argument, unsigned database) const;
+  /// Whether one of these selectors allows to read the key, so that the command may name it. O(selectors * patterns).
+  bool may_list(std::uint64_t selectors, std::string_view key) const;
   /// The most comparisons that may_list() makes for `key`.
   std::uint64_t most_compared(std::string_view key) const;
 

@@ -23,9 +23,9 @@ class UserRules {
   // What one user can have. A rule beyond these is refused.
   static constexpr std::size_t longest_rule = 4096;       // bytes, but for a selector
   static constexpr std::size_t longest_selector = 65536;  // bytes
-  static constexpr std::size_t longest_password = 4096;   // bytes
-  static constexpr std::size_t most_rules = 4096;         // that are applied to one draft
-  static constexpr std::size_t most_bytes = 262144;       // of these rules
+  static constexpr std::size_t longest_password = security::longest_password;
+  static constexpr std::size_t most_rules = 4096;    // that are applied to one draft
+  static constexpr std::size_t most_bytes = 262144;  // of these rules
   static constexpr std::size_t most_passwords = 256;
   static constexpr std::size_t most_selectors = 64;
   static constexpr std::size_t most_patterns = 1024;        // of all selectors together
@@ -55,7 +55,7 @@ class UserRules {
   std::size_t bytes_ = 0;  // of these
 };
 
-/// Whether a user may have this name: it has no space, line break or NUL.
+/// Whether a user may have this name: it is not empty, and has no space, line break or NUL.
 bool is_user_name(std::string_view name);
 
 /// The rules of a user in one line, without "user" and its name: "on #ha5h ~* &* +@all". Applied to a new user they make the same user.

@@ -33,9 +33,10 @@ class Users {
 
   /// Puts `user` in place of the user with the same name, or adds it. Throws std::bad_alloc.
   void publish(Pointer user);
-  /// Does so only if `expected` is still the user with that name; null if there must be none. Returns whether it was. To change a user:
-  /// find it, apply rules to it, publish it, and begin again if somebody else was faster. Throws std::bad_alloc.
-  bool publish(Pointer user, const Pointer& expected);
+  /// Does so only if `expected` is still the user with that name; null if there must be none. Returns the user that find() gives then, a
+  /// version of `expected`; null if it was not. To change a user: find it, apply rules to it, publish it, and begin again if somebody
+  /// else was faster. Allocates nothing if `user` is a version of `expected` already; otherwise throws std::bad_alloc.
+  Pointer publish(Pointer user, const Pointer& expected);
   /// Removes the users with these names, except the default user. Returns how many there were.
   std::size_t remove(std::span<const std::string_view> names);
   /// Sets how many requests a second a user may make whose rules say nothing of it (user-requests-per-second); 0: no limit. Counts as
@@ -61,7 +62,8 @@ class Users {
   std::vector<Pointer> all() const;
 
   /// The user with this name if it is enabled and accepts the password; otherwise null. Does the same work if there is no such user.
-  Pointer authenticate(std::string_view name, std::string_view password) const;
+  /// `work`: what that was.
+  Pointer authenticate(std::string_view name, std::string_view password, PasswordWork* work = nullptr) const;
 
   /// The user of a new connection: the default user if it asks for no password, otherwise null.
   Pointer of_new_connection() const;
@@ -72,10 +74,9 @@ class Users {
  private:
   using Map = std::map<std::string, Pointer, std::less<>>;
 
-  // With the mutex held:
-  const User& put(Map& users, Pointer user);  // as the user with this name, with its usage; returns it
+  // With the mutex held. Users are made, and freed, without it: their patterns may take long.
+  std::shared_ptr<UserUsage> usage_of(std::string_view name) const;  // null if there is no such user
   void changed();
-  void changed(const User& user);
 
   std::atomic<std::uint64_t> version_{1};
   std::atomic<bool> ask_password_{false};  // written with the mutex held

@@ -84,6 +84,33 @@ TEST_CASE("user memory: the largest client of the user goes first, and nobody el
   CHECK(guarded.closed().size() == 1);
 }
 
+TEST_CASE("user memory: who authenticates inside EXEC counts for the other user behind it, when nothing is locked") {
+  Guarded guarded;
+  Named client(guarded, "ada");
+  REQUIRE(client.session.shared.usage == client.session.user()->usage());
+  const std::string_view words[] = {"AUTH", "bob", "x"};
+  {
+    resp::Output output;
+    resp::Reply reply(output, 2);
+    store::Keyspace::Locks locks(guarded.server.keyspace);
+    const Row& row = *find_command_by_name("auth");
+    Call call(row, words, reply, client.session, guarded.server.engine, guarded.server.dispatcher.clock(), {}, locks,
+              {.in_transaction = true});
+    row.handler(call);
+    CHECK(text_of(output) == ok);
+  }
+  CHECK(client.session.user()->name() == "bob");
+  CHECK(guarded.usage("ada").clients == 1);
+  CHECK(guarded.usage("bob").clients == 0);
+
+  CHECK(client.run("AUTH", "ada", "x") == ok);
+  CHECK(client.run("MULTI") == ok);
+  CHECK(client.run("AUTH", "bob", "x") == queued);
+  CHECK(client.run("EXEC") == "*1\r\n" + ok);
+  CHECK(guarded.usage("ada").clients == 0);
+  CHECK(guarded.usage("bob").clients == 1);
+}
+
 TEST_CASE("user memory: the limit is that of the setting unless a rule of the user overrides it") {
   Guarded guarded;
   Named ada(guarded, "ada"), bob(guarded, "bob");

@@ -177,7 +177,7 @@ TEST_CASE("user: matching many patterns gives what matching each of them gives")
 TEST_CASE("user: keys are listed for those who may read them") {
   const auto user = user_with({"+get", "%R~a*", "%W~w*", "!~ax*", "(+mget ~m* db=1)"});
   const auto lists = [&](std::string_view name, unsigned db, std::string_view key) {
-    return user->may_list({.command = command(name), .first_argument = {}, .database = db}, key);
+    return user->may_list(user->selectors_for(command(name), {}, db), key);
   };
   CHECK(lists("get", 0, "a1"));
   CHECK_FALSE(lists("get", 0, "w1"));

@@ -114,6 +114,79 @@ TEST_CASE("nobody authenticates as a user that is not there") {
   CHECK(users.authenticate("", "secret") == nullptr);
 }
 
+TEST_CASE("to find out whether a password is right takes the same work for all users, known and unknown") {
+  Users users;
+  UserRules many("many");
+  apply(many, {"on"});
+  for (std::size_t i = 0; i < User::least_comparisons; ++i) apply(many, {">" + std::to_string(i)});
+  users.publish(many.build());
+  users.publish(with_password("one", "secret"));
+  users.publish(with_password("free", ""));
+  users.publish(user_with({"off", ">secret"}, "off"));
+  for (const std::string& password : {""s, "secret"s, "0"s, std::string(longest_password, 'x')}) {
+    for (const std::string_view name : {"many", "one", "free", "off", "default", "nobody", ""}) {
+      PasswordWork work;
+      users.authenticate(name, password, &work);
+      INFO(name << " with " << password.size() << " bytes");
+      CHECK(work.hashed == password.size());
+      CHECK(work.compared == User::least_comparisons);
+    }
+  }
+}
+
+TEST_CASE("a password longer than a user can have is wrong without being hashed, for all users") {
+  Users users;
+  const std::string longest(longest_password, 'x');
+  const std::string longer = longest + "x";
+  users.publish(with_password("one", longest));
+  users.publish(user_with({"on", "#" + hexadecimal(hash_of(longer)), "#" + hexadecimal(hash_of(""))}, "hash"));
+  users.publish(with_password("free", ""));
+  CHECK(users.authenticate("one", longest) != nullptr);
+  CHECK(users.authenticate("hash", "") != nullptr);
+  for (const std::string_view name : {"one", "hash", "free", "nobody"}) {
+    for (const std::size_t size : {longest_password + 1, 100 * longest_password}) {
+      PasswordWork work;
+      const bool accepted = users.authenticate(name, std::string(size, 'x'), &work) != nullptr;
+      INFO(name);
+      CHECK(accepted == (name == "free"));
+      CHECK(work.hashed == 0);
+      CHECK(work.compared == User::least_comparisons);
+    }
+  }
+}
+
+TEST_CASE("users that are published, removed and replaced at a time are each one user, with the usage that all its versions have") {
+  Users users;
+  constexpr int rounds = 500;
+  // Made here, because the checks in with_password() are for one thread.
+  const std::vector<std::shared_ptr<const User>> file = {with_password("alice", "file"), with_password("bob", "file")};
+  const auto changed = with_password("alice", "changed");
+  std::vector<std::thread> threads;
+  threads.emplace_back([&] {
+    for (int i = 0; i < rounds; ++i) users.publish(changed);
+  });
+  threads.emplace_back([&] {
+    for (int i = 0; i < rounds; ++i) users.remove(Names{"alice"});
+  });
+  threads.emplace_back([&] {
+    for (int i = 0; i < rounds; ++i) users.replace_all(file);
+  });
+  int wrong = 0;
+  for (int i = 0; i < rounds; ++i) {
+    const auto alice = users.find("alice");
+    const auto bob = users.find("bob");
+    if (alice != nullptr && (alice->usage() == nullptr || (bob != nullptr && alice->usage() == bob->usage()))) ++wrong;
+    if (const auto now = alice != nullptr ? users.present(*alice) : nullptr; now != nullptr && now->usage() != alice->usage()) ++wrong;
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(wrong == 0);
+  const auto before = users.find("bob");
+  users.replace_all({with_password("bob", "new"), with_password("alice", "new")});
+  CHECK(users.present(*before) == users.find("bob"));
+  CHECK(users.size() == 3);
+  CHECK(users.authenticate("bob", "new") != nullptr);
+}
+
 TEST_CASE("publishing another user leaves the default user alone") {
   Users users;
   users.publish(with_password("other", "secret"));
