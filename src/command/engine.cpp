@@ -31,9 +31,17 @@ std::vector<std::string_view> names_of_commands() {
   return names;
 }
 
+// A change of the default user by requirepass, so that it can be undone: the setting tells one password, while ACL SETUSER and files may
+// have given the user others.
+struct DefaultUserChange {
+  security::Users::Pointer before;
+  security::Users::Pointer after;  // null: there was no change
+};
+
 // As Redis: the password is the only one of the default user, and an empty one means that it needs none. Returns an error if it cannot be a
 // password.
-std::optional<std::string> set_default_password(security::Users& users, const std::string& password) {
+std::optional<std::string> set_default_password(security::Users& users, const std::string& password, DefaultUserChange& change) {
+  change = {};
   for (;;) {
     const security::Users::Pointer present = users.find(security::default_user_name);
     security::UserRules draft(*present);
@@ -41,8 +49,17 @@ std::optional<std::string> set_default_password(security::Users& users, const st
     if (!password.empty()) {
       if (auto error = draft.apply(">" + password, catalogue())) return error;
     }
-    if (users.publish(draft.build(), present)) return std::nullopt;
+    if (security::Users::Pointer user = users.publish(draft.build(), present)) {
+      change = {present, std::move(user)};
+      return std::nullopt;
+    }
   }
+}
+
+// Unless the default user has been changed once more: whoever did that knew the user with the password.
+void undo(security::Users& users, DefaultUserChange& change) {
+  if (change.after != nullptr) users.publish(change.before, change.after);
+  change = {};
 }
 
 }  // namespace
@@ -56,7 +73,8 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {
   // A server that cannot do this does not start: it would let everybody in.
-  if (const auto error = set_default_password(users, settings.text(config::Id::requirepass))) {
+  const auto change = std::make_shared<DefaultUserChange>();
+  if (const auto error = set_default_password(users, settings.text(config::Id::requirepass), *change)) {
     throw std::runtime_error("requirepass: " + *error);
   }
   const auto limit_requests = [this]() -> std::optional<std::string> {
@@ -65,13 +83,14 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
   };
   limit_requests();
   settings.on_change(config::Id::user_requests_per_second, limit_requests);
-  settings.on_change(config::Id::requirepass, [this]() -> std::optional<std::string> {
+  const auto set_password = [this, change]() -> std::optional<std::string> {
     try {
-      return set_default_password(users, settings.text(config::Id::requirepass));
+      return set_default_password(users, settings.text(config::Id::requirepass), *change);
     } catch (const std::bad_alloc&) {
       return "out of memory";  // so that the setting is what it was, like the user
     }
-  });
+  };
+  settings.on_change(config::Id::requirepass, set_password, [this, change] { undo(users, *change); });
 }
 
 // Of a setting as maxmemory-clients.

@@ -304,7 +304,7 @@ std::optional<Refusal> Settings::set_all(std::span<const std::pair<Id, std::stri
     Error error = tell(values[changed[told]].first);
     if (!error) continue;
     for (std::size_t i = 0; i < values.size(); ++i) store(values[i].first, std::move(before[i]));
-    for (std::size_t again = 0; again <= told; ++again) tell(values[changed[again]].first);
+    for (std::size_t again = 0; again <= told; ++again) tell_undone(values[changed[again]].first);
     return Refusal{changed[told], std::move(*error)};
   }
   return std::nullopt;
@@ -312,10 +312,17 @@ std::optional<Refusal> Settings::set_all(std::span<const std::pair<Id, std::stri
 
 std::optional<std::string> Settings::tell(Id id) {
   const auto listener = listeners_.find(id);
-  return listener == listeners_.end() ? std::nullopt : listener->second();
+  return listener == listeners_.end() ? std::nullopt : listener->second.listener();
 }
 
-void Settings::on_change(Id id, Listener listener) { listeners_[id] = std::move(listener); }
+void Settings::tell_undone(Id id) {
+  const auto told = listeners_.find(id);
+  if (told == listeners_.end()) return;
+  if (told->second.undo) return told->second.undo();
+  told->second.listener();
+}
+
+void Settings::on_change(Id id, Listener listener, Undo undo) { listeners_[id] = {std::move(listener), std::move(undo)}; }
 
 bool Settings::same_value(Id id, const State& now, std::string_view value) {
   if (now.given == value) return true;  // compared as text first, because "auto" may mean another number by now

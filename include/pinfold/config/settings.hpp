@@ -193,10 +193,12 @@ class Settings {
   std::optional<Refusal> set_all(std::span<const std::pair<Id, std::string>> values);
 
   /// A listener is called after its setting has changed at run time. It may read the settings but not set any. It refuses the
-  /// change by returning an error. Then the change is undone, and the listener is called again. No shard is
+  /// change by returning an error. Then the change is undone, and all listeners that were called are called again, or in their place
+  /// what they have given as `undo`: a listener that the former value does not tell everything gives that. No shard is
   /// locked, because CONFIG SET is refused inside MULTI. Listeners must be registered before threads start.
   using Listener = std::function<std::optional<std::string>()>;
-  void on_change(Id id, Listener listener);
+  using Undo = std::function<void()>;
+  void on_change(Id id, Listener listener, Undo undo = {});
 
   /// Reads a YAML mapping of names to scalars. The error names the file and the line.
   std::optional<std::string> load_file(const std::string& path);
@@ -235,6 +237,7 @@ class Settings {
   std::vector<State> states();
   void store(Id id, State state);
   std::optional<std::string> tell(Id id);
+  void tell_undone(Id id);
   std::optional<std::string> load_options(std::span<const std::string_view> options);
   static bool is_default(Id id, const State& now);
   static bool same_value(Id id, const State& now, std::string_view value);
@@ -253,7 +256,11 @@ class Settings {
   mutable std::mutex mutex_;  // guards texts_ and given_
   std::array<std::string, static_cast<unsigned>(Id::count)> texts_;
   std::array<std::string, static_cast<unsigned>(Id::count)> given_;
-  std::map<Id, Listener> listeners_;
+  struct Told {
+    Listener listener;
+    Undo undo;
+  };
+  std::map<Id, Told> listeners_;
   std::string file_;
   std::vector<std::vector<PolicyField>> policies_;
   std::vector<UserText> users_;

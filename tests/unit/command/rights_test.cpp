@@ -180,6 +180,69 @@ TEST_CASE("rights: keys that a user may not read are not listed") {
   CHECK(blind.run("RANDOMKEY") == "$-1\r\n");
 }
 
+TEST_CASE("rights: keys are listed for a user that may list with this first argument only") {
+  Server server;
+  Client admin(server);
+  admin.run("MSET", "a1", "1", "b1", "1", "c1", "1");
+  Limited client(server, {"+scan|0", "+keys|a*", "~a*", "~b*", "(+keys|b* ~c*)"});
+  CHECK(client.run("KEYS", "a*") == "*1\r\n" + bulk("a1"));
+  CHECK(client.run("KEYS", "b*") == "*0\r\n");  // its selector may not read it
+  CHECK(client.run("KEYS", "*") == no_command("keys"));
+  const std::string scanned = client.run("SCAN", "0", "COUNT", "1000");
+  CHECK(scanned.find("a1") != std::string::npos);
+  CHECK(scanned.find("b1") != std::string::npos);
+  CHECK(scanned.find("c1") == std::string::npos);
+}
+
+namespace {
+
+// Lists in place of a command's handler, with what the session's last request was checked with.
+bool lists(Server& server, Client& client, std::string_view key) {
+  pinfold::resp::Output output;
+  pinfold::resp::Reply reply(output, 2);
+  pinfold::store::Keyspace::Locks locks(server.keyspace);
+  const std::string_view words[] = {"KEYS", "*"};
+  const Call call(*find_command_by_name("keys"), words, reply, client.session, server.engine, server.dispatcher.clock(), {}, locks);
+  return Listing(call).shows(key);
+}
+
+// As if the default user had asked for a password when the client's user was looked for, and did not any more a moment later.
+void find_nobody(Server& server, Client& client) {
+  client.session.set_user(nullptr);
+  client.session.acting = {.at = server.engine.users.version()};
+}
+
+}  // namespace
+
+TEST_CASE("rights: a request for which no user was found is refused, whatever the users are by then") {
+  Server server;
+  Client admin(server);
+  admin.run("SET", "a", "1");
+  Client client(server);
+  REQUIRE_FALSE(server.engine.users.ask_password());
+  find_nobody(server, client);
+  CHECK(client.run("GET", "a") == "-NOAUTH Authentication required.\r\n");
+  CHECK(client.run("HELLO").starts_with("-NOAUTH"));
+  CHECK(client.run("AUTH", "default", "x") == "+OK\r\n");
+  CHECK(client.run("GET", "a") == bulk("1"));
+}
+
+TEST_CASE("rights: nothing is listed for nobody, and for the user with which the request was checked") {
+  Server server;
+  Client client(server);
+  find_nobody(server, client);
+  CHECK_FALSE(lists(server, client, "a"));
+  Limited limited(server, {"+@all", "~a*"});
+  CHECK(limited.run("PING") == "+PONG\r\n");
+  const std::string_view names[] = {"alice"};
+  CHECK(server.engine.users.remove(names) == 1);
+  CHECK(lists(server, limited, "a"));
+  CHECK_FALSE(lists(server, limited, "b"));
+  Client admin(server);
+  CHECK(admin.run("PING") == "+PONG\r\n");
+  CHECK(lists(server, admin, "b"));
+}
+
 TEST_CASE("rights: a change holds from the next request of connected clients on") {
   Server server;
   Limited client(server, {"+@all", "~*"});
@@ -209,6 +272,39 @@ TEST_CASE("rights: the default user can be limited, for clients without a user a
   server.set(pinfold::config::Id::requirepass, "");
   CHECK(later.run("SET", "a", "1") == no_command("set"));
   CHECK(later.run("GET", "a") == bulk("1"));
+}
+
+TEST_CASE("rights: a CONFIG SET that fails leaves the default user with the passwords that it had") {
+  using pinfold::config::Id;
+  Server server;
+  Client admin(server);
+  set_user(server, "default", {"resetpass", ">from-a-file", ">another"});
+  const auto before = server.engine.users.find("default");
+  std::string meanwhile;
+  server.settings.on_change(Id::timeout, [&]() -> std::optional<std::string> {
+    if (!meanwhile.empty()) set_user(server, "default", {meanwhile});
+    return "no";
+  });
+  const auto accepts = [&](std::string_view password) { return server.engine.users.authenticate("default", password) != nullptr; };
+  CHECK(admin.run("CONFIG", "SET", "requirepass", "new", "timeout", "7").starts_with("-ERR CONFIG SET failed"));
+  CHECK(server.engine.users.find("default") == before);
+  CHECK(admin.run("CONFIG", "SET", "timeout", "7").starts_with("-ERR CONFIG SET failed"));
+  CHECK(admin.run("CONFIG", "SET", "timeout", "7", "requirepass", "new").starts_with("-ERR CONFIG SET failed"));
+  CHECK(admin.run("CONFIG", "SET", "requirepass", "two words", "hz", "none").starts_with("-ERR"));
+  CHECK(server.engine.users.find("default") == before);
+  CHECK(accepts("from-a-file"));
+  CHECK(accepts("another"));
+  CHECK_FALSE(accepts("new"));
+  CHECK(server.settings.text(Id::requirepass).empty());
+
+  // What somebody else has made of the user with the new password stays.
+  meanwhile = ">meanwhile";
+  CHECK(admin.run("CONFIG", "SET", "requirepass", "new", "timeout", "7").starts_with("-ERR CONFIG SET failed"));
+  CHECK(accepts("meanwhile"));
+
+  CHECK(admin.run("CONFIG", "SET", "requirepass", "new") == "+OK\r\n");
+  CHECK(accepts("new"));
+  CHECK_FALSE(accepts("another"));
 }
 
 TEST_CASE("rights: a client whose user was removed is answered nothing and closed") {
@@ -364,6 +460,67 @@ TEST_CASE("rights: a long command ends with an error if its user loses rights me
         }) == "-NOPERM the rights of this user changed while the command was running: send it again\r\n");
 }
 
+namespace {
+
+struct Done final : Task {
+  Outcome step(Call& call) override { return call.reply.ok(); }
+};
+
+}  // namespace
+
+TEST_CASE("rights: a task is compared with the user that its request was checked with, and one without a user ends") {
+  Server server;
+  Limited client(server, {"+@all", "~a*"});
+  const auto step = [&](std::shared_ptr<const User> user) {
+    pinfold::resp::Output output;
+    pinfold::resp::Reply reply(output, 2);
+    client.session.task = std::make_unique<Done>();
+    client.session.task->row = find_command_by_name("keys");
+    client.session.task->user = std::move(user);
+    REQUIRE(server.dispatcher.step(client.session, reply));
+    return text_of(output);
+  };
+  const auto alice = server.engine.users.find("alice");
+  const std::string changed = "-NOPERM the rights of this user changed while the command was running: send it again\r\n";
+  CHECK(step(alice) == "+OK\r\n");
+  CHECK(step(nullptr) == changed);
+  find_nobody(server, client);
+  CHECK(step(nullptr) == changed);
+  client.session.set_user(alice);
+
+  // The rights change between the check and the moment when the task begins: those of the check count.
+  CHECK(client.run("PING") == "+PONG\r\n");
+  set_user(server, "alice", {"~b*"});
+  pinfold::resp::Output output;
+  pinfold::resp::Reply reply(output, 2);
+  pinfold::store::Keyspace::Locks locks(server.keyspace);
+  Call call(*find_command_by_name("keys"), {}, reply, client.session, server.engine, server.dispatcher.clock(), {}, locks);
+  CHECK(call.park(std::make_unique<Done>()) == Outcome::waits);
+  CHECK(client.session.task->user == alice);
+  CHECK(server.dispatcher.step(client.session, reply));
+  CHECK(text_of(output) == changed);
+}
+
+TEST_CASE("rights: keys are forgotten to the end although the rights change meanwhile") {
+  constexpr std::size_t many = 60'000;
+  Server server;
+  Limited client(server, {"+@all", "~*"});
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < many; ++i) keys.push_back("key:" + std::to_string(i));
+  std::vector<std::string_view> words = {"WATCH"};
+  words.insert(words.end(), keys.begin(), keys.end());
+  REQUIRE(client.run_all(words) == "+OK\r\n");
+  pinfold::resp::Output output;
+  pinfold::resp::Reply reply(output, 2);
+  const std::vector<std::string_view> unwatch = {"UNWATCH"};
+  server.dispatcher.execute(client.session, unwatch, reply);
+  REQUIRE(client.session.task != nullptr);
+  set_user(server, "alice", {"-@all", "resetkeys"});
+  while (client.session.task != nullptr) server.dispatcher.step(client.session, reply);
+  CHECK(text_of(output) == "+OK\r\n");
+  CHECK(client.session.watched.empty());
+}
+
 TEST_CASE("rights: every command says what it touches") {
   for (const Row* row : commands()) {
     INFO(row->name);
@@ -481,11 +638,19 @@ struct Guarded : Server {
       admin.run("SET", "open:2", "text");
     }
   }
-  // All that matters of the secret keys: values, deadlines, versions and tags.
-  std::string secrets() {
+  // Keys of the same names, and one more, in database 2, with nothing secret.
+  void fill_free() {
+    admin.run("SELECT", "2");
+    for (const auto& names : {secret_keys, open_keys}) {
+      for (const std::string& key : names) admin.run("SET", key, "1");
+    }
+  }
+  // All that matters of the secret keys: values, deadlines, versions and tags; with `sizes`, how many keys their databases have, too.
+  std::string secrets(bool sizes = false) {
     std::string all;
     for (const std::string_view db : {"0", "1"}) {
       admin.run("SELECT", db);
+      if (sizes) all += admin.run("DBSIZE");
       for (const std::string& key : secret_keys)
         all += admin.run("GET", key) + admin.run("PEXPIRETIME", key) + admin.run("CACHE.GET", key, "LEASE", "0");
     }
@@ -503,16 +668,19 @@ struct Tried {
   std::set<std::string_view> told;     // rows whose replies had something of its value
 };
 
-Tried try_all(Rules rules, unsigned requests, std::string_view db = "0") {
+// Random requests of all commands, or of `only` these, in a database.
+Tried try_all(Rules rules, unsigned requests, unsigned db = 0, const std::set<std::string_view>& only = {}) {
   Random random(Catch::rngSeed());
   Guarded server;
-  const std::string before = server.secrets();
+  const bool from_free = db == 2;
+  const std::string before = server.secrets(from_free);
   Tried tried;
   for (const Row* row : commands()) {
-    if (row->handler == nullptr || not_tried.contains(row->name)) continue;
+    if (row->handler == nullptr || not_tried.contains(row->name) || (!only.empty() && !only.contains(row->name))) continue;
     for (unsigned i = 0; i < requests; ++i) {
+      if (from_free) server.fill_free();
       Limited client(server, rules);
-      client.session.select(db == "0" ? 0 : 1);
+      client.session.select(db);
       const std::vector<std::string> words = random_request(*row, random);
       const bool in_multi = random() % 3 == 0 && (row->flags & (kNoMulti | kImmediate)) == 0;
       if (in_multi) client.run("MULTI");
@@ -523,7 +691,7 @@ Tried try_all(Rules rules, unsigned requests, std::string_view db = "0") {
       for (const std::string& word : words) line += word + " ";
       INFO(line << " -> " << reply);
       if (reply.find(secret_mark) != std::string::npos || reply.find("777001") != std::string::npos) tried.told.insert(row->name);
-      if (server.secrets() == before) continue;
+      if (server.secrets(from_free) == before) continue;
       tried.changed.insert(row->name);
       server.fill();
     }
@@ -551,9 +719,15 @@ TEST_CASE("rights: no command reads or changes a key that a deny pattern names")
 
 TEST_CASE("rights: no command works in a database that its user may not use") {
   INFO("seed " << Catch::rngSeed());
-  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40);
+  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40, 2);
   CHECK(tried.changed == Names());
   CHECK(tried.told == Names());
+}
+
+TEST_CASE("rights: the requests of that test do reach other databases, where they may") {
+  INFO("seed " << Catch::rngSeed());
+  const Names reach = {"copy", "move", "swapdb", "flushall"};
+  CHECK(try_all({"reset", "on", "nopass", "+@all", "~*"}, 200, 2, reach).changed == reach);
 }
 
 TEST_CASE("rights: a user that may only read changes nothing, and one that may only write learns nothing") {

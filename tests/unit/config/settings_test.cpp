@@ -301,5 +301,25 @@ TEST_CASE("a listener is called for changes and may refuse them") {
   CHECK(seen.size() == 3);  // listeners are not called at start
 }
 
+TEST_CASE("a listener that has something to undo is told so in place of the former value") {
+  Settings settings;
+  int calls = 0;
+  int undone = 0;
+  const auto count = [&]() -> std::optional<std::string> {
+    ++calls;
+    return std::nullopt;
+  };
+  settings.on_change(Id::requirepass, count, [&] { ++undone; });
+  settings.on_change(Id::timeout, []() -> std::optional<std::string> { return "no"; });
+  REQUIRE(settings.set_all(Pairs{{Id::requirepass, "secret"}, {Id::timeout, "7"}}));
+  CHECK(settings.text(Id::requirepass).empty());
+  CHECK(calls == 1);
+  CHECK(undone == 1);
+  REQUIRE(settings.set_all(Pairs{{Id::timeout, "7"}, {Id::requirepass, "secret"}}));  // it was not told of that
+  REQUIRE(settings.set_all(Pairs{{Id::timeout, "7"}}));
+  CHECK(calls == 1);
+  CHECK(undone == 1);
+}
+
 }  // namespace
 }  // namespace pinfold::config
