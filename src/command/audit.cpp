@@ -48,7 +48,7 @@ void audit_login(const Call& call, Kind kind, std::string_view name) {
   call.engine.audit.note(kind, [&](AuditLine& line) {
     const SharedClient& client = call.session.shared;
     line.add("client", client.id).add("address", client.address);
-    line.add("user", call.engine.users.find(name) != nullptr ? name : std::string_view("(unknown)"));
+    line.add("user", call.engine.users.find(name) != nullptr ? name : unknown_user);
   });
 }
 

@@ -55,7 +55,7 @@ void note_login(const Call& call, std::string_view name, bool succeeded) {
               {.reason = DenialReason::auth,
                .context = call.in_transaction ? DenialContext::multi : DenialContext::toplevel,
                .object = call.args[0],
-               .user = name});
+               .user = call.engine.users.find(name) != nullptr ? name : unknown_user});
   stats_of(call).auth_failures.add();
   if (const auto client = counted(call)) call.engine.auth_failures.note(client->origin, client->per_minute, call.mono);
 }
@@ -77,7 +77,7 @@ void authenticate_certificate(Engine& engine, Session& session, std::span<const 
   const SharedClient& client = session.shared;
   engine.audit.note(succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);
-    line.add("user", user != nullptr ? std::string_view(user->name()) : std::string_view("(unknown)")).add("by", "certificate");
+    line.add("user", user != nullptr ? std::string_view(user->name()) : unknown_user).add("by", "certificate");
     if (!succeeded) line.add("reason", reason);
   });
   if (succeeded) return session.set_user(std::move(user));

@@ -91,8 +91,10 @@ class Run(checker.Run):
         is_new = who not in self.connections
         pair = super().pair(who)
         if is_new and who in (0, 1):
-            for connection in pair:
-                connection.call(b"AUTH", USERS[who], b"pw")
+            # Random rules may have left it off or without this password, and then its requests would be those of the default user.
+            for admin, connection in zip(self.pair("own"), pair):
+                assert admin.call(b"ACL", b"SETUSER", USERS[who], b"on", b">pw") == "OK"
+                assert connection.call(b"AUTH", USERS[who], b"pw") == "OK"
         return pair
 
     def reset(self):

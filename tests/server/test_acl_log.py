@@ -147,7 +147,10 @@ def test_no_password_is_in_the_log(admin, connect):
     other.call("AUTH", "hunter2")
     other.call("HELLO", "3", "AUTH", "ada", "hunter2")
     other.call("AUTH", "default", "hunter2")
+    other.call("AUTH", "hunter2", "ada")  # the wrong way round
+    other.call("HELLO", "3", "AUTH", "hunter2", "ada")
     text = repr(entries(admin))
+    assert "(unknown)" in text
     assert "'auth'" in text and "hunter2" not in text
 
 

@@ -16,8 +16,10 @@ namespace pinfold::command {
 /// thread.
 void audit_connection(Engine& engine, AuditLog::Kind kind, const SharedClient& client, std::string_view reason);
 
-/// Notes an attempt to authenticate: `auth_ok`, `auth_failed` or `auth_limited`. A name that no user has is left out, because people
-/// type passwords where the name belongs.
+/// What logs have in place of a name that no user has, because people type passwords where the name belongs.
+inline constexpr std::string_view unknown_user = "(unknown)";
+
+/// Notes an attempt to authenticate: `auth_ok`, `auth_failed` or `auth_limited`. A name that no user has is left out.
 void audit_login(const Call& call, AuditLog::Kind kind, std::string_view name);
 
 /// Notes that a request was refused because its client may not make it. `error` is the reply. Of the request's arguments only the
