@@ -33,8 +33,8 @@ Connection::Connection(IoThread& thread, std::unique_ptr<Transport> transport, s
   shared.address = std::move(addresses.peer);
   shared.local_address = std::move(addresses.local);
   session_.set_user(engine.users.of_new_connection());
+  engine.clients.add(shared);  // may throw, and nothing has been counted then
   engine.clients.set_transport_bytes(shared, transport_->idle_memory());
-  engine.clients.add(shared);
 }
 
 Connection::~Connection() {
@@ -205,6 +205,10 @@ void Connection::parse(Batch& batch) {
     const std::size_t start = parser_.consumed();
     do {
       parsed_ = parser_.next({input_.get(), filled_}, most);
+      if (must_wait_for_rights(any)) [[unlikely]] {
+        parsed_ = resp::Parser::Result::command;  // there is more to parse, later
+        return account_arguments();
+      }
     } while (parsed_ == resp::Parser::Result::body && take_body());
     if (parsed_ != resp::Parser::Result::command) break;
     batch.add(*this, start, parser_.args());

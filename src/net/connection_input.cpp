@@ -1,13 +1,17 @@
 // What a client sends: the input buffer, large arguments, the end of it.
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <span>
+#include <string_view>
 
 #include <sys/uio.h>
 
+#include "pinfold/command/rights.hpp"
 #include "pinfold/net/connection.hpp"
 #include "pinfold/net/io_thread.hpp"
 
@@ -71,6 +75,25 @@ Transport::Result Connection::receive_large() {
   return result;
 }
 
+// Whether the parser must not go on with a large argument yet: what the client may send depends on the requests before it, if they have
+// not been executed.
+bool Connection::must_wait_for_rights(bool any) const {
+  return any && parsed_ == resp::Parser::Result::body && !session_.may_do_all(thread_.engine().users);
+}
+
+// Whether a large argument may take memory, for which others' data may be evicted, as far as the words before it tell. If not, it is
+// received and dropped, and the request is answered as without that.
+bool Connection::may_send_body() {
+  const security::Users& users = thread_.engine().users;
+  if (session_.may_do_all(users)) return true;
+  const std::shared_ptr<const security::User> user = session_.acting_user(users);
+  if (user == nullptr) return false;
+  std::array<std::string_view, 2> words;
+  const std::size_t count = std::min(words.size(), parser_.body_index());
+  for (std::size_t i = 0; i < count; ++i) words[i] = parser_.argument(i, {input_.get(), filled_});
+  return command::may_send_large(*user, std::span(words).first(count));
+}
+
 // The parser has met a large argument. True if all of it has come, and the parser may go on.
 bool Connection::take_body() {
   if (large_ == nullptr) large_ = std::make_unique<LargeRequest>();
@@ -80,7 +103,7 @@ bool Connection::take_body() {
     std::unique_ptr<Arrival>& arrival = large.arrival;
     if (arrival == nullptr) {
       arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size(), arguments.bytes());
-      if (arguments.refused()) arrival->refuse();
+      if (arguments.refused() || (arguments.count() == 0 && !may_send_body())) arrival->refuse();
     }
     const std::size_t at = parser_.position();
     const std::size_t used = arrival->add({input_.get() + at, filled_ - at});

@@ -169,6 +169,8 @@ class Connection final : public EventHandler {
   void received(std::size_t bytes);
   Transport::Result receive_large();
   bool take_body();
+  bool must_wait_for_rights(bool any) const;
+  bool may_send_body();
   void forget_large();
   void end_input();
   void input_ends();

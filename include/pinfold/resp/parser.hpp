@@ -56,6 +56,10 @@ class Parser {
   /// After Result::body: the size of the body, and the index of the argument that it is.
   std::size_t body_size() const { return static_cast<std::size_t>(bulk_length_); }
   std::size_t body_index() const { return spans_.size(); }
+  /// The argument at `index` of the unfinished command, which must be before body_index() and no body itself.
+  std::string_view argument(std::size_t index, std::string_view input) const {
+    return input.substr(spans_[index].offset, spans_[index].size);
+  }
   /// Tells the parser that the body has arrived. `bytes` must stay valid until the command is finished. `in_input` is how many
   /// bytes of the body lie in the input: parsing goes on that far after position().
   void set_body(std::string_view bytes, std::size_t in_input = 0);

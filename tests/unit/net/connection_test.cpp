@@ -429,3 +429,36 @@ TEST_CASE("net: a wait ends when its time is up, and leaves nothing behind when 
   CHECK(patient.take().starts_with("*4\r\n$4\r\nmiss\r\n$-1\r\n:0\r\n"));
   CHECK(rig.engine.cache.waiters() == 0);
 }
+
+TEST_CASE("net: a large argument of a request that its user may not make evicts nothing") {
+  Rig rig;
+  rig.set_user("ada", {"on", "nopass", "+get", "+config|get", "+select|1", "~*"});
+  rig.set_user("bob", {"on", "nopass", "+set", "~*"});
+  auto& memory = rig.engine.keyspace.memory();
+  memory.set_limit(memory.used() + (12 << 20));
+  Peer admin = rig.connect();
+  for (int i = 0; i < 2000; ++i) REQUIRE(admin.ask("SET", "key:" + std::to_string(i), std::string(4096, 'x')) == ok);
+  const std::string all = admin.ask("DBSIZE");
+  REQUIRE(all == ":2000\r\n");
+  const std::string large(4 << 20, 'v');
+  Peer ada = rig.connect();
+  REQUIRE(ada.ask("AUTH", "ada", "x") == ok);
+  const std::string no_permission = "-NOPERM this user has no permissions to run the '";
+  CHECK(ada.ask("SET", "k", large) == no_permission + "set' command\r\n");
+  CHECK(ada.ask("SET", large, large) == no_permission + "set' command\r\n");
+  CHECK(ada.ask("ECHO", large) == no_permission + "echo' command\r\n");
+  CHECK(ada.ask("SELECT", large) == no_permission + "select' command\r\n");
+  CHECK(ada.ask("CONFIG", "SET", "requirepass", large) == no_permission + "config|set' command\r\n");
+  CHECK(ada.ask("CONFIG", large).starts_with("-ERR unknown subcommand"));
+  CHECK(ada.ask("nonsense", large).starts_with("-ERR unknown command"));
+  CHECK(ada.ask(large).starts_with("-ERR unknown command"));
+  CHECK(ada.ask("AUTH", "bob", large).starts_with("-"));
+  CHECK(ada.ask("GET", "key:1") == bulk(std::string(4096, 'x')));
+  CHECK(admin.ask("DBSIZE") == all);
+
+  // The requests before it decide what its user is.
+  ada.send(request("AUTH", "bob", "x") + request("SET", "k", large));
+  CHECK(ada.take() == ok + ok);
+  CHECK(admin.ask("STRLEN", "k") == ":" + std::to_string(large.size()) + "\r\n");
+  CHECK(admin.ask("DBSIZE") != all);
+}
