@@ -61,8 +61,8 @@ constexpr Setting kTable[] = {
     {Id::tls_session_cache_timeout, "tls-session-cache-timeout", Type::seconds, "300", 1, 86'400, "", true,
      "For how many seconds a ticket can be used."},
     {Id::tls_handshake_timeout, "tls-handshake-timeout", Type::milliseconds, "10000", 1000, 600'000, "", true,
-     "For how many milliseconds a client may be connected before its handshake is done. Then it is disconnected. This is checked once a "
-     "second."},
+     "For how many milliseconds a client may be silent before its handshake, wait for its turn, and take for the handshake after that. "
+     "Then it is disconnected. This is checked once a second."},
     {Id::tls_max_handshakes, "tls-max-handshakes", Type::integer, "1000", 1, 1'000'000, "", true,
      "How many handshakes may be under way at once. Further clients wait for their turns. All handshakes together take no more than an "
      "eighth of the clients' share of memory (maxmemory-clients) either, but 16 are always allowed."},

@@ -30,6 +30,7 @@ Connection::Connection(IoThread& thread, std::unique_ptr<Transport> transport, s
   shared.thread = thread_.index();
   shared.created = monotonic_ms();
   shared.last_active.store(shared.created, relaxed);
+  handshake_since_ = shared.created;
   shared.address = std::move(addresses.peer);
   shared.local_address = std::move(addresses.local);
   session_.set_user(engine.users.of_new_connection());
@@ -162,8 +163,9 @@ void Connection::parse_more(Batch& batch) {
   if (transport_->pending() > 0 && (all_parsed || blocked())) [[unlikely]]
     receive();
   if (!has_more_input()) parse(batch);
-  if (blocked() && !transport_->usual()) [[unlikely]]
-    update_events();  // else finish() does it
+  // A read that has brought nothing may wait for something else than before, and finish() is not called then.
+  if (!transport_->usual()) [[unlikely]]
+    update_events();
 }
 
 // Input is received even with replies waiting: a client may send all of its requests before it reads.

@@ -16,12 +16,18 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // The descriptor is ready, so the handshake can go on. It is not watched (EPOLLONESHOT) until the turn has come.
 void Connection::wait_for_handshake() {
   events_ = 0;
-  if (ending_ != Ending::closed) thread_.guarded(*this, [this] { thread_.serve_handshake(*this); });
+  if (ending_ == Ending::closed) return;
+  if (!handshake_begun_ && handshake_place.queue == nullptr) handshake_since_ = thread_.now();
+  thread_.guarded(*this, [this] { thread_.serve_handshake(*this); });
 }
 
 void Connection::shake_hands() {
   if (ending_ == Ending::closed) return;
-  if (!std::exchange(handshake_begun_, true)) thread_.begin_handshake();
+  handshake_step_ = thread_.now();
+  if (!std::exchange(handshake_begun_, true)) {
+    handshake_since_ = thread_.now();
+    thread_.begin_handshake();
+  }
   thread_.dispatcher().stats().reads.add();
   const iovec rest{input_.get() + filled_, capacity_ - filled_};
   const Transport::Result result = transport_->read({&rest, 1});
@@ -64,6 +70,25 @@ void Connection::handshake_failed() {
     log_handshake(why);
   }
   close();
+}
+
+// Whether the handshake takes too long. A client that is silent keeps its place until the deadline only if nobody else needs it.
+bool Connection::handshake_over_limit() {
+  const MonoMs now = thread_.now();
+  const bool waits_for_turn = handshake_place.queue != nullptr;
+  const bool late = now - handshake_since_ >= thread_.engine().settings.integer(config::Id::tls_handshake_timeout);
+  const bool stalls =
+      now - handshake_step_ >= IoThread::stalled_handshake_ms || now - handshake_since_ >= IoThread::slow_handshake_ms;
+  const bool must_go = handshake_begun_ && !waits_for_turn && stalls && thread_.handshakes_are_stuck();
+  if (!late && !must_go) return false;
+  thread_.dispatcher().stats().tls_timed_out.add();
+  if (waits_for_turn && !handshake_begun_) {
+    log_handshake("there were too many others before it");
+  } else {
+    log_handshake(late ? "it took too long" : "it did not go on, and others waited for its place");
+  }
+  transport_->decline();
+  return true;
 }
 
 void Connection::end_handshake() {

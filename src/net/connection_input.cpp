@@ -43,7 +43,7 @@ void Connection::receive() {
   }
   if (result.outcome != Transport::Outcome::done) [[unlikely]] {
     if (result.outcome == Transport::Outcome::ended) end_input();
-    if (result.outcome == Transport::Outcome::failed) close();
+    if (result.outcome == Transport::Outcome::failed) close(transport_->failure());
     return;
   }
   received(result.bytes);

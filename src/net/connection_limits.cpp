@@ -148,11 +148,8 @@ void Connection::tick() {
   if (ending_ == Ending::closed) return;
   if (session_.shared.closing.load(relaxed)) return close();
   if (shakes_hands()) {
-    if (thread_.now() - session_.shared.created < thread_.engine().settings.integer(config::Id::tls_handshake_timeout)) return;
-    thread_.dispatcher().stats().tls_timed_out.add();
-    log_handshake(in_handshakes && !handshake_begun_ ? "there were too many others before it" : "it took too long");
-    transport_->decline();
-    return close();
+    if (handshake_over_limit()) close();
+    return;
   }
   const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);

@@ -326,14 +326,25 @@ void IoThread::serve_tasks() {
 }
 
 void IoThread::serve_handshake(Connection& connection) {
-  if (connection.in_handshakes) return;
-  (connection.handshake_has_begun() ? handshakes_ : new_handshakes_).push_back(&connection);
-  connection.in_handshakes = true;
-  if (!connection.handshake_has_begun()) engine_.tls.waiting.fetch_add(1, std::memory_order_relaxed);
+  HandshakePlace& place = connection.handshake_place;
+  if (place.queue != nullptr) return;
+  HandshakeQueue& queue = connection.handshake_has_begun() ? handshakes_ : new_handshakes_;
+  place.at = queue.insert(queue.end(), &connection);
+  place.queue = &queue;
+  if (&queue == &new_handshakes_) engine_.tls.waiting.fetch_add(1, std::memory_order_relaxed);
+}
+
+void IoThread::leave_handshakes(Connection& connection) {
+  HandshakePlace& place = connection.handshake_place;
+  HandshakeQueue* const queue = std::exchange(place.queue, nullptr);
+  if (queue == nullptr) return;
+  queue->erase(place.at);
+  if (queue == &new_handshakes_) engine_.tls.waiting.fetch_sub(1, std::memory_order_relaxed);
 }
 
 void IoThread::begin_handshake() {
   ++handshakes_begun_;
+  handshake_began_ = now();
   engine_.tls.under_way.fetch_add(1, std::memory_order_relaxed);
 }
 
@@ -346,11 +357,8 @@ void IoThread::end_handshake() {
 Connection* IoThread::next_handshake() {
   const bool begun = !handshakes_.empty();
   if (!begun && (new_handshakes_.empty() || handshakes_begun_ >= limits_.handshakes)) return nullptr;
-  std::deque<Connection*>& queue = begun ? handshakes_ : new_handshakes_;
-  Connection* const connection = queue.front();
-  queue.pop_front();
-  connection->in_handshakes = false;
-  if (!begun) engine_.tls.waiting.fetch_sub(1, std::memory_order_relaxed);
+  Connection* const connection = (begun ? handshakes_ : new_handshakes_).front();
+  leave_handshakes(*connection);
   return connection;
 }
 
@@ -389,6 +397,7 @@ void IoThread::execute_batch() {
 void IoThread::begin_tick() {
   next_tick_ = now() + tick_ms;
   to_tick_ = row_.size();
+  handshakes_stuck_ = now() - handshake_began_ >= stalled_handshake_ms;
   if (!std::exchange(busy_, false)) free_output();
 }
 
@@ -485,13 +494,10 @@ void IoThread::remove_closed() {
   });
 }
 
-void IoThread::remove(const Connection& connection) {
+void IoThread::remove(Connection& connection) {
   if (connection.has_more_input()) std::erase(unfinished_, &connection);
   if (!tasks_.empty()) std::erase(tasks_, &connection);
-  if (connection.in_handshakes && std::erase(handshakes_, &connection) == 0) {
-    std::erase(new_handshakes_, &connection);
-    engine_.tls.waiting.fetch_sub(1, std::memory_order_relaxed);
-  }
+  leave_handshakes(connection);
   row_[connection.place] = row_.back();
   row_[connection.place]->place = connection.place;
   row_.pop_back();

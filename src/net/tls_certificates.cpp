@@ -86,7 +86,8 @@ void TlsCertificates::log(const std::optional<std::string>& error, const TlsCont
 }
 
 void TlsCertificates::look() {
-  const std::lock_guard lock(loading_);
+  const std::unique_lock lock(loading_, std::try_to_lock);
+  if (!lock) return;  // they are being loaded
   const bool old = monotonic_ms() - loaded_at_ >= ticket_keys_ms;
   if (failed_ || old || stamp_of(TlsOptions(engine_.settings)) != stamp_) load_locked();
 }

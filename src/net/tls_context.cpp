@@ -4,14 +4,15 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <new>
 #include <sstream>
 #include <system_error>
 #include <utility>
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -30,6 +31,8 @@ using config::Id;
 
 constexpr std::size_t largest_file = 1024 * 1024;
 constexpr std::size_t most_ca_files = 1024;
+constexpr long largest_chain = 32 * 1024;  // bytes that a client's certificates may have together
+constexpr int longest_chain = 10;          // and how many they may be: OpenSSL keeps all of them, and 3 KB for the smallest
 
 // What OpenSSL says about its last failure, and forgets it.
 std::string last_fault() {
@@ -43,15 +46,33 @@ std::string about(std::string_view setting, const std::string& file, const std::
   return std::string(setting) + " '" + file + "': " + what;
 }
 
+// Only a regular file is read: to open a FIFO, or to read from a terminal, could last for ever.
 Error read_file(std::string_view setting, const std::string& file, std::string& content) {
-  std::ifstream stream(file, std::ios::binary);
-  if (!stream) return about(setting, file, "cannot be opened: " + std::generic_category().message(errno));
+  const auto fault = [&](const char* what) { return about(setting, file, what + std::generic_category().message(errno)); };
+  struct Closed {
+    ~Closed() {
+      if (fd >= 0) ::close(fd);
+    }
+    const int fd;
+  };
+  const Closed opened{::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)};
+  if (opened.fd < 0) return fault("cannot be opened: ");
+  struct stat info {};
+  if (::fstat(opened.fd, &info) != 0) return fault("cannot be read: ");
+  if (S_ISDIR(info.st_mode)) return about(setting, file, "is a directory");
+  if (!S_ISREG(info.st_mode)) return about(setting, file, "is no regular file");
   content.resize(largest_file + 1);
-  stream.read(content.data(), static_cast<std::streamsize>(content.size()));
-  if (stream.bad()) return about(setting, file, "cannot be read: " + std::generic_category().message(errno));
-  content.resize(static_cast<std::size_t>(stream.gcount()));
-  if (content.size() > largest_file) return about(setting, file, "is larger than 1 MB");
-  if (content.empty()) return about(setting, file, std::filesystem::is_directory(file) ? "is a directory" : "is empty");
+  std::size_t size = 0;
+  while (size < content.size()) {
+    const ssize_t count = ::read(opened.fd, content.data() + size, content.size() - size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fault("cannot be read: ");
+    if (count == 0) break;
+    size += static_cast<std::size_t>(count);
+  }
+  content.resize(size);
+  if (size > largest_file) return about(setting, file, "is larger than 1 MB");
+  if (size == 0) return about(setting, file, "is empty");
   return std::nullopt;
 }
 
@@ -102,6 +123,13 @@ Error read_key(const TlsOptions& options, TlsOwned<EVP_PKEY>& key) {
   if (encrypted && options.key_file_pass.empty()) return about(setting, options.key_file, "has a password: set tls-key-file-pass");
   if (encrypted) return about(setting, options.key_file, "cannot be read with the password in tls-key-file-pass");
   return about(setting, options.key_file, "has no key in PEM: " + fault);
+}
+
+// Calls for the usual verification, unless there are too many certificates.
+int verify_chain(X509_STORE_CTX* store, void* /*unused*/) {
+  if (sk_X509_num(X509_STORE_CTX_get0_untrusted(store)) <= longest_chain) return X509_verify_cert(store);
+  X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_CHAIN_TOO_LONG);
+  return 0;
 }
 
 std::string serial_of(const X509& certificate) {
@@ -168,6 +196,8 @@ std::optional<std::string> TlsContext::load(const TlsOptions& options, std::shar
   SSL_CTX_set_options(raw, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_dh_auto(raw, 1);
+  SSL_CTX_set_max_cert_list(raw, largest_chain);
+  SSL_CTX_set_cert_verify_callback(raw, verify_chain, nullptr);
   if (options.prefer_server_ciphers) SSL_CTX_set_options(raw, SSL_OP_CIPHER_SERVER_PREFERENCE);
   if (Error error = made->set_protocols(options)) return error;
   if (Error error = made->load_server(options)) return error;

@@ -93,11 +93,15 @@ TlsNames alternative_names(const X509& certificate, int type) {
 
 }  // namespace
 
+bool is_valid_at(const X509& certificate, std::int64_t now) {
+  std::time_t time = now;
+  return X509_cmp_time(X509_get0_notAfter(&certificate), &time) > 0 && X509_cmp_time(X509_get0_notBefore(&certificate), &time) < 0;
+}
+
 TlsNames names_of(const X509& certificate, TlsNameField field, std::int64_t now) {
   if (field == TlsNameField::off) return {};
   // A session that is resumed may be older than the end of its certificate.
-  std::time_t time = now;
-  if (X509_cmp_time(X509_get0_notAfter(&certificate), &time) <= 0 || X509_cmp_time(X509_get0_notBefore(&certificate), &time) >= 0) {
+  if (!is_valid_at(certificate, now)) {
     TlsNames expired;
     refuse(expired, "its certificate is not valid at this time");
     return expired;

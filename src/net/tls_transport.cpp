@@ -22,13 +22,21 @@ constexpr std::size_t most_read = 256 * 1024;
 constexpr std::size_t most_written = 1024 * 1024;
 // Answers to what a peer sends within TLS (updates of keys). A peer that does not read them gets no more.
 constexpr std::size_t most_kept = 256 * 1024;
+// Records without plain bytes, such as updates of keys, that may come one after the other. OpenSSL works through all of them in one call.
+constexpr unsigned most_without_bytes = 32;
+// A ClientHello. OpenSSL would take memory for as much as the first bytes announce, up to 128 KB.
+constexpr std::size_t longest_hello = 16 * 1024;
 
 // A record (RFC 8446, section 5): its header, the most plain bytes that fit into it, and the most that encryption adds to them.
 constexpr std::size_t header_bytes = 5;
 constexpr std::size_t most_plain = 16 * 1024;
-constexpr std::size_t most_added = 256;
+constexpr std::size_t most_added = 320;     // by the ciphers of TLS 1.2 that OpenSSL has
+constexpr std::size_t most_added_13 = 256;  // as TLS 1.3 allows
 constexpr std::size_t usual_added = 17;  // by the ciphers of TLS 1.3
 constexpr std::size_t longest_record = header_bytes + most_plain + most_added;
+constexpr std::size_t longest_record_13 = header_bytes + most_plain + most_added_13;
+constexpr std::size_t message_header_bytes = 4;  // of a message of a handshake: its type, and its length in three bytes
+constexpr char major_version = 3;
 static_assert(TlsBuffers::received_together > 2 * longest_record);
 
 // A fatal alert "access denied", as a record. It can be sent in the clear before a handshake.
@@ -192,7 +200,9 @@ void TlsTransport::note_failure() {
   const char* const reason = code != 0 ? ERR_reason_error_string(code) : nullptr;
   const int what = ERR_GET_REASON(code);
   const long verified = SSL_get_verify_result(ssl_.get());
-  if (reason == nullptr) {
+  if (!refusal_.empty()) {
+    failure_ = refusal_;
+  } else if (reason == nullptr) {
     failure_.clear();
   } else if (verified != X509_V_OK) {
     failure_ = std::string("its certificate is not accepted: ") + X509_verify_cert_error_string(verified);
@@ -219,6 +229,7 @@ Transport::Outcome TlsTransport::outcome_of(int result) {
 }
 
 Transport::Result TlsTransport::shake_hands() {
+  buffers_.records.clear();  // a call that has thrown may have left some, of another connection
   if (!kept_.empty()) {
     const Outcome sent = send_kept();
     if (sent == Outcome::failed) return fail("the connection was closed");
@@ -231,21 +242,42 @@ Transport::Result TlsTransport::shake_hands() {
   end_input();
   const bool sent = send_records();  // an alert says what is wrong, so it is sent after a failure too
   if (!sent || outcome == Outcome::failed || outcome == Outcome::ended) return fail(has_received_ ? "the connection was closed" : "");
+  if (outcome == Outcome::done && context_->requires_certificates() && certificate_has_expired()) {
+    return fail("its certificate is not valid at this time");
+  }
   if (outcome == Outcome::done) state_ = State::established;
   tell_state(outcome == Outcome::done && !held_.empty() ? 1 : 0);
   return {0, Outcome::blocked};
+}
+
+// What OpenSSL keeps of the peer's certificates: the encoded bytes, and what they say.
+std::size_t TlsTransport::chain_memory() const {
+  const X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
+  if (certificate == nullptr) return 0;
+  const auto of = [](const X509* one) { return certificate_bytes + 2 * static_cast<std::size_t>(std::max(i2d_X509(one, nullptr), 0)); };
+  std::size_t sum = of(certificate);
+  const STACK_OF(X509)* const chain = SSL_get_peer_cert_chain(ssl_.get());
+  for (int i = 0; i < sk_X509_num(chain); ++i) sum += of(sk_X509_value(chain, i));
+  return sum;
+}
+
+// A session that is resumed may be older than the end of its certificate, at which OpenSSL does not look again.
+bool TlsTransport::certificate_has_expired() const {
+  const X509* const certificate = SSL_get0_peer_certificate(ssl_.get());
+  return certificate != nullptr && !is_valid_at(*certificate, static_cast<std::int64_t>(unix_seconds()));
 }
 
 Transport::Established TlsTransport::established() {
   Established result;
   result.resumed = SSL_session_reused(ssl_.get()) == 1;
   if (const X509* const certificate = SSL_get0_peer_certificate(ssl_.get()); certificate != nullptr) {
-    result.certified = SSL_get_verify_result(ssl_.get()) == X509_V_OK && context_->asks_certificates();
+    const bool verified = SSL_get_verify_result(ssl_.get()) == X509_V_OK && context_->asks_certificates();
+    result.certified = verified && !certificate_has_expired();
     TlsNames names = names_of(*certificate, context_->user_field(), static_cast<std::int64_t>(unix_seconds()));
     result.names = std::move(names.names);
     result.refusal = std::move(names.refusal);
   }
-  set_idle_memory(idle_bytes + (result.certified ? certificate_bytes : 0));
+  set_idle_memory(idle_bytes + chain_memory());
   tell_state(pending());
   return result;
 }
@@ -264,6 +296,10 @@ void TlsTransport::begin_input() {
 void TlsTransport::end_input() {
   const char* const rest = buffers_.input.get() + input_at_;
   std::vector<char>(rest, rest + (input_end_ - input_at_)).swap(held_);
+  // Outside of read() there is nothing for OpenSSL to receive: the thread's buffer is another connection's by then.
+  input_at_ = 0;
+  input_end_ = 0;
+  drained_ = true;
 }
 
 // Receives up to `wanted_` plain bytes, and at least the rest of a record. Returns false if nothing has come, or enough for one call.
@@ -296,6 +332,13 @@ int TlsTransport::receive(char* to, int size) {
       if (!fill()) return below_ended_ ? 0 : -1;
     }
     record_left_ = std::min(record_size(), input_end_ - input_at_);
+    if (++without_bytes_ > most_without_bytes) return refuse("it sends record after record without a byte in it");
+  } else if (state_ == State::handshake && record_left_ == 0) {
+    while (input_end_ - input_at_ < header_bytes || (begins_hello() && input_end_ - input_at_ < header_bytes + message_header_bytes)) {
+      if (!fill()) return below_ended_ ? 0 : -1;
+    }
+    if (const std::string_view fault = look_at_hello(); !fault.empty()) return refuse(fault);
+    record_left_ = record_size();
   }
   if (input_at_ == input_end_ && !fill()) return below_ended_ ? 0 : -1;
   const std::size_t count = std::min(static_cast<std::size_t>(size), input_end_ - input_at_);
@@ -303,6 +346,41 @@ int TlsTransport::receive(char* to, int size) {
   input_at_ += count;
   record_left_ -= std::min(record_left_, count);
   return static_cast<int>(count);
+}
+
+// Ends the connection for the given reason, a constant.
+int TlsTransport::refuse(std::string_view why) {
+  refusal_ = why;
+  below_failed_ = true;
+  return -1;
+}
+
+// Whether the input begins with a record of a ClientHello. There may be a second one in TLS 1.3, which has no other message that is not
+// encrypted. The record's header must be there.
+bool TlsTransport::holds_hello() const {
+  constexpr char handshake_type = 22;
+  const char* const record = buffers_.input.get() + input_at_;
+  return record[0] == handshake_type && record[1] == major_version && (!has_hello_ || SSL_version(ssl_.get()) == TLS1_3_VERSION);
+}
+
+// The same for the first record of one. It is to have the header of the message in it, see look_at_hello().
+bool TlsTransport::begins_hello() const { return holds_hello() && hello_left_ == 0 && record_size() >= header_bytes + message_header_bytes; }
+
+// Follows the length that a ClientHello announces. Returns why it is refused, if it is.
+std::string_view TlsTransport::look_at_hello() {
+  if (!holds_hello()) return {};
+  const std::size_t size = record_size() - header_bytes;
+  if (hello_left_ == 0) {
+    if (size < message_header_bytes) return "its first message is in pieces";
+    const auto* const message = reinterpret_cast<const unsigned char*>(buffers_.input.get() + input_at_ + header_bytes);
+    const std::size_t length = message[1] * 65536U + message[2] * 256U + message[3];
+    if (length > longest_hello) return "its first message is too long";
+    hello_left_ = message_header_bytes + length;
+    has_hello_ = true;
+  }
+  if (size > hello_left_) return "its first message has another one behind it";
+  hello_left_ -= size;
+  return {};
 }
 
 // The size of the record that the input begins with. At least its header must be there.
@@ -313,14 +391,15 @@ std::size_t TlsTransport::record_size() const {
 
 // Whether the input begins with a whole record, or with something that is none: OpenSSL refuses it without its rest.
 bool TlsTransport::has_record() const {
-  constexpr char major_version = 3;
   const std::size_t rest = input_end_ - input_at_;
   if (rest < header_bytes) return false;
-  const bool is_none = record_size() > longest_record || buffers_.input[input_at_ + 1] != major_version;
-  return is_none || rest >= record_size();
+  const std::size_t size = record_size();
+  const bool too_long = size > longest_record || (size > longest_record_13 && SSL_version(ssl_.get()) == TLS1_3_VERSION);
+  return too_long || buffers_.input[input_at_ + 1] != major_version || rest >= size;
 }
 
 Transport::Result TlsTransport::read(std::span<const iovec> buffers) {
+  buffers_.records.clear();
   if (state_ == State::new_connection && !begin()) return fail("there is no memory for it");
   if (state_ == State::handshake) return shake_hands();
   if (state_ == State::ended) return {0, Outcome::ended};
@@ -331,6 +410,11 @@ Transport::Result TlsTransport::read(std::span<const iovec> buffers) {
   wanted_ = target.room_in_all();
   Outcome outcome = open_records(target);
   if (!buffers_.records.empty() && !send_records()) outcome = Outcome::failed;
+  // A part of a message: OpenSSL would go on with it in SSL_write().
+  if (outcome != Outcome::failed && SSL_in_init(ssl_.get()) != 0) {
+    failure_ = "it sends a message in pieces";
+    outcome = Outcome::failed;
+  }
   if (outcome == Outcome::ended) state_ = State::ended;
   if (outcome == Outcome::failed) state_ = State::failed;
   // The event loop reports neither what lies here, nor an end that has been seen.
@@ -347,6 +431,7 @@ Transport::Outcome TlsTransport::open_records(Target& target) {
     const int result = SSL_read(ssl_.get(), target.here(), static_cast<int>(std::min(target.room(), most_read)));
     if (result <= 0) return outcome_of(result);
     target.add(static_cast<std::size_t>(result));
+    without_bytes_ = 0;
     if (drained_ && !has_record() && SSL_pending(ssl_.get()) == 0) break;
   }
   return Outcome::done;
@@ -426,6 +511,7 @@ bool TlsTransport::seal(Runs& rest, std::size_t& plain) {
 }
 
 Transport::Result TlsTransport::write(std::span<const iovec> runs) {
+  buffers_.records.clear();
   if (state_ == State::new_connection || state_ == State::handshake) return {0, Outcome::blocked};
   if (state_ == State::failed || state_ == State::closed) return {0, Outcome::failed};
   Runs rest(runs);
@@ -460,19 +546,25 @@ Transport::Result TlsTransport::write(std::span<const iovec> runs) {
 void TlsTransport::tell_state(std::size_t pending) {
   const bool must_send = !kept_.empty();
   const std::uint32_t reads = EPOLLIN;
-  if (state_ == State::handshake) return tell({.read = must_send ? reads | EPOLLOUT : reads, .write = 0}, 0, Handshake::under_way);
+  // What comes in waits until the answer to what came before has been sent.
+  if (state_ == State::handshake) {
+    set_memory(handshake_bytes + chain_memory());
+    return tell({.read = must_send ? EPOLLOUT : EPOLLIN, .write = 0}, 0, Handshake::under_way);
+  }
   // Records with plain bytes in them are sent by write(), for which the connection waits. Nobody waits for others.
   const bool alone = must_send && kept_plain_ == 0;
   tell({.read = alone ? reads | EPOLLOUT : reads, .write = EPOLLOUT}, pending, Handshake::done);
-  set_memory(idle_memory() + kept_.capacity() + held_.capacity());
+  const std::size_t opened = SSL_pending(ssl_.get()) > 0 ? longest_record : 0;  // the record whose bytes OpenSSL still has
+  set_memory(idle_memory() + kept_.capacity() + held_.capacity() + opened);
 }
 
 // --- The end ---
 
 void TlsTransport::decline(int fd) {
   // Closing a socket with unread bytes in it takes back what was sent.
-  std::array<char, 4096> unread;
-  while (::recv(fd, unread.data(), unread.size(), MSG_DONTWAIT) > 0) continue;
+  constexpr int most_at_once = 1 << 20;
+  constexpr int most_times = 4;  // whoever goes on sending does not find out why it is not served
+  for (int i = 0; i < most_times && ::recv(fd, nullptr, most_at_once, MSG_TRUNC | MSG_DONTWAIT) > 0; ++i) continue;
   [[maybe_unused]] const ssize_t sent = ::send(fd, denied.data(), denied.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::shutdown(fd, SHUT_WR);
 }
@@ -485,15 +577,17 @@ void TlsTransport::shutdown() {
   if (state_ == State::closed) return;
   const bool may_say_so = (state_ == State::established || state_ == State::ended) && kept_.empty();
   state_ = State::closed;
-  buffers_.records.clear();
-  if (may_say_so) {
-    SSL_shutdown(ssl_.get());
-    const iovec run{buffers_.records.data(), buffers_.records.size()};
-    if (run.iov_len > 0) below_->write({&run, 1});
+  if (ssl_ != nullptr) {  // else this may be another thread than the one of the buffers
+    buffers_.records.clear();
+    if (may_say_so) {
+      SSL_shutdown(ssl_.get());
+      const iovec run{buffers_.records.data(), buffers_.records.size()};
+      if (run.iov_len > 0) below_->write({&run, 1});
+    }
+    buffers_.records.clear();
+    ERR_clear_error();
+    ssl_.reset();
   }
-  buffers_.records.clear();
-  ERR_clear_error();
-  ssl_.reset();
   below_->shutdown();
 }
 

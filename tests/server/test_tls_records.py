@@ -124,13 +124,20 @@ def test_keys_change_in_the_middle_of_a_request_and_of_a_large_value(records):
     assert records.read(20 * len(reply) + 5 * len(PONG)) == 20 * reply + 5 * PONG
 
 
+@pytest.mark.parametrize("wants_answer", [0, 1])
+def test_a_flood_of_changed_keys_is_ended(records, wants_answer):
+    """Whether its answers are read or not: the server works for nobody who sends nothing."""
+    updates = b"".join(records.key_update(wants_answer) for _ in range(1000))
+    assert DATA not in [kind for kind, _ in read_while_sending(records, updates)]
+
+
 def test_a_flood_of_changed_keys_is_bounded(server, watcher):
-    """Each wants an answer, and none is read."""
+    """With data between them. Each wants an answer, and none is read."""
     before = server.rss()
     with Records(server.tls_port, receive_buffer=4096, timeout=2) as records:
         try:
             for _ in range(200):
-                records.socket.sendall(b"".join(records.key_update(1) for _ in range(100)))
+                records.socket.sendall(b"".join(records.key_update(1) + records.record(PING) for _ in range(100)))
         except OSError:  # it is not read any more, or closed
             pass
         assert watcher.call("PING") == "PONG"
@@ -139,7 +146,22 @@ def test_a_flood_of_changed_keys_is_bounded(server, watcher):
     eventually(lambda: len(watcher.call("CLIENT", "LIST").splitlines()) == 1)
 
 
+def test_a_change_of_keys_in_two_records_is_not_waited_for(records):
+    records.socket.sendall(records.record(PING) + records.record(bytes([KEY_UPDATE, 0, 0]), kind=HANDSHAKE))
+    said = records.until_closed()
+    assert [found for found in said if found[0] == DATA] in ([], [(DATA, PONG)])
+
+
 # --- what is refused ---
+
+
+def read_while_sending(records, data):
+    """All records until the connection ends, which may be before all of `data` has been sent."""
+    try:
+        records.socket.sendall(data)
+    except ConnectionError:
+        pass
+    return records.until_closed()
 
 
 def refused(records, data, *descriptions):

@@ -26,6 +26,7 @@
 #include "pinfold/net/arrival.hpp"
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_handler.hpp"
+#include "pinfold/net/handshake_queue.hpp"
 #include "pinfold/net/transport.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/resp/parser.hpp"
@@ -105,11 +106,11 @@ class Connection final : public EventHandler {
   /// Called once a second. Checks the idle timeout and the soft output limit, and shrinks buffers that are no longer needed.
   void tick();
 
-  // For the thread: the index of this connection in the list of all, and whether it is in the lists of connections with long commands and
-  // with handshakes.
+  // For the thread: the index of this connection in the list of all, whether it is in the list of connections with long commands, and where
+  // it waits for a turn of its handshake.
   std::size_t place = 0;
   bool in_tasks = false;
-  bool in_handshakes = false;
+  HandshakePlace handshake_place;
 
  private:
   static constexpr std::size_t idle_input = 512;
@@ -162,6 +163,7 @@ class Connection final : public EventHandler {
   void handshake_done();
   void handshake_failed();
   void end_handshake();
+  bool handshake_over_limit();
   void log_handshake(std::string_view reason);
 
   // connection_input.cpp
@@ -261,6 +263,8 @@ class Connection final : public EventHandler {
   MonoMs over_soft_limit_since_;              // since when unsent_ is over the soft limit; 0: it is not
   MonoMs turn_began_;                         // when turn_ became `begun`
   MonoMs wait_until_;                         // the end of the wait that the thread has been told (IoThread::await); 0: none
+  MonoMs handshake_since_;                    // when it was accepted, began to wait for its turn, or got it: the deadline counts from there
+  MonoMs handshake_step_;                     // when the handshake has last gone on
   std::size_t accounted_ = 0;                 // bytes that are counted as memory of clients
   std::size_t accounted_arguments_ = 0;       // the parser's part of accounted_
   std::size_t accounted_blobs_ = 0;

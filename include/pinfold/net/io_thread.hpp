@@ -24,6 +24,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_loop.hpp"
+#include "pinfold/net/handshake_queue.hpp"
 #include "pinfold/net/reply_memory.hpp"
 #include "pinfold/net/tls_transport.hpp"
 #include "pinfold/net/transport.hpp"
@@ -142,6 +143,12 @@ class IoThread {
   void serve_handshake(Connection& connection);
   void begin_handshake();
   void end_handshake();
+  /// A handshake in which the client has done nothing for so long does not go on, and one that has begun so long ago is made to last.
+  static constexpr std::int64_t stalled_handshake_ms = 1000;
+  static constexpr std::int64_t slow_handshake_ms = 3000;
+  /// Whether handshakes that do not go on must make room: more wait for their turns than there are places, and none has begun for
+  /// stalled_handshake_ms. A storm of honest clients, whose handshakes end one after the other, is no reason.
+  bool handshakes_are_stuck() const { return handshakes_stuck_ && handshakes_begun_ + new_handshakes_.size() > limits_.handshakes; }
   /// Calls resume() of the connection when the CLIENT PAUSE is over.
   void await_pause_end(const Connection& connection);
   /// Ends the wait of the connection's client at the time `until`, unless await_no_longer() is called before with the same
@@ -157,6 +164,7 @@ class IoThread {
   void serve_unfinished();
   void serve_tasks();
   Connection* next_handshake();
+  void leave_handshakes(Connection& connection);
   void serve_handshakes();
   bool has_handshakes() const { return !handshakes_.empty() || (!new_handshakes_.empty() && handshakes_begun_ < limits_.handshakes); }
   void give_up(Connection& connection);
@@ -188,12 +196,12 @@ class IoThread {
   bool hand_out(HandingOut& message, unsigned most, unsigned& to_look_at);
   void end_expired_waits();
   void remove_closed();
-  void remove(const Connection& connection);
+  void remove(Connection& connection);
 
   command::Engine& engine_;
   const unsigned index_;
+  TlsBuffers tls_buffers_;  // outlives the transports, some of which may still lie in the loop
   EventLoop loop_;
-  TlsBuffers tls_buffers_;
   command::Dispatcher dispatcher_;
   ReplyMemory reply_memory_;
   resp::Output output_;  // deferred replies, and after them the replies to the present connection
@@ -228,9 +236,11 @@ class IoThread {
   std::deque<Connection*> unfinished_;                // connections with has_more_input(), in the order of their turns
   std::deque<Connection*> tasks_;                     // connections whose long commands can go on, in the order of their turns
   std::set<std::pair<MonoMs, Connection*>> waiting_;  // connections whose clients wait for a reply, by the time at which the wait ends
-  std::deque<Connection*> handshakes_;                // connections whose handshakes have begun and can go on
-  std::deque<Connection*> new_handshakes_;            // connections whose handshakes can begin
+  HandshakeQueue handshakes_;                         // connections whose handshakes have begun and can go on
+  HandshakeQueue new_handshakes_;                     // connections whose handshakes can begin
   std::size_t handshakes_begun_ = 0;                  // and are not done
+  MonoMs handshake_began_;                            // when the last one began
+  bool handshakes_stuck_ = false;                     // none had begun for a while when the present tick began
   std::deque<HandingOut> handing_out_;
   std::vector<Connection*> closed_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};

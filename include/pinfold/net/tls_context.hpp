@@ -64,6 +64,7 @@ class TlsContext {
   TlsNameField user_field() const { return user_field_; }
   /// Whether clients are asked for certificates. Those that they show have been verified.
   bool asks_certificates() const { return SSL_CTX_get_verify_mode(context_.get()) != SSL_VERIFY_NONE; }
+  bool requires_certificates() const { return (SSL_CTX_get_verify_mode(context_.get()) & SSL_VERIFY_FAIL_IF_NO_PEER_CERT) != 0; }
   const command::CertificateSummary& server() const { return server_; }
   const command::CertificateSummary& authority() const { return authority_; }
   /// What is allowed but hardly ever meant, such as a certificate that has expired.

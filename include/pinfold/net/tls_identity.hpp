@@ -22,6 +22,8 @@ struct TlsNames {
   std::string refusal;  // if it is not empty, `names` is
 };
 
+/// Whether a certificate is valid at `now`, Unix time in seconds.
+bool is_valid_at(const X509& certificate, std::int64_t now);
 /// Reads the names of a certificate. `now` is Unix time in seconds: a certificate that is not valid at that time gives none. One bad
 /// name refuses the certificate. O(size of the certificate). Throws std::bad_alloc.
 TlsNames names_of(const X509& certificate, TlsNameField field, std::int64_t now);

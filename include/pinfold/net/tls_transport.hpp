@@ -42,9 +42,9 @@ class TlsTransport final : public Transport {
  public:
   /// What a handshake takes, and what an idle connection takes, in bytes as the C library counts them. Measured:
   /// tests/unit/net/tls_memory_test.cpp.
-  static constexpr std::size_t handshake_bytes = 48 * 1024;
+  static constexpr std::size_t handshake_bytes = 88 * 1024;
   static constexpr std::size_t idle_bytes = 14 * 1024;
-  static constexpr std::size_t certificate_bytes = 4 * 1024;  // of a client, which OpenSSL keeps as well
+  static constexpr std::size_t certificate_bytes = 3 * 1024;  // of each certificate of the client's chain, beside twice its size
 
   /// `below` carries the records. `buffers` must outlive the transport. Takes little memory before the first read().
   TlsTransport(std::unique_ptr<Transport> below, std::shared_ptr<const TlsContext> context, TlsBuffers& buffers);
@@ -70,6 +70,8 @@ class TlsTransport final : public Transport {
   bool begin();
   Result shake_hands();
   Outcome outcome_of(int result);
+  bool certificate_has_expired() const;
+  std::size_t chain_memory() const;
   void note_failure();
 
   // What comes in: the thread's buffer has what was held, and what was received in this call.
@@ -78,6 +80,10 @@ class TlsTransport final : public Transport {
   bool fill();
   std::size_t record_size() const;
   bool has_record() const;
+  bool holds_hello() const;
+  bool begins_hello() const;
+  std::string_view look_at_hello();
+  int refuse(std::string_view why);
   Outcome open_records(Target& target);
 
   // What goes out.
@@ -106,6 +112,10 @@ class TlsTransport final : public Transport {
   std::size_t wanted_ = 0;       // plain bytes that the present call has room for
   std::size_t received_ = 0;     // bytes that came in the present call
   std::size_t record_left_ = 0;  // what OpenSSL has not taken yet of the record that it is taking
+  unsigned without_bytes_ = 0;   // records that OpenSSL has taken since the last plain byte
+  bool has_hello_ = false;       // a ClientHello has begun
+  std::size_t hello_left_ = 0;   // what has not come yet of the records' content of one
+  std::string_view refusal_;     // why OpenSSL gets no more
   std::size_t input_at_ = 0;     // where in the thread's buffer lies what OpenSSL has not taken
   std::size_t input_end_ = 0;
   std::vector<char> held_;      // the same between two calls

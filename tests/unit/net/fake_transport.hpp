@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ struct Wire {
   std::size_t calls = 0;  // of read and write
   std::size_t reads = 0;
   std::size_t failing_call = SIZE_MAX;
+  std::size_t throwing_call = SIZE_MAX;  // as if its caller had found no memory
   bool shut_down = false;
   int ours = -1;
   int theirs = -1;
@@ -138,6 +140,7 @@ class FakeTransport final : public Transport {
 
   Result write(std::span<const iovec> runs) override {
     Wire& wire = *wire_;
+    if (wire.calls == wire.throwing_call) throw std::bad_alloc();
     if (wire.calls++ == wire.failing_call || wire.theirs < 0) return {0, Outcome::failed};
     if (handshake() == Handshake::under_way) return {0, Outcome::blocked};
     if (wire.write_waits_for_read && !wire.is_ready(POLLIN)) {

@@ -49,7 +49,14 @@ TEST_CASE("tls: files that cannot be used are named, with what is wrong") {
     CHECK(error() == "tls-cert-file '" + crt + "': is larger than 1 MB");
     std::filesystem::remove(crt);
     std::filesystem::create_directory(crt);
-    CHECK_THAT(error(), Contains("tls-cert-file '" + crt));
+    CHECK(error() == "tls-cert-file '" + crt + "': is a directory");
+  }
+  SECTION("a FIFO, on which nobody writes") {
+    for (const std::string& file : {ca, key, crt}) {
+      std::filesystem::remove(file);
+      REQUIRE(mkfifo(file.c_str(), 0600) == 0);
+      CHECK_THAT(error(), Contains("'" + file + "': is no regular file"));
+    }
   }
   SECTION("half-written, at any byte") {
     const Certified next = certify({}, &files.authority);

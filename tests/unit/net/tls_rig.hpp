@@ -215,12 +215,17 @@ class TlsClient {
     SSL_shutdown(ssl_.get());
     deliver();
   }
-  /// Asks for new keys on both sides.
-  void update_keys() {
-    SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_REQUESTED);
+  /// Takes new keys, and asks the other side for the same.
+  void update_keys(bool asks = true) {
+    SSL_key_update(ssl_.get(), asks ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);
     SSL_do_handshake(ssl_.get());
     deliver();
   }
+  void offer_ciphers(const char* ciphers) { must(SSL_set_cipher_list(ssl_.get(), ciphers) == 1, "ciphers"); }
+  /// A certificate that is sent behind the client's own.
+  void show_beside(X509& certificate) { must(SSL_add1_chain_cert(ssl_.get(), &certificate) == 1, "a chain"); }
+  /// Which kinds of keys it offers, the first of which it sends one of.
+  void offer_groups(const char* groups) { must(SSL_set1_groups_list(ssl_.get(), groups) == 1, "groups"); }
   bool resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
   bool was_told_goodbye() const { return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
   SSL_SESSION* session() const { return session_; }

@@ -92,7 +92,6 @@ std::string pattern(std::size_t size) {
 TEST_CASE("tls: bytes arrive whole in both directions, however few move at a time") {
   TlsFiles files;
   files.set(Id::tls_auth_clients, "no");
-  // With CCM the records of TLS 1.3 are OpenSSL's, too.
   const std::string suite =
       GENERATE("", "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256");
   const std::size_t at_a_time = GENERATE(1U, 7U, 1000U, 20'000U, SIZE_MAX);
