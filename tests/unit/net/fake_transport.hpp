@@ -140,8 +140,9 @@ class FakeTransport final : public Transport {
 
   Result write(std::span<const iovec> runs) override {
     Wire& wire = *wire_;
-    if (wire.calls == wire.throwing_call) throw std::bad_alloc();
-    if (wire.calls++ == wire.failing_call || wire.theirs < 0) return {0, Outcome::failed};
+    const std::size_t call = wire.calls++;
+    if (call == wire.throwing_call) throw std::bad_alloc();
+    if (call == wire.failing_call || wire.theirs < 0) return {0, Outcome::failed};
     if (handshake() == Handshake::under_way) return {0, Outcome::blocked};
     if (wire.write_waits_for_read && !wire.is_ready(POLLIN)) {
       tell({.read = wants().read, .write = EPOLLIN}, pending(), Handshake::done);

@@ -64,11 +64,10 @@ TEST_CASE("tls: updates of keys that come without data between them end the conn
   CHECK(hostile.read().outcome == Outcome::blocked);
   hostile.client->send("a");
   CHECK(hostile.read().bytes == 1);
-  for (int i = 0; i < 1000; ++i) hostile.client->update_keys(asks);
+  for (int i = 0; i < 100; ++i) hostile.client->update_keys(asks);
   hostile.wire->reads = 0;
   CHECK(hostile.read().outcome == Outcome::failed);
-  CHECK(hostile.wire->reads <= 1);
-  CHECK(hostile.wire->rest().empty() == false);
+  CHECK(hostile.wire->reads == 1);
   CHECK(hostile.transport->failure() == "it sends record after record without a byte in it");
 }
 
