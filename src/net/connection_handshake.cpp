@@ -77,8 +77,7 @@ bool Connection::handshake_over_limit() {
   const MonoMs now = thread_.now();
   const bool waits_for_turn = handshake_place.queue != nullptr;
   const bool late = now - handshake_since_ >= thread_.engine().settings.integer(config::Id::tls_handshake_timeout);
-  const bool stalls =
-      now - handshake_step_ >= IoThread::stalled_handshake_ms || now - handshake_since_ >= IoThread::slow_handshake_ms;
+  const bool stalls = now - handshake_step_ >= IoThread::stalled_handshake_ms || now - handshake_since_ >= IoThread::slow_handshake_ms;
   const bool must_go = handshake_begun_ && !waits_for_turn && stalls && thread_.handshakes_are_stuck();
   if (!late && !must_go) return false;
   thread_.dispatcher().stats().tls_timed_out.add();

@@ -32,7 +32,7 @@ constexpr std::size_t header_bytes = 5;
 constexpr std::size_t most_plain = 16 * 1024;
 constexpr std::size_t most_added = 320;     // by the ciphers of TLS 1.2 that OpenSSL has
 constexpr std::size_t most_added_13 = 256;  // as TLS 1.3 allows
-constexpr std::size_t usual_added = 17;  // by the ciphers of TLS 1.3
+constexpr std::size_t usual_added = 17;     // by the ciphers of TLS 1.3
 constexpr std::size_t longest_record = header_bytes + most_plain + most_added;
 constexpr std::size_t longest_record_13 = header_bytes + most_plain + most_added_13;
 constexpr std::size_t message_header_bytes = 4;  // of a message of a handshake: its type, and its length in three bytes
@@ -364,7 +364,9 @@ bool TlsTransport::holds_hello() const {
 }
 
 // The same for the first record of one. It is to have the header of the message in it, see look_at_hello().
-bool TlsTransport::begins_hello() const { return holds_hello() && hello_left_ == 0 && record_size() >= header_bytes + message_header_bytes; }
+bool TlsTransport::begins_hello() const {
+  return holds_hello() && hello_left_ == 0 && record_size() >= header_bytes + message_header_bytes;
+}
 
 // Follows the length that a ClientHello announces. Returns why it is refused, if it is.
 std::string_view TlsTransport::look_at_hello() {
@@ -564,7 +566,7 @@ void TlsTransport::decline(int fd) {
   // Closing a socket with unread bytes in it takes back what was sent.
   constexpr int most_at_once = 1 << 20;
   constexpr int most_times = 4;  // whoever goes on sending does not find out why it is not served
-  for (int i = 0; i < most_times && ::recv(fd, nullptr, most_at_once, MSG_TRUNC | MSG_DONTWAIT) > 0; ++i) continue;
+  for (int i = 0; i<most_times&& ::recv(fd, nullptr, most_at_once, MSG_TRUNC | MSG_DONTWAIT)> 0; ++i) continue;
   [[maybe_unused]] const ssize_t sent = ::send(fd, denied.data(), denied.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::shutdown(fd, SHUT_WR);
 }
