@@ -209,7 +209,8 @@ bool lists(Server& server, Client& client, std::string_view key) {
 // As if the default user had asked for a password when the client's user was looked for, and did not any more a moment later.
 void find_nobody(Server& server, Client& client) {
   client.session.set_user(nullptr);
-  client.session.acting = {.at = server.engine.users.version()};
+  client.session.acting = {};
+  client.session.acting.at = server.engine.users.version();
 }
 
 }  // namespace
