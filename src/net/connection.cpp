@@ -163,9 +163,8 @@ void Connection::parse_more(Batch& batch) {
   if (transport_->pending() > 0 && (all_parsed || blocked())) [[unlikely]]
     receive();
   if (!has_more_input()) parse(batch);
-  // A read that has brought nothing may wait for something else than before, and finish() is not called then.
-  if (!transport_->usual()) [[unlikely]]
-    update_events();
+  if (blocked() && !transport_->usual()) [[unlikely]]
+    update_events();  // else finish() does it
 }
 
 // Input is received even with replies waiting: a client may send all of its requests before it reads.
