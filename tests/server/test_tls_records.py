@@ -147,7 +147,7 @@ def test_a_flood_of_changed_keys_is_bounded(server, watcher):
 
 
 def test_a_change_of_keys_in_two_records_is_not_waited_for(records):
-    records.socket.sendall(records.record(PING) + records.record(bytes([KEY_UPDATE, 0, 0]), kind=HANDSHAKE))
+    records.socket.sendall(records.record(PING) + records.record(bytes([KEY_UPDATE, 0, 0, 1]), kind=HANDSHAKE))
     said = records.until_closed()
     assert [found for found in said if found[0] == DATA] in ([], [(DATA, PONG)])
 
