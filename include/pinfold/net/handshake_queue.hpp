@@ -1,6 +1,6 @@
 #pragma once
-// Connections whose handshakes wait for their turns, in their order. Any of them may leave, in O(1): thousands may wait, and all of them may
-// be closed in one round.
+// Connections whose handshakes wait for their turns, in their order. Any of them may leave, in O(1): thousands may wait, and all of them
+// may be closed in one round.
 
 #include <list>
 
