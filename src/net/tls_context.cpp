@@ -86,7 +86,7 @@ TlsOwned<BIO> view_of(const std::string& content) {
 int give_password(char* buffer, int size, int /*writing*/, void* data) {
   const auto& password = *static_cast<const std::string*>(data);
   if (password.empty() || password.size() > static_cast<std::size_t>(size)) return -1;
-  std::memcpy(buffer, password.data(), password.size());
+  std::copy(password.begin(), password.end(), buffer);
   return static_cast<int>(password.size());
 }
 

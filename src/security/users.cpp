@@ -39,7 +39,7 @@ void Users::changed() {
   version_.fetch_add(1, std::memory_order_relaxed);
 }
 
-void Users::publish(Pointer user) {
+void Users::publish(const Pointer& user) {
   for (;;) {
     const Pointer present = find(user->name());
     if (publish(user, present) != nullptr) return;

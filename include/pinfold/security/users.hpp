@@ -32,7 +32,7 @@ class Users {
   std::uint64_t version() const { return version_.load(std::memory_order_relaxed); }
 
   /// Puts `user` in place of the user with the same name, or adds it. Throws std::bad_alloc.
-  void publish(Pointer user);
+  void publish(const Pointer& user);
   /// Does so only if `expected` is still the user with that name; null if there must be none. Returns the user that find() gives then, a
   /// version of `expected`; null if it was not. To change a user: find it, apply rules to it, publish it, and begin again if somebody
   /// else was faster. Allocates nothing if `user` is a version of `expected` already; otherwise throws std::bad_alloc.

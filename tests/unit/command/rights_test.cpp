@@ -707,22 +707,22 @@ using Names = std::set<std::string_view>;
 TEST_CASE("rights: no command reads or changes a key that its user has no pattern for") {
   INFO("seed " << Catch::rngSeed());
   const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~open:*", "&*"}, 40);
-  CHECK(tried.changed == Names());
-  CHECK(tried.told == Names());
+  CHECK(tried.changed.empty());
+  CHECK(tried.told.empty());
 }
 
 TEST_CASE("rights: no command reads or changes a key that a deny pattern names") {
   INFO("seed " << Catch::rngSeed());
   const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "!~secret:*"}, 40);
-  CHECK(tried.changed == Names());
-  CHECK(tried.told == Names());
+  CHECK(tried.changed.empty());
+  CHECK(tried.told.empty());
 }
 
 TEST_CASE("rights: no command works in a database that its user may not use") {
   INFO("seed " << Catch::rngSeed());
   const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40, 2);
-  CHECK(tried.changed == Names());
-  CHECK(tried.told == Names());
+  CHECK(tried.changed.empty());
+  CHECK(tried.told.empty());
 }
 
 TEST_CASE("rights: the requests of that test do reach other databases, where they may") {
@@ -733,8 +733,8 @@ TEST_CASE("rights: the requests of that test do reach other databases, where the
 
 TEST_CASE("rights: a user that may only read changes nothing, and one that may only write learns nothing") {
   INFO("seed " << Catch::rngSeed());
-  CHECK(try_all({"reset", "on", "nopass", "+@all", "%R~*"}, 40).changed == Names());
-  CHECK(try_all({"reset", "on", "nopass", "+@all", "%W~*"}, 40).told == Names());
+  CHECK(try_all({"reset", "on", "nopass", "+@all", "%R~*"}, 40).changed.empty());
+  CHECK(try_all({"reset", "on", "nopass", "+@all", "%W~*"}, 40).told.empty());
 }
 
 TEST_CASE("rights: the requests of these tests do read and change keys, where they may") {

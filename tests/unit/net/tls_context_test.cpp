@@ -123,7 +123,7 @@ TEST_CASE("tls: certificates that have expired are used, with a warning") {
   TlsFiles files;
   files.save(certify({.from = -2 * 86'400, .until = -86'400}, &files.authority));
   const auto context = files.load();
-  REQUIRE(context->warnings().size() >= 1);
+  REQUIRE_FALSE(context->warnings().empty());
   CHECK_THAT(context->warnings()[0], Contains("server.crt': the certificate has expired on "));
   files.save(certify({.from = 86'400, .until = 2 * 86'400}, &files.authority));
   CHECK_THAT(files.load()->warnings().at(0), Contains("is not valid before"));
