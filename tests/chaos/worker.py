@@ -5,6 +5,7 @@ sent and not acknowledged, because its connection was lost. Values describe them
 """
 
 import collections
+import contextlib
 import random
 import socket
 import ssl
@@ -128,6 +129,16 @@ class Worker:
             self.check(request, resp.decode(bytes(buffer[:end])))
             del buffer[:end]
         assert not buffer, buffer[:100]
+
+    def ask(self, wire, *request):
+        buffer = bytearray()
+        wire.socket.sendall(wire.encrypt(resp.encode(request)))
+        while resp.reply_end(buffer) < 0:
+            data = wire.receive()
+            if not data:
+                raise Closed(buffer)
+            buffer += data
+        return resp.decode(bytes(buffer))
 
     def transmit(self, wire, data, sizes=None):
         """Sends bytes of the wire (of records, over TLS) in pieces."""
@@ -282,8 +293,28 @@ class Worker:
         finally:
             wire.socket.close()
 
+    def killed_in_a_request(self):
+        """What came of the request is forgotten, and what follows goes to nobody."""
+        wire = self.connect()
+        try:
+            number = self.ask(wire, "CLIENT", "ID")
+            if isinstance(number, resp.ErrorReply):
+                assert number.startswith(REFUSED), number
+                return
+            data = wire.encrypt(resp.encode(("SET", b"chaos:never", b"x" * self.rng.choice((10, 1000, 200_000)))))
+            self.transmit(wire, data[:-1])
+            admin = PlainWire(self.plain_port)
+            self.ask(admin, "CLIENT", "KILL", "ID", number)
+            admin.socket.close()
+            with contextlib.suppress(*LOST):
+                wire.socket.sendall(data[-1:])
+                said = wire.receive()
+                assert not said, f"a killed client was answered {said[:100]!r}"
+        finally:
+            wire.socket.close()
+
     WAYS = (nothing_wrong, random_pieces, byte_by_byte, reset_in_a_request, reset_in_a_reply, stall_in_a_request, never_read, read_slowly,
-            half_close, close_notify, handshake_cut, handshake_slowly, flipped_bits, nonsense)  # fmt: skip
+            killed_in_a_request, half_close, close_notify, handshake_cut, handshake_slowly, flipped_bits, nonsense)  # fmt: skip
 
     def step(self):
         way = self.rng.choice(self.WAYS)

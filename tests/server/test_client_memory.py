@@ -53,11 +53,12 @@ def test_the_largest_client_goes_first_and_data_stays(start):
     with named(server, "admin") as admin, named(server, "modest") as modest, named(server, "largest") as largest:
         admin.pipeline([("SET", f"k{i}", "x" * 1000) for i in range(50_000)])
         keys, evicted = admin.call("DBSIZE"), number(admin, "evicted_keys")
-        half_send(modest, 900_000)
-        half_send(largest, 2_500_000)
-        eventually(lambda: int(clients(admin)["largest"]["tot-mem"]) > 2_500_000)
+        # A buffer may be larger by a quarter than what is in it, and all three are in any case over the limit, and two never.
+        half_send(modest, 400_000)
+        half_send(largest, 2_400_000)
+        eventually(lambda: int(clients(admin)["largest"]["tot-mem"]) > 2_400_000)
         with named(server, "third") as third:
-            half_send(third, 1_400_000)
+            half_send(third, 1_700_000)
             eventually(lambda: "largest" not in clients(admin))
             assert is_closed(largest)
             assert {"admin", "modest", "third"} <= clients(admin).keys()
