@@ -214,7 +214,7 @@ Parser::Result Parser::multibulk(std::string_view input, const Limits& limits) {
       if (!header.complete) {
         return input.size() - position_ > longest_line ? fail("too big bulk count string") : Result::need_more;
       }
-      if (input[position_] != '$') return fail(std::string("expected '$', got '") + input[position_] + "'");
+      if (input[position_] != '$') return fail(std::string("expected '$', got '").append({input[position_], '\''}));
       if (!header.valid || header.value < 0) return fail("invalid bulk length");
       if (header.value > limits.bulk) {
         return fail(limits.authenticated ? "invalid bulk length" : "unauthenticated bulk length");
