@@ -4,6 +4,7 @@
 #include <array>
 #include <iterator>
 #include <mutex>
+#include <optional>
 
 #include "pinfold/command/audit.hpp"
 #include "pinfold/command/client_list.hpp"
@@ -84,6 +85,17 @@ void add_keys(security::CheckedRequest& request, const Row& row, Args args, std:
   }
 }
 
+// The last position up to `index` at which a request may have a key of this kind, if it goes on long enough.
+std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index) {
+  if (spec.kind == KeySpec::Kind::none) return std::nullopt;
+  const auto first = static_cast<std::size_t>(spec.kind == KeySpec::Kind::count ? spec.first + 1 : spec.first);
+  if (index < first) return std::nullopt;
+  const bool open = spec.kind == KeySpec::Kind::count || spec.last < 0;
+  const std::size_t last = open ? index : std::min(index, static_cast<std::size_t>(spec.last));
+  const auto step = static_cast<std::size_t>(spec.step);
+  return last - (last - first) % step;
+}
+
 }  // namespace
 
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, std::vector<std::uint32_t>& positions) {
@@ -122,15 +134,29 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   return check_rights(user, row, args, db, positions);
 }
 
-bool may_send_large(const security::User& user, Args words) {
-  if (user.unlimited()) return true;
-  const Row* const row = find_command(words);
-  if (row == nullptr || is_container(*row) || (row->flags & kNoAuth) != 0) return false;
-  const std::string_view first_argument = words.size() > 1 ? words[1] : std::string_view();
-  const std::vector<security::Selector>& selectors = user.selectors();
-  return std::any_of(selectors.begin(), selectors.end(), [&, command = command_index(*row)](const security::Selector& selector) {
-    return selector.allows_command(command, first_argument);
-  });
+bool may_store_large(const security::User& user, std::size_t index, unsigned db, const std::function<std::string_view(std::size_t)>& argument) {
+  const std::array<std::string_view, 2> words = {argument(0), index > 1 ? argument(1) : std::string_view()};
+  const Row* const row = find_command(std::span(words).first(std::min(index, words.size())));
+  if (row == nullptr || is_container(*row) || (row->flags & kWrite) == 0) return false;
+  // The request as if it had no more keys than the last one of each spec.
+  std::array<std::string_view, 2> keys;
+  constexpr std::array<std::uint32_t, 2> positions = {0, 1};
+  security::CheckedRequest request;
+  bool has_key = false;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    const std::optional<std::size_t> at = last_key_until(row->keys[i], index);
+    if (!at) continue;
+    if (*at == index) return false;
+    keys[i] = argument(*at);
+    request.keys[i] = {std::span(positions).subspan(i, 1), access_of(row->keys[i].use)};
+    has_key = true;
+  }
+  if (!has_key) return false;
+  request.command = command_index(*row);
+  request.first_argument = words[1];
+  request.args = keys;
+  request.databases = {&db, 1};
+  return user.check(request).denied == Denied::no;
 }
 
 std::string denial_text(const Row& row, const RightsVerdict& verdict) {

@@ -1,7 +1,6 @@
 // What a client sends: the input buffer, large arguments, the end of it.
 
 #include <algorithm>
-#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -81,30 +80,39 @@ bool Connection::must_wait_for_rights(bool any) const {
   return any && parsed_ == resp::Parser::Result::body && !session_.may_do_all(thread_.engine().users);
 }
 
-// Whether a large argument may take memory, for which others' data may be evicted, as far as the words before it tell. If not, it is
-// received and dropped, and the request is answered as without that.
-bool Connection::may_send_body() {
+// Whether the large argument may take memory of the data, as far as the words before it tell.
+bool Connection::may_store_body() {
   const security::Users& users = thread_.engine().users;
   if (session_.may_do_all(users)) return true;
   const std::shared_ptr<const security::User> user = session_.acting_user(users);
   if (user == nullptr) return false;
-  std::array<std::string_view, 2> words;
-  const std::size_t count = std::min(words.size(), parser_.body_index());
-  for (std::size_t i = 0; i < count; ++i) words[i] = parser_.argument(i, {input_.get(), filled_});
-  return command::may_send_large(*user, std::span(words).first(count));
+  const auto argument = [this](std::size_t index) { return parser_.argument(index, {input_.get(), filled_}); };
+  const unsigned db = session_.transaction != nullptr ? session_.transaction->db : session_.db;
+  return command::may_store_large(*user, parser_.body_index(), db, argument);
 }
 
-// The parser has met a large argument. True if all of it has come, and the parser may go on.
+// The parser has met a large argument. True if all of it has come, or it is to come in the input, and the parser may go on.
+//
+// What cannot become data of this client must not drive out the data of others. It is memory of the client, as small arguments are. If it
+// is too large for that, it is received and dropped, and the request is answered as one for which there is no room.
 bool Connection::take_body() {
-  if (large_ == nullptr) large_ = std::make_unique<LargeRequest>();
+  constexpr std::size_t most_in_input = 512 * 1024;
+  const std::size_t known = large_ != nullptr ? large_->arguments.count() : 0;
+  const std::size_t parsed = large_ != nullptr ? large_->parsed : 0;
+  // A request that is parsed once more has some of its large arguments in the input, and has others here.
+  if (parsed < known && large_->arguments.index(parsed) != parser_.body_index()) return keep_body();
+  if (parsed == known && (large_ == nullptr || large_->arrival == nullptr)) {
+    const bool refused = known > 0 && large_->arguments.refused();
+    const bool storable = !refused && may_store_body();
+    if (!refused && !storable && parser_.body_size() <= most_in_input) return keep_body();
+    if (large_ == nullptr) large_ = std::make_unique<LargeRequest>();
+    large_->arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size(), large_->arguments.bytes());
+    if (!storable) large_->arrival->refuse();
+  }
   LargeRequest& large = *large_;
   command::LargeArguments& arguments = large.arguments;
-  if (large.parsed == arguments.count()) {
+  if (parsed == known) {
     std::unique_ptr<Arrival>& arrival = large.arrival;
-    if (arrival == nullptr) {
-      arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size(), arguments.bytes());
-      if (arguments.refused() || (arguments.count() == 0 && !may_send_body())) arrival->refuse();
-    }
     const std::size_t at = parser_.position();
     const std::size_t used = arrival->add({input_.get() + at, filled_ - at});
     if (!arrival->refused()) add(session_.shared.large_bytes, used);
@@ -120,6 +128,11 @@ bool Connection::take_body() {
   }
   parser_.set_body(arguments.view(large.parsed), large.in_input[large.parsed]);
   ++large.parsed;
+  return true;
+}
+
+bool Connection::keep_body() {
+  parser_.keep_body();
   return true;
 }
 

@@ -182,6 +182,25 @@ def test_ciphers_that_the_settings_leave_out_are_refused(start_tls, authority):
     assert refused(lambda: server.connect(context=client_context(authority, versions=V12, ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")))
 
 
+@only_pinfold
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *(("-tls1_3", "-groups", f"ffdhe{bits}") for bits in (2048, 3072, 4096, 6144, 8192)),
+        *(("-tls1_2", "-cipher", cipher) for cipher in ("DHE-RSA-AES128-GCM-SHA256", "DHE-RSA-AES256-SHA", "DHE-RSA-CHACHA20-POLY1305")),
+    ],
+    ids=" ".join,
+)
+def test_keys_are_agreed_on_with_curves_alone(start_tls, authority, asked):
+    """One ClientHello for a finite field costs a server up to a quarter of a second, and its sender nothing."""
+    server = start_tls(certificate=authority.server(key="rsa"))
+    command = ["openssl", "s_client", "-connect", f"127.0.0.1:{server.tls_port}", *asked]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "alert handshake failure" in done.stderr
+    with server.connect() as connection:
+        assert connection.call("PING") == "PONG"
+
+
 @pytest.mark.parametrize("prefer", ["yes", "no"])
 def test_who_chooses_the_cipher(start_tls, authority, prefer):
     first, second = "ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-ECDSA-AES128-GCM-SHA256"

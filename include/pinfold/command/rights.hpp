@@ -5,6 +5,7 @@
 // command touches beyond them its row says (Row::touches). A user that may do everything (User::unlimited) costs one comparison.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -57,9 +58,10 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db);
 
-/// Whether a request that begins with these words may have large arguments (LargeArguments) behind them: a selector of the user allows its
-/// command. False for commands that need no rule, such as AUTH: none of them has a use for so much. `words`: up to two. O(selectors).
-bool may_send_large(const security::User& user, Args words);
+/// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the user may
+/// make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index before `index`,
+/// or an empty one if it is not there to be read. O(what User::check takes).
+bool may_store_large(const security::User& user, std::size_t index, unsigned db, const std::function<std::string_view(std::size_t)>& argument);
 
 /// Redis' words for a denial, without the code NOPERM: "this user has no permissions to run the 'get' command".
 std::string denial_text(const Row& row, const RightsVerdict& verdict);

@@ -171,8 +171,9 @@ class Connection final : public EventHandler {
   void received(std::size_t bytes);
   Transport::Result receive_large();
   bool take_body();
+  bool keep_body();
   bool must_wait_for_rights(bool any) const;
-  bool may_send_body();
+  bool may_store_body();
   void forget_large();
   void end_input();
   void input_ends();

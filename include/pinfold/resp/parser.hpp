@@ -39,7 +39,7 @@ class Parser {
   enum class Result {
     command,    // args() holds a command, which ends at position()
     need_more,  // all input is used, or an unfinished command begins at consumed()
-    body,       // the caller is to receive the next body_size() bytes of the stream, from position() on, and call set_body()
+    body,       // the caller is to receive the next body_size() bytes of the stream, from position() on, and call set_body(), or keep_body()
     error,      // error() says what is wrong; the rest of the stream cannot be parsed
   };
 
@@ -63,6 +63,8 @@ class Parser {
   /// Tells the parser that the body has arrived. `bytes` must stay valid until the command is finished. `in_input` is how many
   /// bytes of the body lie in the input: parsing goes on that far after position().
   void set_body(std::string_view bytes, std::size_t in_input = 0);
+  /// Tells the parser that the body is to come in the input, as small arguments do.
+  void keep_body() { awaits_body_ = false; }
   /// How far the input has been used by complete commands.
   std::size_t consumed() const { return start_; }
   /// Goes back to where a command started, so that it is parsed again. Its bodies are announced again.
