@@ -21,8 +21,6 @@ using security::Users;
 using Error = std::optional<std::string>;
 using Words = std::vector<std::string_view>;
 
-// As Redis says for what it does not understand; such errors do not repeat the rule, which may be a password without its '>'.
-constexpr std::string_view syntax_error = "Syntax error";
 constexpr std::size_t most_errors = 20;  // of one file
 constexpr std::string_view too_much_memory = "the users would take more than 64 MB of memory";
 
