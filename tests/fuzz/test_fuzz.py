@@ -1,4 +1,7 @@
-"""Runs each fuzz target (docs/fuzzing.md) over its seeds and its corpus, and some seconds beyond. scripts/test builds them."""
+"""Runs each fuzz target (docs/fuzzing.md) over its seeds and its corpus, and some seconds beyond. scripts/test builds them.
+
+PINFOLD_FUZZ_PRESET says which: those of the preset fuzz, or asan for those without libFuzzer.
+"""
 
 import os
 import pathlib
@@ -9,7 +12,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MOST_IN_TREE = 300_000  # bytes of all corpora together
-SECONDS = int(os.environ.get("PINFOLD_FUZZ_SECONDS", "10"))
+SECONDS = int(os.environ.get("PINFOLD_FUZZ_SECONDS") or 10)
+PLAIN = ["--plain"] if os.environ.get("PINFOLD_FUZZ_PRESET") == "asan" else []
 
 
 def targets():
@@ -18,7 +22,7 @@ def targets():
 
 
 def fuzz(*arguments):
-    done = subprocess.run([ROOT / "scripts" / "fuzz", "--no-build", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([ROOT / "scripts" / "fuzz", "--no-build", *PLAIN, *arguments], capture_output=True, text=True, check=False)
     print(done.stdout, done.stderr)
     return done
 

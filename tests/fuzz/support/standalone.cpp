@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <random>
 #include <string>
 #include <string_view>
@@ -146,8 +147,10 @@ class Runner {
 
   void run(const Bytes& bytes) {
     std::ofstream(current_, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
-    const Bytes exact(bytes);  // so that the sanitizer sees what is read beyond it
-    LLVMFuzzerTestOneInput(exact.data(), exact.size());
+    // A block of just this size, so that the sanitizer sees what is read beyond it. It is not null if the input is empty.
+    const std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[bytes.size()]);
+    std::copy(bytes.begin(), bytes.end(), exact.get());
+    LLVMFuzzerTestOneInput(exact.get(), bytes.size());
     ++executed_;
   }
   std::uint64_t executed() const { return executed_; }
