@@ -257,7 +257,8 @@ Outcome acl_dryrun(Call& call) {
   const bool found = row != nullptr && (!is_container(*row) || request.size() == 1 || row->handler != nullptr);
   if (!found) return call.reply.error("ERR Command '" + excerpt(request[0]) + "' not found");
   if (!arity_fits(*row, request.size())) return call.reply.error(wrong_arity(*row));
-  const RightsVerdict verdict = check_rights(*user, *row, request, call.session.db);
+  security::MatchBudget budget;
+  const RightsVerdict verdict = check_rights(*user, *row, request, call.session.db, budget);
   if (verdict.allowed()) return call.reply.ok();
   return call.reply.bulk(dry_run_text(*row, verdict));
 }

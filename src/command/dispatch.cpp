@@ -384,7 +384,9 @@ bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, 
     reject(&row, session, reply, not_authenticated);
     return true;
   }
-  if (const std::optional<RightsVerdict> verdict = denial(row, session, *user, args)) {
+  security::MatchBudget of_request;
+  security::MatchBudget& budget = session.transaction != nullptr ? session.transaction->queued_matches : of_request;
+  if (const std::optional<RightsVerdict> verdict = denial(row, session, *user, args, budget)) {
     note_denial(engine_, session, row, *verdict);
     reject(&row, session, reply, "NOPERM " + denial_text(row, *verdict));
     return true;
@@ -409,12 +411,13 @@ bool Dispatcher::refused_by_rate(const Row& row, Session& session, const securit
 }
 
 // Why the user may not make the request; nothing if it may.
-std::optional<RightsVerdict> Dispatcher::denial(const Row& row, const Session& session, const security::User& user, Args args) {
+std::optional<RightsVerdict> Dispatcher::denial(const Row& row, const Session& session, const security::User& user, Args args,
+                                                security::MatchBudget& budget) {
   // Refused in any case, in other words.
   if (session.transaction != nullptr && (row.flags & kNoMulti) != 0) return std::nullopt;
   if (user.unlimited()) return std::nullopt;
   const unsigned db = session.transaction != nullptr ? session.transaction->db : session.db;
-  const RightsVerdict verdict = check_rights(user, row, args, db, positions_);
+  const RightsVerdict verdict = check_rights(user, row, args, db, budget, positions_);
   return verdict.allowed() ? std::nullopt : std::optional(verdict);
 }
 
@@ -514,7 +517,8 @@ bool Dispatcher::is_paused(Session& session, Args args, const Row* row, PauseMod
 bool Dispatcher::may_go_on(const Row& row, Session& session, Args args) {
   const std::shared_ptr<const security::User> user = session.acting_user(engine_.users);
   if (user == nullptr) return !session.removed() && (row.flags & kNoAuth) != 0;
-  return !denial(row, session, *user, args);
+  security::MatchBudget budget = session.transaction != nullptr ? session.transaction->queued_matches : security::MatchBudget();
+  return !denial(row, session, *user, args, budget);
 }
 
 bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mode) const {

@@ -18,6 +18,7 @@ using Denied = RightsVerdict::Denied;
 Denial denial_of(const Row& row, const RightsVerdict& verdict) {
   switch (verdict.denied) {
     case Denied::key:
+    case Denied::too_costly:
       return {.reason = DenialReason::key, .object = verdict.object};
     case Denied::all_keys:
       return {.reason = DenialReason::key, .object = verdict.object.empty() ? "*" : verdict.object};
@@ -98,7 +99,8 @@ std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index
 
 }  // namespace
 
-RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, std::vector<std::uint32_t>& positions) {
+RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
+                           std::vector<std::uint32_t>& positions) {
   const DatabasesOf databases(row, args, db);
   security::CheckedRequest request;
   request.command = command_index(row);
@@ -116,9 +118,10 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   } else if (row.keys[0].kind != KeySpec::Kind::none) {
     add_keys(request, row, args, positions);
   }
-  const security::Verdict verdict = user.check(request);
+  const security::Verdict verdict = user.check(request, budget);
   switch (verdict.denied) {
     case Denied::key:
+    case Denied::too_costly:
       return {.denied = verdict.denied, .object = args[verdict.at]};
     case Denied::all_keys:
       return {.denied = verdict.denied, .object = request.all_keys_with};
@@ -129,9 +132,9 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   }
 }
 
-RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db) {
+RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget) {
   std::vector<std::uint32_t> positions;
-  return check_rights(user, row, args, db, positions);
+  return check_rights(user, row, args, db, budget, positions);
 }
 
 bool may_store_large(const security::User& user, std::size_t index, unsigned db, const std::function<std::string_view(std::size_t)>& argument) {
@@ -156,7 +159,8 @@ bool may_store_large(const security::User& user, std::size_t index, unsigned db,
   request.first_argument = words[1];
   request.args = keys;
   request.databases = {&db, 1};
-  return user.check(request).denied == Denied::no;
+  security::MatchBudget budget;
+  return user.check(request, budget).denied == Denied::no;
 }
 
 std::string denial_text(const Row& row, const RightsVerdict& verdict) {
@@ -169,6 +173,8 @@ std::string denial_text(const Row& row, const RightsVerdict& verdict) {
       return "this user has no permissions to access one of the channels used as arguments";
     case Denied::database:
       return "No permissions to access database";
+    case Denied::too_costly:
+      return "the keys used as arguments are too many or too long to be compared with the patterns of this user";
     case Denied::no:
     case Denied::command:
       break;
@@ -211,12 +217,13 @@ bool refused_in_exec(Call& call) {
     return true;
   }
   if (user->unlimited()) return false;
-  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db);
+  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.transaction->exec_matches);
   if (verdict.allowed()) return false;
   note_denial(call.engine, session, call.row, verdict);
   std::string_view reason = "no permission to execute the command or subcommand";
   if (verdict.denied == Denied::key || verdict.denied == Denied::all_keys) reason = "no permission to touch the specified keys";
   if (verdict.denied == Denied::database) reason = "no permission to access the database";
+  if (verdict.denied == Denied::too_costly) reason = "its keys are too many or too long to be compared with the patterns of the user";
   call.reply.error(
       "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed "
       "for the following reason: " +
@@ -237,7 +244,8 @@ bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned d
     request.args = {&key, 1};
     request.keys[0] = {{&position, 1}, security::Access::read};
     request.databases = {&db, 1};
-    verdict = {.denied = user->check(request).denied, .object = key, .database = db};
+    security::MatchBudget budget;
+    verdict = {.denied = user->check(request, budget).denied, .object = key, .database = db};
     if (verdict.allowed()) return true;
   }
   session.close_after_reply = session.close_after_reply || session.removed();

@@ -31,6 +31,11 @@ bool may_compare(const Call& call, const Pattern& pattern, const Listing& listin
   return pattern.most_compared(name) + listing.most_compared(name) <= call.session.transaction->budget.bytes_left();
 }
 
+// What may be compared to find out whether a name is shown. Inside EXEC it is what is left of the transaction's budget.
+security::MatchBudget match_budget(const Call& call) {
+  return call.in_transaction ? security::MatchBudget(call.session.transaction->budget.bytes_left()) : security::MatchBudget();
+}
+
 // Names on their way to a client, in blocks of text as they will be sent. In the account before they are taken.
 class FoundKeys {
  public:
@@ -101,8 +106,8 @@ class KeysTask : public Task {
   Outcome step(Call& call) override {
     const unsigned shards = call.engine.keyspace.shard_count();
     const std::int64_t end = monotonic_us() + step_us;
-    while (!walk_.done(shards)) {
-      if (!visit(call)) return Outcome::done;
+    while (next_ < names_.size() || !walk_.done(shards)) {
+      if (!visit(call, call.in_transaction ? INT64_MAX : end)) return Outcome::done;
       if (monotonic_us() >= end && !call.in_transaction) return Outcome::waits;
     }
     if (!std::exchange(replying, true)) call.reply.array(found_.count());
@@ -115,21 +120,29 @@ class KeysTask : public Task {
   }
 
  private:
-  // False if there is no memory for what was found; then the error has been replied.
-  bool visit(Call& call) {
-    call.read_clock();
-    call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
-    for (std::size_t i = 0; i < names_.size(); ++i) {
+  // Goes on with the names at hand, or gets further ones. False if there is no memory for what was found; then the error has been replied.
+  bool visit(Call& call, std::int64_t end) {
+    if (next_ == names_.size()) {
+      call.read_clock();
+      next_ = 0;
+      call.engine.keyspace.collect(db_, walk_, call.now, call.held, names_);
+    }
+    while (next_ < names_.size()) {
+      const std::size_t i = next_++;
       if (!may_compare(call, *pattern_, listing_, names_[i])) {
         found_.clear();
         refuse_beyond_budget(call);
         return false;
       }
-      if (!pattern_->matches(names_[i]) || !listing_.shows(names_[i])) continue;
-      if (found_.add(names_, i)) continue;
-      found_.clear();
-      call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user): use SCAN");
-      return false;
+      if (!pattern_->matches(names_[i])) continue;
+      security::MatchBudget budget = match_budget(call);
+      if (listing_.shows(names_[i], budget) && !found_.add(names_, i)) {
+        found_.clear();
+        call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user): use SCAN");
+        return false;
+      }
+      // One name may take longer than a step to compare with the patterns of a user.
+      if (!listing_.shows_all() && monotonic_us() >= end) return true;
     }
     return true;
   }
@@ -140,13 +153,16 @@ class KeysTask : public Task {
   const std::unique_ptr<const Pattern> pattern_;
   store::Walk walk_;
   store::Names names_;
+  std::size_t next_ = 0;  // of names_
 };
 
 Outcome keys(Call& call) {
   std::unique_ptr<const Pattern> pattern = compile_pattern(call, call.args[1]);
   if (pattern == nullptr) return Outcome::done;
   auto task = std::make_unique<KeysTask>(call, std::move(pattern));
-  if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
+  if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) {
+    return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));
+  }
   if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
   return call.park(std::move(task));
 }
@@ -195,6 +211,17 @@ struct ScanRequest {
   Listing listing;
 };
 
+// What the names that one call of SCAN meets may be compared with the patterns of a user: for a call that is begun, and for the last group
+// of names, which cannot be cut.
+constexpr std::uint64_t scan_matches = security::MatchBudget::most;
+constexpr std::uint64_t most_scan_matches = 16 * scan_matches;
+
+// How many names SCAN takes at a time, so that it can stop when it has compared enough.
+std::uint64_t names_at_a_time(const Listing& listing) {
+  constexpr std::string_view usual_name = "a name of usual length, as there are many";
+  return std::max<std::uint64_t>(1, scan_matches / std::max<std::uint64_t>(1, listing.most_compared(usual_name)));
+}
+
 // One call of SCAN, which visits 10 000 entries at most: COUNT is a hint, and nobody waits longer for others because it is large.
 resp::Written scan_some(Call& call, const ScanRequest& request) {
   constexpr std::uint64_t most_visited = 10'000;
@@ -208,13 +235,26 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
   store::Names names;
   std::uint64_t cursor = request.cursor;
   std::size_t bytes = 0;
+  const std::uint64_t at_a_time = names_at_a_time(request.listing);
+  std::uint64_t matches_left = most_scan_matches;
   do {
     call.read_clock();
-    cursor = call.engine.keyspace.scan(call.session.db, cursor, left, call.now, call.held, names, request.type);
+    const std::uint64_t some = std::min(left, at_a_time);
+    std::uint64_t some_left = some;
+    cursor = call.engine.keyspace.scan(call.session.db, cursor, some_left, call.now, call.held, names, request.type);
+    left -= some - some_left;
     bytes += names.bytes();
     for (std::size_t i = 0; i < names.size() && !request.unknown_type; ++i) {
       if (!may_compare(call, *request.pattern, request.listing, names[i])) return refuse_beyond_budget(call);
-      if (!request.pattern->matches(names[i]) || !request.listing.shows(names[i])) continue;
+      if (!request.pattern->matches(names[i])) continue;
+      const std::uint64_t may_take = std::min(matches_left, security::MatchBudget::most);
+      security::MatchBudget budget(may_take);
+      const bool shown = request.listing.shows(names[i], budget);
+      matches_left -= may_take - budget.left();
+      if (budget.spent() && may_take < security::MatchBudget::most) {
+        return call.reply.error("ERR the keys here are too long to be compared with the patterns of this user: use KEYS");
+      }
+      if (!shown) continue;
       if (names.block(i)) {
         list.bulk(names.block(i));
       } else {
@@ -223,7 +263,7 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
       ++size;
     }
     if (call.in_transaction && call.session.transaction->budget.spent(true)) break;
-  } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes);
+  } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes && matches_left > most_scan_matches - scan_matches);
 
   call.reply.array(2);
   call.reply.bulk_integer(static_cast<std::int64_t>(cursor));
@@ -261,13 +301,6 @@ resp::Written reply_name(Call& call, const store::Names& names, std::size_t i) {
   return names.block(i) ? call.reply.bulk(names.block(i)) : call.reply.bulk(names[i]);
 }
 
-// The first name that the client may be shown; as many as there are if it may see none.
-std::size_t first_shown(const Listing& listing, const store::Names& names) {
-  std::size_t i = 0;
-  while (i < names.size() && !listing.shows(names[i])) ++i;
-  return i;
-}
-
 // Few live keys among many whose time is up, very few at all, or few that the client may see: takes the first that a scan meets.
 class FirstKeyTask : public Task {
  public:
@@ -276,10 +309,18 @@ class FirstKeyTask : public Task {
   Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
     do {
-      std::uint64_t many = few_entries;  // as many as one hold of a lock allows
-      cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
-      if (const std::size_t i = first_shown(listing_, names_); i < names_.size()) return reply_name(call, names_, i);
-      if (cursor_ == 0) return call.reply.null();
+      if (next_ < names_.size()) {
+        security::MatchBudget budget = match_budget(call);
+        const std::size_t i = next_++;
+        if (listing_.shows(names_[i], budget)) return reply_name(call, names_, i);
+        if (budget.spent() && call.in_transaction) return refuse_beyond_budget(call);
+      } else if (std::exchange(begun_, true) && cursor_ == 0) {
+        return call.reply.null();
+      } else {
+        std::uint64_t many = few_entries;  // as many as one hold of a lock allows
+        next_ = 0;
+        cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
+      }
     } while (monotonic_us() < end);
     return Outcome::waits;
   }
@@ -287,8 +328,10 @@ class FirstKeyTask : public Task {
  private:
   const Listing listing_;
   const unsigned db_;
+  bool begun_ = false;
   std::uint64_t cursor_ = 0;
   store::Names names_;
+  std::size_t next_ = 0;  // of names_
 };
 
 Outcome randomkey(Call& call) {
@@ -296,13 +339,16 @@ Outcome randomkey(Call& call) {
   const Listing listing(call);
   // Of keys that the client may not see, a few are passed over; if it may see few, the first of them in the order of a scan is as good.
   constexpr int tries = 16;
-  for (int i = 0; i < tries; ++i) {
+  security::MatchBudget budget = match_budget(call);
+  for (int i = 0; i < tries && !budget.spent(); ++i) {
     store::Names found;
     if (!keyspace.random_key(call.session.db, call.now, call.held, found)) break;
-    if (listing.shows(found[0])) return reply_name(call, found, 0);
+    if (listing.shows(found[0], budget)) return reply_name(call, found, 0);
   }
   auto task = std::make_unique<FirstKeyTask>(call);
-  if (keyspace.entries(call.session.db, call.held) <= few_entries) return call.run_whole(*task);
+  if (keyspace.entries(call.session.db, call.held) <= few_entries) {
+    return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));
+  }
   if (call.in_transaction) {
     return call.reply.error("ERR RANDOMKEY inside MULTI found only keys whose time is up, or that it may not show: ask outside of it");
   }

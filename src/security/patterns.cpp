@@ -59,13 +59,16 @@ bool Pattern::may_match_with(std::string_view prefix) const {
 }
 
 std::uint64_t Pattern::most_compared(std::string_view text) const {
-  return kind_ == Kind::glob ? glob_->most_compared(text) : std::min(text.size(), head_.size());
+  constexpr std::size_t at_a_time = 16;
+  return kind_ == Kind::glob ? glob_->most_compared(text) : 1 + std::min(text.size(), head_.size()) / at_a_time;
 }
 
 KeyPatterns::KeyPatterns(const std::vector<KeyPattern>& patterns) : patterns_(patterns) {
   std::stable_partition(patterns_.begin(), patterns_.end(), [](const KeyPattern& one) { return one.deny; });
   words_ = (patterns_.size() + word_bits - 1) / word_bits;
   candidates_.resize(buckets * words_);
+  constexpr std::size_t filters_a_comparison = 8;
+  cost_ += patterns_.size() / filters_a_comparison;
   for (std::size_t i = 0; i < patterns_.size(); ++i) {
     const KeyPattern& one = patterns_[i];
     const std::string& head = one.pattern.head();
@@ -79,7 +82,8 @@ KeyPatterns::KeyPatterns(const std::vector<KeyPattern>& patterns) : patterns_(pa
   }
 }
 
-bool KeyPatterns::allow(std::string_view key, Access wanted) const {
+bool KeyPatterns::allow(std::string_view key, Access wanted, MatchBudget& budget) const {
+  if (!budget.take(cost_)) return false;
   const Word begins = first_bytes(key);
   const Word* const candidates = candidates_.data() + bucket_of(key) * words_;
   for (std::size_t w = 0; w < words_; ++w) {
@@ -88,7 +92,10 @@ bool KeyPatterns::allow(std::string_view key, Access wanted) const {
       const Filter& filter = filters_[i];
       if (((begins ^ filter.word) & filter.mask) != 0 || !includes(filter.access, wanted)) continue;
       // The patterns that deny come first, and deny whatever is wanted.
-      if (filter.decides || patterns_[i].pattern.matches(key)) return !filter.deny;
+      if (filter.decides) return !filter.deny;
+      const Pattern& pattern = patterns_[i].pattern;
+      if (!budget.take(pattern.most_compared(key))) return false;
+      if (pattern.matches(key)) return !filter.deny;
     }
   }
   return false;
@@ -104,7 +111,7 @@ bool KeyPatterns::allow_all_with(std::string_view prefix, Access wanted) const {
 }
 
 std::uint64_t KeyPatterns::most_compared(std::string_view key) const {
-  std::uint64_t sum = patterns_.size();
+  std::uint64_t sum = cost_;
   for (const KeyPattern& one : patterns_) sum += one.pattern.most_compared(key);
   return sum;
 }

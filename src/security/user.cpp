@@ -72,7 +72,7 @@ void User::accepts_nobody(std::string_view password, PasswordWork* work) {
   [[maybe_unused]] volatile bool found = is_one_of(password, {}, work);
 }
 
-Verdict User::check(std::size_t selector, const CheckedRequest& request) const {
+Verdict User::check(std::size_t selector, const CheckedRequest& request, MatchBudget& budget) const {
   using Denied = Verdict::Denied;
   const Selector& rules = fields_.selectors[selector];
   if (!request.needs_no_rule && !rules.allows_command(request.command, request.first_argument)) return {Denied::command};
@@ -85,29 +85,31 @@ Verdict User::check(std::size_t selector, const CheckedRequest& request) const {
   const KeyPatterns& patterns = keys_[selector];
   for (const KeyGroup& group : request.keys) {
     for (const std::uint32_t at : group.positions) {
-      if (!patterns.allow(request.args[at], group.access)) return {Denied::key, at};
+      if (!patterns.allow(request.args[at], group.access, budget)) return {budget.spent() ? Denied::too_costly : Denied::key, at};
     }
   }
   if (request.all_keys && !patterns.allow_all_with(request.all_keys_with, request.all_keys_access)) return {Denied::all_keys};
   return {};
 }
 
-Verdict User::check(const CheckedRequest& request) const {
+Verdict User::check(const CheckedRequest& request, MatchBudget& budget) const {
   const auto progress = [](const Verdict& verdict) { return std::tie(verdict.denied, verdict.at); };
-  Verdict furthest = check(0, request);
-  for (std::size_t i = 1; i < keys_.size() && !furthest.allowed(); ++i) {
-    const Verdict verdict = check(i, request);
+  Verdict furthest = check(0, request, budget);
+  for (std::size_t i = 1; i < keys_.size() && !furthest.allowed() && !budget.spent(); ++i) {
+    const Verdict verdict = check(i, request, budget);
     if (verdict.allowed() || progress(furthest) < progress(verdict)) furthest = verdict;
   }
   return furthest;
 }
 
 bool User::allows_one(std::size_t command, unsigned database, std::string_view key, Access access) const {
+  constexpr std::uint64_t few = 16'384;  // beside those that check() makes if these are not enough
+  MatchBudget budget(few);
   const Selector* rules = fields_.selectors.data();
   for (const KeyPatterns& patterns : keys_) {
     const Selector& one = *rules++;
     const bool allowed = one.commands[command] && (one.all_databases || one.allows_database(database));
-    if (allowed && patterns.allow(key, access)) return true;
+    if (allowed && patterns.allow(key, access, budget)) return true;
   }
   return false;
 }
@@ -121,9 +123,9 @@ std::uint64_t User::selectors_for(std::size_t command, std::string_view first_ar
   return selectors;
 }
 
-bool User::may_list(std::uint64_t selectors, std::string_view key) const {
+bool User::may_list(std::uint64_t selectors, std::string_view key, MatchBudget& budget) const {
   for (std::size_t i = 0; selectors != 0; ++i, selectors >>= 1) {
-    if ((selectors & 1) != 0 && keys_[i].allow(key, Access::read)) return true;
+    if ((selectors & 1) != 0 && keys_[i].allow(key, Access::read, budget)) return true;
   }
   return false;
 }

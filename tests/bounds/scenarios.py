@@ -84,6 +84,9 @@ def prepare_user_with_patterns(server):
         assert connection.call("ACL", "SETUSER", "hog", "on", "nopass", "+@all", *patterns, "~*:1*") == "OK"
 
 
+TOO_COSTLY = "NOPERM the keys used as arguments are too many or too long to be compared with the patterns of this user"
+
+
 def attack_patterns_of_a_user(server):
     """Lists that match every key with every pattern, and requests of many keys."""
     with server.connect(timeout=300.0) as connection:
@@ -94,16 +97,44 @@ def attack_patterns_of_a_user(server):
             found += len(keys)
             if cursor == b"0":
                 break
-        assert found == 11_111 + 11
+        assert found == 11_111  # the keys of 20 KB would take 40 million comparisons each
         assert len(connection.call("KEYS", "*")) == found
         connection.call("RANDOMKEY")
         allowed = ["a" * 60 + ":1" + "0" * (n % 4) for n in range(2000)]
-        assert len(connection.call("MGET", *allowed)) == 2000
+        assert len(connection.call("MGET", *allowed[:25])) == 25
+        assert connection.call("MGET", *allowed) == TOO_COSTLY
         assert str(connection.call("MGET", *["a" * 60 + f":{n}" for n in range(2000)])).startswith("NOPERM ")
         assert connection.call("MULTI") == "OK"
-        connection.pipeline([("GET", key) for key in allowed[:500]] + [("SCAN", "0", "COUNT", "512"), ("RANDOMKEY",)])
-        assert len(connection.call("EXEC")) == 502
+        queued = connection.pipeline([("GET", key) for key in allowed[:500]])
+        assert queued[:25] == ["QUEUED"] * 25 and queued[100:] == [TOO_COSTLY] * 400
+        assert str(connection.call("EXEC")).startswith("EXECABORT ")
+        assert connection.call("MULTI") == "OK"
+        connection.pipeline([("GET", key) for key in allowed[:25]] + [("SCAN", "0", "COUNT", "512"), ("RANDOMKEY",)])
+        assert len(connection.call("EXEC")) == 27
         assert str(connection.call("CACHE.PURGE", "PREFIX", "a")).startswith("NOPERM ")
+
+
+def prepare_long_keys_of_a_user(server):
+    with server.connect(timeout=300.0) as connection:
+        patterns = [f"~*a?{n}*y" for n in range(1000)]  # which the first bytes of a key do not rule out
+        assert connection.call("ACL", "SETUSER", "hog", "on", "nopass", "+@all", *patterns) == "OK"
+        assert connection.call("ACL", "SETUSER", "one", "on", "nopass", "+@all", "~*:t1:*") == "OK"
+
+
+def attack_long_keys_of_a_user(server):
+    """Requests that the user may not make, but that would take minutes to find that out."""
+    for user, size in (("one", 16 * MB), ("hog", 16 * MB), ("hog", 10_000)):
+        with server.connect(timeout=300.0) as connection:
+            assert connection.call("AUTH", user, "x") == "OK"
+            key = b"y" * size
+            for command in (("GET", key), ("SET", key, "x"), ("MGET", key, key), ("CACHE.GET", key, "WAIT", "1"), ("EXISTS", key)):
+                assert connection.call(*command) == TOO_COSTLY
+            assert connection.call("MULTI") == "OK"
+            assert connection.call("GET", key) == TOO_COSTLY
+            assert str(connection.call("EXEC")).startswith("EXECABORT ")
+    with server.connect(timeout=300.0) as connection:
+        assert connection.call("AUTH", "one", "x") == "OK"
+        assert connection.call("MGET", *["a:t1:b"] * 10_000) == [None] * 10_000
 
 
 # --- patterns ---
@@ -582,6 +613,7 @@ ALL = [
     Scenario("CLIENT LIST ID of oneself 300 000 times", attack_client_list_of_one),
     Scenario("CLIENT LIST of 800, 50 times", attack_client_list),
     Scenario("a user with the most patterns", attack_patterns_of_a_user, prepare_user_with_patterns),
+    Scenario("keys too long for the patterns of a user", attack_long_keys_of_a_user, prepare_long_keys_of_a_user),
     Scenario("names of 30 MB", attack_names),
     Scenario("names of 80 MB that are watched", attack_watched_names, prepare_full_of_small_keys),
     Scenario("readers that stop", attack_reader_that_stops),

@@ -31,6 +31,7 @@ using pinfold::iequals;
 using pinfold::command::catalogue;
 using pinfold::security::Access;
 using pinfold::security::CheckedRequest;
+using pinfold::security::MatchBudget;
 using pinfold::security::User;
 using pinfold::security::UserRules;
 
@@ -252,17 +253,19 @@ void check_request(const User& user, const std::vector<std::string>& rules, cons
   if (!wanted.key.empty()) request.keys[0] = {{&at, 1}, wanted.access};
   request.databases = {&wanted.database, 1};
   bool allowed = false;
+  MatchBudget budget;
   pinfold::work::Counting counting;
   fuzz::Allocations::reset();
   fuzz::Allocations::fail(1, 1000);
   {
     const fuzz::Watched watched;
-    allowed = user.check(request).allowed();
+    allowed = user.check(request, budget).allowed();
   }
   const bool allocates = fuzz::Allocations::failed() > 0;
   fuzz::Allocations::spare();
   require(!allocates, "a check allocates");
   require(counting.counts().bytes <= user.most_compared(wanted.key), "a check compares more than most_compared()");
+  require(counting.counts().bytes <= MatchBudget::most - budget.left(), "a check compares more than it takes off the budget");
   require(!user.unlimited() || allowed, "a user without limits is denied something");
   require(allowed == allowed_by(rules, wanted),
           allowed ? "a request is allowed that should not be" : "a request is denied that should not be",

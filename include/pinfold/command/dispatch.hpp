@@ -99,7 +99,8 @@ class Dispatcher {
   bool plainly_allowed(const Row& row, const Session& session, Args args, const Prepared& prepared) const;
   bool refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply);
   bool refused_by_rate(const Row& row, Session& session, const security::User& user, resp::Reply& reply);
-  std::optional<RightsVerdict> denial(const Row& row, const Session& session, const security::User& user, Args args);
+  std::optional<RightsVerdict> denial(const Row& row, const Session& session, const security::User& user, Args args,
+                                      security::MatchBudget& budget);
   bool may_go_on(const Row& row, Session& session, Args args);
   bool rights_have_changed(Session& session) const;
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);

@@ -45,7 +45,7 @@ constexpr security::Access access_of(KeyUse use) {
 struct RightsVerdict {
   using Denied = security::Verdict::Denied;
   Denied denied = Denied::no;
-  std::string_view object = {};  // key: the key; all_keys: the prefix of the keys that the command touches
+  std::string_view object = {};  // key, too_costly: the key; all_keys: the prefix of the keys that the command touches
   unsigned database = 0;         // database: which, if it is one
 
   bool allowed() const { return denied == Denied::no; }
@@ -54,9 +54,10 @@ struct RightsVerdict {
 /// Whether `user` may make this request in database `db`. The arguments must fit the row's arity. If no keys can be extracted, only the
 /// command and the databases are checked: such a request is answered with key_error(), and touches nothing. The verdict refers to `args`.
 /// `positions` is room for the indices of the keys. O(what User::check takes). Throws std::bad_alloc.
-RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, std::vector<std::uint32_t>& positions);
+RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
+                           std::vector<std::uint32_t>& positions);
 /// The same without such room.
-RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db);
+RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
 
 /// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the user may
 /// make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index before `index`,
@@ -85,7 +86,7 @@ void note_denial(Engine& engine, const Session& session, const Row& row, const R
 
 /// Whether a command of a transaction is denied now that it is to run: rights may have changed since it was queued, and what was queued
 /// before it may have changed the user or the database. If so, replies the error.
-/// Called with the shards of the transaction locked: matching is linear in the keys of the command.
+/// Called with the shards of the transaction locked. All commands of the transaction share one budget (Transaction::exec_matches).
 bool refused_in_exec(Call& call);
 
 /// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
@@ -97,7 +98,12 @@ class Listing {
  public:
   /// For the call of a row with Touches::listing, in the selected database.
   explicit Listing(const Call& call);
-  bool shows(std::string_view key) const { return all_ || (user_ != nullptr && user_->may_list(selectors_, key)); }
+  /// False as well if the budget is spent: a request for a key that is too costly to check is refused.
+  bool shows(std::string_view key, security::MatchBudget& budget) const {
+    return all_ || (user_ != nullptr && user_->may_list(selectors_, key, budget));
+  }
+  /// Whether it shows all keys, without a look at them.
+  bool shows_all() const { return all_; }
   /// The most comparisons that shows() makes for `key`.
   std::uint64_t most_compared(std::string_view key) const { return user_ == nullptr ? 0 : user_->most_compared(key); }
 

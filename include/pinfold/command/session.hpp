@@ -98,6 +98,10 @@ struct Transaction {
   std::uint64_t needed = 0;     // memory that the commands may need when EXEC runs them
   std::deque<Queued> queue;
   TransactionBudget budget;  // what EXEC may do beyond what the commands name
+  // What checks of the user's rights may compare: one budget for those made when commands are queued, so that too much is refused before
+  // anything is executed, and one for those that EXEC makes with the shards locked.
+  security::MatchBudget queued_matches;
+  security::MatchBudget exec_matches;
 };
 
 /// A key that the client watches, with what WATCH noted of it.

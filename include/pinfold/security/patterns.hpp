@@ -24,6 +24,31 @@ constexpr Access operator|(Access a, Access b) { return static_cast<Access>(stat
 /// Whether all of `wanted` is in `allowed`.
 constexpr bool includes(Access allowed, Access wanted) { return (allowed | wanted) == allowed; }
 
+/// How many comparisons of keys with patterns may still be made for one request. Matching takes time linear in the key for each pattern,
+/// keys may be very long, and the request is checked before anything else is done with it: without a bound, a user that may do little could
+/// keep a thread busy for minutes. Not thread-safe.
+class MatchBudget {
+ public:
+  /// For one request, or for all commands of a transaction: 20 to 50 ms.
+  static constexpr std::uint64_t most = 4'000'000;
+
+  explicit MatchBudget(std::uint64_t comparisons = most) : left_(comparisons) {}
+  /// Takes so many. Returns false, now and ever after, if so many are not left: then nothing may be compared any more.
+  bool take(std::uint64_t comparisons) {
+    spent_ = spent_ || comparisons > left_;
+    if (spent_) [[unlikely]]
+      return false;
+    left_ -= comparisons;
+    return true;
+  }
+  std::uint64_t left() const { return left_; }
+  bool spent() const { return spent_; }
+
+ private:
+  std::uint64_t left_;
+  bool spent_ = false;
+};
+
 /// A glob pattern that is matched against many texts. Immutable; copies share the compiled pattern, so they are cheap.
 class Pattern {
  public:
@@ -39,7 +64,7 @@ class Pattern {
   bool matches_all_with(std::string_view prefix) const;
   /// Whether a text that begins with `prefix` can match. May return true although none does.
   bool may_match_with(std::string_view prefix) const;
-  /// The most comparisons that matches() makes for `text`.
+  /// The most comparisons that matches() makes for `text`. Plain characters are compared 16 at a time.
   std::uint64_t most_compared(std::string_view text) const;
   /// Whether it is plain characters and a star behind them.
   bool is_prefix() const { return kind_ == Kind::prefix; }
@@ -71,8 +96,10 @@ class KeyPatterns {
   KeyPatterns() = default;
   explicit KeyPatterns(const std::vector<KeyPattern>& patterns);
 
-  /// Whether a pattern allows `wanted` with `key`, and none denies it. O(patterns), and allocates nothing.
-  bool allow(std::string_view key, Access wanted) const;
+  /// Whether a pattern allows `wanted` with `key`, and none denies it. Takes what that costs off the budget: for `key` itself, and for each
+  /// pattern that its first bytes do not rule out before it is matched. Returns false if the budget is spent. O(patterns), and what the
+  /// budget allows; allocates nothing.
+  bool allow(std::string_view key, Access wanted, MatchBudget& budget) const;
   /// Whether all keys are allowed that begin with `prefix`, which may be empty for all keys. False if it cannot be told.
   bool allow_all_with(std::string_view prefix, Access wanted) const;
   /// The most comparisons that allow() makes for `key`.
@@ -94,6 +121,7 @@ class KeyPatterns {
   std::vector<KeyPattern> patterns_;  // first those that deny
   std::vector<Filter> filters_;       // of each pattern
   std::size_t words_ = 0;
+  std::uint64_t cost_ = 1;  // of finding out which patterns come into question: eight filters take about as long as one comparison
   std::vector<std::uint64_t> candidates_;  // for each bucket `words_` words, with a bit for each pattern that comes into question
 };
 

@@ -37,10 +37,12 @@ struct CheckedRequest {
 
 /// The answer to a check.
 struct Verdict {
-  /// Ordered: how far a selector got with a request that it denies.
-  enum class Denied : std::uint8_t { no, command, database, key, all_keys, channel };
+  /// Ordered: how far a selector got with a request that it denies. `too_costly`: to find out would take too many comparisons of keys with
+  /// patterns (MatchBudget).
+  enum class Denied : std::uint8_t { no, command, database, key, all_keys, channel, too_costly };
   Denied denied = Denied::no;
-  std::size_t at = 0;  // key: the index among the arguments; database: the index in CheckedRequest::databases, or behind the last for all
+  std::size_t at =
+      0;  // key, too_costly: the index among the arguments; database: the index in CheckedRequest::databases, or behind the last for all
 
   bool allowed() const { return denied == Denied::no; }
 };

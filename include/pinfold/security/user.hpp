@@ -49,7 +49,7 @@ class User {
   /// About the bytes that the user takes: its patterns, compiled, its rules and its passwords.
   std::size_t memory() const { return memory_; }
 
-  /// Whether a client is this user without having authenticated, if it is the default user.
+  /// Whether a client must authenticate to be this user.
   bool asks_password() const { return !nopass() || !enabled(); }
   /// Whether a client may authenticate as this user with `password`. Does the same work whether the password is right, wrong, or the
   /// user is disabled or needs no password, and for all users that have at most least_comparisons passwords. A password longer than
@@ -62,15 +62,17 @@ class User {
   /// Whether the user may do everything, so that no request needs a check of rights.
   bool unlimited() const { return unlimited_; }
   /// Whether a request is allowed: by one selector, all of it. If none allows it, the verdict is that of the selector that got furthest.
-  /// O(selectors * (keys * patterns + databases)). Allocates nothing.
-  Verdict check(const CheckedRequest& request) const;
+  /// O(selectors * (keys * patterns + databases)), and all comparisons come off the budget. Allocates nothing.
+  Verdict check(const CheckedRequest& request, MatchBudget& budget) const;
   /// The quick answer for a request with one key: true if it is allowed by the rules for its command as a whole. If not, check() tells.
+  /// Makes few comparisons.
   bool allows_one(std::size_t command, unsigned database, std::string_view key, Access access) const;
   /// For a command that names keys which its arguments do not name (KEYS, SCAN, RANDOMKEY): the selectors that allow it in the database,
   /// a bit for each by its index. O(selectors).
   std::uint64_t selectors_for(std::size_t command, std::string_view first_argument, unsigned database) const;
-  /// Whether one of these selectors allows to read the key, so that the command may name it. O(selectors * patterns).
-  bool may_list(std::uint64_t selectors, std::string_view key) const;
+  /// Whether one of these selectors allows to read the key, so that the command may name it. False if the budget is spent.
+  /// O(selectors * patterns), and what the budget allows.
+  bool may_list(std::uint64_t selectors, std::string_view key, MatchBudget& budget) const;
   /// The most comparisons that may_list() makes for `key`.
   std::uint64_t most_compared(std::string_view key) const;
 
@@ -78,7 +80,7 @@ class User {
   bool has_rights_of(const User& other) const;
 
  private:
-  Verdict check(std::size_t selector, const CheckedRequest& request) const;
+  Verdict check(std::size_t selector, const CheckedRequest& request, MatchBudget& budget) const;
 
   UserFields fields_;
   std::vector<KeyPatterns> keys_;  // of each selector

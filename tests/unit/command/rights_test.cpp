@@ -2,10 +2,13 @@
 
 #include "pinfold/command/rights.hpp"
 
+#include <algorithm>
 #include <initializer_list>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -14,6 +17,7 @@
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/work.hpp"
 #include "pinfold/command/catalogue.hpp"
 #include "pinfold/command/describe.hpp"
 #include "pinfold/command/syntax.hpp"
@@ -203,7 +207,8 @@ bool lists(Server& server, Client& client, std::string_view key) {
   pinfold::store::Keyspace::Locks locks(server.keyspace);
   const std::string_view words[] = {"KEYS", "*"};
   const Call call(*find_command_by_name("keys"), words, reply, client.session, server.engine, server.dispatcher.clock(), {}, locks);
-  return Listing(call).shows(key);
+  pinfold::security::MatchBudget budget;
+  return Listing(call).shows(key, budget);
 }
 
 // As if the default user had asked for a password when the client's user was looked for, and did not any more a moment later.
@@ -325,6 +330,87 @@ TEST_CASE("rights: a client whose user was removed is answered nothing and close
   CHECK(client.run("GET", "a").empty());
   CHECK(client.session.close_after_reply);
   CHECK_FALSE(admin.session.shared.closing.load());
+}
+
+namespace {
+
+// All keys that SCAN tells the client, each call within its bound.
+std::vector<std::string> scanned_by(Client& client) {
+  std::vector<std::string> keys;
+  std::string cursor = "0";
+  do {
+    pinfold::work::Counting counting;
+    std::istringstream reply(client.run("SCAN", cursor, "COUNT", "10000"));
+    CHECK(counting.counts().bytes <= 20 * pinfold::security::MatchBudget::most);
+    std::vector<std::string> words;  // behind the lengths: the cursor and the keys
+    for (std::string line; std::getline(reply, line);) {
+      line.pop_back();
+      if (!line.starts_with('*') && !line.starts_with('$')) words.push_back(line);
+    }
+    REQUIRE_FALSE(words.empty());
+    cursor = words.front();
+    keys.insert(keys.end(), words.begin() + 1, words.end());
+  } while (cursor != "0");
+  return keys;
+}
+
+}  // namespace
+
+TEST_CASE("rights: a request whose keys are too costly to compare with the patterns of its user is refused, in words that say so") {
+  const std::string too_costly =
+      "-NOPERM the keys used as arguments are too many or too long to be compared with the patterns of this user\r\n";
+  Server server;
+  Client admin(server);
+  const std::string long_key(3'000'000, 'x');
+  admin.run("SET", "a:t1:b", "1");
+  admin.run("SET", ":t1:" + long_key, "1");
+  Limited client(server, {"+@all", "~*:t1:*"});
+  CHECK(client.run("GET", long_key) == too_costly);
+  CHECK(client.run("MGET", "a:t1:b", long_key) == too_costly);
+  CHECK(client.run("GET", "a:t1:b") == bulk("1"));
+  CHECK(client.run("ACL", "DRYRUN", "alice", "GET", long_key).find("too long to be compared") != std::string::npos);
+  CHECK(server.engine.stats.total(&ThreadStats::denied_key) == 2);
+  CHECK(client.run("KEYS", "*") == "*1\r\n" + bulk("a:t1:b"));
+  CHECK(scanned_by(client) == std::vector<std::string>{"a:t1:b"});
+  for (int i = 0; i < 20; ++i) CHECK(client.run("RANDOMKEY") == bulk("a:t1:b"));
+
+  // The commands of a transaction share what one request may compare: too much is refused before anything is executed.
+  const std::string half(1'500'000, 'x');
+  const std::string allowed = ":t1:" + half;
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  CHECK(client.run("SET", allowed, "1") == "+QUEUED\r\n");
+  CHECK(client.run("SET", allowed, "2") == too_costly);
+  CHECK(client.run("EXEC").starts_with("-EXECABORT"));
+  CHECK(client.run("GET", allowed) == "$-1\r\n");
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  CHECK(client.run("SET", allowed, "3") == "+QUEUED\r\n");
+  CHECK(client.run("EXEC") == "*1\r\n+OK\r\n");
+  CHECK(client.run("MULTI") == "+OK\r\n");
+  CHECK(client.run("GET", allowed) == "+QUEUED\r\n");
+  CHECK(client.run("SET", "a:t1:b", "3") == "+QUEUED\r\n");
+  set_user(server, "alice", {"~*:t2:*", "!~*:t3:*", "!~*:t4:*"});  // more to compare than when it was queued
+  const std::string replies = client.run("EXEC");
+  CHECK(replies.starts_with("*2\r\n-NOPERM ACLs rules changed"));
+  CHECK(replies.find("too long to be compared") != std::string::npos);
+}
+
+TEST_CASE("rights: lists of a user with many patterns come in steps of bounded work, and are whole") {
+  Server server;
+  Client admin(server);
+  const std::string long_name(300, 'x');
+  for (int i = 0; i < 400; ++i) admin.run("SET", (i % 2 == 0 ? "a:" : "b:") + long_name + std::to_string(i), "x");
+  UserRules draft("alice");
+  for (const std::string_view rule : {"on", "nopass", "+@all"}) REQUIRE(draft.apply(rule, catalogue()) == std::nullopt);
+  for (int i = 0; i < 900; ++i) REQUIRE(draft.apply("~*q" + std::to_string(i) + "*", catalogue()) == std::nullopt);
+  REQUIRE(draft.apply("~a:*", catalogue()) == std::nullopt);
+  server.engine.users.publish(draft.build());
+  Client client(server);
+  REQUIRE(client.run("AUTH", "alice", "x") == "+OK\r\n");
+  CHECK(client.run("KEYS", "*").starts_with("*200\r\n"));
+  CHECK(client.steps > 1);  // a name takes half a million comparisons, a step a millisecond
+  const std::vector<std::string> scanned = scanned_by(client);
+  CHECK(scanned.size() == 200);
+  CHECK(std::all_of(scanned.begin(), scanned.end(), [](const std::string& key) { return key.starts_with("a:x"); }));
 }
 
 TEST_CASE("rights: a command is checked when it is queued, and again when it runs") {

@@ -8,6 +8,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "pinfold/base/work.hpp"
+
 using namespace pinfold::security;
 using Denied = Verdict::Denied;
 
@@ -29,7 +31,8 @@ Verdict check(const User& user, const Request& request) {
   checked.args = request.keys;
   checked.keys[0] = {positions, request.access};
   checked.databases = request.databases;
-  return user.check(checked);
+  MatchBudget budget;
+  return user.check(checked, budget);
 }
 
 bool may(const User& user, const Request& request) { return check(user, request).allowed(); }
@@ -39,7 +42,8 @@ bool may_all_with(const User& user, std::string_view prefix) {
   checked.command = command("del");
   checked.all_keys = true;
   checked.all_keys_with = prefix;
-  return user.check(checked).allowed();
+  MatchBudget budget;
+  return user.check(checked, budget).allowed();
 }
 
 }  // namespace
@@ -106,8 +110,9 @@ TEST_CASE("user: a selector works in its databases only") {
   CheckedRequest everywhere;
   everywhere.command = command("del");
   everywhere.all_databases = true;
-  CHECK(user->check(everywhere).denied == Denied::database);
-  CHECK(user_with({"+@all", "~*"})->check(everywhere).allowed());
+  MatchBudget budget;
+  CHECK(user->check(everywhere, budget).denied == Denied::database);
+  CHECK(user_with({"+@all", "~*"})->check(everywhere, budget).allowed());
   CHECK_FALSE(may(*user_with({"+@all", "~*", "resetdbs"}), {"get", {"a"}}));
 }
 
@@ -168,8 +173,10 @@ TEST_CASE("user: matching many patterns gives what matching each of them gives")
         if (matches) CHECK(one.pattern.may_match_with(key.substr(0, random() % (key.size() + 1))));
         if (!matches) CHECK_FALSE(one.pattern.matches_all_with(key.substr(0, random() % (key.size() + 1))));
       }
-      CHECK(compiled.allow(key, wanted) == (allowed && !denied));
-      if (compiled.allow_all_with(key.substr(0, 2), wanted)) CHECK(compiled.allow(key, wanted));
+      MatchBudget budget;
+      CHECK(compiled.allow(key, wanted, budget) == (allowed && !denied));
+      CHECK(MatchBudget::most - budget.left() <= compiled.most_compared(key));
+      if (compiled.allow_all_with(key.substr(0, 2), wanted)) CHECK(compiled.allow(key, wanted, budget));
     }
   }
 }
@@ -177,7 +184,8 @@ TEST_CASE("user: matching many patterns gives what matching each of them gives")
 TEST_CASE("user: keys are listed for those who may read them") {
   const auto user = user_with({"+get", "%R~a*", "%W~w*", "!~ax*", "(+mget ~m* db=1)"});
   const auto lists = [&](std::string_view name, unsigned db, std::string_view key) {
-    return user->may_list(user->selectors_for(command(name), {}, db), key);
+    MatchBudget budget;
+    return user->may_list(user->selectors_for(command(name), {}, db), key, budget);
   };
   CHECK(lists("get", 0, "a1"));
   CHECK_FALSE(lists("get", 0, "w1"));
@@ -186,6 +194,61 @@ TEST_CASE("user: keys are listed for those who may read them") {
   CHECK(lists("mget", 1, "m1"));
   CHECK_FALSE(lists("mget", 0, "m1"));
   CHECK_FALSE(lists("mget", 1, "a1"));
+}
+
+TEST_CASE("user: a request whose keys are too costly to compare with the patterns is denied within the budget") {
+  const auto compared = [](const User& user, const Request& request, Denied expected) {
+    pinfold::work::Counting counting;
+    CHECK(check(user, request).denied == expected);
+    return counting.counts().bytes;
+  };
+  const auto one = user_with({"+@all", "~*:t1:*"});
+  const std::string fits(1'900'000, 'x');
+  const std::string too_long(2'100'000, 'x');
+  CHECK(compared(*one, {"get", {fits}}, Denied::key) > 1'000'000);
+  CHECK(compared(*one, {"get", {too_long}}, Denied::too_costly) == 0);
+  CHECK(compared(*one, {"get", {fits, too_long}}, Denied::key) < MatchBudget::most);
+
+  UserRules draft("alice");
+  apply(draft, {"+@all", "!~*secret*"});
+  for (int i = 0; i < 1000; ++i) REQUIRE(draft.apply("~*a?" + std::to_string(i) + "*y", toy_commands) == std::nullopt);
+  const auto many = draft.build();
+  for (const std::size_t size : {100, 10'000, 1'000'000, 50'000'000}) {
+    const std::string key(size, 'y');
+    INFO(size);
+    CHECK(compared(*many, {"get", {key}}, size <= 1000 ? Denied::key : Denied::too_costly) <= MatchBudget::most);
+    CHECK_FALSE(many->allows_one(command("get"), 0, key, Access::read));
+  }
+  const std::vector<std::string_view> keys(100'000, "some:key:y");
+  CHECK(compared(*many, {"mget", keys}, Denied::key) <= MatchBudget::most);
+
+  // All selectors share the budget, and whoever has spent it is denied whatever the others allow.
+  const auto both = user_with({"+@all", "~*:t1:*", "(+@all ~*:t2:*)", "(+@all ~x*)"});
+  const std::string long_key(1'500'000, 'x');
+  CHECK(compared(*both, {"get", {long_key}}, Denied::too_costly) < MatchBudget::most);
+}
+
+TEST_CASE("user: many short keys, and long ones that their first bytes allow, are not too costly") {
+  const auto user = user_with({"+@all", "~a:*", "~b:*", "~c:*", "~session:user:*", "~session:cart:*", "~product:price:*", "~product:text:*",
+                               "~d:*", "~e:*", "~product:stock:*", "!~product:secret:*"});
+  const std::vector<std::string_view> keys(10'000, "product:stock:12345678901234567890");
+  CHECK(may(*user, {"mget", keys}));
+  CHECK_FALSE(may(*user, {"mget", std::vector<std::string_view>(10'000, "product:secret:1")}));
+  const std::string long_key = "a:" + std::string(50'000'000, 'x');
+  CHECK(may(*user, {"get", {long_key}}));
+  CHECK(user->allows_one(command("get"), 0, long_key, Access::read));
+  const std::vector<std::string_view> million(1'000'000, "a:1");
+  CHECK(may(*user, {"mget", million}));
+}
+
+TEST_CASE("user: keys that are too costly to compare are not listed") {
+  const auto user = user_with({"+get", "~*:t1:*"});
+  MatchBudget budget;
+  const std::uint64_t selectors = user->selectors_for(command("get"), {}, 0);
+  CHECK(user->may_list(selectors, "a:t1:b", budget));
+  CHECK_FALSE(user->may_list(selectors, ":t1:" + std::string(5'000'000, 'x'), budget));
+  CHECK(budget.spent());
+  CHECK_FALSE(user->may_list(selectors, "a:t1:b", budget));
 }
 
 TEST_CASE("user: hashes are those of SHA-256, and read only as they are written") {
