@@ -16,6 +16,12 @@ std::string to_upper(std::string_view text) {
   return result;
 }
 
+void add_word(std::string& line, std::string_view word) {
+  if (word.empty()) return;
+  if (!line.empty()) line.push_back(' ');
+  line.append(word);
+}
+
 namespace {
 
 void append_escaped(std::string& out, char c) {

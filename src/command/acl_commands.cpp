@@ -139,7 +139,7 @@ std::vector<std::string_view> flag_names(const User& user) {
   return names;
 }
 
-// The fields of a selector, which for the first are fields of the user.
+// The fields of a selector, which for the first are fields of the user. "databases" is not among them.
 void reply_permissions(resp::Reply& reply, const security::Selector& selector) {
   reply.bulk("commands");
   reply.bulk(selector.command_text());
@@ -147,14 +147,17 @@ void reply_permissions(resp::Reply& reply, const security::Selector& selector) {
   reply.bulk(selector.key_text());
   reply.bulk("channels");
   reply.bulk(selector.channel_text());
-  if (const std::string databases = selector.database_text(); !databases.empty()) {
-    reply.bulk("databases");
-    reply.bulk(databases);
-  }
 }
+constexpr std::size_t permissions = 3;
 
-// How many fields that are.
-std::size_t permissions(const security::Selector& selector) { return selector.database_text().empty() ? 3 : 4; }
+// Returns how many fields that are: none if the selector allows all databases.
+std::size_t databases(const security::Selector& selector) { return selector.all_databases ? 0 : 1; }
+
+void reply_databases(resp::Reply& reply, const security::Selector& selector) {
+  if (databases(selector) == 0) return;
+  reply.bulk("databases");
+  reply.bulk(selector.database_text());
+}
 
 Outcome acl_getuser(Call& call) {
   const Users::Pointer user = call.engine.users.find(call.args[2]);
@@ -162,7 +165,7 @@ Outcome acl_getuser(Call& call) {
   resp::Reply& reply = call.reply;
   const std::vector<security::Selector>& selectors = user->selectors();
   const security::UserLimits& limits = user->limits();
-  reply.map(3 + permissions(selectors[0]) + (limits.memory ? 1 : 0) + (limits.requests ? 1 : 0));
+  reply.map(3 + permissions + databases(selectors[0]) + (limits.memory ? 1 : 0) + (limits.requests ? 1 : 0));
   reply.bulk("flags");
   const std::vector<std::string_view> flags = flag_names(*user);
   reply.set(flags.size());
@@ -174,10 +177,12 @@ Outcome acl_getuser(Call& call) {
   reply.bulk("selectors");
   reply.array(selectors.size() - 1);
   for (std::size_t i = 1; i < selectors.size(); ++i) {
-    reply.map(permissions(selectors[i]));
+    reply.map(permissions + databases(selectors[i]));
     reply_permissions(reply, selectors[i]);
+    reply_databases(reply, selectors[i]);
   }
   // Behind all others, as there are clients that find the fields by their positions.
+  reply_databases(reply, selectors[0]);
   if (limits.memory) {
     reply.bulk("maxmemory");
     reply.bulk(security::show_memory_limit(*limits.memory));
@@ -205,6 +210,7 @@ bool apply_rules(Call& call, security::UserRules& draft, const std::vector<std::
 Outcome acl_setuser(Call& call) {
   const std::string_view name = call.args[2];
   if (name.empty()) return call.reply.error("ERR Usernames can't be empty");
+  if (name.size() > security::longest_user_name) return call.reply.error("ERR Usernames can't be longer than 1024 bytes");
   if (!security::is_user_name(name)) return call.reply.error("ERR Usernames can't contain spaces or null characters");
   std::vector<std::string> rules;
   if (const auto begun = merge_selectors(call.args.subspan(3), rules)) {
@@ -413,16 +419,7 @@ Outcome acl_save(Call& call) {
 Shown shown_in_setuser(Args args, std::size_t index) {
   constexpr std::size_t first_rule = 3;
   if (index < first_rule || index >= args.size()) return Shown::plain;
-  constexpr std::string_view words[] = {
-      "on",      "off",       "nopass",      "resetpass",     "reset",          "allcommands",      "nocommands",
-      "allkeys", "resetkeys", "allchannels", "resetchannels", "clearselectors", "sanitize-payload", "skip-sanitize-payload",
-      "alldbs",  "resetdbs",  "resetlimits"};
-  const std::string_view rule = args[index];
-  if (rule.empty() || shown_rule(rule) != rule) return Shown::secret;
-  const bool is_rule = std::string_view("+-~%&(!").find(rule[0]) != std::string_view::npos || rule.starts_with("db=") ||
-                       rule.starts_with("maxmemory=") || rule.starts_with("rate=") ||
-                       std::any_of(std::begin(words), std::end(words), [rule](std::string_view word) { return iequals(rule, word); });
-  return is_rule ? Shown::plain : Shown::secret;
+  return security::is_rule_without_secret(args[index]) ? Shown::plain : Shown::secret;
 }
 
 // A request that ACL DRYRUN tries may have a password.

@@ -68,6 +68,7 @@ class AclFileReader {
     if (words.empty() || errors_ >= most_errors) return;
     const std::string where = path_ + ":" + std::to_string(line_);
     if (words[0] != "user" || words.size() < 2) return fail(where + " should start with user keyword followed by the username. ");
+    if (words[1].size() > security::longest_user_name) return fail(where + ": username '" + excerpt(words[1]) + "' is too long. ");
     if (!security::is_user_name(words[1])) return fail(where + ": username '" + excerpt(words[1]) + "' contains invalid characters. ");
     if (!names_.emplace(words[1]).second) {
       return fail("WARNING: Duplicate user '" + excerpt(words[1]) + "' found on line " + std::to_string(line_) + ". ");
@@ -159,13 +160,9 @@ security::UserRules new_user(const config::Settings& settings, std::string_view 
 }
 
 std::string shown_rule(std::string_view rule) {
-  const auto is_secret = [](std::string_view word) {
-    return word.starts_with('>') || word.starts_with('<') || word.starts_with('#') || (word.starts_with('!') && !word.starts_with("!~"));
-  };
-  if (is_secret(rule)) return std::string(1, rule[0]) + std::string(config::hidden);
-  if (!rule.starts_with('(')) return std::string(rule);
-  const Words inside = words_of(rule.substr(1));
-  return std::any_of(inside.begin(), inside.end(), is_secret) ? "(" + std::string(config::hidden) + ")" : std::string(rule);
+  if (security::is_about_password(rule)) return std::string(1, rule[0]) + std::string(config::hidden);
+  if (!rule.starts_with('(') || security::is_rule_without_secret(rule)) return std::string(rule);
+  return "(" + std::string(config::hidden) + ")";
 }
 
 std::optional<std::string> read_acl_file(const config::Settings& settings, std::vector<Users::Pointer>& users) {

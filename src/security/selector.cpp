@@ -7,11 +7,6 @@
 namespace pinfold::security {
 namespace {
 
-void add_word(std::string& text, std::string_view word) {
-  if (!text.empty()) text.push_back(' ');
-  text.append(word);
-}
-
 // "~*" is the rule for all keys, which no rule may follow.
 std::string rule_of(const KeyPattern& one) {
   const std::string& text = one.pattern.text();

@@ -59,9 +59,14 @@ void add_to(CommandSet& set, std::size_t command, const CommandCatalogue& comman
   for (std::size_t i = 0; i < inner.count; ++i) set.set(inner.first + i);
 }
 
-void set_commands(Selector& selector, const CommandSet& set, bool allowed) {
+// Rules for first arguments of these commands are overruled.
+void set_commands(Selector& selector, const CommandSet& set, bool allowed, const CommandCatalogue& commands) {
   selector.commands = allowed ? selector.commands | set : selector.commands & ~set;
-  std::erase_if(selector.first_arguments, [&set](const FirstArgument& one) { return set.test(one.command); });
+  std::erase_if(selector.first_arguments, [&](const FirstArgument& one) {
+    if (!set.test(one.command)) return false;
+    forget_rules_of(selector, std::string(commands.name(one.command)) + "|" + one.argument);
+    return true;
+  });
 }
 
 void set_all_commands(Selector& selector, bool allowed) {
@@ -86,7 +91,7 @@ Error set_category(Selector& selector, std::string_view name, bool allowed, cons
   for (std::size_t i = 0; i < commands.count(); ++i) {
     if (commands.in_category(i, *category)) add_to(set, i, commands);
   }
-  set_commands(selector, set, allowed);
+  set_commands(selector, set, allowed, commands);
   add_rule(selector, allowed, "@" + std::string(commands.categories()[*category]));
   return std::nullopt;
 }
@@ -113,12 +118,24 @@ Error set_by_name(Selector& selector, std::string_view name, bool allowed, const
   if (const std::optional<std::size_t> command = commands.find(name)) {
     CommandSet set;
     add_to(set, *command, commands);
-    set_commands(selector, set, allowed);
+    set_commands(selector, set, allowed, commands);
     add_rule(selector, allowed, std::string(commands.name(*command)));
     return std::nullopt;
   }
   if (!allowed || name.find('|') == std::string_view::npos) return error(unknown_command);
   return allow_first_argument(selector, name, commands);
+}
+
+// Forgets rules that change nothing where they stand: else a user whose rules are changed again and again would get ever more of them.
+void forget_useless_rules(Selector& selector, const CommandCatalogue& commands) {
+  Selector replayed;
+  set_all_commands(replayed, selector.all_commands);
+  std::erase_if(selector.command_rules, [&](std::string_view rule) {
+    const CommandSet before = replayed.commands;
+    const std::size_t first_arguments = replayed.first_arguments.size();
+    static_cast<void>(set_by_name(replayed, rule.substr(1), rule.starts_with('+'), commands));
+    return replayed.commands == before && replayed.first_arguments.size() == first_arguments;
+  });
 }
 
 // --- keys, channels, databases ---
@@ -180,19 +197,17 @@ Error allow_channels(Selector& selector, std::string_view text) {
 
 Error allow_databases(Selector& selector, std::string_view list) {
   constexpr std::int64_t most = 1'000'000;  // more than there can be
-  std::vector<unsigned> databases;
+  std::vector<unsigned>& databases = selector.databases;
   for (bool more = true; more;) {
     const std::size_t comma = list.find(',');
     const std::optional<std::int64_t> number = parse_i64(list.substr(0, comma));
     if (!number || *number < 0 || *number > most) return error(syntax_error);
-    databases.push_back(static_cast<unsigned>(*number));
+    const auto database = static_cast<unsigned>(*number);
+    const auto place = std::lower_bound(databases.begin(), databases.end(), database);
+    if (place == databases.end() || *place != database) databases.insert(place, database);
     more = comma != std::string_view::npos;
     if (more) list.remove_prefix(comma + 1);
   }
-  databases.insert(databases.end(), selector.databases.begin(), selector.databases.end());
-  std::sort(databases.begin(), databases.end());
-  databases.erase(std::unique(databases.begin(), databases.end()), databases.end());
-  selector.databases = std::move(databases);
   selector.all_databases = false;
   return std::nullopt;
 }
@@ -231,16 +246,19 @@ constexpr WordForSelector kWordsForSelectors[] = {
     {"resetdbs", [](Selector& selector) { set_all_databases(selector, false); }},
 };
 
+constexpr std::string_view kDatabases = "db=";
+
+bool begins_with(std::string_view rule, std::string_view word) { return iequals(rule.substr(0, word.size()), word); }
+
 // A rule that a selector and the user's own permissions have in common.
 Error apply_to_selector(Selector& selector, std::string_view rule, const CommandCatalogue& commands) {
-  constexpr std::string_view databases = "db=";
   if (rule.size() > UserRules::longest_rule) return "A rule can have at most " + std::to_string(UserRules::longest_rule) + " bytes";
   for (const WordForSelector& one : kWordsForSelectors) {
     if (!iequals(rule, one.word)) continue;
     one.apply(selector);
     return std::nullopt;
   }
-  if (iequals(rule.substr(0, databases.size()), databases)) return allow_databases(selector, rule.substr(databases.size()));
+  if (begins_with(rule, kDatabases)) return allow_databases(selector, rule.substr(kDatabases.size()));
   if (rule.starts_with('+') || rule.starts_with('-')) return set_by_name(selector, rule.substr(1), rule.starts_with('+'), commands);
   if (rule.starts_with("!~")) return deny_keys(selector, rule.substr(2));
   if (rule.starts_with('~')) return allow_keys(selector, rule.substr(1), Access::both);
@@ -323,8 +341,8 @@ constexpr LimitOfUser kLimits[] = {
 
 // The limit that the rule is about; null if it is about none.
 const LimitOfUser* limit_of(std::string_view rule) {
-  const auto* const found = std::find_if(std::begin(kLimits), std::end(kLimits),
-                                         [rule](const LimitOfUser& one) { return iequals(rule.substr(0, one.begins.size()), one.begins); });
+  const auto* const found =
+      std::find_if(std::begin(kLimits), std::end(kLimits), [rule](const LimitOfUser& one) { return begins_with(rule, one.begins); });
   return found != std::end(kLimits) ? found : nullptr;
 }
 
@@ -341,25 +359,24 @@ Error too_large(const UserFields& fields) {
   std::size_t patterns = 0;
   std::size_t bytes = 0;
   std::size_t command_rules = 0;
+  std::size_t first_arguments = 0;
   std::size_t databases = 0;
   for (const Selector& selector : fields.selectors) {
     patterns += selector.keys.size() + selector.channels.size();
     for (const KeyPattern& one : selector.keys) bytes += one.pattern.text().size();
     for (const Pattern& one : selector.channels) bytes += one.text().size();
     command_rules += selector.command_rules.size();
+    first_arguments += selector.first_arguments.size();
     databases += selector.databases.size();
   }
   if (patterns > UserRules::most_patterns) return too_many("patterns", UserRules::most_patterns);
   if (bytes > UserRules::most_pattern_bytes) return too_many("bytes of patterns", UserRules::most_pattern_bytes);
   if (command_rules > UserRules::most_command_rules) return too_many("rules for commands", UserRules::most_command_rules);
+  if (first_arguments > UserRules::most_first_arguments) {
+    return too_many("rules for first arguments", UserRules::most_first_arguments);
+  }
   if (databases > UserRules::most_databases) return too_many("databases", UserRules::most_databases);
   return std::nullopt;
-}
-
-void add_word(std::string& text, std::string_view word) {
-  if (word.empty()) return;
-  if (!text.empty()) text.push_back(' ');
-  text.append(word);
 }
 
 std::string rules_of(const Selector& selector) {
@@ -382,6 +399,7 @@ UserRules::UserRules(const User& user) : fields_(user.fields()) {}
 
 std::optional<std::string> UserRules::apply(std::string_view rule, const CommandCatalogue& commands) {
   if (rule.empty()) return std::nullopt;
+  commands_ = &commands;
   bytes_ += rule.size();
   if (bytes_ > most_bytes) return "At most " + std::to_string(most_bytes) + " bytes of rules can be applied to a user at a time";
   if (Error error = apply_to_user(rule, commands)) return error;
@@ -400,11 +418,7 @@ std::optional<std::string> UserRules::apply_to_user(std::string_view rule, const
     one.apply(fields_);
     return std::nullopt;
   }
-  constexpr std::string_view about_passwords = "><#!";
-  const bool denies_keys = rule.starts_with("!~");
-  if (about_passwords.find(rule.front()) != std::string_view::npos && !denies_keys) {
-    return change_password(fields_, rule.front(), rule.substr(1));
-  }
+  if (is_about_password(rule)) return change_password(fields_, rule.front(), rule.substr(1));
   if (const LimitOfUser* const limit = limit_of(rule)) return set_limit(fields_, *limit, rule.substr(limit->begins.size()));
   if (rule.starts_with('(') && rule.ends_with(')')) return add_selector(rule.substr(1, rule.size() - 2), commands);
   return apply_to_selector(fields_.selectors.front(), rule, commands);
@@ -427,9 +441,46 @@ std::optional<std::string> UserRules::add_selector(std::string_view rules, const
   return std::nullopt;
 }
 
-std::shared_ptr<const User> UserRules::build() const { return std::make_shared<const User>(fields_); }
+std::shared_ptr<const User> UserRules::build() const {
+  UserFields fields = fields_;
+  if (commands_ != nullptr) {
+    for (Selector& selector : fields.selectors) forget_useless_rules(selector, *commands_);
+  }
+  return std::make_shared<const User>(std::move(fields));
+}
 
-bool is_user_name(std::string_view name) { return !name.empty() && !has_space(name); }
+bool is_user_name(std::string_view name) { return !name.empty() && name.size() <= longest_user_name && !has_space(name); }
+
+bool is_about_password(std::string_view rule) {
+  constexpr std::string_view begins = "><#!";
+  return !rule.empty() && begins.find(rule.front()) != std::string_view::npos && !rule.starts_with("!~");
+}
+
+namespace {
+
+// The same for a rule that is no selector.
+bool is_plain_rule_without_secret(std::string_view rule) {
+  constexpr std::string_view begins = "+-~%&";
+  const auto is_it = [rule](const auto& one) { return iequals(rule, one.word); };
+  if (rule.empty()) return false;
+  return begins.find(rule.front()) != std::string_view::npos || rule.starts_with("!~") || begins_with(rule, kDatabases) ||
+         limit_of(rule) != nullptr || std::any_of(std::begin(kWordsForUsers), std::end(kWordsForUsers), is_it) ||
+         std::any_of(std::begin(kWordsForSelectors), std::end(kWordsForSelectors), is_it);
+}
+
+}  // namespace
+
+bool is_rule_without_secret(std::string_view rule) {
+  if (!rule.starts_with('(')) return is_plain_rule_without_secret(rule);
+  rule.remove_prefix(1);
+  if (rule.ends_with(')')) rule.remove_suffix(1);
+  while (!rule.empty()) {
+    const auto size = static_cast<std::size_t>(std::find_if(rule.begin(), rule.end(), is_space) - rule.begin());
+    if (size > 0 && !is_plain_rule_without_secret(rule.substr(0, size))) return false;
+    rule.remove_prefix(std::min(size + 1, rule.size()));
+  }
+  return true;
+}
 
 std::string rules_of(const User& user) {
   const UserFields& fields = user.fields();

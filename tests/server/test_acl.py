@@ -449,6 +449,15 @@ def test_getuser_shows_everything(admin, connect, protocol):
     assert getuser(admin, "nobody") is None
 
 
+@only_pinfold
+def test_getuser_shows_what_redis_does_not_have_behind_all_other_fields(admin):
+    admin.call("ACL", "SETUSER", "ada", "db=1", "rate=5", "maxmemory=1mb", "(+set %W~c* db=2)")
+    reply = admin.call("ACL", "GETUSER", "ada")
+    assert reply[::2] == [b"flags", b"passwords", b"commands", b"keys", b"channels", b"selectors", b"databases", b"maxmemory", b"rate"]
+    assert reply[13] == b"db=1"
+    assert reply[11] == [[b"commands", b"-@all +set", b"keys", b"%W~c*", b"channels", b"", b"databases", b"db=2"]]
+
+
 def random_rules(rng):
     commands = ["get", "set", "del", "mget", "config", "config|get", "client|kill", "select|0", "@read", "@write", "@all", "@string", "@dangerous", "@fast"]
     patterns = ["a*", "*", "user:[0-9]*", "a?b", "[^a]", "\\*", "", "ä", "(", "x&y"]
@@ -609,6 +618,15 @@ def test_the_memory_of_all_users_is_bounded(admin, server):
     assert admin.call("ACL", "DELUSER", *(f"user{i}" for i in range(1000))) == replies.count("OK")
 
 
+@only_pinfold
+def test_names_are_bounded(admin, login):
+    longest = "n" * 1024
+    ada = login("+get", name=longest)
+    assert ada.call("SET", "k", "v") == no_command("set")
+    assert admin.call("ACL", "SETUSER", longest + "n", "on") == "ERR Usernames can't be longer than 1024 bytes"
+    assert len(admin.call("ACL", "USERS")) == 2
+
+
 @pytest.mark.parametrize("name", ["a b", "a\x00b"])
 def test_bad_names(admin, name):
     assert admin.call("ACL", "SETUSER", name, "on") == "ERR Usernames can't contain spaces or null characters"
@@ -638,7 +656,7 @@ def test_errors_are_those_of_redis_and_change_nothing(admin, rules, error):
 
 
 @only_pinfold
-@pytest.mark.parametrize("rule", [">hunter2" + "x" * 5000, "<hunter2", "#hunter2", "!hunter2", "(>hunter2)", "(+get >hunter2"])
+@pytest.mark.parametrize("rule", [">hunter2" + "x" * 5000, "<hunter2", "#hunter2", "!hunter2", "(>hunter2)", "(+get >hunter2", "(~a hunter2)", "(hunter2"])
 def test_errors_do_not_repeat_passwords(admin, rule):
     reply = admin.call("ACL", "SETUSER", "ada", rule)
     assert reply.startswith("ERR ") and "hunter2" not in reply

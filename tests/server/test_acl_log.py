@@ -173,11 +173,16 @@ def test_the_audit_log_has_changes_of_users_without_passwords(start, tmp_path):
     with server.connect() as connection:
         connection.call("ACL", "SETUSER", "ada", "on", ">hunter2", "~a*", "+get")
         connection.call("ACL", "SETUSER", "ada", "hunter2")
+        connection.call("ACL", "SETUSER", "ada", "(~a hunter2)")
+        connection.call("ACL", "SETUSER", "ada", "(~a", "hunter2)")
+        connection.call("ACL", "SETUSER", "ada", "(~a +get)", "(~b", "+set)")
         connection.call("ACL", "DELUSER", "ada")
     server.stop()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     requests = [(line["request"], line["result"]) for line in lines if line["event"] == "acl"]
     assert requests == [
-        ("ACL SETUSER ada on (hidden) ~a* +get", "ok"), ("ACL SETUSER ada (hidden)", "failed"), ("ACL DELUSER ada", "ok"),
+        ("ACL SETUSER ada on (hidden) ~a* +get", "ok"), ("ACL SETUSER ada (hidden)", "failed"),
+        ("ACL SETUSER ada (hidden)", "failed"), ("ACL SETUSER ada (~a (hidden)", "failed"),
+        ('ACL SETUSER ada "(~a +get)" (~b +set)', "ok"), ("ACL DELUSER ada", "ok"),
     ]  # fmt: skip
     assert "hunter2" not in path.read_text() + server.log()

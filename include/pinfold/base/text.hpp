@@ -28,6 +28,9 @@ constexpr std::string_view up_to_nul(std::string_view text) { return text.substr
 std::string to_lower(std::string_view text);
 std::string to_upper(std::string_view text);
 
+/// Appends `word` to a line of words that have a space between them. An empty word is none.
+void add_word(std::string& line, std::string_view word);
+
 /// Returns `text` in double quotes. Unprintable bytes are escaped as in C and in Redis' sdscatrepr, so the result is safe for a log line.
 std::string quoted(std::string_view text);
 /// Returns `text` with its control characters escaped in that way, so that it is one line. All other bytes stay as they are.

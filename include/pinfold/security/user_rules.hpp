@@ -31,6 +31,7 @@ class UserRules {
   static constexpr std::size_t most_patterns = 1024;        // of all selectors together
   static constexpr std::size_t most_pattern_bytes = 32768;  // of all patterns together; a byte takes 1 KB at most once it is compiled
   static constexpr std::size_t most_command_rules = 1024;   // of all selectors together
+  static constexpr std::size_t most_first_arguments = 128;  // of all selectors together, and they are command rules as well
   static constexpr std::size_t most_databases = 4096;       // of all selectors together
 
   /// A new user: disabled, without passwords, and it may do nothing.
@@ -42,7 +43,7 @@ class UserRules {
   /// used any more. O(length of the rule + commands + patterns).
   std::optional<std::string> apply(std::string_view rule, const CommandCatalogue& commands);
 
-  /// The user that the rules describe. Throws std::bad_alloc.
+  /// The user that the rules describe, without rules for commands that change nothing. Throws std::bad_alloc.
   std::shared_ptr<const User> build() const;
 
  private:
@@ -51,12 +52,21 @@ class UserRules {
   std::optional<std::string> count_rule();
 
   UserFields fields_;
-  std::size_t rules_ = 0;  // that were applied
-  std::size_t bytes_ = 0;  // of these
+  const CommandCatalogue* commands_ = nullptr;  // of the rules that were applied; null if there were none
+  std::size_t rules_ = 0;                       // that were applied
+  std::size_t bytes_ = 0;                       // of these
 };
 
-/// Whether a user may have this name: it is not empty, and has no space, line break or NUL.
+/// The longest name of a user, in bytes: refusals copy it.
+inline constexpr std::size_t longest_user_name = 1024;
+/// Whether a user may have this name: it is neither empty nor too long, and has no space, line break or NUL.
 bool is_user_name(std::string_view name);
+
+/// Whether a rule has a password or a hash, as it begins: ">", "<", "#" or "!", but not "!~".
+bool is_about_password(std::string_view rule);
+/// Whether a rule can be shown to others: it begins as a rule that has no password. Anything else may be a password whose '>' was
+/// forgotten. In a selector each word must be such a rule; it need not end.
+bool is_rule_without_secret(std::string_view rule);
 
 /// The rules of a user in one line, without "user" and its name: "on #ha5h ~* &* +@all". Applied to a new user they make the same user.
 std::string rules_of(const User& user);

@@ -79,7 +79,13 @@ TEST_CASE("rules: commands are shown as they were allowed, without what a later 
   CHECK(rules({"+config|get", "+config"}) == "off resetchannels -@all +config");
   CHECK(rules({"+config", "-config|get"}) == "off resetchannels -@all +config -config|get");
   CHECK(rules({"+select|0", "+select|1"}) == "off resetchannels -@all +select|0 +select|1");
-  CHECK(rules({"+select|0", "-select"}) == "off resetchannels -@all -select");
+  CHECK(rules({"+select|0", "-select"}) == "off resetchannels -@all");
+  CHECK(rules({"+select|0", "-@connection"}) == "off resetchannels -@all");
+  CHECK(rules({"+select|0", "+get", "+@connection"}) == "off resetchannels -@all +get +@connection");
+  CHECK(rules({"+GET", "-get"}) == "off resetchannels -@all");
+  CHECK(rules({"+@all", "-config", "+config|get", "-config|get"}) == "off resetchannels +@all -config");
+  CHECK(rules({"+@read", "-@admin", "+get", "+@geo"}) == "off resetchannels -@all +@read");
+  CHECK(rules({"(+get -get ~a)"}) == "off resetchannels -@all (~a resetchannels -@all)");
   CHECK(rules({"+select", "+select|0"}) == "off resetchannels -@all +select");
   CHECK(rules({"+@READ"}) == "off resetchannels -@all +@read");
 }
@@ -221,7 +227,17 @@ TEST_CASE("rules: what a user can have is limited") {
   }
   SECTION("first arguments") {
     const auto result = until_error([](const auto& i) { return "+get|" + i; });
-    CHECK(result == std::pair(1024, "A user can have at most 1024 rules for commands"s));
+    CHECK(result == std::pair(128, "A user can have at most 128 rules for first arguments"s));
+  }
+  SECTION("first arguments of all selectors together") {
+    const auto result = until_error([](const auto& i) { return "(+get|" + i + " +set|a +set|b +set|c)"; });
+    CHECK(result == std::pair(32, "A user can have at most 128 rules for first arguments"s));
+  }
+  SECTION("rules for commands") {
+    const auto result = until_error([](const auto&) {
+      return "(+get +mget +set +del +select +config +@read +@write +@connection +@admin +@geo -get -mget -set -del -select -config|get)";
+    });
+    CHECK(result == std::pair(63, "A user can have at most 64 selectors"s));
   }
   SECTION("databases") {
     const auto result = until_error([](const auto& i) { return "db=" + i; });
@@ -338,7 +354,63 @@ TEST_CASE("rules: random bytes never stop the parser") {
   }
 }
 
-TEST_CASE("rules: names of users are words") {
+TEST_CASE("rules: a user whose rights are given and taken again and again keeps few rules") {
+  std::shared_ptr<const User> user = user_with({"+@all", "-@admin"});
+  for (int i = 0; i < 3000; ++i) {
+    UserRules draft(*user);
+    const std::string n = std::to_string(i);
+    apply(draft, {"+select|" + n, "-select", "+config|get", "-config|get", "-mget", "+mget", "+@connection"});
+    user = draft.build();
+    REQUIRE(user->selectors().front().command_rules.size() < 4);
+    REQUIRE(user->selectors().front().first_arguments.empty());
+  }
+  CHECK(may(*user, "mget"));
+  CHECK(may(*user, "select"));
+  CHECK_FALSE(may(*user, "config|get"));
+}
+
+TEST_CASE("rules: what can be shown to others begins as a rule without a password, in a selector each word") {
+  for (const std::string_view rule : {"on",
+                                      "OFF",
+                                      "nopass",
+                                      "resetpass",
+                                      "reset",
+                                      "clearselectors",
+                                      "resetlimits",
+                                      "allkeys",
+                                      "NoCommands",
+                                      "alldbs",
+                                      "db=1",
+                                      "DB=1",
+                                      "maxmemory=1mb",
+                                      "rate=5",
+                                      "+get",
+                                      "-@all",
+                                      "~a",
+                                      "%R~b",
+                                      "&c",
+                                      "!~d",
+                                      "~*",
+                                      "(+get ~a)",
+                                      "(~a",
+                                      "(",
+                                      "( +get  !~b )",
+                                      "skip-sanitize-payload",
+                                      "sanitize-payload"}) {
+    INFO(rule);
+    CHECK(is_rule_without_secret(rule));
+  }
+  for (const std::string_view rule : {"", "hunter2", ">a", "<a", "#a", "!a", "(>a)", "(~a hunter2)", "(hunter2 ~a)", "(~a hunter2",
+                                      "(~a !x)", "(~a\thunter2)", "((~a hunter2))", "((hunter2", "hunter2)", "onn", " on"}) {
+    INFO(rule);
+    CHECK_FALSE(is_rule_without_secret(rule));
+  }
+  CHECK_FALSE(is_rule_without_secret(std::string(1'000'000, '(')));
+}
+
+TEST_CASE("rules: names of users are words, and not long") {
+  CHECK(is_user_name(std::string(1024, 'a')));
+  CHECK_FALSE(is_user_name(std::string(1025, 'a')));
   CHECK(is_user_name("alice"));
   CHECK(is_user_name("caf\xc3\xa9"));
   for (const std::string& name : {"a b"s, "a\n"s, "a\tb"s, "\0"s, "a\r"s, ""s}) CHECK_FALSE(is_user_name(name));
