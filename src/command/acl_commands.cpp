@@ -219,17 +219,11 @@ Outcome acl_setuser(Call& call) {
   Users& users = call.engine.users;
   for (;;) {
     const Users::Pointer before = users.find(name);
-    if (before == nullptr && users.size() >= most_users) {
-      return call.reply.error("ERR there are " + std::to_string(most_users) + " users, and no more are possible");
-    }
     security::UserRules draft = before != nullptr ? security::UserRules(*before) : new_user(call.engine.settings, name);
     if (!apply_rules(call, draft, rules)) return Outcome::done;
-    const Users::Pointer user = draft.build();
-    const std::size_t freed = before != nullptr ? before->memory() : 0;
-    if (user->memory() > freed && users.memory() + user->memory() - freed > most_memory_of_users) {
-      return call.reply.error("ERR the users would take more than 64 MB of memory");
-    }
-    if (users.publish(user, before)) return call.reply.ok();
+    const Users::Refused refused = users.publish_within_limits(draft.build(), before);
+    if (refused == Users::Refused::no) return call.reply.ok();
+    if (refused != Users::Refused::changed) return call.reply.error("ERR " + std::string(security::refusal_text(refused)));
   }
 }
 
@@ -239,7 +233,10 @@ Outcome acl_deluser(Call& call) {
     if (name == security::default_user_name) return call.reply.error("ERR The 'default' user cannot be removed");
   }
   const std::size_t removed = call.engine.users.remove(names);
-  if (removed != 0) close_clients_of_removed_users(call.engine, call.session);
+  if (removed != 0) {
+    close_clients_of_removed_users(call.engine, call.session.shared.id);
+    close_if_removed(call.session, call.engine.users);
+  }
   return call.reply.integer(static_cast<std::int64_t>(removed));
 }
 
@@ -335,8 +332,7 @@ class FileTask : public Task {
       asleep = true;
       return Outcome::waits;
     }
-    const User* const own = call.session.user();
-    if (own != nullptr && call.engine.users.present(*own) == nullptr) call.session.close_after_reply = true;
+    close_if_removed(call.session, call.engine.users);
     return result_->error ? call.reply.error(error_prefix_ + *result_->error) : call.reply.ok();
   }
 
@@ -378,24 +374,13 @@ class FileTask : public Task {
   std::shared_ptr<Result> result_;
 };
 
-// Closes the clients of users that were removed, but for the one that has asked for it, which gets its reply first.
-void close_others_of_removed_users(Engine& engine, std::uint64_t asked) {
-  engine.clients.for_each([&](SharedClient& client) {
-    if (client.id == asked || client.closing.load(std::memory_order_relaxed)) return;
-    Users::Pointer user;
-    {
-      const std::lock_guard lock(client.mutex);
-      user = client.user;
-    }
-    if (user != nullptr && engine.users.present(*user) == nullptr) engine.clients.kill(client);
-  });
-}
-
 std::optional<std::string> load_file(Engine& engine, std::uint64_t client) {
   std::vector<Users::Pointer> users;
   if (auto error = read_acl_file(engine.settings, users)) return error;
-  engine.users.replace_all(std::move(users));
-  close_others_of_removed_users(engine, client);
+  if (const Users::Refused refused = engine.users.replace_all(std::move(users)); refused != Users::Refused::no) {
+    return std::string("Error loading ACLs: ") + security::refusal_text(refused);
+  }
+  close_clients_of_removed_users(engine, client);
   return std::nullopt;
 }
 

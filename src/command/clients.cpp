@@ -24,15 +24,17 @@ void Clients::remove(SharedClient& client) {
 }
 
 void Clients::for_each(const std::function<void(SharedClient&)>& visit) {
-  const std::lock_guard lock(mutex_);
-  work::entries(clients_.size());
-  for (const auto& [id, client] : clients_) visit(*client);
+  constexpr std::size_t at_a_time = 64;
+  const std::uint64_t last = last_id();
+  for (std::uint64_t next = 1; next != 0 && next <= last;) next = for_some(next, at_a_time, visit);
 }
 
 std::uint64_t Clients::for_some(std::uint64_t from, std::size_t most, const std::function<void(SharedClient&)>& visit) {
   const std::lock_guard lock(mutex_);
   auto next = clients_.lower_bound(from);
-  for (; most > 0 && next != clients_.end(); ++next, --most) visit(*next->second);
+  std::size_t visited = 0;
+  for (; visited < most && next != clients_.end(); ++next, ++visited) visit(*next->second);
+  work::entries(visited);
   return next == clients_.end() ? 0 : next->first;
 }
 

@@ -264,21 +264,21 @@ Listing::Listing(const Call& call) {
   selectors_ = user->selectors_for(command_index(call.row), first_argument, call.session.db);
 }
 
-std::size_t close_clients_of_removed_users(Engine& engine, Session& self) {
-  std::size_t closed = 0;
+void close_clients_of_removed_users(Engine& engine, std::uint64_t spared) {
   engine.clients.for_each([&](SharedClient& client) {
+    if (client.id == spared || client.closing.load(std::memory_order_relaxed)) return;
+    security::Users::Pointer user;
     {
       const std::lock_guard lock(client.mutex);
-      if (client.user == nullptr || engine.users.present(*client.user) != nullptr) return;
+      user = client.user;
     }
-    ++closed;
-    if (&client == &self.shared) {
-      self.close_after_reply = true;
-    } else {
-      engine.clients.kill(client);
-    }
+    if (user != nullptr && engine.users.present(*user) == nullptr) engine.clients.kill(client);
   });
-  return closed;
+}
+
+void close_if_removed(Session& session, const security::Users& users) {
+  const security::User* const own = session.user();
+  if (own != nullptr && users.present(*own) == nullptr) session.close_after_reply = true;
 }
 
 }  // namespace pinfold::command

@@ -73,13 +73,14 @@ class AclFileReader {
     if (!names_.emplace(words[1]).second) {
       return fail("WARNING: Duplicate user '" + excerpt(words[1]) + "' found on line " + std::to_string(line_) + ". ");
     }
-    if (users_.size() == most_users) return fail(where + ": there are more than " + std::to_string(most_users) + " users. ");
+    const std::size_t others = names_.contains(security::default_user_name) ? 0 : 1;  // it stays if the file does not name it
+    if (users_.size() + others == Users::most) return fail(where + ": there are more than " + std::to_string(Users::most) + " users. ");
     UserRules draft = new_user(settings_, words[1]);
     const std::string errors = apply_words(draft, {words.begin() + 2, words.end()}, where);
     if (!errors.empty()) return fail(errors);
     users_.push_back(draft.build());
     memory_ += users_.back()->memory();
-    if (memory_ > most_memory_of_users) {
+    if (memory_ > Users::most_memory) {
       errors_ = most_errors - 1;  // enough is enough
       fail(where + ": " + std::string(too_much_memory) + ". ");
     }
@@ -109,9 +110,11 @@ class AclFileReader {
 
 Error read_settings_users(const config::Settings& settings, std::vector<Users::Pointer>& users) {
   std::size_t memory = 0;
+  std::size_t others = 1;  // the default user, which stays if it is not named
   for (const config::UserText& user : settings.users()) {
     if (!security::is_user_name(user.name)) return user.where + "'" + excerpt(user.name) + "' cannot be the name of a user";
-    if (users.size() == most_users) return user.where + "there are more than " + std::to_string(most_users) + " users";
+    if (user.name == security::default_user_name) others = 0;
+    if (users.size() + others == Users::most) return user.where + "there are more than " + std::to_string(Users::most) + " users";
     UserRules draft = new_user(settings, user.name);
     // where: "file.yaml:12: "
     const std::string where = user.where + "user '" + excerpt(user.name) + "'";
@@ -121,7 +124,7 @@ Error read_settings_users(const config::Settings& settings, std::vector<Users::P
     }
     users.push_back(draft.build());
     memory += users.back()->memory();
-    if (memory > most_memory_of_users) return where + ": " + std::string(too_much_memory);
+    if (memory > Users::most_memory) return where + ": " + std::string(too_much_memory);
   }
   return std::nullopt;
 }

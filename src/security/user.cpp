@@ -48,7 +48,8 @@ std::size_t memory_of(const Selector& selector) {
 }
 
 std::size_t memory_of(const UserFields& fields) {
-  std::size_t bytes = sizeof(User) + fields.name.capacity() + fields.passwords.capacity() * sizeof(PasswordHash);
+  constexpr std::size_t small = 64;  // the place among the users, which has the name once more
+  std::size_t bytes = sizeof(User) + small + 2 * fields.name.capacity() + fields.passwords.capacity() * sizeof(PasswordHash);
   for (const Selector& selector : fields.selectors) bytes += memory_of(selector);
   return bytes;
 }

@@ -1,5 +1,7 @@
 #include "pinfold/security/users.hpp"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 namespace pinfold::security {
@@ -27,6 +29,13 @@ void apply_limits(const User& user) {
 
 }  // namespace
 
+const char* refusal_text(Users::Refused refused) {
+  static_assert(Users::most == 4096 && Users::most_memory == 64 << 20);
+  constexpr const char* texts[] = {"", "they were changed meanwhile", "there are 4096 users, and no more are possible",
+                                   "the users would take more than 64 MB of memory"};
+  return texts[static_cast<std::size_t>(refused)];
+}
+
 Users::Users() { publish(std::make_shared<const User>(default_user())); }
 
 std::shared_ptr<UserUsage> Users::usage_of(std::string_view name) const {
@@ -46,34 +55,66 @@ void Users::publish(const Pointer& user) {
   }
 }
 
-Users::Pointer Users::publish(Pointer user, const Pointer& expected) {
-  Pointer version = version_of(std::move(user), expected != nullptr ? expected->usage() : nullptr);
-  const std::lock_guard lock(mutex_);
+bool Users::is_present(std::string_view name, const Pointer& expected) const {
+  const auto present = users_.find(name);
+  return (present != users_.end() ? present->second : nullptr) == expected;
+}
+
+// The caller holds the version that was there.
+void Users::put(const Pointer& version) {
   const auto present = users_.find(version->name());
-  if ((present != users_.end() ? present->second : nullptr) != expected) return nullptr;
   if (present != users_.end()) {
-    present->second = version;  // the caller holds the former one
+    memory_ -= present->second->memory();
+    present->second = version;
   } else {
     users_.emplace(version->name(), version);
   }
+  memory_ += version->memory();
   apply_limits(*version);
   changed();
+}
+
+Users::Pointer Users::publish(Pointer user, const Pointer& expected) {
+  Pointer version = version_of(std::move(user), expected != nullptr ? expected->usage() : nullptr);
+  const std::lock_guard lock(mutex_);
+  if (!is_present(version->name(), expected)) return nullptr;
+  put(version);
   return version;
 }
 
-std::size_t Users::remove(std::span<const std::string_view> names) {
-  std::vector<Map::node_type> removed;  // freed with nothing locked
-  removed.reserve(names.size());
+Users::Refused Users::publish_within_limits(Pointer user, const Pointer& expected) {
+  const Pointer version = version_of(std::move(user), expected != nullptr ? expected->usage() : nullptr);
+  const std::size_t before = expected != nullptr ? expected->memory() : 0;
   const std::lock_guard lock(mutex_);
-  for (const std::string_view name : names) {
-    const auto found = users_.find(name);
-    if (found != users_.end() && name != default_user_name) removed.push_back(users_.extract(found));
-  }
-  if (!removed.empty()) changed();
-  return removed.size();
+  if (!is_present(version->name(), expected)) return Refused::changed;
+  if (expected == nullptr && users_.size() >= most) return Refused::too_many;
+  const bool grows = version->memory() > before;
+  if (grows && memory_ + (version->memory() - before) > most_memory) return Refused::too_much_memory;
+  put(version);
+  return Refused::no;
 }
 
-void Users::replace_all(std::vector<Pointer> users) {
+std::size_t Users::remove(std::span<const std::string_view> names) {
+  constexpr std::size_t at_a_time = 64;
+  std::size_t count = 0;
+  while (!names.empty()) {
+    const auto some = names.first(std::min(names.size(), at_a_time));
+    names = names.subspan(some.size());
+    std::array<Map::node_type, at_a_time> removed;  // freed with nothing locked
+    const std::size_t before = count;
+    const std::lock_guard lock(mutex_);
+    for (const std::string_view name : some) {
+      const auto found = users_.find(name);
+      if (found == users_.end() || name == default_user_name) continue;
+      memory_ -= found->second->memory();
+      removed[count++ - before] = users_.extract(found);
+    }
+    if (count != before) changed();
+  }
+  return count;
+}
+
+Users::Refused Users::replace_all(std::vector<Pointer> users) {
   std::vector<std::shared_ptr<UserUsage>> usages(users.size());
   Map all;  // then the former users, which are freed with nothing locked
   const auto are_present = [&] {
@@ -96,9 +137,15 @@ void Users::replace_all(std::vector<Pointer> users) {
     if (!are_present()) continue;  // somebody has added or removed one of them meanwhile
     const auto standard = users_.find(default_user_name);
     all.emplace(standard->first, standard->second);  // unless it is there
+    std::size_t memory = 0;
+    for (const auto& [name, user] : all) memory += user->memory();
+    if (all.size() > most) return Refused::too_many;
+    if (memory > most_memory) return Refused::too_much_memory;
     users_.swap(all);
+    memory_ = memory;
     for (const auto& [name, user] : users_) apply_limits(*user);
-    return changed();
+    changed();
+    return Refused::no;
   }
 }
 
@@ -133,10 +180,8 @@ std::size_t Users::size() const {
 }
 
 std::size_t Users::memory() const {
-  std::size_t bytes = 0;
   const std::lock_guard lock(mutex_);
-  for (const auto& [name, user] : users_) bytes += user->memory();
-  return bytes;
+  return memory_;
 }
 
 Users::Pointer Users::authenticate(std::string_view name, std::string_view password, PasswordWork* work) const {

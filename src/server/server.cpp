@@ -157,7 +157,10 @@ void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspac
 std::optional<std::string> load_users(config::Settings& settings, command::Engine& engine) {
   std::vector<security::Users::Pointer> users;
   if (auto error = command::read_users(settings, users)) return error;
-  if (!users.empty()) engine.users.replace_all(std::move(users));
+  if (!users.empty()) {
+    const auto refused = engine.users.replace_all(std::move(users));
+    if (refused != security::Users::Refused::no) return security::refusal_text(refused);
+  }
   settings.on_rewrite_users([&settings, &engine](const std::vector<config::UserText>& in_file) {
     return command::changed_users(settings, engine.users, in_file);
   });

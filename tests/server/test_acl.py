@@ -627,6 +627,26 @@ def test_names_are_bounded(admin, login):
     assert len(admin.call("ACL", "USERS")) == 2
 
 
+@only_pinfold
+def test_users_are_bounded_when_several_clients_make_them(admin, connect):
+    def make(number):
+        with connect() as connection:
+            replies.extend(connection.pipeline([("ACL", "SETUSER", f"user{number}-{i}") for i in range(1400)]))
+
+    replies = []
+    try:
+        threads = [threading.Thread(target=make, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert replies.count("OK") == 4095
+        assert len(admin.call("ACL", "USERS")) == 4096
+    finally:
+        names = [name for name in admin.call("ACL", "USERS") if name != b"default"]
+        assert admin.call("ACL", "DELUSER", *names) == len(names)
+
+
 @pytest.mark.parametrize("name", ["a b", "a\x00b"])
 def test_bad_names(admin, name):
     assert admin.call("ACL", "SETUSER", name, "on") == "ERR Usernames can't contain spaces or null characters"

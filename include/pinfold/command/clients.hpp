@@ -50,7 +50,8 @@ class Clients {
   void set_transport_bytes(SharedClient& client, std::uint64_t bytes);
   std::uint64_t last_id() const { return next_id_.load(std::memory_order_relaxed) - 1; }
 
-  /// Calls `visit` for each client, in the order of their ids. O(clients).
+  /// Calls `visit` for each client that was there when it began, in the order of their ids. The registry is locked for 64 of them at a
+  /// time. O(clients).
   void for_each(const std::function<void(SharedClient&)>& visit);
 
   /// Calls `visit` for at most `most` clients, from the id `from` on. Returns the id to go on from; 0 if there are no more. A

@@ -113,8 +113,10 @@ class Listing {
   std::uint64_t selectors_ = 0;                 // those that allow the request
 };
 
-/// Closes the connections of all clients whose user was removed, as CLIENT KILL does. That of `self`, if it is one of them, is closed
-/// after its reply. Returns how many. O(clients).
-std::size_t close_clients_of_removed_users(Engine& engine, Session& self);
+/// Closes the connections of all clients whose user was removed, as CLIENT KILL does, but for the client with the id `spared`, which gets a
+/// reply first: close_if_removed(). Thread-safe. O(clients), with the registry locked for a few of them at a time.
+void close_clients_of_removed_users(Engine& engine, std::uint64_t spared);
+/// Has the connection closed after its reply if its user was removed. Called by the client's thread.
+void close_if_removed(Session& session, const security::Users& users);
 
 }  // namespace pinfold::command

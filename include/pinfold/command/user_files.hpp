@@ -15,10 +15,6 @@
 
 namespace pinfold::command {
 
-/// How many users there may be. Further ones are refused, wherever they come from.
-inline constexpr std::size_t most_users = 4096;
-/// How many bytes all users may take (security::Users::memory).
-inline constexpr std::size_t most_memory_of_users = 64 * 1024 * 1024;
 /// The largest ACL file, in bytes.
 inline constexpr std::size_t largest_acl_file = 64 * 1024 * 1024;
 

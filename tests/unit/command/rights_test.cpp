@@ -323,13 +323,41 @@ TEST_CASE("rights: a client whose user was removed is answered nothing and close
   SECTION("by its next request") {}
   SECTION("a new user of its name is another one") { set_user(server, "alice", {"+@all", "~*"}); }
   SECTION("at once") {
-    CHECK(close_clients_of_removed_users(server.engine, admin.session) == 1);
+    close_clients_of_removed_users(server.engine, admin.session.shared.id);
+    close_if_removed(admin.session, server.engine.users);
     CHECK(client.session.shared.closing.load());
     CHECK_FALSE(admin.session.close_after_reply);
+  }
+  SECTION("after its reply, if it has removed itself") {
+    close_clients_of_removed_users(server.engine, client.session.shared.id);
+    CHECK_FALSE(client.session.shared.closing.load());
+    close_if_removed(client.session, server.engine.users);
+    CHECK(client.session.close_after_reply);
   }
   CHECK(client.run("GET", "a").empty());
   CHECK(client.session.close_after_reply);
   CHECK_FALSE(admin.session.shared.closing.load());
+}
+
+TEST_CASE("rights: clients of a removed user are closed however many others there are, and those that come meanwhile are left alone") {
+  Server server;
+  Client admin(server);
+  set_user(server, "alice", {"+@all", "~*"});
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 300; ++i) {
+    clients.push_back(std::make_unique<Client>(server));
+    if (i % 3 == 0) REQUIRE(clients.back()->run("AUTH", "alice", "x") == "+OK\r\n");
+  }
+  CHECK(admin.run("ACL", "DELUSER", "alice", "bob") == ":1\r\n");
+  for (int i = 0; i < 300; ++i) {
+    INFO(i);
+    REQUIRE(clients[static_cast<std::size_t>(i)]->session.shared.closing.load() == (i % 3 == 0));
+  }
+  int visits = 0;
+  server.engine.clients.for_each([&](SharedClient&) {
+    if (++visits < 400) server.engine.clients.next_id();  // as if somebody connected
+  });
+  CHECK(visits == 301);
 }
 
 namespace {

@@ -1,5 +1,6 @@
 #include "pinfold/security/users.hpp"
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -223,6 +224,78 @@ TEST_CASE("a user is published over another only if that is still there") {
   CHECK(users.publish(with_password("alice", "2"), before));
   CHECK_FALSE(users.publish(with_password("alice", "3"), before));
   CHECK(users.authenticate("alice", "2") != nullptr);
+}
+
+TEST_CASE("limits: users that are published at a time do not exceed the limits together") {
+  Users users;
+  std::vector<std::shared_ptr<const User>> some;
+  for (std::size_t i = 0; i < Users::most + 200; ++i)
+    some.push_back(std::make_shared<const User>(UserFields{.name = std::to_string(i), .selectors = std::vector<Selector>(1)}));
+  std::atomic<std::size_t> next{0};
+  std::atomic<std::size_t> refused{0};
+  const auto publish = [&] {
+    for (std::size_t i = next++; i < some.size(); i = next++)
+      refused += users.publish_within_limits(some[i], nullptr) == Users::Refused::too_many ? 1 : 0;
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) threads.emplace_back(publish);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(users.size() == Users::most);
+  CHECK(refused == 201);  // the default user was there
+  std::size_t sum = 0;
+  for (const auto& user : users.all()) sum += user->memory();
+  CHECK(users.memory() == sum);
+
+  // A user that is there can be changed, and one that is not there needs room.
+  const auto present = users.all().front();
+  CHECK(users.publish_within_limits(user_with({"on"}, present->name()), present) == Users::Refused::no);
+  CHECK(users.publish_within_limits(user_with({"on"}, present->name()), present) == Users::Refused::changed);
+  std::vector<std::string> names;
+  for (const auto& user : some) names.push_back(user->name());
+  CHECK(users.remove(Names(names.begin(), names.end())) == Users::most - 1);
+  CHECK(users.memory() == users.find("default")->memory());
+  CHECK(users.replace_all(some) == Users::Refused::too_many);
+  CHECK(users.size() == 1);
+  some.resize(Users::most - 1);
+  CHECK(users.replace_all(some) == Users::Refused::no);
+  CHECK(users.size() == Users::most);
+}
+
+TEST_CASE("limits: users take bounded memory together, and less is always possible") {
+  Users users;
+  UserRules draft("large");
+  apply(draft, {"on"});
+  for (int i = 0; i < 30; ++i) {
+    std::string pattern = "~*";
+    for (int n = 0; n < 200; ++n) pattern += "?ab*";
+    REQUIRE(draft.apply(pattern + std::to_string(i), toy_commands) == std::nullopt);
+  }
+  const UserFields fields = draft.build()->fields();
+  const auto large = [&](int i) {
+    UserFields one = fields;
+    one.name = std::to_string(i);
+    return std::make_shared<const User>(std::move(one));
+  };
+  int count = 0;
+  while (users.publish_within_limits(large(count), nullptr) == Users::Refused::no) ++count;
+  CHECK(users.publish_within_limits(large(count), nullptr) == Users::Refused::too_much_memory);
+  CHECK(count > 0);
+  CHECK(users.memory() <= Users::most_memory);
+  CHECK(users.memory() + large(0)->memory() > Users::most_memory);
+  const auto before = users.find("0");
+  CHECK(users.publish_within_limits(user_with({"on"}, "0"), before) == Users::Refused::no);
+  CHECK(users.publish_within_limits(large(count), nullptr) == Users::Refused::no);
+  // The requirepass setting must not fail for it.
+  users.publish(large(count + 1));
+  CHECK(users.memory() > Users::most_memory);
+  CHECK(users.publish_within_limits(user_with({"off"}, "0"), users.find("0")) == Users::Refused::no);
+  std::vector<Users::Pointer> all = users.all();
+  CHECK(users.replace_all(all) == Users::Refused::too_much_memory);
+}
+
+TEST_CASE("the memory of a user counts its name twice: the map of users has it, too") {
+  const std::string name(1000, 'n');
+  CHECK(user_with({}, name)->memory() >= user_with({}, "a")->memory() + 2 * 900);
 }
 
 TEST_CASE("the versions of a user are one user, and one that is made after it was removed is another") {
