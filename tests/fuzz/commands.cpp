@@ -415,7 +415,8 @@ class Server {
       next = answer.visit(next, [&](std::uint64_t ticket, const ClientPlace& client) {
         Peer* const peer = find(client.client);
         const bool waits = peer != nullptr && peer->session.waiting != nullptr && peer->session.waiting->ticket == ticket;
-        const bool taken = waits && reply_late(*peer, [&](resp::Reply& reply) { command::answer_wait(peer->session, engine_, answer, reply); });
+        const bool taken =
+            waits && reply_late(*peer, [&](resp::Reply& reply) { command::answer_wait(peer->session, engine_, answer, reply); });
         if (!taken) answer.not_taken();
         return true;
       });

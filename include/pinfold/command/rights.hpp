@@ -59,10 +59,11 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
 
-/// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the user may
-/// make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index before `index`,
-/// or an empty one if it is not there to be read. O(what User::check takes).
-bool may_store_large(const security::User& user, std::size_t index, unsigned db, const std::function<std::string_view(std::size_t)>& argument);
+/// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the
+/// user may make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index
+/// before `index`, or an empty one if it is not there to be read. O(what User::check takes).
+bool may_store_large(const security::User& user, std::size_t index, unsigned db,
+                     const std::function<std::string_view(std::size_t)>& argument);
 
 /// Redis' words for a denial, without the code NOPERM: "this user has no permissions to run the 'get' command".
 std::string denial_text(const Row& row, const RightsVerdict& verdict);

@@ -39,7 +39,7 @@ class Parser {
   enum class Result {
     command,    // args() holds a command, which ends at position()
     need_more,  // all input is used, or an unfinished command begins at consumed()
-    body,       // the caller is to receive the next body_size() bytes of the stream, from position() on, and call set_body(), or keep_body()
+    body,       // the caller receives the next body_size() bytes of the stream, from position() on, and calls set_body(), or keep_body()
     error,      // error() says what is wrong; the rest of the stream cannot be parsed
   };
 

@@ -2,10 +2,10 @@
 // random. It does not look at what an input reaches, so it finds less than libFuzzer does. It takes a few seconds to compile where the
 // rooms are compiled anyway.
 //
-//   fuzz-<target> [-runs=N] [-max_total_time=SECONDS] [-max_len=BYTES] [-seed=N] [-artifact_prefix=PATH] [FILE or FOLDER ...]
+//   fuzz-<target> [-runs=N] [-max_total_time=SECONDS] [-max_len=BYTES] [-seed=N] [-artifact_prefix=PATH] [PATH ...]
 //
-// These options mean what they mean in libFuzzer; others that begin with '-' are ignored, and without a limit it stops after the inputs that
-// are there. The input under way is in the file PATH "current" until it has been executed, so it is there after a fault of any kind.
+// These options mean what they mean in libFuzzer; others that begin with '-' are ignored. Without a limit it stops after the inputs
+// that are there. The input under way is in the file PATH "current" until it has been executed, so it is there after a fault of any kind.
 
 #include <algorithm>
 #include <chrono>
@@ -146,7 +146,8 @@ class Runner {
   Runner& operator=(const Runner&) = delete;
 
   void run(const Bytes& bytes) {
-    std::ofstream(current_, std::ios::binary).write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+    std::ofstream(current_, std::ios::binary)
+        .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
     // A block of just this size, so that the sanitizer sees what is read beyond it. It is not null if the input is empty.
     const std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[bytes.size()]);
     std::copy(bytes.begin(), bytes.end(), exact.get());
