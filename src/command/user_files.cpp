@@ -24,16 +24,6 @@ using Words = std::vector<std::string_view>;
 constexpr std::size_t most_errors = 20;  // of one file
 constexpr std::string_view too_much_memory = "the users would take more than 64 MB of memory";
 
-Words words_of(std::string_view text) {
-  Words words;
-  while (!text.empty()) {
-    const auto size = static_cast<std::size_t>(std::find_if(text.begin(), text.end(), is_space) - text.begin());
-    if (size > 0) words.push_back(text.substr(0, size));
-    text.remove_prefix(std::min(size + 1, text.size()));
-  }
-  return words;
-}
-
 Words views_of(const std::vector<std::string>& texts) { return {texts.begin(), texts.end()}; }
 
 bool names_unknown(std::string_view reason) { return reason.starts_with("Unknown command"); }

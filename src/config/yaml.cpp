@@ -57,17 +57,6 @@ Error read_policies(const YAML::Node& list, std::size_t line, std::string_view p
   return std::nullopt;
 }
 
-// Splits the rules of a user at spaces.
-std::vector<std::string> words_of(std::string_view text) {
-  std::vector<std::string> words;
-  while (!text.empty()) {
-    const auto end = static_cast<std::size_t>(std::ranges::find_if(text, is_space) - text.begin());
-    if (end > 0) words.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
-}
-
 Error read_user(const YAML::Node& name, const YAML::Node& rules, std::string_view path, std::vector<YamlUser>& users) {
   const std::size_t line = line_of(name.Mark());
   if (!name.IsScalar()) return at_line(path, line, "expected the name of a user");
@@ -75,7 +64,7 @@ Error read_user(const YAML::Node& name, const YAML::Node& rules, std::string_vie
   if (twice) return at_line(path, line, "user '" + name.Scalar() + "' is there twice");
   YamlUser user{name.Scalar(), {}, line, static_cast<std::size_t>(std::max(name.Mark().column, 0))};
   if (rules.IsScalar()) {
-    user.rules = words_of(rules.Scalar());
+    for (const std::string_view word : words_of(rules.Scalar())) user.rules.emplace_back(word);
   } else if (rules.IsSequence()) {
     for (const YAML::Node& rule : rules) {
       if (!rule.IsScalar()) return at_line(path, line_of(rule.Mark()), "a rule of a user must be a text: put it in quotes");

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pinfold {
 
@@ -24,6 +25,9 @@ constexpr bool iequals(std::string_view a, std::string_view b) {
 
 /// `text` as C would read it: up to its first NUL.
 constexpr std::string_view up_to_nul(std::string_view text) { return text.substr(0, text.find('\0')); }
+
+/// The words of `text`, which white space separates. They are views into it.
+std::vector<std::string_view> words_of(std::string_view text);
 
 std::string to_lower(std::string_view text);
 std::string to_upper(std::string_view text);
