@@ -43,9 +43,12 @@ Error sync_directory_of(const std::string& path) {
 }  // namespace
 
 Error replace_file(const std::string& path, std::string_view text) {
-  // If the path is a symbolic link, the file that it points to is replaced, not the link.
+  // If the path is a symbolic link, the file that it points to is replaced, not the link. A relative path to no file would stay relative,
+  // and one without a directory in it names none to sync.
   std::error_code problem;
-  const std::string target = std::filesystem::weakly_canonical(path, problem).string();
+  std::filesystem::path target_path = std::filesystem::absolute(path, problem);
+  if (!problem) target_path = std::filesystem::weakly_canonical(target_path, problem);
+  const std::string target = target_path.string();
   struct stat old {};
   old.st_uid = ::geteuid();
   old.st_gid = ::getegid();

@@ -8,6 +8,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "pinfold/config/replace_file.hpp"
 #include "pinfold/config/settings.hpp"
 
 namespace {
@@ -158,6 +159,23 @@ TEST_CASE("a file that is gone is not written again") {
   REQUIRE_FALSE(settings.load_file(path));
   std::filesystem::remove(path);
   CHECK_THAT(settings.rewrite().value_or(""), Catch::Contains("cannot read"));
+}
+
+TEST_CASE("a file is replaced or made by a path that is relative to the working directory, and its directory is synced") {
+  const TemporaryDirectory directory;
+  struct Back {
+    ~Back() { std::filesystem::current_path(before); }
+    const std::filesystem::path before = std::filesystem::current_path();
+  } const back;
+  directory.write("inner/old", "old");
+  std::filesystem::current_path(directory.path());
+  for (const std::string path : {"new", "./new2", "inner/new", "inner/../new3", "inner/old"}) {
+    INFO(path);
+    disk.clear();
+    CHECK(replace_file(path, "text").value_or("") == "");
+    CHECK(disk == std::vector<std::string>{"sync file", "rename", "sync directory"});
+    CHECK(directory.read(path) == "text");
+  }
 }
 
 TEST_CASE("the file that comes with Pinfold has every setting at its default") {
