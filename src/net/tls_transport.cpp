@@ -401,6 +401,15 @@ bool TlsTransport::has_record() const {
 }
 
 Transport::Result TlsTransport::read(std::span<const iovec> buffers) {
+  try {
+    return read_records(buffers);
+  } catch (const std::bad_alloc&) {
+    state_ = State::failed;  // a record may have been sent in part, behind which shutdown() must send nothing
+    throw;
+  }
+}
+
+Transport::Result TlsTransport::read_records(std::span<const iovec> buffers) {
   buffers_.records.clear();
   if (state_ == State::new_connection && !begin()) return fail("there is no memory for it");
   if (state_ == State::handshake) return shake_hands();
@@ -513,6 +522,15 @@ bool TlsTransport::seal(Runs& rest, std::size_t& plain) {
 }
 
 Transport::Result TlsTransport::write(std::span<const iovec> runs) {
+  try {
+    return write_records(runs);
+  } catch (const std::bad_alloc&) {
+    state_ = State::failed;  // as in read()
+    throw;
+  }
+}
+
+Transport::Result TlsTransport::write_records(std::span<const iovec> runs) {
   buffers_.records.clear();
   if (state_ == State::new_connection || state_ == State::handshake) return {0, Outcome::blocked};
   if (state_ == State::failed || state_ == State::closed) return {0, Outcome::failed};

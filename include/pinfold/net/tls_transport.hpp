@@ -85,8 +85,10 @@ class TlsTransport final : public Transport {
   std::string_view look_at_hello();
   int refuse(std::string_view why);
   Outcome open_records(Target& target);
+  Result read_records(std::span<const iovec> buffers);
 
   // What goes out.
+  Result write_records(std::span<const iovec> runs);
   bool seal(Runs& rest, std::size_t& plain);
   bool send(char* bytes, std::size_t size, std::size_t& sent);
   bool send_records();

@@ -17,8 +17,8 @@
 
 namespace pinfold::net {
 
-/// Not thread-safe: used by the I/O thread of its connection, which owns it. Errors are results; nothing is thrown, except by
-/// addresses() and established().
+/// Not thread-safe: used by the I/O thread of its connection, which owns it. Errors are results, except that read(), write(), addresses()
+/// and established() may throw std::bad_alloc. After that it can only be shut down.
 class Transport {
  public:
   /// The result of a read or a write.
@@ -73,9 +73,9 @@ class Transport {
   /// Ends both directions without waiting, and closes the descriptor. Bytes that write() has taken are still sent. May be
   /// called twice. No other function may be called afterwards.
   virtual void shutdown() = 0;
-  /// The addresses of the two ends. Called before shutdown(). Throws std::bad_alloc.
+  /// The addresses of the two ends. Called before shutdown().
   virtual Addresses addresses() const = 0;
-  /// Called once when the handshake is done, before the next read() or write(). Throws std::bad_alloc.
+  /// Called once when the handshake is done, before the next read() or write().
   virtual Established established() { return {}; }
   /// Tells a peer whose handshake is not done that it is not served, if there is a way to. Called before shutdown().
   virtual void decline() {}

@@ -195,6 +195,34 @@ TEST_CASE("tls: what a connection had to send when memory was refused never goes
   }
 }
 
+TEST_CASE("tls: when memory was refused in the middle of a record, nothing is sent behind it") {
+  TlsFiles files;
+  files.set(Id::tls_auth_clients, "no");
+  files.load();
+  TlsBuffers buffers;
+  const auto wire = std::make_shared<Wire>();
+  TlsTransport transport(std::make_unique<FakeTransport>(wire), files.context, buffers);
+  TlsClient client(wire);
+  char byte = 0;
+  const iovec room{&byte, 1};
+  while (transport.handshake() == Transport::Handshake::under_way) {
+    client.shake_hands();
+    REQUIRE(transport.read({&room, 1}).outcome == Outcome::blocked);
+  }
+  transport.established();
+  client.take();
+  constexpr std::size_t part = 10;
+  wire->per_write = part;
+  wire->throwing_call = wire->calls + 1;
+  std::string text = "never read";
+  const iovec run{text.data(), text.size()};
+  CHECK_THROWS_AS(transport.write({&run, 1}), std::bad_alloc);
+  CHECK(wire->sent.size() == part);
+  wire->per_write = SIZE_MAX;
+  transport.shutdown();
+  CHECK(wire->sent.size() == part);
+}
+
 TEST_CASE("tls: nobody comes back with a session whose certificate has ended meanwhile") {
   TlsFiles files;
   const int protocol = GENERATE(TLS1_2_VERSION, TLS1_3_VERSION);
