@@ -83,13 +83,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
   };
   limit_requests();
   settings.on_change(config::Id::user_requests_per_second, limit_requests);
-  const auto set_password = [this, change]() -> std::optional<std::string> {
-    try {
-      return set_default_password(users, settings.text(config::Id::requirepass), *change);
-    } catch (const std::bad_alloc&) {
-      return "out of memory";  // so that the setting is what it was, like the user
-    }
-  };
+  const auto set_password = [this, change] { return set_default_password(users, settings.text(config::Id::requirepass), *change); };
   settings.on_change(config::Id::requirepass, set_password, [this, change] { undo(users, *change); });
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <new>
 #include <utility>
 
 #include "pinfold/base/text.hpp"
@@ -42,7 +43,8 @@ constexpr Setting kTable[] = {
     {Id::tls_ca_cert_file, "tls-ca-cert-file", Type::text, "", 0, 0, "", true,
      "The file with the certificates of the authorities whose client certificates are accepted, in PEM."},
     {Id::tls_ca_cert_dir, "tls-ca-cert-dir", Type::text, "", 0, 0, "", true,
-     "A directory with such files. All of them are read, whatever their names are."},
+     "A directory with such files. All of them are read, whatever their names are: at most 1024 files. Together with tls-ca-cert-file "
+     "they may have 1024 certificates and 8 MB."},
     {Id::tls_auth_clients, "tls-auth-clients", Type::choice, "yes", 0, 0, "no|yes|optional", true,
      "Whether clients must show a certificate of an accepted authority. optional: they may show none, but no other one."},
     {Id::tls_auth_clients_user, "tls-auth-clients-user", Type::choice, "off", 0, 0, "off|CN|URI|DNS", true,
@@ -226,13 +228,14 @@ std::optional<std::string> Settings::parse(Id id, std::string_view value, std::s
   Value parsed;
   if (Error error = parse_value(row(id), value, current, parsed)) return error;
   std::string given(row(id).type == Type::text ? parsed.text : value);
-  state = {parsed.number, std::move(parsed.text), std::move(given)};
+  const OutputLimit limit = id == Id::client_output_buffer_limit ? normal_output_limit(parsed.text) : OutputLimit();
+  state = {parsed.number, std::move(parsed.text), std::move(given), limit};
   return std::nullopt;
 }
 
 Settings::State Settings::state(Id id) const {
   const std::lock_guard lock(mutex_);
-  return {integer(id), texts_[place(id)], given_[place(id)]};
+  return {integer(id), texts_[place(id)], given_[place(id)], id == Id::client_output_buffer_limit ? output_limit() : OutputLimit()};
 }
 
 std::vector<Settings::State> Settings::states() {
@@ -246,11 +249,10 @@ void Settings::store(Id id, State state) {
   const std::lock_guard lock(mutex_);
   numbers_[place(id)].store(state.number, std::memory_order_relaxed);
   if (id == Id::client_output_buffer_limit) {
-    const OutputLimit limit = normal_output_limit(state.text);
     output_limit_version_.fetch_add(1);
-    output_hard_.store(limit.hard);
-    output_soft_.store(limit.soft);
-    output_soft_seconds_.store(limit.soft_seconds);
+    output_hard_.store(state.limit.hard);
+    output_soft_.store(state.limit.soft);
+    output_soft_seconds_.store(state.limit.soft_seconds);
     output_limit_version_.fetch_add(1);
   }
   texts_[place(id)] = std::move(state.text);
@@ -286,43 +288,80 @@ std::optional<Refusal> Settings::check(std::span<const std::pair<Id, std::string
 std::optional<Refusal> Settings::set_all(std::span<const std::pair<Id, std::string>> values) {
   if (auto refusal = check(values)) return refusal;
   const std::lock_guard lock(change_mutex_);
+  return change(values);
+}
+
+bool Settings::try_set_all(std::span<const std::pair<Id, std::string>> values, std::optional<Refusal>& refusal) {
+  refusal = check(values);
+  if (refusal) return true;
+  const bool takes_long = std::ranges::any_of(values, [this](const auto& value) {
+    return std::ranges::any_of(listeners_, [&](const Told& one) { return one.takes != Takes::no_time && one.concerns(value.first); });
+  });
+  if (takes_long) return false;
+  const std::unique_lock lock(change_mutex_, std::try_to_lock);
+  if (!lock) return false;
+  refusal = change(values);
+  return true;
+}
+
+// From the first store() on, only listeners can fail.
+std::optional<Refusal> Settings::change(std::span<const std::pair<Id, std::string>> values) {
   std::vector<State> before;
   std::vector<State> next(values.size());
+  std::vector<std::size_t> changed;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto& [id, value] = values[i];
     before.push_back(state(id));
     if (Error error = parse(id, value, before[i].text, next[i])) return Refusal{i, std::move(*error)};
+    if (before[i].number != next[i].number || before[i].text != next[i].text || is_volatile(id)) changed.push_back(i);
+  }
+  // Listeners are told in the order of the values.
+  std::vector<const Told*> concerned;
+  for (const std::size_t i : changed) {
+    for (const Told& one : listeners_) {
+      if (one.concerns(values[i].first) && std::ranges::find(concerned, &one) == concerned.end()) concerned.push_back(&one);
+    }
   }
 
-  std::vector<std::size_t> changed;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const Id id = values[i].first;
-    if (before[i].number != next[i].number || before[i].text != next[i].text || is_volatile(id)) changed.push_back(i);
-    store(id, std::move(next[i]));
-  }
-  for (std::size_t told = 0; told < changed.size(); ++told) {
-    Error error = tell(values[changed[told]].first);
+  for (std::size_t i = 0; i < values.size(); ++i) store(values[i].first, std::move(next[i]));
+  for (std::size_t told = 0; told < concerned.size(); ++told) {
+    Error error = concerned[told]->tell();
     if (!error) continue;
     for (std::size_t i = 0; i < values.size(); ++i) store(values[i].first, std::move(before[i]));
-    for (std::size_t again = 0; again <= told; ++again) tell_undone(values[changed[again]].first);
-    return Refusal{changed[told], std::move(*error)};
+    for (std::size_t again = 0; again <= told; ++again) concerned[again]->tell_undone();
+    const std::string_view first_word = std::string_view(*error).substr(0, error->find_first_of(" :"));
+    const auto is_its = [&](std::size_t i) { return concerned[told]->concerns(values[i].first); };
+    auto blamed = std::ranges::find_if(changed, [&](std::size_t i) { return is_its(i) && row(values[i].first).name == first_word; });
+    if (blamed == changed.end()) blamed = std::ranges::find_if(changed, is_its);
+    return Refusal{*blamed, std::move(*error)};
   }
   return std::nullopt;
 }
 
-std::optional<std::string> Settings::tell(Id id) {
-  const auto listener = listeners_.find(id);
-  return listener == listeners_.end() ? std::nullopt : listener->second.listener();
+std::optional<std::string> Settings::Told::tell() const {
+  try {
+    return listener();
+  } catch (const std::bad_alloc&) {
+    return "out of memory";
+  }
 }
 
-void Settings::tell_undone(Id id) {
-  const auto told = listeners_.find(id);
-  if (told == listeners_.end()) return;
-  if (told->second.undo) return told->second.undo();
-  told->second.listener();
+// A listener without `undo` applies the former value, for which it needs no memory.
+void Settings::Told::tell_undone() const {
+  try {
+    if (undo) return undo();
+    listener();
+  } catch (const std::bad_alloc&) {
+  }
 }
 
-void Settings::on_change(Id id, Listener listener, Undo undo) { listeners_[id] = {std::move(listener), std::move(undo)}; }
+void Settings::on_change(std::vector<Id> ids, Listener listener, Undo undo, Takes takes) {
+  listeners_.push_back({std::move(ids), std::move(listener), std::move(undo), takes});
+}
+
+void Settings::on_change(Id id, Listener listener, Undo undo) {
+  on_change(std::vector<Id>{id}, std::move(listener), std::move(undo), Takes::no_time);
+}
 
 bool Settings::same_value(Id id, const State& now, std::string_view value) {
   if (now.given == value) return true;  // compared as text first, because "auto" may mean another number by now

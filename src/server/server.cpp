@@ -113,8 +113,8 @@ void allow_clients(config::Settings& settings) {
 
 void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
   settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
-    if (const auto warning = memory_warning(settings)) spdlog::warn("{}", *warning);
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
+    if (const auto warning = memory_warning(settings)) spdlog::warn("{}", *warning);
     return std::nullopt;
   });
   const auto watch_locks = [&]() -> std::optional<std::string> {
@@ -122,8 +122,7 @@ void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
     keyspace.lock_watch().set_accounting(settings.flag(Id::lock_accounting));
     return std::nullopt;
   };
-  settings.on_change(Id::lock_timing, watch_locks);
-  settings.on_change(Id::lock_accounting, watch_locks);
+  settings.on_change({Id::lock_timing, Id::lock_accounting}, watch_locks);
   watch_locks();
   settings.on_change(Id::maxmemory_policy, [&]() -> std::optional<std::string> {
     keyspace.set_policy(static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy)));
@@ -172,12 +171,13 @@ std::optional<std::string> load_users(config::Settings& settings, command::Engin
 }
 
 // Opens the log files anew and reads the certificates again at each SIGHUP. The signal comes from a program that rotates logs or
-// certificates, or from a terminal that is closed.
+// certificates, or from a terminal that is closed. It is waited for again first, so that the next one is handled even if there is no memory
+// for this one.
 void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file, AuditWriter* audit,
                const std::unique_ptr<net::Network>& network) {
   hangups.async_wait([&hangups, file, audit, &network](const boost::system::error_code& error, int) {
     if (error) return;
-    if (network != nullptr) network->reload_certificates();
+    reopen_on(hangups, file, audit, network);
     if (audit != nullptr) audit->reopen();
     if (file != nullptr) {
       const auto failed = file->open();
@@ -187,7 +187,7 @@ void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>&
         spdlog::info("SIGHUP: the log was opened anew");
       }
     }
-    reopen_on(hangups, file, audit, network);
+    if (network != nullptr) network->reload_certificates();
   });
 }
 

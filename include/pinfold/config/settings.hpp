@@ -6,12 +6,12 @@
 // Thread-safe. Numbers, flags and choices are single atomics, so reading one is one relaxed load. Texts are copied under a
 // mutex.
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -189,15 +189,22 @@ class Settings {
   /// Whether these settings may be set together at run time: each of them can change, and none is named twice. Values are not
   /// looked at.
   std::optional<Refusal> check(std::span<const std::pair<Id, std::string>> values) const;
-  /// Sets all of these at run time or none of them, as CONFIG SET does with several pairs.
+  /// Sets all of these at run time or none of them, as CONFIG SET does with several pairs. May take as long as a disk, if a listener
+  /// does or if another change is under way. Throws std::bad_alloc before anything has changed; a listener that throws it has refused.
   std::optional<Refusal> set_all(std::span<const std::pair<Id, std::string>> values);
+  /// The same, if it takes no such time. If it may, returns false, and nothing has changed.
+  bool try_set_all(std::span<const std::pair<Id, std::string>> values, std::optional<Refusal>& refusal);
 
-  /// A listener is called after its setting has changed at run time. It may read the settings but not set any. It refuses the
-  /// change by returning an error. Then the change is undone, and all listeners that were called are called again, or in their place
-  /// what they have given as `undo`: a listener that the former value does not tell everything gives that. No shard is
-  /// locked, because CONFIG SET is refused inside MULTI. Listeners must be registered before threads start.
+  /// A listener is called after a setting of its has changed at run time: once, however many of them have. It may read the settings but
+  /// not set any. It refuses the change by returning an error, or by std::bad_alloc. An error that begins with the name of a setting is
+  /// about that one. Then the change is undone, and all listeners that were called are called again, or in their place what they have
+  /// given as `undo`: a listener that the former values do not tell everything gives that. No shard is locked, because CONFIG SET is
+  /// refused inside MULTI. Listeners must be registered before threads start.
   using Listener = std::function<std::optional<std::string>()>;
   using Undo = std::function<void()>;
+  /// How long a listener takes.
+  enum class Takes { no_time, as_long_as_a_disk };
+  void on_change(std::vector<Id> ids, Listener listener, Undo undo = {}, Takes takes = Takes::no_time);
   void on_change(Id id, Listener listener, Undo undo = {});
 
   /// Reads a YAML mapping of names to scalars. The error names the file and the line.
@@ -229,15 +236,26 @@ class Settings {
     std::int64_t number = 0;
     std::string text;   // of Type::text, as CONFIG GET shows it
     std::string given;  // as it was written, so that "75%" stays "75%" in the file
+    OutputLimit limit;  // what the text of client-output-buffer-limit says
   };
 
   static std::optional<std::string> parse(Id id, std::string_view value, std::string_view current, State& state);
   State state(Id id) const;
   /// The states of all settings, by Id, from one moment.
   std::vector<State> states();
-  void store(Id id, State state);
-  std::optional<std::string> tell(Id id);
-  void tell_undone(Id id);
+  void store(Id id, State state);  // allocates nothing
+  struct Told {
+    bool concerns(Id id) const { return std::ranges::find(ids, id) != ids.end(); }
+    std::optional<std::string> tell() const;
+    void tell_undone() const;
+
+    std::vector<Id> ids;
+    Listener listener;
+    Undo undo;
+    Takes takes;
+  };
+  /// set_all() with values that check() has passed, while `change_mutex_` is held.
+  std::optional<Refusal> change(std::span<const std::pair<Id, std::string>> values);
   std::optional<std::string> load_options(std::span<const std::string_view> options);
   static bool is_default(Id id, const State& now);
   static bool same_value(Id id, const State& now, std::string_view value);
@@ -256,11 +274,7 @@ class Settings {
   mutable std::mutex mutex_;  // guards texts_ and given_
   std::array<std::string, static_cast<unsigned>(Id::count)> texts_;
   std::array<std::string, static_cast<unsigned>(Id::count)> given_;
-  struct Told {
-    Listener listener;
-    Undo undo;
-  };
-  std::map<Id, Told> listeners_;
+  std::vector<Told> listeners_;
   std::string file_;
   std::vector<std::vector<PolicyField>> policies_;
   std::vector<UserText> users_;

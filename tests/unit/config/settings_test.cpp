@@ -321,5 +321,95 @@ TEST_CASE("a listener that has something to undo is told so in place of the form
   CHECK(undone == 1);
 }
 
+TEST_CASE("a listener of several settings is told once of all that a change has of them") {
+  Settings settings;
+  std::vector<std::string> seen;
+  settings.on_change({Id::tls_cert_file, Id::tls_key_file, Id::tls_session_cache_timeout}, [&]() -> std::optional<std::string> {
+    seen.push_back(settings.text(Id::tls_cert_file) + " " + settings.text(Id::tls_key_file));
+    return std::nullopt;
+  });
+  CHECK_FALSE(settings.set_all(Pairs{{Id::tls_cert_file, "c"}, {Id::timeout, "7"}, {Id::tls_key_file, "k"}}));
+  CHECK(seen == std::vector<std::string>{"c k"});
+  CHECK_FALSE(settings.set_all(Pairs{{Id::timeout, "8"}, {Id::tls_session_cache_timeout, "300"}}));  // it has this value
+  CHECK(seen.size() == 1);
+}
+
+TEST_CASE("of several settings with one listener the one is to blame that the error names, or else the first that has changed") {
+  Settings settings;
+  std::string error;
+  settings.on_change({Id::tls_cert_file, Id::tls_key_file, Id::tls_key_file_pass, Id::tls_session_cache_timeout},
+                     [&]() -> std::optional<std::string> { return error; });
+  const Pairs pairs = {{Id::timeout, "7"}, {Id::tls_session_cache_timeout, "222"}, {Id::tls_key_file_pass, "x"}, {Id::tls_key_file, "k"}};
+  const std::vector<std::pair<std::string, std::size_t>> cases = {{"tls-key-file 'k': is empty", 3},
+                                                                  {"tls-key-file-pass: is wrong", 2},
+                                                                  {"tls-cert-file 'c': is missing", 1},
+                                                                  {"tls-key-file", 3},
+                                                                  {"", 1},
+                                                                  {"timeout: not its own", 1}};
+  for (const auto& [text, index] : cases) {
+    error = text;
+    const auto refusal = settings.set_all(pairs);
+    REQUIRE(refusal);
+    CHECK(refusal->index == index);
+    CHECK(refusal->reason == text);
+  }
+}
+
+TEST_CASE("a listener for which there is no memory has refused, and all settings are what they were") {
+  Settings settings;
+  int limit = 0;
+  int undone = 0;
+  settings.on_change(Id::timeout, [&]() -> std::optional<std::string> {
+    limit = static_cast<int>(settings.integer(Id::timeout));
+    return std::nullopt;
+  });
+  settings.on_change(
+      Id::hz, []() -> std::optional<std::string> { throw std::bad_alloc(); },
+      [&] {
+        ++undone;
+        throw std::bad_alloc();
+      });
+  const std::string output = settings.text(Id::client_output_buffer_limit);
+  const auto refusal =
+      settings.set_all(Pairs{{Id::timeout, "7"}, {Id::client_output_buffer_limit, "normal 9 8 7"}, {Id::requirepass, "x"}, {Id::hz, "20"}});
+  REQUIRE(refusal);
+  CHECK(refusal->index == 3);
+  CHECK(refusal->reason == "out of memory");
+  CHECK(settings.integer(Id::timeout) == 0);
+  CHECK(settings.integer(Id::hz) == 10);
+  CHECK(settings.text(Id::requirepass).empty());
+  CHECK(settings.text(Id::client_output_buffer_limit) == output);
+  CHECK(settings.output_limit().hard == 0);
+  CHECK(limit == 0);
+  CHECK(undone == 1);
+  CHECK_FALSE(settings.set_all(Pairs{{Id::timeout, "7"}}));
+  CHECK(limit == 7);
+}
+
+TEST_CASE("a change that may take as long as a disk is not made by a thread that cannot wait, nor is one behind it") {
+  Settings settings;
+  std::optional<Refusal> refusal;
+  bool tried = true;
+  settings.on_change(
+      {Id::tls_cert_file, Id::tls_key_file},
+      [&]() -> std::optional<std::string> {
+        std::thread([&] { tried = settings.try_set_all(Pairs{{Id::timeout, "9"}}, refusal); }).join();
+        return std::nullopt;
+      },
+      {}, Settings::Takes::as_long_as_a_disk);
+  CHECK_FALSE(settings.try_set_all(Pairs{{Id::timeout, "7"}, {Id::tls_key_file, "k"}}, refusal));
+  CHECK(settings.integer(Id::timeout) == 0);
+  CHECK(settings.text(Id::tls_key_file).empty());
+  CHECK_FALSE(settings.set_all(Pairs{{Id::tls_key_file, "k"}}));
+  CHECK_FALSE(tried);
+  CHECK(settings.integer(Id::timeout) == 0);
+  CHECK(settings.try_set_all(Pairs{{Id::timeout, "7"}}, refusal));
+  CHECK_FALSE(refusal);
+  CHECK(settings.integer(Id::timeout) == 7);
+  CHECK(settings.try_set_all(Pairs{{Id::port, "1"}, {Id::tls_key_file, "k"}}, refusal));  // refused whatever it takes
+  REQUIRE(refusal);
+  CHECK(refusal->index == 0);
+}
+
 }  // namespace
 }  // namespace pinfold::config
