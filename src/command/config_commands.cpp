@@ -1,9 +1,7 @@
 // CONFIG: the settings table as Redis shows and changes it.
 
 #include <algorithm>
-#include <atomic>
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,14 +10,12 @@
 #include "pinfold/base/glob.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
-#include "pinfold/command/audit.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
+#include "pinfold/command/main_thread_task.hpp"
 #include "pinfold/command/pattern.hpp"
-#include "pinfold/command/request_log.hpp"
-#include "pinfold/command/task.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -68,8 +64,14 @@ Outcome config_get(Call& call) {
 // As Redis prints a client's text: up to its first zero byte.
 std::string printed(std::string_view text) { return excerpt(text); }
 
+constexpr std::string_view not_set = "ERR CONFIG SET failed ";
+
+std::string blame(std::string_view name, const std::string& reason) {
+  return "(possibly related to argument '" + printed(name) + "') - " + reason;
+}
+
 resp::Written refuse(Call& call, std::string_view name, const std::string& reason) {
-  return call.reply.error("ERR CONFIG SET failed (possibly related to argument '" + printed(name) + "') - " + reason);
+  return call.reply.error(std::string(not_set) + blame(name, reason));
 }
 
 // Redis goes through all names before it looks at any value, and of a wrong name and a constant setting the
@@ -90,10 +92,17 @@ Outcome config_set(Call& call) {
     if (auto refusal = call.engine.settings.check(values)) return refuse(call, pairs[i], refusal->reason);
   }
   if (!too_long.empty()) return refuse(call, too_long, std::string(config::value_too_long));
-  if (auto refusal = call.engine.settings.set_all(values)) {
-    return refuse(call, pairs[refusal->index * 2], refusal->reason);
+  if (std::optional<config::Refusal> refusal; call.engine.settings.try_set_all(values, refusal)) {
+    return refusal ? refuse(call, pairs[refusal->index * 2], refusal->reason) : call.reply.ok();
   }
-  return call.reply.ok();
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < pairs.size(); i += 2) names.push_back(printed(pairs[i]));
+  MainThreadTask::Work set = [values = std::move(values), names = std::move(names)](Engine& engine) -> std::optional<std::string> {
+    const auto refusal = engine.settings.set_all(values);
+    if (!refusal) return std::nullopt;
+    return blame(names[refusal->index], refusal->reason);
+  };
+  return call.park(std::make_unique<MainThreadTask>(call, AuditLog::Kind::configuration, std::move(set), std::string(not_set)));
 }
 
 Outcome config_resetstat(Call& call) {
@@ -108,61 +117,13 @@ Outcome config_resetstat(Call& call) {
   return call.reply.ok();
 }
 
-// Writes the file on the main thread, because a disk takes as long as it likes. What is written are the settings of the moment when
-// that begins; of two clients that ask at once, one file is written after the other. A client that goes away does not stop it.
-class RewriteTask : public Task {
- public:
-  explicit RewriteTask(const Call& call) : request_(describe_request(call)), audited_(remember_for_audit(call)) {}
-
-  Outcome step(Call& call) override {
-    if (file_ == nullptr) begin(call);
-    if (!file_->written.load(std::memory_order_acquire)) {
-      asleep = true;
-      return Outcome::waits;
-    }
-    return file_->error ? call.reply.error("ERR Rewriting config file: " + *file_->error) : call.reply.ok();
-  }
-
- private:
-  struct File {
-    std::atomic<bool> written{false};
-    std::optional<std::string> error;  // constant once `written` is set
-  };
-
-  void begin(Call& call) {
-    irrevocable = true;
-    file_ = std::make_shared<File>();
-    const auto write = [file = file_, &engine = call.engine, client = call.session.shared.place(), request = request_, audited = audited_] {
-      try {
-        file->error = engine.settings.rewrite();
-      } catch (const std::bad_alloc&) {
-        file->error = "out of memory";
-      }
-      note_outcome(engine, request, file->error);  // here, as the client may have gone
-      engine.audit.note(AuditLog::Kind::configuration, [&](AuditLine& line) {
-        if (audited) add_request(line, *audited);
-        line.add("result", file->error ? std::string_view(*file->error) : std::string_view("done"));
-      });
-      file->written.store(true, std::memory_order_release);
-      engine.clients.wake_task(client);
-    };
-    if (call.engine.on_main_thread) {
-      call.engine.on_main_thread(write);
-    } else {
-      write();
-    }
-  }
-
-  const std::string request_;
-  const std::optional<AuditedRequest> audited_;
-  std::shared_ptr<File> file_;
-};
-
 Outcome config_rewrite(Call& call) {
   if (call.engine.settings.file().empty()) {
     return call.reply.error("ERR The server is running without a config file");
   }
-  return call.park(std::make_unique<RewriteTask>(call));
+  // What is written are the settings of the moment when that begins.
+  return call.park(std::make_unique<MainThreadTask>(
+      call, AuditLog::Kind::configuration, [](Engine& engine) { return engine.settings.rewrite(); }, "ERR Rewriting config file: "));
 }
 
 // Whether or not the request is valid: names are shown in the places of names, and values behind names whose values are no secrets. A

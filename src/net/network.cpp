@@ -136,11 +136,11 @@ std::optional<std::string> Network::listen() {
 // A change that cannot be followed is refused, so the settings always say what the present context was made of.
 void Network::connect_tls_settings() {
   using config::Id;
-  for (const Id id : {Id::tls_cert_file, Id::tls_key_file, Id::tls_key_file_pass, Id::tls_ca_cert_file, Id::tls_ca_cert_dir,
-                      Id::tls_auth_clients, Id::tls_auth_clients_user, Id::tls_protocols, Id::tls_ciphers, Id::tls_ciphersuites,
-                      Id::tls_prefer_server_ciphers, Id::tls_session_caching, Id::tls_session_cache_timeout}) {
-    engine_.settings.on_change(id, [this] { return tls_->load(); });
-  }
+  engine_.settings.on_change(
+      {Id::tls_cert_file, Id::tls_key_file, Id::tls_key_file_pass, Id::tls_ca_cert_file, Id::tls_ca_cert_dir, Id::tls_auth_clients,
+       Id::tls_auth_clients_user, Id::tls_protocols, Id::tls_ciphers, Id::tls_ciphersuites, Id::tls_prefer_server_ciphers,
+       Id::tls_session_caching, Id::tls_session_cache_timeout},
+      [this] { return tls_->load(); }, [this] { tls_->undo(); }, config::Settings::Takes::as_long_as_a_disk);
 }
 
 void Network::reload_certificates() {

@@ -1,5 +1,6 @@
 #include "pinfold/net/tls_certificates.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <new>
 #include <system_error>
@@ -12,7 +13,10 @@ namespace pinfold::net {
 namespace {
 
 constexpr std::int64_t ticket_keys_ms = std::int64_t{6} * 60 * 60 * 1000;
+constexpr std::int64_t first_retry_ms = 2000;
+constexpr std::int64_t last_retry_ms = std::int64_t{5} * 60 * 1000;
 
+// The time of the last change of the inode is there for the sake of permissions.
 void add_stamp(std::string& stamp, const std::string& file) {
   struct stat info {};
   if (file.empty() || ::stat(file.c_str(), &info) != 0) {
@@ -21,7 +25,8 @@ void add_stamp(std::string& stamp, const std::string& file) {
   }
   for (const auto part :
        {static_cast<std::int64_t>(info.st_dev), static_cast<std::int64_t>(info.st_ino), static_cast<std::int64_t>(info.st_size),
-        static_cast<std::int64_t>(info.st_mtim.tv_sec), static_cast<std::int64_t>(info.st_mtim.tv_nsec)}) {
+        static_cast<std::int64_t>(info.st_mtim.tv_sec), static_cast<std::int64_t>(info.st_mtim.tv_nsec),
+        static_cast<std::int64_t>(info.st_ctim.tv_sec), static_cast<std::int64_t>(info.st_ctim.tv_nsec)}) {
     stamp.append(std::to_string(part)).append(" ");
   }
   stamp += '\n';
@@ -45,56 +50,65 @@ TlsCertificates::Stamp TlsCertificates::stamp_of(const TlsOptions& options) {
 }
 
 std::optional<std::string> TlsCertificates::load() {
-  const std::lock_guard lock(loading_);
-  return load_locked();
-}
-
-std::optional<std::string> TlsCertificates::load_locked() {
-  const TlsOptions options(engine_.settings);
-  stamp_ = stamp_of(options);  // before the files are read: if they change meanwhile, they are read again
-  loaded_at_ = monotonic_ms();
-  std::shared_ptr<const TlsContext> loaded;
   std::optional<std::string> error;
+  former_.reset();
   try {
-    error = TlsContext::load(options, loaded);
+    former_ = {present_, engine_.tls.certificates()};
+    error = load_files();
   } catch (const std::bad_alloc&) {
     error = "out of memory";
   }
-  failed_ = error.has_value();
-  log(error, loaded.get());
-  if (error) return error;
-  const std::lock_guard lock(mutex_);
-  context_ = std::move(loaded);
+  present_.tried_at = monotonic_ms();
+  present_.retry_ms = error ? std::clamp(2 * present_.retry_ms, first_retry_ms, last_retry_ms) : 0;
+  if (error) {
+    note_failure(*error);
+  } else {
+    note_loaded();
+  }
+  return error;
+}
+
+std::optional<std::string> TlsCertificates::load_files() {
+  const TlsOptions options(engine_.settings);
+  present_.stamp = stamp_of(options);  // before the files are read: if they change meanwhile, they are read again
+  std::shared_ptr<const TlsContext> loaded;
+  if (auto error = TlsContext::load(options, loaded)) return error;
+  engine_.tls.loaded(loaded->server(), loaded->authority(), static_cast<std::int64_t>(unix_seconds()));
+  present_.context = std::move(loaded);
   return std::nullopt;
 }
 
-void TlsCertificates::log(const std::optional<std::string>& error, const TlsContext* loaded) {
-  if (error) {
-    if (!engine_.tls.not_loaded(*error)) return;
-    engine_.events.note(EventLog::Kind::bad_certificates,
-                        [&] { return "TLS: " + *error + "; clients that connect get the certificates of before"; });
-    engine_.audit.note(AuditLog::Kind::server, [&](AuditLine& line) { line.add("action", "certificates-refused").add("reason", *error); });
-    return;
-  }
-  engine_.tls.loaded(loaded->server(), loaded->authority(), static_cast<std::int64_t>(unix_seconds()));
-  for (const std::string& warning : loaded->warnings()) {
+void TlsCertificates::undo() {
+  if (!former_) return;
+  present_ = std::move(former_->state);
+  engine_.tls.restore(std::move(former_->status));
+  former_.reset();
+}
+
+void TlsCertificates::note_failure(const std::string& error) const {
+  if (!engine_.tls.not_loaded(error)) return;
+  engine_.events.note(EventLog::Kind::bad_certificates,
+                      [&] { return "TLS: " + error + "; clients that connect get the certificates of before"; });
+  engine_.audit.note(AuditLog::Kind::server, [&](AuditLine& line) { line.add("action", "certificates-refused").add("reason", error); });
+}
+
+void TlsCertificates::note_loaded() const {
+  const TlsContext& loaded = *present_.context;
+  for (const std::string& warning : loaded.warnings()) {
     engine_.events.note(EventLog::Kind::bad_certificates, [&] { return "TLS: " + warning; });
   }
-  engine_.events.note(EventLog::Kind::certificates, [&] { return "TLS: certificates loaded, serial number " + loaded->server().serial; });
+  engine_.events.note(EventLog::Kind::certificates, [&] { return "TLS: certificates loaded, serial number " + loaded.server().serial; });
   engine_.audit.note(AuditLog::Kind::server,
-                     [&](AuditLine& line) { line.add("action", "certificates-loaded").add("serial", loaded->server().serial); });
+                     [&](AuditLine& line) { line.add("action", "certificates-loaded").add("serial", loaded.server().serial); });
 }
 
 void TlsCertificates::look() {
-  const std::unique_lock lock(loading_, std::try_to_lock);
-  if (!lock) return;  // they are being loaded
-  const bool old = monotonic_ms() - loaded_at_ >= ticket_keys_ms;
-  if (failed_ || old || stamp_of(TlsOptions(engine_.settings)) != stamp_) load_locked();
-}
-
-std::shared_ptr<const TlsContext> TlsCertificates::context() const {
-  const std::lock_guard lock(mutex_);
-  return context_;
+  former_.reset();
+  const bool changed = stamp_of(TlsOptions(engine_.settings)) != present_.stamp;
+  const std::int64_t since = monotonic_ms() - present_.tried_at;
+  if (changed) present_.retry_ms = 0;
+  const bool again = present_.retry_ms != 0 && since >= present_.retry_ms;
+  if (changed || again || since >= ticket_keys_ms) load();
 }
 
 }  // namespace pinfold::net

@@ -1,8 +1,10 @@
 """Settings of TLS: wrong ones are named with their file, certificates are replaced while clients go on, and their ends are in INFO."""
 
+import json
 import os
 import pathlib
 import re
+import select
 import signal
 import ssl
 import subprocess
@@ -10,7 +12,7 @@ import time
 
 import pytest
 
-from tests.support import servers, tls
+from tests.support import faults, servers, tls
 from tests.support.connection import Closed
 from tests.support.resp import ErrorReply
 from tests.support.servers import eventually, is_redis, pinfold_binary
@@ -249,6 +251,113 @@ def test_config_set_of_another_certificate_is_taken_and_no_connection_is_dropped
 
 
 @only_pinfold
+def test_config_set_of_several_settings_reads_the_files_once(start_tls, authority, renewed):
+    first, second = renewed
+    server = start_tls(certificate=first)
+    with server.connect_plain() as admin:
+        loaded = int(info(admin, "tls")["tls_certificates_loaded"])
+        changes = {"tls-cert-file": second.cert, "tls-key-file": second.key, "tls-ca-cert-file": authority.cert, "tls-auth-clients": "optional", "tls-session-caching": "no"}
+        assert admin.call("CONFIG", "SET", *(word for pair in changes.items() for word in pair)) == "OK"
+        assert int(info(admin, "tls")["tls_certificates_loaded"]) == loaded + 1
+        assert shows(server, second)
+
+
+@only_pinfold
+def test_config_set_blames_the_setting_that_is_wrong_and_loads_nothing_again(start_tls, authority):
+    """Whether TLS or another setting refuses, and in whatever order they stand."""
+    server = start_tls("--maxclients", "100")
+    other = authority.server()
+    with server.connect_plain() as admin:
+        before, loads = admin.call("CONFIG", "GET", "*"), info(admin, "tls")["tls_certificates_loaded"]
+        for pairs, wrong in (
+            (("tls-session-cache-timeout", "222", "tls-cert-file", "nowhere.pem"), "tls-cert-file"),
+            (("tls-key-file", "nowhere.pem", "timeout", "7", "tls-session-cache-timeout", "222"), "tls-key-file"),
+            (("tls-session-cache-timeout", "222", "tls-key-file", other.key), "tls-key-file"),
+            (("tls-session-cache-timeout", "222", "TLS-Ciphers", "NONSENSE"), "TLS-Ciphers"),
+        ):
+            said = admin.call("CONFIG", "SET", *pairs)
+            assert isinstance(said, ErrorReply) and f"(possibly related to argument '{wrong}') - {wrong.lower()}" in said, said
+            assert admin.call("CONFIG", "GET", "*") == before
+            now = info(admin, "tls")
+            assert now["tls_certificates_loaded"] == loads and now["tls_certificates_last_load"] == "ok"
+            assert shows(server, server.certificate)
+
+
+@only_pinfold
+def test_a_change_that_another_setting_refuses_leaves_the_certificates(start_tls, authority, renewed):
+    first, second = renewed
+    server = start_tls(certificate=first)
+    new = ("tls-cert-file", second.cert, "tls-key-file", second.key)
+    with server.connect_plain() as admin:
+        limit = str((1 << 32) - 1)  # more files than a process may have open
+        said = admin.call("CONFIG", "SET", *new, "maxclients", limit)
+        assert isinstance(said, ErrorReply) and "'maxclients'" in said, said
+        assert shows(server, first)
+        assert int(info(admin, "tls")["tls_server_cert_serial"], 16) == first.serial
+        assert admin.call("CONFIG", "SET", *new) == "OK" and shows(server, second)
+
+
+@pytest.fixture
+def many_authorities(authority, tmp_path):
+    """A directory that takes a while to read."""
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    text = pathlib.Path(authority.cert).read_bytes()
+    for number in range(1000):
+        (folder / str(number)).write_bytes(text)
+    return folder
+
+
+@only_pinfold
+def test_no_client_waits_while_another_one_sets_certificates(start_tls, many_authorities):
+    """Even if one thread serves both. Of several times once is enough: who is answered first is also a matter of the system."""
+    server = start_tls("--threads", "1")
+    with server.connect_plain() as admin, server.connect_plain() as other:
+        for _ in range(20):
+            admin.send_command("CONFIG", "SET", "tls-ca-cert-dir", str(many_authorities))
+            admin.send_command("PING")
+            assert other.call("PING") == "PONG"
+            first = not select.select([admin.socket], [], [], 0)[0]
+            assert admin.read() == "OK" and admin.read() == "PONG"
+            if first:
+                return
+        pytest.fail("the other client was never answered first")
+
+
+@only_pinfold
+def test_a_client_that_goes_away_does_not_stop_its_change(start_tls, authority, many_authorities):
+    server = start_tls()
+    with server.connect_plain() as admin:
+        for _ in range(20):
+            with server.connect_plain() as hasty:
+                hasty.send_command("CONFIG", "SET", "tls-ca-cert-dir", str(many_authorities))
+        eventually(lambda: admin.call("CONFIG", "GET", "tls-ca-cert-dir")[1] == str(many_authorities).encode())
+        eventually(lambda: len(admin.call("CLIENT", "LIST").splitlines()) == 1)
+        assert server.log().count("CONFIG SET tls-ca-cert-dir") > 0
+        with server.connect() as connection:
+            assert connection.call("PING") == "PONG"
+
+
+@only_pinfold
+def test_the_audit_log_tells_how_a_change_of_certificates_has_ended(start_tls, authority, tmp_path):
+    path = tmp_path / "audit"
+    server = start_tls("--audit-log-file", path)
+    with server.connect_plain() as admin:
+        assert admin.call("CONFIG", "SET", "tls-session-caching", "no") == "OK"
+        assert isinstance(admin.call("CONFIG", "SET", "tls-cert-file", "nowhere.pem"), ErrorReply)
+
+        def told():
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            return [(line["request"], line["result"]) for line in lines if line["event"] == "configuration"]
+
+        eventually(lambda: len(told()) == 4)
+        (one, begun), (same, done), (other, also), (again, failed) = told()
+        assert one == same == "CONFIG SET tls-session-caching no" and begun == also == "begun" and done == "done"
+        assert other == again == "CONFIG SET tls-cert-file nowhere.pem" and "nowhere.pem" in failed
+    eventually(lambda: "failed: (possibly related to argument 'tls-cert-file')" in server.log())
+
+
+@only_pinfold
 @pytest.mark.parametrize("how", ["SIGHUP", "by itself"])
 @pytest.mark.parametrize("broken", ["cert", "key", "ca", "a key of another"])
 def test_broken_files_leave_the_old_ones_and_the_log_names_them(start_tls, authority, tmp_path, how, broken):
@@ -327,6 +436,61 @@ def test_an_authority_that_is_no_longer_trusted_lets_nobody_in(start_tls, author
         eventually(lambda: let_in(new), step=0.1)
         assert not let_in(old) and not let_in(old, session=session)
         assert early.call("PING") == "PONG"
+
+
+@only_pinfold
+@pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="sanitizers have an allocator of their own, which cannot be replaced")
+def test_a_hangup_for_which_there_is_no_memory_does_not_lose_the_next_one(start_tls, authority, tmp_path):
+    log = tmp_path / "log"
+    seed = faults.seed()
+    print(f"PINFOLD_SEED={seed}")
+    injected = faults.Faults(tmp_path, seed)
+    server = start_tls("--logfile", log, env=injected.environment())
+    for chance in (1, 0.5, 0.3, 0.1) * 3:
+        before = injected.failed()
+        injected.fail(chance, kinds=faults.HEAP)
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: injected.failed() > before)
+        time.sleep(0.1)
+        injected.off()
+        if log.exists():
+            log.rename(tmp_path / "old")
+        server.process.send_signal(signal.SIGHUP)
+        eventually(log.exists)
+    with server.connect_plain() as admin:
+        eventually(lambda: info(admin, "tls")["tls_certificates_last_load"] == "ok")
+    assert serial_of(server.tls_port) == server.certificate.serial
+
+
+@only_pinfold
+@pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="sanitizers have an allocator of their own, which cannot be replaced")
+def test_settings_and_certificates_agree_when_memory_was_refused(start_tls, authority, renewed, tmp_path):
+    """A change is made or it is not, whatever the client hears of it."""
+    seed = faults.seed()
+    print(f"PINFOLD_SEED={seed}")
+    injected = faults.Faults(tmp_path, seed)
+    server = start_tls(certificate=renewed[0], env=injected.environment())
+    certificates = {certificate.cert.encode(): certificate for certificate in renewed}
+    refused = 0
+    for turn in range(60):
+        certificate = renewed[(turn + 1) % 2]
+        with server.connect_plain() as admin:
+            assert admin.call("PING") == "PONG"
+            injected.fail((0.001, 0.01, 0.1)[turn % 3], kinds=faults.HEAP)
+            try:
+                said = admin.call("CONFIG", "SET", "timeout", "7", "tls-cert-file", certificate.cert, "requirepass", "", "tls-key-file", certificate.key)
+            except (Closed, ConnectionError):
+                said = None
+            injected.off()
+            refused += said != "OK"
+        with server.connect_plain() as admin:
+            assert admin.call("CONFIG", "SET", "timeout", "7") == "OK"  # behind what is still under way
+            shown = certificates[admin.call("CONFIG", "GET", "tls-cert-file")[1]]
+            assert admin.call("CONFIG", "GET", "tls-key-file")[1] == shown.key.encode()
+            assert said != "OK" or shown is certificate
+            assert serial_of(server.tls_port) == shown.serial
+            assert int(info(admin, "tls")["tls_server_cert_serial"], 16) == shown.serial
+    assert 0 < refused < 60 and injected.failed() > 0
 
 
 # --- their ends ---

@@ -47,6 +47,13 @@ class TlsStatus {
     state_.last_error = error;
     return true;
   }
+  /// The certificates of `former` are in force again. What has been counted since stays.
+  void restore(TlsCertificateState former) {
+    const std::lock_guard lock(mutex_);
+    former.loads = state_.loads;
+    former.failed_loads = state_.failed_loads;
+    state_ = std::move(former);
+  }
   TlsCertificateState certificates() const {
     const std::lock_guard lock(mutex_);
     return state_;

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 
@@ -14,34 +13,46 @@
 
 namespace pinfold::net {
 
-/// Thread-safe. `engine` must outlive it. A context that cannot be loaded leaves the present one in force. Loading reads files, so it may
-/// take as long as a disk does.
+/// For the main thread alone. `engine` must outlive it. A context that cannot be loaded leaves the present one in force. Loading reads
+/// files, so it may take as long as a disk does.
 class TlsCertificates {
  public:
   explicit TlsCertificates(command::Engine& engine) : engine_(engine) {}
 
-  /// Makes a context from the settings and their files, and logs what has come of it. Returns an error, or nothing.
+  /// Makes a context from the settings and their files, and logs what has come of it. Returns an error, or nothing. Throws std::bad_alloc
+  /// if there is no memory for an error; look() tries again then too.
   std::optional<std::string> load();
-  /// Loads again if a file has changed since the last attempt, if the last attempt has failed, or if the ticket keys are old. Costs a few
-  /// system calls. An error is logged once, however often the same comes again.
+  /// Takes the last load() back, because its settings have been refused. Called before the next look().
+  void undo();
+  /// Loads again if a file has changed since the last attempt, or if the ticket keys are old. If the last attempt has failed, it also loads
+  /// after 2 seconds, and then after twice as long each time, up to 5 minutes: memory or descriptors may have been short. Otherwise costs
+  /// a few system calls. An error is logged once, however often the same comes again.
   void look();
   /// The context for new connections; null before the first load().
-  std::shared_ptr<const TlsContext> context() const;
+  const std::shared_ptr<const TlsContext>& context() const { return present_.context; }
 
  private:
   // What tells a file from an earlier one, of all files together.
   using Stamp = std::string;
+  // What the last attempt has left.
+  struct State {
+    std::shared_ptr<const TlsContext> context;
+    Stamp stamp;
+    MonoMs tried_at;
+    std::int64_t retry_ms = 0;  // how long after a failure the next attempt comes; 0: there was none
+  };
+  struct Former {
+    State state;
+    command::TlsCertificateState status;
+  };
   static Stamp stamp_of(const TlsOptions& options);
-  std::optional<std::string> load_locked();
-  void log(const std::optional<std::string>& error, const TlsContext* loaded);
+  std::optional<std::string> load_files();
+  void note_loaded() const;
+  void note_failure(const std::string& error) const;
 
   command::Engine& engine_;
-  std::mutex loading_;  // held while files are read; taken before mutex_. Guards the next three
-  Stamp stamp_;
-  bool failed_ = false;
-  MonoMs loaded_at_;
-  mutable std::mutex mutex_;  // guards context_
-  std::shared_ptr<const TlsContext> context_;
+  State present_;
+  std::optional<Former> former_;  // before the last load(), for undo()
 };
 
 }  // namespace pinfold::net

@@ -11,6 +11,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "pinfold/base/clock.hpp"
 #include "pinfold/net/tls_certificates.hpp"
 
 using namespace pinfold::net;
@@ -92,8 +93,12 @@ TEST_CASE("tls: files that cannot be used are named, with what is wrong") {
     CHECK_THAT(error(), Contains("tls-ca-cert-dir") && Contains("cannot be read"));
     std::filesystem::create_directory(files.directory.path("authorities"));
     CHECK_THAT(error(), Contains("has no files"));
+    files.directory.write("authorities/a-text", "of other things");
+    CHECK_THAT(error(), Contains("authorities': has no certificate in PEM"));
     files.directory.write("authorities/one", pem_of(*files.authority.certificate));
     CHECK(error() == "no error");
+    files.directory.write("authorities/two", "-----BEGIN CERTIFICATE-----\nnonsense\n");
+    CHECK_THAT(error(), Contains("authorities/two': has a broken certificate"));
   }
   SECTION("nothing set") {
     files.set(Id::tls_key_file, "");
@@ -136,14 +141,23 @@ TEST_CASE("tls: certificates that have expired are used, with a warning") {
 
 namespace {
 
-// Certificates of an engine whose settings name files.
+// Certificates of an engine whose settings name files. The clock goes back at the end.
 struct Loading {
   Loading() {
     for (const Id id : {Id::tls_cert_file, Id::tls_key_file, Id::tls_ca_cert_file}) rig.set(id, files.settings.text(id));
     REQUIRE_FALSE(certificates.load());
   }
-  std::string serial() const { return certificates.context()->server().serial; }
+  ~Loading() { pinfold::advance_clock_for_test(-passed_ms); }
+  Loading(const Loading&) = delete;
+  Loading& operator=(const Loading&) = delete;
 
+  std::string serial() const { return certificates.context()->server().serial; }
+  void pass(std::int64_t ms) {
+    pinfold::advance_clock_for_test(ms);
+    passed_ms += ms;
+  }
+
+  std::int64_t passed_ms = 0;
   TlsFiles files;
   Rig rig;
   TlsCertificates certificates{rig.engine};
@@ -159,7 +173,10 @@ TEST_CASE("tls: changed files are loaded by themselves, and broken ones leave th
   const Certified next = certify({}, &loading.files.authority);
   SECTION("a certificate without its key is half of a change") {
     loading.files.directory.write("server.crt", pem_of(*next.certificate));
-    for (int i = 0; i < 3; ++i) loading.certificates.look();
+    for (int i = 0; i < 3; ++i) {
+      loading.certificates.look();
+      loading.pass(10'000);
+    }
     CHECK(loading.certificates.context() == first);
     CHECK_THAT(loading.rig.engine.tls.certificates().last_error, Contains("is not the key of the certificate"));
     CHECK(loading.rig.engine.tls.certificates().failed_loads == 3);
@@ -190,4 +207,108 @@ TEST_CASE("tls: changed files are loaded by themselves, and broken ones leave th
     loading.certificates.look();
     CHECK(loading.certificates.context() != second);
   }
+}
+
+TEST_CASE("tls: files that stay broken are read less and less often, and at once when they change") {
+  Loading loading;
+  const auto failures = [&] { return loading.rig.engine.tls.certificates().failed_loads; };
+  const std::string path = loading.files.directory.path("server.crt");
+  const auto first = loading.certificates.context();
+  std::filesystem::rename(path, path + ".away");
+  // As the server does it: every two seconds.
+  const auto look_for = [&](int seconds) {
+    for (int i = 0; i < seconds / 2; ++i) {
+      loading.certificates.look();
+      loading.pass(2000);
+    }
+  };
+  look_for(64);
+  CHECK(failures() == 6);  // at once, and after 2, 6, 14, 30 and 62 seconds
+  look_for(3600);
+  CHECK(failures() >= 12);
+  CHECK(failures() <= 24);
+  const std::uint64_t before = failures();
+  loading.files.directory.write("server.crt", "broken in another way");
+  loading.certificates.look();
+  CHECK(failures() == before + 1);
+  loading.pass(2000);
+  loading.certificates.look();  // the delay is short again
+  CHECK(failures() == before + 2);
+  CHECK(loading.certificates.context() == first);
+  std::filesystem::rename(path + ".away", path);
+  loading.certificates.look();
+  CHECK(loading.certificates.context() != first);
+  const std::uint64_t loads = loading.rig.engine.tls.certificates().loads;
+  look_for(600);
+  CHECK(loading.rig.engine.tls.certificates().loads == loads);
+  CHECK(failures() == before + 2);
+}
+
+TEST_CASE("tls: a file that may be read again is taken, although its content is the same") {
+  Loading loading;
+  const std::string path = loading.files.directory.path("server.key");
+  loading.files.directory.write("server.key", "nonsense");
+  loading.certificates.look();
+  const std::uint64_t failures = loading.rig.engine.tls.certificates().failed_loads;
+  loading.certificates.look();
+  CHECK(loading.rig.engine.tls.certificates().failed_loads == failures);
+  REQUIRE(chmod(path.c_str(), 0640) == 0);
+  loading.certificates.look();
+  CHECK(loading.rig.engine.tls.certificates().failed_loads == failures + 1);
+}
+
+TEST_CASE("tls: a load that is taken back leaves the certificates and what is told of them") {
+  Loading loading;
+  const auto first = loading.certificates.context();
+  const std::string cert = loading.files.settings.text(Id::tls_cert_file);
+  const auto told = [&] { return loading.rig.engine.tls.certificates(); };
+  const auto before = told();
+  SECTION("one that has succeeded") {
+    const Certified other = certify({.until = 20'000}, &loading.files.authority);
+    loading.rig.set(Id::tls_cert_file, loading.files.directory.write("other.crt", pem_of(*other.certificate)));
+    loading.rig.set(Id::tls_key_file, loading.files.directory.write("other.key", pem_of(*other.key)));
+    REQUIRE_FALSE(loading.certificates.load());
+    REQUIRE(told().server.serial != before.server.serial);
+    loading.rig.set(Id::tls_cert_file, cert);
+    loading.rig.set(Id::tls_key_file, loading.files.settings.text(Id::tls_key_file));
+  }
+  SECTION("one that has failed") {
+    loading.rig.set(Id::tls_cert_file, "/nowhere");
+    REQUIRE(loading.certificates.load());
+    REQUIRE_FALSE(told().last_error.empty());
+    loading.rig.set(Id::tls_cert_file, cert);
+  }
+  loading.certificates.undo();
+  CHECK(loading.certificates.context() == first);
+  CHECK(told().server.serial == before.server.serial);
+  CHECK(told().last_error.empty());
+  const std::uint64_t loads = told().loads;
+  loading.certificates.look();  // the files of the settings are those of the context
+  CHECK(told().loads == loads);
+  CHECK(loading.certificates.context() == first);
+}
+
+TEST_CASE("tls: the authorities have a limit in number and in bytes") {
+  TlsFiles files;
+  const auto error = [&files] { return files.try_to_load().value_or("no error"); };
+  const std::string one = pem_of(*files.authority.certificate);
+  const auto times = [&one](int count) {
+    std::string all;
+    for (int i = 0; i < count; ++i) all += one;
+    return all;
+  };
+  files.directory.write("ca.crt", times(1024));
+  CHECK(error() == "no error");
+  files.directory.write("ca.crt", times(1025));
+  CHECK(error() == "tls-ca-cert-file '" + files.directory.path("ca.crt") + "': is too much: there may be 1024 certificates");
+  files.directory.write("ca.crt", times(1023));
+  std::filesystem::create_directory(files.directory.path("authorities"));
+  files.set(Id::tls_ca_cert_dir, files.directory.path("authorities"));
+  files.directory.write("authorities/a", one);
+  CHECK(error() == "no error");
+  files.directory.write("authorities/b", one);
+  CHECK_THAT(error(), Contains("authorities/b': is too much"));
+  files.directory.write("ca.crt", one);
+  for (int i = 0; i < 8; ++i) files.directory.write("authorities/" + std::to_string(i), one + std::string(1024 * 1024 - one.size(), '\n'));
+  CHECK_THAT(error(), Contains("authorities/7': is too much: the files of authorities may have 8 MB together"));
 }
