@@ -60,6 +60,7 @@ def begin(*words, size=LARGE):
         (("~product:*", "+@all", "db=1"), (b"SET", b"product:1")),
         (("~product:*", "!~product:secret", "+@all"), (b"SET", b"product:secret")),
         (("~product:*", "+@all"), (b"NOSUCH", b"product:1")),
+        (("~product:*", "+@all"), ()),
         (("~product:*", "-@all", "(+set ~k1)", "+ping"), (b"SET", b"product:1")),
     ],
 )  # fmt: skip
