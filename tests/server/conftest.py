@@ -5,8 +5,11 @@ import resource
 
 import pytest
 
-from tests.support import servers, tls
+from tests.support import outside, servers, tls
 from tests.support.cache import Cache, Reader
+
+only_pinfold = pytest.mark.skipif(servers.is_redis(), reason="how Pinfold does it")
+needs_ipv6 = pytest.mark.skipif(not outside.has_ipv6(), reason="this machine has no IPv6")
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +115,17 @@ def start_tls(authority):
     """Starts servers with a TLS port and settings of the test's own; they have to stop cleanly."""
     with contextlib.ExitStack() as stack:
         yield lambda *args, **options: stack.enter_context(tls.pinfold(*args, **({"authority": authority} | options)))
+
+
+@pytest.fixture(params=[tls.V12, tls.V13], ids=["1.2", "1.3"])
+def version(request):
+    """The version of TLS that the client speaks."""
+    return request.param
+
+
+def clients(connection):
+    """How many there are, this one included."""
+    return len(connection.call("CLIENT", "LIST").splitlines())
 
 
 def info(connection, section="everything"):

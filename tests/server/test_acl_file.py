@@ -13,7 +13,8 @@ from tests.support import servers
 from tests.support.connection import Closed
 from tests.support.servers import is_redis
 
-only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold does it")
+from .conftest import only_pinfold
+
 DIGEST = hashlib.sha256(b"secret").hexdigest()
 NO_FILE = "ERR This Redis instance is not configured to use an ACL file. "
 UNCHANGED = "WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
@@ -396,4 +397,3 @@ def test_acl_pubsub_default(start):
         admin.call("ACL", "SETUSER", "bob")
         admin.call("ACL", "SETUSER", "ada", "on")
         assert listed(admin)[:2] == ["user ada on resetchannels -@all", "user bob off &* -@all"]
-

@@ -1,16 +1,13 @@
 """ACL LOG: what is remembered of refusals, how like ones are counted together, and its bounds."""
 
-import json
 import time
 
 import pytest
 
-from tests.support import resp
-from tests.support.servers import is_redis
+from tests.support import audit, resp
+from tests.support.servers import bound, is_redis
 
-from .conftest import info
-
-only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold does it")
+from .conftest import info, only_pinfold
 
 
 @pytest.fixture
@@ -78,7 +75,8 @@ def test_the_fields_of_an_entry(admin, ada, connect, protocol):
     before = int(time.time() * 1000)
     ada.call("GET", "b")
     entry = entries(connect(protocol=protocol))[0]
-    assert 0 <= float(entry[b"age-seconds"]) < 20
+    # No more than the test has taken until now.
+    assert 0 <= float(entry[b"age-seconds"]) * 1000 <= time.time() * 1000 - before + 1000
     client = entry[b"client-info"].decode()
     assert client.startswith("id=") and " user=ada " in client and " cmd=get " in client and not client.endswith("\n")
     if not is_redis():  # since 7.2
@@ -137,7 +135,7 @@ def test_the_log_is_bounded_however_many_are_refused(admin, ada, server):
         ada.pipeline([("GET", b"%d:" % i + b"x" * 20_000) for i in range(round_ * 100, round_ * 100 + 100)])
     assert len(entries(admin, "100000")) == 1024
     assert len(admin.raw("ACL", "LOG", "100000")) < 1024 * 1500
-    assert server.rss() - before < 32 << 20
+    assert server.rss() - before < bound(32 << 20)
 
 
 @only_pinfold
@@ -178,8 +176,7 @@ def test_the_audit_log_has_changes_of_users_without_passwords(start, tmp_path):
         connection.call("ACL", "SETUSER", "ada", "(~a +get)", "(~b", "+set)")
         connection.call("ACL", "DELUSER", "ada")
     server.stop()
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    requests = [(line["request"], line["result"]) for line in lines if line["event"] == "acl"]
+    requests = [(line["request"], line["result"]) for line in audit.events(path, "acl")]
     assert requests == [
         ("ACL SETUSER ada on (hidden) ~a* +get", "ok"), ("ACL SETUSER ada (hidden)", "failed"),
         ("ACL SETUSER ada (hidden)", "failed"), ("ACL SETUSER ada (~a (hidden)", "failed"),

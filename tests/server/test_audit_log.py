@@ -1,6 +1,5 @@
 """The audit log: what is in it, that nobody can forge or break a line, and what happens when the disk is full."""
 
-import json
 import os
 import resource
 import signal
@@ -10,35 +9,12 @@ import pytest
 
 from tests.server.conftest import info
 from tests.support import outside, resp
+from tests.support.audit import Audited
 from tests.support.connection import Connection
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Redis has none")
 REFUSED = "ERR the audit log cannot be written, and audit-log-on-error is 'refuse'"
-
-
-class Audited:
-    """A server with an audit log, and what is in it."""
-
-    def __init__(self, start, path, *args, **options):
-        self.path = path
-        self.server = start("--audit-log-file", path, *args, **options)
-
-    def lines(self, path=None):
-        """Each whole line must be JSON: events by their fields."""
-        path = path or self.path
-        text = path.read_text("ascii") if path.exists() else ""
-        return [json.loads(line) for line in text.split("\n")[:-1]]
-
-    def events(self, event, **fields):
-        return [line for line in self.lines() if line["event"] == event and fields.items() <= line.items()]
-
-    def has_numbers_in_a_row(self):
-        numbers = [line["seq"] for line in self.lines()]
-        return numbers == list(range(1, len(numbers) + 1))
-
-    def wait(self, event, **fields):
-        return eventually(lambda: self.events(event, **fields))[-1]
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from tests.support import resp
-from tests.support.connection import Closed
+from tests.support.connection import PATIENCE, Closed, is_closed
 from tests.support.servers import bound, eventually, is_redis
 
 from .conftest import info
@@ -32,16 +32,6 @@ def named(server, name):
     return connection
 
 
-def is_closed(connection):
-    try:
-        connection.read_until_closed()
-        return True
-    except TimeoutError:
-        return False
-    except OSError:
-        return True
-
-
 def half_send(connection, size):
     """The beginning of a request of arguments that are all small, and so are gathered in the input buffer."""
     parts = size // 10_000
@@ -60,7 +50,7 @@ def test_the_largest_client_goes_first_and_data_stays(start):
         with named(server, "third") as third:
             half_send(third, 1_700_000)
             eventually(lambda: "largest" not in clients(admin))
-            assert is_closed(largest)
+            assert is_closed(largest.socket, PATIENCE)
             assert {"admin", "modest", "third"} <= clients(admin).keys()
             assert number(admin, "evicted_clients") == 1
             assert number(admin, "mem_clients_normal") < 4 * MB
@@ -235,7 +225,7 @@ def test_lines_about_closed_clients_are_few(start):
         for _ in range(60):
             with server.connect() as largest:
                 largest.send(resp.encode(["MGET"] + ["k"] * 300))
-                assert is_closed(largest)
+                assert is_closed(largest.socket, PATIENCE)
         assert number(admin, "client_output_buffer_limit_disconnections") == 60
         lines = eventually(lambda: [line for line in server.log().splitlines() if "closing client" in line])
         assert len(lines) < 40
@@ -261,7 +251,7 @@ def test_unauthenticated_clients_do_not_push_out_authenticated_ones(start):
         eventually(lambda: number(admin, "connected_clients") < 6 + 60)
         assert number(admin, "mem_clients_normal") < 3 * MB
         for user in users:
-            assert not is_closed_at_once(user)
+            assert not is_closed(user.socket, within=0.1)
         eventually(lambda: "unauthenticated clients" in server.log())
         # There is room for a newcomer who knows the password.
         with authenticated() as late:
@@ -269,8 +259,3 @@ def test_unauthenticated_clients_do_not_push_out_authenticated_ones(start):
         for client in unauthenticated:
             client.close()
         eventually(lambda: number(admin, "connected_clients") == 6)
-
-
-def is_closed_at_once(connection):
-    connection.socket.settimeout(0.1)
-    return is_closed(connection)

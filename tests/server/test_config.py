@@ -8,11 +8,8 @@ import select
 import pytest
 
 from tests.support import resp, servers
-from tests.support.servers import is_redis
 
-from .conftest import info
-
-only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold does it")
+from .conftest import info, only_pinfold
 
 
 def settings(connection, *patterns):

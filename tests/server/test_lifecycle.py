@@ -9,9 +9,9 @@ import pytest
 
 from tests.support import servers
 from tests.support.connection import Closed
-from tests.support.servers import eventually, is_redis, pinfold_binary
+from tests.support.servers import eventually, pinfold_binary
 
-only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold says it")
+from .conftest import only_pinfold
 
 
 def run(*args, env=None, cwd=None):

@@ -10,10 +10,11 @@ import pytest
 from tests.support.connection import Connection
 from tests.support.servers import is_redis
 
+from .conftest import needs_ipv6
 
+
+@needs_ipv6
 def test_ipv6_loopback(start):
-    if not pathlib.Path("/proc/net/if_inet6").exists() or not pathlib.Path("/proc/net/if_inet6").read_text().strip():
-        pytest.skip("this host has no IPv6")
     server = start("--bind", "::1", host="::1")
     with server.connect() as connection:
         assert connection.call("PING") == "PONG"

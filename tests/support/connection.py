@@ -20,6 +20,19 @@ class Closed(Exception):
 PATIENCE = 120.0 if os.environ.get("PINFOLD_SANITIZED") else 20.0
 
 
+def is_closed(connection, within=0.01):
+    """Whether the server closes a socket in so many seconds; what it still sends is read and dropped."""
+    connection.settimeout(within)
+    try:
+        while connection.recv(1 << 16):
+            pass
+        return True
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
 class Connection:
     def __init__(self, port=None, host="127.0.0.1", path=None, timeout=PATIENCE):
         if path is not None:

@@ -1,6 +1,7 @@
-"""Addresses of this machine that are not loopback: who connects to one comes from it, and so from outside for a server."""
+"""Addresses of this machine, and those that are not loopback: who connects to one comes from it, and so from outside for a server."""
 
 import fcntl
+import pathlib
 import socket
 import struct
 
@@ -20,6 +21,12 @@ def address():
             if not found.startswith("127."):
                 return found
     return None
+
+
+def has_ipv6():
+    """Whether this machine has any address of IPv6."""
+    table = pathlib.Path("/proc/net/if_inet6")
+    return table.exists() and table.read_text().strip() != ""
 
 
 def connect(server, source=None, **options):

@@ -16,6 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from . import servers
 from .connection import PATIENCE, Closed, Connection
 
+V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 HOUR = datetime.timedelta(hours=1)
 DAY = 24 * HOUR
 
