@@ -15,18 +15,10 @@ import pytest
 from tests.support import outside, resp
 from tests.support.connection import Closed, Connection
 from tests.support.servers import bound, eventually, is_redis
-from tests.support.tls import Authority, TlsConnection, Wire, client_context
+from tests.support.tls import V12, V13, Authority, TlsConnection, Wire, client_context
 
-from .conftest import info
+from .conftest import clients, info, needs_ipv6, only_pinfold
 from .test_framing import PIPELINE, REPLIES
-
-V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
-only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold does it")
-
-
-@pytest.fixture(params=[V12, V13], ids=["1.2", "1.3"])
-def version(request):
-    return request.param
 
 
 @pytest.fixture
@@ -63,9 +55,8 @@ def test_there_may_be_no_plain_port(start_tls):
         assert connection.call("CONFIG", "GET", "port") == [b"port", b"0"]
 
 
+@needs_ipv6
 def test_ipv6(start_tls):
-    if not pathlib.Path("/proc/net/if_inet6").exists() or not pathlib.Path("/proc/net/if_inet6").read_text().strip():
-        pytest.skip("this host has no IPv6")
     server = start_tls("--bind", "::1", host="::1")
     with server.connect() as connection:
         assert connection.call("PING") == "PONG"
@@ -320,9 +311,11 @@ def test_requests_that_come_with_the_end_of_the_handshake_are_executed(tls_serve
             assert wire.read(7) == b"+PONG\r\n"
 
 
-def test_a_client_that_does_not_read_holds_up_nobody(tls_server):
+def test_a_client_that_does_not_read_holds_up_nobody(start_tls):
+    """Nobody of its own I/O thread."""
+    server = start_tls("--threads", "1")
     value = b"v" * 1_000_000
-    with tls_server.connect() as slow, tls_server.connect() as quick:
+    with server.connect() as slow, server.connect() as quick:
         quick.call("SET", "big", value)
         slow.send(resp.encode(["GET", "big"]) * 40)
         for _ in range(200):
@@ -332,10 +325,6 @@ def test_a_client_that_does_not_read_holds_up_nobody(tls_server):
 
 
 # --- ends ---
-
-
-def clients(connection):
-    return len(connection.call("CLIENT", "LIST").splitlines())
 
 
 @pytest.fixture
@@ -536,6 +525,10 @@ def test_a_certificate_lets_a_client_of_another_machine_in(start_tls, authority,
 def test_what_idle_tls_connections_take_is_counted(start_tls):
     server = start_tls()
     with server.connect_plain() as admin:
+        # What is made once, for the first of them.
+        for one in [server.connect() for _ in range(20)]:
+            assert one.call("PING") == "PONG"
+            one.close()
         eventually(lambda: clients(admin) == 1)
         count = 200
         base, rss = int(info(admin, "memory")["used_memory_clients"]), server.rss()

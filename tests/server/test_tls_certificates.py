@@ -1,6 +1,5 @@
 """Certificates of clients: who is let in, and as which user."""
 
-import json
 import re
 import ssl
 import subprocess
@@ -8,21 +7,14 @@ import subprocess
 import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from tests.support import tls
+from tests.support import audit, tls
 from tests.support.connection import Closed
-from tests.support.servers import eventually, is_redis
+from tests.support.servers import eventually
 from tests.support.tls import DAY, HOUR, client_context
 
-from .conftest import info
+from .conftest import info, only_pinfold
 
-V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 PASSWORD = "s3cret"
-only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold does it")
-
-
-@pytest.fixture(params=[V12, V13], ids=["1.2", "1.3"])
-def version(request):
-    return request.param
 
 
 def answer(server, **how):
@@ -266,16 +258,12 @@ def test_the_audit_log_tells_who_a_certificate_was(guarded, authority, stranger,
     assert user(server, certificate=authority.client(USER + "\0\"\n{")) is None
     assert answer(server, certificate=stranger.client(USER)) is None
 
-    def events(kind):
-        found = [json.loads(line) for line in path.read_text().splitlines()]
-        return [line for line in found if line["event"] == kind]
-
-    eventually(lambda: len(events("connection-closed")) >= 4)
-    (welcome,) = events("auth-ok")
+    eventually(lambda: len(audit.events(path, "connection-closed")) >= 4)
+    (welcome,) = audit.events(path, "auth-ok")
     assert welcome["user"] == USER and welcome["by"] == "certificate"
-    (refused,) = events("auth-failed")
+    (refused,) = audit.events(path, "auth-failed")
     assert refused["user"] == "(unknown)" and refused["by"] == "certificate" and "NUL" in refused["reason"]
-    assert [line for line in events("connection-closed") if "handshake" in line["reason"] and "certificate" in line["reason"]]
+    assert [line for line in audit.events(path, "connection-closed") if "handshake" in line["reason"] and "certificate" in line["reason"]]
 
 
 # --- users of ACL ---

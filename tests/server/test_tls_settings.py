@@ -15,19 +15,12 @@ import pytest
 from tests.support import faults, servers, tls
 from tests.support.connection import Closed
 from tests.support.resp import ErrorReply
-from tests.support.servers import eventually, is_redis, pinfold_binary
+from tests.support.servers import eventually, pinfold_binary
 from tests.support.tls import DAY, HOUR, client_context, serial_of
 
-from .conftest import info
+from .conftest import info, only_pinfold
 
-V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 PASSPHRASE = "pl4nted-passphrase"
-only_pinfold = pytest.mark.skipif(is_redis(), reason="how Pinfold says it")
-
-
-@pytest.fixture(params=[V12, V13], ids=["1.2", "1.3"])
-def version(request):
-    return request.param
 
 
 # --- wrong settings ---
@@ -59,6 +52,9 @@ WRONG_FILES = [
     *[({"tls-ca-cert-file": file}, "tls-ca-cert-file", file) for file in ("missing", "empty", "text", "cut", "folder", "key")],
     *[({"tls-ca-cert-dir": file}, "tls-ca-cert-dir", file) for file in ("missing", "cert")],
 ]
+each_wrong_file = pytest.mark.parametrize(
+    "changed, setting, file", WRONG_FILES, ids=[f"{setting}-{file}".replace(" ", "_") for _, setting, file in WRONG_FILES]
+)
 # Settings that are wrong by themselves.
 WRONG_VALUES = [
     ("tls-port", "70000"), ("tls-port", "x"), ("tls-auth-clients", "maybe"), ("tls-protocols", "TLSv9"), ("tls-protocols", "TLSv1.2 nonsense"),
@@ -84,7 +80,7 @@ def assert_one_line(result, *words):
 
 
 @only_pinfold
-@pytest.mark.parametrize("changed, setting, file", WRONG_FILES, ids=[f"{setting}-{file}".replace(" ", "_") for _, setting, file in WRONG_FILES])
+@each_wrong_file
 def test_a_start_with_a_wrong_file_names_it_and_its_setting(files, changed, setting, file):
     settings = {name: files[value] for name, value in (GOOD | changed).items()}
     assert_one_line(run(with_ports(settings)), setting, files[file])
@@ -146,7 +142,7 @@ def test_the_tls_port_cannot_be_the_plain_one(files):
 
 
 @only_pinfold
-@pytest.mark.parametrize("changed, setting, file", WRONG_FILES, ids=[f"{setting}-{file}".replace(" ", "_") for _, setting, file in WRONG_FILES])
+@each_wrong_file
 def test_config_set_of_a_wrong_file_names_it_and_changes_nothing(tls_server, files, changed, setting, file):
     with tls_server.connect_plain() as admin:
         before = admin.call("CONFIG", "GET", "tls-*")
