@@ -16,10 +16,16 @@ EVIL = resp.encode(["SET", "evil", "1"])
 CLOSE_NOTIFY, UNEXPECTED_MESSAGE, BAD_RECORD_MAC, RECORD_OVERFLOW, ILLEGAL_PARAMETER, DECODE_ERROR = 0, 10, 20, 22, 47, 50
 
 
-@pytest.fixture(scope="module", params=SUITES)
+@pytest.fixture(scope="module")
 def server(request, authority):
-    with tls.pinfold("--tls-ciphersuites", request.param, "--tls-protocols", "TLSv1.3", authority=authority) as running:
+    """Speaks one suite: the first, but for tests of every_suite."""
+    suite = getattr(request, "param", next(iter(SUITES)))
+    with tls.pinfold("--tls-ciphersuites", suite, "--tls-protocols", "TLSv1.3", authority=authority) as running:
         yield running
+
+
+# For what depends on the cipher: sizes, padding, keys.
+every_suite = pytest.mark.parametrize("server", SUITES, indirect=True)
 
 
 @pytest.fixture
@@ -39,6 +45,7 @@ def records(server, watcher):
     assert watcher.call("EXISTS", "evil") == 0 and watcher.call("PING") == "PONG"
 
 
+@every_suite
 def test_a_record_of_each_size_is_understood(records):
     value = random.Random(1).randbytes(CONTENT)
     for size in (1, 2, 100, CONTENT - 40, CONTENT - 30):
@@ -54,6 +61,7 @@ def test_a_record_of_each_size_is_understood(records):
     assert records.read(len(reply)) == reply
 
 
+@every_suite
 @pytest.mark.parametrize("padding", [1, 100, 16_000])
 def test_padding_is_taken_away(records, padding):
     for _ in range(3):
@@ -93,6 +101,7 @@ def test_a_flood_of_records_without_content_ends_the_connection(records, watcher
 # --- keys ---
 
 
+@every_suite
 @pytest.mark.parametrize("wants_answer", [0, 1])
 def test_a_client_may_change_its_keys(records, wants_answer):
     for _ in range(10):
@@ -103,6 +112,7 @@ def test_a_client_may_change_its_keys(records, wants_answer):
         assert records.receive() == (DATA, PONG)
 
 
+@every_suite
 def test_keys_change_in_the_middle_of_a_request_and_of_a_large_value(records):
     value = random.Random(3).randbytes(300_000)
     request = resp.encode(["SET", "k", value])
@@ -172,6 +182,7 @@ def refused(records, data, *descriptions):
     return alerts
 
 
+@every_suite
 def test_a_changed_byte_is_refused_wherever_it_is(server, watcher):
     for at in (5, 6, 20, -17, -16, -1):
         with Records(server.tls_port) as records:
