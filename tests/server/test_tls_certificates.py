@@ -1,5 +1,7 @@
 """Certificates of clients: who is let in, and as which user."""
 
+import contextlib
+import functools
 import re
 import ssl
 import subprocess
@@ -30,9 +32,15 @@ def answer(server, **how):
 
 
 @pytest.fixture(scope="module")
-def required(authority):
-    with tls.pinfold(authority=authority, ask="yes") as server:
-        yield server
+def asking(authority):
+    """asking(value): a server with this tls-auth-clients, the same for all tests that change nothing of it."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda value: stack.enter_context(tls.pinfold(authority=authority, ask=value)))
+
+
+@pytest.fixture(scope="module")
+def required(asking):
+    return asking("yes")
 
 
 def test_by_default_a_certificate_is_asked_of_every_client(authority):
@@ -61,9 +69,9 @@ WRONG = {
 
 @pytest.mark.parametrize("ask", ["optional", "yes"])
 @pytest.mark.parametrize("what", WRONG)
-def test_a_certificate_that_is_wrong_is_refused(start_tls, authority, stranger, version, ask, what):
+def test_a_certificate_that_is_wrong_is_refused(asking, authority, stranger, version, ask, what):
     """Where it is optional too: who shows one is to be believed or not at all."""
-    server = start_tls(ask=ask)
+    server = asking(ask)
     context = client_context(authority, WRONG[what](authority, stranger), version)
     for _ in range(2):
         assert answer(server, context=context) is None
@@ -72,14 +80,14 @@ def test_a_certificate_that_is_wrong_is_refused(start_tls, authority, stranger, 
         eventually(lambda: info(admin, "clients")["connected_clients"] == "1")
 
 
-def test_where_it_is_optional_both_are_let_in(start_tls, authority, version):
-    server = start_tls(ask="optional")
+def test_where_it_is_optional_both_are_let_in(asking, authority, version):
+    server = asking("optional")
     assert answer(server, context=client_context(authority, versions=version)) == "PONG"
     assert answer(server, context=client_context(authority, authority.client("someone"), version)) == "PONG"
 
 
-def test_where_none_is_asked_for_none_is_looked_at(start_tls, authority, stranger, version):
-    server = start_tls(ask="no")
+def test_where_none_is_asked_for_none_is_looked_at(asking, authority, stranger, version):
+    server = asking("no")
     for certificate in (None, authority.client("someone"), stranger.client("someone")):
         assert answer(server, context=client_context(authority, certificate, version)) == "PONG"
 
@@ -123,7 +131,18 @@ NAMED = {"CN": lambda issue, name: issue(name), "URI": lambda issue, name: issue
 @pytest.fixture
 def guarded(start_tls):
     """guarded(field, ...): a server that asks for a password unless a certificate names the user in that field."""
-    return lambda field, *args, **options: start_tls("--requirepass", PASSWORD, "--tls-auth-clients-user", field, *args, **({"ask": "optional"} | options))
+    return lambda field, *args, **options: start_tls(*guards(field), *args, **({"ask": "optional"} | options))
+
+
+@pytest.fixture(scope="module")
+def naming(authority):
+    """naming(field): a guarded server, the same for all tests that change nothing of it."""
+    with contextlib.ExitStack() as stack:
+        yield functools.cache(lambda field: stack.enter_context(tls.pinfold(*guards(field), authority=authority, ask="optional")))
+
+
+def guards(field):
+    return "--requirepass", PASSWORD, "--tls-auth-clients-user", field
 
 
 def user(server, **how):
@@ -143,8 +162,8 @@ def admin_of(server):
 
 @only_pinfold
 @pytest.mark.parametrize("field", NAMED)
-def test_a_certificate_names_its_user(guarded, authority, version, field):
-    server = guarded(field)
+def test_a_certificate_names_its_user(naming, authority, version, field):
+    server = naming(field)
     assert user(server, context=client_context(authority, NAMED[field](authority.client, USER), version)) == USER
     # Who shows none, or one that names nobody, may still use the password.
     for certificate in (None, authority.client("nobody")):
@@ -161,8 +180,8 @@ def test_by_default_no_certificate_names_a_user(start_tls, authority):
 
 @only_pinfold
 @pytest.mark.parametrize("field", NAMED)
-def test_only_the_field_that_was_chosen_is_looked_at(guarded, authority, field):
-    server = guarded(field)
+def test_only_the_field_that_was_chosen_is_looked_at(naming, authority, field):
+    server = naming(field)
     for other in NAMED:
         if other != field:
             assert user(server, certificate=NAMED[other](authority.client, USER)) is None, other
@@ -198,9 +217,9 @@ MISLEADING = {
 
 @only_pinfold
 @pytest.mark.parametrize("field, what", MISLEADING, ids=[f"{field}: {what}" for field, what in MISLEADING])
-def test_a_certificate_that_could_be_read_in_two_ways_names_nobody(guarded, authority, field, what):
+def test_a_certificate_that_could_be_read_in_two_ways_names_nobody(naming, authority, field, what):
     certificate = MISLEADING[field, what](authority.client)
-    server = guarded(field)
+    server = naming(field)
     try:
         assert user(server, certificate=certificate) is None
     except (ssl.SSLError, Closed, ConnectionError):
