@@ -46,6 +46,18 @@ class PlainWire:
         self.socket.close()
 
 
+class Deck:
+    """Draws each of some things once before any a second time, so that no run of some length leaves one out by chance."""
+
+    def __init__(self, things, rng):
+        self.things, self.rng, self.left = things, rng, []
+
+    def draw(self):
+        if not self.left:
+            self.left = self.rng.sample(self.things, len(self.things))
+        return self.left.pop()
+
+
 class Worker:
     def __init__(self, ports, number, seed, certificates):
         self.plain_port, self.tls_port = ports
@@ -59,6 +71,7 @@ class Worker:
         self.known = {}  # key: (version acknowledged last or None, versions that were not acknowledged)
         self.stalled = collections.deque()  # (when to drop it, connection)
         self.counts = collections.Counter()
+        self.ways = Deck(self.WAYS, self.rng)
 
     # --- what is sent, and what is known of it ---
 
@@ -317,7 +330,7 @@ class Worker:
             killed_in_a_request, half_close, close_notify, handshake_cut, handshake_slowly, flipped_bits, nonsense)  # fmt: skip
 
     def step(self):
-        way = self.rng.choice(self.WAYS)
+        way = self.ways.draw()
         self.drop_stalled()
         try:
             way(self)
