@@ -102,6 +102,10 @@ def test_commands_of_other_types_are_unknown():
     with servers.pinfold() as server, server.connect() as connection:
         if servers.is_redis():
             pytest.skip("Redis has them")
-        for name in ("LPUSH", "HSET", "SADD", "ZADD", "XADD", "EVAL", "SUBSCRIBE", "GEOADD", "PFADD", "SYNC", "CLUSTER", "DUMP", "RESTORE"):
+        types = ["LPUSH", "HSET", "SADD", "ZADD", "XADD", "GEOADD", "PFADD", "BF.ADD", "BF.RESERVE", "CF.ADD", "CMS.INCRBY", "TOPK.ADD", "TDIGEST.ADD"]
+        scripts = ["EVAL", "EVAL_RO", "EVALSHA", "EVALSHA_RO", "SCRIPT", "FUNCTION", "FCALL", "FCALL_RO"]
+        eavesdropping = ["MONITOR", "SLOWLOG", "SUBSCRIBE", "PSUBSCRIBE"]
+        others = ["SYNC", "PSYNC", "REPLICAOF", "CLUSTER", "MIGRATE", "DUMP", "RESTORE", "MODULE", "BGSAVE"]
+        for name in types + scripts + eavesdropping + others:
             reply = connection.call(name, "a", "b")
             assert reply == resp.ErrorReply(f"ERR unknown command '{name}', with args beginning with: 'a' 'b' "), name

@@ -156,6 +156,23 @@ def test_the_server_has_no_udp_socket(start):
     assert opened & tcp and not opened & udp
 
 
+def test_the_server_listens_where_the_settings_say_and_nowhere_else(start_tls, tmp_path):
+    """The bus of a cluster is a second port (CVE-2017-15047)."""
+    path = str(tmp_path / "pinfold.sock")
+    server = start_tls("--bind", "127.0.0.1", "--unixsocket", path)
+    opened = {os.readlink(link) for link in pathlib.Path(f"/proc/{server.process.pid}/fd").iterdir()}
+    listening = set()
+    for name in ("tcp", "tcp6"):
+        table = pathlib.Path(f"/proc/net/{name}")
+        for fields in map(str.split, table.read_text().splitlines()[1:] if table.exists() else []):
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in opened:
+                listening.add((name, int(fields[1].rpartition(":")[2], 16)))
+    assert listening == {("tcp", server.port), ("tcp", server.tls_port)}
+    accepting = 0x10000  # __SO_ACCEPTCON
+    rows = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]]
+    assert [row[7:] for row in rows if int(row[3], 16) & accepting and f"socket:[{row[6]}]" in opened] == [[path]]
+
+
 def test_the_seed_of_the_hash_is_told_nowhere_and_differs_from_start_to_start(start):
     """With it, anybody can choose keys that collide. SCAN goes in the order of the hashes, so equal orders would mean equal seeds."""
     orders = set()
