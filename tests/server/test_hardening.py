@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from tests.support import seccomp, servers
+from tests.support import seccomp, servers, tls
 from tests.support.connection import Connection
 
 pytestmark = pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="only release builds are hardened")
@@ -80,20 +80,56 @@ def use_everything(server, connection):
         server.connect().close()
 
 
-def sandboxed(rules, tmp_path):
+def use_tls(server, authority, certificate, tls_port):
+    """Handshakes, and certificates that are replaced, with a signal and without."""
+    for version in (tls.V12, tls.V13):
+        context = tls.client_context(authority, authority.client("someone"), version)
+        with tls.TlsConnection(tls_port, context) as client:
+            assert client.call("AUTH", "s3cret") == "OK" and client.call("PING") == "PONG"
+    for sends_signal in (True, False):
+        certificate.replace(authority.server())
+        if sends_signal:
+            server.process.send_signal(signal.SIGHUP)
+        servers.eventually(lambda: tls.serial_of(tls_port) == certificate.serial, step=0.1)
+
+
+def use_users(connection, acl_file):
+    assert connection.call("ACL", "SETUSER", "ada", "on", ">secret", "~a*", "+get") == "OK"
+    assert connection.call("ACL", "SAVE") == "OK"
+    assert "user ada on" in acl_file.read_text()
+    assert connection.call("ACL", "LOAD") == "OK"
+    assert connection.call("ACL", "DELUSER", "ada") == 1
+
+
+@pytest.fixture
+def acl_file(tmp_path):
+    path = tmp_path / "users.acl"
+    path.write_text("")
+    return path
+
+
+def sandboxed(rules, tmp_path, *arguments):
     file = tmp_path / "pinfold.yaml"
     file.write_text("enable-debug-command: yes\nthreads: 2\n")
-    arguments = ("--bind", "127.0.0.1 ::1", "--unixsocket", "socket", "--unixsocketperm", "770", "--logfile", "log", "--audit-log-file", "audit")
+    arguments += ("--bind", "127.0.0.1 ::1", "--unixsocket", "socket", "--unixsocketperm", "770", "--logfile", "log", "--audit-log-file", "audit")
     return servers.Server(servers.pinfold_binary(), *arguments, file=file, before_exec=seccomp.loader(rules))
 
 
 @pytest.mark.parametrize("rules", [pytest.param("unit", marks=needs_systemd), "profile"])
-def test_the_server_makes_no_system_call_that_its_sandbox_refuses(tmp_path, rules):
+def test_the_server_makes_no_system_call_that_its_sandbox_refuses(tmp_path, authority, acl_file, rules):
     allowed = seccomp.rules_of_unit(UNIT) if rules == "unit" else seccomp.rules_of_profile(PROFILE)
-    with sandboxed(allowed, tmp_path) as server, server.connect() as connection:
+    certificate, tls_port = authority.server(), servers.free_port()
+    authorities = tmp_path / "authorities"
+    authorities.mkdir()
+    shutil.copy(authority.cert, authorities)
+    settings = ("--tls-port", tls_port, "--tls-cert-file", certificate.cert, "--tls-key-file", certificate.key, "--tls-ca-cert-dir", authorities,
+                "--tls-auth-clients", "optional", "--aclfile", acl_file)  # fmt: skip
+    with sandboxed(allowed, tmp_path, *settings) as server, server.connect() as connection:
         assert re.search(r"^Seccomp:\s+2$", (servers.pathlib.Path(f"/proc/{server.process.pid}/status")).read_text(), re.MULTILINE)
         assert os.stat(server.path / "socket").st_mode & 0o777 == 0o770, "the profile has no chmod: the socket was created so"
         use_everything(server, connection)
+        use_tls(server, authority, certificate, tls_port)
+        use_users(connection, acl_file)
 
 
 def test_the_profile_lets_nothing_in_that_would_give_the_server_more():
