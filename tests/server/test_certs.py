@@ -1,6 +1,7 @@
 """scripts/certs makes what the README starts a server with."""
 
 import ipaddress
+import os
 import pathlib
 import re
 import shlex
@@ -60,6 +61,30 @@ def test_it_overwrites_nothing(tmp_path, name):
     done = certs(tmp_path)
     assert done.returncode == 1 and name in done.stderr and not done.stdout
     assert [path.name for path in tmp_path.iterdir()] == [name] and (tmp_path / name).read_text() == "mine"
+
+
+def test_one_that_somebody_else_makes_meanwhile_stays_and_nothing_else(tmp_path):
+    """A chmod in front of the real one makes it, between the look and the move."""
+    folder, tools = tmp_path / "certs", tmp_path / "tools"
+    tools.mkdir()
+    (tools / "chmod").write_text(f'#!/bin/sh\necho theirs >"{folder}/client.crt"\nexec /bin/chmod "$@"\n')
+    (tools / "chmod").chmod(0o755)
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}"}
+    done = subprocess.run([SCRIPT, folder], capture_output=True, text=True, timeout=60, env=environment)
+    assert done.returncode == 1 and f"{folder}/client.crt is already there" in done.stderr and not done.stdout
+    assert [path.name for path in folder.iterdir()] == ["client.crt"] and (folder / "client.crt").read_text() == "theirs\n"
+
+
+@pytest.mark.parametrize("address", ["1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.", "1::2::3", ":::", "1:2:3", "1:2:3:4:5:6:7:8:9", "12345::", ":1::2", "g::", "::1.2.3"])
+def test_an_address_that_is_none_is_named(tmp_path, address):
+    done = certs(tmp_path / "new", address)
+    assert done.returncode == 2 and f"'{address}' is not an address" in done.stderr and not list(tmp_path.iterdir())
+
+
+def test_addresses_of_every_form(tmp_path):
+    given = ["0.0.0.0", "255.249.100.9", "::", "1::", "::1:2", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "fe80::ABCD", "::ffff:192.0.2.1", "1:2:3:4:5:6:1.2.3.4"]
+    assert certs(tmp_path / "new", *given).returncode == 0
+    assert alternatives(tmp_path / "new/server.crt")[1][2:] == [ipaddress.ip_address(address) for address in given]
 
 
 @pytest.mark.parametrize("args", [[], ["--nosuch"], ["--days", "0", "x"], ["--days", "x", "x"], ["x", "a,DNS:b"], ["x", "a\nb"], ["x", "a b"]])
