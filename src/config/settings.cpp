@@ -46,7 +46,8 @@ constexpr Setting kTable[] = {
      "A directory with such files. All of them are read, whatever their names are: at most 1024 files. Together with tls-ca-cert-file "
      "they may have 1024 certificates and 8 MB."},
     {Id::tls_auth_clients, "tls-auth-clients", Type::choice, "yes", 0, 0, "no|yes|optional", true,
-     "Whether clients must show a certificate of an accepted authority. optional: they may show none, but no other one."},
+     "Whether clients must show a certificate of an accepted authority. optional: a client may connect without a certificate, but one that "
+     "it shows must be accepted."},
     {Id::tls_auth_clients_user, "tls-auth-clients-user", Type::choice, "off", 0, 0, "off|CN|URI|DNS", true,
      "What of a client's certificate names the user as which the client is authenticated: the common name of the subject, or a URI or a "
      "DNS name of the subject's alternative names. If no user has that name, the client must authenticate by itself. off: nothing does."},

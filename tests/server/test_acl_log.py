@@ -1,4 +1,4 @@
-"""ACL LOG: what is remembered of refusals, how like ones are counted together, and its bounds."""
+"""ACL LOG: what is remembered of refusals, which of them are one entry, and its bounds."""
 
 import time
 
