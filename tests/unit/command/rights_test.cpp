@@ -3,6 +3,7 @@
 #include "pinfold/command/rights.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <initializer_list>
 #include <map>
 #include <memory>
@@ -13,6 +14,8 @@
 #include <vector>
 
 #include "harness.hpp"
+#include "support/seed.hpp"
+#include "support/users.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -41,23 +44,12 @@ std::string not_all_keys(std::string_view name) {
   return "-NOPERM this user has no permissions to access all keys that the '" + std::string(name) + "' command works on\r\n";
 }
 
-// Makes or changes a user that needs no password.
-void set_user(Server& server, std::string_view name, Rules rules) {
-  const auto present = server.engine.users.find(name);
-  UserRules draft = present != nullptr ? UserRules(*present) : UserRules(name);
-  REQUIRE(draft.apply("on", catalogue()) == std::nullopt);
-  if (present == nullptr) REQUIRE(draft.apply("nopass", catalogue()) == std::nullopt);
-  for (const std::string_view rule : rules) {
-    INFO(rule);
-    REQUIRE(draft.apply(rule, catalogue()) == std::nullopt);
-  }
-  server.engine.users.publish(draft.build());
-}
-
 // A client that has authenticated as a user with these rules.
 struct Limited : Client {
   Limited(Server& server, Rules rules) : Client(server) {
-    set_user(server, "alice", rules);
+    std::vector<std::string_view> all = {"on", "nopass"};
+    all.insert(all.end(), rules.begin(), rules.end());
+    set_user(server.engine, "alice", all);
     REQUIRE(run("AUTH", "alice", "x") == "+OK\r\n");
   }
 };
@@ -253,13 +245,13 @@ TEST_CASE("rights: a change holds from the next request of connected clients on"
   Server server;
   Limited client(server, {"+@all", "~*"});
   CHECK(client.run("SET", "a", "1") == "+OK\r\n");
-  set_user(server, "alice", {"-set"});
+  set_user(server.engine, "alice", {"-set"});
   CHECK(client.run("SET", "a", "1") == no_command("set"));
-  set_user(server, "alice", {"+set", "resetkeys", "~b"});
+  set_user(server.engine, "alice", {"+set", "resetkeys", "~b"});
   CHECK(client.run("SET", "a", "1") == no_key);
-  set_user(server, "alice", {"~*"});
+  set_user(server.engine, "alice", {"~*"});
   CHECK(client.run("SET", "a", "1") == "+OK\r\n");
-  set_user(server, "alice", {"off"});  // as in Redis, for those who authenticate
+  set_user(server.engine, "alice", {"off"});  // as in Redis, for those who authenticate
   CHECK(client.run("SET", "a", "1") == "+OK\r\n");
 }
 
@@ -267,7 +259,7 @@ TEST_CASE("rights: the default user can be limited, for clients without a user a
   Server server;
   Client client(server);
   CHECK(client.run("SET", "a", "1") == "+OK\r\n");
-  set_user(server, "default", {"-set"});
+  set_user(server.engine, "default", {"-set"});
   CHECK(client.run("SET", "a", "1") == no_command("set"));
   server.set(pinfold::config::Id::requirepass, "secret");
   Client late(server);
@@ -284,11 +276,11 @@ TEST_CASE("rights: a CONFIG SET that fails leaves the default user with the pass
   using pinfold::config::Id;
   Server server;
   Client admin(server);
-  set_user(server, "default", {"resetpass", ">from-a-file", ">another"});
+  set_user(server.engine, "default", {"resetpass", ">from-a-file", ">another"});
   const auto before = server.engine.users.find("default");
   std::string meanwhile;
   server.settings.on_change(Id::timeout, [&]() -> std::optional<std::string> {
-    if (!meanwhile.empty()) set_user(server, "default", {meanwhile});
+    if (!meanwhile.empty()) set_user(server.engine, "default", {meanwhile});
     return "no";
   });
   const auto accepts = [&](std::string_view password) { return server.engine.users.authenticate("default", password) != nullptr; };
@@ -321,7 +313,7 @@ TEST_CASE("rights: a client whose user was removed is answered nothing and close
   const std::string_view names[] = {"alice"};
   CHECK(server.engine.users.remove(names) == 1);
   SECTION("by its next request") {}
-  SECTION("a new user of its name is another one") { set_user(server, "alice", {"+@all", "~*"}); }
+  SECTION("a new user of its name is another one") { set_user(server.engine, "alice", {"on", "nopass", "+@all", "~*"}); }
   SECTION("at once") {
     close_clients_of_removed_users(server.engine, admin.session.shared.id);
     close_if_removed(admin.session, server.engine.users);
@@ -342,7 +334,7 @@ TEST_CASE("rights: a client whose user was removed is answered nothing and close
 TEST_CASE("rights: clients of a removed user are closed however many others there are, and those that come meanwhile are left alone") {
   Server server;
   Client admin(server);
-  set_user(server, "alice", {"+@all", "~*"});
+  set_user(server.engine, "alice", {"on", "nopass", "+@all", "~*"});
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 300; ++i) {
     clients.push_back(std::make_unique<Client>(server));
@@ -416,7 +408,7 @@ TEST_CASE("rights: a request whose keys are too costly to compare with the patte
   CHECK(client.run("MULTI") == "+OK\r\n");
   CHECK(client.run("GET", allowed) == "+QUEUED\r\n");
   CHECK(client.run("SET", "a:t1:b", "3") == "+QUEUED\r\n");
-  set_user(server, "alice", {"~*:t2:*", "!~*:t3:*", "!~*:t4:*"});  // more to compare than when it was queued
+  set_user(server.engine, "alice", {"~*:t2:*", "!~*:t3:*", "!~*:t4:*"});  // more to compare than when it was queued
   const std::string replies = client.run("EXEC");
   CHECK(replies.starts_with("*2\r\n-NOPERM ACLs rules changed"));
   CHECK(replies.find("too long to be compared") != std::string::npos);
@@ -452,7 +444,7 @@ TEST_CASE("rights: a command is checked when it is queued, and again when it run
   CHECK(client.run("SET", "a", "1") == "+QUEUED\r\n");
   CHECK(client.run("GET", "a") == "+QUEUED\r\n");
   CHECK(client.run("SET", "a2", "1") == "+QUEUED\r\n");
-  set_user(server, "alice", {"-get", "resetkeys", "~a"});
+  set_user(server.engine, "alice", {"-get", "resetkeys", "~a"});
   const std::string changed =
       "-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed "
       "for the following reason: ";
@@ -462,7 +454,7 @@ TEST_CASE("rights: a command is checked when it is queued, and again when it run
   CHECK(server.counters("get").rejected.get() == 2);
 
   // A SELECT that is queued counts for what is queued behind it.
-  set_user(server, "alice", {"+@all", "~*", "resetdbs", "db=1"});
+  set_user(server.engine, "alice", {"+@all", "~*", "resetdbs", "db=1"});
   CHECK(client.run("MULTI") == "+OK\r\n");
   CHECK(client.run("SELECT", "1") == "+QUEUED\r\n");
   CHECK(client.run("SET", "k", "1") == "+QUEUED\r\n");
@@ -470,7 +462,7 @@ TEST_CASE("rights: a command is checked when it is queued, and again when it run
   CHECK(client.run("DISCARD") == "+OK\r\n");
   CHECK(client.run("SET", "k", "1") == no_database);
 
-  set_user(server, "alice", {"-exec"});
+  set_user(server.engine, "alice", {"-exec"});
   CHECK(client.run("MULTI") == "+OK\r\n");
   CHECK(client.run("EXEC") ==
         "-EXECABORT Transaction discarded because of: NOPERM this user has no permissions to run the 'exec' command\r\n");
@@ -480,7 +472,7 @@ TEST_CASE("rights: inside EXEC the user and the database are those that the comm
   Server server;
   Client admin(server);
   Limited client(server, {"+@all", "~*"});
-  set_user(server, "bob", {"+@all", "~b"});
+  set_user(server.engine, "bob", {"on", "nopass", "+@all", "~b"});
   client.run("MULTI");
   client.run("AUTH", "bob", "x");
   client.run("SET", "a", "1");
@@ -527,13 +519,13 @@ TEST_CASE("rights: a client that waits gets an error in place of the value that 
   pinfold::resp::Output output;
   pinfold::resp::Reply reply(output, 2);
   SECTION("its user has lost the key") {
-    set_user(server, "alice", {"resetkeys", "~other"});
+    set_user(server.engine, "alice", {"resetkeys", "~other"});
     end_wait(client.session, server.engine, reply);
     CHECK(text_of(output) == no_key);
     CHECK_FALSE(client.session.close_after_reply);
   }
   SECTION("its user has lost the command") {
-    set_user(server, "alice", {"-cache.get"});
+    set_user(server.engine, "alice", {"-cache.get"});
     end_wait(client.session, server.engine, reply);
     CHECK(text_of(output) == no_command("cache.get"));
   }
@@ -545,7 +537,7 @@ TEST_CASE("rights: a client that waits gets an error in place of the value that 
     CHECK(client.session.close_after_reply);
   }
   SECTION("its user may still read it") {
-    set_user(server, "alice", {"resetkeys", "~k", "-get"});
+    set_user(server.engine, "alice", {"resetkeys", "~k", "-get"});
     end_wait(client.session, server.engine, reply);
     CHECK(text_of(output).starts_with("*4\r\n$4\r\nmiss"));
   }
@@ -568,10 +560,10 @@ TEST_CASE("rights: a long command ends with an error if its user loses rights me
     return text_of(output);
   };
   CHECK(keys_while([] {}).starts_with("*2000\r\n"));
-  CHECK(keys_while([&] { set_user(server, "bob", {"+@all"}); }).starts_with("*2000\r\n"));
-  CHECK(keys_while([&] { set_user(server, "alice", {">another-password"}); }).starts_with("*2000\r\n"));
+  CHECK(keys_while([&] { set_user(server.engine, "bob", {"+@all"}); }).starts_with("*2000\r\n"));
+  CHECK(keys_while([&] { set_user(server.engine, "alice", {">another-password"}); }).starts_with("*2000\r\n"));
   CHECK(keys_while([&] {
-          set_user(server, "alice", {"resetkeys", "~key:1"});
+          set_user(server.engine, "alice", {"resetkeys", "~key:1"});
         }) == "-NOPERM the rights of this user changed while the command was running: send it again\r\n");
 }
 
@@ -605,7 +597,7 @@ TEST_CASE("rights: a task is compared with the user that its request was checked
 
   // The rights change between the check and the moment when the task begins: those of the check count.
   CHECK(client.run("PING") == "+PONG\r\n");
-  set_user(server, "alice", {"~b*"});
+  set_user(server.engine, "alice", {"~b*"});
   pinfold::resp::Output output;
   pinfold::resp::Reply reply(output, 2);
   pinfold::store::Keyspace::Locks locks(server.keyspace);
@@ -630,7 +622,7 @@ TEST_CASE("rights: keys are forgotten to the end although the rights change mean
   const std::vector<std::string_view> unwatch = {"UNWATCH"};
   server.dispatcher.execute(client.session, unwatch, reply);
   REQUIRE(client.session.task != nullptr);
-  set_user(server, "alice", {"-@all", "resetkeys"});
+  set_user(server.engine, "alice", {"-@all", "resetkeys"});
   while (client.session.task != nullptr) server.dispatcher.step(client.session, reply);
   CHECK(text_of(output) == "+OK\r\n");
   CHECK(client.session.watched.empty());
@@ -676,7 +668,7 @@ TEST_CASE("rights: the catalogue has every command once, and the categories of R
 
 namespace {
 
-using Random = std::mt19937;
+using Random = std::mt19937_64;
 
 constexpr std::string_view secret_mark = "s3cr3t";
 const std::vector<std::string> secret_keys = {"secret:text", "secret:number", "secret:mortal", "secret:tagged"};
@@ -784,8 +776,8 @@ struct Tried {
 };
 
 // Random requests of all commands, or of `only` these, in a database.
-Tried try_all(Rules rules, unsigned requests, unsigned db = 0, const std::set<std::string_view>& only = {}) {
-  Random random(Catch::rngSeed());
+Tried try_all(std::uint64_t seed, Rules rules, unsigned requests, unsigned db = 0, const std::set<std::string_view>& only = {}) {
+  Random random(seed);
   Guarded server;
   const bool from_free = db == 2;
   const std::string before = server.secrets(from_free);
@@ -816,44 +808,49 @@ Tried try_all(Rules rules, unsigned requests, unsigned db = 0, const std::set<st
 
 using Names = std::set<std::string_view>;
 
+// That nothing leaks is tried with other requests in each run. That these reach what they are to reach needs luck, so their seed is fixed.
+constexpr std::uint64_t seed_that_reaches = 1;
+
 }  // namespace
 
 TEST_CASE("rights: no command reads or changes a key that its user has no pattern for") {
-  INFO("seed " << Catch::rngSeed());
-  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~open:*", "&*"}, 40);
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~open:*", "&*"}, 40);
   CHECK(tried.changed.empty());
   CHECK(tried.told.empty());
 }
 
 TEST_CASE("rights: no command reads or changes a key that a deny pattern names") {
-  INFO("seed " << Catch::rngSeed());
-  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "!~secret:*"}, 40);
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~*", "!~secret:*"}, 40);
   CHECK(tried.changed.empty());
   CHECK(tried.told.empty());
 }
 
 TEST_CASE("rights: no command works in a database that its user may not use") {
-  INFO("seed " << Catch::rngSeed());
-  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40, 2);
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40, 2);
   CHECK(tried.changed.empty());
   CHECK(tried.told.empty());
 }
 
 TEST_CASE("rights: the requests of that test do reach other databases, where they may") {
-  INFO("seed " << Catch::rngSeed());
   const Names reach = {"copy", "move", "swapdb", "flushall"};
-  CHECK(try_all({"reset", "on", "nopass", "+@all", "~*"}, 200, 2, reach).changed == reach);
+  CHECK(try_all(seed_that_reaches, {"reset", "on", "nopass", "+@all", "~*"}, 200, 2, reach).changed == reach);
 }
 
 TEST_CASE("rights: a user that may only read changes nothing, and one that may only write learns nothing") {
-  INFO("seed " << Catch::rngSeed());
-  CHECK(try_all({"reset", "on", "nopass", "+@all", "%R~*"}, 40).changed.empty());
-  CHECK(try_all({"reset", "on", "nopass", "+@all", "%W~*"}, 40).told.empty());
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  CHECK(try_all(seed, {"reset", "on", "nopass", "+@all", "%R~*"}, 40).changed.empty());
+  CHECK(try_all(seed, {"reset", "on", "nopass", "+@all", "%W~*"}, 40).told.empty());
 }
 
 TEST_CASE("rights: the requests of these tests do read and change keys, where they may") {
-  INFO("seed " << Catch::rngSeed());
-  const Tried tried = try_all({"reset", "on", "nopass", "+@all", "~*"}, 40);
+  const Tried tried = try_all(seed_that_reaches, {"reset", "on", "nopass", "+@all", "~*"}, 40);
   CHECK(tried.changed.size() > 30);
   CHECK(tried.told.size() > 8);
   for (const std::string_view name : {"set", "del", "flushall", "swapdb", "cache.purge", "expire", "rename", "move"}) {

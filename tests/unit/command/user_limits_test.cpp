@@ -6,13 +6,12 @@
 
 #include "harness.hpp"
 #include "support/told_clients.hpp"
+#include "support/users.hpp"
 
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
-#include "pinfold/command/catalogue.hpp"
 #include "pinfold/command/figures.hpp"
-#include "pinfold/security/user_rules.hpp"
 
 using namespace pinfold;
 using namespace pinfold::command;
@@ -24,20 +23,11 @@ const std::string pong = "+PONG\r\n";
 const std::string queued = "+QUEUED\r\n";
 constexpr std::int64_t kb = 1024;
 
-void set_user(Server& server, const std::string& name, std::initializer_list<std::string_view> rules) {
-  const security::Users::Pointer before = server.engine.users.find(name);
-  security::UserRules draft = before != nullptr ? security::UserRules(*before) : security::UserRules(name);
-  for (const std::string_view rule : rules) {
-    if (const auto error = draft.apply(rule, catalogue())) throw std::runtime_error(*error);
-  }
-  server.engine.users.publish(draft.build());
-}
-
 // A server whose clients are told to close in `told`, with the users "ada" and "bob", who may do everything.
 struct Guarded {
   Guarded() {
     server.engine.connect(&told);
-    for (const char* name : {"ada", "bob"}) set_user(server, name, {"on", "nopass", "~*", "&*", "+@all"});
+    for (const char* name : {"ada", "bob"}) set_user(server.engine, name, {"on", "nopass", "~*", "&*", "+@all"});
   }
   std::vector<ClientPlace>& closed() { return told.closed; }
   security::UserUsage& usage(const std::string& name) { return *server.engine.users.find(name)->usage(); }
@@ -117,16 +107,16 @@ TEST_CASE("user memory: the limit is that of the setting unless a rule of the us
   Named ada(guarded, "ada"), bob(guarded, "bob");
   ada.take(10'000 * kb);
   CHECK(guarded.closed().empty());
-  set_user(guarded.server, "bob", {"maxmemory=2mb"});
+  set_user(guarded.server.engine, "bob", {"maxmemory=2mb"});
   bob.take(2000 * kb);
   CHECK(guarded.closed().empty());
   guarded.server.set(config::Id::maxmemory_user, "1mb");
   bob.take(2001 * kb);
   CHECK(guarded.closed().empty());
-  set_user(guarded.server, "ada", {"maxmemory=0"});
+  set_user(guarded.server.engine, "ada", {"maxmemory=0"});
   ada.take(20'000 * kb);
   CHECK(guarded.closed().empty());
-  set_user(guarded.server, "ada", {"resetlimits"});
+  set_user(guarded.server.engine, "ada", {"resetlimits"});
   ada.take(20'000 * kb);
   CHECK(guarded.closed() == std::vector{ada.session.shared.place()});
 }
@@ -136,16 +126,16 @@ TEST_CASE("user memory: a percentage is of maxmemory, and neither may be too lit
   guarded.server.keyspace.memory().set_limit(1000 << 20);
   const auto share = [&] { return guarded.server.engine.user_share(guarded.usage("ada")); };
   CHECK(share() == UINT64_MAX);
-  set_user(guarded.server, "ada", {"maxmemory=2%"});
+  set_user(guarded.server.engine, "ada", {"maxmemory=2%"});
   CHECK(share() == (1000 << 20) / 100 * 2);
-  set_user(guarded.server, "ada", {"maxmemory=1"});
+  set_user(guarded.server.engine, "ada", {"maxmemory=1"});
   CHECK(share() == 128 * kb);
   guarded.server.keyspace.memory().set_limit(1 << 20);
-  set_user(guarded.server, "ada", {"maxmemory=1%"});
+  set_user(guarded.server.engine, "ada", {"maxmemory=1%"});
   CHECK(share() == 4 << 20);
   guarded.server.keyspace.memory().set_limit(0);
   CHECK(share() == UINT64_MAX);
-  set_user(guarded.server, "ada", {"maxmemory=1mb"});
+  set_user(guarded.server.engine, "ada", {"maxmemory=1mb"});
   const Named one(guarded, "ada"), two(guarded, "ada");
   CHECK(share() == (1 << 20) + Clients::idle_bytes_of(2));
 }
@@ -279,7 +269,7 @@ TEST_CASE("user memory: however clients and users come and go, the sums are righ
 TEST_CASE("request rate: a request beyond it is refused and changes nothing, and clients of other users go on") {
   Guarded guarded;
   Named one(guarded, "ada"), two(guarded, "ada"), other(guarded, "bob");
-  set_user(guarded.server, "ada", {"rate=10"});
+  set_user(guarded.server.engine, "ada", {"rate=10"});
   for (int i = 0; i < 5; ++i) {
     CHECK(one.run("INCR", "n") == ":" + std::to_string(2 * i + 1) + "\r\n");
     CHECK(two.run("INCR", "n") == ":" + std::to_string(2 * i + 2) + "\r\n");
@@ -307,11 +297,11 @@ TEST_CASE("request rate: changes hold from the next request on, and no change of
     CHECK(client->run("PING") == pong);
     CHECK(client->run("PING").starts_with("-THROTTLED "));
   }
-  set_user(guarded.server, "ada", {"-flushall", "!~more:*"});
+  set_user(guarded.server.engine, "ada", {"-flushall", "!~more:*"});
   CHECK(ada.run("PING") == throttled(2, 500));
-  set_user(guarded.server, "ada", {"rate=1000"});
+  set_user(guarded.server.engine, "ada", {"rate=1000"});
   CHECK(ada.run("PING") == throttled(1000, 1));
-  set_user(guarded.server, "ada", {"rate=0"});
+  set_user(guarded.server.engine, "ada", {"rate=0"});
   for (int i = 0; i < 100; ++i) CHECK(ada.run("PING") == pong);
   CHECK(bob.run("PING") == throttled(2, 500, "bob"));
   guarded.server.set(config::Id::user_requests_per_second, "0");
@@ -321,7 +311,7 @@ TEST_CASE("request rate: changes hold from the next request on, and no change of
 TEST_CASE("request rate: who cannot do anything more can still authenticate and leave") {
   Guarded guarded;
   Named ada(guarded, "ada");
-  set_user(guarded.server, "ada", {"rate=1"});
+  set_user(guarded.server.engine, "ada", {"rate=1"});
   CHECK(ada.run("PING") == pong);
   for (int i = 0; i < 3; ++i) {
     CHECK(ada.run("PING") == throttled(1, 1000));
@@ -341,7 +331,7 @@ TEST_CASE("request rate: who cannot do anything more can still authenticate and 
 TEST_CASE("request rate: a transaction counts what it queues, and aborts if something of it was refused") {
   Guarded guarded;
   Named ada(guarded, "ada");
-  set_user(guarded.server, "ada", {"rate=3"});
+  set_user(guarded.server.engine, "ada", {"rate=3"});
   CHECK(ada.run("MULTI") == ok);
   CHECK(ada.run("SET", "a", "1") == queued);
   CHECK(ada.run("SET", "b", "2") == queued);
@@ -365,7 +355,7 @@ TEST_CASE("request rate: a transaction counts what it queues, and aborts if some
 TEST_CASE("request rate: what is refused for other reasons takes nothing off the allowance") {
   Guarded guarded;
   Named ada(guarded, "ada");
-  set_user(guarded.server, "ada", {"rate=1", "-get"});
+  set_user(guarded.server.engine, "ada", {"rate=1", "-get"});
   for (int i = 0; i < 10; ++i) {
     CHECK(ada.run("GET", "a").starts_with("-NOPERM "));
     CHECK(ada.run("GET").starts_with("-ERR wrong number"));
@@ -388,14 +378,14 @@ TEST_CASE("request rate: a user without one takes no step more for it") {
   Named ada(guarded, "ada");
   CHECK(ada.run("PING") == pong);
   CHECK(ada.session.may_do_all(guarded.server.engine.users));
-  set_user(guarded.server, "bob", {"rate=1"});
+  set_user(guarded.server.engine, "bob", {"rate=1"});
   CHECK(ada.run("PING") == pong);
   CHECK(ada.session.may_do_all(guarded.server.engine.users));
 }
 
 TEST_CASE("users in figures: those that take most come first, and no more than 64") {
   Guarded guarded;
-  for (int i = 0; i < 100; ++i) set_user(guarded.server, "u" + std::to_string(i), {"on"});
+  for (int i = 0; i < 100; ++i) set_user(guarded.server.engine, "u" + std::to_string(i), {"on"});
   Named ada(guarded, "ada"), bob(guarded, "bob"), other(guarded, "bob");
   ada.take(1000);
   bob.take(2000);

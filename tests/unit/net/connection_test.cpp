@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "rig.hpp"
+#include "support/users.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -432,8 +433,8 @@ TEST_CASE("net: a wait ends when its time is up, and leaves nothing behind when 
 
 TEST_CASE("net: a large argument of a request that its user may not make evicts nothing") {
   Rig rig;
-  rig.set_user("ada", {"on", "nopass", "+get", "+config|get", "+select|1", "~*"});
-  rig.set_user("bob", {"on", "nopass", "+set", "~*"});
+  set_user(rig.engine, "ada", {"on", "nopass", "+get", "+config|get", "+select|1", "~*"});
+  set_user(rig.engine, "bob", {"on", "nopass", "+set", "~*"});
   auto& memory = rig.engine.keyspace.memory();
   memory.set_limit(memory.used() + (12 << 20));
   Peer admin = rig.connect();

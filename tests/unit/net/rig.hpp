@@ -14,9 +14,7 @@
 
 #include "fake_transport.hpp"
 
-#include "pinfold/command/catalogue.hpp"
 #include "pinfold/net/io_thread.hpp"
-#include "pinfold/security/user_rules.hpp"
 
 namespace pinfold::net {
 
@@ -56,15 +54,6 @@ struct Rig final : ClientThreads {
   void set(config::Id id, std::string_view value) {
     const bool at_runtime = config::settings_table()[static_cast<std::size_t>(id)].runtime;  // then listeners are told
     if (const auto error = settings.set(id, value, at_runtime)) throw std::runtime_error(*error);
-  }
-  /// What ACL SETUSER does. Throws if a rule is wrong.
-  void set_user(std::string_view name, const std::vector<std::string_view>& rules) {
-    const security::Users::Pointer before = engine.users.find(name);
-    security::UserRules draft = before != nullptr ? security::UserRules(*before) : security::UserRules(std::string(name));
-    for (const std::string_view rule : rules) {
-      if (const auto error = draft.apply(rule, command::catalogue())) throw std::runtime_error(*error);
-    }
-    engine.users.publish(draft.build());
   }
   /// Runs rounds until nothing is ready and nothing is left to do. Throws if that takes so many that the thread must be going in
   /// circles.

@@ -16,30 +16,19 @@ namespace {
 
 std::size_t in_use() { return mallinfo2().uordblks; }
 
-// Transports whose handshakes are done, or have only begun.
+// Transports of as many connections, each of which `bring` has brought to where it is to be measured.
 struct Many {
-  static constexpr std::size_t count = 200;
-
-  Many(TlsFiles& files, int protocol, bool done, const Certified* certificate = nullptr) {
+  template <class Bring>
+  Many(const TlsFiles& files, std::size_t count, const Bring& bring) {
     for (std::size_t i = 0; i < count; ++i) {
-      const auto wire = std::make_shared<Wire>();
-      wires.push_back(wire);
-      transports.push_back(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wire), files.context, buffers));
-      TlsTransport& transport = *transports.back();
-      TlsClient client(wire, protocol, certificate);
-      char byte = 0;
-      const iovec room{&byte, 1};
-      do {
-        client.shake_hands();
-        REQUIRE(transport.read({&room, 1}).outcome == Transport::Outcome::blocked);
-      } while (done && transport.handshake() == Transport::Handshake::under_way);
-      if (done) transport.established();
+      wires.push_back(std::make_shared<Wire>());
+      transports.push_back(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wires.back()), files.context, buffers));
+      bring(*transports.back(), wires.back());
     }
   }
   // What each of them takes: the difference that it makes to end them.
   std::size_t each() {
-    const std::size_t counted = transports[0]->memory();
-    for (const auto& transport : transports) CHECK(transport->memory() == counted);
+    const std::size_t count = transports.size();
     const std::size_t before = in_use();
     transports.clear();
     return (before - in_use()) / count;
@@ -50,6 +39,39 @@ struct Many {
   std::vector<std::unique_ptr<TlsTransport>> transports;
 };
 
+Transport::Outcome read_byte(TlsTransport& transport) {
+  char byte = 0;
+  const iovec room{&byte, 1};
+  return transport.read({&room, 1}).outcome;
+}
+
+// What each of many connections takes whose handshakes are done, or have only begun.
+std::size_t with_client(const TlsFiles& files, int protocol, bool done, const Certified& certificate) {
+  Many many(files, 200, [&](TlsTransport& transport, const std::shared_ptr<Wire>& wire) {
+    TlsClient client(wire, protocol, &certificate);
+    if (done) {
+      REQUIRE(finish_handshake(transport, client));
+      transport.established();
+    } else {
+      client.shake_hands();
+      REQUIRE(read_byte(transport) == Transport::Outcome::blocked);
+    }
+  });
+  for (const auto& transport : many.transports) CHECK(transport->memory() == many.transports[0]->memory());
+  return many.each();
+}
+
+// What each of many handshakes takes that has come as far as these bytes.
+std::size_t begun_with(const TlsFiles& files, const std::string& bytes) {
+  return Many(files, 100,
+              [&](TlsTransport& transport, const std::shared_ptr<Wire>& wire) {
+                wire->deliver(bytes);
+                REQUIRE(read_byte(transport) == Transport::Outcome::blocked);
+                CHECK(transport.memory() == TlsTransport::handshake_bytes);
+              })
+      .each();
+}
+
 }  // namespace
 
 TEST_CASE("tls: an idle connection takes what the account says, and a handshake no more") {
@@ -59,10 +81,10 @@ TEST_CASE("tls: an idle connection takes what the account says, and a handshake 
   const bool certified = GENERATE(false, true);
   if (!certified) files.set(Id::tls_auth_clients, "no");
   files.load();
-  const std::size_t idle13 = Many(files, TLS1_3_VERSION, true, &certificate).each();
-  const std::size_t idle12 = Many(files, TLS1_2_VERSION, true, &certificate).each();
-  const std::size_t begun13 = Many(files, TLS1_3_VERSION, false, &certificate).each();
-  const std::size_t begun12 = Many(files, TLS1_2_VERSION, false, &certificate).each();
+  const std::size_t idle13 = with_client(files, TLS1_3_VERSION, true, certificate);
+  const std::size_t idle12 = with_client(files, TLS1_2_VERSION, true, certificate);
+  const std::size_t begun13 = with_client(files, TLS1_3_VERSION, false, certificate);
+  const std::size_t begun12 = with_client(files, TLS1_2_VERSION, false, certificate);
   CAPTURE(certified, idle13, idle12, begun13, begun12);
   const std::size_t size = 2 * static_cast<std::size_t>(i2d_X509(certificate.certificate.get(), nullptr));
   const std::size_t idle_bytes = TlsTransport::idle_bytes + (certified ? TlsTransport::certificate_bytes + size : 0);
@@ -73,30 +95,6 @@ TEST_CASE("tls: an idle connection takes what the account says, and a handshake 
   CHECK(begun13 <= TlsTransport::handshake_bytes);
   CHECK(begun12 <= TlsTransport::handshake_bytes);
 }
-
-namespace {
-
-// What each of many handshakes takes that has come as far as these bytes.
-std::size_t begun_with(TlsFiles& files, const std::string& bytes) {
-  constexpr std::size_t count = 100;
-  TlsBuffers buffers;
-  std::vector<std::shared_ptr<Wire>> wires;
-  std::vector<std::unique_ptr<TlsTransport>> transports;
-  char byte = 0;
-  const iovec room{&byte, 1};
-  for (std::size_t i = 0; i < count; ++i) {
-    wires.push_back(std::make_shared<Wire>());
-    transports.push_back(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wires.back()), files.context, buffers));
-    wires.back()->deliver(bytes);
-    REQUIRE(transports.back()->read({&room, 1}).outcome == Transport::Outcome::blocked);
-    CHECK(transports.back()->memory() == TlsTransport::handshake_bytes);
-  }
-  const std::size_t before = in_use();
-  transports.clear();
-  return (before - in_use()) / count;
-}
-
-}  // namespace
 
 TEST_CASE("tls: a hello takes no more than a handshake may, however much it announces and brings") {
   if (in_use() == 0) return;
@@ -121,26 +119,16 @@ TEST_CASE("tls: certificates that are announced take no more than a handshake ma
   files.load();
   using namespace std::string_literals;
   const std::size_t announced = GENERATE(32U * 1024, 32U * 1024 + 1);
-  constexpr std::size_t count = 100;
-  TlsBuffers buffers;
-  std::vector<std::shared_ptr<Wire>> wires;
-  std::vector<std::unique_ptr<TlsTransport>> transports;
-  char byte = 0;
-  const iovec room{&byte, 1};
   Transport::Outcome outcome = Transport::Outcome::blocked;
-  for (std::size_t i = 0; i < count; ++i) {
-    wires.push_back(std::make_shared<Wire>());
-    transports.push_back(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wires.back()), files.context, buffers));
-    TlsClient(wires.back(), TLS1_2_VERSION).shake_hands();
-    REQUIRE(transports.back()->read({&room, 1}).outcome == Transport::Outcome::blocked);
+  Many many(files, 100, [&](TlsTransport& transport, const std::shared_ptr<Wire>& wire) {
+    TlsClient(wire, TLS1_2_VERSION).shake_hands();
+    REQUIRE(read_byte(transport) == Transport::Outcome::blocked);
     const std::string certificates = "\x0b\x00"s + static_cast<char>(announced >> 8) + static_cast<char>(announced & 255);
-    wires.back()->deliver("\x16\x03\x03\x40\x00"s + certificates + std::string(16 * 1024 - 4, 'x') + "\x16\x03\x03\x40\x00"s);
-    outcome = transports.back()->read({&room, 1}).outcome;
-  }
+    wire->deliver("\x16\x03\x03\x40\x00"s + certificates + std::string(16 * 1024 - 4, 'x') + "\x16\x03\x03\x40\x00"s);
+    outcome = read_byte(transport);
+  });
   CHECK(outcome == (announced > 32 * 1024 ? Transport::Outcome::failed : Transport::Outcome::blocked));
-  const std::size_t before = in_use();
-  transports.clear();
-  const std::size_t each = (before - in_use()) / count;
+  const std::size_t each = many.each();
   CAPTURE(announced, each);
   CHECK(each <= TlsTransport::handshake_bytes);
 }
@@ -155,29 +143,15 @@ TEST_CASE("tls: a chain of certificates takes no more than the account says, dur
   const std::size_t others = GENERATE(0U, 1U, 9U, 10U, 60U);
   std::vector<Certified> chain;
   for (std::size_t i = 0; i < others; ++i) chain.push_back(certify({.common_names = {}}));
-  constexpr std::size_t count = 50;
-  TlsBuffers buffers;
-  std::vector<std::shared_ptr<Wire>> wires;
-  std::vector<std::unique_ptr<TlsTransport>> transports;
-  std::size_t counted = 0;
-  char byte = 0;
-  const iovec room{&byte, 1};
-  for (std::size_t i = 0; i < count; ++i) {
-    wires.push_back(std::make_shared<Wire>());
-    transports.push_back(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wires.back()), files.context, buffers));
-    TlsClient client(wires.back(), protocol, &alice);
+  bool accepted = false;
+  Many many(files, 50, [&](TlsTransport& transport, const std::shared_ptr<Wire>& wire) {
+    TlsClient client(wire, protocol, &alice);
     for (const Certified& one : chain) client.show_beside(*one.certificate);
-    while (transports.back()->handshake() == Transport::Handshake::under_way) {
-      client.shake_hands();
-      if (transports.back()->read({&room, 1}).outcome == Transport::Outcome::failed) break;
-    }
-    if (transports.back()->handshake() == Transport::Handshake::done) transports.back()->established();
-    counted = transports.back()->memory();
-  }
-  const bool accepted = transports.back()->handshake() == Transport::Handshake::done;
-  const std::size_t before = in_use();
-  transports.clear();
-  const std::size_t each = (before - in_use()) / count;
+    accepted = finish_handshake(transport, client);
+    if (accepted) transport.established();
+  });
+  const std::size_t counted = many.transports.back()->memory();
+  const std::size_t each = many.each();
   CAPTURE(protocol, others, each, counted);
   CHECK(accepted == (others <= 9));
   if (accepted) {

@@ -1,6 +1,8 @@
 #pragma once
-// Certificates that a test makes as it needs them, files for them, and a TLS client that talks to a transport through memory.
+// Certificates that a test makes as it needs them, files for them, and TLS clients that talk to transports through memory.
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "fake_transport.hpp"
+#include "rig.hpp"
 #include <unistd.h>
 
 #include <openssl/err.h>
@@ -254,5 +257,88 @@ class TlsClient {
   BIO* out_ = nullptr;
   SSL_SESSION* session_ = nullptr;
 };
+
+/// Carries a handshake to its end. Returns false if the transport fails before.
+inline bool finish_handshake(TlsTransport& transport, TlsClient& client) {
+  char byte = 0;
+  const iovec room{&byte, 1};
+  for (int i = 0; i < 100'000; ++i) {
+    client.shake_hands();
+    if (transport.read({&room, 1}).outcome != Transport::Outcome::blocked) return false;
+    if (transport.handshake() == Transport::Handshake::done) return true;
+  }
+  return false;
+}
+
+inline iovec run(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
+
+/// A server's transport over a wire, and its client.
+struct Tls {
+  explicit Tls(TlsFiles& files, int protocol = TLS1_3_VERSION, const Certified* certificate = nullptr, SSL_SESSION* session = nullptr)
+      : transport(std::make_unique<FakeTransport>(wire), files.context != nullptr ? files.context : files.load(), buffers),
+        client(wire, protocol, certificate, session) {}
+
+  /// Carries the handshake to its end. Returns false if it fails.
+  bool shake_hands() {
+    if (!finish_handshake(transport, client)) return false;
+    established = transport.established();
+    if (!client.shake_hands()) return false;
+    client.take();  // the ticket
+    return true;
+  }
+  /// At most 4096 bytes, which are in `spare` then.
+  Transport::Result read() {
+    const iovec room{spare.data(), spare.size()};
+    return transport.read({&room, 1});
+  }
+  /// Reads until nothing more comes.
+  std::string read_all() {
+    std::string received;
+    for (;;) {
+      const Transport::Result result = read();
+      last = result.outcome;
+      if (result.outcome == Transport::Outcome::done) {
+        received.append(spare.data(), result.bytes);
+      } else if (wire->rest().empty() || result.outcome != Transport::Outcome::blocked) {
+        return received;
+      }
+    }
+  }
+  /// Writes all of it, whatever the transport takes at a time. Returns false if it fails.
+  bool write_all(std::vector<std::string> runs) {
+    for (int i = 0; i < 1'000'000; ++i) {
+      std::vector<iovec> parts;
+      for (const std::string& one : runs) {
+        if (!one.empty()) parts.push_back(run(one));
+      }
+      if (parts.empty()) return true;
+      Transport::Result result = transport.write(parts);
+      if (result.outcome == Transport::Outcome::failed) return false;
+      for (std::string& one : runs) {
+        const std::size_t count = std::min(one.size(), result.bytes);
+        one.erase(0, count);
+        result.bytes -= count;
+      }
+      if (result.outcome == Transport::Outcome::blocked) wire->let_write();
+    }
+    return false;
+  }
+
+  std::shared_ptr<Wire> wire = std::make_shared<Wire>();
+  TlsBuffers buffers;
+  TlsTransport transport;
+  TlsClient client;
+  std::array<char, 4096> spare{};
+  Transport::Outcome last = Transport::Outcome::done;
+  Transport::Established established;
+};
+
+/// A connection of a rig with TLS, whose client is at the other end of the wire.
+inline std::shared_ptr<Wire> adopt(Rig& rig, const TlsFiles& files) {
+  auto wire = std::make_shared<Wire>();
+  rig.thread.adopt(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wire), files.context, rig.thread.tls_buffers()));
+  rig.settle();
+  return wire;
+}
 
 }  // namespace pinfold::net

@@ -1,10 +1,10 @@
 #include "pinfold/net/tls_transport.hpp"
 
-#include <array>
 #include <string>
 #include <vector>
 
 #include "rig.hpp"
+#include "support/users.hpp"
 #include "tls_rig.hpp"
 
 #include <catch2/catch.hpp>
@@ -14,72 +14,6 @@ using Outcome = Transport::Outcome;
 using pinfold::config::Id;
 
 namespace {
-
-iovec run(std::string_view bytes) { return {const_cast<char*>(bytes.data()), bytes.size()}; }
-
-// A server's transport over a wire, and its client.
-struct Tls {
-  explicit Tls(TlsFiles& files, int protocol = TLS1_3_VERSION, const Certified* certificate = nullptr, SSL_SESSION* session = nullptr)
-      : transport(std::make_unique<FakeTransport>(wire), files.context != nullptr ? files.context : files.load(), buffers),
-        client(wire, protocol, certificate, session) {}
-
-  // Carries the handshake to its end, or to a failure.
-  bool shake_hands() {
-    for (int i = 0; i < 100'000; ++i) {
-      client.shake_hands();
-      const Transport::Result result = transport.read({&nothing, 1});
-      if (result.outcome == Outcome::failed) return false;
-      if (transport.handshake() == Transport::Handshake::under_way) continue;
-      established = transport.established();
-      if (!client.shake_hands()) return false;
-      client.take();  // the ticket
-      return true;
-    }
-    return false;
-  }
-  // Reads until nothing more comes.
-  std::string read_all() {
-    for (;;) {
-      const Transport::Result result = transport.read({&nothing, 1});
-      last = result.outcome;
-      if (result.outcome != Outcome::done) {
-        if (wire->rest().empty() || result.outcome != Outcome::blocked) break;
-        continue;
-      }
-      received.append(spare.data(), result.bytes);
-    }
-    return std::exchange(received, {});
-  }
-  // Writes all of it, whatever the transport takes at a time. Returns false if it fails.
-  bool write_all(std::vector<std::string> runs) {
-    for (int i = 0; i < 1'000'000; ++i) {
-      std::vector<iovec> parts;
-      for (const std::string& one : runs) {
-        if (!one.empty()) parts.push_back(run(one));
-      }
-      if (parts.empty()) return true;
-      Transport::Result result = transport.write(parts);
-      if (result.outcome == Outcome::failed) return false;
-      for (std::string& one : runs) {
-        const std::size_t count = std::min(one.size(), result.bytes);
-        one.erase(0, count);
-        result.bytes -= count;
-      }
-      if (result.outcome == Outcome::blocked) wire->let_write();
-    }
-    return false;
-  }
-
-  std::shared_ptr<Wire> wire = std::make_shared<Wire>();
-  TlsBuffers buffers;
-  TlsTransport transport;
-  TlsClient client;
-  std::array<char, 4096> spare{};
-  iovec nothing{spare.data(), spare.size()};
-  std::string received;
-  Outcome last = Outcome::done;
-  Transport::Established established;
-};
 
 std::string pattern(std::size_t size) {
   std::string text(size, '\0');
@@ -117,15 +51,15 @@ TEST_CASE("tls: the client's bytes that come with the end of the handshake are n
   files.set(Id::tls_auth_clients, "no");
   Tls tls(files);
   tls.client.shake_hands();
-  CHECK(tls.transport.read({&tls.nothing, 1}).outcome == Outcome::blocked);
+  CHECK(tls.read().outcome == Outcome::blocked);
   REQUIRE(tls.client.shake_hands());
   tls.client.send("PING\r\n");
-  CHECK(tls.transport.read({&tls.nothing, 1}).outcome == Outcome::blocked);
+  CHECK(tls.read().outcome == Outcome::blocked);
   CHECK(tls.transport.handshake() == Transport::Handshake::done);
   CHECK(tls.transport.pending() > 0);
   tls.transport.established();
   CHECK(tls.transport.pending() > 0);
-  const Transport::Result result = tls.transport.read({&tls.nothing, 1});
+  const Transport::Result result = tls.read();
   CHECK(std::string_view(tls.spare.data(), result.bytes) == "PING\r\n");
 }
 
@@ -182,12 +116,12 @@ TEST_CASE("tls: a request costs one read of the socket, and what a small buffer 
   REQUIRE(tls.shake_hands());
   tls.client.send("PING\r\n");
   tls.wire->reads = 0;
-  CHECK(tls.transport.read({&tls.nothing, 1}).bytes == 6);
+  CHECK(tls.read().bytes == 6);
   CHECK(tls.wire->reads == 1);
   CHECK(tls.transport.usual());
   tls.client.send(pattern(10'000));
   tls.client.send("end");
-  CHECK(tls.transport.read({&tls.nothing, 1}).bytes == 4096);
+  CHECK(tls.read().bytes == 4096);
   CHECK(tls.transport.pending() > 0);
   CHECK_FALSE(tls.transport.usual());
   CHECK(tls.read_all().size() == 10'003 - 4096);
@@ -229,7 +163,7 @@ TEST_CASE("tls: wherever the carrier fails, the transport has failed and goes on
     }
     if (tls.wire->calls <= failing) break;  // it was not reached
     CHECK_FALSE(ok);
-    CHECK(tls.transport.read({&tls.nothing, 1}).outcome == Outcome::failed);
+    CHECK(tls.read().outcome == Outcome::failed);
     const iovec more = run("x");
     CHECK(tls.transport.write({&more, 1}).outcome != Outcome::done);
     tls.transport.shutdown();
@@ -243,12 +177,12 @@ TEST_CASE("tls: who does not speak TLS is refused, and told so in the log") {
   for (const std::string_view bytes : {"*1\r\n$4\r\nPING\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "PING\r\n"}) {
     Tls tls(files);
     tls.wire->deliver(bytes);
-    CHECK(tls.transport.read({&tls.nothing, 1}).outcome == Outcome::failed);
+    CHECK(tls.read().outcome == Outcome::failed);
     CHECK(tls.transport.failure() == "it does not speak TLS");
   }
   Tls random(files);
   random.wire->deliver(std::string(20'000, '\x16'));
-  CHECK(random.transport.read({&random.nothing, 1}).outcome == Outcome::failed);
+  CHECK(random.read().outcome == Outcome::failed);
 }
 
 TEST_CASE("tls: a record that was changed on its way ends the connection") {
@@ -389,15 +323,12 @@ TEST_CASE("tls: replies and requests of a connection go over it") {
   files.set(Id::tls_auth_clients_user, "CN");
   files.load();
   Rig rig;
-  rig.set_user("alice", {"on", "~*", "+@all"});
-  rig.set_user("eve", {"off", "~*", "+@all"});
+  set_user(rig.engine, "alice", {"on", "~*", "+@all"});
+  set_user(rig.engine, "eve", {"off", "~*", "+@all"});
   rig.set(Id::requirepass, "secret");
   const auto connect = [&](const std::string& name) {
     const Certified certificate = certify({.common_names = {name}}, &files.authority);
-    const auto wire = std::make_shared<Wire>();
-    rig.thread.adopt(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wire), files.context, rig.thread.tls_buffers()));
-    auto client = std::make_unique<TlsClient>(wire, TLS1_3_VERSION, &certificate);
-    rig.settle();
+    auto client = std::make_unique<TlsClient>(adopt(rig, files), TLS1_3_VERSION, &certificate);
     for (int i = 0; i < 10 && !client->shake_hands(); ++i) rig.settle();
     rig.settle();
     client->take();
@@ -434,12 +365,7 @@ TEST_CASE("tls: handshakes begin only as many as may, and those that have begun 
   Rig rig;
   rig.set(Id::tls_max_handshakes, "2");
   std::vector<std::unique_ptr<TlsClient>> clients;
-  for (int i = 0; i < 5; ++i) {
-    const auto wire = std::make_shared<Wire>();
-    rig.thread.adopt(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wire), files.context, rig.thread.tls_buffers()));
-    clients.push_back(std::make_unique<TlsClient>(wire));
-  }
-  rig.settle();
+  for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<TlsClient>(adopt(rig, files)));
   CHECK(rig.engine.tls.under_way == 0);  // nobody has said anything yet
   for (const auto& client : clients) client->shake_hands();
   rig.settle();
@@ -467,21 +393,13 @@ TEST_CASE("tls: a handshake that does not go on is ended, and its place given to
   files.load();
   Rig rig;
   rig.set(Id::tls_max_handshakes, "1");
-  const auto adopt = [&](const std::shared_ptr<Wire>& wire) {
-    rig.thread.adopt(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wire), files.context, rig.thread.tls_buffers()));
-  };
-  const auto silent = std::make_shared<Wire>();
-  adopt(silent);
-  rig.settle();
+  const auto silent = adopt(rig, files);
   TlsClient first(silent);
   first.shake_hands();
   rig.settle();
   CHECK(rig.engine.tls.under_way == 1);
   SECTION("when its client goes") {
-    const auto wire = std::make_shared<Wire>();
-    adopt(wire);
-    rig.settle();
-    TlsClient second(wire);
+    TlsClient second(adopt(rig, files));
     second.shake_hands();
     rig.settle();
     CHECK(rig.engine.tls.waiting == 1);

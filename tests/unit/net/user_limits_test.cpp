@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "rig.hpp"
+#include "support/users.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -21,7 +22,7 @@ struct Limited {
     filler.ask("SET", "value", std::string(10'000, 'v'));
   }
 
-  void change(const std::string& name, const std::vector<std::string_view>& rules) { rig.set_user(name, rules); }
+  void change(const std::string& name, const std::vector<std::string_view>& rules) { set_user(rig.engine, name, rules); }
   Peer connect(const std::string& user) {
     Peer peer = rig.connect();
     CHECK(peer.ask("AUTH", user, "x") == "+OK\r\n");

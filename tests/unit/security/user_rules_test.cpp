@@ -1,9 +1,11 @@
 #include "pinfold/security/user_rules.hpp"
 
+#include <cstdint>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "support/seed.hpp"
 #include "toy_catalogue.hpp"
 
 #include <catch2/catch.hpp>
@@ -265,8 +267,9 @@ TEST_CASE("rules: what a user can have is limited") {
 }
 
 TEST_CASE("rules: the line of a user, applied to a new one, makes the same user") {
-  std::mt19937 random(Catch::rngSeed());
-  INFO("seed " << Catch::rngSeed());
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  std::mt19937_64 random(seed);
   const std::vector<std::string> some = {"on",
                                          "off",
                                          "nopass",
@@ -340,8 +343,9 @@ TEST_CASE("rules: the line of a user, applied to a new one, makes the same user"
 }
 
 TEST_CASE("rules: random bytes never stop the parser") {
-  std::mt19937 random(Catch::rngSeed());
-  INFO("seed " << Catch::rngSeed());
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  std::mt19937_64 random(seed);
   const std::string_view interesting = "+-@~%&()!#<>|*[]^\\? RWrw,=db0aget\0\n\xff";
   for (int i = 0; i < 20000; ++i) {
     std::string rule;
