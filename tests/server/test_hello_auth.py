@@ -3,7 +3,6 @@
 import pytest
 
 from tests.support import resp
-from tests.support.connection import Closed
 from tests.support.servers import bound, eventually, is_redis
 
 from .conftest import info

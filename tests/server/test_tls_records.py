@@ -6,7 +6,6 @@ import struct
 import pytest
 
 from tests.support import resp, tls
-from tests.support.connection import Closed
 from tests.support.servers import bound, eventually, is_redis
 from tests.support.tls_records import ALERT, CHANGE_CIPHER_SPEC, CONTENT, DATA, HANDSHAKE, KEY_UPDATE, SEALED, SUITES, Records
 
