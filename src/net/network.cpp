@@ -174,7 +174,8 @@ void Network::accept_again() {
 }
 
 void Network::stop() {
-  look_at_certificates_.cancel();
+  boost::system::error_code ignored;
+  look_at_certificates_.cancel(ignored);
   listeners_.clear();
   for (const auto& thread : threads_) thread->stop();
 }

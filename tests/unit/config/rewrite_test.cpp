@@ -44,15 +44,15 @@ using Changes = std::vector<std::pair<Id, std::string>>;
 std::string rewritten(const std::string& text, const Changes& changes, std::string* error = nullptr) {
   const TemporaryDirectory directory;
   Settings settings;
-  REQUIRE(settings.load_file(directory.write("x.yaml", text)).value_or("") == "");
-  for (const auto& [id, value] : changes) REQUIRE(settings.set(id, value, false).value_or("") == "");
+  REQUIRE(settings.load_file(directory.write("x.yaml", text)) == std::nullopt);
+  for (const auto& [id, value] : changes) REQUIRE(settings.set(id, value, false) == std::nullopt);
   const std::string said = settings.rewrite().value_or("");
   if (error != nullptr) {
     *error = said;
   } else {
-    CHECK(said == "");
+    CHECK(said.empty());
     Settings again;
-    CHECK(again.load_file(directory.path() + "/x.yaml").value_or("") == "");
+    CHECK(again.load_file(directory.path() + "/x.yaml") == std::nullopt);
     for (const auto& [id, value] : changes) CHECK(again.show(id) == settings.show(id));
   }
   return directory.read("x.yaml");
@@ -129,7 +129,7 @@ TEST_CASE("the file keeps its permissions, and a link to it stays a link") {
   Settings settings;
   REQUIRE_FALSE(settings.load_file(link));
   REQUIRE_FALSE(settings.set(Id::timeout, "2", true));
-  CHECK(settings.rewrite().value_or("") == "");
+  CHECK(settings.rewrite() == std::nullopt);
   CHECK(directory.read("real.yaml") == "timeout: 2\n");
   CHECK(std::filesystem::is_symlink(link));
   struct stat status {};
@@ -148,7 +148,7 @@ TEST_CASE("the new file and then its name are on the disk before the rewrite ret
   CHECK_THAT(error, Catch::Contains("is replaced, but may not survive a crash: cannot sync '"));
   directory_error = EINVAL;  // the error of file systems that cannot do that
   CHECK(rewritten("timeout: 1\n", {{Id::timeout, "2"}}, &error) == "timeout: 2\n");
-  CHECK(error == "");
+  CHECK(error.empty());
   directory_error = 0;
 }
 
@@ -172,7 +172,7 @@ TEST_CASE("a file is replaced or made by a path that is relative to the working 
   for (const std::string path : {"new", "./new2", "inner/new", "inner/../new3", "inner/old"}) {
     INFO(path);
     disk.clear();
-    CHECK(replace_file(path, "text").value_or("") == "");
+    CHECK(replace_file(path, "text") == std::nullopt);
     CHECK(disk == std::vector<std::string>{"sync file", "rename", "sync directory"});
     CHECK(directory.read(path) == "text");
   }
@@ -182,7 +182,7 @@ TEST_CASE("the file that comes with Pinfold has every setting at its default") {
   const Settings defaults;
   Settings settings;
   const std::string path = PINFOLD_SOURCE_DIR "/config/pinfold.yaml";
-  REQUIRE(settings.load_file(path).value_or("") == "");
+  REQUIRE(settings.load_file(path) == std::nullopt);
   const TemporaryDirectory directory;
   std::ifstream file(path);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
