@@ -252,13 +252,13 @@ DIFFERENCES = [
     Difference(("COMMAND", "COMMAND COUNT", "COMMAND DOCS"), BY_DESIGN, "Pinfold has fewer commands and describes them in its own words.", same_type),
     Difference(
         ("ACL GETUSER", "ACL LIST"), BY_DESIGN,
-        "Rules for commands are shown in the order in which they were given, as in Redis 7.2; Redis 7.0 makes up an order. A pattern `%RW~*` is shown as that; Redis shows `~*`, which is another rule. Users with `db=` have a field `databases`.", user_fields_or_lines,
+        "Rules for commands are shown in the order in which they were given, as in Redis 7.2; Redis 7.0 makes up an order. A rule that changes nothing where it stands is not kept (`+get -get`), as in Redis 7.0. `+acl -@admin` is shown as that; Redis 7.0 lists the subcommands. A pattern `%RW~*` is shown as that; Redis shows `~*`, which is another rule. ACL GETUSER shows `databases`, if there is a `db=`, behind the fields of Redis.", user_fields_or_lines,
     ),  # fmt: skip
     Difference(("ACL CAT",), BY_DESIGN, "There is a category `cache` with all CACHE commands. A category has only commands that Pinfold has.", categories),
     Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(
         ("ACL SETUSER",), BY_DESIGN,
-        "There are `!~pattern` for keys that nobody gets whatever other rules say, `db=`, `alldbs` and `resetdbs` as in Valkey 9.1, and limits of the user, which ACL GETUSER shows behind all other fields if they are set (`maxmemory=`, `rate=`, `resetlimits`). A user has a bounded number of rules, and there are at most 4096 users ([security.md](security.md)). An error does not repeat a password or hash. A user cannot have an empty name, which Redis cannot load from the file that it has saved.", without_password,
+        "There are `!~pattern` for keys that nobody gets whatever other rules say, `db=`, `alldbs` and `resetdbs` as in Valkey 9.1, and limits of the user, which ACL GETUSER shows behind all other fields if they are set (`maxmemory=`, `rate=`, `resetlimits`). A user has a bounded number of rules, and there are at most 4096 users ([security.md](security.md)). An error does not repeat a password or hash, nor a selector in which a word is no rule. A name has at most 1024 bytes. A user cannot have an empty name, which Redis cannot load from the file that it has saved.", without_password,
     ),  # fmt: skip
     Difference(
         ("ACL LOAD",), BY_DESIGN,
@@ -267,6 +267,14 @@ DIFFERENCES = [
     Difference(
         ("KEYS", "SCAN", "RANDOMKEY"), BY_DESIGN,
         "They list only keys that the user may read. Redis lists all keys to everybody who may run the command.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("all commands with keys",), BY_DESIGN,
+        "A request of a limited user is refused with NOPERM if its keys are too many or too long to be compared with the patterns of the user ([security.md](security.md)). Redis compares them, however long it takes.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("all commands with large arguments",), BY_DESIGN,
+        "An argument of more than 512 KB that cannot become a value of the user is not kept, and the request is refused like one for which there is no room.", never_sent,
     ),  # fmt: skip
     Difference(
         ("FLUSHALL", "FLUSHDB", "SWAPDB", "DEBUG"), BY_DESIGN,
