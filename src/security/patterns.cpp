@@ -1,33 +1,13 @@
 #include "pinfold/security/patterns.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <cstring>
 
 namespace pinfold::security {
+
 namespace {
-
 using Word = std::uint64_t;
-constexpr std::size_t word_bits = 64;
-
-// The first bytes of a text, with zeros behind a shorter one.
-Word first_bytes(std::string_view text) {
-  Word word = 0;
-  if (text.size() >= sizeof word) [[likely]] {
-    std::memcpy(&word, text.data(), sizeof word);
-    return word;
-  }
-  std::memcpy(&word, text.data(), std::min(text.size(), sizeof word));
-  return word;
-}
-
-// All bits of the first `size` bytes.
-Word mask_of(std::size_t size) {
-  std::array<char, sizeof(Word)> bytes{};
-  std::fill_n(bytes.begin(), std::min(size, bytes.size()), '\xff');
-  return first_bytes({bytes.data(), bytes.size()});
-}
-
 }  // namespace
 
 Pattern::Pattern(std::string_view text) : text_(text) {
@@ -61,6 +41,13 @@ bool Pattern::may_match_with(std::string_view prefix) const {
 std::uint64_t Pattern::most_compared(std::string_view text) const {
   constexpr std::size_t at_a_time = 16;
   return kind_ == Kind::glob ? glob_->most_compared(text) : 1 + std::min(text.size(), head_.size()) / at_a_time;
+}
+
+// All bits of the first `size` bytes.
+std::uint64_t KeyPatterns::mask_of(std::size_t size) {
+  std::array<char, sizeof(Word)> bytes{};
+  std::fill_n(bytes.begin(), std::min(size, bytes.size()), '\xff');
+  return first_bytes({bytes.data(), bytes.size()});
 }
 
 KeyPatterns::KeyPatterns(const std::vector<KeyPattern>& patterns) : patterns_(patterns) {

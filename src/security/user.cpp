@@ -110,7 +110,7 @@ bool User::allows_one(std::size_t command, unsigned database, std::string_view k
   for (const KeyPatterns& patterns : keys_) {
     const Selector& one = *rules++;
     const bool allowed = one.commands[command] && (one.all_databases || one.allows_database(database));
-    if (allowed && patterns.allow(key, access, budget)) return true;
+    if (allowed && (patterns.plainly_allow(key, access) || patterns.allow(key, access, budget))) return true;
   }
   return false;
 }

@@ -1,9 +1,12 @@
 #pragma once
 // The patterns of a selector: which keys and channels it concerns.
 
+#include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -100,6 +103,8 @@ class KeyPatterns {
   /// pattern that its first bytes do not rule out before it is matched. Returns false if the budget is spent. O(patterns), and what the
   /// budget allows; allocates nothing.
   bool allow(std::string_view key, Access wanted, MatchBudget& budget) const;
+  /// Whether the first bytes of `key` alone tell that allow() is true. O(patterns).
+  bool plainly_allow(std::string_view key, Access wanted) const;
   /// Whether all keys are allowed that begin with `prefix`, which may be empty for all keys. False if it cannot be told.
   bool allow_all_with(std::string_view prefix, Access wanted) const;
   /// The most comparisons that allow() makes for `key`.
@@ -114,6 +119,18 @@ class KeyPatterns {
     bool deny;
     bool decides;  // whether a key that begins so matches: the pattern is a short head and a star
   };
+  // The first bytes of a text, with zeros behind a shorter one.
+  static std::uint64_t first_bytes(std::string_view text) {
+    std::uint64_t word = 0;
+    if (text.size() >= sizeof word) [[likely]] {
+      std::memcpy(&word, text.data(), sizeof word);
+      return word;
+    }
+    std::memcpy(&word, text.data(), std::min(text.size(), sizeof word));
+    return word;
+  }
+  static std::uint64_t mask_of(std::size_t size);
+  static constexpr std::size_t word_bits = 64;
   // First bytes of keys that differ in their upper two bits share a bucket.
   static constexpr std::size_t buckets = 64;
   static std::size_t bucket_of(std::string_view key) { return key.empty() ? 0 : static_cast<unsigned char>(key.front()) % buckets; }
@@ -124,5 +141,17 @@ class KeyPatterns {
   std::uint64_t cost_ = 1;  // of finding out which patterns come into question: eight filters take about as long as one comparison
   std::vector<std::uint64_t> candidates_;  // for each bucket `words_` words, with a bit for each pattern that comes into question
 };
+
+inline bool KeyPatterns::plainly_allow(std::string_view key, Access wanted) const {
+  const std::uint64_t begins = first_bytes(key);
+  const std::uint64_t* const candidates = candidates_.data() + bucket_of(key) * words_;
+  for (std::size_t w = 0; w < words_; ++w) {
+    for (std::uint64_t left = candidates[w]; left != 0; left &= left - 1) {
+      const Filter& filter = filters_[w * word_bits + static_cast<std::size_t>(std::countr_zero(left))];
+      if (((begins ^ filter.word) & filter.mask) == 0 && includes(filter.access, wanted)) return filter.decides && !filter.deny;
+    }
+  }
+  return false;
+}
 
 }  // namespace pinfold::security
