@@ -4,9 +4,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <memory>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include "pinfold/base/text.hpp"
@@ -88,14 +90,45 @@ Error read_users(const YAML::Node& users, std::size_t line, std::string_view pat
   return std::nullopt;
 }
 
-Error read_documents(const std::vector<YAML::Node>& documents, std::string_view path, YamlFile& file) {
-  if (documents.empty() || (documents.size() == 1 && documents[0].IsNull())) return std::nullopt;
-  if (documents.size() > 1) return at_line(path, line_of(documents[1].Mark()), "more than one YAML document");
-  if (!documents[0].IsMap()) {
-    return at_line(path, line_of(documents[0].Mark()), "expected lines of the form 'name: value'");
+// Where a second document begins. yaml-cpp finds no end of them in a text such as ",".
+class SecondDocument final : public YAML::EventHandler {
+ public:
+  explicit SecondDocument(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    while (begun_ < 2 && parser.HandleNextDocument(*this)) {
+    }
   }
+  bool found() const { return begun_ == 2; }
+  std::size_t line() const { return line_of(mark_); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    ++begun_;
+    mark_ = mark;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& /*mark*/, YAML::anchor_t /*anchor*/) override {}
+  void OnAlias(const YAML::Mark& /*mark*/, YAML::anchor_t /*anchor*/) override {}
+  void OnScalar(const YAML::Mark& /*mark*/, const std::string& /*tag*/, YAML::anchor_t /*anchor*/, const std::string& /*value*/) override {}
+  void OnSequenceStart(const YAML::Mark& /*mark*/, const std::string& /*tag*/, YAML::anchor_t /*anchor*/,
+                       YAML::EmitterStyle::value /*style*/) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark& /*mark*/, const std::string& /*tag*/, YAML::anchor_t /*anchor*/,
+                  YAML::EmitterStyle::value /*style*/) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int begun_ = 0;
+  YAML::Mark mark_;
+};
+
+Error read_text(const std::string& text, std::string_view path, YamlFile& file) {
+  if (const SecondDocument second(text); second.found()) return at_line(path, second.line(), "more than one YAML document");
+  const YAML::Node document = YAML::Load(text);
+  if (document.IsNull()) return std::nullopt;
+  if (!document.IsMap()) return at_line(path, line_of(document.Mark()), "expected lines of the form 'name: value'");
   bool has_policies = false;
-  for (const auto& entry : documents[0]) {
+  for (const auto& entry : document) {
     const bool is_list = entry.first.IsScalar() && entry.first.Scalar() == "policies";
     const bool is_users = entry.first.IsScalar() && entry.first.Scalar() == "users";
     const std::size_t line = line_of(entry.first.Mark());
@@ -129,7 +162,7 @@ std::string_view yaml_value(const Setting& setting, const YamlEntry& entry) {
 
 Error parse_yaml(const std::string& text, std::string_view path, YamlFile& file) {
   try {
-    return read_documents(YAML::LoadAll(text), path, file);
+    return read_text(text, path, file);
   } catch (const YAML::Exception& problem) {
     return at_line(path, line_of(problem.mark), "not valid YAML: " + problem.msg);
   }

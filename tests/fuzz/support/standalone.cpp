@@ -2,7 +2,7 @@
 // random. It does not look at what an input reaches, so it finds less than libFuzzer does. It takes a few seconds to compile where the
 // rooms are compiled anyway.
 //
-//   fuzz-<target> [-runs=N] [-max_total_time=SECONDS] [-max_len=BYTES] [-seed=N] [-artifact_prefix=PATH] [PATH ...]
+//   fuzz-<target> [-runs=N] [-max_total_time=SECONDS] [-max_len=BYTES] [-seed=N] [-timeout=SECONDS] [-artifact_prefix=PATH] [PATH ...]
 //
 // These options mean what they mean in libFuzzer; others that begin with '-' are ignored. Without a limit it stops after the inputs
 // that are there. The input under way is in the file PATH "current" until it has been executed, so it is there after a fault of any kind.
@@ -21,6 +21,8 @@
 #include <string_view>
 #include <vector>
 
+#include <unistd.h>
+
 extern "C" {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size, std::size_t most);
@@ -35,6 +37,7 @@ struct Options {
   std::uint64_t runs = 0;
   std::uint64_t seconds = 0;
   std::size_t longest = 4096;
+  unsigned timeout = 60;  // of one input, in seconds
   unsigned seed = std::random_device{}();
   std::string prefix = "./";
   std::vector<std::string> paths;
@@ -56,6 +59,8 @@ Options read_options(int count, char** words) {
       options.seconds = number();
     } else if (has("-max_len=")) {
       options.longest = number();
+    } else if (has("-timeout=")) {
+      options.timeout = static_cast<unsigned>(number());
     } else if (has("-seed=")) {
       options.seed = static_cast<unsigned>(number());
     } else if (has("-artifact_prefix=")) {
@@ -140,7 +145,7 @@ Bytes changed(const std::vector<Bytes>& inputs, std::size_t longest) {
 
 class Runner {
  public:
-  explicit Runner(std::string current) : current_(std::move(current)) {}
+  Runner(std::string current, unsigned timeout) : current_(std::move(current)), timeout_(timeout) {}
   ~Runner() { std::filesystem::remove(current_); }
   Runner(const Runner&) = delete;
   Runner& operator=(const Runner&) = delete;
@@ -151,13 +156,16 @@ class Runner {
     // A block of just this size, so that the sanitizer sees what is read beyond it. It is not null if the input is empty.
     const std::unique_ptr<std::uint8_t[]> exact(new std::uint8_t[bytes.size()]);
     std::copy(bytes.begin(), bytes.end(), exact.get());
+    alarm(timeout_);  // SIGALRM ends the process
     LLVMFuzzerTestOneInput(exact.get(), bytes.size());
+    alarm(0);
     ++executed_;
   }
   std::uint64_t executed() const { return executed_; }
 
  private:
   std::string current_;
+  unsigned timeout_;
   std::uint64_t executed_ = 0;
 };
 
@@ -177,7 +185,7 @@ int main(int count, char** words) {
   std::fprintf(stderr, "repeat with -seed=%u\n", options.seed);
   std::vector<Bytes> inputs = read_inputs(options.paths);
   if (inputs.empty()) inputs.emplace_back();
-  Runner runner(options.prefix + "current");
+  Runner runner(options.prefix + "current", options.timeout);
   for (const Bytes& input : inputs) runner.run(input);
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(options.seconds);
   while (runner.executed() < options.runs || std::chrono::steady_clock::now() < end) runner.run(changed(inputs, options.longest));

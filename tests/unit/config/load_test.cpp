@@ -36,7 +36,7 @@ TEST_CASE("a file sets the settings that it names") {
                                            "unixsocketperm: 0770\n"
                                            "enable-debug-command: local\n");
   Settings settings;
-  CHECK(settings.load_file(path).value_or("") == "");
+  CHECK(settings.load_file(path).value_or("").empty());
   CHECK(settings.integer(Id::port) == 7000);
   CHECK(settings.text(Id::bind) == "127.0.0.1 -::1");
   CHECK(settings.integer(Id::maxmemory) == 64 << 20);
@@ -79,6 +79,9 @@ TEST_CASE("an error in a file is reported with its line") {
   CHECK(problem("- a\n- b\n") == ":1: expected lines of the form 'name: value'");
   CHECK(problem("just text\n") == ":1: expected lines of the form 'name: value'");
   CHECK_THAT(problem("port: 1\n---\ntimeout: 1\n"), Catch::Contains("more than one YAML document"));
+  for (const char* text : {",", ",\n", ", port: 1", "port: 1\n,", "a\n,", "]", "}", "- ,\n,", "?,", ":,", ",,,", "---\n,", "{a}\n,"}) {
+    CHECK(problem(text) != "none");
+  }
   CHECK_THAT(problem("port: 1\n  bad: x\n"), Catch::StartsWith(":2: not valid YAML: "));
   CHECK_THAT(problem("port: \"1\" 2\n"), Catch::StartsWith(":") && Catch::Contains("not valid YAML: "));
   CHECK_THAT(problem("logfile: \"a\\nb\"\n"), Catch::StartsWith(":1: bad value \"a\\nb\" for 'logfile': "));
@@ -112,7 +115,7 @@ TEST_CASE("a message never shows a password") {
 TEST_CASE("the environment sets the settings that it names, and unknown names are refused") {
   Settings settings;
   const char* good[] = {"PATH=/bin", "PINFOLD_MAXMEMORY_POLICY=noeviction", "PINFOLD_TCP_KEEPALIVE=7", nullptr};
-  CHECK(settings.load_environment(good).value_or("") == "");
+  CHECK(settings.load_environment(good).value_or("").empty());
   CHECK(settings.show(Id::maxmemory_policy) == "noeviction");
   CHECK(settings.integer(Id::tcp_keepalive) == 7);
 
@@ -132,7 +135,7 @@ TEST_CASE("variables that Kubernetes sets for a service called pinfold are no se
   Settings settings;
   const char* service[] = {"PINFOLD_PORT=tcp://10.0.0.1:6379", "PINFOLD_SERVICE_HOST=10.0.0.1", "PINFOLD_SERVICE_PORT_REDIS=6379",
                            "PINFOLD_PORT_6379_TCP_ADDR=10.0.0.1", nullptr};
-  CHECK(settings.load_environment(service).value_or("") == "");
+  CHECK(settings.load_environment(service).value_or("").empty());
   CHECK(settings.integer(Id::port) == 6379);
 }
 
