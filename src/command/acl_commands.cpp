@@ -2,11 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <memory>
-#include <mutex>
-#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -17,15 +14,13 @@
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
-#include "pinfold/command/audit.hpp"
 #include "pinfold/command/catalogue.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/help.hpp"
-#include "pinfold/command/request_log.hpp"
+#include "pinfold/command/main_thread_task.hpp"
 #include "pinfold/command/rights.hpp"
-#include "pinfold/command/task.hpp"
 #include "pinfold/command/user_files.hpp"
 #include "pinfold/config/replace_file.hpp"
 
@@ -319,59 +314,16 @@ constexpr std::string_view no_acl_file =
     "issue "
     "a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.";
 
-// Reads or writes the file on the main thread, because a disk takes as long as it likes. A client that goes away does not stop it.
-class FileTask : public Task {
+// Reads or writes the file. What was read may have removed the user of the client that asked.
+class FileTask final : public MainThreadTask {
  public:
-  using Work = std::optional<std::string> (*)(Engine& engine, std::uint64_t client);
-  FileTask(const Call& call, Work work, std::string error_prefix)
-      : request_(describe_request(call)), audited_(remember_for_audit(call)), work_(work), error_prefix_(std::move(error_prefix)) {}
+  using MainThreadTask::MainThreadTask;
 
   Outcome step(Call& call) override {
-    if (result_ == nullptr) begin(call);
-    if (!result_->done.load(std::memory_order_acquire)) {
-      asleep = true;
-      return Outcome::waits;
-    }
-    close_if_removed(call.session, call.engine.users);
-    return result_->error ? call.reply.error(error_prefix_ + *result_->error) : call.reply.ok();
+    const Outcome outcome = MainThreadTask::step(call);
+    if (outcome != Outcome::waits) close_if_removed(call.session, call.engine.users);
+    return outcome;
   }
-
- private:
-  struct Result {
-    std::atomic<bool> done{false};
-    std::optional<std::string> error;  // constant once `done` is set
-  };
-
-  void begin(Call& call) {
-    irrevocable = true;
-    result_ = std::make_shared<Result>();
-    const auto run = [result = result_, &engine = call.engine, client = call.session.shared.place(), request = request_, audited = audited_,
-                      work = work_] {
-      try {
-        result->error = work(engine, client.client);
-      } catch (const std::bad_alloc&) {
-        result->error = "out of memory";
-      }
-      note_outcome(engine, request, result->error);  // here, as the client may have gone
-      engine.audit.note(AuditLog::Kind::acl, [&](AuditLine& line) {
-        if (audited) add_request(line, *audited);
-        line.add("result", result->error ? std::string_view(*result->error) : std::string_view("done"));
-      });
-      result->done.store(true, std::memory_order_release);
-      engine.clients.wake_task(client);
-    };
-    if (call.engine.on_main_thread) {
-      call.engine.on_main_thread(run);
-    } else {
-      run();
-    }
-  }
-
-  const std::string request_;
-  const std::optional<AuditedRequest> audited_;
-  const Work work_;
-  const std::string error_prefix_;
-  std::shared_ptr<Result> result_;
 };
 
 std::optional<std::string> load_file(Engine& engine, std::uint64_t client) {
@@ -384,16 +336,19 @@ std::optional<std::string> load_file(Engine& engine, std::uint64_t client) {
   return std::nullopt;
 }
 
-std::optional<std::string> save_file(Engine& engine, std::uint64_t /*client*/) {
+std::optional<std::string> save_file(Engine& engine) {
   return config::replace_file(engine.settings.text(Id::aclfile), acl_file_text(engine.users.all()));
 }
 
-Outcome with_file(Call& call, FileTask::Work work, std::string error_prefix) {
+Outcome with_file(Call& call, MainThreadTask::Work work, std::string error_prefix) {
   if (call.engine.settings.text(Id::aclfile).empty()) return call.reply.error(no_acl_file);
-  return call.park(std::make_unique<FileTask>(call, work, std::move(error_prefix)));
+  return call.park(std::make_unique<FileTask>(call, AuditLog::Kind::acl, std::move(work), std::move(error_prefix)));
 }
 
-Outcome acl_load(Call& call) { return with_file(call, load_file, "ERR "); }
+Outcome acl_load(Call& call) {
+  return with_file(
+      call, [client = call.session.shared.id](Engine& engine) { return load_file(engine, client); }, "ERR ");
+}
 
 Outcome acl_save(Call& call) {
   return with_file(call, save_file, "ERR There was an error trying to save the ACLs. Please check the server logs for more information: ");

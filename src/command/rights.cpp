@@ -162,7 +162,9 @@ bool may_store_large(const security::User& user, std::size_t index, unsigned db,
   request.first_argument = words[1];
   request.args = keys;
   request.databases = {&db, 1};
-  security::MatchBudget budget;
+  // About a millisecond. One request may have an argument of this kind every 16 KB.
+  constexpr std::uint64_t most_comparisons = 100'000;
+  security::MatchBudget budget(most_comparisons);
   return user.check(request, budget).denied == Denied::no;
 }
 

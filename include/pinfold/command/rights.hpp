@@ -61,7 +61,8 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 
 /// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the
 /// user may make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index
-/// before `index`, or an empty one if it is not there to be read. O(what User::check takes).
+/// before `index`, or an empty one if it is not there to be read. False as well if to find out takes more than 100,000 comparisons of the
+/// key with patterns: it is asked for each large argument that arrives.
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,
                      const std::function<std::string_view(std::size_t)>& argument);
 

@@ -821,6 +821,41 @@ TEST_CASE("rights: no command reads or changes a key that its user has no patter
   CHECK(tried.told.empty());
 }
 
+TEST_CASE("rights: a large argument may become data if the key before it may be written, as far as that is told soon") {
+  Server server;
+  std::vector<std::string> globs;
+  for (int n = 1000; n < 2000; ++n) globs.push_back("~*a?" + std::to_string(n) + "*y");
+  std::vector<std::string_view> rules = {"reset", "on", "nopass", "+@all", "~product:*", "%R~read:*"};
+  rules.insert(rules.end(), globs.begin(), globs.end());
+  set_user(server.engine, "alice", rules);
+  const pinfold::security::Users::Pointer user = server.engine.users.find("alice");
+  const auto may = [&](const std::vector<std::string_view>& words) {
+    return may_store_large(*user, words.size(), 0, [&](std::size_t at) { return words[at]; });
+  };
+  CHECK(may({"SET", "product:1"}));
+  CHECK(may({"mset", "other", "x", "product:1"}));
+  CHECK(may({"MSETEX", "1", "product:1"}));
+  CHECK(may({"SET", "a-1005-y"}));
+  for (const std::vector<std::string_view>& words : {std::vector<std::string_view>{},
+                                                     {"SET"},
+                                                     {"NOSUCH", "product:1"},
+                                                     {"GET"},
+                                                     {"SET", "read:1"},
+                                                     {"SET", "other"},
+                                                     {"MSET", "product:1", "x", "other"},
+                                                     {"MSET", "product:1", "x"},
+                                                     {"DEL", "product:1"},
+                                                     {"MSETEX", "1"},
+                                                     {"PING"}}) {
+    CHECK_FALSE(may(words));
+  }
+  // 2000 characters times 1000 patterns: the request itself may be made.
+  const std::string long_key = std::string(1000, 'a') + "-1999-y";
+  CHECK_FALSE(may({"SET", long_key}));
+  pinfold::security::MatchBudget budget;
+  CHECK(check_rights(*user, *find_command_by_name("set"), std::vector<std::string_view>{"SET", long_key, "v"}, 0, budget).allowed());
+}
+
 TEST_CASE("rights: no command reads or changes a key that a deny pattern names") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
