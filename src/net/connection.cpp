@@ -226,6 +226,9 @@ void Connection::parse(Batch& batch) {
 
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (ending_ >= Ending::when_sent || turn_ >= Turn::blocked) return;
+  // Who killed it may have been told already, before this thread is.
+  if (session_.shared.closing.load(relaxed)) [[unlikely]]
+    return advance(Ending::when_sent);
   command::Dispatcher& dispatcher = thread_.dispatcher();
   // A connection that has taken a millisecond is served again after the others.
   const MonoMs now = dispatcher.clock().last().mono;

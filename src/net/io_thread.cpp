@@ -5,6 +5,7 @@
 #include <functional>
 #include <utility>
 
+#include "pinfold/base/address.hpp"
 #include "pinfold/net/connection.hpp"
 
 namespace pinfold::net {
@@ -329,17 +330,15 @@ void IoThread::serve_handshake(Connection& connection) {
   HandshakePlace& place = connection.handshake_place;
   if (place.queue != nullptr) return;
   HandshakeQueue& queue = connection.handshake_has_begun() ? handshakes_ : new_handshakes_;
-  place.at = queue.insert(queue.end(), &connection);
-  place.queue = &queue;
+  queue.add(connection, origin_of(connection.session().shared.address).value_or(0), place);
   if (&queue == &new_handshakes_) engine_.tls.waiting.fetch_add(1, std::memory_order_relaxed);
 }
 
 void IoThread::leave_handshakes(Connection& connection) {
   HandshakePlace& place = connection.handshake_place;
-  HandshakeQueue* const queue = std::exchange(place.queue, nullptr);
-  if (queue == nullptr) return;
-  queue->erase(place.at);
-  if (queue == &new_handshakes_) engine_.tls.waiting.fetch_sub(1, std::memory_order_relaxed);
+  if (place.queue == nullptr) return;
+  if (place.queue == &new_handshakes_) engine_.tls.waiting.fetch_sub(1, std::memory_order_relaxed);
+  place.queue->remove(place);
 }
 
 void IoThread::begin_handshake() {
@@ -357,9 +356,9 @@ void IoThread::end_handshake() {
 Connection* IoThread::next_handshake() {
   const bool begun = !handshakes_.empty();
   if (!begun && (new_handshakes_.empty() || handshakes_begun_ >= limits_.handshakes)) return nullptr;
-  Connection* const connection = (begun ? handshakes_ : new_handshakes_).front();
-  leave_handshakes(*connection);
-  return connection;
+  Connection& connection = (begun ? handshakes_ : new_handshakes_).next();
+  leave_handshakes(connection);
+  return &connection;
 }
 
 // A step of a handshake may take a millisecond (a signature with an RSA key). So one step is enough for a round, unless it was a cheap one.

@@ -139,7 +139,8 @@ class IoThread {
   /// Runs a step of the connection's long command when its turn comes.
   void serve_task(Connection& connection);
   /// Calls shake_hands() of the connection when its turn comes. Handshakes that have begun go before others, and others begin only as many
-  /// as Limits::handshakes allows. So a storm of new clients is worked off one after the other, and does not hold up the connected ones.
+  /// as Limits::handshakes allows, of one origin after the other. So a storm of new clients is worked off one by one, holds up no
+  /// connected client, and no new one from elsewhere for long.
   void serve_handshake(Connection& connection);
   void begin_handshake();
   void end_handshake();

@@ -384,6 +384,19 @@ TEST_CASE("net: what is no request is answered with an error, behind the replies
   CHECK(client.closed());
 }
 
+TEST_CASE("net: nothing is executed for a client that was killed, even before its thread is told") {
+  Rig rig;
+  Peer client = rig.connect();
+  Peer other = rig.connect();
+  CHECK(client.ask("SET", "a", "1") == ok);
+  client.send(request("SET", "a", "2").substr(0, 20));
+  rig.engine.clients.with(1, [](command::SharedClient& killed) { killed.closing = true; });  // and the thread hears nothing
+  client.send(request("SET", "a", "2").substr(20) + request("SET", "a", "3"));
+  CHECK(client.take().empty());
+  CHECK(client.closed());
+  CHECK(other.ask("GET", "a") == bulk("1"));
+}
+
 TEST_CASE("net: a client that has been silent for the timeout is closed") {
   Rig rig;
   rig.set(config::Id::timeout, "5");

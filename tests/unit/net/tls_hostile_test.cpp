@@ -296,6 +296,47 @@ TEST_CASE("tls: silent clients lose the places of their handshakes when others w
   CHECK(rig.engine.tls.clients == 1);
 }
 
+TEST_CASE("tls: whoever has many handshakes that do not go on waits behind itself, and nobody else does") {
+  TlsFiles files;
+  files.set(Id::tls_auth_clients, "no");
+  files.load();
+  Rig rig;
+  rig.set(Id::protected_mode, "no");
+  rig.set(Id::tls_max_handshakes, "2");
+  std::vector<std::shared_ptr<Wire>> wires;
+  std::vector<std::unique_ptr<TlsClient>> clients;
+  const auto begin = [&](const std::string& peer) {
+    wires.push_back(adopt(rig, files, peer));
+    clients.push_back(std::make_unique<TlsClient>(wires.back()));
+    clients.back()->shake_hands();
+    rig.settle();
+  };
+  for (int i = 0; i < 50; ++i) begin("198.51.100.1:" + std::to_string(1000 + i));
+  for (const char* const peer : {"192.0.2.1:1", "[2001:db8::1]:1", "[2001:db8::2]:1"}) begin(peer);  // the last two are one origin
+  CHECK(rig.engine.tls.under_way == 2);
+  CHECK(rig.engine.tls.waiting == 51);
+  const auto finish = [&](std::size_t client) {
+    for (int i = 0; i < 5; ++i) {
+      clients[client]->shake_hands();
+      rig.settle();
+    }
+  };
+  // The two places are free after a second, and each origin has a turn before any has its second.
+  rig.pass(1000);
+  rig.pass(1000);
+  finish(50);
+  finish(51);
+  CHECK(rig.engine.tls.clients == 2);
+  finish(52);
+  CHECK(rig.engine.tls.clients == 3);
+  CHECK(rig.engine.tls.waiting > 40);
+  // Any that waits may go.
+  for (std::size_t i = 10; i < 50; i += 2) wires[i]->hang_up();
+  for (int i = 0; i < 100; ++i) rig.pass(1000);
+  CHECK(rig.engine.tls.waiting == 0);
+  CHECK(rig.engine.tls.under_way == 0);
+}
+
 TEST_CASE("tls: a handshake's time counts from its turn, and the wait for the turn has its own") {
   TlsFiles files;
   files.set(Id::tls_auth_clients, "no");

@@ -334,8 +334,9 @@ struct Tls {
 };
 
 /// A connection of a rig with TLS, whose client is at the other end of the wire.
-inline std::shared_ptr<Wire> adopt(Rig& rig, const TlsFiles& files) {
+inline std::shared_ptr<Wire> adopt(Rig& rig, const TlsFiles& files, const std::string& peer = "127.0.0.1:1000") {
   auto wire = std::make_shared<Wire>();
+  wire->peer = peer;
   rig.thread.adopt(std::make_unique<TlsTransport>(std::make_unique<FakeTransport>(wire), files.context, rig.thread.tls_buffers()));
   rig.settle();
   return wire;
