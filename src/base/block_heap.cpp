@@ -173,7 +173,8 @@ void BlockHeap::prepare() {
   if (is_ready_.load(std::memory_order_relaxed)) return;
   std::unique_ptr<Region> region = make_region();
   const std::lock_guard lock(mutex_);
-  if (region == nullptr || is_ready_.load(std::memory_order_relaxed)) {
+  refused_ = region == nullptr;
+  if (refused_ || is_ready_.load(std::memory_order_relaxed)) {
     if (region != nullptr) munmap(region->base, region_size);
     return;
   }
@@ -198,6 +199,7 @@ bool BlockHeap::add_region() {
     is_ready_.store(false, std::memory_order_relaxed);
     news_.store(true, std::memory_order_relaxed);
   } else {
+    if (refused_) return false;
     region = make_region();
     if (region == nullptr) return false;
     try {

@@ -85,12 +85,13 @@ void PageHeap::prepare() {
   constexpr std::size_t plenty = 1024 * 1024 / page;
   const std::lock_guard lock(mutex_);
   if (regions_.empty()) {
-    add_region();
+    refused_ = !add_region();
   } else if (cold_ == none && region_pages - carved_ < plenty && free_resident() == 0) {
     // The unused pages of the last region are kept in the list of pages that were given back.
     const auto last = static_cast<std::uint32_t>((regions_.size() - 1) * region_pages);
     const std::size_t begin = carved_;
-    if (!add_region()) return;
+    refused_ = !add_region();
+    if (refused_) return;
     for (std::size_t i = begin; i < region_pages; ++i) {
       const auto number = static_cast<std::uint32_t>(last + i);
       at(number).next = std::exchange(cold_, number);
@@ -101,7 +102,7 @@ void PageHeap::prepare() {
 // Returns an empty page, resident or not, or `none` if the system has no memory. Requires mutex_.
 std::uint32_t PageHeap::take_fresh() {
   if (cold_ != none) return std::exchange(cold_, at(cold_).next);
-  if (carved_ == region_pages && !add_region()) return none;
+  if (carved_ == region_pages && (refused_ || !add_region())) return none;
   return static_cast<std::uint32_t>((regions_.size() - 1) * region_pages + carved_++);
 }
 

@@ -39,6 +39,7 @@ SegmentPool::Region SegmentPool::map_region() const {
 
 // Begins to cut segments from a new region. Returns false if there is no memory. Called with mutex_ held.
 bool SegmentPool::add_region() {
+  if (next_region_.base == nullptr && refused_) return false;
   // Reserves a place for every segment that may ever be free, so that giving memory back takes none.
   try {
     const std::size_t segments = (regions_.size() + 1) * (region_size / segment_size);
@@ -80,6 +81,7 @@ void SegmentPool::refill() {
     const Region region = map_region();
     const std::lock_guard lock(mutex_);
     next_region_ = region;  // only this function sets it, and only one thread at a time runs it
+    refused_ = region.base == nullptr;
   }
   std::array<char*, huge_page / segment_size> taken{};
   std::size_t count = 0;

@@ -9,7 +9,7 @@
 //
 // The caller may hold a lock that other threads wait for. So these take no system call:
 //   - Freeing a block. Its pages or its mapping are only noted, and give_back() returns them to the system.
-//   - Allocating a block below 1 MB, while prepare() has a reservation ready.
+//   - Allocating a block below 1 MB, while prepare() has a reservation ready, or the last prepare() was refused one.
 //   - Growing a mapping within the addresses that were reserved for it. Reserved addresses cost nothing until they are
 //     written to. Where the system counts them all the same (RLIMIT_AS, vm.overcommit_memory=2), none are reserved.
 // Allocating a mapping takes a system call.
@@ -137,6 +137,7 @@ class BlockHeap {
   std::vector<std::unique_ptr<Region>> regions_;         // by address
   std::vector<std::uint32_t> longest_;                   // the longest hole of each region, side by side for the search
   std::vector<std::unique_ptr<Region>> ready_;           // a region that is not in use yet, or nothing
+  bool refused_ = false;                                 // prepare() got none from the system; only prepare() asks for one again
   std::unordered_map<const char*, std::size_t> ranges_;  // for each mapping the bytes of addresses that it has
   std::size_t reserved_ = 0;                             // the sum of ranges_
   std::size_t trim_at_ = 0;                              // the page of its region where trim() looks next

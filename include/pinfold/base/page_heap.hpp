@@ -43,6 +43,7 @@ class PageHeap {
   /// As release(), but gives the spare pages back too.
   bool release_spare() { return release_beyond(0); }
   /// Reserves addresses for the next blocks if none or few are left. Makes system calls, so it must be called with no shard locked.
+  /// If the system refuses, allocate() does not ask it again.
   void prepare();
   /// Whether holes are more than a third of the pages in use, and more than 32 KB. Then blocks should move out of sparse pages.
   bool wasteful() const;
@@ -91,6 +92,7 @@ class PageHeap {
   std::uint64_t runs_ = 0;                             // a bit for each list that is not empty
   std::array<std::uint32_t, page_units + 1> lists_{};  // by the longest free run; a full page is in no list
   std::uint32_t cold_ = none;                          // a list of free pages that were given back
+  bool refused_ = false;                               // prepare() got no region from the system; only prepare() asks for one again
   // Written with the lock, read without:
   std::atomic<std::uint64_t> free_resident_{0};  // pages
   std::atomic<std::uint64_t> used_pages_{0};

@@ -51,7 +51,7 @@ class SegmentPool {
   SegmentPool& operator=(const SegmentPool&) = delete;
 
   /// Returns segment_size bytes, aligned to segment_size, with undefined contents. Null if the system has no memory.
-  /// O(1), with no system call unless a new region is needed.
+  /// O(1), with no system call unless a new region is needed, and with none if prepare() has just been refused one.
   char* allocate();
   /// Takes a segment back. O(1), without a system call and without taking memory.
   void free(char* base);
@@ -108,6 +108,7 @@ class SegmentPool {
   std::mutex mutex_;
   std::vector<Region> regions_;
   Region next_region_;                // mapped before it is needed, because mapping takes too long with a shard locked
+  bool refused_ = false;              // refill() got none from the system; only refill() asks for one again
   std::size_t carved_ = region_size;  // bytes of the last region that have been cut off
   std::vector<char*> warm_;           // free segments with pages
   std::vector<char*> cold_;           // free segments without pages

@@ -90,7 +90,7 @@ TEST_CASE("entries of one part of the directory are found, and it grows by no mo
   CHECK(all.index.memory() < 50'000 * 8 + (sizeof(std::uint64_t) << (common + 8)));
 }
 
-TEST_CASE("a table takes keys that collide under its own hash key: one bucket and tag, or one part of the directory") {
+TEST_CASE("a table takes keys that collide under its own hash key: one bucket and tag, or one part of the directory", "[one-thread]") {
   const HashKey hash_key = random_hash_key();
   for (const std::uint64_t mask : {tag | home, top_bits}) {
     const std::vector<std::string> names = colliding(hash_key, mask, mask == (tag | home) ? 100 : 2000);
@@ -119,7 +119,7 @@ TEST_CASE("a table takes keys that collide under its own hash key: one bucket an
   }
 }
 
-TEST_CASE("keys that collide under another hash key are like any others") {
+TEST_CASE("keys that collide under another hash key are like any others", "[one-thread]") {
   const std::vector<std::string> chosen = colliding(random_hash_key(), tag, 20'000);
   Keyspace attacked({.shards = 1});
   Keyspace ordinary({.shards = 1});
@@ -167,7 +167,7 @@ double others_hits(eviction::Kind kind, const std::function<void(const std::func
 
 }  // namespace
 
-TEST_CASE("admission is not held hostage by a client that asks for keys of its own, however often it comes back") {
+TEST_CASE("admission is not held hostage by a client that asks for keys of its own, however often it comes back", "[one-thread]") {
   const auto nothing = [](const auto&) {};
   std::uint64_t n = 0;
   const auto scan = [&n](const auto& read) { read("scan:" + std::to_string(n++)); };

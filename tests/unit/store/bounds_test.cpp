@@ -136,7 +136,7 @@ class Rig {
 
 }  // namespace
 
-TEST_CASE("a hold that makes room stays within the budget, with tiny entries and large values") {
+TEST_CASE("a hold that makes room stays within the budget, with tiny entries and large values", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   for (unsigned kind = 0; kind < eviction::kind_names.size(); ++kind) {
     INFO(seed_note(seed) << ", " << eviction::kind_names[kind]);
@@ -150,7 +150,7 @@ TEST_CASE("a hold that makes room stays within the budget, with tiny entries and
   }
 }
 
-TEST_CASE("each job of the background stays within the budget") {
+TEST_CASE("each job of the background stays within the budget", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   Rig rig(seed, eviction::Kind::allkeys_lfu, 0);

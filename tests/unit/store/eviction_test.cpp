@@ -50,7 +50,7 @@ struct Cache {
 
 }  // namespace
 
-TEST_CASE("under a volatile policy only keys with a deadline go, and writes are refused when there are none") {
+TEST_CASE("under a volatile policy only keys with a deadline go, and writes are refused when there are none", "[one-thread]") {
   for (const Kind kind : {Kind::volatile_lfu, Kind::volatile_lru, Kind::volatile_random, Kind::volatile_ttl}) {
     CAPTURE(eviction::name_of(kind));
     Cache cache(kind);
@@ -142,7 +142,7 @@ TEST_CASE("allkeys-random evicts anything") {
   CHECK(first < 20000);
 }
 
-TEST_CASE("the policy can be changed while the cache is full, in any order") {
+TEST_CASE("the policy can be changed while the cache is full, in any order", "[one-thread]") {
   Cache cache(Kind::allkeys_lfu);
   int written = 0;
   const auto write = [&](int count) {

@@ -459,7 +459,7 @@ TEST_CASE("a random history while memory is refused now and then: what fails cha
 }
 #endif
 
-TEST_CASE("a random history at the limit equals plain maps under every policy, and a recount equals the account") {
+TEST_CASE("a random history at the limit equals plain maps under every policy, and a recount equals the account", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   for (unsigned kind = 0; kind < eviction::kind_names.size(); ++kind) {
     INFO(seed_note(seed) << ", begun under " << eviction::kind_names[kind]);

@@ -237,7 +237,7 @@ TEST_CASE("a scan sees every key that stays, while others come and go and the in
   for (int i = 0; i < lasting; ++i) REQUIRE(seen.count("stay:" + std::to_string(i)) == 1);
 }
 
-TEST_CASE("memory stays under the limit and the server keeps what it can") {
+TEST_CASE("memory stays under the limit and the server keeps what it can", "[one-thread]") {
   constexpr std::uint64_t limit = 16 << 20;
   Keyspace keyspace({.shards = 4, .max_memory = limit});
   std::mt19937_64 random(3);
@@ -262,7 +262,7 @@ TEST_CASE("without eviction a full keyspace has no room") {
   CHECK(keyspace.stats().evicted == 0);
 }
 
-TEST_CASE("a frequently read key survives a scan of keys that are read once") {
+TEST_CASE("a frequently read key survives a scan of keys that are read once", "[one-thread]") {
   Keyspace keyspace({.shards = 1, .max_memory = 4 << 20});
   for (int i = 0; i < 1000; ++i) put(keyspace, "hot:" + std::to_string(i), std::string(100, 'h'));
   for (int round = 0; round < 3; ++round) {
