@@ -41,7 +41,8 @@ class HandshakeQueue {
     place.queue = nullptr;
     --size_;
   }
-  /// The connection whose turn it is. It stays in the queue, but the next turn is that of another origin if any waits. The queue must not be empty.
+  /// The connection whose turn it is. It stays in the queue, but the next turn is that of another origin if any waits. The queue must not
+  /// be empty.
   Connection& next() {
     auto line = lines_.upper_bound(last_origin_);
     if (line == lines_.end()) line = lines_.begin();

@@ -63,7 +63,7 @@ std::size_t some_size(std::mt19937_64& random) {
 
 }  // namespace
 
-TEST_CASE("blocks keep their bytes and do not overlap, and the account equals the resident memory") {
+TEST_CASE("blocks keep their bytes and do not overlap, and the account equals the resident memory", "[one-thread]") {
   const auto seed = static_cast<unsigned>(std::random_device{}());
   INFO("seed " << seed);
   std::mt19937_64 random(seed);

@@ -105,7 +105,7 @@ TEST_CASE("a glob matches as in Redis") {
   CHECK(matches("**a***b**", "xaxbx"));
 }
 
-TEST_CASE("a glob agrees with a naive matcher on random patterns and texts") {
+TEST_CASE("a glob agrees with a naive matcher on random patterns and texts", "[one-thread]") {
   std::mt19937_64 random(test_seed());
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   // Few letters, so that many texts nearly match.
@@ -123,7 +123,7 @@ TEST_CASE("a glob agrees with a naive matcher on random patterns and texts") {
   }
 }
 
-TEST_CASE("a glob agrees with a naive matcher on pieces of more than a word of bits") {
+TEST_CASE("a glob agrees with a naive matcher on pieces of more than a word of bits", "[one-thread]") {
   std::mt19937_64 random(test_seed());
   const auto below = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   for (int round = 0; round < 3000; ++round) {

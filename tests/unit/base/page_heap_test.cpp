@@ -35,7 +35,7 @@ std::size_t pages_of(const std::vector<Block>& blocks) {
 
 }  // namespace
 
-TEST_CASE("small blocks of all sizes do not overlap, each lies in one page, and the account counts the pages in use") {
+TEST_CASE("small blocks of all sizes do not overlap, each lies in one page, and the account counts the pages in use", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   std::mt19937_64 random(seed);

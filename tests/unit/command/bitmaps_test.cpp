@@ -87,7 +87,7 @@ TEST_CASE("bitmaps: a failed BITFIELD operation is null in the client's protocol
   CHECK(client.run("BITFIELD", "k", "OVERFLOW", "FAIL", "INCRBY", "u2", "0", "100") == "*1\r\n_\r\n");
 }
 
-TEST_CASE("bitmaps: BITOP of large sources that keep changing gives up instead of keeping them locked") {
+TEST_CASE("bitmaps: BITOP of large sources that keep changing gives up instead of keeping them locked", "[one-thread]") {
   Server server;
   Client client(server);
   Client writer(server);

@@ -43,7 +43,7 @@ std::vector<std::string> numbered(std::vector<std::string> words, const std::str
 
 }  // namespace
 
-TEST_CASE("leases, refused versions and purges stay within maxmemory together with the data") {
+TEST_CASE("leases, refused versions and purges stay within maxmemory together with the data", "[one-thread]") {
   Full full;
   const std::uint64_t before = full.coalescing();
   SECTION("CACHE.INVALIDATE with VERSION") {

@@ -813,7 +813,7 @@ constexpr std::uint64_t seed_that_reaches = 1;
 
 }  // namespace
 
-TEST_CASE("rights: no command reads or changes a key that its user has no pattern for") {
+TEST_CASE("rights: no command reads or changes a key that its user has no pattern for", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~open:*", "&*"}, 40);
@@ -856,7 +856,7 @@ TEST_CASE("rights: a large argument may become data if the key before it may be 
   CHECK(check_rights(*user, *find_command_by_name("set"), std::vector<std::string_view>{"SET", long_key, "v"}, 0, budget).allowed());
 }
 
-TEST_CASE("rights: no command reads or changes a key that a deny pattern names") {
+TEST_CASE("rights: no command reads or changes a key that a deny pattern names", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~*", "!~secret:*"}, 40);
@@ -864,7 +864,7 @@ TEST_CASE("rights: no command reads or changes a key that a deny pattern names")
   CHECK(tried.told.empty());
 }
 
-TEST_CASE("rights: no command works in a database that its user may not use") {
+TEST_CASE("rights: no command works in a database that its user may not use", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40, 2);
@@ -877,7 +877,7 @@ TEST_CASE("rights: the requests of that test do reach other databases, where the
   CHECK(try_all(seed_that_reaches, {"reset", "on", "nopass", "+@all", "~*"}, 200, 2, reach).changed == reach);
 }
 
-TEST_CASE("rights: a user that may only read changes nothing, and one that may only write learns nothing") {
+TEST_CASE("rights: a user that may only read changes nothing, and one that may only write learns nothing", "[one-thread]") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   CHECK(try_all(seed, {"reset", "on", "nopass", "+@all", "%R~*"}, 40).changed.empty());

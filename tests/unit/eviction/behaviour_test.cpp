@@ -118,7 +118,7 @@ TEST_CASE("allkeys-lfu: a cache that one client has filled and keeps in use stil
   CHECK(hits / 45000.0 > 0.70);  // .79 with the cache to itself
 }
 
-TEST_CASE("allkeys-lfu: an attacker who knows the rules but not the hash key cannot drive the others out") {
+TEST_CASE("allkeys-lfu: an attacker who knows the rules but not the hash key cannot drive the others out", "[one-thread]") {
   // Half of the requests are the attacker's. It asks twice for each key, at the distance at which the ghost still knows a key, so its
   // keys get into the main queue. That must not cost the others more than a scan of as many keys costs them with LRU.
   const auto legit_ratio = [](Kind kind, std::uint64_t seed, std::uint64_t distance, bool attacked) {

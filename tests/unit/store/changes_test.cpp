@@ -537,7 +537,8 @@ struct Listener final : Observer {
 
 }  // namespace
 
-TEST_CASE("a random history: each change is told once, with its cause, when its bytes are final, and nothing else is told", "[one-thread]") {
+TEST_CASE("a random history: each change is told once, with its cause, when its bytes are final, and nothing else is told",
+          "[one-thread]") {
   const std::uint64_t seed = test_seed();
   INFO(seed_note(seed));
   std::array<std::uint64_t, causes> told{};

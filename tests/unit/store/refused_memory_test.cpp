@@ -3,8 +3,9 @@
 #include <cstdint>
 #include <fstream>
 
-#include <catch2/catch.hpp>
 #include <sys/resource.h>
+
+#include <catch2/catch.hpp>
 
 #include "pinfold/base/block_heap.hpp"
 #include "pinfold/base/page_heap.hpp"
