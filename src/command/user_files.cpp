@@ -84,7 +84,7 @@ class AclFileReader {
 
  private:
   void fail(const std::string& error) {
-    text_ += error;
+    text_ += one_line(error);
     ++errors_;
   }
 
@@ -102,7 +102,7 @@ Error read_settings_users(const config::Settings& settings, std::vector<Users::P
   std::size_t memory = 0;
   std::size_t others = 1;  // the default user, which stays if it is not named
   for (const config::UserText& user : settings.users()) {
-    if (!security::is_user_name(user.name)) return user.where + "'" + excerpt(user.name) + "' cannot be the name of a user";
+    if (!security::is_user_name(user.name)) return one_line(user.where + "'" + excerpt(user.name) + "' cannot be the name of a user");
     if (user.name == security::default_user_name) others = 0;
     if (users.size() + others == Users::most) return user.where + "there are more than " + std::to_string(Users::most) + " users";
     UserRules draft = new_user(settings, user.name);
@@ -110,7 +110,7 @@ Error read_settings_users(const config::Settings& settings, std::vector<Users::P
     const std::string where = user.where + "user '" + excerpt(user.name) + "'";
     if (std::string errors = apply_words(draft, views_of(user.rules), where); !errors.empty()) {
       errors.resize(errors.size() - 2);  // the last ". "
-      return errors;
+      return one_line(errors);
     }
     users.push_back(draft.build());
     memory += users.back()->memory();

@@ -218,6 +218,7 @@ def test_without_a_file_there_is_none_to_load_or_save(client):
     [
         ("user ada on\nuser bob +nosuch\n", "PATH:2: Error in applying operation '+nosuch': Unknown command or category name in ACL. "),
         ("users\n", "PATH:1 should start with user keyword followed by the username. "),
+        ("user ada +\x1b[1mget\n", r"PATH:1: Error in applying operation '+\x1b[1mget': Unknown command or category name in ACL. "),
         (None, "Error loading ACLs, opening file 'PATH': No such file or directory"),
     ],
 )
@@ -370,6 +371,8 @@ def test_users_of_the_acl_file_are_not_written_to_the_settings_file(acl, tmp_pat
         ("users:\n  bob: off\n  ada: nonsense\n", ":3: user 'ada': Syntax error"),
         ("users:\n  ada: (+get\n", ":2: user 'ada': Unmatched parenthesis in selector definition"),
         ("users:\n  a b: on\n", ":2: 'a b' cannot be the name of a user"),
+        ('users:\n  "a\\nb": on\n', r":2: 'a\nb' cannot be the name of a user"),
+        ('users:\n  ada: "+\\eget"\n', r":2: user 'ada': Error in applying operation '+\x1bget': Unknown command or category name in ACL"),
         ("users:\n  ada: on\n  ada: off\n", ":3: user 'ada' is there twice"),
         ("users: [ada]\n", ":1: 'users' must be lines of the form 'name: rules'"),
         ("users:\n  ada: {on: off}\n", ":2: the rules of user 'ada' must be a text or a list of texts"),
