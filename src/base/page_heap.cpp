@@ -86,7 +86,7 @@ void PageHeap::prepare() {
   const std::lock_guard lock(mutex_);
   if (regions_.empty()) {
     refused_ = !add_region();
-  } else if (cold_ == none && region_pages - carved_ < plenty && free_resident() == 0) {
+  } else if (refused_ || (cold_ == none && region_pages - carved_ < plenty && free_resident() == 0)) {
     // The unused pages of the last region are kept in the list of pages that were given back.
     const auto last = static_cast<std::uint32_t>((regions_.size() - 1) * region_pages);
     const std::size_t begin = carved_;

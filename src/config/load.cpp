@@ -35,7 +35,7 @@ std::string help_text() {
       "environment\n"
       "(PINFOLD_NAME), then from the command line; the later wins.\n\n"
       "  --check        say what is wrong or contradictory in all that, and exit: 0 for nothing, 1 if the server\n"
-      "                 would not start, 2 if it would, with warnings\n"
+      "                 would not start, 2 if it would, with warnings; opens no port, socket or log\n"
       "  -h, --help     print this and exit\n"
       "  -v, --version  print the version and exit\n\n"
       "Settings and their defaults:\n\n";

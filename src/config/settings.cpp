@@ -54,7 +54,8 @@ constexpr Setting kTable[] = {
     {Id::tls_protocols, "tls-protocols", Type::text, "", 0, 0, "", true,
      "The versions of TLS that are spoken, with spaces between them: TLSv1.2, TLSv1.3. Empty: both."},
     {Id::tls_ciphers, "tls-ciphers", Type::text, "", 0, 0, "", true,
-     "The ciphers for TLS 1.2, as OpenSSL writes them: ECDHE+AESGCM:ECDHE+CHACHA20. Empty: those of OpenSSL."},
+     "The ciphers for TLS 1.2, as OpenSSL writes them: ECDHE+AESGCM:ECDHE+CHACHA20. Empty: those of OpenSSL that keep what was recorded "
+     "secret even from who gets the server's key later (DEFAULT:!kRSA)."},
     {Id::tls_ciphersuites, "tls-ciphersuites", Type::text, "", 0, 0, "", true,
      "The ciphers for TLS 1.3, as OpenSSL writes them: TLS_AES_128_GCM_SHA256. Empty: those of OpenSSL."},
     {Id::tls_prefer_server_ciphers, "tls-prefer-server-ciphers", Type::flag, "no", 0, 0, "", true,

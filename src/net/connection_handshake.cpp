@@ -24,9 +24,10 @@ void Connection::wait_for_handshake() {
 void Connection::shake_hands() {
   if (ending_ == Ending::closed) return;
   handshake_step_ = thread_.now();
-  if (!std::exchange(handshake_begun_, true)) {
+  if (!handshake_begun_) {
+    thread_.begin_handshake(*this);
+    handshake_begun_ = true;
     handshake_since_ = thread_.now();
-    thread_.begin_handshake();
   }
   thread_.dispatcher().stats().reads.add();
   const iovec rest{input_.get() + filled_, capacity_ - filled_};
@@ -78,7 +79,7 @@ bool Connection::handshake_over_limit() {
   const bool waits_for_turn = handshake_place.queue != nullptr;
   const bool late = now - handshake_since_ >= thread_.engine().settings.integer(config::Id::tls_handshake_timeout);
   const bool stalls = now - handshake_step_ >= IoThread::stalled_handshake_ms || now - handshake_since_ >= IoThread::slow_handshake_ms;
-  const bool must_go = handshake_begun_ && !waits_for_turn && stalls && thread_.handshakes_are_stuck();
+  const bool must_go = handshake_begun_ && !waits_for_turn && stalls && thread_.must_make_room(*this);
   if (!late && !must_go) return false;
   thread_.dispatcher().stats().tls_timed_out.add();
   if (waits_for_turn && !handshake_begun_) {
@@ -91,7 +92,7 @@ bool Connection::handshake_over_limit() {
 }
 
 void Connection::end_handshake() {
-  if (std::exchange(handshake_begun_, false)) thread_.end_handshake();
+  if (std::exchange(handshake_begun_, false)) thread_.end_handshake(*this);
 }
 
 void Connection::log_handshake(std::string_view reason) {

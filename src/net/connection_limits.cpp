@@ -252,7 +252,7 @@ void Connection::log_refusal() {
     return "refused client " + std::to_string(session_.shared.id) + " (" + session_.shared.address +
            "): it is on another machine, and no password is asked for (protected-mode)";
   });
-  closing_told_ = true;
+  closing_told_ = !established_;  // else it was accepted, and is told to be closed as well
   command::audit_connection(thread_.engine(), AuditLog::Kind::connection_refused, session_.shared, "protected-mode");
 }
 

@@ -329,9 +329,10 @@ void IoThread::serve_tasks() {
 void IoThread::serve_handshake(Connection& connection) {
   HandshakePlace& place = connection.handshake_place;
   if (place.queue != nullptr) return;
-  HandshakeQueue& queue = connection.handshake_has_begun() ? handshakes_ : new_handshakes_;
-  queue.add(connection, origin_of(connection.session().shared.address).value_or(0), place);
-  if (&queue == &new_handshakes_) engine_.tls.waiting.fetch_add(1, std::memory_order_relaxed);
+  const bool begun = connection.handshake_has_begun();
+  if (!begun) place.origin = origin_of(connection.session().shared.address).value_or(0);
+  (begun ? handshakes_ : new_handshakes_).add(connection, now(), place);
+  if (!begun) engine_.tls.waiting.fetch_add(1, std::memory_order_relaxed);
 }
 
 void IoThread::leave_handshakes(Connection& connection) {
@@ -341,24 +342,40 @@ void IoThread::leave_handshakes(Connection& connection) {
   place.queue->remove(place);
 }
 
-void IoThread::begin_handshake() {
+void IoThread::begin_handshake(const Connection& connection) {
+  ++begun_by_origin_[connection.handshake_place.origin];
   ++handshakes_begun_;
   handshake_began_ = now();
   engine_.tls.under_way.fetch_add(1, std::memory_order_relaxed);
 }
 
-void IoThread::end_handshake() {
+void IoThread::end_handshake(const Connection& connection) {
+  const auto of_origin = begun_by_origin_.find(connection.handshake_place.origin);
+  if (--of_origin->second == 0) begun_by_origin_.erase(of_origin);
   --handshakes_begun_;
   engine_.tls.under_way.fetch_sub(1, std::memory_order_relaxed);
+}
+
+bool IoThread::must_make_room(const Connection& connection) const {
+  const bool more_wait = handshakes_begun_ + new_handshakes_.size() > limits_.handshakes;
+  return more_wait && (handshakes_stuck_ || late_handshakes_.other_than(connection.handshake_place.origin));
+}
+
+// Whether the origin has as many places as it may have while others wait.
+bool IoThread::has_its_share(std::uint64_t origin) const {
+  const auto found = begun_by_origin_.find(origin);
+  return found != begun_by_origin_.end() && found->second >= std::max<std::size_t>(limits_.handshakes / 2, 1);
 }
 
 // The connection whose handshake goes on now; null if none can.
 Connection* IoThread::next_handshake() {
   const bool begun = !handshakes_.empty();
   if (!begun && (new_handshakes_.empty() || handshakes_begun_ >= limits_.handshakes)) return nullptr;
-  Connection& connection = (begun ? handshakes_ : new_handshakes_).next();
-  leave_handshakes(connection);
-  return &connection;
+  HandshakeQueue& queue = begun ? handshakes_ : new_handshakes_;
+  Connection* next = &queue.next();
+  if (!begun && queue.origins() > 1 && has_its_share(next->handshake_place.origin)) next = &queue.next();
+  leave_handshakes(*next);
+  return next;
 }
 
 // A step of a handshake may take a millisecond (a signature with an RSA key). So one step is enough for a round, unless it was a cheap one.
@@ -397,6 +414,7 @@ void IoThread::begin_tick() {
   next_tick_ = now() + tick_ms;
   to_tick_ = row_.size();
   handshakes_stuck_ = now() - handshake_began_ >= stalled_handshake_ms;
+  late_handshakes_ = new_handshakes_.late(now() + -stalled_handshake_ms);
   if (!std::exchange(busy_, false)) free_output();
 }
 

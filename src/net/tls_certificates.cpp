@@ -73,7 +73,11 @@ std::optional<std::string> TlsCertificates::load_files() {
   present_.stamp = stamp_of(options);  // before the files are read: if they change meanwhile, they are read again
   std::shared_ptr<const TlsContext> loaded;
   if (auto error = TlsContext::load(options, loaded)) return error;
-  engine_.tls.loaded(loaded->server(), loaded->authority(), static_cast<std::int64_t>(unix_seconds()));
+  const auto now = static_cast<std::int64_t>(unix_seconds());
+  if (present_.context != nullptr && loaded->server().expires_at <= now && present_.context->server().expires_at > now) {
+    return "the certificate in '" + options.cert_file + "' has expired, and the present one has not";
+  }
+  engine_.tls.loaded(loaded->server(), loaded->authority(), now);
   present_.context = std::move(loaded);
   return std::nullopt;
 }

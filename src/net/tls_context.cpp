@@ -38,6 +38,9 @@ constexpr std::size_t most_bytes = 8 * 1024 * 1024;  // of their files
 // What keys are agreed on with: elliptic curves alone, for TLS 1.2 too. For finite fields, a client that replays one ClientHello of 1.2 KB
 // costs a quarter of a second each time (ffdhe8192), on a curve at most 3 ms.
 constexpr const char* groups = "X25519:P-256:X448:P-521:P-384";
+// The ciphers of TLS 1.2 if tls-ciphers names none: those of OpenSSL without the ones that agree on a key with the server's RSA key alone,
+// so that whoever gets hold of that key cannot read what was recorded before.
+constexpr const char* usual_ciphers = "DEFAULT:!kRSA";
 constexpr long largest_chain = 32 * 1024;  // bytes that a client's certificates may have together
 constexpr int longest_chain = 10;          // and how many they may be: OpenSSL keeps all of them, and 3 KB for the smallest
 
@@ -250,7 +253,7 @@ std::optional<std::string> TlsContext::set_protocols(const TlsOptions& options) 
   SSL_CTX* const context = context_.get();
   SSL_CTX_set_min_proto_version(context, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
   SSL_CTX_set_max_proto_version(context, tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
-  if (!options.ciphers.empty() && SSL_CTX_set_cipher_list(context, options.ciphers.c_str()) != 1) {
+  if (SSL_CTX_set_cipher_list(context, options.ciphers.empty() ? usual_ciphers : options.ciphers.c_str()) != 1) {
     return "tls-ciphers: '" + options.ciphers + "': " + last_fault();
   }
   if (!options.ciphersuites.empty() && SSL_CTX_set_ciphersuites(context, options.ciphersuites.c_str()) != 1) {

@@ -22,8 +22,10 @@ constexpr std::size_t most_read = 256 * 1024;
 constexpr std::size_t most_written = 1024 * 1024;
 // Answers to what a peer sends within TLS (updates of keys). A peer that does not read them gets no more.
 constexpr std::size_t most_kept = 256 * 1024;
-// Records without plain bytes, such as updates of keys, that may come one after the other. OpenSSL works through all of them in one call.
-constexpr unsigned most_without_bytes = 32;
+// Records without plain bytes, such as updates of keys, cost 18 us each, and OpenSSL works through all of them in one call. A connection may
+// send so many, and one more for so many plain bytes.
+constexpr unsigned most_empty_records = 32;
+constexpr std::size_t bytes_for_one_more = 4096;
 // A ClientHello. OpenSSL would take memory for as much as the first bytes announce, up to 128 KB.
 constexpr std::size_t longest_hello = 16 * 1024;
 
@@ -332,7 +334,7 @@ int TlsTransport::receive(char* to, int size) {
       if (!fill()) return below_ended_ ? 0 : -1;
     }
     record_left_ = std::min(record_size(), input_end_ - input_at_);
-    if (++without_bytes_ > most_without_bytes) return refuse("it sends record after record without a byte in it");
+    if (empty_records_ + ++new_records_ > most_empty_records + 1) return refuse("it sends record after record without a byte in it");
   } else if (state_ == State::handshake && record_left_ == 0) {
     while (input_end_ - input_at_ < header_bytes || (begins_hello() && input_end_ - input_at_ < header_bytes + message_header_bytes)) {
       if (!fill()) return below_ended_ ? 0 : -1;
@@ -370,6 +372,8 @@ bool TlsTransport::begins_hello() const {
 
 // Follows the length that a ClientHello announces. Returns why it is refused, if it is.
 std::string_view TlsTransport::look_at_hello() {
+  // OpenSSL would take a hello of SSL 2 as well, whose header says nothing about the records behind it.
+  if (!has_hello_ && (buffers_.input[input_at_] & '\x80') != 0) return "its first message is one of SSL 2";
   if (!holds_hello()) return {};
   const std::size_t size = record_size() - header_bytes;
   if (hello_left_ == 0) {
@@ -442,10 +446,18 @@ Transport::Outcome TlsTransport::open_records(Target& target) {
     const int result = SSL_read(ssl_.get(), target.here(), static_cast<int>(std::min(target.room(), most_read)));
     if (result <= 0) return outcome_of(result);
     target.add(static_cast<std::size_t>(result));
-    without_bytes_ = 0;
+    count_records(static_cast<std::size_t>(result));
     if (drained_ && !has_record() && SSL_pending(ssl_.get()) == 0) break;
   }
   return Outcome::done;
+}
+
+// OpenSSL has brought plain bytes: at least one of the records that it took for them is not empty.
+void TlsTransport::count_records(std::size_t bytes) {
+  if (new_records_ > 0) empty_records_ += std::exchange(new_records_, 0) - 1;
+  plain_bytes_ += bytes;
+  empty_records_ -= static_cast<unsigned>(std::min<std::size_t>(empty_records_, plain_bytes_ / bytes_for_one_more));
+  plain_bytes_ %= bytes_for_one_more;
 }
 
 // --- What goes out ---
@@ -565,7 +577,6 @@ Transport::Result TlsTransport::write_records(std::span<const iovec> runs) {
 
 void TlsTransport::tell_state(std::size_t pending) {
   const bool must_send = !kept_.empty();
-  const std::uint32_t reads = EPOLLIN;
   // What comes in waits until the answer to what came before has been sent.
   if (state_ == State::handshake) {
     set_memory(handshake_bytes + chain_memory());
@@ -573,7 +584,7 @@ void TlsTransport::tell_state(std::size_t pending) {
   }
   // Records with plain bytes in them are sent by write(), for which the connection waits. Nobody waits for others.
   const bool alone = must_send && kept_plain_ == 0;
-  tell({.read = alone ? reads | EPOLLOUT : reads, .write = EPOLLOUT}, pending, Handshake::done);
+  tell({.read = alone ? EPOLLIN | EPOLLOUT : static_cast<std::uint32_t>(EPOLLIN), .write = EPOLLOUT}, pending, Handshake::done);
   const std::size_t opened = SSL_pending(ssl_.get()) > 0 ? longest_record : 0;  // the record whose bytes OpenSSL still has
   set_memory(idle_memory() + kept_.capacity() + held_.capacity() + opened);
 }
@@ -584,7 +595,8 @@ void TlsTransport::decline(int fd) {
   // Closing a socket with unread bytes in it takes back what was sent.
   constexpr int most_at_once = 1 << 20;
   constexpr int most_times = 4;  // whoever goes on sending does not find out why it is not served
-  for (int i = 0; i<most_times&& ::recv(fd, nullptr, most_at_once, MSG_TRUNC | MSG_DONTWAIT)> 0; ++i) continue;
+  const auto drop = [fd] { return ::recv(fd, nullptr, most_at_once, MSG_TRUNC | MSG_DONTWAIT); };
+  for (int i = 0; i < most_times && drop() > 0; ++i) continue;
   [[maybe_unused]] const ssize_t sent = ::send(fd, denied.data(), denied.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
   ::shutdown(fd, SHUT_WR);
 }

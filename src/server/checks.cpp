@@ -31,6 +31,17 @@ std::optional<std::string> reach_warning(const config::Settings& settings, bool 
   return "Listening beyond this machine without a password: set requirepass, or bind to 127.0.0.1";
 }
 
+std::optional<std::string> tls_warning(const config::Settings& settings) {
+  if (settings.integer(Id::tls_port) != 0) return std::nullopt;
+  for (const Id id : {Id::tls_cert_file, Id::tls_key_file, Id::tls_ca_cert_file, Id::tls_ca_cert_dir}) {
+    if (!settings.text(id).empty()) {
+      return std::string(config::settings_table()[static_cast<std::size_t>(id)].name) +
+             " has no effect while tls-port is 0: there is no TLS";
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<std::string> memory_warning(const config::Settings& settings) {
@@ -43,7 +54,7 @@ std::optional<std::string> memory_warning(const config::Settings& settings) {
 
 std::vector<std::string> warnings_about(const config::Settings& settings, const std::vector<cache::Policy>& policies, bool asks_password) {
   std::vector<std::string> warnings;
-  for (const auto& warning : {reach_warning(settings, asks_password), memory_warning(settings)}) {
+  for (const auto& warning : {reach_warning(settings, asks_password), tls_warning(settings), memory_warning(settings)}) {
     if (warning) warnings.push_back(*warning);
   }
   for (const cache::PolicyWarning& warning : cache::warnings_about(policies, settings.integer(Id::lease_duration))) {

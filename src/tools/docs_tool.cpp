@@ -156,9 +156,10 @@ void print_configuration() {
                "on stderr.\n\n"
                "Where a setting takes `yes` or `no`, the file may say `true` or `on`, `false` or `off` as well, without quotes:\n"
                "these are words of YAML. Everywhere else it is `yes` or `no`, as in Redis.\n\n"
-               "`pinfold-server file.yaml --check` says what is wrong in all that or contradictory in the policies, and opens no\n"
-               "port. It exits with 0 if there is nothing to say, with 1 if the server would not start, and with 2 if it would,\n"
-               "with warnings; the same warnings are in the log of a server that starts.\n";
+               "`pinfold-server file.yaml --check` says what is wrong in all that or contradictory in the policies. It exits\n"
+               "with 0 if there is nothing to say, with 1 if the server would not start, and with 2 if it would, with warnings; the\n"
+               "same warnings are in the log of a server that starts. It opens no port, socket or log: whether these can be opened\n"
+               "shows when the server starts. Relative names of files count from the folder in which the server is started.\n";
   for (const config::Setting& setting : config::settings_table()) {
     std::cout << "\n## " << setting.name << "\n\n" << prose(setting.help) << "\n\n";
     std::cout << "- Values: " << values_of(setting) << "\n";

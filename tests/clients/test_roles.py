@@ -109,7 +109,7 @@ MAY_NOT = {
     "writer": [*COMMON, "KEYS *", "FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "INFO", "CLIENT LIST", "CLIENT KILL ID 1", "CONFIG GET *", "CACHE.POLICY SET p match p:*", "SHUTDOWN ABORT"],
     "filler": [*COMMON, "SET a 1", "INCR a", "APPEND a x", "EXPIRE a 1", "RENAME a b", "CACHE.PURGE TAGS 1 t", "CACHE.PURGE PREFIX a", "CACHE.POLICY SET p match p:*", "FLUSHALL", "KEYS *", "INFO", "CL.THROTTLE limit:a 1 1 1"],
     "limiter": [*COMMON, "GET limit:a", "SET limit:a 1", "CL.THROTTLE other 1 1 1", "DEL other", "CACHE.GET limit:a", "SCAN 0", "INFO", "FLUSHALL"],
-    "operator": [*COMMON, "GET a", "SET a 1", "MGET a", "CACHE.GET a", "CACHE.INSPECT a", "SCAN 0", "KEYS *", "RANDOMKEY", "ACL GETUSER reader"],
+    "operator": [*COMMON, "CONFIG REWRITE", "GET a", "SET a 1", "MGET a", "CACHE.GET a", "CACHE.INSPECT a", "SCAN 0", "KEYS *", "RANDOMKEY", "ACL GETUSER reader"],
     "metrics": [*COMMON, "GET a", "SET a 1", "SCAN 0", "KEYS *", "RANDOMKEY", "EXISTS a", "FLUSHALL", "CLIENT KILL ID 1", "CONFIG RESETSTAT", "CACHE.PURGE PREFIX a", "CACHE.POLICY SET p match p:*", "MEMORY USAGE a"],
 }  # fmt: skip
 

@@ -75,6 +75,28 @@ def test_one_that_somebody_else_makes_meanwhile_stays_and_nothing_else(tmp_path)
     assert [path.name for path in folder.iterdir()] == ["client.crt"] and (folder / "client.crt").read_text() == "theirs\n"
 
 
+def test_one_more_client_has_its_own_name_and_the_same_authority(tmp_path):
+    assert certs(tmp_path / "new").returncode == 0
+    authority = (tmp_path / "new/ca.crt").read_bytes()
+    done = certs("--client", "shop-1.x", tmp_path / "new")
+    assert done.returncode == 0 and done.stdout.splitlines() == [f"{tmp_path}/new/shop-1.x.crt", f"{tmp_path}/new/shop-1.x.key"]
+    made = tmp_path / "new/shop-1.x.crt"
+    assert certificate(made).subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value == "shop-1.x"
+    subprocess.run(["openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", tmp_path / "new/ca.crt", made], check=True, capture_output=True)
+    assert stat.S_IMODE((tmp_path / "new/shop-1.x.key").stat().st_mode) == 0o600
+    assert (tmp_path / "new/ca.crt").read_bytes() == authority
+    before = made.read_bytes()
+    for name in ("shop-1.x", "server", "ca"):
+        done = certs("--client", name, tmp_path / "new")
+        assert done.returncode == 1 and f"{name}.crt is already there" in done.stderr
+    assert made.read_bytes() == before and len(list((tmp_path / "new").iterdir())) == len(MADE) + 2
+
+
+def test_one_more_client_needs_an_authority(tmp_path):
+    done = certs("--client", "shop", tmp_path / "new")
+    assert done.returncode == 1 and "ca.crt" in done.stderr and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("address", ["1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.", "1::2::3", ":::", "1:2:3", "1:2:3:4:5:6:7:8:9", "12345::", ":1::2", "g::", "::1.2.3"])
 def test_an_address_that_is_none_is_named(tmp_path, address):
     done = certs(tmp_path / "new", address)
@@ -87,7 +109,8 @@ def test_addresses_of_every_form(tmp_path):
     assert alternatives(tmp_path / "new/server.crt")[1][2:] == [ipaddress.ip_address(address) for address in given]
 
 
-@pytest.mark.parametrize("args", [[], ["--nosuch"], ["--days", "0", "x"], ["--days", "x", "x"], ["x", "a,DNS:b"], ["x", "a\nb"], ["x", "a b"]])
+@pytest.mark.parametrize("args", [[], ["--nosuch"], ["--days", "0", "x"], ["--days", "x", "x"], ["x", "a,DNS:b"], ["x", "a\nb"], ["x", "a b"],
+                                  ["--client", "", "x"], ["--client", "a/b", "x"], ["--client", "-a", "x"], ["--client", "a,CN=b", "x"], ["--client", "a", "x", "host"]])  # fmt: skip
 def test_a_wrong_call_makes_nothing(tmp_path, args):
     done = certs(*[str(tmp_path / "new") if arg == "x" else arg for arg in args])
     assert done.returncode == 2 and done.stderr and not list(tmp_path.iterdir())

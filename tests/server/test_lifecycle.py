@@ -290,6 +290,7 @@ def test_check_says_why_a_server_would_not_start(tmp_path, text, args, words):
         ("ttl: 1h\n  - name: later\n    match: 'a*'\n", [], ["policy 'later'", "no key falls under it"]),
         ("ttl: 1h\n", ["--bind", "0.0.0.0"], ["without a password"]),
         ("ttl: 1h\n", ["--maxmemory", "900gb"], ["maxmemory", "leaves too little"]),
+        ("ttl: 1h\n", ["--tls-cert-file", "/nope"], ["tls-cert-file has no effect while tls-port is 0"]),
     ],
 )
 def test_check_warns_of_what_hardly_anybody_means(tmp_path, policy, args, words):

@@ -531,9 +531,9 @@ def test_settings_and_certificates_agree_when_memory_was_refused(start_tls, auth
 
 @only_pinfold
 def test_info_tells_when_the_certificates_end(start_tls, authority):
-    server = start_tls(certificate=authority.server(ends=10 * DAY))
+    server = start_tls(certificate=authority.server(begins=-3 * DAY, ends=-DAY))
     with server.connect_plain() as admin:
-        for days, ends in ((10, 10 * DAY), (-1, -DAY), (20, 20 * DAY)):
+        for days, ends in ((-1, -DAY), (10, 10 * DAY), (20, 20 * DAY)):
             certificate = authority.server(begins=-3 * DAY, ends=ends)
             assert admin.call("CONFIG", "SET", "tls-cert-file", certificate.cert, "tls-key-file", certificate.key) == "OK"
             found = info(admin, "tls")
@@ -541,6 +541,22 @@ def test_info_tells_when_the_certificates_end(start_tls, authority):
             assert abs(int(found["tls_server_cert_expires_in_seconds"]) - days * 86400) < 120
             assert abs(int(found["tls_server_cert_expires_at"]) - time.time() - days * 86400) < 120
             assert abs(int(found["tls_ca_cert_expires_in_seconds"]) - 365 * 86400) < 3600
+
+
+@only_pinfold
+def test_a_certificate_that_has_expired_does_not_take_the_place_of_one_that_has_not(start_tls, authority, renewed):
+    first, second = renewed[:2]
+    expired = authority.server(begins=-2 * DAY, ends=-HOUR)
+    server = start_tls(certificate=first)
+    with server.connect_plain() as admin:
+        said = admin.call("CONFIG", "SET", "tls-cert-file", expired.cert, "tls-key-file", expired.key)
+        assert isinstance(said, ErrorReply) and f"'{expired.cert}' has expired, and the present one has not" in said
+        assert admin.call("CONFIG", "GET", "tls-cert-file")[1] == first.cert.encode()
+        first.replace(expired)
+        eventually(lambda: info(admin, "tls")["tls_certificates_last_load"] == "err", deadline=60, step=0.1)
+        assert serial_of(server.tls_port) == int(info(admin, "tls")["tls_server_cert_serial"], 16) != expired.serial
+        first.replace(second)
+        eventually(lambda: shows(server, second), deadline=60, step=0.1)
 
 
 @only_pinfold

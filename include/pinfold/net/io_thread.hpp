@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <new>
 #include <set>
@@ -139,17 +140,19 @@ class IoThread {
   /// Runs a step of the connection's long command when its turn comes.
   void serve_task(Connection& connection);
   /// Calls shake_hands() of the connection when its turn comes. Handshakes that have begun go before others, and others begin only as many
-  /// as Limits::handshakes allows, of one origin after the other. So a storm of new clients is worked off one by one, holds up no
-  /// connected client, and no new one from elsewhere for long.
+  /// as Limits::handshakes allows, of one origin after the other, and one that has half of the places gets no more while
+  /// others wait. So a storm of new clients is worked off one by one, holds up no connected client, and no new one from elsewhere for long.
   void serve_handshake(Connection& connection);
-  void begin_handshake();
-  void end_handshake();
+  /// Throws std::bad_alloc, and then nothing has changed.
+  void begin_handshake(const Connection& connection);
+  void end_handshake(const Connection& connection);
   /// A handshake in which the client has done nothing for so long does not go on, and one that has begun so long ago is made to last.
   static constexpr std::int64_t stalled_handshake_ms = 1000;
   static constexpr std::int64_t slow_handshake_ms = 3000;
-  /// Whether handshakes that do not go on must make room: more wait for their turns than there are places, and none has begun for
-  /// stalled_handshake_ms. A storm of honest clients, whose handshakes end one after the other, is no reason.
-  bool handshakes_are_stuck() const { return handshakes_stuck_ && handshakes_begun_ + new_handshakes_.size() > limits_.handshakes; }
+  /// Whether this handshake must make room if it does not go on: more wait for their turns than there are places, and a client of another
+  /// origin has waited for stalled_handshake_ms, or no handshake has begun for as long. A storm of honest clients of one origin, whose
+  /// handshakes end one after the other, is no reason.
+  bool must_make_room(const Connection& connection) const;
   /// Calls resume() of the connection when the CLIENT PAUSE is over.
   void await_pause_end(const Connection& connection);
   /// Ends the wait of the connection's client at the time `until`, unless await_no_longer() is called before with the same
@@ -166,6 +169,7 @@ class IoThread {
   void serve_tasks();
   Connection* next_handshake();
   void leave_handshakes(Connection& connection);
+  bool has_its_share(std::uint64_t origin) const;
   void serve_handshakes();
   bool has_handshakes() const { return !handshakes_.empty() || (!new_handshakes_.empty() && handshakes_begun_ < limits_.handshakes); }
   void give_up(Connection& connection);
@@ -241,7 +245,9 @@ class IoThread {
   HandshakeQueue new_handshakes_;                     // connections whose handshakes can begin
   std::size_t handshakes_begun_ = 0;                  // and are not done
   MonoMs handshake_began_;                            // when the last one began
-  bool handshakes_stuck_ = false;                     // none had begun for a while when the present tick began
+  std::map<std::uint64_t, std::size_t> begun_by_origin_;
+  bool handshakes_stuck_ = false;         // none had begun for a while when the present tick began
+  HandshakeQueue::Late late_handshakes_;  // whose turn had not come for a while then
   std::deque<HandingOut> handing_out_;
   std::vector<Connection*> closed_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};

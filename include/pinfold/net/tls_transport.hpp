@@ -100,6 +100,7 @@ class TlsTransport final : public Transport {
   // The functions of the BIO through which OpenSSL receives and sends.
   friend struct TlsBio;
   int receive(char* to, int size);
+  void count_records(std::size_t bytes);
   int take(const char* from, int size);
 
   const std::unique_ptr<Transport> below_;
@@ -114,7 +115,9 @@ class TlsTransport final : public Transport {
   std::size_t wanted_ = 0;       // plain bytes that the present call has room for
   std::size_t received_ = 0;     // bytes that came in the present call
   std::size_t record_left_ = 0;  // what OpenSSL has not taken yet of the record that it is taking
-  unsigned without_bytes_ = 0;   // records that OpenSSL has taken since the last plain byte
+  unsigned new_records_ = 0;     // records that OpenSSL has taken since it has last brought plain bytes
+  unsigned empty_records_ = 0;   // those before them without plain bytes, less one for each `bytes_for_one_more`
+  std::size_t plain_bytes_ = 0;  // which have come since that was counted last
   bool has_hello_ = false;       // a ClientHello has begun
   std::size_t hello_left_ = 0;   // what has not come yet of the records' content of one
   std::string_view refusal_;     // why OpenSSL gets no more

@@ -49,6 +49,46 @@ TEST_CASE("tls: updates of keys that come without data between them end the conn
   CHECK(tls.transport.failure() == "it sends record after record without a byte in it");
 }
 
+TEST_CASE("tls: updates of keys are not more than a few because there is a byte between them") {
+  TlsFiles files;
+  files.set(Id::tls_auth_clients, "no");
+  Tls tls(files);
+  REQUIRE(tls.shake_hands());
+  int updates = 0;
+  bool failed = false;
+  while (updates < 1000 && !failed) {
+    tls.client.update_keys(false);
+    ++updates;
+    if (updates % 8 == 0) tls.client.send("\n");
+    failed = tls.read().outcome == Outcome::failed;
+  }
+  CHECK(failed);
+  CHECK(updates == 34);  // whether the 33rd record has a byte in it is known after it was opened
+}
+
+TEST_CASE("tls: a connection that sends much may update its keys for ever") {
+  TlsFiles files;
+  files.set(Id::tls_auth_clients, "no");
+  Tls tls(files);
+  REQUIRE(tls.shake_hands());
+  for (int i = 0; i < 200; ++i) {
+    tls.client.update_keys(false);
+    tls.client.send(std::string(4096, 'x'));
+    std::size_t size = 0;
+    for (Transport::Result result = tls.read(); result.outcome == Outcome::done; result = tls.read()) size += result.bytes;
+    REQUIRE(size == 4096);
+  }
+}
+
+TEST_CASE("tls: a hello of SSL 2 is refused by its first byte") {
+  TlsFiles files;
+  files.set(Id::tls_auth_clients, "no");
+  Tls tls(files);
+  tls.wire->deliver("\x80\x2e\x01\x03\x03\x00\x15\x00\x00\x00\x10"s + std::string(40, '\x2f'));
+  CHECK(tls.read().outcome == Outcome::failed);
+  CHECK(tls.transport.failure() == "its first message is one of SSL 2");
+}
+
 TEST_CASE("tls: one update of keys in each read is too many, too") {
   TlsFiles files;
   files.set(Id::tls_auth_clients, "no");
@@ -59,7 +99,7 @@ TEST_CASE("tls: one update of keys in each read is too many, too") {
     tls.client.update_keys(false);
     if (tls.read().outcome == Outcome::failed) break;
   }
-  CHECK(updates == 32);
+  CHECK(updates == 33);
 }
 
 TEST_CASE("tls: a hello that announces more than 16 KB is refused by its first bytes, wherever they are") {
@@ -335,6 +375,55 @@ TEST_CASE("tls: whoever has many handshakes that do not go on waits behind itsel
   for (int i = 0; i < 100; ++i) rig.pass(1000);
   CHECK(rig.engine.tls.waiting == 0);
   CHECK(rig.engine.tls.under_way == 0);
+}
+
+TEST_CASE("tls: whoever gives up places to take others in their stead keeps nobody else out") {
+  TlsFiles files;
+  files.set(Id::tls_auth_clients, "no");
+  files.load();
+  Rig rig;
+  rig.set(Id::protected_mode, "no");
+  rig.set(Id::tls_max_handshakes, "4");
+  struct One {
+    std::shared_ptr<Wire> wire;
+    std::unique_ptr<TlsClient> client;
+    int came = 0;
+  };
+  const auto begin = [&](const std::string& peer, int now) {
+    const auto wire = adopt(rig, files, peer);
+    One one{wire, std::make_unique<TlsClient>(wire), now};
+    one.client->shake_hands();
+    return one;
+  };
+  std::vector<One> silent;
+  for (int i = 0; i < 60; ++i) silent.push_back(begin("198.51.100.1:" + std::to_string(1000 + i), 0));
+  std::vector<One> honest;
+  int slowest = 0;
+  std::uint64_t arrived = 0;
+  for (int now = 0; now < 30'000; now += 100) {
+    if (now % 700 == 0) {
+      silent.front().wire->hang_up();
+      silent.erase(silent.begin());
+      silent.push_back(begin("198.51.100.1:1", now));
+    }
+    if (now % 500 == 0 && now < 25'000) {
+      honest.push_back(begin("192.0.2.1:1", now));
+      ++arrived;
+    }
+    rig.pass(100);
+    for (One& one : honest) {
+      one.client->shake_hands();
+      rig.settle();
+    }
+    std::erase_if(honest, [&](const One& one) {
+      if (!one.client->established()) return false;
+      slowest = std::max(slowest, now - one.came);
+      return true;
+    });
+  }
+  CHECK(rig.engine.tls.clients == arrived);
+  CHECK(honest.empty());
+  CHECK(slowest <= 3000);
 }
 
 TEST_CASE("tls: a handshake's time counts from its turn, and the wait for the turn has its own") {

@@ -229,6 +229,7 @@ class TlsClient {
   void show_beside(X509& certificate) { must(SSL_add1_chain_cert(ssl_.get(), &certificate) == 1, "a chain"); }
   /// Which kinds of keys it offers, the first of which it sends one of.
   void offer_groups(const char* groups) { must(SSL_set1_groups_list(ssl_.get(), groups) == 1, "groups"); }
+  bool established() const { return SSL_is_init_finished(ssl_.get()) == 1; }
   bool resumed() const { return SSL_session_reused(ssl_.get()) == 1; }
   bool was_told_goodbye() const { return (SSL_get_shutdown(ssl_.get()) & SSL_RECEIVED_SHUTDOWN) != 0; }
   SSL_SESSION* session() const { return session_; }
