@@ -354,20 +354,30 @@ Outcome acl_save(Call& call) {
   return with_file(call, save_file, "ERR There was an error trying to save the ACLs. Please check the server logs for more information: ");
 }
 
+// For names of users. Behind ACL DELUSER or in the place of a name there may be rules by mistake.
+Shown shown_as_name(Args args, std::size_t index) {
+  constexpr std::size_t first_name = 2;
+  return index >= first_name && security::is_about_password(args[index]) ? Shown::secret : Shown::plain;
+}
+
 // A rule may be a password, or have one inside of a selector by mistake, or be one whose '>' was forgotten. So what does not begin as a
 // rule without a password is taken for one.
 Shown shown_in_setuser(Args args, std::size_t index) {
   constexpr std::size_t first_rule = 3;
-  if (index < first_rule || index >= args.size()) return Shown::plain;
+  if (index < first_rule) return shown_as_name(args, index);
   return security::is_rule_without_secret(args[index]) ? Shown::plain : Shown::secret;
 }
 
-// A request that ACL DRYRUN tries may have a password.
+// A request that ACL DRYRUN tries may have a password. So nothing of it is shown unless it is known which command it is: if a command or
+// subcommand is mistyped, or if the user has been left out. What a DRYRUN inside tries is not looked at.
 Shown shown_in_dryrun(Args args, std::size_t index) {
   constexpr std::size_t first = 3;
-  if (index < first || index >= args.size()) return Shown::plain;
-  const Row* const row = find_command(args.subspan(first));
-  return row != nullptr ? shown_arguments(*row, args.subspan(first))[index - first] : Shown::plain;
+  if (index < first) return shown_as_name(args, index);
+  const Args request = args.subspan(first);
+  const Row* const row = find_command(request);
+  const bool known = row != nullptr && !is_container(*row) && row->shown != shown_in_dryrun;
+  const bool has_user = find_command_by_name(args[first - 1]) == nullptr;
+  return known && has_user ? shown_argument(*row, request, index - first) : Shown::secret;
 }
 
 constexpr std::uint32_t kForAll = kNoScript | kLoading;
@@ -386,7 +396,7 @@ constexpr Row kRows[] = {
      .summary = "Lists the categories of commands, or the commands of one.",
      .syntax = "[categoryname]"},
     {.name = "acl|deluser", .handler = acl_deluser, .arity = -3,
-     .flags = kForAdmins | kLogged,
+     .flags = kForAdmins | kLogged, .shown = shown_as_name,
      .group = "server", .since = "6.0.0",
      .complexity = "O(N) for N connections.",
      .summary = "Removes users and closes their connections.",

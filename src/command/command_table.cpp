@@ -198,11 +198,28 @@ const Row* find_subcommand(const Row& container, std::string_view name) {
   return slot != nullptr ? slot->row : nullptr;
 }
 
-// The keys at first, first + step ... up to and including last, all of which must exist.
-Extraction append_range(std::size_t size, std::int64_t first, std::int64_t last, std::int64_t step, std::vector<std::uint32_t>& positions) {
-  if (first < 1 || last < first || last >= static_cast<std::int64_t>(size)) return Extraction::malformed;
-  for (std::int64_t at = first; at <= last; at += step) positions.push_back(static_cast<std::uint32_t>(at));
-  return Extraction::done;
+// The keys at first, first + step ... up to and including last.
+struct KeyRange {
+  std::int64_t first;
+  std::int64_t last;
+  std::int64_t step;
+
+  bool has(std::int64_t at) const { return at >= first && at <= last && (at - first) % step == 0; }
+};
+
+// Where the keys of a spec with keys are; nothing if not all of them exist.
+inline std::optional<KeyRange> range_of(const KeySpec& spec, Args args) {
+  const auto size = static_cast<std::int64_t>(args.size());
+  KeyRange range = {spec.first, spec.last < 0 ? size + spec.last : spec.last, spec.step};
+  if (spec.kind == KeySpec::Kind::count) {
+    if (spec.first >= size) return std::nullopt;
+    const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
+    if (!count || *count < 1 || *count > size) return std::nullopt;  // before multiplying, which could overflow
+    range.first = spec.first + 1;
+    range.last = range.first + (*count - 1) * spec.step;
+  }
+  if (range.first < 1 || range.last < range.first || range.last >= size) return std::nullopt;
+  return range;
 }
 
 // GET shows the old value, and the conditions on it tell whether it was guessed.
@@ -258,16 +275,10 @@ std::string wrong_arity(const Row& row) { return "ERR wrong number of arguments 
 
 Extraction extract_keys(const KeySpec& spec, Args args, std::vector<std::uint32_t>& positions) {
   if (spec.kind == KeySpec::Kind::none) return Extraction::done;
-  const auto size = static_cast<std::int64_t>(args.size());
-  if (spec.kind == KeySpec::Kind::range) {
-    const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
-    return append_range(args.size(), spec.first, last, spec.step, positions);
-  }
-  if (spec.first >= size) return Extraction::malformed;
-  const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
-  if (!count || *count < 1 || *count > size) return Extraction::malformed;  // before multiplying, which could overflow
-  const std::int64_t first = spec.first + 1;
-  return append_range(args.size(), first, first + (*count - 1) * spec.step, spec.step, positions);
+  const std::optional<KeyRange> range = range_of(spec, args);
+  if (!range) return Extraction::malformed;
+  for (std::int64_t at = range->first; at <= range->last; at += range->step) positions.push_back(static_cast<std::uint32_t>(at));
+  return Extraction::done;
 }
 
 KeyUse key_use(const KeySpec& spec, Args args) {
@@ -288,20 +299,16 @@ Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& p
 
 Shown shown_never(Args /*args*/, std::size_t /*index*/) { return Shown::secret; }
 
-std::vector<Shown> shown_arguments(const Row& row, Args args) {
-  std::vector<Shown> shown(args.size(), Shown::plain);
-  if (row.shown != nullptr) {
-    for (std::size_t i = 1; i < args.size(); ++i) shown[i] = row.shown(args, i);
-    return shown;
+Shown shown_argument(const Row& row, Args args, std::size_t index) {
+  if (index == 0) return Shown::plain;
+  if (row.shown != nullptr) return row.shown(args, index);
+  Shown shown = Shown::plain;
+  for (const KeySpec& spec : row.keys) {
+    if (spec.kind == KeySpec::Kind::none) continue;
+    const std::optional<KeyRange> range = range_of(spec, args);
+    if (!range || !arity_fits(row, args.size())) return Shown::key;  // where the keys are is not known
+    if (range->has(static_cast<std::int64_t>(index))) shown = Shown::key;
   }
-  std::vector<std::uint32_t> positions;
-  if (!arity_fits(row, args.size()) || extract_keys(row, args, positions) == Extraction::malformed) {
-    // Where the keys are is not known.
-    const bool has_keys = row.keys[0].kind != KeySpec::Kind::none;
-    std::fill(shown.begin() + 1, shown.end(), has_keys ? Shown::key : Shown::plain);
-    return shown;
-  }
-  for (const std::uint32_t at : positions) shown[at] = Shown::key;
   return shown;
 }
 

@@ -136,6 +136,14 @@ Shown shown_in_config_set(Args args, std::size_t index) {
   return setting != nullptr && (is_name || !config::is_secret(setting->id)) ? Shown::plain : Shown::secret;
 }
 
+// GET may have been typed for SET: then a value stands behind the name of a secret.
+Shown shown_in_config_get(Args args, std::size_t index) {
+  constexpr std::size_t first_name = 2;
+  if (index <= first_name) return Shown::plain;
+  const Setting* const before = config::find_setting(args[index - 1]);
+  return before != nullptr && config::is_secret(before->id) ? Shown::secret : Shown::plain;
+}
+
 constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMulti;
 
 // clang-format off
@@ -145,7 +153,7 @@ constexpr Row kRows[] = {
      .complexity = "Depends on the subcommand.",
      .summary = "Shows and changes the server's settings."},
     {.name = "config|get", .handler = config_get, .arity = -3,
-     .flags = kAdministration,
+     .flags = kAdministration, .shown = shown_in_config_get,
      .group = "server", .since = "2.0.0",
      .complexity = "O(N) for N patterns.",
      .summary = "Shows the settings whose names match any of some glob patterns.",

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <utility>
 
+#include "pinfold/base/numbers.hpp"
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/version.hpp"
 #include "pinfold/base/words.hpp"
@@ -146,10 +147,13 @@ std::optional<Hello> parse_hello(Call& call) {
   return hello;
 }
 
-// Behind an AUTH come a user and a password. A request that is not valid is read so that no password is taken for something else.
+// Behind an AUTH come a user and a password. A request that is not valid is read so that no password is taken for something else: what
+// is no option and has no place behind one may stand behind a mistyped AUTH.
 Shown shown_in_hello(Args args, std::size_t index) {
-  const auto is_auth = [&args](std::size_t at) { return at >= 1 && iequals(args[at], "AUTH"); };
-  return is_auth(index - 1) || (index >= 2 && is_auth(index - 2)) ? Shown::secret : Shown::plain;
+  const auto is = [&args](std::size_t at, std::string_view word) { return at >= 1 && iequals(args[at], word); };
+  if (is(index - 1, "AUTH") || (index >= 2 && is(index - 2, "AUTH"))) return Shown::secret;
+  const bool expected = is(index, "AUTH") || is(index, "SETNAME") || is(index - 1, "SETNAME") || (index == 1 && parse_i64(args[1]));
+  return expected ? Shown::plain : Shown::secret;
 }
 
 void describe_server(Call& call) {

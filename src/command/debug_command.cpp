@@ -65,7 +65,11 @@ Outcome help(Call& call) {
   return Outcome::done;
 }
 
-Shown shown_in_debug(Args args, std::size_t index) { return index >= 2 && iequals(args[1], "OBJECT") ? Shown::key : Shown::plain; }
+// Behind a mistyped OBJECT there is a key as well.
+Shown shown_in_debug(Args args, std::size_t index) {
+  const bool has_value = iequals(args[1], "SLEEP") || iequals(args[1], "SET-ACTIVE-EXPIRE");
+  return index >= 2 && !has_value ? Shown::key : Shown::plain;
+}
 
 Outcome debug(Call& call) {
   Cursor words(call.args, 1);

@@ -1,7 +1,6 @@
 #include "pinfold/command/request_log.hpp"
 
 #include <algorithm>
-#include <vector>
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
@@ -35,15 +34,15 @@ std::string shown_key(const config::Settings& settings, std::string_view key) {
 std::string shown_request(const config::Settings& settings, const Row& row, Args args) {
   constexpr std::size_t most_arguments = 12;
   constexpr std::size_t longest_argument = 64;
-  const std::vector<Shown> shown_as = shown_arguments(row, args);
   std::string line;
   for (std::size_t i = 0; i < args.size() && i < most_arguments; ++i) {
     if (i > 0) line += ' ';
-    if (shown_as[i] == Shown::secret) {
+    const Shown shown_as = shown_argument(row, args, i);
+    if (shown_as == Shown::secret) {
       line += config::hidden;
       continue;
     }
-    if (shown_as[i] == Shown::key && settings.integer(config::Id::log_key_names) != KeyNames::yes) {
+    if (shown_as == Shown::key && settings.integer(config::Id::log_key_names) != KeyNames::yes) {
       line += shown_key(settings, args[i]);
       continue;
     }

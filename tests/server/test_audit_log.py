@@ -128,6 +128,43 @@ def test_administration_changes_and_purges_are_told_of_with_who_did_it(audited, 
     assert "s3cret" not in log.path.read_text()
 
 
+@pytest.mark.parametrize(
+    "command, request_",
+    [
+        (["ACL", "DRYRUN", "default", "AUTH", "bob", "s3cret"], "ACL DRYRUN default AUTH (hidden) (hidden)"),
+        (["ACL", "DRYRUN", "default", "AUHT", "bob", "s3cret"], "ACL DRYRUN default (hidden) (hidden) (hidden)"),
+        (["ACL", "DRYRUN", "default", "CONFIG", "ST", "requirepass", "s3cret"], "ACL DRYRUN default (hidden) (hidden) (hidden) (hidden)"),
+        (["ACL", "DRYRUN", "default", "ACL", "SETUSR", "bob", ">s3cret"], "ACL DRYRUN default (hidden) (hidden) (hidden) (hidden)"),
+        (["ACL", "DRYRUN", "CONFIG", "SET", "requirepass", "s3cret"], "ACL DRYRUN CONFIG (hidden) (hidden) (hidden)"),
+        (["CONFIG", "GET", "requirepass", "s3cret"], "CONFIG GET requirepass (hidden)"),
+        (["ACL", "DELUSER", "bob", ">s3cret"], "ACL DELUSER bob (hidden)"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_password_in_a_mistyped_request_is_not_told(audited, command, request_):
+    log = audited()
+    with log.server.connect() as client:
+        client.call(*command)
+        log.wait("configuration" if command[0] == "CONFIG" else "acl", request=request_)
+        for unknown in (["CONFIG", "ST", "requirepass", "s3cret"], ["ACL", "SETUSR", "bob", ">s3cret"], ["AUHT", "bob", "s3cret"]):
+            assert client.call(*unknown).startswith("ERR unknown ")
+        client.call("CONFIG", "SET", "hz", "11")
+        log.wait("configuration", request="CONFIG SET hz 11")
+    log.server.stop()
+    assert "s3cret" not in log.path.read_text()
+    assert "s3cret" not in log.server.log()
+
+
+def test_telling_of_a_request_looks_at_what_is_told_and_not_into_what_is_in_it(audited):
+    """A request that tries a request that tries another: each level looked at would double the work."""
+    log = audited()
+    with log.server.connect() as client:
+        assert client.call(*["ACL", "DRYRUN", "default"] * 40_000, "GET", "k") == "OK"
+        log.wait("acl", request="ACL DRYRUN default" + " (hidden)" * 9 + " and 119990 more arguments")
+        assert client.call("ACL", "DRYRUN", "default", "MGET", *["k"] * 100_000) == "OK"
+        log.wait("acl", request="ACL DRYRUN default MGET" + " k" * 8 + " and 99992 more arguments")
+
+
 def test_what_failed_and_what_ends_later_is_told_as_such(audited, tmp_path):
     file = tmp_path / "pinfold.yaml"
     file.write_text("")

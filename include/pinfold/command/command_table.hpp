@@ -99,7 +99,8 @@ enum class Shown : std::uint8_t {
   key,     // the name of a key, a tag, or the beginning of such names: as the setting log-key-names says
   secret,  // a password: never
 };
-/// Tells how the argument at `index` may appear. Called with any index but 0, and with arguments that need not be valid.
+/// Tells how the argument at `index` may appear. Called with any index but 0, and with arguments that need not be valid. Must not look at
+/// all arguments: it is asked for each of them.
 using ShownAs = Shown (*)(Args args, std::size_t index);
 
 /// What a command reads or changes of the keyspace beside the keys that `Row::keys` finds. Rights are checked by it (rights.hpp), so it may
@@ -191,9 +192,9 @@ inline std::size_t only_key(const Row& row, std::size_t size) {
   if (spec.first < 1 || last < spec.first || last >= count || last - spec.first >= spec.step) return 0;
   return static_cast<std::size_t>(spec.first);
 }
-/// How the arguments of a request may appear where others can read them. The only place that decides it. O(arguments). Throws
-/// std::bad_alloc.
-std::vector<Shown> shown_arguments(const Row& row, Args args);
+/// How the argument at `index` of a request may appear where others can read it. The only place that decides it. Takes time for this
+/// argument and the two before it, however many there are, and allocates nothing.
+Shown shown_argument(const Row& row, Args args, std::size_t index);
 /// For rows all of whose arguments are passwords, or tell whose password was tried.
 Shown shown_never(Args args, std::size_t index);
 /// What the command does with the keys of `spec` if it is called with `args`. Never `set_get` or `bitfield`.

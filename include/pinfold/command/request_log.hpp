@@ -14,7 +14,7 @@ namespace pinfold::command {
 std::string shown_key(const config::Settings& settings, std::string_view key);
 
 /// The words of a request as they may appear in a log. Long arguments and long lists are shortened. Passwords are left out
-/// (shown_arguments). `args` need not be valid.
+/// (shown_argument). `args` need not be valid.
 std::string shown_request(const config::Settings& settings, const Row& row, Args args);
 
 /// Returns "client 7 (127.0.0.1:40000): CONFIG SET maxmemory 1gb", with shown_request().

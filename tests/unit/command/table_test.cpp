@@ -242,7 +242,10 @@ TEST_CASE("table: what happens to a key may depend on the arguments") {
 TEST_CASE("command table: passwords are never shown, and names of keys only as such") {
   const auto shown = [](const Words& words) {
     std::string text;
-    for (const Shown one : shown_arguments(*find(words), words)) text += one == Shown::plain ? '.' : one == Shown::key ? 'k' : 's';
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      const Shown one = shown_argument(*find(words), words, i);
+      text += one == Shown::plain ? '.' : one == Shown::key ? 'k' : 's';
+    }
     return text;
   };
   CHECK(shown({"AUTH", "secret"}) == ".s");
@@ -252,6 +255,8 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"HELLO", "3", "auth", "name", "secret", "SETNAME", "me"}) == "...ss..");
   CHECK(shown({"HELLO", "3", "SETNAME", "AUTH", "AUTH", "secret", "me"}) == "....sss");
   CHECK(shown({"HELLO", "3", "AUTH"}) == "...");
+  CHECK(shown({"HELLO", "3", "AUHT", "name", "secret", "SETNAME", "me"}) == "..sss..");
+  CHECK(shown({"HELLO", "secret"}) == ".s");
   CHECK(shown({"CONFIG", "SET", "timeout", "1", "RequirePass", "secret"}) == ".....s");
   CHECK(shown({"CONFIG", "SET", "requirepass", "secret", "secret"}) == "...ss");
   CHECK(shown({"CONFIG", "SET", "requirepass", "hz", "secret"}) == "...ss");
@@ -260,16 +265,40 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"CONFIG", "SET", "requirepass", "my", "secret", "hz", "10"}) == "...ssss");
   CHECK(shown({"CONFIG", "SET", "secret", "requirepass"}) == "..ss");
   CHECK(shown({"CONFIG", "GET", "requirepass"}) == "...");
+  CHECK(shown({"CONFIG", "GET", "requirepass", "secret", "maxmemory"}) == "...s.");
   CHECK(shown({"GET", "k"}) == ".k");
   CHECK(shown({"MSET", "a", "1", "b", "2"}) == ".k.k.");
   CHECK(shown({"LCS", "a"}) == ".k");
   CHECK(shown({"CACHE.PURGE", "PREFIX", "user:"}) == "..k");
   CHECK(shown({"CACHE.PURGE", "tags", "1", "t"}) == "...k");
   CHECK(shown({"DEBUG", "OBJECT", "k"}) == "..k");
+  CHECK(shown({"DEBUG", "OBJEKT", "k"}) == "..k");
+  CHECK(shown({"DEBUG", "SLEEP", "1"}) == "...");
+  CHECK(shown({"DEBUG"}) == ".");
   CHECK(shown({"ACL", "SETUSER", "ada", "on", ">secret", "<secret", "#5ec7e7", "!5ec7e7", "!~a", "~a", "+get"}) == "....ssss...");
   CHECK(shown({"ACL", "SETUSER", "ada", "secret", "(>secret)", "(+get", "~a)", "ON", "db=1"}) == "...ss....");
   CHECK(shown({"ACL", "SETUSER", "ada", "(+get ~a #5ec7e7)"}) == "...s");
   CHECK(shown({"ACL", "DRYRUN", "ada", "auth", "name", "secret"}) == "....ss");
   CHECK(shown({"ACL", "DRYRUN", "ada", "get", "k"}) == "....k");
-  CHECK(shown({"ACL", "DRYRUN", "ada", "nosuch", "k"}) == ".....");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "mset", "a", "1", "b", "2"}) == "....k.k.");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "msetex", "1", "a", "v"}) == ".....k.");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "config", "set", "timeout", "1", "requirepass", "secret"}) == "........s");
+  CHECK(shown({"ACL", "DELUSER", "ada", ">secret"}) == "...s");
+  CHECK(shown({"ACL", "SETUSER", ">secret", "on"}) == "..s.");
+}
+
+TEST_CASE("command table: nothing is shown of a request that ACL DRYRUN cannot try") {
+  const auto shown = [](const Words& words) {
+    std::string text;
+    for (std::size_t i = 3; i < words.size(); ++i) text += shown_argument(*find(words), words, i) == Shown::secret ? 's' : '.';
+    return text;
+  };
+  CHECK(shown({"ACL", "DRYRUN", "ada", "nosuch", "k"}) == "ss");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "AUHT", "bob", "secret"}) == "sss");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "CONFIG", "ST", "requirepass", "secret"}) == "ssss");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "ACL", "SETUSR", "bob", "on", ">secret"}) == "sssss");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "ACL", "DRYRUN", "ada", "AUTH", "secret"}) == "sssss");
+  CHECK(shown({"ACL", "DRYRUN", "CONFIG", "SET", "requirepass", "secret"}) == "sss");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "CONFIG"}) == "s");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "CONFIG", "GET", "maxmemory"}) == "...");
 }
