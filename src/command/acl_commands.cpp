@@ -22,7 +22,6 @@
 #include "pinfold/command/main_thread_task.hpp"
 #include "pinfold/command/rights.hpp"
 #include "pinfold/command/user_files.hpp"
-#include "pinfold/config/replace_file.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -207,6 +206,7 @@ Outcome acl_setuser(Call& call) {
   if (name.empty()) return call.reply.error("ERR Usernames can't be empty");
   if (name.size() > security::longest_user_name) return call.reply.error("ERR Usernames can't be longer than 1024 bytes");
   if (!security::is_user_name(name)) return call.reply.error("ERR Usernames can't contain spaces or null characters");
+  if (const auto error = security::UserRules::too_many(call.args.subspan(3))) return call.reply.error("ERR " + *error);
   std::vector<std::string> rules;
   if (const auto begun = merge_selectors(call.args.subspan(3), rules)) {
     return call.reply.error("ERR Unmatched parenthesis in acl selector starting at '" + excerpt(shown_rule(*begun)) + "'.");
@@ -214,9 +214,11 @@ Outcome acl_setuser(Call& call) {
   Users& users = call.engine.users;
   for (;;) {
     const Users::Pointer before = users.find(name);
-    security::UserRules draft = before != nullptr ? security::UserRules(*before) : new_user(call.engine.settings, name);
+    security::UserRules draft = draft_of_user(call.engine.settings, name, before.get());
     if (!apply_rules(call, draft, rules)) return Outcome::done;
-    const Users::Refused refused = users.publish_within_limits(draft.build(), before);
+    const Users::Pointer user = draft.build();
+    if (const auto error = security::UserRules::too_long(*user)) return call.reply.error("ERR " + *error);
+    const Users::Refused refused = users.publish_within_limits(user, before);
     if (refused == Users::Refused::no) return call.reply.ok();
     if (refused != Users::Refused::changed) return call.reply.error("ERR " + std::string(security::refusal_text(refused)));
   }
@@ -336,9 +338,7 @@ std::optional<std::string> load_file(Engine& engine, std::uint64_t client) {
   return std::nullopt;
 }
 
-std::optional<std::string> save_file(Engine& engine) {
-  return config::replace_file(engine.settings.text(Id::aclfile), acl_file_text(engine.users.all()));
-}
+std::optional<std::string> save_file(Engine& engine) { return write_acl_file(engine.settings, engine.users.all()); }
 
 Outcome with_file(Call& call, MainThreadTask::Work work, std::string error_prefix) {
   if (call.engine.settings.text(Id::aclfile).empty()) return call.reply.error(no_acl_file);

@@ -49,7 +49,9 @@ std::optional<std::string> set_default_password(security::Users& users, const st
     if (!password.empty()) {
       if (auto error = draft.apply(">" + password, catalogue())) return error;
     }
-    if (security::Users::Pointer user = users.publish(draft.build(), present)) {
+    const security::Users::Pointer changed = draft.build();
+    if (auto error = security::UserRules::too_long(*changed)) return error;
+    if (security::Users::Pointer user = users.publish(changed, present)) {
       change = {present, std::move(user)};
       return std::nullopt;
     }

@@ -10,6 +10,7 @@
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/catalogue.hpp"
+#include "pinfold/config/replace_file.hpp"
 #include "pinfold/config/yaml.hpp"
 
 namespace pinfold::command {
@@ -28,8 +29,9 @@ Words views_of(const std::vector<std::string>& texts) { return {texts.begin(), t
 
 bool names_unknown(std::string_view reason) { return reason.starts_with("Unknown command"); }
 
-// Applies all words to the draft. Returns what is wrong, each part with `where` before it.
-std::string apply_words(UserRules& draft, const Words& words, const std::string& where) {
+// Makes a user by applying all words to the draft. Returns what is wrong, each part with `where` before it.
+std::string apply_words(UserRules draft, const Words& words, const std::string& where, Users::Pointer& user) {
+  if (const Error reason = UserRules::too_many(words)) return where + ": " + *reason + ". ";
   std::vector<std::string> rules;
   if (merge_selectors(words, rules)) return where + ": Unmatched parenthesis in selector definition. ";
   std::string errors;
@@ -44,7 +46,10 @@ std::string apply_words(UserRules& draft, const Words& words, const std::string&
     }
     if (errors.size() > 1024) break;
   }
-  return errors;
+  if (!errors.empty()) return errors;
+  user = draft.build();
+  const Error reason = UserRules::too_long(*user);
+  return reason ? where + ": " + *reason + ". " : "";
 }
 
 // Collects the users of an ACL file, line by line.
@@ -61,15 +66,15 @@ class AclFileReader {
     if (words[1].size() > security::longest_user_name) return fail(where + ": username '" + excerpt(words[1]) + "' is too long. ");
     if (!security::is_user_name(words[1])) return fail(where + ": username '" + excerpt(words[1]) + "' contains invalid characters. ");
     if (!names_.emplace(words[1]).second) {
-      return fail("WARNING: Duplicate user '" + excerpt(words[1]) + "' found on line " + std::to_string(line_) + ". ");
+      return fail(where + ": Duplicate user '" + excerpt(words[1]) + "' found. ");
     }
     const std::size_t others = names_.contains(security::default_user_name) ? 0 : 1;  // it stays if the file does not name it
     if (users_.size() + others == Users::most) return fail(where + ": there are more than " + std::to_string(Users::most) + " users. ");
-    UserRules draft = new_user(settings_, words[1]);
-    const std::string errors = apply_words(draft, {words.begin() + 2, words.end()}, where);
+    Users::Pointer user;
+    const std::string errors = apply_words(draft_of_user(settings_, words[1]), {words.begin() + 2, words.end()}, where, user);
     if (!errors.empty()) return fail(errors);
-    users_.push_back(draft.build());
-    memory_ += users_.back()->memory();
+    memory_ += user->memory();
+    users_.push_back(std::move(user));
     if (memory_ > Users::most_memory) {
       errors_ = most_errors - 1;  // enough is enough
       fail(where + ": " + std::string(too_much_memory) + ". ");
@@ -105,15 +110,15 @@ Error read_settings_users(const config::Settings& settings, std::vector<Users::P
     if (!security::is_user_name(user.name)) return one_line(user.where + "'" + excerpt(user.name) + "' cannot be the name of a user");
     if (user.name == security::default_user_name) others = 0;
     if (users.size() + others == Users::most) return user.where + "there are more than " + std::to_string(Users::most) + " users";
-    UserRules draft = new_user(settings, user.name);
+    Users::Pointer made;
     // where: "file.yaml:12: "
     const std::string where = user.where + "user '" + excerpt(user.name) + "'";
-    if (std::string errors = apply_words(draft, views_of(user.rules), where); !errors.empty()) {
+    if (std::string errors = apply_words(draft_of_user(settings, user.name), views_of(user.rules), where, made); !errors.empty()) {
       errors.resize(errors.size() - 2);  // the last ". "
       return one_line(errors);
     }
-    users.push_back(draft.build());
-    memory += users.back()->memory();
+    memory += made->memory();
+    users.push_back(std::move(made));
     if (memory > Users::most_memory) return where + ": " + std::string(too_much_memory);
   }
   return std::nullopt;
@@ -145,11 +150,11 @@ std::optional<std::string> merge_selectors(std::span<const std::string_view> wor
   return std::nullopt;
 }
 
-security::UserRules new_user(const config::Settings& settings, std::string_view name) {
+security::UserRules draft_of_user(const config::Settings& settings, std::string_view name, const security::User* before) {
   enum Choice : std::int64_t { all_channels, no_channels };  // in the order of the setting's choices
-  UserRules draft(name);
-  if (settings.integer(Id::acl_pubsub_default) == all_channels) static_cast<void>(draft.apply("allchannels", catalogue()));
-  return draft;
+  const bool all = settings.integer(Id::acl_pubsub_default) == all_channels;
+  const auto channels = all ? UserRules::Channels::all : UserRules::Channels::none;
+  return before != nullptr ? UserRules(*before, channels) : UserRules(name, channels);
 }
 
 std::string shown_rule(std::string_view rule) {
@@ -176,11 +181,15 @@ std::optional<std::string> read_acl_file(const config::Settings& settings, std::
   return reader.take(users);
 }
 
-std::string acl_file_text(const std::vector<Users::Pointer>& users) {
+std::optional<std::string> write_acl_file(const config::Settings& settings, const std::vector<Users::Pointer>& users) {
   std::string text;
-  for (const Users::Pointer& user : users)
+  for (const Users::Pointer& user : users) {
     text.append("user ").append(user->name()).append(" ").append(security::rules_of(*user)).append("\n");
-  return text;
+    if (text.size() > largest_acl_file) {
+      return "the users take more than the " + std::to_string(largest_acl_file) + " bytes that an ACL file can have";
+    }
+  }
+  return config::replace_file(settings.text(Id::aclfile), text);
 }
 
 std::optional<std::string> read_users(const config::Settings& settings, std::vector<Users::Pointer>& users) {
@@ -204,9 +213,9 @@ std::vector<config::UserChange> changed_users(const config::Settings& settings, 
       changes.push_back({user.name, std::nullopt});
       continue;
     }
-    UserRules draft = new_user(settings, user.name);
-    const bool understood = apply_words(draft, views_of(user.rules), "").empty();
-    if (!understood || security::rules_of(*draft.build()) != found->second) changes.push_back({user.name, found->second});
+    Users::Pointer made;
+    const bool understood = apply_words(draft_of_user(settings, user.name), views_of(user.rules), "", made).empty();
+    if (!understood || security::rules_of(*made) != found->second) changes.push_back({user.name, found->second});
     present.erase(found);
   }
   const auto standard = present.find(std::string(security::default_user_name));

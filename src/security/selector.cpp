@@ -1,6 +1,7 @@
 #include "pinfold/security/selector.hpp"
 
 #include <algorithm>
+#include <utility>
 
 #include "pinfold/base/text.hpp"
 
@@ -39,11 +40,14 @@ std::string Selector::channel_text() const {
 std::string Selector::database_text() const {
   if (all_databases) return "";
   if (databases.empty()) return "resetdbs";
-  std::string text = "db=";
+  std::string text;
+  std::string rule;
   for (const unsigned database : databases) {
-    if (database != databases.front()) text.push_back(',');
-    text += std::to_string(database);
+    const std::string number = std::to_string(database);
+    if (rule.size() + 1 + number.size() > longest_rule) add_word(text, std::exchange(rule, {}));
+    rule += (rule.empty() ? "db=" : ",") + number;
   }
+  add_word(text, rule);
   return text;
 }
 

@@ -1,13 +1,14 @@
 #include "pinfold/security/user.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 #include <utility>
 
+#include "pinfold/security/user_rules.hpp"
+
 namespace pinfold::security {
 namespace {
-
-constexpr std::size_t most_listing = 64;  // selectors, as UserRules allows
 
 // Looks at all hashes, wherever the right one is, and at nothing as often as it takes to make the least number of comparisons.
 bool is_one_of(std::string_view password, const std::vector<PasswordHash>& hashes, PasswordWork* work) {
@@ -117,7 +118,8 @@ bool User::allows_one(std::size_t command, unsigned database, std::string_view k
 
 std::uint64_t User::selectors_for(std::size_t command, std::string_view first_argument, unsigned database) const {
   std::uint64_t selectors = 0;
-  for (std::size_t i = 0; i < std::min(keys_.size(), most_listing); ++i) {
+  static_assert(UserRules::most_selectors <= std::numeric_limits<decltype(selectors)>::digits);
+  for (std::size_t i = 0; i < std::min(keys_.size(), UserRules::most_selectors); ++i) {
     const Selector& rules = fields_.selectors[i];
     if (rules.allows_command(command, first_argument) && rules.allows_database(database)) selectors |= std::uint64_t{1} << i;
   }

@@ -24,9 +24,13 @@ constexpr std::string_view useless_channel_pattern =
     "start with an empty list of channels";
 constexpr std::string_view first_argument_of_subcommand = "Allowing first-arg of a subcommand is not supported";
 
+constexpr std::string_view too_many_rules = "At most 4096 rules can be applied to a user at a time";
+constexpr std::string_view too_many_bytes = "At most 262144 bytes of rules can be applied to a user at a time";
+static_assert(UserRules::most_rules == 4096 && UserRules::most_bytes == 262144);
+
 Error error(std::string_view text) { return std::string(text); }
 
-std::string too_many(std::string_view what, std::size_t most) {
+std::string more_than(std::string_view what, std::size_t most) {
   return "A user can have at most " + std::to_string(most) + " " + std::string(what);
 }
 
@@ -152,32 +156,44 @@ std::optional<Access> parse_access(std::string_view letters) {
   return access;
 }
 
-// The error of a rule with this pattern; nothing if it can be used.
-Error error_in(const Pattern& pattern) {
-  if (has_space(pattern.text())) return error(syntax_error);
-  if (pattern.refused() != nullptr) return std::string("The pattern ") + pattern.refused();
+// What a rule is applied with, beside the selector that it changes.
+struct Context {
+  const CommandCatalogue& commands;
+  std::size_t& compiled;  // bytes of patterns that the draft has compiled
+};
+
+// Compiles the pattern of a rule. Returns the error if it cannot be used.
+Error compile(std::string_view text, std::size_t& compiled, std::optional<Pattern>& pattern) {
+  if (has_space(text)) return error(syntax_error);
+  compiled += text.size();
+  if (compiled > UserRules::most_pattern_bytes) {
+    return "At most " + std::to_string(UserRules::most_pattern_bytes) + " bytes of patterns can be applied to a user at a time";
+  }
+  pattern.emplace(text);
+  if (pattern->refused() != nullptr) return std::string("The pattern ") + pattern->refused();
   return std::nullopt;
 }
 
-Error allow_keys(Selector& selector, std::string_view text, Access access) {
+Error allow_keys(Selector& selector, std::string_view text, Access access, std::size_t& compiled) {
   if (selector.all_keys) return error(useless_key_pattern);
-  Pattern pattern(text);
-  if (Error error = error_in(pattern)) return error;
   const auto same = [text](const KeyPattern& one) { return !one.deny && one.pattern.text() == text; };
   const auto found = std::find_if(selector.keys.begin(), selector.keys.end(), same);
   if (found != selector.keys.end()) {
     found->access = found->access | access;
-  } else {
-    selector.keys.push_back({std::move(pattern), access});
+    return std::nullopt;
   }
+  std::optional<Pattern> pattern;
+  if (Error error = compile(text, compiled, pattern)) return error;
+  selector.keys.push_back({std::move(*pattern), access});
   return std::nullopt;
 }
 
-Error deny_keys(Selector& selector, std::string_view text) {
-  Pattern pattern(text);
-  if (Error error = error_in(pattern)) return error;
+Error deny_keys(Selector& selector, std::string_view text, std::size_t& compiled) {
   const auto same = [text](const KeyPattern& one) { return one.deny && one.pattern.text() == text; };
-  if (std::none_of(selector.keys.begin(), selector.keys.end(), same)) selector.keys.push_back({std::move(pattern), Access::both, true});
+  if (std::any_of(selector.keys.begin(), selector.keys.end(), same)) return std::nullopt;
+  std::optional<Pattern> pattern;
+  if (Error error = compile(text, compiled, pattern)) return error;
+  selector.keys.push_back({std::move(*pattern), Access::both, true});
   return std::nullopt;
 }
 
@@ -186,12 +202,13 @@ void allow_all_keys(Selector& selector) {
   std::erase_if(selector.keys, [](const KeyPattern& one) { return !one.deny; });
 }
 
-Error allow_channels(Selector& selector, std::string_view text) {
+Error allow_channels(Selector& selector, std::string_view text, std::size_t& compiled) {
   if (selector.all_channels) return error(useless_channel_pattern);
-  Pattern pattern(text);
-  if (Error error = error_in(pattern)) return error;
   const auto same = [text](const Pattern& one) { return one.text() == text; };
-  if (std::none_of(selector.channels.begin(), selector.channels.end(), same)) selector.channels.push_back(std::move(pattern));
+  if (std::any_of(selector.channels.begin(), selector.channels.end(), same)) return std::nullopt;
+  std::optional<Pattern> pattern;
+  if (Error error = compile(text, compiled, pattern)) return error;
+  selector.channels.push_back(std::move(*pattern));
   return std::nullopt;
 }
 
@@ -251,7 +268,7 @@ constexpr std::string_view kDatabases = "db=";
 bool begins_with(std::string_view rule, std::string_view word) { return iequals(rule.substr(0, word.size()), word); }
 
 // A rule that a selector and the user's own permissions have in common.
-Error apply_to_selector(Selector& selector, std::string_view rule, const CommandCatalogue& commands) {
+Error apply_to_selector(Selector& selector, std::string_view rule, const Context& context) {
   if (rule.size() > UserRules::longest_rule) return "A rule can have at most " + std::to_string(UserRules::longest_rule) + " bytes";
   for (const WordForSelector& one : kWordsForSelectors) {
     if (!iequals(rule, one.word)) continue;
@@ -259,15 +276,15 @@ Error apply_to_selector(Selector& selector, std::string_view rule, const Command
     return std::nullopt;
   }
   if (begins_with(rule, kDatabases)) return allow_databases(selector, rule.substr(kDatabases.size()));
-  if (rule.starts_with('+') || rule.starts_with('-')) return set_by_name(selector, rule.substr(1), rule.starts_with('+'), commands);
-  if (rule.starts_with("!~")) return deny_keys(selector, rule.substr(2));
-  if (rule.starts_with('~')) return allow_keys(selector, rule.substr(1), Access::both);
-  if (rule.starts_with('&')) return allow_channels(selector, rule.substr(1));
+  if (rule.starts_with('+') || rule.starts_with('-')) return set_by_name(selector, rule.substr(1), rule.starts_with('+'), context.commands);
+  if (rule.starts_with("!~")) return deny_keys(selector, rule.substr(2), context.compiled);
+  if (rule.starts_with('~')) return allow_keys(selector, rule.substr(1), Access::both, context.compiled);
+  if (rule.starts_with('&')) return allow_channels(selector, rule.substr(1), context.compiled);
   if (rule.starts_with('%') && selector.all_keys) return error(useless_key_pattern);
   const std::size_t tilde = rule.find('~');
   if (!rule.starts_with('%') || tilde == std::string_view::npos) return error(syntax_error);
   const std::optional<Access> access = parse_access(rule.substr(1, tilde - 1));
-  return access ? allow_keys(selector, rule.substr(tilde + 1), *access) : error(syntax_error);
+  return access ? allow_keys(selector, rule.substr(tilde + 1), *access, context.compiled) : error(syntax_error);
 }
 
 // --- passwords ---
@@ -278,7 +295,7 @@ bool has_password(const UserFields& fields, const PasswordHash& hash) {
 
 Error add_password(UserFields& fields, const PasswordHash& hash) {
   if (!has_password(fields, hash)) {
-    if (fields.passwords.size() == UserRules::most_passwords) return too_many("passwords", UserRules::most_passwords);
+    if (fields.passwords.size() == UserRules::most_passwords) return more_than("passwords", UserRules::most_passwords);
     fields.passwords.push_back(hash);
   }
   fields.nopass = false;
@@ -312,6 +329,7 @@ struct WordForUser {
   std::string_view word;
   void (*apply)(UserFields&);
 };
+constexpr std::string_view kReset = "reset";
 constexpr WordForUser kWordsForUsers[] = {
     {"on", [](UserFields& fields) { fields.enabled = true; }},
     {"off", [](UserFields& fields) { fields.enabled = false; }},
@@ -321,10 +339,6 @@ constexpr WordForUser kWordsForUsers[] = {
     {"sanitize-payload", [](UserFields& fields) { fields.sanitize = Sanitize::sanitize; }},
     {"clearselectors", [](UserFields& fields) { fields.selectors.resize(1); }},
     {"resetlimits", [](UserFields& fields) { fields.limits = {}; }},
-    {"reset",
-     [](UserFields& fields) {
-       fields = UserFields{.name = std::move(fields.name), .sanitize = Sanitize::sanitize, .selectors = std::vector<Selector>(1)};
-     }},
 };
 
 struct LimitOfUser {
@@ -355,7 +369,7 @@ Error set_limit(UserFields& fields, const LimitOfUser& limit, std::string_view v
 
 // The error for a user that has become too large; nothing if it has not.
 Error too_large(const UserFields& fields) {
-  if (fields.selectors.size() > UserRules::most_selectors) return too_many("selectors", UserRules::most_selectors);
+  if (fields.selectors.size() > UserRules::most_selectors) return more_than("selectors", UserRules::most_selectors);
   std::size_t patterns = 0;
   std::size_t bytes = 0;
   std::size_t command_rules = 0;
@@ -369,17 +383,17 @@ Error too_large(const UserFields& fields) {
     first_arguments += selector.first_arguments.size();
     databases += selector.databases.size();
   }
-  if (patterns > UserRules::most_patterns) return too_many("patterns", UserRules::most_patterns);
-  if (bytes > UserRules::most_pattern_bytes) return too_many("bytes of patterns", UserRules::most_pattern_bytes);
-  if (command_rules > UserRules::most_command_rules) return too_many("rules for commands", UserRules::most_command_rules);
+  if (patterns > UserRules::most_patterns) return more_than("patterns", UserRules::most_patterns);
+  if (bytes > UserRules::most_pattern_bytes) return more_than("bytes of patterns", UserRules::most_pattern_bytes);
+  if (command_rules > UserRules::most_command_rules) return more_than("rules for commands", UserRules::most_command_rules);
   if (first_arguments > UserRules::most_first_arguments) {
-    return too_many("rules for first arguments", UserRules::most_first_arguments);
+    return more_than("rules for first arguments", UserRules::most_first_arguments);
   }
-  if (databases > UserRules::most_databases) return too_many("databases", UserRules::most_databases);
+  if (databases > UserRules::most_databases) return more_than("databases", UserRules::most_databases);
   return std::nullopt;
 }
 
-std::string rules_of(const Selector& selector) {
+std::string rules_of_selector(const Selector& selector) {
   std::string text = selector.key_text();
   if (!selector.all_channels) add_word(text, "resetchannels");
   add_word(text, selector.channel_text());
@@ -390,29 +404,43 @@ std::string rules_of(const Selector& selector) {
 
 }  // namespace
 
-UserRules::UserRules(std::string_view name) {
+UserRules::UserRules(std::string_view name, Channels channels) : channels_(channels) {
   fields_.name = name;
-  fields_.selectors.emplace_back();
+  fields_.selectors.push_back(new_selector());
 }
 
-UserRules::UserRules(const User& user) : fields_(user.fields()) {}
+UserRules::UserRules(const User& user, Channels channels) : fields_(user.fields()), channels_(channels) {}
+
+Selector UserRules::new_selector() const {
+  Selector selector;
+  selector.all_channels = channels_ == Channels::all;
+  return selector;
+}
+
+std::optional<std::string> UserRules::too_many(std::span<const std::string_view> rules) {
+  if (rules.size() > most_rules) return error(too_many_rules);
+  std::size_t bytes = 0;
+  for (const std::string_view rule : rules) bytes += rule.size();
+  return bytes > most_bytes ? error(too_many_bytes) : std::nullopt;
+}
 
 std::optional<std::string> UserRules::apply(std::string_view rule, const CommandCatalogue& commands) {
   if (rule.empty()) return std::nullopt;
   commands_ = &commands;
   bytes_ += rule.size();
-  if (bytes_ > most_bytes) return "At most " + std::to_string(most_bytes) + " bytes of rules can be applied to a user at a time";
+  if (bytes_ > most_bytes) return error(too_many_bytes);
   if (Error error = apply_to_user(rule, commands)) return error;
   return too_large(fields_);
 }
 
-std::optional<std::string> UserRules::count_rule() {
-  if (++rules_ <= most_rules) return std::nullopt;
-  return "At most " + std::to_string(most_rules) + " rules can be applied to a user at a time";
-}
+std::optional<std::string> UserRules::count_rule() { return ++rules_ > most_rules ? error(too_many_rules) : std::nullopt; }
 
 std::optional<std::string> UserRules::apply_to_user(std::string_view rule, const CommandCatalogue& commands) {
   if (Error error = count_rule()) return error;
+  if (iequals(rule, kReset)) {
+    fields_ = UserFields{.name = std::move(fields_.name), .sanitize = Sanitize::sanitize, .selectors = {new_selector()}};
+    return std::nullopt;
+  }
   for (const WordForUser& one : kWordsForUsers) {
     if (!iequals(rule, one.word)) continue;
     one.apply(fields_);
@@ -421,12 +449,12 @@ std::optional<std::string> UserRules::apply_to_user(std::string_view rule, const
   if (is_about_password(rule)) return change_password(fields_, rule.front(), rule.substr(1));
   if (const LimitOfUser* const limit = limit_of(rule)) return set_limit(fields_, *limit, rule.substr(limit->begins.size()));
   if (rule.starts_with('(') && rule.ends_with(')')) return add_selector(rule.substr(1, rule.size() - 2), commands);
-  return apply_to_selector(fields_.selectors.front(), rule, commands);
+  return apply_to_selector(fields_.selectors.front(), rule, {commands, compiled_});
 }
 
 std::optional<std::string> UserRules::add_selector(std::string_view rules, const CommandCatalogue& commands) {
   if (rules.size() > longest_selector) return "A selector can have at most " + std::to_string(longest_selector) + " bytes";
-  Selector selector;
+  Selector selector = new_selector();
   while (!rules.empty()) {
     const std::size_t space = std::min(rules.find(' '), rules.size());
     const std::string_view rule = rules.substr(0, space);
@@ -435,7 +463,7 @@ std::optional<std::string> UserRules::add_selector(std::string_view rules, const
     if (Error error = count_rule()) return error;
     // A pattern with a bracket at its end would end the selector where the user's line is read again.
     if (rule.ends_with(')') && !rule.starts_with('+') && !rule.starts_with('-')) return error(syntax_error);
-    if (Error error = apply_to_selector(selector, rule, commands)) return error;
+    if (Error error = apply_to_selector(selector, rule, {commands, compiled_})) return error;
   }
   fields_.selectors.push_back(std::move(selector));
   return std::nullopt;
@@ -447,6 +475,22 @@ std::shared_ptr<const User> UserRules::build() const {
     for (Selector& selector : fields.selectors) forget_useless_rules(selector, *commands_);
   }
   return std::make_shared<const User>(std::move(fields));
+}
+
+std::optional<std::string> UserRules::too_long(const User& user) {
+  // Of all that is limited, only these can be beyond: no rule that a user keeps is longer than the one that was given, and the most words
+  // that a line can have are fewer than the rules that can be applied.
+  constexpr std::size_t words_of_a_selector = 8;  // beside patterns, rules for commands, and the databases behind the first rule for them
+  constexpr std::size_t most_database_rules = most_databases * 8 / (longest_rule - 8);
+  static_assert(most_passwords + most_patterns + most_command_rules + most_database_rules + words_of_a_selector * most_selectors <
+                most_rules);
+  const std::vector<Selector>& selectors = user.selectors();
+  for (std::size_t i = 1; i < selectors.size(); ++i) {
+    if (rules_of_selector(selectors[i]).size() <= longest_selector) continue;
+    return "The rules of a selector can have at most " + std::to_string(longest_selector) + " bytes as ACL LIST shows them";
+  }
+  if (rules_of(user).size() <= most_bytes) return std::nullopt;
+  return "The rules of a user can have at most " + std::to_string(most_bytes) + " bytes as ACL LIST shows them";
 }
 
 bool is_user_name(std::string_view name) { return !name.empty() && name.size() <= longest_user_name && !has_space(name); }
@@ -464,13 +508,15 @@ bool is_plain_rule_without_secret(std::string_view rule) {
   const auto is_it = [rule](const auto& one) { return iequals(rule, one.word); };
   if (rule.empty()) return false;
   return begins.find(rule.front()) != std::string_view::npos || rule.starts_with("!~") || begins_with(rule, kDatabases) ||
-         limit_of(rule) != nullptr || std::any_of(std::begin(kWordsForUsers), std::end(kWordsForUsers), is_it) ||
+         limit_of(rule) != nullptr || iequals(rule, kReset) || std::any_of(std::begin(kWordsForUsers), std::end(kWordsForUsers), is_it) ||
          std::any_of(std::begin(kWordsForSelectors), std::end(kWordsForSelectors), is_it);
 }
 
 }  // namespace
 
 bool is_rule_without_secret(std::string_view rule) {
+  constexpr std::size_t brackets = 2;
+  if (rule.size() > UserRules::longest_selector + brackets) return false;  // it is none
   if (!rule.starts_with('(')) return is_plain_rule_without_secret(rule);
   rule.remove_prefix(1);
   if (rule.ends_with(')')) rule.remove_suffix(1);
@@ -491,8 +537,8 @@ std::string rules_of(const User& user) {
   if (fields.limits.memory) add_word(text, "maxmemory=" + show_memory_limit(*fields.limits.memory));
   if (fields.limits.requests) add_word(text, "rate=" + std::to_string(*fields.limits.requests));
   for (const PasswordHash& hash : fields.passwords) add_word(text, "#" + hexadecimal(hash));
-  add_word(text, rules_of(fields.selectors.front()));
-  for (std::size_t i = 1; i < fields.selectors.size(); ++i) add_word(text, "(" + rules_of(fields.selectors[i]) + ")");
+  add_word(text, rules_of_selector(fields.selectors.front()));
+  for (std::size_t i = 1; i < fields.selectors.size(); ++i) add_word(text, "(" + rules_of_selector(fields.selectors[i]) + ")");
   return text;
 }
 

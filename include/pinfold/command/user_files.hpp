@@ -22,8 +22,8 @@ inline constexpr std::size_t largest_acl_file = 64 * 1024 * 1024;
 /// begins that does not end.
 std::optional<std::string> merge_selectors(std::span<const std::string_view> words, std::vector<std::string>& rules);
 
-/// A draft of a new user. acl-pubsub-default says which channels it has.
-security::UserRules new_user(const config::Settings& settings, std::string_view name);
+/// A draft of a user: of `before`, or of a new one if that is null. acl-pubsub-default says which channels it has at first.
+security::UserRules draft_of_user(const config::Settings& settings, std::string_view name, const security::User* before = nullptr);
 
 /// A rule as errors may show it: without the password or hash that may be in it. Of a selector nothing is shown if a word inside is no
 /// rule, as it may be a password without its '>'.
@@ -31,8 +31,9 @@ std::string shown_rule(std::string_view rule);
 
 /// Reads the users of the file that `aclfile` names: all of them, or none and the errors in Redis' words. May take as long as the disk.
 std::optional<std::string> read_acl_file(const config::Settings& settings, std::vector<security::Users::Pointer>& users);
-/// The text of an ACL file with these users.
-std::string acl_file_text(const std::vector<security::Users::Pointer>& users);
+/// Writes these users into the file that `aclfile` names. Returns nothing, or the error, also if read_acl_file() would refuse the file
+/// because it is too large: then it stays as it was. May take as long as the disk.
+std::optional<std::string> write_acl_file(const config::Settings& settings, const std::vector<security::Users::Pointer>& users);
 
 /// Reads the users with which a server starts: those of the ACL file or of the settings file. Returns nothing, or the error in one line.
 std::optional<std::string> read_users(const config::Settings& settings, std::vector<security::Users::Pointer>& users);

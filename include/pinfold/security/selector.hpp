@@ -15,6 +15,9 @@
 
 namespace pinfold::security {
 
+/// The longest rule, in bytes, but for a selector.
+inline constexpr std::size_t longest_rule = 4096;
+
 /// Keys among the arguments of a request, and what the request does with them.
 struct KeyGroup {
   std::span<const std::uint32_t> positions;  // their indices among the arguments
@@ -73,7 +76,7 @@ struct Selector {
   std::string command_text() const;
   std::string key_text() const;       // "~a %R~b !~c", "~*"
   std::string channel_text() const;   // "&a", "&*"
-  std::string database_text() const;  // "db=0,1", "resetdbs", or "" for all databases
+  std::string database_text() const;  // "db=0,1", with another "db=" for each longest_rule bytes, "resetdbs", or "" for all databases
 
   /// Whether it allows every command with every key in every database. Channels do not count: what concerns them checks them.
   bool unlimited() const;

@@ -17,6 +17,11 @@ namespace {
 
 std::string rules(std::initializer_list<std::string_view> list) { return rules_of(*user_with(list)); }
 
+const std::string& large_text() {
+  static const std::string text(UserRules::most_bytes, 'a');
+  return text;
+}
+
 std::string error_of(std::string_view rule, std::initializer_list<std::string_view> before = {}) {
   UserRules draft("alice");
   apply(draft, before);
@@ -225,7 +230,26 @@ TEST_CASE("rules: what a user can have is limited") {
   }
   SECTION("bytes of patterns") {
     const auto result = until_error([](const auto& i) { return "~" + std::string(1000, 'a') + i; });
-    CHECK(result == std::pair(32, "A user can have at most 32768 bytes of patterns"s));
+    CHECK(result == std::pair(32, "At most 32768 bytes of patterns can be applied to a user at a time"s));
+    UserRules before("bob");
+    for (int i = 0; i < 32; ++i) apply(before, {"~" + std::string(1000, 'a') + std::to_string(i)});
+    UserRules later(*before.build());
+    CHECK(later.apply("&" + std::string(1000, 'b'), toy_commands) == "A user can have at most 32768 bytes of patterns");
+  }
+  SECTION("bytes of patterns that are compiled, however few stay") {
+    bool reset = false;
+    const auto result = until_error([&](const auto& i) {
+      reset = !reset;
+      return reset ? "(~" + std::string(2000, 'a') + " &" + std::string(2000, 'b') + i + ")" : "clearselectors"s;
+    });
+    CHECK(result == std::pair(16, "At most 32768 bytes of patterns can be applied to a user at a time"s));
+  }
+  SECTION("a pattern that is there is not compiled again") {
+    const std::string pattern(4000, 'a');
+    for (const std::string begin : {"~", "!~", "&"}) {
+      for (int i = 0; i < 20; ++i) apply(draft, {begin + pattern});
+    }
+    CHECK(draft.build()->selectors().front().keys.size() == 2);
   }
   SECTION("first arguments") {
     const auto result = until_error([](const auto& i) { return "+get|" + i; });
@@ -255,7 +279,7 @@ TEST_CASE("rules: what a user can have is limited") {
     bool reset = false;
     const auto result = until_error([&](const auto&) {
       reset = !reset;
-      return reset ? "resetkeys" : "~" + std::string(4000, 'a');
+      return reset ? "-get" : "+get|" + std::string(4000, 'a');
     });
     CHECK(result.first < 140);
     CHECK(result.second == "At most 262144 bytes of rules can be applied to a user at a time");
@@ -263,6 +287,117 @@ TEST_CASE("rules: what a user can have is limited") {
   SECTION("the length of a rule") {
     CHECK(draft.apply("~" + std::string(4096, 'a'), toy_commands) == "A rule can have at most 4096 bytes");
     CHECK(draft.apply("(+get" + std::string(65536, ' ') + ")", toy_commands) == "A selector can have at most 65536 bytes");
+  }
+}
+
+TEST_CASE("rules: more rules, or more bytes, than a draft takes are refused before anything is done with them") {
+  const std::string_view half(large_text().data(), UserRules::most_bytes / 2);
+  CHECK_FALSE(UserRules::too_many(std::vector<std::string_view>{half, half}));
+  CHECK(UserRules::too_many(std::vector<std::string_view>{half, half, "a"}) ==
+        "At most 262144 bytes of rules can be applied to a user at a time");
+  CHECK_FALSE(UserRules::too_many(std::vector<std::string_view>(UserRules::most_rules)));
+  CHECK(UserRules::too_many(std::vector<std::string_view>(UserRules::most_rules + 1)) ==
+        "At most 4096 rules can be applied to a user at a time");
+}
+
+TEST_CASE("rules: after reset, and in each selector, a user has the channels that a new one has") {
+  UserRules draft("alice", UserRules::Channels::all);
+  CHECK(rules_of(*draft.build()) == "off &* -@all");
+  CHECK(rules_of(*apply(draft, {"resetchannels", "&a", "(+get)"}).build()) == "off resetchannels &a -@all (&* -@all +get)");
+  CHECK(rules_of(*apply(draft, {"(resetchannels)", "reset"}).build()) == "off sanitize-payload &* -@all");
+  CHECK(rules_of(*apply(draft, {"clearselectors"}).build()) == "off sanitize-payload &* -@all");
+  CHECK(draft.apply("&a", toy_commands)->starts_with("Adding a pattern after the * pattern"));
+  UserRules later(*user_with({"on"}), UserRules::Channels::all);
+  CHECK(rules_of(*later.build()) == "on resetchannels -@all");
+  CHECK(rules_of(*apply(later, {"reset"}).build()) == "off sanitize-payload &* -@all");
+}
+
+TEST_CASE("rules: a user at any limit is made again by its line") {
+  UserRules draft("alice");
+  const auto add = [&draft](const std::string& rule) { REQUIRE(draft.apply(rule, toy_commands) == std::nullopt); };
+  const auto later = [&draft] { draft = UserRules(*draft.build()); };  // another request
+  const auto filled = [](const std::string& begin, std::size_t size) { return begin + std::string(size - begin.size(), 'a'); };
+  SECTION("passwords") {
+    for (std::size_t i = 0; i < UserRules::most_passwords; ++i) add(">" + std::to_string(i));
+  }
+  SECTION("the longest rules") {
+    add(filled("~", UserRules::longest_rule));
+    add(filled("%w~b", UserRules::longest_rule));
+    add(filled("!~", UserRules::longest_rule));
+    add(filled("&", UserRules::longest_rule));
+    add(filled("+get|", UserRules::longest_rule));
+  }
+  SECTION("patterns") {
+    for (std::size_t i = 0; i < UserRules::most_patterns; ++i) add("%R~" + std::to_string(i));
+  }
+  SECTION("bytes of patterns, all of which were others before") {
+    for (int i = 0; i < 8; ++i) add(filled("&" + std::to_string(i), 4001));
+    later();
+    add("resetchannels");
+    for (int i = 0; i < 8; ++i) add(filled("!~" + std::to_string(i), 4002));
+  }
+  SECTION("databases") {
+    const auto number = [](std::size_t i) { return std::to_string(100'000 + 3 * i); };
+    for (std::size_t i = 0; i < UserRules::most_databases;) {
+      std::string rule = "db=" + number(i);
+      for (++i; i < UserRules::most_databases && rule.size() + 8 < UserRules::longest_rule; ++i) rule += "," + number(i);
+      add(rule);
+    }
+  }
+  SECTION("databases of many selectors") {
+    for (std::size_t i = 1; i < UserRules::most_selectors; ++i) {
+      std::string rule = "(db=";
+      for (std::size_t j = 0; j < UserRules::most_databases / UserRules::most_selectors; ++j)
+        rule += std::to_string(1'000'000 - 100 * i - j) + ",";
+      rule.back() = ')';
+      add(rule);
+    }
+  }
+  SECTION("rules for first arguments, up to the length of a line") {
+    constexpr std::size_t size = UserRules::most_bytes / UserRules::most_first_arguments;
+    for (std::size_t i = 1; i < UserRules::most_first_arguments; ++i) {
+      add(filled("+get|" + std::to_string(i), size - 1));
+      later();
+    }
+    add(filled("+set|", UserRules::most_bytes - rules_of(*draft.build()).size() - 1));
+    CHECK(rules_of(*draft.build()).size() == UserRules::most_bytes);
+  }
+  SECTION("the longest selector") {
+    std::string selector;
+    for (int i = 0; i < 16; ++i) selector += filled("+get|" + std::to_string(i), 4000) + " ";
+    const std::size_t added = std::string_view("resetchannels -@all ").size();
+    selector += filled("+set|", UserRules::longest_selector - selector.size() - added);
+    add("(" + selector + ")");
+    CHECK(rules_of(*draft.build()).size() == std::string_view("off resetchannels -@all ()").size() + UserRules::longest_selector);
+  }
+  SECTION("selectors") {
+    for (std::size_t i = 1; i < UserRules::most_selectors; ++i) add("(~a %R~b !~c &d db=1 +get +@write)");
+  }
+  const auto user = draft.build();
+  CHECK(UserRules::too_long(*user) == std::nullopt);
+  UserRules again("alice");
+  for (const std::string& word : words_of(rules_of(*user))) REQUIRE(again.apply(word, toy_commands) == std::nullopt);
+  CHECK((rules_of(*again.build()) == rules_of(*user)));
+  CHECK(again.build()->has_rights_of(*user));
+}
+
+TEST_CASE("rules: a user whose line could not be applied again is told of") {
+  UserRules draft("alice");
+  SECTION("by the rules of several requests") {
+    for (int i = 0; i < 120; ++i) {
+      apply(draft, {"+get|" + std::to_string(i) + std::string(3000, 'a')});
+      draft = UserRules(*draft.build());
+    }
+    CHECK(UserRules::too_long(*draft.build()) == "The rules of a user can have at most 262144 bytes as ACL LIST shows them");
+  }
+  SECTION("by what a selector gets beside its rules") {
+    std::string selector = "(+get|" + std::string(4000, 'a');
+    for (int i = 0; selector.size() < UserRules::longest_selector - 4000; ++i)
+      selector += " +set|" + std::to_string(i) + std::string(3980, 'a');
+    selector += " +del|";
+    selector += std::string(UserRules::longest_selector - selector.size() + 1, 'a') + ")";
+    REQUIRE(draft.apply(selector, toy_commands) == std::nullopt);
+    CHECK(UserRules::too_long(*draft.build()) == "The rules of a selector can have at most 65536 bytes as ACL LIST shows them");
   }
 }
 
@@ -379,6 +514,7 @@ TEST_CASE("rules: what can be shown to others begins as a rule without a passwor
                                       "nopass",
                                       "resetpass",
                                       "reset",
+                                      "RESET",
                                       "clearselectors",
                                       "resetlimits",
                                       "allkeys",
@@ -410,6 +546,8 @@ TEST_CASE("rules: what can be shown to others begins as a rule without a passwor
     CHECK_FALSE(is_rule_without_secret(rule));
   }
   CHECK_FALSE(is_rule_without_secret(std::string(1'000'000, '(')));
+  CHECK(is_rule_without_secret("(+" + std::string(65535, 'a') + ")"));
+  CHECK_FALSE(is_rule_without_secret("(+" + std::string(65536, 'a') + ")"));
 }
 
 TEST_CASE("rules: names of users are words, and not long") {
