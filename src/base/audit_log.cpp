@@ -1,10 +1,13 @@
 #include "pinfold/base/audit_log.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <optional>
 #include <utility>
 
+#include "pinfold/base/address.hpp"
 #include "pinfold/base/text.hpp"
 
 namespace pinfold {
@@ -13,16 +16,17 @@ namespace {
 using Kind = AuditLog::Kind;
 constexpr auto relaxed = std::memory_order_relaxed;
 
-// In the order of Kind. What a client that has not authenticated can repeat as fast as it sends is limited.
+// In the order of Kind. What a client can repeat as fast as it sends although nothing comes of it is limited, for each source. 60 wrong
+// passwords come at once by default (auth-failures-per-minute).
 constexpr AuditLog::Event kEvents[] = {
     {Kind::server, "server", 0, false},
     {Kind::connection_accepted, "connection-accepted", 0, true},
-    {Kind::connection_refused, "connection-refused", 100, true},
+    {Kind::connection_refused, "connection-refused", 20, true},
     {Kind::connection_closed, "connection-closed", 0, true},
     {Kind::auth_ok, "auth-ok", 0, true},
-    {Kind::auth_failed, "auth-failed", 200, true},
-    {Kind::auth_limited, "auth-limited", 20, true},
-    {Kind::denied, "denied", 100, true},
+    {Kind::auth_failed, "auth-failed", 60, true},
+    {Kind::auth_limited, "auth-limited", 5, true},
+    {Kind::denied, "denied", 20, true},
     {Kind::administration, "administration", 0, false},
     {Kind::configuration, "configuration", 0, false},
     {Kind::acl, "acl", 0, false},
@@ -31,7 +35,7 @@ constexpr AuditLog::Event kEvents[] = {
 
 constexpr bool in_order() {
   for (std::size_t i = 0; i < std::size(kEvents); ++i) {
-    if (static_cast<std::size_t>(kEvents[i].kind) != i || kEvents[i].per_second > Throttle::most) return false;
+    if (static_cast<std::size_t>(kEvents[i].kind) != i || kEvents[i].per_second > RateWindow::most) return false;
   }
   return std::size(kEvents) == static_cast<std::size_t>(Kind::count);
 }
@@ -105,11 +109,28 @@ std::string AuditLine::take() {
   return std::move(text_);
 }
 
-void AuditLog::start(Sleeper& writer) { writer_ = &writer; }
+void AuditLog::start(Sleeper& writer) {
+  windows_ = std::vector<RateWindow>(windows);
+  writer_ = &writer;
+}
 
-bool AuditLog::admits(Kind kind) {
+RateWindow& AuditLog::window_of(Kind kind, const Source& source) {
+  const std::optional<std::uint64_t> origin = origin_of(source.address);
+  const std::array<std::uint64_t, 4> words = {static_cast<std::uint64_t>(kind), origin ? 1U : 0U, origin.value_or(0),
+                                              siphash13(key_, source.user)};
+  return windows_[siphash13(key_, {reinterpret_cast<const char*>(words.data()), sizeof words}) % windows];
+}
+
+bool AuditLog::admits(Kind kind, const Source& source) {
   const unsigned per_second = row(kind).per_second;
-  return per_second == 0 || throttles_[static_cast<std::size_t>(kind)].admits(per_second);
+  if (per_second == 0 || window_of(kind, source).admits(per_second)) return true;
+  count_left_out(kind);
+  return false;
+}
+
+void AuditLog::count_left_out(Kind kind) {
+  left_out_.fetch_add(1, relaxed);
+  left_out_untold_[static_cast<std::size_t>(kind)].fetch_add(1, relaxed);
 }
 
 AuditLine AuditLog::begin(Kind kind) { return AuditLine(row(kind).name); }
@@ -141,28 +162,34 @@ void AuditLog::add(Kind kind, std::string text) {
   if (first) writer_->wake();
 }
 
-// With the mutex locked. Lines that were left out stand in the file where they are missing, but for those that wait by now.
-void AuditLog::tell_missing(std::vector<std::string>& lines) {
-  if (const std::uint64_t lost = lost_untold_.exchange(0, relaxed)) {
-    lines.push_back(finished(AuditLine("lost").add("lines", lost).add("reason", "they came faster than they could be written").take()));
-  }
+// With the mutex locked. The line stands in the file where lines are missing, but for those that wait by now. What it counts is told once
+// it is there.
+void AuditLog::tell(std::vector<std::string>& lines, AuditLine line, std::atomic<std::uint64_t>& untold) {
+  const std::uint64_t count = untold.load(relaxed);
+  lines.push_back(finished(line.add("lines", count).take()));
+  untold.fetch_sub(count, relaxed);
+}
+
+// With the mutex locked.
+void AuditLog::tell_missing(std::vector<std::string>& lines, bool all) {
+  const auto is_some = [](const std::atomic<std::uint64_t>& untold) { return untold.load(relaxed) != 0; };
+  if (is_some(lost_untold_)) tell(lines, AuditLine("lost").add("reason", "they came faster than they could be written"), lost_untold_);
+  if (std::none_of(left_out_untold_.begin(), left_out_untold_.end(), is_some)) return;
+  if (!all && !tellings_.admits(1)) return;
   for (const Event& event : kEvents) {
-    Throttle& throttle = throttles_[static_cast<std::size_t>(event.kind)];
-    if (!throttle.has_left_out() || !throttle.is_over()) continue;
-    const std::uint64_t left_out = throttle.take_left_out();
-    lost_.fetch_add(left_out, relaxed);
-    lines.push_back(finished(AuditLine("left-out").add("of", event.name).add("lines", left_out).take()));
+    auto& untold = left_out_untold_[static_cast<std::size_t>(event.kind)];
+    if (is_some(untold)) tell(lines, AuditLine("left-out").add("of", event.name), untold);
   }
 }
 
-std::vector<std::string> AuditLog::take() {
+std::vector<std::string> AuditLog::take(bool all) {
   std::vector<std::string> lines;
   const std::lock_guard lock(mutex_);
   lines.swap(waiting_);
   waiting_bytes_ = 0;
   full_.store(false, relaxed);
   try {
-    tell_missing(lines);
+    tell_missing(lines, all);
   } catch (const std::bad_alloc&) {  // the counts that are left are told the next time
   }
   return lines;

@@ -37,7 +37,7 @@ void add_client(AuditLine& line, const SharedClient& client) {
 }  // namespace
 
 void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std::string_view reason) {
-  engine.audit.note(kind, [&](AuditLine& line) {
+  engine.audit.note(kind, {.address = client.address}, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address).add("to", client.local_address);
     if (client.user != nullptr) line.add("user", client.user->name());
     if (!reason.empty()) line.add("reason", reason);
@@ -45,17 +45,20 @@ void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std
 }
 
 void audit_login(const Call& call, Kind kind, std::string_view name) {
-  call.engine.audit.note(kind, [&](AuditLine& line) {
-    const SharedClient& client = call.session.shared;
+  const SharedClient& client = call.session.shared;
+  call.engine.audit.note(kind, {.address = client.address}, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);
     line.add("user", call.engine.users.find(name) != nullptr ? name : unknown_user);
   });
 }
 
 void audit_denial(Engine& engine, const Session& session, const Row& row, std::string_view error) {
-  engine.audit.note(Kind::denied, [&](AuditLine& line) {
-    line.add("client", session.shared.id).add("address", session.shared.address);
-    line.add("user", session.user() != nullptr ? std::string_view(session.user()->name()) : std::string_view("(unauthenticated)"));
+  const SharedClient& client = session.shared;
+  const security::User* const user = session.user();
+  const std::string_view name = user != nullptr ? std::string_view(user->name()) : std::string_view();
+  engine.audit.note(Kind::denied, {.user = name, .address = client.address}, [&](AuditLine& line) {
+    line.add("client", client.id).add("address", client.address);
+    line.add("user", user != nullptr ? name : std::string_view("(unauthenticated)"));
     line.add("command", row.name).add("reason", error);
   });
 }

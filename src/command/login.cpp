@@ -75,7 +75,7 @@ void authenticate_certificate(Engine& engine, Session& session, std::span<const 
   if (reason.empty() && audit_forbids(engine)) reason = "the audit log cannot be written (audit-log-on-error)";
   const bool succeeded = reason.empty();
   const SharedClient& client = session.shared;
-  engine.audit.note(succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, [&](AuditLine& line) {
+  engine.audit.note(succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, {.address = client.address}, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);
     line.add("user", user != nullptr ? std::string_view(user->name()) : unknown_user).add("by", "certificate");
     if (!succeeded) line.add("reason", reason);

@@ -19,6 +19,19 @@
 
 namespace pinfold::net {
 
+namespace {
+
+// Empty if there is no memory for it: the refusal itself needs none.
+std::string peer_for_log(int fd) {
+  try {
+    return SocketTransport::peer_of(fd);
+  } catch (const std::bad_alloc&) {
+    return {};
+  }
+}
+
+}  // namespace
+
 Listener::Listener(asio::io_context& context, command::Engine& engine, std::vector<std::unique_ptr<IoThread>>& threads,
                    const TlsCertificates* tls)
     : context_(context), engine_(engine), threads_(threads), tls_(tls), acceptor_(context), retry_(context) {}
@@ -166,8 +179,9 @@ void Listener::hand_over(int fd) {
   engine_.events.note(EventLog::Kind::max_clients, [this] {
     return "refused a connection: maxclients (" + engine_.settings.show(config::Id::maxclients) + ") are connected";
   });
-  engine_.audit.note(AuditLog::Kind::connection_refused,
-                     [fd](AuditLine& line) { line.add("address", SocketTransport::peer_of(fd)).add("reason", "maxclients"); });
+  const std::string peer = engine_.audit.on() ? peer_for_log(fd) : std::string();
+  engine_.audit.note(AuditLog::Kind::connection_refused, {.address = peer},
+                     [&peer](AuditLine& line) { line.add("address", peer).add("reason", "maxclients"); });
   if (tls_ != nullptr) {
     TlsTransport::decline(fd);  // a handshake would cost more than to serve the client
   } else {

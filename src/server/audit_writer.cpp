@@ -79,11 +79,11 @@ void AuditWriter::tell(bool written) {
   }
 }
 
-// What fails for want of memory is tried again.
-void AuditWriter::work() {
+// What fails for want of memory is tried again. `last`: the server stops.
+void AuditWriter::work(bool last) {
   try {
     if (reopen_.exchange(false)) open_anew();
-    if (lines_.empty()) lines_ = log_.take();
+    if (lines_.empty()) lines_ = log_.take(last);
     tell(write_waiting());
   } catch (const std::bad_alloc&) {
   }
@@ -97,12 +97,12 @@ void AuditWriter::run() {
     changed_.wait_for(lock, look_again, [this] { return stopping_ || reopen_.load() || (woken_ && !failing_); });
     woken_ = false;
     lock.unlock();
-    work();
+    work(false);
     lock.lock();
   }
   lock.unlock();
-  work();
-  if (!failing_) work();  // what was noted while the first was writing
+  work(true);
+  if (!failing_) work(true);  // what was noted while the first was writing
   lock.lock();
   stopped_ = true;
   changed_.notify_all();

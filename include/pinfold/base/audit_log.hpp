@@ -5,8 +5,13 @@
 //
 // Any thread notes an event, and a thread of the server's own writes it. So noting one takes no system call but for waking that
 // thread (Sleeper), never waits for a disk, and is allowed with a shard locked. Lines that wait to be written take at most 4 MB, and
-// those that the writer has taken as much again.
-// What does not fit, or comes more often than its kind may, is counted, and the next line that can be written says so.
+// those that the writer has taken as much again. What does not fit is counted, and the next line that can be written says so.
+//
+// What clients can repeat as fast as they send is limited: each source of each kind has so many lines a second. The others are counted, and
+// a line says how many were left out. So the flood of one source takes none of the lines of another. The sources are counted in 4096 places
+// that a keyed hash chooses: nobody can aim at the place of another, but two sources that share one by chance share an allowance.
+// In all, there is no other limit for lines than the queue of 4 MB, of which what strangers cause takes three quarters at most: somebody
+// with thousands of addresses can make the log grow as fast as the disk takes it, and can use up the allowances of many places.
 //
 // No client can forge a line or break one: names are constants of the code, and every byte of a value that is no printable ASCII
 // is escaped. No line is longer than `longest_line`: long values are cut, and the line then says "cut":true.
@@ -20,8 +25,10 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "pinfold/base/hash.hpp"
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/throttle.hpp"
 
@@ -65,25 +72,35 @@ class AuditLog {
   struct Event {
     Kind kind;
     std::string_view name;  // as lines say it
-    unsigned per_second;    // the most lines of the kind in a second; 0: all. At most Throttle::most
+    unsigned per_second;    // the most lines of the kind that one source has in a second; 0: all. At most RateWindow::most
     bool from_outside;      // whether clients that have not authenticated can cause it; these leave room for others in the queue
   };
   static std::span<const Event> events();
 
+  /// Who causes a line: nothing in it is a client's to choose. Without both it is the server itself.
+  struct Source {
+    std::string_view user = {};     // the name of the client's user; empty if it has none, and for attempts to authenticate
+    std::string_view address = {};  // the client's; its origin counts (origin_of). All clients of unix sockets have the same one
+  };
+
   static constexpr std::size_t longest_line = 4096;
   static constexpr std::size_t most_waiting_bytes = 4 * 1024 * 1024;
 
+  /// Tests give a key, so that chance does not decide which sources share an allowance.
+  explicit AuditLog(const HashKey& key = random_hash_key()) : key_(key) {}
+
   /// Begins to take lines. `writer` is woken when the first line waits; it then calls take(). Called before there are threads that
-  /// note events.
+  /// note events. Takes 32 KB. Throws std::bad_alloc.
   void start(Sleeper& writer);
   bool on() const { return writer_ != nullptr; }
 
-  /// Notes a line of this kind, to which `fill(AuditLine&)` adds fields. `fill` is not called if the line is left out.
+  /// Notes a line of this kind, to which `fill(AuditLine&)` adds fields. `fill` is not called if the line is left out. O(size of the
+  /// line); O(length of the user's name) without an allocation if it is left out.
   template <class Fill>
-  void note(Kind kind, Fill&& fill) {
+  void note(Kind kind, const Source& source, Fill&& fill) {
     if (!on()) [[likely]]
       return;
-    if (!admits(kind)) return;
+    if (!admits(kind, source)) return;
     try {
       AuditLine line = begin(kind);
       fill(line);
@@ -93,40 +110,60 @@ class AuditLog {
     }
   }
 
-  /// Takes the lines that wait to be written, each with its line break. If lines have been lost or left out, the last of them say so.
-  /// Called by the writer only.
-  std::vector<std::string> take();
+  template <class Fill>
+  void note(Kind kind, Fill&& fill) {
+    note(kind, Source(), std::forward<Fill>(fill));
+  }
+  /// Counts a line of this kind as left out, for a caller that has noted as many as it may. O(1).
+  void leave_out(Kind kind) {
+    if (on()) count_left_out(kind);
+  }
+
+  /// Takes the lines that wait to be written, each with its line break. If lines have been lost or left out, the last of them say so; what
+  /// was left out at most once a second or, with `all`, now. Called by the writer only.
+  std::vector<std::string> take(bool all = false);
   /// Tells whether the file could be written, and how many lines were. Called by the writer only.
   void report(bool written, std::uint64_t lines);
 
   /// Whether lines cannot be written: the last attempt failed, or the queue is full.
   bool failing() const { return failing_.load(std::memory_order_relaxed) || full_.load(std::memory_order_relaxed); }
   std::uint64_t lines_written() const { return written_.load(std::memory_order_relaxed); }
-  /// Lines that were never written, because the queue was full, or that were left out because there were too many of their kind.
+  /// Lines that found no room, in the queue or in memory.
   std::uint64_t lines_lost() const { return lost_.load(std::memory_order_relaxed); }
-  /// Sets both counts back (CONFIG RESETSTAT). What the file has still to be told of is not forgotten.
+  /// Lines that were left out because one source had too many of their kind.
+  std::uint64_t lines_left_out() const { return left_out_.load(std::memory_order_relaxed); }
+  /// Sets the counts back (CONFIG RESETSTAT). What the file has still to be told of is not forgotten.
   void reset_counts() {
     written_.store(0, std::memory_order_relaxed);
     lost_.store(0, std::memory_order_relaxed);
+    left_out_.store(0, std::memory_order_relaxed);
   }
 
  private:
   static constexpr std::size_t kinds = static_cast<std::size_t>(Kind::count);
+  static constexpr std::size_t windows = 4096;
 
-  bool admits(Kind kind);
+  RateWindow& window_of(Kind kind, const Source& source);
+  bool admits(Kind kind, const Source& source);
+  void count_left_out(Kind kind);
   AuditLine begin(Kind kind);
   void add(Kind kind, std::string text);
   void lose();
   std::string finished(std::string text);
-  void tell_missing(std::vector<std::string>& lines);
+  void tell(std::vector<std::string>& lines, AuditLine line, std::atomic<std::uint64_t>& untold);
+  void tell_missing(std::vector<std::string>& lines, bool all);
 
+  const HashKey key_;
   Sleeper* writer_ = nullptr;
-  std::array<Throttle, kinds> throttles_;
+  std::vector<RateWindow> windows_;  // of sources; never resized once there is a writer
+  RateWindow tellings_;              // of what was left out
   std::atomic<bool> failing_{false};
   std::atomic<bool> full_{false};
   std::atomic<std::uint64_t> written_{0};
   std::atomic<std::uint64_t> lost_{0};
   std::atomic<std::uint64_t> lost_untold_{0};
+  std::atomic<std::uint64_t> left_out_{0};
+  std::array<std::atomic<std::uint64_t>, kinds> left_out_untold_{};
   std::mutex mutex_;  // guards what follows
   std::vector<std::string> waiting_;
   std::size_t waiting_bytes_ = 0;

@@ -33,7 +33,7 @@ class AuditWriter final : public Sleeper {
 
  private:
   void run();
-  void work();
+  void work(bool last);
   void wake_now() override;
   void open_anew();
   bool write_waiting();

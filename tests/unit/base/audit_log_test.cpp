@@ -19,7 +19,7 @@ struct Writer final : Sleeper {
 
 struct Fixture {
   Fixture() { log.start(writer); }
-  AuditLog log;
+  AuditLog log{HashKey{1, 2}};
   Writer writer;
 };
 
@@ -145,7 +145,9 @@ TEST_CASE("what waits is bounded, and what found no room is counted in a line of
   for (const std::string& line : lines) bytes += line.size();
   CHECK(bytes <= AuditLog::most_waiting_bytes);
   CHECK(lines.size() - 1 + lost == noted);
-  CHECK(lines.back().find("\"event\":\"lost\",\"lines\":" + std::to_string(lost) + ",") != std::string::npos);
+  CHECK(lines.back().find("\"event\":\"lost\"") != std::string::npos);
+  CHECK(lines.back().find(",\"lines\":" + std::to_string(lost) + ",") != std::string::npos);
+  CHECK(fixture.log.lines_left_out() == 0);
   CHECK_FALSE(fixture.log.failing());
   fixture.log.note(Kind::administration, nothing);
   lines = fixture.log.take();
@@ -180,7 +182,84 @@ TEST_CASE("of refusals that come fast only some are kept, and a line says how ma
   }
   CHECK(kept + missing == noted);
   CHECK(kept < noted / 10);
-  CHECK(fixture.log.lines_lost() == missing);
+  CHECK(fixture.log.lines_left_out() == missing);
+  CHECK(fixture.log.lines_lost() == 0);
+  fixture.log.reset_counts();
+  CHECK(fixture.log.lines_left_out() == 0);
+}
+
+// How many of the lines say this.
+std::size_t count_with(const std::vector<std::string>& lines, const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(lines.begin(), lines.end(), [&text](const std::string& line) { return line.find(text) != std::string::npos; }));
+}
+
+TEST_CASE("the flood of one source takes none of the lines of another") {
+  const AuditLog::Source strangers[] = {{.address = "192.0.2.1:4000"}, {.address = "[2001:db8::1]:4000"}, {.address = "/run/socket:0"}, {}};
+  const AuditLog::Source victims[] = {{.address = "192.0.2.2:4000"},
+                                      {.address = "[2001:db8:0:1::1]:4000"},
+                                      {.user = "ada", .address = "192.0.2.1:4000"},
+                                      {.user = "bob", .address = "192.0.2.1:4000"},
+                                      {.user = "ada", .address = "192.0.2.2:4000"}};
+  for (const AuditLog::Event& event : AuditLog::events()) {
+    if (event.per_second == 0) continue;
+    CAPTURE(event.name);
+    Fixture fixture;
+    for (const AuditLog::Source& source : strangers) {
+      for (int i = 0; i < 10'000; ++i) fixture.log.note(event.kind, source, nothing);
+    }
+    for (int i = 0; i < 10'000; ++i) fixture.log.note(event.kind, {.user = "eve", .address = "192.0.2.1:4000"}, nothing);
+    for (std::size_t i = 0; i < std::size(victims); ++i) {
+      for (unsigned n = 0; n < event.per_second; ++n) {
+        fixture.log.note(event.kind, victims[i], [i](AuditLine& line) { line.add("victim", i); });
+      }
+    }
+    const auto lines = fixture.log.take();
+    CHECK(lines.size() < 5'000);
+    for (std::size_t i = 0; i < std::size(victims); ++i) {
+      CHECK(count_with(lines, "\"victim\":" + std::to_string(i) + ",") == event.per_second);
+    }
+  }
+}
+
+TEST_CASE("whoever changes the port, or the address within a /64, stays the same source") {
+  Fixture fixture;
+  for (int i = 0; i < 10'000; ++i) {
+    const std::string number = std::to_string(i);
+    fixture.log.note(Kind::denied, {.address = "192.0.2.1:" + number}, [](AuditLine& line) { line.add("v", "4"); });
+    fixture.log.note(Kind::denied, {.address = "[2001:db8::" + number + "]:4000"}, [](AuditLine& line) { line.add("v", "6"); });
+  }
+  const auto lines = fixture.log.take();
+  for (const char* version : {"4", "6"}) {
+    const std::size_t kept = count_with(lines, std::string("\"v\":\"") + version);
+    CHECK(kept > 0);
+    CHECK(kept < 1'000);
+  }
+}
+
+TEST_CASE("what was left out is told at the end, however short a time after the last telling") {
+  Fixture fixture;
+  std::uint64_t missing = 0;
+  std::size_t kept = 0;
+  for (const bool all : {false, false, true}) {
+    for (int i = 0; i < 1'000; ++i) fixture.log.note(Kind::denied, nothing);
+    for (const std::string& line : fixture.log.take(all)) {
+      const bool told = line.find("\"event\":\"left-out\"") != std::string::npos;
+      if (told) missing += std::stoull(line.substr(line.rfind("lines\":") + 7));
+      kept += told ? 0 : 1;
+    }
+  }
+  CHECK(kept + missing == 3'000);
+}
+
+TEST_CASE("what a caller leaves out is counted and told") {
+  AuditLog off;
+  off.leave_out(Kind::denied);
+  CHECK(off.lines_left_out() == 0);
+  Fixture fixture;
+  for (int i = 0; i < 3; ++i) fixture.log.leave_out(Kind::denied);
+  CHECK(fixture.log.lines_left_out() == 3);
+  CHECK(count_with(fixture.log.take(), "\"event\":\"left-out\",\"of\":\"denied\",\"lines\":3,") == 1);
 }
 
 TEST_CASE("lines of many threads are numbered in the order in which they are taken") {
