@@ -103,6 +103,7 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.rate_limited = totals.total(&ThreadStats::rate_limited);
   stats.audit_written = engine.audit.lines_written();
   stats.audit_lost = engine.audit.lines_lost();
+  stats.audit_left_out = engine.audit.lines_left_out();
   stats.audit_failing = engine.audit.failing() ? 1 : 0;
   stats.reads = totals.total(&ThreadStats::reads);
   stats.writes = totals.total(&ThreadStats::writes);

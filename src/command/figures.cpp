@@ -126,6 +126,7 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"requests_refused_rate", Unit::none, &StatsFigures::rate_limited},
     {"audit_lines_written", Unit::none, &StatsFigures::audit_written},
     {"audit_lines_lost", Unit::none, &StatsFigures::audit_lost},
+    {"audit_lines_left_out", Unit::none, &StatsFigures::audit_left_out},
     {"audit_log_failing", Unit::none, &StatsFigures::audit_failing},
     {"total_reads_processed", Unit::none, &StatsFigures::reads},
     {"total_writes_processed", Unit::none, &StatsFigures::writes},

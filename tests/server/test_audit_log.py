@@ -302,7 +302,9 @@ def test_what_finds_no_room_is_counted_and_told_of(start, tmp_path):
         make_room()
         log.wait("lost")
         eventually(lambda: not failing(client))
-        lost = int(info(client, "stats")["audit_lines_lost"])
+        figures = info(client, "stats")
+    lost = int(figures["audit_lines_lost"])
+    assert figures["audit_lines_left_out"] == "0"
     told = log.lines()
     assert sum(line["lines"] for line in told if line["event"] == "lost") == lost
     # That the file was opened anew is a line too, and may be among the lost.
@@ -396,8 +398,11 @@ def test_strangers_who_are_denied_again_and_again_do_not_push_out_other_lines(au
         log.wait("configuration", request="CONFIG SET hz 11")
         # The one more is the question whether the server has started.
         eventually(lambda: len(log.events("denied")) + sum(line["lines"] for line in log.events("left-out", of="denied")) == 50_001)
+        figures = info(admin, "stats")
     assert len(log.events("denied")) < 10_000
     assert not log.events("lost")
+    assert int(figures["audit_lines_left_out"]) == 50_001 - len(log.events("denied"))
+    assert figures["audit_lines_lost"] == "0", "what strangers cause looks like no failing disk"
 
 
 # The flood of one client: the kind of its lines, how it logs in, and what it sends again and again.

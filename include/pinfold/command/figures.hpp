@@ -127,6 +127,7 @@ struct StatsFigures {
   std::uint64_t rate_limited = 0;
   std::uint64_t audit_written = 0;
   std::uint64_t audit_lost = 0;
+  std::uint64_t audit_left_out = 0;
   std::uint64_t audit_failing = 0;  // 1 or 0
   std::uint64_t reads = 0;
   std::uint64_t writes = 0;
