@@ -78,11 +78,13 @@ void authenticate_certificate(Engine& engine, Session& session, std::span<const 
   engine.audit.note(succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, {.address = client.address}, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);
     line.add("user", user != nullptr ? std::string_view(user->name()) : unknown_user).add("by", "certificate");
-    if (!succeeded) line.add("reason", reason);
+    if (succeeded) return;
+    line.add("reason", reason);
+    if (!names.empty()) line.add("names", shown_names(names));
   });
   if (succeeded) return session.set_user(std::move(user));
   engine.stats.of_thread(client.thread).tls_users_refused.add();
-  note_certificate_refused(session, engine, reason);
+  note_certificate_refused(session, engine, reason, names);
 }
 
 }  // namespace pinfold::command

@@ -75,9 +75,23 @@ void note_out_of_memory(const Session& session, const Row& row, Engine& engine) 
   });
 }
 
-void note_certificate_refused(const Session& session, Engine& engine, std::string_view reason) {
+std::string shown_names(std::span<const std::string> names) {
+  constexpr std::size_t most = 3;
+  constexpr std::size_t longest = 64;
+  std::string shown;
+  for (const std::string& name : names.first(std::min(names.size(), most))) {
+    if (!shown.empty()) shown += ", ";
+    shown += quoted(std::string_view(name).substr(0, longest));
+    if (name.size() > longest) shown += "...";
+  }
+  if (names.size() > most) shown += " and " + std::to_string(names.size() - most) + " more";
+  return shown;
+}
+
+void note_certificate_refused(const Session& session, Engine& engine, std::string_view reason, std::span<const std::string> names) {
   engine.events.note(Kind::handshakes, [&] {
-    return "the certificate of " + describe_client(session) + " authenticates nobody (tls-auth-clients-user): " + std::string(reason);
+    return "the certificate of " + describe_client(session) + " authenticates nobody (tls-auth-clients-user): " + std::string(reason) +
+           (names.empty() ? "" : ": " + shown_names(names));
   });
 }
 

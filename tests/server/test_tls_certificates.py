@@ -282,7 +282,22 @@ def test_the_audit_log_tells_who_a_certificate_was(guarded, authority, stranger,
     assert welcome["user"] == USER and welcome["by"] == "certificate"
     (refused,) = audit.events(path, "auth-failed")
     assert refused["user"] == "(unknown)" and refused["by"] == "certificate" and "NUL" in refused["reason"]
+    assert "names" not in refused and "names" not in welcome
     assert [line for line in audit.events(path, "connection-closed") if "handshake" in line["reason"] and "certificate" in line["reason"]]
+
+
+@only_pinfold
+def test_the_names_that_authenticate_nobody_are_told(guarded, authority, tmp_path):
+    path = tmp_path / "audit"
+    server = guarded("DNS", "--audit-log-file", path)
+    assert user(server, certificate=authority.issue(dns=["web-1.example.org"])) is None
+    assert user(server, certificate=authority.issue(dns=["a" * 60 + ".b" + "c" * 30, "two", "three", "four", "five"])) is None
+    one, several = eventually(lambda: (found := audit.events(path, "auth-failed", by="certificate")) and len(found) == 2 and found)
+    assert one["user"] == several["user"] == "(unknown)" and one["reason"] == "no user has a name that its certificate has"
+    assert one["names"] == '"web-1.example.org"'
+    assert several["names"] == f'"{"a" * 60}.bcc"..., "two", "three" and 2 more'
+    for line in (one, several):
+        eventually(lambda: f"authenticates nobody (tls-auth-clients-user): {line['reason']}: {line['names']}" in server.log())
 
 
 # --- users of ACL ---

@@ -2,6 +2,7 @@
 // Lines in the log about administrative requests and about refused requests (EventLog).
 
 #include <optional>
+#include <span>
 #include <string>
 
 #include "pinfold/command/call.hpp"
@@ -30,8 +31,10 @@ void note_out_of_memory(const Session& session, const Row& row, Engine& engine);
 void note_auth_limited(const Session& session, Engine& engine, std::int64_t wait_ms);
 /// Notes that a request was refused because of the rate of the client's user.
 void note_rate_limited(const Session& session, Engine& engine, const security::User& user, std::int64_t per_second);
-/// Notes that a client's certificate has not authenticated it, although tls-auth-clients-user says that it may.
-void note_certificate_refused(const Session& session, Engine& engine, std::string_view reason);
+/// The names that a certificate has, for logs: the first three of them, each cut at 64 bytes, and how many there are beside.
+std::string shown_names(std::span<const std::string> names);
+/// Notes that a client's certificate with these names has not authenticated it, although tls-auth-clients-user says that it may.
+void note_certificate_refused(const Session& session, Engine& engine, std::string_view reason, std::span<const std::string> names);
 /// Notes that a client has sent an HTTP request.
 void note_http(const Session& session, Engine& engine);
 
