@@ -17,7 +17,8 @@ std::optional<std::string> LogFile::open() {
   const int opened =
       is_file ? ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, permissions_) : ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
   if (opened < 0) {
-    return "cannot write the log: " + (is_file ? path_ : "standard output") + ": " + std::generic_category().message(errno);
+    const std::string error = std::generic_category().message(errno);
+    return "cannot write the log (" + setting_ + "): " + (is_file ? path_ : "standard output") + ": " + error;
   }
   const std::lock_guard lock(mutex_);
   if (fd_ >= 0) ::close(fd_);

@@ -73,7 +73,7 @@ std::optional<std::string> make_audit_writer(const config::Settings& settings, A
   const std::string path = settings.text(Id::audit_log_file);
   if (path.empty()) return std::nullopt;
   constexpr mode_t owner_and_group = 0640;
-  auto file = std::make_shared<LogFile>(path == "stdout" ? "" : path, owner_and_group);
+  auto file = std::make_shared<LogFile>("audit-log-file", path == "stdout" ? "" : path, owner_and_group);
   if (auto error = file->open()) return error;
   writer = std::make_unique<AuditWriter>(log, std::move(file));
   return std::nullopt;
@@ -221,7 +221,7 @@ int run(int argc, char** argv, char** environment) {
   std::vector<cache::Policy> policies;
   if (const auto error = read_policies(settings, policies)) return fail(*error);
   const std::string log_path = settings.text(Id::logfile);
-  const auto log_file = log_path.empty() ? nullptr : std::make_shared<LogFile>(log_path);
+  const auto log_file = log_path.empty() ? nullptr : std::make_shared<LogFile>("logfile", log_path);
   if (const auto error = set_up_log(settings, log_file)) return fail(*error);
   allow_clients(settings);
 

@@ -251,7 +251,7 @@ def test_a_file_that_cannot_be_opened_is_an_error_at_the_start(start, tmp_path):
     server = start("--audit-log-file", tmp_path / "none" / "audit.log", wait=False)
     server.expected_exits = (1,)
     server.process.wait(60)
-    assert "cannot write the log" in server.log()
+    assert f"cannot write the log (audit-log-file): {tmp_path}/none/audit.log: No such file or directory" in server.log()
 
 
 # --- a full disk ---

@@ -247,6 +247,13 @@ def test_sighup_opens_the_log_anew(start, tmp_path):
     assert "timeout 3" not in (tmp_path / "old").read_text()
 
 
+def test_a_log_that_cannot_be_opened_is_an_error_that_names_the_setting(start, tmp_path):
+    server = start("--logfile", tmp_path / "none" / "pinfold.log", wait=False)
+    server.expected_exits = (1,)
+    server.process.wait(60)
+    assert f"cannot write the log (logfile): {tmp_path}/none/pinfold.log: No such file or directory" in server.log()
+
+
 def test_a_log_that_cannot_be_opened_anew_goes_on_in_the_old_file(start, tmp_path):
     folder = tmp_path / "logs"
     folder.mkdir()

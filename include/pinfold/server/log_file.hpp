@@ -19,8 +19,10 @@ namespace pinfold::server {
 
 class LogFile : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  /// An empty path is standard output. A file that does not exist is created with `permissions`, less the process' umask.
-  explicit LogFile(std::string path, mode_t permissions = 0666) : path_(std::move(path)), permissions_(permissions) {}
+  /// `setting` is the name of the setting that names the file, for errors. An empty path is standard output. A file that does not exist is
+  /// created with `permissions`, less the process' umask.
+  LogFile(std::string_view setting, std::string path, mode_t permissions = 0666)
+      : setting_(setting), path_(std::move(path)), permissions_(permissions) {}
   ~LogFile() override;
 
   /// Opens the file at its path, to append to it. Returns an error, or nothing. After an error, the file that was open before stays in
@@ -45,6 +47,7 @@ class LogFile : public spdlog::sinks::base_sink<std::mutex> {
   bool write_rest();
   std::size_t write_some(std::string_view text);
 
+  const std::string setting_;
   const std::string path_;
   const mode_t permissions_;
   int fd_ = -1;
