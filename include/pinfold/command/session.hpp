@@ -102,6 +102,7 @@ struct Transaction {
   // anything is executed, and one for those that EXEC makes with the shards locked.
   security::MatchBudget queued_matches;
   security::MatchBudget exec_matches;
+  std::size_t exec_denials = 0;  // commands that EXEC has refused because of the user's rights
 };
 
 /// A key that the client watches, with what WATCH noted of it.

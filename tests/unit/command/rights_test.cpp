@@ -19,6 +19,7 @@
 
 #include <catch2/catch.hpp>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/catalogue.hpp"
@@ -481,6 +482,37 @@ TEST_CASE("rights: inside EXEC the user and the database are those that the comm
   CHECK(reply.starts_with("*3\r\n+OK\r\n-NOPERM ACLs rules changed"));
   CHECK(reply.ends_with("+OK\r\n"));
   CHECK(admin.run("EXISTS", "a", "b") == ":1\r\n");
+}
+
+TEST_CASE("rights: of what EXEC denies all is counted, and the first commands noted") {
+  struct : pinfold::Sleeper {
+    void wake_now() override {}
+  } writer;
+  Server server;
+  server.engine.audit.start(writer);
+  Limited client(server, {"+@all", "~*"});
+  set_user(server.engine, "bob", {"on", "nopass", "+get", "~b"});
+  const auto exec = [&](const char* command, const char* key, std::size_t count) {
+    client.run("MULTI");
+    client.run("AUTH", "bob", "x");
+    for (std::size_t i = 0; i < count; ++i) client.run(command, key);
+    CHECK(client.run("EXEC").starts_with("*" + std::to_string(count + 1) + "\r\n+OK\r\n-NOPERM "));
+    client.run("AUTH", "alice", "x");
+  };
+  constexpr std::size_t many = 1000;
+  exec("GET", "k", many);
+  CHECK(server.engine.stats.total(&ThreadStats::denied_key) == many);
+  CHECK(server.counters("get").rejected.get() == many);
+  const auto noted = server.engine.acl_log.newest(100);
+  REQUIRE(noted.size() == 1);
+  CHECK(noted[0].count == most_noted_of_exec);
+  CHECK(server.engine.audit.lines_left_out() == many - most_noted_of_exec);
+  std::size_t told = 0;
+  for (const std::string& line : server.engine.audit.take()) told += line.find("\"event\":\"denied\"") != std::string::npos ? 1 : 0;
+  CHECK(told == most_noted_of_exec);
+  exec("STRLEN", "k", 1);  // the next transaction is noted again
+  CHECK(server.engine.acl_log.newest(100).size() == 2);
+  CHECK(server.engine.stats.total(&ThreadStats::denied_command) == 1);
 }
 
 TEST_CASE("rights: denials are counted by their reason") {
