@@ -54,7 +54,8 @@ void audit_login(const Call& call, Kind kind, std::string_view name) {
 
 void audit_denial(Engine& engine, const Session& session, const Row& row, std::string_view error) {
   const SharedClient& client = session.shared;
-  const security::User* const user = session.user();
+  // A client that has not authenticated may be served as the default user.
+  const security::User* const user = session.user() != nullptr ? session.user() : session.checked_user().get();
   const std::string_view name = user != nullptr ? std::string_view(user->name()) : std::string_view();
   engine.audit.note(Kind::denied, {.user = name, .address = client.address}, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);

@@ -102,6 +102,20 @@ def test_what_a_client_may_not_do_is_told_of(audited):
     assert "sensitive" not in log.path.read_text()
 
 
+def test_a_client_that_is_served_as_the_default_user_is_denied_as_such(audited):
+    """It has connected while the default user had a password, and has not authenticated."""
+    log = audited("--requirepass", "s3cret")
+    with log.server.connect() as admin, log.server.connect() as client:
+        assert client.call("PING").startswith("NOAUTH")
+        assert admin.call("AUTH", "s3cret") == "OK"
+        assert admin.call("ACL", "SETUSER", "default", "nopass", "-get") == "OK"
+        assert client.call("GET", "k").startswith("NOPERM")
+        assert client.call("DEBUG", "OBJECT", "k").startswith("ERR")
+        address = "%s:%d" % client.socket.getsockname()
+        for command, user in (("ping", "(unauthenticated)"), ("get", "default"), ("debug", "default")):
+            assert log.wait("denied", command=command, address=address)["user"] == user
+
+
 @pytest.mark.parametrize(
     "command, event, request_",
     [
