@@ -142,9 +142,9 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 }
 
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,
-                     const std::function<std::string_view(std::size_t)>& argument) {
+                     const std::function<std::string_view(std::size_t)>& argument, security::MatchBudget& budget) {
   if (user.unlimited()) return true;
-  if (index == 0) return false;
+  if (index == 0 || budget.spent()) return false;
   const std::array<std::string_view, 2> words = {argument(0), index > 1 ? argument(1) : std::string_view()};
   const Row* const row = find_command(std::span(words).first(std::min(index, words.size())));
   if (row == nullptr || is_container(*row) || (row->flags & kWrite) == 0) return false;
@@ -166,9 +166,6 @@ bool may_store_large(const security::User& user, std::size_t index, unsigned db,
   request.first_argument = words[1];
   request.args = keys;
   request.databases = {&db, 1};
-  // About a millisecond. One request may have an argument of this kind every 16 KB.
-  constexpr std::uint64_t most_comparisons = 100'000;
-  security::MatchBudget budget(most_comparisons);
   return user.check(request, budget).denied == Denied::no;
 }
 

@@ -214,6 +214,7 @@ void Connection::parse(Batch& batch) {
     if (parsed_ != resp::Parser::Result::command) break;
     batch.add(*this, start, parser_.args());
     any = true;
+    arrival_matches_ = security::MatchBudget(command::most_matches_of_arrivals);
     const bool large = large_ != nullptr && large_->parsed > 0;
     if (large) large_->start = start;
     // An inline command's arguments do not outlast the next one, what an unauthenticated client may send depends on its last
@@ -259,6 +260,7 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
 void Connection::put_off(std::size_t start, Turn why) {
   turn_ = why;
   parser_.rewind(start);
+  arrival_matches_ = security::MatchBudget(command::most_matches_of_arrivals);
   if (large_ == nullptr) return;
   // They have come, and will be given to the parser once more.
   large_->parsed = 0;

@@ -10,7 +10,6 @@
 
 #include <sys/uio.h>
 
-#include "pinfold/command/rights.hpp"
 #include "pinfold/net/connection.hpp"
 #include "pinfold/net/io_thread.hpp"
 
@@ -88,7 +87,7 @@ bool Connection::may_store_body() {
   if (user == nullptr) return false;
   const auto argument = [this](std::size_t index) { return parser_.argument(index, {input_.get(), filled_}); };
   const unsigned db = session_.transaction != nullptr ? session_.transaction->db : session_.db;
-  return command::may_store_large(*user, parser_.body_index(), db, argument);
+  return command::may_store_large(*user, parser_.body_index(), db, argument, arrival_matches_);
 }
 
 // The parser has met a large argument. True if all of it has come, or it is to come in the input, and the parser may go on.

@@ -127,3 +127,15 @@ def test_rights_that_come_between_parts_of_a_request_change_nothing_about_its_ar
         assert admin.call("CLIENT", "UNPAUSE") == "OK"
         assert connection.read() == "OK"
         assert connection.call("MGET", b"product:" + word, "product:1", "product:2") == [word, word, b"x"]
+
+
+def test_large_arguments_whose_keys_are_costly_to_check_are_stored_as_small_ones_are(login):
+    """To find out what all of them may become would take more comparisons than a request may make while it is parsed."""
+    with login("+@all", *[f"~*:p{n}:*" for n in range(10)]) as connection:
+        keys = [b"a" * 300 + b":p9:%d" % n for n in range(200)]
+        values = [b"%d" % n * 10_000 for n in range(200)]
+        assert connection.call("MSET", *[word for pair in zip(keys, values) for word in pair]) == "OK"
+        assert connection.call("MGET", *keys) == values
+        large = b"v" * 600_000
+        assert connection.call("SET", keys[0], large) == "OK"
+        assert connection.call("MSET", keys[1], large, "other", b"x" * 20_000).startswith("NOPERM")

@@ -61,10 +61,14 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 
 /// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the
 /// user may make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index
-/// before `index`, or an empty one if it is not there to be read. False as well if to find out takes more than 100,000 comparisons of the
-/// key with patterns: it is asked for each large argument that arrives.
+/// before `index`, or an empty one if it is not there to be read. `budget` is that of all large arguments of the request. False as well if
+/// it is spent.
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,
-                     const std::function<std::string_view(std::size_t)>& argument);
+                     const std::function<std::string_view(std::size_t)>& argument, security::MatchBudget& budget);
+
+/// What all calls of may_store_large() for one request may compare, because a request may have a large argument every 16 KB: about a
+/// millisecond.
+constexpr std::uint64_t most_matches_of_arrivals = 100'000;
 
 /// Redis' words for a denial, without the code NOPERM: "this user has no permissions to run the 'get' command".
 std::string denial_text(const Row& row, const RightsVerdict& verdict);

@@ -22,6 +22,7 @@
 #include <sys/uio.h>
 
 #include "pinfold/base/client_threads.hpp"
+#include "pinfold/command/rights.hpp"
 #include "pinfold/command/session.hpp"
 #include "pinfold/net/arrival.hpp"
 #include "pinfold/net/batch.hpp"
@@ -250,6 +251,8 @@ class Connection final : public EventHandler {
   command::Session session_;
   resp::Parser parser_;
   resp::Parser::Result parsed_ = resp::Parser::Result::need_more;  // how the last parse() ended
+  // What may_store_body() may still compare for the request that is being parsed.
+  security::MatchBudget arrival_matches_{command::most_matches_of_arrivals};
   struct Free {
     void operator()(char* bytes) const { std::free(bytes); }
   };

@@ -862,7 +862,8 @@ TEST_CASE("rights: a large argument may become data if the key before it may be 
   set_user(server.engine, "alice", rules);
   const pinfold::security::Users::Pointer user = server.engine.users.find("alice");
   const auto may = [&](const std::vector<std::string_view>& words) {
-    return may_store_large(*user, words.size(), 0, [&](std::size_t at) { return words[at]; });
+    MatchBudget budget(most_matches_of_arrivals);
+    return may_within(budget, words);
   };
   CHECK(may({"SET", "product:1"}));
   CHECK(may({"mset", "other", "x", "product:1"}));
@@ -884,7 +885,12 @@ TEST_CASE("rights: a large argument may become data if the key before it may be 
   // 2000 characters times 1000 patterns: the request itself may be made.
   const std::string long_key = std::string(1000, 'a') + "-1999-y";
   CHECK_FALSE(may({"SET", long_key}));
-  pinfold::security::MatchBudget budget;
+  // The arguments of a request have one budget.
+  MatchBudget of_request(most_matches_of_arrivals);
+  CHECK(may_within(of_request, {"MSET", "product:1"}));
+  CHECK_FALSE(may_within(of_request, {"MSET", "product:1", "x", long_key}));
+  CHECK_FALSE(may_within(of_request, {"MSET", "product:1", "x", long_key, "x", "product:1"}));
+  MatchBudget budget;
   CHECK(check_rights(*user, *find_command_by_name("set"), std::vector<std::string_view>{"SET", long_key, "v"}, 0, budget).allowed());
 }
 
@@ -901,6 +907,11 @@ TEST_CASE("rights: no command works in a database that its user may not use", "[
   INFO(seed_note(seed));
   const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40, 2);
   CHECK(tried.changed.empty());
+  using pinfold::security::MatchBudget;
+  const auto may_within = [&](MatchBudget& budget, const std::vector<std::string_view>& words) {
+    return may_store_large(
+        *user, words.size(), 0, [&](std::size_t at) { return words[at]; }, budget);
+  };
   CHECK(tried.told.empty());
 }
 

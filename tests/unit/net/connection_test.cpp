@@ -6,6 +6,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "pinfold/base/work.hpp"
+#include "pinfold/command/rights.hpp"
+
 using namespace pinfold;
 using namespace pinfold::net;
 
@@ -475,4 +478,57 @@ TEST_CASE("net: a large argument of a request that its user may not make evicts 
   CHECK(ada.take() == ok + ok);
   CHECK(admin.ask("STRLEN", "k") == ":" + std::to_string(large.size()) + "\r\n");
   CHECK(admin.ask("DBSIZE") != all);
+}
+
+namespace {
+
+// Rules of a user whose patterns have to be compared with the whole of a key. `:p9:` in it is allowed.
+std::vector<std::string> costly_rules() {
+  std::vector<std::string> rules = {"on", "nopass", "+@all"};
+  for (int n = 0; n < 10; ++n) rules.push_back("~*:p" + std::to_string(n) + ":*");
+  return rules;
+}
+
+// A key of 4.5 KB that such a user may write, for 90 000 comparisons.
+std::string costly_key(int n) { return std::string(4500, 'a') + ":p9:" + std::to_string(n); }
+
+}  // namespace
+
+TEST_CASE("net: what the large arguments of a request are is found out with a bounded number of comparisons") {
+  Rig rig;
+  const std::vector<std::string> rules = costly_rules();
+  set_user(rig.engine, "ada", {rules.begin(), rules.end()});
+  Peer ada = rig.connect();
+  REQUIRE(ada.ask("AUTH", "ada", "x") == ok);
+  constexpr int pairs = 200;
+  const std::string value(16 * 1024, 'v');
+  std::string text = "*" + std::to_string(1 + 2 * pairs) + "\r\n" + bulk("MSET");
+  for (int n = 0; n < pairs; ++n) text += bulk(costly_key(n)) + bulk(value);
+  const std::string_view all = text;
+  const auto compared = [&](std::string_view bytes) {
+    const work::Counting counting;
+    ada.send(bytes);
+    return counting.counts().bytes;
+  };
+  const std::uint64_t blocks = 3 * value.size();  // the first value is received in a block of its own, which grows
+  SECTION("as it arrives") {
+    CHECK(compared(all.substr(0, all.size() - 1)) <= command::most_matches_of_arrivals + blocks);
+    ada.send(all.substr(all.size() - 1));
+  }
+  SECTION("after all of it has come, while the client waited for a reply") {
+    Peer other = rig.connect();
+    REQUIRE(other.ask("CACHE.GET", "x:p9:", "LEASE", "60000").starts_with("*"));
+    ada.send(request("CACHE.GET", "x:p9:", "WAIT", "60000"));
+    ada.send(all.substr(0, all.size() - 1));
+    REQUIRE(ada.take().empty());
+    const work::Counting counting;
+    rig.pass(60'000);
+    CHECK(counting.counts().bytes <= command::most_matches_of_arrivals + blocks);
+    CHECK_FALSE(ada.take().empty());
+    ada.send(all.substr(all.size() - 1));
+  }
+  // The keys of all of them would take more than a request may compare.
+  CHECK(ada.take().starts_with("-NOPERM the keys used as arguments are too many or too long"));
+  CHECK(ada.ask("SET", costly_key(0), value) == ok);  // the next request has a budget of its own
+  CHECK(ada.ask("STRLEN", costly_key(0)) == ":16384\r\n");
 }

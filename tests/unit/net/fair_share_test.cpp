@@ -5,10 +5,12 @@
 #include <vector>
 
 #include "rig.hpp"
+#include "support/users.hpp"
 
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
+#include "pinfold/command/rights.hpp"
 
 namespace pinfold::net {
 namespace {
@@ -66,6 +68,19 @@ TEST_CASE("of a pipeline of requests for large values, a batch is executed befor
   REQUIRE(clients.light.ask("SET", "large", std::string(size, 'x')) == "+OK\r\n");
   const work::Counts counts = clients.work_before_the_neighbour(request("BITCOUNT", "large"), 320);
   CHECK(counts.bytes <= 2 * Batch::capacity * (size + 100));
+}
+
+TEST_CASE("of a pipeline of requests with large arguments of a limited user, few are parsed before a neighbour is served") {
+  Neighbours clients;
+  std::vector<std::string> rules = {"on", "nopass", "+@all"};
+  for (int n = 0; n < 10; ++n) rules.push_back("~*:p" + std::to_string(n) + ":*");
+  set_user(clients.rig.engine, "ada", {rules.begin(), rules.end()});
+  REQUIRE(clients.heavy.ask("AUTH", "ada", "x") == "+OK\r\n");
+  const std::string key = std::string(4500, 'a') + ":p9:";  // of 90 000 comparisons
+  constexpr std::size_t size = 16 * 1024;
+  const work::Counts counts = clients.work_before_the_neighbour(request("SET", key, std::string(size, 'v')), 64);
+  // The large argument, and the request when it is executed: a connection has two batches a round at most.
+  CHECK(counts.bytes <= 2 * 2 * (2 * command::most_matches_of_arrivals + 2 * size));
 }
 
 }  // namespace
