@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -211,16 +212,45 @@ struct ScanRequest {
   Listing listing;
 };
 
-// What the names that one call of SCAN meets may be compared with the patterns of a user: for a call that is begun, and for the last group
-// of names, which cannot be cut.
-constexpr std::uint64_t scan_matches = security::MatchBudget::most;
-constexpr std::uint64_t most_scan_matches = 16 * scan_matches;
+// What one call of SCAN may still compare with the patterns of its user, and how many names it takes next.
+//
+// A cursor cannot stand between the names of a group that was taken together. So a call begins with few names, takes at most twice as many
+// each time, and no more than are left at the price of the costliest so far. If they turn out to cost more, the call ends as if it had not
+// taken them. Only the first group has to be gone through, or the scan would not go on: a name or a few with equal tags.
+class ScanBudget {
+ public:
+  explicit ScanBudget(const Listing& listing) : names_(listing.shows_all() ? most_names : 1) {}
 
-// How many names SCAN takes at a time, so that it can stop when it has compared enough.
-std::uint64_t names_at_a_time(const Listing& listing) {
-  constexpr std::string_view usual_name = "a name of usual length, as there are many";
-  return std::max<std::uint64_t>(1, scan_matches / std::max<std::uint64_t>(1, listing.most_compared(usual_name)));
-}
+  bool in_first_group() const { return first_; }
+  bool spent() const { return left_ == 0; }
+  /// How many names to take next.
+  std::uint64_t next_group() const { return std::min(names_, std::max<std::uint64_t>(1, left_ / costliest_)); }
+  /// Whether the listing shows the name; nothing if it is not known, because no more may be compared.
+  std::optional<bool> shows(const Listing& listing, std::string_view name) {
+    const std::uint64_t most = std::min(left_, most_in_all);
+    security::MatchBudget budget(most);
+    const bool shown = listing.shows(name, budget);
+    if (budget.spent() && most < most_in_all) return std::nullopt;
+    const std::uint64_t cost = most - budget.left();
+    costliest_ = std::max(costliest_, cost);
+    left_ -= cost;
+    return shown;
+  }
+  void end_group() {
+    if (std::exchange(first_, false)) left_ -= std::min(left_, most_in_first_group - most_in_all);
+    names_ = std::min(2 * names_, most_names);
+  }
+
+ private:
+  static constexpr std::uint64_t most_in_all = security::MatchBudget::most;
+  static constexpr std::uint64_t most_in_first_group = 16 * most_in_all;
+  static constexpr std::uint64_t most_names = 10'000;
+
+  bool first_ = true;
+  std::uint64_t left_ = most_in_first_group;
+  std::uint64_t names_;
+  std::uint64_t costliest_ = 1;
+};
 
 // One call of SCAN, which visits 10 000 entries at most: COUNT is a hint, and nobody waits longer for others because it is large.
 resp::Written scan_some(Call& call, const ScanRequest& request) {
@@ -235,26 +265,28 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
   store::Names names;
   std::uint64_t cursor = request.cursor;
   std::size_t bytes = 0;
-  const std::uint64_t at_a_time = names_at_a_time(request.listing);
-  std::uint64_t matches_left = most_scan_matches;
+  ScanBudget budget(request.listing);
+  bool cut = false;
   do {
     call.read_clock();
-    const std::uint64_t some = std::min(left, at_a_time);
+    const std::uint64_t some = std::min(left, budget.next_group());
     std::uint64_t some_left = some;
     cursor = call.engine.keyspace.scan(call.session.db, cursor, some_left, call.now, call.held, names, request.type);
+    const std::uint64_t group = cursor;
+    const std::size_t group_mark = found.mark();
+    const std::size_t size_before = size;
     left -= some - some_left;
     bytes += names.bytes();
-    for (std::size_t i = 0; i < names.size() && !request.unknown_type; ++i) {
+    for (std::size_t i = 0; i < names.size() && !request.unknown_type && !cut; ++i) {
       if (!may_compare(call, *request.pattern, request.listing, names[i])) return refuse_beyond_budget(call);
       if (!request.pattern->matches(names[i])) continue;
-      const std::uint64_t may_take = std::min(matches_left, security::MatchBudget::most);
-      security::MatchBudget budget(may_take);
-      const bool shown = request.listing.shows(names[i], budget);
-      matches_left -= may_take - budget.left();
-      if (budget.spent() && may_take < security::MatchBudget::most) {
-        return call.reply.error("ERR the keys here are too long to be compared with the patterns of this user: use KEYS");
+      const std::optional<bool> shown = budget.shows(request.listing, names[i]);
+      if (!shown && budget.in_first_group()) {
+        return call.reply.error(
+            "ERR the keys here are too many and too long to be compared with the patterns of this user: pass over them with MATCH");
       }
-      if (!shown) continue;
+      cut = !shown;
+      if (!shown.value_or(false)) continue;
       if (names.block(i)) {
         list.bulk(names.block(i));
       } else {
@@ -263,7 +295,13 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
       ++size;
     }
     if (call.in_transaction && call.session.transaction->budget.spent(true)) break;
-  } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes && matches_left > most_scan_matches - scan_matches);
+    budget.end_group();
+    if (cut) {
+      found.truncate(group_mark);
+      size = size_before;
+      cursor = group;
+    }
+  } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes && !cut && !budget.spent());
 
   call.reply.array(2);
   call.reply.bulk_integer(static_cast<std::int64_t>(cursor));

@@ -356,13 +356,14 @@ TEST_CASE("rights: clients of a removed user are closed however many others ther
 namespace {
 
 // All keys that SCAN tells the client, each call within its bound.
-std::vector<std::string> scanned_by(Client& client) {
+std::vector<std::string> scanned_by(Client& client, std::string_view count = "10000") {
   std::vector<std::string> keys;
   std::string cursor = "0";
   do {
     pinfold::work::Counting counting;
-    std::istringstream reply(client.run("SCAN", cursor, "COUNT", "10000"));
-    CHECK(counting.counts().bytes <= 20 * pinfold::security::MatchBudget::most);
+    std::istringstream reply(client.run("SCAN", cursor, "COUNT", count));
+    constexpr std::uint64_t copied = 500'000;
+    CHECK(counting.counts().bytes <= pinfold::security::MatchBudget::most + copied);
     std::vector<std::string> words;  // behind the lengths: the cursor and the keys
     for (std::string line; std::getline(reply, line);) {
       line.pop_back();
@@ -432,6 +433,25 @@ TEST_CASE("rights: lists of a user with many patterns come in steps of bounded w
   const std::vector<std::string> scanned = scanned_by(client);
   CHECK(scanned.size() == 200);
   CHECK(std::all_of(scanned.begin(), scanned.end(), [](const std::string& key) { return key.starts_with("a:x"); }));
+}
+
+TEST_CASE("rights: a scan whose names cost far more than those before them is bounded as well, and is whole") {
+  Server server;
+  Client admin(server);
+  UserRules draft("alice");
+  for (const std::string_view rule : {"on", "nopass", "+@all"}) REQUIRE(draft.apply(rule, catalogue()) == std::nullopt);
+  for (int i = 0; i < 1000; ++i) REQUIRE(draft.apply("~*:p" + std::to_string(i) + ":*", catalogue()) == std::nullopt);
+  server.engine.users.publish(draft.build());
+  Client client(server);
+  REQUIRE(client.run("AUTH", "alice", "x") == "+OK\r\n");
+  std::set<std::string> names;
+  for (int i = 0; i < 100; ++i) names.insert(std::to_string(i) + ":p999:");
+  for (int i = 0; i < 10; ++i) names.insert(std::to_string(i) + std::string(1000, 'x') + ":p999:");  // two million comparisons each
+  for (const std::string& name : names) admin.run("SET", name, "x");
+  for (const std::string_view count : {"512", "10000"}) {
+    const std::vector<std::string> scanned = scanned_by(client, count);
+    CHECK(std::set<std::string>(scanned.begin(), scanned.end()) == names);
+  }
 }
 
 TEST_CASE("rights: a command is checked when it is queued, and again when it runs") {
@@ -861,6 +881,11 @@ TEST_CASE("rights: a large argument may become data if the key before it may be 
   rules.insert(rules.end(), globs.begin(), globs.end());
   set_user(server.engine, "alice", rules);
   const pinfold::security::Users::Pointer user = server.engine.users.find("alice");
+  using pinfold::security::MatchBudget;
+  const auto may_within = [&](MatchBudget& budget, const std::vector<std::string_view>& words) {
+    return may_store_large(
+        *user, words.size(), 0, [&](std::size_t at) { return words[at]; }, budget);
+  };
   const auto may = [&](const std::vector<std::string_view>& words) {
     MatchBudget budget(most_matches_of_arrivals);
     return may_within(budget, words);
@@ -907,11 +932,6 @@ TEST_CASE("rights: no command works in a database that its user may not use", "[
   INFO(seed_note(seed));
   const Tried tried = try_all(seed, {"reset", "on", "nopass", "+@all", "~*", "db=5,2"}, 40, 2);
   CHECK(tried.changed.empty());
-  using pinfold::security::MatchBudget;
-  const auto may_within = [&](MatchBudget& budget, const std::vector<std::string_view>& words) {
-    return may_store_large(
-        *user, words.size(), 0, [&](std::size_t at) { return words[at]; }, budget);
-  };
   CHECK(tried.told.empty());
 }
 
