@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/random.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
@@ -271,10 +272,10 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
     call.read_clock();
     const std::uint64_t some = std::min(left, budget.next_group());
     std::uint64_t some_left = some;
-    cursor = call.engine.keyspace.scan(call.session.db, cursor, some_left, call.now, call.held, names, request.type);
     const std::uint64_t group = cursor;
     const std::size_t group_mark = found.mark();
     const std::size_t size_before = size;
+    cursor = call.engine.keyspace.scan(call.session.db, cursor, some_left, call.now, call.held, names, request.type);
     left -= some - some_left;
     bytes += names.bytes();
     for (std::size_t i = 0; i < names.size() && !request.unknown_type && !cut; ++i) {
@@ -294,13 +295,13 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
       }
       ++size;
     }
-    if (call.in_transaction && call.session.transaction->budget.spent(true)) break;
     budget.end_group();
     if (cut) {
       found.truncate(group_mark);
       size = size_before;
       cursor = group;
     }
+    if (call.in_transaction && call.session.transaction->budget.spent(true)) break;
   } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes && !cut && !budget.spent());
 
   call.reply.array(2);
@@ -339,43 +340,55 @@ resp::Written reply_name(Call& call, const store::Names& names, std::size_t i) {
   return names.block(i) ? call.reply.bulk(names.block(i)) : call.reply.bulk(names[i]);
 }
 
-// Few live keys among many whose time is up, very few at all, or few that the client may see: takes the first that a scan meets.
+// Few live keys among many whose time is up, very few at all, or few that the client may see: takes the first that a scan meets, which
+// begins anywhere and goes around once. Keys behind many others that it passes over are answered more often than others.
 class FirstKeyTask : public Task {
  public:
-  explicit FirstKeyTask(const Call& call) : listing_(call), db_(call.session.db) {}
+  explicit FirstKeyTask(const Call& call)
+      : listing_(call), db_(call.session.db), start_(call.engine.keyspace.random_cursor()), cursor_(start_) {}
 
   Outcome step(Call& call) override {
     const std::int64_t end = monotonic_us() + step_us;
     do {
       if (next_ < names_.size()) {
         security::MatchBudget budget = match_budget(call);
-        const std::size_t i = next_++;
+        const std::size_t i = (first_ + next_++) % names_.size();
         if (listing_.shows(names_[i], budget)) return reply_name(call, names_, i);
         if (budget.spent() && call.in_transaction) return refuse_beyond_budget(call);
-      } else if (std::exchange(begun_, true) && cursor_ == 0) {
+      } else if (done_) {
         return call.reply.null();
       } else {
-        std::uint64_t many = few_entries;  // as many as one hold of a lock allows
-        next_ = 0;
-        cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
+        take_names(call);
       }
     } while (monotonic_us() < end);
     return Outcome::waits;
   }
 
  private:
+  void take_names(Call& call) {
+    std::uint64_t many = few_entries;  // as many as one hold of a lock allows
+    cursor_ = call.engine.keyspace.scan(db_, cursor_, many, call.now, call.held, names_);
+    next_ = 0;
+    first_ = names_.size() > 1 ? random_below(names_.size()) : 0;
+    done_ = around_ && (cursor_ == 0 || cursor_ >= start_);
+    around_ = around_ || cursor_ == 0;
+  }
+
   const Listing listing_;
   const unsigned db_;
-  bool begun_ = false;
-  std::uint64_t cursor_ = 0;
+  const std::uint64_t start_;
+  std::uint64_t cursor_;
+  bool around_ = false;  // it has come to the end, and has gone on from the beginning
+  bool done_ = false;    // there are no more names than these
   store::Names names_;
-  std::size_t next_ = 0;  // of names_
+  std::size_t first_ = 0;  // of names_
+  std::size_t next_ = 0;   // counted from first_
 };
 
 Outcome randomkey(Call& call) {
   store::Keyspace& keyspace = call.engine.keyspace;
   const Listing listing(call);
-  // Of keys that the client may not see, a few are passed over; if it may see few, the first of them in the order of a scan is as good.
+  // Of keys that the client may not see, a few are passed over. If it may see few, a scan finds one sooner.
   constexpr int tries = 16;
   security::MatchBudget budget = match_budget(call);
   for (int i = 0; i < tries && !budget.spent(); ++i) {
@@ -404,7 +417,7 @@ constexpr Row kRows[] = {
     {.name = "randomkey", .handler = randomkey, .arity = 1,
      .flags = kReadOnly | kAllShards | kBeyondNamed, .categories = kKeyspace, .touches = Touches::listing,
      .group = "generic", .since = "1.0.0",
-     .complexity = "O(1)",
+     .complexity = "O(1); O(N) for N keys of which the user may read few or none, or whose time is up; other clients are served meanwhile.",
      .summary = "Names a key of the selected database, picked at random."},
     {.name = "scan", .handler = scan, .arity = -2,
      .flags = kReadOnly | kAllShards | kBeyondNamed, .categories = kKeyspace, .touches = Touches::listing,

@@ -215,6 +215,13 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
   return at.shard >= shard_count() ? 0 : at.encode();
 }
 
+std::uint64_t Keyspace::random_cursor() const {
+  Cursor at;
+  at.shard = static_cast<unsigned>(random_below(shard_count()));
+  at.prefix = static_cast<std::uint32_t>(random_below(std::uint64_t{1} << Index::prefix_bits));
+  return at.encode();
+}
+
 // Removes the keys with these names that have expired. Their shard is locked.
 void Keyspace::remove_expired(unsigned db, const Names& names, UnixMs now) {
   Database database(*this, db, now);

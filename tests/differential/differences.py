@@ -266,7 +266,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("KEYS", "SCAN", "RANDOMKEY"), BY_DESIGN,
-        "They list only keys that the user may read. Redis lists all keys to everybody who may run the command.", never_sent,
+        "They list only keys that the user may read. Redis lists all keys to everybody who may run the command. If that are few of the keys, RANDOMKEY looks for the next one from a random place on: those behind many others are answered more often.", never_sent,
     ),  # fmt: skip
     Difference(
         ("all commands with keys",), BY_DESIGN,

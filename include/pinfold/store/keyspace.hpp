@@ -155,6 +155,9 @@ class Keyspace {
   /// the names are of keys with a value of that type. Throws std::bad_alloc.
   std::uint64_t scan(unsigned db, std::uint64_t cursor, std::uint64_t& left, UnixMs now, Locks& held, Names& names,
                      std::optional<Type> only = {});
+  /// A cursor for scan() that begins at a random place. A scan that comes to the end from there, and one from 0 until its cursor is no
+  /// less, meet all keys together, as one from 0 to the end does. O(1).
+  std::uint64_t random_cursor() const;
   /// Goes on with a walk: looks at the next entries of one shard, about 512 at most, and puts the names of live keys into
   /// `names`. There may be no names although more keys follow: Walk::done() tells the end. Unlike scan(), a walk returns no key
   /// twice. Throws std::bad_alloc.

@@ -454,6 +454,26 @@ TEST_CASE("rights: a scan whose names cost far more than those before them is bo
   }
 }
 
+TEST_CASE("rights: RANDOMKEY answers each of few keys that its user may read, and all of them about as often") {
+  Server server;
+  Client admin(server);
+  for (int i = 0; i < 5000; ++i) admin.run("SET", "secret:" + std::to_string(i), "x");
+  Limited client(server, {"+@all", "~open:*"});
+  CHECK(client.run("RANDOMKEY") == "$-1\r\n");
+  admin.run("SET", "open:0", "x");
+  for (int i = 0; i < 100; ++i) CHECK(client.run("RANDOMKEY") == bulk("open:0"));
+  for (int i = 1; i < 50; ++i) admin.run("SET", "open:" + std::to_string(i), "x");
+  std::map<std::string, int> answers;
+  constexpr int asked = 1000;
+  for (int i = 0; i < asked; ++i) ++answers[client.run("RANDOMKEY")];
+  CHECK(answers.size() > 25);
+  for (const auto& [answer, times] : answers) {
+    INFO(answer);
+    CHECK(answer.find("open:") != std::string::npos);
+    CHECK(times < asked / 2);  // the space between two of them is a fiftieth of all keys on average
+  }
+}
+
 TEST_CASE("rights: a command is checked when it is queued, and again when it runs") {
   Server server;
   Client admin(server);
