@@ -218,16 +218,20 @@ std::vector<UserFigures> collect_users(const Engine& engine) {
   constexpr std::size_t most = 64;
   constexpr auto relaxed = std::memory_order_relaxed;
   const std::vector<security::Users::Pointer> users = engine.users.all();
-  std::vector<std::pair<std::int64_t, const security::User*>> by_memory;  // read once, because it changes while it is sorted
+  work::entries(users.size());
+  // Read once, because it changes while it is sorted. The users come by name: those that take the same stay in this order.
+  std::vector<std::pair<std::int64_t, std::size_t>> by_memory;
   by_memory.reserve(users.size());
-  for (const auto& user : users) by_memory.emplace_back(std::max<std::int64_t>(user->usage()->bytes.load(relaxed), 0), user.get());
+  for (std::size_t i = 0; i < users.size(); ++i) {
+    by_memory.emplace_back(std::max<std::int64_t>(users[i]->usage()->bytes.load(relaxed), 0), i);
+  }
   const std::size_t shown = std::min(most, by_memory.size());
-  std::partial_sort(
-      by_memory.begin(), by_memory.begin() + static_cast<std::ptrdiff_t>(shown), by_memory.end(),
-      [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second->name() < b.second->name(); });
+  std::partial_sort(by_memory.begin(), by_memory.begin() + static_cast<std::ptrdiff_t>(shown), by_memory.end(),
+                    [](const auto& a, const auto& b) { return a.first != b.first ? a.first > b.first : a.second < b.second; });
   std::vector<UserFigures> all;
   for (std::size_t i = 0; i < shown; ++i) {
-    const auto& [memory, user] = by_memory[i];
+    const auto& [memory, index] = by_memory[i];
+    const security::Users::Pointer& user = users[index];
     const security::UserUsage& usage = *user->usage();
     const auto clients = static_cast<std::uint64_t>(std::max<std::int64_t>(usage.clients.load(relaxed), 0));
     all.push_back({excerpt(user->name()), clients, static_cast<std::uint64_t>(memory), usage.requests.load(relaxed),

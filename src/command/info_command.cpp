@@ -28,13 +28,18 @@ std::vector<const InfoSection*> choose(Args names) {
   return chosen;
 }
 
+// How many clients and users are looked at, one after the other.
+std::uint64_t visits(const Engine& engine, const Sections& wanted) {
+  const bool users = wanted.test(static_cast<std::size_t>(Section::users));
+  return engine.clients.count() + (users ? engine.users.size() : 0);
+}
+
 Outcome info(Call& call) {
-  // Clients are all looked at, one after the other.
-  const bool many = call.in_transaction && call.engine.clients.count() > call.session.transaction->budget.entries_left();
-  if (many) return refuse_beyond_budget(call);
   const std::vector<const InfoSection*> chosen = choose(call.args.subspan(1));
   Sections wanted;
   for (const InfoSection* section : chosen) wanted.set(static_cast<std::size_t>(section->section));
+  const bool many = call.in_transaction && visits(call.engine, wanted) > call.session.transaction->budget.entries_left();
+  if (many) return refuse_beyond_budget(call);
   const Figures figures = collect_figures(call.engine, call.held, call.now, wanted);
   std::string text;
   InfoText lines(text);

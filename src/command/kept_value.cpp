@@ -27,7 +27,7 @@ bool refuse_long_inside_exec(Call& call, std::size_t bytes) {
 
 resp::Written refuse_beyond_budget(Call& call) {
   return call.reply.error("ERR " + shown_name(call) + " was not executed: the commands of a transaction may together visit " +
-                          std::to_string(TransactionBudget::most_entries) + " keys or clients and look at " +
+                          std::to_string(TransactionBudget::most_entries) + " keys, clients or users and look at " +
                           std::to_string(TransactionBudget::most_bytes / 1024) + " KB beyond what they name, and copy " +
                           std::to_string(TransactionBudget::most_bytes_in_all >> 20) + " MB in all");
 }

@@ -2,6 +2,7 @@
 #include <thread>
 
 #include "harness.hpp"
+#include "support/users.hpp"
 
 #include <catch2/catch.hpp>
 
@@ -389,8 +390,8 @@ TEST_CASE("transactions: each kind of search has its place, and too much of it i
   for (int i = 0; i < 400; ++i) client.run("SET", "key:" + std::to_string(i), "v");
   client.run("SET", "large", std::string(250'000, 'x'));
   const std::string told =
-      " was not executed: the commands of a transaction may together visit 2048 keys or clients and look at 256 KB beyond what they name, "
-      "and copy 256 MB in all\r\n";
+      " was not executed: the commands of a transaction may together visit 2048 keys, clients or users and look at 256 KB beyond what they "
+      "name, and copy 256 MB in all\r\n";
   const std::string scans = run_many(client, 100, "SCAN", "0", "MATCH", "*5*", "COUNT", "100");
   CHECK(count_of(scans, "-ERR SCAN" + told) > 50);
   CHECK(count_of(scans, "-ERR SCAN" + told) < 98);
@@ -407,6 +408,9 @@ TEST_CASE("transactions: each kind of search has its place, and too much of it i
     CHECK(count_of(run_many(client, 1000, word), "-ERR") == 0);
   }
   CHECK(count_of(run_many(client, 1000, "OBJECT", "ENCODING", "large"), "-ERR") == 0);
+  for (int i = 0; i < 600; ++i) set_user(server.engine, "user" + std::to_string(i), {});
+  CHECK(count_of(run_many(client, 20, "INFO", "users"), "-ERR INFO" + told) == 17);
+  CHECK(count_of(run_many(client, 8, "INFO", "clients"), "-ERR") == 0);
 }
 
 TEST_CASE("transactions: long names are not compared with patterns inside") {
