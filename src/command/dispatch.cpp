@@ -123,6 +123,11 @@ struct Release {
 
 bool is_refused(const Prepared& prepared) { return prepared.large != nullptr && prepared.large->refused(); }
 
+// Whether the key that is denied was too large to be kept, and is empty here. Then what is true is that there was no room for it.
+bool is_about_dropped_key(const RightsVerdict& verdict, const Prepared& prepared) {
+  return is_refused(prepared) && verdict.denied == RightsVerdict::Denied::key && verdict.object.empty();
+}
+
 }  // namespace
 
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
@@ -250,7 +255,7 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
     return reject(row, session, reply, wrong_arity(*row));
   // First, so that a client that has not authenticated learns nothing of what others may do here.
   if (!session.may_do_all(engine_.users)) [[unlikely]] {
-    if (!plainly_allowed(*row, session, args, prepared) && refused_by_rights(*row, session, args, reply)) return;
+    if (!plainly_allowed(*row, session, args, prepared) && refused_by_rights(*row, session, args, prepared, reply)) return;
   }
   if (may_be_refused(*row)) [[unlikely]] {
     if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) return reject(row, session, reply, error);
@@ -373,8 +378,8 @@ std::uint64_t Dispatcher::memory_beside_large(const Row& row, Args args, const L
 
 // The checks of a client whose user may not do everything, as far as is known. True if the request has been answered, or its client is to
 // be closed. All of them are about one user, looked up once: the users may change meanwhile.
-bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply) {
-  const std::shared_ptr<const security::User> user = session.acting_user(engine_.users);
+bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
   if (session.removed()) {
     session.close_after_reply = true;
     return true;
@@ -386,7 +391,8 @@ bool Dispatcher::refused_by_rights(const Row& row, Session& session, Args args, 
   }
   security::MatchBudget of_request;
   security::MatchBudget& budget = session.transaction != nullptr ? session.transaction->queued_matches : of_request;
-  if (const std::optional<RightsVerdict> verdict = denial(row, session, *user, args, budget)) {
+  const std::optional<RightsVerdict> verdict = denial(row, session, *user, args, budget);
+  if (verdict && !is_about_dropped_key(*verdict, prepared)) {
     note_denial(engine_, session, row, *verdict);
     reject(&row, session, reply, "NOPERM " + denial_text(row, *verdict));
     return true;

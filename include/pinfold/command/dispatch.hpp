@@ -97,7 +97,7 @@ class Dispatcher {
   bool queued_or_rejected(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply, store::Room& room);
   void queue(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   bool plainly_allowed(const Row& row, const Session& session, Args args, const Prepared& prepared) const;
-  bool refused_by_rights(const Row& row, Session& session, Args args, resp::Reply& reply);
+  bool refused_by_rights(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   bool refused_by_rate(const Row& row, Session& session, const security::User& user, resp::Reply& reply);
   std::optional<RightsVerdict> denial(const Row& row, const Session& session, const security::User& user, Args args,
                                       security::MatchBudget& budget);
