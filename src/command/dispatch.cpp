@@ -333,7 +333,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
 // Whether the task's user may no longer do all that it could when the task began. What the task needs is not known any more.
 bool Dispatcher::rights_have_changed(Session& session) const {
   Task& task = *session.task;
-  const std::shared_ptr<const security::User> user = session.acting_user(engine_.users);
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
   if (user == nullptr || task.user == nullptr) return true;
   if (user == task.user) [[likely]]
     return false;
@@ -521,7 +521,7 @@ bool Dispatcher::is_paused(Session& session, Args args, const Row* row, PauseMod
 
 // Whether refused_by_rights() would let the request pass, but for its rate.
 bool Dispatcher::may_go_on(const Row& row, Session& session, Args args) {
-  const std::shared_ptr<const security::User> user = session.acting_user(engine_.users);
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
   if (user == nullptr) return !session.removed() && (row.flags & kNoAuth) != 0;
   security::MatchBudget budget = session.transaction != nullptr ? session.transaction->queued_matches : security::MatchBudget();
   return !denial(row, session, *user, args, budget);

@@ -226,7 +226,7 @@ bool is_noted(Call& call) {
 bool refused_in_exec(Call& call) {
   Session& session = call.session;
   if (session.may_do_all(call.engine.users)) return false;
-  const std::shared_ptr<const security::User> user = session.acting_user(call.engine.users);
+  const std::shared_ptr<const security::User>& user = session.acting_user(call.engine.users);
   if (user == nullptr) {
     // What came before it in the transaction has logged the client out, or its user was removed meanwhile.
     if ((call.row.flags & kNoAuth) != 0) return false;
@@ -256,7 +256,7 @@ bool refused_in_exec(Call& call) {
 
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply) {
   if (session.may_do_all(engine.users)) return true;
-  const std::shared_ptr<const security::User> user = session.acting_user(engine.users);
+  const std::shared_ptr<const security::User>& user = session.acting_user(engine.users);
   if (user != nullptr && user->unlimited()) return true;
   RightsVerdict verdict{.denied = Denied::command};
   if (user != nullptr) {

@@ -83,7 +83,7 @@ bool Connection::must_wait_for_rights(bool any) const {
 bool Connection::may_store_body() {
   const security::Users& users = thread_.engine().users;
   if (session_.may_do_all(users)) return true;
-  const std::shared_ptr<const security::User> user = session_.acting_user(users);
+  const std::shared_ptr<const security::User>& user = session_.acting_user(users);
   if (user == nullptr) return false;
   const auto argument = [this](std::size_t index) { return parser_.argument(index, {input_.get(), filled_}); };
   const unsigned db = session_.transaction != nullptr ? session_.transaction->db : session_.db;
