@@ -2,12 +2,12 @@
 
 #include "pinfold/command/command_introspection.hpp"
 
-#include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
-#include "pinfold/base/text.hpp"
+#include "pinfold/command/catalogue.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/describe.hpp"
 #include "pinfold/command/describe_task.hpp"
@@ -129,11 +129,6 @@ Outcome command_info(Call& call) {
   return DescribeTask::run(call, std::move(task));
 }
 
-bool in_category_named(const Row& row, std::string_view category) {
-  const std::vector<std::string_view> names = category_names(row);
-  return std::any_of(names.begin(), names.end(), [&](std::string_view name) { return iequals(name, category); });
-}
-
 Outcome command_list(Call& call) {
   enum class Filter { none, module, category, pattern } filter = Filter::none;
   std::string_view wanted;
@@ -153,10 +148,11 @@ Outcome command_list(Call& call) {
   }
   const std::unique_ptr<const Pattern> pattern = compile_pattern(call, filter == Filter::pattern ? wanted : "", true);
   if (pattern == nullptr) return Outcome::done;
+  const std::optional<std::size_t> category = filter == Filter::category ? catalogue().find_category(wanted) : std::nullopt;
   std::vector<std::string_view> found;
   for (const Row* row : commands()) {
-    const bool matches = filter == Filter::none || (filter == Filter::category && in_category_named(*row, wanted)) ||
-                         (filter == Filter::pattern && pattern->matches(row->name));
+    const bool matches =
+        filter == Filter::none || (category && in_category(*row, *category)) || (filter == Filter::pattern && pattern->matches(row->name));
     if (matches) found.push_back(row->name);
   }
   call.reply.array(found.size());
