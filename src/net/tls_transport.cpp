@@ -22,8 +22,8 @@ constexpr std::size_t most_read = 256 * 1024;
 constexpr std::size_t most_written = 1024 * 1024;
 // Answers to what a peer sends within TLS (updates of keys). A peer that does not read them gets no more.
 constexpr std::size_t most_kept = 256 * 1024;
-// Records without plain bytes, such as updates of keys, cost 18 us each, and OpenSSL works through all of them in one call. A connection may
-// send so many, and one more for so many plain bytes.
+// Records without plain bytes, such as updates of keys, cost 18 us each, and OpenSSL works through all of them in one call. A connection
+// may send so many, and one more for so many plain bytes.
 constexpr unsigned most_empty_records = 32;
 constexpr std::size_t bytes_for_one_more = 4096;
 // A ClientHello. OpenSSL would take memory for as much as the first bytes announce, up to 128 KB.

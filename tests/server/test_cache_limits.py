@@ -163,7 +163,7 @@ def test_probing_for_what_does_not_exist_costs_no_value(start):
         for batch in range(100):
             connection.pipeline([["SET", f"real:{batch}:{i}", "x" * 500] for i in range(200)])
         hot = [["CACHE.GET", "hot:absent", "LEASE", "0"]] * 3
-        connection.call("CACHE.ABSENT", "hot:absent", "PX", LONG)
+        connection.call("CACHE.ABSENT", "hot:absent", "PX", 60 * LONG)
         for batch in range(800):
             connection.pipeline([["CACHE.ABSENT", f"probe:{batch}:{i}", "PX", LONG] for i in range(1000)])
             connection.pipeline(hot)

@@ -51,6 +51,7 @@ def test_a_value_that_is_shared_is_copied_with_nothing_locked(counted):
     assert counted.call("GET", "big") == value
 
 
+@pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="mappings do not grow under the thread sanitizer: they are copied")
 def test_memory_for_a_value_that_grows_is_mapped_with_nothing_locked(counted):
     counted.call("MSET", "small", "abc", "blob", b"b" * 900_000, "middle", b"m" * 300_000)
     counted.call("CONFIG", "RESETSTAT")

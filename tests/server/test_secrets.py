@@ -1,6 +1,7 @@
 """Passwords appear nowhere: a secret is planted in every way in which a client can send one, and then looked for everywhere."""
 
 import itertools
+import os
 import signal
 
 import pytest
@@ -100,6 +101,7 @@ def test_config_get_says_whether_there_is_a_password_but_not_which(start):
         assert client.call("CONFIG", "GET", "requirepass") == [b"requirepass", b"(hidden)"]
 
 
+@pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="a sanitizer has its own handler, whose report is a finding")
 @pytest.mark.parametrize("fault", [signal.SIGSEGV, signal.SIGABRT], ids=lambda fault: fault.name)
 def test_a_crash_prints_no_password(guarded, fault):
     plant(guarded)
