@@ -357,9 +357,11 @@ Outcome lcs_command(Call& call) {
   const std::string_view a = first ? first->text : std::string_view();
   const std::string_view b = second ? second->text : std::string_view();
   if (refuse_sizes(call, a, b)) return Outcome::done;
-  const std::uint64_t table = LcsSearch::memory(a.size(), b.size(), true);
-  if (table > most_locked_bytes_of(call)) {
-    if (refuse_long_inside_exec(call, table)) return Outcome::done;
+  // A row of few columns is made as a whole word.
+  const std::uint64_t rows = a.size() * words_for(b.size()) * sizeof(Word);
+  const std::uint64_t work = std::max(LcsSearch::memory(a.size(), b.size(), true), rows);
+  if (work > most_locked_bytes_of(call)) {
+    if (refuse_long_inside_exec(call, work)) return Outcome::done;
     auto task = std::make_unique<LcsTask>(call, *options);
     return task->keep(first, second) ? call.begin(std::move(task)) : call.reply.error(exhausted);
   }

@@ -61,17 +61,9 @@ std::string yaml_scalar(std::string_view value) {
 
 // The end of the scalar that starts at `at`: after its closing quote, or before the comment or the end of the line.
 std::size_t scalar_end(std::string_view line, std::size_t at) {
-  const char quote = at < line.size() ? line[at] : '\0';
-  if (quote == '"' || quote == '\'') {
-    for (std::size_t i = at + 1; i < line.size(); ++i) {
-      if (quote == '"' && line[i] == '\\')
-        ++i;
-      else if (line[i] == quote && quote == '\'' && i + 1 < line.size() && line[i + 1] == quote)
-        ++i;
-      else if (line[i] == quote)
-        return i + 1;
-    }
-    return line.size();
+  if (at < line.size() && (line[at] == '"' || line[at] == '\'')) {
+    const std::size_t size = quoted_size(line.substr(at));
+    return size != 0 ? at + size : line.size();
   }
   std::size_t end = std::min({line.size(), line.find(" #", at), line.find("\t#", at)});
   while (end > at && is_space(line[end - 1])) --end;
@@ -215,6 +207,9 @@ std::optional<std::string> Settings::check_rewritten(const std::string& text, co
   if (Error error = parse_yaml(text, file_, file))
     return "cannot change " + file_ + ", because not all values are on lines of their own: " + *error;
   const std::vector<YamlEntry>& entries = file.entries;
+  for (const YamlEntry& entry : entries) {  // the rest of a value may have become one
+    if (find_setting(entry.name) == nullptr) return "cannot change " + file_ + ", because not all values are on lines of their own";
+  }
   for (const Setting& setting : settings_table()) {
     const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
     const State& state = now[static_cast<std::size_t>(setting.id)];

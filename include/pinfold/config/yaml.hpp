@@ -41,6 +41,9 @@ struct YamlFile {
 /// interpreted. The error is one line that starts with `path` and the number of the line.
 std::optional<std::string> parse_yaml(const std::string& text, std::string_view path, YamlFile& file);
 
+/// The bytes of a quoted text that begins with its quote, up to its closing quote and with it; 0 if it does not end.
+std::size_t quoted_size(std::string_view text);
+
 /// The entry's value as `setting` takes it. For a flag, YAML's true, false, on and off are turned into yes and no.
 std::string_view yaml_value(const Setting& setting, const YamlEntry& entry);
 

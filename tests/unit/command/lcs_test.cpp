@@ -90,3 +90,16 @@ TEST_CASE("lcs: refuses what Redis' table would not fit into proto-max-bulk-len"
   CHECK(client.run("LCS", "fits", "fits", "LEN") == ":511\r\n");
   CHECK(client.run("LCS", "large", "large", "LEN") == "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len\r\n");
 }
+
+TEST_CASE("lcs: a long string and a short one are compared without a lock") {
+  Server server;
+  Client client(server);
+  client.run("MSET", "long", std::string(70'000, 'w') + "x", "short", "x");
+  server.keyspace.lock_watch().set_accounting(true);
+  CHECK(client.run_all({"LCS", "long", "short", "LEN"}) == ":1\r\n");
+  const auto causes = server.keyspace.lock_watch().account.causes();
+  const auto found = std::find_if(causes.begin(), causes.end(), [](const auto& one) { return one.first == "lcs"; });
+  REQUIRE(found != causes.end());
+  CHECK(found->second.over == 0);
+  CHECK(found->second.most.bytes < 1000);
+}

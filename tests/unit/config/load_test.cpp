@@ -97,6 +97,31 @@ TEST_CASE("an error about a file is one line, whatever the file has in it") {
   }
 }
 
+TEST_CASE("a value that is a quoted text without an end is refused") {
+  for (const std::string text :
+       {"bind: \"127.0.0.1\nport: 1\n", "bind: '127.0.0.1\nport: 1\n", "bind: \"127.0.0.1\\\"\n", "bind: '127.0.0.1''\n"}) {
+    INFO(text);
+    CHECK_THAT(problem(text), Catch::Contains("does not end") || Catch::Contains("not valid YAML"));
+  }
+  for (const std::string text :
+       {"bind: \"127.0.0.1\"\n", "bind: '127.0.0.1' # x\n", "bind: \"127.0.0.1\n  ::1\"\n", "bind: !!str '127.0.0.1'\n",
+        "bind: &a '127.0.0.1'\nunixsocket: *a\n", "{bind: '127.0.0.1', port: 1}\n", "bind:\n  '127.0.0.1'\n",
+        "\xEF\xBB\xBF"
+        "bind: '127.0.0.1'\n",
+        "bind: ''\n", "requirepass: 'it''s'\n", "requirepass: \"\\\"\"\n"}) {
+    INFO(text);
+    CHECK(problem(text) == "none");
+  }
+}
+
+TEST_CASE("rules of a user that are a quoted text without an end are refused") {
+  for (const std::string text : {"users:\n  a: \"on +get\n", "users:\n  a:\n    - on\n    - '~x\n"}) {
+    INFO(text);
+    CHECK_THAT(problem(text), Catch::Contains("does not end") || Catch::Contains("not valid YAML"));
+  }
+  CHECK(problem("users:\n  a: \"on\n    +get\"\n") == "none");
+}
+
 TEST_CASE("the error about a file that cannot be read names it") {
   Settings settings;
   CHECK(settings.load_file("/nonexistent/x.yaml").value_or("") == "cannot read '/nonexistent/x.yaml': No such file or directory");

@@ -111,9 +111,9 @@ TEST_CASE("a change of one class of the output limits writes all classes") {
 
 TEST_CASE("a file in a form that cannot be edited safely is left alone") {
   std::string error;
-  for (const std::string text : {"{port: 1, timeout: 2}\n", "timeout: >-\n  5\n", "timeout: &t 5\nhz: *t\n"}) {
+  for (const std::string text : {"{port: 1, timeout: 2}\n", "timeout: >-\n  5\n", "timeout: &t 5\nhz: *t\n", "unixsocket: \"a\nb: 1\"\n"}) {
     INFO(text);
-    const std::string after = rewritten(text, {{Id::timeout, "7"}}, &error);
+    const std::string after = rewritten(text, {{Id::timeout, "7"}, {Id::unixsocket, "c"}}, &error);
     if (error.empty()) continue;  // the file was edited, and then checked by reading it back
     CHECK(after == text);
     CHECK(error.find('\n') == std::string::npos);
