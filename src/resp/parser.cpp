@@ -138,7 +138,8 @@ void Parser::rewind(std::size_t consumed_before) {
 }
 
 void Parser::set_body(std::string_view bytes, std::size_t in_input) {
-  bodies_.push_back({body_index(), bytes});
+  // An argument that was dropped is empty, but lies somewhere: functions of C take no null pointer, whatever the size.
+  bodies_.push_back({body_index(), bytes.data() != nullptr ? bytes : std::string_view("")});
   position_ += in_input;
   awaits_body_ = false;
   bulk_length_ = 0;  // only the line end of the argument is still to come in the input
