@@ -101,7 +101,7 @@ Error read_user(const YAML::Node& name, const YAML::Node& rules, const Source& s
   const bool twice = std::ranges::any_of(users, [&](const YamlUser& one) { return one.name == name.Scalar(); });
   if (twice) return at_line(source, line, "user '" + name.Scalar() + "' is there twice");
   YamlUser user{name.Scalar(), {}, line, static_cast<std::size_t>(std::max(name.Mark().column, 0))};
-  const Error endless = at_line(source, line, "the rules of user '" + user.name + "' are a quoted text that does not end");
+  Error endless = at_line(source, line, "the rules of user '" + user.name + "' are a quoted text that does not end");
   if (rules.IsScalar()) {
     if (is_endless(source, rules)) return endless;
     for (const std::string_view word : words_of(rules.Scalar())) user.rules.emplace_back(word);
