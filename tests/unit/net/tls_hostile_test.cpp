@@ -297,32 +297,22 @@ TEST_CASE("tls: an answer of the handshake that is not taken is waited for, and 
 }
 
 TEST_CASE("tls: silent clients lose the places of their handshakes when others wait, and only then") {
-  TlsFiles files;
-  files.set(Id::tls_auth_clients, "no");
-  files.load();
-  Rig rig;
-  rig.set(Id::tls_max_handshakes, "2");
-  const auto begin = [&] {
-    const auto wire = adopt(rig, files);
-    auto client = std::make_unique<TlsClient>(wire);
-    client->shake_hands();
-    rig.settle();
-    return std::pair(wire, std::move(client));
-  };
+  Handshakes handshakes("2");
+  Rig& rig = handshakes.rig;
   const auto timed_out = [&] { return rig.engine.stats.total(&pinfold::command::ThreadStats::tls_timed_out); };
-  const auto silent = begin();
-  const auto other = begin();
+  const auto silent = handshakes.begin();
+  const auto other = handshakes.begin();
   CHECK(rig.engine.tls.under_way == 2);
   for (int i = 0; i < 5; ++i) rig.pass(1000);
   CHECK(timed_out() == 0);  // nobody needs their places
-  const auto third = begin();
-  const auto fourth = begin();
-  const auto honest = begin();
+  const auto third = handshakes.begin();
+  const auto fourth = handshakes.begin();
+  const auto honest = handshakes.begin();
   CHECK(rig.engine.tls.waiting == 3);
   rig.pass(1000);
   CHECK(timed_out() == 2);
-  CHECK(silent.first->shut_down);
-  CHECK(other.first->shut_down);
+  CHECK(silent.wire->shut_down);
+  CHECK(other.wire->shut_down);
   CHECK(rig.engine.tls.under_way == 2);
   CHECK(rig.engine.tls.waiting == 1);
   rig.pass(1000);
@@ -330,35 +320,26 @@ TEST_CASE("tls: silent clients lose the places of their handshakes when others w
   CHECK(timed_out() == 3);  // one place is all that is needed
   CHECK(rig.engine.tls.waiting == 0);
   for (int i = 0; i < 5; ++i) {
-    honest.second->shake_hands();
+    honest.client->shake_hands();
     rig.settle();
   }
   CHECK(rig.engine.tls.clients == 1);
 }
 
 TEST_CASE("tls: whoever has many handshakes that do not go on waits behind itself, and nobody else does") {
-  TlsFiles files;
-  files.set(Id::tls_auth_clients, "no");
-  files.load();
-  Rig rig;
-  rig.set(Id::protected_mode, "no");
-  rig.set(Id::tls_max_handshakes, "2");
-  std::vector<std::shared_ptr<Wire>> wires;
-  std::vector<std::unique_ptr<TlsClient>> clients;
-  const auto begin = [&](const std::string& peer) {
-    wires.push_back(adopt(rig, files, peer));
-    clients.push_back(std::make_unique<TlsClient>(wires.back()));
-    clients.back()->shake_hands();
-    rig.settle();
-  };
-  for (int i = 0; i < 50; ++i) begin("198.51.100.1:" + std::to_string(1000 + i));
-  for (const char* const peer : {"192.0.2.1:1", "[2001:db8::1]:1", "[2001:db8::2]:1"}) begin(peer);  // the last two are one origin
+  Handshakes handshakes("2");
+  Rig& rig = handshakes.rig;
+  std::vector<Handshakes::Begun> clients;
+  for (int i = 0; i < 50; ++i) clients.push_back(handshakes.begin("198.51.100.1:" + std::to_string(1000 + i)));
+  for (const char* const peer : {"192.0.2.1:1", "[2001:db8::1]:1", "[2001:db8::2]:1"}) {  // the last two are one origin
+    clients.push_back(handshakes.begin(peer));
+  }
   CHECK(rig.engine.tls.under_way == 2);
   CHECK(rig.engine.tls.waiting == 51);
   // The two places are free after a second, and each origin has a turn before any has its second.
   for (int i = 0; i < 40; ++i) {
     for (std::size_t honest = 50; honest < 53; ++honest) {
-      if (!wires[honest]->shut_down) clients[honest]->shake_hands();
+      if (!clients[honest].wire->shut_down) clients[honest].client->shake_hands();
       rig.settle();
     }
     rig.pass(100);
@@ -367,52 +348,41 @@ TEST_CASE("tls: whoever has many handshakes that do not go on waits behind itsel
   CHECK(rig.engine.tls.clients == 3);
   CHECK(rig.engine.tls.waiting >= 30);
   // Any that waits may go.
-  for (std::size_t i = 10; i < 50; i += 2) wires[i]->hang_up();
+  for (std::size_t i = 10; i < 50; i += 2) clients[i].wire->hang_up();
   for (int i = 0; i < 100; ++i) rig.pass(1000);
   CHECK(rig.engine.tls.waiting == 0);
   CHECK(rig.engine.tls.under_way == 0);
 }
 
 TEST_CASE("tls: whoever gives up places to take others in their stead keeps nobody else out") {
-  TlsFiles files;
-  files.set(Id::tls_auth_clients, "no");
-  files.load();
-  Rig rig;
-  rig.set(Id::protected_mode, "no");
-  rig.set(Id::tls_max_handshakes, "4");
-  struct One {
-    std::shared_ptr<Wire> wire;
-    std::unique_ptr<TlsClient> client;
-    int came = 0;
+  Handshakes handshakes("4");
+  Rig& rig = handshakes.rig;
+  struct Honest {
+    Handshakes::Begun begun;
+    int came;
   };
-  const auto begin = [&](const std::string& peer, int now) {
-    const auto wire = adopt(rig, files, peer);
-    One one{wire, std::make_unique<TlsClient>(wire), now};
-    one.client->shake_hands();
-    return one;
-  };
-  std::vector<One> silent;
-  for (int i = 0; i < 60; ++i) silent.push_back(begin("198.51.100.1:" + std::to_string(1000 + i), 0));
-  std::vector<One> honest;
+  std::vector<Handshakes::Begun> silent;
+  for (int i = 0; i < 60; ++i) silent.push_back(handshakes.begin("198.51.100.1:" + std::to_string(1000 + i)));
+  std::vector<Honest> honest;
   int slowest = 0;
   std::uint64_t arrived = 0;
   for (int now = 0; now < 30'000; now += 100) {
     if (now % 700 == 0) {
       silent.front().wire->hang_up();
       silent.erase(silent.begin());
-      silent.push_back(begin("198.51.100.1:1", now));
+      silent.push_back(handshakes.begin("198.51.100.1:1"));
     }
     if (now % 500 == 0 && now < 25'000) {
-      honest.push_back(begin("192.0.2.1:1", now));
+      honest.push_back({handshakes.begin("192.0.2.1:1"), now});
       ++arrived;
     }
     rig.pass(100);
-    for (One& one : honest) {
-      one.client->shake_hands();
+    for (const Honest& one : honest) {
+      one.begun.client->shake_hands();
       rig.settle();
     }
-    std::erase_if(honest, [&](const One& one) {
-      if (!one.client->established()) return false;
+    std::erase_if(honest, [&](const Honest& one) {
+      if (!one.begun.client->established()) return false;
       slowest = std::max(slowest, now - one.came);
       return true;
     });
@@ -423,12 +393,9 @@ TEST_CASE("tls: whoever gives up places to take others in their stead keeps nobo
 }
 
 TEST_CASE("tls: a handshake's time counts from its turn, and the wait for the turn has its own") {
-  TlsFiles files;
-  files.set(Id::tls_auth_clients, "no");
-  files.load();
-  Rig rig;
-  rig.set(Id::tls_max_handshakes, "1");
-  const auto wire = adopt(rig, files);
+  Handshakes handshakes("1");
+  Rig& rig = handshakes.rig;
+  const auto wire = adopt(rig, handshakes.files);
   rig.pass(8000);
   TlsClient client(wire);
   client.shake_hands();

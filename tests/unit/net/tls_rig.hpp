@@ -343,4 +343,30 @@ inline std::shared_ptr<Wire> adopt(Rig& rig, const TlsFiles& files, const std::s
   return wire;
 }
 
+/// A thread that asks its clients for no certificates and has so many handshakes under way at most, and clients for it.
+struct Handshakes {
+  struct Begun {
+    std::shared_ptr<Wire> wire;
+    std::unique_ptr<TlsClient> client;
+  };
+
+  explicit Handshakes(const char* most) {
+    files.set(config::Id::tls_auth_clients, "no");
+    files.load();
+    rig.set(config::Id::protected_mode, "no");
+    rig.set(config::Id::tls_max_handshakes, most);
+  }
+  /// A client that has sent its first bytes, and nothing more.
+  Begun begin(const std::string& peer = "127.0.0.1:1000") {
+    const auto wire = adopt(rig, files, peer);
+    Begun begun{wire, std::make_unique<TlsClient>(wire)};
+    begun.client->shake_hands();
+    rig.settle();
+    return begun;
+  }
+
+  TlsFiles files;
+  Rig rig;
+};
+
 }  // namespace pinfold::net

@@ -359,13 +359,10 @@ TEST_CASE("tls: replies and requests of a connection go over it") {
 }
 
 TEST_CASE("tls: handshakes begin only as many as may, and those that have begun go first") {
-  TlsFiles files;
-  files.set(Id::tls_auth_clients, "no");
-  files.load();
-  Rig rig;
-  rig.set(Id::tls_max_handshakes, "2");
+  Handshakes handshakes("2");
+  Rig& rig = handshakes.rig;
   std::vector<std::unique_ptr<TlsClient>> clients;
-  for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<TlsClient>(adopt(rig, files)));
+  for (int i = 0; i < 5; ++i) clients.push_back(std::make_unique<TlsClient>(adopt(rig, handshakes.files)));
   CHECK(rig.engine.tls.under_way == 0);  // nobody has said anything yet
   for (const auto& client : clients) client->shake_hands();
   rig.settle();
