@@ -106,9 +106,7 @@ TEST_CASE("a value that is a quoted text without an end is refused") {
   for (const std::string text :
        {"bind: \"127.0.0.1\"\n", "bind: '127.0.0.1' # x\n", "bind: \"127.0.0.1\n  ::1\"\n", "bind: !!str '127.0.0.1'\n",
         "bind: &a '127.0.0.1'\nunixsocket: *a\n", "{bind: '127.0.0.1', port: 1}\n", "bind:\n  '127.0.0.1'\n",
-        "\xEF\xBB\xBF"
-        "bind: '127.0.0.1'\n",
-        "bind: ''\n", "requirepass: 'it''s'\n", "requirepass: \"\\\"\"\n"}) {
+        "\357\273\277bind: '127.0.0.1'\n", "bind: ''\n", "requirepass: 'it''s'\n", "requirepass: \"\\\"\"\n"}) {
     INFO(text);
     CHECK(problem(text) == "none");
   }
