@@ -38,12 +38,6 @@ void Connection::shake_hands() {
     return update_events();
   }
   handshake_done();
-  if (ending_ == Ending::closed) return;
-  if (result.bytes > 0 && ending_ == Ending::open) {
-    filled_ += result.bytes;
-    received(result.bytes);
-    parse(thread_.batch());
-  }
   update_events();
 }
 

@@ -35,7 +35,7 @@ struct Wire {
   bool hides_rest = false;               // what a read leaves is in pending(), and not reported by the event loop
   bool read_waits_for_write = false;     // the next read is blocked until the descriptor is writable
   bool write_waits_for_read = false;     // the next write is blocked until the descriptor is readable
-  std::vector<std::uint32_t> handshake;  // what each step of it waits for; the last read of it brings bytes
+  std::vector<std::uint32_t> handshake;  // what each step of it waits for
   std::string peer = "127.0.0.1:1000";   // the address of the other end
   bool input_ended = false;
   std::size_t calls = 0;  // of read and write
@@ -120,7 +120,10 @@ class FakeTransport final : public Transport {
     Wire& wire = *wire_;
     ++wire.reads;
     if (wire.calls++ == wire.failing_call) return {0, Outcome::failed};
-    if (handshake() == Handshake::under_way && !step_handshake()) return {0, Outcome::blocked};
+    if (handshake() == Handshake::under_way) {
+      step_handshake();
+      return {0, Outcome::blocked};
+    }
     if (std::exchange(wire.read_waits_for_write, false)) {
       tell({.read = EPOLLOUT, .write = EPOLLOUT}, 0, Handshake::done);
       return {0, Outcome::blocked};
@@ -173,13 +176,14 @@ class FakeTransport final : public Transport {
 
  private:
   void shake_hands() { tell({.read = wire_->handshake.front(), .write = 0}, 0, Handshake::under_way); }
-  // Returns whether that was the last step.
-  bool step_handshake() {
+  void step_handshake() {
     wire_->handshake.erase(wire_->handshake.begin());
-    if (wire_->handshake.empty()) return true;
-    shake_hands();
-    wire_->forget_announcements();
-    return false;
+    if (wire_->handshake.empty()) {
+      tell({}, wire_->hides_rest ? wire_->rest().size() : 0, Handshake::done);
+    } else {
+      shake_hands();
+    }
+    if (wire_->rest().empty() || wire_->hides_rest || !wire_->handshake.empty()) wire_->forget_announcements();
   }
 
   const std::shared_ptr<Wire> wire_;
