@@ -4,6 +4,7 @@ import os
 import random
 import re
 import resource
+import ssl
 import threading
 
 import pytest
@@ -73,7 +74,7 @@ class Writer:
         try:
             self.connection.send(b"".join(map(resp.encode, commands)))
             return [self.connection.read() for _ in commands]
-        except (Closed, ConnectionError):
+        except (Closed, ConnectionError, ssl.SSLError):
             self.broken += 1
             self.drop()
             return None
@@ -248,6 +249,32 @@ def test_refused_memory_loses_nothing_that_was_acknowledged(start, tmp_path, set
         writer.check_all()
         writer.drop()
     is_empty_after_flush(server)
+
+
+def test_refused_memory_breaks_only_the_tls_connections_that_needed_it(start_tls, tmp_path):
+    """OpenSSL allocates for each handshake and each record. Writers connect again and again, because connections break."""
+    seed = faults.seed()
+    print(f"repeat with PINFOLD_SEED={seed}")
+    injected = faults.Faults(tmp_path, seed)
+    server = start_tls("--maxmemory", "0", env=injected.environment())
+    writers = [Writer(server, f"w{n}", seed, False) for n in range(3)]
+    for chance in (0.0001, 0.001, 0.001, 0.001, 0.01, 1.0):
+        injected.fail(chance, faults.HEAP)
+        run(writers, 150)
+        assert server.alive(), server.log()
+    injected.off()
+    assert injected.failed() > 100
+    broken = sum(writer.broken for writer in writers)
+    assert broken > 5
+    run(writers, 100)
+    assert sum(writer.broken for writer in writers) == broken, "no connection breaks once there is memory"
+    for writer in writers:
+        writer.check_all()
+        writer.drop()
+    is_empty_after_flush(server)
+    with server.connect_plain() as admin:
+        counts = ("tls_connected_clients", "tls_handshakes_under_way", "tls_handshakes_waiting")
+        eventually(lambda: {info(admin, "tls")[count] for count in counts} == {"0"})
 
 
 def test_an_address_space_that_ends_is_survived(start):
