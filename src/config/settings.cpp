@@ -54,8 +54,8 @@ constexpr Setting kTable[] = {
     {Id::tls_protocols, "tls-protocols", Type::text, "", 0, 0, "", true,
      "The versions of TLS that are spoken, with spaces between them: TLSv1.2, TLSv1.3. Empty: both."},
     {Id::tls_ciphers, "tls-ciphers", Type::text, "", 0, 0, "", true,
-     "The ciphers for TLS 1.2, as OpenSSL writes them: ECDHE+AESGCM:ECDHE+CHACHA20. Empty: those of OpenSSL that keep what was recorded "
-     "secret even from who gets the server's key later (DEFAULT:!kRSA)."},
+     "The ciphers for TLS 1.2, as OpenSSL writes them: ECDHE+AESGCM:ECDHE+CHACHA20. Empty: those of OpenSSL, or of the system's policy "
+     "(openssl.cnf), that keep what was recorded secret even from who gets the server's key later."},
     {Id::tls_ciphersuites, "tls-ciphersuites", Type::text, "", 0, 0, "", true,
      "The ciphers for TLS 1.3, as OpenSSL writes them: TLS_AES_128_GCM_SHA256. Empty: those of OpenSSL."},
     {Id::tls_prefer_server_ciphers, "tls-prefer-server-ciphers", Type::flag, "no", 0, 0, "", true,
@@ -69,7 +69,7 @@ constexpr Setting kTable[] = {
      "Then it is disconnected. This is checked once a second."},
     {Id::tls_max_handshakes, "tls-max-handshakes", Type::integer, "1000", 1, 1'000'000, "", true,
      "How many handshakes may be under way at once. Further clients wait for their turns. All handshakes together take no more than an "
-     "eighth of the clients' share of memory (maxmemory-clients) either, but 16 are always allowed."},
+     "eighth of the clients' share of memory (maxmemory-clients) either, but each I/O thread always allows 4."},
     {Id::tcp_backlog, "tcp-backlog", Type::integer, "511", 0, most_int, "", false,
      "How many connections may wait to be accepted. The kernel's net.core.somaxconn is the limit."},
     {Id::tcp_keepalive, "tcp-keepalive", Type::seconds, "300", 0, most_int, "", true,

@@ -73,7 +73,7 @@ bool Connection::handshake_over_limit() {
   const bool waits_for_turn = handshake_place.queue != nullptr;
   const bool late = now - handshake_since_ >= thread_.engine().settings.integer(config::Id::tls_handshake_timeout);
   const bool stalls = now - handshake_step_ >= IoThread::stalled_handshake_ms || now - handshake_since_ >= IoThread::slow_handshake_ms;
-  const bool must_go = handshake_begun_ && !waits_for_turn && stalls && thread_.must_make_room(*this);
+  const bool must_go = handshake_begun_ && !waits_for_turn && stalls && thread_.makes_room(*this);
   if (!late && !must_go) return false;
   thread_.dispatcher().stats().tls_timed_out.add();
   if (waits_for_turn && !handshake_begun_) {

@@ -247,10 +247,11 @@ void IoThread::update_limits() {
   // Too little to push anybody else out.
   limits_.unauthenticated_bytes = static_cast<std::int64_t>(std::min<std::uint64_t>(share / 8, INT64_MAX));
   // A handshake takes memory for a client that nobody knows yet.
-  constexpr std::uint64_t always = 16;
+  constexpr std::uint64_t always = 4;
+  const std::uint64_t threads = engine_.stats.thread_count();
   const auto most = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::tls_max_handshakes));
-  const std::uint64_t fit = std::max(share / 8 / TlsTransport::handshake_bytes, always);
-  limits_.handshakes = std::max<std::size_t>(std::min(most, fit) / engine_.stats.thread_count(), 1);
+  const std::uint64_t fit = std::max(share / 8 / TlsTransport::handshake_bytes / threads, always);
+  limits_.handshakes = std::max<std::size_t>(std::min(most / threads, fit), 1);
   reply_memory_.set_limits(limits_.clients, limits_.clients / 4 / engine_.stats.thread_count());
 }
 
@@ -356,15 +357,19 @@ void IoThread::end_handshake(const Connection& connection) {
   engine_.tls.under_way.fetch_sub(1, std::memory_order_relaxed);
 }
 
-bool IoThread::must_make_room(const Connection& connection) const {
-  const bool more_wait = handshakes_begun_ + new_handshakes_.size() > limits_.handshakes;
-  return more_wait && (handshakes_stuck_ || late_handshakes_.other_than(connection.handshake_place.origin));
+bool IoThread::makes_room(const Connection& connection) {
+  if (handshakes_begun_ + new_handshakes_.size() <= limits_.handshakes) return false;
+  if (handshakes_stuck_) return true;
+  const std::uint64_t origin = connection.handshake_place.origin;
+  if (places_wanted_ == 0 || !late_handshakes_.other_than(origin) || begun_by_origin_.at(origin) <= even_share_) return false;
+  --places_wanted_;
+  return true;
 }
 
 // Whether the origin has as many places as it may have while others wait.
 bool IoThread::has_its_share(std::uint64_t origin) const {
   const auto found = begun_by_origin_.find(origin);
-  return found != begun_by_origin_.end() && found->second >= std::max<std::size_t>(limits_.handshakes / 2, 1);
+  return found != begun_by_origin_.end() && found->second >= (limits_.handshakes + 1) / 2;
 }
 
 // The connection whose handshake goes on now; null if none can.
@@ -415,6 +420,11 @@ void IoThread::begin_tick() {
   to_tick_ = row_.size();
   handshakes_stuck_ = now() - handshake_began_ >= stalled_handshake_ms;
   late_handshakes_ = new_handshakes_.late(now() + -stalled_handshake_ms);
+  places_wanted_ = late_handshakes_.origins;
+  if (places_wanted_ > 0) {
+    const std::size_t only_wait = new_handshakes_.count([this](std::uint64_t origin) { return !begun_by_origin_.contains(origin); });
+    even_share_ = limits_.handshakes / (begun_by_origin_.size() + only_wait);
+  }
   if (!std::exchange(busy_, false)) free_output();
 }
 

@@ -5,6 +5,7 @@
 //
 // Not thread-safe. Costs O(log n) for n origins that wait, where nothing else is said.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -62,7 +63,7 @@ class HandshakeQueue {
     return *line->second.front().connection;
   }
 
-  /// Origins that have waited since a moment or longer: how many, two at most, and the first of them.
+  /// Origins that have waited since a moment or longer: how many, and the first of them.
   struct Late {
     std::size_t origins = 0;
     std::uint64_t first = 0;
@@ -72,11 +73,16 @@ class HandshakeQueue {
   /// O(n).
   Late late(MonoMs moment) const {
     Late found;
-    for (auto line = lines_.begin(); line != lines_.end() && found.origins < 2; ++line) {
-      if (line->second.front().since > moment) continue;
-      if (found.origins++ == 0) found.first = line->first;
+    for (const auto& [origin, line] : lines_) {
+      if (line.front().since > moment) continue;
+      if (found.origins++ == 0) found.first = origin;
     }
     return found;
+  }
+  /// How many of the origins satisfy `condition`. O(n), and what the condition costs.
+  template <class Condition>
+  std::size_t count(Condition&& condition) const {
+    return static_cast<std::size_t>(std::count_if(lines_.begin(), lines_.end(), [&](const auto& line) { return condition(line.first); }));
   }
 
  private:

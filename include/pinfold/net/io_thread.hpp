@@ -149,10 +149,11 @@ class IoThread {
   /// A handshake in which the client has done nothing for so long does not go on, and one that has begun so long ago is made to last.
   static constexpr std::int64_t stalled_handshake_ms = 1000;
   static constexpr std::int64_t slow_handshake_ms = 3000;
-  /// Whether this handshake must make room if it does not go on: more wait for their turns than there are places, and a client of another
-  /// origin has waited for stalled_handshake_ms, or no handshake has begun for as long. A storm of honest clients of one origin, whose
-  /// handshakes end one after the other, is no reason.
-  bool must_make_room(const Connection& connection) const;
+  /// Whether this handshake, which does not go on, must make room. More must wait for their turns than there are places. Then it must if
+  /// no handshake has begun for stalled_handshake_ms; or if its origin has more than an even share of the places, and others have waited
+  /// for as long. In a second as many make room for that reason as there are origins that have waited so long. So a storm of clients
+  /// that are honest, and slow because they are many, is no reason, wherever they come from.
+  bool makes_room(const Connection& connection);
   /// Calls resume() of the connection when the CLIENT PAUSE is over.
   void await_pause_end(const Connection& connection);
   /// Ends the wait of the connection's client at the time `until`, unless await_no_longer() is called before with the same
@@ -248,6 +249,8 @@ class IoThread {
   std::map<std::uint64_t, std::size_t> begun_by_origin_;
   bool handshakes_stuck_ = false;         // none had begun for a while when the present tick began
   HandshakeQueue::Late late_handshakes_;  // whose turn had not come for a while then
+  std::size_t even_share_ = 0;            // of the places, for each origin, if any was late
+  std::size_t places_wanted_ = 0;         // that handshakes are still to make room for in the present tick
   std::deque<HandingOut> handing_out_;
   std::vector<Connection*> closed_;  // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};

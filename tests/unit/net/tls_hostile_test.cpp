@@ -392,6 +392,29 @@ TEST_CASE("tls: whoever gives up places to take others in their stead keeps nobo
   CHECK(slowest <= 3000);
 }
 
+TEST_CASE("tls: clients that are slow because they are many lose no handshake, wherever they come from") {
+  Handshakes handshakes("4");
+  Rig& rig = handshakes.rig;
+  struct Slow {
+    Handshakes::Begun begun;
+    int answers_at = -1;
+  };
+  const std::string peers[] = {"198.51.100.1:1", "192.0.2.1:1"};
+  std::vector<Slow> clients;
+  constexpr std::size_t count = 20;
+  for (int now = 0; now < 12'000; now += 100) {
+    if (now % 300 == 0 && clients.size() < count) clients.push_back({handshakes.begin(peers[clients.size() % 2])});
+    rig.pass(100);
+    for (Slow& client : clients) {
+      if (client.answers_at < 0 && !client.begun.wire->sent.empty()) client.answers_at = now + 1400;
+      if (client.answers_at == now) client.begun.client->shake_hands();
+    }
+    rig.settle();
+  }
+  CHECK(rig.engine.stats.total(&pinfold::command::ThreadStats::tls_timed_out) == 0);
+  CHECK(rig.engine.tls.clients == count);
+}
+
 TEST_CASE("tls: a handshake's time counts from its turn, and the wait for the turn has its own") {
   Handshakes handshakes("1");
   Rig& rig = handshakes.rig;
