@@ -74,8 +74,10 @@ std::optional<std::string> TlsCertificates::load_files() {
   std::shared_ptr<const TlsContext> loaded;
   if (auto error = TlsContext::load(options, loaded)) return error;
   const auto now = static_cast<std::int64_t>(unix_seconds());
-  if (present_.context != nullptr && loaded->server().expires_at <= now && present_.context->server().expires_at > now) {
-    return "the certificate in '" + options.cert_file + "' has expired, and the present one has not";
+  if (present_.context != nullptr && !loaded->server().is_valid_at(now) && present_.context->server().is_valid_at(now)) {
+    const bool expired = loaded->server().expires_at <= now;
+    return "the certificate in '" + options.cert_file + "' " +
+           (expired ? "has expired, and the present one has not" : "is not valid yet, and the present one is");
   }
   engine_.tls.loaded(loaded->server(), loaded->authority(), now);
   present_.context = std::move(loaded);

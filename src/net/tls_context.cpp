@@ -38,11 +38,24 @@ constexpr std::size_t most_bytes = 8 * 1024 * 1024;  // of their files
 // What keys are agreed on with: elliptic curves alone, for TLS 1.2 too. For finite fields, a client that replays one ClientHello of 1.2 KB
 // costs a quarter of a second each time (ffdhe8192), on a curve at most 3 ms.
 constexpr const char* groups = "X25519:P-256:X448:P-521:P-384";
-// The ciphers of TLS 1.2 if tls-ciphers names none: those of OpenSSL without the ones that agree on a key with the server's RSA key alone,
-// so that whoever gets hold of that key cannot read what was recorded before.
-constexpr const char* usual_ciphers = "DEFAULT:!kRSA";
 constexpr long largest_chain = 32 * 1024;  // bytes that a client's certificates may have together
 constexpr int longest_chain = 10;          // and how many they may be: OpenSSL keeps all of them, and 3 KB for the smallest
+
+// The ciphers of TLS 1.2 if tls-ciphers names none: those that OpenSSL takes by itself, or by the policy of the system (openssl.cnf),
+// without the ones that agree on a key with the server's RSA key alone. So whoever gets hold of that key cannot read what was recorded
+// before.
+std::string usual_ciphers(SSL_CTX* context) {
+  const STACK_OF(SSL_CIPHER)* const all = SSL_CTX_get_ciphers(context);
+  std::string names;
+  for (int i = 0; i < sk_SSL_CIPHER_num(all); ++i) {
+    const SSL_CIPHER* const cipher = sk_SSL_CIPHER_value(all, i);
+    const int exchange = SSL_CIPHER_get_kx_nid(cipher);
+    if (exchange == NID_kx_rsa || exchange == NID_kx_any) continue;  // the latter are those of TLS 1.3, which have a list of their own
+    if (!names.empty()) names += ':';
+    names += SSL_CIPHER_get_name(cipher);
+  }
+  return names;
+}
 
 // What OpenSSL says about its last failure, and forgets it.
 std::string last_fault() {
@@ -253,9 +266,8 @@ std::optional<std::string> TlsContext::set_protocols(const TlsOptions& options) 
   SSL_CTX* const context = context_.get();
   SSL_CTX_set_min_proto_version(context, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
   SSL_CTX_set_max_proto_version(context, tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
-  if (SSL_CTX_set_cipher_list(context, options.ciphers.empty() ? usual_ciphers : options.ciphers.c_str()) != 1) {
-    return "tls-ciphers: '" + options.ciphers + "': " + last_fault();
-  }
+  const std::string ciphers = options.ciphers.empty() ? usual_ciphers(context) : options.ciphers;
+  if (!ciphers.empty() && SSL_CTX_set_cipher_list(context, ciphers.c_str()) != 1) return "tls-ciphers: '" + ciphers + "': " + last_fault();
   if (!options.ciphersuites.empty() && SSL_CTX_set_ciphersuites(context, options.ciphersuites.c_str()) != 1) {
     return "tls-ciphersuites: '" + options.ciphersuites + "': " + last_fault();
   }
@@ -361,7 +373,11 @@ void TlsContext::look_at(X509& certificate, const std::string& what, command::Ce
   if (X509_cmp_current_time(end) <= 0) warnings_.push_back(what + " has expired on " + day_of(end));
   if (X509_cmp_current_time(begin) > 0) warnings_.push_back(what + " is not valid before " + day_of(begin));
   const std::int64_t expires = seconds_of(end);
-  if (summary.serial.empty() || expires < summary.expires_at) summary = {serial_of(certificate), expires};
+  if (summary.serial.empty() || expires < summary.expires_at) {
+    summary.serial = serial_of(certificate);
+    summary.expires_at = expires;
+  }
+  summary.begins_at = std::max(summary.begins_at, seconds_of(begin));
 }
 
 }  // namespace pinfold::net

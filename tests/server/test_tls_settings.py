@@ -16,7 +16,7 @@ from tests.support import audit, faults, servers, tls
 from tests.support.connection import Closed
 from tests.support.resp import ErrorReply
 from tests.support.servers import eventually, pinfold_binary
-from tests.support.tls import DAY, HOUR, client_context, serial_of
+from tests.support.tls import DAY, HOUR, V12, client_context, serial_of
 
 from .conftest import info, only_pinfold
 
@@ -544,13 +544,15 @@ def test_info_tells_when_the_certificates_end(start_tls, authority):
 
 
 @only_pinfold
-def test_a_certificate_that_has_expired_does_not_take_the_place_of_one_that_has_not(start_tls, authority, renewed):
+def test_a_certificate_that_is_not_valid_now_does_not_take_the_place_of_one_that_is(start_tls, authority, renewed):
     first, second = renewed[:2]
     expired = authority.server(begins=-2 * DAY, ends=-HOUR)
+    early = authority.server(begins=HOUR, ends=DAY)
     server = start_tls(certificate=first)
     with server.connect_plain() as admin:
-        said = admin.call("CONFIG", "SET", "tls-cert-file", expired.cert, "tls-key-file", expired.key)
-        assert isinstance(said, ErrorReply) and f"'{expired.cert}' has expired, and the present one has not" in said
+        for certificate, why in ((expired, "has expired, and the present one has not"), (early, "is not valid yet, and the present one is")):
+            said = admin.call("CONFIG", "SET", "tls-cert-file", certificate.cert, "tls-key-file", certificate.key)
+            assert isinstance(said, ErrorReply) and f"'{certificate.cert}' {why}" in said
         assert admin.call("CONFIG", "GET", "tls-cert-file")[1] == first.cert.encode()
         first.replace(expired)
         eventually(lambda: info(admin, "tls")["tls_certificates_last_load"] != "ok", deadline=60, step=0.1)
@@ -564,3 +566,18 @@ def test_a_certificate_that_has_expired_does_not_take_the_place_of_one_that_has_
 def test_the_log_warns_of_a_certificate_that_is_not_valid_now(start_tls, authority, begins, ends, said):
     server = start_tls(certificate=authority.server(begins=begins, ends=ends))
     eventually(lambda: re.search(re.escape(server.certificate.cert) + ".*" + said, server.log()))
+
+
+@only_pinfold
+def test_the_ciphers_of_tls_1_2_are_those_of_the_system_that_keep_what_was_recorded_secret(start_tls, authority, tmp_path):
+    """With an RSA key, so that the static exchange of keys would be possible."""
+    policy = tmp_path / "openssl.cnf"
+    names = "ECDHE-RSA-AES256-GCM-SHA384:AES256-GCM-SHA384"  # the second is without such secrecy
+    policy.write_text(f"openssl_conf=a\n[a]\nssl_conf=b\n[b]\nsystem_default=c\n[c]\nCipherString={names}\n")
+    for environment, refused in (({}, ["AES256-GCM-SHA384"]), ({"OPENSSL_CONF": str(policy)}, ["AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"])):
+        server = start_tls(certificate=authority.server(key="rsa"), env=environment)
+        with server.connect(context=client_context(authority, versions=V12, ciphers="ECDHE-RSA-AES256-GCM-SHA384")) as connection:
+            assert connection.call("PING") == "PONG"
+        for cipher in refused:
+            with pytest.raises(ssl.SSLError):
+                server.connect(context=client_context(authority, versions=V12, ciphers=cipher))

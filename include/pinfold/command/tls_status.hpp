@@ -11,7 +11,10 @@ namespace pinfold::command {
 /// A certificate, for operators. All empty if there is none.
 struct CertificateSummary {
   std::string serial;           // hexadecimal
-  std::int64_t expires_at = 0;  // Unix time in seconds
+  std::int64_t begins_at = 0;   // Unix time in seconds; of several certificates the latest
+  std::int64_t expires_at = 0;  // the same
+
+  bool is_valid_at(std::int64_t now) const { return begins_at <= now && now < expires_at; }
 };
 
 /// The present certificates, and how the last attempts to load them went.
