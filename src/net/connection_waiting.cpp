@@ -68,6 +68,8 @@ void Connection::end_wait(bool with_error) {
 void Connection::work() {
   in_tasks = false;
   if (ending_ == Ending::closed || blocked_by_.has(BlockedBy::pause) || session_.task == nullptr) return;
+  // Who killed it may have been told already, before this thread is. What is under way cannot be called back.
+  if (session_.shared.closing.load(relaxed) && !session_.task->irrevocable) return close();
   // A reply that has begun goes on when the client has read so far; before, nothing is gained by waiting for that.
   if (!unsent_.empty() && session_.task->replying) return;
   command::Dispatcher& dispatcher = thread_.dispatcher();

@@ -400,6 +400,24 @@ TEST_CASE("net: nothing is executed for a client that was killed, even before it
   CHECK(other.ask("GET", "a") == bulk("1"));
 }
 
+TEST_CASE("net: the long command of a client that was killed goes no further") {
+  Rig rig;
+  Peer client = rig.connect();
+  std::string fill;
+  for (int i = 0; i < 20'000; ++i) fill += request("SET", "a-key-with-a-long-name-" + std::to_string(i), "");
+  client.wire().deliver(fill);
+  rig.settle(100'000);
+  client.take();
+  const std::size_t whole = client.ask("KEYS", "*").size();
+  client.wire().block_writes();
+  client.send(request("KEYS", "*"));
+  rig.engine.clients.with(1, [](command::SharedClient& killed) { killed.closing = true; });  // and the thread hears nothing
+  client.wire().let_write();
+  rig.settle();
+  CHECK(client.closed());
+  CHECK(client.take().size() < whole);
+}
+
 TEST_CASE("net: a client that has been silent for the timeout is closed") {
   Rig rig;
   rig.set(config::Id::timeout, "5");
