@@ -183,6 +183,7 @@ void BlockHeap::prepare() {
     longest_.reserve(regions_.size() + 1);
     ready_.reserve(1);
   } catch (const std::bad_alloc&) {
+    refused_ = true;
     munmap(region->base, region_size);
     return;
   }
