@@ -1,7 +1,5 @@
 """The wall clock is stepped, forward and back: what lasts so long lasts so long, only deadlines of entries follow."""
 
-import os
-
 import pytest
 
 from tests.support import clock, resp
@@ -12,10 +10,7 @@ from tests.support.servers import eventually, is_redis
 HOUR = 3600
 # Long enough for a test to reach the step before it ends, and what would hang for an hour must end before a read gives up.
 SHORT = 2000
-pytestmark = [
-    pytest.mark.skipif(is_redis(), reason="about CACHE.* and timers of this server"),
-    pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="a sanitizer has to be loaded first"),
-]
+pytestmark = pytest.mark.skipif(is_redis(), reason="about CACHE.* and timers of this server")
 
 
 @pytest.fixture(params=[HOUR, -HOUR], ids=["forward", "back"])
