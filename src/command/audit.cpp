@@ -71,7 +71,7 @@ void audit_request(const Call& call, std::string_view result) {
   });
 }
 
-bool is_audited(const Row& row) { return (row.flags & (kAdmin | kLogged)) != 0; }
+bool is_audited(const Row& row) { return (row.flags & (kAdmin | kLogged | kAudited)) != 0; }
 
 std::optional<AuditedRequest> remember_for_audit(const Call& call) {
   if (!call.engine.audit.on()) return std::nullopt;

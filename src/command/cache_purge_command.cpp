@@ -155,7 +155,7 @@ Outcome cache_purge(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "cache.purge", .handler = cache_purge, .arity = -3,
-     .flags = kWrite | kAllShards, .categories = kKeyspace | kDangerous, .shown = shown_in_purge,
+     .flags = kWrite | kAllShards | kAudited, .categories = kKeyspace | kDangerous, .shown = shown_in_purge,
      .touches = Touches::database, .prefix = prefix_in_purge,
      .group = "cache", .since = "0.1.0",
      .complexity = "O(N) for N tags, however many entries and leases there are; the entries' memory comes back in the background.",

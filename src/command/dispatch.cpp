@@ -48,7 +48,7 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
 }
 
 // Whether refusal() has to be asked about a command.
-bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged)) != 0; }
+bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged | kAudited)) != 0; }
 
 // The error for a command that nobody may use at present, or nobody from where the client is; empty for all others.
 [[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {

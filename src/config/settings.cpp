@@ -153,7 +153,7 @@ constexpr Setting kTable[] = {
      "written, one line of JSON each. SIGHUP opens it anew. stdout: standard output. Empty: no audit log."},
     {Id::audit_log_on_error, "audit-log-on-error", Type::choice, "continue", 0, 0, "continue|refuse", true,
      "What happens while the audit log cannot be written, for instance because the disk is full. continue: lines wait, and those that find "
-     "no room are counted. refuse: administrative commands and authentications are refused as well; clients that are connected go on."},
+     "no room are counted. refuse: administrative commands, purges and authentications are refused as well; connected clients go on."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
      "Who may use DEBUG: nobody, everybody, or connections from this machine."},
     {Id::lease_duration, "lease-duration", Type::milliseconds, "10000", 1, 3'600'000, "", true,

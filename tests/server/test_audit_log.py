@@ -333,7 +333,7 @@ def test_refuse_stops_administration_and_logins_while_nothing_can_be_written(sta
         assert admin.call("AUTH", "s3cret") == "OK"
         eventually(lambda: failing(admin))
         assert admin.call("CONFIG", "SET", "audit-log-on-error", "refuse") == "OK"
-        for words in (("CONFIG", "SET", "hz", "11"), ("CONFIG", "GET", "*"), ("FLUSHALL",), ("CLIENT", "LIST"), ("CACHE.POLICY", "LIST"), ("AUTH", "s3cret")):
+        for words in (("CONFIG", "SET", "hz", "11"), ("CONFIG", "GET", "*"), ("FLUSHALL",), ("CACHE.PURGE", "PREFIX", "x"), ("SWAPDB", "0", "1"), ("CLIENT", "LIST"), ("CACHE.POLICY", "LIST"), ("AUTH", "s3cret")):
             assert admin.call(*words).startswith(REFUSED), words
         assert admin.call("SET", "k", "v") == "OK" and admin.call("GET", "k") == b"v"
         for words in (("AUTH", "s3cret"), ("AUTH", "wrong"), ("HELLO", "3", "AUTH", "default", "s3cret")):

@@ -43,10 +43,10 @@ std::optional<AuditedRequest> remember_for_audit(const Call& call);
 /// Adds these four to a line.
 void add_request(AuditLine& line, const AuditedRequest& request);
 
-/// Whether the audit log cannot be written, and audit-log-on-error says that administrative requests and authentications are then
+/// Whether the audit log cannot be written, and audit-log-on-error says that requests of is_audited() commands and authentications are then
 /// refused.
 bool audit_forbids(const Engine& engine);
 inline constexpr std::string_view audit_error =
-    "ERR the audit log cannot be written, and audit-log-on-error is 'refuse': administrative commands and AUTH are refused until it can";
+    "ERR the audit log cannot be written, and audit-log-on-error is 'refuse': administration, purges and AUTH are refused until it can";
 
 }  // namespace pinfold::command

@@ -37,6 +37,7 @@ enum Flag : std::uint32_t {
   kProtected = 1 << 16,    // allowed only if enable-debug-command says so
   kLogged = 1 << 17,       // administrative, so a line in the log says which client has sent it
   kBeyondNamed = 1 << 18,  // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
+  kAudited = 1 << 19,      // its handler says which client has sent it, in the audit log
 };
 
 /// ACL categories that do not follow from flags. @read, @write, @fast and @slow follow from flags, and @admin and @dangerous
