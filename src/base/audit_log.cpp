@@ -19,23 +19,24 @@ constexpr auto relaxed = std::memory_order_relaxed;
 // In the order of Kind. What a client can repeat as fast as it sends although nothing comes of it is limited, for each source. 60 wrong
 // passwords come at once by default (auth-failures-per-minute).
 constexpr AuditLog::Event kEvents[] = {
-    {Kind::server, "server", 0, false},
-    {Kind::connection_accepted, "connection-accepted", 0, true},
-    {Kind::connection_refused, "connection-refused", 20, true},
-    {Kind::connection_closed, "connection-closed", 0, true},
-    {Kind::auth_ok, "auth-ok", 0, true},
-    {Kind::auth_failed, "auth-failed", 60, true},
-    {Kind::auth_limited, "auth-limited", 5, true},
-    {Kind::denied, "denied", 20, true},
-    {Kind::administration, "administration", 0, false},
-    {Kind::configuration, "configuration", 0, false},
-    {Kind::acl, "acl", 0, false},
-    {Kind::purge, "purge", 0, false},
+    {Kind::server, "server", 0, 0, false},
+    {Kind::connection_accepted, "connection-accepted", 0, 0, true},
+    {Kind::connection_refused, "connection-refused", 20, 0, true},
+    {Kind::connection_closed, "connection-closed", 0, 0, true},
+    {Kind::auth_ok, "auth-ok", 60, 0, true},
+    {Kind::auth_failed, "auth-failed", 60, 0, true},
+    {Kind::auth_limited, "auth-limited", 5, 0, true},
+    {Kind::denied, "denied", 20, 0, true},
+    {Kind::administration, "administration", 0, 60, false},
+    {Kind::configuration, "configuration", 0, 60, false},
+    {Kind::acl, "acl", 0, 60, false},
+    {Kind::purge, "purge", 0, 60, false},
 };
 
 constexpr bool in_order() {
   for (std::size_t i = 0; i < std::size(kEvents); ++i) {
-    if (static_cast<std::size_t>(kEvents[i].kind) != i || kEvents[i].per_second > RateWindow::most) return false;
+    if (static_cast<std::size_t>(kEvents[i].kind) != i) return false;
+    if (std::max(kEvents[i].per_second, kEvents[i].failed_per_second) > RateWindow::most) return false;
   }
   return std::size(kEvents) == static_cast<std::size_t>(Kind::count);
 }
@@ -110,20 +111,21 @@ std::string AuditLine::take() {
 }
 
 void AuditLog::start(Sleeper& writer) {
-  windows_ = std::vector<RateWindow>(windows);
+  windows_ = std::vector<RateWindow>(places);
+  waiting_of_ = std::vector<std::uint32_t>(places);
   writer_ = &writer;
 }
 
-RateWindow& AuditLog::window_of(Kind kind, const Source& source) {
+std::size_t AuditLog::place_of(Kind kind, const Source& source) const {
   const std::optional<std::uint64_t> origin = origin_of(source.address);
   const std::array<std::uint64_t, 4> words = {static_cast<std::uint64_t>(kind), origin ? 1U : 0U, origin.value_or(0),
                                               siphash13(key_, source.user)};
-  return windows_[siphash13(key_, {reinterpret_cast<const char*>(words.data()), sizeof words}) % windows];
+  return siphash13(key_, {reinterpret_cast<const char*>(words.data()), sizeof words}) % places;
 }
 
-bool AuditLog::admits(Kind kind, const Source& source) {
-  const unsigned per_second = row(kind).per_second;
-  if (per_second == 0 || window_of(kind, source).admits(per_second)) return true;
+bool AuditLog::admits(Kind kind, const Source& source, Failed failed) {
+  const unsigned per_second = failed == Failed::yes ? row(kind).failed_per_second : row(kind).per_second;
+  if (per_second == 0 || windows_[place_of(kind, source)].admits(per_second)) return true;
   count_left_out(kind);
   return false;
 }
@@ -145,19 +147,31 @@ std::string AuditLog::finished(std::string text) {
   return std::move(text.append(",\"seq\":").append(std::to_string(next_number_++)).append("}\n"));
 }
 
-void AuditLog::add(Kind kind, std::string text) {
+// With the mutex locked.
+AuditLog::Room AuditLog::room_for(Kind kind, std::size_t place, std::size_t bytes) const {
+  if (waiting_bytes_ + bytes > most_waiting_bytes) return Room::none;
+  if (!row(kind).from_outside) return Room::some;
+  if (waiting_of_[place] + bytes > most_bytes_of_source) return Room::none_for_source;
+  return waiting_bytes_ + bytes > most_bytes_from_outside ? Room::none_for_kind : Room::some;
+}
+
+void AuditLog::add(Kind kind, const Source& source, std::string text) {
+  // A source from outside has one share for all kinds.
+  const std::size_t place = row(kind).from_outside ? place_of(Kind::count, source) : 0;
+  const std::size_t bytes = text.size() + sizeof(std::string) + 32;
   bool first = false;
   {
     const std::lock_guard lock(mutex_);
-    const std::size_t most = row(kind).from_outside ? most_waiting_bytes / 4 * 3 : most_waiting_bytes;
-    const std::size_t bytes = text.size() + sizeof(std::string) + 32;
-    if (waiting_bytes_ + bytes > most) {
-      full_.store(true, relaxed);
+    const Room room = room_for(kind, place, bytes);
+    if (room == Room::none_for_source) return count_left_out(kind);
+    if (room != Room::some) {
+      if (room == Room::none) full_.store(true, relaxed);
       return lose();
     }
     first = waiting_.empty();
     waiting_.push_back(finished(std::move(text)));
     waiting_bytes_ += bytes;
+    if (row(kind).from_outside) waiting_of_[place] += static_cast<std::uint32_t>(bytes);
   }
   if (first) writer_->wake();
 }
@@ -187,6 +201,7 @@ std::vector<std::string> AuditLog::take(bool all) {
   const std::lock_guard lock(mutex_);
   lines.swap(waiting_);
   waiting_bytes_ = 0;
+  std::fill(waiting_of_.begin(), waiting_of_.end(), 0);
   full_.store(false, relaxed);
   try {
     tell_missing(lines, all);

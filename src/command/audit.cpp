@@ -34,7 +34,17 @@ void add_client(AuditLine& line, const SharedClient& client) {
   if (!client.name.empty()) line.add("name", client.name);
 }
 
+constexpr std::string_view kResults[] = {"ok", "failed", "begun"};  // in the order of RequestResult
+
 }  // namespace
+
+bool may_note(const Call& call, Kind kind) {
+  if (!call.in_transaction) return true;
+  std::uint32_t& lines = call.session.transaction->exec_lines[static_cast<std::size_t>(kind)];
+  if (lines++ < most_noted_of_exec) return true;
+  call.engine.audit.leave_out(kind);
+  return false;
+}
 
 void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std::string_view reason) {
   engine.audit.note(kind, {.address = client.address}, [&](AuditLine& line) {
@@ -46,7 +56,9 @@ void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std
 
 void audit_login(const Call& call, Kind kind, std::string_view name) {
   const SharedClient& client = call.session.shared;
-  call.engine.audit.note(kind, {.address = client.address}, [&](AuditLine& line) {
+  // A client chooses the name that it tries, but not as whom it succeeds.
+  const std::string_view user = kind == Kind::auth_ok ? name : std::string_view();
+  call.engine.audit.note(kind, {.user = user, .address = client.address}, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);
     line.add("user", call.engine.users.find(name) != nullptr ? name : unknown_user);
   });
@@ -64,10 +76,15 @@ void audit_denial(Engine& engine, const Session& session, const Row& row, std::s
   });
 }
 
-void audit_request(const Call& call, std::string_view result) {
-  call.engine.audit.note(kind_of(call.row), [&](AuditLine& line) {
-    add_client(line, call.session.shared);
-    line.add("request", shown_request(call.engine.settings, call.row, call.args)).add("result", result);
+void audit_request(const Call& call, RequestResult result) {
+  const Kind kind = kind_of(call.row);
+  if (!may_note(call, kind)) return;
+  const SharedClient& client = call.session.shared;
+  const auto failed = result == RequestResult::failed ? AuditLog::Failed::yes : AuditLog::Failed::no;
+  call.engine.audit.note(kind, {.user = user_name(client), .address = client.address}, failed, [&](AuditLine& line) {
+    add_client(line, client);
+    line.add("request", shown_request(call.engine.settings, call.row, call.args));
+    line.add("result", kResults[static_cast<std::size_t>(result)]);
   });
 }
 

@@ -148,7 +148,7 @@ Outcome cache_purge(Call& call) {
     call.session.waiting.reset();
     return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
   }
-  audit_request(call, "begun");
+  audit_request(call, RequestResult::begun);
   return request->sync ? Outcome::waits : call.reply.ok();
 }
 

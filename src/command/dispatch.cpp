@@ -69,7 +69,7 @@ bool counts_for_rate(const Row& row) {
 
 // The rest of the way of a call that replied with an error.
 [[gnu::cold]] void count_failure(const Call& call, Outcome outcome, ThreadStats& stats, CommandCounters& counters) {
-  if (is_audited(call.row) && !call.args.empty()) audit_request(call, "failed");
+  if (is_audited(call.row) && !call.args.empty()) audit_request(call, RequestResult::failed);
   if (outcome == Outcome::errors_counted) return;
   counters.failed.add();
   stats.errors.add(call.reply.last_error_code());
@@ -83,7 +83,7 @@ inline void count_call(const Call& call, Outcome outcome, std::uint64_t errors, 
     count_failure(call, outcome, stats, counters);
   } else if ((call.row.flags & (kLogged | kAdmin)) != 0) [[unlikely]] {
     if ((call.row.flags & kLogged) != 0) note_request(call);
-    audit_request(call, outcome == Outcome::waits ? "begun" : "ok");
+    audit_request(call, outcome == Outcome::waits ? RequestResult::begun : RequestResult::ok);
   }
 }
 

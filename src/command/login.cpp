@@ -41,7 +41,7 @@ bool may_try_to_log_in(Call& call, std::string_view name) {
   const std::int64_t wait_ms = client ? call.engine.auth_failures.wait_ms(client->origin, client->per_minute, call.mono) : 0;
   if (wait_ms == 0) return true;
   stats_of(call).auth_limited.add();
-  audit_login(call, AuditLog::Kind::auth_limited, name);
+  if (may_note(call, AuditLog::Kind::auth_limited)) audit_login(call, AuditLog::Kind::auth_limited, name);
   note_auth_limited(call.session, call.engine, wait_ms);
   call.reply.error("ERR too many attempts to authenticate from this address have failed: nothing was checked, try again in " +
                    std::to_string((wait_ms + 999) / 1000) + " seconds");
@@ -49,13 +49,19 @@ bool may_try_to_log_in(Call& call, std::string_view name) {
 }
 
 void note_login(const Call& call, std::string_view name, bool succeeded) {
-  audit_login(call, succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, name);
+  const AuditLog::Kind kind = succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed;
+  const bool noted = may_note(call, kind);
+  if (noted) audit_login(call, kind, name);
   if (succeeded) return;
-  note_denial(call.engine, call.session,
-              {.reason = DenialReason::auth,
-               .context = call.in_transaction ? DenialContext::multi : DenialContext::toplevel,
-               .object = call.args[0],
-               .user = call.engine.users.find(name) != nullptr ? name : unknown_user});
+  if (noted) {
+    note_denial(call.engine, call.session,
+                {.reason = DenialReason::auth,
+                 .context = call.in_transaction ? DenialContext::multi : DenialContext::toplevel,
+                 .object = call.args[0],
+                 .user = call.engine.users.find(name) != nullptr ? name : unknown_user});
+  } else {
+    count_denial(call.engine, call.session, DenialReason::auth);
+  }
   stats_of(call).auth_failures.add();
   if (const auto client = counted(call)) call.engine.auth_failures.note(client->origin, client->per_minute, call.mono);
 }
@@ -75,9 +81,11 @@ void authenticate_certificate(Engine& engine, Session& session, std::span<const 
   if (reason.empty() && audit_forbids(engine)) reason = "the audit log cannot be written (audit-log-on-error)";
   const bool succeeded = reason.empty();
   const SharedClient& client = session.shared;
-  engine.audit.note(succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed, {.address = client.address}, [&](AuditLine& line) {
+  const AuditLog::Kind kind = succeeded ? AuditLog::Kind::auth_ok : AuditLog::Kind::auth_failed;
+  const std::string_view name = user != nullptr ? std::string_view(user->name()) : unknown_user;
+  engine.audit.note(kind, {.user = succeeded ? name : std::string_view(), .address = client.address}, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);
-    line.add("user", user != nullptr ? std::string_view(user->name()) : unknown_user).add("by", "certificate");
+    line.add("user", name).add("by", "certificate");
     if (succeeded) return;
     line.add("reason", reason);
     if (!names.empty()) line.add("names", shown_names(names));

@@ -37,7 +37,8 @@ void MainThreadTask::begin(Call& call) {
       result->error = "out of memory";
     }
     if (!logged || result->error) note_outcome(engine, request, result->error);  // here, as the client may have gone
-    engine.audit.note(kind, [&](AuditLine& line) {
+    const auto source = audited ? AuditLog::Source{.user = audited->user, .address = audited->address} : AuditLog::Source();
+    engine.audit.note(kind, source, result->error ? AuditLog::Failed::yes : AuditLog::Failed::no, [&](AuditLine& line) {
       if (audited) add_request(line, *audited);
       line.add("result", result->error ? std::string_view(*result->error) : std::string_view("done"));
     });

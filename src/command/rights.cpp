@@ -49,10 +49,6 @@ Counter& counter_of(ThreadStats& stats, DenialReason reason) {
   return stats.denied_command;
 }
 
-void count_denial(Engine& engine, const Session& session, DenialReason reason) {
-  counter_of(engine.stats.of_thread(session.shared.thread), reason).add();
-}
-
 // The databases in which a request works.
 class DatabasesOf {
  public:
@@ -188,6 +184,10 @@ std::string denial_text(const Row& row, const RightsVerdict& verdict) {
   return "this user has no permissions to run the '" + std::string(row.name) + "' command";
 }
 
+void count_denial(Engine& engine, const Session& session, DenialReason reason) {
+  counter_of(engine.stats.of_thread(session.shared.thread), reason).add();
+}
+
 void note_denial(Engine& engine, const Session& session, const Denial& denial) {
   count_denial(engine, session, denial.reason);
   const auto most = static_cast<std::size_t>(engine.settings.integer(config::Id::acllog_max_len));
@@ -212,17 +212,6 @@ void note_denial(Engine& engine, const Session& session, const Row& row, const R
   audit_denial(engine, session, row, "NOPERM " + denial_text(row, verdict));
 }
 
-namespace {
-
-// Whether one more denial of the transaction is noted. If not, it is counted as one that the audit log leaves out.
-bool is_noted(Call& call) {
-  if (call.session.transaction->exec_denials++ < most_noted_of_exec) return true;
-  call.engine.audit.leave_out(AuditLog::Kind::denied);
-  return false;
-}
-
-}  // namespace
-
 bool refused_in_exec(Call& call) {
   Session& session = call.session;
   if (session.may_do_all(call.engine.users)) return false;
@@ -231,14 +220,14 @@ bool refused_in_exec(Call& call) {
     // What came before it in the transaction has logged the client out, or its user was removed meanwhile.
     if ((call.row.flags & kNoAuth) != 0) return false;
     constexpr std::string_view error = "NOAUTH Authentication required.";
-    if (is_noted(call)) audit_denial(call.engine, session, call.row, error);
+    if (may_note(call, AuditLog::Kind::denied)) audit_denial(call.engine, session, call.row, error);
     call.reply.error(error);
     return true;
   }
   if (user->unlimited()) return false;
   const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.transaction->exec_matches);
   if (verdict.allowed()) return false;
-  if (is_noted(call)) {
+  if (may_note(call, AuditLog::Kind::denied)) {
     note_denial(call.engine, session, call.row, verdict);
   } else {
     count_denial(call.engine, session, denial_of(call.row, verdict).reason);

@@ -243,7 +243,7 @@ DIFFERENCES = [
     Difference(("INFO", "MEMORY USAGE", "MEMORY STATS", "MEMORY DOCTOR"), BY_NATURE, "They describe the server itself.", same_type),
     Difference(("LOLWUT",), BY_DESIGN, "It draws another picture, and ignores the numbers that Redis' pictures take.", picture),
     Difference(("ACL GENPASS",), BY_NATURE, "The answer is random.", random_text),
-    Difference(("ACL LOG",), BY_NATURE, "Entries describe the client, and tell times. A name has at most 128 bytes. A name that no user has is shown as `(unknown)`, because people type passwords where it belongs. Of what one EXEC refuses the first 16 commands are noted. They have the fields that Redis 7.2 has added: `entry-id`, `timestamp-created` and `timestamp-last-updated`.", refusals),
+    Difference(("ACL LOG",), BY_NATURE, "Entries describe the client, and tell times. A name has at most 128 bytes. A name that no user has is shown as `(unknown)`, because people type passwords where it belongs. Of what one EXEC refuses the first 16 commands are noted, and the first 16 attempts to authenticate that fail. They have the fields that Redis 7.2 has added: `entry-id`, `timestamp-created` and `timestamp-last-updated`.", refusals),
     Difference(("TIME", "LASTSAVE"), BY_NATURE, "They tell the time.", same_type),
     Difference(("OBJECT FREQ", "OBJECT IDLETIME"), BY_NATURE, "The eviction policies count accesses in their own way: FREQ is 0 to 3, and IDLETIME 0 for a key written under an lfu policy.", same_type),
     Difference(("OBJECT REFCOUNT",), BY_DESIGN, "Redis shares small integers when no eviction policy forbids it; Pinfold stores each value once per key.", same_type),

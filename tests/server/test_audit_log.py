@@ -1,5 +1,6 @@
 """The audit log: what is in it, that nobody can forge or break a line, and what happens when the disk is full."""
 
+import concurrent.futures
 import contextlib
 import os
 import resource
@@ -306,7 +307,7 @@ def test_a_full_disk_does_not_stop_the_cache_and_lines_wait_for_room(start, tmp_
 
 def test_what_finds_no_room_is_counted_and_told_of(start, tmp_path):
     log, make_room = on_full_disk(start, tmp_path)
-    request = resp.encode(["CONFIG", "SET", "hz", "10", "x" * 500, "y" * 500])
+    request = resp.encode(["CONFIG", "GET", "hz", *["x" * 60 + "*"] * 11])
     with log.server.connect() as client:
         eventually(lambda: failing(client))
         sent = 0
@@ -465,3 +466,51 @@ def test_the_flood_of_one_client_hides_no_line_of_another(audited, flood):
     found = [len(log.events(kind, address="%s:%d" % address)) for _, address in victims]
     # Two of 4096 places may be the same by chance; that two victims share the place of the flood happens never.
     assert sorted(found)[1:] == [rounds] * (VICTIMS - 1), found
+
+
+# What one client does again and again: the kind of its lines, and the right for it.
+DEEDS = {
+    "AUTH": ("auth-ok", "+ping", ["AUTH", "low", "x"]),
+    "HELLO": ("auth-ok", "+ping", ["HELLO", "2", "AUTH", "low", "x"]),
+    "WRONGPASS": ("auth-failed", "+ping", ["AUTH", "nobody", "wrong"]),
+    "SWAPDB": ("administration", "+swapdb", ["SWAPDB", "x", "y"]),
+    "FLUSHDB": ("purge", "+flushdb", ["FLUSHDB", "nonsense"]),
+    "CACHE.PURGE": ("purge", "+cache.purge", ["CACHE.PURGE", "TAGS", "nonsense"]),
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("way", ["transaction", "pipeline"])
+def test_what_one_client_does_again_and_again_hides_no_line_of_another(audited, deed, way):
+    """With `refuse`, a queue that one client had filled would have the logins of all others refused, too."""
+    event, right, request = DEEDS[deed]
+    log = audited("--auth-failures-per-minute", "0", "--audit-log-on-error", "refuse")
+    count, rounds = 20_000, 20
+    flood, replies = resp.encode(request) * count, count
+    if way == "transaction":
+        flood, replies = resp.encode(["MULTI"]) + flood + resp.encode(["EXEC"]), count + 2
+    with contextlib.ExitStack() as open_:
+        admin, flooding = open_.enter_context(log.server.connect()), open_.enter_context(log.server.connect())
+        assert admin.call("ACL", "SETUSER", "low", "on", "nopass", "~*", "+multi", "+exec", right) == "OK"
+        assert flooding.call("AUTH", "low", "x") == "OK"
+        address = "%s:%d" % flooding.socket.getsockname()
+        victims = [open_.enter_context(outside.connect(log.server, source=f"127.0.1.{i + 1}")) for i in range(VICTIMS)]
+        addresses = ["%s:%d" % victim.socket.getsockname() for victim in victims]
+        flooded = open_.enter_context(concurrent.futures.ThreadPoolExecutor(1)).submit(flooding.exchange, flood, replies)
+        for i in range(rounds):
+            for victim in victims:
+                assert victim.call("AUTH", "nobody", "wrong").startswith("WRONGPASS")
+            assert admin.call("CONFIG", "SET", "hz", str(10 + i)) == "OK"
+        assert len(flooded.result()) == replies
+        before = 1 if event == "auth-ok" else 0
+
+        def told():
+            return len(log.events(event, address=address)) - before
+
+        eventually(lambda: told() + sum(line["lines"] for line in log.events("left-out", of=event)) == count)
+        figures = info(admin, "stats")
+    assert told() == 16 if way == "transaction" else told() < count / 4
+    assert (figures["audit_lines_lost"], figures["audit_log_failing"]) == ("0", "0")
+    assert len([line for line in log.events("configuration", result="ok") if line["request"].startswith("CONFIG SET hz")]) == rounds
+    found = [len(log.events("auth-failed", address=victim)) for victim in addresses]
+    assert sorted(found)[1:] == [rounds] * (VICTIMS - 1), found  # two of 4096 places may be the same by chance

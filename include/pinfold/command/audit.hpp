@@ -12,6 +12,12 @@
 
 namespace pinfold::command {
 
+/// Whether one more line of this kind is noted for this call. Of the commands that one EXEC executes, the first most_noted_of_exec of each
+/// kind are, whether or not the audit log is on: noting takes microseconds, and others wait for the shards meanwhile. Counts the line, and
+/// one that is not noted as left out. So it is asked once for each line.
+bool may_note(const Call& call, AuditLog::Kind kind);
+inline constexpr std::size_t most_noted_of_exec = 16;
+
 /// Notes that a connection was accepted, refused or closed. `reason` is empty for one that was accepted. Called by the client's
 /// thread.
 void audit_connection(Engine& engine, AuditLog::Kind kind, const SharedClient& client, std::string_view reason);
@@ -19,16 +25,19 @@ void audit_connection(Engine& engine, AuditLog::Kind kind, const SharedClient& c
 /// What logs have in place of a name that no user has, because people type passwords where the name belongs.
 inline constexpr std::string_view unknown_user = "(unknown)";
 
-/// Notes an attempt to authenticate: `auth_ok`, `auth_failed` or `auth_limited`. A name that no user has is left out.
+/// Notes an attempt to authenticate: `auth_ok`, `auth_failed` or `auth_limited`. A name that no user has is left out. The caller has asked
+/// may_note().
 void audit_login(const Call& call, AuditLog::Kind kind, std::string_view name);
 
 /// Notes that a request was refused because its client may not make it. `error` is the reply. Of the request's arguments only the
 /// command is told.
 void audit_denial(Engine& engine, const Session& session, const Row& row, std::string_view error);
 
-/// Notes a request that administrates or purges, and how it has ended: "ok", "failed", or "begun" if its reply comes later.
-void audit_request(const Call& call, std::string_view result);
-/// Whether requests of this command are noted by audit_request() when they have been executed.
+/// How a request has ended; `begun` if its reply comes later.
+enum class RequestResult : std::uint8_t { ok, failed, begun };
+/// Notes a request that administrates or purges, if may_note() says so.
+void audit_request(const Call& call, RequestResult result);
+/// Whether requests of this command are noted by audit_request() when they have been executed: those of administrators, purges and flushes.
 bool is_audited(const Row& row);
 
 /// A client and its request, for a line that comes later, when both may be gone.

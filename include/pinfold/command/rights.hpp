@@ -84,18 +84,19 @@ struct Denial {
   std::string_view user = {};    // the name of the client's user; auth: the name that was tried
 };
 
-/// Counts a denial (acl_access_denied_* of INFO) and notes it for ACL LOG. All denials come here, but for those of an EXEC beyond
-/// most_noted_of_exec. Called by the client's thread, with nothing locked or, in EXEC, with shards locked.
+/// Counts a denial (acl_access_denied_* of INFO). Called by the client's thread.
+void count_denial(Engine& engine, const Session& session, DenialReason reason);
+/// Counts a denial and notes it for ACL LOG. All denials come here, but for those of an EXEC beyond most_noted_of_exec (audit.hpp). Called
+/// by the client's thread, with nothing locked or, in EXEC, with shards locked.
 void note_denial(Engine& engine, const Session& session, const Denial& denial);
 /// Notes that a request was denied, for all who want to know: note_denial() and the audit log. `verdict` must not allow it.
 void note_denial(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict);
 
 /// Whether a command of a transaction is denied now that it is to run: rights may have changed since it was queued, and what was queued
-/// before it may have changed the user or the database. If so, replies the error. All denials are counted, and the first
-/// most_noted_of_exec of a transaction noted: noting takes microseconds, and others wait for the shards meanwhile.
+/// before it may have changed the user or the database. If so, replies the error. All denials are counted, and noted
+/// if may_note() says so (audit.hpp).
 /// Called with the shards of the transaction locked. All commands of the transaction share one budget (Transaction::exec_matches).
 bool refused_in_exec(Call& call);
-inline constexpr std::size_t most_noted_of_exec = 16;
 
 /// For the answer to a client that has waited for this key. Replies the error if its user may not read the key any more, and returns false.
 bool may_still_read(Engine& engine, Session& session, const Row& row, unsigned db, std::string_view key, resp::Reply& reply);

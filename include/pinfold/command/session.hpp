@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "pinfold/base/audit_log.hpp"
 #include "pinfold/base/clock.hpp"
 #include "pinfold/command/large_arguments.hpp"
 #include "pinfold/command/queued.hpp"
@@ -102,7 +103,8 @@ struct Transaction {
   // anything is executed, and one for those that EXEC makes with the shards locked.
   security::MatchBudget queued_matches;
   security::MatchBudget exec_matches;
-  std::size_t exec_denials = 0;  // commands that EXEC has refused because of the user's rights
+  // How many lines of each kind the commands that EXEC has executed wanted in the audit log (may_note).
+  std::array<std::uint32_t, static_cast<std::size_t>(AuditLog::Kind::count)> exec_lines{};
 };
 
 /// A key that the client watches, with what WATCH noted of it.

@@ -154,14 +154,64 @@ TEST_CASE("what waits is bounded, and what found no room is counted in a line of
   CHECK(lines.size() == 1);
 }
 
-TEST_CASE("what clients from outside cause leaves room for what administrators do") {
-  Fixture fixture;
+// Notes as many lines of a kind without a limit as a queue has no room for.
+void flood(AuditLog& log, const AuditLog::Source& source) {
   const std::string value(600, 'x');
-  for (int i = 0; i < 20'000; ++i) fixture.log.note(Kind::connection_accepted, [&](AuditLine& line) { line.add("v", value); });
+  for (int i = 0; i < 10'000; ++i) log.note(Kind::connection_accepted, source, [&](AuditLine& line) { line.add("v", value); });
+}
+
+TEST_CASE("what clients from outside cause leaves room for what administrators do, and looks like no failing disk") {
+  Fixture fixture;
+  for (const char* address : {"192.0.2.1:1", "192.0.2.2:1", "192.0.2.3:1", "192.0.2.4:1"}) flood(fixture.log, {.address = address});
   const std::uint64_t lost = fixture.log.lines_lost();
-  REQUIRE(lost > 0);
+  CHECK(lost > 0);
+  CHECK_FALSE(fixture.log.failing());
   for (int i = 0; i < 100; ++i) fixture.log.note(Kind::acl, nothing);
   CHECK(fixture.log.lines_lost() == lost);
+  const std::string value(600, 'x');
+  while (fixture.log.lines_lost() == lost) fixture.log.note(Kind::acl, [&](AuditLine& line) { line.add("v", value); });
+  CHECK(fixture.log.failing());
+}
+
+TEST_CASE("one source from outside leaves room in the queue for the others, until it is written") {
+  Fixture fixture;
+  const AuditLog::Source flooding = {.user = "eve", .address = "192.0.2.1:4000"};
+  const auto line = [](AuditLine& to) { to.add("of", "victim"); };
+  flood(fixture.log, flooding);
+  const std::uint64_t left_out = fixture.log.lines_left_out();
+  CHECK(left_out > 0);
+  CHECK(fixture.log.lines_lost() == 0);
+  CHECK_FALSE(fixture.log.failing());
+  // It has one share for all kinds.
+  fixture.log.note(Kind::denied, flooding, [](AuditLine& to) { to.add("v", std::string(700, 'x')); });
+  flood(fixture.log, flooding);
+  CHECK(fixture.log.lines_left_out() == left_out + 10'001);
+  const AuditLog::Source victims[] = {
+      {.address = "192.0.2.1:4000"}, {.address = "192.0.2.2:4000"}, {.user = "ada", .address = "192.0.2.1:1"}};
+  for (const AuditLog::Source& victim : victims) fixture.log.note(Kind::auth_failed, victim, line);
+  for (const AuditLog::Source& victim : victims) fixture.log.note(Kind::connection_closed, victim, line);
+  const auto is_victim = [](const std::string& text) { return text.find("\"of\":\"victim\"") != std::string::npos; };
+  auto lines = fixture.log.take();
+  CHECK(std::count_if(lines.begin(), lines.end(), is_victim) == 6);
+  fixture.log.note(Kind::connection_closed, flooding, line);
+  lines = fixture.log.take();
+  CHECK(std::count_if(lines.begin(), lines.end(), is_victim) == 1);
+}
+
+TEST_CASE("of the requests of administrators all that succeed are kept, and of those that fail some of each source") {
+  for (const AuditLog::Event& event : AuditLog::events()) {
+    if (event.failed_per_second == 0) continue;
+    CAPTURE(event.name);
+    Fixture fixture;
+    constexpr std::uint64_t noted = 1'000;
+    const AuditLog::Source source = {.user = "op", .address = "192.0.2.1:4000"};
+    for (std::uint64_t i = 0; i < noted; ++i) fixture.log.note(event.kind, source, AuditLog::Failed::yes, nothing);
+    CHECK(fixture.log.lines_left_out() >= noted - 2 * event.failed_per_second);
+    fixture.log.take(true);
+    for (std::uint64_t i = 0; i < noted; ++i) fixture.log.note(event.kind, source, AuditLog::Failed::no, nothing);
+    fixture.log.note(event.kind, {.user = "other", .address = "192.0.2.1:4000"}, AuditLog::Failed::yes, nothing);
+    CHECK(fixture.log.take().size() == noted + 1);
+  }
 }
 
 TEST_CASE("of refusals that come fast only some are kept, and a line says how many are missing") {

@@ -22,6 +22,7 @@
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/work.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/catalogue.hpp"
 #include "pinfold/command/describe.hpp"
 #include "pinfold/command/syntax.hpp"
@@ -553,6 +554,43 @@ TEST_CASE("rights: of what EXEC denies all is counted, and the first commands no
   exec("STRLEN", "k", 1);  // the next transaction is noted again
   CHECK(server.engine.acl_log.newest(100).size() == 2);
   CHECK(server.engine.stats.total(&ThreadStats::denied_command) == 1);
+}
+
+TEST_CASE("rights: of what an EXEC does, the audit log has the first lines of each kind") {
+  struct : pinfold::Sleeper {
+    void wake_now() override {}
+  } writer;
+  Server server;
+  server.engine.audit.start(writer);
+  server.set(pinfold::config::Id::auth_failures_per_minute, "0");
+  Limited client(server, {"+@all", "~*"});
+  server.engine.audit.take();
+  constexpr std::size_t many = 200;
+  client.run("MULTI");
+  for (std::size_t i = 0; i < many; ++i) {
+    client.run("AUTH", "alice", "x");
+    client.run("HELLO", "2", "AUTH", "nobody", "x");
+    client.run("SWAPDB", "x", "y");
+    client.run("FLUSHDB", "nonsense");
+    client.run("CLIENT", "NO-EVICT", "on");
+    client.run("CACHE.PURGE", "TAGS", "1", "t");
+  }
+  CHECK(client.run("EXEC").starts_with("*" + std::to_string(6 * many) + "\r\n"));
+  std::map<std::string, std::size_t> told;
+  for (const std::string& line : server.engine.audit.take()) {
+    const std::size_t at = line.find("\"event\":\"") + 9;
+    if (line.find("\"result\":\"done\"") == std::string::npos) ++told[line.substr(at, line.find('"', at) - at)];
+  }
+  told.erase("left-out");
+  CHECK(told == std::map<std::string, std::size_t>{{"administration", most_noted_of_exec},
+                                                   {"auth-failed", most_noted_of_exec},
+                                                   {"auth-ok", most_noted_of_exec},
+                                                   {"purge", most_noted_of_exec}});
+  CHECK(server.engine.audit.lines_left_out() == 6 * many - 4 * most_noted_of_exec);
+  const auto noted = server.engine.acl_log.newest(100);
+  REQUIRE(noted.size() == 1);
+  CHECK(noted[0].count == most_noted_of_exec);
+  CHECK(server.engine.stats.total(&ThreadStats::denied_auth) == many);
 }
 
 TEST_CASE("rights: denials are counted by their reason") {

@@ -81,6 +81,7 @@ TEST_CASE("user memory: who authenticates inside EXEC counts for the other user 
   REQUIRE(client.session.shared.usage == client.session.user()->usage());
   const std::string_view words[] = {"AUTH", "bob", "x"};
   {
+    client.session.transaction = std::make_unique<Transaction>();
     resp::Output output;
     resp::Reply reply(output, 2);
     store::Keyspace::Locks locks(guarded.server.keyspace);
@@ -89,6 +90,7 @@ TEST_CASE("user memory: who authenticates inside EXEC counts for the other user 
               {.in_transaction = true});
     std::ignore = row.handler(call);
     CHECK(text_of(output) == ok);
+    client.session.transaction.reset();
   }
   CHECK(client.session.user()->name() == "bob");
   CHECK(guarded.usage("ada").clients == 1);
