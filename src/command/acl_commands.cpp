@@ -354,10 +354,11 @@ Outcome acl_save(Call& call) {
   return with_file(call, save_file, "ERR There was an error trying to save the ACLs. Please check the server logs for more information: ");
 }
 
-// For names of users. Behind ACL DELUSER or in the place of a name there may be rules by mistake.
+// For names of users. Behind ACL DELUSER or in the place of a name there may be rules by mistake, in one argument or in several.
 Shown shown_as_name(Args args, std::size_t index) {
   constexpr std::size_t first_name = 2;
-  return index >= first_name && security::is_about_password(args[index]) ? Shown::secret : Shown::plain;
+  const bool may_be_name = security::is_user_name(args[index]) && !security::is_about_password(args[index]);
+  return index < first_name || may_be_name ? Shown::plain : Shown::secret;
 }
 
 // A rule may be a password, or have one inside of a selector by mistake, or be one whose '>' was forgotten. So what does not begin as a
@@ -414,7 +415,7 @@ constexpr Row kRows[] = {
      .summary = "Makes a random password.",
      .syntax = "[bits]"},
     {.name = "acl|getuser", .handler = acl_getuser, .arity = 3,
-     .flags = kForAdmins,
+     .flags = kForAdmins, .shown = shown_as_name,
      .group = "server", .since = "6.0.0",
      .complexity = "O(N) for N rules of the user.",
      .summary = "Shows the rules of a user.",

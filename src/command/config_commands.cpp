@@ -136,12 +136,15 @@ Shown shown_in_config_set(Args args, std::size_t index) {
   return setting != nullptr && (is_name || !config::is_secret(setting->id)) ? Shown::plain : Shown::secret;
 }
 
-// GET may have been typed for SET: then a value stands behind the name of a secret.
+// GET may have been typed for SET: then a value stands behind the name of a secret, which may be mistyped as well. So what is neither a
+// name nor a pattern for names may be a password.
 Shown shown_in_config_get(Args args, std::size_t index) {
   constexpr std::size_t first_name = 2;
-  if (index <= first_name) return Shown::plain;
+  if (index < first_name) return Shown::plain;
+  const bool asks = config::find_setting(args[index]) != nullptr || args[index].find_first_of("*?[") != std::string_view::npos;
   const Setting* const before = config::find_setting(args[index - 1]);
-  return before != nullptr && config::is_secret(before->id) ? Shown::secret : Shown::plain;
+  const bool behind_secret = before != nullptr && config::is_secret(before->id);
+  return asks && !behind_secret ? Shown::plain : Shown::secret;
 }
 
 constexpr std::uint32_t kAdministration = kAdmin | kNoScript | kLoading | kNoMulti;

@@ -159,8 +159,9 @@ security::UserRules draft_of_user(const config::Settings& settings, std::string_
 
 std::string shown_rule(std::string_view rule) {
   if (security::is_about_password(rule)) return std::string(1, rule[0]) + std::string(config::hidden);
-  if (!rule.starts_with('(') || security::is_rule_without_secret(rule)) return std::string(rule);
-  return "(" + std::string(config::hidden) + ")";
+  const bool is_selector = rule.starts_with('(');
+  if (is_selector ? security::is_rule_without_secret(rule) : !security::may_hide_password(rule)) return std::string(rule);
+  return is_selector ? "(" + std::string(config::hidden) + ")" : std::string(config::hidden);
 }
 
 std::optional<std::string> read_acl_file(const config::Settings& settings, std::vector<Users::Pointer>& users) {

@@ -500,13 +500,25 @@ bool is_about_password(std::string_view rule) {
   return !rule.empty() && begins.find(rule.front()) != std::string_view::npos && !rule.starts_with("!~");
 }
 
+bool may_hide_password(std::string_view rule) {
+  constexpr std::string_view marks = "><#!";
+  constexpr std::string_view brackets = "()";
+  const bool is_pattern = !rule.empty() && (std::string_view("~%&").find(rule.front()) != std::string_view::npos || rule.starts_with("!~"));
+  for (std::size_t i = 1; i < rule.size(); ++i) {
+    if (is_space(rule[i])) return true;
+    if (marks.find(rule[i]) == std::string_view::npos) continue;
+    if (!is_pattern || brackets.find(rule[i - 1]) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
 namespace {
 
-// The same for a rule that is no selector.
+// The same as is_rule_without_secret() for a rule that is no selector.
 bool is_plain_rule_without_secret(std::string_view rule) {
   constexpr std::string_view begins = "+-~%&";
   const auto is_it = [rule](const auto& one) { return iequals(rule, one.word); };
-  if (rule.empty()) return false;
+  if (rule.empty() || may_hide_password(rule)) return false;
   return begins.find(rule.front()) != std::string_view::npos || rule.starts_with("!~") || begins_with(rule, kDatabases) ||
          limit_of(rule) != nullptr || iequals(rule, kReset) || std::any_of(std::begin(kWordsForUsers), std::end(kWordsForUsers), is_it) ||
          std::any_of(std::begin(kWordsForSelectors), std::end(kWordsForSelectors), is_it);

@@ -165,7 +165,7 @@ def without_password(args, expected, actual, run):
     """The error of ACL SETUSER for a rule that has a password or a hash."""
     head, found, rest = actual.partition(b"(hidden)")
     kind = head[-1:]
-    return bool(found) and kind in b"<>#!(" and expected.startswith(head) and (rest.split(b"': ")[-1] == expected.split(b"': ")[-1])
+    return bool(found) and kind in b"<>#!('" and expected.startswith(head) and (rest.split(b"': ")[-1] == expected.split(b"': ")[-1])
 
 
 def user_fields(args, expected, actual, run):
@@ -258,7 +258,7 @@ DIFFERENCES = [
     Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(
         ("ACL SETUSER",), BY_DESIGN,
-        "There are `!~pattern` for keys that nobody gets whatever other rules say, `db=`, `alldbs` and `resetdbs` as in Valkey 9.1, and limits of the user, which ACL GETUSER shows behind all other fields if they are set (`maxmemory=`, `rate=`, `resetlimits`). A user has a bounded number of rules, and there are at most 4096 users ([security.md](security.md)). An error does not repeat a password or hash, nor a selector in which a word is no rule. A name has at most 1024 bytes. A user cannot have an empty name, which Redis cannot load from the file that it has saved.", without_password,
+        "There are `!~pattern` for keys that nobody gets whatever other rules say, `db=`, `alldbs` and `resetdbs` as in Valkey 9.1, and limits of the user, which ACL GETUSER shows behind all other fields if they are set (`maxmemory=`, `rate=`, `resetlimits`). A user has a bounded number of rules, and there are at most 4096 users ([security.md](security.md)). An error does not repeat a password or hash, nor a word that may have one behind a rule, nor a selector in which a word is no rule. A name has at most 1024 bytes. A user cannot have an empty name, which Redis cannot load from the file that it has saved.", without_password,
     ),  # fmt: skip
     Difference(
         ("ACL LOAD",), BY_DESIGN,

@@ -25,8 +25,8 @@ std::optional<std::string> merge_selectors(std::span<const std::string_view> wor
 /// A draft of a user: of `before`, or of a new one if that is null. acl-pubsub-default says which channels it has at first.
 security::UserRules draft_of_user(const config::Settings& settings, std::string_view name, const security::User* before = nullptr);
 
-/// A rule as errors may show it: without the password or hash that may be in it. Of a selector nothing is shown if a word inside is no
-/// rule, as it may be a password without its '>'.
+/// A rule as errors may show it: without the password or hash that may be in it. Nothing is shown of a word that may hide a password behind
+/// a rule, nor of a selector if a word inside is no rule, as that may be a password without its '>'.
 std::string shown_rule(std::string_view rule);
 
 /// Reads the users of the file that `aclfile` names: all of them, or none and the errors in Redis' words. May take as long as the disk.

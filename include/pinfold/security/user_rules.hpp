@@ -79,8 +79,11 @@ bool is_user_name(std::string_view name);
 
 /// Whether a rule has a password or a hash, as it begins: ">", "<", "#" or "!", but not "!~".
 bool is_about_password(std::string_view rule);
-/// Whether a rule can be shown to others: it begins as a rule that has no password. Anything else may be a password whose '>' was
-/// forgotten. In a selector each word must be such a rule; it need not end.
+/// Whether a password may stand behind the beginning of a word that should be one rule: behind white space, or behind a ">", "<", "#" or
+/// "!" that the rule cannot have there ("on >secret", "(~a)>secret"). A pattern may have these, but not behind a bracket.
+bool may_hide_password(std::string_view rule);
+/// Whether a rule can be shown to others: it begins as a rule that has no password, and has none behind that. Anything else may be a
+/// password whose '>' was forgotten. In a selector each word must be such a rule; it need not end.
 bool is_rule_without_secret(std::string_view rule);
 
 /// The rules of a user in one line, without "user" and its name: "on #ha5h ~* &* +@all". Applied to a new user they make the same user,

@@ -266,6 +266,8 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"CONFIG", "SET", "secret", "requirepass"}) == "..ss");
   CHECK(shown({"CONFIG", "GET", "requirepass"}) == "...");
   CHECK(shown({"CONFIG", "GET", "requirepass", "secret", "maxmemory"}) == "...s.");
+  CHECK(shown({"CONFIG", "GET", "tls-key-file-pass", "my", "secret"}) == "...ss");
+  CHECK(shown({"CONFIG", "GET", "requirepas", "secret", "max*", "MaxMemory", "h?", "[hz]*"}) == "..ss....");
   CHECK(shown({"GET", "k"}) == ".k");
   CHECK(shown({"MSET", "a", "1", "b", "2"}) == ".k.k.");
   CHECK(shown({"LCS", "a"}) == ".k");
@@ -285,6 +287,11 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"ACL", "DRYRUN", "ada", "config", "set", "timeout", "1", "requirepass", "secret"}) == "........s");
   CHECK(shown({"ACL", "DELUSER", "ada", ">secret"}) == "...s");
   CHECK(shown({"ACL", "SETUSER", ">secret", "on"}) == "..s.");
+  CHECK(shown({"ACL", "DELUSER", "ada on >secret", "bob"}) == "..s.");
+  CHECK(shown({"ACL", "GETUSER", "ada"}) == "...");
+  CHECK(shown({"ACL", "GETUSER", ">secret"}) == "..s");
+  CHECK(shown({"ACL", "GETUSER", "ada >secret"}) == "..s");
+  CHECK(shown({"ACL", "SETUSER", "ada >secret", "~a >secret", "(~a", "+get >secret)", "(~a)>secret", "on"}) == "..ss.ss.");
 }
 
 TEST_CASE("command table: nothing is shown of a request that ACL DRYRUN cannot try") {

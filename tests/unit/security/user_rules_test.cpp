@@ -545,6 +545,20 @@ TEST_CASE("rules: what can be shown to others begins as a rule without a passwor
     INFO(rule);
     CHECK_FALSE(is_rule_without_secret(rule));
   }
+  // Typed as one word by mistake.
+  for (const std::string_view rule : {"+get >hunter2", "~x >hunter2", "~x\n>hunter2", "~x hunter2", "+get\thunter2", "on >hunter2",
+                                      "ON>hunter2", "+get>hunter2", "+@all#hunter2", "db=1>hunter2", "rate=5<hunter2", "(~x)>hunter2",
+                                      "(~x)!hunter2", "(~x", "+get >hunter2)", "~x)>hunter2", "%R~(>hunter2", "!~x )>hunter2"}) {
+    INFO(rule);
+    const bool begins_selector = rule == "(~x";
+    CHECK(is_rule_without_secret(rule) == begins_selector);
+    CHECK(may_hide_password(rule) != begins_selector);
+  }
+  // A pattern may have any of these characters.
+  for (const std::string_view rule : {"~a>b", "%RW~<a>", "&news#1", "!~a!b", "~(a)", "~>", "(~a>b &c#d)", "!~>"}) {
+    INFO(rule);
+    CHECK(is_rule_without_secret(rule));
+  }
   CHECK_FALSE(is_rule_without_secret(std::string(1'000'000, '(')));
   CHECK(is_rule_without_secret("(+" + std::string(65535, 'a') + ")"));
   CHECK_FALSE(is_rule_without_secret("(+" + std::string(65536, 'a') + ")"));
