@@ -14,6 +14,7 @@
 
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
+#include "pinfold/command/audit.hpp"
 #include "pinfold/command/catalogue.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
@@ -370,7 +371,8 @@ Shown shown_in_setuser(Args args, std::size_t index) {
 }
 
 // A request that ACL DRYRUN tries may have a password. So nothing of it is shown unless it is known which command it is: if a command or
-// subcommand is mistyped, or if the user has been left out. What a DRYRUN inside tries is not looked at.
+// subcommand is mistyped, or if the user has been left out. What a DRYRUN inside tries is not looked at. Of a command whose requests are in
+// no log, such as SET, only the name is shown: its arguments are keys and values.
 Shown shown_in_dryrun(Args args, std::size_t index) {
   constexpr std::size_t first = 3;
   if (index < first) return shown_as_name(args, index);
@@ -378,7 +380,10 @@ Shown shown_in_dryrun(Args args, std::size_t index) {
   const Row* const row = find_command(request);
   const bool known = row != nullptr && !is_container(*row) && row->shown != shown_in_dryrun;
   const bool has_user = find_command_by_name(args[first - 1]) == nullptr;
-  return known && has_user ? shown_argument(*row, request, index - first) : Shown::secret;
+  if (!known || !has_user) return Shown::secret;
+  const std::size_t words_of_name = row->name.find('|') == std::string_view::npos ? 1 : 2;
+  const std::size_t at = index - first;
+  return at < words_of_name || is_audited(*row) ? shown_argument(*row, request, at) : Shown::secret;
 }
 
 constexpr std::uint32_t kForAll = kNoScript | kLoading;

@@ -186,7 +186,7 @@ def test_telling_of_a_request_looks_at_what_is_told_and_not_into_what_is_in_it(a
         assert client.call(*["ACL", "DRYRUN", "default"] * 40_000, "GET", "k") == "OK"
         log.wait("acl", request="ACL DRYRUN default" + " (hidden)" * 9 + " and 119990 more arguments")
         assert client.call("ACL", "DRYRUN", "default", "MGET", *["k"] * 100_000) == "OK"
-        log.wait("acl", request="ACL DRYRUN default MGET" + " k" * 8 + " and 99992 more arguments")
+        log.wait("acl", request="ACL DRYRUN default MGET" + " (hidden)" * 8 + " and 99992 more arguments")
 
 
 def test_what_failed_and_what_ends_later_is_told_as_such(audited, tmp_path):
@@ -239,6 +239,17 @@ def test_names_of_keys_are_told_as_far_as_the_setting_says(audited):
         client.call("CACHE.PURGE", "PREFIX", "user:jane.doe@example.org:")
         log.wait("purge", request='CACHE.PURGE PREFIX "user:"...', result="done")
     assert "jane" not in log.path.read_text()
+
+
+def test_of_a_request_that_is_tried_no_key_and_no_value_is_told(audited):
+    log = audited("--log-key-names", "no")
+    with log.server.connect() as client:
+        for words in (["SET", "jane", "doe"], ["KEYS", "jane*"], ["SCAN", "0", "MATCH", "jane*"], ["CLIENT", "SETNAME", "jane"], ["CACHE.PURGE", "PREFIX", "jane"]):
+            assert client.call("ACL", "DRYRUN", "default", *words) == "OK"
+        log.wait("acl", request="ACL DRYRUN default SET (hidden) (hidden)")
+        log.wait("acl", request="ACL DRYRUN default CLIENT SETNAME (hidden)")
+        log.wait("acl", request="ACL DRYRUN default CACHE.PURGE PREFIX (hidden)")
+    assert "jane" not in log.path.read_text() and "doe" not in log.path.read_text()
 
 
 def test_the_file_can_be_rotated_without_a_line_lost(audited):

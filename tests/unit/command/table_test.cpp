@@ -281,9 +281,13 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"ACL", "SETUSER", "ada", "secret", "(>secret)", "(+get", "~a)", "ON", "db=1"}) == "...ss....");
   CHECK(shown({"ACL", "SETUSER", "ada", "(+get ~a #5ec7e7)"}) == "...s");
   CHECK(shown({"ACL", "DRYRUN", "ada", "auth", "name", "secret"}) == "....ss");
-  CHECK(shown({"ACL", "DRYRUN", "ada", "get", "k"}) == "....k");
-  CHECK(shown({"ACL", "DRYRUN", "ada", "mset", "a", "1", "b", "2"}) == "....k.k.");
-  CHECK(shown({"ACL", "DRYRUN", "ada", "msetex", "1", "a", "v"}) == ".....k.");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "get", "k"}) == "....s");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "set", "k", "value"}) == "....ss");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "keys", "k*"}) == "....s");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "client", "setname", "me"}) == ".....s");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "client", "kill", "id", "1"}) == ".......");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "cache.purge", "prefix", "k"}) == ".....k");
+  CHECK(shown({"ACL", "DRYRUN", "ada", "debug", "object", "k"}) == ".....k");
   CHECK(shown({"ACL", "DRYRUN", "ada", "config", "set", "timeout", "1", "requirepass", "secret"}) == "........s");
   CHECK(shown({"ACL", "DELUSER", "ada", ">secret"}) == "...s");
   CHECK(shown({"ACL", "SETUSER", ">secret", "on"}) == "..s.");
