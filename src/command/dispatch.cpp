@@ -20,6 +20,8 @@ namespace pinfold::command {
 namespace {
 
 constexpr std::string_view not_authenticated = "NOAUTH Authentication required.";
+constexpr std::string_view argument_dropped =
+    "NOPERM an argument of more than 512 KB was not kept: a limited user may send one only as a value for a key that it may write";
 constexpr std::string_view rights_changed = "NOPERM the rights of this user changed while the command was running: send it again";
 constexpr std::string_view no_debugging =
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
@@ -123,7 +125,7 @@ struct Release {
 
 bool is_refused(const Prepared& prepared) { return prepared.large != nullptr && prepared.large->refused(); }
 
-// Whether the key that is denied was too large to be kept, and is empty here. Then what is true is that there was no room for it.
+// Whether the key that is denied was not kept, and is empty here. Then reject_for_large() says what is true.
 bool is_about_dropped_key(const RightsVerdict& verdict, const Prepared& prepared) {
   return is_refused(prepared) && verdict.denied == RightsVerdict::Denied::key && verdict.object.empty();
 }
@@ -261,7 +263,7 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
     if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) return reject(row, session, reply, error);
   }
   if (is_refused(prepared)) [[unlikely]]
-    return reject(row, session, reply, out_of_memory_error);
+    return reject_for_large(*row, session, *prepared.large, reply);
   store::Room room;
   const bool in_multi = session.transaction != nullptr;
   if (in_multi) [[unlikely]] {
@@ -488,6 +490,18 @@ void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, st
     reply.error(error);
   }
   stats_.errors.add(reply.last_error_code());
+}
+
+// For a request of which a large argument was not kept.
+void Dispatcher::reject_for_large(const Row& row, Session& session, const LargeArguments& large, resp::Reply& reply) {
+  if (large.refusal() == LargeArguments::Refusal::no_room) return reject(&row, session, reply, out_of_memory_error);
+  note_denial(engine_, session,
+              {.reason = DenialReason::key,
+               .context = session.transaction != nullptr ? DenialContext::multi : DenialContext::toplevel,
+               .object = "(an argument of more than 512 KB)",
+               .user = user_name(session.shared)});
+  audit_denial(engine_, session, row, argument_dropped);
+  reject(&row, session, reply, argument_dropped);
 }
 
 void Dispatcher::reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply) {

@@ -93,7 +93,7 @@ bool Connection::may_store_body() {
 // The parser has met a large argument. True if all of it has come, or it is to come in the input, and the parser may go on.
 //
 // What cannot become data of this client must not drive out the data of others. It is memory of the client, as small arguments are. If it
-// is too large for that, it is received and dropped, and the request is answered as one for which there is no room.
+// is too large for that, it is received and dropped, and the request is denied.
 bool Connection::take_body() {
   constexpr std::size_t most_in_input = 512 * 1024;
   const std::size_t known = large_ != nullptr ? large_->arguments.count() : 0;
@@ -106,7 +106,10 @@ bool Connection::take_body() {
     if (!refused && !storable && parser_.body_size() <= most_in_input) return keep_body();
     if (large_ == nullptr) large_ = std::make_unique<LargeRequest>();
     large_->arrival = std::make_unique<Arrival>(thread_.engine().keyspace, parser_.body_size(), large_->arguments.bytes());
-    if (!storable) large_->arrival->refuse();
+    if (!storable) {
+      large_->arrival->refuse();
+      large_->arguments.refuse(command::LargeArguments::Refusal::no_value);
+    }
   }
   LargeRequest& large = *large_;
   command::LargeArguments& arguments = large.arguments;
@@ -115,7 +118,7 @@ bool Connection::take_body() {
     const std::size_t at = parser_.position();
     const std::size_t used = arrival->add({input_.get() + at, filled_ - at});
     if (!arrival->refused()) add(session_.shared.large_bytes, used);
-    if (arrival->refused() && !arguments.refused()) arguments.refuse();
+    if (arrival->refused()) arguments.refuse(command::LargeArguments::Refusal::no_room);
     if (!arrival->complete()) {
       filled_ -= used;  // that was all of the input
       return false;

@@ -274,7 +274,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("all commands with large arguments",), BY_DESIGN,
-        "An argument of more than 512 KB that cannot become a value of the user is not kept, and the request is refused like one for which there is no room.", never_sent,
+        "An argument of more than 512 KB that cannot become a value of the user is not kept, and the request is refused with NOPERM.", never_sent,
     ),  # fmt: skip
     Difference(
         ("FLUSHALL", "FLUSHDB", "SWAPDB", "DEBUG"), BY_DESIGN,

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.support import resp
+from tests.support.audit import Audited
 from tests.support.servers import eventually, is_redis
 
 from .conftest import info
@@ -112,6 +113,23 @@ def test_what_cannot_become_data_is_answered_as_small_arguments_are(login, size)
         assert connection.call("AUTH", "ada", word).startswith("WRONGPASS")
         replies = connection.pipeline([("ECHO", word), ("PING",), ("MSET", "product:1", word, "k1", word), ("ECHO", word)])
         assert replies[:2] == [word, "PONG"] and replies[2].startswith("NOPERM") and replies[3] == word
+
+
+@pytest.mark.parametrize("words", [("GET",), ("SET", "k1"), ("MSET", "product:1", "x", "product:2", "x"), ("PING",)])
+def test_what_is_too_large_to_be_kept_is_denied_and_told_of_as_such(start, tmp_path, words):
+    log = Audited(start, tmp_path / "audit.log")
+    with log.server.connect() as admin, log.server.connect() as connection:
+        assert admin.call("ACL", "SETUSER", "ada", "on", ">secret", "~product:*", "+@all") == "OK"
+        assert connection.call("AUTH", "ada", "secret") == "OK"
+        last = b"product:" + b"e" * 600_000 if words[0] != "SET" else b"e" * 600_000
+        request = (*words, last, "x") if words[0] == "MSET" else (*words, last)
+        assert connection.call(*request).startswith("NOPERM ")
+        assert log.wait("denied", command=words[0].lower())["user"] == "ada"
+        assert connection.pipeline([("MULTI",), request, ("EXEC",)])[2].startswith("EXECABORT")
+        entries = admin.call("ACL", "LOG")
+        assert sum(dict(zip(entry[::2], entry[1::2]))[b"count"] for entry in entries) == 2
+        assert connection.call("SET", "product:1", last) == "OK"
+    assert "for want of memory" not in log.server.log()
 
 
 def test_rights_that_come_between_parts_of_a_request_change_nothing_about_its_arguments(login, server):

@@ -104,6 +104,7 @@ class Dispatcher {
   bool may_go_on(const Row& row, Session& session, Args args);
   bool rights_have_changed(Session& session) const;
   void reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error);
+  void reject_for_large(const Row& row, Session& session, const LargeArguments& large, resp::Reply& reply);
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void run_with_room(std::uint64_t bytes, const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);

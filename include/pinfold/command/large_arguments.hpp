@@ -2,6 +2,7 @@
 // Arguments that have arrived in blocks of their own, because they are large. A handler can store such a block as it is.
 
 #include <cstddef>
+#include <cstdint>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -21,10 +22,18 @@ class LargeArguments {
 
   /// Adds the argument at `index` of the request.
   void add(std::size_t index, Blob blob);
-  /// Marks the request as refused, because there was no room for one of the arguments. Those that have arrived stay, because
-  /// the request is still parsed and checked.
-  void refuse() { refused_ = true; }
-  bool refused() const { return refused_; }
+  /// Why the request is refused: for the first of the arguments that were not kept.
+  enum class Refusal : std::uint8_t {
+    none,
+    no_room,   // there was no room for it
+    no_value,  // it cannot become a value of the client's user, and is too large to be kept as anything else
+  };
+  /// Marks the request as refused, if it is not yet. The arguments that have arrived stay, because the request is still parsed and checked.
+  void refuse(Refusal reason) {
+    if (!refused()) refusal_ = reason;
+  }
+  bool refused() const { return refusal_ != Refusal::none; }
+  Refusal refusal() const { return refusal_; }
 
   /// Returns a reference to the block of the argument at `index`, for the store to keep, or an empty Blob if it has no block. The
   /// argument can still be read until the request ends. O(log of the count).
@@ -42,7 +51,7 @@ class LargeArguments {
 
   std::vector<Argument> arguments_;
   std::size_t bytes_ = 0;
-  bool refused_ = false;
+  Refusal refusal_ = Refusal::none;
 };
 
 }  // namespace pinfold::command
