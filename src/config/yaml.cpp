@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <sstream>
+#include <stdexcept>
 #include <system_error>
 #include <utility>
 
@@ -17,6 +18,8 @@
 namespace pinfold::config {
 namespace {
 
+constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
 using Error = std::optional<std::string>;
 
 std::string at_line(std::string_view path, std::size_t line, const std::string& message) {
@@ -25,54 +28,154 @@ std::string at_line(std::string_view path, std::size_t line, const std::string& 
 
 std::size_t line_of(const YAML::Mark& mark) { return mark.line < 0 ? 1 : static_cast<std::size_t>(mark.line) + 1; }
 
-Error read_entry(const YAML::Node& name, const YAML::Node& value, std::string_view path, std::vector<YamlEntry>& entries) {
-  const std::size_t line = line_of(name.Mark());
-  if (!name.IsScalar()) return at_line(path, line, "expected the name of a setting");
-  if (!value.IsScalar() && !value.IsNull()) {
-    return at_line(path, line, "'" + name.Scalar() + "' must be a single value");
+// A value in the file: what stands there, and where. The children of a map are its names and values by turns.
+struct Node {
+  enum class Kind { null, scalar, list, map };
+
+  Kind kind;
+  YAML::Mark mark;
+  std::string text = {};  // of a scalar, without its quotes
+  bool plain = true;      // a scalar that is written without quotes
+  std::vector<Node> children = {};
+
+  bool is_scalar() const { return kind == Kind::scalar; }
+  bool is_null() const { return kind == Kind::null; }
+  bool is_map() const { return kind == Kind::map; }
+  bool is_list() const { return kind == Kind::list; }
+};
+
+// Why a text that is YAML is no settings file.
+class Fault : public std::runtime_error {
+ public:
+  Fault(const YAML::Mark& mark, const char* why) : std::runtime_error(why), mark_(mark) {}
+  const YAML::Mark& mark() const { return mark_; }
+
+ private:
+  YAML::Mark mark_;
+};
+
+// Makes a tree of a text, in one pass. yaml-cpp's own YAML::Load() takes a quoted text without an end, finds no end of the documents in a
+// text such as ",", and needs more time and memory. Throws a Fault or a YAML::Exception.
+class Reader final : public YAML::EventHandler {
+ public:
+  explicit Reader(const std::string& text) : text_(text) {
+    lines_.push_back(text_.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
+    for (std::size_t i = 0; i < text_.size(); ++i) {
+      if (text_[i] == '\n') lines_.push_back(i + 1);
+    }
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    try {
+      while (parser.HandleNextDocument(*this)) {
+      }
+    } catch (const YAML::Exception& problem) {
+      if (from(problem.mark).starts_with('*')) throw Fault(problem.mark, property);  // yaml-cpp's message shows the text, maybe a password
+      throw;
+    }
   }
-  const bool twice = std::ranges::any_of(entries, [&](const YamlEntry& one) { return one.name == name.Scalar(); });
-  if (twice) return at_line(path, line, "'" + name.Scalar() + "' is set twice");
-  const YAML::Mark mark = value.Mark();
-  // yaml-cpp gives a quoted scalar the tag "!" and a plain one the tag "?".
-  entries.push_back({.name = name.Scalar(),
-                     .value = value.IsNull() ? "" : value.Scalar(),
-                     .plain = value.Tag() != "!",
-                     .null = value.IsNull(),
+  // Returns the tree of the document, or null for a text without one. Null values stand for what is left out.
+  const Node* document() const { return root_.children.empty() ? nullptr : &root_.children.front(); }
+
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (std::exchange(begun_, true)) throw Fault(mark, "more than one YAML document");
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    refuse_properties(mark, "?", anchor);
+    add({.kind = Node::Kind::null, .mark = mark});
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t /*anchor*/) override { throw Fault(mark, property); }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, const std::string& value) override {
+    refuse_properties(mark, tag, anchor);
+    const std::string_view text = from(mark);
+    const bool quoted = text.starts_with('"') || text.starts_with('\'');
+    if (quoted && quoted_size(text) == 0) throw Fault(mark, "a quoted text that does not end");
+    add({.kind = Node::Kind::scalar, .mark = mark, .text = value, .plain = tag == "?"});
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value /*style*/) override {
+    refuse_properties(mark, tag, anchor);
+    open_.push_back(add({.kind = Node::Kind::list, .mark = mark}));
+  }
+  void OnSequenceEnd() override { open_.pop_back(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor, YAML::EmitterStyle::value /*style*/) override {
+    refuse_properties(mark, tag, anchor);
+    open_.push_back(add({.kind = Node::Kind::map, .mark = mark}));
+  }
+  void OnMapEnd() override { open_.pop_back(); }
+
+ private:
+  static constexpr const char* property = "a tag, an anchor or an alias of YAML: put a text that begins with !, & or * in quotes";
+
+  // Refuses a value with a tag or an anchor. A settings file needs none, and a rule such as !~secret:* without quotes is a tag of an empty
+  // text. yaml-cpp says "?" as the tag of a plain text or a collection without one, and "!" for a quoted text and for the tag "!".
+  void refuse_properties(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor) const {
+    const bool tagged = (tag != "?" && tag != "!") || from(mark).starts_with('!');
+    if (tagged || anchor != YAML::NullAnchor) throw Fault(mark, property);
+  }
+
+
+  // The text from a place to the end.
+  std::string_view from(const YAML::Mark& mark) const {
+    if (mark.line < 0 || mark.column < 0 || static_cast<std::size_t>(mark.line) >= lines_.size()) return {};
+    return text_.substr(std::min(lines_[static_cast<std::size_t>(mark.line)] + static_cast<std::size_t>(mark.column), text_.size()));
+  }
+  Node* add(Node node) { return &open_.back()->children.emplace_back(std::move(node)); }
+
+  const std::string_view text_;
+  std::vector<std::size_t> lines_;  // where they begin
+  bool begun_ = false;              // a document has
+  Node root_{.kind = Node::Kind::list, .mark = {}};
+  std::vector<Node*> open_{&root_};  // the collections that have not ended, from the outermost to the innermost
+};
+
+Error read_entry(const Node& name, const Node& value, std::string_view path, std::vector<YamlEntry>& entries) {
+  const std::size_t line = line_of(name.mark);
+  if (!name.is_scalar()) return at_line(path, line, "expected the name of a setting");
+  if (!value.is_scalar() && !value.is_null()) {
+    return at_line(path, line, "'" + name.text + "' must be a single value");
+  }
+  const bool twice = std::ranges::any_of(entries, [&](const YamlEntry& one) { return one.name == name.text; });
+  if (twice) return at_line(path, line, "'" + name.text + "' is set twice");
+  entries.push_back({.name = name.text,
+                     .value = value.text,
+                     .plain = value.plain,
+                     .null = value.is_null(),
                      .line = line,
-                     .value_line = line_of(mark),
-                     .value_column = static_cast<std::size_t>(std::max(mark.column, 0))});
+                     .value_line = line_of(value.mark),
+                     .value_column = static_cast<std::size_t>(std::max(value.mark.column, 0))});
   return std::nullopt;
 }
 
 // Reads the value of `policies`: a list of mappings of scalars.
-Error read_policies(const YAML::Node& list, std::size_t line, std::string_view path, std::vector<std::vector<YamlEntry>>& policies) {
-  if (list.IsNull()) return std::nullopt;
-  if (!list.IsSequence()) return at_line(path, line, "'policies' must be a list");
-  for (const YAML::Node& item : list) {
-    if (!item.IsMap()) return at_line(path, line_of(item.Mark()), "a policy must be lines of the form 'field: value'");
+Error read_policies(const Node& list, std::size_t line, std::string_view path, std::vector<std::vector<YamlEntry>>& policies) {
+  if (list.is_null()) return std::nullopt;
+  if (!list.is_list()) return at_line(path, line, "'policies' must be a list");
+  for (const Node& item : list.children) {
+    if (!item.is_map()) return at_line(path, line_of(item.mark), "a policy must be lines of the form 'field: value'");
     std::vector<YamlEntry>& fields = policies.emplace_back();
-    for (const auto& field : item) {
-      if (Error error = read_entry(field.first, field.second, path, fields)) return error;
+    for (std::size_t i = 0; i < item.children.size(); i += 2) {
+      if (Error error = read_entry(item.children[i], item.children[i + 1], path, fields)) return error;
     }
   }
   return std::nullopt;
 }
 
-Error read_user(const YAML::Node& name, const YAML::Node& rules, std::string_view path, std::vector<YamlUser>& users) {
-  const std::size_t line = line_of(name.Mark());
-  if (!name.IsScalar()) return at_line(path, line, "expected the name of a user");
-  const bool twice = std::ranges::any_of(users, [&](const YamlUser& one) { return one.name == name.Scalar(); });
-  if (twice) return at_line(path, line, "user '" + name.Scalar() + "' is there twice");
-  YamlUser user{name.Scalar(), {}, line, static_cast<std::size_t>(std::max(name.Mark().column, 0))};
-  if (rules.IsScalar()) {
-    for (const std::string_view word : words_of(rules.Scalar())) user.rules.emplace_back(word);
-  } else if (rules.IsSequence()) {
-    for (const YAML::Node& rule : rules) {
-      if (!rule.IsScalar()) return at_line(path, line_of(rule.Mark()), "a rule of a user must be a text: put it in quotes");
-      user.rules.push_back(rule.Scalar());
+Error read_user(const Node& name, const Node& rules, std::string_view path, std::vector<YamlUser>& users) {
+  const std::size_t line = line_of(name.mark);
+  if (!name.is_scalar()) return at_line(path, line, "expected the name of a user");
+  const bool twice = std::ranges::any_of(users, [&](const YamlUser& one) { return one.name == name.text; });
+  if (twice) return at_line(path, line, "user '" + name.text + "' is there twice");
+  YamlUser user{name.text, {}, line, static_cast<std::size_t>(std::max(name.mark.column, 0))};
+  if (rules.is_scalar()) {
+    for (const std::string_view word : words_of(rules.text)) user.rules.emplace_back(word);
+  } else if (rules.is_list()) {
+    for (const Node& rule : rules.children) {
+      if (!rule.is_scalar()) return at_line(path, line_of(rule.mark), "a rule of a user must be a text: put it in quotes");
+      if (rule.text.empty()) return at_line(path, line_of(rule.mark), "a rule of a user is empty");
+      user.rules.push_back(rule.text);
     }
-  } else if (!rules.IsNull()) {
+  } else if (!rules.is_null()) {
     return at_line(path, line, "the rules of user '" + user.name + "' must be a text or a list of texts");
   }
   users.push_back(std::move(user));
@@ -80,95 +183,40 @@ Error read_user(const YAML::Node& name, const YAML::Node& rules, std::string_vie
 }
 
 // Reads the value of `users`: a mapping of names to rules.
-Error read_users(const YAML::Node& users, std::size_t line, std::string_view path, YamlFile& file) {
+Error read_users(const Node& users, std::size_t line, std::string_view path, YamlFile& file) {
   file.users_line = line;
-  if (users.IsNull()) return std::nullopt;
-  if (!users.IsMap()) return at_line(path, line, "'users' must be lines of the form 'name: rules'");
-  for (const auto& user : users) {
-    if (Error error = read_user(user.first, user.second, path, file.users)) return error;
+  if (users.is_null()) return std::nullopt;
+  if (!users.is_map()) return at_line(path, line, "'users' must be lines of the form 'name: rules'");
+  for (std::size_t i = 0; i < users.children.size(); i += 2) {
+    if (Error error = read_user(users.children[i], users.children[i + 1], path, file.users)) return error;
   }
   return std::nullopt;
 }
 
-// Finds what YAML::Load() does not: where a second document begins, and a quoted text without an end, which yaml-cpp takes. yaml-cpp finds
-// no end of the documents in a text such as ",".
-class FirstLook final : public YAML::EventHandler {
- public:
-  explicit FirstLook(const std::string& text) : text_(text) {
-    lines_.push_back(text_.starts_with(byte_order_mark) ? byte_order_mark.size() : 0);
-    for (std::size_t i = 0; i < text_.size(); ++i) {
-      if (text_[i] == '\n') lines_.push_back(i + 1);
-    }
-    std::istringstream stream(text);
-    YAML::Parser parser(stream);
-    while (documents_ < 2 && parser.HandleNextDocument(*this)) {
-    }
-    if (documents_ == 2) fault_ = "more than one YAML document";
-  }
-  // Null if there is none.
-  const char* fault() const { return fault_; }
-  std::size_t line() const { return line_of(mark_); }
-
-  void OnDocumentStart(const YAML::Mark& mark) override {
-    if (++documents_ == 2) mark_ = mark;
-  }
-  void OnScalar(const YAML::Mark& mark, const std::string& /*tag*/, YAML::anchor_t /*anchor*/, const std::string& /*value*/) override {
-    const std::string_view text = from(mark);
-    const bool quoted = text.starts_with('"') || text.starts_with('\'');
-    if (fault_ != nullptr || !quoted || quoted_size(text) != 0) return;
-    fault_ = "a quoted text that does not end";
-    mark_ = mark;
-  }
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& /*mark*/, YAML::anchor_t /*anchor*/) override {}
-  void OnAlias(const YAML::Mark& /*mark*/, YAML::anchor_t /*anchor*/) override {}
-  void OnSequenceStart(const YAML::Mark& /*mark*/, const std::string& /*tag*/, YAML::anchor_t /*anchor*/,
-                       YAML::EmitterStyle::value /*style*/) override {}
-  void OnSequenceEnd() override {}
-  void OnMapStart(const YAML::Mark& /*mark*/, const std::string& /*tag*/, YAML::anchor_t /*anchor*/,
-                  YAML::EmitterStyle::value /*style*/) override {}
-  void OnMapEnd() override {}
-
- private:
-  static constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-
-  // The text from a place to the end.
-  std::string_view from(const YAML::Mark& mark) const {
-    if (mark.line < 0 || mark.column < 0 || static_cast<std::size_t>(mark.line) >= lines_.size()) return {};
-    return text_.substr(std::min(lines_[static_cast<std::size_t>(mark.line)] + static_cast<std::size_t>(mark.column), text_.size()));
-  }
-
-  const std::string_view text_;
-  std::vector<std::size_t> lines_;  // where they begin
-  int documents_ = 0;
-  const char* fault_ = nullptr;
-  YAML::Mark mark_;  // of the fault
-};
-
 Error read_text(const std::string& text, std::string_view path, YamlFile& file) {
-  if (const FirstLook look(text); look.fault() != nullptr) return at_line(path, look.line(), look.fault());
-  const YAML::Node document = YAML::Load(text);
-  if (document.IsNull()) return std::nullopt;
-  if (!document.IsMap()) return at_line(path, line_of(document.Mark()), "expected lines of the form 'name: value'");
+  const Reader reader(text);
+  const Node* const document = reader.document();
+  if (document == nullptr || document->is_null()) return std::nullopt;
+  if (!document->is_map()) return at_line(path, line_of(document->mark), "expected lines of the form 'name: value'");
   bool has_policies = false;
-  for (const auto& entry : document) {
-    const bool is_list = entry.first.IsScalar() && entry.first.Scalar() == "policies";
-    const bool is_users = entry.first.IsScalar() && entry.first.Scalar() == "users";
-    const std::size_t line = line_of(entry.first.Mark());
+  for (std::size_t i = 0; i < document->children.size(); i += 2) {
+    const Node& name = document->children[i];
+    const Node& value = document->children[i + 1];
+    const bool is_list = name.is_scalar() && name.text == "policies";
+    const bool is_users = name.is_scalar() && name.text == "users";
+    const std::size_t line = line_of(name.mark);
     if (is_list && std::exchange(has_policies, true)) return at_line(path, line, "'policies' is set twice");
     if (is_users && file.users_line != 0) return at_line(path, line, "'users' is set twice");
     if (is_users) {
-      if (Error error = read_users(entry.second, line, path, file)) return error;
+      if (Error error = read_users(value, line, path, file)) return error;
       continue;
     }
     // If an unknown name has a list as its value ('policy' for 'policies'), the error is about the name and not about the value.
-    const bool single = entry.second.IsScalar() || entry.second.IsNull();
-    if (!is_list && !single && entry.first.IsScalar() && find_setting(entry.first.Scalar()) == nullptr) {
-      return at_line(path, line, unknown_setting(entry.first.Scalar(), true));
+    const bool single = value.is_scalar() || value.is_null();
+    if (!is_list && !single && name.is_scalar() && find_setting(name.text) == nullptr) {
+      return at_line(path, line, unknown_setting(name.text, true));
     }
-    Error error =
-        is_list ? read_policies(entry.second, line, path, file.policies) : read_entry(entry.first, entry.second, path, file.entries);
-    if (error) return error;
+    if (Error error = is_list ? read_policies(value, line, path, file.policies) : read_entry(name, value, path, file.entries)) return error;
   }
   return std::nullopt;
 }
@@ -199,6 +247,8 @@ std::string_view yaml_value(const Setting& setting, const YamlEntry& entry) {
 Error parse_yaml(const std::string& text, std::string_view path, YamlFile& file) {
   try {
     return read_text(text, path, file);
+  } catch (const Fault& fault) {
+    return at_line(path, line_of(fault.mark()), fault.what());
   } catch (const YAML::Exception& problem) {
     return at_line(path, line_of(problem.mark), "not valid YAML: " + problem.msg);
   }

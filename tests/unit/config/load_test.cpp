@@ -104,12 +104,43 @@ TEST_CASE("a value that is a quoted text without an end is refused") {
     CHECK_THAT(problem(text), Catch::Contains("does not end") || Catch::Contains("not valid YAML"));
   }
   for (const std::string text :
-       {"bind: \"127.0.0.1\"\n", "bind: '127.0.0.1' # x\n", "bind: \"127.0.0.1\n  ::1\"\n", "bind: !!str '127.0.0.1'\n",
-        "bind: &a '127.0.0.1'\nunixsocket: *a\n", "{bind: '127.0.0.1', port: 1}\n", "bind:\n  '127.0.0.1'\n",
+       {"bind: \"127.0.0.1\"\n", "bind: '127.0.0.1' # x\n", "bind: \"127.0.0.1\n  ::1\"\n", "{bind: '127.0.0.1', port: 1}\n", "bind:\n  '127.0.0.1'\n",
         "\357\273\277bind: '127.0.0.1'\n", "bind: ''\n", "requirepass: 'it''s'\n", "requirepass: \"\\\"\"\n"}) {
     INFO(text);
     CHECK(problem(text) == "none");
   }
+}
+
+TEST_CASE("tags, anchors and aliases are refused, because a rule or a password without quotes may look like one") {
+  const std::string why = ": a tag, an anchor or an alias of YAML: put a text that begins with !, & or * in quotes";
+  const auto refused_at = [&](int line, const std::string& text) {
+    INFO(text);
+    CHECK(problem(text) == ":" + std::to_string(line) + why);
+  };
+  for (const std::string property : {"!~x", "!", "!x", "!!str", "!!binary", "!<x>", "!<?>", "!<!>", "&x", "&x !y", "!y &x"}) {
+    for (const std::string text : {"", " abc", " 'abc'", " \"abc\"", " \"abc", " 'abc"}) {
+      refused_at(1, "requirepass: " + property + text + "\nmaxmemory: 100mb\n");
+      refused_at(3, "users:\n  a:\n    - " + property + text + "\n    - +get\n");
+      refused_at(2, "users:\n  a: " + property + text + "\n");
+      refused_at(2, "policies:\n  - name: " + property + text + "\n");
+    }
+    refused_at(1, property + " port: 1\n");
+    refused_at(1, property + "\nport: 1\n");
+    refused_at(2, "users:\n  " + property + " a: 'on'\n");
+    refused_at(2, "users:\n  a: " + property + " ['on']\n");
+    refused_at(1, "users: " + property + " {a: 'on'}\n");
+    refused_at(1, "policies: " + property + " []\n");
+  }
+  refused_at(1, "requirepass: *secret\n");
+  refused_at(4, "users:\n  a:\n    - on\n    - *x\n");
+  refused_at(1, "timeout: &t 5\nhz: *t\n");
+  refused_at(2, "%TAG !e! tag:example.org,2000:\n--- !e!x\nport: 1\n");
+  CHECK(problem("users:\n  a: 'on !~x'\n  b: [\"!~x\", '&x', +get]\n  c: on !~x &x\nrequirepass: \"!\"\n") == "none");
+}
+
+TEST_CASE("a user has no empty rule") {
+  for (const std::string rule : {"''", "\"\"", "|", ">-"}) CHECK(problem("users:\n  a:\n    - " + rule + "\n") == ":3: a rule of a user is empty");
+  CHECK_THAT(problem("users:\n  a:\n    -\n"), Catch::Contains("a rule of a user must be a text"));
 }
 
 TEST_CASE("rules of a user that are a quoted text without an end are refused") {
@@ -127,7 +158,9 @@ TEST_CASE("the error about a file that cannot be read names it") {
 }
 
 TEST_CASE("a message never shows a password") {
-  for (const char* file : {"requirepass: [secret]\n", "requirepass: secret\nrequirepass: secret\n", "requirepass: \"secret\" secret\n"}) {
+  for (const char* file : {"requirepass: [secret]\n", "requirepass: secret\nrequirepass: secret\n", "requirepass: \"secret\" secret\n",
+                           "requirepass: *secret\n", "requirepass: !secret\n", "requirepass: &secret\n", "requirepass: !<secret\n",
+                           "requirepass: !a!secret\n"}) {
     INFO(file);
     const std::string text = problem(file);
     CHECK(text != "none");
