@@ -193,7 +193,17 @@ Error read_users(const Node& users, std::size_t line, std::string_view path, Yam
   return std::nullopt;
 }
 
+// Refuses what yaml-cpp reads, but not as a text of these bytes: it takes UTF-16 and UTF-32, and the byte 4 for the end of the file.
+Error check_bytes(std::string_view text, std::string_view path) {
+  if (text.starts_with("\xFE\xFF") || text.starts_with("\xFF\xFE")) return at_line(path, 1, "the file is not in UTF-8");
+  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r'; };
+  const auto* const at = std::ranges::find_if(text, is_control);
+  if (at == text.end()) return std::nullopt;
+  return at_line(path, 1 + static_cast<std::size_t>(std::count(text.begin(), at, '\n')), "a control character: write it as in \"\\x01\"");
+}
+
 Error read_text(const std::string& text, std::string_view path, YamlFile& file) {
+  if (Error error = check_bytes(text, path)) return error;
   const Reader reader(text);
   const Node* const document = reader.document();
   if (document == nullptr || document->is_null()) return std::nullopt;

@@ -111,6 +111,22 @@ TEST_CASE("a value that is a quoted text without an end is refused") {
   }
 }
 
+TEST_CASE("a file that is not text in UTF-8 is refused") {
+  using namespace std::string_literals;
+  for (const std::string& text : {"\xFE\xFF\0p\0o"s, "\xFF\xFEp\0o\0"s, "\xFF\xFE\0\0p\0\0\0"s, "\xFF\xFE"s}) {
+    CHECK(problem(text) == ":1: the file is not in UTF-8");
+  }
+  const std::string control = "a control character: write it as in \"\\x01\"";
+  for (const std::string& text : {"p\0o\0r\0t\0:\0"s, "\0p\0o\0r\0t\0:"s, "\0\0\xFE\xFF\0\0\0p"s, "\0"s, "\x04"s}) {
+    CHECK(problem(text) == ":1: " + control);
+  }
+  for (const char c : {'\0', '\1', '\4', '\x0b', '\x1b', '\x1f'}) {
+    CHECK(problem("port: 1\n# " + std::string(1, c) + "\ntimeout: \"1\n") == ":2: " + control);
+    CHECK(problem("port: 1\r\n\ttimeout: \"" + std::string(1, c)) == ":2: " + control);
+  }
+  CHECK(problem("port: 1\r\n#\t\xc3\xa9 \x7f\r\n") == "none");
+}
+
 TEST_CASE("tags, anchors and aliases are refused, because a rule or a password without quotes may look like one") {
   const std::string why = ": a tag, an anchor or an alias of YAML: put a text that begins with !, & or * in quotes";
   const auto refused_at = [&](int line, const std::string& text) {
