@@ -135,7 +135,7 @@ Error read_entry(const Node& name, const Node& value, std::string_view path, std
   if (!value.is_scalar() && !value.is_null()) {
     return at_line(path, line, "'" + name.text + "' must be a single value");
   }
-  const bool twice = std::ranges::any_of(entries, [&](const YamlEntry& one) { return one.name == name.text; });
+  const bool twice = std::ranges::any_of(entries, [&](const YamlEntry& one) { return iequals(one.name, name.text); });
   if (twice) return at_line(path, line, "'" + name.text + "' is set twice");
   entries.push_back({.name = name.text,
                      .value = value.text,

@@ -75,6 +75,7 @@ TEST_CASE("an error in a file is reported with its line") {
   CHECK(problem("timeout: 1\nport: [1, 2]\n") == ":2: 'port' must be a single value");
   CHECK(problem("port: {a: 1}\n") == ":1: 'port' must be a single value");
   CHECK(problem("port: 1\nport: 2\n") == ":2: 'port' is set twice");
+  CHECK(problem("port: 1\nPort: 2\n") == ":2: 'Port' is set twice");
   CHECK(problem("[a]: 1\n") == ":1: expected the name of a setting");
   CHECK(problem("- a\n- b\n") == ":1: expected lines of the form 'name: value'");
   CHECK(problem("just text\n") == ":1: expected lines of the form 'name: value'");
