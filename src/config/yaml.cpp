@@ -34,8 +34,9 @@ struct Node {
 
   Kind kind;
   YAML::Mark mark;
-  std::string text = {};  // of a scalar, without its quotes
-  bool plain = true;      // a scalar that is written without quotes
+  std::string text = {};       // of a scalar, without its quotes
+  bool plain = true;           // a scalar that is written without quotes
+  std::string_view rest = {};  // of a scalar: the text of the file from where it begins
   std::vector<Node> children = {};
 
   bool is_scalar() const { return kind == Kind::scalar; }
@@ -90,7 +91,7 @@ class Reader final : public YAML::EventHandler {
     const std::string_view text = from(mark);
     const bool quoted = text.starts_with('"') || text.starts_with('\'');
     if (quoted && quoted_size(text) == 0) throw Fault(mark, "a quoted text that does not end");
-    add({.kind = Node::Kind::scalar, .mark = mark, .text = value, .plain = tag == "?"});
+    add({.kind = Node::Kind::scalar, .mark = mark, .text = value, .plain = tag == "?", .rest = text});
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value /*style*/) override {
@@ -113,7 +114,6 @@ class Reader final : public YAML::EventHandler {
     const bool tagged = (tag != "?" && tag != "!") || from(mark).starts_with('!');
     if (tagged || anchor != YAML::NullAnchor) throw Fault(mark, property);
   }
-
 
   // The text from a place to the end.
   std::string_view from(const YAML::Mark& mark) const {
@@ -161,18 +161,36 @@ Error read_policies(const Node& list, std::size_t line, std::string_view path, s
   return std::nullopt;
 }
 
+// Whether a comment without a space after its '#' stands behind a plain scalar. A rule such as the hash of a password may be meant, and
+// what follows it is lost with it.
+bool loses_rules(const Node& rules) {
+  if (!rules.plain) return false;
+  std::string_view rest = rules.rest;
+  for (const std::string_view word : words_of(rules.text)) {
+    const std::size_t at = std::min(rest.find(word), rest.size());
+    rest.remove_prefix(std::min(at + word.size(), rest.size()));
+  }
+  rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
+  return rest.size() > 1 && rest[0] == '#' && !is_space(rest[1]);
+}
+
 Error read_user(const Node& name, const Node& rules, std::string_view path, std::vector<YamlUser>& users) {
   const std::size_t line = line_of(name.mark);
   if (!name.is_scalar()) return at_line(path, line, "expected the name of a user");
   const bool twice = std::ranges::any_of(users, [&](const YamlUser& one) { return one.name == name.text; });
   if (twice) return at_line(path, line, "user '" + name.text + "' is there twice");
   YamlUser user{name.text, {}, line, static_cast<std::size_t>(std::max(name.mark.column, 0))};
+  const auto lost = [&](const Node& one) {
+    return at_line(path, line_of(one.mark), "YAML takes '#' for a comment here: put the rules in quotes");
+  };
   if (rules.is_scalar()) {
+    if (loses_rules(rules)) return lost(rules);
     for (const std::string_view word : words_of(rules.text)) user.rules.emplace_back(word);
   } else if (rules.is_list()) {
     for (const Node& rule : rules.children) {
       if (!rule.is_scalar()) return at_line(path, line_of(rule.mark), "a rule of a user must be a text: put it in quotes");
       if (rule.text.empty()) return at_line(path, line_of(rule.mark), "a rule of a user is empty");
+      if (loses_rules(rule)) return lost(rule);
       user.rules.push_back(rule.text);
     }
   } else if (!rules.is_null()) {

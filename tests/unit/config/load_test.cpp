@@ -105,8 +105,8 @@ TEST_CASE("a value that is a quoted text without an end is refused") {
     CHECK_THAT(problem(text), Catch::Contains("does not end") || Catch::Contains("not valid YAML"));
   }
   for (const std::string text :
-       {"bind: \"127.0.0.1\"\n", "bind: '127.0.0.1' # x\n", "bind: \"127.0.0.1\n  ::1\"\n", "{bind: '127.0.0.1', port: 1}\n", "bind:\n  '127.0.0.1'\n",
-        "\357\273\277bind: '127.0.0.1'\n", "bind: ''\n", "requirepass: 'it''s'\n", "requirepass: \"\\\"\"\n"}) {
+       {"bind: \"127.0.0.1\"\n", "bind: '127.0.0.1' # x\n", "bind: \"127.0.0.1\n  ::1\"\n", "{bind: '127.0.0.1', port: 1}\n",
+        "bind:\n  '127.0.0.1'\n", "\357\273\277bind: '127.0.0.1'\n", "bind: ''\n", "requirepass: 'it''s'\n", "requirepass: \"\\\"\"\n"}) {
     INFO(text);
     CHECK(problem(text) == "none");
   }
@@ -156,8 +156,19 @@ TEST_CASE("tags, anchors and aliases are refused, because a rule or a password w
 }
 
 TEST_CASE("a user has no empty rule") {
-  for (const std::string rule : {"''", "\"\"", "|", ">-"}) CHECK(problem("users:\n  a:\n    - " + rule + "\n") == ":3: a rule of a user is empty");
+  for (const std::string rule : {"''", "\"\"", "|", ">-"})
+    CHECK(problem("users:\n  a:\n    - " + rule + "\n") == ":3: a rule of a user is empty");
   CHECK_THAT(problem("users:\n  a:\n    -\n"), Catch::Contains("a rule of a user must be a text"));
+}
+
+TEST_CASE("a comment that may be a rule of a user is refused") {
+  const std::string why = ": YAML takes '#' for a comment here: put the rules in quotes";
+  CHECK(problem("users:\n  a: on #5e88 ~x !~y\n") == ":2" + why);
+  CHECK(problem("users:\n  a: 'on'\n  b: on\t ~x ~on\n    ~on \t#5e88 !~y\n  c: on\n") == ":3" + why);
+  CHECK(problem("users:\n  a:\n    - on\n    - ~x #!~y\n") == ":4" + why);
+  CHECK(problem("users: {a: on #b\n}\n") == ":1" + why);
+  CHECK(problem("users:\n  a: on # 5e88\n  b: on #\n  c: on ~x#y\n  d: on ~x\n    ~y  # z\n#e\n  f: [on #\n  , ~y]\n  g: on") == "none");
+  CHECK(problem("users:\n  a: \"on #5e88\" #x\n  b: |\n    on #5e88\n") == "none");
 }
 
 TEST_CASE("rules of a user that are a quoted text without an end are refused") {
