@@ -20,12 +20,12 @@ namespace {
 
 using Error = std::optional<std::string>;
 
-std::vector<std::string> split_lines(const std::string& text) {
+std::vector<std::string> split_lines(std::string_view text) {
   std::vector<std::string> lines;
   std::size_t at = 0;
   while (at < text.size()) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
-    lines.push_back(text.substr(at, end - at));
+    lines.emplace_back(text.substr(at, end - at));
     at = end + 1;
   }
   return lines;
@@ -38,7 +38,7 @@ std::string join_lines(const std::vector<std::string>& lines) {
 }
 
 // Writes a scalar: bare if no reader of YAML can take it for anything else, and in double quotes if one could. Only a password may hold
-// control characters (see values.cpp). A password that is not UTF-8 cannot be written in YAML; the check of the new text finds that.
+// control characters (see values.cpp). Bytes that are not UTF-8 are written as they are: no YAML, but read as they were written.
 std::string yaml_scalar(std::string_view value) {
   const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
   const auto harmless = [](char c) {
@@ -90,6 +90,9 @@ std::string join_words(const std::vector<std::string>& words) {
   return text;
 }
 
+// Whether the text begins with `mark` as a word of YAML: white space or nothing follows.
+bool has_indicator(std::string_view text, char mark) { return text.starts_with(mark) && (text.size() == 1 || is_space(text[1])); }
+
 // Whether the line says nothing, or is a comment.
 bool is_idle(std::string_view line) {
   const auto* const first = std::ranges::find_if_not(line, is_space);
@@ -105,8 +108,10 @@ struct Block {
 Block block_from(const std::vector<std::string>& lines, std::size_t begin, std::size_t indent) {
   const auto belongs = [&](const std::string& line) {
     const std::size_t at = line.find_first_not_of(' ');
-    return is_idle(line) || at > indent ||
-           (at == indent && line.substr(at).starts_with("- "));  // an item of a list may stand below its name
+    if (is_idle(line) || at > indent) return true;
+    // An item of a list, or the value of a name that begins with "?", may stand below the name.
+    const std::string_view text = std::string_view(line).substr(at);
+    return at == indent && (has_indicator(text, '-') || has_indicator(text, ':'));
   };
   std::size_t end = begin + 1;
   while (end < lines.size() && belongs(lines[end])) ++end;
@@ -114,8 +119,20 @@ Block block_from(const std::vector<std::string>& lines, std::size_t begin, std::
   return {begin, end};
 }
 
-std::string user_line(std::size_t indent, const std::string& name, const std::string& rules) {
-  return std::string(indent, ' ') + yaml_scalar(name) + ": " + yaml_scalar(rules);
+std::vector<std::string> user_lines(std::size_t indent, const std::string& name, const std::string& rules) {
+  constexpr std::size_t longest_key = 1024;  // YAML finds no colon further away, except after a "?"
+  const std::string space(indent, ' ');
+  const std::string key = yaml_scalar(name);
+  if (key.size() <= longest_key) return {space + key + ": " + yaml_scalar(rules)};
+  return {space + "? " + key, space + ": " + yaml_scalar(rules)};
+}
+
+// The column in which the name of a user begins, or the "?" before it.
+std::size_t indent_of(const std::vector<std::string>& lines, const YamlUser& user) {
+  if (user.line > lines.size()) return user.column;
+  const std::string_view line = lines[user.line - 1];
+  const std::size_t first = std::min(line.find_first_not_of(' '), line.size());
+  return has_indicator(line.substr(first), '?') ? first : user.column;
 }
 
 // Changes the users in the file, from the last to the first, so that the lines of those before stay where they are.
@@ -124,10 +141,11 @@ void change_users(std::vector<std::string>& lines, const YamlFile& file, const s
   const auto in_file = [&](const UserChange& change) {
     return std::ranges::find_if(file.users, [&](const YamlUser& user) { return user.name == change.name; });
   };
-  const std::size_t indent = file.users.empty() ? usual_indent : file.users.front().column;
+  const std::size_t indent = file.users.empty() ? usual_indent : indent_of(lines, file.users.front());
   std::vector<std::string> added;
   for (const UserChange& change : changes) {
-    if (in_file(change) == file.users.end() && change.rules) added.push_back(user_line(indent, change.name, *change.rules));
+    if (in_file(change) != file.users.end() || !change.rules) continue;
+    for (std::string& line : user_lines(indent, change.name, *change.rules)) added.push_back(std::move(line));
   }
   if (!added.empty() && file.users_line == 0) {
     lines.emplace_back("users:");
@@ -139,11 +157,13 @@ void change_users(std::vector<std::string>& lines, const YamlFile& file, const s
   for (auto user = file.users.rbegin(); user != file.users.rend(); ++user) {
     const auto change = std::ranges::find_if(changes, [&](const UserChange& one) { return one.name == user->name; });
     if (change == changes.end() || user->line > lines.size()) continue;
-    const Block block = block_from(lines, user->line - 1, user->column);
+    const std::size_t column = indent_of(lines, *user);
+    const Block block = block_from(lines, user->line - 1, column);
     const auto first = lines.begin() + static_cast<std::ptrdiff_t>(block.begin);
-    lines.erase(first, lines.begin() + static_cast<std::ptrdiff_t>(block.end));
-    if (change->rules)
-      lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(block.begin), user_line(user->column, user->name, *change->rules));
+    const auto behind = lines.erase(first, lines.begin() + static_cast<std::ptrdiff_t>(block.end));
+    if (!change->rules) continue;
+    const std::vector<std::string> changed = user_lines(column, user->name, *change->rules);
+    lines.insert(behind, changed.begin(), changed.end());
   }
 }
 
@@ -174,7 +194,8 @@ std::optional<std::string> Settings::rewrite() {
   if (Error error = parse_yaml(text, file_, file)) return error;
   const std::vector<YamlEntry>& entries = file.entries;
 
-  std::vector<std::string> lines = split_lines(text);
+  const std::string_view mark = text.starts_with(byte_order_mark) ? byte_order_mark : "";
+  std::vector<std::string> lines = split_lines(std::string_view(text).substr(mark.size()));
   for (const Setting& setting : settings_table()) {
     const State& state = now[static_cast<std::size_t>(setting.id)];
     const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
@@ -195,8 +216,11 @@ std::optional<std::string> Settings::rewrite() {
     }
   }
 
-  const std::string result = join_lines(lines);
+  const std::string result = std::string(mark) + join_lines(lines);
   if (result == text) return std::nullopt;
+  if (result.size() > largest_settings_file) {
+    return "cannot change " + file_ + ": it would be larger than " + std::to_string(largest_settings_file) + " bytes";
+  }
   if (Error error = check_rewritten(result, now, users)) return error;
   return replace_file(file_, result);
 }
@@ -217,7 +241,7 @@ std::optional<std::string> Settings::check_rewritten(const std::string& text, co
     return "cannot change '" + std::string(setting.name) + "' in " + file_ + ": its value is not on a line of its own";
   }
   if (named_rules(users_of(file)) != named_rules(users)) {
-    return "cannot change 'users' in " + file_ + ": each user must begin on a line of its own, and no name or rule may be binary";
+    return "cannot change 'users' in " + file_ + ": each user must begin on a line of its own";
   }
   return std::nullopt;
 }

@@ -18,8 +18,6 @@
 namespace pinfold::config {
 namespace {
 
-constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-
 using Error = std::optional<std::string>;
 
 std::string at_line(std::string_view path, std::size_t line, const std::string& message) {
@@ -221,6 +219,9 @@ Error check_bytes(std::string_view text, std::string_view path) {
 }
 
 Error read_text(const std::string& text, std::string_view path, YamlFile& file) {
+  if (text.size() > largest_settings_file) {
+    return at_line(path, 1, "the file is larger than " + std::to_string(largest_settings_file) + " bytes");
+  }
   if (Error error = check_bytes(text, path)) return error;
   const Reader reader(text);
   const Node* const document = reader.document();

@@ -435,6 +435,26 @@ def test_rewrite_adds_users_to_a_file_that_has_none(start, tmp_path):
 
 
 @only_pinfold
+def test_rewrite_writes_users_whose_names_are_long_or_no_text(start, tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text("threads: 2\n")
+    server = start(file=path)
+    names = [b'"' * 1000, b"n" * 1024, b"\\" * 511 + b"a", b"\xff\xfe", b"\x01" * 300, b":"]
+    with server.connect() as admin:
+        for name in names:
+            assert admin.call("ACL", "SETUSER", name, "on") == "OK"
+        assert admin.call("CONFIG", "REWRITE") == "OK"
+        admin.call("ACL", "SETUSER", names[0], "+get")
+        admin.call("ACL", "DELUSER", names[4])
+        assert admin.call("CONFIG", "REWRITE") == "OK"
+        before = admin.call("ACL", "LIST")
+    server.stop()
+    server.start()
+    with server.connect() as admin:
+        assert admin.call("ACL", "LIST") == before
+
+
+@only_pinfold
 def test_rewrite_refuses_a_form_that_it_cannot_change(start, tmp_path):
     path = tmp_path / "p.yaml"
     path.write_text("threads: 2\nusers: {ada: on nopass, bob: off}\n")

@@ -11,6 +11,12 @@
 
 namespace pinfold::config {
 
+/// The largest settings file that is read and that CONFIG REWRITE writes, in bytes: as large as an ACL file can be.
+inline constexpr std::size_t largest_settings_file = 64 * 1024 * 1024;
+
+/// A file in UTF-8 may begin with it. Columns do not count it.
+inline constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+
 struct YamlEntry {
   std::string name;
   std::string value;  // the scalar, unquoted; empty for null

@@ -6,6 +6,7 @@
 
 #include "pinfold/config/settings.hpp"
 #include "pinfold/config/values.hpp"
+#include "pinfold/config/yaml.hpp"
 
 namespace pinfold::config {
 namespace {
@@ -169,6 +170,12 @@ TEST_CASE("a comment that may be a rule of a user is refused") {
   CHECK(problem("users: {a: on #b\n}\n") == ":1" + why);
   CHECK(problem("users:\n  a: on # 5e88\n  b: on #\n  c: on ~x#y\n  d: on ~x\n    ~y  # z\n#e\n  f: [on #\n  , ~y]\n  g: on") == "none");
   CHECK(problem("users:\n  a: \"on #5e88\" #x\n  b: |\n    on #5e88\n") == "none");
+}
+
+TEST_CASE("a settings file has a largest size") {
+  const std::string text = "port: 1\n#" + std::string(largest_settings_file - 9, '-');
+  CHECK(problem(text) == "none");
+  CHECK(problem(text + "-") == ":1: the file is larger than 67108864 bytes");
 }
 
 TEST_CASE("rules of a user that are a quoted text without an end are refused") {

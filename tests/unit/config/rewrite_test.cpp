@@ -10,6 +10,7 @@
 
 #include "pinfold/config/replace_file.hpp"
 #include "pinfold/config/settings.hpp"
+#include "pinfold/config/yaml.hpp"
 
 namespace {
 
@@ -95,12 +96,53 @@ TEST_CASE("a line stays when its setting is back at the default") {
 }
 
 TEST_CASE("any text is read back as it was written") {
-  for (const std::string value : {"a\"b\\c", "# no comment", "yes",        "~", "null", "123", "a: b", "- x", "",   " ", "'q'",
-                                  "{}",      "grün",         "a\r\nb\x7f", "%", "@",    "`",   "!tag", "&a",  "*a", "|", ">"}) {
+  for (const std::string value : {"a\"b\\c", "# no comment", "yes", "~", "null", "123",  "a: b", "- x", "",  " ", "'q'",      "{}",
+                                  "grün",    "a\r\nb\x7f",   "%",   "@", "`",    "!tag", "&a",   "*a",  "|", ">", "\xff\xfe", "\xc3"}) {
     INFO(value);
     rewritten("port: 1\n", {{Id::requirepass, value}});
     rewritten("requirepass: old\n", {{Id::requirepass, value}});
   }
+}
+
+TEST_CASE("a mark of UTF-8 stays before the first line, which may change") {
+  CHECK(rewritten("\xEF\xBB\xBFtimeout: 10 # why ten\nhz: 20\n", {{Id::timeout, "7"}}) == "\xEF\xBB\xBFtimeout: 7 # why ten\nhz: 20\n");
+  CHECK(rewritten("\xEF\xBB\xBFlogfile: # none\n", {{Id::logfile, "/l"}}) == "\xEF\xBB\xBFlogfile: /l # none\n");
+}
+
+// Returns the file after a rewrite that changes users. Its users are then those with the changes made.
+std::string with_users(const std::string& text, const std::vector<UserChange>& changes, std::string* error = nullptr) {
+  const TemporaryDirectory directory;
+  Settings settings;
+  REQUIRE(settings.load_file(directory.write("x.yaml", text)) == std::nullopt);
+  settings.on_rewrite_users([&](const std::vector<UserText>&) { return changes; });
+  const std::string said = settings.rewrite().value_or("");
+  if (error != nullptr)
+    *error = said;
+  else
+    CHECK(said.empty());
+  return directory.read("x.yaml");
+}
+
+TEST_CASE("a user whose name is longer than YAML's keys is written, changed and deleted") {
+  const auto quotes = [](std::size_t count) {
+    std::string text = "\"";
+    for (std::size_t i = 0; i < count; ++i) text += "\\\"";
+    return text + "\"";
+  };
+  const std::string name(512, '"');
+  const std::string before = "users:\n ? " + quotes(512) + "\n : \"on +get\"\n b: \"on\"\nport: 1\n";
+  CHECK(with_users("users:\nport: 1\n", {{name, "on"}}) == "users:\n  ? " + quotes(512) + "\n  : on\nport: 1\n");
+  CHECK(with_users("users:\n", {{name.substr(1), "on"}}) == "users:\n  " + quotes(511) + ": on\n");
+  CHECK(with_users(before, {{name, "off"}}) == "users:\n ? " + quotes(512) + "\n : off\n b: \"on\"\nport: 1\n");
+  CHECK(with_users(before, {{name, std::nullopt}}) == "users:\n b: \"on\"\nport: 1\n");
+  CHECK(with_users(before, {{"c", "on"}}) == "users:\n ? " + quotes(512) + "\n : \"on +get\"\n b: \"on\"\n c: on\nport: 1\n");
+  CHECK(with_users("users:\n ? a\n :\n - on\n - off\n b: on\n", {{"a", "off"}}) == "users:\n a: off\n b: on\n");
+}
+
+TEST_CASE("a file does not grow beyond the largest that is read") {
+  std::string error;
+  CHECK(with_users("port: 1\n", {{"a", std::string(largest_settings_file, 'x')}}, &error) == "port: 1\n");
+  CHECK_THAT(error, Catch::StartsWith("cannot change ") && Catch::EndsWith("x.yaml: it would be larger than 67108864 bytes"));
 }
 
 TEST_CASE("a change of one class of the output limits writes all classes") {
