@@ -174,7 +174,7 @@ constexpr Row kRows[] = {
     {.name = "config|rewrite", .handler = config_rewrite, .arity = 2,
      .flags = kAdministration | kNoMulti,
      .group = "server", .since = "2.8.0",
-     .complexity = "O(1)",
+     .complexity = "O(N) for N bytes of the file and of the users; clients are served meanwhile, new connections wait.",
      .summary = "Writes the settings in force into the file that the server was started with."},
     {.name = "config|set", .handler = config_set, .arity = -4,
      .flags = kAdministration | kLogged, .shown = shown_in_config_set,
