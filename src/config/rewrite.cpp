@@ -182,6 +182,10 @@ NamedRules named_rules(const std::vector<UserText>& users) {
   return all;
 }
 
+bool has_same_fields(const std::vector<YamlEntry>& a, const std::vector<YamlEntry>& b) {
+  return std::ranges::equal(a, b, [](const YamlEntry& x, const YamlEntry& y) { return x.name == y.name && x.value == y.value; });
+}
+
 }  // namespace
 
 std::optional<std::string> Settings::rewrite() {
@@ -221,11 +225,11 @@ std::optional<std::string> Settings::rewrite() {
   if (result.size() > largest_settings_file) {
     return "cannot change " + file_ + ": it would be larger than " + std::to_string(largest_settings_file) + " bytes";
   }
-  if (Error error = check_rewritten(result, now, users)) return error;
+  if (Error error = check_rewritten(result, file, now, users)) return error;
   return replace_file(file_, result);
 }
 
-std::optional<std::string> Settings::check_rewritten(const std::string& text, const std::vector<State>& now,
+std::optional<std::string> Settings::check_rewritten(const std::string& text, const YamlFile& former, const std::vector<State>& now,
                                                      const std::vector<UserText>& users) const {
   YamlFile file;
   if (Error error = parse_yaml(text, file_, file))
@@ -239,6 +243,9 @@ std::optional<std::string> Settings::check_rewritten(const std::string& text, co
     const State& state = now[static_cast<std::size_t>(setting.id)];
     if (entry == entries.end() ? is_default(setting.id, state) : same_value(setting.id, state, yaml_value(setting, *entry))) continue;
     return "cannot change '" + std::string(setting.name) + "' in " + file_ + ": its value is not on a line of its own";
+  }
+  if (!std::ranges::equal(file.policies, former.policies, has_same_fields)) {
+    return "cannot change " + file_ + ": its policies must be on lines of their own";
   }
   if (named_rules(users_of(file)) != named_rules(users)) {
     return "cannot change 'users' in " + file_ + ": each user must begin on a line of its own";

@@ -209,11 +209,15 @@ Error read_users(const Node& users, std::size_t line, std::string_view path, Yam
   return std::nullopt;
 }
 
-// Refuses what yaml-cpp reads, but not as a text of these bytes: it takes UTF-16 and UTF-32, and the byte 4 for the end of the file.
+// Refuses what yaml-cpp reads, but not as a text of these bytes and lines: it takes UTF-16 and UTF-32, the byte 4 for the end of the file,
+// and a carriage return without a line feed for the end of a line that it does not count.
 Error check_bytes(std::string_view text, std::string_view path) {
   if (text.starts_with("\xFE\xFF") || text.starts_with("\xFF\xFE")) return at_line(path, 1, "the file is not in UTF-8");
-  const auto is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r'; };
-  const auto* const at = std::ranges::find_if(text, is_control);
+  const auto is_refused = [&](const char& c) {
+    if (c == '\r') return &c == &text.back() || *(&c + 1) != '\n';
+    return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n';
+  };
+  const auto* const at = std::ranges::find_if(text, is_refused);
   if (at == text.end()) return std::nullopt;
   return at_line(path, 1 + static_cast<std::size_t>(std::count(text.begin(), at, '\n')), "a control character: write it as in \"\\x01\"");
 }

@@ -22,6 +22,8 @@
 
 namespace pinfold::config {
 
+struct YamlFile;
+
 /// The index of a setting in the table.
 enum class Id : unsigned {
   bind,
@@ -259,7 +261,7 @@ class Settings {
   std::optional<std::string> load_options(std::span<const std::string_view> options);
   static bool is_default(Id id, const State& now);
   static bool same_value(Id id, const State& now, std::string_view value);
-  std::optional<std::string> check_rewritten(const std::string& text, const std::vector<State>& now,
+  std::optional<std::string> check_rewritten(const std::string& text, const YamlFile& former, const std::vector<State>& now,
                                              const std::vector<UserText>& users) const;
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Id::count)> numbers_{};

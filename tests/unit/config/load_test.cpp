@@ -126,6 +126,9 @@ TEST_CASE("a file that is not text in UTF-8 is refused") {
     CHECK(problem("port: 1\n# " + std::string(1, c) + "\ntimeout: \"1\n") == ":2: " + control);
     CHECK(problem("port: 1\r\n\ttimeout: \"" + std::string(1, c)) == ":2: " + control);
   }
+  for (const std::string text : {"port: 1\n#\rtimeout: 1\n", "port: 1\ntimeout: 1\r", "port: 1\n#\r\r\n"}) {
+    CHECK(problem(text) == ":2: " + control);  // YAML ends a line here
+  }
   CHECK(problem("port: 1\r\n#\t\xc3\xa9 \x7f\r\n") == "none");
 }
 
