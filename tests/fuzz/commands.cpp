@@ -289,7 +289,7 @@ class Server {
       if (!large->refused() && keyspace_.make_room(args[i].size(), &promise))
         block = Blob::allocate(keyspace_.memory().heap(), 0, args[i].size());
       if (!block) {
-        large->refuse();
+        large->refuse(command::LargeArguments::Refusal::no_room);
         large->add(i, {});
         args[i] = {};
         continue;
