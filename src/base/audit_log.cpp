@@ -23,7 +23,7 @@ constexpr AuditLog::Event kEvents[] = {
     {Kind::connection_accepted, "connection-accepted", 0, 0, true},
     {Kind::connection_refused, "connection-refused", 20, 0, true},
     {Kind::connection_closed, "connection-closed", 0, 0, true},
-    {Kind::auth_ok, "auth-ok", 60, 0, true},
+    {Kind::auth_ok, "auth-ok", 0, 60, false},
     {Kind::auth_failed, "auth-failed", 60, 0, true},
     {Kind::auth_limited, "auth-limited", 5, 0, true},
     {Kind::denied, "denied", 20, 0, true},
@@ -36,7 +36,7 @@ constexpr AuditLog::Event kEvents[] = {
 constexpr bool in_order() {
   for (std::size_t i = 0; i < std::size(kEvents); ++i) {
     if (static_cast<std::size_t>(kEvents[i].kind) != i) return false;
-    if (std::max(kEvents[i].per_second, kEvents[i].failed_per_second) > RateWindow::most) return false;
+    if (std::max(kEvents[i].per_second, kEvents[i].repeated_per_second) > RateWindow::most) return false;
   }
   return std::size(kEvents) == static_cast<std::size_t>(Kind::count);
 }
@@ -123,8 +123,8 @@ std::size_t AuditLog::place_of(Kind kind, const Source& source) const {
   return siphash13(key_, {reinterpret_cast<const char*>(words.data()), sizeof words}) % places;
 }
 
-bool AuditLog::admits(Kind kind, const Source& source, Failed failed) {
-  const unsigned per_second = failed == Failed::yes ? row(kind).failed_per_second : row(kind).per_second;
+bool AuditLog::admits(Kind kind, const Source& source, Repeated repeated) {
+  const unsigned per_second = repeated == Repeated::yes ? row(kind).repeated_per_second : row(kind).per_second;
   if (per_second == 0 || windows_[place_of(kind, source)].admits(per_second)) return true;
   count_left_out(kind);
   return false;
@@ -152,7 +152,7 @@ AuditLog::Room AuditLog::room_for(Kind kind, std::size_t place, std::size_t byte
   if (waiting_bytes_ + bytes > most_waiting_bytes) return Room::none;
   if (!row(kind).from_outside) return Room::some;
   if (waiting_of_[place] + bytes > most_bytes_of_source) return Room::none_for_source;
-  return waiting_bytes_ + bytes > most_bytes_from_outside ? Room::none_for_kind : Room::some;
+  return waiting_bytes_ + bytes > most_bytes_from_outside ? Room::none_for_outside : Room::some;
 }
 
 void AuditLog::add(Kind kind, const Source& source, std::string text) {

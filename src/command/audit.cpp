@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
@@ -57,8 +58,12 @@ void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std
 void audit_login(const Call& call, Kind kind, std::string_view name) {
   const SharedClient& client = call.session.shared;
   // A client chooses the name that it tries, but not as whom it succeeds.
-  const std::string_view user = kind == Kind::auth_ok ? name : std::string_view();
-  call.engine.audit.note(kind, {.user = user, .address = client.address}, [&](AuditLine& line) {
+  const bool succeeded = kind == Kind::auth_ok;
+  const std::string_view user = succeeded ? name : std::string_view();
+  // A connection has cost its client something. To authenticate again on it costs nothing.
+  const bool again = succeeded && std::exchange(call.session.login_noted, true);
+  const auto repeated = again ? AuditLog::Repeated::yes : AuditLog::Repeated::no;
+  call.engine.audit.note(kind, {.user = user, .address = client.address}, repeated, [&](AuditLine& line) {
     line.add("client", client.id).add("address", client.address);
     line.add("user", call.engine.users.find(name) != nullptr ? name : unknown_user);
   });
@@ -80,8 +85,8 @@ void audit_request(const Call& call, RequestResult result) {
   const Kind kind = kind_of(call.row);
   if (!may_note(call, kind)) return;
   const SharedClient& client = call.session.shared;
-  const auto failed = result == RequestResult::failed ? AuditLog::Failed::yes : AuditLog::Failed::no;
-  call.engine.audit.note(kind, {.user = user_name(client), .address = client.address}, failed, [&](AuditLine& line) {
+  const auto repeated = result == RequestResult::failed ? AuditLog::Repeated::yes : AuditLog::Repeated::no;
+  call.engine.audit.note(kind, {.user = user_name(client), .address = client.address}, repeated, [&](AuditLine& line) {
     add_client(line, client);
     line.add("request", shown_request(call.engine.settings, call.row, call.args));
     line.add("result", kResults[static_cast<std::size_t>(result)]);

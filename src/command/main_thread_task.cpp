@@ -38,7 +38,7 @@ void MainThreadTask::begin(Call& call) {
     }
     if (!logged || result->error) note_outcome(engine, request, result->error);  // here, as the client may have gone
     const auto source = audited ? AuditLog::Source{.user = audited->user, .address = audited->address} : AuditLog::Source();
-    engine.audit.note(kind, source, result->error ? AuditLog::Failed::yes : AuditLog::Failed::no, [&](AuditLine& line) {
+    engine.audit.note(kind, source, result->error ? AuditLog::Repeated::yes : AuditLog::Repeated::no, [&](AuditLine& line) {
       if (audited) add_request(line, *audited);
       line.add("result", result->error ? std::string_view(*result->error) : std::string_view("done"));
     });

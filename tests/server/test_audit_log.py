@@ -487,6 +487,18 @@ def test_the_flood_of_one_client_hides_no_line_of_another(audited, flood):
     assert sorted(found)[1:] == [rounds] * (VICTIMS - 1), found
 
 
+def test_who_authenticates_on_each_of_many_connections_has_a_line_for_each(audited):
+    """As clients do that are started for each page. Only further attempts on one connection are limited."""
+    log = audited("--requirepass", "s3cret")
+    count = 150
+    for _ in range(count):
+        with log.server.connect() as client:
+            assert client.call("AUTH", "s3cret") == "OK"
+    eventually(lambda: len(log.events("connection-closed")) >= count)
+    assert len(log.events("auth-ok", user="default")) >= count
+    assert not log.events("left-out")
+
+
 # What one client does again and again: the kind of its lines, and the right for it.
 DEEDS = {
     "AUTH": ("auth-ok", "+ping", ["AUTH", "low", "x"]),

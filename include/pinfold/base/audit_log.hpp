@@ -74,10 +74,10 @@ class AuditLog {
   /// What is known of a kind. The table of all kinds is in audit_log.cpp.
   struct Event {
     Kind kind;
-    std::string_view name;       // as lines say it
-    unsigned per_second;         // the most lines of the kind that one source has in a second; 0: all. At most RateWindow::most
-    unsigned failed_per_second;  // the same for lines about requests that have failed
-    bool from_outside;           // whether clients that have not authenticated can cause it; these leave room for others in the queue
+    std::string_view name;         // as lines say it
+    unsigned per_second;           // the most lines of the kind that one source has in a second; 0: all. At most RateWindow::most
+    unsigned repeated_per_second;  // the same for lines with Repeated::yes
+    bool from_outside;             // whether clients that have not authenticated can cause it; these leave room for others in the queue
   };
   static std::span<const Event> events();
 
@@ -86,8 +86,9 @@ class AuditLog {
     std::string_view user = {};     // the name of the client's user; empty if it has none, and for attempts to authenticate that fail
     std::string_view address = {};  // the client's; its origin counts (origin_of). All clients of unix sockets have the same one
   };
-  /// Whether the request that a line tells of has failed. Then the limit is Event::failed_per_second.
-  enum class Failed : bool { no, yes };
+  /// Whether a client can repeat what the line tells of as fast as it sends, although lines of the kind are not limited otherwise: a
+  /// request that has failed, or a further authentication on one connection. Then the limit is Event::repeated_per_second.
+  enum class Repeated : bool { no, yes };
 
   static constexpr std::size_t longest_line = 4096;
   static constexpr std::size_t most_waiting_bytes = 4 * 1024 * 1024;
@@ -106,10 +107,10 @@ class AuditLog {
   /// Notes a line of this kind, to which `fill(AuditLine&)` adds fields. `fill` is not called if the line is left out. O(size of the
   /// line); O(length of the user's name) without an allocation if it is left out.
   template <class Fill>
-  void note(Kind kind, const Source& source, Failed failed, Fill&& fill) {
+  void note(Kind kind, const Source& source, Repeated repeated, Fill&& fill) {
     if (!on()) [[likely]]
       return;
-    if (!admits(kind, source, failed)) return;
+    if (!admits(kind, source, repeated)) return;
     try {
       AuditLine line = begin(kind);
       fill(line);
@@ -121,7 +122,7 @@ class AuditLog {
 
   template <class Fill>
   void note(Kind kind, const Source& source, Fill&& fill) {
-    note(kind, source, Failed::no, std::forward<Fill>(fill));
+    note(kind, source, Repeated::no, std::forward<Fill>(fill));
   }
   template <class Fill>
   void note(Kind kind, Fill&& fill) {
@@ -157,10 +158,10 @@ class AuditLog {
   static constexpr std::size_t kinds = static_cast<std::size_t>(Kind::count);
   static constexpr std::size_t places = 4096;
 
-  enum class Room : std::uint8_t { some, none_for_source, none_for_kind, none };
+  enum class Room : std::uint8_t { some, none_for_source, none_for_outside, none };
 
   std::size_t place_of(Kind kind, const Source& source) const;
-  bool admits(Kind kind, const Source& source, Failed failed);
+  bool admits(Kind kind, const Source& source, Repeated repeated);
   void count_left_out(Kind kind);
   AuditLine begin(Kind kind);
   void add(Kind kind, const Source& source, std::string text);

@@ -140,6 +140,7 @@ struct Session {
   unsigned db = 0;
   int protocol = 2;
   bool no_touch = false;
+  bool login_noted = false;  // whether the audit log has been told that a client has authenticated on this connection by a request
   bool close_after_reply = false;
   bool more_to_come = false;  // whether further requests have been received behind the one that is being executed
   ReplyMode reply_mode = ReplyMode::on;

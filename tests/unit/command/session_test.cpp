@@ -55,12 +55,13 @@ void compare_shared(SharedClient& left, SharedClient& right) {
 }
 
 void compare(Session& left, Session& right) {
-  auto& [shared, db, protocol, no_touch, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes, waiting, task,
-         told_nil, acting] = left;
+  auto& [shared, db, protocol, no_touch, login_noted, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes,
+         waiting, task, told_nil, acting] = left;
   compare_shared(shared, right.shared);
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
   CHECK(no_touch == right.no_touch);
+  static_cast<void>(login_noted);  // it is about the connection
   CHECK(close_after_reply == right.close_after_reply);
   CHECK(more_to_come == right.more_to_come);
   CHECK(reply_mode == right.reply_mode);
