@@ -135,36 +135,58 @@ std::size_t indent_of(const std::vector<std::string>& lines, const YamlUser& use
   return has_indicator(line.substr(first), '?') ? first : user.column;
 }
 
-// Changes the users in the file, from the last to the first, so that the lines of those before stay where they are.
-void change_users(std::vector<std::string>& lines, const YamlFile& file, const std::vector<UserChange>& changes) {
-  constexpr std::size_t usual_indent = 2;
-  const auto in_file = [&](const UserChange& change) {
-    return std::ranges::find_if(file.users, [&](const YamlUser& user) { return user.name == change.name; });
+// Lines that take the place of a block of lines; of none, if that is empty.
+struct Edit {
+  Block block;
+  std::vector<std::string> lines;
+};
+
+// Makes the edits, which are in the order of the file, in one pass. One that begins within the block before it is left out; the check of
+// the new text then finds that.
+std::vector<std::string> edited(std::vector<std::string> lines, std::vector<Edit> edits) {
+  std::vector<std::string> result;
+  std::size_t next = 0;
+  const auto copy_to = [&](std::size_t end) {
+    for (; next < end; ++next) result.push_back(std::move(lines[next]));
   };
+  for (Edit& edit : edits) {
+    if (edit.block.begin < next) continue;
+    copy_to(edit.block.begin);
+    for (std::string& line : edit.lines) result.push_back(std::move(line));
+    next = edit.block.end;
+  }
+  copy_to(lines.size());
+  return result;
+}
+
+// The lines of the file with the users changed. O(lines and users), but for a logarithm.
+std::vector<std::string> with_users_changed(std::vector<std::string> lines, const YamlFile& file, const std::vector<UserChange>& changes) {
+  constexpr std::size_t usual_indent = 2;
+  std::map<std::string_view, const UserChange*> left;
+  for (const UserChange& change : changes) left[change.name] = &change;
   const std::size_t indent = file.users.empty() ? usual_indent : indent_of(lines, file.users.front());
+  std::vector<Edit> edits;
+  for (const YamlUser& user : file.users) {
+    const auto found = left.find(user.name);
+    if (found == left.end()) continue;
+    const UserChange& change = *found->second;
+    left.erase(found);
+    if (user.line > lines.size()) continue;
+    const std::size_t column = indent_of(lines, user);
+    Edit& edit = edits.emplace_back(Edit{block_from(lines, user.line - 1, column), {}});
+    if (change.rules) edit.lines = user_lines(column, user.name, *change.rules);
+  }
   std::vector<std::string> added;
   for (const UserChange& change : changes) {
-    if (in_file(change) != file.users.end() || !change.rules) continue;
+    if (!left.contains(change.name) || !change.rules) continue;
     for (std::string& line : user_lines(indent, change.name, *change.rules)) added.push_back(std::move(line));
   }
-  if (!added.empty() && file.users_line == 0) {
-    lines.emplace_back("users:");
-    lines.insert(lines.end(), added.begin(), added.end());
-  } else if (!added.empty()) {
-    const Block block = block_from(lines, file.users_line - 1, 0);
-    lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(block.end), added.begin(), added.end());
+  if (!added.empty()) {
+    if (file.users_line == 0) added.insert(added.begin(), "users:");
+    const std::size_t end = file.users_line == 0 ? lines.size() : block_from(lines, file.users_line - 1, 0).end;
+    edits.push_back({{end, end}, std::move(added)});
   }
-  for (auto user = file.users.rbegin(); user != file.users.rend(); ++user) {
-    const auto change = std::ranges::find_if(changes, [&](const UserChange& one) { return one.name == user->name; });
-    if (change == changes.end() || user->line > lines.size()) continue;
-    const std::size_t column = indent_of(lines, *user);
-    const Block block = block_from(lines, user->line - 1, column);
-    const auto first = lines.begin() + static_cast<std::ptrdiff_t>(block.begin);
-    const auto behind = lines.erase(first, lines.begin() + static_cast<std::ptrdiff_t>(block.end));
-    if (!change->rules) continue;
-    const std::vector<std::string> changed = user_lines(column, user->name, *change->rules);
-    lines.insert(behind, changed.begin(), changed.end());
-  }
+  return edited(std::move(lines), std::move(edits));
 }
 
 std::vector<UserText> users_of(const YamlFile& file) {
@@ -213,11 +235,14 @@ std::optional<std::string> Settings::rewrite() {
   std::vector<UserText> users = users_of(file);
   if (user_changes_) {
     const std::vector<UserChange> changes = user_changes_(users);
-    change_users(lines, file, changes);
+    lines = with_users_changed(std::move(lines), file, changes);
+    NamedRules wanted = named_rules(users);
     for (const UserChange& change : changes) {
-      std::erase_if(users, [&](const UserText& user) { return user.name == change.name; });
-      if (change.rules) users.push_back({change.name, {*change.rules}, ""});
+      wanted.erase(change.name);
+      if (change.rules) wanted[change.name] = *change.rules;
     }
+    users.clear();
+    for (auto& [name, rules] : wanted) users.push_back({name, {std::move(rules)}, ""});
   }
 
   const std::string result = std::string(mark) + join_lines(lines);

@@ -69,7 +69,7 @@ constexpr Setting kTable[] = {
      "Then it is disconnected. This is checked once a second."},
     {Id::tls_max_handshakes, "tls-max-handshakes", Type::integer, "1000", 1, 1'000'000, "", true,
      "How many handshakes may be under way at once. Further clients wait for their turns. All handshakes together take no more than an "
-     "eighth of the clients' share of memory (maxmemory-clients) either, but each I/O thread always allows 4."},
+     "eighth of the clients' share of memory (maxmemory-clients) either, but each I/O thread always allows 4 of them."},
     {Id::tcp_backlog, "tcp-backlog", Type::integer, "511", 0, most_int, "", false,
      "How many connections may wait to be accepted. The kernel's net.core.somaxconn is the limit."},
     {Id::tcp_keepalive, "tcp-keepalive", Type::seconds, "300", 0, most_int, "", true,

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
+#include <unordered_set>
 #include <utility>
 
 #include <yaml-cpp/eventhandler.h>
@@ -68,7 +69,7 @@ class Reader final : public YAML::EventHandler {
       while (parser.HandleNextDocument(*this)) {
       }
     } catch (const YAML::Exception& problem) {
-      if (from(problem.mark).starts_with('*')) throw Fault(problem.mark, property);  // yaml-cpp's message shows the text, maybe a password
+      if (is_at_alias(problem.mark)) throw Fault(problem.mark, property);  // yaml-cpp's message shows the text, maybe a password
       throw;
     }
   }
@@ -118,6 +119,12 @@ class Reader final : public YAML::EventHandler {
     if (mark.line < 0 || mark.column < 0 || static_cast<std::size_t>(mark.line) >= lines_.size()) return {};
     return text_.substr(std::min(lines_[static_cast<std::size_t>(mark.line)] + static_cast<std::size_t>(mark.column), text_.size()));
   }
+  // The mark of a fault in an alias is the star or what follows it.
+  bool is_at_alias(const YAML::Mark& mark) const {
+    YAML::Mark before = mark;
+    --before.column;
+    return from(mark).starts_with('*') || from(before).starts_with('*');
+  }
   Node* add(Node node) { return &open_.back()->children.emplace_back(std::move(node)); }
 
   const std::string_view text_;
@@ -127,14 +134,42 @@ class Reader final : public YAML::EventHandler {
   std::vector<Node*> open_{&root_};  // the collections that have not ended, from the outermost to the innermost
 };
 
-Error read_entry(const Node& name, const Node& value, std::string_view path, std::vector<YamlEntry>& entries) {
+// Whether YAML takes what follows on the line of a name or value for a comment, although it may be meant as a part of the value: a '#'
+// before what could be a hash. It would be lost in silence, with all behind it.
+bool may_lose_text(const Node& scalar) {
+  std::string_view rest = scalar.rest;
+  if (scalar.plain) {
+    for (const std::string_view word : words_of(scalar.text)) {
+      const std::size_t at = std::min(rest.find(word), rest.size());
+      rest.remove_prefix(std::min(at + word.size(), rest.size()));
+    }
+  } else if (const std::size_t size = quoted_size(rest); size != 0) {
+    rest.remove_prefix(size);
+  } else {
+    return false;  // a block, in which there are no comments
+  }
+  rest.remove_prefix(std::min(rest.find_first_not_of(" \t,:[]{}"), rest.size()));
+  constexpr std::string_view surely_comment = " \t\r\n#-=";
+  return rest.size() > 1 && rest[0] == '#' && surely_comment.find(rest[1]) == std::string_view::npos;
+}
+
+Error text_lost(const Node& scalar, std::string_view path) {
+  return at_line(path, line_of(scalar.mark), "YAML takes '#' for a comment here: put the text in quotes, or a space after the '#'");
+}
+
+using Names = std::unordered_set<std::string>;
+
+Error read_entry(const Node& name, const Node& value, std::string_view path, Names& names, std::vector<YamlEntry>& entries) {
   const std::size_t line = line_of(name.mark);
   if (!name.is_scalar()) return at_line(path, line, "expected the name of a setting");
   if (!value.is_scalar() && !value.is_null()) {
     return at_line(path, line, "'" + name.text + "' must be a single value");
   }
-  const bool twice = std::ranges::any_of(entries, [&](const YamlEntry& one) { return iequals(one.name, name.text); });
-  if (twice) return at_line(path, line, "'" + name.text + "' is set twice");
+  if (!names.insert(to_lower(name.text)).second) return at_line(path, line, "'" + name.text + "' is set twice");
+  if (const Setting* const setting = find_setting(name.text); setting != nullptr && is_secret(setting->id)) {
+    if (may_lose_text(name)) return text_lost(name, path);
+    if (value.is_scalar() && may_lose_text(value)) return text_lost(value, path);
+  }
   entries.push_back({.name = name.text,
                      .value = value.text,
                      .plain = value.plain,
@@ -152,43 +187,28 @@ Error read_policies(const Node& list, std::size_t line, std::string_view path, s
   for (const Node& item : list.children) {
     if (!item.is_map()) return at_line(path, line_of(item.mark), "a policy must be lines of the form 'field: value'");
     std::vector<YamlEntry>& fields = policies.emplace_back();
+    Names names;
     for (std::size_t i = 0; i < item.children.size(); i += 2) {
-      if (Error error = read_entry(item.children[i], item.children[i + 1], path, fields)) return error;
+      if (Error error = read_entry(item.children[i], item.children[i + 1], path, names, fields)) return error;
     }
   }
   return std::nullopt;
 }
 
-// Whether a comment without a space after its '#' stands behind a plain scalar. A rule such as the hash of a password may be meant, and
-// what follows it is lost with it.
-bool loses_rules(const Node& rules) {
-  if (!rules.plain) return false;
-  std::string_view rest = rules.rest;
-  for (const std::string_view word : words_of(rules.text)) {
-    const std::size_t at = std::min(rest.find(word), rest.size());
-    rest.remove_prefix(std::min(at + word.size(), rest.size()));
-  }
-  rest.remove_prefix(std::min(rest.find_first_not_of(" \t"), rest.size()));
-  return rest.size() > 1 && rest[0] == '#' && !is_space(rest[1]);
-}
-
-Error read_user(const Node& name, const Node& rules, std::string_view path, std::vector<YamlUser>& users) {
+Error read_user(const Node& name, const Node& rules, std::string_view path, Names& names, std::vector<YamlUser>& users) {
   const std::size_t line = line_of(name.mark);
   if (!name.is_scalar()) return at_line(path, line, "expected the name of a user");
-  const bool twice = std::ranges::any_of(users, [&](const YamlUser& one) { return one.name == name.text; });
-  if (twice) return at_line(path, line, "user '" + name.text + "' is there twice");
+  if (!names.insert(name.text).second) return at_line(path, line, "user '" + name.text + "' is there twice");
+  if (may_lose_text(name)) return text_lost(name, path);
   YamlUser user{name.text, {}, line, static_cast<std::size_t>(std::max(name.mark.column, 0))};
-  const auto lost = [&](const Node& one) {
-    return at_line(path, line_of(one.mark), "YAML takes '#' for a comment here: put the rules in quotes");
-  };
   if (rules.is_scalar()) {
-    if (loses_rules(rules)) return lost(rules);
+    if (may_lose_text(rules)) return text_lost(rules, path);
     for (const std::string_view word : words_of(rules.text)) user.rules.emplace_back(word);
   } else if (rules.is_list()) {
     for (const Node& rule : rules.children) {
       if (!rule.is_scalar()) return at_line(path, line_of(rule.mark), "a rule of a user must be a text: put it in quotes");
       if (rule.text.empty()) return at_line(path, line_of(rule.mark), "a rule of a user is empty");
-      if (loses_rules(rule)) return lost(rule);
+      if (may_lose_text(rule)) return text_lost(rule, path);
       user.rules.push_back(rule.text);
     }
   } else if (!rules.is_null()) {
@@ -203,8 +223,9 @@ Error read_users(const Node& users, std::size_t line, std::string_view path, Yam
   file.users_line = line;
   if (users.is_null()) return std::nullopt;
   if (!users.is_map()) return at_line(path, line, "'users' must be lines of the form 'name: rules'");
+  Names names;
   for (std::size_t i = 0; i < users.children.size(); i += 2) {
-    if (Error error = read_user(users.children[i], users.children[i + 1], path, file.users)) return error;
+    if (Error error = read_user(users.children[i], users.children[i + 1], path, names, file.users)) return error;
   }
   return std::nullopt;
 }
@@ -213,13 +234,18 @@ Error read_users(const Node& users, std::size_t line, std::string_view path, Yam
 // and a carriage return without a line feed for the end of a line that it does not count.
 Error check_bytes(std::string_view text, std::string_view path) {
   if (text.starts_with("\xFE\xFF") || text.starts_with("\xFF\xFE")) return at_line(path, 1, "the file is not in UTF-8");
-  const auto is_refused = [&](const char& c) {
-    if (c == '\r') return &c == &text.back() || *(&c + 1) != '\n';
-    return static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n';
-  };
-  const auto* const at = std::ranges::find_if(text, is_refused);
-  if (at == text.end()) return std::nullopt;
-  return at_line(path, 1 + static_cast<std::size_t>(std::count(text.begin(), at, '\n')), "a control character: write it as in \"\\x01\"");
+  std::size_t line = 1;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+    } else if (c == '\r') {
+      if (i + 1 == text.size() || text[i + 1] != '\n') return at_line(path, line, "a carriage return without a line feed behind it");
+    } else if (static_cast<unsigned char>(c) < 0x20 && c != '\t') {
+      return at_line(path, line, "a control character: write it as in \"\\x01\"");
+    }
+  }
+  return std::nullopt;
 }
 
 Error read_text(const std::string& text, std::string_view path, YamlFile& file) {
@@ -232,6 +258,7 @@ Error read_text(const std::string& text, std::string_view path, YamlFile& file) 
   if (document == nullptr || document->is_null()) return std::nullopt;
   if (!document->is_map()) return at_line(path, line_of(document->mark), "expected lines of the form 'name: value'");
   bool has_policies = false;
+  Names names;
   for (std::size_t i = 0; i < document->children.size(); i += 2) {
     const Node& name = document->children[i];
     const Node& value = document->children[i + 1];
@@ -249,7 +276,8 @@ Error read_text(const std::string& text, std::string_view path, YamlFile& file) 
     if (!is_list && !single && name.is_scalar() && find_setting(name.text) == nullptr) {
       return at_line(path, line, unknown_setting(name.text, true));
     }
-    if (Error error = is_list ? read_policies(value, line, path, file.policies) : read_entry(name, value, path, file.entries)) return error;
+    if (Error error = is_list ? read_policies(value, line, path, file.policies) : read_entry(name, value, path, names, file.entries))
+      return error;
   }
   return std::nullopt;
 }
@@ -283,7 +311,8 @@ Error parse_yaml(const std::string& text, std::string_view path, YamlFile& file)
   } catch (const Fault& fault) {
     return at_line(path, line_of(fault.mark()), fault.what());
   } catch (const YAML::Exception& problem) {
-    return at_line(path, line_of(problem.mark), "not valid YAML: " + problem.msg);
+    return at_line(path, line_of(problem.mark),
+                   "not valid YAML: " + problem.msg + " (a text that begins with one of !&*#>|%@ or a bracket goes into quotes)");
   }
 }
 

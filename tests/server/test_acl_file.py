@@ -494,7 +494,7 @@ def test_users_of_the_acl_file_are_not_written_to_the_settings_file(acl, tmp_pat
         ("users:\n  ada: {on: off}\n", ":2: the rules of user 'ada' must be a text or a list of texts"),
         ("users:\n  ada:\n    - [on]\n", ":3: a rule of a user must be a text: put it in quotes"),
         ("users:\n  ada:\n    - ~*\n    - !~secret:* +@all\n", ":4: a tag, an anchor or an alias of YAML: put a text that begins with !, & or * in quotes"),
-        ("users:\n  ada: on ~* #5e88 !~secret:*\n", ":2: YAML takes '#' for a comment here: put the rules in quotes"),
+        ("users:\n  ada: on ~* #5e88 !~secret:*\n", ":2: YAML takes '#' for a comment here: put the text in quotes, or a space after the '#'"),
         ("users:\nusers:\n", ":2: 'users' is set twice"),
         ("user: x\n", ":1: unknown setting 'user' (did you mean 'users'?)"),
         ("aclfile: /x\nusers:\n  ada: on\n", ":3: there are users in the settings file and an ACL file (aclfile): only one of them may have users"),

@@ -86,6 +86,9 @@ TEST_CASE("an error in a file is reported with its line") {
   }
   CHECK_THAT(problem("port: 1\n  bad: x\n"), Catch::StartsWith(":2: not valid YAML: "));
   CHECK_THAT(problem("port: \"1\" 2\n"), Catch::StartsWith(":") && Catch::Contains("not valid YAML: "));
+  for (const std::string text : {"bind: *\n", "requirepass: @abc\n", "users:\n  a: >secret on\n"}) {
+    CHECK_THAT(problem(text), Catch::Contains("quotes") && !Catch::Contains("secret") && !Catch::Contains("abc"));
+  }
   CHECK_THAT(problem("logfile: \"a\\nb\"\n"), Catch::StartsWith(":1: bad value \"a\\nb\" for 'logfile': "));
 }
 
@@ -127,7 +130,7 @@ TEST_CASE("a file that is not text in UTF-8 is refused") {
     CHECK(problem("port: 1\r\n\ttimeout: \"" + std::string(1, c)) == ":2: " + control);
   }
   for (const std::string text : {"port: 1\n#\rtimeout: 1\n", "port: 1\ntimeout: 1\r", "port: 1\n#\r\r\n"}) {
-    CHECK(problem(text) == ":2: " + control);  // YAML ends a line here
+    CHECK(problem(text) == ":2: a carriage return without a line feed behind it");  // YAML ends a line here
   }
   CHECK(problem("port: 1\r\n#\t\xc3\xa9 \x7f\r\n") == "none");
 }
@@ -165,14 +168,21 @@ TEST_CASE("a user has no empty rule") {
   CHECK_THAT(problem("users:\n  a:\n    -\n"), Catch::Contains("a rule of a user must be a text"));
 }
 
-TEST_CASE("a comment that may be a rule of a user is refused") {
-  const std::string why = ": YAML takes '#' for a comment here: put the rules in quotes";
+TEST_CASE("a comment that may be a rule of a user, or a part of a password, is refused") {
+  const std::string why = ": YAML takes '#' for a comment here: put the text in quotes, or a space after the '#'";
   CHECK(problem("users:\n  a: on #5e88 ~x !~y\n") == ":2" + why);
   CHECK(problem("users:\n  a: 'on'\n  b: on\t ~x ~on\n    ~on \t#5e88 !~y\n  c: on\n") == ":3" + why);
   CHECK(problem("users:\n  a:\n    - on\n    - ~x #!~y\n") == ":4" + why);
   CHECK(problem("users: {a: on #b\n}\n") == ":1" + why);
+  CHECK(problem("users:\n  a: [on, ~x, #5e88, !~y,\n    +get]\n") == ":2" + why);
+  CHECK(problem("users:\n  a: [on] #5e88\n") == ":2" + why);
+  CHECK(problem("users:\n  a: #5e88 on\n") == ":2" + why);
+  CHECK(problem("users:\n  a: \"on #5e88\" #x\n") == ":2" + why);
+  CHECK(problem("requirepass: a #b\n") == ":1" + why);
+  CHECK(problem("requirepass: #b\n") == ":1" + why);
+  CHECK(problem("port: 1 #b\n") == "none");
   CHECK(problem("users:\n  a: on # 5e88\n  b: on #\n  c: on ~x#y\n  d: on ~x\n    ~y  # z\n#e\n  f: [on #\n  , ~y]\n  g: on") == "none");
-  CHECK(problem("users:\n  a: \"on #5e88\" #x\n  b: |\n    on #5e88\n") == "none");
+  CHECK(problem("users:\n  a: \"on #5e88\" # x\n  b: |\n    on #5e88\n  c: on ## x\n  d: on #----\n  e: # x\n    on\n") == "none");
 }
 
 TEST_CASE("a settings file has a largest size") {
