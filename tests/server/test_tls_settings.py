@@ -16,7 +16,7 @@ from tests.support import audit, faults, servers, tls
 from tests.support.connection import Closed
 from tests.support.resp import ErrorReply
 from tests.support.servers import eventually, pinfold_binary
-from tests.support.tls import DAY, HOUR, V12, client_context, serial_of
+from tests.support.tls import DAY, HOUR, V12, V13, client_context, serial_of
 
 from .conftest import info, only_pinfold
 
@@ -581,3 +581,9 @@ def test_the_ciphers_of_tls_1_2_are_those_of_the_system_that_keep_what_was_recor
         for cipher in refused:
             with pytest.raises(ssl.SSLError):
                 server.connect(context=client_context(authority, versions=V12, ciphers=cipher))
+    policy.write_text(policy.read_text().replace(names, "AES256-GCM-SHA384"))
+    server = start_tls(certificate=authority.server(key="rsa"), env={"OPENSSL_CONF": str(policy)})
+    with pytest.raises(ssl.SSLError):
+        server.connect(context=client_context(authority, versions=V12, ciphers="AES256-GCM-SHA384"))
+    with server.connect(context=client_context(authority, versions=V13)) as connection:
+        assert connection.call("PING") == "PONG"
