@@ -202,11 +202,13 @@ bool BlockHeap::add_region() {
   } else {
     if (refused_) return false;
     region = make_region();
-    if (region == nullptr) return false;
+    refused_ = region == nullptr;
+    if (refused_) return false;
     try {
       regions_.reserve(regions_.size() + 1);
       longest_.reserve(regions_.size() + 1);
     } catch (const std::bad_alloc&) {
+      refused_ = true;
       munmap(region->base, region_size);
       return false;
     }
