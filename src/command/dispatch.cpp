@@ -21,7 +21,7 @@ namespace {
 
 constexpr std::string_view not_authenticated = "NOAUTH Authentication required.";
 constexpr std::string_view argument_dropped =
-    "NOPERM an argument of more than 512 KB was not kept: a limited user may send one only as a value for a key that it may write";
+    "NOPERM an argument of more than 512 KB was not kept: it is no value for a key that this user may write, or to find out took too long";
 constexpr std::string_view rights_changed = "NOPERM the rights of this user changed while the command was running: send it again";
 constexpr std::string_view no_debugging =
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
