@@ -267,11 +267,11 @@ std::optional<std::string> TlsContext::set_protocols(const TlsOptions& options) 
   SSL_CTX_set_min_proto_version(context, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION);
   SSL_CTX_set_max_proto_version(context, tls13 ? TLS1_3_VERSION : TLS1_2_VERSION);
   const std::string ciphers = options.ciphers.empty() ? usual_ciphers(context) : options.ciphers;
-  if (ciphers.empty() && tls12) {
+  if (ciphers.empty() && tls12) {  // without TLS 1.2 no list is needed
     if (!tls13) return "tls-ciphers: none of the system's ciphers for TLS 1.2 keeps secret what was recorded: name some, or allow TLSv1.3";
     warnings_.emplace_back("none of the system's ciphers for TLS 1.2 keeps secret what was recorded (tls-ciphers): only TLS 1.3 is spoken");
     SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
-  } else if (SSL_CTX_set_cipher_list(context, ciphers.c_str()) != 1) {
+  } else if (!ciphers.empty() && SSL_CTX_set_cipher_list(context, ciphers.c_str()) != 1) {
     return "tls-ciphers: " + (options.ciphers.empty() ? "the system's ciphers" : "'" + ciphers + "'") + ": " + last_fault();
   }
   if (!options.ciphersuites.empty() && SSL_CTX_set_ciphersuites(context, options.ciphersuites.c_str()) != 1) {

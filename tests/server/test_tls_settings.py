@@ -582,8 +582,9 @@ def test_the_ciphers_of_tls_1_2_are_those_of_the_system_that_keep_what_was_recor
             with pytest.raises(ssl.SSLError):
                 server.connect(context=client_context(authority, versions=V12, ciphers=cipher))
     policy.write_text(policy.read_text().replace(names, "AES256-GCM-SHA384"))
-    server = start_tls(certificate=authority.server(key="rsa"), env={"OPENSSL_CONF": str(policy)})
-    with pytest.raises(ssl.SSLError):
-        server.connect(context=client_context(authority, versions=V12, ciphers="AES256-GCM-SHA384"))
-    with server.connect(context=client_context(authority, versions=V13)) as connection:
-        assert connection.call("PING") == "PONG"
+    for settings in ((), ("--tls-protocols", "TLSv1.3")):
+        server = start_tls(*settings, certificate=authority.server(key="rsa"), env={"OPENSSL_CONF": str(policy)})
+        with pytest.raises(ssl.SSLError):
+            server.connect(context=client_context(authority, versions=V12, ciphers="AES256-GCM-SHA384"))
+        with server.connect(context=client_context(authority, versions=V13)) as connection:
+            assert connection.call("PING") == "PONG"
