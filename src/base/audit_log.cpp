@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "pinfold/base/address.hpp"
-#include "pinfold/base/text.hpp"
+#include "pinfold/base/json.hpp"
 
 namespace pinfold {
 namespace {
@@ -57,25 +57,6 @@ std::string time_now() {
   return {text.data(), static_cast<std::size_t>(size)};
 }
 
-// Appends `value` as it stands between the quotes of JSON, and at most `most` bytes. Returns whether that was all of it.
-bool append_escaped(std::string& to, std::string_view value, std::size_t most) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  constexpr std::size_t longest_escape = 6;
-  const std::size_t end = to.size() + most;
-  for (const char c : value) {
-    if (to.size() + longest_escape > end) return false;
-    if (c == '"' || c == '\\') {
-      to.append({'\\', c});
-    } else if (is_printable(c)) {
-      to += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      to.append("\\u00").append({digits[byte >> 4], digits[byte & 15]});
-    }
-  }
-  return true;
-}
-
 }  // namespace
 
 std::span<const AuditLog::Event> AuditLog::events() { return kEvents; }
@@ -95,7 +76,7 @@ AuditLine& AuditLine::add(std::string_view name, std::string_view value) {
   }
   const std::size_t left = AuditLog::longest_line - kept_for_the_end - frame - text_.size();
   text_.append(",\"").append(name).append("\":\"");
-  cut_ |= !append_escaped(text_, value, std::min(longest_value, left));
+  cut_ |= !append_json_bytes(text_, value, std::min(longest_value, left));
   text_ += '"';
   return *this;
 }

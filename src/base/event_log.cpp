@@ -1,5 +1,7 @@
 #include "pinfold/base/event_log.hpp"
 
+#include <cstddef>
+#include <iterator>
 #include <new>
 #include <utility>
 
@@ -9,41 +11,48 @@ namespace pinfold {
 
 namespace {
 
-// The subject of a kind's lines.
-std::string_view subject(EventLog::Kind kind) {
-  using Kind = EventLog::Kind;
-  switch (kind) {
-    case Kind::purges:
-      return "purges";
-    case Kind::policies:
-      return "contradictory policies";
-    case Kind::out_of_memory:
-      return "requests refused for want of memory";
-    case Kind::max_clients:
-      return "connections refused because of maxclients";
-    case Kind::refused_clients:
-      return "connections refused by protected-mode";
-    case Kind::auth_limited:
-      return "attempts to authenticate that were refused";
-    case Kind::rate_limited:
-      return "requests beyond the rate of their users";
-    case Kind::http:
-      return "clients that send HTTP";
-    case Kind::closed_clients:
-      return "clients that were closed";
-    case Kind::not_accepted:
-      return "connections that could not be accepted";
-    case Kind::handshakes:
-      return "TLS handshakes that have failed";
-    case Kind::certificates:
-    case Kind::bad_certificates:
-      return "certificates";
-    default:
-      return "what administrators did";
+using Kind = EventLog::Kind;
+using Level = EventLog::Level;
+
+struct KindRow {
+  Kind kind;
+  Level level;
+  std::string_view subject;  // of its lines
+};
+// In the order of Kind.
+constexpr KindRow kKinds[] = {
+    {Kind::administration, Level::notice, "what administrators did"},
+    {Kind::failures, Level::warning, "what administrators did"},
+    {Kind::purges, Level::notice, "purges"},
+    {Kind::policies, Level::warning, "contradictory policies"},
+    {Kind::out_of_memory, Level::warning, "requests refused for want of memory"},
+    {Kind::max_clients, Level::warning, "connections refused because of maxclients"},
+    {Kind::refused_clients, Level::warning, "connections refused by protected-mode"},
+    {Kind::auth_limited, Level::warning, "attempts to authenticate that were refused"},
+    {Kind::rate_limited, Level::warning, "requests beyond the rate of their users"},
+    {Kind::http, Level::warning, "clients that send HTTP"},
+    {Kind::closed_clients, Level::warning, "clients that were closed"},
+    {Kind::not_accepted, Level::warning, "connections that could not be accepted"},
+    {Kind::handshakes, Level::warning, "TLS handshakes that have failed"},
+    {Kind::certificates, Level::notice, "certificates"},
+    {Kind::bad_certificates, Level::warning, "certificates"},
+    {Kind::clients, Level::verbose, "clients that came and went"},
+    {Kind::handshakes_done, Level::debug, "TLS handshakes that are done"},
+    {Kind::background, Level::debug, "the background worker"},
+    {Kind::switches, Level::warning, "switches for an incident"},
+};
+
+constexpr bool in_order() {
+  for (std::size_t i = 0; i < std::size(kKinds); ++i) {
+    if (static_cast<std::size_t>(kKinds[i].kind) != i) return false;
   }
+  return std::size(kKinds) == static_cast<std::size_t>(Kind::count);
 }
+static_assert(in_order(), "the table is in the order of Kind");
 
 }  // namespace
+
+EventLog::Level EventLog::level_of(Kind kind) { return kKinds[static_cast<std::size_t>(kind)].level; }
 
 EventLog::EventLog(std::span<const std::string_view> commands) : throttles_(static_cast<unsigned>(Kind::count) + commands.size()) {
   for (unsigned kind = 0; kind < static_cast<unsigned>(Kind::count); ++kind) throttles_[kind].kind = static_cast<Kind>(kind);
@@ -63,7 +72,8 @@ void EventLog::add(Throttle& throttle, std::string text) {
 }
 
 void EventLog::add_left_out(Throttle& throttle, std::vector<Line>& lines) {
-  const std::string about = throttle.command.empty() ? std::string(subject(throttle.kind)) : shown_command(throttle.command);
+  const std::string about =
+      throttle.command.empty() ? std::string(kKinds[static_cast<std::size_t>(throttle.kind)].subject) : shown_command(throttle.command);
   lines.reserve(lines.size() + 1);
   const std::uint64_t missing = throttle.take_left_out();
   if (missing == 0) return;

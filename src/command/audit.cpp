@@ -53,6 +53,12 @@ void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std
     if (client.user != nullptr) line.add("user", client.user->name());
     if (!reason.empty()) line.add("reason", reason);
   });
+  if (kind == Kind::connection_refused) return;  // a warning has said so
+  engine.events.note(EventLog::Kind::clients, [&] {
+    std::string line = "client " + std::to_string(client.id) + " (" + client.address + ") ";
+    if (kind == Kind::connection_accepted) return line + "has connected to " + client.local_address;
+    return line.append("is gone: ").append(reason);
+  });
 }
 
 void audit_login(const Call& call, Kind kind, std::string_view name) {

@@ -63,6 +63,7 @@ bool Table::audit_segment(std::uint32_t id, Audit& sums, Log::Queue& queue) {
       ++sums.block_references;
       queue.blob_bytes += block.bytes;
     });
+    if (const Handle value = e.handle()) ++sums.outside_sizes[SizeClasses::outside_class(value.memory())];
     if (dismantling_) continue;
     // Not find_slot(), which would remove the entry if a purge is still to do so.
     const Index::Slot slot = index_.find(hash_of(ref), [&](Ref other) { return entry(other).key() == e.key(); });
@@ -94,7 +95,7 @@ Table::Audit Table::audit() {
   if (!log_.audit_queues() || !index.consistent || index.entries != size_ || result.entries_in_use != size_ ||
       result.with_deadline != expires_ || result.dead_bytes != log_.dead_bytes() ||
       result.bytes_in_use + result.dead_bytes != log_.used_bytes() || result.block_references != log_.blobs() ||
-      result.ghost_bytes != ghost_bytes_) {
+      result.ghost_bytes != ghost_bytes_ || result.outside_sizes != outside_sizes_) {
     result.consistent = false;
   }
   return result;

@@ -1,6 +1,8 @@
 """What the log tells an operator: when it is ready, who changed what, what was refused; and that it can be rotated."""
 
 import contextlib
+import datetime
+import json
 import os
 import re
 import resource
@@ -326,3 +328,46 @@ def test_a_log_that_nobody_reads_keeps_no_client_waiting(start, tmp_path):
         server.stop()
     finally:
         os.close(pipe)
+
+
+def test_levels_say_more_and_less_at_run_time(start):
+    server = start("--loglevel", "notice")
+    with server.connect() as connection:
+        with server.connect() as other:
+            other.call("PING")
+        connection.call("CONFIG", "SET", "loglevel", "verbose")
+        with server.connect() as other:
+            number = other.call("CLIENT", "ID")
+        eventually(lambda: lines(server, " verbose ", f"client {number} (127.0.0.1:", "is gone: the client closed it"))
+        (came,) = lines(server, " verbose ", "has connected to")
+        assert f"client {number} " in came
+        connection.call("SET", "brief", "v", "PX", "1")
+        eventually(lambda: connection.call("EXISTS", "brief") == 0)
+        assert not lines(server, " debug ")
+        connection.call("CONFIG", "SET", "loglevel", "debug")
+        connection.call("SET", "brief", "v", "PX", "1")
+        eventually(lambda: lines(server, " debug ", "keys have expired and 0 were evicted"))
+        connection.call("CONFIG", "SET", "loglevel", "warning")
+        before = len(server.log().splitlines())
+        connection.call("CONFIG", "SET", "timeout", "1000")
+        connection.call("CONFIG", "SET", "loglevel", "notice")
+        eventually(lambda: lines(server, " notice ", "CONFIG SET loglevel notice"))
+        assert not lines(server, "CONFIG SET timeout 1000")
+        assert len(server.log().splitlines()) <= before + 2
+        connection.call("CONFIG", "SET", "loglevel", "nothing")
+        connection.call("CONFIG", "SET", "timeout", "1001")
+    assert not lines(server, "1001")
+
+
+def test_a_line_of_json_is_an_object_whatever_is_in_it(start):
+    server = start("--log-format", "json")
+    with server.connect() as connection:
+        connection.call("CACHE.PURGE", "PREFIX", b'a"b\\c\n\xff\xe2\x80\xae{}', "SYNC")
+        eventually(lambda: lines(server, "CACHE.PURGE"))
+        objects = [json.loads(line) for line in server.log().splitlines()]
+        assert all(set(one) == {"time", "level", "message"} for one in objects)
+        assert {one["level"] for one in objects} <= {"notice", "warning"}
+        assert all(datetime.datetime.fromisoformat(one["time"]).tzinfo for one in objects)
+        connection.call("CONFIG", "SET", "log-format", "text")
+        connection.call("CONFIG", "SET", "timeout", "1001")
+        eventually(lambda: lines(server, " notice client "))

@@ -6,6 +6,7 @@
 // administrative command is a kind of its own, so that many lines about one command do not hide another. Lines that are left out are
 // counted in the next line of their kind or, if none comes in the next second, in a line of their own. Thread-safe.
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <mutex>
@@ -21,6 +22,8 @@ namespace pinfold {
 
 class EventLog {
  public:
+  /// How important a line is. The setting loglevel says from which level on lines are written.
+  enum class Level : std::uint8_t { debug, verbose, notice, warning };
   enum class Kind : unsigned {
     administration,    // commands of an administrator
     failures,          // failures of the server in work for an administrator
@@ -37,6 +40,10 @@ class EventLog {
     handshakes,        // TLS handshakes that have failed
     certificates,      // certificates that were loaded
     bad_certificates,  // certificates that were not loaded, or will soon be useless
+    clients,           // clients that have connected, and that are gone
+    handshakes_done,   // TLS handshakes that are done
+    background,        // what the background worker has done in a second
+    switches,          // which switches for an incident are on
     count,
   };
   struct Line {
@@ -47,12 +54,17 @@ class EventLog {
 
   /// The most lines of a kind that are written in a second.
   static constexpr unsigned per_second(Kind kind) { return kind == Kind::purges ? 20 : 5; }
-  /// Whether a line is a warning.
-  static constexpr bool warns(Kind kind) { return kind != Kind::administration && kind != Kind::purges && kind != Kind::certificates; }
+  static Level level_of(Kind kind);
   static constexpr std::size_t most_waiting = 256;
 
   /// `commands` are the names of the administrative commands. The texts must outlive the log.
   explicit EventLog(std::span<const std::string_view> commands = {});
+
+  /// Lines of lower levels are not noted from now on. At first all are.
+  void set_least(Level level) { least_.store(level, std::memory_order_relaxed); }
+  void set_none() { least_.store(beyond_all, std::memory_order_relaxed); }
+  /// Whether lines of this kind are noted.
+  bool wants(Kind kind) const { return level_of(kind) >= least_.load(std::memory_order_relaxed); }
 
   /// Notes the std::string that `make()` returns. `make` is not called if the line is left out.
   template <class Make>
@@ -77,7 +89,7 @@ class EventLog {
 
   template <class Make>
   void note(Throttle& throttle, Make&& make) {
-    if (!throttle.admits(per_second(throttle.kind))) return;
+    if (!wants(throttle.kind) || !throttle.admits(per_second(throttle.kind))) return;
     try {
       add(throttle, make());
     } catch (const std::bad_alloc&) {
@@ -87,6 +99,9 @@ class EventLog {
   void add(Throttle& throttle, std::string text);
   static void add_left_out(Throttle& throttle, std::vector<Line>& lines);
 
+  static constexpr auto beyond_all = static_cast<Level>(255);
+
+  std::atomic<Level> least_{Level::debug};
   std::vector<Throttle> throttles_;  // one per kind, then one per command; never resized
   std::mutex mutex_;                 // guards waiting_
   std::vector<Line> waiting_;

@@ -44,3 +44,19 @@ TEST_CASE("a thread's clock reads the clocks again when its time may be old") {
   CHECK(clock.now().mono >= before.mono + 10'000);
   CHECK(clock.last().unix >= before.unix + 10'000);
 }
+
+TEST_CASE("the processor's counter measures durations") {
+  const std::uint64_t began = ThreadClock::ticks();
+  const std::int64_t began_us = monotonic_us();
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  const std::uint64_t passed_ns = ThreadClock::ns_of(ThreadClock::ticks_since(began));
+  const auto most_ns = static_cast<std::uint64_t>(monotonic_us() - began_us + 2) * 1000;
+  CHECK(passed_ns >= 19'900'000);
+  CHECK(passed_ns <= most_ns + most_ns / 1000);
+  CHECK(ThreadClock::ns_of(ThreadClock::ticks_of(1'000'000'000)) == Approx(1e9).epsilon(1e-6));
+  CHECK(ThreadClock::ns_of(0) == 0);
+}
+
+TEST_CASE("a counter that is behind, as that of another core may be, measures nothing") {
+  CHECK(ThreadClock::ticks_since(ThreadClock::ticks() + 1'000'000'000) == 0);
+}

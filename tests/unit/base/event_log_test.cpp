@@ -100,5 +100,22 @@ TEST_CASE("the number of lines that wait to be taken is bounded") {
   CHECK(lines.size() <= EventLog::most_waiting);
 }
 
+TEST_CASE("lines below the least level are neither made nor counted as left out") {
+  EventLog log;
+  log.set_least(EventLog::Level::notice);
+  unsigned made = 0;
+  for (unsigned i = 0; i < 100; ++i) log.note(Kind::clients, [&] { return ++made, std::string("came"); });
+  log.note(Kind::administration, [] { return std::string("kept"); });
+  CHECK(made == 0);
+  CHECK_FALSE(log.wants(Kind::background));
+  REQUIRE(log.take(true).size() == 1);
+  log.set_none();
+  log.note(Kind::failures, [&] { return ++made, std::string("failed"); });
+  CHECK(made == 0);
+  log.set_least(EventLog::Level::debug);
+  log.note(Kind::background, [] { return std::string("worked"); });
+  CHECK(log.take().size() == 1);
+}
+
 }  // namespace
 }  // namespace pinfold
