@@ -1,9 +1,13 @@
 // Replays a trace of requests through the eviction policies, without a server:
-//   pinfold-replay TRACE [entries=N | bytes=N] [policy=NAME,...] [value=N] [overhead=N] [segment=N] [seed=N]
+//   pinfold-replay TRACE [entries=N | bytes=N] [policy=NAME,...] [value=N] [overhead=N] [segment=N] [seed=N] [sample=N]
 //
 // A trace has one request a line, `key-id [value-bytes]`, plain or gzip. Prints one line per policy: name, hit ratio,
 // hits, requests, entries read while evicting per entry that was stored. `opt` is Belady's, for entries only.
 // With `bytes` an entry costs its value (`value` where the trace has none), its key and `overhead`.
+//
+// With `sample=N` it prints for each policy how well a MissRatioCurve that simulates up to N entries estimates the hit ratios with other
+// amounts of memory, in one line for each: policy, factor, hit ratio as replayed, as estimated, difference in points, entries in the
+// sample, its part of all keys.
 
 #include <cerrno>
 #include <charconv>
@@ -20,6 +24,7 @@
 #include <string_view>
 #include <vector>
 
+#include "pinfold/eviction/miss_ratio_curve.hpp"
 #include "pinfold/eviction/replay.hpp"
 
 namespace {
@@ -39,6 +44,7 @@ struct Settings {
   std::uint64_t overhead = 16;
   std::uint64_t segment = 1;
   std::uint64_t seed = 1;
+  std::uint64_t sample = 0;
   std::vector<std::string> policies = {"allkeys-lfu"};
 };
 
@@ -63,9 +69,9 @@ std::vector<std::string> split(std::string_view text) {
 
 Settings settings_of(int count, char** arguments) {
   Settings result;
-  std::map<std::string_view, std::uint64_t*> numbers = {{"entries", &result.entries}, {"bytes", &result.bytes},
-                                                        {"value", &result.value},     {"overhead", &result.overhead},
-                                                        {"segment", &result.segment}, {"seed", &result.seed}};
+  std::map<std::string_view, std::uint64_t*> numbers = {
+      {"entries", &result.entries}, {"bytes", &result.bytes}, {"value", &result.value},  {"overhead", &result.overhead},
+      {"segment", &result.segment}, {"seed", &result.seed},   {"sample", &result.sample}};
   for (int i = 1; i < count; ++i) {
     const std::string_view word = arguments[i];
     const std::size_t equals = word.find('=');
@@ -180,13 +186,58 @@ void replay(const Settings& settings, const std::vector<Request>& requests, cons
               requests.size(), static_cast<double>(read) / std::max(1.0, all - static_cast<double>(hits)));
 }
 
+// What a server notes of its accesses, for a curve, while it replays the trace with the memory that the settings name.
+eviction::MissRatioCurve estimate(const Settings& settings, const std::vector<Request>& requests, eviction::Kind kind) {
+  using Access = eviction::SampledAccess::Kind;
+  const std::uint64_t capacity = settings.entries + settings.bytes;
+  eviction::Replay server({.kind = kind, .capacity = capacity, .segment = settings.segment, .seed = settings.seed});
+  eviction::MissRatioCurve curve(kind, static_cast<std::uint32_t>(settings.sample), settings.seed);
+  curve.set_capacity(capacity, 0);
+  const HashKey hash_key{settings.seed * 7919, ~settings.seed};
+  for (const Request& request : requests) {
+    const std::uint64_t bytes = settings.bytes != 0 ? request.bytes : 1;
+    const bool hit = server.request(request.key, bytes);
+    curve.count(hit ? 1 : 0, hit ? 0 : 1);
+    const std::uint64_t hash = siphash13(hash_key, {reinterpret_cast<const char*>(&request.key), sizeof request.key});
+    eviction::SampledAccess access{
+        .position = eviction::sample_position(hash), .bytes = static_cast<std::uint32_t>(bytes), .kind = Access::read, .found = hit};
+    curve.note(access);
+    if (hit) continue;
+    access.kind = Access::write;
+    curve.note(access);
+  }
+  return curve;
+}
+
+void print_curve(const Settings& settings, const std::vector<Request>& requests, const std::string& name) {
+  const auto kind = eviction::kind_named(name);
+  if (!kind) throw std::runtime_error("unknown policy '" + name + "'");
+  const eviction::MissRatioCurve curve = estimate(settings, requests, *kind);
+  for (std::size_t i = 0; i < eviction::MissRatioCurve::factors.size(); ++i) {
+    const double factor = eviction::MissRatioCurve::factors[i];
+    const auto capacity = static_cast<std::uint64_t>(static_cast<double>(settings.entries + settings.bytes) * factor);
+    eviction::Replay cache({.kind = *kind, .capacity = capacity, .segment = settings.segment, .seed = settings.seed});
+    std::uint64_t hits = 0;
+    for (const Request& request : requests) hits += cache.request(request.key, settings.bytes != 0 ? request.bytes : 1);
+    const double exact = static_cast<double>(hits) / static_cast<double>(requests.size());
+    std::printf("%s %.2f %.4f %.4f %+.2f %u 1/%u\n", name.c_str(), factor, exact, curve.hit_ratio(i), (curve.hit_ratio(i) - exact) * 100,
+                curve.entries(), 1U << curve.halvings());
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
   try {
     const Settings settings = settings_of(count, arguments);
     const std::vector<Request> requests = requests_of(settings);
-    for (const std::string& name : settings.policies) replay(settings, requests, name);
+    for (const std::string& name : settings.policies) {
+      if (settings.sample != 0) {
+        print_curve(settings, requests, name);
+      } else {
+        replay(settings, requests, name);
+      }
+    }
   } catch (const std::exception& failure) {
     std::cerr << "pinfold-replay: " << failure.what() << '\n';
     return 1;
