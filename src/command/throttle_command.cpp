@@ -108,6 +108,7 @@ store::Stored store_arrival(Call& call, Nanoseconds now, Nanoseconds ahead) {
   store::Database db = call.db();
   const store::Stored stored = db.put(call.key(), std::string_view(text, static_cast<std::size_t>(end - text)), how);
   if (!stored || call.engine.cache.policies() == nullptr) return stored;
+  if (!db.find(call.key(), store::Access::none())) return stored;  // a switch forbids that it is stored
   // A policy gives it its priority, but not its times: a limit forgotten early would let too much pass.
   return db.without_rules().set_expiry(call.key(), how.expires_at);
 }
