@@ -1,0 +1,693 @@
+// The findings: a function for each, which looks at the figures and says what is wrong, and the table of them.
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <functional>
+#include <optional>
+#include <utility>
+
+#include "pinfold/base/numbers.hpp"
+#include "pinfold/command/diagnosis.hpp"
+
+namespace pinfold::command {
+
+namespace {
+
+// The thresholds are those of config/prometheus/rules/alerts.yml, where the reasons are. In percent, unless they say otherwise.
+constexpr double few_reads = 10;  // per second: fewer say nothing about a hit ratio, and as few commands nothing about latency
+constexpr double low_hit_ratio = 70;
+constexpr double bad_hit_ratio = 50;
+constexpr double low_policy_hit_ratio = 50;
+constexpr double many_stale = 5;
+constexpr double many_negative = 20;
+constexpr double many_expired_leases = 5;
+constexpr double many_failed_loads = 50;
+constexpr double many_fills_refused = 10;
+constexpr double many_errors = 1;
+constexpr std::uint64_t high_p99_us = 10'000;
+constexpr std::uint64_t bad_p99_us = 50'000;
+constexpr std::uint64_t slow_p50_us = 2'000;
+constexpr double busy_thread = 80;
+constexpr double long_waits = 5;                 // of the time of all I/O threads
+constexpr double many_evictions = 100;           // per second
+constexpr double far_too_many_evictions = 1000;  // per second
+constexpr double evictions_of_writes = 10;
+constexpr double most_evictions_of_writes = 50;
+constexpr double memory_high = 80;
+constexpr double memory_critical = 95;
+constexpr double resident_critical = 90;
+constexpr double client_memory_high = 80;
+constexpr double high_fragmentation = 1.5;  // times
+constexpr std::uint64_t much_memory = 256 * 1024 * 1024;
+constexpr double connections_high = 70;
+constexpr double connections_critical = 90;
+constexpr std::uint64_t herd = 100;  // waiting clients
+constexpr std::uint64_t herd_of_lease = 10;
+constexpr double near_limit = 80;
+constexpr double negative_memory_high = 8;
+constexpr double slow_commands_per_second = 1;
+constexpr double busy_server = 1000;  // commands per second: below it no key is hot
+constexpr double hot_key = 5;
+constexpr double hot_keys = 50;
+constexpr double imbalanced = 2;  // times the mean
+constexpr std::uint64_t much_data = 64 * 1024 * 1024;
+constexpr double worth_more_memory = 5;  // percentage points
+constexpr double long_lease_wait = 0.1;  // seconds
+constexpr double long_load = 1;          // seconds
+constexpr std::uint64_t cold_seconds = 3600;
+constexpr double auth_failures_per_second = 10.0 / 60;
+constexpr double denials_per_second = 1;
+constexpr double protocol_errors_per_second = 1;
+constexpr std::int64_t day = 24 * 60 * 60;
+constexpr std::int64_t certificate_warning = 30 * day;
+constexpr std::int64_t certificate_critical = 7 * day;
+constexpr std::size_t most_policies_shown = 5;
+
+// What a row says when it applies.
+struct Said {
+  std::string value;
+  std::string text;
+};
+using Words = std::optional<Said>;
+
+template <class... Arguments>
+std::string format(const char* form, Arguments... arguments) {
+  std::array<char, 64> text{};
+  const int size = std::snprintf(text.data(), text.size(), form, arguments...);
+  return {text.data(), std::min(static_cast<std::size_t>(std::max(size, 0)), text.size() - 1)};
+}
+std::string percent(double number) { return format("%.1f %%", number); }
+// "1.50 GiB"
+std::string bytes(std::uint64_t number) {
+  std::string text = human_size(number);
+  const char unit = text.back();
+  text.pop_back();
+  return text.append(" ").append(unit == 'B' ? std::string("B") : unit + std::string("iB"));
+}
+std::string counted(std::uint64_t number, std::string_view what) { return std::to_string(number).append(" ").append(what); }
+std::string duration(std::int64_t seconds) {
+  if (seconds >= 2 * day) return std::to_string(seconds / day) + " days";
+  if (seconds >= 2 * 3600) return std::to_string(seconds / 3600) + " hours";
+  if (seconds >= 2 * 60) return std::to_string(seconds / 60) + " minutes";
+  return std::to_string(seconds) + " s";
+}
+
+double share(std::uint64_t part, std::uint64_t whole) {
+  return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+// By how much a counter has grown. CONFIG RESETSTAT sets counters back; what was counted since is all that is known then.
+std::uint64_t grown(std::uint64_t now, std::uint64_t before) { return now >= before ? now - before : now; }
+std::uint64_t grown(const Evidence& evidence, std::uint64_t StatsFigures::*counter) {
+  return grown(evidence.now.stats.*counter, evidence.before.stats.*counter);
+}
+std::uint64_t grown(const Evidence& evidence, std::uint64_t CacheFigures::*counter) {
+  return grown(evidence.now.cache.*counter, evidence.before.cache.*counter);
+}
+std::uint64_t grown(const Evidence& evidence, std::uint64_t TlsFigures::*counter) {
+  return grown(evidence.now.tls.*counter, evidence.before.tls.*counter);
+}
+
+std::string lately(const Evidence& evidence) { return format(" in the last %.0f s", std::max(evidence.seconds, 1.0)); }
+double per_second(const Evidence& evidence, std::uint64_t count) { return static_cast<double>(count) / std::max(evidence.seconds, 1.0); }
+std::string rate(const Evidence& evidence, std::uint64_t count) { return format("%.1f per second", per_second(evidence, count)); }
+std::string milliseconds(Span64 span) { return format("%.3g ms", span.seconds() * 1e3); }
+
+// "12 clients were refused in the last 60 s", for what should not happen at all.
+Words happened(const Evidence& evidence, std::uint64_t count, std::string_view what, std::string_view advice) {
+  if (count == 0) return std::nullopt;
+  return Said{std::to_string(count), counted(count, what).append(lately(evidence)).append(". ").append(advice)};
+}
+// The same, if it happens so often in a second.
+Words happens(const Evidence& evidence, std::uint64_t count, double least, std::string_view what, std::string_view advice) {
+  return per_second(evidence, count) < least ? std::nullopt : happened(evidence, count, what, advice);
+}
+// What is used of a limit, if it is from `least` to `less` percent.
+Words used(std::uint64_t part, std::uint64_t limit, double least, double less, std::string_view what, std::string_view advice) {
+  const double percentage = share(part, limit);
+  if (limit == 0 || percentage < least || percentage >= less) return std::nullopt;
+  return Said{percent(percentage), std::string(what)
+                                       .append(": ")
+                                       .append(std::to_string(part))
+                                       .append(" of ")
+                                       .append(std::to_string(limit))
+                                       .append(" (")
+                                       .append(percent(percentage))
+                                       .append("). ")
+                                       .append(advice)};
+}
+constexpr double any = 1e9;  // percent
+
+std::uint64_t reads(const Evidence& evidence) { return grown(evidence, &StatsFigures::hits) + grown(evidence, &StatsFigures::misses); }
+// Reads that were answered: hits, and of the others those that got a stale value or were told that there is none.
+double hit_ratio(const Evidence& evidence) {
+  const std::uint64_t answered =
+      grown(evidence, &StatsFigures::hits) + grown(evidence, &CacheFigures::stale_hits) + grown(evidence, &CacheFigures::negative_hits);
+  return std::min(share(answered, reads(evidence)), 100.0);
+}
+bool is_read(const Evidence& evidence) { return per_second(evidence, reads(evidence)) > few_reads; }
+
+// --- memory ---
+
+std::string of_limit(const MemoryFigures& memory) { return bytes(memory.data) + " of the " + bytes(memory.limit) + " of maxmemory"; }
+
+Words filling_up(const Evidence& evidence, double least, double less, std::string_view advice) {
+  const MemoryFigures& memory = evidence.now.memory;
+  const double full = share(memory.data, memory.limit);
+  if (full < least || full >= less || grown(evidence, &StatsFigures::evicted_keys) != 0) return std::nullopt;
+  return Said{percent(full), of_limit(memory) + " are used (" + percent(full) + "), and nothing is evicted. " + std::string(advice)};
+}
+Words memory_is_high(const Evidence& evidence) { return filling_up(evidence, memory_high, memory_critical, "It will be full."); }
+Words memory_is_full(const Evidence& evidence) {
+  return filling_up(
+      evidence, memory_critical, any,
+      evidence.now.memory.evicts ? "The next writes evict." : "maxmemory-policy is noeviction: the next writes are refused with OOM.");
+}
+Words writes_refused(const Evidence& evidence) {
+  const auto count = [](const Figures& figures) {
+    const auto found = std::ranges::find(figures.errors, "OOM", &ErrorFigures::code);
+    return found != figures.errors.end() ? found->count : 0;
+  };
+  return happened(evidence, grown(count(evidence.now), count(evidence.before)), "requests were refused for want of memory (OOM)",
+                  of_limit(evidence.now.memory) + " are used.");
+}
+Words memory_unlimited(const Evidence& evidence) {
+  if (evidence.now.memory.limit != 0) return std::nullopt;
+  const std::string now = bytes(evidence.now.memory.used);
+  return Said{now, "There is no maxmemory: the server grows until the kernel ends it. " + now + " are used."};
+}
+Words process_is_large(const Evidence& evidence) {
+  const MemoryFigures& memory = evidence.now.memory;
+  const double part = share(memory.resident, memory.system);
+  if (part < resident_critical) return std::nullopt;
+  return Said{percent(part),
+              "The process takes " + bytes(memory.resident) + " of the machine's " + bytes(memory.system) + ". The kernel may end it."};
+}
+Words client_memory(const Evidence& evidence) {
+  const MemoryFigures& memory = evidence.now.memory;
+  if (share(memory.clients, memory.clients_share) < client_memory_high) return std::nullopt;
+  return Said{bytes(memory.clients), "Clients take " + bytes(memory.clients) + " of the " + bytes(memory.clients_share) +
+                                         " of maxmemory-clients, in requests and in replies that they do not read. Beyond that the largest "
+                                         "are closed; CLIENT LIST shows them (tot-mem)."};
+}
+Words negative_memory(const Evidence& evidence) {
+  const std::uint64_t taken = evidence.now.cache.negative_bytes;
+  const double part = share(taken, evidence.now.memory.limit);
+  if (part < negative_memory_high) return std::nullopt;
+  return Said{percent(part), bytes(taken) + " (" + percent(part) + " of maxmemory) say that something does not exist."};
+}
+Words more_memory_would_help(const Evidence& evidence) {
+  const WorkingSetFigures& set = evidence.now.working_set;
+  const double more = set.twice - set.present;
+  if (set.state != "known" || more <= worth_more_memory) return std::nullopt;
+  return Said{format("%.1f points", more), "With twice the memory " + percent(set.twice) + " of the reads would hit, in place of " +
+                                               percent(set.present) + ". PINFOLD.ADVISE says more."};
+}
+Words fragmentation(const Evidence& evidence) {
+  const MemoryFigures& memory = evidence.now.memory;
+  if (memory.fragmentation < high_fragmentation || memory.resident < much_memory) return std::nullopt;
+  return Said{format("%.2f times", memory.fragmentation), "The process takes " + bytes(memory.resident) + ", which is " +
+                                                              format("%.2f times", memory.fragmentation) +
+                                                              " what it accounts for. MEMORY PURGE gives back what it can."};
+}
+
+// --- eviction ---
+
+std::uint64_t evicted(const Evidence& evidence) { return grown(evidence, &StatsFigures::evicted_for_memory); }
+std::uint64_t written(const Evidence& evidence) {
+  const auto sum = [](const Figures& figures) {
+    std::uint64_t all = 0;
+    for (const std::uint64_t count : figures.distributions.written_ttls.of) all += count;
+    return all;
+  };
+  return grown(sum(evidence.now), sum(evidence.before));
+}
+// How much of what is written pushes something out, if keys are evicted at a rate from `least` to `less`.
+Words evictions(const Evidence& evidence, double least, double less, double least_share) {
+  const std::uint64_t count = evicted(evidence);
+  const double per_write = share(count, std::max<std::uint64_t>(written(evidence), 1));
+  const bool spike = per_second(evidence, count) > least && per_write > least_share;
+  const bool worse = per_second(evidence, count) > less && per_write > most_evictions_of_writes;
+  if (!spike || worse) return std::nullopt;
+  return Said{rate(evidence, count), counted(count, "keys were evicted for want of memory") + lately(evidence) + " (" +
+                                         rate(evidence, count) + "): " + percent(std::min(per_write, 100.0)) +
+                                         " of the writes push something out."};
+}
+Words eviction_spike(const Evidence& evidence) { return evictions(evidence, many_evictions, far_too_many_evictions, evictions_of_writes); }
+Words eviction_flood(const Evidence& evidence) { return evictions(evidence, far_too_many_evictions, any, most_evictions_of_writes); }
+Words evicts(const Evidence& evidence) {
+  const std::uint64_t count = evicted(evidence);
+  if (count == 0 || per_second(evidence, count) > many_evictions) return std::nullopt;
+  return Said{rate(evidence, count), "Memory is used up (" + of_limit(evidence.now.memory) + "), and " +
+                                         counted(count, "keys were evicted") + lately(evidence) +
+                                         ". That is how a cache works, as long as the hit ratio is good."};
+}
+// The part of the time of all I/O threads that went into waits.
+Words waits(const Evidence& evidence, std::uint64_t us, std::string_view what) {
+  const double threads = static_cast<double>(std::max<std::size_t>(evidence.now.threads.size(), 1));
+  const double part = 100 * static_cast<double>(us) / 1e6 / std::max(evidence.seconds, 1.0) / threads;
+  if (part < long_waits) return std::nullopt;
+  return Said{percent(part),
+              "I/O threads have spent " + percent(part) + " of their time" + lately(evidence) + " " + std::string(what) + "."};
+}
+Words waits_for_room(const Evidence& evidence) {
+  return waits(evidence, grown(evidence, &StatsFigures::room_wait_us), "evicting before they could store");
+}
+
+// --- latency ---
+
+bool called_enough(const Evidence& evidence, const RecentCalls& calls) { return per_second(evidence, calls.durations.total) > few_reads; }
+
+Words latency(const Evidence& evidence, std::uint64_t least_us, std::uint64_t less_us) {
+  std::vector<RecentCalls> recent = recent_calls(evidence.now, evidence.before);
+  if (recent.empty() || !called_enough(evidence, recent.back())) return std::nullopt;
+  const Span64 p99 = recent.back().durations.percentile(99);
+  if (p99.units <= Span64::us(least_us).units || p99.units > Span64::us(less_us).units) return std::nullopt;
+  recent.pop_back();
+  const auto slowest = std::ranges::max_element(recent, {}, [](const RecentCalls& one) { return one.durations.percentile(99).units; });
+  return Said{milliseconds(p99), "One command in a hundred took " + milliseconds(p99) + " or more" + lately(evidence) +
+                                     ". The slowest is " + std::string(slowest->command) + " (" +
+                                     milliseconds(slowest->durations.percentile(99)) + "; SLOWLOG GET)."};
+}
+Words latency_is_high(const Evidence& evidence) { return latency(evidence, high_p99_us, bad_p99_us); }
+Words latency_is_bad(const Evidence& evidence) { return latency(evidence, bad_p99_us, UINT32_MAX); }
+Words all_is_slow(const Evidence& evidence) {
+  const std::vector<RecentCalls> recent = recent_calls(evidence.now, evidence.before);
+  if (recent.empty() || !called_enough(evidence, recent.back())) return std::nullopt;
+  const Span64 p50 = recent.back().durations.percentile(50);
+  if (p50.units <= Span64::us(slow_p50_us).units) return std::nullopt;
+  return Said{milliseconds(p50),
+              "Half of all commands took " + milliseconds(p50) + " or more" + lately(evidence) + ": the whole server is slow."};
+}
+Words commands_are_slow(const Evidence& evidence) {
+  return happens(evidence, grown(evidence, &StatsFigures::slow_commands), slow_commands_per_second,
+                 "commands were slower than slowlog-log-slower-than", "SLOWLOG GET shows them.");
+}
+Words thread_is_busy(const Evidence& evidence) {
+  double most = 0;
+  unsigned number = 0;
+  for (const ThreadFigures& thread : evidence.now.threads) {
+    const auto before = std::ranges::find(evidence.before.threads, thread.number, &ThreadFigures::number);
+    const double busy = thread.busy - (before != evidence.before.threads.end() && before->busy <= thread.busy ? before->busy : 0);
+    if (busy > most) {
+      most = busy;
+      number = thread.number;
+    }
+  }
+  const double part = 100 * most / std::max(evidence.seconds, 1.0);
+  if (part < busy_thread) return std::nullopt;
+  return Said{percent(part), "I/O thread " + std::to_string(number) + " was busy " + percent(part) + " of the time" + lately(evidence) +
+                                 ": it is saturated."};
+}
+Words lock_waits(const Evidence& evidence) {
+  return waits(evidence, grown(evidence, &StatsFigures::lock_wait_us), "waiting for the locks of shards");
+}
+Words errors(const Evidence& evidence) {
+  const std::uint64_t count = grown(evidence, &StatsFigures::error_replies);
+  const double part = share(count, std::max(grown(evidence, &StatsFigures::commands), count));
+  if (per_second(evidence, count) <= 10.0 / 60 || part < many_errors) return std::nullopt;
+  return Said{percent(part), counted(count, "replies were errors") + lately(evidence) + ", " + percent(part) +
+                                 " of all. INFO errorstats counts them by their codes."};
+}
+
+// --- hits ---
+
+Words hits(const Evidence& evidence, double least, double less) {
+  const double ratio = hit_ratio(evidence);
+  if (!is_read(evidence) || ratio < least || ratio >= less) return std::nullopt;
+  const std::uint64_t count = evicted(evidence);
+  return Said{percent(ratio),
+              "Only " + percent(ratio) + " of " + counted(reads(evidence), "reads were answered") + lately(evidence) + ". " +
+                  (evidence.now.cache.bypass != 0 ? "bypass is on."
+                   : count != 0                   ? counted(count, "keys were evicted: what is read does not fit into memory.")
+                                : "No key was evicted for want of memory: keys were not loaded yet, have expired, or were removed.")};
+}
+Words hits_are_low(const Evidence& evidence) { return hits(evidence, bad_hit_ratio, low_hit_ratio); }
+Words hits_are_bad(const Evidence& evidence) { return hits(evidence, 0, bad_hit_ratio); }
+Words is_cold(const Evidence& evidence) {
+  if (!is_read(evidence) || hit_ratio(evidence) >= low_hit_ratio || evidence.up_seconds >= cold_seconds) return std::nullopt;
+  return Said{duration(static_cast<std::int64_t>(evidence.up_seconds)),
+              "The server has started " + duration(static_cast<std::int64_t>(evidence.up_seconds)) +
+                  " ago and is cold: " + percent(hit_ratio(evidence)) + " of the reads are answered."};
+}
+// The part of the reads that got an answer of one kind.
+Words answers(const Evidence& evidence, std::uint64_t CacheFigures::*counter, double many, std::string_view what) {
+  const double part = share(grown(evidence, counter), reads(evidence));
+  if (!is_read(evidence) || part < many) return std::nullopt;
+  return Said{percent(part), percent(part) + " of the reads" + lately(evidence) + " " + std::string(what)};
+}
+Words stale(const Evidence& evidence) {
+  return answers(evidence, &CacheFigures::stale_hits, many_stale, "got a stale value: refreshes do not keep up.");
+}
+Words negative(const Evidence& evidence) {
+  return answers(evidence, &CacheFigures::negative_hits, many_negative,
+                 "were for keys that are known not to exist: somebody probes, or a link is dead.");
+}
+
+// --- leases ---
+
+Words stampede(const Evidence& evidence) {
+  const CacheFigures& cache = evidence.now.cache;
+  if (cache.waiters <= herd || cache.waiters <= herd_of_lease * cache.leases) return std::nullopt;
+  return Said{counted(cache.waiters, "clients"),
+              counted(cache.waiters, "clients wait for ") + counted(cache.leases, "loads") + ": a herd."};
+}
+Words waiters_near_limit(const Evidence& evidence) {
+  return used(evidence.now.cache.waiters, evidence.most_waiters, near_limit, any, "Waiting clients, of max-lease-waiters",
+              "Beyond it clients are told to come back.");
+}
+Words leases_near_limit(const Evidence& evidence) {
+  return used(evidence.now.cache.leases, evidence.now.cache.max_leases, near_limit, any, "Leases, of max-leases",
+              "Beyond it misses get none, and readers ask the origin together.");
+}
+Words leases_refused(const Evidence& evidence) {
+  const std::uint64_t count =
+      grown(evidence, &CacheFigures::waits_refused) + (evidence.now.cache.max_leases != 0 ? grown(evidence, &CacheFigures::refused) : 0);
+  return happened(evidence, count, "leases and waits were refused",
+                  "The limits are max-leases, max-lease-waiters, max-leases of a policy, and memory.");
+}
+std::uint64_t ended(const Evidence& evidence) {
+  return grown(evidence, &CacheFigures::filled) + grown(evidence, &CacheFigures::voided) + grown(evidence, &CacheFigures::expired) +
+         grown(evidence, &CacheFigures::released);
+}
+Words leases_expire(const Evidence& evidence) {
+  const std::uint64_t count = grown(evidence, &CacheFigures::expired);
+  const double part = share(count, ended(evidence));
+  if (count == 0 || part < many_expired_leases) return std::nullopt;
+  return Said{percent(part), counted(count, "leases") + " (" + percent(part) + " of those that ended) ran out before they were filled" +
+                                 lately(evidence) + ": their holders have died, or the origin takes longer than lease-duration."};
+}
+Words origin_fails(const Evidence& evidence) {
+  const std::uint64_t count = grown(evidence, &CacheFigures::expired) + grown(evidence, &CacheFigures::released);
+  const double part = share(count, ended(evidence));
+  if (per_second(evidence, ended(evidence)) <= 1 || part < many_failed_loads) return std::nullopt;
+  return Said{percent(part), percent(part) + " of the loads" + lately(evidence) + " ended without a value: the origin fails."};
+}
+Words fills_refused(const Evidence& evidence) {
+  const std::uint64_t count = grown(evidence, &CacheFigures::fills_refused);
+  const std::uint64_t granted = grown(evidence, &CacheFigures::granted);
+  const double part = share(count, std::max(granted, count));
+  if (per_second(evidence, granted) <= 1 || part < many_fills_refused) return std::nullopt;
+  return Said{percent(part), counted(count, "fills were refused") + lately(evidence) + ", " + percent(part) +
+                                 " of the loads: their keys were changed meanwhile, or their leases ran out."};
+}
+Words purges_pending(const Evidence& evidence) {
+  const std::uint64_t pending = evidence.now.cache.purges_pending;
+  if (pending == 0 || evidence.before.cache.purges_pending == 0) return std::nullopt;
+  return Said{std::to_string(pending), counted(pending, "purges are in force, but not swept yet: their entries still take memory.")};
+}
+
+// What happened since then of what a histogram counts.
+histogram::Counts recent(const DurationFigures& now, const DurationFigures& before) {
+  histogram::Counts counts = now.counts;
+  if (before.counts.total <= counts.total) counts -= before.counts;
+  return counts;
+}
+Span64 recent_load(const Evidence& evidence) {
+  return recent(evidence.now.distributions.loads, evidence.before.distributions.loads).percentile(99);
+}
+Words lease_waits_are_long(const Evidence& evidence) {
+  const Span64 wait = recent(evidence.now.distributions.waits, evidence.before.distributions.waits).percentile(99);
+  const Span64 load = recent_load(evidence);
+  if (wait.seconds() <= long_lease_wait || wait.seconds() <= 1.5 * load.seconds()) return std::nullopt;
+  return Said{milliseconds(wait), "One wait in a hundred for a load took " + milliseconds(wait) + " or more" + lately(evidence) +
+                                      ", and loads " + milliseconds(load) + ": loads fail and are begun again."};
+}
+Words cascading_failure(const Evidence& evidence) {
+  const Span64 load = recent_load(evidence);
+  if (load.seconds() <= long_load || evidence.now.cache.waiters <= herd || !is_read(evidence) || hit_ratio(evidence) >= low_hit_ratio)
+    return std::nullopt;
+  return Said{milliseconds(load), "Loads take " + milliseconds(load) + ", " + counted(evidence.now.cache.waiters, "clients wait for them") +
+                                      ", and only " + percent(hit_ratio(evidence)) +
+                                      " of the reads are answered: server, clients and origin pull each other down."};
+}
+
+// --- keys ---
+
+bool is_busy(const Evidence& evidence) { return per_second(evidence, grown(evidence, &StatsFigures::commands)) > busy_server; }
+Words key_is_hot(const Evidence& evidence) {
+  const KeyFigures& keys = evidence.now.keys;
+  if (keys.hottest <= hot_key || keys.hottest / 100 * keys.accesses_per_second <= busy_server) return std::nullopt;
+  return Said{percent(keys.hottest), "One key has " + percent(keys.hottest) + " of all accesses, " +
+                                         format("%.0f per second", keys.hottest / 100 * keys.accesses_per_second) + ". HOTKEYS names it."};
+}
+Words keys_are_hot(const Evidence& evidence) {
+  const KeyFigures& keys = evidence.now.keys;
+  if (!is_busy(evidence) || keys.top_1 <= hot_keys) return std::nullopt;
+  return Said{percent(keys.top_1), "1 % of the keys have " + percent(keys.top_1) + " of all accesses. HOTKEYS names the first of them."};
+}
+Words values_are_large(const Evidence& evidence) {
+  const KeyFigures& keys = evidence.now.keys;
+  const std::uint64_t count = keys.of_16mb + keys.larger;
+  if (count == 0) return std::nullopt;
+  return Said{counted(count, "values"), counted(count, "values have more than 1 MiB") + ", and " +
+                                            counted(keys.larger, "of them more than 16 MiB") +
+                                            ": each takes its client's thread for as long as it is received and sent."};
+}
+Words shards_are_uneven(const Evidence& evidence) {
+  const double ratio = evidence.now.stats.shard_imbalance;
+  if (ratio <= imbalanced || evidence.now.memory.data <= much_data) return std::nullopt;
+  return Said{format("%.1f times", ratio), "The fullest shard has " + format("%.1f times", ratio) +
+                                               " the memory of the mean: large values, or keys that were made to collide."};
+}
+
+// --- clients ---
+
+Words monitored(const Evidence& evidence) {
+  if (evidence.monitors == 0) return std::nullopt;
+  return Said{counted(evidence.monitors, "clients"),
+              counted(evidence.monitors, "clients are sent every command (MONITOR), which slows the server.")};
+}
+
+constexpr std::string_view connections_words = "Connections, of maxclients";
+constexpr std::string_view connections_advice = "Beyond it new ones are refused.";
+Words connections_are_high(const Evidence& evidence) {
+  return used(evidence.clients, evidence.most_clients, connections_high, connections_critical, connections_words, connections_advice);
+}
+Words connections_are_critical(const Evidence& evidence) {
+  return used(evidence.clients, evidence.most_clients, connections_critical, any, connections_words, connections_advice);
+}
+Words connections_refused(const Evidence& evidence) {
+  return happened(evidence, grown(evidence, &StatsFigures::rejected_connections), "connections were refused",
+                  "There were maxclients of them.");
+}
+Words clients_closed(const Evidence& evidence) {
+  const std::uint64_t count = grown(evidence, &StatsFigures::evicted_clients) + grown(evidence, &StatsFigures::clients_closed_for_users) +
+                              grown(evidence, &StatsFigures::output_limit_disconnections) +
+                              grown(evidence, &StatsFigures::query_limit_disconnections);
+  return happened(evidence, count, "clients were closed because of what they take in memory",
+                  "The log says which, and which limit it was.");
+}
+
+// --- security ---
+
+Words auth_failures(const Evidence& evidence) {
+  return happens(evidence, grown(evidence, &StatsFigures::auth_failures), auth_failures_per_second, "attempts to authenticate failed",
+                 "ACL LOG and the audit log say from where.");
+}
+Words auth_limited(const Evidence& evidence) {
+  return happened(evidence, grown(evidence, &StatsFigures::auth_limited), "attempts to authenticate were refused unseen",
+                  "Too many from one address had failed: somebody guesses passwords, or has an old one.");
+}
+Words denials(const Evidence& evidence) {
+  const std::uint64_t count = grown(evidence, &StatsFigures::denied_command) + grown(evidence, &StatsFigures::denied_key) +
+                              grown(evidence, &StatsFigures::denied_database) + grown(evidence, &StatsFigures::denied_channel);
+  return happens(evidence, count, denials_per_second, "requests were denied to their users", "ACL LOG says whose, and what.");
+}
+Words throttled(const Evidence& evidence) {
+  return happened(evidence, grown(evidence, &StatsFigures::rate_limited), "requests were refused because of the request rate of their user",
+                  "INFO users says whose.");
+}
+Words strangers(const Evidence& evidence) {
+  return happened(evidence, grown(evidence, &StatsFigures::protected_connections), "connections from other machines were refused",
+                  "protected-mode is on, and no password is asked for.");
+}
+Words protocol_errors(const Evidence& evidence) {
+  return happens(evidence, grown(evidence, &StatsFigures::protocol_errors), protocol_errors_per_second, "requests were not in the protocol",
+                 "A scan, or a client for another port.");
+}
+Words audit_fails(const Evidence& evidence) {
+  if (evidence.now.stats.audit_failing == 0) return std::nullopt;
+  return Said{"failing", "The audit log cannot be written. The log says why."};
+}
+Words audit_lost(const Evidence& evidence) {
+  return happened(evidence, grown(evidence, &StatsFigures::audit_lost), "lines of the audit log were lost",
+                  "They came faster than they could be written.");
+}
+
+// Of the certificate that ends first.
+Words certificate(const TlsFigures& tls, std::int64_t least_left, std::int64_t less_left) {
+  if (tls.server_expires == 0 && tls.ca_expires == 0) return std::nullopt;
+  const bool authority = tls.ca_expires != 0 && (tls.server_expires == 0 || tls.ca_left < tls.server_left);
+  const std::int64_t left = authority ? tls.ca_left : tls.server_left;
+  if (left < least_left || left >= less_left) return std::nullopt;
+  const std::string which = authority ? "The authority's certificate (tls-ca-cert-file)" : "The server's certificate (tls-cert-file)";
+  if (left <= 0) return Said{"expired", which + " has expired: clients that check it do not connect."};
+  return Said{duration(left), which + " expires in " + duration(left) + "."};
+}
+Words certificate_expires(const Evidence& evidence) { return certificate(evidence.now.tls, certificate_critical, certificate_warning); }
+Words certificate_expires_now(const Evidence& evidence) { return certificate(evidence.now.tls, INT64_MIN, certificate_critical); }
+Words certificate_load(const Evidence& evidence) {
+  return happened(evidence, grown(evidence, &TlsFigures::failed_loads), "loads of certificates failed",
+                  "The former ones stay. INFO tls says why.");
+}
+
+// --- switches ---
+
+// A switch that is on for all keys, or for those of some policies.
+Words switched(bool on, std::string_view value, std::uint64_t policies, std::string_view name, std::string_view effect) {
+  if (on) return Said{std::string(value), std::string(name).append(" is ").append(value).append(": ").append(effect)};
+  if (policies == 0) return std::nullopt;
+  const std::string where = policies == 1 ? "1 policy" : counted(policies, "policies");
+  return Said{where, where + " with " + std::string(name).append(": ").append(effect)};
+}
+Words serves_stale(const Evidence& evidence) {
+  const CacheFigures& cache = evidence.now.cache;
+  return switched(cache.serves_stale != 0, "on", cache.policies_serving_stale, "serve-stale",
+                  "every reader gets stale values, however old. Turn it off when the origin is back.");
+}
+Words bypassed(const Evidence& evidence) {
+  const CacheFigures& cache = evidence.now.cache;
+  return switched(cache.bypass != 0, "on", cache.policies_bypassed, "bypass", "reads miss, and nothing is stored.");
+}
+Words admits_few(const Evidence& evidence) {
+  const CacheFigures& cache = evidence.now.cache;
+  return switched(cache.admit_percent < 100, std::to_string(cache.admit_percent) + " %", cache.policies_admitting_part, "admit",
+                  "of the keys that are not stored yet, only a part is.");
+}
+Words no_leases(const Evidence& evidence) {
+  const CacheFigures& cache = evidence.now.cache;
+  return switched(cache.max_leases == 0, "0", cache.policies_without_leases, "max-leases",
+                  "no miss gets a lease, and nothing holds a herd back.");
+}
+
+// What may be found. Rows of one severity stand in the order in which they are shown.
+struct Look {
+  std::string_view name;
+  Severity severity;
+  std::string_view runbook;
+  Words (*look)(const Evidence&);
+};
+
+constexpr Look kLooks[] = {
+    {"PinfoldCascadingFailure", Severity::critical, "cascading-failure.md", cascading_failure},
+    {"PinfoldSlowCache", Severity::critical, "slow-cache.md", all_is_slow},
+    {"PinfoldLatencyCritical", Severity::critical, "high-latency.md", latency_is_bad},
+    {"PinfoldHitRatioCritical", Severity::critical, "low-hit-ratio.md", hits_are_bad},
+    {"PinfoldOriginFailing", Severity::critical, "cascading-failure.md", origin_fails},
+    {"PinfoldLeasesRefused", Severity::critical, "stampede.md", leases_refused},
+    {"PinfoldWritesRefused", Severity::critical, "memory.md", writes_refused},
+    {"PinfoldMemoryCritical", Severity::critical, "memory.md", memory_is_full},
+    {"PinfoldProcessMemoryHigh", Severity::critical, "memory.md", process_is_large},
+    {"PinfoldEvictionSpikeCritical", Severity::critical, "eviction-spike.md", eviction_flood},
+    {"PinfoldWaitsForRoom", Severity::critical, "eviction-spike.md", waits_for_room},
+    {"PinfoldConnectionsRefused", Severity::critical, "connections.md", connections_refused},
+    {"PinfoldConnectionsCritical", Severity::critical, "connections.md", connections_are_critical},
+    {"PinfoldCertificateExpiresNow", Severity::critical, "certificate.md", certificate_expires_now},
+    {"PinfoldAuditLogFailing", Severity::critical, "audit-log.md", audit_fails},
+    {"PinfoldAuditLinesLost", Severity::critical, "audit-log.md", audit_lost},
+    {"PinfoldBypassOn", Severity::warning, "switches.md", bypassed},
+    {"PinfoldServeStaleOn", Severity::warning, "switches.md", serves_stale},
+    {"PinfoldAdmissionLimited", Severity::warning, "switches.md", admits_few},
+    {"PinfoldLeasesOff", Severity::warning, "switches.md", no_leases},
+    {"PinfoldMonitorOn", Severity::warning, "switches.md", monitored},
+    {"PinfoldLatencyHigh", Severity::warning, "high-latency.md", latency_is_high},
+    {"PinfoldEventLoopBusy", Severity::warning, "high-latency.md", thread_is_busy},
+    {"PinfoldLockWaits", Severity::warning, "high-latency.md", lock_waits},
+    {"PinfoldSlowCommands", Severity::warning, "high-latency.md", commands_are_slow},
+    {"PinfoldErrorsHigh", Severity::warning, "errors.md", errors},
+    {"PinfoldHitRatioLow", Severity::warning, "low-hit-ratio.md", hits_are_low},
+    {"PinfoldColdStart", Severity::warning, "cold-start.md", is_cold},
+    {"PinfoldEvictionSpike", Severity::warning, "eviction-spike.md", eviction_spike},
+    {"PinfoldStampede", Severity::warning, "stampede.md", stampede},
+    {"PinfoldWaitersNearLimit", Severity::warning, "stampede.md", waiters_near_limit},
+    {"PinfoldLeasesNearLimit", Severity::warning, "stampede.md", leases_near_limit},
+    {"PinfoldLeasesExpire", Severity::warning, "stampede.md", leases_expire},
+    {"PinfoldLeaseWaitsLong", Severity::warning, "stampede.md", lease_waits_are_long},
+    {"PinfoldHotKey", Severity::warning, "hot-key.md", key_is_hot},
+    {"PinfoldStaleServed", Severity::warning, "stale-data.md", stale},
+    {"PinfoldFillsRefused", Severity::warning, "stale-data.md", fills_refused},
+    {"PinfoldNegativeStorm", Severity::warning, "penetration.md", negative},
+    {"PinfoldNegativeMemory", Severity::warning, "penetration.md", negative_memory},
+    {"PinfoldMemoryHigh", Severity::warning, "memory.md", memory_is_high},
+    {"PinfoldNoMemoryLimit", Severity::warning, "memory.md", memory_unlimited},
+    {"PinfoldClientMemoryHigh", Severity::warning, "memory.md", client_memory},
+    {"PinfoldFragmentation", Severity::warning, "memory.md", fragmentation},
+    {"PinfoldConnectionsHigh", Severity::warning, "connections.md", connections_are_high},
+    {"PinfoldClientsClosedForMemory", Severity::warning, "connections.md", clients_closed},
+    {"PinfoldCertificateExpires", Severity::warning, "certificate.md", certificate_expires},
+    {"PinfoldCertificateLoadFailed", Severity::warning, "certificate.md", certificate_load},
+    {"PinfoldAuthLimited", Severity::warning, "security.md", auth_limited},
+    {"PinfoldAuthFailures", Severity::warning, "security.md", auth_failures},
+    {"PinfoldDenials", Severity::warning, "security.md", denials},
+    {"PinfoldThrottled", Severity::warning, "security.md", throttled},
+    {"PinfoldProtectedMode", Severity::warning, "security.md", strangers},
+    {"PinfoldProtocolErrors", Severity::warning, "security.md", protocol_errors},
+    {"PinfoldHotKeys", Severity::info, "hot-key.md", keys_are_hot},
+    {"PinfoldLargeValues", Severity::info, "hot-key.md", values_are_large},
+    {"PinfoldShardImbalance", Severity::info, "hot-key.md", shards_are_uneven},
+    {"PinfoldMoreMemoryWouldHelp", Severity::info, "memory.md", more_memory_would_help},
+    {"PinfoldEvicts", Severity::info, "eviction-spike.md", evicts},
+    {"PinfoldPurgesPending", Severity::info, "stale-data.md", purges_pending},
+};
+
+// --- policies that miss ---
+
+// A policy with what was read of its keys lately.
+struct Missing {
+  const PolicyFigures* policy;
+  std::uint64_t reads;
+  std::uint64_t misses;
+  std::uint64_t evicted;
+};
+
+// Why the keys of a policy miss, as far as figures can tell.
+std::string why(const Evidence& evidence, const Missing& one) {
+  if (evidence.now.cache.bypass != 0) return "bypass is on.";
+  if (one.policy->bytes == 0) return "Nothing is stored that its pattern matches.";
+  if (one.evicted != 0)
+    return counted(one.evicted, "of its keys were evicted: its max-memory or its priority is too low, or memory too small.");
+  return "None of its keys was evicted: they were not loaded yet, have expired (its ttl may be short), or were removed.";
+}
+
+void add_policies(const Evidence& evidence, std::vector<Finding>& to) {
+  std::vector<std::pair<std::string_view, const PolicyFigures*>> former;
+  for (const PolicyFigures& policy : evidence.before.policies) former.emplace_back(policy.name, &policy);
+  std::ranges::sort(former);
+  const PolicyFigures none;
+  std::vector<Missing> all;
+  for (const PolicyFigures& now : evidence.now.policies) {
+    const auto found = std::ranges::lower_bound(former, std::string_view(now.name), {}, [](const auto& one) { return one.first; });
+    const PolicyFigures& before = found != former.end() && found->first == now.name ? *found->second : none;
+    const std::uint64_t misses = grown(now.misses, before.misses);
+    const std::uint64_t answered =
+        grown(now.hits, before.hits) + grown(now.stale_hits, before.stale_hits) + grown(now.negative_hits, before.negative_hits);
+    const Missing one{&now, answered + misses, misses, grown(now.evicted, before.evicted)};
+    if (per_second(evidence, one.reads) > few_reads && share(answered, one.reads) < low_policy_hit_ratio) all.push_back(one);
+  }
+  std::ranges::stable_sort(all, std::greater(), &Missing::misses);
+  if (all.size() > most_policies_shown) all.resize(most_policies_shown);
+  for (const Missing& one : all) {
+    const std::string ratio = percent(share(one.reads - one.misses, one.reads));
+    to.push_back({"PinfoldPolicyHitRatioLow", Severity::info, ratio,
+                  "Policy " + one.policy->name + ": only " + ratio + " of " + counted(one.reads, "reads were answered") + lately(evidence) +
+                      ". " + why(evidence, one),
+                  "low-hit-ratio.md"});
+  }
+}
+
+}  // namespace
+
+std::vector<Finding> findings(const Evidence& evidence) {
+  std::vector<Finding> all;
+  for (const Look& one : kLooks) {
+    Words words = one.look(evidence);
+    if (words) all.push_back({one.name, one.severity, std::move(words->value), std::move(words->text), one.runbook});
+  }
+  add_policies(evidence, all);
+  std::ranges::stable_sort(all, {}, &Finding::severity);
+  return all;
+}
+
+}  // namespace pinfold::command
