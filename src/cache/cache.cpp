@@ -20,7 +20,7 @@ constexpr std::size_t most_in_one_hold = 160;
 }  // namespace
 
 void PolicyCounters::reset() {
-  for (auto* counter : {&hits, &stale_hits, &misses, &leases}) counter->store(0, relaxed);
+  for (auto* counter : {&leases, &loads, &load_ms}) counter->store(0, relaxed);
 }
 
 void CacheCounters::reset() {
@@ -32,10 +32,37 @@ void CacheCounters::reset() {
 
 void Cache::reset_counters() {
   counters.reset();
+  for (auto* histogram : {&load_durations, &wait_durations, &stale_ages}) histogram->reset();
+  switch_counts.reset();
   for (PolicyCounters& policy : slots_) policy.reset();
+  for (unsigned slot = 0; slot < slots_.size(); ++slot) reset_reads(static_cast<std::uint8_t>(slot));
 }
 
-Cache::Cache(store::Keyspace& keyspace)
+PolicyReadTotals Cache::reads_of(std::uint8_t slot) const {
+  const std::lock_guard lock(reads_mutex_);
+  PolicyReadTotals total;
+  for (const auto& thread : reads_) {
+    const PolicyReads& now = thread->now[slot];
+    const PolicyReads& before = thread->before[slot];
+    total.hits += now.hits.get() - before.hits.get();
+    total.stale_hits += now.stale_hits.get() - before.stale_hits.get();
+    total.negative_hits += now.negative_hits.get() - before.negative_hits.get();
+    total.misses += now.misses.get() - before.misses.get();
+  }
+  return total;
+}
+
+// The counters belong to their threads and cannot be set back from here: what they say now is remembered instead.
+void Cache::reset_reads(std::uint8_t slot) {
+  const std::lock_guard lock(reads_mutex_);
+  for (const auto& thread : reads_) {
+    for (const auto counter : {&PolicyReads::hits, &PolicyReads::stale_hits, &PolicyReads::negative_hits, &PolicyReads::misses}) {
+      (thread->before[slot].*counter).set((thread->now[slot].*counter).get());
+    }
+  }
+}
+
+Cache::Cache(store::Keyspace& keyspace, unsigned threads)
     : keyspace_(keyspace),
       tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms),
       purged_tags_(keyspace.memory()),
@@ -43,6 +70,7 @@ Cache::Cache(store::Keyspace& keyspace)
   for (unsigned i = 0; i < keyspace.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Leases>(*this, i));
   }
+  for (unsigned i = 0; i < threads; ++i) reads_.push_back(std::make_unique<ThreadReads>());
 }
 
 Cache::~Cache() = default;
@@ -72,19 +100,59 @@ void Cache::set_policies(std::vector<Policy> policies) {
     }
   }
   auto fresh = policies.empty() ? nullptr : std::make_unique<const PolicySet>(std::move(policies));
+  std::vector<std::uint8_t> given;  // slots that other policies had before
   if (fresh != nullptr) {
     for (const Policy& policy : fresh->all()) {
       const Policy* const before = policies_owner_ != nullptr ? policies_owner_->at(policy.slot) : nullptr;
-      if (before == nullptr || before->name != policy.name) slots_[policy.slot].reset();
+      if (before != nullptr && before->name == policy.name) continue;
+      slots_[policy.slot].reset();
+      reset_reads(policy.slot);
+      given.push_back(policy.slot);
+      switch_counts.by_slot[policy.slot].reset();
     }
   }
-  const store::HoldCause cause("set-policies");
+  auto switches = SwitchSet::make(switches_, fresh.get(), switch_counts);
+  {
+    const store::HoldCause cause("set-policies");
+    store::Keyspace::Locks locks(keyspace_);
+    locks.acquire_all();
+    policies_.store(fresh.get(), std::memory_order_release);
+    policies_owner_.swap(fresh);
+    for (const std::uint8_t slot : given) keyspace_.reset_evicted_of(slot, locks);
+    publish_switches(switches);
+  }
+  update_priorities();
+  count_switched();
+}
+
+void Cache::set_switches(const Switches& switches) {
+  auto set = SwitchSet::make(switches, policies_owner_.get(), switch_counts);
+  switches_ = switches;
+  const store::HoldCause cause("set-switches");
   store::Keyspace::Locks locks(keyspace_);
   locks.acquire_all();
-  policies_.store(fresh.get(), std::memory_order_release);
-  policies_owner_.swap(fresh);
-  locks.release();
-  update_priorities();
+  publish_switches(set);
+}
+
+// Puts the switches into force. All shards must be locked. `switches` has the old ones afterwards.
+void Cache::publish_switches(std::unique_ptr<const SwitchSet>& switches) {
+  if (switches == nullptr && switch_set_ == nullptr) return;
+  keyspace_.set_key_switches(switches.get());
+  switch_set_.swap(switches);
+  // Leases of keys that are bypassed are void, and nobody waits for such a key.
+  if (waiters() > 0) ask_to_tell();
+}
+
+// Counts the policies that have a switch on. Called with policies_mutex_ held, or before requests come.
+void Cache::count_switched() {
+  const PolicySet* const set = policies_owner_.get();
+  const auto count = [set](std::atomic<std::uint64_t>& number, auto is_on) {
+    number.store(set != nullptr ? static_cast<std::uint64_t>(std::ranges::count_if(set->all(), is_on)) : 0, relaxed);
+  };
+  count(policies_switched.admit, [](const Policy& p) { return p.admit_percent < 100; });
+  count(policies_switched.bypass, &Policy::bypass);
+  count(policies_switched.serve_stale, &Policy::serve_stale);
+  count(policies_switched.no_leases, [](const Policy& p) { return p.max_leases == 0; });
 }
 
 // Tells the store the priorities and quotas of all policies. Called with policies_mutex_ held, or before requests come.
@@ -93,13 +161,16 @@ void Cache::update_priorities() {
   const PolicySet* const set = policies();
   for (unsigned slot = 1; slot < slots_.size(); ++slot) {
     const bool taken = set != nullptr && set->at(static_cast<std::uint8_t>(slot)) != nullptr;
-    if (!taken) keyspace_.set_priority(static_cast<std::uint8_t>(slot), store::Priority::normal, 0);
+    if (taken) continue;
+    keyspace_.set_priority(static_cast<std::uint8_t>(slot), store::Priority::normal, 0);
+    keyspace_.set_serve_stale(static_cast<std::uint8_t>(slot), false);
   }
   keyspace_.set_has_policies(set != nullptr);
   if (set != nullptr) {
     for (const Policy& policy : set->all()) {
       const std::uint64_t share = limit / 100 * policy.max_memory_percent;
       keyspace_.set_priority(policy.slot, policy.priority, policy.max_memory_percent != 0 ? share : policy.max_memory);
+      keyspace_.set_serve_stale(policy.slot, policy.serve_stale);
     }
   }
   const std::uint64_t share = limit / 100 * negative_percent.load(relaxed);

@@ -18,7 +18,7 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 // Bytes of one key's state: a node of the map as malloc rounds it, and the key twice, in the node and in an alarm.
-constexpr std::int64_t memory_of_state(std::size_t name) { return static_cast<std::int64_t>(336 + 2 * name); }
+constexpr std::int64_t memory_of_state(std::size_t name) { return static_cast<std::int64_t>(352 + 2 * name); }
 // Bytes of one waiting client: a node of the map, and the key in the client's session.
 constexpr std::int64_t memory_of_waiter(std::size_t name) { return static_cast<std::int64_t>(80 + name); }
 constexpr std::size_t refused_bytes = 112;
@@ -46,12 +46,13 @@ Leases::States::iterator Leases::find(unsigned db, std::string_view key) {
   return found;
 }
 
-// Voids the lease of a key if there was a flush or a purge since it was last looked at. Returns how many bytes it has compared.
+// Voids the lease of a key if there was a flush or a purge since it was last looked at, or if the key is bypassed. Returns how many bytes
+// it has compared.
 std::size_t Leases::check_for_purges(States::iterator at) {
   State& state = at->second;
   const unsigned db = at->first.first;
   std::size_t looked_at = 0;
-  bool voided = std::exchange(state.generation, generations_[db]) != generations_[db];
+  bool voided = std::exchange(state.generation, generations_[db]) != generations_[db] || cache_.bypassed(at->first.second);
   if (const std::uint64_t last = cache_.last_purge(); state.checked_up_to != last) {
     voided |= cache_.purged_since(db, state.checked_up_to, at->first.second, state.tags, looked_at);
     state.checked_up_to = last;
@@ -114,11 +115,12 @@ Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request,
     if (!waited && !state.waiters.empty()) return {Grant::Outcome::held, 0, soon_ms};
     if (state.retry_at > now) return {Grant::Outcome::backing_off, 0, state.retry_at - now};
   }
+  if (cache_.bypassed(key.text)) [[unlikely]]
+    return {Grant::Outcome::bypassed, 0, soon_ms};
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
   const auto none_left = [&] {
     const auto alive = static_cast<std::uint64_t>(std::max<std::int64_t>(cache_.counters_of(slot).leases_alive.load(relaxed), 0));
-    return cache_.leases_alive() >= cache_.max_leases.load(relaxed) ||
-           (policy != nullptr && policy->max_leases != 0 && alive >= policy->max_leases);
+    return cache_.leases_alive() >= cache_.max_leases.load(relaxed) || (policy != nullptr && alive >= policy->max_leases);
   };
   if (none_left()) {
     end_some_expired(now);
@@ -201,12 +203,21 @@ std::int64_t Leases::age_ms(unsigned db, std::string_view key, std::uint64_t tok
   return state != nullptr ? now - state->granted : 0;
 }
 
+void Leases::note_load(const State& state) {
+  const std::int64_t ms = std::max<std::int64_t>(monotonic_ms() - state.granted, 0);
+  count(cache_.counters.filled);
+  cache_.load_durations.note(Span64::ms(ms));
+  PolicyCounters& policy = cache_.counters_of(state.policy);
+  count(policy.loads);
+  policy.load_ms.fetch_add(static_cast<std::uint64_t>(ms), relaxed);
+}
+
 Leases::Filling::~Filling() {
   leases_.filling_ = nullptr;
   if (!written_) return;
   const auto at = leases_.find(db_, key_);
   if (at == leases_.states_.end()) return;
-  count(leases_.cache_.counters.filled);
+  leases_.note_load(at->second);
   leases_.end_lease(at->second);
   leases_.forget_tags(at->second);
   at->second.retry_at = {};
@@ -377,11 +388,50 @@ void Leases::changed(const store::Change& change) noexcept {
   if (whole) {
     flushed(change.db);
   } else {
-    written(change.db, change.key);
+    written(change);
   }
 }
 
-void Leases::written(unsigned db, const Key& key) {
+// Keeps the value that a write has not stored, for the clients that wait for the key. If there is no memory for a copy, the next
+// client gets the lease. What is kept is gone when settle() returns.
+void Leases::keep_unstored(State& state, const store::Change& change) {
+  state.unstored = nullptr;
+  const bool removed = change.cause == store::Cause::written && change.removed_live();
+  if (change.unstored == nullptr && !removed) return;
+  const store::Value value = removed ? change.before->value() : *change.unstored;
+  if (!value.is_string()) return;
+  try {
+    auto kept = std::make_unique<Unstored>(Unstored{nullptr, value.expires_at, generations_[change.db], cache_.last_purge()});
+    if (!value.absent) {
+      auto copy = std::make_shared<SharedValue>();
+      if (value.is_block()) {
+        copy->blob = value.share();
+      } else {
+        copy->text = value.text;
+      }
+      work::bytes(copy->text.size());
+      kept->value = std::move(copy);
+    }
+    state.unstored = std::move(kept);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+// Answers the clients that wait with what was written but not stored. Returns false if there is no such thing.
+bool Leases::answer_unstored(States::iterator at, UnixMs now) {
+  State& state = at->second;
+  const std::unique_ptr<Unstored> kept = std::move(state.unstored);
+  if (kept == nullptr || kept->generation != generations_[at->first.first] || kept->last_purge != cache_.last_purge()) return false;
+  const std::int64_t left = kept->until == 0 ? -1 : std::max<std::int64_t>(kept->until - now, 0);
+  answer_all(state, {kept->value != nullptr ? Status::hit : Status::absent, 0, left, kept->value, {}});
+  return true;
+}
+
+void Leases::written(const store::Change& change) {
+  const unsigned db = change.db;
+  const Key& key = change.key;
+  const auto at = states_.find(NameView(db, key.text));
+  if (at != states_.end() && !at->second.waiters.empty()) keep_unstored(at->second, change);
   if (filling_ != nullptr && filling_->db_ == db && filling_->key_ == key.text) {
     filling_->written_ = true;
     return;
@@ -389,7 +439,6 @@ void Leases::written(unsigned db, const Key& key) {
 #ifdef PINFOLD_BREAK_VOID
   return;  // a build for the test which shows that the race checker notices a lease that is not voided
 #endif
-  const auto at = states_.find(NameView(db, key.text));
   if (at == states_.end()) return;
   void_lease(at);
   forget_if_idle(at, monotonic_ms());
@@ -487,6 +536,7 @@ void Leases::settle_key(States::iterator at, const Moment& now) {
   // With serve-stale an entry may be kept beyond its end. Then 0 milliseconds are left.
   const auto left = [&now](UnixMs until) { return until == 0 ? -1 : std::max<std::int64_t>(until - now.unix, 0); };
   const bool fresh = found && found->fresh(now.unix);
+  if (answer_unstored(at, now.unix)) return forget_if_idle(at, now.mono);
   if (fresh && found->absent) {
     answer_all(state, {Status::absent, 0, left(found->expires_at), nullptr, {}});
     return forget_if_idle(at, now.mono);

@@ -94,11 +94,43 @@ Error read_beta(Policy& policy, std::string_view value) {
   return std::nullopt;
 }
 
+// 0 stands for any number, as it did before there was a word for that. No lease at all is `none`.
 Error read_max_leases(Policy& policy, std::string_view value) {
   const auto number = parse_i64(value);
-  if (!number || *number < 0) return "must be a number that is not negative";
-  policy.max_leases = static_cast<std::uint64_t>(*number);
+  if (iequals(value, "none")) {
+    policy.max_leases = 0;
+  } else if (iequals(value, "unlimited") || number == 0) {
+    policy.max_leases = Policy::any_number;
+  } else if (number && *number > 0) {
+    policy.max_leases = static_cast<std::uint64_t>(*number);
+  } else {
+    return "must be a number, or none, or unlimited";
+  }
   return std::nullopt;
+}
+
+std::string show_max_leases(const Policy& policy) {
+  if (policy.max_leases == 0) return "none";
+  return policy.max_leases == Policy::any_number ? "unlimited" : std::to_string(policy.max_leases);
+}
+
+Error read_admit(Policy& policy, std::string_view value) {
+  const auto percent = parse_percent(value, 100);
+  if (!percent) return "must be a percentage from 0% to 100%";
+  policy.admit_percent = static_cast<unsigned>(*percent);
+  return std::nullopt;
+}
+
+template <bool Policy::*member>
+Error read_flag(Policy& policy, std::string_view value) {
+  const bool yes = iequals(value, "yes");
+  if (!yes && !iequals(value, "no")) return "must be yes or no";
+  policy.*member = yes;
+  return std::nullopt;
+}
+template <bool Policy::*member>
+std::string show_flag(const Policy& policy) {
+  return policy.*member ? "yes" : "no";
 }
 
 // Whether a size has no unit, which was most likely forgotten. Only 0 needs none.
@@ -163,11 +195,14 @@ constexpr Field kFields[] = {
     {"lease", read_lease, show_duration<&Policy::lease_ms>},
     {"early-refresh", read_beta, show_beta},
     {"negative-ttl", read_duration<&Policy::negative_ttl_ms>, show_duration<&Policy::negative_ttl_ms>},
-    {"max-leases", read_max_leases, [](const Policy& p) { return std::to_string(p.max_leases); }},
+    {"max-leases", read_max_leases, show_max_leases},
     {"max-value", read_max_value, [](const Policy& p) { return show_bytes(p.max_value); }},
     {"max-memory", read_max_memory,
      [](const Policy& p) { return p.max_memory_percent != 0 ? std::to_string(p.max_memory_percent) + "%" : show_bytes(p.max_memory); }},
     {"priority", read_priority, [](const Policy& p) { return std::string(priorities[static_cast<unsigned>(p.priority)]); }},
+    {"admit", read_admit, [](const Policy& p) { return std::to_string(p.admit_percent) + "%"; }},
+    {"bypass", read_flag<&Policy::bypass>, show_flag<&Policy::bypass>},
+    {"serve-stale", read_flag<&Policy::serve_stale>, show_flag<&Policy::serve_stale>},
 };
 
 const Field* find(std::string_view name) {
@@ -233,6 +268,12 @@ std::vector<PolicyWarning> warnings_about(std::span<const Policy> policies, std:
     }
     if (policy.coalesce_ms > policy.lease_ms) {
       warn(shown("coalesce") + " is longer than " + shown("lease") + ": who waits is sent to load when the lease ends");
+    }
+    if (policy.bypass && policy.admit_percent < 100) {
+      warn(shown("admit") + " has no effect: " + shown("bypass") + " stores no key at all");
+    }
+    if (policy.bypass && policy.serve_stale) {
+      warn(shown("serve-stale") + " has no effect: with " + shown("bypass") + " nothing is served");
     }
     if (const Policy* const other = covered_by(policies.first(i), policy)) {
       warn("no key falls under it: '" + other->match + "' of policy '" + other->name + "' comes first and matches all that '" +

@@ -19,12 +19,14 @@ namespace {
 
 resp::Written reply_policy(Call& call, const cache::Policy& policy, std::span<const cache::PolicyWarning> warnings) {
   const cache::PolicyCounters& counters = call.engine.cache.counters_of(policy.slot);
+  const cache::PolicyReadTotals reads = call.engine.cache.reads_of(policy.slot);
   const auto fields = cache::policy_fields();
   const auto number = [&](std::string_view name, std::int64_t n) {
     call.reply.bulk(name);
     call.reply.integer(n);
   };
-  constexpr std::size_t statistics = 7;
+  const cache::SwitchCounters& switched = call.engine.cache.switch_counts.by_slot[policy.slot];
+  constexpr std::size_t statistics = 10;
   call.reply.map(1 + fields.size() + statistics + 1);
   call.reply.bulk("name");
   call.reply.bulk(policy.name);
@@ -35,11 +37,14 @@ resp::Written reply_policy(Call& call, const cache::Policy& policy, std::span<co
   const store::EntryUse use = call.engine.keyspace.use_of(policy.slot, call.held);
   number("keys", static_cast<std::int64_t>(use.keys));
   number("bytes", static_cast<std::int64_t>(use.bytes));
-  number("hits", static_cast<std::int64_t>(counters.hits.load()));
-  number("stale-hits", static_cast<std::int64_t>(counters.stale_hits.load()));
-  number("misses", static_cast<std::int64_t>(counters.misses.load()));
+  number("hits", static_cast<std::int64_t>(reads.hits));
+  number("stale-hits", static_cast<std::int64_t>(reads.stale_hits));
+  number("misses", static_cast<std::int64_t>(reads.misses));
   number("leases-granted", static_cast<std::int64_t>(counters.leases.load()));
   number("leases", counters.leases_alive.load());
+  number("reads-bypassed", static_cast<std::int64_t>(switched.reads_bypassed.load()));
+  number("writes-bypassed", static_cast<std::int64_t>(switched.writes_bypassed.load()));
+  number("writes-not-admitted", static_cast<std::int64_t>(switched.writes_not_admitted.load()));
   const auto own = [&](const cache::PolicyWarning& warning) { return warning.policy == policy.name; };
   call.reply.bulk("warnings");
   call.reply.array(static_cast<std::size_t>(std::ranges::count_if(warnings, own)));

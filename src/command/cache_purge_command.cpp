@@ -138,7 +138,9 @@ Outcome cache_purge(Call& call) {
       if (audited) add_request(to, *audited);
       to.add("result", "done").add("entries", purge.entries.load()).add("bytes", purge.bytes.load());
     });
-    if (ticket == 0 || engine.clients.threads == nullptr) return;
+    if (ticket == 0) return;
+    engine.command_log.forget();  // it may have parts of the values
+    if (engine.clients.threads == nullptr) return;
     engine.clients.threads->deliver(std::make_shared<PurgeDone>(ticket, client, bytes));
   };
   if (request->sync) call.session.waiting = std::make_unique<PurgeWaiting>(ticket);

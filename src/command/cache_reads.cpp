@@ -66,6 +66,16 @@ std::string_view tags_of(const std::optional<store::Value>& value) {
   return value && value->extra != nullptr ? store::Extra::read(value->extra).tags : std::string_view();
 }
 
+cache::PolicyReads& reads_under(const Call& call, const cache::Policy* policy) {
+  return call.engine.cache.reads_of(call.session.shared.thread, policy != nullptr ? policy->slot : 0);
+}
+
+void count_stale_hit(const Call& call, const store::Value& value, cache::PolicyReads& reads) {
+  reads.stale_hits.add();
+  count(call.engine.cache.counters.stale_hits);
+  call.engine.cache.stale_ages.note(Span64::ms(call.now - value.expires_at));
+}
+
 // The value of an answer, which the store shares.
 resp::Written reply_shared(resp::Reply& reply, const cache::SharedValue& value) {
   return value.blob ? reply.bulk(value.blob) : reply.bulk(value.text);
@@ -74,28 +84,38 @@ resp::Written reply_shared(resp::Reply& reply, const cache::SharedValue& value) 
 // A client that waits for the holder of a key's lease to fill it.
 class LeaseWaiting : public Waiting {
  public:
-  LeaseWaiting(const Row& row, unsigned db, std::string_view key) : row_(row), db_(db), key_(key) {}
+  LeaseWaiting(const Call& call, unsigned db, std::string_view key)
+      : row_(call.row), cache_(call.engine.cache), since_(call.mono), db_(db), key_(key) {}
 
   bool still_allowed(Engine& engine, Session& session, resp::Reply& reply) final {
     return may_still_read(engine, session, row_, db_, key_, reply);
   }
   void answer(const Delivery& answer, Session& /*session*/, resp::Reply& reply) final {
+    note_end();
     write(dynamic_cast<const cache::Answers&>(answer).answer, reply);
   }
   void timeout(Engine& engine, Session& session, resp::Reply& reply) final {
+    note_end();
     const cache::Cache::GivenUp given_up = engine.cache.give_up(db_, key_, ticket);
     note_timeout(session, given_up);
     Answer answer;
     answer.ms = given_up.ms;
     write(answer, reply);
   }
-  void abandon(Engine& engine) final { engine.cache.give_up(db_, key_, ticket); }
+  void abandon(Engine& engine) final {
+    note_end();
+    engine.cache.give_up(db_, key_, ticket);
+  }
 
  private:
   virtual void write(const Answer& answer, resp::Reply& reply) = 0;
   virtual void note_timeout(Session& /*session*/, const cache::Cache::GivenUp& /*given_up*/) {}
 
+  void note_end() { cache_.wait_durations.note(Span64::ms(monotonic_ms() - since_)); }
+
   const Row& row_;
+  cache::Cache& cache_;
+  const MonoMs since_;
   const unsigned db_;
   const std::string key_;
 };
@@ -119,7 +139,7 @@ class CacheReadWaiting final : public LeaseWaiting {
 // may be the very SET.
 class PlainReadWaiting final : public LeaseWaiting {
  public:
-  PlainReadWaiting(const Row& row, unsigned db, std::string_view key) : LeaseWaiting(row, db, key) { ended_by = EndedBy::any_input; }
+  PlainReadWaiting(const Call& call, unsigned db, std::string_view key) : LeaseWaiting(call, db, key) { ended_by = EndedBy::any_input; }
 
  private:
   void write(const Answer& answer, resp::Reply& reply) override {
@@ -136,7 +156,7 @@ template <class Kind>
 bool wait_for(Call& call, unsigned db, const store::Key& key, std::int64_t wait_ms, std::int64_t lease_ms, bool takes_stale) {
   if (wait_ms <= 0 || !may_wait(call) || key.text.size() > longest_key_waited_for) return false;
   const SharedClient& client = call.session.shared;
-  auto waiting = std::make_unique<Kind>(call.row, db, key.text);
+  auto waiting = std::make_unique<Kind>(call, db, key.text);
   waiting->until = call.mono + wait_ms;
   waiting->ticket = call.engine.cache.leases(key).wait(db, key, {client.id, client.thread, lease_ms, takes_stale});
   if (waiting->ticket == 0) return false;
@@ -185,7 +205,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   const auto lease = [&] {
     return cache.leases(key).grant(db.number(), key, {policy, lease_ms, call.session.shared.id, tags_of(value)}, call.mono);
   };
-  const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
+  cache::PolicyReads& reads = reads_under(call, policy);
 
   if (fresh) {
     std::uint64_t token = 0;
@@ -194,24 +214,24 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
       token = lease().token;
       if (token != 0) count(cache.counters.early_refreshes);
     }
-    if (slot != 0) count(cache.counters_of(slot).hits);
     const std::int64_t left = value->expires_at == 0 ? -1 : value->expires_at - now;
     if (!value->absent) {
+      reads.hits.add();
       reply_value(call, Status::hit, *value, token, left);
     } else {
+      reads.negative_hits.add();
       count(cache.counters.negative_hits);
       reply_nothing(call.reply, Status::absent, token, left);
     }
     return true;
   }
   if (value && !value->absent) {
-    count(cache.counters.stale_hits);
-    if (slot != 0) count(cache.counters_of(slot).stale_hits);
+    count_stale_hit(call, *value, reads);
     const std::uint64_t token = lease_ms > 0 ? lease().token : 0;
     reply_value(call, Status::stale, *value, token, std::max<std::int64_t>(value->gone_at() - now, 0));
     return true;
   }
-  if (slot != 0) count(cache.counters_of(slot).misses);
+  reads.misses.add();
   Grant grant;
   if (lease_ms > 0) {
     grant = lease();
@@ -220,6 +240,11 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
   }
   if (grant.outcome == Grant::Outcome::held && wait_for<CacheReadWaiting>(call, db.number(), key, options.wait_ms, lease_ms, true)) {
     return false;
+  }
+  if (grant.outcome == Grant::Outcome::bypassed) {
+    // Every client is to load the value, as if it had a lease. With this token it can fill nothing.
+    grant.token = cache.void_token();
+    grant.ms = lease_ms;
   }
   reply_nothing(call.reply, Status::miss, grant.token, grant.ms);
   return true;
@@ -243,19 +268,22 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
                             bool makes_room) {
   cache::Cache& cache = call.engine.cache;
   const cache::Policy* const policy = cache.policy_of(key.text);
-  const bool serves_stale = call.engine.keyspace.serves_stale();
-  if (policy == nullptr && !serves_stale) return {db.find(key, access), false};
+  const store::Keyspace& keyspace = call.engine.keyspace;
+  if (policy == nullptr && !keyspace.serves_stale()) return {db.find(key, access), false};
   auto value = db.find_any(key, access.of_any_type());
+  // What an entry outlasts is up to the policy under which it was written.
+  const bool serves_stale = keyspace.serves_stale(value && value->extra != nullptr ? store::Extra::read(value->extra).policy : 0);
   const bool fresh = value && value->fresh(call.now);
   const bool gets_stale = value && !fresh && !value->absent && (serves_stale || policy->stale_ms > 0);
   // A stale value that this read is not to get is none, of whatever type it was.
   if (value && !value->is_string() && !access.any_type && (fresh || gets_stale)) throw store::WrongType();
-  cache::PolicyCounters& counters = cache.counters_of(policy != nullptr ? policy->slot : 0);
+  cache::PolicyReads& reads = reads_under(call, policy);
   if (fresh && !value->absent) {
-    count(counters.hits);
+    reads.hits.add();
     return {value, false};
   }
   if (fresh) {
+    reads.negative_hits.add();
     count(cache.counters.negative_hits);
     return {};
   }
@@ -271,18 +299,17 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
   if (gets_stale) {
     // One reader in each lease's time is told nothing, and will write the value anew.
     if (!serves_stale && lease().token != 0) {
-      count(counters.misses);
+      reads.misses.add();
       return {};
     }
-    count(counters.stale_hits);
-    count(cache.counters.stale_hits);
+    count_stale_hit(call, *value, reads);
     return {value, false};
   }
-  count(counters.misses);
+  reads.misses.add();
   if (!leases) return {};
   const Grant grant = lease();
   const std::int64_t wait_ms = waiting_allowed ? plain_wait(call.session, *policy, grant, call.mono) : 0;
-  const bool takes_stale = serves_stale || policy->stale_ms > 0;
+  const bool takes_stale = serves_stale || policy->serve_stale || policy->stale_ms > 0;
   const bool waits = wait_for<PlainReadWaiting>(call, db.number(), key, wait_ms, lease_ms(), takes_stale);
   if (!waits) call.session.told_nil.add(grant.held.token);
   return {std::nullopt, waits};

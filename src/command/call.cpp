@@ -10,7 +10,8 @@
 namespace pinfold::command {
 
 store::Database Call::db(unsigned number) const {
-  return {engine.keyspace, number, now, !session.no_touch, {.bounded = true, .beyond = may_exceed, .rules = engine.cache.policies()}};
+  return {engine.keyspace,      number, now, !session.no_touch, {.bounded = true, .beyond = may_exceed, .rules = engine.cache.policies()},
+          &session.shared.reads};
 }
 
 store::Stored Call::put_large(store::Database& db, const store::Key& key, std::size_t index, const store::PutOptions& options) {

@@ -24,6 +24,7 @@ constexpr std::size_t clients_a_step = 64;
 std::string flags_of(const SharedClient& client) {
   std::string flags;
   constexpr auto relaxed = std::memory_order_relaxed;
+  if (client.monitors.load(relaxed)) flags += 'O';
   if (client.waiting.load(relaxed) != 0 || client.paused.load(relaxed)) flags += 'b';
   if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
   if (client.closing.load(std::memory_order_relaxed)) flags += 'A';

@@ -96,8 +96,11 @@ void Clients::recount(SharedClient& client) {
   constexpr auto relaxed = std::memory_order_relaxed;
   const std::uint64_t requests = client.commands.load(relaxed);
   const std::uint64_t more = requests - std::exchange(client.counted_requests, requests);
+  const store::ReadCounts counted = std::exchange(client.counted_reads, client.reads);
   if (client.usage == nullptr) return;
   if (more != 0) client.usage->requests.fetch_add(more, relaxed);
+  if (const std::uint64_t hits = client.reads.hits - counted.hits; hits != 0) client.usage->hits.fetch_add(hits, relaxed);
+  if (const std::uint64_t misses = client.reads.misses - counted.misses; misses != 0) client.usage->misses.fetch_add(misses, relaxed);
   const std::int64_t now = client.evicted.load(relaxed) == Evicted::no ? static_cast<std::int64_t>(client.memory()) : 0;
   if (now != client.counted.load(relaxed)) client.usage->bytes.fetch_add(now - client.counted.exchange(now, relaxed), relaxed);
 }

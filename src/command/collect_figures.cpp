@@ -4,8 +4,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <mutex>
+#include <sstream>
 #include <string>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,6 +16,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "pinfold/base/thread_clock.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/command_table.hpp"
@@ -66,7 +70,9 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
   });
   clients.connected = engine.clients.count();
   clients.most = engine.settings.show(Id::maxclients);
+  clients.limit = static_cast<std::uint64_t>(engine.settings.integer(Id::maxclients));
   clients.waiting_for_leases = engine.cache.waiters();
+  clients.monitors = engine.monitors.count();
   const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.blocked_by_pause.load(), 0));
   clients.blocked = clients.waiting_for_leases + paused;
 }
@@ -101,6 +107,9 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.denied_channel = totals.total(&ThreadStats::denied_channel);
   stats.denied_database = totals.total(&ThreadStats::denied_database);
   stats.rate_limited = totals.total(&ThreadStats::rate_limited);
+  stats.slow_commands = totals.total(&ThreadStats::slow_commands);
+  stats.large_requests = totals.total(&ThreadStats::large_requests);
+  stats.large_replies = totals.total(&ThreadStats::large_replies);
   stats.audit_written = engine.audit.lines_written();
   stats.audit_lost = engine.audit.lines_lost();
   stats.audit_left_out = engine.audit.lines_left_out();
@@ -114,9 +123,73 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.lock_holds = locks.holds.load();
   stats.lock_long_holds = locks.long_holds.load();
   stats.lock_longest_cpu_us = static_cast<std::uint64_t>(locks.longest_cpu_ns.load() / ns_per_us);
-  stats.lock_waits = locks.waits.load();
-  stats.lock_waits_slept = locks.waits_slept.load();
-  stats.lock_longest_wait_us = static_cast<std::uint64_t>(locks.longest_wait_ns.load() / ns_per_us);
+  const auto us_of = [](std::uint64_t ticks) { return ThreadClock::ns_of(ticks) / 1000; };
+  stats.admin_requests = totals.total(&ThreadStats::admin_requests);
+  stats.admin_rejected = totals.total(&ThreadStats::admin_rejected);
+  stats.lock_waits = keys.lock_waits.waits;
+  stats.lock_waits_slept = keys.lock_waits.slept;
+  stats.lock_longest_wait_us = us_of(keys.lock_waits.most_ticks);
+  stats.lock_wait_us = us_of(keys.lock_waits.ticks);
+  stats.room_waits = engine.keyspace.room_waits().waits.load();
+  stats.room_wait_us = us_of(engine.keyspace.room_waits().ticks.load());
+  const auto evicted = [&keys](store::EvictionCause cause) { return keys.departures.by_cause[static_cast<std::size_t>(cause)]; };
+  stats.evicted_for_quota = evicted(store::EvictionCause::quota);
+  stats.evicted_first_out = evicted(store::EvictionCause::first_out);
+  stats.evicted_negative = evicted(store::EvictionCause::negative);
+  stats.evicted_for_memory = keys.evicted - stats.evicted_for_quota - stats.evicted_first_out - stats.evicted_negative;
+  const double mean = static_cast<double>(keys.occupied_bytes) / engine.keyspace.shard_count();
+  if (mean > 0) stats.shard_imbalance = static_cast<double>(keys.fullest_bytes) / mean;
+}
+
+DurationFigures durations_in(const SharedHistogram& histogram) {
+  DurationFigures figures;
+  figures.seconds = histogram.sum().seconds();
+  histogram.add_to(figures.counts);
+  return figures;
+}
+
+void collect_distributions(const Engine& engine, const store::KeyspaceStats& keys, DistributionFigures& figures) {
+  figures.loads = durations_in(engine.cache.load_durations);
+  figures.waits = durations_in(engine.cache.wait_durations);
+  figures.stale_ages = durations_in(engine.cache.stale_ages);
+  figures.eviction_ages = keys.departures.ages;
+  figures.written_ttls = keys.written_ttls;
+}
+
+std::vector<PolicyFigures> collect_policies(Engine& engine, const Locks& held, const store::KeyspaceStats& keys) {
+  // A thread that has a shard locked must not wait for the mutex. It need not: the set stays while it has.
+  std::unique_lock lock(engine.cache.policies_mutex(), std::defer_lock);
+  if (held.empty()) lock.lock();
+  std::vector<PolicyFigures> all;
+  const cache::PolicySet* const set = engine.cache.policies();
+  if (set == nullptr) return all;
+  for (const cache::Policy& policy : set->all()) {
+    const cache::PolicyReadTotals reads = engine.cache.reads_of(policy.slot);
+    const cache::PolicyCounters& counters = engine.cache.counters_of(policy.slot);
+    all.push_back({.name = policy.name,
+                   .bytes = engine.keyspace.memory().used_by_policy(policy.slot),
+                   .hits = reads.hits,
+                   .stale_hits = reads.stale_hits,
+                   .negative_hits = reads.negative_hits,
+                   .misses = reads.misses,
+                   .granted = counters.leases.load(),
+                   .leases = static_cast<std::uint64_t>(std::max<std::int64_t>(counters.leases_alive.load(), 0)),
+                   .loads = counters.loads.load(),
+                   .load_ms = counters.load_ms.load(),
+                   .evicted = keys.departures.by_policy[policy.slot],
+                   .match = excerpt(policy.match)});
+  }
+  return all;
+}
+
+std::vector<ThreadFigures> collect_threads(const Engine& engine) {
+  std::vector<ThreadFigures> all;
+  for (unsigned i = 0; i < engine.stats.thread_count(); ++i) {
+    const histogram::Counts rounds = engine.stats.rounds(i);
+    const auto us = [&rounds](double percent) { return rounds.percentile(percent).units / Span64::per_us; };
+    all.push_back({i, static_cast<double>(engine.stats.busy_ns(i)) / 1e9, us(50), us(99), us(100)});
+  }
+  return all;
 }
 
 double seconds(const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; }
@@ -153,6 +226,16 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.purges_of_prefixes = counters.purges_prefix.load();
   figures.purges_pending = cache.purges_pending();
   figures.serves_stale = engine.keyspace.serves_stale() ? 1 : 0;
+  figures.admit_percent = static_cast<std::uint64_t>(engine.settings.integer(Id::admit));
+  figures.bypass = engine.settings.flag(Id::bypass) ? 1 : 0;
+  figures.max_leases = cache.max_leases.load();
+  figures.policies_admitting_part = cache.policies_switched.admit.load();
+  figures.policies_bypassed = cache.policies_switched.bypass.load();
+  figures.policies_serving_stale = cache.policies_switched.serve_stale.load();
+  figures.policies_without_leases = cache.policies_switched.no_leases.load();
+  figures.writes_not_admitted = cache.switch_counts.all.writes_not_admitted.load();
+  figures.reads_bypassed = cache.switch_counts.all.reads_bypassed.load();
+  figures.writes_bypassed = cache.switch_counts.all.writes_bypassed.load();
 }
 
 void collect_tls(const Engine& engine, TlsFigures& tls) {
@@ -185,8 +268,17 @@ std::vector<CommandFigures> collect_commands(const Engine& engine) {
   for (const Row* row : commands()) {
     const Stats::CommandTotal total = engine.stats.command(command_index(*row));
     if (total.calls == 0 && total.rejected == 0 && total.failed == 0) continue;
-    all.push_back({row->name, total.calls, total.usec, total.usec_per_call, total.rejected, total.failed});
+    auto durations = std::make_shared<const histogram::Counts>(engine.stats.durations(command_index(*row)));
+    all.push_back({row->name, total.calls, total.usec, total.usec_per_call, total.rejected, total.failed, std::move(durations)});
   }
+  return all;
+}
+
+std::vector<double> collect_percentiles(const config::Settings& settings) {
+  std::vector<double> all;
+  if (!settings.flag(Id::latency_tracking)) return all;
+  std::istringstream text(settings.text(Id::latency_tracking_info_percentiles));
+  for (double percent = 0; text >> percent;) all.push_back(percent);
   return all;
 }
 
@@ -214,6 +306,25 @@ std::vector<DatabaseFigures> collect_databases(const Engine& engine, const Locks
   return all;
 }
 
+void collect_keys(Engine& engine, const Locks& held, KeyFigures& keys) {
+  const store::SizeClasses sizes = engine.keyspace.size_classes(held);
+  std::uint64_t* const classes[] = {&keys.of_64b, &keys.of_1kb, &keys.of_16kb, &keys.of_256kb, &keys.of_1mb, &keys.of_16mb, &keys.larger};
+  static_assert(std::size(classes) == std::tuple_size_v<decltype(sizes.keys)>);
+  std::uint64_t stored = 0;
+  for (std::size_t i = 0; i < std::size(classes); ++i) {
+    *classes[i] = sizes.keys[i];
+    stored += sizes.keys[i];
+  }
+  keys.sampled = engine.accesses.sampled();
+  const Accesses::Report report = engine.accesses.report(monotonic_ms());
+  keys.accesses_per_second = static_cast<double>(report.all) / report.seconds;
+  if (!report.keys.empty()) keys.hottest = 100 * report.share(report.keys[0]);
+  const auto top = [&](double part) { return 100 * report.concentration.share_of_top(part * static_cast<double>(stored)); };
+  keys.top_1 = top(0.01);
+  keys.top_5 = top(0.05);
+  keys.top_10 = top(0.1);
+}
+
 std::vector<UserFigures> collect_users(const Engine& engine) {
   constexpr std::size_t most = 64;
   constexpr auto relaxed = std::memory_order_relaxed;
@@ -235,9 +346,31 @@ std::vector<UserFigures> collect_users(const Engine& engine) {
     const security::UserUsage& usage = *user->usage();
     const auto clients = static_cast<std::uint64_t>(std::max<std::int64_t>(usage.clients.load(relaxed), 0));
     all.push_back({excerpt(user->name()), clients, static_cast<std::uint64_t>(memory), usage.requests.load(relaxed),
-                   usage.refused.load(relaxed), usage.closed.load(relaxed)});
+                   usage.refused.load(relaxed), usage.closed.load(relaxed), usage.hits.load(relaxed), usage.misses.load(relaxed)});
   }
   return all;
+}
+
+void collect_working_set(const Engine& engine, WorkingSetFigures& figures) {
+  using State = WorkingSetEstimate::State;
+  constexpr double percent = 100;
+  const WorkingSetEstimate estimate = engine.working_set.estimate();
+  constexpr std::array<std::string_view, 5> states = {"off", "noeviction", "small", "warming", "known"};  // in the order of State
+  figures.state = states[static_cast<unsigned>(estimate.state)];
+  if (estimate.state == State::known) {
+    double* const ratios[] = {&figures.quarter, &figures.half, &figures.present, &figures.twice, &figures.four_times};
+    for (std::size_t i = 0; i < std::size(ratios); ++i) *ratios[i] = percent * estimate.hit_ratios[i];
+    figures.uncertainty = estimate.uncertainty();
+  }
+  figures.reads = static_cast<std::uint64_t>(estimate.reads);
+  figures.entries = estimate.entries;
+  figures.keys_each = estimate.sampling_bytes == 0 ? 0 : std::uint64_t{1} << estimate.halvings;
+  figures.dropped = estimate.dropped;
+  figures.unread_keys = percent * estimate.unread.keys;
+  figures.unread_bytes = percent * estimate.unread.bytes;
+  figures.changes = static_cast<std::uint64_t>(estimate.changes.changes);
+  figures.change_age_ms = static_cast<std::uint64_t>(estimate.changes.age_ms);
+  figures.change_ttl_ms = static_cast<std::uint64_t>(estimate.changes.ttl_ms);
 }
 
 // Asked for once: it stays, and to ask is a system call.
@@ -260,7 +393,9 @@ MemoryFigures collect_memory_figures(const Engine& engine) {
   figures.ghosts = memory.used(Use::ghosts);
   figures.coalescing = memory.used(Use::coalescing);
   figures.clients = memory.used(Use::clients);
-  figures.used = figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients;
+  figures.sampling = memory.used(Use::sampling);
+  figures.used =
+      figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients + figures.sampling;
   figures.peak = std::max(memory.peak(), figures.used);
   figures.startup = engine.memory_at_start;
   figures.dataset = figures.segments + figures.blobs;
@@ -291,15 +426,23 @@ Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sec
   if (wants(Section::clients)) collect_clients(engine, figures.clients);
   if (wants(Section::memory)) figures.memory = collect_memory_figures(engine);
   store::KeyspaceStats keys;
-  if (wants(Section::stats) || wants(Section::cache)) keys = engine.keyspace.stats(held);
-  if (wants(Section::stats)) collect_stats(engine, keys, figures.stats);
+  if (wants(Section::stats) || wants(Section::cache) || wants(Section::policies)) keys = engine.keyspace.stats(held);
+  if (wants(Section::stats)) {
+    collect_stats(engine, keys, figures.stats);
+    collect_distributions(engine, keys, figures.distributions);
+  }
   if (wants(Section::cpu)) collect_cpu(figures.cpu);
   if (wants(Section::cache)) collect_cache(engine, keys, held, figures.cache);
   if (wants(Section::tls)) collect_tls(engine, figures.tls);
-  if (wants(Section::commands)) figures.commands = collect_commands(engine);
+  if (wants(Section::commands) || wants(Section::latencies)) figures.commands = collect_commands(engine);
   if (wants(Section::locks)) figures.holds = collect_holds(engine);
+  if (wants(Section::latencies)) figures.percentiles = collect_percentiles(engine.settings);
   if (wants(Section::errors)) figures.errors = collect_errors(engine);
   if (wants(Section::users)) figures.users = collect_users(engine);
+  if (wants(Section::policies)) figures.policies = collect_policies(engine, held, keys);
+  if (wants(Section::threads)) figures.threads = collect_threads(engine);
+  if (wants(Section::working_set)) collect_working_set(engine, figures.working_set);
+  if (wants(Section::keys)) collect_keys(engine, held, figures.keys);
   if (wants(Section::keyspace)) figures.databases = collect_databases(engine, held, now);
   return figures;
 }

@@ -112,7 +112,10 @@ class Table {
                               memory_commands,       debug_commands,
                               cache_commands,        cache_purge_commands,
                               cache_policy_commands, throttle_commands,
-                              acl_commands}) {
+                              acl_commands,          diagnose_commands,
+                              slow_log_commands,     latency_commands,
+                              monitor_commands,      advise_commands,
+                              hot_key_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <chrono>
 #include <string>
 #include <tuple>
 
@@ -11,6 +10,7 @@
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/audit.hpp"
 #include "pinfold/command/databases.hpp"
+#include "pinfold/command/notable.hpp"
 #include "pinfold/command/request_log.hpp"
 #include "pinfold/command/transaction.hpp"
 #include "pinfold/store/entry.hpp"
@@ -26,9 +26,6 @@ constexpr std::string_view rights_changed = "NOPERM the rights of this user chan
 constexpr std::string_view no_debugging =
     "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local "
     "connection, otherwise you need to set this option in the configuration file, and then restart the server.";
-
-// How often a call is timed, as a mask over the command's own count.
-constexpr std::uint64_t timing_mask = 15;
 
 // Browsers and other HTTP clients can be tricked into sending requests here whose body is Redis commands
 // (cross-protocol scripting); these two words are in every one of them.
@@ -86,11 +83,23 @@ inline void count_call(const Call& call, Outcome outcome, std::uint64_t errors, 
   } else if ((call.row.flags & (kLogged | kAdmin)) != 0) [[unlikely]] {
     if ((call.row.flags & kLogged) != 0) note_request(call);
     audit_request(call, outcome == Outcome::waits ? RequestResult::begun : RequestResult::ok);
+    follow_time_settings(call.engine.settings);  // CONFIG SET may have changed them; other threads see it in their next round
   }
 }
 
-std::uint64_t nanoseconds_since(std::chrono::steady_clock::time_point start) {
-  return static_cast<std::uint64_t>(std::chrono::nanoseconds(std::chrono::steady_clock::now() - start).count());
+inline void note_duration(const Row& row, std::uint64_t ticks, ThreadStats& stats) {
+  if (stats.measures) [[likely]]
+    stats.durations.note(command_index(row), ThreadClock::span_of(ticks, stats.span_scale));
+}
+
+// The time of a command that goes on as a task is that of its handler and its steps, and is noted when it has ended.
+[[gnu::cold]] void note_first_ticks(const Call& call, std::uint64_t ticks, ThreadStats& stats) {
+  if (call.session.task != nullptr) {
+    call.session.task->ticks += ticks;
+    note_task_begun(call, ticks);
+  } else {
+    note_duration(call.row, ticks, stats);
+  }
 }
 
 // What a command may need of memory: its arguments and what the store adds to each.
@@ -137,21 +146,22 @@ Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   const std::uint64_t errors = call.reply.errors();
   Outcome outcome = Outcome::done;
   try {
-    if ((counters.calls.get() & timing_mask) != 0) [[likely]] {
-      outcome = call.row.handler(call);
-    } else {
-      const auto start = std::chrono::steady_clock::now();
-      outcome = call.row.handler(call);
-      counters.timed_calls.add();
-      counters.timed_ns.add(nanoseconds_since(start));
-      if (call.session.task != nullptr) call.session.task->timed = true;
-    }
+    outcome = call.row.handler(call);
   } catch (const store::WrongType&) {
     reply_wrong_type(call, mark);
   }
+  std::uint64_t ticks = ThreadClock::ticks_since(call.began);
+  if (ticks >= thread_waits.look_after()) [[unlikely]]
+    ticks = note_call(call, outcome, ticks);
+  counters.ticks.add(ticks);
   // It will be tried again, or is counted by whoever answers.
   if (outcome.needs_room()) [[unlikely]]
     return outcome;
+  if (outcome == Outcome::waits) [[unlikely]] {
+    note_first_ticks(call, ticks, stats);
+  } else {
+    note_duration(call.row, ticks, stats);
+  }
   count_call(call, outcome, errors, stats, counters);
   return outcome;
 }
@@ -164,7 +174,13 @@ Outcome fail_for_keys(const Call& call, ThreadStats& stats) {
 }
 
 Dispatcher::Dispatcher(Engine& engine, unsigned thread)
-    : engine_(engine), stats_(engine.stats.of_thread(thread)), locks_(engine.keyspace) {}
+    : engine_(engine),
+      stats_(engine.stats.of_thread(thread)),
+      accesses_(engine.accesses.of_thread(thread)),
+      locks_(engine.keyspace),
+      feed_(engine.monitors.feed_of(thread)) {
+  follow_time_settings(engine.settings);
+}
 
 Prepared Dispatcher::prepare(Args args) const {
   Prepared prepared;
@@ -273,6 +289,8 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   } else if (may_grow(*row)) {
     engine_.keyspace.make_room(store::max_inline_entry);
   }
+  if (engine_.monitors.any() && !is_exec(*row)) [[unlikely]]
+    feed_.show(session, *row, args, session.db);
   run(*row, session, args, prepared, reply);
   if (in_multi) [[unlikely]]
     engine_.enforce_user_share(session);  // with nothing locked: EXEC may have made the client that of another user
@@ -285,6 +303,7 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
     std::ignore = fail_for_keys(Call(row, args, reply, session, engine_, clock_, {}, locks_), stats_);
     return;
   }
+  note_accesses(session, prepared);
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_retry = true, .large = prepared.large});
   const Outcome outcome = invoke(call, stats_, mark);
   assert((outcome == Outcome::waits) == session.waits());
@@ -309,8 +328,8 @@ void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& ses
 bool Dispatcher::step(Session& session, resp::Reply& reply) {
   Task& task = *session.task;
   const std::size_t mark = reply.output().mark();
+  const std::size_t size = reply.output().size();
   const std::uint64_t errors = reply.errors();
-  const auto start = std::chrono::steady_clock::now();
   const store::HoldCause cause(task.row->name, task.named);
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
   const Release release{locks_};
@@ -322,13 +341,15 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   }
   const bool done = outcome != Outcome::waits;
   CommandCounters& counters = stats_.commands[command_index(*task.row)];
-  if (task.timed) counters.timed_ns.add(nanoseconds_since(start));
+  const std::uint64_t ticks = ThreadClock::ticks_since(call.began);
+  counters.ticks.add(ticks);
+  task.ticks += ticks;
+  if (done) note_duration(*task.row, task.ticks, stats_);
   if (reply.errors() != errors) count_failure(call, outcome, stats_, counters);
   if (task.silent) reply.output().truncate(mark);
-  if (done) {
-    locks_.release();  // what the task has kept is freed with nothing locked
-    session.task.reset();
-  }
+  locks_.release();  // what the task has kept is freed with nothing locked
+  note_task_step(call, task, ticks, reply.output().size() - size, done);
+  if (done) session.task.reset();
   return done;
 }
 
@@ -352,6 +373,14 @@ Extraction Dispatcher::find_keys(const Row& row, Args args) {
   keys_.reserve(positions_.size());  // just so many: the parser's limit allows for them
   for (const std::uint32_t at : positions_) keys_.push_back(engine_.keyspace.key(args[at]));
   return Extraction::done;
+}
+
+inline void Dispatcher::note_accesses(const Session& session, const Prepared& prepared) {
+  if (prepared.one_key) [[likely]] {
+    accesses_.note(session.db, prepared.key, clock_);
+  } else {
+    accesses_.note(session.db, keys_, clock_);
+  }
 }
 
 // Those that find_keys has found.
@@ -475,6 +504,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
 
 void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
   if (session.transaction != nullptr) session.transaction->failed = true;
+  thread_waits.forget();
   if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
   if (row != nullptr && is_denial(error)) audit_denial(engine_, session, *row, error);
   if (row != nullptr && error == out_of_memory_error) note_out_of_memory(session, *row, engine_);
@@ -570,6 +600,7 @@ void Dispatcher::end_session(Session& session) {
   end_transaction(session, engine_);
   release_watched(session, engine_, locks_);
   locks_.release();
+  engine_.monitors.remove(session);
 }
 
 }  // namespace pinfold::command

@@ -69,8 +69,11 @@ void undo(security::Users& users, DefaultUserChange& change) {
 Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspace, unsigned threads)
     : settings(server_settings),
       keyspace(server_keyspace),
-      cache(server_keyspace),
+      cache(server_keyspace, threads),
       stats(threads),
+      accesses(server_settings, server_keyspace.memory(), threads, monotonic_ms()),
+      monitors(*this, threads),
+      working_set(server_keyspace),
       events(names_of_commands()),
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {

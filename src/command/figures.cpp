@@ -38,6 +38,7 @@ constexpr Figure<ClientFigures> kClients[] = {
     {"blocked_clients", Unit::none, &ClientFigures::blocked},
     {"tracking_clients", Unit::none, "0"},
     {"clients_in_timeout_table", Unit::none, &ClientFigures::waiting_for_leases},
+    {"monitor_clients", Unit::none, &ClientFigures::monitors},
 };
 
 constexpr Figure<MemoryFigures> kMemory[] = {
@@ -55,6 +56,7 @@ constexpr Figure<MemoryFigures> kMemory[] = {
     {"used_memory_ghosts", Unit::bytes, &MemoryFigures::ghosts},
     {"used_memory_herd", Unit::bytes, &MemoryFigures::coalescing},
     {"used_memory_clients", Unit::bytes, &MemoryFigures::clients},
+    {"used_memory_sampling", Unit::bytes, &MemoryFigures::sampling},
     {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
     {"total_system_memory", Unit::bytes_for_people, &MemoryFigures::system},
     {"maxmemory", Unit::bytes_for_people, &MemoryFigures::limit},
@@ -138,6 +140,19 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"shard_lock_waits", Unit::none, &StatsFigures::lock_waits},
     {"shard_lock_waits_slept", Unit::none, &StatsFigures::lock_waits_slept},
     {"shard_lock_longest_wait_us", Unit::microseconds, &StatsFigures::lock_longest_wait_us},
+    {"shard_lock_wait_us", Unit::microseconds, &StatsFigures::lock_wait_us},
+    {"room_waits", Unit::none, &StatsFigures::room_waits},
+    {"room_wait_us", Unit::microseconds, &StatsFigures::room_wait_us},
+    {"evicted_keys_memory", Unit::none, &StatsFigures::evicted_for_memory},
+    {"evicted_keys_max_memory", Unit::none, &StatsFigures::evicted_for_quota},
+    {"evicted_keys_first_out", Unit::none, &StatsFigures::evicted_first_out},
+    {"evicted_keys_negative", Unit::none, &StatsFigures::evicted_negative},
+    {"shard_imbalance", Unit::ratio, &StatsFigures::shard_imbalance},
+    {"admin_requests", Unit::none, &StatsFigures::admin_requests},
+    {"admin_connections_rejected", Unit::none, &StatsFigures::admin_rejected},
+    {"slow_commands", Unit::none, &StatsFigures::slow_commands},
+    {"large_requests", Unit::none, &StatsFigures::large_requests},
+    {"large_replies", Unit::none, &StatsFigures::large_replies},
 };
 
 constexpr Figure<ServerFigures> kReplication[] = {
@@ -181,6 +196,16 @@ constexpr Figure<CacheFigures> kCache[] = {
     {"purges_prefix", Unit::none, &CacheFigures::purges_of_prefixes},
     {"purges_pending", Unit::none, &CacheFigures::purges_pending},
     {"serve_stale", Unit::none, &CacheFigures::serves_stale},
+    {"admit_percent", Unit::none, &CacheFigures::admit_percent},
+    {"bypass", Unit::none, &CacheFigures::bypass},
+    {"max_leases", Unit::none, &CacheFigures::max_leases},
+    {"policies_admit", Unit::none, &CacheFigures::policies_admitting_part},
+    {"policies_bypassed", Unit::none, &CacheFigures::policies_bypassed},
+    {"policies_serve_stale", Unit::none, &CacheFigures::policies_serving_stale},
+    {"policies_no_leases", Unit::none, &CacheFigures::policies_without_leases},
+    {"writes_not_admitted", Unit::none, &CacheFigures::writes_not_admitted},
+    {"reads_bypassed", Unit::none, &CacheFigures::reads_bypassed},
+    {"writes_bypassed", Unit::none, &CacheFigures::writes_bypassed},
 };
 
 // The names of certificates' figures are Valkey's.
@@ -208,6 +233,22 @@ constexpr Figure<TlsFigures> kTls[] = {
 
 constexpr Figure<ServerFigures> kCluster[] = {
     {"cluster_enabled", Unit::none, "0"},
+};
+
+constexpr Figure<KeyFigures> kKeys[] = {
+    {"key_accesses_sampled", Unit::none, &KeyFigures::sampled},
+    {"key_accesses_per_sec", Unit::per_second, &KeyFigures::accesses_per_second},
+    {"hottest_key_share", Unit::percent, &KeyFigures::hottest},
+    {"hot_key_share_top_1", Unit::percent, &KeyFigures::top_1},
+    {"hot_key_share_top_5", Unit::percent, &KeyFigures::top_5},
+    {"hot_key_share_top_10", Unit::percent, &KeyFigures::top_10},
+    {"values_up_to_64b", Unit::none, &KeyFigures::of_64b},
+    {"values_up_to_1kb", Unit::none, &KeyFigures::of_1kb},
+    {"values_up_to_16kb", Unit::none, &KeyFigures::of_16kb},
+    {"values_up_to_256kb", Unit::none, &KeyFigures::of_256kb},
+    {"values_up_to_1mb", Unit::none, &KeyFigures::of_1mb},
+    {"values_up_to_16mb", Unit::none, &KeyFigures::of_16mb},
+    {"values_larger", Unit::none, &KeyFigures::larger},
 };
 
 constexpr Figure<CommandFigures> kCommand[] = {
@@ -242,7 +283,48 @@ constexpr Figure<DatabaseFigures> kDatabase[] = {
 constexpr Figure<UserFigures> kUser[] = {
     {"clients", Unit::none, &UserFigures::clients},   {"memory", Unit::bytes, &UserFigures::memory},
     {"requests", Unit::none, &UserFigures::requests}, {"refused", Unit::none, &UserFigures::refused},
-    {"closed", Unit::none, &UserFigures::closed},     {"name", Unit::none, &UserFigures::name},
+    {"closed", Unit::none, &UserFigures::closed},     {"hits", Unit::none, &UserFigures::hits},
+    {"misses", Unit::none, &UserFigures::misses},     {"name", Unit::none, &UserFigures::name},
+};
+
+constexpr Figure<PolicyFigures> kPolicy[] = {
+    {"name", Unit::none, &PolicyFigures::name},
+    {"bytes", Unit::bytes, &PolicyFigures::bytes},
+    {"hits", Unit::none, &PolicyFigures::hits},
+    {"stale_hits", Unit::none, &PolicyFigures::stale_hits},
+    {"negative_hits", Unit::none, &PolicyFigures::negative_hits},
+    {"misses", Unit::none, &PolicyFigures::misses},
+    {"leases_granted", Unit::none, &PolicyFigures::granted},
+    {"leases", Unit::none, &PolicyFigures::leases},
+    {"loads", Unit::none, &PolicyFigures::loads},
+    {"load_ms", Unit::milliseconds, &PolicyFigures::load_ms},
+    {"evicted", Unit::none, &PolicyFigures::evicted},
+};
+
+constexpr Figure<ThreadFigures> kThread[] = {
+    {"busy", Unit::seconds, &ThreadFigures::busy},
+    {"round_median_us", Unit::microseconds, &ThreadFigures::median_round_us},
+    {"round_p99_us", Unit::microseconds, &ThreadFigures::p99_round_us},
+    {"round_longest_us", Unit::microseconds, &ThreadFigures::longest_round_us},
+};
+
+constexpr Figure<WorkingSetFigures> kWorkingSet[] = {
+    {"workingset_state", Unit::none, &WorkingSetFigures::state},
+    {"hit_ratio_at_memory_0.25", Unit::percent, &WorkingSetFigures::quarter},
+    {"hit_ratio_at_memory_0.5", Unit::percent, &WorkingSetFigures::half},
+    {"hit_ratio_at_memory_1", Unit::percent, &WorkingSetFigures::present},
+    {"hit_ratio_at_memory_2", Unit::percent, &WorkingSetFigures::twice},
+    {"hit_ratio_at_memory_4", Unit::percent, &WorkingSetFigures::four_times},
+    {"hit_ratio_at_memory_uncertainty", Unit::percent, &WorkingSetFigures::uncertainty},
+    {"workingset_sampled_reads", Unit::none, &WorkingSetFigures::reads},
+    {"workingset_sampled_entries", Unit::none, &WorkingSetFigures::entries},
+    {"workingset_one_key_in", Unit::none, &WorkingSetFigures::keys_each},
+    {"workingset_dropped_samples", Unit::none, &WorkingSetFigures::dropped},
+    {"workingset_unread_keys", Unit::percent, &WorkingSetFigures::unread_keys},
+    {"workingset_unread_bytes", Unit::percent, &WorkingSetFigures::unread_bytes},
+    {"workingset_changes", Unit::none, &WorkingSetFigures::changes},
+    {"workingset_change_age_ms", Unit::milliseconds, &WorkingSetFigures::change_age_ms},
+    {"workingset_change_ttl_ms", Unit::milliseconds, &WorkingSetFigures::change_ttl_ms},
 };
 
 }  // namespace
@@ -257,10 +339,14 @@ std::span<const Figure<CpuFigures>> cpu_figures() { return kCpu; }
 std::span<const Figure<CacheFigures>> cache_figures() { return kCache; }
 std::span<const Figure<TlsFigures>> tls_figures() { return kTls; }
 std::span<const Figure<ServerFigures>> cluster_figures() { return kCluster; }
+std::span<const Figure<KeyFigures>> key_figures() { return kKeys; }
 std::span<const Figure<CommandFigures>> command_figures() { return kCommand; }
 std::span<const Figure<HoldFigures>> hold_figures() { return kHold; }
 std::span<const Figure<ErrorFigures>> error_figures() { return kError; }
 std::span<const Figure<DatabaseFigures>> database_figures() { return kDatabase; }
 std::span<const Figure<UserFigures>> user_figures() { return kUser; }
+std::span<const Figure<PolicyFigures>> policy_figures() { return kPolicy; }
+std::span<const Figure<ThreadFigures>> thread_figures() { return kThread; }
+std::span<const Figure<WorkingSetFigures>> working_set_figures() { return kWorkingSet; }
 
 }  // namespace pinfold::command

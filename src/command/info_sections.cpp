@@ -28,11 +28,35 @@ void cache(const Figures& figures, InfoText& info) { info.lines(figures.cache, c
 void tls(const Figures& figures, InfoText& info) { info.lines(figures.tls, tls_figures()); }
 void cluster(const Figures& figures, InfoText& info) { info.lines(figures.server, cluster_figures()); }
 
-// There are no modules, and latencies are not kept by percentile; Redis shows such an empty section as well.
+// There are no modules. Redis shows such an empty section as well.
 void nothing(const Figures&, InfoText&) {}
 
 void commandstats(const Figures& figures, InfoText& info) {
   for (const CommandFigures& one : figures.commands) info.row(std::string("cmdstat_").append(one.name), one, command_figures());
+}
+
+// Durations are shown in microseconds, as Redis does.
+void latencystats(const Figures& figures, InfoText& info) {
+  for (const CommandFigures& one : figures.commands) {
+    if (one.durations == nullptr || one.durations->total == 0) continue;
+    std::string values;
+    for (const double percent : figures.percentiles) {
+      char text[64];
+      const Span64 span = one.durations->percentile(percent);
+      std::snprintf(text, sizeof text, "%sp%.15g=%.3f", values.empty() ? "" : ",", percent,
+                    static_cast<double>(span.units) / Span64::per_us);
+      values += text;
+    }
+    info.line(std::string("latency_percentiles_usec_").append(one.name), values);
+  }
+}
+
+void policies(const Figures& figures, InfoText& info) {
+  for (std::size_t i = 0; i < figures.policies.size(); ++i) info.row("policy" + std::to_string(i), figures.policies[i], policy_figures());
+}
+
+void threads(const Figures& figures, InfoText& info) {
+  for (const ThreadFigures& one : figures.threads) info.row("thread" + std::to_string(one.number), one, thread_figures());
 }
 
 void locks(const Figures& figures, InfoText& info) {
@@ -51,6 +75,9 @@ void users(const Figures& figures, InfoText& info) {
   for (std::size_t i = 0; i < figures.users.size(); ++i) info.row("user" + std::to_string(i), figures.users[i], user_figures());
 }
 
+void working_set(const Figures& figures, InfoText& info) { info.lines(figures.working_set, working_set_figures()); }
+void keys(const Figures& figures, InfoText& info) { info.lines(figures.keys, key_figures()); }
+
 constexpr InfoSection kSections[] = {
     {Section::server, "server", "Server", true, server},
     {Section::clients, "clients", "Clients", true, clients},
@@ -65,10 +92,14 @@ constexpr InfoSection kSections[] = {
     {Section::commands, "commandstats", "Commandstats", false, commandstats},
     {Section::locks, "locks", "Locks", false, locks},
     {Section::errors, "errorstats", "Errorstats", true, errorstats},
-    {Section::latencies, "latencystats", "Latencystats", false, nothing},
+    {Section::latencies, "latencystats", "Latencystats", false, latencystats},
     {Section::cluster, "cluster", "Cluster", true, cluster},
     {Section::keyspace, "keyspace", "Keyspace", true, keyspace},
     {Section::users, "users", "Users", false, users},
+    {Section::policies, "policies", "Policies", false, policies},
+    {Section::threads, "threads", "Threads", false, threads},
+    {Section::working_set, "workingset", "Workingset", false, working_set},
+    {Section::keys, "keys", "Keys", false, keys},
 };
 
 }  // namespace

@@ -55,6 +55,7 @@ Outcome memory_stats(Call& call) {
       {"index.bytes", figures.index},
       {"ghosts.bytes", figures.ghosts},
       {"herd.bytes", figures.coalescing},
+      {"sampling.bytes", figures.sampling},
       {"overhead.total", figures.overhead},
       {"keys.count", keys},
       {"keys.bytes-per-key", keys > 0 ? added / keys : 0},

@@ -137,6 +137,23 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   return check_rights(user, row, args, db, budget, positions);
 }
 
+bool may_see_request(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
+                     std::vector<std::uint32_t>& positions) {
+  static const std::size_t monitor = command_index(*find_command_by_name("monitor"));
+  const DatabasesOf databases(row, args, db);
+  security::CheckedRequest request;
+  request.command = monitor;
+  request.args = args;
+  request.databases = databases.get();
+  request.all_databases = row.touches == Touches::everything;
+  request.all_keys = row.touches == Touches::listing || row.touches == Touches::database || row.touches == Touches::everything;
+  request.all_keys_access = security::Access::read;
+  if (row.prefix != nullptr) request.all_keys_with = row.prefix(args);
+  add_keys(request, row, args, positions);
+  for (auto& keys : request.keys) keys.access = security::Access::read;
+  return user.check(request, budget).denied == Denied::no;
+}
+
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,
                      const std::function<std::string_view(std::size_t)>& argument, security::MatchBudget& budget) {
   if (user.unlimited()) return true;

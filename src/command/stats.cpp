@@ -1,6 +1,6 @@
 #include "pinfold/command/stats.hpp"
 
-#include <cmath>
+#include "pinfold/base/thread_clock.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -31,11 +31,19 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::tls_failed,
     &ThreadStats::tls_timed_out,
     &ThreadStats::tls_users_refused,
+    &ThreadStats::busy_ticks,
+    &ThreadStats::slow_commands,
+    &ThreadStats::large_requests,
+    &ThreadStats::large_replies,
+    &ThreadStats::admin_requests,
+    &ThreadStats::admin_rejected,
 };
 
 constexpr std::array counters_of_command = {
-    &CommandCounters::calls,    &CommandCounters::timed_calls, &CommandCounters::timed_ns,
-    &CommandCounters::rejected, &CommandCounters::failed,
+    &CommandCounters::calls,
+    &CommandCounters::ticks,
+    &CommandCounters::rejected,
+    &CommandCounters::failed,
 };
 
 }  // namespace
@@ -60,8 +68,9 @@ void ErrorCounts::clear() {
 
 Stats::Stats(unsigned threads) {
   const std::size_t rows = command::commands().size();
-  for (unsigned i = 0; i < threads; ++i) {
+  for (unsigned i = 0; i < threads + 1; ++i) {
     threads_.push_back(std::make_unique<ThreadStats>(rows));
+    threads_.back()->span_scale = ThreadClock::span_scale();
     before_reset_.push_back(std::make_unique<ThreadStats>(rows));
   }
 }
@@ -88,12 +97,42 @@ Stats::CommandTotal Stats::command(std::size_t index) const {
   total.calls = since_reset(&CommandCounters::calls);
   total.rejected = since_reset(&CommandCounters::rejected);
   total.failed = since_reset(&CommandCounters::failed);
-  if (const std::uint64_t timed = since_reset(&CommandCounters::timed_calls); timed > 0) {
-    const auto ns = static_cast<double>(since_reset(&CommandCounters::timed_ns));
-    total.usec_per_call = ns / 1000.0 / static_cast<double>(timed);
-    total.usec = static_cast<std::uint64_t>(std::llround(total.usec_per_call * static_cast<double>(total.calls)));
-  }
+  const std::uint64_t ns = ThreadClock::ns_of(since_reset(&CommandCounters::ticks));
+  total.usec = ns / 1000;
+  if (total.calls > 0) total.usec_per_call = static_cast<double>(ns) / 1000.0 / static_cast<double>(total.calls);
   return total;
+}
+
+histogram::Counts Stats::durations(std::size_t index) const {
+  const std::lock_guard lock(mutex_);
+  histogram::Counts sum;
+  histogram::Counts before;
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    if (threads_[i]->commands[index].calls.get() == 0) continue;
+    threads_[i]->durations.add_to(index, sum);
+    before_reset_[i]->durations.add_to(index, before);
+  }
+  return sum -= before;
+}
+
+histogram::Counts Stats::durations() const {
+  histogram::Counts sum;
+  for (std::size_t i = 0; i < command::commands().size(); ++i) sum += durations(i);
+  return sum;
+}
+
+histogram::Counts Stats::rounds(unsigned thread) const {
+  const std::lock_guard lock(mutex_);
+  histogram::Counts sum;
+  histogram::Counts before;
+  threads_[thread]->rounds.add_to(0, sum);
+  before_reset_[thread]->rounds.add_to(0, before);
+  return sum -= before;
+}
+
+std::uint64_t Stats::busy_ns(unsigned thread) const {
+  const std::lock_guard lock(mutex_);
+  return ThreadClock::ns_of(threads_[thread]->busy_ticks.get() - before_reset_[thread]->busy_ticks.get());
 }
 
 std::map<std::string, std::uint64_t> Stats::errors() const {
@@ -116,6 +155,8 @@ void Stats::reset() {
     const ThreadStats& now = *threads_[i];
     ThreadStats& base = *before_reset_[i];
     for (const auto counter : counters_of_thread) (base.*counter).set((now.*counter).get());
+    base.durations.copy(now.durations);
+    base.rounds.copy(now.rounds);
     for (std::size_t row = 0; row < now.commands.size(); ++row) {
       for (const auto counter : counters_of_command) {
         (base.commands[row].*counter).set((now.commands[row].*counter).get());

@@ -15,6 +15,8 @@
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/kept_value.hpp"
+#include "pinfold/command/monitor_feed.hpp"
+#include "pinfold/command/notable.hpp"
 #include "pinfold/command/rights.hpp"
 #include "pinfold/command/transaction.hpp"
 
@@ -174,6 +176,7 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   std::uint64_t bytes = 0;
   for (const std::string_view arg : call.args) bytes += arg.size();
   const TransactionBudget::Spending spending(budget, {.keys = call.keys.size(), .bytes = bytes}, beyond_named);
+  call.engine.accesses.of_thread(call.session.shared.thread).note(call.session.db, call.keys, call.clock);
   [[maybe_unused]] const Outcome outcome = malformed ? fail_for_keys(call, stats) : invoke(call, stats, call.reply.output().mark());
   assert(outcome == Outcome::done);  // it can neither wait nor be called again
 }
@@ -195,6 +198,8 @@ Outcome run_steps(Call& call, const Plan& plan) {
     Call nested(call, queued.row(), args, keys, {.in_transaction = true, .may_exceed = may_exceed, .large = queued.large()});
     const std::size_t before = call.reply.output().size();
     run_step(nested, malformed, stats);
+    note_request_size(call.engine, call.session, queued.row(), args);
+    note_reply_size(call.engine, call.session, queued.row(), args, call.reply.output().size() - before);
     // What was stored belongs to the key alone, so that the next command can change it where it is.
     if (nested.large != nullptr) *nested.large = LargeArguments();
     // CLIENT REPLY SKIP is silent, but the array has announced an element.
@@ -213,6 +218,9 @@ Outcome exec(Call& call) {
   const WakeLater later;
   const std::size_t mark = call.reply.output().mark();
   const Plan plan = make_plan(*session.transaction, session, call.engine.keyspace);
+  MonitorFeed* const feed = call.engine.monitors.any() ? &call.engine.monitors.feed_of(session.shared.thread) : nullptr;
+  // While nothing is locked, and while large arguments are still here.
+  if (feed != nullptr) feed->show_transaction(session, call.row, call.args);
   if (plan.whole_keyspace) {
     call.held.acquire_all();
   } else {
@@ -220,6 +228,7 @@ Outcome exec(Call& call) {
   }
   call.read_clock();
   const bool changed = watched_changed(call);
+  if (changed && feed != nullptr) feed->take_back_transaction(session, call.row, call.args);
   forget_watched(session, call.engine);
   const Outcome outcome = changed ? call.reply.null_array() : run_steps(call, plan);
   // Before the queue is freed, which may take a while.

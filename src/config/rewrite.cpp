@@ -224,7 +224,7 @@ std::optional<std::string> Settings::rewrite() {
   std::vector<std::string> lines = split_lines(std::string_view(text).substr(mark.size()));
   for (const Setting& setting : settings_table()) {
     const State& state = now[static_cast<std::size_t>(setting.id)];
-    const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
+    const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return find_setting(e.name) == &setting; });
     if (entry == entries.end()) {
       if (!is_default(setting.id, state)) lines.push_back(std::string(setting.name) + ": " + yaml_scalar(state.given));
     } else if (!same_value(setting.id, state, yaml_value(setting, *entry))) {
@@ -264,7 +264,7 @@ std::optional<std::string> Settings::check_rewritten(const std::string& text, co
     if (find_setting(entry.name) == nullptr) return "cannot change " + file_ + ", because not all values are on lines of their own";
   }
   for (const Setting& setting : settings_table()) {
-    const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return iequals(e.name, setting.name); });
+    const auto entry = std::ranges::find_if(entries, [&](const YamlEntry& e) { return find_setting(e.name) == &setting; });
     const State& state = now[static_cast<std::size_t>(setting.id)];
     if (entry == entries.end() ? is_default(setting.id, state) : same_value(setting.id, state, yaml_value(setting, *entry))) continue;
     return "cannot change '" + std::string(setting.name) + "' in " + file_ + ": its value is not on a line of its own";

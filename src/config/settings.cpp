@@ -145,6 +145,8 @@ constexpr Setting kTable[] = {
      "How important a message must be to be logged."},
     {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,
      "The file to log to. Empty: standard output."},
+    {Id::log_format, "log-format", Type::choice, "text", 0, 0, "text|json", true,
+     "The form of a line in the log: text for people, or json, one object in each line."},
     {Id::log_key_names, "log-key-names", Type::choice, "yes", 0, 0, "yes|prefix|no", true,
      "Whether names of keys, tags and prefixes of purges may appear in the log and in the audit log. yes: at up to 128 bytes. prefix: up "
      "to the first ':', at most 16 bytes. no: not at all."},
@@ -154,6 +156,40 @@ constexpr Setting kTable[] = {
     {Id::audit_log_on_error, "audit-log-on-error", Type::choice, "continue", 0, 0, "continue|refuse", true,
      "What happens while the audit log cannot be written, for instance because the disk is full. continue: lines wait, and those that find "
      "no room are counted. refuse: administrative commands, purges and authentications are refused as well; connected clients go on."},
+    {Id::admin_port, "admin-port", Type::integer, "0", 0, 65535, "", false,
+     "The TCP port for HTTP: metrics for Prometheus (/metrics), probes (/health, /ready) and pages for people. 0: none."},
+    {Id::admin_bind, "admin-bind", Type::text, "127.0.0.1 -::1", 0, 0, "", false,
+     "The addresses of admin-port, written as those of bind."},
+    {Id::admin_token, "admin-token", Type::text, "", 0, 0, "", true,
+     "What a request to admin-port must show, but for /health and /ready: Authorization: Bearer <token>, or in a browser the token as the "
+     "password of any name. Empty: nothing; then protected-mode lets in requests from this machine only, and the server must be asked for "
+     "by an address or a name without a dot."},
+    {Id::admin_tls, "admin-tls", Type::flag, "no", 0, 0, "", false,
+     "Whether admin-port speaks TLS, with the certificates of tls-cert-file and the rules of the other settings of TLS. tls-port may be "
+     "0."},
+    {Id::metrics, "metrics", Type::flag, "yes", 0, 0, "", true,
+     "Whether what costs something on the way of each request is measured: the durations of commands, reads by policy and by user, hot "
+     "keys, and the hit ratio that other sizes of memory would give."},
+    {Id::slowlog_log_slower_than, "slowlog-log-slower-than", Type::integer, "10000", -1, unbounded, "", true,
+     "Commands whose execution takes at least this many microseconds go to SLOWLOG. Waiting for locks or memory does not count. 0: every "
+     "command. -1: none. Another name of it is commandlog-execution-slower-than."},
+    {Id::slowlog_max_len, "slowlog-max-len", Type::integer, "128", 0, 10'000, "", true,
+     "How many slow commands SLOWLOG remembers; fewer if they take more than 2 MB. Another name of it is "
+     "commandlog-slow-execution-max-len."},
+    {Id::commandlog_request_larger_than, "commandlog-request-larger-than", Type::integer, "1048576", -1, unbounded, "", true,
+     "Requests of at least this many bytes go to COMMANDLOG large-request. 0: every request. -1: none."},
+    {Id::commandlog_large_request_max_len, "commandlog-large-request-max-len", Type::integer, "128", 0, 10'000, "", true,
+     "How many large requests COMMANDLOG remembers; fewer if they take more than 2 MB."},
+    {Id::commandlog_reply_larger_than, "commandlog-reply-larger-than", Type::integer, "1048576", -1, unbounded, "", true,
+     "Commands whose replies have at least this many bytes go to COMMANDLOG large-reply. 0: every command. -1: none."},
+    {Id::commandlog_large_reply_max_len, "commandlog-large-reply-max-len", Type::integer, "128", 0, 10'000, "", true,
+     "How many large replies COMMANDLOG remembers; fewer if they take more than 2 MB."},
+    {Id::latency_monitor_threshold, "latency-monitor-threshold", Type::milliseconds, "0", 0, most_int, "", true,
+     "Events that take at least this many milliseconds are recorded for LATENCY. 0: none."},
+    {Id::latency_tracking, "latency-tracking", Type::flag, "yes", 0, 0, "", true,
+     "Whether INFO latencystats and LATENCY HISTOGRAM show the durations of commands. They are measured while metrics is on."},
+    {Id::latency_tracking_info_percentiles, "latency-tracking-info-percentiles", Type::text, "50 99 99.9", 0, 0, "", true,
+     "The percentiles of INFO latencystats, with spaces between them."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
      "Who may use DEBUG: nobody, everybody, or connections from this machine."},
     {Id::lease_duration, "lease-duration", Type::milliseconds, "10000", 1, 3'600'000, "", true,
@@ -170,6 +206,12 @@ constexpr Setting kTable[] = {
      "For how many milliseconds CACHE.INVALIDATE with VERSION refuses fills that are not newer."},
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
      "For the time in which the origin is down: entries outlast their deadlines, and every reader gets them as stale."},
+    {Id::admit, "admit", Type::percent, "100", 0, 100, "", true,
+     "For an incident: of the keys that are not stored yet, how many percent may be. Which ones follows from their names, so it is the "
+     "same keys all the time. Writes of others are answered as if they were done."},
+    {Id::bypass, "bypass", Type::flag, "no", 0, 0, "", true,
+     "For an incident: reads find nothing, and writes remove what they would have stored and are answered as if they were done. So the "
+     "cache is out of the way, and holds nothing old when it is back."},
     {Id::lock_timing, "lock-timing", Type::flag, "no", 0, 0, "", true,
      "Whether the server measures the longest time for which a shard's lock was held, and waited for: shard_lock_longest_us and others "
      "in INFO stats. It costs two system calls per request."},
@@ -191,6 +233,16 @@ constexpr bool in_order() {
 }
 static_assert(in_order(), "the table is in the order of Id");
 
+struct Alias {
+  std::string_view name;
+  Id id;
+};
+// Names of Valkey for settings that have the name of Redis here.
+constexpr Alias kAliases[] = {
+    {"commandlog-execution-slower-than", Id::slowlog_log_slower_than},
+    {"commandlog-slow-execution-max-len", Id::slowlog_max_len},
+};
+
 constexpr std::size_t place(Id id) { return static_cast<std::size_t>(id); }
 constexpr const Setting& row(Id id) { return kTable[place(id)]; }
 
@@ -199,6 +251,8 @@ constexpr const Setting& row(Id id) { return kTable[place(id)]; }
 std::span<const Setting> settings_table() { return kTable; }
 
 const Setting* find_setting(std::string_view name) {
+  const auto alias = std::ranges::find_if(kAliases, [&](const Alias& one) { return iequals(one.name, name); });
+  if (alias != std::end(kAliases)) return &row(alias->id);
   const auto found = std::ranges::find_if(kTable, [&](const Setting& one) { return iequals(one.name, name); });
   return found != std::end(kTable) ? found : nullptr;
 }

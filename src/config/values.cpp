@@ -266,6 +266,19 @@ Error parse_output_limit(std::string_view value, std::string_view current, Value
   return std::nullopt;
 }
 
+Error parse_percentiles(std::string_view value, Value& result) {
+  constexpr std::size_t most = 16;
+  const std::vector<std::string_view> words = split(value, ' ');
+  if (words.size() > most) return "argument has more than 16 percentiles";
+  for (const std::string_view word : words) {
+    const auto percent = parse_real(word);
+    if (!percent || !(*percent >= 0 && *percent <= 100)) return "argument must be numbers from 0 to 100, with spaces between them";
+    if (!result.text.empty()) result.text += ' ';
+    result.text += word;
+  }
+  return std::nullopt;
+}
+
 Error parse_text(const Setting& setting, std::string_view value, std::string_view current, Value& result) {
   // A password may hold any bytes. CONFIG REWRITE escapes them.
   const bool any_bytes = is_secret(setting.id);
@@ -275,6 +288,8 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
       return parse_mode(value, result);
     case Id::client_output_buffer_limit:
       return parse_output_limit(value, current, result);
+    case Id::latency_tracking_info_percentiles:
+      return parse_percentiles(value, result);
     case Id::save:
       if (!value.empty()) return "there are no snapshots: argument must be empty";
       return std::nullopt;

@@ -7,12 +7,12 @@
 
 #include "pinfold/base/address.hpp"
 #include "pinfold/command/audit.hpp"
+#include "pinfold/command/notable.hpp"
 #include "pinfold/net/io_thread.hpp"
 
 namespace pinfold::net {
 
 namespace {
-constexpr std::size_t batch_output = 256 * 1024;  // send before going on with the next request
 // A client that has not authenticated may announce this little (CVE-2021-32675).
 constexpr std::int64_t unauthenticated_arguments = 10;
 constexpr std::int64_t unauthenticated_bulk = 16 * 1024;
@@ -199,6 +199,9 @@ void Connection::parse(Batch& batch) {
     if (ending_ == Ending::input_ended) finish();
     return;
   }
+  // A request that is as large does not fit into a smaller buffer, unless an argument of it has a block of its own.
+  if (capacity_ >= thread_.limits().large_request) [[unlikely]]
+    thread_.look_at_all();
   const resp::Limits most = limits();
   parsed_ = resp::Parser::Result::command;
   bool any = false;
@@ -245,15 +248,29 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   begin_reply();
   resp::Reply reply(thread_.output(), session_.protocol);
   const bool large = large_ != nullptr && large_->start == start;
-  if (large) prepared.large = &large_->arguments;
+  if (large) {
+    prepared.large = &large_->arguments;
+    thread_.look_at_all();
+  }
   session_.more_to_come = !last || filled_ > parser_.consumed();
   dispatcher.execute(session_, args, prepared, reply);
-  if (large) forget_large();
   if (waits()) [[unlikely]]
     begin_wait();
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) advance(Ending::when_sent);
   end_reply(reply);
-  if (thread_.output().size() > batch_output) send();
+  if (thread_.output().size() >= thread_.look_at_output()) [[unlikely]]
+    look_at_size(args, prepared);
+  if (large) forget_large();
+}
+
+// Notes the request and its reply if they are large, and sends if much waits to be sent. What is queued by MULTI is noted by EXEC.
+void Connection::look_at_size(command::Args args, const command::Prepared& prepared) {
+  if (ending_ == Ending::closed) return;
+  if (prepared.row != nullptr && session_.transaction == nullptr && !unauthenticated()) {
+    command::note_request_size(thread_.engine(), session_, *prepared.row, args);
+    if (!waits()) command::note_reply_size(thread_.engine(), session_, *prepared.row, args, thread_.output().reply_size());
+  }
+  if (thread_.output().size() > IoThread::sent_at) send();
 }
 
 // The request at `start` and those behind it are parsed again later.

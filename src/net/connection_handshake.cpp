@@ -49,6 +49,10 @@ void Connection::handshake_done() {
   engine.clients.set_transport_bytes(session_.shared, transport_->idle_memory());
   stats.tls_handshakes.add();
   if (established.resumed) stats.tls_resumed.add();
+  engine.events.note(EventLog::Kind::handshakes_done, [&] {
+    return "client " + std::to_string(session_.shared.id) + " (" + session_.shared.address + ") has done its TLS handshake" +
+           (established.resumed ? ", with a ticket" : "");
+  });
   established_ = true;
   engine.tls.clients.fetch_add(1, relaxed);
   command::authenticate_certificate(engine, session_, established.names, established.refusal);

@@ -101,6 +101,16 @@ void Connection::check_output_limit() {
   close();
 }
 
+// A client that has sent MONITOR gets lines without asking for them: one that does not read them is not waited for.
+bool Connection::monitor_over_limit(std::size_t more) {
+  constexpr std::size_t most = 8 * 1024 * 1024;
+  const std::size_t waiting = unsent_.size() + (kept_pushes_ != nullptr ? kept_pushes_->size() : 0) + more;
+  if (waiting <= std::min(most, unread_limit())) return false;
+  thread_.dispatcher().stats().output_limit_disconnections.add();
+  log_closing("it does not read what MONITOR shows");
+  return true;
+}
+
 // Whether it was given this long and has not even read `good_part` of its replies.
 bool Connection::reads_slowly(std::int64_t patience) const { return !unsent_.empty() && thread_.now() - reading_since_ >= patience; }
 
@@ -153,7 +163,8 @@ void Connection::tick() {
   }
   const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
-  if (timeout > 0 && idle > timeout * 1000 && !blocked_by_.has(BlockedBy::pause) && !waits()) {  // a client that is behind could read
+  const bool listens = waits() || session_.shared.monitors.load(relaxed);
+  if (timeout > 0 && idle > timeout * 1000 && !blocked_by_.has(BlockedBy::pause) && !listens) {  // a client that is behind could read
     thread_.dispatcher().stats().idle_disconnections.add();
     audit_closing("it was idle for longer than the setting timeout");
     return close();

@@ -122,8 +122,16 @@ void Connection::restart_patience() {
 // A long command's reply comes in pieces.
 bool Connection::is_in_reply() const { return session_.task != nullptr && session_.task->replying; }
 
-void Connection::push(std::string_view bytes) {
+void Connection::push(std::string_view bytes, Audience audience) {
   if (ending_ >= Ending::when_sent) return;
+  if (audience == Audience::monitors) {
+    if (!session_.shared.monitors.load(relaxed)) return;
+    if (monitor_over_limit(bytes.size())) return close();
+  }
+  push_now(bytes);
+}
+
+void Connection::push_now(std::string_view bytes) {
   if (is_in_reply()) {
     if (kept_pushes_ == nullptr) kept_pushes_ = std::make_unique<std::string>();
     kept_pushes_->append(bytes);
@@ -145,7 +153,7 @@ void Connection::push_kept() {
   if (ending_ == Ending::closed) return;
   const std::unique_ptr<std::string> pushes = std::move(kept_pushes_);
   account();  // or they would count twice while they are sent
-  push(*pushes);
+  if (ending_ < Ending::when_sent) push_now(*pushes);
 }
 
 }  // namespace pinfold::net

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pinfold/base/address.hpp"
+#include "pinfold/command/notable.hpp"
 #include "pinfold/net/connection.hpp"
 
 namespace pinfold::net {
@@ -145,7 +146,7 @@ bool IoThread::hand_out(HandingOut& message, unsigned most, unsigned& to_look_at
     ++message.told;
     Connection* const connection = find(client.client);
     if (message.push != nullptr) {
-      if (connection != nullptr) guarded(*connection, [&] { connection->push(*message.push->bytes); });
+      if (connection != nullptr) guarded(*connection, [&] { connection->push(*message.push->bytes, message.push->audience); });
       return true;
     }
     bool taken = false;
@@ -194,8 +195,10 @@ void IoThread::end_expired_waits() {
 
 inline std::size_t IoThread::round(int most_ms) {
   const std::span<const epoll_event> ready = loop_.wait(most_ms);
+  const std::uint64_t began = ThreadClock::ticks();
   read_clock();
-  dispatcher_.stats().cycles.add();
+  command::ThreadStats& stats = dispatcher_.stats();
+  stats.cycles.add();
   if (now() != limits_from_ || engine_.settings.version() != limits_version_) update_limits();
   // No reply waits for the next phase. The first are those that wait() has made, for what other threads have asked for.
   send_deferred();
@@ -219,6 +222,13 @@ inline std::size_t IoThread::round(int most_ms) {
   if (!paused_.empty() && engine_.clients.paused(now()) == command::PauseMode::none) look_at_paused();
   send_deferred();
   remove_closed();
+  const std::uint64_t ticks = ThreadClock::ticks_since(began);
+  if (ticks >= limits_.long_round) [[unlikely]]
+    note_long_round(ticks);
+  if (stats.measures) {
+    stats.busy_ticks.add(ticks);
+    stats.rounds.note(0, ThreadClock::span_of(ticks, stats.span_scale));
+  }
   return ready.size();
 }
 
@@ -233,9 +243,31 @@ void IoThread::read_clock() {
   now_ = dispatcher_.clock().last().mono;
 }
 
+// What does not depend on the use of memory.
+void IoThread::follow_settings() {
+  const config::Settings& settings = engine_.settings;
+  dispatcher_.stats().measures = settings.flag(config::Id::metrics);
+  command::follow_time_settings(settings);
+  limits_.large_request = command::large_request(settings);
+  limits_.large_reply = command::large_reply(settings);
+  look_at_usual();
+  constexpr std::uint64_t ns_per_ms = 1'000'000;
+  const auto threshold = static_cast<std::uint64_t>(settings.integer(config::Id::latency_monitor_threshold));
+  limits_.long_round = threshold > 0 ? ThreadClock::ticks_of(threshold * ns_per_ms) : UINT64_MAX;
+}
+
+// Its clients have waited meanwhile.
+void IoThread::note_long_round(std::uint64_t ticks) {
+  constexpr std::uint64_t ns_per_ms = 1'000'000;
+  engine_.latency.add(command::LatencyMonitor::Event::event_loop, ThreadClock::ns_of(ticks) / ns_per_ms, unix_ms() / 1000);
+}
+
 void IoThread::update_limits() {
   limits_from_ = now();
-  limits_version_ = engine_.settings.version();
+  if (const std::uint64_t version = engine_.settings.version(); limits_version_ != version) {
+    limits_version_ = version;
+    follow_settings();
+  }
   const config::OutputLimit output = engine_.settings.output_limit();
   limits_.output = output.hard > 0 ? output.hard : SIZE_MAX;
   // A connection costs something before it asks for anything. maxclients bounds that, the share is for more.
@@ -397,6 +429,7 @@ void IoThread::serve_handshakes() {
 
 void IoThread::execute_batch() {
   const std::size_t size = batch_.size();
+  dispatcher_.begin_batch();
   auto& prepared = batch_.prepared();
   for (std::size_t i = 0; i < size; ++i) prepared[i] = dispatcher_.prepare(batch_.args(i));
   if (size > 1) dispatcher_.prefetch({prepared.data(), size}, [this](std::size_t i) { return batch_.request(i).connection->session().db; });
@@ -410,6 +443,8 @@ void IoThread::execute_batch() {
       if (last_of_connection) connection.finish();
     });
   }
+  dispatcher_.end_batch();
+  look_at_usual();
   if (batch_.is_large()) dispatcher_.release_memory();
   batch_.clear();
   busy_ |= size > 0;

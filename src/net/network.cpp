@@ -16,6 +16,20 @@ namespace pinfold::net {
 
 namespace {
 constexpr std::string_view nothing_to_listen_on = "nothing to listen on: port and tls-port are 0 and no unixsocket is set";
+
+bool has_tls_port(const config::Settings& settings) { return settings.integer(config::Id::tls_port) != 0; }
+
+// Whether any port does.
+bool speaks_tls(const config::Settings& settings) {
+  return has_tls_port(settings) || (settings.integer(config::Id::admin_port) != 0 && settings.flag(config::Id::admin_tls));
+}
+
+// An error of the certificates, with the setting for which they are needed if that is not obvious.
+std::optional<std::string> tls_error(const config::Settings& settings, std::optional<std::string> error) {
+  if (error && !has_tls_port(settings)) error->insert(0, "admin-tls is on: ");
+  return error;
+}
+
 }  // namespace
 
 Network::Network(boost::asio::io_context& context, command::Engine& engine)
@@ -65,8 +79,8 @@ void Network::deliver(const std::shared_ptr<const Delivery>& answer) {
   }
 }
 
-void Network::push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) {
-  const auto push = std::make_shared<const Push>(Push{std::move(to), std::move(bytes)});
+void Network::push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) {
+  const auto push = std::make_shared<const Push>(Push{std::move(to), std::move(bytes), audience});
   for (unsigned thread = 0; thread < threads_.size(); ++thread) {
     const auto lives_here = [thread](const ClientPlace& client) { return client.thread == thread; };
     if (std::any_of(push->to.begin(), push->to.end(), lives_here)) threads_[thread]->push(push);
@@ -90,9 +104,9 @@ std::optional<std::string> Network::check_addresses(const config::Settings& sett
 }
 
 std::optional<std::string> Network::check_tls(const config::Settings& settings, std::vector<std::string>& warnings) {
-  if (settings.integer(config::Id::tls_port) == 0) return std::nullopt;
+  if (!speaks_tls(settings)) return std::nullopt;
   std::shared_ptr<const TlsContext> context;
-  if (auto error = TlsContext::load(TlsOptions(settings), context)) return error;
+  if (auto error = TlsContext::load(TlsOptions(settings), context)) return tls_error(settings, std::move(error));
   for (const std::string& warning : context->warnings()) warnings.push_back("TLS: " + warning);
   return std::nullopt;
 }
@@ -118,9 +132,11 @@ std::optional<std::string> Network::listen() {
   if (const auto port = static_cast<unsigned>(settings.integer(config::Id::port)); port != 0) {
     if (auto error = listen_tcp(port, nullptr)) return error;
   }
-  if (const auto port = static_cast<unsigned>(settings.integer(config::Id::tls_port)); port != 0) {
-    if (auto error = tls_->load()) return error;
+  if (speaks_tls(settings)) {
+    if (auto error = tls_->load()) return tls_error(settings, std::move(error));
     connect_tls_settings();
+  }
+  if (const auto port = static_cast<unsigned>(settings.integer(config::Id::tls_port)); port != 0) {
     if (auto error = listen_tcp(port, tls_.get())) return error;
   }
   if (const std::string path = settings.text(config::Id::unixsocket); !path.empty()) {
@@ -144,7 +160,16 @@ void Network::connect_tls_settings() {
 }
 
 void Network::reload_certificates() {
-  if (speaks_tls()) tls_->load();
+  if (speaks_tls(engine_.settings)) tls_->load();
+}
+
+// Tickets are for clients that connect often. Without them a session cannot outlive its certificate.
+TlsOwned<SSL> Network::make_tls() const {
+  TlsOwned<SSL> made = tls_->latest()->make();
+  if (made == nullptr) return nullptr;
+  SSL_set_options(made.get(), SSL_OP_NO_TICKET);
+  SSL_set_num_tickets(made.get(), 0);
+  return made;
 }
 
 // Only new connections wait for what the main thread does.
@@ -164,7 +189,7 @@ std::string Network::addresses() const {
 }
 
 void Network::start() {
-  if (speaks_tls()) watch_certificates();
+  if (speaks_tls(engine_.settings)) watch_certificates();
   for (const auto& listener : listeners_) listener->start();
   for (const auto& thread : threads_) thread->start();
 }

@@ -80,13 +80,17 @@ std::optional<std::string> TlsCertificates::load_files() {
            (expired ? "has expired, and the present one has not" : "is not valid yet, and the present one is");
   }
   engine_.tls.loaded(loaded->server(), loaded->authority(), now);
-  present_.context = std::move(loaded);
+  const std::lock_guard lock(mutex_);
+  present_.context.swap(loaded);
   return std::nullopt;
 }
 
 void TlsCertificates::undo() {
   if (!former_) return;
-  present_ = std::move(former_->state);
+  {
+    const std::lock_guard lock(mutex_);
+    std::swap(present_, former_->state);
+  }
   engine_.tls.restore(std::move(former_->status));
   former_.reset();
 }

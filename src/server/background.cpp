@@ -3,10 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <new>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <spdlog/spdlog.h>
 
+#include "pinfold/command/diagnosis.hpp"
 #include "pinfold/command/figures.hpp"
+#include "pinfold/server/log_format.hpp"
 
 namespace pinfold::server {
 
@@ -45,25 +50,76 @@ bool Background::step(std::int64_t budget_us) {
     const MonoMs now = monotonic_ms();
     if (engine_.cache.next_alarm() <= now) engine_.cache.run_alarms(now);
     engine_.cache.tell_waiting();
-    const bool more = engine_.keyspace.background_step(unix_ms(), budget_us);
+    store::BackgroundTimes times;
+    const bool more = engine_.keyspace.background_step(unix_ms(), budget_us, &times);
+    note_latencies(times);
     engine_.cache.tell_finished();
-    return more;
+    return engine_.working_set.step() || more;
   } catch (const std::bad_alloc&) {
     return false;
   }
 }
 
+void Background::note_latencies(const store::BackgroundTimes& times) {
+  using Event = command::LatencyMonitor::Event;
+  const std::int64_t threshold = engine_.settings.integer(config::Id::latency_monitor_threshold);
+  if (threshold <= 0) return;
+  const auto note = [&](Event event, std::int64_t us) {
+    if (us / 1000 >= threshold) engine_.latency.add(event, static_cast<std::uint64_t>(us / 1000), unix_ms() / 1000);
+  };
+  note(Event::eviction_cycle, times.evicting_us);
+  note(Event::expire_cycle, times.expiring_us);
+}
+
 // Writes the lines that threads have noted for the log. With `all`, at the end of the server, also how many were left out in this second.
 void Background::write_events(bool all) {
   for (const EventLog::Line& line : engine_.events.take(all)) {
-    const auto level = EventLog::warns(line.kind) ? spdlog::level::warn : spdlog::level::info;
+    const auto level = spdlog_level(EventLog::level_of(line.kind));
     spdlog::default_logger_raw()->log(line.at, spdlog::source_loc{}, level, line.text);
   }
+}
+
+// A line for the log about the last second, if anything was removed in it. Locks the shards one after the other.
+void Background::tell_of_work() {
+  constexpr std::int64_t second_us = 1'000'000;
+  const std::int64_t now = monotonic_us();
+  if (!engine_.events.wants(EventLog::Kind::background) || now - told_us_ < second_us) return;
+  const store::KeyspaceStats keys = engine_.keyspace.stats();
+  // After CONFIG RESETSTAT the counts begin anew.
+  const std::uint64_t expired = keys.expired - std::min(keys.expired, told_expired_);
+  const std::uint64_t evicted = keys.evicted - std::min(keys.evicted, told_evicted_);
+  const std::int64_t worked_ms = std::exchange(worked_us_, 0) / 1000;
+  told_us_ = now;
+  told_expired_ = keys.expired;
+  told_evicted_ = keys.evicted;
+  if (expired == 0 && evicted == 0) return;
+  engine_.events.note(EventLog::Kind::background, [&] {
+    return "since the last such line " + std::to_string(expired) + " keys have expired and " + std::to_string(evicted) +
+           " were evicted; the background worker was busy for " + std::to_string(worked_ms) + " ms";
+  });
 }
 
 void Background::tend_cache() {
   try {
     engine_.cache.tend(monotonic_ms());
+    reminder_.look(monotonic_ms());
+  } catch (const std::bad_alloc&) {  // tried again the next time
+  }
+}
+
+// Keeps the figures that later ones are compared with.
+void Background::keep_figures(std::int64_t now_us) {
+  try {
+    if (engine_.history.is_due(now_us)) engine_.history.add(now_us, command::collect_for_diagnosis(engine_));
+  } catch (const std::bad_alloc&) {  // tried again the next time
+  }
+}
+
+void Background::tend_working_set() {
+  try {
+    std::vector<std::uint64_t> busy_ns;
+    for (unsigned i = 0; i < engine_.stats.thread_count(); ++i) busy_ns.push_back(engine_.stats.busy_ns(i));
+    engine_.working_set.tick(engine_.settings.flag(config::Id::metrics), monotonic_ms(), busy_ns);
   } catch (const std::bad_alloc&) {  // tried again the next time
   }
 }
@@ -82,6 +138,7 @@ void Background::run() {
     const std::int64_t start = monotonic_us();
     const bool more = step(slice_us);
     const std::int64_t worked = monotonic_us() - start;
+    worked_us_ += worked;
     const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
     if (start - measured_us >= measured_every_us) {
       const std::uint64_t resident = command::resident_memory();
@@ -91,7 +148,10 @@ void Background::run() {
     if (start - sampled_us >= period_us) {
       engine_.rates.sample(engine_.stats, start);
       tend_cache();
+      tell_of_work();
+      keep_figures(start);
       write_events();
+      tend_working_set();
       sampled_us = start;
     }
     lock.lock();

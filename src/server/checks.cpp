@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <sstream>
 
+#include "pinfold/admin/admin_server.hpp"
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/command/user_files.hpp"
 #include "pinfold/config/machine.hpp"
@@ -14,13 +15,18 @@ using config::Id;
 
 namespace {
 
-std::optional<std::string> reach_warning(const config::Settings& settings, bool asks_password) {
-  std::istringstream addresses(settings.text(Id::bind));
+bool reaches_beyond_this_machine(const std::string& bind) {
+  std::istringstream addresses(bind);
   bool open = false;
   for (std::string address; addresses >> address;) {
     if (address.front() == '-') address.erase(0, 1);
     open |= !address.starts_with("127.") && address != "::1";
   }
+  return open;
+}
+
+std::optional<std::string> reach_warning(const config::Settings& settings, bool asks_password) {
+  const bool open = reaches_beyond_this_machine(settings.text(Id::bind));
   const bool asks_certificate = settings.integer(Id::port) == 0 && settings.show(Id::tls_auth_clients) == "yes";
   const bool none = settings.integer(Id::port) == 0 && settings.integer(Id::tls_port) == 0;
   if (!open || none || asks_certificate || asks_password) return std::nullopt;
@@ -32,7 +38,8 @@ std::optional<std::string> reach_warning(const config::Settings& settings, bool 
 }
 
 std::optional<std::string> tls_warning(const config::Settings& settings) {
-  if (settings.integer(Id::tls_port) != 0) return std::nullopt;
+  const bool admin_speaks_tls = settings.integer(Id::admin_port) != 0 && settings.flag(Id::admin_tls);
+  if (settings.integer(Id::tls_port) != 0 || admin_speaks_tls) return std::nullopt;
   for (const Id id : {Id::tls_cert_file, Id::tls_key_file, Id::tls_ca_cert_file, Id::tls_ca_cert_dir}) {
     if (!settings.text(id).empty()) {
       return std::string(config::settings_table()[static_cast<std::size_t>(id)].name) +
@@ -40,6 +47,21 @@ std::optional<std::string> tls_warning(const config::Settings& settings) {
     }
   }
   return std::nullopt;
+}
+
+std::optional<std::string> admin_warning(const config::Settings& settings) {
+  if (settings.integer(Id::admin_port) == 0) {
+    if (settings.flag(Id::admin_tls) || !settings.text(Id::admin_token).empty()) {
+      return "admin-tls and admin-token have no effect while admin-port is 0";
+    }
+    return std::nullopt;
+  }
+  if (!reaches_beyond_this_machine(settings.text(Id::admin_bind)) || !settings.text(Id::admin_token).empty()) return std::nullopt;
+  if (settings.flag(Id::admin_tls) && settings.show(Id::tls_auth_clients) == "yes") return std::nullopt;
+  if (settings.flag(Id::protected_mode)) {
+    return "admin-bind reaches beyond this machine without admin-token: other machines get /health and /ready only (protected-mode)";
+  }
+  return "admin-bind reaches beyond this machine without admin-token: set one, or bind to 127.0.0.1";
 }
 
 }  // namespace
@@ -54,7 +76,8 @@ std::optional<std::string> memory_warning(const config::Settings& settings) {
 
 std::vector<std::string> warnings_about(const config::Settings& settings, const std::vector<cache::Policy>& policies, bool asks_password) {
   std::vector<std::string> warnings;
-  for (const auto& warning : {reach_warning(settings, asks_password), tls_warning(settings), memory_warning(settings)}) {
+  for (const auto& warning :
+       {reach_warning(settings, asks_password), tls_warning(settings), admin_warning(settings), memory_warning(settings)}) {
     if (warning) warnings.push_back(*warning);
   }
   for (const cache::PolicyWarning& warning : cache::warnings_about(policies, settings.integer(Id::lease_duration))) {
@@ -69,6 +92,7 @@ int check(const config::Settings& settings) {
   std::vector<security::Users::Pointer> users;
   if (!error) error = command::read_users(settings, users);
   if (!error) error = net::Network::check_addresses(settings);
+  if (!error) error = admin::AdminServer::check(settings);
   std::vector<std::string> warnings;
   if (!error) error = net::Network::check_tls(settings, warnings);
   if (error) {

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <new>
 #include <optional>
 #include <string>
@@ -23,6 +24,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "pinfold/admin/admin_server.hpp"
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/version.hpp"
 #include "pinfold/command/engine.hpp"
@@ -34,6 +36,7 @@
 #include "pinfold/server/background.hpp"
 #include "pinfold/server/checks.hpp"
 #include "pinfold/server/log_file.hpp"
+#include "pinfold/server/log_format.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::server {
@@ -47,9 +50,32 @@ int fail(const std::string& what) {
   return 1;
 }
 
-// The levels in the order of the setting's choices.
-constexpr spdlog::level::level_enum log_levels[] = {spdlog::level::debug, spdlog::level::info, spdlog::level::info, spdlog::level::warn,
-                                                    spdlog::level::off};
+// The level from which on lines are written; nothing if none are. The setting's choices are the levels in their order, and `nothing`.
+std::optional<EventLog::Level> least_level(const config::Settings& settings) {
+  const std::int64_t choice = settings.integer(Id::loglevel);
+  if (choice > static_cast<std::int64_t>(EventLog::Level::warning)) return std::nullopt;
+  return static_cast<EventLog::Level>(choice);
+}
+
+void set_log_level(const config::Settings& settings) {
+  const std::optional<EventLog::Level> least = least_level(settings);
+  spdlog::set_level(least ? spdlog_level(*least) : spdlog::level::off);
+}
+
+// Lines that are not written are not made either.
+void follow_log_level(config::Settings& settings, EventLog& events) {
+  const auto apply = [&settings, &events]() -> std::optional<std::string> {
+    set_log_level(settings);
+    if (const std::optional<EventLog::Level> least = least_level(settings)) {
+      events.set_least(*least);
+    } else {
+      events.set_none();
+    }
+    return std::nullopt;
+  };
+  settings.on_change(Id::loglevel, apply);
+  apply();
+}
 
 // Makes the log go to `file` or, if there is none, to standard output.
 std::optional<std::string> set_up_log(config::Settings& settings, const std::shared_ptr<LogFile>& file) {
@@ -57,15 +83,17 @@ std::optional<std::string> set_up_log(config::Settings& settings, const std::sha
     if (auto error = file->open()) return error;
   }
   auto logger = file != nullptr ? std::make_shared<spdlog::logger>("pinfold", file) : spdlog::stdout_logger_mt("pinfold");
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %l %v");
+  const auto json = std::make_shared<std::atomic<bool>>(false);
+  logger->set_formatter(std::make_unique<LogFormat>(json));
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
-  const auto apply = [&settings]() -> std::optional<std::string> {
-    spdlog::set_level(log_levels[settings.integer(Id::loglevel)]);
+  set_log_level(settings);
+  const auto choose_format = [&settings, json]() -> std::optional<std::string> {
+    json->store(settings.integer(Id::log_format) != 0, std::memory_order_relaxed);
     return std::nullopt;
   };
-  settings.on_change(Id::loglevel, apply);
-  return apply();
+  settings.on_change(Id::log_format, choose_format);
+  return choose_format();
 }
 
 // Makes the writer of the audit log, and opens its file; none if there is to be no audit log.
@@ -79,10 +107,9 @@ std::optional<std::string> make_audit_writer(const config::Settings& settings, A
   return std::nullopt;
 }
 
-// Asks the system for file descriptors for `clients` clients and for the server itself. Returns for how many clients there are
+// Asks the system for file descriptors for `clients` clients and for `own` of the server itself. Returns for how many clients there are
 // descriptors.
-rlim_t raise_descriptor_limit(rlim_t clients) {
-  constexpr rlim_t own = 32;
+rlim_t raise_descriptor_limit(rlim_t clients, rlim_t own) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= clients + own) return clients;
   const rlim_t wanted = clients + own;
@@ -99,13 +126,14 @@ rlim_t raise_descriptor_limit(rlim_t clients) {
 // Makes sure that there are descriptors for maxclients. If there are too few, maxclients is lowered at start, and a change at run time is
 // refused.
 void allow_clients(config::Settings& settings) {
+  const rlim_t own = 32 + admin::AdminServer::descriptors(settings);
   const auto wanted = [&settings] { return static_cast<rlim_t>(settings.integer(Id::maxclients)); };
-  if (const rlim_t possible = raise_descriptor_limit(wanted()); possible < wanted()) {
+  if (const rlim_t possible = raise_descriptor_limit(wanted(), own); possible < wanted()) {
     spdlog::warn("the system allows too few open files (ulimit -n): maxclients is {} instead of {}", possible, wanted());
     settings.set(Id::maxclients, std::to_string(possible), false);
   }
-  settings.on_change(Id::maxclients, [wanted]() -> std::optional<std::string> {
-    const rlim_t possible = raise_descriptor_limit(wanted());
+  settings.on_change(Id::maxclients, [wanted, own]() -> std::optional<std::string> {
+    const rlim_t possible = raise_descriptor_limit(wanted(), own);
     if (possible >= wanted()) return std::nullopt;
     return "The operating system is not able to handle the specified number of clients, try with " + std::to_string(possible);
   });
@@ -150,6 +178,13 @@ void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspac
   follow(Id::max_lease_waiters, [&cache](std::int64_t n) { cache.max_waiters.store(static_cast<std::uint64_t>(n)); });
   follow(Id::negative_memory, [&cache](std::int64_t percent) { cache.negative_percent.store(static_cast<unsigned>(percent)); });
   follow(Id::serve_stale, [&keyspace](std::int64_t on) { keyspace.set_serve_stale(on != 0); });
+  const auto set_switches = [&settings, &cache]() -> std::optional<std::string> {
+    const std::lock_guard lock(cache.policies_mutex());
+    cache.set_switches({static_cast<unsigned>(settings.integer(Id::admit)), settings.flag(Id::bypass)});
+    return std::nullopt;
+  };
+  settings.on_change({Id::admit, Id::bypass}, set_switches);
+  set_switches();
 }
 
 // Publishes the users of the ACL file or the settings file, and lets CONFIG REWRITE write them.
@@ -238,6 +273,7 @@ int run(int argc, char** argv, char** environment) {
                             .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))});
   connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
+  follow_log_level(settings, engine.events);
   connect_cache_settings(settings, keyspace, engine.cache);
   if (const auto error = load_users(settings, engine)) return fail(*error);
   std::unique_ptr<AuditWriter> audit_writer;
@@ -262,13 +298,18 @@ int run(int argc, char** argv, char** environment) {
   }
   net::Network& network = *made;
   if (const auto error = network.listen()) return fail(*error);
+  admin::AdminServer admin(engine, [&network] { return network.make_tls().release(); });
+  if (const auto error = admin.listen()) return fail(*error);
   if (audit_writer != nullptr) audit_writer->start();
   engine.audit.note(AuditLog::Kind::server, [&network](AuditLine& line) {
     line.add("action", "started").add("version", version).add("addresses", network.addresses());
   });
   Background background(engine);
+  admin.start();
   background.start();
   network.start();
+  admin.set_state(admin::AdminServer::State::serving);
+  if (const std::string at = admin.addresses(); !at.empty()) spdlog::info("Metrics, probes and pages on {}", at);
   spdlog::info("Ready to accept connections: Pinfold {}, process {}, on {}, {} threads, maxmemory {}, {}, {} cache policies", version, self,
                network.addresses(), settings.integer(Id::threads), max_memory == 0 ? "unlimited" : human_size(max_memory),
                settings.show(Id::maxmemory_policy), policy_count);
@@ -284,10 +325,12 @@ int run(int argc, char** argv, char** environment) {
   for (const int number : {SIGTERM, SIGINT}) {
     std::signal(number, [](int) { _exit(1); });
   }
+  admin.set_state(admin::AdminServer::State::stopping);
   network.stop();
   background.stop();
   engine.audit.note(AuditLog::Kind::server, [](AuditLine& line) { line.add("action", "stopped"); });
   const bool audited = audit_writer == nullptr || audit_writer->stop();
+  admin.stop();  // last: /ready tells how long the others take
   if (!audited) spdlog::warn("the audit log's last lines are lost: a write to it does not return");
   spdlog::info("Bye");
   spdlog::shutdown();

@@ -4,11 +4,19 @@
 #include <utility>
 
 #include "pinfold/store/growth.hpp"
+#include "pinfold/store/key_switches.hpp"
 #include "pinfold/store/shard.hpp"
 #include "pinfold/store/write_rules.hpp"
 #include "pinfold/store/wrong_type.hpp"
 
 namespace pinfold::store {
+
+namespace {
+// What an entry occupies, for a SampledAccess.
+std::uint32_t sampled_bytes(const Table& table, const Entry& entry) {
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(table.memory_of(entry), UINT32_MAX));
+}
+}  // namespace
 
 // The entry, live, stale or negative. An expired entry is not returned; it is removed, unless expired entries are kept (CLIENT
 // PAUSE).
@@ -17,13 +25,47 @@ std::optional<Entry> Database::lookup(const Key& key) {
   Table* table = shard.tables[number_].get();
   std::optional<Entry> entry;
   if (table != nullptr) entry = table->find(key);
-  if (entry && !entry->live(now_) && entry->expired(now_) && !keyspace_->serves_stale()) [[unlikely]] {
+  if (entry && !entry->live(now_) && entry->expired(now_)) [[unlikely]] {
+    if (keyspace_->serves_stale(entry->has_extra() ? Extra::read(entry->extra()).policy : 0)) return entry;
     if (keyspace_->keeps_expired()) return std::nullopt;
     ++shard.expired;
     table->remove(key, Cause::expired, now_);
     entry.reset();
   }
   return entry;
+}
+
+// Whether look-ups do not find the key because it is bypassed. `count`: such a look-up counts as a miss.
+[[gnu::cold]] bool Database::bypassed(const Key& key, bool count) const {
+  const KeySwitches& switches = *keyspace_->key_switches();
+  if (!switches.bypasses(key)) return false;
+  if (count) {
+    ++keyspace_->shard(key).misses;
+    switches.count(key, KeySwitches::Event::read_bypassed);
+  }
+  return true;
+}
+
+// An entry that is stale or negative may be replaced: its key is stored.
+[[gnu::cold]] Database::Fate Database::fate_of_write(const Key& key) {
+  const KeySwitches& switches = *keyspace_->key_switches();
+  if (switches.bypasses(key)) return Fate::bypassed;
+  return switches.admits(key) || lookup(key) ? Fate::kept : Fate::not_admitted;
+}
+
+[[gnu::cold]] void Database::note_dropped(const Key& key, Fate fate) const {
+  using Event = KeySwitches::Event;
+  keyspace_->key_switches()->count(key, fate == Fate::bypassed ? Event::write_bypassed : Event::write_not_admitted);
+}
+
+// Does what a write does that stores nothing. `value` is what was to be stored; null if observers do not need it.
+[[gnu::cold]] void Database::drop(const Key& key, Fate fate, const Value* value) {
+  note_dropped(key, fate);
+  if (fate == Fate::bypassed) {
+    remove_as(key, Cause::written, Cause::written);
+  } else {
+    keyspace_->shard(key).changes.tell_unstored(number_, key, now_, value);
+  }
 }
 
 namespace {
@@ -34,10 +76,65 @@ namespace {
 }
 }  // namespace
 
+// Whether the accesses to the key are noted (AccessSamples).
+inline bool Database::sampled(const Key& key) const { return keyspace_->samples_.takes(key.hash); }
+
+// Whether there is an entry that plain commands find. For a sampled key, before it is changed.
+[[gnu::cold]] bool Database::is_live(const Key& key) const {
+  Table* const table = keyspace_->shard(key).tables[number_].get();
+  const std::optional<Entry> entry = table != nullptr ? table->glance(key) : std::nullopt;
+  return entry && entry->live(now_);
+}
+
+// Notes a read of a sampled key. `entry` is the live entry that was found, or null.
+[[gnu::cold]] void Database::note_read(const Key& key, const Entry* entry, bool touch) const {
+  eviction::SampledAccess access{.position = eviction::sample_position(key.hash),
+                                 .now = now_,
+                                 .kind = touch ? Sampled::read : Sampled::look,
+                                 .database = static_cast<std::uint8_t>(number_),
+                                 .found = entry != nullptr};
+  if (entry != nullptr) {
+    access.bytes = sampled_bytes(*keyspace_->shard(key).tables[number_], *entry);
+    access.expires_at = entry->expires_at();
+  }
+  if (keyspace_->samples_.note(access)) keyspace_->wake_background();
+}
+
+// Notes a change of a sampled key, after it. `found`: whether there was a live entry before. A write that leaves no live entry is noted
+// as a removal.
+[[gnu::cold]] void Database::note(Sampled kind, const Key& key, bool found) const {
+  eviction::SampledAccess access{.position = eviction::sample_position(key.hash),
+                                 .now = now_,
+                                 .kind = kind,
+                                 .database = static_cast<std::uint8_t>(number_),
+                                 .found = found};
+  if (kind != Sampled::remove) {
+    Table* const table = keyspace_->shard(key).tables[number_].get();
+    const std::optional<Entry> entry = table != nullptr ? table->glance(key) : std::nullopt;
+    if (entry && entry->live(now_)) {
+      access.bytes = sampled_bytes(*table, *entry);
+      access.expires_at = entry->expires_at();
+    } else {
+      access.kind = Sampled::remove;
+    }
+  }
+  if (keyspace_->samples_.note(access)) keyspace_->wake_background();
+}
+
+// `entry` is the live entry that a read has found, or null.
+inline void Database::count_read(Shard& shard, const Key& key, const Entry* entry, Access access) const {
+  ++(entry != nullptr ? shard.hits : shard.misses);
+  if (reads_ != nullptr) ++(entry != nullptr ? reads_->hits : reads_->misses);
+  if (sampled(key)) [[unlikely]]
+    note_read(key, entry, access.touch);
+}
+
 std::optional<Value> Database::find_any(const Key& key, Access access) {
+  if (keyspace_->key_switches() != nullptr && bypassed(key, access.count)) [[unlikely]]
+    return std::nullopt;
   Shard& shard = keyspace_->shard(key);
   const std::optional<Entry> found = lookup(key);
-  if (access.count) ++(found && found->live(now_) ? shard.hits : shard.misses);
+  if (access.count) count_read(shard, key, found && found->live(now_) ? &*found : nullptr, access);
   if (!found) return std::nullopt;
   Entry entry = *found;
   if (access.touch && touch_) {
@@ -50,13 +147,15 @@ std::optional<Value> Database::find_any(const Key& key, Access access) {
 }
 
 std::optional<Value> Database::find(const Key& key, Access access) {
+  if (keyspace_->key_switches() != nullptr && bypassed(key, access.count)) [[unlikely]]
+    return std::nullopt;
   Shard& shard = keyspace_->shard(key);
   std::optional<Entry> entry = lookup(key);
   if (entry && !entry->live(now_)) [[unlikely]] {
     if (access.count && entry->absent()) ++shard.negative_hits;
     entry.reset();
   }
-  if (access.count) ++(entry ? shard.hits : shard.misses);
+  if (access.count) count_read(shard, key, entry ? &*entry : nullptr, access);
   if (!entry) return std::nullopt;
   if (access.touch && touch_) {
     entry->touch();
@@ -77,6 +176,12 @@ bool Database::accepts(const Key& key, std::size_t bytes) const {
   return limits_.rules == nullptr || obey_rules(key, bytes, expires_at, extra);
 }
 
+namespace {
+void count_ttl(Shard& shard, UnixMs expires_at, UnixMs now) {
+  shard.written_ttls.add(expires_at > now ? static_cast<std::uint64_t>(expires_at - now) / 1000 : 0);
+}
+}  // namespace
+
 Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options, TypedValue* typed) {
   Shard& shard = keyspace_->shard(key);
   PutOptions how = options;
@@ -94,10 +199,27 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
     if (!obey_rules(key, bytes, deadline, extra)) return Stored::too_large;
     if (!how.keep_expiry || options.extra != nullptr) how.extra = &extra;
   }
+  if (keyspace_->key_switches() != nullptr) [[unlikely]] {
+    if (const Fate fate = fate_of_write(key); fate != Fate::kept) {
+      OwnedHandle block(std::move(blob));
+      block.free_in(keyspace_->memory().leftovers());
+      const Value value{.text = block ? Blob::borrow(block.get().raw(), [](const Blob& b) { return b.view(); }) : text,
+                        .expires_at = how.expires_at,
+                        .absent = how.absent,
+                        .outside = block.get().raw()};
+      drop(key, fate, typed == nullptr ? &value : nullptr);
+      return Stored::done;
+    }
+  }
   Table* const table = shard.table(number_);
   if (table == nullptr) return Stored::no_memory;
+  const bool noted = sampled(key);
+  const bool found = noted && is_live(key);
   const bool stored = typed == nullptr ? table->put(key, text, std::move(blob), how) : table->put(key, std::move(*typed), how);
   if (!stored) return Stored::no_memory;
+  if (how.expires_at != 0 && !how.keep_expiry) count_ttl(shard, how.expires_at, now_);
+  if (noted) [[unlikely]]
+    note(Sampled::write, key, found);
   shard.changes.tell(Cause::written, number_, key, now_);
   return Stored::done;
 }
@@ -118,14 +240,16 @@ bool Database::change(const Key& key, Type type, const std::function<void(OwnedH
   if (!value->handle()) return false;
   Shard& shard = keyspace_->shard(key);
   shard.tables[number_]->change(key, change);
+  if (sampled(key)) [[unlikely]]
+    note(Sampled::write, key, true);
   shard.changes.tell(Cause::written, number_, key, now_);
   return true;
 }
 
 Stored Database::put(const Key& key, const Value& value, const PutOptions& options) {
   // The value of a copy is not part of the request, so dispatch has made no room for it.
-  const Stored room = has_room(key.text.size() + (value.handle() ? 0 : value.text.size()));
-  if (!room) return room;
+  const bool kept = keyspace_->key_switches() == nullptr || fate_of_write(key) == Fate::kept;
+  if (const Stored room = has_room(key.text.size() + (value.handle() ? 0 : value.text.size())); kept && !room) return room;
   PutOptions how = options;
   const Extra extra = value.extra != nullptr ? Extra::read(value.extra) : Extra{};
   ExtraBuffer aside;  // the Extra is copied, because the place where it lies may be overwritten
@@ -159,10 +283,21 @@ Stored Database::has_room(std::uint64_t bytes) {
 }
 
 Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth* growth) {
+  const Fate fate = keyspace_->key_switches() == nullptr ? Fate::kept : fate_of_write(key);
   // A stale or negative entry does not grow: a new value replaces it.
-  const Resized resized = find(key, Access::none().of_strings()) ? grow(key, size, growth) : create(key, size, growth);
+  const bool found = find(key, Access::none().of_strings()).has_value();
+  const Resized resized = found ? grow(key, size, growth) : create(key, size, growth);
   if (!resized) return Writing(resized.stored());
-  return {keyspace_->shard(key).changes, number_, key, now_, resized.data(), changes ? std::optional(Cause::written) : std::nullopt};
+  Shard& shard = keyspace_->shard(key);
+  Writing writing(shard.changes, number_, key, now_, resized.data(), changes ? std::optional(Cause::written) : std::nullopt);
+  if (fate != Fate::kept) [[unlikely]] {
+    // The caller needs bytes to write to, so the entry is there until it is done.
+    note_dropped(key, fate);
+    writing.drop_from(*shard.tables[number_], fate == Fate::bypassed ? Cause::deleted : Cause::written);
+  }
+  if (changes && sampled(key)) [[unlikely]]
+    note(fate == Fate::kept ? Sampled::write : Sampled::remove, key, found);
+  return writing;
 }
 
 namespace {
@@ -237,6 +372,8 @@ bool Database::remove_as(const Key& key, Cause if_not_live, Cause if_missing) {
   Shard& shard = keyspace_->shard(key);
   // lookup() removes an expired entry and counts it as expired.
   const std::optional<Entry> entry = lookup(key);
+  if (sampled(key)) [[unlikely]]
+    note(Sampled::remove, key, entry && entry->live(now_));
   if (!entry) {
     shard.changes.tell(if_missing, number_, key, now_);
     return false;
@@ -246,19 +383,26 @@ bool Database::remove_as(const Key& key, Cause if_not_live, Cause if_missing) {
   return live;
 }
 
-bool Database::remove(const Key& key) { return remove_as(key, Cause::deleted, Cause::invalidated); }
+bool Database::remove(const Key& key) {
+  const bool live = remove_as(key, Cause::deleted, Cause::invalidated);
+  return live && (keyspace_->key_switches() == nullptr || !bypassed(key, false));
+}
 
 bool Database::write_expired(const Key& key) { return remove_as(key, Cause::written, Cause::written); }
 
 void Database::void_lease(const Key& key) { keyspace_->shard(key).changes.tell(Cause::invalidated, number_, key, now_); }
 
 bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
+  if (keyspace_->key_switches() != nullptr && bypassed(key, false)) [[unlikely]]
+    return remove(key);
   Shard& shard = keyspace_->shard(key);
   const std::optional<Entry> entry = lookup(key);
   if (!entry || !entry->live(now_)) {
     shard.changes.tell(Cause::invalidated, number_, key, now_);
     return false;
   }
+  if (sampled(key)) [[unlikely]]
+    note(Sampled::remove, key, true);
   // If there is no room to write the entry anew, it is removed.
   Table& table = *shard.tables[number_];
   if (keyspace_->has_room(entry->extent(), limits_.beyond) && table.make_stale(key, now_, stale_ms)) {
@@ -272,9 +416,14 @@ bool Database::make_stale(const Key& key, std::uint32_t stale_ms) {
 Stored Database::set_expiry(const Key& key, UnixMs at) {
   Shard& shard = keyspace_->shard(key);
   Table* table = shard.tables[number_].get();
+  if (keyspace_->key_switches() != nullptr && bypassed(key, false)) [[unlikely]]
+    return Stored::no_memory;
   if (limits_.rules != nullptr) [[unlikely]]
     at = limits_.rules->on_expiry(key, now_, at);
   if (table == nullptr || !table->set_expiry(key, at)) return Stored::no_memory;
+  if (at != 0) count_ttl(shard, at, now_);
+  if (sampled(key)) [[unlikely]]
+    note(Sampled::deadline, key, true);
   shard.changes.tell(Cause::deadline, number_, key, now_);
   return Stored::done;
 }

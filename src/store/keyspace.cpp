@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cassert>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -252,7 +253,7 @@ void Keyspace::swap(unsigned a, unsigned b, UnixMs now, Locks& held) {
 
 Watch Keyspace::watch(unsigned db, const Key& key, UnixMs now) {
   const bool live = Database(*this, db, now).find(key, Access::none()).has_value();
-  return {live, shard(key).watchers.add(db, key), histories_[db].generation};
+  return {live, shard(key).watchers.add(db, key), histories_[db].generation, views_};
 }
 
 void Keyspace::unwatch(unsigned db, const Key& key) { shard(key).watchers.remove(db, key); }
@@ -260,7 +261,7 @@ void Keyspace::unwatch(unsigned db, const Key& key) { shard(key).watchers.remove
 bool Keyspace::has_changed(unsigned db, const Key& key, const Watch& watch, UnixMs now) {
   Shard& at = shard(key);
   const Watchers::Seen seen = at.watchers.look(db, key);
-  if (seen.changes != watch.changes) return true;
+  if (seen.changes != watch.changes || views_ != watch.view) return true;
   const DatabaseHistory& history = histories_[db];
   // A key that existed has changed if its database was emptied or exchanged. If it was purged or has expired, it is no longer
   // found.
@@ -285,12 +286,36 @@ KeyspaceStats Keyspace::stats(const Locks& held) {
     sum.negative_hits += shard.negative_hits;
     sum.expired += shard.expired;
     sum.evicted += shard.evicted;
+    sum.departures += shard.departures;
+    sum.written_ttls += shard.written_ttls;
+    sum.lock_waits.waits += shard.lock_waits.waits;
+    sum.lock_waits.slept += shard.lock_waits.slept;
+    sum.lock_waits.ticks += shard.lock_waits.ticks;
+    sum.lock_waits.most_ticks = std::max(sum.lock_waits.most_ticks, shard.lock_waits.most_ticks);
+    const std::uint64_t occupied = shard.occupied.load(std::memory_order_relaxed);
+    sum.fullest_bytes = std::max(sum.fullest_bytes, occupied);
+    sum.occupied_bytes += occupied;
+    for (const auto& table : shard.tables) {
+      if (!table) continue;
+      sum.entries += table->size();
+      sum.entry_bytes += table->entry_bytes();
+    }
   });
   return sum;
 }
 
 void Keyspace::reset_stats(const Locks& held) {
-  for_each_shard(held, [](Shard& shard) { shard.hits = shard.misses = shard.negative_hits = shard.expired = shard.evicted = 0; });
+  for_each_shard(held, [](Shard& shard) {
+    shard.hits = shard.misses = shard.negative_hits = shard.expired = shard.evicted = 0;
+    shard.departures = {};
+    shard.written_ttls = {};
+    shard.lock_waits = {};
+  });
+  for (auto* counter : {&room_waits_.waits, &room_waits_.ticks}) counter->store(0, std::memory_order_relaxed);
+}
+
+void Keyspace::reset_evicted_of(std::uint8_t slot, const Locks& held) {
+  for_each_shard(held, [slot](Shard& shard) { shard.departures.by_policy[slot] = 0; });
 }
 
 EntryUse Keyspace::use_of(std::uint8_t slot, const Locks& held) {
@@ -336,6 +361,47 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
       sum.average_ttl += (at - now - sum.average_ttl) / static_cast<UnixMs>(sampled);
     }
   });
+  return sum;
+}
+
+SizeClasses Keyspace::size_classes(const Locks& held) {
+  constexpr unsigned samples_per_table = 8;
+  SizeClasses sum;
+  std::array<double, SizeClasses::in_log> estimates{};
+  for_each_shard(held, [&](Shard& shard) {
+    for (const auto& table : shard.tables) {
+      if (!table) continue;
+      std::uint64_t in_log = table->size() - table->negatives().keys;
+      for (std::size_t i = 0; i < SizeClasses::outside; ++i) {
+        sum.keys[SizeClasses::in_log + i] += table->outside_sizes()[i];
+        in_log -= table->outside_sizes()[i];
+      }
+      std::array<unsigned, SizeClasses::in_log> found{};
+      unsigned sampled = 0;
+      for (unsigned i = 0; i < samples_per_table && in_log > 0; ++i) {
+        const Ref ref = table->index().sample(random_u64());
+        if (ref == 0) continue;
+        const Entry e = table->entry(ref);
+        if (e.handle() || e.absent()) continue;
+        ++found[SizeClasses::in_log_class(e.value_text().size())];
+        ++sampled;
+      }
+      if (sampled == 0) {
+        estimates[0] += static_cast<double>(in_log);
+        continue;
+      }
+      for (std::size_t i = 0; i < found.size(); ++i) estimates[i] += static_cast<double>(in_log) * found[i] / sampled;
+    }
+  });
+  // The sums are rounded, so that the classes add up to what there is.
+  double up_to = 0;
+  std::uint64_t before = 0;
+  for (std::size_t i = 0; i < estimates.size(); ++i) {
+    up_to += estimates[i];
+    const auto rounded = static_cast<std::uint64_t>(std::llround(up_to));
+    sum.keys[i] = rounded - before;
+    before = rounded;
+  }
   return sum;
 }
 

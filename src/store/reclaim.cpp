@@ -139,7 +139,7 @@ void Table::empty_entry(const Resident& resident, const Housekeeping& keeping, B
   if (purges_ != nullptr && !sweep_entry(ref, budget)) [[unlikely]]
     return;
   Entry e = entry(ref);
-  if (e.expired(keeping.now)) {
+  if (e.expired(keeping.now) && !outlasts(e)) {
     ++keeping.expired;
     return remove(ref, hash, Cause::expired, keeping, budget);
   }
@@ -283,6 +283,19 @@ bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying
   return true;
 }
 
+// Counts why an entry is evicted. Those that the eviction policy has chosen are what is left of all.
+void Table::note_departure(const Entry& e, Priority priority, Departures& departures) const {
+  const auto count = [&departures](EvictionCause cause) { ++departures.by_cause[static_cast<std::size_t>(cause)]; };
+  if (e.absent()) return count(EvictionCause::negative);
+  if (!e.has_extra()) return;
+  const std::uint8_t slot = Extra::read(e.extra()).policy;
+  if (slot == 0) return;
+  ++departures.by_policy[slot];
+  if (priority != Priority::first_out) return;
+  const std::uint64_t quota = settings_.quota[slot].load(std::memory_order_relaxed);
+  count(quota != 0 && memory_.used_by_policy(slot) > quota ? EvictionCause::quota : EvictionCause::first_out);
+}
+
 Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsigned pressure, bool patient, Budget& budget) {
   fit_policy();
   policy_.provide_a_little();
@@ -306,7 +319,9 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
     std::optional<Queue> to = policy_.keep(reading, candidate);
     if (priority == Priority::first_out && to != Queue::pinned) to.reset();
     frequency = candidate.frequency;
-    if (!to) policy_.evicted(reading.from, candidate);
+    if (to) return to;
+    policy_.evicted(reading.from, candidate);
+    note_departure(e, priority, keeping.departures);
     return to;
   };
   // Entries in a segment of 64 KB may refer to many large values. No more of these are evicted than is wanted.
@@ -315,7 +330,10 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
   const std::uint64_t before = occupied();
   reading.cutoff = place->cutoff;
   UnixMs* const cutoff = victim.pick == eviction::Pick::soonest ? &reading.cutoff : nullptr;
+  const std::uint64_t evicted = keeping.evicted;
+  const std::uint32_t age = seconds > segment.opened ? seconds - segment.opened : 0;
   const bool done = empty_some(*place, keeping, bound, cutoff, budget, keep);
+  if (keeping.evicted != evicted) keeping.departures.ages.add(age, keeping.evicted - evicted);
   place->cutoff = reading.cutoff;
   account_ghosts();  // the ghosts may have forgotten keys that have become too old
   return note_emptied(*place, before, done);
@@ -346,8 +364,13 @@ bool Table::expire_some(const Housekeeping& keeping, Budget& budget) {
   return true;
 }
 
+// Whether an entry whose time is up is kept, because of serve-stale of its policy.
+bool Table::outlasts(const Entry& e) const { return e.has_extra() && settings_.serves_stale(Extra::read(e.extra()).policy); }
+
 // Goes on in the segment from which expired entries are being removed.
 void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
+  // How soon a segment is read again that has an entry which serve-stale keeps.
+  constexpr UnixMs asked_again_ms = 5000;
   const std::uint32_t id = expiring_.id;
   while (expiring_.offset < log_.segment(id).used) {
     if (budget.spent()) return;
@@ -356,6 +379,10 @@ void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
     expiring_.offset += static_cast<std::uint32_t>(e.extent());
     budget.spend(1);
     if (e.dead()) continue;
+    if (e.expired(keeping.now) && outlasts(e)) {
+      expiring_.earliest = std::min(expiring_.earliest, keeping.now + asked_again_ms);
+      continue;
+    }
     if (!e.expired(keeping.now)) {
       if (const UnixMs gone = e.gone_at(); gone != 0) expiring_.earliest = std::min(expiring_.earliest, gone);
       continue;

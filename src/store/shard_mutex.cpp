@@ -1,6 +1,10 @@
 #include "pinfold/store/shard_mutex.hpp"
 
+#include <algorithm>
 #include <ctime>
+
+#include "pinfold/base/thread_clock.hpp"
+#include "pinfold/base/waits.hpp"
 
 namespace pinfold::store {
 
@@ -21,15 +25,14 @@ void raise_to(std::atomic<std::int64_t>& longest, std::int64_t value) {
 }  // namespace
 
 void ShardMutex::wait_and_lock() {
-  if ((watch_.what() & LockWatch::timed) == 0) {
-    mutex_.wait_and_lock();
-    return;
-  }
-  LockTiming& timing = watch_.timing;
-  timing.waits.fetch_add(1, std::memory_order_relaxed);
-  const std::int64_t begun = nanoseconds(CLOCK_MONOTONIC);
-  if (mutex_.wait_and_lock()) timing.waits_slept.fetch_add(1, std::memory_order_relaxed);
-  raise_to(timing.longest_wait_ns, nanoseconds(CLOCK_MONOTONIC) - begun);
+  const std::uint64_t begun = ThreadClock::ticks();
+  const bool slept = mutex_.wait_and_lock();
+  const std::uint64_t ticks = ThreadClock::ticks_since(begun);
+  ++waits_.waits;
+  if (slept) ++waits_.slept;
+  waits_.ticks += ticks;
+  waits_.most_ticks = std::max(waits_.most_ticks, ticks);
+  thread_waits.add_lock(ticks);
 }
 
 void ShardMutex::start() {

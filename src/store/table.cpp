@@ -13,6 +13,10 @@ namespace pinfold::store {
 
 using eviction::Queue;
 
+namespace {
+constexpr std::uint64_t index_share = 6;  // of an entry: a 64-byte bucket of 12 slots, 75-95 % full
+}  // namespace
+
 Table::Table(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& settings,
              std::atomic<std::uint64_t>& occupied, Changes& changes, unsigned db)
     : memory_(memory),
@@ -102,9 +106,12 @@ void Table::prefetch_entry(std::uint64_t hash) {
   });
 }
 
-std::uint64_t Table::memory_of(const Entry& e) const {
-  constexpr std::uint64_t index_share = 6;  // a 64-byte bucket of 12 slots, 75-95 % full
-  return returned_by(e) + index_share;
+std::uint64_t Table::memory_of(const Entry& e) const { return returned_by(e) + index_share; }
+
+std::uint64_t Table::entry_bytes() const {
+  std::uint64_t bytes = log_.used_bytes() - log_.dead_bytes() + size_ * index_share;
+  for (const Log::Queue& queue : log_.queues()) bytes += queue.blob_bytes;
+  return bytes;
 }
 
 // The bytes that the removal of the entry frees: at once those of its values outside of the log, and later those in its
@@ -156,6 +163,8 @@ void Table::account_blobs(Segment& segment, const Entry& e, int sign) {
     handle.note_stored(sign);
     log_.count_blob(segment, handle.memory(), sign);
   });
+  if (const Handle value = e.handle()) [[unlikely]]
+    outside_sizes_[SizeClasses::outside_class(value.memory())] += static_cast<std::uint64_t>(std::int64_t{sign});
 }
 
 // Gives up the references of an entry. Afterwards only its extent may be read, and it may be wiped and marked dead. Without a

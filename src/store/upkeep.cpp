@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "pinfold/base/sleeper.hpp"
+#include "pinfold/base/thread_clock.hpp"
+#include "pinfold/base/waits.hpp"
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/segment.hpp"
@@ -156,6 +158,29 @@ bool Keyspace::release_some_spare() {
   return more;
 }
 
+namespace {
+// Counts how long it exists as a wait for room.
+class RoomWait {
+ public:
+  explicit RoomWait(RoomWaits& waits) : waits_(waits) {}
+  ~RoomWait() {
+    const std::uint64_t ticks = ThreadClock::ticks_since(began_);
+    waits_.waits.fetch_add(1, std::memory_order_relaxed);
+    waits_.ticks.fetch_add(ticks, std::memory_order_relaxed);
+    // Its waits for locks were noted as such.
+    const std::uint64_t noted = thread_waits.total() - noted_before_;
+    thread_waits.add_room(ticks - std::min(ticks, noted));
+  }
+  RoomWait(const RoomWait&) = delete;
+  RoomWait& operator=(const RoomWait&) = delete;
+
+ private:
+  RoomWaits& waits_;
+  const std::uint64_t began_ = ThreadClock::ticks();
+  const std::uint64_t noted_before_ = thread_waits.total();
+};
+}  // namespace
+
 bool Keyspace::make_room(std::uint64_t bytes, Room* room) {
   std::optional<Reclaiming> reclaiming;
   return make_room(bytes, room, reclaiming, std::numeric_limits<std::int64_t>::max()) == MadeRoom::yes;
@@ -175,6 +200,7 @@ Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::opt
   const auto fits = [&] { return room != nullptr && bytes >= much ? room->take(memory_, wanted) : memory_.fits(wanted); };
   if (fits()) return MadeRoom::yes;
   if (!memory_.could_fit(wanted)) return MadeRoom::no;
+  const RoomWait wait(room_waits_);
   ask_for_measurement();
   const HoldCause cause("evict");
   if (!reclaiming) reclaiming.emplace(*this, unix_ms(), wanted);
@@ -194,7 +220,7 @@ Keyspace::MadeRoom Keyspace::make_room(std::uint64_t bytes, Room* room, std::opt
 
 // --- the background ---
 
-bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
+bool Keyspace::background_step(UnixMs now, std::int64_t budget_us, BackgroundTimes* times) {
   const std::int64_t start = monotonic_us();
   const std::int64_t end = start + budget_us;
   // Freeing tables and leftovers takes half of the time at most.
@@ -205,6 +231,9 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     const bool spare = release_some_spare();
     garbage = free_some_tables() || noted || spare;
   }
+  BackgroundTimes unasked;
+  BackgroundTimes& took = times != nullptr ? *times : unasked;
+  const std::int64_t evicting_since = monotonic_us();
   const bool preparing = prepare_eviction(start + budget_us / 2);
   Reclaiming reclaiming(*this, now, segment_size);
   while (!preparing && lowering() && monotonic_us() < end) {
@@ -217,17 +246,21 @@ bool Keyspace::background_step(UnixMs now, std::int64_t budget_us) {
     memory_.lower_ceiling();
   }
   memory_.lower_ceiling();  // clients may have freed enough for it
+  took.evicting_us = monotonic_us() - evicting_since;
   const bool erasing = erase_some(monotonic_us() + budget_us / 4);
   bool forgetting = false;
   do {
     forgetting = tag_marks_.forget_some();
   } while (forgetting && monotonic_us() < end);
+  const std::int64_t expiring_since = monotonic_us();
   for (unsigned i = 0; i < shard_count(); ++i) {
     background_shard_ = (background_shard_ + 1) & shard_mask_;
     bool more = true;
     while (more) {
       more = tend(*shards_[background_shard_], now);
-      if (monotonic_us() >= end) return true;
+      const std::int64_t present = monotonic_us();
+      took.expiring_us = present - expiring_since;
+      if (present >= end) return true;
     }
   }
   const std::lock_guard lock(to_free_mutex_);

@@ -1,4 +1,4 @@
-// Prints a page of documentation from the tables in the code: pinfold-docs commands | configuration.
+// Prints a page of documentation from the tables in the code: pinfold-docs commands | configuration | metrics-list.
 // scripts/docs writes the pages into docs/.
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "pinfold/admin/metrics.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/describe.hpp"
@@ -63,6 +64,24 @@ std::vector<const Row*> commands_of(std::string_view group) {
   }
   std::sort(rows.begin(), rows.end(), [](const Row* a, const Row* b) { return full_name(*a) < full_name(*b); });
   return rows;
+}
+
+void print_metrics() {
+  std::cout
+      << "# The metrics\n\n"
+         "Made by `scripts/docs` from the tables of metrics. They are served at `/metrics` of the admin port, which\n"
+         "[metrics.md](metrics.md) describes. Times are in seconds and sizes in bytes. What ends with `_total` only grows, and "
+         "begins\n"
+         "anew with a start or `CONFIG RESETSTAT`. A histogram has `_bucket`, with a label `le`, `_sum` and `_count`.\n\n"
+         "Labels have few values: commands, error codes, databases, reasons, I/O threads, the at most 250 policies, and the 64 users\n"
+         "whose clients take most memory. No label has the name of a key or client. Of commands, errors and databases only those\n"
+         "are shown that there have been.\n\n"
+         "| metric | type | labels | meaning |\n|---|---|---|---|\n";
+  for (const admin::MetricDoc& doc : admin::metric_docs()) {
+    std::string labels;
+    for (const std::string& label : doc.labels) labels.append(labels.empty() ? "`" : ", `").append(label).append("`");
+    std::cout << "| `" << doc.name << "` | " << doc.type << " | " << labels << " | " << prose(doc.help) << " |\n";
+  }
 }
 
 struct Group {
@@ -181,8 +200,10 @@ int main(int argc, char** argv) {
     print_commands();
   } else if (page == "configuration") {
     print_configuration();
+  } else if (page == "metrics-list") {
+    print_metrics();
   } else {
-    std::cerr << "usage: pinfold-docs commands | configuration\n";
+    std::cerr << "usage: pinfold-docs commands | configuration | metrics-list\n";
     return 1;
   }
   return std::cout.flush() ? 0 : 1;

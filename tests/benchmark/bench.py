@@ -11,6 +11,7 @@ import sys
 
 import churn
 import cpu
+import curve
 import evict
 import herd
 import hits
@@ -128,7 +129,7 @@ def benchmarks(what, context, options):
     selected = [traces.trace_of(file, options.value, options.mb) for file in files]
     found = [lambda: [hits.run(context, selected)]]
     if "pinfold" in options.servers and not options.files:
-        found.append(lambda: [policies.run(context, options.traces)])
+        found.append(lambda: [policies.run(context, options.traces), curve.run(context, options.traces)])
     if options.sweep:
         found.append(lambda: [sweep.run(context, selected, options.sweep)])
     return found

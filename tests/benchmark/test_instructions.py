@@ -17,6 +17,8 @@ def test_no_load_takes_more_than_five_percent_above_what_is_recorded():
     above = {name: f"{count:,.0f}, recorded {recorded[name]:,.0f}" for name, count in found.items()
              if count > recorded[name] * instructions.ALLOWED}
     assert not above, f"instructions per request: {above}"
+    for load in ("GET 16 deep", "SET 16 deep"):
+        assert found[load] <= instructions.METRICS_ALLOWED * found[load + ", metrics no"], found
     assert found["GET, ten patterns"] <= 1.05 * found["GET"], found
 
 

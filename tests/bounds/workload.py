@@ -290,6 +290,11 @@ def throttle(world, rng, words):
     return [*words, rng.choice(world.missing) + b":throttle", 5, 10, 60]
 
 
+@row("pinfold.advise")
+def advise(world, rng, words):
+    return [*words, *rng.choice(([], [b"HITRATIO", b"0.9"]))]
+
+
 # --- the rest ---
 
 
@@ -297,14 +302,20 @@ def throttle(world, rng, words):
     "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|help", "client|id", "client|info", "client|list",
     "command|count", "command|help", "command|list", "config|help", "config|rewrite", "config|resetstat", "memory|doctor", "memory|malloc-stats", "memory|help", "memory|purge",
     "memory|stats", "object|help", "unwatch", "multi", "discard", "exec", "client|unpause", "reset", "quit", "hello", "command|docs", "command|info",
+    "pinfold.diagnose",
 )  # fmt: skip
 def without_arguments(world, rng, words):
     return list(words)
 
 
+@row("hotkeys")
+def hotkeys(world, rng, words):
+    return [*words, *rng.choice(([], ["COUNT", rng.randint(1, 100)]))]
+
+
 @row("info")
 def info(world, rng, words):
-    return [*words, rng.choice(("everything", "stats", "keyspace", "commandstats"))]
+    return [*words, rng.choice(("everything", "stats", "keyspace", "commandstats", "keys"))]
 
 
 @row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch")
@@ -348,6 +359,36 @@ def wait(world, rng, words):
 @row("watch")
 def watch(world, rng, words):
     return [*words, *world.keys()]
+
+
+# --- what was slow ---
+
+
+@row("slowlog", "commandlog", "latency")
+def logs_container(world, rng, words):
+    return [*words, "NOSUCH"]
+
+
+@row("slowlog|get", "slowlog|len", "slowlog|reset", "slowlog|help")
+def slowlog(world, rng, words):
+    return [*words, *{"get": rng.choice(([], [-1]))}.get(words[1], [])]
+
+
+@row("commandlog|get", "commandlog|len", "commandlog|reset", "commandlog|help")
+def commandlog(world, rng, words):
+    kind = rng.choice(("slow", "large-request", "large-reply"))
+    return [*words, *{"get": [-1, kind], "help": []}.get(words[1], [kind])]
+
+
+@row("latency|doctor", "latency|graph", "latency|help", "latency|histogram", "latency|history", "latency|latest", "latency|reset")
+def latency(world, rng, words):
+    event = rng.choice(("command", "fast-command", "lock-wait", "nosuch"))
+    return [*words, *{"graph": [event], "histogram": rng.choice(([], ["get", "set"])), "history": [event], "reset": rng.choice(([], [event]))}.get(words[1], [])]
+
+
+@row("monitor")
+def monitor(world, rng, words):
+    return [*words, "refused"]  # or the connection would be sent more than its replies
 
 
 # --- users ---

@@ -96,7 +96,8 @@ def command_list(args, expected, actual, run):
 OWN_COMMANDS = {b"cache." + name for name in (b"absent", b"get", b"inspect", b"invalidate", b"mget", b"policy", b"purge", b"release",
                                               b"renew", b"set")}
 OWN_COMMANDS |= {b"cache.policy|" + name for name in (b"del", b"help", b"list", b"match", b"set", b"show")}
-OWN_COMMANDS |= {b"cl.throttle"}
+OWN_COMMANDS |= {b"cl.throttle", b"pinfold.diagnose", b"pinfold.advise", b"hotkeys"}
+OWN_COMMANDS |= {b"commandlog", b"commandlog|get", b"commandlog|help", b"commandlog|len", b"commandlog|reset"}  # Valkey's
 NEWER_COMMANDS = {b"delifeq", b"delex", b"msetex", b"digest", b"client|setinfo", b"client|no-touch"} | OWN_COMMANDS
 
 
@@ -255,6 +256,24 @@ DIFFERENCES = [
         "Rules for commands are shown in the order in which they were given, as in Redis 7.2; Redis 7.0 makes up an order. A rule that changes nothing where it stands is not kept (`+get -get`), as in Redis 7.0. `+acl -@admin` is shown as that; Redis 7.0 lists the subcommands. A pattern `%RW~*` is shown as that; Redis shows `~*`, which is another rule. ACL GETUSER shows `databases`, if there is a `db=`, behind the fields of Redis.", user_fields_or_lines,
     ),  # fmt: skip
     Difference(("ACL CAT",), BY_DESIGN, "There is a category `cache` with all CACHE commands. A category has only commands that Pinfold has.", categories),
+    Difference(("SLOWLOG GET", "SLOWLOG LEN", "LATENCY LATEST", "LATENCY HISTORY", "LATENCY GRAPH", "LATENCY DOCTOR"), BY_NATURE, "They tell what took long on this server.", same_type),
+    Difference(("SLOWLOG HELP", "LATENCY HELP"), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
+    Difference(
+        ("SLOWLOG",), BY_DESIGN,
+        "The time of a command is that of its execution: what it waits for locks and for memory does not count. A long command that runs in steps counts as their sum, and a client that waits for a lease as not executing. Of one EXEC the first 128 commands are noted. All entries together take at most 2 MB, so there may be fewer than `slowlog-max-len`, which is 10 000 at most.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("COMMANDLOG",), BY_DESIGN,
+        "As in Valkey 8.1, which Redis is not: `slow` is the list of SLOWLOG. Its entries have two elements more, the microseconds for which the command has waited for locks and for memory. The reply of a command that has waited for a lease is not noted as large.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("LATENCY",), BY_DESIGN,
+        "There are the events `command`, `fast-command`, `expire-cycle` and `eviction-cycle`, as in Redis, and `lock-wait`, `room-wait` and `event-loop`. DOCTOR advises in its own words.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("MONITOR",), BY_DESIGN,
+        "An argument is shown up to 1 KB, a request up to 16 KB and 512 arguments, a transaction up to 256 KB. A client whose user may not do everything is shown requests with keys that the user may read, and requests without keys, but none that works on keys which it does not name. At most 32 clients can use it. A client that has not read 8 MB is closed. Requests that come faster than they can be sent are left out, and a line tells how many.", never_sent,
+    ),  # fmt: skip
     Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(
         ("ACL SETUSER",), BY_DESIGN,
@@ -344,7 +363,7 @@ DIFFERENCES = [
 ]
 
 # Commands whose first argument is part of the name.
-CONTAINERS = (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"MEMORY", b"OBJECT")
+CONTAINERS = (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"LATENCY", b"MEMORY", b"OBJECT", b"SLOWLOG")
 
 _BY_NAME = {}
 for _difference in DIFFERENCES:

@@ -976,6 +976,51 @@ def _(g):
     return []
 
 
+@command(b"SLOWLOG GET", 0.3)
+def _(g):
+    return g.pick(([], [b"0"], [b"-1"], [b"-2"], [b"x"], [b"1", b"2"], [g.integer()]))
+
+
+@command(b"SLOWLOG LEN", 0.1)
+def _(g):
+    return []
+
+
+@command(b"SLOWLOG RESET", 0.1)
+def _(g):
+    return []
+
+
+@command(b"SLOWLOG BOGUS", 0.1)
+def _(g):
+    return []
+
+
+@command(b"LATENCY LATEST", 0.1)
+def _(g):
+    return []
+
+
+@command(b"LATENCY HISTORY", 0.1)
+def _(g):
+    return [g.pick((b"command", b"nosuch", b""))]
+
+
+@command(b"LATENCY GRAPH", 0.1)
+def _(g):
+    return [g.pick((b"nosuch", b"a\0b", b"x" * 20))]
+
+
+@command(b"LATENCY RESET", 0.1)
+def _(g):
+    return g.pick(([], [b"command"], [b"nosuch", b"command"]))
+
+
+@command(b"LATENCY BOGUS", 0.1)
+def _(g):
+    return []
+
+
 @command(b"MEMORY BOGUS", 0.1)
 def _(g):
     return []

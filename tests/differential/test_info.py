@@ -9,8 +9,8 @@ import pytest
 from tests.support import servers
 
 PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "info.md"
-# One for each command, error, database and user that there is.
-NAMED_BY_USE = re.compile(r"cmdstat_|errorstat_|lock_work_|db\d+$|user\d+$")
+# One for each command, error, database, user, policy and thread that there is.
+NAMED_BY_USE = re.compile(r"cmdstat_|errorstat_|latency_percentiles_usec_|lock_work_|(db|user|policy|thread)\d+$")
 
 
 def fields(server):

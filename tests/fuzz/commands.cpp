@@ -86,7 +86,7 @@ class Messages final : public ClientThreads {
   void deliver(const std::shared_ptr<const Delivery>& answer) override {
     waiting_.push_back({Message::Kind::deliver, {}, 0, false, answer});
   }
-  void push(std::vector<ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/) override {}
+  void push(std::vector<ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/, Audience /*audience*/) override {}
 
   bool take(Message& message) {
     const fuzz::Unwatched spared;

@@ -346,10 +346,34 @@ class Operator(Actor):
             await self.call("CONFIG", "SET", "maxmemory-policy", self.rng.choice(("allkeys-lfu", "allkeys-lru", "allkeys-random")))
         elif what < 0.7:
             await self.call("CLIENT", "PAUSE", 10, self.rng.choice(("ALL", "WRITE")))
-        elif what < 0.8:
+        elif what < 0.75:
             await self.call("MEMORY", "PURGE")
+        elif what < 0.85:
+            await self.switch()
         else:
             await self.call("CACHE.POLICY", "SET", "races-other", "match", "other:*", "ttl", f"{self.rng.randrange(1, 9)}s")
+
+    async def switch(self):
+        """Turns a switch for an incident on for a while. Then writes may store nothing, and under bypass leases may be void, or tokens be none's."""
+        by_setting = [(["CONFIG", "SET", "bypass"], "yes", "no"), (["CONFIG", "SET", "admit"], "30", "100")]
+        by_policy = [(["CACHE.POLICY", "SET", "races-coalesce", field], on, off) for field, on, off in (("bypass", "yes", "no"), ("admit", "30%", "100%"))]
+        command, on, off = self.rng.choice(by_setting + by_policy)
+        # Nothing is said of leases meanwhile; of versions everything.
+        change = self.model.begin_change([key for family in self.arena.families.values() for key in family.keys], " ".join(command[2:]))
+        try:
+            if await self.surely(*command, on) == "OK":
+                self.model.counts[f"{command[-1]} turned on"] += 1
+            await asyncio.sleep(self.rng.choice((0.005, 0.05, 0.2)))
+        finally:
+            await self.surely(*command, off)
+            self.model.end_change(change, Outcome.NOTHING)
+
+    async def surely(self, *command):
+        while True:
+            try:
+                return await self.call(*command)
+            except Lost as lost:
+                await self.arena.gone(lost)
 
     async def flush(self, commands):
         """Whatever was committed until now is in force after it. Nothing was committed for its sake, so a lost one is not repeated."""

@@ -158,9 +158,11 @@ def test_policy(raw, cache, policy):
     cache.look("p:none")
     texts = [
         (b"name", b"p"), (b"match", b"p:*"), (b"ttl", b"5m"), (b"max-ttl", b"0"), (b"jitter", b"10%"), (b"stale", b"0"), (b"coalesce", b"0"), (b"lease", b"0"),
-        (b"early-refresh", b"1"), (b"negative-ttl", b"0"), (b"max-leases", b"0"), (b"max-value", b"0"), (b"max-memory", b"0"), (b"priority", b"normal"),
+        (b"early-refresh", b"1"), (b"negative-ttl", b"0"), (b"max-leases", b"unlimited"), (b"max-value", b"0"), (b"max-memory", b"0"), (b"priority", b"normal"),
+        (b"admit", b"100%"), (b"bypass", b"no"), (b"serve-stale", b"no"),
     ]  # fmt: skip
     numbers = [(b"keys", ONE), (b"bytes", POSITIVE), (b"hits", ONE), (b"stale-hits", ZERO), (b"misses", ONE), (b"leases-granted", ZERO), (b"leases", ZERO)]
+    numbers += [(name, ZERO) for name in (b"reads-bypassed", b"writes-bypassed", b"writes-not-admitted")]
     shown = raw.mapping(
         *(bulk(part) for pair in texts for part in pair), *(part for name, number in numbers for part in (bulk(name), number)), bulk(b"warnings"), b"*0\r\n"
     )

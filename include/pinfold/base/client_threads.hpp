@@ -35,6 +35,12 @@ class Delivery {
   virtual void not_taken() const {}
 };
 
+/// Which of the clients that a push names get it.
+enum class Audience : std::uint8_t {
+  all,
+  monitors,  // those that still ask for it: MONITOR was not ended by RESET meanwhile
+};
+
 /// Thread-safe. A function that says nothing of memory has its effect even if there is no memory, but perhaps only within a
 /// second. Waking a thread is a system call; if a shard is locked, the call is put off until the lock is released
 /// (base/sleeper.hpp).
@@ -56,7 +62,7 @@ class ClientThreads {
   /// and a client beyond its limit is closed. The calls of one thread reach a client in their order. Clients that are gone get
   /// nothing. Costs one message and one wake for each thread on which clients of `to` live. Throws std::bad_alloc; then some of
   /// the clients may get the bytes.
-  virtual void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) = 0;
+  virtual void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) = 0;
 
  protected:
   ~ClientThreads() = default;

@@ -12,12 +12,15 @@
 #include <string_view>
 #include <vector>
 
+#include "pinfold/base/counter.hpp"
+#include "pinfold/base/histogram.hpp"
 #include "pinfold/cache/alarms.hpp"
 #include "pinfold/cache/answer.hpp"
 #include "pinfold/cache/leases.hpp"
 #include "pinfold/cache/policies.hpp"
 #include "pinfold/cache/purged_prefixes.hpp"
 #include "pinfold/cache/purged_tags.hpp"
+#include "pinfold/cache/switches.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
 
@@ -42,12 +45,26 @@ struct CacheCounters {
   void reset();
 };
 
-/// The counters of one policy. Thread-safe.
+/// Reads of keys under one policy by the clients of one I/O thread, which is the only writer.
+struct PolicyReads {
+  Counter hits;
+  Counter stale_hits;
+  Counter negative_hits;
+  Counter misses;
+};
+/// The same of all threads together, since the start, the last reset, or since the policy was made.
+struct PolicyReadTotals {
+  std::uint64_t hits = 0;
+  std::uint64_t stale_hits = 0;
+  std::uint64_t negative_hits = 0;
+  std::uint64_t misses = 0;
+};
+
+/// The other counters of one policy. Thread-safe.
 struct PolicyCounters {
-  std::atomic<std::uint64_t> hits{0};
-  std::atomic<std::uint64_t> stale_hits{0};
-  std::atomic<std::uint64_t> misses{0};
-  std::atomic<std::uint64_t> leases{0};  // granted
+  std::atomic<std::uint64_t> leases{0};   // granted
+  std::atomic<std::uint64_t> loads{0};    // leases that were filled
+  std::atomic<std::uint64_t> load_ms{0};  // from the grants of these to their fills, together
   std::atomic<std::int64_t> leases_alive{0};
 
   /// Sets all to 0, except for `leases_alive`.
@@ -60,7 +77,7 @@ class Cache {
  public:
   /// Makes a Leases for each shard, which subscribes to the changes there. So the Cache must be made before requests come. The
   /// keyspace must outlive it.
-  explicit Cache(store::Keyspace& keyspace);
+  explicit Cache(store::Keyspace& keyspace, unsigned threads = 1);
   ~Cache();
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
@@ -84,6 +101,12 @@ class Cache {
   /// Sets all counters to 0 (CONFIG RESETSTAT).
   void reset_counters();
   CacheCounters counters;
+  /// From the grants of leases to their fills: what a miss costs.
+  SharedHistogram load_durations;
+  /// How long clients have waited for the holder of a lease, whatever they were answered in the end.
+  SharedHistogram wait_durations;
+  /// How far past its deadline a stale value was when a reader got it.
+  SharedHistogram stale_ages;
   std::uint64_t leases_alive() const { return positive(leases_alive_); }
   std::uint64_t waiters() const { return positive(waiters_); }
   /// Purges that are not over, or whose end tell_finished() has not told yet.
@@ -108,9 +131,31 @@ class Cache {
   /// policies().
   std::uint32_t soft_stale_ms(std::string_view key) const;
   PolicyCounters& counters_of(std::uint8_t slot) { return slots_[slot]; }
+  /// The reads that the I/O thread with this index counts for the policy in a slot. Slot 0 is for keys without a policy, and is not shown.
+  PolicyReads& reads_of(unsigned thread, std::uint8_t slot) { return reads_[thread]->now[slot]; }
+  PolicyReadTotals reads_of(std::uint8_t slot) const;
   /// Replaces the policies. They are in force for every command when it returns. Locks all shards. The caller must have locked
   /// policies_mutex().
   void set_policies(std::vector<Policy> policies);
+  /// Sets the settings `admit` and `bypass`, which are in force for every command when it returns. Locks all shards. The caller
+  /// must have locked policies_mutex(). Throws std::bad_alloc; then nothing has changed.
+  void set_switches(const Switches& switches);
+  /// Whether reads do not find the key because of bypass. Needs the same lock as policies().
+  bool bypassed(std::string_view key) const {
+    const store::KeySwitches* const switches = keyspace_.key_switches();
+    return switches != nullptr && switches->bypasses({key, 0});
+  }
+  /// A token that no lease has, so that a fill with it is refused. For a client that is to load a key which is bypassed.
+  std::uint64_t void_token() { return next_token(); }
+  SwitchCounts switch_counts;
+  /// How many policies have a switch on. For figures.
+  struct PoliciesSwitched {
+    std::atomic<std::uint64_t> admit{0};  // below 100 %
+    std::atomic<std::uint64_t> bypass{0};
+    std::atomic<std::uint64_t> serve_stale{0};
+    std::atomic<std::uint64_t> no_leases{0};
+  };
+  PoliciesSwitched policies_switched;
   /// A copy of the policies, to be shown or changed. The caller must have locked policies_mutex(). To change policies, a caller
   /// must keep it locked from policies_copy() until set_policies() has returned.
   std::vector<Policy> policies_copy() const;
@@ -169,6 +214,8 @@ class Cache {
   }
   std::uint64_t next_token() { return tokens_.fetch_add(1, std::memory_order_relaxed); }
   void update_priorities();
+  void count_switched();
+  void publish_switches(std::unique_ptr<const SwitchSet>& switches);
   void note_purge(unsigned db, const store::Purge& purge);
   std::uint64_t coalescing_share() const;
   std::uint64_t cost_of(const store::Purge& purge) const;
@@ -201,8 +248,18 @@ class Cache {
 
   std::atomic<const PolicySet*> policies_{nullptr};
   std::unique_ptr<const PolicySet> policies_owner_;
+  Switches switches_;                            // the settings; guarded by policies_mutex_
+  std::unique_ptr<const SwitchSet> switch_set_;  // null: no switch is on
   mutable std::mutex policies_mutex_;
   std::array<PolicyCounters, 256> slots_;
+  // The counters of each thread, and what they were at the last reset.
+  struct ThreadReads {
+    std::array<PolicyReads, 256> now;
+    std::array<PolicyReads, 256> before;
+  };
+  void reset_reads(std::uint8_t slot);
+  std::vector<std::unique_ptr<ThreadReads>> reads_;  // by thread
+  mutable std::mutex reads_mutex_;                   // guards ThreadReads::before
 
   // The list of swept purges whose end is still to be told. The store refers to this object weakly (Purge::owner).
   class Finished final : public store::PurgeOwner {

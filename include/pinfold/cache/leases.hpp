@@ -50,8 +50,9 @@ struct LeaseRequest {
 struct Grant {
   /// `granted`: here is a lease. `held`: another client has the lease, or others wait for the next one. `backing_off`: the
   /// origin has failed, and no lease is granted for a while (CACHE.RELEASE with RETRY). `used_up`: no further lease may be
-  /// granted, because of max-leases or for want of memory.
-  enum class Outcome : std::uint8_t { granted, held, backing_off, used_up };
+  /// granted, because of max-leases or for want of memory. `bypassed`: nobody gets a lease of a key that is bypassed, and every
+  /// client is to load it.
+  enum class Outcome : std::uint8_t { granted, held, backing_off, used_up, bypassed };
   Outcome outcome = Outcome::used_up;
   std::uint64_t token = 0;  // of the lease that was granted; 0: none was
   std::int64_t ms = 0;      // for how many milliseconds the lease lasts; without a lease, in how many to ask again
@@ -148,16 +149,26 @@ class Leases final : public store::Observer {
  private:
   using Name = DbName;
   using NameView = DbNameView;
+  /// What a write has not stored because a switch does not admit its key: a value, or that there is none (a negative entry). The
+  /// clients that wait for the key are answered with it.
+  struct Unstored {
+    std::shared_ptr<const SharedValue> value;  // null for a negative entry
+    UnixMs until = 0;                          // the deadline; 0: none
+    // The generation of the database and the last purge as of the write: a flush or a purge after it is not undone.
+    std::uint64_t generation = 0;
+    std::uint64_t last_purge = 0;
+  };
   struct State {
     std::uint64_t token = 0;   // 0: no lease
     std::uint64_t holder = 0;  // the client that has the lease
     MonoMs granted;
     MonoMs deadline;
-    std::uint64_t purge_number = 0;   // what Cache::begin_lease() has returned; 0: no purge need be remembered for this lease any longer
-    std::uint64_t checked_up_to = 0;  // the number of the last purge with which the lease was compared
-    std::string tags;                 // the tags of the entry that the fill is to replace
-    std::uint8_t policy = 0;          // the slot of the policy
-    MonoMs retry_at;                  // until then no lease is granted
+    std::uint64_t purge_number = 0;      // what Cache::begin_lease() has returned; 0: no purge need be remembered for this lease any longer
+    std::uint64_t checked_up_to = 0;     // the number of the last purge with which the lease was compared
+    std::string tags;                    // the tags of the entry that the fill is to replace
+    std::unique_ptr<Unstored> unstored;  // what the last write has not stored, for settle(); null: nothing
+    std::uint8_t policy = 0;             // the slot of the policy
+    MonoMs retry_at;                     // until then no lease is granted
     Waiters waiters;
     std::uint64_t alarm = 0;       // the number of the alarm; 0: none is set
     MonoMs alarm_at;               // when the alarm is due
@@ -180,6 +191,7 @@ class Leases final : public store::Observer {
   States::iterator add(unsigned db, std::string_view key);
   void erase(States::iterator at);
   void forget_if_idle(States::iterator at, MonoMs now);
+  void note_load(const State& state);
   void end_lease(State& state);
   void forget_tags(State& state);
   void end_expired(States::iterator at, MonoMs now);
@@ -188,7 +200,9 @@ class Leases final : public store::Observer {
   std::size_t check_for_purges(States::iterator at);
   static std::size_t cost_to_settle(const State& state);
   Grant grant_to(unsigned db, const store::Key& key, const LeaseRequest& request, MonoMs now, bool waited);
-  void written(unsigned db, const store::Key& key);
+  void written(const store::Change& change);
+  void keep_unstored(State& state, const store::Change& change);
+  bool answer_unstored(States::iterator at, UnixMs now);
   void flushed(unsigned db);
   void void_lease(States::iterator at);
   void want_settle(States::iterator at);

@@ -32,11 +32,16 @@ struct Policy {
   std::int64_t lease_ms = 0;         // how long a lease lasts; 0: the setting lease-duration
   double early_refresh = 1.0;        // XFetch's beta: the higher, the earlier; 0: never early (Vattani et al., 2015)
   std::int64_t negative_ttl_ms = 0;  // time to live of negative entries whose writer sets none; 0: negative-ttl-max
-  std::uint64_t max_leases = 0;      // leases alive at once; 0: any number
-  std::uint64_t max_value = 0;       // largest value, in bytes; 0: any size
-  std::uint64_t max_memory = 0;      // entries are evicted before others while they occupy more bytes than this; 0: any
-  unsigned max_memory_percent = 0;   // the same as a part of maxmemory, in place of max_memory; 0: not set
+  static constexpr std::uint64_t any_number = UINT64_MAX;
+  std::uint64_t max_leases = any_number;  // leases alive at once
+  std::uint64_t max_value = 0;            // largest value, in bytes; 0: any size
+  std::uint64_t max_memory = 0;           // entries are evicted before others while they occupy more bytes than this; 0: any
+  unsigned max_memory_percent = 0;        // the same as a part of maxmemory, in place of max_memory; 0: not set
   store::Priority priority = store::Priority::normal;
+  // Switches for an incident (switches.hpp).
+  unsigned admit_percent = 100;  // of the keys that are not stored yet, how many percent may be stored
+  bool bypass = false;           // reads find nothing, and writes remove what is there
+  bool serve_stale = false;      // entries outlast their deadlines, and are served as stale
   /// A number from 1 to 255 that stands for the policy in entries, leases and counters while it exists. 0: not given
   /// yet.
   std::uint8_t slot = 0;

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "pinfold/base/thread_clock.hpp"
+#include "pinfold/base/waits.hpp"
 #include "pinfold/command/large_arguments.hpp"
 #include "pinfold/command/outcome.hpp"
 #include "pinfold/command/session.hpp"
@@ -53,7 +54,9 @@ class Call {
         session(client),
         engine(services),
         clock(time),
-        now(time.now().unix),
+        waited_before(thread_waits.total()),
+        began(ThreadClock::ticks()),
+        now(time.now(began).unix),
         mono(time.last().mono),
         keys(extracted),
         held(locks),
@@ -70,6 +73,8 @@ class Call {
         session(outer.session),
         engine(outer.engine),
         clock(outer.clock),
+        waited_before(thread_waits.total()),
+        began(ThreadClock::ticks()),
         now(outer.now),
         mono(outer.mono),
         keys(extracted),
@@ -86,6 +91,10 @@ class Call {
   Session& session;
   Engine& engine;
   ThreadClock& clock;
+  /// thread_waits.total() when the call was made.
+  const std::uint64_t waited_before;
+  /// ThreadClock::ticks() when the call was made, with its locks held: what a command's time is counted from.
+  const std::uint64_t began;
   /// The time of this command, which is the same for all commands of a transaction. `now` is for deadlines of entries, `mono`
   /// for durations.
   UnixMs now;

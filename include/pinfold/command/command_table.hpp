@@ -97,7 +97,7 @@ struct KeySpec {
 /// How an argument may appear where others can read it: in the log, the audit log, MONITOR and SLOWLOG.
 enum class Shown : std::uint8_t {
   plain,
-  key,     // the name of a key, a tag, or the beginning of such names: as the setting log-key-names says
+  key,     // the name of a key, a tag, or the beginning of such names: in logs as the setting log-key-names says
   secret,  // a password: never
 };
 /// Tells how the argument at `index` may appear. Called with any index but 0, and with arguments that need not be valid. Must not look at

@@ -11,6 +11,7 @@
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/monitor_feed.hpp"
 #include "pinfold/command/rights.hpp"
 
 namespace pinfold::command {
@@ -80,6 +81,11 @@ class Dispatcher {
   /// Ends up to 512 watches of a session whose client has disconnected. Returns true if none is left.
   bool forget_some_watched(Session& session);
 
+  /// Called before a batch of requests: waits of this thread that belong to none are forgotten.
+  static void begin_batch() { thread_waits.forget(); }
+  /// Called after a batch: what clients that have sent MONITOR are to be shown of it is sent.
+  void end_batch() { feed_.flush(); }
+
   /// Frees the lists of keys, which a request with very many keys has made large.
   void release_memory();
 
@@ -108,6 +114,7 @@ class Dispatcher {
   void reject_unknown(const Row* container, Session& session, Args args, resp::Reply& reply);
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void run_with_room(std::uint64_t bytes, const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
+  void note_accesses(const Session& session, const Prepared& prepared);
   Extraction find_keys(const Row& row, Args args);
   std::span<const store::Key> lock_keys(const Prepared& prepared);
   bool is_paused(Session& session, Args args, const Row* row, PauseMode mode);
@@ -115,8 +122,10 @@ class Dispatcher {
 
   Engine& engine_;
   ThreadStats& stats_;
+  AccessSampler& accesses_;
   ThreadClock clock_;
   store::Keyspace::Locks locks_;
+  MonitorFeed& feed_;
   std::vector<std::uint32_t> positions_;
   std::vector<store::Key> keys_;  // the keys of the request that is being executed, unless it has exactly one (Prepared::key)
 };

@@ -14,10 +14,16 @@
 #include "pinfold/base/clock.hpp"
 #include "pinfold/base/event_log.hpp"
 #include "pinfold/cache/cache.hpp"
+#include "pinfold/command/access_sampler.hpp"
 #include "pinfold/command/clients.hpp"
+#include "pinfold/command/command_log.hpp"
+#include "pinfold/command/figure_history.hpp"
+#include "pinfold/command/latency_monitor.hpp"
+#include "pinfold/command/monitors.hpp"
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
+#include "pinfold/command/working_set.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/security/acl_log.hpp"
 #include "pinfold/security/auth_failures.hpp"
@@ -41,8 +47,14 @@ class Engine {
   security::AclLog acl_log;
   Clients clients;
   Stats stats;
+  Accesses accesses;
   TlsStatus tls;
   Rates rates;
+  FigureHistory history;
+  CommandLog command_log;
+  LatencyMonitor latency;
+  Monitors monitors;
+  WorkingSet working_set;
   EventLog events;
   AuditLog audit;  // off until the server starts it
 

@@ -28,5 +28,11 @@ std::span<const Row> cache_purge_commands();
 std::span<const Row> cache_policy_commands();
 std::span<const Row> throttle_commands();
 std::span<const Row> acl_commands();
+std::span<const Row> diagnose_commands();
+std::span<const Row> slow_log_commands();
+std::span<const Row> latency_commands();
+std::span<const Row> monitor_commands();
+std::span<const Row> advise_commands();
+std::span<const Row> hot_key_commands();
 
 }  // namespace pinfold::command

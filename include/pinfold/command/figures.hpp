@@ -7,13 +7,16 @@
 #include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <variant>
 #include <vector>
 
+#include "pinfold/base/histogram.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/store/departures.hpp"
 
 namespace pinfold::command {
 
@@ -36,6 +39,10 @@ enum class Section : std::uint8_t {
   cluster,
   keyspace,
   users,
+  policies,
+  threads,
+  working_set,
+  keys,
   count,
 };
 using Sections = std::bitset<static_cast<std::size_t>(Section::count)>;
@@ -62,10 +69,12 @@ struct ServerFigures {
 struct ClientFigures {
   std::uint64_t connected = 0;
   std::string most;
+  std::uint64_t limit = 0;  // the same as a number
   std::uint64_t largest_input = 0;
   std::uint64_t largest_output = 0;
   std::uint64_t blocked = 0;
   std::uint64_t waiting_for_leases = 0;  // clients that wait for the holder of a lease; each of these waits has a time limit
+  std::uint64_t monitors = 0;            // clients that have sent MONITOR
 };
 
 /// Figures of memory, in bytes unless they say otherwise. Each size is read once, so the sums fit the parts although other
@@ -77,7 +86,8 @@ struct MemoryFigures {
   std::uint64_t ghosts = 0;
   std::uint64_t coalescing = 0;  // leases, waiting clients, refused versions, pending purges
   std::uint64_t clients = 0;
-  std::uint64_t used = 0;  // the sum of all above
+  std::uint64_t sampling = 0;  // of accesses, to learn about the traffic
+  std::uint64_t used = 0;      // the sum of all above
   std::uint64_t peak = 0;
   std::uint64_t startup = 0;   // `used` before there was any data
   std::uint64_t overhead = 0;  // the part of `used` that is neither keys nor values
@@ -139,6 +149,34 @@ struct StatsFigures {
   std::uint64_t lock_waits = 0;
   std::uint64_t lock_waits_slept = 0;
   std::uint64_t lock_longest_wait_us = 0;
+  std::uint64_t admin_requests = 0;
+  std::uint64_t admin_rejected = 0;
+  std::uint64_t lock_wait_us = 0;
+  std::uint64_t room_waits = 0;
+  std::uint64_t room_wait_us = 0;
+  // Evicted keys by the cause; together they are evicted_keys.
+  std::uint64_t evicted_for_memory = 0;
+  std::uint64_t evicted_for_quota = 0;
+  std::uint64_t evicted_first_out = 0;
+  std::uint64_t evicted_negative = 0;
+  double shard_imbalance = 0;  // bytes of the fullest shard, divided by the mean of all; 0: the cache is empty
+  // Commands that SLOWLOG and COMMANDLOG have noted.
+  std::uint64_t slow_commands = 0;
+  std::uint64_t large_requests = 0;
+  std::uint64_t large_replies = 0;
+};
+
+/// Distributions, each with its sum.
+struct DurationFigures {
+  histogram::Counts counts;
+  double seconds = 0;  // all of them together
+};
+struct DistributionFigures {
+  DurationFigures loads;       // from the grants of leases to their fills
+  DurationFigures waits;       // of clients for the holders of leases
+  DurationFigures stale_ages;  // of stale values when they were read, past their deadlines
+  store::SecondCounts eviction_ages;
+  store::TtlCounts written_ttls;
 };
 
 struct CpuFigures {
@@ -168,6 +206,17 @@ struct CacheFigures {
   std::uint64_t purges_of_prefixes = 0;
   std::uint64_t purges_pending = 0;
   std::uint64_t serves_stale = 0;  // 1 or 0
+  // Switches for an incident.
+  std::uint64_t admit_percent = 0;
+  std::uint64_t bypass = 0;  // 1 or 0
+  std::uint64_t max_leases = 0;
+  std::uint64_t policies_admitting_part = 0;
+  std::uint64_t policies_bypassed = 0;
+  std::uint64_t policies_serving_stale = 0;
+  std::uint64_t policies_without_leases = 0;
+  std::uint64_t writes_not_admitted = 0;
+  std::uint64_t reads_bypassed = 0;
+  std::uint64_t writes_bypassed = 0;
 };
 
 struct TlsFigures {
@@ -196,10 +245,11 @@ struct TlsFigures {
 struct CommandFigures {
   std::string_view name;
   std::uint64_t calls = 0;
-  std::uint64_t time_us = 0;  // an estimate, because only one call in a few is timed
+  std::uint64_t time_us = 0;  // without waiting for locks and memory before the call
   double time_per_call_us = 0;
   std::uint64_t rejected = 0;
   std::uint64_t failed = 0;
+  std::shared_ptr<const histogram::Counts> durations;  // of its calls, while the setting metrics was on
 };
 
 /// Figures of the holds of shard locks that have one cause. The last five are the most work that one hold has done beyond what
@@ -235,6 +285,73 @@ struct UserFigures {
   std::uint64_t requests = 0;  // at most a second old
   std::uint64_t refused = 0;   // of these, because of the request rate
   std::uint64_t closed = 0;    // clients, because of the memory limit
+  std::uint64_t hits = 0;      // reads that have found their keys; as old as `requests`, like the next
+  std::uint64_t misses = 0;
+};
+
+/// What has become of reads of a policy's keys, and of these keys.
+struct PolicyFigures {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::uint64_t hits = 0;
+  std::uint64_t stale_hits = 0;
+  std::uint64_t negative_hits = 0;
+  std::uint64_t misses = 0;
+  std::uint64_t granted = 0;  // leases
+  std::uint64_t leases = 0;   // that are alive
+  std::uint64_t loads = 0;    // leases that were filled
+  std::uint64_t load_ms = 0;  // from the grants of these to their fills, together
+  std::uint64_t evicted = 0;
+  std::string match;  // the pattern, at most 128 bytes of it; INFO leaves it out
+};
+
+/// An I/O thread. In its rounds it serves clients; what becomes ready meanwhile waits for the end of the round.
+struct ThreadFigures {
+  unsigned number = 0;
+  double busy = 0;                    // seconds in rounds, while the setting metrics was on
+  std::uint64_t median_round_us = 0;  // of all rounds since the last reset, as are the next two
+  std::uint64_t p99_round_us = 0;
+  std::uint64_t longest_round_us = 0;
+};
+
+/// What the traffic says about the memory (working_set.hpp).
+struct WorkingSetFigures {
+  std::string state = "off";  // off, noeviction, small, warming, known
+  // Hit ratios in percent, at these parts of the present memory; 0 unless the state is known.
+  double quarter = 0;
+  double half = 0;
+  double present = 0;
+  double twice = 0;
+  double four_times = 0;
+  double uncertainty = 0;           // percentage points, of the hit ratios at other than the present memory
+  std::uint64_t reads = 0;          // of sampled keys, as far as they still count
+  std::uint64_t entries = 0;        // that are simulated with the present memory
+  std::uint64_t keys_each = 0;      // one key in so many is sampled
+  std::uint64_t dropped = 0;        // accesses to sampled keys that were not noted
+  double unread_keys = 0;           // percent of the entries that were not read since they were written
+  double unread_bytes = 0;          // percent of their bytes
+  std::uint64_t changes = 0;        // of values with a deadline, as far as they still count
+  std::uint64_t change_age_ms = 0;  // the median age of these values when they were changed
+  std::uint64_t change_ttl_ms = 0;  // the median of the time that they might have stayed
+};
+
+/// Which keys are asked for most, in percent of all accesses to keys, and how large values are.
+struct KeyFigures {
+  std::uint64_t sampled = 0;  // accesses that were looked at
+  // Of the last five seconds; 0 while `metrics` is no.
+  double accesses_per_second = 0;
+  double hottest = 0;  // the part of the key that is asked for most
+  double top_1 = 0;    // the part of the 1 % of the keys that are asked for most
+  double top_5 = 0;    // and so on
+  double top_10 = 0;
+  // Values by size: of these bytes at most, and of more than the class before. The first three are estimates, the others exact.
+  std::uint64_t of_64b = 0;
+  std::uint64_t of_1kb = 0;
+  std::uint64_t of_16kb = 0;
+  std::uint64_t of_256kb = 0;
+  std::uint64_t of_1mb = 0;
+  std::uint64_t of_16mb = 0;
+  std::uint64_t larger = 0;
 };
 
 struct Figures {
@@ -245,15 +362,21 @@ struct Figures {
   CpuFigures cpu;
   CacheFigures cache;
   TlsFigures tls;
+  std::vector<double> percentiles;         // those of the setting latency-tracking-info-percentiles; none if latency-tracking is off
   std::vector<CommandFigures> commands;    // only commands that were called, rejected or have failed
   std::vector<HoldFigures> holds;          // in the order of their causes
   std::vector<ErrorFigures> errors;        // in the order of their codes
   std::vector<DatabaseFigures> databases;  // only databases that have keys
-  std::vector<UserFigures> users;          // those whose clients take most memory come first; at most 64
+  KeyFigures keys;
+  std::vector<UserFigures> users;       // those whose clients take most memory come first; at most 64
+  std::vector<PolicyFigures> policies;  // in the order in which they are tried
+  std::vector<ThreadFigures> threads;   // in the order of their numbers
+  DistributionFigures distributions;    // with the section stats
+  WorkingSetFigures working_set;
 };
 
-/// Collects the figures of the sections in `wanted`. All others keep their initial values. The sections stats, cache and
-/// keyspace lock the shards that are not among `held`, one after the other. The section clients goes through all clients. The
+/// Collects the figures of the sections in `wanted`. All others keep their initial values. The sections stats, cache,
+/// keyspace and keys lock the shards that are not among `held`, one after the other. The section clients goes through all clients. The
 /// other sections cost little. A deadline before `now` counts as passed.
 Figures collect_figures(Engine& engine, const store::Keyspace::Locks& held, UnixMs now, const Sections& wanted);
 /// Collects the figures of memory only. Locks nothing.
@@ -298,11 +421,15 @@ std::span<const Figure<CpuFigures>> cpu_figures();
 std::span<const Figure<CacheFigures>> cache_figures();
 std::span<const Figure<TlsFigures>> tls_figures();
 std::span<const Figure<ServerFigures>> cluster_figures();
+std::span<const Figure<KeyFigures>> key_figures();
 // The figures of each command, each cause of holds, each code of errors, each database and each user.
 std::span<const Figure<CommandFigures>> command_figures();
 std::span<const Figure<HoldFigures>> hold_figures();
 std::span<const Figure<ErrorFigures>> error_figures();
 std::span<const Figure<DatabaseFigures>> database_figures();
 std::span<const Figure<UserFigures>> user_figures();
+std::span<const Figure<PolicyFigures>> policy_figures();
+std::span<const Figure<ThreadFigures>> thread_figures();
+std::span<const Figure<WorkingSetFigures>> working_set_figures();
 
 }  // namespace pinfold::command

@@ -20,6 +20,7 @@ class InfoText {
 
   void title(std::string_view name) { to_->append("# ").append(name).append("\r\n"); }
 
+  void line(std::string_view name, std::string_view value) { to_->append(name).append(":").append(value).append("\r\n"); }
   /// A line for each figure; two for bytes that people read as well.
   template <class Of>
   void lines(const Of& values, std::span<const Figure<Of>> figures) {
@@ -63,8 +64,6 @@ class InfoText {
   static std::string shown(Unit, std::int64_t number) { return std::to_string(number); }
   /// With so many digits after the point as suit the unit.
   static std::string shown(Unit unit, double number);
-
-  void line(std::string_view name, std::string_view value) { to_->append(name).append(":").append(value).append("\r\n"); }
 
   std::string* to_;
 };

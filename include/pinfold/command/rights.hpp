@@ -59,6 +59,11 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
 
+/// Whether `user`, who may use MONITOR, is shown this request of anybody: whether it may read the keys, and if the request works on keys
+/// that it does not name, all keys.
+bool may_see_request(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
+                     std::vector<std::uint32_t>& positions);
+
 /// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the
 /// user may make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index
 /// before `index`, or an empty one if it is not there to be read. `budget` is that of all large arguments of the request. False as well if

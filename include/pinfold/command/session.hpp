@@ -24,6 +24,7 @@
 #include "pinfold/command/transaction_budget.hpp"
 #include "pinfold/command/waiting.hpp"
 #include "pinfold/security/users.hpp"
+#include "pinfold/store/database.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::command {
@@ -57,6 +58,7 @@ struct SharedClient {
   std::atomic<bool> no_touch{false};
   std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for a reply; 0: the client does not wait
   std::atomic<bool> paused{false};        // whether a request waits for the end of a CLIENT PAUSE
+  std::atomic<bool> monitors{false};      // MONITOR: the client is shown the requests of all
   std::atomic<bool> closing{false};       // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
   std::atomic<std::uint64_t> watched_bytes{0};
   std::atomic<Evicted> evicted{Evicted::no};    // set by any thread: the client is being closed because of the memory that it takes
@@ -77,6 +79,9 @@ struct SharedClient {
   std::atomic<std::int64_t> counted{0};        // the part of usage->bytes that is this client's
   std::uint64_t transport_bytes = 0;           // what its transport takes while it is idle; only its thread uses this
   std::uint64_t counted_requests = 0;          // those of `commands` that are counted in a usage; only its thread uses this
+  // Those of the client since its connection began, and the part of these that is counted in a usage. Only its thread uses them.
+  store::ReadCounts reads;
+  store::ReadCounts counted_reads;
 
   std::atomic<std::uint64_t> net_input{0};
   std::atomic<std::uint64_t> net_output{0};
@@ -105,6 +110,8 @@ struct Transaction {
   security::MatchBudget exec_matches;
   // How many lines of each kind the commands that EXEC has executed wanted in the audit log (may_note).
   std::array<std::uint32_t, static_cast<std::size_t>(AuditLog::Kind::count)> exec_lines{};
+  // How many of them were to be noted as slow, and as having a large request or a large reply (most_noted_commands_of_exec).
+  std::array<std::uint32_t, 3> noted{};
 };
 
 /// A key that the client watches, with what WATCH noted of it.

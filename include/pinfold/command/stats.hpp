@@ -1,5 +1,6 @@
 #pragma once
-// The counters of the command room. Each I/O thread has its own and is their only writer. They are summed when they are read.
+// The counters of the command room. Each I/O thread has its own, and so has the thread of the admin port. A thread is the only writer of
+// its own. They are summed when they are read.
 
 #include <array>
 #include <cstdint>
@@ -12,14 +13,14 @@
 #include <vector>
 
 #include "pinfold/base/counter.hpp"
+#include "pinfold/base/histogram.hpp"
 #include "pinfold/command/command_table.hpp"
 
 namespace pinfold::command {
 
 struct CommandCounters {
   Counter calls;
-  Counter timed_calls;  // calls that were timed: only one in a few, because reading a clock costs as much as a GET
-  Counter timed_ns;
+  Counter ticks;     // of the processor's counter (ThreadClock) that all calls took, without waiting for locks and memory before the call
   Counter rejected;  // calls refused before execution: arity, authentication, memory
   Counter failed;    // calls that the handler has answered with an error
 };
@@ -37,10 +38,17 @@ class ErrorCounts {
   std::vector<std::pair<std::string, std::uint64_t>> counts_;
 };
 
-/// The counters of one I/O thread. Only that thread adds to them.
+/// The counters of one thread. Only that thread adds to them.
 struct alignas(64) ThreadStats {
-  explicit ThreadStats(std::size_t command_count) : commands(command_count) {}
+  explicit ThreadStats(std::size_t command_count) : commands(command_count), durations(command_count) {}
   std::vector<CommandCounters> commands;  // by index in commands()
+  Histograms durations;                   // of calls, by index in commands(), while `measures`
+  bool measures = true;                   // the setting metrics; only the thread itself reads and writes this
+  std::uint64_t span_scale = 0;           // ThreadClock::span_scale()
+  /// Of the rounds of the event loop, from when the system reports ready descriptors until all of them have been served, while `measures`.
+  /// A client that becomes ready in a round waits for its end.
+  Histograms rounds{1};
+  Counter busy_ticks;  // of all these rounds together, of the processor's counter
   Counter commands_processed;
   Counter connections_received;
   Counter net_input;
@@ -52,7 +60,7 @@ struct alignas(64) ThreadStats {
   Counter output_limit_disconnections;
   Counter query_limit_disconnections;
   Counter idle_disconnections;
-  Counter auth_failures;          // wrong passwords
+  Counter auth_failures;          // wrong passwords, and wrong tokens of the admin port
   Counter auth_limited;           // attempts refused because of auth-failures-per-minute
   Counter protected_connections;  // refused by protected-mode
   // Requests and attempts that were denied, by the reason (DenialReason).
@@ -67,6 +75,12 @@ struct alignas(64) ThreadStats {
   Counter tls_failed;
   Counter tls_timed_out;
   Counter tls_users_refused;  // certificates with which no client was authenticated, although tls-auth-clients-user says so
+  // Commands that SLOWLOG and COMMANDLOG have noted, whatever they remember.
+  Counter slow_commands;
+  Counter large_requests;
+  Counter large_replies;
+  Counter admin_requests;  // to the admin port
+  Counter admin_rejected;  // connections to the admin port that were refused, because there were too many
   ErrorCounts errors;
 };
 
@@ -74,19 +88,31 @@ class Stats {
  public:
   explicit Stats(unsigned threads);
   ThreadStats& of_thread(unsigned thread) { return *threads_[thread]; }
-  std::size_t thread_count() const { return threads_.size(); }
+  ThreadStats& of_admin() { return *threads_.back(); }
+  /// How many I/O threads there are.
+  std::size_t thread_count() const { return threads_.size() - 1; }
 
   /// The sum of one counter over all threads since the last reset.
   std::uint64_t total(Counter ThreadStats::*counter) const;
 
   struct CommandTotal {
     std::uint64_t calls = 0;
-    std::uint64_t usec = 0;  // estimated from the timed calls
+    std::uint64_t usec = 0;
     double usec_per_call = 0;
     std::uint64_t rejected = 0;
     std::uint64_t failed = 0;
   };
   CommandTotal command(std::size_t index) const;
+
+  /// The durations of a command's calls since the last reset.
+  histogram::Counts durations(std::size_t index) const;
+  /// Of all commands together.
+  histogram::Counts durations() const;
+
+  /// The durations of a thread's rounds since the last reset.
+  histogram::Counts rounds(unsigned thread) const;
+  /// How long a thread has been in its rounds since the last reset, in nanoseconds.
+  std::uint64_t busy_ns(unsigned thread) const;
 
   std::map<std::string, std::uint64_t> errors() const;
   std::uint64_t error_total() const;
@@ -95,7 +121,7 @@ class Stats {
   void reset();
 
  private:
-  std::vector<std::unique_ptr<ThreadStats>> threads_;
+  std::vector<std::unique_ptr<ThreadStats>> threads_;       // the I/O threads, and behind them that of the admin port
   mutable std::mutex mutex_;                                // guards before_reset_
   std::vector<std::unique_ptr<ThreadStats>> before_reset_;  // the values of threads_ at the last reset
 };

@@ -24,6 +24,7 @@ namespace pinfold::command {
 
 class Call;
 class Engine;
+struct NotedTask;
 struct Row;
 struct SharedClient;
 
@@ -47,13 +48,14 @@ class Task {
   // For the code that runs the steps.
   std::shared_ptr<const security::User> user;  // that had the right to the command when it began, or has since
   const Row* row = nullptr;
-  store::Named named;        // the keys and arguments that its request names
-  bool replying = false;     // set by step() with the first piece of a reply that has several pieces
-  bool irrevocable = false;  // set by step() when its effect is under way: its end is told even if its user's rights have changed
-  bool asleep = false;       // set by step(): the next step comes only when another thread has called Clients::wake_task()
-  bool accounted = true;     // its reply is in the account already; if not, the reply asks the account, as that of a short command
-  bool timed = false;        // its steps count in the command's time
-  bool silent = false;       // its reply is dropped, because of CLIENT REPLY OFF or SKIP
+  std::shared_ptr<NotedTask> noted;  // for SLOWLOG and its like (notable.hpp); null if there was no memory for that
+  store::Named named;                // the keys and arguments that its request names
+  std::uint64_t ticks = 0;           // that its command has taken up to now (ThreadClock), its steps and the handler that made it
+  bool replying = false;             // set by step() with the first piece of a reply that has several pieces
+  bool irrevocable = false;          // set by step() when its effect is under way: its end is told even if its user's rights have changed
+  bool asleep = false;               // set by step(): the next step comes only when another thread has called Clients::wake_task()
+  bool accounted = true;             // its reply is in the account already; if not, the reply asks the account, as that of a short command
+  bool silent = false;               // its reply is dropped, because of CLIENT REPLY OFF or SKIP
 };
 
 /// Memory that a client's task holds, in the account of clients. The destructor takes it out of the account.

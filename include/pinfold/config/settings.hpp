@@ -71,9 +71,24 @@ enum class Id : unsigned {
   client_output_buffer_limit,
   loglevel,
   logfile,
+  log_format,
   log_key_names,
   audit_log_file,
   audit_log_on_error,
+  admin_port,
+  admin_bind,
+  admin_token,
+  admin_tls,
+  metrics,
+  slowlog_log_slower_than,
+  slowlog_max_len,
+  commandlog_request_larger_than,
+  commandlog_large_request_max_len,
+  commandlog_reply_larger_than,
+  commandlog_large_reply_max_len,
+  latency_monitor_threshold,
+  latency_tracking,
+  latency_tracking_info_percentiles,
   enable_debug_command,
   lease_duration,
   max_leases,
@@ -82,6 +97,8 @@ enum class Id : unsigned {
   negative_memory,
   invalidation_memory,
   serve_stale,
+  admit,
+  bypass,
   lock_timing,
   lock_accounting,
   save,
@@ -155,7 +172,7 @@ constexpr std::size_t longest_value = 4096;
 constexpr std::string_view value_too_long = "argument is longer than 4096 bytes";
 
 /// Whether a setting's value is for nobody's eyes: logs, errors and CONFIG GET leave it out, and say `hidden` in its place.
-constexpr bool is_secret(Id id) { return id == Id::requirepass || id == Id::tls_key_file_pass; }
+constexpr bool is_secret(Id id) { return id == Id::requirepass || id == Id::tls_key_file_pass || id == Id::admin_token; }
 constexpr std::string_view hidden = "(hidden)";
 
 /// Whether a setting names something whose content may have changed although the setting has not. Setting it to the value that it
@@ -165,7 +182,8 @@ constexpr bool is_volatile(Id id) {
 }
 
 std::span<const Setting> settings_table();
-const Setting* find_setting(std::string_view name);  // any case
+/// Finds a setting by its name, or by another name that it has (Valkey's), in any case. Null if there is none.
+const Setting* find_setting(std::string_view name);
 
 class Settings {
  public:

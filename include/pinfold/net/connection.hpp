@@ -95,8 +95,8 @@ class Connection final : public EventHandler {
   void resume();
   /// Passes on the answer for which the client waits. Returns false if the client does not wait with this ticket.
   bool answer(std::uint64_t ticket, const Delivery& answer);
-  /// Sends bytes that are no reply: at once, or after the reply that has begun.
-  void push(std::string_view bytes);
+  /// Sends bytes that are no reply: at once, or after the reply that has begun. Does nothing if the client does not belong to `audience`.
+  void push(std::string_view bytes, Audience audience);
   /// Ends the client's wait because its time is up or because of CLIENT UNBLOCK, with an error if `with_error` is set.
   void end_wait(bool with_error);
   /// Runs a step of the client's long command, if it has one.
@@ -150,6 +150,7 @@ class Connection final : public EventHandler {
   void put_off(std::size_t start, Turn why);
   void begin_reply();
   void end_reply(resp::Reply& reply);
+  void look_at_size(command::Args args, const command::Prepared& prepared);
   void go_on();
   void update_events();
   void account_arguments();
@@ -202,6 +203,7 @@ class Connection final : public EventHandler {
   bool input_over_limit(std::size_t input);
   void cut_off();
   void check_output_limit();
+  bool monitor_over_limit(std::size_t more);
   bool reads_slowly(std::int64_t patience) const;
   bool unread_over_limit();
   bool arriving_over_limit(std::int64_t idle_ms) const;
@@ -230,6 +232,7 @@ class Connection final : public EventHandler {
   void begin_wait();
   bool is_in_reply() const;
   void push_kept();
+  void push_now(std::string_view bytes);
   void reply_late(const std::function<void(resp::Reply&)>& write);
 
   // Adds to a counter that only this thread writes, so it needs no locked instruction.

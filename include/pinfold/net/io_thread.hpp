@@ -39,6 +39,7 @@ class Connection;
 struct Push {
   std::vector<ClientPlace> to;
   std::shared_ptr<const std::string> bytes;
+  Audience audience = Audience::all;
 };
 
 /// Owns its connections. Its functions are called on its own thread, except for those that say otherwise. The engine must
@@ -115,7 +116,10 @@ class IoThread {
   MonoMs now() const { return now_; }
   /// Limits in bytes that follow from the settings and from the use of memory. At most a millisecond old.
   struct Limits {
-    std::size_t output = SIZE_MAX;                   // of one client's replies: the hard limit of client-output-buffer-limit
+    std::size_t output = SIZE_MAX;             // of one client's replies: the hard limit of client-output-buffer-limit
+    std::uint64_t large_request = UINT64_MAX;  // from which on requests and replies are noted (command/notable.hpp)
+    std::uint64_t large_reply = UINT64_MAX;
+    std::uint64_t long_round = UINT64_MAX;           // from which on rounds are noted for LATENCY; in ticks of ThreadClock
     std::size_t unread = SIZE_MAX;                   // of one client's unread replies; beyond it the client must read before it is served
     std::uint64_t clients = UINT64_MAX;              // the clients' share of memory
     std::int64_t unauthenticated_bytes = INT64_MAX;  // the part of this share that unauthenticated clients may take
@@ -123,6 +127,12 @@ class IoThread {
     std::int64_t abandoned_blobs = INT64_MAX;  // of blobs that only unread replies keep; beyond it clients that do not read are closed
   };
   const Limits& limits() const { return limits_; }
+  /// If more than this waits to be sent, a connection sends it before its next request.
+  static constexpr std::size_t sent_at = 256 * 1024;
+  /// The size of the output from which on a connection looks at it after a request: to send it, or because the reply may be large.
+  std::size_t look_at_output() const { return look_at_output_; }
+  /// Called when a request that may be large is added to the batch: every request of the batch is looked at.
+  void look_at_all() { look_at_output_ = 0; }
   /// The bytes that are left of the clients' share.
   std::uint64_t client_memory_left() const {
     const std::uint64_t used = client_memory();
@@ -179,6 +189,9 @@ class IoThread {
   void begin_tick();
   void tick_some();
   void update_limits();
+  void follow_settings();
+  void look_at_usual() { look_at_output_ = std::min<std::uint64_t>(sent_at + 1, limits_.large_reply); }
+  void note_long_round(std::uint64_t ticks);
   std::uint64_t client_memory() const { return engine_.keyspace.memory().used(store::Use::clients); }
   void send_overdue();
   void send_all_deferred();
@@ -227,6 +240,7 @@ class IoThread {
   MonoMs next_client_eviction_;
   MonoMs next_abandoned_check_;
   Limits limits_;
+  std::size_t look_at_output_ = sent_at + 1;
   MonoMs limits_from_;
   std::uint64_t limits_version_ = 0;  // the version of the settings from which limits_ were made
   bool busy_ = false;                 // a request was executed since the last tick

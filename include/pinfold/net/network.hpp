@@ -11,6 +11,7 @@
 
 #include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/net/tls_context.hpp"
 
 namespace pinfold::net {
 
@@ -18,7 +19,7 @@ class IoThread;
 class Listener;
 class TlsCertificates;
 
-/// Owns the threads and the listeners. The functions of ClientThreads are thread-safe; all others are called by the main
+/// Owns the threads and the listeners. The functions of ClientThreads and make_tls() are thread-safe; all others are called by the main
 /// thread. `context` and `engine` must outlive it.
 class Network final : public ClientThreads {
  public:
@@ -40,6 +41,9 @@ class Network final : public ClientThreads {
   void start();
   /// Reads the certificates again.
   void reload_certificates();
+  /// Makes the server's side of a TLS connection of another port, with the certificates of this moment; null if there is no memory. Called
+  /// after listen(), if admin-tls is on. No session is resumed on it.
+  TlsOwned<SSL> make_tls() const;
   /// Begins to accept again. Called when `context` has thrown std::bad_alloc, because some listeners may then have stopped
   /// accepting.
   void accept_again();
@@ -51,11 +55,10 @@ class Network final : public ClientThreads {
   void wake_task(const ClientPlace& client) override;
   void end_pause() override;
   void deliver(const std::shared_ptr<const Delivery>& answer) override;
-  void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) override;
+  void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) override;
 
  private:
   std::optional<std::string> listen_tcp(unsigned port, const TlsCertificates* tls);
-  bool speaks_tls() const { return engine_.settings.integer(config::Id::tls_port) != 0; }
   void connect_tls_settings();
   void watch_certificates();
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -13,8 +14,8 @@
 
 namespace pinfold::net {
 
-/// For the main thread alone. `engine` must outlive it. A context that cannot be loaded leaves the present one in force. Loading reads
-/// files, so it may take as long as a disk does.
+/// For the main thread alone, but for latest(). `engine` must outlive it. A context that cannot be loaded leaves the present one in force.
+/// Loading reads files, so it may take as long as a disk does.
 class TlsCertificates {
  public:
   explicit TlsCertificates(command::Engine& engine) : engine_(engine) {}
@@ -30,6 +31,11 @@ class TlsCertificates {
   void look();
   /// The context for new connections; null before the first load().
   const std::shared_ptr<const TlsContext>& context() const { return present_.context; }
+  /// The same for any thread.
+  std::shared_ptr<const TlsContext> latest() const {
+    const std::lock_guard lock(mutex_);
+    return present_.context;
+  }
 
  private:
   // What tells a file from an earlier one, of all files together.
@@ -51,6 +57,7 @@ class TlsCertificates {
   void note_failure(const std::string& error) const;
 
   command::Engine& engine_;
+  mutable std::mutex mutex_;  // held when present_.context is changed, and when another thread reads it
   State present_;
   std::optional<Former> former_;  // before the last load(), for undo()
 };

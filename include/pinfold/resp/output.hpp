@@ -82,6 +82,12 @@ class Output {
     cap_ = cap;
     reply_ = size_;
   }
+  /// The bytes of the present reply, blobs included, if none of them was sent. O(its blobs).
+  std::size_t reply_size() const {
+    std::size_t bytes = size_ - reply_;
+    for (std::size_t i = cuts_.size(); i > first_ && cuts_[i - 1].at >= reply_; --i) bytes += cuts_[i - 1].length;
+    return bytes;
+  }
   /// Why the present reply is not complete, or `none`.
   Overflow overflow() const { return overflow_; }
 

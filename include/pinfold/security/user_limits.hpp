@@ -51,6 +51,8 @@ struct UserUsage {
   std::atomic<std::uint64_t> transport_bytes{0};          // what their transports take while they are idle, such as TLS
   std::atomic<std::int64_t> bytes{0};                     // memory of all of them, without those that are being closed because of it
   std::atomic<std::uint64_t> requests{0};                 // made by clients of the user; at most a second old
+  std::atomic<std::uint64_t> hits{0};                     // reads of these that have found their keys
+  std::atomic<std::uint64_t> misses{0};                   // and that have not
   std::atomic<std::uint64_t> refused{0};                  // of these, refused because of the request rate
   std::atomic<std::uint64_t> closed{0};                   // clients closed because of the memory limit
   std::atomic<MonoMs> choose_again{};                     // before this time no further clients are chosen to be closed

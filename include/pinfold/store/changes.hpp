@@ -68,8 +68,12 @@ struct Change {
   UnixMs now = 0;
   /// The entry that was removed, with its bytes as they were. It is no longer found under its key. Set for `deleted`,
   /// `expired`, `evicted` and `purged`. Also set for `written` if the new value's deadline had passed already, so that a stale
-  /// or negative entry was removed and none was stored. Null otherwise.
+  /// or negative entry was removed and none was stored, and if a switch does not admit the key of a value that was built in place.
+  /// Null otherwise.
   const Entry* before = nullptr;
+  /// For `written`: the value that was written, but is not stored because a switch does not admit its key (KeySwitches). Null
+  /// if the value is stored, and in most other cases. If the entry was stored for a moment and removed, it is in `before`.
+  const Value* unstored = nullptr;
 
   /// Whether an entry was removed that plain commands would have found.
   bool removed_live() const { return before != nullptr && before->live(now); }
@@ -137,6 +141,11 @@ class Changes {
   void tell_removed(Cause cause, unsigned db, std::uint64_t hash, const Entry& before, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = {before.key(), hash}, .now = now, .before = &before});
+  }
+
+  /// Tells observers that `value` was written under a key that is not stored, and is not stored either.
+  void tell_unstored(unsigned db, const Key& key, UnixMs now, const Value* value) {
+    if (wants(Cause::written)) tell_all({.cause = Cause::written, .db = db, .key = key, .now = now, .unstored = value});
   }
 
   /// Whether an observer has asked for settle(). If so, a thread must call settle() before it unlocks the shard.

@@ -6,6 +6,9 @@
 // locks the shards of all keys that the command table names. A look-up removes an expired entry that it meets. During CLIENT
 // PAUSE it leaves such an entry in place, but does not find it. While serve-stale is on, an expired entry counts as stale.
 //
+// While a switch is on (KeySwitches), a look-up does not find a key that is bypassed, and a write of it removes the entry that is
+// there. A write of a key that is not stored, and not admitted, stores nothing. Both are answered as if they were done.
+//
 // Functions that store return a Stored: done, or why the write was refused. A refused write has changed nothing.
 
 #include <cstdint>
@@ -13,6 +16,7 @@
 #include <optional>
 #include <string_view>
 
+#include "pinfold/eviction/sampled_access.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/stored.hpp"
 #include "pinfold/store/value.hpp"
@@ -22,6 +26,7 @@
 namespace pinfold::store {
 
 class Keyspace;
+class Shard;
 class WriteRules;
 struct Growth;
 
@@ -37,14 +42,20 @@ struct WriteLimits {
   const WriteRules* rules = nullptr;
 };
 
+/// How many reads have found their keys, and how many have not.
+struct ReadCounts {
+  std::uint64_t hits = 0;
+  std::uint64_t misses = 0;
+};
+
 /// Not thread-safe; the entries are guarded by the locks of their shards. The keyspace must outlive it. Values that a function
 /// returns point into the store (Value). Every function is O(1) plus the bytes that it copies.
 class Database {
  public:
   /// `now` decides what has expired. With `touch` false, reads leave the frequency and last access of entries alone (CLIENT
-  /// NO-TOUCH).
-  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, const WriteLimits& limits = {})
-      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), limits_(limits) {}
+  /// NO-TOUCH). Reads that count in the shard's counters count in `reads` too, if that is not null. It must outlive the Database.
+  Database(Keyspace& keyspace, unsigned number, UnixMs now, bool touch = true, const WriteLimits& limits = {}, ReadCounts* reads = nullptr)
+      : keyspace_(&keyspace), number_(number), now_(now), touch_(touch), limits_(limits), reads_(reads) {}
 
   /// A copy of this Database whose writes obey no rules.
   Database without_rules() const { return {*keyspace_, number_, now_, touch_, {.bounded = limits_.bounded, .beyond = limits_.beyond}}; }
@@ -98,7 +109,8 @@ class Database {
   /// request (COPY, a value that grows), because dispatch makes no room for these.
   Stored has_room(std::uint64_t bytes);
 
-  /// Removes the entry, if there is one, and ends a lease of the key in any case. Returns whether there was a live entry.
+  /// Removes the entry, if there is one, and ends a lease of the key in any case. Returns whether there was a live entry that
+  /// look-ups find.
   bool remove(const Key& key);
   /// Ends a lease of the key, and changes nothing else.
   void void_lease(const Key& key);
@@ -111,11 +123,23 @@ class Database {
   Stored set_expiry(const Key& key, UnixMs at);
 
  private:
+  using Sampled = eviction::SampledAccess::Kind;
   std::optional<Entry> lookup(const Key& key);
+  bool bypassed(const Key& key, bool count) const;
+  // What is done with a value that is written, as far as switches decide.
+  enum class Fate : std::uint8_t { kept, bypassed, not_admitted };
+  Fate fate_of_write(const Key& key);
+  void note_dropped(const Key& key, Fate fate) const;
+  void drop(const Key& key, Fate fate, const Value* value);
+  bool sampled(const Key& key) const;
+  bool is_live(const Key& key) const;
+  void note_read(const Key& key, const Entry* entry, bool touch) const;
+  void note(Sampled kind, const Key& key, bool found) const;
   bool remove_as(const Key& key, Cause if_not_live, Cause if_missing);
   bool obey_rules(const Key& key, std::size_t bytes, UnixMs& expires_at, Extra& extra) const;
   Resized create(const Key& key, std::size_t size, Growth* growth);
   Resized grow(const Key& key, std::size_t size, Growth* growth);
+  void count_read(Shard& shard, const Key& key, const Entry* entry, Access access) const;
   Stored put_parts(const Key& key, std::string_view text, Blob blob, const PutOptions& options, TypedValue* typed = nullptr);
 
   Keyspace* keyspace_;
@@ -123,6 +147,7 @@ class Database {
   UnixMs now_;
   bool touch_;
   WriteLimits limits_;
+  ReadCounts* reads_;
 };
 
 }  // namespace pinfold::store

@@ -21,11 +21,14 @@
 
 #include "pinfold/base/hash.hpp"
 #include "pinfold/base/sleeper.hpp"
+#include "pinfold/store/access_samples.hpp"
 #include "pinfold/store/database.hpp"
+#include "pinfold/store/departures.hpp"
 #include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/memory.hpp"
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/shard_mutex.hpp"
+#include "pinfold/store/size_classes.hpp"
 #include "pinfold/store/tag_marks.hpp"
 #include "pinfold/store/value.hpp"
 #include "pinfold/store/watchers.hpp"
@@ -33,6 +36,7 @@
 namespace pinfold::store {
 
 class Changes;
+class KeySwitches;
 class SegmentPool;
 class Shard;
 class Table;
@@ -64,6 +68,19 @@ struct KeyspaceStats {
   std::uint64_t negative_hits = 0;  // plain reads that met a negative entry; they are among the misses
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
+  Departures departures;
+  TtlCounts written_ttls;  // of the times to live that writes, EXPIRE and the like have set
+  LockWaits lock_waits;
+  std::uint64_t fullest_bytes = 0;   // of the shard that occupies most
+  std::uint64_t occupied_bytes = 0;  // of all shards
+  std::uint64_t entries = 0;         // at present, negative and expired ones included
+  std::uint64_t entry_bytes = 0;     // what these occupy, as Table::memory_of() counts it
+};
+
+/// How often requests had to wait while entries were evicted for them, and how long. Atomic counters since the last reset.
+struct RoomWaits {
+  std::atomic<std::uint64_t> waits{0};
+  std::atomic<std::uint64_t> ticks{0};  // of the processor's counter (ThreadClock)
 };
 
 /// Figures of one database. Negative entries are not counted.
@@ -82,6 +99,12 @@ struct KeyspaceAudit {
   std::uint64_t ghosts = 0;
   std::uint64_t readers = 0;  // references to stored blocks, without those that entries hold
   bool consistent = true;     // whether the counters of every table and shard equal the recount
+};
+
+/// How long a step of the background worker took for two of its works.
+struct BackgroundTimes {
+  std::int64_t evicting_us = 0;  // because more is in use than the limit allows, or soon will be
+  std::int64_t expiring_us = 0;  // going through entries to remove those that have expired or were purged
 };
 
 /// Thread-safe, except where a function says that a shard must be locked, or that nothing may be locked. If a function has a
@@ -207,6 +230,17 @@ class Keyspace {
     if (!on) wake_background();
   }
   bool serves_stale() const { return policy_.serve_stale.load(std::memory_order_relaxed); }
+  /// Whether an entry whose policy has this slot is served as stale although its time is up.
+  bool serves_stale(std::uint8_t slot) const { return policy_.serves_stale(slot); }
+  /// Sets serve-stale of the policy with this slot.
+  void set_serve_stale(std::uint8_t slot, bool on) { policy_.keeps_expired[slot].store(on, std::memory_order_relaxed); }
+  /// Sets the switches that reads and writes obey; null: none is on. All shards must be locked. The object must live until
+  /// another call has replaced it. For WATCH, every watched key has changed, because clients may see other keys now.
+  void set_key_switches(const KeySwitches* switches) {
+    key_switches_ = switches;
+    ++views_;
+  }
+  const KeySwitches* key_switches() const { return key_switches_; }
   /// The changes of the entries in one shard. Observers must subscribe to it before requests come.
   Changes& changes(unsigned shard);
   /// A look-up for observers, which changes and counts nothing. Finds stale, expired and negative entries as well. Does not
@@ -232,6 +266,9 @@ class Keyspace {
   KeyspaceStats stats(const Locks& held);
   KeyspaceStats stats() { return stats(Locks(*this)); }
   void reset_stats(const Locks& held);
+  const RoomWaits& room_waits() const { return room_waits_; }
+  /// Begins to count anew the evictions under the policy in a slot, which another policy has got.
+  void reset_evicted_of(std::uint8_t slot, const Locks& held);
   /// What the entries with this policy slot occupy. O(shards).
   EntryUse use_of(std::uint8_t slot, const Locks& held);
   EntryUse use_of(std::uint8_t slot) { return use_of(slot, Locks(*this)); }
@@ -249,6 +286,9 @@ class Keyspace {
   /// Sets how many bytes negative entries may occupy before they are evicted first (0: no quota).
   void set_negative_quota(std::uint64_t bytes) { policy_.negative_quota.store(bytes, std::memory_order_relaxed); }
   DatabaseStats database_stats(unsigned db, UnixMs now, const Locks& held);
+  /// How many values there are of which size, in all databases, without negative entries. Values outside of the log are counted exactly.
+  /// How the others are spread over their classes is an estimate from a few entries of each table. O(tables).
+  SizeClasses size_classes(const Locks& held);
   /// Bytes that one entry occupies in the log, the index and blocks; nothing if there is no live entry. The caller must have
   /// locked the key's shard.
   std::optional<std::uint64_t> memory_usage(unsigned db, const Key& key, UnixMs now);
@@ -260,7 +300,7 @@ class Keyspace {
   /// limit was lowered, erases, removes expired entries, sweeps for purges, and compacts. Returns true if more work is waiting.
   /// Only for the background worker, which must have nothing locked. Locks one shard at a time, each time for the work that a
   /// Budget allows.
-  bool background_step(UnixMs now, std::int64_t budget_us);
+  bool background_step(UnixMs now, std::int64_t budget_us, BackgroundTimes* times = nullptr);
   /// Until the time `until`, expired entries are not removed (CLIENT PAUSE), but they are not found either. `until` = {} ends
   /// this at once.
   void keep_expired(MonoMs until) { keep_expired_until_.store(until, std::memory_order_relaxed); }
@@ -276,6 +316,8 @@ class Keyspace {
   void wake_background() {
     if (background_ != nullptr) background_->wake();
   }
+  /// The accesses to keys that are sampled.
+  AccessSamples& samples() { return samples_; }
   /// The record of how long shard locks are held, and of the work that is done meanwhile.
   LockWatch& lock_watch() { return lock_watch_; }
   /// How many threads wait for the lock of a shard at the moment.
@@ -341,6 +383,7 @@ class Keyspace {
 
   HashKey hash_key_;
   LockWatch lock_watch_;
+  RoomWaits room_waits_;
   PolicySettings policy_;
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
@@ -364,6 +407,10 @@ class Keyspace {
   std::array<DatabaseHistory, database_count> histories_;
   std::vector<std::unique_ptr<Shard>> shards_;
   unsigned shard_mask_;
+  // These two are written with all shards locked, and read with at least one shard locked.
+  const KeySwitches* key_switches_ = nullptr;  // null: no switch is on
+  std::uint64_t views_ = 0;                    // how often the switches were set
+  AccessSamples samples_;
   std::atomic<bool> active_expire_{true};
   std::atomic<MonoMs> keep_expired_until_{};
   unsigned background_shard_ = 0;

@@ -22,9 +22,15 @@ struct PolicySettings {
   std::array<std::atomic<Priority>, 256> priority{};  // by the slot of the entry's policy
   // By slot: the bytes above which entries of the policy are evicted first. 0: no bound.
   std::array<std::atomic<std::uint64_t>, 256> quota{};
-  std::atomic<std::uint64_t> negative_quota{0};  // the same for negative entries, in bytes
-  std::atomic<bool> has_policies{false};         // false: no policy exists, so `priority` and `quota` need not be read
+  std::atomic<std::uint64_t> negative_quota{0};        // the same for negative entries, in bytes
+  std::array<std::atomic<bool>, 256> keeps_expired{};  // by slot: serve-stale of the policy
+  std::atomic<bool> has_policies{false};               // false: no policy exists, so `priority` and `quota` need not be read
 
+  /// Whether an entry whose policy has this slot is kept, and served as stale, although its time is up: because of serve-stale,
+  /// the setting or the policy's.
+  bool serves_stale(std::uint8_t slot) const {
+    return serve_stale.load(std::memory_order_relaxed) || keeps_expired[slot].load(std::memory_order_relaxed);
+  }
   /// Whether negative entries (which say that the origin has no value) are to be evicted before all others if they occupy
   /// `bytes` bytes.
   bool negatives_first(std::uint64_t bytes) const {

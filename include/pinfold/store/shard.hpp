@@ -8,6 +8,7 @@
 #include <new>
 
 #include "pinfold/store/changes.hpp"
+#include "pinfold/store/departures.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/shard_mutex.hpp"
 #include "pinfold/store/table.hpp"
@@ -21,7 +22,7 @@ namespace pinfold::store {
 class alignas(64) Shard {
  public:
   Shard(SegmentPool& pool, Memory& memory, const HashKey& hash_key, const PolicySettings& policy, LockWatch& watch)
-      : mutex(watch), pool_(pool), memory_(memory), hash_key_(hash_key), policy_(policy) {}
+      : mutex(watch, lock_waits), pool_(pool), memory_(memory), hash_key_(hash_key), policy_(policy) {}
 
   ShardMutex mutex;
   std::uint64_t hits = 0;
@@ -33,6 +34,9 @@ class alignas(64) Shard {
   std::uint64_t negative_hits = 0;  // misses that met a negative entry
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
+  LockWaits lock_waits;
+  Departures departures;
+  TtlCounts written_ttls;
 
   /// Bytes of segments, and of blocks to which entries refer. Written with the lock held. Read without it, to choose the shard
   /// to evict from.
@@ -51,7 +55,7 @@ class alignas(64) Shard {
   /// Housekeeping for this shard. Nothing is removed as expired if `keeps_expired` is true, or while serve-stale is on.
   Housekeeping housekeeping(UnixMs now, bool keeps_expired = false) {
     const bool keeps = keeps_expired || policy_.serve_stale.load(std::memory_order_relaxed);
-    return {keeps ? 0 : now, expired, evicted, now};
+    return {keeps ? 0 : now, expired, evicted, departures, now};
   }
 
   /// Frees memory, by compaction if a table has many dead bytes, otherwise by eviction (Table::evict()). Evicts

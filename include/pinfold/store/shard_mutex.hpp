@@ -1,6 +1,6 @@
 #pragma once
-// The lock of a shard. It can measure how long threads hold it and wait for it, and count the work that is done while
-// it is held. The settings lock-timing and lock-accounting switch that on.
+// The lock of a shard. It counts how often and how long threads wait for it. It can measure how long they hold it, and count the
+// work that is done meanwhile: the settings lock-timing and lock-accounting switch that on.
 
 #include <atomic>
 #include <cstdint>
@@ -10,24 +10,26 @@
 
 namespace pinfold::store {
 
-/// How long the locks of all shards were held and waited for since the last reset, while lock-timing was on.
+/// How often and how long threads have waited for a shard's lock since the last reset. Guarded by that lock.
+struct LockWaits {
+  std::uint64_t waits = 0;       // how often a thread found the lock held
+  std::uint64_t slept = 0;       // how many of these waits went to sleep after spinning
+  std::uint64_t ticks = 0;       // all waits together, of the processor's counter (ThreadClock::ticks)
+  std::uint64_t most_ticks = 0;  // the longest
+};
+
+/// How long the locks of all shards were held since the last reset, while lock-timing was on.
 /// Thread-safe: every figure is atomic by itself. A hold is the time from locking one shard to unlocking it.
 struct LockTiming {
   std::atomic<std::int64_t> longest_ns{0};      // by the clock, which includes time in which the holder had no core
   std::atomic<std::int64_t> longest_cpu_ns{0};  // in CPU time of the holder
   std::atomic<std::uint64_t> holds{0};
-  std::atomic<std::uint64_t> long_holds{0};   // holds of more than a millisecond of CPU time
-  std::atomic<std::uint64_t> waits{0};        // how often a thread found the lock held
-  std::atomic<std::uint64_t> waits_slept{0};  // how many of these waits went to sleep after spinning
-  std::atomic<std::int64_t> longest_wait_ns{0};
+  std::atomic<std::uint64_t> long_holds{0};  // holds of more than a millisecond of CPU time
   void reset() {
     holds.store(0, std::memory_order_relaxed);
     long_holds.store(0, std::memory_order_relaxed);
     longest_ns.store(0, std::memory_order_relaxed);
     longest_cpu_ns.store(0, std::memory_order_relaxed);
-    waits.store(0, std::memory_order_relaxed);
-    waits_slept.store(0, std::memory_order_relaxed);
-    longest_wait_ns.store(0, std::memory_order_relaxed);
   }
 };
 
@@ -60,11 +62,11 @@ class LockWatch {
   std::atomic<std::uint8_t> what_{0};
 };
 
-/// A SpinningMutex that records its holds in a LockWatch, which must outlive it. Meets Lockable; not recursive. While
-/// nothing is recorded it costs one comparison more than a SpinningMutex.
+/// A SpinningMutex that records its holds in a LockWatch, and waits for it in a LockWaits. Both must outlive it. Meets Lockable; not
+/// recursive. While no holds are recorded it costs one comparison more than a SpinningMutex.
 class ShardMutex {
  public:
-  explicit ShardMutex(LockWatch& watch) : watch_(watch) {}
+  ShardMutex(LockWatch& watch, LockWaits& waits) : watch_(watch), waits_(waits) {}
   ShardMutex(const ShardMutex&) = delete;
   ShardMutex& operator=(const ShardMutex&) = delete;
 
@@ -101,6 +103,7 @@ class ShardMutex {
   std::int64_t since_ = 0;      // when it began, in nanoseconds
   std::int64_t cpu_since_ = 0;  // the same in CPU time of the thread
   LockWatch& watch_;
+  LockWaits& waits_;
 };
 
 /// A std::lock_guard for work that takes the same lock many times, piece by piece. A thread that is waiting gets the

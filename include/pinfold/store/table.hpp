@@ -23,6 +23,7 @@
 #include "pinfold/eviction/policy.hpp"
 #include "pinfold/store/budget.hpp"
 #include "pinfold/store/changes.hpp"
+#include "pinfold/store/departures.hpp"
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/entry_use.hpp"
 #include "pinfold/store/growth.hpp"
@@ -30,6 +31,7 @@
 #include "pinfold/store/log.hpp"
 #include "pinfold/store/policy_settings.hpp"
 #include "pinfold/store/purges.hpp"
+#include "pinfold/store/size_classes.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
@@ -39,6 +41,7 @@ struct Housekeeping {
   UnixMs now;  // entries whose time was up by then are removed as expired; 0: none are, because expiry is suspended
   std::uint64_t& expired;
   std::uint64_t& evicted;
+  Departures& departures;
   UnixMs clock;  // the present time, also while `now` is 0: observers are told it
 };
 
@@ -142,6 +145,8 @@ class Table {
   EntryUse use_of(std::uint8_t slot) const { return uses_ != nullptr ? (*uses_)[slot] : EntryUse{}; }
   /// What the negative entries occupy.
   EntryUse negatives() const { return negatives_; }
+  /// The entries whose values lie outside of the log, by SizeClasses::outside_class(). Exact.
+  const std::array<std::uint64_t, SizeClasses::outside>& outside_sizes() const { return outside_sizes_; }
   /// Takes the entries out of the counts of policies and negative entries. Must be called when the table is taken out of its
   /// shard.
   void leave_policies();
@@ -176,6 +181,8 @@ class Table {
   /// when there is nothing more to do.
   bool shrink_index();
 
+  /// The sum of memory_of() for all entries.
+  std::uint64_t entry_bytes() const;
   /// Bytes that the entry occupies in the log and in blocks, and on average in the index.
   std::uint64_t memory_of(const Entry& entry) const;
 
@@ -198,6 +205,7 @@ class Table {
       std::size_t references = 0;  // references of entries and of readers
     };
     std::map<void*, Block> blocks;
+    std::array<std::uint64_t, SizeClasses::outside> outside_sizes{};
     bool consistent = true;  // whether counters, queues, index and log agree
   };
   /// Recounts everything from the log itself. Of a table that is being dismantled it counts what is left. O(entries); for
@@ -228,7 +236,9 @@ class Table {
     bool protects = true;     // whether protected entries are kept; they are not if they occupy more than half of the limit
   };
   Order eviction_order() const;
+  bool outlasts(const Entry& entry) const;
   Priority priority_of(const Entry& entry, const Order& order) const;
+  void note_departure(const Entry& entry, Priority priority, Departures& departures) const;
   std::uint64_t hash_of(Ref ref) const {
     const Entry e = entry(ref);
     if (e.keeps_hash()) return e.kept_hash();
@@ -317,6 +327,7 @@ class Table {
   std::uint32_t dismantled_ = 0;                     // the offset at which dismantle() goes on in that segment
   std::unique_ptr<std::array<EntryUse, 256>> uses_;  // by policy slot; null until the first entry with a policy is written
   EntryUse negatives_;
+  std::array<std::uint64_t, SizeClasses::outside> outside_sizes_{};
   std::unique_ptr<Purges> purges_;  // null while no purge is pending
   std::uint64_t purges_bytes_ = 0;  // bytes of *purges_ that have been added to Memory
   // How far erase_some() has come.

@@ -22,6 +22,7 @@ struct Watch {
   bool live = false;             // whether the key existed
   std::uint64_t changes = 0;     // the count of the key's changes (Watchers::add)
   std::uint64_t generation = 0;  // DatabaseHistory::generation of its database
+  std::uint64_t view = 0;        // how often the switches that hide keys had changed (Keyspace::set_key_switches)
 };
 
 /// What happened to a database as a whole. A database begins a new generation each time when it is emptied or exchanged;

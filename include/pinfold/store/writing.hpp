@@ -10,6 +10,8 @@
 
 namespace pinfold::store {
 
+class Table;
+
 /// The bytes of the value, to be written to, or the reason why there are none. The destructor tells observers of the change,
 /// because only then the bytes are final. Until then the shard must stay locked, nothing else may be written to the shard, and
 /// the text of the key must stay valid. The store owns the bytes. Converts to true if there are bytes. If there are none,
@@ -32,6 +34,8 @@ class [[nodiscard]] Writing {
     bytes_ = std::exchange(other.bytes_, nullptr);
     cause_ = std::exchange(other.cause_, {});
     stored_ = other.stored_;
+    drop_from_ = other.drop_from_;
+    dropped_as_ = other.dropped_as_;
     return *this;
   }
   ~Writing() { tell(); }
@@ -42,11 +46,21 @@ class [[nodiscard]] Writing {
   Stored stored() const { return stored_; }
   /// Sets the cause that the destructor tells. The last call counts.
   void set_cause(Cause cause) { cause_ = cause; }
+  /// Has the destructor remove the entry from its table, whatever is written to it, and tell `cause`: a switch forbids that the
+  /// value is stored (KeySwitches). Calls of set_cause() count no more.
+  void drop_from(Table& table, Cause cause) {
+    drop_from_ = &table;
+    dropped_as_ = cause;
+  }
 
  private:
   void tell() {
-    if (cause_ && bytes_ != nullptr) changes_->tell(*cause_, db_, key_, now_);
+    if (bytes_ == nullptr) return;
+    if (drop_from_ != nullptr) [[unlikely]]
+      return drop();
+    if (cause_) changes_->tell(*cause_, db_, key_, now_);
   }
+  void drop();
 
   Changes* changes_ = nullptr;
   unsigned db_ = 0;
@@ -55,6 +69,8 @@ class [[nodiscard]] Writing {
   char* bytes_ = nullptr;
   std::optional<Cause> cause_;
   Stored stored_ = Stored::no_memory;
+  Table* drop_from_ = nullptr;  // null: the value stays
+  Cause dropped_as_{};
 };
 
 }  // namespace pinfold::store

@@ -45,7 +45,8 @@ struct Rig final : pinfold::ClientThreads {
   void end_wait(const pinfold::ClientPlace& /*client*/, std::uint64_t /*ticket*/, bool /*with_error*/) override {}
   void wake_task(const pinfold::ClientPlace& /*client*/) override {}
   void end_pause() override {}
-  void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/) override {}
+  void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/,
+            pinfold::Audience /*audience*/) override {}
   template <class Action>
   auto locked(Action&& action) {
     const Key key = keyspace.key(name);

@@ -2,6 +2,7 @@
 
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "support/seed.hpp"
@@ -69,9 +70,10 @@ TEST_CASE("slots are given once, and stay with those who have one") {
 TEST_CASE("every field is shown as it can be set, and what makes no sense is refused") {
   Policy policy;
   const std::vector<std::pair<std::string, std::string>> good = {
-      {"match", "x:*"},          {"ttl", "5m"},         {"max-ttl", "1d"},        {"jitter", "10%"},       {"stale", "90s"},
-      {"coalesce", "50ms"},      {"lease", "10s"},      {"early-refresh", "1.5"}, {"negative-ttl", "30s"}, {"max-leases", "200"},
-      {"max-value", "1048576b"}, {"max-memory", "25%"}, {"priority", "first-out"}};
+      {"match", "x:*"},          {"ttl", "5m"},         {"max-ttl", "1d"},         {"jitter", "10%"},
+      {"stale", "90s"},          {"coalesce", "50ms"},  {"lease", "10s"},          {"early-refresh", "1.5"},
+      {"negative-ttl", "30s"},   {"max-leases", "200"}, {"max-value", "1048576b"}, {"max-memory", "25%"},
+      {"priority", "first-out"}, {"admit", "5%"},       {"bypass", "yes"},         {"serve-stale", "yes"}};
   REQUIRE(good.size() == policy_fields().size());
   for (const auto& [field, value] : good) {
     CHECK_FALSE(set_field(policy, field, value));
@@ -95,10 +97,30 @@ TEST_CASE("every field is shown as it can be set, and what makes no sense is ref
                                                                                      {"max-value", "25"},
                                                                                      {"max-memory", "101%"},
                                                                                      {"priority", "high"},
+                                                                                     {"max-leases", "nobody"},
+                                                                                     {"admit", "101%"},
+                                                                                     {"admit", "5"},
+                                                                                     {"bypass", "1"},
+                                                                                     {"serve-stale", ""},
                                                                                      {"colour", "blue"}}) {
     const Policy before = policy;
     CHECK(set_field(policy, field, value));
     CHECK(policy == before);
+  }
+}
+
+TEST_CASE("the number of leases may be a word, and 0 stands for any number") {
+  Policy policy;
+  CHECK(show_field(policy, "max-leases") == "unlimited");
+  for (const auto& [value, shown, leases] :
+       std::vector<std::tuple<std::string, std::string, std::uint64_t>>{{"none", "none", 0},
+                                                                        {"7", "7", 7},
+                                                                        {"Unlimited", "unlimited", Policy::any_number},
+                                                                        {"NONE", "none", 0},
+                                                                        {"0", "unlimited", Policy::any_number}}) {
+    CHECK_FALSE(set_field(policy, "max-leases", value));
+    CHECK(show_field(policy, "max-leases") == shown);
+    CHECK(policy.max_leases == leases);
   }
 }
 

@@ -103,7 +103,8 @@ TEST_CASE("figures: they are what the server has done and holds") {
   CHECK(figures.clients.connected == 2);
   CHECK(figures.clients.most == server.settings.show(config::Id::maxclients));
   const MemoryFigures& memory = figures.memory;
-  CHECK(memory.used == memory.segments + memory.blobs + memory.index + memory.ghosts + memory.coalescing + memory.clients);
+  const std::uint64_t data = memory.segments + memory.blobs + memory.index + memory.ghosts + memory.coalescing;
+  CHECK(memory.used == data + memory.clients + memory.sampling);
   CHECK(memory.used == memory.dataset + memory.overhead);
   CHECK(memory.peak >= memory.used);
   CHECK(memory.resident > 0);
@@ -158,6 +159,6 @@ TEST_CASE("figures: INFO shows a figure as suits its unit") {
   InfoText(text).lines(CpuFigures{.system = 0.5, .user = 1.25, .system_of_children = 0, .user_of_children = 0}, cpu_figures());
   CHECK(text.starts_with("used_cpu_sys:0.500000\r\nused_cpu_user:1.250000\r\n"));
   text.clear();
-  InfoText(text).row("cmdstat_get", CommandFigures{"get", 10, 25, 2.5, 1, 2}, command_figures());
+  InfoText(text).row("cmdstat_get", CommandFigures{"get", 10, 25, 2.5, 1, 2, {}}, command_figures());
   CHECK(text == "cmdstat_get:calls=10,usec=25,usec_per_call=2.50,rejected_calls=1,failed_calls=2\r\n");
 }

@@ -14,6 +14,7 @@ void use(Client& client) {
   client.run("CLIENT", "NO-TOUCH", "ON");
   client.run("CLIENT", "NO-EVICT", "ON");
   client.run("SELECT", "4");
+  client.run("MONITOR");
   client.run("WATCH", "a", "b");
   client.run("MULTI");
   client.run("SET", "a", "1");
@@ -24,9 +25,9 @@ void use(Client& client) {
 // What others see. Every field is named here: one that is added does not compile before it is compared, or said to stay.
 void compare_shared(SharedClient& left, SharedClient& right) {
   auto& [id, address, local_address, fd, unix_socket, created, thread, last_active, last_command, db, protocol, queued, queued_bytes,
-         watched, no_evict, no_touch, waiting, paused, closing, watched_bytes, evicted, input_bytes, input_room, large_bytes, output_bytes,
-         buffer_memory, task_bytes, usage, counted, transport_bytes, counted_requests, net_input, net_output, commands, mutex, name, user,
-         library_name, library_version] = left;
+         watched, no_evict, no_touch, waiting, paused, monitors, closing, watched_bytes, evicted, input_bytes, input_room, large_bytes,
+         output_bytes, buffer_memory, task_bytes, usage, counted, transport_bytes, counted_requests, reads, counted_reads, net_input,
+         net_output, commands, mutex, name, user, library_name, library_version] = left;
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
   CHECK(queued == right.queued);
@@ -37,6 +38,7 @@ void compare_shared(SharedClient& left, SharedClient& right) {
   CHECK(no_touch == right.no_touch);
   CHECK(waiting == right.waiting);
   CHECK(paused == right.paused);
+  CHECK(monitors == right.monitors);
   CHECK(closing == right.closing);
   CHECK(evicted == right.evicted);
   CHECK(large_bytes == right.large_bytes);
@@ -49,6 +51,7 @@ void compare_shared(SharedClient& left, SharedClient& right) {
   CHECK((id != right.id && address != right.address && last_command.load() != nullptr && commands > 0));
   static_cast<void>(std::tie(local_address, fd, unix_socket, created, thread, last_active, mutex));
   CHECK(counted_requests == commands.load());
+  static_cast<void>(std::tie(reads, counted_reads));
   static_cast<void>(std::tie(transport_bytes, input_bytes, input_room, output_bytes, buffer_memory, net_input, net_output));
   CHECK(library_name == "lib");
   CHECK(library_version == "1.0");

@@ -406,6 +406,7 @@ TEST_CASE("users in figures: those that take most come first, and no more than 6
   CHECK(users[1].requests == 3);
   CHECK(users[2].name == "default");
   const std::string text = ada.run("INFO", "users");
-  CHECK(text.find("# Users\r\nuser0:clients=2,memory=2000,requests=0,refused=0,closed=0,name=bob\r\n") != std::string::npos);
+  CHECK(text.find("# Users\r\nuser0:clients=2,memory=2000,requests=0,refused=0,closed=0,hits=0,misses=0,name=bob\r\n") !=
+        std::string::npos);
   CHECK(ada.run("INFO").find("# Users") == std::string::npos);
 }

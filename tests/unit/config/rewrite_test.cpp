@@ -59,6 +59,11 @@ std::string rewritten(const std::string& text, const Changes& changes, std::stri
   return directory.read("x.yaml");
 }
 
+TEST_CASE("rewrite: a setting keeps the other name that the file has for it") {
+  CHECK(rewritten("commandlog-execution-slower-than: 5\n", {{Id::slowlog_log_slower_than, "7"}}) ==
+        "commandlog-execution-slower-than: 7\n");
+}
+
 TEST_CASE("without a file there is nothing to rewrite") {
   Settings settings;
   CHECK(settings.rewrite().value_or("") == "The server is running without a config file");

@@ -47,6 +47,7 @@ TEST_CASE("names are found in any case") {
   CHECK(find_setting("MaxMemory-Policy") == find_setting("maxmemory-policy"));
   CHECK(find_setting("maxmemory_policy") == nullptr);
   CHECK(find_setting("") == nullptr);
+  CHECK(find_setting("CommandLog-Execution-Slower-Than") == find_setting("slowlog-log-slower-than"));
 }
 
 TEST_CASE("integers are read as strictly as in Redis") {

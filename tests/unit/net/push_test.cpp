@@ -26,7 +26,7 @@ std::shared_ptr<const std::string> news(std::string_view text) {
 void push(Rig& rig, const std::vector<std::uint64_t>& clients, std::shared_ptr<const std::string> bytes) {
   std::vector<ClientPlace> to;
   for (const std::uint64_t client : clients) to.push_back({client, 0});
-  rig.push(std::move(to), std::move(bytes));
+  rig.push(std::move(to), std::move(bytes), Audience::all);
 }
 
 }  // namespace

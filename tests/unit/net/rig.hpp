@@ -47,8 +47,8 @@ struct Rig final : ClientThreads {
   void wake_task(const ClientPlace& client) override { thread.wake_task(client.client); }
   void end_pause() override { thread.resume_paused(); }
   void deliver(const std::shared_ptr<const Delivery>& answer) override { thread.deliver(answer); }
-  void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes) override {
-    thread.push(std::make_shared<const Push>(Push{std::move(to), std::move(bytes)}));
+  void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) override {
+    thread.push(std::make_shared<const Push>(Push{std::move(to), std::move(bytes), audience}));
   }
 
   void set(config::Id id, std::string_view value) {

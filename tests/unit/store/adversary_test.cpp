@@ -100,6 +100,7 @@ TEST_CASE("a table takes keys that collide under its own hash key: one bucket an
     const PolicySettings policy{eviction::Kind::allkeys_lfu};
     std::uint64_t expired = 0;
     std::uint64_t evicted = 0;
+    Departures departures;
     Changes changes;
     Table table(pool, memory, hash_key, policy, occupied, changes, 0);
     const auto key = [&](const std::string& name) { return Key{name, siphash13(hash_key, name)}; };
@@ -111,7 +112,7 @@ TEST_CASE("a table takes keys that collide under its own hash key: one bucket an
     for (std::size_t i = 0; i < names.size(); ++i) REQUIRE(table.find(key(names[i])).has_value() == (i % 2 == 1));
     const auto evict = [&] {
       Budget budget;
-      return table.evict({1, expired, evicted, 1}, 1, 3, false, budget) != Reclaimed::impossible;
+      return table.evict({1, expired, evicted, departures, 1}, 1, 3, false, budget) != Reclaimed::impossible;
     };
     while (table.size() > 1000 && evict()) {
     }

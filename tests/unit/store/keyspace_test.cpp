@@ -445,6 +445,7 @@ TEST_CASE("counters of a table equal a recount of its log") {
   std::atomic<std::uint64_t> occupied{0};
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
+  Departures departures;
   Changes changes;
   std::mt19937_64 random(11);
   {
@@ -459,7 +460,7 @@ TEST_CASE("counters of a table equal a recount of its log") {
       } else {
         REQUIRE(table.put(key, std::string(random() % 400, 'v'), {}, {.expires_at = at}));
       }
-      const Housekeeping keeping{i, expired, evicted, i};
+      const Housekeeping keeping{i, expired, evicted, departures, i};
       Budget budget;
       if (random() % 50 == 0) table.compact(keeping, budget);
       if (random() % 100 == 0) table.expire_some(keeping, budget);

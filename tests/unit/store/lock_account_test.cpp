@@ -26,8 +26,9 @@ LockAccount::Cause of(const LockAccount& account, std::string_view name) {
 struct Watched {
   Watched() { watch.set_accounting(true); }
   store::LockWatch watch;
-  store::ShardMutex first{watch};
-  store::ShardMutex second{watch};
+  store::LockWaits waits;
+  store::ShardMutex first{watch, waits};
+  store::ShardMutex second{watch, waits};
 };
 
 }  // namespace

@@ -34,26 +34,28 @@ void fill(Keyspace& keyspace, int count, UnixMs expires_at) {
 
 }  // namespace
 
-TEST_CASE("a wait for a shard's lock is counted and measured while that is asked for") {
+TEST_CASE("waits for a shard's lock are counted and measured") {
   LockWatch watch;
-  ShardMutex mutex(watch);
-  for (const bool timed : {false, true}) {
-    watch.set_timing(timed);
+  LockWaits waits;
+  ShardMutex mutex(watch, waits);
+  { const std::lock_guard lock(mutex); }
+  CHECK(waits.waits == 0);  // nobody held it
+  std::uint64_t most = 0;
+  for (std::uint64_t i = 1; i <= 2; ++i) {
     mutex.lock();
     std::thread other([&] { const std::lock_guard lock(mutex); });
     wait_until([&] { return mutex.waiting() == 1; });
-    for (int i = 0; i < 1000; ++i) std::this_thread::yield();
+    for (int yields = 0; yields < 1000; ++yields) std::this_thread::yield();
     mutex.unlock();
     other.join();
-    CHECK(watch.timing.waits == (timed ? 1 : 0));
-    CHECK((watch.timing.longest_wait_ns > 0) == timed);
-    CHECK(watch.timing.waits_slept <= watch.timing.waits);
+    const std::lock_guard lock(mutex);
+    CHECK(waits.waits == i);
+    CHECK(waits.slept <= i);
+    CHECK(waits.ticks > most);
+    CHECK(waits.most_ticks > 0);
+    CHECK(waits.most_ticks <= waits.ticks);
+    most = waits.ticks;
   }
-  { const std::lock_guard lock(mutex); }
-  CHECK(watch.timing.waits == 1);  // nobody held it
-  watch.timing.reset();
-  CHECK(watch.timing.waits == 0);
-  CHECK(watch.timing.longest_wait_ns == 0);
 }
 
 TEST_CASE("a request that waits for a shard goes before the background's next piece of work there") {

@@ -21,5 +21,6 @@ struct ToldClients final : pinfold::ClientThreads {
   void deliver(const std::shared_ptr<const pinfold::Delivery>& answer) override {
     if (on_answer) on_answer(*answer);
   }
-  void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/) override {}
+  void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/,
+            pinfold::Audience /*audience*/) override {}
 };
