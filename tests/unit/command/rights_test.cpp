@@ -907,7 +907,10 @@ Tried try_all(std::uint64_t seed, Rules rules, unsigned requests, unsigned db = 
       std::string line;
       for (const std::string& word : words) line += word + " ";
       INFO(line << " -> " << reply);
-      if (reply.find(secret_mark) != std::string::npos || reply.find("777001") != std::string::npos) tried.told.insert(row->name);
+      // These show administrators what was asked for; here they do if the machine was so busy that a request was slow.
+      const bool shows_requests = row->name == "slowlog|get" || row->name == "commandlog|get";
+      const bool tells = reply.find(secret_mark) != std::string::npos || reply.find("777001") != std::string::npos;
+      if (tells && !shows_requests) tried.told.insert(row->name);
       if (server.secrets(from_free) == before) continue;
       tried.changed.insert(row->name);
       server.fill();

@@ -63,10 +63,10 @@ TEST_CASE("net: a monitoring client that does not read is closed, and its memory
   for (int i = 0; i < 1000 && rig.engine.monitors.any(); ++i) {
     client.send(requests);
     client.take();
-    most = std::max(most, rig.client_memory() - before);
+    most = std::max(most, rig.client_memory());
   }
   CHECK_FALSE(rig.engine.monitors.any());
-  CHECK(most < 20'000'000);
+  CHECK(most < before + 20'000'000);
   CHECK(rig.client_memory() <= before);
   CHECK(rig.engine.monitors.pending == 0);
 }
