@@ -12,6 +12,7 @@
 #include "pinfold/command/diagnosis.hpp"
 #include "pinfold/command/figures.hpp"
 #include "pinfold/server/log_format.hpp"
+#include "pinfold/store/lock_account.hpp"
 
 namespace pinfold::server {
 
@@ -109,6 +110,7 @@ void Background::tend_cache() {
 
 // Keeps the figures that later ones are compared with.
 void Background::keep_figures(std::int64_t now_us) {
+  const store::HoldCause cause("keep-figures");
   try {
     if (engine_.history.is_due(now_us)) engine_.history.add(now_us, command::collect_for_diagnosis(engine_));
   } catch (const std::bad_alloc&) {  // tried again the next time

@@ -28,8 +28,8 @@ TIMES = 10 if SANITIZED else 40
 
 # What the background does, and what is done for clients that are gone.
 JOBS = {
-    "alarms", "compact", "disconnect", "erase", "evict", "expire", "give-up-waiting", "look-for-work", "lower-memory", "prepare-eviction",
-    "set-policies", "shrink-index", "sweep-purges", "tell-waiting", "tend-leases", "working-set",
+    "alarms", "compact", "disconnect", "erase", "evict", "expire", "give-up-waiting", "keep-figures", "look-for-work", "lower-memory", "prepare-eviction",
+    "set-policies", "set-switches", "shrink-index", "sweep-purges", "tell-waiting", "tend-leases", "working-set",
 }  # fmt: skip
 # Seen in some runs only: a lease for a client that has just gone; what is prefetched for a pipeline.
 RARE = {"return-token", "other", "unknown"}
