@@ -4,14 +4,14 @@
 
 namespace pinfold::store {
 
-bool AccessSamples::note(const eviction::SampledAccess& access) noexcept {
+void AccessSamples::note(const eviction::SampledAccess& access) noexcept {
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (!lock || noted_.size() >= most_) [[unlikely]] {
     dropped_.fetch_add(1, std::memory_order_relaxed);
-    return true;
+    return;
   }
   noted_.push_back(access);
-  return noted_.size() == most_ / 2;
+  if (noted_.size() == most_ / 2) half_full_.store(true, std::memory_order_relaxed);
 }
 
 void AccessSamples::start(std::uint64_t threshold, std::size_t most) {

@@ -97,7 +97,7 @@ inline bool Database::sampled(const Key& key) const { return keyspace_->samples_
     access.bytes = sampled_bytes(*keyspace_->shard(key).tables[number_], *entry);
     access.expires_at = entry->expires_at();
   }
-  if (keyspace_->samples_.note(access)) keyspace_->wake_background();
+  keyspace_->samples_.note(access);
 }
 
 // Notes a change of a sampled key, after it. `found`: whether there was a live entry before. A write that leaves no live entry is noted
@@ -118,7 +118,7 @@ inline bool Database::sampled(const Key& key) const { return keyspace_->samples_
       access.kind = Sampled::remove;
     }
   }
-  if (keyspace_->samples_.note(access)) keyspace_->wake_background();
+  keyspace_->samples_.note(access);
 }
 
 // `entry` is the live entry that a read has found, or null.

@@ -93,7 +93,7 @@ void Keyspace::Locks::release() {
     const auto shard = static_cast<unsigned>(std::exchange(single_, -1));
     held_.reset(shard);
     unlock(shard);
-    if (keyspace_->memory_.heap().has_news()) [[unlikely]]
+    if (keyspace_->memory_.heap().has_news() || keyspace_->samples_.has_become_half_full()) [[unlikely]]
       keyspace_->wake_background();
     return;
   }
@@ -106,7 +106,7 @@ void Keyspace::Locks::release() {
     if (held_.test(i)) unlock(i);
   }
   held_.reset();
-  if (keyspace_->memory_.heap().has_news()) keyspace_->wake_background();
+  if (keyspace_->memory_.heap().has_news() || keyspace_->samples_.has_become_half_full()) keyspace_->wake_background();
 }
 
 void Keyspace::prefetch_lock(const Key& key) { prefetch_to_write(&shard(key).mutex); }

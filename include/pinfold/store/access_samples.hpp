@@ -21,8 +21,10 @@ class AccessSamples {
   /// Whether the key with this hash is sampled. Always false while the sampling is off.
   bool takes(std::uint64_t hash) const { return eviction::sample_position(hash) < threshold_.load(std::memory_order_relaxed); }
   bool on() const { return threshold_.load(std::memory_order_relaxed) != 0; }
-  /// Notes an access. Returns true if the buffer is half full, so that it should be taken soon.
-  bool note(const eviction::SampledAccess& access) noexcept;
+  void note(const eviction::SampledAccess& access) noexcept;
+  /// Whether the buffer has become half full since the last call that returned true, so that it should be taken soon. To be asked when
+  /// locks have been released, because the background worker has to be woken then.
+  bool has_become_half_full() { return half_full_.load(std::memory_order_relaxed) && half_full_.exchange(false); }
 
   /// Samples keys up to the threshold, in a buffer of `most` accesses. Throws std::bad_alloc, with nothing changed.
   void start(std::uint64_t threshold, std::size_t most);
@@ -38,6 +40,7 @@ class AccessSamples {
  private:
   std::atomic<std::uint64_t> threshold_{0};
   std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<bool> half_full_{false};
   alignas(64) SpinningMutex mutex_;  // guards what follows
   std::vector<eviction::SampledAccess> noted_;
   std::size_t most_ = 0;
