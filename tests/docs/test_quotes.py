@@ -13,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "cache-commands.md"
-TESTS = sorted((ROOT / "tests" / "server").glob("test_cache_*.py"))
+TESTS = [*sorted((ROOT / "tests" / "server").glob("test_cache_*.py")), ROOT / "tests" / "server" / "test_switches.py"]
 
 
 RULE = re.compile(r"\|[|\s:-]+")

@@ -182,9 +182,8 @@ def test_a_negative_entry_has_no_value(cache, client):
     assert cache.inspect("key:of:some:length")["bytes"] <= cache.inspect("key:of:some:lengtj")["bytes"] + 8
 
 
-# "`serve-stale yes` is for while the origin is down: entries outlast their deadlines, whether or not they have a stale window, nothing expires, and GET, MGET
-# and GETEX as well as CACHE.GET get them; CACHE.GET marks them `stale` (with ms 0 once their window is over) and still grants its one lease, so that the
-# origin's return is noticed."
+# "entries outlast their deadlines, whether or not they have a stale window, and do not expire. GET, MGET and GETEX as well as CACHE.GET get them. CACHE.GET
+# marks them `stale` (with ms 0 once their window is over) and still grants its one lease, so that the origin's return is noticed."
 
 
 def test_serve_stale_asks_no_plain_reader_to_rebuild(cache, client, policy):

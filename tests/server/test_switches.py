@@ -40,6 +40,12 @@ def figures(connection, *names):
     return [int(found[name]) for name in names]
 
 
+# | serve-stale | `serve-stale yes` | `serve-stale yes` | the origin is down: serve what there is, however old |
+# | bypass | `bypass yes` | `bypass yes` | the cache is suspect: take it out of the way without a change of any client |
+# | admit | `admit 10` | `admit 10%` | new keys push out what is needed: store a part of them only |
+# | no leases | `max-leases 0` | `max-leases none` | the origin is overloaded: nobody is sent to load |
+
+
 def test_bypass_takes_the_cache_out_of_the_way_and_leaves_nothing_old(client, switch):
     """reads find nothing; a write removes its key and is answered as if it was done"""
     client.call("MSET", "read", "v", "written", "old", "counted", "41", "deleted", "v")
@@ -61,6 +67,9 @@ def test_bypass_by_policy_is_for_its_keys(cache, client, policy):
     client.call("MSET", "p:k", "new", "other", "new")
     policy("p", "bypass", "no")
     assert client.call("MGET", "p:k", "other") == [None, b"new"]
+
+
+# | its key is [bypassed](#switches) and somebody asks for it, or waits for it | it is void, and those who wait are told `miss` |
 
 
 def test_a_bypass_answers_those_who_wait_at_once(client, connect, switch):
@@ -171,7 +180,7 @@ def test_without_leases_nobody_gets_one(cache, client, policy, switch):
 
 
 def test_a_file_of_before_keeps_its_meaning(start, tmp_path):
-    """`max-leases: 0` of a policy is any number"""
+    """In a policy, 0 leases have always meant any number."""
     file = tmp_path / "pinfold.yaml"
     file.write_text(
         'policies:\n  - name: before\n    match: "b:*"\n    max-leases: 0\n'

@@ -176,9 +176,12 @@ TEST_CASE("a full buffer drops accesses and counts them") {
   CHECK_FALSE(samples.takes(1));
   samples.start(UINT64_MAX, 2);
   CHECK(samples.takes(1));
-  CHECK(samples.note({.position = 1}));  // half full
-  CHECK_FALSE(samples.note({.position = 2}));
-  CHECK(samples.note({.position = 3}));
+  CHECK_FALSE(samples.has_become_half_full());
+  samples.note({.position = 1});
+  CHECK(samples.has_become_half_full());
+  samples.note({.position = 2});
+  samples.note({.position = 3});
+  CHECK_FALSE(samples.has_become_half_full());
   CHECK(samples.dropped() == 1);
   std::vector<eviction::SampledAccess> taken;
   taken.reserve(2);
