@@ -66,7 +66,9 @@ LOADS = {
     "CACHE.GET hit": (_cache_get, None, 1, None, b"yes"),
     "GET, ten patterns": (_get, GET_REPLY, 1, TEN_PATTERNS, b"yes"),
 }
-METRICS_ALLOWED = 1.03  # of the same load with `metrics no`
+# Of the same load with `metrics no`. The goal is 1.03. valgrind makes the server some thirty times slower, so that what is bounded per second,
+# as the samples of hot keys are, weighs thirty times as much here as it does at full speed.
+METRICS_ALLOWED = 1.06
 
 
 class Counted(Pinfold):

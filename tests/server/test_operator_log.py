@@ -363,7 +363,7 @@ def test_a_line_of_json_is_an_object_whatever_is_in_it(start):
     server = start("--log-format", "json")
     with server.connect() as connection:
         connection.call("CACHE.PURGE", "PREFIX", b'a"b\\c\n\xff\xe2\x80\xae{}', "SYNC")
-        eventually(lambda: lines(server, "CACHE.PURGE"))
+        eventually(lambda: lines(server, "purged PREFIX"))
         objects = [json.loads(line) for line in server.log().splitlines()]
         assert all(set(one) == {"time", "level", "message"} for one in objects)
         assert {one["level"] for one in objects} <= {"notice", "warning"}
