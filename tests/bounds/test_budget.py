@@ -53,7 +53,8 @@ NOT_YET = [
 ]
 
 ALWAYS_FAIL = {"auth", "client|unblock", "client|kill", "shutdown", "config|rewrite", "delex", "discard", "exec", "debug", "acl|load", "acl|save",
-               "latency|graph"}  # there is nothing to draw, as nothing takes long
+               "latency|graph",  # there is nothing to draw, as nothing takes long
+               "monitor"}  # its connection would be sent more than replies
 
 
 # --- what the server tells ---
