@@ -215,7 +215,14 @@ class Run:
             if keys[0] != keys[1]:
                 return Divergence(f"KEYS * of db {db} afterwards", *(repr(k).encode() for k in keys))
             if pair[0][3 * db + 2] != pair[1][3 * db + 2]:
-                return Divergence(f"DBSIZE of db {db} afterwards", pair[0][3 * db + 2], pair[1][3 * db + 2])
+                # A key that was stored already expired, by a user that may not touch it (see settled), is counted until it is swept.
+                for _ in range(30):
+                    time.sleep(0.1)
+                    sizes = [replies[1] for replies in self.both("own", [(b"SELECT", b"%d" % db), (b"DBSIZE",)])]
+                    if sizes[0] == sizes[1]:
+                        break
+                else:
+                    return Divergence(f"DBSIZE of db {db} afterwards", *sizes)
             if keys[0]:
                 questions.append((b"SELECT", b"%d" % db))
                 for key in keys[0]:
