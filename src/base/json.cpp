@@ -64,9 +64,9 @@ void append_hexadecimal(std::string& to, char32_t number) {
 
 bool append_json_bytes(std::string& to, std::string_view bytes, std::size_t most) {
   constexpr std::size_t longest_escape = 6;
-  const std::size_t end = to.size() + most;
+  const std::size_t begin = to.size();
   for (const char c : bytes) {
-    if (to.size() + longest_escape > end) return false;
+    if (to.size() - begin + longest_escape > most) return false;
     if (c == '"' || c == '\\') {
       to.append({'\\', c});
     } else if (is_printable(c)) {

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -55,8 +56,7 @@ void LogFormat::format(const spdlog::details::log_msg& message, spdlog::memory_b
   std::string line;
   if (json_->load(std::memory_order_relaxed)) {
     line.append("{\"time\":\"").append(shown_time(message.time)).append("\",\"level\":\"").append(level).append("\",\"message\":\"");
-    constexpr std::size_t longest_escape = 6;
-    append_json_bytes(line, text, (text.size() + 1) * longest_escape);
+    append_json_bytes(line, text, std::numeric_limits<std::size_t>::max());
     line.append("\"}\n");
   } else {
     line.append(shown_time(message.time)).append(" ").append(level).append(" ").append(one_line(text)).append("\n");

@@ -42,6 +42,9 @@ TEST_CASE("json: bytes can be told from their escapes again") {
   std::string some = "x";
   CHECK_FALSE(append_json_bytes(some, "abcdefghij", 8));
   CHECK(some == "xabc");
+  std::string any = "before";
+  CHECK(append_json_bytes(any, "\"", std::numeric_limits<std::size_t>::max()));
+  CHECK(any == "before\\\"");
 }
 
 TEST_CASE("presentable: text in any language stays as it is") {
