@@ -15,6 +15,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "pinfold/admin/http_session.hpp"
+#include "pinfold/config/listening.hpp"
 
 namespace pinfold::admin {
 
@@ -26,20 +27,15 @@ using config::Id;
 namespace {
 
 // A word of admin-bind.
-struct Address {
-  std::string text;  // as it was written, without '-'
-  bool may_miss;     // "-::1": listen there if this machine has the address
+struct Address : config::BindAddress {
   error_code error;
   asio::ip::address parsed;
 };
 
 std::vector<Address> addresses_of(const config::Settings& settings) {
   std::vector<Address> all;
-  std::istringstream words(settings.text(Id::admin_bind));
-  for (std::string word; words >> word;) {
-    Address& one = all.emplace_back();
-    one.may_miss = word.front() == '-';
-    one.text = word.substr(one.may_miss ? 1 : 0);
+  for (config::BindAddress& word : config::bind_addresses(settings.text(Id::admin_bind))) {
+    Address& one = all.emplace_back(Address{std::move(word), {}, {}});
     const std::string plain = one.text == "*" ? "0.0.0.0" : one.text == "::*" ? "::" : one.text;
     one.parsed = asio::ip::make_address(plain, one.error);
   }

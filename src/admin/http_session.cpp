@@ -101,7 +101,12 @@ void HttpSession<Stream>::start() {
   if constexpr (std::is_same_v<Stream, TlsStream>) {
     beast::get_lowest_layer(stream_).expires_after(patience);
     stream_.async_handshake(TlsStream::server, [self = this->shared_from_this()](const Error& error) {
-      if (error) return;
+      command::ThreadStats& stats = self->shared_.engine.stats.of_admin();
+      if (error) {
+        (error == beast::error::timeout ? stats.tls_timed_out : stats.tls_failed).add();
+        return;
+      }
+      stats.tls_handshakes.add();
       SSL* const ssl = self->stream_.native_handle();
       const bool asked = SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
       self->asker_.certified = asked && SSL_get0_peer_certificate(ssl) != nullptr && SSL_get_verify_result(ssl) == X509_V_OK;
@@ -194,9 +199,8 @@ auto HttpSession<Stream>::page(const Parser::value_type& request) -> Response {
     }
   }
   if (shared_.unread >= most_unread) return plain(503, "Too much that others have asked for is not read yet.\n");
-  const Query query(target.substr(std::min(path.size() + 1, target.size())));
   const std::string_view not_ready = kNotReady[static_cast<std::size_t>(shared_.state.load())];
-  Page content = route->make({shared_.engine, query, not_ready});
+  Page content = route->make({shared_.engine, not_ready});
   return made(content.status, route->type, std::move(content.body));
 }
 

@@ -323,13 +323,25 @@ constexpr Metric<WorkingSetFigures> kWorkingSet[] = {
      millisecond},
 };
 
-// The bounds of the buckets of durations, in microseconds: the powers of two from a quarter of a microsecond to a second, and one near the
-// 5 ms of the service level objective. All are ends of buckets of the histograms.
-constexpr double kBounds[] = {0.25, 0.5,  1,    2,    4,    8,     16,    32,    64,     128,    256,    512,
-                              1024, 2048, 4096, 5120, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576};
-// The same for what people wait for and origins take, in milliseconds: up to 17 s.
-constexpr double kLongBounds[] = {1.024,   2.048,   4.096,    8.192,    16.384,   32.768,   65.536,   131.072,
-                                  262.144, 524.288, 1048.576, 2097.152, 4194.304, 8388.608, 16777.216};
+// The bounds of the buckets of a histogram. All are ends of buckets in the server's histograms.
+struct Bounds {
+  std::span<const double> bounds;
+  double us;       // what 1 is in the server's histogram
+  double seconds;  // what 1 is to Prometheus
+};
+// Of commands, in microseconds: the powers of two from a quarter of a microsecond to a second, and one near the 5 ms of the service level
+// objective.
+constexpr double kMicroseconds[] = {0.25, 0.5,  1,    2,    4,    8,     16,    32,    64,     128,    256,    512,
+                                    1024, 2048, 4096, 5120, 8192, 16384, 32768, 65536, 131072, 262144, 524288, 1048576};
+constexpr Bounds kCommandBounds{kMicroseconds, 1, 1e-6};
+// Of what people wait for and origins take, in milliseconds: up to 17 s.
+constexpr double kMilliseconds[] = {1.024,   2.048,   4.096,    8.192,    16.384,   32.768,   65.536,   131.072,
+                                    262.144, 524.288, 1048.576, 2097.152, 4194.304, 8388.608, 16777.216};
+constexpr Bounds kLongBounds{kMilliseconds, 1000, 1e-3};
+// Of the ages of stale values, in seconds: up to 4.7 hours. Their histogram has a microsecond for a millisecond.
+constexpr double kSeconds[] = {0.016,  0.064,   0.256,   1.024,   2.048,    4.096,    8.192,    16.384,   32.768,
+                               65.536, 131.072, 262.144, 524.288, 1048.576, 2097.152, 4194.304, 8388.608, 16777.216};
+constexpr Bounds kAgeBounds{kSeconds, 1000, 1};
 
 // Families in the order in which they are added.
 class Families {
@@ -355,23 +367,21 @@ class Families {
     }
     next_ = families_.size();
   }
-  // A histogram with these bounds, each of which is `unit` microseconds.
-  void add_histogram(std::string_view name, std::string_view help, const histogram::Counts& counts, double sum,
-                     std::span<const double> bounds, double unit, std::vector<Label> labels = {}) {
+  // `sum` is in seconds.
+  void add_histogram(std::string_view name, std::string_view help, const histogram::Counts& counts, double sum, const Bounds& in,
+                     std::vector<Label> labels = {}) {
     ClientMetric& metric = family(name, MetricType::Histogram, help).metric.emplace_back();
     metric.label = std::move(labels);
     metric.histogram.sample_count = counts.total;
     metric.histogram.sample_sum = sum;
-    for (const double bound : bounds) {
-      const double us = bound * unit;
-      const Span64 end{static_cast<std::uint64_t>(std::llround(us * Span64::per_us))};
-      metric.histogram.bucket.push_back({counts.below(end), us / 1e6});
+    for (const double bound : in.bounds) {
+      const Span64 end{static_cast<std::uint64_t>(std::llround(bound * in.us * Span64::per_us))};
+      metric.histogram.bucket.push_back({counts.below(end), bound * in.seconds});
     }
     metric.histogram.bucket.push_back({counts.total, std::numeric_limits<double>::infinity()});
   }
-  void add_durations(std::string_view name, std::string_view help, const DurationFigures& durations) {
-    constexpr double us_per_ms = 1000;
-    add_histogram(name, help, durations.counts, durations.seconds, kLongBounds, us_per_ms);
+  void add_durations(std::string_view name, std::string_view help, const DurationFigures& durations, const Bounds& in = kLongBounds) {
+    add_histogram(name, help, durations.counts, durations.seconds, in);
   }
   void add_seconds(std::string_view name, std::string_view help, const store::SecondCounts& counts) {
     ClientMetric& metric = family(name, MetricType::Histogram, help).metric.emplace_back();
@@ -443,12 +453,13 @@ Families families_of(const Figures& figures) {
     families.go_to(first);
     const double seconds = one.time_per_call_us * static_cast<double>(one.durations->total) / 1e6;
     families.add_histogram("command_duration_seconds", "How long the calls of a command took, without waiting for locks and memory.",
-                           *one.durations, seconds, kBounds, 1, {{"command", std::string(one.name)}});
+                           *one.durations, seconds, kCommandBounds, {{"command", std::string(one.name)}});
   }
   const command::DistributionFigures& distributions = figures.distributions;
   families.add_durations("load_duration_seconds", "From the grants of leases to their fills: what a miss costs.", distributions.loads);
   families.add_durations("lease_wait_duration_seconds", "How long clients have waited for the holder of a lease.", distributions.waits);
-  families.add_durations("stale_age_seconds", "How far past its deadline a stale value was when it was read.", distributions.stale_ages);
+  families.add_durations("stale_age_seconds", "How far past its deadline a stale value was when it was read.", distributions.stale_ages,
+                         kAgeBounds);
   families.add_seconds("eviction_age_seconds",
                        "For how long evicted keys had lain where they were: since they were written, or kept by an eviction before.",
                        distributions.eviction_ages);

@@ -73,7 +73,7 @@ cache::PolicyReads& reads_under(const Call& call, const cache::Policy* policy) {
 void count_stale_hit(const Call& call, const store::Value& value, cache::PolicyReads& reads) {
   reads.stale_hits.add();
   count(call.engine.cache.counters.stale_hits);
-  call.engine.cache.stale_ages.note(Span64::ms(call.now - value.expires_at));
+  call.engine.cache.stale_ages.note(Span64::us(static_cast<std::uint64_t>(std::max<std::int64_t>(call.now - value.expires_at, 0))));
 }
 
 // The value of an answer, which the store shares.

@@ -152,6 +152,7 @@ void collect_distributions(const Engine& engine, const store::KeyspaceStats& key
   figures.loads = durations_in(engine.cache.load_durations);
   figures.waits = durations_in(engine.cache.wait_durations);
   figures.stale_ages = durations_in(engine.cache.stale_ages);
+  figures.stale_ages.seconds *= 1000;
   figures.eviction_ages = keys.departures.ages;
   figures.written_ttls = keys.written_ttls;
 }

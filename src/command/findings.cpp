@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/command/command_table.hpp"
 #include "pinfold/command/diagnosis.hpp"
 
 namespace pinfold::command {
@@ -85,7 +86,11 @@ std::string bytes(std::uint64_t number) {
   text.pop_back();
   return text.append(" ").append(unit == 'B' ? std::string("B") : unit + std::string("iB"));
 }
-std::string counted(std::uint64_t number, std::string_view what) { return std::to_string(number).append(" ").append(what); }
+// "12 clients", or "1 client".
+std::string counted(std::uint64_t number, std::string_view what) {
+  if (number == 1 && what.ends_with('s')) what.remove_suffix(1);
+  return std::to_string(number).append(" ").append(what);
+}
 std::string duration(std::int64_t seconds) {
   if (seconds >= 2 * day) return std::to_string(seconds / day) + " days";
   if (seconds >= 2 * 3600) return std::to_string(seconds / 3600) + " hours";
@@ -114,10 +119,11 @@ double per_second(const Evidence& evidence, std::uint64_t count) { return static
 std::string rate(const Evidence& evidence, std::uint64_t count) { return format("%.1f per second", per_second(evidence, count)); }
 std::string milliseconds(Span64 span) { return format("%.3g ms", span.seconds() * 1e3); }
 
-// "12 clients were refused in the last 60 s", for what should not happen at all.
+// "Connections were refused in the last 60 s: 12.", for what should not happen at all.
 Words happened(const Evidence& evidence, std::uint64_t count, std::string_view what, std::string_view advice) {
   if (count == 0) return std::nullopt;
-  return Said{std::to_string(count), counted(count, what).append(lately(evidence)).append(". ").append(advice)};
+  return Said{std::to_string(count),
+              std::string(what).append(lately(evidence)).append(": ").append(std::to_string(count)).append(". ").append(advice)};
 }
 // The same, if it happens so often in a second.
 Words happens(const Evidence& evidence, std::uint64_t count, double least, std::string_view what, std::string_view advice) {
@@ -169,7 +175,7 @@ Words writes_refused(const Evidence& evidence) {
     const auto found = std::ranges::find(figures.errors, "OOM", &ErrorFigures::code);
     return found != figures.errors.end() ? found->count : 0;
   };
-  return happened(evidence, grown(count(evidence.now), count(evidence.before)), "requests were refused for want of memory (OOM)",
+  return happened(evidence, grown(count(evidence.now), count(evidence.before)), "Requests were refused for want of memory (OOM)",
                   of_limit(evidence.now.memory) + " are used.");
 }
 Words memory_unlimited(const Evidence& evidence) {
@@ -215,10 +221,14 @@ Words fragmentation(const Evidence& evidence) {
 // --- eviction ---
 
 std::uint64_t evicted(const Evidence& evidence) { return grown(evidence, &StatsFigures::evicted_for_memory); }
+// Commands that store a value; one MSET is one, whatever it stores.
 std::uint64_t written(const Evidence& evidence) {
   const auto sum = [](const Figures& figures) {
     std::uint64_t all = 0;
-    for (const std::uint64_t count : figures.distributions.written_ttls.of) all += count;
+    for (const CommandFigures& one : figures.commands) {
+      const Row* const row = find_command_by_name(one.name);
+      if (row != nullptr && (row->flags & kDenyOom) != 0) all += one.calls;
+    }
     return all;
   };
   return grown(sum(evidence.now), sum(evidence.before));
@@ -230,7 +240,7 @@ Words evictions(const Evidence& evidence, double least, double less, double leas
   const bool spike = per_second(evidence, count) > least && per_write > least_share;
   const bool worse = per_second(evidence, count) > less && per_write > most_evictions_of_writes;
   if (!spike || worse) return std::nullopt;
-  return Said{rate(evidence, count), counted(count, "keys were evicted for want of memory") + lately(evidence) + " (" +
+  return Said{rate(evidence, count), "Keys were evicted for want of memory" + lately(evidence) + ": " + std::to_string(count) + " (" +
                                          rate(evidence, count) + "): " + percent(std::min(per_write, 100.0)) +
                                          " of the writes push something out."};
 }
@@ -239,9 +249,9 @@ Words eviction_flood(const Evidence& evidence) { return evictions(evidence, far_
 Words evicts(const Evidence& evidence) {
   const std::uint64_t count = evicted(evidence);
   if (count == 0 || per_second(evidence, count) > many_evictions) return std::nullopt;
-  return Said{rate(evidence, count), "Memory is used up (" + of_limit(evidence.now.memory) + "), and " +
-                                         counted(count, "keys were evicted") + lately(evidence) +
-                                         ". That is how a cache works, as long as the hit ratio is good."};
+  return Said{rate(evidence, count), "Keys were evicted" + lately(evidence) + ": " + std::to_string(count) + ". " +
+                                         of_limit(evidence.now.memory) +
+                                         " are used. That is how a cache works, as long as the hit ratio is good."};
 }
 // The part of the time of all I/O threads that went into waits.
 Words waits(const Evidence& evidence, std::uint64_t us, std::string_view what) {
@@ -282,7 +292,7 @@ Words all_is_slow(const Evidence& evidence) {
 }
 Words commands_are_slow(const Evidence& evidence) {
   return happens(evidence, grown(evidence, &StatsFigures::slow_commands), slow_commands_per_second,
-                 "commands were slower than slowlog-log-slower-than", "SLOWLOG GET shows them.");
+                 "Commands were slower than slowlog-log-slower-than", "SLOWLOG GET shows them.");
 }
 Words thread_is_busy(const Evidence& evidence) {
   double most = 0;
@@ -307,7 +317,7 @@ Words errors(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &StatsFigures::error_replies);
   const double part = share(count, std::max(grown(evidence, &StatsFigures::commands), count));
   if (per_second(evidence, count) <= 10.0 / 60 || part < many_errors) return std::nullopt;
-  return Said{percent(part), counted(count, "replies were errors") + lately(evidence) + ", " + percent(part) +
+  return Said{percent(part), "Replies were errors" + lately(evidence) + ": " + std::to_string(count) + ", " + percent(part) +
                                  " of all. INFO errorstats counts them by their codes."};
 }
 
@@ -320,7 +330,7 @@ Words hits(const Evidence& evidence, double least, double less) {
   return Said{percent(ratio),
               "Only " + percent(ratio) + " of " + counted(reads(evidence), "reads were answered") + lately(evidence) + ". " +
                   (evidence.now.cache.bypass != 0 ? "bypass is on."
-                   : count != 0                   ? counted(count, "keys were evicted: what is read does not fit into memory.")
+                   : count != 0                   ? "What is read does not fit into memory: " + counted(count, "keys") + " evicted."
                                 : "No key was evicted for want of memory: keys were not loaded yet, have expired, or were removed.")};
 }
 Words hits_are_low(const Evidence& evidence) { return hits(evidence, bad_hit_ratio, low_hit_ratio); }
@@ -364,7 +374,7 @@ Words leases_near_limit(const Evidence& evidence) {
 Words leases_refused(const Evidence& evidence) {
   const std::uint64_t count =
       grown(evidence, &CacheFigures::waits_refused) + (evidence.now.cache.max_leases != 0 ? grown(evidence, &CacheFigures::refused) : 0);
-  return happened(evidence, count, "leases and waits were refused",
+  return happened(evidence, count, "Leases and waits were refused",
                   "The limits are max-leases, max-lease-waiters, max-leases of a policy, and memory.");
 }
 std::uint64_t ended(const Evidence& evidence) {
@@ -375,8 +385,9 @@ Words leases_expire(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &CacheFigures::expired);
   const double part = share(count, ended(evidence));
   if (count == 0 || part < many_expired_leases) return std::nullopt;
-  return Said{percent(part), counted(count, "leases") + " (" + percent(part) + " of those that ended) ran out before they were filled" +
-                                 lately(evidence) + ": their holders have died, or the origin takes longer than lease-duration."};
+  return Said{percent(part), "Leases ran out before they were filled" + lately(evidence) + ": " + std::to_string(count) + " (" +
+                                 percent(part) +
+                                 " of those that ended). Their holders have died, or the origin takes longer than lease-duration."};
 }
 Words origin_fails(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &CacheFigures::expired) + grown(evidence, &CacheFigures::released);
@@ -389,13 +400,14 @@ Words fills_refused(const Evidence& evidence) {
   const std::uint64_t granted = grown(evidence, &CacheFigures::granted);
   const double part = share(count, std::max(granted, count));
   if (per_second(evidence, granted) <= 1 || part < many_fills_refused) return std::nullopt;
-  return Said{percent(part), counted(count, "fills were refused") + lately(evidence) + ", " + percent(part) +
-                                 " of the loads: their keys were changed meanwhile, or their leases ran out."};
+  return Said{percent(part), "Fills were refused" + lately(evidence) + ": " + std::to_string(count) + ", " + percent(part) +
+                                 " of the loads. Their keys were changed meanwhile, or their leases ran out."};
 }
 Words purges_pending(const Evidence& evidence) {
   const std::uint64_t pending = evidence.now.cache.purges_pending;
   if (pending == 0 || evidence.before.cache.purges_pending == 0) return std::nullopt;
-  return Said{std::to_string(pending), counted(pending, "purges are in force, but not swept yet: their entries still take memory.")};
+  return Said{std::to_string(pending),
+              "Purges in force that are not swept yet: " + std::to_string(pending) + ". Their entries still take memory."};
 }
 
 // What happened since then of what a histogram counts.
@@ -441,9 +453,9 @@ Words values_are_large(const Evidence& evidence) {
   const KeyFigures& keys = evidence.now.keys;
   const std::uint64_t count = keys.of_16mb + keys.larger;
   if (count == 0) return std::nullopt;
-  return Said{counted(count, "values"), counted(count, "values have more than 1 MiB") + ", and " +
-                                            counted(keys.larger, "of them more than 16 MiB") +
-                                            ": each takes its client's thread for as long as it is received and sent."};
+  return Said{counted(count, "values"), "Values of more than 1 MiB: " + std::to_string(count) +
+                                            ", of more than 16 MiB: " + std::to_string(keys.larger) +
+                                            ". Each takes its client's thread for as long as it is received and sent."};
 }
 Words shards_are_uneven(const Evidence& evidence) {
   const double ratio = evidence.now.stats.shard_imbalance;
@@ -457,7 +469,7 @@ Words shards_are_uneven(const Evidence& evidence) {
 Words monitored(const Evidence& evidence) {
   if (evidence.monitors == 0) return std::nullopt;
   return Said{counted(evidence.monitors, "clients"),
-              counted(evidence.monitors, "clients are sent every command (MONITOR), which slows the server.")};
+              "Clients that are sent every command (MONITOR): " + std::to_string(evidence.monitors) + ". That slows the server."};
 }
 
 constexpr std::string_view connections_words = "Connections, of maxclients";
@@ -469,42 +481,42 @@ Words connections_are_critical(const Evidence& evidence) {
   return used(evidence.clients, evidence.most_clients, connections_critical, any, connections_words, connections_advice);
 }
 Words connections_refused(const Evidence& evidence) {
-  return happened(evidence, grown(evidence, &StatsFigures::rejected_connections), "connections were refused",
+  return happened(evidence, grown(evidence, &StatsFigures::rejected_connections), "Connections were refused",
                   "There were maxclients of them.");
 }
 Words clients_closed(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &StatsFigures::evicted_clients) + grown(evidence, &StatsFigures::clients_closed_for_users) +
                               grown(evidence, &StatsFigures::output_limit_disconnections) +
                               grown(evidence, &StatsFigures::query_limit_disconnections);
-  return happened(evidence, count, "clients were closed because of what they take in memory",
+  return happened(evidence, count, "Clients were closed because of what they take in memory",
                   "The log says which, and which limit it was.");
 }
 
 // --- security ---
 
 Words auth_failures(const Evidence& evidence) {
-  return happens(evidence, grown(evidence, &StatsFigures::auth_failures), auth_failures_per_second, "attempts to authenticate failed",
+  return happens(evidence, grown(evidence, &StatsFigures::auth_failures), auth_failures_per_second, "Attempts to authenticate failed",
                  "ACL LOG and the audit log say from where.");
 }
 Words auth_limited(const Evidence& evidence) {
-  return happened(evidence, grown(evidence, &StatsFigures::auth_limited), "attempts to authenticate were refused unseen",
+  return happened(evidence, grown(evidence, &StatsFigures::auth_limited), "Attempts to authenticate were refused unseen",
                   "Too many from one address had failed: somebody guesses passwords, or has an old one.");
 }
 Words denials(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &StatsFigures::denied_command) + grown(evidence, &StatsFigures::denied_key) +
                               grown(evidence, &StatsFigures::denied_database) + grown(evidence, &StatsFigures::denied_channel);
-  return happens(evidence, count, denials_per_second, "requests were denied to their users", "ACL LOG says whose, and what.");
+  return happens(evidence, count, denials_per_second, "Requests were denied to their users", "ACL LOG says whose, and what.");
 }
 Words throttled(const Evidence& evidence) {
-  return happened(evidence, grown(evidence, &StatsFigures::rate_limited), "requests were refused because of the request rate of their user",
+  return happened(evidence, grown(evidence, &StatsFigures::rate_limited), "Requests were refused because of the request rate of their user",
                   "INFO users says whose.");
 }
 Words strangers(const Evidence& evidence) {
-  return happened(evidence, grown(evidence, &StatsFigures::protected_connections), "connections from other machines were refused",
+  return happened(evidence, grown(evidence, &StatsFigures::protected_connections), "Connections from other machines were refused",
                   "protected-mode is on, and no password is asked for.");
 }
 Words protocol_errors(const Evidence& evidence) {
-  return happens(evidence, grown(evidence, &StatsFigures::protocol_errors), protocol_errors_per_second, "requests were not in the protocol",
+  return happens(evidence, grown(evidence, &StatsFigures::protocol_errors), protocol_errors_per_second, "Requests were not in the protocol",
                  "A scan, or a client for another port.");
 }
 Words audit_fails(const Evidence& evidence) {
@@ -512,7 +524,7 @@ Words audit_fails(const Evidence& evidence) {
   return Said{"failing", "The audit log cannot be written. The log says why."};
 }
 Words audit_lost(const Evidence& evidence) {
-  return happened(evidence, grown(evidence, &StatsFigures::audit_lost), "lines of the audit log were lost",
+  return happened(evidence, grown(evidence, &StatsFigures::audit_lost), "Lines of the audit log were lost",
                   "They came faster than they could be written.");
 }
 
@@ -529,7 +541,7 @@ Words certificate(const TlsFigures& tls, std::int64_t least_left, std::int64_t l
 Words certificate_expires(const Evidence& evidence) { return certificate(evidence.now.tls, certificate_critical, certificate_warning); }
 Words certificate_expires_now(const Evidence& evidence) { return certificate(evidence.now.tls, INT64_MIN, certificate_critical); }
 Words certificate_load(const Evidence& evidence) {
-  return happened(evidence, grown(evidence, &TlsFigures::failed_loads), "loads of certificates failed",
+  return happened(evidence, grown(evidence, &TlsFigures::failed_loads), "Loads of certificates failed",
                   "The former ones stay. INFO tls says why.");
 }
 
@@ -647,7 +659,7 @@ std::string why(const Evidence& evidence, const Missing& one) {
   if (evidence.now.cache.bypass != 0) return "bypass is on.";
   if (one.policy->bytes == 0) return "Nothing is stored that its pattern matches.";
   if (one.evicted != 0)
-    return counted(one.evicted, "of its keys were evicted: its max-memory or its priority is too low, or memory too small.");
+    return "Its keys were evicted (" + std::to_string(one.evicted) + "): its max-memory or its priority is too low, or memory too small.";
   return "None of its keys was evicted: they were not loaded yet, have expired (its ttl may be short), or were removed.";
 }
 

@@ -115,12 +115,6 @@ histogram::Counts Stats::durations(std::size_t index) const {
   return sum -= before;
 }
 
-histogram::Counts Stats::durations() const {
-  histogram::Counts sum;
-  for (std::size_t i = 0; i < command::commands().size(); ++i) sum += durations(i);
-  return sum;
-}
-
 histogram::Counts Stats::rounds(unsigned thread) const {
   const std::lock_guard lock(mutex_);
   histogram::Counts sum;

@@ -4,10 +4,10 @@
 #include <chrono>
 #include <functional>
 #include <new>
-#include <sstream>
 #include <string_view>
 #include <utility>
 
+#include "pinfold/config/listening.hpp"
 #include "pinfold/net/io_thread.hpp"
 #include "pinfold/net/listener.hpp"
 #include "pinfold/net/tls_certificates.hpp"
@@ -17,16 +17,9 @@ namespace pinfold::net {
 namespace {
 constexpr std::string_view nothing_to_listen_on = "nothing to listen on: port and tls-port are 0 and no unixsocket is set";
 
-bool has_tls_port(const config::Settings& settings) { return settings.integer(config::Id::tls_port) != 0; }
-
-// Whether any port does.
-bool speaks_tls(const config::Settings& settings) {
-  return has_tls_port(settings) || (settings.integer(config::Id::admin_port) != 0 && settings.flag(config::Id::admin_tls));
-}
-
 // An error of the certificates, with the setting for which they are needed if that is not obvious.
 std::optional<std::string> tls_error(const config::Settings& settings, std::optional<std::string> error) {
-  if (error && !has_tls_port(settings)) error->insert(0, "admin-tls is on: ");
+  if (error && !config::has_tls_port(settings)) error->insert(0, "admin-tls is on: ");
   return error;
 }
 
@@ -92,10 +85,9 @@ std::optional<std::string> Network::check_addresses(const config::Settings& sett
   const std::int64_t port = settings.integer(config::Id::port);
   const std::int64_t tls_port = settings.integer(config::Id::tls_port);
   if (port != 0 || tls_port != 0) {
-    std::istringstream addresses(settings.text(config::Id::bind));
-    for (std::string address; addresses >> address; any = true) {
-      if (address.front() == '-') address.erase(0, 1);
-      if (!Listener::is_address(address)) return "cannot listen on " + address + ": not an IP address";
+    for (const config::BindAddress& address : config::bind_addresses(settings.text(config::Id::bind))) {
+      if (!Listener::is_address(address.text)) return "cannot listen on " + address.text + ": not an IP address";
+      any = true;
     }
   }
   if (port != 0 && port == tls_port) return "port and tls-port are the same: " + std::to_string(port);
@@ -104,7 +96,7 @@ std::optional<std::string> Network::check_addresses(const config::Settings& sett
 }
 
 std::optional<std::string> Network::check_tls(const config::Settings& settings, std::vector<std::string>& warnings) {
-  if (!speaks_tls(settings)) return std::nullopt;
+  if (!config::speaks_tls(settings)) return std::nullopt;
   std::shared_ptr<const TlsContext> context;
   if (auto error = TlsContext::load(TlsOptions(settings), context)) return tls_error(settings, std::move(error));
   for (const std::string& warning : context->warnings()) warnings.push_back("TLS: " + warning);
@@ -114,14 +106,10 @@ std::optional<std::string> Network::check_tls(const config::Settings& settings, 
 // Listens with TLS if `tls` is not null.
 std::optional<std::string> Network::listen_tcp(unsigned port, const TlsCertificates* tls) {
   const auto backlog = static_cast<int>(engine_.settings.integer(config::Id::tcp_backlog));
-  std::istringstream addresses(engine_.settings.text(config::Id::bind));
-  for (std::string address; addresses >> address;) {
-    // "-::1": listen there if this machine has the address.
-    const bool optional = address.front() == '-';
-    if (optional) address.erase(0, 1);
+  for (const config::BindAddress& address : config::bind_addresses(engine_.settings.text(config::Id::bind))) {
     auto listener = std::make_unique<Listener>(context_, engine_, threads_, tls);
-    auto error = listener->listen_tcp(address, port, backlog);
-    if (error && !optional) return error;
+    auto error = listener->listen_tcp(address.text, port, backlog);
+    if (error && !address.may_miss) return error;
     if (!error) listeners_.push_back(std::move(listener));
   }
   return std::nullopt;
@@ -132,7 +120,7 @@ std::optional<std::string> Network::listen() {
   if (const auto port = static_cast<unsigned>(settings.integer(config::Id::port)); port != 0) {
     if (auto error = listen_tcp(port, nullptr)) return error;
   }
-  if (speaks_tls(settings)) {
+  if (config::speaks_tls(settings)) {
     if (auto error = tls_->load()) return tls_error(settings, std::move(error));
     connect_tls_settings();
   }

@@ -19,6 +19,15 @@ namespace pinfold::server {
 namespace {
 // The share of one core that the worker may take: a quarter by default, as Redis' active expiry, and seven tenths at the highest effort.
 std::int64_t share_percent(std::int64_t effort) { return 20 + 5 * effort; }
+
+// What fails for want of memory is done the next time.
+template <class Work>
+void unless_memory_is_short(Work&& work) {
+  try {
+    work();
+  } catch (const std::bad_alloc&) {
+  }
+}
 }  // namespace
 
 void Background::start() {
@@ -45,20 +54,16 @@ void Background::wake_now() {
   changed_.notify_all();
 }
 
-// Works for about `budget_us` microseconds. Returns true if more work is waiting. Work that fails for want of memory is tried again later.
+// Works for about `budget_us` microseconds. Returns true if more work is waiting.
 bool Background::step(std::int64_t budget_us) {
-  try {
-    const MonoMs now = monotonic_ms();
-    if (engine_.cache.next_alarm() <= now) engine_.cache.run_alarms(now);
-    engine_.cache.tell_waiting();
-    store::BackgroundTimes times;
-    const bool more = engine_.keyspace.background_step(unix_ms(), budget_us, &times);
-    note_latencies(times);
-    engine_.cache.tell_finished();
-    return engine_.working_set.step() || more;
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
+  const MonoMs now = monotonic_ms();
+  if (engine_.cache.next_alarm() <= now) engine_.cache.run_alarms(now);
+  engine_.cache.tell_waiting();
+  store::BackgroundTimes times;
+  const bool more = engine_.keyspace.background_step(unix_ms(), budget_us, &times);
+  note_latencies(times);
+  engine_.cache.tell_finished();
+  return engine_.working_set.step() || more;
 }
 
 void Background::note_latencies(const store::BackgroundTimes& times) {
@@ -101,29 +106,20 @@ void Background::tell_of_work() {
 }
 
 void Background::tend_cache() {
-  try {
-    engine_.cache.tend(monotonic_ms());
-    reminder_.look(monotonic_ms());
-  } catch (const std::bad_alloc&) {  // tried again the next time
-  }
+  engine_.cache.tend(monotonic_ms());
+  reminder_.look(monotonic_ms());
 }
 
 // Keeps the figures that later ones are compared with.
 void Background::keep_figures(std::int64_t now_us) {
   const store::HoldCause cause("keep-figures");
-  try {
-    if (engine_.history.is_due(now_us)) engine_.history.add(now_us, command::collect_for_diagnosis(engine_));
-  } catch (const std::bad_alloc&) {  // tried again the next time
-  }
+  if (engine_.history.is_due(now_us)) engine_.history.add(now_us, command::collect_for_diagnosis(engine_));
 }
 
 void Background::tend_working_set() {
-  try {
-    std::vector<std::uint64_t> busy_ns;
-    for (unsigned i = 0; i < engine_.stats.thread_count(); ++i) busy_ns.push_back(engine_.stats.busy_ns(i));
-    engine_.working_set.tick(engine_.settings.flag(config::Id::metrics), monotonic_ms(), busy_ns);
-  } catch (const std::bad_alloc&) {  // tried again the next time
-  }
+  std::vector<std::uint64_t> busy_ns;
+  for (unsigned i = 0; i < engine_.stats.thread_count(); ++i) busy_ns.push_back(engine_.stats.busy_ns(i));
+  engine_.working_set.tick(engine_.settings.flag(config::Id::metrics), monotonic_ms(), busy_ns);
 }
 
 void Background::run() {
@@ -138,7 +134,8 @@ void Background::run() {
     woken_ = false;
     lock.unlock();
     const std::int64_t start = monotonic_us();
-    const bool more = step(slice_us);
+    bool more = false;
+    unless_memory_is_short([&] { more = step(slice_us); });
     const std::int64_t worked = monotonic_us() - start;
     worked_us_ += worked;
     const std::int64_t period_us = 1'000'000 / std::max<std::int64_t>(engine_.settings.integer(config::Id::hz), 1);
@@ -149,11 +146,11 @@ void Background::run() {
     }
     if (start - sampled_us >= period_us) {
       engine_.rates.sample(engine_.stats, start);
-      tend_cache();
+      unless_memory_is_short([&] { tend_cache(); });
       tell_of_work();
-      keep_figures(start);
+      unless_memory_is_short([&] { keep_figures(start); });
       write_events();
-      tend_working_set();
+      unless_memory_is_short([&] { tend_working_set(); });
       sampled_us = start;
     }
     lock.lock();

@@ -1,11 +1,11 @@
 #include "pinfold/server/checks.hpp"
 
 #include <cstdio>
-#include <sstream>
 
 #include "pinfold/admin/admin_server.hpp"
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/command/user_files.hpp"
+#include "pinfold/config/listening.hpp"
 #include "pinfold/config/machine.hpp"
 #include "pinfold/net/network.hpp"
 
@@ -15,15 +15,7 @@ using config::Id;
 
 namespace {
 
-bool reaches_beyond_this_machine(const std::string& bind) {
-  std::istringstream addresses(bind);
-  bool open = false;
-  for (std::string address; addresses >> address;) {
-    if (address.front() == '-') address.erase(0, 1);
-    open |= !address.starts_with("127.") && address != "::1";
-  }
-  return open;
-}
+bool reaches_beyond_this_machine(const std::string& bind) { return config::reaches_beyond_this_machine(config::bind_addresses(bind)); }
 
 std::optional<std::string> reach_warning(const config::Settings& settings, bool asks_password) {
   const bool open = reaches_beyond_this_machine(settings.text(Id::bind));
@@ -38,8 +30,7 @@ std::optional<std::string> reach_warning(const config::Settings& settings, bool 
 }
 
 std::optional<std::string> tls_warning(const config::Settings& settings) {
-  const bool admin_speaks_tls = settings.integer(Id::admin_port) != 0 && settings.flag(Id::admin_tls);
-  if (settings.integer(Id::tls_port) != 0 || admin_speaks_tls) return std::nullopt;
+  if (config::speaks_tls(settings)) return std::nullopt;
   for (const Id id : {Id::tls_cert_file, Id::tls_key_file, Id::tls_ca_cert_file, Id::tls_ca_cert_dir}) {
     if (!settings.text(id).empty()) {
       return std::string(config::settings_table()[static_cast<std::size_t>(id)].name) +

@@ -19,7 +19,8 @@ from tests.support import servers
 from tests.support.connection import Closed
 from tests.support.servers import eventually, is_redis
 
-pytestmark = pytest.mark.skipif(is_redis(), reason="only Pinfold counts its work")
+# In one process: they share one run.
+pytestmark = [pytest.mark.skipif(is_redis(), reason="only Pinfold counts its work"), pytest.mark.xdist_group("budget")]
 
 SANITIZED = bool(os.environ.get("PINFOLD_SANITIZED"))
 SEED = int(os.environ.get("PINFOLD_BUDGET_SEED") or random.SystemRandom().randrange(2**32))

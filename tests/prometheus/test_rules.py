@@ -6,6 +6,8 @@ import subprocess
 import pytest
 import yaml
 
+from tests.support import servers
+
 from . import rules
 
 ALERTS = rules.alerts()
@@ -86,6 +88,13 @@ def test_recording_rules_use_what_others_record_or_the_server_has():
     for name, expr in rules.recorded().items():
         unknown = {one for one in rules.metrics_in(expr) if ":" in one} - rules.recorded().keys()
         assert not unknown, f"{name}: {unknown}"
+
+
+def test_writes_are_all_commands_that_store():
+    """The rule has to name them. Which they are the server knows: those that it refuses when memory is full."""
+    names = re.search(r'command=~"([^"]+)"', rules.recorded()["instance:pinfold_writes:rate5m"])[1].split("|")
+    with servers.pinfold() as server, server.connect() as client:
+        assert names == sorted(row[0].decode() for row in client.call("COMMAND") if "denyoom" in map(str, row[2]))
 
 
 def test_alerts_use_what_is_recorded():

@@ -4,6 +4,7 @@ import base64
 import concurrent.futures
 import http.client
 import os
+import re
 import resource
 import socket
 import ssl
@@ -508,6 +509,9 @@ def test_who_does_not_speak_tls_gets_no_page(start_secure):
     admin = start_secure()
     assert b"HTTP/1" not in admin.exchange(REQUEST)
     assert admin.exchange(b"\0" * 100)[:1] in (b"", b"\x15")
+    with admin.server.connect() as client:
+        failed = lambda: int(re.search(rb"tls_handshakes_failed:(\d+)", client.call("INFO", "tls"))[1])
+        eventually(lambda: failed() == 2)
     silent = [admin.wire() for _ in range(70)]
     eventually(lambda: admin.status("/health") == 200)
     for wire in silent:

@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from tests.support import servers
+from tests.support import clock, servers
 from tests.support.servers import eventually
 
 from .conftest import only_pinfold
@@ -75,9 +75,9 @@ def calls(**counts):
 class Watched:
     """A server with an admin port, and a client that has connected before anything is counted."""
 
-    def __init__(self, start, connect, *settings):
+    def __init__(self, start, connect, *settings, env=None):
         self.port = servers.free_port()
-        self.server = start("--admin-port", self.port, "--enable-debug-command", "yes", *settings)
+        self.server = start("--admin-port", self.port, "--enable-debug-command", "yes", *settings, env=env)
         self._stack = connect
         self.client = connect.enter_context(self.server.connect())
         self.client.call("PING")
@@ -170,6 +170,21 @@ def test_a_client_that_waits_for_a_lease(watched):
     assert moved.pop('leases_ended_total{reason="filled"}') == 1
     assert moved.pop("load_duration_seconds_count") == 1
     assert moved == {**calls(cache_get=1, cache_set=1), "keyspace_misses_total": 1}
+
+
+def test_how_stale_is_told_to_hours(start, tmp_path):
+    wall = clock.Clock(tmp_path)
+    with contextlib.ExitStack() as stack:
+        watched = Watched(start, stack, env=wall.environment())
+        watched.client.call("CACHE.SET", "s", "v", "EX", 60, "STALE", 10 * 3_600_000)
+        wall.step(3600)
+        eventually(lambda: watched.client.call("CACHE.INSPECT", "s")[1] != b"fresh")
+        assert watched.client.call("CACHE.GET", "s", "LEASE", "0")[0] == b"stale"
+        scrape = watched.scrape()
+        # Between 34 minutes and 70: it was to last a minute of this hour.
+        assert scrape['stale_age_seconds_bucket{le="2097.152"}'] == 0
+        assert scrape['stale_age_seconds_bucket{le="4194.304"}'] == 1
+        assert 3530 < scrape["stale_age_seconds_sum"] < 3600
 
 
 def test_stale_and_negative_hits(watched):

@@ -5,8 +5,6 @@
 // from doing more with a page than show it. Scripts and styles come from this port alone, so they are pages of their own: an HTML page
 // cannot have them inline (Content-Security-Policy).
 
-#include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,24 +13,9 @@
 
 namespace pinfold::admin {
 
-/// The parameters in a request's target: "count=10&by=name". It refers to the text that it is made of.
-class Query {
- public:
-  explicit Query(std::string_view text) : text_(text) {}
-
-  /// The first parameter of this name, decoded (%20 and +); nothing if there is none. What is not encoded well is left as it is.
-  std::optional<std::string> text(std::string_view name) const;
-  /// The same as a number from `least` to `most`; `otherwise` if there is none or it is no such number.
-  std::int64_t integer(std::string_view name, std::int64_t least, std::int64_t most, std::int64_t otherwise) const;
-
- private:
-  std::string_view text_;
-};
-
 /// What a page is made from.
 struct PageRequest {
   command::Engine& engine;
-  const Query& query;
   std::string_view not_ready;  // why clients are not served, in words; empty: they are
 };
 

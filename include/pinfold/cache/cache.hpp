@@ -105,7 +105,8 @@ class Cache {
   SharedHistogram load_durations;
   /// How long clients have waited for the holder of a lease, whatever they were answered in the end.
   SharedHistogram wait_durations;
-  /// How far past its deadline a stale value was when a reader got it.
+  /// How far past its deadline a stale value was when a reader got it: a microsecond of the histogram is a millisecond, so that it reaches
+  /// to 4.7 hours.
   SharedHistogram stale_ages;
   std::uint64_t leases_alive() const { return positive(leases_alive_); }
   std::uint64_t waiters() const { return positive(waiters_); }

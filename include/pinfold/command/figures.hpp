@@ -174,7 +174,7 @@ struct DurationFigures {
 struct DistributionFigures {
   DurationFigures loads;       // from the grants of leases to their fills
   DurationFigures waits;       // of clients for the holders of leases
-  DurationFigures stale_ages;  // of stale values when they were read, past their deadlines
+  DurationFigures stale_ages;  // of stale values when they were read, past their deadlines; in the counts a microsecond is a millisecond
   store::SecondCounts eviction_ages;
   store::TtlCounts written_ttls;
 };

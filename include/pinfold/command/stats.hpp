@@ -106,8 +106,6 @@ class Stats {
 
   /// The durations of a command's calls since the last reset.
   histogram::Counts durations(std::size_t index) const;
-  /// Of all commands together.
-  histogram::Counts durations() const;
 
   /// The durations of a thread's rounds since the last reset.
   histogram::Counts rounds(unsigned thread) const;

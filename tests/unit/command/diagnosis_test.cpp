@@ -106,12 +106,12 @@ const Case kCases[] = {
        w.now.cache.filled = 40;
        w.now.cache.released = 60;
      }},
-    {"PinfoldLeasesRefused", "5 leases",
+    {"PinfoldLeasesRefused", ": 5. The limits",
      [](Watched& w) {
        w.now.cache.waits_refused = 3;
        w.now.cache.refused = 2;
      }},
-    {"PinfoldWritesRefused", "7 requests",
+    {"PinfoldWritesRefused", "(OOM) in the last 60 s: 7.",
      [](Watched& w) {
        w.now.errors = {{"OOM", 7}};
      }},
@@ -122,22 +122,22 @@ const Case kCases[] = {
        w.now.memory.evicts = false;
      }},
     {"PinfoldProcessMemoryHigh", "15.00 GiB", [](Watched& w) { w.now.memory.resident = 15 * gigabyte; }},
-    {"PinfoldEvictionSpike", "12000 keys",
+    {"PinfoldEvictionSpike", ": 12000 (",
      [](Watched& w) {
        w.now.stats.evicted_for_memory = 12'000;
-       w.now.distributions.written_ttls.of[0] = 60'000;
+       w.now.commands = {{.name = "mset", .calls = 60'000, .durations = {}}, {.name = "get", .calls = 60'000, .durations = {}}};
      }},
     {"PinfoldEvictionSpikeCritical", "60.0 %",
      [](Watched& w) {
        w.now.stats.evicted_for_memory = 90'000;
-       w.now.distributions.written_ttls.of[0] = 150'000;
+       w.now.commands = {{.name = "set", .calls = 150'000, .durations = {}}};
      }},
-    {"PinfoldEvicts", "600 keys", [](Watched& w) { w.now.stats.evicted_for_memory = 600; }},
+    {"PinfoldEvicts", ": 600. ", [](Watched& w) { w.now.stats.evicted_for_memory = 600; }},
     {"PinfoldWaitsForRoom", "10.0 %", [](Watched& w) { w.now.stats.room_wait_us = 6'000'000; }},
     {"PinfoldLockWaits", "10.0 %", [](Watched& w) { w.now.stats.lock_wait_us = 6'000'000; }},
     {"PinfoldEventLoopBusy", "I/O thread 3", [](Watched& w) { w.now.threads = {{.number = 3, .busy = 57}}; }},
-    {"PinfoldErrorsHigh", "2000 replies", [](Watched& w) { w.now.stats.error_replies = 2'000; }},
-    {"PinfoldConnectionsRefused", "1 connections", [](Watched& w) { w.now.stats.rejected_connections = 1; }},
+    {"PinfoldErrorsHigh", ": 2000, ", [](Watched& w) { w.now.stats.error_replies = 2'000; }},
+    {"PinfoldConnectionsRefused", ": 1. There were", [](Watched& w) { w.now.stats.rejected_connections = 1; }},
     {"PinfoldConnectionsHigh", "7500 of 10000", [](Watched& w) { w.clients = 7'500; }},
     {"PinfoldConnectionsCritical", "9500 of 10000", [](Watched& w) { w.clients = 9'500; }},
     {"PinfoldCertificateExpires", "20 days",
@@ -151,9 +151,9 @@ const Case kCases[] = {
        w.now.tls.server_left = 90 * 86400;
        w.now.tls.ca_left = 7000;
      }},
-    {"PinfoldCertificateLoadFailed", "1 loads", [](Watched& w) { w.now.tls.failed_loads = 1; }},
+    {"PinfoldCertificateLoadFailed", "failed in the last 60 s: 1.", [](Watched& w) { w.now.tls.failed_loads = 1; }},
     {"PinfoldAuditLogFailing", "audit log", [](Watched& w) { w.now.stats.audit_failing = 1; }},
-    {"PinfoldAuditLinesLost", "9 lines", [](Watched& w) { w.now.stats.audit_lost = 9; }},
+    {"PinfoldAuditLinesLost", "lost in the last 60 s: 9.", [](Watched& w) { w.now.stats.audit_lost = 9; }},
     {"PinfoldBypassOn", "bypass", [](Watched& w) { w.now.cache.bypass = 1; }},
     {"PinfoldServeStaleOn", "serve-stale", [](Watched& w) { w.now.cache.serves_stale = 1; }},
     {"PinfoldAdmissionLimited", "30 %", [](Watched& w) { w.now.cache.admit_percent = 30; }},
@@ -169,7 +169,7 @@ const Case kCases[] = {
        w.now.cache.leases = 500;
      }},
     {"PinfoldLeasesNearLimit", "850 of 1000", [](Watched& w) { w.now.cache.leases = 850; }},
-    {"PinfoldLeasesExpire", "10 leases",
+    {"PinfoldLeasesExpire", "in the last 60 s: 10 (",
      [](Watched& w) {
        w.now.cache.expired = 10;
        w.now.cache.filled = 90;
@@ -184,21 +184,21 @@ const Case kCases[] = {
     {"PinfoldNoMemoryLimit", "no maxmemory", [](Watched& w) { w.now.memory.limit = 0; }},
     {"PinfoldClientMemoryHigh", "900.00 MiB", [](Watched& w) { w.now.memory.clients = 900 << 20; }},
     {"PinfoldFragmentation", "2.00 times", [](Watched& w) { w.now.memory.fragmentation = 2; }},
-    {"PinfoldClientsClosedForMemory", "4 clients",
+    {"PinfoldClientsClosedForMemory", "in the last 60 s: 4.",
      [](Watched& w) {
        w.now.stats.evicted_clients = w.now.stats.clients_closed_for_users = 1;
        w.now.stats.output_limit_disconnections = w.now.stats.query_limit_disconnections = 1;
      }},
-    {"PinfoldAuthLimited", "1 attempts", [](Watched& w) { w.now.stats.auth_limited = 1; }},
-    {"PinfoldAuthFailures", "11 attempts", [](Watched& w) { w.now.stats.auth_failures = 11; }},
-    {"PinfoldDenials", "80 requests",
+    {"PinfoldAuthLimited", ": 1. Too many", [](Watched& w) { w.now.stats.auth_limited = 1; }},
+    {"PinfoldAuthFailures", ": 11. ACL LOG", [](Watched& w) { w.now.stats.auth_failures = 11; }},
+    {"PinfoldDenials", ": 80. ACL LOG",
      [](Watched& w) {
        w.now.stats.denied_key = 40;
        w.now.stats.denied_command = 40;
      }},
-    {"PinfoldThrottled", "1 requests", [](Watched& w) { w.now.stats.rate_limited = 1; }},
-    {"PinfoldProtectedMode", "1 connections", [](Watched& w) { w.now.stats.protected_connections = 1; }},
-    {"PinfoldProtocolErrors", "61 requests", [](Watched& w) { w.now.stats.protocol_errors = 61; }},
+    {"PinfoldThrottled", ": 1. INFO users", [](Watched& w) { w.now.stats.rate_limited = 1; }},
+    {"PinfoldProtectedMode", ": 1. protected-mode", [](Watched& w) { w.now.stats.protected_connections = 1; }},
+    {"PinfoldProtocolErrors", ": 61. A scan", [](Watched& w) { w.now.stats.protocol_errors = 61; }},
     {"PinfoldCascadingFailure", "101 clients",
      [](Watched& w) {
        w.now.stats.hits = 60'000;
@@ -215,8 +215,8 @@ const Case kCases[] = {
        w.up_seconds = 1800;
      },
      "PinfoldHitRatioLow"},
-    {"PinfoldMonitorOn", "2 clients", [](Watched& w) { w.monitors = 2; }},
-    {"PinfoldSlowCommands", "90 commands", [](Watched& w) { w.now.stats.slow_commands = 90; }},
+    {"PinfoldMonitorOn", ": 2. That slows", [](Watched& w) { w.monitors = 2; }},
+    {"PinfoldSlowCommands", ": 90. SLOWLOG", [](Watched& w) { w.now.stats.slow_commands = 90; }},
     {"PinfoldLeaseWaitsLong", "begun again",
      [](Watched& w) {
        w.loads(Span64::ms(200), 10);
@@ -230,7 +230,7 @@ const Case kCases[] = {
        w.now.keys.accesses_per_second = 50'000;
      }},
     {"PinfoldHotKeys", "60.0 %", [](Watched& w) { w.now.keys.top_1 = 60; }},
-    {"PinfoldLargeValues", "5 values",
+    {"PinfoldLargeValues", ": 5, of more",
      [](Watched& w) {
        w.now.keys.of_16mb = 3;
        w.now.keys.larger = 2;
@@ -361,7 +361,7 @@ TEST_CASE("diagnosis: the policies that miss most are named, with why") {
   REQUIRE(found.size() == 5);
   CHECK(found[0].text.find("Policy p249:") == 0);
   CHECK(found[0].text.find("Nothing is stored") != std::string::npos);
-  CHECK(found[1].text.find("5 of its keys were evicted") != std::string::npos);
+  CHECK(found[1].text.find("Its keys were evicted (5)") != std::string::npos);
   CHECK(found[2].text.find("p247") != std::string::npos);
   watched.before.policies = watched.now.policies;
   std::ranges::reverse(watched.before.policies);
