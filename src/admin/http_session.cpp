@@ -99,6 +99,7 @@ HttpSession<Stream>::~HttpSession() {
 template <class Stream>
 void HttpSession<Stream>::start() {
   if constexpr (std::is_same_v<Stream, TlsStream>) {
+    begin_idle();
     beast::get_lowest_layer(stream_).expires_after(patience);
     stream_.async_handshake(TlsStream::server, [self = this->shared_from_this()](const Error& error) {
       command::ThreadStats& stats = self->shared_.engine.stats.of_admin();
@@ -121,16 +122,16 @@ template <class Stream>
 void HttpSession<Stream>::read(std::chrono::seconds patience_now) {
   parser_.emplace();
   parser_->header_limit(largest_head);
+  begin_idle();
   beast::get_lowest_layer(stream_).expires_after(patience_now);
   http::async_read_header(stream_, buffer_, *parser_,
                           [self = this->shared_from_this()](const Error& error, std::size_t) { self->on_read(error); });
 }
 
-// Waits for the next request. It has its place for as long as nobody else needs it.
+// It has its place for as long as nobody else needs it.
 template <class Stream>
-void HttpSession<Stream>::wait_idle() {
-  if (buffer_.size() == 0) shared_.idle.splice(shared_.idle.end(), place_);
-  read(patience_between);
+void HttpSession<Stream>::begin_idle() {
+  shared_.idle.splice(shared_.idle.end(), place_);
 }
 
 template <class Stream>
@@ -224,7 +225,8 @@ void HttpSession<Stream>::on_write(const Error& error) {
   const bool goes_on = response_->keep_alive();
   response_.reset();
   if (goes_on) {
-    wait_idle();
+    // Of a request that has begun to arrive the rest is awaited no longer than that of a first one.
+    read(buffer_.size() == 0 ? patience_between : patience);
   } else {
     finish();
   }
@@ -233,6 +235,7 @@ void HttpSession<Stream>::on_write(const Error& error) {
 // Says that no more comes, and waits a little for the peer to close: a socket that is closed with unread bytes in it takes back the reply.
 template <class Stream>
 void HttpSession<Stream>::finish() {
+  begin_idle();
   beast::get_lowest_layer(stream_).expires_after(patience_at_end);
   if constexpr (std::is_same_v<Stream, TlsStream>) {
     stream_.async_shutdown([self = this->shared_from_this()](const Error&) {});

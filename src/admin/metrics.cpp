@@ -52,6 +52,8 @@ struct Metric {
   double unit = 1;  // of the figure, in the base unit of the metric
   std::string_view label = {};
   std::string_view label_value = {};
+  std::string_view second_label = {};
+  std::string_view second_value = {};
 };
 
 constexpr double microsecond = 1e-6;
@@ -89,7 +91,7 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_clients_limit_bytes", gauge, "maxmemory-clients; 0 if there is no limit.", &MemoryFigures::clients_share},
     {"memory_resident_bytes", gauge, "Resident memory of the process.", &MemoryFigures::resident},
     {"memory_fragmentation_ratio", gauge, "Resident memory, divided by the memory that is in use.", &MemoryFigures::fragmentation},
-    {"memory_system_bytes", gauge, "Memory of the machine, or of the control group.", &MemoryFigures::system},
+    {"memory_system_bytes", gauge, "Memory of the machine, or the limit of the control group if that is less.", &MemoryFigures::available},
 };
 
 constexpr std::string_view rejected_help = "Connections that were not let in, by the reason.";
@@ -168,7 +170,9 @@ constexpr Metric<CpuFigures> kCpu[] = {
 };
 
 constexpr std::string_view ended_help = "Leases that have ended, by how.";
-constexpr std::string_view refused_help = "What leases were refused, by what was asked for.";
+constexpr std::string_view refused_help =
+    "Leases, waits for one and fills that were refused, by what was asked for and why: the limit of the server or of a policy, memory, "
+    "nobody who loads; a token that is void, a tag purged meanwhile, a version that is not newer.";
 constexpr std::string_view purges_help = "Purges, by what they purge.";
 constexpr Metric<CacheFigures> kCache[] = {
     {"leases", gauge, "Leases that are held.", &CacheFigures::leases},
@@ -178,9 +182,15 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"leases_ended_total", counter, ended_help, &CacheFigures::voided, 1, "reason", "voided"},
     {"leases_ended_total", counter, ended_help, &CacheFigures::expired, 1, "reason", "expired"},
     {"leases_ended_total", counter, ended_help, &CacheFigures::released, 1, "reason", "released"},
-    {"leases_refused_total", counter, refused_help, &CacheFigures::refused, 1, "request", "lease"},
-    {"leases_refused_total", counter, refused_help, &CacheFigures::waits_refused, 1, "request", "wait"},
-    {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused, 1, "request", "fill"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::refused_max_leases, 1, "request", "lease", "cause", "server"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::refused_by_policy, 1, "request", "lease", "cause", "policy"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::refused_for_memory, 1, "request", "lease", "cause", "memory"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::waits_refused_max_waiters, 1, "request", "wait", "cause", "server"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::waits_refused_no_lease, 1, "request", "wait", "cause", "no-lease"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::waits_refused_for_memory, 1, "request", "wait", "cause", "memory"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_token, 1, "request", "fill", "cause", "token"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_tag, 1, "request", "fill", "cause", "tag"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_version, 1, "request", "fill", "cause", "version"},
     {"early_refreshes_total", counter, "Leases that were granted before a key has expired.", &CacheFigures::early_refreshes},
     {"stale_hits_total", counter, "Reads that were answered with a stale value.", &CacheFigures::stale_hits},
     {"negative_hits_total", counter, "Reads that were answered by an entry without a value.", &CacheFigures::negative_hits},
@@ -263,12 +273,15 @@ constexpr Metric<DatabaseFigures> kDatabase[] = {
 };
 
 constexpr Metric<UserFigures> kUser[] = {
-    {"user_clients", gauge, "Clients of a user; of the 64 users whose clients take most memory.", &UserFigures::clients},
+    {"user_clients", gauge, "Clients of a user; of the 256 users whose clients take most memory.", &UserFigures::clients},
     {"user_memory_bytes", gauge, "Memory of the clients of a user.", &UserFigures::memory},
     {"user_requests_total", counter, "Requests of a user since it was made.", &UserFigures::requests},
     {"user_requests_refused_total", counter, "Requests of a user that were refused because of its request rate.", &UserFigures::refused},
     {"user_hits_total", counter, "Reads of a user that have found their keys.", &UserFigures::hits},
-    {"user_misses_total", counter, "Reads of a user that have not found their keys.", &UserFigures::misses},
+    {"user_misses_total", counter, "Reads of a user that have found no fresh value: the next two, and those that got nothing.",
+     &UserFigures::misses},
+    {"user_stale_hits_total", counter, "Reads of a user that got a stale value.", &UserFigures::stale_hits},
+    {"user_negative_hits_total", counter, "Reads of a user that were answered by an entry without a value.", &UserFigures::negative_hits},
     {"user_clients_closed_total", counter, "Clients of a user that were closed because of its memory limit.", &UserFigures::closed},
 };
 
@@ -353,6 +366,7 @@ class Families {
       ClientMetric& metric = family(row.name, row.type, row.help).metric.emplace_back();
       metric.label = labels;
       if (!row.label.empty()) metric.label.push_back({std::string(row.label), std::string(row.label_value)});
+      if (!row.second_label.empty()) metric.label.push_back({std::string(row.second_label), std::string(row.second_value)});
       const double value = row.unit * std::visit([&of](auto member) { return static_cast<double>(of.*member); }, row.value);
       (row.type == counter ? metric.counter.value : metric.gauge.value) = value;
     }

@@ -24,10 +24,16 @@ void PolicyCounters::reset() {
 }
 
 void CacheCounters::reset() {
-  for (auto* counter : {&granted, &filled, &voided, &expired, &released, &used_up, &fill_refused, &waits_refused, &stale_hits,
-                        &negative_hits, &early_refreshes, &purges_tags, &purges_prefix}) {
+  for (auto* counter :
+       {&granted, &filled, &voided, &expired, &released, &stale_hits, &negative_hits, &early_refreshes, &purges_tags, &purges_prefix}) {
     counter->store(0, relaxed);
   }
+  const auto reset_all = [](auto& counters) {
+    for (auto& counter : counters) counter.store(0, relaxed);
+  };
+  reset_all(no_lease);
+  reset_all(no_wait);
+  reset_all(no_fill);
 }
 
 void Cache::reset_counters() {

@@ -118,18 +118,23 @@ Grant Leases::grant_to(unsigned db, const Key& key, const LeaseRequest& request,
   if (cache_.bypassed(key.text)) [[unlikely]]
     return {Grant::Outcome::bypassed, 0, soon_ms};
   const std::uint8_t slot = policy != nullptr ? policy->slot : 0;
-  const auto none_left = [&] {
+  const auto reached_limit = [&]() -> std::optional<unsigned> {
+    if (cache_.leases_alive() >= cache_.max_leases.load(relaxed)) return LeaseRefusal::max_leases;
     const auto alive = static_cast<std::uint64_t>(std::max<std::int64_t>(cache_.counters_of(slot).leases_alive.load(relaxed), 0));
-    return cache_.leases_alive() >= cache_.max_leases.load(relaxed) || (policy != nullptr && alive >= policy->max_leases);
+    if (policy != nullptr && alive >= policy->max_leases) return LeaseRefusal::policy;
+    return std::nullopt;
   };
-  if (none_left()) {
+  std::optional<unsigned> refusal = reached_limit();
+  if (refusal) {
     end_some_expired(now);
     at = states_.find(NameView(db, key.text));  // it may have been erased, if it was idle
+    refusal = reached_limit();
   }
   const bool new_state = at == states_.end();
   const std::size_t bytes = request.tags.size() + (new_state ? static_cast<std::size_t>(memory_of_state(key.text.size())) : 0);
-  if (none_left() || (bytes > 0 && !cache_.has_room(bytes))) {
-    count(cache_.counters.used_up);
+  if (!refusal && bytes > 0 && !cache_.has_room(bytes)) refusal = LeaseRefusal::memory;
+  if (refusal) {
+    count(cache_.counters.no_lease[*refusal]);
     return {Grant::Outcome::used_up, 0, soon_ms};
   }
   if (new_state) at = add(db, key.text);
@@ -273,11 +278,13 @@ std::uint64_t Leases::refused_version(unsigned db, std::string_view key, MonoMs 
 std::uint64_t Leases::wait(unsigned db, const Key& key, const Waiter& waiter) {
   const auto at = find(db, key.text);
   const std::int64_t bytes = memory_of_waiter(key.text.size());
-  const bool full = cache_.waiters() >= cache_.max_waiters.load(relaxed) || !cache_.has_room(static_cast<std::size_t>(bytes));
-  if (at == states_.end() || full) {
-    count(cache_.counters.waits_refused);
+  const auto refuse = [this](unsigned why) -> std::uint64_t {
+    count(cache_.counters.no_wait[why]);
     return 0;
-  }
+  };
+  if (at == states_.end()) return refuse(WaitRefusal::no_lease);
+  if (cache_.waiters() >= cache_.max_waiters.load(relaxed)) return refuse(WaitRefusal::max_waiters);
+  if (!cache_.has_room(static_cast<std::size_t>(bytes))) return refuse(WaitRefusal::memory);
   if (!at->second.listed) at->second.listed = waited_for_.insert(&at->second).second;
   set_alarm(at);
   // Clients that want no lease get higher tickets than all others. So the first client in the map is the one that gets the next

@@ -151,16 +151,19 @@ bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
 bool admits_fill(Call& call, store::Database& db, const FillOptions& fill) {
   cache::Leases& leases = call.engine.cache.leases(call.key());
   const store::Key& key = call.key();
-  bool admitted = !fill.has_token || leases.is_valid(db.number(), key.text, fill.token, call.mono);
-  const bool holds = fill.has_token && admitted;
-  if (holds && leases.outdated(db.number(), key.text, fill.tags.encoded())) admitted = false;
-  if (admitted && fill.version != 0) {
+  const auto refusal = [&]() -> std::optional<unsigned> {
+    using cache::FillRefusal;
+    if (fill.has_token && !leases.is_valid(db.number(), key.text, fill.token, call.mono)) return FillRefusal::token;
+    if (fill.has_token && leases.outdated(db.number(), key.text, fill.tags.encoded())) return FillRefusal::tag;
+    if (fill.version == 0) return std::nullopt;
     const auto old = db.find_any(key, store::Access::none());
     const std::uint64_t there = old && old->extra != nullptr ? store::Extra::read(old->extra).version : 0;
-    admitted = fill.version > std::max(there, leases.refused_version(db.number(), key.text, call.mono));
-  }
-  if (admitted) return true;
-  call.engine.cache.counters.fill_refused.fetch_add(1, std::memory_order_relaxed);
+    const bool is_newer = fill.version > std::max(there, leases.refused_version(db.number(), key.text, call.mono));
+    return is_newer ? std::nullopt : std::optional<unsigned>(FillRefusal::version);
+  }();
+  if (!refusal) return true;
+  call.engine.cache.counters.no_fill[*refusal].fetch_add(1, std::memory_order_relaxed);
+  const bool holds = fill.has_token && *refusal != cache::FillRefusal::token;
   if (holds) leases.release(db.number(), key, fill.token, 0, call.mono);
   return false;
 }

@@ -72,8 +72,15 @@ cache::PolicyReads& reads_under(const Call& call, const cache::Policy* policy) {
 
 void count_stale_hit(const Call& call, const store::Value& value, cache::PolicyReads& reads) {
   reads.stale_hits.add();
+  ++call.session.shared.reads.stale_hits;
   count(call.engine.cache.counters.stale_hits);
   call.engine.cache.stale_ages.note(Span64::us(static_cast<std::uint64_t>(std::max<std::int64_t>(call.now - value.expires_at, 0))));
+}
+
+void count_negative_hit(const Call& call, cache::PolicyReads& reads) {
+  reads.negative_hits.add();
+  ++call.session.shared.reads.negative_hits;
+  count(call.engine.cache.counters.negative_hits);
 }
 
 // The value of an answer, which the store shares.
@@ -219,8 +226,7 @@ bool cache_read(Call& call, store::Database& db, const store::Key& key, const Ca
       reads.hits.add();
       reply_value(call, Status::hit, *value, token, left);
     } else {
-      reads.negative_hits.add();
-      count(cache.counters.negative_hits);
+      count_negative_hit(call, reads);
       reply_nothing(call.reply, Status::absent, token, left);
     }
     return true;
@@ -283,8 +289,7 @@ PlainRead read_under_policy(Call& call, store::Database& db, const store::Key& k
     return {value, false};
   }
   if (fresh) {
-    reads.negative_hits.add();
-    count(cache.counters.negative_hits);
+    count_negative_hit(call, reads);
     return {};
   }
   const bool leases = gets_stale ? !serves_stale : policy != nullptr && policy->coalesce_ms > 0;

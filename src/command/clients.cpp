@@ -99,8 +99,13 @@ void Clients::recount(SharedClient& client) {
   const store::ReadCounts counted = std::exchange(client.counted_reads, client.reads);
   if (client.usage == nullptr) return;
   if (more != 0) client.usage->requests.fetch_add(more, relaxed);
-  if (const std::uint64_t hits = client.reads.hits - counted.hits; hits != 0) client.usage->hits.fetch_add(hits, relaxed);
-  if (const std::uint64_t misses = client.reads.misses - counted.misses; misses != 0) client.usage->misses.fetch_add(misses, relaxed);
+  const auto add = [relaxed](std::atomic<std::uint64_t>& sum, std::uint64_t now, std::uint64_t before) {
+    if (now != before) sum.fetch_add(now - before, relaxed);
+  };
+  add(client.usage->hits, client.reads.hits, counted.hits);
+  add(client.usage->misses, client.reads.misses, counted.misses);
+  add(client.usage->stale_hits, client.reads.stale_hits, counted.stale_hits);
+  add(client.usage->negative_hits, client.reads.negative_hits, counted.negative_hits);
   const std::int64_t now = client.evicted.load(relaxed) == Evicted::no ? static_cast<std::int64_t>(client.memory()) : 0;
   if (now != client.counted.load(relaxed)) client.usage->bytes.fetch_add(now - client.counted.exchange(now, relaxed), relaxed);
 }

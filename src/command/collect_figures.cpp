@@ -21,6 +21,7 @@
 #include "pinfold/base/work.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/figures.hpp"
+#include "pinfold/config/machine.hpp"
 
 namespace pinfold::command {
 
@@ -214,9 +215,21 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.voided = counters.voided.load();
   figures.expired = counters.expired.load();
   figures.released = counters.released.load();
-  figures.refused = counters.used_up.load();
-  figures.waits_refused = counters.waits_refused.load();
-  figures.fills_refused = counters.fill_refused.load();
+  using cache::FillRefusal;
+  using cache::LeaseRefusal;
+  using cache::WaitRefusal;
+  figures.refused_max_leases = counters.no_lease[LeaseRefusal::max_leases];
+  figures.refused_by_policy = counters.no_lease[LeaseRefusal::policy];
+  figures.refused_for_memory = counters.no_lease[LeaseRefusal::memory];
+  figures.waits_refused_max_waiters = counters.no_wait[WaitRefusal::max_waiters];
+  figures.waits_refused_no_lease = counters.no_wait[WaitRefusal::no_lease];
+  figures.waits_refused_for_memory = counters.no_wait[WaitRefusal::memory];
+  figures.fills_refused_token = counters.no_fill[FillRefusal::token];
+  figures.fills_refused_tag = counters.no_fill[FillRefusal::tag];
+  figures.fills_refused_version = counters.no_fill[FillRefusal::version];
+  figures.refused = figures.refused_max_leases + figures.refused_by_policy + figures.refused_for_memory;
+  figures.waits_refused = figures.waits_refused_max_waiters + figures.waits_refused_no_lease + figures.waits_refused_for_memory;
+  figures.fills_refused = figures.fills_refused_token + figures.fills_refused_tag + figures.fills_refused_version;
   figures.early_refreshes = counters.early_refreshes.load();
   figures.stale_hits = counters.stale_hits.load();
   figures.negative_hits = counters.negative_hits.load() + keys.negative_hits;
@@ -327,7 +340,7 @@ void collect_keys(Engine& engine, const Locks& held, KeyFigures& keys) {
 }
 
 std::vector<UserFigures> collect_users(const Engine& engine) {
-  constexpr std::size_t most = 64;
+  constexpr std::size_t most = 256;
   constexpr auto relaxed = std::memory_order_relaxed;
   const std::vector<security::Users::Pointer> users = engine.users.all();
   work::entries(users.size());
@@ -347,7 +360,8 @@ std::vector<UserFigures> collect_users(const Engine& engine) {
     const security::UserUsage& usage = *user->usage();
     const auto clients = static_cast<std::uint64_t>(std::max<std::int64_t>(usage.clients.load(relaxed), 0));
     all.push_back({excerpt(user->name()), clients, static_cast<std::uint64_t>(memory), usage.requests.load(relaxed),
-                   usage.refused.load(relaxed), usage.closed.load(relaxed), usage.hits.load(relaxed), usage.misses.load(relaxed)});
+                   usage.refused.load(relaxed), usage.closed.load(relaxed), usage.hits.load(relaxed), usage.misses.load(relaxed),
+                   usage.stale_hits.load(relaxed), usage.negative_hits.load(relaxed)});
   }
   return all;
 }
@@ -374,10 +388,15 @@ void collect_working_set(const Engine& engine, WorkingSetFigures& figures) {
   figures.change_ttl_ms = static_cast<std::uint64_t>(estimate.changes.ttl_ms);
 }
 
-// Asked for once: it stays, and to ask is a system call.
+// These two are asked for once: they stay, and to ask is a system call.
 std::uint64_t physical_memory() {
   static const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t memory_of_machine_or_container() {
+  static const std::uint64_t bytes = config::available_memory();
+  return bytes;
 }
 
 double percentage(std::uint64_t part, std::uint64_t whole) { return 100.0 * static_cast<double>(part) / static_cast<double>(whole); }
@@ -405,6 +424,7 @@ MemoryFigures collect_memory_figures(const Engine& engine) {
   figures.unaccounted = memory.unaccounted();
   figures.data = memory.data();
   figures.system = physical_memory();
+  figures.available = memory_of_machine_or_container();
   figures.limit = memory.limit();
   const std::uint64_t share = engine.clients_share();
   figures.clients_share = share == UINT64_MAX ? 0 : share;

@@ -59,6 +59,7 @@ constexpr Figure<MemoryFigures> kMemory[] = {
     {"used_memory_sampling", Unit::bytes, &MemoryFigures::sampling},
     {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
     {"total_system_memory", Unit::bytes_for_people, &MemoryFigures::system},
+    {"available_memory", Unit::bytes_for_people, &MemoryFigures::available},
     {"maxmemory", Unit::bytes_for_people, &MemoryFigures::limit},
     {"maxmemory_policy", Unit::none, &MemoryFigures::policy},
     {"maxmemory_clients", Unit::bytes, &MemoryFigures::clients_share},
@@ -185,8 +186,17 @@ constexpr Figure<CacheFigures> kCache[] = {
     {"lease_expired", Unit::none, &CacheFigures::expired},
     {"lease_released", Unit::none, &CacheFigures::released},
     {"lease_refused", Unit::none, &CacheFigures::refused},
+    {"lease_refused_max_leases", Unit::none, &CacheFigures::refused_max_leases},
+    {"lease_refused_policy", Unit::none, &CacheFigures::refused_by_policy},
+    {"lease_refused_memory", Unit::none, &CacheFigures::refused_for_memory},
     {"lease_waits_refused", Unit::none, &CacheFigures::waits_refused},
+    {"lease_waits_refused_max_waiters", Unit::none, &CacheFigures::waits_refused_max_waiters},
+    {"lease_waits_refused_no_lease", Unit::none, &CacheFigures::waits_refused_no_lease},
+    {"lease_waits_refused_memory", Unit::none, &CacheFigures::waits_refused_for_memory},
     {"fill_refused", Unit::none, &CacheFigures::fills_refused},
+    {"fill_refused_token", Unit::none, &CacheFigures::fills_refused_token},
+    {"fill_refused_tag", Unit::none, &CacheFigures::fills_refused_tag},
+    {"fill_refused_version", Unit::none, &CacheFigures::fills_refused_version},
     {"early_refreshes", Unit::none, &CacheFigures::early_refreshes},
     {"stale_hits", Unit::none, &CacheFigures::stale_hits},
     {"negative_hits", Unit::none, &CacheFigures::negative_hits},
@@ -281,10 +291,16 @@ constexpr Figure<DatabaseFigures> kDatabase[] = {
 
 // The name comes last, because it may have a comma.
 constexpr Figure<UserFigures> kUser[] = {
-    {"clients", Unit::none, &UserFigures::clients},   {"memory", Unit::bytes, &UserFigures::memory},
-    {"requests", Unit::none, &UserFigures::requests}, {"refused", Unit::none, &UserFigures::refused},
-    {"closed", Unit::none, &UserFigures::closed},     {"hits", Unit::none, &UserFigures::hits},
-    {"misses", Unit::none, &UserFigures::misses},     {"name", Unit::none, &UserFigures::name},
+    {"clients", Unit::none, &UserFigures::clients},
+    {"memory", Unit::bytes, &UserFigures::memory},
+    {"requests", Unit::none, &UserFigures::requests},
+    {"refused", Unit::none, &UserFigures::refused},
+    {"closed", Unit::none, &UserFigures::closed},
+    {"hits", Unit::none, &UserFigures::hits},
+    {"misses", Unit::none, &UserFigures::misses},
+    {"stale_hits", Unit::none, &UserFigures::stale_hits},
+    {"negative_hits", Unit::none, &UserFigures::negative_hits},
+    {"name", Unit::none, &UserFigures::name},
 };
 
 constexpr Figure<PolicyFigures> kPolicy[] = {

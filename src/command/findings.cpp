@@ -185,10 +185,10 @@ Words memory_unlimited(const Evidence& evidence) {
 }
 Words process_is_large(const Evidence& evidence) {
   const MemoryFigures& memory = evidence.now.memory;
-  const double part = share(memory.resident, memory.system);
+  const double part = share(memory.resident, memory.available);
   if (part < resident_critical) return std::nullopt;
-  return Said{percent(part),
-              "The process takes " + bytes(memory.resident) + " of the machine's " + bytes(memory.system) + ". The kernel may end it."};
+  return Said{percent(part), "The process takes " + bytes(memory.resident) + " of the " + bytes(memory.available) +
+                                 " of the machine or container. The kernel may end it."};
 }
 Words client_memory(const Evidence& evidence) {
   const MemoryFigures& memory = evidence.now.memory;
@@ -372,10 +372,11 @@ Words leases_near_limit(const Evidence& evidence) {
               "Beyond it misses get none, and readers ask the origin together.");
 }
 Words leases_refused(const Evidence& evidence) {
-  const std::uint64_t count =
-      grown(evidence, &CacheFigures::waits_refused) + (evidence.now.cache.max_leases != 0 ? grown(evidence, &CacheFigures::refused) : 0);
-  return happened(evidence, count, "Leases and waits were refused",
-                  "The limits are max-leases, max-lease-waiters, max-leases of a policy, and memory.");
+  if (evidence.now.cache.max_leases == 0) return std::nullopt;
+  const std::uint64_t count = grown(evidence, &CacheFigures::refused_max_leases) + grown(evidence, &CacheFigures::refused_for_memory) +
+                              grown(evidence, &CacheFigures::waits_refused_max_waiters) +
+                              grown(evidence, &CacheFigures::waits_refused_for_memory);
+  return happened(evidence, count, "Leases and waits were refused", "The limits are max-leases, max-lease-waiters, and memory.");
 }
 std::uint64_t ended(const Evidence& evidence) {
   return grown(evidence, &CacheFigures::filled) + grown(evidence, &CacheFigures::voided) + grown(evidence, &CacheFigures::expired) +

@@ -66,7 +66,7 @@ Outcome type(Call& call) {
 bool refused_there(Call& call, const Database& to, const store::Key& key, const Value& value) {
   const std::uint64_t version = value.extra != nullptr ? store::Extra::read(value.extra).version : 0;
   if (version == 0 || version > call.engine.cache.leases(key).refused_version(to.number(), key.text, call.mono)) return false;
-  call.engine.cache.counters.fill_refused.fetch_add(1, std::memory_order_relaxed);
+  call.engine.cache.counters.no_fill[cache::FillRefusal::version].fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 

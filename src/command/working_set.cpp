@@ -191,8 +191,10 @@ void WorkingSet::follow_keyspace(double seconds) {
   const std::uint64_t free = limit - std::min(limit, memory.data());
   const auto full = static_cast<std::uint64_t>(static_cast<double>(free) * yield) + now.entry_bytes;
   curve_->set_capacity(limit != 0 ? std::optional(full) : std::nullopt, now.entry_bytes);
-  if (counted_ && now.hits >= counted_->hits && now.misses >= counted_->misses) {  // else CONFIG RESETSTAT came between
-    curve_->count(static_cast<double>(now.hits - counted_->hits), static_cast<double>(now.misses - counted_->misses));
+  // What was bypassed says nothing of the memory.
+  const auto misses = [](const store::KeyspaceStats& stats) { return stats.misses - stats.bypassed; };
+  if (counted_ && now.hits >= counted_->hits && misses(now) >= misses(*counted_)) {  // else CONFIG RESETSTAT came between
+    curve_->count(static_cast<double>(now.hits - counted_->hits), static_cast<double>(misses(now) - misses(*counted_)));
   }
   counted_ = now;
   curve_->filled(now.entries, now.entry_bytes);

@@ -40,7 +40,10 @@ std::optional<Entry> Database::lookup(const Key& key) {
   const KeySwitches& switches = *keyspace_->key_switches();
   if (!switches.bypasses(key)) return false;
   if (count) {
-    ++keyspace_->shard(key).misses;
+    Shard& shard = keyspace_->shard(key);
+    ++shard.misses;
+    ++shard.bypassed;
+    if (reads_ != nullptr) ++reads_->misses;
     switches.count(key, KeySwitches::Event::read_bypassed);
   }
   return true;
@@ -152,7 +155,10 @@ std::optional<Value> Database::find(const Key& key, Access access) {
   Shard& shard = keyspace_->shard(key);
   std::optional<Entry> entry = lookup(key);
   if (entry && !entry->live(now_)) [[unlikely]] {
-    if (access.count && entry->absent()) ++shard.negative_hits;
+    if (access.count && entry->absent()) {
+      ++shard.negative_hits;
+      if (reads_ != nullptr) ++reads_->negative_hits;
+    }
     entry.reset();
   }
   if (access.count) count_read(shard, key, entry ? &*entry : nullptr, access);

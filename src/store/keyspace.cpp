@@ -284,6 +284,7 @@ KeyspaceStats Keyspace::stats(const Locks& held) {
     sum.hits += shard.hits;
     sum.misses += shard.misses;
     sum.negative_hits += shard.negative_hits;
+    sum.bypassed += shard.bypassed;
     sum.expired += shard.expired;
     sum.evicted += shard.evicted;
     sum.departures += shard.departures;
@@ -306,7 +307,7 @@ KeyspaceStats Keyspace::stats(const Locks& held) {
 
 void Keyspace::reset_stats(const Locks& held) {
   for_each_shard(held, [](Shard& shard) {
-    shard.hits = shard.misses = shard.negative_hits = shard.expired = shard.evicted = 0;
+    shard.hits = shard.misses = shard.negative_hits = shard.bypassed = shard.expired = shard.evicted = 0;
     shard.departures = {};
     shard.written_ttls = {};
     shard.lock_waits = {};

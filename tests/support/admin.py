@@ -44,9 +44,13 @@ class Admin:
         assert status == 200, text
         return exposition.samples(text)
 
-    def wire(self, context=None):
+    def wire(self, context=None, read_buffer=None):
         """A plain socket, for what is no request."""
-        wire = socket.create_connection(("127.0.0.1", self.port), 20)
+        wire = socket.socket()
+        wire.settimeout(20)
+        if read_buffer:
+            wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, read_buffer)
+        wire.connect(("127.0.0.1", self.port))
         return context.wrap_socket(wire, server_hostname="127.0.0.1") if context else wire
 
     def exchange(self, bytes_):

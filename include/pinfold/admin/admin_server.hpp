@@ -2,9 +2,9 @@
 // The admin port: HTTP/1.1 for Prometheus, probes and people, with or without TLS. Its pages are in pages.hpp, who may have them in
 // access.hpp. It has a thread of its own. So neither clients nor new connections wait for a scrape, and a scrape waits for no client.
 //
-// What a peer can make it do is bounded: 64 connections, of which those that wait for a next request make room for others; 8 KB for the
-// head of a request and nothing for a body; 10 seconds for a handshake, a first request and a reply, and 60 for a next request; one reply
-// at a time for each connection, and 16 MB of replies that are not read yet for all of them.
+// What a peer can make it do is bounded: 64 connections, of which those that are sent no reply make room for others; 8 KB for the head of
+// a request and nothing for a body; 10 seconds for a handshake, a request and a reply, and 60 until a next request begins; one reply at a
+// time for each connection, and 16 MB of replies that are not read yet for all of them.
 
 #include <cstddef>
 #include <cstdint>

@@ -23,7 +23,7 @@
 
 namespace pinfold::admin {
 
-/// A session that waits for its next request, and can be closed meanwhile.
+/// A session that waits for its peer, for anything but to take a reply, and can be closed meanwhile.
 class IdleSession {
  public:
   virtual void close() = 0;
@@ -63,7 +63,7 @@ class HttpSession final : public IdleSession, public std::enable_shared_from_thi
   using Response = boost::beast::http::response<boost::beast::http::string_body>;
 
   void read(std::chrono::seconds patience);
-  void wait_idle();
+  void begin_idle();
   void end_idle();
   void on_read(const Error& error);
   void reply(Response response, bool keep_alive);

@@ -26,6 +26,20 @@
 
 namespace pinfold::cache {
 
+/// Why a request for a lease got none: the setting max-leases, that of its policy, or there is no memory for it.
+struct LeaseRefusal {
+  enum : std::uint8_t { max_leases, policy, memory, count };
+};
+/// Why a client that would wait for a load does not: max-lease-waiters, nobody loads because a lease was refused, or memory.
+struct WaitRefusal {
+  enum : std::uint8_t { max_waiters, no_lease, memory, count };
+};
+/// Why a fill was refused: its token is of no lease, or of one that is void; one of its tags was purged since its lease was granted; or
+/// its version is not newer.
+struct FillRefusal {
+  enum : std::uint8_t { token, tag, version, count };
+};
+
 /// Counters since the start or the last reset. Those from `granted` to `released` count leases. Thread-safe.
 struct CacheCounters {
   std::atomic<std::uint64_t> granted{0};
@@ -33,9 +47,9 @@ struct CacheCounters {
   std::atomic<std::uint64_t> voided{0};
   std::atomic<std::uint64_t> expired{0};
   std::atomic<std::uint64_t> released{0};
-  std::atomic<std::uint64_t> used_up{0};       // requests for a lease that got none, because of max-leases or for want of memory
-  std::atomic<std::uint64_t> fill_refused{0};  // void token, a tag purged since the grant, or a version that is not newer
-  std::atomic<std::uint64_t> waits_refused{0};
+  std::array<std::atomic<std::uint64_t>, LeaseRefusal::count> no_lease{};
+  std::array<std::atomic<std::uint64_t>, WaitRefusal::count> no_wait{};
+  std::array<std::atomic<std::uint64_t>, FillRefusal::count> no_fill{};
   std::atomic<std::uint64_t> stale_hits{0};
   std::atomic<std::uint64_t> negative_hits{0};
   std::atomic<std::uint64_t> early_refreshes{0};

@@ -94,8 +94,9 @@ struct MemoryFigures {
   std::uint64_t dataset = 0;   // the rest of `used`: segments and blocks
   std::uint64_t resident = 0;  // resident memory of the process, as the kernel counts it
   std::uint64_t unaccounted = 0;
-  std::uint64_t data = 0;  // the part of `used` that maxmemory bounds
-  std::uint64_t system = 0;
+  std::uint64_t data = 0;           // the part of `used` that maxmemory bounds
+  std::uint64_t system = 0;         // of the machine
+  std::uint64_t available = 0;      // of the machine, or what its control group may have; 0: not known
   std::uint64_t limit = 0;          // 0: none
   std::uint64_t clients_share = 0;  // 0: no limit
   std::string policy;
@@ -194,9 +195,19 @@ struct CacheFigures {
   std::uint64_t voided = 0;
   std::uint64_t expired = 0;
   std::uint64_t released = 0;
+  // Each is the sum of the three behind it.
   std::uint64_t refused = 0;
+  std::uint64_t refused_max_leases = 0;
+  std::uint64_t refused_by_policy = 0;
+  std::uint64_t refused_for_memory = 0;
   std::uint64_t waits_refused = 0;
+  std::uint64_t waits_refused_max_waiters = 0;
+  std::uint64_t waits_refused_no_lease = 0;
+  std::uint64_t waits_refused_for_memory = 0;
   std::uint64_t fills_refused = 0;
+  std::uint64_t fills_refused_token = 0;
+  std::uint64_t fills_refused_tag = 0;
+  std::uint64_t fills_refused_version = 0;
   std::uint64_t early_refreshes = 0;
   std::uint64_t stale_hits = 0;
   std::uint64_t negative_hits = 0;
@@ -287,6 +298,8 @@ struct UserFigures {
   std::uint64_t closed = 0;    // clients, because of the memory limit
   std::uint64_t hits = 0;      // reads that have found their keys; as old as `requests`, like the next
   std::uint64_t misses = 0;
+  std::uint64_t stale_hits = 0;     // of the misses, those that got a stale value
+  std::uint64_t negative_hits = 0;  // of the misses, those that were told that there is no value
 };
 
 /// What has become of reads of a policy's keys, and of these keys.

@@ -53,6 +53,8 @@ struct UserUsage {
   std::atomic<std::uint64_t> requests{0};                 // made by clients of the user; at most a second old
   std::atomic<std::uint64_t> hits{0};                     // reads of these that have found their keys
   std::atomic<std::uint64_t> misses{0};                   // and that have not
+  std::atomic<std::uint64_t> stale_hits{0};               // of these, answered with a stale value
+  std::atomic<std::uint64_t> negative_hits{0};            // or by a negative entry
   std::atomic<std::uint64_t> refused{0};                  // of these, refused because of the request rate
   std::atomic<std::uint64_t> closed{0};                   // clients closed because of the memory limit
   std::atomic<MonoMs> choose_again{};                     // before this time no further clients are chosen to be closed

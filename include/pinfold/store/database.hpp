@@ -42,10 +42,12 @@ struct WriteLimits {
   const WriteRules* rules = nullptr;
 };
 
-/// How many reads have found their keys, and how many have not.
+/// How many reads have found their keys, and how many have not. Of the latter, some were answered all the same.
 struct ReadCounts {
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  std::uint64_t stale_hits = 0;
+  std::uint64_t negative_hits = 0;
 };
 
 /// Not thread-safe; the entries are guarded by the locks of their shards. The keyspace must outlive it. Values that a function

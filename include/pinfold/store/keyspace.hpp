@@ -66,6 +66,7 @@ struct KeyspaceStats {
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
   std::uint64_t negative_hits = 0;  // plain reads that met a negative entry; they are among the misses
+  std::uint64_t bypassed = 0;       // reads of keys that are bypassed; they are among the misses
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
   Departures departures;

@@ -32,6 +32,7 @@ class alignas(64) Shard {
   Changes changes;
   Watchers watchers{changes};       // subscribes before all other observers, so it is told first
   std::uint64_t negative_hits = 0;  // misses that met a negative entry
+  std::uint64_t bypassed = 0;       // misses because their keys are bypassed
   std::uint64_t expired = 0;
   std::uint64_t evicted = 0;
   LockWaits lock_waits;

@@ -27,7 +27,7 @@ struct Watched {
     now.memory.limit = gigabyte;
     now.memory.data = gigabyte / 2;
     now.memory.used = gigabyte / 2;
-    now.memory.system = 16 * gigabyte;
+    now.memory.available = 16 * gigabyte;
     now.memory.resident = gigabyte;
     now.memory.fragmentation = 1.1;
     now.memory.clients_share = gigabyte;
@@ -108,8 +108,9 @@ const Case kCases[] = {
      }},
     {"PinfoldLeasesRefused", ": 5. The limits",
      [](Watched& w) {
-       w.now.cache.waits_refused = 3;
-       w.now.cache.refused = 2;
+       w.now.cache.waits_refused_max_waiters = 3;
+       w.now.cache.refused_for_memory = 2;
+       w.now.cache.refused_by_policy = 9;  // as it was told to
      }},
     {"PinfoldWritesRefused", "(OOM) in the last 60 s: 7.",
      [](Watched& w) {
