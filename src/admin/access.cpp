@@ -66,12 +66,14 @@ std::optional<Access::Refusal> Access::refusal(const Asker& asker, const Claims&
   if (token.empty()) return without_token(asker, claims);
   const Refusal none_given{401,
                            "The token of admin-token is needed: 'Authorization: Bearer <token>', or any name and the token as password.\n"};
-  if (claims.authorization.empty()) return none_given;
-
+  command::ThreadStats& stats = engine_.stats.of_admin();
+  if (claims.authorization.empty()) {
+    stats.admin_without_token.add();
+    return none_given;
+  }
   const std::int64_t per_minute = engine_.settings.integer(Id::auth_failures_per_minute);
   const std::optional<std::uint64_t> origin = origin_of(asker.address);
   const bool is_limited = per_minute > 0 && origin.has_value();
-  command::ThreadStats& stats = engine_.stats.of_admin();
   if (const std::int64_t wait_ms = is_limited ? failures_.wait_ms(origin.value_or(0), per_minute, monotonic_ms()) : 0; wait_ms > 0) {
     stats.auth_limited.add();
     note(Kind::auth_limited, asker, {});
@@ -89,13 +91,14 @@ std::optional<Access::Refusal> Access::refusal(const Asker& asker, const Claims&
 
 std::optional<Access::Refusal> Access::without_token(const Asker& asker, const Claims& claims) {
   if (engine_.settings.flag(Id::protected_mode) && !asker.certified && !is_loopback(asker.address)) {
-    engine_.stats.of_admin().protected_connections.add();
+    engine_.stats.of_admin().admin_protected.add();
     note(Kind::denied, asker, "protected-mode");
     engine_.events.note(EventLog::Kind::refused_clients,
                         [&] { return "admin-port: " + asker.address + " was refused: protected-mode is on, and there is no admin-token"; });
     return Refusal{403, "protected-mode is on and there is no admin-token: only this machine may ask for this.\n"};
   }
   if (claims.host.empty() || is_local_name(claims.host)) return std::nullopt;
+  engine_.stats.of_admin().admin_wrong_host.add();
   return Refusal{421, "Without admin-token, this port answers to addresses and to names without a dot only, such as localhost.\n"};
 }
 

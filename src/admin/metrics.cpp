@@ -1,6 +1,9 @@
 #include "pinfold/admin/metrics.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <sstream>
 #include <utility>
@@ -10,6 +13,7 @@
 #include <prometheus/metric_family.h>
 #include <prometheus/text_serializer.h>
 
+#include "pinfold/base/json.hpp"
 #include "pinfold/base/version.hpp"
 
 namespace pinfold::admin {
@@ -62,6 +66,8 @@ constexpr double percent = 1e-2;
 
 constexpr Metric<ServerFigures> kServer[] = {
     {"start_time_seconds", gauge, "When the server has started, in Unix time.", &ServerFigures::started_at},
+    {"config_last_change_timestamp_seconds", gauge, "When a setting was last changed at run time, or else the start, in Unix time.",
+     &ServerFigures::config_changed_at},
     {"io_threads", gauge, "Threads that serve clients.", &ServerFigures::threads},
 };
 
@@ -94,6 +100,8 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_system_bytes", gauge, "Memory of the machine, or the limit of the control group if that is less.", &MemoryFigures::available},
 };
 
+constexpr std::string_view admin_refused_help =
+    "Requests to the admin port that were refused, by the reason. Wrong tokens are authentication failures.";
 constexpr std::string_view rejected_help = "Connections that were not let in, by the reason.";
 constexpr std::string_view closed_help = "Clients that the server has disconnected, by the reason.";
 constexpr std::string_view denied_help = "Requests and attempts to authenticate that were denied, by the reason.";
@@ -156,6 +164,9 @@ constexpr Metric<StatsFigures> kStats[] = {
     {"shard_imbalance_ratio", gauge, "Memory of the fullest shard, divided by the mean of all shards; 0 if the cache is empty.",
      &StatsFigures::shard_imbalance},
     {"admin_requests_total", counter, "Requests to the admin port.", &StatsFigures::admin_requests},
+    {"admin_requests_refused_total", counter, admin_refused_help, &StatsFigures::admin_without_token, 1, "reason", "no-token"},
+    {"admin_requests_refused_total", counter, admin_refused_help, &StatsFigures::admin_protected, 1, "reason", "protected-mode"},
+    {"admin_requests_refused_total", counter, admin_refused_help, &StatsFigures::admin_wrong_host, 1, "reason", "host"},
     {"admin_rejected_connections_total", counter, "Connections to the admin port that were refused, because there were too many.",
      &StatsFigures::admin_rejected},
     {"slow_commands_total", counter, "Commands whose execution took as long as slowlog-log-slower-than.", &StatsFigures::slow_commands},
@@ -260,6 +271,8 @@ constexpr Metric<CommandFigures> kCommand[] = {
 constexpr Metric<HoldFigures> kHold[] = {
     {"shard_lock_holds_total", counter, "Holds of shards' locks, by their cause, if lock-accounting is on.", &HoldFigures::holds},
     {"shard_lock_holds_over_budget_total", counter, "Holds that did more work than their budget allows.", &HoldFigures::over_budget},
+    {"shard_lock_cause_waits_total", counter, "Waits for shards' locks, by what waited, if lock-accounting is on.", &HoldFigures::waits},
+    {"shard_lock_cause_wait_seconds_total", counter, "How long these have waited.", &HoldFigures::wait_us, microsecond},
 };
 
 constexpr Metric<ErrorFigures> kError[] = {
@@ -355,6 +368,25 @@ constexpr Bounds kLongBounds{kMilliseconds, 1000, 1e-3};
 constexpr double kSeconds[] = {0.016,  0.064,   0.256,   1.024,   2.048,    4.096,    8.192,    16.384,   32.768,
                                65.536, 131.072, 262.144, 524.288, 1048.576, 2097.152, 4194.304, 8388.608, 16777.216};
 constexpr Bounds kAgeBounds{kSeconds, 1000, 1};
+
+// Those that rules look at are there from the start: what appears with a value has not grown, as Prometheus sees it.
+std::vector<ErrorFigures> with_usual_codes(std::vector<ErrorFigures> errors) {
+  for (const char* const code : {"ERR", "NOAUTH", "NOPERM", "OOM", "WRONGPASS"}) {
+    if (std::ranges::find(errors, code, &ErrorFigures::code) == errors.end()) errors.push_back({code, 0});
+  }
+  return errors;
+}
+
+// Prometheus refuses a scrape in which a label is not UTF-8, and takes two series with the same labels for one. So a name that cannot be
+// shown as it is, or of which only the first bytes are known, has its hash beside it.
+std::string user_label(const UserFigures& user) {
+  constexpr std::size_t most = 256;
+  std::string shown = presentable(user.name, most);
+  if (shown == user.name && !user.is_cut) return shown;
+  std::array<char, 20> hash{};
+  const int size = std::snprintf(hash.data(), hash.size(), "~%08x", static_cast<unsigned>(user.name_hash));
+  return shown.append(hash.data(), static_cast<std::size_t>(size));
+}
 
 // Families in the order in which they are added.
 class Families {
@@ -477,12 +509,15 @@ Families families_of(const Figures& figures) {
   families.add_seconds("eviction_age_seconds",
                        "For how long evicted keys had lain where they were: since they were written, or kept by an eviction before.",
                        distributions.eviction_ages);
+  families.add_seconds("eviction_idle_seconds",
+                       "For how long evicted keys had not been used, under a policy that keeps when that was (LFU).",
+                       distributions.eviction_idle_times);
   families.add_seconds("written_ttl_seconds", "The times to live that writes and EXPIRE have set.", distributions.written_ttls);
   families.add_each<HoldFigures>(kHold, figures.holds, "cause", [](const HoldFigures& one) { return one.cause; });
-  families.add_each<ErrorFigures>(kError, figures.errors, "code", [](const ErrorFigures& one) { return one.code; });
+  families.add_each<ErrorFigures>(kError, with_usual_codes(figures.errors), "code", [](const ErrorFigures& one) { return one.code; });
   families.add_each<DatabaseFigures>(kDatabase, figures.databases, "db",
                                      [](const DatabaseFigures& one) { return std::to_string(one.number); });
-  families.add_each<UserFigures>(kUser, figures.users, "user", [](const UserFigures& one) { return one.name; });
+  families.add_each<UserFigures>(kUser, figures.users, "user", [](const UserFigures& one) { return user_label(one); });
   families.add_each<PolicyFigures>(kPolicy, figures.policies, "policy", [](const PolicyFigures& one) { return one.name; });
   families.add_each<ThreadFigures>(kThread, figures.threads, "thread", [](const ThreadFigures& one) { return std::to_string(one.number); });
   if (figures.working_set.state == "known") families.add<WorkingSetFigures>(kHitRatio, figures.working_set);

@@ -163,7 +163,12 @@ void threads(const Status& status, JsonWriter& json) {
                                         [&json](const command::ThreadFigures& one) { json.add("number", one.number); });
 }
 
-void users(const Status& status, JsonWriter& json) { objects<command::UserFigures>(json, command::user_figures(), status.figures.users); }
+// The first of them: those whose clients take most memory.
+void users(const Status& status, JsonWriter& json) {
+  constexpr std::size_t most_users = 64;
+  const std::span all(status.figures.users);
+  objects<command::UserFigures>(json, command::user_figures(), all.first(std::min(all.size(), most_users)));
+}
 
 // The newest entries. Of a request its name and its first argument, which mostly is a key: values stay where they are.
 void slow_log(const Status& status, JsonWriter& json) {

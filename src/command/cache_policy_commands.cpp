@@ -26,7 +26,7 @@ resp::Written reply_policy(Call& call, const cache::Policy& policy, std::span<co
     call.reply.integer(n);
   };
   const cache::SwitchCounters& switched = call.engine.cache.switch_counts.by_slot[policy.slot];
-  constexpr std::size_t statistics = 10;
+  constexpr std::size_t statistics = 13;
   call.reply.map(1 + fields.size() + statistics + 1);
   call.reply.bulk("name");
   call.reply.bulk(policy.name);
@@ -39,9 +39,12 @@ resp::Written reply_policy(Call& call, const cache::Policy& policy, std::span<co
   number("bytes", static_cast<std::int64_t>(use.bytes));
   number("hits", static_cast<std::int64_t>(reads.hits));
   number("stale-hits", static_cast<std::int64_t>(reads.stale_hits));
+  number("negative-hits", static_cast<std::int64_t>(reads.negative_hits));
   number("misses", static_cast<std::int64_t>(reads.misses));
   number("leases-granted", static_cast<std::int64_t>(counters.leases.load()));
   number("leases", counters.leases_alive.load());
+  number("loads", static_cast<std::int64_t>(counters.loads.load()));
+  number("load-ms", static_cast<std::int64_t>(counters.load_ms.load()));
   number("reads-bypassed", static_cast<std::int64_t>(switched.reads_bypassed.load()));
   number("writes-bypassed", static_cast<std::int64_t>(switched.writes_bypassed.load()));
   number("writes-not-admitted", static_cast<std::int64_t>(switched.writes_not_admitted.load()));

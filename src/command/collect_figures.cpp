@@ -126,6 +126,9 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.lock_longest_cpu_us = static_cast<std::uint64_t>(locks.longest_cpu_ns.load() / ns_per_us);
   const auto us_of = [](std::uint64_t ticks) { return ThreadClock::ns_of(ticks) / 1000; };
   stats.admin_requests = totals.total(&ThreadStats::admin_requests);
+  stats.admin_without_token = totals.total(&ThreadStats::admin_without_token);
+  stats.admin_protected = totals.total(&ThreadStats::admin_protected);
+  stats.admin_wrong_host = totals.total(&ThreadStats::admin_wrong_host);
   stats.admin_rejected = totals.total(&ThreadStats::admin_rejected);
   stats.lock_waits = keys.lock_waits.waits;
   stats.lock_waits_slept = keys.lock_waits.slept;
@@ -155,6 +158,7 @@ void collect_distributions(const Engine& engine, const store::KeyspaceStats& key
   figures.stale_ages = durations_in(engine.cache.stale_ages);
   figures.stale_ages.seconds *= 1000;
   figures.eviction_ages = keys.departures.ages;
+  figures.eviction_idle_times = keys.departures.idle_times;
   figures.written_ttls = keys.written_ttls;
 }
 
@@ -300,7 +304,8 @@ std::vector<HoldFigures> collect_holds(const Engine& engine) {
   std::vector<HoldFigures> all;
   for (const auto& [name, cause] : engine.keyspace.lock_watch().account.causes()) {
     const work::Counts& most = cause.most;
-    all.push_back({name, cause.holds, cause.over, most.entries, most.bytes, most.nodes, most.allocations, most.system_calls});
+    all.push_back({name, cause.holds, cause.over, cause.waits, ThreadClock::ns_of(cause.wait_ticks) / 1000, most.entries, most.bytes,
+                   most.nodes, most.allocations, most.system_calls});
   }
   return all;
 }
@@ -359,7 +364,9 @@ std::vector<UserFigures> collect_users(const Engine& engine) {
     const security::Users::Pointer& user = users[index];
     const security::UserUsage& usage = *user->usage();
     const auto clients = static_cast<std::uint64_t>(std::max<std::int64_t>(usage.clients.load(relaxed), 0));
-    all.push_back({excerpt(user->name()), clients, static_cast<std::uint64_t>(memory), usage.requests.load(relaxed),
+    const std::string name = excerpt(user->name());
+    const auto hash = static_cast<std::uint32_t>(std::hash<std::string_view>()(user->name()));
+    all.push_back({name, name != user->name(), hash, clients, static_cast<std::uint64_t>(memory), usage.requests.load(relaxed),
                    usage.refused.load(relaxed), usage.closed.load(relaxed), usage.hits.load(relaxed), usage.misses.load(relaxed),
                    usage.stale_hits.load(relaxed), usage.negative_hits.load(relaxed)});
   }
@@ -443,6 +450,8 @@ Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sec
   Figures figures;
   figures.server.run_id = engine.run_id;
   figures.server.started_at = static_cast<std::uint64_t>(engine.started_at / 1000);
+  const std::int64_t changed_at = engine.settings.changed_at();
+  figures.server.config_changed_at = static_cast<std::uint64_t>((changed_at != 0 ? changed_at : engine.started_at) / 1000);
   if (wants(Section::server)) collect_server(engine, figures.server);
   if (wants(Section::clients)) collect_clients(engine, figures.clients);
   if (wants(Section::memory)) figures.memory = collect_memory_figures(engine);

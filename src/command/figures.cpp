@@ -27,6 +27,7 @@ constexpr Figure<ServerFigures> kServer[] = {
     {"threads", Unit::none, &ServerFigures::threads},
     {"executable", Unit::none, &ServerFigures::executable},
     {"config_file", Unit::none, &ServerFigures::file},
+    {"config_changed_at", Unit::seconds, &ServerFigures::config_changed_at},
 };
 
 constexpr Figure<ClientFigures> kClients[] = {
@@ -150,6 +151,9 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"evicted_keys_negative", Unit::none, &StatsFigures::evicted_negative},
     {"shard_imbalance", Unit::ratio, &StatsFigures::shard_imbalance},
     {"admin_requests", Unit::none, &StatsFigures::admin_requests},
+    {"admin_requests_without_token", Unit::none, &StatsFigures::admin_without_token},
+    {"admin_requests_protected_mode", Unit::none, &StatsFigures::admin_protected},
+    {"admin_requests_wrong_host", Unit::none, &StatsFigures::admin_wrong_host},
     {"admin_connections_rejected", Unit::none, &StatsFigures::admin_rejected},
     {"slow_commands", Unit::none, &StatsFigures::slow_commands},
     {"large_requests", Unit::none, &StatsFigures::large_requests},
@@ -272,6 +276,8 @@ constexpr Figure<CommandFigures> kCommand[] = {
 constexpr Figure<HoldFigures> kHold[] = {
     {"holds", Unit::none, &HoldFigures::holds},
     {"over_budget", Unit::none, &HoldFigures::over_budget},
+    {"waits", Unit::none, &HoldFigures::waits},
+    {"wait_us", Unit::microseconds, &HoldFigures::wait_us},
     {"entries", Unit::none, &HoldFigures::entries},
     {"bytes", Unit::bytes, &HoldFigures::bytes},
     {"nodes", Unit::none, &HoldFigures::nodes},

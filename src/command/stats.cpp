@@ -36,6 +36,9 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::large_requests,
     &ThreadStats::large_replies,
     &ThreadStats::admin_requests,
+    &ThreadStats::admin_without_token,
+    &ThreadStats::admin_protected,
+    &ThreadStats::admin_wrong_host,
     &ThreadStats::admin_rejected,
 };
 

@@ -5,6 +5,7 @@
 #include <new>
 #include <utility>
 
+#include "pinfold/base/clock.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/config/values.hpp"
 
@@ -391,6 +392,7 @@ std::optional<Refusal> Settings::change(std::span<const std::pair<Id, std::strin
     if (blamed == changed.end()) blamed = std::ranges::find_if(changed, is_its);
     return Refusal{*blamed, std::move(*error)};
   }
+  changed_at_.store(unix_ms(), std::memory_order_relaxed);
   return std::nullopt;
 }
 

@@ -55,11 +55,13 @@ bool over_budget(const work::Counts& counts) {
 
 HoldCause::HoldCause(std::string_view name, Named named) : name_(name), named_(named), outer_(current_cause) { current_cause = this; }
 
+std::string_view LockAccount::name_of_cause() { return current_cause != nullptr ? current_cause->name_ : "other"; }
+
 HoldCause::~HoldCause() { current_cause = outer_; }
 
 void LockAccount::begin() {
   if (hold.shards++ > 0) return;
-  hold.cause = current_cause != nullptr ? current_cause->name_ : "other";
+  hold.cause = name_of_cause();
   hold.named = current_cause != nullptr ? current_cause->named_ : Named{};
   hold.counting.emplace();
 }
@@ -75,6 +77,16 @@ void LockAccount::end() {
     if (over_budget(counts)) ++cause.over;
     raise_to(cause.most, counts);
   } catch (const std::bad_alloc&) {  // then this hold is not counted
+  }
+}
+
+void LockAccount::waited(std::uint64_t ticks) {
+  const std::lock_guard lock(mutex_);
+  try {
+    Cause& cause = causes_[name_of_cause()];
+    ++cause.waits;
+    cause.wait_ticks += ticks;
+  } catch (const std::bad_alloc&) {  // then this wait is not counted
   }
 }
 

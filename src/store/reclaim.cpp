@@ -284,7 +284,11 @@ bool Table::choose_segment(eviction::Victim victim, unsigned& pressure, Emptying
 }
 
 // Counts why an entry is evicted. Those that the eviction policy has chosen are what is left of all.
-void Table::note_departure(const Entry& e, Priority priority, Departures& departures) const {
+void Table::note_departure(const Entry& e, Priority priority, const Housekeeping& keeping) const {
+  Departures& departures = keeping.departures;
+  if (const std::int64_t accessed = e.accessed(); accessed != 0) {
+    departures.idle_times.add(static_cast<std::uint64_t>(std::max<std::int64_t>(keeping.clock / 1000 - accessed, 0)));
+  }
   const auto count = [&departures](EvictionCause cause) { ++departures.by_cause[static_cast<std::size_t>(cause)]; };
   if (e.absent()) return count(EvictionCause::negative);
   if (!e.has_extra()) return;
@@ -321,7 +325,7 @@ Reclaimed Table::evict(const Housekeeping& keeping, std::uint64_t wanted, unsign
     frequency = candidate.frequency;
     if (to) return to;
     policy_.evicted(reading.from, candidate);
-    note_departure(e, priority, keeping.departures);
+    note_departure(e, priority, keeping);
     return to;
   };
   // Entries in a segment of 64 KB may refer to many large values. No more of these are evicted than is wanted.
@@ -370,7 +374,7 @@ bool Table::outlasts(const Entry& e) const { return e.has_extra() && settings_.s
 // Goes on in the segment from which expired entries are being removed.
 void Table::expire_segment(const Housekeeping& keeping, Budget& budget) {
   // How soon a segment is read again that has an entry which serve-stale keeps.
-  constexpr UnixMs asked_again_ms = 5000;
+  constexpr UnixMs asked_again_ms = 15'000;
   const std::uint32_t id = expiring_.id;
   while (expiring_.offset < log_.segment(id).used) {
     if (budget.spent()) return;

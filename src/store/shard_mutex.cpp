@@ -33,6 +33,7 @@ void ShardMutex::wait_and_lock() {
   waits_.ticks += ticks;
   waits_.most_ticks = std::max(waits_.most_ticks, ticks);
   thread_waits.add_lock(ticks);
+  if ((watch_.what() & LockWatch::counted) != 0) watch_.account.waited(ticks);
 }
 
 void ShardMutex::start() {

@@ -73,7 +73,7 @@ void print_metrics() {
          "[metrics.md](metrics.md) describes. Times are in seconds and sizes in bytes. What ends with `_total` only grows, and "
          "begins\n"
          "anew with a start or `CONFIG RESETSTAT`. A histogram has `_bucket`, with a label `le`, `_sum` and `_count`.\n\n"
-         "Labels have few values: commands, error codes, databases, reasons, I/O threads, the at most 250 policies, and the 64 users\n"
+         "Labels have few values: commands, error codes, databases, reasons, I/O threads, the at most 250 policies, and the 256 users\n"
          "whose clients take most memory. No label has the name of a key or client. Of commands, errors and databases only those\n"
          "are shown that there have been.\n\n"
          "| metric | type | labels | meaning |\n|---|---|---|---|\n";

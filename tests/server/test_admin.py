@@ -255,7 +255,7 @@ def test_protected_mode_lets_in_this_machine_and_whoever_has_the_token(start, tm
     assert log.wait("denied", by="admin-token", reason="protected-mode")["address"].startswith(outside.address())
     assert "reaches beyond this machine without admin-token" in admin.server.log()
     with admin.server.connect() as client:
-        assert info(client, "stats")["protected_mode_rejections"] == "1"
+        assert info(client, "stats")["admin_requests_protected_mode"] == "1"
         client.call("CONFIG", "SET", "protected-mode", "no")
         assert from_outside(admin, "/metrics")[0] == 200
         client.call("CONFIG", "SET", "protected-mode", "yes")

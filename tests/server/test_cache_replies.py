@@ -161,7 +161,8 @@ def test_policy(raw, cache, policy):
         (b"early-refresh", b"1"), (b"negative-ttl", b"0"), (b"max-leases", b"unlimited"), (b"max-value", b"0"), (b"max-memory", b"0"), (b"priority", b"normal"),
         (b"admit", b"100%"), (b"bypass", b"no"), (b"serve-stale", b"no"),
     ]  # fmt: skip
-    numbers = [(b"keys", ONE), (b"bytes", POSITIVE), (b"hits", ONE), (b"stale-hits", ZERO), (b"misses", ONE), (b"leases-granted", ZERO), (b"leases", ZERO)]
+    numbers = [(b"keys", ONE), (b"bytes", POSITIVE), (b"hits", ONE), (b"stale-hits", ZERO), (b"negative-hits", ZERO), (b"misses", ONE), (b"leases-granted", ZERO), (b"leases", ZERO)]
+    numbers += [(b"loads", ZERO), (b"load-ms", ZERO)]
     numbers += [(name, ZERO) for name in (b"reads-bypassed", b"writes-bypassed", b"writes-not-admitted")]
     shown = raw.mapping(
         *(bulk(part) for pair in texts for part in pair), *(part for name, number in numbers for part in (bulk(name), number)), bulk(b"warnings"), b"*0\r\n"

@@ -358,7 +358,63 @@ def test_many_policies_and_users_fit_in_a_scrape(watched):
         watched.client.call("ACL", "SETUSER", f"user{i}", "on", "nopass", "~*", "+@all")
     scrape = watched.scrape()
     assert sum(name.startswith("policy_hits_total") for name in scrape) == 250
-    assert sum(name.startswith("user_requests_total") for name in scrape) == 64
+    assert sum(name.startswith("user_requests_total") for name in scrape) == 201
+
+
+def test_each_user_has_a_label_of_its_own_that_prometheus_takes(watched):
+    names = [b"x" * 127 + "é".encode(), b"x" * 128 + b"1", b"x" * 128 + b"2", b"\xff", b"\\xff", b'"\n\\', "\u202e".encode(), b"a\0b", b"a\0c", b"plain"]
+    for name in names:
+        assert watched.client.call("ACL", "SETUSER", name, "on", "nopass", "~*", "+@all") == "OK"
+    scrape = watched.scrape()  # which is decoded, and whose names differ
+    labels = [name for name in scrape if name.startswith("user_requests_total")]
+    assert len(labels) == len(names) + 1 and 'user_requests_total{user="plain"}' in labels
+    assert 'user_requests_total{user="\\\\xff"}' in labels and any(re.search(r'user="\\\\xff~[0-9a-f]{8}"', label) for label in labels)
+
+
+def test_errors_that_rules_look_at_are_there_before_the_first(watched):
+    scrape = watched.scrape()
+    assert {scrape[f'errors_total{{code="{code}"}}'] for code in ("ERR", "NOAUTH", "NOPERM", "OOM", "WRONGPASS")} == {0}
+    watched.client.call("NOSUCH")
+    assert watched.scrape()['errors_total{code="ERR"}'] == 1
+
+
+def test_refusals_are_told_by_their_causes(watched):
+    call = watched.client.call
+    call("CACHE.POLICY", "SET", "none", "match", "n:*", "max-leases", "none")
+    refused = lambda request, cause: f'leases_refused_total{{request="{request}",cause="{cause}"}}'
+    assert watched.moves(("CACHE.GET", "n:1", "LEASE", "1000"))[refused("lease", "policy")] == 1
+    call("CONFIG", "SET", "max-leases", "0")
+    assert watched.moves(("CACHE.GET", "a", "LEASE", "1000"))[refused("lease", "server")] == 1
+    call("CONFIG", "SET", "max-leases", "100")
+    moved = watched.moves(("CACHE.SET", "a", "v", "TOKEN", "12345"), ("CACHE.SET", "a", "v", "VERSION", "5"), ("CACHE.SET", "a", "v", "VERSION", "5"))
+    assert moved[refused("fill", "token")] == 1 and moved[refused("fill", "version")] == 1
+    token = call("CACHE.GET", "t", "LEASE", "10000")[2]
+    call("CACHE.PURGE", "TAGS", "1", "red")
+    assert watched.moves(("CACHE.SET", "t", "v", "TOKEN", token, "TAGS", "1", "red"))[refused("fill", "tag")] == 1
+    call("CACHE.GET", "w", "LEASE", "10000")
+    call("CONFIG", "SET", "max-lease-waiters", "0")
+    assert watched.moves(("CACHE.GET", "w", "LEASE", "1000", "WAIT", "1000"))[refused("wait", "server")] == 1
+
+
+def test_how_long_evicted_keys_were_idle(start, tmp_path):
+    wall = clock.Clock(tmp_path)
+    with contextlib.ExitStack() as stack:
+        watched = Watched(start, stack, "--maxmemory", "4mb", env=wall.environment())
+        watched.client.call("SET", "old", "v" * 100)
+        watched.client.pipeline([("SET", f"k{i}", "v" * 1000) for i in range(1000)])
+        wall.step(7200)
+        watched.client.pipeline([("SET", f"l{i}", "v" * 1000) for i in range(8000)])
+        scrape = watched.scrape()
+        assert scrape["eviction_idle_seconds_count"] > 1000
+        assert scrape["eviction_idle_seconds_count"] - scrape['eviction_idle_seconds_bucket{le="4096"}'] > 100
+
+
+def test_the_change_of_a_setting_is_told(watched):
+    before = watched.scrape()
+    assert before["config_last_change_timestamp_seconds"] == before["start_time_seconds"]
+    watched.client.call("CONFIG", "SET", "hz", "20")
+    now = float(watched.client.call("TIME")[0])
+    assert now - 60 < watched.scrape()["config_last_change_timestamp_seconds"] <= now
 
 
 def test_scrapes_while_others_work(watched):

@@ -401,6 +401,6 @@ def test_limits_are_kept_in_the_acl_file(start, tmp_path):
 
 def test_info_users_has_a_bounded_number_of_lines(timed):
     with timed.connect() as admin:
-        admin.pipeline([("ACL", "SETUSER", f"u{i}") for i in range(200)])
-        assert len(users(admin)) == 64
+        admin.pipeline([("ACL", "SETUSER", f"u{i}") for i in range(300)])
+        assert len(users(admin)) == 256
         assert "default" in users(admin)

@@ -49,9 +49,10 @@ using Sections = std::bitset<static_cast<std::size_t>(Section::count)>;
 
 /// Figures of the process and its configuration.
 struct ServerFigures {
-  // These two are collected whichever sections are asked for.
+  // These three are collected whichever sections are asked for.
   std::string run_id;
-  std::uint64_t started_at = 0;
+  std::uint64_t started_at = 0;         // Unix seconds
+  std::uint64_t config_changed_at = 0;  // when a setting was last changed, or the start
   std::string system;
   std::uint64_t pointer_bits = 0;
   std::uint64_t process = 0;
@@ -151,6 +152,9 @@ struct StatsFigures {
   std::uint64_t lock_waits_slept = 0;
   std::uint64_t lock_longest_wait_us = 0;
   std::uint64_t admin_requests = 0;
+  std::uint64_t admin_without_token = 0;
+  std::uint64_t admin_protected = 0;
+  std::uint64_t admin_wrong_host = 0;
   std::uint64_t admin_rejected = 0;
   std::uint64_t lock_wait_us = 0;
   std::uint64_t room_waits = 0;
@@ -177,6 +181,7 @@ struct DistributionFigures {
   DurationFigures waits;       // of clients for the holders of leases
   DurationFigures stale_ages;  // of stale values when they were read, past their deadlines; in the counts a microsecond is a millisecond
   store::SecondCounts eviction_ages;
+  store::SecondCounts eviction_idle_times;
   store::TtlCounts written_ttls;
 };
 
@@ -269,6 +274,8 @@ struct HoldFigures {
   std::string_view cause;
   std::uint64_t holds = 0;
   std::uint64_t over_budget = 0;
+  std::uint64_t waits = 0;  // for the lock of a shard
+  std::uint64_t wait_us = 0;
   std::uint64_t entries = 0;
   std::uint64_t bytes = 0;
   std::uint64_t nodes = 0;
@@ -290,7 +297,9 @@ struct DatabaseFigures {
 
 /// What the clients of a user take and have asked for. The counts are from the user's creation on.
 struct UserFigures {
-  std::string name;  // at most 128 bytes of it
+  std::string name;  // at most 128 bytes of it, and none from the first NUL on
+  bool is_cut = false;
+  std::uint32_t name_hash = 0;  // of the whole name
   std::uint64_t clients = 0;
   std::uint64_t memory = 0;    // bytes
   std::uint64_t requests = 0;  // at most a second old

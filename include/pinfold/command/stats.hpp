@@ -80,6 +80,10 @@ struct alignas(64) ThreadStats {
   Counter large_requests;
   Counter large_replies;
   Counter admin_requests;  // to the admin port
+  // Of these, refused because there was no token, by protected-mode, or because of the name of the host that was asked.
+  Counter admin_without_token;
+  Counter admin_protected;
+  Counter admin_wrong_host;
   Counter admin_rejected;  // connections to the admin port that were refused, because there were too many
   ErrorCounts errors;
 };

@@ -197,6 +197,8 @@ class Settings {
 
   /// Grows with every change. Callers compare it, so that they need not derive their limits from the settings each time.
   std::uint64_t version() const { return version_.load(std::memory_order_acquire); }
+  /// When settings were last changed at run time, in Unix milliseconds; 0: none was.
+  std::int64_t changed_at() const { return changed_at_.load(std::memory_order_relaxed); }
 
   /// The class "normal" of client-output-buffer-limit, with all three numbers from the same moment. Waits only while the setting
   /// is being changed.
@@ -284,6 +286,7 @@ class Settings {
 
   std::array<std::atomic<std::int64_t>, static_cast<unsigned>(Id::count)> numbers_{};
   std::atomic<std::uint64_t> version_{0};
+  std::atomic<std::int64_t> changed_at_{0};
   std::atomic<std::uint64_t> output_limit_version_{0};  // odd while the limit is being written
   std::atomic<std::uint64_t> output_hard_{0};
   std::atomic<std::uint64_t> output_soft_{0};

@@ -45,11 +45,14 @@ struct Departures {
   /// For how long they had lain where they were evicted: since they were written, or kept by an eviction before. That of a segment is
   /// taken for its entries.
   SecondCounts ages;
+  /// For how long they had not been read or written, of those that keep when that was: those of the LFU policies.
+  SecondCounts idle_times;
 
   Departures& operator+=(const Departures& other) {
     for (std::size_t i = 0; i < by_cause.size(); ++i) by_cause[i] += other.by_cause[i];
     for (std::size_t i = 0; i < by_policy.size(); ++i) by_policy[i] += other.by_policy[i];
     ages += other.ages;
+    idle_times += other.idle_times;
     return *this;
   }
 };

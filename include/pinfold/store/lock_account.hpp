@@ -57,8 +57,10 @@ class LockAccount {
  public:
   struct Cause {
     std::uint64_t holds = 0;
-    std::uint64_t over = 0;  // holds whose work beyond the allowance was over the budget
-    work::Counts most;       // of each kind of work, the most that any hold did beyond its allowance
+    std::uint64_t over = 0;        // holds whose work beyond the allowance was over the budget
+    std::uint64_t waits = 0;       // how often the lock of a shard was held by another thread
+    std::uint64_t wait_ticks = 0;  // these waits together (ThreadClock::ticks)
+    work::Counts most;             // of each kind of work, the most that any hold did beyond its allowance
   };
 
   /// Notes that this thread has locked one more shard. The hold begins with the first.
@@ -67,11 +69,16 @@ class LockAccount {
   /// memory to note a new cause. O(log causes).
   void end();
 
+  /// Notes that this thread has waited for the lock of a shard. O(log causes).
+  void waited(std::uint64_t ticks);
+
   /// All causes in the order of their names. Throws std::bad_alloc.
   std::vector<std::pair<std::string_view, Cause>> causes() const;
   void reset();
 
  private:
+  static std::string_view name_of_cause();
+
   mutable std::mutex mutex_;  // guards what follows
   std::map<std::string_view, Cause> causes_;
 };

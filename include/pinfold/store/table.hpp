@@ -238,7 +238,7 @@ class Table {
   Order eviction_order() const;
   bool outlasts(const Entry& entry) const;
   Priority priority_of(const Entry& entry, const Order& order) const;
-  void note_departure(const Entry& entry, Priority priority, Departures& departures) const;
+  void note_departure(const Entry& entry, Priority priority, const Housekeeping& keeping) const;
   std::uint64_t hash_of(Ref ref) const {
     const Entry e = entry(ref);
     if (e.keeps_hash()) return e.kept_hash();
