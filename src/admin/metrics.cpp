@@ -224,7 +224,7 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"writes_bypassed_total", counter, "Writes that removed their keys because of bypass.", &CacheFigures::writes_bypassed},
 };
 
-constexpr std::string_view handshakes_help = "TLS handshakes that have ended, by the result.";
+constexpr std::string_view handshakes_help = "TLS handshakes that have failed, by the reason.";
 constexpr Metric<TlsFigures> kTls[] = {
     {"tls_connected_clients", gauge, "Clients that are connected over TLS.", &TlsFigures::clients},
     {"tls_handshakes_total", counter, "TLS handshakes that are done, resumed ones included.", &TlsFigures::handshakes},

@@ -25,12 +25,15 @@ constexpr double many_negative = 20;
 constexpr double many_expired_leases = 5;
 constexpr double many_failed_loads = 50;
 constexpr double many_fills_refused = 10;
+constexpr double few_leases = 1;  // granted or ended per second: fewer say nothing about loads
+constexpr double many_throttled = 5;
 constexpr double many_errors = 1;
+constexpr double errors_per_second = 10.0 / 60;
 constexpr std::uint64_t high_p99_us = 10'000;
 constexpr std::uint64_t bad_p99_us = 50'000;
 constexpr std::uint64_t slow_p50_us = 2'000;
 constexpr double busy_thread = 80;
-constexpr double long_waits = 5;                 // of the time of all I/O threads
+constexpr double long_waits = 5;                 // of the time that all I/O threads have
 constexpr double many_evictions = 100;           // per second
 constexpr double far_too_many_evictions = 1000;  // per second
 constexpr double evictions_of_writes = 10;
@@ -48,7 +51,7 @@ constexpr std::uint64_t herd_of_lease = 10;
 constexpr double near_limit = 80;
 constexpr double negative_memory_high = 8;
 constexpr double slow_commands_per_second = 1;
-constexpr double busy_server = 1000;  // commands per second: below it no key is hot
+constexpr double busy_server = 1000;  // commands, or accesses to one key, per second: below it no key is hot
 constexpr double hot_key = 5;
 constexpr double hot_keys = 50;
 constexpr double imbalanced = 2;  // times the mean
@@ -125,14 +128,14 @@ Words happened(const Evidence& evidence, std::uint64_t count, std::string_view w
   return Said{std::to_string(count),
               std::string(what).append(lately(evidence)).append(": ").append(std::to_string(count)).append(". ").append(advice)};
 }
-// The same, if it happens so often in a second.
-Words happens(const Evidence& evidence, std::uint64_t count, double least, std::string_view what, std::string_view advice) {
-  return per_second(evidence, count) < least ? std::nullopt : happened(evidence, count, what, advice);
+// The same, if it happens more often than that in a second.
+Words happens(const Evidence& evidence, std::uint64_t count, double most, std::string_view what, std::string_view advice) {
+  return per_second(evidence, count) <= most ? std::nullopt : happened(evidence, count, what, advice);
 }
-// What is used of a limit, if it is from `least` to `less` percent.
-Words used(std::uint64_t part, std::uint64_t limit, double least, double less, std::string_view what, std::string_view advice) {
+// What is used of a limit, if it is more than `least` and at most `most` percent.
+Words used(std::uint64_t part, std::uint64_t limit, double least, double most, std::string_view what, std::string_view advice) {
   const double percentage = share(part, limit);
-  if (limit == 0 || percentage < least || percentage >= less) return std::nullopt;
+  if (limit == 0 || percentage <= least || percentage > most) return std::nullopt;
   return Said{percent(percentage), std::string(what)
                                        .append(": ")
                                        .append(std::to_string(part))
@@ -158,10 +161,10 @@ bool is_read(const Evidence& evidence) { return per_second(evidence, reads(evide
 
 std::string of_limit(const MemoryFigures& memory) { return bytes(memory.data) + " of the " + bytes(memory.limit) + " of maxmemory"; }
 
-Words filling_up(const Evidence& evidence, double least, double less, std::string_view advice) {
+Words filling_up(const Evidence& evidence, double least, double most, std::string_view advice) {
   const MemoryFigures& memory = evidence.now.memory;
   const double full = share(memory.data, memory.limit);
-  if (full < least || full >= less || grown(evidence, &StatsFigures::evicted_keys) != 0) return std::nullopt;
+  if (full <= least || full > most || grown(evidence, &StatsFigures::evicted_keys) != 0) return std::nullopt;
   return Said{percent(full), of_limit(memory) + " are used (" + percent(full) + "), and nothing is evicted. " + std::string(advice)};
 }
 Words memory_is_high(const Evidence& evidence) { return filling_up(evidence, memory_high, memory_critical, "It will be full."); }
@@ -186,13 +189,13 @@ Words memory_unlimited(const Evidence& evidence) {
 Words process_is_large(const Evidence& evidence) {
   const MemoryFigures& memory = evidence.now.memory;
   const double part = share(memory.resident, memory.available);
-  if (part < resident_critical) return std::nullopt;
+  if (part <= resident_critical) return std::nullopt;
   return Said{percent(part), "The process takes " + bytes(memory.resident) + " of the " + bytes(memory.available) +
                                  " of the machine or container. The kernel may end it."};
 }
 Words client_memory(const Evidence& evidence) {
   const MemoryFigures& memory = evidence.now.memory;
-  if (share(memory.clients, memory.clients_share) < client_memory_high) return std::nullopt;
+  if (share(memory.clients, memory.clients_share) <= client_memory_high) return std::nullopt;
   return Said{bytes(memory.clients), "Clients take " + bytes(memory.clients) + " of the " + bytes(memory.clients_share) +
                                          " of maxmemory-clients, in requests and in replies that they do not read. Beyond that the largest "
                                          "are closed; CLIENT LIST shows them (tot-mem)."};
@@ -200,7 +203,7 @@ Words client_memory(const Evidence& evidence) {
 Words negative_memory(const Evidence& evidence) {
   const std::uint64_t taken = evidence.now.cache.negative_bytes;
   const double part = share(taken, evidence.now.memory.limit);
-  if (part < negative_memory_high) return std::nullopt;
+  if (part <= negative_memory_high) return std::nullopt;
   return Said{percent(part), bytes(taken) + " (" + percent(part) + " of maxmemory) say that something does not exist."};
 }
 Words more_memory_would_help(const Evidence& evidence) {
@@ -253,16 +256,16 @@ Words evicts(const Evidence& evidence) {
                                          of_limit(evidence.now.memory) +
                                          " are used. That is how a cache works, as long as the hit ratio is good."};
 }
-// The part of the time of all I/O threads that went into waits.
+// How long threads have waited, beside the time that all I/O threads have. The waits of other threads are among them.
 Words waits(const Evidence& evidence, std::uint64_t us, std::string_view what) {
   const double threads = static_cast<double>(std::max<std::size_t>(evidence.now.threads.size(), 1));
   const double part = 100 * static_cast<double>(us) / 1e6 / std::max(evidence.seconds, 1.0) / threads;
-  if (part < long_waits) return std::nullopt;
+  if (part <= long_waits) return std::nullopt;
   return Said{percent(part),
-              "I/O threads have spent " + percent(part) + " of their time" + lately(evidence) + " " + std::string(what) + "."};
+              std::string(what) + " has taken " + percent(part) + " of the time that the I/O threads had" + lately(evidence) + "."};
 }
 Words waits_for_room(const Evidence& evidence) {
-  return waits(evidence, grown(evidence, &StatsFigures::room_wait_us), "evicting before they could store");
+  return waits(evidence, grown(evidence, &StatsFigures::room_wait_us), "Evicting before values could be stored");
 }
 
 // --- latency ---
@@ -306,17 +309,17 @@ Words thread_is_busy(const Evidence& evidence) {
     }
   }
   const double part = 100 * most / std::max(evidence.seconds, 1.0);
-  if (part < busy_thread) return std::nullopt;
+  if (part <= busy_thread) return std::nullopt;
   return Said{percent(part), "I/O thread " + std::to_string(number) + " was busy " + percent(part) + " of the time" + lately(evidence) +
                                  ": it is saturated."};
 }
 Words lock_waits(const Evidence& evidence) {
-  return waits(evidence, grown(evidence, &StatsFigures::lock_wait_us), "waiting for the locks of shards");
+  return waits(evidence, grown(evidence, &StatsFigures::lock_wait_us), "Waiting for the locks of shards");
 }
 Words errors(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &StatsFigures::error_replies);
   const double part = share(count, std::max(grown(evidence, &StatsFigures::commands), count));
-  if (per_second(evidence, count) <= 10.0 / 60 || part < many_errors) return std::nullopt;
+  if (per_second(evidence, count) <= errors_per_second || part <= many_errors) return std::nullopt;
   return Said{percent(part), "Replies were errors" + lately(evidence) + ": " + std::to_string(count) + ", " + percent(part) +
                                  " of all. INFO errorstats counts them by their codes."};
 }
@@ -344,7 +347,7 @@ Words is_cold(const Evidence& evidence) {
 // The part of the reads that got an answer of one kind.
 Words answers(const Evidence& evidence, std::uint64_t CacheFigures::*counter, double many, std::string_view what) {
   const double part = share(grown(evidence, counter), reads(evidence));
-  if (!is_read(evidence) || part < many) return std::nullopt;
+  if (!is_read(evidence) || part <= many) return std::nullopt;
   return Said{percent(part), percent(part) + " of the reads" + lately(evidence) + " " + std::string(what)};
 }
 Words stale(const Evidence& evidence) {
@@ -385,7 +388,7 @@ std::uint64_t ended(const Evidence& evidence) {
 Words leases_expire(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &CacheFigures::expired);
   const double part = share(count, ended(evidence));
-  if (count == 0 || part < many_expired_leases) return std::nullopt;
+  if (per_second(evidence, ended(evidence)) <= few_leases || part <= many_expired_leases) return std::nullopt;
   return Said{percent(part), "Leases ran out before they were filled" + lately(evidence) + ": " + std::to_string(count) + " (" +
                                  percent(part) +
                                  " of those that ended). Their holders have died, or the origin takes longer than lease-duration."};
@@ -393,14 +396,14 @@ Words leases_expire(const Evidence& evidence) {
 Words origin_fails(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &CacheFigures::expired) + grown(evidence, &CacheFigures::released);
   const double part = share(count, ended(evidence));
-  if (per_second(evidence, ended(evidence)) <= 1 || part < many_failed_loads) return std::nullopt;
+  if (per_second(evidence, ended(evidence)) <= few_leases || part <= many_failed_loads) return std::nullopt;
   return Said{percent(part), percent(part) + " of the loads" + lately(evidence) + " ended without a value: the origin fails."};
 }
 Words fills_refused(const Evidence& evidence) {
   const std::uint64_t count = grown(evidence, &CacheFigures::fills_refused);
   const std::uint64_t granted = grown(evidence, &CacheFigures::granted);
   const double part = share(count, std::max(granted, count));
-  if (per_second(evidence, granted) <= 1 || part < many_fills_refused) return std::nullopt;
+  if (per_second(evidence, granted) <= few_leases || part <= many_fills_refused) return std::nullopt;
   return Said{percent(part), "Fills were refused" + lately(evidence) + ": " + std::to_string(count) + ", " + percent(part) +
                                  " of the loads. Their keys were changed meanwhile, or their leases ran out."};
 }
@@ -503,14 +506,35 @@ Words auth_limited(const Evidence& evidence) {
   return happened(evidence, grown(evidence, &StatsFigures::auth_limited), "Attempts to authenticate were refused unseen",
                   "Too many from one address had failed: somebody guesses passwords, or has an old one.");
 }
+// By the reason that there is most of. Wrong passwords are auth_failures.
 Words denials(const Evidence& evidence) {
-  const std::uint64_t count = grown(evidence, &StatsFigures::denied_command) + grown(evidence, &StatsFigures::denied_key) +
-                              grown(evidence, &StatsFigures::denied_database) + grown(evidence, &StatsFigures::denied_channel);
-  return happens(evidence, count, denials_per_second, "Requests were denied to their users", "ACL LOG says whose, and what.");
+  constexpr std::pair<std::string_view, std::uint64_t StatsFigures::*> reasons[] = {{"the command", &StatsFigures::denied_command},
+                                                                                    {"a key", &StatsFigures::denied_key},
+                                                                                    {"the database", &StatsFigures::denied_database},
+                                                                                    {"a channel", &StatsFigures::denied_channel}};
+  const auto most = std::ranges::max_element(reasons, {}, [&](const auto& one) { return grown(evidence, one.second); });
+  return happens(evidence, grown(evidence, most->second), denials_per_second,
+                 std::string("Requests were denied to their users because of ").append(most->first), "ACL LOG says whose, and what.");
 }
+// The user of whose requests the largest part was refused. Users that were made meanwhile have no figures before.
 Words throttled(const Evidence& evidence) {
-  return happened(evidence, grown(evidence, &StatsFigures::rate_limited), "Requests were refused because of the request rate of their user",
-                  "INFO users says whose.");
+  double most = 0;
+  const UserFigures* whose = nullptr;
+  std::uint64_t refused = 0;
+  for (const UserFigures& now : evidence.now.users) {
+    const auto found = std::ranges::find(evidence.before.users, now.name, &UserFigures::name);
+    const UserFigures before = found != evidence.before.users.end() ? *found : UserFigures();
+    const std::uint64_t count = grown(now.refused, before.refused);
+    const double part = share(count, std::max(grown(now.requests, before.requests), count));
+    if (part > most) {
+      most = part;
+      whose = &now;
+      refused = count;
+    }
+  }
+  if (whose == nullptr || most <= many_throttled) return std::nullopt;
+  return Said{percent(most), "Requests of user " + whose->name + " were refused because of its request rate" + lately(evidence) + ": " +
+                                 std::to_string(refused) + ", " + percent(most) + " of its requests. INFO users counts those of others."};
 }
 Words strangers(const Evidence& evidence) {
   return happened(evidence, grown(evidence, &StatsFigures::protected_connections), "Connections from other machines were refused",

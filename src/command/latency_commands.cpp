@@ -139,8 +139,7 @@ constexpr std::string_view kAdvice[] = {
     "Commands that are fast as a rule took long: their values are large, or the machine did not give the server its cores. Compare "
     "used_cpu_sys and used_cpu_user of INFO cpu with the number of cores, and look for other processes and for limits of the container.",
     "Commands waited for others that work on keys of the same shard. INFO locks shows, while lock-accounting is on, which commands hold "
-    "locks "
-    "for long. A few hot keys, or transactions with many keys, are the usual cause.",
+    "locks for long. A few hot keys, or transactions with many keys, are the usual cause.",
     "Commands waited while entries were evicted for them. Raise maxmemory, write smaller values, or give entries shorter times to live, so "
     "that less has to be evicted.",
     "An I/O thread was busy for so long in one round, and its other clients waited. The other events of the same second tell with what. If "
@@ -148,8 +147,7 @@ constexpr std::string_view kAdvice[] = {
     "The background worker went through expired or purged entries for so long. It works in short pieces, so its core was taken away "
     "meanwhile. Look at the load of the machine.",
     "The background worker evicted for so long. It works in short pieces, so its core was taken away meanwhile, or maxmemory was lowered "
-    "by "
-    "much. Look at the load of the machine.",
+    "by much. Look at the load of the machine.",
 };
 static_assert(std::size(kAdvice) == LatencyMonitor::events);
 

@@ -100,7 +100,7 @@ MAY = {
         "INFO", "CLIENT LIST", "CLIENT KILL ID 99999999", "CONFIG GET maxmemory", "CONFIG RESETSTAT", "CACHE.POLICY LIST", "CACHE.POLICY SET p match p:*",
         "CACHE.POLICY DEL p", "CACHE.PURGE PREFIX a", "CACHE.PURGE TAGS 1 t", "FLUSHALL", "MEMORY STATS", "ACL LOG", "ACL WHOAMI", "DBSIZE",
     ],
-    "metrics": ["INFO everything", "DBSIZE", "CONFIG GET *", "CLIENT LIST", "MEMORY STATS", "CACHE.POLICY LIST", "PING", "CLIENT SETNAME exporter"],
+    "metrics": ["INFO everything", "DBSIZE", "CONFIG GET *", "CLIENT LIST", "MEMORY STATS", "CACHE.POLICY LIST", "PING", "CLIENT SETNAME exporter", "SLOWLOG LEN", "LATENCY LATEST", "LATENCY HISTOGRAM", "HOTKEYS", "PINFOLD.DIAGNOSE"],
 }  # fmt: skip
 # What a role may not do. Nobody but the administrator may change users or settings.
 COMMON = ["ACL SETUSER x on", "ACL LIST", "ACL DELUSER reader", "CONFIG SET requirepass x", "DEBUG SLEEP 0"]
@@ -110,7 +110,7 @@ MAY_NOT = {
     "filler": [*COMMON, "SET a 1", "INCR a", "APPEND a x", "EXPIRE a 1", "RENAME a b", "CACHE.PURGE TAGS 1 t", "CACHE.PURGE PREFIX a", "CACHE.POLICY SET p match p:*", "FLUSHALL", "KEYS *", "INFO", "CL.THROTTLE limit:a 1 1 1"],
     "limiter": [*COMMON, "GET limit:a", "SET limit:a 1", "CL.THROTTLE other 1 1 1", "DEL other", "CACHE.GET limit:a", "SCAN 0", "INFO", "FLUSHALL"],
     "operator": [*COMMON, "CONFIG REWRITE", "GET a", "SET a 1", "MGET a", "CACHE.GET a", "CACHE.INSPECT a", "SCAN 0", "KEYS *", "RANDOMKEY", "ACL GETUSER reader"],
-    "metrics": [*COMMON, "GET a", "SET a 1", "SCAN 0", "KEYS *", "RANDOMKEY", "EXISTS a", "FLUSHALL", "CLIENT KILL ID 1", "CONFIG RESETSTAT", "CACHE.PURGE PREFIX a", "CACHE.POLICY SET p match p:*", "MEMORY USAGE a"],
+    "metrics": [*COMMON, "GET a", "SET a 1", "SCAN 0", "KEYS *", "RANDOMKEY", "EXISTS a", "FLUSHALL", "CLIENT KILL ID 1", "CONFIG RESETSTAT", "CACHE.PURGE PREFIX a", "CACHE.POLICY SET p match p:*", "MEMORY USAGE a", "SLOWLOG GET", "SLOWLOG RESET", "COMMANDLOG GET 1 slow", "LATENCY RESET", "MONITOR", "CACHE.INSPECT a"],
 }  # fmt: skip
 
 

@@ -34,6 +34,7 @@ SHARES = {
     "many_failed_loads": "PinfoldOriginFailing",
     "many_fills_refused": "PinfoldFillsRefused",
     "many_errors": "PinfoldErrorsHigh",
+    "many_throttled": "PinfoldThrottled",
     "busy_thread": "PinfoldEventLoopBusy",
     "long_waits": "PinfoldLockWaits PinfoldWaitsForRoom",
     "evictions_of_writes": "PinfoldEvictionSpike",
@@ -52,6 +53,8 @@ SHARES = {
 PLAIN = {
     "few_reads": "PinfoldHitRatioLow PinfoldHitRatioCritical PinfoldPolicyHitRatioLow PinfoldColdStart PinfoldStaleServed PinfoldNegativeStorm"
     " PinfoldLatencyHigh PinfoldLatencyCritical PinfoldSlowCache",
+    "few_leases": "PinfoldLeasesExpire PinfoldOriginFailing PinfoldFillsRefused",
+    "errors_per_second": "PinfoldErrorsHigh",
     "many_evictions": "PinfoldEvictionSpike",
     "far_too_many_evictions": "PinfoldEvictionSpikeCritical",
     "high_fragmentation": "PinfoldFragmentation",

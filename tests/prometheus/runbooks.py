@@ -55,6 +55,29 @@ def run(command, port, admin_port):
     return [line.rstrip() for line in done.stdout.replace("\r", "").splitlines()]
 
 
+GREP = re.compile(r"^grep (?:-\w+ )*'([^']+)'")
+
+
+def alternatives(pattern):
+    """The patterns between which the bars of a pattern of grep -E choose: "^a_(b|c):" is "^a_b:" and "^a_c:"."""
+    group = re.search(r"\(([^()]*)\)(?![*+?{])", pattern)
+    if group is None:
+        return set(pattern.split("|"))
+    return {one for part in group[1].split("|") for one in alternatives(pattern[: group.start()] + part + pattern[group.end() :])}
+
+
+def found_nowhere(command, *ports):
+    """Of the patterns that the command greps for, those that match no line of what is piped there."""
+    before, *filters = command.split(" | ")
+    nowhere = []
+    for one in filters:
+        if grep := GREP.match(one):
+            shown = run(before + " | cat", *ports)
+            nowhere += [wanted for wanted in sorted(alternatives(grep[1])) if not any(re.search(wanted, line) for line in shown)]
+        before += " | " + one
+    return nowhere
+
+
 # What depends on the moment: names, words and how many lines there are.
 CHANGING = re.compile(r"PINFOLD\.DIAGNOSE|HOTKEYS|SLOWLOG|LATENCY|ACL LOG|ACL LIST|RANDOMKEY|SCAN|CLIENT LIST|INFO users|INFO threads|errorstats|commandstats|MEMORY DOCTOR|CACHE\.")
 

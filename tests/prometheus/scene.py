@@ -198,7 +198,7 @@ class Load:
         commands += [("GET", f"item:{n}:{760 + i % 40}") for i in range(3000)] + [("GET", "item:hot")] * 1000 + [("GET", f"none:{i}") for i in range(300)]
         commands += [("GET", f"price:{n}:{i}") for i in range(150)] + [("CACHE.ABSENT", f"gone:{i}", "EX", 100) for i in range(5)]
         commands += [("GET", f"gone:{i % 5}") for i in range(50)] + [("CACHE.GET", "page:gone", "LEASE", 0)] * 5 + [("MGET", *(f"item:{n}:{i}" for i in range(700, 800)))] * 10
-        commands += [("SET", "item:hot", "v"), ("CACHE.ABSENT", "page:gone", "EX", 100), ("GET", "bulk:0:0"), ("INCR", "item:hot"), ("NOSUCH",)]
+        commands += [("SET", "item:hot", "v"), ("CACHE.ABSENT", "page:gone", "EX", 100), ("GET", "bulk:0:0"), ("INCR", "item:hot"), ("MSET", "item:1", "v", "item:2", "v"), ("NOSUCH",)]
         assert len(client.pipeline(commands)) == len(commands)
 
     def leases(self, client, n):

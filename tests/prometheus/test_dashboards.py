@@ -23,7 +23,7 @@ def test_all_four_are_there():
 
 def test_health_comes_first():
     content = json.loads((rules.DASHBOARDS / "overview.json").read_text())
-    assert [panel["title"].split(":")[0] for panel in content["panels"][1:5]] == ["Hit ratio", "Miss latency", "Hit latency", "Evictions"]
+    assert [panel["title"].split(":")[0] for panel in content["panels"][1:5]] == ["Hit ratio", "Miss latency", "Read latency", "Evictions"]
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

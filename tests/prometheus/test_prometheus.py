@@ -30,6 +30,19 @@ def test_each_metric_that_is_named_exists(families):
     assert not {one for one in named if rules.family(one, families) is None}
 
 
+BUCKET = re.compile(r'\b(pinfold_\w+)_bucket\{[^}]*\ble="([^"]+)"')
+
+
+def test_each_bucket_that_is_named_exists(watched):
+    """In queries and in what the rules' tests put in: a bound that the server has not is never counted, and a quantile of it is wrong."""
+    served = set(BUCKET.findall(scrape(watched.admin_port)))
+    queries = [*RECORDED.values(), *(rule["expr"] for rule in ALERTS.values()), *(query for _, _, query in PANELS)]
+    given = [series["series"] for _, test in rules.rule_tests() for series in test["input_series"]]
+    named = {one for text in [*queries, *given] for one in BUCKET.findall(text)}
+    assert len(named) > 30 and ("pinfold_command_duration_seconds", "0.00512") in named
+    assert not named - served
+
+
 @pytest.mark.parametrize("name", RECORDED)
 def test_each_recording_rule_finds_data(watched, name):
     assert watched.query(name), RECORDED[name]

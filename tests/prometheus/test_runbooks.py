@@ -31,10 +31,13 @@ def test_what_it_prints_is_what_the_server_prints(ports, page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_each_field_that_it_looks_for_is_there(ports, page):
     for one in runbooks.commands(page.read_text()):
-        if fields := re.search(r"grep -E '\^\(([\w.|-]+)\)", one.command):
-            shown = "\n".join(runbooks.run(one.command, *ports))
-            if "cmdstat" not in one.command:
-                assert not {field for field in fields[1].split("|") if not re.search(rf"^{field}\b", shown, re.MULTILINE)}, one.command
+        assert not runbooks.found_nowhere(one.command, *ports), one.command
+
+
+def test_a_field_that_is_not_there_would_be_noticed(ports):
+    assert runbooks.alternatives("^a_(b|c):|d(e|f)") == {"^a_b:", "^a_c:", "de", "df"}
+    assert runbooks.found_nowhere("redis-cli INFO tls | grep -E '^tls_(port|certificate_last_load|handshakes):' | grep handshakes", *ports) == ["^tls_certificate_last_load:"]
+    assert runbooks.found_nowhere("redis-cli INFO stats | grep evicted_keys: | grep -o 'evicted_key:'", *ports) == ["evicted_key:"]
 
 
 def test_a_wrong_line_would_be_noticed(ports):

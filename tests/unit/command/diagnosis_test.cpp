@@ -192,12 +192,15 @@ const Case kCases[] = {
      }},
     {"PinfoldAuthLimited", ": 1. Too many", [](Watched& w) { w.now.stats.auth_limited = 1; }},
     {"PinfoldAuthFailures", ": 11. ACL LOG", [](Watched& w) { w.now.stats.auth_failures = 11; }},
-    {"PinfoldDenials", ": 80. ACL LOG",
+    {"PinfoldDenials", "because of a key in the last 60 s: 61. ACL LOG",
      [](Watched& w) {
-       w.now.stats.denied_key = 40;
+       w.now.stats.denied_key = 61;
        w.now.stats.denied_command = 40;
      }},
-    {"PinfoldThrottled", ": 1. INFO users", [](Watched& w) { w.now.stats.rate_limited = 1; }},
+    {"PinfoldThrottled", "user shop were refused because of its request rate in the last 60 s: 6, 6.0 %",
+     [](Watched& w) {
+       w.now.users = {{.name = "feed", .requests = 10'000, .refused = 500}, {.name = "shop", .requests = 100, .refused = 6}};
+     }},
     {"PinfoldProtectedMode", ": 1. protected-mode", [](Watched& w) { w.now.stats.protected_connections = 1; }},
     {"PinfoldProtocolErrors", ": 61. A scan", [](Watched& w) { w.now.stats.protocol_errors = 61; }},
     {"PinfoldCascadingFailure", "101 clients",
@@ -225,10 +228,12 @@ const Case kCases[] = {
        w.now.distributions.loads = {};
        w.loads(Span64::ms(20), 10);
      }},
+    // Of few commands, with many keys each.
     {"PinfoldHotKey", "6000 per second",
      [](Watched& w) {
        w.now.keys.hottest = 12;
        w.now.keys.accesses_per_second = 50'000;
+       w.now.stats.commands = 600;
      }},
     {"PinfoldHotKeys", "60.0 %", [](Watched& w) { w.now.keys.top_1 = 60; }},
     {"PinfoldLargeValues", ": 5, of more",
@@ -248,6 +253,53 @@ const Case kCases[] = {
      [](Watched& w) {
        w.before.cache.purges_pending = 2;
        w.now.cache.purges_pending = 3;
+     }},
+};
+
+// As much as may be, or one of two conditions. In tests/alerts.yml of Prometheus these are the servers that are near.
+const Case kNear[] = {
+    {"as few leases end as say nothing", "",
+     [](Watched& w) {
+       w.now.cache.expired = 50;
+       w.now.cache.filled = 10;
+     }},
+    {"a part of the leases expires", "",
+     [](Watched& w) {
+       w.now.cache.expired = 5;
+       w.now.cache.filled = 95;
+     }},
+    {"a part of a user's requests is refused", "",
+     [](Watched& w) {
+       w.now.stats.rate_limited = 5000;
+       w.now.users = {{.name = "shop", .requests = 100'000, .refused = 5000}, {.name = "feed", .requests = 10, .refused = 0}};
+     }},
+    {"requests are denied for several reasons, and passwords are wrong", "",
+     [](Watched& w) {
+       w.now.stats.denied_command = w.now.stats.denied_key = w.now.stats.denied_database = w.now.stats.denied_channel = 60;
+       w.now.stats.denied_auth = 10'000;
+     }},
+    {"a key has much of few accesses", "",
+     [](Watched& w) {
+       w.now.keys.hottest = 50;
+       w.now.keys.accesses_per_second = 2000;
+       w.now.stats.commands = 6'000'000;
+     }},
+    {"a key has little of many accesses", "",
+     [](Watched& w) {
+       w.now.keys.hottest = 5;
+       w.now.keys.accesses_per_second = 1e6;
+     }},
+    {"as few errors as say nothing", "",
+     [](Watched& w) {
+       w.now.stats.error_replies = 10;
+       w.now.stats.commands = 10;
+     }},
+    {"a limit is used to its threshold", "",
+     [](Watched& w) {
+       w.clients = 7'000;
+       w.now.memory.clients = w.now.memory.clients_share / 10 * 8;
+       w.now.stats.protocol_errors = w.now.stats.slow_commands = 60;
+       w.now.stats.auth_failures = 10;
      }},
 };
 
@@ -276,6 +328,31 @@ TEST_CASE("diagnosis: each cause is found by its name, and nothing else is, with
     CHECK_FALSE(finding.value.empty());
     CHECK(finding.runbook.ends_with(".md"));
   }
+}
+
+TEST_CASE("diagnosis: what is just not enough is no finding") {
+  for (const Case& one : kNear) {
+    INFO(one.name);
+    Watched watched;
+    one.make(watched);
+    CHECK(names(watched.found()).empty());
+  }
+}
+
+TEST_CASE("diagnosis: all replies are errors if no request is executed") {
+  Watched watched;
+  watched.now.stats.commands = 0;
+  watched.now.stats.error_replies = 6000;
+  CHECK(one_named(watched.found(), "PinfoldErrorsHigh").value == "100.0 %");
+}
+
+TEST_CASE("diagnosis: of a user that was there before, what has grown counts") {
+  Watched watched;
+  watched.before.users = {{.name = "feed", .requests = 50, .refused = 0}, {.name = "shop", .requests = 10'000, .refused = 9000}};
+  watched.now.users = {{.name = "shop", .requests = 11'000, .refused = 9050}, {.name = "feed", .requests = 60, .refused = 1}};
+  CHECK(one_named(watched.found(), "PinfoldThrottled").text.starts_with("Requests of user feed"));
+  watched.now.users[1].refused = 0;
+  CHECK(watched.found().empty());
 }
 
 TEST_CASE("diagnosis: what was counted before the last minute is no finding") {
@@ -339,7 +416,7 @@ TEST_CASE("diagnosis: a switch that is on for policies only is found, with how m
 TEST_CASE("diagnosis: the severest come first") {
   Watched watched;
   watched.now.stats.evicted_for_memory = 600;
-  watched.now.stats.rate_limited = 1;
+  watched.now.stats.auth_limited = 1;
   watched.now.stats.rejected_connections = 1;
   const std::vector<Finding> found = watched.found();
   REQUIRE(found.size() == 3);
