@@ -1,7 +1,9 @@
-"""A finding (src/command/findings.cpp) and the alert of its name in config/prometheus say the same: severity and runbook."""
+"""A finding (src/command/findings.cpp) and the alert of its name in config/prometheus say the same: severity, runbook, thresholds, and figures."""
 
 import pathlib
 import re
+
+from tests.prometheus import rules
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Findings that Prometheus has no alert for: what they say is news only while one looks for a cause.
@@ -111,3 +113,81 @@ def test_findings_and_alerts_of_one_name_say_the_same():
     assert set(of_findings) - set(of_alerts) == OWN
     for name in set(of_findings) - OWN:
         assert of_findings[name] == of_alerts[name], name
+
+
+# What findings look at, other than by the name of a figure: a part of the code, and the metric that it is.
+OTHER = {
+    "distributions.loads": "pinfold_load_duration_seconds_bucket",
+    "distributions.waits": "pinfold_lease_wait_duration_seconds_bucket",
+    "recent_calls(": "pinfold_command_duration_seconds_bucket",
+    "figures.errors": "pinfold_errors_total",
+    "&StatsFigures::evicted_keys": "pinfold_evicted_keys_total",
+    "figures.commands": "pinfold_command_calls_total",
+    "now.threads.size()": "pinfold_io_threads",
+    "evidence.clients": "pinfold_connected_clients",
+    "evidence.most_clients": "pinfold_max_clients",
+    "evidence.monitors": "pinfold_monitor_clients",
+    "evidence.up_seconds": "pinfold_start_time_seconds",
+}
+# {variable of findings.cpp: what it is}
+VARIABLES = {"cache": "Cache", "keys": "Key", "memory": "Memory", "stats": "Stats", "tls": "Tls", "set": "WorkingSet", "thread": "Thread"}
+# What only the words of a finding mention.
+IN_WORDS = {
+    "PinfoldHitRatioCritical": {"pinfold_evicted_keys_total", "pinfold_bypass"},
+    "PinfoldHitRatioLow": {"pinfold_evicted_keys_total", "pinfold_bypass"},
+    "PinfoldNoMemoryLimit": {"pinfold_memory_used_bytes"},
+    "PinfoldWritesRefused": {"pinfold_memory_data_bytes", "pinfold_memory_limit_bytes"},
+}
+# The calls that have durations are counted with these in a finding, so that there are enough of them. In an alert, commands are.
+ENOUGH_CALLS = {name: {"pinfold_commands_processed_total"} for name in ("PinfoldSlowCache", "PinfoldLatencyCritical", "PinfoldLatencyHigh")}
+
+
+def functions_of_findings():
+    """{name: text without literals} of the functions of findings.cpp; those of one name are one."""
+    found, name = {}, None
+    for line in (ROOT / "src/command/findings.cpp").read_text().splitlines():
+        if head := re.match(r"(?!constexpr|using|namespace|//|struct)\w[^(]*?(\w+)\(.*", line):
+            name = head[1]
+        if name:
+            found[name] = found.get(name, "") + re.sub(r'"[^"]*"', '""', line) + "\n"
+        if line == "}" or (line.endswith("}") and not line.startswith(" ")):
+            name = None
+    return found
+
+
+def metrics_of_figures():
+    """{member of figures: the metric that shows it}"""
+    rows = re.findall(r'\{"(\w+)", (?:counter|gauge),[^{}]*?&(\w+)Figures::(\w+)', (ROOT / "src/admin/metrics.cpp").read_text())
+    return {(struct, member): "pinfold_" + name for name, struct, member in rows}
+
+
+def looked_at(function, functions, metrics):
+    """The metrics whose figures a function looks at, or one that it calls."""
+    seen, todo = set(), [function]
+    while todo:
+        name = todo.pop()
+        seen.add(name)
+        todo += [other for other in functions if other not in seen and re.search(rf"(?<![\w.:]){other}\(", functions[name])]
+    text = "".join(functions[name] for name in seen)
+    members = set(re.findall(r"&(\w+)Figures::(\w+)", text))
+    members |= {(VARIABLES[variable], member) for variable, member in re.findall(rf"\b({'|'.join(VARIABLES)})\.(\w+)", text)}
+    members |= {("User", member) for member in re.findall(r"\bnow\.(requests|refused)\b", text)}
+    return {metrics[one] for one in members if one in metrics} | {metric for code, metric in OTHER.items() if code in text}
+
+
+def test_findings_and_alerts_look_at_the_same_figures():
+    functions, metrics = functions_of_findings(), metrics_of_figures()
+    assert len(functions) > 80 and len(metrics) > 150
+    rows = re.findall(r'\{"(Pinfold\w+)",\s*Severity::\w+,\s*"[^"]+",\s*(\w+)\}', (ROOT / "src/command/findings.cpp").read_text())
+    assert len(rows) > 50
+    for name, function in rows:
+        if name not in OWN:
+            of_alert = rules.series_of_server(rules.alerts()[name]["expr"])
+            of_finding = looked_at(function, functions, metrics)
+            assert of_finding - IN_WORDS.get(name, set()) == of_alert - ENOUGH_CALLS.get(name, set()), name
+
+
+def test_what_a_finding_looks_at_is_found():
+    functions, metrics = functions_of_findings(), metrics_of_figures()
+    assert looked_at("key_is_hot", functions, metrics) == {"pinfold_hottest_key_share", "pinfold_key_accesses_per_second"}
+    assert looked_at("throttled", functions, metrics) == {"pinfold_user_requests_total", "pinfold_user_requests_refused_total"}
