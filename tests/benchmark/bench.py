@@ -23,6 +23,7 @@ import memory
 import policies
 import report
 import scale
+import scrape
 import stalls
 import sweep
 import tls
@@ -33,7 +34,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "tls", "herd", "hits"]
+SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "scrape", "tls", "herd", "hits"]
 
 
 def server_kinds(text):
@@ -63,13 +64,13 @@ def arguments(argv):
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; instructions: instructions per request; scale: two threads "
                              "beside one; idle: idle RSS and connections; memory: bytes per key, and RSS while sizes shift; stalls: latency while "
-                             "something happens, and lock times; tls: what TLS costs; herd: leases, stale windows, policies and tags; hits: "
+                             "something happens, and lock times; hostile: requests that are made to hurt; scrape: scrapes of the metrics, and whether clients notice; tls: what TLS costs; herd: leases, stale windows, policies and tags; hits: "
                              "replay traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
     parser.add_argument("--rounds", type=positive(int), default=3,
-                        help="cpu, herd: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
+                        help="cpu, herd, scrape: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
     parser.add_argument("--scale", type=positive(float), default=1.0,
                         help="share of the work, to try the harness; figures below 1 are not comparable")
     parser.add_argument("--quick", action="store_const", const=0.05, dest="scale", help="the same as --scale 0.05")
@@ -121,6 +122,8 @@ def benchmarks(what, context, options):
         return [lambda: stalls.run(context)]
     if what == "hostile":
         return [lambda: [hostile.run(context)]] if "pinfold" in options.servers else []
+    if what == "scrape":
+        return [lambda: [scrape.run(context)]] if "pinfold" in options.servers else []
     if what == "tls":
         return [lambda: [tls.run(context)]]
     if what == "herd":
