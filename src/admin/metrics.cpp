@@ -420,9 +420,13 @@ class Families {
     metric.label = std::move(labels);
     metric.histogram.sample_count = counts.total;
     metric.histogram.sample_sum = sum;
+    metric.histogram.bucket.reserve(in.bounds.size() + 1);
+    std::uint64_t below = 0;
+    std::size_t next = 0;
     for (const double bound : in.bounds) {
-      const Span64 end{static_cast<std::uint64_t>(std::llround(bound * in.us * Span64::per_us))};
-      metric.histogram.bucket.push_back({counts.below(end), bound * in.seconds});
+      const auto end = static_cast<std::uint64_t>(std::llround(bound * in.us * Span64::per_us));
+      for (; next < histogram::buckets && histogram::end_of(next).units <= end; ++next) below += counts.of[next];
+      metric.histogram.bucket.push_back({below, bound * in.seconds});
     }
     metric.histogram.bucket.push_back({counts.total, std::numeric_limits<double>::infinity()});
   }
@@ -497,9 +501,8 @@ Families families_of(const Figures& figures) {
   for (const CommandFigures& one : figures.commands) {
     if (one.durations == nullptr || one.durations->total == 0) continue;
     families.go_to(first);
-    const double seconds = one.time_per_call_us * static_cast<double>(one.durations->total) / 1e6;
     families.add_histogram("command_duration_seconds", "How long the calls of a command took, without waiting for locks and memory.",
-                           *one.durations, seconds, kCommandBounds, {{"command", std::string(one.name)}});
+                           *one.durations, one.measured_seconds, kCommandBounds, {{"command", std::string(one.name)}});
   }
   const command::DistributionFigures& distributions = figures.distributions;
   families.add_durations("load_duration_seconds", "From the grants of leases to their fills: what a miss costs.", distributions.loads);

@@ -44,20 +44,20 @@ Span64 Counts::percentile(double percent) const {
 }  // namespace histogram
 
 Histograms::Histograms(std::size_t count)
-    : size_(count), cells_(static_cast<std::uint64_t*>(std::calloc(count * histogram::buckets, sizeof(std::uint64_t)))) {
+    : size_(count), cells_(static_cast<std::uint64_t*>(std::calloc(count * stride, sizeof(std::uint64_t)))) {
   if (cells_ == nullptr) throw std::bad_alloc();
 }
 
 void Histograms::add_to(std::size_t which, histogram::Counts& sum) const {
   for (std::size_t i = 0; i < histogram::buckets; ++i) {
-    const std::uint64_t count = std::atomic_ref(cells_[which * histogram::buckets + i]).load(std::memory_order_relaxed);
+    const std::uint64_t count = std::atomic_ref(cells_[which * stride + i]).load(std::memory_order_relaxed);
     sum.of[i] += count;
     sum.total += count;
   }
 }
 
 void Histograms::copy(const Histograms& other) {
-  for (std::size_t i = 0; i < size_ * histogram::buckets; ++i) {
+  for (std::size_t i = 0; i < size_ * stride; ++i) {
     const std::uint64_t count = std::atomic_ref(other.cells_[i]).load(std::memory_order_relaxed);
     const std::atomic_ref<std::uint64_t> cell(cells_[i]);
     if (cell.load(std::memory_order_relaxed) != count) cell.store(count, std::memory_order_relaxed);  // or the page stays unused

@@ -13,6 +13,8 @@ namespace {
 constexpr std::int64_t tick_ms = 100;
 static_assert(HotKeys::pane_ms % tick_ms == 0);
 constexpr std::uint64_t most_samples = 12'288;  // a second
+// A tick of constant traffic has fewer. After these, and after half as many each time, the period is doubled within the tick.
+constexpr std::uint32_t many_in_tick = most_samples * tick_ms / 1000 * 5 / 4;
 constexpr std::uint64_t longest_period = 65'536;
 constexpr std::uint32_t off_for = 64;  // accesses until the setting is looked at again
 
@@ -41,18 +43,28 @@ bool AccessSampler::is_on(MonoMs now) {
   return state_ != nullptr;
 }
 
-// Chooses the period for the next tenth of a second by the rate in the last one. Returns false if nothing is to be sampled.
-bool AccessSampler::begin_tick(MonoMs now) {
-  const std::uint64_t accesses = (sampled_.get() - sampled_before_) * period_;
-  // The first tick after a pause may be short. Then a few requests at once are no high rate.
-  const auto passed = static_cast<std::uint64_t>(std::max(now - tick_began_, tick_ms));
-  period_ = static_cast<std::uint32_t>(
-      std::clamp<std::uint64_t>((accesses * 1000 / passed + most_samples - 1) / most_samples, 1, longest_period));
-  sampled_before_ = sampled_.get();
-  tick_began_ = now;
-  tick_ends_ = MonoMs{(now.ms / tick_ms + 1) * tick_ms};  // no later than the pane of the hot keys
+void AccessSampler::set_period(std::uint64_t period) {
+  period_ = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(period, 1, longest_period));
   distances_ = 2 * period_ - 1;
   one_in_ = period_ == 1 ? 1 : 8;
+}
+
+// Uniform from 1 to 2 * period - 1, so its mean is the period.
+std::uint32_t AccessSampler::next_distance() {
+  constexpr std::uint64_t multiplier = 6'364'136'223'846'793'005U;  // Knuth's, for a linear congruential generator
+  random_ = random_ * multiplier + 1;
+  return 1 + static_cast<std::uint32_t>(((random_ >> 32) * distances_) >> 32);
+}
+
+// Chooses the period for the next tenth of a second by the rate in the last one. Returns false if nothing is to be sampled.
+bool AccessSampler::begin_tick(MonoMs now) {
+  // The first tick after a pause may be short. Then a few requests at once are no high rate.
+  const auto passed = static_cast<std::uint64_t>(std::max(now - tick_began_, tick_ms));
+  set_period((accesses_ * 1000 / passed + most_samples - 1) / most_samples);
+  accesses_ = 0;
+  left_ = many_in_tick;
+  tick_began_ = now;
+  tick_ends_ = MonoMs{(now.ms / tick_ms + 1) * tick_ms};  // no later than the pane of the hot keys
   if (!is_on(now)) {
     tick_ends_ = {};  // looks at the setting next time
     return false;
@@ -70,19 +82,24 @@ void AccessSampler::advance(MonoMs now) {
 }
 
 void AccessSampler::take(unsigned db, const store::Key& key, MonoMs now) {
-  constexpr std::uint64_t multiplier = 6'364'136'223'846'793'005U;  // Knuth's, for a linear congruential generator
-  random_ = random_ * multiplier + 1;
-  // Uniform from 1 to 2 * period - 1, so its mean is the period.
-  countdown_ = 1 + static_cast<std::uint32_t>(((random_ >> 32) * distances_) >> 32);
-  if (!mutex_.try_lock()) [[unlikely]]
+  const std::uint32_t weight = period_;  // with which the distance to this access was drawn
+  if (!mutex_.try_lock()) [[unlikely]] {
+    countdown_ = next_distance();
     return;
+  }
   if (now >= tick_ends_ && !begin_tick(now)) [[unlikely]] {
     countdown_ = off_for;
   } else {
+    if (--left_ == 0) [[unlikely]] {
+      set_period(std::uint64_t{period_} * 2);
+      left_ = many_in_tick / 2;
+    }
+    countdown_ = next_distance();
     sampled_.add();
+    accesses_ += weight;
     const std::uint64_t hash = HotKeys::hash_of(db, key);
-    state_->hot.add(db, key, hash, period_, random_);
-    state_->concentration.add(hash, period_, one_in_, random_);
+    state_->hot.add(db, key, hash, weight, random_);
+    state_->concentration.add(hash, weight, one_in_, random_);
   }
   mutex_.unlock();
 }

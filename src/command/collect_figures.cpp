@@ -81,7 +81,7 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
 void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, StatsFigures& stats) {
   const Stats& totals = engine.stats;
   stats.connections = totals.total(&ThreadStats::connections_received);
-  stats.commands = totals.total(&ThreadStats::commands_processed);
+  stats.commands = totals.calls();
   stats.commands_per_second = engine.rates.per_second(Rates::kCommands);
   stats.input_bytes = totals.total(&ThreadStats::net_input);
   stats.output_bytes = totals.total(&ThreadStats::net_output);
@@ -287,7 +287,8 @@ std::vector<CommandFigures> collect_commands(const Engine& engine) {
     const Stats::CommandTotal total = engine.stats.command(command_index(*row));
     if (total.calls == 0 && total.rejected == 0 && total.failed == 0) continue;
     auto durations = std::make_shared<const histogram::Counts>(engine.stats.durations(command_index(*row)));
-    all.push_back({row->name, total.calls, total.usec, total.usec_per_call, total.rejected, total.failed, std::move(durations)});
+    all.push_back({row->name, total.calls, total.usec, total.usec_per_call, total.rejected, total.failed, std::move(durations),
+                   total.measured_seconds});
   }
   return all;
 }

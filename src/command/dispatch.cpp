@@ -77,7 +77,6 @@ bool counts_for_rate(const Row& row) {
 // Counts a call that has ended. `errors` is how many errors had been replied before it.
 inline void count_call(const Call& call, Outcome outcome, std::uint64_t errors, ThreadStats& stats, CommandCounters& counters) {
   counters.calls.add();
-  stats.commands_processed.add();
   if (call.reply.errors() != errors) [[unlikely]] {
     count_failure(call, outcome, stats, counters);
   } else if ((call.row.flags & (kLogged | kAdmin)) != 0) [[unlikely]] {
@@ -87,9 +86,13 @@ inline void count_call(const Call& call, Outcome outcome, std::uint64_t errors, 
   }
 }
 
-inline void note_duration(const Row& row, std::uint64_t ticks, ThreadStats& stats) {
+inline void note_duration(std::size_t index, std::uint64_t ticks, ThreadStats& stats) {
   if (stats.measures) [[likely]]
-    stats.durations.note(command_index(row), ThreadClock::span_of(ticks, stats.span_scale));
+    stats.durations.note(index, ThreadClock::span_of(ticks, stats.span_scale));
+}
+
+inline void count_ticks(CommandCounters& counters, std::uint64_t ticks, const ThreadStats& stats) {
+  (stats.measures ? counters.measured_ticks : counters.unmeasured_ticks).add(ticks);
 }
 
 // The time of a command that goes on as a task is that of its handler and its steps, and is noted when it has ended.
@@ -98,7 +101,7 @@ inline void note_duration(const Row& row, std::uint64_t ticks, ThreadStats& stat
     call.session.task->ticks += ticks;
     note_task_begun(call, ticks);
   } else {
-    note_duration(call.row, ticks, stats);
+    note_duration(command_index(call.row), ticks, stats);
   }
 }
 
@@ -142,7 +145,8 @@ bool is_about_dropped_key(const RightsVerdict& verdict, const Prepared& prepared
 }  // namespace
 
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
-  CommandCounters& counters = stats.commands[command_index(call.row)];
+  const std::size_t index = command_index(call.row);
+  CommandCounters& counters = stats.commands[index];
   const std::uint64_t errors = call.reply.errors();
   Outcome outcome = Outcome::done;
   try {
@@ -153,14 +157,13 @@ Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   std::uint64_t ticks = ThreadClock::ticks_since(call.began);
   if (ticks >= thread_waits.look_after()) [[unlikely]]
     ticks = note_call(call, outcome, ticks);
-  counters.ticks.add(ticks);
-  // It will be tried again, or is counted by whoever answers.
-  if (outcome.needs_room()) [[unlikely]]
-    return outcome;
-  if (outcome == Outcome::waits) [[unlikely]] {
-    note_first_ticks(call, ticks, stats);
+  count_ticks(counters, ticks, stats);
+  if (outcome == Outcome::done || outcome == Outcome::errors_counted) [[likely]] {
+    note_duration(index, ticks, stats);
+  } else if (outcome.needs_room()) {
+    return outcome;  // it will be tried again, or is counted by whoever answers
   } else {
-    note_duration(call.row, ticks, stats);
+    note_first_ticks(call, ticks, stats);
   }
   count_call(call, outcome, errors, stats, counters);
   return outcome;
@@ -342,9 +345,9 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const bool done = outcome != Outcome::waits;
   CommandCounters& counters = stats_.commands[command_index(*task.row)];
   const std::uint64_t ticks = ThreadClock::ticks_since(call.began);
-  counters.ticks.add(ticks);
+  count_ticks(counters, ticks, stats_);
   task.ticks += ticks;
-  if (done) note_duration(*task.row, task.ticks, stats_);
+  if (done) note_duration(command_index(*task.row), task.ticks, stats_);
   if (reply.errors() != errors) count_failure(call, outcome, stats_, counters);
   if (task.silent) reply.output().truncate(mark);
   locks_.release();  // what the task has kept is freed with nothing locked

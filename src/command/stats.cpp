@@ -6,7 +6,6 @@ namespace pinfold::command {
 namespace {
 
 constexpr std::array counters_of_thread = {
-    &ThreadStats::commands_processed,
     &ThreadStats::connections_received,
     &ThreadStats::net_input,
     &ThreadStats::net_output,
@@ -44,7 +43,8 @@ constexpr std::array counters_of_thread = {
 
 constexpr std::array counters_of_command = {
     &CommandCounters::calls,
-    &CommandCounters::ticks,
+    &CommandCounters::measured_ticks,
+    &CommandCounters::unmeasured_ticks,
     &CommandCounters::rejected,
     &CommandCounters::failed,
 };
@@ -87,6 +87,16 @@ std::uint64_t Stats::total(Counter ThreadStats::*counter) const {
   return sum;
 }
 
+std::uint64_t Stats::calls() const {
+  const std::lock_guard lock(mutex_);
+  std::uint64_t sum = 0;
+  for (std::size_t i = 0; i < threads_.size(); ++i) {
+    for (const CommandCounters& command : threads_[i]->commands) sum += command.calls.get();
+    for (const CommandCounters& command : before_reset_[i]->commands) sum -= command.calls.get();
+  }
+  return sum;
+}
+
 Stats::CommandTotal Stats::command(std::size_t index) const {
   const std::lock_guard lock(mutex_);
   const auto since_reset = [&](Counter CommandCounters::*counter) {
@@ -100,7 +110,9 @@ Stats::CommandTotal Stats::command(std::size_t index) const {
   total.calls = since_reset(&CommandCounters::calls);
   total.rejected = since_reset(&CommandCounters::rejected);
   total.failed = since_reset(&CommandCounters::failed);
-  const std::uint64_t ns = ThreadClock::ns_of(since_reset(&CommandCounters::ticks));
+  const std::uint64_t measured = since_reset(&CommandCounters::measured_ticks);
+  total.measured_seconds = static_cast<double>(ThreadClock::ns_of(measured)) / 1e9;
+  const std::uint64_t ns = ThreadClock::ns_of(measured + since_reset(&CommandCounters::unmeasured_ticks));
   total.usec = ns / 1000;
   if (total.calls > 0) total.usec_per_call = static_cast<double>(ns) / 1000.0 / static_cast<double>(total.calls);
   return total;

@@ -207,13 +207,15 @@ void Connection::parse(Batch& batch) {
   bool any = false;
   while (!batch.full()) {
     const std::size_t start = parser_.consumed();
-    do {
-      parsed_ = parser_.next({input_.get(), filled_}, most);
-      if (must_wait_for_rights(any)) [[unlikely]] {
+    parsed_ = parser_.next({input_.get(), filled_}, most);
+    while (parsed_ == resp::Parser::Result::body) [[unlikely]] {
+      if (must_wait_for_rights(any)) {
         parsed_ = resp::Parser::Result::command;  // there is more to parse, later
         return account_arguments();
       }
-    } while (parsed_ == resp::Parser::Result::body && take_body());
+      if (!take_body()) break;
+      parsed_ = parser_.next({input_.get(), filled_}, most);
+    }
     if (parsed_ != resp::Parser::Result::command) break;
     batch.add(*this, start, parser_.args());
     any = true;

@@ -73,11 +73,9 @@ Transport::Result Connection::receive_large() {
   return result;
 }
 
-// Whether the parser must not go on with a large argument yet: what the client may send depends on the requests before it, if they have
-// not been executed.
-bool Connection::must_wait_for_rights(bool any) const {
-  return any && parsed_ == resp::Parser::Result::body && !session_.may_do_all(thread_.engine().users);
-}
+// Whether the parser, which has met a large argument, must not go on with it yet: what the client may send depends on the requests before
+// it, if they have not been executed.
+bool Connection::must_wait_for_rights(bool any) const { return any && !session_.may_do_all(thread_.engine().users); }
 
 // Whether the large argument may take memory of the data, as far as the words before it tell.
 bool Connection::may_store_body() {

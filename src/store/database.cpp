@@ -154,15 +154,16 @@ std::optional<Value> Database::find(const Key& key, Access access) {
     return std::nullopt;
   Shard& shard = keyspace_->shard(key);
   std::optional<Entry> entry = lookup(key);
-  if (entry && !entry->live(now_)) [[unlikely]] {
-    if (access.count && entry->absent()) {
+  if (!entry || !entry->live(now_)) {
+    if (!access.count) return std::nullopt;
+    if (entry && entry->absent()) {
       ++shard.negative_hits;
       if (reads_ != nullptr) ++reads_->negative_hits;
     }
-    entry.reset();
+    count_read(shard, key, nullptr, access);
+    return std::nullopt;
   }
-  if (access.count) count_read(shard, key, entry ? &*entry : nullptr, access);
-  if (!entry) return std::nullopt;
+  if (access.count) count_read(shard, key, &*entry, access);
   if (access.touch && touch_) {
     entry->touch();
     if (entry->accessed() != 0) entry->set_accessed(static_cast<std::uint32_t>(now_ / 1000));

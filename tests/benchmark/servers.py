@@ -73,6 +73,10 @@ class Server:
     def version(self):
         raise NotImplementedError
 
+    def _environment(self):
+        """More of it, for the server alone."""
+        return {}
+
     def __enter__(self):
         if shutil.which(self.binary) is None:
             raise CannotStart(f"{self.name}: no program {os.path.basename(self.binary)}")
@@ -100,6 +104,7 @@ class Server:
             log = os.path.join(self._directory, "log")
             # What is measured does not depend on settings that the shell happens to have.
             environment = {name: value for name, value in os.environ.items() if not name.startswith("PINFOLD_")}
+            environment |= self._environment()
             with open(log, "wb") as out:
                 self._process = subprocess.Popen(
                     prefix + self.command(), cwd=self._directory, stdin=subprocess.DEVNULL, stdout=out,

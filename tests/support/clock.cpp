@@ -1,6 +1,7 @@
 // Loaded into a server with LD_PRELOAD: its clocks are off by what a file says (tests/support/clock.py), which both sides map;
-// CLOCK_FILE names it. The file has two numbers, in seconds: by how much the wall clock is off, and by how much both clocks are ahead
-// because time is said to have passed.
+// CLOCK_FILE names it. The file has three numbers. In seconds: by how much the wall clock is off, and by how much both clocks are ahead
+// because time is said to have passed. In nanoseconds: where the monotonic clock is held, or 0. While it is held, time passes only as this
+// number is raised (tests/benchmark/instructions.py).
 
 #include <atomic>
 #include <cstdint>
@@ -20,12 +21,22 @@ namespace {
 struct Shifts {
   std::atomic<std::int64_t> wall;
   std::atomic<std::int64_t> both;
+  std::atomic<std::int64_t> held;
 };
+constexpr std::int64_t second_ns = 1'000'000'000;
+std::int64_t wall_ahead_ns = 0;  // of the monotonic clock, when the library was loaded
 std::atomic<const Shifts*> shifts{nullptr};
 using Wait = int (*)(pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*);
 std::atomic<Wait> wait_until{nullptr};
 
+std::int64_t real_ns(clockid_t clock) {
+  timespec now{};
+  syscall(SYS_clock_gettime, clock, &now);
+  return now.tv_sec * second_ns + now.tv_nsec;
+}
+
 [[gnu::constructor]] void begin() {
+  wall_ahead_ns = real_ns(CLOCK_REALTIME) - real_ns(CLOCK_MONOTONIC);
   const char* const path = std::getenv("CLOCK_FILE");
   if (path == nullptr) return;
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -36,13 +47,22 @@ std::atomic<Wait> wait_until{nullptr};
 }
 
 bool is_wall(clockid_t clock) { return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE; }
+bool is_monotonic(clockid_t clock) { return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE; }
+
+// Where the clock is held; 0 if it runs.
+std::int64_t held_at(clockid_t clock) {
+  const Shifts* const now = shifts.load(std::memory_order_relaxed);
+  const std::int64_t held = now != nullptr ? now->held.load(std::memory_order_relaxed) : 0;
+  if (held == 0 || is_monotonic(clock)) return held;
+  return is_wall(clock) ? held + wall_ahead_ns : 0;
+}
 
 std::int64_t shift(clockid_t clock) {
   const Shifts* const now = shifts.load(std::memory_order_relaxed);
   if (now == nullptr) return 0;
   const std::int64_t both = now->both.load(std::memory_order_relaxed);
   if (is_wall(clock)) return both + now->wall.load(std::memory_order_relaxed);
-  return clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE ? both : 0;
+  return is_monotonic(clock) ? both : 0;
 }
 
 }  // namespace
@@ -50,15 +70,21 @@ std::int64_t shift(clockid_t clock) {
 extern "C" {
 
 int clock_gettime(clockid_t clock, timespec* to) {
+  if (const std::int64_t held = held_at(clock); held != 0) {
+    *to = {held / second_ns + shift(clock), held % second_ns};
+    return 0;
+  }
   const long result = syscall(SYS_clock_gettime, clock, to);
   if (result == 0) to->tv_sec += shift(clock);
   return static_cast<int>(result);
 }
 
 int gettimeofday(timeval* to, void* zone) {
-  const long result = syscall(SYS_gettimeofday, to, zone);
-  if (result == 0) to->tv_sec += shift(CLOCK_REALTIME);
-  return static_cast<int>(result);
+  static_cast<void>(zone);
+  timespec now{};
+  const int result = clock_gettime(CLOCK_REALTIME, &now);
+  if (result == 0) *to = {now.tv_sec, now.tv_nsec / 1000};
+  return result;
 }
 
 std::time_t time(std::time_t* to) {
@@ -74,6 +100,10 @@ int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, cl
   if (wait == nullptr) wait_until = wait = reinterpret_cast<Wait>(dlsym(RTLD_NEXT, "pthread_cond_clockwait"));
   timespec shifted = *until;
   shifted.tv_sec -= shift(clock);
+  if (const std::int64_t held = held_at(clock); held != 0) {
+    const std::int64_t real = real_ns(clock) + shifted.tv_sec * second_ns + shifted.tv_nsec - held;
+    shifted = {real / second_ns, real % second_ns};
+  }
   return wait(condition, mutex, clock, &shifted);
 }
 

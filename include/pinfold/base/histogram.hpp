@@ -29,15 +29,15 @@ namespace histogram {
 
 constexpr unsigned fine_bits = 3;  // 2^3 buckets between two powers of two
 constexpr unsigned last_bit = 29;  // of the largest duration that has a bucket of its own
-constexpr std::size_t buckets = (std::size_t{last_bit} - fine_bits + 2) << fine_bits;
+constexpr std::size_t buckets = ((std::size_t{last_bit} - fine_bits + 2) << fine_bits) + 1;  // the last one has all that is longer
 
-/// The bucket of a duration. A dozen instructions.
+/// The bucket of a duration. Eight instructions, without a branch.
 constexpr std::size_t bucket_of(Span64 span) {
-  constexpr std::uint64_t fine = 1U << fine_bits;
-  if (span.units < fine) return span.units;
-  const unsigned bit = static_cast<unsigned>(std::bit_width(span.units)) - 1;
-  if (bit > last_bit) return buckets - 1;
-  return ((std::size_t{bit} - fine_bits) << fine_bits) + (span.units >> (bit - fine_bits));
+  constexpr std::uint64_t longest = std::uint64_t{1} << (last_bit + 1);
+  const std::uint64_t units = span.units < longest ? span.units : longest;
+  // Below 2^fine_bits each bucket is one unit wide, as it is between that and twice as much.
+  const auto shift = static_cast<unsigned>(std::bit_width(units | (1U << fine_bits))) - 1 - fine_bits;
+  return (std::size_t{shift} << fine_bits) + (units >> shift);
 }
 /// What the durations of a bucket are less than.
 constexpr Span64 end_of(std::size_t bucket) {
@@ -71,7 +71,7 @@ class Histograms {
   explicit Histograms(std::size_t count);
 
   void note(std::size_t which, Span64 span) {
-    const std::atomic_ref<std::uint64_t> cell(cells_[which * histogram::buckets + histogram::bucket_of(span)]);
+    const std::atomic_ref<std::uint64_t> cell(cells_[which * stride + histogram::bucket_of(span)]);
     cell.store(cell.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
   void add_to(std::size_t which, histogram::Counts& sum) const;
@@ -79,6 +79,8 @@ class Histograms {
   void copy(const Histograms& other);
 
  private:
+  // A power of two, so that a histogram is found without a multiplication.
+  static constexpr std::size_t stride = std::bit_ceil(histogram::buckets);
   struct Free {
     void operator()(std::uint64_t* cells) const { std::free(cells); }
   };

@@ -3,7 +3,7 @@
 //
 // Each I/O thread has an AccessSampler, and tells it of every key that a request names. It looks at one access in a few, so that it costs a
 // decrement and a branch otherwise. How few follows from the thread's rate: at most about 12 000 accesses a second are looked at, and all
-// of them below that rate. The distance between two of them is random, so that no pattern in the requests can hide from it.
+// of them below that rate. In a sudden burst it becomes fewer at once. The distance between two of them is random, so that no pattern in the requests can hide from it.
 
 #include <cstdint>
 #include <memory>
@@ -67,6 +67,8 @@ class alignas(64) AccessSampler {
 
   [[gnu::noinline]] void take(unsigned db, const store::Key& key, MonoMs now);
   bool begin_tick(MonoMs now);
+  void set_period(std::uint64_t period);
+  std::uint32_t next_distance();
   bool is_on(MonoMs now);
   void release();
   void advance(MonoMs now);
@@ -76,7 +78,8 @@ class alignas(64) AccessSampler {
   std::uint32_t distances_ = 1;  // how many distances between samples there are
   std::uint32_t one_in_ = 1;     // one sample in how many is counted one by one for the concentration
   MonoMs tick_began_;
-  std::uint64_t sampled_before_ = 0;  // sampled_ when the tick began
+  std::uint64_t accesses_ = 0;  // since the tick began, as the samples tell
+  std::uint32_t left_ = 1;      // samples, after which the period is doubled
   std::uint64_t random_;
   Counter sampled_;
   const config::Settings& settings_;

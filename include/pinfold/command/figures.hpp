@@ -266,6 +266,7 @@ struct CommandFigures {
   std::uint64_t rejected = 0;
   std::uint64_t failed = 0;
   std::shared_ptr<const histogram::Counts> durations;  // of its calls, while the setting metrics was on
+  double measured_seconds = 0;                         // of these calls together
 };
 
 /// Figures of the holds of shard locks that have one cause. The last five are the most work that one hold has done beyond what

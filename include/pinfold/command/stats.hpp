@@ -20,9 +20,12 @@ namespace pinfold::command {
 
 struct CommandCounters {
   Counter calls;
-  Counter ticks;     // of the processor's counter (ThreadClock) that all calls took, without waiting for locks and memory before the call
-  Counter rejected;  // calls refused before execution: arity, authentication, memory
-  Counter failed;    // calls that the handler has answered with an error
+  // What all calls took, in ticks of the processor's counter (ThreadClock) and without waiting for locks and memory before the call: of
+  // those whose durations were noted, and of the others, which were made while the setting metrics was off.
+  Counter measured_ticks;
+  Counter unmeasured_ticks;
+  Counter rejected;          // calls refused before execution: arity, authentication, memory
+  Counter failed;            // calls that the handler has answered with an error
 };
 
 /// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"). That thread adds, and any thread may read. Clients cannot invent
@@ -49,7 +52,6 @@ struct alignas(64) ThreadStats {
   /// A client that becomes ready in a round waits for its end.
   Histograms rounds{1};
   Counter busy_ticks;  // of all these rounds together, of the processor's counter
-  Counter commands_processed;
   Counter connections_received;
   Counter net_input;
   Counter net_output;
@@ -98,11 +100,14 @@ class Stats {
 
   /// The sum of one counter over all threads since the last reset.
   std::uint64_t total(Counter ThreadStats::*counter) const;
+  /// The calls of all commands since the last reset. O(threads * commands).
+  std::uint64_t calls() const;
 
   struct CommandTotal {
     std::uint64_t calls = 0;
     std::uint64_t usec = 0;
     double usec_per_call = 0;
+    double measured_seconds = 0;  // of the calls whose durations were noted
     std::uint64_t rejected = 0;
     std::uint64_t failed = 0;
   };

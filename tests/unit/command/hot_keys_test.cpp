@@ -262,6 +262,27 @@ TEST_CASE("hot keys: a burst after a pause is counted in full, wherever in a tic
   CHECK(traffic.accesses.report(traffic.now).all == 1'000);
 }
 
+TEST_CASE("hot keys: a sudden burst at a high rate is sampled less and less, and counted") {
+  const std::uint64_t seed = test_seed();
+  INFO(seed_note(seed));
+  Traffic traffic(seed, 1);
+  traffic.now = MonoMs{2'000'000};
+  std::size_t turn = 0;
+  // Every other tick is quiet, so each burst comes as a surprise.
+  for (int burst = 0; burst < 5; ++burst) {
+    const std::uint64_t before = traffic.accesses.sampled();
+    traffic.run(0.1, 1'000'000, [&] { return turn++ % 10; });
+    const std::uint64_t sampled = traffic.accesses.sampled() - before;
+    CHECK(sampled >= 1'229);
+    CHECK(sampled <= 1'536 + 768 * 6);  // while the period rises to 64
+    traffic.now = traffic.now + 300;
+  }
+  const auto report = traffic.accesses.report(traffic.now);
+  CHECK(static_cast<double>(report.all) == Approx(500'000).epsilon(0.1));
+  REQUIRE(report.keys.size() == 10);
+  for (const CountedKey& key : report.keys) CHECK(report.share(key) == Approx(0.1).epsilon(0.2));
+}
+
 TEST_CASE("hot keys: keys of different databases are different keys") {
   Traffic traffic(1, 1);
   ThreadClock clock;

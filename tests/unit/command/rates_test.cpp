@@ -14,7 +14,7 @@ TEST_CASE("a rate is the average of the last samples") {
   rates.sample(stats, now);
   CHECK(rates.per_second(Rates::kCommands) == 0);
   for (int i = 0; i < 20; ++i) {
-    stats.of_thread(0).commands_processed.add(50);
+    stats.of_thread(0).commands[0].calls.add(50);
     stats.of_thread(0).net_input.add(1000);
     rates.sample(stats, now += tick_us);
     CHECK(rates.per_second(Rates::kCommands) == 500);
@@ -31,7 +31,7 @@ TEST_CASE("samples at uneven distances count by the time they cover") {
   Stats stats(1);
   Rates rates;
   rates.sample(stats, 1);
-  stats.of_thread(0).commands_processed.add(300);
+  stats.of_thread(0).commands[0].calls.add(300);
   rates.sample(stats, 1 + 3'000'000);
   CHECK(rates.per_second(Rates::kCommands) == 100);
   rates.sample(stats, 1 + 3'000'000);  // no time has passed
@@ -41,10 +41,10 @@ TEST_CASE("samples at uneven distances count by the time they cover") {
 TEST_CASE("a reset of the statistics makes no rate negative or huge") {
   Stats stats(1);
   Rates rates;
-  stats.of_thread(0).commands_processed.add(1'000'000);
+  stats.of_thread(0).commands[0].calls.add(1'000'000);
   rates.sample(stats, 1);
   stats.reset();
-  stats.of_thread(0).commands_processed.add(10);
+  stats.of_thread(0).commands[0].calls.add(10);
   rates.sample(stats, 1 + tick_us);
   CHECK(rates.per_second(Rates::kCommands) == 100);
 }
