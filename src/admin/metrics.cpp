@@ -172,6 +172,10 @@ constexpr Metric<StatsFigures> kStats[] = {
     {"slow_commands_total", counter, "Commands whose execution took as long as slowlog-log-slower-than.", &StatsFigures::slow_commands},
     {"large_requests_total", counter, "Requests of at least commandlog-request-larger-than bytes.", &StatsFigures::large_requests},
     {"large_replies_total", counter, "Replies of at least commandlog-reply-larger-than bytes.", &StatsFigures::large_replies},
+    {"spans_exported_total", counter, "Spans that the receiver of traces has taken.", &StatsFigures::spans_exported},
+    {"spans_dropped_total", counter, "Spans that were dropped, because the receiver of traces is too slow or there was no room for them.",
+     &StatsFigures::spans_dropped},
+    {"spans_failed_total", counter, "Spans that were sent, and that the receiver of traces has not taken.", &StatsFigures::spans_failed},
 };
 
 constexpr std::string_view cpu_help = "CPU time of the process.";

@@ -40,6 +40,7 @@ constexpr KindRow kKinds[] = {
     {Kind::handshakes_done, Level::debug, "TLS handshakes that are done"},
     {Kind::background, Level::debug, "the background worker"},
     {Kind::switches, Level::warning, "switches for an incident"},
+    {Kind::tracing, Level::warning, "spans"},
 };
 
 constexpr bool in_order() {

@@ -102,6 +102,27 @@ Outcome client_no_touch(Call& call) {
   return call.reply.ok();
 }
 
+// --- tracing ---
+
+Outcome client_traceparent(Call& call) {
+  SessionTrace& trace = call.session.trace;
+  const std::string_view text = call.args[2];
+  Cursor options(call.args, 3);
+  if (text.empty() || iequals(text, "OFF")) {
+    if (!options.done()) return call.syntax_error();
+    trace = SessionTrace();
+    return call.reply.ok();
+  }
+  const bool sticky = options.take("STICKY");
+  if (!sticky) options.take("ONCE");
+  if (!options.done()) return call.syntax_error();
+  const std::optional<TraceContext> context = parse_traceparent(text);
+  if (!context) return call.reply.error("ERR invalid traceparent: it takes 00-<32 digits>-<16 digits>-<2 digits>, in lower-case hexadecimal");
+  const bool in_vain = !sticky && !call.engine.tracing.on();  // nothing would use it up
+  trace = in_vain ? SessionTrace() : SessionTrace{.context = *context, .present = true, .once = !sticky};
+  return call.reply.ok();
+}
+
 // --- killing ---
 
 struct KillFilter {
@@ -331,6 +352,14 @@ constexpr Row kRows[] = {
      .complexity = "O(1)",
      .summary = "Gives the connection a name that others see in lists and logs.",
      .syntax = "connection-name"},
+    {.name = "client|traceparent", .handler = client_traceparent, .arity = -3,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "0.1.0",
+     .complexity = "O(1)",
+     .summary = "Gives the connection's next command (ONCE, the default), or all from now on (STICKY), the trace context of a W3C "
+                "traceparent. If its sampled flag is set, they are traced as parts of that trace, while trace-endpoint is set; if not, "
+                "they are not traced. OFF ends that.",
+     .syntax = "<traceparent | OFF> [ONCE | STICKY]"},
     {.name = "client|unblock", .handler = client_unblock, .arity = -3,
      .flags = kOthers, .categories = kConnection,
      .group = "connection", .since = "5.0.0",

@@ -111,6 +111,9 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.slow_commands = totals.total(&ThreadStats::slow_commands);
   stats.large_requests = totals.total(&ThreadStats::large_requests);
   stats.large_replies = totals.total(&ThreadStats::large_replies);
+  stats.spans_exported = engine.tracing.exported();
+  stats.spans_dropped = engine.tracing.dropped();
+  stats.spans_failed = engine.tracing.failed();
   stats.audit_written = engine.audit.lines_written();
   stats.audit_lost = engine.audit.lines_lost();
   stats.audit_left_out = engine.audit.lines_left_out();

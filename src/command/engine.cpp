@@ -75,6 +75,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       monitors(*this, threads),
       working_set(server_keyspace),
       events(names_of_commands()),
+      tracing(server_keyspace.memory()),
       run_id(random_run_id()),
       memory_at_start(server_keyspace.memory().used()) {
   // A server that cannot do this does not start: it would let everybody in.

@@ -158,6 +158,9 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"slow_commands", Unit::none, &StatsFigures::slow_commands},
     {"large_requests", Unit::none, &StatsFigures::large_requests},
     {"large_replies", Unit::none, &StatsFigures::large_replies},
+    {"spans_exported", Unit::none, &StatsFigures::spans_exported},
+    {"spans_dropped", Unit::none, &StatsFigures::spans_dropped},
+    {"spans_failed", Unit::none, &StatsFigures::spans_failed},
 };
 
 constexpr Figure<ServerFigures> kReplication[] = {

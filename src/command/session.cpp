@@ -53,6 +53,7 @@ void Session::reset(std::shared_ptr<const security::User> user) {
   set_name("");
   set_no_touch(false);
   shared.no_evict.store(false, std::memory_order_relaxed);
+  trace = SessionTrace();
   if (reply_mode != ReplyMode::skip_this) reply_mode = ReplyMode::on;
 }
 

@@ -191,6 +191,14 @@ constexpr Setting kTable[] = {
      "Whether INFO latencystats and LATENCY HISTOGRAM show the durations of commands. They are measured while metrics is on."},
     {Id::latency_tracking_info_percentiles, "latency-tracking-info-percentiles", Type::text, "50 99 99.9", 0, 0, "", true,
      "The percentiles of INFO latencystats, with spaces between them."},
+    {Id::trace_endpoint, "trace-endpoint", Type::text, "", 0, 0, "", true,
+     "Where spans of requests are sent, by OTLP over HTTP as JSON: the URL of a receiver of OpenTelemetry, such as "
+     "http://127.0.0.1:4318/v1/traces. Spans that it does not take fast enough are dropped. Empty: nothing is traced."},
+    {Id::trace_sample_percent, "trace-sample-percent", Type::percent, "0", 0, 100, "", true,
+     "Of the requests whose clients have given no trace context (CLIENT TRACEPARENT), how many percent are traced, chosen at random. "
+     "Requests with a context are traced if that says so."},
+    {Id::trace_service_name, "trace-service-name", Type::text, "pinfold", 0, 0, "", true,
+     "The name of the service in spans (service.name)."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
      "Who may use DEBUG: nobody, everybody, or connections from this machine."},
     {Id::lease_duration, "lease-duration", Type::milliseconds, "10000", 1, 3'600'000, "", true,

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "pinfold/base/http_url.hpp"
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
@@ -290,6 +291,16 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
       return parse_output_limit(value, current, result);
     case Id::latency_tracking_info_percentiles:
       return parse_percentiles(value, result);
+    case Id::trace_endpoint: {
+      std::string error;
+      if (!value.empty() && !parse_http_url(value, error)) return error;
+      result.text = value;
+      return std::nullopt;
+    }
+    case Id::trace_service_name:
+      if (value.empty()) return "argument must not be empty";
+      result.text = value;
+      return std::nullopt;
     case Id::save:
       if (!value.empty()) return "there are no snapshots: argument must be empty";
       return std::nullopt;

@@ -105,6 +105,7 @@ void Connection::close(std::string_view reason) {
   if (wait_until_ != MonoMs{}) thread_.await_no_longer(std::exchange(wait_until_, {}), *this);
   command::forget_wait(session_, thread_.engine());
   forget_large();
+  if (!spans_.empty()) thread_.tracer().close(spans_);
   unsent_.clear(0);
   kept_pushes_.reset();
   account();
@@ -189,6 +190,7 @@ void Connection::update_events() {
 
 void Connection::queue() {
   if (has_more_input()) return;
+  note_unserved();
   intake_ = Intake::queued;
   thread_.serve_again(*this);
 }
@@ -196,6 +198,7 @@ void Connection::queue() {
 void Connection::parse(Batch& batch) {
   if (ending_ >= Ending::when_sent || blocked()) return;
   if (filled_ == 0) {
+    unserved_since_ = 0;
     if (ending_ == Ending::input_ended) finish();
     return;
   }
@@ -227,9 +230,12 @@ void Connection::parse(Batch& batch) {
     if (parser_.args_are_copies() || !most.authenticated || large) break;
   }
   account_arguments();
-  if (!any) finish();
+  if (any) return;
+  unserved_since_ = 0;
+  finish();
 }
 
+template <bool traced>
 void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (ending_ >= Ending::when_sent || turn_ >= Turn::blocked) return;
   // Who killed it may have been told already, before this thread is.
@@ -255,14 +261,53 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
     thread_.look_at_all();
   }
   session_.more_to_come = !last || filled_ > parser_.consumed();
+  bool spans = false;
+  if constexpr (traced) spans = begin_span(args, prepared);
   dispatcher.execute(session_, args, prepared, reply);
   if (waits()) [[unlikely]]
     begin_wait();
   if (session_.close_after_reply || session_.shared.closing.load(relaxed)) advance(Ending::when_sent);
   end_reply(reply);
+  if constexpr (traced) {
+    if (spans) end_span(reply);
+    if (last && parsed_ != resp::Parser::Result::command) unserved_since_ = 0;
+  }
   if (thread_.output().size() >= thread_.look_at_output()) [[unlikely]]
     look_at_size(args, prepared);
   if (large) forget_large();
+}
+
+template void Connection::execute<false>(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
+template void Connection::execute<true>(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
+
+bool Connection::begin_span(command::Args args, const command::Prepared& prepared) {
+  const std::uint64_t received = unserved_since_ != 0 ? unserved_since_ : thread_.round_began();
+  return thread_.tracer().begin(session_, prepared.row, args, received);
+}
+
+// In an EXEC's reply there may be errors of its commands.
+void Connection::end_span(const resp::Reply& reply) {
+  if (ending_ == Ending::closed) return thread_.tracer().cut_off(session_);
+  const std::string_view error = thread_.output().replies_error() ? std::string_view(reply.last_error_code()) : std::string_view();
+  thread_.tracer().executed(spans_, session_, error, written());
+}
+
+void Connection::end_late_span(const resp::Reply& reply) {
+  if (ending_ != Ending::closed) thread_.tracer().waited(spans_, reply.last_error_code(), written());
+}
+
+RequestTracer::Written Connection::written() const {
+  const std::uint64_t now = session_.shared.net_output.load(relaxed);
+  return {now, now + unsent_.size() + thread_.output().size() - thread_.deferred_bytes()};
+}
+
+void Connection::settle_spans() {
+  if (!spans_.empty()) thread_.tracer().settle(spans_, session_.shared.net_output.load(relaxed));
+}
+
+// What has been received is not executed in this round.
+void Connection::note_unserved() {
+  if (unserved_since_ == 0 && thread_.engine().tracing.on()) unserved_since_ = thread_.round_began();
 }
 
 // Notes the request and its reply if they are large, and sends if much waits to be sent. What is queued by MULTI is noted by EXEC.
@@ -278,6 +323,7 @@ void Connection::look_at_size(command::Args args, const command::Prepared& prepa
 // The request at `start` and those behind it are parsed again later.
 void Connection::put_off(std::size_t start, Turn why) {
   turn_ = why;
+  note_unserved();
   parser_.rewind(start);
   arrival_matches_ = security::MatchBudget(command::most_matches_of_arrivals);
   if (large_ == nullptr) return;

@@ -23,6 +23,7 @@ void Connection::receive() {
   // What has been received is executed first: a client may send its requests and close.
   if (ending_ != Ending::open || has_more_input()) return;
   if (blocked()) [[unlikely]] {
+    note_unserved();
     if (!make_room_while_blocked()) {
       intake_ = Intake::full;
       return update_events();

@@ -20,6 +20,7 @@ void Connection::send() {
   thread_.send_deferred();
   if (ending_ == Ending::closed) return thread_.drop_replies();
   send_now();
+  settle_spans();
 }
 
 void Connection::send_now() {
@@ -57,6 +58,7 @@ void Connection::send_deferred(std::string_view replies) {
 void Connection::writable() {
   if (ending_ == Ending::closed || unsent_.empty()) return;
   if (!send_some(unsent_)) return close();
+  settle_spans();
   if (unsent_.empty()) {
     unsent_.clear(0);
     over_soft_limit_since_ = {};

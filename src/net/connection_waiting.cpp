@@ -46,6 +46,7 @@ void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   session_.shared.last_active.store(thread_.now(), relaxed);
   if (session_.close_after_reply) advance(Ending::when_sent);  // its user was removed
   end_reply(reply);
+  if (!spans_.empty()) end_late_span(reply);
   if (ending_ != Ending::closed) go_on();
 }
 
@@ -82,13 +83,16 @@ void Connection::work() {
   begin_reply();
   if (accounted) output.set_account(nullptr);
   resp::Reply reply(output, session_.protocol);
+  const std::uint64_t began = ThreadClock::ticks();
   const bool done = dispatcher.step(session_, reply);
+  thread_.tracer().stepped(spans_, ThreadClock::ticks_since(began));
   output.set_account(&thread_.reply_memory());
   if (accounted && output.overflow() != resp::Output::Overflow::none) return cut_off();
   end_reply(reply);
   if (ending_ == Ending::closed) return;
   account();
   if (done) {
+    if (!spans_.empty()) end_late_span(reply);
     session_.shared.last_active.store(thread_.now(), relaxed);
     if (session_.close_after_reply || session_.shared.closing.load(relaxed)) advance(Ending::when_sent);
     if (kept_pushes_ != nullptr) push_kept();

@@ -27,7 +27,7 @@ std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) 
 }  // namespace
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine) {
+    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine), tracer_(engine) {
   output_.set_account(&reply_memory_);
   deferred_.reserve(most_deferred);
   read_clock();
@@ -195,7 +195,7 @@ void IoThread::end_expired_waits() {
 
 inline std::size_t IoThread::round(int most_ms) {
   const std::span<const epoll_event> ready = loop_.wait(most_ms);
-  const std::uint64_t began = ThreadClock::ticks();
+  const std::uint64_t began = round_began_ = ThreadClock::ticks();
   read_clock();
   command::ThreadStats& stats = dispatcher_.stats();
   stats.cycles.add();
@@ -433,21 +433,31 @@ void IoThread::execute_batch() {
   auto& prepared = batch_.prepared();
   for (std::size_t i = 0; i < size; ++i) prepared[i] = dispatcher_.prepare(batch_.args(i));
   if (size > 1) dispatcher_.prefetch({prepared.data(), size}, [this](std::size_t i) { return batch_.request(i).connection->session().db; });
-  for (std::size_t i = 0; i < size; ++i) {
-    Connection& connection = *batch_.request(i).connection;
-    // What has been done does not wait for what may take long.
-    if (command::may_take_long(connection.session(), prepared[i]) || (i + 1 == size && batch_.is_large())) send_deferred();
-    const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
-    guarded(connection, [&] {
-      connection.execute(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
-      if (last_of_connection) connection.finish();
-    });
+  if (engine_.tracing.on()) [[unlikely]] {
+    execute_requests<true>(size);
+  } else {
+    execute_requests<false>(size);
   }
   dispatcher_.end_batch();
   look_at_usual();
   if (batch_.is_large()) dispatcher_.release_memory();
   batch_.clear();
   busy_ |= size > 0;
+}
+
+template <bool traced>
+inline void IoThread::execute_requests(std::size_t size) {
+  auto& prepared = batch_.prepared();
+  for (std::size_t i = 0; i < size; ++i) {
+    Connection& connection = *batch_.request(i).connection;
+    // What has been done does not wait for what may take long.
+    if (command::may_take_long(connection.session(), prepared[i]) || (i + 1 == size && batch_.is_large())) send_deferred();
+    const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
+    guarded(connection, [&] {
+      connection.execute<traced>(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
+      if (last_of_connection) connection.finish();
+    });
+  }
 }
 
 void IoThread::begin_tick() {
@@ -461,6 +471,7 @@ void IoThread::begin_tick() {
     even_share_ = limits_.handshakes / (begun_by_origin_.size() + only_wait);
   }
   if (!std::exchange(busy_, false)) free_output();
+  tracer_.tend();
 }
 
 void IoThread::tick_some() {
@@ -515,10 +526,16 @@ void IoThread::send_all_deferred() {
     }
     output_.consume(bytes);
   }
+  if (tracer_.any()) [[unlikely]]
+    settle_deferred_spans();
   deferred_.clear();
   deferred_bytes_ = 0;
   sending_deferred_ = false;
   if (output_.empty()) drop_replies();
+}
+
+void IoThread::settle_deferred_spans() {
+  for (const Deferred& deferred : deferred_) deferred.connection->settle_spans();
 }
 
 void IoThread::drop_replies() {

@@ -37,6 +37,7 @@
 #include "pinfold/server/checks.hpp"
 #include "pinfold/server/log_file.hpp"
 #include "pinfold/server/log_format.hpp"
+#include "pinfold/server/trace_exporter.hpp"
 #include "pinfold/store/keyspace.hpp"
 
 namespace pinfold::server {
@@ -278,6 +279,7 @@ int run(int argc, char** argv, char** environment) {
   if (const auto error = load_users(settings, engine)) return fail(*error);
   std::unique_ptr<AuditWriter> audit_writer;
   if (const auto error = make_audit_writer(settings, engine.audit, audit_writer)) return fail(*error);
+  TraceExporter exporter(engine);
   const std::size_t policy_count = policies.size();
   for (const std::string& warning : warnings_about(settings, policies, engine.users.ask_password())) spdlog::warn("{}", warning);
   engine.cache.set_policies(std::move(policies));
@@ -306,6 +308,7 @@ int run(int argc, char** argv, char** environment) {
   });
   Background background(engine);
   admin.start();
+  exporter.start();
   background.start();
   network.start();
   admin.set_state(admin::AdminServer::State::serving);
@@ -327,6 +330,7 @@ int run(int argc, char** argv, char** environment) {
   }
   admin.set_state(admin::AdminServer::State::stopping);
   network.stop();
+  const bool exported = exporter.stop();
   background.stop();
   engine.audit.note(AuditLog::Kind::server, [](AuditLine& line) { line.add("action", "stopped"); });
   const bool audited = audit_writer == nullptr || audit_writer->stop();
@@ -334,7 +338,7 @@ int run(int argc, char** argv, char** environment) {
   if (!audited) spdlog::warn("the audit log's last lines are lost: a write to it does not return");
   spdlog::info("Bye");
   spdlog::shutdown();
-  if (!audited) _exit(0);  // its thread still uses what would be destroyed now
+  if (!audited || !exported) _exit(0);  // a thread still uses what would be destroyed now
   return 0;
 }
 

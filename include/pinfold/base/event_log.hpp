@@ -44,6 +44,7 @@ class EventLog {
     handshakes_done,   // TLS handshakes that are done
     background,        // what the background worker has done in a second
     switches,          // which switches for an incident are on
+    tracing,           // whether spans can be delivered
     count,
   };
   struct Line {

@@ -28,10 +28,13 @@ class ThreadWaits {
   }
   void add_room(std::uint64_t ticks) {
     taken_.room += ticks;
+    room_total_ += ticks;
     add(ticks);
   }
   /// All waits of the thread since it began.
   std::uint64_t total() const { return total_; }
+  /// Those for room among them.
+  std::uint64_t room_total() const { return room_total_; }
   /// The waits since the last take(): those of one request.
   Ticks take() {
     look_after_ = usual_;
@@ -50,6 +53,7 @@ class ThreadWaits {
 
   std::uint64_t look_after_ = std::numeric_limits<std::uint64_t>::max();
   std::uint64_t total_ = 0;
+  std::uint64_t room_total_ = 0;
   std::uint64_t usual_ = std::numeric_limits<std::uint64_t>::max();
   Ticks taken_;
 };

@@ -23,6 +23,7 @@
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
+#include "pinfold/command/tracing.hpp"
 #include "pinfold/command/working_set.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/security/acl_log.hpp"
@@ -57,6 +58,7 @@ class Engine {
   WorkingSet working_set;
   EventLog events;
   AuditLog audit;  // off until the server starts it
+  Tracing tracing;
 
   const std::string run_id;  // 40 hexadecimal digits, random per process
   const std::int64_t started_us = monotonic_us();

@@ -169,6 +169,10 @@ struct StatsFigures {
   std::uint64_t slow_commands = 0;
   std::uint64_t large_requests = 0;
   std::uint64_t large_replies = 0;
+  // Spans of traced requests, since the start of the server.
+  std::uint64_t spans_exported = 0;
+  std::uint64_t spans_dropped = 0;
+  std::uint64_t spans_failed = 0;
 };
 
 /// Distributions, each with its sum.

@@ -21,6 +21,7 @@
 #include "pinfold/command/large_arguments.hpp"
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/task.hpp"
+#include "pinfold/command/tracing.hpp"
 #include "pinfold/command/transaction_budget.hpp"
 #include "pinfold/command/waiting.hpp"
 #include "pinfold/security/users.hpp"
@@ -159,6 +160,7 @@ struct Session {
   std::unique_ptr<Waiting> waiting;
   std::unique_ptr<Task> task;
   ToldNil told_nil;
+  SessionTrace trace;
   /// What acting_user() has found. Only it and set_user() change this.
   struct Acting {
     std::shared_ptr<const security::User> user;

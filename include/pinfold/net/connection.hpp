@@ -28,6 +28,7 @@
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_handler.hpp"
 #include "pinfold/net/handshake_queue.hpp"
+#include "pinfold/net/request_tracer.hpp"
 #include "pinfold/net/transport.hpp"
 #include "pinfold/resp/output.hpp"
 #include "pinfold/resp/parser.hpp"
@@ -77,12 +78,15 @@ class Connection final : public EventHandler {
   void ready(std::uint32_t events) override;
   /// Called instead of ready() if has_more_input(): adds further requests to the batch.
   void parse_more(Batch& batch);
-  /// Executes one request of the batch. `last` says whether it is the last one of this connection.
+  /// Executes one request of the batch. `last` says whether it is the last one of this connection, `traced` whether tracing is on.
+  template <bool traced>
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
   /// Called after the connection's last request of a batch. Sends the replies or defers them, and prepares for the next round.
   void finish();
   /// Sends replies that were deferred in an earlier finish().
   void send_deferred(std::string_view replies);
+  /// Completes the spans of requests whose replies were written.
+  void settle_spans();
 
   /// Closes the transport. The thread destroys the object at the end of the round or of a later one. `reason` is for the audit log;
   /// without one, it is found out.
@@ -150,6 +154,11 @@ class Connection final : public EventHandler {
   void put_off(std::size_t start, Turn why);
   void begin_reply();
   void end_reply(resp::Reply& reply);
+  bool begin_span(command::Args args, const command::Prepared& prepared);
+  void end_span(const resp::Reply& reply);
+  void end_late_span(const resp::Reply& reply);
+  RequestTracer::Written written() const;
+  void note_unserved();
   void look_at_size(command::Args args, const command::Prepared& prepared);
   void go_on();
   void update_events();
@@ -268,6 +277,8 @@ class Connection final : public EventHandler {
   MonoMs reading_since_;                      // when the client had last read a good part of unsent_
   std::size_t read_since_ = 0;                // bytes of unsent_ that the client has read since then
   MonoMs over_soft_limit_since_;              // since when unsent_ is over the soft limit; 0: it is not
+  RequestTracer::Chain spans_;                // of requests whose replies are not written yet
+  std::uint64_t unserved_since_ = 0;          // in ticks: since when a complete request may lie in the input; 0: none was there before
   MonoMs turn_began_;                         // when turn_ became `begun`
   MonoMs wait_until_;                         // the end of the wait that the thread has been told (IoThread::await); 0: none
   MonoMs handshake_since_;                    // when it was accepted, began to wait for its turn, or got it: the deadline counts from there

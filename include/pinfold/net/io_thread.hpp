@@ -27,6 +27,7 @@
 #include "pinfold/net/event_loop.hpp"
 #include "pinfold/net/handshake_queue.hpp"
 #include "pinfold/net/reply_memory.hpp"
+#include "pinfold/net/request_tracer.hpp"
 #include "pinfold/net/tls_transport.hpp"
 #include "pinfold/net/transport.hpp"
 #include "pinfold/resp/output.hpp"
@@ -99,6 +100,7 @@ class IoThread {
   }
   resp::Output& output() { return output_; }
   ReplyMemory& reply_memory() { return reply_memory_; }
+  RequestTracer& tracer() { return tracer_; }
   /// Defers the replies of the present connection, which are the end of the output: they are sent together with those of other
   /// connections. Returns false if the replies are not short, or if the output is too large. Deferring saves time, because a
   /// client process with many connections sleeps while it has nothing to read, and waking it costs the sender. Of several
@@ -114,6 +116,8 @@ class IoThread {
   void drop_replies();
   /// The time at which this round began.
   MonoMs now() const { return now_; }
+  /// The same in ticks of ThreadClock: since when what became ready before it has waited.
+  std::uint64_t round_began() const { return round_began_; }
   /// Limits in bytes that follow from the settings and from the use of memory. At most a millisecond old.
   struct Limits {
     std::size_t output = SIZE_MAX;             // of one client's replies: the hard limit of client-output-buffer-limit
@@ -186,6 +190,9 @@ class IoThread {
   void give_up(Connection& connection);
   void welcome(std::unique_ptr<Transport> transport);
   void execute_batch();
+  template <bool traced>
+  void execute_requests(std::size_t size);
+  void settle_deferred_spans();
   void begin_tick();
   void tick_some();
   void update_limits();
@@ -223,6 +230,7 @@ class IoThread {
   EventLoop loop_;
   command::Dispatcher dispatcher_;
   ReplyMemory reply_memory_;
+  RequestTracer tracer_;
   resp::Output output_;  // deferred replies, and after them the replies to the present connection
   struct Deferred {
     Connection* connection;
@@ -236,6 +244,7 @@ class IoThread {
   bool sending_deferred_ = false;
   Batch batch_;
   MonoMs now_;
+  std::uint64_t round_began_ = 0;
   MonoMs next_tick_;
   MonoMs next_client_eviction_;
   MonoMs next_abandoned_check_;

@@ -88,6 +88,8 @@ class Output {
     for (std::size_t i = cuts_.size(); i > first_ && cuts_[i - 1].at >= reply_; --i) bytes += cuts_[i - 1].length;
     return bytes;
   }
+  /// Whether the present reply is an error, if none of it was sent.
+  bool replies_error() const { return size_ > reply_ && text_[reply_] == '-'; }
   /// Why the present reply is not complete, or `none`.
   Overflow overflow() const { return overflow_; }
 
