@@ -318,11 +318,12 @@ def info(world, rng, words):
     return [*words, rng.choice(("everything", "stats", "keyspace", "commandstats", "keys"))]
 
 
-@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch")
+@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch", "client|traceparent")
 def client_settings(world, rng, words):
     return [*words, *{
         "auth": ["wrong"], "setname": ["name"], "unblock": [10**9], "kill": ["ID", 10**9], "pause": [1, "WRITE"], "reply": ["ON"],
         "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"],
+        "traceparent": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "STICKY"],
     }[words[-1]]]  # fmt: skip
 
 

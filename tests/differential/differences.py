@@ -96,7 +96,7 @@ def command_list(args, expected, actual, run):
 OWN_COMMANDS = {b"cache." + name for name in (b"absent", b"get", b"inspect", b"invalidate", b"mget", b"policy", b"purge", b"release",
                                               b"renew", b"set")}
 OWN_COMMANDS |= {b"cache.policy|" + name for name in (b"del", b"help", b"list", b"match", b"set", b"show")}
-OWN_COMMANDS |= {b"cl.throttle", b"pinfold.diagnose", b"pinfold.advise", b"hotkeys"}
+OWN_COMMANDS |= {b"cl.throttle", b"pinfold.diagnose", b"pinfold.advise", b"hotkeys", b"client|traceparent"}
 OWN_COMMANDS |= {b"commandlog", b"commandlog|get", b"commandlog|help", b"commandlog|len", b"commandlog|reset"}  # Valkey's
 NEWER_COMMANDS = {b"delifeq", b"delex", b"msetex", b"digest", b"client|setinfo", b"client|no-touch"} | OWN_COMMANDS
 

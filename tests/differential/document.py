@@ -39,6 +39,7 @@ def render():
         "- `rdb_changes_since_last_save` in INFO is always 0, and some fields are left out: [info.md](info.md) says which, and why.",
         "- `MEMORY MALLOC-STATS` has nothing to tell, as in a Redis that was built with the allocator of the C library.",
         "- HOTKEYS has no subcommands: keys are counted all the time ([hot-keys.md](hot-keys.md)). That of Redis 8.6 (START, STOP, GET, RESET) measures on request.",
+        "- CLIENT TRACEPARENT is Pinfold's own: it gives requests the context of a distributed trace ([tracing.md](tracing.md)).",
         "- While clients are paused, no expired key is removed, but a lowered `maxmemory` still evicts.",
         "",
     ]

@@ -18,8 +18,8 @@ def tables():
 
 # Where Redis 7.2 describes a command otherwise than 7.0, this server follows 7.2: by the field.
 AS_IN_7_2 = {(b"command|getkeys", 1), (b"command|getkeysandflags", 1), (b"wait", 2)}
-# Redis 7.0 does not have them; "new in" is what the documentation of the others says.
-NEWER_SUBCOMMANDS = {b"client|setinfo", b"client|no-touch"}
+# Redis 7.0 does not have them; "new in" is what the documentation of the others says. CLIENT TRACEPARENT is Pinfold's own.
+NEWER_SUBCOMMANDS = {b"client|setinfo", b"client|no-touch", b"client|traceparent"}
 
 
 def subcommands(entry):

@@ -87,7 +87,7 @@ struct MemoryFigures {
   std::uint64_t ghosts = 0;
   std::uint64_t coalescing = 0;  // leases, waiting clients, refused versions, pending purges
   std::uint64_t clients = 0;
-  std::uint64_t sampling = 0;  // of accesses, to learn about the traffic
+  std::uint64_t sampling = 0;  // of accesses, to learn about the traffic, and spans of requests
   std::uint64_t used = 0;      // the sum of all above
   std::uint64_t peak = 0;
   std::uint64_t startup = 0;   // `used` before there was any data

@@ -25,7 +25,7 @@ enum class Use : unsigned {
   ghosts,      // fingerprints of keys that were evicted lately (eviction/ghost.hpp)
   coalescing,  // of misses: leases, waiting clients, refused versions; and purges under way
   clients,     // connections: unfinished requests, replies not yet sent
-  sampling,    // of accesses, to learn about the traffic (command/working_set.hpp)
+  sampling,    // of accesses, to learn about the traffic (command/working_set.hpp), and spans of requests (command/tracing.hpp)
   count,       // the number of uses
 };
 

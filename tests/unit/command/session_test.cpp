@@ -20,6 +20,7 @@ void use(Client& client) {
   client.run("SET", "a", "1");
   client.run("CLIENT", "REPLY", "OFF");
   client.session.told_nil.add(7);
+  client.session.trace = {.context = {}, .present = true, .once = true};
 }
 
 // What others see. Every field is named here: one that is added does not compile before it is compared, or said to stay.
@@ -59,7 +60,7 @@ void compare_shared(SharedClient& left, SharedClient& right) {
 
 void compare(Session& left, Session& right) {
   auto& [shared, db, protocol, no_touch, login_noted, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes,
-         waiting, task, told_nil, acting] = left;
+         waiting, task, told_nil, trace, acting] = left;
   compare_shared(shared, right.shared);
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
@@ -73,6 +74,7 @@ void compare(Session& left, Session& right) {
   CHECK(watched_bytes == right.watched_bytes);
   CHECK(waiting == nullptr);
   CHECK(task == nullptr);
+  CHECK((!trace.present && !trace.once));
   CHECK((acting.user == nullptr && acting.at == 0 && acting.unlimited_at == 0 && acting.request_limit == 0 &&
          !acting.removed));  // looked for at the next request
   CHECK(told_nil.has(7));    // so that it does not wait when it asks again, as docs/cache-commands.md promises
