@@ -117,7 +117,9 @@ Outcome client_traceparent(Call& call) {
   if (!sticky) options.take("ONCE");
   if (!options.done()) return call.syntax_error();
   const std::optional<TraceContext> context = parse_traceparent(text);
-  if (!context) return call.reply.error("ERR invalid traceparent: it takes 00-<32 digits>-<16 digits>-<2 digits>, in lower-case hexadecimal");
+  if (!context) {
+    return call.reply.error("ERR invalid traceparent: it takes 00-<32 digits>-<16 digits>-<2 digits>, in lower-case hexadecimal");
+  }
   const bool in_vain = !sticky && !call.engine.tracing.on();  // nothing would use it up
   trace = in_vain ? SessionTrace() : SessionTrace{.context = *context, .present = true, .once = !sticky};
   return call.reply.ok();

@@ -43,16 +43,16 @@ class ShortText {
 struct Span {
   TraceId trace{};
   SpanId id{};
-  SpanId parent{};  // of zeros: it is the root of its trace
+  SpanId parent{};            // of zeros: it is the root of its trace
   std::int64_t start_ns = 0;  // Unix time at which the request had been received
   // In nanoseconds:
   std::uint64_t queue = 0;      // until the execution began
   std::uint64_t lock_wait = 0;  // for locks of shards
   std::uint64_t room_wait = 0;  // while memory was evicted for the request
   std::uint64_t execute = 0;
-  std::uint64_t wait = 0;   // for the load of another client, for a purge, or of a long command between its steps
-  std::uint64_t write = 0;  // until the last byte of the reply was handed to the socket
-  const Row* row = nullptr;  // null: there is no such command
+  std::uint64_t wait = 0;       // for the load of another client, for a purge, or of a long command between its steps
+  std::uint64_t write = 0;      // until the last byte of the reply was handed to the socket
+  const Row* row = nullptr;     // null: there is no such command
   std::uint32_t arguments = 0;  // words of the request, its name included
   std::uint32_t queued = 0;     // commands that EXEC has executed
   unsigned db = 0;
@@ -120,7 +120,7 @@ class Tracing {
   std::atomic<std::uint64_t> exported_{0};
   std::atomic<std::uint64_t> dropped_{0};
   std::atomic<std::uint64_t> failed_{0};
-  SpinningMutex mutex_;  // guards the next three
+  SpinningMutex mutex_;            // guards the next three
   std::unique_ptr<Span[]> spans_;  // a ring
   std::size_t first_ = 0;          // the oldest one's place
   std::size_t size_ = 0;

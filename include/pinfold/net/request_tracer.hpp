@@ -44,10 +44,11 @@ class RequestTracer {
   /// Whether any connection has a span that is not complete.
   bool any() const { return used_ != 0; }
 
-  /// Decides whether the request is traced: by the context that its client has given, which is used up if it was for one request; otherwise
-  /// by trace-sample-percent. Then its execution begins now. `received` is when it had been received, in ticks. Returns whether it is traced.
+  /// Decides whether the request is traced, and returns it: by the context that its client has given, which is used up if it was for one
+  /// request, or if there is none by trace-sample-percent. The execution begins now. `received` is when it had been received, in ticks.
   bool begin(command::Session& session, const command::Row* row, command::Args args, std::uint64_t received);
-  /// The request that has begun is executed. `error` is the code of the error that was replied. If the reply comes later, waited() is called.
+  /// The request that has begun is executed. `error` is the code of the error that was replied. If the reply comes later, waited() is
+  /// called.
   void executed(Chain& chain, const command::Session& session, std::string_view error, const Written& written);
   /// The connection was closed while the request was executed.
   void cut_off(const command::Session& session);
@@ -69,9 +70,9 @@ class RequestTracer {
   // A span that is not complete.
   struct Open {
     command::Span span;
-    std::uint64_t since = 0;     // in ticks: when the wait or the write began
-    std::uint64_t ends_at = 0;   // the written bytes with which the reply ends; not_replied: there is no reply yet
-    std::uint64_t stepped = 0;   // ticks that the steps of a long command have taken in the wait
+    std::uint64_t since = 0;           // in ticks: when the wait or the write began
+    std::uint64_t ends_at = 0;         // the written bytes with which the reply ends; not_replied: there is no reply yet
+    std::uint64_t stepped = 0;         // ticks that the steps of a long command have taken in the wait
     std::uint32_t next = Chain::none;  // in the chain, or among the free ones
   };
 
@@ -83,7 +84,7 @@ class RequestTracer {
   void finish(command::Span& span, std::uint64_t now);
 
   command::Engine& engine_;
-  command::Span current_;  // of the request that is being executed
+  command::Span current_;    // of the request that is being executed
   std::uint64_t began_ = 0;  // its execution, in ticks
   std::uint64_t ended_ = 0;
   std::uint64_t waited_before_ = 0;  // ThreadWaits::total() then

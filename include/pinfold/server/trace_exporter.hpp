@@ -2,8 +2,9 @@
 // The thread that sends spans to the receiver of trace-endpoint, by OTLP over HTTP. It has a thread of its own, so that a receiver that
 // hangs holds up nobody: not clients, not metrics, not the background worker.
 //
-// Five times a second, or when a batch is there, it sends what waits: 512 spans at most in one request, on a connection of its own. A request has
-// five seconds for all of it. Of the answer only the head is read, at most 8 KB. A batch that is not taken is counted and not sent again.
+// Five times a second, or when a batch is there, it sends what waits: 512 spans at most in one request, on a connection of its own. A
+// request has five seconds for all of it. Of the answer only the head is read, at most 8 KB. A batch that is not taken is counted and not
+// sent again.
 
 #include <atomic>
 #include <chrono>

@@ -20,11 +20,37 @@ TEST_CASE("a URL of a receiver is taken apart") {
 }
 
 TEST_CASE("what is no such URL is refused, and the reason does not repeat it") {
-  for (const char* text :
-       {"", "http", "http:", "http://", "http:///x", "https://a:1/x", "HTTPS://a:1/x", "//a:1/x", "a:1/x", "http://a/x", "http://a:1", "http://a:1/",
-        "http://a:/x", "http://a:0/x", "http://a:01/x", "http://a:65536/x", "http://a:-1/x", "http://a:1x/x", "http://:1/x", "http://a b:1/x",
-        "http://[]:1/x", "http://[a]:1/x", "http://[::1]/x", "http://::1:1/x", "http://u@a:1/x", "http://u:p@a:1/x", "http://a:1/x y",
-        "http://a:1/x#y", "http://a:1/x\r\nHost: b", "http://a\r\n:1/x", "http://a:1/\xc3\xa4"}) {
+  for (const char* text : {"",
+                           "http",
+                           "http:",
+                           "http://",
+                           "http:///x",
+                           "https://a:1/x",
+                           "HTTPS://a:1/x",
+                           "//a:1/x",
+                           "a:1/x",
+                           "http://a/x",
+                           "http://a:1",
+                           "http://a:1/",
+                           "http://a:/x",
+                           "http://a:0/x",
+                           "http://a:01/x",
+                           "http://a:65536/x",
+                           "http://a:-1/x",
+                           "http://a:1x/x",
+                           "http://:1/x",
+                           "http://a b:1/x",
+                           "http://[]:1/x",
+                           "http://[a]:1/x",
+                           "http://[::1]/x",
+                           "http://::1:1/x",
+                           "http://u@a:1/x",
+                           "http://u:p@a:1/x",
+                           "http://a:1/x y",
+                           "http://a:1/x#y",
+                           "http://a:1/x\r\nHost: b",
+                           "http://a\r\n:1/x",
+                           "http://a:1/\xc3\xa4"}) {
     std::string error;
     CHECK_FALSE(parse_http_url(text, error).has_value());
     CHECK(error.find("http://host:port/path") != std::string::npos);
