@@ -236,7 +236,7 @@ void Connection::parse(Batch& batch) {
 }
 
 template <bool traced>
-void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
+[[gnu::always_inline]] inline void Connection::execute_one(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
   if (ending_ >= Ending::when_sent || turn_ >= Turn::blocked) return;
   // Who killed it may have been told already, before this thread is.
   if (session_.shared.closing.load(relaxed)) [[unlikely]]
@@ -277,8 +277,13 @@ void Connection::execute(std::size_t start, command::Args args, command::Prepare
   if (large) forget_large();
 }
 
-template void Connection::execute<false>(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
-template void Connection::execute<true>(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
+void Connection::execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
+  execute_one<false>(start, args, prepared, last);
+}
+
+void Connection::execute_traced(std::size_t start, command::Args args, command::Prepared& prepared, bool last) {
+  execute_one<true>(start, args, prepared, last);
+}
 
 bool Connection::begin_span(command::Args args, const command::Prepared& prepared) {
   const std::uint64_t received = unserved_since_ != 0 ? unserved_since_ : thread_.round_began();

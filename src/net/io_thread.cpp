@@ -427,6 +427,27 @@ void IoThread::serve_handshakes() {
   } while (monotonic_us() < end);
 }
 
+template <bool traced>
+[[gnu::always_inline]] inline void IoThread::execute_requests(std::size_t size) {
+  auto& prepared = batch_.prepared();
+  for (std::size_t i = 0; i < size; ++i) {
+    Connection& connection = *batch_.request(i).connection;
+    // What has been done does not wait for what may take long.
+    if (command::may_take_long(connection.session(), prepared[i]) || (i + 1 == size && batch_.is_large())) send_deferred();
+    const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
+    guarded(connection, [&] {
+      if constexpr (traced) {
+        connection.execute_traced(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
+      } else {
+        connection.execute(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
+      }
+      if (last_of_connection) connection.finish();
+    });
+  }
+}
+
+[[gnu::noinline, gnu::cold]] void IoThread::execute_traced(std::size_t size) { execute_requests<true>(size); }
+
 void IoThread::execute_batch() {
   const std::size_t size = batch_.size();
   dispatcher_.begin_batch();
@@ -434,7 +455,7 @@ void IoThread::execute_batch() {
   for (std::size_t i = 0; i < size; ++i) prepared[i] = dispatcher_.prepare(batch_.args(i));
   if (size > 1) dispatcher_.prefetch({prepared.data(), size}, [this](std::size_t i) { return batch_.request(i).connection->session().db; });
   if (engine_.tracing.on()) [[unlikely]] {
-    execute_requests<true>(size);
+    execute_traced(size);
   } else {
     execute_requests<false>(size);
   }
@@ -443,21 +464,6 @@ void IoThread::execute_batch() {
   if (batch_.is_large()) dispatcher_.release_memory();
   batch_.clear();
   busy_ |= size > 0;
-}
-
-template <bool traced>
-inline void IoThread::execute_requests(std::size_t size) {
-  auto& prepared = batch_.prepared();
-  for (std::size_t i = 0; i < size; ++i) {
-    Connection& connection = *batch_.request(i).connection;
-    // What has been done does not wait for what may take long.
-    if (command::may_take_long(connection.session(), prepared[i]) || (i + 1 == size && batch_.is_large())) send_deferred();
-    const bool last_of_connection = i + 1 == size || batch_.request(i + 1).connection != &connection;
-    guarded(connection, [&] {
-      connection.execute<traced>(batch_.request(i).start, batch_.args(i), prepared[i], last_of_connection);
-      if (last_of_connection) connection.finish();
-    });
-  }
 }
 
 void IoThread::begin_tick() {

@@ -195,6 +195,7 @@ void TraceExporter::send_waiting() {
   for (std::size_t spans = command::Tracing::batch; spans == command::Tracing::batch && !ending_;) {
     spans = engine_.tracing.take({batch_.get(), command::Tracing::batch});
     if (spans == 0) break;
+    tell_dropped();
     const std::string url = engine_.settings.text(Id::trace_endpoint);
     if (url.empty()) return engine_.tracing.drop(spans);
     Failure failure;

@@ -125,12 +125,12 @@ def sent(connection):
 
 
 def after_all(connection, receiver):
-    """All spans that were made before are with the receiver when this returns."""
-    trace = "00-" + "f" * 32 + "-" + "1" * 16 + "-01"
-    assert connection.call("CLIENT", "TRACEPARENT", trace) == "OK"
+    """All spans of this connection up to now: one behind them has come."""
+    mark = f"{len(receiver.spans) + 1:032x}"
+    assert connection.call("CLIENT", "TRACEPARENT", f"00-{mark}-{PARENT}-01") == "OK"
     connection.call("ECHO", "end")
-    eventually(lambda: any(span.trace == "f" * 32 for span in receiver.spans))
-    return [span for span in receiver.spans if span.trace != "f" * 32]
+    eventually(lambda: any(span.trace == mark for span in receiver.spans))
+    return [span for span in receiver.spans if not span.trace.startswith("0" * 16)]
 
 
 def flood(connection, requests=1000):
@@ -293,13 +293,13 @@ def client_field(connection, number, field):
 def test_a_paused_request_was_in_the_queue(traced, receiver):
     with traced.connect() as client, traced.connect() as admin:
         client.call("CLIENT", "TRACEPARENT", SAMPLED)
-        admin.call("CLIENT", "PAUSE", "60000")
-        client.send_command("GET", "k")
+        admin.call("CLIENT", "PAUSE", "60000", "WRITE")
+        client.send_command("SET", "k", "v")
         eventually(lambda: info(admin, "clients")["blocked_clients"] == "1")
         time.sleep(0.05)
         admin.call("CLIENT", "UNPAUSE")
         client.read()
-        span = receiver.one("GET")
+        span = receiver.one("SET")
     assert span.phases["queue"] >= 50 * MS
 
 
@@ -435,9 +435,9 @@ def test_all_of_a_long_pipeline_are_traced(traced, receiver):
         client.call("CLIENT", "TRACEPARENT", SAMPLED, "STICKY")
         flood(client)
         spans = [span for span in after_all(client, receiver) if span.name == "GET"]
-    assert len(spans) == len({span.id for span in spans}) == 1000
-        for span in spans:
+            for span in spans:
             assert sum(span.phases.values()) == span.end - span.start
+        assert len(spans) == len({span.id for span in spans}) == 1000
         assert eventually(lambda: (found := sent(client))[0] >= 1000 and found)[1:] == (0, 0)
 
 
@@ -448,6 +448,7 @@ def test_all_of_a_long_pipeline_are_traced(traced, receiver):
         SAMPLED.replace(TRACE, "0" * 32), SAMPLED.replace(PARENT, "0" * 16), SAMPLED.replace("-", "_"), " " + SAMPLED[1:],
         "01" + SAMPLED[2:] + "x", "x" * (1 << 20),
     ],
+    ids=lambda text: text[:60],
 )  # fmt: skip
 def test_a_malformed_traceparent_is_refused_and_the_one_before_stays(traced, receiver, text):
     with traced.connect() as client:

@@ -78,9 +78,10 @@ class Connection final : public EventHandler {
   void ready(std::uint32_t events) override;
   /// Called instead of ready() if has_more_input(): adds further requests to the batch.
   void parse_more(Batch& batch);
-  /// Executes one request of the batch. `last` says whether it is the last one of this connection, `traced` whether tracing is on.
-  template <bool traced>
+  /// Executes one request of the batch. `last` says whether it is the last one of this connection.
   void execute(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
+  /// The same while tracing is on.
+  void execute_traced(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
   /// Called after the connection's last request of a batch. Sends the replies or defers them, and prepares for the next round.
   void finish();
   /// Sends replies that were deferred in an earlier finish().
@@ -154,6 +155,8 @@ class Connection final : public EventHandler {
   void put_off(std::size_t start, Turn why);
   void begin_reply();
   void end_reply(resp::Reply& reply);
+  template <bool traced>
+  void execute_one(std::size_t start, command::Args args, command::Prepared& prepared, bool last);
   bool begin_span(command::Args args, const command::Prepared& prepared);
   void end_span(const resp::Reply& reply);
   void end_late_span(const resp::Reply& reply);

@@ -192,6 +192,7 @@ class IoThread {
   void execute_batch();
   template <bool traced>
   void execute_requests(std::size_t size);
+  void execute_traced(std::size_t size);
   void settle_deferred_spans();
   void begin_tick();
   void tick_some();
