@@ -106,6 +106,7 @@ constexpr std::string_view rejected_help = "Connections that were not let in, by
 constexpr std::string_view closed_help = "Clients that the server has disconnected, by the reason.";
 constexpr std::string_view denied_help = "Requests and attempts to authenticate that were denied, by the reason.";
 constexpr std::string_view audit_help = "Lines of the audit log, by what became of them.";
+constexpr std::string_view log_help = "Lines of the log, by what became of them.";
 constexpr std::string_view evicted_help =
     "Keys that were removed to make room. memory: maxmemory-policy has chosen them; max-memory, first-out: their cache policy says so; "
     "negative: they had no value.";
@@ -146,6 +147,9 @@ constexpr Metric<StatsFigures> kStats[] = {
     {"audit_lines_total", counter, audit_help, &StatsFigures::audit_lost, 1, "result", "lost"},
     {"audit_lines_total", counter, audit_help, &StatsFigures::audit_left_out, 1, "result", "left-out"},
     {"audit_log_failing", gauge, "1 while the audit log cannot be written.", &StatsFigures::audit_failing},
+    {"log_lines_total", counter, log_help, &StatsFigures::log_written, 1, "result", "written"},
+    {"log_lines_total", counter, log_help, &StatsFigures::log_lost, 1, "result", "lost"},
+    {"log_failing", gauge, "1 while the log cannot be written.", &StatsFigures::log_failing},
     {"socket_reads_total", counter, "Reads from sockets of clients.", &StatsFigures::reads},
     {"socket_writes_total", counter, "Writes to sockets of clients.", &StatsFigures::writes},
     {"event_loop_cycles_total", counter, "Rounds of the event loops.", &StatsFigures::cycles},

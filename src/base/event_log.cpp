@@ -41,6 +41,7 @@ constexpr KindRow kKinds[] = {
     {Kind::background, Level::debug, "the background worker"},
     {Kind::switches, Level::warning, "switches for an incident"},
     {Kind::tracing, Level::warning, "spans"},
+    {Kind::settings, Level::warning, "settings"},
 };
 
 constexpr bool in_order() {

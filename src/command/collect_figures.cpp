@@ -118,6 +118,9 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.audit_lost = engine.audit.lines_lost();
   stats.audit_left_out = engine.audit.lines_left_out();
   stats.audit_failing = engine.audit.failing() ? 1 : 0;
+  stats.log_written = engine.log_counts.written.load(std::memory_order_relaxed);
+  stats.log_lost = engine.log_counts.lost.load(std::memory_order_relaxed);
+  stats.log_failing = engine.log_counts.failing() ? 1 : 0;
   stats.reads = totals.total(&ThreadStats::reads);
   stats.writes = totals.total(&ThreadStats::writes);
   stats.cycles = totals.total(&ThreadStats::cycles);

@@ -111,6 +111,7 @@ Outcome config_resetstat(Call& call) {
   call.engine.clients.reset_evicted();
   call.engine.cache.reset_counters();
   call.engine.audit.reset_counts();
+  call.engine.log_counts.reset();
   call.engine.keyspace.reset_stats(call.held);
   call.engine.keyspace.lock_watch().timing.reset();
   call.engine.keyspace.lock_watch().account.reset();

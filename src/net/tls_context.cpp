@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <iterator>
 #include <new>
@@ -38,8 +39,9 @@ constexpr std::size_t most_bytes = 8 * 1024 * 1024;  // of their files
 // What keys are agreed on with: elliptic curves alone, for TLS 1.2 too. For finite fields, a client that replays one ClientHello of 1.2 KB
 // costs a quarter of a second each time (ffdhe8192), on a curve at most 3 ms.
 constexpr const char* groups = "X25519:P-256:X448:P-521:P-384";
-constexpr long largest_chain = 32 * 1024;  // bytes that a client's certificates may have together
-constexpr int longest_chain = 10;          // and how many they may be: OpenSSL keeps all of them, and 3 KB for the smallest
+constexpr std::time_t ends_soon_seconds = std::time_t{30} * 24 * 60 * 60;  // as the alert PinfoldCertificateExpires says
+constexpr long largest_chain = 32 * 1024;                                  // bytes that a client's certificates may have together
+constexpr int longest_chain = 10;  // and how many they may be: OpenSSL keeps all of them, and 3 KB for the smallest
 
 // The ciphers of TLS 1.2 if tls-ciphers names none: those that OpenSSL takes by itself, or by the policy of the system (openssl.cnf),
 // without the ones that agree on a key with the server's RSA key alone. So whoever gets hold of that key cannot read what was recorded
@@ -372,11 +374,16 @@ void TlsContext::set_sessions(const TlsOptions& options) {
   if (!options.session_caching) SSL_CTX_set_options(context, SSL_OP_NO_TICKET);
 }
 
-// Keeps the certificate that expires first, and warns of one that is not valid.
+// Keeps the certificate that expires first, and warns of one that is not valid or will not be for long.
 void TlsContext::look_at(X509& certificate, const std::string& what, command::CertificateSummary& summary) {
   const ASN1_TIME* const end = X509_get0_notAfter(&certificate);
   const ASN1_TIME* const begin = X509_get0_notBefore(&certificate);
-  if (X509_cmp_current_time(end) <= 0) warnings_.push_back(what + " has expired on " + day_of(end));
+  std::time_t soon = std::time(nullptr) + ends_soon_seconds;
+  if (X509_cmp_current_time(end) <= 0) {
+    warnings_.push_back(what + " has expired on " + day_of(end));
+  } else if (X509_cmp_time(end, &soon) <= 0) {
+    warnings_.push_back(what + " ends soon, on " + day_of(end));
+  }
   if (X509_cmp_current_time(begin) > 0) warnings_.push_back(what + " is not valid before " + day_of(begin));
   const std::int64_t expires = seconds_of(end);
   if (summary.serial.empty() || expires < summary.expires_at) {

@@ -37,12 +37,13 @@ void Background::start() {
 }
 
 void Background::stop() {
+  if (!thread_.joinable()) return;
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   write_events(true);
 }
 
@@ -77,7 +78,7 @@ void Background::note_latencies(const store::BackgroundTimes& times) {
   note(Event::expire_cycle, times.expiring_us);
 }
 
-// Writes the lines that threads have noted for the log. With `all`, at the end of the server, also how many were left out in this second.
+// Passes the lines that threads have noted on to the log. With `all`, at the end of the server, also how many were left out in this second.
 void Background::write_events(bool all) {
   for (const EventLog::Line& line : engine_.events.take(all)) {
     const auto level = spdlog_level(EventLog::level_of(line.kind));

@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 namespace pinfold::server {
@@ -12,22 +13,27 @@ LogFile::~LogFile() {
   if (fd_ >= 0) ::close(fd_);
 }
 
+// Opening a FIFO waits until somebody reads it, unless it is told not to. Writing may wait: that holds up nobody but the thread that
+// writes, and a line is then never cut.
+int LogFile::open_path() const {
+  const int opened = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, permissions_);
+  if (opened >= 0) ::fcntl(opened, F_SETFL, O_APPEND);
+  return opened;
+}
+
 std::optional<std::string> LogFile::open() {
-  const bool is_file = !path_.empty();
-  const int opened =
-      is_file ? ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, permissions_) : ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0);
+  const int opened = is_standard_output() ? ::fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) : open_path();
   if (opened < 0) {
-    const std::string error = std::generic_category().message(errno);
-    return "cannot write the log (" + setting_ + "): " + (is_file ? path_ : "standard output") + ": " + error;
+    const std::string error = errno == ENXIO ? "no process reads it, and a FIFO needs one" : std::generic_category().message(errno);
+    return "cannot write the log (" + setting_ + "): " + (is_standard_output() ? "standard output" : path_) + ": " + error;
   }
-  const std::lock_guard lock(mutex_);
   if (fd_ >= 0) ::close(fd_);
   fd_ = opened;
   rest_begun_ = 0;  // the new file gets the whole of a line that the old one has in part
   return std::nullopt;
 }
 
-// Writes as much as the file takes.
+// Writes as much as the file takes. Standard output may be a pipe or a terminal that another process has told not to block.
 std::size_t LogFile::write_some(std::string_view text) {
   std::size_t written = 0;
   error_ = 0;
@@ -37,6 +43,9 @@ std::size_t LogFile::write_some(std::string_view text) {
       written += static_cast<std::size_t>(size);
     } else if (size == 0) {
       error_ = ENOSPC;
+    } else if (errno == EAGAIN) {
+      pollfd room{.fd = fd_, .events = POLLOUT, .revents = 0};
+      ::poll(&room, 1, -1);
     } else if (errno != EINTR) {
       error_ = errno;
     }
@@ -52,7 +61,7 @@ bool LogFile::write_rest() {
   return true;
 }
 
-bool LogFile::write_locked(std::string_view lines) {
+bool LogFile::write(std::string_view lines) {
   if (!rest_.empty() && !write_rest()) return false;
   const std::size_t written = write_some(lines);
   if (written == lines.size()) return true;
@@ -64,25 +73,6 @@ bool LogFile::write_locked(std::string_view lines) {
   return true;
 }
 
-bool LogFile::write(std::string_view lines) {
-  const std::lock_guard lock(mutex_);
-  return write_locked(lines);
-}
-
-bool LogFile::complete() {
-  const std::lock_guard lock(mutex_);
-  return rest_.empty();
-}
-
-std::string LogFile::error() {
-  const std::lock_guard lock(mutex_);
-  return std::generic_category().message(error_);
-}
-
-void LogFile::sink_it_(const spdlog::details::log_msg& message) {
-  spdlog::memory_buf_t line;
-  formatter_->format(message, line);
-  static_cast<void>(write_locked({line.data(), line.size()}));
-}
+std::string LogFile::error() const { return std::generic_category().message(error_); }
 
 }  // namespace pinfold::server

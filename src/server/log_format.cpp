@@ -4,12 +4,11 @@
 #include <chrono>
 #include <cstdio>
 #include <ctime>
-#include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "pinfold/base/json.hpp"
-#include "pinfold/base/text.hpp"
 
 namespace pinfold::server {
 
@@ -47,21 +46,17 @@ std::string shown_time(std::chrono::system_clock::time_point at) {
 
 spdlog::level::level_enum spdlog_level(EventLog::Level level) { return kLevels[static_cast<std::size_t>(level)].theirs; }
 
-void LogFormat::format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& to) {
-  std::string_view level = "warning";  // what spdlog calls an error
+std::string log_line(bool json, std::chrono::system_clock::time_point at, spdlog::level::level_enum level, std::string_view text) {
+  constexpr std::size_t longest_text = 8 * 1024;
+  std::string_view name = "warning";  // what spdlog calls an error
   for (const LevelRow& row : kLevels) {
-    if (row.theirs == message.level) level = row.name;
+    if (row.theirs == level) name = row.name;
   }
-  const std::string_view text(message.payload.data(), message.payload.size());
-  std::string line;
-  if (json_->load(std::memory_order_relaxed)) {
-    line.append("{\"time\":\"").append(shown_time(message.time)).append("\",\"level\":\"").append(level).append("\",\"message\":\"");
-    append_json_bytes(line, text, std::numeric_limits<std::size_t>::max());
-    line.append("\"}\n");
-  } else {
-    line.append(shown_time(message.time)).append(" ").append(level).append(" ").append(one_line(text)).append("\n");
-  }
-  to.append(line.data(), line.data() + line.size());
+  const std::string shown = presentable(text, longest_text);
+  if (!json) return shown_time(at).append(" ").append(name).append(" ").append(shown).append("\n");
+  JsonWriter line;
+  line.begin_object().add("time", shown_time(at)).add("level", name).add("message", shown).end_object();
+  return std::move(line).text().append("\n");
 }
 
 }  // namespace pinfold::server

@@ -15,13 +15,13 @@
 #include <utility>
 
 #include <malloc.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include "pinfold/admin/admin_server.hpp"
@@ -32,11 +32,12 @@
 #include "pinfold/config/machine.hpp"
 #include "pinfold/config/settings.hpp"
 #include "pinfold/net/network.hpp"
-#include "pinfold/server/audit_writer.hpp"
 #include "pinfold/server/background.hpp"
 #include "pinfold/server/checks.hpp"
 #include "pinfold/server/log_file.hpp"
 #include "pinfold/server/log_format.hpp"
+#include "pinfold/server/log_writer.hpp"
+#include "pinfold/server/operator_log.hpp"
 #include "pinfold/server/trace_exporter.hpp"
 #include "pinfold/store/keyspace.hpp"
 
@@ -78,33 +79,70 @@ void follow_log_level(config::Settings& settings, EventLog& events) {
   apply();
 }
 
-// Makes the log go to `file` or, if there is none, to standard output.
-std::optional<std::string> set_up_log(config::Settings& settings, const std::shared_ptr<LogFile>& file) {
-  if (file != nullptr) {
-    if (auto error = file->open()) return error;
-  }
-  auto logger = file != nullptr ? std::make_shared<spdlog::logger>("pinfold", file) : spdlog::stdout_logger_mt("pinfold");
-  const auto json = std::make_shared<std::atomic<bool>>(false);
-  logger->set_formatter(std::make_unique<LogFormat>(json));
-  logger->flush_on(spdlog::level::info);
+// Makes spdlog's lines go to `log`.
+void set_up_log(config::Settings& settings, const std::shared_ptr<OperatorLog>& log) {
+  auto logger = std::make_shared<spdlog::logger>("pinfold", log);
+  logger->set_error_handler([log](const std::string&) { log->lose(); });  // spdlog's own writes to the terminal
   spdlog::set_default_logger(std::move(logger));
   set_log_level(settings);
-  const auto choose_format = [&settings, json]() -> std::optional<std::string> {
-    json->store(settings.integer(Id::log_format) != 0, std::memory_order_relaxed);
+  const auto choose_format = [&settings, log]() -> std::optional<std::string> {
+    log->set_json(settings.integer(Id::log_format) != 0);
     return std::nullopt;
   };
   settings.on_change(Id::log_format, choose_format);
-  return choose_format();
+  choose_format();
+}
+
+// Says on standard error what the log cannot say. Does not wait if nobody reads there either.
+void say_beside_the_log(const std::string& what) {
+  pollfd room{.fd = STDERR_FILENO, .events = POLLOUT, .revents = 0};
+  if (::poll(&room, 1, 0) != 1 || (room.revents & POLLOUT) == 0) return;
+  const std::string line = "pinfold-server: " + what + "\n";
+  static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
+}
+
+// What the writer of the log tells of it.
+LogWriter::Events log_events() {
+  return {.opened_anew =
+              [](const std::optional<std::string>& error) {
+                if (error) {
+                  spdlog::warn("SIGHUP: {}; the log goes on in the old file", *error);
+                } else {
+                  spdlog::info("SIGHUP: the log was opened anew");
+                }
+              },
+          .fails =
+              [](const std::string& error) {
+                say_beside_the_log("the log cannot be written: " + error + "; lines wait, and those that find no room are counted");
+              },
+          .works_again = [] { spdlog::info("the log can be written again"); }};
+}
+
+LogWriter::Events audit_events(AuditLog& log) {
+  return {.opened_anew =
+              [&log](const std::optional<std::string>& error) {
+                if (error) {
+                  spdlog::warn("SIGHUP: audit log: {}; it goes on in the old file", *error);
+                  return;
+                }
+                spdlog::info("SIGHUP: the audit log was opened anew");
+                log.note(AuditLog::Kind::server, [](AuditLine& line) { line.add("action", "opened anew"); });
+              },
+          .fails =
+              [](const std::string& error) {
+                spdlog::warn("the audit log cannot be written: {}; lines wait, and those that find no room are counted", error);
+              },
+          .works_again = [] { spdlog::info("the audit log can be written again"); }};
 }
 
 // Makes the writer of the audit log, and opens its file; none if there is to be no audit log.
-std::optional<std::string> make_audit_writer(const config::Settings& settings, AuditLog& log, std::unique_ptr<AuditWriter>& writer) {
+std::optional<std::string> make_audit_writer(const config::Settings& settings, AuditLog& log, std::unique_ptr<LogWriter>& writer) {
   const std::string path = settings.text(Id::audit_log_file);
   if (path.empty()) return std::nullopt;
   constexpr mode_t owner_and_group = 0640;
   auto file = std::make_shared<LogFile>("audit-log-file", path == "stdout" ? "" : path, owner_and_group);
   if (auto error = file->open()) return error;
-  writer = std::make_unique<AuditWriter>(log, std::move(file));
+  writer = std::make_unique<LogWriter>(log, std::move(file), std::chrono::seconds(10), audit_events(log));
   return std::nullopt;
 }
 
@@ -140,10 +178,12 @@ void allow_clients(config::Settings& settings) {
   });
 }
 
-void connect_settings(config::Settings& settings, store::Keyspace& keyspace) {
+void connect_settings(config::Settings& settings, store::Keyspace& keyspace, EventLog& events) {
   settings.on_change(Id::maxmemory, [&]() -> std::optional<std::string> {
     keyspace.set_max_memory(static_cast<std::uint64_t>(settings.integer(Id::maxmemory)));
-    if (const auto warning = memory_warning(settings)) spdlog::warn("{}", *warning);
+    if (const auto warning = memory_warning(settings)) {
+      events.note(EventLog::Kind::settings, [&] { return *warning; });
+    }
     return std::nullopt;
   });
   const auto watch_locks = [&]() -> std::optional<std::string> {
@@ -209,20 +249,12 @@ std::optional<std::string> load_users(config::Settings& settings, command::Engin
 // Opens the log files anew and reads the certificates again at each SIGHUP. The signal comes from a program that rotates logs or
 // certificates, or from a terminal that is closed. It is waited for again first, so that the next one is handled even if there is no memory
 // for this one.
-void reopen_on(boost::asio::signal_set& hangups, const std::shared_ptr<LogFile>& file, AuditWriter* audit,
-               const std::unique_ptr<net::Network>& network) {
-  hangups.async_wait([&hangups, file, audit, &network](const boost::system::error_code& error, int) {
+void reopen_on(boost::asio::signal_set& hangups, LogWriter* log, LogWriter* audit, const std::unique_ptr<net::Network>& network) {
+  hangups.async_wait([&hangups, log, audit, &network](const boost::system::error_code& error, int) {
     if (error) return;
-    reopen_on(hangups, file, audit, network);
+    reopen_on(hangups, log, audit, network);
     if (audit != nullptr) audit->reopen();
-    if (file != nullptr) {
-      const auto failed = file->open();
-      if (failed) {
-        spdlog::warn("SIGHUP: {}; the log goes on in the old file", *failed);
-      } else {
-        spdlog::info("SIGHUP: the log was opened anew");
-      }
-    }
+    if (log != nullptr) log->reopen();
     if (network != nullptr) network->reload_certificates();
   });
 }
@@ -256,28 +288,30 @@ int run(int argc, char** argv, char** environment) {
   if (start.outcome == config::Start::Outcome::check) return check(settings);
   std::vector<cache::Policy> policies;
   if (const auto error = read_policies(settings, policies)) return fail(*error);
-  const std::string log_path = settings.text(Id::logfile);
-  const auto log_file = log_path.empty() ? nullptr : std::make_shared<LogFile>("logfile", log_path);
-  if (const auto error = set_up_log(settings, log_file)) return fail(*error);
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGHUP, SIG_IGN);   // until it is listened to
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow (ulimit -f) is an error of the write, like a full disk
+  const auto log_file = std::make_shared<LogFile>("logfile", settings.text(Id::logfile));
+  if (const auto error = log_file->open()) return fail(*error);
+  const auto log = std::make_shared<OperatorLog>(log_file);
+  set_up_log(settings, log);
   allow_clients(settings);
 
   // Buffers of clients come and go in all sizes. The C library is told to give large ones pages of their own. So they leave no holes in
   // its heap, and freed buffers go back to the system at once: RSS then follows the account.
   constexpr int own_pages_from = 64 * 1024;
   mallopt(M_MMAP_THRESHOLD, own_pages_from);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGHUP, SIG_IGN);   // until it is listened to
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow (ulimit -f) is an error of the write, like a full disk
   const auto max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory));
   store::Keyspace keyspace({.shards = store::shards_for(static_cast<unsigned>(settings.integer(Id::threads)), max_memory),
                             .max_memory = max_memory,
                             .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))});
-  connect_settings(settings, keyspace);
   command::Engine engine(settings, keyspace, static_cast<unsigned>(settings.integer(Id::threads)));
+  connect_settings(settings, keyspace, engine.events);
   follow_log_level(settings, engine.events);
   connect_cache_settings(settings, keyspace, engine.cache);
   if (const auto error = load_users(settings, engine)) return fail(*error);
-  std::unique_ptr<AuditWriter> audit_writer;
+  LogWriter log_writer(*log, log_file, std::chrono::seconds(1), log_events());
+  std::unique_ptr<LogWriter> audit_writer;
   if (const auto error = make_audit_writer(settings, engine.audit, audit_writer)) return fail(*error);
   TraceExporter exporter(engine);
   const std::size_t policy_count = policies.size();
@@ -292,7 +326,7 @@ int run(int argc, char** argv, char** environment) {
   engine.on_main_thread = [&context](std::function<void()> work) { boost::asio::post(context, std::move(work)); };
   engine.shut_down = [&context] { context.stop(); };
   std::unique_ptr<net::Network> made;
-  reopen_on(hangups, log_file, audit_writer.get(), made);
+  reopen_on(hangups, log_file->is_standard_output() ? nullptr : &log_writer, audit_writer.get(), made);
   try {
     made = std::make_unique<net::Network>(context, engine);
   } catch (const std::system_error& error) {
@@ -302,7 +336,13 @@ int run(int argc, char** argv, char** environment) {
   if (const auto error = network.listen()) return fail(*error);
   admin::AdminServer admin(engine, [&network] { return network.make_tls().release(); });
   if (const auto error = admin.listen()) return fail(*error);
-  if (audit_writer != nullptr) audit_writer->start();
+  // No other thread than the writers' writes to a log from here on.
+  log->start(log_writer, engine.log_counts);
+  log_writer.start();
+  if (audit_writer != nullptr) {
+    engine.audit.start(*audit_writer);
+    audit_writer->start();
+  }
   engine.audit.note(AuditLog::Kind::server, [&network](AuditLine& line) {
     line.add("action", "started").add("version", version).add("addresses", network.addresses());
   });
@@ -337,8 +377,8 @@ int run(int argc, char** argv, char** environment) {
   admin.stop();  // last: /ready tells how long the others take
   if (!audited) spdlog::warn("the audit log's last lines are lost: a write to it does not return");
   spdlog::info("Bye");
+  if (!log_writer.stop() || !audited || !exported) _exit(0);  // a thread still uses what would be destroyed now
   spdlog::shutdown();
-  if (!audited || !exported) _exit(0);  // a thread still uses what would be destroyed now
   return 0;
 }
 

@@ -22,7 +22,7 @@ RESTLESS = {
     "load_duration_seconds_sum", "lease_wait_duration_seconds_sum", "stale_age_seconds_sum", "load_duration_seconds_bucket",
     "lease_wait_duration_seconds_bucket", "stale_age_seconds_bucket", "policy_load_seconds_total", "shard_lock_waits_total",
     "shard_lock_waits_slept_total", "shard_lock_wait_seconds_total", "room_wait_seconds_total", "eviction_age_seconds_bucket",
-    "eviction_age_seconds_sum", "written_ttl_seconds_sum", "hot_keys_sampled_total", "working_set_dropped_samples_total",
+    "eviction_age_seconds_sum", "log_lines_total", "written_ttl_seconds_sum", "hot_keys_sampled_total", "working_set_dropped_samples_total",
     # At most a second old: test_what_a_user_does_is_counted looks at these.
     "user_requests_total", "user_hits_total", "user_misses_total", "user_requests_refused_total", "user_clients_closed_total",
 }

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import http.client
 import json
 import os
 import re
@@ -13,6 +14,9 @@ import pytest
 
 from tests.support import resp, servers
 from tests.support.servers import eventually, is_redis
+from tests.support.tls import DAY
+
+from .conftest import info
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="how Pinfold says it")
 
@@ -25,7 +29,7 @@ def test_the_ready_line_says_what_runs_where(tmp_path):
     file = tmp_path / "pinfold.yaml"
     file.write_text('threads: 2\nmaxmemory: 100mb\npolicies:\n  - name: all\n    match: "*"\n    ttl: 1h\n')
     with servers.pinfold(file=file) as server:
-        (ready,) = lines(server, "Ready to accept connections")
+        (ready,) = eventually(lambda: lines(server, "Ready to accept connections"))
         for word in ("Pinfold 0.1.0", f"process {server.process.pid}", f"127.0.0.1:{server.port}", "2 threads", "maxmemory 100.00M", "allkeys-lfu", "1 cache policies"):
             assert word in ready, (word, ready)
 
@@ -328,6 +332,136 @@ def test_a_log_that_nobody_reads_keeps_no_client_waiting(start, tmp_path):
         server.stop()
     finally:
         os.close(pipe)
+
+
+class FullPipe:
+    """A pipe that takes no byte more, and that nobody reads."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self.path = path
+        self.end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+
+    def fill(self):
+        for size in (4096, 1):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    os.write(self.end, b"." * size)
+
+    def as_standard_output(self):
+        """Called in the server's process before it is one."""
+        end = os.open(self.path, os.O_WRONLY)
+        os.dup2(end, 1)
+        os.close(end)
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    made = FullPipe(tmp_path / "pipe")
+    yield made
+    os.close(made.end)
+
+
+@pytest.mark.parametrize("log", ["file", "standard output"])
+def test_while_nobody_reads_the_log_all_work_goes_on_and_the_server_stops(start, pipe, log):
+    """Nobody ever reads: what ends the server is that it waits for its log no longer than a second."""
+    if log == "file":
+        server = start("--threads", 1, "--hz", 100, "--logfile", pipe.path)
+    else:
+        server = start("--threads", 1, "--hz", 100, before_exec=pipe.as_standard_output)
+    with server.connect() as client, server.connect() as waiting:
+        pipe.fill()
+        written = info(client, "stats")["log_lines_written"]
+        for hz in range(10, 20):
+            assert client.call("CONFIG", "SET", "hz", str(hz)) == "OK"
+        # Twice, so that a worker that has met the pipe would be in its way.
+        for _ in range(2):
+            for i in range(100):
+                client.call("SET", f"brief:{i}", "v", "PX", "1")
+            eventually(lambda: client.call("DBSIZE") == 0)
+        assert client.call("CACHE.GET", "k", "LEASE", "200")[0] == b"miss"
+        waiting.send_command("CACHE.GET", "k", "WAIT", "600000", "LEASE", "100")
+        status, _, token, _ = waiting.read()
+        assert status == b"miss" and token, "the lease that ran out was given on"
+        assert client.call("CONFIG", "SET", "maxmemory", "100000gb") == "OK"
+        assert client.call("CACHE.PURGE", "PREFIX", "brief:", "SYNC") == "OK"
+        server.process.send_signal(signal.SIGHUP)
+        with server.connect() as late:
+            assert late.call("PING") == "PONG"
+        assert info(client, "stats")["log_lines_written"] == written
+    server.stop()
+
+
+def test_a_log_that_cannot_be_written_is_told_of_on_standard_error_and_in_info_and_goes_on(start, tmp_path):
+    log, port = tmp_path / "pinfold.log", servers.free_port()
+    log.symlink_to("/dev/full")
+    server = start("--logfile", log, "--admin-port", port)
+    said = "pinfold-server: the log cannot be written: No space left on device; lines wait, and those that find no room are counted"
+
+    def metric(name):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection.request("GET", "/metrics")
+        return re.search(rf"^pinfold_{re.escape(name)} (\S+)$", connection.getresponse().read().decode(), re.MULTILINE)[1]
+
+    with server.connect() as client:
+        eventually(lambda: lines(server, said))
+        eventually(lambda: info(client, "stats")["log_failing"] == "1")
+        assert info(client, "stats")["log_lines_written"] == "0"
+        assert metric("log_failing") == "1" and metric('log_lines_total{result="written"}') == "0"
+        client.call("CONFIG", "SET", "timeout", "3")
+        log.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: log.exists() and "the log can be written again" in log.read_text())
+        for text in ("Ready to accept connections", "SIGHUP: the log was opened anew"):
+            assert text in log.read_text()
+        eventually(lambda: "CONFIG SET timeout 3" in log.read_text())
+        assert info(client, "stats")["log_failing"] == metric("log_failing") == "0"
+        assert int(info(client, "stats")["log_lines_written"]) >= 4
+        assert client.call("CONFIG", "RESETSTAT") == "OK"
+        assert int(info(client, "stats")["log_lines_written"]) < 4
+    assert len(lines(server, "the log cannot be written")) == 1
+
+
+def test_what_was_lost_at_the_start_is_told_when_the_log_can_be_written(start, tmp_path):
+    log = tmp_path / "pinfold.log"
+    log.symlink_to("/dev/full")
+    server = start("--logfile", log, "--maxmemory", "100000gb")  # which is warned of, before there is a queue
+    with server.connect() as client:
+        eventually(lambda: lines(server, "the log cannot be written"))
+        assert int(info(client, "stats")["log_lines_lost"]) == 1
+        log.unlink()
+        server.process.send_signal(signal.SIGHUP)
+        eventually(lambda: log.exists() and " warning 1 line of the log was lost here" in log.read_text())
+
+
+def test_a_log_that_is_a_fifo_without_a_reader_is_an_error_at_once(start, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    server = start("--logfile", tmp_path / "fifo", wait=False)
+    server.expected_exits = (1,)
+    server.process.wait(60)
+    assert f"cannot write the log (logfile): {tmp_path}/fifo: no process reads it, and a FIFO needs one" in server.log()
+
+
+@pytest.mark.parametrize("days, told", [(1, True), (5, True), (40, False)])
+def test_a_certificate_that_ends_within_30_days_is_warned_of(start_tls, authority, days, told):
+    server = start_tls(certificate=authority.server(ends=days * DAY))
+    eventually(lambda: lines(server, "TLS: certificates loaded"))
+    assert len(lines(server, " warning TLS: tls-cert-file", "the certificate ends soon, on ")) == told, server.log()
+
+
+NAME = "jos\u00e9\u202e".encode() + b"\x9b"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_names_of_users_are_shown_as_they_are_but_for_what_cannot_be_seen(start, form):
+    server = start("--log-format", form)
+    with server.connect() as admin, server.connect() as client:
+        assert admin.call("ACL", "SETUSER", NAME, "on", "nopass", "+@all", "~*", "rate=1") == "OK"
+        assert client.call("AUTH", NAME, "x") == "OK"
+        eventually(lambda: str(client.call("PING")).startswith("THROTTLED"))
+        raw = eventually(lambda: [line for line in (server.path / "out").read_bytes().splitlines() if b"its user" in line])[0].decode()
+    text = json.loads(raw)["message"] if form == "json" else raw
+    assert "its user 'jos\u00e9\\u{202e}\\x9b' may make" in text, text
 
 
 def test_levels_say_more_and_less_at_run_time(start):

@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "pinfold/base/hash.hpp"
+#include "pinfold/base/log_lines.hpp"
 #include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/throttle.hpp"
 
@@ -54,7 +55,7 @@ class AuditLine {
 };
 
 /// Thread-safe. Off until start() is called; then note() costs one relaxed load.
-class AuditLog {
+class AuditLog final : public LogLines {
  public:
   enum class Kind : unsigned {
     server,               // the server has started, stopped, or opened this file anew
@@ -135,9 +136,9 @@ class AuditLog {
 
   /// Takes the lines that wait to be written, each with its line break. If lines have been lost or left out, the last of them say so; what
   /// was left out at most once a second or, with `all`, now. Called by the writer only.
-  std::vector<std::string> take(bool all = false);
+  std::vector<std::string> take(bool all = false) override;
   /// Tells whether the file could be written, and how many lines were. Called by the writer only.
-  void report(bool written, std::uint64_t lines);
+  void report(bool written, std::uint64_t lines) override;
 
   /// Whether lines cannot be written: the last attempt failed, or the whole queue is full. That clients have used up their parts of the
   /// queue does not count, because then strangers could have administrators refused (audit-log-on-error).

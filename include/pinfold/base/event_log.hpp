@@ -1,8 +1,8 @@
 #pragma once
-// Lines for the log. Any thread notes a line, and the server's background worker writes it. So noting a line takes no system call and
-// never waits for a disk, and is allowed with a shard locked.
+// Lines for the log. Any thread notes a line, and the server's background worker passes it on to the log's writer. So noting a line takes
+// no system call and never waits for a disk, and is allowed with a shard locked.
 //
-// Both the rate and the memory are bounded: a few lines of each kind per second, and a number of lines that wait to be written. Each
+// Both the rate and the memory are bounded: a few lines of each kind per second, and a number of lines that wait to be passed on. Each
 // administrative command is a kind of its own, so that many lines about one command do not hide another. Lines that are left out are
 // counted in the next line of their kind or, if none comes in the next second, in a line of their own. Thread-safe.
 
@@ -45,6 +45,7 @@ class EventLog {
     background,        // what the background worker has done in a second
     switches,          // which switches for an incident are on
     tracing,           // whether spans can be delivered
+    settings,          // settings that were changed and may do harm
     count,
   };
   struct Line {
@@ -78,7 +79,7 @@ class EventLog {
     note(throttles_[static_cast<unsigned>(Kind::count) + command], make);
   }
 
-  /// Takes the lines that wait to be written, oldest first, and lines that count what was left out in past seconds (with `all`, in the
+  /// Takes the lines that wait, oldest first, and lines that count what was left out in past seconds (with `all`, in the
   /// present second too).
   std::vector<Line> take(bool all = false);
 

@@ -13,6 +13,7 @@
 #include "pinfold/base/audit_log.hpp"
 #include "pinfold/base/clock.hpp"
 #include "pinfold/base/event_log.hpp"
+#include "pinfold/base/log_counts.hpp"
 #include "pinfold/cache/cache.hpp"
 #include "pinfold/command/access_sampler.hpp"
 #include "pinfold/command/clients.hpp"
@@ -57,7 +58,8 @@ class Engine {
   Monitors monitors;
   WorkingSet working_set;
   EventLog events;
-  AuditLog audit;  // off until the server starts it
+  LogCounts log_counts;  // of the log, to which the lines of `events` go
+  AuditLog audit;        // off until the server starts it
   Tracing tracing;
 
   const std::string run_id;  // 40 hexadecimal digits, random per process

@@ -141,6 +141,9 @@ struct StatsFigures {
   std::uint64_t audit_lost = 0;
   std::uint64_t audit_left_out = 0;
   std::uint64_t audit_failing = 0;  // 1 or 0
+  std::uint64_t log_written = 0;
+  std::uint64_t log_lost = 0;
+  std::uint64_t log_failing = 0;  // 1 or 0
   std::uint64_t reads = 0;
   std::uint64_t writes = 0;
   std::uint64_t cycles = 0;

@@ -1,6 +1,7 @@
 #pragma once
 // The background worker: one thread for work that no request should wait for. It removes expired entries, frees dead memory,
-// sweeps for purges, answers leases that run out, samples rates, simulates caches of other sizes and writes the log.
+// sweeps for purges, answers leases that run out, samples rates, simulates caches of other sizes and passes on what threads have
+// noted for the log.
 
 #include <condition_variable>
 #include <cstdint>

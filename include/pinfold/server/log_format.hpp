@@ -4,13 +4,14 @@
 //   2026-05-01T10:00:00.123+00:00 warning closing client 7 ...
 //   {"time":"2026-05-01T10:00:00.123+00:00","level":"warning","message":"closing client 7 ..."}
 //
-// Levels have the names of the setting loglevel: debug, verbose, notice, warning. No text can break a line: control characters are
-// escaped, in JSON all bytes that are no printable ASCII.
+// Levels have the names of the setting loglevel: debug, verbose, notice, warning. No text can break a line or change how its reader sees
+// it: it is shown as presentable() of base/json says, in both forms.
 
-#include <atomic>
-#include <memory>
+#include <chrono>
+#include <string>
+#include <string_view>
 
-#include <spdlog/formatter.h>
+#include <spdlog/common.h>
 
 #include "pinfold/base/event_log.hpp"
 
@@ -19,17 +20,7 @@ namespace pinfold::server {
 /// The level of spdlog that stands for one of ours.
 spdlog::level::level_enum spdlog_level(EventLog::Level level);
 
-/// Thread-safe.
-class LogFormat final : public spdlog::formatter {
- public:
-  /// `json` may change while the formatter is in use; its clones share it.
-  explicit LogFormat(std::shared_ptr<const std::atomic<bool>> json) : json_(std::move(json)) {}
-
-  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& to) override;
-  std::unique_ptr<spdlog::formatter> clone() const override { return std::make_unique<LogFormat>(json_); }
-
- private:
-  const std::shared_ptr<const std::atomic<bool>> json_;
-};
+/// The line with its line break. Of a longer text, about 8 KB are shown. Throws std::bad_alloc.
+std::string log_line(bool json, std::chrono::system_clock::time_point at, spdlog::level::level_enum level, std::string_view text);
 
 }  // namespace pinfold::server

@@ -1,38 +1,32 @@
-#include "pinfold/server/audit_writer.hpp"
+#include "pinfold/server/log_writer.hpp"
 
-#include <chrono>
 #include <climits>
 #include <new>
-#include <optional>
-
-#include <spdlog/spdlog.h>
 
 namespace pinfold::server {
 
-void AuditWriter::start() {
-  log_.start(*this);
+void LogWriter::start() {
   thread_ = std::thread([this] { run(); });
 }
 
-bool AuditWriter::stop() {
-  constexpr auto patience = std::chrono::seconds(10);
+bool LogWriter::stop() {
   if (!thread_.joinable()) return true;
   {
     std::unique_lock lock(mutex_);
     stopping_ = true;
     changed_.notify_all();
-    if (!changed_.wait_for(lock, patience, [this] { return stopped_; })) return false;
+    if (!changed_.wait_for(lock, patience_, [this] { return stopped_; })) return false;
   }
   thread_.join();
   return true;
 }
 
-void AuditWriter::reopen() {
+void LogWriter::reopen() {
   reopen_.store(true);
   wake_now();
 }
 
-void AuditWriter::wake_now() {
+void LogWriter::wake_now() {
   {
     const std::lock_guard lock(mutex_);
     woken_ = true;
@@ -40,17 +34,8 @@ void AuditWriter::wake_now() {
   changed_.notify_all();
 }
 
-void AuditWriter::open_anew() {
-  if (const std::optional<std::string> failed = file_->open()) {
-    spdlog::warn("SIGHUP: audit log: {}; it goes on in the old file", *failed);
-    return;
-  }
-  spdlog::info("SIGHUP: the audit log was opened anew");
-  log_.note(AuditLog::Kind::server, [](AuditLine& line) { line.add("action", "opened anew"); });
-}
-
 // Writes the lines that were taken. Returns false if they cannot all be written now.
-bool AuditWriter::write_waiting() {
+bool LogWriter::write_waiting() {
   std::string chunk;
   while (next_ < lines_.size()) {
     // A pipe takes so many bytes at once or none of them, so nothing that others write to it comes in between.
@@ -68,28 +53,28 @@ bool AuditWriter::write_waiting() {
   return file_->complete() || file_->write({});
 }
 
-void AuditWriter::tell(bool written) {
+void LogWriter::tell(bool written) {
   log_.report(written, 0);
   if (failing_ == !written) return;
   failing_ = !written;
   if (failing_) {
-    spdlog::warn("the audit log cannot be written: {}; lines wait, and those that find no room are counted", file_->error());
+    events_.fails(file_->error());
   } else {
-    spdlog::info("the audit log can be written again");
+    events_.works_again();
   }
 }
 
 // What fails for want of memory is tried again. `last`: the server stops.
-void AuditWriter::work(bool last) {
+void LogWriter::work(bool last) {
   try {
-    if (reopen_.exchange(false)) open_anew();
+    if (reopen_.exchange(false)) events_.opened_anew(file_->open());
     if (lines_.empty()) lines_ = log_.take(last);
     tell(write_waiting());
   } catch (const std::bad_alloc&) {
   }
 }
 
-void AuditWriter::run() {
+void LogWriter::run() {
   constexpr auto look_again = std::chrono::seconds(1);  // for lines that were left out, and for a disk that has room again
   std::unique_lock lock(mutex_);
   while (!stopping_) {
