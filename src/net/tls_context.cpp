@@ -36,12 +36,14 @@ constexpr std::size_t most_ca_files = 1024;
 // takes a time that grows with N * N: 0.06 s for 1000, 50 s for 12,000.
 constexpr std::size_t most_certificates = 1024;
 constexpr std::size_t most_bytes = 8 * 1024 * 1024;  // of their files
+
+constexpr std::time_t ends_soon_seconds = std::time_t{30} * 24 * 60 * 60;  // as the alert PinfoldCertificateExpires says
+
 // What keys are agreed on with: elliptic curves alone, for TLS 1.2 too. For finite fields, a client that replays one ClientHello of 1.2 KB
 // costs a quarter of a second each time (ffdhe8192), on a curve at most 3 ms.
 constexpr const char* groups = "X25519:P-256:X448:P-521:P-384";
-constexpr std::time_t ends_soon_seconds = std::time_t{30} * 24 * 60 * 60;  // as the alert PinfoldCertificateExpires says
-constexpr long largest_chain = 32 * 1024;                                  // bytes that a client's certificates may have together
-constexpr int longest_chain = 10;  // and how many they may be: OpenSSL keeps all of them, and 3 KB for the smallest
+constexpr long largest_chain = 32 * 1024;  // bytes that a client's certificates may have together
+constexpr int longest_chain = 10;          // and how many they may be: OpenSSL keeps all of them, and 3 KB for the smallest
 
 // The ciphers of TLS 1.2 if tls-ciphers names none: those that OpenSSL takes by itself, or by the policy of the system (openssl.cnf),
 // without the ones that agree on a key with the server's RSA key alone. So whoever gets hold of that key cannot read what was recorded
