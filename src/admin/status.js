@@ -8,6 +8,10 @@ const EVERY_MS = 2000; // between two questions
 const PATIENCE_MS = 10000; // for an answer
 const WINDOW_US = 60e6; // what rates are made of
 const TREND = 30; // points of a curve
+const USERS_SHOWN = 64;
+// Of maxmemory, while nothing is evicted: those of the alerts PinfoldMemoryHigh and PinfoldMemoryCritical.
+const MEMORY_HIGH = 0.8;
+const MEMORY_CRITICAL = 0.95;
 
 // --- Numbers with their units ---
 
@@ -149,6 +153,9 @@ function policyLoadTime(row, view) {
   return loads > 0 ? seconds(view.rowRate("policies", "name", row, "load_ms") / loads / 1000) : "no loads";
 }
 const isOn = (one) => one.on || one.policies > 0; // a switch, for all keys or for those of some policies
+// What a setting is when its switch is on.
+const SWITCHED_ON = { "serve-stale": "serve-stale yes", bypass: "bypass yes", admit: "admit below 100 %", "max-leases": "max-leases 0" };
+const switchValue = ({ name, value }) => (name === "max-leases" ? `at most ${inUnit(parseInt(value, 10), "leases")}` : value);
 const dataBytes = (view) => view.value("memory.used_memory") - view.value("memory.used_memory_clients");
 
 const SECTIONS = [
@@ -183,13 +190,14 @@ const SECTIONS = [
   {
     id: "memory", title: "Memory", needs: "memory",
     headline: (view) => bytes(dataBytes(view)) + (view.value("memory.maxmemory") > 0 ? ` of ${bytes(view.value("memory.maxmemory"))}` : ""),
-    meter: { of: "Memory for data, of maxmemory", share: (view) => dataBytes(view) / view.value("memory.maxmemory") },
+    meter: { of: "Memory for data, of maxmemory", share: (view) => dataBytes(view) / view.value("memory.maxmemory"), evicts: (view) => view.grown("stats.evicted_keys") !== 0 },
     rows: [
       part("Segments (small keys and values)", "memory.used_memory_segments", "memory.used_memory"),
       part("Blobs (large values)", "memory.used_memory_blobs", "memory.used_memory"),
       part("Index", "memory.used_memory_index", "memory.used_memory"),
       part("Ghosts (of evicted keys)", "memory.used_memory_ghosts", "memory.used_memory"),
       part("Leases, waiting clients and purges", "memory.used_memory_herd", "memory.used_memory"),
+      part("Samples of the traffic", "memory.used_memory_sampling", "memory.used_memory"),
       part("Clients", "memory.used_memory_clients", "memory.used_memory"),
       size("All of these", "memory.used_memory"),
       size("The most that it was", "memory.used_memory_peak"),
@@ -234,7 +242,12 @@ const SECTIONS = [
     },
     table: {
       rows: (view) => view.now.switches,
-      columns: [nameColumn("Setting", "name"), column("State", (row) => (row.on ? "on" : isOn(row) ? "on in part" : "off"), { words: true, mark: isOn }), column("Value", (row) => row.value, { words: true }), column("Policies", (row) => inUnit(row.policies, "policies"))],
+      columns: [
+        column("Switch", (row) => SWITCHED_ON[row.name] ?? row.name, { words: true }),
+        column("State", (row) => (row.on ? "on" : isOn(row) ? "on in part" : "off"), { words: true, mark: isOn }),
+        column("Setting", switchValue, { words: true }),
+        column("Policies", (row) => (row.policies > 0 ? inUnit(row.policies, "policies") : "none")),
+      ],
     },
   },
   {
@@ -291,18 +304,18 @@ const SECTIONS = [
       rows: (view) => view.now.slow_log,
       empty: "No command has taken longer than slowlog-log-slower-than.",
       columns: [
-        column("When", (row) => clockTime(row.at), { words: true }),
+        nameColumn("Request", "request"),
         column("Took", (row) => seconds(row.seconds)),
         column("And waited for locks and memory", (row) => seconds(row.waited)),
-        nameColumn("Request", "request"),
+        column("When", (row) => clockTime(row.at), { words: true }),
         nameColumn("Client", "client"),
       ],
     },
   },
   {
-    id: "users", title: "Users", needs: "users", wide: true, note: "Those whose clients take most memory, 64 at most.",
+    id: "users", title: "Users", needs: "users", wide: true, note: `Those whose clients take most memory, at most ${USERS_SHOWN}. /metrics has more of them.`,
     table: {
-      rows: (view) => view.now.users,
+      rows: (view) => view.now.users.slice(0, USERS_SHOWN),
       columns: [
         nameColumn("User", "name"),
         column("Clients", (row) => inUnit(row.clients, "clients")),
@@ -314,7 +327,7 @@ const SECTIONS = [
     },
   },
   {
-    id: "commands", title: "Commands", needs: "commands", wide: true, note: "The mean is since the start, from a sample of the calls.",
+    id: "commands", title: "Commands", needs: "commands", wide: true, note: "The mean is of all calls since the start or CONFIG RESETSTAT.",
     table: {
       rows: (view) => view.now.commands.toSorted((a, b) => b.calls - a.calls),
       empty: "No command was called yet.",
@@ -356,7 +369,7 @@ const SECTIONS = [
     table: {
       rows: (view) => view.now.threads,
       columns: [
-        column("Thread", (row) => `thread ${row.number}`, { words: true }),
+        column("Thread", (row) => `thread\u00a0${row.number}`, { words: true }),
         column("Busy", (row, view) => percent(view.rowRate("threads", "number", row, "busy"))),
         column("99 % of rounds within", (row) => seconds(row.round_p99_us / 1e6)),
         column("Longest round", (row) => seconds(row.round_longest_us / 1e6)),
@@ -397,7 +410,7 @@ const SECTIONS = [
     ],
   },
   {
-    id: "tls", title: "TLS", needs: "tls", when: (view) => view.value("tls.tls_port") !== "0",
+    id: "tls", title: "TLS", needs: "tls", when: (view) => view.value("tls.tls_port") !== "0" || view.value("tls.tls_server_cert_expires_at") > 0, // admin-tls alone has a certificate, too
     rows: [
       total("Clients", "tls.tls_connected_clients", "clients"),
       rate("Handshakes", "tls.tls_handshakes", "handshakes"),
@@ -459,13 +472,23 @@ function trendOf({ of, measure, show, from, to: upTo }, to) {
   };
 }
 
-function meterOf({ of, share }, to) {
-  const meter = element("meter", { min: 0, max: 1, "aria-label": of });
-  to.append(meter);
+/** A part of a whole that may be used up. A browser draws it in another colour above the limits; the line below it says the same. */
+function meterOf({ of, share, evicts }, to) {
+  const meter = element("meter", { min: 0, max: 1, optimum: 0, "aria-label": of });
+  const line = element("p");
+  to.append(meter, line);
   return (view) => {
-    meter.hidden = !known(share(view));
-    meter.value = known(share(view)) ? share(view) : 0;
-    put(percent(share(view)), meter);
+    const part = share(view);
+    meter.hidden = line.hidden = !known(part);
+    if (!known(part)) return;
+    const harmless = evicts(view); // a full cache that evicts is as it should be
+    meter.low = harmless ? 1 : MEMORY_HIGH;
+    meter.high = harmless ? 1 : MEMORY_CRITICAL;
+    meter.value = part;
+    put(percent(part), meter);
+    const state = harmless || part <= MEMORY_HIGH ? "" : part > MEMORY_CRITICAL ? "critical" : "warning";
+    line.className = state;
+    put(`${percent(part)} of maxmemory${state ? `, and nothing was evicted in the last minute: ${state}` : ""}`, line);
   };
 }
 
