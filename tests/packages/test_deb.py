@@ -114,6 +114,75 @@ def test_its_scripts_are_sound(control, name):
     ask("sh", "-n", script)
 
 
+class Postinst:
+    """The package's postinst on a copy of /etc/pinfold. What would change the machine is replaced; of chown, the arguments are kept."""
+
+    def __init__(self, control, folder):
+        self.etc, self.stubs, self.script = folder / "etc", folder / "stubs", folder / "postinst"
+        self.etc.mkdir()
+        self.etc.chmod(0o755)
+        self.stubs.mkdir()
+        for name in ("adduser", "deb-systemd-helper", "deb-systemd-invoke", "systemctl"):
+            self._stub(name, "exit 0")
+        self._stub("dpkg-statoverride", f'grep -qx "$2" {folder}/overridden 2>/dev/null')
+        self._stub("chown", f'echo "$@" >> {folder}/chown')
+        self.overridden, self.chown = folder / "overridden", folder / "chown"
+        self.script.write_text((control / "postinst").read_text().replace("/etc/pinfold", str(self.etc)))
+
+    def _stub(self, name, text):
+        (self.stubs / name).write_text(f"#!/bin/sh\n{text}\n")
+        (self.stubs / name).chmod(0o755)
+
+    def run(self, *arguments):
+        """The files whose owner it has set."""
+        self.chown.write_text("")
+        subprocess.run(["/bin/sh", self.script, *arguments], env={"PATH": f"{self.stubs}:/usr/bin:/bin"}, check=True)
+        return [pathlib.Path(line.split()[-1]).name for line in self.chown.read_text().splitlines() if line.startswith("-h root:pinfold ")]
+
+    def mode(self, path):
+        return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def postinst(control, tmp_path):
+    return Postinst(control, tmp_path)
+
+
+def test_the_first_installation_lets_the_group_read(postinst):
+    settings = postinst.etc / "pinfold.yaml"
+    settings.write_text("")
+    settings.chmod(0o600)
+    assert postinst.run("configure", "") == ["etc", "pinfold.yaml"]
+    assert (postinst.mode(postinst.etc), postinst.mode(settings)) == (0o750, 0o640)
+
+
+def test_it_follows_no_link_that_the_server_has_made(postinst, tmp_path):
+    secret = tmp_path / "shadow"
+    secret.write_text("")
+    secret.chmod(0o600)
+    (postinst.etc / "pinfold.yaml").symlink_to(secret)
+    for version in ("", "0.0.1-1"):
+        assert "pinfold.yaml" not in postinst.run("configure", version)
+        assert postinst.mode(secret) == 0o600
+
+
+@pytest.mark.parametrize("arguments", [("configure", "0.0.1-1"), ("abort-upgrade", "0.0.1-1"), ("abort-remove",)])
+def test_later_it_leaves_the_rights_as_they_are(postinst, arguments):
+    """As CONFIG REWRITE needs them."""
+    settings = postinst.etc / "pinfold.yaml"
+    settings.write_text("")
+    settings.chmod(0o660)
+    postinst.etc.chmod(0o770)
+    assert postinst.run(*arguments) == []
+    assert (postinst.mode(postinst.etc), postinst.mode(settings)) == (0o770, 0o660)
+
+
+def test_what_an_administrator_has_overridden_stays(postinst):
+    postinst.overridden.write_text(f"{postinst.etc}\n")
+    assert postinst.run("configure", "") == []
+    assert postinst.mode(postinst.etc) == 0o755
+
+
 def test_its_checksums_are_right(control, files):
     lines = (control / "md5sums").read_text().splitlines()
     assert len(lines) > 10

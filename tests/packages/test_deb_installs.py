@@ -70,11 +70,13 @@ def test_installing_it_again_changes_nothing_that_an_administrator_has_set(syste
     settings = system.root / "etc/pinfold/pinfold.yaml"
     settings.write_text(settings.read_text() + "\n# mine\n")
     system.run("dpkg-statoverride", "--update", "--add", "root", "root", "0600", "/etc/pinfold/pinfold.yaml")
+    system.run("chmod", "770", "/etc/pinfold")  # for CONFIG REWRITE
     (system.root / LINK).unlink()  # as systemctl disable does
     system.run("dpkg", "--install", "/tmp/pinfold.deb")
     assert settings.read_text().endswith("# mine\n")
     assert (system.root / "etc/passwd").read_text() == users
     assert system.owner_and_mode("/etc/pinfold/pinfold.yaml") == "root:root 600"
+    assert system.owner_and_mode("/etc/pinfold") == "root:pinfold 770"
     assert not system.starts_at_boot()
 
 

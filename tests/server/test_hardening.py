@@ -1,10 +1,14 @@
 """The built server is hardened as CMakeLists.txt says: what the compiler and the linker were told is in the binary. It runs in its sandboxes."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
+import socket
+import struct
 import subprocess
+import threading
 
 import pytest
 
@@ -138,6 +142,30 @@ def test_the_health_check_of_the_image_needs_no_other_system_call_than_the_profi
     with sandboxed(rules, tmp_path, "--admin-port", port := servers.free_port()):
         assert health(port, rules) == (0, "200 ready")
     assert health(port, rules)[0] == 1, "nobody answers"
+
+
+def test_the_health_check_says_why_if_its_connection_is_closed_at_once():
+    """As it is when the admin port has as many connections as it may."""
+    rules = seccomp.rules_of_profile(PROFILE)
+    with socket.create_server(("127.0.0.1", 0)) as full:
+
+        def close_each():
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = full.accept()
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connection.close()
+
+        thread = threading.Thread(target=close_each)
+        thread.start()
+        try:
+            # Whether the request or the answer finds the connection closed is not the same each time.
+            said = {health(full.getsockname()[1], rules) for _ in range(20)}
+        finally:
+            full.shutdown(socket.SHUT_RDWR)
+            thread.join()
+    assert said == {(1, "the admin port does not answer, or has too many connections")}
 
 
 def health(port, rules):
