@@ -1,6 +1,6 @@
 """The commands of docs/runbooks and what they print.
 
-    /usr/bin/python3 -m tests.prometheus.runbooks      writes what they print on a loaded server into the pages
+    /usr/bin/python3 -m tests.prometheus.runbooks [page ...]      writes what they print on a loaded server into the pages, or into some of them
 
 A command is a line of a code block that begins with "$ ", and the lines after it are what it prints; "..." leaves something out.
 """
@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import typing
 
 from tests.support import servers, tls
@@ -42,7 +43,7 @@ def commands(page):
 
 
 def can_be_run(command):
-    return command.startswith(("redis-cli ", "curl "))
+    return command.startswith(("redis-cli ", "curl ", "timeout 1 redis-cli "))
 
 
 def run(command, port, admin_port):
@@ -79,7 +80,7 @@ def found_nowhere(command, *ports):
 
 
 # What depends on the moment: names, words and how many lines there are.
-CHANGING = re.compile(r"PINFOLD\.DIAGNOSE|HOTKEYS|SLOWLOG|LATENCY|ACL LOG|ACL LIST|RANDOMKEY|SCAN|CLIENT LIST|INFO users|INFO threads|errorstats|commandstats|MEMORY DOCTOR|CACHE\.")
+CHANGING = re.compile(r"PINFOLD\.DIAGNOSE|HOTKEYS|SLOWLOG|LATENCY|ACL LOG|ACL LIST|RANDOMKEY|SCAN|CLIENT LIST|INFO users|INFO threads|errorstats|commandstats|MEMORY DOCTOR|MONITOR|CACHE\.")
 
 
 def masked(line, changing):
@@ -89,6 +90,27 @@ def masked(line, changing):
         line = re.sub(r'"[^"]*"', '"..."', line)
         line = re.sub(r"(?<=[=:])[^,\s]+", "...", line)
     return re.sub(r"\s+", " ", line)
+
+
+@contextlib.contextmanager
+def herd(server, key):
+    """Readers that all wait for a value which nobody ever fills."""
+    over = threading.Event()
+
+    def read():
+        with server.connect_plain() as client:
+            while not over.is_set():
+                client.call("CACHE.GET", key, "WAIT", 100)
+
+    threads = [threading.Thread(target=read) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 @contextlib.contextmanager
@@ -105,15 +127,16 @@ def loaded_server():
                     load.round(client)
                     load.rounds += 1
                 client.call("CONFIG", "SET", "serve-stale", "no")
-                client.call("CACHE.SET", "page:1", "v" * 200, "EX", 3600, "VERSION", 3, "TAGS", 1, "product:42")
+                client.call("CACHE.SET", "page:1", "v" * 200, "EX", 3600, "VERSION", 3, "TAGS", 2, "product:42", "category:7")
                 client.call("CACHE.ABSENT", "page:nobody", "EX", 60)
                 client.call("GET", "page:1")
-            yield server.port, admin_port
+            with herd(server, "page:herd"):
+                yield server.port, admin_port
 
 
 def main():
     with loaded_server() as (port, admin_port):
-        for page in sorted(rules.RUNBOOKS.glob("*.md")):
+        for page in [rules.RUNBOOKS / name for name in sys.argv[1:]] or sorted(rules.RUNBOOKS.glob("*.md")):
             lines = page.read_text().splitlines()
             found = [one for one in commands(page.read_text()) if can_be_run(one.command)]
             outputs = [run(one.command, port, admin_port) for one in found]
