@@ -377,7 +377,7 @@ const SECTIONS = [
     },
   },
   {
-    id: "databases", title: "Databases", needs: "databases",
+    id: "databases", title: "Databases", needs: "databases", wide: true,
     table: {
       rows: (view) => view.now.databases,
       empty: "There are no keys.",
