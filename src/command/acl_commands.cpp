@@ -376,14 +376,13 @@ Shown shown_in_setuser(Args args, std::size_t index) {
 Shown shown_in_dryrun(Args args, std::size_t index) {
   constexpr std::size_t first = 3;
   if (index < first) return shown_as_name(args, index);
-  const Args request = args.subspan(first);
-  const Row* const row = find_command(request);
-  const bool known = row != nullptr && !is_container(*row) && row->shown != shown_in_dryrun;
   const bool has_user = find_command_by_name(args[first - 1]) == nullptr;
-  if (!known || !has_user) return Shown::secret;
-  const std::size_t words_of_name = row->name.find('|') == std::string_view::npos ? 1 : 2;
+  const Args request = args.subspan(first);
   const std::size_t at = index - first;
-  return at < words_of_name || is_audited(*row) ? shown_argument(*row, request, at) : Shown::secret;
+  const Shown shown = has_user ? shown_in_request(request, at) : Shown::secret;
+  if (shown == Shown::secret) return shown;
+  const Row& row = *find_command(request);
+  return at < words_of_name(row) || is_audited(row) ? shown : Shown::secret;
 }
 
 constexpr std::uint32_t kForAll = kNoScript | kLoading;
@@ -408,7 +407,7 @@ constexpr Row kRows[] = {
      .summary = "Removes users and closes their connections.",
      .syntax = "username [username ...]"},
     {.name = "acl|dryrun", .handler = acl_dryrun, .arity = -4,
-     .flags = kForAdmins, .shown = shown_in_dryrun,
+     .flags = kForAdmins, .shown = shown_in_dryrun, .has_request = true,
      .group = "server", .since = "7.0.0",
      .complexity = "O(N) for N patterns of the user.",
      .summary = "Tells whether a user may do something, without doing it.",

@@ -418,11 +418,25 @@ Outcome cache_inspect(Call& call) {
   return Outcome::done;
 }
 
+// Tags are shown as names of keys. They stand behind TAGS, which comes early in a valid request; what comes later, or behind a value that
+// is this word as well, is taken for tags too.
+Shown shown_in_fill(Args args, std::size_t index, std::size_t first_option) {
+  constexpr std::size_t most_before_tags = 16;
+  if (index == 1) return Shown::key;
+  for (std::size_t i = first_option; i < index; ++i) {
+    if (i == first_option + most_before_tags) return Shown::key;
+    if (iequals(args[i], "TAGS")) return i + 1 == index && parse_i64(args[index]) ? Shown::plain : Shown::key;
+  }
+  return Shown::plain;
+}
+Shown shown_in_cache_set(Args args, std::size_t index) { return shown_in_fill(args, index, 3); }
+Shown shown_in_cache_absent(Args args, std::size_t index) { return shown_in_fill(args, index, 2); }
+
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "cache.absent", .handler = cache_absent, .arity = -2,
      .flags = kWrite | kDenyOom | kFast, .categories = kString,
-     .keys = {KeySpec::one(KeyUse::write)},
+     .keys = {KeySpec::one(KeyUse::write)}, .shown = shown_in_cache_absent,
      .group = "cache", .since = "0.1.0",
      .complexity = "O(1)",
      .summary = "Remembers that a key is known not to exist, for a while.",
@@ -472,7 +486,7 @@ constexpr Row kRows[] = {
      .syntax = "key token milliseconds"},
     {.name = "cache.set", .handler = cache_set, .arity = -3,
      .flags = kWrite | kDenyOom, .categories = kString,
-     .keys = {KeySpec::one(KeyUse::write)},
+     .keys = {KeySpec::one(KeyUse::write)}, .shown = shown_in_cache_set,
      .group = "cache", .since = "0.1.0",
      .complexity = "O(1)",
      .summary = "Fills a key, as holder of its lease or without one.",

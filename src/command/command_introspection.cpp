@@ -203,10 +203,15 @@ Outcome get_keys(Call& call, bool with_flags) {
 Outcome command_getkeys(Call& call) { return get_keys(call, false); }
 Outcome command_getkeysandflags(Call& call) { return get_keys(call, true); }
 
+Shown shown_in_getkeys(Args args, std::size_t index) {
+  constexpr std::size_t first = 2;
+  return index < first ? Shown::plain : shown_in_request(args.subspan(first), index - first);
+}
+
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "command", .handler = command, .arity = -1,
-     .flags = kLoading | kNoMulti, .categories = kConnection,
+     .flags = kLoading | kNoMulti, .categories = kConnection, .shown = shown_never,
      .group = "server", .since = "2.8.13",
      .complexity = "O(N) for N commands.",
      .summary = "Describes every command."},
@@ -216,19 +221,19 @@ constexpr Row kRows[] = {
      .complexity = "O(N) for N commands.",
      .summary = "Counts the commands, without their subcommands."},
     {.name = "command|docs", .handler = command_docs, .arity = -2,
-     .flags = kLoading | kNoMulti, .categories = kConnection,
+     .flags = kLoading | kNoMulti, .categories = kConnection, .shown = shown_command_names,
      .group = "server", .since = "7.0.0",
      .complexity = "O(N) for N commands.",
      .summary = "Documents some commands, or all: purpose, complexity and arguments.",
      .syntax = "[command-name [command-name ...]]"},
     {.name = "command|getkeys", .handler = command_getkeys, .arity = -3,
-     .flags = kLoading, .categories = kConnection,
+     .flags = kLoading, .categories = kConnection, .shown = shown_in_getkeys, .has_request = true,
      .group = "server", .since = "2.8.13",
      .complexity = "O(N) for N arguments.",
      .summary = "Finds the keys in a command with its arguments.",
      .syntax = "command [arg [arg ...]]"},
     {.name = "command|getkeysandflags", .handler = command_getkeysandflags, .arity = -3,
-     .flags = kLoading, .categories = kConnection,
+     .flags = kLoading, .categories = kConnection, .shown = shown_in_getkeys, .has_request = true,
      .group = "server", .since = "7.0.0",
      .complexity = "O(N) for N arguments.",
      .summary = "Finds the keys in a command with its arguments, and what it does with each.",
@@ -239,7 +244,7 @@ constexpr Row kRows[] = {
      .complexity = "O(1)",
      .summary = "Prints the subcommands."},
     {.name = "command|info", .handler = command_info, .arity = -2,
-     .flags = kLoading | kNoMulti, .categories = kConnection,
+     .flags = kLoading | kNoMulti, .categories = kConnection, .shown = shown_command_names,
      .group = "server", .since = "2.8.13",
      .complexity = "O(N) for N commands.",
      .summary = "Describes some commands, or all: arity, flags, categories and where their keys are.",

@@ -302,9 +302,20 @@ Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& p
 
 Shown shown_never(Args /*args*/, std::size_t /*index*/) { return Shown::secret; }
 
+Shown shown_command_names(Args args, std::size_t index) {
+  return index < 2 || find_command_by_name(args[index]) != nullptr ? Shown::plain : Shown::secret;
+}
+
+Shown shown_in_request(Args request, std::size_t index) {
+  const Row* const row = find_command(request);
+  if (row == nullptr || is_container(*row) || row->has_request) return Shown::secret;
+  return shown_argument(*row, request, index);
+}
+
 Shown shown_argument(const Row& row, Args args, std::size_t index) {
   if (index == 0) return Shown::plain;
   if (row.shown != nullptr) return row.shown(args, index);
+  if (row.handler == nullptr) return Shown::secret;  // behind a container: a subcommand that is mistyped may be followed by a password
   Shown shown = Shown::plain;
   for (const KeySpec& spec : row.keys) {
     if (spec.kind == KeySpec::Kind::none) continue;

@@ -77,6 +77,7 @@ bool authenticate(Call& call, std::string_view name, std::string_view password) 
     call.reply.error(kWrongPassword);
     return false;
   }
+  call.engine.monitors.set_user(call.session, user);
   call.session.set_user(std::move(user));
   // Inside EXEC shards are locked, and to choose whom to evict may take long: the connection does it behind EXEC, with its account.
   if (!call.in_transaction) call.engine.enforce_user_share(call.session);

@@ -29,7 +29,7 @@ Outcome diagnose_command(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "pinfold.diagnose", .handler = diagnose_command, .arity = 1,
-     .flags = kNoScript | kLoading | kNoMulti, .categories = kAdministrative, .touches = Touches::no_key,
+     .flags = kNoScript | kLoading | kNoMulti, .categories = kAdministrative | kDangerous, .touches = Touches::no_key,
      .group = "server", .since = "0.1.0",
      .complexity = "O(N) for N policies.",
      .summary = "What is wrong with the server or about to be, the worst first: for each finding its name, its severity (critical, "

@@ -33,11 +33,6 @@ bool is_http(std::string_view name) { return iequals(name, "post") || iequals(na
 
 bool is_exec(const Row& row) { return row.name == "exec"; }
 
-// Containers of subcommands have no keys of their own, which spares most requests the look into the table.
-bool is_unknown_subcommand(const Row& row, Args args) {
-  return row.arity < 0 && row.keys[0].kind == KeySpec::Kind::none && args.size() > 1 && is_container(row);
-}
-
 bool is_local(const SharedClient& client) { return client.unix_socket || is_loopback(client.address); }
 
 bool allows_debugging(const config::Settings& settings, const SharedClient& client) {

@@ -35,6 +35,8 @@ std::uint64_t visits(const Engine& engine, const Sections& wanted) {
 }
 
 Outcome info(Call& call) {
+  constexpr std::size_t most_names = 1024;
+  if (call.args.size() - 1 > most_names) return call.reply.error("ERR INFO takes 1024 sections at most");
   const std::vector<const InfoSection*> chosen = choose(call.args.subspan(1));
   Sections wanted;
   for (const InfoSection* section : chosen) wanted.set(static_cast<std::size_t>(section->section));

@@ -63,8 +63,18 @@ Outcome history(Call& call) {
   return Outcome::done;
 }
 
+constexpr std::size_t most_names = 1024;
+
+// Whether a request has more names than it may; then the error has been replied.
+bool has_too_many_names(Call& call, std::string_view what) {
+  if (call.args.size() - 2 <= most_names) return false;
+  call.reply.error("ERR " + shown_command(call.row.name) + " takes " + std::to_string(most_names) + " " + std::string(what) + " at most");
+  return true;
+}
+
 // Replies how many of the events had samples.
 Outcome reset(Call& call) {
+  if (has_too_many_names(call, "events")) return Outcome::done;
   std::int64_t count = 0;
   if (call.args.size() == 2) {
     for (std::size_t i = 0; i < LatencyMonitor::events; ++i) count += call.engine.latency.reset(event_at(i)) ? 1 : 0;
@@ -210,18 +220,25 @@ void reply_histogram(Call& call, const histogram::Counts& counts) {
   }
 }
 
-// Whether `name` means the command, or the container of it: "config" means "config|get" too.
-bool means(std::string_view name, const Row& row) {
-  return iequals(name, row.name) ||
-         (row.name.size() > name.size() && row.name[name.size()] == '|' && iequals(name, row.name.substr(0, name.size())));
+// Which commands are named, by their indices: all if there are no names. A container means its subcommands too.
+std::vector<bool> named_commands(Args names) {
+  std::vector<bool> named(commands().size(), names.empty());
+  for (const std::string_view name : names) {
+    const Row* const row = find_command_by_name(name);
+    if (row == nullptr) continue;
+    named[command_index(*row)] = true;
+    for (const Row* const subcommand : subcommands(*row)) named[command_index(*subcommand)] = true;
+  }
+  return named;
 }
 
 Outcome histogram_of_commands(Call& call) {
-  const Args names = call.args.subspan(2);
+  if (has_too_many_names(call, "commands")) return Outcome::done;
+  const std::vector<bool> named = named_commands(call.args.subspan(2));
   std::vector<std::pair<std::string_view, histogram::Counts>> all;
   for (const Row* row : commands()) {
     if (!call.engine.settings.flag(config::Id::latency_tracking)) break;
-    if (!names.empty() && std::ranges::none_of(names, [row](std::string_view name) { return means(name, *row); })) continue;
+    if (!named[command_index(*row)]) continue;
     const histogram::Counts counts = call.engine.stats.durations(command_index(*row));
     if (counts.total > 0) all.emplace_back(row->name, counts);
   }
@@ -258,9 +275,9 @@ constexpr Row kRows[] = {
      .complexity = "O(1)",
      .summary = "Describes the subcommands."},
     {.name = "latency|histogram", .handler = histogram_of_commands, .arity = -2,
-     .flags = kForAdmins,
+     .flags = kForAdmins, .shown = shown_command_names,
      .group = "server", .since = "7.0.0",
-     .complexity = "O(N) for N commands.",
+     .complexity = "O(N + M) for N commands, and M names of them: at most 1,024.",
      .summary = "Tells how many calls of commands took how long; of all if none is named.",
      .syntax = "[command [command ...]]"},
     {.name = "latency|history", .handler = history, .arity = 3,
@@ -277,7 +294,7 @@ constexpr Row kRows[] = {
     {.name = "latency|reset", .handler = reset, .arity = -2,
      .flags = kForAdmins,
      .group = "server", .since = "2.8.13",
-     .complexity = "O(N) for N names.",
+     .complexity = "O(N) for N names, at most 1,024.",
      .summary = "Forgets what was recorded of the events; of all if none is named.",
      .syntax = "[event [event ...]]"},
 };

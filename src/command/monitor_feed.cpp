@@ -1,6 +1,7 @@
 #include "pinfold/command/monitor_feed.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstdio>
 #include <new>
 #include <utility>
@@ -8,7 +9,6 @@
 #include "pinfold/base/clock.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/command/databases.hpp"
-#include "pinfold/command/rights.hpp"
 #include "pinfold/command/session.hpp"
 
 namespace pinfold::command {
@@ -36,11 +36,16 @@ std::string line_begin(const Session& session, unsigned db) {
   return line.append(address).append("]");
 }
 
-std::string line_of(const Session& session, const Row& row, Args args, unsigned db) {
+std::string line_of(Sight sight, const Session& session, const Row& row, Args args, unsigned db) {
   std::string line = line_begin(session, db);
   const RequestWords words(row, args, monitor_limits);
-  for (std::size_t i = 0; i < words.count(); ++i) line.append(" ").append(quoted(words[i]));
+  for (const std::string_view word : seen_words(sight, words, row, args)) line.append(" ").append(quoted(word));
   return line += "\r\n";
+}
+
+const Row& monitor_row() {
+  static const Row& row = *find_command_by_name("monitor");
+  return row;
 }
 
 // Lines on their way. They are in the account of clients until all threads have taken them.
@@ -74,10 +79,12 @@ std::uint64_t lines_in(std::string_view text) { return static_cast<std::uint64_t
 
 void MonitorFeed::add(const Session& session, const Row& row, Args args, unsigned db, security::MatchBudget& budget) {
   if ((row.flags & kAdmin) != 0) return;
-  std::string line;
+  std::array<std::string, 4> lines;  // by Sight
   for (Group& group : groups_) {
-    if (!sees(group, row, args, db, budget)) continue;
-    if (line.empty()) line = line_of(session, row, args, db);
+    const Sight sight = sight_of_group(group, row, args, db, budget);
+    if (sight == Sight::nothing) continue;
+    std::string& line = lines[static_cast<std::size_t>(sight)];
+    if (line.empty()) line = line_of(sight, session, row, args, db);
     group.lines += line;
     bytes_ += line.size();
   }
@@ -145,11 +152,10 @@ void MonitorFeed::follow_monitors() {
   users_version_ = users_version;
 }
 
-bool MonitorFeed::sees(const Group& group, const Row& row, Args args, unsigned db, security::MatchBudget& budget) {
-  if (group.user == nullptr) return false;
-  if (group.user->unlimited()) [[likely]]
-    return true;
-  return may_see_request(*group.user, row, args, db, budget, positions_);
+// A user that is off, or may no longer use MONITOR, is shown nothing until that changes again.
+Sight MonitorFeed::sight_of_group(const Group& group, const Row& row, Args args, unsigned db, security::MatchBudget& budget) {
+  if (group.user == nullptr || !group.user->enabled()) return Sight::nothing;
+  return sight_of(*group.user, monitor_row(), row, args, db, budget, positions_);
 }
 
 void MonitorFeed::push_all() {

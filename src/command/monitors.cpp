@@ -25,6 +25,15 @@ bool Monitors::add(Session& session, std::shared_ptr<const security::User> user)
   return true;
 }
 
+void Monitors::set_user(const Session& session, std::shared_ptr<const security::User> user) {
+  if (!session.shared.monitors.load(std::memory_order_relaxed)) return;
+  const std::lock_guard lock(mutex_);
+  for (Monitor& one : list_) {
+    if (one.place == session.shared.place()) one.user.swap(user);
+  }
+  changed();
+}
+
 void Monitors::remove(Session& session) {
   if (!session.shared.monitors.load(std::memory_order_relaxed)) return;
   const std::lock_guard lock(mutex_);

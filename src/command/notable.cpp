@@ -46,10 +46,12 @@ std::uint64_t without_waits(const Call& call, std::uint64_t ticks) {
   return ticks - std::min(ticks, thread_waits.total() - call.waited_before);
 }
 
-CommandLog::Entry entry_of(const Session& session, std::uint64_t value, RequestWords words) {
+CommandLog::Entry entry_of(const Session& session, const Row& row, std::uint64_t value, RequestWords words) {
   CommandLog::Entry entry;
   entry.unix_s = unix_ms() / 1000;
   entry.value = value;
+  entry.row = &row;
+  entry.db = session.db;
   entry.words = std::move(words);
   entry.address = session.shared.address;
   entry.name = session.shared.name;
@@ -58,13 +60,14 @@ CommandLog::Entry entry_of(const Session& session, std::uint64_t value, RequestW
 
 // An entry for which there is no memory is left out.
 template <class Words>
-void log(Engine& engine, Kind kind, config::Id length, const Session& session, const Times& times, std::uint64_t value, Words&& words) {
+void log(Engine& engine, Kind kind, config::Id length, const Session& session, const Row& row, const Times& times, std::uint64_t value,
+         Words&& words) {
   const auto most = static_cast<std::size_t>(engine.settings.integer(length));
   ThreadStats& stats = engine.stats.of_thread(session.shared.thread);
   constexpr Counter ThreadStats::*counters[] = {&ThreadStats::slow_commands, &ThreadStats::large_requests, &ThreadStats::large_replies};
   (stats.*counters[static_cast<std::size_t>(kind)]).add();
   try {
-    CommandLog::Entry entry = entry_of(session, value, words());
+    CommandLog::Entry entry = entry_of(session, row, value, words());
     entry.locks_us = times.locks;
     entry.room_us = times.room;
     engine.command_log.add(kind, std::move(entry), most);
@@ -97,7 +100,7 @@ void note(Engine& engine, const Session& session, const Row& row, const Times& t
   if ((row.flags & kSkipSlowlog) != 0) return;
   if (times.execution < limit_of(engine.settings, config::Id::slowlog_log_slower_than)) return;
   if (too_many_of_exec(session, in_transaction, Kind::slow)) return;
-  log(engine, Kind::slow, config::Id::slowlog_max_len, session, times, times.execution, words);
+  log(engine, Kind::slow, config::Id::slowlog_max_len, session, row, times, times.execution, words);
 }
 
 }  // namespace
@@ -152,15 +155,16 @@ void note_task_step(const Call& call, Task& task, std::uint64_t ticks, std::uint
   const auto words = [&] { return noted.words; };
   note(call.engine, call.session, *task.row, times_of(noted.ticks, noted.waits), false, words);
   if (noted.reply_bytes >= large_reply(call.engine.settings)) {
-    log(call.engine, Kind::large_reply, config::Id::commandlog_large_reply_max_len, call.session, {}, noted.reply_bytes, words);
+    log(call.engine, Kind::large_reply, config::Id::commandlog_large_reply_max_len, call.session, *task.row, {}, noted.reply_bytes, words);
   }
 }
 
 namespace {
 
 void note_size(Engine& engine, Kind kind, config::Id length, const Session& session, const Row& row, Args args, std::uint64_t bytes) {
-  if ((row.flags & kSkipSlowlog) != 0 || too_many_of_exec(session, session.transaction != nullptr, kind)) return;
-  log(engine, kind, length, session, {}, bytes, [&] { return RequestWords(row, args); });
+  if ((row.flags & kSkipSlowlog) != 0 || is_unknown_subcommand(row, args)) return;  // no more than an unknown command
+  if (too_many_of_exec(session, session.transaction != nullptr, kind)) return;
+  log(engine, kind, length, session, row, {}, bytes, [&] { return RequestWords(row, args); });
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ RequestWords::RequestWords(const Row& row, Args args, const WordLimits& limits) 
     }
     end_word();
   }
-  if (i == args.size()) return;
+  all_ = i == args.size();
+  if (all_) return;
   text_.append("... (").append(std::to_string(args.size() - i)).append(" more arguments)");
   end_word();
 }

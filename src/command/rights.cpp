@@ -52,6 +52,7 @@ Counter& counter_of(ThreadStats& stats, DenialReason reason) {
 // The databases in which a request works.
 class DatabasesOf {
  public:
+  explicit DatabasesOf(unsigned db) { add(db); }
   DatabasesOf(const Row& row, Args args, unsigned db) {
     const bool named = row.databases != nullptr;
     const bool in_selected = row.touches == Touches::count || row.touches == Touches::listing || row.touches == Touches::database;
@@ -137,21 +138,46 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   return check_rights(user, row, args, db, budget, positions);
 }
 
-bool may_see_request(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
-                     std::vector<std::uint32_t>& positions) {
-  static const std::size_t monitor = command_index(*find_command_by_name("monitor"));
-  const DatabasesOf databases(row, args, db);
+Sight sight_of(const security::User& user, const Row& by, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
+               std::vector<std::uint32_t>& positions) {
+  if (user.unlimited()) return Sight::everything;
+  const bool is_valid = arity_fits(row, args.size());
+  const DatabasesOf databases = is_valid ? DatabasesOf(row, args, db) : DatabasesOf(db);
   security::CheckedRequest request;
-  request.command = monitor;
+  request.command = command_index(by);
   request.args = args;
   request.databases = databases.get();
   request.all_databases = row.touches == Touches::everything;
-  request.all_keys = row.touches == Touches::listing || row.touches == Touches::database || row.touches == Touches::everything;
+  request.all_keys = true;
   request.all_keys_access = security::Access::read;
-  if (row.prefix != nullptr) request.all_keys_with = row.prefix(args);
-  add_keys(request, row, args, positions);
+  if (user.check(request, budget).denied == Denied::no) return Sight::everything;
+  request.all_keys = row.touches == Touches::listing || row.touches == Touches::database || row.touches == Touches::everything;
+  positions.clear();
+  if (is_valid) {
+    if (row.prefix != nullptr) request.all_keys_with = row.prefix(args);
+    add_keys(request, row, args, positions);
+  }
   for (auto& keys : request.keys) keys.access = security::Access::read;
-  return user.check(request, budget).denied == Denied::no;
+  if (user.check(request, budget).denied != Denied::no) return Sight::nothing;
+  return positions.empty() && request.all_keys_with.empty() ? Sight::name : Sight::keys;
+}
+
+std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words, const Row& row, Args args) {
+  std::vector<std::string_view> seen;
+  const std::size_t of_name = words_of_name(row);
+  const bool name_only = sight == Sight::nothing || sight == Sight::name;
+  // Beside its key, only such a command has arguments that are taken for names of keys: tags.
+  const std::size_t key = sight == Sight::keys && row.shown != nullptr && row.prefix == nullptr ? only_key(row, args.size()) : 0;
+  seen.reserve(words.count());
+  for (std::size_t i = 0; i < words.count(); ++i) {
+    if (name_only && i >= of_name) {
+      seen.push_back(redacted);
+      break;
+    }
+    const bool is_tag = key != 0 && i != key && i < args.size() && shown_argument(row, args, i) == Shown::key;
+    seen.push_back(is_tag ? redacted : words[i]);
+  }
+  return seen;
 }
 
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,

@@ -228,11 +228,11 @@ Outcome exec(Call& call) {
   }
   call.read_clock();
   const bool changed = watched_changed(call);
-  if (changed && feed != nullptr) feed->take_back_transaction(session, call.row, call.args);
   forget_watched(session, call.engine);
   const Outcome outcome = changed ? call.reply.null_array() : run_steps(call, plan);
   // Before the queue is freed, which may take a while.
   call.held.release();
+  if (changed && feed != nullptr) feed->take_back_transaction(session, call.row, call.args);
   end_transaction(session, call.engine);
   // Once the header of the array is out there is no going silent halfway.
   if (session.reply_mode == ReplyMode::off) call.reply.output().truncate(mark);

@@ -31,7 +31,7 @@ void unless_memory_is_short(Work&& work) {
 }  // namespace
 
 void Background::start() {
-  engine_.keyspace.set_background(*this);
+  engine_.keyspace.set_background(this);
   resident_at_start_ = command::resident_memory();
   thread_ = std::thread([this] { run(); });
 }
@@ -44,6 +44,7 @@ void Background::stop() {
   }
   changed_.notify_all();
   thread_.join();
+  engine_.keyspace.set_background(nullptr);  // the keyspace and the engine are destroyed after this, and still lock shards
   write_events(true);
 }
 

@@ -347,9 +347,9 @@ int run(int argc, char** argv, char** environment) {
     line.add("action", "started").add("version", version).add("addresses", network.addresses());
   });
   Background background(engine);
+  background.start();  // first: other threads wake it
   admin.start();
   exporter.start();
-  background.start();
   network.start();
   admin.set_state(admin::AdminServer::State::serving);
   if (const std::string at = admin.addresses(); !at.empty()) spdlog::info("Metrics, probes and pages on {}", at);

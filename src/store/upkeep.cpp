@@ -130,7 +130,7 @@ void Keyspace::ask_for_measurement() {
   constexpr std::int64_t fresh_us = 10'000;
   const std::int64_t now = monotonic_us();
   std::int64_t asked = measurement_asked_us_.load(std::memory_order_relaxed);
-  if (now - asked < fresh_us || background_ == nullptr) return;
+  if (now - asked < fresh_us || background_.load(std::memory_order_relaxed) == nullptr) return;
   if (measurement_asked_us_.compare_exchange_strong(asked, now, std::memory_order_relaxed)) wake_background();
 }
 

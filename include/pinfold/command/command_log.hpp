@@ -25,6 +25,8 @@ class CommandLog {
     std::uint64_t value = 0;     // slow: microseconds of execution; the others: bytes
     std::uint64_t locks_us = 0;  // slow: how long it has waited for locks of shards, which is no part of the execution
     std::uint64_t room_us = 0;   // slow: how long it has waited while memory was evicted for it
+    const Row* row = nullptr;    // of the command, and the database: with the words, what tells who may see them
+    unsigned db = 0;
     RequestWords words;
     std::string address;  // of the client
     std::string name;

@@ -132,7 +132,9 @@ struct Row {
   std::uint32_t flags = 0;       // Flag values
   std::uint32_t categories = 0;  // Category values
   KeySpec keys[2] = {};
-  ShownAs shown = nullptr;  // null: the keys of `keys` as keys, and all other arguments as they are
+  // null: the keys of `keys` as keys, and all other arguments as they are; behind a container without a handler nothing is shown
+  ShownAs shown = nullptr;
+  bool has_request = false;  // whether its arguments are a request, which is not executed
   Touches touches = Touches::keys;
   DatabasesIn databases = nullptr;
   PrefixIn prefix = nullptr;
@@ -155,8 +157,15 @@ const Row* find_command(Args args);
 /// Finds a row by its name, which is "get" or "client|kill". Returns null if there is none. O(1).
 const Row* find_command_by_name(std::string_view name);
 
+/// How many words of a request are the name of its command: two for a subcommand.
+inline std::size_t words_of_name(const Row& row) { return row.name.find('|') == std::string_view::npos ? 1 : 2; }
 /// Whether `row` has subcommands.
 bool is_container(const Row& row);
+/// Whether the arguments, for which find_command() has found `row`, name a subcommand that there is not. Containers have no keys of their
+/// own, which spares most requests the look into the table.
+inline bool is_unknown_subcommand(const Row& row, Args args) {
+  return row.arity < 0 && row.keys[0].kind == KeySpec::Kind::none && args.size() > 1 && is_container(row);
+}
 /// The subcommands of `row`, in the order of their family. Empty if it has none.
 std::span<const Row* const> subcommands(const Row& row);
 
@@ -198,6 +207,11 @@ inline std::size_t only_key(const Row& row, std::size_t size) {
 Shown shown_argument(const Row& row, Args args, std::size_t index);
 /// For rows all of whose arguments are passwords, or tell whose password was tried.
 Shown shown_never(Args args, std::size_t index);
+/// For rows whose arguments are names of commands: what is no such name may be a password behind one, and is not shown.
+Shown shown_command_names(Args args, std::size_t index);
+/// How the argument at `index` of `request` may appear, which is itself an argument of a command: nothing of it unless it is known which
+/// command it is, and nothing if that has a request among its arguments as well.
+Shown shown_in_request(Args request, std::size_t index);
 /// What the command does with the keys of `spec` if it is called with `args`. Never `set_get` or `bitfield`.
 KeyUse key_use(const KeySpec& spec, Args args);
 /// Does for one spec of a row what the other extract_keys() does for all of them.

@@ -1,9 +1,10 @@
 #pragma once
 // What one I/O thread shows to the clients that have sent MONITOR (monitors.hpp).
 //
-// A client is shown the requests of all clients if its user may do everything. Otherwise it is shown those whose keys its user may read,
-// and those without keys, but none that works on keys which it does not name (KEYS, FLUSHALL, a purge). As in Redis, administrative
-// commands are shown to nobody, and passwords neither (request_words.hpp).
+// A client is shown the requests of all clients if its user may read all keys. Otherwise it is shown those whose keys its user may read,
+// without tags, and of those without keys the name of the command, but none that works on keys which it does not name (KEYS, FLUSHALL, a
+// purge). As in Redis, administrative commands are shown to nobody, and passwords neither (request_words.hpp). The rights are those that
+// the client has at the moment: also if they were changed, or it has authenticated as another user since it sent MONITOR.
 
 #include <cstdint>
 #include <memory>
@@ -12,6 +13,7 @@
 
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/request_words.hpp"
+#include "pinfold/command/rights.hpp"
 
 namespace pinfold::command {
 
@@ -30,8 +32,7 @@ class MonitorFeed {
   void show(const Session& session, const Row& row, Args args, unsigned db);
   /// The same for a transaction that is about to be executed: its commands as they are queued, and EXEC behind them, as in Redis.
   void show_transaction(const Session& session, const Row& exec, Args args);
-  /// Called when the transaction of the last show_transaction() was not executed: only EXEC is shown of it. Nothing is pushed, because
-  /// shards are locked.
+  /// Called when the transaction of the last show_transaction() was not executed: only EXEC is shown of it.
   void take_back_transaction(const Session& session, const Row& exec, Args args);
   /// Pushes the lines.
   void flush() {
@@ -54,7 +55,7 @@ class MonitorFeed {
   void follow_monitors();
   void push_all();
   void push(Group& group);
-  bool sees(const Group& group, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
+  Sight sight_of_group(const Group& group, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
 
   Engine& engine_;
   std::uint64_t monitors_version_ = 0;  // for which groups_ was made

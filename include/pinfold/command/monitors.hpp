@@ -33,7 +33,7 @@ class Monitors {
 
   struct Monitor {
     ClientPlace place;
-    std::shared_ptr<const security::User> user;  // as which the client sent MONITOR
+    std::shared_ptr<const security::User> user;  // as which the client has authenticated
   };
   using List = std::vector<Monitor>;
 
@@ -47,6 +47,8 @@ class Monitors {
   std::size_t count() const { return count_.load(std::memory_order_relaxed); }
   /// Adds a client, if it is none already. Returns false if there are too many. Called by its thread.
   bool add(Session& session, std::shared_ptr<const security::User> user);
+  /// Called when the client has authenticated as another user, whose rights hold from now on. Called by its thread.
+  void set_user(const Session& session, std::shared_ptr<const security::User> user);
   /// Removes the client, if it is one. Called by its thread. Takes no memory, so that a connection can always be closed.
   void remove(Session& session);
   /// Grows with every change of the list.

@@ -1,6 +1,6 @@
 #pragma once
-// The words of a request as SLOWLOG, COMMANDLOG and MONITOR show them: shortened, and without passwords. Names of keys are shown: only an
-// administrator can use these commands.
+// The words of a request as SLOWLOG, COMMANDLOG and MONITOR show them: shortened, and without passwords. Who is shown which of
+// them: sight_of() (rights.hpp).
 
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +36,8 @@ class RequestWords {
   RequestWords(const Row& row, Args args, const WordLimits& limits = {});
 
   std::size_t count() const { return ends_.size(); }
+  /// Whether all words of the request are there. If not, the last one is none of them.
+  bool are_all() const { return all_; }
   std::string_view operator[](std::size_t i) const {
     const std::size_t begin = i == 0 ? 0 : ends_[i - 1];
     return std::string_view(text_).substr(begin, ends_[i] - begin);
@@ -48,6 +50,7 @@ class RequestWords {
 
   std::string text_;
   std::vector<std::uint32_t> ends_;
+  bool all_ = true;
 };
 
 /// The bytes of a request as the protocol has them. O(words).

@@ -15,6 +15,7 @@
 #include "pinfold/command/call.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/request_words.hpp"
 #include "pinfold/security/user.hpp"
 
 namespace pinfold::command {
@@ -59,10 +60,21 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
 /// The same without such room.
 RightsVerdict check_rights(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget);
 
-/// Whether `user`, who may use MONITOR, is shown this request of anybody: whether it may read the keys, and if the request works on keys
-/// that it does not name, all keys.
-bool may_see_request(const security::User& user, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
-                     std::vector<std::uint32_t>& positions);
+/// How much a user is shown of a request of anybody, by MONITOR, SLOWLOG and COMMANDLOG.
+enum class Sight : std::uint8_t {
+  nothing,     // it may not read the keys, or the request works on keys that it does not name
+  name,        // the name of the command: what other arguments tell is not known
+  keys,        // all but the names of tags: it may read the keys
+  everything,  // all but passwords: it may read all keys
+};
+
+/// How much `user`, who uses the command `by`, is shown of a request in database `db`. `args` need not be valid. What is still to be
+/// found out when the budget is spent is not shown.
+Sight sight_of(const security::User& user, const Row& by, const Row& row, Args args, unsigned db, security::MatchBudget& budget,
+               std::vector<std::uint32_t>& positions);
+
+/// The words of a request that are shown with this sight. They refer to `words`, which are those of the request with these arguments.
+std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words, const Row& row, Args args);
 
 /// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the
 /// user may make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index

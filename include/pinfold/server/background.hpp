@@ -23,7 +23,10 @@ class Background final : public Sleeper {
   Background(const Background&) = delete;
   Background& operator=(const Background&) = delete;
 
+  /// To be called before other threads use the keyspace.
   void start();
+  /// Ends the worker and writes the last lines of the log. Nobody wakes it from then on but threads that are about to: it is to be
+  /// destroyed when they have ended. Does nothing if the worker has ended or was not started.
   void stop();
 
  private:

@@ -310,12 +310,12 @@ class Keyspace {
     return until != MonoMs{} && monotonic_ms() < until;
   }
   /// Sets the background worker. It is woken, by any thread, when there is work for background_step(), or when the memory of
-  /// the process should be measured again (Memory::observe_growth). Must be called before requests come. The worker must
-  /// outlive the last call to the keyspace.
-  void set_background(Sleeper& worker) { background_ = &worker; }
+  /// the process should be measured again (Memory::observe_growth). Null: there is none any more. Must be called before
+  /// requests come. The worker must outlive the last call that another thread makes to the keyspace before it is taken away.
+  void set_background(Sleeper* worker) { background_.store(worker, std::memory_order_release); }
   /// Wakes the background worker, for work of the keyspace or of another room. Does nothing if there is no worker.
   void wake_background() {
-    if (background_ != nullptr) background_->wake();
+    if (Sleeper* const worker = background_.load(std::memory_order_acquire); worker != nullptr) worker->wake();
   }
   /// The accesses to keys that are sampled.
   AccessSamples& samples() { return samples_; }
@@ -389,7 +389,7 @@ class Keyspace {
   Memory memory_;
   std::unique_ptr<SegmentPool> pool_;
   TagMarks tag_marks_;  // outlives all tables
-  Sleeper* background_ = nullptr;
+  std::atomic<Sleeper*> background_{nullptr};
   std::atomic<std::int64_t> measurement_asked_us_{0};
   std::atomic<std::uint64_t> gave_up_at_{0};  // bytes of data when the background last found that nothing more could be evicted
   std::mutex to_free_mutex_;

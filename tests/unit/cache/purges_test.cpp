@@ -21,7 +21,7 @@ constexpr std::uint64_t MB = 1 << 20;
 // Works off all that there is as soon as it is woken, and never otherwise.
 class Eager final : public Sleeper {
  public:
-  Eager(store::Keyspace& keyspace, cache::Cache& cache) : keyspace_(keyspace), cache_(cache) { keyspace.set_background(*this); }
+  Eager(store::Keyspace& keyspace, cache::Cache& cache) : keyspace_(keyspace), cache_(cache) { keyspace.set_background(this); }
   int wakes = 0;
   bool asleep = false;  // is woken, and does not work
   std::shared_ptr<store::Purge> purge;
