@@ -75,7 +75,11 @@ std::optional<Response> answer_to(const boost::system::error_code& error) {
   return plain(400, "This is no request of HTTP/1: " + error.message() + ".\n");
 }
 
-bool has_body(const http::request_parser<http::empty_body>& parser) { return parser.chunked() || parser.content_length().value_or(0) > 0; }
+// The parser knows of Transfer-Encoding only what it can decode. A proxy before this server may take another one for a body too, in which
+// there may be a request of somebody else: nothing is read behind such a head.
+bool has_body(const http::request_parser<http::empty_body>& parser) {
+  return parser.get().count(http::field::transfer_encoding) > 0 || parser.content_length().value_or(0) > 0;
+}
 
 }  // namespace
 

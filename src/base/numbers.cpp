@@ -138,6 +138,13 @@ std::string human_size(std::uint64_t bytes) {
   return text;
 }
 
+std::string binary_size(std::uint64_t bytes) {
+  std::string text = human_size(bytes);
+  const char unit = text.back();
+  text.pop_back();
+  return text.append(" ").append(unit == 'B' ? std::string("B") : unit + std::string("iB"));
+}
+
 char* write_i64(char* to, std::int64_t value) {
   // Most values are lengths of few digits.
   if (value < 0 || value > 999) return std::to_chars(to, to + 20, value).ptr;

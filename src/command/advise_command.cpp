@@ -2,14 +2,20 @@
 //
 // Each line names the numbers that it rests on, and how far they can be trusted. Without enough traffic there is no advice.
 
+#include <algorithm>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "pinfold/base/numbers.hpp"
+#include "pinfold/base/words.hpp"
+#include "pinfold/command/advice.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/option_errors.hpp"
 
 namespace pinfold::command {
 namespace {
@@ -50,15 +56,15 @@ std::string certainty(const WorkingSetEstimate& known) {
 
 std::string hit_ratio_now(const WorkingSetEstimate& known) {
   return "The hit ratio of the recent past is " + percent(known.hit_ratios[WorkingSetEstimate::present]) + " with " +
-         human_size(known.memory) + " of memory (certain: all reads are counted).";
+         binary_size(known.memory) + " of memory (certain: all reads are counted).";
 }
 
 std::string hit_ratios_elsewhere(const WorkingSetEstimate& known) {
   constexpr std::size_t half = WorkingSetEstimate::present - 1;
   constexpr std::size_t twice = WorkingSetEstimate::present + 1;
-  std::string line = "With half the memory (" + human_size(known.memory / 2) + ") it would be " + percent(known.hit_ratios[half]);
+  std::string line = "With half the memory (" + binary_size(known.memory / 2) + ") it would be " + percent(known.hit_ratios[half]);
   if (!known.limited) return line + "; more changes nothing, because there is no maxmemory (" + certainty(known) + ").";
-  line += ", with twice (" + human_size(known.memory * 2) + ") " + percent(known.hit_ratios[twice]);
+  line += ", with twice (" + binary_size(known.memory * 2) + ") " + percent(known.hit_ratios[twice]);
   if (!known.full[twice]) line += ", or more, because so much has not been asked for yet";
   return line + " (" + certainty(known) + ").";
 }
@@ -70,8 +76,8 @@ std::string memory_for(const WorkingSetEstimate& known, double wanted) {
     return what + " is not reached with four times the memory: it would be " + percent(known.hit_ratios.back()) +
            ". The rest are keys that were not asked for before, or not before they expired (" + certainty(known) + ").";
   }
-  if (*bytes <= known.memory / 4) return what + " needs " + human_size(*bytes) + " or less (" + certainty(known) + ").";
-  return what + " needs about " + human_size(*bytes) + " (" + certainty(known) + ").";
+  if (*bytes <= known.memory / 4) return what + " needs " + binary_size(*bytes) + " or less (" + certainty(known) + ").";
+  return what + " needs about " + binary_size(*bytes) + " (" + certainty(known) + ").";
 }
 
 void advise_on_memory(const WorkingSetEstimate& estimate, std::optional<double> wanted, std::vector<std::string>& lines) {
@@ -81,12 +87,17 @@ void advise_on_memory(const WorkingSetEstimate& estimate, std::optional<double> 
     lines.emplace_back("maxmemory-policy is noeviction: memory decides which writes are refused, not which reads hit.");
   } else if (estimate.state == State::small) {
     lines.push_back("Nothing is known about the hit ratio with other amounts of memory: with a maxmemory below " +
-                    human_size(WorkingSet::least_memory) + " there is no room to simulate it.");
+                    binary_size(WorkingSet::least_memory) + " there is no room to simulate it.");
   } else if (estimate.state == State::warming) {
     lines.push_back("Not enough traffic yet to say what more or less memory would give: " + count_of(estimate.reads) +
                     " reads of sampled keys.");
   } else {
     lines.push_back(hit_ratio_now(estimate));
+    if (estimate.entries < few) {
+      lines.push_back("Too few keys are stored to say what more or less memory would give: " + std::to_string(estimate.entries) +
+                      " sampled entries.");
+      return;
+    }
     lines.push_back(hit_ratios_elsewhere(estimate));
     if (wanted) lines.push_back(memory_for(estimate, *wanted));
   }
@@ -94,7 +105,11 @@ void advise_on_memory(const WorkingSetEstimate& estimate, std::optional<double> 
 
 void advise_on_unread(const WorkingSetEstimate& estimate, std::vector<std::string>& lines) {
   constexpr double much = 0.1;
-  if (estimate.entries < few || estimate.unread.bytes < much) return;
+  // What was written a moment ago may still be read, and what is overwritten again and again is never old.
+  constexpr std::int64_t least_age_ms = 60'000;
+  const bool changes_known = estimate.changes.changes >= few;
+  const std::int64_t least = std::max(least_age_ms, changes_known ? 2 * estimate.changes.age_ms : 0);
+  if (estimate.entries < few || estimate.unread.bytes < much || estimate.unread.age_ms < least) return;
   lines.push_back("Entries that were never read since they were written take " + percent(estimate.unread.bytes) + " of the bytes (" +
                   percent(estimate.unread.keys) + " of the keys), and were written " + duration(estimate.unread.age_ms) +
                   " ago on average. Do not store them, or give them shorter TTLs or a policy with priority first-out (from " +
@@ -129,20 +144,31 @@ void advise_on_deadlines(Call& call, std::vector<std::string>& lines) {
   lines.push_back(line + " (certain: all keys are counted).");
 }
 
-Outcome advise(Call& call) {
-  std::optional<double> wanted;
-  Cursor options(call.args, 1);
-  while (!options.done()) {
-    if (!options.take_with_value("HITRATIO")) return call.syntax_error();
-    const auto number = parse_real(options.take());
-    if (!number || !(*number > 0) || !(*number < 1)) return call.reply.error("ERR HITRATIO must be a number between 0 and 1");
-    wanted = static_cast<double>(*number);
-  }
-  const WorkingSetEstimate estimate = call.engine.working_set.estimate();
+}  // namespace
+
+std::vector<std::string> advice_from(const WorkingSetEstimate& estimate, std::optional<double> wanted) {
   std::vector<std::string> lines;
   advise_on_memory(estimate, wanted, lines);
   advise_on_unread(estimate, lines);
   advise_on_ttls(estimate, lines);
+  return lines;
+}
+
+namespace {
+
+Outcome advise(Call& call) {
+  std::optional<double> wanted;
+  Cursor options(call.args, 1);
+  while (!options.done()) {
+    if (!options.take_with_value("HITRATIO")) return wrong_option(call, options);
+    const std::string_view text = options.take();
+    const auto number = parse_real(text);
+    if (!number || !(*number > 0) || !(*number < 1)) {
+      return call.reply.error("ERR HITRATIO takes a number between 0 and 1, such as 0.9, not '" + excerpt(text) + "'");
+    }
+    wanted = static_cast<double>(*number);
+  }
+  std::vector<std::string> lines = advice_from(call.engine.working_set.estimate(), wanted);
   advise_on_deadlines(call, lines);
   call.reply.array(lines.size());
   for (const std::string& line : lines) call.reply.bulk(line);

@@ -82,13 +82,6 @@ std::string format(const char* form, Arguments... arguments) {
   return {text.data(), std::min(static_cast<std::size_t>(std::max(size, 0)), text.size() - 1)};
 }
 std::string percent(double number) { return format("%.1f %%", number); }
-// "1.50 GiB"
-std::string bytes(std::uint64_t number) {
-  std::string text = human_size(number);
-  const char unit = text.back();
-  text.pop_back();
-  return text.append(" ").append(unit == 'B' ? std::string("B") : unit + std::string("iB"));
-}
 // "12 clients", or "1 client".
 std::string counted(std::uint64_t number, std::string_view what) {
   if (number == 1 && what.ends_with('s')) what.remove_suffix(1);
@@ -159,7 +152,9 @@ bool is_read(const Evidence& evidence) { return per_second(evidence, reads(evide
 
 // --- memory ---
 
-std::string of_limit(const MemoryFigures& memory) { return bytes(memory.data) + " of the " + bytes(memory.limit) + " of maxmemory"; }
+std::string of_limit(const MemoryFigures& memory) {
+  return binary_size(memory.data) + " of the " + binary_size(memory.limit) + " of maxmemory";
+}
 
 Words filling_up(const Evidence& evidence, double least, double most, std::string_view advice) {
   const MemoryFigures& memory = evidence.now.memory;
@@ -183,28 +178,29 @@ Words writes_refused(const Evidence& evidence) {
 }
 Words memory_unlimited(const Evidence& evidence) {
   if (evidence.now.memory.limit != 0) return std::nullopt;
-  const std::string now = bytes(evidence.now.memory.used);
+  const std::string now = binary_size(evidence.now.memory.used);
   return Said{now, "There is no maxmemory: the server grows until the kernel ends it. " + now + " are used."};
 }
 Words process_is_large(const Evidence& evidence) {
   const MemoryFigures& memory = evidence.now.memory;
   const double part = share(memory.resident, memory.available);
   if (part <= resident_critical) return std::nullopt;
-  return Said{percent(part), "The process takes " + bytes(memory.resident) + " of the " + bytes(memory.available) +
+  return Said{percent(part), "The process takes " + binary_size(memory.resident) + " of the " + binary_size(memory.available) +
                                  " of the machine or container. The kernel may end it."};
 }
 Words client_memory(const Evidence& evidence) {
   const MemoryFigures& memory = evidence.now.memory;
   if (share(memory.clients, memory.clients_share) <= client_memory_high) return std::nullopt;
-  return Said{bytes(memory.clients), "Clients take " + bytes(memory.clients) + " of the " + bytes(memory.clients_share) +
-                                         " of maxmemory-clients, in requests and in replies that they do not read. Beyond that the largest "
-                                         "are closed; CLIENT LIST shows them (tot-mem)."};
+  return Said{binary_size(memory.clients),
+              "Clients take " + binary_size(memory.clients) + " of the " + binary_size(memory.clients_share) +
+                  " of maxmemory-clients, in requests and in replies that they do not read. Beyond that the largest "
+                  "are closed; CLIENT LIST shows them (tot-mem)."};
 }
 Words negative_memory(const Evidence& evidence) {
   const std::uint64_t taken = evidence.now.cache.negative_bytes;
   const double part = share(taken, evidence.now.memory.limit);
   if (part <= negative_memory_high) return std::nullopt;
-  return Said{percent(part), bytes(taken) + " (" + percent(part) + " of maxmemory) say that something does not exist."};
+  return Said{percent(part), binary_size(taken) + " (" + percent(part) + " of maxmemory) say that something does not exist."};
 }
 Words more_memory_would_help(const Evidence& evidence) {
   const WorkingSetFigures& set = evidence.now.working_set;
@@ -216,7 +212,7 @@ Words more_memory_would_help(const Evidence& evidence) {
 Words fragmentation(const Evidence& evidence) {
   const MemoryFigures& memory = evidence.now.memory;
   if (memory.fragmentation < high_fragmentation || memory.resident < much_memory) return std::nullopt;
-  return Said{format("%.2f times", memory.fragmentation), "The process takes " + bytes(memory.resident) + ", which is " +
+  return Said{format("%.2f times", memory.fragmentation), "The process takes " + binary_size(memory.resident) + ", which is " +
                                                               format("%.2f times", memory.fragmentation) +
                                                               " what it accounts for. MEMORY PURGE gives back what it can."};
 }

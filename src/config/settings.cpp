@@ -163,8 +163,8 @@ constexpr Setting kTable[] = {
      "The addresses of admin-port, written as those of bind."},
     {Id::admin_token, "admin-token", Type::text, "", 0, 0, "", true,
      "What a request to admin-port must show, but for /health and /ready: Authorization: Bearer <token>, or in a browser the token as the "
-     "password of any name. Empty: nothing; then protected-mode lets in requests from this machine only, and the server must be asked for "
-     "by an address or a name without a dot."},
+     "password of any name. Printable ASCII characters without spaces. Empty: nothing; then protected-mode lets in requests from this "
+     "machine only, and the server must be asked for by an address or a name without a dot."},
     {Id::admin_tls, "admin-tls", Type::flag, "no", 0, 0, "", false,
      "Whether admin-port speaks TLS, with the certificates of tls-cert-file and the rules of the other settings of TLS. tls-port may be "
      "0."},

@@ -280,6 +280,14 @@ Error parse_percentiles(std::string_view value, Value& result) {
   return std::nullopt;
 }
 
+// Only what a header of HTTP can carry: a token that is anything else would be shown by nobody.
+Error parse_token(std::string_view value, Value& result) {
+  const auto fits = [](char byte) { return byte > ' ' && byte <= '~'; };
+  if (!std::ranges::all_of(value, fits)) return "argument must be printable ASCII characters without spaces";
+  result.text = value;
+  return std::nullopt;
+}
+
 Error parse_text(const Setting& setting, std::string_view value, std::string_view current, Value& result) {
   // A password may hold any bytes. CONFIG REWRITE escapes them.
   const bool any_bytes = is_secret(setting.id);
@@ -304,6 +312,8 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
     case Id::save:
       if (!value.empty()) return "there are no snapshots: argument must be empty";
       return std::nullopt;
+    case Id::admin_token:
+      return parse_token(value, result);
     default:
       result.text = value;
       return std::nullopt;

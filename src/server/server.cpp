@@ -159,15 +159,26 @@ rlim_t raise_descriptor_limit(rlim_t clients, rlim_t own) {
   limit.rlim_cur = std::min(wanted, limit.rlim_max);
   setrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur >= wanted) return clients;
-  return limit.rlim_cur > own ? limit.rlim_cur - own : 1;
+  return limit.rlim_cur > own ? limit.rlim_cur - own : 0;
+}
+
+// Those of the server itself: an event loop and its wake for each thread, the same of the main thread, listening sockets, files.
+rlim_t own_descriptors(const config::Settings& settings) {
+  constexpr rlim_t of_main_thread = 28;
+  return of_main_thread + 2 * static_cast<rlim_t>(settings.integer(Id::threads)) + admin::AdminServer::descriptors(settings);
 }
 
 // Makes sure that there are descriptors for maxclients. If there are too few, maxclients is lowered at start, and a change at run time is
-// refused.
-void allow_clients(config::Settings& settings) {
-  const rlim_t own = 32 + admin::AdminServer::descriptors(settings);
+// refused. Returns an error if there are too few for any use.
+std::optional<std::string> allow_clients(config::Settings& settings) {
+  constexpr rlim_t least_clients = 4;
+  const rlim_t own = own_descriptors(settings);
   const auto wanted = [&settings] { return static_cast<rlim_t>(settings.integer(Id::maxclients)); };
   if (const rlim_t possible = raise_descriptor_limit(wanted(), own); possible < wanted()) {
+    if (possible < least_clients) {
+      return "the system allows too few open files (ulimit -n): " + std::to_string(own + wanted()) + " are needed for maxclients " +
+             std::to_string(wanted()) + ", and " + std::to_string(own + std::min(wanted(), least_clients)) + " at least";
+    }
     spdlog::warn("the system allows too few open files (ulimit -n): maxclients is {} instead of {}", possible, wanted());
     settings.set(Id::maxclients, std::to_string(possible), false);
   }
@@ -176,6 +187,7 @@ void allow_clients(config::Settings& settings) {
     if (possible >= wanted()) return std::nullopt;
     return "The operating system is not able to handle the specified number of clients, try with " + std::to_string(possible);
   });
+  return std::nullopt;
 }
 
 void connect_settings(config::Settings& settings, store::Keyspace& keyspace, EventLog& events) {
@@ -295,7 +307,7 @@ int run(int argc, char** argv, char** environment) {
   if (const auto error = log_file->open()) return fail(*error);
   const auto log = std::make_shared<OperatorLog>(log_file);
   set_up_log(settings, log);
-  allow_clients(settings);
+  if (const auto error = allow_clients(settings)) return fail(*error);
 
   // Buffers of clients come and go in all sizes. The C library is told to give large ones pages of their own. So they leave no holes in
   // its heap, and freed buffers go back to the system at once: RSS then follows the account.

@@ -35,6 +35,8 @@ std::string show_duration(std::int64_t ms);
 
 /// Formats a size for people, as INFO prints it: "1.50M".
 std::string human_size(std::uint64_t bytes);
+/// The same in a sentence: "1.50 MiB".
+std::string binary_size(std::uint64_t bytes);
 
 /// Writes `value` in decimal and returns the end of the text. `to` must have room for 20 characters.
 char* write_i64(char* to, std::int64_t value);
