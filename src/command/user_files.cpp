@@ -172,7 +172,7 @@ std::optional<std::string> read_acl_file(const config::Settings& settings, std::
   if (size > largest_acl_file)
     return "Error loading ACLs, file '" + path + "' is larger than " + std::to_string(largest_acl_file) + " bytes";
   std::string text;
-  if (const Error error = config::read_whole(path, text, largest_acl_file)) return "Error loading ACLs: " + *error;
+  if (const Error error = config::read_whole(path, text)) return "Error loading ACLs: " + *error;
   AclFileReader reader(settings, path);
   for (std::string_view rest = text; !rest.empty();) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());

@@ -316,13 +316,15 @@ Error parse_yaml(const std::string& text, std::string_view path, YamlFile& file)
   }
 }
 
-Error read_whole(const std::string& path, std::string& text, std::size_t most) {
+Error read_whole(const std::string& path, std::string& text) {
   const auto fail = [&] { return "cannot read '" + path + "': " + std::generic_category().message(errno); };
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
   if (!file) return fail();
   char part[4096];
   while (const std::size_t size = std::fread(part, 1, sizeof part, file.get())) {
-    if (text.size() + size > most) return "cannot read '" + path + "': it is larger than " + std::to_string(most >> 20) + " MB";
+    if (text.size() + size > largest_settings_file) {
+      return at_line(path, 1, "the file is larger than " + std::to_string(largest_settings_file) + " bytes");
+    }
     text.append(part, size);
   }
   if (std::ferror(file.get()) != 0) return fail();

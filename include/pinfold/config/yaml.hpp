@@ -53,10 +53,8 @@ std::size_t quoted_size(std::string_view text);
 /// The entry's value as `setting` takes it. For a flag, YAML's true, false, on and off are turned into yes and no.
 std::string_view yaml_value(const Setting& setting, const YamlEntry& entry);
 
-/// The most that a settings file may have, in bytes.
-inline constexpr std::size_t largest_settings_file = 16 * 1024 * 1024;
-/// Reads all of a file into `text`, which is empty. Returns an error in one line, or nothing. It is an error if there are more than `most`
-/// bytes, as there are in a device. Waits while the file is a FIFO that nobody writes to.
-std::optional<std::string> read_whole(const std::string& path, std::string& text, std::size_t most = largest_settings_file);
+/// Reads all of a file into `text`, which is empty. Returns an error in one line, or nothing. It is an error if there are more than
+/// largest_settings_file bytes, as there are in /dev/zero. Waits while the file is a FIFO that nobody writes to.
+std::optional<std::string> read_whole(const std::string& path, std::string& text);
 
 }  // namespace pinfold::config
