@@ -184,6 +184,20 @@ def test_metrics_need_the_token_and_probes_do_not(start):
     assert admin.ask("/metrics", Authorization="Bearer other:one")[0] == admin.ask("/metrics", Authorization=basic("other:one"))[0] == 200
 
 
+@pytest.mark.parametrize("token", [" ", " lead", "trail ", "two words", "t\r\nX: y", "t\x00", "\x7f", "s\u00e9cret"])
+def test_a_token_that_no_header_can_carry_is_refused(start, token):
+    why = "argument must be printable ASCII characters without spaces"
+    with start().connect() as client:
+        assert client.call("CONFIG", "SET", "admin-token", token) == f"ERR CONFIG SET failed (possibly related to argument 'admin-token') - {why}"
+        assert client.call("CONFIG", "GET", "admin-token") == [b"admin-token", b""]
+    if "\x00" in token:
+        return
+    failed = servers.pinfold("--admin-token", token, wait=False)
+    failed.process.wait(20)
+    assert failed.process.returncode == 1 and f"bad value for 'admin-token': {why}" in failed.log()
+    failed.directory.cleanup()
+
+
 def test_wrong_tokens_are_limited_counted_and_in_the_audit_log(start, tmp_path):
     limit = 5
     made = {}
@@ -287,6 +301,7 @@ def test_protected_mode_lets_in_this_machine_and_whoever_has_the_token(start, tm
         (b"POST /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 999999999\r\n\r\n", 413),
         (b"GET /metrics HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody", 413),
         (b"POST /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 413),
+        *[(b"GET /metrics HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: %b\r\n\r\n" % coding + REQUEST, 413) for coding in (b"gzip", b"xchunked", b"identity", b"chunked, gzip", b"")],
     ],
 )
 def test_what_is_no_request_is_answered_in_words_and_ends_its_connection(admin, bytes_, status):

@@ -264,3 +264,20 @@ def test_a_long_password_is_taken_up_to_4096_bytes(start):
     with start().connect() as connection:
         assert connection.call("CONFIG", "SET", "requirepass", "p" * 4096) == "OK"
         assert connection.call("AUTH", "p" * 4096) == "OK"
+
+
+@only_pinfold
+@pytest.mark.parametrize("endless", ["/dev/zero", "pipe"])
+def test_a_settings_file_without_end_is_refused(tmp_path, endless):
+    file = endless
+    if endless == "pipe":
+        file = tmp_path / "pipe"
+        os.mkfifo(file)
+    with servers.Server(servers.pinfold_binary(), file=file, wait=False) as server:
+        server.expected_exits = (1,)
+        if endless == "pipe":
+            with contextlib.suppress(BrokenPipeError), open(file, "wb") as writer:
+                for _ in range(80):
+                    writer.write(b"#" * (1 << 20))
+        server.process.wait(60)
+        assert "the file is larger than 67108864 bytes" in server.log()

@@ -125,3 +125,22 @@ def test_fast_commands_have_an_event_of_their_own(latency, connect):
 def test_a_transaction_counts_as_a_whole_and_its_commands_too(latency):
     latency.pipeline([["MULTI"], ["DEBUG", "SLEEP", "0.02"], ["DEBUG", "SLEEP", "0.02"], ["EXEC"]])
     assert latest(latency)[b"command"][2] >= 40
+
+
+@only_pinfold
+@pytest.mark.parametrize("command", [("LATENCY", "HISTOGRAM"), ("LATENCY", "RESET"), ("INFO",)])
+def test_a_request_has_a_limited_number_of_names(client, command):
+    what = {"HISTOGRAM": "commands", "RESET": "events"}.get(command[-1], "sections")
+    assert not str(client.call(*command, *["get"] * 1024)).startswith("ERR")
+    assert client.call(*command, *["get"] * 1025) == f"ERR {' '.join(command)} takes 1024 {what} at most"
+    assert not str(client.call("MULTI")).startswith("ERR") and client.call("DISCARD") == "OK"
+
+
+@only_pinfold
+def test_the_histogram_is_that_of_the_commands_that_are_named(client):
+    client.call("GET", "k")
+    client.call("CLIENT", "ID")
+    names = lambda *named: set(client.call("LATENCY", "HISTOGRAM", *named)[::2])
+    assert names("GET", "nosuch") == {b"get"}
+    assert b"client|id" in names("client") and names("CLIENT|ID") == {b"client|id"}
+    assert {b"get", b"client|id"} <= names()

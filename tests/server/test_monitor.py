@@ -283,3 +283,67 @@ def test_a_unix_socket_is_shown_by_its_path(start, tmp_path):
     monitor = Monitor(server.connect())
     server.connect(path=path).call("GET", "a")
     assert re.search(rf'\[0 unix:{path}\] "GET" "a"$', monitor.line())
+
+
+@only_pinfold
+def test_a_limited_user_sees_neither_texts_without_a_key_nor_tags(client, connect):
+    client.call("ACL", "SETUSER", "viewer", "on", "nopass", "resetkeys", "%R~seen:*", "+monitor")
+    limited = connect()
+    limited.call("AUTH", "viewer", "")
+    viewer = Monitor(limited)
+    for request in (
+        ["ECHO", "hidden"],
+        ["PING", "hidden"],
+        ["COMMAND", "GETKEYS", "GET", "hidden:1"],
+        ["CLIENT", "SETNAME", "hidden"],
+        ["SELECT", "0"],
+        ["CACHE.SET", "seen:1", "v", "EX", "100", "TAGS", "2", "hidden:t", "hidden:u"],
+        ["CACHE.PURGE", "TAGS", "1", "hidden:t"],
+        ["PING"],
+    ):
+        client.call(*request)
+    assert viewer.words(until='"PING"') == [
+        '"ECHO" "(redacted)"',
+        '"PING" "(redacted)"',
+        '"COMMAND" "GETKEYS" "(redacted)"',
+        '"CLIENT" "SETNAME" "(redacted)"',
+        '"SELECT" "(redacted)"',
+        '"CACHE.SET" "seen:1" "v" "EX" "100" "TAGS" "2" "(redacted)" "(redacted)"',
+    ]
+    client.call("CLIENT", "SETNAME", "")
+    client.call("ACL", "DELUSER", "viewer")
+
+
+@only_pinfold
+@pytest.mark.parametrize("change, back", [("off", "on"), ("-monitor", "+monitor"), ("resetkeys", "~*")])
+def test_a_user_whose_rights_are_taken_away_is_shown_no_more(client, connect, change, back):
+    client.call("ACL", "SETUSER", "viewer", "on", "nopass", "~*", "+@all")
+    limited = connect()
+    limited.call("AUTH", "viewer", "")
+    viewer = Monitor(limited)
+    client.call("SET", "a", "seen")
+    client.call("ACL", "SETUSER", "viewer", *(["-get"] if change == "resetkeys" else []), change)
+    client.call("SET", "a", "hidden")
+    client.call("ACL", "SETUSER", "viewer", back)
+    end(client)
+    assert viewer.words() == ['"SET" "a" "seen"']
+    client.call("ACL", "DELUSER", "viewer")
+
+
+@only_pinfold
+@pytest.mark.parametrize("login", [("AUTH", "less", ""), ("HELLO", "3", "AUTH", "less", "")], ids=["AUTH", "HELLO"])
+def test_a_monitor_that_becomes_another_user_has_the_rights_of_that(client, connect, login):
+    client.call("ACL", "SETUSER", "less", "on", "nopass", "~*", "+ping", "+auth", "+hello")
+    monitor = Monitor(connect())
+    client.call("SET", "a", "seen")
+    assert monitor.words(until='"SET" "a" "seen"') == []
+    monitor.connection.send_command(*login)
+    eventually(lambda: b"user=less" in client.call("CLIENT", "LIST"))
+    for i in range(100):
+        client.call("SET", "a", f"hidden-{i}")
+    monitor.connection.send_command("PING", "last")
+    seen = b""
+    while b"last" not in seen:
+        seen += monitor.connection.read_raw()
+    assert b"hidden" not in seen
+    client.call("ACL", "DELUSER", "less")

@@ -1,6 +1,7 @@
 """What the log tells an operator: when it is ready, who changed what, what was refused; and that it can be rotated."""
 
 import contextlib
+import ctypes
 import datetime
 import http.client
 import json
@@ -299,6 +300,28 @@ def test_more_clients_than_the_system_has_descriptors_for_are_refused(tmp_path):
         assert found, reply
         assert connection.call("CONFIG", "GET", "maxclients") == [b"maxclients", b"10000"]
         assert connection.call("CONFIG", "SET", "maxclients", found[1]) == "OK"
+
+
+def without_descriptors(limit):
+    """To be called in the process of the server: it has a limit that it cannot raise, not even as root."""
+    drop_from_bounding_set, raise_limits = 24, 24  # PR_CAPBSET_DROP, CAP_SYS_RESOURCE
+    ctypes.CDLL(None).prctl(drop_from_bounding_set, raise_limits, 0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+
+
+def test_a_server_without_descriptors_for_any_clients_does_not_start():
+    failed = servers.pinfold("--threads", "2", "--maxclients", "100", before_exec=lambda: without_descriptors(20), wait=False)
+    failed.process.wait(20)
+    needed = re.search(r"the system allows too few open files \(ulimit -n\): (\d+) are needed for maxclients 100, and (\d+) at least", failed.log())
+    assert failed.process.returncode == 1 and needed, failed.log()
+    failed.directory.cleanup()
+    with servers.pinfold("--threads", "2", "--maxclients", "100", before_exec=lambda: without_descriptors(int(needed[2]))) as server:
+        with server.connect() as client:
+            assert client.call("CONFIG", "GET", "maxclients") == [b"maxclients", b"4"]
+            others = [server.connect() for _ in range(3)]
+            assert [other.call("PING") for other in others] == ["PONG"] * 3
+            for other in others:
+                other.close()
 
 
 def test_a_log_that_nobody_reads_keeps_no_client_waiting(start, tmp_path):

@@ -337,3 +337,60 @@ def test_the_logs_are_counted(log):
     assert (stats["slow_commands"], stats["large_requests"], stats["large_replies"]) == ("3", "1", "1")
     log.call("CONFIG", "RESETSTAT")
     assert info(log, "stats")["slow_commands"] == "0"
+
+
+SECRET_REQUESTS = [
+    ("COMMAND", "GETKEYS", "AUTH", "pl4nted"),
+    ("COMMAND", "GETKEYS", "HELLO", "3", "AUTH", "u", "pl4nted"),
+    ("COMMAND", "GETKEYSANDFLAGS", "CONFIG", "SET", "requirepass", "pl4nted"),
+    ("COMMAND", "GETKEYS", "ACL", "SETUSER", "x", ">pl4nted"),
+    ("COMMAND", "DOCS", "AUTH", "pl4nted"),
+    ("COMMAND", "INFO", "AUTH", "pl4nted"),
+    ("LATENCY", "HISTOGRAM", "AUTH", "pl4nted"),
+    ("ACL", "SETUSR", "x", ">pl4nted"),
+    ("CONFIG", "SETT", "requirepass", "pl4nted"),
+    ("COMMAND", "GETKEYZ", "AUTH", "pl4nted"),
+    ("AUHT", "default", "pl4nted"),
+]
+
+
+@pinfold_logs
+def test_passwords_in_requests_that_are_asked_about_or_mistyped_are_shown_nowhere(log, connect):
+    monitor = connect()
+    assert monitor.call("MONITOR") == "OK"
+    configure(log, {"commandlog-request-larger-than": 0, "commandlog-reply-larger-than": 0})
+    note_all(log)
+    for words in SECRET_REQUESTS:
+        log.call(*words)
+    log.pipeline([["MULTI"], *SECRET_REQUESTS[:4], ["EXEC"]])
+    log.call("PING", "end")
+    seen = b""
+    while not seen.endswith(b'"end"\r\n'):
+        seen += monitor.read_raw()
+    assert b"GETKEYS" in seen and b"pl4nted" not in seen
+    for kind in ("slow", "large-request", "large-reply"):
+        entries = log.call("COMMANDLOG", "GET", -1, kind)
+        assert b"GETKEYS" in repr(entries).encode() and b"pl4nted" not in repr(entries).encode(), kind
+        assert not any(args[1:2] in ([b"SETUSR"], [b"SETT"], [b"GETKEYZ"]) for _, _, _, args, *_ in entries)
+
+
+@pinfold_logs
+def test_a_user_is_shown_the_requests_whose_keys_it_may_read_and_of_others_the_command(log, connect):
+    log.call("ACL", "SETUSER", "operator", "on", "nopass", "%R~seen:*", "%W~*", "+commandlog", "+slowlog")
+    configure(log, {"commandlog-request-larger-than": 1000, "commandlog-reply-larger-than": 1000})
+    log.call("SET", "seen:1", b"v" * 1000)
+    log.call("SET", "hidden:1", b"v" * 1000)
+    log.call("GET", "hidden:1")
+    log.call("ECHO", b"text" * 1000)
+    log.call("GET", b"seen:" + b"k" * 1000)
+    configure(log, {"commandlog-request-larger-than": -1, "commandlog-reply-larger-than": -1})
+    other = connect()
+    other.call("AUTH", "operator", "")
+    requests, replies = (commands(other.call("COMMANDLOG", "GET", -1, kind)) for kind in ("large-request", "large-reply"))
+    cut = b"v" * 128 + b"... (872 more bytes)"
+    assert requests == [b"GET (redacted)", b"ECHO (redacted)", b"SET (redacted)", b"SET seen:1 " + cut]
+    assert b"GET (redacted)" in replies and b"ECHO (redacted)" in replies
+    assert not any(b"hidden" in command for command in requests + replies)
+    log.call("ACL", "SETUSER", "operator", "%R~*")
+    assert b"SET hidden:1 " + cut in commands(other.call("COMMANDLOG", "GET", -1, "large-request"))
+    log.call("ACL", "DELUSER", "operator")

@@ -202,3 +202,39 @@ TEST_CASE("slow log: EXEC is left out, and 128 of its commands are noted at most
   // MULTI, SLOWLOG RESET itself, and those of EXEC.
   CHECK(server.engine.command_log.length(Kind::slow) == 1 + 1 + most_noted_commands_of_exec);
 }
+
+TEST_CASE("request words: whether all are there is known") {
+  const auto all = [](std::size_t count) {
+    std::vector<std::string_view> args(count, "k");
+    args[0] = "MGET";
+    return RequestWords(*find_command(args), args).are_all();
+  };
+  CHECK(all(32));
+  CHECK_FALSE(all(33));
+}
+
+TEST_CASE("slow log: who may not read a key sees the command alone, and so of a key that was cut") {
+  Server server;
+  Client admin(server);
+  Client operators(server);
+  admin.run("ACL", "SETUSER", "op", "on", "nopass", "~mine:*", "+slowlog");
+  admin.run("CONFIG", "SET", "slowlog-log-slower-than", "0");
+  const std::string longer = "mine:" + std::string(200, 'k');
+  admin.run("GET", "mine:1");
+  admin.run("SET", "theirs:1", "their value");
+  admin.run("GET", longer);
+  std::vector<std::string_view> many(40, "mine:k");
+  many[0] = "DEL";
+  admin.run_all(many);
+  admin.run("CONFIG", "SET", "slowlog-log-slower-than", "-1");
+  operators.run("AUTH", "op", "");
+  const std::string seen = operators.run("SLOWLOG", "GET", "-1");
+  CHECK(seen.find("*2\r\n$3\r\nGET\r\n$6\r\nmine:1\r\n") != std::string::npos);
+  CHECK(seen.find("*2\r\n$3\r\nSET\r\n$10\r\n(redacted)\r\n") != std::string::npos);
+  CHECK(seen.find("*2\r\n$3\r\nGET\r\n$10\r\n(redacted)\r\n") != std::string::npos);
+  CHECK(seen.find("*2\r\n$3\r\nDEL\r\n$10\r\n(redacted)\r\n") != std::string::npos);
+  CHECK(seen.find("theirs") == std::string::npos);
+  CHECK(seen.find("their value") == std::string::npos);
+  CHECK(seen.find("kkkk") == std::string::npos);
+  CHECK(admin.run("SLOWLOG", "GET", "-1").find("their value") != std::string::npos);
+}

@@ -1017,3 +1017,55 @@ TEST_CASE("rights: the requests of these tests do read and change keys, where th
     CHECK(tried.changed.contains(name));
   }
 }
+
+TEST_CASE("rights: how much is shown of requests of others") {
+  Server server;
+  const auto sight = [&](Rules rules, std::vector<std::string_view> words, unsigned db = 0) {
+    std::vector<std::string_view> all = {"on", "nopass", "-@all", "+monitor"};
+    all.insert(all.end(), rules.begin(), rules.end());
+    set_user(server.engine, "viewer", all);
+    pinfold::security::MatchBudget budget;
+    std::vector<std::uint32_t> positions;
+    const Row& row = *find_command(words);
+    const Sight found = sight_of(*server.engine.users.find("viewer"), *find_command_by_name("monitor"), row, words, db, budget, positions);
+    const RequestWords whole(row, words);
+    std::string text;
+    for (const std::string_view word : seen_words(found, whole, row, words)) text.append(text.empty() ? "" : " ").append(word);
+    return (found == Sight::nothing ? "(nothing) " : "") + text;
+  };
+  CHECK(sight({"%R~a:*"}, {"SET", "a:1", "v"}) == "SET a:1 v");
+  CHECK(sight({"%R~a:*"}, {"SET", "b:1", "v"}) == "(nothing) SET (redacted)");
+  CHECK(sight({"%W~*"}, {"SET", "b:1", "v"}) == "(nothing) SET (redacted)");
+  CHECK(sight({"~a:*", "-monitor"}, {"GET", "a:1"}) == "(nothing) GET (redacted)");
+  CHECK(sight({"~a:*"}, {"MGET", "a:1", "b:1"}) == "(nothing) MGET (redacted)");
+  CHECK(sight({"~a:*"}, {"PING"}) == "PING");
+  CHECK(sight({"~a:*"}, {"ECHO", "text"}) == "ECHO (redacted)");
+  CHECK(sight({"~a:*"}, {"CLIENT", "SETNAME", "me"}) == "CLIENT SETNAME (redacted)");
+  CHECK(sight({"~a:*"}, {"COMMAND", "GETKEYS", "GET", "a:1"}) == "COMMAND GETKEYS (redacted)");
+  CHECK(sight({"~a:*"}, {"KEYS", "a:*"}) == "(nothing) KEYS (redacted)");
+  CHECK(sight({"~a:*"}, {"CACHE.SET", "a:1", "v", "TAGS", "2", "t", "u"}) == "CACHE.SET a:1 v TAGS 2 (redacted) (redacted)");
+  CHECK(sight({"~a:*"}, {"CACHE.PURGE", "PREFIX", "a:"}) == "CACHE.PURGE PREFIX a:");
+  CHECK(sight({"~a:*"}, {"CACHE.PURGE", "TAGS", "1", "t"}) == "(nothing) CACHE.PURGE (redacted)");
+  CHECK(sight({"~a:*"}, {"CACHE.MGET", "x", "b:1"}) == "CACHE.MGET (redacted)");
+  CHECK(sight({"~a:*"}, {"GET"}) == "GET");
+  CHECK(sight({"~a:*"}, {"SELECT"}) == "SELECT");
+  CHECK(sight({"~a:*", "db=1"}, {"GET", "a:1"}) == "(nothing) GET (redacted)");
+  CHECK(sight({"~a:*", "db=1"}, {"GET", "a:1"}, 1) == "GET a:1");
+  for (const std::string_view rule : {"~*", "%R~*"}) {
+    CHECK(sight({rule}, {"ECHO", "text"}) == "ECHO text");
+    CHECK(sight({rule}, {"KEYS", "a:*"}) == "KEYS a:*");
+    CHECK(sight({rule}, {"CACHE.SET", "a:1", "v", "TAGS", "1", "t"}) == "CACHE.SET a:1 v TAGS 1 t");
+    CHECK(sight({rule}, {"AUTH", "secret"}) == "AUTH (redacted)");
+  }
+}
+
+TEST_CASE("rights: without comparisons left nothing is shown of a request with keys") {
+  Server server;
+  set_user(server.engine, "viewer", {"on", "nopass", "+monitor", "~a:*"});
+  pinfold::security::MatchBudget spent(0);
+  CHECK_FALSE(spent.take(1));
+  std::vector<std::uint32_t> positions;
+  const std::vector<std::string_view> words = {"GET", "a:1"};
+  const auto user = server.engine.users.find("viewer");
+  CHECK(sight_of(*user, *find_command_by_name("monitor"), *find_command(words), words, 0, spent, positions) == Sight::nothing);
+}

@@ -295,6 +295,24 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"ACL", "GETUSER", "ada"}) == "...");
   CHECK(shown({"ACL", "GETUSER", ">secret"}) == "..s");
   CHECK(shown({"ACL", "GETUSER", "ada >secret"}) == "..s");
+  CHECK(shown({"COMMAND", "GETKEYS", "AUTH", "secret"}) == "...s");
+  CHECK(shown({"COMMAND", "GETKEYS", "HELLO", "3", "AUTH", "name", "secret"}) == ".....ss");
+  CHECK(shown({"COMMAND", "GETKEYSANDFLAGS", "CONFIG", "SET", "requirepass", "secret"}) == ".....s");
+  CHECK(shown({"COMMAND", "GETKEYS", "ACL", "SETUSER", "ada", ">secret"}) == ".....s");
+  CHECK(shown({"COMMAND", "GETKEYS", "AUHT", "secret"}) == "..ss");
+  CHECK(shown({"COMMAND", "GETKEYS", "ACL", "SETUSR", "ada", ">secret"}) == "..ssss");
+  CHECK(shown({"COMMAND", "GETKEYS", "COMMAND", "GETKEYS", "AUTH", "secret"}) == "..ssss");
+  CHECK(shown({"COMMAND", "GETKEYS", "ACL", "DRYRUN", "ada", "AUTH", "secret"}) == "..sssss");
+  CHECK(shown({"COMMAND", "GETKEYS", "MSET", "a", "1"}) == "...k.");
+  CHECK(shown({"COMMAND", "DOCS", "get", "AUTH", "secret", "config|get"}) == "....s.");
+  CHECK(shown({"COMMAND", "INFO", "secret"}) == "..s");
+  CHECK(shown({"LATENCY", "HISTOGRAM", "auth", "secret"}) == "...s");
+  CHECK(shown({"ACL", "SETUSR", "ada", ">secret"}) == ".sss");
+  CHECK(shown({"CONFIG", "SETT", "requirepass", "secret"}) == ".sss");
+  CHECK(shown({"COMMAND", "GETKEYZ", "AUTH", "secret"}) == ".sss");
+  CHECK(shown({"CACHE.SET", "k", "v", "EX", "9", "TAGS", "2", "t", "u"}) == ".k.....kk");
+  CHECK(shown({"CACHE.SET", "k", "tags", "tags", "t"}) == ".k..k");
+  CHECK(shown({"CACHE.ABSENT", "k", "TAGS", "1", "t"}) == ".k..k");
   CHECK(shown({"ACL", "SETUSER", "ada >secret", "~a >secret", "(~a", "+get >secret)", "(~a)>secret", "on"}) == "..ss.ss.");
 }
 
@@ -312,4 +330,12 @@ TEST_CASE("command table: nothing is shown of a request that ACL DRYRUN cannot t
   CHECK(shown({"ACL", "DRYRUN", "CONFIG", "SET", "requirepass", "secret"}) == "sss");
   CHECK(shown({"ACL", "DRYRUN", "ada", "CONFIG"}) == "s");
   CHECK(shown({"ACL", "DRYRUN", "ada", "CONFIG", "GET", "maxmemory"}) == "...");
+}
+
+TEST_CASE("command table: tags are taken for such wherever they stand") {
+  Words words(40, "x");
+  words[0] = "CACHE.SET";
+  words.back() = "t";
+  CHECK(shown_argument(*find(words), words, 39) == Shown::key);
+  CHECK(shown_argument(*find(words), words, 10) == Shown::plain);
 }

@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "pinfold/command/advice.hpp"
+
 using namespace pinfold;
 using namespace pinfold::command;
 using State = WorkingSetEstimate::State;
@@ -200,4 +202,43 @@ TEST_CASE("the memory for a wanted hit ratio lies between the points that are kn
   CHECK(known.memory_for(0.75) == 1414);  // half way, of a logarithm
   CHECK(known.memory_for(0.9) == 4000);
   CHECK_FALSE(known.memory_for(0.95));
+}
+
+TEST_CASE("advice: nothing is said of other sizes of memory from fewer than a hundred entries") {
+  WorkingSetEstimate estimate;
+  estimate.state = State::known;
+  estimate.memory = 64 << 20;
+  estimate.reads = 5000;
+  const auto has = [&](std::string_view text) {
+    const std::vector<std::string> lines = advice_from(estimate, 0.9);
+    return std::ranges::any_of(lines, [&](const std::string& line) { return line.find(text) != std::string::npos; });
+  };
+  estimate.entries = 99;
+  CHECK(has("with 64.00 MiB of memory"));
+  CHECK(has("Too few keys are stored to say what more or less memory would give: 99 sampled entries."));
+  CHECK_FALSE(has("half the memory"));
+  CHECK_FALSE(has("A hit ratio of 90.00 %"));
+  estimate.entries = 100;
+  CHECK(has("half the memory (32.00 MiB)"));
+  CHECK(has("A hit ratio of 90.00 % is not reached"));
+}
+
+TEST_CASE("advice: entries are called unread when they have had the time to be read") {
+  WorkingSetEstimate estimate;
+  estimate.state = State::known;
+  estimate.entries = 1000;
+  estimate.unread = {.keys = 0.9, .bytes = 0.9, .age_ms = 59'999};
+  const auto advises = [&] {
+    const std::vector<std::string> lines = advice_from(estimate);
+    return std::ranges::any_of(lines, [](const std::string& line) { return line.starts_with("Entries that were never read"); });
+  };
+  CHECK_FALSE(advises());
+  estimate.unread.age_ms = 60'000;
+  CHECK(advises());
+  estimate.changes = {.changes = 500, .age_ms = 600'000, .ttl_ms = 0};
+  CHECK_FALSE(advises());
+  estimate.unread.age_ms = 1'200'000;
+  CHECK(advises());
+  estimate.unread.bytes = 0.05;
+  CHECK_FALSE(advises());
 }

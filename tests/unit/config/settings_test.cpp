@@ -414,3 +414,17 @@ TEST_CASE("a change that may take as long as a disk is not made by a thread that
 
 }  // namespace
 }  // namespace pinfold::config
+
+TEST_CASE("a token is what a header can carry") {
+  Settings settings;
+  for (const std::string_view token : {"", "s3cret", "other:one", "!~", "Zm9v+/=="}) {
+    CHECK_FALSE(settings.set(Id::admin_token, token, true));
+    CHECK(settings.text(Id::admin_token) == token);
+  }
+  const auto zero = std::string("t") + '\0';
+  for (const std::string& token : {std::string(" "), std::string(" lead"), std::string("trail "), std::string("t\r\nX: y"),
+                                   std::string("t\x7f"), std::string("s\xc3\xa9"), zero}) {
+    CHECK(settings.set(Id::admin_token, token, true) == "argument must be printable ASCII characters without spaces");
+    CHECK(settings.set(Id::admin_token, token, false) == "argument must be printable ASCII characters without spaces");
+  }
+}

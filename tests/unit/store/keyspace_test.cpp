@@ -474,3 +474,20 @@ TEST_CASE("counters of a table equal a recount of its log") {
   }
   CHECK(memory.used() == 0);
 }
+
+TEST_CASE("keyspace: a background worker that was taken away is woken no more") {
+  struct Worker final : Sleeper {
+    int wakes = 0;
+    void wake_now() override { ++wakes; }
+  };
+  Worker worker;
+  Keyspace keyspace({});
+  keyspace.set_background(&worker);
+  keyspace.set_serve_stale(false);
+  CHECK(worker.wakes == 1);
+  keyspace.set_background(nullptr);
+  keyspace.set_serve_stale(false);
+  put(keyspace, "large", std::string(1 << 20, 'v'));
+  with(keyspace, "large", 1, [](Database& db, const Key& key) { return db.remove(key); });
+  CHECK(worker.wakes == 1);
+}
