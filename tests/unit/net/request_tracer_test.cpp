@@ -74,7 +74,7 @@ TEST_CASE("tracer: a span ends with the last byte of its reply") {
   client.send(request("GET", "a") + request("PING"));
   CHECK(names(rig).empty());
   wire->let_write();
-  wire->per_write = 515;  // all but the last two bytes of the first reply
+  wire->per_write = 507;  // all but the last two bytes of the first reply
   rig.settle();
   CHECK(names(rig).empty());
   wire->let_write();
