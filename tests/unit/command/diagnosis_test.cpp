@@ -249,7 +249,7 @@ const Case kCases[] = {
        w.now.working_set.twice = 92;
      }},
     {"PinfoldNegativeMemory", "9.8 %", [](Watched& w) { w.now.cache.negative_bytes = 100 << 20; }},
-    {"PinfoldPurgesPending", "3 purges",
+    {"PinfoldPurgesPending", ": 3. Their entries",
      [](Watched& w) {
        w.before.cache.purges_pending = 2;
        w.now.cache.purges_pending = 3;
