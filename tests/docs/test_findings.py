@@ -123,6 +123,7 @@ OTHER = {
     "figures.errors": "pinfold_errors_total",
     "&StatsFigures::evicted_keys": "pinfold_evicted_keys_total",
     "figures.commands": "pinfold_command_calls_total",
+    "&CacheFigures::fills_refused)": "pinfold_leases_refused_total",
     "now.threads.size()": "pinfold_io_threads",
     "evidence.clients": "pinfold_connected_clients",
     "evidence.most_clients": "pinfold_max_clients",
@@ -161,14 +162,19 @@ def metrics_of_figures():
     return {(struct, member): "pinfold_" + name for name, struct, member in rows}
 
 
-def looked_at(function, functions, metrics):
-    """The metrics whose figures a function looks at, or one that it calls."""
+def text_of(function, functions):
+    """The text of a function, and of all that it calls."""
     seen, todo = set(), [function]
     while todo:
         name = todo.pop()
         seen.add(name)
         todo += [other for other in functions if other not in seen and re.search(rf"(?<![\w.:]){other}\(", functions[name])]
-    text = "".join(functions[name] for name in seen)
+    return "".join(functions[name] for name in seen)
+
+
+def looked_at(function, functions, metrics):
+    """The metrics whose figures a function looks at, or one that it calls."""
+    text = text_of(function, functions)
     members = set(re.findall(r"&(\w+)Figures::(\w+)", text))
     members |= {(VARIABLES[variable], member) for variable, member in re.findall(rf"\b({'|'.join(VARIABLES)})\.(\w+)", text)}
     members |= {("User", member) for member in re.findall(r"\bnow\.(requests|refused)\b", text)}
@@ -185,6 +191,38 @@ def test_findings_and_alerts_look_at_the_same_figures():
             of_alert = rules.series_of_server(rules.alerts()[name]["expr"])
             of_finding = looked_at(function, functions, metrics)
             assert of_finding - IN_WORDS.get(name, set()) == of_alert - ENOUGH_CALLS.get(name, set()), name
+
+
+def rows_with_labels():
+    """[(metric, {label: value}, member of figures)] of the metrics whose rows a label tells apart."""
+    text = (ROOT / "src/admin/metrics.cpp").read_text()
+    rows = re.findall(r'\{"(\w+)", (?:counter|gauge),[^{}]*?&\w+Figures::(\w+),\s*\w+,((?:\s*"[^"]*",?)+)\}', text)
+    pairs = lambda labels: dict(zip(*[iter(re.findall(r'"([^"]*)"', labels))] * 2))
+    return [("pinfold_" + name, pairs(labels), member) for name, member, labels in rows]
+
+
+def chooses(matchers, labels):
+    """Whether the matchers of a query, such as 'reason!="auth"', choose a series with these labels."""
+    tests = {"=": str.__eq__, "!=": str.__ne__, "=~": lambda value, form: re.fullmatch(form, value), "!~": lambda value, form: not re.fullmatch(form, value)}
+    return all(tests[how](labels.get(label, ""), value) for label, how, value in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers))
+
+
+def test_findings_and_alerts_choose_the_same_labels():
+    """An alert that asks for a part of a metric has a finding that looks at the figures of that part."""
+    functions, rows, compared = functions_of_findings(), rows_with_labels(), 0
+    table = re.findall(r'\{"(Pinfold\w+)",\s*Severity::\w+,\s*"[^"]+",\s*(\w+)\}', (ROOT / "src/command/findings.cpp").read_text())
+    for name, function in table:
+        if name in OWN:
+            continue
+        expression = rules.alerts()[name]["expr"]
+        for metric in {metric for metric, _, _ in rows if re.search(rf"\b{metric}\b", expression)}:
+            chosen = re.findall(rf"\b{metric}(\{{[^}}]*\}})?(?!\w)", expression)
+            of_alert = {member for of, labels, member in rows if of == metric and any(chooses(matchers, labels) for matchers in chosen)}
+            of_finding = {member for of, _, member in rows if of == metric and re.search(rf"(::|\.){member}\b", text_of(function, functions))}
+            if of_finding:  # else it looks at their sum, or at another figure that says the same
+                assert of_finding == of_alert, (name, metric)
+                compared += 1
+    assert compared > 10
 
 
 def test_what_a_finding_looks_at_is_found():
