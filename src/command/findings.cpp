@@ -514,12 +514,16 @@ Words denials(const Evidence& evidence) {
 }
 // The user of whose requests the largest part was refused. Users that were made meanwhile have no figures before.
 Words throttled(const Evidence& evidence) {
+  std::vector<std::pair<std::string_view, const UserFigures*>> former;
+  for (const UserFigures& user : evidence.before.users) former.emplace_back(user.name, &user);
+  std::ranges::sort(former);
+  const UserFigures none;
   double most = 0;
   const UserFigures* whose = nullptr;
   std::uint64_t refused = 0;
   for (const UserFigures& now : evidence.now.users) {
-    const auto found = std::ranges::find(evidence.before.users, now.name, &UserFigures::name);
-    const UserFigures before = found != evidence.before.users.end() ? *found : UserFigures();
+    const auto found = std::ranges::lower_bound(former, std::string_view(now.name), {}, [](const auto& one) { return one.first; });
+    const UserFigures& before = found != former.end() && found->first == now.name ? *found->second : none;
     const std::uint64_t count = grown(now.refused, before.refused);
     const double part = share(count, std::max(grown(now.requests, before.requests), count));
     if (part > most) {
