@@ -299,14 +299,14 @@ const SECTIONS = [
     },
   },
   {
-    id: "slow-log", title: "Slow log", needs: "slow_log", wide: true, note: "The newest. SLOWLOG GET has all of them, with their arguments.",
+    id: "slow-log", title: "Slow log", needs: "slow_log", wide: true, note: "The newest. They waited for locks and memory besides. SLOWLOG GET has all of them, with their arguments.",
     table: {
       rows: (view) => view.now.slow_log,
       empty: "No command has taken longer than slowlog-log-slower-than.",
       columns: [
         nameColumn("Request", "request"),
         column("Took", (row) => seconds(row.seconds)),
-        column("And waited for locks and memory", (row) => seconds(row.waited)),
+        column("Waited", (row) => seconds(row.waited)),
         column("When", (row) => clockTime(row.at), { words: true }),
         nameColumn("Client", "client"),
       ],
