@@ -413,8 +413,6 @@ TEST_CASE("a change that may take as long as a disk is not made by a thread that
 }
 
 }  // namespace
-}  // namespace pinfold::config
-
 TEST_CASE("a token is what a header can carry") {
   Settings settings;
   for (const std::string_view token : {"", "s3cret", "other:one", "!~", "Zm9v+/=="}) {
@@ -428,3 +426,5 @@ TEST_CASE("a token is what a header can carry") {
     CHECK(settings.set(Id::admin_token, token, false) == "argument must be printable ASCII characters without spaces");
   }
 }
+
+}  // namespace pinfold::config
