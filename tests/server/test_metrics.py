@@ -417,6 +417,23 @@ def test_the_change_of_a_setting_is_told(watched):
     assert now - 60 < watched.scrape()["config_last_change_timestamp_seconds"] <= now
 
 
+def test_a_scrape_holds_locks_within_their_budget(start):
+    port = servers.free_port()
+    server = start("--admin-port", port, "--lock-accounting", "yes", "--threads", 1)
+    with server.connect() as client:
+        for first in range(0, 20_000, 500):
+            client.call("MSET", *(word for n in range(first, first + 500) for word in (f"key:{n}", "v" * 100)))
+        for n in range(250):
+            client.call("CACHE.POLICY", "SET", f"policy-{n}", "match", f"of-policy-{n}:*")
+        client.call("CONFIG", "RESETSTAT")
+        for _ in range(3):
+            Scrape(port)
+        locks = client.call("INFO", "locks").decode()
+    holds = {name: {field: int(number) for field, number in re.findall(r"(\w+)=(\d+)", fields)} for name, fields in re.findall(r"lock_work_([^:]+):(\S+)", locks)}
+    assert holds["other"]["holds"] > 3  # what the scrapes have locked
+    assert all(one["over_budget"] == 0 for one in holds.values()), locks
+
+
 def test_scrapes_while_others_work(watched):
     done = threading.Event()
 
