@@ -211,7 +211,7 @@ void Connection::parse(Batch& batch) {
   while (!batch.full()) {
     const std::size_t start = parser_.consumed();
     parsed_ = parser_.next({input_.get(), filled_}, most);
-    while (parsed_ == resp::Parser::Result::body) [[unlikely]] {
+    while (parsed_ == resp::Parser::Result::body) {
       if (must_wait_for_rights(any)) {
         parsed_ = resp::Parser::Result::command;  // there is more to parse, later
         return account_arguments();

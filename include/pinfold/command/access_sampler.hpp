@@ -3,7 +3,8 @@
 //
 // Each I/O thread has an AccessSampler, and tells it of every key that a request names. It looks at one access in a few, so that it costs a
 // decrement and a branch otherwise. How few follows from the thread's rate: at most about 12 000 accesses a second are looked at, and all
-// of them below that rate. In a sudden burst it becomes fewer at once. The distance between two of them is random, so that no pattern in the requests can hide from it.
+// of them below that rate. In a sudden burst it becomes fewer at once. The distance between two of them is random, so that no pattern in
+// the requests can hide from it.
 
 #include <cstdint>
 #include <memory>
