@@ -274,7 +274,7 @@ TEST_CASE("hot keys: a sudden burst at a high rate is sampled less and less, and
     traffic.run(0.1, 1'000'000, [&] { return turn++ % 10; });
     const std::uint64_t sampled = traffic.accesses.sampled() - before;
     CHECK(sampled >= 1'229);
-    CHECK(sampled <= 1'536 + 768 * 6);  // while the period rises to 64
+    CHECK(sampled <= 1'536 + 768 * 7);  // while the period rises to 128
     traffic.now = traffic.now + 300;
   }
   const auto report = traffic.accesses.report(traffic.now);
