@@ -42,11 +42,8 @@ constexpr std::array counters_of_thread = {
 };
 
 constexpr std::array counters_of_command = {
-    &CommandCounters::calls,
-    &CommandCounters::measured_ticks,
-    &CommandCounters::unmeasured_ticks,
-    &CommandCounters::rejected,
-    &CommandCounters::failed,
+    &CommandCounters::calls,    &CommandCounters::measured_ticks, &CommandCounters::unmeasured_ticks,
+    &CommandCounters::rejected, &CommandCounters::failed,
 };
 
 }  // namespace

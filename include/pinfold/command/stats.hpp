@@ -24,8 +24,8 @@ struct CommandCounters {
   // those whose durations were noted, and of the others, which were made while the setting metrics was off.
   Counter measured_ticks;
   Counter unmeasured_ticks;
-  Counter rejected;          // calls refused before execution: arity, authentication, memory
-  Counter failed;            // calls that the handler has answered with an error
+  Counter rejected;  // calls refused before execution: arity, authentication, memory
+  Counter failed;    // calls that the handler has answered with an error
 };
 
 /// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"). That thread adds, and any thread may read. Clients cannot invent
