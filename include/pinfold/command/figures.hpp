@@ -398,7 +398,7 @@ struct Figures {
   std::vector<ErrorFigures> errors;        // in the order of their codes
   std::vector<DatabaseFigures> databases;  // only databases that have keys
   KeyFigures keys;
-  std::vector<UserFigures> users;       // those whose clients take most memory come first; at most 64
+  std::vector<UserFigures> users;       // those whose clients take most memory come first; at most 256
   std::vector<PolicyFigures> policies;  // in the order in which they are tried
   std::vector<ThreadFigures> threads;   // in the order of their numbers
   DistributionFigures distributions;    // with the section stats
