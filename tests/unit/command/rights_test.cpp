@@ -1021,7 +1021,7 @@ TEST_CASE("rights: the requests of these tests do read and change keys, where th
 TEST_CASE("rights: how much is shown of requests of others") {
   Server server;
   const auto sight = [&](Rules rules, std::vector<std::string_view> words, unsigned db = 0) {
-    std::vector<std::string_view> all = {"on", "nopass", "-@all", "+monitor"};
+    std::vector<std::string_view> all = {"reset", "on", "nopass", "+monitor"};
     all.insert(all.end(), rules.begin(), rules.end());
     set_user(server.engine, "viewer", all);
     pinfold::security::MatchBudget budget;

@@ -93,10 +93,12 @@ TEST_CASE("flushed and purged keys are gone in the simulation, too") {
 TEST_CASE("PINFOLD.ADVISE refuses what it does not know") {
   Server server;
   Client client(server);
-  CHECK(client.run("PINFOLD.ADVISE", "HITRATIO") == "-ERR syntax error\r\n");
-  CHECK(client.run("PINFOLD.ADVISE", "LESS", "1") == "-ERR syntax error\r\n");
+  const std::string usage = "; usage: PINFOLD.ADVISE [HITRATIO ratio]\r\n";
+  CHECK(client.run("PINFOLD.ADVISE", "HITRATIO") == "-ERR HITRATIO needs a value" + usage);
+  CHECK(client.run("PINFOLD.ADVISE", "LESS", "1") == "-ERR unknown option 'LESS'" + usage);
   for (const char* const bad : {"0", "1", "-1", "1.5", "nan", "inf", "x", ""}) {
-    CHECK(client.run("PINFOLD.ADVISE", "HITRATIO", bad) == "-ERR HITRATIO must be a number between 0 and 1\r\n");
+    CHECK(client.run("PINFOLD.ADVISE", "HITRATIO", bad) ==
+          "-ERR HITRATIO takes a number between 0 and 1, such as 0.9, not '" + std::string(bad) + "'\r\n");
   }
 }
 
