@@ -6,11 +6,9 @@
 #include <sstream>
 #include <string_view>
 #include <thread>
-#include <tuple>
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
@@ -159,9 +157,6 @@ class AdminServer::Implementation {
 
   // If there is no memory for a connection, it is closed, and the others are served.
   void run() {
-    // What people and Prometheus ask for must not delay clients where a core has both threads. It still gets a quarter of a busy core.
-    constexpr int nicer = 5;
-    std::ignore = ::nice(nicer);  // of this thread alone, as Linux has it
     while (!context_.stopped()) {
       try {
         for (Door& door : doors_) {

@@ -521,7 +521,7 @@ Families families_of(const Figures& figures) {
                        "For how long evicted keys had lain where they were: since they were written, or kept by an eviction before.",
                        distributions.eviction_ages);
   families.add_seconds("eviction_idle_seconds",
-                       "For how long evicted keys had not been used, under a policy that keeps when that was (LFU).",
+                       "For how long evicted keys had not been used, under a policy that keeps when that was: all but those of LFU.",
                        distributions.eviction_idle_times);
   families.add_seconds("written_ttl_seconds", "The times to live that writes and EXPIRE have set.", distributions.written_ttls);
   families.add_each<HoldFigures>(kHold, figures.holds, "cause", [](const HoldFigures& one) { return one.cause; });

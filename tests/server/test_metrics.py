@@ -136,7 +136,7 @@ def test_a_lease_that_is_filled(watched):
     moved = watched.moves(("CACHE.SET", "c", "v", "TOKEN", found["token"]))
     assert moved == {**calls(cache_set=1), 'leases_ended_total{reason="filled"}': 1, "load_duration_seconds_count": 1}
     moved = watched.moves(("CACHE.SET", "c", "v", "TOKEN", found["token"]))
-    assert moved == {**calls(cache_set=1), 'leases_refused_total{request="fill"}': 1}
+    assert moved == {**calls(cache_set=1), 'leases_refused_total{request="fill",cause="token"}': 1}
     assert watched.scrape()["leases"] == 0
 
 
@@ -152,7 +152,7 @@ def test_leases_that_end_otherwise(watched):
     eventually(lambda: watched.scrape()['leases_ended_total{reason="expired"}'] == 1)
     assert watched.client.call("CONFIG", "SET", "max-leases", "0") == "OK"
     assert watched.moves(("CACHE.GET", "d", "LEASE", "1000")) == {**calls(cache_get=1), "keyspace_misses_total": 1,
-                                                                    'leases_refused_total{request="lease"}': 1}
+                                                                    'leases_refused_total{request="lease",cause="server"}': 1}
 
 
 def test_a_client_that_waits_for_a_lease(watched):
@@ -178,8 +178,7 @@ def test_how_stale_is_told_to_hours(start, tmp_path):
         watched = Watched(start, stack, env=wall.environment())
         watched.client.call("CACHE.SET", "s", "v", "EX", 60, "STALE", 10 * 3_600_000)
         wall.step(3600)
-        eventually(lambda: watched.client.call("CACHE.INSPECT", "s")[1] != b"fresh")
-        assert watched.client.call("CACHE.GET", "s", "LEASE", "0")[0] == b"stale"
+        eventually(lambda: watched.client.call("CACHE.GET", "s", "LEASE", "0")[0] == b"stale")
         scrape = watched.scrape()
         # Between 34 minutes and 70: it was to last a minute of this hour.
         assert scrape['stale_age_seconds_bucket{le="2097.152"}'] == 0
@@ -362,7 +361,7 @@ def test_many_policies_and_users_fit_in_a_scrape(watched):
 
 
 def test_each_user_has_a_label_of_its_own_that_prometheus_takes(watched):
-    names = [b"x" * 127 + "é".encode(), b"x" * 128 + b"1", b"x" * 128 + b"2", b"\xff", b"\\xff", b'"\n\\', "\u202e".encode(), b"a\0b", b"a\0c", b"plain"]
+    names = [b"x" * 127 + "é".encode(), b"x" * 128 + b"1", b"x" * 128 + b"2", b"\xff", b"\\xff", b'"\x01\\', "\u202e".encode(), b"plain"]
     for name in names:
         assert watched.client.call("ACL", "SETUSER", name, "on", "nopass", "~*", "+@all") == "OK"
     scrape = watched.scrape()  # which is decoded, and whose names differ
@@ -399,7 +398,7 @@ def test_refusals_are_told_by_their_causes(watched):
 def test_how_long_evicted_keys_were_idle(start, tmp_path):
     wall = clock.Clock(tmp_path)
     with contextlib.ExitStack() as stack:
-        watched = Watched(start, stack, "--maxmemory", "4mb", env=wall.environment())
+        watched = Watched(start, stack, "--maxmemory", "4mb", "--maxmemory-policy", "allkeys-lru", env=wall.environment())
         watched.client.call("SET", "old", "v" * 100)
         watched.client.pipeline([("SET", f"k{i}", "v" * 1000) for i in range(1000)])
         wall.step(7200)

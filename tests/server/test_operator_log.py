@@ -318,6 +318,7 @@ def test_a_server_without_descriptors_for_any_clients_does_not_start():
     with servers.pinfold("--threads", "2", "--maxclients", "100", before_exec=lambda: without_descriptors(int(needed[2]))) as server:
         with server.connect() as client:
             assert client.call("CONFIG", "GET", "maxclients") == [b"maxclients", b"4"]
+            eventually(lambda: b"\r\nconnected_clients:1\r\n" in client.call("INFO", "clients"))  # that of the start has gone
             others = [server.connect() for _ in range(3)]
             assert [other.call("PING") for other in others] == ["PONG"] * 3
             for other in others:
@@ -407,7 +408,7 @@ def test_while_nobody_reads_the_log_all_work_goes_on_and_the_server_stops(start,
         status, _, token, _ = waiting.read()
         assert status == b"miss" and token, "the lease that ran out was given on"
         assert client.call("CONFIG", "SET", "maxmemory", "100000gb") == "OK"
-        assert client.call("CACHE.PURGE", "PREFIX", "brief:", "SYNC") == "OK"
+        assert client.call("CACHE.PURGE", "PREFIX", "brief:", "SYNC") >= 0
         server.process.send_signal(signal.SIGHUP)
         with server.connect() as late:
             assert late.call("PING") == "PONG"

@@ -435,7 +435,7 @@ def test_all_of_a_long_pipeline_are_traced(traced, receiver):
         client.call("CLIENT", "TRACEPARENT", SAMPLED, "STICKY")
         flood(client)
         spans = [span for span in after_all(client, receiver) if span.name == "GET"]
-            for span in spans:
+        for span in spans:
             assert sum(span.phases.values()) == span.end - span.start
         assert len(spans) == len({span.id for span in spans}) == 1000
         assert eventually(lambda: (found := sent(client))[0] >= 1000 and found)[1:] == (0, 0)

@@ -31,7 +31,7 @@ def users_in(figures):
     for label, line in figures.items():
         if not re.fullmatch(r"user\d+", label):
             continue
-        fields = dict(field.split("=", 1) for field in line.split(",", 7))
+        fields = dict(field.split("=", 1) for field in line.split(",", 9))
         user = fields.pop("name")
         found[user] = {name: int(number) for name, number in fields.items()}
     return found

@@ -65,7 +65,7 @@ class Authority:
             .serial_number(x509.random_serial_number()).not_valid_before(now() + begins).not_valid_after(now() + ends)
         )  # fmt: skip
 
-    def issue(self, *common_names, dns=(), addresses=(), uris=(), emails=(), key="p256", begins=-DAY, ends=30 * DAY, password=None, usage=None, self_signed=False):
+    def issue(self, *common_names, dns=(), addresses=(), uris=(), emails=(), key="p256", begins=-DAY, ends=90 * DAY, password=None, usage=None, self_signed=False):
         """A certificate for these common names and alternative names, valid from `begins` to `ends`, both counted from now."""
         self._issued += 1
         private = rsa.generate_private_key(65537, 2048) if key == "rsa" else ec.generate_private_key(ec.SECP256R1())

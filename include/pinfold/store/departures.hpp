@@ -45,7 +45,7 @@ struct Departures {
   /// For how long they had lain where they were evicted: since they were written, or kept by an eviction before. That of a segment is
   /// taken for its entries.
   SecondCounts ages;
-  /// For how long they had not been read or written, of those that keep when that was: those of the LFU policies.
+  /// For how long they had not been read or written, of those that keep when that was: not under the LFU policies.
   SecondCounts idle_times;
 
   Departures& operator+=(const Departures& other) {

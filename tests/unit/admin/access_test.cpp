@@ -74,7 +74,7 @@ TEST_CASE("access: without a token, protected-mode lets in this machine and cert
   CHECK(asked.status(elsewhere, right) == 403);
   CHECK(asked.status(elsewhere, {}, {}, true) == 200);
   CHECK(asked.status("") == 403);
-  CHECK(asked.engine.stats.total(&command::ThreadStats::protected_connections) == 3);
+  CHECK(asked.engine.stats.total(&command::ThreadStats::admin_protected) == 3);
   asked.set(Id::protected_mode, "no");
   CHECK(asked.status(elsewhere) == 200);
 }

@@ -37,9 +37,13 @@ TEST_CASE("metrics: names, units and help texts follow the conventions of Promet
 TEST_CASE("metrics: a text that a policy or user may be named is escaped") {
   command::Figures figures;
   figures.users.emplace_back();
-  figures.users.back().name = "a\"b\\c\nd";
+  figures.users.back().name = "a\"b\\c";
+  figures.users.emplace_back();
+  figures.users.back().name = "a\nb";
+  figures.users.back().name_hash = 0xabc;
   const std::string text = admin::metrics_text(figures);
-  CHECK(text.find("pinfold_user_clients{user=\"a\\\"b\\\\c\\nd\"} 0\n") != std::string::npos);
+  CHECK(text.find("pinfold_user_clients{user=\"a\\\"b\\\\c\"} 0\n") != std::string::npos);
+  CHECK(text.find("pinfold_user_clients{user=\"a\\\\u{a}b~00000abc\"} 0\n") != std::string::npos);
 }
 
 TEST_CASE("metrics: a histogram has its counts up to each bound, and its sum") {
@@ -50,7 +54,7 @@ TEST_CASE("metrics: a histogram has its counts up to each bound, and its sum") {
     ++counts.total;
   }
   figures.commands.push_back(
-      {.name = "get", .calls = 6, .time_per_call_us = 10, .durations = std::make_shared<const histogram::Counts>(counts)});
+      {.name = "get", .calls = 9, .durations = std::make_shared<const histogram::Counts>(counts), .measured_seconds = 6});
   const std::string text = admin::metrics_text(figures);
   const auto has = [&text](std::string_view line) { return text.find(std::string(line) + "\n") != std::string::npos; };
   const std::string bucket = "pinfold_command_duration_seconds_bucket{command=\"get\",le=\"";
@@ -61,5 +65,6 @@ TEST_CASE("metrics: a histogram has its counts up to each bound, and its sum") {
   CHECK(has(bucket + "0.008192\"} 5"));
   CHECK(has(bucket + "+Inf\"} 6"));
   CHECK(has("pinfold_command_duration_seconds_count{command=\"get\"} 6"));
-  CHECK(text.find("pinfold_command_duration_seconds_sum{command=\"get\"} 6") != std::string::npos);
+  CHECK(has("pinfold_command_duration_seconds_sum{command=\"get\"} 6"));
+  CHECK(has(bucket + "1.048576\"} 5"));
 }
