@@ -440,10 +440,11 @@ MemoryFigures collect_memory_figures(const Engine& engine) {
   figures.system = physical_memory();
   figures.available = memory_of_machine_or_container();
   figures.limit = memory.limit();
+  figures.data_limit = memory.for_data();
   const std::uint64_t share = engine.clients_share();
   figures.clients_share = share == UINT64_MAX ? 0 : share;
   figures.policy = engine.settings.show(Id::maxmemory_policy);
-  figures.evicts = engine.keyspace.policy() != eviction::Kind::noeviction;
+  figures.evicts = engine.keyspace.policy() != eviction::Kind::noeviction ? 1 : 0;
   if (figures.peak > 0) figures.peak_percentage = percentage(figures.used, figures.peak);
   const std::uint64_t added = figures.used > figures.startup ? figures.used - figures.startup : 1;
   figures.dataset_percentage = std::min(100.0, percentage(figures.dataset, added));

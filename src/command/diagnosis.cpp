@@ -54,7 +54,9 @@ Past past_of(const Engine& engine) {
   const std::int64_t now_us = monotonic_us();
   FigureHistory::Point point = engine.history.oldest();
   if (point.figures && now_us - point.at_us >= least_us) return {std::move(point.figures), static_cast<double>(now_us - point.at_us) / 1e6};
-  return {std::make_shared<const Figures>(), static_cast<double>(now_us - engine.started_us) / 1e6};
+  auto start = std::make_shared<Figures>();
+  start->cache.max_leases = static_cast<std::uint64_t>(engine.settings.integer(config::Id::max_leases));  // no count
+  return {std::move(start), static_cast<double>(now_us - engine.started_us) / 1e6};
 }
 
 std::vector<Finding> diagnose(const Engine& engine, const Figures& now, const Past& past) {

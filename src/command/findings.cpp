@@ -16,7 +16,8 @@ namespace pinfold::command {
 namespace {
 
 // The thresholds are those of config/prometheus/rules/alerts.yml, where the reasons are. In percent, unless they say otherwise.
-constexpr double few_reads = 10;  // per second: fewer say nothing about a hit ratio, and as few commands nothing about latency
+constexpr double few_reads = 10;       // per second: fewer say nothing about a hit ratio, and as few commands nothing about latency
+constexpr double good_hit_ratio = 90;  // the service level
 constexpr double low_hit_ratio = 70;
 constexpr double bad_hit_ratio = 50;
 constexpr double low_policy_hit_ratio = 50;
@@ -38,6 +39,7 @@ constexpr double many_evictions = 100;           // per second
 constexpr double far_too_many_evictions = 1000;  // per second
 constexpr double evictions_of_writes = 10;
 constexpr double most_evictions_of_writes = 50;
+constexpr double evictions_of_misses = 50;  // with fewer, most of what is missed was not evicted
 constexpr double memory_high = 80;
 constexpr double memory_critical = 95;
 constexpr double resident_critical = 90;
@@ -58,11 +60,14 @@ constexpr double imbalanced = 2;  // times the mean
 constexpr std::uint64_t much_data = 64 * 1024 * 1024;
 constexpr double worth_more_memory = 5;  // percentage points
 constexpr double long_lease_wait = 0.1;  // seconds
+constexpr double few_lease_waits = 0.1;  // per second
 constexpr double long_load = 1;          // seconds
 constexpr std::uint64_t cold_seconds = 3600;
 constexpr double auth_failures_per_second = 10.0 / 60;
 constexpr double denials_per_second = 1;
 constexpr double protocol_errors_per_second = 1;
+constexpr double many_failed_handshakes = 10;
+constexpr double few_handshakes = 0.1;  // per second
 constexpr std::int64_t day = 24 * 60 * 60;
 constexpr std::int64_t certificate_warning = 30 * day;
 constexpr std::int64_t certificate_critical = 7 * day;
@@ -110,15 +115,20 @@ std::uint64_t grown(const Evidence& evidence, std::uint64_t TlsFigures::*counter
   return grown(evidence.now.tls.*counter, evidence.before.tls.*counter);
 }
 
-std::string lately(const Evidence& evidence) { return format(" in the last %.0f s", std::max(evidence.seconds, 1.0)); }
-double per_second(const Evidence& evidence, std::uint64_t count) { return static_cast<double>(count) / std::max(evidence.seconds, 1.0); }
+double watched_seconds(const Evidence& evidence) { return std::max(evidence.seconds, 1.0); }
+std::string lately(const Evidence& evidence) { return format(" in the last %.0f s", watched_seconds(evidence)); }
+double per_second(const Evidence& evidence, std::uint64_t count) { return static_cast<double>(count) / watched_seconds(evidence); }
 std::string rate(const Evidence& evidence, std::uint64_t count) { return format("%.1f per second", per_second(evidence, count)); }
-std::string milliseconds(Span64 span) { return format("%.3g ms", span.seconds() * 1e3); }
+// "2.94 ms", "1.02 s".
+std::string duration(Span64 span) {
+  const double seconds = span.seconds();
+  return seconds < 0.9995 ? format("%.3g ms", seconds * 1e3) : format("%.3g s", seconds);
+}
 
-// "Connections were refused in the last 60 s: 12.", for what should not happen at all.
+// "Connections were refused in the last 60 s: 12.", for what should not happen at all. Its value is "12 in 60 s".
 Words happened(const Evidence& evidence, std::uint64_t count, std::string_view what, std::string_view advice) {
   if (count == 0) return std::nullopt;
-  return Said{std::to_string(count),
+  return Said{std::to_string(count) + format(" in %.0f s", watched_seconds(evidence)),
               std::string(what).append(lately(evidence)).append(": ").append(std::to_string(count)).append(". ").append(advice)};
 }
 // The same, if it happens more often than that in a second.
@@ -143,38 +153,45 @@ constexpr double any = 1e9;  // percent
 
 std::uint64_t reads(const Evidence& evidence) { return grown(evidence, &StatsFigures::hits) + grown(evidence, &StatsFigures::misses); }
 // Reads that were answered: hits, and of the others those that got a stale value or were told that there is none.
-double hit_ratio(const Evidence& evidence) {
-  const std::uint64_t answered =
+std::uint64_t answered(const Evidence& evidence) {
+  const std::uint64_t count =
       grown(evidence, &StatsFigures::hits) + grown(evidence, &CacheFigures::stale_hits) + grown(evidence, &CacheFigures::negative_hits);
-  return std::min(share(answered, reads(evidence)), 100.0);
+  return std::min(count, reads(evidence));
 }
+double hit_ratio(const Evidence& evidence) { return share(answered(evidence), reads(evidence)); }
 bool is_read(const Evidence& evidence) { return per_second(evidence, reads(evidence)) > few_reads; }
 
 // --- memory ---
 
 std::string of_limit(const MemoryFigures& memory) {
-  return binary_size(memory.data) + " of the " + binary_size(memory.limit) + " of maxmemory";
+  if (memory.limit == 0) return binary_size(memory.data);
+  return binary_size(memory.data) + " of the " + binary_size(memory.data_limit) + " that data may take (maxmemory is " +
+         binary_size(memory.limit) + ")";
 }
 
+// A full cache that evicts is as it should be, also while nobody writes.
 Words filling_up(const Evidence& evidence, double least, double most, std::string_view advice) {
   const MemoryFigures& memory = evidence.now.memory;
-  const double full = share(memory.data, memory.limit);
+  const double full = share(memory.data, memory.data_limit);
   if (full <= least || full > most || grown(evidence, &StatsFigures::evicted_keys) != 0) return std::nullopt;
+  if (memory.evicts != 0 && full > memory_critical) return std::nullopt;
   return Said{percent(full), of_limit(memory) + " are used (" + percent(full) + "), and nothing is evicted. " + std::string(advice)};
 }
 Words memory_is_high(const Evidence& evidence) { return filling_up(evidence, memory_high, memory_critical, "It will be full."); }
 Words memory_is_full(const Evidence& evidence) {
-  return filling_up(
-      evidence, memory_critical, any,
-      evidence.now.memory.evicts ? "The next writes evict." : "maxmemory-policy is noeviction: the next writes are refused with OOM.");
+  return filling_up(evidence, memory_critical, any, "maxmemory-policy is noeviction: the next writes are refused with OOM.");
 }
 Words writes_refused(const Evidence& evidence) {
   const auto count = [](const Figures& figures) {
     const auto found = std::ranges::find(figures.errors, "OOM", &ErrorFigures::code);
     return found != figures.errors.end() ? found->count : 0;
   };
+  const MemoryFigures& memory = evidence.now.memory;
   return happened(evidence, grown(count(evidence.now), count(evidence.before)), "Requests were refused for want of memory (OOM)",
-                  of_limit(evidence.now.memory) + " are used.");
+                  of_limit(memory) + " are used. maxmemory-policy is " + memory.policy +
+                      (memory.evicts == 0                       ? ": nothing is evicted."
+                       : memory.policy.starts_with("volatile-") ? ": keys without a TTL are not evicted."
+                                                                : "."));
 }
 Words memory_unlimited(const Evidence& evidence) {
   if (evidence.now.memory.limit != 0) return std::nullopt;
@@ -232,22 +249,27 @@ std::uint64_t written(const Evidence& evidence) {
   };
   return grown(sum(evidence.now), sum(evidence.before));
 }
-// How much of what is written pushes something out, if keys are evicted at a rate from `least` to `less`.
-Words evictions(const Evidence& evidence, double least, double less, double least_share) {
+// How much of what is written pushes something out, if these are more than `least` keys a second and more than `least_share` of the writes,
+// and less than `good_ratio` of the reads are answered.
+Words evictions(const Evidence& evidence, double least, double least_share, double good_ratio) {
   const std::uint64_t count = evicted(evidence);
+  const double ratio = hit_ratio(evidence);
+  if (per_second(evidence, count) <= least || !is_read(evidence) || ratio >= good_ratio) return std::nullopt;
   const double per_write = share(count, std::max<std::uint64_t>(written(evidence), 1));
-  const bool spike = per_second(evidence, count) > least && per_write > least_share;
-  const bool worse = per_second(evidence, count) > less && per_write > most_evictions_of_writes;
-  if (!spike || worse) return std::nullopt;
+  if (per_write <= least_share) return std::nullopt;
   return Said{rate(evidence, count), "Keys were evicted for want of memory" + lately(evidence) + ": " + std::to_string(count) + " (" +
                                          rate(evidence, count) + "): " + percent(std::min(per_write, 100.0)) +
-                                         " of the writes push something out."};
+                                         " of the writes push something out, and only " + percent(ratio) + " of the reads are answered."};
 }
-Words eviction_spike(const Evidence& evidence) { return evictions(evidence, many_evictions, far_too_many_evictions, evictions_of_writes); }
-Words eviction_flood(const Evidence& evidence) { return evictions(evidence, far_too_many_evictions, any, most_evictions_of_writes); }
+Words eviction_flood(const Evidence& evidence) {
+  return evictions(evidence, far_too_many_evictions, most_evictions_of_writes, low_hit_ratio);
+}
+Words eviction_spike(const Evidence& evidence) {
+  return eviction_flood(evidence) ? std::nullopt : evictions(evidence, many_evictions, evictions_of_writes, good_hit_ratio);
+}
 Words evicts(const Evidence& evidence) {
   const std::uint64_t count = evicted(evidence);
-  if (count == 0 || per_second(evidence, count) > many_evictions) return std::nullopt;
+  if (count == 0 || eviction_flood(evidence) || eviction_spike(evidence)) return std::nullopt;
   return Said{rate(evidence, count), "Keys were evicted" + lately(evidence) + ": " + std::to_string(count) + ". " +
                                          of_limit(evidence.now.memory) +
                                          " are used. That is how a cache works, as long as the hit ratio is good."};
@@ -255,7 +277,7 @@ Words evicts(const Evidence& evidence) {
 // How long threads have waited, beside the time that all I/O threads have. The waits of other threads are among them.
 Words waits(const Evidence& evidence, std::uint64_t us, std::string_view what) {
   const double threads = static_cast<double>(std::max<std::size_t>(evidence.now.threads.size(), 1));
-  const double part = 100 * static_cast<double>(us) / 1e6 / std::max(evidence.seconds, 1.0) / threads;
+  const double part = 100 * static_cast<double>(us) / 1e6 / watched_seconds(evidence) / threads;
   if (part <= long_waits) return std::nullopt;
   return Said{percent(part),
               std::string(what) + " has taken " + percent(part) + " of the time that the I/O threads had" + lately(evidence) + "."};
@@ -275,9 +297,8 @@ Words latency(const Evidence& evidence, std::uint64_t least_us, std::uint64_t le
   if (p99.units <= Span64::us(least_us).units || p99.units > Span64::us(less_us).units) return std::nullopt;
   recent.pop_back();
   const auto slowest = std::ranges::max_element(recent, {}, [](const RecentCalls& one) { return one.durations.percentile(99).units; });
-  return Said{milliseconds(p99), "One command in a hundred took " + milliseconds(p99) + " or more" + lately(evidence) +
-                                     ". The slowest is " + std::string(slowest->command) + " (" +
-                                     milliseconds(slowest->durations.percentile(99)) + "; SLOWLOG GET)."};
+  return Said{duration(p99), "One command in a hundred took " + duration(p99) + " or more" + lately(evidence) + ". The slowest is " +
+                                 std::string(slowest->command) + " (" + duration(slowest->durations.percentile(99)) + "; SLOWLOG GET)."};
 }
 Words latency_is_high(const Evidence& evidence) { return latency(evidence, high_p99_us, bad_p99_us); }
 Words latency_is_bad(const Evidence& evidence) { return latency(evidence, bad_p99_us, UINT32_MAX); }
@@ -286,8 +307,7 @@ Words all_is_slow(const Evidence& evidence) {
   if (recent.empty() || !called_enough(evidence, recent.back())) return std::nullopt;
   const Span64 p50 = recent.back().durations.percentile(50);
   if (p50.units <= Span64::us(slow_p50_us).units) return std::nullopt;
-  return Said{milliseconds(p50),
-              "Half of all commands took " + milliseconds(p50) + " or more" + lately(evidence) + ": the whole server is slow."};
+  return Said{duration(p50), "Half of all commands took " + duration(p50) + " or more" + lately(evidence) + ": the whole server is slow."};
 }
 Words commands_are_slow(const Evidence& evidence) {
   return happens(evidence, grown(evidence, &StatsFigures::slow_commands), slow_commands_per_second,
@@ -304,7 +324,7 @@ Words thread_is_busy(const Evidence& evidence) {
       number = thread.number;
     }
   }
-  const double part = 100 * most / std::max(evidence.seconds, 1.0);
+  const double part = 100 * most / watched_seconds(evidence);
   if (part <= busy_thread) return std::nullopt;
   return Said{percent(part), "I/O thread " + std::to_string(number) + " was busy " + percent(part) + " of the time" + lately(evidence) +
                                  ": it is saturated."};
@@ -322,15 +342,30 @@ Words errors(const Evidence& evidence) {
 
 // --- hits ---
 
+// Why reads have missed where evictions do not explain it, because there were so few.
+std::string not_evicted(std::uint64_t count, std::string_view of_expiry = "") {
+  const std::string evictions =
+      count == 0 ? "No key was evicted" : "Too few keys were evicted (" + std::to_string(count) + ") to explain that";
+  return (evictions + ": most of what was missed was not loaded yet, has expired")
+      .append(of_expiry)
+      .append(", was removed, or does not exist.");
+}
+std::string why_missed(const Evidence& evidence) {
+  if (evidence.now.cache.bypass != 0) return "bypass is on.";
+  const std::uint64_t missed = reads(evidence) - answered(evidence);
+  const std::uint64_t for_memory = evicted(evidence);
+  if (share(for_memory, missed) >= evictions_of_misses)
+    return "What is read does not fit into memory: " + counted(for_memory, "keys") + " evicted.";
+  const std::uint64_t all = grown(evidence, &StatsFigures::evicted_keys);
+  if (share(all, missed) >= evictions_of_misses)
+    return "Policies give too little memory to what is read (max-memory, first-out): " + counted(all, "keys") + " evicted.";
+  return not_evicted(all);
+}
 Words hits(const Evidence& evidence, double least, double less) {
   const double ratio = hit_ratio(evidence);
   if (!is_read(evidence) || ratio < least || ratio >= less) return std::nullopt;
-  const std::uint64_t count = evicted(evidence);
-  return Said{percent(ratio),
-              "Only " + percent(ratio) + " of " + counted(reads(evidence), "reads were answered") + lately(evidence) + ". " +
-                  (evidence.now.cache.bypass != 0 ? "bypass is on."
-                   : count != 0                   ? "What is read does not fit into memory: " + counted(count, "keys") + " evicted."
-                                : "No key was evicted for want of memory: keys were not loaded yet, have expired, or were removed.")};
+  return Said{percent(ratio), "Only " + percent(ratio) + " of " + counted(reads(evidence), "reads were answered") + lately(evidence) +
+                                  ". " + why_missed(evidence)};
 }
 Words hits_are_low(const Evidence& evidence) { return hits(evidence, bad_hit_ratio, low_hit_ratio); }
 Words hits_are_bad(const Evidence& evidence) { return hits(evidence, 0, bad_hit_ratio); }
@@ -371,11 +406,15 @@ Words leases_near_limit(const Evidence& evidence) {
               "Beyond it misses get none, and readers ask the origin together.");
 }
 Words leases_refused(const Evidence& evidence) {
-  if (evidence.now.cache.max_leases == 0) return std::nullopt;
+  // With max-leases 0 every lease is refused, and some were in the last minute if it was 0 then.
+  if (evidence.now.cache.max_leases == 0 || evidence.before.cache.max_leases == 0) return std::nullopt;
   const std::uint64_t count = grown(evidence, &CacheFigures::refused_max_leases) + grown(evidence, &CacheFigures::refused_for_memory) +
                               grown(evidence, &CacheFigures::waits_refused_max_waiters) +
                               grown(evidence, &CacheFigures::waits_refused_for_memory);
-  return happened(evidence, count, "Leases and waits were refused", "The limits are max-leases, max-lease-waiters, and memory.");
+  return happened(
+      evidence, count, "Leases and waits were refused",
+      "The limits are max-leases, max-lease-waiters, and memory. These readers get no lease; those that load all the same go to the "
+      "origin together.");
 }
 std::uint64_t ended(const Evidence& evidence) {
   return grown(evidence, &CacheFigures::filled) + grown(evidence, &CacheFigures::voided) + grown(evidence, &CacheFigures::expired) +
@@ -406,7 +445,7 @@ Words fills_refused(const Evidence& evidence) {
 Words purges_pending(const Evidence& evidence) {
   const std::uint64_t pending = evidence.now.cache.purges_pending;
   if (pending == 0 || evidence.before.cache.purges_pending == 0) return std::nullopt;
-  return Said{std::to_string(pending),
+  return Said{counted(pending, "purges"),
               "Purges in force that are not swept yet: " + std::to_string(pending) + ". Their entries still take memory."};
 }
 
@@ -420,19 +459,21 @@ Span64 recent_load(const Evidence& evidence) {
   return recent(evidence.now.distributions.loads, evidence.before.distributions.loads).percentile(99);
 }
 Words lease_waits_are_long(const Evidence& evidence) {
-  const Span64 wait = recent(evidence.now.distributions.waits, evidence.before.distributions.waits).percentile(99);
+  const histogram::Counts all = recent(evidence.now.distributions.waits, evidence.before.distributions.waits);
+  const Span64 wait = all.percentile(99);
   const Span64 load = recent_load(evidence);
+  if (per_second(evidence, all.total) <= few_lease_waits || load.units == 0) return std::nullopt;
   if (wait.seconds() <= long_lease_wait || wait.seconds() <= 1.5 * load.seconds()) return std::nullopt;
-  return Said{milliseconds(wait), "One wait in a hundred for a load took " + milliseconds(wait) + " or more" + lately(evidence) +
-                                      ", and loads " + milliseconds(load) + ": loads fail and are begun again."};
+  return Said{duration(wait), "One wait in a hundred for a load took " + duration(wait) + " or more" + lately(evidence) + ", and loads " +
+                                  duration(load) + ": loads fail and are begun again."};
 }
 Words cascading_failure(const Evidence& evidence) {
   const Span64 load = recent_load(evidence);
   if (load.seconds() <= long_load || evidence.now.cache.waiters <= herd || !is_read(evidence) || hit_ratio(evidence) >= low_hit_ratio)
     return std::nullopt;
-  return Said{milliseconds(load), "Loads take " + milliseconds(load) + ", " + counted(evidence.now.cache.waiters, "clients wait for them") +
-                                      ", and only " + percent(hit_ratio(evidence)) +
-                                      " of the reads are answered: server, clients and origin pull each other down."};
+  return Said{duration(load), "Loads take " + duration(load) + ", " + counted(evidence.now.cache.waiters, "clients wait for them") +
+                                  ", and only " + percent(hit_ratio(evidence)) +
+                                  " of the reads are answered: server, clients and origin pull each other down."};
 }
 
 // --- keys ---
@@ -565,6 +606,14 @@ Words certificate(const TlsFigures& tls, std::int64_t least_left, std::int64_t l
 }
 Words certificate_expires(const Evidence& evidence) { return certificate(evidence.now.tls, certificate_critical, certificate_warning); }
 Words certificate_expires_now(const Evidence& evidence) { return certificate(evidence.now.tls, INT64_MIN, certificate_critical); }
+Words handshakes_fail(const Evidence& evidence) {
+  const std::uint64_t count = grown(evidence, &TlsFigures::failed) + grown(evidence, &TlsFigures::timed_out);
+  const std::uint64_t all = count + grown(evidence, &TlsFigures::handshakes);
+  const double part = share(count, all);
+  if (per_second(evidence, all) <= few_handshakes || part <= many_failed_handshakes) return std::nullopt;
+  return Said{percent(part), "TLS handshakes failed or timed out" + lately(evidence) + ": " + std::to_string(count) + ", " + percent(part) +
+                                 " of all. The log says why."};
+}
 Words certificate_load(const Evidence& evidence) {
   return happened(evidence, grown(evidence, &TlsFigures::failed_loads), "Loads of certificates failed",
                   "The former ones stay. INFO tls says why.");
@@ -655,6 +704,7 @@ constexpr Look kLooks[] = {
     {"PinfoldClientsClosedForMemory", Severity::warning, "connections.md", clients_closed},
     {"PinfoldCertificateExpires", Severity::warning, "certificate.md", certificate_expires},
     {"PinfoldCertificateLoadFailed", Severity::warning, "certificate.md", certificate_load},
+    {"PinfoldTlsHandshakesFail", Severity::warning, "certificate.md", handshakes_fail},
     {"PinfoldAuthLimited", Severity::warning, "security.md", auth_limited},
     {"PinfoldAuthFailures", Severity::warning, "security.md", auth_failures},
     {"PinfoldDenials", Severity::warning, "security.md", denials},
@@ -683,9 +733,9 @@ struct Missing {
 std::string why(const Evidence& evidence, const Missing& one) {
   if (evidence.now.cache.bypass != 0) return "bypass is on.";
   if (one.policy->bytes == 0) return "Nothing is stored that its pattern matches.";
-  if (one.evicted != 0)
+  if (share(one.evicted, one.misses) >= evictions_of_misses)
     return "Its keys were evicted (" + std::to_string(one.evicted) + "): its max-memory or its priority is too low, or memory too small.";
-  return "None of its keys was evicted: they were not loaded yet, have expired (its ttl may be short), or were removed.";
+  return not_evicted(one.evicted, " (its ttl may be short)");
 }
 
 void add_policies(const Evidence& evidence, std::vector<Finding>& to) {

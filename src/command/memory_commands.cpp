@@ -82,8 +82,8 @@ std::string diagnose(const MemoryFigures& figures) {
   constexpr std::uint64_t megabyte = 1024 * 1024;
   const std::uint64_t many_for_clients = figures.clients_share > 0 ? figures.clients_share / 2 : UINT64_MAX;
   std::string text;
-  if (figures.limit > 0 && !figures.evicts && figures.data > figures.limit / 10 * 9) {
-    text += "* Memory is nearly full (" + human_size(figures.data) + " of " + human_size(figures.limit) +
+  if (figures.limit > 0 && figures.evicts == 0 && figures.data > figures.data_limit / 10 * 9) {
+    text += "* Memory is nearly full (" + human_size(figures.data) + " of " + human_size(figures.data_limit) +
             ") and nothing is evicted: writes are or will be refused. Raise maxmemory, or set "
             "maxmemory-policy to "
             "allkeys-lfu.\n";

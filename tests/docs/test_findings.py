@@ -27,7 +27,8 @@ def alerts():
 
 # {threshold of findings.cpp: alerts that have it, as a share where the finding has percent}
 SHARES = {
-    "low_hit_ratio": "PinfoldHitRatioLow PinfoldColdStart PinfoldCascadingFailure",
+    "good_hit_ratio": "PinfoldEvictionSpike",
+    "low_hit_ratio": "PinfoldHitRatioLow PinfoldColdStart PinfoldCascadingFailure PinfoldEvictionSpikeCritical",
     "bad_hit_ratio": "PinfoldHitRatioCritical",
     "low_policy_hit_ratio": "PinfoldPolicyHitRatioLow",
     "many_stale": "PinfoldStaleServed",
@@ -37,6 +38,7 @@ SHARES = {
     "many_fills_refused": "PinfoldFillsRefused",
     "many_errors": "PinfoldErrorsHigh",
     "many_throttled": "PinfoldThrottled",
+    "many_failed_handshakes": "PinfoldTlsHandshakesFail",
     "busy_thread": "PinfoldEventLoopBusy",
     "long_waits": "PinfoldLockWaits PinfoldWaitsForRoom",
     "evictions_of_writes": "PinfoldEvictionSpike",
@@ -54,7 +56,7 @@ SHARES = {
 }
 PLAIN = {
     "few_reads": "PinfoldHitRatioLow PinfoldHitRatioCritical PinfoldPolicyHitRatioLow PinfoldColdStart PinfoldStaleServed PinfoldNegativeStorm"
-    " PinfoldLatencyHigh PinfoldLatencyCritical PinfoldSlowCache",
+    " PinfoldLatencyHigh PinfoldLatencyCritical PinfoldSlowCache PinfoldEvictionSpike PinfoldEvictionSpikeCritical",
     "few_leases": "PinfoldLeasesExpire PinfoldOriginFailing PinfoldFillsRefused",
     "errors_per_second": "PinfoldErrorsHigh",
     "many_evictions": "PinfoldEvictionSpike",
@@ -67,6 +69,8 @@ PLAIN = {
     "imbalanced": "PinfoldShardImbalance",
     "much_data": "PinfoldShardImbalance",
     "long_lease_wait": "PinfoldLeaseWaitsLong",
+    "few_lease_waits": "PinfoldLeaseWaitsLong",
+    "few_handshakes": "PinfoldTlsHandshakesFail",
     "long_load": "PinfoldCascadingFailure",
     "cold_seconds": "PinfoldColdStart",
     "auth_failures_per_second": "PinfoldAuthFailures",
@@ -76,8 +80,8 @@ PLAIN = {
     "certificate_critical": "PinfoldCertificateExpiresNow",
 }
 MICROSECONDS = {"high_p99_us": "PinfoldLatencyHigh", "bad_p99_us": "PinfoldLatencyCritical", "slow_p50_us": "PinfoldSlowCache"}
-# A factor in the alert, what findings alone have, and what is no threshold.
-NOT_COMPARED = {"herd_of_lease", "near_limit", "day", "most_policies_shown", "any"}
+# A factor in the alert, what findings alone have, what their words depend on, and what is no threshold.
+NOT_COMPARED = {"herd_of_lease", "near_limit", "evictions_of_misses", "day", "most_policies_shown", "any"}
 
 
 def thresholds():
@@ -100,7 +104,7 @@ def numbers_of(alert):
 def test_findings_and_alerts_have_the_same_thresholds():
     values = thresholds()
     assert set(values) == {*SHARES, *PLAIN, *MICROSECONDS, *NOT_COMPARED}
-    assert numbers_of("PinfoldCertificateExpires") == [30 * 86400] and numbers_of("PinfoldEvictionSpike") == [0, 0.1, 100]
+    assert numbers_of("PinfoldCertificateExpires") == [30 * 86400] and numbers_of("PinfoldEvictionSpike") == [0, 0.1, 100, 0.9, 10]
     for table, unit in ((SHARES, 0.01), (PLAIN, 1), (MICROSECONDS, 1e-6)):
         for name, alerts in table.items():
             for alert in alerts.split():
@@ -122,6 +126,7 @@ OTHER = {
     "recent_calls(": "pinfold_command_duration_seconds_bucket",
     "figures.errors": "pinfold_errors_total",
     "&StatsFigures::evicted_keys": "pinfold_evicted_keys_total",
+    "&CacheFigures::fills_refused": "pinfold_leases_refused_total",
     "figures.commands": "pinfold_command_calls_total",
     "&CacheFigures::fills_refused)": "pinfold_leases_refused_total",
     "now.threads.size()": "pinfold_io_threads",
@@ -137,7 +142,9 @@ IN_WORDS = {
     "PinfoldHitRatioCritical": {"pinfold_evicted_keys_total", "pinfold_bypass"},
     "PinfoldHitRatioLow": {"pinfold_evicted_keys_total", "pinfold_bypass"},
     "PinfoldNoMemoryLimit": {"pinfold_memory_used_bytes"},
-    "PinfoldWritesRefused": {"pinfold_memory_data_bytes", "pinfold_memory_limit_bytes"},
+    "PinfoldMemoryHigh": {"pinfold_memory_limit_bytes"},
+    "PinfoldMemoryCritical": {"pinfold_memory_limit_bytes"},
+    "PinfoldWritesRefused": {"pinfold_memory_data_bytes", "pinfold_memory_data_limit_bytes", "pinfold_memory_limit_bytes", "pinfold_eviction_enabled"},
 }
 # The calls that have durations are counted with these in a finding, so that there are enough of them. In an alert, commands are.
 ENOUGH_CALLS = {name: {"pinfold_commands_processed_total"} for name in ("PinfoldSlowCache", "PinfoldLatencyCritical", "PinfoldLatencyHigh")}
@@ -188,7 +195,8 @@ def test_findings_and_alerts_look_at_the_same_figures():
     assert len(rows) > 50
     for name, function in rows:
         if name not in OWN:
-            of_alert = rules.series_of_server(rules.alerts()[name]["expr"])
+            # A finding looks at a histogram as a whole.
+            of_alert = {re.sub("_duration_seconds_count$", "_duration_seconds_bucket", one) for one in rules.series_of_server(rules.alerts()[name]["expr"])}
             of_finding = looked_at(function, functions, metrics)
             assert of_finding - IN_WORDS.get(name, set()) == of_alert - ENOUGH_CALLS.get(name, set()), name
 

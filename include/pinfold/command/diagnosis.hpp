@@ -37,7 +37,8 @@ struct Past {
   std::shared_ptr<const Figures> figures;  // never null
   double seconds = 1;                      // how long ago
 };
-/// Those of the last minute (Engine::history); of the start of the server, when all counts were 0, if it has run for less than that.
+/// Those of the last minute (Engine::history); of the start of the server, when all counts were 0, if it has run for less than that. Then
+/// max-leases is what it is now.
 Past past_of(const Engine& engine);
 
 /// What findings are made of: figures now and a while ago, and the limits that are set.

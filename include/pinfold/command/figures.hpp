@@ -99,9 +99,10 @@ struct MemoryFigures {
   std::uint64_t system = 0;         // of the machine
   std::uint64_t available = 0;      // of the machine, or what its control group may have; 0: not known
   std::uint64_t limit = 0;          // 0: none
+  std::uint64_t data_limit = 0;     // what of `limit` is left for `data`, without `unaccounted`; 0: no limit
   std::uint64_t clients_share = 0;  // 0: no limit
   std::string policy;
-  bool evicts = true;
+  std::uint64_t evicts = 1;  // 1 or 0: maxmemory-policy is noeviction
   double peak_percentage = 0;
   double dataset_percentage = 0;  // `dataset` as a percentage of what `used` has grown by since the start
   double fragmentation = 0;       // `resident` divided by `used`; the program, the allocator and segments not yet full raise it

@@ -119,6 +119,11 @@ class Memory {
 
   /// 0: no limit.
   std::uint64_t limit() const { return limit_.load(std::memory_order_relaxed); }
+  /// What of the limit is left for data() at present: all but unaccounted(). 0 without a limit.
+  std::uint64_t for_data() const {
+    const std::uint64_t all = limit();
+    return all - std::min(all, unaccounted());
+  }
   /// Sets the limit; 0: none. With `gradually`, a limit below the present data() does not come into force at once.
   /// Until it does, requests obey a ceiling instead. The ceiling begins at data() and comes down with lower_ceiling().
   void set_limit(std::uint64_t bytes, bool gradually = false) {
@@ -171,7 +176,6 @@ class Memory {
   }
 
   std::uint64_t most_unaccounted() const { return limit() / 16 + many_connections_.load(std::memory_order_relaxed); }
-  std::uint64_t for_data() const { return limit() - std::min(limit(), unaccounted()); }
   // Where bytes move from one place to another, they are added and taken off one after the other. A figure that is read
   // in between may be below 0.
   static std::uint64_t clamp(const std::atomic<std::int64_t>& value) {

@@ -25,6 +25,7 @@ constexpr std::uint64_t gigabyte = 1 << 30;
 struct Watched {
   Watched() {
     now.memory.limit = gigabyte;
+    now.memory.data_limit = gigabyte;
     now.memory.data = gigabyte / 2;
     now.memory.used = gigabyte / 2;
     now.memory.available = 16 * gigabyte;
@@ -33,7 +34,7 @@ struct Watched {
     now.memory.clients_share = gigabyte;
     now.stats.commands = 100'000;
     now.cache.admit_percent = 100;
-    now.cache.max_leases = 1000;
+    now.cache.max_leases = before.cache.max_leases = 1000;
     now.stats.hits = 95'000;
     now.stats.misses = 5'000;
     now.threads = {{.number = 0, .busy = 10}};
@@ -44,9 +45,16 @@ struct Watched {
     counts->total = times;
     now.commands.push_back({.name = command, .calls = times, .durations = std::move(counts)});
   }
-  void loads(Span64 took, std::uint64_t times) {
-    now.distributions.loads.counts.of[histogram::bucket_of(took)] = times;
-    now.distributions.loads.counts.total = times;
+  void loads(Span64 took, std::uint64_t times) { count(now.distributions.loads.counts, took, times); }
+  void wait(Span64 took, std::uint64_t times) { count(now.distributions.waits.counts, took, times); }
+  static void count(histogram::Counts& counts, Span64 took, std::uint64_t times) {
+    counts.of[histogram::bucket_of(took)] = times;
+    counts.total = times;
+  }
+  // Of 100'000 in a minute.
+  void answer(std::uint64_t reads) {
+    now.stats.hits = reads;
+    now.stats.misses = 100'000 - reads;
   }
   std::vector<Finding> found() const {
     return findings({.now = now,
@@ -106,33 +114,40 @@ const Case kCases[] = {
        w.now.cache.filled = 40;
        w.now.cache.released = 60;
      }},
-    {"PinfoldLeasesRefused", ": 5. The limits",
+    {"PinfoldLeasesRefused", ": 5. The limits are max-leases, max-lease-waiters, and memory. These readers get no lease",
      [](Watched& w) {
        w.now.cache.waits_refused_max_waiters = 3;
        w.now.cache.refused_for_memory = 2;
        w.now.cache.refused_by_policy = 9;  // as it was told to
      }},
-    {"PinfoldWritesRefused", "(OOM) in the last 60 s: 7.",
+    {"PinfoldWritesRefused",
+     "(OOM) in the last 60 s: 7. 512.00 MiB of the 1.00 GiB that data may take (maxmemory is 1.00 GiB) are used. "
+     "maxmemory-policy is volatile-lru: keys without a TTL are not evicted.",
      [](Watched& w) {
        w.now.errors = {{"OOM", 7}};
+       w.now.memory.policy = "volatile-lru";
      }},
     {"PinfoldMemoryHigh", "85.0 %", [](Watched& w) { w.now.memory.data = gigabyte / 100 * 85; }},
     {"PinfoldMemoryCritical", "refused with OOM",
      [](Watched& w) {
-       w.now.memory.data = gigabyte;
-       w.now.memory.evicts = false;
+       w.now.memory.data_limit = gigabyte / 16 * 15;
+       w.now.memory.data = gigabyte / 100 * 92;  // which is 98 % of that
+       w.now.memory.evicts = 0;
      }},
     {"PinfoldProcessMemoryHigh", "15.00 GiB", [](Watched& w) { w.now.memory.resident = 15 * gigabyte; }},
-    {"PinfoldEvictionSpike", ": 12000 (",
+    {"PinfoldEvictionSpike", "20.0 % of the writes push something out, and only 85.0 % of the reads are answered",
      [](Watched& w) {
+       w.answer(85'000);
        w.now.stats.evicted_for_memory = 12'000;
        w.now.commands = {{.name = "mset", .calls = 60'000, .durations = {}}, {.name = "get", .calls = 60'000, .durations = {}}};
      }},
-    {"PinfoldEvictionSpikeCritical", "60.0 %",
+    {"PinfoldEvictionSpikeCritical", "60.0 % of the writes push something out, and only 65.0 %",
      [](Watched& w) {
+       w.answer(65'000);
        w.now.stats.evicted_for_memory = 90'000;
        w.now.commands = {{.name = "set", .calls = 150'000, .durations = {}}};
-     }},
+     },
+     "PinfoldHitRatioLow"},
     {"PinfoldEvicts", ": 600. ", [](Watched& w) { w.now.stats.evicted_for_memory = 600; }},
     {"PinfoldWaitsForRoom", "10.0 %", [](Watched& w) { w.now.stats.room_wait_us = 6'000'000; }},
     {"PinfoldLockWaits", "10.0 %", [](Watched& w) { w.now.stats.lock_wait_us = 6'000'000; }},
@@ -153,6 +168,12 @@ const Case kCases[] = {
        w.now.tls.ca_left = 7000;
      }},
     {"PinfoldCertificateLoadFailed", "failed in the last 60 s: 1.", [](Watched& w) { w.now.tls.failed_loads = 1; }},
+    {"PinfoldTlsHandshakesFail", "timed out in the last 60 s: 20, 20.0 % of all",
+     [](Watched& w) {
+       w.now.tls.handshakes = 80;
+       w.now.tls.failed = 15;
+       w.now.tls.timed_out = 5;
+     }},
     {"PinfoldAuditLogFailing", "audit log", [](Watched& w) { w.now.stats.audit_failing = 1; }},
     {"PinfoldAuditLinesLost", "lost in the last 60 s: 9.", [](Watched& w) { w.now.stats.audit_lost = 9; }},
     {"PinfoldBypassOn", "bypass", [](Watched& w) { w.now.cache.bypass = 1; }},
@@ -221,11 +242,9 @@ const Case kCases[] = {
      "PinfoldHitRatioLow"},
     {"PinfoldMonitorOn", ": 2. That slows", [](Watched& w) { w.monitors = 2; }},
     {"PinfoldSlowCommands", ": 90. SLOWLOG", [](Watched& w) { w.now.stats.slow_commands = 90; }},
-    {"PinfoldLeaseWaitsLong", "begun again",
+    {"PinfoldLeaseWaitsLong", "took 1.02 s or more in the last 60 s, and loads 19.5 ms",
      [](Watched& w) {
-       w.loads(Span64::ms(200), 10);
-       w.now.distributions.waits = w.now.distributions.loads;
-       w.now.distributions.loads = {};
+       w.wait(Span64::ms(1000), 10);
        w.loads(Span64::ms(20), 10);
      }},
     // Of few commands, with many keys each.
@@ -289,6 +308,24 @@ const Case kNear[] = {
        w.now.keys.hottest = 5;
        w.now.keys.accesses_per_second = 1e6;
      }},
+    {"as few handshakes as say nothing", "", [](Watched& w) { w.now.tls.timed_out = 6; }},
+    {"a part of the handshakes fails", "",
+     [](Watched& w) {
+       w.now.tls.handshakes = 90;
+       w.now.tls.failed = 10;
+     }},
+    {"as few waits as say nothing", "",
+     [](Watched& w) {
+       w.wait(Span64::ms(1000), 6);
+       w.loads(Span64::ms(20), 10);
+     }},
+    {"it is not known how long loads take", "", [](Watched& w) { w.wait(Span64::ms(1000), 10); }},
+    {"an evicting cache is full, and nobody writes", "", [](Watched& w) { w.now.memory.data = gigabyte; }},
+    {"max-leases was 0", "",
+     [](Watched& w) {
+       w.before.cache.max_leases = 0;
+       w.now.cache.refused_max_leases = 1000;
+     }},
     {"as few errors as say nothing", "",
      [](Watched& w) {
        w.now.stats.error_replies = 10;
@@ -346,6 +383,54 @@ TEST_CASE("diagnosis: all replies are errors if no request is executed") {
   CHECK(one_named(watched.found(), "PinfoldErrorsHigh").value == "100.0 %");
 }
 
+TEST_CASE("diagnosis: evictions of a full cache are news only as far as reads miss") {
+  Watched watched;
+  watched.now.stats.evicted_for_memory = 90'000;
+  watched.now.commands = {{.name = "set", .calls = 90'000, .durations = {}}};
+  const auto found_at = [&](std::uint64_t answered) {
+    watched.answer(answered);
+    return names(watched.found());
+  };
+  using Names = std::set<std::string>;
+  CHECK(found_at(90'000) == Names{"PinfoldEvicts"});
+  CHECK(found_at(89'999) == Names{"PinfoldEvictionSpike"});
+  CHECK(found_at(70'000) == Names{"PinfoldEvictionSpike"});
+  CHECK(found_at(69'999) == Names{"PinfoldEvictionSpikeCritical", "PinfoldHitRatioLow"});
+  watched.now.stats.hits = 0;
+  watched.now.stats.misses = 600;  // too few to say anything
+  CHECK(names(watched.found()) == Names{"PinfoldEvicts"});
+}
+
+TEST_CASE("diagnosis: reads miss because of evictions only if there were half as many of these") {
+  Watched watched;
+  watched.answer(60'000);
+  const auto text = [&](std::uint64_t for_memory, std::uint64_t for_quota = 0) {
+    watched.now.stats.evicted_for_memory = for_memory;
+    watched.now.stats.evicted_keys = for_memory + for_quota;
+    return one_named(watched.found(), "PinfoldHitRatioLow").text;
+  };
+  CHECK(text(20'000).ends_with("What is read does not fit into memory: 20000 keys evicted."));
+  CHECK(
+      text(19'999).ends_with("Too few keys were evicted (19999) to explain that: most of what was missed was not loaded yet, has expired, "
+                             "was removed, or does not exist."));
+  CHECK(text(1, 19'999).ends_with("Policies give too little memory to what is read (max-memory, first-out): 20000 keys evicted."));
+  CHECK(text(0).ends_with("No key was evicted: most of what was missed was not loaded yet, has expired, was removed, or does not exist."));
+  watched.now.cache.bypass = 1;
+  CHECK(text(0).ends_with("bypass is on."));
+}
+
+TEST_CASE("diagnosis: values have units") {
+  Watched watched;
+  watched.now.errors = {{"OOM", 7}};
+  watched.now.cache.purges_pending = watched.before.cache.purges_pending = 1;
+  watched.wait(Span64::ms(1000), 10);
+  watched.loads(Span64::ms(20), 10);
+  const std::vector<Finding> found = watched.found();
+  CHECK(one_named(found, "PinfoldWritesRefused").value == "7 in 60 s");
+  CHECK(one_named(found, "PinfoldPurgesPending").value == "1 purge");
+  CHECK(one_named(found, "PinfoldLeaseWaitsLong").value == "1.02 s");
+}
+
 TEST_CASE("diagnosis: of a user that was there before, what has grown counts") {
   Watched watched;
   watched.before.users = {{.name = "feed", .requests = 50, .refused = 0}, {.name = "shop", .requests = 10'000, .refused = 9000}};
@@ -398,7 +483,7 @@ TEST_CASE("diagnosis: counters that were set back count from 0") {
   Watched watched;
   watched.before.stats.rejected_connections = 1000;
   watched.now.stats.rejected_connections = 3;
-  CHECK(one_named(watched.found(), "PinfoldConnectionsRefused").value == "3");
+  CHECK(one_named(watched.found(), "PinfoldConnectionsRefused").value == "3 in 60 s");
 }
 
 TEST_CASE("diagnosis: a switch that is on for policies only is found, with how many there are") {
@@ -432,15 +517,17 @@ TEST_CASE("diagnosis: the policies that miss most are named, with why") {
     policy.name = "p" + std::to_string(i);
     policy.bytes = i % 2 == 0 ? 100 : 0;
     policy.misses = 1000 + static_cast<std::uint64_t>(i);
-    policy.evicted = i == 248 ? 5 : 0;
+    policy.evicted = i == 248 ? 700 : i == 246 ? 5 : 0;
     watched.now.policies.push_back(policy);
   }
   const std::vector<Finding> found = watched.found();
   REQUIRE(found.size() == 5);
   CHECK(found[0].text.find("Policy p249:") == 0);
   CHECK(found[0].text.find("Nothing is stored") != std::string::npos);
-  CHECK(found[1].text.find("Its keys were evicted (5)") != std::string::npos);
+  CHECK(found[1].text.find("Its keys were evicted (700)") != std::string::npos);
   CHECK(found[2].text.find("p247") != std::string::npos);
+  CHECK(found[3].text.find("Too few keys were evicted (5) to explain that: most of what was missed was not loaded yet, has expired (its "
+                           "ttl may be short)") != std::string::npos);
   watched.before.policies = watched.now.policies;
   std::ranges::reverse(watched.before.policies);
   CHECK(watched.found().empty());

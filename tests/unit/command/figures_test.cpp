@@ -109,7 +109,7 @@ TEST_CASE("figures: they are what the server has done and holds") {
   CHECK(memory.peak >= memory.used);
   CHECK(memory.resident > 0);
   CHECK(memory.fragmentation_bytes == static_cast<std::int64_t>(memory.resident) - static_cast<std::int64_t>(memory.used));
-  CHECK(memory.evicts);
+  CHECK(memory.evicts == 1);
   CHECK(figures.stats.hits == 1);
   CHECK(figures.stats.misses == 2);
   CHECK(figures.stats.error_replies == 2);
@@ -130,6 +130,20 @@ TEST_CASE("figures: they are what the server has done and holds") {
   REQUIRE(set != figures.commands.end());
   CHECK(set->calls == 2);
   CHECK(set->failed == 0);
+}
+
+TEST_CASE("figures: data may take what the limit leaves beside what is in no account") {
+  Server server;
+  store::Memory& memory = server.keyspace.memory();
+  memory.set_limit(64 << 20);
+  memory.observe_growth(memory.used() + (1 << 30));
+  const MemoryFigures figures = collect_memory_figures(server.engine);
+  CHECK(figures.unaccounted > 0);
+  CHECK(figures.data_limit == figures.limit - figures.unaccounted);
+  memory.set_limit(0);
+  CHECK(collect_memory_figures(server.engine).data_limit == 0);
+  server.set(config::Id::maxmemory_policy, "noeviction");
+  CHECK(collect_memory_figures(server.engine).evicts == 0);
 }
 
 TEST_CASE("figures: a limit on clients that there is not is none") {
