@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
