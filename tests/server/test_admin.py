@@ -534,7 +534,7 @@ def test_with_tls_everything_is_as_without(start_secure, authority, version):
         connection.request("GET", "/metrics", headers={"Authorization": "Bearer s3cret"})
         assert len(connection.getresponse().read()) > 1000
     connection.close()
-    assert f"https://127.0.0.1:{admin.port}" in admin.server.log()
+    eventually(lambda: f"https://127.0.0.1:{admin.port}" in admin.server.log())
 
 
 def test_who_does_not_speak_tls_gets_no_page(start_secure):
