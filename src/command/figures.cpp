@@ -60,7 +60,7 @@ constexpr Figure<MemoryFigures> kMemory[] = {
     {"used_memory_sampling", Unit::bytes, &MemoryFigures::sampling},
     {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
     {"total_system_memory", Unit::bytes_for_people, &MemoryFigures::system},
-    {"available_memory", Unit::bytes_for_people, &MemoryFigures::available},
+    {"available_memory", Unit::bytes, &MemoryFigures::available},
     {"maxmemory", Unit::bytes_for_people, &MemoryFigures::limit},
     {"maxmemory_policy", Unit::none, &MemoryFigures::policy},
     {"maxmemory_clients", Unit::bytes, &MemoryFigures::clients_share},
