@@ -559,6 +559,7 @@ std::vector<MetricDoc> metric_docs() {
   one.users.emplace_back();
   one.policies.emplace_back();
   one.threads.emplace_back();
+  one.working_set.state = "known";
   std::vector<MetricDoc> docs;
   const Families families = families_of(one);
   for (const MetricFamily& family : families.all()) {

@@ -142,7 +142,7 @@ TEST_CASE("figures: data may take what the limit leaves beside what is in no acc
   CHECK(figures.data_limit == figures.limit - figures.unaccounted);
   memory.set_limit(0);
   CHECK(collect_memory_figures(server.engine).data_limit == 0);
-  server.set(config::Id::maxmemory_policy, "noeviction");
+  server.keyspace.set_policy(eviction::Kind::noeviction);
   CHECK(collect_memory_figures(server.engine).evicts == 0);
 }
 

@@ -44,7 +44,7 @@ struct Wanted {
   std::vector<std::string> uris = {};
   std::vector<std::string> dns_names = {};
   std::int64_t from = -3600;  // seconds from now
-  std::int64_t until = 86'400;
+  std::int64_t until = 90 * 86'400;
   bool is_authority = false;
 };
 
