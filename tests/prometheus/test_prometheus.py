@@ -94,6 +94,6 @@ def test_the_figures_are_those_of_the_load(watched):
     assert 0 < value("instance:pinfold_memory:ratio") <= 1.05
     assert value('instance_policy:pinfold_hit_ratio:rate5m{policy="price"}') <= 1
     assert 0.01 < value("cache_miss_penalty") < 1
-    assert 28 * 86400 < value('instance_certificate:pinfold_tls_cert_left:seconds{certificate="server"}') < 31 * 86400
+    assert 88 * 86400 < value('instance_certificate:pinfold_tls_cert_left:seconds{certificate="server"}') < 91 * 86400
     assert value("instance:pinfold_evictions_for_memory:rate5m") > 0 and value("up") == 1
     assert 0 < value("time() - pinfold_start_time_seconds") < 3600
