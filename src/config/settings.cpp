@@ -222,7 +222,7 @@ constexpr Setting kTable[] = {
      "For an incident: reads find nothing, and writes remove what they would have stored and are answered as if they were done. So the "
      "cache is out of the way, and holds nothing old when it is back."},
     {Id::lock_timing, "lock-timing", Type::flag, "no", 0, 0, "", true,
-     "Whether the server measures the longest time for which a shard's lock was held, and waited for: shard_lock_longest_us and others "
+     "Whether the server measures the longest time for which a shard's lock was held: shard_lock_longest_us and others "
      "in INFO stats. It costs two system calls per request."},
     {Id::lock_accounting, "lock-accounting", Type::flag, "no", 0, 0, "", true,
      "Whether the server counts the work that commands and background jobs do while shards are locked, for INFO locks. It makes "

@@ -39,8 +39,8 @@ class Access {
     std::string text;                // for people
     std::int64_t retry_seconds = 0;  // of status 429
   };
-  /// Why it may not have the page, or nothing. Counts what is refused, and notes it in the logs. O(length of the claims). Throws
-  /// std::bad_alloc.
+  /// Why it may not have the page, or nothing. Counts what is refused, and notes in the logs who shows a wrong token or reaches the
+  /// port from another machine. O(length of the claims). Throws std::bad_alloc.
   std::optional<Refusal> refusal(const Asker& asker, const Claims& claims);
 
  private:

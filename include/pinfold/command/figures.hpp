@@ -406,9 +406,9 @@ struct Figures {
   WorkingSetFigures working_set;
 };
 
-/// Collects the figures of the sections in `wanted`. All others keep their initial values. The sections stats, cache,
-/// keyspace and keys lock the shards that are not among `held`, one after the other. The section clients goes through all clients. The
-/// other sections cost little. A deadline before `now` counts as passed.
+/// Collects the figures of the sections in `wanted`. All others keep their initial values. The sections stats, cache, policies, keyspace
+/// and keys lock the shards that are not among `held`, one after the other. The section clients goes through all clients. The other
+/// sections cost little. A deadline before `now` counts as passed.
 Figures collect_figures(Engine& engine, const store::Keyspace::Locks& held, UnixMs now, const Sections& wanted);
 /// Collects the figures of memory only. Locks nothing.
 MemoryFigures collect_memory_figures(const Engine& engine);
