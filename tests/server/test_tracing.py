@@ -281,7 +281,8 @@ def test_requests_behind_one_that_waits_are_in_the_queue_meanwhile(traced, recei
 
 
 def reader_id(connection, command):
-    [line] = [line for line in connection.call("CLIENT", "LIST").decode().splitlines() if f"cmd={command} " in line]
+    # Another thread may not have come to its request yet.
+    [line] = eventually(lambda: [line for line in connection.call("CLIENT", "LIST").decode().splitlines() if f"cmd={command} " in line])
     return line.split()[0].split("=")[1]
 
 
