@@ -260,7 +260,7 @@ DIFFERENCES = [
     Difference(("SLOWLOG HELP", "LATENCY HELP"), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(
         ("SLOWLOG",), BY_DESIGN,
-        "The time of a command is that of its execution: what it waits for locks and for memory does not count. A long command that runs in steps counts as their sum, and a client that waits for a lease as not executing. Of one EXEC the first 128 commands are noted. All entries together take at most 2 MB, so there may be fewer than `slowlog-max-len`, which is 10 000 at most.", never_sent,
+        "The time of a command is that of its execution: what it waits for locks and for memory does not count. A long command that runs in steps counts as their sum, and a client that waits for a lease as not executing. Of one EXEC the first 128 commands are noted. All entries together take at most 2 MB, so there may be fewer than `slowlog-max-len`, which is 10 000 at most. A client whose user may not read all keys is shown of an entry only the command and `(redacted)`, unless the user may read its keys; also if a key was cut (128 bytes) or left out (32 words).", never_sent,
     ),  # fmt: skip
     Difference(
         ("COMMANDLOG",), BY_DESIGN,
@@ -272,7 +272,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("MONITOR",), BY_DESIGN,
-        "An argument is shown up to 1 KB, a request up to 16 KB and 512 arguments, a transaction up to 256 KB. A client whose user may not do everything is shown requests with keys that the user may read, and requests without keys, but none that works on keys which it does not name. At most 32 clients can use it. A client that has not read 8 MB is closed. Requests that come faster than they can be sent are left out, and a line tells how many.", never_sent,
+        "An argument is shown up to 1 KB, a request up to 16 KB and 512 arguments, a transaction up to 256 KB. A client whose user may not read all keys is shown requests with keys that the user may read, of requests without keys only the command, and none that works on keys which it does not name. What a user is shown follows its rights as they change, and the client when it authenticates as another user; a user that is off, or may no longer use MONITOR, is shown nothing. At most 32 clients can use it. A client that has not read 8 MB is closed. Requests that come faster than they can be sent are left out, and a line tells how many.", never_sent,
     ),  # fmt: skip
     Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(
