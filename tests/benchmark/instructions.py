@@ -186,7 +186,7 @@ def _settle(replay, metrics):
     """Goes on until sampling has found its rate, which takes a second. Then there are samples as under a steady load."""
     if metrics == b"no":
         return replay.run(_get, GET_REPLY, 16, KEYS)
-    for unused in range(50):
+    for unused in range(500):  # the background worker looks at the rate, and may be late on a busy machine
         replay.run(_get, GET_REPLY, 16, PER_SECOND // 10 // 16 * 16)
         found = dict(line.split(":", 1) for line in replay.answer(_request(b"INFO", b"workingset")).decode().splitlines() if ":" in line)
         if int(found["workingset_one_key_in"]) >= BUSY_ONE_IN:
