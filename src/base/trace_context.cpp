@@ -4,26 +4,11 @@
 #include <cstddef>
 #include <span>
 
+#include "pinfold/base/hexadecimal.hpp"
+
 namespace pinfold {
 
 namespace {
-
-std::optional<unsigned> digit_of(char c) {
-  if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
-  if (c >= 'a' && c <= 'f') return static_cast<unsigned>(c - 'a') + 10;
-  return std::nullopt;
-}
-
-// Reads two digits for each byte. Returns false if there are others in between.
-bool read_hexadecimal(std::string_view text, std::span<std::uint8_t> bytes) {
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    const std::optional<unsigned> high = digit_of(text[2 * i]);
-    const std::optional<unsigned> low = digit_of(text[2 * i + 1]);
-    if (!high || !low) return false;
-    bytes[i] = static_cast<std::uint8_t>(*high << 4 | *low);
-  }
-  return true;
-}
 
 bool is_zero(std::span<const std::uint8_t> id) {
   return std::ranges::all_of(id, [](std::uint8_t byte) { return byte == 0; });

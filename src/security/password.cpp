@@ -5,12 +5,9 @@
 
 #include <openssl/sha.h>
 
+#include "pinfold/base/hexadecimal.hpp"
+
 namespace pinfold::security {
-namespace {
-
-constexpr std::string_view digits = "0123456789abcdef";
-
-}  // namespace
 
 PasswordHash hash_of(std::string_view password) {
   PasswordHash hash;
@@ -19,24 +16,11 @@ PasswordHash hash_of(std::string_view password) {
   return hash;
 }
 
-std::string hexadecimal(const PasswordHash& hash) {
-  std::string text;
-  text.reserve(2 * hash.bytes.size());
-  for (const std::uint8_t byte : hash.bytes) {
-    text.push_back(digits[byte >> 4]);
-    text.push_back(digits[byte & 15]);
-  }
-  return text;
-}
+std::string hexadecimal(const PasswordHash& hash) { return pinfold::hexadecimal(hash.bytes); }
 
 std::optional<PasswordHash> parse_hash(std::string_view text) {
   PasswordHash hash;
-  if (text.size() != 2 * hash.bytes.size()) return std::nullopt;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::size_t digit = digits.find(text[i]);
-    if (digit == std::string_view::npos) return std::nullopt;
-    hash.bytes[i / 2] = static_cast<std::uint8_t>(hash.bytes[i / 2] << 4 | digit);
-  }
+  if (text.size() != 2 * hash.bytes.size() || !read_hexadecimal(text, hash.bytes)) return std::nullopt;
   return hash;
 }
 

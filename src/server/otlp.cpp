@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "pinfold/base/hexadecimal.hpp"
 #include "pinfold/base/json.hpp"
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/version.hpp"
@@ -23,14 +24,6 @@ constexpr unsigned flag_has_is_remote = 0x100;
 constexpr unsigned flag_is_remote = 0x200;
 
 constexpr std::size_t longest_text = 256;
-
-template <class Id>
-std::string hexadecimal(const Id& id) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : id) text.append({digits[byte >> 4], digits[byte & 15]});
-  return text;
-}
 
 void add(JsonWriter& json, std::string_view key, std::string_view text) {
   json.begin_object().add("key", key).key("value").begin_object().add("stringValue", presentable(text, longest_text));
