@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <sstream>
+#include <ostream>
+#include <streambuf>
+#include <string>
+#include <thread>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -398,9 +402,54 @@ std::string user_label(const UserFigures& user) {
   return shown.append(hash.data(), static_cast<std::size_t>(size));
 }
 
+// A page of metrics takes many milliseconds to make. If an I/O thread has to share its core with the thread that makes it, the system lets
+// clients wait for a whole time slice of the scheduler, some milliseconds. So the work rests for a moment after each quarter of a
+// millisecond.
+class Rests {
+ public:
+  void take_if_due() {
+    if (monotonic_us() - since_us_ < 250) return;
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    since_us_ = monotonic_us();
+  }
+
+ private:
+  std::int64_t since_us_ = monotonic_us();
+};
+
+// Text that is written with rests.
+class RestingText : public std::streambuf {
+ public:
+  explicit RestingText(Rests& rests) : rests_(rests) { setp(part_.data(), part_.data() + part_.size()); }
+  std::string text() && {
+    take_part();
+    return std::move(text_);
+  }
+
+ protected:
+  int_type overflow(int_type next) override {
+    take_part();
+    rests_.take_if_due();
+    if (next != traits_type::eof()) sputc(traits_type::to_char_type(next));
+    return traits_type::not_eof(next);
+  }
+
+ private:
+  void take_part() {
+    text_.append(pbase(), pptr());
+    setp(part_.data(), part_.data() + part_.size());
+  }
+
+  Rests& rests_;
+  std::array<char, 4096> part_{};
+  std::string text_;
+};
+
 // Families in the order in which they are added.
 class Families {
  public:
+  explicit Families(Rests& rests) : rests_(rests) {}
+
   // The metrics of one table for one object. `labels` tell it from others of its kind.
   template <class Of>
   void add(std::span<const Metric<Of>> table, const Of& of, const std::vector<Label>& labels = {}) {
@@ -469,6 +518,7 @@ class Families {
  private:
   // The family at hand if it has this name, or else the next one, which is made if it is not there.
   MetricFamily& family(std::string_view name, MetricType type, std::string_view help) {
+    rests_.take_if_due();
     const auto has_name = [&](const MetricFamily& one) { return std::string_view(one.name).substr(prefix.size()) == name; };
     if (next_ > 0 && has_name(families_[next_ - 1])) return families_[next_ - 1];
     if (next_ == families_.size()) families_.push_back({std::string(prefix).append(name), std::string(help), type, {}});
@@ -476,6 +526,7 @@ class Families {
   }
 
   static constexpr std::string_view prefix = "pinfold_";
+  Rests& rests_;
   std::vector<MetricFamily> families_;
   std::size_t next_ = 0;
 };
@@ -495,8 +546,8 @@ command::Sections sections_of_metrics() {
 
 namespace {
 
-Families families_of(const Figures& figures) {
-  Families families;
+Families families_of(const Figures& figures, Rests& rests) {
+  Families families(rests);
   families.add_constant("build_info", "The version of the server.", {{"version", std::string(version)}});
   families.add<ServerFigures>(kServer, figures.server);
   families.add<ClientFigures>(kClients, figures.clients);
@@ -541,9 +592,11 @@ Families families_of(const Figures& figures) {
 }  // namespace
 
 std::string metrics_text(const Figures& figures) {
-  std::ostringstream text;
-  prometheus::TextSerializer().Serialize(text, families_of(figures).all());
-  return std::move(text).str();
+  Rests rests;
+  RestingText text(rests);
+  std::ostream out(&text);
+  prometheus::TextSerializer().Serialize(out, families_of(figures, rests).all());
+  return std::move(text).text();
 }
 
 std::vector<MetricDoc> metric_docs() {
@@ -560,7 +613,8 @@ std::vector<MetricDoc> metric_docs() {
   one.threads.emplace_back();
   one.working_set.state = "known";
   std::vector<MetricDoc> docs;
-  const Families families = families_of(one);
+  Rests rests;
+  const Families families = families_of(one, rests);
   for (const MetricFamily& family : families.all()) {
     const char* const type = family.type == counter ? "counter" : family.type == gauge ? "gauge" : "histogram";
     MetricDoc doc{family.name, type, family.help, {}};
