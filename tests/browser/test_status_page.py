@@ -494,6 +494,7 @@ def test_nothing_moves_for_those_who_do_not_want_it(browser, watched):
     assert browser.evaluate(animation) == "none"
 
 
+@pytest.mark.on_demand
 def test_pictures_for_the_documents(browser, watched, tmp_path):
     """Under load, and with some things wrong. They are kept if PINFOLD_SCREENSHOTS names a folder."""
     folder = pathlib.Path(SHOTS or tmp_path)

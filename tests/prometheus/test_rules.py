@@ -28,7 +28,11 @@ def test_rules_are_right(promtool, file):
     run(promtool, "check", "rules", file)
 
 
-@pytest.mark.parametrize("file", rules.TEST_FILES, ids=lambda file: file.stem)
+# Days and weeks of samples take promtool half a minute.
+ON_DEMAND = {"weeks": pytest.mark.on_demand}
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.stem, marks=ON_DEMAND.get(file.stem, ())) for file in rules.TEST_FILES])
 def test_rules_do_what_their_tests_say(promtool, file):
     run(promtool, "test", "rules", file)
 
