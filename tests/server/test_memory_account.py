@@ -1,5 +1,6 @@
 """What INFO, MEMORY STATS, MEMORY USAGE and MEMORY DOCTOR say of memory: one account, whose parts add up to the byte."""
 
+import os
 import random
 
 import pytest
@@ -134,6 +135,7 @@ def test_however_a_block_came_to_a_key_it_goes_with_its_last_key(client, command
     assert check(client)["blobs.bytes"] == 0
 
 
+@pytest.mark.skipif("PINFOLD_SANITIZED" in os.environ, reason="sanitizers keep memory beyond the account, which the doctor finds wrong")
 def test_the_doctor_names_what_is_wrong_and_only_that(start):
     server = start("--maxmemory", "16mb", "--maxmemory-policy", "noeviction")
     with server.connect() as connection:
