@@ -614,11 +614,11 @@ def test_the_memory_of_all_users_is_bounded(admin, server):
     """A user may have 32 KB of patterns, of which each byte may take a kilobyte."""
     before = server.rss()
     costly = ["~*" + "?ab*" * 200 + "%d" % i for i in range(30)]
-    replies = admin.pipeline([("ACL", "SETUSER", f"user{i}", *costly) for i in range(1000)])
+    replies = admin.pipeline([("ACL", "SETUSER", f"user{i}", *costly) for i in range(40)])
     assert replies[0] == "OK" and set(replies) == {"OK", "ERR the users would take more than 64 MB of memory"}
     assert server.rss() - before < bound(160 << 20)
     assert admin.call("ACL", "SETUSER", "user0", "resetkeys") == "OK", "less is always possible"
-    assert admin.call("ACL", "DELUSER", *(f"user{i}" for i in range(1000))) == replies.count("OK")
+    assert admin.call("ACL", "DELUSER", *(f"user{i}" for i in range(40))) == replies.count("OK")
 
 
 @only_pinfold
