@@ -359,7 +359,7 @@ def test_beyond_64_replies_that_are_not_read_the_rest_is_refused_and_clients_not
         requests = lambda: info(client, "stats")["admin_requests"]
         before = None
         while before != (before := requests()):  # until all of them wait for their peers
-            time.sleep(0.5)
+            time.sleep(10 if "PINFOLD_SANITIZED" in os.environ else 0.5)  # a page takes that long where the machine is busy
         assert int(before) < 6400
         more = [admin.wire() for _ in range(36)]
         assert not any([refused(wire) for wire in more])

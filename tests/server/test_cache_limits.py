@@ -165,7 +165,8 @@ def test_probing_for_what_does_not_exist_costs_no_value(start):
         hot = [["CACHE.GET", "hot:absent", "LEASE", "0"]] * 3
         connection.call("CACHE.ABSENT", "hot:absent", "PX", 60 * LONG)
         for batch in range(800):
-            connection.pipeline([["CACHE.ABSENT", f"probe:{batch}:{i}", "PX", LONG] for i in range(1000)])
+            probes = [["CACHE.ABSENT", f"probe:{batch}:{i}", "PX", 60 * LONG] for i in range(1000)]
+            assert set(connection.pipeline(probes)) == {"OK"}
             connection.pipeline(hot)
         assert info(connection, "stats")["evicted_keys"] != "0"
         for batch in range(100):

@@ -14,6 +14,7 @@ from .connection import PATIENCE, Connection
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SANITIZER_REPORT = re.compile(r"ERROR: AddressSanitizer|WARNING: ThreadSanitizer|ThreadSanitizer:|runtime error:|LeakSanitizer")
 START_DEADLINE = 60.0
+SLOWNESS = 10 if os.environ.get("PINFOLD_SANITIZED") else 1  # how much longer a test's own work may take
 STOP_DEADLINE = 240.0 if os.environ.get("PINFOLD_SANITIZED") else 60.0
 
 
