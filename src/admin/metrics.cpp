@@ -99,7 +99,7 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_data_bytes", gauge, "The memory that maxmemory limits.", &MemoryFigures::data},
     {"memory_limit_bytes", gauge, "maxmemory; 0 if there is no limit.", &MemoryFigures::limit},
     {"memory_data_limit_bytes", gauge, "The part of maxmemory that data may take; 0 if there is no limit.", &MemoryFigures::data_limit},
-    {"eviction_enabled", gauge, "1 unless maxmemory-policy is noeviction.", &MemoryFigures::evicts},
+    {"eviction_enabled", gauge, "0 if maxmemory-policy is noeviction, or volatile while no key has a TTL.", &MemoryFigures::evicts},
     {"memory_clients_limit_bytes", gauge, "maxmemory-clients; 0 if there is no limit.", &MemoryFigures::clients_share},
     {"memory_resident_bytes", gauge, "Resident memory of the process.", &MemoryFigures::resident},
     {"memory_fragmentation_ratio", gauge, "Resident memory, divided by the memory that is in use.", &MemoryFigures::fragmentation},
@@ -595,6 +595,7 @@ std::string metrics_text(const Figures& figures) {
   Rests rests;
   RestingText text(rests);
   std::ostream out(&text);
+  out.exceptions(std::ios::badbit);  // or a page would end where memory was refused
   prometheus::TextSerializer().Serialize(out, families_of(figures, rests).all());
   return std::move(text).text();
 }

@@ -415,9 +415,19 @@ std::uint64_t memory_of_machine_or_container() {
 
 double percentage(std::uint64_t part, std::uint64_t whole) { return 100.0 * static_cast<double>(part) / static_cast<double>(whole); }
 
+// Whether maxmemory-policy could evict anything.
+bool may_evict(const Engine& engine, const Locks& held) {
+  const eviction::Kind policy = engine.keyspace.policy();
+  if (!eviction::is_volatile(policy)) return policy != eviction::Kind::noeviction;
+  for (unsigned db = 0; db < store::database_count; ++db) {
+    if (engine.keyspace.database_stats(db, unix_ms(), held).expires != 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-MemoryFigures collect_memory_figures(const Engine& engine) {
+MemoryFigures collect_memory_figures(const Engine& engine, const Locks& held) {
   using store::Use;
   const store::Memory& memory = engine.keyspace.memory();
   MemoryFigures figures;
@@ -444,7 +454,7 @@ MemoryFigures collect_memory_figures(const Engine& engine) {
   const std::uint64_t share = engine.clients_share();
   figures.clients_share = share == UINT64_MAX ? 0 : share;
   figures.policy = engine.settings.show(Id::maxmemory_policy);
-  figures.evicts = engine.keyspace.policy() != eviction::Kind::noeviction ? 1 : 0;
+  figures.evicts = may_evict(engine, held) ? 1 : 0;
   if (figures.peak > 0) figures.peak_percentage = percentage(figures.used, figures.peak);
   const std::uint64_t added = figures.used > figures.startup ? figures.used - figures.startup : 1;
   figures.dataset_percentage = std::min(100.0, percentage(figures.dataset, added));
@@ -462,7 +472,7 @@ Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sec
   figures.server.config_changed_at = static_cast<std::uint64_t>((changed_at != 0 ? changed_at : engine.started_at) / 1000);
   if (wants(Section::server)) collect_server(engine, figures.server);
   if (wants(Section::clients)) collect_clients(engine, figures.clients);
-  if (wants(Section::memory)) figures.memory = collect_memory_figures(engine);
+  if (wants(Section::memory)) figures.memory = collect_memory_figures(engine, held);
   store::KeyspaceStats keys;
   if (wants(Section::stats) || wants(Section::cache) || wants(Section::policies)) keys = engine.keyspace.stats(held);
   if (wants(Section::stats)) {

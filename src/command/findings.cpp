@@ -179,7 +179,9 @@ Words filling_up(const Evidence& evidence, double least, double most, std::strin
 }
 Words memory_is_high(const Evidence& evidence) { return filling_up(evidence, memory_high, memory_critical, "It will be full."); }
 Words memory_is_full(const Evidence& evidence) {
-  return filling_up(evidence, memory_critical, any, "maxmemory-policy is noeviction: the next writes are refused with OOM.");
+  return filling_up(
+      evidence, memory_critical, any,
+      "maxmemory-policy is " + evidence.now.memory.policy + ", which may evict nothing here: the next writes are refused with OOM.");
 }
 Words writes_refused(const Evidence& evidence) {
   const auto count = [](const Figures& figures) {

@@ -36,7 +36,7 @@ std::uint64_t count_keys(Call& call) {
 }
 
 Outcome memory_stats(Call& call) {
-  const MemoryFigures figures = collect_memory_figures(call.engine);
+  const MemoryFigures figures = collect_memory_figures(call.engine, call.held);
   const std::uint64_t keys = count_keys(call);
   const std::uint64_t added = figures.used > figures.startup ? figures.used - figures.startup : 0;
   const std::pair<std::string_view, std::uint64_t> numbers[] = {
@@ -109,7 +109,7 @@ std::string diagnose(const MemoryFigures& figures) {
   return text.empty() ? "Nothing is wrong with the memory of this server.\n" : text;
 }
 
-Outcome memory_doctor(Call& call) { return call.reply.verbatim(diagnose(collect_memory_figures(call.engine))); }
+Outcome memory_doctor(Call& call) { return call.reply.verbatim(diagnose(collect_memory_figures(call.engine, call.held))); }
 
 // Most memory goes back to the system when it is freed; this has the little given back that is kept for the next allocation.
 Outcome memory_purge(Call& call) {

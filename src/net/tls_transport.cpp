@@ -597,8 +597,8 @@ void TlsTransport::decline(int fd) {
   // Closing a socket with unread bytes in it takes back what was sent.
   constexpr int most_at_once = 1 << 20;
   constexpr int most_times = 4;  // whoever goes on sending does not find out why it is not served
-  // With MSG_TRUNC the bytes go nowhere. The thread sanitizer does not know that of recv(): for it, two threads that drop bytes write to one
-  // place.
+  // With MSG_TRUNC the bytes go nowhere. The thread sanitizer does not know that of recv(): for it, two threads that drop bytes write to
+  // one place.
   const auto drop = [fd] { return ::syscall(SYS_recvfrom, fd, nullptr, most_at_once, MSG_TRUNC | MSG_DONTWAIT, nullptr, nullptr); };
   for (int i = 0; i < most_times && drop() > 0; ++i) continue;
   [[maybe_unused]] const ssize_t sent = ::send(fd, denied.data(), denied.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -102,7 +102,7 @@ struct MemoryFigures {
   std::uint64_t data_limit = 0;     // what of `limit` is left for `data`, without `unaccounted`; 0: no limit
   std::uint64_t clients_share = 0;  // 0: no limit
   std::string policy;
-  std::uint64_t evicts = 1;  // 1 or 0: maxmemory-policy is noeviction
+  std::uint64_t evicts = 1;  // 0: maxmemory-policy is noeviction, or volatile while no key has a deadline
   double peak_percentage = 0;
   double dataset_percentage = 0;  // `dataset` as a percentage of what `used` has grown by since the start
   double fragmentation = 0;       // `resident` divided by `used`; the program, the allocator and segments not yet full raise it
@@ -411,7 +411,7 @@ struct Figures {
 /// sections cost little. A deadline before `now` counts as passed.
 Figures collect_figures(Engine& engine, const store::Keyspace::Locks& held, UnixMs now, const Sections& wanted);
 /// Collects the figures of memory only. Locks nothing.
-MemoryFigures collect_memory_figures(const Engine& engine);
+MemoryFigures collect_memory_figures(const Engine& engine, const store::Keyspace::Locks& held);
 
 /// Resident memory of this process in bytes; 0 if the kernel does not tell.
 std::uint64_t resident_memory();

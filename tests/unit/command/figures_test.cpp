@@ -132,26 +132,49 @@ TEST_CASE("figures: they are what the server has done and holds") {
   CHECK(set->failed == 0);
 }
 
+namespace {
+
+MemoryFigures memory_figures(Server& server) { return collect_memory_figures(server.engine, store::Keyspace::Locks(server.keyspace)); }
+
+}  // namespace
+
+TEST_CASE("figures: nothing may be evicted under noeviction, and under a volatile policy while no key has a deadline") {
+  Server server;
+  Client client(server);
+  client.run("SET", "k", "v");
+  CHECK(memory_figures(server).evicts == 1);
+  server.keyspace.set_policy(eviction::Kind::volatile_lru);
+  CHECK(memory_figures(server).evicts == 0);
+  client.run("EXPIRE", "k", "100");
+  CHECK(memory_figures(server).evicts == 1);
+  client.run("DEL", "k");
+  CHECK(memory_figures(server).evicts == 0);
+  client.run("MULTI");
+  client.run("MEMORY", "DOCTOR");
+  client.run("FLUSHALL");
+  CHECK_THAT(client.run("EXEC"), Catch::Matchers::Contains("+OK"));  // all shards are locked when the doctor looks
+}
+
 TEST_CASE("figures: data may take what the limit leaves beside what is in no account") {
   Server server;
   store::Memory& memory = server.keyspace.memory();
   memory.set_limit(64 << 20);
   memory.observe_growth(memory.used() + (1 << 30));
-  const MemoryFigures figures = collect_memory_figures(server.engine);
+  const MemoryFigures figures = memory_figures(server);
   CHECK(figures.unaccounted > 0);
   CHECK(figures.data_limit == figures.limit - figures.unaccounted);
   memory.set_limit(0);
-  CHECK(collect_memory_figures(server.engine).data_limit == 0);
+  CHECK(memory_figures(server).data_limit == 0);
   server.keyspace.set_policy(eviction::Kind::noeviction);
-  CHECK(collect_memory_figures(server.engine).evicts == 0);
+  CHECK(memory_figures(server).evicts == 0);
 }
 
 TEST_CASE("figures: a limit on clients that there is not is none") {
   Server server;
   server.set(config::Id::maxmemory_clients, "0");
-  CHECK(collect_memory_figures(server.engine).clients_share == 0);
+  CHECK(memory_figures(server).clients_share == 0);
   server.set(config::Id::maxmemory_clients, "1mb");
-  CHECK(collect_memory_figures(server.engine).clients_share == 1024 * 1024);
+  CHECK(memory_figures(server).clients_share == 1024 * 1024);
 }
 
 TEST_CASE("figures: INFO shows a figure as suits its unit") {

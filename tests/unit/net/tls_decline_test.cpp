@@ -9,9 +9,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "pinfold/net/tls_transport.hpp"
-
 #include <catch2/catch.hpp>
+
+#include "pinfold/net/tls_transport.hpp"
 
 using namespace pinfold::net;
 
