@@ -33,7 +33,7 @@ struct WorkingSetEstimate {
   static constexpr auto factors = eviction::MissRatioCurve::factors;
   static constexpr std::size_t present = eviction::MissRatioCurve::present;
 
-  State state = State::off;
+  State state = State::warming;
   std::array<double, factors.size()> hit_ratios{};  // with factors[i] times the memory; only if known
   std::array<bool, factors.size()> full{};          // whether a cache with that much memory would be full
   std::uint64_t memory = 0;                         // bytes of data with the factor 1: maxmemory, or what is used if there is no limit
