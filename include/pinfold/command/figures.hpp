@@ -410,7 +410,8 @@ struct Figures {
 /// and keys lock the shards that are not among `held`, one after the other. The section clients goes through all clients. The other
 /// sections cost little. A deadline before `now` counts as passed.
 Figures collect_figures(Engine& engine, const store::Keyspace::Locks& held, UnixMs now, const Sections& wanted);
-/// Collects the figures of memory only. Locks nothing.
+/// Collects the figures of memory only. Under a volatile maxmemory-policy it locks the shards that are not among `held`, one after the
+/// other; else it locks nothing.
 MemoryFigures collect_memory_figures(const Engine& engine, const store::Keyspace::Locks& held);
 
 /// Resident memory of this process in bytes; 0 if the kernel does not tell.
