@@ -170,9 +170,7 @@ class UnsubscribeTask final : public Task {
     return subscribed(call.session) ? Outcome::waits : Outcome::done;
   }
 
-  static const Subscriber::Topics& topics(const Session& session) {
-    return session.subscriber->topics[static_cast<std::size_t>(kind)];
-  }
+  static const Subscriber::Topics& topics(const Session& session) { return session.subscriber->topics[static_cast<std::size_t>(kind)]; }
   static bool subscribed(const Session& session) { return session.subscriber != nullptr && !topics(session).empty(); }
 };
 
@@ -286,7 +284,9 @@ class ChannelsTask final : public Task {
   bool look(Call& call) {
     const std::int64_t end = monotonic_us() + step_us;
     bool fits = true;
-    const auto add = [&](const std::string& name) { fits = fits && (pattern_ == nullptr || pattern_->matches(name) ? found_.add(name) : true); };
+    const auto add = [&](const std::string& name) {
+      fits = fits && (pattern_ == nullptr || pattern_->matches(name) ? found_.add(name) : true);
+    };
     do {
       more_ = call.engine.pubsub.visit(kind_, cursor_, at_a_time, add);
     } while (fits && more_ && (call.in_transaction || monotonic_us() < end));
@@ -333,9 +333,7 @@ Outcome pubsub_numsub(Call& call) {
   return for_names(call, names, count_subscribers<kind>, 2 * names.size());
 }
 
-Outcome pubsub_numpat(Call& call) {
-  return call.reply.integer(static_cast<std::int64_t>(call.engine.pubsub.topics(TopicKind::pattern)));
-}
+Outcome pubsub_numpat(Call& call) { return call.reply.integer(static_cast<std::int64_t>(call.engine.pubsub.topics(TopicKind::pattern))); }
 
 constexpr std::uint32_t kSubscribing = kPubSub | kNoScript | kLoading | kForSubscribers | kRepliesPushes;
 constexpr std::uint32_t kPublishing = kPubSub | kLoading | kFast | kMayReplicate | kNamesChannels | kBeyondNamed;

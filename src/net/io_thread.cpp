@@ -343,7 +343,9 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || has_to_hand_out() || !pushed_to_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 || has_handshakes()) return 0;
+  if (!unfinished_.empty() || has_to_hand_out() || !pushed_to_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 ||
+      has_handshakes())
+    return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {

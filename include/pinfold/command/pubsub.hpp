@@ -85,7 +85,7 @@ class Topic {
   friend class RightsMail;
 
   struct Here {
-    std::uint32_t count = 0;                        // of subscribers; guarded by the lock of the topic's table
+    std::uint32_t count = 0;                         // of subscribers; guarded by the lock of the topic's table
     std::unique_ptr<LocalSubscriptions> subscribed;  // for its thread only
   };
 

@@ -59,12 +59,12 @@ struct SharedClient {
   std::atomic<unsigned> watched{0};
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
-  std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for a reply; 0: the client does not wait
-  std::atomic<bool> paused{false};        // whether a request waits for the end of a CLIENT PAUSE
-  std::atomic<bool> monitors{false};      // MONITOR: the client is shown the requests of all
+  std::atomic<std::uint64_t> waiting{0};                           // the ticket of the wait for a reply; 0: the client does not wait
+  std::atomic<bool> paused{false};                                 // whether a request waits for the end of a CLIENT PAUSE
+  std::atomic<bool> monitors{false};                               // MONITOR: the client is shown the requests of all
   std::array<std::atomic<unsigned>, topic_kinds> subscriptions{};  // by TopicKind
   std::atomic<std::uint64_t> subscribed_bytes{0};
-  std::atomic<bool> closing{false};       // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
+  std::atomic<bool> closing{false};  // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
   std::atomic<std::uint64_t> watched_bytes{0};
   std::atomic<Evicted> evicted{Evicted::no};    // set by any thread: the client is being closed because of the memory that it takes
   std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, without large arguments
@@ -159,7 +159,7 @@ struct Session {
   ReplyMode reply_mode = ReplyMode::on;
   std::unique_ptr<Transaction> transaction;  // set from MULTI until EXEC or DISCARD
   std::set<WatchedKey> watched;
-  std::size_t watched_bytes = 0;  // memory of `watched`, as it is counted in store::Use::clients
+  std::size_t watched_bytes = 0;           // memory of `watched`, as it is counted in store::Use::clients
   PushReceiver* receiver = nullptr;        // the connection; null: the client is not told what is published
   std::unique_ptr<Subscriber> subscriber;  // set while the client has subscriptions; PubSub changes it
   /// A command whose reply comes later sets either `waiting` or `task`. Until the reply is written, the connection executes

@@ -263,8 +263,8 @@ class Settings {
   /// The value of a setting. Every type but text has a number; a text may have one, if it says a number.
   struct State {
     std::int64_t number = 0;
-    std::string text;   // of Type::text, as CONFIG GET shows it
-    std::string given;  // as it was written, so that "75%" stays "75%" in the file
+    std::string text;     // of Type::text, as CONFIG GET shows it
+    std::string given;    // as it was written, so that "75%" stays "75%" in the file
     OutputLimits limits;  // what the text of client-output-buffer-limit says
   };
 

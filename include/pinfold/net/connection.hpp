@@ -286,20 +286,20 @@ class Connection final : public EventHandler, public PushReceiver {
   std::unique_ptr<char[], Free> input_;  // from malloc(), so that realloc() may make it larger without a copy
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
-  std::unique_ptr<LargeRequest> large_;       // null while there are no large arguments
-  resp::Output unsent_;                       // replies that the transport did not take
+  std::unique_ptr<LargeRequest> large_;        // null while there are no large arguments
+  resp::Output unsent_;                        // replies that the transport did not take
   std::unique_ptr<resp::Output> kept_pushes_;  // pushes that are sent after the reply that has begun
-  MonoMs reading_since_;                      // when the client had last read a good part of unsent_
-  std::size_t read_since_ = 0;                // bytes of unsent_ that the client has read since then
-  MonoMs over_soft_limit_since_;              // since when unsent_ is over the soft limit; 0: it is not
-  RequestTracer::Chain spans_;                // of requests whose replies are not written yet
-  std::uint64_t unserved_since_ = 0;          // in ticks: since when a complete request may lie in the input; 0: none was there before
-  MonoMs turn_began_;                         // when turn_ became `begun`
-  MonoMs wait_until_;                         // the end of the wait that the thread has been told (IoThread::await); 0: none
-  MonoMs handshake_since_;                    // when it was accepted, began to wait for its turn, or got it: the deadline counts from there
-  MonoMs handshake_step_;                     // when the handshake has last gone on
-  std::size_t accounted_ = 0;                 // bytes that are counted as memory of clients
-  std::size_t accounted_arguments_ = 0;       // the parser's part of accounted_
+  MonoMs reading_since_;                       // when the client had last read a good part of unsent_
+  std::size_t read_since_ = 0;                 // bytes of unsent_ that the client has read since then
+  MonoMs over_soft_limit_since_;               // since when unsent_ is over the soft limit; 0: it is not
+  RequestTracer::Chain spans_;                 // of requests whose replies are not written yet
+  std::uint64_t unserved_since_ = 0;           // in ticks: since when a complete request may lie in the input; 0: none was there before
+  MonoMs turn_began_;                          // when turn_ became `begun`
+  MonoMs wait_until_;                          // the end of the wait that the thread has been told (IoThread::await); 0: none
+  MonoMs handshake_since_;               // when it was accepted, began to wait for its turn, or got it: the deadline counts from there
+  MonoMs handshake_step_;                // when the handshake has last gone on
+  std::size_t accounted_ = 0;            // bytes that are counted as memory of clients
+  std::size_t accounted_arguments_ = 0;  // the parser's part of accounted_
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   std::size_t accounted_unauthenticated_ = 0;

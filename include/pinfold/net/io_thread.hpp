@@ -273,10 +273,10 @@ class IoThread {
   std::size_t even_share_ = 0;            // of the places, for each origin, if any was late
   std::size_t places_wanted_ = 0;         // that handshakes are still to make room for in the present tick
   Mailbox mailbox_;
-  std::vector<HandingOut> handing_out_;     // taken out of the mailbox
-  std::size_t handed_out_ = 0;              // how many of these have been handed out
-  std::deque<Connection*> pushed_to_;       // connections with pushes that are to be sent, in the order of their turns
-  std::vector<Connection*> closed_;  // closed connections, to be destroyed at the end of this round or of a later one
+  std::vector<HandingOut> handing_out_;  // taken out of the mailbox
+  std::size_t handed_out_ = 0;           // how many of these have been handed out
+  std::deque<Connection*> pushed_to_;    // connections with pushes that are to be sent, in the order of their turns
+  std::vector<Connection*> closed_;      // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};
   std::thread thread_;
 };
