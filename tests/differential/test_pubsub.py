@@ -50,6 +50,8 @@ def talk(server, seed, protocol):
     rng = random.Random(seed)
     people = {name: server.connect() for name in ("one", "two", "publisher")}
     heard = []
+    everything = [["PUBSUB", "CHANNELS"], ["PUBSUB", "SHARDCHANNELS"], ["PUBSUB", "NUMPAT"]]
+    servers.eventually(lambda: not any(people["publisher"].pipeline(everything)))  # what others have left behind is over
     try:
         for name in ("one", "two"):
             people[name].raw("HELLO", protocol)
