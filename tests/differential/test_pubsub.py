@@ -62,8 +62,9 @@ def talk(server, seed, protocol):
             step = {"said": (who, request)}
             if who == "publisher":
                 step[who] = people[who].read_raw()
+            others = sorted({"one", "two"}, key=lambda name: name != who)  # who has said something first
             # The first PING may be answered before a message that is on its way from another thread.
-            for name in ("one", "two"):
+            for name in others:
                 step[name] = sorted(until(people[name], f"token-{number}-1") + until(people[name], f"token-{number}-2"))
             heard.append(step)
     finally:
