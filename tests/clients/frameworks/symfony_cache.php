@@ -2,6 +2,7 @@
 // The Redis caches of Symfony: symfony_cache.php <port> <policy>
 use Symfony\Component\Cache\Adapter\RedisAdapter;
 use Symfony\Component\Cache\Adapter\RedisTagAwareAdapter;
+use Symfony\Component\Cache\Adapter\TagAwareAdapter;
 use Symfony\Contracts\Cache\ItemInterface;
 
 require_once 'Symfony/Component/Cache/autoload.php';
@@ -25,7 +26,13 @@ check($cache->deleteItems(['many1', 'many2']) && !$cache->hasItem('many1') && $c
 check($cache->clear('many2') && !$cache->hasItem('many20') && $cache->hasItem('many3'), 'clear of a prefix');
 check($cache->clear() && !$cache->hasItem('value'), 'clear');
 
-// Tags are sets of Redis, which must not be evicted: it refuses to write under a policy that evicts keys without a time to live.
+// Tags as versions, which are plain values.
+$tags = new TagAwareAdapter(new RedisAdapter($client, 'versions'));
+foreach (['a' => ['one'], 'b' => ['one', 'two'], 'c' => ['two']] as $key => $of) { $tags->save($tags->getItem($key)->set($key)->tag($of)); }
+check($tags->getItem('a')->get() === 'a' && $tags->invalidateTags(['one']), 'invalidateTags');
+check(!$tags->hasItem('a') && !$tags->hasItem('b') && $tags->hasItem('c'), 'what a tag had is gone');
+
+// With RedisTagAwareAdapter they are sets of Redis, which must not be evicted: it refuses to write under a policy that evicts keys without a time to live.
 $log = new class extends Psr\Log\AbstractLogger {
     public string $said = '';
     public function log($level, $message, array $context = []): void { $this->said = isset($context['exception']) ? $context['exception']->getMessage() : (string)$message; }
