@@ -82,6 +82,7 @@ constexpr Metric<ClientFigures> kClients[] = {
     {"lease_waiting_clients", gauge, "Clients that wait for the holder of a lease to fill a key.", &ClientFigures::waiting_for_leases},
     {"largest_client_input_bytes", gauge, "The largest request that a client is sending.", &ClientFigures::largest_input},
     {"largest_client_output_bytes", gauge, "The most replies that wait for one client.", &ClientFigures::largest_output},
+    {"tracking_clients", gauge, "Clients that cache values themselves (CLIENT TRACKING).", &ClientFigures::tracking},
     {"monitor_clients", gauge, "Clients that are shown the requests of all (MONITOR).", &ClientFigures::monitors},
 };
 
@@ -94,6 +95,7 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_bytes", gauge, memory_help, &MemoryFigures::coalescing, 1, "part", "coalescing"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::clients, 1, "part", "clients"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::sampling, 1, "part", "sampling"},
+    {"memory_bytes", gauge, memory_help, &MemoryFigures::tracking, 1, "part", "tracking"},
     {"memory_used_bytes", gauge, "Memory that is in use: the sum of all parts.", &MemoryFigures::used},
     {"memory_used_peak_bytes", gauge, "The most memory that was in use.", &MemoryFigures::peak},
     {"memory_data_bytes", gauge, "The memory that maxmemory limits.", &MemoryFigures::data},

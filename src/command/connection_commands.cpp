@@ -195,6 +195,7 @@ Outcome hello(Call& call) {
 Outcome reset(Call& call) {
   end_transaction(call.session, call.engine);
   call.engine.monitors.remove(call.session);
+  end_tracking(call.session, call.engine);
   call.session.reset(call.engine.users.of_new_connection());
   call.engine.enforce_user_share(call.session);
   call.reply.set_protocol(call.session.protocol);

@@ -56,6 +56,7 @@ Outcome memory_stats(Call& call) {
       {"ghosts.bytes", figures.ghosts},
       {"herd.bytes", figures.coalescing},
       {"sampling.bytes", figures.sampling},
+      {"tracking.bytes", figures.tracking},
       {"overhead.total", figures.overhead},
       {"keys.count", keys},
       {"keys.bytes-per-key", keys > 0 ? added / keys : 0},

@@ -27,7 +27,7 @@ std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) 
 }  // namespace
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine), tracer_(engine) {
+    : engine_(engine), index_(index), dispatcher_(engine, index), tracking_(engine.tracking.feed_of(index)), reply_memory_(engine), tracer_(engine) {
   output_.set_account(&reply_memory_);
   deferred_.reserve(most_deferred);
   read_clock();
@@ -105,9 +105,18 @@ void IoThread::close(std::uint64_t id) {
 
 void IoThread::resume_paused() { loop_.wake(); }
 
-void IoThread::deliver(const std::shared_ptr<const Delivery>& answer) { hand_out_later({answer, nullptr}); }
+void IoThread::deliver(const std::shared_ptr<const Delivery>& answer) { hand_out_later({.answer = answer}); }
 
-void IoThread::push(const std::shared_ptr<const Push>& push) { hand_out_later({nullptr, push}); }
+void IoThread::push(const std::shared_ptr<const Push>& push) { hand_out_later({.push = push}); }
+
+// What this thread tells itself is handed out in this round, or in the next one.
+void IoThread::announce(const std::shared_ptr<const Announcement>& announcement) {
+  if (cache::Outbox::current() == &tracking_.outbox()) {
+    handing_out_.push_back({.announcement = announcement});
+  } else {
+    hand_out_later({.announcement = announcement});
+  }
+}
 
 void IoThread::hand_out_later(const HandingOut& message) {
   loop_.post([this, message] {
@@ -138,6 +147,7 @@ void IoThread::hand_out_some() {
 
 // Tells at most `most` of the clients that live here, and takes those that it looks at off `to_look_at`. Returns whether that was all.
 bool IoThread::hand_out(HandingOut& message, unsigned most, unsigned& to_look_at) {
+  if (message.announcement != nullptr) return pass_on(message, most);
   const unsigned end = message.told > UINT_MAX - most ? UINT_MAX : message.told + most;
   const auto tell = [&](std::uint64_t at, const ClientPlace& client) {
     if (to_look_at == 0 || message.told == end) return false;
@@ -161,6 +171,16 @@ bool IoThread::hand_out(HandingOut& message, unsigned most, unsigned& to_look_at
   const std::vector<ClientPlace>& to = message.push->to;
   while (message.next < to.size() && tell(0, to[message.next])) ++message.next;
   return message.next == to.size();
+}
+
+// An announcement is finished before the next one begins.
+bool IoThread::pass_on(HandingOut& message, unsigned most) {
+  const auto push = [&](std::uint64_t client, std::string_view bytes, Audience audience) {
+    ++message.told;
+    Connection* const connection = find(client);
+    if (connection != nullptr) guarded(*connection, [&] { connection->push(bytes, audience); });
+  };
+  return message.announcement->hand_out(index_, most, std::ref(push));
 }
 
 void IoThread::end_wait(std::uint64_t id, std::uint64_t ticket, bool with_error) {
@@ -194,6 +214,7 @@ void IoThread::end_expired_waits() {
 }
 
 inline std::size_t IoThread::round(int most_ms) {
+  const cache::Outbox::Current outbox(tracking_.outbox());
   const std::span<const epoll_event> ready = loop_.wait(most_ms);
   const std::uint64_t began = round_began_ = ThreadClock::ticks();
   read_clock();
@@ -206,6 +227,8 @@ inline std::size_t IoThread::round(int most_ms) {
   send_deferred();
   if (!unfinished_.empty()) serve_unfinished();
   send_deferred();
+  if (tracking_.has_news()) [[unlikely]]
+    tracking_.announce();
   if (!handing_out_.empty()) hand_out_some();
   send_deferred();
   if (!tasks_.empty()) serve_tasks();
@@ -311,7 +334,10 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 || has_handshakes()) return 0;
+  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 || has_handshakes() ||
+      tracking_.has_news()) {
+    return 0;
+  }
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {

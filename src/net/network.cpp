@@ -80,6 +80,12 @@ void Network::push(std::vector<ClientPlace> to, std::shared_ptr<const std::strin
   }
 }
 
+void Network::announce(const std::shared_ptr<const Announcement>& announcement) {
+  for (unsigned thread = 0; thread < threads_.size(); ++thread) {
+    if (announcement->concerns(thread)) threads_[thread]->announce(announcement);
+  }
+}
+
 std::optional<std::string> Network::check_addresses(const config::Settings& settings) {
   bool any = !settings.text(config::Id::unixsocket).empty();
   const std::int64_t port = settings.integer(config::Id::port);

@@ -24,6 +24,7 @@
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
+#include "pinfold/command/tracking_feed.hpp"
 #include "pinfold/command/tracing.hpp"
 #include "pinfold/command/working_set.hpp"
 #include "pinfold/config/settings.hpp"
@@ -56,6 +57,7 @@ class Engine {
   CommandLog command_log;
   LatencyMonitor latency;
   Monitors monitors;
+  TrackingService tracking;
   WorkingSet working_set;
   EventLog events;
   LogCounts log_counts;  // of the log, to which the lines of `events` go

@@ -23,6 +23,7 @@
 #include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/tracking_feed.hpp"
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_loop.hpp"
 #include "pinfold/net/handshake_queue.hpp"
@@ -75,6 +76,8 @@ class IoThread {
   void deliver(const std::shared_ptr<const Delivery>& answer);
   /// Sends a push to its clients that live here, to some of them in each round. Throws std::bad_alloc.
   void push(const std::shared_ptr<const Push>& push);
+  /// Passes an announcement on to clients that live here, to some of them in each round. Throws std::bad_alloc.
+  void announce(const std::shared_ptr<const Announcement>& announcement);
   /// Ends the client's wait with this ticket, if the client still waits with it.
   void end_wait(std::uint64_t id, std::uint64_t ticket, bool with_error);
   /// Runs a step of the client's task.
@@ -211,16 +214,18 @@ class IoThread {
   }
   void free_abandoned_blobs();
   void look_at_paused();
-  // An answer or a push, and how far it has been handed out to the clients that live here.
+  // An answer, a push or an announcement, and how far it has been handed out to the clients that live here.
   struct HandingOut {
-    std::shared_ptr<const Delivery> answer;
-    std::shared_ptr<const Push> push;  // set if there is no answer
+    std::shared_ptr<const Delivery> answer = nullptr;
+    std::shared_ptr<const Push> push = nullptr;
+    std::shared_ptr<const Announcement> announcement = nullptr;
     std::uint64_t next = 0;            // the ticket of the answer's next client, or the index of the next client in Push::to
     unsigned told = 0;
   };
   void hand_out_later(const HandingOut& message);
   void hand_out_some();
   bool hand_out(HandingOut& message, unsigned most, unsigned& to_look_at);
+  bool pass_on(HandingOut& message, unsigned most);
   void end_expired_waits();
   void remove_closed();
   void remove(Connection& connection);
@@ -230,6 +235,7 @@ class IoThread {
   TlsBuffers tls_buffers_;  // outlives the transports, some of which may still lie in the loop
   EventLoop loop_;
   command::Dispatcher dispatcher_;
+  command::TrackingFeed& tracking_;
   ReplyMemory reply_memory_;
   RequestTracer tracer_;
   resp::Output output_;  // deferred replies, and after them the replies to the present connection

@@ -51,6 +51,10 @@ struct Rig final : ClientThreads {
     thread.push(std::make_shared<const Push>(Push{std::move(to), std::move(bytes), audience}));
   }
 
+  void announce(const std::shared_ptr<const Announcement>& announcement) override {
+    if (announcement->concerns(0)) thread.announce(announcement);
+  }
+
   void set(config::Id id, std::string_view value) {
     const bool at_runtime = config::settings_table()[static_cast<std::size_t>(id)].runtime;  // then listeners are told
     if (const auto error = settings.set(id, value, at_runtime)) throw std::runtime_error(*error);

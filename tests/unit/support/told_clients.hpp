@@ -23,4 +23,5 @@ struct ToldClients final : pinfold::ClientThreads {
   }
   void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/,
             pinfold::Audience /*audience*/) override {}
+  void announce(const std::shared_ptr<const pinfold::Announcement>& /*announcement*/) override {}
 };
