@@ -84,6 +84,7 @@ constexpr Metric<ClientFigures> kClients[] = {
     {"largest_client_output_bytes", gauge, "The most replies that wait for one client.", &ClientFigures::largest_output},
     {"tracking_clients", gauge, "Clients that cache values themselves (CLIENT TRACKING).", &ClientFigures::tracking},
     {"monitor_clients", gauge, "Clients that are shown the requests of all (MONITOR).", &ClientFigures::monitors},
+    {"pubsub_clients", gauge, "Clients that have subscribed to channels or patterns.", &ClientFigures::subscribers},
 };
 
 constexpr std::string_view memory_help = "Memory that is in use, by what it is used for.";
@@ -103,6 +104,8 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_data_limit_bytes", gauge, "The part of maxmemory that data may take; 0 if there is no limit.", &MemoryFigures::data_limit},
     {"eviction_enabled", gauge, "0 if maxmemory-policy is noeviction, or volatile while no key has a TTL.", &MemoryFigures::evicts},
     {"memory_clients_limit_bytes", gauge, "maxmemory-clients; 0 if there is no limit.", &MemoryFigures::clients_share},
+    {"memory_messages_bytes", gauge, "The part of the memory of clients that published messages take on their way to I/O threads.",
+     &MemoryFigures::messages},
     {"memory_resident_bytes", gauge, "Resident memory of the process.", &MemoryFigures::resident},
     {"memory_fragmentation_ratio", gauge, "Resident memory, divided by the memory that is in use.", &MemoryFigures::fragmentation},
     {"memory_system_bytes", gauge, "Memory of the machine, or the limit of the control group if that is less.", &MemoryFigures::available},
@@ -139,6 +142,14 @@ constexpr Metric<StatsFigures> kStats[] = {
     {"evicted_keys_total", counter, evicted_help, &StatsFigures::evicted_negative, 1, "cause", "negative"},
     {"keyspace_hits_total", counter, "Reads that have found their key.", &StatsFigures::hits},
     {"keyspace_misses_total", counter, "Reads that have not found their key.", &StatsFigures::misses},
+    {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::channels, 1, "kind", "channel"},
+    {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::channel_patterns, 1, "kind",
+     "pattern"},
+    {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::shard_channels, 1, "kind",
+     "shard-channel"},
+    {"pubsub_messages_published_total", counter, "Messages that were published.", &StatsFigures::messages_published},
+    {"pubsub_messages_delivered_total", counter, "Messages that were given to clients, once for each subscription.",
+     &StatsFigures::messages_delivered},
     {"error_replies_total", counter, "Replies that were errors.", &StatsFigures::error_replies},
     {"protocol_errors_total", counter, "Requests that were not in the protocol.", &StatsFigures::protocol_errors},
     {"auth_failures_total", counter, "Attempts to authenticate with a wrong name or password.", &StatsFigures::auth_failures},

@@ -137,7 +137,7 @@ struct KillFilter {
 
   bool matches(SharedClient& client, MonoMs now) const {
     if (id && client.id != *id) return false;
-    if (type && *type != ClientType::normal) return false;
+    if (type && *type != type_of(client)) return false;
     if (address && client.address != *address) return false;
     if (local_address && client.local_address != *local_address) return false;
     if ((now - client.created) / 1000 < min_age) return false;

@@ -75,6 +75,7 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
   clients.waiting_for_leases = engine.cache.waiters();
   clients.monitors = engine.monitors.count();
   clients.tracking = engine.cache.tracking.figures().clients;
+  clients.subscribers = engine.pubsub.clients();
   const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.blocked_by_pause.load(), 0));
   clients.blocked = clients.waiting_for_leases + paused;
 }
@@ -117,6 +118,12 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.denied_channel = totals.total(&ThreadStats::denied_channel);
   stats.denied_database = totals.total(&ThreadStats::denied_database);
   stats.rate_limited = totals.total(&ThreadStats::rate_limited);
+  stats.channels = engine.pubsub.topics(TopicKind::channel);
+  stats.channel_patterns = engine.pubsub.topics(TopicKind::pattern);
+  stats.shard_channels = engine.pubsub.topics(TopicKind::shard_channel);
+  stats.messages_published = engine.pubsub.published();
+  stats.messages_delivered = totals.total(&ThreadStats::messages_delivered);
+  stats.messages_per_second = engine.rates.per_second(Rates::kMessages);
   stats.slow_commands = totals.total(&ThreadStats::slow_commands);
   stats.large_requests = totals.total(&ThreadStats::large_requests);
   stats.large_replies = totals.total(&ThreadStats::large_replies);
@@ -446,6 +453,7 @@ MemoryFigures collect_memory_figures(const Engine& engine, const Locks& held) {
   figures.ghosts = memory.used(Use::ghosts);
   figures.coalescing = memory.used(Use::coalescing);
   figures.clients = memory.used(Use::clients);
+  figures.messages = engine.pubsub.pending();
   figures.sampling = memory.used(Use::sampling);
   figures.tracking = memory.used(Use::tracking);
   figures.used =

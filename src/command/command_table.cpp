@@ -115,7 +115,7 @@ class Table {
                               acl_commands,          diagnose_commands,
                               slow_log_commands,     latency_commands,
                               monitor_commands,      advise_commands,
-                              hot_key_commands}) {
+                              hot_key_commands,      pubsub_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }

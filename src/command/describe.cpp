@@ -12,11 +12,11 @@ std::vector<std::string_view> flag_names(const Row& row) {
     std::string_view name;
   };
   constexpr Named table[] = {
-      {kWrite, "write"},          {kReadOnly, "readonly"},          {kDenyOom, "denyoom"},
-      {kAdmin, "admin"},          {kNoScript, "noscript"},          {kLoading, "loading"},
-      {kLoading, "stale"},        {kSkipSlowlog, "skip_slowlog"},   {kFast, "fast"},
-      {kNoAuth, "no_auth"},       {kMayReplicate, "may_replicate"}, {kNoMulti, "no_multi"},
-      {kAllowBusy, "allow_busy"},
+      {kWrite, "write"},      {kReadOnly, "readonly"},    {kDenyOom, "denyoom"},
+      {kAdmin, "admin"},      {kPubSub, "pubsub"},        {kNoScript, "noscript"},
+      {kLoading, "loading"},  {kLoading, "stale"},        {kSkipSlowlog, "skip_slowlog"},
+      {kFast, "fast"},        {kNoAuth, "no_auth"},       {kMayReplicate, "may_replicate"},
+      {kNoMulti, "no_multi"}, {kAllowBusy, "allow_busy"},
   };
   std::vector<std::string_view> names;
   for (const Named& entry : table) {
@@ -57,7 +57,7 @@ constexpr NamedCategory kCategories[] = {
     {"hyperloglog", nullptr},
     {"geo", nullptr},
     {"stream", nullptr},
-    {"pubsub", nullptr},
+    {"pubsub", flagged<kPubSub>},
     {"admin", [](const Row& row) { return flagged<kAdmin>(row) || listed<kAdministrative>(row); }},
     {"fast", flagged<kFast>},
     {"slow", [](const Row& row) { return !flagged<kFast>(row); }},

@@ -40,6 +40,7 @@ constexpr Figure<ClientFigures> kClients[] = {
     {"tracking_clients", Unit::none, &ClientFigures::tracking},
     {"clients_in_timeout_table", Unit::none, &ClientFigures::waiting_for_leases},
     {"monitor_clients", Unit::none, &ClientFigures::monitors},
+    {"pubsub_clients", Unit::none, &ClientFigures::subscribers},
 };
 
 constexpr Figure<MemoryFigures> kMemory[] = {
@@ -57,6 +58,7 @@ constexpr Figure<MemoryFigures> kMemory[] = {
     {"used_memory_ghosts", Unit::bytes, &MemoryFigures::ghosts},
     {"used_memory_herd", Unit::bytes, &MemoryFigures::coalescing},
     {"used_memory_clients", Unit::bytes, &MemoryFigures::clients},
+    {"used_memory_messages", Unit::bytes, &MemoryFigures::messages},
     {"used_memory_sampling", Unit::bytes, &MemoryFigures::sampling},
     {"used_memory_tracking", Unit::bytes, &MemoryFigures::tracking},
     {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
@@ -111,8 +113,6 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"clients_closed_user_memory", Unit::none, &StatsFigures::clients_closed_for_users},
     {"keyspace_hits", Unit::none, &StatsFigures::hits},
     {"keyspace_misses", Unit::none, &StatsFigures::misses},
-    {"pubsub_channels", Unit::none, "0"},
-    {"pubsub_patterns", Unit::none, "0"},
     {"tracking_total_keys", Unit::none, &StatsFigures::tracking_keys},
     {"tracking_total_items", Unit::none, &StatsFigures::tracking_items},
     {"tracking_total_prefixes", Unit::none, &StatsFigures::tracking_prefixes},
@@ -120,6 +120,12 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"tracking_keys_aged", Unit::none, &StatsFigures::tracking_aged},
     {"tracking_reads_refused", Unit::none, &StatsFigures::tracking_refused},
     {"tracking_messages", Unit::none, &StatsFigures::tracking_messages},
+    {"pubsub_channels", Unit::none, &StatsFigures::channels},
+    {"pubsub_patterns", Unit::none, &StatsFigures::channel_patterns},
+    {"pubsubshard_channels", Unit::none, &StatsFigures::shard_channels},
+    {"pubsub_messages_published", Unit::none, &StatsFigures::messages_published},
+    {"pubsub_messages_delivered", Unit::none, &StatsFigures::messages_delivered},
+    {"instantaneous_pubsub_messages_per_sec", Unit::per_second, &StatsFigures::messages_per_second},
     {"latest_fork_usec", Unit::microseconds, "0"},
     {"total_forks", Unit::none, "0"},
     {"total_error_replies", Unit::none, &StatsFigures::error_replies},

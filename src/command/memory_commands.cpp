@@ -57,6 +57,7 @@ Outcome memory_stats(Call& call) {
       {"herd.bytes", figures.coalescing},
       {"sampling.bytes", figures.sampling},
       {"tracking.bytes", figures.tracking},
+      {"messages.bytes", figures.messages},
       {"overhead.total", figures.overhead},
       {"keys.count", keys},
       {"keys.bytes-per-key", keys > 0 ? added / keys : 0},

@@ -87,6 +87,16 @@ void add_keys(security::CheckedRequest& request, const Row& row, Args args, std:
   }
 }
 
+// The channels among the arguments, which fit the row's arity.
+security::ChannelGroup channels_of(const Row& row, Args args) {
+  const ChannelSpec& spec = row.channels;
+  if (spec.first == 0) return {};
+  const auto size = static_cast<std::int64_t>(args.size());
+  const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
+  const std::int64_t count = std::max<std::int64_t>(0, std::min(last, size - 1) - spec.first + 1);
+  return {.first = static_cast<std::size_t>(spec.first), .count = static_cast<std::size_t>(count), .literal = spec.patterns};
+}
+
 // The last position up to `index` at which a request may have a key of this kind, if it goes on long enough.
 std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index) {
   if (spec.kind == KeySpec::Kind::none) return std::nullopt;
@@ -119,9 +129,11 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   } else if (row.keys[0].kind != KeySpec::Kind::none) {
     add_keys(request, row, args, positions);
   }
+  request.channels = channels_of(row, args);
   const security::Verdict verdict = user.check(request, budget);
   switch (verdict.denied) {
     case Denied::key:
+    case Denied::channel:
     case Denied::too_costly:
       return {.denied = verdict.denied, .object = args[verdict.at]};
     case Denied::all_keys:
@@ -257,7 +269,7 @@ void note_denial(Engine& engine, const Session& session, const Row& row, const R
 
 bool refused_in_exec(Call& call) {
   Session& session = call.session;
-  if (session.may_do_all(call.engine.users)) return false;
+  if (session.may_do_all(call.engine.users) && !names_channels(call.row)) return false;
   const std::shared_ptr<const security::User>& user = session.acting_user(call.engine.users);
   if (user == nullptr) {
     // What came before it in the transaction has logged the client out, or its user was removed meanwhile.
@@ -267,7 +279,7 @@ bool refused_in_exec(Call& call) {
     call.reply.error(error);
     return true;
   }
-  if (user->unlimited()) return false;
+  if (may_do_all_of(*user, call.row)) return false;
   const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.transaction->exec_matches);
   if (verdict.allowed()) return false;
   if (may_note(call, AuditLog::Kind::denied)) {
@@ -276,6 +288,7 @@ bool refused_in_exec(Call& call) {
     count_denial(call.engine, session, denial_of(call.row, verdict).reason);
   }
   std::string_view reason = "no permission to execute the command or subcommand";
+  if (verdict.denied == Denied::channel) reason = "no permission to access one of the channels";
   if (verdict.denied == Denied::key || verdict.denied == Denied::all_keys) reason = "no permission to touch the specified keys";
   if (verdict.denied == Denied::database) reason = "no permission to access the database";
   if (verdict.denied == Denied::too_costly) reason = "its keys are too many or too long to be compared with the patterns of the user";

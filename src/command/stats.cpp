@@ -39,6 +39,7 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::admin_protected,
     &ThreadStats::admin_wrong_host,
     &ThreadStats::admin_rejected,
+    &ThreadStats::messages_delivered,
 };
 
 constexpr std::array counters_of_command = {

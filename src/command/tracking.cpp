@@ -7,6 +7,7 @@
 
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/call.hpp"
+#include "pinfold/command/client_list.hpp"
 #include "pinfold/command/command_table.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/kept_value.hpp"
@@ -92,11 +93,16 @@ void add_prefixes(Tracking& tracking, Engine& engine, std::span<const std::strin
 
 }  // namespace
 
-bool subscribes_to_invalidations(const SharedClient& /*client*/) { return false; }
-
 Audience invalidations_for(const SharedClient& client) {
   if (client.protocol.load(relaxed) >= 3) return Audience::invalidations;
-  return subscribes_to_invalidations(client) ? Audience::invalidation_messages : Audience::all;
+  return is_subscriber(client) ? Audience::invalidation_messages : Audience::all;
+}
+
+bool takes_invalidations(const Session& session, Audience form, const Engine& engine) {
+  if (form == Audience::invalidations) return session.protocol >= 3;
+  if (session.protocol >= 3 || session.subscriber == nullptr) return false;
+  const TopicName channel{engine.keyspace.key(invalidation_channel).hash, invalidation_channel};
+  return session.subscriber->topics[static_cast<std::size_t>(TopicKind::channel)].contains(channel);
 }
 
 void note_reads(Call& call) {

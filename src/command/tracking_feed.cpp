@@ -16,30 +16,29 @@ namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
 constexpr unsigned most_threads = 256;
-// How many tickets and prefixes are looked at in one step.
-constexpr unsigned most_looked_at = 4096;
 
-constexpr std::string_view forget_push = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
-constexpr std::string_view forget_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n";
 constexpr std::string_view begin_push = ">2\r\n$10\r\ninvalidate\r\n";
 constexpr std::string_view begin_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
+constexpr std::string_view forget_push = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
+constexpr std::string_view forget_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n";
 
 void append_header(std::string& to, char type, std::size_t number) { to.append(1, type).append(std::to_string(number)).append("\r\n"); }
 
-// A message with the names of these keys.
-template <class Keys>
-void append_message(std::string& to, std::string_view begin, const Keys& keys, std::size_t count) {
-  to.append(begin);
-  append_header(to, '*', count);
+// A message with the names of these keys, in the form for this audience.
+void append_message(std::string& to, Audience audience, std::span<const cache::TrackedKey* const> keys) {
+  to.append(audience == Audience::invalidations ? begin_push : begin_message);
+  append_header(to, '*', keys.size());
   for (const cache::TrackedKey* key : keys) {
     append_header(to, '$', key->name_size);
     to.append(key->name()).append("\r\n");
   }
 }
 
+void take(unsigned& left, std::size_t cost) { left -= static_cast<unsigned>(std::min<std::size_t>(left, cost)); }
+
 }  // namespace
 
-class TrackingNews final : public Announcement {
+class TrackingNews final : public Mail {
  public:
   /// Takes over the records of `list`, if it does not throw.
   TrackingNews(Engine& engine, cache::Invalidations& list, std::uint64_t gone)
@@ -48,9 +47,9 @@ class TrackingNews final : public Announcement {
   }
   ~TrackingNews() override { engine_.cache.tracking.free(list_.first); }
 
-  bool concerns(unsigned thread) const override { return threads_.test(thread); }
-  bool hand_out(unsigned thread, unsigned most, const Push& push) const noexcept override {
-    return engine_.tracking.feed_of(thread).hand_out(*this, most, push);
+  const std::bitset<most_threads>& threads() const { return threads_; }
+  bool hand_out(unsigned thread, Progress& /*progress*/, unsigned& left) const override {
+    return engine_.tracking.feed_of(thread).hand_out(*this, left);
   }
 
   const cache::Invalidations& list() const { return list_; }
@@ -61,17 +60,19 @@ class TrackingNews final : public Announcement {
   void find_threads() {
     const cache::TrackingTable& table = engine_.cache.tracking;
     std::size_t tracking = 0;
+    bool broadcast = list_.all_broadcast;
+    const auto set_broadcasting = [&] {
+      for (unsigned thread = 0; thread < engine_.stats.thread_count(); ++thread) {
+        if (table.broadcasts(thread)) threads_.set(thread);
+      }
+    };
     for (unsigned thread = 0; thread < engine_.stats.thread_count(); ++thread) {
       tracking += table.tracks(thread) ? 1 : 0;
-      if (((list_.all || gone_ != 0) && table.tracks(thread)) || (list_.all_broadcast && table.broadcasts(thread))) threads_.set(thread);
+      if ((list_.all || gone_ != 0) && table.tracks(thread)) threads_.set(thread);
     }
-    bool broadcast = false;
+    if (broadcast) set_broadcasting();
     for (const cache::TrackedKey* key = list_.first; key != nullptr && threads_.count() < tracking; key = key->next) {
-      if (key->broadcast && !std::exchange(broadcast, true)) {
-        for (unsigned thread = 0; thread < engine_.stats.thread_count(); ++thread) {
-          if (table.broadcasts(thread)) threads_.set(thread);
-        }
-      }
+      if (key->broadcast && !std::exchange(broadcast, true)) set_broadcasting();
       for (const cache::Ticket ticket : std::span(key->tickets(), key->count)) {
         if (table.tickets.alive(ticket)) threads_.set(table.tickets.thread_of(ticket));
       }
@@ -87,11 +88,10 @@ class TrackingNews final : public Announcement {
 // --- the clients of a thread ---
 
 void TrackingFeed::reserve() {
-  const auto room_for_one_more = [](auto& list, std::size_t size) {
-    if (list.capacity() <= size) list.reserve(std::max<std::size_t>(2 * size, 16));
-  };
-  room_for_one_more(clients_, clients_.size());
-  room_for_one_more(touched_, clients_.size());
+  const std::size_t size = clients_.size();
+  for (auto* list : {&clients_, &redirected_}) {
+    if (list->capacity() <= size) list->reserve(std::max<std::size_t>(2 * size, 16));
+  }
 }
 
 void TrackingFeed::add(Tracking& tracking) {
@@ -99,16 +99,13 @@ void TrackingFeed::add(Tracking& tracking) {
   clients_.push_back(&tracking);
 }
 
+// redirected_ is empty between two steps. Those who are still to be told come first in clients_, so that the one that moves has been told.
 void TrackingFeed::remove(Tracking& tracking) {
-  if (tracking.touched != 0) {
-    touched_[tracking.touched - 1] = touched_.back();
-    touched_.back()->touched = tracking.touched;
-    touched_.pop_back();
-  }
   clients_[tracking.place] = clients_.back();
   clients_[tracking.place]->place = tracking.place;
   clients_.pop_back();
   everybody_ = std::min(everybody_, clients_.size());
+  redirecting_ = std::min(redirecting_, clients_.size());
 }
 
 void TrackingFeed::add_prefix(std::string_view prefix, Tracking& tracking) {
@@ -117,11 +114,8 @@ void TrackingFeed::add_prefix(std::string_view prefix, Tracking& tracking) {
     at->second.clients.push_back(&tracking);
     if (fresh) ++lengths_[prefix.size()];
   } catch (...) {
-    if (fresh) {
-      prefixes_.erase(at);
-    } else if (!at->second.clients.empty() && at->second.clients.back() == &tracking) {
-      at->second.clients.pop_back();
-    }
+    std::erase(at->second.clients, &tracking);
+    if (fresh) prefixes_.erase(at);
     throw;
   }
 }
@@ -130,19 +124,16 @@ void TrackingFeed::remove_prefix(std::string_view prefix, Tracking& tracking) {
   const auto at = prefixes_.find(prefix);
   if (at == prefixes_.end()) return;
   std::vector<Tracking*>& clients = at->second.clients;
-  const auto place = std::ranges::find(clients, &tracking);
-  if (place != clients.end()) {
+  if (const auto place = std::ranges::find(clients, &tracking); place != clients.end()) {
     *place = clients.back();
     clients.pop_back();
   }
   at->second.left = std::min(at->second.left, clients.size());
   if (!clients.empty()) return;
-  if (at->second.touched) std::erase(touched_prefixes_, &at->second);
+  if (at->second.touched) std::erase(touched_, &at->second);
   if (const auto length = lengths_.find(prefix.size()); --length->second == 0) lengths_.erase(length);
   prefixes_.erase(at);
 }
-
-// --- what this thread has changed ---
 
 void TrackingFeed::announce() { engine_.tracking.announce(outbox_.pending, 0); }
 
@@ -152,151 +143,89 @@ void TrackingFeed::begin(const TrackingNews& news) {
   news_ = &news;
   key_ = news.list().first;
   ticket_ = 0;
-  prefixes_done_ = false;
-  texts_ = {};
+  text_.clear();
+  message_text_.clear();
   everybody_ = news.list().all || news.list().all_broadcast ? clients_.size() : 0;
-  redirects_done_ = news.gone() == 0;
+  redirecting_ = news.gone() != 0 ? clients_.size() : 0;
 }
 
-bool TrackingFeed::hand_out(const TrackingNews& news, unsigned most, const Announcement::Push& push) noexcept {
+bool TrackingFeed::hand_out(const TrackingNews& news, unsigned& left) noexcept {
   if (news_ != &news) begin(news);
-  if (!tell_touched(most, push)) return false;
-  unsigned budget = most_looked_at;
-  const bool all_keys = collect(budget);
-  if (!tell_touched(most, push) || !all_keys) return false;
-  if (!tell_prefixes(most, push) || !tell_everybody(most, push)) return false;
-  if (!std::exchange(redirects_done_, true)) tell_redirecting(push);
-  news_ = nullptr;
-  return true;
+  const bool done = tell_keys(left) && tell_prefixes(left) && tell_everybody(left) && tell_redirecting(left);
+  send_redirected();
+  if (done) news_ = nullptr;
+  return done;
 }
 
-// Goes through the keys, and notes what clients are to be told of them. Returns whether that was all.
-bool TrackingFeed::collect(unsigned& budget) {
-  while (key_ != nullptr) {
-    collect_for_clients(*key_, budget);
-    if (ticket_ < key_->count) return false;
-    if (key_->broadcast && !std::exchange(prefixes_done_, true)) collect_for_prefixes(*key_, budget);
-    key_ = key_->next;
-    ticket_ = 0;
-    prefixes_done_ = false;
-    texts_.push.clear();
-    texts_.message.clear();
-    if (budget == 0) return key_ == nullptr;
-  }
-  return true;
-}
-
-void TrackingFeed::collect_for_clients(const cache::TrackedKey& key, unsigned& budget) {
-  for (; ticket_ < key.count && budget > 0; ++ticket_, --budget) {
-    const cache::Ticket ticket = key.tickets()[ticket_];
-    auto* const tracking = static_cast<Tracking*>(engine_.cache.tracking.tickets.owner(ticket, thread_));
-    if (tracking == nullptr || (tracking->noloop && key.writer == ticket)) continue;
-    touch(*tracking);
-    if (tracking->forget || tracking->audience == Audience::all) continue;
-    try {
-      if (!may_hear(*tracking, key.name())) {
-        tracking->forget = true;
-        continue;
-      }
-      const bool pushed = tracking->audience == Audience::invalidations;
-      std::string& text = pushed ? texts_.push : texts_.message;
-      const cache::TrackedKey* const one[] = {&key};
-      if (text.empty()) append_message(text, pushed ? begin_push : begin_message, one, 1);
-      tracking->pending += text;
-    } catch (const std::bad_alloc&) {
-      tracking->forget = true;
+bool TrackingFeed::tell_keys(unsigned& left) {
+  for (; key_ != nullptr; key_ = key_->next) {
+    for (; ticket_ < key_->count; ++ticket_) {
+      if (left == 0) return false;
+      take(left, 1 + key_->name_size / 1024);
+      const cache::Ticket ticket = key_->tickets()[ticket_];
+      auto* const tracking = static_cast<Tracking*>(engine_.cache.tracking.tickets.owner(ticket, thread_));
+      if (tracking != nullptr && !(tracking->noloop && key_->writer == ticket)) tell_key(*key_, *tracking);
     }
+    if (key_->broadcast) collect_for_prefixes(*key_, left);
+    ticket_ = 0;
+    text_.clear();
+    message_text_.clear();
   }
+  return true;
+}
+
+void TrackingFeed::tell_key(const cache::TrackedKey& key, Tracking& tracking) {
+  if (!choose_audience(tracking)) return;
+  if (!may_hear(tracking, key.name())) return tell_to_forget(tracking);
+  std::string& text = tracking.audience == Audience::invalidations ? text_ : message_text_;
+  try {
+    const cache::TrackedKey* const one[] = {&key};
+    if (text.empty()) append_message(text, tracking.audience, one);
+  } catch (const std::bad_alloc&) {
+    text.clear();
+    return tell_to_forget(tracking);
+  }
+  tell(tracking, text);
 }
 
 // Looks for the prefixes of the name, of each length that there is.
-void TrackingFeed::collect_for_prefixes(const cache::TrackedKey& key, unsigned& budget) {
+void TrackingFeed::collect_for_prefixes(const cache::TrackedKey& key, unsigned& left) {
   for (const auto& [length, count] : lengths_) {
     if (length > key.name_size) break;
-    budget -= budget > 0 ? 1 : 0;
+    take(left, 1);
     const auto at = prefixes_.find(key.name().substr(0, length));
     if (at == prefixes_.end()) continue;
     Prefix& prefix = at->second;
     try {
-      if (!prefix.touched) {
-        touched_prefixes_.push_back(&prefix);
-        prefix.touched = true;
-        prefix.left = prefix.clients.size();
-      }
+      if (!prefix.touched) touched_.push_back(&prefix);
+      if (!std::exchange(prefix.touched, true)) prefix.left = prefix.clients.size();
       prefix.keys.push_back(&key);
     } catch (const std::bad_alloc&) {
-      if (prefix.touched) {
-        prefix.forget = true;
-      } else {
-        everybody_ = clients_.size();
-      }
+      prefix.forget = true;
+      if (!prefix.touched) everybody_ = clients_.size();
     }
   }
 }
 
-void TrackingFeed::touch(Tracking& tracking) {
-  if (tracking.touched != 0) return;
-  touched_.push_back(&tracking);  // there is room
-  tracking.touched = touched_.size();
-  choose_audience(tracking);
-}
-
-// What is redirected goes in the form that the other client wants.
-void TrackingFeed::choose_audience(Tracking& tracking) {
-  tracking.audience = Audience::all;
-  if (!tracking.redirect) {
-    tracking.audience = invalidations_for(tracking.session.shared);
-    if (tracking.audience == Audience::invalidation_messages) tracking.audience = Audience::all;
-    return;
-  }
-  bool found = false;
-  engine_.clients.with(tracking.redirect->client, [&](const SharedClient& target) {
-    found = !target.closing.load(relaxed);
-    tracking.audience = invalidations_for(target);
-  });
-  if (!found) tracking.broken = true;
-}
-
-bool TrackingFeed::tell_touched(unsigned& most, const Announcement::Push& push) {
+bool TrackingFeed::tell_prefixes(unsigned& left) {
   while (!touched_.empty()) {
-    if (most == 0) return false;
-    Tracking* const tracking = touched_.back();
+    Prefix& prefix = *touched_.back();
+    for (; prefix.left > 0; --prefix.left) {
+      if (left == 0) return false;
+      take(left, prefix.keys.size());
+      tell_prefix(prefix, *prefix.clients[prefix.left - 1]);
+    }
     touched_.pop_back();
-    --most;
-    tracking->touched = 0;
-    const bool forget = std::exchange(tracking->forget, false);
-    const std::string text = std::exchange(tracking->pending, {});
-    if (tracking->broken) {
-      break_redirect(*tracking, push);
-    } else if (forget) {
-      send_forget(*tracking, push);
-    } else if (!text.empty()) {
-      send(*tracking, text, push);
-    }
-  }
-  return true;
-}
-
-bool TrackingFeed::tell_prefixes(unsigned& most, const Announcement::Push& push) {
-  while (!touched_prefixes_.empty()) {
-    Prefix& prefix = *touched_prefixes_.back();
-    for (; prefix.left > 0; --prefix.left, --most) {
-      if (most == 0) return false;
-      tell_keys(prefix, *prefix.clients[prefix.left - 1], push);
-    }
-    touched_prefixes_.pop_back();
     prefix.touched = prefix.forget = false;
     std::vector<const cache::TrackedKey*>().swap(prefix.keys);
   }
   return true;
 }
 
-void TrackingFeed::tell_keys(const Prefix& prefix, Tracking& tracking, const Announcement::Push& push) {
-  if (tracking.broken) return;
-  choose_audience(tracking);
-  if (tracking.broken) return break_redirect(tracking, push);
-  if (tracking.audience == Audience::all) return;
-  if (prefix.forget) return send_forget(tracking, push);
+void TrackingFeed::tell_prefix(const Prefix& prefix, Tracking& tracking) {
+  if (!choose_audience(tracking)) return;
+  if (prefix.forget) return tell_to_forget(tracking);
+  std::string text;
   try {
     std::vector<const cache::TrackedKey*> keys;
     keys.reserve(prefix.keys.size());
@@ -305,50 +234,94 @@ void TrackingFeed::tell_keys(const Prefix& prefix, Tracking& tracking, const Ann
       if (!own && may_hear(tracking, key->name())) keys.push_back(key);
     }
     if (keys.empty()) return;
-    std::string text;
-    append_message(text, tracking.audience == Audience::invalidations ? begin_push : begin_message, keys, keys.size());
-    send(tracking, text, push);
+    append_message(text, tracking.audience, keys);
   } catch (const std::bad_alloc&) {
-    send_forget(tracking, push);
+    return tell_to_forget(tracking);
   }
+  tell(tracking, text);
 }
 
-bool TrackingFeed::tell_everybody(unsigned& most, const Announcement::Push& push) {
-  for (; everybody_ > 0; --everybody_, --most) {
-    if (most == 0) return false;
+bool TrackingFeed::tell_everybody(unsigned& left) {
+  for (; everybody_ > 0; --everybody_) {
+    if (left == 0) return false;
+    take(left, 1);
     Tracking& tracking = *clients_[everybody_ - 1];
-    if (tracking.broken || (!news_->list().all && !tracking.bcast)) continue;
-    choose_audience(tracking);
-    if (tracking.broken) {
-      break_redirect(tracking, push);
-    } else {
-      send_forget(tracking, push);
-    }
+    if ((news_->list().all || tracking.bcast) && choose_audience(tracking)) tell_to_forget(tracking);
   }
   return true;
 }
 
-void TrackingFeed::tell_redirecting(const Announcement::Push& push) {
-  for (Tracking* const tracking : clients_) {
-    if (!tracking->broken && tracking->redirect && tracking->redirect->client == news_->gone()) break_redirect(*tracking, push);
+bool TrackingFeed::tell_redirecting(unsigned& left) {
+  for (; redirecting_ > 0; --redirecting_) {
+    if (left == 0) return false;
+    take(left, 1);
+    Tracking& tracking = *clients_[redirecting_ - 1];
+    if (!tracking.broken && tracking.redirect && tracking.redirect->client == news_->gone()) break_redirect(tracking);
+  }
+  return true;
+}
+
+// Finds out how the client can be told at present. Returns false if it cannot. What is redirected goes in the form that the other client
+// wants, which is asked once in each step.
+bool TrackingFeed::choose_audience(Tracking& tracking) {
+  if (tracking.broken) return false;
+  if (!tracking.redirect) {
+    tracking.audience = tracking.session.protocol >= 3 ? Audience::invalidations : Audience::all;
+    return tracking.audience != Audience::all;
+  }
+  if (tracking.redirects) return tracking.audience != Audience::all;
+  bool found = false;
+  engine_.clients.with(tracking.redirect->client, [&](const SharedClient& target) {
+    found = !target.closing.load(relaxed);
+    tracking.audience = invalidations_for(target);
+  });
+  if (!found) {
+    break_redirect(tracking);
+    return false;
+  }
+  tracking.redirects = true;
+  redirected_.push_back(&tracking);  // there is room
+  return tracking.audience != Audience::all;
+}
+
+void TrackingFeed::tell(Tracking& tracking, std::string_view bytes) {
+  engine_.tracking.messages.fetch_add(1, relaxed);
+  if (!tracking.redirect) {
+    if (PushReceiver* const receiver = tracking.session.receiver; receiver != nullptr) receiver->push({.text = bytes});
+    return;
+  }
+  if (tracking.forget) return;
+  try {
+    tracking.pending += bytes;
+  } catch (const std::bad_alloc&) {
+    tracking.forget = true;
   }
 }
 
-void TrackingFeed::forget(Tracking& tracking) {
-  const auto push = [this](std::uint64_t client, std::string_view bytes, Audience audience) {
-    push_elsewhere({client, thread_}, bytes, audience);
-  };
-  choose_audience(tracking);
-  if (!tracking.broken) send_forget(tracking, push);
+void TrackingFeed::tell_to_forget(Tracking& tracking) {
+  if (tracking.redirect) {
+    tracking.forget = true;
+  } else {
+    tell(tracking, forget_push);
+  }
 }
 
-void TrackingFeed::send_forget(Tracking& tracking, const Announcement::Push& push) noexcept {
-  if (tracking.audience == Audience::all) return;
-  send(tracking, tracking.audience == Audience::invalidations ? forget_push : forget_message, push);
+// At the end of a step.
+void TrackingFeed::send_redirected() {
+  while (!redirected_.empty()) {
+    Tracking& tracking = *redirected_.back();
+    redirected_.pop_back();
+    tracking.redirects = false;
+    const std::string pending = std::exchange(tracking.pending, {});
+    const bool forget = std::exchange(tracking.forget, false);
+    if (tracking.broken || tracking.audience == Audience::all || (pending.empty() && !forget)) continue;
+    const std::string_view to_forget = tracking.audience == Audience::invalidations ? forget_push : forget_message;
+    push_to(*tracking.redirect, forget ? to_forget : pending, tracking.audience);
+  }
 }
 
 // A client that would miss a message is closed.
-void TrackingFeed::push_elsewhere(const ClientPlace& to, std::string_view bytes, Audience audience) noexcept {
+void TrackingFeed::push_to(const ClientPlace& to, std::string_view bytes, Audience audience) noexcept {
   if (engine_.clients.threads == nullptr) return;
   try {
     engine_.clients.threads->push({to}, std::make_shared<const std::string>(bytes), audience);
@@ -357,27 +330,29 @@ void TrackingFeed::push_elsewhere(const ClientPlace& to, std::string_view bytes,
   }
 }
 
-void TrackingFeed::send(Tracking& tracking, std::string_view bytes, const Announcement::Push& push) noexcept {
-  engine_.tracking.messages.fetch_add(1, relaxed);
-  const ClientPlace to = tracking.redirect.value_or(tracking.session.shared.place());
-  if (to.thread == thread_) return push(to.client, bytes, tracking.audience);
-  push_elsewhere(to, bytes, tracking.audience);
+void TrackingFeed::forget(Tracking& tracking) {
+  if (!choose_audience(tracking)) return;
+  if (tracking.redirect) {
+    tell_to_forget(tracking);
+    return send_redirected();
+  }
+  push_to(tracking.session.shared.place(), forget_push, tracking.audience);
 }
 
 // The client cannot be told of what it has read until now, nor of what it reads from now on, so nothing of that is kept.
-void TrackingFeed::break_redirect(Tracking& tracking, const Announcement::Push& push) noexcept {
+void TrackingFeed::break_redirect(Tracking& tracking) {
   tracking.broken = true;
-  SharedClient& shared = tracking.session.shared;
-  shared.tracking.fetch_or(kRedirectBroken, relaxed);
+  Session& session = tracking.session;
+  session.shared.tracking.fetch_or(kRedirectBroken, relaxed);
   if (tracking.ticket != 0) {
     engine_.cache.tracking.tickets.retire(std::exchange(tracking.ticket, 0));
     engine_.cache.tracking.note_dead();
   }
-  if (tracking.session.protocol < 3) return;
+  if (session.protocol < 3 || session.receiver == nullptr) return;
   char text[64];
   const int size = std::snprintf(text, sizeof text, ">2\r\n$21\r\ntracking-redir-broken\r\n:%llu\r\n",
                                  static_cast<unsigned long long>(tracking.redirect->client));
-  push(shared.id, {text, static_cast<std::size_t>(size)}, Audience::invalidations);
+  session.receiver->push({.text = {text, static_cast<std::size_t>(size)}});
 }
 
 bool TrackingFeed::may_hear(const Tracking& tracking, std::string_view name) const {
@@ -402,37 +377,35 @@ TrackingService::~TrackingService() {
   for (const auto& feed : feeds_) engine_.cache.tracking.free(feed->outbox().pending.first);
 }
 
-bool TrackingService::announce(cache::Invalidations& list, std::uint64_t gone) {
+void TrackingService::announce(cache::Invalidations& list, std::uint64_t gone) {
+  bool made = false;
   try {
     const auto news = std::make_shared<const TrackingNews>(engine_, list, gone);
-    if (engine_.clients.threads != nullptr) engine_.clients.threads->announce(news);
-    return true;
+    made = true;
+    for (unsigned thread = 0; thread < feeds_.size() && engine_.clients.threads != nullptr; ++thread) {
+      if (news->threads().test(thread)) engine_.clients.threads->send(thread, news);
+    }
   } catch (const std::bad_alloc&) {
-    // Those that have not got it would miss it, if it was made.
-    if (list.empty() && gone == 0) list.all = true;
-    return false;
+    if (made) list.all = true;  // some threads may not have got it
   }
 }
 
 void TrackingService::announce_orphans() {
   if (!engine_.cache.tracking.has_orphans()) return;
   cache::Invalidations list = engine_.cache.tracking.take_orphans();
-  if (!list.empty() && !announce(list, 0)) engine_.cache.tracking.give_back(list);
+  announce(list, 0);
+  if (!list.empty()) engine_.cache.tracking.give_back(list);
 }
 
+// Without memory, they learn it from what they would be told next.
 void TrackingService::target_gone(std::uint64_t client) {
   cache::Invalidations none;
-  announce(none, client);  // without memory, they learn it from what they would be told next
+  announce(none, client);
 }
 
 void TrackingService::count_prefix(std::string_view prefix) {
   const std::lock_guard lock(mutex_);
-  const auto at = counted_.find(prefix);
-  if (at == counted_.end()) {
-    counted_.emplace(prefix, 1);
-  } else {
-    ++at->second;
-  }
+  ++counted_.try_emplace(std::string(prefix)).first->second;
   prefix_count_.store(counted_.size(), relaxed);
 }
 

@@ -281,11 +281,12 @@ std::string Settings::text(Id id) const {
 
 std::string Settings::show(Id id) const { return text(id); }
 
-OutputLimit Settings::output_limit() const {
+OutputLimit Settings::output_limit(OutputClass of) const {
+  const SharedOutputLimit& shared = output_limits_[static_cast<std::size_t>(of)];
   // This is a sequence lock: the numbers are from one moment if no write began or ended while they were read.
   for (;;) {
     const std::uint64_t before = output_limit_version_.load();
-    const OutputLimit limit{output_hard_.load(), output_soft_.load(), output_soft_seconds_.load()};
+    const OutputLimit limit{shared.hard.load(), shared.soft.load(), shared.soft_seconds.load()};
     if (before % 2 == 0 && output_limit_version_.load() == before) return limit;
   }
 }
@@ -296,14 +297,16 @@ std::optional<std::string> Settings::parse(Id id, std::string_view value, std::s
   Value parsed;
   if (Error error = parse_value(row(id), value, current, parsed)) return error;
   std::string given(row(id).type == Type::text ? parsed.text : value);
-  const OutputLimit limit = id == Id::client_output_buffer_limit ? normal_output_limit(parsed.text) : OutputLimit();
-  state = {parsed.number, std::move(parsed.text), std::move(given), limit};
+  const OutputLimits limits = id == Id::client_output_buffer_limit ? output_limits(parsed.text) : OutputLimits();
+  state = {parsed.number, std::move(parsed.text), std::move(given), limits};
   return std::nullopt;
 }
 
 Settings::State Settings::state(Id id) const {
   const std::lock_guard lock(mutex_);
-  return {integer(id), texts_[place(id)], given_[place(id)], id == Id::client_output_buffer_limit ? output_limit() : OutputLimit()};
+  State now{integer(id), texts_[place(id)], given_[place(id)], {}};
+  if (id == Id::client_output_buffer_limit) now.limits = {output_limit(OutputClass::normal), output_limit(OutputClass::pubsub)};
+  return now;
 }
 
 std::vector<Settings::State> Settings::states() {
@@ -318,9 +321,11 @@ void Settings::store(Id id, State state) {
   numbers_[place(id)].store(state.number, std::memory_order_relaxed);
   if (id == Id::client_output_buffer_limit) {
     output_limit_version_.fetch_add(1);
-    output_hard_.store(state.limit.hard);
-    output_soft_.store(state.limit.soft);
-    output_soft_seconds_.store(state.limit.soft_seconds);
+    for (std::size_t i = 0; i < output_limits_.size(); ++i) {
+      output_limits_[i].hard.store(state.limits[i].hard);
+      output_limits_[i].soft.store(state.limits[i].soft);
+      output_limits_[i].soft_seconds.store(state.limits[i].soft_seconds);
+    }
     output_limit_version_.fetch_add(1);
   }
   texts_[place(id)] = std::move(state.text);

@@ -362,10 +362,10 @@ std::string show_number(const Setting& setting, std::int64_t number) {
   return std::string(split(setting.choices, '|')[static_cast<std::size_t>(number)]);
 }
 
-OutputLimit normal_output_limit(std::string_view canonical) {
+OutputLimits output_limits(std::string_view canonical) {
   Limits limits{};
   read_limits(canonical, limits);
-  return limits[0];
+  return {limits.front(), limits.back()};
 }
 
 std::string unknown_setting(std::string_view name, bool in_file) {

@@ -80,11 +80,9 @@ void Network::push(std::vector<ClientPlace> to, std::shared_ptr<const std::strin
   }
 }
 
-void Network::announce(const std::shared_ptr<const Announcement>& announcement) {
-  for (unsigned thread = 0; thread < threads_.size(); ++thread) {
-    if (announcement->concerns(thread)) threads_[thread]->announce(announcement);
-  }
-}
+void Network::send(unsigned thread, std::shared_ptr<const Mail> mail) { threads_[thread]->send(std::move(mail)); }
+
+std::uint64_t Network::mail_number(unsigned thread) const { return threads_[thread]->mail_number(); }
 
 std::optional<std::string> Network::check_addresses(const config::Settings& settings) {
   bool any = !settings.text(config::Id::unixsocket).empty();

@@ -87,7 +87,6 @@ class Messages final : public ClientThreads {
     waiting_.push_back({Message::Kind::deliver, {}, 0, false, answer});
   }
   void push(std::vector<ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/, Audience /*audience*/) override {}
-  void announce(const std::shared_ptr<const Announcement>& /*announcement*/) override {}
 
   bool take(Message& message) {
     const fuzz::Unwatched spared;

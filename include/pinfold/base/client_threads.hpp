@@ -6,8 +6,9 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include "pinfold/base/mail.hpp"
 
 namespace pinfold {
 
@@ -45,21 +46,6 @@ enum class Audience : std::uint8_t {
   invalidation_messages,  // a message of the channel __redis__:invalidate, for clients with RESP2 that subscribe to it
 };
 
-/// What each I/O thread passes on to clients of its own, in other words for each of them: invalidations, which one message names for all
-/// threads. Constant, and shared by the threads.
-class Announcement {
- public:
-  using Push = std::function<void(std::uint64_t client, std::string_view bytes, Audience audience)>;
-
-  virtual ~Announcement() = default;
-  /// Whether clients of this thread may have to be told.
-  virtual bool concerns(unsigned thread) const = 0;
-  /// Tells some clients of this thread, which calls it round by round until it returns true, and has finished all earlier announcements
-  /// before. About `most` clients are told in one call. Called with nothing locked. `push` is valid during the call. Does not throw: want
-  /// of memory must not keep a client from being told, or closed.
-  virtual bool hand_out(unsigned thread, unsigned most, const Push& push) const noexcept = 0;
-};
-
 /// Thread-safe. A function that says nothing of memory has its effect even if there is no memory, but perhaps only within a
 /// second. Waking a thread is a system call; if a shard is locked, the call is put off until the lock is released
 /// (base/sleeper.hpp).
@@ -82,9 +68,11 @@ class ClientThreads {
   /// nothing. Costs one message and one wake for each thread on which clients of `to` live. Throws std::bad_alloc; then some of
   /// the clients may get the bytes.
   virtual void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) = 0;
-  /// Has the threads that it concerns pass on an announcement. Costs one message and one wake for each of them, and no wake for the
-  /// calling thread itself. Throws std::bad_alloc; then some threads may pass it on.
-  virtual void announce(const std::shared_ptr<const Announcement>& announcement) = 0;
+  /// Puts a piece of mail into the mailbox of a thread, which hands it out behind all answers, pushes and mail that were there before.
+  /// Wakes the thread if its mailbox was empty. Throws std::bad_alloc, and then nothing was sent.
+  virtual void send(unsigned thread, std::shared_ptr<const Mail> mail) = 0;
+  /// The number that the next piece in the thread's mailbox will have. O(1), without a lock.
+  virtual std::uint64_t mail_number(unsigned thread) const = 0;
 
  protected:
   ~ClientThreads() = default;

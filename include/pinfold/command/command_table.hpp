@@ -38,6 +38,10 @@ enum Flag : std::uint32_t {
   kLogged = 1 << 17,       // administrative, so a line in the log says which client has sent it
   kBeyondNamed = 1 << 18,  // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
   kAudited = 1 << 19,      // its handler says which client has sent it, in the audit log
+  kPubSub = 1 << 20,
+  kNamesChannels = 1 << 21,   // has Row::channels
+  kForSubscribers = 1 << 22,  // allowed to a client with RESP2 that has subscribed
+  kRepliesPushes = 1 << 23,   // replies with pushes, which CLIENT REPLY OFF and SKIP do not silence
 };
 
 /// ACL categories that do not follow from flags. @read, @write, @fast and @slow follow from flags, and @admin and @dangerous
@@ -94,6 +98,14 @@ struct KeySpec {
   }
 };
 
+/// Which arguments are channels of publish/subscribe: those from `first` to `last`, which counts from the end if it is negative. `first` 0:
+/// none. A row with channels has the flag kNamesChannels.
+struct ChannelSpec {
+  std::int16_t first = 0;
+  std::int16_t last = 0;
+  bool patterns = false;  // they are patterns of channels
+};
+
 /// How an argument may appear where others can read it: in the log, the audit log, MONITOR and SLOWLOG.
 enum class Shown : std::uint8_t {
   plain,
@@ -132,6 +144,7 @@ struct Row {
   std::uint32_t flags = 0;       // Flag values
   std::uint32_t categories = 0;  // Category values
   KeySpec keys[2] = {};
+  ChannelSpec channels = {};
   // null: the keys of `keys` as keys, and all other arguments as they are; behind a container without a handler nothing is shown
   ShownAs shown = nullptr;
   bool has_request = false;  // whether its arguments are a request, which is not executed

@@ -76,10 +76,10 @@ class Dispatcher {
     return paused != PauseMode::none && is_paused(session, *session.task->row, paused);
   }
 
-  /// Ends MULTI and all watches of the session. Called before the session is destroyed.
+  /// Ends MULTI, all watches and all subscriptions of the session. Called before the session is destroyed.
   void end_session(Session& session);
-  /// Ends up to 512 watches of a session whose client has disconnected. Returns true if none is left.
-  bool forget_some_watched(Session& session);
+  /// Ends up to 512 watches and subscriptions of a session whose client has disconnected. Returns true if none is left.
+  bool forget_some(Session& session);
 
   /// Called before a batch of requests: waits of this thread that belong to none are forgotten.
   static void begin_batch() { thread_waits.forget(); }

@@ -21,6 +21,7 @@
 #include "pinfold/command/figure_history.hpp"
 #include "pinfold/command/latency_monitor.hpp"
 #include "pinfold/command/monitors.hpp"
+#include "pinfold/command/pubsub.hpp"
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
@@ -58,6 +59,7 @@ class Engine {
   LatencyMonitor latency;
   Monitors monitors;
   TrackingService tracking;
+  PubSub pubsub;
   WorkingSet working_set;
   EventLog events;
   LogCounts log_counts;  // of the log, to which the lines of `events` go

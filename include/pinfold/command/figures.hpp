@@ -77,6 +77,7 @@ struct ClientFigures {
   std::uint64_t waiting_for_leases = 0;  // clients that wait for the holder of a lease; each of these waits has a time limit
   std::uint64_t monitors = 0;            // clients that have sent MONITOR
   std::uint64_t tracking = 0;            // clients with CLIENT TRACKING
+  std::uint64_t subscribers = 0;         // clients that have subscribed to a channel or pattern
 };
 
 /// Figures of memory, in bytes unless they say otherwise. Each size is read once, so the sums fit the parts although other
@@ -91,6 +92,7 @@ struct MemoryFigures {
   std::uint64_t sampling = 0;  // of accesses, to learn about the traffic, and spans of requests
   std::uint64_t tracking = 0;  // which clients have read which keys (CLIENT TRACKING)
   std::uint64_t used = 0;      // the sum of all above
+  std::uint64_t messages = 0;  // the part of `clients` that published messages on their way to I/O threads take
   std::uint64_t peak = 0;
   std::uint64_t startup = 0;   // `used` before there was any data
   std::uint64_t overhead = 0;  // the part of `used` that is neither keys nor values
@@ -148,6 +150,13 @@ struct StatsFigures {
   std::uint64_t denied_channel = 0;
   std::uint64_t denied_database = 0;
   std::uint64_t rate_limited = 0;
+  // Of publish/subscribe.
+  std::uint64_t channels = 0;
+  std::uint64_t channel_patterns = 0;
+  std::uint64_t shard_channels = 0;
+  std::uint64_t messages_published = 0;
+  std::uint64_t messages_delivered = 0;  // to clients: one that two clients get is two
+  std::uint64_t messages_per_second = 0;
   std::uint64_t audit_written = 0;
   std::uint64_t audit_lost = 0;
   std::uint64_t audit_left_out = 0;

@@ -42,11 +42,17 @@ constexpr security::Access access_of(KeyUse use) {
   return table[static_cast<std::size_t>(use)];
 }
 
+inline bool names_channels(const Row& row) { return (row.flags & kNamesChannels) != 0; }
+/// Whether the user may make every request for this command.
+inline bool may_do_all_of(const security::User& user, const Row& row) {
+  return names_channels(row) ? user.unlimited_channels() : user.unlimited();
+}
+
 /// The answer to a check, with what it is about.
 struct RightsVerdict {
   using Denied = security::Verdict::Denied;
   Denied denied = Denied::no;
-  std::string_view object = {};  // key, too_costly: the key; all_keys: the prefix of the keys that the command touches
+  std::string_view object = {};  // key, channel, too_costly: the key or channel; all_keys: the prefix of the keys that the command touches
   unsigned database = 0;         // database: which, if it is one
 
   bool allowed() const { return denied == Denied::no; }

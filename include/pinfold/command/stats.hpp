@@ -86,7 +86,8 @@ struct alignas(64) ThreadStats {
   Counter admin_without_token;
   Counter admin_protected;
   Counter admin_wrong_host;
-  Counter admin_rejected;  // connections to the admin port that were refused, because there were too many
+  Counter admin_rejected;      // connections to the admin port that were refused, because there were too many
+  Counter messages_delivered;  // of publish/subscribe, to clients of the thread
   ErrorCounts errors;
 };
 

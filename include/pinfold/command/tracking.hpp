@@ -56,20 +56,22 @@ struct Tracking {
   std::vector<std::string> late;                // keys that were read, but are not noted, by the command whose reply comes later
   bool late_all = false;                        // the same, of so many that all that is cached is to be forgotten
 
-  // For the feed of the thread: where the client is in its lists, and what it is to be told at the end of a step.
+  // For the feed of the thread: the client's place in its list, and what is to be sent to `redirect` at the end of a step.
   std::size_t place = 0;
-  std::size_t touched = 0;                   // the index in the list of clients to be told, plus 1; 0: it is not there
-  std::string pending;                       // messages
-  bool forget = false;                       // it is to be told to forget everything
-  Audience audience = Audience::all;         // the form of its messages; `all`: it gets none at present
+  bool redirects = false;             // it is in the list of those for which something may have to be sent
+  bool forget = false;                // that everything is to be forgotten
+  std::string pending;                // messages
+  Audience audience = Audience::all;  // their form; `all`: it cannot be told at present
 };
 
-/// How this client can be told of invalidations: as a push, as messages of the channel __redis__:invalidate, or not at all
-/// (Audience::all). Any thread may call it.
-Audience invalidations_for(const SharedClient& client);
+/// The channel on which clients with RESP2 are told of invalidations.
+inline constexpr std::string_view invalidation_channel = "__redis__:invalidate";
 
-/// Whether the client subscribes to the channel __redis__:invalidate at present. Any thread may call it.
-bool subscribes_to_invalidations(const SharedClient& client);
+/// How this client can be told of invalidations of others: as a push, as messages of the channel, or not at all (Audience::all). Any thread
+/// may call it, so it is not known whether a client with RESP2 subscribes to that channel or to another one.
+Audience invalidations_for(const SharedClient& client);
+/// Whether the client takes invalidations in this form at present: it speaks RESP3, or subscribes to the channel. Called by its thread.
+bool takes_invalidations(const Session& session, Audience form, const Engine& engine);
 
 /// Notes reads. Called when a command has read these keys and its shards are still locked: by dispatch, by EXEC for its commands, and by a
 /// script for those that it calls. Only if the session has a Tracking. O(keys).

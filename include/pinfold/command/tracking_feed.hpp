@@ -1,9 +1,9 @@
 #pragma once
 // How clients that track are told of invalidations.
 //
-// What a thread changes collects in the Outbox of its feed. Once in each round of its loop it announces that: one message for each I/O
-// thread on which clients are concerned, whatever the number of keys and clients. Each of these threads then goes through the keys, writes
-// what is to be told into its own clients, and sends each of them all of it together.
+// What a thread changes collects in the Outbox of its feed. Once in each round of its loop it sends that: one piece of mail (base/mail.hpp)
+// for each I/O thread on which clients are concerned, whatever the number of keys and clients. Each of these threads goes through the keys,
+// and pushes messages to its own clients. What one client gets in a round is sent together.
 //
 // A client is told names of keys that its user may read. Whether it may is asked when it is told. A client that is not allowed to hear the
 // name of a key that it has read is told to forget everything. A client that tracks prefixes is not told such names.
@@ -11,7 +11,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,18 +19,16 @@
 #include <vector>
 
 #include "pinfold/base/client_threads.hpp"
+#include "pinfold/base/mail.hpp"
 #include "pinfold/cache/tracking_table.hpp"
 #include "pinfold/command/tracking.hpp"
 
 namespace pinfold::command {
 
-/// The channel on which clients with RESP2 are told.
-inline constexpr std::string_view invalidation_channel = "__redis__:invalidate";
-
-/// What one announcement is about. Constant while it is shared.
+/// What one piece of mail is about. Constant while it is shared.
 class TrackingNews;
 
-/// The clients of one I/O thread that track, and what this thread has to announce. Not thread-safe: used by that thread only.
+/// The clients of one I/O thread that track, and what this thread has to tell others. Not thread-safe: used by that thread only.
 class TrackingFeed {
  public:
   TrackingFeed(Engine& engine, unsigned thread) : engine_(engine), thread_(thread) {}
@@ -39,22 +36,21 @@ class TrackingFeed {
   /// Where this thread's changes go.
   cache::Outbox& outbox() { return outbox_; }
   bool has_news() const { return !outbox_.pending.empty(); }
-  /// Announces what is in the outbox. What cannot be announced for want of memory stays there.
+  /// Sends what is in the outbox. What cannot be sent for want of memory stays there.
   void announce();
 
-  /// Room for one client more in all lists, so that add() takes no memory. Throws std::bad_alloc.
+  /// Room for one client more, so that add() takes no memory. Throws std::bad_alloc.
   void reserve();
   void add(Tracking& tracking);
   void remove(Tracking& tracking);
   /// Throws std::bad_alloc, with nothing changed.
   void add_prefix(std::string_view prefix, Tracking& tracking);
   void remove_prefix(std::string_view prefix, Tracking& tracking);
-
-  /// Has a client of this thread told to forget everything, behind the reply that it has got.
+  /// Has a client of this thread told to forget everything, behind the reply that it is getting.
   void forget(Tracking& tracking);
 
-  /// See Announcement::hand_out().
-  bool hand_out(const TrackingNews& news, unsigned most, const Announcement::Push& push) noexcept;
+  /// See Mail::hand_out(). A piece of mail is finished before the next one begins.
+  bool hand_out(const TrackingNews& news, unsigned& left) noexcept;
 
  private:
   // The clients that track one prefix, and the changed keys that begin with it.
@@ -66,27 +62,21 @@ class TrackingFeed {
     std::size_t left = 0;  // clients that are still to be told
   };
   using Prefixes = std::map<std::string, Prefix, std::less<>>;
-  // Messages with one key, in each form. Made when they are needed.
-  struct Texts {
-    std::string push;
-    std::string message;
-  };
 
   void begin(const TrackingNews& news);
-  bool collect(unsigned& budget);
-  void collect_for_clients(const cache::TrackedKey& key, unsigned& budget);
-  void collect_for_prefixes(const cache::TrackedKey& key, unsigned& budget);
-  bool tell_touched(unsigned& most, const Announcement::Push& push);
-  bool tell_prefixes(unsigned& most, const Announcement::Push& push);
-  bool tell_everybody(unsigned& most, const Announcement::Push& push);
-  void tell_redirecting(const Announcement::Push& push);
-  void tell_keys(const Prefix& prefix, Tracking& tracking, const Announcement::Push& push);
-  void touch(Tracking& tracking);
-  void push_elsewhere(const ClientPlace& to, std::string_view bytes, Audience audience) noexcept;
-  void send(Tracking& tracking, std::string_view bytes, const Announcement::Push& push) noexcept;
-  void send_forget(Tracking& tracking, const Announcement::Push& push) noexcept;
-  void choose_audience(Tracking& tracking);
-  void break_redirect(Tracking& tracking, const Announcement::Push& push) noexcept;
+  bool tell_keys(unsigned& left);
+  void tell_key(const cache::TrackedKey& key, Tracking& tracking);
+  void collect_for_prefixes(const cache::TrackedKey& key, unsigned& left);
+  bool tell_prefixes(unsigned& left);
+  void tell_prefix(const Prefix& prefix, Tracking& tracking);
+  bool tell_everybody(unsigned& left);
+  bool tell_redirecting(unsigned& left);
+  bool choose_audience(Tracking& tracking);
+  void tell(Tracking& tracking, std::string_view bytes);
+  void tell_to_forget(Tracking& tracking);
+  void send_redirected();
+  void push_to(const ClientPlace& to, std::string_view bytes, Audience audience) noexcept;
+  void break_redirect(Tracking& tracking);
   bool may_hear(const Tracking& tracking, std::string_view name) const;
 
   Engine& engine_;
@@ -95,20 +85,21 @@ class TrackingFeed {
   std::vector<Tracking*> clients_;
   Prefixes prefixes_;
   std::map<std::size_t, std::size_t> lengths_;  // of the prefixes, with how many have each
+  // Clients whose redirected messages of this step are still to be sent. With room for all clients_.
+  std::vector<Tracking*> redirected_;
 
-  // How far the present announcement has been passed on.
-  const TrackingNews* news_ = nullptr;  // null: none; only compared
+  // How far the present piece of mail has been told.
+  const TrackingNews* news_ = nullptr;  // null: none
   const cache::TrackedKey* key_ = nullptr;
-  std::uint32_t ticket_ = 0;      // the index in the tickets of `key_`
-  bool prefixes_done_ = false;    // of `key_`
-  std::size_t everybody_ = 0;     // how many of clients_ are still to be told to forget everything
-  bool redirects_done_ = false;
-  std::vector<Tracking*> touched_;  // with room for all clients_
-  std::vector<Prefix*> touched_prefixes_;
-  Texts texts_;  // of key_
+  std::uint32_t ticket_ = 0;    // the index in the tickets of `key_`
+  std::string text_;            // the message about `key_` as a push; made when it is needed
+  std::string message_text_;    // the same as a message
+  std::size_t everybody_ = 0;   // how many of clients_ are still to be told to forget everything
+  std::size_t redirecting_ = 0; // how many of clients_ are still to be asked whether they redirect to a client that has gone
+  std::vector<Prefix*> touched_;
 };
 
-/// The feeds of all threads, and the counts of what clients have asked for. Thread-safe, but for feed_of().
+/// The feeds of all threads, and what is counted of all. Thread-safe, but for feed_of().
 class TrackingService {
  public:
   TrackingService(Engine& engine, unsigned threads);
@@ -117,18 +108,18 @@ class TrackingService {
   TrackingService& operator=(const TrackingService&) = delete;
 
   TrackingFeed& feed_of(unsigned thread) { return *feeds_[thread]; }
-  /// Announces what threads without a feed have changed. Called by the background worker.
+  /// Sends what threads without a feed have changed. Called by the background worker.
   void announce_orphans();
   /// Called when a client to which others redirect has gone: those are told.
   void target_gone(std::uint64_t client);
-  /// Announces these records, which it takes over. Without memory they stay, and it returns false.
-  bool announce(cache::Invalidations& list, std::uint64_t gone);
+  /// Sends these records, which it takes over. Without memory they stay.
+  void announce(cache::Invalidations& list, std::uint64_t gone);
 
   /// Different prefixes of all clients.
   std::uint64_t prefixes() const { return prefix_count_.load(std::memory_order_relaxed); }
   void count_prefix(std::string_view prefix);
   void uncount_prefix(std::string_view prefix);
-  /// Messages that were passed to connections.
+  /// Messages to clients.
   std::atomic<std::uint64_t> messages{0};
 
  private:

@@ -47,7 +47,6 @@ struct Rig final : pinfold::ClientThreads {
   void end_pause() override {}
   void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/,
             pinfold::Audience /*audience*/) override {}
-  void announce(const std::shared_ptr<const pinfold::Announcement>& /*announcement*/) override {}
   template <class Action>
   auto locked(Action&& action) {
     const Key key = keyspace.key(name);
