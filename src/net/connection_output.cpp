@@ -5,7 +5,6 @@
 #include <sys/uio.h>
 
 #include "pinfold/command/tracking.hpp"
-#include "pinfold/command/tracking.hpp"
 #include "pinfold/net/connection.hpp"
 #include "pinfold/net/io_thread.hpp"
 
