@@ -15,7 +15,7 @@ std::vector<std::string_view> flag_names(const Row& row) {
       {kWrite, "write"},      {kReadOnly, "readonly"},    {kDenyOom, "denyoom"},
       {kAdmin, "admin"},      {kPubSub, "pubsub"},        {kNoScript, "noscript"},
       {kLoading, "loading"},  {kLoading, "stale"},        {kSkipSlowlog, "skip_slowlog"},
-      {kFast, "fast"},        {kNoAuth, "no_auth"},       {kMayReplicate, "may_replicate"},
+      {kFast, "fast"},        {kNoAuth, "no_auth"},       
       {kNoMulti, "no_multi"}, {kAllowBusy, "allow_busy"},
   };
   std::vector<std::string_view> names;

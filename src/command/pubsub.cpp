@@ -387,6 +387,22 @@ void PubSub::look_at_rights() {
 
 // --- messages ---
 
+namespace {
+
+class MarkMail final : public Mail, public PubSub::Mark {
+ public:
+  bool hand_out(unsigned /*thread*/, Progress& /*progress*/, unsigned& /*left*/) const override { return passed_ = true; }
+};
+
+}  // namespace
+
+std::shared_ptr<const PubSub::Mark> PubSub::mark(unsigned thread) {
+  if (pending() == 0 || engine_.clients.threads == nullptr) return nullptr;
+  auto mark = std::make_shared<const MarkMail>();
+  engine_.clients.threads->send(thread, mark);
+  return mark;
+}
+
 /// A message on its way, with all the topics whose subscribers get it.
 class Message final : public Mail {
  public:

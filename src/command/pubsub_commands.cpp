@@ -44,8 +44,12 @@ class NamesTask final : public Task {
     return true;
   }
 
+  /// Does nothing before the mark is passed.
+  void wait_for(std::shared_ptr<const PubSub::Mark> mark) { mark_ = std::move(mark); }
+
   Outcome step(Call& call) override {
     constexpr std::size_t at_a_time = 32;
+    if (mark_ != nullptr && !mark_->passed()) return Outcome::waits;
     const std::int64_t end = monotonic_us() + step_us;
     const std::size_t before = call.reply.output().size();
     if (!std::exchange(replying, true) && header_ > 0) call.reply.array(header_);
@@ -62,13 +66,14 @@ class NamesTask final : public Task {
   ClientMemory memory_;
   const ForName act_;
   const std::size_t header_;
+  std::shared_ptr<const PubSub::Mark> mark_;
   std::vector<std::string> names_;
   std::size_t next_ = 0;
 };
 
-// `header`: the length of the array that the reply is; 0: it is a reply for each name.
-Outcome for_names(Call& call, Args names, ForName act, std::size_t header = 0) {
-  if (names.size() <= few_names) {
+// `header`: the length of the array that the reply is; 0: it is a reply for each name. `mark`: what it is to wait for; may be null.
+Outcome for_names(Call& call, Args names, ForName act, std::size_t header = 0, std::shared_ptr<const PubSub::Mark> mark = nullptr) {
+  if (names.size() <= few_names && mark == nullptr) {
     if (header > 0) call.reply.array(header);
     for (const std::string_view name : names) act(call, name);
     if (!call.in_transaction) call.engine.enforce_user_share(call.session);
@@ -79,6 +84,7 @@ Outcome for_names(Call& call, Args names, ForName act, std::size_t header = 0) {
   }
   auto task = std::make_unique<NamesTask>(call, act, header);
   if (!task->keep(names)) return call.reply.error(beyond_clients_memory);
+  task->wait_for(std::move(mark));
   return call.begin(std::move(task));
 }
 
@@ -152,9 +158,10 @@ Outcome subscribe(Call& call) {
 template <TopicKind kind>
 class UnsubscribeTask final : public Task {
  public:
-  UnsubscribeTask() { accounted = false; }
+  explicit UnsubscribeTask(std::shared_ptr<const PubSub::Mark> mark) : mark_(std::move(mark)) { accounted = false; }
 
   Outcome step(Call& call) override {
+    if (mark_ != nullptr && !mark_->passed()) return Outcome::waits;
     replying = true;
     const std::int64_t end = monotonic_us() + step_us;
     const std::size_t before = call.reply.output().size();
@@ -172,24 +179,33 @@ class UnsubscribeTask final : public Task {
 
   static const Subscriber::Topics& topics(const Session& session) { return session.subscriber->topics[static_cast<std::size_t>(kind)]; }
   static bool subscribed(const Session& session) { return session.subscriber != nullptr && !topics(session).empty(); }
+
+ private:
+  const std::shared_ptr<const PubSub::Mark> mark_;
 };
+
+// What is on its way to the client's thread, and may be for the client.
+std::shared_ptr<const PubSub::Mark> mark_of(Call& call) {
+  return call.in_transaction || call.session.subscriber == nullptr ? nullptr : call.engine.pubsub.mark(call.session.shared.thread);
+}
 
 template <TopicKind kind>
 Outcome unsubscribe(Call& call) {
-  if (call.args.size() > 1) return for_names(call, call.args.subspan(1), unsubscribe_one<kind>);
+  if (call.args.size() > 1) return for_names(call, call.args.subspan(1), unsubscribe_one<kind>, 0, mark_of(call));
   using All = UnsubscribeTask<kind>;
   if (!All::subscribed(call.session)) {
     confirm(call, kind, words_of(kind).unsubscribe, std::nullopt);
     return Outcome::done;
   }
-  if (All::topics(call.session).size() <= few_names) {
-    All all;
+  std::shared_ptr<const PubSub::Mark> mark = mark_of(call);
+  if (All::topics(call.session).size() <= few_names && mark == nullptr) {
+    All all(nullptr);
     return call.run_whole(all);
   }
   if (call.in_transaction) {
     return call.reply.error("ERR " + shown_name(call) + " inside MULTI ends " + std::to_string(few_names) + " subscriptions at most");
   }
-  return call.begin(std::make_unique<All>());
+  return call.begin(std::make_unique<All>(std::move(mark)));
 }
 
 // --- publishing ---
@@ -398,13 +414,13 @@ constexpr Row kRows[] = {
      .summary = "Ends subscriptions to patterns, to all if none is named.",
      .syntax = "[pattern [pattern ...]]"},
     {.name = "spublish", .handler = publish<TopicKind::shard_channel>, .arity = 3,
-     .flags = kPublishing, .channels = {.first = 1, .last = 1},
+     .flags = kPublishing, .channels = {.first = 1, .last = 1, .sharded = true},
      .group = "pubsub", .since = "7.0.0",
      .complexity = "O(T) for T threads that have subscribers. The threads do O(M) for M subscribers.",
      .summary = "Sends a message to the subscribers of a shard channel. Tells how many subscriptions get it.",
      .syntax = "shardchannel message"},
     {.name = "ssubscribe", .handler = subscribe<TopicKind::shard_channel>, .arity = -2,
-     .flags = kSubscribing | kNamesChannels, .channels = {.first = 1, .last = -1},
+     .flags = kSubscribing | kNamesChannels, .channels = {.first = 1, .last = -1, .sharded = true},
      .group = "pubsub", .since = "7.0.0",
      .complexity = "O(N) for N shard channels.",
      .summary = "Has the client told of what is published to shard channels.",
@@ -416,7 +432,7 @@ constexpr Row kRows[] = {
      .summary = "Has the client told of what is published to channels.",
      .syntax = "channel [channel ...]"},
     {.name = "sunsubscribe", .handler = unsubscribe<TopicKind::shard_channel>, .arity = -1,
-     .flags = kSubscribing,
+     .flags = kSubscribing, .channels = {.first = 1, .last = -1, .sharded = true},
      .group = "pubsub", .since = "7.0.0",
      .complexity = "O(N) for N shard channels.",
      .summary = "Ends subscriptions to shard channels, to all if none is named.",

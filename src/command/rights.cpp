@@ -90,7 +90,7 @@ void add_keys(security::CheckedRequest& request, const Row& row, Args args, std:
 // The channels among the arguments, which fit the row's arity.
 security::ChannelGroup channels_of(const Row& row, Args args) {
   const ChannelSpec& spec = row.channels;
-  if (spec.first == 0) return {};
+  if (!names_channels(row)) return {};
   const auto size = static_cast<std::int64_t>(args.size());
   const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
   const std::int64_t count = std::max<std::int64_t>(0, std::min(last, size - 1) - spec.first + 1);

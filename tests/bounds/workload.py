@@ -392,6 +392,36 @@ def monitor(world, rng, words):
     return [*words, "refused"]  # or the connection would be sent more than its replies
 
 
+# --- publish/subscribe ---
+
+
+@row("publish", "spublish")
+def publish(world, rng, words):
+    return [*words, rng.choice((world.key(), b"channel")), world.content()]
+
+
+@row("subscribe", "psubscribe", "ssubscribe")
+def subscribe(world, rng, words):
+    return words  # refused, or the connection would be sent more than its replies
+
+
+@row("unsubscribe", "punsubscribe", "sunsubscribe")
+def unsubscribe(world, rng, words):
+    return [*words, *rng.choice(([], [world.key()]))]
+
+
+@row("pubsub")
+def pubsub_container(world, rng, words):
+    return [*words, "NOSUCH"]
+
+
+@row("pubsub|channels", "pubsub|help", "pubsub|numpat", "pubsub|numsub", "pubsub|shardchannels", "pubsub|shardnumsub")
+def pubsub(world, rng, words):
+    if words[1].endswith("channels"):
+        return [*words, *rng.choice(([], ["*a*"], ["[a-z]*"]))]
+    return [*words, *(world.keys() if words[1].endswith("numsub") else [])]
+
+
 # --- users ---
 
 

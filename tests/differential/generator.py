@@ -426,6 +426,56 @@ def _(g):
     return []
 
 
+@command(b"PUBLISH", 0.7)
+def _(g):
+    return [g.key(), g.value()]
+
+
+@command(b"SPUBLISH", 0.3)
+def _(g):
+    return [g.key(), g.value()]
+
+
+@command(b"UNSUBSCRIBE", 0.3, mutate=False)
+def _(g):
+    return g.pick(([], [g.key()]))
+
+
+@command(b"PUNSUBSCRIBE", 0.3, mutate=False)
+def _(g):
+    return g.pick(([], [g.key()]))
+
+
+@command(b"SUNSUBSCRIBE", 0.3, mutate=False)
+def _(g):
+    return g.pick(([], [g.key()]))
+
+
+@command(b"PUBSUB CHANNELS", 0.3)
+def _(g):
+    return g.pick(([], [b"*"], [g.key()]))
+
+
+@command(b"PUBSUB SHARDCHANNELS", 0.3)
+def _(g):
+    return g.pick(([], [b"*"], [g.key()]))
+
+
+@command(b"PUBSUB NUMSUB", 0.3)
+def _(g):
+    return [g.key() for _ in range(g.rng.randrange(3))]
+
+
+@command(b"PUBSUB SHARDNUMSUB", 0.3)
+def _(g):
+    return [g.key() for _ in range(g.rng.randrange(3))]
+
+
+@command(b"PUBSUB NUMPAT", 0.3)
+def _(g):
+    return []
+
+
 @command(b"CLIENT LIST", 0.5, mutate=False)
 def _(g):
     return g.pick((

@@ -31,7 +31,7 @@ enum Flag : std::uint32_t {
   kImmediate = 1 << 10,  // executed at once inside MULTI (EXEC, DISCARD, ...)
   kMovableKeys = 1 << 11,
   kSkipPause = 1 << 12,  // runs while clients are paused
-  kMayReplicate = 1 << 13,
+  kMayReplicate = 1 << 13,  // waits for the end of a CLIENT PAUSE of writes
   kAllowBusy = 1 << 14,    // shown to clients as allowed while a script runs for too long
   kSkipSlowlog = 1 << 15,  // shown to clients; not the command itself is slow, but the commands that it executes (EXEC)
   kProtected = 1 << 16,    // allowed only if enable-debug-command says so
@@ -99,11 +99,12 @@ struct KeySpec {
 };
 
 /// Which arguments are channels of publish/subscribe: those from `first` to `last`, which counts from the end if it is negative. `first` 0:
-/// none. A row with channels has the flag kNamesChannels.
+/// none. A user needs a right to them if the row has the flag kNamesChannels.
 struct ChannelSpec {
   std::int16_t first = 0;
   std::int16_t last = 0;
   bool patterns = false;  // they are patterns of channels
+  bool sharded = false;   // they are shard channels, which COMMAND shows as keys that are none, for clients of a cluster
 };
 
 /// How an argument may appear where others can read it: in the log, the audit log, MONITOR and SLOWLOG.

@@ -11,7 +11,8 @@
 // whatever the channels and patterns. A message goes to the subscribers of the channel first, then to those of patterns. A subscription
 // counts before the reply to SUBSCRIBE is written, so the subscriber gets every message whose PUBLISH began after that reply. It notes the
 // number of its thread's next piece of mail, and gets no piece that was sent before. The reply to UNSUBSCRIBE is the last that is heard of
-// a topic, because it is written by the thread that would hand out.
+// a topic, because it is written by the thread that would hand out; and it waits for the messages that were sent before, so none of these
+// is missed (but for UNSUBSCRIBE inside of EXEC, which cannot wait).
 //
 // Memory. Each subscription counts for its client, with its topic. Messages count from when they are made until the last thread has handed
 // them out. What waits for a socket counts for the client. While more than a bound of messages is on the way, clients that publish wait.
@@ -141,6 +142,18 @@ class PubSub {
   /// Calls `visitor` with the names of at most `most` channels of the kind. Returns false when all have been visited. A channel that is there
   /// all the time is visited once.
   bool visit(TopicKind kind, Cursor& cursor, std::size_t most, const std::function<void(const std::string& name)>& visitor) const;
+
+  /// A mark behind the messages that are on their way to a thread. Null if there are none, or if they reach nobody. passed() is for that
+  /// thread. Throws std::bad_alloc.
+  class Mark {
+   public:
+    bool passed() const { return passed_; }
+
+   protected:
+    ~Mark() = default;
+    mutable bool passed_ = false;
+  };
+  std::shared_ptr<const Mark> mark(unsigned thread);
 
   /// To be called when rights of users may have been taken away: clients that may no longer be told of what they have subscribed to are
   /// closed, in slices, by their threads. Until that happens, they get no message that they may not have.
