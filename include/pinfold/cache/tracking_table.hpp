@@ -71,15 +71,13 @@ class Tickets {
 
   static std::uint32_t generation_of(Ticket ticket) { return ticket >> slot_bits; }
   static std::size_t index_of(Ticket ticket) { return ticket & ((1U << slot_bits) - 1); }
-  Slot& slot_at(std::size_t index) const {
-    return chunks_[index / slots_of_chunk].load(std::memory_order_acquire)[index % slots_of_chunk];
-  }
+  Slot& slot_at(std::size_t index) const { return chunks_[index / slots_of_chunk].load(std::memory_order_acquire)[index % slots_of_chunk]; }
   Slot& slot_of(Ticket ticket) const { return slot_at(index_of(ticket)); }
   std::uint32_t word(Ticket ticket) const { return slot_of(ticket).word.load(std::memory_order_relaxed); }
 
-  std::mutex mutex_;           // guards the next two, and the list of free slots
-  std::size_t used_ = 1;       // slots that were ever issued; slot 0 is none
-  std::uint32_t free_ = 0;     // the first free slot
+  std::mutex mutex_;        // guards the next two, and the list of free slots
+  std::size_t used_ = 1;    // slots that were ever issued; slot 0 is none
+  std::uint32_t free_ = 0;  // the first free slot
   std::array<std::atomic<Slot*>, most_chunks> chunks_{};
 };
 
@@ -88,18 +86,18 @@ class Tickets {
 struct TrackedKey {
   static constexpr std::uint32_t no_deadline = UINT32_MAX;
 
-  TrackedKey* next;           // in its bucket, or in the list in which it is on its way
-  std::uint32_t hash;         // bits of the key's hash that do not choose the shard
-  std::uint32_t name_size;    // bytes
-  std::uint32_t count;        // tickets, in ascending order
-  std::uint32_t capacity;     // tickets for which there is room
+  TrackedKey* next;         // in its bucket, or in the list in which it is on its way
+  std::uint32_t hash;       // bits of the key's hash that do not choose the shard
+  std::uint32_t name_size;  // bytes
+  std::uint32_t count;      // tickets, in ascending order
+  std::uint32_t capacity;   // tickets for which there is room
   union {
-    std::uint32_t deadline;   // in the table: the earliest of its entries' deadlines (TrackingTable::time_of); no_deadline: none
-    Ticket writer;            // on its way: the client whose command has changed the key; 0: another cause, or not known
+    std::uint32_t deadline;  // in the table: the earliest of its entries' deadlines (TrackingTable::time_of); no_deadline: none
+    Ticket writer;           // on its way: the client whose command has changed the key; 0: another cause, or not known
   };
-  std::uint16_t databases;    // those in which clients have read it, as bits: their deadlines are in `deadline`
-  bool by_command;            // on its way: a command has changed the key, and no deadline, eviction or purge
-  bool broadcast;             // on its way: to be told to clients that track prefixes
+  std::uint16_t databases;  // those in which clients have read it, as bits: their deadlines are in `deadline`
+  bool by_command;          // on its way: a command has changed the key, and no deadline, eviction or purge
+  bool broadcast;           // on its way: to be told to clients that track prefixes
 
   Ticket* tickets() { return reinterpret_cast<Ticket*>(this + 1); }
   const Ticket* tickets() const { return reinterpret_cast<const Ticket*>(this + 1); }
@@ -113,8 +111,8 @@ struct TrackedKey {
 struct Invalidations {
   TrackedKey* first = nullptr;
   TrackedKey* last = nullptr;
-  bool all = false;             // all that clients have cached is to be forgotten
-  bool all_broadcast = false;   // the same for clients that track prefixes
+  bool all = false;            // all that clients have cached is to be forgotten
+  bool all_broadcast = false;  // the same for clients that track prefixes
 
   bool empty() const { return first == nullptr && !all && !all_broadcast; }
   void add(TrackedKey* key) {
@@ -233,7 +231,6 @@ class TrackedKeys final : public store::Observer {
   void count_segment_memory(std::size_t before);
 
   TrackingTable& table_;
-  const unsigned shard_;
   store::Changes::Subscription subscription_;
   std::unique_ptr<Directory> directory_;  // null: no record
   Directory* aside_ = nullptr;            // put aside by flushes; tend() frees them

@@ -91,11 +91,11 @@ class TrackingFeed {
   // How far the present piece of mail has been told.
   const TrackingNews* news_ = nullptr;  // null: none
   const cache::TrackedKey* key_ = nullptr;
-  std::uint32_t ticket_ = 0;    // the index in the tickets of `key_`
-  std::string text_;            // the message about `key_` as a push; made when it is needed
-  std::string message_text_;    // the same as a message
-  std::size_t everybody_ = 0;   // how many of clients_ are still to be told to forget everything
-  std::size_t redirecting_ = 0; // how many of clients_ are still to be asked whether they redirect to a client that has gone
+  std::uint32_t ticket_ = 0;     // the index in the tickets of `key_`
+  std::string text_;             // the message about `key_` as a push; made when it is needed
+  std::string message_text_;     // the same as a message
+  std::size_t everybody_ = 0;    // how many of clients_ are still to be told to forget everything
+  std::size_t redirecting_ = 0;  // how many of clients_ are still to be asked whether they redirect to a client that has gone
   std::vector<Prefix*> touched_;
 };
 

@@ -9,11 +9,12 @@
 #include <thread>
 #include <vector>
 
+#include "support/seed.hpp"
+
 #include <catch2/catch.hpp>
 
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/database.hpp"
-#include "support/seed.hpp"
 
 using namespace pinfold::cache;
 using pinfold::store::Database;
@@ -50,9 +51,8 @@ struct Rig {
     return locked(name, [&](const Key& key) { return table.of(key).note(ticket, key, db); });
   }
   void set(std::string_view name, pinfold::UnixMs expires_at = 0, unsigned db = 0) {
-    locked(name, [&](const Key& key) {
-      return static_cast<bool>(Database(keyspace, db, now).put(key, "value", {.expires_at = expires_at}));
-    });
+    locked(name,
+           [&](const Key& key) { return static_cast<bool>(Database(keyspace, db, now).put(key, "value", {.expires_at = expires_at})); });
   }
   void remove(std::string_view name, unsigned db = 0) {
     locked(name, [&](const Key& key) { return Database(keyspace, db, now).remove(key); });
@@ -128,10 +128,16 @@ TEST_CASE("tracking table: every kind of change is told") {
   expect("deadline", [&](Database& db, const Key& key) { CHECK(db.set_expiry(key, rig.now + 1000)); });
   expect("staled", [](Database& db, const Key& key) { db.make_stale(key, 1000); });
   expect("deleted", [](Database& db, const Key& key) { db.remove(key); });
-  expect("invalidated", [](Database& db, const Key& key) {
-    db.remove(key);
-    db.remove(key);
-  });
+}
+
+TEST_CASE("tracking table: what changes no entry is not told") {
+  Rig rig;
+  const Ticket a = rig.client();
+  REQUIRE(rig.note(a, "missing"));
+  rig.remove("missing");
+  CHECK(rig.take().empty());
+  rig.set("missing");
+  CHECK(rig.take() == Told{{"missing", {a}}});
 }
 
 TEST_CASE("tracking table: a key that was missing is told when it is created, and one that expires when it has") {
