@@ -40,6 +40,7 @@ void Cache::reset_counters() {
   counters.reset();
   for (auto* histogram : {&load_durations, &wait_durations, &stale_ages}) histogram->reset();
   switch_counts.reset();
+  tracking.reset_counters();
   for (PolicyCounters& policy : slots_) policy.reset();
   for (unsigned slot = 0; slot < slots_.size(); ++slot) reset_reads(static_cast<std::uint8_t>(slot));
 }
@@ -69,7 +70,8 @@ void Cache::reset_reads(std::uint8_t slot) {
 }
 
 Cache::Cache(store::Keyspace& keyspace, unsigned threads)
-    : keyspace_(keyspace),
+    : tracking(keyspace),
+      keyspace_(keyspace),
       tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms),
       purged_tags_(keyspace.memory()),
       purged_prefixes_(keyspace.memory()) {
@@ -129,6 +131,7 @@ void Cache::set_policies(std::vector<Policy> policies) {
   }
   update_priorities();
   count_switched();
+  tracking.invalidate_all();  // reads may find other keys now
 }
 
 void Cache::set_switches(const Switches& switches) {
@@ -138,6 +141,8 @@ void Cache::set_switches(const Switches& switches) {
   store::Keyspace::Locks locks(keyspace_);
   locks.acquire_all();
   publish_switches(set);
+  locks.release();
+  tracking.invalidate_all();
 }
 
 // Puts the switches into force. All shards must be locked. `switches` has the old ones afterwards.

@@ -74,6 +74,7 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
   clients.limit = static_cast<std::uint64_t>(engine.settings.integer(Id::maxclients));
   clients.waiting_for_leases = engine.cache.waiters();
   clients.monitors = engine.monitors.count();
+  clients.tracking = engine.cache.tracking.figures().clients;
   clients.subscribers = engine.pubsub.clients();
   const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.blocked_by_pause.load(), 0));
   clients.blocked = clients.waiting_for_leases + paused;
@@ -95,6 +96,14 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.clients_closed_for_users = engine.clients.closed_for_user();
   stats.hits = keys.hits;
   stats.misses = keys.misses;
+  const cache::TrackingTable::Figures tracking = engine.cache.tracking.figures();
+  stats.tracking_keys = tracking.keys;
+  stats.tracking_items = tracking.items;
+  stats.tracking_prefixes = engine.tracking.prefixes();
+  stats.tracking_evicted = tracking.evicted;
+  stats.tracking_aged = tracking.aged;
+  stats.tracking_refused = tracking.refused;
+  stats.tracking_messages = engine.tracking.messages.load(std::memory_order_relaxed);
   stats.error_replies = totals.error_total();
   stats.query_limit_disconnections = totals.total(&ThreadStats::query_limit_disconnections);
   stats.output_limit_disconnections = totals.total(&ThreadStats::output_limit_disconnections);
@@ -446,8 +455,10 @@ MemoryFigures collect_memory_figures(const Engine& engine, const Locks& held) {
   figures.clients = memory.used(Use::clients);
   figures.messages = engine.pubsub.pending();
   figures.sampling = memory.used(Use::sampling);
+  figures.tracking = memory.used(Use::tracking);
   figures.used =
-      figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients + figures.sampling;
+      figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients + figures.sampling +
+      figures.tracking;
   figures.peak = std::max(memory.peak(), figures.used);
   figures.startup = engine.memory_at_start;
   figures.dataset = figures.segments + figures.blobs;

@@ -318,6 +318,8 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_retry = true, .large = prepared.large});
   const Outcome outcome = invoke(call, stats_, mark);
   assert((outcome == Outcome::waits) == session.waits());
+  if (session.tracking != nullptr) [[unlikely]]
+    follow_tracking(call, outcome);
   if (!outcome.needs_room()) [[likely]]
     return;
   reply.output().truncate(mark);
@@ -332,8 +334,24 @@ void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& ses
   if (!engine_.keyspace.make_room(bytes, &room)) return reject(&row, session, reply, out_of_memory_error);
   const std::size_t mark = reply.output().mark();
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_exceed = no_more_room, .large = prepared.large});
-  [[maybe_unused]] const Outcome outcome = invoke(call, stats_, mark);
+  const Outcome outcome = invoke(call, stats_, mark);
   assert(!outcome.needs_room() && (outcome == Outcome::waits) == session.waits());
+  if (session.tracking != nullptr) [[unlikely]]
+    follow_tracking(call, outcome);
+}
+
+// What is to be done behind a command of a client that tracks, before the locks are released.
+[[gnu::cold, gnu::noinline]] void Dispatcher::follow_tracking(Call& call, Outcome outcome) {
+  if (outcome.needs_room()) return;
+  Tracking& tracking = *call.session.tracking;
+  if (outcome == Outcome::waits) {
+    if ((call.row.flags & kReadOnly) != 0) note_late_reads(call.session, call.keys);
+  } else {
+    note_reads(call);
+  }
+  end_caching(tracking, call.session, &call.row);
+  const cache::Writer writer(writer_of(call.session));
+  locks_.release();
 }
 
 bool Dispatcher::step(Session& session, resp::Reply& reply) {
@@ -342,6 +360,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const std::size_t size = reply.output().size();
   const std::uint64_t errors = reply.errors();
   const store::HoldCause cause(task.row->name, task.named);
+  const cache::Writer writer(writer_of(session));
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
   const Release release{locks_};
   Outcome outcome = Outcome::done;
@@ -515,6 +534,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
 
 void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
   if (session.transaction != nullptr) session.transaction->failed = true;
+  if (session.tracking != nullptr) end_caching(*session.tracking, session, row);
   thread_waits.forget();
   if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
   if (row != nullptr && is_denial(error)) audit_denial(engine_, session, *row, error);
@@ -614,6 +634,8 @@ void Dispatcher::end_session(Session& session) {
   release_watched(session, engine_, locks_);
   locks_.release();
   engine_.monitors.remove(session);
+  end_tracking(session, engine_);
+  if (session.shared.redirect_target.load(std::memory_order_relaxed)) engine_.tracking.target_gone(session.shared.id);
   engine_.pubsub.end_some(session, SIZE_MAX);
 }
 

@@ -73,6 +73,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       stats(threads),
       accesses(server_settings, server_keyspace.memory(), threads, monotonic_ms()),
       monitors(*this, threads),
+      tracking(*this, threads),
       pubsub(*this, threads),
       working_set(server_keyspace),
       events(names_of_commands()),

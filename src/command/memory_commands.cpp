@@ -56,6 +56,7 @@ Outcome memory_stats(Call& call) {
       {"ghosts.bytes", figures.ghosts},
       {"herd.bytes", figures.coalescing},
       {"sampling.bytes", figures.sampling},
+      {"tracking.bytes", figures.tracking},
       {"messages.bytes", figures.messages},
       {"overhead.total", figures.overhead},
       {"keys.count", keys},

@@ -179,6 +179,8 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   call.engine.accesses.of_thread(call.session.shared.thread).note(call.session.db, call.keys, call.clock);
   [[maybe_unused]] const Outcome outcome = malformed ? fail_for_keys(call, stats) : invoke(call, stats, call.reply.output().mark());
   assert(outcome == Outcome::done);  // it can neither wait nor be called again
+  if (call.session.tracking != nullptr) [[unlikely]]
+    note_reads(call);
 }
 
 Outcome run_steps(Call& call, const Plan& plan) {
@@ -216,6 +218,7 @@ Outcome exec(Call& call) {
     return release_watched(call, "EXECABORT Transaction discarded because of previous errors.", true);
   }
   const WakeLater later;
+  const cache::Writer writer(writer_of(session));
   const std::size_t mark = call.reply.output().mark();
   const Plan plan = make_plan(*session.transaction, session, call.engine.keyspace);
   MonitorFeed* const feed = call.engine.monitors.any() ? &call.engine.monitors.feed_of(session.shared.thread) : nullptr;

@@ -213,6 +213,9 @@ constexpr Setting kTable[] = {
      "The percentage of maxmemory that negative entries may take before they are the first to be evicted."},
     {Id::invalidation_memory, "invalidation-memory", Type::milliseconds, "600000", 1, most_int, "", true,
      "For how many milliseconds CACHE.INVALIDATE with VERSION refuses fills that are not newer."},
+    {Id::tracking_table_max_keys, "tracking-table-max-keys", Type::integer, "1000000", 0, most_int, "", true,
+     "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are told "
+     "that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
      "For the time in which the origin is down: entries outlast their deadlines, and every reader gets them as stale."},
     {Id::admit, "admit", Type::percent, "100", 0, 100, "", true,

@@ -299,7 +299,7 @@ def advise(world, rng, words):
 
 
 @row(
-    "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|help", "client|id", "client|info", "client|list",
+    "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|trackinginfo", "client|help", "client|id", "client|info", "client|list",
     "command|count", "command|help", "command|list", "config|help", "config|rewrite", "config|resetstat", "memory|doctor", "memory|malloc-stats", "memory|help", "memory|purge",
     "memory|stats", "object|help", "unwatch", "multi", "discard", "exec", "client|unpause", "reset", "quit", "hello", "command|docs", "command|info",
     "pinfold.diagnose",
@@ -318,13 +318,19 @@ def info(world, rng, words):
     return [*words, rng.choice(("everything", "stats", "keyspace", "commandstats", "keys"))]
 
 
-@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch", "client|traceparent")
+@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch", "client|traceparent", "client|caching")
 def client_settings(world, rng, words):
     return [*words, *{
         "auth": ["wrong"], "setname": ["name"], "unblock": [10**9], "kill": ["ID", 10**9], "pause": [1, "WRITE"], "reply": ["ON"],
-        "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"],
+        "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"], "caching": ["YES"],
         "traceparent": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "STICKY"],
     }[words[-1]]]  # fmt: skip
+
+
+# Those that track stay on for a while, so that the requests of the others note and tell.
+@row("client|tracking")
+def tracking(world, rng, words):
+    return [*words, *rng.choice((["OFF"], ["ON"], ["ON", "NOLOOP"], ["ON", "OPTIN"], ["ON", "BCAST"], ["ON", "BCAST", "PREFIX", "k", "PREFIX", "m"]))]
 
 
 @row("command|getkeys", "command|getkeysandflags")

@@ -528,6 +528,27 @@ def _(g):
     return []
 
 
+# None of these makes the client track: what it would be told comes at other times. tests/differential/test_tracking.py compares that.
+@command(b"CLIENT TRACKING", 0.4, mutate=False)
+def _(g):
+    on = (b"on", b"ON", b"maybe")
+    return g.pick((
+        [b"off"], [b"OFF", b"BCAST"], [b"off", b"nosuch"], [b"maybe"], [g.pick(on), b"REDIRECT"], [g.pick(on), b"REDIRECT", g.pick((b"x", b"0", b"-1", b"99999999"))],
+        [g.pick(on[:2]), b"PREFIX", b"k"], [g.pick(on[:2]), b"BCAST", g.pick((b"OPTIN", b"OPTOUT"))], [g.pick(on[:2]), b"OPTIN", b"OPTOUT"],
+        [g.pick(on[:2]), b"BCAST", b"PREFIX", b"ab", b"PREFIX", g.pick((b"", b"a", b"ab", b"abc"))], [b"off", b"NOLOOP", b"noloop"], [],
+    ))  # fmt: skip
+
+
+@command(b"CLIENT CACHING", 0.2)
+def _(g):
+    return [g.pick((b"yes", b"NO", b"maybe"))]
+
+
+@command(b"CLIENT TRACKINGINFO", 0.2)
+def _(g):
+    return []
+
+
 @command(b"CLIENT HELP", 0.1)
 def _(g):
     return []

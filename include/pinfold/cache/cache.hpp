@@ -21,6 +21,7 @@
 #include "pinfold/cache/purged_prefixes.hpp"
 #include "pinfold/cache/purged_tags.hpp"
 #include "pinfold/cache/switches.hpp"
+#include "pinfold/cache/tracking_table.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
 
@@ -177,6 +178,11 @@ class Cache {
   /// Guards changes of the policies. It must be locked before any shard: a thread that has a shard locked, as during EXEC, must
   /// not wait for it.
   std::mutex& policies_mutex() { return policies_mutex_; }
+
+  // --- client-side caching ---
+
+  /// Which clients have read which keys.
+  TrackingTable tracking;
 
   // --- purges ---
 

@@ -115,6 +115,7 @@ class Dispatcher {
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void run_with_room(std::uint64_t bytes, const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void note_accesses(const Session& session, const Prepared& prepared);
+  void follow_tracking(Call& call, Outcome outcome);
   Extraction find_keys(const Row& row, Args args);
   std::span<const store::Key> lock_keys(const Prepared& prepared);
   bool is_paused(Session& session, Args args, const Row* row, PauseMode mode);

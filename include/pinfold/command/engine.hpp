@@ -25,6 +25,7 @@
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
+#include "pinfold/command/tracking_feed.hpp"
 #include "pinfold/command/tracing.hpp"
 #include "pinfold/command/working_set.hpp"
 #include "pinfold/config/settings.hpp"
@@ -57,6 +58,7 @@ class Engine {
   CommandLog command_log;
   LatencyMonitor latency;
   Monitors monitors;
+  TrackingService tracking;
   PubSub pubsub;
   WorkingSet working_set;
   EventLog events;

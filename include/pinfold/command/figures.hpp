@@ -76,6 +76,7 @@ struct ClientFigures {
   std::uint64_t blocked = 0;
   std::uint64_t waiting_for_leases = 0;  // clients that wait for the holder of a lease; each of these waits has a time limit
   std::uint64_t monitors = 0;            // clients that have sent MONITOR
+  std::uint64_t tracking = 0;            // clients with CLIENT TRACKING
   std::uint64_t subscribers = 0;         // clients that have subscribed to a channel or pattern
 };
 
@@ -89,6 +90,7 @@ struct MemoryFigures {
   std::uint64_t coalescing = 0;  // leases, waiting clients, refused versions, pending purges
   std::uint64_t clients = 0;
   std::uint64_t sampling = 0;  // of accesses, to learn about the traffic, and spans of requests
+  std::uint64_t tracking = 0;  // which clients have read which keys (CLIENT TRACKING)
   std::uint64_t used = 0;      // the sum of all above
   std::uint64_t messages = 0;  // the part of `clients` that published messages on their way to I/O threads take
   std::uint64_t peak = 0;
@@ -126,6 +128,14 @@ struct StatsFigures {
   std::uint64_t clients_closed_for_users = 0;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  // Client-side caching (cache/tracking_table.hpp).
+  std::uint64_t tracking_keys = 0;
+  std::uint64_t tracking_items = 0;  // the keys of each client, together
+  std::uint64_t tracking_prefixes = 0;
+  std::uint64_t tracking_evicted = 0;
+  std::uint64_t tracking_aged = 0;
+  std::uint64_t tracking_refused = 0;
+  std::uint64_t tracking_messages = 0;
   std::uint64_t error_replies = 0;
   std::uint64_t query_limit_disconnections = 0;
   std::uint64_t output_limit_disconnections = 0;

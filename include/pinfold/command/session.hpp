@@ -23,6 +23,7 @@
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/subscriber.hpp"
 #include "pinfold/command/task.hpp"
+#include "pinfold/command/tracking.hpp"
 #include "pinfold/command/tracing.hpp"
 #include "pinfold/command/transaction_budget.hpp"
 #include "pinfold/command/waiting.hpp"
@@ -66,6 +67,10 @@ struct SharedClient {
   std::atomic<std::uint64_t> subscribed_bytes{0};
   std::atomic<bool> closing{false};  // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
   std::atomic<std::uint64_t> watched_bytes{0};
+  std::atomic<std::uint64_t> tracking_bytes{0};  // of the prefixes of CLIENT TRACKING
+  std::atomic<std::uint8_t> tracking{0};         // TrackingFlag values; 0: the client does not track
+  std::atomic<std::uint64_t> redirect{0};        // the client to which its invalidations are redirected; 0: none
+  std::atomic<bool> redirect_target{false};      // set by any thread: another client redirects its invalidations to this one, or did so
   std::atomic<Evicted> evicted{Evicted::no};    // set by any thread: the client is being closed because of the memory that it takes
   std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, without large arguments
   std::atomic<std::uint64_t> input_room{0};     // the capacity of the input buffer
@@ -78,7 +83,7 @@ struct SharedClient {
   std::uint64_t memory() const {
     constexpr auto relaxed = std::memory_order_relaxed;
     return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) + task_bytes.load(relaxed) +
-           subscribed_bytes.load(relaxed);
+           subscribed_bytes.load(relaxed) + tracking_bytes.load(relaxed);
   }
   // Kept by Clients.
   std::shared_ptr<security::UserUsage> usage;  // where the client counts; only its thread changes it, with the registry locked
@@ -167,6 +172,7 @@ struct Session {
   std::unique_ptr<Waiting> waiting;
   std::unique_ptr<Task> task;
   ToldNil told_nil;
+  std::unique_ptr<Tracking> tracking;  // null: the client does not track
   SessionTrace trace;
   /// What acting_user() has found. Only it and set_user() change this.
   struct Acting {

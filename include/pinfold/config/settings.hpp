@@ -99,6 +99,7 @@ enum class Id : unsigned {
   negative_ttl_max,
   negative_memory,
   invalidation_memory,
+  tracking_table_max_keys,
   serve_stale,
   admit,
   bypass,

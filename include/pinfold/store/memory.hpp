@@ -26,6 +26,7 @@ enum class Use : unsigned {
   coalescing,  // of misses: leases, waiting clients, refused versions; and purges under way
   clients,     // connections: unfinished requests, replies not yet sent
   sampling,    // of accesses, to learn about the traffic (command/working_set.hpp), and spans of requests (command/tracing.hpp)
+  tracking,    // which clients have read which keys, and what they are still to be told of that (cache/tracking_table.hpp)
   count,       // the number of uses
 };
 
