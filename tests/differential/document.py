@@ -20,7 +20,7 @@ def render():
         "`tests/differential/document.py` makes this page from `tests/differential/differences.py`.",
         "",
         "These commands are unknown: those of other data types (lists, hashes, sets, sorted sets, streams, geo, HyperLogLog), of scripts,",
-        "publish/subscribe, replication and cluster, snapshots (SAVE, DUMP, RESTORE, MIGRATE ...), MODULE and SORT. Without scripts, the lock of a client library that releases itself by a",
+        "replication and cluster, snapshots (SAVE, DUMP, RESTORE, MIGRATE ...), MODULE and SORT. Without scripts, the lock of a client library that releases itself by a",
         "script does not work: use `SET key token NX PX ms` and `DELEX key IFEQ token`. `docs/commands.md` lists all commands. Some are newer than",
         "Redis 7.2: DIGEST, DELEX, DELIFEQ, MSETEX and the IF conditions of SET. They are tested from their documentation in `tests/server`. The CACHE",
         "commands, which no Redis has, are tested from [their contract](cache-commands.md).",
