@@ -36,7 +36,7 @@ struct LegacyRange {
 LegacyRange legacy_range(const Row& row) {
   LegacyRange range;
   for (const KeySpec& spec : row.keys) {
-    if (spec.kind == KeySpec::Kind::none) break;
+    if (spec.kind == KeySpec::Kind::none || spec.kind == KeySpec::Kind::option) break;
     if (spec.kind != KeySpec::Kind::range) return {};
     const bool first = range.first == 0;
     if (!first && spec.first != range.last + 1) break;
@@ -49,16 +49,21 @@ LegacyRange legacy_range(const Row& row) {
 
 void reply_key_spec(resp::Reply& reply, const KeySpec& spec) {
   const bool range = spec.kind == KeySpec::Kind::range;
+  const bool option = spec.kind == KeySpec::Kind::option;
   reply.map(3);
   reply.bulk("flags");
   reply_names(reply, key_use_names(spec.use));
   reply.bulk("begin_search");
   reply.map(2);
   reply.bulk("type");
-  reply.bulk("index");
+  reply.bulk(option ? "keyword" : "index");
   reply.bulk("spec");
-  reply.map(1);
-  reply.bulk("index");
+  reply.map(option ? 2 : 1);
+  if (option) {
+    reply.bulk("keyword");
+    reply.bulk(spec.word);
+  }
+  reply.bulk(option ? "startfrom" : "index");
   reply.integer(spec.first);
   reply.bulk("find_keys");
   reply.map(2);

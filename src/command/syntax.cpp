@@ -218,6 +218,7 @@ std::vector<Argument> bind(const Sequence& sequence) {
 bool is_key(const KeySpec& spec, int position) {
   switch (spec.kind) {
     case KeySpec::Kind::none:
+    case KeySpec::Kind::option:  // behind what may be left out
       return false;
     case KeySpec::Kind::count:
       return position == spec.first + 1;
