@@ -629,7 +629,7 @@ constexpr Row kRows[] = {
      .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
      .summary = "Remembers that a key is known not to exist, for a while.",
      .syntax = "key [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds] [TAGS numtags "
-               "tag [tag ...]] [DEPENDS numkeys dependency [dependency ...]]"},
+               "tag [tag ...]] [DEPENDS numkeys key [key ...]]"},
     {.name = "cache.get", .handler = cache_get, .arity = -2,
      .flags = kReadOnly | kFast, .categories = kString,
      .keys = {KeySpec::one(KeyUse::read)},
@@ -680,7 +680,7 @@ constexpr Row kRows[] = {
      .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
      .summary = "Fills a key, as holder of its lease or without one.",
      .syntax = "key value [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] "
-               "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]] [DEPENDS numkeys dependency [dependency ...]]"},
+               "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]] [DEPENDS numkeys key [key ...]]"},
 };
 // clang-format on
 

@@ -55,8 +55,14 @@ Outcome object(Call& call) {
   return call.reply.simple(text.data());
 }
 
-// Replies with the text as an error, for clients that test what they do then.
-Outcome error(Call& call) { return call.reply.error(call.args[2]); }
+// Replies with the text as an error, for clients that test what they do then. Line breaks at its end become spaces too, as in Redis.
+Outcome error(Call& call) {
+  constexpr std::size_t most_shown = 1024;  // Reply::error() cuts there
+  std::string text(call.args[2].substr(0, most_shown));
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c == '\r' || c == '\n'; }, ' ');
+  return call.reply.error(text);
+}
 
 // --- DEBUG PROTOCOL: a reply of each type ---
 
