@@ -218,7 +218,7 @@ constexpr Metric<CpuFigures> kCpu[] = {
 constexpr std::string_view ended_help = "Leases that have ended, by how.";
 constexpr std::string_view refused_help =
     "Leases, waits for one and fills that were refused, by what was asked for and why: the limit of the server or of a policy, memory, "
-    "nobody who loads; a token that is void, a tag purged meanwhile, a version that is not newer.";
+    "nobody who loads; a token that is void, a tag purged meanwhile, a version that is not newer, a dependency invalidated meanwhile.";
 constexpr std::string_view purges_help = "Purges, by what they purge.";
 constexpr Metric<CacheFigures> kCache[] = {
     {"leases", gauge, "Leases that are held.", &CacheFigures::leases},
@@ -237,6 +237,7 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_token, 1, "request", "fill", "cause", "token"},
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_tag, 1, "request", "fill", "cause", "tag"},
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_version, 1, "request", "fill", "cause", "version"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_dependency, 1, "request", "fill", "cause", "dependency"},
     {"early_refreshes_total", counter, "Leases that were granted before a key has expired.", &CacheFigures::early_refreshes},
     {"stale_hits_total", counter, "Reads that were answered with a stale value.", &CacheFigures::stale_hits},
     {"negative_hits_total", counter, "Reads that were answered by an entry without a value.", &CacheFigures::negative_hits},
@@ -244,6 +245,9 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"negative_bytes", gauge, "Memory of entries without a value.", &CacheFigures::negative_bytes},
     {"purges_total", counter, purges_help, &CacheFigures::purges_of_tags, 1, "by", "tags"},
     {"purges_total", counter, purges_help, &CacheFigures::purges_of_prefixes, 1, "by", "prefix"},
+    {"purges_total", counter, purges_help, &CacheFigures::purges_cascading, 1, "by", "dependency"},
+    {"cascade_entries_total", counter, "Entries that were invalidated because they were built from others.",
+     &CacheFigures::entries_of_cascades},
     {"purges_pending", gauge, "Purges whose entries still take memory.", &CacheFigures::purges_pending},
     {"serve_stale", gauge, "1 while serve-stale is on.", &CacheFigures::serves_stale},
     {"admit_percent", gauge, "The setting admit: how many percent of new keys may be stored.", &CacheFigures::admit_percent},

@@ -253,9 +253,11 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.fills_refused_token = counters.no_fill[FillRefusal::token];
   figures.fills_refused_tag = counters.no_fill[FillRefusal::tag];
   figures.fills_refused_version = counters.no_fill[FillRefusal::version];
+  figures.fills_refused_dependency = counters.no_fill[FillRefusal::dependency];
   figures.refused = figures.refused_max_leases + figures.refused_by_policy + figures.refused_for_memory;
   figures.waits_refused = figures.waits_refused_max_waiters + figures.waits_refused_no_lease + figures.waits_refused_for_memory;
-  figures.fills_refused = figures.fills_refused_token + figures.fills_refused_tag + figures.fills_refused_version;
+  figures.fills_refused =
+      figures.fills_refused_token + figures.fills_refused_tag + figures.fills_refused_version + figures.fills_refused_dependency;
   figures.early_refreshes = counters.early_refreshes.load();
   figures.stale_hits = counters.stale_hits.load();
   figures.negative_hits = counters.negative_hits.load() + keys.negative_hits;
@@ -264,6 +266,8 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.negative_bytes = negatives.bytes;
   figures.purges_of_tags = counters.purges_tags.load();
   figures.purges_of_prefixes = counters.purges_prefix.load();
+  figures.purges_cascading = counters.cascades.load();
+  figures.entries_of_cascades = counters.cascade_entries.load();
   figures.purges_pending = cache.purges_pending();
   figures.serves_stale = engine.keyspace.serves_stale() ? 1 : 0;
   figures.admit_percent = static_cast<std::uint64_t>(engine.settings.integer(Id::admit));

@@ -23,7 +23,7 @@ std::vector<std::string_view> flag_names(const Row& row) {
     if ((row.flags & entry.flag) != 0) names.push_back(entry.name);
   }
   bool movable = (row.flags & kMovableKeys) != 0;
-  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count;
+  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count || spec.kind == KeySpec::Kind::option;
   if (movable) names.push_back("movablekeys");
   return names;
 }

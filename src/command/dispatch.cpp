@@ -193,7 +193,7 @@ Prepared Dispatcher::prepare(Args args) const {
   Prepared prepared;
   prepared.row = find_command(args);
   if (prepared.row == nullptr) return prepared;
-  if (const std::size_t at = only_key(*prepared.row, args.size()); at != 0) {
+  if (const std::size_t at = only_key(*prepared.row, args); at != 0) {
     prepared.one_key = true;
     prepared.key = engine_.keyspace.key(args[at]);
   }

@@ -137,7 +137,7 @@ Plan make_plan(Transaction& transaction, const Session& session, const store::Ke
     const bool found = extract_keys(queued.row(), args, positions) == Extraction::done;
     for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(args[at]));
     plan.key_counts.push_back(found ? static_cast<std::uint32_t>(positions.size()) : Plan::malformed);
-    plan.whole_keyspace |= (queued.row().flags & kAllShards) != 0;
+    plan.whole_keyspace |= needs_all_shards(queued.row(), args);
   }
   for (const WatchedKey& watched : session.watched) plan.keys.push_back(keyspace.key(watched.key));
   return plan;

@@ -239,12 +239,18 @@ def cache_mget(world, rng, words):
 @row("cache.set")
 def cache_set(world, rng, words):
     tags = [rng.choice(world.tags) for _ in range(rng.randint(0, 16))]
-    return [*words, world.written(), world.content(), *world.deadline(), *(["TAGS", len(tags), *tags] if tags else [])]
+    return [*words, world.written(), world.content(), *world.deadline(), *(["TAGS", len(tags), *tags] if tags else []), *dependencies(world, rng)]
+
+
+def dependencies(world, rng):
+    names = [world.key() for _ in range(rng.choice((0, 0, 1, 3, 40, 200)))]
+    names = [name for name in names if len(name) <= 250]
+    return ["DEPENDS", len(names), *names] if names else []
 
 
 @row("cache.absent")
 def cache_absent(world, rng, words):
-    return [*words, rng.choice(world.absent), *rng.choice(([], ["PX", LONG_MS]))]
+    return [*words, rng.choice(world.absent), *rng.choice(([], ["PX", LONG_MS])), *dependencies(world, rng)]
 
 
 @row("cache.release", "cache.renew")
@@ -255,7 +261,7 @@ def with_token(world, rng, words):
 @row("cache.invalidate")
 def cache_invalidate(world, rng, words):
     names = [world.written() for _ in range(rng.randint(1, 40))]
-    return [*words, len(names), *names, *rng.choice(([], ["SOFT"], ["VERSION", 7]))]
+    return [*words, len(names), *names, *rng.choice(([], ["SOFT"], ["VERSION", 7], ["CASCADE"], ["CASCADE", "SOFT"]))]
 
 
 @row("cache.purge")
@@ -350,7 +356,8 @@ def config_set(world, rng, words):
 
 @row("debug")
 def debug(world, rng, words):
-    return [*words, *rng.choice((["OBJECT", world.key()], ["SLEEP", 0], ["HELP"]))]
+    more = ["POPULATE", rng.choice((5, 2000)), "populated", rng.choice((0, 100, 15_000))], ["POPULATE", 2, "populated", 600_000]
+    return [*words, *rng.choice((["OBJECT", world.key()], ["SLEEP", 0], ["HELP"], ["PROTOCOL", "map"], ["ERROR", "CODE"], *more))]
 
 
 @row("shutdown")

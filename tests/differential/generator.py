@@ -1129,7 +1129,13 @@ def _(g):
 
 @command(b"DEBUG", 0.3, mutate=False)
 def _(g):
-    return g.pick(([b"SLEEP", b"0"], [b"SLEEP", b"0.001"], [b"SET-ACTIVE-EXPIRE", b"1"], [b"set-active-expire", b"1"], [b"OBJECT", b"nosuch-key"], []))
+    types = (b"string", b"integer", b"double", b"bignum", b"null", b"array", b"set", b"map", b"attrib", b"push", b"verbatim", b"true", b"FALSE", b"nosuch")
+    return g.pick((
+        [b"SLEEP", b"0"], [b"SLEEP", b"0.001"], [b"SET-ACTIVE-EXPIRE", b"1"], [b"set-active-expire", b"1"], [b"OBJECT", b"nosuch-key"], [],
+        *([b"PROTOCOL", type_] for type_ in types), [b"PROTOCOL"], [b"ERROR", b"CODE and text"], [b"ERROR", b"ERR\r\ntwo lines"], [b"ERROR"],
+        [b"POPULATE", g.pick((b"0", b"1", b"5", b"-1", b"x", b"1.5"))], [b"POPULATE", b"3", g.pick((b"key", b"p", b"a", b""))],
+        [b"POPULATE", b"12", b"p", g.pick((b"0", b"3", b"30", b"-1", b"x", b"20000"))], [b"POPULATE"], [b"POPULATE", b"1", b"p", b"5", b"6"],
+    ))  # fmt: skip
 
 
 # --- transactions ---

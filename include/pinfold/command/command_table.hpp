@@ -79,15 +79,21 @@ struct Row;
 /// Returns the whole text of the error for arguments in which a KeySpec does not find its keys.
 using KeyError = std::string (*)(const Row& row, Args args);
 
+/// Finds the word of a KeySpec::option in the arguments. Returns its index; 0 if it is not there.
+using OptionAt = std::size_t (*)(Args args);
+
 /// Which arguments are keys. Indices count from 0, which is the name of the command.
 struct KeySpec {
-  enum class Kind : std::uint8_t { none, range, count };
+  enum class Kind : std::uint8_t { none, range, count, option };
   Kind kind = Kind::none;
   KeyUse use = KeyUse::read;
-  std::int16_t first = 0;    // range: index of the first key; count: index of the number of keys, after which the keys follow
-  std::int16_t last = 0;     // range: index of the last key, negative from the end
-  std::int16_t step = 1;     // distance between keys
-  KeyError error = nullptr;  // count: the error for a number of keys that is no number or does not fit; a range needs none
+  // range: index of the first key; count: index of the number of keys, after which the keys follow; option: the lowest index of the word
+  std::int16_t first = 0;
+  std::int16_t last = 0;       // range: index of the last key, negative from the end
+  std::int16_t step = 1;       // distance between keys
+  KeyError error = nullptr;    // count and option: the error for a number of keys that is no number or does not fit; a range needs none
+  OptionAt find = nullptr;     // option
+  std::string_view word = {};  // option
 
   static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1, nullptr}; }
   static constexpr KeySpec range(KeyUse use, std::int16_t first, std::int16_t last, std::int16_t step = 1) {
@@ -95,6 +101,11 @@ struct KeySpec {
   }
   static constexpr KeySpec counted(KeyUse use, std::int16_t count_at, KeyError error, std::int16_t step = 1) {
     return {Kind::count, use, count_at, 0, step, error};
+  }
+  /// A word among the options, which the number of keys and the keys follow: "DEPENDS numkeys key [key ...]". Without the word there are
+  /// no keys. What stands before it may look like it, so `find` has to read the options as the handler does.
+  static constexpr KeySpec option(KeyUse use, std::string_view word, std::int16_t from, OptionAt find, KeyError error) {
+    return {Kind::option, use, from, 0, 1, error, find, word};
   }
 };
 
@@ -133,6 +144,8 @@ enum class Touches : std::uint8_t {
 using DatabasesIn = std::array<std::optional<unsigned>, 2> (*)(Args args);
 /// The prefix that all keys have which the command touches; empty if they may be any.
 using PrefixIn = std::string_view (*)(Args args);
+/// Whether a request with these arguments, which need not be valid, works on the whole keyspace.
+using IsWhole = bool (*)(Args args);
 
 /// Executes a command (call.hpp).
 using Handler = Outcome (*)(Call&);
@@ -152,6 +165,7 @@ struct Row {
   Touches touches = Touches::keys;
   DatabasesIn databases = nullptr;
   PrefixIn prefix = nullptr;
+  IsWhole whole = nullptr;      // for a command that depending on its arguments is as one with kAllShards
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
   std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)
   std::string_view complexity = {};
@@ -206,12 +220,19 @@ enum class [[nodiscard]] Extraction : std::uint8_t{
 Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
 /// The error for a request whose arguments are malformed, from the row's KeySpec.
 std::string key_error(const Row& row, Args args);
-/// Returns the position of the key if a command of `size` arguments has exactly one key, whatever the arguments are; 0 for all
-/// other commands. It follows the same rule as extract_keys(), but fills no list: most requests have one key.
-inline std::size_t only_key(const Row& row, std::size_t size) {
+/// Whether the request needs the shards of all keys locked, so that EXEC locks every shard if it is queued.
+inline bool needs_all_shards(const Row& row, Args args) {
+  return (row.flags & kAllShards) != 0 || (row.whole != nullptr && row.whole(args));
+}
+/// Returns the position of the key if a request has exactly one key and its row has one range of keys, beside keys of an option that the
+/// request does not have; 0 for all other requests. It follows the same rule as extract_keys(), but fills no list: most requests have one
+/// key.
+inline std::size_t only_key(const Row& row, Args args) {
   const KeySpec& spec = row.keys[0];
-  if (spec.kind != KeySpec::Kind::range || row.keys[1].kind != KeySpec::Kind::none) return 0;
-  const auto count = static_cast<std::int64_t>(size);
+  if (spec.kind != KeySpec::Kind::range) return 0;
+  const KeySpec& further = row.keys[1];
+  if (further.kind != KeySpec::Kind::none && (further.kind != KeySpec::Kind::option || further.find(args) != 0)) return 0;
+  const auto count = static_cast<std::int64_t>(args.size());
   const std::int64_t last = spec.last < 0 ? count + spec.last : spec.last;
   if (spec.first < 1 || last < spec.first || last >= count || last - spec.first >= spec.step) return 0;
   return static_cast<std::size_t>(spec.first);

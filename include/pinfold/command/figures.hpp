@@ -240,6 +240,7 @@ struct CacheFigures {
   std::uint64_t fills_refused_token = 0;
   std::uint64_t fills_refused_tag = 0;
   std::uint64_t fills_refused_version = 0;
+  std::uint64_t fills_refused_dependency = 0;
   std::uint64_t early_refreshes = 0;
   std::uint64_t stale_hits = 0;
   std::uint64_t negative_hits = 0;
@@ -247,6 +248,8 @@ struct CacheFigures {
   std::uint64_t negative_bytes = 0;
   std::uint64_t purges_of_tags = 0;
   std::uint64_t purges_of_prefixes = 0;
+  std::uint64_t purges_cascading = 0;
+  std::uint64_t entries_of_cascades = 0;
   std::uint64_t purges_pending = 0;
   std::uint64_t serves_stale = 0;  // 1 or 0
   // Switches for an incident.
