@@ -41,7 +41,7 @@ constexpr std::string_view kResults[] = {"ok", "failed", "begun"};  // in the or
 
 bool may_note(const Call& call, Kind kind) {
   if (!call.in_transaction) return true;
-  std::uint32_t& lines = call.session.transaction->exec_lines[static_cast<std::size_t>(kind)];
+  std::uint32_t& lines = call.session.group->audit_lines[static_cast<std::size_t>(kind)];
   if (lines++ < most_noted_of_exec) return true;
   call.engine.audit.leave_out(kind);
   return false;

@@ -268,7 +268,7 @@ bool refused_in_exec(Call& call) {
     return true;
   }
   if (user->unlimited()) return false;
-  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.transaction->exec_matches);
+  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.group->matches);
   if (verdict.allowed()) return false;
   if (may_note(call, AuditLog::Kind::denied)) {
     note_denial(call.engine, session, call.row, verdict);

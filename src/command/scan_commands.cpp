@@ -30,12 +30,12 @@ constexpr std::uint64_t few_entries = 512;
 // What names may still be compared with patterns is part of a transaction's budget. `name` counts once it is compared.
 bool may_compare(const Call& call, const Pattern& pattern, const Listing& listing, std::string_view name) {
   if (!call.in_transaction) return true;
-  return pattern.most_compared(name) + listing.most_compared(name) <= call.session.transaction->budget.bytes_left();
+  return pattern.most_compared(name) + listing.most_compared(name) <= call.session.group->budget.bytes_left();
 }
 
 // What may be compared to find out whether a name is shown. Inside EXEC it is what is left of the transaction's budget.
 security::MatchBudget match_budget(const Call& call) {
-  return call.in_transaction ? security::MatchBudget(call.session.transaction->budget.bytes_left()) : security::MatchBudget();
+  return call.in_transaction ? security::MatchBudget(call.session.group->budget.bytes_left()) : security::MatchBudget();
 }
 
 // Names on their way to a client, in blocks of text as they will be sent. In the account before they are taken.
@@ -301,7 +301,7 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
       size = size_before;
       cursor = group;
     }
-    if (call.in_transaction && call.session.transaction->budget.spent(true)) break;
+    if (call.in_transaction && call.session.group->budget.spent(true)) break;
   } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes && !cut && !budget.spent());
 
   call.reply.array(2);

@@ -159,7 +159,7 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
     stats.commands[command_index(call.row)].rejected.add();
     return stats.errors.add(call.reply.last_error_code());
   }
-  TransactionBudget& budget = call.session.transaction->budget;
+  TransactionBudget& budget = call.session.group->budget;
   const bool beyond_named = (call.row.flags & kBeyondNamed) != 0;
   const bool spent = budget.spent(beyond_named);
   // Room was made for what was sent. What comes on top, a segment for each table at most, must not go on and on.
@@ -182,6 +182,7 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
 }
 
 Outcome run_steps(Call& call, const Plan& plan) {
+  const Session::Grouped grouped(call.session, call.session.transaction->group);
   ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
   call.reply.array(plan.key_counts.size());
   // Other requests, or the background, bring the memory down again.
