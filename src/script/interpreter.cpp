@@ -1,0 +1,1 @@
+#include "pinfold/script/interpreter.hpp"
