@@ -44,13 +44,6 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
 // Whether refusal() has to be asked about a command.
 bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged | kAudited)) != 0; }
 
-// The error for a command that nobody may use at present, or nobody from where the client is; empty for all others.
-[[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
-  if (!may_be_refused(row)) return {};
-  if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
-  return audit_forbids(engine) ? audit_error : std::string_view();
-}
-
 // Whether the error says that the client may not make its request, beside NOPERM, which note_denial() notes.
 bool is_denial(std::string_view error) { return error == not_authenticated || error == no_debugging; }
 
@@ -138,6 +131,12 @@ bool is_about_dropped_key(const RightsVerdict& verdict, const Prepared& prepared
 }
 
 }  // namespace
+
+[[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
+  if (!may_be_refused(row)) return {};
+  if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
+  return audit_forbids(engine) ? audit_error : std::string_view();
+}
 
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   const std::size_t index = command_index(call.row);
@@ -376,7 +375,7 @@ Extraction Dispatcher::find_keys(const Row& row, Args args) {
 inline void Dispatcher::note_accesses(const Session& session, const Prepared& prepared) {
   if (prepared.one_key) [[likely]] {
     accesses_.note(session.db, prepared.key, clock_);
-  } else {
+  } else if ((prepared.row->flags & kRunsScript) == 0) {  // what a script does with its keys is noted then
     accesses_.note(session.db, keys_, clock_);
   }
 }
@@ -387,7 +386,7 @@ std::span<const store::Key> Dispatcher::lock_keys(const Prepared& prepared) {
     locks_.acquire(prepared.key);
     return {&prepared.key, 1};
   }
-  if (!keys_.empty()) locks_.acquire(keys_);
+  if (!keys_.empty() && (prepared.row->flags & kRunsScript) == 0) locks_.acquire(keys_);
   return keys_;
 }
 
@@ -574,6 +573,7 @@ bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mod
   if (mode == PauseMode::all) return true;
   constexpr std::uint32_t changes = kWrite | kMayReplicate;
   if ((row.flags & changes) != 0) return true;
+  if ((row.flags & kRunsScript) != 0 && (row.flags & kReadOnly) == 0) return true;
   return is_exec(row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
 }
 

@@ -74,6 +74,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       accesses(server_settings, server_keyspace.memory(), threads, monotonic_ms()),
       monitors(*this, threads),
       working_set(server_keyspace),
+      scripting(*this, server_keyspace.memory(), threads),
       events(names_of_commands()),
       tracing(server_keyspace.memory()),
       run_id(random_run_id()),

@@ -38,6 +38,9 @@ enum Flag : std::uint32_t {
   kLogged = 1 << 17,       // administrative, so a line in the log says which client has sent it
   kBeyondNamed = 1 << 18,  // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
   kAudited = 1 << 19,      // its handler says which client has sent it, in the audit log
+  kStale = 1 << 20,        // shown to clients as allowed on stale replicas
+  // Executes a script or function: it locks shards by itself (script_runner.hpp), and the commands that the script executes spend budgets.
+  kRunsScript = 1 << 21,
 };
 
 /// ACL categories that do not follow from flags. @read, @write, @fast and @slow follow from flags, and @admin and @dangerous
@@ -50,6 +53,7 @@ enum Category : std::uint32_t {
   kTransaction = 1 << 4,
   kDangerous = 1 << 5,
   kAdministrative = 1 << 6,  // @admin, for a command without kAdmin
+  kScripting = 1 << 7,
 };
 
 /// What a command does with a key, with the words of Redis' key specs: RO reads, RW reads and writes, OW overwrites, RM
@@ -84,6 +88,7 @@ struct KeySpec {
   std::int16_t last = 0;     // range: index of the last key, negative from the end
   std::int16_t step = 1;     // distance between keys
   KeyError error = nullptr;  // count: the error for a number of keys that is no number or does not fit; a range needs none
+  std::int16_t least = 1;    // count: the smallest number of keys
 
   static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1, nullptr}; }
   static constexpr KeySpec range(KeyUse use, std::int16_t first, std::int16_t last, std::int16_t step = 1) {
@@ -91,6 +96,10 @@ struct KeySpec {
   }
   static constexpr KeySpec counted(KeyUse use, std::int16_t count_at, KeyError error, std::int16_t step = 1) {
     return {Kind::count, use, count_at, 0, step, error};
+  }
+  /// The same if there may be no key.
+  static constexpr KeySpec counted_or_none(KeyUse use, std::int16_t count_at, KeyError error) {
+    return {Kind::count, use, count_at, 0, 1, error, 0};
   }
 };
 

@@ -22,6 +22,7 @@
 #include "pinfold/command/latency_monitor.hpp"
 #include "pinfold/command/monitors.hpp"
 #include "pinfold/command/rates.hpp"
+#include "pinfold/command/scripting.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
 #include "pinfold/command/tracing.hpp"
@@ -57,6 +58,7 @@ class Engine {
   LatencyMonitor latency;
   Monitors monitors;
   WorkingSet working_set;
+  Scripting scripting;
   EventLog events;
   LogCounts log_counts;  // of the log, to which the lines of `events` go
   AuditLog audit;        // off until the server starts it

@@ -34,5 +34,7 @@ std::span<const Row> latency_commands();
 std::span<const Row> monitor_commands();
 std::span<const Row> advise_commands();
 std::span<const Row> hot_key_commands();
+std::span<const Row> script_commands();
+std::span<const Row> function_commands();
 
 }  // namespace pinfold::command

@@ -104,7 +104,8 @@ struct CommandGroup {
   std::array<std::uint32_t, static_cast<std::size_t>(AuditLog::Kind::count)> audit_lines{};
   // How many of them were to be noted as slow, and as having a large request or a large reply (most_noted_commands_of_exec).
   std::array<std::uint32_t, 3> noted{};
-  bool is_script = false;
+  bool in_script = false;          // whether a script executes the commands
+  std::uint64_t script_ticks = 0;  // that the scripts among them have taken
 };
 
 /// The commands that MULTI has queued. Sizes are in bytes.
