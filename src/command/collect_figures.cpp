@@ -274,7 +274,7 @@ void collect_scripts(const Engine& engine, ScriptFigures& figures) {
   figures.out_of_time = totals.total(&ThreadStats::scripts_out_of_time);
   figures.evicted = engine.scripting.cache.evicted();
   figures.running = engine.scripting.running_count();
-  figures.longest_us = us_of(engine.scripting.longest_hold.load(std::memory_order_relaxed));
+  figures.longest_us = ThreadClock::ns_of(engine.scripting.longest_hold.load(std::memory_order_relaxed)) / 1000;
 }
 
 void collect_tls(const Engine& engine, TlsFigures& tls) {
