@@ -155,6 +155,8 @@ Outcome function_restore(Call& call) {
     if (*policy == Policy::flush) flush(set);
     std::string failed;
     for (const auto& library : libraries) {
+      const bool exists = set.libraries().contains(library->name);
+      if (exists && *policy != Policy::replace) return "ERR Library " + library->name + " already exists";
       failed = set.add(library, *policy == Policy::replace);
       if (!failed.empty()) break;
     }

@@ -123,7 +123,6 @@ std::uint64_t note_call(Call& call, Outcome outcome, std::uint64_t ticks) {
   const std::uint64_t execution = without_waits(call, ticks);
   const auto words = [&] { return RequestWords(call.row, call.args); };
   if (call.in_transaction) {
-    if (call.session.group->in_script) return ticks;  // the script is noted
     note(call.engine, call.session, call.row, times_of(execution, {}), true, words);
     return ticks;
   }
