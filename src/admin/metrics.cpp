@@ -34,9 +34,9 @@ using command::ErrorFigures;
 using command::Figures;
 using command::HoldFigures;
 using command::KeyFigures;
-using command::ScriptFigures;
 using command::MemoryFigures;
 using command::PolicyFigures;
+using command::ScriptFigures;
 using command::ServerFigures;
 using command::StatsFigures;
 using command::ThreadFigures;
@@ -292,8 +292,8 @@ constexpr Metric<ScriptFigures> kScripts[] = {
     {"scripts_killed_total", counter, "Scripts that SCRIPT KILL or FUNCTION KILL has ended.", &ScriptFigures::killed},
     {"scripts_out_of_time_total", counter, "Scripts that were stopped because of script-time-limit.", &ScriptFigures::out_of_time},
     {"scripts_running", gauge, "Scripts that have been running for more than ten milliseconds.", &ScriptFigures::running},
-    {"script_longest_seconds", gauge, "The longest run of a script, while others may have waited for its locks.", &ScriptFigures::longest_us,
-     microsecond},
+    {"script_longest_seconds", gauge, "The longest run of a script, while others may have waited for its locks.",
+     &ScriptFigures::longest_us, microsecond},
     {"cached_scripts_evicted_total", counter, "Scripts that were removed from the cache for others.", &ScriptFigures::evicted},
 };
 

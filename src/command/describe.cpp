@@ -12,11 +12,21 @@ std::vector<std::string_view> flag_names(const Row& row) {
     std::string_view name;
   };
   constexpr Named table[] = {
-      {kWrite, "write"},          {kReadOnly, "readonly"},          {kDenyOom, "denyoom"},
-      {kAdmin, "admin"},          {kNoScript, "noscript"},          {kLoading, "loading"},
-      {kLoading, "stale"},        {kSkipSlowlog, "skip_slowlog"},   {kFast, "fast"},
-      {kNoAuth, "no_auth"},       {kMayReplicate, "may_replicate"}, {kNoMulti, "no_multi"},
-      {kAllowBusy, "allow_busy"}, {kStale, "stale"},                {kRunsScript, "skip_monitor"},
+      {kWrite, "write"},
+      {kReadOnly, "readonly"},
+      {kDenyOom, "denyoom"},
+      {kAdmin, "admin"},
+      {kNoScript, "noscript"},
+      {kLoading, "loading"},
+      {kLoading, "stale"},
+      {kSkipSlowlog, "skip_slowlog"},
+      {kFast, "fast"},
+      {kNoAuth, "no_auth"},
+      {kMayReplicate, "may_replicate"},
+      {kNoMulti, "no_multi"},
+      {kAllowBusy, "allow_busy"},
+      {kStale, "stale"},
+      {kRunsScript, "skip_monitor"},
       {kRunsScript, "no_mandatory_keys"},
   };
   std::vector<std::string_view> names;

@@ -63,7 +63,8 @@ std::string flush(LibrarySet& set) {
 
 Outcome function_flush(Call& call) {
   constexpr std::size_t most_words = 3;
-  const bool known = call.args.size() == 2 || (call.args.size() == most_words && (iequals(call.args[2], "SYNC") || iequals(call.args[2], "ASYNC")));
+  const bool known =
+      call.args.size() == 2 || (call.args.size() == most_words && (iequals(call.args[2], "SYNC") || iequals(call.args[2], "ASYNC")));
   if (!known) return call.reply.error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
   change_libraries(call, flush);
   return call.reply.ok();
@@ -149,7 +150,8 @@ Outcome function_restore(Call& call) {
   if (!codes) return call.reply.error("ERR DUMP payload version or checksum are wrong");
   std::vector<std::shared_ptr<FunctionLibrary>> libraries;
   for (const std::string_view code : *codes) {
-    if (const std::string error = runner_of(call).read_library(code, libraries.emplace_back()); !error.empty()) return call.reply.error(error);
+    if (const std::string error = runner_of(call).read_library(code, libraries.emplace_back()); !error.empty())
+      return call.reply.error(error);
   }
   const std::string error = change_libraries(call, [&](LibrarySet& set) {
     if (*policy == Policy::flush) flush(set);

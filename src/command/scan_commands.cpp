@@ -162,9 +162,13 @@ Outcome keys(Call& call) {
   std::unique_ptr<const Pattern> pattern = compile_pattern(call, call.args[1]);
   if (pattern == nullptr) return Outcome::done;
   auto task = std::make_unique<KeysTask>(call, std::move(pattern));
-  if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) {
+  // The time of a script is bounded, so it may go through more of them.
+  const bool in_script = call.in_transaction && call.session.group->in_script;
+  const std::uint64_t most = in_script ? std::max(few_entries, call.session.group->budget.entries_left()) : few_entries;
+  if (call.engine.keyspace.entries(call.session.db, call.held) <= most) {
     return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));
   }
+  if (in_script) return call.reply.error("ERR KEYS in a script goes through " + std::to_string(most) + " keys at most: use SCAN");
   if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
   return call.park(std::move(task));
 }

@@ -115,7 +115,8 @@ bool ScriptCache::remove_oldest_of_eval() {
   const Script* oldest = nullptr;
   for (const auto& [digest, script] : scripts_) {
     if (script->loaded.load(std::memory_order_relaxed)) continue;
-    if (oldest == nullptr || script->used.load(std::memory_order_relaxed) < oldest->used.load(std::memory_order_relaxed)) oldest = script.get();
+    if (oldest == nullptr || script->used.load(std::memory_order_relaxed) < oldest->used.load(std::memory_order_relaxed))
+      oldest = script.get();
   }
   evicted_.fetch_add(1, std::memory_order_relaxed);
   remove(ScriptDigest(oldest->digest));

@@ -74,7 +74,8 @@ Outcome script_exists(Call& call) {
 // What is flushed is freed by each I/O thread when it next runs a script, or within a second, whatever the option says.
 Outcome script_flush(Call& call) {
   constexpr std::size_t most_words = 3;
-  const bool known = call.args.size() == 2 || (call.args.size() == most_words && (iequals(call.args[2], "SYNC") || iequals(call.args[2], "ASYNC")));
+  const bool known =
+      call.args.size() == 2 || (call.args.size() == most_words && (iequals(call.args[2], "SYNC") || iequals(call.args[2], "ASYNC")));
   if (!known) return call.reply.error("ERR SCRIPT FLUSH only support SYNC|ASYNC option");
   call.engine.scripting.cache.flush();
   return call.reply.ok();

@@ -151,7 +151,7 @@ ScriptRunner::~ScriptRunner() = default;
 // --- scripts and libraries of this thread ---
 
 const ScriptRunner::Compiled* ScriptRunner::find_compiled(const ScriptDigest& digest) {
-  forget_removed();
+  forget_removed(false);
   if (const auto found = compiled_.find(text_of(digest)); found != compiled_.end()) {
     if (!is_stale(*found->second.script)) [[likely]]
       return &found->second;
@@ -178,14 +178,15 @@ std::string ScriptRunner::compile(std::string_view body, const ScriptDigest& dig
   return {};
 }
 
-// Scripts that were removed from the cache go when they are a good part of those compiled here, so that this costs each of them O(1).
-void ScriptRunner::forget_removed() {
+// Unless `all` are to go, scripts that were removed from the cache go when they are a good part of those compiled here, so that this costs
+// each of them O(1).
+void ScriptRunner::forget_removed(bool all) {
   constexpr std::uint64_t few = 16;
   const ScriptCache& cache = engine_.scripting.cache;
   const std::uint64_t removals = cache.removals();
   if (removals == removals_seen_) [[likely]]
     return;
-  if (cache.flushed_at() <= removals_seen_ && removals - removals_seen_ < compiled_.size() / 4 + few) return;
+  if (!all && cache.flushed_at() <= removals_seen_ && removals - removals_seen_ < compiled_.size() / 4 + few) return;
   removals_seen_ = removals;
   std::erase_if(compiled_, [this](const auto& one) {
     if (!is_stale(*one.second.script)) return false;
@@ -258,8 +259,7 @@ std::string ScriptRunner::read_library(std::string_view code, std::shared_ptr<Fu
 }
 
 void ScriptRunner::tidy() {
-  removals_seen_ = std::min(removals_seen_, engine_.scripting.cache.flushed_at());
-  forget_removed();
+  forget_removed(true);
   follow_libraries();
   static_cast<void>(interpreter_.collect());
 }
@@ -292,8 +292,8 @@ Outcome ScriptRunner::eval(Call& call) {
   }
   const std::shared_ptr<const Script> script = compiled->script;
   touch(*script, call.mono);
-  const Outcome outcome = execute(call, {text_of(script->digest), compiled->handle, &script->habit, script->shebang.flags,
-                                         script->shebang.present, false});
+  const Outcome outcome =
+      execute(call, {text_of(script->digest), compiled->handle, &script->habit, script->shebang.flags, script->shebang.present, false});
   return outcome;
 }
 
@@ -327,7 +327,8 @@ Outcome ScriptRunner::execute(Call& call, const Subject& subject) {
   store::Room room;
   if (!run.read_only && (subject.flags & script::allow_oom) == 0) {
     // A transaction has made what room there is before it has locked anything.
-    run.no_room = call.in_transaction ? !engine_.keyspace.has_room(0, call.may_exceed) : !engine_.keyspace.make_room(room_for(call.args), &room);
+    run.no_room =
+        call.in_transaction ? !engine_.keyspace.has_room(0, call.may_exceed) : !engine_.keyspace.make_room(room_for(call.args), &room);
     if (run.no_room && subject.has_flags) return call.out_of_memory();
   }
   CommandGroup own;
@@ -414,8 +415,8 @@ void ScriptRunner::remember_counts(const Row& row) {
   const Run& run = *run_;
   if (!run.may_run_again || run.had_effect || counted_.size() >= most) return;
   CommandCounters& counters = engine_.stats.of_thread(thread_).commands[command_index(row)];
-  counted_.push_back({&counters, counters.calls.get(), counters.measured_ticks.get(), counters.unmeasured_ticks.get(), counters.rejected.get(),
-                      counters.failed.get()});
+  counted_.push_back({&counters, counters.calls.get(), counters.measured_ticks.get(), counters.unmeasured_ticks.get(),
+                      counters.rejected.get(), counters.failed.get()});
 }
 
 script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run& run) {
@@ -565,7 +566,8 @@ bool ScriptRunner::may_execute(const Row& row, Args args) {
   if (!session.may_do_all(engine_.users)) {
     const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
     RightsVerdict verdict{.denied = RightsVerdict::Denied::command};
-    if (user != nullptr) verdict = user->unlimited() ? RightsVerdict() : check_rights(*user, row, args, session.db, session.group->matches, positions_);
+    if (user != nullptr)
+      verdict = user->unlimited() ? RightsVerdict() : check_rights(*user, row, args, session.db, session.group->matches, positions_);
     if (!verdict.allowed()) {
       note_denial_in_group(engine_, session, row, verdict);
       refuse(&row, denial_in_script(verdict));
@@ -592,7 +594,8 @@ bool ScriptRunner::reach(std::span<const store::Key> keys, const Row& row) {
   Run& run = *run_;
   if (run.stray && run.holds_all && run.may_lock_more) return true;
   const bool whole_keyspace = (row.flags & kAllShards) != 0;
-  if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [&](const store::Key& key) { return is_among(key, run.declared); })) return true;
+  if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [&](const store::Key& key) { return is_among(key, run.declared); }))
+    return true;
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   run.stray = true;
   if (!run.may_lock_more) {

@@ -61,7 +61,9 @@ namespace {
 // Scripts invent codes. INFO shows each in a line, and tools take them for names.
 bool is_usual(std::string_view code) {
   constexpr std::size_t longest = 32;
-  const auto usual = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
+  const auto usual = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
   return !code.empty() && code.size() <= longest && std::all_of(code.begin(), code.end(), usual);
 }
 
@@ -71,7 +73,8 @@ void ErrorCounts::add(std::string_view code) {
   constexpr std::string_view other = "OTHER";
   if (!is_usual(code)) code = other;
   const std::lock_guard lock(mutex_);
-  if (counts_.size() >= most_codes && std::ranges::find(counts_, code, &std::pair<std::string, std::uint64_t>::first) == counts_.end()) code = other;
+  if (counts_.size() >= most_codes && std::ranges::find(counts_, code, &std::pair<std::string, std::uint64_t>::first) == counts_.end())
+    code = other;
   for (auto& [known, count] : counts_) {
     if (known == code) return void(++count);
   }

@@ -97,7 +97,7 @@ struct MemoryFigures {
   std::uint64_t script_count = 0;
   std::uint64_t library_count = 0;
   std::uint64_t function_count = 0;
-  std::uint64_t used = 0;      // the sum of all above
+  std::uint64_t used = 0;  // the sum of all above
   std::uint64_t peak = 0;
   std::uint64_t startup = 0;   // `used` before there was any data
   std::uint64_t overhead = 0;  // the part of `used` that is neither keys nor values

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,7 +13,6 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
-#include <map>
 #include <vector>
 
 #include "pinfold/base/text.hpp"
@@ -35,8 +35,8 @@ struct Function {
 /// A library. Constant, so any thread may use it.
 struct FunctionLibrary {
   std::string name;
-  std::string code;        // as it was sent, with its first line
-  std::size_t start = 0;   // of the code behind the first line: the place of its line break
+  std::string code;       // as it was sent, with its first line
+  std::size_t start = 0;  // of the code behind the first line: the place of its line break
   std::vector<std::unique_ptr<const Function>> functions;
 
   /// The memory that is counted for it.

@@ -71,8 +71,8 @@ struct Script {
   const std::string body;
   const Shebang shebang;
   mutable KeyHabit habit;
-  std::atomic<bool> cached{false};           // whether it is in the cache
-  std::atomic<bool> loaded{false};           // by SCRIPT LOAD: it is not removed for another script
+  std::atomic<bool> cached{false};            // whether it is in the cache
+  std::atomic<bool> loaded{false};            // by SCRIPT LOAD: it is not removed for another script
   mutable std::atomic<std::int64_t> used{0};  // when it was used last, in monotonic milliseconds
 
   /// The memory that the cache counts for it.

@@ -96,7 +96,7 @@ class ScriptRunner final : private script::Host {
     bool may_lock_more = false;  // whether it may use keys that were not declared
     bool may_run_again = false;
     bool holds_all = false;
-    bool stray = false;      // it has used a key that was not declared
+    bool stray = false;  // it has used a key that was not declared
     bool had_effect = false;
     bool has_written = false;
     bool shown = false;
@@ -127,7 +127,7 @@ class ScriptRunner final : private script::Host {
   const Compiled* find_compiled(const ScriptDigest& digest);
   std::string compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded, const Compiled*& compiled);
   LoadedLibrary* load_library(const std::shared_ptr<const FunctionLibrary>& library, std::string& error);
-  void forget_removed();
+  void forget_removed(bool all);
   void follow_libraries();
   const LibrarySet::Found* find_function(std::string_view name);
 

@@ -238,7 +238,8 @@ TEST_CASE("scripts: the memory of an interpreter is in the account, and goes wit
     CHECK(server->keyspace.memory().used(store::Use::scripts) == 0);
     client.run("EVAL", "local t = {} for i = 1, 10000 do t[i] = i end return #t", "0");
     CHECK(server->engine.scripting.interpreter_bytes > 0);
-    CHECK(server->keyspace.memory().used(store::Use::scripts) == server->engine.scripting.interpreter_bytes + server->engine.scripting.cache.bytes());
+    CHECK(server->keyspace.memory().used(store::Use::scripts) ==
+          server->engine.scripting.interpreter_bytes + server->engine.scripting.cache.bytes());
   }
 }
 
