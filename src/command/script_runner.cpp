@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/audit.hpp"
 #include "pinfold/command/cache_reads.hpp"
@@ -27,7 +28,7 @@ constexpr std::string_view not_read_only = "ERR Can not execute a script with wr
 constexpr std::string_view undeclared_text = "ERR The script uses a key that its caller has not declared (undeclared-keys)";
 constexpr std::string_view undeclared_busy_text =
     "ERR The script uses a key that its caller has not declared, which another client is using: send it again, it will then lock all keys";
-constexpr std::string_view no_memory_text = "OOM there is no memory for this command of the script";
+constexpr std::string_view no_memory_text = "OOM The script was ended: there was no memory for one of its commands";
 
 constexpr std::size_t kept_output = 16 * 1024;
 constexpr std::int64_t ns_per_us = 1000;
@@ -104,27 +105,80 @@ class While {
 
 }  // namespace
 
-// Writes the value that a script returns as the reply of its command.
+// Writes the value that a script returns as the reply of its command. It must not throw, so it remembers that there was no memory.
 class ScriptRunner::ReplySink final : public script::Sink {
  public:
   explicit ReplySink(resp::Reply& reply) : reply_(reply) {}
 
-  bool takes(std::size_t /*bytes*/) override { return reply_.output().overflow() == resp::Output::Overflow::none; }
-  void null() override { reply_.null(); }
-  void integer(std::int64_t value) override { reply_.integer(value); }
-  void bulk(std::string_view bytes) override { reply_.bulk(bytes); }
-  void status(std::string_view text) override { reply_.status(text); }
-  void error(std::string_view text) override { reply_.error(text); }
-  void array(std::size_t size) override { reply_.array(size); }
-  void map(std::size_t pairs) override { reply_.map(pairs); }
-  void set(std::size_t size) override { reply_.set(size); }
-  void boolean(bool value) override { reply_.boolean(value); }
-  void real(double value) override { reply_.real(value); }
-  void big_number(std::string_view digits) override { reply_.big_number(digits); }
-  void verbatim(std::string_view format, std::string_view text) override { reply_.verbatim(format, text); }
+  bool has_failed() const { return failed_; }
+
+  bool takes(std::size_t /*bytes*/) override { return !failed_ && reply_.output().overflow() == resp::Output::Overflow::none; }
+  void null() override {
+    write([&] { reply_.null(); });
+  }
+  void integer(std::int64_t value) override {
+    write([&] { reply_.integer(value); });
+  }
+  void bulk(std::string_view bytes) override {
+    write([&] { reply_.bulk(bytes); });
+  }
+  void status(std::string_view text) override {
+    write([&] { reply_.status(text); });
+  }
+  void error(std::string_view text) override {
+    write([&] { reply_.error(text); });
+  }
+  void array(std::size_t size) override {
+    write([&] { reply_.array(size); });
+  }
+  void map(std::size_t pairs) override {
+    write([&] { reply_.map(pairs); });
+  }
+  void set(std::size_t size) override {
+    write([&] { reply_.set(size); });
+  }
+  void boolean(bool value) override {
+    write([&] { reply_.boolean(value); });
+  }
+  void real(double value) override {
+    write([&] { reply_.real(value); });
+  }
+  void big_number(std::string_view digits) override {
+    write([&] { reply_.big_number(digits); });
+  }
+  void verbatim(std::string_view format, std::string_view text) override {
+    write([&] { reply_.verbatim(format, text); });
+  }
 
  private:
+  template <class Write>
+  void write(Write&& write) {
+    if (failed_) return;
+    try {
+      write();
+    } catch (const std::bad_alloc&) {
+      failed_ = true;
+    }
+  }
+
   resp::Reply& reply_;
+  bool failed_ = false;
+};
+
+// The script that runs, as long as it exists.
+class ScriptRunner::Running {
+ public:
+  Running(ScriptRunner& runner, Run& run) : runner_(runner), run_(run) { runner.run_ = &run; }
+  ~Running() {
+    runner_.run_ = nullptr;
+    if (run_.shown) runner_.engine_.scripting.running(runner_.thread_).hide();
+  }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+
+ private:
+  ScriptRunner& runner_;
+  Run& run_;
 };
 
 bool ScriptRunner::Memory::take(std::size_t bytes) {
@@ -221,9 +275,11 @@ ScriptRunner::LoadedLibrary* ScriptRunner::load_library(const std::shared_ptr<co
   Run run{.call = nullptr, .subject = nullptr, .declared = {}};
   run.began = ThreadClock::ticks();
   run.deadline = run.look_at = run.began + ThreadClock::ticks_of(most_ms * ns_per_ms);
-  run_ = &run;
-  script::Library result = interpreter_.load_library(std::string_view(library->code).substr(library->start), *this);
-  run_ = nullptr;
+  script::Library result;
+  {
+    const Running running(*this, run);
+    result = interpreter_.load_library(std::string_view(library->code).substr(library->start), *this);
+  }
   if (!result.error.empty()) {
     error = "ERR " + result.error;
     return nullptr;
@@ -336,6 +392,7 @@ Outcome ScriptRunner::execute(Call& call, const Subject& subject) {
   if (&group == &own) own.budget = TransactionBudget(TransactionBudget::times_for_scripts);
   const Session::Grouped grouped(call.session, group);
   const While in_script(group.in_script);
+  const WakeLater later;  // until the locks are released
   return execute_locked(call, subject, run);
 }
 
@@ -369,6 +426,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     run = again;
     locks_all = true;
   }
+  if (!call.in_transaction) call.held.release();
   stats.scripts.add();
   if (run.stray) {
     subject.habit->note_undeclared();
@@ -432,17 +490,19 @@ script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run&
   run.look_at = std::min(run.deadline, run.began + shown_after);
   ReplySink sink(call.reply);
   interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
-  run_ = &run;
-  const script::Outcome result = subject.is_function ? interpreter_.run_function(subject.handle, subject.name, keys, arguments, *this, sink)
-                                                     : interpreter_.run(subject.handle, subject.name, keys, arguments, *this, sink);
-  run_ = nullptr;
-  if (run.shown) engine_.scripting.running(thread_).hide();
+  script::Outcome result;
+  {
+    const Running running(*this, run);
+    result = subject.is_function ? interpreter_.run_function(subject.handle, subject.name, keys, arguments, *this, sink)
+                                 : interpreter_.run(subject.handle, subject.name, keys, arguments, *this, sink);
+  }
   const std::uint64_t ticks = ThreadClock::ticks_since(run.began);
   group.script_ticks += ticks;
   std::atomic<std::uint64_t>& longest = engine_.scripting.longest_hold;
   std::uint64_t before = longest.load(std::memory_order_relaxed);
   while (ticks > before && !longest.compare_exchange_weak(before, ticks, std::memory_order_relaxed)) {
   }
+  if (sink.has_failed()) throw std::bad_alloc();
   return result;
 }
 
@@ -489,21 +549,25 @@ std::string_view ScriptRunner::look_at_time(std::uint64_t now) {
 
 script::Host::Reply ScriptRunner::call(std::span<const std::string_view> arguments, int resp) {
   Run& run = *run_;
-  output_.clear(kept_output);
-  output_.begin_reply(engine_.scripting.memory_limit());
-  reply_.set_protocol(resp);
-  if (!stop().empty()) {
-    run.abandoned = Abandoned::stopped;
-    return {.pieces = {}, .abandon = true};
-  }
   try {
-    execute_command(arguments);
+    if (stop().empty()) {
+      output_.clear(kept_output);
+      output_.begin_reply(engine_.scripting.memory_limit());
+      reply_.set_protocol(resp);
+      execute_command(arguments);
+      if (run.abandoned == Abandoned::no) return {.pieces = pieces_of_reply(), .abandon = false};
+    } else {
+      run.abandoned = Abandoned::stopped;
+    }
   } catch (const std::bad_alloc&) {
-    output_.truncate(0);
-    refuse(nullptr, no_memory_text);
+    run.abandoned = Abandoned::stopped;
+    run.stop_text = no_memory_text;
   }
-  if (run.abandoned != Abandoned::no) return {.pieces = {}, .abandon = true};
-  if (output_.overflow() != resp::Output::Overflow::none) {
+  return {.pieces = {}, .abandon = true};
+}
+
+std::span<const std::string_view> ScriptRunner::pieces_of_reply() {
+  if (output_.overflow() != resp::Output::Overflow::none) [[unlikely]] {
     output_.take_back_reply();
     output_.begin_reply(SIZE_MAX);
     refuse(nullptr, "ERR the reply is too large for a script (script-memory-limit)");
@@ -511,16 +575,17 @@ script::Host::Reply ScriptRunner::call(std::span<const std::string_view> argumen
   pieces_.clear();
   if (output_.is_text()) [[likely]] {
     pieces_.push_back(output_.text(output_.size()));
-  } else {
-    std::vector<iovec> runs(64);
-    std::size_t count = output_.gather(runs.data(), runs.size());
-    while (count == runs.size()) {
-      runs.resize(2 * runs.size());
-      count = output_.gather(runs.data(), runs.size());
-    }
-    for (std::size_t i = 0; i < count; ++i) pieces_.emplace_back(static_cast<const char*>(runs[i].iov_base), runs[i].iov_len);
+    return pieces_;
   }
-  return {.pieces = pieces_, .abandon = false};
+  constexpr std::size_t usual = 64;
+  std::vector<iovec> runs(usual);
+  std::size_t count = output_.gather(runs.data(), runs.size());
+  while (count == runs.size()) {
+    runs.resize(2 * runs.size());
+    count = output_.gather(runs.data(), runs.size());
+  }
+  for (std::size_t i = 0; i < count; ++i) pieces_.emplace_back(static_cast<const char*>(runs[i].iov_base), runs[i].iov_len);
+  return pieces_;
 }
 
 // Counts as Redis does.
@@ -652,8 +717,12 @@ script::Permission ScriptRunner::may_call(std::span<const std::string_view> argu
   if (user == nullptr) return script::Permission::denied;
   if (user->unlimited()) return script::Permission::granted;
   if (!arity_fits(*row, arguments.size())) return script::Permission::denied;
-  const bool allowed = check_rights(*user, *row, arguments, session.db, session.group->matches, positions_).allowed();
-  return allowed ? script::Permission::granted : script::Permission::denied;
+  try {
+    const bool allowed = check_rights(*user, *row, arguments, session.db, session.group->matches, positions_).allowed();
+    return allowed ? script::Permission::granted : script::Permission::denied;
+  } catch (const std::bad_alloc&) {
+    return script::Permission::denied;
+  }
 }
 
 void ScriptRunner::log(script::LogLevel level, std::string_view text) {

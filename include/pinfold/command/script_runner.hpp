@@ -113,6 +113,7 @@ class ScriptRunner final : private script::Host {
     std::uint64_t failed;
   };
   class ReplySink;
+  class Running;
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
@@ -137,6 +138,7 @@ class ScriptRunner final : private script::Host {
   void take_back_counts(Call& call, const store::ReadCounts& before);
   void remember_counts(const Row& row);
   script::Outcome interpret(Call& call, const Subject& subject, Run& run);
+  std::span<const std::string_view> pieces_of_reply();
   void execute_command(Args args);
   bool may_execute(const Row& row, Args args);
   bool reach(std::span<const store::Key> keys, const Row& row);
