@@ -219,6 +219,18 @@ const ScriptRunner::Compiled* ScriptRunner::find_compiled(const ScriptDigest& di
   return &compiled_.insert_or_assign(std::string(text_of(digest)), Compiled{script, compiled.script}).first->second;
 }
 
+void ScriptRunner::forget(const ScriptDigest& digest) {
+  const auto found = compiled_.find(text_of(digest));
+  if (found == compiled_.end()) return;
+  interpreter_.forget(found->second.handle);
+  compiled_.erase(found);
+}
+
+ScriptRunner::Subject ScriptRunner::subject_of(const Compiled& compiled) {
+  const Script& script = *compiled.script;
+  return {text_of(script.digest), compiled.handle, &script.habit, script.shebang.flags, script.shebang.present, false};
+}
+
 // Puts the script into the cache, if it may be there.
 std::string ScriptRunner::compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded,
                                   const Compiled*& compiled) {
@@ -292,12 +304,16 @@ std::string ScriptRunner::load(std::string_view body, ScriptDigest& digest) {
   Shebang shebang;
   if (std::string error = read_shebang(body, shebang); !error.empty()) return error;
   const Compiled* compiled = find_compiled(digest);
-  const bool known = compiled != nullptr && compiled->script->loaded.load(std::memory_order_relaxed);
-  if (known) return {};
+  if (compiled != nullptr) {
+    const auto limit = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::script_cache_size));
+    if (!compiled->script->loaded.load(std::memory_order_relaxed)) {
+      engine_.scripting.cache.add(std::make_shared<Script>(digest, body, shebang), true, limit, monotonic_ms());
+    }
+    return {};
+  }
   if (std::string error = compile(body, digest, shebang, true, compiled); !error.empty()) return error;
   if (!is_stale(*compiled->script)) return {};
-  interpreter_.forget(compiled->handle);
-  compiled_.erase(compiled_.find(text_of(digest)));
+  forget(digest);
   return "OOM the cache of scripts is full (script-cache-size)";
 }
 
@@ -348,8 +364,8 @@ Outcome ScriptRunner::eval(Call& call) {
   }
   const std::shared_ptr<const Script> script = compiled->script;
   touch(*script, call.mono);
-  const Outcome outcome =
-      execute(call, {text_of(script->digest), compiled->handle, &script->habit, script->shebang.flags, script->shebang.present, false});
+  const Outcome outcome = execute(call, subject_of(*compiled));
+  if (is_stale(*script)) forget(script->digest);  // it found no room in the cache
   return outcome;
 }
 
@@ -357,9 +373,8 @@ Outcome ScriptRunner::eval_by_digest(Call& call) {
   const std::optional<ScriptDigest> digest = named_digest(call.args[1]);
   const Compiled* const compiled = digest ? find_compiled(*digest) : nullptr;
   if (compiled == nullptr) return call.reply.error(no_such_script);
-  const Script& script = *compiled->script;
-  touch(script, call.mono);
-  return execute(call, {text_of(script.digest), compiled->handle, &script.habit, script.shebang.flags, script.shebang.present, false});
+  touch(*compiled->script, call.mono);
+  return execute(call, subject_of(*compiled));
 }
 
 Outcome ScriptRunner::call_function(Call& call) {

@@ -128,7 +128,9 @@ class ScriptRunner final : private script::Host {
   const Compiled* find_compiled(const ScriptDigest& digest);
   std::string compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded, const Compiled*& compiled);
   LoadedLibrary* load_library(const std::shared_ptr<const FunctionLibrary>& library, std::string& error);
+  void forget(const ScriptDigest& digest);
   void forget_removed(bool all);
+  static Subject subject_of(const Compiled& compiled);
   void follow_libraries();
   const LibrarySet::Found* find_function(std::string_view name);
 
