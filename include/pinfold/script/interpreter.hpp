@@ -147,16 +147,19 @@ struct Library {
 enum class Ended : std::uint8_t {
   returned,       ///< The sink has got the value.
   failed,         ///< The sink has got the error.
-  stopped,        ///< As failed: the sink has got the text of Host::stop.
-  abandoned,      ///< The host has given the script up (Host::Reply::abandon). The sink has got nothing.
-  refused_reply,  ///< The sink takes no more. What it has got is not a whole value.
+  stopped,        ///< Host::stop has ended it.
+  abandoned,      ///< The host has given the script up (Host::Reply::abandon).
+  refused_reply,  ///< The sink takes no more.
 };
 
 struct Outcome {
   Ended ended = Ended::returned;
-  /// The error is a reply of redis.call that the script passed on. Redis counts such an error in its statistics once, when the command
-  /// fails.
+  /// After `failed`: the error is a reply of redis.call that the script passed on. Redis counts such an error in its statistics once, when
+  /// the command fails.
   bool counted_before = false;
+  /// After `stopped`: the error to reply, which is the text of Host::stop with the name of the script. After `stopped`, `abandoned` and
+  /// `refused_reply` the sink may have got a part of a value, which the caller takes back before it replies.
+  std::string error;
 };
 
 struct Limits {
@@ -177,9 +180,9 @@ class Interpreter {
   void set_limits(Limits limits);
 
   /// Compiles the body of a script. The caller has checked its first line "#!lua ..." and leaves it out, but not the line break at its end,
-  /// so that the numbers of lines stay right. Text only: bytecode is refused. O(size); the text is at most Limits::memory long, and the
-  /// compiler is not interrupted: it reads about 20 MB in a second.
-  Compiled compile(std::string_view body);
+  /// so that the numbers of lines stay right. Text only: bytecode is refused. O(size), or for conditions with thousands of `or` O(size
+  /// squared): so the host is asked whether to stop, if there is one.
+  Compiled compile(std::string_view body, Host* host = nullptr);
 
   /// Runs a script. `name` is what error messages call it: its SHA1 in 40 digits.
   Outcome run(Handle script, std::string_view name, std::span<const std::string_view> keys, std::span<const std::string_view> arguments,
