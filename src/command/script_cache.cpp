@@ -4,22 +4,16 @@
 #include <utility>
 #include <vector>
 
-#include <openssl/sha.h>
-
+#include "pinfold/base/sha1.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/script/interpreter.hpp"
 
 namespace pinfold::command {
 
 ScriptDigest digest_of(std::string_view body) {
-  std::array<unsigned char, SHA_DIGEST_LENGTH> bytes{};
-  SHA1(reinterpret_cast<const unsigned char*>(body.data()), body.size(), bytes.data());
-  constexpr std::string_view digits = "0123456789abcdef";
   ScriptDigest digest{};
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    digest[2 * i] = digits[bytes[i] >> 4];
-    digest[2 * i + 1] = digits[bytes[i] & 15];
-  }
+  const std::string digits = sha1_digits(body);
+  std::copy(digits.begin(), digits.end(), digest.begin());
   return digest;
 }
 

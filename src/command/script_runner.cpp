@@ -441,7 +441,10 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     run = again;
     locks_all = true;
   }
-  if (!call.in_transaction) call.held.release();
+  if (!call.in_transaction) {
+    call.held.release();
+    static_cast<void>(interpreter_.collect());
+  }
   stats.scripts.add();
   if (run.stray) {
     subject.habit->note_undeclared();

@@ -203,7 +203,6 @@ State::Run::~Run() {
   lua_sethook(state_.main, nullptr, 0, 0);
   lua_settop(state_.main, 0);
   state_.cycles_ = 0;
-  state_.collect_some(64);
 }
 
 void Buffer::grow(std::size_t size) {

@@ -200,8 +200,9 @@ class Interpreter {
   /// Gives a script or function up. O(1): its memory becomes garbage. Handle::none is nothing.
   void forget(Handle handle);
 
-  /// Collects some garbage, for about half a millisecond. Returns whether there is more to do. Each run does as much at its end; who has
-  /// time, such as a tick of an idle thread, calls this until it returns false.
+  /// Collects some garbage, for about half a millisecond. Returns whether there is more to do. Does nothing while there is little. To be
+  /// called after a run, when nobody waits for what is locked for it, and by whoever has time, such as a tick of an idle thread. Without it
+  /// garbage is collected in the middle of scripts.
   bool collect();
 
   /// Bytes that the Lua state takes, garbage included.
