@@ -36,6 +36,7 @@ using command::HoldFigures;
 using command::KeyFigures;
 using command::MemoryFigures;
 using command::PolicyFigures;
+using command::ScriptFigures;
 using command::ServerFigures;
 using command::StatsFigures;
 using command::ThreadFigures;
@@ -97,6 +98,7 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_bytes", gauge, memory_help, &MemoryFigures::clients, 1, "part", "clients"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::sampling, 1, "part", "sampling"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::tracking, 1, "part", "tracking"},
+    {"memory_bytes", gauge, memory_help, &MemoryFigures::scripts, 1, "part", "scripts"},
     {"memory_used_bytes", gauge, "Memory that is in use: the sum of all parts.", &MemoryFigures::used},
     {"memory_used_peak_bytes", gauge, "The most memory that was in use.", &MemoryFigures::peak},
     {"memory_data_bytes", gauge, "The memory that maxmemory limits.", &MemoryFigures::data},
@@ -299,6 +301,25 @@ constexpr Metric<KeyFigures> kKeys[] = {
     {"values_by_size", gauge, sizes_help, &KeyFigures::of_1mb, 1, "up_to", "1MB"},
     {"values_by_size", gauge, sizes_help, &KeyFigures::of_16mb, 1, "up_to", "16MB"},
     {"values_by_size", gauge, sizes_help, &KeyFigures::larger, 1, "up_to", "larger"},
+};
+
+constexpr std::string_view locked_help = "Runs of scripts and functions, by what was locked for them.";
+constexpr Metric<ScriptFigures> kScripts[] = {
+    {"scripts_executed_total", counter, "Scripts and functions that were executed.", &ScriptFigures::executed},
+    {"script_runs_total", counter, locked_help, &ScriptFigures::locked_all, 1, "locked", "all"},
+    {"script_runs_total", counter, locked_help, &ScriptFigures::locked_declared, 1, "locked", "declared"},
+    {"script_locks_added_total", counter, "Commands for which further shards were locked in the middle of a script.",
+     &ScriptFigures::locked_more},
+    {"script_runs_repeated_total", counter, "Runs of scripts that were given up and made anew with everything locked.",
+     &ScriptFigures::run_again},
+    {"script_undeclared_refused_total", counter, "Commands of scripts that were refused because they use undeclared keys.",
+     &ScriptFigures::refused_undeclared},
+    {"scripts_killed_total", counter, "Scripts that SCRIPT KILL or FUNCTION KILL has ended.", &ScriptFigures::killed},
+    {"scripts_out_of_time_total", counter, "Scripts that were stopped because of script-time-limit.", &ScriptFigures::out_of_time},
+    {"scripts_running", gauge, "Scripts that have been running for more than ten milliseconds.", &ScriptFigures::running},
+    {"script_longest_seconds", gauge, "The longest run of a script, while others may have waited for its locks.",
+     &ScriptFigures::longest_us, microsecond},
+    {"cached_scripts_evicted_total", counter, "Scripts that were removed from the cache for others.", &ScriptFigures::evicted},
 };
 
 constexpr Metric<CommandFigures> kCommand[] = {
@@ -563,7 +584,7 @@ command::Sections sections_of_metrics() {
   command::Sections wanted;
   for (const Section section : {Section::server, Section::clients, Section::memory, Section::stats, Section::cpu, Section::cache,
                                 Section::tls, Section::commands, Section::locks, Section::errors, Section::keyspace, Section::users,
-                                Section::policies, Section::threads, Section::working_set, Section::keys}) {
+                                Section::policies, Section::threads, Section::working_set, Section::keys, Section::scripts}) {
     wanted.set(static_cast<std::size_t>(section));
   }
   return wanted;
@@ -582,6 +603,7 @@ Families families_of(const Figures& figures, Rests& rests) {
   families.add<CacheFigures>(kCache, figures.cache);
   families.add<TlsFigures>(kTls, figures.tls);
   families.add<KeyFigures>(kKeys, figures.keys);
+  families.add<ScriptFigures>(kScripts, figures.scripts);
   families.add_each<CommandFigures>(kCommand, figures.commands, "command", [](const CommandFigures& one) { return one.name; });
   const auto first = families.place();
   for (const CommandFigures& one : figures.commands) {

@@ -282,6 +282,21 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.writes_bypassed = cache.switch_counts.all.writes_bypassed.load();
 }
 
+void collect_scripts(const Engine& engine, ScriptFigures& figures) {
+  const Stats& totals = engine.stats;
+  figures.executed = totals.total(&ThreadStats::scripts);
+  figures.locked_all = totals.total(&ThreadStats::scripts_locked_all);
+  figures.locked_declared = totals.total(&ThreadStats::scripts_locked_declared);
+  figures.locked_more = totals.total(&ThreadStats::scripts_locked_more);
+  figures.run_again = totals.total(&ThreadStats::scripts_run_again);
+  figures.refused_undeclared = totals.total(&ThreadStats::scripts_refused_undeclared);
+  figures.killed = totals.total(&ThreadStats::scripts_killed);
+  figures.out_of_time = totals.total(&ThreadStats::scripts_out_of_time);
+  figures.evicted = engine.scripting.cache.evicted();
+  figures.running = engine.scripting.running_count();
+  figures.longest_us = ThreadClock::ns_of(engine.scripting.longest_hold.load(std::memory_order_relaxed)) / 1000;
+}
+
 void collect_tls(const Engine& engine, TlsFigures& tls) {
   const Stats& totals = engine.stats;
   tls.port = engine.settings.show(Id::tls_port);
@@ -460,9 +475,17 @@ MemoryFigures collect_memory_figures(const Engine& engine, const Locks& held) {
   figures.messages = engine.pubsub.pending();
   figures.sampling = memory.used(Use::sampling);
   figures.tracking = memory.used(Use::tracking);
-  figures.used =
-      figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients + figures.sampling +
-      figures.tracking;
+  figures.scripts = memory.used(Use::scripts);
+  figures.used = figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients +
+                 figures.sampling + figures.tracking + figures.scripts;
+  const std::shared_ptr<const LibrarySet> libraries = engine.scripting.libraries.get();
+  figures.interpreters = engine.scripting.interpreter_bytes.load(std::memory_order_relaxed);
+  figures.cached_scripts = engine.scripting.cache.bytes();
+  figures.libraries = libraries->memory();
+  figures.script_texts = figures.cached_scripts + figures.libraries;
+  figures.script_count = engine.scripting.cache.size();
+  figures.library_count = libraries->libraries().size();
+  figures.function_count = libraries->function_count();
   figures.peak = std::max(memory.peak(), figures.used);
   figures.startup = engine.memory_at_start;
   figures.dataset = figures.segments + figures.blobs;
@@ -505,6 +528,7 @@ Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sec
   if (wants(Section::cpu)) collect_cpu(figures.cpu);
   if (wants(Section::cache)) collect_cache(engine, keys, held, figures.cache);
   if (wants(Section::tls)) collect_tls(engine, figures.tls);
+  if (wants(Section::scripts)) collect_scripts(engine, figures.scripts);
   if (wants(Section::commands) || wants(Section::latencies)) figures.commands = collect_commands(engine);
   if (wants(Section::locks)) figures.holds = collect_holds(engine);
   if (wants(Section::latencies)) figures.percentiles = collect_percentiles(engine.settings);

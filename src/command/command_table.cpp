@@ -115,7 +115,8 @@ class Table {
                               acl_commands,          diagnose_commands,
                               slow_log_commands,     latency_commands,
                               monitor_commands,      advise_commands,
-                              hot_key_commands,      pubsub_commands}) {
+                              hot_key_commands,      pubsub_commands,
+                              script_commands,       function_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }
@@ -224,8 +225,9 @@ inline std::optional<KeyRange> range_of(const KeySpec& spec, Args args) {
     }
     if (count_at >= size) return std::nullopt;
     const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(count_at)]);
-    if (!count || *count < 1 || *count > size) return std::nullopt;  // before multiplying, which could overflow
+    if (!count || *count < spec.least || *count > size) return std::nullopt;  // before multiplying, which could overflow
     range.first = count_at + 1;
+    if (*count == 0) return KeyRange{range.first, count_at, range.step};
     range.last = range.first + (*count - 1) * spec.step;
   }
   if (range.first < 1 || range.last < range.first || range.last >= size) return std::nullopt;

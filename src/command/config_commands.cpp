@@ -117,6 +117,7 @@ Outcome config_resetstat(Call& call) {
   call.engine.keyspace.reset_stats(call.held);
   call.engine.keyspace.lock_watch().timing.reset();
   call.engine.keyspace.lock_watch().account.reset();
+  call.engine.scripting.longest_hold.store(0, std::memory_order_relaxed);
   return call.reply.ok();
 }
 

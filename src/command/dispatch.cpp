@@ -44,14 +44,6 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
 // Whether refusal() has to be asked about a command.
 bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged | kAudited | kNamesChannels)) != 0; }
 
-// The error for a command that nobody may use at present, or nobody from where the client is; empty for all others.
-[[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
-  if (!may_be_refused(row)) return {};
-  if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
-  constexpr std::uint32_t audited = kAdmin | kLogged | kAudited | kProtected;
-  return (row.flags & audited) != 0 && audit_forbids(engine) ? audit_error : std::string_view();
-}
-
 // A client with RESP2 that has subscribed cannot tell replies from messages, so it may send little.
 std::string not_for_subscribers(const Row& row) {
   return "ERR Can't execute '" + std::string(row.name) +
@@ -147,6 +139,13 @@ bool is_about_dropped_key(const RightsVerdict& verdict, const Prepared& prepared
 }
 
 }  // namespace
+
+[[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
+  if (!may_be_refused(row)) return {};
+  if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
+  constexpr std::uint32_t audited = kAdmin | kLogged | kAudited | kProtected;
+  return (row.flags & audited) != 0 && audit_forbids(engine) ? audit_error : std::string_view();
+}
 
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   const std::size_t index = command_index(call.row);
@@ -408,7 +407,7 @@ Extraction Dispatcher::find_keys(const Row& row, Args args) {
 inline void Dispatcher::note_accesses(const Session& session, const Prepared& prepared) {
   if (prepared.one_key) [[likely]] {
     accesses_.note(session.db, prepared.key, clock_);
-  } else {
+  } else if ((prepared.row->flags & kRunsScript) == 0) {  // what a script does with its keys is noted then
     accesses_.note(session.db, keys_, clock_);
   }
 }
@@ -419,7 +418,7 @@ std::span<const store::Key> Dispatcher::lock_keys(const Prepared& prepared) {
     locks_.acquire(prepared.key);
     return {&prepared.key, 1};
   }
-  if (!keys_.empty()) locks_.acquire(keys_);
+  if (!keys_.empty() && (prepared.row->flags & kRunsScript) == 0) locks_.acquire(keys_);
   return keys_;
 }
 
@@ -608,6 +607,7 @@ bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mod
   if (mode == PauseMode::all) return true;
   constexpr std::uint32_t changes = kWrite | kMayReplicate;
   if ((row.flags & changes) != 0) return true;
+  if ((row.flags & kRunsScript) != 0 && (row.flags & kReadOnly) == 0) return true;
   return is_exec(row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
 }
 

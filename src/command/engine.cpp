@@ -76,6 +76,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       tracking(*this, threads),
       pubsub(*this, threads),
       working_set(server_keyspace),
+      scripting(*this, server_keyspace.memory(), threads),
       events(names_of_commands()),
       tracing(server_keyspace.memory()),
       run_id(random_run_id()),

@@ -61,6 +61,17 @@ constexpr Figure<MemoryFigures> kMemory[] = {
     {"used_memory_messages", Unit::bytes, &MemoryFigures::messages},
     {"used_memory_sampling", Unit::bytes, &MemoryFigures::sampling},
     {"used_memory_tracking", Unit::bytes, &MemoryFigures::tracking},
+    {"used_memory_scripting", Unit::bytes, &MemoryFigures::scripts},
+    {"used_memory_lua", Unit::bytes_for_people, &MemoryFigures::interpreters},
+    {"used_memory_vm_eval", Unit::bytes, &MemoryFigures::interpreters},
+    {"used_memory_scripts_eval", Unit::bytes, &MemoryFigures::cached_scripts},
+    {"number_of_cached_scripts", Unit::none, &MemoryFigures::script_count},
+    {"number_of_functions", Unit::none, &MemoryFigures::function_count},
+    {"number_of_libraries", Unit::none, &MemoryFigures::library_count},
+    {"used_memory_vm_functions", Unit::bytes, "0"},
+    {"used_memory_vm_total", Unit::bytes_for_people, &MemoryFigures::interpreters},
+    {"used_memory_functions", Unit::bytes, &MemoryFigures::libraries},
+    {"used_memory_scripts", Unit::bytes_for_people, &MemoryFigures::script_texts},
     {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
     {"total_system_memory", Unit::bytes_for_people, &MemoryFigures::system},
     {"available_memory", Unit::bytes, &MemoryFigures::available},
@@ -288,6 +299,20 @@ constexpr Figure<KeyFigures> kKeys[] = {
     {"values_larger", Unit::none, &KeyFigures::larger},
 };
 
+constexpr Figure<ScriptFigures> kScripts[] = {
+    {"scripts_executed", Unit::none, &ScriptFigures::executed},
+    {"scripts_locked_all", Unit::none, &ScriptFigures::locked_all},
+    {"scripts_locked_declared", Unit::none, &ScriptFigures::locked_declared},
+    {"scripts_locked_more", Unit::none, &ScriptFigures::locked_more},
+    {"scripts_run_again", Unit::none, &ScriptFigures::run_again},
+    {"scripts_refused_undeclared", Unit::none, &ScriptFigures::refused_undeclared},
+    {"scripts_killed", Unit::none, &ScriptFigures::killed},
+    {"scripts_out_of_time", Unit::none, &ScriptFigures::out_of_time},
+    {"scripts_longest_us", Unit::microseconds, &ScriptFigures::longest_us},
+    {"scripts_running", Unit::none, &ScriptFigures::running},
+    {"cached_scripts_evicted", Unit::none, &ScriptFigures::evicted},
+};
+
 constexpr Figure<CommandFigures> kCommand[] = {
     {"calls", Unit::none, &CommandFigures::calls},
     {"usec", Unit::microseconds, &CommandFigures::time_us},
@@ -385,6 +410,7 @@ std::span<const Figure<CacheFigures>> cache_figures() { return kCache; }
 std::span<const Figure<TlsFigures>> tls_figures() { return kTls; }
 std::span<const Figure<ServerFigures>> cluster_figures() { return kCluster; }
 std::span<const Figure<KeyFigures>> key_figures() { return kKeys; }
+std::span<const Figure<ScriptFigures>> script_figures() { return kScripts; }
 std::span<const Figure<CommandFigures>> command_figures() { return kCommand; }
 std::span<const Figure<HoldFigures>> hold_figures() { return kHold; }
 std::span<const Figure<ErrorFigures>> error_figures() { return kError; }

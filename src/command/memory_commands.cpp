@@ -55,8 +55,8 @@ class MemoryStats {
         {"clients.normal", figures_.clients},
         {"cluster.links", 0},
         {"aof.buffer", 0},
-        {"lua.caches", 0},
-        {"functions.caches", 0},
+        {"lua.caches", figures_.cached_scripts},
+        {"functions.caches", figures_.libraries},
     };
     const Numbers behind = {
         {"segments.bytes", figures_.segments},
@@ -65,6 +65,7 @@ class MemoryStats {
         {"ghosts.bytes", figures_.ghosts},
         {"herd.bytes", figures_.coalescing},
         {"sampling.bytes", figures_.sampling},
+        {"scripting.bytes", figures_.scripts},
         {"tracking.bytes", figures_.tracking},
         {"messages.bytes", figures_.messages},
         {"overhead.total", figures_.overhead},

@@ -267,9 +267,18 @@ void note_denial(Engine& engine, const Session& session, const Row& row, const R
   Denial denial = denial_of(row, verdict);
   if (denial.reason == DenialReason::database) denial.object = database;
   denial.context = session.transaction != nullptr ? DenialContext::multi : DenialContext::toplevel;
+  if (session.group != nullptr && session.group->in_script) denial.context = DenialContext::script;
   denial.user = user_name(session.shared);
   note_denial(engine, session, denial);
   audit_denial(engine, session, row, "NOPERM " + denial_text(row, verdict));
+}
+
+void note_denial_in_group(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict) {
+  if (may_note(engine, session, AuditLog::Kind::denied)) {
+    note_denial(engine, session, row, verdict);
+  } else {
+    count_denial(engine, session, denial_of(row, verdict).reason);
+  }
 }
 
 bool refused_in_exec(Call& call) {
@@ -285,13 +294,9 @@ bool refused_in_exec(Call& call) {
     return true;
   }
   if (may_do_all_of(*user, call.row)) return false;
-  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.transaction->exec_matches);
+  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.group->matches);
   if (verdict.allowed()) return false;
-  if (may_note(call, AuditLog::Kind::denied)) {
-    note_denial(call.engine, session, call.row, verdict);
-  } else {
-    count_denial(call.engine, session, denial_of(call.row, verdict).reason);
-  }
+  note_denial_in_group(call.engine, session, call.row, verdict);
   std::string_view reason = "no permission to execute the command or subcommand";
   if (verdict.denied == Denied::channel) reason = "no permission to access one of the channels";
   if (verdict.denied == Denied::key || verdict.denied == Denied::all_keys) reason = "no permission to touch the specified keys";

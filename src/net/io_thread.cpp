@@ -515,6 +515,7 @@ void IoThread::begin_tick() {
   }
   if (!std::exchange(busy_, false)) free_output();
   tracer_.tend();
+  engine_.scripting.tick(index_);
 }
 
 void IoThread::tick_some() {

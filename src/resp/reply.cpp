@@ -43,6 +43,35 @@ Written Reply::simple(std::string_view text) {
   return {};
 }
 
+Written Reply::line(char type, std::string_view text) {
+  out_->append({&type, 1});
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of("\r\n"), text.size());
+    out_->append(text.substr(0, end));
+    text.remove_prefix(end);
+    if (text.empty()) break;
+    out_->append(" ");
+    text.remove_prefix(1);
+  }
+  out_->append("\r\n");
+  return {};
+}
+
+Written Reply::status(std::string_view text) { return line('+', text); }
+
+Written Reply::big_number(std::string_view digits) { return protocol_ >= 3 ? line('(', digits) : bulk(digits); }
+
+Written Reply::verbatim(std::string_view format, std::string_view text) {
+  constexpr std::size_t format_size = 3;
+  if (protocol_ < 3 || format.size() != format_size) return bulk(text);
+  work::bytes(text.size());
+  number('=', static_cast<std::int64_t>(text.size() + format_size + 1));
+  out_->append(format);
+  out_->append(":");
+  out_->append(text);
+  return end_text();
+}
+
 Written Reply::error(std::string_view text) {
   text = text.substr(0, longest_error);
   // Redis drops line breaks at the end of an error too.

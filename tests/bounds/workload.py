@@ -435,6 +435,54 @@ def pubsub(world, rng, words):
     return [*words, *(world.keys() if words[1].endswith("numsub") else [])]
 
 
+# --- scripts ---
+
+SCRIPTS = (
+    b"return redis.call('GET', KEYS[1])",
+    b"local v = redis.call('GET', KEYS[1]) if v then return #v end redis.call('SET', KEYS[1], ARGV[1], 'PX', 1000) return 0",
+    b"return redis.pcall('INCR', KEYS[1])",
+    b"if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
+    b"return {redis.call('DBSIZE'), redis.pcall('EXISTS', 's1', 's2', 's3'), redis.call('SCAN', '0', 'COUNT', '10')}",
+)
+# Of its own keys, so that what it names is what it does.
+SHA_OF_FIRST = b"d3c21d0c2b9ca22f82737626a27bcaf5d288f99f"
+LIBRARY = (
+    b"#!lua name=budget\nredis.register_function('budget_set', function(k, a) return redis.call('SET', k[1], a[1]) end)\n"
+    b"redis.register_function{function_name='budget_get', callback=function(k) return redis.pcall('GET', k[1]) end, flags={'no-writes'}}"
+)
+
+
+@row("eval", "eval_ro")
+def evaluate(world, rng, words):
+    key = world.key() if words[0] == "eval_ro" else rng.choice(world.small)
+    return [*words, SCRIPTS[0] if words[0] == "eval_ro" else rng.choice(SCRIPTS), 1, key, world.value()]
+
+
+@row("evalsha", "evalsha_ro")
+def evaluate_by_digest(world, rng, words):
+    return [*words, SHA_OF_FIRST, 1, world.key()]
+
+
+@row("script", "function")
+def scripts_container(world, rng, words):
+    return [*words, "NOSUCH"]
+
+
+@row("script|debug", "script|exists", "script|flush", "script|help", "script|kill", "script|load")
+def script(world, rng, words):
+    return [*words, *{"debug": ["NO"], "exists": [SHA_OF_FIRST, b"x"], "load": [rng.choice(SCRIPTS)]}.get(words[1], [])]
+
+
+@row("fcall", "fcall_ro")
+def call_function(world, rng, words):
+    return [*words, "budget_get" if words[0] == "fcall_ro" else "budget_set", 1, rng.choice(world.small), world.value()]
+
+
+@row("function|delete", "function|dump", "function|flush", "function|help", "function|kill", "function|list", "function|load", "function|restore", "function|stats")
+def function(world, rng, words):
+    return [*words, *{"delete": ["nosuch"], "load": ["REPLACE", LIBRARY], "restore": [b"PFLIB001", "FLUSH"], "list": ["WITHCODE"]}.get(words[1], [])]
+
+
 # --- users ---
 
 

@@ -13,6 +13,8 @@ Two kinds of sequences: absolute ones set no relative time to live, so every exp
 import random
 import re
 
+from . import lua
+
 INTEGERS = [
     0, 1, -1, 2, 7, 8, 9, 15, 16, 63, 64, 65, 99, 100, 255, 256, 1000, 4095, 65535, 65536,
     2**31 - 1, 2**31, 2**31 + 1, -(2**31), -(2**31) - 1, 2**32 - 1, 2**32, 2**32 + 1, 2**53 - 1, 2**53, 2**53 + 1,
@@ -1164,6 +1166,109 @@ def _(g):
 @command(b"UNWATCH", 0.4)
 def _(g):
     return []
+
+
+# --- scripts ---
+
+
+def evaluated(g):
+    text, keys, arguments = lua.script(g)
+    return [text, b"%d" % len(keys), *keys, *arguments]
+
+
+@command(b"EVAL", 8, mutate=False)
+def _(g):
+    return evaluated(g)
+
+
+@command(b"EVAL_RO", 2, mutate=False)
+def _(g):
+    return evaluated(g)
+
+
+@command(b"EVALSHA", 0.5)
+def _(g):
+    return [b"0" * 40, b"0"]
+
+
+@command(b"EVALSHA_RO", 0.3)
+def _(g):
+    return [g.pick((b"", b"x", b"F" * 40)), g.integer()]
+
+
+@command(b"SCRIPT LOAD", 0.3, mutate=False)
+def _(g):
+    return [lua.script(g)[0]]
+
+
+@command(b"SCRIPT EXISTS", 0.3)
+def _(g):
+    return [b"0" * 40, b"x"]
+
+
+@command(b"SCRIPT FLUSH", 0.2)
+def _(g):
+    return g.pick(([], [b"ASYNC"], [b"SYNC"], [b"NOW"]))
+
+
+@command(b"SCRIPT KILL", 0.2)
+def _(g):
+    return []
+
+
+@command(b"SCRIPT BOGUS", 0.1)
+def _(g):
+    return []
+
+
+LIBRARIES = (
+    b"#!lua name=one\nredis.register_function('f', function(keys, args) return redis.call('SET', keys[1], args[1] or '') end)",
+    b"#!lua name=one\nredis.register_function('f', function(keys, args) return {#keys, #args, args} end)\nredis.register_function('g', function() return redis.call('DBSIZE') end)",
+    b"#!lua name=two\nredis.register_function{function_name='g', callback=function(keys) return redis.call('MGET', unpack(keys)) end, flags={'no-writes'}, description='reads'}",
+    b"#!lua name=bad-name\n", b"#!lua\n", b"#!lua name=none\nreturn 1", b"no library", b"#!lua name=three\nredis.register_function('h', 1)",
+)  # fmt: skip
+
+
+@command(b"FUNCTION LOAD", 0.6, mutate=False)
+def _(g):
+    return g.pick(([], [b"REPLACE"], [b"replace"], [b"NOSUCH"])) + [g.pick(LIBRARIES)]
+
+
+@command(b"FUNCTION DELETE", 0.2)
+def _(g):
+    return [g.pick((b"one", b"two", b"nosuch"))]
+
+
+@command(b"FUNCTION FLUSH", 0.1)
+def _(g):
+    return g.pick(([], [b"ASYNC"], [b"SYNC"], [b"NOW"]))
+
+
+@command(b"FUNCTION STATS", 0.2)
+def _(g):
+    return []
+
+
+@command(b"FUNCTION RESTORE", 0.1)
+def _(g):
+    return g.pick(([b"abc"], [b"abc", b"NOSUCH"], [b"abc", b"APPEND", b"x"], [b""]))
+
+
+@command(b"FUNCTION BOGUS", 0.1)
+def _(g):
+    return []
+
+
+@command(b"FCALL", 1)
+def _(g):
+    keys = [g.key() for _ in range(g.rng.randint(0, 2))]
+    return [g.pick((b"f", b"g", b"f", b"nosuch")), b"%d" % len(keys), *keys, *[g.value() for _ in range(g.rng.randint(0, 2))]]
+
+
+@command(b"FCALL_RO", 0.6)
+def _(g):
+    keys = [g.key() for _ in range(g.rng.randint(0, 2))]
+    return [g.pick((b"f", b"g", b"g", b"nosuch")), b"%d" % len(keys), *keys]
 
 
 # --- users ---

@@ -119,6 +119,28 @@ def test_errors_and_refusals(watched):
                      'errors_total{code="ERR"}': 3, "error_replies_total": 3}
 
 
+def test_scripts(watched):
+    script = "return redis.call('STRLEN', KEYS[1])"
+    moved = watched.moves(("EVAL", script, 1, "k"))
+    assert moved == {**calls(eval=1, strlen=1), "keyspace_misses_total": 1, "scripts_executed_total": 1, 'script_runs_total{locked="all"}': 1}
+    for _ in range(20):
+        watched.client.call("EVAL", script, 1, "k")
+    moved = watched.moves(("EVAL", script, 1, "k"))
+    assert moved['script_runs_total{locked="declared"}'] == 1 and 'script_runs_total{locked="all"}' not in moved
+    reaching = "if ARGV[1] then redis.pcall('GET', ARGV[1]) end"
+    for _ in range(20):
+        watched.client.call("EVAL", reaching, 1, "k")
+    assert watched.moves(("EVAL", reaching, 1, "k", "other"))["script_locks_added_total"] == 1
+    watched.client.call("CONFIG", "SET", "undeclared-keys", "error", "script-time-limit", 1)
+    moved = watched.moves(("EVAL", reaching, 1, "k", "other"), ("EVAL", "while true do end", 0))
+    assert moved["script_undeclared_refused_total"] == moved["scripts_out_of_time_total"] == 1
+    assert watched.scrape()["script_longest_seconds"] > 0
+    for i in range(600):
+        watched.client.call("EVAL", f"return {i}", 0)
+    assert watched.scrape()["cached_scripts_evicted_total"] > 0
+    assert watched.scrape()['memory_bytes{part="scripts"}'] > 0
+
+
 def test_deadlines(watched):
     moved = watched.moves(("SET", "a", "1", "EX", "100"), ("EXPIRE", "a", "1000"), ("SET", "b", "1"))
     buckets = {f'written_ttl_seconds_bucket{{le="{2 ** power}"}}': (power >= 7) + (power >= 10) for power in range(7, 24)}

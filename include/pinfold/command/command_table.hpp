@@ -30,18 +30,21 @@ enum Flag : std::uint32_t {
   kAllShards = 1 << 9,   // works on the whole keyspace, so EXEC locks every shard if it is queued
   kImmediate = 1 << 10,  // executed at once inside MULTI (EXEC, DISCARD, ...)
   kMovableKeys = 1 << 11,
-  kSkipPause = 1 << 12,  // runs while clients are paused
+  kSkipPause = 1 << 12,     // runs while clients are paused
   kMayReplicate = 1 << 13,  // waits for the end of a CLIENT PAUSE of writes
-  kAllowBusy = 1 << 14,    // shown to clients as allowed while a script runs for too long
-  kSkipSlowlog = 1 << 15,  // shown to clients; not the command itself is slow, but the commands that it executes (EXEC)
-  kProtected = 1 << 16,    // allowed only if enable-debug-command says so
-  kLogged = 1 << 17,       // administrative, so a line in the log says which client has sent it
-  kBeyondNamed = 1 << 18,  // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
-  kAudited = 1 << 19,      // its handler says which client has sent it, in the audit log
+  kAllowBusy = 1 << 14,     // shown to clients as allowed while a script runs for too long
+  kSkipSlowlog = 1 << 15,   // shown to clients; not the command itself is slow, but the commands that it executes (EXEC)
+  kProtected = 1 << 16,     // allowed only if enable-debug-command says so
+  kLogged = 1 << 17,        // administrative, so a line in the log says which client has sent it
+  kBeyondNamed = 1 << 18,   // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
+  kAudited = 1 << 19,       // its handler says which client has sent it, in the audit log
   kPubSub = 1 << 20,
   kNamesChannels = 1 << 21,   // has Row::channels
   kForSubscribers = 1 << 22,  // allowed to a client with RESP2 that has subscribed
   kRepliesPushes = 1 << 23,   // replies with pushes, which CLIENT REPLY OFF and SKIP do not silence
+  kStale = 1 << 24,           // shown to clients as allowed on stale replicas
+  // Executes a script or function: it locks shards by itself (script_runner.hpp), and the commands that the script executes spend budgets.
+  kRunsScript = 1 << 25,
 };
 
 /// ACL categories that do not follow from flags. @read, @write, @fast and @slow follow from flags, and @admin and @dangerous
@@ -54,6 +57,7 @@ enum Category : std::uint32_t {
   kTransaction = 1 << 4,
   kDangerous = 1 << 5,
   kAdministrative = 1 << 6,  // @admin, for a command without kAdmin
+  kScripting = 1 << 7,
 };
 
 /// What a command does with a key, with the words of Redis' key specs: RO reads, RW reads and writes, OW overwrites, RM
@@ -94,6 +98,7 @@ struct KeySpec {
   KeyError error = nullptr;    // count and option: the error for a number of keys that is no number or does not fit; a range needs none
   OptionAt find = nullptr;     // option
   std::string_view word = {};  // option
+  std::int16_t least = 1;      // count: the smallest number of keys
 
   static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1, nullptr}; }
   static constexpr KeySpec range(KeyUse use, std::int16_t first, std::int16_t last, std::int16_t step = 1) {
@@ -106,6 +111,10 @@ struct KeySpec {
   /// no keys. What stands before it may look like it, so `find` has to read the options as the handler does.
   static constexpr KeySpec option(KeyUse use, std::string_view word, std::int16_t from, OptionAt find, KeyError error) {
     return {Kind::option, use, from, 0, 1, error, find, word};
+  }
+  /// The same if there may be no key.
+  static constexpr KeySpec counted_or_none(KeyUse use, std::int16_t count_at, KeyError error) {
+    return {Kind::count, use, count_at, 0, 1, error, nullptr, {}, 0};
   }
 };
 

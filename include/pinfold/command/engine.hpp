@@ -23,6 +23,7 @@
 #include "pinfold/command/monitors.hpp"
 #include "pinfold/command/pubsub.hpp"
 #include "pinfold/command/rates.hpp"
+#include "pinfold/command/scripting.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
 #include "pinfold/command/tracking_feed.hpp"
@@ -61,6 +62,7 @@ class Engine {
   TrackingService tracking;
   PubSub pubsub;
   WorkingSet working_set;
+  Scripting scripting;
   EventLog events;
   LogCounts log_counts;  // of the log, to which the lines of `events` go
   AuditLog audit;        // off until the server starts it

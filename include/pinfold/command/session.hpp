@@ -105,6 +105,19 @@ struct SharedClient {
   std::string library_version;
 };
 
+/// What commands share that are executed one after the other in one hold of locks: those of a transaction, or of a script.
+struct CommandGroup {
+  TransactionBudget budget;  // what they may do beyond what they name
+  // What checks of the user's rights may compare that are made with the shards locked.
+  security::MatchBudget matches;
+  // How many lines of each kind they wanted in the audit log (may_note).
+  std::array<std::uint32_t, static_cast<std::size_t>(AuditLog::Kind::count)> audit_lines{};
+  // How many of them were to be noted as slow, and as having a large request or a large reply (most_noted_commands_of_exec).
+  std::array<std::uint32_t, 3> noted{};
+  bool in_script = false;          // whether a script executes the commands
+  std::uint64_t script_ticks = 0;  // that the scripts among them have taken
+};
+
 /// The commands that MULTI has queued. Sizes are in bytes.
 struct Transaction {
   unsigned db = 0;              // that will be selected when the next command runs, as far as SELECT was queued
@@ -114,15 +127,10 @@ struct Transaction {
   std::size_t large_bytes = 0;  // large arguments in the queue, which are counted as data
   std::uint64_t needed = 0;     // memory that the commands may need when EXEC runs them
   std::deque<Queued> queue;
-  TransactionBudget budget;  // what EXEC may do beyond what the commands name
-  // What checks of the user's rights may compare: one budget for those made when commands are queued, so that too much is refused before
-  // anything is executed, and one for those that EXEC makes with the shards locked.
+  // What checks of the user's rights may compare when commands are queued, so that too much is refused before anything is executed.
+  // EXEC makes them once more, with a budget of its own.
   security::MatchBudget queued_matches;
-  security::MatchBudget exec_matches;
-  // How many lines of each kind the commands that EXEC has executed wanted in the audit log (may_note).
-  std::array<std::uint32_t, static_cast<std::size_t>(AuditLog::Kind::count)> exec_lines{};
-  // How many of them were to be noted as slow, and as having a large request or a large reply (most_noted_commands_of_exec).
-  std::array<std::uint32_t, 3> noted{};
+  CommandGroup group;
 };
 
 /// A key that the client watches, with what WATCH noted of it.
@@ -163,6 +171,7 @@ struct Session {
   bool more_to_come = false;  // whether further requests have been received behind the one that is being executed
   ReplyMode reply_mode = ReplyMode::on;
   std::unique_ptr<Transaction> transaction;  // set from MULTI until EXEC or DISCARD
+  CommandGroup* group = nullptr;             // set while EXEC or a script executes commands, whose Call::in_transaction is true
   std::set<WatchedKey> watched;
   std::size_t watched_bytes = 0;           // memory of `watched`, as it is counted in store::Use::clients
   PushReceiver* receiver = nullptr;        // the connection; null: the client is not told what is published
@@ -232,6 +241,19 @@ struct Session {
   /// and so do the name and version of the client's library, the leases for which it was told nil, and the reply mode of the
   /// request that is being executed. Before, the caller ends MULTI, WATCH and subscriptions, because ending them takes locks.
   void reset(std::shared_ptr<const security::User> user);
+
+  /// Sets `group` as long as it exists. It may exist inside of another one.
+  class Grouped {
+   public:
+    Grouped(Session& session, CommandGroup& group) : session_(session), outer_(std::exchange(session.group, &group)) {}
+    ~Grouped() { session_.group = outer_; }
+    Grouped(const Grouped&) = delete;
+    Grouped& operator=(const Grouped&) = delete;
+
+   private:
+    Session& session_;
+    CommandGroup* const outer_;
+  };
 };
 
 }  // namespace pinfold::command

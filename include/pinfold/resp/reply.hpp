@@ -26,6 +26,8 @@ class Reply {
   }
   /// Writes a status line. `text` must be the server's own and hold no line break.
   Written simple(std::string_view text);
+  /// The same for a text that may hold anything: line breaks are replaced by spaces.
+  Written status(std::string_view text);
   /// Writes an error. `text` begins with its code and without a '-': "ERR syntax error". Line breaks are replaced by spaces, so
   /// that text of a client cannot smuggle in another reply (CVE-2025-67733). Line breaks at the end are dropped. The text is cut
   /// after 1 KB.
@@ -62,6 +64,10 @@ class Reply {
   Written real(double value);
   /// Text for people: a verbatim string in RESP3, a bulk string in RESP2.
   Written verbatim(std::string_view text);
+  /// The same with another format than "txt", of three characters.
+  Written verbatim(std::string_view format, std::string_view text);
+  /// A number of any size, or in RESP2 a bulk string. Line breaks are replaced by spaces.
+  Written big_number(std::string_view digits);
   /// Begins such a text that comes in pieces. The caller appends `size` bytes to the output and then calls end_text().
   Written begin_text(std::size_t size);
   Written end_text() {
@@ -78,6 +84,7 @@ class Reply {
 
  private:
   Written number(char type, std::int64_t value);
+  Written line(char type, std::string_view text);
 
   Output* out_;
   int protocol_;

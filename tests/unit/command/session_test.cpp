@@ -70,8 +70,8 @@ void compare_shared(SharedClient& left, SharedClient& right) {
 }
 
 void compare(Session& left, Session& right) {
-  auto& [shared, db, protocol, no_touch, login_noted, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes,
-         receiver, subscriber, waiting, task, told_nil, tracking, trace, acting] = left;
+  auto& [shared, db, protocol, no_touch, login_noted, close_after_reply, more_to_come, reply_mode, transaction, group, watched,
+         watched_bytes, receiver, subscriber, waiting, task, told_nil, tracking, trace, acting] = left;
   compare_shared(shared, right.shared);
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
@@ -81,6 +81,7 @@ void compare(Session& left, Session& right) {
   CHECK(more_to_come == right.more_to_come);
   CHECK(reply_mode == right.reply_mode);
   CHECK(transaction == nullptr);
+  CHECK(group == nullptr);
   CHECK(watched.empty());
   CHECK(watched_bytes == right.watched_bytes);
   CHECK(receiver == right.receiver);
