@@ -107,7 +107,8 @@ bool takes_invalidations(const Session& session, Audience form, const Engine& en
 
 void note_reads(Call& call) {
   Tracking& tracking = *call.session.tracking;
-  if ((call.row.flags & kReadOnly) == 0 || !notes_reads(tracking)) return;
+  const bool reads = (call.row.flags & (kReadOnly | kRunsScript)) == kReadOnly;  // what a script reads is noted command by command
+  if (!reads || !notes_reads(tracking)) return;
   cache::TrackingTable& table = call.engine.cache.tracking;
   for (const store::Key& key : call.keys) {
     const bool locked = call.held.holds(call.engine.keyspace.shard_of(key));
