@@ -360,7 +360,7 @@ constexpr Row kRows[] = {
      .summary = "Gives the connection a name that others see in lists and logs.",
      .syntax = "connection-name"},
     {.name = "client|tracking", .handler = client_tracking, .arity = -3,
-     .flags = kSelf | kAllShards, .categories = kConnection,
+     .flags = kSelf | kAllShards, .categories = kConnection, .touches = Touches::no_key,
      .group = "connection", .since = "6.0.0",
      .complexity = "O(1). Some options may introduce additional complexity.",
      .summary = "Has the connection told when keys change that it has read, or that begin with prefixes, so that it can cache values itself.",

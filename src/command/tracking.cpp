@@ -34,6 +34,9 @@ bool may_keep(const Tracking& tracking, std::string_view name) {
   return std::ranges::any_of(tracking.prefixes, [&](const std::string& prefix) { return name.starts_with(prefix); });
 }
 
+// Of a client that tracks, without its prefixes: with its places in lists, and what malloc adds.
+constexpr std::int64_t own_memory = sizeof(Tracking) + 64;
+
 std::size_t memory_of_prefix(std::string_view prefix) {
   constexpr std::size_t nodes = 256;  // of three maps
   return nodes + 3 * prefix.size();
@@ -48,7 +51,7 @@ void show(const Tracking& tracking) {
   shared.redirect.store(tracking.redirect ? tracking.redirect->client : 0, relaxed);
 }
 
-void add_prefix_memory(Tracking& tracking, Engine& engine, std::int64_t bytes) {
+void add_memory(Tracking& tracking, Engine& engine, std::int64_t bytes) {
   tracking.prefix_bytes = static_cast<std::size_t>(static_cast<std::int64_t>(tracking.prefix_bytes) + bytes);
   tracking.session.shared.tracking_bytes.store(tracking.prefix_bytes, relaxed);
   engine.keyspace.memory().add(store::Use::clients, bytes);
@@ -57,7 +60,7 @@ void add_prefix_memory(Tracking& tracking, Engine& engine, std::int64_t bytes) {
 void drop_prefix(Tracking& tracking, Engine& engine, std::set<std::string, std::less<>>::iterator at) {
   engine.tracking.feed_of(tracking.session.shared.thread).remove_prefix(*at, tracking);
   engine.tracking.uncount_prefix(*at);
-  add_prefix_memory(tracking, engine, -static_cast<std::int64_t>(memory_of_prefix(*at)));
+  add_memory(tracking, engine, -static_cast<std::int64_t>(memory_of_prefix(*at)));
   tracking.prefixes.erase(at);
 }
 
@@ -82,7 +85,7 @@ void add_prefixes(Tracking& tracking, Engine& engine, std::span<const std::strin
         tracking.prefixes.erase(at);
         throw;
       }
-      add_prefix_memory(tracking, engine, static_cast<std::int64_t>(memory_of_prefix(prefix)));
+      add_memory(tracking, engine, static_cast<std::int64_t>(memory_of_prefix(prefix)));
       added.push_back(at);
     }
   } catch (...) {
@@ -189,6 +192,7 @@ std::optional<std::string_view> begin_tracking(Call& call, const TrackingRequest
     engine.cache.tracking.begin(shared.thread, call.held);
     if (request.bcast) engine.cache.tracking.begin_broadcast(shared.thread);
     feed.add(*tracking);
+    add_memory(*tracking, engine, own_memory);
     session.tracking = std::move(fresh);
   }
   show(*tracking);
@@ -202,6 +206,7 @@ void end_tracking(Session& session, Engine& engine) {
   if (tracking.bcast) engine.cache.tracking.end_broadcast(thread);
   while (!tracking.prefixes.empty()) drop_prefix(tracking, engine, tracking.prefixes.begin());
   engine.tracking.feed_of(thread).remove(tracking);
+  add_memory(tracking, engine, -own_memory);
   engine.cache.tracking.end(thread);
   if (tracking.ticket != 0) {
     engine.cache.tracking.tickets.retire(tracking.ticket);

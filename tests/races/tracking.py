@@ -27,6 +27,7 @@ from tests.support import resp, servers
 CHANNEL = b"__redis__:invalidate"
 PREFIXES = [b"p:", b"t:", b"c:", b"x:"]  # plain, with tags, of which plain readers wait for each other, and more
 KEYS = [prefix + b"%d" % i for prefix in PREFIXES for i in range(12)]
+WRITERS = 5  # each key has one that stores values, so that their versions grow
 PATIENCE = 30.0  # for what must come: far beyond what any machine needs
 POLICY = ("CACHE.POLICY", "SET", "coalesced", "MATCH", "c:*", "COALESCE", "30ms", "LEASE", "60ms")
 SETTINGS = ("--maxmemory", "16mb", "--maxmemory-clients", "64mb")
@@ -211,9 +212,7 @@ class Cached:
             await self.read(missing)
         if self.mode == "noloop" and self.rng.random() < 0.05:
             key = self.rng.choice(KEYS)
-            self.kept.pop(key, None)  # it knows what it does
-            self.reading.pop(key, None)
-            await self.data.ask("SET", key, self.arena.next_value(key), handler=lambda _: (self.kept.pop(key, None), self.reading.pop(key, None)))
+            await self.data.ask("DEL", key, handler=lambda _: self.kept.pop(key, None))  # it is not told of what it does
 
     async def read(self, keys):
         token = object()
@@ -266,8 +265,9 @@ class Cached:
 
 
 class Writer:
-    def __init__(self, arena, name):
-        self.arena, self.rng = arena, random.Random(f"{arena.seed}:{name}")
+    def __init__(self, arena, number):
+        self.arena, self.rng = arena, random.Random(f"{arena.seed}:w{number}")
+        self.keys = KEYS[number::WRITERS]
 
     async def run(self):
         while self.arena.running:
@@ -287,11 +287,11 @@ class Writer:
             link.close()
 
     async def step(self, link):
-        key = self.rng.choice(KEYS)
+        key = self.rng.choice(self.keys)
         value = lambda: self.arena.next_value(key)
         tags = ["TAGS", 1, b"tag%d" % self.rng.randrange(3)] if key.startswith(b"t:") else []
         milliseconds = self.rng.randrange(20, 300)
-        several = self.rng.sample(KEYS, 5)
+        several = self.rng.sample(self.keys, 5)
         commands = self.rng.choice(
             [lambda: [["SET", key, value()]]] * 8
             + [lambda: [["CACHE.SET", key, value(), *tags]]] * 4
@@ -379,7 +379,7 @@ async def play(port, seed, seconds, until):
     arena.clients = [Cached(arena, f"c{i}", mode) for i, mode in enumerate(MODES)]
     for client in arena.clients:
         client.lost = True
-    actors = [*arena.clients, *(Writer(arena, f"w{i}") for i in range(5))]
+    actors = [*arena.clients, *(Writer(arena, i) for i in range(WRITERS))]
     tasks = [asyncio.ensure_future(one.run()) for one in actors] + [asyncio.ensure_future(kill(arena)), asyncio.ensure_future(look(arena))]
     end = time.monotonic() + seconds
     while arena.running and (time.monotonic() < end or (until is not None and not until(arena) and time.monotonic() < end + 10 * seconds)):
