@@ -231,16 +231,18 @@ std::optional<Ties> collect_ties(Call& call, store::Database& db, const FillOpti
     return ties;
   }
   store::Dependencies all;
-  std::vector<std::string> names;
-  names.reserve(fill.dependencies);
+  std::vector<std::string> texts;  // that `all` refers to: copies, because a look-up may move what an earlier one has found
+  texts.reserve(2 * fill.dependencies);
   bool fits = true;
   for (const store::Key& key : call.keys.subspan(1)) {
-    names.push_back(store::name_of_dependency(key.text));
-    fits = fits && all.add_name(names.back());
+    texts.push_back(store::name_of_dependency(key.text));
+    fits = fits && all.add_name(texts.back());
     const auto found = db.find_any(key, store::Access::none());
     if (!found) continue;
     if (!found->absent && !found->fresh(call.now)) ties.is_stale = true;
-    if (found->extra != nullptr) fits = fits && all.add(store::Extra::read(found->extra).tags);
+    if (found->extra == nullptr || !fits) continue;
+    texts.emplace_back(store::dependencies_in(store::Extra::read(found->extra).tags));
+    fits = all.add(texts.back());
   }
   if (fits) ties.tags = all.encode();
   ties.of_own = ties.tags.size();
@@ -320,6 +322,8 @@ Outcome cache_set(Call& call) {
   store::Database db = call.db();
   const auto ties = collect_ties(call, db, fill);
   if (!ties) return Outcome::done;
+  // What is inherited does not come with the request, so no room was made for it.
+  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
   if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, *ties, how->expires_at);
   how->extra = &extra;
@@ -351,6 +355,8 @@ Outcome cache_absent(Call& call) {
   store::Database db = call.db().without_rules();  // they are about values
   const auto ties = collect_ties(call, db, fill);
   if (!ties) return Outcome::done;
+  // What is inherited does not come with the request, so no room was made for it.
+  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
   if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, *ties, how.expires_at);
   how.extra = &extra;
