@@ -682,6 +682,7 @@ constexpr Row kRows[] = {
      .flags = kWrite | kDenyOom, .categories = kString,
      .keys = {KeySpec::one(KeyUse::write), KeySpec::option(KeyUse::read, "DEPENDS", 3, depends_in_cache_set, wrong_dependency_count)},
      .shown = shown_in_cache_set,
+     .events = {.deadline = true},
      .group = "cache", .since = "0.1.0",
      .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
      .summary = "Fills a key, as holder of its lease or without one.",

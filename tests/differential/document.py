@@ -30,7 +30,7 @@ def render():
         "",
         "- `CONFIG SET port` and `bind` are refused: a server listens on the addresses that it was started with.",
         "- `CONFIG SET` does not know settings of features that do not exist, so that nobody believes to have set them:",
-        "  `notify-keyspace-events`, and settings for other data types and for replication.",
+        "  settings for other data types and for replication.",
         "- A client that has not authenticated gets NOAUTH for DEBUG too. Redis says first whether DEBUG is allowed.",
         "- Too many wrong passwords from one address are answered with an error that says so (`auth-failures-per-minute`,",
         "  [security.md](security.md)).",

@@ -38,6 +38,10 @@ enum class Cause : std::uint8_t {
   // dependency (tag_names.hpp): the entry depends on keys, and no new entry under its key depends on all of these; or it is stale, so
   // that its value may have been read after it was made so.
   source_gone,
+  lapsed,       // told behind the change of a write whose value has not been stored, because its deadline had passed already
+  // These two are told beside what happens, for observers that ask for them:
+  created,  // a write is about to be told, of a key under which plain commands found no value
+  missed,   // a read that counts has found no value. Nothing has changed
   // These two are for a whole database. They are told once in each shard, without a key:
   flushed,    // all entries were removed
   exchanged,  // the database has the entries of another one now (SWAPDB); the change of the other one is told separately
@@ -83,6 +87,11 @@ struct Change {
   const Value* unstored = nullptr;
   /// For `source_gone`: the purge that has removed the entry; null if no purge has.
   const Purge* purge = nullptr;
+
+  /// For `written` and `deadline`: whether the entry was given a deadline. False if one that it had was kept.
+  bool with_deadline = false;
+  /// For `written`: whether the new entry is negative.
+  bool absent = false;
 
   /// Whether an entry was removed that plain commands would have found.
   bool removed_live() const { return before != nullptr && before->live(now); }
@@ -144,6 +153,11 @@ class Changes {
   void tell(Cause cause, unsigned db, const Key& key, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = key, .now = now});
+  }
+  /// The same for a value that was stored, or a deadline that was set. `with_deadline` and `absent` are as in Change.
+  void tell(Cause cause, unsigned db, const Key& key, UnixMs now, bool with_deadline, bool absent = false) {
+    if (wants(cause)) [[unlikely]]
+      tell_all({.cause = cause, .db = db, .key = key, .now = now, .with_deadline = with_deadline, .absent = absent});
   }
   /// Tells observers that an entry was removed. Must be called after the entry has been taken out of the index, and before it
   /// is released. Costs what tell() costs.
