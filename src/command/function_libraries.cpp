@@ -7,6 +7,7 @@
 
 #include <openssl/sha.h>
 
+#include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
 
 namespace pinfold::command {

@@ -55,10 +55,6 @@ std::uint64_t room_for(Args args) {
   return bytes;
 }
 
-bool is_among(const store::Key& key, std::span<const store::Key> keys) {
-  return std::any_of(keys.begin(), keys.end(), [&](const store::Key& one) { return one.hash == key.hash && one.text == key.text; });
-}
-
 // Whether commands of this row change something that a second run would find changed. Reads may be given leases by policies.
 bool has_effect(const Row& row, const Engine& engine) {
   if ((row.flags & (kWrite | kMayReplicate)) != 0) return true;
@@ -429,6 +425,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     (run.holds_all ? stats.scripts_locked_all : stats.scripts_locked_declared).add();
     const store::ReadCounts reads = call.session.shared.reads;
     counted_.clear();
+    declared_.clear();
     result = interpret(call, subject, run);
     if (call.session.db != db) call.session.select(db);
     if (run.abandoned != Abandoned::needs_locks) break;
@@ -675,13 +672,36 @@ bool ScriptRunner::may_execute(const Row& row, Args args) {
   return true;
 }
 
+// Equal hashes are taken for equal keys: they lie in one shard, so what is locked is right in any case.
+bool ScriptRunner::is_declared(const store::Key& key) {
+  constexpr std::size_t few = 16;
+  const std::span<const store::Key> declared = run_->declared;
+  if (declared.size() <= few) {
+    return std::any_of(declared.begin(), declared.end(), [&](const store::Key& one) { return one.hash == key.hash; });
+  }
+  if (declared_.empty()) {
+    for (const store::Key& one : declared) declared_.push_back(one.hash);
+    std::sort(declared_.begin(), declared_.end());
+  }
+  return std::binary_search(declared_.begin(), declared_.end(), key.hash);
+}
+
 // Whether the shards that the command needs are locked, or could be locked now. If not, it has replied, or the run is given up.
 bool ScriptRunner::reach(std::span<const store::Key> keys, const Row& row, Args args) {
   Run& run = *run_;
   if (run.stray && run.holds_all && run.may_lock_more) return true;
+<<<<<<< HEAD
   const bool whole_keyspace = needs_all_shards(row, args);
   if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [&](const store::Key& key) { return is_among(key, run.declared); }))
     return true;
+||||||| 504d283
+  const bool whole_keyspace = (row.flags & kAllShards) != 0;
+  if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [&](const store::Key& key) { return is_among(key, run.declared); }))
+    return true;
+=======
+  const bool whole_keyspace = (row.flags & kAllShards) != 0;
+  if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [this](const store::Key& key) { return is_declared(key); })) return true;
+>>>>>>> scripts
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   run.stray = true;
   if (!run.may_lock_more) {

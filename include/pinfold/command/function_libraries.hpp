@@ -15,7 +15,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "pinfold/base/text.hpp"
 #include "pinfold/command/script_cache.hpp"
 #include "pinfold/store/memory.hpp"
 

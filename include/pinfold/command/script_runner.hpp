@@ -143,8 +143,17 @@ class ScriptRunner final : private script::Host {
   std::span<const std::string_view> pieces_of_reply();
   void execute_command(Args args);
   bool may_execute(const Row& row, Args args);
+<<<<<<< HEAD
   bool reach(std::span<const store::Key> keys, const Row& row, Args args);
   bool reach_beyond(const Row& row, std::span<const store::Key> keys, bool whole_keyspace);
+||||||| 504d283
+  bool reach(std::span<const store::Key> keys, const Row& row);
+  bool reach_beyond(const Row& row, std::span<const store::Key> keys);
+=======
+  bool is_declared(const store::Key& key);
+  bool reach(std::span<const store::Key> keys, const Row& row);
+  bool reach_beyond(const Row& row, std::span<const store::Key> keys);
+>>>>>>> scripts
   bool note_effect(const Row& row);
   std::string_view look_at_time(std::uint64_t now);
   void refuse(const Row* row, std::string_view error);
@@ -158,8 +167,9 @@ class ScriptRunner final : private script::Host {
   std::shared_ptr<const LibrarySet> libraries_;
   std::uint64_t libraries_version_ = 0;
   std::unordered_map<const FunctionLibrary*, LoadedLibrary> loaded_;
-  Run* run_ = nullptr;            // set while a script runs
-  std::vector<Counted> counted_;  // of the run, as long as it may be made anew
+  Run* run_ = nullptr;                   // set while a script runs
+  std::vector<std::uint64_t> declared_;  // the hashes of many declared keys, in order; empty until they are needed
+  std::vector<Counted> counted_;         // of the run, as long as it may be made anew
   // The reply of a command of the script, and room for its keys.
   resp::Output output_;
   resp::Reply reply_;
