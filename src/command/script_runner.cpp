@@ -690,18 +690,8 @@ bool ScriptRunner::is_declared(const store::Key& key) {
 bool ScriptRunner::reach(std::span<const store::Key> keys, const Row& row, Args args) {
   Run& run = *run_;
   if (run.stray && run.holds_all && run.may_lock_more) return true;
-<<<<<<< HEAD
   const bool whole_keyspace = needs_all_shards(row, args);
-  if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [&](const store::Key& key) { return is_among(key, run.declared); }))
-    return true;
-||||||| 504d283
-  const bool whole_keyspace = (row.flags & kAllShards) != 0;
-  if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [&](const store::Key& key) { return is_among(key, run.declared); }))
-    return true;
-=======
-  const bool whole_keyspace = (row.flags & kAllShards) != 0;
   if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [this](const store::Key& key) { return is_declared(key); })) return true;
->>>>>>> scripts
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   run.stray = true;
   if (!run.may_lock_more) {
