@@ -179,8 +179,6 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   call.engine.accesses.of_thread(call.session.shared.thread).note(call.session.db, call.keys, call.clock);
   [[maybe_unused]] const Outcome outcome = malformed ? fail_for_keys(call, stats) : invoke(call, stats, call.reply.output().mark());
   assert(outcome == Outcome::done);  // it can neither wait nor be called again
-  if (call.session.tracking != nullptr) [[unlikely]]
-    note_reads(call);
 }
 
 Outcome run_steps(Call& call, const Plan& plan) {
