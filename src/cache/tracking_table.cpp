@@ -373,7 +373,7 @@ void TrackedKeys::changed(const store::Change& change) noexcept {
   const bool broadcasts = table_.broadcasters_.load(relaxed) > 0;
   if (at != nullptr) {
     TrackedKey* const key = take_out(at);
-    key->broadcast = broadcasts;
+    key->broadcast = broadcasts && !is_last_broadcast(change.key, by_command);
     put_out(key, by_command);
     shrink();
   } else if (broadcasts) {
@@ -381,11 +381,14 @@ void TrackedKeys::changed(const store::Change& change) noexcept {
   }
 }
 
+// A command that changes one key many times tells clients that track prefixes once.
+bool TrackedKeys::is_last_broadcast(const store::Key& key, bool by_command) const {
+  return out_.last != nullptr && out_.last->broadcast && out_.last->by_command == by_command && out_.last->name() == key.text;
+}
+
 // For clients that track prefixes. If its name cannot be kept, they have to forget everything.
 void TrackedKeys::broadcast(const store::Key& key, bool by_command) {
-  // A command that changes one key many times tells it once.
-  const bool same = out_.last != nullptr && out_.last->broadcast && out_.last->name() == key.text && out_.last->by_command == by_command;
-  if (same || out_.all_broadcast) return;
+  if (out_.all_broadcast || is_last_broadcast(key, by_command)) return;
   TrackedKey* const record = table_.has_room(TrackedKey::memory_of(key.text.size(), 0)) ? table_.allocate(key, 0) : nullptr;
   if (record == nullptr) {
     out_.all_broadcast = true;

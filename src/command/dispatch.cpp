@@ -160,6 +160,8 @@ Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
     reply_wrong_type(call, mark);
   }
   std::uint64_t ticks = ThreadClock::ticks_since(call.began);
+  if (call.session.tracking != nullptr) [[unlikely]]
+    follow_tracked_call(call, outcome);  // before note_call(), which may release the locks
   if (ticks >= thread_waits.look_after()) [[unlikely]]
     ticks = note_call(call, outcome, ticks);
   count_ticks(counters, ticks, stats);
@@ -319,8 +321,6 @@ void Dispatcher::run(const Row& row, Session& session, Args args, const Prepared
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_retry = true, .large = prepared.large});
   const Outcome outcome = invoke(call, stats_, mark);
   assert((outcome == Outcome::waits) == session.waits());
-  if (session.tracking != nullptr) [[unlikely]]
-    follow_tracking(call, outcome);
   if (!outcome.needs_room()) [[likely]]
     return;
   reply.output().truncate(mark);
@@ -335,24 +335,8 @@ void Dispatcher::run_with_room(std::uint64_t bytes, const Row& row, Session& ses
   if (!engine_.keyspace.make_room(bytes, &room)) return reject(&row, session, reply, out_of_memory_error);
   const std::size_t mark = reply.output().mark();
   Call call(row, args, reply, session, engine_, clock_, lock_keys(prepared), locks_, {.may_exceed = no_more_room, .large = prepared.large});
-  const Outcome outcome = invoke(call, stats_, mark);
+  [[maybe_unused]] const Outcome outcome = invoke(call, stats_, mark);
   assert(!outcome.needs_room() && (outcome == Outcome::waits) == session.waits());
-  if (session.tracking != nullptr) [[unlikely]]
-    follow_tracking(call, outcome);
-}
-
-// What is to be done behind a command of a client that tracks, before the locks are released.
-[[gnu::cold, gnu::noinline]] void Dispatcher::follow_tracking(Call& call, Outcome outcome) {
-  if (outcome.needs_room()) return;
-  Tracking& tracking = *call.session.tracking;
-  if (outcome == Outcome::waits) {
-    if ((call.row.flags & kReadOnly) != 0) note_late_reads(call.session, call.keys);
-  } else {
-    note_reads(call);
-  }
-  end_caching(tracking, call.session, &call.row);
-  const cache::Writer writer(writer_of(call.session));
-  locks_.release();
 }
 
 bool Dispatcher::step(Session& session, resp::Reply& reply) {

@@ -108,6 +108,8 @@ bool takes_invalidations(const Session& session, Audience form, const Engine& en
   return session.subscriber->topics[static_cast<std::size_t>(TopicKind::channel)].contains(channel);
 }
 
+namespace {
+
 void note_reads(Call& call) {
   Tracking& tracking = *call.session.tracking;
   const bool reads = (call.row.flags & (kReadOnly | kRunsScript)) == kReadOnly;  // what a script reads is noted command by command
@@ -118,6 +120,23 @@ void note_reads(Call& call) {
     if (!locked || !table.of(key).note(tracking.ticket, key, call.session.db)) [[unlikely]]
       table.tell(tracking.ticket, key.text);
   }
+}
+
+}  // namespace
+
+void follow_tracked_call(Call& call, Outcome outcome) {
+  if (outcome.needs_room()) return;  // it will be called again
+  if (outcome != Outcome::waits) {
+    note_reads(call);
+  } else if ((call.row.flags & kReadOnly) != 0) {
+    note_late_reads(call.session, call.keys);
+  }
+  if (call.in_transaction) return;
+  end_caching(*call.session.tracking, call.session, &call.row);
+  const cache::Ticket writer = writer_of(call.session);
+  if (writer == 0) return;
+  const cache::Writer as_writer(writer);  // when the locks are released, what was changed is told
+  call.held.release();
 }
 
 void note_late_reads(Session& session, std::span<const store::Key> keys) {

@@ -196,8 +196,6 @@ void invoke_in_group(Call& call, bool malformed, ThreadStats& stats) {
   call.engine.accesses.of_thread(call.session.shared.thread).note(call.session.db, call.keys, call.clock);
   [[maybe_unused]] const Outcome outcome = malformed ? fail_for_keys(call, stats) : invoke(call, stats, call.reply.output().mark());
   assert(outcome == Outcome::done);  // it can neither wait nor be called again
-  if (call.session.tracking != nullptr) [[unlikely]]
-    note_reads(call);
 }
 
 namespace {

@@ -30,7 +30,12 @@ std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) 
 }  // namespace
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), dispatcher_(engine, index), tracking_(engine.tracking.feed_of(index)), reply_memory_(engine), tracer_(engine) {
+    : engine_(engine),
+      index_(index),
+      dispatcher_(engine, index),
+      tracking_(engine.tracking.feed_of(index)),
+      reply_memory_(engine),
+      tracer_(engine) {
   output_.set_account(&reply_memory_);
   deferred_.reserve(most_deferred);
   read_clock();

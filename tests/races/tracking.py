@@ -187,7 +187,8 @@ class Cached:
             options = ["NOLOOP"]
         self.data = await Link(self.told, self.ended).connect(self.arena.port, protocol)
         self.links.append(self.data)
-        assert await self.data.ask("CLIENT", "TRACKING", "ON", *options) == "OK"
+        if await self.data.ask("CLIENT", "TRACKING", "ON", *options) != "OK":
+            raise Lost  # the target has gone
 
     async def run(self):
         while self.arena.running:

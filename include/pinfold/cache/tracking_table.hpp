@@ -222,6 +222,7 @@ class TrackedKeys final : public store::Observer {
   void shrink();
   void evict_one(const TrackedKey* spared);
   void put_out(TrackedKey* key, bool by_command);
+  bool is_last_broadcast(const store::Key& key, bool by_command) const;
   void broadcast(const store::Key& key, bool by_command);
   void put_aside();
   void drop_dead(TrackedKey& key, std::size_t from);

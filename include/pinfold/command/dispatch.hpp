@@ -115,7 +115,6 @@ class Dispatcher {
   void run(const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void run_with_room(std::uint64_t bytes, const Row& row, Session& session, Args args, const Prepared& prepared, resp::Reply& reply);
   void note_accesses(const Session& session, const Prepared& prepared);
-  void follow_tracking(Call& call, Outcome outcome);
   Extraction find_keys(const Row& row, Args args);
   std::span<const store::Key> lock_keys(const Prepared& prepared);
   bool is_paused(Session& session, Args args, const Row* row, PauseMode mode);
@@ -131,7 +130,7 @@ class Dispatcher {
   std::vector<store::Key> keys_;  // the keys of the request that is being executed, unless it has exactly one (Prepared::key)
 };
 
-/// Runs the handler of call.row. The caller has checked and locked everything. Counts the call in `stats`, which are those of
+/// Runs the handler of call.row, and notes what it reads for a client that tracks. The caller has checked and locked everything. Counts the call in `stats`, which are those of
 /// this thread, unless the handler returns Outcome::needs_room, because it is then called again. If the handler throws
 /// WrongType, the error WRONGTYPE replaces the reply, which begins at `mark` in the output.
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark);

@@ -23,8 +23,8 @@
 #include "pinfold/command/queued.hpp"
 #include "pinfold/command/subscriber.hpp"
 #include "pinfold/command/task.hpp"
-#include "pinfold/command/tracking.hpp"
 #include "pinfold/command/tracing.hpp"
+#include "pinfold/command/tracking.hpp"
 #include "pinfold/command/transaction_budget.hpp"
 #include "pinfold/command/waiting.hpp"
 #include "pinfold/security/users.hpp"
@@ -71,13 +71,13 @@ struct SharedClient {
   std::atomic<std::uint8_t> tracking{0};         // TrackingFlag values; 0: the client does not track
   std::atomic<std::uint64_t> redirect{0};        // the client to which its invalidations are redirected; 0: none
   std::atomic<bool> redirect_target{false};      // set by any thread: another client redirects its invalidations to this one, or did so
-  std::atomic<Evicted> evicted{Evicted::no};    // set by any thread: the client is being closed because of the memory that it takes
-  std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, without large arguments
-  std::atomic<std::uint64_t> input_room{0};     // the capacity of the input buffer
-  std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have arrived; these count as data
-  std::atomic<std::uint64_t> output_bytes{0};   // replies that have not been sent
-  std::atomic<std::uint64_t> buffer_memory{0};  // the connection and its buffers
-  std::atomic<std::uint64_t> task_bytes{0};     // what the task of a long command has collected
+  std::atomic<Evicted> evicted{Evicted::no};     // set by any thread: the client is being closed because of the memory that it takes
+  std::atomic<std::uint64_t> input_bytes{0};     // received and not yet executed, without large arguments
+  std::atomic<std::uint64_t> input_room{0};      // the capacity of the input buffer
+  std::atomic<std::uint64_t> large_bytes{0};     // of large arguments that have arrived; these count as data
+  std::atomic<std::uint64_t> output_bytes{0};    // replies that have not been sent
+  std::atomic<std::uint64_t> buffer_memory{0};   // the connection and its buffers
+  std::atomic<std::uint64_t> task_bytes{0};      // what the task of a long command has collected
 
   /// The bytes that the client takes of the memory for clients.
   std::uint64_t memory() const {

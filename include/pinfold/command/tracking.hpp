@@ -19,6 +19,7 @@
 
 #include "pinfold/base/client_threads.hpp"
 #include "pinfold/cache/tracking_table.hpp"
+#include "pinfold/command/outcome.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::command {
@@ -73,14 +74,14 @@ Audience invalidations_for(const SharedClient& client);
 /// Whether the client takes invalidations in this form at present: it speaks RESP3, or subscribes to the channel. Called by its thread.
 bool takes_invalidations(const Session& session, Audience form, const Engine& engine);
 
-/// Notes reads. Called when a command has read these keys and its shards are still locked: by dispatch, by EXEC for its commands, and by a
-/// script for those that it calls. Only if the session has a Tracking. O(keys).
-void note_reads(Call& call);
-/// The same for a command whose reply comes later: see Tracking::late.
+/// Called by invoke() behind the handler of each command of a client that tracks, also inside EXEC, while the shards of its keys are locked.
+/// Notes what it has read. O(keys).
+void follow_tracked_call(Call& call, Outcome outcome);
+/// Notes what a command has read whose reply comes later: see Tracking::late.
 void note_late_reads(Session& session, std::span<const store::Key> keys);
 /// Called when the reply of such a command has been written, or will never be.
 void end_late_reads(Session& session, Engine& engine);
-/// Called behind each request of a client that tracks: CLIENT CACHING counts for one command.
+/// Called behind a request of a client that tracks, executed or not: CLIENT CACHING counts for one command.
 void end_caching(Tracking& tracking, const Session& session, const Row* row);
 
 /// As which client the commands of this session write (cache::Writer): only with NOLOOP it matters. 0: nobody.
