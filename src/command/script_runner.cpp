@@ -329,6 +329,15 @@ std::string ScriptRunner::read_library(std::string_view code, std::shared_ptr<Fu
 void ScriptRunner::tidy() {
   forget_removed(true);
   follow_libraries();
+  const auto give_back = [](auto& list) {
+    constexpr std::size_t usual = 1024;
+    if (list.capacity() > usual) std::remove_reference_t<decltype(list)>().swap(list);
+  };
+  give_back(declared_);
+  give_back(counted_);
+  give_back(pieces_);
+  give_back(keys_);
+  give_back(positions_);
   static_cast<void>(interpreter_.collect());
 }
 
