@@ -25,6 +25,8 @@ constexpr std::string_view late_text = "ERR The script was stopped: it has run f
 constexpr std::string_view late_after_write_text =
     "ERR The script was stopped: it has run for longer than script-time-limit. What it had written before stays";
 constexpr std::string_view load_timeout_text = "ERR FUNCTION LOAD timeout";
+constexpr std::string_view compile_timeout_text = "it takes too long";
+constexpr std::int64_t most_compile_ms = 500;
 constexpr std::string_view not_read_only = "ERR Can not execute a script with write flag using *_ro command.";
 constexpr std::string_view undeclared_text = "ERR The script uses a key that its caller has not declared (undeclared-keys)";
 constexpr std::string_view undeclared_busy_text =
@@ -211,9 +213,25 @@ const ScriptRunner::Compiled* ScriptRunner::find_compiled(const ScriptDigest& di
   }
   const std::shared_ptr<const Script> script = engine_.scripting.cache.find(digest);
   if (script == nullptr) return nullptr;
-  script::Compiled compiled = interpreter_.compile(std::string_view(script->body).substr(script->shebang.length));
+  const script::Compiled compiled = compile_text(std::string_view(script->body).substr(script->shebang.length));
   if (compiled.script == script::Handle::none) return nullptr;  // there is no memory for it: another thread has compiled it
   return &compiled_.insert_or_assign(std::string(text_of(digest)), Compiled{script, compiled.script}).first->second;
+}
+
+// For the host while nothing but the time is asked for.
+ScriptRunner::Run ScriptRunner::run_to_compile(std::string_view late_text) {
+  Run run{.call = nullptr, .subject = nullptr, .declared = {}};
+  run.began = ThreadClock::ticks();
+  run.deadline = run.look_at = run.began + ThreadClock::ticks_of(most_compile_ms * ns_per_ms);
+  run.late_text = late_text;
+  return run;
+}
+
+script::Compiled ScriptRunner::compile_text(std::string_view text) {
+  interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
+  Run run = run_to_compile(compile_timeout_text);
+  const Running running(*this, run);
+  return interpreter_.compile(text, this);
 }
 
 void ScriptRunner::forget(const ScriptDigest& digest) {
@@ -231,8 +249,7 @@ ScriptRunner::Subject ScriptRunner::subject_of(const Compiled& compiled) {
 // Puts the script into the cache, if it may be there.
 std::string ScriptRunner::compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded,
                                   const Compiled*& compiled) {
-  interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
-  script::Compiled result = interpreter_.compile(body.substr(shebang.length));
+  const script::Compiled result = compile_text(body.substr(shebang.length));
   if (result.script == script::Handle::none) return "ERR Error compiling script (new function): " + result.error;
   const auto limit = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::script_cache_size));
   const std::shared_ptr<const Script> script =
@@ -279,13 +296,10 @@ const LibrarySet::Found* ScriptRunner::find_function(std::string_view name) {
 
 ScriptRunner::LoadedLibrary* ScriptRunner::load_library(const std::shared_ptr<const FunctionLibrary>& library, std::string& error) {
   if (const auto found = loaded_.find(library.get()); found != loaded_.end()) return &found->second;
-  constexpr std::uint64_t most_ms = 500;
   interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
-  Run run{.call = nullptr, .subject = nullptr, .declared = {}};
-  run.began = ThreadClock::ticks();
-  run.deadline = run.look_at = run.began + ThreadClock::ticks_of(most_ms * ns_per_ms);
   script::Library result;
   {
+    Run run = run_to_compile(load_timeout_text);
     const Running running(*this, run);
     result = interpreter_.load_library(std::string_view(library->code).substr(library->start), *this);
   }
@@ -330,6 +344,15 @@ std::string ScriptRunner::read_library(std::string_view code, std::shared_ptr<Fu
 void ScriptRunner::tidy() {
   forget_removed(true);
   follow_libraries();
+  const auto give_back = [](auto& list) {
+    constexpr std::size_t usual = 1024;
+    if (list.capacity() > usual) std::remove_reference_t<decltype(list)>().swap(list);
+  };
+  give_back(declared_);
+  give_back(counted_);
+  give_back(pieces_);
+  give_back(keys_);
+  give_back(positions_);
   static_cast<void>(interpreter_.collect());
 }
 
@@ -412,6 +435,7 @@ Outcome ScriptRunner::execute(Call& call, const Subject& subject) {
 Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& run) {
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   const unsigned db = call.session.db;
+  const std::size_t mark = call.reply.output().mark();
   const bool allowed = allows_undeclared(engine_.settings);
   bool locks_all = allowed && !subject.habit->is_trusted();
   MonitorFeed* const feed = engine_.monitors.any() ? &engine_.monitors.feed_of(thread_) : nullptr;
@@ -431,6 +455,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     if (run.abandoned != Abandoned::needs_locks) break;
     // Nothing of this run is left but what it has learned.
     call.held.release();
+    call.reply.output().truncate(mark);
     stats.scripts_run_again.add();
     take_back_counts(call, reads);
     if (feed != nullptr) feed->take_back_script(shown);
@@ -450,7 +475,10 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
   } else if (result.ended == script::Ended::returned) {
     subject.habit->note_declared();
   }
-  if (result.ended == script::Ended::abandoned) return call.reply.error(run.stop_text);
+  if (result.ended == script::Ended::stopped || result.ended == script::Ended::abandoned) {
+    call.reply.output().truncate(mark);  // perhaps a part of a value
+    return call.reply.error(result.ended == script::Ended::stopped ? std::string_view(result.error) : run.stop_text);
+  }
   if (result.ended != script::Ended::failed || !result.counted_before) return Outcome::done;
   // As in Redis, the error was counted with the command that has failed.
   stats.commands[command_index(call.row)].failed.add();
@@ -536,7 +564,7 @@ std::string_view ScriptRunner::look_at_time(std::uint64_t now) {
   Run& run = *run_;
   if (!run.stop_text.empty()) return run.stop_text;
   ThreadStats& stats = engine_.stats.of_thread(thread_);
-  if (run.call == nullptr) return run.stop_text = load_timeout_text;
+  if (run.call == nullptr) return run.stop_text = run.late_text;
   if (now >= run.deadline) {
     stats.scripts_out_of_time.add();
     return run.stop_text = run.has_written ? late_after_write_text : late_text;

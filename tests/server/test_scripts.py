@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.support import resp
+from tests.support import resp, servers
 from tests.support.servers import eventually, is_redis
 
 from .conftest import info, only_pinfold
@@ -384,11 +384,12 @@ def in_background(server, *request):
 @only_pinfold
 def test_a_script_is_stopped_when_its_time_is_up(scripts):
     with setting(scripts, "script-time-limit", 50):
-        assert scripts.call("EVAL", ENDLESS, 0) == error("ERR The script was stopped: it has run for longer than script-time-limit")
+        stopped = "ERR The script was stopped: it has run for longer than script-time-limit"
+        assert scripts.call("EVAL", ENDLESS, 0) == error(f"{stopped} script: {sha(ENDLESS)}, on @user_script:1.")
         assert "longer than script-time-limit" in scripts.call("EVAL", "while true do pcall(function() while true do end end) end", 0)
         assert "longer than script-time-limit" in scripts.call("EVAL", "while true do redis.pcall('PING') end", 0)
         reply = scripts.call("EVAL", "redis.call('SET', KEYS[1], 'x') while true do end", 1, "k")
-        assert reply == error("ERR The script was stopped: it has run for longer than script-time-limit. What it had written before stays")
+        assert reply.startswith(stopped + ". What it had written before stays script: ")
         assert scripts.call("GET", "k") == b"x"
         assert counts(scripts)["scripts_out_of_time"] == 4 and counts(scripts)["scripts_longest_us"] >= 50_000
         replies = scripts.pipeline([("MULTI",), *[("EVAL", ENDLESS, 0)] * 40, ("PING",), ("EXEC",)])[-1]
@@ -654,3 +655,64 @@ def test_what_a_script_logs_is_in_the_log(server, scripts):
     scripts.call("EVAL", "redis.log(redis.LOG_WARNING, 'from\\r\\na script')", 0)
     eventually(lambda: "a script" in server.log())
     assert "from\r" not in server.log()
+
+
+# --- what scripts have been used for against other servers ---
+
+# Not part of Lua here (CVE-2022-0543, CVE-2015-4335), or not to be changed for others (CVE-2025-46818).
+ABSENT = ["os.execute('true')", "io.open('/etc/passwd')", "require('os')", "package.loadlib('x', 'y')", "dofile('/etc/passwd')", "loadfile('/etc/passwd')",
+          "debug.getregistry()", "getfenv(0).os.exit()", "loadstring(string.dump(function() return 1 end))()", "load(function() return '\\27Lua' end)()"]  # fmt: skip
+POISON = ["string.upper = function() return 'poisoned' end", "redis.call = function() return 'poisoned' end", "_G.new = 1", "setmetatable(_G, {})",
+          "getmetatable('').__index = function() return 'poisoned' end", "rawset(_G, 'redis', nil)", "rawset(string, 'upper', nil)", "table.insert = nil",
+          "getmetatable('').__index.upper = nil", "setfenv(0, {})", "cjson.encode = nil", "redis.setresp = nil", "math.random = nil"]  # fmt: skip
+HOSTILE = [
+    "return unpack({}, 0, 2147483647)", "return unpack({}, -2147483648, 2147483647)", "return unpack({}, 1, 1e308)",  # CVE-2025-46817
+    "return bit.tohex(65535, -2147483648)", "return bit.tohex(1, 2147483647)",  # CVE-2024-31449
+    "local t = {} for i = 1, 1e6 do t = {t} end return cjson.encode(t)", "return cjson.decode(string.rep('[', 1e6))",  # CVE-2022-24834
+    "local s = string.rep('x', 1e6) local t = {} for i = 1, 1000 do t[i] = s end return cjson.encode(t)",
+    "local t = {} for i = 1, 1e6 do t = {t} end return cmsgpack.pack(t)", "return cmsgpack.unpack(string.rep('\\145', 1e6))",  # CVE-2018-11218
+    "return cmsgpack.unpack('\\223\\255\\255\\255\\255')", "return struct.pack('>I2147483647', 1)", "return struct.unpack('>I2147483647', 'x')",  # CVE-2018-11219
+    "return struct.pack(string.rep('i', 1e6))", "return struct.unpack('s', 'x', 2147483647)", "return struct.size('!2147483647i')",
+    "return string.rep('x', 2147483647)", "return string.rep('x', -1)", "return ('x'):rep(1e9):rep(1e9)", "return string.format('%99999999d', 1)",
+    "return string.format('%' .. string.rep('1', 1000) .. 'd', 1)", "return string.find(string.rep('a', 1e4), string.rep('a?', 1e4) .. string.rep('a', 1e4))",
+    "return string.find(string.rep('a', 1e5), '.-.-.-.-.-.-b')", "return string.gsub(string.rep('x', 1e6), '', string.rep('y', 1e6))",
+    "return string.match(string.rep('(', 1e5), string.rep('(', 1e5))", "local function f() return f() + 1 end return f()",
+    "local function f() return coroutine.wrap(f)() end return f()", "local t = {} for i = 1, 1e8 do t[i] = i end", "return loadstring(string.rep('(', 1e6))",
+    "return loadstring('return ' .. string.rep('a .. ', 1e6) .. '1')", "return loadstring('local ' .. string.rep('a,', 1e5) .. 'b')",
+    "local s = '' for i = 1, 1e6 do s = s .. 'x' end", "return table.concat({}, 'x', 1, 2147483647)", "return table.concat(setmetatable({}, {__index = function() return 'x' end}), '', 1, 1e9)",
+    "local t = setmetatable({}, {__index = function(t, k) return t[k + 1] end}) return t[1]", "table.sort({1, 2, 3, 4}, function() return true end)",
+    "local t = {} for i = 1, 1e5 do t[i] = i end table.sort(t, function(a, b) while true do end end)", "return setmetatable({}, {__gc = function() error('x') end})",
+    "local t = {} t[1] = t return t", "local t = {} t.t = t return cjson.encode(t)", "return {err = string.rep('x', 1e6)}", "return redis.error_reply(string.rep('\\r\\n', 1000))",
+    "return tostring(newproxy and newproxy(true))", "for i = 1, 1e6 do pcall(error) end", "return select(-2147483648)", "return select(2147483647, 1)",
+    "return math.random(0)", "return math.random(1, -1)", "return math.ldexp(1, 2147483647)", "return string.char(-1)", "return ('x'):byte(-2147483648, 2147483647)",
+    "return redis.call(unpack({'MGET', 'a', 'b', {}}))", "return redis.call('SET', string.rep('k', 1e6), 'v')", "return redis.sha1hex(string.rep('x', 1e8))",
+    "while true do pcall(function() while true do redis.pcall('PING') end end) end", "coroutine.wrap(function() while true do end end)()",
+    "coroutine.wrap(function() redis.call('GET', 'k') coroutine.yield(redis.pcall('nosuch')) end)()", "return coroutine.wrap(function() return redis.call('GET', 'k') end)()",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fortress():
+    with servers.pinfold("--script-time-limit", 200, "--script-memory-limit", "8mb", "--maxmemory", "100mb") as running:
+        yield running
+
+
+@only_pinfold
+@pytest.mark.parametrize("script", ABSENT + POISON)
+def test_a_script_reaches_nothing_outside_and_changes_nothing_for_others(fortress, script):
+    with fortress.connect() as client:
+        assert isinstance(client.call("EVAL", script + " return 1", 0), resp.ErrorReply), script
+        client.call("EVAL", f"pcall(function() {script} end) return 1", 0)
+        reply = client.call("EVAL", "return {string.upper('a'), ('b'):upper(), redis.pcall('PING').ok, cjson.encode({1})}", 0)
+        assert reply == [b"A", b"B", b"PONG", b"[1]"], script
+
+
+@only_pinfold
+@pytest.mark.parametrize("script", HOSTILE)
+def test_hostile_scripts_end_and_leave_the_server_as_it_was(fortress, script):
+    with fortress.connect() as client:
+        client.raw("EVAL", script, 0)
+        client.raw("EVAL", f"return pcall(function() {script} end)", 0)
+        client.raw("EVAL", f"#!lua flags=no-writes\n{script}", 0)
+        assert client.call("EVAL", "return {string.upper('a'), redis.call('PING'), 1.9}", 0) == [b"A", "PONG", 1]
+    assert fortress.alive()

@@ -101,6 +101,7 @@ class ScriptRunner final : private script::Host {
     bool has_written = false;
     bool shown = false;
     Abandoned abandoned = Abandoned::no;
+    std::string_view late_text = {};  // if there is no call: what is said when the time is up
     std::string_view stop_text = {};  // empty: it goes on
   };
   // Of a command, before the script has called it.
@@ -125,6 +126,8 @@ class ScriptRunner final : private script::Host {
   void log(script::LogLevel level, std::string_view text) override;
   std::string_view stop() override;
 
+  static Run run_to_compile(std::string_view late_text);
+  script::Compiled compile_text(std::string_view text);
   const Compiled* find_compiled(const ScriptDigest& digest);
   std::string compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded, const Compiled*& compiled);
   LoadedLibrary* load_library(const std::shared_ptr<const FunctionLibrary>& library, std::string& error);
