@@ -6,7 +6,7 @@ namespace pinfold::script {
 
 namespace {
 
-class FakeAccount : public Account {
+class FakeAccount final : public Account {
  public:
   bool take(std::size_t bytes) override {
     if (taken + bytes > limit) return false;
