@@ -33,7 +33,9 @@ TEST_CASE("a library registers functions, which get keys and arguments") {
   const Library library = rig.load(R"(
     local function first(keys, args) return {keys[1], args[1], #keys, #args} end
     redis.register_function('first', first)
-    redis.register_function{function_name='second', callback=function() return 2 end, flags={'no-writes', 'allow-stale'}, description='text'}
+    redis.register_function{
+      function_name='second', callback=function() return 2 end, flags={'no-writes', 'allow-stale'}, description='text'
+    }
     redis.register_function(3, first))");
   CHECK(library.error.empty());
   REQUIRE(library.functions.size() == 3);

@@ -160,7 +160,7 @@ TEST_CASE("a result that takes long to write is stopped, too") {
 }
 
 TEST_CASE("functions of the libraries ask the host in the midst of their work") {
-  // How much work each call is, in characters, elements or the like, and that it asks at least once in 4096 steps, or once in 4096 * 64 bytes copied.
+  // How much work each call is, in characters, elements or the like. It asks at least once in 4096 steps, of which 64 copied bytes are one.
   struct Case {
     const char* script;
     std::uint64_t least_polls;
