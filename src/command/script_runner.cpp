@@ -104,14 +104,18 @@ class While {
 
 }  // namespace
 
-// Writes the value that a script returns as the reply of its command. It must not throw, so it remembers that there was no memory.
+// Writes the value that a script returns as the reply of its command. The script has ended by then, so nothing needs to be locked any more:
+// a value may be large. It must not throw, so it remembers that there was no memory.
 class ScriptRunner::ReplySink final : public script::Sink {
  public:
-  explicit ReplySink(resp::Reply& reply) : reply_(reply) {}
+  explicit ReplySink(Call& call) : call_(call), reply_(call.reply) {}
 
   bool has_failed() const { return failed_; }
 
-  bool takes(std::size_t /*bytes*/) override { return !failed_ && reply_.output().overflow() == resp::Output::Overflow::none; }
+  bool takes(std::size_t /*bytes*/) override {
+    release();
+    return !failed_ && reply_.output().overflow() == resp::Output::Overflow::none;
+  }
   void null() override {
     write([&] { reply_.null(); });
   }
@@ -153,6 +157,7 @@ class ScriptRunner::ReplySink final : public script::Sink {
   template <class Write>
   void write(Write&& write) {
     if (failed_) return;
+    release();
     try {
       write();
     } catch (const std::bad_alloc&) {
@@ -160,6 +165,11 @@ class ScriptRunner::ReplySink final : public script::Sink {
     }
   }
 
+  void release() {
+    if (!call_.in_transaction && !call_.held.empty()) call_.held.release();
+  }
+
+  Call& call_;
   resp::Reply& reply_;
   bool failed_ = false;
 };
@@ -533,7 +543,7 @@ script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run&
   run.began = ThreadClock::ticks();
   run.deadline = run.began + limit - std::min(limit, group.script_ticks);
   run.look_at = std::min(run.deadline, run.began + shown_after);
-  ReplySink sink(call.reply);
+  ReplySink sink(call);
   interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
   script::Outcome result;
   {
