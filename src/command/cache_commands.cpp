@@ -487,6 +487,7 @@ constexpr Row kRows[] = {
     {.name = "cache.set", .handler = cache_set, .arity = -3,
      .flags = kWrite | kDenyOom, .categories = kString,
      .keys = {KeySpec::one(KeyUse::write)}, .shown = shown_in_cache_set,
+     .events = {.deadline = true},
      .group = "cache", .since = "0.1.0",
      .complexity = "O(1)",
      .summary = "Fills a key, as holder of its lease or without one.",

@@ -124,6 +124,8 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.messages_published = engine.pubsub.published();
   stats.messages_delivered = totals.total(&ThreadStats::messages_delivered);
   stats.messages_per_second = engine.rates.per_second(Rates::kMessages);
+  stats.keyspace_events = engine.keyspace_events.told();
+  stats.keyspace_events_dropped = engine.keyspace_events.dropped();
   stats.slow_commands = totals.total(&ThreadStats::slow_commands);
   stats.large_requests = totals.total(&ThreadStats::large_requests);
   stats.large_replies = totals.total(&ThreadStats::large_replies);

@@ -110,6 +110,7 @@ Outcome config_resetstat(Call& call) {
   call.engine.clients.reset_rejected();
   call.engine.clients.reset_evicted();
   call.engine.pubsub.reset_stats();
+  call.engine.keyspace_events.reset_stats();
   call.engine.cache.reset_counters();
   call.engine.tracking.messages.store(0, std::memory_order_relaxed);
   call.engine.audit.reset_counts();

@@ -152,6 +152,8 @@ Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   const std::size_t index = command_index(call.row);
   CommandCounters& counters = stats.commands[index];
   const std::uint64_t errors = call.reply.errors();
+  if (stats.tells_events.load(std::memory_order_relaxed)) [[unlikely]]
+    note_writer(call.row);
   Outcome outcome = Outcome::done;
   try {
     outcome = call.row.handler(call);
@@ -347,6 +349,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const cache::Writer writer(writer_of(session));
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
   const Release release{locks_};
+  if (stats_.tells_events.load(std::memory_order_relaxed)) note_writer(*task.row);
   Outcome outcome = Outcome::done;
   try {
     outcome = !task.replying && !task.irrevocable && rights_have_changed(session) ? reply.error(rights_changed) : task.step(call);

@@ -75,6 +75,7 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       monitors(*this, threads),
       tracking(*this, threads),
       pubsub(*this, threads),
+      keyspace_events(*this),
       working_set(server_keyspace),
       events(names_of_commands()),
       tracing(server_keyspace.memory()),
@@ -91,6 +92,12 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
   };
   limit_requests();
   settings.on_change(config::Id::user_requests_per_second, limit_requests);
+  const auto follow_events = [this]() -> std::optional<std::string> {
+    keyspace_events.follow(static_cast<config::EventClasses>(settings.integer(config::Id::notify_keyspace_events)));
+    return std::nullopt;
+  };
+  follow_events();
+  settings.on_change(config::Id::notify_keyspace_events, follow_events);
   const auto set_password = [this, change] { return set_default_password(users, settings.text(config::Id::requirepass), *change); };
   settings.on_change(config::Id::requirepass, set_password, [this, change] { undo(users, *change); });
 }

@@ -126,6 +126,8 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"pubsub_messages_published", Unit::none, &StatsFigures::messages_published},
     {"pubsub_messages_delivered", Unit::none, &StatsFigures::messages_delivered},
     {"instantaneous_pubsub_messages_per_sec", Unit::per_second, &StatsFigures::messages_per_second},
+    {"keyspace_events", Unit::none, &StatsFigures::keyspace_events},
+    {"keyspace_events_dropped", Unit::none, &StatsFigures::keyspace_events_dropped},
     {"latest_fork_usec", Unit::microseconds, "0"},
     {"total_forks", Unit::none, "0"},
     {"total_error_replies", Unit::none, &StatsFigures::error_replies},

@@ -194,16 +194,21 @@ std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words,
 
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,
                      const std::function<std::string_view(std::size_t)>& argument, security::MatchBudget& budget) {
-  if (user.unlimited()) return true;
+  if (user.unlimited_channels()) return true;
   if (index == 0 || budget.spent()) return false;
   const std::array<std::string_view, 2> words = {argument(0), index > 1 ? argument(1) : std::string_view()};
   const Row* const row = find_command(std::span(words).first(std::min(index, words.size())));
-  if (row == nullptr || is_container(*row) || (row->flags & kWrite) == 0) return false;
-  // The request as if it had no more keys than the last one of each spec.
+  const bool publishes = row != nullptr && names_channels(*row) && row->channels.last > 0;  // a message stands behind its channel
+  if (row == nullptr || is_container(*row) || ((row->flags & kWrite) == 0 && !publishes)) return false;
+  // The request as if it had no more keys than the last one of each spec, and a channel in the place of the first.
   std::array<std::string_view, 2> keys;
   constexpr std::array<std::uint32_t, 2> positions = {0, 1};
   security::CheckedRequest request;
-  bool has_key = false;
+  bool has_key = publishes && index > static_cast<std::size_t>(row->channels.last);
+  if (has_key) {
+    keys[0] = argument(static_cast<std::size_t>(row->channels.first));
+    request.channels = {.first = 0, .count = 1};
+  }
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const std::optional<std::size_t> at = last_key_until(row->keys[i], index);
     if (!at) continue;

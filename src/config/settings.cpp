@@ -142,6 +142,10 @@ constexpr Setting kTable[] = {
      "exceed the hard limit, or the soft limit for that long. A client with half of either in unread replies must read before it is "
      "served further, so only single replies exceed the limits. All clients are of the class normal. The other classes are kept for tools "
      "that set them. 0: no limit."},
+    {Id::notify_keyspace_events, "notify-keyspace-events", Type::text, "", 0, 0, "", true,
+     "Which changes of keys are published, as in Redis: K to channels __keyspace@<db>__:<key>, E to __keyevent@<db>__:<event>, and of the "
+     "classes g generic commands, $ strings, l lists, s sets, h hashes, z sorted sets, t streams, d modules, x expired, e evicted "
+     "(A: all these), n new keys, m misses, and p, which Redis does not have: stale, invalidated, purged and negative entries. Empty: none."},
     {Id::loglevel, "loglevel", Type::choice, "notice", 0, 0, "debug|verbose|notice|warning|nothing", true,
      "How important a message must be to be logged."},
     {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,

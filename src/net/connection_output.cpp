@@ -60,9 +60,14 @@ void Connection::send_deferred(std::string_view replies) {
 void Connection::writable() {
   if (ending_ == Ending::closed || unsent_.empty()) return;
   if (!send_some(unsent_)) return close();
+  sent();
+}
+
+// The transport has taken what it could of unsent_.
+void Connection::sent() {
   settle_spans();
   if (unsent_.empty()) {
-    unsent_.clear(0);
+    unsent_.clear(subscribes() ? kept_output : 0);
     over_soft_limit_since_ = {};
   } else {
     unsent_.compact();  // a backlog that never becomes empty must not grow with all that was ever sent
@@ -177,15 +182,15 @@ void Connection::send_pushes() {
 }
 
 void Connection::send_some_pushes() {
-  if (ending_ == Ending::closed || unsent_.empty()) return;
+  if (ending_ == Ending::closed) return;
   const std::size_t memory = unsent_.memory() + unsent_.held_bytes();
-  if (!send_some(unsent_)) return close();
-  settle_spans();
-  if (!unsent_.empty()) {
-    look_at_backlog();
-    if (ending_ != Ending::closed) update_events();
-    return;
+  if (!unsent_.empty() && !send_some(unsent_)) return close();
+  const bool waited = (events_ & transport_->wants().write) != 0 || blocked_by_.has(BlockedBy::backlog);
+  if (!unsent_.empty() || waited || session_.task != nullptr) [[unlikely]] {
+    if (!unsent_.empty()) look_at_backlog();
+    return ending_ != Ending::closed ? sent() : void();
   }
+  settle_spans();
   unsent_.clear(kept_output);
   over_soft_limit_since_ = {};
   if (unsent_.memory() != memory) account();

@@ -284,7 +284,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(
         ("PUBLISH", "SPUBLISH"), BY_DESIGN,
-        "A client that publishes to itself gets the message behind the reply, as in Redis 7.2; Redis 7.0 sends it before, and inside the reply of EXEC. A client that publishes waits while messages on their way to other threads take more than an eighth of `maxmemory-clients`, at least 1 MB and at most 64 MB; inside EXEC, which cannot wait, PUBLISH is answered with OOM at twice as much. A transaction compares channels with patterns within the budget of its commands.", never_sent,
+        "A client that publishes to itself gets the message behind the reply, as in Redis 7.2; Redis 7.0 sends it before, and inside the reply of EXEC. A client that publishes waits while messages on their way to other threads take more than an eighth of `maxmemory-clients`, at least 1 MB and at most 64 MB; inside EXEC, which cannot wait, PUBLISH is answered with OOM at twice as much. A transaction compares channels with patterns within the budget of its commands. The empty channel matches the pattern `*`; in Redis 7.0 it does not.", never_sent,
     ),  # fmt: skip
     Difference(("PUBSUB HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),

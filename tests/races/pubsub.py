@@ -94,6 +94,8 @@ class Stream:
             self.buffer += data
 
     def send(self, *requests):
+        if self.writer.transport.is_closing():
+            raise Lost
         self.writer.write(b"".join(map(resp.encode, requests)))
 
     def close(self):
@@ -202,9 +204,9 @@ class Subscriber:
             self.stream.send([WORDS[kind][0], topic])
         elif now.ended is None and now.confirmed is not None and self.rng.random() < 0.4:
             self.end(kind, topic)
-        for _ in range(self.rng.choice((1, 5, 50))):
+        for _ in range(self.rng.choice((1, 5, 20))):
             try:
-                await asyncio.wait_for(self.hear(), 0.05)
+                await asyncio.wait_for(self.hear(), 0.01)
             except asyncio.TimeoutError:
                 break
         if self.rng.random() < 0.05:

@@ -227,6 +227,19 @@ def test_purges(watched):
     assert moved == {**calls(cache_purge=2), 'purges_total{by="tags"}': 1, 'purges_total{by="prefix"}': 1}
 
 
+def test_messages_and_keyspace_events(watched):
+    subscriber = watched.another()
+    subscriber.raw("SUBSCRIBE", "a", "__keyevent@0__:set")
+    subscriber.read()
+    moved = watched.moves(("PUBLISH", "a", "x"), ("SPUBLISH", "a", "x"), lambda: subscriber.read())
+    assert moved == {**calls(publish=1, spublish=1), "pubsub_messages_published_total": 2, "pubsub_messages_delivered_total": 1}
+    watched.client.call("CONFIG", "SET", "notify-keyspace-events", "EA")
+    moved = watched.moves(("SET", "k", "1"), lambda: subscriber.read())
+    assert moved == {**calls(set=1), "pubsub_messages_published_total": 1, "pubsub_messages_delivered_total": 1, 'keyspace_events_total{result="told"}': 1}
+    scrape = watched.scrape()
+    assert scrape["pubsub_clients"] == 1 and scrape['pubsub_channels{kind="channel"}'] == 2
+
+
 def test_who_may_not_is_counted(watched):
     watched.client.call("ACL", "SETUSER", "u", "on", ">p", "~mine:*", "+get", "+select", "db=0")
     client = watched.another()

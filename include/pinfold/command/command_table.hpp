@@ -74,6 +74,44 @@ enum class KeyUse : std::uint8_t {
   bitfield,  // BITFIELD: `read` if all operations are GET, otherwise `modify`
 };
 
+/// A keyspace event, in the words of Redis but for those of the class `p`. Their names and classes are in
+/// src/command/keyspace_events.cpp, in this order.
+enum class Event : std::uint8_t {
+  none,
+  set,
+  setrange,
+  append,
+  incrby,
+  incrbyfloat,
+  setbit,
+  del,
+  expire,
+  persist,
+  rename_from,
+  rename_to,
+  copy_to,
+  move_from,
+  move_to,
+  expired,
+  evicted,
+  created,  // "new"
+  keymiss,
+  stale,
+  invalidated,
+  purged,
+  absent,
+  count,
+};
+
+/// What a command's changes are called as keyspace events.
+struct EventsOf {
+  Event written = Event::set;   // a value was stored or changed
+  Event removed = Event::del;   // an entry was removed
+  bool deadline = false;        // a deadline that is stored with a value is told as `expire`
+  bool anew = false;            // a value that is replaced counts as new, as if it had been deleted before
+  bool misses = true;           // a read that finds nothing is told
+};
+
 struct Row;
 
 /// Returns the whole text of the error for arguments in which a KeySpec does not find its keys.
@@ -152,6 +190,7 @@ struct Row {
   Touches touches = Touches::keys;
   DatabasesIn databases = nullptr;
   PrefixIn prefix = nullptr;
+  EventsOf events = {};
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
   std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)
   std::string_view complexity = {};

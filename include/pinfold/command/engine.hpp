@@ -19,6 +19,7 @@
 #include "pinfold/command/clients.hpp"
 #include "pinfold/command/command_log.hpp"
 #include "pinfold/command/figure_history.hpp"
+#include "pinfold/command/keyspace_events.hpp"
 #include "pinfold/command/latency_monitor.hpp"
 #include "pinfold/command/monitors.hpp"
 #include "pinfold/command/pubsub.hpp"
@@ -60,6 +61,7 @@ class Engine {
   Monitors monitors;
   TrackingService tracking;
   PubSub pubsub;
+  KeyspaceEvents keyspace_events;
   WorkingSet working_set;
   EventLog events;
   LogCounts log_counts;  // of the log, to which the lines of `events` go

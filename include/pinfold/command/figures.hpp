@@ -157,6 +157,8 @@ struct StatsFigures {
   std::uint64_t messages_published = 0;
   std::uint64_t messages_delivered = 0;  // to clients: one that two clients get is two
   std::uint64_t messages_per_second = 0;
+  std::uint64_t keyspace_events = 0;
+  std::uint64_t keyspace_events_dropped = 0;
   std::uint64_t audit_written = 0;
   std::uint64_t audit_lost = 0;
   std::uint64_t audit_left_out = 0;

@@ -47,6 +47,7 @@ struct alignas(64) ThreadStats {
   std::vector<CommandCounters> commands;  // by index in commands()
   Histograms durations;                   // of calls, by index in commands(), while `measures`
   bool measures = true;                   // the setting metrics; only the thread itself reads and writes this
+  std::atomic<bool> tells_events{false};  // whether keyspace events are published, which have the names of commands
   std::uint64_t span_scale = 0;           // ThreadClock::span_scale()
   /// Of the rounds of the event loop, from when the system reports ready descriptors until all of them have been served, while `measures`.
   /// A client that becomes ready in a round waits for its end.

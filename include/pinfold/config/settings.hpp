@@ -69,6 +69,7 @@ enum class Id : unsigned {
   proto_max_bulk_len,
   client_query_buffer_limit,
   client_output_buffer_limit,
+  notify_keyspace_events,
   loglevel,
   logfile,
   log_format,

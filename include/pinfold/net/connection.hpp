@@ -208,6 +208,7 @@ class Connection final : public EventHandler, public PushReceiver {
   void send();
   void send_now();
   void writable();
+  void sent();
   Transport::Result write(std::span<const iovec> runs);
   bool send_some(resp::Output& output);
   void keep_unsent(resp::Output& output);

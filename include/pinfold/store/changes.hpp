@@ -31,6 +31,10 @@ enum class Cause : std::uint8_t {
   evicted,      // the entry was removed to make room
   purged,       // a purge has removed the entry, when a look-up, the sweep, eviction or compaction met it
   purged_soft,  // a purge has made the entry stale, when one of these met it
+  lapsed,       // told behind the change of a write whose value has not been stored, because its deadline had passed already
+  // These two are told beside what happens, for observers that ask for them:
+  created,  // a write is about to be told, of a key under which plain commands found no value
+  missed,   // a read that counts has found no value. Nothing has changed
   // These two are for a whole database. They are told once in each shard, without a key:
   flushed,    // all entries were removed
   exchanged,  // the database has the entries of another one now (SWAPDB); the change of the other one is told separately
@@ -74,6 +78,11 @@ struct Change {
   /// For `written`: the value that was written, but is not stored because a switch does not admit its key (KeySwitches). Null
   /// if the value is stored, and in most other cases. If the entry was stored for a moment and removed, it is in `before`.
   const Value* unstored = nullptr;
+
+  /// For `written` and `deadline`: whether the entry was given a deadline. False if one that it had was kept.
+  bool with_deadline = false;
+  /// For `written`: whether the new entry is negative.
+  bool absent = false;
 
   /// Whether an entry was removed that plain commands would have found.
   bool removed_live() const { return before != nullptr && before->live(now); }
@@ -135,6 +144,11 @@ class Changes {
   void tell(Cause cause, unsigned db, const Key& key, UnixMs now) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = key, .now = now});
+  }
+  /// The same for a value that was stored, or a deadline that was set. `with_deadline` and `absent` are as in Change.
+  void tell(Cause cause, unsigned db, const Key& key, UnixMs now, bool with_deadline, bool absent = false) {
+    if (wants(cause)) [[unlikely]]
+      tell_all({.cause = cause, .db = db, .key = key, .now = now, .with_deadline = with_deadline, .absent = absent});
   }
   /// Tells observers that an entry was removed. Must be called after the entry has been taken out of the index, and before it
   /// is released. Costs what tell() costs.
