@@ -573,11 +573,13 @@ void TrackingTable::forget_all() {
 bool TrackingTable::free_some(TrackedKeys& shard, std::size_t most) {
   TrackedKeys::Directory* directory = shard.aside_;
   if (directory == nullptr) return false;
-  for (std::size_t freed = 0; directory->buckets > 0 && freed < most; ++freed) {
+  std::size_t freed = 0;
+  for (; directory->buckets > 0 && freed < most; ++freed) {
     TrackedKey*& head = directory->head(--directory->buckets);
     for (const TrackedKey* key = head; key != nullptr; key = key->next) ++freed;
     free(std::exchange(head, nullptr));
   }
+  work::nodes(freed);
   if (directory->buckets > 0) return true;
   add_memory(-static_cast<std::int64_t>(directory->memory()));
   shard.aside_ = directory->next;
@@ -616,7 +618,7 @@ void TrackingTable::tend(UnixMs now) {
     if (begins || removing_dead_) {
       bool removed = false;
       for (unsigned holds = 0; holds < most_holds && !removed; ++holds) {
-        keyspace_.with_locked_after_waiters(i, [&] { removed = shard.remove_dead(most_in_one_hold); });
+        keyspace_.with_locked_after_waiters(i, [&] { removed = shard.remove_dead(most_in_one_hold / 2); });
       }
       removed_all &= removed;
     }

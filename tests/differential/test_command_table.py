@@ -107,5 +107,3 @@ def test_commands_of_other_types_are_unknown():
         for name in types + others:
             reply = connection.call(name, "a", "b")
             assert reply == resp.ErrorReply(f"ERR unknown command '{name}', with args beginning with: 'a' 'b' "), name
-        for name in ("TRACKING", "CACHING", "TRACKINGINFO"):
-            assert connection.call("CLIENT", name, "ON") == resp.ErrorReply(f"ERR unknown subcommand '{name}'. Try CLIENT HELP."), name

@@ -192,7 +192,7 @@ class TrackedKeys final : public store::Observer {
  private:
   friend class TrackingTable;
   static constexpr std::size_t buckets_of_segment = 64;
-  static constexpr std::size_t window = 256;  // tickets of one record that are looked at in one hold of the lock
+  static constexpr std::size_t window = 128;  // tickets of one record that are looked at in one hold of the lock
   struct Segment {
     std::array<TrackedKey*, buckets_of_segment> heads{};
     std::uint32_t due = TrackedKey::no_deadline;  // no record has an earlier deadline
@@ -258,7 +258,7 @@ class TrackingTable {
   /// tracking-table-max-keys; 0: as many as there is memory for. May change at run time.
   std::atomic<std::uint64_t> max_keys{1'000'000};
   /// No more clients are noted for one key, because the lock is held while their tickets are moved.
-  static constexpr std::size_t most_of_key = 60'000;
+  static constexpr std::size_t most_of_key = 20'000;
 
   Tickets tickets;
 
