@@ -29,6 +29,7 @@ def test_the_recipe_reads_from_memory_until_the_key_changes(server):
     cached = recipe()(port=server.port)
     with server.connect() as writer:
         writer.call("SET", "user:7", "a")
+        cached.get("another")  # has connected
         assert cached.get("user:7") == b"a"
         hits = writer.call("INFO", "stats")
         assert cached.get("user:7") == b"a"
