@@ -114,6 +114,8 @@ int run_job(lua_State* L) {
     job.sink->error(text);
     return 0;
   }
+  // The result lies as deep on the stack as in Redis, which bounds how deep it may be nested.
+  lua_remove(L, 1);
   give(L, *job.sink, state.resp);
   return 0;
 }

@@ -72,9 +72,9 @@ class Encoder {
   [[noreturn]] void refuse(const char* reason) { fail_here(L_, "Cannot serialise %s: %s", luaL_typename(L_, -1), reason); }
 
   void text(std::string_view bytes) {
-    state_.charge(L_, bytes.size() / 8);
     buffer_.add('"');
     for (const char c : bytes) {
+      state_.charge(L_, 1);
       const auto code = static_cast<unsigned char>(c);
       if (code >= 0x20 && c != '"' && c != '\\' && c != '/' && code != 0x7f) [[likely]] {
         buffer_.add(c);

@@ -240,7 +240,6 @@ const char* read_named_arguments(lua_State* L, Registered& registered) {
       if (lua_isstring(L, -1) == 0) return std::nullopt;
       return std::string(text_at(L, -1));
     };
-    if (lua_type(L, -2) != LUA_TSTRING) return "named argument key given to redis.register_function is not a string";
     if (key == "function_name") {
       const std::optional<std::string> text = text_value();
       if (!text) return "function_name argument given to redis.register_function must be a string";

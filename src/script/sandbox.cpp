@@ -301,7 +301,7 @@ int error_handler(lua_State* L) {
   lua_settop(L, 1);
   lua_Debug at;
   bool known = lua_getstack(L, 1, &at) != 0 && lua_getinfo(L, "Sl", &at) != 0;
-  if (known && at.what[0] == 'C') known = lua_getstack(L, 2, &at) != 0 && lua_getinfo(L, "Sl", &at) != 0;
+  if (known && at.what[0] == 'C') known = lua_getstack(L, 2, &at) != 0 && lua_getinfo(L, "Sl", &at) != 0 && at.what[0] != 'C';
   if (!lua_istable(L, 1)) {
     lua_createtable(L, 0, 3);
     lua_pushliteral(L, "ERR ");

@@ -308,9 +308,9 @@ const char* read_item(lua_State* L, const char* p, std::string& item) {
 }
 
 void add_quoted(lua_State* L, Buffer& buffer, std::string_view text) {
-  State::of(L).charge(L, text.size() / 8);
   buffer.add('"');
   for (const char c : text) {
+    State::of(L).charge(L, 1);
     switch (c) {
       case '"':
       case '\\':

@@ -7,10 +7,11 @@
 // What a script can cause is bounded:
 // - Memory: the Account is asked before the interpreter's memory grows, and a script that is refused fails with "not enough memory". All
 //   that scripts have allocated and that is not collected yet is at most Limits::memory, whatever script it came from.
-// - Time: Host::stop is asked at least once in 4096 instructions or 4096 steps of a library function, where a step is a character compared,
-//   an element moved or 64 bytes copied. While the interpreter holds blocks of more than 64 KB together, it is asked proportionally more
-//   often, down to 16 instructions, because the core of Lua (rehash of a table, `..`, next over removed elements) may pass over all of a
-//   block in one instruction. After a reason to stop, no pcall of the script catches the error.
+// - Time: Host::stop is asked at least once in 4096 instructions or 4096 steps of library functions, where a step is a character compared,
+//   an element moved or 64 bytes copied: in about 0.1 ms. What the core of Lua does with one value at once is not divided: a copy, a
+//   comparison or a conversion of a string, the rehash of a table, next() over its removed elements. It takes up to 0.3 ms for each MB of
+//   the value. So while the interpreter holds blocks of more than 64 KB together, it asks in proportion more often, down to 4 instructions.
+//   After a reason to stop, no pcall of the script catches the error.
 // - Depth: C++ frames are at most a megabyte deep, whatever coroutines, patterns or tables are nested in each other.
 //
 // Errors of Lua are C++ exceptions here (Debian's liblua5.1-c++), so a Host or Sink may have objects with destructors in its frames. It

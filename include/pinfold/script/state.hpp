@@ -21,7 +21,7 @@ class State {
   static constexpr std::int64_t steps_between_polls = 4096;
   /// Instructions between two questions, as long as the large blocks are no more than `small_blocks` together.
   static constexpr int instructions_between_polls = 4096;
-  static constexpr int least_instructions_between_polls = 16;
+  static constexpr int least_instructions_between_polls = 4;
   /// A block of memory from this size on is a large one.
   static constexpr std::size_t large_block = 16 * 1024;
   static constexpr std::size_t small_blocks = 64 * 1024;

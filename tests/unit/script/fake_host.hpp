@@ -11,7 +11,7 @@
 
 namespace pinfold::script {
 
-class FakeHost : public Host {
+class FakeHost final : public Host {
  public:
   Reply call(std::span<const std::string_view> arguments, int resp) override {
     calls.emplace_back(arguments.begin(), arguments.end());
@@ -81,7 +81,7 @@ class FakeHost : public Host {
 };
 
 /// Writes what it gets as the server does.
-class TextSink : public Sink {
+class TextSink final : public Sink {
  public:
   explicit TextSink(int protocol = 2) : protocol_(protocol) {}
 
