@@ -83,7 +83,9 @@ constexpr Metric<ClientFigures> kClients[] = {
     {"lease_waiting_clients", gauge, "Clients that wait for the holder of a lease to fill a key.", &ClientFigures::waiting_for_leases},
     {"largest_client_input_bytes", gauge, "The largest request that a client is sending.", &ClientFigures::largest_input},
     {"largest_client_output_bytes", gauge, "The most replies that wait for one client.", &ClientFigures::largest_output},
+    {"tracking_clients", gauge, "Clients that cache values themselves (CLIENT TRACKING).", &ClientFigures::tracking},
     {"monitor_clients", gauge, "Clients that are shown the requests of all (MONITOR).", &ClientFigures::monitors},
+    {"pubsub_clients", gauge, "Clients that have subscribed to channels or patterns.", &ClientFigures::subscribers},
 };
 
 constexpr std::string_view memory_help = "Memory that is in use, by what it is used for.";
@@ -95,6 +97,7 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_bytes", gauge, memory_help, &MemoryFigures::coalescing, 1, "part", "coalescing"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::clients, 1, "part", "clients"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::sampling, 1, "part", "sampling"},
+    {"memory_bytes", gauge, memory_help, &MemoryFigures::tracking, 1, "part", "tracking"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::scripts, 1, "part", "scripts"},
     {"memory_used_bytes", gauge, "Memory that is in use: the sum of all parts.", &MemoryFigures::used},
     {"memory_used_peak_bytes", gauge, "The most memory that was in use.", &MemoryFigures::peak},
@@ -103,6 +106,8 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_data_limit_bytes", gauge, "The part of maxmemory that data may take; 0 if there is no limit.", &MemoryFigures::data_limit},
     {"eviction_enabled", gauge, "0 if maxmemory-policy is noeviction, or volatile while no key has a TTL.", &MemoryFigures::evicts},
     {"memory_clients_limit_bytes", gauge, "maxmemory-clients; 0 if there is no limit.", &MemoryFigures::clients_share},
+    {"memory_messages_bytes", gauge, "The part of the memory of clients that published messages take on their way to I/O threads.",
+     &MemoryFigures::messages},
     {"memory_resident_bytes", gauge, "Resident memory of the process.", &MemoryFigures::resident},
     {"memory_fragmentation_ratio", gauge, "Resident memory, divided by the memory that is in use.", &MemoryFigures::fragmentation},
     {"memory_system_bytes", gauge, "Memory of the machine, or the limit of the control group if that is less.", &MemoryFigures::available},
@@ -138,7 +143,28 @@ constexpr Metric<StatsFigures> kStats[] = {
     {"evicted_keys_total", counter, evicted_help, &StatsFigures::evicted_first_out, 1, "cause", "first-out"},
     {"evicted_keys_total", counter, evicted_help, &StatsFigures::evicted_negative, 1, "cause", "negative"},
     {"keyspace_hits_total", counter, "Reads that have found their key.", &StatsFigures::hits},
+    {"tracking_keys", gauge, "Keys that clients with CLIENT TRACKING have read.", &StatsFigures::tracking_keys},
+    {"tracking_items", gauge, "The same, each key counted once for each client.", &StatsFigures::tracking_items},
+    {"tracking_prefixes", gauge, "Different prefixes of clients with CLIENT TRACKING and BCAST.", &StatsFigures::tracking_prefixes},
+    {"tracking_keys_evicted_total", counter, "Keys that were forgotten for want of room, and told as changed.",
+     &StatsFigures::tracking_evicted},
+    {"tracking_keys_aged_total", counter, "Keys that were told because their deadline has passed.", &StatsFigures::tracking_aged},
+    {"tracking_reads_refused_total", counter, "Reads that could not be noted, so that their clients were told not to keep the value.",
+     &StatsFigures::tracking_refused},
+    {"tracking_messages_total", counter, "Messages to clients about keys that have changed.", &StatsFigures::tracking_messages},
     {"keyspace_misses_total", counter, "Reads that have not found their key.", &StatsFigures::misses},
+    {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::channels, 1, "kind", "channel"},
+    {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::channel_patterns, 1, "kind",
+     "pattern"},
+    {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::shard_channels, 1, "kind",
+     "shard-channel"},
+    {"pubsub_messages_published_total", counter, "Messages that were published.", &StatsFigures::messages_published},
+    {"pubsub_messages_delivered_total", counter, "Messages that were given to clients, once for each subscription.",
+     &StatsFigures::messages_delivered},
+    {"keyspace_events_total", counter, "Keyspace events, by what became of them. dropped: there was no memory for them.",
+     &StatsFigures::keyspace_events, 1, "result", "told"},
+    {"keyspace_events_total", counter, "Keyspace events, by what became of them. dropped: there was no memory for them.",
+     &StatsFigures::keyspace_events_dropped, 1, "result", "dropped"},
     {"error_replies_total", counter, "Replies that were errors.", &StatsFigures::error_replies},
     {"protocol_errors_total", counter, "Requests that were not in the protocol.", &StatsFigures::protocol_errors},
     {"auth_failures_total", counter, "Attempts to authenticate with a wrong name or password.", &StatsFigures::auth_failures},
@@ -199,7 +225,7 @@ constexpr Metric<CpuFigures> kCpu[] = {
 constexpr std::string_view ended_help = "Leases that have ended, by how.";
 constexpr std::string_view refused_help =
     "Leases, waits for one and fills that were refused, by what was asked for and why: the limit of the server or of a policy, memory, "
-    "nobody who loads; a token that is void, a tag purged meanwhile, a version that is not newer.";
+    "nobody who loads; a token that is void, a tag purged meanwhile, a version that is not newer, a dependency invalidated meanwhile.";
 constexpr std::string_view purges_help = "Purges, by what they purge.";
 constexpr Metric<CacheFigures> kCache[] = {
     {"leases", gauge, "Leases that are held.", &CacheFigures::leases},
@@ -218,6 +244,7 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_token, 1, "request", "fill", "cause", "token"},
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_tag, 1, "request", "fill", "cause", "tag"},
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_version, 1, "request", "fill", "cause", "version"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_dependency, 1, "request", "fill", "cause", "dependency"},
     {"early_refreshes_total", counter, "Leases that were granted before a key has expired.", &CacheFigures::early_refreshes},
     {"stale_hits_total", counter, "Reads that were answered with a stale value.", &CacheFigures::stale_hits},
     {"negative_hits_total", counter, "Reads that were answered by an entry without a value.", &CacheFigures::negative_hits},
@@ -225,6 +252,9 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"negative_bytes", gauge, "Memory of entries without a value.", &CacheFigures::negative_bytes},
     {"purges_total", counter, purges_help, &CacheFigures::purges_of_tags, 1, "by", "tags"},
     {"purges_total", counter, purges_help, &CacheFigures::purges_of_prefixes, 1, "by", "prefix"},
+    {"purges_total", counter, purges_help, &CacheFigures::purges_cascading, 1, "by", "dependency"},
+    {"cascade_entries_total", counter, "Entries that were invalidated because they were built from others.",
+     &CacheFigures::entries_of_cascades},
     {"purges_pending", gauge, "Purges whose entries still take memory.", &CacheFigures::purges_pending},
     {"serve_stale", gauge, "1 while serve-stale is on.", &CacheFigures::serves_stale},
     {"admit_percent", gauge, "The setting admit: how many percent of new keys may be stored.", &CacheFigures::admit_percent},

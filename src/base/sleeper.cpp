@@ -1,5 +1,6 @@
 #include "pinfold/base/sleeper.hpp"
 
+#include <cassert>
 #include <utility>
 
 #include "pinfold/base/work.hpp"
@@ -21,6 +22,17 @@ void Sleeper::wake() {
   next_ = std::exchange(outermost->first_, this);
 }
 
+void WakeLater::afterwards(void (*work)()) {
+  if (outermost == nullptr) return work();
+  for (auto& one : outermost->works_) {
+    if (one == nullptr || one == work) {
+      one = work;
+      return;
+    }
+  }
+  assert(false && "most_works is too small");
+}
+
 WakeLater::WakeLater() : outermost_(outermost == nullptr) {
   if (outermost_) outermost = this;
 }
@@ -28,6 +40,9 @@ WakeLater::WakeLater() : outermost_(outermost == nullptr) {
 WakeLater::~WakeLater() {
   if (!outermost_) return;
   outermost = nullptr;
+  for (void (*const work)() : works_) {
+    if (work != nullptr) work();
+  }
   while (first_ != nullptr) {
     Sleeper& sleeper = *std::exchange(first_, first_->next_);
     sleeper.put_off_.store(false);

@@ -220,7 +220,10 @@ Outcome acl_setuser(Call& call) {
     const Users::Pointer user = draft.build();
     if (const auto error = security::UserRules::too_long(*user)) return call.reply.error("ERR " + *error);
     const Users::Refused refused = users.publish_within_limits(user, before);
-    if (refused == Users::Refused::no) return call.reply.ok();
+    if (refused == Users::Refused::no) {
+      call.engine.pubsub.look_at_rights();
+      return call.reply.ok();
+    }
     if (refused != Users::Refused::changed) return call.reply.error("ERR " + std::string(security::refusal_text(refused)));
   }
 }
@@ -244,6 +247,9 @@ Outcome acl_deluser(Call& call) {
 std::string dry_run_text(const Row& row, const RightsVerdict& verdict) {
   if (verdict.denied == security::Verdict::Denied::key) {
     return "This user has no permissions to access the '" + std::string(verdict.object) + "' key";
+  }
+  if (verdict.denied == security::Verdict::Denied::channel) {
+    return "This user has no permissions to access the '" + std::string(verdict.object) + "' channel";
   }
   std::string text = denial_text(row, verdict);
   if (!text.empty()) text[0] = upper(text[0]);
@@ -336,6 +342,7 @@ std::optional<std::string> load_file(Engine& engine, std::uint64_t client) {
     return std::string("Error loading ACLs: ") + security::refusal_text(refused);
   }
   close_clients_of_removed_users(engine, client);
+  engine.pubsub.look_at_rights();
   return std::nullopt;
 }
 

@@ -1,6 +1,7 @@
 #include "pinfold/command/client_list.hpp"
 
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -25,8 +26,13 @@ std::string flags_of(const SharedClient& client) {
   std::string flags;
   constexpr auto relaxed = std::memory_order_relaxed;
   if (client.monitors.load(relaxed)) flags += 'O';
+  if (is_subscriber(client)) flags += 'P';
   if (client.waiting.load(relaxed) != 0 || client.paused.load(relaxed)) flags += 'b';
   if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
+  const unsigned tracking = client.tracking.load(relaxed);
+  if ((tracking & kTracks) != 0) flags += 't';
+  if ((tracking & kRedirectBroken) != 0) flags += 'R';
+  if ((tracking & kTracksPrefixes) != 0) flags += 'B';
   if (client.closing.load(std::memory_order_relaxed)) flags += 'A';
   if (client.unix_socket) flags += 'U';
   if (client.no_evict.load(std::memory_order_relaxed)) flags += 'e';
@@ -34,7 +40,7 @@ std::string flags_of(const SharedClient& client) {
   return flags.empty() ? "N" : flags;
 }
 
-// One line of CLIENT LIST. Fields of what this server does not have (subscriptions, replication, tracking) say so. The caller holds the
+// One line of CLIENT LIST. Fields of what this server does not have (replication) say so. The caller holds the
 // client's mutex, or is its thread.
 void append_line(std::string& to, const SharedClient& client, MonoMs now) {
   const auto field = [&to](std::string_view name, auto value) {
@@ -57,7 +63,8 @@ void append_line(std::string& to, const SharedClient& client, MonoMs now) {
   field("idle", seconds_since(get(client.last_active)));
   field("flags", flags_of(client));
   field("db", get(client.db));
-  to.append(" sub=0 psub=0 ssub=0");
+  constexpr std::array<std::string_view, topic_kinds> kinds = {"sub", "psub", "ssub"};
+  for (std::size_t i = 0; i < kinds.size(); ++i) field(kinds[i], get(client.subscriptions[i]));
   field("multi", get(client.queued));
   const std::uint64_t unread = get(client.input_bytes);
   field("qbuf", unread);
@@ -73,7 +80,7 @@ void append_line(std::string& to, const SharedClient& client, MonoMs now) {
   field("events", "r");
   field("cmd", last != nullptr ? last->name : "NULL");
   field("user", user_name(client));
-  to.append(" redir=-1");
+  field("redir", get(client.tracking) != 0 ? static_cast<std::int64_t>(get(client.redirect)) : -1);
   field("resp", get(client.protocol));
   field("lib-name", client.library_name);
   field("lib-ver", client.library_version);
@@ -119,17 +126,20 @@ class ListTask : public Task {
   GatheredText text_;
 };
 
-// All clients, in the order of their ids.
+// All clients, or those of a type, in the order of their ids.
 class ListAllTask : public ListTask {
  public:
-  using ListTask::ListTask;
+  ListAllTask(const Call& call, std::optional<ClientType> type) : ListTask(call), type_(type) {}
 
  private:
   bool describe_some(Call& call, std::string& lines) override {
-    next_ = call.engine.clients.for_some(next_, clients_a_step, [&](SharedClient& client) { add_line(lines, client, call.mono); });
+    next_ = call.engine.clients.for_some(next_, clients_a_step, [&](SharedClient& client) {
+      if (!type_ || type_of(client) == *type_) add_line(lines, client, call.mono);
+    });
     return next_ != 0;
   }
 
+  const std::optional<ClientType> type_;
   std::uint64_t next_ = 1;
 };
 
@@ -197,7 +207,8 @@ Outcome client_info(Call& call) {
 
 std::optional<ClientType> parse_client_type(Call& call, std::string_view name) {
   if (iequals(name, "normal")) return ClientType::normal;
-  for (const std::string_view other : {"master", "replica", "slave", "pubsub"}) {
+  if (iequals(name, "pubsub")) return ClientType::pubsub;
+  for (const std::string_view other : {"master", "replica", "slave"}) {
     if (iequals(name, other)) return ClientType::other;
   }
   call.reply.error("ERR Unknown client type '" + excerpt(name) + "'");
@@ -207,13 +218,14 @@ std::optional<ClientType> parse_client_type(Call& call, std::string_view name) {
 Outcome client_list(Call& call) {
   Cursor options(call.args, 2);
   if (options.take_with_value("ID")) return list_by_id(call, options);
+  std::optional<ClientType> type;
   if (options.left() == 2 && options.take("TYPE")) {
-    const std::optional<ClientType> type = parse_client_type(call, options.take());
+    type = parse_client_type(call, options.take());
     if (!type) return Outcome::done;
-    if (*type != ClientType::normal) return call.reply.verbatim("");
+    if (*type == ClientType::other) return call.reply.verbatim("");
   }
   if (!options.done()) return call.syntax_error();
-  return make_list(call, std::make_unique<ListAllTask>(call), call.engine.clients.count());
+  return make_list(call, std::make_unique<ListAllTask>(call, type), call.engine.clients.count());
 }
 
 }  // namespace pinfold::command

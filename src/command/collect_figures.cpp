@@ -74,6 +74,8 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
   clients.limit = static_cast<std::uint64_t>(engine.settings.integer(Id::maxclients));
   clients.waiting_for_leases = engine.cache.waiters();
   clients.monitors = engine.monitors.count();
+  clients.tracking = engine.cache.tracking.figures().clients;
+  clients.subscribers = engine.pubsub.clients();
   const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.blocked_by_pause.load(), 0));
   clients.blocked = clients.waiting_for_leases + paused;
 }
@@ -94,6 +96,14 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.clients_closed_for_users = engine.clients.closed_for_user();
   stats.hits = keys.hits;
   stats.misses = keys.misses;
+  const cache::TrackingTable::Figures tracking = engine.cache.tracking.figures();
+  stats.tracking_keys = tracking.keys;
+  stats.tracking_items = tracking.items;
+  stats.tracking_prefixes = engine.tracking.prefixes();
+  stats.tracking_evicted = tracking.evicted;
+  stats.tracking_aged = tracking.aged;
+  stats.tracking_refused = tracking.refused;
+  stats.tracking_messages = engine.tracking.messages.load(std::memory_order_relaxed);
   stats.error_replies = totals.error_total();
   stats.query_limit_disconnections = totals.total(&ThreadStats::query_limit_disconnections);
   stats.output_limit_disconnections = totals.total(&ThreadStats::output_limit_disconnections);
@@ -108,6 +118,14 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.denied_channel = totals.total(&ThreadStats::denied_channel);
   stats.denied_database = totals.total(&ThreadStats::denied_database);
   stats.rate_limited = totals.total(&ThreadStats::rate_limited);
+  stats.channels = engine.pubsub.topics(TopicKind::channel);
+  stats.channel_patterns = engine.pubsub.topics(TopicKind::pattern);
+  stats.shard_channels = engine.pubsub.topics(TopicKind::shard_channel);
+  stats.messages_published = engine.pubsub.published();
+  stats.messages_delivered = totals.total(&ThreadStats::messages_delivered);
+  stats.messages_per_second = engine.rates.per_second(Rates::kMessages);
+  stats.keyspace_events = engine.keyspace_events.told();
+  stats.keyspace_events_dropped = engine.keyspace_events.dropped();
   stats.slow_commands = totals.total(&ThreadStats::slow_commands);
   stats.large_requests = totals.total(&ThreadStats::large_requests);
   stats.large_replies = totals.total(&ThreadStats::large_replies);
@@ -237,9 +255,11 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.fills_refused_token = counters.no_fill[FillRefusal::token];
   figures.fills_refused_tag = counters.no_fill[FillRefusal::tag];
   figures.fills_refused_version = counters.no_fill[FillRefusal::version];
+  figures.fills_refused_dependency = counters.no_fill[FillRefusal::dependency];
   figures.refused = figures.refused_max_leases + figures.refused_by_policy + figures.refused_for_memory;
   figures.waits_refused = figures.waits_refused_max_waiters + figures.waits_refused_no_lease + figures.waits_refused_for_memory;
-  figures.fills_refused = figures.fills_refused_token + figures.fills_refused_tag + figures.fills_refused_version;
+  figures.fills_refused =
+      figures.fills_refused_token + figures.fills_refused_tag + figures.fills_refused_version + figures.fills_refused_dependency;
   figures.early_refreshes = counters.early_refreshes.load();
   figures.stale_hits = counters.stale_hits.load();
   figures.negative_hits = counters.negative_hits.load() + keys.negative_hits;
@@ -248,6 +268,8 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.negative_bytes = negatives.bytes;
   figures.purges_of_tags = counters.purges_tags.load();
   figures.purges_of_prefixes = counters.purges_prefix.load();
+  figures.purges_cascading = counters.cascades.load();
+  figures.entries_of_cascades = counters.cascade_entries.load();
   figures.purges_pending = cache.purges_pending();
   figures.serves_stale = engine.keyspace.serves_stale() ? 1 : 0;
   figures.admit_percent = static_cast<std::uint64_t>(engine.settings.integer(Id::admit));
@@ -452,10 +474,12 @@ MemoryFigures collect_memory_figures(const Engine& engine, const Locks& held) {
   figures.ghosts = memory.used(Use::ghosts);
   figures.coalescing = memory.used(Use::coalescing);
   figures.clients = memory.used(Use::clients);
+  figures.messages = engine.pubsub.pending();
   figures.sampling = memory.used(Use::sampling);
+  figures.tracking = memory.used(Use::tracking);
   figures.scripts = memory.used(Use::scripts);
   figures.used = figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients +
-                 figures.sampling + figures.scripts;
+                 figures.sampling + figures.tracking + figures.scripts;
   const std::shared_ptr<const LibrarySet> libraries = engine.scripting.libraries.get();
   figures.interpreters = engine.scripting.interpreter_bytes.load(std::memory_order_relaxed);
   figures.cached_scripts = engine.scripting.cache.bytes();

@@ -31,12 +31,22 @@ struct LegacyRange {
   int step = 0;
 };
 
+// What is shown of a command's keys. Shard channels are among them, because in a cluster they lie where keys of these names do.
+std::vector<KeySpec> shown_specs(const Row& row) {
+  std::vector<KeySpec> specs;
+  for (const KeySpec& spec : row.keys) {
+    if (spec.kind != KeySpec::Kind::none) specs.push_back(spec);
+  }
+  if (row.channels.sharded) specs.push_back(KeySpec::range(KeyUse::peek, row.channels.first, row.channels.last));
+  return specs;
+}
+
 // Before key specs a command had one range of keys. Specs that are ranges one behind the other fit into it; a
 // counted one does not.
 LegacyRange legacy_range(const Row& row) {
   LegacyRange range;
-  for (const KeySpec& spec : row.keys) {
-    if (spec.kind == KeySpec::Kind::none) break;
+  for (const KeySpec& spec : shown_specs(row)) {
+    if (spec.kind == KeySpec::Kind::option) break;
     if (spec.kind != KeySpec::Kind::range) return {};
     const bool first = range.first == 0;
     if (!first && spec.first != range.last + 1) break;
@@ -47,18 +57,23 @@ LegacyRange legacy_range(const Row& row) {
   return range;
 }
 
-void reply_key_spec(resp::Reply& reply, const KeySpec& spec) {
+void reply_key_spec(resp::Reply& reply, const KeySpec& spec, bool is_key) {
   const bool range = spec.kind == KeySpec::Kind::range;
+  const bool option = spec.kind == KeySpec::Kind::option;
   reply.map(3);
   reply.bulk("flags");
-  reply_names(reply, key_use_names(spec.use));
+  reply_names(reply, is_key ? key_use_names(spec.use) : std::vector<std::string_view>{"not_key"});
   reply.bulk("begin_search");
   reply.map(2);
   reply.bulk("type");
-  reply.bulk("index");
+  reply.bulk(option ? "keyword" : "index");
   reply.bulk("spec");
-  reply.map(1);
-  reply.bulk("index");
+  reply.map(option ? 2 : 1);
+  if (option) {
+    reply.bulk("keyword");
+    reply.bulk(spec.word);
+  }
+  reply.bulk(option ? "startfrom" : "index");
   reply.integer(spec.first);
   reply.bulk("find_keys");
   reply.map(2);
@@ -85,10 +100,9 @@ void reply_info(resp::Reply& reply, const Row& row) {
   reply.integer(range.step);
   reply_names(reply, category_names(row), "@");
   reply.set(0);  // hints for routing in a cluster: there is none
-  const auto specs =
-      std::count_if(std::begin(row.keys), std::end(row.keys), [](const KeySpec& spec) { return spec.kind != KeySpec::Kind::none; });
-  reply.set(static_cast<std::size_t>(specs));
-  for (int i = 0; i < specs; ++i) reply_key_spec(reply, row.keys[i]);
+  const std::vector<KeySpec> specs = shown_specs(row);
+  reply.set(specs.size());
+  for (const KeySpec& spec : specs) reply_key_spec(reply, spec, !row.channels.sharded);
   const std::span<const Row* const> inner = subcommands(row);
   if (inner.empty()) {
     reply.set(0);

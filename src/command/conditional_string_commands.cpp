@@ -285,6 +285,7 @@ constexpr Row kRows[] = {
     {.name = "msetex", .handler = msetex, .arity = -4,
      .flags = kWrite | kDenyOom | kMovableKeys, .categories = kString,
      .keys = {KeySpec::counted(KeyUse::write, 1, wrong_pair_count, 2)},
+     .events = {.deadline = true},
      .group = "string", .since = "8.4.0",
      .complexity = "O(N) for N keys.",
      .summary = "Sets several keys at one moment, on a condition and with one deadline for all if so asked.",

@@ -109,7 +109,10 @@ Outcome config_resetstat(Call& call) {
   call.engine.stats.reset();
   call.engine.clients.reset_rejected();
   call.engine.clients.reset_evicted();
+  call.engine.pubsub.reset_stats();
+  call.engine.keyspace_events.reset_stats();
   call.engine.cache.reset_counters();
+  call.engine.tracking.messages.store(0, std::memory_order_relaxed);
   call.engine.audit.reset_counts();
   call.engine.log_counts.reset();
   call.engine.keyspace.reset_stats(call.held);

@@ -16,6 +16,7 @@
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/login.hpp"
+#include "pinfold/command/task.hpp"
 #include "pinfold/command/transaction.hpp"
 
 namespace pinfold::command {
@@ -25,6 +26,11 @@ constexpr std::string_view kWrongPassword = "WRONGPASS invalid username-password
 
 Outcome ping(Call& call) {
   if (call.args.size() > 2) return call.reply.error(wrong_arity(call.row));
+  if (call.session.only_subscribes()) [[unlikely]] {
+    call.reply.array(2);
+    call.reply.bulk("pong");
+    return call.reply.bulk(call.args.size() == 2 ? call.args[1] : std::string_view());
+  }
   if (call.args.size() == 2) return call.bulk_argument(1);
   call.reply.output().append("+PONG\r\n");
   return Outcome::done;
@@ -192,12 +198,32 @@ Outcome hello(Call& call) {
   return Outcome::done;
 }
 
+// Ends many subscriptions, and then what else there may be many of.
+class ResetTask final : public Task {
+ public:
+  ResetTask() { irrevocable = true; }
+
+  Outcome step(Call& call) override {
+    constexpr std::size_t at_once = 64;
+    const std::int64_t end = monotonic_us() + step_us;
+    while (!call.engine.pubsub.end_some(call.session, at_once) || !release_some_watched(call.session, call.engine, call.held, at_once)) {
+      if (monotonic_us() >= end) return Outcome::waits;
+    }
+    return call.reply.simple("RESET");
+  }
+};
+
 Outcome reset(Call& call) {
+  constexpr std::size_t few = 256;
+  const bool many = call.session.subscriber != nullptr && call.session.subscriber->count() > few;
+  if (!many) call.engine.pubsub.end_some(call.session, SIZE_MAX);
   end_transaction(call.session, call.engine);
   call.engine.monitors.remove(call.session);
+  end_tracking(call.session, call.engine);
   call.session.reset(call.engine.users.of_new_connection());
   call.engine.enforce_user_share(call.session);
   call.reply.set_protocol(call.session.protocol);
+  if (many) return call.begin(std::make_unique<ResetTask>());
   return release_watched(call, "RESET");
 }
 
@@ -224,20 +250,20 @@ constexpr Row kRows[] = {
      .summary = "Greets the server: chooses the protocol, logs in and names the connection in one step.",
      .syntax = "[protover [AUTH username password] [SETNAME clientname]]"},
     {.name = "ping", .handler = ping, .arity = -1,
-     .flags = kFast, .categories = kConnection,
+     .flags = kFast | kForSubscribers, .categories = kConnection,
      .group = "connection", .since = "1.0.0",
      .complexity = "O(1)",
      .summary = "Answers PONG or its argument, to show that the server is there.",
      .syntax = "[message]"},
     {.name = "quit", .handler = quit, .arity = -1,
-     .flags = kHandshake | kImmediate, .categories = kConnection,
+     .flags = kHandshake | kImmediate | kForSubscribers, .categories = kConnection,
      .group = "connection", .since = "1.0.0",
      .complexity = "O(1)",
      .summary = "Closes the connection after the replies still under way."},
     {.name = "reset", .handler = reset, .arity = 1,
-     .flags = kHandshake | kImmediate, .categories = kConnection,
+     .flags = kHandshake | kImmediate | kForSubscribers, .categories = kConnection,
      .group = "connection", .since = "6.2.0",
-     .complexity = "O(N) for N queued commands and watched keys.",
+     .complexity = "O(N) for N queued commands, watched keys and subscriptions.",
      .summary = "Puts the connection back into the state of a new one."},
     {.name = "select", .handler = select, .arity = 2,
      .flags = kLoading | kFast, .categories = kConnection, .databases = databases_in_select,

@@ -16,13 +16,13 @@ std::vector<std::string_view> flag_names(const Row& row) {
       {kReadOnly, "readonly"},
       {kDenyOom, "denyoom"},
       {kAdmin, "admin"},
+      {kPubSub, "pubsub"},
       {kNoScript, "noscript"},
       {kLoading, "loading"},
       {kLoading, "stale"},
       {kSkipSlowlog, "skip_slowlog"},
       {kFast, "fast"},
       {kNoAuth, "no_auth"},
-      {kMayReplicate, "may_replicate"},
       {kNoMulti, "no_multi"},
       {kAllowBusy, "allow_busy"},
       {kStale, "stale"},
@@ -34,7 +34,7 @@ std::vector<std::string_view> flag_names(const Row& row) {
     if ((row.flags & entry.flag) != 0) names.push_back(entry.name);
   }
   bool movable = (row.flags & kMovableKeys) != 0;
-  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count;
+  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count || spec.kind == KeySpec::Kind::option;
   if (movable) names.push_back("movablekeys");
   return names;
 }
@@ -69,7 +69,7 @@ constexpr NamedCategory kCategories[] = {
     {"hyperloglog", nullptr},
     {"geo", nullptr},
     {"stream", nullptr},
-    {"pubsub", nullptr},
+    {"pubsub", flagged<kPubSub>},
     {"admin", [](const Row& row) { return flagged<kAdmin>(row) || listed<kAdministrative>(row); }},
     {"fast", flagged<kFast>},
     {"slow", [](const Row& row) { return !flagged<kFast>(row); }},

@@ -42,7 +42,15 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
 }
 
 // Whether refusal() has to be asked about a command.
-bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged | kAudited)) != 0; }
+bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged | kAudited | kNamesChannels)) != 0; }
+
+// A client with RESP2 that has subscribed cannot tell replies from messages, so it may send little.
+std::string not_for_subscribers(const Row& row) {
+  return "ERR Can't execute '" + std::string(row.name) +
+         "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
+}
+
+bool is_for_others(const Row& row, const Session& session) { return session.only_subscribes() && (row.flags & kForSubscribers) == 0; }
 
 // Whether the error says that the client may not make its request, beside NOPERM, which note_denial() notes.
 bool is_denial(std::string_view error) { return error == not_authenticated || error == no_debugging; }
@@ -135,13 +143,16 @@ bool is_about_dropped_key(const RightsVerdict& verdict, const Prepared& prepared
 [[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
   if (!may_be_refused(row)) return {};
   if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
-  return audit_forbids(engine) ? audit_error : std::string_view();
+  constexpr std::uint32_t audited = kAdmin | kLogged | kAudited | kProtected;
+  return (row.flags & audited) != 0 && audit_forbids(engine) ? audit_error : std::string_view();
 }
 
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   const std::size_t index = command_index(call.row);
   CommandCounters& counters = stats.commands[index];
   const std::uint64_t errors = call.reply.errors();
+  if (stats.tells_events.load(std::memory_order_relaxed)) [[unlikely]]
+    note_writer(call.row);
   Outcome outcome = Outcome::done;
   try {
     outcome = call.row.handler(call);
@@ -149,6 +160,8 @@ Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
     reply_wrong_type(call, mark);
   }
   std::uint64_t ticks = ThreadClock::ticks_since(call.began);
+  if (call.session.tracking != nullptr) [[unlikely]]
+    follow_tracked_call(call, outcome);  // before note_call(), which may release the locks
   if (ticks >= thread_waits.look_after()) [[unlikely]]
     ticks = note_call(call, outcome, ticks);
   count_ticks(counters, ticks, stats);
@@ -183,7 +196,7 @@ Prepared Dispatcher::prepare(Args args) const {
   Prepared prepared;
   prepared.row = find_command(args);
   if (prepared.row == nullptr) return prepared;
-  if (const std::size_t at = only_key(*prepared.row, args.size()); at != 0) {
+  if (const std::size_t at = only_key(*prepared.row, args); at != 0) {
     prepared.one_key = true;
     prepared.key = engine_.keyspace.key(args[at]);
   }
@@ -236,11 +249,12 @@ store::Named Dispatcher::named(const Session& session, Args args, const Prepared
 
 void Dispatcher::execute_silenced(Session& session, Args args, const Prepared& prepared, resp::Reply& reply) {
   const std::size_t mark = reply.output().mark();
+  const bool speaks = prepared.row != nullptr && (prepared.row->flags & kRepliesPushes) != 0;
   if (session.reply_mode == ReplyMode::skip_next) session.reply_mode = ReplyMode::skip_this;
   dispatch(session, args, prepared, reply);
   // CLIENT REPLY ON, which has changed the mode, answers for itself.
-  if (session.reply_mode != ReplyMode::on) reply.output().truncate(mark);
-  if (session.task != nullptr) session.task->silent = true;
+  if (session.reply_mode != ReplyMode::on && !speaks) reply.output().truncate(mark);
+  if (session.task != nullptr) session.task->silent = !speaks;
   if (session.reply_mode == ReplyMode::skip_this) session.reply_mode = ReplyMode::on;
 }
 
@@ -271,8 +285,11 @@ void Dispatcher::dispatch(Session& session, Args args, const Prepared& prepared,
   // First, so that a client that has not authenticated learns nothing of what others may do here.
   if (!session.may_do_all(engine_.users)) [[unlikely]] {
     if (!plainly_allowed(*row, session, args, prepared) && refused_by_rights(*row, session, args, prepared, reply)) return;
+    if (is_for_others(*row, session)) return reject(row, session, reply, not_for_subscribers(*row));
   }
   if (may_be_refused(*row)) [[unlikely]] {
+    // Rights for channels are not among those that may_do_all() tells of.
+    if (names_channels(*row) && session.may_do_all(engine_.users) && refused_by_rights(*row, session, args, prepared, reply)) return;
     if (const std::string_view error = refusal(*row, session, engine_); !error.empty()) return reject(row, session, reply, error);
   }
   if (is_refused(prepared)) [[unlikely]]
@@ -328,8 +345,10 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const std::size_t size = reply.output().size();
   const std::uint64_t errors = reply.errors();
   const store::HoldCause cause(task.row->name, task.named);
+  const cache::Writer writer(writer_of(session));
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
   const Release release{locks_};
+  if (stats_.tells_events.load(std::memory_order_relaxed)) note_writer(*task.row);
   Outcome outcome = Outcome::done;
   try {
     outcome = !task.replying && !task.irrevocable && rights_have_changed(session) ? reply.error(rights_changed) : task.step(call);
@@ -449,7 +468,7 @@ std::optional<RightsVerdict> Dispatcher::denial(const Row& row, const Session& s
                                                 security::MatchBudget& budget) {
   // Refused in any case, in other words.
   if (session.transaction != nullptr && (row.flags & kNoMulti) != 0) return std::nullopt;
-  if (user.unlimited()) return std::nullopt;
+  if (may_do_all_of(user, row)) return std::nullopt;
   const unsigned db = session.transaction != nullptr ? session.transaction->db : session.db;
   const RightsVerdict verdict = check_rights(user, row, args, db, budget, positions_);
   return verdict.allowed() ? std::nullopt : std::optional(verdict);
@@ -501,6 +520,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
 
 void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
   if (session.transaction != nullptr) session.transaction->failed = true;
+  if (session.tracking != nullptr) end_caching(*session.tracking, session, row);
   thread_waits.forget();
   if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
   if (row != nullptr && is_denial(error)) audit_denial(engine_, session, *row, error);
@@ -557,7 +577,8 @@ bool Dispatcher::is_paused(Session& session, Args args, const Row* row, PauseMod
   if (row == nullptr) return false;
   const bool malformed = is_unknown_subcommand(*row, args) || !arity_fits(*row, args.size());
   if (malformed || !refusal(*row, session, engine_).empty()) return false;
-  return (session.may_do_all(engine_.users) || may_go_on(*row, session, args)) && is_paused(session, *row, mode);
+  const bool allowed = session.may_do_all(engine_.users) && !names_channels(*row);
+  return (allowed || may_go_on(*row, session, args)) && !is_for_others(*row, session) && is_paused(session, *row, mode);
 }
 
 // Whether refused_by_rights() would let the request pass, but for its rate.
@@ -587,8 +608,9 @@ void Dispatcher::release_memory() {
   std::vector<store::Key>().swap(keys_);
 }
 
-bool Dispatcher::forget_some_watched(Session& session) {
+bool Dispatcher::forget_some(Session& session) {
   constexpr std::size_t at_once = 512;
+  if (!engine_.pubsub.end_some(session, at_once)) return false;
   const store::HoldCause cause("disconnect", {.keys = 1});
   return session.watched.empty() || release_some_watched(session, engine_, locks_, at_once);
 }
@@ -599,6 +621,9 @@ void Dispatcher::end_session(Session& session) {
   release_watched(session, engine_, locks_);
   locks_.release();
   engine_.monitors.remove(session);
+  end_tracking(session, engine_);
+  if (session.shared.redirect_target.load(std::memory_order_relaxed)) engine_.tracking.target_gone(session.shared.id);
+  engine_.pubsub.end_some(session, SIZE_MAX);
 }
 
 }  // namespace pinfold::command

@@ -73,6 +73,9 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
       stats(threads),
       accesses(server_settings, server_keyspace.memory(), threads, monotonic_ms()),
       monitors(*this, threads),
+      tracking(*this, threads),
+      pubsub(*this, threads),
+      keyspace_events(*this),
       working_set(server_keyspace),
       scripting(*this, server_keyspace.memory(), threads),
       events(names_of_commands()),
@@ -90,6 +93,12 @@ Engine::Engine(config::Settings& server_settings, store::Keyspace& server_keyspa
   };
   limit_requests();
   settings.on_change(config::Id::user_requests_per_second, limit_requests);
+  const auto follow_events = [this]() -> std::optional<std::string> {
+    keyspace_events.follow(static_cast<config::EventClasses>(settings.integer(config::Id::notify_keyspace_events)));
+    return std::nullopt;
+  };
+  follow_events();
+  settings.on_change(config::Id::notify_keyspace_events, follow_events);
   const auto set_password = [this, change] { return set_default_password(users, settings.text(config::Id::requirepass), *change); };
   settings.on_change(config::Id::requirepass, set_password, [this, change] { undo(users, *change); });
 }

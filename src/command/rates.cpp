@@ -6,7 +6,7 @@ namespace pinfold::command {
 
 void Rates::sample(const Stats& stats, std::int64_t now_us) {
   const std::array<std::uint64_t, kMetrics> now = {stats.calls(), stats.total(&ThreadStats::net_input),
-                                                   stats.total(&ThreadStats::net_output)};
+                                                   stats.total(&ThreadStats::net_output), stats.total(&ThreadStats::messages_delivered)};
   const bool first = last_us_ == 0;
   const std::int64_t elapsed = now_us - last_us_;
   if (!first && elapsed <= 0) return;

@@ -87,12 +87,23 @@ void add_keys(security::CheckedRequest& request, const Row& row, Args args, std:
   }
 }
 
+// The channels among the arguments, which fit the row's arity.
+security::ChannelGroup channels_of(const Row& row, Args args) {
+  const ChannelSpec& spec = row.channels;
+  if (!names_channels(row)) return {};
+  const auto size = static_cast<std::int64_t>(args.size());
+  const std::int64_t last = spec.last < 0 ? size + spec.last : spec.last;
+  const std::int64_t count = std::max<std::int64_t>(0, std::min(last, size - 1) - spec.first + 1);
+  return {.first = static_cast<std::size_t>(spec.first), .count = static_cast<std::size_t>(count), .literal = spec.patterns};
+}
+
 // The last position up to `index` at which a request may have a key of this kind, if it goes on long enough.
 std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index) {
   if (spec.kind == KeySpec::Kind::none) return std::nullopt;
-  const auto first = static_cast<std::size_t>(spec.kind == KeySpec::Kind::count ? spec.first + 1 : spec.first);
+  const auto before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::count ? 1 : 2);
+  const auto first = static_cast<std::size_t>(spec.first + before_keys);
   if (index < first) return std::nullopt;
-  const bool open = spec.kind == KeySpec::Kind::count || spec.last < 0;
+  const bool open = spec.kind != KeySpec::Kind::range || spec.last < 0;
   const std::size_t last = open ? index : std::min(index, static_cast<std::size_t>(spec.last));
   const auto step = static_cast<std::size_t>(spec.step);
   return last - (last - first) % step;
@@ -113,15 +124,17 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   request.all_keys = row.touches == Touches::database || row.touches == Touches::everything;
   if ((row.flags & kWrite) != 0) request.all_keys_access = security::Access::write;
   if (row.prefix != nullptr) request.all_keys_with = row.prefix(args);
-  const auto only = static_cast<std::uint32_t>(only_key(row, args.size()));
+  const auto only = static_cast<std::uint32_t>(only_key(row, args));
   if (only != 0) {
     request.keys[0] = {{&only, 1}, access_of(key_use(row.keys[0], args))};
   } else if (row.keys[0].kind != KeySpec::Kind::none) {
     add_keys(request, row, args, positions);
   }
+  request.channels = channels_of(row, args);
   const security::Verdict verdict = user.check(request, budget);
   switch (verdict.denied) {
     case Denied::key:
+    case Denied::channel:
     case Denied::too_costly:
       return {.denied = verdict.denied, .object = args[verdict.at]};
     case Denied::all_keys:
@@ -166,15 +179,19 @@ std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words,
   std::vector<std::string_view> seen;
   const std::size_t of_name = words_of_name(row);
   const bool name_only = sight == Sight::nothing || sight == Sight::name;
-  // Beside its key, only such a command has arguments that are taken for names of keys: tags.
-  const std::size_t key = sight == Sight::keys && row.shown != nullptr && row.prefix == nullptr ? only_key(row, args.size()) : 0;
+  // Beside its keys, only such a command has arguments that are taken for names of keys: tags.
+  const bool has_tags = sight == Sight::keys && row.shown != nullptr && row.prefix == nullptr && row.keys[0].kind != KeySpec::Kind::none;
+  std::vector<std::uint32_t> keys;
+  if (has_tags) static_cast<void>(extract_keys(row, args, keys));  // none if they are malformed
+  std::sort(keys.begin(), keys.end());
   seen.reserve(words.count());
   for (std::size_t i = 0; i < words.count(); ++i) {
     if (name_only && i >= of_name) {
       seen.push_back(redacted);
       break;
     }
-    const bool is_tag = key != 0 && i != key && i < args.size() && shown_argument(row, args, i) == Shown::key;
+    const bool is_tag = has_tags && i < args.size() && shown_argument(row, args, i) == Shown::key &&
+                        !std::binary_search(keys.begin(), keys.end(), static_cast<std::uint32_t>(i));
     seen.push_back(is_tag ? redacted : words[i]);
   }
   return seen;
@@ -182,16 +199,21 @@ std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words,
 
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,
                      const std::function<std::string_view(std::size_t)>& argument, security::MatchBudget& budget) {
-  if (user.unlimited()) return true;
+  if (user.unlimited_channels()) return true;
   if (index == 0 || budget.spent()) return false;
   const std::array<std::string_view, 2> words = {argument(0), index > 1 ? argument(1) : std::string_view()};
   const Row* const row = find_command(std::span(words).first(std::min(index, words.size())));
-  if (row == nullptr || is_container(*row) || (row->flags & kWrite) == 0) return false;
-  // The request as if it had no more keys than the last one of each spec.
+  const bool publishes = row != nullptr && names_channels(*row) && row->channels.last > 0;  // a message stands behind its channel
+  if (row == nullptr || is_container(*row) || ((row->flags & kWrite) == 0 && !publishes)) return false;
+  // The request as if it had no more keys than the last one of each spec, and a channel in the place of the first.
   std::array<std::string_view, 2> keys;
   constexpr std::array<std::uint32_t, 2> positions = {0, 1};
   security::CheckedRequest request;
-  bool has_key = false;
+  bool has_key = publishes && index > static_cast<std::size_t>(row->channels.last);
+  if (has_key) {
+    keys[0] = argument(static_cast<std::size_t>(row->channels.first));
+    request.channels = {.first = 0, .count = 1};
+  }
   for (std::size_t i = 0; i < keys.size(); ++i) {
     const std::optional<std::size_t> at = last_key_until(row->keys[i], index);
     if (!at) continue;
@@ -266,7 +288,7 @@ void note_denial_in_group(Engine& engine, const Session& session, const Row& row
 
 bool refused_in_exec(Call& call) {
   Session& session = call.session;
-  if (session.may_do_all(call.engine.users)) return false;
+  if (session.may_do_all(call.engine.users) && !names_channels(call.row)) return false;
   const std::shared_ptr<const security::User>& user = session.acting_user(call.engine.users);
   if (user == nullptr) {
     // What came before it in the transaction has logged the client out, or its user was removed meanwhile.
@@ -276,11 +298,12 @@ bool refused_in_exec(Call& call) {
     call.reply.error(error);
     return true;
   }
-  if (user->unlimited()) return false;
+  if (may_do_all_of(*user, call.row)) return false;
   const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.group->matches);
   if (verdict.allowed()) return false;
   note_denial_in_group(call.engine, session, call.row, verdict);
   std::string_view reason = "no permission to execute the command or subcommand";
+  if (verdict.denied == Denied::channel) reason = "no permission to access one of the channels";
   if (verdict.denied == Denied::key || verdict.denied == Denied::all_keys) reason = "no permission to touch the specified keys";
   if (verdict.denied == Denied::database) reason = "no permission to access the database";
   if (verdict.denied == Denied::too_costly) reason = "its keys are too many or too long to be compared with the patterns of the user";

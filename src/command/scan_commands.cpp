@@ -2,7 +2,6 @@
 // matched with nothing locked.
 
 #include <algorithm>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +13,7 @@
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
+#include "pinfold/command/gathered_list.hpp"
 #include "pinfold/command/kept_value.hpp"
 #include "pinfold/command/pattern.hpp"
 #include "pinfold/command/rights.hpp"
@@ -37,67 +37,6 @@ bool may_compare(const Call& call, const Pattern& pattern, const Listing& listin
 security::MatchBudget match_budget(const Call& call) {
   return call.in_transaction ? security::MatchBudget(call.session.group->budget.bytes_left()) : security::MatchBudget();
 }
-
-// Names on their way to a client, in blocks of text as they will be sent. In the account before they are taken.
-class FoundKeys {
- public:
-  explicit FoundKeys(const Call& call) : memory_(call.engine, call.session.shared), protocol_(call.reply.protocol()) {}
-
-  /// False if the account does not allow it.
-  bool add(const store::Names& names, std::size_t i) {
-    constexpr std::size_t header = 32;  // and the end of the line
-    constexpr std::size_t most_blocks = 64;
-    const Blob& block = names.block(i);
-    const std::size_t wanted = header + (block ? 0 : names[i].size());
-    if (parts_.empty() || room_ < wanted || (block && blocks_ == most_blocks)) {
-      if (!begin_part(wanted)) return false;
-    }
-    // What the output notes about a block beside the text.
-    constexpr std::size_t note = 128;
-    // It would keep the block alive, which its entry may not do any more.
-    if (block && !memory_.ask(note + names[i].size())) return false;
-    blocks_ += block ? 1 : 0;
-    room_ -= wanted;
-    ++count_;
-    resp::Reply reply(parts_.back(), protocol_);
-    if (block) {
-      reply.bulk(block);
-    } else {
-      reply.bulk(names[i]);
-    }
-    return true;
-  }
-  std::size_t count() const { return count_; }
-  bool empty() const { return parts_.empty(); }
-  /// Moves the first part of what is left to `to`.
-  void move_part(resp::Output& to) {
-    to.move_from(parts_.front());
-    parts_.pop_front();
-    if (parts_.empty()) memory_.give_back(memory_.held());
-  }
-  void clear() {
-    parts_.clear();
-    memory_.give_back(memory_.held());
-  }
-
- private:
-  bool begin_part(std::size_t least) {
-    // A short list should not cost much.
-    const std::size_t size = std::max<std::size_t>(least, parts_.empty() ? 4 * 1024 : 64 * 1024);
-    if (!memory_.ask(size + sizeof(resp::Output))) return false;
-    parts_.emplace_back().reserve(size);
-    room_ = size;
-    blocks_ = 0;
-    return true;
-  }
-
-  ClientMemory memory_;
-  const int protocol_;
-  std::deque<resp::Output> parts_;
-  std::size_t room_ = 0;    // left in the last part
-  std::size_t blocks_ = 0;  // in the last part
-  std::size_t count_ = 0;
-};
 
 // KEYS sees each key as it is when it comes by.
 class KeysTask : public Task {
@@ -138,7 +77,7 @@ class KeysTask : public Task {
       }
       if (!pattern_->matches(names_[i])) continue;
       security::MatchBudget budget = match_budget(call);
-      if (listing_.shows(names_[i], budget) && !found_.add(names_, i)) {
+      if (listing_.shows(names_[i], budget) && !found_.add(names_[i], names_.block(i))) {
         found_.clear();
         call.reply.error("ERR the reply would take more memory than clients may have (maxmemory-clients, maxmemory-user): use SCAN");
         return false;
@@ -149,7 +88,7 @@ class KeysTask : public Task {
     return true;
   }
 
-  FoundKeys found_;
+  GatheredList found_;
   const Listing listing_;
   const unsigned db_;
   const std::unique_ptr<const Pattern> pattern_;

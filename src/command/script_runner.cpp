@@ -13,6 +13,7 @@
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/monitor_feed.hpp"
 #include "pinfold/command/rights.hpp"
+#include "pinfold/command/tracking.hpp"
 #include "pinfold/command/transaction.hpp"
 
 namespace pinfold::command {
@@ -437,6 +438,7 @@ Outcome ScriptRunner::execute(Call& call, const Subject& subject) {
   const Session::Grouped grouped(call.session, group);
   const While in_script(group.in_script);
   const WakeLater later;  // until the locks are released
+  const cache::Writer writer(writer_of(call.session));
   return execute_locked(call, subject, run);
 }
 
@@ -657,14 +659,14 @@ void ScriptRunner::execute_command(Args args) {
   if (!may_execute(*row, args)) return;
   bool malformed = false;
   keys_.clear();
-  if (const std::size_t at = only_key(*row, args.size()); at != 0) {
+  if (const std::size_t at = only_key(*row, args); at != 0) {
     keys_.push_back(engine_.keyspace.key(args[at]));
   } else if (row->keys[0].kind != KeySpec::Kind::none) {
     positions_.clear();
     malformed = extract_keys(*row, args, positions_) == Extraction::malformed;
     for (const std::uint32_t position : positions_) keys_.push_back(engine_.keyspace.key(args[position]));
   }
-  if (!reach(keys_, *row) || !note_effect(*row)) return;
+  if (!reach(keys_, *row, args) || !note_effect(*row)) return;
   Call& outer = *run_->call;
   if (engine_.monitors.any()) [[unlikely]]
     engine_.monitors.feed_of(thread_).show_in_script(outer.session, *row, args, outer.session.db);
@@ -681,11 +683,12 @@ bool ScriptRunner::may_execute(const Row& row, Args args) {
     refuse(&row, "ERR This Redis command is not allowed from script");
     return false;
   }
-  if (!session.may_do_all(engine_.users)) {
+  if (!session.may_do_all(engine_.users) || names_channels(row)) {
     const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
     RightsVerdict verdict{.denied = RightsVerdict::Denied::command};
     if (user != nullptr)
-      verdict = user->unlimited() ? RightsVerdict() : check_rights(*user, row, args, session.db, session.group->matches, positions_);
+      verdict =
+          may_do_all_of(*user, row) ? RightsVerdict() : check_rights(*user, row, args, session.db, session.group->matches, positions_);
     if (!verdict.allowed()) {
       note_denial_in_group(engine_, session, row, verdict);
       refuse(&row, denial_in_script(verdict));
@@ -722,10 +725,10 @@ bool ScriptRunner::is_declared(const store::Key& key) {
 }
 
 // Whether the shards that the command needs are locked, or could be locked now. If not, it has replied, or the run is given up.
-bool ScriptRunner::reach(std::span<const store::Key> keys, const Row& row) {
+bool ScriptRunner::reach(std::span<const store::Key> keys, const Row& row, Args args) {
   Run& run = *run_;
   if (run.stray && run.holds_all && run.may_lock_more) return true;
-  const bool whole_keyspace = (row.flags & kAllShards) != 0;
+  const bool whole_keyspace = needs_all_shards(row, args);
   if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [this](const store::Key& key) { return is_declared(key); })) return true;
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   run.stray = true;
@@ -734,15 +737,14 @@ bool ScriptRunner::reach(std::span<const store::Key> keys, const Row& row) {
     refuse(&row, undeclared_text);
     return false;
   }
-  return run.holds_all || reach_beyond(row, keys);
+  return run.holds_all || reach_beyond(row, keys, whole_keyspace);
 }
 
-bool ScriptRunner::reach_beyond(const Row& row, std::span<const store::Key> keys) {
+bool ScriptRunner::reach_beyond(const Row& row, std::span<const store::Key> keys, bool whole_keyspace) {
   Run& run = *run_;
   store::Keyspace::Locks& held = run.call->held;
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   run.subject->habit->note_undeclared();
-  const bool whole_keyspace = (row.flags & kAllShards) != 0;
   const auto lock = [&](const store::Key& key) { return held.try_acquire_more(engine_.keyspace.shard_of(key)); };
   if (whole_keyspace ? held.try_acquire_rest() : std::all_of(keys.begin(), keys.end(), lock)) {
     run.holds_all = held.holds_all();
@@ -778,10 +780,10 @@ script::Permission ScriptRunner::may_call(std::span<const std::string_view> argu
   Session& session = run_->call->session;
   const Row* const row = find_command(arguments);
   if (row == nullptr || is_unknown_subcommand(*row, arguments)) return script::Permission::no_such_command;
-  if (session.may_do_all(engine_.users)) return script::Permission::granted;
+  if (session.may_do_all(engine_.users) && !names_channels(*row)) return script::Permission::granted;
   const std::shared_ptr<const security::User>& user = session.acting_user(engine_.users);
   if (user == nullptr) return script::Permission::denied;
-  if (user->unlimited()) return script::Permission::granted;
+  if (may_do_all_of(*user, *row)) return script::Permission::granted;
   if (!arity_fits(*row, arguments.size())) return script::Permission::denied;
   try {
     const bool allowed = check_rights(*user, *row, arguments, session.db, session.group->matches, positions_).allowed();

@@ -15,7 +15,7 @@ const std::shared_ptr<const security::User>& Session::acting_user(const security
   Acting found{.user = user() == nullptr ? users.of_new_connection() : users.present(*user()), .at = version};
   found.removed = user() != nullptr && found.user == nullptr;
   found.request_limit = found.user != nullptr ? users.request_limit(*found.user) : 0;
-  found.unlimited_at = found.user != nullptr && found.user->unlimited() && found.request_limit == 0 ? version : 0;
+  found.unlimited_at = found.user != nullptr && found.user->unlimited() && found.request_limit == 0 && !only_subscribes() ? version : 0;
   if (user() != nullptr && found.user != nullptr && found.user != shared.user) set_user(found.user);
   acting = std::move(found);
   return acting.user;
@@ -34,6 +34,7 @@ void Session::select(unsigned number) {
 void Session::set_protocol(int version) {
   protocol = version;
   shared.protocol.store(version, std::memory_order_relaxed);
+  if (subscriber != nullptr) look_for_rights_again();
 }
 
 void Session::set_name(std::string_view name) {

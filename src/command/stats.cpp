@@ -39,6 +39,7 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::admin_protected,
     &ThreadStats::admin_wrong_host,
     &ThreadStats::admin_rejected,
+    &ThreadStats::messages_delivered,
     &ThreadStats::scripts,
     &ThreadStats::scripts_locked_all,
     &ThreadStats::scripts_locked_declared,

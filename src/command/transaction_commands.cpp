@@ -142,7 +142,7 @@ Plan make_plan(Transaction& transaction, const Session& session, Engine& engine)
     const bool found = extract_keys(queued.row(), args, positions) == Extraction::done;
     for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(args[at]));
     plan.key_counts.push_back(found ? static_cast<std::uint32_t>(positions.size()) : Plan::malformed);
-    plan.whole_keyspace |= (queued.row().flags & kAllShards) != 0;
+    plan.whole_keyspace |= needs_all_shards(queued.row(), args);
     if ((queued.row().flags & kRunsScript) != 0 && !plan.whole_keyspace) plan.whole_keyspace = found && runs_undeclared(queued.row(), args);
   }
   for (const WatchedKey& watched : session.watched) plan.keys.push_back(keyspace.key(watched.key));
@@ -236,6 +236,7 @@ Outcome exec(Call& call) {
     return release_watched(call, "EXECABORT Transaction discarded because of previous errors.", true);
   }
   const WakeLater later;
+  const cache::Writer writer(writer_of(session));
   const std::size_t mark = call.reply.output().mark();
   const Plan plan = make_plan(*session.transaction, session, call.engine);
   MonitorFeed* const feed = call.engine.monitors.any() ? &call.engine.monitors.feed_of(session.shared.thread) : nullptr;

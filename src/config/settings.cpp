@@ -142,6 +142,10 @@ constexpr Setting kTable[] = {
      "exceed the hard limit, or the soft limit for that long. A client with half of either in unread replies must read before it is "
      "served further, so only single replies exceed the limits. All clients are of the class normal. The other classes are kept for tools "
      "that set them. 0: no limit."},
+    {Id::notify_keyspace_events, "notify-keyspace-events", Type::text, "", 0, 0, "", true,
+     "Which changes of keys are published, as in Redis: K to channels __keyspace@<db>__:<key>, E to __keyevent@<db>__:<event>, and of the "
+     "classes g generic commands, $ strings, l lists, s sets, h hashes, z sorted sets, t streams, d modules, x expired, e evicted "
+     "(A: all these), n new keys, m misses, and p, which Redis does not have: stale, invalidated, purged and negative entries. Empty: none."},
     {Id::loglevel, "loglevel", Type::choice, "notice", 0, 0, "debug|verbose|notice|warning|nothing", true,
      "How important a message must be to be logged."},
     {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,
@@ -225,6 +229,9 @@ constexpr Setting kTable[] = {
      "The percentage of maxmemory that negative entries may take before they are the first to be evicted."},
     {Id::invalidation_memory, "invalidation-memory", Type::milliseconds, "600000", 1, most_int, "", true,
      "For how many milliseconds CACHE.INVALIDATE with VERSION refuses fills that are not newer."},
+    {Id::tracking_table_max_keys, "tracking-table-max-keys", Type::integer, "1000000", 0, most_int, "", true,
+     "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are told "
+     "that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
      "For the time in which the origin is down: entries outlast their deadlines, and every reader gets them as stale."},
     {Id::admit, "admit", Type::percent, "100", 0, 100, "", true,
@@ -292,11 +299,12 @@ std::string Settings::text(Id id) const {
 
 std::string Settings::show(Id id) const { return text(id); }
 
-OutputLimit Settings::output_limit() const {
+OutputLimit Settings::output_limit(OutputClass of) const {
+  const SharedOutputLimit& shared = output_limits_[static_cast<std::size_t>(of)];
   // This is a sequence lock: the numbers are from one moment if no write began or ended while they were read.
   for (;;) {
     const std::uint64_t before = output_limit_version_.load();
-    const OutputLimit limit{output_hard_.load(), output_soft_.load(), output_soft_seconds_.load()};
+    const OutputLimit limit{shared.hard.load(), shared.soft.load(), shared.soft_seconds.load()};
     if (before % 2 == 0 && output_limit_version_.load() == before) return limit;
   }
 }
@@ -307,14 +315,16 @@ std::optional<std::string> Settings::parse(Id id, std::string_view value, std::s
   Value parsed;
   if (Error error = parse_value(row(id), value, current, parsed)) return error;
   std::string given(row(id).type == Type::text ? parsed.text : value);
-  const OutputLimit limit = id == Id::client_output_buffer_limit ? normal_output_limit(parsed.text) : OutputLimit();
-  state = {parsed.number, std::move(parsed.text), std::move(given), limit};
+  const OutputLimits limits = id == Id::client_output_buffer_limit ? output_limits(parsed.text) : OutputLimits();
+  state = {parsed.number, std::move(parsed.text), std::move(given), limits};
   return std::nullopt;
 }
 
 Settings::State Settings::state(Id id) const {
   const std::lock_guard lock(mutex_);
-  return {integer(id), texts_[place(id)], given_[place(id)], id == Id::client_output_buffer_limit ? output_limit() : OutputLimit()};
+  State now{integer(id), texts_[place(id)], given_[place(id)], {}};
+  if (id == Id::client_output_buffer_limit) now.limits = {output_limit(OutputClass::normal), output_limit(OutputClass::pubsub)};
+  return now;
 }
 
 std::vector<Settings::State> Settings::states() {
@@ -329,9 +339,11 @@ void Settings::store(Id id, State state) {
   numbers_[place(id)].store(state.number, std::memory_order_relaxed);
   if (id == Id::client_output_buffer_limit) {
     output_limit_version_.fetch_add(1);
-    output_hard_.store(state.limit.hard);
-    output_soft_.store(state.limit.soft);
-    output_soft_seconds_.store(state.limit.soft_seconds);
+    for (std::size_t i = 0; i < output_limits_.size(); ++i) {
+      output_limits_[i].hard.store(state.limits[i].hard);
+      output_limits_[i].soft.store(state.limits[i].soft);
+      output_limits_[i].soft_seconds.store(state.limits[i].soft_seconds);
+    }
     output_limit_version_.fetch_add(1);
   }
   texts_[place(id)] = std::move(state.text);

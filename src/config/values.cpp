@@ -10,6 +10,7 @@
 #include "pinfold/base/numbers.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
+#include "pinfold/config/event_classes.hpp"
 #include "pinfold/config/machine.hpp"
 
 namespace pinfold::config {
@@ -299,6 +300,13 @@ Error parse_text(const Setting& setting, std::string_view value, std::string_vie
       return parse_output_limit(value, current, result);
     case Id::latency_tracking_info_percentiles:
       return parse_percentiles(value, result);
+    case Id::notify_keyspace_events: {
+      const std::optional<EventClasses> wanted = parse_event_classes(value);
+      if (!wanted) return "Invalid event class character. Use 'Ag$lshzxeKEtmdnp'.";
+      result.number = *wanted;
+      result.text = show_event_classes(*wanted);
+      return std::nullopt;
+    }
     case Id::trace_endpoint: {
       std::string error;
       if (!value.empty() && !parse_http_url(value, error)) return error;
@@ -362,10 +370,10 @@ std::string show_number(const Setting& setting, std::int64_t number) {
   return std::string(split(setting.choices, '|')[static_cast<std::size_t>(number)]);
 }
 
-OutputLimit normal_output_limit(std::string_view canonical) {
+OutputLimits output_limits(std::string_view canonical) {
   Limits limits{};
   read_limits(canonical, limits);
-  return limits[0];
+  return {limits.front(), limits.back()};
 }
 
 std::string unknown_setting(std::string_view name, bool in_file) {

@@ -24,6 +24,7 @@ Connection::Connection(IoThread& thread, std::unique_ptr<Transport> transport, s
   command::Engine& engine = thread_.engine();
   command::SharedClient& shared = session_.shared;
   Transport::Addresses addresses = transport_->addresses();
+  session_.receiver = this;
   shared.id = id;
   shared.fd = transport_->descriptor();
   shared.unix_socket = addresses.unix_socket;

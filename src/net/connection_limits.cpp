@@ -83,8 +83,9 @@ void Connection::cut_off() {
 }
 
 void Connection::check_output_limit() {
-  const std::size_t waiting = unsent_.size() + (kept_pushes_ != nullptr ? kept_pushes_->size() : 0);
-  const config::OutputLimit limit = thread_.engine().settings.output_limit();
+  const std::size_t waiting = unsent_bytes();
+  const config::OutputLimit limit =
+      thread_.engine().settings.output_limit(subscribes() ? config::OutputClass::pubsub : config::OutputClass::normal);
   const bool unknown = unauthenticated() && (waiting > unauthenticated_output || unauthenticated_take_too_much(0));
   const bool hard = limit.hard > 0 && waiting > limit.hard;
   bool soft = false;
@@ -104,7 +105,7 @@ void Connection::check_output_limit() {
 // A client that has sent MONITOR gets lines without asking for them: one that does not read them is not waited for.
 bool Connection::monitor_over_limit(std::size_t more) {
   constexpr std::size_t most = 8 * 1024 * 1024;
-  const std::size_t waiting = unsent_.size() + (kept_pushes_ != nullptr ? kept_pushes_->size() : 0) + more;
+  const std::size_t waiting = unsent_bytes() + more;
   if (waiting <= std::min(most, unread_limit())) return false;
   thread_.dispatcher().stats().output_limit_disconnections.add();
   log_closing("it does not read what MONITOR shows");
@@ -163,7 +164,7 @@ void Connection::tick() {
   }
   const std::int64_t idle = thread_.now() - session_.shared.last_active.load(relaxed);
   const std::int64_t timeout = thread_.engine().settings.integer(config::Id::timeout);
-  const bool listens = waits() || session_.shared.monitors.load(relaxed);
+  const bool listens = waits() || session_.shared.monitors.load(relaxed) || subscribes();
   if (timeout > 0 && idle > timeout * 1000 && !blocked_by_.has(BlockedBy::pause) && !listens) {  // a client that is behind could read
     thread_.dispatcher().stats().idle_disconnections.add();
     audit_closing("it was idle for longer than the setting timeout");
@@ -196,11 +197,12 @@ void Connection::account() {
   command::Engine& engine = thread_.engine();
   const std::size_t transport = ending_ == Ending::closed ? 0 : transport_->memory();
   const std::size_t now = sizeof(Connection) + transport + capacity_ + parser_.memory() + unsent_.memory() +
-                          command::attribute_memory(session_.shared) + (kept_pushes_ != nullptr ? kept_pushes_->capacity() : 0);
+                          command::attribute_memory(session_.shared) + (kept_pushes_ != nullptr ? kept_pushes_->memory() : 0);
   engine.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
   accounted_ = now;
   accounted_arguments_ = parser_.memory();
-  if (const std::size_t blobs = unsent_.held_bytes(); blobs != accounted_blobs_) {
+  const std::size_t blobs = unsent_.held_bytes() + (kept_pushes_ != nullptr ? kept_pushes_->held_bytes() : 0);
+  if (blobs != accounted_blobs_) {
     engine.clients.unread_blobs.fetch_add(static_cast<std::int64_t>(blobs) - static_cast<std::int64_t>(accounted_blobs_), relaxed);
     accounted_blobs_ = blobs;
   }

@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include "pinfold/command/tracking.hpp"
 #include "pinfold/net/connection.hpp"
 #include "pinfold/net/io_thread.hpp"
 
@@ -34,6 +35,7 @@ void Connection::send_now() {
     }
   } else if (!output.empty()) {
     unsent_.move_from(output);
+    if (pushed_) ok = send_some(unsent_);
   }
   thread_.drop_replies();
   if (!ok) return close();
@@ -58,9 +60,14 @@ void Connection::send_deferred(std::string_view replies) {
 void Connection::writable() {
   if (ending_ == Ending::closed || unsent_.empty()) return;
   if (!send_some(unsent_)) return close();
+  sent();
+}
+
+// The transport has taken what it could of unsent_.
+void Connection::sent() {
   settle_spans();
   if (unsent_.empty()) {
-    unsent_.clear(0);
+    unsent_.clear(subscribes() ? kept_output : 0);
     over_soft_limit_since_ = {};
   } else {
     unsent_.compact();  // a backlog that never becomes empty must not grow with all that was ever sent
@@ -125,37 +132,81 @@ void Connection::restart_patience() {
 bool Connection::is_in_reply() const { return session_.task != nullptr && session_.task->replying; }
 
 void Connection::push(std::string_view bytes, Audience audience) {
-  if (ending_ >= Ending::when_sent) return;
   if (audience == Audience::monitors) {
     if (!session_.shared.monitors.load(relaxed)) return;
     if (monitor_over_limit(bytes.size())) return close();
   }
-  push_now(bytes);
+  if (audience == Audience::invalidations || audience == Audience::invalidation_messages) {
+    if (!command::takes_invalidations(session_, audience, thread_.engine())) return;
+  }
+  push({.text = bytes});
 }
 
-void Connection::push_now(std::string_view bytes) {
-  if (is_in_reply()) {
-    if (kept_pushes_ == nullptr) kept_pushes_ = std::make_unique<std::string>();
-    kept_pushes_->append(bytes);
-    account();
-    return check_output_limit();
+void Connection::push(const PushText& text) noexcept {
+  if (ending_ >= Ending::when_sent) return;
+  thread_.guarded(*this, [&] { add_push(text); });
+}
+
+void Connection::add_push(const PushText& text) {
+  const bool in_reply = is_in_reply();
+  if (in_reply && kept_pushes_ == nullptr) kept_pushes_ = std::make_unique<resp::Output>();
+  resp::Output& output = in_reply ? *kept_pushes_ : unsent_;
+  const std::size_t memory = output.memory();
+  const bool unread = in_reply || (!unsent_.empty() && !pushed_);
+  if (!in_reply && unsent_.empty()) restart_patience();
+  if (!text.head.empty()) {
+    output.append(session_.protocol >= 3 ? ">" : "*");
+    output.append(text.head.substr(1));
   }
-  begin_reply();
-  resp::Output& output = thread_.output();
-  output.append(bytes);
-  // Something else in its place is no use: a client that missed it would not know.
-  if (output.overflow() != resp::Output::Overflow::none) return cut_off();
-  send();
-  update_events();
+  output.append(text.text);
+  if (text.blob != nullptr) output.append(*text.blob);
+  output.append(text.end);
+  look_at_pushes(unread, memory);
+}
+
+// `unread`: the client has more to read than its transport has taken. Otherwise the pushes are sent when others have been told, and until
+// then they must not come to more than a reply may.
+void Connection::look_at_pushes(bool unread, std::size_t memory) {
+  const resp::Output& output = is_in_reply() ? *kept_pushes_ : unsent_;
+  if (output.memory() != memory || output.held_bytes() != 0) account();
+  if (unread) return check_output_limit();
+  if (!std::exchange(pushed_, true)) thread_.send_pushes_later(*this);
+  if (unsent_.size() <= IoThread::sent_at) return;
+  check_output_limit();
+  if (ending_ != Ending::closed && unsent_.size() > IoThread::sent_at) send_some_pushes();
+}
+
+void Connection::send_pushes() {
+  pushed_ = false;
+  send_some_pushes();
+}
+
+void Connection::send_some_pushes() {
+  if (ending_ == Ending::closed) return;
+  const std::size_t memory = unsent_.memory() + unsent_.held_bytes();
+  if (!unsent_.empty() && !send_some(unsent_)) return close();
+  const bool waited = (events_ & transport_->wants().write) != 0 || blocked_by_.has(BlockedBy::backlog);
+  if (!unsent_.empty() || waited || session_.task != nullptr) [[unlikely]] {
+    if (!unsent_.empty()) look_at_backlog();
+    return ending_ != Ending::closed ? sent() : void();
+  }
+  settle_spans();
+  unsent_.clear(kept_output);
+  over_soft_limit_since_ = {};
+  if (unsent_.memory() != memory) account();
 }
 
 // The reply that they had to wait for is over.
 void Connection::push_kept() {
   send();
   if (ending_ == Ending::closed) return;
-  const std::unique_ptr<std::string> pushes = std::move(kept_pushes_);
-  account();  // or they would count twice while they are sent
-  if (ending_ < Ending::when_sent) push_now(*pushes);
+  const std::unique_ptr<resp::Output> pushes = std::move(kept_pushes_);
+  if (ending_ >= Ending::when_sent) return account();
+  const bool unread = !unsent_.empty() && !pushed_;
+  if (unsent_.empty()) restart_patience();
+  unsent_.move_from(*pushes);
+  account();
+  look_at_pushes(unread, unsent_.memory());
 }
 
 }  // namespace pinfold::net

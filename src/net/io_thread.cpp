@@ -14,6 +14,9 @@ namespace pinfold::net {
 namespace {
 constexpr std::int64_t tick_ms = 1000;
 
+// The thread whose round is running here.
+constinit thread_local const IoThread* current = nullptr;
+
 // How much of unread replies a client may have: enough to keep its socket busy, a small part of what all clients may take together,
 // and well below what it would be closed for.
 std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) {
@@ -27,7 +30,12 @@ std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) 
 }  // namespace
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine), tracer_(engine) {
+    : engine_(engine),
+      index_(index),
+      dispatcher_(engine, index),
+      tracking_(engine.tracking.feed_of(index)),
+      reply_memory_(engine),
+      tracer_(engine) {
   output_.set_account(&reply_memory_);
   deferred_.reserve(most_deferred);
   read_clock();
@@ -105,39 +113,62 @@ void IoThread::close(std::uint64_t id) {
 
 void IoThread::resume_paused() { loop_.wake(); }
 
-void IoThread::deliver(const std::shared_ptr<const Delivery>& answer) { hand_out_later({answer, nullptr}); }
+void IoThread::deliver(const std::shared_ptr<const Delivery>& answer) { hand_out_later({.answer = answer}); }
 
-void IoThread::push(const std::shared_ptr<const Push>& push) { hand_out_later({nullptr, push}); }
+void IoThread::push(const std::shared_ptr<const Push>& push) { hand_out_later({.push = push}); }
 
-void IoThread::hand_out_later(const HandingOut& message) {
-  loop_.post([this, message] {
-    try {
-      handing_out_.push_back(message);
-    } catch (const std::bad_alloc&) {
-      while (!handing_out_.empty()) hand_out_some();  // they came before
-      HandingOut all = message;
-      unsigned to_look_at = UINT_MAX;
-      while (!hand_out(all, UINT_MAX, to_look_at)) to_look_at = UINT_MAX;
-    }
-  });
+// The thread itself looks into its mailbox before it sleeps.
+void IoThread::hand_out_later(HandingOut item) {
+  if (mailbox_.add(std::move(item)) && current != this) loop_.wake();
 }
 
-// Many may have waited for one value: others who are connected here have their turn in between.
+// Whether there is anything to hand out. Takes no memory.
+bool IoThread::next_to_hand_out() {
+  constexpr std::size_t usual = 1024;
+  if (handed_out_ < handing_out_.size()) return true;
+  handing_out_.clear();
+  handed_out_ = 0;
+  if (handing_out_.capacity() > usual) std::vector<HandingOut>().swap(handing_out_);
+  if (mailbox_.any()) mailbox_.take(handing_out_);
+  return !handing_out_.empty();
+}
+
+// Many may have waited for one value, or have subscribed to one channel: others who are connected here have their turn in between.
 void IoThread::hand_out_some() {
   constexpr unsigned most_told = 128;
   unsigned to_look_at = 4096;
-  for (unsigned told = 0; told < most_told && !handing_out_.empty();) {
-    HandingOut& first = handing_out_.front();
+  for (unsigned told = 0; told < most_told && to_look_at > 0 && next_to_hand_out();) {
+    HandingOut& first = handing_out_[handed_out_];
     const unsigned before = first.told;
-    const bool done = hand_out(first, most_told - told, to_look_at);
-    told += std::max(first.told - before, 1U);
-    if (!done) return;
-    handing_out_.pop_front();
+    if (!hand_out(first, most_told - told, to_look_at)) break;
+    told += std::max(first.told - before, first.mail != nullptr ? 0U : 1U);
+    first = HandingOut();
+    ++handed_out_;
+  }
+  if (!pushed_to_.empty()) send_pushes();
+}
+
+// What was pushed to a client in one round, and in those that had no time to send it, is sent together.
+void IoThread::send_pushes() {
+  constexpr std::int64_t most_us = 1000;
+  constexpr unsigned without_look_at_clock = 8;
+  const std::int64_t end = monotonic_us() + most_us;
+  for (unsigned sent = 1; !pushed_to_.empty(); ++sent) {
+    Connection& connection = *pushed_to_.front();
+    pushed_to_.pop_front();
+    guarded(connection, [&] { connection.send_pushes(); });
+    if (sent % without_look_at_clock == 0 && monotonic_us() >= end) return;
   }
 }
 
-// Tells at most `most` of the clients that live here, and takes those that it looks at off `to_look_at`. Returns whether that was all.
+// Returns whether all of it was handed out. Tells at most `most` of the clients that live here, and takes those that it looks at off
+// `to_look_at`.
 bool IoThread::hand_out(HandingOut& message, unsigned most, unsigned& to_look_at) {
+  if (message.mail == nullptr) return visit(message, most, to_look_at);
+  return message.mail->hand_out(index_, message.progress, to_look_at);
+}
+
+bool IoThread::visit(HandingOut& message, unsigned most, unsigned& to_look_at) {
   const unsigned end = message.told > UINT_MAX - most ? UINT_MAX : message.told + most;
   const auto tell = [&](std::uint64_t at, const ClientPlace& client) {
     if (to_look_at == 0 || message.told == end) return false;
@@ -194,6 +225,7 @@ void IoThread::end_expired_waits() {
 }
 
 inline std::size_t IoThread::round(int most_ms) {
+  const cache::Outbox::Current outbox(tracking_.outbox());
   const std::span<const epoll_event> ready = loop_.wait(most_ms);
   const std::uint64_t began = round_began_ = ThreadClock::ticks();
   read_clock();
@@ -206,7 +238,9 @@ inline std::size_t IoThread::round(int most_ms) {
   send_deferred();
   if (!unfinished_.empty()) serve_unfinished();
   send_deferred();
-  if (!handing_out_.empty()) hand_out_some();
+  if (tracking_.has_news()) [[unlikely]]
+    tracking_.announce();
+  if (has_to_hand_out() || !pushed_to_.empty()) hand_out_some();
   send_deferred();
   if (!tasks_.empty()) serve_tasks();
   send_deferred();
@@ -233,10 +267,16 @@ inline std::size_t IoThread::round(int most_ms) {
 }
 
 void IoThread::run() {
+  current = this;
   while (!stopping_) round(idle_ms());
 }
 
-std::size_t IoThread::run_round(int most_ms) { return round(most_ms); }
+std::size_t IoThread::run_round(int most_ms) {
+  current = this;
+  const std::size_t ready = round(most_ms);
+  current = nullptr;
+  return ready;
+}
 
 void IoThread::read_clock() {
   dispatcher_.clock().begin_round();
@@ -311,7 +351,9 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || !handing_out_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 || has_handshakes()) return 0;
+  if (!unfinished_.empty() || has_to_hand_out() || !pushed_to_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 ||
+      has_handshakes() || tracking_.has_news())
+    return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
   if (!paused_.empty()) {
@@ -571,10 +613,10 @@ void IoThread::look_at_paused() {
 }
 
 void IoThread::remove_closed() {
-  // One that watched many keys stays until they are forgotten, some of them in each round; then the others wait for it, too.
+  // One that watched many keys, or had many subscriptions, stays until they are forgotten, some of them in each round; then the others wait for it, too.
   bool more = false;
   std::erase_if(closed_, [&](Connection* connection) {
-    more = more || !dispatcher_.forget_some_watched(connection->session());
+    more = more || !dispatcher_.forget_some(connection->session());
     if (!more) remove(*connection);
     return !more;
   });
@@ -583,6 +625,7 @@ void IoThread::remove_closed() {
 void IoThread::remove(Connection& connection) {
   if (connection.has_more_input()) std::erase(unfinished_, &connection);
   if (!tasks_.empty()) std::erase(tasks_, &connection);
+  if (connection.has_pushes()) std::erase(pushed_to_, &connection);
   leave_handshakes(connection);
   row_[connection.place] = row_.back();
   row_[connection.place]->place = connection.place;

@@ -80,6 +80,10 @@ void Network::push(std::vector<ClientPlace> to, std::shared_ptr<const std::strin
   }
 }
 
+void Network::send(unsigned thread, std::shared_ptr<const Mail> mail) { threads_[thread]->send(std::move(mail)); }
+
+std::uint64_t Network::mail_number(unsigned thread) const { return threads_[thread]->mail_number(); }
+
 std::optional<std::string> Network::check_addresses(const config::Settings& settings) {
   bool any = !settings.text(config::Id::unixsocket).empty();
   const std::int64_t port = settings.integer(config::Id::port);

@@ -37,9 +37,11 @@ struct Job {
 
 Job& job_of(lua_State* L) { return *static_cast<Job*>(lua_touserdata(L, 1)); }
 
-/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory.
+/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory. From then on memory is
+/// limited: to get here takes some, too (protected_call).
 void make_room(lua_State* L, State& state) {
   if (state.heap() > state.baseline + state.limits.memory / 2) state.collect_all(L);
+  state.limit_memory();
 }
 
 void push_list(lua_State* L, std::span<const std::string_view> texts) {
@@ -124,6 +126,7 @@ int run_job(lua_State* L) {
 int compile_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
+  make_room(L, state);
   Chunk chunk;
   chunk.rest = "function f() ";
   chunk.then = job.text;
@@ -182,8 +185,9 @@ int load_job(lua_State* L) {
   return 0;
 }
 
-/// Calls `function` with the job in protected mode. Returns the error that it has not handled itself, empty if there is none.
+/// Calls `function`, which begins with make_room(), with the job in protected mode. Returns the error that it has not handled itself, empty if there is none.
 std::string protected_call(lua_State* L, lua_CFunction function, Job& job) {
+  const State::Unlimited until_there_is_room(State::of(L));
   const int status = lua_cpcall(L, function, &job);
   if (status == 0) return {};
   return lua_isstring(L, -1) != 0 ? lua_tostring(L, -1) : "execution failure";

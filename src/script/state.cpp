@@ -77,6 +77,15 @@ bool State::may_grow(std::size_t bytes) {
   return true;
 }
 
+// Returns to the account what a large script has needed.
+void State::give_back() {
+  constexpr std::size_t kept = std::size_t{1} << 20;
+  if (granted_ <= heap_ + kept) return;
+  const std::size_t needed = (heap_ + kept / 2) / grain * grain;
+  if (account_ != nullptr) account_->release(granted_ - needed);
+  granted_ = needed;
+}
+
 void State::count_large(std::size_t old_size, std::size_t new_size) {
   if (old_size >= large_block) large_ -= old_size;
   if (new_size >= large_block) large_ += new_size;
@@ -168,17 +177,22 @@ void State::collect_all(lua_State* L) {
     charge(L, 64);
   }
   settled_ = heap_;
+  give_back();
 }
 
 bool State::collect_some(int steps) {
   constexpr std::size_t tolerated = 256 * 1024;
-  if (heap_ <= std::max(settled_, baseline) + tolerated) return false;
+  if (heap_ <= std::max(settled_, baseline) + tolerated) {
+    give_back();
+    return false;
+  }
   const Unlimited unlimited(*this);
   for (; steps > 0; --steps) {
     cycles_ += lua_gc(main, LUA_GCSTEP, 0);
     if (cycles_ < 2) continue;
     // What is left are values that are still in use, such as upvalues of libraries.
     settled_ = heap_;
+    give_back();
     return false;
   }
   return true;

@@ -66,4 +66,12 @@ bool Selector::allows_database(unsigned database) const {
   return all_databases || std::binary_search(databases.begin(), databases.end(), database);
 }
 
+bool Selector::allows_channel(std::string_view channel, bool literal, MatchBudget& budget) const {
+  if (all_channels) return true;
+  return std::any_of(channels.begin(), channels.end(), [&](const Pattern& one) {
+    const std::uint64_t most = literal ? 1 + channel.size() / 16 : one.most_compared(channel);
+    return budget.take(most) && (literal ? one.text() == channel : one.matches(channel));
+  });
+}
+
 }  // namespace pinfold::security

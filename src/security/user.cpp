@@ -62,6 +62,7 @@ User::User(UserFields fields, std::shared_ptr<UserUsage> usage)
   for (const Selector& selector : fields_.selectors) {
     keys_.push_back(patterns_of(selector));
     unlimited_ = unlimited_ || selector.unlimited();
+    unlimited_channels_ = unlimited_channels_ || (selector.unlimited() && selector.all_channels);
   }
 }
 
@@ -91,6 +92,12 @@ Verdict User::check(std::size_t selector, const CheckedRequest& request, MatchBu
     }
   }
   if (request.all_keys && !patterns.allow_all_with(request.all_keys_with, request.all_keys_access)) return {Denied::all_keys};
+  const ChannelGroup& channels = request.channels;
+  for (std::size_t i = 0; i < channels.count && !rules.all_channels; ++i) {
+    const std::size_t at = channels.first + i;
+    if (rules.allows_channel(request.args[at], channels.literal, budget)) continue;
+    return {budget.spent() ? Denied::too_costly : Denied::channel, at};
+  }
   return {};
 }
 
@@ -102,6 +109,11 @@ Verdict User::check(const CheckedRequest& request, MatchBudget& budget) const {
     if (verdict.allowed() || progress(furthest) < progress(verdict)) furthest = verdict;
   }
   return furthest;
+}
+
+bool User::allows_channel(std::string_view channel, bool literal, MatchBudget& budget) const {
+  const auto& selectors = fields_.selectors;
+  return std::any_of(selectors.begin(), selectors.end(), [&](const Selector& one) { return one.allows_channel(channel, literal, budget); });
 }
 
 bool User::allows_one(std::size_t command, unsigned database, std::string_view key, Access access) const {

@@ -41,6 +41,7 @@ std::optional<Entry> Database::lookup(const Key& key) {
   if (!switches.bypasses(key)) return false;
   if (count) {
     Shard& shard = keyspace_->shard(key);
+    shard.changes.tell(Cause::missed, number_, key, now_);
     ++shard.misses;
     ++shard.bypassed;
     if (reads_ != nullptr) ++reads_->misses;
@@ -127,6 +128,7 @@ inline bool Database::sampled(const Key& key) const { return keyspace_->samples_
 // `entry` is the live entry that a read has found, or null.
 inline void Database::count_read(Shard& shard, const Key& key, const Entry* entry, Access access) const {
   ++(entry != nullptr ? shard.hits : shard.misses);
+  if (entry == nullptr) shard.changes.tell(Cause::missed, number_, key, now_);
   if (reads_ != nullptr) ++(entry != nullptr ? reads_->hits : reads_->misses);
   if (sampled(key)) [[unlikely]]
     note_read(key, entry, access.touch);
@@ -221,13 +223,16 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
   Table* const table = shard.table(number_);
   if (table == nullptr) return Stored::no_memory;
   const bool noted = sampled(key);
-  const bool found = noted && is_live(key);
+  const bool looked = noted || shard.changes.wants(Cause::created);
+  const bool found = looked && is_live(key);
   const bool stored = typed == nullptr ? table->put(key, text, std::move(blob), how) : table->put(key, std::move(*typed), how);
   if (!stored) return Stored::no_memory;
   if (how.expires_at != 0 && !how.keep_expiry) count_ttl(shard, how.expires_at, now_);
-  if (noted) [[unlikely]]
-    note(Sampled::write, key, found);
-  shard.changes.tell(Cause::written, number_, key, now_);
+  if (looked) [[unlikely]] {
+    if (noted) note(Sampled::write, key, found);
+    if (!found && !how.absent) shard.changes.tell(Cause::created, number_, key, now_);
+  }
+  shard.changes.tell(Cause::written, number_, key, now_, how.expires_at != 0 && !how.keep_expiry, how.absent);
   return Stored::done;
 }
 
@@ -296,6 +301,7 @@ Writing Database::resize(const Key& key, std::size_t size, bool changes, Growth*
   const Resized resized = found ? grow(key, size, growth) : create(key, size, growth);
   if (!resized) return Writing(resized.stored());
   Shard& shard = keyspace_->shard(key);
+  if (!found && fate == Fate::kept) shard.changes.tell(Cause::created, number_, key, now_);
   Writing writing(shard.changes, number_, key, now_, resized.data(), changes ? std::optional(Cause::written) : std::nullopt);
   if (fate != Fate::kept) [[unlikely]] {
     // The caller needs bytes to write to, so the entry is there until it is done.
@@ -395,7 +401,11 @@ bool Database::remove(const Key& key) {
   return live && (keyspace_->key_switches() == nullptr || !bypassed(key, false));
 }
 
-bool Database::write_expired(const Key& key) { return remove_as(key, Cause::written, Cause::written); }
+bool Database::write_expired(const Key& key) {
+  const bool live = remove_as(key, Cause::written, Cause::written);
+  keyspace_->shard(key).changes.tell(Cause::lapsed, number_, key, now_);
+  return live;
+}
 
 void Database::void_lease(const Key& key) { keyspace_->shard(key).changes.tell(Cause::invalidated, number_, key, now_); }
 
@@ -431,7 +441,7 @@ Stored Database::set_expiry(const Key& key, UnixMs at) {
   if (at != 0) count_ttl(shard, at, now_);
   if (sampled(key)) [[unlikely]]
     note(Sampled::deadline, key, true);
-  shard.changes.tell(Cause::deadline, number_, key, now_);
+  shard.changes.tell(Cause::deadline, number_, key, now_, at != 0);
   return Stored::done;
 }
 

@@ -383,6 +383,7 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
     Table* table = shard.tables[db].get();
     if (table == nullptr) return;
     sum.keys += table->size() - table->negatives().keys;
+    sum.index_bytes += table->index().memory();
     sum.expires += table->expires() - table->negatives().keys;  // each negative entry has a deadline
     for (unsigned i = 0; i < samples_per_shard && table->expires() > 0; ++i) {
       const Ref ref = table->index().sample(random_u64());

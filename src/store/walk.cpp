@@ -1,5 +1,6 @@
 // Walks over a whole database: SCAN, KEYS and RANDOMKEY.
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/store/walk.hpp"
 
 #include <algorithm>
@@ -171,6 +172,7 @@ std::uint64_t Keyspace::scan(unsigned db, std::uint64_t cursor, std::uint64_t& l
   Cursor at = Cursor::decode(cursor);
   if (at.shard >= shard_count()) return 0;
   Shard& shard = *shards_[at.shard];
+  const WakeLater later;
   std::unique_lock lock(shard.mutex, std::defer_lock);
   if (!held.holds(at.shard)) lock.lock();
   Table* const table = shard.tables[db].get();
@@ -237,6 +239,7 @@ bool Keyspace::random_key(unsigned db, UnixMs now, Locks& held, Names& found) {
   for (unsigned i = 0; i < tries && found.size() == 0; ++i) {
     const auto index = static_cast<unsigned>(random_below(shard_count()));
     Shard& shard = *shards_[index];
+    const WakeLater later;
     std::unique_lock lock(shard.mutex, std::defer_lock);
     if (!held.holds(index)) lock.lock();
     Table* const table = shard.tables[db].get();

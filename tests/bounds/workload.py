@@ -239,12 +239,18 @@ def cache_mget(world, rng, words):
 @row("cache.set")
 def cache_set(world, rng, words):
     tags = [rng.choice(world.tags) for _ in range(rng.randint(0, 16))]
-    return [*words, world.written(), world.content(), *world.deadline(), *(["TAGS", len(tags), *tags] if tags else [])]
+    return [*words, world.written(), world.content(), *world.deadline(), *(["TAGS", len(tags), *tags] if tags else []), *dependencies(world, rng)]
+
+
+def dependencies(world, rng):
+    names = [world.key() for _ in range(rng.choice((0, 0, 1, 3, 40, 200)))]
+    names = [name for name in names if len(name) <= 250]
+    return ["DEPENDS", len(names), *names] if names else []
 
 
 @row("cache.absent")
 def cache_absent(world, rng, words):
-    return [*words, rng.choice(world.absent), *rng.choice(([], ["PX", LONG_MS]))]
+    return [*words, rng.choice(world.absent), *rng.choice(([], ["PX", LONG_MS])), *dependencies(world, rng)]
 
 
 @row("cache.release", "cache.renew")
@@ -255,7 +261,7 @@ def with_token(world, rng, words):
 @row("cache.invalidate")
 def cache_invalidate(world, rng, words):
     names = [world.written() for _ in range(rng.randint(1, 40))]
-    return [*words, len(names), *names, *rng.choice(([], ["SOFT"], ["VERSION", 7]))]
+    return [*words, len(names), *names, *rng.choice(([], ["SOFT"], ["VERSION", 7], ["CASCADE"], ["CASCADE", "SOFT"]))]
 
 
 @row("cache.purge")
@@ -299,7 +305,7 @@ def advise(world, rng, words):
 
 
 @row(
-    "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|help", "client|id", "client|info", "client|list",
+    "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|trackinginfo", "client|help", "client|id", "client|info", "client|list",
     "command|count", "command|help", "command|list", "config|help", "config|rewrite", "config|resetstat", "memory|doctor", "memory|malloc-stats", "memory|help", "memory|purge",
     "memory|stats", "object|help", "unwatch", "multi", "discard", "exec", "client|unpause", "reset", "quit", "hello", "command|docs", "command|info",
     "pinfold.diagnose",
@@ -318,13 +324,19 @@ def info(world, rng, words):
     return [*words, rng.choice(("everything", "stats", "keyspace", "commandstats", "keys"))]
 
 
-@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch", "client|traceparent")
+@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch", "client|traceparent", "client|caching")
 def client_settings(world, rng, words):
     return [*words, *{
         "auth": ["wrong"], "setname": ["name"], "unblock": [10**9], "kill": ["ID", 10**9], "pause": [1, "WRITE"], "reply": ["ON"],
-        "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"],
+        "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"], "caching": ["YES"],
         "traceparent": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "STICKY"],
     }[words[-1]]]  # fmt: skip
+
+
+# Those that track stay on for a while, so that the requests of the others note and tell.
+@row("client|tracking")
+def tracking(world, rng, words):
+    return [*words, *rng.choice((["OFF"], ["ON"], ["ON", "NOLOOP"], ["ON", "OPTIN"], ["ON", "BCAST"], ["ON", "BCAST", "PREFIX", "k", "PREFIX", "m"]))]
 
 
 @row("command|getkeys", "command|getkeysandflags")
@@ -344,7 +356,8 @@ def config_set(world, rng, words):
 
 @row("debug")
 def debug(world, rng, words):
-    return [*words, *rng.choice((["OBJECT", world.key()], ["SLEEP", 0], ["HELP"]))]
+    more = ["POPULATE", rng.choice((5, 2000)), "populated", rng.choice((0, 100, 15_000))], ["POPULATE", 2, "populated", 600_000]
+    return [*words, *rng.choice((["OBJECT", world.key()], ["SLEEP", 0], ["HELP"], ["PROTOCOL", "map"], ["ERROR", "CODE"], *more))]
 
 
 @row("shutdown")
@@ -390,6 +403,36 @@ def latency(world, rng, words):
 @row("monitor")
 def monitor(world, rng, words):
     return [*words, "refused"]  # or the connection would be sent more than its replies
+
+
+# --- publish/subscribe ---
+
+
+@row("publish", "spublish")
+def publish(world, rng, words):
+    return [*words, rng.choice((world.key(), b"channel")), world.content()]
+
+
+@row("subscribe", "psubscribe", "ssubscribe")
+def subscribe(world, rng, words):
+    return words  # refused, or the connection would be sent more than its replies
+
+
+@row("unsubscribe", "punsubscribe", "sunsubscribe")
+def unsubscribe(world, rng, words):
+    return [*words, *rng.choice(([], [world.key()]))]
+
+
+@row("pubsub")
+def pubsub_container(world, rng, words):
+    return [*words, "NOSUCH"]
+
+
+@row("pubsub|channels", "pubsub|help", "pubsub|numpat", "pubsub|numsub", "pubsub|shardchannels", "pubsub|shardnumsub")
+def pubsub(world, rng, words):
+    if words[1].endswith("channels"):
+        return [*words, *rng.choice(([], ["*a*"], ["[a-z]*"]))]
+    return [*words, *(world.keys() if words[1].endswith("numsub") else [])]
 
 
 # --- scripts ---

@@ -281,6 +281,19 @@ DIFFERENCES = [
         ("MONITOR",), BY_DESIGN,
         "An argument is shown up to 1 KB, a request up to 16 KB and 512 arguments, a transaction up to 256 KB. A client whose user may not read all keys is shown requests with keys that the user may read, of requests without keys only the command, and none that works on keys which it does not name. What a user is shown follows its rights as they change, and the client when it authenticates as another user; a user that is off, or may no longer use MONITOR, is shown nothing. At most 32 clients can use it. A client that has not read 8 MB is closed. Requests that come faster than they can be sent are left out, and a line tells how many.", never_sent,
     ),  # fmt: skip
+    Difference(
+        ("SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE"), BY_DESIGN,
+        "Inside MULTI they take 256 names at most, and UNSUBSCRIBE there may miss what was published just before EXEC. Subscriptions are memory of their client (`maxmemory-clients`, `maxmemory-user`): those that do not fit are refused, all of a request together. A pattern that would take long to compare is refused, as by KEYS. Without names, subscriptions are ended in another order.", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("CLIENT TRACKING",), BY_DESIGN,
+        "A key is told when its value becomes stale or expires, not when it is removed. SWAPDB, and switches that let reads find other keys, tell everybody to forget everything. What a client has read is forgotten by OFF; Redis tells of it after a later ON. A client whose redirection is broken is told once, when the other client has gone, and nothing is noted for it any more. Names are told to clients whose users may read them. A read whose reply comes later than the value was read is not noted: its client is told not to keep it. An error about prefixes that overlap changes nothing (in Redis 7.0 the client tracks all the same if they are not the first two). A target with RESP2 must subscribe to `__redis__:invalidate`, not to any channel. See [client-side-caching.md](client-side-caching.md).", never_sent,
+    ),  # fmt: skip
+    Difference(
+        ("PUBLISH", "SPUBLISH"), BY_DESIGN,
+        "A client that publishes to itself gets the message behind the reply, as in Redis 7.2; Redis 7.0 sends it before, and inside the reply of EXEC. A client that publishes waits while messages on their way to other threads take more than an eighth of `maxmemory-clients`, at least 1 MB and at most 64 MB; inside EXEC, which cannot wait, PUBLISH is answered with OOM at twice as much. A transaction compares channels with patterns within the budget of its commands. The empty channel matches the pattern `*`; in Redis 7.0 it does not.", never_sent,
+    ),  # fmt: skip
+    Difference(("PUBSUB HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(("ACL HELP",), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
     Difference(
         ("ACL SETUSER",), BY_DESIGN,

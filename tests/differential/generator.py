@@ -428,6 +428,56 @@ def _(g):
     return []
 
 
+@command(b"PUBLISH", 0.7)
+def _(g):
+    return [g.key(), g.value()]
+
+
+@command(b"SPUBLISH", 0.3)
+def _(g):
+    return [g.key(), g.value()]
+
+
+@command(b"UNSUBSCRIBE", 0.3, mutate=False)
+def _(g):
+    return g.pick(([], [g.key()]))
+
+
+@command(b"PUNSUBSCRIBE", 0.3, mutate=False)
+def _(g):
+    return g.pick(([], [g.key()]))
+
+
+@command(b"SUNSUBSCRIBE", 0.3, mutate=False)
+def _(g):
+    return g.pick(([], [g.key()]))
+
+
+@command(b"PUBSUB CHANNELS", 0.3)
+def _(g):
+    return g.pick(([], [b"*"], [g.key()]))
+
+
+@command(b"PUBSUB SHARDCHANNELS", 0.3)
+def _(g):
+    return g.pick(([], [b"*"], [g.key()]))
+
+
+@command(b"PUBSUB NUMSUB", 0.3)
+def _(g):
+    return [g.key() for _ in range(g.rng.randrange(3))]
+
+
+@command(b"PUBSUB SHARDNUMSUB", 0.3)
+def _(g):
+    return [g.key() for _ in range(g.rng.randrange(3))]
+
+
+@command(b"PUBSUB NUMPAT", 0.3)
+def _(g):
+    return []
+
+
 @command(b"CLIENT LIST", 0.5, mutate=False)
 def _(g):
     return g.pick((
@@ -476,6 +526,27 @@ def _(g):
 
 
 @command(b"CLIENT GETREDIR", 0.3)
+def _(g):
+    return []
+
+
+# None of these makes the client track: what it would be told comes at other times. tests/differential/test_tracking.py compares that.
+@command(b"CLIENT TRACKING", 0.4, mutate=False)
+def _(g):
+    on = (b"on", b"ON", b"maybe")
+    return g.pick((
+        [b"off"], [b"OFF", b"BCAST"], [b"off", b"nosuch"], [b"maybe"], [g.pick(on), b"REDIRECT"], [g.pick(on), b"REDIRECT", g.pick((b"x", b"0", b"-1", b"99999999"))],
+        [g.pick(on[:2]), b"PREFIX", b"k"], [g.pick(on[:2]), b"BCAST", g.pick((b"OPTIN", b"OPTOUT"))], [g.pick(on[:2]), b"OPTIN", b"OPTOUT"],
+        [g.pick(on[:2]), b"BCAST", b"PREFIX", b"ab", b"PREFIX", g.pick((b"", b"a", b"ab", b"abc"))], [b"off", b"NOLOOP", b"noloop"], [],
+    ))  # fmt: skip
+
+
+@command(b"CLIENT CACHING", 0.2)
+def _(g):
+    return [g.pick((b"yes", b"NO", b"maybe"))]
+
+
+@command(b"CLIENT TRACKINGINFO", 0.2)
 def _(g):
     return []
 
@@ -1060,7 +1131,13 @@ def _(g):
 
 @command(b"DEBUG", 0.3, mutate=False)
 def _(g):
-    return g.pick(([b"SLEEP", b"0"], [b"SLEEP", b"0.001"], [b"SET-ACTIVE-EXPIRE", b"1"], [b"set-active-expire", b"1"], [b"OBJECT", b"nosuch-key"], []))
+    types = (b"string", b"integer", b"double", b"bignum", b"null", b"array", b"set", b"map", b"attrib", b"push", b"verbatim", b"true", b"FALSE", b"nosuch")
+    return g.pick((
+        [b"SLEEP", b"0"], [b"SLEEP", b"0.001"], [b"SET-ACTIVE-EXPIRE", b"1"], [b"set-active-expire", b"1"], [b"OBJECT", b"nosuch-key"], [],
+        *([b"PROTOCOL", type_] for type_ in types), [b"PROTOCOL"], [b"ERROR", b"CODE and text"], [b"ERROR", b"ERR\r\ntwo lines"], [b"ERROR"],
+        [b"POPULATE", g.pick((b"0", b"1", b"5", b"-1", b"x", b"1.5"))], [b"POPULATE", b"3", g.pick((b"key", b"p", b"a", b""))],
+        [b"POPULATE", b"12", b"p", g.pick((b"0", b"3", b"30", b"-1", b"x", b"20000"))], [b"POPULATE"], [b"POPULATE", b"1", b"p", b"5", b"6"],
+    ))  # fmt: skip
 
 
 # --- transactions ---

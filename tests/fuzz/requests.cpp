@@ -100,7 +100,7 @@ constexpr std::string_view setting_values[] = {
 constexpr std::string_view policy_values[] = {"k*", "p:*", "*1",  "k1",  "100",    "10ms",      "1s",        "1h",  "0",
                                               "5%", "50%", "1kb", "1mb", "normal", "protected", "first-out", "1.5", "3"};
 constexpr std::string_view names[] = {"p1", "p2", "p3", "pass", "default", "t1", "t2", "t3"};
-constexpr std::string_view debug_words[] = {"OBJECT", "SLEEP", "SET-ACTIVE-EXPIRE", "HELP"};
+constexpr std::string_view debug_words[] = {"OBJECT", "SLEEP", "SET-ACTIVE-EXPIRE", "POPULATE", "PROTOCOL", "ERROR", "HELP"};
 constexpr std::string_view sections[] = {"server", "clients", "memory",     "stats", "keyspace", "commandstats", "errorstats",
                                          "cache",  "locks",   "everything", "all",   "default",  "replication",  "cpu"};
 constexpr std::string_view addresses[] = {"127.0.0.1:10001", "127.0.0.1:10002", "127.0.0.1:6379", "1.2.3.4:5"};

@@ -249,6 +249,32 @@ def test_purges(watched):
     assert moved == {**calls(cache_purge=2), 'purges_total{by="tags"}': 1, 'purges_total{by="prefix"}': 1}
 
 
+def test_dependencies(watched):
+    token = watched.client.call("CACHE.GET", "page", "LEASE", "10000")[2]
+    watched.client.call("CACHE.SET", "part", "v", "DEPENDS", "1", "row")
+
+    def swept():
+        eventually(lambda: watched.scrape()["purges_pending"] == 0)
+
+    moved = watched.moves(("CACHE.INVALIDATE", "1", "row", "CASCADE"), swept)
+    assert moved == {**calls(cache_invalidate=1), 'purges_total{by="dependency"}': 1, "cascade_entries_total": 1}
+    moved = watched.moves(("CACHE.SET", "page", "v", "TOKEN", token, "DEPENDS", "1", "row"))
+    assert moved == {**calls(cache_set=1), 'leases_refused_total{request="fill",cause="dependency"}': 1, 'leases_ended_total{reason="released"}': 1}
+
+
+def test_messages_and_keyspace_events(watched):
+    subscriber = watched.another()
+    subscriber.raw("SUBSCRIBE", "a", "__keyevent@0__:set")
+    subscriber.read()
+    moved = watched.moves(("PUBLISH", "a", "x"), ("SPUBLISH", "a", "x"), lambda: subscriber.read())
+    assert moved == {**calls(publish=1, spublish=1), "pubsub_messages_published_total": 2, "pubsub_messages_delivered_total": 1}
+    watched.client.call("CONFIG", "SET", "notify-keyspace-events", "EA")
+    moved = watched.moves(("SET", "k", "1"), lambda: subscriber.read())
+    assert moved == {**calls(set=1), "pubsub_messages_published_total": 1, "pubsub_messages_delivered_total": 1, 'keyspace_events_total{result="told"}': 1}
+    scrape = watched.scrape()
+    assert scrape["pubsub_clients"] == 1 and scrape['pubsub_channels{kind="channel"}'] == 2
+
+
 def test_who_may_not_is_counted(watched):
     watched.client.call("ACL", "SETUSER", "u", "on", ">p", "~mine:*", "+get", "+select", "db=0")
     client = watched.another()

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "pinfold/base/mail.hpp"
+
 namespace pinfold {
 
 /// A client's id, and the index of the I/O thread on which the client lives. A plain value: the client may be gone when it is
@@ -39,6 +41,9 @@ class Delivery {
 enum class Audience : std::uint8_t {
   all,
   monitors,  // those that still ask for it: MONITOR was not ended by RESET meanwhile
+  // Invalidations of client-side caching, in one of two forms. The client may have left the protocol or the channel meanwhile.
+  invalidations,          // a push of RESP3, for clients that speak it
+  invalidation_messages,  // a message of the channel __redis__:invalidate, for clients with RESP2 that subscribe to it
 };
 
 /// Thread-safe. A function that says nothing of memory has its effect even if there is no memory, but perhaps only within a
@@ -63,6 +68,11 @@ class ClientThreads {
   /// nothing. Costs one message and one wake for each thread on which clients of `to` live. Throws std::bad_alloc; then some of
   /// the clients may get the bytes.
   virtual void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) = 0;
+  /// Puts a piece of mail into the mailbox of a thread, which hands it out behind all answers, pushes and mail that were there before.
+  /// Wakes the thread if its mailbox was empty. Throws std::bad_alloc, and then nothing was sent.
+  virtual void send(unsigned thread, std::shared_ptr<const Mail> mail) = 0;
+  /// The number that the next piece in the thread's mailbox will have. O(1), without a lock.
+  virtual std::uint64_t mail_number(unsigned thread) const = 0;
 
  protected:
   ~ClientThreads() = default;

@@ -1,7 +1,9 @@
 #pragma once
 // Wakes threads that sleep until there is work for them. A wake is a system call, so it is put off while locks are held.
 
+#include <array>
 #include <atomic>
+#include <cstddef>
 
 namespace pinfold {
 
@@ -31,10 +33,16 @@ class WakeLater {
   WakeLater(const WakeLater&) = delete;
   WakeLater& operator=(const WakeLater&) = delete;
 
+  /// Has `work` called when this thread's outermost WakeLater ends, when it has released its locks: once, however often it is asked for.
+  /// Without a WakeLater it is called at once. It must not throw. There may be `most_works` different ones. Allocates nothing.
+  static void afterwards(void (*work)());
+  static constexpr std::size_t most_works = 2;
+
  private:
   friend class Sleeper;
   const bool outermost_;
   Sleeper* first_ = nullptr;
+  std::array<void (*)(), most_works> works_{};
 };
 
 }  // namespace pinfold

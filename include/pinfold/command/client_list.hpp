@@ -1,6 +1,7 @@
 #pragma once
 // CLIENT LIST and CLIENT INFO: describe connections.
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,8 +10,14 @@
 
 namespace pinfold::command {
 
-/// The types of clients that Redis knows. All clients of Pinfold are normal.
-enum class ClientType { normal, other };
+/// The types of clients that Redis knows. No client of Pinfold is of another one than the first two.
+enum class ClientType { normal, pubsub, other };
+
+/// Whether the client has subscriptions. Any thread may ask.
+inline bool is_subscriber(const SharedClient& client) {
+  return std::ranges::any_of(client.subscriptions, [](const auto& count) { return count.load(std::memory_order_relaxed) != 0; });
+}
+inline ClientType type_of(const SharedClient& client) { return is_subscriber(client) ? ClientType::pubsub : ClientType::normal; }
 
 /// Returns nothing if there is no such type. Then it has replied with the error.
 std::optional<ClientType> parse_client_type(Call& call, std::string_view name);

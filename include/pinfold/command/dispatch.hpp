@@ -76,10 +76,10 @@ class Dispatcher {
     return paused != PauseMode::none && is_paused(session, *session.task->row, paused);
   }
 
-  /// Ends MULTI and all watches of the session. Called before the session is destroyed.
+  /// Ends MULTI, all watches and all subscriptions of the session. Called before the session is destroyed.
   void end_session(Session& session);
-  /// Ends up to 512 watches of a session whose client has disconnected. Returns true if none is left.
-  bool forget_some_watched(Session& session);
+  /// Ends up to 512 watches and subscriptions of a session whose client has disconnected. Returns true if none is left.
+  bool forget_some(Session& session);
 
   /// Called before a batch of requests: waits of this thread that belong to none are forgotten.
   static void begin_batch() { thread_waits.forget(); }
@@ -130,7 +130,7 @@ class Dispatcher {
   std::vector<store::Key> keys_;  // the keys of the request that is being executed, unless it has exactly one (Prepared::key)
 };
 
-/// Runs the handler of call.row. The caller has checked and locked everything. Counts the call in `stats`, which are those of
+/// Runs the handler of call.row, and notes what it reads for a client that tracks. The caller has checked and locked everything. Counts the call in `stats`, which are those of
 /// this thread, unless the handler returns Outcome::needs_room, because it is then called again. If the handler throws
 /// WrongType, the error WRONGTYPE replaces the reply, which begins at `mark` in the output.
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark);

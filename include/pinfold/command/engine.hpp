@@ -19,12 +19,15 @@
 #include "pinfold/command/clients.hpp"
 #include "pinfold/command/command_log.hpp"
 #include "pinfold/command/figure_history.hpp"
+#include "pinfold/command/keyspace_events.hpp"
 #include "pinfold/command/latency_monitor.hpp"
 #include "pinfold/command/monitors.hpp"
+#include "pinfold/command/pubsub.hpp"
 #include "pinfold/command/rates.hpp"
 #include "pinfold/command/scripting.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
+#include "pinfold/command/tracking_feed.hpp"
 #include "pinfold/command/tracing.hpp"
 #include "pinfold/command/working_set.hpp"
 #include "pinfold/config/settings.hpp"
@@ -57,6 +60,9 @@ class Engine {
   CommandLog command_log;
   LatencyMonitor latency;
   Monitors monitors;
+  TrackingService tracking;
+  PubSub pubsub;
+  KeyspaceEvents keyspace_events;
   WorkingSet working_set;
   Scripting scripting;
   EventLog events;

@@ -32,6 +32,7 @@ std::span<const Row> diagnose_commands();
 std::span<const Row> slow_log_commands();
 std::span<const Row> latency_commands();
 std::span<const Row> monitor_commands();
+std::span<const Row> pubsub_commands();
 std::span<const Row> advise_commands();
 std::span<const Row> hot_key_commands();
 std::span<const Row> script_commands();

@@ -77,6 +77,8 @@ struct ClientFigures {
   std::uint64_t blocked = 0;
   std::uint64_t waiting_for_leases = 0;  // clients that wait for the holder of a lease; each of these waits has a time limit
   std::uint64_t monitors = 0;            // clients that have sent MONITOR
+  std::uint64_t tracking = 0;            // clients with CLIENT TRACKING
+  std::uint64_t subscribers = 0;         // clients that have subscribed to a channel or pattern
 };
 
 /// Figures of memory, in bytes unless they say otherwise. Each size is read once, so the sums fit the parts although other
@@ -89,6 +91,7 @@ struct MemoryFigures {
   std::uint64_t coalescing = 0;  // leases, waiting clients, refused versions, pending purges
   std::uint64_t clients = 0;
   std::uint64_t sampling = 0;  // of accesses, to learn about the traffic, and spans of requests
+  std::uint64_t tracking = 0;  // which clients have read which keys (CLIENT TRACKING)
   std::uint64_t scripts = 0;   // the three below together
   std::uint64_t interpreters = 0;
   std::uint64_t cached_scripts = 0;
@@ -97,7 +100,8 @@ struct MemoryFigures {
   std::uint64_t script_count = 0;
   std::uint64_t library_count = 0;
   std::uint64_t function_count = 0;
-  std::uint64_t used = 0;  // the sum of all above
+  std::uint64_t used = 0;      // the sum of all above
+  std::uint64_t messages = 0;  // the part of `clients` that published messages on their way to I/O threads take
   std::uint64_t peak = 0;
   std::uint64_t startup = 0;   // `used` before there was any data
   std::uint64_t overhead = 0;  // the part of `used` that is neither keys nor values
@@ -133,6 +137,14 @@ struct StatsFigures {
   std::uint64_t clients_closed_for_users = 0;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  // Client-side caching (cache/tracking_table.hpp).
+  std::uint64_t tracking_keys = 0;
+  std::uint64_t tracking_items = 0;  // the keys of each client, together
+  std::uint64_t tracking_prefixes = 0;
+  std::uint64_t tracking_evicted = 0;
+  std::uint64_t tracking_aged = 0;
+  std::uint64_t tracking_refused = 0;
+  std::uint64_t tracking_messages = 0;
   std::uint64_t error_replies = 0;
   std::uint64_t query_limit_disconnections = 0;
   std::uint64_t output_limit_disconnections = 0;
@@ -147,6 +159,15 @@ struct StatsFigures {
   std::uint64_t denied_channel = 0;
   std::uint64_t denied_database = 0;
   std::uint64_t rate_limited = 0;
+  // Of publish/subscribe.
+  std::uint64_t channels = 0;
+  std::uint64_t channel_patterns = 0;
+  std::uint64_t shard_channels = 0;
+  std::uint64_t messages_published = 0;
+  std::uint64_t messages_delivered = 0;  // to clients: one that two clients get is two
+  std::uint64_t messages_per_second = 0;
+  std::uint64_t keyspace_events = 0;
+  std::uint64_t keyspace_events_dropped = 0;
   std::uint64_t audit_written = 0;
   std::uint64_t audit_lost = 0;
   std::uint64_t audit_left_out = 0;
@@ -230,6 +251,7 @@ struct CacheFigures {
   std::uint64_t fills_refused_token = 0;
   std::uint64_t fills_refused_tag = 0;
   std::uint64_t fills_refused_version = 0;
+  std::uint64_t fills_refused_dependency = 0;
   std::uint64_t early_refreshes = 0;
   std::uint64_t stale_hits = 0;
   std::uint64_t negative_hits = 0;
@@ -237,6 +259,8 @@ struct CacheFigures {
   std::uint64_t negative_bytes = 0;
   std::uint64_t purges_of_tags = 0;
   std::uint64_t purges_of_prefixes = 0;
+  std::uint64_t purges_cascading = 0;
+  std::uint64_t entries_of_cascades = 0;
   std::uint64_t purges_pending = 0;
   std::uint64_t serves_stale = 0;  // 1 or 0
   // Switches for an incident.

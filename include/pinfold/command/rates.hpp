@@ -13,7 +13,7 @@ namespace pinfold::command {
 /// The background worker samples it, about every 100 ms. Any thread may read it.
 class Rates {
  public:
-  enum Metric : std::size_t { kCommands, kNetInput, kNetOutput, kMetrics };
+  enum Metric : std::size_t { kCommands, kNetInput, kNetOutput, kMessages, kMetrics };
 
   /// Notes by how much the counters have grown since the last sample. `now_us` is monotonic.
   void sample(const Stats& stats, std::int64_t now_us);

@@ -42,11 +42,17 @@ constexpr security::Access access_of(KeyUse use) {
   return table[static_cast<std::size_t>(use)];
 }
 
+inline bool names_channels(const Row& row) { return (row.flags & kNamesChannels) != 0; }
+/// Whether the user may make every request for this command.
+inline bool may_do_all_of(const security::User& user, const Row& row) {
+  return names_channels(row) ? user.unlimited_channels() : user.unlimited();
+}
+
 /// The answer to a check, with what it is about.
 struct RightsVerdict {
   using Denied = security::Verdict::Denied;
   Denied denied = Denied::no;
-  std::string_view object = {};  // key, too_costly: the key; all_keys: the prefix of the keys that the command touches
+  std::string_view object = {};  // key, channel, too_costly: the key or channel; all_keys: the prefix of the keys that the command touches
   unsigned database = 0;         // database: which, if it is one
 
   bool allowed() const { return denied == Denied::no; }
@@ -77,7 +83,7 @@ Sight sight_of(const security::User& user, const Row& by, const Row& row, Args a
 std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words, const Row& row, Args args);
 
 /// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the
-/// user may make the request that has come so far, a write to the key before the argument. `argument` returns the argument at an index
+/// user may make the request that has come so far, a write to the key before the argument, or a message to the channel before it. `argument` returns the argument at an index
 /// before `index`, or an empty one if it is not there to be read. `budget` is that of all large arguments of the request. False as well if
 /// it is spent.
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,

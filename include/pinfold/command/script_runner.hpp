@@ -147,8 +147,8 @@ class ScriptRunner final : private script::Host {
   void execute_command(Args args);
   bool may_execute(const Row& row, Args args);
   bool is_declared(const store::Key& key);
-  bool reach(std::span<const store::Key> keys, const Row& row);
-  bool reach_beyond(const Row& row, std::span<const store::Key> keys);
+  bool reach(std::span<const store::Key> keys, const Row& row, Args args);
+  bool reach_beyond(const Row& row, std::span<const store::Key> keys, bool whole_keyspace);
   bool note_effect(const Row& row);
   std::string_view look_at_time(std::uint64_t now);
   void refuse(const Row* row, std::string_view error);

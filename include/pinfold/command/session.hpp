@@ -18,10 +18,13 @@
 
 #include "pinfold/base/audit_log.hpp"
 #include "pinfold/base/clock.hpp"
+#include "pinfold/base/mail.hpp"
 #include "pinfold/command/large_arguments.hpp"
 #include "pinfold/command/queued.hpp"
+#include "pinfold/command/subscriber.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/command/tracing.hpp"
+#include "pinfold/command/tracking.hpp"
 #include "pinfold/command/transaction_budget.hpp"
 #include "pinfold/command/waiting.hpp"
 #include "pinfold/security/users.hpp"
@@ -57,23 +60,30 @@ struct SharedClient {
   std::atomic<unsigned> watched{0};
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
-  std::atomic<std::uint64_t> waiting{0};  // the ticket of the wait for a reply; 0: the client does not wait
-  std::atomic<bool> paused{false};        // whether a request waits for the end of a CLIENT PAUSE
-  std::atomic<bool> monitors{false};      // MONITOR: the client is shown the requests of all
-  std::atomic<bool> closing{false};       // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
+  std::atomic<std::uint64_t> waiting{0};                           // the ticket of the wait for a reply; 0: the client does not wait
+  std::atomic<bool> paused{false};                                 // whether a request waits for the end of a CLIENT PAUSE
+  std::atomic<bool> monitors{false};                               // MONITOR: the client is shown the requests of all
+  std::array<std::atomic<unsigned>, topic_kinds> subscriptions{};  // by TopicKind
+  std::atomic<std::uint64_t> subscribed_bytes{0};
+  std::atomic<bool> closing{false};  // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
   std::atomic<std::uint64_t> watched_bytes{0};
-  std::atomic<Evicted> evicted{Evicted::no};    // set by any thread: the client is being closed because of the memory that it takes
-  std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, without large arguments
-  std::atomic<std::uint64_t> input_room{0};     // the capacity of the input buffer
-  std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have arrived; these count as data
-  std::atomic<std::uint64_t> output_bytes{0};   // replies that have not been sent
-  std::atomic<std::uint64_t> buffer_memory{0};  // the connection and its buffers
-  std::atomic<std::uint64_t> task_bytes{0};     // what the task of a long command has collected
+  std::atomic<std::uint64_t> tracking_bytes{0};  // of the prefixes of CLIENT TRACKING
+  std::atomic<std::uint8_t> tracking{0};         // TrackingFlag values; 0: the client does not track
+  std::atomic<std::uint64_t> redirect{0};        // the client to which its invalidations are redirected; 0: none
+  std::atomic<bool> redirect_target{false};      // set by any thread: another client redirects its invalidations to this one, or did so
+  std::atomic<Evicted> evicted{Evicted::no};     // set by any thread: the client is being closed because of the memory that it takes
+  std::atomic<std::uint64_t> input_bytes{0};     // received and not yet executed, without large arguments
+  std::atomic<std::uint64_t> input_room{0};      // the capacity of the input buffer
+  std::atomic<std::uint64_t> large_bytes{0};     // of large arguments that have arrived; these count as data
+  std::atomic<std::uint64_t> output_bytes{0};    // replies that have not been sent
+  std::atomic<std::uint64_t> buffer_memory{0};   // the connection and its buffers
+  std::atomic<std::uint64_t> task_bytes{0};      // what the task of a long command has collected
 
   /// The bytes that the client takes of the memory for clients.
   std::uint64_t memory() const {
     constexpr auto relaxed = std::memory_order_relaxed;
-    return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) + task_bytes.load(relaxed);
+    return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) + task_bytes.load(relaxed) +
+           subscribed_bytes.load(relaxed) + tracking_bytes.load(relaxed);
   }
   // Kept by Clients.
   std::shared_ptr<security::UserUsage> usage;  // where the client counts; only its thread changes it, with the registry locked
@@ -163,12 +173,15 @@ struct Session {
   std::unique_ptr<Transaction> transaction;  // set from MULTI until EXEC or DISCARD
   CommandGroup* group = nullptr;             // set while EXEC or a script executes commands, whose Call::in_transaction is true
   std::set<WatchedKey> watched;
-  std::size_t watched_bytes = 0;  // memory of `watched`, as it is counted in store::Use::clients
+  std::size_t watched_bytes = 0;           // memory of `watched`, as it is counted in store::Use::clients
+  PushReceiver* receiver = nullptr;        // the connection; null: the client is not told what is published
+  std::unique_ptr<Subscriber> subscriber;  // set while the client has subscriptions; PubSub changes it
   /// A command whose reply comes later sets either `waiting` or `task`. Until the reply is written, the connection executes
   /// nothing.
   std::unique_ptr<Waiting> waiting;
   std::unique_ptr<Task> task;
   ToldNil told_nil;
+  std::unique_ptr<Tracking> tracking;  // null: the client does not track
   SessionTrace trace;
   /// What acting_user() has found. Only it and set_user() change this.
   struct Acting {
@@ -180,6 +193,11 @@ struct Session {
     std::int64_t request_limit = 0;
   } acting;
 
+  /// Whether the client may do no more than change its subscriptions, because it could not tell replies from messages (RESP2).
+  bool only_subscribes() const { return subscriber != nullptr && protocol < 3; }
+  /// Called when that may have changed.
+  void look_for_rights_again() { acting.at = acting.unlimited_at = 0; }
+
   /// Whether a reply comes later and has not been written yet.
   bool waits() const { return waiting != nullptr || task != nullptr; }
 
@@ -190,8 +208,8 @@ struct Session {
   /// no password.
   bool unauthenticated(const security::Users& users) const { return user() == nullptr && users.ask_password(); }
 
-  /// Whether the client's user may do everything at any rate, so that no request needs a check. Costs one relaxed load and a comparison.
-  /// False also if that is not known yet: after the users have changed, or the client has authenticated.
+  /// Whether the client may do everything at any rate but name channels, so that no request needs a check. Costs one relaxed load and a
+  /// comparison. False also if that is not known yet: after the users have changed, or the client has authenticated.
   bool may_do_all(const security::Users& users) const { return acting.unlimited_at == users.version(); }
   /// The user whose rights hold for the next request: the present version of user(). For a client that has not authenticated it is the
   /// default user, if that asks for no password. Null if the client may only authenticate, or if its user was removed, which removed()
@@ -221,7 +239,7 @@ struct Session {
 
   /// Makes the session that of a new connection, authenticated as `user` (RESET). The connection's identity and counters stay,
   /// and so do the name and version of the client's library, the leases for which it was told nil, and the reply mode of the
-  /// request that is being executed. Before, the caller ends MULTI and WATCH, because ending them takes locks.
+  /// request that is being executed. Before, the caller ends MULTI, WATCH and subscriptions, because ending them takes locks.
   void reset(std::shared_ptr<const security::User> user);
 
   /// Sets `group` as long as it exists. It may exist inside of another one.

@@ -49,6 +49,7 @@ struct alignas(64) ThreadStats {
   std::vector<CommandCounters> commands;  // by index in commands()
   Histograms durations;                   // of calls, by index in commands(), while `measures`
   bool measures = true;                   // the setting metrics; only the thread itself reads and writes this
+  std::atomic<bool> tells_events{false};  // whether keyspace events are published, which have the names of commands
   std::uint64_t span_scale = 0;           // ThreadClock::span_scale()
   /// Of the rounds of the event loop, from when the system reports ready descriptors until all of them have been served, while `measures`.
   /// A client that becomes ready in a round waits for its end.
@@ -88,7 +89,8 @@ struct alignas(64) ThreadStats {
   Counter admin_without_token;
   Counter admin_protected;
   Counter admin_wrong_host;
-  Counter admin_rejected;  // connections to the admin port that were refused, because there were too many
+  Counter admin_rejected;      // connections to the admin port that were refused, because there were too many
+  Counter messages_delivered;  // of publish/subscribe, to clients of the thread
   // Scripts and functions that were executed, and what has been locked for them: a run counts once more if it is made anew.
   Counter scripts;
   Counter scripts_locked_all;

@@ -69,6 +69,7 @@ enum class Id : unsigned {
   proto_max_bulk_len,
   client_query_buffer_limit,
   client_output_buffer_limit,
+  notify_keyspace_events,
   loglevel,
   logfile,
   log_format,
@@ -103,6 +104,7 @@ enum class Id : unsigned {
   negative_ttl_max,
   negative_memory,
   invalidation_memory,
+  tracking_table_max_keys,
   serve_stale,
   admit,
   bypass,
@@ -123,6 +125,10 @@ struct OutputLimit {
   std::uint64_t soft = 0;
   std::int64_t soft_seconds = 0;
 };
+
+/// The classes of client-output-buffer-limit that are obeyed.
+enum class OutputClass : std::uint8_t { normal, pubsub };
+using OutputLimits = std::array<OutputLimit, 2>;  // by OutputClass
 
 /// Why a value was refused. `index` is its place in the list of values.
 struct Refusal {
@@ -207,9 +213,9 @@ class Settings {
   /// When settings were last changed at run time, in Unix milliseconds; 0: none was.
   std::int64_t changed_at() const { return changed_at_.load(std::memory_order_relaxed); }
 
-  /// The class "normal" of client-output-buffer-limit, with all three numbers from the same moment. Waits only while the setting
-  /// is being changed.
-  OutputLimit output_limit() const;
+  /// A class of client-output-buffer-limit, with all three numbers from the same moment. Waits only while the setting is being
+  /// changed.
+  OutputLimit output_limit(OutputClass of = OutputClass::normal) const;
 
   /// Parses, checks and sets a value. Returns an error in Redis' words and without the setting's name, or nothing. With
   /// `at_runtime`, settings that cannot change at run time are refused, and listeners are called.
@@ -263,9 +269,9 @@ class Settings {
   /// The value of a setting. Every type but text has a number; a text may have one, if it says a number.
   struct State {
     std::int64_t number = 0;
-    std::string text;   // of Type::text, as CONFIG GET shows it
-    std::string given;  // as it was written, so that "75%" stays "75%" in the file
-    OutputLimit limit;  // what the text of client-output-buffer-limit says
+    std::string text;     // of Type::text, as CONFIG GET shows it
+    std::string given;    // as it was written, so that "75%" stays "75%" in the file
+    OutputLimits limits;  // what the text of client-output-buffer-limit says
   };
 
   static std::optional<std::string> parse(Id id, std::string_view value, std::string_view current, State& state);
@@ -295,9 +301,12 @@ class Settings {
   std::atomic<std::uint64_t> version_{0};
   std::atomic<std::int64_t> changed_at_{0};
   std::atomic<std::uint64_t> output_limit_version_{0};  // odd while the limit is being written
-  std::atomic<std::uint64_t> output_hard_{0};
-  std::atomic<std::uint64_t> output_soft_{0};
-  std::atomic<std::int64_t> output_soft_seconds_{0};
+  struct SharedOutputLimit {
+    std::atomic<std::uint64_t> hard{0};
+    std::atomic<std::uint64_t> soft{0};
+    std::atomic<std::int64_t> soft_seconds{0};
+  };
+  std::array<SharedOutputLimit, std::tuple_size_v<OutputLimits>> output_limits_;  // by OutputClass
 
   std::mutex file_mutex_;     // held by rewrite(); taken before change_mutex_
   std::mutex change_mutex_;   // held by a change at run time; taken before mutex_

@@ -22,8 +22,8 @@ std::optional<std::string> parse_value(const Setting& setting, std::string_view 
 /// A number as CONFIG GET shows it for a setting of this type (not text).
 std::string show_number(const Setting& setting, std::int64_t number);
 
-/// The class "normal" in the canonical text of a client-output-buffer-limit.
-OutputLimit normal_output_limit(std::string_view canonical);
+/// The limits in the canonical text of a client-output-buffer-limit.
+OutputLimits output_limits(std::string_view canonical);
 
 /// Returns "unknown setting 'maxmemori' (did you mean 'maxmemory'?)". With `in_file`, 'policies' and 'users' may be suggested too.
 std::string unknown_setting(std::string_view name, bool in_file = false);

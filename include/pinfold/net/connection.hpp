@@ -57,7 +57,7 @@ class BlockReasons {
 
 /// Lives on one I/O thread, which owns it. Not thread-safe: every function is called on that thread, with nothing locked.
 /// `thread` must outlive the connection.
-class Connection final : public EventHandler {
+class Connection final : public EventHandler, public PushReceiver {
  public:
   Connection(IoThread& thread, std::unique_ptr<Transport> transport, std::uint64_t id);
   ~Connection();
@@ -102,6 +102,11 @@ class Connection final : public EventHandler {
   bool answer(std::uint64_t ticket, const Delivery& answer);
   /// Sends bytes that are no reply: at once, or after the reply that has begun. Does nothing if the client does not belong to `audience`.
   void push(std::string_view bytes, Audience audience);
+  void push(const PushText& text) noexcept override;
+  /// Sends what was pushed. Called when the connection's turn has come (IoThread::send_pushes_later).
+  void send_pushes();
+  /// Whether its turn is still to come.
+  bool has_pushes() const { return pushed_; }
   /// Ends the client's wait because its time is up or because of CLIENT UNBLOCK, with an error if `with_error` is set.
   void end_wait(bool with_error);
   /// Runs a step of the client's long command, if it has one.
@@ -121,6 +126,7 @@ class Connection final : public EventHandler {
  private:
   static constexpr std::size_t idle_input = 512;
   static constexpr std::size_t busy_input = 16 * 1024;
+  static constexpr std::size_t kept_output = 512;  // of unsent_, for a client to which messages are pushed
 
   // How the connection ends. The state only moves forwards.
   enum class Ending : std::uint8_t {
@@ -202,6 +208,7 @@ class Connection final : public EventHandler {
   void send();
   void send_now();
   void writable();
+  void sent();
   Transport::Result write(std::span<const iovec> runs);
   bool send_some(resp::Output& output);
   void keep_unsent(resp::Output& output);
@@ -209,6 +216,8 @@ class Connection final : public EventHandler {
   void restart_patience();
 
   // connection_limits.cpp
+  // Whether the client is of the class `pubsub` of client-output-buffer-limit.
+  bool subscribes() const { return session_.subscriber != nullptr; }
   bool exempt() const { return session_.shared.no_evict.load(std::memory_order_relaxed); }
   bool unauthenticated_take_too_much(std::size_t more) const;
   bool query_limit_reached();
@@ -244,7 +253,10 @@ class Connection final : public EventHandler {
   void begin_wait();
   bool is_in_reply() const;
   void push_kept();
-  void push_now(std::string_view bytes);
+  void add_push(const PushText& text);
+  void look_at_pushes(bool unread, std::size_t memory);
+  void send_some_pushes();
+  std::size_t unsent_bytes() const { return unsent_.size() + (kept_pushes_ != nullptr ? kept_pushes_->size() : 0); }
   void reply_late(const std::function<void(resp::Reply&)>& write);
 
   // Adds to a counter that only this thread writes, so it needs no locked instruction.
@@ -260,6 +272,7 @@ class Connection final : public EventHandler {
   Intake intake_ = Intake::open;
   Turn turn_ = Turn::not_begun;
   BlockReasons blocked_by_;
+  bool pushed_ = false;           // there are pushes in unsent_ that are sent when the connection's turn comes
   bool closing_told_ = false;     // to the audit log
   bool handshake_begun_ = false;  // and not done
   bool established_ = false;      // the handshake is done, and TlsStatus::clients counts the connection
@@ -274,20 +287,20 @@ class Connection final : public EventHandler {
   std::unique_ptr<char[], Free> input_;  // from malloc(), so that realloc() may make it larger without a copy
   std::size_t capacity_ = 0;
   std::size_t filled_ = 0;
-  std::unique_ptr<LargeRequest> large_;       // null while there are no large arguments
-  resp::Output unsent_;                       // replies that the transport did not take
-  std::unique_ptr<std::string> kept_pushes_;  // pushes that are sent after the reply that has begun
-  MonoMs reading_since_;                      // when the client had last read a good part of unsent_
-  std::size_t read_since_ = 0;                // bytes of unsent_ that the client has read since then
-  MonoMs over_soft_limit_since_;              // since when unsent_ is over the soft limit; 0: it is not
-  RequestTracer::Chain spans_;                // of requests whose replies are not written yet
-  std::uint64_t unserved_since_ = 0;          // in ticks: since when a complete request may lie in the input; 0: none was there before
-  MonoMs turn_began_;                         // when turn_ became `begun`
-  MonoMs wait_until_;                         // the end of the wait that the thread has been told (IoThread::await); 0: none
-  MonoMs handshake_since_;                    // when it was accepted, began to wait for its turn, or got it: the deadline counts from there
-  MonoMs handshake_step_;                     // when the handshake has last gone on
-  std::size_t accounted_ = 0;                 // bytes that are counted as memory of clients
-  std::size_t accounted_arguments_ = 0;       // the parser's part of accounted_
+  std::unique_ptr<LargeRequest> large_;        // null while there are no large arguments
+  resp::Output unsent_;                        // replies that the transport did not take
+  std::unique_ptr<resp::Output> kept_pushes_;  // pushes that are sent after the reply that has begun
+  MonoMs reading_since_;                       // when the client had last read a good part of unsent_
+  std::size_t read_since_ = 0;                 // bytes of unsent_ that the client has read since then
+  MonoMs over_soft_limit_since_;               // since when unsent_ is over the soft limit; 0: it is not
+  RequestTracer::Chain spans_;                 // of requests whose replies are not written yet
+  std::uint64_t unserved_since_ = 0;           // in ticks: since when a complete request may lie in the input; 0: none was there before
+  MonoMs turn_began_;                          // when turn_ became `begun`
+  MonoMs wait_until_;                          // the end of the wait that the thread has been told (IoThread::await); 0: none
+  MonoMs handshake_since_;               // when it was accepted, began to wait for its turn, or got it: the deadline counts from there
+  MonoMs handshake_step_;                // when the handshake has last gone on
+  std::size_t accounted_ = 0;            // bytes that are counted as memory of clients
+  std::size_t accounted_arguments_ = 0;  // the parser's part of accounted_
   std::size_t accounted_blobs_ = 0;
   std::size_t accounted_arriving_ = 0;
   std::size_t accounted_unauthenticated_ = 0;

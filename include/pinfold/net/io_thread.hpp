@@ -23,9 +23,11 @@
 #include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/tracking_feed.hpp"
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_loop.hpp"
 #include "pinfold/net/handshake_queue.hpp"
+#include "pinfold/net/mailbox.hpp"
 #include "pinfold/net/reply_memory.hpp"
 #include "pinfold/net/request_tracer.hpp"
 #include "pinfold/net/tls_transport.hpp"
@@ -35,13 +37,6 @@
 namespace pinfold::net {
 
 class Connection;
-
-/// A push: bytes on their way to clients that are no reply. Constant, and shared by the threads on which these clients live.
-struct Push {
-  std::vector<ClientPlace> to;
-  std::shared_ptr<const std::string> bytes;
-  Audience audience = Audience::all;
-};
 
 /// Owns its connections. Its functions are called on its own thread, except for those that say otherwise. The engine must
 /// outlive it.
@@ -75,6 +70,10 @@ class IoThread {
   void deliver(const std::shared_ptr<const Delivery>& answer);
   /// Sends a push to its clients that live here, to some of them in each round. Throws std::bad_alloc.
   void push(const std::shared_ptr<const Push>& push);
+  /// Hands out the mail, in slices, behind what was to be handed out before. Throws std::bad_alloc.
+  void send(std::shared_ptr<const Mail> mail) { hand_out_later({.mail = std::move(mail)}); }
+  /// The number of the next piece of mail.
+  std::uint64_t mail_number() const { return mailbox_.next_number(); }
   /// Ends the client's wait with this ticket, if the client still waits with it.
   void end_wait(std::uint64_t id, std::uint64_t ticket, bool with_error);
   /// Runs a step of the client's task.
@@ -149,6 +148,8 @@ class IoThread {
   Connection* find(std::uint64_t client) const;
   /// Destroys a closed connection later, when no function of it is running.
   void destroy_later(Connection& connection) { closed_.push_back(&connection); }
+  /// Calls send_pushes() of the connection when its turn comes.
+  void send_pushes_later(Connection& connection) { pushed_to_.push_back(&connection); }
   /// Calls parse_more() of the connection when its turn comes.
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   /// Runs a step of the connection's long command when its turn comes.
@@ -211,16 +212,13 @@ class IoThread {
   }
   void free_abandoned_blobs();
   void look_at_paused();
-  // An answer or a push, and how far it has been handed out to the clients that live here.
-  struct HandingOut {
-    std::shared_ptr<const Delivery> answer;
-    std::shared_ptr<const Push> push;  // set if there is no answer
-    std::uint64_t next = 0;            // the ticket of the answer's next client, or the index of the next client in Push::to
-    unsigned told = 0;
-  };
-  void hand_out_later(const HandingOut& message);
+  void hand_out_later(HandingOut item);
+  bool has_to_hand_out() const { return handed_out_ < handing_out_.size() || mailbox_.any(); }
   void hand_out_some();
+  bool next_to_hand_out();
   bool hand_out(HandingOut& message, unsigned most, unsigned& to_look_at);
+  bool visit(HandingOut& message, unsigned most, unsigned& to_look_at);
+  void send_pushes();
   void end_expired_waits();
   void remove_closed();
   void remove(Connection& connection);
@@ -230,6 +228,7 @@ class IoThread {
   TlsBuffers tls_buffers_;  // outlives the transports, some of which may still lie in the loop
   EventLoop loop_;
   command::Dispatcher dispatcher_;
+  command::TrackingFeed& tracking_;
   ReplyMemory reply_memory_;
   RequestTracer tracer_;
   resp::Output output_;  // deferred replies, and after them the replies to the present connection
@@ -275,8 +274,11 @@ class IoThread {
   HandshakeQueue::Late late_handshakes_;  // whose turn had not come for a while then
   std::size_t even_share_ = 0;            // of the places, for each origin, if any was late
   std::size_t places_wanted_ = 0;         // that handshakes are still to make room for in the present tick
-  std::deque<HandingOut> handing_out_;
-  std::vector<Connection*> closed_;  // closed connections, to be destroyed at the end of this round or of a later one
+  Mailbox mailbox_;
+  std::vector<HandingOut> handing_out_;  // taken out of the mailbox
+  std::size_t handed_out_ = 0;           // how many of these have been handed out
+  std::deque<Connection*> pushed_to_;    // connections with pushes that are to be sent, in the order of their turns
+  std::vector<Connection*> closed_;      // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};
   std::thread thread_;
 };

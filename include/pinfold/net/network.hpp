@@ -56,6 +56,8 @@ class Network final : public ClientThreads {
   void end_pause() override;
   void deliver(const std::shared_ptr<const Delivery>& answer) override;
   void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) override;
+  void send(unsigned thread, std::shared_ptr<const Mail> mail) override;
+  std::uint64_t mail_number(unsigned thread) const override;
 
  private:
   std::optional<std::string> listen_tcp(unsigned port, const TlsCertificates* tls);

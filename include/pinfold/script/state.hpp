@@ -90,6 +90,9 @@ class State {
     bool before_;
   };
 
+  /// Ends what Unlimited objects have begun.
+  void limit_memory() { unlimited_ = false; }
+
   /// A run of a script or the loading of a library. While it lives, the host is asked.
   class Run {
    public:
@@ -148,6 +151,7 @@ class State {
   static void* allocate(void* state, void* block, std::size_t old_size, std::size_t new_size);
   static void on_count(lua_State* L, lua_Debug* at);
   bool may_grow(std::size_t bytes);
+  void give_back();
   void count_large(std::size_t old_size, std::size_t new_size);
   int instructions() const;
   void set_hook(lua_State* L);

@@ -24,6 +24,14 @@ struct KeyGroup {
   Access access = Access::both;
 };
 
+/// Channels among the arguments of a request: `count` of them from `first` on. Patterns that are subscribed to (`literal`) are not matched:
+/// as in Redis, the user needs a rule with the same pattern.
+struct ChannelGroup {
+  std::size_t first = 0;
+  std::size_t count = 0;
+  bool literal = false;
+};
+
 /// What has to be known of a request to check it. The views need to be valid during the check only.
 struct CheckedRequest {
   std::size_t command = 0;               // the index in the catalogue
@@ -31,6 +39,7 @@ struct CheckedRequest {
   std::string_view first_argument = {};  // behind the name of the command
   std::span<const std::string_view> args = {};
   std::array<KeyGroup, 2> keys = {};         // the keys that the arguments name
+  ChannelGroup channels = {};                // the channels that they name
   bool all_keys = false;                     // whether it changes or reads keys that its arguments do not name
   Access all_keys_access = Access::both;     // what it does with them
   std::string_view all_keys_with = {};       // only keys that begin with this
@@ -45,7 +54,7 @@ struct Verdict {
   enum class Denied : std::uint8_t { no, command, database, key, all_keys, channel, too_costly };
   Denied denied = Denied::no;
   std::size_t at =
-      0;  // key, too_costly: the index among the arguments; database: the index in CheckedRequest::databases, or behind the last for all
+      0;  // key, channel, too_costly: the index among the arguments; database: the index in CheckedRequest::databases, or behind the last for all
 
   bool allowed() const { return denied == Denied::no; }
 };
@@ -78,11 +87,14 @@ struct Selector {
   std::string channel_text() const;   // "&a", "&*"
   std::string database_text() const;  // "db=0,1", with another "db=" for each longest_rule bytes, "resetdbs", or "" for all databases
 
-  /// Whether it allows every command with every key in every database. Channels do not count: what concerns them checks them.
+  /// Whether it allows every command with every key in every database. Channels do not count: all_channels tells whether a request for
+  /// channels is allowed as well.
   bool unlimited() const;
   /// Whether the command is allowed, whatever its keys. `first_argument`: that of the request.
   bool allows_command(std::size_t command, std::string_view first_argument) const;
   bool allows_database(unsigned database) const;
+  /// Whether it allows the channel, or with `literal` the pattern. All comparisons come off the budget; false if it is spent. O(channels).
+  bool allows_channel(std::string_view channel, bool literal, MatchBudget& budget) const;
 };
 
 }  // namespace pinfold::security

@@ -59,8 +59,13 @@ class User {
   static void accepts_nobody(std::string_view password, PasswordWork* work = nullptr);
   static constexpr std::size_t least_comparisons = 16;
 
-  /// Whether the user may do everything, so that no request needs a check of rights.
+  /// Whether the user may do everything, so that no request needs a check of rights, but for those that name channels.
   bool unlimited() const { return unlimited_; }
+  /// Whether the same is true of requests for channels.
+  bool unlimited_channels() const { return unlimited_channels_; }
+  /// Whether one selector allows the channel, or with `literal` the pattern: whether a client of the user may go on to be told of what is
+  /// published there. False if the budget is spent. O(selectors * channels), and what the budget allows.
+  bool allows_channel(std::string_view channel, bool literal, MatchBudget& budget) const;
   /// Whether a request is allowed: by one selector, all of it. If none allows it, the verdict is that of the selector that got furthest.
   /// O(selectors * (keys * patterns + databases)), and all comparisons come off the budget. Allocates nothing.
   Verdict check(const CheckedRequest& request, MatchBudget& budget) const;
@@ -86,6 +91,7 @@ class User {
   std::vector<KeyPatterns> keys_;  // of each selector
   std::shared_ptr<UserUsage> usage_;
   bool unlimited_ = false;
+  bool unlimited_channels_ = false;
   std::size_t memory_;
 };
 

@@ -89,6 +89,7 @@ struct DatabaseStats {
   std::uint64_t keys = 0;
   std::uint64_t expires = 0;  // keys with a deadline
   UnixMs average_ttl = 0;     // milliseconds, an estimate from a sample; 0: no key has a deadline
+  std::uint64_t index_bytes = 0;
 };
 
 /// The result of a recount of everything in the keyspace. The first four figures are in bytes, and are to equal those of

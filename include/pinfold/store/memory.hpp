@@ -27,6 +27,7 @@ enum class Use : unsigned {
   clients,     // connections: unfinished requests, replies not yet sent
   scripts,     // interpreters of scripts with what scripts have allocated, cached scripts, libraries of functions
   sampling,    // of accesses, to learn about the traffic (command/working_set.hpp), and spans of requests (command/tracing.hpp)
+  tracking,    // which clients have read which keys, and what they are still to be told of that (cache/tracking_table.hpp)
   count,       // the number of uses
 };
 

@@ -131,6 +131,26 @@ TEST_CASE("malformed keys: the errors are Redis' where Redis has the command") {
   }
 }
 
+TEST_CASE("malformed keys: a word that brings keys says what is wrong with their number, and nothing is stored") {
+  for (const std::string_view count : hostile_counts) {
+    for (const std::string_view name : {std::string_view("CACHE.SET"), std::string_view("CACHE.ABSENT")}) {
+      Server server;
+      Client client(server);
+      Words words = name == "CACHE.SET" ? Words{name, "k", "v"} : Words{name, "k"};
+      words.insert(words.end(), {"TAGS", "1", "DEPENDS", "DEPENDS", count, "p", "q"});
+      INFO(name << " " << count);
+      const Row& row = *find_command(words);
+      std::vector<std::uint32_t> positions;
+      REQUIRE(extract_keys(row, words, positions) == Extraction::malformed);
+      CHECK(positions.empty());
+      const std::string reply = client.run_all(words);
+      CHECK(reply == "-" + key_error(row, words) + "\r\n");
+      CHECK(reply.starts_with("-ERR DEPENDS "));
+      CHECK(client.run("DBSIZE") == ":0\r\n");
+    }
+  }
+}
+
 TEST_CASE("malformed keys: whatever fits the arity of a command without counted keys fits its key specs") {
   constexpr std::size_t most = 12;
   for (const Row* row : commands()) {

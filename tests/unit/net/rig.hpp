@@ -50,6 +50,8 @@ struct Rig final : ClientThreads {
   void push(std::vector<ClientPlace> to, std::shared_ptr<const std::string> bytes, Audience audience) override {
     thread.push(std::make_shared<const Push>(Push{std::move(to), std::move(bytes), audience}));
   }
+  void send(unsigned /*thread*/, std::shared_ptr<const Mail> mail) override { thread.send(std::move(mail)); }
+  std::uint64_t mail_number(unsigned /*thread*/) const override { return thread.mail_number(); }
 
   void set(config::Id id, std::string_view value) {
     const bool at_runtime = config::settings_table()[static_cast<std::size_t>(id)].runtime;  // then listeners are told

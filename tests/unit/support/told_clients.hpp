@@ -23,4 +23,6 @@ struct ToldClients final : pinfold::ClientThreads {
   }
   void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/,
             pinfold::Audience /*audience*/) override {}
+  void send(unsigned /*thread*/, std::shared_ptr<const pinfold::Mail> /*mail*/) override {}
+  std::uint64_t mail_number(unsigned /*thread*/) const override { return 0; }
 };

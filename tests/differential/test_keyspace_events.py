@@ -1,0 +1,89 @@
+"""What each command tells of its changes: the same events as redis-server, in the same order."""
+
+import random
+
+import pytest
+
+from tests.support import servers
+
+# One after the other, on one server each.
+COMMANDS = [
+    line.split(" ")
+    for line in """
+SET a 1|SET a 2 EX 100|SET a 3 KEEPTTL|SET a 1 PX 100000|SET a 1 XX|SET a 1 NX|SETEX a 100 1|PSETEX a 1000 1|SETNX a 1|SETNX b 1|GETSET a 2|GETSET nn 2
+APPEND a x|APPEND c x|SETRANGE a 1 x|SETRANGE d 0 x|SETRANGE e 0 |SETBIT a 1 1|SETBIT f 1 1|BITFIELD a SET u8 0 1|BITFIELD g SET u8 0 1
+BITFIELD h GET u8 0|BITFIELD a OVERFLOW FAIL INCRBY u2 0 100|BITOP AND i a b|BITOP AND i none|MSET j 1 k 2 j 3|MSETNX j 1 l 2|MSETNX l 1 m 2
+INCR n|INCR n|DECR n|INCRBY n 2|DECRBY n 2|INCRBYFLOAT n 1.5|GETEX n EX 100|GETEX n PERSIST|GETEX n PERSIST|GETEX n EXAT 1|GETEX n|GETDEL a|GETDEL a
+DEL b c nosuch|UNLINK d|EXPIRE f 100|EXPIRE f 100 XX|EXPIRE f 100 NX|PERSIST f|PERSIST f|EXPIRE f -1|PEXPIREAT g 99999999999999|RENAME g gg|RENAME gg gg
+SET x 1 EX 100|RENAME x gg|RENAMENX gg j|RENAMENX gg y|COPY y z|COPY y z|COPY y z REPLACE|COPY y w DB 5|MOVE z 5|MOVE y 5|MOVE none 5|SETEX q 100 1
+SET q 1 GET|SET q 1 GET KEEPTTL|INCRBYFLOAT newf 1|INCR q|APPEND q x|GETRANGE none 0 1|SUBSTR none 0 1|EXISTS none|EXISTS none q none2|TTL none|PTTL none
+EXPIRETIME none|TYPE none|STRLEN none|MGET none none2 q|OBJECT ENCODING none|OBJECT FREQ none|GETBIT none 1|BITCOUNT none|BITPOS none 1|LCS none none2
+TOUCH none q|GET none|GET q|SET none9 1 XX|RANDOMKEY|SCAN 0 COUNT 1000|EXPIRE none 1|PERSIST none|DEL none|RENAME none other|DBSIZE|SWAPDB 0 5|SELECT 5|SET s 1
+SELECT 0|SET big 1|FLUSHDB|SET u 1|FLUSHALL
+""".strip().replace("\n", "|").split("|")
+]
+
+
+class Listener:
+    """A connection, and what is told of what it does."""
+
+    def __init__(self, server, classes):
+        self.client, self.subscriber = server.connect(), server.connect()
+        self.client.call("CONFIG", "SET", "notify-keyspace-events", classes)
+        self.client.call("FLUSHALL")
+        self.subscriber.raw("PSUBSCRIBE", "__key*@*")
+        self.count = 0
+
+    def events(self):
+        found = []
+        self.count += 1
+        for token in (f"{self.count}-a", f"{self.count}-b"):  # the first may be answered before what another thread has published
+            self.subscriber.send_command("PING", token)
+            while (message := self.subscriber.read()) != [b"pong", token.encode()]:
+                found.append(tuple(message[2:]))
+        return found
+
+    def tell(self, *command):
+        reply = self.client.raw(*command)
+        return reply, self.events()
+
+    def close(self):
+        self.client.close()
+        self.subscriber.close()
+
+
+@pytest.fixture
+def both():
+    listeners = []
+    with servers.redis() as reference, servers.pinfold("--threads", "2") as subject:
+        yield lambda classes: listeners.extend(Listener(server, classes) for server in (reference, subject)) or listeners[-2:]
+        for listener in listeners:
+            listener.close()
+
+
+@pytest.mark.parametrize("classes", ["EAmn", "KA", "KEA", "K$", "Eg", "Exe", "En", "Km", "Eglshz", "A", ""])
+def test_each_command_tells_what_it_tells_in_redis(both, classes):
+    reference, subject = both(classes)
+    for command in COMMANDS:
+        (_, expected), (_, actual) = reference.tell(*command), subject.tell(*command)
+        assert actual == expected, command
+
+
+def test_a_transaction_tells_the_events_of_its_commands(both):
+    reference, subject = both("EAn")
+    rng = random.Random(1)
+    for _ in range(20):
+        told = []
+        commands = [command for command in rng.sample(COMMANDS, 12) if command[0] not in ("SELECT", "SWAPDB", "FLUSHALL", "FLUSHDB", "RANDOMKEY", "SCAN", "GETEX")]
+        for listener in (reference, subject):
+            listener.client.pipeline([["MULTI"], *commands, ["EXEC"]])
+            told.append(listener.events())
+        assert told[1] == told[0], commands
+
+
+def test_the_setting_is_shown_as_in_redis(both):
+    reference, subject = both("")
+    for letters in ("KEA", "AKE", "KEg$lshzxe", "Kx", "Eg$", "nmEKxe", "A", "K", "", "KKEE$$", "KEAt"):
+        for listener in (reference, subject):
+            listener.client.call("CONFIG", "SET", "notify-keyspace-events", letters)
+        assert subject.client.raw("CONFIG", "GET", "notify-keyspace-events") == reference.client.raw("CONFIG", "GET", "notify-keyspace-events"), letters
