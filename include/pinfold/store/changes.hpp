@@ -34,17 +34,17 @@ enum class Cause : std::uint8_t {
   evicted,      // the entry was removed to make room
   purged,       // a purge has removed the entry, when a look-up, the sweep, eviction or compaction met it
   purged_soft,  // a purge has made the entry stale, when one of these met it
-  // Told in addition to the others: an entry is gone, or is about to be replaced, and what was built from its value may now lack a
-  // dependency (tag_names.hpp): the entry depends on keys, and no new entry under its key depends on all of these; or it is stale, so
-  // that its value may have been read after it was made so.
-  source_gone,
-  lapsed,       // told behind the change of a write whose value has not been stored, because its deadline had passed already
-  // These two are told beside what happens, for observers that ask for them:
-  created,  // a write is about to be told, of a key under which plain commands found no value
-  missed,   // a read that counts has found no value. Nothing has changed
   // These two are for a whole database. They are told once in each shard, without a key:
   flushed,    // all entries were removed
   exchanged,  // the database has the entries of another one now (SWAPDB); the change of the other one is told separately
+  // These are told beside the changes above, to observers that name them:
+  // - an entry is gone, or is about to be replaced, and what was built from its value may now lack a dependency (tag_names.hpp): the entry
+  //   depends on keys, and no new entry under its key depends on all of these; or it is stale, so that its value may have been read after
+  //   it was made so
+  source_gone,
+  lapsed,   // behind the change of a write whose value has not been stored, because its deadline had passed already
+  created,  // a write is about to be told, of a key under which plain commands found no value
+  missed,   // a read that counts has found no value. Nothing has changed
 };
 
 /// A set of causes.
@@ -54,6 +54,7 @@ class Causes {
   constexpr Causes(std::initializer_list<Cause> causes) {
     for (const Cause cause : causes) bits_ |= 1U << static_cast<unsigned>(cause);
   }
+  /// All changes, without what is told beside them.
   static constexpr Causes all() {
     Causes causes;
     causes.bits_ = (2U << static_cast<unsigned>(Cause::exchanged)) - 1;

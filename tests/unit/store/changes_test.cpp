@@ -34,7 +34,7 @@ namespace {
 
 constexpr std::uint64_t MB = 1 << 20;
 constexpr unsigned databases = 2;
-constexpr unsigned causes = static_cast<unsigned>(Cause::exchanged) + 1;
+constexpr unsigned causes = static_cast<unsigned>(Cause::source_gone) + 1;
 
 class ChangeHistory {
  public:
@@ -107,7 +107,8 @@ class ChangeHistory {
   };
 
   struct Recorder final : Observer {
-    Recorder(ChangeHistory& its_history, Changes& changes) : history(its_history), subscription(changes, *this, Causes::all()) {
+    Recorder(ChangeHistory& its_history, Changes& changes)
+        : history(its_history), subscription(changes, *this, Causes::all() | Causes{Cause::source_gone}) {
       subscription.listen(true);
     }
     void changed(const Change& change) noexcept override { history.note(change); }
