@@ -48,6 +48,11 @@ Words request(const Row& row, std::string_view count) {
   return words;
 }
 
+// Whether it is no number of keys for the row. A script may have none.
+bool is_hostile(const Row& row, std::string_view count) {
+  return count != "0" || std::find_if(std::begin(row.keys), std::end(row.keys), is_counted)->least > 0;
+}
+
 }  // namespace
 
 TEST_CASE("malformed keys: every command with counted keys says what is wrong with the count") {
@@ -55,6 +60,7 @@ TEST_CASE("malformed keys: every command with counted keys says what is wrong wi
   CHECK(rows.size() >= 3);
   for (const Row* row : rows) {
     for (const std::string_view count : hostile_counts) {
+      if (!is_hostile(*row, count)) continue;
       INFO(row->name << " " << count);
       Server server;
       Client client(server);
@@ -80,6 +86,7 @@ TEST_CASE("malformed keys: every command with counted keys says what is wrong wi
 TEST_CASE("malformed keys: inside EXEC such a command fails in its place, and the others run") {
   for (const Row* row : rows_with_counted_keys()) {
     for (const std::string_view count : hostile_counts) {
+      if (!is_hostile(*row, count)) continue;
       INFO(row->name << " " << count);
       Server server;
       Client client(server);
@@ -104,6 +111,7 @@ TEST_CASE("malformed keys: COMMAND GETKEYS finds none, and says so") {
   Client client(server);
   for (const Row* row : rows_with_counted_keys()) {
     for (const std::string_view count : hostile_counts) {
+      if (!is_hostile(*row, count)) continue;
       INFO(row->name << " " << count);
       Words words = request(*row, count);
       for (const std::string_view how : {"GETKEYS", "GETKEYSANDFLAGS"}) {
