@@ -88,6 +88,7 @@ std::string error_text(lua_State* L, std::string_view name, bool& counted_before
 int run_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
+  state.enter();
   make_room(L, state);
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   lua_rawgeti(L, LUA_REGISTRYINDEX, job.function);
@@ -124,6 +125,9 @@ int run_job(lua_State* L) {
 int compile_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
+  state.enter();
+  // There may be much garbage, and no host that limits the time to collect it.
+  const State::FromNow from_now(state);
   Chunk chunk;
   chunk.rest = "function f() ";
   chunk.then = job.text;
@@ -155,6 +159,7 @@ int compile_job(lua_State* L) {
 int load_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
+  state.enter();
   make_room(L, state);
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   Chunk chunk;
@@ -183,8 +188,9 @@ int load_job(lua_State* L) {
 }
 
 /// Calls `function` with the job in protected mode. Returns the error that it has not handled itself, empty if there is none.
-std::string protected_call(lua_State* L, lua_CFunction function, Job& job) {
-  const int status = lua_cpcall(L, function, &job);
+std::string protected_call(State& state, lua_CFunction function, Job& job) {
+  lua_State* L = state.main;
+  const int status = state.call_protected(function, &job);
   if (status == 0) return {};
   return lua_isstring(L, -1) != 0 ? lua_tostring(L, -1) : "execution failure";
 }
@@ -214,7 +220,7 @@ Compiled Interpreter::compile(std::string_view body, Host* host) {
   {
     std::optional<State::Run> run;
     if (host != nullptr) run.emplace(state, *host);
-    const std::string unhandled = protected_call(state.main, compile_job, job);
+    const std::string unhandled = protected_call(state, compile_job, job);
     if (!unhandled.empty()) job.error = state.end == State::End::stopped ? std::string(state.stop_text) : unhandled;
     lua_settop(state.main, 0);
   }
@@ -247,7 +253,7 @@ Outcome State::run(int function, bool is_function, std::string_view name, std::s
   job.arguments = arguments;
   job.sink = &sink;
   const Run run(*this, new_host);
-  const std::string unhandled = protected_call(main, run_job, job);
+  const std::string unhandled = protected_call(*this, run_job, job);
   switch (end) {
     case End::none:
       if (!unhandled.empty()) {
@@ -281,11 +287,12 @@ Library Interpreter::load_library(std::string_view code, Host& host) {
   {
     const State::Run run(state, host);
     state.loading = &library;
+    state.loading_bytes = 0;
     {
       const State::Unlimited unlimited(state);
       show_loading_globals(state.main, true);
     }
-    const std::string unhandled = protected_call(state.main, load_job, job);
+    const std::string unhandled = protected_call(state, load_job, job);
     if (!unhandled.empty()) {
       job.error = "Error registering functions: ";
       job.error += state.end == State::End::stopped ? state.stop_text : std::string_view(unhandled);
