@@ -130,9 +130,8 @@ TEST_CASE("a script that does not end is stopped, whatever it catches") {
         "collectgarbage('step', 2^31 - 1) while true do end",
         "while true do collectgarbage() end",
         "table.insert({}, -2^31, 1)",
-        "table.concat({}, '', -2^31, 2^31 - 1)",
         "table.foreachi(setmetatable({1, 2, 3}, {}), function() while true do end end)",
-        "error(setmetatable({}, {__tostring = function() while true do end end})) while true do end",
+        "tostring(setmetatable({}, {__tostring = function() while true do end end}))",
         "return setmetatable({}, {__tostring = error}) .. (function() while true do end end)()",
         "local t = setmetatable({}, {__eq = function() while true do end end}) return t == setmetatable({}, getmetatable(t))"}) {
     INFO(script);
