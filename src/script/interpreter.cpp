@@ -37,11 +37,9 @@ struct Job {
 
 Job& job_of(lua_State* L) { return *static_cast<Job*>(lua_touserdata(L, 1)); }
 
-/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory. From then on memory is
-/// limited: to get here takes some, too (protected_call).
+/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory.
 void make_room(lua_State* L, State& state) {
   if (state.heap() > state.baseline + state.limits.memory / 2) state.collect_all(L);
-  state.limit_memory();
 }
 
 void push_list(lua_State* L, std::span<const std::string_view> texts) {
@@ -72,6 +70,7 @@ std::string error_text(lua_State* L, std::string_view name, bool& counted_before
     return lua_isstring(L, -1) != 0 ? text_at(L, -1) : std::string_view();
   };
   std::string text(field("err"));
+  if (text.empty()) text = "ERR unknown error";
   lua_pop(L, 1);
   const std::string_view source = field("source");
   lua_insert(L, -2);  // kept on the stack for the view
@@ -90,6 +89,7 @@ std::string error_text(lua_State* L, std::string_view name, bool& counted_before
 int run_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
+  state.enter();
   make_room(L, state);
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   lua_rawgeti(L, LUA_REGISTRYINDEX, job.function);
@@ -126,7 +126,9 @@ int run_job(lua_State* L) {
 int compile_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
-  make_room(L, state);
+  state.enter();
+  // There may be much garbage, and no host that limits the time to collect it.
+  const State::FromNow from_now(state);
   Chunk chunk;
   chunk.rest = "function f() ";
   chunk.then = job.text;
@@ -158,6 +160,7 @@ int compile_job(lua_State* L) {
 int load_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
+  state.enter();
   make_room(L, state);
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   Chunk chunk;
@@ -185,10 +188,10 @@ int load_job(lua_State* L) {
   return 0;
 }
 
-/// Calls `function`, which begins with make_room(), with the job in protected mode. Returns the error that it has not handled itself, empty if there is none.
-std::string protected_call(lua_State* L, lua_CFunction function, Job& job) {
-  const State::Unlimited until_there_is_room(State::of(L));
-  const int status = lua_cpcall(L, function, &job);
+/// Calls `function` with the job in protected mode. Returns the error that it has not handled itself, empty if there is none.
+std::string protected_call(State& state, lua_CFunction function, Job& job) {
+  lua_State* L = state.main;
+  const int status = state.call_protected(function, &job);
   if (status == 0) return {};
   return lua_isstring(L, -1) != 0 ? lua_tostring(L, -1) : "execution failure";
 }
@@ -218,7 +221,7 @@ Compiled Interpreter::compile(std::string_view body, Host* host) {
   {
     std::optional<State::Run> run;
     if (host != nullptr) run.emplace(state, *host);
-    const std::string unhandled = protected_call(state.main, compile_job, job);
+    const std::string unhandled = protected_call(state, compile_job, job);
     if (!unhandled.empty()) job.error = state.end == State::End::stopped ? std::string(state.stop_text) : unhandled;
     lua_settop(state.main, 0);
   }
@@ -251,7 +254,7 @@ Outcome State::run(int function, bool is_function, std::string_view name, std::s
   job.arguments = arguments;
   job.sink = &sink;
   const Run run(*this, new_host);
-  const std::string unhandled = protected_call(main, run_job, job);
+  const std::string unhandled = protected_call(*this, run_job, job);
   switch (end) {
     case End::none:
       if (!unhandled.empty()) {
@@ -285,11 +288,12 @@ Library Interpreter::load_library(std::string_view code, Host& host) {
   {
     const State::Run run(state, host);
     state.loading = &library;
+    state.loading_bytes = 0;
     {
       const State::Unlimited unlimited(state);
       show_loading_globals(state.main, true);
     }
-    const std::string unhandled = protected_call(state.main, load_job, job);
+    const std::string unhandled = protected_call(state, load_job, job);
     if (!unhandled.empty()) {
       job.error = "Error registering functions: ";
       job.error += state.end == State::End::stopped ? state.stop_text : std::string_view(unhandled);

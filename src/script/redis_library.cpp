@@ -291,6 +291,8 @@ const char* register_function(lua_State* L, State& state) {
     state.charge(L, 1);
     if (other.name == registered.name) return "Function already exists in the library";
   }
+  state.loading_bytes += sizeof registered + registered.name.size() + registered.description.value_or("").size();
+  if (state.loading_bytes > State::most_loading_bytes) fail_for_memory(L);
   lua_settop(L, 2);
   registered.function = static_cast<Handle>(luaL_ref(L, LUA_REGISTRYINDEX));
   state.loading->functions.push_back(std::move(registered));

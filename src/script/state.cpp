@@ -4,12 +4,16 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <new>
 #include <utility>
 
 namespace pinfold::script {
 
 namespace {
+
+/// What is thrown to end a run. Lua takes any exception for an error, which is without a value here.
+struct Ending {};
 
 /// Is called for an error that no pcall is there to catch, which is a fault of this room.
 int panic(lua_State* L) {
@@ -20,19 +24,23 @@ int panic(lua_State* L) {
 }  // namespace
 
 State::State(Account* account, Limits wanted) : limits(wanted), account_(account) {
-  const Unlimited unlimited(*this);
+  const auto give_up = [this] {
+    if (main != nullptr) lua_close(main);
+    give_back(0);
+    throw std::bad_alloc();
+  };
+  // The limit is for what comes on top of the sandbox.
+  baseline = std::numeric_limits<std::size_t>::max() / 2;
   main = lua_newstate(allocate, this);
-  if (main == nullptr) throw std::bad_alloc();
+  if (main == nullptr) give_up();
   current = main;
   lua_atpanic(main, panic);
   const auto open = [](lua_State* L) {
     open_sandbox(L);
     return 0;
   };
-  if (lua_cpcall(main, open, nullptr) != 0) {
-    lua_close(main);
-    throw std::bad_alloc();
-  }
+  if (lua_cpcall(main, open, nullptr) != 0) give_up();
+  const Unlimited unlimited(*this);
   lua_gc(main, LUA_GCSETPAUSE, 150);
   lua_gc(main, LUA_GCCOLLECT, 0);
   baseline = heap_;
@@ -40,7 +48,14 @@ State::State(Account* account, Limits wanted) : limits(wanted), account_(account
 
 State::~State() {
   lua_close(main);
-  if (account_ != nullptr && granted_ > 0) account_->release(granted_);
+  give_back(0);
+}
+
+void State::give_back(std::size_t needed) {
+  const std::size_t kept = (needed + grain - 1) / grain * grain;
+  if (account_ == nullptr || kept >= granted_) return;
+  account_->release(granted_ - kept);
+  granted_ = kept;
 }
 
 void* State::allocate(void* state, void* block, std::size_t old_size, std::size_t new_size) {
@@ -77,15 +92,6 @@ bool State::may_grow(std::size_t bytes) {
   return true;
 }
 
-// Returns to the account what a large script has needed.
-void State::give_back() {
-  constexpr std::size_t kept = std::size_t{1} << 20;
-  if (granted_ <= heap_ + kept) return;
-  const std::size_t needed = (heap_ + kept / 2) / grain * grain;
-  if (account_ != nullptr) account_->release(granted_ - needed);
-  granted_ = needed;
-}
-
 void State::count_large(std::size_t old_size, std::size_t new_size) {
   if (old_size >= large_block) large_ -= old_size;
   if (new_size >= large_block) large_ += new_size;
@@ -106,13 +112,18 @@ void State::set_hook(lua_State* L) {
 void State::on_count(lua_State* L, lua_Debug*) {
   State& state = of(L);
   state.poll(L);
-  // The garbage of a script must not be what it fails for when its values need little. Lua by itself begins to collect when the
-  // memory has doubled, which may be beyond the limit.
-  if (state.heap_ > state.baseline + state.limits.memory / 2) {
-    const Unlimited unlimited(state);
-    lua_gc(L, LUA_GCSTEP, 64);
-  }
+  state.collect_in_time(L);
   state.refresh_hook(L);
+}
+
+void State::collect_in_time(lua_State* L) {
+  // The garbage of a script must not be what it fails for when its values need little. Lua by itself begins to collect when the
+  // memory has grown by half, which may be beyond the limit. The work is in proportion to what was allocated.
+  collected_at_ = std::min(collected_at_, heap_);
+  if (heap_ <= baseline + limits.memory / 2 || heap_ < collected_at_ + grain) return;
+  const Unlimited unlimited(*this);
+  lua_gc(L, LUA_GCSTEP, static_cast<int>(3 * (heap_ - collected_at_) / 1024));
+  collected_at_ = heap_;
 }
 
 void State::poll(lua_State* L) {
@@ -136,9 +147,8 @@ void State::poll(lua_State* L) {
 
 void State::end_again(lua_State* L) {
   set_hook(L);
-  lua_pushlightuserdata(L, this);
-  lua_error(L);
-  std::abort();
+  // Not by lua_error: that would call the function of an xpcall, and within a hook the instructions of that would not be counted.
+  throw Ending();
 }
 
 void State::abandon(lua_State* L) {
@@ -151,6 +161,13 @@ void State::refuse_reply(lua_State* L) {
   end = End::refused_reply;
   ending_ = true;
   end_again(L);
+}
+
+int State::call_protected(lua_CFunction function, void* data) {
+  unlimited_ = true;
+  const int status = lua_cpcall(main, function, data);
+  unlimited_ = false;
+  return status;
 }
 
 void State::keep(int reference, std::size_t bytes) {
@@ -177,25 +194,23 @@ void State::collect_all(lua_State* L) {
     charge(L, 64);
   }
   settled_ = heap_;
-  give_back();
 }
 
 bool State::collect_some(int steps) {
   constexpr std::size_t tolerated = 256 * 1024;
-  if (heap_ <= std::max(settled_, baseline) + tolerated) {
-    give_back();
-    return false;
+  bool more = heap_ > std::max(settled_, baseline) + tolerated;
+  {
+    const Unlimited unlimited(*this);
+    for (; more && steps > 0; --steps) {
+      cycles_ += lua_gc(main, LUA_GCSTEP, 0);
+      if (cycles_ < 2) continue;
+      // What is left are values that are still in use, such as upvalues of libraries.
+      settled_ = heap_;
+      more = false;
+    }
   }
-  const Unlimited unlimited(*this);
-  for (; steps > 0; --steps) {
-    cycles_ += lua_gc(main, LUA_GCSTEP, 0);
-    if (cycles_ < 2) continue;
-    // What is left are values that are still in use, such as upvalues of libraries.
-    settled_ = heap_;
-    give_back();
-    return false;
-  }
-  return true;
+  if (granted_ > heap_ + 8 * grain) give_back(heap_ + grain);
+  return more;
 }
 
 State::Run::Run(State& state, Host& host) : state_(state) {
@@ -207,6 +222,7 @@ State::Run::Run(State& state, Host& host) : state_(state) {
   state.steps_ = steps_between_polls;
   state.resp = 2;
   state.current = state.main;
+  state.collected_at_ = state.heap_;
   state.set_hook(state.main);
 }
 
@@ -217,6 +233,7 @@ State::Run::~Run() {
   lua_sethook(state_.main, nullptr, 0, 0);
   lua_settop(state_.main, 0);
   state_.cycles_ = 0;
+  state_.collect_some(64);
 }
 
 void Buffer::grow(std::size_t size) {

@@ -90,8 +90,25 @@ class State {
     bool before_;
   };
 
-  /// Ends what Unlimited objects have begun.
-  void limit_memory() { unlimited_ = false; }
+  /// Calls a function with `data` in protected mode, and returns lua_cpcall's status. Memory is not refused until the function calls
+  /// enter(), so that it always begins.
+  int call_protected(lua_CFunction function, void* data);
+  void enter() { unlimited_ = false; }
+
+  /// While it lives, the limit counts from the memory that is in use now, whatever garbage that is.
+  class FromNow {
+   public:
+    explicit FromNow(State& state) : state_(state), more_(state.heap_ > state.baseline ? state.heap_ - state.baseline : 0) {
+      state_.baseline += more_;
+    }
+    ~FromNow() { state_.baseline -= more_; }
+    FromNow(const FromNow&) = delete;
+    FromNow& operator=(const FromNow&) = delete;
+
+   private:
+    State& state_;
+    std::size_t more_;
+  };
 
   /// A run of a script or the loading of a library. While it lives, the host is asked.
   class Run {
@@ -132,6 +149,9 @@ class State {
   std::uint64_t random = 0x1234abcd330e;
   /// The library that is being loaded, none else.
   Library* loading = nullptr;
+  /// Bytes that its names and descriptions take, which are no values of Lua.
+  std::size_t loading_bytes = 0;
+  static constexpr std::size_t most_loading_bytes = 1024 * 1024;
 
   // References in Lua's registry, set by open_sandbox().
   int error_handler = LUA_NOREF;
@@ -150,8 +170,10 @@ class State {
 
   static void* allocate(void* state, void* block, std::size_t old_size, std::size_t new_size);
   static void on_count(lua_State* L, lua_Debug* at);
+  void collect_in_time(lua_State* L);
   bool may_grow(std::size_t bytes);
-  void give_back();
+  /// Gives the account back what is granted beyond `needed` bytes.
+  void give_back(std::size_t needed);
   void count_large(std::size_t old_size, std::size_t new_size);
   int instructions() const;
   void set_hook(lua_State* L);
@@ -161,6 +183,7 @@ class State {
   std::size_t granted_ = 0;
   std::size_t large_ = 0;
   std::size_t settled_ = 0;        // heap_ when all garbage had been collected
+  std::size_t collected_at_ = 0;   // heap_ when collect_in_time() collected last
   int cycles_ = 0;                 // of the collector that have ended since the last run
   std::vector<std::size_t> kept_;  // bytes of keep() by reference
   int hooked_instructions_ = 0;

@@ -149,6 +149,16 @@ TEST_CASE("the loading of a library is stopped, and leaves nothing") {
   CHECK(rig.run("return type(KEYS)") == "$5\r\ntable\r\n");
 }
 
+TEST_CASE("names and descriptions of functions have a limit") {
+  FunctionRig rig;
+  // A library has no string.rep while it is loaded.
+  const std::string twice = "local s = 'x' while #s < 600000 do s = s .. s end ";
+  CHECK(rig.load(twice + "redis.register_function(s, function() end) redis.register_function('y' .. s, function() end)").error ==
+        "Error registering functions: ERR not enough memory");
+  CHECK(rig.load(twice + "redis.register_function{function_name='f', callback=function() end, description=s .. s}").error ==
+        "Error registering functions: ERR not enough memory");
+}
+
 TEST_CASE("a function that does not end is stopped with its own name") {
   FunctionRig rig;
   const Library library = rig.load("redis.register_function('f', function() while true do end end)");

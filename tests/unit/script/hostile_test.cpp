@@ -16,7 +16,7 @@ TEST_CASE("CVE-2024-31449: bit.tohex with numbers of digits that have no negativ
 
 TEST_CASE("CVE-2022-24834: sizes of cjson and cmsgpack that do not fit into 32 bits, or that nothing follows") {
   Rig rig({.memory = 8 * 1024 * 1024});
-  CHECK(rig.run("return {pcall(cjson.encode, string.rep('\\0', 5e6))}") == "*2\r\n$-1\r\n$17\r\nnot enough memory\r\n");
+  CHECK(rig.run("return {pcall(cjson.encode, string.rep('\\0', 3e6))}") == "*2\r\n$-1\r\n$17\r\nnot enough memory\r\n");
   CHECK(rig.run("cjson.encode_sparse_array(false, 0) local r = {pcall(cjson.encode, {[2^31 - 10] = 1})} cjson.encode_sparse_array(false, "
                 "2) return r") == "*2\r\n$-1\r\n$17\r\nnot enough memory\r\n");
   CHECK(rig.run("cjson.encode_sparse_array(false, 0) local r = {pcall(cjson.encode, {[2^53] = 1})} cjson.encode_sparse_array(false, 2) "

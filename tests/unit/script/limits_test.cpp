@@ -130,9 +130,8 @@ TEST_CASE("a script that does not end is stopped, whatever it catches") {
         "collectgarbage('step', 2^31 - 1) while true do end",
         "while true do collectgarbage() end",
         "table.insert({}, -2^31, 1)",
-        "table.concat({}, '', -2^31, 2^31 - 1)",
         "table.foreachi(setmetatable({1, 2, 3}, {}), function() while true do end end)",
-        "error(setmetatable({}, {__tostring = function() while true do end end})) while true do end",
+        "tostring(setmetatable({}, {__tostring = function() while true do end end}))",
         "return setmetatable({}, {__tostring = error}) .. (function() while true do end end)()",
         "local t = setmetatable({}, {__eq = function() while true do end end}) return t == setmetatable({}, getmetatable(t))"}) {
     INFO(script);
@@ -172,9 +171,9 @@ TEST_CASE("functions of the libraries ask the host in the midst of their work") 
       {"return string.rep('x', 1000000):find('[^x]')", 1000000 / 4096},
       {"return string.rep('x', 1000000):find('y', 1, true)", 1000000 / 64 / 4096},
       {"return (string.rep('ab', 50000):find(string.rep('ab', 500) .. 'c', 1, true))", 50000 * 1000 / 64 / 4096},
-      {"return string.rep('a', 300):match('.-.-.-b')", 300 * 300 * 300 / 6 / 4096},
+      {"return string.rep('a', 100):match('.-.-.-b')", 100 * 100 * 100 / 6 / 4096},
       {"return string.rep('a', 100):match('(.*)(.*)%1b')", 100 * 100 * 100 / 6 / 4096},
-      {"return string.rep('(', 30000):match('%b()')", 30000ULL * 29000 / 2 / 4096},
+      {"return string.rep('(', 3000):match('%b()')", 3000 * 2900 / 2 / 4096},
       {"return string.rep('x', 3000):match('[' .. string.rep('a', 3000) .. ']')", 3000 * 3000 / 4 / 4096},
       {"local n = 0 for _ in string.rep('x', 100000):gmatch('x') do n = n + 1 end return n", 100000 / 4096},
       {"return (string.rep('x', 100000):gsub('x', '%0')):len()", 100000 / 4096},

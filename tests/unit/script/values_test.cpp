@@ -120,6 +120,14 @@ TEST_CASE("an outcome says whether the error was counted by the command") {
   CHECK(rig.last.ended == Ended::returned);
 }
 
+TEST_CASE("an error that is a table without a text is an unknown error") {
+  Rig rig;
+  // Redis 7.0 crashes.
+  CHECK(rig.run("error({})") == "-ERR unknown error script: SHA, on @user_script:1.\r\n");
+  CHECK(rig.run("error({err = {}})") == "-ERR unknown error script: SHA, on @user_script:1.\r\n");
+  CHECK(rig.run("error(redis)") == "-ERR unknown error\r\n");
+}
+
 TEST_CASE("redis.log passes levels and texts") {
   Rig rig;
   rig.run("redis.log(redis.LOG_WARNING, 'a', 1, {}, 'b') redis.log(redis.LOG_DEBUG, 'x')");
