@@ -111,6 +111,8 @@ class ScriptRunner::ReplySink final : public script::Sink {
   explicit ReplySink(Call& call) : call_(call), reply_(call.reply) {}
 
   bool has_failed() const { return failed_; }
+  /// Whether there is an error in the value that no command of the script was counted for.
+  bool has_new_errors() const { return new_errors_; }
 
   bool takes(std::size_t /*bytes*/) override {
     release();
@@ -128,7 +130,8 @@ class ScriptRunner::ReplySink final : public script::Sink {
   void status(std::string_view text) override {
     write([&] { reply_.status(text); });
   }
-  void error(std::string_view text) override {
+  void error(std::string_view text, bool counted_before) override {
+    new_errors_ = new_errors_ || !counted_before;
     write([&] { reply_.error(text); });
   }
   void array(std::size_t size) override {
@@ -172,6 +175,7 @@ class ScriptRunner::ReplySink final : public script::Sink {
   Call& call_;
   resp::Reply& reply_;
   bool failed_ = false;
+  bool new_errors_ = false;
 };
 
 // The script that runs, as long as it exists.
@@ -446,6 +450,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   const unsigned db = call.session.db;
   const std::size_t mark = call.reply.output().mark();
+  const std::uint64_t errors = call.reply.errors();
   const bool allowed = allows_undeclared(engine_.settings);
   bool locks_all = allowed && !subject.habit->is_trusted();
   MonitorFeed* const feed = engine_.monitors.any() ? &engine_.monitors.feed_of(thread_) : nullptr;
@@ -489,8 +494,8 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     call.reply.output().truncate(mark);  // perhaps a part of a value
     return call.reply.error(result.ended == script::Ended::stopped ? std::string_view(result.error) : run.stop_text);
   }
-  if (result.ended != script::Ended::failed || !result.counted_before) return Outcome::done;
-  // As in Redis, the error was counted with the command that has failed.
+  if (call.reply.errors() == errors || run.has_new_errors) return Outcome::done;
+  // As in Redis, the errors were counted with the commands that have failed.
   stats.commands[command_index(call.row)].failed.add();
   return Outcome::errors_counted;
 }
@@ -558,6 +563,7 @@ script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run&
   while (ticks > before && !longest.compare_exchange_weak(before, ticks, std::memory_order_relaxed)) {
   }
   if (sink.has_failed()) throw std::bad_alloc();
+  run.has_new_errors = sink.has_new_errors();
   return result;
 }
 

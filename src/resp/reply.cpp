@@ -1,6 +1,7 @@
 #include "pinfold/resp/reply.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -62,12 +63,12 @@ Written Reply::status(std::string_view text) { return line('+', text); }
 Written Reply::big_number(std::string_view digits) { return protocol_ >= 3 ? line('(', digits) : bulk(digits); }
 
 Written Reply::verbatim(std::string_view format, std::string_view text) {
-  constexpr std::size_t format_size = 3;
-  if (protocol_ < 3 || format.size() != format_size) return bulk(text);
+  if (protocol_ < 3) return bulk(text);
+  std::array<char, 4> head = {' ', ' ', ' ', ':'};
+  std::copy_n(format.begin(), std::min(format.size(), head.size() - 1), head.begin());
   work::bytes(text.size());
-  number('=', static_cast<std::int64_t>(text.size() + format_size + 1));
-  out_->append(format);
-  out_->append(":");
+  number('=', static_cast<std::int64_t>(text.size() + head.size()));
+  out_->append({head.data(), head.size()});
   out_->append(text);
   return end_text();
 }

@@ -112,8 +112,9 @@ int run_job(lua_State* L) {
   if (state.ending()) state.end_again(L);
   if (status != 0) {
     job.outcome.ended = Ended::failed;
-    const std::string text = error_text(L, job.name, job.outcome.counted_before);
-    job.sink->error(text);
+    bool counted_before = false;
+    const std::string text = error_text(L, job.name, counted_before);
+    job.sink->error(text, counted_before);
     return 0;
   }
   // The result lies as deep on the stack as in Redis, which bounds how deep it may be nested.

@@ -265,7 +265,7 @@ class Giver {
   void value() {
     if (lua_checkstack(L_, 4) == 0) {
       ask(0);
-      sink_.error("ERR reached lua stack limit");
+      sink_.error("ERR reached lua stack limit", false);
       lua_pop(L_, 1);
       return;
     }
@@ -320,7 +320,10 @@ class Giver {
     if (push_field("err", LUA_TSTRING)) {
       const std::string_view text = text_at(L_, -1);
       ask(text.size());
-      sink_.error(text);
+      lua_pushliteral(L_, "ignore_error_stats_update");
+      lua_rawget(L_, -3);
+      sink_.error(text, lua_toboolean(L_, -1) != 0);
+      lua_pop(L_, 1);
     } else if (push_field("ok", LUA_TSTRING)) {
       const std::string_view text = text_at(L_, -1);
       ask(text.size());

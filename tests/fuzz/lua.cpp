@@ -77,7 +77,7 @@ class CountingSink final : public Sink {
   }
   void bulk(std::string_view) override { value(); }
   void status(std::string_view) override { value(); }
-  void error(std::string_view) override { value(); }
+  void error(std::string_view, bool) override { value(); }
   void array(std::size_t size) override { values(size); }
   void map(std::size_t pairs) override { values(2 * pairs); }
   void set(std::size_t size) override { values(size); }

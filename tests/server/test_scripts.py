@@ -603,7 +603,7 @@ def test_commands_of_the_cache_in_scripts(scripts):
     again = scripts.call("EVAL", "return redis.call('CACHE.GET', KEYS[1], 'LEASE', 10000, 'WAIT', 10000)", 1, "none")
     assert again[0] == b"miss", "it does not wait"
     assert scripts.call("EVAL", "return redis.call('DEL', KEYS[1])", 1, "none") == 0
-    assert isinstance(scripts.call("CACHE.SET", "none", "late", "TOKEN", lease[2]), (resp.ErrorReply, int, str, bytes))
+    assert scripts.call("CACHE.SET", "none", "late", "TOKEN", lease[2]) is None
     assert scripts.call("GET", "none") is None, "the script has voided the lease"
 
 

@@ -100,6 +100,7 @@ class ScriptRunner final : private script::Host {
     bool had_effect = false;
     bool has_written = false;
     bool shown = false;
+    bool has_new_errors = false;  // in its value, beside those of its commands
     Abandoned abandoned = Abandoned::no;
     std::string_view late_text = {};  // if there is no call: what is said when the time is up
     std::string_view stop_text = {};  // empty: it goes on

@@ -64,7 +64,7 @@ class Reply {
   Written real(double value);
   /// Text for people: a verbatim string in RESP3, a bulk string in RESP2.
   Written verbatim(std::string_view text);
-  /// The same with another format than "txt", of three characters.
+  /// The same with another format than "txt": three characters, to which it is cut or filled up with spaces.
   Written verbatim(std::string_view format, std::string_view text);
   /// A number of any size, or in RESP2 a bulk string. Line breaks are replaced by spaces.
   Written big_number(std::string_view digits);

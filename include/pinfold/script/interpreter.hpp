@@ -41,8 +41,9 @@ class Sink {
   virtual void bulk(std::string_view bytes) = 0;
   /// A status line. `text` is a script's: it may hold line breaks, which the sink replaces.
   virtual void status(std::string_view text) = 0;
-  /// An error. `text` begins with its code and without a '-', and may hold line breaks, which the sink replaces.
-  virtual void error(std::string_view text) = 0;
+  /// An error. `text` begins with its code and without a '-', and may hold line breaks, which the sink replaces. `counted_before`: it is a
+  /// reply of redis.call or redis.pcall that the script passes on. Redis counts such an error in its statistics once, when the command fails.
+  virtual void error(std::string_view text, bool counted_before) = 0;
   /// Headers: `size` elements, or `pairs` keys and values, follow.
   virtual void array(std::size_t size) = 0;
   virtual void map(std::size_t pairs) = 0;
@@ -155,9 +156,6 @@ enum class Ended : std::uint8_t {
 
 struct Outcome {
   Ended ended = Ended::returned;
-  /// After `failed`: the error is a reply of redis.call that the script passed on. Redis counts such an error in its statistics once, when
-  /// the command fails.
-  bool counted_before = false;
   /// After `stopped`: the error to reply, which is the text of Host::stop with the name of the script. After `stopped`, `abandoned` and
   /// `refused_reply` the sink may have got a part of a value, which the caller takes back before it replies.
   std::string error;

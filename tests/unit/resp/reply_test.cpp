@@ -392,6 +392,9 @@ TEST_CASE("texts of scripts stay within their line") {
     CHECK(output.text(output.size()) == (protocol == 3 ? "=8\r\nmkd:text\r\n" : "$4\r\ntext\r\n"));
     output.truncate(0);
     reply.verbatim("long", "text");
-    CHECK(output.text(output.size()) == "$4\r\ntext\r\n");
+    CHECK(output.text(output.size()) == (protocol == 3 ? "=8\r\nlon:text\r\n" : "$4\r\ntext\r\n"));
+    output.truncate(0);
+    reply.verbatim("x", "");
+    CHECK(output.text(output.size()) == (protocol == 3 ? "=4\r\nx  :\r\n" : "$0\r\n\r\n"));
   }
 }

@@ -90,7 +90,10 @@ class TextSink final : public Sink {
   void integer(std::int64_t value) override { text += ":" + std::to_string(value) + "\r\n"; }
   void bulk(std::string_view bytes) override { text += "$" + std::to_string(bytes.size()) + "\r\n" + std::string(bytes) + "\r\n"; }
   void status(std::string_view line) override { text += "+" + one_line(line) + "\r\n"; }
-  void error(std::string_view line) override { text += "-" + one_line(line) + "\r\n"; }
+  void error(std::string_view line, bool counted_before) override {
+    text += "-" + one_line(line) + "\r\n";
+    last_counted_before = counted_before;
+  }
   void array(std::size_t size) override { text += "*" + std::to_string(size) + "\r\n"; }
   void map(std::size_t pairs) override {
     text += protocol_ == 3 ? "%" + std::to_string(pairs) + "\r\n" : "*" + std::to_string(2 * pairs) + "\r\n";
@@ -127,6 +130,7 @@ class TextSink final : public Sink {
   }
 
   std::string text;
+  bool last_counted_before = false;  // of the last error
   std::size_t room = std::size_t{1} << 30;
 
  private:
@@ -154,6 +158,7 @@ struct Rig {
     sink.room = room;
     last = interpreter.run(compiled.script, "SHA", keys, arguments, host, sink);
     interpreter.forget(compiled.script);
+    counted_before = sink.last_counted_before;
     switch (last.ended) {
       case Ended::stopped:
         return "-" + last.error + "\r\n";
@@ -169,6 +174,7 @@ struct Rig {
   FakeHost host;
   Interpreter interpreter;
   Outcome last;
+  bool counted_before = false;  // whether the last error of the last run was
   std::size_t room = std::size_t{1} << 30;
 };
 

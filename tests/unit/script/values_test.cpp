@@ -108,14 +108,19 @@ TEST_CASE("a host may give a script up, which the script cannot catch") {
   CHECK(rig.run("return redis.call('ping')") == "+PONG\r\n");
 }
 
-TEST_CASE("an outcome says whether the error was counted by the command") {
+TEST_CASE("a sink is told whether the error was counted by the command") {
   Rig rig;
   rig.run("return redis.call('get')");
   CHECK(rig.last.ended == Ended::failed);
-  CHECK(rig.last.counted_before);
+  CHECK(rig.counted_before);
+  rig.run("return {1, redis.pcall('get')}");
+  CHECK(rig.last.ended == Ended::returned);
+  CHECK(rig.counted_before);
   rig.run("error('x')");
   CHECK(rig.last.ended == Ended::failed);
-  CHECK(!rig.last.counted_before);
+  CHECK(!rig.counted_before);
+  rig.run("return redis.error_reply('x')");
+  CHECK(!rig.counted_before);
   rig.run("return 1");
   CHECK(rig.last.ended == Ended::returned);
 }
