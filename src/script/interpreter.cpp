@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <exception>
 #include <string>
 
 #include "pinfold/script/state.hpp"
@@ -194,8 +195,42 @@ std::string protected_call(State& state, lua_CFunction function, Job& job) {
   lua_State* L = state.main;
   const int status = state.call_protected(function, &job);
   if (status == 0) return {};
-  return lua_isstring(L, -1) != 0 ? lua_tostring(L, -1) : "execution failure";
+  // A number would be made a string, which needs memory.
+  return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "execution failure";
 }
+
+/// Values of Lua have sizes of 32 bits in places (CVE-2025-46819 is one of them), so no limit is higher.
+constexpr std::size_t most_memory = std::size_t{1} << 30;
+
+Limits checked(Limits limits) { return {.memory = std::min(limits.memory, most_memory)}; }
+
+/// While it lives, a library is being loaded. If there is no memory for what is not Lua's, nothing of it is left.
+class Loading {
+ public:
+  Loading(State& state, Library& library) : state_(state), library_(library), exceptions_(std::uncaught_exceptions()) {
+    state.loading = &library;
+    state.loading_bytes = 0;
+    show_loading_globals(state.main, true);
+  }
+  ~Loading() {
+    state_.loading = nullptr;
+    lua_settop(state_.main, 0);
+    show_loading_globals(state_.main, false);
+    if (std::uncaught_exceptions() > exceptions_) give_up();
+  }
+  Loading(const Loading&) = delete;
+  Loading& operator=(const Loading&) = delete;
+
+  void give_up() const {
+    for (const Registered& registered : library_.functions) state_.forget(static_cast<int>(registered.function));
+    library_.functions.clear();
+  }
+
+ private:
+  State& state_;
+  Library& library_;
+  int exceptions_;
+};
 
 }  // namespace
 
@@ -207,11 +242,11 @@ std::optional<Flag> flag_named(std::string_view name) {
   return found->flag;
 }
 
-Interpreter::Interpreter(Account* account, Limits limits) : state_(std::make_unique<State>(account, limits)) {}
+Interpreter::Interpreter(Account* account, Limits limits) : state_(std::make_unique<State>(account, checked(limits))) {}
 
 Interpreter::~Interpreter() = default;
 
-void Interpreter::set_limits(Limits limits) { state_->limits = limits; }
+void Interpreter::set_limits(Limits limits) { state_->limits = checked(limits); }
 
 Compiled Interpreter::compile(std::string_view body, Host* host) {
   State& state = *state_;
@@ -288,29 +323,17 @@ Library Interpreter::load_library(std::string_view code, Host& host) {
   const std::size_t before = state.heap();
   {
     const State::Run run(state, host);
-    state.loading = &library;
-    state.loading_bytes = 0;
-    {
-      const State::Unlimited unlimited(state);
-      show_loading_globals(state.main, true);
-    }
+    const Loading loading(state, library);
     const std::string unhandled = protected_call(state, load_job, job);
+    library.error = job.error;
     if (!unhandled.empty()) {
-      job.error = "Error registering functions: ";
-      job.error += state.end == State::End::stopped ? state.stop_text : std::string_view(unhandled);
+      library.error = "Error registering functions: ";
+      library.error += state.end == State::End::stopped ? state.stop_text : std::string_view(unhandled);
     }
-    state.loading = nullptr;
-    const State::Unlimited unlimited(state);
-    lua_settop(state.main, 0);
-    show_loading_globals(state.main, false);
+    if (!library.error.empty()) loading.give_up();
   }
-  library.error = job.error;
-  if (!library.error.empty()) {
-    for (const Registered& registered : library.functions) forget(registered.function);
-    library.functions.clear();
-  } else {
-    state.keep(static_cast<int>(library.functions.front().function), state.heap() > before ? state.heap() - before : 0);
-  }
+  if (library.functions.empty()) return library;
+  state.keep(static_cast<int>(library.functions.front().function), state.heap() > before ? state.heap() - before : 0);
   return library;
 }
 

@@ -523,19 +523,25 @@ void open_sandbox(lua_State* L) {
   // What is loaded from now on sees the globals of scripts, and what functions of Lua were not chosen above are gone.
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.script_environment);
   lua_replace(L, LUA_GLOBALSINDEX);
-  for (const char* name : {"_LOADED"}) {
-    lua_pushnil(L);
-    lua_setfield(L, LUA_REGISTRYINDEX, name);
-  }
+  lua_pushnil(L);
+  lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED");
+
+  // The first reference that is given up makes a field of the registry. State::forget must not allocate.
+  lua_newtable(L);
+  luaL_unref(L, LUA_REGISTRYINDEX, luaL_ref(L, LUA_REGISTRYINDEX));
 }
 
 void show_loading_globals(lua_State* L, bool loading) {
   State& state = State::of(L);
+  // Nothing here allocates: the key is one that Lua has itself. So no error is raised, as long as the collector does not run.
+  lua_gc(L, LUA_GCSTOP, 0);
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.function_environment);
   lua_getmetatable(L, -1);
+  lua_pushliteral(L, "__index");
   lua_rawgeti(L, LUA_REGISTRYINDEX, loading ? state.loading_globals : state.function_globals);
-  lua_setfield(L, -2, "__index");
+  lua_rawset(L, -3);
   lua_pop(L, 2);
+  lua_gc(L, LUA_GCRESTART, 0);
 }
 
 }  // namespace pinfold::script

@@ -37,12 +37,11 @@ State::State(Account* account, Limits wanted) : limits(wanted), account_(account
   lua_atpanic(main, panic);
   const auto open = [](lua_State* L) {
     open_sandbox(L);
+    lua_gc(L, LUA_GCSETPAUSE, 150);
+    lua_gc(L, LUA_GCCOLLECT, 0);
     return 0;
   };
   if (lua_cpcall(main, open, nullptr) != 0) give_up();
-  const Unlimited unlimited(*this);
-  lua_gc(main, LUA_GCSETPAUSE, 150);
-  lua_gc(main, LUA_GCCOLLECT, 0);
   baseline = heap_;
 }
 
@@ -172,7 +171,14 @@ int State::call_protected(lua_CFunction function, void* data) {
 
 void State::keep(int reference, std::size_t bytes) {
   const auto index = static_cast<std::size_t>(reference);
-  if (index >= kept_.size()) kept_.resize(std::max(index + 1, kept_.size() * 2));
+  // As many as there may be soon, so that this fails rarely; then the bytes count as the scripts'.
+  if (index >= kept_.size()) {
+    try {
+      kept_.resize(std::max(index + 1, kept_.size() * 2));
+    } catch (const std::bad_alloc&) {
+      return;
+    }
+  }
   kept_[index] = bytes;
   baseline += bytes;
 }
@@ -199,15 +205,21 @@ void State::collect_all(lua_State* L) {
 bool State::collect_some(int steps) {
   constexpr std::size_t tolerated = 256 * 1024;
   bool more = heap_ > std::max(settled_, baseline) + tolerated;
-  {
+  if (more) {
+    // The collector allocates when it makes the table of strings smaller, which fails if the system has no memory.
+    const auto collect = [](lua_State* L) {
+      State& state = of(L);
+      for (int left = *static_cast<int*>(lua_touserdata(L, 1)); left > 0 && state.cycles_ < 2; --left) {
+        state.cycles_ += lua_gc(L, LUA_GCSTEP, 0);
+      }
+      return 0;
+    };
     const Unlimited unlimited(*this);
-    for (; more && steps > 0; --steps) {
-      cycles_ += lua_gc(main, LUA_GCSTEP, 0);
-      if (cycles_ < 2) continue;
-      // What is left are values that are still in use, such as upvalues of libraries.
-      settled_ = heap_;
-      more = false;
-    }
+    const bool failed = lua_cpcall(main, collect, &steps) != 0;
+    lua_settop(main, 0);
+    // After two cycles, what is left are values that are still in use, such as upvalues of libraries.
+    more = cycles_ < 2 && !failed;
+    if (cycles_ >= 2) settled_ = heap_;
   }
   if (granted_ > heap_ + 8 * grain) give_back(heap_ + grain);
   return more;

@@ -1,19 +1,23 @@
 // Fuzzes script::Interpreter: scripts, libraries of functions, and the readers of the libraries.
 //
-// The last byte of the input says what the rest is: a script, a library, or the argument of a function that reads bytes of a client (cjson,
-// cmsgpack, struct, patterns, formats), whose first byte chooses the function. Limits are tiny. Invariants:
-//   - a script ends soon after the host says stop, whatever it does, and has then called nothing
+// The last byte of the input says what the rest is, and the byte before it which allocation fails: a script, a library, or the argument of
+// a function that reads bytes of a client (cjson, cmsgpack, struct, patterns, formats), whose first byte chooses the function. Limits are
+// tiny. Invariants:
+//   - a script ends soon after the host says stop, whatever it does, and calls nothing more
 //   - its memory stays below the limit, and is free when the script has ended and its garbage is collected
-//   - a result is one whole value of the protocol, and an error one line
-//   - the next script finds the sandbox as it was
+//   - a result is one whole value of the protocol
+//   - the next script finds the sandbox as it was, also after allocations have failed
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "support/allocations.hpp"
 #include "support/require.hpp"
+#include "support/tail.hpp"
 
 #include "pinfold/script/interpreter.hpp"
 
@@ -134,35 +138,54 @@ void run(Interpreter& interpreter, Handle handle, bool is_function, std::string_
   require(outcome.ended == Ended::stopped || host.polls <= most_polls, "a script that was stopped has ended so");
 }
 
+/// Does what the input says. Throws std::bad_alloc when there is no memory for what is not Lua's.
+void execute(Interpreter& interpreter, std::uint8_t kind, std::string_view text) {
+  EchoHost host;
+  if (kind % 4 == 0) {
+    const Library library = interpreter.load_library(text, host);
+    require(library.functions.empty() != library.error.empty(), "a library has functions or an error");
+    for (const Registered& registered : library.functions) {
+      try {
+        run(interpreter, registered.function, true, text);
+      } catch (const std::bad_alloc&) {
+      }
+      interpreter.forget(registered.function);
+    }
+    return;
+  }
+  std::string_view body = text;
+  if (kind % 4 == 1 && !text.empty()) {
+    body = readers[static_cast<std::uint8_t>(text[0]) % std::size(readers)];
+    text.remove_prefix(1);
+  }
+  const Compiled compiled = interpreter.compile(body, &host);
+  require((compiled.script == Handle::none) != compiled.error.empty(), "a script compiles or there is an error");
+  if (compiled.script == Handle::none) return;
+  try {
+    run(interpreter, compiled.script, false, text);
+  } catch (const std::bad_alloc&) {
+  }
+  interpreter.forget(compiled.script);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static Interpreter interpreter(nullptr, {.memory = memory_limit});
   static const std::size_t idle = interpreter.memory();
-  if (size == 0) return 0;
-  const std::uint8_t kind = data[size - 1] % 4;
-  std::string_view text(reinterpret_cast<const char*>(data), size - 1);
-  EchoHost host;
-  if (kind == 0) {
-    Library library = interpreter.load_library(text, host);
-    require(library.functions.empty() != library.error.empty(), "a library has functions or an error");
-    for (const Registered& registered : library.functions) {
-      run(interpreter, registered.function, true, text);
-      interpreter.forget(registered.function);
-    }
-  } else {
-    std::string_view body = text;
-    if (kind == 1 && !text.empty()) {
-      body = readers[static_cast<std::uint8_t>(text[0]) % std::size(readers)];
-      text.remove_prefix(1);
-    }
-    const Compiled compiled = interpreter.compile(body, &host);
-    require((compiled.script == Handle::none) != compiled.error.empty(), "a script compiles or there is an error");
-    if (compiled.script != Handle::none) {
-      run(interpreter, compiled.script, false, text);
-      interpreter.forget(compiled.script);
+  fuzz::Tail tail(data, size);
+  const std::uint8_t kind = tail.byte();
+  const std::uint32_t fails_at = tail.byte();
+  {
+    fuzz::Allocations::reset();
+    fuzz::Allocations::fail(fails_at, 3);
+    const fuzz::Watched watched;
+    try {
+      execute(interpreter, kind, tail.text());
+    } catch (const std::bad_alloc&) {
     }
   }
+  fuzz::Allocations::spare();
   require(interpreter.memory() <= idle + memory_limit + memory_limit / 4, "memory stays below the limit");
 
   // The sandbox is as it was.

@@ -162,7 +162,7 @@ struct Outcome {
 };
 
 struct Limits {
-  /// Bytes that scripts may have allocated, beyond what the interpreter, its compiled scripts and its libraries need.
+  /// Bytes that scripts may have allocated, beyond what the interpreter, its compiled scripts and its libraries need. At most 1 GB.
   std::size_t memory = std::size_t{64} << 20;
 };
 

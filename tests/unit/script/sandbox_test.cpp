@@ -4,7 +4,7 @@
 
 namespace pinfold::script {
 
-TEST_CASE("scripts have the globals of Redis and no others") {
+TEST_CASE("CVE-2022-0543: scripts have the globals of Redis and no others") {
   Rig rig;
   const std::string script = R"(
     local names = {}
@@ -94,7 +94,7 @@ TEST_CASE("KEYS and ARGV are a script's own, and are new in the next one") {
   CHECK(rig.run("return {#KEYS, ARGV[1]}") == "*2\r\n:2\r\n$2\r\na1\r\n");
 }
 
-TEST_CASE("bytecode is not loaded") {
+TEST_CASE("CVE-2015-4335: bytecode is not loaded") {
   Rig rig;
   for (const char* script :
        {"return {select(2, loadstring(string.dump(function() return 5 end), '=x'))}",
@@ -156,6 +156,25 @@ TEST_CASE("CVE-2021-43519: coroutines that are nested without end do not use up 
   CHECK(rig.run("local function f() local c = coroutine.create(f) return select(2, coroutine.resume(c)) end return f()") ==
         "$16\r\nC stack overflow\r\n");
   CHECK(rig.run("local function f() return pcall(coroutine.wrap(function() return pcall(f) end)) end f() return 'ok'") == "$2\r\nok\r\n");
+}
+
+TEST_CASE("CVE-2025-46819: the delimiter of a long string is bounded by the memory of the script") {
+  Rig rig({.memory = 4 * 1024 * 1024});
+  CHECK(rig.run("return {load(function() return '[=======' end)}") == "*1\r\n$-1\r\n");
+  CHECK(rig.run("local first = true return {select(2, load(function() if first then first = false return '[' end return string.rep('=', "
+                "65536) end))}") == "*1\r\n$17\r\nnot enough memory\r\n");
+  CHECK(rig.run("return #loadstring('return [' .. string.rep('=', 1000) .. '[x]' .. string.rep('=', 1000) .. ']')()") == ":1\r\n");
+}
+
+TEST_CASE("CVE-2024-46981: an interpreter can be destroyed in any state of its collector") {
+  for (int steps = 0; steps < 60; ++steps) {
+    Rig rig;
+    rig.run(
+        "local json = cjson.new() local t = setmetatable({}, {__mode = 'kv', __gc = function() error() end}) for i = 1, 500 do t[i] = "
+        "{json, "
+        "coroutine.wrap(function() coroutine.yield() end)} t[i][2]() end collectgarbage('step', " +
+        std::to_string(steps) + ")");
+  }
 }
 
 TEST_CASE("an error that a host's frame lies above runs the destructors of that frame") {
