@@ -124,7 +124,7 @@ int run_job(lua_State* L) {
   return 0;
 }
 
-/// Compiles the text of the job as the body of a function, as Redis does, and keeps it.
+/// Compiles the text of the job as a chunk, as Redis does since 7.0.15, and keeps it.
 int compile_job(lua_State* L) {
   Job& job = job_of(L);
   State& state = State::of(L);
@@ -132,24 +132,10 @@ int compile_job(lua_State* L) {
   // There may be much garbage, and no host that limits the time to collect it.
   const State::FromNow from_now(state);
   Chunk chunk;
-  chunk.rest = "function f() ";
-  chunk.then = job.text;
-  chunk.last = "\nend";
+  chunk.rest = job.text;
   push_text(L, script_chunk);
   if (load(L, chunk, -1) != 0) {
     job.error = text_at(L, -1);
-    return 0;
-  }
-  // The chunk sets f, and where the text has more than the body of a function, does something else: in an empty environment, so that this
-  // comes to nothing.
-  lua_newtable(L);
-  lua_pushvalue(L, -1);
-  lua_setfenv(L, -3);
-  lua_insert(L, -2);
-  lua_call(L, 0, 0);
-  lua_getfield(L, -1, "f");
-  if (!lua_isfunction(L, -1) || lua_iscfunction(L, -1)) {
-    job.error = "user_script:1: the script is not the body of a function";
     return 0;
   }
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.script_environment);

@@ -233,11 +233,7 @@ const char* read_chunk(lua_State* L, void* data, std::size_t* size) {
   Chunk& chunk = *static_cast<Chunk*>(data);
   State& state = State::of(L);
   while (chunk.rest.empty()) {
-    if (!chunk.from_function) {
-      if (chunk.then.empty() && chunk.last.empty()) return nullptr;
-      chunk.rest = std::exchange(chunk.then, std::exchange(chunk.last, {}));
-      continue;
-    }
+    if (!chunk.from_function) return nullptr;
     luaL_checkstack(L, 2, "too many nested functions");
     state.charge(L, 16);
     lua_pushvalue(L, 1);

@@ -164,8 +164,9 @@ class Generator:
 
     # --- sequences ---
 
-    def next_command(self):
-        name = self.rng.choices(self.names, cum_weights=self.cumulative)[0]
+    def next_command(self, of=None):
+        """The arguments of any command, or of one of these names."""
+        name = self.pick(of) if of else self.rng.choices(self.names, cum_weights=self.cumulative)[0]
         function, _, mutate = COMMANDS[name]
         args = name.split() + function(self)
         if mutate and self.rng.random() < 0.06:

@@ -716,3 +716,16 @@ def test_hostile_scripts_end_and_leave_the_server_as_it_was(fortress, script):
         client.raw("EVAL", f"#!lua flags=no-writes\n{script}", 0)
         assert client.call("EVAL", "return {string.upper('a'), redis.call('PING'), 1.9}", 0) == [b"A", "PONG", 1]
     assert fortress.alive()
+
+
+@pytest.mark.parametrize("script, text", [
+    ("return 1 1", "user_script:1: '<eof>' expected near '1'"), ("if x", "user_script:1: 'then' expected near '<eof>'"),
+    ("do return 1", "user_script:1: 'end' expected near '<eof>'"), ("end", "user_script:1: '<eof>' expected near 'end'"),
+    ("return 1 end", "user_script:1: '<eof>' expected near 'end'"), ("return [[", "user_script:1: unfinished long string near '<eof>'"),
+    ("--[[ x", "user_script:1: unfinished long comment near '<eof>'"), ('return "a', "user_script:1: unfinished string near '<eof>'"),
+    ("#!lua\nreturn 1 1", "user_script:2: '<eof>' expected near '1'"),
+])  # fmt: skip
+def test_a_script_that_is_not_whole(scripts, script, text):
+    assert scripts.call("EVAL", script, 0) == error("ERR Error compiling script (new function): " + text)
+    assert scripts.call("EVAL", "", 0) is None
+    assert scripts.call("EVAL", "return select('#', ...)", 0) == 0

@@ -295,8 +295,6 @@ struct Chunk {
   static constexpr std::size_t steps_per_piece = 1024;
 
   std::string_view rest;
-  std::string_view then;  // follows when `rest` has been read
-  std::string_view last;  // follows when `then` has been read
   bool from_function = false;
   bool begun = false;
 };
