@@ -10,6 +10,8 @@ SAFE = (
     b"SETRANGE", b"MGET", b"MSET", b"MSETNX", b"EXISTS", b"DEL", b"UNLINK", b"TYPE", b"RENAME", b"RENAMENX", b"GETBIT", b"SETBIT", b"BITCOUNT", b"BITPOS",
     b"BITOP", b"BITFIELD_RO", b"PERSIST", b"TTL", b"EXPIRETIME", b"ECHO", b"PING", b"SELECT", b"TOUCH", b"LCS", b"",
 )  # fmt: skip
+# Redis 7.0 crashes at an error that is a table without a text.
+ERRORS = ("'text'", "'MY text'", "{err='MY bad'}", "redis.error_reply('no code')", "redis.error_reply('CODE text')", "7", "{err='line\\nbreak'}")
 TIMED = {b"EX", b"PX", b"EXAT", b"PXAT"}
 
 
@@ -80,7 +82,7 @@ class Script:
             elif roll < 0.97:
                 lines.append(f"for i = 1, {self.g.rng.randint(0, 4)} do\n{self.statements(names, depth + 1)}\nend")
             else:
-                lines.append("redis.setresp(3)" if self.g.chance(0.5) else f"error({self.expression(names)})")
+                lines.append("redis.setresp(3)" if self.g.chance(0.5) else f"error({self.g.pick(ERRORS)})")
         if depth == 0 or self.g.chance(0.1):
             lines.append(f"return {self.expression(names)}" if depth == 0 else f"do return {self.expression(names)} end")
         return "\n".join(lines)
