@@ -36,6 +36,7 @@ using command::HoldFigures;
 using command::KeyFigures;
 using command::MemoryFigures;
 using command::PolicyFigures;
+using command::ScriptFigures;
 using command::ServerFigures;
 using command::StatsFigures;
 using command::ThreadFigures;
@@ -82,6 +83,7 @@ constexpr Metric<ClientFigures> kClients[] = {
     {"lease_waiting_clients", gauge, "Clients that wait for the holder of a lease to fill a key.", &ClientFigures::waiting_for_leases},
     {"largest_client_input_bytes", gauge, "The largest request that a client is sending.", &ClientFigures::largest_input},
     {"largest_client_output_bytes", gauge, "The most replies that wait for one client.", &ClientFigures::largest_output},
+    {"tracking_clients", gauge, "Clients that cache values themselves (CLIENT TRACKING).", &ClientFigures::tracking},
     {"monitor_clients", gauge, "Clients that are shown the requests of all (MONITOR).", &ClientFigures::monitors},
     {"pubsub_clients", gauge, "Clients that have subscribed to channels or patterns.", &ClientFigures::subscribers},
 };
@@ -95,6 +97,8 @@ constexpr Metric<MemoryFigures> kMemory[] = {
     {"memory_bytes", gauge, memory_help, &MemoryFigures::coalescing, 1, "part", "coalescing"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::clients, 1, "part", "clients"},
     {"memory_bytes", gauge, memory_help, &MemoryFigures::sampling, 1, "part", "sampling"},
+    {"memory_bytes", gauge, memory_help, &MemoryFigures::tracking, 1, "part", "tracking"},
+    {"memory_bytes", gauge, memory_help, &MemoryFigures::scripts, 1, "part", "scripts"},
     {"memory_used_bytes", gauge, "Memory that is in use: the sum of all parts.", &MemoryFigures::used},
     {"memory_used_peak_bytes", gauge, "The most memory that was in use.", &MemoryFigures::peak},
     {"memory_data_bytes", gauge, "The memory that maxmemory limits.", &MemoryFigures::data},
@@ -139,6 +143,15 @@ constexpr Metric<StatsFigures> kStats[] = {
     {"evicted_keys_total", counter, evicted_help, &StatsFigures::evicted_first_out, 1, "cause", "first-out"},
     {"evicted_keys_total", counter, evicted_help, &StatsFigures::evicted_negative, 1, "cause", "negative"},
     {"keyspace_hits_total", counter, "Reads that have found their key.", &StatsFigures::hits},
+    {"tracking_keys", gauge, "Keys that clients with CLIENT TRACKING have read.", &StatsFigures::tracking_keys},
+    {"tracking_items", gauge, "The same, each key counted once for each client.", &StatsFigures::tracking_items},
+    {"tracking_prefixes", gauge, "Different prefixes of clients with CLIENT TRACKING and BCAST.", &StatsFigures::tracking_prefixes},
+    {"tracking_keys_evicted_total", counter, "Keys that were forgotten for want of room, and told as changed.",
+     &StatsFigures::tracking_evicted},
+    {"tracking_keys_aged_total", counter, "Keys that were told because their deadline has passed.", &StatsFigures::tracking_aged},
+    {"tracking_reads_refused_total", counter, "Reads that could not be noted, so that their clients were told not to keep the value.",
+     &StatsFigures::tracking_refused},
+    {"tracking_messages_total", counter, "Messages to clients about keys that have changed.", &StatsFigures::tracking_messages},
     {"keyspace_misses_total", counter, "Reads that have not found their key.", &StatsFigures::misses},
     {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::channels, 1, "kind", "channel"},
     {"pubsub_channels", gauge, "Names that clients have subscribed to, by their kind.", &StatsFigures::channel_patterns, 1, "kind",
@@ -212,7 +225,7 @@ constexpr Metric<CpuFigures> kCpu[] = {
 constexpr std::string_view ended_help = "Leases that have ended, by how.";
 constexpr std::string_view refused_help =
     "Leases, waits for one and fills that were refused, by what was asked for and why: the limit of the server or of a policy, memory, "
-    "nobody who loads; a token that is void, a tag purged meanwhile, a version that is not newer.";
+    "nobody who loads; a token that is void, a tag purged meanwhile, a version that is not newer, a dependency invalidated meanwhile.";
 constexpr std::string_view purges_help = "Purges, by what they purge.";
 constexpr Metric<CacheFigures> kCache[] = {
     {"leases", gauge, "Leases that are held.", &CacheFigures::leases},
@@ -231,6 +244,7 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_token, 1, "request", "fill", "cause", "token"},
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_tag, 1, "request", "fill", "cause", "tag"},
     {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_version, 1, "request", "fill", "cause", "version"},
+    {"leases_refused_total", counter, refused_help, &CacheFigures::fills_refused_dependency, 1, "request", "fill", "cause", "dependency"},
     {"early_refreshes_total", counter, "Leases that were granted before a key has expired.", &CacheFigures::early_refreshes},
     {"stale_hits_total", counter, "Reads that were answered with a stale value.", &CacheFigures::stale_hits},
     {"negative_hits_total", counter, "Reads that were answered by an entry without a value.", &CacheFigures::negative_hits},
@@ -238,6 +252,9 @@ constexpr Metric<CacheFigures> kCache[] = {
     {"negative_bytes", gauge, "Memory of entries without a value.", &CacheFigures::negative_bytes},
     {"purges_total", counter, purges_help, &CacheFigures::purges_of_tags, 1, "by", "tags"},
     {"purges_total", counter, purges_help, &CacheFigures::purges_of_prefixes, 1, "by", "prefix"},
+    {"purges_total", counter, purges_help, &CacheFigures::purges_cascading, 1, "by", "dependency"},
+    {"cascade_entries_total", counter, "Entries that were invalidated because they were built from others.",
+     &CacheFigures::entries_of_cascades},
     {"purges_pending", gauge, "Purges whose entries still take memory.", &CacheFigures::purges_pending},
     {"serve_stale", gauge, "1 while serve-stale is on.", &CacheFigures::serves_stale},
     {"admit_percent", gauge, "The setting admit: how many percent of new keys may be stored.", &CacheFigures::admit_percent},
@@ -289,6 +306,25 @@ constexpr Metric<KeyFigures> kKeys[] = {
     {"values_by_size", gauge, sizes_help, &KeyFigures::of_1mb, 1, "up_to", "1MB"},
     {"values_by_size", gauge, sizes_help, &KeyFigures::of_16mb, 1, "up_to", "16MB"},
     {"values_by_size", gauge, sizes_help, &KeyFigures::larger, 1, "up_to", "larger"},
+};
+
+constexpr std::string_view locked_help = "Runs of scripts and functions, by what was locked for them.";
+constexpr Metric<ScriptFigures> kScripts[] = {
+    {"scripts_executed_total", counter, "Scripts and functions that were executed.", &ScriptFigures::executed},
+    {"script_runs_total", counter, locked_help, &ScriptFigures::locked_all, 1, "locked", "all"},
+    {"script_runs_total", counter, locked_help, &ScriptFigures::locked_declared, 1, "locked", "declared"},
+    {"script_locks_added_total", counter, "Commands for which further shards were locked in the middle of a script.",
+     &ScriptFigures::locked_more},
+    {"script_runs_repeated_total", counter, "Runs of scripts that were given up and made anew with everything locked.",
+     &ScriptFigures::run_again},
+    {"script_undeclared_refused_total", counter, "Commands of scripts that were refused because they use undeclared keys.",
+     &ScriptFigures::refused_undeclared},
+    {"scripts_killed_total", counter, "Scripts that SCRIPT KILL or FUNCTION KILL has ended.", &ScriptFigures::killed},
+    {"scripts_out_of_time_total", counter, "Scripts that were stopped because of script-time-limit.", &ScriptFigures::out_of_time},
+    {"scripts_running", gauge, "Scripts that have been running for more than ten milliseconds.", &ScriptFigures::running},
+    {"script_longest_seconds", gauge, "The longest run of a script, while others may have waited for its locks.",
+     &ScriptFigures::longest_us, microsecond},
+    {"cached_scripts_evicted_total", counter, "Scripts that were removed from the cache for others.", &ScriptFigures::evicted},
 };
 
 constexpr Metric<CommandFigures> kCommand[] = {
@@ -553,7 +589,7 @@ command::Sections sections_of_metrics() {
   command::Sections wanted;
   for (const Section section : {Section::server, Section::clients, Section::memory, Section::stats, Section::cpu, Section::cache,
                                 Section::tls, Section::commands, Section::locks, Section::errors, Section::keyspace, Section::users,
-                                Section::policies, Section::threads, Section::working_set, Section::keys}) {
+                                Section::policies, Section::threads, Section::working_set, Section::keys, Section::scripts}) {
     wanted.set(static_cast<std::size_t>(section));
   }
   return wanted;
@@ -572,6 +608,7 @@ Families families_of(const Figures& figures, Rests& rests) {
   families.add<CacheFigures>(kCache, figures.cache);
   families.add<TlsFigures>(kTls, figures.tls);
   families.add<KeyFigures>(kKeys, figures.keys);
+  families.add<ScriptFigures>(kScripts, figures.scripts);
   families.add_each<CommandFigures>(kCommand, figures.commands, "command", [](const CommandFigures& one) { return one.name; });
   const auto first = families.place();
   for (const CommandFigures& one : figures.commands) {

@@ -42,6 +42,10 @@ constexpr KindRow kKinds[] = {
     {Kind::switches, Level::warning, "switches for an incident"},
     {Kind::tracing, Level::warning, "spans"},
     {Kind::settings, Level::warning, "settings"},
+    {Kind::scripts_debug, Level::debug, "what scripts log"},
+    {Kind::scripts_verbose, Level::verbose, "what scripts log"},
+    {Kind::scripts_notice, Level::notice, "what scripts log"},
+    {Kind::scripts_warning, Level::warning, "what scripts log"},
 };
 
 constexpr bool in_order() {

@@ -8,10 +8,7 @@
 
 namespace pinfold {
 
-namespace {
-
-// Tells the core that this loop waits. The loop then takes less from the other hardware thread of the core, and ends faster.
-void pause() {
+void pause_processor() {
 #if defined(__x86_64__)
   _mm_pause();
 #elif defined(__aarch64__)
@@ -19,13 +16,11 @@ void pause() {
 #endif
 }
 
-}  // namespace
-
 bool SpinningMutex::spin() {
   // This is one to three microseconds: ten holds of a shard's lock, and less than it takes to sleep and be woken.
   constexpr int most_looks = 64;
   for (int looks = 0; looks < most_looks; ++looks) {
-    pause();
+    pause_processor();
     if (state_.load(std::memory_order_relaxed) == free && take()) return true;
   }
   return false;

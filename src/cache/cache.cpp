@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "pinfold/store/purges.hpp"
+#include "pinfold/store/tag_names.hpp"
 
 namespace pinfold::cache {
 
@@ -24,8 +25,8 @@ void PolicyCounters::reset() {
 }
 
 void CacheCounters::reset() {
-  for (auto* counter :
-       {&granted, &filled, &voided, &expired, &released, &stale_hits, &negative_hits, &early_refreshes, &purges_tags, &purges_prefix}) {
+  for (auto* counter : {&granted, &filled, &voided, &expired, &released, &stale_hits, &negative_hits, &early_refreshes, &purges_tags,
+                        &purges_prefix, &cascades, &cascade_entries}) {
     counter->store(0, relaxed);
   }
   const auto reset_all = [](auto& counters) {
@@ -40,6 +41,7 @@ void Cache::reset_counters() {
   counters.reset();
   for (auto* histogram : {&load_durations, &wait_durations, &stale_ages}) histogram->reset();
   switch_counts.reset();
+  tracking.reset_counters();
   for (PolicyCounters& policy : slots_) policy.reset();
   for (unsigned slot = 0; slot < slots_.size(); ++slot) reset_reads(static_cast<std::uint8_t>(slot));
 }
@@ -69,12 +71,14 @@ void Cache::reset_reads(std::uint8_t slot) {
 }
 
 Cache::Cache(store::Keyspace& keyspace, unsigned threads)
-    : keyspace_(keyspace),
+    : tracking(keyspace),
+      keyspace_(keyspace),
       tokens_(static_cast<std::uint64_t>(unix_ms()) * tokens_per_ms),
       purged_tags_(keyspace.memory()),
       purged_prefixes_(keyspace.memory()) {
   for (unsigned i = 0; i < keyspace.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Leases>(*this, i));
+    departures_.push_back(std::make_unique<Departures>(*this, i));
   }
   for (unsigned i = 0; i < threads; ++i) reads_.push_back(std::make_unique<ThreadReads>());
 }
@@ -129,6 +133,7 @@ void Cache::set_policies(std::vector<Policy> policies) {
   }
   update_priorities();
   count_switched();
+  tracking.invalidate_all();  // reads may find other keys now
 }
 
 void Cache::set_switches(const Switches& switches) {
@@ -138,6 +143,8 @@ void Cache::set_switches(const Switches& switches) {
   store::Keyspace::Locks locks(keyspace_);
   locks.acquire_all();
   publish_switches(set);
+  locks.release();
+  tracking.invalidate_all();
 }
 
 // Puts the switches into force. All shards must be locked. `switches` has the old ones afterwards.
@@ -225,7 +232,8 @@ std::uint64_t Cache::most_memory_of_purge(const std::vector<std::string>& names)
 }
 
 std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
-                                           std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held) {
+                                           std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held,
+                                           const std::function<void()>& accepted) {
   auto purge = std::make_shared<store::Purge>();
   purge->by_prefix = by_prefix;
   purge->names = std::move(names);
@@ -251,8 +259,10 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
     }
   } const finish{keyspace_, purge};
   const auto note = [&] {
+    purge->token = upcoming_token();
     note_purge(db, *purge);
     if (waiters() > 0) ask_to_tell();
+    if (accepted) accepted();
   };
   if (!keyspace_.purge(db, purge, held, note)) return nullptr;
   purge->tell = std::move(tell);
@@ -260,7 +270,8 @@ std::shared_ptr<store::Purge> Cache::purge(unsigned db, bool by_prefix, std::vec
   purges_pending_.fetch_add(1, relaxed);
   purges_cost_.fetch_add(cost, relaxed);
   keyspace_.memory().add(store::Use::coalescing, static_cast<std::int64_t>(own_memory_of(*purge)));
-  (by_prefix ? counters.purges_prefix : counters.purges_tags).fetch_add(1, relaxed);
+  const bool cascades = !by_prefix && store::dependency_of(purge->names[0]).has_value();
+  (by_prefix ? counters.purges_prefix : cascades ? counters.cascades : counters.purges_tags).fetch_add(1, relaxed);
   return purge;
 }
 

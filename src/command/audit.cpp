@@ -39,13 +39,15 @@ constexpr std::string_view kResults[] = {"ok", "failed", "begun"};  // in the or
 
 }  // namespace
 
-bool may_note(const Call& call, Kind kind) {
-  if (!call.in_transaction) return true;
-  std::uint32_t& lines = call.session.transaction->exec_lines[static_cast<std::size_t>(kind)];
+bool may_note(Engine& engine, const Session& session, Kind kind) {
+  if (session.group == nullptr) return true;
+  std::uint32_t& lines = session.group->audit_lines[static_cast<std::size_t>(kind)];
   if (lines++ < most_noted_of_exec) return true;
-  call.engine.audit.leave_out(kind);
+  engine.audit.leave_out(kind);
   return false;
 }
+
+bool may_note(const Call& call, Kind kind) { return may_note(call.engine, call.session, kind); }
 
 void audit_connection(Engine& engine, Kind kind, const SharedClient& client, std::string_view reason) {
   engine.audit.note(kind, {.address = client.address}, [&](AuditLine& line) {

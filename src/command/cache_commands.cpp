@@ -13,13 +13,16 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/string_commands.hpp"
 #include "pinfold/store/extra.hpp"
+#include "pinfold/store/tag_names.hpp"
 
 namespace pinfold::command {
 
-std::optional<std::string_view> take_tag(Call& call, Cursor& options) {
+std::optional<std::string> take_tag(Call& call, Cursor& options) {
   const std::string_view tag = options.take();
-  if (!tag.empty() && tag.size() <= store::most_tag_bytes) return tag;
-  call.reply.error("ERR a tag must have 1 to 255 bytes");
+  std::string name = store::name_of_tag(tag);
+  if (!name.empty()) return name;
+  const bool plain = tag.empty() || tag.front() != '\0';
+  call.reply.error(plain ? "ERR a tag must have 1 to 255 bytes" : "ERR a tag that begins with a zero byte must have 1 to 253 bytes");
   return std::nullopt;
 }
 
@@ -41,6 +44,34 @@ bool TagsOption::take(Call& call, Cursor& options) {
   call.reply.error("ERR the tags of an entry must not have more than 4096 bytes in all");
   return false;
 }
+
+namespace {
+
+// Reads the options as fill_options() does, up to DEPENDS. A word that is no option ends it: fill_options() answers with an error there.
+std::size_t depends_in(Args args, std::size_t first_option) {
+  constexpr std::string_view with_value[] = {"TOKEN", "EX", "PX", "EXAT", "PXAT", "STALE", "VERSION"};
+  for (std::size_t at = first_option; at + 1 < args.size();) {
+    const std::string_view word = args[at];
+    if (iequals(word, "DEPENDS")) return at;
+    if (iequals(word, "TAGS")) {
+      const auto count = parse_i64(args[at + 1]);
+      if (!count || *count < 1 || *count > static_cast<std::int64_t>(store::most_tags_of_entry)) return 0;
+      at += 2 + static_cast<std::size_t>(*count);
+    } else if (std::any_of(std::begin(with_value), std::end(with_value), [&](std::string_view name) { return iequals(word, name); })) {
+      at += 2;
+    } else if (iequals(word, "KEEPTTL")) {
+      ++at;
+    } else {
+      return 0;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::size_t depends_in_cache_set(Args args) { return depends_in(args, 3); }
+std::size_t depends_in_cache_absent(Args args) { return depends_in(args, 2); }
 
 namespace {
 
@@ -96,6 +127,15 @@ std::string wrong_key_count(const Row& row, Args args) {
   return *count <= 0 ? "ERR numkeys should be greater than 0" : "ERR Number of keys can't be greater than number of args";
 }
 
+// Of DEPENDS, which the command table has found.
+std::string wrong_dependency_count(const Row& row, Args args) {
+  const std::size_t word = row.keys[1].find(args);
+  const std::string_view text = args[word + 1];
+  const auto count = parse_i64(text);
+  if (!count || *count < 1) return "ERR DEPENDS takes the number of keys, 1 or more, and then the keys, not '" + excerpt(text) + "'";
+  return "ERR DEPENDS " + std::to_string(*count) + " must be followed by as many keys, not " + std::to_string(args.size() - word - 2);
+}
+
 Outcome cache_mget(Call& call) {
   CacheReadOptions options;
   if (!read_options(call, Cursor(call.args, 2 + call.keys.size()), false, options)) return Outcome::done;
@@ -119,7 +159,26 @@ struct FillOptions {
   std::int64_t stale_ms = 0;
   std::uint64_t version = 0;
   TagsOption tags;
+  std::size_t dependencies = 0;  // how many keys DEPENDS names: those of the call behind the first
 };
+
+// The words after DEPENDS. The command table has found the keys.
+bool take_dependencies(Call& call, Cursor& options, FillOptions& fill) {
+  if (fill.dependencies != 0) {
+    call.reply.error("ERR DEPENDS can be named only once");
+    return false;
+  }
+  options.take();
+  fill.dependencies = call.keys.size() - 1;
+  for (std::size_t i = 0; i < fill.dependencies; ++i) {
+    if (options.take().size() <= store::most_dependency_bytes) continue;
+    call.reply.error("ERR a key that an entry depends on must have at most 253 bytes");
+    return false;
+  }
+  if (fill.dependencies <= store::most_tags_of_entry) return true;
+  call.reply.error("ERR an entry can depend on at most 1024 keys");
+  return false;
+}
 
 // `full`: also what only CACHE.SET knows. False: an error was replied.
 bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
@@ -131,6 +190,8 @@ bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
       fill.token = *token > 0 ? static_cast<std::uint64_t>(*token) : 0;
     } else if (options.take_with_value("TAGS")) {
       if (!fill.tags.take(call, options)) return false;
+    } else if (options.take_with_value("DEPENDS")) {
+      if (!take_dependencies(call, options, fill)) return false;
     } else if (full && options.take_with_value("STALE")) {
       const auto ms = take_number(call, options, {"STALE", "milliseconds", 0, UINT32_MAX});
       if (!ms) return false;
@@ -147,14 +208,77 @@ bool fill_options(Call& call, Cursor options, bool full, FillOptions& fill) {
   return true;
 }
 
+// What a fill stores beside its value: the tags, with the dependencies before them.
+struct Ties {
+  std::string tags;        // as store::Extra keeps them
+  bool is_stale = false;   // whether an entry that it depends on is stale
+  std::size_t of_own = 0;  // bytes of the dependencies in `tags`
+
+  std::string_view dependencies() const { return std::string_view(tags).substr(0, of_own); }
+};
+
+// Ends the lease of a fill that comes to nothing, so that others do not wait for it.
+void give_up_lease(Call& call, const FillOptions& fill) {
+  if (fill.has_token) call.engine.cache.leases(call.key()).release(call.session.db, call.key(), fill.token, 0, call.mono);
+}
+
+// Collects the keys that DEPENDS names, and what the entries under these depend on. What is not there, or was invalidated, adds its own
+// name only. Nothing: an error was replied.
+std::optional<Ties> collect_ties(Call& call, store::Database& db, const FillOptions& fill) {
+  Ties ties;
+  if (fill.dependencies == 0) {
+    ties.tags = fill.tags.encoded();
+    return ties;
+  }
+  store::Dependencies all;
+  std::vector<std::string> texts;  // that `all` refers to: copies, because a look-up may move what an earlier one has found
+  texts.reserve(2 * fill.dependencies);
+  bool fits = true;
+  for (const store::Key& key : call.keys.subspan(1)) {
+    texts.push_back(store::name_of_dependency(key.text));
+    fits = fits && all.add_name(texts.back());
+    const auto found = db.find_any(key, store::Access::none());
+    if (!found) continue;
+    if (!found->absent && !found->fresh(call.now)) ties.is_stale = true;
+    if (found->extra == nullptr || !fits) continue;
+    texts.emplace_back(store::dependencies_in(store::Extra::read(found->extra).tags));
+    fits = all.add(texts.back());
+  }
+  if (fits) ties.tags = all.encode();
+  ties.of_own = ties.tags.size();
+  ties.tags.append(fill.tags.encoded());
+  std::size_t count = 0;
+  store::Extra extra;
+  extra.tags = ties.tags;
+  extra.for_each_tag([&](std::string_view) { ++count; });
+  if (fits && ties.tags.size() <= store::most_tags_bytes && count <= store::most_tags_of_entry) return ties;
+  give_up_lease(call, fill);
+  call.reply.error(
+      "ERR too many dependencies: an entry has at most 1024 tags and dependencies, of 4096 bytes in all, counted with those that the keys "
+      "named by DEPENDS depend on");
+  return std::nullopt;
+}
+
+// Whether a value may have been built from something that was invalidated since its lease was granted.
+bool depends_on_outdated(Call& call, store::Database& db, const FillOptions& fill, const Ties& ties) {
+  cache::Cache& cache = call.engine.cache;
+  if (ties.is_stale || cache.leases(call.key()).outdated(db.number(), call.key().text, ties.dependencies())) return true;
+  const std::int64_t age = cache.leases(call.key()).age_ms(db.number(), call.key().text, fill.token, call.mono);
+  const MonoMs granted = call.mono + -age;
+  const auto keys = call.keys.subspan(1);
+  return std::any_of(keys.begin(), keys.end(),
+                     [&](const store::Key& key) { return cache.departures(key).since(db.number(), key, fill.token, granted); });
+}
+
 // Whether a fill may go on. If not it was refused, and its lease, which would keep others waiting for nothing, has ended.
-bool admits_fill(Call& call, store::Database& db, const FillOptions& fill) {
+bool admits_fill(Call& call, store::Database& db, const FillOptions& fill, const Ties& ties) {
   cache::Leases& leases = call.engine.cache.leases(call.key());
   const store::Key& key = call.key();
   const auto refusal = [&]() -> std::optional<unsigned> {
     using cache::FillRefusal;
     if (fill.has_token && !leases.is_valid(db.number(), key.text, fill.token, call.mono)) return FillRefusal::token;
     if (fill.has_token && leases.outdated(db.number(), key.text, fill.tags.encoded())) return FillRefusal::tag;
+    if (fill.has_token && fill.dependencies != 0 && depends_on_outdated(call, db, fill, ties)) return FillRefusal::dependency;
     if (fill.version == 0) return std::nullopt;
     const auto old = db.find_any(key, store::Access::none());
     const std::uint64_t there = old && old->extra != nullptr ? store::Extra::read(old->extra).version : 0;
@@ -163,8 +287,7 @@ bool admits_fill(Call& call, store::Database& db, const FillOptions& fill) {
   }();
   if (!refusal) return true;
   call.engine.cache.counters.no_fill[*refusal].fetch_add(1, std::memory_order_relaxed);
-  const bool holds = fill.has_token && *refusal != cache::FillRefusal::token;
-  if (holds) leases.release(db.number(), key, fill.token, 0, call.mono);
+  if (*refusal != cache::FillRefusal::token) give_up_lease(call, fill);
   return false;
 }
 
@@ -176,11 +299,11 @@ store::Stored store_fill(Call& call, store::Database& db, const FillOptions& fil
   return store();
 }
 
-store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, UnixMs expires_at) {
+store::Extra extra_of(Call& call, store::Database& db, const FillOptions& fill, const Ties& ties, UnixMs expires_at) {
   store::Extra extra;
   extra.stale_ms = static_cast<std::uint32_t>(fill.stale_ms);
   extra.version = fill.version;
-  extra.tags = fill.tags.encoded();
+  extra.tags = ties.tags;
   extra.written = store::Extra::tenths(call.now);
   // Without a deadline nobody will refresh early. The policy may give one.
   const bool may_expire = expires_at != 0 || fill.expiry.keeps() || call.engine.cache.policy_of(call.key().text) != nullptr;
@@ -197,17 +320,19 @@ Outcome cache_set(Call& call) {
   auto how = fill.expiry.put_options(call);
   if (!how) return Outcome::done;
   store::Database db = call.db();
-  if (!admits_fill(call, db, fill)) return call.reply.null();
-  const store::Extra extra = extra_of(call, db, fill, how->expires_at);
+  const auto ties = collect_ties(call, db, fill);
+  if (!ties) return Outcome::done;
+  // What is inherited does not come with the request, so no room was made for it.
+  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
+  if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
+  const store::Extra extra = extra_of(call, db, fill, *ties, how->expires_at);
   how->extra = &extra;
   const store::Stored stored = store_fill(call, db, fill, [&] {
     if (how->expires_at == 0 || how->expires_at > call.now) return call.put_argument(db, call.key(), 2, *how);
     db.remove(call.key());  // its time is over before it began
     return store::Stored::done;
   });
-  if (stored == store::Stored::too_large && fill.has_token) {  // the next one's value may be smaller
-    call.engine.cache.leases(call.key()).release(db.number(), call.key(), fill.token, 0, call.mono);
-  }
+  if (stored == store::Stored::too_large) give_up_lease(call, fill);  // the next one's value may be smaller
   return stored ? call.reply.ok() : call.refused(stored);
 }
 
@@ -228,8 +353,12 @@ Outcome cache_absent(Call& call) {
   if (policy != nullptr && how.expires_at > call.now) how.expires_at = call.now + cache::shortened(*policy, how.expires_at - call.now);
   how.absent = true;
   store::Database db = call.db().without_rules();  // they are about values
-  if (!admits_fill(call, db, fill)) return call.reply.null();
-  const store::Extra extra = extra_of(call, db, fill, how.expires_at);
+  const auto ties = collect_ties(call, db, fill);
+  if (!ties) return Outcome::done;
+  // What is inherited does not come with the request, so no room was made for it.
+  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
+  if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
+  const store::Extra extra = extra_of(call, db, fill, *ties, how.expires_at);
   how.extra = &extra;
   const store::Stored stored = store_fill(call, db, fill, [&] {
     if (how.expires_at > call.now) return db.put(call.key(), std::string_view(), how);
@@ -272,6 +401,7 @@ Outcome cache_renew(Call& call) {
 
 struct Invalidation {
   bool soft = false;
+  bool cascade = false;
   std::uint64_t version = 0;
 };
 
@@ -331,12 +461,65 @@ std::int64_t invalidate_softly(Call& call, const Invalidation& what) {
   return hit;
 }
 
+// The names of the keys as dependencies, for a purge. A longer key has none: nothing can depend on it.
+std::vector<std::string> names_of_dependencies(std::span<const store::Key> keys) {
+  std::vector<std::string> names;
+  names.reserve(keys.size());
+  for (const store::Key& key : keys) {
+    if (std::string name = store::name_of_dependency(key.text); !name.empty()) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+// CASCADE: invalidates what depends on the keys as well, by a purge of the dependencies. Without SOFT all of it happens with all shards
+// locked. With SOFT the keys come first, as their entries are written anew and room is made for that. A fill in between with what was
+// read before is refused, because it depends on them, and what was stored in between goes with the purge.
+Outcome invalidate_cascade(Call& call, const Invalidation& what) {
+  if (call.keys.size() > store::TagMarks::most_tags) return call.reply.error("ERR CASCADE takes at most 16384 keys");
+  std::int64_t hit = what.soft ? invalidate_softly(call, what) : 0;
+  std::vector<std::string> names = names_of_dependencies(call.keys);
+  cache::Cache& cache = call.engine.cache;
+  if (!call.in_transaction) {
+    call.held.release();
+    call.engine.keyspace.make_room(cache.most_memory_of_purge(names));
+    call.held.acquire_all();
+    call.read_clock();
+  }
+  const auto count = [&cache](const store::Purge& purge) {
+    cache.counters.cascade_entries.fetch_add(purge.entries.load(), std::memory_order_relaxed);
+  };
+  // Before the purge is in force, which would hide keys that depend on each other.
+  const auto invalidate_keys = [&] {
+    store::Database db = call.db();
+    for (const store::Key& key : call.keys) hit += invalidate(call, db, key, what) ? 1 : 0;
+  };
+  if (names.empty() && !what.soft) invalidate_keys();
+  const auto accepted = what.soft ? std::function<void()>() : invalidate_keys;
+  if (!names.empty() && !cache.purge(call.session.db, false, std::move(names), what.soft, false, count, call.held, accepted)) {
+    return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
+  }
+  return call.reply.integer(hit);
+}
+
+// Whether CASCADE is among the options, so that all shards are to be locked.
+bool is_cascade(Args args) {
+  const auto count = parse_i64(args[1]);
+  if (!count || *count < 1 || static_cast<std::uint64_t>(*count) > args.size()) return false;
+  for (Cursor options(args, 2 + static_cast<std::size_t>(*count)); !options.done(); options.take()) {
+    if (options.take("CASCADE")) return true;
+    if (options.take_with_value("VERSION")) continue;
+  }
+  return false;
+}
+
 Outcome cache_invalidate(Call& call) {
   Invalidation what;
   Cursor options(call.args, 2 + call.keys.size());
   while (!options.done()) {
     if (options.take("SOFT")) {
       what.soft = true;
+    } else if (options.take("CASCADE")) {
+      what.cascade = true;
     } else if (options.take_with_value("VERSION")) {
       const auto version = take_number(call, options, {"VERSION", "a number", 1, most_exact});
       if (!version) return Outcome::done;
@@ -356,6 +539,7 @@ Outcome cache_invalidate(Call& call) {
       call.engine.cache.leases(key).refuse_versions(call.session.db, key.text, what.version, until, call.mono);
     }
   }
+  if (what.cascade) return invalidate_cascade(call, what);
   if (what.soft) return call.reply.integer(invalidate_softly(call, what));
   store::Database db = call.db();
   std::int64_t hit = 0;
@@ -386,13 +570,14 @@ Outcome cache_inspect(Call& call) {
   std::string_view status = "miss";
   if (value) status = value->absent ? (fresh ? "absent" : "miss") : (fresh ? "hit" : "stale");
   std::size_t tags = 0;
-  extra.for_each_tag([&](std::string_view) { ++tags; });
+  std::size_t dependencies = 0;
+  extra.for_each_tag([&](std::string_view name) { ++(store::dependency_of(name) ? dependencies : tags); });
   resp::Reply& reply = call.reply;
   const auto number = [&reply](std::string_view name, std::int64_t n) {
     reply.bulk(name);
     reply.integer(n);
   };
-  reply.map(13);
+  reply.map(14);
   reply.bulk("status");
   reply.bulk(status);
   reply.bulk("type");
@@ -406,7 +591,14 @@ Outcome cache_inspect(Call& call) {
   number("load-ms", extra.load_ms);
   reply.bulk("tags");
   reply.array(tags);
-  extra.for_each_tag([&](std::string_view tag) { reply.bulk(tag); });
+  extra.for_each_tag([&](std::string_view name) {
+    if (!store::dependency_of(name)) reply.bulk(store::tag_of(name));
+  });
+  reply.bulk("depends");
+  reply.array(dependencies);
+  extra.for_each_tag([&](std::string_view name) {
+    if (const auto depended = store::dependency_of(name)) reply.bulk(*depended);
+  });
   reply.bulk("policy");
   if (policy != nullptr) {
     reply.bulk(policy->name);
@@ -418,14 +610,15 @@ Outcome cache_inspect(Call& call) {
   return Outcome::done;
 }
 
-// Tags are shown as names of keys. They stand behind TAGS, which comes early in a valid request; what comes later, or behind a value that
-// is this word as well, is taken for tags too.
+// Tags and dependencies are shown as names of keys. They stand behind TAGS and DEPENDS, which come early in a valid request; what comes
+// later, or behind a value that is such a word as well, is taken for names too.
 Shown shown_in_fill(Args args, std::size_t index, std::size_t first_option) {
-  constexpr std::size_t most_before_tags = 16;
+  constexpr std::size_t most_before_names = 16;
   if (index == 1) return Shown::key;
   for (std::size_t i = first_option; i < index; ++i) {
-    if (i == first_option + most_before_tags) return Shown::key;
-    if (iequals(args[i], "TAGS")) return i + 1 == index && parse_i64(args[index]) ? Shown::plain : Shown::key;
+    if (i == first_option + most_before_names) return Shown::key;
+    if (iequals(args[i], "TAGS") || iequals(args[i], "DEPENDS"))
+      return i + 1 == index && parse_i64(args[index]) ? Shown::plain : Shown::key;
   }
   return Shown::plain;
 }
@@ -436,12 +629,13 @@ Shown shown_in_cache_absent(Args args, std::size_t index) { return shown_in_fill
 constexpr Row kRows[] = {
     {.name = "cache.absent", .handler = cache_absent, .arity = -2,
      .flags = kWrite | kDenyOom | kFast, .categories = kString,
-     .keys = {KeySpec::one(KeyUse::write)}, .shown = shown_in_cache_absent,
+     .keys = {KeySpec::one(KeyUse::write), KeySpec::option(KeyUse::read, "DEPENDS", 2, depends_in_cache_absent, wrong_dependency_count)},
+     .shown = shown_in_cache_absent,
      .group = "cache", .since = "0.1.0",
-     .complexity = "O(1)",
+     .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
      .summary = "Remembers that a key is known not to exist, for a while.",
      .syntax = "key [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds] [TAGS numtags "
-               "tag [tag ...]]"},
+               "tag [tag ...]] [DEPENDS numkeys key [key ...]]"},
     {.name = "cache.get", .handler = cache_get, .arity = -2,
      .flags = kReadOnly | kFast, .categories = kString,
      .keys = {KeySpec::one(KeyUse::read)},
@@ -458,11 +652,11 @@ constexpr Row kRows[] = {
      .syntax = "key"},
     {.name = "cache.invalidate", .handler = cache_invalidate, .arity = -3,
      .flags = kWrite, .categories = kString,
-     .keys = {KeySpec::counted(KeyUse::remove, 1, wrong_key_count)},
+     .keys = {KeySpec::counted(KeyUse::remove, 1, wrong_key_count)}, .whole = is_cascade,
      .group = "cache", .since = "0.1.0",
-     .complexity = "O(N) for N keys.",
-     .summary = "Removes keys, or makes them stale, and voids their leases.",
-     .syntax = "numkeys key [key ...] [SOFT] [VERSION version]"},
+     .complexity = "O(N) for N keys, however many entries depend on them.",
+     .summary = "Removes keys, or makes them stale, and voids their leases; with CASCADE also all that was built from them.",
+     .syntax = "numkeys key [key ...] [SOFT] [CASCADE] [VERSION version]"},
     {.name = "cache.mget", .handler = cache_mget, .arity = -3,
      .flags = kReadOnly | kFast, .categories = kString,
      .keys = {KeySpec::counted(KeyUse::read, 1, wrong_key_count)},
@@ -486,13 +680,14 @@ constexpr Row kRows[] = {
      .syntax = "key token milliseconds"},
     {.name = "cache.set", .handler = cache_set, .arity = -3,
      .flags = kWrite | kDenyOom, .categories = kString,
-     .keys = {KeySpec::one(KeyUse::write)}, .shown = shown_in_cache_set,
+     .keys = {KeySpec::one(KeyUse::write), KeySpec::option(KeyUse::read, "DEPENDS", 3, depends_in_cache_set, wrong_dependency_count)},
+     .shown = shown_in_cache_set,
      .events = {.deadline = true},
      .group = "cache", .since = "0.1.0",
-     .complexity = "O(1)",
+     .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
      .summary = "Fills a key, as holder of its lease or without one.",
      .syntax = "key value [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] "
-               "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]]"},
+               "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]] [DEPENDS numkeys key [key ...]]"},
 };
 // clang-format on
 

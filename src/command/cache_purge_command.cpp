@@ -11,13 +11,14 @@
 #include "pinfold/command/families.hpp"
 #include "pinfold/command/request_log.hpp"
 #include "pinfold/store/purges.hpp"
+#include "pinfold/store/tag_names.hpp"
 
 namespace pinfold::command {
 namespace {
 
 struct PurgeRequest {
   bool by_prefix = false;
-  std::vector<std::string> names;
+  std::vector<std::string> names;  // the prefix; or the names of the tags (store/tag_names.hpp)
   bool soft = false;
   bool sync = false;
 };
@@ -36,7 +37,7 @@ std::optional<PurgeRequest> read_request(Call& call) {
     while (request.names.size() < static_cast<std::size_t>(*count)) {
       const auto tag = take_tag(call, options);
       if (!tag) return std::nullopt;
-      request.names.emplace_back(*tag);
+      request.names.push_back(*tag);
     }
   } else if (options.take_with_value("PREFIX")) {
     constexpr std::size_t longest = 4096;
@@ -84,7 +85,8 @@ std::string what(const config::Settings& settings, const PurgeRequest& request) 
   std::string text = request.by_prefix ? "PREFIX" : "TAGS";
   constexpr std::size_t most_named = 5;
   const std::size_t named = std::min(request.names.size(), most_named);
-  for (std::size_t i = 0; i < named; ++i) text += " " + shown_key(settings, request.names[i]);
+  for (std::size_t i = 0; i < named; ++i)
+    text += " " + shown_key(settings, request.by_prefix ? request.names[i] : store::tag_of(request.names[i]));
   if (named < request.names.size()) text += " and " + std::to_string(request.names.size() - named) + " more";
   if (request.soft) text += " SOFT";
   // Whoever takes a prefix for a pattern purges nothing, and looks here for the reason.

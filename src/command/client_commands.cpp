@@ -9,6 +9,7 @@
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/attributes.hpp"
 #include "pinfold/command/client_list.hpp"
+#include "pinfold/command/client_tracking.hpp"
 #include "pinfold/command/cursor.hpp"
 #include "pinfold/command/engine.hpp"
 #include "pinfold/command/families.hpp"
@@ -61,8 +62,6 @@ Outcome client_setinfo(Call& call) {
   }
   return call.reply.ok();
 }
-
-Outcome client_getredir(Call& call) { return call.reply.integer(-1); }
 
 Outcome client_reply(Call& call) {
   ReplyMode& mode = call.session.reply_mode;
@@ -279,6 +278,12 @@ constexpr Row kRows[] = {
      .group = "connection", .since = "2.4.0",
      .complexity = "Depends on the subcommand.",
      .summary = "Looks at and manages connections."},
+    {.name = "client|caching", .handler = client_caching, .arity = 3,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "6.0.0",
+     .complexity = "O(1)",
+     .summary = "Says whether what the next command reads is tracked, for a connection that tracks with OPTIN or OPTOUT.",
+     .syntax = "<YES | NO>"},
     {.name = "client|getname", .handler = client_getname, .arity = 2,
      .flags = kSelf, .categories = kConnection,
      .group = "connection", .since = "2.6.9",
@@ -288,7 +293,7 @@ constexpr Row kRows[] = {
      .flags = kSelf, .categories = kConnection,
      .group = "connection", .since = "6.0.0",
      .complexity = "O(1)",
-     .summary = "Tells where invalidations are redirected to: always -1, as nothing is tracked."},
+     .summary = "Tells to which connection invalidations are redirected: 0 for none, -1 if the connection does not track."},
     {.name = "client|help", .handler = reply_help, .arity = 2,
      .flags = kLoading, .categories = kConnection,
      .group = "connection", .since = "5.0.0",
@@ -354,6 +359,17 @@ constexpr Row kRows[] = {
      .complexity = "O(1)",
      .summary = "Gives the connection a name that others see in lists and logs.",
      .syntax = "connection-name"},
+    {.name = "client|tracking", .handler = client_tracking, .arity = -3,
+     .flags = kSelf | kAllShards, .categories = kConnection, .touches = Touches::no_key,
+     .group = "connection", .since = "6.0.0",
+     .complexity = "O(1). Some options may introduce additional complexity.",
+     .summary = "Has the connection told when keys change that it has read, or that begin with prefixes, so that it can cache values itself.",
+     .syntax = "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]"},
+    {.name = "client|trackinginfo", .handler = client_trackinginfo, .arity = 2,
+     .flags = kSelf, .categories = kConnection,
+     .group = "connection", .since = "6.2.0",
+     .complexity = "O(1)",
+     .summary = "Tells how the connection tracks keys."},
     {.name = "client|traceparent", .handler = client_traceparent, .arity = -3,
      .flags = kSelf, .categories = kConnection,
      .group = "connection", .since = "0.1.0",

@@ -29,6 +29,10 @@ std::string flags_of(const SharedClient& client) {
   if (is_subscriber(client)) flags += 'P';
   if (client.waiting.load(relaxed) != 0 || client.paused.load(relaxed)) flags += 'b';
   if (client.queued.load(std::memory_order_relaxed) >= 0) flags += 'x';
+  const unsigned tracking = client.tracking.load(relaxed);
+  if ((tracking & kTracks) != 0) flags += 't';
+  if ((tracking & kRedirectBroken) != 0) flags += 'R';
+  if ((tracking & kTracksPrefixes) != 0) flags += 'B';
   if (client.closing.load(std::memory_order_relaxed)) flags += 'A';
   if (client.unix_socket) flags += 'U';
   if (client.no_evict.load(std::memory_order_relaxed)) flags += 'e';
@@ -36,7 +40,7 @@ std::string flags_of(const SharedClient& client) {
   return flags.empty() ? "N" : flags;
 }
 
-// One line of CLIENT LIST. Fields of what this server does not have (replication, tracking) say so. The caller holds the
+// One line of CLIENT LIST. Fields of what this server does not have (replication) say so. The caller holds the
 // client's mutex, or is its thread.
 void append_line(std::string& to, const SharedClient& client, MonoMs now) {
   const auto field = [&to](std::string_view name, auto value) {
@@ -76,7 +80,7 @@ void append_line(std::string& to, const SharedClient& client, MonoMs now) {
   field("events", "r");
   field("cmd", last != nullptr ? last->name : "NULL");
   field("user", user_name(client));
-  to.append(" redir=-1");
+  field("redir", get(client.tracking) != 0 ? static_cast<std::int64_t>(get(client.redirect)) : -1);
   field("resp", get(client.protocol));
   field("lib-name", client.library_name);
   field("lib-ver", client.library_version);

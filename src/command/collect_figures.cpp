@@ -74,6 +74,7 @@ void collect_clients(Engine& engine, ClientFigures& clients) {
   clients.limit = static_cast<std::uint64_t>(engine.settings.integer(Id::maxclients));
   clients.waiting_for_leases = engine.cache.waiters();
   clients.monitors = engine.monitors.count();
+  clients.tracking = engine.cache.tracking.figures().clients;
   clients.subscribers = engine.pubsub.clients();
   const auto paused = static_cast<std::uint64_t>(std::max<std::int64_t>(engine.clients.blocked_by_pause.load(), 0));
   clients.blocked = clients.waiting_for_leases + paused;
@@ -95,6 +96,14 @@ void collect_stats(const Engine& engine, const store::KeyspaceStats& keys, Stats
   stats.clients_closed_for_users = engine.clients.closed_for_user();
   stats.hits = keys.hits;
   stats.misses = keys.misses;
+  const cache::TrackingTable::Figures tracking = engine.cache.tracking.figures();
+  stats.tracking_keys = tracking.keys;
+  stats.tracking_items = tracking.items;
+  stats.tracking_prefixes = engine.tracking.prefixes();
+  stats.tracking_evicted = tracking.evicted;
+  stats.tracking_aged = tracking.aged;
+  stats.tracking_refused = tracking.refused;
+  stats.tracking_messages = engine.tracking.messages.load(std::memory_order_relaxed);
   stats.error_replies = totals.error_total();
   stats.query_limit_disconnections = totals.total(&ThreadStats::query_limit_disconnections);
   stats.output_limit_disconnections = totals.total(&ThreadStats::output_limit_disconnections);
@@ -246,9 +255,11 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.fills_refused_token = counters.no_fill[FillRefusal::token];
   figures.fills_refused_tag = counters.no_fill[FillRefusal::tag];
   figures.fills_refused_version = counters.no_fill[FillRefusal::version];
+  figures.fills_refused_dependency = counters.no_fill[FillRefusal::dependency];
   figures.refused = figures.refused_max_leases + figures.refused_by_policy + figures.refused_for_memory;
   figures.waits_refused = figures.waits_refused_max_waiters + figures.waits_refused_no_lease + figures.waits_refused_for_memory;
-  figures.fills_refused = figures.fills_refused_token + figures.fills_refused_tag + figures.fills_refused_version;
+  figures.fills_refused =
+      figures.fills_refused_token + figures.fills_refused_tag + figures.fills_refused_version + figures.fills_refused_dependency;
   figures.early_refreshes = counters.early_refreshes.load();
   figures.stale_hits = counters.stale_hits.load();
   figures.negative_hits = counters.negative_hits.load() + keys.negative_hits;
@@ -257,6 +268,8 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.negative_bytes = negatives.bytes;
   figures.purges_of_tags = counters.purges_tags.load();
   figures.purges_of_prefixes = counters.purges_prefix.load();
+  figures.purges_cascading = counters.cascades.load();
+  figures.entries_of_cascades = counters.cascade_entries.load();
   figures.purges_pending = cache.purges_pending();
   figures.serves_stale = engine.keyspace.serves_stale() ? 1 : 0;
   figures.admit_percent = static_cast<std::uint64_t>(engine.settings.integer(Id::admit));
@@ -269,6 +282,21 @@ void collect_cache(Engine& engine, const store::KeyspaceStats& keys, const Locks
   figures.writes_not_admitted = cache.switch_counts.all.writes_not_admitted.load();
   figures.reads_bypassed = cache.switch_counts.all.reads_bypassed.load();
   figures.writes_bypassed = cache.switch_counts.all.writes_bypassed.load();
+}
+
+void collect_scripts(const Engine& engine, ScriptFigures& figures) {
+  const Stats& totals = engine.stats;
+  figures.executed = totals.total(&ThreadStats::scripts);
+  figures.locked_all = totals.total(&ThreadStats::scripts_locked_all);
+  figures.locked_declared = totals.total(&ThreadStats::scripts_locked_declared);
+  figures.locked_more = totals.total(&ThreadStats::scripts_locked_more);
+  figures.run_again = totals.total(&ThreadStats::scripts_run_again);
+  figures.refused_undeclared = totals.total(&ThreadStats::scripts_refused_undeclared);
+  figures.killed = totals.total(&ThreadStats::scripts_killed);
+  figures.out_of_time = totals.total(&ThreadStats::scripts_out_of_time);
+  figures.evicted = engine.scripting.cache.evicted();
+  figures.running = engine.scripting.running_count();
+  figures.longest_us = ThreadClock::ns_of(engine.scripting.longest_hold.load(std::memory_order_relaxed)) / 1000;
 }
 
 void collect_tls(const Engine& engine, TlsFigures& tls) {
@@ -448,8 +476,18 @@ MemoryFigures collect_memory_figures(const Engine& engine, const Locks& held) {
   figures.clients = memory.used(Use::clients);
   figures.messages = engine.pubsub.pending();
   figures.sampling = memory.used(Use::sampling);
-  figures.used =
-      figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients + figures.sampling;
+  figures.tracking = memory.used(Use::tracking);
+  figures.scripts = memory.used(Use::scripts);
+  figures.used = figures.segments + figures.blobs + figures.index + figures.ghosts + figures.coalescing + figures.clients +
+                 figures.sampling + figures.tracking + figures.scripts;
+  const std::shared_ptr<const LibrarySet> libraries = engine.scripting.libraries.get();
+  figures.interpreters = engine.scripting.interpreter_bytes.load(std::memory_order_relaxed);
+  figures.cached_scripts = engine.scripting.cache.bytes();
+  figures.libraries = libraries->memory();
+  figures.script_texts = figures.cached_scripts + figures.libraries;
+  figures.script_count = engine.scripting.cache.size();
+  figures.library_count = libraries->libraries().size();
+  figures.function_count = libraries->function_count();
   figures.peak = std::max(memory.peak(), figures.used);
   figures.startup = engine.memory_at_start;
   figures.dataset = figures.segments + figures.blobs;
@@ -492,6 +530,7 @@ Figures collect_figures(Engine& engine, const Locks& held, UnixMs now, const Sec
   if (wants(Section::cpu)) collect_cpu(figures.cpu);
   if (wants(Section::cache)) collect_cache(engine, keys, held, figures.cache);
   if (wants(Section::tls)) collect_tls(engine, figures.tls);
+  if (wants(Section::scripts)) collect_scripts(engine, figures.scripts);
   if (wants(Section::commands) || wants(Section::latencies)) figures.commands = collect_commands(engine);
   if (wants(Section::locks)) figures.holds = collect_holds(engine);
   if (wants(Section::latencies)) figures.percentiles = collect_percentiles(engine.settings);

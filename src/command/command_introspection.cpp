@@ -46,6 +46,7 @@ std::vector<KeySpec> shown_specs(const Row& row) {
 LegacyRange legacy_range(const Row& row) {
   LegacyRange range;
   for (const KeySpec& spec : shown_specs(row)) {
+    if (spec.kind == KeySpec::Kind::option) break;
     if (spec.kind != KeySpec::Kind::range) return {};
     const bool first = range.first == 0;
     if (!first && spec.first != range.last + 1) break;
@@ -58,16 +59,21 @@ LegacyRange legacy_range(const Row& row) {
 
 void reply_key_spec(resp::Reply& reply, const KeySpec& spec, bool is_key) {
   const bool range = spec.kind == KeySpec::Kind::range;
+  const bool option = spec.kind == KeySpec::Kind::option;
   reply.map(3);
   reply.bulk("flags");
   reply_names(reply, is_key ? key_use_names(spec.use) : std::vector<std::string_view>{"not_key"});
   reply.bulk("begin_search");
   reply.map(2);
   reply.bulk("type");
-  reply.bulk("index");
+  reply.bulk(option ? "keyword" : "index");
   reply.bulk("spec");
-  reply.map(1);
-  reply.bulk("index");
+  reply.map(option ? 2 : 1);
+  if (option) {
+    reply.bulk("keyword");
+    reply.bulk(spec.word);
+  }
+  reply.bulk(option ? "startfrom" : "index");
   reply.integer(spec.first);
   reply.bulk("find_keys");
   reply.map(2);
@@ -193,6 +199,8 @@ Outcome get_keys(Call& call, bool with_flags) {
   if (row == nullptr) return Outcome::done;
   std::vector<std::uint32_t> positions;
   if (extract_keys(*row, args, positions) == Extraction::malformed) {
+    // As in Redis: of commands that need no keys nothing is said to be wrong.
+    if ((row->flags & kRunsScript) != 0) return call.reply.array(0);
     return call.reply.error("ERR Invalid arguments specified for command");
   }
   call.reply.array(positions.size());

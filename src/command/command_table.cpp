@@ -115,7 +115,8 @@ class Table {
                               acl_commands,          diagnose_commands,
                               slow_log_commands,     latency_commands,
                               monitor_commands,      advise_commands,
-                              hot_key_commands,      pubsub_commands}) {
+                              hot_key_commands,      pubsub_commands,
+                              script_commands,       function_commands}) {
       const std::span<const Row> more = family();
       rows_.insert(rows_.end(), more.begin(), more.end());
     }
@@ -208,17 +209,25 @@ struct KeyRange {
   std::int64_t step;
 
   bool has(std::int64_t at) const { return at >= first && at <= last && (at - first) % step == 0; }
+  static constexpr KeyRange empty() { return {1, 0, 1}; }
 };
 
 // Where the keys of a spec with keys are; nothing if not all of them exist.
 inline std::optional<KeyRange> range_of(const KeySpec& spec, Args args) {
   const auto size = static_cast<std::int64_t>(args.size());
   KeyRange range = {spec.first, spec.last < 0 ? size + spec.last : spec.last, spec.step};
-  if (spec.kind == KeySpec::Kind::count) {
-    if (spec.first >= size) return std::nullopt;
-    const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(spec.first)]);
-    if (!count || *count < 1 || *count > size) return std::nullopt;  // before multiplying, which could overflow
-    range.first = spec.first + 1;
+  if (spec.kind != KeySpec::Kind::range) {
+    auto count_at = std::int64_t{spec.first};
+    if (spec.kind == KeySpec::Kind::option) {
+      const std::size_t word = spec.find(args);
+      if (word == 0) return KeyRange::empty();
+      count_at = static_cast<std::int64_t>(word) + 1;
+    }
+    if (count_at >= size) return std::nullopt;
+    const std::optional<std::int64_t> count = parse_i64(args[static_cast<std::size_t>(count_at)]);
+    if (!count || *count < spec.least || *count > size) return std::nullopt;  // before multiplying, which could overflow
+    range.first = count_at + 1;
+    if (*count == 0) return KeyRange{range.first, count_at, range.step};
     range.last = range.first + (*count - 1) * spec.step;
   }
   if (range.first < 1 || range.last < range.first || range.last >= size) return std::nullopt;

@@ -112,11 +112,13 @@ Outcome config_resetstat(Call& call) {
   call.engine.pubsub.reset_stats();
   call.engine.keyspace_events.reset_stats();
   call.engine.cache.reset_counters();
+  call.engine.tracking.messages.store(0, std::memory_order_relaxed);
   call.engine.audit.reset_counts();
   call.engine.log_counts.reset();
   call.engine.keyspace.reset_stats(call.held);
   call.engine.keyspace.lock_watch().timing.reset();
   call.engine.keyspace.lock_watch().account.reset();
+  call.engine.scripting.longest_hold.store(0, std::memory_order_relaxed);
   return call.reply.ok();
 }
 

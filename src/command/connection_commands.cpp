@@ -219,6 +219,7 @@ Outcome reset(Call& call) {
   if (!many) call.engine.pubsub.end_some(call.session, SIZE_MAX);
   end_transaction(call.session, call.engine);
   call.engine.monitors.remove(call.session);
+  end_tracking(call.session, call.engine);
   call.session.reset(call.engine.users.of_new_connection());
   call.engine.enforce_user_share(call.session);
   call.reply.set_protocol(call.session.protocol);

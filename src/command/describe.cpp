@@ -12,18 +12,29 @@ std::vector<std::string_view> flag_names(const Row& row) {
     std::string_view name;
   };
   constexpr Named table[] = {
-      {kWrite, "write"},      {kReadOnly, "readonly"},    {kDenyOom, "denyoom"},
-      {kAdmin, "admin"},      {kPubSub, "pubsub"},        {kNoScript, "noscript"},
-      {kLoading, "loading"},  {kLoading, "stale"},        {kSkipSlowlog, "skip_slowlog"},
-      {kFast, "fast"},        {kNoAuth, "no_auth"},       
-      {kNoMulti, "no_multi"}, {kAllowBusy, "allow_busy"},
+      {kWrite, "write"},
+      {kReadOnly, "readonly"},
+      {kDenyOom, "denyoom"},
+      {kAdmin, "admin"},
+      {kPubSub, "pubsub"},
+      {kNoScript, "noscript"},
+      {kLoading, "loading"},
+      {kLoading, "stale"},
+      {kSkipSlowlog, "skip_slowlog"},
+      {kFast, "fast"},
+      {kNoAuth, "no_auth"},
+      {kNoMulti, "no_multi"},
+      {kAllowBusy, "allow_busy"},
+      {kStale, "stale"},
+      {kRunsScript, "skip_monitor"},
+      {kRunsScript, "no_mandatory_keys"},
   };
   std::vector<std::string_view> names;
   for (const Named& entry : table) {
     if ((row.flags & entry.flag) != 0) names.push_back(entry.name);
   }
   bool movable = (row.flags & kMovableKeys) != 0;
-  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count;
+  for (const KeySpec& spec : row.keys) movable |= spec.kind == KeySpec::Kind::count || spec.kind == KeySpec::Kind::option;
   if (movable) names.push_back("movablekeys");
   return names;
 }
@@ -46,7 +57,8 @@ bool listed(const Row& row) {
 
 constexpr NamedCategory kCategories[] = {
     {"keyspace", listed<kKeyspace>},
-    {"read", flagged<kReadOnly>},
+    // As in Redis, to run a read-only script is not to read.
+    {"read", [](const Row& row) { return flagged<kReadOnly>(row) && !listed<kScripting>(row); }},
     {"write", flagged<kWrite>},
     {"set", nullptr},
     {"sortedset", nullptr},
@@ -65,7 +77,7 @@ constexpr NamedCategory kCategories[] = {
     {"dangerous", [](const Row& row) { return flagged<kAdmin>(row) || listed<kDangerous>(row); }},
     {"connection", listed<kConnection>},
     {"transaction", listed<kTransaction>},
-    {"scripting", nullptr},
+    {"scripting", listed<kScripting>},
     {"cache", [](const Row& row) { return row.name.starts_with("cache."); }},
 };
 

@@ -44,14 +44,6 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
 // Whether refusal() has to be asked about a command.
 bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged | kAudited | kNamesChannels)) != 0; }
 
-// The error for a command that nobody may use at present, or nobody from where the client is; empty for all others.
-[[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
-  if (!may_be_refused(row)) return {};
-  if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
-  constexpr std::uint32_t audited = kAdmin | kLogged | kAudited | kProtected;
-  return (row.flags & audited) != 0 && audit_forbids(engine) ? audit_error : std::string_view();
-}
-
 // A client with RESP2 that has subscribed cannot tell replies from messages, so it may send little.
 std::string not_for_subscribers(const Row& row) {
   return "ERR Can't execute '" + std::string(row.name) +
@@ -148,6 +140,13 @@ bool is_about_dropped_key(const RightsVerdict& verdict, const Prepared& prepared
 
 }  // namespace
 
+[[gnu::cold]] std::string_view refusal(const Row& row, const Session& session, const Engine& engine) {
+  if (!may_be_refused(row)) return {};
+  if ((row.flags & kProtected) != 0 && !allows_debugging(engine.settings, session.shared)) return no_debugging;
+  constexpr std::uint32_t audited = kAdmin | kLogged | kAudited | kProtected;
+  return (row.flags & audited) != 0 && audit_forbids(engine) ? audit_error : std::string_view();
+}
+
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
   const std::size_t index = command_index(call.row);
   CommandCounters& counters = stats.commands[index];
@@ -161,6 +160,8 @@ Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark) {
     reply_wrong_type(call, mark);
   }
   std::uint64_t ticks = ThreadClock::ticks_since(call.began);
+  if (call.session.tracking != nullptr) [[unlikely]]
+    follow_tracked_call(call, outcome);  // before note_call(), which may release the locks
   if (ticks >= thread_waits.look_after()) [[unlikely]]
     ticks = note_call(call, outcome, ticks);
   count_ticks(counters, ticks, stats);
@@ -195,7 +196,7 @@ Prepared Dispatcher::prepare(Args args) const {
   Prepared prepared;
   prepared.row = find_command(args);
   if (prepared.row == nullptr) return prepared;
-  if (const std::size_t at = only_key(*prepared.row, args.size()); at != 0) {
+  if (const std::size_t at = only_key(*prepared.row, args); at != 0) {
     prepared.one_key = true;
     prepared.key = engine_.keyspace.key(args[at]);
   }
@@ -344,6 +345,7 @@ bool Dispatcher::step(Session& session, resp::Reply& reply) {
   const std::size_t size = reply.output().size();
   const std::uint64_t errors = reply.errors();
   const store::HoldCause cause(task.row->name, task.named);
+  const cache::Writer writer(writer_of(session));
   Call call(*task.row, {}, reply, session, engine_, clock_, {}, locks_, {.may_exceed = no_more_room});
   const Release release{locks_};
   if (stats_.tells_events.load(std::memory_order_relaxed)) note_writer(*task.row);
@@ -392,7 +394,7 @@ Extraction Dispatcher::find_keys(const Row& row, Args args) {
 inline void Dispatcher::note_accesses(const Session& session, const Prepared& prepared) {
   if (prepared.one_key) [[likely]] {
     accesses_.note(session.db, prepared.key, clock_);
-  } else {
+  } else if ((prepared.row->flags & kRunsScript) == 0) {  // what a script does with its keys is noted then
     accesses_.note(session.db, keys_, clock_);
   }
 }
@@ -403,7 +405,7 @@ std::span<const store::Key> Dispatcher::lock_keys(const Prepared& prepared) {
     locks_.acquire(prepared.key);
     return {&prepared.key, 1};
   }
-  if (!keys_.empty()) locks_.acquire(keys_);
+  if (!keys_.empty() && (prepared.row->flags & kRunsScript) == 0) locks_.acquire(keys_);
   return keys_;
 }
 
@@ -518,6 +520,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
 
 void Dispatcher::reject(const Row* row, Session& session, resp::Reply& reply, std::string_view error) {
   if (session.transaction != nullptr) session.transaction->failed = true;
+  if (session.tracking != nullptr) end_caching(*session.tracking, session, row);
   thread_waits.forget();
   if (row != nullptr) stats_.commands[command_index(*row)].rejected.add();
   if (row != nullptr && is_denial(error)) audit_denial(engine_, session, *row, error);
@@ -591,6 +594,7 @@ bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mod
   if (mode == PauseMode::all) return true;
   constexpr std::uint32_t changes = kWrite | kMayReplicate;
   if ((row.flags & changes) != 0) return true;
+  if ((row.flags & kRunsScript) != 0 && (row.flags & kReadOnly) == 0) return true;
   return is_exec(row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
 }
 
@@ -617,6 +621,8 @@ void Dispatcher::end_session(Session& session) {
   release_watched(session, engine_, locks_);
   locks_.release();
   engine_.monitors.remove(session);
+  end_tracking(session, engine_);
+  if (session.shared.redirect_target.load(std::memory_order_relaxed)) engine_.tracking.target_gone(session.shared.id);
   engine_.pubsub.end_some(session, SIZE_MAX);
 }
 

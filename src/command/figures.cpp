@@ -37,7 +37,7 @@ constexpr Figure<ClientFigures> kClients[] = {
     {"client_recent_max_input_buffer", Unit::bytes, &ClientFigures::largest_input},
     {"client_recent_max_output_buffer", Unit::bytes, &ClientFigures::largest_output},
     {"blocked_clients", Unit::none, &ClientFigures::blocked},
-    {"tracking_clients", Unit::none, "0"},
+    {"tracking_clients", Unit::none, &ClientFigures::tracking},
     {"clients_in_timeout_table", Unit::none, &ClientFigures::waiting_for_leases},
     {"monitor_clients", Unit::none, &ClientFigures::monitors},
     {"pubsub_clients", Unit::none, &ClientFigures::subscribers},
@@ -60,6 +60,18 @@ constexpr Figure<MemoryFigures> kMemory[] = {
     {"used_memory_clients", Unit::bytes, &MemoryFigures::clients},
     {"used_memory_messages", Unit::bytes, &MemoryFigures::messages},
     {"used_memory_sampling", Unit::bytes, &MemoryFigures::sampling},
+    {"used_memory_tracking", Unit::bytes, &MemoryFigures::tracking},
+    {"used_memory_scripting", Unit::bytes, &MemoryFigures::scripts},
+    {"used_memory_lua", Unit::bytes_for_people, &MemoryFigures::interpreters},
+    {"used_memory_vm_eval", Unit::bytes, &MemoryFigures::interpreters},
+    {"used_memory_scripts_eval", Unit::bytes, &MemoryFigures::cached_scripts},
+    {"number_of_cached_scripts", Unit::none, &MemoryFigures::script_count},
+    {"number_of_functions", Unit::none, &MemoryFigures::function_count},
+    {"number_of_libraries", Unit::none, &MemoryFigures::library_count},
+    {"used_memory_vm_functions", Unit::bytes, "0"},
+    {"used_memory_vm_total", Unit::bytes_for_people, &MemoryFigures::interpreters},
+    {"used_memory_functions", Unit::bytes, &MemoryFigures::libraries},
+    {"used_memory_scripts", Unit::bytes_for_people, &MemoryFigures::script_texts},
     {"used_memory_unaccounted", Unit::bytes, &MemoryFigures::unaccounted},
     {"total_system_memory", Unit::bytes_for_people, &MemoryFigures::system},
     {"available_memory", Unit::bytes, &MemoryFigures::available},
@@ -112,6 +124,13 @@ constexpr Figure<StatsFigures> kStats[] = {
     {"clients_closed_user_memory", Unit::none, &StatsFigures::clients_closed_for_users},
     {"keyspace_hits", Unit::none, &StatsFigures::hits},
     {"keyspace_misses", Unit::none, &StatsFigures::misses},
+    {"tracking_total_keys", Unit::none, &StatsFigures::tracking_keys},
+    {"tracking_total_items", Unit::none, &StatsFigures::tracking_items},
+    {"tracking_total_prefixes", Unit::none, &StatsFigures::tracking_prefixes},
+    {"tracking_keys_evicted", Unit::none, &StatsFigures::tracking_evicted},
+    {"tracking_keys_aged", Unit::none, &StatsFigures::tracking_aged},
+    {"tracking_reads_refused", Unit::none, &StatsFigures::tracking_refused},
+    {"tracking_messages", Unit::none, &StatsFigures::tracking_messages},
     {"pubsub_channels", Unit::none, &StatsFigures::channels},
     {"pubsub_patterns", Unit::none, &StatsFigures::channel_patterns},
     {"pubsubshard_channels", Unit::none, &StatsFigures::shard_channels},
@@ -215,6 +234,7 @@ constexpr Figure<CacheFigures> kCache[] = {
     {"fill_refused_token", Unit::none, &CacheFigures::fills_refused_token},
     {"fill_refused_tag", Unit::none, &CacheFigures::fills_refused_tag},
     {"fill_refused_version", Unit::none, &CacheFigures::fills_refused_version},
+    {"fill_refused_dependency", Unit::none, &CacheFigures::fills_refused_dependency},
     {"early_refreshes", Unit::none, &CacheFigures::early_refreshes},
     {"stale_hits", Unit::none, &CacheFigures::stale_hits},
     {"negative_hits", Unit::none, &CacheFigures::negative_hits},
@@ -222,6 +242,8 @@ constexpr Figure<CacheFigures> kCache[] = {
     {"negative_bytes", Unit::bytes, &CacheFigures::negative_bytes},
     {"purges_tags", Unit::none, &CacheFigures::purges_of_tags},
     {"purges_prefix", Unit::none, &CacheFigures::purges_of_prefixes},
+    {"purges_cascade", Unit::none, &CacheFigures::purges_cascading},
+    {"purges_cascade_entries", Unit::none, &CacheFigures::entries_of_cascades},
     {"purges_pending", Unit::none, &CacheFigures::purges_pending},
     {"serve_stale", Unit::none, &CacheFigures::serves_stale},
     {"admit_percent", Unit::none, &CacheFigures::admit_percent},
@@ -277,6 +299,20 @@ constexpr Figure<KeyFigures> kKeys[] = {
     {"values_up_to_1mb", Unit::none, &KeyFigures::of_1mb},
     {"values_up_to_16mb", Unit::none, &KeyFigures::of_16mb},
     {"values_larger", Unit::none, &KeyFigures::larger},
+};
+
+constexpr Figure<ScriptFigures> kScripts[] = {
+    {"scripts_executed", Unit::none, &ScriptFigures::executed},
+    {"scripts_locked_all", Unit::none, &ScriptFigures::locked_all},
+    {"scripts_locked_declared", Unit::none, &ScriptFigures::locked_declared},
+    {"scripts_locked_more", Unit::none, &ScriptFigures::locked_more},
+    {"scripts_run_again", Unit::none, &ScriptFigures::run_again},
+    {"scripts_refused_undeclared", Unit::none, &ScriptFigures::refused_undeclared},
+    {"scripts_killed", Unit::none, &ScriptFigures::killed},
+    {"scripts_out_of_time", Unit::none, &ScriptFigures::out_of_time},
+    {"scripts_longest_us", Unit::microseconds, &ScriptFigures::longest_us},
+    {"scripts_running", Unit::none, &ScriptFigures::running},
+    {"cached_scripts_evicted", Unit::none, &ScriptFigures::evicted},
 };
 
 constexpr Figure<CommandFigures> kCommand[] = {
@@ -376,6 +412,7 @@ std::span<const Figure<CacheFigures>> cache_figures() { return kCache; }
 std::span<const Figure<TlsFigures>> tls_figures() { return kTls; }
 std::span<const Figure<ServerFigures>> cluster_figures() { return kCluster; }
 std::span<const Figure<KeyFigures>> key_figures() { return kKeys; }
+std::span<const Figure<ScriptFigures>> script_figures() { return kScripts; }
 std::span<const Figure<CommandFigures>> command_figures() { return kCommand; }
 std::span<const Figure<HoldFigures>> hold_figures() { return kHold; }
 std::span<const Figure<ErrorFigures>> error_figures() { return kError; }

@@ -40,7 +40,7 @@ Outcome info(Call& call) {
   const std::vector<const InfoSection*> chosen = choose(call.args.subspan(1));
   Sections wanted;
   for (const InfoSection* section : chosen) wanted.set(static_cast<std::size_t>(section->section));
-  const bool many = call.in_transaction && visits(call.engine, wanted) > call.session.transaction->budget.entries_left();
+  const bool many = call.in_transaction && visits(call.engine, wanted) > call.session.group->budget.entries_left();
   if (many) return refuse_beyond_budget(call);
   const Figures figures = collect_figures(call.engine, call.held, call.now, wanted);
   std::string text;

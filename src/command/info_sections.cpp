@@ -77,6 +77,7 @@ void users(const Figures& figures, InfoText& info) {
 
 void working_set(const Figures& figures, InfoText& info) { info.lines(figures.working_set, working_set_figures()); }
 void keys(const Figures& figures, InfoText& info) { info.lines(figures.keys, key_figures()); }
+void scripts(const Figures& figures, InfoText& info) { info.lines(figures.scripts, script_figures()); }
 
 constexpr InfoSection kSections[] = {
     {Section::server, "server", "Server", true, server},
@@ -100,6 +101,7 @@ constexpr InfoSection kSections[] = {
     {Section::threads, "threads", "Threads", false, threads},
     {Section::working_set, "workingset", "Workingset", false, working_set},
     {Section::keys, "keys", "Keys", false, keys},
+    {Section::scripts, "scripts", "Scripts", false, scripts},
 };
 
 }  // namespace

@@ -11,7 +11,7 @@ std::string shown_name(const Call& call) { return shown_command(call.row.name); 
 
 std::size_t most_locked_bytes_of(const Call& call) {
   if (!call.in_transaction) return most_locked_bytes;
-  return std::min<std::uint64_t>(most_locked_bytes, call.session.transaction->budget.bytes_left());
+  return std::min<std::uint64_t>(most_locked_bytes, call.session.group->budget.bytes_left());
 }
 
 bool refuse_long_inside_exec(Call& call, std::size_t bytes) {

@@ -1,7 +1,10 @@
 // MEMORY: what memory is used for.
 
 #include <algorithm>
+#include <array>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <malloc.h>
 
@@ -29,54 +32,111 @@ Outcome memory_usage(Call& call) {
   return call.reply.integer(static_cast<std::int64_t>(*bytes));
 }
 
-std::uint64_t count_keys(Call& call) {
-  std::uint64_t keys = 0;
-  for (unsigned db = 0; db < store::database_count; ++db) keys += call.engine.keyspace.size(db, call.held);
-  return keys;
-}
-
-Outcome memory_stats(Call& call) {
-  const MemoryFigures figures = collect_memory_figures(call.engine, call.held);
-  const std::uint64_t keys = count_keys(call);
-  const std::uint64_t added = figures.used > figures.startup ? figures.used - figures.startup : 0;
-  const std::pair<std::string_view, std::uint64_t> numbers[] = {
-      {"peak.allocated", figures.peak},
-      {"total.allocated", figures.used},
-      {"startup.allocated", figures.startup},
-      {"replication.backlog", 0},
-      {"clients.slaves", 0},
-      {"clients.normal", figures.clients},
-      {"cluster.links", 0},
-      {"aof.buffer", 0},
-      {"lua.caches", 0},
-      {"functions.caches", 0},
-      {"segments.bytes", figures.segments},
-      {"blobs.bytes", figures.blobs},
-      {"index.bytes", figures.index},
-      {"ghosts.bytes", figures.ghosts},
-      {"herd.bytes", figures.coalescing},
-      {"sampling.bytes", figures.sampling},
-      {"messages.bytes", figures.messages},
-      {"overhead.total", figures.overhead},
-      {"keys.count", keys},
-      {"keys.bytes-per-key", keys > 0 ? added / keys : 0},
-      {"dataset.bytes", figures.dataset},
-  };
-  constexpr std::size_t after_numbers = 4;
-  call.reply.map(std::size(numbers) + after_numbers);
-  for (const auto& [name, value] : numbers) {
-    call.reply.bulk(name);
-    call.reply.integer(static_cast<std::int64_t>(value));
+// The fields of MEMORY STATS: those of Redis with its names, in its order, and Pinfold's own among them. What Redis tells of its allocator is
+// told of the account: `allocator.allocated` is what is used, `allocator.active` has also what the process has grown by beyond that, and
+// `allocator.resident` is the whole process.
+class MemoryStats {
+ public:
+  explicit MemoryStats(Call& call) : figures_(collect_memory_figures(call.engine, call.held)) {
+    for (unsigned db = 0; db < store::database_count; ++db) {
+      databases_[db] = call.engine.keyspace.database_stats(db, call.now, call.held);
+      keys_ += databases_[db].keys;
+    }
   }
-  call.reply.bulk("dataset.percentage");
-  call.reply.real(figures.dataset_percentage);
-  call.reply.bulk("peak.percentage");
-  call.reply.real(figures.peak_percentage);
-  call.reply.bulk("fragmentation");
-  call.reply.real(figures.fragmentation);
-  call.reply.bulk("fragmentation.bytes");
-  return call.reply.integer(figures.fragmentation_bytes);
-}
+
+  Outcome reply(resp::Reply& reply) const {
+    const std::uint64_t added = figures_.used > figures_.startup ? figures_.used - figures_.startup : 0;
+    const Numbers before = {
+        {"peak.allocated", figures_.peak},
+        {"total.allocated", figures_.used},
+        {"startup.allocated", figures_.startup},
+        {"replication.backlog", 0},
+        {"clients.slaves", 0},
+        {"clients.normal", figures_.clients},
+        {"cluster.links", 0},
+        {"aof.buffer", 0},
+        {"lua.caches", figures_.cached_scripts},
+        {"functions.caches", figures_.libraries},
+    };
+    const Numbers behind = {
+        {"segments.bytes", figures_.segments},
+        {"blobs.bytes", figures_.blobs},
+        {"index.bytes", figures_.index},
+        {"ghosts.bytes", figures_.ghosts},
+        {"herd.bytes", figures_.coalescing},
+        {"sampling.bytes", figures_.sampling},
+        {"scripting.bytes", figures_.scripts},
+        {"tracking.bytes", figures_.tracking},
+        {"messages.bytes", figures_.messages},
+        {"overhead.total", figures_.overhead},
+        {"keys.count", keys_},
+        {"keys.bytes-per-key", keys_ > 0 ? added / keys_ : 0},
+        {"dataset.bytes", figures_.dataset},
+    };
+    const std::uint64_t active = figures_.used + figures_.unaccounted;
+    const std::pair<std::string_view, double> ratios[] = {
+        {"allocator-fragmentation", ratio(active, figures_.used)},
+        {"allocator-rss", ratio(figures_.resident, active)},
+        {"rss-overhead", 1},
+    };
+    const std::int64_t differences[] = {difference(active, figures_.used), difference(figures_.resident, active), 0};
+    const Numbers allocator = {
+        {"allocator.allocated", figures_.used}, {"allocator.active", active}, {"allocator.resident", figures_.resident}};
+    constexpr std::size_t percentages = 2;
+    constexpr std::size_t of_fragmentation = 2;
+    reply.map(before.size() + count_databases() + behind.size() + percentages + allocator.size() + 2 * std::size(ratios) +
+              of_fragmentation);
+    reply_numbers(reply, before);
+    reply_databases(reply);
+    reply_numbers(reply, behind);
+    reply.bulk("dataset.percentage");
+    reply.real(figures_.dataset_percentage);
+    reply.bulk("peak.percentage");
+    reply.real(figures_.peak_percentage);
+    reply_numbers(reply, allocator);
+    for (std::size_t i = 0; i < std::size(ratios); ++i) {
+      reply.bulk(std::string(ratios[i].first) + ".ratio");
+      reply.real(ratios[i].second);
+      reply.bulk(std::string(ratios[i].first) + ".bytes");
+      reply.integer(differences[i]);
+    }
+    reply.bulk("fragmentation");
+    reply.real(figures_.fragmentation);
+    reply.bulk("fragmentation.bytes");
+    return reply.integer(figures_.fragmentation_bytes);
+  }
+
+ private:
+  using Numbers = std::vector<std::pair<std::string_view, std::uint64_t>>;
+
+  static double ratio(std::uint64_t part, std::uint64_t of) { return of > 0 ? static_cast<double>(part) / static_cast<double>(of) : 0; }
+  static std::int64_t difference(std::uint64_t a, std::uint64_t b) { return static_cast<std::int64_t>(a) - static_cast<std::int64_t>(b); }
+  static void reply_numbers(resp::Reply& reply, const Numbers& numbers) {
+    for (const auto& [name, value] : numbers) {
+      reply.bulk(name);
+      reply.integer(static_cast<std::int64_t>(value));
+    }
+  }
+  std::size_t count_databases() const {
+    return static_cast<std::size_t>(std::ranges::count_if(databases_, [](const store::DatabaseStats& db) { return db.keys != 0; }));
+  }
+  void reply_databases(resp::Reply& reply) const {
+    for (unsigned db = 0; db < databases_.size(); ++db) {
+      if (databases_[db].keys == 0) continue;
+      reply.bulk("db." + std::to_string(db));
+      reply.map(3);
+      reply_numbers(reply, {{"overhead.hashtable.main", databases_[db].index_bytes},
+                            {"overhead.hashtable.expires", 0},
+                            {"overhead.hashtable.slot-to-keys", 0}});
+    }
+  }
+
+  MemoryFigures figures_;
+  std::array<store::DatabaseStats, store::database_count> databases_;
+  std::uint64_t keys_ = 0;
+};
+
+Outcome memory_stats(Call& call) { return MemoryStats(call).reply(call.reply); }
 
 // What an operator would want to be told about, in the order of urgency.
 std::string diagnose(const MemoryFigures& figures) {

@@ -29,6 +29,7 @@ std::string time_now() {
 // "+1339518083.107412 [0 127.0.0.1:60866]"
 std::string line_begin(const Session& session, unsigned db) {
   std::string line = time_now();
+  if (session.group != nullptr && session.group->in_script) return line.append(" [").append(std::to_string(db)).append(" lua]");
   line.append(" [").append(std::to_string(db)).append(session.shared.unix_socket ? " unix:" : " ");
   std::string_view address = session.shared.address;
   constexpr std::string_view no_port = ":0";
@@ -130,6 +131,35 @@ void MonitorFeed::take_back_transaction(const Session& session, const Row& exec,
     add(session, exec, args, session.db, budget);
   } catch (const std::bad_alloc&) {
   }
+}
+
+MonitorFeed::Mark MonitorFeed::begin_script() {
+  Mark mark;
+  try {
+    mark.sizes.reserve(groups_.size());
+    for (const Group& group : groups_) mark.sizes.push_back(group.lines.size());
+  } catch (const std::bad_alloc&) {
+    mark.sizes.clear();
+  }
+  mark.bytes = bytes_;
+  most_bytes_ = bytes_ + most_of_transaction;
+  budget_ = security::MatchBudget();
+  return mark;
+}
+
+void MonitorFeed::show_in_script(const Session& session, const Row& row, Args args, unsigned db) {
+  if (bytes_ >= most_bytes_) return;
+  try {
+    add(session, row, args, db, budget_);
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+void MonitorFeed::take_back_script(const Mark& mark) {
+  if (mark.sizes.size() != groups_.size()) return;
+  for (std::size_t i = 0; i < groups_.size(); ++i) groups_[i].lines.resize(std::min(groups_[i].lines.size(), mark.sizes[i]));
+  bytes_ = mark.bytes;
+  budget_ = security::MatchBudget();
 }
 
 // Rights of users may have changed as well.

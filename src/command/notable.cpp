@@ -77,8 +77,8 @@ void log(Engine& engine, Kind kind, config::Id length, const Session& session, c
 
 // Whether EXEC, if it has executed the command, has had as many noted as it may.
 bool too_many_of_exec(const Session& session, bool in_transaction, Kind kind) {
-  if (!in_transaction || session.transaction == nullptr) return false;
-  return session.transaction->noted[static_cast<std::size_t>(kind)]++ >= most_noted_commands_of_exec;
+  if (!in_transaction || session.group == nullptr) return false;
+  return session.group->noted[static_cast<std::size_t>(kind)]++ >= most_noted_commands_of_exec;
 }
 
 void note_latencies(Engine& engine, const Row& row, const Times& times) {
@@ -163,7 +163,7 @@ namespace {
 
 void note_size(Engine& engine, Kind kind, config::Id length, const Session& session, const Row& row, Args args, std::uint64_t bytes) {
   if ((row.flags & kSkipSlowlog) != 0 || is_unknown_subcommand(row, args)) return;  // no more than an unknown command
-  if (too_many_of_exec(session, session.transaction != nullptr, kind)) return;
+  if (too_many_of_exec(session, session.group != nullptr, kind)) return;
   log(engine, kind, length, session, row, {}, bytes, [&] { return RequestWords(row, args); });
 }
 

@@ -250,7 +250,7 @@ class PublishTask final : public Task {
 // Inside EXEC nobody can wait until there is room: what a transaction publishes may be twice as much, and no more.
 Outcome publish_in_exec(Call& call, Publication& publication) {
   const PubSub& pubsub = call.engine.pubsub;
-  if (!publication.match(call.session.transaction->budget.bytes_left())) return refuse_beyond_budget(call);
+  if (!publication.match(call.session.group->budget.bytes_left())) return refuse_beyond_budget(call);
   if (publication.receivers() > 0 && pubsub.pending() > 2 * pubsub.most_pending()) return call.out_of_memory();
   publication.send(call.args[2], call.take_blob(2));
   return call.reply.integer(static_cast<std::int64_t>(publication.receivers()));
@@ -331,7 +331,7 @@ Outcome pubsub_channels(Call& call) {
     if (pattern == nullptr) return Outcome::done;
   }
   const std::size_t count = call.engine.pubsub.topics(kind);
-  if (call.in_transaction && count > call.session.transaction->budget.entries_left()) return refuse_beyond_budget(call);
+  if (call.in_transaction && count > call.session.group->budget.entries_left()) return refuse_beyond_budget(call);
   auto task = std::make_unique<ChannelsTask>(call, kind, std::move(pattern));
   return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));
 }

@@ -100,9 +100,10 @@ security::ChannelGroup channels_of(const Row& row, Args args) {
 // The last position up to `index` at which a request may have a key of this kind, if it goes on long enough.
 std::optional<std::size_t> last_key_until(const KeySpec& spec, std::size_t index) {
   if (spec.kind == KeySpec::Kind::none) return std::nullopt;
-  const auto first = static_cast<std::size_t>(spec.kind == KeySpec::Kind::count ? spec.first + 1 : spec.first);
+  const auto before_keys = spec.kind == KeySpec::Kind::range ? 0 : (spec.kind == KeySpec::Kind::count ? 1 : 2);
+  const auto first = static_cast<std::size_t>(spec.first + before_keys);
   if (index < first) return std::nullopt;
-  const bool open = spec.kind == KeySpec::Kind::count || spec.last < 0;
+  const bool open = spec.kind != KeySpec::Kind::range || spec.last < 0;
   const std::size_t last = open ? index : std::min(index, static_cast<std::size_t>(spec.last));
   const auto step = static_cast<std::size_t>(spec.step);
   return last - (last - first) % step;
@@ -123,7 +124,7 @@ RightsVerdict check_rights(const security::User& user, const Row& row, Args args
   request.all_keys = row.touches == Touches::database || row.touches == Touches::everything;
   if ((row.flags & kWrite) != 0) request.all_keys_access = security::Access::write;
   if (row.prefix != nullptr) request.all_keys_with = row.prefix(args);
-  const auto only = static_cast<std::uint32_t>(only_key(row, args.size()));
+  const auto only = static_cast<std::uint32_t>(only_key(row, args));
   if (only != 0) {
     request.keys[0] = {{&only, 1}, access_of(key_use(row.keys[0], args))};
   } else if (row.keys[0].kind != KeySpec::Kind::none) {
@@ -178,15 +179,19 @@ std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words,
   std::vector<std::string_view> seen;
   const std::size_t of_name = words_of_name(row);
   const bool name_only = sight == Sight::nothing || sight == Sight::name;
-  // Beside its key, only such a command has arguments that are taken for names of keys: tags.
-  const std::size_t key = sight == Sight::keys && row.shown != nullptr && row.prefix == nullptr ? only_key(row, args.size()) : 0;
+  // Beside its keys, only such a command has arguments that are taken for names of keys: tags.
+  const bool has_tags = sight == Sight::keys && row.shown != nullptr && row.prefix == nullptr && row.keys[0].kind != KeySpec::Kind::none;
+  std::vector<std::uint32_t> keys;
+  if (has_tags) static_cast<void>(extract_keys(row, args, keys));  // none if they are malformed
+  std::sort(keys.begin(), keys.end());
   seen.reserve(words.count());
   for (std::size_t i = 0; i < words.count(); ++i) {
     if (name_only && i >= of_name) {
       seen.push_back(redacted);
       break;
     }
-    const bool is_tag = key != 0 && i != key && i < args.size() && shown_argument(row, args, i) == Shown::key;
+    const bool is_tag = has_tags && i < args.size() && shown_argument(row, args, i) == Shown::key &&
+                        !std::binary_search(keys.begin(), keys.end(), static_cast<std::uint32_t>(i));
     seen.push_back(is_tag ? redacted : words[i]);
   }
   return seen;
@@ -267,9 +272,18 @@ void note_denial(Engine& engine, const Session& session, const Row& row, const R
   Denial denial = denial_of(row, verdict);
   if (denial.reason == DenialReason::database) denial.object = database;
   denial.context = session.transaction != nullptr ? DenialContext::multi : DenialContext::toplevel;
+  if (session.group != nullptr && session.group->in_script) denial.context = DenialContext::script;
   denial.user = user_name(session.shared);
   note_denial(engine, session, denial);
   audit_denial(engine, session, row, "NOPERM " + denial_text(row, verdict));
+}
+
+void note_denial_in_group(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict) {
+  if (may_note(engine, session, AuditLog::Kind::denied)) {
+    note_denial(engine, session, row, verdict);
+  } else {
+    count_denial(engine, session, denial_of(row, verdict).reason);
+  }
 }
 
 bool refused_in_exec(Call& call) {
@@ -285,13 +299,9 @@ bool refused_in_exec(Call& call) {
     return true;
   }
   if (may_do_all_of(*user, call.row)) return false;
-  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.transaction->exec_matches);
+  const RightsVerdict verdict = check_rights(*user, call.row, call.args, session.db, session.group->matches);
   if (verdict.allowed()) return false;
-  if (may_note(call, AuditLog::Kind::denied)) {
-    note_denial(call.engine, session, call.row, verdict);
-  } else {
-    count_denial(call.engine, session, denial_of(call.row, verdict).reason);
-  }
+  note_denial_in_group(call.engine, session, call.row, verdict);
   std::string_view reason = "no permission to execute the command or subcommand";
   if (verdict.denied == Denied::channel) reason = "no permission to access one of the channels";
   if (verdict.denied == Denied::key || verdict.denied == Denied::all_keys) reason = "no permission to touch the specified keys";

@@ -30,12 +30,12 @@ constexpr std::uint64_t few_entries = 512;
 // What names may still be compared with patterns is part of a transaction's budget. `name` counts once it is compared.
 bool may_compare(const Call& call, const Pattern& pattern, const Listing& listing, std::string_view name) {
   if (!call.in_transaction) return true;
-  return pattern.most_compared(name) + listing.most_compared(name) <= call.session.transaction->budget.bytes_left();
+  return pattern.most_compared(name) + listing.most_compared(name) <= call.session.group->budget.bytes_left();
 }
 
 // What may be compared to find out whether a name is shown. Inside EXEC it is what is left of the transaction's budget.
 security::MatchBudget match_budget(const Call& call) {
-  return call.in_transaction ? security::MatchBudget(call.session.transaction->budget.bytes_left()) : security::MatchBudget();
+  return call.in_transaction ? security::MatchBudget(call.session.group->budget.bytes_left()) : security::MatchBudget();
 }
 
 // KEYS sees each key as it is when it comes by.
@@ -101,9 +101,13 @@ Outcome keys(Call& call) {
   std::unique_ptr<const Pattern> pattern = compile_pattern(call, call.args[1]);
   if (pattern == nullptr) return Outcome::done;
   auto task = std::make_unique<KeysTask>(call, std::move(pattern));
-  if (call.engine.keyspace.entries(call.session.db, call.held) <= few_entries) {
+  // The time of a script is bounded, so it may go through more of them.
+  const bool in_script = call.in_transaction && call.session.group->in_script;
+  const std::uint64_t most = in_script ? std::max(few_entries, call.session.group->budget.entries_left()) : few_entries;
+  if (call.engine.keyspace.entries(call.session.db, call.held) <= most) {
     return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));
   }
+  if (in_script) return call.reply.error("ERR KEYS in a script goes through " + std::to_string(most) + " keys at most: use SCAN");
   if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
   return call.park(std::move(task));
 }
@@ -240,7 +244,7 @@ resp::Written scan_some(Call& call, const ScanRequest& request) {
       size = size_before;
       cursor = group;
     }
-    if (call.in_transaction && call.session.transaction->budget.spent(true)) break;
+    if (call.in_transaction && call.session.group->budget.spent(true)) break;
   } while (cursor != 0 && left > 0 && --holds_left > 0 && bytes < most_bytes && !cut && !budget.spent());
 
   call.reply.array(2);

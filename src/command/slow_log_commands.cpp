@@ -33,7 +33,7 @@ enum class Waits : bool { left_out, told };
 class Seen {
  public:
   explicit Seen(const Call& call)
-      : by_(call.row), user_(call.session.checked_user()), budget_(call.in_transaction ? call.session.transaction->exec_matches : own_) {}
+      : by_(call.row), user_(call.session.checked_user()), budget_(call.in_transaction ? call.session.group->matches : own_) {}
 
   // The words refer to the entry.
   std::vector<std::string_view> of(const CommandLog::Entry& entry) {

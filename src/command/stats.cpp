@@ -40,6 +40,14 @@ constexpr std::array counters_of_thread = {
     &ThreadStats::admin_wrong_host,
     &ThreadStats::admin_rejected,
     &ThreadStats::messages_delivered,
+    &ThreadStats::scripts,
+    &ThreadStats::scripts_locked_all,
+    &ThreadStats::scripts_locked_declared,
+    &ThreadStats::scripts_locked_more,
+    &ThreadStats::scripts_run_again,
+    &ThreadStats::scripts_refused_undeclared,
+    &ThreadStats::scripts_killed,
+    &ThreadStats::scripts_out_of_time,
 };
 
 constexpr std::array counters_of_command = {
@@ -49,8 +57,25 @@ constexpr std::array counters_of_command = {
 
 }  // namespace
 
+namespace {
+
+// Scripts invent codes. INFO shows each in a line, and tools take them for names.
+bool is_usual(std::string_view code) {
+  constexpr std::size_t longest = 32;
+  const auto usual = [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  return !code.empty() && code.size() <= longest && std::all_of(code.begin(), code.end(), usual);
+}
+
+}  // namespace
+
 void ErrorCounts::add(std::string_view code) {
+  constexpr std::string_view other = "OTHER";
+  if (!is_usual(code)) code = other;
   const std::lock_guard lock(mutex_);
+  if (counts_.size() >= most_codes && std::ranges::find(counts_, code, &std::pair<std::string, std::uint64_t>::first) == counts_.end())
+    code = other;
   for (auto& [known, count] : counts_) {
     if (known == code) return void(++count);
   }

@@ -218,6 +218,7 @@ std::vector<Argument> bind(const Sequence& sequence) {
 bool is_key(const KeySpec& spec, int position) {
   switch (spec.kind) {
     case KeySpec::Kind::none:
+    case KeySpec::Kind::option:  // behind what may be left out
       return false;
     case KeySpec::Kind::count:
       return position == spec.first + 1;
@@ -255,12 +256,23 @@ bool mark_keys(const Row& row, std::vector<Argument>& arguments, int& position) 
   return true;
 }
 
+// Marks the keys behind the word of an option, which are the last of what belongs to it.
+void mark_option_keys(const KeySpec& spec, int index, std::vector<Argument>& arguments) {
+  if (spec.kind != KeySpec::Kind::option) return;
+  const auto option = std::find_if(arguments.begin(), arguments.end(), [&](const Argument& each) { return each.token == spec.word; });
+  assert(option != arguments.end() && !option->arguments.empty() && "the option of a command is not in its syntax");
+  Argument& key = option->arguments.back();
+  key.type = ArgumentType::key;
+  key.key_spec = index;
+}
+
 std::vector<Argument> parse_row(const Row& row) {
   std::optional<std::vector<Argument>> arguments = parse_syntax(row.syntax);
   assert(arguments && "the syntax of a command is malformed");
   if (!arguments) return {};
   int position = row.name.find('|') == std::string_view::npos ? 1 : 2;
   mark_keys(row, *arguments, position);
+  for (int spec = 0; spec < 2; ++spec) mark_option_keys(row.keys[spec], spec, *arguments);
   // The one increment that is not an integer.
   if (row.name == "incrbyfloat") arguments->back().type = ArgumentType::real;
   return std::move(*arguments);

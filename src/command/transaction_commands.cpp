@@ -18,6 +18,7 @@
 #include "pinfold/command/monitor_feed.hpp"
 #include "pinfold/command/notable.hpp"
 #include "pinfold/command/rights.hpp"
+#include "pinfold/command/script_runner.hpp"
 #include "pinfold/command/transaction.hpp"
 
 namespace pinfold::command {
@@ -123,7 +124,11 @@ struct Plan {
   bool whole_keyspace = false;
 };
 
-Plan make_plan(Transaction& transaction, const Session& session, const store::Keyspace& keyspace) {
+Plan make_plan(Transaction& transaction, const Session& session, Engine& engine) {
+  const store::Keyspace& keyspace = engine.keyspace;
+  const auto runs_undeclared = [&](const Row& row, Args args) {
+    return engine.scripting.of_thread(session.shared.thread).needs_all_locks(row, args);
+  };
   Plan plan;
   plan.key_counts.reserve(transaction.queue.size());
   std::size_t most_keys = session.watched.size();
@@ -137,7 +142,8 @@ Plan make_plan(Transaction& transaction, const Session& session, const store::Ke
     const bool found = extract_keys(queued.row(), args, positions) == Extraction::done;
     for (const std::uint32_t at : positions) plan.keys.push_back(keyspace.key(args[at]));
     plan.key_counts.push_back(found ? static_cast<std::uint32_t>(positions.size()) : Plan::malformed);
-    plan.whole_keyspace |= (queued.row().flags & kAllShards) != 0;
+    plan.whole_keyspace |= needs_all_shards(queued.row(), args);
+    if ((queued.row().flags & kRunsScript) != 0 && !plan.whole_keyspace) plan.whole_keyspace = found && runs_undeclared(queued.row(), args);
   }
   for (const WatchedKey& watched : session.watched) plan.keys.push_back(keyspace.key(watched.key));
   return plan;
@@ -159,7 +165,18 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
     stats.commands[command_index(call.row)].rejected.add();
     return stats.errors.add(call.reply.last_error_code());
   }
-  TransactionBudget& budget = call.session.transaction->budget;
+  invoke_in_group(call, malformed, stats);
+}
+
+}  // namespace
+
+void invoke_in_group(Call& call, bool malformed, ThreadStats& stats) {
+  // A script spends with the commands that it executes.
+  if ((call.row.flags & kRunsScript) != 0) {
+    std::ignore = malformed ? fail_for_keys(call, stats) : invoke(call, stats, call.reply.output().mark());
+    return;
+  }
+  TransactionBudget& budget = call.session.group->budget;
   const bool beyond_named = (call.row.flags & kBeyondNamed) != 0;
   const bool spent = budget.spent(beyond_named);
   // Room was made for what was sent. What comes on top, a segment for each table at most, must not go on and on.
@@ -181,7 +198,10 @@ void run_step(Call& call, bool malformed, ThreadStats& stats) {
   assert(outcome == Outcome::done);  // it can neither wait nor be called again
 }
 
+namespace {
+
 Outcome run_steps(Call& call, const Plan& plan) {
+  const Session::Grouped grouped(call.session, call.session.transaction->group);
   ThreadStats& stats = call.engine.stats.of_thread(call.session.shared.thread);
   call.reply.array(plan.key_counts.size());
   // Other requests, or the background, bring the memory down again.
@@ -216,8 +236,9 @@ Outcome exec(Call& call) {
     return release_watched(call, "EXECABORT Transaction discarded because of previous errors.", true);
   }
   const WakeLater later;
+  const cache::Writer writer(writer_of(session));
   const std::size_t mark = call.reply.output().mark();
-  const Plan plan = make_plan(*session.transaction, session, call.engine.keyspace);
+  const Plan plan = make_plan(*session.transaction, session, call.engine);
   MonitorFeed* const feed = call.engine.monitors.any() ? &call.engine.monitors.feed_of(session.shared.thread) : nullptr;
   // While nothing is locked, and while large arguments are still here.
   if (feed != nullptr) feed->show_transaction(session, call.row, call.args);

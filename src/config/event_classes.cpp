@@ -23,7 +23,7 @@ std::optional<EventClasses> parse_event_classes(std::string_view letters) {
 std::string show_event_classes(EventClasses classes) {
   std::string letters;
   if ((classes & all()) == all()) {
-    letters = "A";
+    letters.push_back('A');
     classes &= ~all();
   }
   for (const char letter : event_letters) {

@@ -205,6 +205,18 @@ constexpr Setting kTable[] = {
      "The name of the service in spans (service.name)."},
     {Id::enable_debug_command, "enable-debug-command", Type::choice, "no", 0, 0, "no|yes|local", false,
      "Who may use DEBUG: nobody, everybody, or connections from this machine."},
+    {Id::undeclared_keys, "undeclared-keys", Type::choice, "allow", 0, 0, "allow|error", true,
+     "Whether scripts and functions may use keys that their caller has not named. allow: they may, as in Redis; such a script is executed "
+     "with the whole keyspace locked. error: the call in the script is answered with an error, and only the named keys are locked."},
+    {Id::script_time_limit, "script-time-limit", Type::milliseconds, "5000", 1, 3'600'000, "", true,
+     "How long a script or function may run, in milliseconds. Then it is stopped with an error, and what it has written stays. Requests for "
+     "the keys that it has locked wait at most as long. Other names of it are busy-reply-threshold and lua-time-limit."},
+    {Id::script_memory_limit, "script-memory-limit", Type::memory, "64mb", megabyte, unbounded, "", true,
+     "How much memory the scripts of one I/O thread may have allocated, beside what the interpreter and compiled scripts take. At most an "
+     "eighth of maxmemory, or 1 MB if that is more. A script that needs more is ended with an error."},
+    {Id::script_cache_size, "script-cache-size", Type::memory, "16mb", 64 * 1024, unbounded, "", true,
+     "How much memory the cached scripts may take, and how much the libraries of functions. Scripts that EVAL has brought are removed for "
+     "others, those of SCRIPT LOAD and libraries never: what finds no room is refused, or in case of EVAL not kept."},
     {Id::lease_duration, "lease-duration", Type::milliseconds, "10000", 1, 3'600'000, "", true,
      "How many milliseconds a lease lasts if neither CACHE.GET nor a policy says so."},
     {Id::max_leases, "max-leases", Type::integer, "100000", 0, 10'000'000, "", true,
@@ -217,6 +229,9 @@ constexpr Setting kTable[] = {
      "The percentage of maxmemory that negative entries may take before they are the first to be evicted."},
     {Id::invalidation_memory, "invalidation-memory", Type::milliseconds, "600000", 1, most_int, "", true,
      "For how many milliseconds CACHE.INVALIDATE with VERSION refuses fills that are not newer."},
+    {Id::tracking_table_max_keys, "tracking-table-max-keys", Type::integer, "1000000", 0, most_int, "", true,
+     "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are told "
+     "that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
      "For the time in which the origin is down: entries outlast their deadlines, and every reader gets them as stale."},
     {Id::admit, "admit", Type::percent, "100", 0, 100, "", true,
@@ -250,8 +265,10 @@ struct Alias {
   std::string_view name;
   Id id;
 };
-// Names of Valkey for settings that have the name of Redis here.
+// Names of Valkey for settings that have the name of Redis here, and names of Redis for one that does more here.
 constexpr Alias kAliases[] = {
+    {"busy-reply-threshold", Id::script_time_limit},
+    {"lua-time-limit", Id::script_time_limit},
     {"commandlog-execution-slower-than", Id::slowlog_log_slower_than},
     {"commandlog-slow-execution-max-len", Id::slowlog_max_len},
 };

@@ -4,6 +4,7 @@
 
 #include <sys/uio.h>
 
+#include "pinfold/command/tracking.hpp"
 #include "pinfold/net/connection.hpp"
 #include "pinfold/net/io_thread.hpp"
 
@@ -134,6 +135,9 @@ void Connection::push(std::string_view bytes, Audience audience) {
   if (audience == Audience::monitors) {
     if (!session_.shared.monitors.load(relaxed)) return;
     if (monitor_over_limit(bytes.size())) return close();
+  }
+  if (audience == Audience::invalidations || audience == Audience::invalidation_messages) {
+    if (!command::takes_invalidations(session_, audience, thread_.engine())) return;
   }
   push({.text = bytes});
 }

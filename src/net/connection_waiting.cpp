@@ -47,6 +47,7 @@ void Connection::reply_late(const std::function<void(resp::Reply&)>& write) {
   if (session_.close_after_reply) advance(Ending::when_sent);  // its user was removed
   end_reply(reply);
   if (!spans_.empty()) end_late_span(reply);
+  if (session_.tracking != nullptr) command::end_late_reads(session_, thread_.engine());
   if (ending_ != Ending::closed) go_on();
 }
 
@@ -92,6 +93,7 @@ void Connection::work() {
   if (ending_ == Ending::closed) return;
   account();
   if (done) {
+    if (session_.tracking != nullptr) command::end_late_reads(session_, thread_.engine());
     if (!spans_.empty()) end_late_span(reply);
     session_.shared.last_active.store(thread_.now(), relaxed);
     if (session_.close_after_reply || session_.shared.closing.load(relaxed)) advance(Ending::when_sent);

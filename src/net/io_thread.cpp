@@ -30,7 +30,12 @@ std::size_t unread_limit(std::uint64_t share, const config::OutputLimit& limit) 
 }  // namespace
 
 IoThread::IoThread(command::Engine& engine, unsigned index)
-    : engine_(engine), index_(index), dispatcher_(engine, index), reply_memory_(engine), tracer_(engine) {
+    : engine_(engine),
+      index_(index),
+      dispatcher_(engine, index),
+      tracking_(engine.tracking.feed_of(index)),
+      reply_memory_(engine),
+      tracer_(engine) {
   output_.set_account(&reply_memory_);
   deferred_.reserve(most_deferred);
   read_clock();
@@ -220,6 +225,7 @@ void IoThread::end_expired_waits() {
 }
 
 inline std::size_t IoThread::round(int most_ms) {
+  const cache::Outbox::Current outbox(tracking_.outbox());
   const std::span<const epoll_event> ready = loop_.wait(most_ms);
   const std::uint64_t began = round_began_ = ThreadClock::ticks();
   read_clock();
@@ -232,6 +238,8 @@ inline std::size_t IoThread::round(int most_ms) {
   send_deferred();
   if (!unfinished_.empty()) serve_unfinished();
   send_deferred();
+  if (tracking_.has_news()) [[unlikely]]
+    tracking_.announce();
   if (has_to_hand_out() || !pushed_to_.empty()) hand_out_some();
   send_deferred();
   if (!tasks_.empty()) serve_tasks();
@@ -344,7 +352,7 @@ void IoThread::free_abandoned_blobs() {
 
 int IoThread::idle_ms() const {
   if (!unfinished_.empty() || has_to_hand_out() || !pushed_to_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 ||
-      has_handshakes())
+      has_handshakes() || tracking_.has_news())
     return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);
@@ -512,6 +520,7 @@ void IoThread::begin_tick() {
   }
   if (!std::exchange(busy_, false)) free_output();
   tracer_.tend();
+  engine_.scripting.tick(index_);
 }
 
 void IoThread::tick_some() {

@@ -1,6 +1,7 @@
 #include "pinfold/resp/reply.hpp"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -41,6 +42,35 @@ Written Reply::simple(std::string_view text) {
   out_->append(text);
   out_->append("\r\n");
   return {};
+}
+
+Written Reply::line(char type, std::string_view text) {
+  out_->append({&type, 1});
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find_first_of("\r\n"), text.size());
+    out_->append(text.substr(0, end));
+    text.remove_prefix(end);
+    if (text.empty()) break;
+    out_->append(" ");
+    text.remove_prefix(1);
+  }
+  out_->append("\r\n");
+  return {};
+}
+
+Written Reply::status(std::string_view text) { return line('+', text); }
+
+Written Reply::big_number(std::string_view digits) { return protocol_ >= 3 ? line('(', digits) : bulk(digits); }
+
+Written Reply::verbatim(std::string_view format, std::string_view text) {
+  if (protocol_ < 3) return bulk(text);
+  std::array<char, 4> head = {' ', ' ', ' ', ':'};
+  std::copy_n(format.begin(), std::min(format.size(), head.size() - 1), head.begin());
+  work::bytes(text.size());
+  number('=', static_cast<std::int64_t>(text.size() + head.size()));
+  out_->append({head.data(), head.size()});
+  out_->append(text);
+  return end_text();
 }
 
 Written Reply::error(std::string_view text) {

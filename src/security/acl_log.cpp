@@ -70,6 +70,9 @@ const char* reason_name(AclLog::Reason reason) {
   return names[static_cast<std::size_t>(reason)];
 }
 
-const char* context_name(AclLog::Context context) { return context == AclLog::Context::toplevel ? "toplevel" : "multi"; }
+const char* context_name(AclLog::Context context) {
+  constexpr const char* names[] = {"toplevel", "multi", "lua"};  // in the order of Context
+  return names[static_cast<std::size_t>(context)];
+}
 
 }  // namespace pinfold::security

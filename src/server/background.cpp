@@ -65,6 +65,7 @@ bool Background::step(std::int64_t budget_us) {
   const bool more = engine_.keyspace.background_step(unix_ms(), budget_us, &times);
   note_latencies(times);
   engine_.cache.tell_finished();
+  engine_.tracking.announce_orphans();
   return engine_.working_set.step() || more;
 }
 
@@ -109,6 +110,8 @@ void Background::tell_of_work() {
 
 void Background::tend_cache() {
   engine_.cache.tend(monotonic_ms());
+  engine_.cache.tracking.tend(unix_ms());
+  engine_.tracking.announce_orphans();
   reminder_.look(monotonic_ms());
 }
 

@@ -229,6 +229,7 @@ void connect_cache_settings(config::Settings& settings, store::Keyspace& keyspac
   follow(Id::lease_duration, [&cache](std::int64_t ms) { cache.lease_ms.store(ms); });
   follow(Id::max_leases, [&cache](std::int64_t n) { cache.max_leases.store(static_cast<std::uint64_t>(n)); });
   follow(Id::max_lease_waiters, [&cache](std::int64_t n) { cache.max_waiters.store(static_cast<std::uint64_t>(n)); });
+  follow(Id::tracking_table_max_keys, [&cache](std::int64_t n) { cache.tracking.max_keys.store(static_cast<std::uint64_t>(n)); });
   follow(Id::negative_memory, [&cache](std::int64_t percent) { cache.negative_percent.store(static_cast<unsigned>(percent)); });
   follow(Id::serve_stale, [&keyspace](std::int64_t on) { keyspace.set_serve_stale(on != 0); });
   const auto set_switches = [&settings, &cache]() -> std::optional<std::string> {

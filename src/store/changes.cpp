@@ -1,6 +1,8 @@
 #include "pinfold/store/changes.hpp"
 
 #include "pinfold/base/work.hpp"
+#include "pinfold/store/extra.hpp"
+#include "pinfold/store/tag_names.hpp"
 
 namespace pinfold::store {
 
@@ -35,6 +37,21 @@ void Changes::note_wanted() {
   for (Subscription* at = first_; at != nullptr; at = at->next_) {
     if (at->listening_ && at->causes_.has(change.cause)) at->observer_.changed(change);
   }
+}
+
+[[gnu::noinline]] void Changes::tell_source_gone(unsigned db, std::uint64_t hash, const Entry& before, UnixMs now, const Purge* purge) {
+  if (!wants(Cause::source_gone)) return;
+  const Extra extra = Extra::read(before.extra());
+  if (!has_dependencies(extra.tags) && (extra.stale_ms == 0 || before.live(now))) return;
+  tell_all({.cause = Cause::source_gone, .db = db, .key = {before.key(), hash}, .now = now, .before = &before, .purge = purge});
+}
+
+[[gnu::noinline]] void Changes::tell_replaced(unsigned db, std::uint64_t hash, const Entry& before, std::string_view tags) {
+  if (!wants(Cause::source_gone)) return;
+  const Extra old = Extra::read(before.extra());
+  const UnixMs now = unix_ms();
+  if (has_all_dependencies(tags, old.tags) && (old.stale_ms == 0 || before.live(now))) return;
+  tell_all({.cause = Cause::source_gone, .db = db, .key = {before.key(), hash}, .now = now, .before = &before});
 }
 
 [[gnu::noinline]] void Changes::settle_all() {

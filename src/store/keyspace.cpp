@@ -68,6 +68,28 @@ void Keyspace::Locks::acquire_all() {
   lock_held();
 }
 
+bool Keyspace::Locks::try_acquire_more(unsigned shard) {
+  if (held_.test(shard)) return true;
+  // Others hold a lock for about a microsecond, unless they wait for one that is held here.
+  constexpr int tries = 1000;
+  for (int i = 0; i < tries; ++i) {
+    if (keyspace_->shards_[shard]->mutex.try_lock()) {
+      single_ = -1;
+      held_.set(shard);
+      return true;
+    }
+    pause_processor();
+  }
+  return false;
+}
+
+bool Keyspace::Locks::try_acquire_rest() {
+  for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
+    if (!try_acquire_more(i)) return false;
+  }
+  return true;
+}
+
 void Keyspace::Locks::lock_held() {
   for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
     if (held_.test(i)) keyspace_->shards_[i]->mutex.lock();
@@ -305,6 +327,16 @@ KeyspaceStats Keyspace::stats(const Locks& held) {
   return sum;
 }
 
+void Keyspace::take_back_reads(const ReadCounts& reads) {
+  // Which shard does not matter: only sums are shown.
+  with_locked(0, [&] {
+    Shard& any = *shards_[0];
+    any.hits -= reads.hits;
+    any.misses -= reads.misses;
+    any.negative_hits -= reads.negative_hits;
+  });
+}
+
 void Keyspace::reset_stats(const Locks& held) {
   for_each_shard(held, [](Shard& shard) {
     shard.hits = shard.misses = shard.negative_hits = shard.bypassed = shard.expired = shard.evicted = 0;
@@ -351,6 +383,7 @@ DatabaseStats Keyspace::database_stats(unsigned db, UnixMs now, const Locks& hel
     Table* table = shard.tables[db].get();
     if (table == nullptr) return;
     sum.keys += table->size() - table->negatives().keys;
+    sum.index_bytes += table->index().memory();
     sum.expires += table->expires() - table->negatives().keys;  // each negative entry has a deadline
     for (unsigned i = 0; i < samples_per_shard && table->expires() > 0; ++i) {
       const Ref ref = table->index().sample(random_u64());

@@ -59,7 +59,7 @@ void Table::purge_entry(Ref ref, std::uint64_t hash, Purge& purge, Budget& budge
   Entry e = entry(ref);
   note_purged(e, purge);
   index_.erase(index_.find(hash, [ref](Ref other) { return other == ref; }));
-  changes_.tell_removed(Cause::purged, db_, hash, e, purge.at);
+  changes_.tell_removed(Cause::purged, db_, hash, e, purge.at, &purge);
   e.for_each_handle([](Handle handle) { handle.wipe_when_freed(); });  // a reply may still refer to the block
   release(ref, budget);
   work::bytes(e.extent());

@@ -347,6 +347,8 @@ inline bool Table::put_filled(const Key& key, const PutOptions& options, Fill&& 
     }
     parts.frequency = std::min<std::uint8_t>(static_cast<std::uint8_t>(old.frequency() + 1), 3);
     parts.key_blob = Blob::share(old.key_blob());
+    if (old.has_extra()) [[unlikely]]
+      changes_.tell_replaced(db_, key.hash, old, parts.extra.empty() ? std::string_view() : Extra::read(parts.extra.data()).tags);
   }
   if (!fill(parts)) return false;
   const std::size_t extent = Entry::size_of(parts);

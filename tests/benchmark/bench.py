@@ -18,6 +18,7 @@ import hits
 import hostile
 import idle
 import instructions
+import live
 import machine
 import memory
 import policies
@@ -34,7 +35,7 @@ from servers import KINDS
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DOCS = os.path.join(ROOT, "docs", "benchmarks.md")
 PLOTS = os.path.join(ROOT, "docs", "plots")
-SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "scrape", "tls", "herd", "hits"]
+SUBCOMMANDS = ["cpu", "instructions", "scale", "idle", "memory", "stalls", "hostile", "scrape", "tls", "herd", "live", "hits"]
 
 
 def server_kinds(text):
@@ -64,13 +65,13 @@ def arguments(argv):
     parser.add_argument("what", nargs="?", default="cpu", choices=SUBCOMMANDS + ["all"],
                         help="cpu (default): CPU time per request; instructions: instructions per request; scale: two threads "
                              "beside one; idle: idle RSS and connections; memory: bytes per key, and RSS while sizes shift; stalls: latency while "
-                             "something happens, and lock times; hostile: requests that are made to hurt; scrape: scrapes of the metrics, and whether clients notice; tls: what TLS costs; herd: leases, stale windows, policies and tags; hits: "
+                             "something happens, and lock times; hostile: requests that are made to hurt; scrape: scrapes of the metrics, and whether clients notice; tls: what TLS costs; herd: leases, stale windows, policies and tags; live: scripts, publish/subscribe and tracking; hits: "
                              "replay traces; all: everything")
     parser.add_argument("files", nargs="*", help="hits: trace files instead of those in --traces")
     parser.add_argument("--servers", type=server_kinds, default=list(KINDS), metavar="A,B",
                         help=f"which to measure, of {','.join(KINDS)}")
     parser.add_argument("--rounds", type=positive(int), default=3,
-                        help="cpu, herd, scrape: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
+                        help="cpu, herd, live, scrape: rounds, interleaved between what is compared; stalls: rounds of Pinfold")
     parser.add_argument("--scale", type=positive(float), default=1.0,
                         help="share of the work, to try the harness; figures below 1 are not comparable")
     parser.add_argument("--quick", action="store_const", const=0.05, dest="scale", help="the same as --scale 0.05")
@@ -128,6 +129,8 @@ def benchmarks(what, context, options):
         return [lambda: [tls.run(context)]]
     if what == "herd":
         return [lambda: [herd.run(context)]] if "pinfold" in options.servers else []
+    if what == "live":
+        return [lambda: [live.run(context)]]
     files = options.files or traces.find(options.traces)
     selected = [traces.trace_of(file, options.value, options.mb) for file in files]
     found = [lambda: [hits.run(context, selected)]]

@@ -239,12 +239,18 @@ def cache_mget(world, rng, words):
 @row("cache.set")
 def cache_set(world, rng, words):
     tags = [rng.choice(world.tags) for _ in range(rng.randint(0, 16))]
-    return [*words, world.written(), world.content(), *world.deadline(), *(["TAGS", len(tags), *tags] if tags else [])]
+    return [*words, world.written(), world.content(), *world.deadline(), *(["TAGS", len(tags), *tags] if tags else []), *dependencies(world, rng)]
+
+
+def dependencies(world, rng):
+    names = [world.key() for _ in range(rng.choice((0, 0, 1, 3, 40, 200)))]
+    names = [name for name in names if len(name) <= 250]
+    return ["DEPENDS", len(names), *names] if names else []
 
 
 @row("cache.absent")
 def cache_absent(world, rng, words):
-    return [*words, rng.choice(world.absent), *rng.choice(([], ["PX", LONG_MS]))]
+    return [*words, rng.choice(world.absent), *rng.choice(([], ["PX", LONG_MS])), *dependencies(world, rng)]
 
 
 @row("cache.release", "cache.renew")
@@ -255,7 +261,7 @@ def with_token(world, rng, words):
 @row("cache.invalidate")
 def cache_invalidate(world, rng, words):
     names = [world.written() for _ in range(rng.randint(1, 40))]
-    return [*words, len(names), *names, *rng.choice(([], ["SOFT"], ["VERSION", 7]))]
+    return [*words, len(names), *names, *rng.choice(([], ["SOFT"], ["VERSION", 7], ["CASCADE"], ["CASCADE", "SOFT"]))]
 
 
 @row("cache.purge")
@@ -299,7 +305,7 @@ def advise(world, rng, words):
 
 
 @row(
-    "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|help", "client|id", "client|info", "client|list",
+    "cache.policy|list", "cache.policy|help", "client|getname", "client|getredir", "client|trackinginfo", "client|help", "client|id", "client|info", "client|list",
     "command|count", "command|help", "command|list", "config|help", "config|rewrite", "config|resetstat", "memory|doctor", "memory|malloc-stats", "memory|help", "memory|purge",
     "memory|stats", "object|help", "unwatch", "multi", "discard", "exec", "client|unpause", "reset", "quit", "hello", "command|docs", "command|info",
     "pinfold.diagnose",
@@ -318,13 +324,19 @@ def info(world, rng, words):
     return [*words, rng.choice(("everything", "stats", "keyspace", "commandstats", "keys"))]
 
 
-@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch", "client|traceparent")
+@row("auth", "client|setname", "client|unblock", "client|kill", "client|pause", "client|reply", "client|setinfo", "client|no-evict", "client|no-touch", "client|traceparent", "client|caching")
 def client_settings(world, rng, words):
     return [*words, *{
         "auth": ["wrong"], "setname": ["name"], "unblock": [10**9], "kill": ["ID", 10**9], "pause": [1, "WRITE"], "reply": ["ON"],
-        "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"],
+        "setinfo": ["LIB-NAME", "budget"], "no-evict": ["OFF"], "no-touch": ["OFF"], "caching": ["YES"],
         "traceparent": ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "STICKY"],
     }[words[-1]]]  # fmt: skip
+
+
+# Those that track stay on for a while, so that the requests of the others note and tell.
+@row("client|tracking")
+def tracking(world, rng, words):
+    return [*words, *rng.choice((["OFF"], ["ON"], ["ON", "NOLOOP"], ["ON", "OPTIN"], ["ON", "BCAST"], ["ON", "BCAST", "PREFIX", "k", "PREFIX", "m"]))]
 
 
 @row("command|getkeys", "command|getkeysandflags")
@@ -344,7 +356,8 @@ def config_set(world, rng, words):
 
 @row("debug")
 def debug(world, rng, words):
-    return [*words, *rng.choice((["OBJECT", world.key()], ["SLEEP", 0], ["HELP"]))]
+    more = ["POPULATE", rng.choice((5, 2000)), "populated", rng.choice((0, 100, 15_000))], ["POPULATE", 2, "populated", 600_000]
+    return [*words, *rng.choice((["OBJECT", world.key()], ["SLEEP", 0], ["HELP"], ["PROTOCOL", "map"], ["ERROR", "CODE"], *more))]
 
 
 @row("shutdown")
@@ -420,6 +433,54 @@ def pubsub(world, rng, words):
     if words[1].endswith("channels"):
         return [*words, *rng.choice(([], ["*a*"], ["[a-z]*"]))]
     return [*words, *(world.keys() if words[1].endswith("numsub") else [])]
+
+
+# --- scripts ---
+
+SCRIPTS = (
+    b"return redis.call('GET', KEYS[1])",
+    b"local v = redis.call('GET', KEYS[1]) if v then return #v end redis.call('SET', KEYS[1], ARGV[1], 'PX', 1000) return 0",
+    b"return redis.pcall('INCR', KEYS[1])",
+    b"if redis.pcall('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0",
+    b"return {redis.call('DBSIZE'), redis.pcall('EXISTS', 's1', 's2', 's3'), redis.call('SCAN', '0', 'COUNT', '10')}",
+)
+# Of its own keys, so that what it names is what it does.
+SHA_OF_FIRST = b"d3c21d0c2b9ca22f82737626a27bcaf5d288f99f"
+LIBRARY = (
+    b"#!lua name=budget\nredis.register_function('budget_set', function(k, a) return redis.call('SET', k[1], a[1]) end)\n"
+    b"redis.register_function{function_name='budget_get', callback=function(k) return redis.pcall('GET', k[1]) end, flags={'no-writes'}}"
+)
+
+
+@row("eval", "eval_ro")
+def evaluate(world, rng, words):
+    key = world.key() if words[0] == "eval_ro" else rng.choice(world.small)
+    return [*words, SCRIPTS[0] if words[0] == "eval_ro" else rng.choice(SCRIPTS), 1, key, world.value()]
+
+
+@row("evalsha", "evalsha_ro")
+def evaluate_by_digest(world, rng, words):
+    return [*words, SHA_OF_FIRST, 1, world.key()]
+
+
+@row("script", "function")
+def scripts_container(world, rng, words):
+    return [*words, "NOSUCH"]
+
+
+@row("script|debug", "script|exists", "script|flush", "script|help", "script|kill", "script|load")
+def script(world, rng, words):
+    return [*words, *{"debug": ["NO"], "exists": [SHA_OF_FIRST, b"x"], "load": [rng.choice(SCRIPTS)]}.get(words[1], [])]
+
+
+@row("fcall", "fcall_ro")
+def call_function(world, rng, words):
+    return [*words, "budget_get" if words[0] == "fcall_ro" else "budget_set", 1, rng.choice(world.small), world.value()]
+
+
+@row("function|delete", "function|dump", "function|flush", "function|help", "function|kill", "function|list", "function|load", "function|restore", "function|stats")
+def function(world, rng, words):
+    return [*words, *{"delete": ["nosuch"], "load": ["REPLACE", LIBRARY], "restore": [b"PFLIB001", "FLUSH"], "list": ["WITHCODE"]}.get(words[1], [])]
 
 
 # --- users ---

@@ -106,7 +106,7 @@ MAY = {
 COMMON = ["ACL SETUSER x on", "ACL LIST", "ACL DELUSER reader", "CONFIG SET requirepass x", "DEBUG SLEEP 0"]
 MAY_NOT = {
     "reader": [*COMMON, "SET a 1", "DEL a", "INCR a", "GETDEL a", "GETEX a EX 1", "EXPIRE a 1", "CACHE.GET a", "CACHE.MGET 1 a", "CACHE.SET a 1", "CACHE.PURGE PREFIX a", "KEYS *", "FLUSHALL", "INFO", "CLIENT LIST", "CLIENT KILL ID 1", "CONFIG GET *"],
-    "writer": [*COMMON, "KEYS *", "FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "INFO", "CLIENT LIST", "CLIENT KILL ID 1", "CONFIG GET *", "CACHE.POLICY SET p match p:*", "SHUTDOWN ABORT"],
+    "writer": [*COMMON, "KEYS *", "FLUSHALL", "FLUSHDB", "SWAPDB 0 1", "INFO", "CLIENT LIST", "CLIENT KILL ID 1", "CONFIG GET *", "CACHE.POLICY SET p match p:*", "SHUTDOWN ABORT", "FUNCTION FLUSH", "FUNCTION LOAD x", "SCRIPT FLUSH", "SCRIPT KILL"],
     "filler": [*COMMON, "SET a 1", "INCR a", "APPEND a x", "EXPIRE a 1", "RENAME a b", "CACHE.PURGE TAGS 1 t", "CACHE.PURGE PREFIX a", "CACHE.POLICY SET p match p:*", "FLUSHALL", "KEYS *", "INFO", "CL.THROTTLE limit:a 1 1 1"],
     "limiter": [*COMMON, "GET limit:a", "SET limit:a 1", "CL.THROTTLE other 1 1 1", "DEL other", "CACHE.GET limit:a", "SCAN 0", "INFO", "FLUSHALL"],
     "operator": [*COMMON, "CONFIG REWRITE", "GET a", "SET a 1", "MGET a", "CACHE.GET a", "CACHE.INSPECT a", "SCAN 0", "KEYS *", "RANDOMKEY", "ACL GETUSER reader"],

@@ -79,7 +79,7 @@ class Run:
         """The state every sequence starts from. CONFIG SET is part of it because sequences use it."""
         start = [
             (b"ACL", b"LOG", b"RESET"), (b"FLUSHALL",), (b"CONFIG", b"SET", b"timeout", b"0"), (b"CONFIG", b"SET", b"maxmemory", b"1gb"), (b"CLIENT", b"UNPAUSE"),
-            (b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1"),
+            (b"DEBUG", b"SET-ACTIVE-EXPIRE", b"1"), (b"SCRIPT", b"FLUSH"), (b"FUNCTION", b"FLUSH"),
         ]  # fmt: skip
         for connection in self.pair("own"):
             for reply in connection.pipeline(start):

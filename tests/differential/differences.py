@@ -144,6 +144,13 @@ def says_more(args, expected, actual, run):
     return is_error(expected) and actual.startswith(expected[:-2])
 
 
+def number_first(args, expected, actual, run):
+    """Both are errors, and that of Pinfold is about the number of keys."""
+    return is_error(expected) and (b"NOSCRIPT" in expected or b"Function not found" in expected) and is_error(actual) and b"umber of keys" in actual or (
+        is_error(expected) and is_error(actual) and b"value is not an integer" in actual
+    )
+
+
 def cut_at_nul(args, expected, actual, run):
     """Redis formats the text as a C string."""
     return is_error(expected) and actual.startswith(expected[:-2] + b"\x00")
@@ -279,6 +286,10 @@ DIFFERENCES = [
         "Inside MULTI they take 256 names at most, and UNSUBSCRIBE there may miss what was published just before EXEC. Subscriptions are memory of their client (`maxmemory-clients`, `maxmemory-user`): those that do not fit are refused, all of a request together. A pattern that would take long to compare is refused, as by KEYS. Without names, subscriptions are ended in another order.", never_sent,
     ),  # fmt: skip
     Difference(
+        ("CLIENT TRACKING",), BY_DESIGN,
+        "A key is told when its value becomes stale or expires, not when it is removed. SWAPDB, and switches that let reads find other keys, tell everybody to forget everything. What a client has read is forgotten by OFF; Redis tells of it after a later ON. A client whose redirection is broken is told once, when the other client has gone, and nothing is noted for it any more. Names are told to clients whose users may read them. A read whose reply comes later than the value was read is not noted: its client is told not to keep it. An error about prefixes that overlap changes nothing (in Redis 7.0 the client tracks all the same if they are not the first two). A target with RESP2 must subscribe to `__redis__:invalidate`, not to any channel. See [client-side-caching.md](client-side-caching.md).", never_sent,
+    ),  # fmt: skip
+    Difference(
         ("PUBLISH", "SPUBLISH"), BY_DESIGN,
         "A client that publishes to itself gets the message behind the reply, as in Redis 7.2; Redis 7.0 sends it before, and inside the reply of EXEC. A client that publishes waits while messages on their way to other threads take more than an eighth of `maxmemory-clients`, at least 1 MB and at most 64 MB; inside EXEC, which cannot wait, PUBLISH is answered with OOM at twice as much. A transaction compares channels with patterns within the budget of its commands. The empty channel matches the pattern `*`; in Redis 7.0 it does not.", never_sent,
     ),  # fmt: skip
@@ -367,12 +378,27 @@ DIFFERENCES = [
         ("any command",), BY_DESIGN,
         "Each argument of a request needs 52 bytes for bookkeeping, beside its own bytes. A request whose arguments need more than is left of `maxmemory-clients` closes its connection with `ERR Protocol error: too many arguments for the memory that clients may have (maxmemory-clients)`. Up to 1024 arguments are always allowed, and any number with CLIENT NO-EVICT on.", never_sent,
     ),  # fmt: skip
+    Difference(("SCRIPT HELP", "FUNCTION HELP"), BY_DESIGN, "Help lists the subcommands in its own words.", same_type),
+    Difference(("FUNCTION LIST",), BY_NATURE, "Redis lists libraries and functions in the order of its hash table, Pinfold in that of names and of registration.", same_type),
+    Difference(
+        ("EVALSHA", "EVALSHA_RO", "FCALL", "FCALL_RO"), BY_DESIGN,
+        "Of a script or function that does not exist and a number of keys that is none, the number is told first.", number_first,
+    ),  # fmt: skip
+    Difference(
+        ("EVAL", "EVALSHA", "FCALL"), BY_DESIGN,
+        "A script is stopped with an error when it has run for longer than `script-time-limit`, also if it has written; what it has written stays. Redis lets it run, and answers BUSY to others. A script that uses keys which its caller has not named may be answered with an error once in a while ([scripts.md](scripts.md)). Memory of scripts is bounded. KEYS, SCAN and the other commands with a budget inside EXEC have 64 times as much in a script. Commands that EXEC refuses for their size or because they would have to wait are refused in scripts too.", never_sent,
+    ),  # fmt: skip
+    Difference(("SCRIPT KILL", "FUNCTION KILL"), BY_DESIGN, "They end what has run for ten milliseconds on any I/O thread. A client of the script's own thread is not served before the script has ended ([scripts.md](scripts.md)).", never_sent),
+    Difference(("SCRIPT DEBUG",), BY_DESIGN, "There is no debugger.", never_sent),
+    Difference(("SCRIPT LOAD", "FUNCTION LOAD"), BY_DESIGN, "Scripts and libraries take at most `script-cache-size` each. MONITOR, SLOWLOG and the logs do not show their text.", never_sent),
+    Difference(("FUNCTION DUMP", "FUNCTION RESTORE"), BY_DESIGN, "The payload has a form of its own. Libraries are not kept over a restart: there is no persistence.", never_sent),
+    Difference(("INFO",), BY_DESIGN, "Errors with codes that scripts invent count as `errorstat_OTHER` if the code is long or odd, or if there are 128 codes already.", never_sent),
     Difference(("CONFIG SET",), BY_DESIGN, "A value of more than 4096 bytes is refused.", never_sent),
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save. A password is shown as `(hidden)`.", config_get),
 ]
 
 # Commands whose first argument is part of the name.
-CONTAINERS = (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"LATENCY", b"MEMORY", b"OBJECT", b"SLOWLOG")
+CONTAINERS = (b"ACL", b"CLIENT", b"COMMAND", b"CONFIG", b"DEBUG", b"FUNCTION", b"LATENCY", b"MEMORY", b"OBJECT", b"SCRIPT", b"SLOWLOG")
 
 _BY_NAME = {}
 for _difference in DIFFERENCES:

@@ -13,6 +13,8 @@ Two kinds of sequences: absolute ones set no relative time to live, so every exp
 import random
 import re
 
+from . import lua
+
 INTEGERS = [
     0, 1, -1, 2, 7, 8, 9, 15, 16, 63, 64, 65, 99, 100, 255, 256, 1000, 4095, 65535, 65536,
     2**31 - 1, 2**31, 2**31 + 1, -(2**31), -(2**31) - 1, 2**32 - 1, 2**32, 2**32 + 1, 2**53 - 1, 2**53, 2**53 + 1,
@@ -162,8 +164,9 @@ class Generator:
 
     # --- sequences ---
 
-    def next_command(self):
-        name = self.rng.choices(self.names, cum_weights=self.cumulative)[0]
+    def next_command(self, of=None):
+        """The arguments of any command, or of one of these names."""
+        name = self.pick(of) if of else self.rng.choices(self.names, cum_weights=self.cumulative)[0]
         function, _, mutate = COMMANDS[name]
         args = name.split() + function(self)
         if mutate and self.rng.random() < 0.06:
@@ -524,6 +527,27 @@ def _(g):
 
 
 @command(b"CLIENT GETREDIR", 0.3)
+def _(g):
+    return []
+
+
+# None of these makes the client track: what it would be told comes at other times. tests/differential/test_tracking.py compares that.
+@command(b"CLIENT TRACKING", 0.4, mutate=False)
+def _(g):
+    on = (b"on", b"ON", b"maybe")
+    return g.pick((
+        [b"off"], [b"OFF", b"BCAST"], [b"off", b"nosuch"], [b"maybe"], [g.pick(on), b"REDIRECT"], [g.pick(on), b"REDIRECT", g.pick((b"x", b"0", b"-1", b"99999999"))],
+        [g.pick(on[:2]), b"PREFIX", b"k"], [g.pick(on[:2]), b"BCAST", g.pick((b"OPTIN", b"OPTOUT"))], [g.pick(on[:2]), b"OPTIN", b"OPTOUT"],
+        [g.pick(on[:2]), b"BCAST", b"PREFIX", b"ab", b"PREFIX", g.pick((b"", b"a", b"ab", b"abc"))], [b"off", b"NOLOOP", b"noloop"], [],
+    ))  # fmt: skip
+
+
+@command(b"CLIENT CACHING", 0.2)
+def _(g):
+    return [g.pick((b"yes", b"NO", b"maybe"))]
+
+
+@command(b"CLIENT TRACKINGINFO", 0.2)
 def _(g):
     return []
 
@@ -1108,7 +1132,14 @@ def _(g):
 
 @command(b"DEBUG", 0.3, mutate=False)
 def _(g):
-    return g.pick(([b"SLEEP", b"0"], [b"SLEEP", b"0.001"], [b"SET-ACTIVE-EXPIRE", b"1"], [b"set-active-expire", b"1"], [b"OBJECT", b"nosuch-key"], []))
+    # Without attrib and push, which in RESP3 are more than a reply: tests/server/test_debug.py has them.
+    types = (b"string", b"integer", b"double", b"bignum", b"null", b"array", b"set", b"map", b"verbatim", b"true", b"FALSE", b"nosuch")
+    return g.pick((
+        [b"SLEEP", b"0"], [b"SLEEP", b"0.001"], [b"SET-ACTIVE-EXPIRE", b"1"], [b"set-active-expire", b"1"], [b"OBJECT", b"nosuch-key"], [],
+        *([b"PROTOCOL", type_] for type_ in types), [b"PROTOCOL"], [b"ERROR", b"CODE and text"], [b"ERROR", b"ERR\r\ntwo lines"], [b"ERROR"],
+        [b"POPULATE", g.pick((b"0", b"1", b"5", b"-1", b"x", b"1.5"))], [b"POPULATE", b"3", g.pick((b"key", b"p", b"a", b""))],
+        [b"POPULATE", b"12", b"p", g.pick((b"0", b"3", b"30", b"-1", b"x", b"20000"))], [b"POPULATE"], [b"POPULATE", b"1", b"p", b"5", b"6"],
+    ))  # fmt: skip
 
 
 # --- transactions ---
@@ -1137,6 +1168,109 @@ def _(g):
 @command(b"UNWATCH", 0.4)
 def _(g):
     return []
+
+
+# --- scripts ---
+
+
+def evaluated(g):
+    text, keys, arguments = lua.script(g)
+    return [text, b"%d" % len(keys), *keys, *arguments]
+
+
+@command(b"EVAL", 8, mutate=False)
+def _(g):
+    return evaluated(g)
+
+
+@command(b"EVAL_RO", 2, mutate=False)
+def _(g):
+    return evaluated(g)
+
+
+@command(b"EVALSHA", 0.5)
+def _(g):
+    return [b"0" * 40, b"0"]
+
+
+@command(b"EVALSHA_RO", 0.3)
+def _(g):
+    return [g.pick((b"", b"x", b"F" * 40)), g.integer()]
+
+
+@command(b"SCRIPT LOAD", 0.3, mutate=False)
+def _(g):
+    return [lua.script(g)[0]]
+
+
+@command(b"SCRIPT EXISTS", 0.3)
+def _(g):
+    return [b"0" * 40, b"x"]
+
+
+@command(b"SCRIPT FLUSH", 0.2)
+def _(g):
+    return g.pick(([], [b"ASYNC"], [b"SYNC"], [b"NOW"]))
+
+
+@command(b"SCRIPT KILL", 0.2)
+def _(g):
+    return []
+
+
+@command(b"SCRIPT BOGUS", 0.1)
+def _(g):
+    return []
+
+
+LIBRARIES = (
+    b"#!lua name=one\nredis.register_function('f', function(keys, args) return redis.call('SET', keys[1], args[1] or '') end)",
+    b"#!lua name=one\nredis.register_function('f', function(keys, args) return {#keys, #args, args} end)\nredis.register_function('g', function() return redis.call('DBSIZE') end)",
+    b"#!lua name=two\nredis.register_function{function_name='g', callback=function(keys) return redis.call('MGET', unpack(keys)) end, flags={'no-writes'}, description='reads'}",
+    b"#!lua name=bad-name\n", b"#!lua\n", b"#!lua name=none\nreturn 1", b"no library", b"#!lua name=three\nredis.register_function('h', 1)",
+)  # fmt: skip
+
+
+@command(b"FUNCTION LOAD", 0.6, mutate=False)
+def _(g):
+    return g.pick(([], [b"REPLACE"], [b"replace"], [b"NOSUCH"])) + [g.pick(LIBRARIES)]
+
+
+@command(b"FUNCTION DELETE", 0.2)
+def _(g):
+    return [g.pick((b"one", b"two", b"nosuch"))]
+
+
+@command(b"FUNCTION FLUSH", 0.1)
+def _(g):
+    return g.pick(([], [b"ASYNC"], [b"SYNC"], [b"NOW"]))
+
+
+@command(b"FUNCTION STATS", 0.2)
+def _(g):
+    return []
+
+
+@command(b"FUNCTION RESTORE", 0.1)
+def _(g):
+    return g.pick(([b"abc"], [b"abc", b"NOSUCH"], [b"abc", b"APPEND", b"x"], [b""]))
+
+
+@command(b"FUNCTION BOGUS", 0.1)
+def _(g):
+    return []
+
+
+@command(b"FCALL", 1)
+def _(g):
+    keys = [g.key() for _ in range(g.rng.randint(0, 2))]
+    return [g.pick((b"f", b"g", b"f", b"nosuch")), b"%d" % len(keys), *keys, *[g.value() for _ in range(g.rng.randint(0, 2))]]
+
+
+@command(b"FCALL_RO", 0.6)
+def _(g):
+    keys = [g.key() for _ in range(g.rng.randint(0, 2))]
+    return [g.pick((b"f", b"g", b"g", b"nosuch")), b"%d" % len(keys), *keys]
 
 
 # --- users ---

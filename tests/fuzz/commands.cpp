@@ -45,7 +45,8 @@ constexpr std::size_t most_bytes = 4 << 20;  // of all arguments of a script
 constexpr std::size_t most_argument = 400'000;
 constexpr std::size_t most_reply = 16 << 20;       // bytes that wait for a client, as client-output-buffer-limit
 constexpr std::size_t large_argument = 16 * 1024;  // as net::Arrival::least_size, which this target does not link
-constexpr std::uint64_t most_memory = 64 << 20;    // maxmemory is not set higher, or to none
+constexpr std::int64_t most_script_ms = 20;
+constexpr std::uint64_t most_memory = 64 << 20;  // maxmemory is not set higher, or to none
 
 class Server;
 
@@ -136,6 +137,7 @@ class Server {
     set(Id::maxmemory, "16mb");
     set(Id::enable_debug_command, "yes");
     set(Id::lock_accounting, "yes");
+    set(Id::script_time_limit, std::to_string(most_script_ms));
     return {.shards = 2,
             .max_memory = static_cast<std::uint64_t>(settings.integer(Id::maxmemory)),
             .policy = static_cast<eviction::Kind>(settings.integer(Id::maxmemory_policy))};
@@ -149,6 +151,10 @@ class Server {
       if (memory == 0 || memory > most_memory) return "more than this test may take";
       keyspace_.set_max_memory(memory);
       allowed_ = std::max(memory, keyspace_.memory().data());
+      return std::nullopt;
+    });
+    settings_.on_change(Id::script_time_limit, [this]() -> std::optional<std::string> {
+      if (settings_.integer(Id::script_time_limit) > most_script_ms) return "more than this test may take";
       return std::nullopt;
     });
     follow(Id::maxmemory_policy, [this](std::int64_t n) { keyspace_.set_policy(static_cast<eviction::Kind>(n)); });
@@ -480,7 +486,8 @@ class Server {
     constexpr std::uint64_t segment = 64 * 1024;
     const std::uint64_t slack = segment * eviction::queue_count * keyspace_.shard_count() * store::database_count + allowed_ / 16;
     allowed_ = std::max(memory.limit(), std::min(allowed_, std::max(memory.data(), memory.limit())));
-    require(memory.data() <= allowed_ + slack, "data takes more than maxmemory");
+    // Scripts have a limit of their own.
+    require(memory.data() <= allowed_ + slack + memory.used(store::Use::scripts), "data takes more than maxmemory");
   }
 
   // Recounts everything, with what the tasks keep.
@@ -527,6 +534,10 @@ class Server {
   void check_locks() {
     for (const auto& [name, cause] : keyspace_.lock_watch().account.causes()) {
       const work::Counts& most = cause.most;
+      // How much a script does is bounded by time.
+      const command::Row* const row = command::find_command_by_name(name);
+      if (row != nullptr && (row->flags & command::kRunsScript) != 0) continue;
+      if (name == "exec" && engine_.stats.total(&command::ThreadStats::scripts) > 0) continue;
       const bool within = name == "exec" ? within_transaction(most) : cause.over == 0;
       require(within, "a lock was held for more work than its budget",
               std::string(name) + ": " + std::to_string(most.entries) + " entries, " + std::to_string(most.bytes) + " bytes, " +

@@ -39,6 +39,23 @@ constexpr std::string_view strings[] = {"v",
                                         "w\\*70000;",
                                         "w\\*300000;",
                                         "0123456789abcdef"};
+constexpr std::string_view lua[] = {
+    "return\\_redis.call(unpack(ARGV))",
+    "return\\_redis.pcall(unpack(ARGV))",
+    "return\\_redis.call('GET',KEYS[1])",
+    "return\\_redis.call('SET',KEYS[1],ARGV[1]\\_or\\_'x')",
+    "redis.setresp(3)\\_return\\_{redis.pcall('CACHE.GET',KEYS[1]),redis.pcall('SCAN','0'),{double=1.5},{map={a=1}}}",
+    "for\\_i=1,50\\_do\\_redis.pcall('APPEND',KEYS[1]\\_or\\_'k1',string.rep('y',i*100))\\_end\\_return\\_redis.call('GET','k1')",
+    "redis.call('SELECT',3)\\_redis.call('MSET','k1','a','k2','b')\\_return\\_redis.call('KEYS','*')",
+    "local\\_t={}\\_while\\_true\\_do\\_t[#t+1]=string.rep('x',10000)\\_end",
+    "while\\_true\\_do\\_redis.pcall('INCR','k3')\\_end",
+    "return\\_{1,'a',false,{ok='y'},{err='MY\\_x'},cjson.encode(KEYS),cmsgpack.pack(ARGV),redis.sha1hex('x')}",
+    "#!lua\\_flags=no-writes\\x0areturn\\_redis.pcall('DEL','k1')",
+    "#!lua\\_name=l\\x0aredis.register_function('f',function(k,a)\\_return\\_redis.pcall(unpack(a))\\_end)",
+    "#!lua\\_name=m\\x0aredis.register_function{function_name='g',callback=function(k)\\_return\\_redis.call('MGET',unpack(k))\\_end,flags="
+    "{'no-writes'}}",
+};
+constexpr std::string_view functions[] = {"f", "g", "f", "nosuch"};
 constexpr std::string_view integers[] = {"0",
                                          "1",
                                          "1",
@@ -83,7 +100,7 @@ constexpr std::string_view setting_values[] = {
 constexpr std::string_view policy_values[] = {"k*", "p:*", "*1",  "k1",  "100",    "10ms",      "1s",        "1h",  "0",
                                               "5%", "50%", "1kb", "1mb", "normal", "protected", "first-out", "1.5", "3"};
 constexpr std::string_view names[] = {"p1", "p2", "p3", "pass", "default", "t1", "t2", "t3"};
-constexpr std::string_view debug_words[] = {"OBJECT", "SLEEP", "SET-ACTIVE-EXPIRE", "HELP"};
+constexpr std::string_view debug_words[] = {"OBJECT", "SLEEP", "SET-ACTIVE-EXPIRE", "POPULATE", "PROTOCOL", "ERROR", "HELP"};
 constexpr std::string_view sections[] = {"server", "clients", "memory",     "stats", "keyspace", "commandstats", "errorstats",
                                          "cache",  "locks",   "everything", "all",   "default",  "replication",  "cpu"};
 constexpr std::string_view addresses[] = {"127.0.0.1:10001", "127.0.0.1:10002", "127.0.0.1:6379", "1.2.3.4:5"};
@@ -106,6 +123,9 @@ std::string string_for(Random& random, std::string_view name) {
   if (is("tag", "name", "username", "password", "category")) return std::string(random.pick(names));
   if (is("prefix")) return std::string(random.pick(keys));
   if (is("beta")) return std::string(random.pick(reals));
+  if (is("script", "function-code")) return std::string(random.pick(lua));
+  if (is("function")) return std::string(random.pick(functions));
+  if (is("sha1")) return random.one_in(2) ? "620cd258c2c9c88c9d10db67812ccf663d96bdc6" : std::string(random.pick(strings));
   if (is("arg")) return random_word(random);
   return std::string(random.pick(strings));
 }

@@ -21,7 +21,8 @@ def key():
     return f"key:{next(_numbers)}"
 
 
-# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION n]` | how many of the keys had an entry that was removed or made stale. Voids the keys' leases in any case |
+# | `CACHE.INVALIDATE numkeys key [key ...] [SOFT] [CASCADE] [VERSION n]` | how many of the keys had an entry that was removed or made stale. Voids the keys' leases in any case. CASCADE: also
+# invalidates what was built from the keys, which is not counted; see [Dependencies](#dependencies) |
 
 
 def test_it_answers_how_many_entries_it_hit(cache, client):
@@ -323,7 +324,7 @@ def test_a_version_out_of_its_bounds_is_answered_with_them(cache, key):
 def test_a_wrong_option_is_named(cache, options, wrong):
     cache.set("a", "v")
     error = cache.call("CACHE.INVALIDATE", 1, "a", *options)
-    assert error == f"ERR {wrong}; usage: CACHE.INVALIDATE numkeys key [key ...] [SOFT] [VERSION version]"
+    assert error == f"ERR {wrong}; usage: CACHE.INVALIDATE numkeys key [key ...] [SOFT] [CASCADE] [VERSION version]"
     assert cache.get("a").status == "hit"
 
 

@@ -24,7 +24,7 @@ def test_a_deadline_far_away_is_told_as_far_as_integers_are_exact(cache, park):
     assert found["fresh-ms"] == found["stale-ms"] == LARGEST
 
 
-# | `CACHE.SET key value [TOKEN token] [EX s / PX ms / EXAT t / PXAT t / KEEPTTL] [STALE ms] [VERSION n] [TAGS n tag ...]` | `OK`; nil if nothing was stored, because
+# | `CACHE.SET key value [TOKEN token] [EX s / PX ms / EXAT t / PXAT t / KEEPTTL] [STALE ms] [VERSION n] [TAGS n tag ...] [DEPENDS n key ...]` | `OK`; nil if nothing was stored, because
 # the token is not alive or the version is not newer |
 
 
@@ -341,7 +341,7 @@ def test_all_options_together_in_any_order(cache):
     assert cache.inspect("other")["tags"] == [b"t"]
 
 
-# | `CACHE.ABSENT key [TOKEN token] [EX s / PX ms / EXAT t / PXAT t] [TAGS n tag ...]` | as CACHE.SET; stores a negative entry, for at most `negative-ttl-max` |
+# | `CACHE.ABSENT key [TOKEN token] [EX s / PX ms / EXAT t / PXAT t] [TAGS n tag ...] [DEPENDS n key ...]` | as CACHE.SET; stores a negative entry, for at most `negative-ttl-max` |
 
 
 def test_absent_with_the_token(cache):

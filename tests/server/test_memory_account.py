@@ -11,7 +11,7 @@ from .conftest import info
 
 MB = 1 << 20
 SEGMENT = 64 * 1024
-PARTS = ("segments", "blobs", "index", "ghosts", "herd", "clients", "sampling")
+PARTS = ("segments", "blobs", "index", "ghosts", "herd", "clients", "sampling", "scripting")
 DATA = ("segments", "blobs", "index", "ghosts", "herd")  # what keys and values take
 OURS = {part: f"{part}.bytes" for part in PARTS} | {"clients": "clients.normal"}
 pytestmark = pytest.mark.skipif(is_redis(), reason="Redis counts otherwise")

@@ -119,6 +119,28 @@ def test_errors_and_refusals(watched):
                      'errors_total{code="ERR"}': 3, "error_replies_total": 3}
 
 
+def test_scripts(watched):
+    script = "return redis.call('STRLEN', KEYS[1])"
+    moved = watched.moves(("EVAL", script, 1, "k"))
+    assert moved == {**calls(eval=1, strlen=1), "keyspace_misses_total": 1, "scripts_executed_total": 1, 'script_runs_total{locked="all"}': 1}
+    for _ in range(20):
+        watched.client.call("EVAL", script, 1, "k")
+    moved = watched.moves(("EVAL", script, 1, "k"))
+    assert moved['script_runs_total{locked="declared"}'] == 1 and 'script_runs_total{locked="all"}' not in moved
+    reaching = "if ARGV[1] then redis.pcall('GET', ARGV[1]) end"
+    for _ in range(20):
+        watched.client.call("EVAL", reaching, 1, "k")
+    assert watched.moves(("EVAL", reaching, 1, "k", "other"))["script_locks_added_total"] == 1
+    watched.client.call("CONFIG", "SET", "undeclared-keys", "error", "script-time-limit", 1)
+    moved = watched.moves(("EVAL", reaching, 1, "k", "other"), ("EVAL", "while true do end", 0))
+    assert moved["script_undeclared_refused_total"] == moved["scripts_out_of_time_total"] == 1
+    assert watched.scrape()["script_longest_seconds"] > 0
+    for i in range(600):
+        watched.client.call("EVAL", f"return {i}", 0)
+    assert watched.scrape()["cached_scripts_evicted_total"] > 0
+    assert watched.scrape()['memory_bytes{part="scripts"}'] > 0
+
+
 def test_deadlines(watched):
     moved = watched.moves(("SET", "a", "1", "EX", "100"), ("EXPIRE", "a", "1000"), ("SET", "b", "1"))
     buckets = {f'written_ttl_seconds_bucket{{le="{2 ** power}"}}': (power >= 7) + (power >= 10) for power in range(7, 24)}
@@ -225,6 +247,19 @@ def test_purges(watched):
     watched.client.call("CACHE.SET", "a", "v", "TAGS", "1", "t")
     moved = watched.moves(("CACHE.PURGE", "TAGS", "1", "t", "SYNC"), ("CACHE.PURGE", "PREFIX", "x", "SYNC"))
     assert moved == {**calls(cache_purge=2), 'purges_total{by="tags"}': 1, 'purges_total{by="prefix"}': 1}
+
+
+def test_dependencies(watched):
+    token = watched.client.call("CACHE.GET", "page", "LEASE", "10000")[2]
+    watched.client.call("CACHE.SET", "part", "v", "DEPENDS", "1", "row")
+
+    def swept():
+        eventually(lambda: watched.scrape()["purges_pending"] == 0)
+
+    moved = watched.moves(("CACHE.INVALIDATE", "1", "row", "CASCADE"), swept)
+    assert moved == {**calls(cache_invalidate=1), 'purges_total{by="dependency"}': 1, "cascade_entries_total": 1}
+    moved = watched.moves(("CACHE.SET", "page", "v", "TOKEN", token, "DEPENDS", "1", "row"))
+    assert moved == {**calls(cache_set=1), 'leases_refused_total{request="fill",cause="dependency"}': 1, 'leases_ended_total{reason="released"}': 1}
 
 
 def test_messages_and_keyspace_events(watched):

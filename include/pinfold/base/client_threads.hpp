@@ -41,6 +41,9 @@ class Delivery {
 enum class Audience : std::uint8_t {
   all,
   monitors,  // those that still ask for it: MONITOR was not ended by RESET meanwhile
+  // Invalidations of client-side caching, in one of two forms. The client may have left the protocol or the channel meanwhile.
+  invalidations,          // a push of RESP3, for clients that speak it
+  invalidation_messages,  // a message of the channel __redis__:invalidate, for clients with RESP2 that subscribe to it
 };
 
 /// Thread-safe. A function that says nothing of memory has its effect even if there is no memory, but perhaps only within a

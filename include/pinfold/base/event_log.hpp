@@ -46,6 +46,11 @@ class EventLog {
     switches,          // which switches for an incident are on
     tracing,           // whether spans can be delivered
     settings,          // settings that were changed and may do harm
+    // What scripts log, by its level.
+    scripts_debug,
+    scripts_verbose,
+    scripts_notice,
+    scripts_warning,
     count,
   };
   struct Line {

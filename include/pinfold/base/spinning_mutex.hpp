@@ -13,6 +13,9 @@
 
 namespace pinfold {
 
+/// Tells the core that this loop waits. The loop then takes less from the other hardware thread of the core, and ends faster.
+void pause_processor();
+
 /// Meets Lockable. Not recursive.
 class SpinningMutex {
  public:

@@ -16,11 +16,13 @@
 #include "pinfold/base/histogram.hpp"
 #include "pinfold/cache/alarms.hpp"
 #include "pinfold/cache/answer.hpp"
+#include "pinfold/cache/departures.hpp"
 #include "pinfold/cache/leases.hpp"
 #include "pinfold/cache/policies.hpp"
 #include "pinfold/cache/purged_prefixes.hpp"
 #include "pinfold/cache/purged_tags.hpp"
 #include "pinfold/cache/switches.hpp"
+#include "pinfold/cache/tracking_table.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
 
@@ -34,10 +36,10 @@ struct LeaseRefusal {
 struct WaitRefusal {
   enum : std::uint8_t { max_waiters, no_lease, memory, count };
 };
-/// Why a fill was refused: its token is of no lease, or of one that is void; one of its tags was purged since its lease was granted; or
-/// its version is not newer.
+/// Why a fill was refused: its token is of no lease, or of one that is void; one of its tags was purged since its lease was granted; its
+/// version is not newer; or something that it depends on was invalidated since its lease was granted, or may have been, or is stale.
 struct FillRefusal {
-  enum : std::uint8_t { token, tag, version, count };
+  enum : std::uint8_t { token, tag, version, dependency, count };
 };
 
 /// Counters since the start or the last reset. Those from `granted` to `released` count leases. Thread-safe.
@@ -55,6 +57,8 @@ struct CacheCounters {
   std::atomic<std::uint64_t> early_refreshes{0};
   std::atomic<std::uint64_t> purges_tags{0};
   std::atomic<std::uint64_t> purges_prefix{0};
+  std::atomic<std::uint64_t> cascades{0};         // CACHE.INVALIDATE with CASCADE
+  std::atomic<std::uint64_t> cascade_entries{0};  // entries that these have removed or made stale, without those that they name
 
   void reset();
 };
@@ -99,6 +103,10 @@ class Cache {
   store::Keyspace& keyspace() { return keyspace_; }
   /// The leases of the key's shard. The shard must be locked while they are used.
   Leases& leases(const store::Key& key) { return *shards_[keyspace_.shard_of(key)]; }
+  /// The departures of the key's shard. The shard must be locked while they are used.
+  const Departures& departures(const store::Key& key) const { return *departures_[keyspace_.shard_of(key)]; }
+  /// The token that the next lease gets. A lease with a lower token was granted before.
+  std::uint64_t upcoming_token() const { return tokens_.load(std::memory_order_relaxed); }
 
   // Settings. They may change at run time.
   std::atomic<std::uint64_t> max_leases{100'000};
@@ -178,20 +186,27 @@ class Cache {
   /// not wait for it.
   std::mutex& policies_mutex() { return policies_mutex_; }
 
+  // --- client-side caching ---
+
+  /// Which clients have read which keys.
+  TrackingTable tracking;
+
   // --- purges ---
 
   /// How many purges may be pending. Their memory has a bound of its own, which is as large as that of has_room().
   static constexpr std::uint64_t most_purges = 4096;
   /// The most bytes that a purge of these names takes. For the caller that makes room before purge().
   std::uint64_t most_memory_of_purge(const std::vector<std::string>& names) const;
-  /// Purges all entries with one of these tags, or with the prefix names[0]. The purge is in force for every reader when it
+  /// Purges all entries with tags of one of these names (store/tag_names.hpp), or with the prefix names[0]. The purge is in force for every reader when it
   /// returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead of being removed, as far as
   /// they can (store/purges.hpp).
   /// With `wipe`, the sweep is followed by an erasure: it overwrites what the entries have left in memory. `tell` is called by
   /// tell_finished() when all of that is done. Returns null if too many purges are pending; then nothing was done. Throws
-  /// std::bad_alloc; then the purge may be in force for a part of the entries. `held` must have all shards or none.
+  /// std::bad_alloc; then the purge may be in force for a part of the entries. `held` must have all shards or none. `accepted` is called
+  /// with all shards locked when it is certain that the purge is not refused, and before it is in force.
   std::shared_ptr<store::Purge> purge(unsigned db, bool by_prefix, std::vector<std::string> names, bool soft, bool wipe,
-                                      std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held);
+                                      std::function<void(const store::Purge&)> tell, store::Keyspace::Locks& held,
+                                      const std::function<void()>& accepted = {});
 
   // --- waiting ---
 
@@ -254,6 +269,7 @@ class Cache {
 
   store::Keyspace& keyspace_;
   std::vector<std::unique_ptr<Leases>> shards_;
+  std::vector<std::unique_ptr<Departures>> departures_;  // by shard
   std::atomic<std::uint64_t> tokens_;
   std::atomic<std::uint64_t> tickets_{1};
   std::atomic<std::int64_t> leases_alive_{0};

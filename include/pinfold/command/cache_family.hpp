@@ -37,8 +37,13 @@ bool make_room_for_leases(Call& call, std::size_t bytes);
 /// Does CACHE.GET of one key and writes the reply. Returns false if the reply comes later.
 bool cache_read(Call& call, store::Database& db, const store::Key& key, const CacheReadOptions& options);
 
-/// Takes the next argument, which must exist, as a tag. If it is none, replies the error and returns nothing.
-std::optional<std::string_view> take_tag(Call& call, Cursor& options);
+/// Takes the next argument, which must exist, as a tag, and returns its name (store/tag_names.hpp). If it is none, replies the error and
+/// returns nothing.
+std::optional<std::string> take_tag(Call& call, Cursor& options);
+
+/// Finds the option DEPENDS of CACHE.SET and CACHE.ABSENT: the index of the word; 0 if it is not there.
+std::size_t depends_in_cache_set(Args args);
+std::size_t depends_in_cache_absent(Args args);
 
 /// The option TAGS n tag ... It has the tags in the form in which entries keep them (store::Extra).
 class TagsOption {

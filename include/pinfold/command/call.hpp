@@ -67,9 +67,13 @@ class Call {
   /// A command that is executed as a part of `outer`, and shares its time, reply and locks: a command of a transaction, or the
   /// command that a task executes in the end.
   Call(const Call& outer, const Row& command, Args arguments, std::span<const store::Key> extracted, const CallContext& context)
+      : Call(outer, outer.reply, command, arguments, extracted, context) {}
+  /// The same with a reply of its own: a command of a script.
+  Call(const Call& outer, resp::Reply& out, const Row& command, Args arguments, std::span<const store::Key> extracted,
+       const CallContext& context)
       : row(command),
         args(arguments),
-        reply(outer.reply),
+        reply(out),
         session(outer.session),
         engine(outer.engine),
         clock(outer.clock),

@@ -30,18 +30,21 @@ enum Flag : std::uint32_t {
   kAllShards = 1 << 9,   // works on the whole keyspace, so EXEC locks every shard if it is queued
   kImmediate = 1 << 10,  // executed at once inside MULTI (EXEC, DISCARD, ...)
   kMovableKeys = 1 << 11,
-  kSkipPause = 1 << 12,  // runs while clients are paused
+  kSkipPause = 1 << 12,     // runs while clients are paused
   kMayReplicate = 1 << 13,  // waits for the end of a CLIENT PAUSE of writes
-  kAllowBusy = 1 << 14,    // shown to clients as allowed while a script runs for too long
-  kSkipSlowlog = 1 << 15,  // shown to clients; not the command itself is slow, but the commands that it executes (EXEC)
-  kProtected = 1 << 16,    // allowed only if enable-debug-command says so
-  kLogged = 1 << 17,       // administrative, so a line in the log says which client has sent it
-  kBeyondNamed = 1 << 18,  // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
-  kAudited = 1 << 19,      // its handler says which client has sent it, in the audit log
+  kAllowBusy = 1 << 14,     // shown to clients as allowed while a script runs for too long
+  kSkipSlowlog = 1 << 15,   // shown to clients; not the command itself is slow, but the commands that it executes (EXEC)
+  kProtected = 1 << 16,     // allowed only if enable-debug-command says so
+  kLogged = 1 << 17,        // administrative, so a line in the log says which client has sent it
+  kBeyondNamed = 1 << 18,   // may do more work than its keys and arguments name; inside EXEC TransactionBudget bounds that work
+  kAudited = 1 << 19,       // its handler says which client has sent it, in the audit log
   kPubSub = 1 << 20,
   kNamesChannels = 1 << 21,   // has Row::channels
   kForSubscribers = 1 << 22,  // allowed to a client with RESP2 that has subscribed
   kRepliesPushes = 1 << 23,   // replies with pushes, which CLIENT REPLY OFF and SKIP do not silence
+  kStale = 1 << 24,           // shown to clients as allowed on stale replicas
+  // Executes a script or function: it locks shards by itself (script_runner.hpp), and the commands that the script executes spend budgets.
+  kRunsScript = 1 << 25,
 };
 
 /// ACL categories that do not follow from flags. @read, @write, @fast and @slow follow from flags, and @admin and @dangerous
@@ -54,6 +57,7 @@ enum Category : std::uint32_t {
   kTransaction = 1 << 4,
   kDangerous = 1 << 5,
   kAdministrative = 1 << 6,  // @admin, for a command without kAdmin
+  kScripting = 1 << 7,
 };
 
 /// What a command does with a key, with the words of Redis' key specs: RO reads, RW reads and writes, OW overwrites, RM
@@ -117,15 +121,22 @@ struct Row;
 /// Returns the whole text of the error for arguments in which a KeySpec does not find its keys.
 using KeyError = std::string (*)(const Row& row, Args args);
 
+/// Finds the word of a KeySpec::option in the arguments. Returns its index; 0 if it is not there.
+using OptionAt = std::size_t (*)(Args args);
+
 /// Which arguments are keys. Indices count from 0, which is the name of the command.
 struct KeySpec {
-  enum class Kind : std::uint8_t { none, range, count };
+  enum class Kind : std::uint8_t { none, range, count, option };
   Kind kind = Kind::none;
   KeyUse use = KeyUse::read;
-  std::int16_t first = 0;    // range: index of the first key; count: index of the number of keys, after which the keys follow
-  std::int16_t last = 0;     // range: index of the last key, negative from the end
-  std::int16_t step = 1;     // distance between keys
-  KeyError error = nullptr;  // count: the error for a number of keys that is no number or does not fit; a range needs none
+  // range: index of the first key; count: index of the number of keys, after which the keys follow; option: the lowest index of the word
+  std::int16_t first = 0;
+  std::int16_t last = 0;       // range: index of the last key, negative from the end
+  std::int16_t step = 1;       // distance between keys
+  KeyError error = nullptr;    // count and option: the error for a number of keys that is no number or does not fit; a range needs none
+  OptionAt find = nullptr;     // option
+  std::string_view word = {};  // option
+  std::int16_t least = 1;      // count: the smallest number of keys
 
   static constexpr KeySpec one(KeyUse use, std::int16_t at = 1) { return {Kind::range, use, at, at, 1, nullptr}; }
   static constexpr KeySpec range(KeyUse use, std::int16_t first, std::int16_t last, std::int16_t step = 1) {
@@ -133,6 +144,15 @@ struct KeySpec {
   }
   static constexpr KeySpec counted(KeyUse use, std::int16_t count_at, KeyError error, std::int16_t step = 1) {
     return {Kind::count, use, count_at, 0, step, error};
+  }
+  /// A word among the options, which the number of keys and the keys follow: "DEPENDS numkeys key [key ...]". Without the word there are
+  /// no keys. What stands before it may look like it, so `find` has to read the options as the handler does.
+  static constexpr KeySpec option(KeyUse use, std::string_view word, std::int16_t from, OptionAt find, KeyError error) {
+    return {Kind::option, use, from, 0, 1, error, find, word};
+  }
+  /// The same if there may be no key.
+  static constexpr KeySpec counted_or_none(KeyUse use, std::int16_t count_at, KeyError error) {
+    return {Kind::count, use, count_at, 0, 1, error, nullptr, {}, 0};
   }
 };
 
@@ -171,6 +191,8 @@ enum class Touches : std::uint8_t {
 using DatabasesIn = std::array<std::optional<unsigned>, 2> (*)(Args args);
 /// The prefix that all keys have which the command touches; empty if they may be any.
 using PrefixIn = std::string_view (*)(Args args);
+/// Whether a request with these arguments, which need not be valid, works on the whole keyspace.
+using IsWhole = bool (*)(Args args);
 
 /// Executes a command (call.hpp).
 using Handler = Outcome (*)(Call&);
@@ -190,6 +212,7 @@ struct Row {
   Touches touches = Touches::keys;
   DatabasesIn databases = nullptr;
   PrefixIn prefix = nullptr;
+  IsWhole whole = nullptr;      // for a command that depending on its arguments is as one with kAllShards
   EventsOf events = {};
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
   std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)
@@ -245,12 +268,19 @@ enum class [[nodiscard]] Extraction : std::uint8_t{
 Extraction extract_keys(const Row& row, Args args, std::vector<std::uint32_t>& positions);
 /// The error for a request whose arguments are malformed, from the row's KeySpec.
 std::string key_error(const Row& row, Args args);
-/// Returns the position of the key if a command of `size` arguments has exactly one key, whatever the arguments are; 0 for all
-/// other commands. It follows the same rule as extract_keys(), but fills no list: most requests have one key.
-inline std::size_t only_key(const Row& row, std::size_t size) {
+/// Whether the request needs the shards of all keys locked, so that EXEC locks every shard if it is queued.
+inline bool needs_all_shards(const Row& row, Args args) {
+  return (row.flags & kAllShards) != 0 || (row.whole != nullptr && row.whole(args));
+}
+/// Returns the position of the key if a request has exactly one key and its row has one range of keys, beside keys of an option that the
+/// request does not have; 0 for all other requests. It follows the same rule as extract_keys(), but fills no list: most requests have one
+/// key.
+inline std::size_t only_key(const Row& row, Args args) {
   const KeySpec& spec = row.keys[0];
-  if (spec.kind != KeySpec::Kind::range || row.keys[1].kind != KeySpec::Kind::none) return 0;
-  const auto count = static_cast<std::int64_t>(size);
+  if (spec.kind != KeySpec::Kind::range) return 0;
+  const KeySpec& further = row.keys[1];
+  if (further.kind != KeySpec::Kind::none && (further.kind != KeySpec::Kind::option || further.find(args) != 0)) return 0;
+  const auto count = static_cast<std::int64_t>(args.size());
   const std::int64_t last = spec.last < 0 ? count + spec.last : spec.last;
   if (spec.first < 1 || last < spec.first || last >= count || last - spec.first >= spec.step) return 0;
   return static_cast<std::size_t>(spec.first);

@@ -24,8 +24,10 @@
 #include "pinfold/command/monitors.hpp"
 #include "pinfold/command/pubsub.hpp"
 #include "pinfold/command/rates.hpp"
+#include "pinfold/command/scripting.hpp"
 #include "pinfold/command/stats.hpp"
 #include "pinfold/command/tls_status.hpp"
+#include "pinfold/command/tracking_feed.hpp"
 #include "pinfold/command/tracing.hpp"
 #include "pinfold/command/working_set.hpp"
 #include "pinfold/config/settings.hpp"
@@ -58,9 +60,11 @@ class Engine {
   CommandLog command_log;
   LatencyMonitor latency;
   Monitors monitors;
+  TrackingService tracking;
   PubSub pubsub;
   KeyspaceEvents keyspace_events;
   WorkingSet working_set;
+  Scripting scripting;
   EventLog events;
   LogCounts log_counts;  // of the log, to which the lines of `events` go
   AuditLog audit;        // off until the server starts it

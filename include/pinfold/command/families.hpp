@@ -35,5 +35,7 @@ std::span<const Row> monitor_commands();
 std::span<const Row> pubsub_commands();
 std::span<const Row> advise_commands();
 std::span<const Row> hot_key_commands();
+std::span<const Row> script_commands();
+std::span<const Row> function_commands();
 
 }  // namespace pinfold::command

@@ -43,6 +43,7 @@ enum class Section : std::uint8_t {
   threads,
   working_set,
   keys,
+  scripts,
   count,
 };
 using Sections = std::bitset<static_cast<std::size_t>(Section::count)>;
@@ -76,6 +77,7 @@ struct ClientFigures {
   std::uint64_t blocked = 0;
   std::uint64_t waiting_for_leases = 0;  // clients that wait for the holder of a lease; each of these waits has a time limit
   std::uint64_t monitors = 0;            // clients that have sent MONITOR
+  std::uint64_t tracking = 0;            // clients with CLIENT TRACKING
   std::uint64_t subscribers = 0;         // clients that have subscribed to a channel or pattern
 };
 
@@ -89,6 +91,15 @@ struct MemoryFigures {
   std::uint64_t coalescing = 0;  // leases, waiting clients, refused versions, pending purges
   std::uint64_t clients = 0;
   std::uint64_t sampling = 0;  // of accesses, to learn about the traffic, and spans of requests
+  std::uint64_t tracking = 0;  // which clients have read which keys (CLIENT TRACKING)
+  std::uint64_t scripts = 0;   // the three below together
+  std::uint64_t interpreters = 0;
+  std::uint64_t cached_scripts = 0;
+  std::uint64_t libraries = 0;
+  std::uint64_t script_texts = 0;  // cached scripts and libraries
+  std::uint64_t script_count = 0;
+  std::uint64_t library_count = 0;
+  std::uint64_t function_count = 0;
   std::uint64_t used = 0;      // the sum of all above
   std::uint64_t messages = 0;  // the part of `clients` that published messages on their way to I/O threads take
   std::uint64_t peak = 0;
@@ -126,6 +137,14 @@ struct StatsFigures {
   std::uint64_t clients_closed_for_users = 0;
   std::uint64_t hits = 0;
   std::uint64_t misses = 0;
+  // Client-side caching (cache/tracking_table.hpp).
+  std::uint64_t tracking_keys = 0;
+  std::uint64_t tracking_items = 0;  // the keys of each client, together
+  std::uint64_t tracking_prefixes = 0;
+  std::uint64_t tracking_evicted = 0;
+  std::uint64_t tracking_aged = 0;
+  std::uint64_t tracking_refused = 0;
+  std::uint64_t tracking_messages = 0;
   std::uint64_t error_replies = 0;
   std::uint64_t query_limit_disconnections = 0;
   std::uint64_t output_limit_disconnections = 0;
@@ -232,6 +251,7 @@ struct CacheFigures {
   std::uint64_t fills_refused_token = 0;
   std::uint64_t fills_refused_tag = 0;
   std::uint64_t fills_refused_version = 0;
+  std::uint64_t fills_refused_dependency = 0;
   std::uint64_t early_refreshes = 0;
   std::uint64_t stale_hits = 0;
   std::uint64_t negative_hits = 0;
@@ -239,6 +259,8 @@ struct CacheFigures {
   std::uint64_t negative_bytes = 0;
   std::uint64_t purges_of_tags = 0;
   std::uint64_t purges_of_prefixes = 0;
+  std::uint64_t purges_cascading = 0;
+  std::uint64_t entries_of_cascades = 0;
   std::uint64_t purges_pending = 0;
   std::uint64_t serves_stale = 0;  // 1 or 0
   // Switches for an incident.
@@ -377,6 +399,21 @@ struct WorkingSetFigures {
   std::uint64_t change_ttl_ms = 0;  // the median of the time that they might have stayed
 };
 
+/// Scripts and functions that clients execute, and what was locked for them.
+struct ScriptFigures {
+  std::uint64_t executed = 0;
+  std::uint64_t locked_all = 0;  // runs with the whole keyspace locked
+  std::uint64_t locked_declared = 0;
+  std::uint64_t locked_more = 0;  // commands for which further shards were locked in the middle of a script
+  std::uint64_t run_again = 0;
+  std::uint64_t refused_undeclared = 0;
+  std::uint64_t killed = 0;
+  std::uint64_t out_of_time = 0;
+  std::uint64_t evicted = 0;  // from the cache of scripts
+  std::uint64_t running = 0;  // for more than ten milliseconds, at present
+  std::uint64_t longest_us = 0;
+};
+
 /// Which keys are asked for most, in percent of all accesses to keys, and how large values are.
 struct KeyFigures {
   std::uint64_t sampled = 0;  // accesses that were looked at
@@ -404,6 +441,7 @@ struct Figures {
   CpuFigures cpu;
   CacheFigures cache;
   TlsFigures tls;
+  ScriptFigures scripts;
   std::vector<double> percentiles;         // those of the setting latency-tracking-info-percentiles; none if latency-tracking is off
   std::vector<CommandFigures> commands;    // only commands that were called, rejected or have failed
   std::vector<HoldFigures> holds;          // in the order of their causes
@@ -465,6 +503,7 @@ std::span<const Figure<CacheFigures>> cache_figures();
 std::span<const Figure<TlsFigures>> tls_figures();
 std::span<const Figure<ServerFigures>> cluster_figures();
 std::span<const Figure<KeyFigures>> key_figures();
+std::span<const Figure<ScriptFigures>> script_figures();
 // The figures of each command, each cause of holds, each code of errors, each database and each user.
 std::span<const Figure<CommandFigures>> command_figures();
 std::span<const Figure<HoldFigures>> hold_figures();

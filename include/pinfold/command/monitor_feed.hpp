@@ -34,6 +34,17 @@ class MonitorFeed {
   void show_transaction(const Session& session, const Row& exec, Args args);
   /// Called when the transaction of the last show_transaction() was not executed: only EXEC is shown of it.
   void take_back_transaction(const Session& session, const Row& exec, Args args);
+  /// How far the lines have come.
+  struct Mark {
+    std::vector<std::size_t> sizes;  // of the lines of each group
+    std::size_t bytes = 0;
+  };
+  /// Called before a script is executed, with nothing locked or, inside EXEC, with shards locked.
+  Mark begin_script();
+  /// The same as show() for a command of a script, with shards locked. Of one script most_of_transaction bytes are shown.
+  void show_in_script(const Session& session, const Row& row, Args args, unsigned db);
+  /// Called when a script that has begun with this mark is run anew: what it has shown is taken back.
+  void take_back_script(const Mark& mark);
   /// Pushes the lines.
   void flush() {
     if (bytes_ > 0) [[unlikely]]
@@ -62,7 +73,9 @@ class MonitorFeed {
   std::uint64_t users_version_ = 0;
   std::vector<Group> groups_;
   std::vector<std::uint32_t> positions_;
-  std::size_t bytes_ = 0;  // of the lines of all groups
+  std::size_t bytes_ = 0;         // of the lines of all groups
+  std::size_t most_bytes_ = 0;    // that they may be while a script runs
+  security::MatchBudget budget_;  // of the script that runs
 };
 
 }  // namespace pinfold::command

@@ -115,6 +115,10 @@ void note_denial(Engine& engine, const Session& session, const Denial& denial);
 /// Notes that a request was denied, for all who want to know: note_denial() and the audit log. `verdict` must not allow it.
 void note_denial(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict);
 
+/// The same for a command of a transaction or script, with shards locked: all denials are counted, and noted if may_note() says so
+/// (audit.hpp).
+void note_denial_in_group(Engine& engine, const Session& session, const Row& row, const RightsVerdict& verdict);
+
 /// Whether a command of a transaction is denied now that it is to run: rights may have changed since it was queued, and what was queued
 /// before it may have changed the user or the database. If so, replies the error. All denials are counted, and noted
 /// if may_note() says so (audit.hpp).

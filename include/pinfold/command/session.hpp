@@ -24,6 +24,7 @@
 #include "pinfold/command/subscriber.hpp"
 #include "pinfold/command/task.hpp"
 #include "pinfold/command/tracing.hpp"
+#include "pinfold/command/tracking.hpp"
 #include "pinfold/command/transaction_budget.hpp"
 #include "pinfold/command/waiting.hpp"
 #include "pinfold/security/users.hpp"
@@ -66,19 +67,23 @@ struct SharedClient {
   std::atomic<std::uint64_t> subscribed_bytes{0};
   std::atomic<bool> closing{false};  // set by any thread (CLIENT KILL, eviction of clients); the connection's thread closes the client
   std::atomic<std::uint64_t> watched_bytes{0};
-  std::atomic<Evicted> evicted{Evicted::no};    // set by any thread: the client is being closed because of the memory that it takes
-  std::atomic<std::uint64_t> input_bytes{0};    // received and not yet executed, without large arguments
-  std::atomic<std::uint64_t> input_room{0};     // the capacity of the input buffer
-  std::atomic<std::uint64_t> large_bytes{0};    // of large arguments that have arrived; these count as data
-  std::atomic<std::uint64_t> output_bytes{0};   // replies that have not been sent
-  std::atomic<std::uint64_t> buffer_memory{0};  // the connection and its buffers
-  std::atomic<std::uint64_t> task_bytes{0};     // what the task of a long command has collected
+  std::atomic<std::uint64_t> tracking_bytes{0};  // of the prefixes of CLIENT TRACKING
+  std::atomic<std::uint8_t> tracking{0};         // TrackingFlag values; 0: the client does not track
+  std::atomic<std::uint64_t> redirect{0};        // the client to which its invalidations are redirected; 0: none
+  std::atomic<bool> redirect_target{false};      // set by any thread: another client redirects its invalidations to this one, or did so
+  std::atomic<Evicted> evicted{Evicted::no};     // set by any thread: the client is being closed because of the memory that it takes
+  std::atomic<std::uint64_t> input_bytes{0};     // received and not yet executed, without large arguments
+  std::atomic<std::uint64_t> input_room{0};      // the capacity of the input buffer
+  std::atomic<std::uint64_t> large_bytes{0};     // of large arguments that have arrived; these count as data
+  std::atomic<std::uint64_t> output_bytes{0};    // replies that have not been sent
+  std::atomic<std::uint64_t> buffer_memory{0};   // the connection and its buffers
+  std::atomic<std::uint64_t> task_bytes{0};      // what the task of a long command has collected
 
   /// The bytes that the client takes of the memory for clients.
   std::uint64_t memory() const {
     constexpr auto relaxed = std::memory_order_relaxed;
     return buffer_memory.load(relaxed) + queued_bytes.load(relaxed) + watched_bytes.load(relaxed) + task_bytes.load(relaxed) +
-           subscribed_bytes.load(relaxed);
+           subscribed_bytes.load(relaxed) + tracking_bytes.load(relaxed);
   }
   // Kept by Clients.
   std::shared_ptr<security::UserUsage> usage;  // where the client counts; only its thread changes it, with the registry locked
@@ -100,6 +105,19 @@ struct SharedClient {
   std::string library_version;
 };
 
+/// What commands share that are executed one after the other in one hold of locks: those of a transaction, or of a script.
+struct CommandGroup {
+  TransactionBudget budget;  // what they may do beyond what they name
+  // What checks of the user's rights may compare that are made with the shards locked.
+  security::MatchBudget matches;
+  // How many lines of each kind they wanted in the audit log (may_note).
+  std::array<std::uint32_t, static_cast<std::size_t>(AuditLog::Kind::count)> audit_lines{};
+  // How many of them were to be noted as slow, and as having a large request or a large reply (most_noted_commands_of_exec).
+  std::array<std::uint32_t, 3> noted{};
+  bool in_script = false;          // whether a script executes the commands
+  std::uint64_t script_ticks = 0;  // that the scripts among them have taken
+};
+
 /// The commands that MULTI has queued. Sizes are in bytes.
 struct Transaction {
   unsigned db = 0;              // that will be selected when the next command runs, as far as SELECT was queued
@@ -109,15 +127,10 @@ struct Transaction {
   std::size_t large_bytes = 0;  // large arguments in the queue, which are counted as data
   std::uint64_t needed = 0;     // memory that the commands may need when EXEC runs them
   std::deque<Queued> queue;
-  TransactionBudget budget;  // what EXEC may do beyond what the commands name
-  // What checks of the user's rights may compare: one budget for those made when commands are queued, so that too much is refused before
-  // anything is executed, and one for those that EXEC makes with the shards locked.
+  // What checks of the user's rights may compare when commands are queued, so that too much is refused before anything is executed.
+  // EXEC makes them once more, with a budget of its own.
   security::MatchBudget queued_matches;
-  security::MatchBudget exec_matches;
-  // How many lines of each kind the commands that EXEC has executed wanted in the audit log (may_note).
-  std::array<std::uint32_t, static_cast<std::size_t>(AuditLog::Kind::count)> exec_lines{};
-  // How many of them were to be noted as slow, and as having a large request or a large reply (most_noted_commands_of_exec).
-  std::array<std::uint32_t, 3> noted{};
+  CommandGroup group;
 };
 
 /// A key that the client watches, with what WATCH noted of it.
@@ -158,6 +171,7 @@ struct Session {
   bool more_to_come = false;  // whether further requests have been received behind the one that is being executed
   ReplyMode reply_mode = ReplyMode::on;
   std::unique_ptr<Transaction> transaction;  // set from MULTI until EXEC or DISCARD
+  CommandGroup* group = nullptr;             // set while EXEC or a script executes commands, whose Call::in_transaction is true
   std::set<WatchedKey> watched;
   std::size_t watched_bytes = 0;           // memory of `watched`, as it is counted in store::Use::clients
   PushReceiver* receiver = nullptr;        // the connection; null: the client is not told what is published
@@ -167,6 +181,7 @@ struct Session {
   std::unique_ptr<Waiting> waiting;
   std::unique_ptr<Task> task;
   ToldNil told_nil;
+  std::unique_ptr<Tracking> tracking;  // null: the client does not track
   SessionTrace trace;
   /// What acting_user() has found. Only it and set_user() change this.
   struct Acting {
@@ -226,6 +241,19 @@ struct Session {
   /// and so do the name and version of the client's library, the leases for which it was told nil, and the reply mode of the
   /// request that is being executed. Before, the caller ends MULTI, WATCH and subscriptions, because ending them takes locks.
   void reset(std::shared_ptr<const security::User> user);
+
+  /// Sets `group` as long as it exists. It may exist inside of another one.
+  class Grouped {
+   public:
+    Grouped(Session& session, CommandGroup& group) : session_(session), outer_(std::exchange(session.group, &group)) {}
+    ~Grouped() { session_.group = outer_; }
+    Grouped(const Grouped&) = delete;
+    Grouped& operator=(const Grouped&) = delete;
+
+   private:
+    Session& session_;
+    CommandGroup* const outer_;
+  };
 };
 
 }  // namespace pinfold::command

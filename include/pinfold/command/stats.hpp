@@ -28,10 +28,12 @@ struct CommandCounters {
   Counter failed;    // calls that the handler has answered with an error
 };
 
-/// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"). That thread adds, and any thread may read. Clients cannot invent
-/// codes, so there are only as many as the server has.
+/// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"). That thread adds, and any thread may read. Scripts can invent codes:
+/// those that are not like others are counted as "OTHER", and so are further ones when there are many.
 class ErrorCounts {
  public:
+  static constexpr std::size_t most_codes = 128;
+
   void add(std::string_view code);
   void add_to(std::map<std::string, std::uint64_t>& sums) const;
   void clear();
@@ -89,6 +91,15 @@ struct alignas(64) ThreadStats {
   Counter admin_wrong_host;
   Counter admin_rejected;      // connections to the admin port that were refused, because there were too many
   Counter messages_delivered;  // of publish/subscribe, to clients of the thread
+  // Scripts and functions that were executed, and what has been locked for them: a run counts once more if it is made anew.
+  Counter scripts;
+  Counter scripts_locked_all;
+  Counter scripts_locked_declared;
+  Counter scripts_locked_more;         // commands for which further shards were locked in the middle of a script
+  Counter scripts_run_again;           // runs that were given up and made anew
+  Counter scripts_refused_undeclared;  // commands that were refused because they use undeclared keys
+  Counter scripts_killed;
+  Counter scripts_out_of_time;
   ErrorCounts errors;
 };
 

@@ -10,6 +10,10 @@
 
 namespace pinfold::command {
 
+/// Executes a command of a transaction or script, unless there has been enough of what its commands do beyond what was sent, or memory is
+/// full. Counts it.
+void invoke_in_group(Call& call, bool malformed, ThreadStats& stats);
+
 /// Leaves MULTI and forgets the queued commands.
 void end_transaction(Session& session, Engine& engine);
 

@@ -21,6 +21,11 @@ class TransactionBudget {
   static constexpr std::uint64_t most_bytes = 256 * 1024;
   static constexpr std::uint64_t most_system_calls = 8;  // INFO makes three
   static constexpr std::uint64_t most_bytes_in_all = 256UL * 1024 * 1024;
+  /// A script may do so many times as much: its time is bounded, and scripts that go through the keyspace are usual.
+  static constexpr std::uint64_t times_for_scripts = 64;
+
+  TransactionBudget() = default;
+  explicit TransactionBudget(std::uint64_t times) : times_(times) {}
 
   /// Counts the work of one command while it exists.
   class Spending {
@@ -38,10 +43,14 @@ class TransactionBudget {
   };
 
   /// How much is left. May be called while a command is counted. The bytes include those that the command may read for its own keys.
-  std::uint64_t entries_left() const { return most_entries - std::min(most_entries, total().entries); }
+  std::uint64_t entries_left() const {
+    const std::uint64_t most = times_ * most_entries;
+    return most - std::min(most, total().entries);
+  }
   std::uint64_t bytes_left() const {
     const work::Counts sum = total();
-    const std::uint64_t left = most_bytes - std::min(most_bytes, sum.bytes);
+    const std::uint64_t most = times_ * most_bytes;
+    const std::uint64_t left = most - std::min(most, sum.bytes);
     return left + allowed_.bytes - std::min(allowed_.bytes, current_ != nullptr ? current_->bytes : 0);
   }
   /// Whether the next command must be refused. `beyond_named`: whether its row has kBeyondNamed.
@@ -49,7 +58,8 @@ class TransactionBudget {
     if (bytes_in_all_ >= most_bytes_in_all) return true;
     if (!beyond_named) return false;
     const work::Counts sum = total();
-    return sum.entries >= most_entries || sum.nodes >= most_entries || sum.bytes >= most_bytes || sum.system_calls >= most_system_calls;
+    return sum.entries >= times_ * most_entries || sum.nodes >= times_ * most_entries || sum.bytes >= times_ * most_bytes ||
+           sum.system_calls >= most_system_calls;
   }
 
  private:
@@ -76,6 +86,7 @@ class TransactionBudget {
     return sum;
   }
 
+  std::uint64_t times_ = 1;
   work::Counts done_;               // work of earlier commands with kBeyondNamed
   std::uint64_t bytes_in_all_ = 0;  // bytes of all earlier commands, without those that their arguments allow
   std::uint64_t sent_ = 0;          // bytes that the arguments of the present command allow

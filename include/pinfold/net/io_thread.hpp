@@ -23,6 +23,7 @@
 #include "pinfold/base/client_threads.hpp"
 #include "pinfold/command/dispatch.hpp"
 #include "pinfold/command/engine.hpp"
+#include "pinfold/command/tracking_feed.hpp"
 #include "pinfold/net/batch.hpp"
 #include "pinfold/net/event_loop.hpp"
 #include "pinfold/net/handshake_queue.hpp"
@@ -227,6 +228,7 @@ class IoThread {
   TlsBuffers tls_buffers_;  // outlives the transports, some of which may still lie in the loop
   EventLoop loop_;
   command::Dispatcher dispatcher_;
+  command::TrackingFeed& tracking_;
   ReplyMemory reply_memory_;
   RequestTracer tracer_;
   resp::Output output_;  // deferred replies, and after them the replies to the present connection

@@ -26,6 +26,8 @@ class Reply {
   }
   /// Writes a status line. `text` must be the server's own and hold no line break.
   Written simple(std::string_view text);
+  /// The same for a text that may hold anything: line breaks are replaced by spaces.
+  Written status(std::string_view text);
   /// Writes an error. `text` begins with its code and without a '-': "ERR syntax error". Line breaks are replaced by spaces, so
   /// that text of a client cannot smuggle in another reply (CVE-2025-67733). Line breaks at the end are dropped. The text is cut
   /// after 1 KB.
@@ -55,11 +57,17 @@ class Reply {
   Written set(std::size_t size) { return number(protocol_ >= 3 ? '~' : '*', static_cast<std::int64_t>(size)); }
   /// The header of a push message, or in RESP2 of an array. `size` elements are to follow.
   Written push(std::size_t size) { return number(protocol_ >= 3 ? '>' : '*', static_cast<std::int64_t>(size)); }
+  /// The header of an attribute, which belongs to the reply that follows it. `pairs` keys and values are to follow. RESP2 has no attributes.
+  Written attribute(std::size_t pairs) { return number('|', static_cast<std::int64_t>(pairs)); }
   Written boolean(bool value);
   /// A double, or in RESP2 a bulk string with its shortest text.
   Written real(double value);
   /// Text for people: a verbatim string in RESP3, a bulk string in RESP2.
   Written verbatim(std::string_view text);
+  /// The same with another format than "txt": three characters, to which it is cut or filled up with spaces.
+  Written verbatim(std::string_view format, std::string_view text);
+  /// A number of any size, or in RESP2 a bulk string. Line breaks are replaced by spaces.
+  Written big_number(std::string_view digits);
   /// Begins such a text that comes in pieces. The caller appends `size` bytes to the output and then calls end_text().
   Written begin_text(std::size_t size);
   Written end_text() {
@@ -76,6 +84,7 @@ class Reply {
 
  private:
   Written number(char type, std::int64_t value);
+  Written line(char type, std::string_view text);
 
   Output* out_;
   int protocol_;

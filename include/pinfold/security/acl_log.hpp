@@ -22,7 +22,7 @@ class AclLog {
   /// What was not allowed. In the words of Redis: "auth", "command", "key", "channel". "database" is Pinfold's own.
   enum class Reason : std::uint8_t { auth, command, key, channel, database };
   /// Where the request came from: as such, or inside MULTI.
-  enum class Context : std::uint8_t { toplevel, multi };
+  enum class Context : std::uint8_t { toplevel, multi, script };
 
   struct Event {
     Reason reason = Reason::command;
@@ -62,7 +62,7 @@ class AclLog {
   std::uint64_t next_id_ = 0;
 };
 
-/// "auth", "command" ...; "toplevel", "multi".
+/// "auth", "command" ...; "toplevel", "multi", "lua".
 const char* reason_name(AclLog::Reason reason);
 const char* context_name(AclLog::Context context);
 

@@ -11,11 +11,14 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <string_view>
 
 #include "pinfold/store/entry.hpp"
 #include "pinfold/store/value.hpp"
 
 namespace pinfold::store {
+
+struct Purge;
 
 /// What happened to a key, or to all keys of a database.
 enum class Cause : std::uint8_t {
@@ -31,13 +34,17 @@ enum class Cause : std::uint8_t {
   evicted,      // the entry was removed to make room
   purged,       // a purge has removed the entry, when a look-up, the sweep, eviction or compaction met it
   purged_soft,  // a purge has made the entry stale, when one of these met it
-  lapsed,       // told behind the change of a write whose value has not been stored, because its deadline had passed already
-  // These two are told beside what happens, for observers that ask for them:
-  created,  // a write is about to be told, of a key under which plain commands found no value
-  missed,   // a read that counts has found no value. Nothing has changed
   // These two are for a whole database. They are told once in each shard, without a key:
   flushed,    // all entries were removed
   exchanged,  // the database has the entries of another one now (SWAPDB); the change of the other one is told separately
+  // These are told beside the changes above, to observers that name them:
+  // - an entry is gone, or is about to be replaced, and what was built from its value may now lack a dependency (tag_names.hpp): the entry
+  //   depends on keys, and no new entry under its key depends on all of these; or it is stale, so that its value may have been read after
+  //   it was made so
+  source_gone,
+  lapsed,   // behind the change of a write whose value has not been stored, because its deadline had passed already
+  created,  // a write is about to be told, of a key under which plain commands found no value
+  missed,   // a read that counts has found no value. Nothing has changed
 };
 
 /// A set of causes.
@@ -47,6 +54,7 @@ class Causes {
   constexpr Causes(std::initializer_list<Cause> causes) {
     for (const Cause cause : causes) bits_ |= 1U << static_cast<unsigned>(cause);
   }
+  /// All changes, without what is told beside them.
   static constexpr Causes all() {
     Causes causes;
     causes.bits_ = (2U << static_cast<unsigned>(Cause::exchanged)) - 1;
@@ -78,6 +86,8 @@ struct Change {
   /// For `written`: the value that was written, but is not stored because a switch does not admit its key (KeySwitches). Null
   /// if the value is stored, and in most other cases. If the entry was stored for a moment and removed, it is in `before`.
   const Value* unstored = nullptr;
+  /// For `source_gone`: the purge that has removed the entry; null if no purge has.
+  const Purge* purge = nullptr;
 
   /// For `written` and `deadline`: whether the entry was given a deadline. False if one that it had was kept.
   bool with_deadline = false;
@@ -152,10 +162,16 @@ class Changes {
   }
   /// Tells observers that an entry was removed. Must be called after the entry has been taken out of the index, and before it
   /// is released. Costs what tell() costs.
-  void tell_removed(Cause cause, unsigned db, std::uint64_t hash, const Entry& before, UnixMs now) {
+  /// `purge` is the purge that has removed it, if one has.
+  void tell_removed(Cause cause, unsigned db, std::uint64_t hash, const Entry& before, UnixMs now, const Purge* purge = nullptr) {
     if (wants(cause)) [[unlikely]]
       tell_all({.cause = cause, .db = db, .key = {before.key(), hash}, .now = now, .before = &before});
+    if (before.has_extra()) [[unlikely]]
+      tell_source_gone(db, hash, before, now, purge);
   }
+  /// Tells observers of Cause::source_gone, if there is reason to, before a write replaces an entry that has an Extra. `tags` are those of
+  /// the new entry, as Extra keeps them. O(1) if no observer listens for the cause, otherwise O(observers + bytes of tags).
+  void tell_replaced(unsigned db, std::uint64_t hash, const Entry& before, std::string_view tags);
 
   /// Tells observers that `value` was written under a key that is not stored, and is not stored either.
   void tell_unstored(unsigned db, const Key& key, UnixMs now, const Value* value) {
@@ -172,6 +188,7 @@ class Changes {
 
  private:
   void tell_all(const Change& change);
+  void tell_source_gone(unsigned db, std::uint64_t hash, const Entry& before, UnixMs now, const Purge* purge);
   void settle_all();
   void note_wanted();
 

@@ -89,6 +89,7 @@ struct DatabaseStats {
   std::uint64_t keys = 0;
   std::uint64_t expires = 0;  // keys with a deadline
   UnixMs average_ttl = 0;     // milliseconds, an estimate from a sample; 0: no key has a deadline
+  std::uint64_t index_bytes = 0;
 };
 
 /// The result of a recount of everything in the keyspace. The first four figures are in bytes, and are to equal those of
@@ -144,9 +145,14 @@ class Keyspace {
     void acquire(std::span<const Key> keys);
     void acquire_all();
     void acquire_shard(unsigned shard);
+    /// Locks one more shard while others are held, or all that are not held yet. Does not wait: returns false if one is locked by another
+    /// thread; try_acquire_rest() may have locked some of them then. So they cannot deadlock.
+    bool try_acquire_more(unsigned shard);
+    bool try_acquire_rest();
     void release();
     bool holds(unsigned shard) const { return held_.test(shard); }
     bool empty() const { return held_.none(); }
+    bool holds_all() const { return held_.count() == keyspace_->shard_count(); }
 
    private:
     void lock_held();
@@ -267,6 +273,8 @@ class Keyspace {
   KeyspaceStats stats(const Locks& held);
   KeyspaceStats stats() { return stats(Locks(*this)); }
   void reset_stats(const Locks& held);
+  /// Takes reads off the statistics that will be made once more. Must be called with nothing locked.
+  void take_back_reads(const ReadCounts& reads);
   const RoomWaits& room_waits() const { return room_waits_; }
   /// Begins to count anew the evictions under the policy in a slot, which another policy has got.
   void reset_evicted_of(std::uint8_t slot, const Locks& held);

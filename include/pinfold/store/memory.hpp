@@ -25,7 +25,9 @@ enum class Use : unsigned {
   ghosts,      // fingerprints of keys that were evicted lately (eviction/ghost.hpp)
   coalescing,  // of misses: leases, waiting clients, refused versions; and purges under way
   clients,     // connections: unfinished requests, replies not yet sent
+  scripts,     // interpreters of scripts with what scripts have allocated, cached scripts, libraries of functions
   sampling,    // of accesses, to learn about the traffic (command/working_set.hpp), and spans of requests (command/tracing.hpp)
+  tracking,    // which clients have read which keys, and what they are still to be told of that (cache/tracking_table.hpp)
   count,       // the number of uses
 };
 
@@ -145,11 +147,11 @@ class Memory {
     constexpr std::uint64_t clearly = 512 * 1024;
     return limit() != 0 && data() > for_data() + std::min(clearly, limit() / 64);
   }
-  /// Whether `bytes` would fit if every entry were evicted. Index and ghosts count as they are, and the limit is
+  /// Whether `bytes` would fit if every entry were evicted. Index, ghosts and scripts count as they are, and the limit is
   /// lowered by the most that observe_growth() can take off.
   bool could_fit(std::uint64_t bytes) const {
     const std::uint64_t most = limit() - most_unaccounted();
-    const std::uint64_t fixed = used(Use::index) + used(Use::ghosts);
+    const std::uint64_t fixed = used(Use::index) + used(Use::ghosts) + used(Use::scripts);
     return limit() == 0 || (bytes <= most && fixed <= most - bytes);
   }
   /// Whether `more` bytes fit now, together with data(), returning() and what is promised to other threads (Room). With

@@ -61,6 +61,7 @@ struct Purge {
   std::atomic<unsigned> unswept{0};       // tables that are still to be swept, and 1 more until cache::Cache::purge() returns
   std::shared_ptr<Purge> next;            // the next purge in the list that this one is in: at first that of TagMarks, later that of Cache
   std::uint64_t erasure = 0;              // for cache::Cache: the number of the erasure that it waits for; 0: none yet
+  std::uint64_t token = 0;                // for cache::Cache: the token that the first lease after the purge gets
   bool counted = false;                   // for cache::Cache: whether it counts the purge among those that are under way
   /// For cache::Cache: called when the purge is over, to answer the request that has asked for it. The store does not call it.
   /// May be empty.

@@ -28,7 +28,7 @@ TEST_CASE("metrics: names, units and help texts follow the conventions of Promet
     }
     for (const std::string& label : doc.labels) {
       CHECK(std::set<std::string>{"command", "code", "db", "reason", "cause", "request", "part", "policy", "user", "thread", "mode", "by",
-                                  "result", "version", "top", "up_to", "factor"}
+                                  "result", "version", "top", "up_to", "factor", "kind", "locked"}
                 .contains(label));
     }
   }

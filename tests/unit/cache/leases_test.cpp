@@ -47,6 +47,8 @@ struct Rig final : pinfold::ClientThreads {
   void end_pause() override {}
   void push(std::vector<pinfold::ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/,
             pinfold::Audience /*audience*/) override {}
+  void send(unsigned /*thread*/, std::shared_ptr<const pinfold::Mail> /*mail*/) override {}
+  std::uint64_t mail_number(unsigned /*thread*/) const override { return 1; }
   template <class Action>
   auto locked(Action&& action) {
     const Key key = keyspace.key(name);

@@ -37,6 +37,7 @@ std::vector<std::string> all_names() {
   add_names(names, cpu_figures());
   add_names(names, cache_figures());
   add_names(names, tls_figures());
+  add_names(names, script_figures());
   add_names(names, cluster_figures());
   return names;
 }

@@ -17,7 +17,7 @@ using namespace pinfold::command;
 namespace {
 
 using Kind = CommandLog::Kind;
-using Event = LatencyMonitor::Event;
+using Measured = LatencyMonitor::Event;
 
 std::vector<std::string> words_of(const RequestWords& words) {
   std::vector<std::string> all;
@@ -108,26 +108,26 @@ TEST_CASE("command log: whatever the number of entries, they take at most so man
 
 TEST_CASE("latency monitor: a second has one sample, and 160 of them are kept") {
   LatencyMonitor monitor;
-  monitor.add(Event::command, 20, 1000);
-  monitor.add(Event::command, 50, 1000);
-  monitor.add(Event::command, 30, 1000);
-  REQUIRE(monitor.series(Event::command).samples.size() == 1);
-  CHECK(monitor.series(Event::command).samples[0].ms == 50);
-  for (std::int64_t i = 1; i < 400; ++i) monitor.add(Event::command, 10, 1000 + i);
-  const LatencyMonitor::Series series = monitor.series(Event::command);
+  monitor.add(Measured::command, 20, 1000);
+  monitor.add(Measured::command, 50, 1000);
+  monitor.add(Measured::command, 30, 1000);
+  REQUIRE(monitor.series(Measured::command).samples.size() == 1);
+  CHECK(monitor.series(Measured::command).samples[0].ms == 50);
+  for (std::int64_t i = 1; i < 400; ++i) monitor.add(Measured::command, 10, 1000 + i);
+  const LatencyMonitor::Series series = monitor.series(Measured::command);
   REQUIRE(series.samples.size() == LatencyMonitor::most_samples);
   CHECK(series.samples.front().unix_s == 1240);
   CHECK(series.samples.back().unix_s == 1399);
   CHECK(series.most_ms == 50);
-  CHECK(monitor.series(Event::fast_command).samples.empty());
-  CHECK(monitor.reset(Event::command));
-  CHECK_FALSE(monitor.reset(Event::command));
-  CHECK(monitor.series(Event::command).most_ms == 0);
+  CHECK(monitor.series(Measured::fast_command).samples.empty());
+  CHECK(monitor.reset(Measured::command));
+  CHECK_FALSE(monitor.reset(Measured::command));
+  CHECK(monitor.series(Measured::command).most_ms == 0);
 }
 
 TEST_CASE("latency monitor: events are found by their names") {
   for (std::size_t i = 0; i < LatencyMonitor::events; ++i) {
-    const auto event = static_cast<Event>(i);
+    const auto event = static_cast<Measured>(i);
     CHECK(find_event(event_name(event)) == event);
   }
   CHECK_FALSE(find_event("nosuch"));

@@ -828,7 +828,25 @@ void add_words(std::vector<std::string>& words, const Argument& argument, Random
   }
 }
 
+std::vector<std::string> random_request(const Row& row, Random& random);
+
+// A script that executes a random request, with or without declaring its keys.
+std::vector<std::string> random_script(const Row& row, Random& random) {
+  const std::span<const Row* const> rows = commands();
+  const Row* inner = rows[random() % rows.size()];
+  while (inner->handler == nullptr || (inner->flags & (kNoScript | kNoMulti)) != 0) inner = rows[random() % rows.size()];
+  const std::vector<std::string> request = random_request(*inner, random);
+  std::vector<std::string> words = {std::string(row.name), "return redis.pcall(unpack(ARGV))", "0"};
+  if (random() % 2 == 0) {
+    words[2] = "1";
+    words.push_back(pick(random, open_keys));
+  }
+  words.insert(words.end(), request.begin(), request.end());
+  return words;
+}
+
 std::vector<std::string> random_request(const Row& row, Random& random) {
+  if (row.name.starts_with("eval") && !row.name.starts_with("evalsha")) return random_script(row, random);
   const std::size_t bar = row.name.find('|');
   std::vector<std::string> words = {std::string(row.name.substr(0, bar))};
   if (bar != std::string_view::npos) words.emplace_back(row.name.substr(bar + 1));

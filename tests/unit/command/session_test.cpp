@@ -15,6 +15,7 @@ void use(Client& client) {
   client.run("CLIENT", "NO-EVICT", "ON");
   client.run("SELECT", "4");
   client.run("MONITOR");
+  client.run("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "p");
   client.run("SUBSCRIBE", "a", "b");
   client.run("PSUBSCRIBE", "a*");
   client.run("SSUBSCRIBE", "a");
@@ -29,15 +30,20 @@ void use(Client& client) {
 // What others see. Every field is named here: one that is added does not compile before it is compared, or said to stay.
 void compare_shared(SharedClient& left, SharedClient& right) {
   auto& [id, address, local_address, fd, unix_socket, created, thread, last_active, last_command, db, protocol, queued, queued_bytes,
-         watched, no_evict, no_touch, waiting, paused, monitors, subscriptions, subscribed_bytes, closing, watched_bytes, evicted,
-         input_bytes, input_room, large_bytes, output_bytes, buffer_memory, task_bytes, usage, counted, transport_bytes, counted_requests,
-         reads, counted_reads, net_input, net_output, commands, mutex, name, user, library_name, library_version] = left;
+         watched, no_evict, no_touch, waiting, paused, monitors, subscriptions, subscribed_bytes, closing, watched_bytes, tracking_bytes,
+         tracking, redirect, redirect_target, evicted, input_bytes, input_room, large_bytes, output_bytes, buffer_memory, task_bytes, usage,
+         counted, transport_bytes, counted_requests, reads, counted_reads, net_input, net_output, commands, mutex, name, user, library_name,
+         library_version] = left;
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
   CHECK(queued == right.queued);
   CHECK(queued_bytes == right.queued_bytes);
   CHECK(watched == right.watched);
   CHECK(watched_bytes == right.watched_bytes);
+  CHECK(tracking_bytes == right.tracking_bytes);
+  CHECK(tracking == right.tracking);
+  CHECK(redirect == right.redirect);
+  static_cast<void>(redirect_target);  // others may still redirect to it
   CHECK(no_evict == right.no_evict);
   CHECK(no_touch == right.no_touch);
   CHECK(waiting == right.waiting);
@@ -64,8 +70,8 @@ void compare_shared(SharedClient& left, SharedClient& right) {
 }
 
 void compare(Session& left, Session& right) {
-  auto& [shared, db, protocol, no_touch, login_noted, close_after_reply, more_to_come, reply_mode, transaction, watched, watched_bytes,
-         receiver, subscriber, waiting, task, told_nil, trace, acting] = left;
+  auto& [shared, db, protocol, no_touch, login_noted, close_after_reply, more_to_come, reply_mode, transaction, group, watched,
+         watched_bytes, receiver, subscriber, waiting, task, told_nil, tracking, trace, acting] = left;
   compare_shared(shared, right.shared);
   CHECK(db == right.db);
   CHECK(protocol == right.protocol);
@@ -75,12 +81,14 @@ void compare(Session& left, Session& right) {
   CHECK(more_to_come == right.more_to_come);
   CHECK(reply_mode == right.reply_mode);
   CHECK(transaction == nullptr);
+  CHECK(group == nullptr);
   CHECK(watched.empty());
   CHECK(watched_bytes == right.watched_bytes);
   CHECK(receiver == right.receiver);
   CHECK(subscriber == nullptr);
   CHECK(waiting == nullptr);
   CHECK(task == nullptr);
+  CHECK(tracking == nullptr);
   CHECK((!trace.present && !trace.once));
   CHECK((acting.user == nullptr && acting.at == 0 && acting.unlimited_at == 0 && acting.request_limit == 0 &&
          !acting.removed));  // looked for at the next request

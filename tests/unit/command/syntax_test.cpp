@@ -103,5 +103,9 @@ TEST_CASE("syntax: keys are marked by the key specs of the command") {
   CHECK(types("bitop") == "-01");
   CHECK(types("lcs") == "00----");
   CHECK(arguments_of(*find_command_by_name("mset")).front().arguments.front().type == ArgumentType::key);
+  const Argument& depends = arguments_of(*find_command_by_name("cache.set")).back();
+  CHECK(depends.token == "DEPENDS");
+  CHECK(depends.arguments.front().type == ArgumentType::integer);
+  CHECK(depends.arguments.back().key_spec == 1);
   CHECK(arguments_of(*find_command_by_name("incrbyfloat"))[1].type == ArgumentType::real);
 }

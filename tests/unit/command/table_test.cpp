@@ -135,7 +135,7 @@ TEST_CASE("table: containers know their subcommands") {
 }
 
 TEST_CASE("table: every row is complete and consistent") {
-  const std::set<std::string_view> groups = {"string", "generic", "connection", "server", "bitmap", "transactions", "cache"};
+  const std::set<std::string_view> groups = {"string", "generic", "connection", "server", "bitmap", "transactions", "cache", "pubsub", "scripting"};
   for (const Row* row : commands()) {
     INFO(row->name);
     CHECK(row->name == pinfold::to_lower(row->name));
@@ -179,7 +179,7 @@ TEST_CASE("table: the only key of a request is the one that extract_keys finds")
       const Words words(size, "1");
       std::vector<std::uint32_t> positions;
       const bool found = extract_keys(*row, words, positions) == Extraction::done;
-      const std::size_t only = only_key(*row, size);
+      const std::size_t only = only_key(*row, words);
       if (only != 0) CHECK(positions == std::vector<std::uint32_t>{static_cast<std::uint32_t>(only)});
       if (row->keys[0].kind == KeySpec::Kind::range && found && positions.size() == 1) CHECK(only == positions[0]);
     }
@@ -195,6 +195,12 @@ TEST_CASE("table: keys are found where they stand") {
   CHECK(keys_of({"bitop", "and", "d", "a", "b"}) == Positions{2, 3, 4});
   CHECK(keys_of({"object", "freq", "a"}) == Positions{2});
   CHECK(keys_of({"msetex", "2", "a", "1", "b", "2", "EX", "5"}) == Positions{2, 4});
+  CHECK(keys_of({"cache.set", "k", "v", "EX", "5", "DEPENDS", "2", "a", "b", "STALE", "1"}) == Positions{1, 7, 8});
+  CHECK(keys_of({"cache.set", "k", "v", "tags", "2", "DEPENDS", "1", "depends", "1", "a"}) == Positions{1, 9});
+  CHECK(keys_of({"cache.set", "DEPENDS", "DEPENDS", "TOKEN", "DEPENDS", "KEEPTTL", "DEPENDS", "1", "a"}) == Positions{1, 8});
+  CHECK(keys_of({"cache.absent", "k", "DEPENDS", "1", "a"}) == Positions{1, 4});
+  CHECK(keys_of({"cache.set", "k", "v", "NOSUCH", "DEPENDS", "1", "a"}) == Positions{1});  // the handler answers with an error before it
+  CHECK(keys_of({"cache.set", "k", "v", "TAGS", "x", "DEPENDS", "1", "a"}) == Positions{1});
   CHECK(keys_of({"ping", "a"}).empty());
   CHECK(keys_of({"scan", "0"}).empty());
 }
@@ -276,6 +282,7 @@ TEST_CASE("command table: passwords are never shown, and names of keys only as s
   CHECK(shown({"DEBUG", "OBJECT", "k"}) == "..k");
   CHECK(shown({"DEBUG", "OBJEKT", "k"}) == "..k");
   CHECK(shown({"DEBUG", "SLEEP", "1"}) == "...");
+  CHECK(shown({"DEBUG", "POPULATE", "1", "k", "5"}) == "...k.");
   CHECK(shown({"DEBUG"}) == ".");
   CHECK(shown({"ACL", "SETUSER", "ada", "on", ">secret", "<secret", "#5ec7e7", "!5ec7e7", "!~a", "~a", "+get"}) == "....ssss...");
   CHECK(shown({"ACL", "SETUSER", "ada", "secret", "(>secret)", "(+get", "~a)", "ON", "db=1"}) == "...ss....");

@@ -377,3 +377,24 @@ TEST_CASE("a reply beyond the cap overflows, blobs included") {
   output.clear(0);
   CHECK(output.overflow() == Output::Overflow::none);
 }
+
+TEST_CASE("texts of scripts stay within their line") {
+  for (const int protocol : {2, 3}) {
+    Output output;
+    Reply reply(output, protocol);
+    reply.status("a\r\n+b\r\n");
+    CHECK(output.text(output.size()) == "+a  +b  \r\n");
+    output.truncate(0);
+    reply.big_number("12\r\n34");
+    CHECK(output.text(output.size()) == (protocol == 3 ? "(12  34\r\n" : "$6\r\n12\r\n34\r\n"));
+    output.truncate(0);
+    reply.verbatim("mkd", "text");
+    CHECK(output.text(output.size()) == (protocol == 3 ? "=8\r\nmkd:text\r\n" : "$4\r\ntext\r\n"));
+    output.truncate(0);
+    reply.verbatim("long", "text");
+    CHECK(output.text(output.size()) == (protocol == 3 ? "=8\r\nlon:text\r\n" : "$4\r\ntext\r\n"));
+    output.truncate(0);
+    reply.verbatim("x", "");
+    CHECK(output.text(output.size()) == (protocol == 3 ? "=4\r\nx  :\r\n" : "$0\r\n\r\n"));
+  }
+}

@@ -23,6 +23,7 @@
 
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/purges.hpp"
+#include "pinfold/store/tag_names.hpp"
 #include "pinfold/store/walk.hpp"
 #include "pinfold/store/wrong_type.hpp"
 
@@ -33,7 +34,7 @@ namespace {
 
 constexpr std::uint64_t MB = 1 << 20;
 constexpr unsigned databases = 2;
-constexpr unsigned causes = static_cast<unsigned>(Cause::exchanged) + 1;
+constexpr unsigned causes = static_cast<unsigned>(Cause::source_gone) + 1;
 
 class ChangeHistory {
  public:
@@ -106,7 +107,8 @@ class ChangeHistory {
   };
 
   struct Recorder final : Observer {
-    Recorder(ChangeHistory& its_history, Changes& changes) : history(its_history), subscription(changes, *this, Causes::all()) {
+    Recorder(ChangeHistory& its_history, Changes& changes)
+        : history(its_history), subscription(changes, *this, Causes::all() | Causes{Cause::source_gone}) {
       subscription.listen(true);
     }
     void changed(const Change& change) noexcept override { history.note(change); }
@@ -127,6 +129,8 @@ class ChangeHistory {
       case Cause::purged:
       case Cause::purged_soft:
         return note_own_account(change);
+      case Cause::source_gone:
+        return note_source(change);
       default:
         return note_command(change);
     }
@@ -163,7 +167,22 @@ class ChangeHistory {
     model_[change.db].erase(found);
   }
 
+  // Told behind a removal that calls for it, or before a write.
+  void note_source(const Change& change) {
+    require(change.before != nullptr && change.before->has_extra(), "a source that was none");
+    if (change.before == nullptr || !change.before->has_extra()) return;
+    const bool replaced = std::exchange(owed_, "") != change.key.text;
+    if (replaced) require(there(change.db, std::string(change.key.text)) != nullptr, "told that a source goes which is not there");
+    const Extra extra = Extra::read(change.before->extra());
+    require(has_dependencies(extra.tags) || (extra.stale_ms != 0 && !change.before->live(now_)), "a source that was none");
+  }
+
   void compare_before(const Change& change, const Item& item) {
+    if (change.before != nullptr && change.before->has_extra()) {
+      const Extra extra = Extra::read(change.before->extra());
+      const bool source = has_dependencies(extra.tags) || (extra.stale_ms != 0 && !change.before->live(change.now));
+      if (source) owed_ = change.key.text;
+    }
     require(change.before != nullptr, "a removal without what was removed");
     if (change.before == nullptr) return;
     require(change.before->key() == change.key.text && same(change.before->value(), item), "removed another value");
@@ -182,7 +201,8 @@ class ChangeHistory {
     const auto old = model.find(expected.name);
     const std::optional<Value> value = keyspace_.glance(change.db, change.key);
     require(value.has_value() == expected.after.has_value(), "there is an entry, or there is none");
-    if (change.cause == Cause::deleted && old != model.end()) compare_before(change, old->second);
+    const bool removes = change.cause == Cause::deleted || change.before != nullptr;
+    if (removes && old != model.end()) compare_before(change, old->second);
     if (!value || !expected.after) {
       if (old != model.end()) model.erase(old);
       return;
@@ -205,6 +225,7 @@ class ChangeHistory {
   }
   void finish_action() {
     if (failure_ != nullptr) FAIL(failure_);
+    if (!owed_.empty()) FAIL("a source has gone, and nobody was told");
     if (!expected_.empty()) FAIL("a change was not told");
   }
 
@@ -247,7 +268,10 @@ class ChangeHistory {
     return below(10) == 0 ? 1000 + below(15'500) : below(300);
   }
   std::string some_text() { return std::string(some_size(), static_cast<char>('a' + below(26))); }
-  std::string some_tag() { return below(2) == 0 ? "t" + std::to_string(below(20)) : std::string(); }
+  std::string some_tag() {
+    const std::string tag = "t" + std::to_string(below(20));
+    return below(2) == 0 ? (below(2) == 0 ? name_of_dependency(tag) : tag) : std::string();
+  }
   UnixMs some_deadline() { return below(3) == 0 ? now_ + 1 + static_cast<UnixMs>(below(3000)) : 0; }
 
   // Runs `action` with both keys locked. With `looks`, everything is settled that a look-up of them may find, so that the model has what
@@ -435,7 +459,8 @@ class ChangeHistory {
     purge->soft = below(2) == 0;
     purge->at = now_;
     purge->owner = purge_owner<700>();
-    purge->names.push_back(purge->by_prefix ? some_name().substr(0, 3 + below(2)) : "t" + std::to_string(below(20)));
+    purge->names.push_back(purge->by_prefix ? some_name().substr(0, 3 + below(2)) : some_tag());
+    if (purge->names[0].empty()) return;
     purge->unswept = 1;
     {
       Keyspace::Locks locks(keyspace_);
@@ -515,6 +540,7 @@ class ChangeHistory {
   std::array<unsigned, databases> whole_{};
   std::vector<std::shared_ptr<Purge>> purges_;
   const char* failure_ = nullptr;
+  std::string owed_;  // the key whose removal calls for Cause::source_gone
   // Ahead of the clock: what making room takes, it takes as evicted.
   UnixMs now_ = unix_ms() + 1'000'000'000;
 };

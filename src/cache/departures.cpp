@@ -1,0 +1,39 @@
+#include "pinfold/cache/departures.hpp"
+
+#include <algorithm>
+
+#include "pinfold/cache/cache.hpp"
+
+namespace pinfold::cache {
+
+Departures::Departures(Cache& cache, unsigned shard)
+    : cache_(cache), subscription_(cache.keyspace().changes(shard), *this, {store::Cause::source_gone}) {
+  subscription_.listen(true);
+}
+
+// The lowest bits of the hash are taken by others, so that keys of one shard have some of them in common.
+std::size_t Departures::place_of(unsigned db, const store::Key& key) { return ((key.hash * 0x9e3779b97f4a7c15) >> 40U) + db; }
+
+bool Departures::since(unsigned db, const store::Key& key, std::uint64_t token, MonoMs granted) const {
+#ifdef PINFOLD_BREAK_DEPARTURES
+  return false;  // a build for the test which shows that the race checker notices a value built from an entry that is gone
+#endif
+  const Place& place = places_[place_of(db, key) % places];
+  // A lease that was granted in the very millisecond of the expiry may be from before it.
+  return place.token > token || place.expired >= granted;
+}
+
+void Departures::changed(const store::Change& change) noexcept {
+  Place& place = places_[place_of(change.db, change.key) % places];
+  const store::Entry& before = *change.before;
+  const Moment now = moment();
+  // With serve-stale an entry may be read after its time.
+  const bool expired = change.purge == nullptr && before.expired(now.unix) && !cache_.keyspace().serves_stale();
+  if (expired) {
+    place.expired = std::max(place.expired, now.mono + (before.gone_at() - now.unix));
+  } else {
+    place.token = std::max(place.token, change.purge != nullptr ? change.purge->token : cache_.upcoming_token());
+  }
+}
+
+}  // namespace pinfold::cache
