@@ -63,8 +63,10 @@ std::string flush(LibrarySet& set) {
 
 Outcome function_flush(Call& call) {
   constexpr std::size_t most_words = 3;
-  const bool known =
-      call.args.size() == 2 || (call.args.size() == most_words && (iequals(call.args[2], "SYNC") || iequals(call.args[2], "ASYNC")));
+  if (call.args.size() > most_words) {
+    return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" + excerpt(call.args[1]) + "'. Try FUNCTION HELP.");
+  }
+  const bool known = call.args.size() == 2 || iequals(call.args[2], "SYNC") || iequals(call.args[2], "ASYNC");
   if (!known) return call.reply.error("ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
   change_libraries(call, flush);
   return call.reply.ok();

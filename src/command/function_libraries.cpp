@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <unordered_set>
 #include <utility>
 
 #include <openssl/sha.h>
@@ -29,9 +30,11 @@ const LibrarySet::Found* LibrarySet::find(std::string_view function) const {
 std::string LibrarySet::add(std::shared_ptr<const FunctionLibrary> library, bool replace) {
   const auto before = libraries_.find(library->name);
   if (before != libraries_.end() && !replace) return "ERR Library '" + library->name + "' already exists";
+  std::unordered_set<std::string_view, Hash, Same> names;
   for (const auto& function : library->functions) {
     const Found* const other = find(function->name);
-    if (other != nullptr && other->library->name != library->name) return "ERR Function " + excerpt(function->name) + " already exists";
+    const bool taken = other != nullptr && other->library->name != library->name;
+    if (taken || !names.insert(function->name).second) return "ERR Function " + excerpt(function->name) + " already exists";
   }
   remove(library->name);
   for (const auto& function : library->functions) functions_.emplace(function->name, Found{library, function.get()});

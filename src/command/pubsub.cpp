@@ -429,7 +429,6 @@ class Message final : public Mail {
     for (; here != nullptr && progress.second < here->places(); ++progress.second) {
       if (left == 0) return false;
       left -= std::min(left, cost);
-      work::entries();
       Subscription& one = here->at(progress.second);
       if (one.subscriber == nullptr || one.from > progress.number || !pubsub_.may_get(one, topic)) continue;
       PushReceiver* const receiver = one.subscriber->session.receiver;

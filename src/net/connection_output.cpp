@@ -1,5 +1,6 @@
 // What a client is sent: replies that go out at once, those that are deferred, and those that it has not read yet.
 
+#include <algorithm>
 #include <utility>
 
 #include <sys/uio.h>
@@ -154,11 +155,19 @@ void Connection::add_push(const PushText& text) {
   const std::size_t memory = output.memory();
   const bool unread = in_reply || (!unsent_.empty() && !pushed_);
   if (!in_reply && unsent_.empty()) restart_patience();
-  if (!text.head.empty()) {
-    output.append(session_.protocol >= 3 ? ">" : "*");
-    output.append(text.head.substr(1));
+  const char type = session_.protocol >= 3 ? '>' : '*';
+  if (constexpr std::size_t at_once = 4096; text.head.size() + text.text.size() <= at_once) [[likely]] {
+    char* const begin = output.reserve(text.head.size() + text.text.size());
+    char* const end = std::copy(text.text.begin(), text.text.end(), std::copy(text.head.begin(), text.head.end(), begin));
+    if (!text.head.empty()) *begin = type;
+    output.commit(end);
+  } else {
+    if (!text.head.empty()) {
+      output.append({&type, 1});
+      output.append(text.head.substr(1));
+    }
+    output.append(text.text);
   }
-  output.append(text.text);
   if (text.blob != nullptr) output.append(*text.blob);
   output.append(text.end);
   look_at_pushes(unread, memory);

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "pinfold/base/sha1.hpp"
+#include "pinfold/base/text.hpp"
 #include "pinfold/script/state.hpp"
 
 namespace pinfold::script {
@@ -216,7 +217,7 @@ bool read_flags(lua_State* L, Registered& registered) {
     State::of(L).charge(L, 1);
     lua_rawgeti(L, -1, i);
     if (lua_isnil(L, -1)) break;
-    const std::optional<Flag> flag = lua_type(L, -1) == LUA_TSTRING ? flag_named(text_at(L, -1)) : std::nullopt;
+    const std::optional<Flag> flag = lua_type(L, -1) == LUA_TSTRING ? flag_named(to_lower(text_at(L, -1))) : std::nullopt;
     lua_pop(L, 1);
     if (!flag) return false;
     registered.flags |= *flag;

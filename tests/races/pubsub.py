@@ -268,7 +268,7 @@ async def kill(arena):
     stream = Stream()
     await stream.open(arena.port)
     while arena.running:
-        await asyncio.sleep(rng.random() * 0.3)
+        await asyncio.sleep(rng.random())
         victim = rng.choice(arena.subscribers)
         if victim.id is not None:
             stream.send(["CLIENT", "KILL", "ID", victim.id])

@@ -128,7 +128,7 @@ def test_inspect(raw, cache, policy):
     def fields(**changed):
         values = {
             "status": bulk(b"miss"), "type": bulk(b"none"), "bytes": ZERO, "version": ZERO, "age-ms": NO_EXPIRY, "fresh-ms": ZERO, "stale-ms": ZERO, "frequency": ZERO,
-            "load-ms": ZERO, "tags": b"*0\r\n", "policy": raw.null, "lease-ms": ZERO, "waiters": ZERO,
+            "load-ms": ZERO, "tags": b"*0\r\n", "depends": b"*0\r\n", "policy": raw.null, "lease-ms": ZERO, "waiters": ZERO,
         } | {name.replace("_", "-"): value for name, value in changed.items()}  # fmt: skip
         return raw.mapping(*(part for name, value in values.items() for part in (bulk(name.encode()), value)))
 

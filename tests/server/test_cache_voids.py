@@ -55,6 +55,7 @@ CASES = {
     "expireat": [Case(["k", 1], FRESH), Case(["k", NOW + 1000], FRESH, voids=False)],
     "flushall": [Case([]), Case(["ASYNC"], FRESH), Case(["SYNC"], STALE)],
     "flushdb": [Case([]), Case(["ASYNC"], FRESH), Case([], STALE)],
+    "function": [Case(["FLUSH"], voids=False)],
     "getdel": [Case(["k"], FRESH)],
     "getex": [Case(["k", "PXAT", 1], FRESH), Case(["k", "EX", 1000], FRESH, voids=False), Case(["k", "PERSIST"], FRESH, voids=False), Case(["k"], FRESH, voids=False)],
     "getset": [Case(["k", "x"]), Case(["k", "x"], FRESH), Case(["k", "x"], STALE)],
@@ -86,7 +87,7 @@ CASES = {
 }  # fmt: skip
 
 # Those that can't change what a lease is about.
-NEVER_VOID = {"persist", "cache.get", "cache.mget", "cache.release", "cache.renew"}
+NEVER_VOID = {"persist", "function", "cache.get", "cache.mget", "cache.release", "cache.renew"}
 
 
 def writes(connection):

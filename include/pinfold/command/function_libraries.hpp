@@ -15,6 +15,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "pinfold/base/text.hpp"
 #include "pinfold/command/script_cache.hpp"
 #include "pinfold/store/memory.hpp"
 
@@ -63,13 +64,18 @@ class LibrarySet {
   bool remove(std::string_view library);
 
  private:
+  // As in Redis, functions are found whatever the case of the letters, and libraries are not.
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string>()(to_lower(text)); }
+  };
+  struct Same {
+    using is_transparent = void;
+    bool operator()(std::string_view a, std::string_view b) const { return iequals(a, b); }
   };
 
   std::map<std::string, std::shared_ptr<const FunctionLibrary>, std::less<>> libraries_;
-  std::unordered_map<std::string, Found, Hash, std::equal_to<>> functions_;
+  std::unordered_map<std::string, Found, Hash, Same> functions_;
   std::size_t memory_ = 0;
 };
 

@@ -19,14 +19,14 @@ namespace {
 using Kind = CommandLog::Kind;
 using Measured = LatencyMonitor::Event;
 
-std::vector<std::string> words_of(const RequestWords& words) {
+std::vector<std::string> list_of(const RequestWords& words) {
   std::vector<std::string> all;
   for (std::size_t i = 0; i < words.count(); ++i) all.emplace_back(words[i]);
   return all;
 }
 
-std::vector<std::string> words_of(const std::vector<std::string_view>& args, const WordLimits& limits = {}) {
-  return words_of(RequestWords(*find_command(args), args, limits));
+std::vector<std::string> list_of(const std::vector<std::string_view>& args, const WordLimits& limits = {}) {
+  return list_of(RequestWords(*find_command(args), args, limits));
 }
 
 CommandLog::Entry entry_with(std::string_view key) {
@@ -41,7 +41,7 @@ std::vector<std::string> noted(Server& server, Kind kind) {
   std::vector<std::string> all;
   for (const auto& entry : server.engine.command_log.newest(kind, 100)) {
     std::string& line = all.emplace_back();
-    for (const std::string& word : words_of(entry->words)) line += (line.empty() ? "" : " ") + word;
+    for (const std::string& word : list_of(entry->words)) line += (line.empty() ? "" : " ") + word;
   }
   return all;
 }
@@ -49,21 +49,21 @@ std::vector<std::string> noted(Server& server, Kind kind) {
 }  // namespace
 
 TEST_CASE("request words: long ones are cut, many are counted, secrets are left out") {
-  CHECK(words_of({"GET", "k"}) == std::vector<std::string>{"GET", "k"});
-  CHECK(words_of({"AUTH", "name", "secret"}) == std::vector<std::string>{"AUTH", "(redacted)", "(redacted)"});
+  CHECK(list_of({"GET", "k"}) == std::vector<std::string>{"GET", "k"});
+  CHECK(list_of({"AUTH", "name", "secret"}) == std::vector<std::string>{"AUTH", "(redacted)", "(redacted)"});
   const std::string longest(128, 'v');
   const std::string longer(129, 'v');
-  CHECK(words_of({"SET", "k", longest})[2] == longest);
-  CHECK(words_of({"SET", "k", longer})[2] == longest + "... (1 more bytes)");
+  CHECK(list_of({"SET", "k", longest})[2] == longest);
+  CHECK(list_of({"SET", "k", longer})[2] == longest + "... (1 more bytes)");
   std::vector<std::string_view> many{"MGET"};
   many.resize(32, "k");
-  CHECK(words_of(many).size() == 32);
-  CHECK(words_of(many).back() == "k");
+  CHECK(list_of(many).size() == 32);
+  CHECK(list_of(many).back() == "k");
   many.push_back("k");
-  CHECK(words_of(many).size() == 32);
-  CHECK(words_of(many).back() == "... (2 more arguments)");
+  CHECK(list_of(many).size() == 32);
+  CHECK(list_of(many).back() == "... (2 more arguments)");
   const WordLimits limits{.words = 100, .bytes_of_word = 10, .bytes = 20};
-  CHECK(words_of({"MGET", "0123456789", "0123456789", "0123456789", "0123456789"}, limits).back() == "... (2 more arguments)");
+  CHECK(list_of({"MGET", "0123456789", "0123456789", "0123456789", "0123456789"}, limits).back() == "... (2 more arguments)");
 }
 
 TEST_CASE("request words: what a request has in the protocol is counted") {

@@ -201,7 +201,8 @@ class ChangeHistory {
     const auto old = model.find(expected.name);
     const std::optional<Value> value = keyspace_.glance(change.db, change.key);
     require(value.has_value() == expected.after.has_value(), "there is an entry, or there is none");
-    if (change.cause == Cause::deleted && old != model.end()) compare_before(change, old->second);
+    const bool removes = change.cause == Cause::deleted || change.before != nullptr;
+    if (removes && old != model.end()) compare_before(change, old->second);
     if (!value || !expected.after) {
       if (old != model.end()) model.erase(old);
       return;
