@@ -55,6 +55,7 @@ NOT_YET = [
 
 ALWAYS_FAIL = {"auth", "client|unblock", "client|kill", "shutdown", "config|rewrite", "delex", "discard", "exec", "debug", "acl|load", "acl|save",
                "latency|graph",  # there is nothing to draw, as nothing takes long
+               "script|kill", "function|kill",  # nothing runs for long enough
                "monitor"}  # its connection would be sent more than replies
 
 

@@ -4,6 +4,7 @@ Each row has a function that returns one request as a list of arguments; they ar
 kind can be: large values, long names, many watches, tags and leases.
 """
 
+import hashlib
 import itertools
 
 LONG_MS = 600_000
@@ -450,6 +451,8 @@ LIBRARY = (
     b"#!lua name=budget\nredis.register_function('budget_set', function(k, a) return redis.call('SET', k[1], a[1]) end)\n"
     b"redis.register_function{function_name='budget_get', callback=function(k) return redis.pcall('GET', k[1]) end, flags={'no-writes'}}"
 )
+# What FUNCTION DUMP says without libraries.
+NO_LIBRARIES = b"PFLIB001" + hashlib.sha256(b"PFLIB001").digest()
 
 
 @row("eval", "eval_ro")
@@ -480,7 +483,9 @@ def call_function(world, rng, words):
 
 @row("function|delete", "function|dump", "function|flush", "function|help", "function|kill", "function|list", "function|load", "function|restore", "function|stats")
 def function(world, rng, words):
-    return [*words, *{"delete": ["nosuch"], "load": ["REPLACE", LIBRARY], "restore": [b"PFLIB001", "FLUSH"], "list": ["WITHCODE"]}.get(words[1], [])]
+    return [*words, *{
+        "delete": [rng.choice((b"budget", b"nosuch"))], "load": ["REPLACE", LIBRARY], "restore": [NO_LIBRARIES], "list": ["WITHCODE"],
+    }.get(words[1], [])]  # fmt: skip
 
 
 # --- users ---
