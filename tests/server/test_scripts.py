@@ -729,3 +729,37 @@ def test_a_script_that_is_not_whole(scripts, script, text):
     assert scripts.call("EVAL", script, 0) == error("ERR Error compiling script (new function): " + text)
     assert scripts.call("EVAL", "", 0) is None
     assert scripts.call("EVAL", "return select('#', ...)", 0) == 0
+
+
+# --- publish/subscribe and client-side caching ---
+
+
+def test_a_script_publishes(scripts, connect):
+    subscriber = connect()
+    assert subscriber.call("SUBSCRIBE", "news") == [b"subscribe", b"news", 1]
+    assert scripts.call("EVAL", "return redis.call('PUBLISH', KEYS[1], ARGV[1])", 1, "news", "text") == 1
+    assert subscriber.read() == [b"message", b"news", b"text"]
+    assert scripts.pipeline([("MULTI",), ("EVAL", "return redis.call('PUBLISH', 'news', 'more')", 0), ("EXEC",)])[-1] == [1]
+    assert subscriber.read() == [b"message", b"news", b"more"]
+    script = "return redis.call('SUBSCRIBE', 'news')"
+    assert scripts.call("EVAL", script, 0) == error(f"ERR This Redis command is not allowed from script script: {sha(script)}, on @user_script:1.")
+    script = "return redis.call('PUBLISH', 'news', 'x')"
+    assert "Write commands are not allowed from read-only scripts" in scripts.call("EVAL_RO", script, 0)
+
+
+def test_a_script_publishes_to_the_channels_of_its_caller(scripts, ada):
+    scripts.call("ACL", "SETUSER", "ada", "+publish", "&mine")
+    assert ada.call("EVAL", "return redis.call('PUBLISH', 'mine', 'x')", 0) == 0
+    assert "can't publish to the channel mentioned in the command" in ada.call("EVAL", "return redis.call('PUBLISH', 'other', 'x')", 0)
+
+
+def test_keys_that_a_script_reads_are_tracked(scripts, connect):
+    tracker = connect(protocol=3)
+    assert tracker.call("CLIENT", "TRACKING", "ON") == "OK"
+    tracker.call("EVAL", "redis.call('GET', ARGV[1]) return redis.call('GET', KEYS[1])", 1, "a", "b")
+    scripts.call("EVAL", "return redis.call('SET', KEYS[1], 'x')", 1, "a")
+    assert tracker.read() == resp.Push([b"invalidate", [b"a"]])
+    if is_redis():
+        return  # 7.0 knows declared keys only, 7.2 all of them
+    scripts.call("SET", "b", "x")
+    assert tracker.read() == resp.Push([b"invalidate", [b"b"]])
