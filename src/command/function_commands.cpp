@@ -45,7 +45,7 @@ Outcome function_load(Call& call) {
     replace = true;
   }
   std::shared_ptr<FunctionLibrary> library;
-  std::string error = runner_of(call).read_library(options.take(), library);
+  std::string error = runner_of(call).read_library(options.take(), !replace, library);
   if (error.empty()) error = change_libraries(call, [&](LibrarySet& set) { return set.add(library, replace); });
   return error.empty() ? call.reply.bulk(library->name) : call.reply.error(error);
 }
@@ -152,7 +152,7 @@ Outcome function_restore(Call& call) {
   if (!codes) return call.reply.error("ERR DUMP payload version or checksum are wrong");
   std::vector<std::shared_ptr<FunctionLibrary>> libraries;
   for (const std::string_view code : *codes) {
-    if (const std::string error = runner_of(call).read_library(code, libraries.emplace_back()); !error.empty())
+    if (const std::string error = runner_of(call).read_library(code, false, libraries.emplace_back()); !error.empty())
       return call.reply.error(error);
   }
   const std::string error = change_libraries(call, [&](LibrarySet& set) {

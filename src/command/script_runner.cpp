@@ -342,9 +342,13 @@ std::string ScriptRunner::load(std::string_view body, ScriptDigest& digest) {
   return "OOM the cache of scripts is full (script-cache-size)";
 }
 
-std::string ScriptRunner::read_library(std::string_view code, std::shared_ptr<FunctionLibrary>& library) {
+std::string ScriptRunner::read_library(std::string_view code, bool must_be_new, std::shared_ptr<FunctionLibrary>& library) {
   library = std::make_shared<FunctionLibrary>();
   if (std::string error = read_library_header(code, *library); !error.empty()) return error;
+  // As in Redis, before the code is looked at.
+  if (must_be_new && engine_.scripting.libraries.get()->libraries().contains(library->name)) {
+    return "ERR Library '" + library->name + "' already exists";
+  }
   std::string error;
   const LoadedLibrary* const loaded = load_library(library, error);
   if (loaded == nullptr) return error;

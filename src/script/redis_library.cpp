@@ -112,19 +112,21 @@ int redis_error_reply(lua_State* L) {
     push_error(L, "wrong number or type of arguments");
     return 1;
   }
-  // A text of one word has no code: it gets Redis' general one. So has one without a '-' at its beginning in Redis 7.0, but there a word
-  // and a space are a code.
+  // A text of one word has no code: it gets Redis' general one.
   std::string_view text = text_at(L, 1);
   if (text.starts_with('-')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == '\r' || text.back() == '\n')) text.remove_suffix(1);
+  const std::size_t space = text.find(' ');
+  const bool has_code = space != std::string_view::npos;
+  const std::string_view code = has_code ? text.substr(0, space) : "ERR";
+  std::string_view message = has_code ? text.substr(space + 1) : text;
+  const auto is_break = [](char c) { return c == '\r' || c == '\n'; };
+  while (!message.empty() && is_break(message.back())) message.remove_suffix(1);
+  while (!message.empty() && is_break(message.front())) message.remove_prefix(1);
   lua_createtable(L, 0, 1);
-  if (text.find(' ') == std::string_view::npos) {
-    lua_pushliteral(L, "ERR ");
-    push_text(L, text);
-    lua_concat(L, 2);
-  } else {
-    push_text(L, text);
-  }
+  push_text(L, code);
+  lua_pushliteral(L, " ");
+  push_text(L, message);
+  lua_concat(L, 3);
   lua_setfield(L, -2, "err");
   return 1;
 }

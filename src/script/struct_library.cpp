@@ -190,12 +190,10 @@ int struct_pack(lua_State* L) {
 int struct_unpack(lua_State* L) {
   Format format(L, check_text(L, 1));
   const std::string_view data = check_text(L, 2);
-  // All sums and comparisons are of numbers without sign that do not overflow: sizes are at most the largest int, and the position was
-  // compared before anything is added.
+  // Numbers without sign. Each item compares the position before it reads; without items the position may be anything, as in Redis.
   std::size_t position = static_cast<std::size_t>(luaL_optinteger(L, 3, 1));
   luaL_argcheck(L, position > 0, 3, "offset must be 1 or greater");
   --position;
-  luaL_argcheck(L, position <= data.size(), 2, "data string too short");
   State& state = State::of(L);
   int count = 0;
   while (format.next()) {

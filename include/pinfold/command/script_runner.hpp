@@ -45,7 +45,7 @@ class ScriptRunner final : private script::Host {
   /// Compiles a script and puts it into the cache. Returns Redis' error, or an empty text.
   std::string load(std::string_view body, ScriptDigest& digest);
   /// Loads a library, to learn its functions. Returns Redis' error, or an empty text. With nothing locked.
-  std::string read_library(std::string_view code, std::shared_ptr<FunctionLibrary>& library);
+  std::string read_library(std::string_view code, bool must_be_new, std::shared_ptr<FunctionLibrary>& library);
 
   /// Whether EXEC must lock every shard for this command, whose row has kRunsScript. Compiles the script.
   bool needs_all_locks(const Row& row, Args args);
