@@ -29,29 +29,28 @@ std::optional<ScriptDigest> named_digest(std::string_view text) {
 
 namespace {
 
-// Calls `take` for the parts of `text` between separators; empty parts are left out. `take` returns false to end that.
+// Calls `take` for the words of `text`. `take` returns false to end that.
 template <class Take>
-bool each_part(std::string_view text, char separator, Take&& take) {
+bool each_word(std::string_view text, Take&& take) {
   while (!text.empty()) {
-    const std::size_t end = std::min(text.find(separator), text.size());
+    const std::size_t end = std::min(text.find(' '), text.size());
     if (end > 0 && !take(text.substr(0, end))) return false;
     text.remove_prefix(std::min(end + 1, text.size()));
   }
   return true;
 }
 
+// As in Redis, there may be no flags at all, but nothing between two commas is an error.
 std::string read_flags(std::string_view names, std::uint8_t& flags) {
-  std::string error;
-  each_part(names, ',', [&](std::string_view name) {
+  if (names.empty()) return {};
+  for (std::size_t begin = 0, end = 0; end < names.size(); begin = end + 1) {
+    end = std::min(names.find(',', begin), names.size());
+    const std::string_view name = names.substr(begin, end - begin);
     const std::optional<script::Flag> flag = script::flag_named(name);
-    if (flag) {
-      flags = static_cast<std::uint8_t>(flags | *flag);
-    } else {
-      error = "ERR Unexpected flag in script shebang: " + excerpt(name);
-    }
-    return error.empty();
-  });
-  return error;
+    if (!flag) return "ERR Unexpected flag in script shebang: " + excerpt(name);
+    flags = static_cast<std::uint8_t>(flags | *flag);
+  }
+  return {};
 }
 
 }  // namespace
@@ -64,7 +63,7 @@ std::string read_shebang(std::string_view body, Shebang& shebang) {
   shebang.length = end;
   std::string error;
   bool first = true;
-  each_part(body.substr(0, end), ' ', [&](std::string_view word) {
+  each_word(body.substr(0, end), [&](std::string_view word) {
     constexpr std::string_view flags = "flags=";
     if (std::exchange(first, false)) {
       if (word != "#!lua") error = "ERR Unexpected engine in script shebang: " + excerpt(word);
