@@ -82,7 +82,7 @@ const std::vector<Request> for_strings = {
 // Commands on keys whatever their values, and those that overwrite them.
 const std::vector<Request> for_any = {
     {{"CACHE.ABSENT", "k"}, "+OK\r\n"},
-    {{"CACHE.INSPECT", "k"}, "*26\r\n$6\r\nstatus\r\n$3\r\nhit\r\n$4\r\ntype\r\n$3\r\ntoy\r\n"},
+    {{"CACHE.INSPECT", "k"}, "*28\r\n$6\r\nstatus\r\n$3\r\nhit\r\n$4\r\ntype\r\n$3\r\ntoy\r\n"},
     {{"CACHE.INVALIDATE", "1", "k"}, ":1\r\n"},
     {{"CACHE.INVALIDATE", "1", "k", "SOFT"}, ":1\r\n"},
     {{"CACHE.POLICY", "MATCH", "k"}, "$-1\r\n"},
