@@ -78,7 +78,7 @@ Cache::Cache(store::Keyspace& keyspace, unsigned threads)
       purged_prefixes_(keyspace.memory()) {
   for (unsigned i = 0; i < keyspace.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Leases>(*this, i));
-    departures_.push_back(std::make_unique<Departures>(*this, i));
+    gone_sources_.push_back(std::make_unique<GoneSources>(*this, i));
   }
   for (unsigned i = 0; i < threads; ++i) reads_.push_back(std::make_unique<ThreadReads>());
 }

@@ -1,10 +1,12 @@
 // CACHE.*: reading with a lease, filling, giving back, invalidating. docs/cache-commands.md is the contract.
 
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/text.hpp"
 #include "pinfold/base/words.hpp"
 #include "pinfold/command/cache_family.hpp"
@@ -267,7 +269,7 @@ bool depends_on_outdated(Call& call, store::Database& db, const FillOptions& fil
   const MonoMs granted = call.mono + -age;
   const auto keys = call.keys.subspan(1);
   return std::any_of(keys.begin(), keys.end(),
-                     [&](const store::Key& key) { return cache.departures(key).since(db.number(), key, fill.token, granted); });
+                     [&](const store::Key& key) { return cache.gone_sources(key).since(db.number(), key, fill.token, granted); });
 }
 
 // Whether a fill may go on. If not it was refused, and its lease, which would keep others waiting for nothing, has ended.
@@ -476,6 +478,7 @@ std::vector<std::string> names_of_dependencies(std::span<const store::Key> keys)
 // read before is refused, because it depends on them, and what was stored in between goes with the purge.
 Outcome invalidate_cascade(Call& call, const Invalidation& what) {
   if (call.keys.size() > store::TagMarks::most_tags) return call.reply.error("ERR CASCADE takes at most 16384 keys");
+  const WakeLater later;
   std::int64_t hit = what.soft ? invalidate_softly(call, what) : 0;
   std::vector<std::string> names = names_of_dependencies(call.keys);
   cache::Cache& cache = call.engine.cache;
@@ -493,12 +496,15 @@ Outcome invalidate_cascade(Call& call, const Invalidation& what) {
     store::Database db = call.db();
     for (const store::Key& key : call.keys) hit += invalidate(call, db, key, what) ? 1 : 0;
   };
-  if (names.empty() && !what.soft) invalidate_keys();
-  const auto accepted = what.soft ? std::function<void()>() : invalidate_keys;
-  if (!names.empty() && !cache.purge(call.session.db, false, std::move(names), what.soft, false, count, call.held, accepted)) {
-    return call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
+  bool done = true;
+  if (!names.empty()) {
+    const auto accepted = what.soft ? std::function<void()>() : invalidate_keys;
+    done = cache.purge(call.session.db, false, std::move(names), what.soft, false, count, call.held, accepted) != nullptr;
+  } else if (!what.soft) {
+    invalidate_keys();
   }
-  return call.reply.integer(hit);
+  if (!call.in_transaction) call.held.release();  // before anybody is woken
+  return done ? call.reply.integer(hit) : call.reply.error("ERR too many purges are waiting to be swept, try again in a moment");
 }
 
 // Whether CASCADE is among the options, so that all shards are to be locked.

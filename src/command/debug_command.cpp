@@ -315,7 +315,8 @@ Outcome debug(Call& call) {
 // clang-format off
 constexpr Row kRows[] = {
     {.name = "debug", .handler = debug, .arity = -2,
-     .flags = kAdmin | kNoScript | kLoading | kAllShards | kProtected | kBeyondNamed, .shown = shown_in_debug, .touches = Touches::everything,
+     .flags = kAdmin | kNoScript | kLoading | kAllShards | kProtected | kBeyondNamed,
+     .shown = shown_in_debug, .touches = Touches::everything,
      .group = "server", .since = "1.0.0",
      .complexity = "Depends on the subcommand.",
      .summary = "Does what only tests need: replies of all types and errors, keys by the number, sleeping, looking at an entry.",

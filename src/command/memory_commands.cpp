@@ -32,9 +32,9 @@ Outcome memory_usage(Call& call) {
   return call.reply.integer(static_cast<std::int64_t>(*bytes));
 }
 
-// The fields of MEMORY STATS: those of Redis with its names, in its order, and Pinfold's own among them. What Redis tells of its allocator is
-// told of the account: `allocator.allocated` is what is used, `allocator.active` has also what the process has grown by beyond that, and
-// `allocator.resident` is the whole process.
+// The fields of MEMORY STATS: those of Redis with its names, in its order, and Pinfold's own among them. What Redis tells of its
+// allocator is told of the account: `allocator.allocated` is what is used, `allocator.active` has also what the process has grown by
+// beyond that, and `allocator.resident` is the whole process.
 class MemoryStats {
  public:
   explicit MemoryStats(Call& call) : figures_(collect_memory_figures(call.engine, call.held)) {

@@ -16,7 +16,7 @@
 #include "pinfold/base/histogram.hpp"
 #include "pinfold/cache/alarms.hpp"
 #include "pinfold/cache/answer.hpp"
-#include "pinfold/cache/departures.hpp"
+#include "pinfold/cache/gone_sources.hpp"
 #include "pinfold/cache/leases.hpp"
 #include "pinfold/cache/policies.hpp"
 #include "pinfold/cache/purged_prefixes.hpp"
@@ -103,8 +103,8 @@ class Cache {
   store::Keyspace& keyspace() { return keyspace_; }
   /// The leases of the key's shard. The shard must be locked while they are used.
   Leases& leases(const store::Key& key) { return *shards_[keyspace_.shard_of(key)]; }
-  /// The departures of the key's shard. The shard must be locked while they are used.
-  const Departures& departures(const store::Key& key) const { return *departures_[keyspace_.shard_of(key)]; }
+  /// The sources that have gone in the key's shard, which must be locked while they are used.
+  const GoneSources& gone_sources(const store::Key& key) const { return *gone_sources_[keyspace_.shard_of(key)]; }
   /// The token that the next lease gets. A lease with a lower token was granted before.
   std::uint64_t upcoming_token() const { return tokens_.load(std::memory_order_relaxed); }
 
@@ -197,9 +197,9 @@ class Cache {
   static constexpr std::uint64_t most_purges = 4096;
   /// The most bytes that a purge of these names takes. For the caller that makes room before purge().
   std::uint64_t most_memory_of_purge(const std::vector<std::string>& names) const;
-  /// Purges all entries with tags of one of these names (store/tag_names.hpp), or with the prefix names[0]. The purge is in force for every reader when it
-  /// returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead of being removed, as far as
-  /// they can (store/purges.hpp).
+  /// Purges all entries with tags of one of these names (store/tag_names.hpp), or with the prefix names[0]. The purge is in force
+  /// for every reader when it returns, and the background worker sweeps for it afterwards. With `soft`, entries become stale instead
+  /// of being removed, as far as they can (store/purges.hpp).
   /// With `wipe`, the sweep is followed by an erasure: it overwrites what the entries have left in memory. `tell` is called by
   /// tell_finished() when all of that is done. Returns null if too many purges are pending; then nothing was done. Throws
   /// std::bad_alloc; then the purge may be in force for a part of the entries. `held` must have all shards or none. `accepted` is called
@@ -269,7 +269,7 @@ class Cache {
 
   store::Keyspace& keyspace_;
   std::vector<std::unique_ptr<Leases>> shards_;
-  std::vector<std::unique_ptr<Departures>> departures_;  // by shard
+  std::vector<std::unique_ptr<GoneSources>> gone_sources_;  // by shard
   std::atomic<std::uint64_t> tokens_;
   std::atomic<std::uint64_t> tickets_{1};
   std::atomic<std::int64_t> leases_alive_{0};

@@ -57,7 +57,7 @@ class Reply {
   Written set(std::size_t size) { return number(protocol_ >= 3 ? '~' : '*', static_cast<std::int64_t>(size)); }
   /// The header of a push message, or in RESP2 of an array. `size` elements are to follow.
   Written push(std::size_t size) { return number(protocol_ >= 3 ? '>' : '*', static_cast<std::int64_t>(size)); }
-  /// The header of an attribute, which belongs to the reply that follows it. `pairs` keys and values are to follow. RESP2 has no attributes.
+  /// The header of an attribute, which belongs to the reply behind it. `pairs` keys and values are to follow. RESP2 has no attributes.
   Written attribute(std::size_t pairs) { return number('|', static_cast<std::int64_t>(pairs)); }
   Written boolean(bool value);
   /// A double, or in RESP2 a bulk string with its shortest text.

@@ -1,4 +1,4 @@
-#include "pinfold/cache/departures.hpp"
+#include "pinfold/cache/gone_sources.hpp"
 
 #include <algorithm>
 
@@ -6,16 +6,16 @@
 
 namespace pinfold::cache {
 
-Departures::Departures(Cache& cache, unsigned shard)
+GoneSources::GoneSources(Cache& cache, unsigned shard)
     : cache_(cache), subscription_(cache.keyspace().changes(shard), *this, {store::Cause::source_gone}) {
   subscription_.listen(true);
 }
 
 // The lowest bits of the hash are taken by others, so that keys of one shard have some of them in common.
-std::size_t Departures::place_of(unsigned db, const store::Key& key) { return ((key.hash * 0x9e3779b97f4a7c15) >> 40U) + db; }
+std::size_t GoneSources::place_of(unsigned db, const store::Key& key) { return ((key.hash * 0x9e3779b97f4a7c15) >> 40U) + db; }
 
-bool Departures::since(unsigned db, const store::Key& key, std::uint64_t token, MonoMs granted) const {
-#ifdef PINFOLD_BREAK_DEPARTURES
+bool GoneSources::since(unsigned db, const store::Key& key, std::uint64_t token, MonoMs granted) const {
+#ifdef PINFOLD_BREAK_DEPENDS
   return false;  // a build for the test which shows that the race checker notices a value built from an entry that is gone
 #endif
   const Place& place = places_[place_of(db, key) % places];
@@ -23,7 +23,7 @@ bool Departures::since(unsigned db, const store::Key& key, std::uint64_t token, 
   return place.token > token || place.expired >= granted;
 }
 
-void Departures::changed(const store::Change& change) noexcept {
+void GoneSources::changed(const store::Change& change) noexcept {
   Place& place = places_[place_of(change.db, change.key) % places];
   const store::Entry& before = *change.before;
   const Moment now = moment();
