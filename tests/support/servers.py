@@ -18,10 +18,18 @@ SLOWNESS = 10 if os.environ.get("PINFOLD_SANITIZED") else 1  # how much longer a
 STOP_DEADLINE = 240.0 if os.environ.get("PINFOLD_SANITIZED") else 60.0
 
 
+_given_ports = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing listens at, and that this process has not been given before: what asks for two gets two."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        if port not in _given_ports:
+            _given_ports.add(port)
+            return port
 
 
 def eventually(condition, deadline=30.0, step=0.01):
