@@ -166,6 +166,7 @@ void end_late_reads(Session& session, Engine& engine) {
 }
 
 void end_caching(Tracking& tracking, const Session& session, const Row* row) {
+  if (!tracking.caching) return;
   const bool about_client = row != nullptr && row->name.starts_with("client|");
   if (session.transaction == nullptr && !about_client) tracking.caching = false;
 }
