@@ -529,7 +529,7 @@ void TrackingTable::end(unsigned thread) { count(clients_of_[thread], clients_, 
 // Called with a shard locked.
 void TrackingTable::hand_over(Invalidations& list) {
   if (Outbox* const outbox = Outbox::current(); outbox != nullptr) [[likely]]
-    return outbox->pending.splice(list);
+    return outbox->add(list);
   {
     const std::lock_guard lock(orphans_mutex_);
     orphans_.splice(list);

@@ -135,7 +135,10 @@ void TrackingFeed::remove_prefix(std::string_view prefix, Tracking& tracking) {
   prefixes_.erase(at);
 }
 
-void TrackingFeed::announce() { engine_.tracking.announce(outbox_.pending, 0); }
+void TrackingFeed::announce() {
+  engine_.tracking.announce(outbox_.pending, 0);
+  outbox_.any = !outbox_.pending.empty();
+}
 
 // --- what clients of this thread are told ---
 

@@ -146,6 +146,7 @@ void IoThread::hand_out_some() {
     ++handed_out_;
   }
   if (!pushed_to_.empty()) send_pushes();
+  handing_out_some_ = handed_out_ < handing_out_.size() || !pushed_to_.empty();
 }
 
 // What was pushed to a client in one round, and in those that had no time to send it, is sent together.
@@ -225,7 +226,6 @@ void IoThread::end_expired_waits() {
 }
 
 inline std::size_t IoThread::round(int most_ms) {
-  const cache::Outbox::Current outbox(tracking_.outbox());
   const std::span<const epoll_event> ready = loop_.wait(most_ms);
   const std::uint64_t began = round_began_ = ThreadClock::ticks();
   read_clock();
@@ -240,7 +240,7 @@ inline std::size_t IoThread::round(int most_ms) {
   send_deferred();
   if (tracking_.has_news()) [[unlikely]]
     tracking_.announce();
-  if (has_to_hand_out() || !pushed_to_.empty()) hand_out_some();
+  if (has_to_hand_out()) hand_out_some();
   send_deferred();
   if (!tasks_.empty()) serve_tasks();
   send_deferred();
@@ -268,11 +268,13 @@ inline std::size_t IoThread::round(int most_ms) {
 
 void IoThread::run() {
   current = this;
+  const cache::Outbox::Current outbox(tracking_.outbox());
   while (!stopping_) round(idle_ms());
 }
 
 std::size_t IoThread::run_round(int most_ms) {
   current = this;
+  const cache::Outbox::Current outbox(tracking_.outbox());
   const std::size_t ready = round(most_ms);
   current = nullptr;
   return ready;
@@ -351,7 +353,7 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || has_to_hand_out() || !pushed_to_.empty() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 ||
+  if (!unfinished_.empty() || has_to_hand_out() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 ||
       has_handshakes() || tracking_.has_news())
     return 0;
   MonoMs next = next_tick_;

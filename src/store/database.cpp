@@ -223,16 +223,16 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
   Table* const table = shard.table(number_);
   if (table == nullptr) return Stored::no_memory;
   const bool noted = sampled(key);
-  const bool looked = noted || shard.changes.wants(Cause::created);
-  const bool found = looked && is_live(key);
+  const bool observed = noted || shard.changes.wants_any({Cause::created, Cause::written});
+  const bool found = observed && (noted || shard.changes.wants(Cause::created)) && is_live(key);
   const bool stored = typed == nullptr ? table->put(key, text, std::move(blob), how) : table->put(key, std::move(*typed), how);
   if (!stored) return Stored::no_memory;
   if (how.expires_at != 0 && !how.keep_expiry) count_ttl(shard, how.expires_at, now_);
-  if (looked) [[unlikely]] {
+  if (observed) [[unlikely]] {
     if (noted) note(Sampled::write, key, found);
     if (!found && !how.absent) shard.changes.tell(Cause::created, number_, key, now_);
+    shard.changes.tell(Cause::written, number_, key, now_, how.expires_at != 0 && !how.keep_expiry, how.absent);
   }
-  shard.changes.tell(Cause::written, number_, key, now_, how.expires_at != 0 && !how.keep_expiry, how.absent);
   return Stored::done;
 }
 

@@ -138,6 +138,13 @@ class TrackingTable;
 class Outbox {
  public:
   Invalidations pending;
+  bool any = false;  // whether `pending` has anything
+
+  /// Takes over what `list` has. O(1).
+  void add(Invalidations& list) {
+    any = any || !list.empty();
+    pending.splice(list);
+  }
 
   class Current {
    public:

@@ -35,7 +35,7 @@ class TrackingFeed {
 
   /// Where this thread's changes go.
   cache::Outbox& outbox() { return outbox_; }
-  bool has_news() const { return !outbox_.pending.empty(); }
+  bool has_news() const { return outbox_.any; }
   /// Sends what is in the outbox. What cannot be sent for want of memory stays there.
   void announce();
 

@@ -149,7 +149,10 @@ class IoThread {
   /// Destroys a closed connection later, when no function of it is running.
   void destroy_later(Connection& connection) { closed_.push_back(&connection); }
   /// Calls send_pushes() of the connection when its turn comes.
-  void send_pushes_later(Connection& connection) { pushed_to_.push_back(&connection); }
+  void send_pushes_later(Connection& connection) {
+    pushed_to_.push_back(&connection);
+    handing_out_some_ = true;
+  }
   /// Calls parse_more() of the connection when its turn comes.
   void serve_again(Connection& connection) { unfinished_.push_back(&connection); }
   /// Runs a step of the connection's long command when its turn comes.
@@ -213,7 +216,7 @@ class IoThread {
   void free_abandoned_blobs();
   void look_at_paused();
   void hand_out_later(HandingOut item);
-  bool has_to_hand_out() const { return handed_out_ < handing_out_.size() || mailbox_.any(); }
+  bool has_to_hand_out() const { return mailbox_.any() || handing_out_some_; }
   void hand_out_some();
   bool next_to_hand_out();
   bool hand_out(HandingOut& message, unsigned most, unsigned& to_look_at);
@@ -278,6 +281,7 @@ class IoThread {
   std::vector<HandingOut> handing_out_;  // taken out of the mailbox
   std::size_t handed_out_ = 0;           // how many of these have been handed out
   std::deque<Connection*> pushed_to_;    // connections with pushes that are to be sent, in the order of their turns
+  bool handing_out_some_ = false;        // whether the two above have anything to do, as one flag because each round asks twice
   std::vector<Connection*> closed_;      // closed connections, to be destroyed at the end of this round or of a later one
   std::atomic<std::size_t> load_{0};
   std::thread thread_;

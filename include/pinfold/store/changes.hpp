@@ -61,6 +61,7 @@ class Causes {
     return causes;
   }
   constexpr bool has(Cause cause) const { return (bits_ >> static_cast<unsigned>(cause) & 1U) != 0; }
+  constexpr bool has_any(Causes others) const { return (bits_ & others.bits_) != 0; }
   constexpr Causes operator|(Causes other) const {
     other.bits_ |= bits_;
     return other;
@@ -149,6 +150,8 @@ class Changes {
 
   /// Whether an observer listens for this cause. O(1).
   bool wants(Cause cause) const { return wanted_.has(cause); }
+  /// Whether an observer listens for one of these causes. O(1).
+  bool wants_any(Causes causes) const { return wanted_.has_any(causes); }
   /// Tells observers of any change but the removal of one entry. Must be called after the change has been made. O(1) if no
   /// observer listens for the cause, otherwise O(observers).
   void tell(Cause cause, unsigned db, const Key& key, UnixMs now) {
