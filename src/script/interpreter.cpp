@@ -71,7 +71,7 @@ std::string error_text(lua_State* L, std::string_view name, bool& counted_before
     return lua_isstring(L, -1) != 0 ? text_at(L, -1) : std::string_view();
   };
   std::string text(field("err"));
-  if (text.empty()) text = "ERR unknown error";
+  if (lua_isstring(L, -1) == 0) text = "ERR unknown error";
   lua_pop(L, 1);
   const std::string_view source = field("source");
   lua_insert(L, -2);  // kept on the stack for the view

@@ -14,7 +14,7 @@ import typing
 
 import pytest
 
-from tests.bounds.workload import LONG_MS, REQUESTS, World
+from tests.bounds.workload import LIBRARY, LONG_MS, REQUESTS, SCRIPTS, World
 from tests.support import servers
 from tests.support.connection import Closed
 from tests.support.servers import eventually, is_redis
@@ -30,7 +30,7 @@ TIMES = 10 if SANITIZED else 40
 # What the background does, and what is done for clients that are gone.
 JOBS = {
     "alarms", "compact", "disconnect", "erase", "evict", "expire", "give-up-waiting", "keep-figures", "look-for-work", "lower-memory", "prepare-eviction",
-    "set-policies", "set-switches", "shrink-index", "sweep-purges", "tell-waiting", "tend-leases", "working-set",
+    "set-policies", "set-switches", "shrink-index", "sweep-purges", "tell-waiting", "tend-leases", "tend-tracking", "working-set",
 }  # fmt: skip
 # Seen in some runs only: a lease for a client that has just gone; what is prefetched for a pipeline.
 RARE = {"return-token", "other", "unknown"}
@@ -130,9 +130,17 @@ class Rows:
         if name in ("exec", "discard"):
             inner = [n for n in self.names if "no_multi" not in self.rows[n] and n not in ("quit", "reset", "client|reply", "config|resetstat", "shutdown", "flushall", "flushdb", "debug")]
             return [["MULTI"], *(self.request(self.rng.choice(inner)) for _ in range(self.rng.randint(1, 10)))]
+        if name.startswith("evalsha"):
+            return [["SCRIPT", "LOAD", SCRIPTS[0]]]
+        if name.startswith("fcall") or name == "function|delete":
+            return [["FUNCTION", "LOAD", "REPLACE", LIBRARY]]
+        if name == "client|caching":
+            return [["CLIENT", "TRACKING", "ON", "OPTIN"]]
         return []
 
     def after(self, name):
+        if name.endswith("subscribe"):  # before the next request, because a subscriber may send little else
+            return [[(name if name.endswith("unsubscribe") else name.replace("subscribe", "unsubscribe"))]]
         return {"multi": [["DISCARD"]], "watch": [self.rng.choice((["UNWATCH"], ["SET", "s1", "v"]))], "client|pause": [["CLIENT", "UNPAUSE"]]}.get(name, [])
 
     def run_row(self, name):
@@ -226,6 +234,15 @@ class Much:
         self.client.call("CACHE.PURGE", "TAGS", 1000, *(b"other%d" % i for i in range(1000)))
         self.client.call("CACHE.POLICY", "SET", "all", "match", "nothing:*")
 
+    def track(self):
+        """A client that leaves many keys in the table of client-side caching."""
+        self.send(["SET", b"tracked:%d" % i, b"v", *(["PX", 2000] if i % 2 else [])] for i in range(KEYS // 50))
+        with self.server.connect(timeout=60) as reader:
+            reader.call("CLIENT", "TRACKING", "ON")
+            reader.pipeline([["GET", b"tracked:%d" % i] for i in range(KEYS // 50)])
+            assert self.number("tracking_total_keys", "stats") > 0
+        eventually(lambda: self.number("tracking_total_keys", "stats") == 0, 120)
+
     def drop(self):
         with self.server.connect(timeout=60) as watcher:
             for start in range(0, 20_000, 500):
@@ -245,7 +262,7 @@ class Much:
         self.client.call("KEYS", "nothing*")  # while the groups of the index are full
         self.client.call("SCAN", 0, "COUNT", 100_000)
         self.send(self.mixed())
-        for step in (self.herd, self.expire, self.purge, self.compact, self.evict, self.drop):
+        for step in (self.herd, self.expire, self.purge, self.compact, self.evict, self.track, self.drop):
             step()
         return work(self.client)
 

@@ -347,7 +347,7 @@ DIFFERENCES = [
     Difference(("HELLO",), BY_DESIGN, "All options of HELLO are read before any takes effect, as in Redis 7.2. Redis 7.0 applies one after the other.", never_sent),
     Difference(("EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"), BY_DESIGN, "An unknown option with a NUL byte is shown whole. Redis cuts the text there.", cut_at_nul),
     Difference(
-        ("KEYS", "SCAN", "CONFIG GET", "COMMAND LIST"), BY_DESIGN,
+        ("KEYS", "SCAN", "CONFIG GET", "COMMAND LIST", "PUBSUB CHANNELS", "PUBSUB SHARDCHANNELS"), BY_DESIGN,
         "A pattern has at most 64 KB. A part of it between two `*` that has a `?` or a `[` has at most 1024 characters. A call of SCAN visits at most 10 000 keys (512 inside EXEC) or 1 MB of names. CONFIG GET takes at most 1024 patterns.", never_sent,
     ),  # fmt: skip
     Difference(
@@ -390,6 +390,7 @@ DIFFERENCES = [
     ),  # fmt: skip
     Difference(("SCRIPT KILL", "FUNCTION KILL"), BY_DESIGN, "They end what has run for ten milliseconds on any I/O thread. A client of the script's own thread is not served before the script has ended ([scripts.md](scripts.md)).", never_sent),
     Difference(("SCRIPT DEBUG",), BY_DESIGN, "There is no debugger.", never_sent),
+    Difference(("EVAL", "EVALSHA", "FCALL"), BY_DESIGN, "A double that a script returns has the fewest digits that tell it from others (`0.1`), as in Redis 7.2; Redis 7.0 writes 17. The library `redis` has the name `server`, too, as in Valkey 8.", never_sent),
     Difference(("SCRIPT LOAD", "FUNCTION LOAD"), BY_DESIGN, "Scripts and libraries take at most `script-cache-size` each. MONITOR, SLOWLOG and the logs do not show their text.", never_sent),
     Difference(("FUNCTION DUMP", "FUNCTION RESTORE"), BY_DESIGN, "The payload has a form of its own. Libraries are not kept over a restart: there is no persistence.", never_sent),
     Difference(("INFO",), BY_DESIGN, "Errors with codes that scripts invent count as `errorstat_OTHER` if the code is long or odd, or if there are 128 codes already.", never_sent),

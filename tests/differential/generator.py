@@ -456,12 +456,12 @@ def _(g):
 
 @command(b"PUBSUB CHANNELS", 0.3)
 def _(g):
-    return g.pick(([], [b"*"], [g.key()]))
+    return g.pick(([], [b"*"], [g.key()[:1000]]))
 
 
 @command(b"PUBSUB SHARDCHANNELS", 0.3)
 def _(g):
-    return g.pick(([], [b"*"], [g.key()]))
+    return g.pick(([], [b"*"], [g.key()[:1000]]))
 
 
 @command(b"PUBSUB NUMSUB", 0.3)

@@ -122,7 +122,7 @@ class ScriptGenerator:
             return b"{%b}" % b", ".join(self.anything(depth + 1) for _ in range(self.rng.randint(0, 4)))
         if roll < 0.95 and depth < 3:
             return self.pick((
-                lambda: b"{ok=%b}" % self.string(3), lambda: b"{err=%b}" % self.string(3), lambda: b"{double=%b}" % self.number(3),
+                lambda: b"{ok=%b}" % self.string(3), lambda: b"{err=%b}" % self.string(3), lambda: b"{double=%b}" % self.pick((b"0", b"3", b"-2.5", b"0.125", b"#" + self.keys, b"2^53", b"-1/8")),
                 lambda: b"{map={[%b]=%b}}" % (self.string(3), self.anything(depth + 1)), lambda: b"{set={[%b]=true}}" % self.string(3), lambda: b"{map={}}",
                 lambda: b"{big_number='%d'}" % self.rng.getrandbits(90), lambda: b"{verbatim_string={format='txt', string=%b}}" % self.string(3),
                 lambda: b"redis.error_reply(%b)" % self.string(3), lambda: b"redis.status_reply(%b)" % self.string(3), lambda: b"{1, 2, nil, 4}", lambda: b"{[2]=1}",

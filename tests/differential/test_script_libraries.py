@@ -298,7 +298,7 @@ def test_scripts_see_the_same_names(pair):
     table.sort(names)
     return names
     """
-    seen = [{name for name in connection.call("EVAL", script, 0) if name.split()[0] not in LEFT_OUT} for connection in pair]
+    seen = [{name for name in connection.call("EVAL", script, 0) if name.split()[0] not in LEFT_OUT and name.split()[0].split(b".")[0] != b"server"} for connection in pair]
     assert len(seen[0]) > 100 and seen[0] == seen[1], f"only in redis {sorted(seen[0] - seen[1])}, only in Pinfold {sorted(seen[1] - seen[0])}"
 
 
