@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pinfold/cache/cache.hpp"
+#include "pinfold/store/extra.hpp"
 
 namespace pinfold::cache {
 
@@ -27,10 +28,12 @@ void GoneSources::changed(const store::Change& change) noexcept {
   Place& place = places_[place_of(change.db, change.key) % places];
   const store::Entry& before = *change.before;
   const Moment now = moment();
-  // With serve-stale an entry may be read after its time.
-  const bool expired = change.purge == nullptr && before.expired(now.unix) && !cache_.keyspace().serves_stale();
-  if (expired) {
-    place.expired = std::max(place.expired, now.mono + (before.gone_at() - now.unix));
+  const store::Keyspace& keyspace = cache_.keyspace();
+  // With serve-stale an entry may be read after its time, or may have been until it was switched off.
+  const bool served = keyspace.serves_stale(store::Extra::read(before.extra()).policy);
+  const MonoMs served_until = served ? MonoMs::never() : keyspace.served_stale_until();
+  if (change.purge == nullptr && before.expired(now.unix) && served_until != MonoMs::never()) {
+    place.expired = std::max({place.expired, now.mono + (before.gone_at() - now.unix), served_until});
   } else {
     place.token = std::max(place.token, change.purge != nullptr ? change.purge->token : cache_.upcoming_token());
   }

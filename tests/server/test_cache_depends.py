@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.support.cache import LONG, Cache, is_error
+from tests.support.cache import LONG, Cache, is_error, setting
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -424,6 +424,48 @@ def test_what_has_expired(cache, client, lease):
     token = lease("c")
     eventually(lambda: client.call("EXISTS", "p") == 0)
     assert not fill(cache, "c", token, "p")
+
+
+def outlive(cache, client, key):
+    """Stores an entry that is served after its time."""
+    assert cache.set(key, "v", "PX", 1, "DEPENDS", 1, "root")
+    assert client.call("DEBUG", "SLEEP", 0.02) == "OK"
+    assert client.call("GET", key) == b"v"
+
+
+@pytest.mark.parametrize("switched_off", [False, True])
+def test_what_was_served_after_its_time_may_be_a_source(cache, client, lease, policy, switched_off):
+    """By serve-stale of a policy: then what has gone may have been read until it went, or until the switch was off."""
+    policy("p", "match", "p:*", "serve-stale", "yes")
+    outlive(cache, client, "p:1")
+    token = lease("c")
+    assert client.call("GET", "p:1") == b"v"
+    if switched_off:
+        policy("p", "serve-stale", "no")
+        assert client.call("EXISTS", "p:1") == 0
+    else:
+        client.call("DEL", "p:1")
+    assert not fill(cache, "c", token, "p:1")
+
+
+def test_what_the_setting_has_served_after_its_time_may_be_a_source(cache, client, lease):
+    with setting(client, "serve-stale", "yes"):
+        outlive(cache, client, "p")
+        token = lease("c")
+        assert client.call("GET", "p") == b"v"
+    assert client.call("EXISTS", "p") == 0
+    assert not fill(cache, "c", token, "p")
+
+
+def test_what_is_bypassed_may_have_been_read_before(cache, client, lease, policy):
+    built(cache, "p:1", "root")
+    token = lease("c")
+    assert client.call("GET", "p:1") == b"v"
+    policy("p", "match", "p:*", "bypass", "yes")
+    assert fill(cache, "c", token, "p:1")
+    assert depends(cache, "c") == [b"p:1", b"root"]
+    cascade(cache, "root")
+    assert there(cache, "c") == []
 
 
 def test_what_had_expired_before_the_lease_is_nobodys_source(cache, client, lease):
