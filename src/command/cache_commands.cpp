@@ -236,12 +236,15 @@ std::optional<Ties> collect_ties(Call& call, store::Database& db, const FillOpti
   std::vector<std::string> texts;  // that `all` refers to: copies, because a look-up may move what an earlier one has found
   texts.reserve(2 * fill.dependencies);
   bool fits = true;
+  store::Keyspace& keyspace = call.engine.keyspace;
   for (const store::Key& key : call.keys.subspan(1)) {
     texts.push_back(store::name_of_dependency(key.text));
     fits = fits && all.add_name(texts.back());
-    const auto found = db.find_any(key, store::Access::none());
+    auto found = db.find_any(key, store::Access::none());
+    if (found && !found->absent && !found->fresh(call.now)) ties.is_stale = true;
+    // An entry that is bypassed now may have been read before.
+    if (!found && keyspace.key_switches() != nullptr) found = keyspace.glance(db.number(), key);
     if (!found) continue;
-    if (!found->absent && !found->fresh(call.now)) ties.is_stale = true;
     if (found->extra == nullptr || !fits) continue;
     texts.emplace_back(store::dependencies_in(store::Extra::read(found->extra).tags));
     fits = all.add(texts.back());
