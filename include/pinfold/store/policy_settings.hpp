@@ -28,7 +28,7 @@ struct PolicySettings {
   // Until when entries may have been served after their deadlines by a serve-stale that is off now, in MonoMs; never() while one is being
   // switched off. A thread for which serves_stale() has returned false after that sees this.
   std::atomic<std::int64_t> served_stale_until{0};
-  std::atomic<bool> has_policies{false};               // false: no policy exists, so `priority` and `quota` need not be read
+  std::atomic<bool> has_policies{false};  // false: no policy exists, so `priority` and `quota` need not be read
 
   /// Whether an entry whose policy has this slot is kept, and served as stale, although its time is up: because of serve-stale,
   /// the setting or the policy's.
