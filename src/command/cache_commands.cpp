@@ -641,7 +641,7 @@ constexpr Row kRows[] = {
      .keys = {KeySpec::one(KeyUse::write), KeySpec::option(KeyUse::read, "DEPENDS", 2, depends_in_cache_absent, wrong_dependency_count)},
      .shown = shown_in_cache_absent,
      .group = "cache", .since = "0.1.0",
-     .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
+     .complexity = "O(1). With DEPENDS O(N log N) for N dependencies, inherited ones included.",
      .summary = "Remembers that a key is known not to exist, for a while.",
      .syntax = "key [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds] [TAGS numtags "
                "tag [tag ...]] [DEPENDS numkeys key [key ...]]"},
@@ -693,7 +693,7 @@ constexpr Row kRows[] = {
      .shown = shown_in_cache_set,
      .events = {.deadline = true},
      .group = "cache", .since = "0.1.0",
-     .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
+     .complexity = "O(1). With DEPENDS O(N log N) for N dependencies, inherited ones included.",
      .summary = "Fills a key, as holder of its lease or without one.",
      .syntax = "key value [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] "
                "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]] [DEPENDS numkeys key [key ...]]"},
