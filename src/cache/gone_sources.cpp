@@ -24,18 +24,27 @@ bool GoneSources::since(unsigned db, const store::Key& key, std::uint64_t token,
   return place.token > token || place.expired >= granted;
 }
 
-void GoneSources::changed(const store::Change& change) noexcept {
-  Place& place = places_[place_of(change.db, change.key) % places];
-  const store::Entry& before = *change.before;
+// Until when clients may have read an entry that has expired. never() if it has not expired, but was removed.
+MonoMs GoneSources::readable_until(const store::Entry& entry) const {
   const Moment now = moment();
+  if (!entry.expired(now.unix)) return MonoMs::never();
   const store::Keyspace& keyspace = cache_.keyspace();
   // With serve-stale an entry may be read after its time, or may have been until it was switched off.
-  const bool served = keyspace.serves_stale(store::Extra::read(before.extra()).policy);
-  const MonoMs served_until = served ? MonoMs::never() : keyspace.served_stale_until();
-  if (change.purge == nullptr && before.expired(now.unix) && served_until != MonoMs::never()) {
-    place.expired = std::max({place.expired, now.mono + (before.gone_at() - now.unix), served_until});
+  if (keyspace.serves_stale(store::Extra::read(entry.extra()).policy)) return MonoMs::never();
+  return std::max(now.mono + (entry.gone_at() - now.unix), keyspace.served_stale_until());
+}
+
+void GoneSources::changed(const store::Change& change) noexcept {
+  Place& place = places_[place_of(change.db, change.key) % places];
+  if (change.purge != nullptr) {
+    place.token = std::max(place.token, change.purge->token);
+    return;
+  }
+  const MonoMs until = change.before != nullptr ? readable_until(*change.before) : MonoMs::never();
+  if (until != MonoMs::never()) {
+    place.expired = std::max(place.expired, until);
   } else {
-    place.token = std::max(place.token, change.purge != nullptr ? change.purge->token : cache_.upcoming_token());
+    place.token = std::max(place.token, cache_.upcoming_token());
   }
 }
 

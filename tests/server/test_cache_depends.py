@@ -457,6 +457,16 @@ def test_what_the_setting_has_served_after_its_time_may_be_a_source(cache, clien
     assert not fill(cache, "c", token, "p")
 
 
+def test_what_only_waiting_readers_got_is_a_source(cache, lease, policy, park):
+    """A value that is not stored, because of `admit`, answers those who wait for it."""
+    policy("p", "match", "p:*", "admit", "0%")
+    inner, token = lease("p:1"), lease("c")
+    reader = park("p:1")
+    assert fill(cache, "p:1", inner, "root")
+    assert reader.answer().status == "hit" and cache.look("p:1").status == "miss"
+    assert not fill(cache, "c", token, "p:1")
+
+
 def test_what_is_bypassed_may_have_been_read_before(cache, client, lease, policy):
     built(cache, "p:1", "root")
     token = lease("c")
