@@ -480,7 +480,6 @@ std::vector<std::string> names_of_dependencies(std::span<const store::Key> keys)
 // locked. With SOFT the keys come first, as their entries are written anew and room is made for that. A fill in between with what was
 // read before is refused, because it depends on them, and what was stored in between goes with the purge.
 Outcome invalidate_cascade(Call& call, const Invalidation& what) {
-  if (call.keys.size() > store::TagMarks::most_tags) return call.reply.error("ERR CASCADE takes at most 16384 keys");
   const WakeLater later;
   std::int64_t hit = what.soft ? invalidate_softly(call, what) : 0;
   std::vector<std::string> names = names_of_dependencies(call.keys);
@@ -537,6 +536,7 @@ Outcome cache_invalidate(Call& call) {
       return wrong_option(call, options);
     }
   }
+  if (what.cascade && call.keys.size() > store::TagMarks::most_tags) return call.reply.error("ERR CASCADE takes at most 16384 keys");
   if (what.version != 0) {
     // Before anything else: it is refused as a whole where it could not be remembered.
     const MonoMs until = call.mono + call.engine.settings.integer(config::Id::invalidation_memory);

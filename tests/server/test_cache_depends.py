@@ -291,7 +291,8 @@ def test_cascade_with_a_version(cache):
 
 
 def test_rights(cache, client, connect):
-    """Who depends on a key must be allowed to read it. Who may invalidate a key may invalidate what depends on it, whatever the key of that."""
+    """A client that names a key in DEPENDS must be allowed to read it. A client that may remove a key may invalidate what depends on it, whatever
+    the keys of that."""
     for user, rules in (("reader", ["%R~p", "~c"]), ("writer", ["%W~p", "~c"]), ("none", ["~c"])):
         assert client.call("ACL", "SETUSER", user, "on", "nopass", "+@all", *rules) == "OK"
 
@@ -579,6 +580,9 @@ def test_errors_say_what_is_wrong(cache):
     assert error("TAGS", 1, b"\0" + b"x" * 253) == "ERR a tag that begins with a zero byte must have 1 to 253 bytes"
     assert error_of(cache.call("CACHE.INVALIDATE", 16385, *["k"] * 16385, "CASCADE")) == "ERR CASCADE takes at most 16384 keys"
     assert cache.invalidate(["k" * 300], "CASCADE") == 0
+    key = f"k{cache.protocol}"  # what is refused does nothing, so older versions are not refused either
+    assert is_error(cache.call("CACHE.INVALIDATE", 16385, *[key] * 16385, "CASCADE", "VERSION", 5))
+    assert cache.set(key, "v", "VERSION", 3)
 
 
 def test_long_keys_are_invalidated_too(cache):
