@@ -256,7 +256,13 @@ std::optional<Ties> collect_ties(Call& call, store::Database& db, const FillOpti
   store::Extra extra;
   extra.tags = ties.tags;
   extra.for_each_tag([&](std::string_view) { ++count; });
-  if (fits && ties.tags.size() <= store::most_tags_bytes && count <= store::most_tags_of_entry) return ties;
+  if (fits && ties.tags.size() <= store::most_tags_bytes && count <= store::most_tags_of_entry) {
+    // What is inherited does not come with the request, so no room was made for it.
+    const store::Stored room = db.has_room(ties.of_own);
+    if (room) return ties;
+    static_cast<void>(call.refused(room));
+    return std::nullopt;
+  }
   give_up_lease(call, fill);
   call.reply.error(
       "ERR too many dependencies: an entry has at most 1024 tags and dependencies, of 4096 bytes in all, counted with those that the keys "
@@ -327,8 +333,6 @@ Outcome cache_set(Call& call) {
   store::Database db = call.db();
   const auto ties = collect_ties(call, db, fill);
   if (!ties) return Outcome::done;
-  // What is inherited does not come with the request, so no room was made for it.
-  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
   if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, *ties, how->expires_at);
   how->extra = &extra;
@@ -360,8 +364,6 @@ Outcome cache_absent(Call& call) {
   store::Database db = call.db().without_rules();  // they are about values
   const auto ties = collect_ties(call, db, fill);
   if (!ties) return Outcome::done;
-  // What is inherited does not come with the request, so no room was made for it.
-  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
   if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, *ties, how.expires_at);
   how.extra = &extra;
