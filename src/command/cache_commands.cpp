@@ -265,8 +265,11 @@ std::optional<Ties> collect_ties(Call& call, store::Database& db, const FillOpti
   }
   give_up_lease(call, fill);
   call.reply.error(
-      "ERR too many dependencies: an entry has at most 1024 tags and dependencies, of 4096 bytes in all, counted with those that the keys "
-      "named by DEPENDS depend on");
+      fits
+          ? "ERR too many dependencies: an entry has at most 1024 tags and dependencies, of 4096 bytes in all, counted with those that the "
+            "keys named by DEPENDS depend on"
+          : "ERR too many dependencies: the keys named by DEPENDS may depend on at most 2048 keys, of 32 KB in all, repeated ones counted "
+            "each time");
   return std::nullopt;
 }
 

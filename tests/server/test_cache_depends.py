@@ -567,6 +567,14 @@ def test_limits_count_what_is_inherited(cache, client):
     assert client.call("EXISTS", "d") == 0
 
 
+def test_too_many_repeated_ones_are_named_as_such(cache):
+    for part in range(60):
+        built(cache, f"part{part}", *[f"n{(part + i) % 100}" for i in range(40)])
+    assert "at most 2048 keys" in error_of(cache.call("CACHE.SET", "c", "v", "DEPENDS", 60, *[f"part{part}" for part in range(60)]))
+    built(cache, "c", *[f"part{part}" for part in range(45)])
+    assert len(depends(cache, "c")) == 45 + 84
+
+
 def test_errors_say_what_is_wrong(cache):
     def error(*options):
         return error_of(cache.call("CACHE.SET", "k", "v", *options))
