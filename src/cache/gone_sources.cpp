@@ -40,6 +40,8 @@ void GoneSources::changed(const store::Change& change) noexcept {
     place.token = std::max(place.token, change.purge->token);
     return;
   }
+  // Nobody has got the value but the client that has built it, and knows from what.
+  if (change.before == nullptr && cache_.leases(change.key).look(change.db, change.key.text, monotonic_ms()).waiters == 0) return;
   const MonoMs until = change.before != nullptr ? readable_until(*change.before) : MonoMs::never();
   if (until != MonoMs::never()) {
     place.expired = std::max(place.expired, until);

@@ -218,7 +218,7 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
                         .absent = how.absent,
                         .outside = block.get().raw()};
       drop(key, fate, typed == nullptr ? &value : nullptr);
-      // Clients that wait for the key are answered with the value, which is a source that has gone at once.
+      // If clients wait for the key, they are answered with the value, which is a source that has gone at once.
       if (how.extra != nullptr && has_dependencies(how.extra->tags)) shard.changes.tell(Cause::source_gone, number_, key, now_);
       return Stored::done;
     }

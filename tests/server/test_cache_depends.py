@@ -466,6 +466,10 @@ def test_what_only_waiting_readers_got_is_a_source(cache, lease, policy, park):
     assert fill(cache, "p:1", inner, "root")
     assert reader.answer().status == "hit" and cache.look("p:1").status == "miss"
     assert not fill(cache, "c", token, "p:1")
+    # If nobody waits, only the client that has built it has it, and knows from what.
+    inner, token = lease("p:1"), lease("c")
+    assert fill(cache, "p:1", inner, "root")
+    assert fill(cache, "c", token, "p:1", "root")
 
 
 def test_what_is_bypassed_may_have_been_read_before(cache, client, lease, policy):

@@ -30,8 +30,8 @@ struct CommandCounters {
   Counter failed;    // calls that the handler has answered with an error
 };
 
-/// The codes of errors that are counted by themselves. Clients can invent codes, with scripts and DEBUG ERROR: so those that are not like others
-/// are refused, and further ones when there are many. The server's own codes never are. Thread-safe.
+/// The codes of errors that are counted by themselves. Clients can invent codes, with scripts and DEBUG ERROR: so those that are not like
+/// others are refused, and further ones when there are many. The server's own codes never are. Thread-safe.
 class ErrorCodes {
  public:
   static constexpr std::size_t most_invented = 128;
@@ -46,8 +46,8 @@ class ErrorCodes {
   std::set<std::string, std::less<>> invented_;
 };
 
-/// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"); those with codes that ErrorCodes refuses as "OTHER". That thread adds,
-/// and any thread may read.
+/// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"); those with codes that ErrorCodes refuses as "OTHER". That thread
+/// adds, and any thread may read.
 class ErrorCounts {
  public:
   explicit ErrorCounts(ErrorCodes& codes) : codes_(codes) {}
