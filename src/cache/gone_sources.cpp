@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "pinfold/cache/cache.hpp"
+#include "pinfold/store/extra.hpp"
 
 namespace pinfold::cache {
 
@@ -23,16 +24,29 @@ bool GoneSources::since(unsigned db, const store::Key& key, std::uint64_t token,
   return place.token > token || place.expired >= granted;
 }
 
+// Until when clients may have read an entry that has expired. never() if it has not expired, but was removed.
+MonoMs GoneSources::readable_until(const store::Entry& entry) const {
+  const Moment now = moment();
+  if (!entry.expired(now.unix)) return MonoMs::never();
+  const store::Keyspace& keyspace = cache_.keyspace();
+  // With serve-stale an entry may be read after its time, or may have been until it was switched off.
+  if (keyspace.serves_stale(store::Extra::read(entry.extra()).policy)) return MonoMs::never();
+  return std::max(now.mono + (entry.gone_at() - now.unix), keyspace.served_stale_until());
+}
+
 void GoneSources::changed(const store::Change& change) noexcept {
   Place& place = places_[place_of(change.db, change.key) % places];
-  const store::Entry& before = *change.before;
-  const Moment now = moment();
-  // With serve-stale an entry may be read after its time.
-  const bool expired = change.purge == nullptr && before.expired(now.unix) && !cache_.keyspace().serves_stale();
-  if (expired) {
-    place.expired = std::max(place.expired, now.mono + (before.gone_at() - now.unix));
+  if (change.purge != nullptr) {
+    place.token = std::max(place.token, change.purge->token);
+    return;
+  }
+  // Nobody has got the value but the client that has built it, and knows from what.
+  if (change.before == nullptr && cache_.leases(change.key).look(change.db, change.key.text, monotonic_ms()).waiters == 0) return;
+  const MonoMs until = change.before != nullptr ? readable_until(*change.before) : MonoMs::never();
+  if (until != MonoMs::never()) {
+    place.expired = std::max(place.expired, until);
   } else {
-    place.token = std::max(place.token, change.purge != nullptr ? change.purge->token : cache_.upcoming_token());
+    place.token = std::max(place.token, cache_.upcoming_token());
   }
 }
 

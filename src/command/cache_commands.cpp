@@ -236,12 +236,15 @@ std::optional<Ties> collect_ties(Call& call, store::Database& db, const FillOpti
   std::vector<std::string> texts;  // that `all` refers to: copies, because a look-up may move what an earlier one has found
   texts.reserve(2 * fill.dependencies);
   bool fits = true;
+  store::Keyspace& keyspace = call.engine.keyspace;
   for (const store::Key& key : call.keys.subspan(1)) {
     texts.push_back(store::name_of_dependency(key.text));
     fits = fits && all.add_name(texts.back());
-    const auto found = db.find_any(key, store::Access::none());
+    auto found = db.find_any(key, store::Access::none());
+    if (found && !found->absent && !found->fresh(call.now)) ties.is_stale = true;
+    // An entry that is bypassed now may have been read before.
+    if (!found && keyspace.key_switches() != nullptr) found = keyspace.glance(db.number(), key);
     if (!found) continue;
-    if (!found->absent && !found->fresh(call.now)) ties.is_stale = true;
     if (found->extra == nullptr || !fits) continue;
     texts.emplace_back(store::dependencies_in(store::Extra::read(found->extra).tags));
     fits = all.add(texts.back());
@@ -253,11 +256,20 @@ std::optional<Ties> collect_ties(Call& call, store::Database& db, const FillOpti
   store::Extra extra;
   extra.tags = ties.tags;
   extra.for_each_tag([&](std::string_view) { ++count; });
-  if (fits && ties.tags.size() <= store::most_tags_bytes && count <= store::most_tags_of_entry) return ties;
+  if (fits && ties.tags.size() <= store::most_tags_bytes && count <= store::most_tags_of_entry) {
+    // What is inherited does not come with the request, so no room was made for it.
+    const store::Stored room = db.has_room(ties.of_own);
+    if (room) return ties;
+    static_cast<void>(call.refused(room));
+    return std::nullopt;
+  }
   give_up_lease(call, fill);
   call.reply.error(
-      "ERR too many dependencies: an entry has at most 1024 tags and dependencies, of 4096 bytes in all, counted with those that the keys "
-      "named by DEPENDS depend on");
+      fits
+          ? "ERR too many dependencies: an entry has at most 1024 tags and dependencies, of 4096 bytes in all, counted with those that the "
+            "keys named by DEPENDS depend on"
+          : "ERR too many dependencies: the keys named by DEPENDS may depend on at most 2048 keys, of 32 KB in all, repeated ones counted "
+            "each time");
   return std::nullopt;
 }
 
@@ -324,8 +336,6 @@ Outcome cache_set(Call& call) {
   store::Database db = call.db();
   const auto ties = collect_ties(call, db, fill);
   if (!ties) return Outcome::done;
-  // What is inherited does not come with the request, so no room was made for it.
-  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
   if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, *ties, how->expires_at);
   how->extra = &extra;
@@ -357,8 +367,6 @@ Outcome cache_absent(Call& call) {
   store::Database db = call.db().without_rules();  // they are about values
   const auto ties = collect_ties(call, db, fill);
   if (!ties) return Outcome::done;
-  // What is inherited does not come with the request, so no room was made for it.
-  if (const store::Stored room = db.has_room(ties->of_own); !room && ties->of_own > 0) return call.refused(room);
   if (!admits_fill(call, db, fill, *ties)) return call.reply.null();
   const store::Extra extra = extra_of(call, db, fill, *ties, how.expires_at);
   how.extra = &extra;
@@ -477,7 +485,6 @@ std::vector<std::string> names_of_dependencies(std::span<const store::Key> keys)
 // locked. With SOFT the keys come first, as their entries are written anew and room is made for that. A fill in between with what was
 // read before is refused, because it depends on them, and what was stored in between goes with the purge.
 Outcome invalidate_cascade(Call& call, const Invalidation& what) {
-  if (call.keys.size() > store::TagMarks::most_tags) return call.reply.error("ERR CASCADE takes at most 16384 keys");
   const WakeLater later;
   std::int64_t hit = what.soft ? invalidate_softly(call, what) : 0;
   std::vector<std::string> names = names_of_dependencies(call.keys);
@@ -534,6 +541,7 @@ Outcome cache_invalidate(Call& call) {
       return wrong_option(call, options);
     }
   }
+  if (what.cascade && call.keys.size() > store::TagMarks::most_tags) return call.reply.error("ERR CASCADE takes at most 16384 keys");
   if (what.version != 0) {
     // Before anything else: it is refused as a whole where it could not be remembered.
     const MonoMs until = call.mono + call.engine.settings.integer(config::Id::invalidation_memory);
@@ -638,7 +646,7 @@ constexpr Row kRows[] = {
      .keys = {KeySpec::one(KeyUse::write), KeySpec::option(KeyUse::read, "DEPENDS", 2, depends_in_cache_absent, wrong_dependency_count)},
      .shown = shown_in_cache_absent,
      .group = "cache", .since = "0.1.0",
-     .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
+     .complexity = "O(1). With DEPENDS O(N log N) for N dependencies, inherited ones included.",
      .summary = "Remembers that a key is known not to exist, for a while.",
      .syntax = "key [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds] [TAGS numtags "
                "tag [tag ...]] [DEPENDS numkeys key [key ...]]"},
@@ -690,7 +698,7 @@ constexpr Row kRows[] = {
      .shown = shown_in_cache_set,
      .events = {.deadline = true},
      .group = "cache", .since = "0.1.0",
-     .complexity = "O(1), with DEPENDS O(N log N) for N dependencies, with those of the keys that it names.",
+     .complexity = "O(1). With DEPENDS O(N log N) for N dependencies, inherited ones included.",
      .summary = "Fills a key, as holder of its lease or without one.",
      .syntax = "key value [TOKEN token] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] "
                "[STALE milliseconds] [VERSION version] [TAGS numtags tag [tag ...]] [DEPENDS numkeys key [key ...]]"},

@@ -109,20 +109,11 @@ Outcome show_push(Call& call) {
   return call.reply.bulk("Some real reply following the push reply");
 }
 
-Outcome show_big_number(Call& call) {
-  constexpr std::string_view digits = "1234567999999999999999999999999999999";
-  if (call.reply.protocol() < 3) return call.reply.bulk(digits);
-  call.reply.output().append("(");
-  call.reply.output().append(digits);
-  call.reply.output().append("\r\n");
-  return Outcome::done;
-}
-
 constexpr std::pair<std::string_view, Handler> kTypes[] = {
     {"string", [](Call& call) -> Outcome { return call.reply.bulk("Hello World"); }},
     {"integer", [](Call& call) -> Outcome { return call.reply.integer(12345); }},
     {"double", [](Call& call) -> Outcome { return call.reply.real(3.141); }},
-    {"bignum", show_big_number},
+    {"bignum", [](Call& call) -> Outcome { return call.reply.big_number("1234567999999999999999999999999999999"); }},
     {"null", [](Call& call) -> Outcome { return call.reply.null(); }},
     {"array", show_array},
     {"set", show_set},

@@ -59,7 +59,7 @@ constexpr std::array counters_of_command = {
 
 namespace {
 
-// Scripts invent codes. INFO shows each in a line, and tools take them for names.
+// INFO shows each code in a line, and tools take them for names.
 bool is_usual(std::string_view code) {
   constexpr std::size_t longest = 32;
   const auto usual = [](char c) {
@@ -68,18 +68,46 @@ bool is_usual(std::string_view code) {
   return !code.empty() && code.size() <= longest && std::all_of(code.begin(), code.end(), usual);
 }
 
+// Those with which the server itself answers. Alerts watch some of them, so nobody can crowd them out.
+bool is_of_server(std::string_view code) {
+  constexpr std::string_view codes[] = {"ERR",     "OOM",      "BUSY",      "DENIED",    "NOAUTH",     "NOPERM",    "NOPROTO",  "EXECABORT",
+                                        "NOTBUSY", "NOSCRIPT", "THROTTLED", "UNBLOCKED", "UNKILLABLE", "WRONGPASS", "WRONGTYPE"};
+  return std::ranges::find(codes, code) != std::end(codes);
+}
+
 }  // namespace
 
-void ErrorCounts::add(std::string_view code) {
-  constexpr std::string_view other = "OTHER";
-  if (!is_usual(code)) code = other;
+bool ErrorCodes::admits(std::string_view code) {
+  if (is_of_server(code)) return true;
+  if (!is_usual(code)) return false;
   const std::lock_guard lock(mutex_);
-  if (counts_.size() >= most_codes && std::ranges::find(counts_, code, &std::pair<std::string, std::uint64_t>::first) == counts_.end())
-    code = other;
-  for (auto& [known, count] : counts_) {
-    if (known == code) return void(++count);
+  if (invented_.contains(code)) return true;
+  if (invented_.size() >= most_invented) return false;
+  invented_.emplace(code);
+  return true;
+}
+
+void ErrorCodes::clear() {
+  const std::lock_guard lock(mutex_);
+  invented_.clear();
+}
+
+void ErrorCounts::add(std::string_view code) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (add_known(code)) return;
   }
-  counts_.emplace_back(code, 1);
+  if (!codes_.admits(code)) code = "OTHER";
+  const std::lock_guard lock(mutex_);
+  if (!add_known(code)) counts_.emplace_back(code, 1);
+}
+
+// Adds to a code that this thread has met before. The mutex must be locked.
+bool ErrorCounts::add_known(std::string_view code) {
+  const auto found = std::ranges::find(counts_, code, &std::pair<std::string, std::uint64_t>::first);
+  if (found == counts_.end()) return false;
+  ++found->second;
+  return true;
 }
 
 void ErrorCounts::add_to(std::map<std::string, std::uint64_t>& sums) const {
@@ -95,9 +123,9 @@ void ErrorCounts::clear() {
 Stats::Stats(unsigned threads) {
   const std::size_t rows = command::commands().size();
   for (unsigned i = 0; i < threads + 1; ++i) {
-    threads_.push_back(std::make_unique<ThreadStats>(rows));
+    threads_.push_back(std::make_unique<ThreadStats>(rows, error_codes_));
     threads_.back()->span_scale = ThreadClock::span_scale();
-    before_reset_.push_back(std::make_unique<ThreadStats>(rows));
+    before_reset_.push_back(std::make_unique<ThreadStats>(rows, error_codes_));
   }
 }
 
@@ -182,6 +210,7 @@ std::uint64_t Stats::error_total() const {
 // The counters belong to their threads and cannot be set back from here: what they say now is remembered instead.
 void Stats::reset() {
   const std::lock_guard lock(mutex_);
+  error_codes_.clear();  // first: what a thread counts meanwhile is known to them
   for (const auto& thread : threads_) thread->errors.clear();
   for (std::size_t i = 0; i < threads_.size(); ++i) {
     const ThreadStats& now = *threads_[i];

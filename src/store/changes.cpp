@@ -49,8 +49,10 @@ void Changes::note_wanted() {
 [[gnu::noinline]] void Changes::tell_replaced(unsigned db, std::uint64_t hash, const Entry& before, std::string_view tags) {
   if (!wants(Cause::source_gone)) return;
   const Extra old = Extra::read(before.extra());
+  const bool keeps = has_all_dependencies(tags, old.tags);
+  if (keeps && old.stale_ms == 0) return;  // the clock is not read for what is usual
   const UnixMs now = unix_ms();
-  if (has_all_dependencies(tags, old.tags) && (old.stale_ms == 0 || before.live(now))) return;
+  if (keeps && before.live(now)) return;
   tell_all({.cause = Cause::source_gone, .db = db, .key = {before.key(), hash}, .now = now, .before = &before});
 }
 

@@ -6,6 +6,7 @@
 #include "pinfold/store/growth.hpp"
 #include "pinfold/store/key_switches.hpp"
 #include "pinfold/store/shard.hpp"
+#include "pinfold/store/tag_names.hpp"
 #include "pinfold/store/write_rules.hpp"
 #include "pinfold/store/wrong_type.hpp"
 
@@ -217,6 +218,8 @@ Stored Database::put_parts(const Key& key, std::string_view text, Blob blob, con
                         .absent = how.absent,
                         .outside = block.get().raw()};
       drop(key, fate, typed == nullptr ? &value : nullptr);
+      // If clients wait for the key, they are answered with the value, which is a source that has gone at once.
+      if (how.extra != nullptr && has_dependencies(how.extra->tags)) shard.changes.tell(Cause::source_gone, number_, key, now_);
       return Stored::done;
     }
   }

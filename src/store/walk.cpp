@@ -1,6 +1,5 @@
 // Walks over a whole database: SCAN, KEYS and RANDOMKEY.
 
-#include "pinfold/base/sleeper.hpp"
 #include "pinfold/store/walk.hpp"
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 
 #include "pinfold/base/prefetch.hpp"
 #include "pinfold/base/random.hpp"
+#include "pinfold/base/sleeper.hpp"
 #include "pinfold/base/work.hpp"
 #include "pinfold/store/keyspace.hpp"
 #include "pinfold/store/shard.hpp"

@@ -393,7 +393,7 @@ DIFFERENCES = [
     Difference(("EVAL", "EVALSHA", "FCALL"), BY_DESIGN, "A double that a script returns has the fewest digits that tell it from others (`0.1`), as in Redis 7.2; Redis 7.0 writes 17. The library `redis` has the name `server`, too, as in Valkey 8.", never_sent),
     Difference(("SCRIPT LOAD", "FUNCTION LOAD"), BY_DESIGN, "Scripts and libraries take at most `script-cache-size` each. MONITOR, SLOWLOG and the logs do not show their text.", never_sent),
     Difference(("FUNCTION DUMP", "FUNCTION RESTORE"), BY_DESIGN, "The payload has a form of its own. Libraries are not kept over a restart: there is no persistence.", never_sent),
-    Difference(("INFO",), BY_DESIGN, "Errors with codes that scripts invent count as `errorstat_OTHER` if the code is long or odd, or if there are 128 codes already.", never_sent),
+    Difference(("INFO",), BY_DESIGN, "Errors with codes that scripts or DEBUG ERROR invent count as `errorstat_OTHER` if the code is long or odd, or if there are 128 such codes already.", never_sent),
     Difference(("CONFIG SET",), BY_DESIGN, "A value of more than 4096 bytes is refused.", never_sent),
     Difference(("CONFIG GET",), BY_DESIGN, "Pinfold has settings of its own, and other defaults for maxmemory, maxmemory-clients, maxmemory-policy and save. A password is shown as `(hidden)`.", config_get),
 ]

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.support.cache import LONG, Cache, is_error
+from tests.support.cache import LONG, Cache, is_error, setting
 from tests.support.servers import eventually, is_redis
 
 pytestmark = pytest.mark.skipif(is_redis(), reason="Pinfold's own commands")
@@ -291,7 +291,8 @@ def test_cascade_with_a_version(cache):
 
 
 def test_rights(cache, client, connect):
-    """Who depends on a key must be allowed to read it. Who may invalidate a key may invalidate what depends on it, whatever the key of that."""
+    """A client that names a key in DEPENDS must be allowed to read it. A client that may remove a key may invalidate what depends on it, whatever
+    the keys of that."""
     for user, rules in (("reader", ["%R~p", "~c"]), ("writer", ["%W~p", "~c"]), ("none", ["~c"])):
         assert client.call("ACL", "SETUSER", user, "on", "nopass", "+@all", *rules) == "OK"
 
@@ -426,6 +427,62 @@ def test_what_has_expired(cache, client, lease):
     assert not fill(cache, "c", token, "p")
 
 
+def outlive(cache, client, key):
+    """Stores an entry that is served after its time."""
+    assert cache.set(key, "v", "PX", 1, "DEPENDS", 1, "root")
+    assert client.call("DEBUG", "SLEEP", 0.02) == "OK"
+    assert client.call("GET", key) == b"v"
+
+
+@pytest.mark.parametrize("switched_off", [False, True])
+def test_what_was_served_after_its_time_may_be_a_source(cache, client, lease, policy, switched_off):
+    """By serve-stale of a policy: then what has gone may have been read until it went, or until the switch was off."""
+    policy("p", "match", "p:*", "serve-stale", "yes")
+    outlive(cache, client, "p:1")
+    token = lease("c")
+    assert client.call("GET", "p:1") == b"v"
+    if switched_off:
+        policy("p", "serve-stale", "no")
+        assert client.call("EXISTS", "p:1") == 0
+    else:
+        client.call("DEL", "p:1")
+    assert not fill(cache, "c", token, "p:1")
+
+
+def test_what_the_setting_has_served_after_its_time_may_be_a_source(cache, client, lease):
+    with setting(client, "serve-stale", "yes"):
+        outlive(cache, client, "p")
+        token = lease("c")
+        assert client.call("GET", "p") == b"v"
+    assert client.call("EXISTS", "p") == 0
+    assert not fill(cache, "c", token, "p")
+
+
+def test_what_only_waiting_readers_got_is_a_source(cache, lease, policy, park):
+    """A value that is not stored, because of `admit`, answers those who wait for it."""
+    policy("p", "match", "p:*", "admit", "0%")
+    inner, token = lease("p:1"), lease("c")
+    reader = park("p:1")
+    assert fill(cache, "p:1", inner, "root")
+    assert reader.answer().status == "hit" and cache.look("p:1").status == "miss"
+    assert not fill(cache, "c", token, "p:1")
+    # If nobody waits, only the client that has built it has it, and knows from what.
+    inner, token = lease("p:1"), lease("c")
+    assert fill(cache, "p:1", inner, "root")
+    assert fill(cache, "c", token, "p:1", "root")
+
+
+def test_what_is_bypassed_may_have_been_read_before(cache, client, lease, policy):
+    built(cache, "p:1", "root")
+    token = lease("c")
+    assert client.call("GET", "p:1") == b"v"
+    policy("p", "match", "p:*", "bypass", "yes")
+    assert fill(cache, "c", token, "p:1")
+    assert depends(cache, "c") == [b"p:1", b"root"]
+    cascade(cache, "root")
+    assert there(cache, "c") == []
+
+
 def test_what_had_expired_before_the_lease_is_nobodys_source(cache, client, lease):
     """Else everybody who builds a page of parts that have run out would load it in vain."""
     assert client.call("DEBUG", "SET-ACTIVE-EXPIRE", 0) == "OK"
@@ -514,6 +571,14 @@ def test_limits_count_what_is_inherited(cache, client):
     assert client.call("EXISTS", "d") == 0
 
 
+def test_too_many_repeated_ones_are_named_as_such(cache):
+    for part in range(60):
+        built(cache, f"part{part}", *[f"n{(part + i) % 100}" for i in range(40)])
+    assert "at most 2048 keys" in error_of(cache.call("CACHE.SET", "c", "v", "DEPENDS", 60, *[f"part{part}" for part in range(60)]))
+    built(cache, "c", *[f"part{part}" for part in range(45)])
+    assert len(depends(cache, "c")) == 45 + 84
+
+
 def test_errors_say_what_is_wrong(cache):
     def error(*options):
         return error_of(cache.call("CACHE.SET", "k", "v", *options))
@@ -527,6 +592,9 @@ def test_errors_say_what_is_wrong(cache):
     assert error("TAGS", 1, b"\0" + b"x" * 253) == "ERR a tag that begins with a zero byte must have 1 to 253 bytes"
     assert error_of(cache.call("CACHE.INVALIDATE", 16385, *["k"] * 16385, "CASCADE")) == "ERR CASCADE takes at most 16384 keys"
     assert cache.invalidate(["k" * 300], "CASCADE") == 0
+    key = f"k{cache.protocol}"  # what is refused does nothing, so older versions are not refused either
+    assert is_error(cache.call("CACHE.INVALIDATE", 16385, *[key] * 16385, "CASCADE", "VERSION", 5))
+    assert cache.set(key, "v", "VERSION", 3)
 
 
 def test_long_keys_are_invalidated_too(cache):

@@ -24,8 +24,8 @@ def test_a_deadline_far_away_is_told_as_far_as_integers_are_exact(cache, park):
     assert found["fresh-ms"] == found["stale-ms"] == LARGEST
 
 
-# | `CACHE.SET key value [TOKEN token] [EX s / PX ms / EXAT t / PXAT t / KEEPTTL] [STALE ms] [VERSION n] [TAGS n tag ...] [DEPENDS n key ...]` | `OK`; nil if nothing was stored, because
-# the token is not alive or the version is not newer |
+# | `CACHE.SET key value [TOKEN token] [EX s / PX ms / EXAT t / PXAT t / KEEPTTL] [STALE ms] [VERSION n] [TAGS n tag ...] [DEPENDS n key ...]` | `OK`; nil if nothing was stored:
+# the token is not alive, a tag was purged or a [dependency](#dependencies) invalidated since its lease was granted, or the version is not newer |
 
 
 def test_set_without_options_stores(cache, client):
@@ -235,7 +235,7 @@ def test_a_fill_starts_another_life(cache):
 
 
 def test_a_version_must_be_newer(cache):
-    """nil if nothing was stored, because ... the version is not newer"""
+    """nil if nothing was stored: ... the version is not newer"""
     assert cache.set("k", "ten", "VERSION", 10)
     for older in (10, 9, 1):
         assert cache.call("CACHE.SET", "k", "older", "VERSION", older) is None

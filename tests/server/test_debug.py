@@ -55,6 +55,18 @@ def test_an_error(client):
     assert replies == ["FOO bar", [0, 0, 1, 1, 2, 0]] and isinstance(replies[0], resp.ErrorReply)
 
 
+@pytest.mark.skipif(is_redis(), reason="Redis 7.0 counts all of them")
+def test_codes_of_errors_are_bounded_and_the_servers_own_are_always_counted(start):
+    server = start("--enable-debug-command", "yes", "--threads", "2")
+    with server.connect() as client, server.connect() as other:
+        for connection in (client, other):
+            connection.pipeline([("DEBUG", "ERROR", f"{connection is client}{i} x") for i in range(1000)])
+        assert client.call("INCR", "k") == 1 and client.call("HELLO", "9").startswith("NOPROTO")
+        lines = [line for line in client.call("INFO", "errorstats").decode().splitlines() if line.startswith("errorstat_")]
+        assert len(lines) <= 128 + 3  # OTHER, NOPROTO, and perhaps ERR
+        assert "errorstat_NOPROTO:count=1" in lines and f"errorstat_OTHER:count={2000 - 128}" in lines
+
+
 def test_populate(client):
     client.call("SET", "key:1", "there")
     assert client.call("DEBUG", "POPULATE", 1000) == "OK"

@@ -41,6 +41,7 @@ class GoneSources final : public store::Observer {
     MonoMs expired;
   };
   static std::size_t place_of(unsigned db, const store::Key& key);
+  MonoMs readable_until(const store::Entry& entry) const;
 
   Cache& cache_;
   store::Changes::Subscription subscription_;

@@ -4,9 +4,11 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -28,24 +30,43 @@ struct CommandCounters {
   Counter failed;    // calls that the handler has answered with an error
 };
 
-/// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"). That thread adds, and any thread may read. Scripts can invent codes:
-/// those that are not like others are counted as "OTHER", and so are further ones when there are many.
+/// The codes of errors that are counted by themselves. Clients can invent codes, with scripts and DEBUG ERROR: so those that are not like
+/// others are refused, and further ones when there are many. The server's own codes never are. Thread-safe.
+class ErrorCodes {
+ public:
+  static constexpr std::size_t most_invented = 128;
+
+  /// Whether the code is counted by itself.
+  bool admits(std::string_view code);
+  /// Forgets which codes there are.
+  void clear();
+
+ private:
+  std::mutex mutex_;
+  std::set<std::string, std::less<>> invented_;
+};
+
+/// Counts the errors of one thread by their code ("ERR", "WRONGTYPE"); those with codes that ErrorCodes refuses as "OTHER". That thread
+/// adds, and any thread may read.
 class ErrorCounts {
  public:
-  static constexpr std::size_t most_codes = 128;
+  explicit ErrorCounts(ErrorCodes& codes) : codes_(codes) {}
 
   void add(std::string_view code);
   void add_to(std::map<std::string, std::uint64_t>& sums) const;
   void clear();
 
  private:
+  bool add_known(std::string_view code);
+
+  ErrorCodes& codes_;
   mutable std::mutex mutex_;
   std::vector<std::pair<std::string, std::uint64_t>> counts_;
 };
 
 /// The counters of one thread. Only that thread adds to them.
 struct alignas(64) ThreadStats {
-  explicit ThreadStats(std::size_t command_count) : commands(command_count), durations(command_count) {}
+  ThreadStats(std::size_t command_count, ErrorCodes& codes) : commands(command_count), durations(command_count), errors(codes) {}
   std::vector<CommandCounters> commands;  // by index in commands()
   Histograms durations;                   // of calls, by index in commands(), while `measures`
   bool measures = true;                   // the setting metrics; only the thread itself reads and writes this
@@ -141,6 +162,7 @@ class Stats {
   void reset();
 
  private:
+  ErrorCodes error_codes_;
   std::vector<std::unique_ptr<ThreadStats>> threads_;       // the I/O threads, and behind them that of the admin port
   mutable std::mutex mutex_;                                // guards before_reset_
   std::vector<std::unique_ptr<ThreadStats>> before_reset_;  // the values of threads_ at the last reset

@@ -40,7 +40,7 @@ enum class Cause : std::uint8_t {
   // These are told beside the changes above, to observers that name them:
   // - an entry is gone, or is about to be replaced, and what was built from its value may now lack a dependency (tag_names.hpp): the entry
   //   depends on keys, and no new entry under its key depends on all of these; or it is stale, so that its value may have been read after
-  //   it was made so
+  //   it was made so. Or a value that depends on keys was not stored, but clients may wait for it; then Change::before is null
   source_gone,
   lapsed,   // behind the change of a write whose value has not been stored, because its deadline had passed already
   created,  // a write is about to be told, of a key under which plain commands found no value

@@ -233,14 +233,17 @@ class Keyspace {
   void set_policy(eviction::Kind policy);
   /// serve-stale: while it is on, entries are not removed when their time is up.
   void set_serve_stale(bool on) {
-    policy_.serve_stale.store(on, std::memory_order_relaxed);
+    policy_.set_serve_stale(policy_.serve_stale, on);
     if (!on) wake_background();
   }
   bool serves_stale() const { return policy_.serve_stale.load(std::memory_order_relaxed); }
   /// Whether an entry whose policy has this slot is served as stale although its time is up.
   bool serves_stale(std::uint8_t slot) const { return policy_.serves_stale(slot); }
   /// Sets serve-stale of the policy with this slot.
-  void set_serve_stale(std::uint8_t slot, bool on) { policy_.keeps_expired[slot].store(on, std::memory_order_relaxed); }
+  void set_serve_stale(std::uint8_t slot, bool on) { policy_.set_serve_stale(policy_.keeps_expired[slot], on); }
+  /// Until when entries may have been served after their deadlines by a serve-stale, the setting or a policy's, that is off now. never() if
+  /// it is being switched off at this moment. To be asked after serves_stale(slot).
+  MonoMs served_stale_until() const { return {policy_.served_stale_until.load(std::memory_order_relaxed)}; }
   /// Sets the switches that reads and writes obey; null: none is on. All shards must be locked. The object must live until
   /// another call has replaced it. For WATCH, every watched key has changed, because clients may see other keys now.
   void set_key_switches(const KeySwitches* switches) {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "pinfold/base/clock.hpp"
 #include "pinfold/eviction/kind.hpp"
 
 namespace pinfold::store {
@@ -24,12 +25,22 @@ struct PolicySettings {
   std::array<std::atomic<std::uint64_t>, 256> quota{};
   std::atomic<std::uint64_t> negative_quota{0};        // the same for negative entries, in bytes
   std::array<std::atomic<bool>, 256> keeps_expired{};  // by slot: serve-stale of the policy
-  std::atomic<bool> has_policies{false};               // false: no policy exists, so `priority` and `quota` need not be read
+  // Until when entries may have been served after their deadlines by a serve-stale that is off now, in MonoMs; never() while one is being
+  // switched off. A thread for which serves_stale() has returned false after that sees this.
+  std::atomic<std::int64_t> served_stale_until{0};
+  std::atomic<bool> has_policies{false};  // false: no policy exists, so `priority` and `quota` need not be read
 
   /// Whether an entry whose policy has this slot is kept, and served as stale, although its time is up: because of serve-stale,
   /// the setting or the policy's.
   bool serves_stale(std::uint8_t slot) const {
-    return serve_stale.load(std::memory_order_relaxed) || keeps_expired[slot].load(std::memory_order_relaxed);
+    return serve_stale.load(std::memory_order_acquire) || keeps_expired[slot].load(std::memory_order_acquire);
+  }
+  /// Sets a serve-stale: the setting, or that of a policy.
+  void set_serve_stale(std::atomic<bool>& of, bool on) {
+    const bool ends = !on && of.load(std::memory_order_relaxed);
+    if (ends) served_stale_until.store(MonoMs::never().ms, std::memory_order_relaxed);
+    of.store(on, std::memory_order_release);
+    if (ends) served_stale_until.store(monotonic_ms().ms, std::memory_order_relaxed);
   }
   /// Whether negative entries (which say that the origin has no value) are to be evicted before all others if they occupy
   /// `bytes` bytes.

@@ -200,3 +200,22 @@ TEST_CASE("figures: INFO shows a figure as suits its unit") {
   InfoText(text).row("cmdstat_get", CommandFigures{"get", 10, 25, 2.5, 1, 2, {}}, command_figures());
   CHECK(text == "cmdstat_get:calls=10,usec=25,usec_per_call=2.50,rejected_calls=1,failed_calls=2\r\n");
 }
+
+TEST_CASE("figures: the codes of errors are bounded on all threads together, and nobody crowds out the server's own") {
+  Stats stats(4);
+  for (int i = 0; i < 1000; ++i) stats.of_thread(static_cast<unsigned>(i % 4)).errors.add("CODE" + std::to_string(i));
+  stats.of_admin().errors.add(std::string(33, 'x'));
+  stats.of_admin().errors.add("");
+  stats.of_thread(3).errors.add("OOM");
+  const auto errors = stats.errors();
+  CHECK(errors.size() == ErrorCodes::most_invented + 2);
+  CHECK(errors.at("OOM") == 1);
+  CHECK(errors.at("OTHER") == 1002 - ErrorCodes::most_invented);
+  CHECK(stats.error_total() == 1003);
+  stats.of_thread(1).errors.add("CODE0");  // thread 0 has met it, and every other counts it as well
+  CHECK(stats.errors().at("CODE0") == 2);
+  stats.reset();
+  CHECK(stats.errors().empty());
+  stats.of_thread(2).errors.add("CODE999");
+  CHECK(stats.errors().at("CODE999") == 1);
+}
