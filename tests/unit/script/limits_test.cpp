@@ -50,6 +50,19 @@ TEST_CASE("a script can catch that memory was refused, and goes on within its li
         "$17\r\nnot enough memory\r\n");
 }
 
+TEST_CASE("a coroutine that gets many arguments when memory is full fails by itself, or gets them") {
+  Rig rig({.memory = 2 * mb});
+  // With each turn of the loop there is a little more memory, until there is enough for the arguments.
+  CHECK(rig.run("local body = function() return 1 end local args, co, fill, count = {}, {}, {}, 0 "
+                "for i = 1, 7000 do args[i] = i end for i = 1, 100 do co[i] = coroutine.create(body) end "
+                "for i = 1, 2000 do fill[i] = false end "
+                "local function run(...) "
+                "for i = 1, 2 do coroutine.resume(coroutine.create(body), ...) end collectgarbage() "
+                "pcall(function() while true do count = count + 1 fill[count] = string.rep('x', 2000) .. count end end) "
+                "for i = 1, 100 do fill[count - i] = nil collectgarbage() pcall(coroutine.resume, co[i], ...) end return count > 100 end "
+                "return run(unpack(args))") == ":1\r\n");
+}
+
 TEST_CASE("garbage does not count against a script that needs little memory at a time") {
   Rig rig({.memory = 4 * mb});
   CHECK(rig.run("local keep = string.rep('k', 1500000) local n = 0 for i = 1, 3000 do local t = {} for j = 1, 100 do t[j] = {i} end n = n "
