@@ -522,8 +522,8 @@ void open_sandbox(lua_State* L) {
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED");
 
-  // Where a coroutine ends with this error, Lua makes the text while nobody would catch that there is no memory for it. Equal strings are one
-  // in Lua, so nothing is made if it is there.
+  // Where a coroutine ends with this error, Lua makes the text while nobody would catch that there is no memory for it. Equal strings are
+  // one in Lua, so nothing is made if it is there.
   lua_pushliteral(L, "error in error handling");
   luaL_ref(L, LUA_REGISTRYINDEX);
 

@@ -31,6 +31,8 @@ class State {
   static constexpr std::size_t stack_for_coroutines = 512 * 1024;
   /// A copy of this many bytes is one step.
   static constexpr std::size_t bytes_per_step = 64;
+  /// So much of a table without elements is passed over in one step.
+  static constexpr std::size_t bytes_per_walked_step = 512;
 
   State(Account* account, Limits limits);
   ~State();
@@ -53,6 +55,9 @@ class State {
       poll(L);
   }
   void charge_bytes(lua_State* L, std::size_t bytes) { charge(L, 1 + bytes / bytes_per_step); }
+  /// For the beginning of a walk over a table with lua_next. A table may have few elements, or none, and room for a million, which the walk
+  /// passes over. How much it has is not known, so it counts as if all large blocks were its own.
+  void charge_walk(lua_State* L) { charge(L, 1 + large_ / bytes_per_walked_step); }
   void poll(lua_State* L);
   /// Whether the run is to end: no error may be caught any more. Who has caught one calls end_again().
   bool ending() const { return ending_; }

@@ -240,6 +240,24 @@ TEST_CASE("the host is asked once in 4096 instructions, and more often while the
   CHECK(rig.host.polls >= 900);
 }
 
+TEST_CASE("the host is asked for each walk over a large table without elements") {
+  const std::string empty = "local t = {} for i = 1, 2 ^ 19 do t[i] = true end for i = 1, 2 ^ 19 do t[i] = nil end local a = {} ";
+  for (const char* script : {"for i = 1, 1100 do a[i] = t end return #cjson.encode(a)",
+                             "for i = 1, 1100 do a[i] = t end return #cmsgpack.pack(a)",
+                             "for i = 1, 1100 do a[i] = t end return pcall(table.sort, a, table.maxn)",
+                             "for i = 1, 1100 do a[i] = {map = t} end redis.setresp(3) return a",
+                             "for i = 1, 1100 do a[i] = {set = t} end redis.setresp(3) return a"}) {
+    INFO(script);
+    Rig rig;
+    rig.run(empty);
+    const std::uint64_t before = rig.host.polls;
+    rig.host.polls = 0;
+    rig.run(empty + script);
+    CHECK(rig.last.ended == Ended::returned);
+    CHECK(rig.host.polls >= before + 1000);
+  }
+}
+
 TEST_CASE("conditions that make the compiler slow are stopped") {
   Rig rig;
   std::string script = "return a";
