@@ -53,6 +53,12 @@ void push_list(lua_State* L, std::span<const std::string_view> texts) {
   }
 }
 
+/// Gives chunks that are loaded from now on (loadstring) this environment, by its reference.
+void set_globals(lua_State* L, int environment) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, environment);
+  lua_replace(L, LUA_GLOBALSINDEX);
+}
+
 /// The text of the error on top of the stack, as Redis replies it.
 std::string error_text(lua_State* L, std::string_view name, bool& counted_before) {
   if (!lua_istable(L, -1)) {
@@ -92,6 +98,8 @@ int run_job(lua_State* L) {
   State& state = State::of(L);
   state.enter();
   make_room(L, state);
+  // A function must not find KEYS and ARGV of the script before.
+  set_globals(L, job.is_function ? state.function_environment : state.script_environment);
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   lua_rawgeti(L, LUA_REGISTRYINDEX, job.function);
   int given = 0;
@@ -150,6 +158,7 @@ int load_job(lua_State* L) {
   State& state = State::of(L);
   state.enter();
   make_room(L, state);
+  set_globals(L, state.script_environment);  // in which the error handler finds `tostring`; a library has no loadstring meanwhile
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   Chunk chunk;
   chunk.rest = job.text;

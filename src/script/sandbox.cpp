@@ -516,7 +516,7 @@ void open_sandbox(lua_State* L) {
   lua_setmetatable(L, -2);
   lua_settop(L, 0);
 
-  // What is loaded from now on sees the globals of scripts, and what functions of Lua were not chosen above are gone.
+  // What functions of Lua were not chosen above are gone.
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.script_environment);
   lua_replace(L, LUA_GLOBALSINDEX);
   lua_pushnil(L);

@@ -128,6 +128,20 @@ TEST_CASE("functions have the globals of Redis' functions") {
   CHECK(rig.call_only("redis.register_function('f', function() return type(string.rep) end)") == "$8\r\nfunction\r\n");
 }
 
+TEST_CASE("what a function loads has the globals of functions, without KEYS and ARGV of the script before") {
+  FunctionRig rig;
+  CHECK(rig.run("return loadstring('return KEYS[1] .. type(redis.breakpoint)')()") == "$10\r\nk1function\r\n");
+  for (const char* name : {"KEYS", "ARGV"}) {
+    CHECK(rig.call_only("redis.register_function('f', function() return loadstring('return " + std::string(name) + "')() end)")
+              .find("Script attempted to access nonexistent global variable '" + std::string(name) + "'") != std::string::npos);
+  }
+  CHECK(rig.call_only("redis.register_function('f', function() return loadstring('return type(redis.breakpoint)')() end)") ==
+        "$3\r\nnil\r\n");
+  CHECK(rig.load("nosuch()").error ==
+        "Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable 'nosuch'");
+  CHECK(rig.run("return loadstring('return KEYS[1]')()") == "$2\r\nk1\r\n");
+}
+
 TEST_CASE("a library keeps its local variables from call to call, and shares none with others") {
   FunctionRig rig;
   const Library one = rig.load("local n = 0 redis.register_function('f', function() n = n + 1 return n end)");
