@@ -89,6 +89,21 @@ std::string denial_in_script(const RightsVerdict& verdict) {
   return "ERR The user executing the script can't run this command or subcommand";
 }
 
+// Selects the database again that was selected, whatever a script selects while this exists.
+class KeepDatabase {
+ public:
+  explicit KeepDatabase(Session& session) : session_(session), db_(session.db) {}
+  ~KeepDatabase() {
+    if (session_.db != db_) session_.select(db_);
+  }
+  KeepDatabase(const KeepDatabase&) = delete;
+  KeepDatabase& operator=(const KeepDatabase&) = delete;
+
+ private:
+  Session& session_;
+  const unsigned db_;
+};
+
 // Sets a flag as long as it exists.
 class While {
  public:
@@ -471,7 +486,6 @@ Outcome ScriptRunner::execute(Call& call, const Subject& subject) {
 
 Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& run) {
   ThreadStats& stats = engine_.stats.of_thread(thread_);
-  const unsigned db = call.session.db;
   const std::size_t mark = call.reply.output().mark();
   const std::uint64_t errors = call.reply.errors();
   const bool allowed = allows_undeclared(engine_.settings);
@@ -489,7 +503,6 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     counted_.clear();
     declared_.clear();
     result = interpret(call, subject, run);
-    if (call.session.db != db) call.session.select(db);
     if (run.abandoned != Abandoned::needs_locks) break;
     // Nothing of this run is left but what it has learned.
     call.held.release();
@@ -571,6 +584,7 @@ script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run&
   run.began = ThreadClock::ticks();
   run.deadline = run.began + limit - std::min(limit, group.script_ticks);
   run.look_at = std::min(run.deadline, run.began + shown_after);
+  const KeepDatabase keep(call.session);
   ReplySink sink(call);
   interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
   script::Outcome result;
