@@ -509,6 +509,9 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     call.reply.output().truncate(mark);
     stats.scripts_run_again.add();
     take_back_counts(call, reads);
+    // It was not within a transaction, so nobody else has spent of these.
+    call.session.group->budget = TransactionBudget(TransactionBudget::times_for_scripts);
+    call.session.group->matches = security::MatchBudget();
     if (feed != nullptr) feed->take_back_script(shown);
     Run again{.call = &call, .subject = &subject, .declared = run.declared};
     again.read_only = run.read_only;
