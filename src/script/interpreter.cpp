@@ -38,9 +38,10 @@ struct Job {
 
 Job& job_of(lua_State* L) { return *static_cast<Job*>(lua_touserdata(L, 1)); }
 
-/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory.
+/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory. Values that are still in
+/// use, such as upvalues of libraries, are not looked through again for each script.
 void make_room(lua_State* L, State& state) {
-  if (state.heap() > state.baseline + state.limits.memory / 2) state.collect_all(L);
+  if (state.needs_room()) state.collect_all(L);
 }
 
 void push_list(lua_State* L, std::span<const std::string_view> texts) {
@@ -261,7 +262,7 @@ Compiled Interpreter::compile(std::string_view body, Host* host) {
     return compiled;
   }
   compiled.script = static_cast<Handle>(job.compiled);
-  state.keep(job.compiled, state.heap() > before ? state.heap() - before : 0);
+  state.keep(job.compiled, state.heap() > before ? state.heap() - before : 0, false);
   return compiled;
 }
 
@@ -328,7 +329,11 @@ Library Interpreter::load_library(std::string_view code, Host& host) {
     if (!library.error.empty()) loading.give_up();
   }
   if (library.functions.empty()) return library;
-  state.keep(static_cast<int>(library.functions.front().function), state.heap() > before ? state.heap() - before : 0);
+  // What its code is compiled to is in proportion to the code. Values that it has made beyond that count as those of scripts, else each
+  // library could bring as much as all scripts may have.
+  constexpr std::size_t most_for_a_byte = 64;
+  const std::size_t grown = state.heap() > before ? state.heap() - before : 0;
+  state.keep(static_cast<int>(library.functions.front().function), std::min(grown, most_for_a_byte * code.size()), true);
   return library;
 }
 

@@ -162,7 +162,8 @@ struct Outcome {
 };
 
 struct Limits {
-  /// Bytes that scripts may have allocated, beyond what the interpreter, its compiled scripts and its libraries need. At most 1 GB.
+  /// Bytes that scripts and libraries may have allocated, beyond what the interpreter, its compiled scripts and the compiled code of its
+  /// libraries need. At most 1 GB.
   std::size_t memory = std::size_t{64} << 20;
 };
 
