@@ -495,6 +495,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
   if (feed != nullptr) shown = feed->begin_script();
   script::Outcome result;
   for (;;) {
+    if (!call.in_transaction) interpreter_.make_room();
     lock(call, run, locks_all);
     run.may_lock_more = allowed;
     run.may_run_again = !call.in_transaction && !locks_all;

@@ -343,6 +343,8 @@ void Interpreter::forget(Handle handle) {
 
 bool Interpreter::collect() { return state_->collect_some(256); }
 
+void Interpreter::make_room() { state_->make_room(); }
+
 std::size_t Interpreter::memory() const { return state_->heap(); }
 
 std::uint64_t Interpreter::polls() const { return state_->polls; }

@@ -207,6 +207,17 @@ void State::collect_all(lua_State* L) {
   settled_ = heap_;
 }
 
+void State::make_room() {
+  if (!needs_room()) return;
+  const auto collect = [](lua_State* L) {
+    of(L).collect_all(L);
+    return 0;
+  };
+  const Unlimited unlimited(*this);
+  static_cast<void>(lua_cpcall(main, collect, nullptr));
+  lua_settop(main, 0);
+}
+
 bool State::collect_some(int steps) {
   constexpr std::size_t tolerated = 256 * 1024;
   bool more = heap_ > std::max(settled_, baseline) + tolerated;

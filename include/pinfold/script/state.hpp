@@ -77,6 +77,8 @@ class State {
   void collect_all(lua_State* L);
   /// Whether earlier scripts may have left so much garbage that it would be in the way of the next one.
   bool needs_room() const { return heap_ > baseline + limits.memory / 2 && heap_ > settled_ + limits.memory / 8; }
+  /// Collects all garbage if needs_room(). Between runs.
+  void make_room();
   /// Collects for `steps` steps of about 2 KB, if there may be much garbage. Returns whether more steps are needed.
   bool collect_some(int steps);
   /// Gives `L` the hook that the amount of memory asks for.

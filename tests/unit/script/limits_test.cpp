@@ -302,6 +302,21 @@ TEST_CASE("nesting is bounded") {
   CHECK(std::count(reply.begin(), reply.end(), '*') == 7995);
 }
 
+TEST_CASE("garbage that would be in the way of a script can be collected before it") {
+  for (const bool before : {false, true}) {
+    Rig rig({.memory = 8 * mb});
+    rig.run("local t = {} for i = 1, 70000 do t[i] = {} end");
+    CHECK(rig.interpreter.memory() > 5 * mb);
+    if (before) {
+      rig.interpreter.make_room();
+      CHECK(rig.interpreter.memory() < mb);
+    }
+    const std::uint64_t polls = rig.interpreter.polls();
+    CHECK(rig.run("return 1") == ":1\r\n");
+    CHECK((rig.interpreter.polls() - polls < 10) == before);
+  }
+}
+
 TEST_CASE("garbage is collected in steps after the runs") {
   Rig rig;
   rig.run("local t = {} for i = 1, 200000 do t[i] = {} end");
