@@ -302,6 +302,20 @@ TEST_CASE("nesting is bounded") {
   CHECK(std::count(reply.begin(), reply.end(), '*') == 7995);
 }
 
+TEST_CASE("scripts that are given up are collected, also when all was collected while they were there") {
+  Rig rig;
+  std::string body;
+  for (int i = 0; i < 50000; ++i) body += "x = 1 ";
+  std::vector<Handle> kept;
+  for (int i = 0; i < 20; ++i) kept.push_back(rig.interpreter.compile("local x = " + std::to_string(i) + " " + body).script);
+  rig.run("collectgarbage()");
+  CHECK(rig.interpreter.memory() > 4 * mb);
+  for (const Handle handle : kept) rig.interpreter.forget(handle);
+  while (rig.interpreter.collect()) {
+  }
+  CHECK(rig.interpreter.memory() < mb);
+}
+
 TEST_CASE("garbage that would be in the way of a script can be collected before it") {
   for (const bool before : {false, true}) {
     Rig rig({.memory = 8 * mb});
