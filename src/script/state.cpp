@@ -190,6 +190,7 @@ void State::forget(int reference) {
     baseline -= kept.bytes;
     // It is garbage now, and so are the values of a library, however many they have become since.
     settled_ = kept.is_library ? 0 : settled_ - std::min(settled_, kept.bytes);
+    cycles_ = 0;
   }
   const Unlimited unlimited(*this);
   luaL_unref(main, LUA_REGISTRYINDEX, reference);
