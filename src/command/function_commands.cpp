@@ -21,16 +21,21 @@ namespace {
 
 constexpr std::string_view libraries_full = "OOM the libraries of functions would take more memory than they may (script-cache-size)";
 
+// Whether libraries of so many bytes may take the place of the present set, which may be beyond the limit because that was lowered.
+bool fits(const Call& call, std::size_t bytes, const LibrarySet& present) {
+  const auto limit = static_cast<std::uint64_t>(call.engine.settings.integer(config::Id::script_cache_size));
+  return bytes <= limit || bytes <= present.memory();
+}
+
 // Makes a changed copy of the present set and publishes it. `change` returns an error, and is called once more if another thread has changed
 // the set meanwhile.
 std::string change_libraries(Call& call, const std::function<std::string(LibrarySet&)>& change) {
   FunctionLibraries& libraries = call.engine.scripting.libraries;
-  const auto limit = static_cast<std::uint64_t>(call.engine.settings.integer(config::Id::script_cache_size));
   for (;;) {
     const std::shared_ptr<const LibrarySet> present = libraries.get();
     auto changed = std::make_shared<LibrarySet>(*present);
     if (std::string error = change(*changed); !error.empty()) return error;
-    if (changed->memory() > limit && changed->memory() > present->memory()) return std::string(libraries_full);
+    if (!fits(call, changed->memory(), *present)) return std::string(libraries_full);
     if (libraries.publish(present, std::move(changed))) return {};
   }
 }
@@ -45,7 +50,7 @@ Outcome function_load(Call& call) {
     replace = true;
   }
   std::shared_ptr<FunctionLibrary> library;
-  std::string error = runner_of(call).read_library(options.take(), !replace, library);
+  std::string error = runner_of(call).read_library(options.take(), !replace, call.session.group, library);
   if (error.empty()) error = change_libraries(call, [&](LibrarySet& set) { return set.add(library, replace); });
   return error.empty() ? call.reply.bulk(library->name) : call.reply.error(error);
 }
@@ -148,12 +153,20 @@ Outcome function_restore(Call& call) {
   }
   const std::optional<Policy> policy = call.args.size() > policy_at ? named_policy(call.args[policy_at]) : Policy::append;
   if (!policy) return call.reply.error("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.");
+  // Before anything is loaded, and with each library that is: what is refused in the end must not take memory and time until then.
+  const std::shared_ptr<const LibrarySet> present = call.engine.scripting.libraries.get();
+  if (!fits(call, call.args[2].size(), *present)) return call.reply.error(libraries_full);
   const auto codes = codes_in_dump(call.args[2]);
   if (!codes) return call.reply.error("ERR DUMP payload version or checksum are wrong");
+  CommandGroup own;  // all libraries have the time of one script together
+  CommandGroup* const group = call.session.group != nullptr ? call.session.group : &own;
   std::vector<std::shared_ptr<FunctionLibrary>> libraries;
+  std::size_t bytes = 0;
   for (const std::string_view code : *codes) {
-    if (const std::string error = runner_of(call).read_library(code, false, libraries.emplace_back()); !error.empty())
-      return call.reply.error(error);
+    const std::string error = runner_of(call).read_library(code, false, group, libraries.emplace_back());
+    if (!error.empty()) return call.reply.error(error);
+    bytes += libraries.back()->memory();
+    if (!fits(call, bytes, *present)) return call.reply.error(libraries_full);
   }
   const std::string error = change_libraries(call, [&](LibrarySet& set) {
     if (*policy == Policy::flush) flush(set);

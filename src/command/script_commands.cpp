@@ -57,7 +57,7 @@ Outcome evalsha(Call& call) { return runner_of(call).eval_by_digest(call); }
 // The interpreter compiles the script, which takes a millisecond for 20 KB.
 Outcome script_load(Call& call) {
   ScriptDigest digest{};
-  const std::string error = runner_of(call).load(call.args[2], digest);
+  const std::string error = runner_of(call).load(call.args[2], call.session.group, digest);
   audit_request(call, error.empty() ? RequestResult::ok : RequestResult::failed);
   return error.empty() ? call.reply.bulk(text_of(digest)) : call.reply.error(error);
 }

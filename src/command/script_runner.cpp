@@ -89,6 +89,21 @@ std::string denial_in_script(const RightsVerdict& verdict) {
   return "ERR The user executing the script can't run this command or subcommand";
 }
 
+// Selects the database again that was selected, whatever a script selects while this exists.
+class KeepDatabase {
+ public:
+  explicit KeepDatabase(Session& session) : session_(session), db_(session.db) {}
+  ~KeepDatabase() {
+    if (session_.db != db_) session_.select(db_);
+  }
+  KeepDatabase(const KeepDatabase&) = delete;
+  KeepDatabase& operator=(const KeepDatabase&) = delete;
+
+ private:
+  Session& session_;
+  const unsigned db_;
+};
+
 // Sets a flag as long as it exists.
 class While {
  public:
@@ -217,7 +232,7 @@ ScriptRunner::~ScriptRunner() = default;
 
 // --- scripts and libraries of this thread ---
 
-const ScriptRunner::Compiled* ScriptRunner::find_compiled(const ScriptDigest& digest) {
+const ScriptRunner::Compiled* ScriptRunner::find_compiled(const ScriptDigest& digest, CommandGroup* group) {
   forget_removed(false);
   if (const auto found = compiled_.find(text_of(digest)); found != compiled_.end()) {
     if (!is_stale(*found->second.script)) [[likely]]
@@ -227,24 +242,41 @@ const ScriptRunner::Compiled* ScriptRunner::find_compiled(const ScriptDigest& di
   }
   const std::shared_ptr<const Script> script = engine_.scripting.cache.find(digest);
   if (script == nullptr) return nullptr;
-  const script::Compiled compiled = compile_text(std::string_view(script->body).substr(script->shebang.length));
+  const script::Compiled compiled = compile_text(std::string_view(script->body).substr(script->shebang.length), group);
   if (compiled.script == script::Handle::none) return nullptr;  // there is no memory for it: another thread has compiled it
   return &compiled_.insert_or_assign(std::string(text_of(digest)), Compiled{script, compiled.script}).first->second;
 }
 
-// For the host while nothing but the time is asked for.
-ScriptRunner::Run ScriptRunner::run_to_compile(std::string_view late_text) {
-  Run run{.call = nullptr, .subject = nullptr, .declared = {}};
-  run.began = ThreadClock::ticks();
-  run.deadline = run.look_at = run.began + ThreadClock::ticks_of(most_compile_ms * ns_per_ms);
-  run.late_text = late_text;
-  return run;
-}
+// What the host asks while a text is compiled or a library loaded: nothing but the time. Within EXEC, shards are locked meanwhile, so that
+// time is a part of the time of the transaction's scripts.
+class ScriptRunner::Compiling {
+ public:
+  Compiling(ScriptRunner& runner, CommandGroup* group, std::string_view late_text)
+      : group_(group), run_{.call = nullptr, .subject = nullptr, .declared = {}}, running_(runner, run_) {
+    run_.began = ThreadClock::ticks();
+    std::uint64_t limit = ThreadClock::ticks_of(most_compile_ms * ns_per_ms);
+    if (group != nullptr) {
+      const std::uint64_t of_group = runner.engine_.scripting.time_limit();
+      limit = std::min(limit, of_group - std::min(of_group, group->script_ticks));
+    }
+    run_.deadline = run_.look_at = run_.began + limit;
+    run_.late_text = late_text;
+  }
+  ~Compiling() {
+    if (group_ != nullptr) group_->script_ticks += ThreadClock::ticks_since(run_.began);
+  }
+  Compiling(const Compiling&) = delete;
+  Compiling& operator=(const Compiling&) = delete;
 
-script::Compiled ScriptRunner::compile_text(std::string_view text) {
+ private:
+  CommandGroup* const group_;
+  Run run_;
+  const Running running_;
+};
+
+script::Compiled ScriptRunner::compile_text(std::string_view text, CommandGroup* group) {
   interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
-  Run run = run_to_compile(compile_timeout_text);
-  const Running running(*this, run);
+  const Compiling compiling(*this, group, compile_timeout_text);
   return interpreter_.compile(text, this);
 }
 
@@ -262,8 +294,8 @@ ScriptRunner::Subject ScriptRunner::subject_of(const Compiled& compiled) {
 
 // Puts the script into the cache, if it may be there.
 std::string ScriptRunner::compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded,
-                                  const Compiled*& compiled) {
-  const script::Compiled result = compile_text(body.substr(shebang.length));
+                                  CommandGroup* group, const Compiled*& compiled) {
+  const script::Compiled result = compile_text(body.substr(shebang.length), group);
   if (result.script == script::Handle::none) return "ERR Error compiling script (new function): " + result.error;
   const auto limit = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::script_cache_size));
   const std::shared_ptr<const Script> script =
@@ -308,13 +340,13 @@ const LibrarySet::Found* ScriptRunner::find_function(std::string_view name) {
   return libraries_->find(name);
 }
 
-ScriptRunner::LoadedLibrary* ScriptRunner::load_library(const std::shared_ptr<const FunctionLibrary>& library, std::string& error) {
+ScriptRunner::LoadedLibrary* ScriptRunner::load_library(const std::shared_ptr<const FunctionLibrary>& library, CommandGroup* group,
+                                                        std::string& error) {
   if (const auto found = loaded_.find(library.get()); found != loaded_.end()) return &found->second;
   interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
   script::Library result;
   {
-    Run run = run_to_compile(load_timeout_text);
-    const Running running(*this, run);
+    const Compiling compiling(*this, group, load_timeout_text);
     result = interpreter_.load_library(std::string_view(library->code).substr(library->start), *this);
   }
   if (!result.error.empty()) {
@@ -324,11 +356,11 @@ ScriptRunner::LoadedLibrary* ScriptRunner::load_library(const std::shared_ptr<co
   return &loaded_.emplace(library.get(), LoadedLibrary{library, std::move(result.functions)}).first->second;
 }
 
-std::string ScriptRunner::load(std::string_view body, ScriptDigest& digest) {
+std::string ScriptRunner::load(std::string_view body, CommandGroup* group, ScriptDigest& digest) {
   digest = digest_of(body);
   Shebang shebang;
   if (std::string error = read_shebang(body, shebang); !error.empty()) return error;
-  const Compiled* compiled = find_compiled(digest);
+  const Compiled* compiled = find_compiled(digest, group);
   if (compiled != nullptr) {
     const auto limit = static_cast<std::uint64_t>(engine_.settings.integer(config::Id::script_cache_size));
     if (!compiled->script->loaded.load(std::memory_order_relaxed)) {
@@ -336,13 +368,14 @@ std::string ScriptRunner::load(std::string_view body, ScriptDigest& digest) {
     }
     return {};
   }
-  if (std::string error = compile(body, digest, shebang, true, compiled); !error.empty()) return error;
+  if (std::string error = compile(body, digest, shebang, true, group, compiled); !error.empty()) return error;
   if (!is_stale(*compiled->script)) return {};
   forget(digest);
   return "OOM the cache of scripts is full (script-cache-size)";
 }
 
-std::string ScriptRunner::read_library(std::string_view code, bool must_be_new, std::shared_ptr<FunctionLibrary>& library) {
+std::string ScriptRunner::read_library(std::string_view code, bool must_be_new, CommandGroup* group,
+                                       std::shared_ptr<FunctionLibrary>& library) {
   library = std::make_shared<FunctionLibrary>();
   if (std::string error = read_library_header(code, *library); !error.empty()) return error;
   // As in Redis, before the code is looked at.
@@ -350,7 +383,7 @@ std::string ScriptRunner::read_library(std::string_view code, bool must_be_new, 
     return "ERR Library '" + library->name + "' already exists";
   }
   std::string error;
-  const LoadedLibrary* const loaded = load_library(library, error);
+  const LoadedLibrary* const loaded = load_library(library, group, error);
   if (loaded == nullptr) return error;
   for (const script::Registered& function : loaded->functions) {
     library->functions.push_back(std::make_unique<const Function>(function.name, function.description, function.flags));
@@ -380,10 +413,10 @@ bool ScriptRunner::needs_all_locks(const Row& row, Args args) {
   if (row.name.starts_with("fcall")) {
     const LibrarySet::Found* const found = find_function(args[1]);
     std::string error;
-    if (found != nullptr && load_library(found->library, error) != nullptr) habit = &found->function->habit;
+    if (found != nullptr && load_library(found->library, nullptr, error) != nullptr) habit = &found->function->habit;
   } else {
     const std::optional<ScriptDigest> digest = row.name.starts_with("evalsha") ? named_digest(args[1]) : digest_of(args[1]);
-    const Compiled* const compiled = digest ? find_compiled(*digest) : nullptr;
+    const Compiled* const compiled = digest ? find_compiled(*digest, nullptr) : nullptr;
     if (compiled != nullptr) habit = &compiled->script->habit;
   }
   return habit == nullptr || !habit->is_trusted();
@@ -394,11 +427,12 @@ bool ScriptRunner::needs_all_locks(const Row& row, Args args) {
 Outcome ScriptRunner::eval(Call& call) {
   const std::string_view body = call.args[1];
   const ScriptDigest digest = digest_of(body);
-  const Compiled* compiled = find_compiled(digest);
+  CommandGroup* const group = call.session.group;
+  const Compiled* compiled = find_compiled(digest, group);
   if (compiled == nullptr) {
     Shebang shebang;
     if (const std::string error = read_shebang(body, shebang); !error.empty()) return call.reply.error(error);
-    if (const std::string error = compile(body, digest, shebang, false, compiled); !error.empty()) return call.reply.error(error);
+    if (const std::string error = compile(body, digest, shebang, false, group, compiled); !error.empty()) return call.reply.error(error);
   }
   const std::shared_ptr<const Script> script = compiled->script;
   touch(*script, call.mono);
@@ -409,7 +443,7 @@ Outcome ScriptRunner::eval(Call& call) {
 
 Outcome ScriptRunner::eval_by_digest(Call& call) {
   const std::optional<ScriptDigest> digest = named_digest(call.args[1]);
-  const Compiled* const compiled = digest ? find_compiled(*digest) : nullptr;
+  const Compiled* const compiled = digest ? find_compiled(*digest, call.session.group) : nullptr;
   if (compiled == nullptr) return call.reply.error(no_such_script);
   touch(*compiled->script, call.mono);
   return execute(call, subject_of(*compiled));
@@ -419,7 +453,7 @@ Outcome ScriptRunner::call_function(Call& call) {
   const LibrarySet::Found* const found = find_function(call.args[1]);
   if (found == nullptr) return call.reply.error("ERR Function not found");
   std::string error;
-  const LoadedLibrary* const loaded = load_library(found->library, error);
+  const LoadedLibrary* const loaded = load_library(found->library, call.session.group, error);
   if (loaded == nullptr) return call.reply.error(error);
   const Function& function = *found->function;
   const auto registered = std::ranges::find(loaded->functions, function.name, &script::Registered::name);
@@ -452,7 +486,6 @@ Outcome ScriptRunner::execute(Call& call, const Subject& subject) {
 
 Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& run) {
   ThreadStats& stats = engine_.stats.of_thread(thread_);
-  const unsigned db = call.session.db;
   const std::size_t mark = call.reply.output().mark();
   const std::uint64_t errors = call.reply.errors();
   const bool allowed = allows_undeclared(engine_.settings);
@@ -462,6 +495,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
   if (feed != nullptr) shown = feed->begin_script();
   script::Outcome result;
   for (;;) {
+    if (!call.in_transaction) interpreter_.make_room();
     lock(call, run, locks_all);
     run.may_lock_more = allowed;
     run.may_run_again = !call.in_transaction && !locks_all;
@@ -470,13 +504,15 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     counted_.clear();
     declared_.clear();
     result = interpret(call, subject, run);
-    if (call.session.db != db) call.session.select(db);
     if (run.abandoned != Abandoned::needs_locks) break;
     // Nothing of this run is left but what it has learned.
     call.held.release();
     call.reply.output().truncate(mark);
     stats.scripts_run_again.add();
     take_back_counts(call, reads);
+    // It was not within a transaction, so nobody else has spent of these.
+    call.session.group->budget = TransactionBudget(TransactionBudget::times_for_scripts);
+    call.session.group->matches = security::MatchBudget();
     if (feed != nullptr) feed->take_back_script(shown);
     Run again{.call = &call, .subject = &subject, .declared = run.declared};
     again.read_only = run.read_only;
@@ -552,6 +588,7 @@ script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run&
   run.began = ThreadClock::ticks();
   run.deadline = run.began + limit - std::min(limit, group.script_ticks);
   run.look_at = std::min(run.deadline, run.began + shown_after);
+  const KeepDatabase keep(call.session);
   ReplySink sink(call);
   interpreter_.set_limits({.memory = engine_.scripting.memory_limit()});
   script::Outcome result;

@@ -38,9 +38,10 @@ struct Job {
 
 Job& job_of(lua_State* L) { return *static_cast<Job*>(lua_touserdata(L, 1)); }
 
-/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory.
+/// Makes room if earlier scripts have left much garbage, so that this script does not fail for want of memory. Values that are still in
+/// use, such as upvalues of libraries, are not looked through again for each script.
 void make_room(lua_State* L, State& state) {
-  if (state.heap() > state.baseline + state.limits.memory / 2) state.collect_all(L);
+  if (state.needs_room()) state.collect_all(L);
 }
 
 void push_list(lua_State* L, std::span<const std::string_view> texts) {
@@ -51,6 +52,12 @@ void push_list(lua_State* L, std::span<const std::string_view> texts) {
     lua_rawseti(L, -2, ++index);
     State::of(L).charge_bytes(L, text.size());
   }
+}
+
+/// Gives chunks that are loaded from now on (loadstring) this environment, by its reference.
+void set_globals(lua_State* L, int environment) {
+  lua_rawgeti(L, LUA_REGISTRYINDEX, environment);
+  lua_replace(L, LUA_GLOBALSINDEX);
 }
 
 /// The text of the error on top of the stack, as Redis replies it.
@@ -92,6 +99,8 @@ int run_job(lua_State* L) {
   State& state = State::of(L);
   state.enter();
   make_room(L, state);
+  // A function must not find KEYS and ARGV of the script before.
+  set_globals(L, job.is_function ? state.function_environment : state.script_environment);
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   lua_rawgeti(L, LUA_REGISTRYINDEX, job.function);
   int given = 0;
@@ -150,6 +159,7 @@ int load_job(lua_State* L) {
   State& state = State::of(L);
   state.enter();
   make_room(L, state);
+  set_globals(L, state.script_environment);  // in which the error handler finds `tostring`; a library has no loadstring meanwhile
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.error_handler);
   Chunk chunk;
   chunk.rest = job.text;
@@ -252,7 +262,7 @@ Compiled Interpreter::compile(std::string_view body, Host* host) {
     return compiled;
   }
   compiled.script = static_cast<Handle>(job.compiled);
-  state.keep(job.compiled, state.heap() > before ? state.heap() - before : 0);
+  state.keep(job.compiled, state.heap() > before ? state.heap() - before : 0, false);
   return compiled;
 }
 
@@ -319,7 +329,11 @@ Library Interpreter::load_library(std::string_view code, Host& host) {
     if (!library.error.empty()) loading.give_up();
   }
   if (library.functions.empty()) return library;
-  state.keep(static_cast<int>(library.functions.front().function), state.heap() > before ? state.heap() - before : 0);
+  // What its code is compiled to is in proportion to the code. Values that it has made beyond that count as those of scripts, else each
+  // library could bring as much as all scripts may have.
+  constexpr std::size_t most_for_a_byte = 64;
+  const std::size_t grown = state.heap() > before ? state.heap() - before : 0;
+  state.keep(static_cast<int>(library.functions.front().function), std::min(grown, most_for_a_byte * code.size()), true);
   return library;
 }
 
@@ -328,6 +342,8 @@ void Interpreter::forget(Handle handle) {
 }
 
 bool Interpreter::collect() { return state_->collect_some(256); }
+
+void Interpreter::make_room() { state_->make_room(); }
 
 std::size_t Interpreter::memory() const { return state_->heap(); }
 

@@ -132,6 +132,7 @@ class Encoder {
   int array_length() {
     double largest = 0;
     std::size_t count = 0;
+    state_.charge_walk(L_);
     lua_pushnil(L_);
     while (lua_next(L_, -2) != 0) {
       state_.charge(L_, 1);
@@ -170,6 +171,7 @@ class Encoder {
   void object(int depth) {
     buffer_.add('{');
     bool first = true;
+    state_.charge_walk(L_);
     lua_pushnil(L_);
     while (lua_next(L_, -2) != 0) {
       if (!first) buffer_.add(',');

@@ -86,7 +86,13 @@ int resume(lua_State* L, lua_State* co, int given) {
   // Instructions are counted for each coroutine alone, so many short ones could go on for long without a question to the host.
   state.poll(L);
   const Status status = status_of(L, co);
-  if (lua_checkstack(co, given) == 0) fail_here(L, "too many arguments to resume");
+  bool has_room = false;
+  {
+    // Nothing runs in `co` yet that would catch its error: Lua would end the process.
+    const State::Unlimited unlimited(state);
+    has_room = lua_checkstack(co, given) != 0;
+  }
+  if (!has_room) fail_here(L, "too many arguments to resume");
   if (status != Status::suspended) {
     lua_pushfstring(L, "cannot resume %s coroutine", name_of(status));
     return -1;

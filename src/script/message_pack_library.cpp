@@ -108,6 +108,7 @@ class Packer {
     double largest = 0;
     bool numbers = true;
     count = 0;
+    state_.charge_walk(L_);
     lua_pushnil(L_);
     while (lua_next(L_, -2) != 0) {
       state_.charge(L_, 1);
@@ -146,6 +147,7 @@ class Packer {
       return;
     }
     size(0x80, 0xde, count);
+    state_.charge_walk(L_);
     lua_pushnil(L_);
     while (lua_next(L_, -2) != 0) {
       lua_pushvalue(L_, -2);

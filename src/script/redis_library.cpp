@@ -234,6 +234,7 @@ const char* read_named_arguments(lua_State* L, Registered& registered) {
   bool has_callback = false;
   lua_settop(L, 1);
   lua_pushnil(L);  // at 2: the callback
+  State::of(L).charge_walk(L);
   lua_pushnil(L);
   while (lua_next(L, 1) != 0) {
     State::of(L).charge(L, 1);

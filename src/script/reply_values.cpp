@@ -363,6 +363,7 @@ class Giver {
   /// Begins the map or set on top of the stack.
   void begin(Kind kind) {
     std::size_t size = 0;
+    state_.charge_walk(L_);
     lua_pushnil(L_);
     while (lua_next(L_, -2) != 0) {
       state_.charge(L_, 1);
@@ -375,6 +376,7 @@ class Giver {
     } else {
       sink_.map(size);
     }
+    state_.charge_walk(L_);
     lua_pushnil(L_);
     under_way_.push_back({kind});
   }

@@ -516,11 +516,16 @@ void open_sandbox(lua_State* L) {
   lua_setmetatable(L, -2);
   lua_settop(L, 0);
 
-  // What is loaded from now on sees the globals of scripts, and what functions of Lua were not chosen above are gone.
+  // What functions of Lua were not chosen above are gone.
   lua_rawgeti(L, LUA_REGISTRYINDEX, state.script_environment);
   lua_replace(L, LUA_GLOBALSINDEX);
   lua_pushnil(L);
   lua_setfield(L, LUA_REGISTRYINDEX, "_LOADED");
+
+  // Where a coroutine ends with this error, Lua makes the text while nobody would catch that there is no memory for it. Equal strings are
+  // one in Lua, so nothing is made if it is there.
+  lua_pushliteral(L, "error in error handling");
+  luaL_ref(L, LUA_REGISTRYINDEX);
 
   // The first reference that is given up makes a field of the registry. State::forget must not allocate.
   lua_newtable(L);

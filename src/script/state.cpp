@@ -169,7 +169,7 @@ int State::call_protected(lua_CFunction function, void* data) {
   return status;
 }
 
-void State::keep(int reference, std::size_t bytes) {
+void State::keep(int reference, std::size_t bytes, bool is_library) {
   const auto index = static_cast<std::size_t>(reference);
   // As many as there may be soon, so that this fails rarely; then the bytes count as the scripts'.
   if (index >= kept_.size()) {
@@ -179,13 +179,19 @@ void State::keep(int reference, std::size_t bytes) {
       return;
     }
   }
-  kept_[index] = bytes;
+  kept_[index] = {bytes, is_library};
   baseline += bytes;
 }
 
 void State::forget(int reference) {
   const auto index = static_cast<std::size_t>(reference);
-  if (index < kept_.size()) baseline -= std::exchange(kept_[index], 0);
+  if (index < kept_.size()) {
+    const Kept kept = std::exchange(kept_[index], {});
+    baseline -= kept.bytes;
+    // It is garbage now, and so are the values of a library, however many they have become since.
+    settled_ = kept.is_library ? 0 : settled_ - std::min(settled_, kept.bytes);
+    cycles_ = 0;
+  }
   const Unlimited unlimited(*this);
   luaL_unref(main, LUA_REGISTRYINDEX, reference);
 }
@@ -200,6 +206,17 @@ void State::collect_all(lua_State* L) {
     charge(L, 64);
   }
   settled_ = heap_;
+}
+
+void State::make_room() {
+  if (!needs_room()) return;
+  const auto collect = [](lua_State* L) {
+    of(L).collect_all(L);
+    return 0;
+  };
+  const Unlimited unlimited(*this);
+  static_cast<void>(lua_cpcall(main, collect, nullptr));
+  lua_settop(main, 0);
 }
 
 bool State::collect_some(int steps) {

@@ -16,6 +16,7 @@ int table_foreach(lua_State* L) {
   luaL_checktype(L, 2, LUA_TFUNCTION);
   push_real(L, 1);
   const int table = lua_gettop(L);
+  State::of(L).charge_walk(L);
   lua_pushnil(L);
   while (lua_next(L, table) != 0) {
     State::of(L).charge(L, 4);
@@ -47,6 +48,7 @@ int table_foreachi(lua_State* L) {
 int table_maxn(lua_State* L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_Number largest = 0;
+  State::of(L).charge_walk(L);
   lua_pushnil(L);
   while (lua_next(L, 1) != 0) {
     State::of(L).charge(L, 1);

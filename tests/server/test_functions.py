@@ -1,6 +1,8 @@
 """FUNCTION and FCALL over the wire: libraries, which all threads share, and calls of their functions."""
 
+import hashlib
 import random
+import struct
 import threading
 
 import pytest
@@ -163,6 +165,25 @@ def test_a_payload_that_was_changed_is_refused(functions):
     for payload in payloads:
         assert functions.call("FUNCTION", "RESTORE", payload, "FLUSH") == wrong
     assert set(listed(functions)) == {b"mylib"}
+
+
+def payload(*codes):
+    body = b"PFLIB001" + b"".join(struct.pack("<I", len(code)) + code for code in (code.encode() for code in codes))
+    return body + hashlib.sha256(body).digest()
+
+
+@only_pinfold
+def test_what_restore_loads_is_bounded_before_it_is_loaded(functions):
+    slow = [f"#!lua name=s{i}\nlocal function f() end for i = 1, 1e5 do f() end redis.register_function('s{i}', f)" for i in range(1000)]
+    with setting(functions, "script-time-limit", 50):
+        assert "FUNCTION LOAD timeout" in functions.call("FUNCTION", "RESTORE", payload(*slow))
+    full = error("OOM the libraries of functions would take more memory than they may (script-cache-size)")
+    with setting(functions, "script-cache-size", "64kb"):
+        before = int(info(functions, "memory")["used_memory_lua"])
+        assert functions.call("FUNCTION", "RESTORE", payload(*[library(f"l{i}", f"f{i}") for i in range(1000)])) == full
+        assert functions.call("FUNCTION", "RESTORE", payload(*[""] * 100_000)) == full
+        assert int(info(functions, "memory")["used_memory_lua"]) - before < 1_000_000
+    assert functions.call("FUNCTION", "LIST") == []
 
 
 def test_statistics(functions):

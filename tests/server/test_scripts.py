@@ -397,6 +397,18 @@ def test_a_script_is_stopped_when_its_time_is_up(scripts):
 
 
 @only_pinfold
+def test_compiling_within_a_transaction_is_a_part_of_its_time(scripts):
+    """EXEC has locked everything meanwhile."""
+    slow = "if a" + " or a" * 100_000 + " then end"
+    with setting(scripts, "script-time-limit", 50):
+        for commands in ([("EVAL", f"{slow} return {i}", 0) for i in range(12)], [("SCRIPT", "LOAD", f"{slow} return -{i}") for i in range(12)]):
+            began = time.monotonic()
+            replies = scripts.pipeline([("MULTI",), ("SET", "k", "v"), *commands, ("EXEC",)])[-1]
+            assert time.monotonic() - began < 3
+            assert replies[0] == "OK" and set(replies[1:]) == {"ERR Error compiling script (new function): it takes too long"}
+
+
+@only_pinfold
 def test_redis_names_of_the_time_limit(scripts):
     with setting(scripts, "script-time-limit", 1234):
         assert scripts.call("CONFIG", "GET", "lua-time-limit") == [b"lua-time-limit", b"1234"]

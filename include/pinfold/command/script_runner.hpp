@@ -42,10 +42,12 @@ class ScriptRunner final : private script::Host {
   Outcome eval_by_digest(Call& call);
   Outcome call_function(Call& call);
 
+  // In these two, `group` is that of the transaction, whose time this is a part of; null outside of EXEC.
+
   /// Compiles a script and puts it into the cache. Returns Redis' error, or an empty text.
-  std::string load(std::string_view body, ScriptDigest& digest);
-  /// Loads a library, to learn its functions. Returns Redis' error, or an empty text. With nothing locked.
-  std::string read_library(std::string_view code, bool must_be_new, std::shared_ptr<FunctionLibrary>& library);
+  std::string load(std::string_view body, CommandGroup* group, ScriptDigest& digest);
+  /// Loads a library, to learn its functions. Returns Redis' error, or an empty text.
+  std::string read_library(std::string_view code, bool must_be_new, CommandGroup* group, std::shared_ptr<FunctionLibrary>& library);
 
   /// Whether EXEC must lock every shard for this command, whose row has kRunsScript. Compiles the script.
   bool needs_all_locks(const Row& row, Args args);
@@ -116,6 +118,7 @@ class ScriptRunner final : private script::Host {
   };
   class ReplySink;
   class Running;
+  class Compiling;
   struct Hash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
@@ -127,11 +130,11 @@ class ScriptRunner final : private script::Host {
   void log(script::LogLevel level, std::string_view text) override;
   std::string_view stop() override;
 
-  static Run run_to_compile(std::string_view late_text);
-  script::Compiled compile_text(std::string_view text);
-  const Compiled* find_compiled(const ScriptDigest& digest);
-  std::string compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded, const Compiled*& compiled);
-  LoadedLibrary* load_library(const std::shared_ptr<const FunctionLibrary>& library, std::string& error);
+  script::Compiled compile_text(std::string_view text, CommandGroup* group);
+  const Compiled* find_compiled(const ScriptDigest& digest, CommandGroup* group);
+  std::string compile(std::string_view body, const ScriptDigest& digest, const Shebang& shebang, bool loaded, CommandGroup* group,
+                      const Compiled*& compiled);
+  LoadedLibrary* load_library(const std::shared_ptr<const FunctionLibrary>& library, CommandGroup* group, std::string& error);
   void forget(const ScriptDigest& digest);
   void forget_removed(bool all);
   static Subject subject_of(const Compiled& compiled);

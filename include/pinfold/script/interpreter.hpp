@@ -162,7 +162,8 @@ struct Outcome {
 };
 
 struct Limits {
-  /// Bytes that scripts may have allocated, beyond what the interpreter, its compiled scripts and its libraries need. At most 1 GB.
+  /// Bytes that scripts and libraries may have allocated, beyond what the interpreter, its compiled scripts and the compiled code of its
+  /// libraries need. At most 1 GB.
   std::size_t memory = std::size_t{64} << 20;
 };
 
@@ -203,6 +204,10 @@ class Interpreter {
   /// called after a run, when nobody waits for what is locked for it, and by whoever has time, such as a tick of an idle thread. Without it
   /// garbage is collected in the middle of scripts.
   bool collect();
+
+  /// Collects all garbage if there is so much of it that run() would begin with that. To be called before a run, when nothing is locked for
+  /// it. O(1) if there is little, otherwise up to a tenth of a second.
+  void make_room();
 
   /// Bytes that the Lua state takes, garbage included.
   std::size_t memory() const;

@@ -31,6 +31,8 @@ class State {
   static constexpr std::size_t stack_for_coroutines = 512 * 1024;
   /// A copy of this many bytes is one step.
   static constexpr std::size_t bytes_per_step = 64;
+  /// So much of a table without elements is passed over in one step.
+  static constexpr std::size_t bytes_per_walked_step = 512;
 
   State(Account* account, Limits limits);
   ~State();
@@ -53,6 +55,9 @@ class State {
       poll(L);
   }
   void charge_bytes(lua_State* L, std::size_t bytes) { charge(L, 1 + bytes / bytes_per_step); }
+  /// For the beginning of a walk over a table with lua_next. A table may have few elements, or none, and room for a million, which the walk
+  /// passes over. How much it has is not known, so it counts as if all large blocks were its own.
+  void charge_walk(lua_State* L) { charge(L, 1 + large_ / bytes_per_walked_step); }
   void poll(lua_State* L);
   /// Whether the run is to end: no error may be caught any more. Who has caught one calls end_again().
   bool ending() const { return ending_; }
@@ -70,6 +75,10 @@ class State {
   std::size_t heap() const { return heap_; }
   /// Collects all garbage, and asks the host meanwhile if there is one.
   void collect_all(lua_State* L);
+  /// Whether earlier scripts may have left so much garbage that it would be in the way of the next one.
+  bool needs_room() const { return heap_ > baseline + limits.memory / 2 && heap_ > settled_ + limits.memory / 8; }
+  /// Collects all garbage if needs_room(). Between runs.
+  void make_room();
   /// Collects for `steps` steps of about 2 KB, if there may be much garbage. Returns whether more steps are needed.
   bool collect_some(int steps);
   /// Gives `L` the hook that the amount of memory asks for.
@@ -125,8 +134,9 @@ class State {
   Outcome run(int function, bool is_function, std::string_view name, std::span<const std::string_view> keys,
               std::span<const std::string_view> arguments, Host& host, Sink& sink);
 
-  /// Adds `bytes` to what is there without scripts, for the function with this reference.
-  void keep(int reference, std::size_t bytes);
+  /// Adds `bytes` to what is there without scripts, for the script, or the library, whose function (of a library the first) has this
+  /// reference.
+  void keep(int reference, std::size_t bytes, bool is_library);
   /// Gives up a reference, and what keep() has added for it. O(1).
   void forget(int reference);
 
@@ -168,6 +178,12 @@ class State {
  private:
   friend class Unlimited;
 
+  /// Of keep().
+  struct Kept {
+    std::size_t bytes = 0;
+    bool is_library = false;
+  };
+
   static void* allocate(void* state, void* block, std::size_t old_size, std::size_t new_size);
   static void on_count(lua_State* L, lua_Debug* at);
   void collect_in_time(lua_State* L);
@@ -184,8 +200,8 @@ class State {
   std::size_t large_ = 0;
   std::size_t settled_ = 0;        // heap_ when all garbage had been collected
   std::size_t collected_at_ = 0;   // heap_ when collect_in_time() collected last
-  int cycles_ = 0;                 // of the collector that have ended since the last run
-  std::vector<std::size_t> kept_;  // bytes of keep() by reference
+  int cycles_ = 0;                 // of the collector that have ended since the last run or forget()
+  std::vector<Kept> kept_;         // by reference
   int hooked_instructions_ = 0;
   bool unlimited_ = false;
   bool ending_ = false;

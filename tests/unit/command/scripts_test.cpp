@@ -95,6 +95,20 @@ TEST_CASE("scripts: a trusted script that needs a shard which another thread hol
   CHECK(runs(server, &ThreadStats::scripts_locked_all) == 2);
 }
 
+TEST_CASE("scripts: a script that is run anew may do as much as one that is run once") {
+  Server server;
+  Client client(server);
+  const std::string other = key_of_other_shard(server, "k");
+  // It reads more than half of what a script may.
+  constexpr std::string_view counts =
+      "for i = 1, 50 do redis.call('BITCOUNT', KEYS[1]) end if ARGV[1] then redis.call('GET', ARGV[1]) end "
+      "return redis.call('BITCOUNT', KEYS[1])";
+  client.run("SET", "k", std::string(200'000, '\1'));
+  for (std::uint32_t i = 0; i < KeyHabit::runs_to_trust; ++i) CHECK(client.run("EVAL", counts, "1", "k") == ":200000\r\n");
+  const Holding holding(server, other, [&] { return runs(server, &ThreadStats::scripts_run_again) == 1; });
+  CHECK(client.run("EVAL", counts, "1", "k", other) == ":200000\r\n");
+}
+
 TEST_CASE("scripts: a script that has written is not run anew") {
   Server server;
   Client client(server);

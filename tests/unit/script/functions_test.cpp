@@ -128,6 +128,59 @@ TEST_CASE("functions have the globals of Redis' functions") {
   CHECK(rig.call_only("redis.register_function('f', function() return type(string.rep) end)") == "$8\r\nfunction\r\n");
 }
 
+TEST_CASE("what libraries keep counts against the limit, however many there are") {
+  FunctionRig rig({.memory = 4u << 20});
+  std::vector<Library> libraries;
+  std::string error;
+  while (error.empty() && libraries.size() < 100) {
+    const std::string number = std::to_string(libraries.size());
+    libraries.push_back(rig.load("local s = ('x'):rep(5e5) .. " + number + " redis.register_function('f" + number +
+                                 "', function() return #s end)"));
+    error = libraries.back().error;
+  }
+  CHECK(error == "Error registering functions: not enough memory");
+  CHECK(rig.interpreter.memory() < 6u << 20);
+  // And is given back.
+  for (const Library& library : libraries) {
+    for (const Registered& function : library.functions) rig.interpreter.forget(function.function);
+  }
+  CHECK(rig.run("return #('x'):rep(5e5)") == ":500000\r\n");
+  while (rig.interpreter.collect()) {
+  }
+  CHECK(rig.interpreter.memory() < 2u << 20);
+}
+
+TEST_CASE("values that a library keeps are not looked through for each script") {
+  FunctionRig rig({.memory = 16u << 20});
+  const Library library =
+      rig.load("local t = {} redis.register_function('f', function() for i = 1, 130000 do t[#t + 1] = {} end return #t end)");
+  CHECK(rig.call(library.functions[0]) == ":130000\r\n");
+  for (int i = 0; i < 3; ++i) rig.run("return 1");
+  const std::uint64_t before = rig.interpreter.polls();
+  for (int i = 0; i < 100; ++i) CHECK(rig.run("return 1") == ":1\r\n");
+  CHECK(rig.interpreter.polls() - before < 100);
+  // When the library is gone, so are they.
+  rig.interpreter.forget(library.functions[0].function);
+  CHECK(rig.run("return #('x'):rep(3e6)") == ":3000000\r\n");
+  while (rig.interpreter.collect()) {
+  }
+  CHECK(rig.interpreter.memory() < 4u << 20);
+}
+
+TEST_CASE("what a function loads has the globals of functions, without KEYS and ARGV of the script before") {
+  FunctionRig rig;
+  CHECK(rig.run("return loadstring('return KEYS[1] .. type(redis.breakpoint)')()") == "$10\r\nk1function\r\n");
+  for (const char* name : {"KEYS", "ARGV"}) {
+    CHECK(rig.call_only("redis.register_function('f', function() return loadstring('return " + std::string(name) + "')() end)")
+              .find("Script attempted to access nonexistent global variable '" + std::string(name) + "'") != std::string::npos);
+  }
+  CHECK(rig.call_only("redis.register_function('f', function() return loadstring('return type(redis.breakpoint)')() end)") ==
+        "$3\r\nnil\r\n");
+  CHECK(rig.load("nosuch()").error ==
+        "Error registering functions: ERR user_function:2: Script attempted to access nonexistent global variable 'nosuch'");
+  CHECK(rig.run("return loadstring('return KEYS[1]')()") == "$2\r\nk1\r\n");
+}
+
 TEST_CASE("a library keeps its local variables from call to call, and shares none with others") {
   FunctionRig rig;
   const Library one = rig.load("local n = 0 redis.register_function('f', function() n = n + 1 return n end)");

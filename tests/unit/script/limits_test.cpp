@@ -50,6 +50,19 @@ TEST_CASE("a script can catch that memory was refused, and goes on within its li
         "$17\r\nnot enough memory\r\n");
 }
 
+TEST_CASE("a coroutine that gets many arguments when memory is full fails by itself, or gets them") {
+  Rig rig({.memory = 2 * mb});
+  // With each turn of the loop there is a little more memory, until there is enough for the arguments.
+  CHECK(rig.run("local body = function() return 1 end local args, co, fill, count = {}, {}, {}, 0 "
+                "for i = 1, 7000 do args[i] = i end for i = 1, 100 do co[i] = coroutine.create(body) end "
+                "for i = 1, 2000 do fill[i] = false end "
+                "local function run(...) "
+                "for i = 1, 2 do coroutine.resume(coroutine.create(body), ...) end collectgarbage() "
+                "pcall(function() while true do count = count + 1 fill[count] = string.rep('x', 2000) .. count end end) "
+                "for i = 1, 100 do fill[count - i] = nil collectgarbage() pcall(coroutine.resume, co[i], ...) end return count > 100 end "
+                "return run(unpack(args))") == ":1\r\n");
+}
+
 TEST_CASE("garbage does not count against a script that needs little memory at a time") {
   Rig rig({.memory = 4 * mb});
   CHECK(rig.run("local keep = string.rep('k', 1500000) local n = 0 for i = 1, 3000 do local t = {} for j = 1, 100 do t[j] = {i} end n = n "
@@ -227,6 +240,24 @@ TEST_CASE("the host is asked once in 4096 instructions, and more often while the
   CHECK(rig.host.polls >= 900);
 }
 
+TEST_CASE("the host is asked for each walk over a large table without elements") {
+  const std::string empty = "local t = {} for i = 1, 2 ^ 19 do t[i] = true end for i = 1, 2 ^ 19 do t[i] = nil end local a = {} ";
+  for (const char* script : {"for i = 1, 1100 do a[i] = t end return #cjson.encode(a)",
+                             "for i = 1, 1100 do a[i] = t end return #cmsgpack.pack(a)",
+                             "for i = 1, 1100 do a[i] = t end return pcall(table.sort, a, table.maxn)",
+                             "for i = 1, 1100 do a[i] = {map = t} end redis.setresp(3) return a",
+                             "for i = 1, 1100 do a[i] = {set = t} end redis.setresp(3) return a"}) {
+    INFO(script);
+    Rig rig;
+    rig.run(empty);
+    const std::uint64_t before = rig.host.polls;
+    rig.host.polls = 0;
+    rig.run(empty + script);
+    CHECK(rig.last.ended == Ended::returned);
+    CHECK(rig.host.polls >= before + 1000);
+  }
+}
+
 TEST_CASE("conditions that make the compiler slow are stopped") {
   Rig rig;
   std::string script = "return a";
@@ -269,6 +300,35 @@ TEST_CASE("nesting is bounded") {
   const std::string reply = rig.run("local t = {} t[1] = t return t");
   CHECK(reply.ends_with("*1\r\n-ERR reached lua stack limit\r\n"));
   CHECK(std::count(reply.begin(), reply.end(), '*') == 7995);
+}
+
+TEST_CASE("scripts that are given up are collected, also when all was collected while they were there") {
+  Rig rig;
+  std::string body;
+  for (int i = 0; i < 50000; ++i) body += "x = 1 ";
+  std::vector<Handle> kept;
+  for (int i = 0; i < 20; ++i) kept.push_back(rig.interpreter.compile("local x = " + std::to_string(i) + " " + body).script);
+  rig.run("collectgarbage()");
+  CHECK(rig.interpreter.memory() > 4 * mb);
+  for (const Handle handle : kept) rig.interpreter.forget(handle);
+  while (rig.interpreter.collect()) {
+  }
+  CHECK(rig.interpreter.memory() < mb);
+}
+
+TEST_CASE("garbage that would be in the way of a script can be collected before it") {
+  for (const bool before : {false, true}) {
+    Rig rig({.memory = 8 * mb});
+    rig.run("local t = {} for i = 1, 70000 do t[i] = {} end");
+    CHECK(rig.interpreter.memory() > 5 * mb);
+    if (before) {
+      rig.interpreter.make_room();
+      CHECK(rig.interpreter.memory() < mb);
+    }
+    const std::uint64_t polls = rig.interpreter.polls();
+    CHECK(rig.run("return 1") == ":1\r\n");
+    CHECK((rig.interpreter.polls() - polls < 10) == before);
+  }
 }
 
 TEST_CASE("garbage is collected in steps after the runs") {
