@@ -151,6 +151,10 @@ void Connection::push(const PushText& text) noexcept {
 void Connection::add_push(const PushText& text) {
   const bool in_reply = is_in_reply();
   if (in_reply && kept_pushes_ == nullptr) kept_pushes_ = std::make_unique<resp::Output>();
+  if (!in_reply && unsent_.empty()) {
+    thread_.send_deferred();  // a reply to this client may be among them
+    if (ending_ == Ending::closed) return;
+  }
   resp::Output& output = in_reply ? *kept_pushes_ : unsent_;
   const std::size_t memory = output.memory();
   const bool unread = in_reply || (!unsent_.empty() && !pushed_);
@@ -208,6 +212,7 @@ void Connection::send_some_pushes() {
 // The reply that they had to wait for is over.
 void Connection::push_kept() {
   send();
+  thread_.send_deferred();  // a short end of the reply would come behind the pushes
   if (ending_ == Ending::closed) return;
   const std::unique_ptr<resp::Output> pushes = std::move(kept_pushes_);
   if (ending_ >= Ending::when_sent) return account();

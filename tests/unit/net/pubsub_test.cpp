@@ -187,6 +187,33 @@ TEST_CASE("pubsub: a message never comes inside a reply that is sent in pieces")
   CHECK((at + pushed.size() == all.size() || all.substr(at + pushed.size()).starts_with("*3000\r\n")));
 }
 
+TEST_CASE("pubsub: a message comes behind the end of a reply that is sent in pieces, however short the last piece is") {
+  constexpr int more = 64;  // channels with names of 204 bytes: less than what may be deferred
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  Peer publisher = rig.connect();
+  client.ask("SUBSCRIBE", "a");
+  const std::string pushed = message("a", "x", '>');
+  const std::string end(200, 'c');
+  for (int count = 0; count < 40 * more;) {
+    std::vector<std::string> names;
+    for (int i = 0; i < more; ++i, ++count) names.push_back(std::to_string(count) + end);
+    std::vector<std::string_view> words = {"SUBSCRIBE"};
+    words.insert(words.end(), names.begin(), names.end());
+    client.send(request_of(words));
+    client.take();
+    client.wire().block_writes();
+    client.send(request("PUBSUB", "CHANNELS"));
+    publisher.ask("PUBLISH", "a", "x");
+    client.wire().let_write();
+    rig.settle(100'000);
+    const std::string all = client.take();
+    REQUIRE(all.ends_with(pushed));
+    REQUIRE(all.find(pushed) + pushed.size() == all.size());
+  }
+}
+
 TEST_CASE("pubsub: a subscriber that does not read is closed by the limit of its class") {
   Rig rig;
   rig.set(config::Id::client_output_buffer_limit, "normal 1024 0 0 pubsub 65536 0 0");
