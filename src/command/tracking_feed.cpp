@@ -348,11 +348,12 @@ void TrackingFeed::break_redirect(Tracking& tracking) {
     engine_.cache.tracking.tickets.retire(std::exchange(tracking.ticket, 0));
     engine_.cache.tracking.note_dead();
   }
-  if (session.protocol < 3 || session.receiver == nullptr) return;
+  if (session.protocol < 3) return;
   char text[64];
   const int size = std::snprintf(text, sizeof text, ">2\r\n$21\r\ntracking-redir-broken\r\n:%llu\r\n",
                                  static_cast<unsigned long long>(tracking.redirect->client));
-  session.receiver->push({.text = {text, static_cast<std::size_t>(size)}});
+  // Behind the reply that is being written, if it is that of a command whose reads are told late.
+  push_to(session.shared.place(), {text, static_cast<std::size_t>(size)}, Audience::invalidations);
 }
 
 bool TrackingFeed::may_hear(const Tracking& tracking, std::string_view name) const {
