@@ -214,6 +214,17 @@ TEST_CASE("pubsub: a message comes behind the end of a reply that is sent in pie
   }
 }
 
+TEST_CASE("pubsub: rights are looked at of a client that has authenticated and sent nothing since") {
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  client.ask("SUBSCRIBE", "a");
+  REQUIRE(client.ask("AUTH", "default", "x") == "+OK\r\n");
+  rig.engine.pubsub.look_at_rights();
+  rig.settle();
+  CHECK(client.ask("PING") == "+PONG\r\n");
+}
+
 TEST_CASE("pubsub: a subscriber that does not read is closed by the limit of its class") {
   Rig rig;
   rig.set(config::Id::client_output_buffer_limit, "normal 1024 0 0 pubsub 65536 0 0");
