@@ -130,7 +130,7 @@ void Connection::restart_patience() {
 }
 
 // A long command's reply comes in pieces.
-bool Connection::is_in_reply() const { return session_.task != nullptr && session_.task->replying; }
+bool Connection::is_in_reply() const { return session_.task != nullptr && session_.task->replying && !session_.task->in_parts; }
 
 void Connection::push(std::string_view bytes, Audience audience) {
   if (audience == Audience::monitors) {

@@ -225,6 +225,37 @@ TEST_CASE("pubsub: rights are looked at of a client that has authenticated and s
   CHECK(client.ask("PING") == "+PONG\r\n");
 }
 
+TEST_CASE("pubsub: UNSUBSCRIBE from very many channels is the last that is heard of each") {
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  std::vector<std::string> names;
+  std::vector<std::string_view> words = {"SUBSCRIBE"};
+  const std::string end(200, 'c');
+  names.reserve(3000);
+  for (int i = 0; i < 3000; ++i) words.push_back(names.emplace_back(std::to_string(i) + end));
+  client.send(request_of(words));
+  client.take();
+  client.wire().block_writes();
+  client.send(request("UNSUBSCRIBE"));
+  Peer publisher = rig.connect();
+  std::size_t heard = 0;
+  for (std::size_t i = 0; i < names.size(); i += 50) heard += publisher.ask("PUBLISH", names[i], "x") == integer(1) ? 1 : 0;
+  REQUIRE(heard > 0);  // the others wait until the client reads
+  client.wire().let_write();
+  rig.settle(100'000);
+  const std::string all = client.take();
+  for (std::size_t i = 0; i < names.size(); i += 50) {
+    const std::size_t told = all.find(message(names[i], "x", '>'));
+    const std::size_t ended = all.find(bulk("unsubscribe") + bulk(names[i]));
+    REQUIRE(ended != std::string::npos);
+    if (told == std::string::npos) continue;
+    CHECK(told < ended);
+    --heard;
+  }
+  CHECK(heard == 0);
+}
+
 TEST_CASE("pubsub: a subscriber that does not read is closed by the limit of its class") {
   Rig rig;
   rig.set(config::Id::client_output_buffer_limit, "normal 1024 0 0 pubsub 65536 0 0");
