@@ -256,6 +256,27 @@ TEST_CASE("pubsub: UNSUBSCRIBE from very many channels is the last that is heard
   CHECK(heard == 0);
 }
 
+TEST_CASE("pubsub: nothing is heard while RESET ends very many subscriptions") {
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  client.ask("PSUBSCRIBE", "*");  // channels are ended first
+  std::vector<std::string> names;
+  std::vector<std::string_view> words = {"SUBSCRIBE"};
+  names.reserve(20'000);
+  for (int i = 0; i < 20'000; ++i) words.push_back(names.emplace_back(std::to_string(i)));
+  client.send(request_of(words));
+  client.take();
+  command::Publication publication(rig.engine.pubsub, command::TopicKind::channel, "a");
+  REQUIRE(publication.match(1000));
+  publication.send("x");
+  CHECK(client.ask("RESET") == "+RESET\r\n");
+  CHECK(client.ask("SUBSCRIBE", "a") == confirmation("subscribe", "a", 1));
+  Peer publisher = rig.connect();
+  publisher.ask("PUBLISH", "a", "x");
+  CHECK(client.take() == message("a", "x"));
+}
+
 TEST_CASE("pubsub: a subscriber that does not read is closed by the limit of its class") {
   Rig rig;
   rig.set(config::Id::client_output_buffer_limit, "normal 1024 0 0 pubsub 65536 0 0");
