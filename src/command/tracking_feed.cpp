@@ -166,7 +166,11 @@ bool TrackingFeed::tell_keys(unsigned& left) {
       auto* const tracking = static_cast<Tracking*>(engine_.cache.tracking.tickets.owner(ticket, thread_));
       if (tracking != nullptr && !(tracking->noloop && key_->writer == ticket)) tell_key(*key_, *tracking);
     }
-    if (key_->broadcast) collect_for_prefixes(*key_, left);
+    if (key_->broadcast) {
+      if (collected_ >= most_collected && !tell_prefixes(left)) return false;
+      if (left == 0) return false;
+      collect_for_prefixes(*key_, left);
+    }
     ticket_ = 0;
     text_.clear();
     message_text_.clear();
@@ -190,6 +194,8 @@ void TrackingFeed::tell_key(const cache::TrackedKey& key, Tracking& tracking) {
 
 // Looks for the prefixes of the name, of each length that there is.
 void TrackingFeed::collect_for_prefixes(const cache::TrackedKey& key, unsigned& left) {
+  ++collected_;
+  take(left, 1);
   for (const auto& [length, count] : lengths_) {
     if (length > key.name_size) break;
     take(left, 1);
@@ -219,6 +225,7 @@ bool TrackingFeed::tell_prefixes(unsigned& left) {
     prefix.touched = prefix.forget = false;
     std::vector<const cache::TrackedKey*>().swap(prefix.keys);
   }
+  collected_ = 0;
   return true;
 }
 
