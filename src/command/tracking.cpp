@@ -101,11 +101,12 @@ Audience invalidations_for(const SharedClient& client) {
   return is_subscriber(client) ? Audience::invalidation_messages : Audience::all;
 }
 
-bool takes_invalidations(const Session& session, Audience form, const Engine& engine) {
-  if (form == Audience::invalidations) return session.protocol >= 3;
-  if (session.protocol >= 3 || session.subscriber == nullptr) return false;
+std::string_view invalidations_in_form(const Session& session, Audience form, std::string_view bytes, const Engine& engine) {
+  if (session.protocol >= 3) return form == Audience::invalidations ? bytes : forget_push;
+  if (session.subscriber == nullptr) return {};
   const TopicName channel{engine.keyspace.key(invalidation_channel).hash, invalidation_channel};
-  return session.subscriber->topics[static_cast<std::size_t>(TopicKind::channel)].contains(channel);
+  if (!session.subscriber->topics[static_cast<std::size_t>(TopicKind::channel)].contains(channel)) return {};
+  return form == Audience::invalidation_messages ? bytes : forget_message;
 }
 
 namespace {

@@ -19,8 +19,6 @@ constexpr unsigned most_threads = 256;
 
 constexpr std::string_view begin_push = ">2\r\n$10\r\ninvalidate\r\n";
 constexpr std::string_view begin_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
-constexpr std::string_view forget_push = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
-constexpr std::string_view forget_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n";
 
 void append_header(std::string& to, char type, std::size_t number) { to.append(1, type).append(std::to_string(number)).append("\r\n"); }
 

@@ -138,7 +138,8 @@ void Connection::push(std::string_view bytes, Audience audience) {
     if (monitor_over_limit(bytes.size())) return close();
   }
   if (audience == Audience::invalidations || audience == Audience::invalidation_messages) {
-    if (!command::takes_invalidations(session_, audience, thread_.engine())) return;
+    bytes = command::invalidations_in_form(session_, audience, bytes, thread_.engine());
+    if (bytes.empty()) return;
   }
   push({.text = bytes});
 }

@@ -71,8 +71,13 @@ inline constexpr std::string_view invalidation_channel = "__redis__:invalidate";
 /// How this client can be told of invalidations of others: as a push, as messages of the channel, or not at all (Audience::all). Any thread
 /// may call it, so it is not known whether a client with RESP2 subscribes to that channel or to another one.
 Audience invalidations_for(const SharedClient& client);
-/// Whether the client takes invalidations in this form at present: it speaks RESP3, or subscribes to the channel. Called by its thread.
-bool takes_invalidations(const Session& session, Audience form, const Engine& engine);
+/// What the client is to be sent of invalidations that were written in this form; empty if it takes none at present. A client that has
+/// gone over to the other form meanwhile is told to forget everything. Called by its thread.
+std::string_view invalidations_in_form(const Session& session, Audience form, std::string_view bytes, const Engine& engine);
+
+/// That everything is to be forgotten, in the two forms.
+inline constexpr std::string_view forget_push = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
+inline constexpr std::string_view forget_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n";
 
 /// Called by invoke() behind the handler of each command of a client that tracks, also inside EXEC, while the shards of its keys are locked.
 /// Notes what it has read. O(keys).

@@ -138,6 +138,26 @@ TEST_CASE("tracking: clients that track prefixes are told of very many keys in s
   CHECK(most <= 4096);
 }
 
+TEST_CASE("tracking: a target that changes its protocol while an invalidation is on its way is told to forget everything") {
+  Rig rig;
+  Peer target = rig.connect();
+  const std::string id = target.ask("CLIENT", "ID");
+  const std::vector<pinfold::ClientPlace> place = {{std::stoull(id.substr(1)), 0}};
+  const auto tell = [&](std::string_view bytes, Audience form) {
+    rig.push(place, std::make_shared<const std::string>(bytes), form);
+    rig.settle();
+    return target.take();
+  };
+  CHECK(tell("message", Audience::invalidation_messages).empty());
+  target.ask("HELLO", "3");
+  CHECK(tell("push", Audience::invalidations) == "push");
+  CHECK(tell("message", Audience::invalidation_messages) == forget_push);
+  target.ask("SUBSCRIBE", "__redis__:invalidate");
+  target.ask("HELLO", "2");
+  CHECK(tell("message", Audience::invalidation_messages) == "message");
+  CHECK(tell("push", Audience::invalidations) == "*3\r\n" + bulk("message") + bulk("__redis__:invalidate") + "$-1\r\n");
+}
+
 TEST_CASE("tracking: nothing is left of clients that have gone") {
   Rig rig;
   {
