@@ -1,6 +1,6 @@
 #pragma once
-// Client-side caching as a client's session sees it (CLIENT TRACKING): what it has asked for, and the reads of its commands, which are noted
-// in the table of the cache room (cache/tracking_table.hpp). What is told of changes is in tracking_feed.hpp.
+// Client-side caching as a client's session sees it (CLIENT TRACKING): what it has asked for, and the reads of its commands, which are
+// noted in the table of the cache room (cache/tracking_table.hpp). What is told of changes is in tracking_feed.hpp.
 //
 // A read is noted under the lock under which the value was read. So a change is either seen by the read, or finds the read in the table.
 // A client is told by its own I/O thread, which writes replies in the order in which it executes commands: what the client is told of a
@@ -79,8 +79,8 @@ std::string_view invalidations_in_form(const Session& session, Audience form, st
 inline constexpr std::string_view forget_push = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
 inline constexpr std::string_view forget_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n";
 
-/// Called by invoke() behind the handler of each command of a client that tracks, also inside EXEC, while the shards of its keys are locked.
-/// Notes what it has read. O(keys).
+/// Called by invoke() behind the handler of each command of a client that tracks, also inside EXEC, while the shards of its keys are
+/// locked. Notes what it has read. O(keys).
 void follow_tracked_call(Call& call, Outcome outcome);
 /// Notes what a command has read whose reply comes later: see Tracking::late.
 void note_late_reads(Session& session, std::span<const store::Key> keys);
