@@ -52,7 +52,7 @@ void Tickets::retire(Ticket ticket) {
   const std::size_t index = index_of(ticket);
   Slot& slot = slot_at(index);
   slot.owner = nullptr;
-  slot.word.store((generation_of(ticket) + 1) & generation_mask, relaxed);
+  slot.word.store(((generation_of(ticket) + 1) & generation_mask) | nobodys, relaxed);
   const std::lock_guard lock(mutex_);
   slot.next_free = std::exchange(free_, static_cast<std::uint32_t>(index));
 }

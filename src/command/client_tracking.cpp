@@ -18,6 +18,9 @@
 namespace pinfold::command {
 namespace {
 
+// So many prefixes are taken, ended or shown inside of EXEC, which holds locks meanwhile.
+constexpr std::size_t few_prefixes = 256;
+
 // The client to which invalidations are to be redirected; nothing after an error.
 std::optional<ClientPlace> take_redirect(Call& call, Cursor& options) {
   const std::optional<std::int64_t> id = options.take_integer();
@@ -138,12 +141,18 @@ Outcome client_tracking(Call& call) {
   const std::string_view mode = options.take();
   const std::optional<TrackingRequest> request = parse_options(call, options);
   if (!request) return Outcome::done;
-  if (iequals(mode, "OFF")) {
+  const bool off = iequals(mode, "OFF");
+  if (!off && !iequals(mode, "ON")) return call.syntax_error();
+  const Tracking* const before = call.session.tracking.get();
+  const std::size_t ended = off && before != nullptr ? before->prefixes.size() : 0;
+  if (call.in_transaction && std::max(request->prefixes.size(), ended) > few_prefixes) {
+    return call.reply.error("ERR CLIENT TRACKING inside MULTI takes " + std::to_string(few_prefixes) + " prefixes at most");
+  }
+  if (off) {
     end_tracking(call.session, call.engine);
     return call.reply.ok();
   }
-  if (!iequals(mode, "ON")) return call.syntax_error();
-  if (const auto error = contradiction(*request, call.session.tracking.get())) return call.reply.error(*error);
+  if (const auto error = contradiction(*request, before)) return call.reply.error(*error);
   if (const auto error = begin_tracking(call, *request)) return call.reply.error(*error);
   return call.reply.ok();
 }
@@ -177,6 +186,9 @@ Outcome client_getredir(Call& call) { return reply_redirect(call); }
 
 Outcome client_trackinginfo(Call& call) {
   const Tracking* const tracking = call.session.tracking.get();
+  if (call.in_transaction && tracking != nullptr && tracking->prefixes.size() > few_prefixes) {
+    return call.reply.error("ERR CLIENT TRACKINGINFO inside MULTI shows " + std::to_string(few_prefixes) + " prefixes at most");
+  }
   std::array<std::string_view, 8> flags;
   std::size_t count = 0;
   const auto flag = [&](std::string_view name, bool set) {

@@ -198,10 +198,10 @@ Outcome hello(Call& call) {
   return Outcome::done;
 }
 
-// Ends many subscriptions, and then what else there may be many of.
+// Ends many subscriptions, and then what else there may be many of. The client, which speaks another protocol from now on, is told no more.
 class ResetTask final : public Task {
  public:
-  ResetTask() { irrevocable = true; }
+  explicit ResetTask(Session& session) : receiver_(std::exchange(session.receiver, nullptr)) { irrevocable = true; }
 
   Outcome step(Call& call) override {
     constexpr std::size_t at_once = 64;
@@ -209,8 +209,12 @@ class ResetTask final : public Task {
     while (!call.engine.pubsub.end_some(call.session, at_once) || !release_some_watched(call.session, call.engine, call.held, at_once)) {
       if (monotonic_us() >= end) return Outcome::waits;
     }
+    call.session.receiver = receiver_;
     return call.reply.simple("RESET");
   }
+
+ private:
+  PushReceiver* const receiver_;
 };
 
 Outcome reset(Call& call) {
@@ -223,7 +227,7 @@ Outcome reset(Call& call) {
   call.session.reset(call.engine.users.of_new_connection());
   call.engine.enforce_user_share(call.session);
   call.reply.set_protocol(call.session.protocol);
-  if (many) return call.begin(std::make_unique<ResetTask>());
+  if (many) return call.begin(std::make_unique<ResetTask>(call.session));
   return release_watched(call, "RESET");
 }
 

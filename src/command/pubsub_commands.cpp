@@ -33,6 +33,7 @@ class NamesTask final : public Task {
  public:
   NamesTask(const Call& call, ForName act, std::size_t header) : memory_(call.engine, call.session.shared), act_(act), header_(header) {
     accounted = false;
+    in_parts = header == 0;
   }
 
   /// Copies the names. Returns false if there is no memory for them.
@@ -158,7 +159,10 @@ Outcome subscribe(Call& call) {
 template <TopicKind kind>
 class UnsubscribeTask final : public Task {
  public:
-  explicit UnsubscribeTask(std::shared_ptr<const PubSub::Mark> mark) : mark_(std::move(mark)) { accounted = false; }
+  explicit UnsubscribeTask(std::shared_ptr<const PubSub::Mark> mark) : mark_(std::move(mark)) {
+    accounted = false;
+    in_parts = true;  // or a message would be heard of a channel behind the reply that ends it
+  }
 
   Outcome step(Call& call) override {
     if (mark_ != nullptr && !mark_->passed()) return Outcome::waits;

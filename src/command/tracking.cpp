@@ -101,11 +101,12 @@ Audience invalidations_for(const SharedClient& client) {
   return is_subscriber(client) ? Audience::invalidation_messages : Audience::all;
 }
 
-bool takes_invalidations(const Session& session, Audience form, const Engine& engine) {
-  if (form == Audience::invalidations) return session.protocol >= 3;
-  if (session.protocol >= 3 || session.subscriber == nullptr) return false;
+std::string_view invalidations_in_form(const Session& session, Audience form, std::string_view bytes, const Engine& engine) {
+  if (session.protocol >= 3) return form == Audience::invalidations ? bytes : forget_push;
+  if (session.subscriber == nullptr) return {};
   const TopicName channel{engine.keyspace.key(invalidation_channel).hash, invalidation_channel};
-  return session.subscriber->topics[static_cast<std::size_t>(TopicKind::channel)].contains(channel);
+  if (!session.subscriber->topics[static_cast<std::size_t>(TopicKind::channel)].contains(channel)) return {};
+  return form == Audience::invalidation_messages ? bytes : forget_message;
 }
 
 namespace {
@@ -217,6 +218,13 @@ std::optional<std::string_view> begin_tracking(Call& call, const TrackingRequest
   }
   show(*tracking);
   return std::nullopt;
+}
+
+bool forget_some_prefixes(Session& session, Engine& engine, std::size_t most) {
+  if (session.tracking == nullptr) return true;
+  Tracking& tracking = *session.tracking;
+  for (; !tracking.prefixes.empty() && most > 0; --most) drop_prefix(tracking, engine, tracking.prefixes.begin());
+  return tracking.prefixes.empty();
 }
 
 void end_tracking(Session& session, Engine& engine) {

@@ -19,8 +19,6 @@ constexpr unsigned most_threads = 256;
 
 constexpr std::string_view begin_push = ">2\r\n$10\r\ninvalidate\r\n";
 constexpr std::string_view begin_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n";
-constexpr std::string_view forget_push = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
-constexpr std::string_view forget_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n";
 
 void append_header(std::string& to, char type, std::size_t number) { to.append(1, type).append(std::to_string(number)).append("\r\n"); }
 
@@ -169,7 +167,11 @@ bool TrackingFeed::tell_keys(unsigned& left) {
       auto* const tracking = static_cast<Tracking*>(engine_.cache.tracking.tickets.owner(ticket, thread_));
       if (tracking != nullptr && !(tracking->noloop && key_->writer == ticket)) tell_key(*key_, *tracking);
     }
-    if (key_->broadcast) collect_for_prefixes(*key_, left);
+    if (key_->broadcast) {
+      if (collected_ >= most_collected && !tell_prefixes(left)) return false;
+      if (left == 0) return false;
+      collect_for_prefixes(*key_, left);
+    }
     ticket_ = 0;
     text_.clear();
     message_text_.clear();
@@ -193,6 +195,8 @@ void TrackingFeed::tell_key(const cache::TrackedKey& key, Tracking& tracking) {
 
 // Looks for the prefixes of the name, of each length that there is.
 void TrackingFeed::collect_for_prefixes(const cache::TrackedKey& key, unsigned& left) {
+  ++collected_;
+  take(left, 1);
   for (const auto& [length, count] : lengths_) {
     if (length > key.name_size) break;
     take(left, 1);
@@ -222,6 +226,7 @@ bool TrackingFeed::tell_prefixes(unsigned& left) {
     prefix.touched = prefix.forget = false;
     std::vector<const cache::TrackedKey*>().swap(prefix.keys);
   }
+  collected_ = 0;
   return true;
 }
 
@@ -351,11 +356,12 @@ void TrackingFeed::break_redirect(Tracking& tracking) {
     engine_.cache.tracking.tickets.retire(std::exchange(tracking.ticket, 0));
     engine_.cache.tracking.note_dead();
   }
-  if (session.protocol < 3 || session.receiver == nullptr) return;
+  if (session.protocol < 3) return;
   char text[64];
   const int size = std::snprintf(text, sizeof text, ">2\r\n$21\r\ntracking-redir-broken\r\n:%llu\r\n",
                                  static_cast<unsigned long long>(tracking.redirect->client));
-  session.receiver->push({.text = {text, static_cast<std::size_t>(size)}});
+  // Behind the reply that is being written, if it is that of a command whose reads are told late.
+  push_to(session.shared.place(), {text, static_cast<std::size_t>(size)}, Audience::invalidations);
 }
 
 bool TrackingFeed::may_hear(const Tracking& tracking, std::string_view name) const {

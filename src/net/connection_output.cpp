@@ -130,7 +130,7 @@ void Connection::restart_patience() {
 }
 
 // A long command's reply comes in pieces.
-bool Connection::is_in_reply() const { return session_.task != nullptr && session_.task->replying; }
+bool Connection::is_in_reply() const { return session_.task != nullptr && session_.task->replying && !session_.task->in_parts; }
 
 void Connection::push(std::string_view bytes, Audience audience) {
   if (audience == Audience::monitors) {
@@ -138,7 +138,8 @@ void Connection::push(std::string_view bytes, Audience audience) {
     if (monitor_over_limit(bytes.size())) return close();
   }
   if (audience == Audience::invalidations || audience == Audience::invalidation_messages) {
-    if (!command::takes_invalidations(session_, audience, thread_.engine())) return;
+    bytes = command::invalidations_in_form(session_, audience, bytes, thread_.engine());
+    if (bytes.empty()) return;
   }
   push({.text = bytes});
 }
@@ -151,6 +152,10 @@ void Connection::push(const PushText& text) noexcept {
 void Connection::add_push(const PushText& text) {
   const bool in_reply = is_in_reply();
   if (in_reply && kept_pushes_ == nullptr) kept_pushes_ = std::make_unique<resp::Output>();
+  if (!in_reply && unsent_.empty()) {
+    thread_.send_deferred();  // a reply to this client may be among them
+    if (ending_ == Ending::closed) return;
+  }
   resp::Output& output = in_reply ? *kept_pushes_ : unsent_;
   const std::size_t memory = output.memory();
   const bool unread = in_reply || (!unsent_.empty() && !pushed_);
@@ -208,6 +213,7 @@ void Connection::send_some_pushes() {
 // The reply that they had to wait for is over.
 void Connection::push_kept() {
   send();
+  thread_.send_deferred();  // a short end of the reply would come behind the pushes
   if (ending_ == Ending::closed) return;
   const std::unique_ptr<resp::Output> pushes = std::move(kept_pushes_);
   if (ending_ >= Ending::when_sent) return account();

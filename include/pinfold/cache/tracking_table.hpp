@@ -59,6 +59,7 @@ class Tickets {
   static constexpr unsigned slot_bits = 22;
   static constexpr unsigned generation_bits = 32 - slot_bits;
   static constexpr std::uint32_t generation_mask = (1U << generation_bits) - 1;
+  static constexpr std::uint32_t nobodys = 1U << 31;  // in a word: the slot belongs to no thread, so none looks at its owner
   static constexpr std::size_t slots_of_chunk = 1024;
   static constexpr std::size_t most_chunks = (std::size_t{1} << slot_bits) / slots_of_chunk;
 

@@ -52,6 +52,7 @@ class Task {
   store::Named named;                // the keys and arguments that its request names
   std::uint64_t ticks = 0;           // that its command has taken up to now (ThreadClock), its steps and the handler that made it
   bool replying = false;             // set by step() with the first piece of a reply that has several pieces
+  bool in_parts = false;             // the pieces are replies of their own, with room for pushes between them
   bool irrevocable = false;          // set by step() when its effect is under way: its end is told even if its user's rights have changed
   bool asleep = false;               // set by step(): the next step comes only when another thread has called Clients::wake_task()
   bool accounted = true;             // its reply is in the account already; if not, the reply asks the account, as that of a short command

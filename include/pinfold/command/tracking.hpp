@@ -1,6 +1,6 @@
 #pragma once
-// Client-side caching as a client's session sees it (CLIENT TRACKING): what it has asked for, and the reads of its commands, which are noted
-// in the table of the cache room (cache/tracking_table.hpp). What is told of changes is in tracking_feed.hpp.
+// Client-side caching as a client's session sees it (CLIENT TRACKING): what it has asked for, and the reads of its commands, which are
+// noted in the table of the cache room (cache/tracking_table.hpp). What is told of changes is in tracking_feed.hpp.
 //
 // A read is noted under the lock under which the value was read. So a change is either seen by the read, or finds the read in the table.
 // A client is told by its own I/O thread, which writes replies in the order in which it executes commands: what the client is told of a
@@ -71,11 +71,16 @@ inline constexpr std::string_view invalidation_channel = "__redis__:invalidate";
 /// How this client can be told of invalidations of others: as a push, as messages of the channel, or not at all (Audience::all). Any thread
 /// may call it, so it is not known whether a client with RESP2 subscribes to that channel or to another one.
 Audience invalidations_for(const SharedClient& client);
-/// Whether the client takes invalidations in this form at present: it speaks RESP3, or subscribes to the channel. Called by its thread.
-bool takes_invalidations(const Session& session, Audience form, const Engine& engine);
+/// What the client is to be sent of invalidations that were written in this form; empty if it takes none at present. A client that has
+/// gone over to the other form meanwhile is told to forget everything. Called by its thread.
+std::string_view invalidations_in_form(const Session& session, Audience form, std::string_view bytes, const Engine& engine);
 
-/// Called by invoke() behind the handler of each command of a client that tracks, also inside EXEC, while the shards of its keys are locked.
-/// Notes what it has read. O(keys).
+/// That everything is to be forgotten, in the two forms.
+inline constexpr std::string_view forget_push = ">2\r\n$10\r\ninvalidate\r\n_\r\n";
+inline constexpr std::string_view forget_message = "*3\r\n$7\r\nmessage\r\n$20\r\n__redis__:invalidate\r\n$-1\r\n";
+
+/// Called by invoke() behind the handler of each command of a client that tracks, also inside EXEC, while the shards of its keys are
+/// locked. Notes what it has read. O(keys).
 void follow_tracked_call(Call& call, Outcome outcome);
 /// Notes what a command has read whose reply comes later: see Tracking::late.
 void note_late_reads(Session& session, std::span<const store::Key> keys);
@@ -101,5 +106,7 @@ struct TrackingRequest {
 std::optional<std::string_view> begin_tracking(Call& call, const TrackingRequest& request);
 /// Ends it, if it tracks: CLIENT TRACKING OFF, RESET, the end of the connection. Takes no memory. O(prefixes).
 void end_tracking(Session& session, Engine& engine);
+/// The same for a connection that has ended, in pieces: forgets up to `most` prefixes. Returns true if none is left.
+bool forget_some_prefixes(Session& session, Engine& engine, std::size_t most);
 
 }  // namespace pinfold::command

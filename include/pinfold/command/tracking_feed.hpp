@@ -97,6 +97,9 @@ class TrackingFeed {
   std::size_t everybody_ = 0;    // how many of clients_ are still to be told to forget everything
   std::size_t redirecting_ = 0;  // how many of clients_ are still to be asked whether they redirect to a client that has gone
   std::vector<Prefix*> touched_;
+  // Keys that were collected since the prefixes were last told: what one client is told at once is one step.
+  static constexpr std::size_t most_collected = 1024;
+  std::size_t collected_ = 0;
 };
 
 /// The feeds of all threads, and what is counted of all. Thread-safe, but for feed_of().

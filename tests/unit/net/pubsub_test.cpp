@@ -187,6 +187,96 @@ TEST_CASE("pubsub: a message never comes inside a reply that is sent in pieces")
   CHECK((at + pushed.size() == all.size() || all.substr(at + pushed.size()).starts_with("*3000\r\n")));
 }
 
+TEST_CASE("pubsub: a message comes behind the end of a reply that is sent in pieces, however short the last piece is") {
+  constexpr int more = 64;  // channels with names of 204 bytes: less than what may be deferred
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  Peer publisher = rig.connect();
+  client.ask("SUBSCRIBE", "a");
+  const std::string pushed = message("a", "x", '>');
+  const std::string end(200, 'c');
+  for (int count = 0; count < 40 * more;) {
+    std::vector<std::string> names;
+    for (int i = 0; i < more; ++i, ++count) names.push_back(std::to_string(count) + end);
+    std::vector<std::string_view> words = {"SUBSCRIBE"};
+    words.insert(words.end(), names.begin(), names.end());
+    client.send(request_of(words));
+    client.take();
+    client.wire().block_writes();
+    client.send(request("PUBSUB", "CHANNELS"));
+    publisher.ask("PUBLISH", "a", "x");
+    client.wire().let_write();
+    rig.settle(100'000);
+    const std::string all = client.take();
+    REQUIRE(all.ends_with(pushed));
+    REQUIRE(all.find(pushed) + pushed.size() == all.size());
+  }
+}
+
+TEST_CASE("pubsub: rights are looked at of a client that has authenticated and sent nothing since") {
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  client.ask("SUBSCRIBE", "a");
+  REQUIRE(client.ask("AUTH", "default", "x") == "+OK\r\n");
+  rig.engine.pubsub.look_at_rights();
+  rig.settle();
+  CHECK(client.ask("PING") == "+PONG\r\n");
+}
+
+TEST_CASE("pubsub: UNSUBSCRIBE from very many channels is the last that is heard of each") {
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  std::vector<std::string> names;
+  std::vector<std::string_view> words = {"SUBSCRIBE"};
+  const std::string end(200, 'c');
+  names.reserve(3000);
+  for (int i = 0; i < 3000; ++i) words.push_back(names.emplace_back(std::to_string(i) + end));
+  client.send(request_of(words));
+  client.take();
+  client.wire().block_writes();
+  client.send(request("UNSUBSCRIBE"));
+  Peer publisher = rig.connect();
+  std::size_t heard = 0;
+  for (std::size_t i = 0; i < names.size(); i += 50) heard += publisher.ask("PUBLISH", names[i], "x") == integer(1) ? 1 : 0;
+  REQUIRE(heard > 0);  // the others wait until the client reads
+  client.wire().let_write();
+  rig.settle(100'000);
+  const std::string all = client.take();
+  for (std::size_t i = 0; i < names.size(); i += 50) {
+    const std::size_t told = all.find(message(names[i], "x", '>'));
+    const std::size_t ended = all.find(bulk("unsubscribe") + bulk(names[i]));
+    REQUIRE(ended != std::string::npos);
+    if (told == std::string::npos) continue;
+    CHECK(told < ended);
+    --heard;
+  }
+  CHECK(heard == 0);
+}
+
+TEST_CASE("pubsub: nothing is heard while RESET ends very many subscriptions") {
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  client.ask("PSUBSCRIBE", "*");  // channels are ended first
+  std::vector<std::string> names;
+  std::vector<std::string_view> words = {"SUBSCRIBE"};
+  names.reserve(20'000);
+  for (int i = 0; i < 20'000; ++i) words.push_back(names.emplace_back(std::to_string(i)));
+  client.send(request_of(words));
+  client.take();
+  command::Publication publication(rig.engine.pubsub, command::TopicKind::channel, "a");
+  REQUIRE(publication.match(1000));
+  publication.send("x");
+  CHECK(client.ask("RESET") == "+RESET\r\n");
+  CHECK(client.ask("SUBSCRIBE", "a") == confirmation("subscribe", "a", 1));
+  Peer publisher = rig.connect();
+  publisher.ask("PUBLISH", "a", "x");
+  CHECK(client.take() == message("a", "x"));
+}
+
 TEST_CASE("pubsub: a subscriber that does not read is closed by the limit of its class") {
   Rig rig;
   rig.set(config::Id::client_output_buffer_limit, "normal 1024 0 0 pubsub 65536 0 0");

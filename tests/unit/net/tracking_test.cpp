@@ -1,6 +1,12 @@
+#include <algorithm>
+#include <string>
+#include <vector>
+
 #include "rig.hpp"
 
 #include <catch2/catch.hpp>
+
+#include "pinfold/store/database.hpp"
 
 using namespace pinfold::net;
 using pinfold::Audience;
@@ -102,6 +108,76 @@ TEST_CASE("tracking: a redirection goes to its target, and is broken when that h
   CHECK(client.take() == ">2\r\n$21\r\ntracking-redir-broken\r\n:" + id);
   for (int i = 0; i < 4; ++i) rig.engine.cache.tracking.tend(rig.moment.unix);
   CHECK(rig.engine.cache.tracking.figures().items == 0);
+}
+
+TEST_CASE("tracking: clients that track prefixes are told of very many keys in slices") {
+  constexpr std::size_t count = 20'000;
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  REQUIRE(client.ask("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "key") == "+OK\r\n");
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string name = "key:" + std::to_string(i);
+    const pinfold::store::Key key = rig.keyspace.key(name);
+    pinfold::store::Keyspace::Locks locks(rig.keyspace);
+    locks.acquire(key);
+    REQUIRE(pinfold::store::Database(rig.keyspace, 0, rig.moment.unix).put(key, "value", {}));
+  }
+  rig.engine.tracking.announce_orphans();
+  std::size_t told = 0;
+  std::size_t most = 0;
+  for (int rounds = 0; told < count && rounds < 1000; ++rounds) {
+    rig.thread.run_round(0);
+    const std::string text = client.take();
+    std::size_t names = 0;
+    for (std::size_t at = text.find("key:"); at != std::string::npos; at = text.find("key:", at + 1)) ++names;
+    told += names;
+    most = std::max(most, names);
+  }
+  CHECK(told == count);
+  CHECK(most <= 4096);
+}
+
+TEST_CASE("tracking: a target that changes its protocol while an invalidation is on its way is told to forget everything") {
+  Rig rig;
+  Peer target = rig.connect();
+  const std::string id = target.ask("CLIENT", "ID");
+  const std::vector<pinfold::ClientPlace> place = {{std::stoull(id.substr(1)), 0}};
+  const auto tell = [&](std::string_view bytes, Audience form) {
+    rig.push(place, std::make_shared<const std::string>(bytes), form);
+    rig.settle();
+    return target.take();
+  };
+  CHECK(tell("message", Audience::invalidation_messages).empty());
+  target.ask("HELLO", "3");
+  CHECK(tell("push", Audience::invalidations) == "push");
+  CHECK(tell("message", Audience::invalidation_messages) == forget_push);
+  target.ask("SUBSCRIBE", "__redis__:invalidate");
+  target.ask("HELLO", "2");
+  CHECK(tell("message", Audience::invalidation_messages) == "message");
+  CHECK(tell("push", Audience::invalidations) == "*3\r\n" + bulk("message") + bulk("__redis__:invalidate") + "$-1\r\n");
+}
+
+TEST_CASE("tracking: the prefixes of a client that has gone are forgotten in slices") {
+  constexpr std::size_t count = 5000;
+  Rig rig;
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  std::vector<std::string> words = {"CLIENT", "TRACKING", "ON", "BCAST"};
+  for (std::size_t i = 0; i < count; ++i) words.insert(words.end(), {"PREFIX", std::to_string(10'000 + i)});
+  client.send(request_of({words.begin(), words.end()}));
+  REQUIRE(rig.engine.tracking.prefixes() == count);
+  client.wire().end();
+  std::size_t most = 0;
+  for (int rounds = 0; rig.engine.tracking.prefixes() > 0 && rounds < 1000; ++rounds) {
+    const std::size_t before = rig.engine.tracking.prefixes();
+    rig.thread.run_round(0);
+    most = std::max(most, before - rig.engine.tracking.prefixes());
+  }
+  CHECK(rig.engine.tracking.prefixes() == 0);
+  CHECK(most <= 512);
+  rig.settle();
+  CHECK(rig.engine.cache.tracking.figures().clients == 0);
 }
 
 TEST_CASE("tracking: nothing is left of clients that have gone") {
