@@ -244,7 +244,9 @@ PubSub::Subscribed PubSub::subscribe(Session& session, TopicKind kind, std::stri
     return Subscribed::already;
   }
   const std::uint64_t from = engine_.clients.threads != nullptr ? engine_.clients.threads->mail_number(thread) : 0;
-  const std::uint64_t rights = engine_.users.version();
+  // With which version of the users the request was checked. They may have changed since if the request is worked through in steps: then
+  // the client's rights are looked at before its first message.
+  const std::uint64_t rights = session.task == nullptr ? session.acting.at : 0;
   std::shared_ptr<Topic> topic = find_and_count(kind, key, thread);
   if (topic == nullptr) {
     std::optional<security::Pattern> pattern;

@@ -277,6 +277,30 @@ TEST_CASE("pubsub: nothing is heard while RESET ends very many subscriptions") {
   CHECK(client.take() == message("a", "x"));
 }
 
+TEST_CASE("pubsub: a right that is taken away while SUBSCRIBE goes through its names does not last") {
+  Rig rig;
+  Peer admin = rig.connect();
+  REQUIRE(admin.ask("ACL", "SETUSER", "u", "on", "nopass", "+@all", "&a*", "&b") == "+OK\r\n");
+  Peer client = rig.connect();
+  client.ask("HELLO", "3");
+  REQUIRE(client.ask("AUTH", "u", "x") == "+OK\r\n");
+  std::vector<std::string> names;
+  std::vector<std::string_view> words = {"SUBSCRIBE"};
+  const std::string end(200, 'c');
+  names.reserve(2000);
+  for (int i = 0; i < 2000; ++i) words.push_back(names.emplace_back("a" + std::to_string(i) + end));
+  words.push_back("b");
+  client.wire().block_writes();
+  client.send(request_of(words));
+  REQUIRE(admin.ask("PUBSUB", "NUMSUB", "b") == "*2\r\n" + bulk("b") + integer(0));
+  REQUIRE(admin.ask("ACL", "SETUSER", "u", "resetchannels", "&a*") == "+OK\r\n");
+  client.wire().let_write();
+  rig.settle(100'000);
+  admin.ask("PUBLISH", "b", "x");
+  CHECK(client.take().find(message("b", "x", '>')) == std::string::npos);
+  CHECK(client.closed());
+}
+
 TEST_CASE("pubsub: a subscriber that does not read is closed by the limit of its class") {
   Rig rig;
   rig.set(config::Id::client_output_buffer_limit, "normal 1024 0 0 pubsub 65536 0 0");
