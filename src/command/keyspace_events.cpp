@@ -4,6 +4,9 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <new>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -15,6 +18,8 @@ namespace pinfold::command {
 namespace {
 
 constexpr auto relaxed = std::memory_order_relaxed;
+// Patterns and characters that a command, or a step of the background worker, compares with channels before it leaves the rest.
+constexpr std::uint64_t most_compared = 100'000;
 
 struct EventText {
   std::string_view name;
@@ -23,29 +28,10 @@ struct EventText {
 
 // In the order of Event.
 constexpr std::array<EventText, static_cast<std::size_t>(Event::count)> kEvents = {{
-    {"", 'K'},
-    {"set", '$'},
-    {"setrange", '$'},
-    {"append", '$'},
-    {"incrby", '$'},
-    {"incrbyfloat", '$'},
-    {"setbit", '$'},
-    {"del", 'g'},
-    {"expire", 'g'},
-    {"persist", 'g'},
-    {"rename_from", 'g'},
-    {"rename_to", 'g'},
-    {"copy_to", 'g'},
-    {"move_from", 'g'},
-    {"move_to", 'g'},
-    {"expired", 'x'},
-    {"evicted", 'e'},
-    {"new", 'n'},
-    {"keymiss", 'm'},
-    {"stale", 'p'},
-    {"invalidated", 'p'},
-    {"purged", 'p'},
-    {"absent", 'p'},
+    {"", 'K'},        {"set", '$'},       {"setrange", '$'},    {"append", '$'},  {"incrby", '$'},      {"incrbyfloat", '$'},
+    {"setbit", '$'},  {"del", 'g'},       {"expire", 'g'},      {"persist", 'g'}, {"rename_from", 'g'}, {"rename_to", 'g'},
+    {"copy_to", 'g'}, {"move_from", 'g'}, {"move_to", 'g'},     {"expired", 'x'}, {"evicted", 'e'},     {"new", 'n'},
+    {"keymiss", 'm'}, {"stale", 'p'},     {"invalidated", 'p'}, {"purged", 'p'},  {"absent", 'p'},
 }};
 
 const EventText& text_of(Event event) { return kEvents[static_cast<std::size_t>(event)]; }
@@ -132,6 +118,51 @@ struct Noted {
 thread_local Noted noted_here;
 }  // namespace
 
+// The messages about one event.
+class KeyspaceEvents::OnItsWay {
+ public:
+  /// `key` must outlive it.
+  OnItsWay(PubSub& pubsub, const EventBuffer::Noted& noted, std::string_view key, config::EventClasses wanted) {
+    const std::string_view event = text_of(noted.event).name;
+    const std::string db = std::to_string(noted.db) + "__:";
+    if ((wanted & config::event_class('K')) != 0) add(pubsub, ("__keyspace@" + db).append(key), event);
+    if ((wanted & config::event_class('E')) != 0) add(pubsub, ("__keyevent@" + db).append(event), key);
+  }
+
+  /// Compares the channels with patterns. Takes what it compares off the budget. Returns whether that was all.
+  bool match(std::uint64_t& budget) {
+    for (std::size_t i = 0; i < count_; ++i) {
+      Publication& publication = *messages_[i].publication;
+      const std::uint64_t before = publication.compared();
+      const bool done = publication.match(budget);
+      budget -= std::min(budget, publication.compared() - before);
+      if (!done) return false;
+    }
+    return true;
+  }
+
+  void send() {
+    for (std::size_t i = 0; i < count_; ++i) messages_[i].publication->send(messages_[i].text);
+  }
+
+ private:
+  struct Message {
+    std::string channel;
+    std::string_view text;
+    std::optional<Publication> publication;  // of `channel`
+  };
+
+  void add(PubSub& pubsub, std::string channel, std::string_view text) {
+    Message& message = messages_[count_++];
+    message.channel = std::move(channel);
+    message.text = text;
+    message.publication.emplace(pubsub, TopicKind::channel, message.channel);
+  }
+
+  std::array<Message, 2> messages_;
+  std::size_t count_ = 0;
+};
+
 class KeyspaceEvents::OfShard final : public store::Observer {
  public:
   OfShard(KeyspaceEvents& all, Engine& engine, unsigned index)
@@ -147,9 +178,8 @@ class KeyspaceEvents::OfShard final : public store::Observer {
   void listen(config::EventClasses classes) {
     const auto has = [classes](char letter) { return (classes & config::event_class(letter)) != 0; };
     const bool published = has('K') || has('E');
-    const bool changes = std::any_of(kEvents.begin() + 1, kEvents.end(), [&](const EventText& one) {
-      return one.letter != 'n' && one.letter != 'm' && has(one.letter);
-    });
+    const bool changes = std::any_of(kEvents.begin() + 1, kEvents.end(),
+                                     [&](const EventText& one) { return one.letter != 'n' && one.letter != 'm' && has(one.letter); });
     changes_.listen(published && (changes || has('n')));
     created_.listen(published && has('n'));
     missed_.listen(published && has('m'));
@@ -199,9 +229,44 @@ class KeyspaceEvents::OfShard final : public store::Observer {
     WakeLater::afterwards(publish_noted);
   }
 
-  SpinningMutex publishing;  // held by the thread that publishes what is in the buffer; taken before `mutex`
+  // An event on its way from the buffer to its channels.
+  struct Taken {
+    EventBuffer::Noted noted;  // but for its key
+    std::string key;
+    std::unique_ptr<OnItsWay> on_its_way;
+  };
+
+  SpinningMutex publishing;  // held by the thread that publishes what is in `taken` and in the buffer; taken before `mutex`
+  std::deque<Taken> taken;   // guarded by `publishing`
   SpinningMutex mutex;       // guards the buffer
   EventBuffer buffer;
+  // Whether only the background worker publishes. Set with `publishing` held. Taken back with `mutex` held as well, when nothing is left:
+  // so whoever notes an event and then finds it set knows that the worker will see the event.
+  std::atomic<bool> left_to_worker{false};
+
+  /// With `publishing` held: takes the next events, in their order. Returns false if there are none; then the worker has done its work.
+  bool take_some() {
+    constexpr std::size_t at_a_time = 64;
+    const std::lock_guard lock(mutex);
+    while (taken.size() < at_a_time && !buffer.empty()) {
+      const EventBuffer::Noted next = buffer.front();
+      try {
+        taken.push_back({next, std::string(next.key), nullptr});
+      } catch (const std::bad_alloc&) {
+        all_.dropped_.fetch_add(1, relaxed);
+      }
+      buffer.drop_front();
+    }
+    account();
+    std::ranges::sort(taken, {}, [](const Taken& one) { return one.noted.order; });
+    if (taken.empty() && left_to_worker.exchange(false)) all_.left_.fetch_sub(1, relaxed);
+    return !taken.empty();
+  }
+
+  /// With `publishing` held.
+  void leave_to_worker() {
+    if (!left_to_worker.exchange(true)) all_.left_.fetch_add(1, relaxed);
+  }
 
   /// With `mutex` held, when the buffer may have grown or shrunk.
   void account() {
@@ -244,7 +309,8 @@ class KeyspaceEvents::OfShard final : public store::Observer {
 // --- publishing ---
 
 KeyspaceEvents::KeyspaceEvents(Engine& engine) : engine_(engine) {
-  for (unsigned shard = 0; shard < engine.keyspace.shard_count(); ++shard) shards_.push_back(std::make_unique<OfShard>(*this, engine, shard));
+  for (unsigned shard = 0; shard < engine.keyspace.shard_count(); ++shard)
+    shards_.push_back(std::make_unique<OfShard>(*this, engine, shard));
 }
 
 KeyspaceEvents::~KeyspaceEvents() = default;
@@ -267,105 +333,99 @@ void KeyspaceEvents::publish_noted() {
 
 void KeyspaceEvents::publish(const Shards& shards) noexcept {
   const WakeLater later;  // each thread of subscribers is woken once
-  if (shards.count() > 1 && publish_together(shards)) return;
+  std::uint64_t budget = most_compared;
+  if (shards.count() > 1 && publish_together(shards, budget)) return;
   for (std::size_t shard = 0; shard < shards_.size(); ++shard) {
-    if (shards.test(shard)) publish_some(*shards_[shard]);
+    if (shards.test(shard)) publish_some(*shards_[shard], budget);
   }
 }
 
 // What a short command has changed in several shards, in its order. Returns false if that is too much to keep the shards' other threads
 // waiting, or if there is no memory.
-bool KeyspaceEvents::publish_together(const Shards& shards) {
+bool KeyspaceEvents::publish_together(const Shards& shards, std::uint64_t& budget) noexcept {
   constexpr std::size_t most = 64;
+  constexpr std::size_t most_bytes = 64 * 1024;
   std::vector<std::unique_lock<SpinningMutex>> locks;
-  std::vector<std::pair<EventBuffer::Noted, std::string>> all;
+  std::vector<OfShard*> of;
   try {
     locks.reserve(shards.count());
+    of.reserve(shards.count());
     std::size_t bytes = 0;
     for (std::size_t i = 0; i < shards_.size(); ++i) {
       if (!shards.test(i)) continue;
-      if (locks.size() == most) return false;
-      locks.emplace_back(shards_[i]->publishing);
-      const std::lock_guard lock(shards_[i]->mutex);
-      bytes += shards_[i]->buffer.capacity();
-    }
-    constexpr std::size_t most_bytes = 64 * 1024;
-    if (bytes > most_bytes) return false;
-    all.reserve(bytes / sizeof(EventBuffer::Noted) + 1);
-    for (std::size_t i = 0; i < shards_.size(); ++i) {
-      if (!shards.test(i)) continue;
       OfShard& shard = *shards_[i];
+      if (locks.size() == most || shard.left_to_worker.load()) return false;
+      locks.emplace_back(shard.publishing);
+      of.push_back(&shard);
       const std::lock_guard lock(shard.mutex);
-      for (; !shard.buffer.empty(); shard.buffer.drop_front()) {
-        const EventBuffer::Noted noted = shard.buffer.front();
-        all.emplace_back(noted, noted.key);
-      }
-      shard.account();
+      bytes += shard.buffer.capacity();
     }
+    if (bytes > most_bytes) return false;
   } catch (const std::bad_alloc&) {
-    dropped_.fetch_add(all.size(), relaxed);
     return false;
   }
-  std::ranges::sort(all, {}, [](const auto& one) { return one.first.order; });
-  for (auto& [noted, key] : all) {
-    noted.key = key;
-    publish(noted);
+  for (;;) {
+    OfShard* first = nullptr;
+    for (OfShard* const shard : of) {
+      if (shard->left_to_worker.load() || (shard->taken.empty() && !shard->take_some())) continue;
+      if (first == nullptr || shard->taken.front().noted.order < first->taken.front().noted.order) first = shard;
+    }
+    if (first == nullptr) return true;
+    if (!publish_first(*first, budget)) leave_to_worker(*first);
   }
-  return true;
 }
 
-// Until what the thread has noted is gone. Threads take turns after some of it.
-void KeyspaceEvents::publish_some(OfShard& shard) {
-  constexpr std::size_t at_a_time = 64;
-  for (bool more = true; more;) {
+// Publishes what the shard has, unless the worker does. Threads take turns after each event. What the budget does not suffice for is left to
+// the worker.
+void KeyspaceEvents::publish_some(OfShard& shard, std::uint64_t& budget) noexcept {
+  while (!shard.left_to_worker.load()) {
     const std::lock_guard publishing(shard.publishing);
-    std::array<std::pair<EventBuffer::Noted, std::string>, at_a_time> some;
-    std::size_t count = 0;
+    if (shard.left_to_worker.load() || (shard.taken.empty() && !shard.take_some())) return;
+    if (!publish_first(shard, budget)) leave_to_worker(shard);
+  }
+}
+
+void KeyspaceEvents::leave_to_worker(OfShard& shard) noexcept {
+  shard.leave_to_worker();
+  engine_.keyspace.wake_background();
+}
+
+bool KeyspaceEvents::publish_left() noexcept {
+  if (left_.load(relaxed) == 0) return false;
+  const WakeLater later;
+  std::uint64_t budget = most_compared;
+  for (std::size_t looked_at = 0; looked_at < shards_.size(); ++looked_at, ++next_left_) {
+    OfShard& shard = *shards_[next_left_ % shards_.size()];
+    while (shard.left_to_worker.load()) {
+      const std::lock_guard publishing(shard.publishing);
+      if (shard.taken.empty() && !shard.take_some()) break;
+      if (!publish_first(shard, budget)) return true;
+    }
+  }
+  return left_.load(relaxed) > 0;
+}
+
+// Publishes the first of shard.taken, and removes it. Returns false if the budget does not suffice to compare its channels with all patterns.
+// Then nothing is published, and the next call goes on with the comparing.
+bool KeyspaceEvents::publish_first(OfShard& shard, std::uint64_t& budget) noexcept {
+  OfShard::Taken& first = shard.taken.front();
+  const PubSub& pubsub = engine_.pubsub;
+  if (pubsub.topics(TopicKind::channel) + pubsub.topics(TopicKind::pattern) == 0) {
+    told_.fetch_add(1, relaxed);
+  } else if (pubsub.pending() > 2 * pubsub.most_pending()) {  // nobody who changes a key can wait until there is room
+    dropped_.fetch_add(1, relaxed);
+  } else {
     try {
-      const std::lock_guard lock(shard.mutex);
-      for (; count < at_a_time && !shard.buffer.empty(); shard.buffer.drop_front(), ++count) {
-        const EventBuffer::Noted noted = shard.buffer.front();
-        some[count] = {noted, std::string(noted.key)};
-      }
-      more = !shard.buffer.empty();
-      shard.account();
+      if (first.on_its_way == nullptr) first.on_its_way = std::make_unique<OnItsWay>(engine_.pubsub, first.noted, first.key, classes());
+      if (!first.on_its_way->match(budget)) return false;
+      first.on_its_way->send();
+      told_.fetch_add(1, relaxed);
     } catch (const std::bad_alloc&) {
       dropped_.fetch_add(1, relaxed);
-      const std::lock_guard lock(shard.mutex);
-      shard.buffer.drop_front();
-    }
-    const auto order = [](const auto& one) { return one.first.order; };
-    std::ranges::sort(some.begin(), some.begin() + static_cast<std::ptrdiff_t>(count), {}, order);
-    for (std::size_t i = 0; i < count; ++i) {
-      some[i].first.key = some[i].second;
-      publish(some[i].first);
     }
   }
-}
-
-void KeyspaceEvents::publish(const EventBuffer::Noted& noted) noexcept {
-  const config::EventClasses wanted = classes();
-  const std::string_view event = text_of(noted.event).name;
-  const PubSub& pubsub = engine_.pubsub;
-  if (pubsub.topics(TopicKind::channel) + pubsub.topics(TopicKind::pattern) == 0) return void(told_.fetch_add(1, relaxed));
-  // Nobody who changes a key can wait until there is room.
-  if (pubsub.pending() > 2 * pubsub.most_pending()) return void(dropped_.fetch_add(1, relaxed));
-  try {
-    const std::string db = std::to_string(noted.db) + "__:";
-    if ((wanted & config::event_class('K')) != 0) publish(("__keyspace@" + db).append(noted.key), event);
-    if ((wanted & config::event_class('E')) != 0) publish(("__keyevent@" + db).append(event), noted.key);
-    told_.fetch_add(1, relaxed);
-  } catch (const std::bad_alloc&) {
-    dropped_.fetch_add(1, relaxed);
-  }
-}
-
-void KeyspaceEvents::publish(std::string_view channel, std::string_view text) {
-  constexpr std::uint64_t most_compared = 100'000;
-  Publication publication(engine_.pubsub, TopicKind::channel, channel);
-  while (!publication.match(most_compared)) {
-  }
-  publication.send(text);
+  shard.taken.pop_front();
+  return true;
 }
 
 }  // namespace pinfold::command

@@ -502,21 +502,21 @@ void Publication::add(const std::shared_ptr<Topic>& topic) {
 
 bool Publication::match(std::uint64_t most_compared) {
   if (kind_ != TopicKind::channel || pubsub_.topics(TopicKind::pattern) == 0) return true;
-  std::uint64_t compared = 0;
+  const std::uint64_t end = compared_ + most_compared;
   for (;; ++next_chunk_) {
-    if (compared >= most_compared) return false;
+    if (compared_ >= end) return false;
     std::shared_ptr<const PubSub::Chunk> chunk;
     {
       const std::lock_guard lock(pubsub_.patterns_.mutex);
       if (next_chunk_ >= pubsub_.patterns_.chunks.size()) return true;
       chunk = pubsub_.patterns_.chunks[next_chunk_];
     }
-    compared += PubSub::chunk_size;
+    compared_ += PubSub::chunk_size;
     std::array<const std::shared_ptr<Topic>*, PubSub::chunk_size> matching;
     std::size_t count = 0;
     for (const std::shared_ptr<Topic>& topic : *chunk) {
       if (topic == nullptr) continue;
-      compared += topic->pattern().most_compared(channel_);
+      compared_ += topic->pattern().most_compared(channel_);
       if (topic->pattern().matches(channel_)) matching[count++] = &topic;
     }
     if (count == 0) continue;

@@ -66,7 +66,8 @@ bool Background::step(std::int64_t budget_us) {
   note_latencies(times);
   engine_.cache.tell_finished();
   engine_.tracking.announce_orphans();
-  return engine_.working_set.step() || more;
+  const bool left = engine_.keyspace_events.publish_left();
+  return engine_.working_set.step() || more || left;
 }
 
 void Background::note_latencies(const store::BackgroundTimes& times) {

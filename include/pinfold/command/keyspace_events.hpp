@@ -8,7 +8,8 @@
 //
 // Order. Events are published in the order in which their shards' locks were held, so events of one key come in the order of its changes:
 // whoever publishes holds a lock of the shard's buffer meanwhile. Events of one short command come in the order of Redis, also from several
-// shards. They are in the mailboxes of subscribers before the command is answered.
+// shards. They are in the mailboxes of subscribers before the command is answered, unless there are so many patterns that comparing them would
+// take long: then the background worker publishes the rest, and until it has done so all further events of the shard.
 //
 // Memory. A buffer takes at most `most_bytes` and is in the account of clients. An event for which there is no room is counted as dropped.
 //
@@ -79,6 +80,9 @@ class KeyspaceEvents {
   /// Tells observers and threads which classes of events are wanted now. Locks each shard in turn.
   void follow(config::EventClasses classes);
   config::EventClasses classes() const { return classes_.load(std::memory_order_relaxed); }
+  /// Publishes some of what commands have left because there are many patterns. Returns whether there is more. Called by the background
+  /// worker, with nothing locked.
+  bool publish_left() noexcept;
 
   /// Events that were published or found no subscriber, and those for which there was no room.
   std::uint64_t told() const { return told_.load(std::memory_order_relaxed); }
@@ -90,14 +94,15 @@ class KeyspaceEvents {
 
  private:
   class OfShard;
+  class OnItsWay;
   using Shards = std::bitset<store::max_shards>;
 
   static void publish_noted();
   void publish(const Shards& shards) noexcept;
-  bool publish_together(const Shards& shards);
-  void publish_some(OfShard& shard);
-  void publish(const EventBuffer::Noted& noted) noexcept;
-  void publish(std::string_view channel, std::string_view text);
+  bool publish_together(const Shards& shards, std::uint64_t& budget) noexcept;
+  void publish_some(OfShard& shard, std::uint64_t& budget) noexcept;
+  bool publish_first(OfShard& shard, std::uint64_t& budget) noexcept;
+  void leave_to_worker(OfShard& shard) noexcept;
 
   Engine& engine_;
   std::atomic<config::EventClasses> classes_{0};
@@ -105,6 +110,8 @@ class KeyspaceEvents {
   std::atomic<std::uint64_t> told_{0};
   std::atomic<std::uint64_t> dropped_{0};
   std::vector<std::unique_ptr<OfShard>> shards_;
+  std::atomic<std::size_t> left_{0};  // shards whose events the background worker publishes
+  std::size_t next_left_ = 0;         // the shard with which it goes on
 };
 
 }  // namespace pinfold::command

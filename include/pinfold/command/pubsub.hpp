@@ -239,6 +239,8 @@ class Publication {
 
   /// Compares the channel with patterns until the budget is spent, or with all of them. Returns whether that was all. Throws std::bad_alloc.
   bool match(std::uint64_t most_compared);
+  /// What match() has compared so far, in patterns and characters.
+  std::uint64_t compared() const { return compared_; }
   /// How many subscriptions get the message.
   std::uint64_t receivers() const { return receivers_; }
   /// Sends it, if anybody gets it. The text is copied, and `blob`, if it is not empty, shared in its place. Throws std::bad_alloc; then some
@@ -253,6 +255,7 @@ class Publication {
   ThreadSet threads_;
   std::uint64_t receivers_ = 0;
   std::size_t next_chunk_ = 0;
+  std::uint64_t compared_ = 0;
 
   void add(const std::shared_ptr<Topic>& topic);
 };

@@ -134,6 +134,38 @@ TEST_CASE("keyspace events: what waits is in the account, and is given back") {
   CHECK(told.server.engine.keyspace_events.told() == 200);
 }
 
+TEST_CASE("keyspace events: with very many patterns a command publishes some, and the background worker the rest, in their order") {
+  Told told("EA", {.shards = 4});
+  for (int i = 0; i < 3000; ++i) told.listener.run("PSUBSCRIBE", "*never*" + std::to_string(i) + "*");
+  std::vector<std::string> words = {"MSET"};
+  for (int i = 0; i < 100; ++i) words.insert(words.end(), {"k" + std::to_string(i), "1"});
+  told.client.run_all(std::vector<std::string_view>(words.begin(), words.end()));
+  KeyspaceEvents& events = told.server.engine.keyspace_events;
+  CHECK(events.told() < 10);
+  told.client.run("SET", "k99", "2");  // waits for those before it
+  CHECK(events.told() < 10);
+  std::uint64_t steps = 0;
+  for (bool more = true; more; ++steps) {
+    const std::uint64_t before = events.told();
+    more = events.publish_left();
+    CHECK(events.told() - before < 10);
+  }
+  CHECK(steps > 10);
+  CHECK(events.told() == 201);  // `new` and `set` of each, and the last one
+  const std::string all = told.postman.take() + " ";
+  for (int i = 0; i < 100; ++i) {
+    const std::string key = "k" + std::to_string(i) + " ";
+    const std::size_t created = all.find("new:" + key);
+    const std::size_t set = all.find("set:" + key);
+    REQUIRE(created != std::string::npos);
+    REQUIRE(set != std::string::npos);
+    CHECK(created < set);
+  }
+  CHECK(all.find("set:k99 ") != all.rfind("set:k99 "));
+  told.client.run("SET", "a", "1");
+  CHECK_FALSE(events.publish_left());
+}
+
 TEST_CASE("keyspace events: a miss is told of reads, and not of OBJECT") {
   Told told("Em");
   told.client.run("GET", "a");
