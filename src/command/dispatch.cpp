@@ -610,7 +610,7 @@ void Dispatcher::release_memory() {
 
 bool Dispatcher::forget_some(Session& session) {
   constexpr std::size_t at_once = 512;
-  if (!engine_.pubsub.end_some(session, at_once) || !forget_some_prefixes(session, engine_, at_once)) return false;
+  if (!engine_.pubsub.end_some(session, at_once)) return false;
   const store::HoldCause cause("disconnect", {.keys = 1});
   return session.watched.empty() || release_some_watched(session, engine_, locks_, at_once);
 }

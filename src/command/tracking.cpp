@@ -220,13 +220,6 @@ std::optional<std::string_view> begin_tracking(Call& call, const TrackingRequest
   return std::nullopt;
 }
 
-bool forget_some_prefixes(Session& session, Engine& engine, std::size_t most) {
-  if (session.tracking == nullptr) return true;
-  Tracking& tracking = *session.tracking;
-  for (; !tracking.prefixes.empty() && most > 0; --most) drop_prefix(tracking, engine, tracking.prefixes.begin());
-  return tracking.prefixes.empty();
-}
-
 void end_tracking(Session& session, Engine& engine) {
   if (session.tracking == nullptr) return;
   const unsigned thread = session.shared.thread;

@@ -615,8 +615,8 @@ void IoThread::look_at_paused() {
 }
 
 void IoThread::remove_closed() {
-  // One that watched many keys, or had many subscriptions or prefixes, stays until they are forgotten, some of them in each round; then the
-  // others wait for it, too.
+  // One that watched many keys, or had many subscriptions, stays until they are forgotten, some of them in each round; then the others wait
+  // for it, too.
   bool more = false;
   std::erase_if(closed_, [&](Connection* connection) {
     more = more || !dispatcher_.forget_some(connection->session());

@@ -78,7 +78,7 @@ class Dispatcher {
 
   /// Ends MULTI, all watches and all subscriptions of the session. Called before the session is destroyed.
   void end_session(Session& session);
-  /// Ends up to 512 watches, subscriptions and prefixes of a session whose client has disconnected. Returns true if none is left.
+  /// Ends up to 512 watches and subscriptions of a session whose client has disconnected. Returns true if none is left.
   bool forget_some(Session& session);
 
   /// Called before a batch of requests: waits of this thread that belong to none are forgotten.

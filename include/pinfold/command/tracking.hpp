@@ -106,7 +106,5 @@ struct TrackingRequest {
 std::optional<std::string_view> begin_tracking(Call& call, const TrackingRequest& request);
 /// Ends it, if it tracks: CLIENT TRACKING OFF, RESET, the end of the connection. Takes no memory. O(prefixes).
 void end_tracking(Session& session, Engine& engine);
-/// The same for a connection that has ended, in pieces: forgets up to `most` prefixes. Returns true if none is left.
-bool forget_some_prefixes(Session& session, Engine& engine, std::size_t most);
 
 }  // namespace pinfold::command

@@ -158,28 +158,6 @@ TEST_CASE("tracking: a target that changes its protocol while an invalidation is
   CHECK(tell("push", Audience::invalidations) == "*3\r\n" + bulk("message") + bulk("__redis__:invalidate") + "$-1\r\n");
 }
 
-TEST_CASE("tracking: the prefixes of a client that has gone are forgotten in slices") {
-  constexpr std::size_t count = 5000;
-  Rig rig;
-  Peer client = rig.connect();
-  client.ask("HELLO", "3");
-  std::vector<std::string> words = {"CLIENT", "TRACKING", "ON", "BCAST"};
-  for (std::size_t i = 0; i < count; ++i) words.insert(words.end(), {"PREFIX", std::to_string(10'000 + i)});
-  client.send(request_of({words.begin(), words.end()}));
-  REQUIRE(rig.engine.tracking.prefixes() == count);
-  client.wire().end();
-  std::size_t most = 0;
-  for (int rounds = 0; rig.engine.tracking.prefixes() > 0 && rounds < 1000; ++rounds) {
-    const std::size_t before = rig.engine.tracking.prefixes();
-    rig.thread.run_round(0);
-    most = std::max(most, before - rig.engine.tracking.prefixes());
-  }
-  CHECK(rig.engine.tracking.prefixes() == 0);
-  CHECK(most <= 512);
-  rig.settle();
-  CHECK(rig.engine.cache.tracking.figures().clients == 0);
-}
-
 TEST_CASE("tracking: nothing is left of clients that have gone") {
   Rig rig;
   {
