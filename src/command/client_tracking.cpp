@@ -18,8 +18,8 @@
 namespace pinfold::command {
 namespace {
 
-// So many prefixes are taken, ended or shown inside of EXEC, which holds locks meanwhile.
-constexpr std::size_t few_prefixes = 256;
+// Of one client, so that none of what they are taken, compared, shown and ended by takes long.
+constexpr std::size_t most_prefixes = 512;
 
 // The client to which invalidations are to be redirected; nothing after an error.
 std::optional<ClientPlace> take_redirect(Call& call, Cursor& options) {
@@ -131,6 +131,9 @@ std::optional<std::string> contradiction(const TrackingRequest& request, const T
     return "ERR You can't switch OPTIN/OPTOUT mode before disabling tracking for this client, and then re-enabling it with a different "
            "mode.";
   }
+  if (request.prefixes.size() + (before != nullptr ? before->prefixes.size() : 0) > most_prefixes) {
+    return "ERR A client can track " + std::to_string(most_prefixes) + " prefixes at most";
+  }
   return request.bcast ? overlapping(request, before) : std::nullopt;
 }
 
@@ -144,10 +147,6 @@ Outcome client_tracking(Call& call) {
   const bool off = iequals(mode, "OFF");
   if (!off && !iequals(mode, "ON")) return call.syntax_error();
   const Tracking* const before = call.session.tracking.get();
-  const std::size_t ended = off && before != nullptr ? before->prefixes.size() : 0;
-  if (call.in_transaction && std::max(request->prefixes.size(), ended) > few_prefixes) {
-    return call.reply.error("ERR CLIENT TRACKING inside MULTI takes " + std::to_string(few_prefixes) + " prefixes at most");
-  }
   if (off) {
     end_tracking(call.session, call.engine);
     return call.reply.ok();
@@ -186,9 +185,6 @@ Outcome client_getredir(Call& call) { return reply_redirect(call); }
 
 Outcome client_trackinginfo(Call& call) {
   const Tracking* const tracking = call.session.tracking.get();
-  if (call.in_transaction && tracking != nullptr && tracking->prefixes.size() > few_prefixes) {
-    return call.reply.error("ERR CLIENT TRACKINGINFO inside MULTI shows " + std::to_string(few_prefixes) + " prefixes at most");
-  }
   std::array<std::string_view, 8> flags;
   std::size_t count = 0;
   const auto flag = [&](std::string_view name, bool set) {
