@@ -99,8 +99,8 @@ def test_tracked_reads_and_threads_are_judged_by_themselves():
     plain, first, again = (f"GET p1 {which}" for which in live.PASSES)
     found = verdicts(**{
         plain: ([100, 200], [100, 100]), first: ([111, 222], [100, 100]), again: ([109, 219], [900, 900]), "tracking entry": ([24], [40]),
-        "fixed window, 1 threads": ([100, 200], [100, 100]), "fixed window, 2 threads": ([160, 320], []),
-        "sliding window, 1 threads": ([100], [100]), "sliding window, 2 threads": ([159], []),
+        "fixed window, one thread": ([100, 200], [100, 100]), "fixed window, two threads": ([160, 320], []),
+        "sliding window, one thread": ([100], [100]), "sliding window, two threads": ([159], []),
     })  # fmt: skip
     assert found[f"{first} / without"] == "<= 1.1 missed" and found[f"{again} / without"] == "<= 1.1 met"
     assert found["tracking table, B per key and client"] == "<= 24 met"
