@@ -507,8 +507,8 @@ std::uint32_t TrackingTable::now_of(UnixMs now) const {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>((now - base_) / deadline_unit_ms, 1, TrackedKey::no_deadline - 1));
 }
 
-// The background begins a new epoch before it looks at clients_, and here clients_ grows first. So either the background sees the client, or
-// the client sees the epoch.
+// The background begins a new epoch before it looks at clients_, and here clients_ grows first. So either the background sees the client,
+// or the client sees the epoch.
 void TrackingTable::begin(unsigned thread, store::Keyspace::Locks& held) {
   count(clients_of_[thread], clients_, 1);
   const std::uint64_t epoch = epoch_.load();

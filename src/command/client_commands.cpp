@@ -363,7 +363,7 @@ constexpr Row kRows[] = {
      .flags = kSelf | kAllShards, .categories = kConnection, .touches = Touches::no_key,
      .group = "connection", .since = "6.0.0",
      .complexity = "O(1). Some options may introduce additional complexity.",
-     .summary = "Has the connection told when keys change that it has read, or that begin with prefixes, so that it can cache values itself.",
+     .summary = "Has the connection told when keys change that it has read, or that begin with prefixes, so that it can cache values.",
      .syntax = "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]"},
     {.name = "client|trackinginfo", .handler = client_trackinginfo, .arity = 2,
      .flags = kSelf, .categories = kConnection,

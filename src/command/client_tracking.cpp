@@ -73,8 +73,8 @@ std::string overlap_error(std::string_view prefix, std::string_view with, std::s
          "'. Prefixes for a single client must not overlap.";
 }
 
-// The first of the client's prefixes, in their order, that overlaps with this one. They overlap with each other only if one of them is empty,
-// so that the only ones to look at are this one, the one before the place where it would be, and the one behind.
+// The first of the client's prefixes, in their order, that overlaps with this one. They overlap with each other only if one of them is
+// empty, so that the only ones to look at are this one, the one before the place where it would be, and the one behind.
 std::optional<std::string_view> overlapping(std::string_view prefix, const Tracking& before) {
   const auto& all = before.prefixes;
   if (!all.empty() && all.begin()->empty()) return *all.begin();

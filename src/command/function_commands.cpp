@@ -27,8 +27,8 @@ bool fits(const Call& call, std::size_t bytes, const LibrarySet& present) {
   return bytes <= limit || bytes <= present.memory();
 }
 
-// Makes a changed copy of the present set and publishes it. `change` returns an error, and is called once more if another thread has changed
-// the set meanwhile.
+// Makes a changed copy of the present set and publishes it. `change` returns an error, and is called once more if another thread has
+// changed the set meanwhile.
 std::string change_libraries(Call& call, const std::function<std::string(LibrarySet&)>& change) {
   FunctionLibraries& libraries = call.engine.scripting.libraries;
   for (;;) {

@@ -120,8 +120,8 @@ std::array<char, checksum_size> checksum_of(std::string_view bytes) {
 
 }  // namespace
 
-// The magic, which is the version as well; for each library the length of its code in four bytes, lowest first, and the code; the SHA-256 of
-// all that.
+// The magic, which is the version as well; for each library the length of its code in four bytes, lowest first, and the code; the SHA-256
+// of all that.
 std::string dump_libraries(const LibrarySet& set) {
   std::string text(magic);
   for (const auto& [name, library] : set.libraries()) {

@@ -375,8 +375,8 @@ bool KeyspaceEvents::publish_together(const Shards& shards, std::uint64_t& budge
   }
 }
 
-// Publishes what the shard has, unless the worker does. Threads take turns after each event. What the budget does not suffice for is left to
-// the worker.
+// Publishes what the shard has, unless the worker does. Threads take turns after each event. What the budget does not suffice for is left
+// to the worker.
 void KeyspaceEvents::publish_some(OfShard& shard, std::uint64_t& budget) noexcept {
   while (!shard.left_to_worker.load()) {
     const std::lock_guard publishing(shard.publishing);
@@ -405,8 +405,8 @@ bool KeyspaceEvents::publish_left() noexcept {
   return left_.load(relaxed) > 0;
 }
 
-// Publishes the first of shard.taken, and removes it. Returns false if the budget does not suffice to compare its channels with all patterns.
-// Then nothing is published, and the next call goes on with the comparing.
+// Publishes the first of shard.taken, and removes it. Returns false if the budget does not suffice to compare its channels with all
+// patterns. Then nothing is published, and the next call goes on with the comparing.
 bool KeyspaceEvents::publish_first(OfShard& shard, std::uint64_t& budget) noexcept {
   OfShard::Taken& first = shard.taken.front();
   const PubSub& pubsub = engine_.pubsub;

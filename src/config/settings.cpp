@@ -145,7 +145,8 @@ constexpr Setting kTable[] = {
     {Id::notify_keyspace_events, "notify-keyspace-events", Type::text, "", 0, 0, "", true,
      "Which changes of keys are published, as in Redis: K to channels __keyspace@<db>__:<key>, E to __keyevent@<db>__:<event>, and of the "
      "classes g generic commands, $ strings, l lists, s sets, h hashes, z sorted sets, t streams, d modules, x expired, e evicted "
-     "(A: all these), n new keys, m misses, and p, which Redis does not have: stale, invalidated, purged and negative entries. Empty: none."},
+     "(A: all these), n new keys, m misses, and p, which Redis does not have: stale, invalidated, purged and negative entries. Empty: "
+     "none."},
     {Id::loglevel, "loglevel", Type::choice, "notice", 0, 0, "debug|verbose|notice|warning|nothing", true,
      "How important a message must be to be logged."},
     {Id::logfile, "logfile", Type::text, "", 0, 0, "", false,
@@ -209,8 +210,8 @@ constexpr Setting kTable[] = {
      "Whether scripts and functions may use keys that their caller has not named. allow: they may, as in Redis; such a script is executed "
      "with the whole keyspace locked. error: the call in the script is answered with an error, and only the named keys are locked."},
     {Id::script_time_limit, "script-time-limit", Type::milliseconds, "5000", 1, 3'600'000, "", true,
-     "How long a script or function may run, in milliseconds. Then it is stopped with an error, and what it has written stays. Requests for "
-     "the keys that it has locked wait at most as long. Other names of it are busy-reply-threshold and lua-time-limit."},
+     "How long a script or function may run, in milliseconds. Then it is stopped with an error, and what it has written stays. Requests "
+     "for the keys that it has locked wait at most as long. Other names of it are busy-reply-threshold and lua-time-limit."},
     {Id::script_memory_limit, "script-memory-limit", Type::memory, "64mb", megabyte, unbounded, "", true,
      "How much memory the scripts of one I/O thread may have allocated, beside what the interpreter and compiled scripts take. At most an "
      "eighth of maxmemory, or 1 MB if that is more. A script that needs more is ended with an error."},
@@ -230,8 +231,8 @@ constexpr Setting kTable[] = {
     {Id::invalidation_memory, "invalidation-memory", Type::milliseconds, "600000", 1, most_int, "", true,
      "For how many milliseconds CACHE.INVALIDATE with VERSION refuses fills that are not newer."},
     {Id::tracking_table_max_keys, "tracking-table-max-keys", Type::integer, "1000000", 0, most_int, "", true,
-     "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are told "
-     "that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
+     "How many keys may be noted as read by clients with CLIENT TRACKING. When there are more, some are forgotten, and their clients are "
+     "told that they have changed. 0: as many as there is memory for, which is an eighth of maxmemory in any case (1 GB without one)."},
     {Id::serve_stale, "serve-stale", Type::flag, "no", 0, 0, "", true,
      "For the time in which the origin is down: entries outlast their deadlines, and every reader gets them as stale."},
     {Id::admit, "admit", Type::percent, "100", 0, 100, "", true,

@@ -353,8 +353,8 @@ void IoThread::free_abandoned_blobs() {
 }
 
 int IoThread::idle_ms() const {
-  if (!unfinished_.empty() || has_to_hand_out() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 ||
-      has_handshakes() || tracking_.has_news())
+  if (!unfinished_.empty() || has_to_hand_out() || !tasks_.empty() || !closed_.empty() || to_tick_ > 0 || has_handshakes() ||
+      tracking_.has_news())
     return 0;
   MonoMs next = next_tick_;
   if (!waiting_.empty()) next = std::min(next, waiting_.begin()->first);

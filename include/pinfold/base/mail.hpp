@@ -27,8 +27,8 @@ struct PushText {
 class PushReceiver {
  public:
   /// Sends the bytes between two replies. They count for the limits of the client's output; a client beyond its limit is closed, and a
-  /// client that is being closed gets nothing. The calls for one client take effect in their order. A client for which there is no memory is
-  /// closed.
+  /// client that is being closed gets nothing. The calls for one client take effect in their order. A client for which there is no memory
+  /// is closed.
   virtual void push(const PushText& text) noexcept = 0;
 
  protected:

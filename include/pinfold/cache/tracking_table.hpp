@@ -180,9 +180,9 @@ class Writer {
 
 /// The keys of one shard that clients have read. Not thread-safe: guarded by the shard's lock.
 ///
-/// A hash table that grows and shrinks by one bucket at a time (linear hashing, Litwin 1980), so no hold of the lock ever moves more than the
-/// records of one bucket. The buckets lie in segments of 64. Each segment knows the earliest deadline of its records, so that those that are
-/// due are found without a look at the others.
+/// A hash table that grows and shrinks by one bucket at a time (linear hashing, Litwin 1980), so no hold of the lock ever moves more than
+/// the records of one bucket. The buckets lie in segments of 64. Each segment knows the earliest deadline of its records, so that those
+/// that are due are found without a look at the others.
 class TrackedKeys final : public store::Observer {
  public:
   TrackedKeys(TrackingTable& table, unsigned shard);

@@ -12,9 +12,9 @@
 
 namespace pinfold::command {
 
-/// Whether one more line of this kind is noted for this call. Of the commands that one EXEC or script executes, the first most_noted_of_exec of each
-/// kind are, whether or not the audit log is on: noting takes microseconds, and others wait for the shards meanwhile. Counts the line, and
-/// one that is not noted as left out. So it is asked once for each line.
+/// Whether one more line of this kind is noted for this call. Of the commands that one EXEC or script executes, the first
+/// most_noted_of_exec of each kind are, whether or not the audit log is on: noting takes microseconds, and others wait for the shards
+/// meanwhile. Counts the line, and one that is not noted as left out. So it is asked once for each line.
 bool may_note(const Call& call, AuditLog::Kind kind);
 bool may_note(Engine& engine, const Session& session, AuditLog::Kind kind);
 inline constexpr std::size_t most_noted_of_exec = 16;

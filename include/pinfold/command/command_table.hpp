@@ -109,11 +109,11 @@ enum class Event : std::uint8_t {
 
 /// What a command's changes are called as keyspace events.
 struct EventsOf {
-  Event written = Event::set;   // a value was stored or changed
-  Event removed = Event::del;   // an entry was removed
-  bool deadline = false;        // a deadline that is stored with a value is told as `expire`
-  bool anew = false;            // a value that is replaced counts as new, as if it had been deleted before
-  bool misses = true;           // a read that finds nothing is told
+  Event written = Event::set;  // a value was stored or changed
+  Event removed = Event::del;  // an entry was removed
+  bool deadline = false;       // a deadline that is stored with a value is told as `expire`
+  bool anew = false;           // a value that is replaced counts as new, as if it had been deleted before
+  bool misses = true;          // a read that finds nothing is told
 };
 
 struct Row;
@@ -212,7 +212,7 @@ struct Row {
   Touches touches = Touches::keys;
   DatabasesIn databases = nullptr;
   PrefixIn prefix = nullptr;
-  IsWhole whole = nullptr;      // for a command that depending on its arguments is as one with kAllShards
+  IsWhole whole = nullptr;  // for a command that depending on its arguments is as one with kAllShards
   EventsOf events = {};
   std::string_view group = {};  // COMMAND DOCS: string, generic, connection, server, transactions, bitmap
   std::string_view since = {};  // the first version of Redis that has it (or of Valkey, if the documentation says so)

@@ -130,9 +130,9 @@ class Dispatcher {
   std::vector<store::Key> keys_;  // the keys of the request that is being executed, unless it has exactly one (Prepared::key)
 };
 
-/// Runs the handler of call.row, and notes what it reads for a client that tracks. The caller has checked and locked everything. Counts the call in `stats`, which are those of
-/// this thread, unless the handler returns Outcome::needs_room, because it is then called again. If the handler throws
-/// WrongType, the error WRONGTYPE replaces the reply, which begins at `mark` in the output.
+/// Runs the handler of call.row, and notes what it reads for a client that tracks. The caller has checked and locked everything. Counts the
+/// call in `stats`, which are those of this thread, unless the handler returns Outcome::needs_room, because it is then called again. If the
+/// handler throws WrongType, the error WRONGTYPE replaces the reply, which begins at `mark` in the output.
 Outcome invoke(Call& call, ThreadStats& stats, std::size_t mark);
 /// The error for a command that nobody may use at present, or nobody from where the client is; empty for all others.
 std::string_view refusal(const Row& row, const Session& session, const Engine& engine);

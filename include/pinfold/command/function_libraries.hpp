@@ -79,8 +79,8 @@ class LibrarySet {
   std::size_t memory_ = 0;
 };
 
-/// The first line of a library: "#!lua name=mylib". Puts what it says, and the code, into `library`. Returns the text of Redis' error, or an
-/// empty one.
+/// The first line of a library: "#!lua name=mylib". Puts what it says, and the code, into `library`. Returns the text of Redis' error, or
+/// an empty one.
 std::string read_library_header(std::string_view code, FunctionLibrary& library);
 
 /// The libraries in the form of FUNCTION DUMP: a text of its own with a version and a checksum, which no other server reads.

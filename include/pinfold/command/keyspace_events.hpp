@@ -8,8 +8,8 @@
 //
 // Order. Events are published in the order in which their shards' locks were held, so events of one key come in the order of its changes:
 // whoever publishes holds a lock of the shard's buffer meanwhile. Events of one short command come in the order of Redis, also from several
-// shards. They are in the mailboxes of subscribers before the command is answered, unless there are so many patterns that comparing them would
-// take long: then the background worker publishes the rest, and until it has done so all further events of the shard.
+// shards. They are in the mailboxes of subscribers before the command is answered, unless there are so many patterns that comparing them
+// would take long: then the background worker publishes the rest, and until it has done so all further events of the shard.
 //
 // Memory. A buffer takes at most `most_bytes` and is in the account of clients. An event for which there is no room is counted as dropped.
 //

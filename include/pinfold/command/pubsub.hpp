@@ -4,8 +4,8 @@
 // A topic is a channel, a pattern or a shard channel that has subscribers. All threads find topics in tables, which are divided into parts
 // with a lock each, held for one look-up. The topic says how many subscribers it has on which I/O threads. Who they are is known to these
 // threads only: each has a list of its own in the topic. So to publish is to look the channel up, to compare it with the patterns, and to
-// put one piece of mail (base/mail.hpp) into the mailbox of each thread that has subscribers, however many they are. The text of the message
-// is written once, and all threads share it. The threads go through their lists in slices.
+// put one piece of mail (base/mail.hpp) into the mailbox of each thread that has subscribers, however many they are. The text of the
+// message is written once, and all threads share it. The threads go through their lists in slices.
 //
 // Order. A thread hands its mail out in the order in which it came, so what one client publishes reaches each subscriber in its order,
 // whatever the channels and patterns. A message goes to the subscribers of the channel first, then to those of patterns. A subscription
@@ -49,8 +49,8 @@ struct Subscription {
   std::uint64_t rights = 0;          // the version of the users for which it is known that the client may have it
 };
 
-/// The subscriptions of one topic on one thread, which alone uses them. A place stays where it is, so a thread may stop in the middle of the
-/// list and go on later. There are never more places than there were clients at once.
+/// The subscriptions of one topic on one thread, which alone uses them. A place stays where it is, so a thread may stop in the middle of
+/// the list and go on later. There are never more places than there were clients at once.
 class LocalSubscriptions {
  public:
   std::size_t places() const { return places_.size(); }
@@ -139,8 +139,8 @@ class PubSub {
     std::string name;
     bool begun = false;
   };
-  /// Calls `visitor` with the names of at most `most` channels of the kind. Returns false when all have been visited. A channel that is there
-  /// all the time is visited once.
+  /// Calls `visitor` with the names of at most `most` channels of the kind. Returns false when all have been visited. A channel that is
+  /// there all the time is visited once.
   bool visit(TopicKind kind, Cursor& cursor, std::size_t most, const std::function<void(const std::string& name)>& visitor) const;
 
   /// A mark behind the messages that are on their way to a thread. Null if there are none, or if they reach nobody. passed() is for that
@@ -237,14 +237,15 @@ class Publication {
   /// Finds the subscribers of the channel. A message to a shard channel concerns no patterns.
   Publication(PubSub& pubsub, TopicKind kind, std::string_view channel);
 
-  /// Compares the channel with patterns until the budget is spent, or with all of them. Returns whether that was all. Throws std::bad_alloc.
+  /// Compares the channel with patterns until the budget is spent, or with all of them. Returns whether that was all. Throws
+  /// std::bad_alloc.
   bool match(std::uint64_t most_compared);
   /// What match() has compared so far, in patterns and characters.
   std::uint64_t compared() const { return compared_; }
   /// How many subscriptions get the message.
   std::uint64_t receivers() const { return receivers_; }
-  /// Sends it, if anybody gets it. The text is copied, and `blob`, if it is not empty, shared in its place. Throws std::bad_alloc; then some
-  /// threads may have got it.
+  /// Sends it, if anybody gets it. The text is copied, and `blob`, if it is not empty, shared in its place. Throws std::bad_alloc; then
+  /// some threads may have got it.
   void send(std::string_view text, const Blob& blob = {});
 
  private:

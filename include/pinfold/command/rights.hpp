@@ -83,9 +83,9 @@ Sight sight_of(const security::User& user, const Row& by, const Row& row, Args a
 std::vector<std::string_view> seen_words(Sight sight, const RequestWords& words, const Row& row, Args args);
 
 /// Whether a large argument (LargeArguments) may take memory of the data, for which other entries are evicted: it is no key, and the
-/// user may make the request that has come so far, a write to the key before the argument, or a message to the channel before it. `argument` returns the argument at an index
-/// before `index`, or an empty one if it is not there to be read. `budget` is that of all large arguments of the request. False as well if
-/// it is spent.
+/// user may make the request that has come so far, a write to the key before the argument, or a message to the channel before it.
+/// `argument` returns the argument at an index before `index`, or an empty one if it is not there to be read. `budget` is that of all large
+/// arguments of the request. False as well if it is spent.
 bool may_store_large(const security::User& user, std::size_t index, unsigned db,
                      const std::function<std::string_view(std::size_t)>& argument, security::MatchBudget& budget);
 

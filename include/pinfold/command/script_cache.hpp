@@ -93,8 +93,8 @@ class ScriptCache {
 
   /// Null if there is none.
   std::shared_ptr<Script> find(const ScriptDigest& digest) const;
-  /// Adds a script, or returns the one that is there with the same digest. `limit` is what all of them may take, in bytes. If there is no room
-  /// for it, even when all scripts of EVAL were removed, the result is not `cached`. O(1); O(most_of_eval) if one has to go.
+  /// Adds a script, or returns the one that is there with the same digest. `limit` is what all of them may take, in bytes. If there is no
+  /// room for it, even when all scripts of EVAL were removed, the result is not `cached`. O(1); O(most_of_eval) if one has to go.
   std::shared_ptr<Script> add(std::shared_ptr<Script> script, bool loaded, std::uint64_t limit, MonoMs now);
   /// Removes all. The scripts that are running go on.
   void flush();

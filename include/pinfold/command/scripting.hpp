@@ -18,8 +18,8 @@ namespace pinfold::command {
 class Engine;
 class ScriptRunner;
 
-/// The script that an I/O thread runs, as other threads see it. A script is shown only when it has run for ten milliseconds, so the many that
-/// are short pay nothing. Thread-safe: a mutex guards all but the flag that the script looks at.
+/// The script that an I/O thread runs, as other threads see it. A script is shown only when it has run for ten milliseconds, so the many
+/// that are short pay nothing. Thread-safe: a mutex guards all but the flag that the script looks at.
 class RunningScript {
  public:
   static constexpr std::int64_t shown_after_us = 10'000;
@@ -79,7 +79,8 @@ class Scripting {
 
   /// The longest time that a script may run, in ticks.
   std::uint64_t time_limit() const;
-  /// What all scripts of one thread may have allocated, in bytes: script-memory-limit, but not more than an eighth of maxmemory, or 1 MB if that is more.
+  /// What all scripts of one thread may have allocated, in bytes: script-memory-limit, but not more than an eighth of maxmemory, or 1 MB if
+  /// that is more.
   std::size_t memory_limit() const;
 
  private:

@@ -42,7 +42,8 @@ class Sink {
   /// A status line. `text` is a script's: it may hold line breaks, which the sink replaces.
   virtual void status(std::string_view text) = 0;
   /// An error. `text` begins with its code and without a '-', and may hold line breaks, which the sink replaces. `counted_before`: it is a
-  /// reply of redis.call or redis.pcall that the script passes on. Redis counts such an error in its statistics once, when the command fails.
+  /// reply of redis.call or redis.pcall that the script passes on. Redis counts such an error in its statistics once, when the command
+  /// fails.
   virtual void error(std::string_view text, bool counted_before) = 0;
   /// Headers: `size` elements, or `pairs` keys and values, follow.
   virtual void array(std::size_t size) = 0;

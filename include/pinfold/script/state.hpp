@@ -198,10 +198,10 @@ class State {
   std::size_t heap_ = 0;
   std::size_t granted_ = 0;
   std::size_t large_ = 0;
-  std::size_t settled_ = 0;        // heap_ when all garbage had been collected
-  std::size_t collected_at_ = 0;   // heap_ when collect_in_time() collected last
-  int cycles_ = 0;                 // of the collector that have ended since the last run or forget()
-  std::vector<Kept> kept_;         // by reference
+  std::size_t settled_ = 0;       // heap_ when all garbage had been collected
+  std::size_t collected_at_ = 0;  // heap_ when collect_in_time() collected last
+  int cycles_ = 0;                // of the collector that have ended since the last run or forget()
+  std::vector<Kept> kept_;        // by reference
   int hooked_instructions_ = 0;
   bool unlimited_ = false;
   bool ending_ = false;

@@ -53,8 +53,8 @@ struct Verdict {
   /// patterns (MatchBudget).
   enum class Denied : std::uint8_t { no, command, database, key, all_keys, channel, too_costly };
   Denied denied = Denied::no;
-  std::size_t at =
-      0;  // key, channel, too_costly: the index among the arguments; database: the index in CheckedRequest::databases, or behind the last for all
+  // key, channel, too_costly: the index among the arguments; database: the index in CheckedRequest::databases, or behind the last for all.
+  std::size_t at = 0;
 
   bool allowed() const { return denied == Denied::no; }
 };

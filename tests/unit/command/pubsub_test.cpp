@@ -55,7 +55,8 @@ TEST_CASE("pubsub: a topic is there while it has subscribers") {
   one.run("PUNSUBSCRIBE", "a*");
   one.run("SUNSUBSCRIBE");
   CHECK(receivers(server, TopicKind::channel, "a") == 0);
-  for (const TopicKind kind : {TopicKind::channel, TopicKind::pattern, TopicKind::shard_channel}) CHECK(server.engine.pubsub.topics(kind) == 0);
+  for (const TopicKind kind : {TopicKind::channel, TopicKind::pattern, TopicKind::shard_channel})
+    CHECK(server.engine.pubsub.topics(kind) == 0);
   CHECK(server.engine.pubsub.clients() == 0);
   CHECK(client_memory(server) == 0);
 }

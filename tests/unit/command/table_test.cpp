@@ -135,7 +135,8 @@ TEST_CASE("table: containers know their subcommands") {
 }
 
 TEST_CASE("table: every row is complete and consistent") {
-  const std::set<std::string_view> groups = {"string", "generic", "connection", "server", "bitmap", "transactions", "cache", "pubsub", "scripting"};
+  const std::set<std::string_view> groups = {"string",       "generic", "connection", "server",   "bitmap",
+                                             "transactions", "cache",   "pubsub",     "scripting"};
   for (const Row* row : commands()) {
     INFO(row->name);
     CHECK(row->name == pinfold::to_lower(row->name));

@@ -134,8 +134,8 @@ TEST_CASE("what libraries keep counts against the limit, however many there are"
   std::string error;
   while (error.empty() && libraries.size() < 100) {
     const std::string number = std::to_string(libraries.size());
-    libraries.push_back(rig.load("local s = ('x'):rep(5e5) .. " + number + " redis.register_function('f" + number +
-                                 "', function() return #s end)"));
+    libraries.push_back(
+        rig.load("local s = ('x'):rep(5e5) .. " + number + " redis.register_function('f" + number + "', function() return #s end)"));
     error = libraries.back().error;
   }
   CHECK(error == "Error registering functions: not enough memory");

@@ -242,11 +242,11 @@ TEST_CASE("the host is asked once in 4096 instructions, and more often while the
 
 TEST_CASE("the host is asked for each walk over a large table without elements") {
   const std::string empty = "local t = {} for i = 1, 2 ^ 19 do t[i] = true end for i = 1, 2 ^ 19 do t[i] = nil end local a = {} ";
-  for (const char* script : {"for i = 1, 1100 do a[i] = t end return #cjson.encode(a)",
-                             "for i = 1, 1100 do a[i] = t end return #cmsgpack.pack(a)",
-                             "for i = 1, 1100 do a[i] = t end return pcall(table.sort, a, table.maxn)",
-                             "for i = 1, 1100 do a[i] = {map = t} end redis.setresp(3) return a",
-                             "for i = 1, 1100 do a[i] = {set = t} end redis.setresp(3) return a"}) {
+  for (const char* script :
+       {"for i = 1, 1100 do a[i] = t end return #cjson.encode(a)", "for i = 1, 1100 do a[i] = t end return #cmsgpack.pack(a)",
+        "for i = 1, 1100 do a[i] = t end return pcall(table.sort, a, table.maxn)",
+        "for i = 1, 1100 do a[i] = {map = t} end redis.setresp(3) return a",
+        "for i = 1, 1100 do a[i] = {set = t} end redis.setresp(3) return a"}) {
     INFO(script);
     Rig rig;
     rig.run(empty);
