@@ -58,6 +58,7 @@ void Keyspace::Locks::acquire_shard(unsigned shard) {
 void Keyspace::Locks::acquire(std::span<const Key> keys) {
   assert(held_.none());
   work::entries(keys.size());
+  if (keys.size() == 1) return acquire(keys[0]);
   for (const Key& key : keys) held_.set(keyspace_->shard_of(key));
   lock_held();
 }
@@ -91,9 +92,8 @@ bool Keyspace::Locks::try_acquire_rest() {
 }
 
 void Keyspace::Locks::lock_held() {
-  for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
-    if (held_.test(i)) keyspace_->shards_[i]->mutex.lock();
-  }
+  // In ascending order, so that no two threads wait for each other.
+  for (std::size_t i = held_._Find_first(); i < held_.size(); i = held_._Find_next(i)) keyspace_->shards_[i]->mutex.lock();
 }
 
 // Observers settle before the shard is unlocked: waiting clients are answered before another thread can change the key again.
@@ -124,9 +124,7 @@ void Keyspace::Locks::release() {
 
 [[gnu::noinline]] void Keyspace::Locks::release_several() {
   const WakeLater later;
-  for (unsigned i = 0; i < keyspace_->shard_count(); ++i) {
-    if (held_.test(i)) unlock(i);
-  }
+  for (std::size_t i = held_._Find_first(); i < held_.size(); i = held_._Find_next(i)) unlock(static_cast<unsigned>(i));
   held_.reset();
   if (keyspace_->memory_.heap().has_news() || keyspace_->samples_.has_become_half_full()) keyspace_->wake_background();
 }
