@@ -79,8 +79,8 @@ def test_every_argument_of_every_command_can_be_every_extreme_number(server, val
         for name, words in requests(workload.REQUESTS.keys() - NOT_TRIED, 2):
             words = words[:12]
             lists = list(with_each_argument_replaced(words, len(name.split("|")), values))
-            # What begins a transaction, or a pause, ends here.
-            lists.append([b"DISCARD"])
+            # What begins a transaction or a subscription ends here.
+            lists.append([b"RESET"])
             send_all(connection, lists)
             tried += len(lists)
         assert tried > 3000
