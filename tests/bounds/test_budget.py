@@ -128,7 +128,7 @@ class Rows:
     def before(self, name):
         """What has to come first for the request to do its work."""
         if name in ("exec", "discard"):
-            inner = [n for n in self.names if "no_multi" not in self.rows[n] and n not in ("quit", "reset", "client|reply", "config|resetstat", "shutdown", "flushall", "flushdb", "debug")]
+            inner = [n for n in self.names if "no_multi" not in self.rows[n] and not n.endswith("subscribe") and n not in ("quit", "reset", "client|reply", "config|resetstat", "shutdown", "flushall", "flushdb", "debug")]
             return [["MULTI"], *(self.request(self.rng.choice(inner)) for _ in range(self.rng.randint(1, 10)))]
         if name.startswith("evalsha"):
             return [["SCRIPT", "LOAD", SCRIPTS[0]]]
