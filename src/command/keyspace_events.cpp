@@ -273,6 +273,7 @@ class KeyspaceEvents::OfShard final : public store::Observer {
     const std::size_t now = buffer.capacity();
     if (now == accounted_) return;
     engine_.keyspace.memory().add(store::Use::clients, static_cast<std::int64_t>(now) - static_cast<std::int64_t>(accounted_));
+    all_.memory_.fetch_add(now - accounted_, relaxed);
     accounted_ = now;
   }
 

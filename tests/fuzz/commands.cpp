@@ -50,19 +50,23 @@ constexpr std::uint64_t most_memory = 64 << 20;  // maxmemory is not set higher,
 
 class Server;
 
-// One client and its connection.
-struct Peer {
+// One client and its connection. What it is told without having asked is dropped.
+struct Peer final : PushReceiver {
   explicit Peer(command::Engine& engine) {
     session.shared.id = engine.clients.next_id();
     session.shared.address = "127.0.0.1:" + std::to_string(10'000 + session.shared.id);
     session.shared.local_address = "127.0.0.1:6379";
     session.shared.created = monotonic_ms();
     session.set_user(engine.users.of_new_connection());
+    session.receiver = this;
     engine.clients.add(session.shared);
   }
 
+  void push(const PushText& text) noexcept override { pushed += text.size(); }
+
   command::Session session;
   resp::Output output;
+  std::size_t pushed = 0;  // bytes
   bool silent = false;  // the request may have no reply, because of CLIENT REPLY
 };
 
@@ -88,6 +92,19 @@ class Messages final : public ClientThreads {
     waiting_.push_back({Message::Kind::deliver, {}, 0, false, answer});
   }
   void push(std::vector<ClientPlace> /*to*/, std::shared_ptr<const std::string> /*bytes*/, Audience /*audience*/) override {}
+  void send(unsigned /*thread*/, std::shared_ptr<const Mail> mail) override {
+    mail_.push_back({std::move(mail), {.number = mail_number_}});
+    ++mail_number_;
+  }
+  std::uint64_t mail_number(unsigned /*thread*/) const override { return mail_number_; }
+
+  // Hands out some of the mail. Returns whether there was any.
+  bool hand_out() {
+    if (mail_.empty()) return false;
+    unsigned left = 64;
+    if (mail_.front().mail->hand_out(0, mail_.front().progress, left)) mail_.pop_front();
+    return true;
+  }
 
   bool take(Message& message) {
     const fuzz::Unwatched spared;
@@ -103,7 +120,14 @@ class Messages final : public ClientThreads {
     waiting_.push_back(message);
   }
 
+  struct Piece {
+    std::shared_ptr<const Mail> mail;
+    Mail::Progress progress;
+  };
+
   std::deque<Message> waiting_;
+  std::deque<Piece> mail_;
+  std::uint64_t mail_number_ = 1;
 };
 
 class Server {
@@ -164,6 +188,7 @@ class Server {
     follow(Id::max_lease_waiters, [this](std::int64_t n) { engine_.cache.max_waiters.store(static_cast<std::uint64_t>(n)); });
     follow(Id::negative_memory, [this](std::int64_t n) { engine_.cache.negative_percent.store(static_cast<unsigned>(n)); });
     follow(Id::serve_stale, [this](std::int64_t n) { keyspace_.set_serve_stale(n != 0); });
+    follow(Id::tracking_table_max_keys, [this](std::int64_t n) { engine_.cache.tracking.max_keys.store(static_cast<std::uint64_t>(n)); });
     allowed_ = keyspace_.memory().limit();
   }
   template <class Apply>
@@ -228,7 +253,7 @@ class Server {
   void end(Peer& peer) {
     const fuzz::Watched watched;
     command::forget_wait(peer.session, engine_);
-    while (!dispatcher_.forget_some_watched(peer.session)) {
+    while (!dispatcher_.forget_some(peer.session)) {
     }
     dispatcher_.end_session(peer.session);
     engine_.clients.remove(peer.session.shared);
@@ -394,6 +419,15 @@ class Server {
 
   // Hands the messages out that have been sent to clients.
   void settle() {
+    do {
+      settle_messages();
+      if (feed().has_news()) feed().announce();
+    } while (messages_.hand_out());
+  }
+
+  command::TrackingFeed& feed() { return engine_.tracking.feed_of(0); }
+
+  void settle_messages() {
     Messages::Message message{};
     while (messages_.take(message)) {
       Peer* const peer = find(message.client.client);
@@ -472,7 +506,12 @@ class Server {
       engine_.cache.tell_finished();
     });
     engine_.rates.sample(engine_.stats, monotonic_us());
-    tried([this] { engine_.cache.tend(monotonic_ms()); });
+    tried([this] {
+      engine_.cache.tend(monotonic_ms());
+      engine_.cache.tracking.tend(unix_ms());
+      engine_.tracking.announce_orphans();
+    });
+    engine_.keyspace_events.publish_left();
     engine_.events.take(false);
   }
 
@@ -480,6 +519,7 @@ class Server {
     std::uint64_t clients = 0;
     for (const auto& peer : peers_) clients += peer->session.shared.memory();
     const store::Memory& memory = keyspace_.memory();
+    clients += engine_.keyspace_events.memory() + engine_.pubsub.pending();
     require(memory.used(store::Use::clients) == clients, "the memory of clients is not the sum of theirs");
     // What needs no room may still move an entry to a new segment: one of each queue, in each shard and database. A value that grows may
     // go beyond the limit in EXEC.
@@ -574,7 +614,9 @@ class Server {
     }
     require(memory.used(store::Use::segments) + memory.used(store::Use::blobs) + memory.used(store::Use::index) == 0, "data is left");
     require(memory.used(store::Use::ghosts) == 0, "ghosts are left");
-    require(memory.used(store::Use::clients) == 0, "memory of clients is left");
+    require(memory.used(store::Use::clients) == engine_.keyspace_events.memory(), "memory of clients is left");
+    require(memory.used(store::Use::tracking) == 0, "memory of client-side caching is left");
+    require(engine_.pubsub.topics(command::TopicKind::channel) + engine_.pubsub.topics(command::TopicKind::pattern) == 0, "topics are left");
     require(engine_.cache.waiters() == 0, "clients wait although none is there");
     require(engine_.cache.purges_pending() == 0, "purges do not end");
     require(engine_.cache.leases_alive() == 0, "leases are left");
@@ -585,6 +627,7 @@ class Server {
   store::Keyspace keyspace_;
   command::Engine engine_;
   Messages messages_;
+  cache::Outbox::Current outbox_{engine_.tracking.feed_of(0).outbox()};
   command::Dispatcher dispatcher_{engine_, 0};
   std::array<std::unique_ptr<Peer>, 4> peers_;
   std::size_t current_ = 0;

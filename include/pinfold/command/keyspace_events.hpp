@@ -87,6 +87,8 @@ class KeyspaceEvents {
   /// Events that were published or found no subscriber, and those for which there was no room.
   std::uint64_t told() const { return told_.load(std::memory_order_relaxed); }
   std::uint64_t dropped() const { return dropped_.load(std::memory_order_relaxed); }
+  /// What the buffers take, in bytes. It is in the account of clients.
+  std::size_t memory() const { return memory_.load(std::memory_order_relaxed); }
   void reset_stats() {
     told_.store(0, std::memory_order_relaxed);
     dropped_.store(0, std::memory_order_relaxed);
@@ -110,6 +112,7 @@ class KeyspaceEvents {
   std::atomic<std::uint64_t> told_{0};
   std::atomic<std::uint64_t> dropped_{0};
   std::vector<std::unique_ptr<OfShard>> shards_;
+  std::atomic<std::size_t> memory_{0};
   std::atomic<std::size_t> left_{0};  // shards whose events the background worker publishes
   std::size_t next_left_ = 0;         // the shard with which it goes on
 };
