@@ -127,7 +127,7 @@ class PurgeWaiting final : public Waiting {
 Outcome cache_purge(Call& call) {
   const auto request = read_request(call);
   if (!request) return Outcome::done;
-  if (request->sync && !may_wait(call)) return call.reply.error("ERR SYNC is not possible in a transaction");
+  if (request->sync && !may_wait(call)) return call.reply.error("ERR SYNC is not possible in a transaction or a script");
   Engine& engine = call.engine;
   const std::uint64_t ticket = request->sync ? engine.cache.next_ticket() : 0;
   const auto done = [&engine, audited = remember_for_audit(call), line = who(call) + " purged " + what(engine.settings, *request), ticket,

@@ -8,6 +8,7 @@
 namespace pinfold::command {
 
 std::string shown_name(const Call& call) { return shown_command(call.row.name); }
+std::string_view shown_place(const Call& call) { return call.session.group->in_script ? " in a script" : " inside MULTI"; }
 
 std::size_t most_locked_bytes_of(const Call& call) {
   if (!call.in_transaction) return most_locked_bytes;
@@ -20,16 +21,18 @@ bool refuse_long_inside_exec(Call& call, std::size_t bytes) {
     refuse_beyond_budget(call);
     return true;
   }
-  call.reply.error("ERR " + shown_name(call) + " inside MULTI looks at values of " + std::to_string(most_locked_bytes / 1024) +
-                   " KB at most");
+  call.reply.error(("ERR " + shown_name(call)).append(shown_place(call)) + " looks at values of " +
+                   std::to_string(most_locked_bytes / 1024) + " KB at most");
   return true;
 }
 
 resp::Written refuse_beyond_budget(Call& call) {
-  return call.reply.error("ERR " + shown_name(call) + " was not executed: the commands of a transaction may together visit " +
-                          std::to_string(TransactionBudget::most_entries) + " keys, clients or users and look at " +
-                          std::to_string(TransactionBudget::most_bytes / 1024) + " KB beyond what they name, and copy " +
-                          std::to_string(TransactionBudget::most_bytes_in_all >> 20) + " MB in all");
+  const TransactionBudget::Limits& limits = call.session.group->budget.limits();
+  const std::string_view whose = &limits == &TransactionBudget::of_script ? "script" : "transaction";
+  return call.reply.error("ERR " + shown_name(call) + " was not executed: the commands of a " + std::string(whose) +
+                          " may together visit " + std::to_string(limits.entries) + " keys, clients or users and look at " +
+                          std::to_string(limits.bytes / 1024) + " KB beyond what they name, and copy " +
+                          std::to_string(limits.bytes_in_all >> 20) + " MB in all");
 }
 
 }  // namespace pinfold::command

@@ -134,7 +134,7 @@ Tried not_grown(Call& call, store::Stored why) {
   if (why == store::Stored::must_prepare) return std::nullopt;
   if (why != store::Stored::takes_too_long) return call.refused(why);
   if (!call.in_transaction) return call.reply.error(kept_changing(call));
-  return call.reply.error("ERR " + shown_name(call) + " inside MULTI copies values of " +
+  return call.reply.error(("ERR " + shown_name(call)).append(shown_place(call)) + " copies values of " +
                           std::to_string(store::Growth::most_without_waiting / 1024) +
                           " KB at most: this one is shared by a copy or an unread reply");
 }

@@ -102,13 +102,16 @@ Outcome keys(Call& call) {
   if (pattern == nullptr) return Outcome::done;
   auto task = std::make_unique<KeysTask>(call, std::move(pattern));
   // The time of a script is bounded, so it may go through more of them.
+  constexpr std::uint64_t most_in_script = 131'072;
   const bool in_script = call.in_transaction && call.session.group->in_script;
-  const std::uint64_t most = in_script ? std::max(few_entries, call.session.group->budget.entries_left()) : few_entries;
+  const std::uint64_t most = in_script ? std::clamp(call.session.group->budget.entries_left(), few_entries, most_in_script) : few_entries;
   if (call.engine.keyspace.entries(call.session.db, call.held) <= most) {
     return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));
   }
-  if (in_script) return call.reply.error("ERR KEYS in a script goes through " + std::to_string(most) + " keys at most: use SCAN");
-  if (call.in_transaction) return call.reply.error("ERR KEYS inside MULTI goes through 512 keys at most: use SCAN");
+  if (call.in_transaction) {
+    const std::string goes = " goes through " + std::to_string(most) + " keys at most: use SCAN";
+    return call.reply.error(("ERR KEYS" + std::string(shown_place(call))).append(goes));
+  }
   return call.park(std::move(task));
 }
 
@@ -344,7 +347,8 @@ Outcome randomkey(Call& call) {
     return call.in_transaction ? call.run_whole(*task) : call.begin(std::move(task));
   }
   if (call.in_transaction) {
-    return call.reply.error("ERR RANDOMKEY inside MULTI found only keys whose time is up, or that it may not show: ask outside of it");
+    return call.reply.error(("ERR RANDOMKEY" + std::string(shown_place(call)))
+                                .append(" found only keys whose time is up, or that it may not show: ask outside of it"));
   }
   return call.park(std::move(task));
 }

@@ -476,7 +476,7 @@ Outcome ScriptRunner::execute(Call& call, const Subject& subject) {
   }
   CommandGroup own;
   CommandGroup& group = call.session.group != nullptr ? *call.session.group : own;
-  if (&group == &own) own.budget = TransactionBudget(TransactionBudget::times_for_scripts);
+  if (&group == &own) own.budget = TransactionBudget(TransactionBudget::of_script);
   const Session::Grouped grouped(call.session, group);
   const While in_script(group.in_script);
   const WakeLater later;  // until the locks are released
@@ -511,7 +511,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     stats.scripts_run_again.add();
     take_back_counts(call, reads);
     // It was not within a transaction, so nobody else has spent of these.
-    call.session.group->budget = TransactionBudget(TransactionBudget::times_for_scripts);
+    call.session.group->budget = TransactionBudget(TransactionBudget::of_script);
     call.session.group->matches = security::MatchBudget();
     if (feed != nullptr) feed->take_back_script(shown);
     Run again{.call = &call, .subject = &subject, .declared = run.declared};

@@ -586,11 +586,11 @@ class Server {
   }
   // EXEC has a budget of its own, and its last command may begin before that is used up.
   static bool within_transaction(const work::Counts& most) {
-    using Budget = command::TransactionBudget;
+    constexpr command::TransactionBudget::Limits limits = command::TransactionBudget::of_transaction;
     constexpr std::uint64_t entries_of_one = 512;
     constexpr std::uint64_t calls_of_one = 3;
-    return most.entries <= Budget::most_entries + entries_of_one && most.nodes <= Budget::most_entries + entries_of_one &&
-           most.bytes <= Budget::most_bytes_in_all + most_memory && most.system_calls <= Budget::most_system_calls + calls_of_one;
+    return most.entries <= limits.entries + entries_of_one && most.nodes <= limits.entries + entries_of_one &&
+           most.bytes <= limits.bytes_in_all + most_memory && most.system_calls <= limits.system_calls + calls_of_one;
   }
 
   // Deletes all, lets everything run out, and looks whether something is left.

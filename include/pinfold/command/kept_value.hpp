@@ -55,6 +55,8 @@ class KeptValue {
 
 /// The name of the command as errors show it.
 std::string shown_name(const Call& call);
+/// Where it is executed, as errors show it, for a call inside of EXEC or of a script.
+std::string_view shown_place(const Call& call);
 
 /// For a command that has to read more than most_locked_bytes_of(). Inside EXEC, which cannot wait for a task, it replies with the error
 /// and returns true.

@@ -4,8 +4,8 @@
 // EXEC keeps its shards locked until its last command is done. So the work that each command may do in one hold of a lock would add up.
 // Commands that do more than their keys and arguments ask for are marked kBeyondNamed. When they have used up the budget, the next of
 // them gets an error, and the transaction goes on. There is a second bound for all commands, because each may do some work for its keys
-// and there may be many: once they have copied, hashed, compared or zeroed `most_bytes_in_all` bytes that were not sent, every further
-// command gets the error.
+// and there may be many: once they have copied, hashed, compared or zeroed `bytes_in_all` bytes that were not sent, every further
+// command gets the error. A script has a budget of the same kind.
 
 #include <algorithm>
 #include <cstdint>
@@ -17,15 +17,20 @@ namespace pinfold::command {
 
 class TransactionBudget {
  public:
-  static constexpr std::uint64_t most_entries = 2048;  // SCAN visits whole groups of the index: 192 entries, or 240 if hashes are chosen
-  static constexpr std::uint64_t most_bytes = 256 * 1024;
-  static constexpr std::uint64_t most_system_calls = 8;  // INFO makes three
-  static constexpr std::uint64_t most_bytes_in_all = 256UL * 1024 * 1024;
-  /// A script may do so many times as much: its time is bounded, and scripts that go through the keyspace are usual.
-  static constexpr std::uint64_t times_for_scripts = 64;
+  struct Limits {
+    std::uint64_t entries;  // SCAN looks at whole groups of the index: 192 entries, or 240 if hashes are chosen
+    std::uint64_t bytes;
+    std::uint64_t system_calls;  // INFO makes three
+    std::uint64_t bytes_in_all;
+  };
+  static constexpr Limits of_transaction = {2048, 256 * 1024, 8, 256UL * 1024 * 1024};
+  /// The time of a script is bounded, and scripts that go through the keyspace are usual: with COUNT 10, SCAN looks at twenty entries for each
+  /// key that it returns.
+  static constexpr Limits of_script = {4UL * 1024 * 1024, 16UL * 1024 * 1024, 512, 256UL * 1024 * 1024};
 
   TransactionBudget() = default;
-  explicit TransactionBudget(std::uint64_t times) : times_(times) {}
+  explicit TransactionBudget(const Limits& limits) : limits_(&limits) {}
+  const Limits& limits() const { return *limits_; }
 
   /// Counts the work of one command while it exists.
   class Spending {
@@ -43,23 +48,19 @@ class TransactionBudget {
   };
 
   /// How much is left. May be called while a command is counted. The bytes include those that the command may read for its own keys.
-  std::uint64_t entries_left() const {
-    const std::uint64_t most = times_ * most_entries;
-    return most - std::min(most, total().entries);
-  }
+  std::uint64_t entries_left() const { return limits_->entries - std::min(limits_->entries, total().entries); }
   std::uint64_t bytes_left() const {
     const work::Counts sum = total();
-    const std::uint64_t most = times_ * most_bytes;
-    const std::uint64_t left = most - std::min(most, sum.bytes);
+    const std::uint64_t left = limits_->bytes - std::min(limits_->bytes, sum.bytes);
     return left + allowed_.bytes - std::min(allowed_.bytes, current_ != nullptr ? current_->bytes : 0);
   }
   /// Whether the next command must be refused. `beyond_named`: whether its row has kBeyondNamed.
   bool spent(bool beyond_named) const {
-    if (bytes_in_all_ >= most_bytes_in_all) return true;
+    if (bytes_in_all_ >= limits_->bytes_in_all) return true;
     if (!beyond_named) return false;
     const work::Counts sum = total();
-    return sum.entries >= times_ * most_entries || sum.nodes >= times_ * most_entries || sum.bytes >= times_ * most_bytes ||
-           sum.system_calls >= most_system_calls;
+    return sum.entries >= limits_->entries || sum.nodes >= limits_->entries || sum.bytes >= limits_->bytes ||
+           sum.system_calls >= limits_->system_calls;
   }
 
  private:
@@ -86,7 +87,7 @@ class TransactionBudget {
     return sum;
   }
 
-  std::uint64_t times_ = 1;
+  const Limits* limits_ = &of_transaction;
   work::Counts done_;               // work of earlier commands with kBeyondNamed
   std::uint64_t bytes_in_all_ = 0;  // bytes of all earlier commands, without those that their arguments allow
   std::uint64_t sent_ = 0;          // bytes that the arguments of the present command allow
