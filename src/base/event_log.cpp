@@ -42,6 +42,8 @@ constexpr KindRow kKinds[] = {
     {Kind::switches, Level::warning, "switches for an incident"},
     {Kind::tracing, Level::warning, "spans"},
     {Kind::settings, Level::warning, "settings"},
+    {Kind::long_scripts, Level::warning, "scripts that take long"},
+    {Kind::undeclared_keys, Level::notice, "scripts that use undeclared keys"},
     {Kind::scripts_debug, Level::debug, "what scripts log"},
     {Kind::scripts_verbose, Level::verbose, "what scripts log"},
     {Kind::scripts_notice, Level::notice, "what scripts log"},

@@ -495,8 +495,14 @@ Outcome invalidate_cascade(Call& call, const Invalidation& what) {
     call.held.acquire_all();
     call.read_clock();
   }
-  const auto count = [&cache](const store::Purge& purge) {
-    cache.counters.cascade_entries.fetch_add(purge.entries.load(), std::memory_order_relaxed);
+  const auto count = [&engine = call.engine, client = call.session.shared.id, keys = call.keys.size()](const store::Purge& purge) {
+    const std::uint64_t entries = purge.entries.load();
+    engine.cache.counters.cascade_entries.fetch_add(entries, std::memory_order_relaxed);
+    if (entries == 0) return;
+    engine.events.note(EventLog::Kind::purges, [&] {
+      return "client " + std::to_string(client) + " invalidated what depends on " + std::to_string(keys) +
+             " keys: " + std::to_string(entries) + " entries, " + std::to_string(purge.bytes.load()) + " bytes";
+    });
   };
   // Before the purge is in force, which would hide keys that depend on each other.
   const auto invalidate_keys = [&] {

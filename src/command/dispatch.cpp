@@ -41,6 +41,11 @@ bool allows_debugging(const config::Settings& settings, const SharedClient& clie
   return choice == yes || (choice == local && is_local(client));
 }
 
+// Whether the command waits while CLIENT PAUSE WRITE holds changes.
+bool may_change(const Row& row) {
+  return (row.flags & (kWrite | kMayReplicate)) != 0 || ((row.flags & kRunsScript) != 0 && (row.flags & kReadOnly) == 0);
+}
+
 // Whether refusal() has to be asked about a command.
 bool may_be_refused(const Row& row) { return (row.flags & (kProtected | kAdmin | kLogged | kAudited | kNamesChannels)) != 0; }
 
@@ -507,7 +512,7 @@ void Dispatcher::queue(const Row& row, Session& session, Args args, const Prepar
   }
   transaction.needed += memory_for(row, args, prepared);
   transaction.queue.emplace_back(row, args, prepared.large);
-  transaction.flags |= row.flags;
+  transaction.flags |= row.flags | (may_change(row) ? kWrite : 0U);
   if (row.name == "select") transaction.db = named_database(args[1]).value_or(transaction.db);
   transaction.bytes += bytes;
   transaction.large_bytes += large;
@@ -592,10 +597,7 @@ bool Dispatcher::may_go_on(const Row& row, Session& session, Args args) {
 bool Dispatcher::is_paused(const Session& session, const Row& row, PauseMode mode) const {
   if ((row.flags & kSkipPause) != 0) return false;
   if (mode == PauseMode::all) return true;
-  constexpr std::uint32_t changes = kWrite | kMayReplicate;
-  if ((row.flags & changes) != 0) return true;
-  if ((row.flags & kRunsScript) != 0 && (row.flags & kReadOnly) == 0) return true;
-  return is_exec(row) && session.transaction != nullptr && (session.transaction->flags & changes) != 0;
+  return may_change(row) || (is_exec(row) && session.transaction != nullptr && (session.transaction->flags & kWrite) != 0);
 }
 
 bool may_take_long(const Session& session, const Prepared& prepared) {

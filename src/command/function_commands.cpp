@@ -149,7 +149,7 @@ std::optional<Policy> named_policy(std::string_view name) {
 Outcome function_restore(Call& call) {
   constexpr std::size_t policy_at = 3;
   if (call.args.size() > policy_at + 1) {
-    return call.reply.error("ERR unknown subcommand or wrong number of arguments for 'RESTORE'. Try FUNCTION HELP.");
+    return call.reply.error("ERR unknown subcommand or wrong number of arguments for '" + excerpt(call.args[1]) + "'. Try FUNCTION HELP.");
   }
   const std::optional<Policy> policy = call.args.size() > policy_at ? named_policy(call.args[policy_at]) : Policy::append;
   if (!policy) return call.reply.error("ERR Wrong restore policy given, value should be either FLUSH, APPEND or REPLACE.");

@@ -70,6 +70,11 @@ bool is_name(std::string_view text) {
   return !text.empty() && std::all_of(text.begin(), text.end(), allowed);
 }
 
+std::string_view unquoted(std::string_view word) {
+  const bool quoted = word.size() > 1 && (word.front() == '"' || word.front() == '\'') && word.back() == word.front();
+  return quoted ? word.substr(1, word.size() - 2) : word;
+}
+
 std::string_view take_word(std::string_view& line) {
   line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
   const std::string_view word = line.substr(0, line.find(' '));
@@ -92,7 +97,7 @@ std::string read_library_header(std::string_view code, FunctionLibrary& library)
       return "ERR Invalid metadata value given: " + excerpt(word);
     }
     if (name) return "ERR Invalid metadata value, name argument was given multiple times";
-    name = word.substr(prefix.size());
+    name = unquoted(word.substr(prefix.size()));
   }
   if (!name) return "ERR Library name was not given";
   if (!is_name(*name)) {

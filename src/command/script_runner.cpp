@@ -21,16 +21,18 @@ namespace {
 
 constexpr std::string_view no_such_script = "NOSCRIPT No matching script. Please use EVAL.";
 constexpr std::string_view killed_text = "ERR Script killed by user with SCRIPT KILL...";
-constexpr std::string_view late_text = "ERR The script was stopped: it has run for longer than script-time-limit";
+constexpr std::string_view late_text = "ERR The script was stopped: it has run for longer than script-time-limit.";
 constexpr std::string_view late_after_write_text =
-    "ERR The script was stopped: it has run for longer than script-time-limit. What it had written before stays";
+    "ERR The script was stopped: it has run for longer than script-time-limit. What it had written before stays.";
+constexpr std::string_view shutdown_text = "ERR The script was stopped: the server is shutting down.";
 constexpr std::string_view load_timeout_text = "ERR FUNCTION LOAD timeout";
 constexpr std::string_view compile_timeout_text = "it takes too long";
 constexpr std::int64_t most_compile_ms = 500;
 constexpr std::string_view not_read_only = "ERR Can not execute a script with write flag using *_ro command.";
-constexpr std::string_view undeclared_text = "ERR The script uses a key that its caller has not declared (undeclared-keys)";
+constexpr std::string_view undeclared_text = "ERR The script uses keys that its caller has not declared (undeclared-keys error): ";
 constexpr std::string_view undeclared_busy_text =
     "ERR The script uses a key that its caller has not declared, which another client is using: send it again, it will then lock all keys";
+constexpr std::string_view too_large_text = "ERR the script is larger than script-cache-size";
 constexpr std::string_view no_memory_text = "OOM The script was ended: there was no memory for one of its commands";
 
 constexpr std::size_t kept_output = 16 * 1024;
@@ -356,7 +358,13 @@ ScriptRunner::LoadedLibrary* ScriptRunner::load_library(const std::shared_ptr<co
   return &loaded_.emplace(library.get(), LoadedLibrary{library, std::move(result.functions)}).first->second;
 }
 
+// To compute a digest takes time, and what could never be cached would be compiled each time.
+bool ScriptRunner::is_too_large(std::string_view body) const {
+  return body.size() > static_cast<std::uint64_t>(engine_.settings.integer(config::Id::script_cache_size));
+}
+
 std::string ScriptRunner::load(std::string_view body, CommandGroup* group, ScriptDigest& digest) {
+  if (is_too_large(body)) return std::string(too_large_text);
   digest = digest_of(body);
   Shebang shebang;
   if (std::string error = read_shebang(body, shebang); !error.empty()) return error;
@@ -407,16 +415,16 @@ void ScriptRunner::tidy() {
   static_cast<void>(interpreter_.collect());
 }
 
-bool ScriptRunner::needs_all_locks(const Row& row, Args args) {
+bool ScriptRunner::needs_all_locks(const Row& row, Args args, CommandGroup& group) {
   if (!allows_undeclared(engine_.settings)) return false;
   const KeyHabit* habit = nullptr;
   if (row.name.starts_with("fcall")) {
     const LibrarySet::Found* const found = find_function(args[1]);
     std::string error;
-    if (found != nullptr && load_library(found->library, nullptr, error) != nullptr) habit = &found->function->habit;
-  } else {
-    const std::optional<ScriptDigest> digest = row.name.starts_with("evalsha") ? named_digest(args[1]) : digest_of(args[1]);
-    const Compiled* const compiled = digest ? find_compiled(*digest, nullptr) : nullptr;
+    if (found != nullptr && load_library(found->library, &group, error) != nullptr) habit = &found->function->habit;
+  } else if (const bool by_digest = row.name.starts_with("evalsha"); by_digest || !is_too_large(args[1])) {
+    const std::optional<ScriptDigest> digest = by_digest ? named_digest(args[1]) : digest_of(args[1]);
+    const Compiled* const compiled = digest ? find_compiled(*digest, &group) : nullptr;
     if (compiled != nullptr) habit = &compiled->script->habit;
   }
   return habit == nullptr || !habit->is_trusted();
@@ -426,6 +434,7 @@ bool ScriptRunner::needs_all_locks(const Row& row, Args args) {
 
 Outcome ScriptRunner::eval(Call& call) {
   const std::string_view body = call.args[1];
+  if (is_too_large(body)) return call.reply.error(too_large_text);
   const ScriptDigest digest = digest_of(body);
   CommandGroup* const group = call.session.group;
   const Compiled* compiled = find_compiled(digest, group);
@@ -525,6 +534,7 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
     static_cast<void>(interpreter_.collect());
   }
   stats.scripts.add();
+  note_long(call, subject, run);
   if (run.stray) {
     subject.habit->note_undeclared();
   } else if (result.ended == script::Ended::returned) {
@@ -532,12 +542,27 @@ Outcome ScriptRunner::execute_locked(Call& call, const Subject& subject, Run& ru
   }
   if (result.ended == script::Ended::stopped || result.ended == script::Ended::abandoned) {
     call.reply.output().truncate(mark);  // perhaps a part of a value
-    return call.reply.error(result.ended == script::Ended::stopped ? std::string_view(result.error) : run.stop_text);
+    if (result.ended == script::Ended::stopped) return call.reply.error(result.error);
+    return call.reply.error(std::string(run.stop_text).append(" script: ").append(excerpt(subject.name)));
   }
   if (call.reply.errors() == errors || run.has_new_errors) return Outcome::done;
   // As in Redis, the errors were counted with the commands that have failed.
   stats.commands[command_index(call.row)].failed.add();
   return Outcome::errors_counted;
+}
+
+// A line for the log about a script that was ended, or that has kept others waiting for long.
+void ScriptRunner::note_long(const Call& call, const Subject& subject, const Run& run) {
+  static const std::uint64_t long_ticks = ThreadClock::ticks_of(1000 * ns_per_ms);
+  if (run.ticks < long_ticks && run.stop_text.empty()) [[likely]]
+    return;
+  engine_.events.note(EventLog::Kind::long_scripts, [&] {
+    std::string text = (subject.is_function ? "function " : "script ") + excerpt(subject.name) + " of client " +
+                       std::to_string(call.session.shared.id) + " has held " + (run.holds_all ? "all keys" : "its keys") + " for " +
+                       std::to_string(static_cast<std::int64_t>(ThreadClock::ns_of(run.ticks)) / ns_per_ms) + " ms";
+    if (!run.stop_text.empty()) text.append(". ").append(run.stop_text.substr(run.stop_text.find(' ') + 1));
+    return text;
+  });
 }
 
 void ScriptRunner::lock(Call& call, Run& run, bool all) {
@@ -599,6 +624,7 @@ script::Outcome ScriptRunner::interpret(Call& call, const Subject& subject, Run&
   }
   const std::uint64_t ticks = ThreadClock::ticks_since(run.began);
   group.script_ticks += ticks;
+  run.ticks = ticks;
   std::atomic<std::uint64_t>& longest = engine_.scripting.longest_hold;
   std::uint64_t before = longest.load(std::memory_order_relaxed);
   while (ticks > before && !longest.compare_exchange_weak(before, ticks, std::memory_order_relaxed)) {
@@ -622,6 +648,7 @@ std::string_view ScriptRunner::look_at_time(std::uint64_t now) {
   if (!run.stop_text.empty()) return run.stop_text;
   ThreadStats& stats = engine_.stats.of_thread(thread_);
   if (run.call == nullptr) return run.stop_text = run.late_text;
+  if (engine_.scripting.stopping()) return run.stop_text = shutdown_text;
   if (now >= run.deadline) {
     stats.scripts_out_of_time.add();
     return run.stop_text = run.has_written ? late_after_write_text : late_text;
@@ -778,13 +805,31 @@ bool ScriptRunner::reach(std::span<const store::Key> keys, const Row& row, Args 
   const bool whole_keyspace = needs_all_shards(row, args);
   if (!whole_keyspace && std::all_of(keys.begin(), keys.end(), [this](const store::Key& key) { return is_declared(key); })) return true;
   ThreadStats& stats = engine_.stats.of_thread(thread_);
+  if (!run.stray) note_stray(keys, row);
   run.stray = true;
   if (!run.may_lock_more) {
     stats.scripts_refused_undeclared.add();
-    refuse(&row, undeclared_text);
+    refuse(&row, std::string(undeclared_text).append(used_by(keys, row)));
     return false;
   }
   return run.holds_all || reach_beyond(row, keys, whole_keyspace);
+}
+
+// What the command uses that is not declared, as errors and the log show it.
+std::string ScriptRunner::used_by(std::span<const store::Key> keys, const Row& row) {
+  const auto stray = std::ranges::find_if(keys, [this](const store::Key& key) { return !is_declared(key); });
+  return shown_command(row.name) + (stray != keys.end() ? " uses '" + excerpt(stray->text) + "'" : " uses all keys");
+}
+
+// Tells once why a script locks everything.
+void ScriptRunner::note_stray(std::span<const store::Key> keys, const Row& row) {
+  const Run& run = *run_;
+  if (run.subject->habit->has_strayed()) return;
+  engine_.events.note(EventLog::Kind::undeclared_keys, [&] {
+    return (run.subject->is_function ? "function " : "script ") + excerpt(run.subject->name) + " of client " +
+           std::to_string(run.call->session.shared.id) + " uses keys that its caller has not declared, " +
+           (run.may_lock_more ? "so it locks all keys: " : "and is refused: ") + used_by(keys, row);
+  });
 }
 
 bool ScriptRunner::reach_beyond(const Row& row, std::span<const store::Key> keys, bool whole_keyspace) {

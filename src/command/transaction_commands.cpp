@@ -127,7 +127,7 @@ struct Plan {
 Plan make_plan(Transaction& transaction, const Session& session, Engine& engine) {
   const store::Keyspace& keyspace = engine.keyspace;
   const auto runs_undeclared = [&](const Row& row, Args args) {
-    return engine.scripting.of_thread(session.shared.thread).needs_all_locks(row, args);
+    return engine.scripting.of_thread(session.shared.thread).needs_all_locks(row, args, transaction.group);
   };
   Plan plan;
   plan.key_counts.reserve(transaction.queue.size());

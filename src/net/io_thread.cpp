@@ -48,10 +48,14 @@ void IoThread::start() {
   thread_ = std::thread([this] { run(); });
 }
 
+void IoThread::ask_to_stop() {
+  stopping_ = true;
+  loop_.wake();
+}
+
 void IoThread::stop() {
   if (thread_.joinable()) {
-    stopping_ = true;
-    loop_.wake();
+    ask_to_stop();
     thread_.join();
   }
   connections_.clear();

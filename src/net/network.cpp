@@ -194,6 +194,9 @@ void Network::stop() {
   boost::system::error_code ignored;
   look_at_certificates_.cancel(ignored);
   listeners_.clear();
+  engine_.scripting.stop();
+  // All of them before the first is waited for: a thread that goes on may keep locked what another one needs for its last requests.
+  for (const auto& thread : threads_) thread->ask_to_stop();
   for (const auto& thread : threads_) thread->stop();
 }
 

@@ -7,6 +7,7 @@
 
 #include "pinfold/base/sha1.hpp"
 #include "pinfold/base/text.hpp"
+#include "pinfold/base/version.hpp"
 #include "pinfold/script/state.hpp"
 
 namespace pinfold::script {
@@ -327,8 +328,9 @@ void add_numbers(lua_State* L, std::initializer_list<std::pair<const char*, int>
 void add_common(lua_State* L) {
   static const luaL_Reg functions[] = {{"log", redis_log}, {nullptr, nullptr}};
   add_functions(L, functions);
-  add_numbers(L, {{"LOG_DEBUG", 0}, {"LOG_VERBOSE", 1}, {"LOG_NOTICE", 2}, {"LOG_WARNING", 3}, {"REDIS_VERSION_NUM", 0x07000f}});
-  lua_pushliteral(L, "7.0.15");
+  add_numbers(L,
+              {{"LOG_DEBUG", 0}, {"LOG_VERBOSE", 1}, {"LOG_NOTICE", 2}, {"LOG_WARNING", 3}, {"REDIS_VERSION_NUM", redis_version_number}});
+  lua_pushlstring(L, redis_version.data(), redis_version.size());
   lua_setfield(L, -2, "REDIS_VERSION");
 }
 

@@ -318,10 +318,11 @@ def test_the_whole_keyspace_counts_as_undeclared(scripts):
 def test_undeclared_keys_can_be_an_error(scripts):
     with setting(scripts, "undeclared-keys", "error"):
         scripts.call("SET", "k", "v")
-        text = f"ERR The script uses a key that its caller has not declared (undeclared-keys) script: {sha(UNDECLARED)}, on @user_script:1."
+        text = "ERR The script uses keys that its caller has not declared (undeclared-keys error): GET uses 'k'"
+        text += f" script: {sha(UNDECLARED)}, on @user_script:1."
         assert scripts.call("EVAL", UNDECLARED, 0, "k") == error(text)
         assert scripts.call("EVAL", UNDECLARED, 1, "k", "k") == b"v"
-        assert isinstance(scripts.call("EVAL", "return redis.call('DBSIZE')", 0), resp.ErrorReply)
+        assert "(undeclared-keys error): DBSIZE uses all keys" in str(scripts.call("EVAL", "return redis.call('DBSIZE')", 0))
         assert isinstance(scripts.pipeline([("MULTI",), ("DBSIZE",), ("EVAL", UNDECLARED, 0, "k"), ("EXEC",)])[-1][1], resp.ErrorReply)
         assert counts(scripts)["scripts_refused_undeclared"] == 3
         assert counts(scripts)["scripts_locked_declared"] == 3 and counts(scripts)["scripts_locked_all"] == 1
@@ -384,16 +385,83 @@ def in_background(server, *request):
 @only_pinfold
 def test_a_script_is_stopped_when_its_time_is_up(scripts):
     with setting(scripts, "script-time-limit", 50):
-        stopped = "ERR The script was stopped: it has run for longer than script-time-limit"
+        stopped = "ERR The script was stopped: it has run for longer than script-time-limit."
         assert scripts.call("EVAL", ENDLESS, 0) == error(f"{stopped} script: {sha(ENDLESS)}, on @user_script:1.")
         assert "longer than script-time-limit" in scripts.call("EVAL", "while true do pcall(function() while true do end end) end", 0)
-        assert "longer than script-time-limit" in scripts.call("EVAL", "while true do redis.pcall('PING') end", 0)
+        busy = "while true do redis.pcall('PING') end"
+        assert scripts.call("EVAL", busy, 0).startswith(f"{stopped} script: {sha(busy)}")
         reply = scripts.call("EVAL", "redis.call('SET', KEYS[1], 'x') while true do end", 1, "k")
-        assert reply.startswith(stopped + ". What it had written before stays script: ")
+        assert reply.startswith(stopped + " What it had written before stays. script: ")
         assert scripts.call("GET", "k") == b"x"
         assert counts(scripts)["scripts_out_of_time"] == 4 and counts(scripts)["scripts_longest_us"] >= 50_000
         replies = scripts.pipeline([("MULTI",), *[("EVAL", ENDLESS, 0)] * 40, ("PING",), ("EXEC",)])[-1]
         assert all("longer than script-time-limit" in reply for reply in replies[:40]) and replies[40] == "PONG"
+
+
+@only_pinfold
+def test_the_log_has_scripts_that_were_stopped(server, scripts):
+    with setting(scripts, "script-time-limit", 50):
+        scripts.call("EVAL", ENDLESS, 1, "k")
+    eventually(lambda: f"script {sha(ENDLESS)} of client" in server.log() and "script-time-limit" in server.log())
+
+
+@only_pinfold
+def test_the_log_tells_once_why_a_script_locks_everything(server, scripts):
+    script = "return redis.call('GET', 'built' .. ARGV[1])"
+    for i in range(3):
+        scripts.call("EVAL", script, 0, i)
+    eventually(lambda: f"script {sha(script)} of client" in server.log())
+    assert server.log().count(sha(script)) == 1 and "so it locks all keys: GET uses 'built0'" in server.log()
+
+
+def test_a_pause_of_writes_holds_transactions_with_scripts(scripts, connect):
+    other = connect()
+    for command in (("EVAL", "return redis.call('SET', 'paused', '1')", 0), ("EVALSHA", scripts.call("SCRIPT", "LOAD", "return redis.call('SET', 'paused', '1')"), 0)):
+        assert scripts.call("MULTI") == "OK" and scripts.call(*command) == "QUEUED"
+        assert other.call("CLIENT", "PAUSE", "600000", "WRITE") == "OK"
+        scripts.send_command("EXEC")
+        for _ in range(20):
+            assert other.call("GET", "paused") is None
+        assert other.call("CLIENT", "UNPAUSE") == "OK"
+        assert scripts.read() == ["OK"]
+        assert other.call("DEL", "paused") == 1
+
+
+@only_pinfold
+def test_the_end_of_the_server_ends_scripts(start):
+    """Their limit of ten minutes is longer than the test may take."""
+    with contextlib.ExitStack() as stack:
+        server = start("--threads", "4", "--script-time-limit", "600000")
+        clients = [stack.enter_context(server.connect()) for _ in range(8)]
+        for client in clients:
+            client.socket.sendall(resp.encode(("EVAL", ENDLESS, 0)) * 10)
+
+        def ticks():
+            """CPU time: nobody is served while they run."""
+            with open(f"/proc/{server.process.pid}/stat") as text:
+                return sum(map(int, text.read().rpartition(")")[2].split()[11:13]))
+
+        eventually(lambda: ticks() > 30)
+
+
+@only_pinfold
+def test_a_script_goes_through_the_keyspace_with_scan(start):
+    with start().connect() as client:
+        client.pipeline([("SET", f"key:{i}", "v") for i in range(20_000)])
+        script = """local cursor, seen = '0', 0
+        repeat local page = redis.call('SCAN', cursor, 'MATCH', ARGV[1]) cursor, seen = page[1], seen + #page[2] until cursor == '0' return seen"""
+        assert client.call("EVAL", script, 0, "key:*") == 20_000
+        asked = client.call("EVAL", "for i = 1, 1000 do local r = redis.pcall('INFO', 'server') if type(r) == 'table' then return r.err end end", 0)
+        assert "the commands of a script may together visit 4194304 keys" in str(asked)
+
+
+@only_pinfold
+def test_a_script_that_could_not_be_cached_is_refused(scripts):
+    with setting(scripts, "script-cache-size", "1mb"):
+        large = "return 1 --" + "x" * (1 << 20)
+        for command in (("EVAL", large, 0), ("SCRIPT", "LOAD", large)):
+            assert "larger than script-cache-size" in str(scripts.call(*command))
+        assert "larger than script-cache-size" in str(scripts.pipeline([("MULTI",), ("EVAL", large, 0), ("EXEC",)])[-1][0])
 
 
 @only_pinfold

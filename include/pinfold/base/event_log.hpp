@@ -46,6 +46,8 @@ class EventLog {
     switches,          // which switches for an incident are on
     tracing,           // whether spans can be delivered
     settings,          // settings that were changed and may do harm
+    long_scripts,      // scripts that have run for a second, or were ended
+    undeclared_keys,   // scripts that use keys which their callers have not declared
     // What scripts log, by its level.
     scripts_debug,
     scripts_verbose,

@@ -28,6 +28,7 @@ class KeyHabit {
     const std::uint32_t runs = runs_.load(std::memory_order_relaxed);
     return runs >= runs_to_trust && runs != strays;
   }
+  bool has_strayed() const { return runs_.load(std::memory_order_relaxed) == strays; }
   /// A run has ended that has used declared keys only.
   void note_declared() {
     std::uint32_t runs = runs_.load(std::memory_order_relaxed);

@@ -50,7 +50,7 @@ class ScriptRunner final : private script::Host {
   std::string read_library(std::string_view code, bool must_be_new, CommandGroup* group, std::shared_ptr<FunctionLibrary>& library);
 
   /// Whether EXEC must lock every shard for this command, whose row has kRunsScript. Compiles the script.
-  bool needs_all_locks(const Row& row, Args args);
+  bool needs_all_locks(const Row& row, Args args, CommandGroup& group);
 
   /// Gives back what was flushed or removed, and collects some garbage.
   void tidy();
@@ -104,6 +104,7 @@ class ScriptRunner final : private script::Host {
     bool shown = false;
     bool has_new_errors = false;  // in its value, beside those of its commands
     Abandoned abandoned = Abandoned::no;
+    std::uint64_t ticks = 0;          // that it has run
     std::string_view late_text = {};  // if there is no call: what is said when the time is up
     std::string_view stop_text = {};  // empty: it goes on
   };
@@ -143,7 +144,11 @@ class ScriptRunner final : private script::Host {
 
   Outcome execute(Call& call, const Subject& subject);
   Outcome execute_locked(Call& call, const Subject& subject, Run& run);
+  bool is_too_large(std::string_view body) const;
   static void lock(Call& call, Run& run, bool all);
+  void note_long(const Call& call, const Subject& subject, const Run& run);
+  std::string used_by(std::span<const store::Key> keys, const Row& row);
+  void note_stray(std::span<const store::Key> keys, const Row& row);
   void take_back_counts(Call& call, const store::ReadCounts& before);
   void remember_counts(const Row& row);
   script::Outcome interpret(Call& call, const Subject& subject, Run& run);

@@ -77,6 +77,10 @@ class Scripting {
   /// How many scripts are shown as running.
   unsigned running_count() const;
 
+  /// Ends the scripts that run, and those that begin from now on, soon: the server ends.
+  void stop() { stopping_.store(true, std::memory_order_relaxed); }
+  bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+
   /// The longest time that a script may run, in ticks.
   std::uint64_t time_limit() const;
   /// What all scripts of one thread may have allocated, in bytes: script-memory-limit, but not more than an eighth of maxmemory, or 1 MB if
@@ -91,6 +95,7 @@ class Scripting {
 
   Engine& engine_;
   std::vector<PerThread> threads_;
+  std::atomic<bool> stopping_{false};
 };
 
 }  // namespace pinfold::command

@@ -55,6 +55,8 @@ class IoThread {
   /// How many milliseconds the next round may wait.
   int idle_ms() const;
   /// Closes all connections and ends the loop. Called by the main thread; returns when the thread has ended.
+  /// Has the thread end after its present round. stop() waits for that.
+  void ask_to_stop();
   void stop();
 
   // These may be called by any thread.
